@@ -1,0 +1,329 @@
+// Package agent runs coding agents as child processes behind one interface. It knows nothing of
+// automations: it is given a prompt and a folder, and it hands back events and an end.
+//
+// Every child runs under a small parent of its own (see MaybeShim), so that Run returns only when
+// nothing that it started is alive, and so that a killed server leaves no agent behind.
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// The drivers: the ways to speak with a provider's program.
+const (
+	DriverShell  = "shell"  // the prompt is a bash script
+	DriverACP    = "acp"    // the Agent Client Protocol over stdin and stdout
+	DriverClaude = "claude" // claude -p with a stream of JSON lines
+	DriverCodex  = "codex"  // codex exec --json
+)
+
+// Provider is a way to run a coding agent. It is data: Catalogue has the known ones, and an
+// administrator may change them or add some of the acp driver.
+type Provider struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Driver string `json:"driver"`
+	// Command is the program and its fixed arguments. A program without a slash is looked up in PATH.
+	Command []string `json:"command"`
+	// Install is shown where the program is not found.
+	Install string `json:"install,omitempty"`
+	// SignIn tells how the program gets its account.
+	SignIn string `json:"signIn,omitempty"`
+	// Keys are the environment variables by which the program signs in. They are passed on.
+	Keys []string `json:"keys,omitempty"`
+	// PassEnv are further variables of the server passed on; a name ending in * is a prefix.
+	PassEnv []string `json:"passEnv,omitempty"`
+	// SetEnv are KEY=VALUE settings for the program.
+	SetEnv []string `json:"setEnv,omitempty"`
+	// Models are offered when the program cannot list its own.
+	Models []string `json:"models,omitempty"`
+	// AutoMode is the ACP session mode that asks no questions.
+	AutoMode string `json:"autoMode,omitempty"`
+	// ReadMode is the ACP session mode that changes no files.
+	ReadMode string `json:"readMode,omitempty"`
+	// NewMinute says that a conversation must not be loaded within the clock minute of its last use.
+	NewMinute bool `json:"newMinute,omitempty"`
+	// Experimental marks a provider whose failures cannot be told from answers with certainty.
+	Experimental bool `json:"experimental,omitempty"`
+}
+
+// MCPServer is a tool server that the agent may use: a program (Command) or an address (URL).
+type MCPServer struct {
+	Name    string            `json:"name"`
+	Command string            `json:"command,omitempty"`
+	Args    []string          `json:"args,omitempty"`
+	Env     map[string]string `json:"env,omitempty"`
+	URL     string            `json:"url,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// Turn is one prompt and what surrounds it.
+type Turn struct {
+	Dir          string // the worktree; must exist
+	Prompt       string // for the shell driver the script, with its placeholders
+	Instructions string // added to the agent's own system prompt
+	Model        string // the provider's own name; empty is the provider's default
+	Resume       string // Result.Conversation of an earlier turn; empty starts a new one
+
+	Params map[string]string // values of the placeholders; shell driver only
+	Env    []string          // KEY=VALUE of the workspace
+	MCP    []MCPServer
+
+	ReadOnly     bool     // the agent may look, not change
+	AllowedTools []string // what a read-only turn may use without asking; names of the provider
+
+	LastTurn time.Time // when the resumed conversation was last used
+	Spent    Usage     // what the resumed conversation has used so far
+
+	Timeout time.Duration // of the whole turn; 0 is none
+	Idle    time.Duration // without any output; 0 is none
+
+	// RunDir is an existing folder of this run alone, outside the worktree. Run puts the script,
+	// the tool configuration and TMPDIR there; the caller removes it.
+	RunDir  string
+	Sandbox *Sandbox // nil runs without one
+
+	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
+}
+
+// The kinds of Event.
+const (
+	EventText       = "text"       // the answer, in pieces
+	EventThought    = "thought"    // the agent thinking aloud, in pieces
+	EventTool       = "tool"       // a tool call began (Done false) or ended
+	EventPlan       = "plan"       // the agent's list of steps, whole each time
+	EventPermission = "permission" // the agent asked whether it may; OK is our answer
+	EventWarning    = "warning"    // something a reader should know
+	EventLog        = "log"        // what the agent says about itself
+	EventOutput     = "output"     // a piece of Stream; the pieces of a stream joined are the whole
+)
+
+// Event is something that happened during a turn. Text is valid UTF-8 without NUL.
+type Event struct {
+	Kind   string          `json:"kind"`
+	ID     string          `json:"id,omitempty"` // of a tool call or a message; the same again is its continuation
+	Text   string          `json:"text,omitempty"`
+	Stream string          `json:"stream,omitempty"` // of an output: stdout or stderr
+	Tool   *Tool           `json:"tool,omitempty"`
+	Plan   []Step          `json:"plan,omitempty"`
+	Done   bool            `json:"done,omitempty"`
+	OK     bool            `json:"ok,omitempty"`
+	Raw    json.RawMessage `json:"raw,omitempty"` // what the agent sent, if it is at most 64 KiB
+}
+
+// Tool is a call of one of the agent's tools. A later event of the same ID has what is new; an
+// empty field means nothing new.
+type Tool struct {
+	Name   string          `json:"name,omitempty"`  // the agent's name: Bash, Write, apply_patch
+	Kind   string          `json:"kind,omitempty"`  // read edit delete move search execute think fetch other
+	Title  string          `json:"title,omitempty"` // one line for a person
+	Input  json.RawMessage `json:"input,omitempty"`
+	Result string          `json:"result,omitempty"`
+	Edits  []Edit          `json:"edits,omitempty"`
+}
+
+// Edit is a file that a tool call changed. Old and New are whole texts or the changed parts, as far
+// as the agent tells them.
+type Edit struct {
+	Path   string `json:"path"`
+	Action string `json:"action"` // add update delete
+	Old    string `json:"old,omitempty"`
+	New    string `json:"new,omitempty"`
+}
+
+// Step is a line of a plan.
+type Step struct {
+	Text  string `json:"text"`
+	State string `json:"state"` // pending in_progress completed
+}
+
+// Usage is what a turn used. Known false means that the agent did not tell: unknown, not zero.
+// Input counts tokens that came from no cache.
+type Usage struct {
+	Known      bool    `json:"known"`
+	Input      int64   `json:"input"`
+	CacheRead  int64   `json:"cacheRead"`
+	CacheWrite int64   `json:"cacheWrite"`
+	Output     int64   `json:"output"`
+	CostKnown  bool    `json:"costKnown"`
+	CostUSD    float64 `json:"costUSD"` // the program's own estimate
+}
+
+// Add returns the sum of two usages, known where either is.
+func (u Usage) Add(v Usage) Usage {
+	return Usage{
+		Known: u.Known || v.Known, Input: u.Input + v.Input, CacheRead: u.CacheRead + v.CacheRead,
+		CacheWrite: u.CacheWrite + v.CacheWrite, Output: u.Output + v.Output,
+		CostKnown: u.CostKnown || v.CostKnown, CostUSD: u.CostUSD + v.CostUSD,
+	}
+}
+
+// Result is the end of a turn. Beside an error it holds what was known by then.
+type Result struct {
+	Conversation string // for Turn.Resume; empty where the driver cannot resume
+	Text         string // the final answer; of the shell driver the end of its standard output
+	Usage        Usage  // of this turn alone
+	ExitCode     int
+	Stop         string // the agent's word for why it ended, such as end_turn
+}
+
+// The kinds of Failure. FailStart, FailAuth and FailModel are faults of the configuration: Fix says
+// what to do. FailRateLimit and FailTransient may pass by themselves.
+const (
+	FailStart      = "start"      // the program could not be started
+	FailAuth       = "auth"       // not signed in, or refused
+	FailModel      = "model"      // no such model
+	FailRateLimit  = "rate_limit" // too many requests, or a quota is used up; RetryAt if known
+	FailTransient  = "transient"  // the vendor's servers failed
+	FailContext    = "context"    // the conversation is too long for the model
+	FailAgent      = "agent"      // the task itself failed: an exit status, an error of the agent
+	FailPermission = "permission" // the agent was not allowed what it needed
+	FailTimeout    = "timeout"    // Turn.Timeout
+	FailIdle       = "idle"       // Turn.Idle
+	FailCanceled   = "canceled"   // the context given to Run ended
+)
+
+// Failure is why a turn failed, in words for a person. Of a canceled turn errors.Is finds the
+// context's cause.
+type Failure struct {
+	Kind     string
+	Reason   string
+	Fix      string    // what to do about it; may be empty
+	RetryAt  time.Time // when to try again, if the agent told
+	ExitCode int
+	Cause    error
+}
+
+func (f *Failure) Error() string { return f.Reason }
+
+func (f *Failure) Unwrap() error { return f.Cause }
+
+var (
+	errTimeout = errors.New("timed out")
+	errIdle    = errors.New("no output")
+)
+
+// Run runs one turn and returns when nothing that it started is alive. It calls emit for each event,
+// one at a time, and not after it returned. The error is a *Failure. To stop a turn, cancel ctx: the
+// failure is then FailCanceled and wraps context.Cause(ctx).
+func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &run{Provider: p, Turn: t, emitTo: emit, touch: func() {}}
+	if r.grace == 0 {
+		r.grace = 5 * time.Second
+	}
+	if t.Timeout > 0 {
+		timer := time.AfterFunc(t.Timeout, func() { cancel(errTimeout) })
+		defer timer.Stop()
+	}
+	if t.Idle > 0 {
+		timer := time.AfterFunc(t.Idle, func() { cancel(errIdle) })
+		defer timer.Stop()
+		r.touch = func() { timer.Reset(t.Idle) }
+	}
+	if ctx.Err() != nil {
+		return Result{}, r.stopped(ctx)
+	}
+	if err := r.prepare(); err != nil {
+		return Result{}, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
+	}
+	res, err := r.drive(ctx)
+	res.Text = Clean(res.Text)
+	if err == nil {
+		return res, nil
+	}
+	var f *Failure
+	if !errors.As(err, &f) {
+		f = &Failure{Kind: FailAgent, Reason: err.Error(), Cause: err}
+	}
+	f.Reason, f.ExitCode = Clean(f.Reason), res.ExitCode
+	return res, f
+}
+
+// run is one turn under way.
+type run struct {
+	Provider
+	Turn
+	touch  func() // tells that the agent said something
+	mu     sync.Mutex
+	emitTo func(Event)
+}
+
+func (r *run) drive(ctx context.Context) (Result, error) {
+	switch r.Driver {
+	case DriverShell:
+		return r.runShell(ctx)
+	}
+	return Result{}, &Failure{Kind: FailStart, Reason: fmt.Sprintf("%s has the unknown driver %q", r.Name, r.Driver)}
+}
+
+func (r *run) prepare() error {
+	if !filepath.IsAbs(r.RunDir) || !filepath.IsAbs(r.Dir) {
+		return fmt.Errorf("the folders of the run are not absolute: %q, %q", r.RunDir, r.Dir)
+	}
+	if info, err := os.Stat(r.Dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("the worktree %s is not there", r.Dir)
+	}
+	if err := os.MkdirAll(filepath.Join(r.RunDir, "tmp"), 0o700); err != nil {
+		return fmt.Errorf("folder of the run: %w", err)
+	}
+	if err := os.Chmod(r.RunDir, 0o700); err != nil {
+		return fmt.Errorf("folder of the run: %w", err)
+	}
+	return nil
+}
+
+// emit hands on an event, cleaned, one at a time.
+func (r *run) emit(e Event) {
+	e.Text = Clean(e.Text)
+	if e.Tool != nil {
+		e.Tool.clean()
+	}
+	for i := range e.Plan {
+		e.Plan[i].Text = Clean(e.Plan[i].Text)
+	}
+	if len(e.Raw) > maxRaw {
+		e.Raw = nil
+	}
+	e.Raw = cleanJSON(e.Raw)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.emitTo != nil {
+		r.emitTo(e)
+	}
+}
+
+func (r *run) warn(format string, args ...any) {
+	r.emit(Event{Kind: EventWarning, Text: fmt.Sprintf(format, args...)})
+}
+
+// stopped is the failure of a turn that was ended from outside.
+func (r *run) stopped(ctx context.Context) *Failure {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errTimeout):
+		return &Failure{Kind: FailTimeout, Reason: "stopped after " + r.Timeout.String() + ", the limit of the run", Cause: cause}
+	case errors.Is(cause, errIdle):
+		return &Failure{Kind: FailIdle, Reason: "stopped after " + r.Idle.String() + " without any output", Cause: cause}
+	case errors.Is(cause, context.Canceled):
+		return &Failure{Kind: FailCanceled, Reason: "canceled", Cause: cause}
+	default:
+		return &Failure{Kind: FailCanceled, Reason: "canceled: " + cause.Error(), Cause: cause}
+	}
+}
+
+// write puts a file of the run into its folder, readable by nobody else, and returns its path.
+func (r *run) write(name string, content []byte) (string, error) {
+	path := filepath.Join(r.RunDir, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return "", &Failure{Kind: FailStart, Reason: "folder of the run: " + err.Error(), Cause: err}
+	}
+	return path, nil
+}

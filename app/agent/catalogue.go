@@ -1,0 +1,60 @@
+package agent
+
+// Catalogue is the providers that are known. Keys are named only: their values stay in the server's
+// environment and are never stored.
+func Catalogue() []Provider {
+	vendors := []string{"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY",
+		"OPENROUTER_API_KEY", "MISTRAL_API_KEY", "GROQ_API_KEY", "DEEPSEEK_API_KEY", "XAI_API_KEY"}
+	return []Provider{
+		{
+			ID: "shell", Name: "Shell script", Driver: DriverShell, Command: []string{"bash"},
+			Install: "Install bash with the system's package manager.",
+		},
+		{
+			ID: "claude", Name: "Claude Code", Driver: DriverClaude, Command: []string{"claude"},
+			Install: "npm install -g @anthropic-ai/claude-code",
+			SignIn:  "Set ANTHROPIC_API_KEY for the server, or run claude once as the server's user and sign in with /login.",
+			Keys:    []string{"ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"},
+			SetEnv: []string{"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1",
+				"CLAUDE_CODE_MAX_RETRIES=4", "ENABLE_TOOL_SEARCH=false"},
+			Models: []string{"opus", "sonnet", "haiku"},
+		},
+		{
+			ID: "codex", Name: "Codex", Driver: DriverCodex, Command: []string{"codex"},
+			Install: "npm install -g @openai/codex",
+			SignIn:  "Set CODEX_API_KEY for the server, or run codex login once as the server's user.",
+			Keys:    []string{"OPENAI_*", "CODEX_*"},
+		},
+		{
+			ID: "opencode", Name: "OpenCode", Driver: DriverACP, Command: []string{"opencode", "acp"},
+			Install: "npm install -g opencode-ai",
+			SignIn:  "Set the key of a model's vendor for the server, or run opencode auth login once as the server's user.",
+			Keys:    append([]string{"OPENCODE_*"}, vendors...),
+			SetEnv:  []string{"OPENCODE_DISABLE_AUTOUPDATE=1"},
+		},
+		{
+			ID: "kilo", Name: "Kilo Code", Driver: DriverACP, Command: []string{"kilo", "acp"},
+			Install: "npm install -g @kilocode/cli",
+			SignIn:  "Set KILO_API_KEY or the key of a model's vendor for the server, or run kilo auth login once as the server's user.",
+			Keys:    append([]string{"KILO_*"}, vendors...),
+		},
+		{
+			ID: "gemini", Name: "Gemini CLI", Driver: DriverACP, Command: []string{"gemini", "--acp", "--skip-trust"},
+			Install: "npm install -g @google/gemini-cli",
+			SignIn:  "Set GEMINI_API_KEY for the server, or run gemini once as the server's user and sign in.",
+			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, AutoMode: "yolo", ReadMode: "plan", NewMinute: true,
+		},
+		{
+			ID: "qwen", Name: "Qwen Code", Driver: DriverACP, Command: []string{"qwen", "--acp"},
+			Install: "npm install -g @qwen-code/qwen-code",
+			SignIn:  "Set OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL, or DASHSCOPE_API_KEY, for the server, or run qwen once as the server's user and sign in.",
+			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, AutoMode: "yolo", ReadMode: "plan",
+		},
+		{
+			ID: "copilot", Name: "GitHub Copilot", Driver: DriverACP, Command: []string{"copilot", "--acp", "--allow-all"},
+			Install: "npm install -g @github/copilot",
+			SignIn:  "Set COPILOT_GITHUB_TOKEN or GH_TOKEN for the server, or run copilot once as the server's user and sign in with /login.",
+			Keys:    []string{"COPILOT_*", "GH_TOKEN"}, Experimental: true,
+		},
+	}
+}

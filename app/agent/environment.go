@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// passed are the server's variables that every child gets; a name ending in * is a prefix.
+var passed = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ",
+	"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO",
+}
+
+// secret are the server's own, which no list of a provider can pass on.
+var secret = []string{"CARILLON_*", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE"}
+
+// reserved are names that a workspace cannot set: the run's own, and those that make the dynamic
+// linker or a shell load code before the program.
+var reserved = []string{
+	"PARAM_*", "PARAMS_FILE", "TMPDIR", "TMP", "TEMP",
+	"LD_*", "DYLD_*", "BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "BASH_FUNC_*",
+}
+
+// environment is what a child sees, in full. It begins with nothing, so that a secret of the server
+// has no way in. The second result names what the workspace wanted and may not set.
+func environment(server []string, p Provider, t Turn) (env, refused []string) {
+	values := map[string]string{}
+	allowed := slices.Concat(passed, p.Keys, p.PassEnv)
+	for _, kv := range server {
+		name, value, _ := strings.Cut(kv, "=")
+		if named(allowed, name) && !named(secret, name) {
+			values[name] = value
+		}
+	}
+	for _, kv := range []string{"TERM=dumb", "NO_COLOR=1", "CI=1", "GIT_TERMINAL_PROMPT=0"} {
+		name, value, _ := strings.Cut(kv, "=")
+		values[name] = value
+	}
+	for _, kv := range p.SetEnv {
+		if name, value, ok := strings.Cut(kv, "="); ok && name != "" {
+			values[name] = value
+		}
+	}
+	for _, kv := range t.Env {
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok || name == "" || strings.ContainsRune(kv, 0) || strings.ContainsAny(name, " \t\n%()") || named(reserved, name) {
+			refused = append(refused, name)
+			continue
+		}
+		values[name] = value
+	}
+	values["TMPDIR"], values["PWD"] = filepath.Join(t.RunDir, "tmp"), t.Dir
+	for name, value := range values {
+		env = append(env, name+"="+value)
+	}
+	slices.Sort(env)
+	return env, refused
+}
+
+func named(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(s string) bool {
+		prefix, is := strings.CutSuffix(s, "*")
+		return s == name || is && strings.HasPrefix(name, prefix)
+	})
+}
+
+// env is the environment of this run's child. It tells the reader what was left out.
+func (r *run) env() []string {
+	env, refused := environment(os.Environ(), r.Provider, r.Turn)
+	for _, name := range refused {
+		r.warn("The workspace variable %s was left out: it may not be set.", name)
+	}
+	return env
+}

@@ -1,0 +1,180 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// command is a program to start.
+type command struct {
+	argv  []string // argv[0] is looked up in PATH unless it has a slash
+	dir   string
+	env   []string
+	stdin io.Reader // nil is closed; a pipe of the caller's if pipeIn
+	// pipeIn gives the child a pipe, process.stdin, for a dialogue.
+	pipeIn  bool
+	grace   time.Duration
+	sandbox *Sandbox
+}
+
+// process is a child under its shim.
+type process struct {
+	stdin          *os.File // of a dialogue
+	stdout, stderr *os.File
+	cmd            *exec.Cmd
+	life, report   *os.File
+	stopping       sync.Once
+	grace          time.Duration
+}
+
+// start starts a program under a shim. The caller reads stdout and stderr to their end and then
+// calls wait.
+func start(c command) (*process, error) {
+	if !shimReady.Load() {
+		return nil, errors.New("agent.MaybeShim was not called at the start of this program")
+	}
+	path, err := exec.LookPath(c.argv[0])
+	if err != nil {
+		return nil, err
+	}
+	argv := append([]string{path}, c.argv[1:]...)
+	if c.sandbox != nil {
+		if argv, err = c.sandbox.wrap(argv, c.dir); err != nil {
+			return nil, err
+		}
+	}
+	self, err := selfPath()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{grace: c.grace, cmd: &exec.Cmd{
+		Path: self,
+		Args: append([]string{shimName, strconv.Itoa(int(c.grace.Milliseconds()))}, argv...),
+		Dir:  c.dir,
+		Env:  c.env,
+		// A session of its own: no terminal to ask for a password on, no Ctrl-C meant for the server.
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}}
+	var theirs []*os.File
+	pipe := func(childReads bool) (ours, child *os.File) {
+		r, w, e := os.Pipe()
+		if e != nil {
+			err = errors.Join(err, e)
+			return nil, nil
+		}
+		ours, child = r, w
+		if childReads {
+			ours, child = w, r
+		}
+		theirs = append(theirs, child)
+		return ours, child
+	}
+	var childOut, childErr, childLife, childReport *os.File
+	p.stdout, childOut = pipe(false)
+	p.stderr, childErr = pipe(false)
+	p.life, childLife = pipe(true)
+	p.report, childReport = pipe(false)
+	p.cmd.Stdout, p.cmd.Stderr = childOut, childErr
+	p.cmd.ExtraFiles = []*os.File{childLife, childReport}
+	switch {
+	case c.pipeIn:
+		var childIn *os.File
+		p.stdin, childIn = pipe(true)
+		p.cmd.Stdin = childIn
+	case c.stdin != nil:
+		p.cmd.Stdin = c.stdin
+	}
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	for _, f := range theirs {
+		f.Close()
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// stop asks the shim to end the child and all that descends from it.
+func (p *process) stop() {
+	p.stopping.Do(func() {
+		p.life.Close()
+		// The shim gives up by itself; this is for one that was stopped by a debugger or the kernel.
+		time.AfterFunc(p.grace+20*time.Second, func() { _ = p.cmd.Process.Kill() })
+	})
+}
+
+// wait returns when the shim has ended, and with it everything below. drained is closed by the caller
+// when both outputs are read to their end.
+func (p *process) wait(drained <-chan struct{}) ending {
+	var e ending
+	if err := json.NewDecoder(p.report).Decode(&e); err != nil {
+		e = ending{Exit: -1, Start: "the process that watches over it was killed"}
+	}
+	// Only a process that the kernel will not end can still hold the pipes.
+	timer := time.AfterFunc(2*time.Second, func() {
+		p.stdout.Close()
+		p.stderr.Close()
+	})
+	<-drained
+	timer.Stop()
+	_ = p.cmd.Wait() // the shim's own status says nothing
+	p.close()
+	return e
+}
+
+func (p *process) close() {
+	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr, p.report} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if p.life != nil {
+		p.stopping.Do(func() { p.life.Close() })
+	}
+}
+
+// startFailure says why a program does not start and what to do about it.
+func (r *run) startFailure(err error) *Failure {
+	f := &Failure{Kind: FailStart, Reason: fmt.Sprintf("cannot start %s: %v", r.Command[0], err), Cause: err}
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+		f.Reason = fmt.Sprintf("%s is not installed: no program %s was found", r.Name, r.Command[0])
+		f.Fix = strings.TrimSpace(r.Install)
+	}
+	return f
+}
+
+// capture runs a program to its end and returns the start of its output.
+func capture(ctx context.Context, c command) (string, ending, error) {
+	p, err := start(c)
+	if err != nil {
+		return "", ending{}, err
+	}
+	defer context.AfterFunc(ctx, p.stop)()
+	var out []byte
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			out, _ = io.ReadAll(io.LimitReader(p.stdout, 64<<10))
+			_, _ = io.Copy(io.Discard, p.stdout)
+		})
+		wg.Go(func() { _, _ = io.Copy(io.Discard, p.stderr) })
+		wg.Wait()
+	}()
+	end := p.wait(drained)
+	return Clean(string(out)), end, nil
+}

@@ -1,0 +1,183 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"carillon/app/shell"
+)
+
+const (
+	maxVariable  = 100 << 10 // the kernel takes 128 KiB for one string
+	maxVariables = 1 << 20   // and by default about 2 MiB for all
+	maxTail      = 64 << 10
+)
+
+// runShell runs the prompt as a bash script. The values of the parameters come by the environment:
+// what bash reads as code is the script alone.
+func (r *run) runShell(ctx context.Context) (Result, error) {
+	compiled, uses, err := shell.Compile(r.Prompt)
+	if err != nil {
+		return Result{}, &Failure{Kind: FailStart, Reason: "the script: " + err.Error(), Cause: err}
+	}
+	script, err := r.write("script", []byte(compiled))
+	if err != nil {
+		return Result{}, err
+	}
+	params, err := r.params(uses)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := start(command{
+		argv: append(slices.Clone(r.Command), "--noprofile", "--norc", "-e", "-u", "-o", "pipefail", script),
+		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, sandbox: r.sandbox(),
+	})
+	if err != nil {
+		return Result{}, r.startFailure(err)
+	}
+	stop := context.AfterFunc(ctx, p.stop)
+	defer stop()
+
+	out, errs := &tail{limit: maxTail}, &tail{limit: maxTail}
+	events := newPieces(r.emit)
+	end := r.finish(p, func() {
+		events.read("stdout", p.stdout, func(b []byte) { r.touch(); out.add(b) })
+	}, func() {
+		events.read("stderr", p.stderr, func(b []byte) { r.touch(); errs.add(b) })
+	})
+	events.end()
+
+	res := Result{Text: out.String(), ExitCode: end.Exit, Stop: "exit"}
+	switch {
+	case end.Asked && ctx.Err() != nil:
+		return res, r.stopped(ctx)
+	case end.Start != "":
+		return res, &Failure{Kind: FailStart, Reason: "cannot start bash: " + end.Start}
+	case end.Signal != "":
+		return res, &Failure{Kind: FailAgent, Reason: "ended by a signal: " + end.Signal}
+	case end.Exit != 0:
+		return res, &Failure{Kind: FailAgent, Reason: r.scriptFault(end.Exit, errs.String(), uses)}
+	}
+	return res, nil
+}
+
+// finish reads both outputs to their end and waits for the process.
+func (r *run) finish(p *process, stdout, stderr func()) ending {
+	drained := make(chan struct{})
+	go func() {
+		var wg sync.WaitGroup
+		wg.Go(stdout)
+		wg.Go(stderr)
+		wg.Wait()
+		close(drained)
+	}()
+	end := p.wait(drained)
+	for _, pid := range end.Left {
+		r.warn("Process %d could not be ended.", pid)
+	}
+	return end
+}
+
+// params writes all values to PARAMS_FILE and gives each that fits a variable. The script's own
+// names come first, then exact names, so that no other key takes a variable from them.
+func (r *run) params(uses []string) ([]string, error) {
+	content, err := json.Marshal(r.Params)
+	if err != nil {
+		return nil, fmt.Errorf("parameters: %w", err)
+	}
+	if r.Params == nil {
+		content = []byte("{}")
+	}
+	file, err := r.write("params.json", content)
+	if err != nil {
+		return nil, err
+	}
+	env := []string{"PARAMS_FILE=" + file}
+	taken, total := map[string]bool{}, 0
+	give := func(name string, needed bool) error {
+		value, ok := r.Params[name]
+		variable := shell.Variable(name)
+		if !ok || taken[variable] {
+			return nil
+		}
+		if strings.ContainsRune(value, 0) {
+			if needed {
+				return &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s holds a NUL byte, which no variable can", name)}
+			}
+			return nil
+		}
+		if size := len(variable) + len(value) + 2; size > maxVariable || total+size > maxVariables {
+			if needed {
+				return &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s is too long for a variable (%d bytes)", name, len(value)),
+					Fix: "Read it in the script from the JSON file $PARAMS_FILE."}
+			}
+			return nil
+		} else {
+			total += size
+		}
+		taken[variable] = true
+		env = append(env, variable+"="+value)
+		return nil
+	}
+	for _, name := range uses {
+		if err := give(name, true); err != nil {
+			return nil, err
+		}
+	}
+	names := slices.Sorted(maps.Keys(r.Params))
+	for _, exact := range []bool{true, false} {
+		for _, name := range names {
+			if name != "" && (shell.Variable(name) == "PARAM_"+name) == exact {
+				_ = give(name, false) // never an error: not needed
+			}
+		}
+	}
+	return env, nil
+}
+
+// scriptFault says in one line why a script failed.
+func (r *run) scriptFault(exit int, stderr string, uses []string) string {
+	last := ""
+	for line := range strings.Lines(stderr) {
+		if line = strings.TrimSpace(line); line != "" {
+			last = line
+		}
+	}
+	supplied := map[string]bool{}
+	for name := range r.Params {
+		supplied[shell.Variable(name)] = true
+	}
+	for _, name := range uses {
+		// bash names the variable in every language.
+		if v := shell.Variable(name); !supplied[v] && strings.Contains(last, v+":") {
+			return fmt.Sprintf("exit %d: the placeholder {{%s}} has no value", exit, name)
+		}
+	}
+	last = strings.ReplaceAll(last, filepath.Join(r.RunDir, "script"), "script")
+	if last == "" {
+		return fmt.Sprintf("exit %d", exit)
+	}
+	if runes := []rune(Clean(last)); len(runes) > 300 {
+		last = string(runes[:300]) + "…"
+	}
+	return fmt.Sprintf("exit %d: %s", exit, last)
+}
+
+// sandbox is the turn's, with what the run itself needs.
+func (r *run) sandbox() *Sandbox {
+	if r.Sandbox == nil {
+		return nil
+	}
+	s := *r.Sandbox
+	s.Writable = append(slices.Clone(s.Writable), r.RunDir)
+	if !r.ReadOnly {
+		s.Writable = append(s.Writable, r.Dir)
+	}
+	return &s
+}

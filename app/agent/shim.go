@@ -1,0 +1,146 @@
+//go:build unix
+
+package agent
+
+import (
+	"encoding/json"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// shimName is argv[0] of the server's binary when it is to be the parent of a child.
+const shimName = "carillon-run-child"
+
+// Descriptors of the shim beside stdin, stdout and stderr.
+const (
+	lifeFD   = 3 // end of file asks the shim to end its child
+	reportFD = 4 // takes one ending
+)
+
+// shimReady is set by MaybeShim. Without it a program that forgot the call would start itself whole,
+// again and again, in place of its children.
+var shimReady atomic.Bool
+
+// ending is what the shim tells the server.
+type ending struct {
+	Start  string `json:"start,omitempty"` // why the program could not be started
+	Exit   int    `json:"exit"`            // as a shell says it: 128 + the signal's number
+	Signal string `json:"signal,omitempty"`
+	Asked  bool   `json:"asked,omitempty"` // the server asked for the end, or died
+	Left   []int  `json:"left,omitempty"`  // processes that survived SIGKILL
+}
+
+// MaybeShim must be called first thing in main, and in TestMain of every package whose tests run
+// agents. In a process that Run started as the parent of a child it never returns: it starts
+// the child, waits for its end or the server's, ends everything that descends from it, and exits.
+// In any other process it returns at once.
+func MaybeShim() {
+	shimReady.Store(true)
+	if len(os.Args) < 3 || os.Args[0] != shimName {
+		return
+	}
+	closeOnExec()
+	grace, _ := strconv.Atoi(os.Args[1])
+	e := runShim(time.Duration(grace)*time.Millisecond, os.Args[2], os.Args[2:])
+	report := os.NewFile(reportFD, "report")
+	_ = json.NewEncoder(report).Encode(e) // if nobody listens, nobody needs it
+	syscall.Exit(0) // not os.Exit, which runs the race detector's second of waiting
+}
+
+func runShim(grace time.Duration, path string, argv []string) ending {
+	// The kernel ties Pdeathsig to the thread that starts the child, so that thread has to stay.
+	runtime.LockOSThread()
+	asked := make(chan struct{}, 2)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	go func() {
+		_, _ = os.NewFile(lifeFD, "life").Read(make([]byte, 1))
+		asked <- struct{}{}
+	}()
+	go func() {
+		<-signals
+		asked <- struct{}{}
+	}()
+
+	adopt()
+	leader, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: leaderAttr(),
+	})
+	if err != nil {
+		return ending{Start: err.Error()}
+	}
+	status := make(chan syscall.WaitStatus, 1)
+	gone := make(chan struct{})
+	go reap(leader, status, gone)
+
+	var e ending
+	var ws syscall.WaitStatus
+	select {
+	case ws = <-status:
+	case <-asked:
+		e.Asked = true
+		_ = syscall.Kill(-leader, syscall.SIGTERM)
+		select {
+		case ws = <-status:
+		case <-time.After(grace):
+			sweep(leader, gone, 0)
+			ws = <-status
+		}
+	}
+	e.Left = sweep(leader, gone, min(grace, time.Second))
+	if runtime.GOOS != "linux" {
+		signalAll(leader, syscall.SIGKILL) // orphans are not ours there, so gone came too early
+	}
+	e.Exit = ws.ExitStatus()
+	if ws.Signaled() {
+		e.Exit, e.Signal = 128+int(ws.Signal()), ws.Signal().String()
+	}
+	return e
+}
+
+// reap waits for every child until there is none: no process is left unreaped in a container, and
+// gone is closed when nothing that descends from the shim lives.
+func reap(leader int, status chan<- syscall.WaitStatus, gone chan<- struct{}) {
+	for {
+		var ws syscall.WaitStatus
+		switch pid, err := syscall.Wait4(-1, &ws, 0, nil); {
+		case err == syscall.EINTR:
+		case err != nil:
+			close(gone)
+			return
+		case pid == leader:
+			status <- ws
+		}
+	}
+}
+
+// sweep ends every descendant: SIGTERM, SIGKILL after the grace, and again until none is left. After
+// ten seconds it gives up on processes that the kernel will not end, and returns them.
+func sweep(leader int, gone <-chan struct{}, grace time.Duration) []int {
+	if grace > 0 {
+		signalAll(leader, syscall.SIGTERM)
+		select {
+		case <-gone:
+			return nil
+		case <-time.After(grace):
+		}
+	}
+	for wait, deadline := time.Millisecond, time.Now().Add(10*time.Second); ; wait = min(2*wait, 50*time.Millisecond) {
+		// Stopped first: a process that forks faster than we look would escape.
+		signalAll(leader, syscall.SIGSTOP)
+		left := signalAll(leader, syscall.SIGKILL)
+		select {
+		case <-gone:
+			return nil
+		case <-time.After(wait):
+		}
+		if time.Now().After(deadline) {
+			return left
+		}
+	}
+}

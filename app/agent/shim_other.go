@@ -1,0 +1,31 @@
+//go:build unix && !linux
+
+package agent
+
+import (
+	"os"
+	"syscall"
+)
+
+func selfPath() (string, error) { return os.Executable() }
+
+func closeOnExec() {
+	syscall.CloseOnExec(lifeFD)
+	syscall.CloseOnExec(reportFD)
+}
+
+func adopt() {}
+
+func leaderAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// signalAll signals the child's process group. Elsewhere than on Linux a process that left the group
+// cannot be found.
+func signalAll(leader int, sig syscall.Signal) []int {
+	if syscall.Kill(-leader, sig) != nil {
+		return nil
+	}
+	return []int{leader}
+}
+
+// Conceal does nothing here: only Linux can do it.
+func Conceal() error { return nil }

@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func init() {
+	// server is a program that runs one script and is killed meanwhile.
+	roles["server"] = func(args []string) int {
+		turn := Turn{Prompt: args[0], Dir: args[1], RunDir: args[1], grace: 200 * time.Millisecond, Env: []string{"TEST_MARK=" + args[2]}}
+		_, err := Run(context.Background(), bash(), turn, func(e Event) { fmt.Print(e.Text) })
+		fmt.Println(err)
+		return 0
+	}
+}
+
+func TestKillingTheServerEndsItsChildren(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs a subreaper")
+	}
+	m := fmt.Sprintf("mark-%d-%d", os.Getpid(), time.Now().UnixNano())
+	cmd := exec.Command(os.Args[0], "server", "trap '' TERM; setsid nohup sleep 300 >/dev/null 2>&1 & echo ready; while true; do sleep 300 || true; done", t.TempDir(), m)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("the server's child printed %q", line)
+	}
+	if len(marked(m)) < 3 {
+		t.Fatalf("alive: %q; want the server, its script and a daemon", marked(m))
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	until(t, "all children of the killed server have ended", func() bool { return len(marked(m)) == 0 })
+}
+
+func TestTerminalSignalsDoNotReachAChild(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/$$/stat")
+	_, f, s := runTurn(t, bash(), turn)
+	if f != nil {
+		t.Fatal(f)
+	}
+	own, _, _ := syscall.Syscall(syscall.SYS_GETSID, 0, 0, 0)
+	if got := strings.TrimSpace(s.stream("stdout")); got == fmt.Sprint(own) || got == "" {
+		t.Errorf("the child is in session %q, the server in %d; want two", got, own)
+	}
+}
+
+func TestNoDescriptorOfTheServerReachesAChild(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "ls /proc/self/fd | sort -n | tr '\\n' ' '")
+	_, f, s := runTurn(t, bash(), turn)
+	if f != nil {
+		t.Fatal(f)
+	}
+	if out := s.stream("stdout"); out != "0 1 2 3 " { // 3 is the folder that ls reads
+		t.Errorf("open in a child: %q", out)
+	}
+}
+
+func TestCanceledBeforeTheStartRunsNothing(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	turn := newTurn(t, "touch ran")
+	_, f, _ := runTurnIn(ctx, t, bash(), turn)
+	expectFailure(t, f, FailCanceled, "canceled")
+	if _, err := os.Stat(filepath.Join(turn.Dir, "ran")); err == nil {
+		t.Error("the script ran")
+	}
+}
+
+func TestDetectTellsVersionOrProblem(t *testing.T) {
+	t.Parallel()
+	if found := Detect(t.Context(), bash()); found.Problem != "" || !strings.HasPrefix(found.Version, "5.") {
+		t.Errorf("bash: %+v", found)
+	}
+	script := func(body string) Provider {
+		path := filepath.Join(t.TempDir(), "agent")
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return Provider{Command: []string{path}}
+	}
+	for _, tt := range []struct {
+		name, body, version, problem string
+	}{
+		{"a version among words", "echo 'codex-cli 0.169.0 (x)'", "0.169.0", ""},
+		{"a failure", "echo no; exit 3", "", "exit 3"},
+		{"one that waits for input", "read x; echo 1.2.3", "1.2.3", ""},
+		{"one that leaves a daemon", "setsid sleep 300 & echo 4.5", "4.5", ""},
+	} {
+		if found := Detect(t.Context(), script(tt.body)); found.Version != tt.version || !strings.Contains(found.Problem, tt.problem) {
+			t.Errorf("%s: %+v", tt.name, found)
+		}
+	}
+	if found := Detect(t.Context(), Provider{Command: []string{"no-such-agent"}}); !strings.Contains(found.Problem, "not found") {
+		t.Errorf("a missing program: %+v", found)
+	}
+}
