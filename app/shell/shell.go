@@ -187,12 +187,17 @@ func (s *script) collect(file *syntax.File) {
 			all = append(all, use{int(pos.Offset()), name})
 		}
 	}
+	mentioned := func(text string, pos syntax.Pos) {
+		for _, variable := range parameterName.FindAllString(text, -1) {
+			read(variable, pos)
+		}
+	}
 	syntax.Walk(file, func(n syntax.Node) bool {
 		switch n := n.(type) {
-		case *syntax.ParamExp:
-			if n.Param != nil && s.hole(n) == nil {
-				read(n.Param.Value, n.Pos())
-			}
+		case *syntax.SglQuoted: // code for another program, which reads its environment
+			mentioned(n.Value, n.Pos())
+		case *syntax.Lit:
+			mentioned(n.Value, n.Pos())
 		case *syntax.Assign:
 			if n.Name != nil && (n.Value != nil || n.Array != nil) {
 				set[n.Name.Value] = true
