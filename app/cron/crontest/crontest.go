@@ -17,13 +17,13 @@ import (
 // matching minute. Any other fires when the clock first shows a matching minute, and at a jump of
 // the clock if a matching minute is jumped over.
 func Times(expr string, zone *time.Location, from, to time.Time) []time.Time {
-	w := walk{want: read(expr), after: from, before: to, zone: zone}
+	w := walk{want: read(expr), after: from.Unix(), before: to.Unix(), zone: zone, fired: -1 << 62}
 	// The clock may have been put back shortly before from, so the walk begins earlier.
 	w.now = from.Unix() - 3*24*3600
 	w.offset = w.offsetAt(w.now)
 	w.shown = w.now + w.offset - 1
 	for w.now <= to.Unix() {
-		w.hour()
+		w.stretch()
 	}
 	return w.found
 }
@@ -33,35 +33,44 @@ func Times(expr string, zone *time.Location, from, to time.Time) []time.Time {
 type walk struct {
 	want          table
 	zone          *time.Location
-	after, before time.Time
+	after, before int64
 
 	now    int64 // seconds since 1970
 	offset int64 // of the zone at now
 	shown  int64 // the latest time that the clock has shown
+	fired  int64 // the latest instant that was found
 	found  []time.Time
 }
 
-// hour goes on by an hour, or to the next change of the offset if that comes first.
-func (w *walk) hour() {
-	offset := w.offsetAt(w.now)
-	end := w.now + 3600
-	if w.offsetAt(end) != offset {
-		for end = w.now + 1; w.offsetAt(end) == offset; end++ {
+// stretch goes on by six hours, or to the next change of the offset if that comes first. No zone
+// ever changed its clocks and changed them back within so short a time.
+func (w *walk) stretch() {
+	end := w.now + 6*3600
+	next := w.offsetAt(end)
+	if next != w.offset {
+		for end = w.now + 1; ; end++ {
+			if next = w.offsetAt(end); next != w.offset {
+				break
+			}
 		}
 	}
-	if offset > w.offset && !w.want.star {
-		w.jump(w.now + offset)
-	}
-	w.offset = offset
-	wait := (60 - (w.now+offset)%60) % 60 // before 1970 the remainder is negative
+	wait := (60 - (w.now+w.offset)%60) % 60 // before 1970 the remainder is negative
 	for t := w.now + wait; t < end; t += 60 {
-		clock := t + offset
+		clock := t + w.offset
+		if minute := (clock%3600 + 3600) % 3600 / 60; minute == 0 && !w.want.hasHour(clock) {
+			t += 59 * 60 // the other minutes of an hour that is not wanted
+			continue
+		}
 		if (w.want.star || clock > w.shown) && w.want.has(clock) {
 			w.fire(t)
 		}
 	}
-	w.shown = max(w.shown, end-1+offset)
+	w.shown = max(w.shown, end-1+w.offset)
 	w.now = end
+	if next > w.offset && !w.want.star {
+		w.jump(end + next)
+	}
+	w.offset = next
 }
 
 // jump fires once if a minute between what the clock has shown and what it shows now was wanted.
@@ -75,14 +84,12 @@ func (w *walk) jump(clock int64) {
 }
 
 func (w *walk) fire(t int64) {
-	at := time.Unix(t, 0).In(w.zone)
-	if !at.After(w.after) || at.After(w.before) {
-		return
+	// The second of from itself is not after from, and t is a whole second.
+	if t <= w.after || t > w.before || t == w.fired {
+		return // fired: a minute was jumped over, and the first after it is wanted as well
 	}
-	if n := len(w.found); n > 0 && w.found[n-1].Equal(at) {
-		return // a minute that was jumped over, and the first after it
-	}
-	w.found = append(w.found, at)
+	w.fired = t
+	w.found = append(w.found, time.Unix(t, 0).In(w.zone))
 }
 
 func (w *walk) offsetAt(t int64) int64 {
@@ -120,6 +127,10 @@ func (w *table) has(clock int64) bool {
 		w.today = w.today && w.month[at.Month()]
 	}
 	return w.today
+}
+
+func (w *table) hasHour(clock int64) bool {
+	return w.hour[(clock%86400+86400)%86400/3600]
 }
 
 func read(expr string) table {
