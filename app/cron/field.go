@@ -85,7 +85,7 @@ func (f field) parseRange(part string) (uint64, *SyntaxError) {
 		high = 7 // fri-sun: Sunday ends the week as well as it begins it
 	}
 	if low > high {
-		return 0, f.backwards(part, low, high, step)
+		return 0, f.backwards(part, low, high, step, digits(lowText))
 	}
 	return spread(low, high, step), nil
 }
@@ -161,27 +161,29 @@ func (f field) foreign(text string) *SyntaxError {
 	return f.problem("%s is not a number between %d and %d", quote(text), f.first, f.last)
 }
 
-// backwards refuses a range such as 22-2, and writes out what it probably means.
-func (f field) backwards(part string, low, high, step int) *SyntaxError {
-	var instead string
-	if step == 1 {
-		instead = f.span(low, f.wrap) + "," + f.span(f.first, high)
-	} else {
+// backwards refuses a range such as 22-2, and writes out what it probably means, with names if it
+// had some.
+func (f field) backwards(part string, low, high, step int, numeric bool) *SyntaxError {
+	show := strconv.Itoa
+	if !numeric {
+		show = func(v int) string { return f.names[v-f.first] }
+	}
+	span := func(low, high int) string {
+		if low >= high {
+			return show(low)
+		}
+		return show(low) + "-" + show(high)
+	}
+	instead := span(low, f.wrap) + "," + span(f.first, high)
+	if step > 1 {
 		size := f.wrap - f.first + 1
 		var values []string
 		for v := low; v <= high+size; v += step {
-			values = append(values, strconv.Itoa((v-f.first)%size+f.first))
+			values = append(values, show((v-f.first)%size+f.first))
 		}
 		instead = strings.Join(values, ",")
 	}
 	return f.instead(instead, "%s runs backwards; write %s instead of %s", quote(part), instead, quote(part))
-}
-
-func (f field) span(low, high int) string {
-	if low >= high {
-		return strconv.Itoa(low)
-	}
-	return fmt.Sprintf("%d-%d", low, high)
 }
 
 func (f field) problem(format string, args ...any) *SyntaxError {

@@ -114,7 +114,7 @@ func wallOf(zone *time.Location, t int64) int64 {
 func readings(walls []int64, today int64) string {
 	if len(walls) > 4 {
 		first, last := walls[0], walls[len(walls)-1]
-		return fmt.Sprintf("%d times from %s to %s", len(walls), reading(first, today), reading(last, today))
+		return fmt.Sprintf("%d times between %s and %s", len(walls), reading(first, today), reading(last, today))
 	}
 	var texts []string
 	for i, wall := range walls {
@@ -165,7 +165,7 @@ func (o Occurrence) Explain() string {
 			missing += " on " + date(o.At)
 		}
 		if j, ok := jumpAt(zone, t); ok {
-			missing += fmt.Sprintf(", when the clocks go forward from %s to %s", reading(j.from, j.to), reading(j.to, j.to))
+			missing += fmt.Sprintf(", when the clocks go forward from %s to %s", reading(j.from, j.to), reading(j.to, j.from))
 		}
 		return missing + "; " + ending + "."
 	case FirstOnly:

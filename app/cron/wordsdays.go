@@ -2,6 +2,7 @@ package cron
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,7 +25,10 @@ func (e Expression) days() (head, tail string) {
 	allWeekdays := e.weekday == everyWeekday
 	in := ""
 	if e.month != everyMonth {
-		in = " in " + e.months("and")
+		in = " in " + e.months()
+		if list := spans(values(uint64(e.month))); len(list) == 1 && strings.Contains(in, " to ") {
+			in = " from " + e.months()
+		}
 	}
 	switch {
 	case allDays && allWeekdays, e.either && (allDays || allWeekdays):
@@ -65,13 +69,13 @@ func (e Expression) dates() string {
 		case e.month == everyMonth:
 			return "day " + day + " of every month"
 		case e.month&(e.month-1) == 0:
-			return day + " " + e.months("and")
+			return day + " " + e.months()
 		}
-		return "day " + day + " of " + e.months("and") + whereMissing(missing)
+		return "day " + day + " of " + e.months() + whereMissing(missing)
 	}
 	months := "every month"
 	if e.month != everyMonth {
-		months = e.months("and")
+		months = e.months()
 	}
 	return "the " + join(runs(days, ordinal), "and") + " of " + months + whereMissing(missing)
 }
@@ -83,8 +87,8 @@ func whereMissing(missing bool) string {
 	return ""
 }
 
-func (e Expression) months(word string) string {
-	return join(runs(values(uint64(e.month)), func(m int) string { return monthNames[m] }), word)
+func (e Expression) months() string {
+	return join(runs(values(uint64(e.month)), func(m int) string { return monthNames[m] }), "and")
 }
 
 // weekdays names a choice of weekdays that is not all of them.
