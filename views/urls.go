@@ -1,0 +1,98 @@
+package views
+
+import "net/url"
+
+// Every address that a page links is made here, from ids. Ids are escaped, so that no text of a
+// person ever becomes another address.
+
+func under(folder, id string, rest ...string) string {
+	address := "/" + folder + "/" + url.PathEscape(id)
+	for _, r := range rest {
+		address += "/" + url.PathEscape(r)
+	}
+	return address
+}
+
+// AutomationURL is the page of one automation with its history.
+func AutomationURL(id string) string { return under("automations", id) }
+
+// AutomationSettingsURL is the settings tab of one automation.
+func AutomationSettingsURL(id string) string { return under("automations", id, "settings") }
+
+// AutomationEditURL is the editor of one automation; it takes the form by POST to AutomationURL.
+func AutomationEditURL(id string) string { return under("automations", id, "edit") }
+
+// AutomationNewURL is the editor of a new automation; from names a pattern to start with, or nothing.
+func AutomationNewURL(from string) string {
+	if from == "" {
+		return "/automations/new"
+	}
+	return "/automations/new?from=" + url.QueryEscape(from)
+}
+
+// AutomationExecutionURL is the page of one automation with one of its executions open.
+func AutomationExecutionURL(id, execution string) string {
+	return AutomationURL(id) + "?execution=" + url.QueryEscape(execution)
+}
+
+// RunsURL takes POST to run an automation now; GET answers the dialog that asks for parameters.
+func RunsURL(id string) string { return under("automations", id, "runs") }
+
+// EnabledURL takes POST with enabled=true or false.
+func EnabledURL(id string) string { return under("automations", id, "enabled") }
+
+// TokenURL takes POST to make a new token for the HTTP trigger.
+func TokenURL(id string) string { return under("automations", id, "token") }
+
+// AutomationRowURL is one row of the list of automations.
+func AutomationRowURL(id string) string { return under("automations", id, "row") }
+
+// AutomationDeletionURL takes POST to delete an automation.
+func AutomationDeletionURL(id string) string { return under("automations", id, "deletion") }
+
+// ExecutionURL is the page of one execution.
+func ExecutionURL(id string) string { return under("executions", id) }
+
+// CancellationURL takes POST to cancel an execution.
+func CancellationURL(execution string) string { return under("executions", execution, "cancellation") }
+
+// SessionURL is the page of one session.
+func SessionURL(id string) string { return under("sessions", id) }
+
+// SessionPartURL is a part of a session's page that fetches itself again: "head" or "changes".
+func SessionPartURL(id, part string) string { return under("sessions", id, part) }
+
+// SessionStreamURL is the stream of a session's transcript, from after the entry given.
+func SessionStreamURL(id, after string) string {
+	return under("sessions", id, "stream") + "?after=" + url.QueryEscape(after)
+}
+
+// SessionActionURL takes POST: "stop", "completion", "reopening", "messages" or "pull-request".
+func SessionActionURL(id, action string) string { return under("sessions", id, action) }
+
+// WorkflowURL is the page of one workflow.
+func WorkflowURL(id string) string { return under("workflows", id) }
+
+// BotURL is the page of one bot.
+func BotURL(id string) string { return under("bots", id) }
+
+// TicketURL is the page of one ticket.
+func TicketURL(id string) string { return under("tickets", id) }
+
+// WorkspaceURL is the page of one workspace.
+func WorkspaceURL(id string) string { return under("workspaces", id) }
+
+// WorkspaceEditURL is the form of one workspace; it takes the form by POST to WorkspaceURL.
+func WorkspaceEditURL(id string) string { return under("workspaces", id, "edit") }
+
+// WorkspaceActionURL takes POST: "members", "removal" (of a member), "check" or "deletion".
+func WorkspaceActionURL(id, action string) string { return under("workspaces", id, action) }
+
+// NoticeURL is one notice of the inbox.
+func NoticeURL(id string) string { return under("inbox", id) }
+
+// NoticeActionURL takes POST: "reading", "star" or "dismissal".
+func NoticeActionURL(id, action string) string { return under("inbox", id, action) }
+
+// PreferenceURL takes POST to store a preference of the reader: "workspace" or "theme".
+func PreferenceURL(name string) string { return under("preferences", name) }
