@@ -59,8 +59,8 @@ func (e *SyntaxError) Error() string {
 }
 
 // maxLength bounds the work on a text from outside. The longest useful expression, every field
-// written out as a list, has some 370 characters.
-const maxLength = 1000
+// written out as a list, has some 400 characters.
+const maxLength = 500
 
 // Parse reads a five-field expression. The error is a *SyntaxError, or one that is ErrNever when
 // the expression could never fire; both read as sentences for a person.

@@ -77,7 +77,7 @@ func TestSyntaxErrorsNameFieldValueAndWhatToWriteInstead(t *testing.T) {
 		{"*/5/5 * * * *", "minute: */5/5 has no step; write a number after the slash, such as */5", ""},
 		{"*/99999999999999999999 * * * *", "minute: */99999999999999999999 has a step that is too large", ""},
 		{"*5 * * * *", "minute: *5 is not a value; only a step may follow a star, such as */5", ""},
-		{strings.Repeat("*", 1001), "an expression has at most 1000 characters", ""},
+		{strings.Repeat("*", 501), "an expression has at most 500 characters", ""},
 	} {
 		_, err := cron.Parse(c.text)
 		var syntax *cron.SyntaxError
