@@ -1,0 +1,138 @@
+package views
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/a-h/templ"
+)
+
+var update = flag.Bool("update", false, "accept what the gallery looks like now")
+
+// hashed asset addresses change with every edit of a stylesheet
+var hashed = regexp.MustCompile(`/static/[0-9a-f]{12}/`)
+
+func render(t *testing.T, c templ.Component) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := c.Render(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func (s Specimen) component() templ.Component {
+	if s.Page != nil {
+		return s.Page
+	}
+	return s.Body
+}
+
+func TestGalleryLooksAsAccepted(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, s := range Gallery() {
+		if seen[s.Name] {
+			t.Errorf("two specimens are called %s", s.Name)
+		}
+		seen[s.Name+".golden.html"] = true
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			// A line for each element, so that a difference can be read.
+			got := strings.ReplaceAll(hashed.ReplaceAllString(render(t, s.component()), "/static/HASH/"), "><", ">\n<") + "\n"
+			file := filepath.Join("testdata", s.Name+".golden.html")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s looks different; see the change with go test ./views -update && git diff views/testdata", s.Name)
+			}
+		})
+	}
+	files, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f.Name(), ".golden.html") && !seen[f.Name()] {
+			t.Errorf("testdata/%s belongs to no specimen", f.Name())
+		}
+	}
+}
+
+// The policy of pages forbids both, so a browser would ignore them.
+func TestNoInlineStyleOrHandlerAnywhere(t *testing.T) {
+	t.Parallel()
+	inline := regexp.MustCompile(`<[a-z][^>]*\s(style|on[a-z]+|hx-on[^=]*)="`)
+	for _, s := range Gallery() {
+		if m := inline.FindString(render(t, s.component())); m != "" {
+			t.Errorf("%s has %s", s.Name, m)
+		}
+	}
+}
+
+func TestEveryIconIsInTheSprite(t *testing.T) {
+	t.Parallel()
+	sprite, err := os.ReadFile("../static/icons.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`@Icon\("([^"]+)"\)|Icon:\s*"([^"]+)"|iconRef\("([^"]+)"\)|look\{"[^"]*", "([^"]+)"|icons\.svg#([a-z0-9-]+)`)
+	sources, err := filepath.Glob("*.templ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, f := range append(sources, code...) {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[f] = string(b)
+	}
+	for _, s := range Gallery() {
+		texts["gallery "+s.Name] = render(t, s.component())
+	}
+	for where, text := range texts {
+		for _, m := range named.FindAllStringSubmatch(text, -1) {
+			name := strings.Join(m[1:], "")
+			if !bytes.Contains(sprite, []byte(`id="`+name+`"`)) {
+				t.Errorf("%s: no icon %q in the sprite; add it to static/build.mjs", where, name)
+			}
+		}
+	}
+}
+
+// An id that stands twice breaks labels and swaps.
+func TestIDsAreUniqueOnEveryPage(t *testing.T) {
+	t.Parallel()
+	ids := regexp.MustCompile(`\sid="([^"]*)"`)
+	check := func(name string, c templ.Component) {
+		seen := map[string]bool{}
+		for _, m := range ids.FindAllStringSubmatch(render(t, c), -1) {
+			if seen[m[1]] || m[1] == "" {
+				t.Errorf("%s has the id %q twice, or empty", name, m[1])
+			}
+			seen[m[1]] = true
+		}
+	}
+	for _, s := range Gallery() {
+		check(s.Name, s.component())
+	}
+}
