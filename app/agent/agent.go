@@ -236,6 +236,7 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 		return Result{}, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
 	res, err := r.drive(ctx)
+	r.silence()
 	res.Text = Clean(res.Text)
 	if err == nil {
 		return res, nil
@@ -261,6 +262,12 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 	switch r.Driver {
 	case DriverShell:
 		return r.runShell(ctx)
+	case DriverACP:
+		return r.runACP(ctx)
+	case DriverClaude:
+		return r.runClaude(ctx)
+	case DriverCodex:
+		return r.runCodex(ctx)
 	}
 	return Result{}, &Failure{Kind: FailStart, Reason: fmt.Sprintf("%s has the unknown driver %q", r.Name, r.Driver)}
 }
@@ -299,6 +306,13 @@ func (r *run) emit(e Event) {
 	if r.emitTo != nil {
 		r.emitTo(e)
 	}
+}
+
+// silence ends the events: a driver's last goroutine may still hold one.
+func (r *run) silence() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emitTo = nil
 }
 
 func (r *run) warn(format string, args ...any) {

@@ -34,15 +34,14 @@ func Detect(ctx context.Context, p Provider) Found {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errTimeout)
 	defer cancel()
-	home, err := os.MkdirTemp("", "carillon-")
+	temp, err := tempDir()
 	if err != nil {
 		return Found{Path: path, Problem: err.Error()}
 	}
-	defer os.RemoveAll(home)
-	env, _ := environment(os.Environ(), p, Turn{RunDir: home, Dir: home})
-	env = append(env, "TMPDIR="+home)
+	defer temp.remove()
+	env, _ := environment(os.Environ(), p, Turn{RunDir: string(temp), Dir: string(temp)})
 	out, end, err := capture(ctx, command{
-		argv: []string{path, "--version"}, dir: home, env: env, grace: time.Second,
+		argv: []string{path, "--version"}, dir: string(temp), env: env, grace: time.Second,
 	})
 	found := Found{Path: path}
 	first, _, _ := strings.Cut(strings.TrimSpace(out), "\n")
@@ -62,3 +61,16 @@ func Detect(ctx context.Context, p Provider) Found {
 	}
 	return found
 }
+
+// folder is one of a moment's own.
+type folder string
+
+func tempDir() (folder, error) {
+	dir, err := os.MkdirTemp("", "carillon-")
+	if err != nil {
+		return "", err
+	}
+	return folder(dir), os.Mkdir(filepath.Join(dir, "tmp"), 0o700)
+}
+
+func (f folder) remove() { _ = os.RemoveAll(string(f)) }

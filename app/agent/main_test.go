@@ -7,19 +7,24 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
 
 // roles are the programs that this test binary can be when a test starts it as a child; which one is
 // told by argv[1].
-var roles = map[string]func(args []string) int{}
+var roles = map[string]func(args []string) int{
+	"acp":    func(args []string) int { return newScripted(args).serve(os.Stdin) },
+	"server": serverRole,
+	"replay": replayRole,
+}
 
 func TestMain(m *testing.M) {
 	MaybeShim()
 	if len(os.Args) > 1 {
 		if role, ok := roles[os.Args[1]]; ok {
-			os.Exit(role(os.Args[2:]))
+			syscall.Exit(role(os.Args[2:])) // without the race detector's second of waiting
 		}
 	}
 	os.Exit(m.Run())

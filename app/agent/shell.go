@@ -143,12 +143,7 @@ func (r *run) params(uses []string) ([]string, error) {
 
 // scriptFault says in one line why a script failed.
 func (r *run) scriptFault(exit int, stderr string, uses []string) string {
-	last := ""
-	for line := range strings.Lines(stderr) {
-		if line = strings.TrimSpace(line); line != "" {
-			last = line
-		}
-	}
+	last := lastLine(stderr)
 	supplied := map[string]bool{}
 	for name := range r.Params {
 		supplied[shell.Variable(name)] = true
@@ -162,9 +157,6 @@ func (r *run) scriptFault(exit int, stderr string, uses []string) string {
 	last = strings.ReplaceAll(last, filepath.Join(r.RunDir, "script"), "script")
 	if last == "" {
 		return fmt.Sprintf("exit %d", exit)
-	}
-	if runes := []rune(Clean(last)); len(runes) > 300 {
-		last = string(runes[:300]) + "…"
 	}
 	return fmt.Sprintf("exit %d: %s", exit, last)
 }

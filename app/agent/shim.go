@@ -49,7 +49,7 @@ func MaybeShim() {
 	e := runShim(time.Duration(grace)*time.Millisecond, os.Args[2], os.Args[2:])
 	report := os.NewFile(reportFD, "report")
 	_ = json.NewEncoder(report).Encode(e) // if nobody listens, nobody needs it
-	syscall.Exit(0) // not os.Exit, which runs the race detector's second of waiting
+	syscall.Exit(0)                       // not os.Exit, which runs the race detector's second of waiting
 }
 
 func runShim(grace time.Duration, path string, argv []string) ending {

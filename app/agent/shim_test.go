@@ -14,14 +14,12 @@ import (
 	"time"
 )
 
-func init() {
-	// server is a program that runs one script and is killed meanwhile.
-	roles["server"] = func(args []string) int {
-		turn := Turn{Prompt: args[0], Dir: args[1], RunDir: args[1], grace: 200 * time.Millisecond, Env: []string{"TEST_MARK=" + args[2]}}
-		_, err := Run(context.Background(), bash(), turn, func(e Event) { fmt.Print(e.Text) })
-		fmt.Println(err)
-		return 0
-	}
+// serverRole is a program that runs one script and is killed meanwhile.
+func serverRole(args []string) int {
+	turn := Turn{Prompt: args[0], Dir: args[1], RunDir: args[1], grace: 200 * time.Millisecond, Env: []string{"TEST_MARK=" + args[2]}}
+	_, err := Run(context.Background(), bash(), turn, func(e Event) { fmt.Print(e.Text) })
+	fmt.Println(err)
+	return 0
 }
 
 func TestKillingTheServerEndsItsChildren(t *testing.T) {

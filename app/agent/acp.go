@@ -1,0 +1,529 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	acp "github.com/coder/acp-go-sdk"
+)
+
+const (
+	acpVersion   = 1
+	acpStart     = 90 * time.Second // for everything before the prompt
+	acpUnhandled = 256              // the library closes a connection on which 1,024 updates wait
+)
+
+// acpAgent is a running agent that speaks ACP.
+type acpAgent struct {
+	*run
+	p       *process
+	conn    *acp.Connection
+	replay  atomic.Bool   // updates are of an old turn
+	paced   chan struct{} // one for each update under way
+	stderr  *tail
+	ended   chan struct{}
+	end     ending
+	late    atomic.Bool // it did not answer in time
+	quiet   atomic.Int64
+	rejects atomic.Int64
+
+	mu      sync.Mutex
+	session string
+	answer  strings.Builder // what was said since the last tool call
+	cut     bool            // a tool call came: what is said next begins the answer anew
+	steps   Usage           // summed over steps, of agents that tell it so
+	cost    *float64
+}
+
+// acpSession is what session/new, session/resume and session/load answer.
+type acpSession struct {
+	SessionID string      `json:"sessionId"`
+	Options   []acpOption `json:"configOptions"`
+	Modes     *struct {
+		Available []struct {
+			ID string `json:"id"`
+		} `json:"availableModes"`
+	} `json:"modes"`
+	Models *struct {
+		Available []struct {
+			ID string `json:"modelId"`
+		} `json:"availableModels"`
+	} `json:"models"`
+}
+
+type acpOption struct {
+	ID       string `json:"id"`
+	Category string `json:"category"`
+	Options  []struct {
+		Value   string `json:"value"`
+		Options []struct {
+			Value string `json:"value"`
+		} `json:"options"` // of a group
+	} `json:"options"`
+}
+
+func (o acpOption) values() []string {
+	var list []string
+	for _, v := range o.Options {
+		if v.Value != "" {
+			list = append(list, v.Value)
+		}
+		for _, inner := range v.Options {
+			list = append(list, inner.Value)
+		}
+	}
+	return list
+}
+
+type acpInfo struct {
+	Version int `json:"protocolVersion"`
+	Agent   struct {
+		Name string `json:"name"`
+	} `json:"agentInfo"`
+	Can struct {
+		Load bool `json:"loadSession"`
+		MCP  struct {
+			HTTP bool `json:"http"`
+		} `json:"mcpCapabilities"`
+		Session struct {
+			Resume json.RawMessage `json:"resume"`
+		} `json:"sessionCapabilities"`
+	} `json:"agentCapabilities"`
+}
+
+type object = map[string]any
+
+func (r *run) runACP(ctx context.Context) (Result, error) {
+	a, err := r.startACP()
+	if err != nil {
+		return Result{}, err
+	}
+	defer context.AfterFunc(ctx, a.cancel)()
+	res, err := a.turn(ctx)
+	a.close(err == nil)
+	res.Conversation, res.ExitCode = a.sessionID(), a.end.Exit
+	if err == nil {
+		res.ExitCode = 0 // it was told to end after its answer
+		return res, nil
+	}
+	if ctx.Err() != nil {
+		return res, r.stopped(ctx)
+	}
+	return res, err
+}
+
+func (r *run) startACP() (*acpAgent, error) {
+	p, err := start(command{argv: r.Command, dir: r.Dir, env: r.env(), pipeIn: true, grace: r.grace, sandbox: r.sandbox()})
+	if err != nil {
+		return nil, r.startFailure(err)
+	}
+	a := &acpAgent{run: r, p: p, paced: make(chan struct{}, acpUnhandled), stderr: &tail{limit: maxStderr}, ended: make(chan struct{})}
+	in, out := io.Pipe()
+	a.conn = acp.NewConnection(a.handle, p.stdin, in)
+	a.conn.SetLogger(slog.New(slog.DiscardHandler))
+	go func() {
+		<-a.conn.Done()
+		in.Close() // nobody reads any more
+	}()
+	go func() {
+		defer close(a.ended)
+		a.end = r.finish(p, func() {
+			a.pace(p.stdout, out)
+			out.Close()
+		}, func() { _, _ = io.Copy(a.stderr, p.stderr) })
+	}()
+	return a, nil
+}
+
+// pace hands the agent's lines to the library, no faster than updates are handled. It leaves out
+// what would close the connection: banners and lines that are too long.
+func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
+	eachLine(from, maxLine, func(line []byte) {
+		a.touch()
+		a.quiet.Store(time.Now().UnixNano())
+		var m struct {
+			ID     json.RawMessage `json:"id"`
+			Method string          `json:"method"`
+		}
+		if line[0] != '{' || json.Unmarshal(line, &m) != nil || m.ID == nil && m.Method == "" {
+			a.emit(Event{Kind: EventLog, Text: string(line[:min(len(line), maxRaw)])})
+			return
+		}
+		if m.ID == nil && m.Method != "$/cancel_request" {
+			select {
+			case a.paced <- struct{}{}:
+			case <-a.conn.Done():
+			}
+		}
+		_, _ = to.Write(append(line, '\n'))
+	}, a.skipped)
+}
+
+// cancel asks the agent to stop, and ends it if it does not.
+func (a *acpAgent) cancel() {
+	if id := a.sessionID(); id != "" {
+		go func() { // writing may block: the agent may not read
+			_ = a.conn.SendNotification(context.Background(), "session/cancel", object{"sessionId": id})
+		}()
+	}
+	time.AfterFunc(a.grace, a.p.stop)
+}
+
+// close ends the agent and waits for its end. One that answered may end by itself for a moment: some
+// write their conversation down then.
+func (a *acpAgent) close(friendly bool) {
+	a.p.stdin.Close()
+	if friendly {
+		select {
+		case <-a.ended:
+		case <-time.After(min(a.grace, time.Second)):
+		}
+	}
+	a.p.stop()
+	<-a.ended
+	<-a.conn.Done()
+	// What the agent said last is handled by now, or soon.
+	timer := time.NewTimer(2 * time.Second)
+	defer timer.Stop()
+	for range acpUnhandled {
+		select {
+		case a.paced <- struct{}{}:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+func (a *acpAgent) sessionID() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.session
+}
+
+func (a *acpAgent) setSession(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.session = id
+}
+
+// call sends a request and waits for its answer, or for the agent's death.
+func call[T any](a *acpAgent, method string, params any) (T, error) {
+	res, err := acp.SendRequest[T](a.conn, context.Background(), method, params)
+	if err == nil {
+		return res, nil
+	}
+	var rpc *acp.RequestError
+	if errors.As(err, &rpc) && rpc.Code == -32603 {
+		// So the library also says that it cannot write to an agent that just died.
+		select {
+		case <-a.conn.Done():
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+	select {
+	case <-a.conn.Done():
+		a.p.stop()
+		<-a.ended
+		if a.late.Load() {
+			return res, &Failure{Kind: FailStart, Reason: fmt.Sprintf("%s did not start within %s", a.Name, acpStart)}
+		}
+		if a.end.Start != "" {
+			return res, a.startFailure(errors.New(a.end.Start))
+		}
+		return res, a.died(a.end, a.stderr.String(), time.Now())
+	default:
+	}
+	if rpc != nil {
+		return res, a.refused(rpc)
+	}
+	return res, err
+}
+
+// refused is the failure that an agent's error answer tells.
+func (a *acpAgent) refused(e *acp.RequestError) *Failure {
+	text := e.Message
+	if e.Data != nil {
+		if data, err := json.Marshal(e.Data); err == nil {
+			text += " " + string(data)
+		}
+		if data, ok := e.Data.(map[string]any); ok {
+			for _, key := range []string{"message", "details", "error", "errorMessage"} {
+				if detail, ok := data[key].(string); ok && detail != "" {
+					text = e.Message + ": " + detail
+					break
+				}
+			}
+		}
+	}
+	status := 0
+	if e.Code == -32000 {
+		status = 401 // ACP's "authentication required"
+	}
+	if e.Code >= 400 && e.Code < 600 {
+		status = e.Code // HTTP's, as gemini passes it on
+	}
+	return a.classify(text, status, time.Now())
+}
+
+// turn is the dialogue: who are you, a session, its model and mode, the prompt.
+func (a *acpAgent) turn(ctx context.Context) (Result, error) {
+	late := time.AfterFunc(acpStart, func() {
+		a.late.Store(true)
+		a.p.stop()
+	})
+	defer late.Stop()
+	info, err := a.hello()
+	if err != nil {
+		return Result{}, err
+	}
+	opened, err := a.open(ctx, info, late)
+	if err != nil {
+		return Result{}, err
+	}
+	prompt := a.Prompt
+	if a.Instructions != "" && a.Resume == "" && !hasSystemPrompt(info) {
+		prompt = a.Instructions + "\n\n" + prompt
+	}
+	if err := a.chooseModel(opened); err != nil {
+		return Result{}, err
+	}
+	if err := a.chooseMode(opened); err != nil {
+		return Result{}, err
+	}
+	late.Stop()
+	if ctx.Err() != nil {
+		return Result{}, a.stopped(ctx)
+	}
+	res, err := call[acpAnswer](a, "session/prompt", object{"sessionId": a.sessionID(),
+		"prompt": []object{{"type": "text", "text": prompt}}})
+	if err != nil {
+		return Result{Text: a.text()}, err
+	}
+	return a.result(res)
+}
+
+func (a *acpAgent) hello() (acpInfo, error) {
+	info, err := call[acpInfo](a, "initialize", object{"protocolVersion": acpVersion,
+		"clientInfo":         object{"name": "carillon", "version": "1"},
+		"clientCapabilities": object{"fs": object{"readTextFile": false, "writeTextFile": false}, "terminal": false}})
+	if err == nil && info.Version != acpVersion {
+		err = &Failure{Kind: FailStart, Reason: fmt.Sprintf("%s speaks version %d of the Agent Client Protocol, not %d", a.Name, info.Version, acpVersion)}
+	}
+	return info, err
+}
+
+// hasSystemPrompt tells an agent that takes instructions beside the prompt.
+func hasSystemPrompt(info acpInfo) bool { return strings.Contains(info.Agent.Name, "claude") }
+
+// open begins a session or goes on with one.
+func (a *acpAgent) open(ctx context.Context, info acpInfo, late *time.Timer) (acpSession, error) {
+	params := object{"cwd": a.Dir, "mcpServers": a.servers(info)}
+	if a.Instructions != "" && hasSystemPrompt(info) {
+		params["_meta"] = object{"systemPrompt": object{"append": a.Instructions}}
+	}
+	if a.Resume == "" {
+		opened, err := call[acpSession](a, "session/new", params)
+		a.setSession(opened.SessionID)
+		return opened, err
+	}
+	params["sessionId"] = a.Resume
+	a.setSession(a.Resume)
+	if info.Can.Session.Resume != nil && string(info.Can.Session.Resume) != "null" {
+		return call[acpSession](a, "session/resume", params)
+	}
+	if !info.Can.Load {
+		return acpSession{}, &Failure{Kind: FailAgent, Reason: a.Name + " cannot go on with a conversation"}
+	}
+	if a.NewMinute {
+		late.Stop()
+		if err := nextMinute(ctx, a.LastTurn); err != nil {
+			return acpSession{}, a.stopped(ctx)
+		}
+		late.Reset(acpStart)
+	}
+	a.replay.Store(true)
+	defer a.replay.Store(false)
+	opened, err := call[acpSession](a, "session/load", params)
+	if err != nil {
+		return opened, err
+	}
+	// Old messages may follow the answer: wait until it is quiet, five seconds at most.
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		rest := 300*time.Millisecond - time.Since(time.Unix(0, a.quiet.Load()))
+		if rest <= 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return opened, a.stopped(ctx)
+		case <-time.After(rest):
+		}
+	}
+	return opened, nil
+}
+
+// nextMinute waits until the clock shows another minute than at last.
+func nextMinute(ctx context.Context, last time.Time) error {
+	if last.IsZero() {
+		return nil
+	}
+	wait := time.Until(last.Truncate(time.Minute).Add(time.Minute + time.Second))
+	if wait <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(min(wait, time.Minute+time.Second)):
+		return nil
+	}
+}
+
+func (a *acpAgent) servers(info acpInfo) []object {
+	list := []object{}
+	pairs := func(m map[string]string) []object {
+		out := []object{}
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			out = append(out, object{"name": name, "value": m[name]})
+		}
+		return out
+	}
+	for _, s := range a.MCP {
+		switch {
+		case s.URL == "":
+			list = append(list, object{"name": s.Name, "command": s.Command, "args": append([]string{}, s.Args...), "env": pairs(s.Env)})
+		case info.Can.MCP.HTTP:
+			list = append(list, object{"type": "http", "name": s.Name, "url": s.URL, "headers": pairs(s.Headers)})
+		default:
+			a.warn("The tool server %s was left out: %s takes none by address.", s.Name, a.Name)
+		}
+	}
+	return list
+}
+
+func (a *acpAgent) chooseModel(opened acpSession) error {
+	if a.Model == "" {
+		return nil
+	}
+	var err error
+	switch option := opened.option("model"); {
+	case option != nil:
+		_, err = call[json.RawMessage](a, "session/set_config_option", object{"sessionId": a.sessionID(), "configId": option.ID, "value": a.Model})
+	case opened.Models != nil:
+		_, err = call[json.RawMessage](a, "session/set_model", object{"sessionId": a.sessionID(), "modelId": a.Model})
+	default:
+		a.warn("%s offers no choice of models: %s was not chosen.", a.Name, a.Model)
+	}
+	var f *Failure
+	if errors.As(err, &f) && f.Kind == FailAgent {
+		f.Kind, f.Reason = FailModel, fmt.Sprintf("%s refused the model %s: %s", a.Name, a.Model, f.Reason)
+		f.Fix = "Choose another model, or none for the provider's default."
+		if list := opened.models(); len(list) > 0 {
+			f.Fix = "Choose another model, such as " + strings.Join(list[:min(len(list), 8)], ", ") + ", or none for the provider's default."
+		}
+	}
+	return err
+}
+
+func (a *acpAgent) chooseMode(opened acpSession) error {
+	mode := a.AutoMode
+	if a.ReadOnly {
+		mode = a.ReadMode
+	}
+	if mode == "" {
+		if a.ReadOnly && a.Sandbox == nil {
+			a.warn("%s has no mode without changes: it was asked to change nothing, and what it asks for is refused.", a.Name)
+		}
+		return nil
+	}
+	if opened.Modes != nil {
+		for _, m := range opened.Modes.Available {
+			if m.ID == mode {
+				_, err := call[json.RawMessage](a, "session/set_mode", object{"sessionId": a.sessionID(), "modeId": mode})
+				return err
+			}
+		}
+	}
+	if option := opened.option("mode"); option != nil && slices.Contains(option.values(), mode) {
+		_, err := call[json.RawMessage](a, "session/set_config_option", object{"sessionId": a.sessionID(), "configId": option.ID, "value": mode})
+		return err
+	}
+	a.warn("%s does not offer the mode %s.", a.Name, mode)
+	return nil
+}
+
+func (s acpSession) option(category string) *acpOption {
+	for i := range s.Options {
+		if s.Options[i].Category == category || s.Options[i].ID == category {
+			return &s.Options[i]
+		}
+	}
+	return nil
+}
+
+func (s acpSession) models() []string {
+	if option := s.option("model"); option != nil {
+		return option.values()
+	}
+	var list []string
+	if s.Models != nil {
+		for _, m := range s.Models.Available {
+			list = append(list, m.ID)
+		}
+	}
+	return list
+}
+
+// Models lists the models that a provider offers, without a call of any model. Only the acp driver
+// asks the program, which takes seconds; of the others it is Provider.Models. The folder must exist,
+// env is as in Turn.Env. The error is a *Failure.
+func Models(ctx context.Context, p Provider, dir string, env []string) ([]string, error) {
+	if p.Driver != DriverACP {
+		return p.Models, nil
+	}
+	runDir, err := tempDir()
+	if err != nil {
+		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
+	}
+	defer runDir.remove()
+	r := &run{Provider: p, Turn: Turn{Dir: dir, Env: env, RunDir: string(runDir), grace: time.Second}, touch: func() {}}
+	if err := r.prepare(); err != nil {
+		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
+	}
+	a, err := r.startACP()
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, a.p.stop)()
+	late := time.AfterFunc(acpStart, func() {
+		a.late.Store(true)
+		a.p.stop()
+	})
+	defer late.Stop()
+	var opened acpSession
+	info, err := a.hello()
+	if err == nil {
+		opened, err = a.open(ctx, info, late)
+	}
+	a.close(false)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, r.stopped(ctx)
+	case err != nil:
+		return nil, err
+	}
+	if list := opened.models(); len(list) > 0 {
+		return list, nil
+	}
+	return p.Models, nil
+}

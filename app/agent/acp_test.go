@@ -1,0 +1,334 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// acpProvider is the scripted agent with some traits.
+func acpProvider(t *testing.T, traits ...string) Provider {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Provider{ID: "scripted", Name: "Scripted", Driver: DriverACP, Command: append([]string{self, "acp"}, traits...),
+		SetEnv: []string{"STATE=" + t.TempDir()}, AutoMode: "auto", ReadMode: "look", SignIn: "Run scripted login.", Install: "no need"}
+}
+
+func TestACPTurnTellsItsStory(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "[[plan Write it]][[think Hm.]][[say First ]][[write out.txt|content]][[say Done, ]][[say all.]][[raw strange_update]][[read x]]")
+	m := mark(t, &turn)
+	res, f, s := runTurn(t, acpProvider(t), turn)
+	if f != nil {
+		t.Fatal(f)
+	}
+	if got, _ := os.ReadFile(filepath.Join(turn.Dir, "out.txt")); string(got) != "content" {
+		t.Errorf("the file holds %q", got)
+	}
+	if res.Text != "Done, all." || res.Stop != "end_turn" || !strings.HasPrefix(res.Conversation, "conversation-") || res.ExitCode != 0 {
+		t.Errorf("result %+v", res)
+	}
+	if want := (Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}); res.Usage != want {
+		t.Errorf("usage %+v; want %+v", res.Usage, want)
+	}
+	if s.text(EventText) != "First Done, all." || s.text(EventThought) != "Hm." {
+		t.Errorf("said %q, thought %q", s.text(EventText), s.text(EventThought))
+	}
+	var begun, ended *Event
+	logs := ""
+	for _, e := range s.all() {
+		switch {
+		case e.Kind == EventTool && !e.Done:
+			begun = &e
+		case e.Kind == EventTool:
+			ended = &e
+		case e.Kind == EventPlan && (len(e.Plan) != 1 || e.Plan[0] != Step{"Write it", "pending"}):
+			t.Errorf("plan %+v", e.Plan)
+		case e.Kind == EventLog:
+			logs += e.Text + string(e.Raw)
+		}
+	}
+	if begun == nil || begun.Tool.Title != "Write out.txt" || begun.Tool.Kind != "edit" || string(begun.Tool.Input) != `{"path":"out.txt"}` {
+		t.Errorf("the tool began as %+v", begun)
+	}
+	if ended == nil || !ended.OK || ended.ID != begun.ID || ended.Tool.Result != "written" || !slices.Equal(ended.Tool.Edits, []Edit{{Path: "out.txt", Action: "add", New: "content"}}) {
+		t.Errorf("the tool ended as %+v", ended)
+	}
+	if !strings.Contains(logs, "no JSON") || !strings.Contains(logs, "strange_update") || strings.Contains(logs, `\u0000`) {
+		t.Errorf("logged %q", logs)
+	}
+	expectNoSurvivor(t, m)
+}
+
+func TestACPSurvivesBurstsLongLinesAndBanners(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "[[burst 20000]][[long 11534336]][[say end]]")
+	res, f, s := runTurn(t, acpProvider(t), turn)
+	if f != nil {
+		t.Fatal(f)
+	}
+	if want := strings.Repeat(".", 20000) + "end"; s.text(EventText) != want || res.Text != want {
+		t.Errorf("got %d bytes of text; want %d", len(s.text(EventText)), len(want))
+	}
+	if !strings.Contains(s.text(EventWarning), "was skipped") {
+		t.Errorf("warned %q; want the long line told", s.text(EventWarning))
+	}
+}
+
+func TestACPSlowReaderLosesNothing(t *testing.T) {
+	t.Parallel()
+	n := 0
+	_, err := Run(t.Context(), acpProvider(t), newTurn(t, "[[burst 3000]]"), func(e Event) {
+		if e.Kind == EventText {
+			n++
+			time.Sleep(100 * time.Microsecond)
+		}
+	})
+	if err != nil || n != 3000 {
+		t.Errorf("%d updates, %v; want 3000", n, err)
+	}
+}
+
+func TestACPResumesInANewProcessWithModelAndMode(t *testing.T) {
+	t.Parallel()
+	for _, traits := range [][]string{nil, {"load"}} {
+		p := acpProvider(t, traits...)
+		turn := newTurn(t, "[[say one]]")
+		turn.Instructions = "Be kind."
+		first, f, _ := runTurn(t, p, turn)
+		if f != nil {
+			t.Fatal(f)
+		}
+		turn = newTurn(t, "[[tell]]")
+		turn.Resume, turn.Model, turn.Instructions = first.Conversation, "large", "Be kind."
+		res, f, s := runTurn(t, p, turn)
+		if f != nil {
+			t.Fatal(f)
+		}
+		if want := `mode auto model large before "Be kind.\n\n[[say one]]\n" prompt "[[tell]]"`; res.Text != want || s.text(EventText) != want {
+			t.Errorf("%v: said %q; want %q", traits, s.text(EventText), want)
+		}
+		if res.Conversation != first.Conversation {
+			t.Errorf("conversation %q; want %q", res.Conversation, first.Conversation)
+		}
+	}
+	turn := newTurn(t, "[[tell]]")
+	turn.Resume = "gone"
+	_, f, _ := runTurn(t, acpProvider(t), turn)
+	expectFailure(t, f, FailAgent, "Session not found: gone")
+}
+
+func TestACPPermissionsAreGrantedUnlessReadOnly(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, prompt string
+		readOnly     bool
+		want         string
+		ok           bool
+	}{
+		{"once before always", "[[ask edit allow_always allow_once reject_once]]", false, "id-allow_once", true},
+		{"always if nothing else", "[[ask edit reject_once allow_always]]", false, "id-allow_always", true},
+		{"no way to allow", "[[ask edit reject_once]][[say x]]", false, "cancelled", false},
+		{"read-only rejects an edit", "[[ask edit allow_once reject_always reject_once]]", true, "id-reject_once", false},
+		{"read-only may read", "[[ask read allow_once reject_once]]", true, "id-allow_once", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			turn := newTurn(t, tt.prompt)
+			turn.ReadOnly = tt.readOnly
+			res, f, s := runTurn(t, acpProvider(t), turn)
+			if f != nil || !strings.Contains(res.Text, tt.want) {
+				t.Errorf("answered %q, %v; want %s", res.Text, f, tt.want)
+			}
+			if !slices.ContainsFunc(s.all(), func(e Event) bool { return e.Kind == EventPermission && e.OK == tt.ok && e.Text == "May I?" }) {
+				t.Errorf("no permission event with OK %v", tt.ok)
+			}
+		})
+	}
+	turn := newTurn(t, "[[tell]]")
+	turn.ReadOnly = true
+	if res, _, _ := runTurn(t, acpProvider(t), turn); !strings.Contains(res.Text, "mode look") {
+		t.Errorf("a read-only turn ran in: %s", res.Text)
+	}
+	turn = newTurn(t, "[[tell]]")
+	if _, _, s := runTurn(t, acpProvider(t, "nomodes"), turn); !strings.Contains(s.text(EventWarning), "does not offer the mode auto") {
+		t.Errorf("warned %q", s.text(EventWarning))
+	}
+}
+
+func TestACPFailuresAreClassified(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, prompt string
+		traits       []string
+		model        string
+		kind, reason string
+	}{
+		{"sign-in needed", "", []string{"login"}, "", FailAuth, "Authentication required"},
+		{"HTTP status as code", "[[fail 401 nope]]", nil, "", FailAuth, "nope"},
+		{"HTTP status in words", "[[fail -32603 Internal error: 401 Unauthorized]]", nil, "", FailAuth, "401"},
+		{"rate limit", "[[fail -32603 429 Too Many Requests]]", nil, "", FailRateLimit, "429"},
+		{"server", "[[fail -32603 503 Service Unavailable]]", nil, "", FailTransient, "503"},
+		{"context", "[[fail -32603 prompt is too long: 210000 tokens]]", nil, "", FailContext, "too long"},
+		{"another error", "[[fail -32603 what a pity]]", nil, "", FailAgent, "what a pity"},
+		{"a model that it has not", "", nil, "huge", FailModel, "no choice huge"},
+		{"its death", "[[say x]][[die out of luck]]", nil, "", FailAgent, "exit 9: agent: out of luck"},
+		{"its death at the start", "", []string{"early"}, "", FailAuth, "exit 7: Error: not logged in"},
+		{"a refusal", "[[stop refusal]]", nil, "", FailAgent, "the model refused"},
+		{"a limit", "[[stop max_turn_requests]]", nil, "", FailAgent, "max turn requests"},
+		{"another version", "", []string{"version=2"}, "", FailStart, "version 2"},
+		{"no permission and no answer", "[[write x|y]]", nil, "", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			turn := newTurn(t, tt.prompt)
+			turn.Model = tt.model
+			m := mark(t, &turn)
+			_, f, _ := runTurn(t, acpProvider(t, tt.traits...), turn)
+			expectNoSurvivor(t, m)
+			if tt.kind == "" {
+				if f != nil {
+					t.Error(f)
+				}
+				return
+			}
+			expectFailure(t, f, tt.kind, tt.reason)
+			if f != nil && f.Kind == FailAuth && f.Fix != "Run scripted login." {
+				t.Errorf("the fix is %q", f.Fix)
+			}
+		})
+	}
+	p := acpProvider(t)
+	p.Experimental = true
+	_, f, _ := runTurn(t, p, newTurn(t, "[[say Error: 401 bad key]][[nousage]]"))
+	expectFailure(t, f, FailAuth, "401 bad key")
+}
+
+func TestACPCancelIsAskedForFirstAndForcedThen(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		prompt string
+		traits []string
+	}{{"[[slow]]", nil}, {"[[hang]]", nil}, {"[[hang]]", []string{"stubborn"}}} {
+		turn := newTurn(t, tt.prompt)
+		m := mark(t, &turn)
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		_, err := Run(ctx, acpProvider(t, tt.traits...), turn, func(e Event) {
+			if e.Text == "waiting" {
+				cancel()
+			}
+		})
+		cancel()
+		var f *Failure
+		if !errors.As(err, &f) || f.Kind != FailCanceled {
+			t.Errorf("%s: ended with %v; want canceled", tt.prompt, err)
+		}
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("%s took %s", tt.prompt, took)
+		}
+		expectNoSurvivor(t, m)
+	}
+}
+
+func TestACPDeafAgentTimesOut(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, strings.Repeat("x", 1<<20))
+	turn.Timeout = 300 * time.Millisecond
+	_, f, _ := runTurn(t, acpProvider(t, "deaf"), turn)
+	expectFailure(t, f, FailTimeout, "stopped after 300ms")
+}
+
+func TestACPToolServersArriveWithTheirSecrets(t *testing.T) {
+	t.Parallel()
+	p := acpProvider(t)
+	turn := newTurn(t, "[[say x]]")
+	turn.MCP = []MCPServer{{Name: "files", Command: "/bin/files", Args: []string{"-v"}, Env: map[string]string{"TOKEN": "s3cret"}}, {Name: "web", URL: "http://localhost/mcp", Headers: map[string]string{"Authorization": "Bearer x"}}}
+	if _, f, _ := runTurn(t, p, turn); f != nil {
+		t.Fatal(f)
+	}
+	got, _ := os.ReadFile(filepath.Join(strings.TrimPrefix(p.SetEnv[0], "STATE="), "mcp"))
+	want := `[{"args":["-v"],"command":"/bin/files","env":[{"name":"TOKEN","value":"s3cret"}],"name":"files"},{"headers":[{"name":"Authorization","value":"Bearer x"}],"name":"web","type":"http","url":"http://localhost/mcp"}]`
+	if string(got) != want {
+		t.Errorf("got %s; want %s", got, want)
+	}
+}
+
+func TestACPCostIsTheShareOfTheTurn(t *testing.T) {
+	t.Parallel()
+	p := acpProvider(t)
+	first, f, _ := runTurn(t, p, newTurn(t, "[[cost 0.25]]"))
+	if f != nil || first.Usage.CostUSD != 0.25 || !first.Usage.CostKnown {
+		t.Fatalf("first turn: %+v, %v", first.Usage, f)
+	}
+	turn := newTurn(t, "[[cost 0.75]]")
+	turn.Resume, turn.Spent = first.Conversation, first.Usage
+	second, f, _ := runTurn(t, p, turn)
+	if f != nil || second.Usage.CostUSD != 0.5 {
+		t.Errorf("second turn: %+v, %v; want 0.5 USD", second.Usage, f)
+	}
+	third, _, _ := runTurn(t, p, newTurn(t, "[[nousage]]"))
+	if third.Usage.Known || third.Usage.CostKnown {
+		t.Errorf("usage %+v; want unknown", third.Usage)
+	}
+}
+
+func TestModelsAreListedWithoutAPrompt(t *testing.T) {
+	t.Parallel()
+	list, err := Models(t.Context(), acpProvider(t), t.TempDir(), nil)
+	if err != nil || !slices.Equal(list, []string{"small", "large"}) {
+		t.Errorf("got %q, %v", list, err)
+	}
+	var f *Failure
+	if _, err := Models(t.Context(), acpProvider(t, "login"), t.TempDir(), nil); !errors.As(err, &f) || f.Kind != FailAuth {
+		t.Errorf("got %v; want a failure auth", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := Models(ctx, acpProvider(t, "deaf"), t.TempDir(), nil); !errors.As(err, &f) || f.Kind != FailCanceled {
+		t.Errorf("got %v; want a failure canceled", err)
+	}
+	if list, _ := Models(t.Context(), Catalogue()[1], t.TempDir(), nil); !slices.Contains(list, "sonnet") {
+		t.Errorf("claude has %q", list)
+	}
+}
+
+func TestConversationIsNotLoadedWithinTheMinuteOfItsLastUse(t *testing.T) {
+	t.Parallel()
+	if err := nextMinute(t.Context(), time.Now().Add(-2*time.Minute)); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := nextMinute(ctx, time.Now()); err == nil {
+		t.Error("did not wait")
+	}
+}
+
+func TestCatalogueIsDataThatSurvivesJSON(t *testing.T) {
+	t.Parallel()
+	ids := []string{}
+	for _, p := range Catalogue() {
+		b, err := json.Marshal(p)
+		var back Provider
+		if err != nil || json.Unmarshal(b, &back) != nil || back.ID != p.ID || !slices.Equal(back.Command, p.Command) {
+			t.Errorf("%s came back as %+v, %v", p.ID, back, err)
+		}
+		if p.Name == "" || p.Install == "" || p.Driver != DriverShell && p.SignIn == "" {
+			t.Errorf("%s lacks its name, its installation or its sign-in", p.ID)
+		}
+		ids = append(ids, p.ID)
+	}
+	if want := []string{"shell", "claude", "codex", "opencode", "kilo", "gemini", "qwen", "copilot"}; !slices.Equal(ids, want) {
+		t.Errorf("the catalogue has %q; want %q", ids, want)
+	}
+}

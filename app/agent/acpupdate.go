@@ -1,0 +1,308 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	acp "github.com/coder/acp-go-sdk"
+)
+
+// acpUpdate is what an agent tells during a turn, as far as it is understood.
+type acpUpdate struct {
+	Kind      string          `json:"sessionUpdate"`
+	MessageID string          `json:"messageId"`
+	Content   json.RawMessage `json:"content"` // a block, or a tool call's list
+
+	ToolCallID string          `json:"toolCallId"`
+	Name       string          `json:"name"`
+	Title      string          `json:"title"`
+	ToolKind   string          `json:"kind"`
+	Status     string          `json:"status"`
+	Input      json.RawMessage `json:"rawInput"`
+	Output     json.RawMessage `json:"rawOutput"`
+
+	Entries []struct {
+		Content string `json:"content"`
+		Status  string `json:"status"`
+	} `json:"entries"`
+
+	Cost *struct {
+		Amount   float64 `json:"amount"`
+		Currency string  `json:"currency"`
+	} `json:"cost"`
+	Meta struct {
+		Usage *acpTokens `json:"usage"`
+	} `json:"_meta"`
+}
+
+type acpTokens struct {
+	Input      int64 `json:"inputTokens"`
+	Output     int64 `json:"outputTokens"`
+	CacheRead  int64 `json:"cachedReadTokens"`
+	CacheWrite int64 `json:"cachedWriteTokens"`
+	Total      int64 `json:"totalTokens"`
+}
+
+// usage makes Input the tokens from no cache. Agents differ; where the total is input and output
+// alone, the cached ones are among the input.
+func (t acpTokens) usage() Usage {
+	u := Usage{Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output}
+	if cached := t.CacheRead + t.CacheWrite; cached > 0 && t.Total == t.Input+t.Output && cached <= t.Input {
+		u.Input -= cached
+	}
+	return u
+}
+
+type acpAnswer struct {
+	StopReason string     `json:"stopReason"`
+	Usage      *acpTokens `json:"usage"`
+	Meta       struct {
+		Quota *struct {
+			Tokens struct {
+				Input  int64 `json:"input_tokens"`
+				Output int64 `json:"output_tokens"`
+			} `json:"token_count"`
+		} `json:"quota"`
+	} `json:"_meta"`
+}
+
+// handle takes what the agent sends by itself.
+func (a *acpAgent) handle(ctx context.Context, method string, params json.RawMessage) (any, *acp.RequestError) {
+	switch method {
+	case acp.ClientMethodSessionRequestPermission:
+		return a.permission(params)
+	case acp.ClientMethodFsReadTextFile, acp.ClientMethodFsWriteTextFile, acp.ClientMethodTerminalCreate, acp.ClientMethodTerminalOutput,
+		acp.ClientMethodTerminalRelease, acp.ClientMethodTerminalKill, acp.ClientMethodTerminalWaitForExit, acp.ClientMethodElicitationCreate:
+		return nil, acp.NewMethodNotFound(method)
+	}
+	defer func() {
+		select {
+		case <-a.paced:
+		default: // a request of a kind that we do not know
+		}
+	}()
+	if method == acp.ClientMethodSessionUpdate {
+		var p struct {
+			Update json.RawMessage `json:"update"`
+		}
+		if json.Unmarshal(params, &p) == nil && !a.replay.Load() {
+			a.update(p.Update)
+		}
+		return nil, nil
+	}
+	return nil, acp.NewMethodNotFound(method)
+}
+
+func (a *acpAgent) update(raw json.RawMessage) {
+	var u acpUpdate
+	if err := json.Unmarshal(raw, &u); err != nil && u.Kind == "" {
+		a.emit(Event{Kind: EventLog, Text: "an update that is not understood", Raw: raw})
+		return
+	}
+	if u.Meta.Usage != nil {
+		a.mu.Lock()
+		a.steps = a.steps.Add(u.Meta.Usage.usage())
+		a.mu.Unlock()
+	}
+	switch u.Kind {
+	case "agent_message_chunk":
+		text := blockText(u.Content)
+		a.say(text)
+		if text != "" {
+			a.emit(Event{Kind: EventText, ID: u.MessageID, Text: text})
+		}
+	case "agent_thought_chunk":
+		a.emit(Event{Kind: EventThought, ID: u.MessageID, Text: blockText(u.Content)})
+	case "tool_call", "tool_call_update":
+		a.tool(u, raw)
+	case "plan", "plan_update":
+		steps := []Step{}
+		for _, e := range u.Entries {
+			steps = append(steps, Step{Text: e.Content, State: e.Status})
+		}
+		a.emit(Event{Kind: EventPlan, Plan: steps, Raw: raw})
+	case "usage_update":
+		if u.Cost != nil && (u.Cost.Currency == "" || u.Cost.Currency == "USD") {
+			a.mu.Lock()
+			a.cost = &u.Cost.Amount
+			a.mu.Unlock()
+		}
+	case "user_message_chunk", "available_commands_update", "current_mode_update", "config_option_update", "session_info_update":
+	default:
+		a.emit(Event{Kind: EventLog, Text: u.Kind, Raw: raw})
+	}
+}
+
+// say keeps the answer: what is said after the last tool call.
+func (a *acpAgent) say(text string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cut && text != "" {
+		a.answer.Reset()
+		a.cut = false
+	}
+	if a.answer.Len() < maxAnswer {
+		a.answer.WriteString(text)
+	}
+}
+
+func (a *acpAgent) text() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.answer.String()
+}
+
+func (a *acpAgent) tool(u acpUpdate, raw json.RawMessage) {
+	if u.Kind == "tool_call" {
+		a.mu.Lock()
+		a.cut = true
+		a.mu.Unlock()
+	}
+	t := &Tool{Name: u.Name, Kind: u.ToolKind, Title: u.Title, Input: u.Input}
+	var parts []string
+	var content []struct {
+		Type    string          `json:"type"`
+		Content json.RawMessage `json:"content"`
+		Path    string          `json:"path"`
+		Old     *string         `json:"oldText"`
+		New     string          `json:"newText"`
+	}
+	_ = json.Unmarshal(u.Content, &content) // some send null
+	for _, c := range content {
+		switch c.Type {
+		case "content":
+			parts = append(parts, blockText(c.Content))
+		case "diff":
+			e := Edit{Path: c.Path, Action: "update", New: c.New}
+			if c.Old == nil || *c.Old == "" {
+				e.Action = "add"
+			} else {
+				e.Old = *c.Old
+			}
+			t.Edits = append(t.Edits, e)
+		}
+	}
+	t.Result = strings.Join(parts, "\n")
+	if t.Result == "" {
+		t.Result = outputText(u.Output)
+	}
+	a.emit(Event{Kind: EventTool, ID: u.ToolCallID, Text: u.Title, Tool: t, Raw: raw,
+		Done: u.Status == "completed" || u.Status == "failed", OK: u.Status == "completed"})
+}
+
+// blockText is the text of a content block; of another block its type.
+func blockText(raw json.RawMessage) string {
+	var b struct {
+		Type string `json:"type"`
+		Text string `json:"text"`
+		URI  string `json:"uri"`
+	}
+	switch {
+	case json.Unmarshal(raw, &b) != nil || b.Type == "":
+		return ""
+	case b.Type == "text":
+		return b.Text
+	case b.URI != "":
+		return b.URI
+	}
+	return "[" + b.Type + "]"
+}
+
+// outputText finds the text in what a tool put out, whose shape is the agent's own.
+func outputText(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return ""
+	}
+	for _, key := range []string{"output", "content", "stdout", "formatted_output", "message", "error"} {
+		if json.Unmarshal(fields[key], &text) == nil && text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// permission answers whether the agent may do something: yes, unless the turn changes nothing.
+func (a *acpAgent) permission(params json.RawMessage) (any, *acp.RequestError) {
+	var p struct {
+		Tool struct {
+			ID    string `json:"toolCallId"`
+			Title string `json:"title"`
+			Name  string `json:"name"`
+			Kind  string `json:"kind"`
+		} `json:"toolCall"`
+		Options []struct {
+			ID   string `json:"optionId"`
+			Kind string `json:"kind"`
+		} `json:"options"`
+	}
+	if err := json.Unmarshal(params, &p); err != nil {
+		return nil, acp.NewInvalidParams(err.Error())
+	}
+	allow := !a.ReadOnly || slices.Contains([]string{"read", "search", "think", "fetch"}, p.Tool.Kind) ||
+		p.Tool.Name != "" && slices.Contains(a.AllowedTools, p.Tool.Name)
+	// "Always" would be kept in the user's settings and hold in other runs.
+	kinds := []string{"reject_once", "reject_always"}
+	if allow {
+		kinds = []string{"allow_once", "allow_always"}
+	}
+	outcome := object{"outcome": "cancelled"}
+	for _, kind := range slices.Backward(kinds) {
+		for _, o := range p.Options {
+			if o.Kind == kind {
+				outcome = object{"outcome": "selected", "optionId": o.ID}
+			}
+		}
+	}
+	granted := allow && outcome["optionId"] != nil
+	if !granted {
+		a.rejects.Add(1)
+	}
+	a.emit(Event{Kind: EventPermission, ID: p.Tool.ID, Text: p.Tool.Title, Done: true, OK: granted, Raw: params})
+	return object{"outcome": outcome}, nil
+}
+
+// result is the end of a turn that the agent answered.
+func (a *acpAgent) result(answer acpAnswer) (Result, error) {
+	a.mu.Lock()
+	res := Result{Text: strings.TrimSpace(a.answer.String()), Stop: answer.StopReason, Usage: a.steps}
+	cost := a.cost
+	a.mu.Unlock()
+	switch quota := answer.Meta.Quota; {
+	case answer.Usage != nil:
+		res.Usage = answer.Usage.usage()
+	case quota != nil && !res.Usage.Known:
+		res.Usage = Usage{Known: true, Input: quota.Tokens.Input, Output: quota.Tokens.Output}
+	}
+	if cost != nil { // of the whole conversation
+		res.Usage.CostKnown, res.Usage.CostUSD = true, *cost
+		if a.Resume != "" && a.Spent.CostUSD <= *cost {
+			res.Usage.CostUSD -= a.Spent.CostUSD
+		}
+	}
+	switch answer.StopReason {
+	case "end_turn", "":
+	case "refusal":
+		return res, &Failure{Kind: FailAgent, Reason: "the model refused the task"}
+	case "max_tokens":
+		return res, &Failure{Kind: FailContext, Reason: "the answer reached the model's limit of tokens", Fix: "Start a new session, or shorten the prompt."}
+	default:
+		return res, &Failure{Kind: FailAgent, Reason: fmt.Sprintf("%s stopped: %s", a.Name, strings.ReplaceAll(answer.StopReason, "_", " "))}
+	}
+	// Such an agent ends a turn that failed like one that went well.
+	if a.Experimental && !res.Usage.Known && strings.HasPrefix(res.Text, "Error: ") {
+		return res, a.classify(strings.TrimPrefix(res.Text, "Error: "), 0, time.Now())
+	}
+	if a.rejects.Load() > 0 && res.Text == "" && !a.ReadOnly {
+		return res, &Failure{Kind: FailPermission, Reason: a.Name + " was not allowed what it asked for", Fix: "Give the provider a mode that asks no questions."}
+	}
+	return res, nil
+}

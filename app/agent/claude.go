@@ -1,0 +1,365 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// claudeLine is a line of claude's stream, as far as it is understood.
+type claudeLine struct {
+	Type      string          `json:"type"`
+	Subtype   string          `json:"subtype"`
+	SessionID string          `json:"session_id"`
+	Parent    string          `json:"parent_tool_use_id"` // set inside a subagent
+	Message   json.RawMessage `json:"message"`
+	APIError  bool            `json:"is_api_error_message"`
+
+	// system: api_retry, permission_denied
+	Attempt     int    `json:"attempt"`
+	MaxRetries  int    `json:"max_retries"`
+	ErrorStatus int    `json:"error_status"`
+	ToolName    string `json:"tool_name"`
+	ToolUseID   string `json:"tool_use_id"`
+
+	// user
+	ToolUseResult json.RawMessage `json:"tool_use_result"`
+
+	// result
+	IsError    bool     `json:"is_error"`
+	Result     string   `json:"result"`
+	Errors     []string `json:"errors"`
+	APIStatus  int      `json:"api_error_status"`
+	StopReason string   `json:"stop_reason"`
+	TotalCost  *float64 `json:"total_cost_usd"`
+	Usage      *struct {
+		Input      int64 `json:"input_tokens"`
+		CacheRead  int64 `json:"cache_read_input_tokens"`
+		CacheWrite int64 `json:"cache_creation_input_tokens"`
+		Output     int64 `json:"output_tokens"`
+	} `json:"usage"`
+	ModelUsage map[string]struct {
+		CostUSD float64 `json:"costUSD"`
+	} `json:"model_usage_since_last_result"`
+}
+
+type claudeBlock struct {
+	Type      string          `json:"type"`
+	Text      string          `json:"text"`
+	Thinking  string          `json:"thinking"`
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Input     json.RawMessage `json:"input"`
+	ToolUseID string          `json:"tool_use_id"`
+	Content   json.RawMessage `json:"content"`
+	IsError   bool            `json:"is_error"`
+}
+
+// claudeTurn is a turn of claude under way.
+type claudeTurn struct {
+	*run
+	session string
+	edits   map[string][]Edit // of tool calls that have not ended
+	last    *claudeLine       // the result
+	refused *claudeLine       // the server refused to let us in
+}
+
+func (r *run) runClaude(ctx context.Context) (Result, error) {
+	argv, err := r.claudeCommand()
+	if err != nil {
+		return Result{}, err
+	}
+	env := r.env()
+	if os.Geteuid() == 0 {
+		env = append(env, "IS_SANDBOX=1") // without it root may not skip the questions
+	}
+	c := &claudeTurn{run: r, session: r.Resume, edits: map[string][]Edit{}}
+	end, stderr, err := r.stream(ctx, argv, env, r.Prompt, c.line)
+	res := Result{Conversation: c.session, ExitCode: end.Exit}
+	if l := c.last; l != nil {
+		res.Text, res.Stop, res.Usage = l.Result, l.StopReason, r.claudeUsage(l)
+	}
+	now := time.Now()
+	switch {
+	case err != nil:
+		return res, err
+	case ctx.Err() != nil && end.Asked:
+		return res, r.stopped(ctx)
+	case c.refused != nil:
+		return res, r.classify(fmt.Sprintf("the model's server refused the sign-in (%d)", c.refused.ErrorStatus), c.refused.ErrorStatus, now)
+	case c.last == nil:
+		return res, r.died(end, stderr, now)
+	case c.last.IsError || strings.HasPrefix(c.last.Subtype, "error"):
+		text := strings.Join(append([]string{c.last.Result}, c.last.Errors...), " ")
+		if strings.TrimSpace(text) == "" {
+			text = strings.ReplaceAll(c.last.Subtype, "_", " ")
+		}
+		return res, r.classify(text, c.last.APIStatus, now)
+	case end.Exit != 0:
+		return res, r.died(end, stderr, now)
+	}
+	return res, nil
+}
+
+func (r *run) claudeCommand() ([]string, error) {
+	mode := "bypassPermissions"
+	if r.ReadOnly {
+		mode = "dontAsk" // refuses what is not allowed beforehand
+	}
+	// A hook in the repository's settings would run without a question.
+	argv := append(slices.Clone(r.Command), "-p", "--output-format=stream-json", "--verbose",
+		"--permission-mode="+mode, `--settings={"disableAllHooks":true}`)
+	if r.ReadOnly {
+		argv = append(argv, "--allowedTools="+strings.Join(append([]string{"Read", "Grep", "Glob"}, r.AllowedTools...), ","),
+			"--disallowedTools=Write,Edit,MultiEdit,NotebookEdit")
+	}
+	if r.Model != "" {
+		argv = append(argv, "--model="+r.Model)
+	}
+	if r.Resume != "" {
+		argv = append(argv, "--resume="+r.Resume)
+	} else if r.Instructions != "" { // a resumed conversation keeps its own
+		argv = append(argv, "--append-system-prompt="+r.Instructions)
+	}
+	if len(r.MCP) > 0 {
+		config, err := json.Marshal(map[string]any{"mcpServers": claudeServers(r.MCP)})
+		if err != nil {
+			return nil, err
+		}
+		path, err := r.write("mcp.json", config) // it may hold secrets, and everyone can read a command line
+		if err != nil {
+			return nil, err
+		}
+		argv = append(argv, "--strict-mcp-config", "--mcp-config="+path)
+	}
+	return argv, nil
+}
+
+func claudeServers(list []MCPServer) map[string]any {
+	servers := map[string]any{}
+	for _, s := range list {
+		if s.URL != "" {
+			servers[s.Name] = map[string]any{"type": "http", "url": s.URL, "headers": s.Headers}
+		} else {
+			servers[s.Name] = map[string]any{"type": "stdio", "command": s.Command, "args": append([]string{}, s.Args...), "env": s.Env}
+		}
+	}
+	return servers
+}
+
+// claudeUsage is what the turn used. The tokens are the turn's, the total cost is the conversation's.
+func (r *run) claudeUsage(l *claudeLine) Usage {
+	var u Usage
+	if l.Usage != nil {
+		u = Usage{Known: true, Input: l.Usage.Input, CacheRead: l.Usage.CacheRead, CacheWrite: l.Usage.CacheWrite, Output: l.Usage.Output}
+	}
+	switch {
+	case l.ModelUsage != nil:
+		u.CostKnown = true
+		for _, m := range l.ModelUsage {
+			u.CostUSD += m.CostUSD
+		}
+	case l.TotalCost != nil:
+		u.CostKnown, u.CostUSD = true, *l.TotalCost
+		if r.Resume != "" && r.Spent.CostUSD <= u.CostUSD {
+			u.CostUSD -= r.Spent.CostUSD
+		}
+	}
+	return u
+}
+
+func (c *claudeTurn) line(raw []byte, stop func()) {
+	var l claudeLine
+	if json.Unmarshal(raw, &l) != nil {
+		c.emit(Event{Kind: EventLog, Text: string(raw)})
+		return
+	}
+	if l.SessionID != "" {
+		c.session = l.SessionID
+	}
+	switch l.Type {
+	case "system":
+		c.system(l, raw, stop)
+	case "assistant":
+		c.message(l, raw)
+	case "user":
+		c.results(l, raw)
+	case "result":
+		c.last = &l
+	}
+}
+
+func (c *claudeTurn) system(l claudeLine, raw []byte, stop func()) {
+	switch l.Subtype {
+	case "api_retry":
+		c.warn("The model's server failed (%d); attempt %d of %d follows.", l.ErrorStatus, l.Attempt, l.MaxRetries)
+		// It tries a refused key again for minutes. Once is enough for a token that was just renewed.
+		if (l.ErrorStatus == 401 || l.ErrorStatus == 403) && l.Attempt > 1 {
+			c.refused = &l
+			stop()
+		}
+	case "permission_denied":
+		c.emit(Event{Kind: EventPermission, ID: l.ToolUseID, Text: l.ToolName, Done: true, Raw: raw})
+	}
+}
+
+// message tells what the model said and which tools it calls.
+func (c *claudeTurn) message(l claudeLine, raw []byte) {
+	if l.APIError {
+		return // the result says it again
+	}
+	var m struct {
+		ID      string          `json:"id"`
+		Content json.RawMessage `json:"content"`
+	}
+	if json.Unmarshal(l.Message, &m) != nil {
+		m.Content = l.Message
+	}
+	for _, b := range blocks(m.Content) {
+		switch b.Type {
+		case "text":
+			kind := EventText
+			if l.Parent != "" {
+				kind = EventThought // a subagent speaks to the agent, not to us
+			}
+			c.emit(Event{Kind: kind, ID: m.ID, Text: b.Text})
+		case "thinking":
+			c.emit(Event{Kind: EventThought, ID: m.ID, Text: b.Thinking})
+		case "tool_use", "server_tool_use", "mcp_tool_use":
+			if steps := todos(b); steps != nil {
+				c.emit(Event{Kind: EventPlan, ID: b.ID, Plan: steps})
+			}
+			c.edits[b.ID] = claudeEdits(b)
+			c.emit(Event{Kind: EventTool, ID: b.ID, Text: claudeTitle(b), Raw: raw,
+				Tool: &Tool{Name: b.Name, Kind: claudeKinds[b.Name], Title: claudeTitle(b), Input: b.Input}})
+		}
+	}
+}
+
+// results tells how tool calls ended.
+func (c *claudeTurn) results(l claudeLine, raw []byte) {
+	var m struct {
+		Content json.RawMessage `json:"content"`
+	}
+	if json.Unmarshal(l.Message, &m) != nil {
+		return
+	}
+	var detail struct {
+		Type string `json:"type"`
+	}
+	_ = json.Unmarshal(l.ToolUseResult, &detail) // a string where there is nothing to tell
+	for _, b := range blocks(m.Content) {
+		if b.Type != "tool_result" {
+			continue
+		}
+		tool := &Tool{Result: contentText(b.Content)}
+		if !b.IsError {
+			tool.Edits = c.edits[b.ToolUseID]
+		}
+		for i := range tool.Edits {
+			if detail.Type == "create" {
+				tool.Edits[i].Action = "add"
+			}
+		}
+		delete(c.edits, b.ToolUseID)
+		c.emit(Event{Kind: EventTool, ID: b.ToolUseID, Tool: tool, Done: true, OK: !b.IsError, Raw: raw})
+	}
+}
+
+// blocks reads a message's content, which is a list or a plain string.
+func blocks(raw json.RawMessage) []claudeBlock {
+	var list []claudeBlock
+	if json.Unmarshal(raw, &list) == nil {
+		return list
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil && text != "" {
+		return []claudeBlock{{Type: "text", Text: text}}
+	}
+	return nil
+}
+
+// contentText joins the text of a tool's result.
+func contentText(raw json.RawMessage) string {
+	var parts []string
+	for _, b := range blocks(raw) {
+		switch {
+		case b.Type == "text":
+			parts = append(parts, b.Text)
+		case b.Type != "":
+			parts = append(parts, "["+b.Type+"]")
+		}
+	}
+	return strings.Join(parts, "\n")
+}
+
+var claudeKinds = map[string]string{"Bash": "execute", "Read": "read", "Write": "edit", "Edit": "edit", "MultiEdit": "edit",
+	"NotebookEdit": "edit", "Grep": "search", "Glob": "search", "WebFetch": "fetch", "WebSearch": "fetch", "Task": "think", "TodoWrite": "think"}
+
+type claudeInput struct {
+	FilePath    string `json:"file_path"`
+	Content     string `json:"content"`
+	OldString   string `json:"old_string"`
+	NewString   string `json:"new_string"`
+	Command     string `json:"command"`
+	Description string `json:"description"`
+	Pattern     string `json:"pattern"`
+	URL         string `json:"url"`
+	Query       string `json:"query"`
+	Edits       []struct {
+		OldString string `json:"old_string"`
+		NewString string `json:"new_string"`
+	} `json:"edits"`
+	Todos []struct {
+		Content string `json:"content"`
+		Status  string `json:"status"`
+	} `json:"todos"`
+}
+
+func claudeTitle(b claudeBlock) string {
+	var in claudeInput
+	_ = json.Unmarshal(b.Input, &in)
+	for _, detail := range []string{in.FilePath, in.Command, in.Pattern, in.URL, in.Query, in.Description} {
+		if detail != "" {
+			first, _, _ := strings.Cut(detail, "\n")
+			return b.Name + " " + shorten(first)
+		}
+	}
+	return b.Name
+}
+
+func claudeEdits(b claudeBlock) []Edit {
+	var in claudeInput
+	if json.Unmarshal(b.Input, &in) != nil || in.FilePath == "" {
+		return nil
+	}
+	switch b.Name {
+	case "Write":
+		return []Edit{{Path: in.FilePath, Action: "update", New: in.Content}}
+	case "Edit":
+		return []Edit{{Path: in.FilePath, Action: "update", Old: in.OldString, New: in.NewString}}
+	case "MultiEdit":
+		var list []Edit
+		for _, e := range in.Edits {
+			list = append(list, Edit{Path: in.FilePath, Action: "update", Old: e.OldString, New: e.NewString})
+		}
+		return list
+	}
+	return nil
+}
+
+func todos(b claudeBlock) []Step {
+	var in claudeInput
+	if b.Name != "TodoWrite" || json.Unmarshal(b.Input, &in) != nil {
+		return nil
+	}
+	steps := []Step{}
+	for _, t := range in.Todos {
+		steps = append(steps, Step{Text: t.Content, State: t.Status})
+	}
+	return steps
+}

@@ -1,0 +1,304 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// replayRole is a program that prints a recorded stream. Its arguments: the file, the exit status or
+// "hang", what to say on stderr, the folder in which it notes how it was called.
+func replayRole(args []string) int {
+	prompt, _ := io.ReadAll(os.Stdin)
+	note, _ := json.Marshal(noted{Args: args[4:], Prompt: string(prompt), Env: os.Environ()})
+	_ = os.WriteFile(filepath.Join(args[3], "call.json"), note, 0o600)
+	stream, _ := os.ReadFile(args[0])
+	_, _ = os.Stdout.Write(stream)
+	fmt.Fprint(os.Stderr, args[2])
+	if args[1] == "hang" {
+		time.Sleep(time.Hour)
+	}
+	exit, _ := strconv.Atoi(args[1])
+	return exit
+}
+
+type noted struct {
+	Args   []string
+	Prompt string
+	Env    []string
+}
+
+func (c noted) has(arg string) bool { return slices.Contains(c.Args, arg) }
+
+// replay runs a turn of a provider whose program is a recorded stream.
+func replay(t *testing.T, provider, stream, exit, stderr string, turn Turn) (Result, *Failure, *seen, noted) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(stream, "\n") {
+		if stream, err = filepath.Abs(filepath.Join("testdata", stream+".jsonl")); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		path := filepath.Join(t.TempDir(), "stream")
+		if err := os.WriteFile(path, []byte(stream), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stream = path
+	}
+	notes := t.TempDir()
+	i := slices.IndexFunc(Catalogue(), func(p Provider) bool { return p.ID == provider })
+	p := Catalogue()[i]
+	p.Command = []string{self, "replay", stream, exit, stderr, notes}
+	res, f, s := runTurn(t, p, turn)
+	var c noted
+	note, _ := os.ReadFile(filepath.Join(notes, "call.json"))
+	if err := json.Unmarshal(note, &c); err != nil {
+		t.Fatalf("the program was not called: %v, %v", err, f)
+	}
+	return res, f, s, c
+}
+
+func toolEvents(s *seen) (begun, ended []Event) {
+	for _, e := range s.all() {
+		switch {
+		case e.Kind == EventTool && e.Done:
+			ended = append(ended, e)
+		case e.Kind == EventTool:
+			begun = append(begun, e)
+		}
+	}
+	return begun, ended
+}
+
+func TestClaudeTurnTellsItsStory(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "--help me to\nwrite")
+	turn.Model, turn.Instructions = "opus", "Be kind."
+	turn.MCP = []MCPServer{{Name: "files", Command: "/bin/files", Env: map[string]string{"TOKEN": "s3cret"}}}
+	res, f, s, c := replay(t, "claude", "claude-write", "0", "", turn)
+	if f != nil {
+		t.Fatal(f)
+	}
+	want := Result{Conversation: "a3ef9691-d60a-495c-bdba-ef53b9eab285", Text: "Stub answer after the tool call.", Stop: "end_turn",
+		Usage: Usage{Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.001616}}
+	if res != want {
+		t.Errorf("result %+v; want %+v", res, want)
+	}
+	begun, ended := toolEvents(s)
+	if len(begun) != 1 || begun[0].Tool.Name != "Write" || begun[0].Tool.Kind != "edit" || begun[0].Text != "Write /home/dev/claude2/out.txt" {
+		t.Errorf("tools began: %+v", begun)
+	}
+	if len(ended) != 1 || !ended[0].OK || ended[0].ID != begun[0].ID || !strings.HasPrefix(ended[0].Tool.Result, "File created") ||
+		!slices.Equal(ended[0].Tool.Edits, []Edit{{Path: "/home/dev/claude2/out.txt", Action: "add", New: "from claude"}}) {
+		t.Errorf("tools ended: %+v", ended)
+	}
+	if s.text(EventText) != want.Text {
+		t.Errorf("said %q", s.text(EventText))
+	}
+	for _, arg := range []string{"-p", "--output-format=stream-json", "--permission-mode=bypassPermissions", "--model=opus", "--append-system-prompt=Be kind.",
+		"--strict-mcp-config", "--mcp-config=" + turn.RunDir + "/mcp.json"} {
+		if !c.has(arg) {
+			t.Errorf("called with %q; want %s", c.Args, arg)
+		}
+	}
+	if c.Prompt != turn.Prompt || strings.Contains(strings.Join(c.Args, " "), "s3cret") {
+		t.Errorf("prompt %q, arguments %q", c.Prompt, c.Args)
+	}
+	config, _ := os.ReadFile(filepath.Join(turn.RunDir, "mcp.json"))
+	if !strings.Contains(string(config), `"files":{"args":[],"command":"/bin/files","env":{"TOKEN":"s3cret"}`) {
+		t.Errorf("tool servers: %s", config)
+	}
+	if root := slices.Contains(c.Env, "IS_SANDBOX=1"); root != (os.Geteuid() == 0) {
+		t.Errorf("IS_SANDBOX set: %v", root)
+	}
+}
+
+func TestClaudeReadOnlyAndResume(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "look")
+	turn.ReadOnly, turn.AllowedTools, turn.Resume, turn.Instructions = true, []string{"Bash(git log:*)"}, "abc", "ignored on resume"
+	_, f, s, c := replay(t, "claude", "claude-mcp", "0", "", turn)
+	if f != nil {
+		t.Fatal(f)
+	}
+	for _, arg := range []string{"--permission-mode=dontAsk", "--allowedTools=Read,Grep,Glob,Bash(git log:*)", "--resume=abc"} {
+		if !c.has(arg) {
+			t.Errorf("called with %q; want %s", c.Args, arg)
+		}
+	}
+	if strings.Contains(strings.Join(c.Args, " "), "ignored") {
+		t.Errorf("called with %q", c.Args)
+	}
+	if _, ended := toolEvents(s); len(ended) != 1 || ended[0].Tool.Result != "pong" {
+		t.Errorf("tools ended: %+v", ended)
+	}
+}
+
+func TestClaudeFailuresAreClassified(t *testing.T) {
+	t.Parallel()
+	result := func(fields string) string {
+		return `{"type":"system","subtype":"init","session_id":"s"}` + "\n" + `{"type":"result","session_id":"s",` + fields + "}\n"
+	}
+	for _, tt := range []struct {
+		name, stream, exit, stderr, kind, reason string
+		fix                                      string
+	}{
+		{"a refused key ends it early", "claude-401", "hang", "", FailAuth, "refused the sign-in (401)", "ANTHROPIC_API_KEY"},
+		{"a broken server", "claude-500", "1", "", FailTransient, "API Error: 500", ""},
+		{"success by name only", result(`"subtype":"success","is_error":true,"result":"API Error: 529 Overloaded","api_error_status":529`), "1", "", FailTransient, "Overloaded", ""},
+		{"a usage limit", result(`"subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1795443600"`), "1", "", FailRateLimit, "usage limit", ""},
+		{"an unknown model", result(`"subtype":"success","is_error":true,"api_error_status":404,"result":"There's an issue with the selected model (opus-9). It may not exist or you may not have access to it."`), "1", "", FailModel, "opus-9", "sonnet"},
+		{"a long conversation", result(`"subtype":"success","is_error":true,"result":"Prompt is too long"`), "1", "", FailContext, "too long", "new session"},
+		{"not signed in", result(`"subtype":"success","is_error":true,"result":"Invalid API key · Please run /login"`), "1", "", FailAuth, "/login", "ANTHROPIC_API_KEY"},
+		{"a budget", result(`"subtype":"error_max_budget_usd","is_error":true`), "1", "", FailAgent, "error max budget usd", ""},
+		{"an unknown conversation", "\n", "1", "No conversation found with session ID: abc\n", FailAgent, "exit 1: No conversation found", ""},
+		{"silence", "\n", "1", "", FailAgent, "exit 1", ""},
+		{"no result", `{"type":"system","subtype":"init","session_id":"s"}` + "\n", "0", "", FailAgent, "before its answer was complete", ""},
+		{"noise and half a line", "banner\n{\"type\":\n" + result(`"is_error":true,"result":"no"`), "1", "", FailAgent, "no", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, f, _, _ := replay(t, "claude", tt.stream, tt.exit, tt.stderr, newTurn(t, "x"))
+			expectFailure(t, f, tt.kind, tt.reason)
+			if f != nil && !strings.Contains(f.Fix, tt.fix) {
+				t.Errorf("the fix is %q; want %q in it", f.Fix, tt.fix)
+			}
+			if tt.name == "a usage limit" && !f.RetryAt.Equal(time.Unix(1795443600, 0)) {
+				t.Errorf("try again at %s", f.RetryAt)
+			}
+		})
+	}
+}
+
+func TestCodexTurnTellsItsStory(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "-write")
+	turn.Model, turn.Instructions = "gpt-5.5", "Say \"hi\"\n"
+	turn.MCP = []MCPServer{{Name: "files", Command: "/bin/files", Args: []string{"it's"}, Env: map[string]string{"TOKEN": "s3c'ret"}},
+		{Name: "web", URL: "http://localhost/mcp", Headers: map[string]string{"Authorization": "Bearer s3cret"}}}
+	res, f, s, c := replay(t, "codex", "codex-write", "0", "", turn)
+	if f != nil {
+		t.Fatal(f)
+	}
+	want := Result{Conversation: "01a20818-78bf-78c1-ad73-e76dbb13b535", Text: "Stub answer after the tool call.", Stop: "end_turn",
+		Usage: Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}}
+	if res != want {
+		t.Errorf("result %+v; want %+v", res, want)
+	}
+	begun, ended := toolEvents(s)
+	if len(begun) != 1 || len(ended) != 1 || !ended[0].OK || !slices.Equal(ended[0].Tool.Edits, []Edit{{Path: "/home/dev/codex1/out.txt", Action: "add"}}) {
+		t.Errorf("tools: %+v, %+v", begun, ended)
+	}
+	wantArgs := []string{"exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model=gpt-5.5",
+		"-c", `developer_instructions="Say \"hi\"\n"`, "-c", `mcp_servers.files.command="` + turn.RunDir + `/mcp-0"`,
+		"-c", `mcp_servers.web.url="http://localhost/mcp"`, "-c", `mcp_servers.web.env_http_headers={"Authorization"="MCP_HEADER_1_0"}`, "-"}
+	if !slices.Equal(c.Args, wantArgs) {
+		t.Errorf("called with %q; want %q", c.Args, wantArgs)
+	}
+	script, _ := os.ReadFile(filepath.Join(turn.RunDir, "mcp-0"))
+	if want := "#!/bin/sh\nexport TOKEN='s3c'\\''ret'\nexec '/bin/files' 'it'\\''s'\n"; string(script) != want {
+		t.Errorf("launcher %q; want %q", script, want)
+	}
+	if c.Prompt != "-write" || !slices.Contains(c.Env, "MCP_HEADER_1_0=Bearer s3cret") {
+		t.Errorf("prompt %q, environment %q", c.Prompt, c.Env)
+	}
+}
+
+func TestCodexUsageIsTheShareOfTheTurn(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "x")
+	turn.ReadOnly, turn.Resume, turn.Spent = true, "old", Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}
+	res, f, _, c := replay(t, "codex", "codex-resume", "0", "", turn)
+	if want := (Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}); f != nil || res.Usage != want {
+		t.Errorf("usage %+v, %v; want %+v", res.Usage, f, want)
+	}
+	if got := c.Args[len(c.Args)-3:]; !slices.Equal(got, []string{"resume", "old", "-"}) || !c.has("--sandbox=read-only") {
+		t.Errorf("called with %q", c.Args)
+	}
+	turn.Spent = Usage{}
+	if res, _, _, _ = replay(t, "codex", "codex-resume", "0", "", turn); res.Usage.Known {
+		t.Errorf("usage %+v; want unknown, since what was spent before is", res.Usage)
+	}
+	if res, _, s, _ := replay(t, "codex", "codex-mcp", "0", "", newTurn(t, "x")); res.Usage.Input != 100 || !strings.Contains(s.text(EventWarning), "Model metadata") {
+		t.Errorf("usage %+v, warned %q", res.Usage, s.text(EventWarning))
+	}
+}
+
+func TestCodexFailuresAreClassified(t *testing.T) {
+	t.Parallel()
+	failed := func(message string) string {
+		return `{"type":"thread.started","thread_id":"t"}` + "\n" + `{"type":"turn.failed","error":{"message":"` + message + `"}}` + "\n"
+	}
+	for _, tt := range []struct {
+		name, stream, exit, stderr, kind, reason string
+	}{
+		{"a refused key", "codex-401", "1", "", FailAuth, "401 Unauthorized"},
+		{"a busy server", "codex-500", "1", "", FailTransient, "high demand"},
+		{"a rate limit", failed("Rate limit reached. Please try again in 1m30s."), "1", "", FailRateLimit, "Rate limit"},
+		{"a quota", failed("You've hit your usage limit. Try again in 2 days 3 hours."), "1", "", FailRateLimit, "usage limit"},
+		{"an unknown model", failed("The requested model 'gpt-9' does not exist."), "1", "", FailModel, "gpt-9"},
+		{"a long conversation", failed("Codex ran out of room in the model's context window."), "1", "", FailContext, "context window"},
+		{"an error and silence", `{"type":"error","message":"stream disconnected before completion"}` + "\n", "1", "", FailTransient, "stream disconnected"},
+		{"a bad option", "\n", "2", "error: unexpected argument\n", FailAgent, "exit 2: error: unexpected argument"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			before := time.Now()
+			_, f, _, _ := replay(t, "codex", tt.stream, tt.exit, tt.stderr, newTurn(t, "x"))
+			expectFailure(t, f, tt.kind, tt.reason)
+			if tt.name == "a rate limit" && (f.RetryAt.Before(before.Add(90*time.Second)) || f.RetryAt.After(time.Now().Add(90*time.Second))) {
+				t.Errorf("try again at %s", f.RetryAt)
+			}
+		})
+	}
+	res, f, _, _ := replay(t, "codex", `{"type":"error","message":"Reconnecting... 1/5"}`+"\n"+`{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"well"}}`+"\n"+`{"type":"turn.completed","usage":{"input_tokens":1}}`+"\n", "0", "", newTurn(t, "x"))
+	if f != nil || res.Text != "well" {
+		t.Errorf("an error that it got over: %+v, %v", res, f)
+	}
+}
+
+func TestRetryTimesAreRead(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"429, retry-after: 7": 7 * time.Second, "Retry after 20s": 20 * time.Second, "try again in 1.5s": 1500 * time.Millisecond,
+		"Please retry in 39.5 seconds": 39500 * time.Millisecond, "try again in 2 days 3 hours 5 minutes": 51*time.Hour + 5*time.Minute,
+		`"resets_in_seconds":600`: 10 * time.Minute, "try again in 6m0s": 6 * time.Minute, "try again in 250ms": 250 * time.Millisecond,
+		`"retryDelay": "11s"`: 11 * time.Second, "limit reached|1795443600": time.Unix(1795443600, 0).Sub(now),
+		"quota resets at 2026-11-24T00:00:00Z": 12 * time.Hour,
+	} {
+		if got := retryAt(text, now); !got.Equal(now.Add(want)) {
+			t.Errorf("%q: %s; want %s", text, got.Sub(now), want)
+		}
+	}
+	for _, text := range []string{"", "429", "try again later", "resets at noon", "version 2026-11-24T00:00:00Z"} {
+		if got := retryAt(text, now); !got.IsZero() {
+			t.Errorf("%q: %s; want none", text, got)
+		}
+	}
+}
+
+func TestCleanedJSONIsWhatPostgreSQLTakes(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"a":"b"}`: `{"a":"b"}`, `{"a":"\u0000b"}`: `{"a":"\ufffdb"}`, `"\ud83d\ude00"`: `"\ud83d\ude00"`, `"\ud83dx"`: `"\ufffdx"`,
+		`"\ude00\ud83d"`: `"\ufffd\ufffd"`, `"\\u0000"`: `"\\u0000"`, `"\\\u0000"`: `"\\\ufffd"`, "\"\xff\"": "\"\uFFFD\"", `{"a":`: ``, ``: ``,
+	} {
+		if got := string(cleanJSON(json.RawMessage(in))); got != want {
+			t.Errorf("%s became %s; want %s", in, got, want)
+		}
+	}
+	if got := Clean("a\x00\xffb"); got != "a\uFFFD\uFFFDb" {
+		t.Errorf("Clean gave %q", got)
+	}
+}
