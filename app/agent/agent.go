@@ -273,6 +273,9 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 }
 
 func (r *run) prepare() error {
+	if len(r.Command) == 0 {
+		return fmt.Errorf("%s has no command", r.Name)
+	}
 	if !filepath.IsAbs(r.RunDir) || !filepath.IsAbs(r.Dir) {
 		return fmt.Errorf("the folders of the run are not absolute: %q, %q", r.RunDir, r.Dir)
 	}

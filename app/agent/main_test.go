@@ -15,9 +15,10 @@ import (
 // roles are the programs that this test binary can be when a test starts it as a child; which one is
 // told by argv[1].
 var roles = map[string]func(args []string) int{
-	"acp":    func(args []string) int { return newScripted(args).serve(os.Stdin) },
-	"server": serverRole,
-	"replay": replayRole,
+	"concealed": concealedRole,
+	"acp":       func(args []string) int { return newScripted(args).serve(os.Stdin) },
+	"server":    serverRole,
+	"replay":    replayRole,
 }
 
 func TestMain(m *testing.M) {

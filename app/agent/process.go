@@ -148,7 +148,11 @@ func (p *process) close() {
 
 // startFailure says why a program does not start and what to do about it.
 func (r *run) startFailure(err error) *Failure {
-	f := &Failure{Kind: FailStart, Reason: fmt.Sprintf("cannot start %s: %v", r.Command[0], err), Cause: err}
+	var f *Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	f = &Failure{Kind: FailStart, Reason: fmt.Sprintf("cannot start %s: %v", r.Command[0], err), Cause: err}
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
 		f.Reason = fmt.Sprintf("%s is not installed: no program %s was found", r.Name, r.Command[0])
 		f.Fix = strings.TrimSpace(r.Install)

@@ -47,7 +47,8 @@ func SandboxAvailable(ctx context.Context) error {
 func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 	bwrap, err := exec.LookPath("bwrap")
 	if err != nil {
-		return nil, fmt.Errorf("the sandbox: bubblewrap (bwrap) is not installed: %w", err)
+		return nil, &Failure{Kind: FailStart, Reason: "the sandbox: bubblewrap (bwrap) is not installed",
+			Fix: "Install the package bubblewrap, or switch the sandbox off.", Cause: err}
 	}
 	out := []string{bwrap, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"}
 	for _, path := range s.Hidden {

@@ -84,7 +84,7 @@ func runShim(grace time.Duration, path string, argv []string) ending {
 	case ws = <-status:
 	case <-asked:
 		e.Asked = true
-		_ = syscall.Kill(-leader, syscall.SIGTERM)
+		terminate(leader, path)
 		select {
 		case ws = <-status:
 		case <-time.After(grace):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -27,6 +28,20 @@ func adopt() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
 func leaderAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// terminate asks the child's group to end. bubblewrap would end at once and take the child with it, so
+// its processes are left out.
+func terminate(leader int, path string) {
+	if filepath.Base(path) != "bwrap" {
+		_ = syscall.Kill(-leader, syscall.SIGTERM)
+		return
+	}
+	for _, pid := range descendants(os.Getpid()) {
+		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(name) != "bwrap\n" {
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+		}
+	}
 }
 
 // signalAll signals every descendant of this process and returns their ids.

@@ -18,6 +18,8 @@ func adopt() {}
 
 func leaderAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+func terminate(leader int, _ string) { _ = syscall.Kill(-leader, syscall.SIGTERM) }
+
 // signalAll signals the child's process group. Elsewhere than on Linux a process that left the group
 // cannot be found.
 func signalAll(leader int, sig syscall.Signal) []int {
