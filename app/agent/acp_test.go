@@ -332,3 +332,59 @@ func TestCatalogueIsDataThatSurvivesJSON(t *testing.T) {
 		t.Errorf("the catalogue has %q; want %q", ids, want)
 	}
 }
+
+func TestRecordedACPTurnsAreUnderstood(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		usage Usage
+		edits []Edit
+		begun string
+	}{
+		{"codex", Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, nil, "printf %s 'from acp' > '/home/dev/acp-codex/out.txt'"},
+		{"copilot", Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, []Edit{{Path: "/home/dev/acp-copilot/out.txt", Action: "add", New: "from acp"}}, "Creating /home/dev/acp-copilot/out.txt"},
+		{"gemini", Usage{Known: true, Input: 280, Output: 40}, []Edit{{Path: "/home/dev/acp-gemini3/out.txt", Action: "add", New: "from acp"}}, "Writing to out.txt"},
+		{"opencode", Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}, []Edit{{Path: "/home/dev/acp-oc/out.txt", Action: "update"}}, "write"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			stream, err := os.Open(filepath.Join("testdata", "acp-"+tt.name+".jsonl"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stream.Close()
+			s := &seen{}
+			a := &acpAgent{run: &run{emitTo: s.emit}}
+			var res Result
+			eachLine(stream, maxLine, func(line []byte) {
+				var m struct {
+					Params struct {
+						Update json.RawMessage `json:"update"`
+					} `json:"params"`
+					Result *acpAnswer `json:"result"`
+				}
+				if err := json.Unmarshal(line, &m); err != nil {
+					t.Fatal(err)
+				}
+				if m.Result == nil {
+					a.update(m.Params.Update)
+				} else if res, err = a.result(*m.Result); err != nil {
+					t.Error(err)
+				}
+			}, func(int) { t.Error("a long line") })
+			if !strings.HasSuffix(res.Text, "Stub answer after the tool call.") || res.Stop != "end_turn" || res.Usage != tt.usage {
+				t.Errorf("result %+v; want usage %+v", res, tt.usage)
+			}
+			begun, ended := toolEvents(s)
+			var edits []Edit
+			for _, e := range append(begun, ended...) {
+				if e.Tool.Edits != nil {
+					edits = e.Tool.Edits
+				}
+			}
+			if len(begun) == 0 || begun[0].Text != tt.begun || len(ended) != 1 || !ended[0].OK || !slices.Equal(edits, tt.edits) {
+				t.Errorf("tools: %+v, %+v; want edits %+v", begun, ended, tt.edits)
+			}
+		})
+	}
+}

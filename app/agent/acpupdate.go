@@ -24,6 +24,9 @@ type acpUpdate struct {
 	Status     string          `json:"status"`
 	Input      json.RawMessage `json:"rawInput"`
 	Output     json.RawMessage `json:"rawOutput"`
+	Locations  []struct {
+		Path string `json:"path"`
+	} `json:"locations"`
 
 	Entries []struct {
 		Content string `json:"content"`
@@ -126,7 +129,8 @@ func (a *acpAgent) update(raw json.RawMessage) {
 		}
 		a.emit(Event{Kind: EventPlan, Plan: steps, Raw: raw})
 	case "usage_update":
-		if u.Cost != nil && (u.Cost.Currency == "" || u.Cost.Currency == "USD") {
+		// Zero is what agents say of a model whose price they do not know.
+		if u.Cost != nil && u.Cost.Amount > 0 && (u.Cost.Currency == "" || u.Cost.Currency == "USD") {
 			a.mu.Lock()
 			a.cost = &u.Cost.Amount
 			a.mu.Unlock()
@@ -184,6 +188,11 @@ func (a *acpAgent) tool(u acpUpdate, raw json.RawMessage) {
 				e.Old = *c.Old
 			}
 			t.Edits = append(t.Edits, e)
+		}
+	}
+	if len(t.Edits) == 0 && (u.ToolKind == "edit" || u.ToolKind == "delete") && u.Status != "failed" {
+		for _, l := range u.Locations { // not every agent shows what it changes
+			t.Edits = append(t.Edits, Edit{Path: l.Path, Action: map[string]string{"edit": "update", "delete": "delete"}[u.ToolKind]})
 		}
 	}
 	t.Result = strings.Join(parts, "\n")

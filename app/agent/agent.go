@@ -118,8 +118,8 @@ type Event struct {
 	Raw    json.RawMessage `json:"raw,omitempty"` // what the agent sent, if it is at most 64 KiB
 }
 
-// Tool is a call of one of the agent's tools. A later event of the same ID has what is new; an
-// empty field means nothing new.
+// Tool is a call of one of the agent's tools. A later event of the same ID has what is new, which
+// takes the place of what was; an empty field means nothing new.
 type Tool struct {
 	Name   string          `json:"name,omitempty"`  // the agent's name: Bash, Write, apply_patch
 	Kind   string          `json:"kind,omitempty"`  // read edit delete move search execute think fetch other
