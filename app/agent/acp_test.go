@@ -202,6 +202,9 @@ func TestACPFailuresAreClassified(t *testing.T) {
 				return
 			}
 			expectFailure(t, f, tt.kind, tt.reason)
+			if f != nil && f.Kind == FailModel && !strings.Contains(f.Fix, "small, large") {
+				t.Errorf("the fix is %q; want the models named", f.Fix)
+			}
 			if f != nil && f.Kind == FailAuth && f.Fix != "Run scripted login." {
 				t.Errorf("the fix is %q", f.Fix)
 			}

@@ -76,7 +76,7 @@ type Turn struct {
 	Env    []string          // KEY=VALUE of the workspace
 	MCP    []MCPServer
 
-	ReadOnly     bool     // the agent may look, not change
+	ReadOnly     bool     // the agent may look, not change; of a script only the Sandbox can make it so
 	AllowedTools []string // what a read-only turn may use without asking; names of the provider
 
 	LastTurn time.Time // when the resumed conversation was last used
