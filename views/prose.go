@@ -64,7 +64,7 @@ func prose(text string) string {
 			for i++; i < len(all) && !strings.HasPrefix(strings.TrimSpace(all[i]), "```"); i++ {
 				code = append(code, all[i])
 			}
-			out.WriteString(`<pre class="out" tabindex="0" role="region" aria-label="Code">` + html.EscapeString(strings.Join(code, "\n")) + `</pre>`)
+			out.WriteString(`<pre class="out" tabindex="0" role="group" aria-label="Code">` + html.EscapeString(strings.Join(code, "\n")) + `</pre>`)
 		case m != nil:
 			flush()
 			out.WriteString(`<p class="said said-head">` + inline(m[1]) + `</p>`)

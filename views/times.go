@@ -2,6 +2,7 @@ package views
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -123,3 +124,5 @@ func first(s string) string {
 }
 
 func machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func itoa(n int) string { return strconv.Itoa(n) }
