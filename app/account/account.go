@@ -1,0 +1,311 @@
+// Package account holds the rules about people: who they are, how they sign in, and what they may do.
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/mail"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+	"golang.org/x/text/unicode/norm"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Service carries out what concerns people. Its fields are set once, in main.
+type Service struct {
+	DB  *db.DB
+	Now func() time.Time
+	Log *slog.Logger
+	// Joined runs in the transaction that adds a person, such as to make them a member of Scratch.
+	Joined func(ctx context.Context, tx bun.Tx, user uuid.UUID) error
+}
+
+// LoginLifetime is how long a sign-in holds without signing in again.
+const LoginLifetime = 14 * 24 * time.Hour
+
+var (
+	// ErrWrongCredentials is the one answer to a wrong address, a wrong password and a deactivated account.
+	ErrWrongCredentials = errors.New("the e-mail address or the password is wrong")
+	// ErrSetUp says that there is an administrator already.
+	ErrSetUp = errors.New("Carillon is set up already")
+)
+
+// Throttled says that there were too many failed attempts to sign in.
+type Throttled struct{ Until time.Time }
+
+func (t *Throttled) Error() string { return "too many attempts" }
+
+// EnsureRoles makes the roles built in, and brings their permissions to those of this version.
+func EnsureRoles(ctx context.Context, q bun.IDB, now time.Time) error {
+	for _, r := range builtIn {
+		role := db.Role{ID: db.NewID(), Name: r.name, Key: r.key, CreatedAt: now}
+		for _, p := range r.permissions {
+			role.Permissions = append(role.Permissions, string(p))
+		}
+		if err := db.EnsureRole(ctx, q, &role); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NewUser is a person as someone typed them.
+type NewUser struct {
+	Email, Name, Password string
+	Role                  string // key of a role built in
+	TimeZone              string // IANA name; empty is UTC
+}
+
+// Setup makes the first administrator. It returns ErrSetUp when anybody exists, fault.Invalid for bad input.
+func (s *Service) Setup(ctx context.Context, in NewUser) (*db.User, error) {
+	in.Role = RoleAdministrator
+	return s.add(ctx, uuid.Nil, in, true)
+}
+
+// Add makes a person. A nil actor is the command line.
+func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, error) {
+	by := uuid.Nil
+	if actor != nil {
+		if !actor.Can(ManageUsers) {
+			return nil, fault.ErrForbidden
+		}
+		by = actor.ID
+	}
+	return s.add(ctx, by, in, false)
+}
+
+func (s *Service) add(ctx context.Context, by uuid.UUID, in NewUser, first bool) (*db.User, error) {
+	bad := fault.Invalid{}
+	now := s.Now()
+	u := &db.User{ID: db.NewID(), Name: strings.TrimSpace(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
+	if u.TimeZone == "" {
+		u.TimeZone = "UTC"
+	}
+	var reason string
+	if u.Email, reason = cleanEmail(in.Email); reason != "" {
+		bad["email"] = reason
+	}
+	switch {
+	case u.Name == "":
+		bad["name"] = "Say what to call you."
+	case utf8.RuneCountInString(u.Name) > 200:
+		bad["name"] = "Use at most 200 characters."
+	case !plain(u.Name):
+		bad["name"] = "This has characters that cannot be shown."
+	}
+	if reason := checkPassword(in.Password); reason != "" {
+		bad["password"] = reason
+	}
+	if len(bad) > 0 {
+		return nil, bad
+	}
+	u.PasswordHash = hash(in.Password)
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if first {
+			if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // two people with the link: the first is it
+				return err
+			}
+			exists, err := db.HasUsers(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if exists {
+				return ErrSetUp
+			}
+		}
+		role, err := db.RoleByKey(ctx, tx, in.Role)
+		if db.IsNotFound(err) {
+			return fault.Invalid{"role": "There is no such role."}
+		}
+		if err != nil {
+			return err
+		}
+		if err := db.InsertUser(ctx, tx, u, role.ID); err != nil {
+			if db.Conflict(err) == "users_email" {
+				return fault.Invalid{"email": "Somebody has this address already."}
+			}
+			return err
+		}
+		if s.Joined != nil {
+			if err := s.Joined(ctx, tx, u.ID); err != nil {
+				return err
+			}
+		}
+		return db.AddAudit(ctx, tx, db.AuditEvent{
+			ID: db.NewID(), At: now, ActorID: by, Action: "user.create", SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
+			After: map[string]any{"email": u.Email, "role": role.Name},
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add user: %w", err)
+	}
+	return u, nil
+}
+
+// cleanEmail is an address as it is stored, or what is wrong with it. Only ASCII is taken: a look-alike letter of another
+// script makes another person of the same face.
+func cleanEmail(text string) (email, problem string) {
+	email = norm.NFKC.String(strings.TrimSpace(text))
+	if email == "" {
+		return "", "Write an e-mail address."
+	}
+	address, err := mail.ParseAddress(email)
+	if err != nil || address.Address != email || len(email) > 254 {
+		return "", "This is not an e-mail address."
+	}
+	for i := range len(email) {
+		if email[i] >= 0x80 || email[i] <= ' ' {
+			return "", "Use an address of plain letters, digits and signs."
+		}
+	}
+	return email, ""
+}
+
+func plain(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// SetPassword gives a person a new password and ends all their sign-ins. A nil actor is the command line.
+func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID, password string) error {
+	if actor != nil && actor.ID != user && !actor.Can(ManageUsers) {
+		return fault.ErrForbidden
+	}
+	if reason := checkPassword(password); reason != "" {
+		return fault.Invalid{"password": reason}
+	}
+	stored := hash(password)
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		u, err := db.UserByID(ctx, tx, user)
+		if db.IsNotFound(err) {
+			return fault.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if err := db.SetPasswordHash(ctx, tx, user, stored, s.Now()); err != nil {
+			return err
+		}
+		if err := db.DeleteLogins(ctx, tx, user, uuid.Nil); err != nil {
+			return err
+		}
+		event := db.AuditEvent{ID: db.NewID(), At: s.Now(), Action: "user.reset_password", SubjectKind: "user", SubjectID: user, SubjectName: u.Name}
+		if actor != nil {
+			event.ActorID = actor.ID
+		}
+		return db.AddAudit(ctx, tx, event)
+	})
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	return nil
+}
+
+// Limits of failed attempts within attemptWindow.
+const (
+	attemptWindow      = 15 * time.Minute
+	attemptsPerEmail   = 10
+	attemptsPerAddress = 50
+)
+
+// SignIn checks a password and makes a login. It returns ErrWrongCredentials or *Throttled; both cost the caller the same
+// whether the person exists or not.
+func (s *Service) SignIn(ctx context.Context, email, password, address, userAgent string) (*db.Login, error) {
+	now := s.Now()
+	byEmail := key("email", strings.ToLower(strings.TrimSpace(email)))
+	byAddress := key("address", address)
+	for _, limit := range []struct {
+		key  []byte
+		most int64
+	}{{byEmail, attemptsPerEmail}, {byAddress, attemptsPerAddress}} {
+		n, err := db.SignInFailures(ctx, s.DB, limit.key, now.Add(-attemptWindow))
+		if err != nil {
+			return nil, err
+		}
+		if n >= limit.most {
+			return nil, &Throttled{Until: now.Add(attemptWindow)}
+		}
+	}
+	u, err := db.UserByEmail(ctx, s.DB, strings.TrimSpace(email))
+	if err != nil && !db.IsNotFound(err) {
+		return nil, err
+	}
+	stored := nobody
+	if err == nil && u.PasswordHash != "" && u.DeactivatedAt.IsZero() {
+		stored = u.PasswordHash
+	}
+	if len(password) > maxPassword {
+		password, stored = "", nobody
+	}
+	ok, outdated, err := matches(stored, password)
+	if err != nil {
+		return nil, fmt.Errorf("sign in: %w", err)
+	}
+	if !ok || stored == nobody {
+		if err := db.AddSignInFailure(ctx, s.DB, now, byEmail, byAddress); err != nil {
+			return nil, err
+		}
+		return nil, ErrWrongCredentials
+	}
+	login := &db.Login{
+		ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LoginLifetime),
+		Address: address, UserAgent: db.Printable(userAgent, 300),
+	}
+	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if outdated {
+			if err := db.SetPasswordHash(ctx, tx, u.ID, hash(password), now); err != nil {
+				return err
+			}
+		}
+		if err := db.ClearSignInFailures(ctx, tx, byEmail); err != nil {
+			return err
+		}
+		return db.InsertLogin(ctx, tx, login)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sign in: %w", err)
+	}
+	return login, nil
+}
+
+func key(kind, value string) []byte {
+	sum := sha256.Sum256([]byte(kind + " " + value))
+	return sum[:]
+}
+
+// SignOut ends a login: its cookie is worth nothing afterwards.
+func (s *Service) SignOut(ctx context.Context, login uuid.UUID) error {
+	return db.DeleteLogin(ctx, s.DB, login)
+}
+
+// SignOutEverywhere ends all of a person's logins but one; a zero one ends all.
+func (s *Service) SignOutEverywhere(ctx context.Context, actor Actor, except uuid.UUID) error {
+	return db.DeleteLogins(ctx, s.DB, actor.ID, except)
+}
+
+// Actor finds the person signed in by a login. It returns fault.ErrNotFound when the login is over.
+func (s *Service) Actor(ctx context.Context, login uuid.UUID) (Actor, error) {
+	now := s.Now()
+	u, err := db.UserByLogin(ctx, s.DB, login, now)
+	if db.IsNotFound(err) {
+		return Actor{}, fault.ErrNotFound
+	}
+	if err != nil {
+		return Actor{}, err
+	}
+	if err := db.TouchLogin(ctx, s.DB, login, now); err != nil {
+		return Actor{}, err
+	}
+	return ActorOf(u), nil
+}
+
+// IsSetUp reports whether anybody exists.
+func (s *Service) IsSetUp(ctx context.Context) (bool, error) { return db.HasUsers(ctx, s.DB) }

@@ -1,0 +1,104 @@
+package account
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"carillon/db"
+)
+
+// Permission is the right to do something. Roles are sets of permissions.
+type Permission string
+
+// The permissions. The first four are the specification's.
+const (
+	ViewOwn          Permission = "automations.view_own"
+	ViewAll          Permission = "automations.view_all"
+	Manage           Permission = "automations.manage"
+	ManageAll        Permission = "automations.manage_all"
+	ManageWorkflows  Permission = "workflows.manage"
+	ManageBots       Permission = "bots.manage"
+	ManageTickets    Permission = "tickets.manage"
+	ManageWorkspaces Permission = "workspaces.manage"
+	ManageUsers      Permission = "users.manage"
+	ManageSettings   Permission = "settings.manage"
+	ViewAudit        Permission = "audit.view"
+	UseShell         Permission = "shell.use"
+	Admin            Permission = "admin"
+)
+
+// Permissions describes every permission, in the order in which a matrix shows them.
+var Permissions = []struct {
+	Permission Permission
+	Capability string       // what its holder may do
+	Implies    []Permission // what comes with it
+}{
+	{ViewOwn, "See your own automations", nil},
+	{ViewAll, "See everyone's automations", nil},
+	{Manage, "Create, edit and delete your own automations", []Permission{ViewOwn}},
+	{ManageAll, "Manage anyone's automations", []Permission{ViewAll, ViewOwn, Manage}},
+	{ManageWorkflows, "Create, edit and delete workflows", nil},
+	{ManageBots, "Create, edit and delete bots", nil},
+	{ManageTickets, "Create and edit tickets", nil},
+	{ManageWorkspaces, "Add, edit and remove workspaces and their members", nil},
+	{ManageUsers, "Invite, change and deactivate people, and edit roles", nil},
+	{ManageSettings, "Change the settings of this installation", nil},
+	{ViewAudit, "Read the audit log", nil},
+	{UseShell, "Use the Shell provider: run commands on a worker", nil},
+	{Admin, "Everything, in every workspace", nil}, // Can answers for what it implies
+}
+
+// Grants reports whether a set of permissions holds one, by itself or by implication. admin implies all.
+func Grants(held []string, wanted Permission) bool {
+	for _, p := range Permissions {
+		if slices.Contains(held, string(p.Permission)) &&
+			(p.Permission == wanted || p.Permission == Admin || slices.Contains(p.Implies, wanted)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Actor is a person who asks for something, with what they may do.
+type Actor struct {
+	ID       uuid.UUID
+	Name     string
+	Email    string
+	TimeZone string
+	Theme    string
+	Role     string // names of their roles
+	held     []string
+}
+
+// ActorOf is a person as an actor. The row must have been read with its permissions.
+func ActorOf(u *db.User) Actor {
+	return Actor{
+		ID: u.ID, Name: u.Name, Email: u.Email, TimeZone: u.TimeZone, Theme: u.Theme, Role: u.RoleName, held: u.Permissions,
+	}
+}
+
+// Can reports whether the actor holds a permission.
+func (a Actor) Can(p Permission) bool { return Grants(a.held, p) }
+
+// Access is what the actor may see in lists.
+func (a Actor) Access() db.Access {
+	return db.Access{User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin)}
+}
+
+// The keys of the roles built in.
+const (
+	RoleAdministrator = "administrator"
+	RoleManager       = "manager"
+	RoleMember        = "member"
+)
+
+// builtIn are the roles that every installation has.
+var builtIn = []struct {
+	key, name   string
+	permissions []Permission
+}{
+	{RoleAdministrator, "Administrator", []Permission{Admin}},
+	{RoleManager, "Manager", []Permission{ManageAll, ManageWorkflows, ManageBots, ManageTickets, UseShell}},
+	{RoleMember, "Member", []Permission{Manage, ManageTickets, UseShell}},
+}

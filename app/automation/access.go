@@ -1,0 +1,125 @@
+package automation
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Automation finds an automation that a person may see: as a member of its workspace, their own or, with the
+// permission, everybody's. Otherwise it returns fault.ErrNotFound.
+func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
+	a, err := db.AutomationByID(ctx, s.DB, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.isMember(ctx, actor, a.WorkspaceID); err != nil {
+		return nil, err
+	}
+	if a.CreatorID == actor.ID && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll) {
+		return a, nil
+	}
+	return nil, fault.ErrNotFound
+}
+
+// CanManage reports whether a person may change, run and delete an automation that they see.
+func CanManage(actor account.Actor, a *db.Automation) bool {
+	return a.CreatorID == actor.ID && actor.Can(account.Manage) || actor.Can(account.ManageAll)
+}
+
+// manageable finds an automation that a person may change: fault.ErrNotFound if they may not see it, and
+// fault.ErrForbidden if they may not change it.
+func (s *Service) manageable(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
+	a, err := s.Automation(ctx, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	if !CanManage(actor, a) {
+		return nil, fault.ErrForbidden
+	}
+	return a, nil
+}
+
+// Editable finds an automation for its edit page, with the errors of every change.
+func (s *Service) Editable(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
+	return s.manageable(ctx, actor, id)
+}
+
+// isMember lets through the members of a workspace, and administrators.
+func (s *Service) isMember(ctx context.Context, actor account.Actor, workspace uuid.UUID) error {
+	if actor.Can(account.Admin) {
+		return nil
+	}
+	ok, err := db.IsMember(ctx, s.DB, workspace, actor.ID)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fault.ErrNotFound
+	}
+	return nil
+}
+
+// workspace finds a workspace that a person is a member of.
+func (s *Service) workspace(ctx context.Context, q bun.IDB, actor account.Actor, id uuid.UUID) (*db.Workspace, error) {
+	if err := s.isMember(ctx, actor, id); err != nil {
+		return nil, err
+	}
+	w, err := db.WorkspaceByID(ctx, q, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	return w, err
+}
+
+// Automations lists the automations that a person may see.
+func (s *Service) Automations(ctx context.Context, actor account.Actor, f db.AutomationFilter) ([]db.AutomationRow, error) {
+	f.Access = actor.Access()
+	return db.Automations(ctx, s.DB, f)
+}
+
+// Count sums up the automations that a person may see.
+func (s *Service) Count(ctx context.Context, actor account.Actor, f db.AutomationFilter) (db.AutomationCounts, error) {
+	f.Access = actor.Access()
+	return db.CountAutomations(ctx, s.DB, f)
+}
+
+// Executions lists the history that a person may see.
+func (s *Service) Executions(ctx context.Context, actor account.Actor, f db.ExecutionFilter) ([]db.Execution, error) {
+	f.Access = actor.Access()
+	return db.Executions(ctx, s.DB, f)
+}
+
+// Execution finds one execution of an automation that a person may see.
+func (s *Service) Execution(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Execution, error) {
+	e, err := db.ExecutionByID(ctx, s.DB, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Automation(ctx, actor, e.AutomationID); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Sessions lists the sessions that a person may see.
+func (s *Service) Sessions(ctx context.Context, actor account.Actor, f db.SessionFilter) ([]db.Session, error) {
+	f.Access = actor.Access()
+	return db.Sessions(ctx, s.DB, f)
+}
+
+// Live counts the sessions at work that a person may see.
+func (s *Service) Live(ctx context.Context, actor account.Actor) (int64, error) {
+	return db.CountLive(ctx, s.DB, actor.Access())
+}

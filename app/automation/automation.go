@@ -1,0 +1,109 @@
+// Package automation holds the rules of Carillon: who may see and change what, how a run starts, how it ends,
+// when one is due, what counts as a failure and who is told. It knows rows and time; it knows nothing of HTTP,
+// of agents as processes, or of Git.
+package automation
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/db"
+)
+
+// Service carries out what people, the scheduler and webhooks ask for. Its fields are set once, in main.
+type Service struct {
+	DB   *db.DB
+	Now  func() time.Time // the instant of every rule; nothing here reads a clock of its own
+	Keys *secret.Keys     // seals tokens and secret variables
+	Log  *slog.Logger
+	// Providers lists the ways to run an agent that this installation has.
+	Providers func() []Provider
+	// Probe looks at a Git repository: its default branch, or what is wrong by the names of WorkspaceInput's fields.
+	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
+}
+
+// Provider is what the rules need to know of a way to run an agent.
+type Provider struct {
+	ID, Name string
+	Script   bool     // the prompt is a shell script, so it needs the permission shell.use
+	Models   []string // the models it is known to have; empty: any name may be given
+}
+
+// Trigger says who or what fires an automation, and with which values.
+type Trigger struct {
+	Source      db.Source
+	Mark        db.Mark
+	UserID      uuid.UUID // by hand: who
+	Fingerprint string    // by webhook: of the token used
+	// Parameters are the values given with the call. They go over the automation's stored ones.
+	Parameters map[string]string
+}
+
+// Run is a run that was started.
+type Run struct {
+	Execution  db.Execution
+	Session    db.Session
+	Automation string   // its name
+	Unresolved []string // placeholders that nobody supplied; nil for a workflow
+}
+
+// Busy says that an automation was not started because a run of it is in flight.
+type Busy struct {
+	Automation string // its name
+	Execution  uuid.UUID
+	Session    uuid.UUID
+}
+
+func (b *Busy) Error() string { return "a run of " + b.Automation + " is already in flight" }
+
+// Unable says that an automation cannot run as it is. The attempt is recorded as a failed execution.
+type Unable struct {
+	Automation string // its name
+	Reason     string // a sentence's end for a person
+	Execution  uuid.UUID
+}
+
+func (u *Unable) Error() string { return u.Reason }
+
+// MissingParameter says that a required workflow parameter has no value. Nothing was recorded.
+type MissingParameter struct{ Name string }
+
+func (m *MissingParameter) Error() string { return "missing parameter: " + m.Name }
+
+// ErrTooLarge says that a prompt is over MaxPrompt once its placeholders are filled.
+var ErrTooLarge = errors.New("the prompt with its values filled in is over 256 KiB")
+
+// MaxPrompt is the most bytes that a prompt may have, also with its placeholders filled.
+const MaxPrompt = 256 << 10
+
+// inTx runs fn in a transaction.
+func (s *Service) inTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+	return s.DB.RunInTx(ctx, &sql.TxOptions{}, fn)
+}
+
+// provider finds a provider by id.
+func (s *Service) provider(id string) (Provider, bool) {
+	for _, p := range s.Providers() {
+		if p.ID == id {
+			return p, true
+		}
+	}
+	return Provider{}, false
+}
+
+// wrap adds what was being done to an error that nobody branches on.
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}

@@ -1,0 +1,525 @@
+package automation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/cron"
+	"carillon/app/fault"
+	"carillon/app/shell"
+	"carillon/db"
+)
+
+// Input is an automation as a person typed it. The keys of fault.Invalid are the names in the tags.
+type Input struct {
+	Name          string            `form:"name"`
+	Workspace     string            `form:"workspace"`
+	Trigger       string            `form:"trigger"`
+	RunAt         string            `form:"run_at"` // 2006-01-02T15:04, in TimeZone
+	Cron          string            `form:"cron"`
+	TimeZone      string            `form:"time_zone"`
+	MaxIterations string            `form:"max_iterations"`
+	StopText      string            `form:"stop_text"`
+	CatchUp       bool              `form:"catch_up"`
+	AllowParallel bool              `form:"allow_parallel"`
+	MaxParallel   string            `form:"max_parallel"`
+	SessionType   string            `form:"session_type"`
+	ExecutionType string            `form:"execution_type"`
+	Prompt        string            `form:"prompt"`
+	Parameters    map[string]string `form:"parameters"` // stored values; those of names that the prompt lacks are dropped
+	Workflow      string            `form:"workflow"`
+	Bot           string            `form:"bot"`
+	BaseBranch    string            `form:"base_branch"`
+	Provider      string            `form:"provider"`
+	Model         string            `form:"model"`
+	Toggles       []string          `form:"toggles"`
+	AutoComplete  bool              `form:"auto_complete"`
+	OnlyUnchanged bool              `form:"only_unchanged"`
+	Timeout       string            `form:"timeout"` // 6h, 90m, 45s; 0 is none
+	Version       int64             `form:"version"` // of what the person started from
+}
+
+// DefaultTimeout is how long a run may take unless the automation says otherwise.
+const DefaultTimeout = 6 * time.Hour
+
+// Create makes an automation of the actor's own. For an HTTP Trigger it also returns the token, the only time that
+// it can be had. It returns fault.Invalid with a sentence per field, and fault.ErrForbidden or fault.ErrNotFound for a
+// workspace or a provider that the actor may not use.
+func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*db.Automation, string, error) {
+	if !actor.Can(account.Manage) {
+		return nil, "", fault.ErrForbidden
+	}
+	now := s.Now()
+	a := &db.Automation{ID: db.NewID(), CreatorID: actor.ID, Enabled: true, Version: 1, CreatedAt: now, UpdatedAt: now}
+	var token string
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
+			return err
+		}
+		if err := s.begin(a, now); err != nil {
+			return err
+		}
+		if err := db.InsertAutomation(ctx, tx, a); err != nil {
+			return err
+		}
+		if a.Trigger == db.HTTP {
+			var err error
+			if token, err = s.issueToken(ctx, tx, actor, a.ID, 0); err != nil {
+				return err
+			}
+		}
+		if err := s.audit(ctx, tx, actor.ID, "automation.create", a, ""); err != nil {
+			return err
+		}
+		return s.announceChange(ctx, tx, a.ID)
+	})
+	if err != nil {
+		return nil, "", wrap(err, "create automation")
+	}
+	return a, token, nil
+}
+
+// Update changes an automation. Runs that have started keep what they started with. It returns a token when the
+// automation has become an HTTP Trigger, fault.ErrStale when someone else saved it since the actor opened it, and the
+// errors of Create.
+func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID, in Input) (*db.Automation, string, error) {
+	if _, err := s.manageable(ctx, actor, id); err != nil {
+		return nil, "", err
+	}
+	var a *db.Automation
+	var token string
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+		if a, err = db.LockAutomation(ctx, tx, id); err != nil {
+			return err
+		}
+		if a.Version != in.Version {
+			return fault.ErrStale
+		}
+		before, now := *a, s.Now()
+		if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
+			return err
+		}
+		if a.Trigger == db.HTTP {
+			a.Enabled = true // always: its token is the switch
+		}
+		if rescheduled(&before, a) {
+			a.Iterations = 0
+			if err := s.begin(a, now); err != nil {
+				return err
+			}
+		}
+		if a.Enabled {
+			a.DisabledKind, a.DisabledReason, a.DisabledAt = "", "", time.Time{}
+		}
+		a.Version, a.UpdatedAt = a.Version+1, now
+		if err := db.SaveAutomation(ctx, tx, a); err != nil {
+			return err
+		}
+		switch {
+		case a.Trigger == db.HTTP && before.Trigger != db.HTTP:
+			if token, err = s.issueToken(ctx, tx, actor, id, 0); err != nil {
+				return err
+			}
+		case a.Trigger != db.HTTP && before.Trigger == db.HTTP:
+			if err := db.DeleteTokens(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		if err := s.auditChange(ctx, tx, actor.ID, "automation.update", &before, a); err != nil {
+			return err
+		}
+		return s.announceChange(ctx, tx, id)
+	})
+	if err != nil {
+		return nil, "", wrap(err, "update automation %s", id)
+	}
+	return a, token, nil
+}
+
+// rescheduled reports whether a change moves what an automation is due by.
+func rescheduled(before, a *db.Automation) bool {
+	return before.Trigger != a.Trigger || before.Cron != a.Cron || before.TimeZone != a.TimeZone ||
+		!before.RunAt.Equal(a.RunAt) || before.Enabled != a.Enabled
+}
+
+// begin computes when an automation that starts anew is due first.
+func (s *Service) begin(a *db.Automation, now time.Time) error {
+	a.NextRunAt = time.Time{}
+	if !a.Enabled {
+		return nil
+	}
+	switch a.Trigger {
+	case db.OneTime:
+		if now.Sub(a.RunAt) > grace {
+			return fault.Invalid{"run_at": "This time is past. Choose one in the future."}
+		}
+		a.NextRunAt = a.RunAt
+	case db.Recurring:
+		expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+		if err != nil {
+			return fault.Invalid{"cron": capitalize(err.Error()) + "."}
+		}
+		a.NextRunAt = expression.Next(now, zone)
+	case db.Loop:
+		a.NextRunAt = now
+	}
+	return nil
+}
+
+// apply puts what a person typed into an automation, or says what is wrong with it, all at once.
+func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, now time.Time) error {
+	bad := fault.Invalid{}
+	a.Name = text(bad, "name", "Give the automation a name.", in.Name, 200, true)
+	s.applyWorkspace(ctx, q, actor, a, in, bad)
+	applyTrigger(a, in, now, bad)
+	s.applyWork(actor, a, in, bad)
+	if len(bad) > 0 {
+		return bad
+	}
+	return nil
+}
+
+func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) {
+	id, err := uuid.Parse(in.Workspace)
+	if err != nil {
+		bad["workspace"] = "Choose a workspace."
+		return
+	}
+	w, err := s.workspace(ctx, q, actor, id)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		bad["workspace"] = "This workspace does not exist, or you are not a member of it."
+	case err != nil:
+		bad["workspace"] = "The workspace could not be read. Try again."
+	case !w.RemovedAt.IsZero():
+		bad["workspace"] = "This workspace was removed. Choose another."
+	default:
+		a.WorkspaceID = id
+		a.BaseBranch = text(bad, "base_branch", "", in.BaseBranch, 250, false)
+		a.Provider = cmpOr(in.Provider, w.Provider)
+	}
+}
+
+// applyTrigger keeps of the schedule what applies to the trigger chosen, and drops the rest.
+func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) {
+	a.Trigger = db.Trigger(in.Trigger)
+	a.RunAt, a.Cron, a.TimeZone, a.MaxIterations, a.StopText = time.Time{}, "", "", 0, ""
+	a.CatchUp, a.AllowParallel, a.MaxParallel = false, false, 10
+	switch a.Trigger {
+	case db.Manual:
+	case db.OneTime, db.Recurring:
+		zone, err := cron.Zone(strings.TrimSpace(in.TimeZone))
+		if err != nil {
+			bad["time_zone"] = sentence(err)
+			zone = time.UTC
+		}
+		a.TimeZone = strings.TrimSpace(in.TimeZone)
+		if a.Trigger == db.Recurring {
+			e, err := cron.Parse(in.Cron)
+			if err != nil {
+				bad["cron"] = sentence(err)
+			}
+			a.Cron, a.CatchUp = e.String(), in.CatchUp
+			break
+		}
+		at, err := cron.At(in.RunAt, zone)
+		switch {
+		case err != nil:
+			bad["run_at"] = sentence(err)
+		case now.Sub(at.At) > grace && bad["time_zone"] == "":
+			bad["run_at"] = "This time is more than 5 minutes past. Choose one in the future."
+		case at.At.Year() > now.Year()+100:
+			bad["run_at"] = "This date is more than 100 years away."
+		}
+		a.RunAt = at.At
+	case db.Loop:
+		a.MaxIterations = number(bad, "max_iterations", in.MaxIterations, 0, 0, 1_000_000)
+		a.StopText = text(bad, "stop_text", "", in.StopText, 1000, false)
+	case db.HTTP:
+		a.AllowParallel = in.AllowParallel
+		a.MaxParallel = number(bad, "max_parallel", in.MaxParallel, 10, 1, 1000)
+	default:
+		bad["trigger"] = "Choose what starts the automation."
+	}
+}
+
+// applyWork takes over what a run does.
+func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) {
+	a.SessionType, a.ExecutionType = db.SessionType(in.SessionType), db.ExecutionType(in.ExecutionType)
+	if a.ExecutionType == "" {
+		a.ExecutionType = db.Inline
+	}
+	switch {
+	case a.SessionType != db.Develop && a.SessionType != db.Chat:
+		bad["session_type"] = "Choose Develop or Chat."
+	case a.ExecutionType != db.Inline:
+		bad["execution_type"] = "Choose Inline."
+	}
+	a.Toggles = []string{}
+	a.AutoComplete = in.AutoComplete
+	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
+	a.Model = text(bad, "model", "", in.Model, 200, false)
+	a.TimeoutSeconds = duration(bad, "timeout", in.Timeout, DefaultTimeout)
+
+	a.Prompt = strings.ReplaceAll(in.Prompt, "\r\n", "\n")
+	switch {
+	case strings.TrimSpace(a.Prompt) == "":
+		bad["prompt"] = "Write what the agent is to do."
+	case len(a.Prompt) > MaxPrompt:
+		bad["prompt"] = fmt.Sprintf("The prompt is %d KiB long. At most 256 KiB fit.", (len(a.Prompt)+1023)>>10)
+	case !utf8.ValidString(a.Prompt) || strings.ContainsRune(a.Prompt, 0):
+		bad["prompt"] = "The prompt has bytes that are not text."
+	}
+	p, ok := s.provider(a.Provider)
+	switch {
+	case a.Provider == "":
+		bad["provider"] = "Choose a provider."
+	case !ok:
+		bad["provider"] = fmt.Sprintf("There is no provider %s here. Choose another.", a.Provider)
+	case p.Script && !actor.Can(account.UseShell):
+		bad["provider"] = "You may not run shell scripts. Choose another provider."
+	case len(p.Models) > 0 && a.Model != "" && !slices.Contains(p.Models, a.Model):
+		bad["model"] = fmt.Sprintf("%s has no model %s.", p.Name, a.Model)
+	case p.Script && bad["prompt"] == "":
+		if reason := s.scriptProblem(p.ID, a.Prompt); reason != "" {
+			bad["prompt"] = reason
+		}
+	}
+	a.Parameters = map[string]string{}
+	for _, name := range p.Names(a.Prompt) {
+		if v, ok := in.Parameters[name]; ok && v != "" {
+			a.Parameters[name] = v
+		}
+	}
+}
+
+// scriptProblem says what keeps a text from being a script, for a provider that takes scripts.
+func (s *Service) scriptProblem(provider, script string) string {
+	if p, ok := s.provider(provider); !ok || !p.Script {
+		return ""
+	}
+	problems := shell.Check(script)
+	if len(problems) == 0 {
+		return ""
+	}
+	reason := fmt.Sprintf("Line %d: %s.", problems[0].Line, strings.TrimSuffix(problems[0].Text, "."))
+	if more := len(problems) - 1; more > 0 {
+		reason += fmt.Sprintf(" And %d more.", more)
+	}
+	return reason
+}
+
+// Names lists the parameters that a prompt for a provider asks for, each once, in their order.
+func (s *Service) Names(provider, prompt string) []string {
+	p, _ := s.provider(provider)
+	return p.Names(prompt)
+}
+
+// SetEnabled switches an automation on or off. Switched on it starts anew: no failures, no iterations, and its schedule
+// from now. An HTTP Trigger cannot be switched off: that is fault.Invalid.
+func (s *Service) SetEnabled(ctx context.Context, actor account.Actor, id uuid.UUID, on bool) error {
+	if _, err := s.manageable(ctx, actor, id); err != nil {
+		return err
+	}
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		a, err := db.LockAutomation(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		switch {
+		case a.Trigger == db.HTTP:
+			return fault.Invalid{"enabled": "An HTTP Trigger is always enabled. Regenerate its token to turn the old address off."}
+		case a.Enabled == on:
+			return nil
+		}
+		now := s.Now()
+		if on {
+			if reason := removed(a); reason != "" {
+				return fault.Invalid{"enabled": reason}
+			}
+			a.Enabled, a.DisabledKind, a.DisabledReason, a.DisabledAt = true, "", "", time.Time{}
+			a.FailureStreak, a.Iterations, a.SkipID = 0, 0, uuid.Nil
+			if err := s.begin(a, now); err != nil {
+				return err
+			}
+			if err := s.audit(ctx, tx, actor.ID, "automation.enable", a, ""); err != nil {
+				return err
+			}
+		} else {
+			a.Enabled, a.NextRunAt = false, time.Time{}
+			a.DisabledKind, a.DisabledReason, a.DisabledAt = db.ByPerson, "turned off by "+actor.Name, now
+			if err := s.audit(ctx, tx, actor.ID, "automation.disable", a, a.DisabledReason); err != nil {
+				return err
+			}
+		}
+		if err := db.SaveSwitch(ctx, tx, a); err != nil {
+			return err
+		}
+		return s.announceChange(ctx, tx, id)
+	})
+	return wrap(err, "switch automation %s", id)
+}
+
+func removed(a *db.Automation) string {
+	switch {
+	case a.SessionType == db.BotType && a.BotID == uuid.Nil:
+		return "Its bot was removed. Edit the automation and choose another."
+	case a.ExecutionType == db.WorkflowDriven && a.WorkflowID == uuid.Nil:
+		return "Its workflow was removed. Edit the automation and choose another."
+	}
+	return ""
+}
+
+// Delete removes an automation with its history. What of it is in flight is stopped; its sessions stay.
+func (s *Service) Delete(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	if _, err := s.manageable(ctx, actor, id); err != nil {
+		return err
+	}
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		a, err := db.LockAutomation(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		inFlight, err := db.InFlight(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		for _, e := range inFlight { // one, or as many as may run in parallel
+			session, err := db.LockSession(ctx, tx, e.SessionID)
+			if err != nil {
+				return err
+			}
+			if err := s.stop(ctx, tx, session, actor.ID, "the automation was deleted", s.Now()); err != nil {
+				return err
+			}
+		}
+		if err := s.audit(ctx, tx, actor.ID, "automation.delete", a, ""); err != nil {
+			return err
+		}
+		if err := db.DeleteAutomation(ctx, tx, id); err != nil {
+			return err
+		}
+		return s.announceChange(ctx, tx, id)
+	})
+	return wrap(err, "delete automation %s", id)
+}
+
+// RunNow starts a run by hand, of any automation, also one that is switched off. It does not move the schedule.
+func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID, parameters map[string]string) (*Run, error) {
+	a, err := s.manageable(ctx, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.canUseProvider(actor, a.Provider); err != nil {
+		return nil, err
+	}
+	for name, value := range parameters {
+		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
+			return nil, fault.Invalid{"parameters." + name: "This value has bytes that are not text."}
+		}
+	}
+	return s.Start(ctx, id, Trigger{Source: db.ByHand, UserID: actor.ID, Parameters: parameters})
+}
+
+// announceChange tells schedulers and open pages that an automation changed.
+func (s *Service) announceChange(ctx context.Context, q bun.IDB, id uuid.UUID) error {
+	if err := db.Announce(ctx, q, "schedule", uuid.Nil); err != nil {
+		return err
+	}
+	return db.Announce(ctx, q, "automation", id)
+}
+
+// audit records what was done to an automation. A zero actor is Carillon itself.
+func (s *Service) audit(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, a *db.Automation, reason string) error {
+	return db.AddAudit(ctx, q, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
+		WorkspaceID: a.WorkspaceID, Reason: reason, After: described(a),
+	})
+}
+
+// auditChange records an edit with what was there before.
+func (s *Service) auditChange(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, before, a *db.Automation) error {
+	was, is := described(before), described(a)
+	maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
+	maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
+	return db.AddAudit(ctx, q, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
+		WorkspaceID: a.WorkspaceID, Before: was, After: is,
+	})
+}
+
+// described is what the audit log keeps of an automation.
+func described(a *db.Automation) map[string]any {
+	m := map[string]any{
+		"name": a.Name, "workspace_id": a.WorkspaceID.String(), "creator_id": a.CreatorID.String(), "trigger": string(a.Trigger), "cron": a.Cron,
+		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
+		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
+		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "timeout_seconds": a.TimeoutSeconds,
+	}
+	if !a.RunAt.IsZero() {
+		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)
+	}
+	return m
+}
+
+// text checks a line of text that a person typed.
+func text(bad fault.Invalid, field, missing, value string, most int, required bool) string {
+	value = strings.TrimSpace(value)
+	switch {
+	case value == "" && required:
+		bad[field] = missing
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		bad[field] = "This has characters that cannot be shown. Type it again."
+	case utf8.RuneCountInString(value) > most:
+		bad[field] = fmt.Sprintf("This is %d characters long. At most %d fit.", utf8.RuneCountInString(value), most)
+	}
+	return value
+}
+
+// number reads a whole number that may be left out.
+func number(bad fault.Invalid, field, value string, otherwise, least, most int) int {
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > most {
+		bad[field] = fmt.Sprintf("Write a whole number from %d to %d.", max(least, 1), most)
+		return otherwise
+	}
+	return n
+}
+
+// duration reads a length of time in seconds, such as 6h or 90m; 0 is none.
+func duration(bad fault.Invalid, field, value string, otherwise time.Duration) int {
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return int(otherwise / time.Second)
+	}
+	d, err := time.ParseDuration(strings.ReplaceAll(value, " ", ""))
+	if err != nil || d < 0 || d > 30*24*time.Hour || d%time.Second != 0 {
+		bad[field] = "Write a length of time such as 6h, 90m or 45s, at most 720h, or 0 for none."
+		return int(otherwise / time.Second)
+	}
+	return int(d / time.Second)
+}
+
+func sentence(err error) string { return capitalize(strings.TrimSuffix(err.Error(), ".")) + "." }
+
+func cmpOr(a, b string) string {
+	if a = strings.TrimSpace(a); a != "" {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,312 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+// Outcome is how the work on a session ended, as the worker saw it.
+type Outcome struct {
+	Status       db.ExecutionStatus // succeeded, failed, timed_out or canceled
+	Reason       string             // why it did not succeed, as a sentence's end
+	Class        string             // of a failure: start, auth, model, rate_limit, transient, agent, timeout, ...
+	ExitCode     *int
+	Neutral      bool // counts neither for nor against the automation
+	Answer       string
+	FilesChanged bool
+}
+
+// maxFailures is how many failures in a row disable a Recurring or Loop automation. Specification: "auto-disabled
+// after 3 consecutive failures".
+const maxFailures = 3
+
+// Finish ends the work that a worker holds by a lease: the execution, if the session was launched by one that is
+// still in flight, and the session's turn at work. It is the only way a run ends. It returns db.ErrLeaseLost, and
+// changes nothing, when another process has ended it.
+func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		session, err := db.LockSession(ctx, tx, lease.Session)
+		if err != nil {
+			return err
+		}
+		if session.Status != db.SessionInProgress || session.Worker != lease.Worker || session.Fence != lease.Fence {
+			return db.ErrLeaseLost
+		}
+		return s.finish(ctx, tx, session, o)
+	})
+	return wrap(err, "finish session %s", lease.Session)
+}
+
+// finish ends the work on a locked session.
+func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
+	now := s.Now()
+	e, err := db.LockExecutionInFlight(ctx, tx, session.ID)
+	if db.IsNotFound(err) { // a person's reply, or the automation is gone: nothing to account for
+		if err := db.CancelTurns(ctx, tx, session.ID, uuid.Nil, o.Reason, now); err != nil {
+			return err
+		}
+		return s.leave(ctx, tx, session, db.SessionWaiting, uuid.Nil, now)
+	}
+	if err != nil {
+		return err
+	}
+	if err := db.CancelTurns(ctx, tx, session.ID, e.ID, o.Reason, now); err != nil {
+		return err
+	}
+	e.Status, e.Reason, e.ErrorClass, e.ExitCode, e.Neutral = o.Status, o.Reason, o.Class, o.ExitCode, o.Neutral || o.Status == db.Canceled
+	e.Answer, e.FinishedAt = o.Answer, now
+	if e.StartedAt.IsZero() {
+		e.StartedAt = now
+	}
+	if err := db.EndExecution(ctx, tx, e); err != nil {
+		return err
+	}
+	a, err := db.LockAutomation(ctx, tx, e.AutomationID)
+	if err != nil {
+		return err
+	}
+	if err := s.count(ctx, tx, a, e); err != nil {
+		return err
+	}
+	status, by := after(e, o), uuid.Nil
+	if status == db.SessionCanceled {
+		by = session.CancelRequestedBy
+	}
+	if err := s.leave(ctx, tx, session, status, by, now); err != nil {
+		return err
+	}
+	return db.Announce(ctx, tx, "automation", a.ID)
+}
+
+// after is what becomes of a session when its run has ended: stopped by a person it is canceled; with Auto-Complete
+// it is Done, unless files changed and those are to be looked at; else it stays open.
+func after(e *db.Execution, o Outcome) db.SessionStatus {
+	switch {
+	case e.Status == db.Canceled:
+		return db.SessionCanceled
+	case e.Snapshot.AutoComplete && !(e.Snapshot.OnlyUnchanged && o.FilesChanged):
+		return db.SessionDone
+	default:
+		return db.SessionWaiting
+	}
+}
+
+// leave ends a worker's hold on a session. One that stays open goes back to the queue when a person's message
+// arrived in the meantime.
+func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, by uuid.UUID, now time.Time) error {
+	session.Status, session.EndedAt, session.ClosedBy = status, now, by
+	switch {
+	case status == db.SessionCanceled:
+		if err := db.CancelTurns(ctx, tx, session.ID, uuid.Nil, "the session was canceled", now); err != nil {
+			return err
+		}
+		session.ClosedAt = now
+	default:
+		pending, err := db.HasQueuedTurns(ctx, tx, session.ID)
+		if err != nil {
+			return err
+		}
+		if pending {
+			session.Status, session.QueuedAt = db.SessionQueued, now
+		} else if status.Closed() {
+			session.ClosedAt = now
+		}
+	}
+	if err := db.ReleaseSession(ctx, tx, session); err != nil {
+		return err
+	}
+	if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
+		return err
+	}
+	if session.Status == db.SessionQueued {
+		return db.Announce(ctx, tx, "queue", uuid.Nil)
+	}
+	if session.Status.Closed() {
+		return s.closed(ctx, tx, session, now)
+	}
+	return nil
+}
+
+// count lets an ended execution count: failures towards disabling, a success against them.
+//
+// Specification, "Auto-disable & failure notifications": Recurring and Loop after 3 in a row, One-Time at the first;
+// Manual and HTTP Trigger never, but their creator is told once a streak. A failure of Run Now on a scheduled
+// automation does not count; its success resets.
+func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
+	if e.Neutral {
+		return nil
+	}
+	if e.Status == db.Succeeded {
+		if a.FailureStreak > 0 {
+			a.FailureStreak = 0
+			return db.SetFailureStreak(ctx, tx, a.ID, 0)
+		}
+		return nil
+	}
+	if a.Scheduled() && e.Source != db.BySchedule {
+		return nil
+	}
+	a.FailureStreak++
+	if err := db.SetFailureStreak(ctx, tx, a.ID, a.FailureStreak); err != nil {
+		return err
+	}
+	switch {
+	case a.Trigger == db.OneTime:
+		return s.disableFor(ctx, tx, a, e, db.ByFailures, "its single run failed: "+e.Reason)
+	case a.Scheduled() && a.FailureStreak >= maxFailures:
+		return s.disableFor(ctx, tx, a, e, db.ByFailures, fmt.Sprintf("%d runs in a row failed, the last one because %s", a.FailureStreak, e.Reason))
+	case !a.Scheduled() && a.FailureStreak == 1:
+		return s.tell(ctx, tx, a, notice{
+			kind: NoticeRunFailed, title: a.Name + " failed", body: e.Reason, execution: e.ID, session: e.SessionID,
+			key: "failed " + e.ID.String(),
+		})
+	}
+	return nil
+}
+
+// disableFor switches an automation off for a reason and tells its creator.
+func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, kind db.DisabledKind, reason string) error {
+	if !a.Enabled {
+		return nil
+	}
+	if err := s.switchOff(ctx, tx, a, kind, reason); err != nil {
+		return err
+	}
+	n := notice{kind: NoticeDisabled, title: a.Name + " was disabled", body: capitalize(reason) + ".", key: "disabled " + db.NewID().String()}
+	if e != nil {
+		n.execution, n.session, n.key = e.ID, e.SessionID, "disabled "+e.ID.String()
+	}
+	return s.tell(ctx, tx, a, n)
+}
+
+// switchOff disables an automation that is locked; the schedule goes with it.
+func (s *Service) switchOff(ctx context.Context, tx bun.Tx, a *db.Automation, kind db.DisabledKind, reason string) error {
+	a.Enabled, a.NextRunAt, a.DisabledKind, a.DisabledReason, a.DisabledAt = false, time.Time{}, kind, reason, s.Now()
+	if err := db.SaveSwitch(ctx, tx, a); err != nil {
+		return err
+	}
+	return s.audit(ctx, tx, uuid.Nil, "automation.disable", a, reason)
+}
+
+// closed goes on with what waits for a session to be over: the next iteration of its loop.
+//
+// Behaviour, "Loop, next run": 5 s after a success, 30 s after the first failure, 2 min after the second.
+func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	if session.AutomationID == uuid.Nil {
+		return nil
+	}
+	a, err := db.LockAutomation(ctx, tx, session.AutomationID)
+	if db.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if a.Trigger != db.Loop || !a.Enabled || !a.NextRunAt.IsZero() {
+		return nil
+	}
+	e, err := db.LatestScheduled(ctx, tx, a.ID)
+	if db.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if e.SessionID != session.ID || e.Status.InFlight() {
+		return nil // an older iteration, or a Run Now: neither moves the loop
+	}
+	if done, reason := loopDone(a, e); done {
+		if err := s.switchOff(ctx, tx, a, db.ByFinishing, reason); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, a, notice{
+			kind: NoticeLoopFinished, title: a.Name + " has finished its loop", body: capitalize(reason) + ".",
+			execution: e.ID, session: e.SessionID, key: "finished " + e.ID.String(),
+		})
+	}
+	return s.schedule(ctx, tx, a, now.Add(loopPause(a.FailureStreak)))
+}
+
+// loopPause is how long a loop rests after a session, by how many failures it has in a row.
+func loopPause(failures int) time.Duration {
+	switch failures {
+	case 0:
+		return 5 * time.Second
+	case 1:
+		return 30 * time.Second
+	default:
+		return 2 * time.Minute
+	}
+}
+
+// loopDone reports whether a loop has reached its condition, and which.
+func loopDone(a *db.Automation, e *db.Execution) (bool, string) {
+	switch {
+	case a.MaxIterations > 0 && a.Iterations >= a.MaxIterations:
+		return true, fmt.Sprintf("it reached its maximum of %d iterations", a.MaxIterations)
+	case a.StopText != "" && e.Status == db.Succeeded && strings.Contains(e.Answer, a.StopText):
+		return true, fmt.Sprintf("the final answer contains “%s”", a.StopText)
+	}
+	return false, ""
+}
+
+// schedule sets when an automation is due next and wakes the schedulers.
+func (s *Service) schedule(ctx context.Context, tx bun.Tx, a *db.Automation, at time.Time) error {
+	a.NextRunAt = at
+	if err := db.SetNextRun(ctx, tx, a.ID, at); err != nil {
+		return err
+	}
+	return db.Announce(ctx, tx, "schedule", uuid.Nil)
+}
+
+// Interrupt ends the sessions whose worker is gone: the server was restarted or its machine died. An execution that
+// cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing. It returns how many there were.
+func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
+	n := 0
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		list, err := db.LostSessions(ctx, tx, s.Now(), 100)
+		if err != nil {
+			return err
+		}
+		n = len(list)
+		for i := range list {
+			session := &list[i]
+			if session.CancelRequestedAt.IsZero() && session.Conversation != "" && resumable(session.Provider) {
+				if err := db.Requeue(ctx, tx, session.ID, s.Now()); err != nil {
+					return err
+				}
+				if err := db.Announce(ctx, tx, "queue", uuid.Nil); err != nil {
+					return err
+				}
+				continue
+			}
+			o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: "interrupted", Neutral: true, FilesChanged: true}
+			if !session.CancelRequestedAt.IsZero() {
+				o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
+			}
+			if err := s.finish(ctx, tx, session, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, wrap(err, "interrupt lost sessions")
+}
+
+// capitalize makes a sentence of a sentence's end.
+func capitalize(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return text
+	}
+	return string(unicode.ToUpper(first)) + text[size:]
+}

@@ -1,0 +1,157 @@
+package automation
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Session finds a session that a person may see.
+func (s *Service) Session(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Session, error) {
+	session, err := db.SessionByID(ctx, s.DB, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.canSeeSession(ctx, actor, session); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// canSeeSession lets see a session its owner, the creator of its automation, and who sees everybody's, as far as
+// they are members of its workspace.
+func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, session *db.Session) error {
+	if err := s.isMember(ctx, actor, session.WorkspaceID); err != nil {
+		return err
+	}
+	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
+	if mine && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll) {
+		return nil
+	}
+	return fault.ErrNotFound
+}
+
+// CanManageSession reports whether a person may stop, close, reopen and answer a session that they see.
+func CanManageSession(actor account.Actor, session *db.Session) bool {
+	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
+	return mine && actor.Can(account.Manage) || actor.Can(account.ManageAll)
+}
+
+// changeSession locks a session that a person may manage, and lets change decide.
+func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uuid.UUID, change func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error) error {
+	seen, err := s.Session(ctx, actor, id)
+	if err != nil {
+		return err
+	}
+	if !CanManageSession(actor, seen) {
+		return fault.ErrForbidden
+	}
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		session, err := db.LockSession(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := change(ctx, tx, session, s.Now()); err != nil {
+			return err
+		}
+		return db.Announce(ctx, tx, "session", id)
+	})
+}
+
+// Stop ends what a session is doing. One that is only queued ends at once; one at work is asked to, and ends as
+// soon as its agent has. A session that is doing nothing is left as it is.
+func (s *Service) Stop(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+		return s.stop(ctx, tx, session, actor.ID, "canceled by "+actor.Name, now)
+	})
+	return wrap(err, "stop session %s", id)
+}
+
+func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by uuid.UUID, reason string, now time.Time) error {
+	switch session.Status {
+	case db.SessionQueued:
+		session.CancelRequestedBy = by
+		return s.finish(ctx, tx, session, Outcome{Status: db.Canceled, Reason: reason})
+	case db.SessionInProgress:
+		if err := db.RequestCancel(ctx, tx, session.ID, by, now); err != nil {
+			return err
+		}
+		return db.Announce(ctx, tx, "cancel", session.ID)
+	default:
+		return nil
+	}
+}
+
+// MarkDone closes an open session. A loop that waited for it goes on.
+func (s *Service) MarkDone(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+		if session.Status != db.SessionWaiting {
+			return fault.Invalid{"status": "The session is not open. Stop it first if it is still at work."}
+		}
+		return s.leave(ctx, tx, session, db.SessionDone, actor.ID, now)
+	})
+	return wrap(err, "mark session %s done", id)
+}
+
+// Reopen opens a closed session again.
+func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+		if !session.Status.Closed() {
+			return nil
+		}
+		return db.ReopenSession(ctx, tx, id)
+	})
+	return wrap(err, "reopen session %s", id)
+}
+
+// Reply queues a person's message to the agent of a session. An agent at work gets it when it has finished. A closed
+// session opens again.
+func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, text string) error {
+	text = strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n ")
+	switch {
+	case strings.TrimSpace(text) == "":
+		return fault.Invalid{"reply": "Write a message first."}
+	case len(text) > MaxPrompt:
+		return fault.Invalid{"reply": "The message is over 256 KiB."}
+	}
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+		if err := s.canUseProvider(actor, session.Provider); err != nil {
+			return err
+		}
+		if reason := s.scriptProblem(session.Provider, text); reason != "" {
+			return fault.Invalid{"reply": reason}
+		}
+		t := db.Turn{
+			ID: db.NewID(), SessionID: id, Kind: db.ReplyTurn, AuthorID: actor.ID, Prompt: text,
+			Status: db.Queued, CreatedAt: now,
+		}
+		if err := db.AddTurn(ctx, tx, &t); err != nil {
+			return err
+		}
+		if session.Status != db.SessionQueued && session.Status != db.SessionInProgress {
+			if err := db.Requeue(ctx, tx, id, now); err != nil {
+				return err
+			}
+		}
+		return db.Announce(ctx, tx, "queue", uuid.Nil)
+	})
+	return wrap(err, "reply to session %s", id)
+}
+
+// canUseProvider refuses shell scripts to people who may not run commands on a worker.
+func (s *Service) canUseProvider(actor account.Actor, id string) error {
+	if p, ok := s.provider(id); ok && p.Script && !actor.Can(account.UseShell) {
+		return fault.ErrForbidden
+	}
+	return nil
+}

@@ -1,0 +1,239 @@
+package automation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Start starts a run of an automation. It is the only way a run starts: Run Now, the webhook, a replay and, in
+// its set-based form StartDue, the scheduler. Starting is only writing: a worker picks the session up.
+//
+// It returns *Busy when the automation runs one session at a time and one is in flight, *Unable when it cannot run
+// as it is, *MissingParameter and ErrTooLarge for values that do not do, fault.ErrNotFound when there is none.
+func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, error) {
+	var run *Run
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+		run, err = s.start(ctx, tx, id, by)
+		return err
+	})
+	var unable *Unable
+	if errors.As(err, &unable) {
+		unable.Execution, err = s.recordUnable(ctx, id, by, unable.Reason)
+		if err != nil {
+			return nil, fmt.Errorf("start automation %s: %w", id, err)
+		}
+		return nil, unable
+	}
+	if err != nil {
+		return nil, wrap(err, "start automation %s", id)
+	}
+	return run, nil
+}
+
+func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger) (*Run, error) {
+	now := s.Now()
+	list, err := db.Startables(ctx, tx, []uuid.UUID{id})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, fault.ErrNotFound
+	}
+	a := &list[0]
+	row, err := s.prepare(a, by, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.guard(ctx, tx, a); err != nil {
+		return nil, err
+	}
+	inserted, err := db.InsertRuns(ctx, tx, []db.Run{*row})
+	if err != nil {
+		return nil, err
+	}
+	if !inserted[row.Execution.ID] {
+		return nil, s.busy(ctx, tx, a)
+	}
+	if a.SkipID != uuid.Nil { // the only case in which starting writes to the automation's row
+		if err := db.EndSkipStreak(ctx, tx, []uuid.UUID{id}); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.announceRun(ctx, tx, id); err != nil {
+		return nil, err
+	}
+	return &Run{Execution: row.Execution, Session: row.Session, Automation: a.Name, Unresolved: row.Execution.Unresolved}, nil
+}
+
+// guard refuses a run that would overlap. The unique index refuses what this look misses; the look is for runs
+// past the index: those of an automation that allowed parallel sessions until a moment ago, and its cap.
+func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
+	if a.AllowParallel {
+		// Without the lock, calls that arrive together would all see room below the cap.
+		if err := db.LockKey(ctx, tx, a.ID); err != nil {
+			return err
+		}
+	}
+	n, err := db.CountInFlight(ctx, tx, a.ID)
+	if err != nil {
+		return err
+	}
+	if (a.AllowParallel && n >= a.MaxParallel) || (!a.AllowParallel && n > 0) {
+		return s.busy(ctx, tx, a)
+	}
+	return nil
+}
+
+// busy names the run that is in the way: the oldest.
+func (s *Service) busy(ctx context.Context, q bun.IDB, a *db.Startable) error {
+	list, err := db.InFlight(ctx, q, a.ID)
+	if err != nil {
+		return err
+	}
+	b := &Busy{Automation: a.Name}
+	if len(list) > 0 {
+		b.Execution, b.Session = list[0].ID, list[0].SessionID
+	}
+	return b
+}
+
+// prepare makes the rows of a run, or says why there can be none. It writes nothing.
+func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, error) {
+	provider, reason := s.obstacle(a)
+	if reason != "" {
+		return nil, &Unable{Automation: a.Name, Reason: reason}
+	}
+	values := maps.Clone(a.Parameters)
+	if values == nil {
+		values = map[string]string{}
+	}
+	maps.Copy(values, by.Parameters)
+
+	resolved, unresolved := resolve(provider.Names(a.Prompt), values)
+	prompt := a.Prompt
+	if provider.Script {
+		maps.Copy(values, resolved) // a script gets values as variables, so dotted names must be among them
+	} else {
+		prompt = fill(a.Prompt, values)
+	}
+	if len(prompt) > MaxPrompt {
+		return nil, ErrTooLarge
+	}
+
+	owner := a.CreatorID
+	if by.Source == db.ByHand {
+		owner = by.UserID
+	}
+	e := db.Execution{
+		ID: db.NewID(), AutomationID: a.ID, SessionID: db.NewID(),
+		Source: by.Source, Mark: by.Mark, TokenFingerprint: by.Fingerprint,
+		Status: db.Queued, Parallel: a.AllowParallel,
+		Parameters: values, Unresolved: unresolved, Snapshot: snapshot(a, provider), CreatedAt: now,
+	}
+	if by.Source == db.ByHand {
+		e.UserID = by.UserID
+	}
+	session := db.Session{
+		ID: e.SessionID, WorkspaceID: a.WorkspaceID, AutomationID: a.ID, OwnerID: owner, BotID: a.BotID,
+		Type: a.SessionType, Title: a.Name, Status: db.SessionQueued, Provider: provider.ID, Model: a.Model,
+		BaseBranch: a.BaseBranch, CreatedAt: now, QueuedAt: now,
+	}
+	turn := db.Turn{
+		ID: db.NewID(), SessionID: session.ID, ExecutionID: e.ID, Position: 1, Kind: db.PromptTurn,
+		AuthorID: e.UserID, Prompt: prompt, Status: db.Queued, CreatedAt: now,
+	}
+	return &db.Run{Execution: e, Session: session, Turns: []db.Turn{turn}}, nil
+}
+
+func snapshot(a *db.Startable, p Provider) db.Snapshot {
+	return db.Snapshot{
+		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
+		Prompt: a.Prompt, WorkflowID: a.WorkflowID, BotID: a.BotID, BotName: a.BotName,
+		Provider: p.ID, Model: a.Model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
+		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, TimeoutSeconds: a.TimeoutSeconds,
+		StopText: a.StopText, Version: a.Version,
+	}
+}
+
+// obstacle says what keeps an automation from running, as far as rows can tell, and else its provider.
+func (s *Service) obstacle(a *db.Startable) (Provider, string) {
+	switch {
+	case a.WorkspaceRemoved:
+		return Provider{}, fmt.Sprintf("the workspace %s was removed", a.WorkspaceName)
+	case a.CreatorInactive:
+		return Provider{}, fmt.Sprintf("%s, who owns the automation, has no active account", a.CreatorName)
+	case !a.CreatorMember && !account.Grants(a.CreatorPermissions, account.Admin):
+		return Provider{}, fmt.Sprintf("%s, who owns the automation, is not a member of the workspace %s", a.CreatorName, a.WorkspaceName)
+	case !account.Grants(a.CreatorPermissions, account.Manage):
+		return Provider{}, fmt.Sprintf("%s, who owns the automation, may no longer have automations", a.CreatorName)
+	case a.SessionType == db.BotType && a.BotID == uuid.Nil:
+		return Provider{}, "the bot of this automation was removed"
+	case a.ExecutionType == db.WorkflowDriven && a.WorkflowID == uuid.Nil:
+		return Provider{}, "the workflow of this automation was removed"
+	}
+	id := a.Provider
+	if id == "" {
+		id = a.WorkspaceProvider
+	}
+	if id == "" {
+		return Provider{}, "no provider is chosen, and the workspace has no default"
+	}
+	p, ok := s.provider(id)
+	if !ok {
+		return Provider{}, fmt.Sprintf("the provider %s is not available", id)
+	}
+	if p.Script && !account.Grants(a.CreatorPermissions, account.UseShell) {
+		return Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s", a.CreatorName, p.Name)
+	}
+	return p, ""
+}
+
+// recordUnable writes the failed execution of a start that could not be.
+func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, reason string) (uuid.UUID, error) {
+	var execution uuid.UUID
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		a, err := db.LockAutomation(ctx, tx, id)
+		if db.IsNotFound(err) {
+			return fault.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		now := s.Now()
+		e := db.Execution{
+			ID: db.NewID(), AutomationID: id, Source: by.Source, Mark: by.Mark, UserID: by.UserID, TokenFingerprint: by.Fingerprint,
+			Status: db.Failed, Reason: reason, ErrorClass: "start", Parameters: by.Parameters,
+			Snapshot: snapshot(&db.Startable{Automation: *a}, Provider{ID: a.Provider}), CreatedAt: now, StartedAt: now, FinishedAt: now,
+		}
+		if e.Parameters == nil {
+			e.Parameters = map[string]string{}
+		}
+		execution = e.ID
+		if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
+			return err
+		}
+		if err := s.count(ctx, tx, a, &e); err != nil {
+			return err
+		}
+		return s.announceRun(ctx, tx, id)
+	})
+	return execution, err
+}
+
+// announceRun tells workers that there is something to do, and open pages that something changed.
+func (s *Service) announceRun(ctx context.Context, q bun.IDB, automation uuid.UUID) error {
+	if err := db.Announce(ctx, q, "queue", uuid.Nil); err != nil {
+		return err
+	}
+	return db.Announce(ctx, q, "automation", automation)
+}

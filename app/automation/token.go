@@ -1,0 +1,72 @@
+package automation
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/db"
+)
+
+// HashToken is what is stored of an HTTP trigger's token. ok is false for a text that no token looks like: 43 signs
+// of base64url that stand for 32 bytes.
+func HashToken(token string) (hash []byte, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(raw) != 32 {
+		return nil, false
+	}
+	sum := sha256.Sum256([]byte(token))
+	return sum[:], true
+}
+
+// Fingerprint tells tokens apart without giving them away: the first 8 hex digits of the hash.
+func Fingerprint(hash []byte) string { return hex.EncodeToString(hash)[:8] }
+
+// Regenerate gives an HTTP Trigger automation a new token and returns it, the only time that it can be had. The old
+// one stops working when the grace is over: at once, for a grace of zero.
+func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.UUID, grace time.Duration) (string, error) {
+	if _, err := s.manageable(ctx, actor, id); err != nil {
+		return "", err
+	}
+	var token string
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		a, err := db.LockAutomation(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if a.Trigger != db.HTTP {
+			return fault.Invalid{"token": "Only an HTTP Trigger has a token."}
+		}
+		if token, err = s.issueToken(ctx, tx, actor, id, grace); err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, actor.ID, "automation.regenerate", a, ""); err != nil {
+			return err
+		}
+		return s.announceChange(ctx, tx, id)
+	})
+	return token, wrap(err, "regenerate token of automation %s", id)
+}
+
+// issueToken makes the one current token of an automation.
+func (s *Service) issueToken(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, grace time.Duration) (string, error) {
+	now := s.Now()
+	if grace <= 0 {
+		if err := db.DeleteTokens(ctx, tx, id); err != nil {
+			return "", err
+		}
+	} else if err := db.RetireTokens(ctx, tx, id, now.Add(grace)); err != nil {
+		return "", err
+	}
+	token := secret.Token()
+	hash, _ := HashToken(token)
+	return token, db.InsertToken(ctx, tx, &db.TriggerToken{Hash: hash, AutomationID: id, CreatedBy: actor.ID, CreatedAt: now})
+}

@@ -1,0 +1,325 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Remote is a Git repository to look at: the address, an access token or none, and a branch or none.
+type Remote struct{ URL, Token, Branch string }
+
+// WorkspaceInput is a workspace as a person typed it.
+type WorkspaceInput struct {
+	Name          string          `form:"name"`
+	GitURL        string          `form:"git_url"`
+	DefaultBranch string          `form:"default_branch"` // empty: the repository's own
+	Token         string          `form:"token"`          // empty: the one stored stays
+	ForgetToken   bool            `form:"forget_token"`
+	Provider      string          `form:"provider"`
+	Model         string          `form:"model"`
+	Variables     []VariableInput `form:"variables"`
+	Members       []string        `form:"members"` // ids
+	Version       int64           `form:"version"`
+}
+
+// VariableInput is one variable as a person typed it. The value of a secret that stays empty is the one stored.
+type VariableInput struct {
+	Name, Value string
+	Secret      bool
+}
+
+// ScratchName is the workspace that every newcomer starts with.
+const ScratchName = "Scratch"
+
+// EnsureScratch makes the workspace Scratch if there is none, and never was.
+func (s *Service) EnsureScratch(ctx context.Context) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // several servers may start at once
+			return err
+		}
+		any, err := db.AnyWorkspace(ctx, tx)
+		if err != nil || any {
+			return err
+		}
+		now := s.Now()
+		return db.InsertWorkspace(ctx, tx, &db.Workspace{
+			ID: db.NewID(), Name: ScratchName, DefaultBranch: "main", Provider: "shell", CreatedAt: now, UpdatedAt: now, Version: 1,
+		})
+	})
+	return wrap(err, "make the workspace %s", ScratchName)
+}
+
+// JoinScratch makes a new person a member of Scratch.
+func (s *Service) JoinScratch(ctx context.Context, tx bun.Tx, user uuid.UUID) error {
+	return db.JoinNamed(ctx, tx, ScratchName, user)
+}
+
+// Workspaces lists the workspaces that a person is a member of; an administrator's are all.
+func (s *Service) Workspaces(ctx context.Context, actor account.Actor) ([]db.Workspace, error) {
+	member := actor.ID
+	if actor.Can(account.Admin) {
+		member = uuid.Nil
+	}
+	return db.Workspaces(ctx, s.DB, member)
+}
+
+// WorkspaceDetail is a workspace with what belongs to it. Secret values are not in it.
+type WorkspaceDetail struct {
+	db.Workspace
+	Variables []db.Variable
+	Members   []db.User
+	HasToken  bool
+}
+
+// Workspace finds a workspace that a person is a member of.
+func (s *Service) Workspace(ctx context.Context, actor account.Actor, id uuid.UUID) (*WorkspaceDetail, error) {
+	w, err := s.workspace(ctx, s.DB, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	d := &WorkspaceDetail{Workspace: *w, HasToken: w.TokenSealed != nil}
+	if d.Variables, err = db.VariablesOf(ctx, s.DB, id); err != nil {
+		return nil, err
+	}
+	d.Members, err = db.MembersOf(ctx, s.DB, id)
+	return d, err
+}
+
+// CreateWorkspace makes a workspace, after looking at its repository. The actor becomes a member.
+func (s *Service) CreateWorkspace(ctx context.Context, actor account.Actor, in WorkspaceInput) (*db.Workspace, error) {
+	if !actor.Can(account.ManageWorkspaces) {
+		return nil, fault.ErrForbidden
+	}
+	now := s.Now()
+	w := &db.Workspace{ID: db.NewID(), CreatedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
+	variables, err := s.applyWorkspaceInput(ctx, w, nil, in)
+	if err != nil {
+		return nil, err
+	}
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.InsertWorkspace(ctx, tx, w); err != nil {
+			return nameTaken(err)
+		}
+		if err := db.SaveVariables(ctx, tx, w.ID, variables); err != nil {
+			return err
+		}
+		if err := s.saveMembers(ctx, tx, w.ID, append(in.Members, actor.ID.String())); err != nil {
+			return err
+		}
+		return s.auditWorkspace(ctx, tx, actor, "workspace.create", w)
+	})
+	return w, wrap(err, "create workspace")
+}
+
+// UpdateWorkspace changes a workspace. It returns fault.ErrStale when someone else saved it meanwhile.
+func (s *Service) UpdateWorkspace(ctx context.Context, actor account.Actor, id uuid.UUID, in WorkspaceInput) error {
+	seen, err := s.Workspace(ctx, actor, id)
+	if err != nil {
+		return err
+	}
+	if !actor.Can(account.ManageWorkspaces) {
+		return fault.ErrForbidden
+	}
+	if seen.Version != in.Version {
+		return fault.ErrStale
+	}
+	w := seen.Workspace
+	variables, err := s.applyWorkspaceInput(ctx, &w, seen.Variables, in)
+	if err != nil {
+		return err
+	}
+	w.Version, w.UpdatedAt = w.Version+1, s.Now()
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		saved, err := db.SaveWorkspace(ctx, tx, &w, in.Version)
+		if err != nil {
+			return nameTaken(err)
+		}
+		if !saved {
+			return fault.ErrStale
+		}
+		if err := db.SaveVariables(ctx, tx, id, variables); err != nil {
+			return err
+		}
+		if err := s.saveMembers(ctx, tx, id, in.Members); err != nil {
+			return err
+		}
+		return s.auditWorkspace(ctx, tx, actor, "workspace.update", &w)
+	})
+	return wrap(err, "update workspace %s", id)
+}
+
+// RemoveWorkspace takes a workspace out of use. Its automations stay, and their runs fail saying so.
+func (s *Service) RemoveWorkspace(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	w, err := s.workspace(ctx, s.DB, actor, id)
+	if err != nil {
+		return err
+	}
+	if !actor.Can(account.ManageWorkspaces) {
+		return fault.ErrForbidden
+	}
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.MarkWorkspaceRemoved(ctx, tx, id, s.Now()); err != nil {
+			return err
+		}
+		return s.auditWorkspace(ctx, tx, actor, "workspace.remove", w)
+	})
+	return wrap(err, "remove workspace %s", id)
+}
+
+func nameTaken(err error) error {
+	if db.Conflict(err) == "workspaces_name" {
+		return fault.Invalid{"name": "There is a workspace of this name already."}
+	}
+	return err
+}
+
+func (s *Service) auditWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, action string, w *db.Workspace) error {
+	return db.AddAudit(ctx, q, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: w.ID, SubjectName: w.Name,
+		WorkspaceID: w.ID, After: map[string]any{"name": w.Name, "git_url": w.GitURL, "default_branch": w.DefaultBranch},
+	})
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
+
+// reserved are variables that Carillon or the system sets for a session; a workspace's would break it or slip code in.
+var reserved = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "BASH_ENV", "ENV", "IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "PARAMS_FILE"}
+
+// applyWorkspaceInput puts what a person typed into a workspace, or says what is wrong with it.
+func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stored []db.Variable, in WorkspaceInput) ([]db.Variable, error) {
+	bad := fault.Invalid{}
+	w.Name = text(bad, "name", "Give the workspace a name.", in.Name, 100, true)
+	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
+	w.Model = text(bad, "model", "", in.Model, 200, false)
+	if _, ok := s.provider(w.Provider); w.Provider != "" && !ok {
+		bad["provider"] = fmt.Sprintf("There is no provider %s here.", w.Provider)
+	}
+	variables := s.applyVariables(w.ID, stored, in.Variables, bad)
+
+	own := w.DefaultBranch != "" && w.GitURL == "" // a saved one whose repository Carillon makes itself
+	w.GitURL = text(bad, "git_url", "Write where the repository is.", in.GitURL, 2000, !own)
+	w.DefaultBranch = text(bad, "default_branch", "", in.DefaultBranch, 250, false)
+	token := strings.TrimSpace(in.Token)
+	switch {
+	case in.ForgetToken:
+		w.TokenSealed = nil
+	case token != "":
+		w.TokenSealed = s.Keys.Seal(token, "token "+w.ID.String())
+	case w.TokenSealed != nil:
+		var err error
+		if token, err = s.Keys.Open(w.TokenSealed, "token "+w.ID.String()); err != nil {
+			bad["token"] = "The stored token cannot be read with this server's secret. Type it again."
+		}
+	}
+	if w.GitURL == "" {
+		if w.DefaultBranch == "" {
+			w.DefaultBranch = "main"
+		}
+	} else if len(bad) == 0 {
+		branch, problems := s.Probe(ctx, Remote{URL: w.GitURL, Token: token, Branch: w.DefaultBranch})
+		for field, problem := range problems {
+			bad[field] = problem
+		}
+		if w.DefaultBranch == "" {
+			w.DefaultBranch = branch
+		}
+	}
+	if len(bad) > 0 {
+		return nil, bad
+	}
+	return variables, nil
+}
+
+func (s *Service) applyVariables(workspace uuid.UUID, stored []db.Variable, in []VariableInput, bad fault.Invalid) []db.Variable {
+	var list []db.Variable
+	for i, v := range in {
+		name := strings.TrimSpace(v.Name)
+		if name == "" && v.Value == "" {
+			continue
+		}
+		field := fmt.Sprintf("variables.%d", i)
+		row := db.Variable{WorkspaceID: workspace, Name: name, Secret: v.Secret}
+		switch {
+		case !variableName.MatchString(name):
+			bad[field] = "A name has letters, digits and underscores, and does not begin with a digit."
+		case slices.Contains(reserved, name) || strings.HasPrefix(name, "CARILLON_") || strings.HasPrefix(name, "PARAM_"):
+			bad[field] = name + " is set by Carillon itself. Choose another name."
+		case slices.ContainsFunc(list, func(o db.Variable) bool { return o.Name == name }):
+			bad[field] = name + " is there twice."
+		case len(v.Value) > 64<<10 || strings.ContainsRune(v.Value, 0) || !utf8.ValidString(v.Value):
+			bad[field] = "The value is over 64 KiB, or not text."
+		case !v.Secret:
+			row.Value = v.Value
+		case v.Value != "":
+			row.Sealed = s.Keys.Seal(v.Value, "variable "+workspace.String()+" "+name)
+		default:
+			j := slices.IndexFunc(stored, func(o db.Variable) bool { return o.Name == name && o.Secret })
+			if j < 0 {
+				bad[field] = "Write the secret's value."
+				break
+			}
+			row.Sealed = stored[j].Sealed
+		}
+		list = append(list, row)
+	}
+	return list
+}
+
+func (s *Service) saveMembers(ctx context.Context, tx bun.Tx, workspace uuid.UUID, ids []string) error {
+	var members []uuid.UUID
+	for _, text := range ids {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			return fault.Invalid{"members": "Choose people from the list."}
+		}
+		if !slices.Contains(members, id) {
+			members = append(members, id)
+		}
+	}
+	return db.SaveMembers(ctx, tx, workspace, members)
+}
+
+// Environment is what a session of a workspace gets, opened.
+type Environment struct {
+	Variables []string // NAME=value
+	Secrets   []string // the values to keep out of what is shown
+	Token     string   // for Git over https
+}
+
+// Environment opens the variables and the token of a workspace for a run.
+func (s *Service) Environment(ctx context.Context, w *db.Workspace) (Environment, error) {
+	var e Environment
+	if w.TokenSealed != nil {
+		token, err := s.Keys.Open(w.TokenSealed, "token "+w.ID.String())
+		if err != nil {
+			return e, fmt.Errorf("open the access token of workspace %s: %w", w.Name, err)
+		}
+		e.Token, e.Secrets = token, append(e.Secrets, token)
+	}
+	list, err := db.VariablesOf(ctx, s.DB, w.ID)
+	if err != nil {
+		return e, err
+	}
+	for _, v := range list {
+		value := v.Value
+		if v.Secret {
+			if value, err = s.Keys.Open(v.Sealed, "variable "+w.ID.String()+" "+v.Name); err != nil {
+				return e, fmt.Errorf("open the variable %s of workspace %s: %w", v.Name, w.Name, err)
+			}
+			e.Secrets = append(e.Secrets, value)
+		}
+		e.Variables = append(e.Variables, v.Name+"="+value)
+	}
+	return e, nil
+}

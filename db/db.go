@@ -1,0 +1,143 @@
+// Package db holds the rows: one file a table, with its model, its enumerations and its queries, and the
+// migrations that make the tables. It knows SQL and nothing else; the rules are in package automation.
+package db
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/migrate"
+)
+
+// DB is bun over one pool of pgx connections. Pool is the same pool, for LISTEN, which needs a connection of its own.
+type DB struct {
+	*bun.DB
+	Pool *pgxpool.Pool
+}
+
+// MinimumVersion is the oldest major version of PostgreSQL that the migrations run on.
+const MinimumVersion = 15
+
+// Open connects to the PostgreSQL server at url and checks that it answers and is new enough.
+func Open(ctx context.Context, url string) (*DB, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	// bun writes arguments into the text of a statement, so every statement is new: a statement cache
+	// would only add a round trip, and break on live connections when a migration changes a table.
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "carillon"
+	}
+	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if config.MaxConns < 20 {
+		config.MaxConns = 20
+	}
+	config.MaxConnIdleTime = 5 * time.Minute
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	var version int
+	if err := pool.QueryRow(ctx, "SELECT current_setting('server_version_num')::int / 10000").Scan(&version); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if version < MinimumVersion {
+		pool.Close()
+		return nil, fmt.Errorf("open database: the server is PostgreSQL %d, and Carillon needs %d or later", version, MinimumVersion)
+	}
+	return &DB{DB: bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()), Pool: pool}, nil
+}
+
+// Close ends every connection.
+func (d *DB) Close() error {
+	err := d.DB.Close()
+	d.Pool.Close()
+	return err
+}
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migrationLock is the key of the advisory lock that keeps two servers from migrating at once. A lock of
+// the connection, unlike a row, cannot be left behind by a crash.
+const migrationLock = 0x0ca7111
+
+// Migrate brings the tables to the newest version. Several servers may call it at once.
+func Migrate(ctx context.Context, d *DB) error {
+	migrations := migrate.NewMigrations()
+	if err := migrations.Discover(migrationFiles); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	conn, err := d.Pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	defer func() {
+		// The connection goes back to the pool, so the lock must go even when ctx is over.
+		_, _ = conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
+	}()
+	// Without this option a migration counts as applied before it ran, and a failed one is skipped next time.
+	migrator := migrate.NewMigrator(d.DB, migrations, migrate.WithMarkAppliedOnSuccess(true))
+	if err := migrator.Init(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if _, err := migrator.Migrate(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// Migrated reports whether every migration of this program has been applied.
+func Migrated(ctx context.Context, d *DB) (bool, error) {
+	migrations := migrate.NewMigrations()
+	if err := migrations.Discover(migrationFiles); err != nil {
+		return false, fmt.Errorf("read migrations: %w", err)
+	}
+	list, err := migrate.NewMigrator(d.DB, migrations).MigrationsWithStatus(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read migrations: %w", err)
+	}
+	return len(list.Unapplied()) == 0, nil
+}
+
+// NewID makes an identifier: a UUIDv7, so that newer rows sort after older ones.
+func NewID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// IsNotFound reports whether err says that a query for one row found none.
+func IsNotFound(err error) bool { return errors.Is(err, sql.ErrNoRows) }
+
+// Conflict returns the name of the constraint that err says was violated by a duplicate, or "".
+func Conflict(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "23505" {
+		return pgErr.ConstraintName
+	}
+	return ""
+}
+
+// Now is the time of the database, the one clock that all processes share.
+func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
+	var now time.Time
+	if err := q.NewRaw("SELECT clock_timestamp()").Scan(ctx, &now); err != nil {
+		return time.Time{}, fmt.Errorf("ask the database for the time: %w", err)
+	}
+	return now, nil
+}

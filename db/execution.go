@@ -1,0 +1,285 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Source is who or what fired an automation.
+type Source string
+
+// The trigger sources of the specification. The empty source was written before attribution existed.
+const (
+	BySchedule Source = "schedule"
+	ByHand     Source = "manual"
+	ByWebhook  Source = "webhook"
+)
+
+// Mark tells runs of one source apart.
+type Mark string
+
+// The marks.
+const (
+	LoopMark    Mark = "loop"
+	CatchUpMark Mark = "catch_up"
+	ReplayMark  Mark = "replay"
+)
+
+// ExecutionStatus is how far an execution is, or how it ended.
+type ExecutionStatus string
+
+// The statuses of an execution.
+const (
+	Queued    ExecutionStatus = "queued"
+	Running   ExecutionStatus = "running"
+	Succeeded ExecutionStatus = "succeeded"
+	Failed    ExecutionStatus = "failed"
+	Canceled  ExecutionStatus = "canceled"
+	TimedOut  ExecutionStatus = "timed_out"
+	Skipped   ExecutionStatus = "skipped"
+	Missed    ExecutionStatus = "missed"
+)
+
+// ExecutionStatuses lists them all, in the order in which a person would look for them.
+var ExecutionStatuses = []ExecutionStatus{Queued, Running, Succeeded, Failed, TimedOut, Canceled, Skipped, Missed}
+
+// InFlight reports whether the execution has yet to end.
+func (s ExecutionStatus) InFlight() bool { return s == Queued || s == Running }
+
+// Snapshot is the automation as it was when it fired: later edits change later runs only.
+type Snapshot struct {
+	Name           string        `json:"name"`
+	Trigger        Trigger       `json:"trigger"`
+	SessionType    SessionType   `json:"session_type"`
+	ExecutionType  ExecutionType `json:"execution_type"`
+	Prompt         string        `json:"prompt,omitempty"` // as written, before its placeholders were filled
+	WorkflowID     uuid.UUID     `json:"workflow_id,omitzero"`
+	WorkflowName   string        `json:"workflow_name,omitempty"`
+	BotID          uuid.UUID     `json:"bot_id,omitzero"`
+	BotName        string        `json:"bot_name,omitempty"`
+	Provider       string        `json:"provider"`
+	Model          string        `json:"model,omitempty"`
+	BaseBranch     string        `json:"base_branch,omitempty"`
+	Toggles        []string      `json:"toggles,omitempty"`
+	AutoComplete   bool          `json:"auto_complete"`
+	OnlyUnchanged  bool          `json:"only_unchanged"`
+	TimeoutSeconds int           `json:"timeout_seconds"`
+	StopText       string        `json:"stop_text,omitempty"`
+	Version        int64         `json:"version"`
+}
+
+// Execution is one firing of one automation, or one due time that came to nothing.
+type Execution struct {
+	bun.BaseModel `bun:"table:executions,alias:e"`
+
+	ID               uuid.UUID         `bun:"id,pk,type:uuid"`
+	AutomationID     uuid.UUID         `bun:"automation_id,type:uuid"`
+	SessionID        uuid.UUID         `bun:"session_id,nullzero,type:uuid"`
+	Source           Source            `bun:"source,nullzero"`
+	Mark             Mark              `bun:"mark"`
+	UserID           uuid.UUID         `bun:"user_id,nullzero,type:uuid"`
+	TokenFingerprint string            `bun:"token_fingerprint"`
+	Status           ExecutionStatus   `bun:"status"`
+	Parallel         bool              `bun:"parallel"`
+	Neutral          bool              `bun:"neutral"`
+	Reason           string            `bun:"reason"`
+	ErrorClass       string            `bun:"error_class"`
+	ExitCode         *int              `bun:"exit_code,type:integer"`
+	BlockedBy        uuid.UUID         `bun:"blocked_by,nullzero,type:uuid"`
+	ScheduledFor     time.Time         `bun:"scheduled_for,nullzero"`
+	SkipCount        int               `bun:"skip_count"`
+	LastSkippedFor   time.Time         `bun:"last_skipped_for,nullzero"`
+	Iteration        int               `bun:"iteration"`
+	Answer           string            `bun:"answer"`
+	Parameters       map[string]string `bun:"parameters,type:jsonb"`
+	Unresolved       []string          `bun:"unresolved,array,type:text[]"` // nil: a workflow; empty: all resolved
+	Snapshot         Snapshot          `bun:"snapshot,type:jsonb"`
+	CreatedAt        time.Time         `bun:"created_at"`
+	StartedAt        time.Time         `bun:"started_at,nullzero"`
+	FinishedAt       time.Time         `bun:"finished_at,nullzero"`
+
+	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
+	User       *User       `bun:"rel:belongs-to,join:user_id=id"`
+	Session    *Session    `bun:"rel:belongs-to,join:session_id=id"`
+}
+
+// Run is what a start writes: an execution with its session and the turns that the session begins with.
+type Run struct {
+	Execution Execution
+	Session   Session
+	Turns     []Turn
+}
+
+// InsertRuns writes runs as queued and returns the ids of the executions that the guards let through: a run
+// whose automation has one in flight, or whose due time has been answered, is left out, with its session and
+// turns. The executions come first, since they decide; their foreign key waits for the end of the transaction.
+func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool, error) {
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	executions := make([]Execution, len(runs))
+	for i, r := range runs {
+		executions[i] = r.Execution
+	}
+	var ids []uuid.UUID
+	err := tx.NewInsert().Model(&executions).On("CONFLICT DO NOTHING").Returning("id").Scan(ctx, &ids)
+	if err != nil && !IsNotFound(err) {
+		return nil, fmt.Errorf("insert executions: %w", err)
+	}
+	inserted := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		inserted[id] = true
+	}
+	var sessions []Session
+	var turns []Turn
+	for _, r := range runs {
+		if inserted[r.Execution.ID] {
+			sessions = append(sessions, r.Session)
+			turns = append(turns, r.Turns...)
+		}
+	}
+	if len(sessions) == 0 {
+		return inserted, nil
+	}
+	if _, err := tx.NewInsert().Model(&sessions).Exec(ctx); err != nil {
+		return nil, fmt.Errorf("insert sessions: %w", err)
+	}
+	if _, err := tx.NewInsert().Model(&turns).Exec(ctx); err != nil {
+		return nil, fmt.Errorf("insert turns: %w", err)
+	}
+	return inserted, nil
+}
+
+// InFlight lists the executions of an automation that have yet to end, oldest first.
+func InFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) ([]Execution, error) {
+	var list []Execution
+	err := q.NewSelect().Model(&list).Where("e.automation_id = ?", automation).
+		Where("e.status IN ('queued', 'running')").Order("e.id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list executions in flight: %w", err)
+	}
+	return list, nil
+}
+
+// ExecutionByID finds an execution with its automation, who ran it, and its session.
+func ExecutionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Execution, error) {
+	var e Execution
+	err := q.NewSelect().Model(&e).Relation("Automation").Relation("User").Relation("Session").Where("e.id = ?", id).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find execution %s: %w", id, err)
+	}
+	return &e, nil
+}
+
+// ExecutionBySession finds the execution that launched a session.
+func ExecutionBySession(ctx context.Context, q bun.IDB, session uuid.UUID) (*Execution, error) {
+	var e Execution
+	err := q.NewSelect().Model(&e).Relation("Automation").Relation("User").Where("e.session_id = ?", session).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find execution of session %s: %w", session, err)
+	}
+	return &e, nil
+}
+
+// LockExecutionInFlight finds the execution of a session that has yet to end, for ending it.
+func LockExecutionInFlight(ctx context.Context, tx bun.Tx, session uuid.UUID) (*Execution, error) {
+	var e Execution
+	err := tx.NewSelect().Model(&e).Where("e.session_id = ?", session).Where("e.status IN ('queued', 'running')").
+		For("UPDATE").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock execution of session %s: %w", session, err)
+	}
+	return &e, nil
+}
+
+// ExecutionFilter narrows history. Zero fields do not narrow.
+type ExecutionFilter struct {
+	Access     Access
+	Automation uuid.UUID
+	Workspace  uuid.UUID
+	Statuses   []ExecutionStatus
+	Source     Source
+	User       uuid.UUID
+	From, To   time.Time // of created_at; To is exclusive
+	Before     uuid.UUID // keyset: older than this one
+	After      uuid.UUID // keyset: newer than this one, oldest first in SQL but newest first in the answer
+	Limit      int
+}
+
+// Executions lists history, newest first.
+func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution, error) {
+	var list []Execution
+	sel := q.NewSelect().Model(&list).Relation("Automation").Relation("User").
+		ColumnExpr("e.*").Limit(int64(f.Limit))
+	sel = f.Access.narrow(sel, "automation", "creator_id")
+	if f.Automation != uuid.Nil {
+		sel = sel.Where("e.automation_id = ?", f.Automation)
+	}
+	if f.Workspace != uuid.Nil {
+		sel = sel.Where("automation.workspace_id = ?", f.Workspace)
+	}
+	if len(f.Statuses) > 0 {
+		sel = sel.Where("e.status IN (?)", bun.List(f.Statuses))
+	}
+	if f.Source != "" {
+		sel = sel.Where("e.source = ?", f.Source)
+	}
+	if f.User != uuid.Nil {
+		sel = sel.Where("e.user_id = ?", f.User)
+	}
+	if !f.From.IsZero() {
+		sel = sel.Where("e.created_at >= ?", f.From)
+	}
+	if !f.To.IsZero() {
+		sel = sel.Where("e.created_at < ?", f.To)
+	}
+	switch {
+	case f.Before != uuid.Nil:
+		sel = sel.Where("e.id < ?", f.Before).OrderExpr("e.id DESC")
+	case f.After != uuid.Nil:
+		sel = sel.Where("e.id > ?", f.After).OrderExpr("e.id")
+	default:
+		sel = sel.OrderExpr("e.id DESC")
+	}
+	if err := sel.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list executions: %w", err)
+	}
+	if f.After != uuid.Nil {
+		for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
+			list[i], list[j] = list[j], list[i]
+		}
+	}
+	return list, nil
+}
+
+// CountExecutions counts the runs of an automation, up to a cap, since an exact count of a long history is slow.
+func CountExecutions(ctx context.Context, q bun.IDB, automation uuid.UUID, most int) (int, error) {
+	var n int
+	err := q.NewRaw("SELECT count(*) FROM (SELECT 1 FROM executions WHERE automation_id = ? LIMIT ?) t", automation, most).Scan(ctx, &n)
+	if err != nil {
+		return 0, fmt.Errorf("count executions: %w", err)
+	}
+	return n, nil
+}
+
+// PruneExecutions deletes history that is over: of each automation what is older than before and not among its
+// newest keep, never one in flight. It returns how many went.
+func PruneExecutions(ctx context.Context, q bun.IDB, before time.Time, keep int) (int64, error) {
+	res, err := q.NewRaw(`DELETE FROM executions e USING (
+			SELECT id FROM (
+				SELECT id, status, created_at, row_number() OVER (PARTITION BY automation_id ORDER BY id DESC) AS n
+				FROM executions
+				WHERE automation_id IN (SELECT DISTINCT automation_id FROM executions WHERE created_at < ?)
+			) ranked
+			WHERE n > ? AND created_at < ? AND status NOT IN ('queued', 'running')
+			LIMIT 5000
+		) old WHERE e.id = old.id`, before, keep, before).Exec(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("prune executions: %w", err)
+	}
+	return res.RowsAffected()
+}

@@ -1,0 +1,438 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// SessionStatus is how far a session is. There is no failed session: failure belongs to the execution.
+type SessionStatus string
+
+// The statuses of a session.
+const (
+	SessionQueued     SessionStatus = "queued"
+	SessionInProgress SessionStatus = "in_progress"
+	SessionWaiting    SessionStatus = "waiting" // open, idle, wants a person
+	SessionDone       SessionStatus = "done"
+	SessionCanceled   SessionStatus = "canceled"
+)
+
+// Closed reports whether the session is over, until someone reopens it.
+func (s SessionStatus) Closed() bool { return s == SessionDone || s == SessionCanceled }
+
+// Session is one conversation with one coding agent in a worktree of its own.
+type Session struct {
+	bun.BaseModel `bun:"table:sessions,alias:s"`
+
+	ID                uuid.UUID     `bun:"id,pk,type:uuid"`
+	WorkspaceID       uuid.UUID     `bun:"workspace_id,type:uuid"`
+	AutomationID      uuid.UUID     `bun:"automation_id,nullzero,type:uuid"`
+	OwnerID           uuid.UUID     `bun:"owner_id,type:uuid"`
+	BotID             uuid.UUID     `bun:"bot_id,nullzero,type:uuid"`
+	Type              SessionType   `bun:"type"`
+	Title             string        `bun:"title"`
+	Status            SessionStatus `bun:"status"`
+	Provider          string        `bun:"provider"`
+	Model             string        `bun:"model"`
+	BaseBranch        string        `bun:"base_branch"`
+	Branch            string        `bun:"branch"`
+	BaseCommit        string        `bun:"base_commit"`
+	Conversation      string        `bun:"conversation"`
+	FilesChanged      int           `bun:"files_changed"`
+	LinesAdded        int           `bun:"lines_added"`
+	LinesRemoved      int           `bun:"lines_removed"`
+	Diff              string        `bun:"diff"`
+	DiffCut           bool          `bun:"diff_cut"`
+	LastSeq           int64         `bun:"last_seq"`
+	CreatedAt         time.Time     `bun:"created_at"`
+	QueuedAt          time.Time     `bun:"queued_at,nullzero"`
+	StartedAt         time.Time     `bun:"started_at,nullzero"`
+	EndedAt           time.Time     `bun:"ended_at,nullzero"`
+	ClosedAt          time.Time     `bun:"closed_at,nullzero"`
+	ClosedBy          uuid.UUID     `bun:"closed_by,nullzero,type:uuid"`
+	WorktreeRemovedAt time.Time     `bun:"worktree_removed_at,nullzero"`
+	Worker            string        `bun:"worker"`
+	Fence             int64         `bun:"fence"`
+	LeaseUntil        time.Time     `bun:"lease_until,nullzero"`
+	CancelRequestedAt time.Time     `bun:"cancel_requested_at,nullzero"`
+	CancelRequestedBy uuid.UUID     `bun:"cancel_requested_by,nullzero,type:uuid"`
+
+	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
+	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
+	Owner      *User       `bun:"rel:belongs-to,join:owner_id=id"`
+}
+
+// listColumns are a session's columns without the diff, which may be large.
+const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
+	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
+	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by"
+
+// TurnKind is what a turn is for.
+type TurnKind string
+
+// The kinds of turns.
+const (
+	PromptTurn       TurnKind = "prompt"
+	ReplyTurn        TurnKind = "reply"
+	StepTurn         TurnKind = "step"
+	ReviewTurn       TurnKind = "review"
+	VerificationTurn TurnKind = "verification"
+)
+
+// Turn is one message to the agent and its answer.
+type Turn struct {
+	bun.BaseModel `bun:"table:turns,alias:t"`
+
+	ID          uuid.UUID       `bun:"id,pk,type:uuid"`
+	SessionID   uuid.UUID       `bun:"session_id,type:uuid"`
+	ExecutionID uuid.UUID       `bun:"execution_id,nullzero,type:uuid"`
+	Position    int             `bun:"position"`
+	Kind        TurnKind        `bun:"kind"`
+	Label       string          `bun:"label"`
+	AuthorID    uuid.UUID       `bun:"author_id,nullzero,type:uuid"`
+	Prompt      string          `bun:"prompt"`
+	Status      ExecutionStatus `bun:"status"`
+	Reason      string          `bun:"reason"`
+	Answer      string          `bun:"answer"`
+	CreatedAt   time.Time       `bun:"created_at"`
+	StartedAt   time.Time       `bun:"started_at,nullzero"`
+	FinishedAt  time.Time       `bun:"finished_at,nullzero"`
+
+	Author *User `bun:"rel:belongs-to,join:author_id=id"`
+}
+
+// SessionEvent is one thing that an agent did or said.
+type SessionEvent struct {
+	bun.BaseModel `bun:"table:session_events,alias:ev"`
+
+	SessionID uuid.UUID       `bun:"session_id,pk,type:uuid"`
+	Seq       int64           `bun:"seq,pk"`
+	TurnID    uuid.UUID       `bun:"turn_id,type:uuid"`
+	At        time.Time       `bun:"at"`
+	Kind      string          `bun:"kind"`
+	Body      json.RawMessage `bun:"body,type:jsonb"`
+}
+
+// SessionByID finds a session with its workspace, automation and owner, and its diff.
+func SessionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error) {
+	var s Session
+	err := q.NewSelect().Model(&s).Relation("Workspace").Relation("Automation").Relation("Owner").Where("s.id = ?", id).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find session %s: %w", id, err)
+	}
+	return &s, nil
+}
+
+// LockSession finds a session and keeps others from changing it until the transaction ends.
+func LockSession(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Session, error) {
+	var s Session
+	err := tx.NewSelect().Model(&s).ColumnExpr(listColumns).Where("s.id = ?", id).For("NO KEY UPDATE").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock session %s: %w", id, err)
+	}
+	return &s, nil
+}
+
+// SessionFilter narrows a list of sessions. Zero fields do not narrow.
+type SessionFilter struct {
+	Access     Access
+	Statuses   []SessionStatus
+	Type       SessionType
+	Automation uuid.UUID
+	Workspace  uuid.UUID
+	Mine       bool
+	Before     uuid.UUID
+	Limit      int
+}
+
+// Sessions lists sessions, newest first, without their diffs.
+func Sessions(ctx context.Context, q bun.IDB, f SessionFilter) ([]Session, error) {
+	var list []Session
+	sel := q.NewSelect().Model(&list).ExcludeColumn("diff").Relation("Workspace").Relation("Automation").Relation("Owner").
+		OrderExpr("s.id DESC").Limit(int64(f.Limit))
+	sel = sessionAccess(sel, f.Access)
+	if len(f.Statuses) > 0 {
+		sel = sel.Where("s.status IN (?)", bun.List(f.Statuses))
+	}
+	if f.Type != "" {
+		sel = sel.Where("s.type = ?", f.Type)
+	}
+	if f.Automation != uuid.Nil {
+		sel = sel.Where("s.automation_id = ?", f.Automation)
+	}
+	if f.Workspace != uuid.Nil {
+		sel = sel.Where("s.workspace_id = ?", f.Workspace)
+	}
+	if f.Mine {
+		sel = sel.Where("s.owner_id = ?", f.Access.User)
+	}
+	if f.Before != uuid.Nil {
+		sel = sel.Where("s.id < ?", f.Before)
+	}
+	if err := sel.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return list, nil
+}
+
+// sessionAccess lets through the sessions that a person owns and those of automations that the person sees.
+func sessionAccess(sel *bun.SelectQuery, v Access) *bun.SelectQuery {
+	if !v.Everywhere {
+		sel = sel.Where("s.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", v.User)
+	}
+	switch {
+	case v.All:
+	case v.Own:
+		sel = sel.Where("(s.owner_id = ? OR s.automation_id IN (SELECT id FROM automations WHERE creator_id = ?))", v.User, v.User)
+	default:
+		sel = sel.Where("false")
+	}
+	return sel
+}
+
+// CountLive counts the sessions at work that a person may see.
+func CountLive(ctx context.Context, q bun.IDB, v Access) (int64, error) {
+	n, err := sessionAccess(q.NewSelect().TableExpr("sessions AS s"), v).Where("s.status IN ('queued', 'in_progress')").Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count live sessions: %w", err)
+	}
+	return n, nil
+}
+
+// TurnsOf lists a session's turns in order, with their authors.
+func TurnsOf(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, error) {
+	var list []Turn
+	if err := q.NewSelect().Model(&list).Relation("Author").Where("t.session_id = ?", session).Order("t.position").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list turns of session %s: %w", session, err)
+	}
+	return list, nil
+}
+
+// EventsOf lists at most limit events of a session after seq, in order.
+func EventsOf(ctx context.Context, q bun.IDB, session uuid.UUID, after int64, limit int) ([]SessionEvent, error) {
+	var list []SessionEvent
+	err := q.NewSelect().Model(&list).Where("ev.session_id = ?", session).Where("ev.seq > ?", after).
+		Order("ev.seq").Limit(int64(limit)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list events of session %s: %w", session, err)
+	}
+	return list, nil
+}
+
+// LatestEvents lists the newest limit events of a session, in order.
+func LatestEvents(ctx context.Context, q bun.IDB, session uuid.UUID, limit int) ([]SessionEvent, error) {
+	var list []SessionEvent
+	newest := q.NewSelect().Model((*SessionEvent)(nil)).Where("ev.session_id = ?", session).OrderExpr("ev.seq DESC").Limit(int64(limit))
+	if err := q.NewSelect().TableExpr("(?) AS ev", newest).OrderExpr("ev.seq").Scan(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list latest events of session %s: %w", session, err)
+	}
+	return list, nil
+}
+
+// Lease is a worker's hold on a session. A write that names it is refused once another worker holds the session.
+type Lease struct {
+	Session uuid.UUID
+	Worker  string
+	Fence   int64
+}
+
+// ClaimSessions takes up to limit queued sessions for a worker until a time, oldest first, and marks the
+// executions that they belong to as running. Several workers may claim at once; each session goes to one.
+func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now, until time.Time, without []string) ([]Session, error) {
+	var list []Session
+	err := tx.NewRaw(`WITH next AS (
+			SELECT id FROM sessions WHERE status = 'queued' AND queued_at <= ? AND provider <> ALL(?::text[])
+			ORDER BY queued_at, id LIMIT ? FOR NO KEY UPDATE SKIP LOCKED
+		)
+		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?, fence = fence + 1, lease_until = ?,
+			started_at = coalesce(started_at, ?), closed_at = NULL, closed_by = NULL
+		FROM next WHERE s.id = next.id RETURNING s.*`, now, Texts(without), limit, worker, until, now).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("claim sessions: %w", err)
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	ids := make([]uuid.UUID, len(list))
+	for i, s := range list {
+		ids[i] = s.ID
+	}
+	_, err = tx.NewRaw("UPDATE executions SET status = 'running', started_at = ? WHERE session_id = ANY(?::uuid[]) AND status = 'queued'", now, UUIDs(ids)).Exec(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("start executions: %w", err)
+	}
+	return list, nil
+}
+
+// Held is what a worker learns when it renews its leases.
+type Held struct {
+	ID                uuid.UUID `bun:"id"`
+	Fence             int64     `bun:"fence"`
+	CancelRequestedAt time.Time `bun:"cancel_requested_at,nullzero"`
+}
+
+// RenewLeases keeps all of a worker's sessions until a time, and returns those that it still holds.
+func RenewLeases(ctx context.Context, q bun.IDB, worker string, until time.Time) ([]Held, error) {
+	var list []Held
+	err := q.NewRaw(`UPDATE sessions SET lease_until = ? WHERE worker = ? AND status = 'in_progress'
+		RETURNING id, fence, cancel_requested_at`, until, worker).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("renew leases: %w", err)
+	}
+	return list, nil
+}
+
+// LostSessions takes up to limit sessions whose worker has not renewed its lease, for ending or resuming them.
+func LostSessions(ctx context.Context, tx bun.Tx, now time.Time, limit int) ([]Session, error) {
+	var list []Session
+	err := tx.NewSelect().Model(&list).ExcludeColumn("diff").Where("s.status = 'in_progress'").Where("s.lease_until < ?", now).
+		Limit(int64(limit)).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list lost sessions: %w", err)
+	}
+	return list, nil
+}
+
+// ErrLeaseLost says that another worker, or a reaper, has taken the session.
+var ErrLeaseLost = fmt.Errorf("another worker holds the session")
+
+// AppendEvents writes events of a session at work and moves its last_seq. It returns ErrLeaseLost, and writes
+// nothing, when the lease is no longer good.
+func AppendEvents(ctx context.Context, tx bun.Tx, lease Lease, events []SessionEvent) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if err := updateLeased(ctx, tx, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery {
+		return u.Set("last_seq = ?", events[len(events)-1].Seq)
+	}); err != nil {
+		return err
+	}
+	if _, err := tx.NewInsert().Model(&events).Exec(ctx); err != nil {
+		return fmt.Errorf("append events: %w", err)
+	}
+	return nil
+}
+
+// DropEvents deletes the events of a session from seq first to last, to keep a long transcript bounded.
+func DropEvents(ctx context.Context, q bun.IDB, session uuid.UUID, first, last int64) error {
+	_, err := q.NewDelete().Model((*SessionEvent)(nil)).Where("session_id = ?", session).Where("seq BETWEEN ? AND ?", first, last).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("drop events: %w", err)
+	}
+	return nil
+}
+
+// UpdateLeased changes a session that a worker holds, by the columns set.
+func updateLeased(ctx context.Context, q bun.IDB, lease Lease, set func(*bun.UpdateQuery) *bun.UpdateQuery) error {
+	res, err := set(q.NewUpdate().Model((*Session)(nil))).
+		Where("id = ?", lease.Session).Where("worker = ?", lease.Worker).Where("fence = ?", lease.Fence).Where("status = 'in_progress'").
+		Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("update session %s: %w", lease.Session, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+// Worktree is where a session's work stands.
+type Worktree struct{ Branch, BaseCommit string }
+
+// SetWorktree notes the worktree that a worker made for a session.
+func SetWorktree(ctx context.Context, q bun.IDB, lease Lease, w Worktree) error {
+	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery {
+		return u.Set("branch = ?", w.Branch).Set("base_commit = ?", w.BaseCommit).Set("worktree_removed_at = NULL")
+	})
+}
+
+// ChangeSummary is what a session has changed so far.
+type ChangeSummary struct {
+	Files, Added, Removed int
+	Diff                  string
+	Cut                   bool
+}
+
+// SetChanges notes what a session has changed.
+func SetChanges(ctx context.Context, q bun.IDB, lease Lease, c ChangeSummary) error {
+	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery {
+		return u.Set("files_changed = ?", c.Files).Set("lines_added = ?", c.Added).Set("lines_removed = ?", c.Removed).
+			Set("diff = ?", c.Diff).Set("diff_cut = ?", c.Cut)
+	})
+}
+
+// SetConversation notes the agent's own id of the conversation, with which the next turn resumes it.
+func SetConversation(ctx context.Context, q bun.IDB, lease Lease, conversation string) error {
+	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery { return u.Set("conversation = ?", conversation) })
+}
+
+// NextTurn starts the next turn of a session that belongs to an execution, or to none where that is zero. A turn that
+// a worker left running when it died comes again. It returns nil when there is none.
+func NextTurn(ctx context.Context, q bun.IDB, session, execution uuid.UUID, now time.Time) (*Turn, error) {
+	var t Turn
+	err := q.NewRaw(`UPDATE turns SET status = 'running', started_at = ? WHERE id = (
+			SELECT id FROM turns WHERE session_id = ? AND execution_id IS NOT DISTINCT FROM ? AND status IN ('queued', 'running')
+			ORDER BY position LIMIT 1
+		) RETURNING *`, now, session, bun.NullZero(execution)).Scan(ctx, &t)
+	if IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start next turn of session %s: %w", session, err)
+	}
+	return &t, nil
+}
+
+// FinishTurn ends a turn.
+func FinishTurn(ctx context.Context, q bun.IDB, turn uuid.UUID, status ExecutionStatus, reason, answer string, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = ?", status).Set("reason = ?", reason).Set("answer = ?", answer).
+		Set("finished_at = ?", now).Where("t.id = ?", turn).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("finish turn %s: %w", turn, err)
+	}
+	return nil
+}
+
+// CancelTurns ends the turns of a session that are at work, and the queued ones of an execution, or all queued ones
+// where the execution is zero.
+func CancelTurns(ctx context.Context, q bun.IDB, session, execution uuid.UUID, reason string, now time.Time) error {
+	update := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).Set("finished_at = ?", now).
+		Where("t.session_id = ?", session)
+	if execution == uuid.Nil {
+		update = update.Where("t.status IN ('queued', 'running')")
+	} else {
+		update = update.Where("(t.status = 'running' OR (t.status = 'queued' AND t.execution_id = ?))", execution)
+	}
+	if _, err := update.Exec(ctx); err != nil {
+		return fmt.Errorf("cancel turns of session %s: %w", session, err)
+	}
+	return nil
+}
+
+// AddTurn queues a message behind a session's last turn.
+func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
+	if err := tx.NewRaw("SELECT coalesce(max(position), 0) + 1 FROM turns WHERE session_id = ?", t.SessionID).Scan(ctx, &t.Position); err != nil {
+		return fmt.Errorf("add turn: %w", err)
+	}
+	if _, err := tx.NewInsert().Model(t).Exec(ctx); err != nil {
+		return fmt.Errorf("add turn: %w", err)
+	}
+	return nil
+}
+
+// Texts makes strings an argument for = ANY(?) and <> ALL(?); right for an empty list too.
+func Texts(list []string) any { return textArray(list) }
+
+// ExpireLeases lets the sessions of a worker count as lost: it is known to be gone.
+func ExpireLeases(ctx context.Context, q bun.IDB, worker string, at time.Time) error {
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("lease_until = ?", at).Where("s.worker = ?", worker).Where("s.status = 'in_progress'").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("expire leases of %s: %w", worker, err)
+	}
+	return nil
+}

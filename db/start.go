@@ -1,0 +1,263 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Startable is an automation with all that decides whether it can run.
+type Startable struct {
+	Automation `bun:",extend"`
+
+	WorkspaceName      string   `bun:"workspace_name,scanonly"`
+	WorkspaceRemoved   bool     `bun:"workspace_removed,scanonly"`
+	WorkspaceProvider  string   `bun:"workspace_provider,scanonly"`
+	WorkspaceModel     string   `bun:"workspace_model,scanonly"`
+	CreatorName        string   `bun:"creator_name,scanonly"`
+	CreatorInactive    bool     `bun:"creator_inactive,scanonly"`
+	CreatorMember      bool     `bun:"creator_member,scanonly"`
+	CreatorPermissions []string `bun:"creator_permissions,array,scanonly"`
+	BotName            string   `bun:"bot_name,scanonly"`
+	InFlight           bool     `bun:"in_flight,scanonly"`
+}
+
+func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
+	return q.NewSelect().Model(list).ColumnExpr("a.*").
+		ColumnExpr("w.name AS workspace_name, w.removed_at IS NOT NULL AS workspace_removed, w.provider AS workspace_provider, w.model AS workspace_model").
+		ColumnExpr("u.name AS creator_name, u.deactivated_at IS NOT NULL AS creator_inactive").
+		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AS creator_member").
+		ColumnExpr("coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = a.creator_id), '{}') AS creator_permissions").
+		ColumnExpr("coalesce((SELECT b.name FROM bots b WHERE b.id = a.bot_id), '') AS bot_name").
+		ColumnExpr("EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running')) AS in_flight").
+		Join("JOIN workspaces AS w ON w.id = a.workspace_id").
+		Join("JOIN users AS u ON u.id = a.creator_id")
+}
+
+// Startables finds automations with all that decides whether they can run.
+func Startables(ctx context.Context, q bun.IDB, ids []uuid.UUID) ([]Startable, error) {
+	var list []Startable
+	if err := startables(q, &list).Where("a.id = ANY(?::uuid[])", UUIDs(ids)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("find automations to start: %w", err)
+	}
+	return list, nil
+}
+
+// ClaimDue locks up to limit automations that are due, the longest due first. Several schedulers may claim at once;
+// each automation goes to one.
+func ClaimDue(ctx context.Context, tx bun.Tx, now time.Time, limit int) ([]Startable, error) {
+	var list []Startable
+	err := startables(tx, &list).Where("a.enabled AND a.next_run_at <= ?", now).
+		OrderExpr("a.next_run_at, a.id").Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("claim due automations: %w", err)
+	}
+	return list, nil
+}
+
+// Advance is where an automation stands after one of its due times was dealt with.
+type Advance struct {
+	ID         uuid.UUID
+	Next       time.Time // zero: not due any more
+	Iterations int
+	SkipID     uuid.UUID // zero: no skip streak goes on
+}
+
+// AdvanceAutomations moves schedules on, in one statement.
+func AdvanceAutomations(ctx context.Context, q bun.IDB, list []Advance) error {
+	if len(list) == 0 {
+		return nil
+	}
+	ids, skips := make([]uuid.UUID, len(list)), make([]string, len(list))
+	next, iterations := make([]string, len(list)), make([]int64, len(list))
+	for i, a := range list {
+		ids[i], iterations[i] = a.ID, int64(a.Iterations)
+		if !a.Next.IsZero() {
+			next[i] = a.Next.UTC().Format(time.RFC3339Nano)
+		}
+		if a.SkipID != uuid.Nil {
+			skips[i] = a.SkipID.String()
+		}
+	}
+	_, err := q.NewRaw(`UPDATE automations a SET next_run_at = nullif(v.next, '')::timestamptz, iterations = v.iterations, skip_id = nullif(v.skip, '')::uuid
+		FROM unnest(?::uuid[], ?::text[], ?::int[], ?::text[]) AS v(id, next, iterations, skip) WHERE a.id = v.id AND a.enabled`,
+		UUIDs(ids), textArray(next), intArray(iterations), textArray(skips)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("advance automations: %w", err)
+	}
+	return nil
+}
+
+// InsertExecutions writes executions that have no session: failed to start, skipped, missed.
+func InsertExecutions(ctx context.Context, q bun.IDB, list []Execution) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if _, err := q.NewInsert().Model(&list).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+		return fmt.Errorf("insert executions: %w", err)
+	}
+	return nil
+}
+
+// AddSkip counts one more skipped due time in the row of a streak. It reports whether there is such a row.
+func AddSkip(ctx context.Context, q bun.IDB, id uuid.UUID, at time.Time) (bool, error) {
+	res, err := q.NewUpdate().Model((*Execution)(nil)).Set("skip_count = skip_count + 1").Set("last_skipped_for = ?", at).
+		Where("e.id = ?", id).Exec(ctx)
+	if err != nil {
+		return false, fmt.Errorf("count a skip: %w", err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// EndSkipStreak lets the next skip of automations begin a new row.
+func EndSkipStreak(ctx context.Context, q bun.IDB, automations []uuid.UUID) error {
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("skip_id = NULL").Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("end skip streak: %w", err)
+	}
+	return nil
+}
+
+// LockKey holds a lock named by an id until the transaction ends, without touching its row.
+func LockKey(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
+	if _, err := tx.NewRaw("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", id.String()).Exec(ctx); err != nil {
+		return fmt.Errorf("lock %s: %w", id, err)
+	}
+	return nil
+}
+
+// CountInFlight counts the executions of an automation that have yet to end.
+func CountInFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) (int, error) {
+	n, err := q.NewSelect().Model((*Execution)(nil)).Where("e.automation_id = ?", automation).Where("e.status IN ('queued', 'running')").Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count executions in flight: %w", err)
+	}
+	return int(n), nil
+}
+
+// OldestInFlight finds, for each automation that has one, its oldest execution in flight.
+func OldestInFlight(ctx context.Context, q bun.IDB, automations []uuid.UUID) (map[uuid.UUID]Execution, error) {
+	var list []Execution
+	err := q.NewSelect().Model(&list).Where("e.automation_id = ANY(?::uuid[])", UUIDs(automations)).
+		Where("e.status IN ('queued', 'running')").OrderExpr("e.id DESC").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list executions in flight: %w", err)
+	}
+	byID := make(map[uuid.UUID]Execution, len(list))
+	for _, e := range list { // newest first, so the oldest stays
+		byID[e.AutomationID] = e
+	}
+	return byID, nil
+}
+
+// LatestScheduled finds the newest execution of an automation that the schedule started and that has a session.
+func LatestScheduled(ctx context.Context, q bun.IDB, automation uuid.UUID) (*Execution, error) {
+	var e Execution
+	err := q.NewSelect().Model(&e).Where("e.automation_id = ?", automation).Where("e.source = 'schedule'").Where("e.session_id IS NOT NULL").
+		OrderExpr("e.id DESC").Limit(1).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find latest scheduled execution: %w", err)
+	}
+	return &e, nil
+}
+
+// EndExecution writes how an execution ended.
+func EndExecution(ctx context.Context, q bun.IDB, e *Execution) error {
+	_, err := q.NewUpdate().Model(e).Column("status", "reason", "error_class", "exit_code", "neutral", "answer", "started_at", "finished_at").WherePK().Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("end execution %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// SetFailureStreak writes how many failures in a row an automation has.
+func SetFailureStreak(ctx context.Context, q bun.IDB, automation uuid.UUID, n int) error {
+	if _, err := q.NewUpdate().Model((*Automation)(nil)).Set("failure_streak = ?", n).Where("a.id = ?", automation).Exec(ctx); err != nil {
+		return fmt.Errorf("set failure streak: %w", err)
+	}
+	return nil
+}
+
+// SaveSwitch writes whether an automation is enabled, why not, and its schedule with that.
+func SaveSwitch(ctx context.Context, q bun.IDB, a *Automation) error {
+	_, err := q.NewUpdate().Model(a).
+		Column("enabled", "next_run_at", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "iterations").WherePK().Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("switch automation %s: %w", a.ID, err)
+	}
+	return nil
+}
+
+// SetNextRun writes when an automation is due next.
+func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time) error {
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("next_run_at = ?", bun.NullZero(at)).Where("a.id = ?", automation).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("schedule automation %s: %w", automation, err)
+	}
+	return nil
+}
+
+// ReleaseSession writes the status of a session that its worker has left.
+func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
+	s.LeaseUntil, s.CancelRequestedAt = time.Time{}, time.Time{}
+	if s.Status != SessionQueued {
+		s.QueuedAt = time.Time{}
+	}
+	_, err := q.NewUpdate().Model(s).
+		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at").WherePK().Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("release session %s: %w", s.ID, err)
+	}
+	return nil
+}
+
+// Requeue puts a session into the queue.
+func Requeue(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'queued'").Set("queued_at = ?", now).Set("lease_until = NULL").
+		Set("closed_at = NULL").Set("closed_by = NULL").Set("cancel_requested_at = NULL").Where("s.id = ?", session).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("queue session %s: %w", session, err)
+	}
+	return nil
+}
+
+// ReopenSession opens a closed session.
+func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'waiting'").Set("closed_at = NULL").Set("closed_by = NULL").
+		Where("s.id = ?", session).Where("s.status IN ('done', 'canceled')").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("reopen session %s: %w", session, err)
+	}
+	return nil
+}
+
+// RequestCancel asks the worker of a session to end it.
+func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("cancel_requested_at = coalesce(cancel_requested_at, ?)", now).
+		Set("cancel_requested_by = ?", bun.NullZero(by)).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("request cancel of session %s: %w", session, err)
+	}
+	return nil
+}
+
+// HasQueuedTurns reports whether a session has a message waiting for its agent.
+func HasQueuedTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
+	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'queued'").Exists(ctx)
+}
+
+// AnnounceAutomations tells open pages that automations changed, in one statement.
+func AnnounceAutomations(ctx context.Context, q bun.IDB, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := q.NewRaw("SELECT pg_notify(?, 'automation ' || id) FROM unnest(?::uuid[]) AS t(id)", Channel, UUIDs(ids)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("announce automations: %w", err)
+	}
+	return nil
+}

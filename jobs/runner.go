@@ -1,0 +1,547 @@
+// Package jobs is what happens without a request: the scheduler's clock, the runner that works on sessions, retention,
+// deliveries. It decides nothing about automations; package automation does.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/workspace"
+	"carillon/db"
+)
+
+const (
+	// leaseFor is how long a worker may be silent before others take its sessions for lost. It outlasts a restart of the
+	// database, during which nobody can renew and nobody can reap.
+	leaseFor = time.Minute
+	// renewEvery keeps a lease with room for a few failures.
+	renewEvery = 5 * time.Second
+	// pollEvery is the safety net below notifications.
+	pollEvery = time.Second
+)
+
+// Why a run under way is ended. They are causes of its context.
+var (
+	errCanceled  = errors.New("canceled")
+	errLeaseLost = errors.New("another worker took the session over")
+	errShutdown  = errors.New("the server is stopping")
+)
+
+// Runner works on queued sessions: it makes the worktree, runs the agent as a child process, records what happens and
+// ends the execution. Its fields are set once, in main.
+type Runner struct {
+	DB        *db.DB
+	Rules     *automation.Service
+	Store     *workspace.Store
+	Providers func() []agent.Provider
+	Worker    string // names this worker for as long as its data folder lives
+	Max       int    // sessions at once
+	Data      string // folder for the runs' own folders
+	Now       func() time.Time
+	Log       *slog.Logger
+
+	wake chan struct{}
+
+	mu   sync.Mutex
+	runs map[uuid.UUID]*running
+}
+
+type running struct {
+	fence  int64
+	cancel context.CancelCauseFunc
+}
+
+// Wake lets the runner look for work now.
+func (r *Runner) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Init prepares a Runner for use. It must be called before Wake and Run.
+func (r *Runner) Init() {
+	r.wake = make(chan struct{}, 1)
+	r.runs = map[uuid.UUID]*running{}
+}
+
+// Run works until ctx is over, then stops what is under way and returns when nothing is left of it. Executions that it
+// stops so are found by the next start and end as interrupted, or are resumed.
+func (r *Runner) Run(ctx context.Context) error {
+	if err := r.recover(ctx); err != nil {
+		return err
+	}
+	runCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	var runs sync.WaitGroup
+	defer runs.Wait()
+	defer stop(errShutdown)
+	free := make(chan struct{}, r.Max)
+	for range r.Max {
+		free <- struct{}{}
+	}
+	renew := time.NewTicker(renewEvery)
+	defer renew.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	renewed := r.Now()
+	for {
+		r.claim(ctx, runCtx, &runs, free)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		case <-poll.C:
+		case <-renew.C:
+			if r.renew(ctx) {
+				renewed = r.Now()
+			} else if r.Now().Sub(renewed) > leaseFor-2*renewEvery {
+				// Others may take the sessions now; two agents in one worktree is worse than one interrupted run. While the
+				// database is away for all, nobody can: the next renewal decides.
+				r.Log.Error("renew leases", "silent_for", r.Now().Sub(renewed))
+			}
+		}
+	}
+}
+
+// recover ends what a former life of this worker left: its processes died with it.
+func (r *Runner) recover(ctx context.Context) error {
+	if err := db.ExpireLeases(ctx, r.DB, r.Worker, r.Now().Add(-time.Second)); err != nil {
+		return err
+	}
+	_, err := r.Rules.Interrupt(ctx, r.resumable)
+	return err
+}
+
+// resumable reports whether a provider can go on with a conversation in a new process.
+func (r *Runner) resumable(id string) bool {
+	p, ok := r.provider(id)
+	return ok && p.Driver != agent.DriverShell
+}
+
+func (r *Runner) provider(id string) (agent.Provider, bool) {
+	for _, p := range r.Providers() {
+		if p.ID == id {
+			return p, true
+		}
+	}
+	return agent.Provider{}, false
+}
+
+// claim takes as many queued sessions as there are free places.
+func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, free chan struct{}) {
+	places := len(free)
+	if places == 0 || ctx.Err() != nil {
+		return
+	}
+	var list []db.Session
+	err := r.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		now := r.Now()
+		list, err = db.ClaimSessions(ctx, tx, r.Worker, places, now, now.Add(leaseFor), nil)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			if err := db.Announce(ctx, tx, "session", s.ID); err != nil {
+				return err
+			}
+			if s.AutomationID != uuid.Nil {
+				if err := db.Announce(ctx, tx, "automation", s.AutomationID); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			r.Log.Error("claim sessions", "err", err)
+		}
+		return
+	}
+	for i := range list {
+		<-free
+		session := &list[i]
+		sessionCtx, cancel := context.WithCancelCause(runCtx)
+		r.mu.Lock()
+		r.runs[session.ID] = &running{fence: session.Fence, cancel: cancel}
+		r.mu.Unlock()
+		runs.Go(func() {
+			defer func() {
+				r.mu.Lock()
+				delete(r.runs, session.ID)
+				r.mu.Unlock()
+				cancel(nil)
+				free <- struct{}{}
+				r.Wake()
+			}()
+			r.work(sessionCtx, session)
+		})
+	}
+}
+
+// renew keeps the leases of all runs, and stops those that were taken away or are asked to stop. It reports whether the
+// database answered.
+func (r *Runner) renew(ctx context.Context) bool {
+	r.mu.Lock()
+	n := len(r.runs)
+	r.mu.Unlock()
+	if n == 0 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	defer cancel()
+	held, err := db.RenewLeases(ctx, r.DB, r.Worker, r.Now().Add(leaseFor))
+	if err != nil {
+		r.Log.Warn("renew leases", "err", err)
+		return false
+	}
+	fences := make(map[uuid.UUID]db.Held, len(held))
+	for _, h := range held {
+		fences[h.ID] = h
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, run := range r.runs {
+		h, ok := fences[id]
+		switch {
+		case !ok || h.Fence != run.fence:
+			run.cancel(errLeaseLost)
+		case !h.CancelRequestedAt.IsZero():
+			run.cancel(errCanceled)
+		}
+	}
+	return true
+}
+
+// Cancel ends a run of this worker, if it has it.
+func (r *Runner) Cancel(session uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if run, ok := r.runs[session]; ok {
+		run.cancel(errCanceled)
+	}
+}
+
+// work does what a claimed session has to do, and ends it. Whatever happens, it ends once: here, or where the lease is
+// lost, by whoever took it.
+func (r *Runner) work(ctx context.Context, session *db.Session) {
+	w := &work{Runner: r, session: session, lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}}
+	outcome := func() (o automation.Outcome) {
+		defer func() {
+			if p := recover(); p != nil {
+				r.Log.Error("panic while working on a session", "session", session.ID, "panic", p)
+				o = automation.Outcome{Status: db.Failed, Class: "internal", Reason: "something went wrong on our side"}
+			}
+		}()
+		return w.run(ctx)
+	}()
+	w.close(ctx)
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+		return // another process ends it: now, or when this worker lives again
+	}
+	r.finish(ctx, w.lease, outcome)
+}
+
+// finish ends a session's work, however long the database is away.
+func (r *Runner) finish(ctx context.Context, lease db.Lease, o automation.Outcome) {
+	stopping := ctx.Done()
+	ctx = context.WithoutCancel(ctx)
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := r.Rules.Finish(ctx, lease, o)
+		if err == nil || errors.Is(err, db.ErrLeaseLost) {
+			return
+		}
+		r.Log.Error("finish session", "session", lease.Session, "err", err)
+		if pause > time.Second {
+			select {
+			case <-stopping: // the server goes down; the next start finds the session
+				return
+			default:
+			}
+		}
+		time.Sleep(pause)
+	}
+}
+
+// work is one session at work.
+type work struct {
+	*Runner
+	session    *db.Session
+	lease      db.Lease
+	execution  *db.Execution // nil: a person's reply
+	transcript *transcript
+	stop       chan struct{}
+	written    chan struct{}
+	dir        string // of this run alone
+	answer     string
+}
+
+// run prepares the session and works through its turns.
+func (w *work) run(ctx context.Context) automation.Outcome {
+	s := w.session
+	e, err := db.ExecutionBySession(ctx, w.DB, s.ID)
+	if err != nil && !db.IsNotFound(err) {
+		return w.broken("read the execution", err)
+	}
+	if err == nil && e.Status.InFlight() {
+		w.execution = e
+	}
+	ws, err := db.WorkspaceByID(ctx, w.DB, s.WorkspaceID)
+	if err != nil {
+		return w.broken("read the workspace", err)
+	}
+	environment, err := w.Rules.Environment(ctx, ws)
+	if err != nil {
+		return w.broken("read the workspace's variables", err)
+	}
+	ctx, done := w.open(ctx, environment.Secrets)
+	defer done()
+
+	provider, ok := w.provider(s.Provider)
+	if !ok {
+		return w.failed("start", fmt.Sprintf("the provider %s is not available on this worker", s.Provider))
+	}
+	tree, err := w.worktree(ctx, ws, environment.Token)
+	if err != nil {
+		return w.ended(ctx, "start", err.Error())
+	}
+	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), s.ID.String()+"-"); err != nil {
+		return w.failed("start", "the run's folder could not be made: "+err.Error())
+	}
+	return w.turns(ctx, provider, tree, append(environment.Variables, w.Store.Env(tree)...))
+}
+
+// open starts the transcript and the run's timeout.
+func (w *work) open(ctx context.Context, secrets []string) (context.Context, context.CancelFunc) {
+	run := w.Runner
+	w.transcript = newTranscript(w.DB, w.lease, w.session.LastSeq)
+	w.transcript.mask, w.transcript.now, w.transcript.log = masker(secrets), w.Now, w.Log
+	id := w.session.ID
+	w.transcript.lost = func() {
+		run.mu.Lock()
+		defer run.mu.Unlock()
+		if r, ok := run.runs[id]; ok {
+			r.cancel(errLeaseLost)
+		}
+	}
+	w.stop, w.written = make(chan struct{}), make(chan struct{})
+	background := context.WithoutCancel(ctx)
+	go func() {
+		defer close(w.written)
+		w.transcript.run(background, w.stop)
+	}()
+	if w.execution != nil && w.execution.Snapshot.TimeoutSeconds > 0 {
+		limit := time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second
+		return context.WithTimeoutCause(ctx, limit, errTimeout)
+	}
+	return context.WithCancel(ctx)
+}
+
+var errTimeout = errors.New("the run took too long")
+
+// close writes the rest of the transcript and removes the run's folder.
+func (w *work) close(ctx context.Context) {
+	if w.stop != nil {
+		close(w.stop)
+		<-w.written
+	}
+	if w.dir != "" {
+		if err := os.RemoveAll(w.dir); err != nil {
+			w.Log.Warn("remove the run's folder", "dir", w.dir, "err", err)
+		}
+	}
+}
+
+// turns runs the session's queued messages, one after the other.
+func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string) automation.Outcome {
+	var execution uuid.UUID
+	var parameters map[string]string
+	if w.execution != nil {
+		execution, parameters = w.execution.ID, w.execution.Parameters
+	}
+	var outcome automation.Outcome
+	outcome.Status = db.Succeeded
+	for outcome.Status == db.Succeeded {
+		turn, err := db.NextTurn(ctx, w.DB, w.session.ID, execution, w.Now())
+		if err != nil {
+			return w.broken("read the next message", err)
+		}
+		if turn == nil {
+			break
+		}
+		outcome = w.turn(ctx, p, tree, env, parameters, turn)
+	}
+	outcome.FilesChanged = w.changes(ctx, tree)
+	outcome.Answer = w.answer
+	return outcome
+}
+
+// turn runs one message.
+func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, parameters map[string]string, turn *db.Turn) automation.Outcome {
+	w.transcript.begin(turn.ID)
+	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID})
+	begun := w.Now()
+	result, err := agent.Run(ctx, p, agent.Turn{
+		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
+		Params: parameters, Env: env, RunDir: w.dir, LastTurn: w.session.EndedAt,
+	}, w.transcript.agentEvent)
+
+	outcome := automation.Outcome{Status: db.Succeeded, ExitCode: &result.ExitCode}
+	var failure *agent.Failure
+	if errors.As(err, &failure) {
+		outcome = w.ended(ctx, failure.Kind, failure.Reason)
+		if failure.Kind == agent.FailAgent {
+			outcome.ExitCode = &result.ExitCode
+		}
+		if failure.Kind == agent.FailTimeout {
+			outcome.Status = db.TimedOut
+		}
+	}
+	w.answer = string(w.transcript.mask([]byte(cut(result.Text))))
+	outcome.Reason = string(w.transcript.mask([]byte(outcome.Reason)))
+	w.transcript.add(EventTurnEnd, TurnEndEvent{
+		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), ExitCode: outcome.ExitCode,
+	})
+	background := context.WithoutCancel(ctx)
+	if result.Conversation != "" && result.Conversation != w.session.Conversation {
+		w.session.Conversation = result.Conversation
+		if err := db.SetConversation(background, w.DB, w.lease, result.Conversation); err != nil {
+			w.Log.Warn("note the conversation", "session", w.session.ID, "err", err)
+		}
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+		return outcome // the turn comes again, or its session is not ours any more
+	}
+	if err := db.FinishTurn(background, w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, w.answer, w.Now()); err != nil {
+		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
+	}
+	return outcome
+}
+
+// turnStatus is the status of a turn that ended so.
+func turnStatus(s db.ExecutionStatus) db.ExecutionStatus {
+	if s == db.TimedOut {
+		return db.Failed
+	}
+	return s
+}
+
+// worktree brings the repository up to date and makes the session's worktree, or finds it again.
+func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (workspace.Worktree, error) {
+	id, s := ws.ID.String(), w.session
+	var err error
+	if ws.GitURL == "" {
+		err = w.Store.Scratch(ctx, id)
+	} else {
+		err = w.Store.Sync(ctx, id, workspace.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch})
+	}
+	if err != nil {
+		return workspace.Worktree{}, err
+	}
+	base := s.BaseBranch
+	if base == "" {
+		base = ws.DefaultBranch
+	}
+	tree, err := w.Store.Add(ctx, id, s.ID.String(), base, workspace.AddOptions{Base: s.BaseCommit})
+	if err != nil {
+		return workspace.Worktree{}, err
+	}
+	s.Branch, s.BaseCommit = tree.Branch, tree.Base
+	return tree, db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
+}
+
+// maxDiff is how much of a session's diff is kept, in bytes.
+const maxDiff = 1 << 20
+
+// changes notes what the session has changed so far, and reports whether that is anything. When that cannot be told it
+// says yes, so that nothing is closed unseen.
+func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer cancel()
+	c, err := w.Store.Changes(ctx, tree)
+	if err != nil {
+		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The changed files could not be listed: " + err.Error()})
+		return true
+	}
+	diff, cut, err := w.Store.Diff(ctx, tree, maxDiff)
+	if err != nil {
+		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The diff could not be read: " + err.Error()})
+	}
+	summary := db.ChangeSummary{Files: len(c.Files), Diff: string(w.transcript.mask([]byte(diff))), Cut: cut}
+	for _, f := range c.Files {
+		summary.Added += f.Additions
+		summary.Removed += f.Deletions
+	}
+	if err := db.SetChanges(ctx, w.DB, w.lease, summary); err != nil && !errors.Is(err, db.ErrLeaseLost) {
+		w.Log.Warn("note changes", "session", w.session.ID, "err", err)
+	}
+	return !c.Clean
+}
+
+// ended is the outcome of work that ended early: by a person, by the timeout, or of itself.
+func (w *work) ended(ctx context.Context, class, reason string) automation.Outcome {
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errCanceled):
+		return automation.Outcome{Status: db.Canceled, Reason: "canceled"}
+	case errors.Is(cause, errTimeout):
+		limit := time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second
+		return automation.Outcome{Status: db.TimedOut, Class: "timeout", Reason: "it took longer than " + limit.String()}
+	}
+	return w.failed(class, reason)
+}
+
+func (w *work) failed(class, reason string) automation.Outcome {
+	if w.transcript != nil {
+		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: reason})
+	}
+	return automation.Outcome{Status: db.Failed, Class: class, Reason: reason}
+}
+
+// broken is the outcome of work that failed on our side.
+func (w *work) broken(what string, err error) automation.Outcome {
+	w.Log.Error(what, "session", w.session.ID, "err", err)
+	return automation.Outcome{Status: db.Failed, Class: "internal", Reason: "something went wrong on our side: could not " + what}
+}
+
+// mkdirAll makes a folder for this user alone and returns it; MkdirTemp says what is wrong when it could not.
+func mkdirAll(dir string) string {
+	_ = os.MkdirAll(dir, 0o700)
+	return dir
+}
+
+// The kinds of events that the runner adds to those of the agent.
+const (
+	EventTurn    = "turn"     // a message was given to the agent: TurnEvent
+	EventTurnEnd = "turn_end" // and its answer is complete: TurnEndEvent
+)
+
+// TurnEvent begins a turn in the transcript.
+type TurnEvent struct {
+	ID     uuid.UUID `json:"id"`
+	Kind   string    `json:"kind"`
+	Label  string    `json:"label,omitempty"`
+	Prompt string    `json:"prompt"`
+	Author uuid.UUID `json:"author,omitzero"`
+}
+
+// TurnEndEvent ends a turn in the transcript.
+type TurnEndEvent struct {
+	ID       uuid.UUID `json:"id"`
+	Status   string    `json:"status"`
+	Reason   string    `json:"reason,omitempty"`
+	Seconds  float64   `json:"seconds"`
+	ExitCode *int      `json:"exit_code,omitempty"`
+}
