@@ -1,0 +1,208 @@
+// Package dbtest gives tests a real database. The first test of a test binary that asks for one starts a
+// throw-away PostgreSQL server; each test gets a database of its own, a copy of one that was migrated once.
+// The server comes from the folder that CARILLON_PG_BIN names, else from where package embedded finds it.
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"carillon/db"
+	"carillon/db/embedded"
+)
+
+// patience bounds each step that is not the test's own work.
+const patience = time.Minute
+
+// Main runs the tests of a package and ends the process: func TestMain(m *testing.M) { dbtest.Main(m) }.
+// It stops the server that New, URL or Empty started, which nothing else does while the process lives.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main without the end of the process, for a TestMain that has more to do. It returns the exit code.
+func Run(m *testing.M) int {
+	code := m.Run()
+	if err := shared.close(); err != nil {
+		fmt.Fprintln(os.Stderr, "dbtest:", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// New opens a migrated database of the test's own. It is closed and dropped at the end of the test.
+func New(t testing.TB) *db.DB {
+	t.Helper()
+	url := URL(t)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	d, err := db.Open(ctx, url)
+	if err != nil {
+		t.Fatalf("dbtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("dbtest: close: %v", err)
+		}
+	})
+	return d
+}
+
+// URL makes a migrated database of the test's own and returns where it is. It is dropped at the end of the
+// test, whoever is still connected.
+func URL(t testing.TB) string {
+	t.Helper()
+	return create(t, embedded.Name)
+}
+
+// Empty makes a database of the test's own without any table and returns where it is. It is dropped at the
+// end of the test, whoever is still connected.
+func Empty(t testing.TB) string {
+	t.Helper()
+	return create(t, "template1")
+}
+
+// create copies a database.
+func create(t testing.TB, template string) string {
+	t.Helper()
+	if err := shared.start(); err != nil {
+		t.Fatalf("dbtest: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	name := fmt.Sprintf("test_%d", shared.databases.Add(1))
+	// Copying by way of the log takes a tenth of the time of copying files, which ends with a checkpoint.
+	if _, err := shared.admin.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY wal_log"); err != nil {
+		t.Fatalf("dbtest: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if _, err := shared.admin.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("dbtest: %v", err)
+		}
+	})
+	return shared.server.URL(name)
+}
+
+// shared is the one server of a test binary. Tests have no common owner but their process, so it is global.
+var shared process
+
+type process struct {
+	once      sync.Once
+	err       error
+	dir       string
+	server    *embedded.Server
+	admin     *pgxpool.Pool
+	databases atomic.Int64
+}
+
+// start starts the server and migrates the database that the others are copies of, once.
+func (p *process) start() error {
+	p.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if p.err = p.open(ctx); p.err != nil {
+			p.err = errors.Join(p.err, p.close())
+		}
+	})
+	return p.err
+}
+
+func (p *process) open(ctx context.Context) error {
+	removeLeftovers(ctx, os.TempDir())
+	var err error
+	// Directly below the temporary folder: where root must run the server as another user, that user
+	// cannot enter the folder of a test.
+	if p.dir, err = os.MkdirTemp("", prefix); err != nil {
+		return err
+	}
+	p.server, err = embedded.Start(ctx, embedded.Config{Dir: p.dir, Bin: os.Getenv("CARILLON_PG_BIN"), Throwaway: true})
+	if err != nil {
+		return err
+	}
+	if err := migrate(ctx, p.server.URL(embedded.Name)); err != nil {
+		return err
+	}
+	config, err := pgxpool.ParseConfig(p.server.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	config.MaxConns = 8
+	if p.admin, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return err
+	}
+	return p.settle(ctx)
+}
+
+// migrate makes the tables.
+func migrate(ctx context.Context, url string) error {
+	d, err := db.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Migrate(ctx, d), d.Close())
+}
+
+// settle waits until nobody is connected to the database that is copied. CREATE DATABASE would wait too, but
+// looks only ten times a second.
+func (p *process) settle(ctx context.Context) error {
+	for {
+		var connected bool
+		err := p.admin.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = $1)", embedded.Name).Scan(&connected)
+		if err != nil || !connected {
+			return err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// close stops the server, if it was started, and removes its folder.
+func (p *process) close() error {
+	if p.admin != nil {
+		p.admin.Close()
+	}
+	var err error
+	if p.server != nil {
+		err = p.server.Stop()
+	}
+	if p.dir != "" {
+		err = errors.Join(err, os.RemoveAll(p.dir))
+	}
+	return err
+}
+
+const (
+	prefix = "carillon-test-"
+	// settled is the age from which a folder without a living process is a leftover. A younger one may
+	// be made by another test binary that has not locked it yet.
+	settled = time.Minute
+)
+
+// removeLeftovers removes the folders of test binaries that died before they could. What cannot be removed
+// is in use or another user's, and stays.
+func removeLeftovers(ctx context.Context, parent string) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.IsDir() || !strings.HasPrefix(entry.Name(), prefix) || time.Since(info.ModTime()) < settled {
+			continue
+		}
+		_ = embedded.Remove(ctx, filepath.Join(parent, entry.Name()))
+	}
+}
