@@ -1,0 +1,391 @@
+package workspace
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Changes is what a session did to its files since its base.
+type Changes struct {
+	// Files are the changed files, committed or not, in the order of their paths.
+	Files []FileChange
+	// More is how many changed files are not listed, because they are too many.
+	More int
+	// Commits are the newest commits that the base does not have, newest first.
+	Commits []Commit
+	// Ahead is how many commits there are that the base does not have.
+	Ahead int
+	// Uncommitted is whether the worktree holds changes that are in no commit.
+	Uncommitted bool
+	// Clean is whether there are no file changes: nothing uncommitted, and no commit ahead of the base.
+	Clean bool
+	// Head is the commit that the worktree stands at; empty on a branch without a commit.
+	Head string
+}
+
+// FileChange is one changed file.
+type FileChange struct {
+	// Path is the path now; of a deleted file, the path that it had. A nested repository ends with a slash.
+	Path string
+	// Old is the former path of a renamed file.
+	Old    string
+	Status Status
+	// Additions and Deletions count lines; both are 0 for a binary file.
+	Additions, Deletions int
+	Binary               bool
+}
+
+// Status is what happened to a file.
+type Status string
+
+const (
+	Added      Status = "added"
+	Modified   Status = "modified"
+	Deleted    Status = "deleted"
+	Renamed    Status = "renamed"
+	Retyped    Status = "retyped"    // a file became a link, or the like
+	Conflicted Status = "conflicted" // a merge left it unresolved
+)
+
+// Commit is one commit of a session.
+type Commit struct {
+	SHA, Subject, Author string
+	At                   time.Time
+}
+
+const (
+	mostFiles   = 5000
+	mostCommits = 200
+	// An agent can leave things behind that make reading wait, such as a pipe in place of .gitignore.
+	mostReading = 2 * time.Minute
+)
+
+// Changes looks at what the session changed since its base: commits, the index, the files, and new files that
+// are not ignored. It reads neither configuration nor programs of the repository and writes nothing there.
+// Errors to tell apart: ErrNoWorktree, ErrNoMirror.
+func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
+	ctx, cancel := context.WithTimeout(ctx, mostReading)
+	defer cancel()
+	look, err := s.look(ctx, w)
+	if err != nil {
+		return Changes{}, fmt.Errorf("changes of session %s: %w", w.Session, err)
+	}
+	defer look.close()
+
+	c := Changes{Head: look.head, Uncommitted: look.uncommitted}
+	if look.head != w.Base || look.tip != w.Base {
+		if c.Commits, c.Ahead, err = s.ahead(ctx, look, w.Base); err != nil {
+			return Changes{}, fmt.Errorf("commits of session %s: %w", w.Session, err)
+		}
+	}
+	if c.Uncommitted || look.head != w.Base {
+		if err := s.files(ctx, look, w.Base, &c); err != nil {
+			return Changes{}, fmt.Errorf("changes of session %s: %w", w.Session, err)
+		}
+	}
+	c.Clean = !c.Uncommitted && c.Ahead == 0 && len(c.Files) == 0
+	return c, nil
+}
+
+// look is a worktree as it stands at one moment, with an index of the server's own that also has the new files.
+type look struct {
+	store       *Store
+	view, dir   string
+	index       string
+	head, tip   string
+	changed     []string // changed or deleted since the index
+	untracked   []string
+	nested      []string // folders that are repositories of their own
+	conflicts   map[string]bool
+	more        int
+	uncommitted bool
+}
+
+func (l *look) close() {
+	_ = os.Remove(l.index)
+	_ = os.Remove(l.index + ".lock")
+}
+
+// git runs git on the worktree with the look's own index.
+func (l *look) git(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+	return l.store.git(ctx, l.call(stdin, args...))
+}
+
+func (l *look) call(stdin io.Reader, args ...string) call {
+	return call{
+		gitDir: l.view, dir: l.dir, stdin: stdin,
+		args: append([]string{"--work-tree=" + l.dir, "--literal-pathspecs"}, args...),
+		env:  []string{"GIT_INDEX_FILE=" + l.index},
+	}
+}
+
+func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
+	if err := checkID(w.Workspace, w.Session); err != nil {
+		return nil, err
+	}
+	if !isSHA(w.Base) {
+		return nil, fmt.Errorf("%q is not a commit to start from", w.Base)
+	}
+	view, err := s.view(w.Workspace)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(w.Dir); err != nil || !info.IsDir() || !exists(s.admin(w.Workspace, w.Session)) {
+		return nil, ErrNoWorktree
+	}
+	found, err := s.resolve(ctx, view, "worktrees/"+w.Session+"/HEAD", "refs/heads/"+w.Branch, w.Base)
+	if err != nil {
+		return nil, err
+	}
+	if found[2] == "" {
+		return nil, fmt.Errorf("its base commit %s is gone", w.Base)
+	}
+	l := &look{store: s, view: view, dir: w.Dir, head: found[0], tip: found[1], conflicts: map[string]bool{}}
+	if l.index, err = s.copyIndex(filepath.Join(s.admin(w.Workspace, w.Session), "index")); err != nil {
+		return nil, diskFull(err)
+	}
+	err = l.read(ctx, w)
+	if f := (*failure)(nil); errors.As(err, &f) && ctx.Err() == nil {
+		// An index that the copy cannot stand for, such as a split one: without it only speed is lost.
+		start := l.head
+		if start == "" {
+			start = w.Base
+		}
+		if _, err = l.git(ctx, nil, "read-tree", "--reset", start); err == nil {
+			err = l.read(ctx, w)
+		}
+	}
+	if err == nil {
+		err = l.include(ctx, w)
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// copyIndex copies the agent's index: with it git knows which files did not change without reading them.
+func (s *Store) copyIndex(path string) (string, error) {
+	if err := s.prepare(); err != nil {
+		return "", err
+	}
+	to, err := os.CreateTemp(s.own("tmp"), "index-*")
+	if err != nil {
+		return "", err
+	}
+	defer to.Close()
+	from, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		// No index is an empty one; that is how git sees a missing file.
+		return to.Name(), os.Remove(to.Name())
+	}
+	defer from.Close()
+	info, err := from.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return to.Name(), os.Remove(to.Name())
+	}
+	_, err = io.Copy(to, from)
+	// The age of an index tells git which entries changed too shortly before it to be trusted.
+	if err := errors.Join(err, os.Chtimes(to.Name(), info.ModTime(), info.ModTime())); err != nil {
+		_ = os.Remove(to.Name())
+		return "", err
+	}
+	return to.Name(), nil
+}
+
+// read compares files, index and HEAD.
+func (l *look) read(ctx context.Context, w Worktree) error {
+	l.changed, l.untracked, l.nested, l.more = nil, nil, nil, 0
+	exclude := filepath.Join(l.store.mirror(w.Workspace), "info", "exclude")
+	out, err := l.git(ctx, nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--modified", "--others", "--exclude-standard")
+	if err != nil {
+		return err
+	}
+	last := ""
+	for entry := range splitNUL(out) {
+		tag, path, _ := strings.Cut(entry, " ")
+		switch {
+		case tag == "?" && strings.HasSuffix(path, "/"):
+			l.nested = append(l.nested, path)
+		case tag == "?" && len(l.untracked) == mostFiles:
+			l.more++
+		case tag == "?":
+			l.untracked = append(l.untracked, path)
+		case path != last: // deleted files are listed as modified too
+			l.changed = append(l.changed, path)
+			last = path
+		}
+	}
+	if out, err = l.git(ctx, nil, "ls-files", "-z", "--unmerged"); err != nil {
+		return err
+	}
+	for entry := range splitNUL(out) {
+		if _, path, ok := strings.Cut(entry, "\t"); ok {
+			l.conflicts[path] = true
+		}
+	}
+	l.uncommitted = len(l.changed)+len(l.untracked)+len(l.nested)+len(l.conflicts) > 0
+	if !l.uncommitted {
+		_, err = l.git(ctx, nil, "diff-index", "--quiet", "--cached", "--ignore-submodules=dirty", cmp.Or(l.head, emptyTree(w.Base)), "--")
+		var f *failure
+		if errors.As(err, &f) && f.exit == 1 {
+			l.uncommitted, err = true, nil
+		}
+	}
+	return err
+}
+
+// include takes the new files into the index, so that a diff shows them, and settles conflicts there. What is
+// neither a file nor a link is left out: reading a pipe would wait for a writer.
+func (l *look) include(ctx context.Context, w Worktree) error {
+	var edit strings.Builder
+	add := func(path string) {
+		fmt.Fprintf(&edit, "100644 %s\t%s\x00", emptyBlob(w.Base), path)
+	}
+	drop := func(path string) {
+		fmt.Fprintf(&edit, "0 %s\t%s\x00", zero(w.Base), path)
+	}
+	for _, path := range l.untracked {
+		add(path)
+	}
+	for path := range l.conflicts {
+		drop(path)
+		add(path)
+	}
+	for _, path := range l.changed {
+		info, err := os.Lstat(filepath.Join(l.dir, path))
+		if err == nil && !info.IsDir() && !info.Mode().IsRegular() && info.Mode()&os.ModeSymlink == 0 {
+			drop(path)
+		}
+	}
+	if edit.Len() == 0 {
+		return nil
+	}
+	_, err := l.git(ctx, strings.NewReader(edit.String()), "update-index", "-z", "--index-info")
+	return err
+}
+
+// files fills in the changed files.
+func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) error {
+	out, err := l.git(ctx, nil, append(diffArgs, "--raw", "--numstat", "-z", base, "--")...)
+	if err != nil {
+		return err
+	}
+	fields := bytes.Split(bytes.TrimSuffix(out, []byte{0}), []byte{0})
+	at := map[string]int{}
+	next := func() string {
+		if len(fields) == 0 {
+			return ""
+		}
+		f := string(fields[0])
+		fields = fields[1:]
+		return f
+	}
+	for len(fields) > 0 {
+		line := next()
+		if raw, ok := strings.CutPrefix(line, ":"); ok {
+			f := FileChange{Status: statusOf(raw[strings.LastIndexByte(raw, ' ')+1:]), Path: cleanText(next())}
+			if f.Status == Renamed {
+				f.Old, f.Path = f.Path, cleanText(next())
+			}
+			if l.conflicts[f.Path] {
+				f.Status = Conflicted
+			}
+			if len(c.Files) == mostFiles {
+				c.More++
+				continue
+			}
+			at[f.Path] = len(c.Files)
+			c.Files = append(c.Files, f)
+			continue
+		}
+		part := strings.SplitN(line, "\t", 3)
+		if len(part) != 3 {
+			continue
+		}
+		path := part[2]
+		if path == "" {
+			_, path = next(), next()
+		}
+		if i, ok := at[cleanText(path)]; ok {
+			f := &c.Files[i]
+			f.Binary = part[0] == "-"
+			f.Additions, _ = strconv.Atoi(part[0])
+			f.Deletions, _ = strconv.Atoi(part[1])
+		}
+	}
+	for _, path := range l.nested {
+		c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Added})
+	}
+	c.More += l.more
+	return nil
+}
+
+// diffArgs make git compare as the server wants, whatever the repository wishes for. The state inside a
+// submodule is not asked for: git would run with the configuration found there.
+var diffArgs = []string{"diff", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--submodule=short",
+	"--find-renames", "--src-prefix=a/", "--dst-prefix=b/"}
+
+func statusOf(letter string) Status {
+	switch letter[:min(1, len(letter))] {
+	case "A":
+		return Added
+	case "D":
+		return Deleted
+	case "R":
+		return Renamed
+	case "T":
+		return Retyped
+	case "U":
+		return Conflicted
+	}
+	return Modified
+}
+
+// ahead lists the commits of HEAD and of the session's branch that the base does not have.
+func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int, error) {
+	var tips []string
+	for _, sha := range []string{l.head, l.tip} {
+		if sha != "" {
+			tips = append(tips, sha)
+		}
+	}
+	if len(tips) == 0 {
+		return nil, 0, nil
+	}
+	revs := append(tips, "^"+base, "--")
+	out, err := s.git(ctx, call{gitDir: l.view, args: append([]string{"rev-list", "--count"}, revs...)})
+	if err != nil {
+		return nil, 0, err
+	}
+	count, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil || count == 0 {
+		return nil, 0, err
+	}
+	out, err = s.git(ctx, call{gitDir: l.view, args: append([]string{"log", "-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8",
+		"--format=%H%x09%ct%x09%an%x09%s", "--max-count=" + strconv.Itoa(mostCommits)}, revs...)})
+	if err != nil {
+		return nil, 0, err
+	}
+	var commits []Commit
+	for line := range splitNUL(out) {
+		part := strings.SplitN(cleanText(line), "\t", 4)
+		if len(part) != 4 {
+			continue
+		}
+		seconds, _ := strconv.ParseInt(part[1], 10, 64)
+		commits = append(commits, Commit{SHA: part[0], At: time.Unix(seconds, 0).UTC(), Author: part[2], Subject: part[3]})
+	}
+	return commits, count, nil
+}

@@ -1,0 +1,305 @@
+package workspace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+// call is one run of git.
+type call struct {
+	// gitDir is the repository, usually a view; empty for a command that needs none.
+	gitDir string
+	// dir is the working folder; empty: the server's own folder, where no repository is found by accident.
+	dir   string
+	args  []string
+	env   []string
+	stdin io.Reader
+	// limit is how many bytes of output are kept; 0 means 64 MiB. More output ends git.
+	limit int64
+	// secrets never appear in an error.
+	secrets []string
+}
+
+// failure is a git command that did not succeed.
+type failure struct {
+	command string
+	exit    int // -1 when it did not exit by itself
+	words   string
+	cause   error
+}
+
+func (f *failure) Error() string {
+	if f.words == "" {
+		return fmt.Sprintf("git %s: %v", f.command, f.cause)
+	}
+	return fmt.Sprintf("git %s: %s", f.command, f.words)
+}
+
+func (f *failure) Unwrap() error { return f.cause }
+
+// errTooMuch says that there was more output than the call's limit; what fits is returned with it.
+var errTooMuch = errors.New("more output than the limit")
+
+// Version is the version of the git program, "2.39.5". It is an error when there is none, or one too old.
+func (s *Store) Version(ctx context.Context) (string, error) {
+	out, err := s.git(ctx, call{args: []string{"version"}})
+	if err != nil {
+		return "", err
+	}
+	found := regexp.MustCompile(`(\d+)\.(\d+)[0-9.]*`).FindStringSubmatch(string(out))
+	if found == nil {
+		return "", fmt.Errorf("git gave no version: %q", out)
+	}
+	major, _ := strconv.Atoi(found[1])
+	minor, _ := strconv.Atoi(found[2])
+	if major < 2 || major == 2 && minor < 31 {
+		return found[0], fmt.Errorf("Git %s is too old: Carillon needs Git 2.31 or newer", found[0])
+	}
+	return strings.TrimRight(found[0], "."), nil
+}
+
+// overrides wins over every configuration file that a command reads, those of a worktree included.
+var overrides = []string{
+	"core.hooksPath=/dev/null",
+	"core.fsmonitor=false",
+	"core.untrackedCache=false",
+	"core.quotePath=false",
+	"core.bigFileThreshold=16m", // larger files are shown as binary instead of being held in memory
+	"credential.helper=",
+	"gc.auto=0",
+	"maintenance.auto=false",
+	"protocol.ext.allow=never",
+	"safe.directory=*",
+	"submodule.recurse=false",
+	"http.lowSpeedLimit=1000",
+	"http.lowSpeedTime=60",
+}
+
+// sshCommand never asks: a host seen for the first time is trusted and remembered, a changed one is refused.
+const sshCommand = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+
+// git runs git and returns its standard output. It ends git and everything git started when ctx is done.
+func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
+	program, err := s.program()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(); err != nil {
+		return nil, fmt.Errorf("prepare git: %w", diskFull(err))
+	}
+	var args []string
+	for _, o := range overrides {
+		args = append(args, "-c", o)
+	}
+	if c.gitDir != "" {
+		args = append(args, "--git-dir="+c.gitDir)
+	}
+	args = append(args, c.args...)
+
+	limit := c.limit
+	if limit == 0 {
+		limit = 64 << 20
+	}
+	out := &head{left: limit}
+	last := &tail{}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = c.dir
+	if cmd.Dir == "" {
+		cmd.Dir = s.own("home")
+	}
+	cmd.Env = append(s.environment(), c.env...)
+	cmd.Stdin = c.stdin
+	cmd.Stdout, cmd.Stderr = out, last
+	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+
+	err = cmd.Run()
+	if cmd.Process != nil && (err != nil || ctx.Err() != nil) {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	switch {
+	case out.over:
+		return out.buf.Bytes(), errTooMuch
+	case err == nil:
+		return out.buf.Bytes(), nil
+	}
+	f := &failure{command: c.args[0], exit: -1, words: redact(last.words(), c.secrets), cause: err}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		f.exit = exit.ExitCode()
+	}
+	if ctx.Err() != nil {
+		f.words, f.cause = "", ctx.Err()
+	}
+	return out.buf.Bytes(), diskFull(f)
+}
+
+func (s *Store) program() (string, error) {
+	name := s.Git
+	if name == "" {
+		name = "git"
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("find git: %w", err)
+	}
+	return filepath.Abs(path)
+}
+
+// protectedConfig is what git reads as the person's own configuration. Only there, and not in -c, does the
+// upload-pack that git starts for a path find that it may read another person's repository.
+const protectedConfig = "[safe]\n\tdirectory = *\n[protocol \"ext\"]\n\tallow = never\n[gc]\n\tauto = 0\n"
+
+func (s *Store) prepare() error {
+	for _, dir := range []string{s.own("home"), s.own("tmp"), filepath.Join(s.root(), "repos"), filepath.Join(s.root(), "worktrees")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	return writeOnce(s.own("home", ".gitconfig"), protectedConfig)
+}
+
+// writeOnce makes the file hold exactly the text, for all to see at once.
+func writeOnce(path, text string) error {
+	if was, err := os.ReadFile(path); err == nil && string(was) == text {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// passed are the variables of the server that its git needs to reach a remote.
+var passed = []string{
+	"PATH", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "CURL_CA_BUNDLE",
+	"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+}
+
+func (s *Store) environment() []string {
+	env := []string{
+		"HOME=" + s.own("home"), // ssh finds keys and known hosts by the user's record, not by HOME
+		"LC_ALL=C",
+		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_GLOBAL=" + s.own("home", ".gitconfig"),
+		"GIT_ATTR_NOSYSTEM=1",
+		"GIT_TERMINAL_PROMPT=0",
+		"GIT_ASKPASS=true",
+		"SSH_ASKPASS_REQUIRE=never",
+		"GIT_SSH_COMMAND=" + sshCommand,
+		"GIT_SSH_VARIANT=ssh",
+		"GIT_ALLOW_PROTOCOL=https:http:ssh:file",
+		"GIT_LFS_SKIP_SMUDGE=1",
+		"GIT_OPTIONAL_LOCKS=0",
+		"GIT_NO_REPLACE_OBJECTS=1",
+		"GIT_EDITOR=true",
+		"GIT_PAGER=cat",
+		"GIT_AUTHOR_NAME=Carillon", "GIT_AUTHOR_EMAIL=carillon@localhost",
+		"GIT_COMMITTER_NAME=Carillon", "GIT_COMMITTER_EMAIL=carillon@localhost",
+	}
+	for _, name := range passed {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// diskFull gives an error that comes from a full disk the name by which callers know it.
+func diskFull(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), "No space left on device") {
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	}
+	return err
+}
+
+// head keeps the first bytes written to it and refuses the rest.
+type head struct {
+	buf  bytes.Buffer
+	left int64
+	over bool
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	if int64(len(p)) > h.left {
+		h.buf.Write(p[:h.left])
+		h.left, h.over = 0, true
+		return 0, errTooMuch
+	}
+	h.left -= int64(len(p))
+	return h.buf.Write(p)
+}
+
+// tail keeps the last bytes written to it.
+type tail struct{ buf []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 8 << 10
+	t.buf = append(t.buf, p...)
+	if len(t.buf) > 2*most {
+		t.buf = append(t.buf[:0], t.buf[len(t.buf)-most:]...)
+	}
+	return len(p), nil
+}
+
+// words are git's last words for a person: its last three lines, in one, without its prefixes.
+func (t *tail) words() string {
+	var lines []string
+	for line := range strings.FieldsFuncSeq(cleanText(string(t.buf)), func(r rune) bool { return r == '\n' || r == '\r' }) {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return ' '
+			}
+			return r
+		}, line))
+		for _, prefix := range []string{"fatal: ", "error: ", "remote: ", "ERROR: "} {
+			line = strings.TrimPrefix(line, prefix)
+		}
+		if line == "" || strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "warning: ") {
+			continue
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) > 3 {
+		lines = lines[len(lines)-3:]
+	}
+	text := strings.Join(lines, "; ")
+	if r := []rune(text); len(r) > 600 {
+		text = string(r[:600]) + "…"
+	}
+	return text
+}
+
+// cleanText is text that a database takes: valid UTF-8 without NUL.
+func cleanText(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func redact(text string, secrets []string) string {
+	for _, secret := range secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "•••")
+		}
+	}
+	return text
+}

@@ -1,0 +1,192 @@
+package workspace
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ErrConflicts says that a merge left conflicts in the worktree, which a person or agent has to settle.
+var ErrConflicts = errors.New("the worktree has unsettled conflicts")
+
+// ErrLargeFiles says that changed files belong to Git LFS, whose program the server does not run.
+var ErrLargeFiles = errors.New("changed files belong to Git LFS and have to be committed in the session")
+
+// Commit puts everything uncommitted into one commit on what the worktree has checked out, and returns the
+// worktree's commit: the new one, or the one it had when there is nothing to commit. Empty names mean Carillon.
+// Errors to tell apart: ErrConflicts, ErrLargeFiles, ErrNoWorktree.
+func (s *Store) Commit(ctx context.Context, w Worktree, message, authorName, authorEmail string) (string, error) {
+	sha, err := s.commit(ctx, w, message, cmp.Or(authorName, "Carillon"), cmp.Or(authorEmail, "carillon@localhost"))
+	if err != nil {
+		return "", fmt.Errorf("commit session %s: %w", w.Session, err)
+	}
+	return sha, nil
+}
+
+func (s *Store) commit(ctx context.Context, w Worktree, message, name, email string) (string, error) {
+	look, err := s.look(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	defer look.close()
+	if !look.uncommitted {
+		return look.head, nil
+	}
+	if look.more > 0 {
+		return "", fmt.Errorf("over %d new files are not ignored: that is hardly meant", mostFiles)
+	}
+	if len(look.conflicts) > 0 {
+		return "", ErrConflicts
+	}
+	paths := strings.Join(append(look.untracked, look.changed...), "\x00")
+	if err := look.refuseLarge(ctx, paths); err != nil {
+		return "", err
+	}
+	if paths != "" {
+		if _, err := look.git(ctx, strings.NewReader(paths+"\x00"), "update-index", "-z", "--add", "--remove", "--stdin"); err != nil {
+			return "", err
+		}
+	}
+	out, err := look.git(ctx, nil, "write-tree")
+	if err != nil {
+		return "", err
+	}
+	admin := s.admin(w.Workspace, w.Session)
+	args := []string{"commit-tree", "-F", "-"}
+	for _, parent := range append([]string{look.head}, mergeHeads(admin)...) {
+		if isSHA(parent) {
+			args = append(args, "-p", parent)
+		}
+	}
+	out, err = s.git(ctx, call{
+		gitDir: look.view, args: append(args, strings.TrimSpace(string(out))),
+		stdin: strings.NewReader(cleanText(message)),
+		env:   []string{"GIT_AUTHOR_NAME=" + oneLine(name), "GIT_AUTHOR_EMAIL=" + oneLine(email)},
+	})
+	if err != nil {
+		return "", err
+	}
+	sha := strings.TrimSpace(string(out))
+	_, err = s.git(ctx, call{gitDir: look.view, args: []string{"update-ref", "-m", "commit by Carillon", "worktrees/" + w.Session + "/HEAD", sha,
+		cmp.Or(look.head, zero(sha))}})
+	if err != nil {
+		return "", err
+	}
+	for _, left := range []string{"MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "CHERRY_PICK_HEAD", "REVERT_HEAD"} {
+		_ = os.Remove(filepath.Join(admin, left))
+	}
+	return sha, replaceIndex(look.index, filepath.Join(admin, "index"))
+}
+
+// refuseLarge keeps the contents of a file that belongs to Git LFS from being committed in place of its pointer.
+func (l *look) refuseLarge(ctx context.Context, paths string) error {
+	if paths == "" {
+		return nil
+	}
+	out, err := l.git(ctx, strings.NewReader(paths+"\x00"), "check-attr", "-z", "--stdin", "filter")
+	if err != nil {
+		return err
+	}
+	field := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	for i := 0; i+2 < len(field); i += 3 {
+		if field[i+2] == "lfs" && exists(filepath.Join(l.dir, field[i])) {
+			return fmt.Errorf("%w: %s", ErrLargeFiles, field[i])
+		}
+	}
+	return nil
+}
+
+// mergeHeads are the commits that a merge under way brings in.
+func mergeHeads(admin string) []string {
+	text, err := os.ReadFile(filepath.Join(admin, "MERGE_HEAD"))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(text))
+}
+
+// replaceIndex puts an index in place as git does: whoever holds the lock keeps it.
+func replaceIndex(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(to+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		// The agent's git is at work. The commit stands; the agent's next look sees the files as staged.
+		return nil
+	} else if err != nil {
+		return diskFull(err)
+	}
+	_, err = io.Copy(lock, in)
+	if err = errors.Join(err, lock.Close(), os.Chtimes(to+".lock", info.ModTime(), info.ModTime())); err != nil {
+		return errors.Join(diskFull(err), os.Remove(to+".lock"))
+	}
+	return os.Rename(to+".lock", to)
+}
+
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == '<' || r == '>' {
+			return ' '
+		}
+		return r
+	}, cleanText(text))
+}
+
+// Push brings what the worktree has checked out to a branch of the remote; an empty branch is the session's.
+// It never overwrites: a branch that has other commits is ErrRejected, as is a rule of the remote's against
+// the push. Other errors to tell apart: those of Probe.
+func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) error {
+	at, err := s.locate(r)
+	if err != nil {
+		return err
+	}
+	if err := checkID(w.Workspace, w.Session); err != nil {
+		return err
+	}
+	view, err := s.view(w.Workspace)
+	if err != nil {
+		return err
+	}
+	branch = cmp.Or(branch, w.Branch)
+	if _, err := s.git(ctx, call{args: []string{"check-ref-format", "--branch", branch}}); err != nil {
+		return fmt.Errorf("“%s” cannot be the name of a branch", branch)
+	}
+	found, err := s.resolve(ctx, view, "worktrees/"+w.Session+"/HEAD", "refs/heads/"+w.Branch)
+	if err != nil {
+		return err
+	}
+	head := cmp.Or(found[0], found[1]) // without a worktree, what its branch kept
+	if head == "" {
+		return fmt.Errorf("push session %s: %w", w.Session, ErrNoWorktree)
+	}
+	push := func(at string) error {
+		_, err := s.git(ctx, call{
+			gitDir: view,
+			args:   []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at, head + ":refs/heads/" + branch},
+			// A path's own hooks run at a push, so git's check of who owns it must not be relaxed.
+			env:     append(r.credentials(), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+s.own("tmp")),
+			secrets: r.secrets(),
+		})
+		return remoteError(err)
+	}
+	err = push(at)
+	if errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
+		err = push(at + ".git")
+	}
+	if err != nil {
+		return fmt.Errorf("push session %s to %s: %w", w.Session, branch, err)
+	}
+	return nil
+}

@@ -1,0 +1,428 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const (
+	origin = "refs/remotes/origin/"
+	// detachedRef is the remote's HEAD where that is on no branch.
+	detachedRef = "refs/carillon/detached"
+	// emptyRef is an empty commit of Carillon's own, for worktrees of a repository without commits.
+	emptyRef = "refs/carillon/empty"
+)
+
+// Sync brings the workspace's mirror up to date with its remote, and makes it when there is none. One runs at
+// a time for a workspace; the others wait. It never touches a session's branch: the remote's branches live
+// under refs/remotes/origin/. A damaged mirror is made anew, with the sessions' branches saved from the old
+// one as far as they can be read. Errors to tell apart: those of Probe, *NoBranch when r.Branch is not there,
+// and ErrDiskFull.
+func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	refs, err := s.ask(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := refs.want(r); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, "sync-"+id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.sweep(id)
+
+	if !exists(s.mirror(id)) {
+		err = s.create(ctx, id, r, refs)
+	} else if err = s.fetch(ctx, id, s.mirror(id), r, refs); err != nil && s.damaged(ctx, id, err) {
+		err = s.recreate(ctx, id, r, refs)
+	}
+	if err != nil {
+		return fmt.Errorf("sync workspace %s: %w", id, remoteError(err))
+	}
+	return nil
+}
+
+// sweep removes what an interrupted Sync left behind.
+func (s *Store) sweep(id string) {
+	for _, pattern := range []string{filepath.Join(s.root(), "repos", ".new-"+id+".git-*"), s.own("views", ".new-"+id+".git-*")} {
+		left, _ := filepath.Glob(pattern)
+		for _, path := range left {
+			_ = removeAll(path)
+		}
+	}
+}
+
+// create makes the mirror beside its place and moves it there when it is whole.
+func (s *Store) create(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
+	made, err := s.build(ctx, id, func(mirror, name string) error { return s.fetch(ctx, name, mirror, r, refs) }, refs.sha256())
+	if err != nil {
+		return err
+	}
+	return os.Rename(made, s.mirror(id))
+}
+
+// build makes a whole bare repository in a temporary folder and returns that.
+func (s *Store) build(ctx context.Context, id string, fill func(mirror, name string) error, sha256 bool) (made string, err error) {
+	if err := s.prepare(); err != nil {
+		return "", diskFull(err)
+	}
+	temp, err := os.MkdirTemp(filepath.Join(s.root(), "repos"), ".new-"+id+".git-*")
+	if err != nil {
+		return "", diskFull(err)
+	}
+	name := filepath.Base(temp)
+	defer func() {
+		_ = removeAll(s.own("views", name))
+		if err != nil {
+			_ = removeAll(temp)
+		}
+	}()
+	args := []string{"init", "--quiet", "--bare", "--template=", "--initial-branch=carillon-has-no-head"}
+	if sha256 {
+		args = append(args, "--object-format=sha256")
+	}
+	if _, err := s.git(ctx, call{args: append(args, temp)}); err != nil {
+		return "", err
+	}
+	if sha256 {
+		if err := os.WriteFile(filepath.Join(temp, "carillon-sha256"), nil, 0o600); err != nil {
+			return "", diskFull(err)
+		}
+	}
+	return temp, fill(temp, name)
+}
+
+func (r *remoteRefs) sha256() bool {
+	for _, sha := range r.heads {
+		return len(sha) == 64
+	}
+	return len(r.detached) == 64
+}
+
+// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view.
+func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs) error {
+	view, err := s.viewOf(name, mirror)
+	if err != nil {
+		return diskFull(err)
+	}
+	if same, err := s.current(ctx, view, refs); err != nil || same {
+		return err
+	}
+	specs := []string{"+refs/heads/*:" + origin + "*", "^refs/heads/HEAD"}
+	if refs.detached != "" {
+		specs = append(specs, "+HEAD:"+detachedRef)
+	}
+	get := func() error {
+		_, err := s.git(ctx, call{
+			gitDir: view,
+			args: append([]string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force", "--no-recurse-submodules",
+				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs...),
+			env:     r.credentials(),
+			secrets: r.secrets(),
+		})
+		return err
+	}
+	if len(refs.heads) > 0 || refs.detached != "" {
+		err = get()
+		if breakLock(err) {
+			err = get()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var edit strings.Builder
+	if refs.standard != "" {
+		_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", origin + "HEAD", origin + refs.standard}})
+		if err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(&edit, "option no-deref\ndelete %sHEAD\n", origin)
+	}
+	if refs.detached == "" {
+		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", detachedRef)
+	}
+	if edit.Len() > 0 {
+		if _, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())}); err != nil {
+			return err
+		}
+	}
+	if len(refs.heads) == 0 && refs.detached == "" {
+		return s.emptyCommit(ctx, view, emptyRef)
+	}
+	return nil
+}
+
+// current is whether the mirror already has what the remote has, so that nothing need be fetched.
+func (s *Store) current(ctx context.Context, view string, refs *remoteRefs) (bool, error) {
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef}})
+	if err != nil {
+		return false, err
+	}
+	here, standard, detached := map[string]string{}, "", ""
+	for line := range strings.Lines(string(out)) {
+		part := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(part) != 3 {
+			continue
+		}
+		switch branch := strings.TrimPrefix(part[0], origin); {
+		case part[0] == detachedRef:
+			detached = part[1]
+		case branch == "HEAD":
+			standard = strings.TrimPrefix(part[2], origin)
+		default:
+			here[branch] = part[1]
+		}
+	}
+	if len(refs.heads) == 0 && refs.detached == "" || len(here) != len(refs.heads) || standard != refs.standard || detached != refs.detached {
+		return false, nil
+	}
+	want := make([]string, 0, len(here))
+	for branch, sha := range refs.heads {
+		if here[branch] != sha {
+			return false, nil
+		}
+		want = append(want, sha)
+	}
+	// A branch can name a commit that is gone: then the mirror is damaged and fetch will say so.
+	found, err := s.resolve(ctx, view, want...)
+	if err != nil {
+		return false, err
+	}
+	for _, sha := range found {
+		if sha == "" {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// emptyCommit makes a branch or other name that has one empty commit by Carillon.
+func (s *Store) emptyCommit(ctx context.Context, view, ref string) error {
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"mktree"}})
+	if err != nil {
+		return err
+	}
+	tree := strings.TrimSpace(string(out))
+	// A fixed date gives the same commit wherever it is made.
+	out, err = s.git(ctx, call{
+		gitDir: view, args: []string{"commit-tree", "-m", "Start an empty repository", tree},
+		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, strings.TrimSpace(string(out))}})
+	return err
+}
+
+var staleLock = regexp.MustCompile(`Unable to create '([^']+\.lock)': File exists`)
+
+// breakLock removes a lock that a killed git left behind, and says whether it did. The locks of references are
+// held for moments; one that is a minute old has nobody behind it.
+func breakLock(err error) bool {
+	var f *failure
+	if !errors.As(err, &f) {
+		return false
+	}
+	found := staleLock.FindStringSubmatch(f.words)
+	if found == nil {
+		return false
+	}
+	info, err := os.Lstat(found[1])
+	return err == nil && time.Since(info.ModTime()) > time.Minute && os.Remove(found[1]) == nil
+}
+
+// damage are git's words when the repository itself is broken, as opposed to the way to the remote.
+var damage = []string{
+	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit", "missing necessary objects",
+	"unable to read tree", "unable to read sha1", "invalid object", "did not send all necessary objects", "bad packed",
+	"unresolved deltas", "object file", "index-pack failed", "unexpected line in", "packfile", "cannot lock ref", "unable to resolve reference",
+	"bad signature", "could not parse commit", "failed to read object", "revision walk setup failed", "not a valid object", "broken",
+}
+
+// damaged is whether the mirror is broken, going by what git said and by a look at it.
+func (s *Store) damaged(ctx context.Context, id string, err error) bool {
+	var f *failure
+	if ctx.Err() != nil || errors.Is(err, ErrDiskFull) || !errors.As(err, &f) {
+		return false
+	}
+	for _, part := range []string{"HEAD", "objects", "refs"} {
+		if !exists(filepath.Join(s.mirror(id), part)) {
+			return true
+		}
+	}
+	if strings.Contains(f.words, "not a git repository") && strings.Contains(f.words, s.root()) {
+		return true
+	}
+	for _, words := range damage {
+		if strings.Contains(strings.ToLower(f.words), words) {
+			return true
+		}
+	}
+	return false
+}
+
+// recreate makes the mirror anew. What can be read of the sessions' branches goes into the new one, and their
+// worktrees stay linked. If something could not be saved, the old repository stays beside it as
+// <workspace>.git.damaged.
+func (s *Store) recreate(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
+	made, err := s.build(ctx, id, func(mirror, name string) error { return s.fetch(ctx, name, mirror, r, refs) }, refs.sha256())
+	if err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, "tree-"+id)
+	if err != nil {
+		_ = removeAll(made)
+		return err
+	}
+	defer unlock()
+
+	old, aside := s.mirror(id), s.mirror(id)+".damaged"
+	saved := s.rescue(ctx, id, old, made)
+	if err := removeAll(aside); err != nil {
+		return err
+	}
+	if err := os.Rename(old, aside); err != nil {
+		return err
+	}
+	if err := os.Rename(made, old); err != nil {
+		return errors.Join(err, os.Rename(aside, old))
+	}
+	if admins := filepath.Join(aside, "worktrees"); exists(admins) {
+		if err := errors.Join(os.Remove(filepath.Join(old, "worktrees")), os.Rename(admins, filepath.Join(old, "worktrees"))); err != nil {
+			return err
+		}
+	}
+	if saved {
+		return removeAll(aside)
+	}
+	return nil
+}
+
+// rescue copies the branches and Carillon's own names of a damaged repository into another, each by itself,
+// and says whether all of them could be copied.
+func (s *Store) rescue(ctx context.Context, id, from, to string) bool {
+	view, err := s.viewOf(filepath.Base(to), to)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = removeAll(s.own("views", filepath.Base(to))) }()
+	source, err := s.viewOf(id, from)
+	if err != nil {
+		return false
+	}
+	out, err := s.git(ctx, call{gitDir: source, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", "refs/heads/", "refs/carillon/", "refs/tags/"}})
+	all := err == nil
+	for line := range strings.Lines(string(out)) {
+		part := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(part) != 3 {
+			continue
+		}
+		if part[2] != "" {
+			_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", part[0], part[2]}})
+		} else {
+			_, err = s.git(ctx, call{gitDir: view, args: []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--",
+				source, "+" + part[0] + ":" + part[0]}})
+		}
+		all = all && err == nil
+	}
+	return all
+}
+
+// Scratch makes the workspace's repository without a remote: empty, with one empty commit by Carillon on main.
+// Work survives there in branches alone. It does nothing where there is a repository already.
+func (s *Store) Scratch(ctx context.Context, id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, "sync-"+id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.sweep(id)
+	if exists(s.mirror(id)) {
+		return nil
+	}
+	made, err := s.build(ctx, id, func(mirror, name string) error {
+		view, err := s.viewOf(name, mirror)
+		if err != nil {
+			return diskFull(err)
+		}
+		if err := s.emptyCommit(ctx, view, "refs/heads/main"); err != nil {
+			return err
+		}
+		_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", "refs/carillon/main", "refs/heads/main"}})
+		return err
+	}, false)
+	if err != nil {
+		return fmt.Errorf("make the repository of workspace %s: %w", id, err)
+	}
+	return os.Rename(made, s.mirror(id))
+}
+
+// Head is the commit that a branch of the workspace stands at, as of the last Sync. An empty branch is the
+// default one. The error is *NoBranch when there is no such branch, ErrNoMirror when there is no repository.
+func (s *Store) Head(ctx context.Context, id, branch string) (string, error) {
+	view, err := s.view(id)
+	if err != nil {
+		return "", err
+	}
+	return s.head(ctx, view, branch)
+}
+
+// Moved is whether the branch stands at another commit than it did.
+func (s *Store) Moved(ctx context.Context, id, branch, since string) (bool, error) {
+	now, err := s.Head(ctx, id, branch)
+	return err == nil && now != since, err
+}
+
+// head finds a base: the remote's branch of that name, else one that only lives here, such as a session's.
+func (s *Store) head(ctx context.Context, view, branch string) (string, error) {
+	names := []string{origin + "HEAD", detachedRef, "refs/carillon/main", emptyRef}
+	if branch != "" {
+		names = []string{origin + branch, "refs/heads/" + branch}
+	}
+	found, err := s.resolve(ctx, view, names...)
+	if err != nil {
+		return "", err
+	}
+	for _, sha := range found {
+		if sha != "" {
+			return sha, nil
+		}
+	}
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)", origin, "refs/heads/"}})
+	if err != nil {
+		return "", err
+	}
+	var names2 []string
+	for line := range strings.Lines(string(out)) {
+		ref := strings.TrimSuffix(line, "\n")
+		if name, ok := strings.CutPrefix(ref, origin); ok && name != "HEAD" {
+			names2 = append(names2, name)
+		} else if name, ok := strings.CutPrefix(ref, "refs/heads/"); ok && !strings.HasPrefix(name, "carillon/") {
+			names2 = append(names2, name)
+		}
+	}
+	if len(names2) == 0 {
+		// A remote without a commit: there is no branch yet that could be named wrongly.
+		if found, err := s.resolve(ctx, view, emptyRef); err != nil || found[0] != "" {
+			return found[0], err
+		}
+	}
+	return "", &NoBranch{Branch: branch, Near: near(branch, "", names2)}
+}

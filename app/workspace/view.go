@@ -1,0 +1,104 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// view makes sure that the workspace's view exists and returns it. A view is a Git folder whose configuration
+// belongs to the server; objects, branches and worktrees are links to those of the mirror. So filters, diff
+// drivers, URL rewrites, credential helpers and the like that somebody set in the mirror are not even read.
+func (s *Store) view(workspaceID string) (string, error) {
+	if err := checkID(workspaceID); err != nil {
+		return "", err
+	}
+	mirror := s.mirror(workspaceID)
+	if !exists(filepath.Join(mirror, "HEAD")) {
+		return "", fmt.Errorf("workspace %s: %w", workspaceID, ErrNoMirror)
+	}
+	view, err := s.viewOf(workspaceID, mirror)
+	if err != nil {
+		return "", fmt.Errorf("prepare workspace %s: %w", workspaceID, diskFull(err))
+	}
+	return view, nil
+}
+
+// shared is what a view has in common with its mirror.
+var shared = []string{"objects", "refs", "packed-refs", "shallow", "worktrees"}
+
+// viewOf makes the view of the repository at mirror. Name is the workspace's id, or a temporary one.
+func (s *Store) viewOf(name, mirror string) (string, error) {
+	view := s.own("views", name)
+	config := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tlogAllRefUpdates = false\n"
+	if exists(filepath.Join(mirror, "carillon-sha256")) {
+		config = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tlogAllRefUpdates = false\n[extensions]\n\tobjectFormat = sha256\n"
+	}
+	// Git removes the folder of the worktrees with the last of them; the link to it must not lead nowhere.
+	for _, dir := range []string{view, filepath.Join(mirror, "worktrees")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", err
+		}
+	}
+	for _, part := range shared {
+		target, err := filepath.Rel(view, filepath.Join(mirror, part))
+		if err != nil {
+			return "", err
+		}
+		link := filepath.Join(view, part)
+		if was, err := os.Readlink(link); err == nil && was == target {
+			continue
+		}
+		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		if err := os.Symlink(target, link); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", err
+		}
+	}
+	if err := writeOnce(filepath.Join(view, "config"), config); err != nil {
+		return "", err
+	}
+	// Never a branch: what has a HEAD are the worktrees.
+	return view, writeOnce(filepath.Join(view, "HEAD"), "ref: refs/heads/carillon-has-no-head\n")
+}
+
+// resolve looks names up in one go and returns the commits that they stand for, empty where there is none.
+func (s *Store) resolve(ctx context.Context, view string, names ...string) ([]string, error) {
+	var in strings.Builder
+	for _, name := range names {
+		if strings.ContainsAny(name, "\n\x00") {
+			return nil, fmt.Errorf("%q cannot be a name in Git", name)
+		}
+		fmt.Fprintf(&in, "%s^{commit}\n", name)
+	}
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"cat-file", "--batch-check=%(objectname) %(objecttype)"}, stdin: strings.NewReader(in.String())})
+	if err != nil {
+		return nil, err
+	}
+	commits := make([]string, len(names))
+	for i, line := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
+		if sha, ok := strings.CutSuffix(line, " commit"); ok && i < len(commits) && isSHA(sha) {
+			commits[i] = sha
+		}
+	}
+	return commits, nil
+}
+
+func isSHA(s string) bool {
+	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// zero is the id that means "no object", as long as the repository's ids are.
+func zero(sha string) string { return strings.Repeat("0", len(sha)) }
+
+// emptyBlob is the id of an empty file.
+func emptyBlob(sha string) string {
+	if len(sha) == 64 {
+		return "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"
+	}
+	return "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+}

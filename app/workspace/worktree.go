@@ -1,0 +1,313 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Add makes the worktree of a session: a folder with the files of the base branch, on a branch of its own.
+// An empty base is the workspace's default branch, an empty branch is SessionBranch. A repository without a
+// commit gives an empty folder that starts from an empty commit.
+//
+// A session that has its worktree already gets that one, as it is. One whose folder was lost gets a new folder
+// with what its branch holds; one whose Add was interrupted starts again. Adds may run in parallel.
+//
+// Files of Git LFS stay pointers and submodules stay empty folders: fetching them runs programs and needs
+// credentials, which is the session's business. Errors to tell apart: *NoBranch, ErrNoMirror, ErrDiskFull.
+func (s *Store) Add(ctx context.Context, workspaceID, sessionID, base, branch string) (Worktree, error) {
+	if err := checkID(workspaceID, sessionID); err != nil {
+		return Worktree{}, err
+	}
+	w := s.Worktree(workspaceID, sessionID, branch, "")
+	view, err := s.view(workspaceID)
+	if err != nil {
+		return Worktree{}, err
+	}
+	if err := s.add(ctx, view, &w, base); err != nil {
+		return Worktree{}, fmt.Errorf("add worktree of session %s: %w", sessionID, err)
+	}
+	return w, nil
+}
+
+func (s *Store) add(ctx context.Context, view string, w *Worktree, base string) error {
+	whole, err := s.link(ctx, view, w, base)
+	if err != nil || whole {
+		return err
+	}
+	// The files come without the lock, so that worktrees fill in parallel.
+	if err := s.checkOut(ctx, view, *w); err != nil {
+		return err
+	}
+	// Written last: who has this name has a whole worktree. It also keeps the base from being collected.
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", baseRef(w.Session), w.Base}})
+	return err
+}
+
+func baseRef(sessionID string) string   { return "refs/carillon/base/" + sessionID }
+func branchRef(sessionID string) string { return "refs/carillon/branch/" + sessionID }
+
+// link makes branch and folder, without files, and fills in w. Whole is true when the worktree is there already.
+func (s *Store) link(ctx context.Context, view string, w *Worktree, base string) (whole bool, err error) {
+	unlock, err := s.lock(ctx, "tree-"+w.Workspace)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+
+	if _, err := s.git(ctx, call{args: []string{"check-ref-format", "--branch", w.Branch}}); err != nil {
+		return false, fmt.Errorf("“%s” cannot be the name of a branch", w.Branch)
+	}
+	if was, err := s.branchOf(ctx, view, w.Session); err != nil {
+		return false, err
+	} else if was != "" {
+		w.Branch = was
+	}
+	found, err := s.resolve(ctx, view, baseRef(w.Session), "refs/heads/"+w.Branch, "worktrees/"+w.Session+"/HEAD")
+	if err != nil {
+		return false, err
+	}
+	started, tip, head := found[0], found[1], found[2]
+	if w.Base = started; started == "" {
+		if w.Base, err = s.head(ctx, view, base); err != nil {
+			return false, err
+		}
+	}
+	admin := s.admin(w.Workspace, w.Session)
+	switch folder := exists(w.Dir); {
+	case started != "" && folder && exists(admin) && (head != "" || exists(filepath.Join(admin, "index"))):
+		return true, s.repairLink(*w)
+	case started != "" && folder:
+		return true, s.relink(ctx, view, *w, tip)
+	}
+
+	// Nothing yet, the rest of an interrupted Add, or a lost folder.
+	if err := errors.Join(removeAll(w.Dir), removeAll(admin)); err != nil {
+		return false, err
+	}
+	args := []string{"worktree", "add", "--quiet", "--no-checkout"}
+	if tip == "" {
+		args = append(args, "--no-track", "-b", w.Branch, "--", w.Dir, w.Base)
+	} else {
+		args = append(args, "--", w.Dir, w.Branch)
+	}
+	if _, err := s.git(ctx, call{gitDir: view, args: args}); err != nil {
+		return false, err
+	}
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", branchRef(w.Session), "refs/heads/" + w.Branch}})
+	return false, err
+}
+
+// branchOf is the branch that the session was given when its worktree was made, empty when it has none yet.
+func (s *Store) branchOf(ctx context.Context, view, sessionID string) (string, error) {
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", "--quiet", branchRef(sessionID)}})
+	var f *failure
+	if errors.As(err, &f) && f.exit == 1 {
+		return "", nil
+	}
+	return strings.TrimPrefix(strings.TrimSpace(string(out)), "refs/heads/"), err
+}
+
+// checkOut writes the files of the worktree's commit and its index.
+func (s *Store) checkOut(ctx context.Context, view string, w Worktree) error {
+	_, err := s.git(ctx, call{
+		gitDir: view, dir: w.Dir,
+		args: []string{"--work-tree=" + w.Dir, "read-tree", "--reset", "-u", "worktrees/" + w.Session + "/HEAD"},
+		env:  []string{"GIT_INDEX_FILE=" + filepath.Join(s.admin(w.Workspace, w.Session), "index")},
+	})
+	return err
+}
+
+// repairLink points the folder at its place in the mirror again, as after a move of the data folder.
+func (s *Store) repairLink(w Worktree) error {
+	admin := s.admin(w.Workspace, w.Session)
+	return errors.Join(
+		writeOnce(filepath.Join(w.Dir, ".git"), "gitdir: "+admin+"\n"),
+		writeOnce(filepath.Join(admin, "gitdir"), filepath.Join(w.Dir, ".git")+"\n"),
+	)
+}
+
+// relink gives a folder back its place in a mirror that lost it. The files in it stay as they are.
+func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string) error {
+	admin := s.admin(w.Workspace, w.Session)
+	if err := removeAll(admin); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(admin, 0o700); err != nil {
+		return diskFull(err)
+	}
+	if tip == "" {
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base}}); err != nil {
+			return err
+		}
+	}
+	err := errors.Join(
+		writeOnce(filepath.Join(admin, "commondir"), "../..\n"),
+		writeOnce(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n"),
+		s.repairLink(w),
+	)
+	if err != nil {
+		return diskFull(err)
+	}
+	_, err = s.git(ctx, call{
+		gitDir: view, dir: w.Dir,
+		args: []string{"--work-tree=" + w.Dir, "read-tree", "--reset", "worktrees/" + w.Session + "/HEAD"},
+		env:  []string{"GIT_INDEX_FILE=" + filepath.Join(admin, "index")},
+	})
+	return err
+}
+
+// Remove removes a session's worktree with everything that was not committed, and its branch unless it is to
+// be kept. With the branch kept, a later Add brings the worktree back as of its last commit. It is no error
+// when there is nothing to remove.
+func (s *Store) Remove(ctx context.Context, workspaceID, sessionID string, keepBranch bool) error {
+	if err := checkID(workspaceID, sessionID); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, "tree-"+workspaceID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.remove(ctx, workspaceID, sessionID, keepBranch); err != nil {
+		return fmt.Errorf("remove worktree of session %s: %w", sessionID, err)
+	}
+	return nil
+}
+
+func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepBranch bool) error {
+	if err := errors.Join(removeAll(s.dir(sessionID)), removeAll(s.admin(workspaceID, sessionID))); err != nil {
+		return err
+	}
+	view, err := s.view(workspaceID)
+	if errors.Is(err, ErrNoMirror) || keepBranch {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	branch, err := s.branchOf(ctx, view, sessionID)
+	if err != nil {
+		return err
+	}
+	if branch == "" {
+		branch = SessionBranch(sessionID)
+	}
+	var edit strings.Builder
+	for _, ref := range []string{"refs/heads/" + branch, branchRef(sessionID), baseRef(sessionID)} {
+		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", ref)
+	}
+	drop := func() error {
+		_, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())})
+		return err
+	}
+	if err = drop(); breakLock(err) {
+		err = drop()
+	}
+	return err
+}
+
+// Prune removes the worktrees of a workspace that keep does not want, and keeps their branches.
+func (s *Store) Prune(ctx context.Context, workspaceID string, keep func(sessionID string) bool) error {
+	if err := checkID(workspaceID); err != nil {
+		return err
+	}
+	sessions, err := s.sessions(workspaceID)
+	if err != nil {
+		return fmt.Errorf("prune workspace %s: %w", workspaceID, err)
+	}
+	var failed []error
+	for _, id := range sessions {
+		if !keep(id) {
+			failed = append(failed, s.Remove(ctx, workspaceID, id, true))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// sessions are the sessions with a worktree in the workspace's repository.
+func (s *Store) sessions(workspaceID string) ([]string, error) {
+	return folders(filepath.Join(s.mirror(workspaceID), "worktrees"))
+}
+
+// Worktrees are the sessions that have a folder, of all workspaces.
+func (s *Store) Worktrees() ([]string, error) {
+	return folders(filepath.Join(s.root(), "worktrees"))
+}
+
+func folders(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && checkID(e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Drop removes everything of a workspace: its worktrees, branches and repository.
+func (s *Store) Drop(ctx context.Context, workspaceID string) error {
+	if err := checkID(workspaceID); err != nil {
+		return err
+	}
+	for _, name := range []string{"sync-", "tree-"} {
+		unlock, err := s.lock(ctx, name+workspaceID)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	s.sweep(workspaceID)
+	sessions, err := s.sessions(workspaceID)
+	failed := []error{err}
+	for _, id := range sessions {
+		failed = append(failed, removeAll(s.dir(id)))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
+	}
+	// The repository last: it alone knows which worktrees belong to the workspace.
+	for _, path := range []string{s.own("views", workspaceID), s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID)} {
+		failed = append(failed, removeAll(path))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
+	}
+	return nil
+}
+
+// Env is what an agent's own Git needs in its environment: it never asks, it does not look for a repository
+// above the worktrees, and it has a name for its commits where the machine gives none.
+func (s *Store) Env(ctx context.Context) []string {
+	env := []string{
+		"GIT_TERMINAL_PROMPT=0",
+		"GIT_EDITOR=true",
+		"GIT_PAGER=cat",
+		"GIT_CEILING_DIRECTORIES=" + filepath.Join(s.root(), "worktrees"),
+	}
+	program, err := s.program()
+	if err != nil {
+		return env
+	}
+	for _, who := range []struct{ key, value, names string }{{"user.name", "Carillon", "NAME"}, {"user.email", "carillon@localhost", "EMAIL"}} {
+		// The person's configuration, as the agent will find it; not the server's own.
+		cmd := exec.CommandContext(ctx, program, "config", "--get", who.key)
+		cmd.Dir, cmd.Stderr = string(filepath.Separator), io.Discard
+		if out, err := cmd.Output(); err != nil || strings.TrimSpace(string(out)) == "" {
+			env = append(env, "GIT_AUTHOR_"+who.names+"="+who.value, "GIT_COMMITTER_"+who.names+"="+who.value)
+		}
+	}
+	return env
+}
