@@ -109,13 +109,18 @@ function took(s) {
   if (s < 86400) return `${Math.floor(s / 3600)} h ${two(Math.floor(s % 3600 / 60))} min`
   return `${Math.floor(s / 86400)} d ${Math.floor(s % 86400 / 3600)} h`
 }
-setInterval(() => {
+function tick() {
   const now = performance.now()
   for (const el of document.querySelectorAll('[data-elapsed]')) {
-    el.started ??= now - 1000 * el.dataset.elapsed // seconds by the server's clock, so that a wrong one here does not show
+    if (el.elapsed !== el.dataset.elapsed) { // seconds by the server's clock, so that a wrong one here does not show
+      el.elapsed = el.dataset.elapsed
+      el.started = now - 1000 * el.elapsed
+    }
     el.textContent = took(Math.floor((now - el.started) / 1000))
   }
-}, 1000)
+}
+setInterval(tick, 1000)
+tick()
 
 // --- Live streams -----------------------------------------------------------------------------------------------------
 

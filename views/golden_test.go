@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/a-h/templ"
+	parser "github.com/a-h/templ/parser/v2"
 )
 
 var update = flag.Bool("update", false, "accept what the gallery looks like now")
@@ -115,6 +116,31 @@ func TestEveryIconIsInTheSprite(t *testing.T) {
 			if !bytes.Contains(sprite, []byte(`id="`+name+`"`)) {
 				t.Errorf("%s: no icon %q in the sprite; add it to static/build.mjs", where, name)
 			}
+		}
+	}
+}
+
+func TestTemplatesAreFormatted(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.templ")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		source, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := parser.ParseString(string(source))
+		if err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		var b bytes.Buffer
+		if err := parsed.Write(&b); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		if b.String() != string(source) {
+			t.Errorf("%s is not formatted: go tool templ fmt views", f)
 		}
 	}
 }
