@@ -97,12 +97,7 @@ func (s *Server) initialise(ctx context.Context) error {
 // writeAccess writes who may log in: the role of the product, by the socket, as the user who runs this
 // program. Both files are written at each start, because that user may have changed.
 func (s *Server) writeAccess() error {
-	rule := fmt.Sprintf("local all %s peer map=owner\n", Name)
-	if s.runner.login == "" {
-		// No user to compare with. The socket's folder is closed to all others.
-		rule = fmt.Sprintf("local all %s trust\n", Name)
-	}
-	if err := s.write("pg_hba.conf", rule); err != nil {
+	if err := s.write("pg_hba.conf", fmt.Sprintf("local all %s peer map=owner\n", Name)); err != nil {
 		return err
 	}
 	return s.write("pg_ident.conf", fmt.Sprintf("owner \"%s\" %s\n", strings.ReplaceAll(s.runner.login, `"`, `""`), Name))

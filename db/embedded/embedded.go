@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -157,11 +158,13 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// URL is where pgx reaches a database of the server. It stays the same when the server is restarted.
+// URL is where pgx reaches a database of the server. It stays the same when the server dies and comes back.
 func (s *Server) URL(database string) string {
 	// Each value is given: what is left out, pgx takes from the environment (PGPORT, PGSSLMODE).
 	query := url.Values{"host": {s.socket}, "port": {strconv.Itoa(port)}, "sslmode": {"disable"}}
-	u := url.URL{Scheme: "postgres", User: url.User(Name), Path: "/" + database, RawQuery: query.Encode()}
+	// pgx reads a plus sign as itself.
+	encoded := strings.ReplaceAll(query.Encode(), "+", "%20")
+	u := url.URL{Scheme: "postgres", User: url.User(Name), Path: "/" + database, RawQuery: encoded}
 	return u.String()
 }
 

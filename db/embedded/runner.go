@@ -18,7 +18,7 @@ type runner struct {
 	uid, gid uint32
 	// namespace hides root behind the user inside: to PostgreSQL a plain user, to the system still root.
 	namespace *user.User
-	// login is the user of this process as the server sees it, "" when it cannot.
+	// login is the user of this process as the server sees it.
 	login string
 	// warning is told to whoever starts the server.
 	warning string

@@ -18,7 +18,7 @@ func namespaceRunner(ctx context.Context, bin, dir string) (runner, bool) {
 		if err != nil {
 			continue
 		}
-		r := runner{namespace: account}
+		r := runner{namespace: account, login: account.Username}
 		return r, r.tryRun(ctx, bin, dir) == nil
 	}
 	return runner{}, false
