@@ -214,6 +214,15 @@ const needsAttention = "((NOT a.enabled AND a.disabled_kind IN ('failures', 'mis
 
 // Automations lists automations by name, with the newest run of each.
 func Automations(ctx context.Context, q bun.IDB, f AutomationFilter) ([]AutomationRow, error) {
+	return automationRows(ctx, q, f.Limit, func(sel *bun.SelectQuery) *bun.SelectQuery {
+		if f.AfterID != uuid.Nil {
+			sel = sel.Where("(lower(a.name), a.id) > (?, ?)", f.AfterName, f.AfterID)
+		}
+		return f.apply(sel)
+	})
+}
+
+func automationRows(ctx context.Context, q bun.IDB, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]AutomationRow, error) {
 	var list []AutomationRow
 	sel := q.NewSelect().Model(&list).ColumnExpr("a.*").Relation("Workspace").Relation("Creator").
 		ColumnExpr("e.id AS last_id, coalesce(e.status, '') AS last_status, e.created_at AS last_at, e.started_at AS last_started_at, e.finished_at AS last_finished_at, e.session_id AS last_session_id").
@@ -222,12 +231,8 @@ func Automations(ctx context.Context, q bun.IDB, f AutomationFilter) ([]Automati
 		ColumnExpr("coalesce((SELECT name FROM bots b WHERE b.id = a.bot_id), '') AS bot_name").
 		ColumnExpr("coalesce((SELECT left(encode(t.hash, 'hex'), 8) FROM trigger_tokens t WHERE t.automation_id = a.id AND t.expires_at IS NULL), '') AS fingerprint").
 		Join("LEFT JOIN LATERAL (SELECT * FROM executions e WHERE e.automation_id = a.id ORDER BY e.id DESC LIMIT 1) AS e ON true").
-		OrderExpr("lower(a.name), a.id").Limit(int64(f.Limit))
-	sel = f.apply(sel)
-	if f.AfterID != uuid.Nil {
-		sel = sel.Where("(lower(a.name), a.id) > (?, ?)", f.AfterName, f.AfterID)
-	}
-	if err := sel.Scan(ctx); err != nil {
+		OrderExpr("lower(a.name), a.id").Limit(int64(limit))
+	if err := narrow(sel).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list automations: %w", err)
 	}
 	return list, nil
@@ -384,4 +389,36 @@ func CurrentToken(ctx context.Context, q bun.IDB, automation uuid.UUID) (*Trigge
 		return nil, fmt.Errorf("find trigger token: %w", err)
 	}
 	return &t, nil
+}
+
+// AutomationRowByID reads one automation as a list shows it, whoever asks.
+func AutomationRowByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*AutomationRow, error) {
+	list, err := automationRows(ctx, q, 1, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("find automation %s: %w", id, errNoRows)
+	}
+	return &list[0], nil
+}
+
+// Upcoming lists enabled automations that are due before a time, the next one first.
+func Upcoming(ctx context.Context, q bun.IDB, v Access, until time.Time, limit int) ([]Automation, error) {
+	var list []Automation
+	sel := q.NewSelect().Model(&list).Where("a.enabled AND a.next_run_at < ?", until).Order("a.next_run_at").Limit(int64(limit))
+	if err := v.narrow(sel, "a", "creator_id").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list upcoming automations: %w", err)
+	}
+	return list, nil
+}
+
+// AutomationNames lists the names of the automations that a person may see.
+func AutomationNames(ctx context.Context, q bun.IDB, v Access, limit int) ([]Automation, error) {
+	var list []Automation
+	sel := q.NewSelect().Model(&list).Column("id", "name").OrderExpr("lower(a.name), a.id").Limit(int64(limit))
+	if err := v.narrow(sel, "a", "creator_id").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list names of automations: %w", err)
+	}
+	return list, nil
 }

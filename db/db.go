@@ -141,3 +141,14 @@ func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 	}
 	return now, nil
 }
+
+// IsAway reports whether err says that the server cannot be reached now, or is starting or stopping: something that
+// passes. A wrong password or a missing database does not.
+func IsAway(err error) bool {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return refused.Code[:2] == "57" // operator intervention: starting up, shutting down
+	}
+	var dial *pgconn.ConnectError
+	return errors.As(err, &dial)
+}

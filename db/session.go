@@ -146,6 +146,7 @@ type SessionFilter struct {
 	Automation uuid.UUID
 	Workspace  uuid.UUID
 	Mine       bool
+	Search     string // in title or branch
 	Before     uuid.UUID
 	Limit      int
 }
@@ -170,6 +171,10 @@ func Sessions(ctx context.Context, q bun.IDB, f SessionFilter) ([]Session, error
 	}
 	if f.Mine {
 		sel = sel.Where("s.owner_id = ?", f.Access.User)
+	}
+	if f.Search != "" {
+		like := "%" + likeEscape(f.Search) + "%"
+		sel = sel.Where("(s.title ILIKE ? OR s.branch ILIKE ?)", like, like)
 	}
 	if f.Before != uuid.Nil {
 		sel = sel.Where("s.id < ?", f.Before)
@@ -435,4 +440,79 @@ func ExpireLeases(ctx context.Context, q bun.IDB, worker string, at time.Time) e
 		return fmt.Errorf("expire leases of %s: %w", worker, err)
 	}
 	return nil
+}
+
+// SessionsToSweep lists closed sessions whose worktree can go: those without changes, and those closed before a time.
+func SessionsToSweep(ctx context.Context, q bun.IDB, before time.Time, limit int) ([]Session, error) {
+	var list []Session
+	err := q.NewSelect().Model(&list).Column("id", "workspace_id", "files_changed").
+		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("(s.files_changed = 0 OR s.closed_at < ?)", before).
+		Limit(int64(limit)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list worktrees to sweep: %w", err)
+	}
+	return list, nil
+}
+
+// SetWorktreeRemoved notes that a session has no worktree any more.
+func SetWorktreeRemoved(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
+	if _, err := q.NewUpdate().Model((*Session)(nil)).Set("worktree_removed_at = ?", now).Where("s.id = ?", session).Exec(ctx); err != nil {
+		return fmt.Errorf("note removed worktree: %w", err)
+	}
+	return nil
+}
+
+// KnownSessions tells which of the ids are sessions, with their workspaces.
+func KnownSessions(ctx context.Context, q bun.IDB, ids []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	var list []Session
+	if err := q.NewSelect().Model(&list).Column("id", "workspace_id").Where("s.id = ANY(?::uuid[])", UUIDs(ids)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("look up sessions: %w", err)
+	}
+	known := make(map[uuid.UUID]uuid.UUID, len(list))
+	for _, s := range list {
+		known[s.ID] = s.WorkspaceID
+	}
+	return known, nil
+}
+
+// HeldGates lists loops that are held by an open session for longer than since a time and were not told of yet, with
+// that session's execution.
+func HeldGates(ctx context.Context, tx bun.Tx, before time.Time, limit int) ([]Startable, []Execution, error) {
+	var list []Startable
+	err := startables(tx, &list).Where("a.trigger = 'loop' AND a.enabled AND a.next_run_at IS NULL AND a.skip_id IS NULL").
+		Where(`EXISTS (SELECT 1 FROM executions e JOIN sessions s ON s.id = e.session_id
+			WHERE e.automation_id = a.id AND e.source = 'schedule' AND s.status = 'waiting' AND s.ended_at < ?
+			AND e.id = (SELECT max(x.id::text)::uuid FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' AND x.session_id IS NOT NULL))`, before).
+		Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
+	if err != nil || len(list) == 0 {
+		return nil, nil, wrapped(err, "list held loops")
+	}
+	executions := make([]Execution, len(list))
+	for i := range list { // few: each is told of once
+		e, err := LatestScheduled(ctx, tx, list[i].ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		executions[i] = *e
+	}
+	return list, executions, nil
+}
+
+// Unscheduled finds and locks enabled automations that ought to have a next run and have none: a Recurring, or a Loop
+// or One-Time of which nothing is in flight, open or over.
+func Unscheduled(ctx context.Context, tx bun.Tx, limit int) ([]Automation, error) {
+	var list []Automation
+	err := tx.NewSelect().Model(&list).Where("a.enabled AND a.next_run_at IS NULL").
+		Where(`(a.trigger = 'recurring' OR (a.trigger IN ('loop', 'one_time')
+			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))
+			AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.automation_id = a.id AND s.status IN ('queued', 'in_progress', 'waiting'))))`).
+		Limit(int64(limit)).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+	return list, wrapped(err, "list unscheduled automations")
+}
+
+func wrapped(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }

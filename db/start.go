@@ -261,3 +261,11 @@ func AnnounceAutomations(ctx context.Context, q bun.IDB, ids []uuid.UUID) error 
 	}
 	return nil
 }
+
+// SetSkip begins a skip streak of an automation with its row.
+func SetSkip(ctx context.Context, q bun.IDB, automation, execution uuid.UUID) error {
+	if _, err := q.NewUpdate().Model((*Automation)(nil)).Set("skip_id = ?", execution).Where("a.id = ?", automation).Exec(ctx); err != nil {
+		return fmt.Errorf("begin skip streak: %w", err)
+	}
+	return nil
+}

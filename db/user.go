@@ -236,3 +236,11 @@ func InsertLogin(ctx context.Context, q bun.IDB, l *Login) error {
 	}
 	return nil
 }
+
+// SetTheme writes how the pages look for a person.
+func SetTheme(ctx context.Context, q bun.IDB, user uuid.UUID, theme string) error {
+	if _, err := q.NewUpdate().Model((*User)(nil)).Set("theme = ?", theme).Where("u.id = ?", user).Exec(ctx); err != nil {
+		return fmt.Errorf("set theme: %w", err)
+	}
+	return nil
+}

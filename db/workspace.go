@@ -28,6 +28,7 @@ type Workspace struct {
 
 	Automations int64 `bun:"automations,scanonly"` // how many belong to it, where the query says so
 	Members     int64 `bun:"members,scanonly"`
+	Live        int64 `bun:"live,scanonly"` // sessions at work
 }
 
 // Variable is one entry of the environment of a workspace's sessions.
@@ -64,6 +65,7 @@ func Workspaces(ctx context.Context, q bun.IDB, member uuid.UUID) ([]Workspace, 
 	sel := q.NewSelect().Model(&list).ColumnExpr("w.*").
 		ColumnExpr("(SELECT count(*) FROM automations a WHERE a.workspace_id = w.id) AS automations").
 		ColumnExpr("(SELECT count(*) FROM workspace_members m WHERE m.workspace_id = w.id) AS members").
+		ColumnExpr("(SELECT count(*) FROM sessions s WHERE s.workspace_id = w.id AND s.status IN ('queued', 'in_progress')) AS live").
 		Where("w.removed_at IS NULL").OrderExpr("lower(w.name), w.id")
 	if member != uuid.Nil {
 		sel = sel.Where("w.id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", member)
@@ -146,14 +148,18 @@ func SaveVariables(ctx context.Context, q bun.IDB, workspace uuid.UUID, list []V
 	return nil
 }
 
-// SaveMembers replaces a workspace's members by those of the ids that are people.
-func SaveMembers(ctx context.Context, q bun.IDB, workspace uuid.UUID, users []uuid.UUID) error {
-	if _, err := q.NewDelete().Table("workspace_members").Where("workspace_id = ?", workspace).Exec(ctx); err != nil {
-		return fmt.Errorf("save members: %w", err)
+// AddMember makes a person a member of a workspace.
+func AddMember(ctx context.Context, q bun.IDB, workspace, user uuid.UUID) error {
+	if _, err := q.NewInsert().Model(&Member{WorkspaceID: workspace, UserID: user}).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+		return fmt.Errorf("add member: %w", err)
 	}
-	_, err := q.NewRaw("INSERT INTO workspace_members (workspace_id, user_id) SELECT ?, id FROM users WHERE id = ANY(?::uuid[])", workspace, UUIDs(users)).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("save members: %w", err)
+	return nil
+}
+
+// RemoveMember ends a person's membership of a workspace.
+func RemoveMember(ctx context.Context, q bun.IDB, workspace, user uuid.UUID) error {
+	if _, err := q.NewDelete().Model(&Member{WorkspaceID: workspace, UserID: user}).WherePK().Exec(ctx); err != nil {
+		return fmt.Errorf("remove member: %w", err)
 	}
 	return nil
 }

@@ -119,14 +119,20 @@ func (r *Runner) recover(ctx context.Context) error {
 	if err := db.ExpireLeases(ctx, r.DB, r.Worker, r.Now().Add(-time.Second)); err != nil {
 		return err
 	}
-	_, err := r.Rules.Interrupt(ctx, r.resumable)
+	_, err := r.Rules.Interrupt(ctx, Resumable(r.Providers))
 	return err
 }
 
-// resumable reports whether a provider can go on with a conversation in a new process.
-func (r *Runner) resumable(id string) bool {
-	p, ok := r.provider(id)
-	return ok && p.Driver != agent.DriverShell
+// Resumable reports whether a provider of a list can go on with a conversation in a new process.
+func Resumable(providers func() []agent.Provider) func(id string) bool {
+	return func(id string) bool {
+		for _, p := range providers() {
+			if p.ID == id {
+				return p.Driver != agent.DriverShell
+			}
+		}
+		return false
+	}
 }
 
 func (r *Runner) provider(id string) (agent.Provider, bool) {
@@ -320,7 +326,7 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), s.ID.String()+"-"); err != nil {
 		return w.failed("start", "the run's folder could not be made: "+err.Error())
 	}
-	return w.turns(ctx, provider, tree, append(environment.Variables, w.Store.Env(tree)...))
+	return w.turns(ctx, provider, tree, append(w.Store.Env(ctx), environment.Variables...))
 }
 
 // open starts the transcript and the run's timeout.
@@ -454,9 +460,12 @@ func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (wo
 	if base == "" {
 		base = ws.DefaultBranch
 	}
-	tree, err := w.Store.Add(ctx, id, s.ID.String(), base, workspace.AddOptions{Base: s.BaseCommit})
+	tree, err := w.Store.Add(ctx, id, s.ID.String(), base, "")
 	if err != nil {
 		return workspace.Worktree{}, err
+	}
+	if s.BaseCommit != "" {
+		tree.Base = s.BaseCommit // what changes are counted from stays, also for a worktree that came back
 	}
 	s.Branch, s.BaseCommit = tree.Branch, tree.Base
 	return tree, db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
@@ -479,7 +488,7 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 	if err != nil {
 		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The diff could not be read: " + err.Error()})
 	}
-	summary := db.ChangeSummary{Files: len(c.Files), Diff: string(w.transcript.mask([]byte(diff))), Cut: cut}
+	summary := db.ChangeSummary{Files: len(c.Files) + c.More, Diff: string(w.transcript.mask([]byte(diff))), Cut: cut}
 	for _, f := range c.Files {
 		summary.Added += f.Additions
 		summary.Removed += f.Deletions

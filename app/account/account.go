@@ -309,3 +309,11 @@ func (s *Service) Actor(ctx context.Context, login uuid.UUID) (Actor, error) {
 
 // IsSetUp reports whether anybody exists.
 func (s *Service) IsSetUp(ctx context.Context) (bool, error) { return db.HasUsers(ctx, s.DB) }
+
+// SetTheme keeps how the pages look for a person: light, dark, or as the system says.
+func (s *Service) SetTheme(ctx context.Context, actor Actor, theme string) error {
+	if theme != "" && theme != "light" && theme != "dark" {
+		return fault.Invalid{"theme": "Choose light or dark."}
+	}
+	return db.SetTheme(ctx, s.DB, actor.ID, theme)
+}

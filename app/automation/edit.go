@@ -46,12 +46,15 @@ type Input struct {
 	Toggles       []string          `form:"toggles"`
 	AutoComplete  bool              `form:"auto_complete"`
 	OnlyUnchanged bool              `form:"only_unchanged"`
-	Timeout       string            `form:"timeout"` // 6h, 90m, 45s; 0 is none
+	Timeout       string            `form:"timeout"` // minutes; 0 is none
 	Version       int64             `form:"version"` // of what the person started from
 }
 
 // DefaultTimeout is how long a run may take unless the automation says otherwise.
 const DefaultTimeout = 6 * time.Hour
+
+// maxTimeout is the longest timeout that can be chosen.
+const maxTimeout = 30 * 24 * time.Hour
 
 // Create makes an automation of the actor's own. For an HTTP Trigger it also returns the token, the only time that
 // it can be had. It returns fault.Invalid with a sentence per field, and fault.ErrForbidden or fault.ErrNotFound for a
@@ -270,7 +273,7 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
 	a.Model = text(bad, "model", "", in.Model, 200, false)
-	a.TimeoutSeconds = duration(bad, "timeout", in.Timeout, DefaultTimeout)
+	a.TimeoutSeconds = minutes(bad, "timeout", in.Timeout, DefaultTimeout)
 
 	a.Prompt = strings.ReplaceAll(in.Prompt, "\r\n", "\n")
 	switch {
@@ -501,18 +504,18 @@ func number(bad fault.Invalid, field, value string, otherwise, least, most int) 
 	return n
 }
 
-// duration reads a length of time in seconds, such as 6h or 90m; 0 is none.
-func duration(bad fault.Invalid, field, value string, otherwise time.Duration) int {
+// minutes reads a length of time in minutes, and returns seconds; 0 is none.
+func minutes(bad fault.Invalid, field, value string, otherwise time.Duration) int {
 	value = strings.TrimSpace(value)
 	if value == "" {
 		return int(otherwise / time.Second)
 	}
-	d, err := time.ParseDuration(strings.ReplaceAll(value, " ", ""))
-	if err != nil || d < 0 || d > 30*24*time.Hour || d%time.Second != 0 {
-		bad[field] = "Write a length of time such as 6h, 90m or 45s, at most 720h, or 0 for none."
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil || n < 0 || n > maxTimeout.Minutes() || n != n {
+		bad[field] = fmt.Sprintf("Write a number of minutes, at most %.0f, or 0 for none.", maxTimeout.Minutes())
 		return int(otherwise / time.Second)
 	}
-	return int(d / time.Second)
+	return int(n * 60)
 }
 
 func sentence(err error) string { return capitalize(strings.TrimSuffix(err.Error(), ".")) + "." }

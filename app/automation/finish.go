@@ -77,6 +77,15 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err := s.count(ctx, tx, a, e); err != nil {
 		return err
 	}
+	if a.Trigger == db.OneTime && e.Source == db.BySchedule && a.Enabled { // its one run is over; failures have told already
+		reason := "it has run"
+		if e.Status != db.Succeeded {
+			reason = "its single run ended: " + e.Reason
+		}
+		if err := s.switchOff(ctx, tx, a, db.ByFinishing, reason); err != nil {
+			return err
+		}
+	}
 	status, by := after(e, o), uuid.Nil
 	if status == db.SessionCanceled {
 		by = session.CancelRequestedBy

@@ -40,15 +40,15 @@ func (p Provider) Names(prompt string) []string {
 func fill(prompt string, values map[string]string) string {
 	return placeholder.ReplaceAllStringFunc(prompt, func(hole string) string {
 		name := placeholder.FindStringSubmatch(hole)[1]
-		if v, ok := lookup(values, name); ok {
+		if v, ok := Lookup(values, name); ok {
 			return v
 		}
 		return hole
 	})
 }
 
-// lookup finds a value by its name, or by a dotted path into a value that is a JSON object or array.
-func lookup(values map[string]string, name string) (string, bool) {
+// Lookup finds a value by its name, or by a dotted path into a value that is a JSON object or array.
+func Lookup(values map[string]string, name string) (string, bool) {
 	if v, ok := values[name]; ok {
 		return v, true
 	}
@@ -100,7 +100,7 @@ func resolve(names []string, values map[string]string) (resolved map[string]stri
 	resolved = make(map[string]string, len(names))
 	unresolved = []string{}
 	for _, name := range names {
-		if v, ok := lookup(values, name); ok {
+		if v, ok := Lookup(values, name); ok {
 			resolved[name] = v
 		} else {
 			unresolved = append(unresolved, name)

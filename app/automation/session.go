@@ -120,16 +120,16 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 	text = strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n ")
 	switch {
 	case strings.TrimSpace(text) == "":
-		return fault.Invalid{"reply": "Write a message first."}
+		return fault.Invalid{"message": "Write a message first."}
 	case len(text) > MaxPrompt:
-		return fault.Invalid{"reply": "The message is over 256 KiB."}
+		return fault.Invalid{"message": "The message is over 256 KiB."}
 	}
 	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
 		if err := s.canUseProvider(actor, session.Provider); err != nil {
 			return err
 		}
 		if reason := s.scriptProblem(session.Provider, text); reason != "" {
-			return fault.Invalid{"reply": reason}
+			return fault.Invalid{"message": reason}
 		}
 		t := db.Turn{
 			ID: db.NewID(), SessionID: id, Kind: db.ReplyTurn, AuthorID: actor.ID, Prompt: text,

@@ -3,6 +3,7 @@ package automation
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,14 +23,13 @@ type Remote struct{ URL, Token, Branch string }
 // WorkspaceInput is a workspace as a person typed it.
 type WorkspaceInput struct {
 	Name          string          `form:"name"`
-	GitURL        string          `form:"git_url"`
-	DefaultBranch string          `form:"default_branch"` // empty: the repository's own
-	Token         string          `form:"token"`          // empty: the one stored stays
+	GitURL        string          `form:"url"`
+	DefaultBranch string          `form:"branch"` // empty: the repository's own
+	Token         string          `form:"token"`  // empty: the one stored stays
 	ForgetToken   bool            `form:"forget_token"`
 	Provider      string          `form:"provider"`
 	Model         string          `form:"model"`
 	Variables     []VariableInput `form:"variables"`
-	Members       []string        `form:"members"` // ids
 	Version       int64           `form:"version"`
 }
 
@@ -114,7 +114,7 @@ func (s *Service) CreateWorkspace(ctx context.Context, actor account.Actor, in W
 		if err := db.SaveVariables(ctx, tx, w.ID, variables); err != nil {
 			return err
 		}
-		if err := s.saveMembers(ctx, tx, w.ID, append(in.Members, actor.ID.String())); err != nil {
+		if err := db.AddMember(ctx, tx, w.ID, actor.ID); err != nil {
 			return err
 		}
 		return s.auditWorkspace(ctx, tx, actor, "workspace.create", w)
@@ -149,9 +149,6 @@ func (s *Service) UpdateWorkspace(ctx context.Context, actor account.Actor, id u
 			return fault.ErrStale
 		}
 		if err := db.SaveVariables(ctx, tx, id, variables); err != nil {
-			return err
-		}
-		if err := s.saveMembers(ctx, tx, id, in.Members); err != nil {
 			return err
 		}
 		return s.auditWorkspace(ctx, tx, actor, "workspace.update", &w)
@@ -208,8 +205,8 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 	variables := s.applyVariables(w.ID, stored, in.Variables, bad)
 
 	own := w.DefaultBranch != "" && w.GitURL == "" // a saved one whose repository Carillon makes itself
-	w.GitURL = text(bad, "git_url", "Write where the repository is.", in.GitURL, 2000, !own)
-	w.DefaultBranch = text(bad, "default_branch", "", in.DefaultBranch, 250, false)
+	w.GitURL = text(bad, "url", "Write where the repository is.", in.GitURL, 2000, !own)
+	w.DefaultBranch = text(bad, "branch", "", in.DefaultBranch, 250, false)
 	token := strings.TrimSpace(in.Token)
 	switch {
 	case in.ForgetToken:
@@ -276,18 +273,60 @@ func (s *Service) applyVariables(workspace uuid.UUID, stored []db.Variable, in [
 	return list
 }
 
-func (s *Service) saveMembers(ctx context.Context, tx bun.Tx, workspace uuid.UUID, ids []string) error {
-	var members []uuid.UUID
-	for _, text := range ids {
-		id, err := uuid.Parse(text)
-		if err != nil {
-			return fault.Invalid{"members": "Choose people from the list."}
-		}
-		if !slices.Contains(members, id) {
-			members = append(members, id)
-		}
+// AddMember lets a person see and use a workspace.
+func (s *Service) AddMember(ctx context.Context, actor account.Actor, id, person uuid.UUID) error {
+	return s.changeMembers(ctx, actor, id, person, "workspace.add_member", db.AddMember)
+}
+
+// RemoveMember takes a person's access to a workspace away. Their automations there fail from then on, saying so.
+func (s *Service) RemoveMember(ctx context.Context, actor account.Actor, id, person uuid.UUID) error {
+	return s.changeMembers(ctx, actor, id, person, "workspace.remove_member", db.RemoveMember)
+}
+
+func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, person uuid.UUID, action string, change func(context.Context, bun.IDB, uuid.UUID, uuid.UUID) error) error {
+	w, err := s.workspace(ctx, s.DB, actor, id)
+	if err != nil {
+		return err
 	}
-	return db.SaveMembers(ctx, tx, workspace, members)
+	if !actor.Can(account.ManageWorkspaces) {
+		return fault.ErrForbidden
+	}
+	u, err := db.UserByID(ctx, s.DB, person)
+	if db.IsNotFound(err) {
+		return fault.Invalid{"user": "Choose a person from the list."}
+	}
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := change(ctx, tx, id, person); err != nil {
+			return err
+		}
+		return db.AddAudit(ctx, tx, db.AuditEvent{
+			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: id, SubjectName: w.Name,
+			WorkspaceID: id, After: map[string]any{"person": u.Name, "user_id": person.String()},
+		})
+	})
+}
+
+// CheckWorkspace looks at a workspace's repository now. It returns what is wrong, or nothing.
+func (s *Service) CheckWorkspace(ctx context.Context, actor account.Actor, id uuid.UUID) (string, error) {
+	w, err := s.workspace(ctx, s.DB, actor, id)
+	if err != nil {
+		return "", err
+	}
+	if !actor.Can(account.ManageWorkspaces) {
+		return "", fault.ErrForbidden
+	}
+	if w.GitURL == "" {
+		return "", nil
+	}
+	e, err := s.Environment(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	_, problems := s.Probe(ctx, Remote{URL: w.GitURL, Token: e.Token, Branch: w.DefaultBranch})
+	return strings.Join(slices.Sorted(maps.Values(problems)), " "), nil
 }
 
 // Environment is what a session of a workspace gets, opened.

@@ -35,8 +35,9 @@ type call struct {
 // failure is a git command that did not succeed.
 type failure struct {
 	command string
-	exit    int // -1 when it did not exit by itself
-	words   string
+	exit    int    // -1 when it did not exit by itself
+	words   string // for a person
+	said    string // all of it that was kept
 	cause   error
 }
 
@@ -137,15 +138,18 @@ func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
 	case err == nil:
 		return out.buf.Bytes(), nil
 	}
-	f := &failure{command: c.args[0], exit: -1, words: redact(last.words(), c.secrets), cause: err}
+	f := &failure{command: c.args[0], exit: -1, words: redact(last.words(), c.secrets), said: redact(cleanText(string(last.buf)), c.secrets), cause: err}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		f.exit = exit.ExitCode()
 	}
 	if ctx.Err() != nil {
-		f.words, f.cause = "", ctx.Err()
+		f.words, f.said, f.cause = "", "", ctx.Err()
 	}
-	return out.buf.Bytes(), diskFull(f)
+	if strings.Contains(f.said, "No space left on device") {
+		f.cause = errors.Join(ErrDiskFull, err)
+	}
+	return out.buf.Bytes(), f
 }
 
 func (s *Store) program() (string, error) {
@@ -227,7 +231,7 @@ func (s *Store) environment() []string {
 
 // diskFull gives an error that comes from a full disk the name by which callers know it.
 func diskFull(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), "No space left on device") {
+	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, err)
 	}
 	return err
@@ -277,6 +281,9 @@ func (t *tail) words() string {
 		}
 		if line == "" || strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "warning: ") {
 			continue
+		}
+		if len(lines) > 0 && line == "Could not read from remote repository." {
+			break // what follows is advice for a terminal
 		}
 		lines = append(lines, line)
 	}

@@ -317,10 +317,10 @@ var symptoms = []struct {
 // remoteError names the kind of a failure at a remote and keeps git's own words. Nil stays nil.
 func remoteError(err error) error {
 	var f *failure
-	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || f.words == "" {
+	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || f.said == "" {
 		return err
 	}
-	words := strings.ToLower(f.words)
+	words := strings.ToLower(f.said)
 	for _, s := range symptoms {
 		for _, w := range s.words {
 			if strings.Contains(words, w) {

@@ -44,8 +44,13 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 
 	if !exists(s.mirror(id)) {
 		err = s.create(ctx, id, r, refs)
-	} else if err = s.fetch(ctx, id, s.mirror(id), r, refs); err != nil && s.damaged(ctx, id, err) {
-		err = s.recreate(ctx, id, r, refs)
+	} else {
+		if err = s.mend(ctx, s.mirror(id)); err == nil {
+			err = s.fetch(ctx, id, s.mirror(id), r, refs)
+		}
+		if damaged(err) {
+			err = s.recreate(ctx, id, r, refs)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("sync workspace %s: %w", id, remoteError(err))
@@ -88,7 +93,7 @@ func (s *Store) build(ctx context.Context, id string, fill func(mirror, name str
 			_ = removeAll(temp)
 		}
 	}()
-	args := []string{"init", "--quiet", "--bare", "--template=", "--initial-branch=carillon-has-no-head"}
+	args := []string{"init", "--quiet", "--bare", "--template=", "--initial-branch=" + strings.TrimSpace(strings.TrimPrefix(noHead, "ref: refs/heads/"))}
 	if sha256 {
 		args = append(args, "--object-format=sha256")
 	}
@@ -237,7 +242,7 @@ func breakLock(err error) bool {
 	if !errors.As(err, &f) {
 		return false
 	}
-	found := staleLock.FindStringSubmatch(f.words)
+	found := staleLock.FindStringSubmatch(f.said)
 	if found == nil {
 		return false
 	}
@@ -250,29 +255,48 @@ var damage = []string{
 	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit", "missing necessary objects",
 	"unable to read tree", "unable to read sha1", "invalid object", "did not send all necessary objects", "bad packed",
 	"unresolved deltas", "object file", "index-pack failed", "unexpected line in", "packfile", "cannot lock ref", "unable to resolve reference",
-	"bad signature", "could not parse commit", "failed to read object", "revision walk setup failed", "not a valid object", "broken",
+	"bad signature", "not a git repository: '", "could not parse commit", "failed to read object", "revision walk setup failed", "not a valid object", "broken",
 }
 
-// damaged is whether the mirror is broken, going by what git said and by a look at it.
-func (s *Store) damaged(ctx context.Context, id string, err error) bool {
+// damaged is whether the mirror is broken, going by what git said of it.
+func damaged(err error) bool {
 	var f *failure
-	if ctx.Err() != nil || errors.Is(err, ErrDiskFull) || !errors.As(err, &f) {
+	if errors.Is(err, ErrDiskFull) || !errors.As(err, &f) {
 		return false
 	}
-	for _, part := range []string{"HEAD", "objects", "refs"} {
-		if !exists(filepath.Join(s.mirror(id), part)) {
-			return true
-		}
-	}
-	if strings.Contains(f.words, "not a git repository") && strings.Contains(f.words, s.root()) {
-		return true
-	}
 	for _, words := range damage {
-		if strings.Contains(strings.ToLower(f.words), words) {
+		if strings.Contains(strings.ToLower(f.said), words) {
 			return true
 		}
 	}
 	return false
+}
+
+// mend gives a mirror back what makes it a repository in the eyes of an agent's git: its HEAD and a
+// configuration that can be read. The view does without both, so nothing else would notice.
+func (s *Store) mend(ctx context.Context, mirror string) error {
+	look := func() error {
+		_, err := s.git(ctx, call{gitDir: mirror, args: []string{"rev-parse", "--git-dir"}})
+		return err
+	}
+	var f *failure
+	err := look()
+	if !errors.As(err, &f) || ctx.Err() != nil {
+		return err
+	}
+	for _, dir := range []string{"objects", "refs"} {
+		if err := os.MkdirAll(filepath.Join(mirror, dir), 0o700); err != nil {
+			return diskFull(err)
+		}
+	}
+	err = errors.Join(
+		writeOnce(filepath.Join(mirror, "HEAD"), noHead),
+		writeOnce(filepath.Join(mirror, "config"), configOf(mirror)),
+	)
+	if err != nil {
+		return diskFull(err)
+	}
+	return look()
 }
 
 // recreate makes the mirror anew. What can be read of the sessions' branches goes into the new one, and their
@@ -324,8 +348,16 @@ func (s *Store) rescue(ctx context.Context, id, from, to string) bool {
 	if err != nil {
 		return false
 	}
-	out, err := s.git(ctx, call{gitDir: source, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", "refs/heads/", "refs/carillon/", "refs/tags/"}})
+	list := call{gitDir: source, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", "refs/heads/", "refs/carillon/", "refs/tags/"}}
+	out, err := s.git(ctx, list)
 	all := err == nil
+	if !all {
+		// Most branches of sessions are files of their own; they can be read without the list that is broken.
+		packed := filepath.Join(from, "packed-refs")
+		if os.Rename(packed, packed+".damaged") == nil {
+			out, _ = s.git(ctx, list)
+		}
+	}
 	for line := range strings.Lines(string(out)) {
 		part := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(part) != 3 {

@@ -17,7 +17,7 @@ func (s *Store) view(workspaceID string) (string, error) {
 		return "", err
 	}
 	mirror := s.mirror(workspaceID)
-	if !exists(filepath.Join(mirror, "HEAD")) {
+	if !exists(mirror) {
 		return "", fmt.Errorf("workspace %s: %w", workspaceID, ErrNoMirror)
 	}
 	view, err := s.viewOf(workspaceID, mirror)
@@ -33,10 +33,6 @@ var shared = []string{"objects", "refs", "packed-refs", "shallow", "worktrees"}
 // viewOf makes the view of the repository at mirror. Name is the workspace's id, or a temporary one.
 func (s *Store) viewOf(name, mirror string) (string, error) {
 	view := s.own("views", name)
-	config := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tlogAllRefUpdates = false\n"
-	if exists(filepath.Join(mirror, "carillon-sha256")) {
-		config = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tlogAllRefUpdates = false\n[extensions]\n\tobjectFormat = sha256\n"
-	}
 	// Git removes the folder of the worktrees with the last of them; the link to it must not lead nowhere.
 	for _, dir := range []string{view, filepath.Join(mirror, "worktrees")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -59,11 +55,22 @@ func (s *Store) viewOf(name, mirror string) (string, error) {
 			return "", err
 		}
 	}
-	if err := writeOnce(filepath.Join(view, "config"), config); err != nil {
+	if err := writeOnce(filepath.Join(view, "config"), configOf(mirror)); err != nil {
 		return "", err
 	}
-	// Never a branch: what has a HEAD are the worktrees.
-	return view, writeOnce(filepath.Join(view, "HEAD"), "ref: refs/heads/carillon-has-no-head\n")
+	return view, writeOnce(filepath.Join(view, "HEAD"), noHead)
+}
+
+// noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.
+const noHead = "ref: refs/heads/carillon-has-no-head\n"
+
+// configOf is the whole configuration of a view, and the first one of a mirror.
+func configOf(mirror string) string {
+	const core = "\tbare = true\n\tlogAllRefUpdates = false\n"
+	if exists(filepath.Join(mirror, "carillon-sha256")) {
+		return "[core]\n\trepositoryformatversion = 1\n" + core + "[extensions]\n\tobjectFormat = sha256\n"
+	}
+	return "[core]\n\trepositoryformatversion = 0\n" + core
 }
 
 // resolve looks names up in one go and returns the commits that they stand for, empty where there is none.

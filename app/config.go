@@ -1,0 +1,220 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/mail"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"carillon/app/secret"
+)
+
+// config is what the environment sets.
+type config struct {
+	DatabaseURL   string
+	Data          string
+	Addr          string
+	URL           *url.URL
+	Secret        string
+	AdminEmail    string
+	AdminPassword string
+	Roles         []string
+	MaxSessions   int
+	PGBin         string
+	LogFormat     string
+	Proxies       []netip.Prefix
+	Shell         bool
+	Gallery       bool
+}
+
+// The roles of a process.
+const (
+	roleWeb       = "web"
+	roleScheduler = "scheduler"
+	roleWorker    = "worker"
+)
+
+func (c *config) has(role string) bool { return slices.Contains(c.Roles, role) }
+
+// setting is one environment variable. Read puts its text into the config, or says what is expected instead.
+type setting struct {
+	name, byDefault, meaning string
+	secret                   bool
+	read                     func(c *config, text string) (expected string)
+}
+
+// settings is the one table of what can be set.
+var settings = []setting{
+	{"DATABASE_URL", "", "PostgreSQL 15 or later; empty: an embedded one in CARILLON_DATA", true, func(c *config, text string) string {
+		c.DatabaseURL = text
+		if text == "" {
+			return ""
+		}
+		u, err := url.Parse(text)
+		if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			return "a URL such as postgres://user:password@host:5432/database"
+		}
+		return ""
+	}},
+	{"CARILLON_DATA", "data", "folder of the embedded database, clones, worktrees and the key file", false, func(c *config, text string) string {
+		abs, err := filepath.Abs(text)
+		if err != nil || strings.ContainsRune(text, 0) {
+			return "a folder"
+		}
+		c.Data = abs
+		return ""
+	}},
+	{"CARILLON_ADDR", "127.0.0.1:8080", "listen address", false, func(c *config, text string) string {
+		host, port, err := net.SplitHostPort(text)
+		n, portErr := strconv.Atoi(port)
+		if err != nil || portErr != nil || n < 0 || n > 65535 || strings.ContainsAny(host, "/ ") {
+			return "host:port, such as 127.0.0.1:8080"
+		}
+		c.Addr = text
+		return ""
+	}},
+	{"CARILLON_URL", "", "public base of links and webhook URLs; empty: http:// and the listen address", false, func(c *config, text string) string {
+		if text == "" {
+			return ""
+		}
+		u, err := url.Parse(text)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+			return "an address such as https://carillon.example.com, without a path"
+		}
+		u.Path = ""
+		c.URL = u
+		return ""
+	}},
+	{"CARILLON_SECRET", "", "32 bytes in base64 that sign cookies and seal secrets; several, newest first, for rotation; empty: made once, kept in CARILLON_DATA", true, func(c *config, text string) string {
+		c.Secret = text
+		if text == "" {
+			return ""
+		}
+		if _, err := secret.Parse(text); err != nil {
+			return strings.TrimPrefix(err.Error(), "expected ")
+		}
+		return ""
+	}},
+	{"CARILLON_ADMIN_EMAIL", "", "with CARILLON_ADMIN_PASSWORD: makes the first administrator at the first start; empty: /setup asks", false, func(c *config, text string) string {
+		if text == "" {
+			return ""
+		}
+		if _, err := mail.ParseAddress(text); err != nil {
+			return "an e-mail address"
+		}
+		c.AdminEmail = text
+		return ""
+	}},
+	{"CARILLON_ADMIN_PASSWORD", "", "see CARILLON_ADMIN_EMAIL", true, func(c *config, text string) string {
+		c.AdminPassword = text
+		return ""
+	}},
+	{"CARILLON_ROLES", "web,scheduler,worker", "what this process does", false, func(c *config, text string) string {
+		for role := range strings.SplitSeq(text, ",") {
+			role = strings.TrimSpace(role)
+			if role != roleWeb && role != roleScheduler && role != roleWorker {
+				return "some of web, scheduler and worker, separated by commas"
+			}
+			if !slices.Contains(c.Roles, role) {
+				c.Roles = append(c.Roles, role)
+			}
+		}
+		return ""
+	}},
+	{"CARILLON_MAX_SESSIONS", "4", "sessions that this worker runs at once", false, func(c *config, text string) string {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 1000 {
+			return "a whole number from 1 to 1000"
+		}
+		c.MaxSessions = n
+		return ""
+	}},
+	{"CARILLON_PG_BIN", "", "folder with postgres and initdb for the embedded database; empty: looked for", false, func(c *config, text string) string {
+		c.PGBin = text
+		return ""
+	}},
+	{"CARILLON_LOG", "", "text or json; empty: text on a terminal, else json", false, func(c *config, text string) string {
+		if text != "" && text != "text" && text != "json" {
+			return "text or json"
+		}
+		c.LogFormat = text
+		return ""
+	}},
+	{"CARILLON_TRUSTED_PROXIES", "", "networks whose X-Forwarded-For is believed, such as 10.0.0.0/8, separated by commas", false, func(c *config, text string) string {
+		for part := range strings.SplitSeq(text, ",") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			p, err := netip.ParsePrefix(part)
+			if err != nil {
+				return "networks such as 10.0.0.0/8, separated by commas"
+			}
+			c.Proxies = append(c.Proxies, p)
+		}
+		return ""
+	}},
+	{"CARILLON_SHELL", "on", "on or off: whether the Shell provider, which runs commands on a worker, can be used", false, onOff(func(c *config, on bool) { c.Shell = on })},
+	{"CARILLON_GALLERY", "off", "on or off: serve /gallery, every component in every state, for development", false, onOff(func(c *config, on bool) { c.Gallery = on })},
+}
+
+func onOff(set func(*config, bool)) func(*config, string) string {
+	return func(c *config, text string) string {
+		if text != "on" && text != "off" {
+			return "on or off"
+		}
+		set(c, text == "on")
+		return ""
+	}
+}
+
+// readConfig reads the settings. The error names the first bad one, its value and what is expected.
+func readConfig(getenv func(string) string) (*config, error) {
+	c := &config{}
+	for _, s := range settings {
+		text := strings.TrimSpace(getenv(s.name))
+		if text == "" {
+			text = s.byDefault
+		}
+		if expected := s.read(c, text); expected != "" {
+			return nil, fmt.Errorf("%s is %s; expected %s", s.name, s.shown(text), expected)
+		}
+	}
+	if c.URL == nil {
+		c.URL = &url.URL{Scheme: "http", Host: c.Addr}
+	}
+	if (c.AdminEmail == "") != (c.AdminPassword == "") {
+		return nil, fmt.Errorf("CARILLON_ADMIN_EMAIL and CARILLON_ADMIN_PASSWORD must be set together")
+	}
+	return c, nil
+}
+
+// shown is a value as it may be printed.
+func (s setting) shown(text string) string {
+	switch {
+	case text == "":
+		return "not set"
+	case s.secret:
+		return "set (hidden)"
+	}
+	return strconv.Quote(text)
+}
+
+// printSettings lists every setting with its value, secrets masked.
+func printSettings(w io.Writer, getenv func(string) string) {
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, s := range settings {
+		text := strings.TrimSpace(getenv(s.name))
+		if text == "" {
+			text = s.byDefault
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", s.name, s.shown(text), s.meaning)
+	}
+	_ = table.Flush()
+}

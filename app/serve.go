@@ -1,0 +1,399 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/term"
+
+	"carillon/app/account"
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/app/web"
+	"carillon/app/workspace"
+	"carillon/db"
+	"carillon/db/embedded"
+	"carillon/jobs"
+)
+
+// serve is the application: it opens what it needs, runs the roles of this process until ctx is over, and closes
+// everything in the reverse order.
+func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
+	c, err := readConfig(p.getenv)
+	if err != nil {
+		return err
+	}
+	log := newLog(c, p.stderr)
+	if err := agent.Conceal(); err != nil { // a child must not read our environment from /proc
+		log.Warn("conceal the environment", "err", err)
+	}
+	keys, err := loadKeys(c)
+	if err != nil {
+		return err
+	}
+	// The address first: a second server is told so before it touches a database.
+	var listener net.Listener
+	if c.has(roleWeb) {
+		if listener, err = net.Listen("tcp", c.Addr); err != nil {
+			return fmt.Errorf("listen on %s: %w", c.Addr, reason(err))
+		}
+		defer listener.Close() //nolint:errcheck // closed by the server before, on every way but a failed start
+		if c.URL.Host == c.Addr {
+			c.URL.Host = listener.Addr().String()
+		}
+	}
+	database, closeDB, err := openDatabase(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	if err := prepare(ctx, database); err != nil {
+		return err
+	}
+	rules := newRules(c, database, keys, log)
+	if err := rules.EnsureScratch(ctx); err != nil {
+		return err
+	}
+	accounts := newAccounts(database, rules, log)
+	setup, err := p.firstAdministrator(ctx, c, accounts)
+	if err != nil {
+		return err
+	}
+	return p.work(ctx, c, log, &parts{database: database, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+}
+
+// parts are what the roles work with.
+type parts struct {
+	database *db.DB
+	rules    *automation.Service
+	accounts *account.Service
+	keys     *secret.Keys
+	listener net.Listener
+	setup    string // the secret of the one-time link, or empty
+}
+
+// work runs the roles until ctx is over or one of them fails: HTTP ends first, then the loops.
+func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *parts) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var loops sync.WaitGroup
+	loop := func(name string, run func(context.Context) error) {
+		loops.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	store := &workspace.Store{Root: c.Data}
+	var runner *jobs.Runner
+	var scheduler *jobs.Scheduler
+	if c.has(roleWorker) {
+		worker, release, err := workerID(c)
+		if err != nil {
+			return err
+		}
+		defer release()
+		runner = &jobs.Runner{
+			DB: x.database, Rules: x.rules, Store: store, Providers: providers(c), Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: time.Now, Log: log,
+		}
+		runner.Init()
+		loop("worker", runner.Run)
+	}
+	if c.has(roleScheduler) {
+		scheduler = &jobs.Scheduler{DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(providers(c)), Now: time.Now, Log: log}
+		scheduler.Init()
+		loop("scheduler", scheduler.Run)
+	}
+	if runner != nil || scheduler != nil {
+		loop("wake-ups", func(ctx context.Context) error {
+			wake := func(topic string, id uuid.UUID) {
+				switch {
+				case runner != nil && topic == "queue":
+					runner.Wake()
+				case runner != nil && topic == "cancel":
+					runner.Cancel(id)
+				case scheduler != nil && topic == "schedule":
+					scheduler.Wake(ctx)
+				}
+			}
+			return x.database.Listen(ctx, log, func() { wake("queue", uuid.Nil); wake("schedule", uuid.Nil) }, wake)
+		})
+	}
+	var stopHTTP func()
+	if c.has(roleWeb) {
+		server := &web.Server{
+			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: providers(c), PublicURL: c.URL, Proxies: c.Proxies,
+			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery,
+		}
+		server.Init()
+		loop("live pages", server.Listen)
+		site := server.HTTP()
+		loops.Go(func() {
+			if err := site.Serve(x.listener); !errors.Is(err, http.ErrServerClosed) {
+				cancel(fmt.Errorf("serve: %w", err))
+			}
+		})
+		stopHTTP = func() {
+			wait, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer done()
+			if err := site.Shutdown(wait); err != nil {
+				_ = site.Close()
+			}
+		}
+		p.greet(c, x.setup)
+	}
+	<-ctx.Done()
+	if stopHTTP != nil {
+		stopHTTP()
+	}
+	loops.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// greet prints where to go.
+func (p *program) greet(c *config, setup string) {
+	fmt.Fprintf(p.stdout, "Carillon is ready at %s\n", c.URL)
+	if setup != "" {
+		link := c.URL.JoinPath("setup")
+		link.RawQuery = url.Values{"token": {setup}}.Encode()
+		fmt.Fprintf(p.stdout, "Nobody has an account yet. Open this link, which works once, to make yours:\n  %s\n", link)
+	}
+}
+
+// firstAdministrator makes the first administrator of the settings, or returns the secret of the link that does.
+func (p *program) firstAdministrator(ctx context.Context, c *config, accounts *account.Service) (string, error) {
+	done, err := accounts.IsSetUp(ctx)
+	if err != nil || done {
+		return "", err
+	}
+	if c.AdminEmail == "" {
+		return secret.Token(), nil
+	}
+	name, _, _ := strings.Cut(c.AdminEmail, "@")
+	_, err = accounts.Setup(ctx, account.NewUser{Email: c.AdminEmail, Name: name, Password: c.AdminPassword})
+	if errors.Is(err, account.ErrSetUp) { // another server of the same start
+		return "", nil
+	}
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) {
+		return "", fmt.Errorf("CARILLON_ADMIN_EMAIL and CARILLON_ADMIN_PASSWORD do not do: %w", invalid)
+	}
+	return "", err
+}
+
+// newLog writes to stderr: for people on a terminal, else for machines.
+func newLog(c *config, stderr io.Writer) *slog.Logger {
+	format := c.LogFormat
+	if format == "" {
+		format = "json"
+		if f, ok := stderr.(*os.File); ok && isTerminal(f) {
+			format = "text"
+		}
+	}
+	if format == "text" {
+		return slog.New(slog.NewTextHandler(stderr, nil))
+	}
+	return slog.New(slog.NewJSONHandler(stderr, nil))
+}
+
+// loadKeys reads the secret of the settings, or the one kept in the data folder.
+func loadKeys(c *config) (*secret.Keys, error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", reason(err))
+	}
+	text := c.Secret
+	if text == "" {
+		var err error
+		if text, err = secret.LoadOrCreate(filepath.Join(c.Data, "secret")); err != nil {
+			return nil, err
+		}
+	}
+	return secret.Parse(text)
+}
+
+// openDatabase opens the server of the settings, or starts the embedded one. close undoes it.
+func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*db.DB, func(), error) {
+	if c.DatabaseURL != "" {
+		database, err := waitForDatabase(ctx, c.DatabaseURL, log)
+		if err != nil {
+			return nil, nil, fmt.Errorf("DATABASE_URL: %w", err)
+		}
+		return database, func() { _ = database.Close() }, nil
+	}
+	server, err := embedded.Start(ctx, embedded.Config{Dir: filepath.Join(c.Data, "postgres"), Bin: c.PGBin, Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	database, err := db.Open(ctx, server.URL(embedded.Name))
+	if err != nil {
+		return nil, nil, errors.Join(err, server.Stop())
+	}
+	return database, func() {
+		_ = database.Close()
+		if err := server.Stop(); err != nil {
+			log.Error("stop the database", "err", err)
+		}
+	}, nil
+}
+
+// patience is how long a database that does not answer at the start is waited for.
+const patience = time.Minute
+
+// waitForDatabase opens a database, waiting for a server that is not up yet. What waiting does not mend is returned at once.
+func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db.DB, error) {
+	deadline := time.Now().Add(patience)
+	told := false
+	for {
+		database, err := db.Open(ctx, address)
+		if err == nil || !db.IsAway(err) || time.Now().After(deadline) || ctx.Err() != nil {
+			return database, err
+		}
+		if !told {
+			told = true
+			log.Warn("the database does not answer; waiting for it", "up_to", patience, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// newRules wires the rules.
+func newRules(c *config, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
+	list := providers(c)
+	store := &workspace.Store{Root: c.Data}
+	return &automation.Service{
+		DB: database, Now: time.Now, Keys: keys, Log: log,
+		Providers: func() []automation.Provider {
+			var known []automation.Provider
+			for _, p := range list() {
+				known = append(known, automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Models: p.Models})
+			}
+			return known
+		},
+		Probe: func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
+	}
+}
+
+func newAccounts(database *db.DB, rules *automation.Service, log *slog.Logger) *account.Service {
+	return &account.Service{DB: database, Now: time.Now, Log: log, Joined: rules.JoinScratch}
+}
+
+// providers are the ways to run an agent that this installation offers.
+func providers(c *config) func() []agent.Provider {
+	var list []agent.Provider
+	for _, p := range agent.Catalogue() {
+		if p.Driver == agent.DriverShell && c.Shell {
+			list = append(list, p)
+		}
+	}
+	return func() []agent.Provider { return list }
+}
+
+// probe looks at a repository and puts what is wrong beside the field to mend.
+func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (string, fault.Invalid) {
+	if err := workspace.CheckURL(r.URL); err != nil {
+		return "", fault.Invalid{"url": told(err)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	branch, _, err := store.Probe(ctx, workspace.Remote{URL: r.URL, Token: r.Token, Branch: r.Branch})
+	var missing *workspace.NoBranch
+	switch {
+	case err == nil:
+		if branch == "" {
+			branch = "main" // an empty repository: its first commit makes it
+		}
+		return branch, nil
+	case errors.As(err, &missing):
+		return "", fault.Invalid{"branch": told(err)}
+	case errors.Is(err, workspace.ErrCredentials):
+		return "", fault.Invalid{"token": told(err)}
+	default:
+		return "", fault.Invalid{"url": told(err)}
+	}
+}
+
+// told is an error as a sentence for a person.
+func told(err error) string {
+	text := strings.TrimSuffix(strings.TrimSpace(err.Error()), ".")
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// workerID is the name under which this data folder's worker holds sessions. Only one process may hold it: what a former
+// one left is then known to be over.
+func workerID(c *config) (string, func(), error) {
+	f, err := os.OpenFile(filepath.Join(c.Data, "worker"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", nil, fmt.Errorf("open the worker's file: %w", err)
+	}
+	release := func() { _ = f.Close() }
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		release()
+		return "", nil, fmt.Errorf("another worker uses the folder %s; give each its own CARILLON_DATA", c.Data)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 100))
+	if err != nil {
+		release()
+		return "", nil, fmt.Errorf("read the worker's file: %w", err)
+	}
+	id := strings.TrimSpace(string(text))
+	if _, err := uuid.Parse(id); err == nil {
+		return id, release, nil
+	}
+	id = uuid.NewString()
+	if err := errors.Join(f.Truncate(0), writeAt(f, id+"\n"), f.Sync()); err != nil {
+		release()
+		return "", nil, fmt.Errorf("write the worker's file: %w", err)
+	}
+	return id, release, nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// reason is what the system said, without Go's words around it.
+func reason(err error) error {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// readHidden asks for a password on a terminal.
+func readHidden(f *os.File, w io.Writer) (string, error) {
+	fmt.Fprint(w, "Password: ")
+	text, err := term.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(w)
+	return string(text), err
+}

@@ -1,0 +1,288 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/views"
+)
+
+// maxForm is the most bytes of a form: room for a prompt of 256 KiB in which every byte is escaped, and then some.
+const maxForm = 2 << 20
+
+// handler answers a signed-in person.
+type handler func(w http.ResponseWriter, r *http.Request, actor account.Actor) error
+
+// page makes a handler that needs a sign-in. It is, with open, the one place where an error becomes an answer for people.
+func (s *Server) page(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		actor, err := s.actor(r)
+		switch {
+		case errors.Is(err, fault.ErrNotFound):
+			s.askToSignIn(w, r)
+			return
+		case err != nil:
+			s.fail(w, r, err)
+			return
+		}
+		if err := h(w, r, actor); err != nil {
+			s.fail(w, r, err)
+		}
+	}
+}
+
+// open makes a handler that needs no sign-in.
+func (s *Server) open(h func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	}
+}
+
+// fail answers an error.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var invalid fault.Invalid
+	var busy *automation.Busy
+	var unable *automation.Unable
+	var missing *automation.MissingParameter
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		s.refuse(w, r, http.StatusNotFound, "Not found", "There is nothing here, or you may not see it.")
+	case errors.Is(err, fault.ErrForbidden):
+		s.refuse(w, r, http.StatusForbidden, "Not allowed", "You may not do this. Ask an administrator for the permission.")
+	case errors.Is(err, fault.ErrStale):
+		s.refuse(w, r, http.StatusConflict, "Changed meanwhile", "Someone else saved this while you had it open. Load the page again.")
+	case errors.As(err, &invalid):
+		s.refuse(w, r, http.StatusBadRequest, "That does not do", strings.Join(slices.Collect(maps.Values(invalid)), " "))
+	case errors.As(err, &busy):
+		s.refuseWith(w, r, http.StatusConflict, "A run is in flight", "A run of “"+busy.Automation+"” is already in flight, so no other was started.",
+			views.Link{Text: "See the session", URL: views.SessionURL(busy.Session.String())})
+	case errors.As(err, &unable):
+		s.refuseWith(w, r, http.StatusBadRequest, "It cannot run", "“"+unable.Automation+"” cannot run: "+unable.Reason+".",
+			views.Link{Text: "See the execution", URL: views.ExecutionURL(unable.Execution.String())})
+	case errors.As(err, &missing), errors.Is(err, automation.ErrTooLarge):
+		s.refuse(w, r, http.StatusBadRequest, "That does not do", "It was not started: "+err.Error()+".")
+	case errors.Is(err, errForm):
+		s.refuse(w, r, http.StatusBadRequest, "That does not do", "The form could not be read: "+err.Error()+".")
+	case r.Context().Err() != nil:
+		w.WriteHeader(499) // the person has gone; nobody reads this
+	default:
+		s.Log.Error("answer request", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
+		s.refuse(w, r, http.StatusInternalServerError, "Something went wrong on our side", "It was noted as "+requestID(r)+". Try again in a moment.")
+	}
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, title, text string) {
+	s.refuseWith(w, r, status, title, text, views.Link{})
+}
+
+// refuseWith says no: to htmx with a message that app.js shows, else with a page.
+func (s *Server) refuseWith(w http.ResponseWriter, r *http.Request, status int, title, text string, link views.Link) {
+	if fragment(r) || r.Header.Get("HX-Request") == "true" {
+		s.render(w, r, status, views.ErrorFragment(text, link))
+		return
+	}
+	p := views.Page{Title: title, Path: r.URL.Path}
+	if actor, err := s.actor(r); err == nil {
+		if frame, err := s.frame(w, r, actor, "", title); err == nil {
+			if link.URL != "" {
+				frame.Toasts = append(frame.Toasts, views.Toast{Kind: "fail", Text: text, Link: link})
+			}
+			s.render(w, r, status, views.ErrorPage(frame, title, text))
+			return
+		}
+	}
+	s.render(w, r, status, views.BlankErrorPage(p, title, text))
+}
+
+// fragment reports whether htmx asks for a part of a page.
+func fragment(r *http.Request) bool { return r.Header.Get("HX-Request-Type") == "partial" }
+
+// render writes a component whole or not at all: half a page with status 200 would be a lie.
+func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
+	var b bytes.Buffer
+	if err := c.Render(r.Context(), &b); err != nil {
+		s.Log.Error("render", "path", redacted(r), "request", requestID(r), "err", err)
+		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = b.WriteTo(w)
+}
+
+// show renders a page or a part of one.
+func (s *Server) show(w http.ResponseWriter, r *http.Request, c templ.Component) error {
+	s.render(w, r, http.StatusOK, c)
+	return nil
+}
+
+// redirect sends the browser on, by htmx or not, with a message there, unless it is empty.
+func (s *Server) redirect(w http.ResponseWriter, r *http.Request, to, message string) error {
+	if message != "" {
+		if err := s.flash(w, r, views.Toast{Kind: "ok", Text: message}); err != nil {
+			return err
+		}
+	}
+	if fragment(r) {
+		w.Header().Set("HX-Redirect", to)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// back is where a person came from, if that is a page of ours.
+func back(r *http.Request, otherwise string) string { return local(r.FormValue("back"), otherwise) }
+
+// local lets only addresses of this site through: no scheme, no host, and none of the spellings that browsers take for one.
+func local(address, otherwise string) string {
+	if !strings.HasPrefix(address, "/") || strings.HasPrefix(address, "//") || strings.ContainsAny(address, "\\\r\n\t") {
+		return otherwise
+	}
+	return address
+}
+
+var errForm = errors.New("it is too large, or not text")
+
+// checked reads forms within a bound and refuses what no text column can hold.
+func (s *Server) checked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !utf8.ValidString(r.URL.Path) || strings.ContainsRune(r.URL.Path, 0) {
+			s.refuse(w, r, http.StatusNotFound, "Not found", "There is nothing here, or you may not see it.")
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/mcp") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			s.fail(w, r, fmt.Errorf("%w (%w)", errForm, err))
+			return
+		}
+		for name, values := range r.Form {
+			for _, v := range append(values, name) {
+				if strings.ContainsRune(v, 0) || !utf8.ValidString(v) {
+					s.fail(w, r, errForm)
+					return
+				}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// policy allows what this site serves itself and nothing else; no inline script or style.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// headed puts the security headers on every answer.
+func (s *Server) headed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		if s.PublicURL.Scheme == "https" {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if !strings.HasPrefix(r.URL.Path, "/static/") {
+			h.Set("Cache-Control", "no-store")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type requestKey struct{}
+
+// requestID names a request in the log and in an apology.
+func requestID(r *http.Request) string {
+	id, _ := r.Context().Value(requestKey{}).(string)
+	return id
+}
+
+// redacted is a request's path without secrets.
+func redacted(r *http.Request) string {
+	const trigger = "/api/automations/http-trigger/"
+	if strings.HasPrefix(r.URL.Path, trigger) {
+		return trigger + "***"
+	}
+	return r.URL.Path
+}
+
+// logged writes a line per request, and turns a panic into an answer.
+func (s *Server) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now() // how long it took, which no rule depends on
+		id := uuid.NewString()[:8]
+		r = r.WithContext(contextWith(r.Context(), requestKey{}, id))
+		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				s.Log.Error("panic", "request", id, "path", redacted(r), "panic", p, "stack", string(debug.Stack()))
+				if rec.bytes == 0 {
+					s.refuse(rec, r, http.StatusInternalServerError, "Something went wrong on our side", "It was noted as "+id+". Try again in a moment.")
+				}
+			}
+			if !strings.HasPrefix(r.URL.Path, "/static/") {
+				s.Log.Info("request", "method", r.Method, "path", redacted(r), "status", rec.status, "bytes", rec.bytes,
+					"took", time.Since(begun).Round(time.Microsecond), "request", id)
+			}
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+// recorder notes what an answer was, for the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// join renders components one after the other.
+func join(list ...templ.Component) templ.Component {
+	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
+		for _, c := range list {
+			if err := c.Render(ctx, w); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,430 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/cron"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// pageSize is how many rows a list shows at once.
+const pageSize = 50
+
+func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	ctx, now := r.Context(), s.Now()
+	f := db.AutomationFilter{
+		Search: strings.TrimSpace(r.FormValue("q")), Trigger: db.Trigger(r.FormValue("trigger")), Workspace: optionalID(s.workspaceFilter(r)),
+		Mine: r.FormValue("scope") == "own", State: r.FormValue("state"),
+		AfterName: r.FormValue("after"), AfterID: optionalID(r.FormValue("after_id")), Limit: pageSize + 1,
+	}
+	list, err := s.Rules.Automations(ctx, actor, f)
+	if err != nil {
+		return err
+	}
+	all, err := s.Rules.Count(ctx, actor, db.AutomationFilter{})
+	if err != nil {
+		return err
+	}
+	p := views.AutomationsPage{
+		Now: now, Total: views.Count(int(all.Total), "automation"), Running: int(all.Running), Attention: int(all.Attention),
+		Search: f.Search, CanCreate: actor.Can(account.Manage),
+		Filtered: f.Search != "" || f.Trigger != "" || f.Workspace != uuid.Nil || f.Mine || f.State != "" || f.AfterID != uuid.Nil,
+		Trigger: views.Field{Name: "trigger", Label: "Type", Value: string(f.Trigger), Options: []views.Choice{
+			{Label: "Type"}, {Value: "manual", Label: "Manual"}, {Value: "one_time", Label: "One-Time"}, {Value: "recurring", Label: "Recurring"},
+			{Value: "loop", Label: "Loop"}, {Value: "http", Label: "HTTP Trigger"}}},
+		State: views.Field{Name: "state", Label: "State", Value: f.State, Options: []views.Choice{
+			{Label: "State"}, {Value: "enabled", Label: "Enabled"}, {Value: "disabled", Label: "Disabled"}, {Value: "running", Label: "Running"},
+			{Value: "attention", Label: "Needs attention"}}},
+	}
+	if actor.Can(account.ViewAll) {
+		scope := r.FormValue("scope")
+		if scope != "own" {
+			scope = "all"
+		}
+		p.Scope = views.Field{Name: "scope", Label: "Whose", Value: scope, Options: []views.Choice{{Value: "own", Label: "Mine"}, {Value: "all", Label: "Everyone’s"}}}
+	}
+	if p.Workspace, err = s.workspaceField(r, actor, f.Workspace); err != nil {
+		return err
+	}
+	if len(list) > pageSize {
+		list = list[:pageSize]
+		last := list[pageSize-1]
+		p.Pager.Older = more(r, "after", strings.ToLower(last.Name), "after_id", last.ID.String())
+	}
+	ids := make([]uuid.UUID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	bars, err := db.LastRuns(ctx, s.DB, ids, 30)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		row := s.row(actor, &list[i], bars[list[i].ID], now)
+		p.Rows = append(p.Rows, row)
+		p.CanManage = p.CanManage || row.CanManage
+	}
+	if p.Ahead, err = s.ahead(r, actor, now); err != nil {
+		return err
+	}
+	p.ShowAhead = len(p.Ahead.Runs) > 0
+	return s.with(w, r, actor, "automations", "Automations", func(page views.Page) error { return s.show(w, r, views.Automations(page, p)) })
+}
+
+// more is the address of this list with some parameters changed.
+func more(r *http.Request, pairs ...string) string {
+	q := r.URL.Query()
+	for i := 0; i < len(pairs); i += 2 {
+		q.Set(pairs[i], pairs[i+1])
+	}
+	return r.URL.Path + "?" + q.Encode()
+}
+
+// maxAhead is how many coming runs the strip of the next 24 hours draws.
+const maxAhead = 500
+
+// ahead computes what the next 24 hours bring, of the automations that a person sees.
+func (s *Server) ahead(r *http.Request, actor account.Actor, now time.Time) (views.Ahead, error) {
+	list, err := db.Upcoming(r.Context(), s.DB, actor.Access(), now.Add(24*time.Hour), 200)
+	if err != nil {
+		return views.Ahead{}, err
+	}
+	z := zone(actor)
+	a := views.Ahead{Now: now.In(z)}
+	until := now.Add(24 * time.Hour)
+	for _, item := range list {
+		at := item.NextRunAt
+		e, err := cron.Parse(item.Cron)
+		for n := 0; !at.IsZero() && at.Before(until) && n < 96 && len(a.Runs) < maxAhead; n++ {
+			a.Runs = append(a.Runs, views.Coming{Name: item.Name, At: at.In(z)})
+			if item.Trigger != db.Recurring || err != nil {
+				break
+			}
+			at = e.Next(at, zoneNamed(item.TimeZone))
+		}
+	}
+	slices.SortFunc(a.Runs, func(x, y views.Coming) int { return x.At.Compare(y.At) })
+	return a, nil
+}
+
+// rowOf reads one automation as the list shows it.
+func (s *Server) rowOf(r *http.Request, actor account.Actor, automationID uuid.UUID) (views.AutomationRowData, *db.AutomationRow, error) {
+	ctx := r.Context()
+	if _, err := s.Rules.Automation(ctx, actor, automationID); err != nil {
+		return views.AutomationRowData{}, nil, err
+	}
+	a, err := db.AutomationRowByID(ctx, s.DB, automationID)
+	if db.IsNotFound(err) {
+		return views.AutomationRowData{}, nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return views.AutomationRowData{}, nil, err
+	}
+	bars, err := db.LastRuns(ctx, s.DB, []uuid.UUID{automationID}, 30)
+	if err != nil {
+		return views.AutomationRowData{}, nil, err
+	}
+	return s.row(actor, a, bars[automationID], s.Now()), a, nil
+}
+
+func (s *Server) automationRow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	row, _, err := s.rowOf(r, actor, automationID)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.AutomationRow(row))
+}
+
+func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	ctx, now, z := r.Context(), s.Now(), zone(actor)
+	p, a, err := s.automationPage(r, actor, automationID)
+	if err != nil {
+		return err
+	}
+	f := db.ExecutionFilter{
+		Automation: automationID, Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
+	}
+	list, err := s.Rules.Executions(ctx, actor, f)
+	if err != nil {
+		return err
+	}
+	list, p.Pager = paged(r, f, list)
+	open := optionalID(r.FormValue("execution"))
+	p.Detail = open != uuid.Nil
+	if open == uuid.Nil && len(list) > 0 {
+		open = list[0].ID
+	}
+	for i := range list {
+		e := item(&list[i], z, now)
+		e.Automation, e.Current = a.Name, list[i].ID == open
+		p.Executions = append(p.Executions, e)
+	}
+	if open != uuid.Nil {
+		e, err := s.Rules.Execution(ctx, actor, open)
+		if err != nil {
+			return err
+		}
+		if e.AutomationID != automationID {
+			return fault.ErrNotFound
+		}
+		if p.Selected, err = s.executionData(r, actor, e); err != nil {
+			return err
+		}
+	}
+	p.Summary = summary(p.Automation.Runs)
+	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error { return s.show(w, r, views.Automation(page, *p)) })
+}
+
+// automationPage is what both tabs of an automation's page show.
+func (s *Server) automationPage(r *http.Request, actor account.Actor, automationID uuid.UUID) (*views.AutomationPage, *db.AutomationRow, error) {
+	row, a, err := s.rowOf(r, actor, automationID)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := db.CountExecutions(r.Context(), s.DB, automationID, 1001)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &views.AutomationPage{
+		Now: s.Now(), Automation: row, Workspace: views.Link{Text: a.Workspace.Name, URL: views.WorkspaceURL(a.WorkspaceID.String())},
+		Count: strconv.Itoa(n), Uses: "Its history goes with it. Sessions stay.",
+	}
+	if n > 1000 {
+		p.Count = "1000+"
+	}
+	if n > 0 {
+		p.Uses = fmt.Sprintf("Its history of %s goes with it. Sessions stay.", views.Count(n, "execution"))
+	}
+	if !a.Enabled && a.DisabledReason != "" {
+		p.Why = fmt.Sprintf("It is off since %s: %s. Switching it on starts it anew.", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"), a.DisabledReason)
+	} else if text := warning(&a.Automation); text != "" {
+		p.Why = text + ", so its runs fail. Edit it and choose another."
+	}
+	return p, a, nil
+}
+
+// summary sums up the last runs in words.
+func summary(runs []views.Bar) string {
+	if len(runs) == 0 {
+		return ""
+	}
+	good := 0
+	var took []time.Duration
+	for _, b := range runs {
+		if b.Status == string(db.Succeeded) {
+			good++
+			took = append(took, b.Took)
+		}
+	}
+	text := fmt.Sprintf("%d of %d succeeded", good, len(runs))
+	if len(took) > 0 {
+		slices.Sort(took)
+		text += ", median " + views.Roughly(took[len(took)/2])
+	}
+	return text
+}
+
+func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	p, a, err := s.automationPage(r, actor, automationID)
+	if err != nil {
+		return err
+	}
+	p.Settings, p.Prompt = true, a.Prompt
+	yes := func(on bool) string {
+		if on {
+			return "Yes"
+		}
+		return "No"
+	}
+	timeout := "None"
+	if a.TimeoutSeconds > 0 {
+		timeout = views.Took(a.Timeout())
+	}
+	starts := []views.Fact{{Label: "Trigger", Value: views.TriggerWord(string(a.Trigger))}, {Label: "When", Value: when(&a.Automation)}}
+	if a.Trigger == db.Recurring {
+		starts = append(starts, views.Fact{Label: "Cron expression", Value: a.Cron, Mono: true}, views.Fact{Label: "Time zone", Value: a.TimeZone},
+			views.Fact{Label: "Auto-Execute Missed Runs on Startup", Value: yes(a.CatchUp)})
+	}
+	if a.Trigger == db.Loop && a.MaxIterations > 0 {
+		starts = append(starts, views.Fact{Label: "Maximum iterations", Value: strconv.Itoa(a.MaxIterations)})
+	}
+	if a.StopText != "" {
+		starts = append(starts, views.Fact{Label: "Stop when the final answer contains", Value: a.StopText})
+	}
+	runs := []views.Fact{
+		{Label: "Workspace", Value: a.Workspace.Name}, {Label: "Session type", Value: sessionTypeWord(a.SessionType)},
+		{Label: "Provider", Value: s.providerName(a.Provider)}, {Label: "Model", Value: orDash(a.Model)},
+		{Label: "Base branch", Value: orDash(cmp(a.BaseBranch, a.Workspace.DefaultBranch)), Mono: true}, {Label: "Timeout", Value: timeout},
+	}
+	ends := []views.Fact{{Label: "Auto-Complete Session", Value: yes(a.AutoComplete)}}
+	if a.SessionType == db.Develop {
+		ends = append(ends, views.Fact{Label: "Complete only if no file changes", Value: yes(a.OnlyUnchanged)})
+	}
+	p.Groups = []views.FactGroup{{Title: "What starts it", Facts: starts}, {Title: "What it runs", Facts: runs}, {Title: "When it ends", Facts: ends},
+		{Title: "Ownership", Facts: []views.Fact{{Label: "Creator", Value: a.Creator.Name}, {Label: "Created", Value: a.CreatedAt.In(zone(actor)).Format("2 January 2006, 15:04")}}}}
+	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error { return s.show(w, r, views.Automation(page, *p)) })
+}
+
+func cmp(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func orDash(text string) string { return cmp(text, "–") }
+
+func (s *Server) enable(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	on := r.PostFormValue("enabled") == "true"
+	if err := s.Rules.SetEnabled(r.Context(), actor, automationID, on); err != nil {
+		return err
+	}
+	return s.rowOrBack(w, r, actor, automationID, map[bool]string{true: "Enabled.", false: "Disabled."}[on])
+}
+
+// rowOrBack answers a change made in the list with the row, and any other with the page that it came from.
+func (s *Server) rowOrBack(w http.ResponseWriter, r *http.Request, actor account.Actor, automationID uuid.UUID, message string) error {
+	if !fragment(r) || !strings.HasPrefix(r.Header.Get("HX-Target"), "tr#") && !strings.Contains(r.Header.Get("HX-Target"), "automation-") {
+		return s.redirect(w, r, refererPath(r, views.AutomationURL(automationID.String())), message)
+	}
+	row, _, err := s.rowOf(r, actor, automationID)
+	if err != nil {
+		return err
+	}
+	s.render(w, r, http.StatusOK, join(views.AutomationRow(row), views.ToastPart(views.Toast{Kind: "ok", Text: row.Name + ": " + message})))
+	return nil
+}
+
+// refererPath is the page of ours that a request came from.
+func refererPath(r *http.Request, otherwise string) string {
+	u, err := url.Parse(r.Referer())
+	if err != nil || u.Host != r.Host {
+		return otherwise
+	}
+	return local(u.RequestURI(), otherwise)
+}
+
+func (s *Server) deleteAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.Delete(r.Context(), actor, automationID); err != nil {
+		return err
+	}
+	return s.redirect(w, r, "/automations", "Deleted.")
+}
+
+// askToRun asks for the values of an automation's placeholders, with the stored ones filled in.
+func (s *Server) askToRun(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	a, err := s.Rules.Editable(r.Context(), actor, automationID)
+	if err != nil {
+		return err
+	}
+	f := s.runForm(a, nil, nil)
+	if fragment(r) {
+		return s.show(w, r, views.RunDialog(f))
+	}
+	return s.with(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error { return s.show(w, r, views.RunPage(page, f)) })
+}
+
+func (s *Server) runForm(a *db.Automation, given map[string]string, bad fault.Invalid) views.RunForm {
+	f := views.RunForm{ID: a.ID.String(), Name: a.Name}
+	names := s.Rules.Names(a.Provider, a.Prompt)
+	if len(names) == 0 {
+		f.Intro = "It starts at once, whatever its schedule, and does not move the schedule."
+	}
+	for _, name := range names {
+		value, ok := given[name]
+		if !ok {
+			value = a.Parameters[name]
+		}
+		f.Fields = append(f.Fields, views.Field{Name: "param." + name, Label: name, Value: value, Error: bad["parameters."+name], Autocomplete: "off"})
+	}
+	return f
+}
+
+func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	given := parameters(r)
+	run, err := s.Rules.RunNow(r.Context(), actor, automationID, given)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) {
+		a, err := s.Rules.Editable(r.Context(), actor, automationID)
+		if err != nil {
+			return err
+		}
+		return s.with(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error {
+			s.render(w, r, http.StatusUnprocessableEntity, views.RunPage(page, s.runForm(a, given, invalid)))
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if fragment(r) && strings.Contains(r.Header.Get("HX-Target"), "automation-") {
+		return s.rowOrBack(w, r, actor, automationID, "started.")
+	}
+	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started.")
+}
+
+// parameters are the values of a form's fields "param.NAME". An empty one is not given: the stored value stays.
+func parameters(r *http.Request) map[string]string {
+	given := map[string]string{}
+	for field, values := range r.PostForm {
+		if name, ok := strings.CutPrefix(field, "param."); ok && len(values) > 0 && values[0] != "" {
+			given[name] = values[0]
+		}
+	}
+	return given
+}
+
+func (s *Server) bulk(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	var ids []uuid.UUID
+	for _, text := range r.PostForm["id"] {
+		if parsed := optionalID(text); parsed != uuid.Nil {
+			ids = append(ids, parsed)
+		}
+	}
+	result, err := s.Rules.Bulk(r.Context(), actor, automation.BulkAction(r.PostFormValue("do")), ids)
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, refererPath(r, "/automations"), result.String())
+}

@@ -1,0 +1,275 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/cron"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// automationInput reads the editor's form as typed.
+func automationInput(r *http.Request) automation.Input {
+	f := r.PostForm
+	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
+	on := func(name string) bool { return f.Get(name) != "" && f.Get(name) != "false" }
+	return automation.Input{
+		Name: f.Get("name"), Workspace: f.Get("workspace"), Trigger: f.Get("trigger"), RunAt: f.Get("run_at"), Cron: f.Get("cron"),
+		TimeZone: f.Get("time_zone"), MaxIterations: f.Get("max_iterations"), StopText: f.Get("stop_text"), CatchUp: on("catch_up"),
+		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
+		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
+		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
+		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), Timeout: f.Get("timeout"), Version: version,
+	}
+}
+
+// typed is an automation as the editor would have it typed.
+func typed(a *db.Automation) automation.Input {
+	in := automation.Input{
+		Name: a.Name, Workspace: a.WorkspaceID.String(), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, StopText: a.StopText,
+		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
+		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
+		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged,
+		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Version: a.Version,
+	}
+	if !a.RunAt.IsZero() {
+		in.RunAt = a.RunAt.In(zoneNamed(a.TimeZone)).Format("2006-01-02T15:04")
+	}
+	if a.MaxIterations > 0 {
+		in.MaxIterations = strconv.Itoa(a.MaxIterations)
+	}
+	return in
+}
+
+func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if !actor.Can(account.Manage) {
+		return fault.ErrForbidden
+	}
+	in := automation.Input{
+		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), TimeZone: actor.TimeZone,
+		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), MaxParallel: "10",
+	}
+	list, err := s.Rules.Workspaces(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	in.Workspace = s.chosenWorkspace(r)
+	if in.Workspace == "" && len(list) > 0 {
+		in.Workspace = list[0].ID.String()
+	}
+	for _, ws := range list {
+		if ws.ID.String() == in.Workspace {
+			in.Provider, in.Model = ws.Provider, ws.Model
+		}
+	}
+	return s.editor(w, r, actor, http.StatusOK, nil, in, nil)
+}
+
+func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	a, err := s.Rules.Editable(r.Context(), actor, automationID)
+	if err != nil {
+		return err
+	}
+	return s.editor(w, r, actor, http.StatusOK, a, typed(a), nil)
+}
+
+func (s *Server) createAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	in := automationInput(r)
+	a, _, err := s.Rules.Create(r.Context(), actor, in)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) {
+		return s.editor(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.AutomationURL(a.ID.String()), s.saved(a, actor))
+}
+
+func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	in := automationInput(r)
+	a, _, err := s.Rules.Update(r.Context(), actor, automationID, in)
+	var invalid fault.Invalid
+	switch {
+	case errors.As(err, &invalid):
+	case errors.Is(err, fault.ErrStale):
+	case err != nil:
+		return err
+	default:
+		return s.redirect(w, r, views.AutomationURL(a.ID.String()), s.saved(a, actor))
+	}
+	stored, err2 := s.Rules.Editable(r.Context(), actor, automationID)
+	if err2 != nil {
+		return err2
+	}
+	status := http.StatusUnprocessableEntity
+	if errors.Is(err, fault.ErrStale) {
+		status, in.Version = http.StatusConflict, stored.Version // saving again is then meant
+		invalid = fault.Invalid{staleField: "yes"}
+	}
+	return s.editor(w, r, actor, status, stored, in, invalid)
+}
+
+// staleField marks, among the mistakes of a form, that someone else saved meanwhile.
+const staleField = "(stale)"
+
+// saved echoes what was saved, with the instant of what is due.
+func (s *Server) saved(a *db.Automation, actor account.Actor) string {
+	if a.NextRunAt.IsZero() {
+		return "Saved."
+	}
+	if a.Trigger == db.Loop {
+		return "Saved. The loop starts now."
+	}
+	at := a.NextRunAt.In(zoneNamed(a.TimeZone))
+	return "Saved. It runs on " + at.Format("Monday, 2 January 2006 at 15:04 ") + a.TimeZone + " (" + at.UTC().Format("2006-01-02 15:04 MST") + ")."
+}
+
+// editor shows the form with what was typed and what is wrong with it. A nil automation is a new one.
+func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation, in automation.Input, bad fault.Invalid) error {
+	f := views.NewAutomationForm()
+	title := "New automation"
+	if a != nil {
+		f.ID, f.Was, title = a.ID.String(), a.Name, "Edit "+a.Name
+	}
+	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
+	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
+	check := func(field *views.Field, on bool) { field.Checked, field.Error = on, bad[field.Name] }
+
+	fill(&f.Name, in.Name)
+	fill(&f.Workspace, in.Workspace)
+	list, err := s.Rules.Workspaces(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	for _, ws := range list {
+		f.Workspace.Options = append(f.Workspace.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
+	}
+	fill(&f.BaseBranch, in.BaseBranch)
+	fill(&f.Trigger, in.Trigger)
+	for i, c := range f.Trigger.Options {
+		if c.Value == string(db.HTTP) {
+			f.Trigger.Options = slices.Delete(f.Trigger.Options, i, i+1)
+			break
+		}
+	}
+	fill(&f.RunAt, in.RunAt)
+	fill(&f.Cron, in.Cron)
+	fill(&f.TimeZone, in.TimeZone)
+	f.TimeZone.Suggest = cron.Zones()
+	fill(&f.MaxIterations, in.MaxIterations)
+	fill(&f.StopText, in.StopText)
+	fill(&f.SessionType, in.SessionType)
+	f.SessionType.Options = f.SessionType.Options[:2]
+	fill(&f.ExecutionType, cmp(in.ExecutionType, string(db.Inline)))
+	f.ExecutionType.Options = f.ExecutionType.Options[:1]
+	fill(&f.Prompt, in.Prompt)
+	fill(&f.Provider, in.Provider)
+	for _, p := range s.Providers() {
+		f.Provider.Options = append(f.Provider.Options, views.Choice{Value: p.ID, Label: p.Name})
+		if p.ID == in.Provider {
+			f.Model.Suggest = p.Models
+		}
+	}
+	fill(&f.Model, in.Model)
+	check(&f.AutoComplete, in.AutoComplete)
+	check(&f.OnlyUnchanged, in.OnlyUnchanged)
+	check(&f.CatchUp, in.CatchUp)
+	check(&f.AllowParallel, in.AllowParallel)
+	fill(&f.MaxParallel, in.MaxParallel)
+	fill(&f.Timeout, in.Timeout)
+	f.Placeholders = s.found(in)
+	if in.Cron != "" {
+		f.Schedule = s.preview(actor, in.Cron, in.TimeZone)
+	}
+	return s.with(w, r, actor, "automations", title, func(page views.Page) error {
+		s.render(w, r, status, views.EditAutomation(page, f))
+		return nil
+	})
+}
+
+// found lists a prompt's placeholders with their stored values.
+func (s *Server) found(in automation.Input) []views.Placeholder {
+	var list []views.Placeholder
+	for _, name := range s.Rules.Names(in.Provider, in.Prompt) {
+		value, ok := in.Parameters[name]
+		list = append(list, views.Placeholder{Name: name, Value: value, Missing: !ok})
+	}
+	return list
+}
+
+// placeholders answers the editor while a prompt is typed.
+func (s *Server) placeholders(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
+	return s.show(w, r, views.Found(s.found(automationInput(r))))
+}
+
+// schedulePreview answers the editor while a schedule is typed.
+func (s *Server) schedulePreview(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.show(w, r, views.SchedulePreview(s.preview(actor, r.FormValue("cron"), r.FormValue("time_zone"))))
+}
+
+// previewRuns is how many runs a preview shows.
+const previewRuns = 5
+
+func (s *Server) preview(actor account.Actor, expression, zoneName string) views.Schedule {
+	now := s.Now()
+	if strings.TrimSpace(expression) == "" {
+		return views.Schedule{Now: now}
+	}
+	z, err := cron.Zone(strings.TrimSpace(zoneName))
+	if err != nil {
+		return views.Schedule{Now: now, Error: sentence(err)}
+	}
+	e, err := cron.Parse(expression)
+	if err != nil {
+		return views.Schedule{Now: now, Error: sentence(err)}
+	}
+	preview := views.Schedule{Now: now.In(z), Words: e.Words() + ", " + cityOf(zoneName) + " time"}
+	if gap := e.ShortestGap(now, z); gap > 0 && gap < 5*time.Minute {
+		preview.Words += ". That is often: each run is a session of its own, and one that is due while another is at work is skipped"
+	}
+	for _, o := range e.Upcoming(now, z, previewRuns) {
+		preview.Runs = append(preview.Runs, views.NextRun{At: o.At.In(z), Here: o.At.In(zone(actor)), Note: o.Explain()})
+	}
+	if len(preview.Runs) == 0 {
+		preview.Error = "This never runs in this time zone."
+	}
+	return preview
+}
+
+// cityOf is the part of a zone's name that people say.
+func cityOf(zone string) string {
+	return strings.ReplaceAll(zone[strings.LastIndex(zone, "/")+1:], "_", " ")
+}
+
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+}
+
+// models answers the editor when a provider is chosen.
+func (s *Server) models(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
+	f := views.NewAutomationForm().Model
+	for _, p := range s.Providers() {
+		if p.ID == r.FormValue("provider") {
+			f.Suggest = p.Models
+		}
+	}
+	return s.show(w, r, views.ModelField(f))
+}

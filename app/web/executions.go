@@ -1,0 +1,184 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+	"carillon/views"
+)
+
+func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	ctx, now, z := r.Context(), s.Now(), zone(actor)
+	f := db.ExecutionFilter{
+		Automation: optionalID(r.FormValue("automation")), Workspace: optionalID(s.workspaceFilter(r)), Source: db.Source(r.FormValue("trigger")),
+		User: optionalID(r.FormValue("person")), From: day(r.FormValue("from"), z), To: day(r.FormValue("to"), z),
+		Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
+	}
+	if !f.To.IsZero() {
+		f.To = f.To.AddDate(0, 0, 1) // the day chosen is included
+	}
+	status := r.FormValue("status")
+	if slices.Contains(db.ExecutionStatuses, db.ExecutionStatus(status)) {
+		f.Statuses = []db.ExecutionStatus{db.ExecutionStatus(status)}
+	}
+	list, err := s.Rules.Executions(ctx, actor, f)
+	if err != nil {
+		return err
+	}
+	p := views.ExecutionsPage{
+		Now: now, Filtered: r.URL.RawQuery != "" || f.Workspace != uuid.Nil,
+		From: views.Field{Name: "from", Label: "From", Value: r.FormValue("from")}, To: views.Field{Name: "to", Label: "To", Value: r.FormValue("to")},
+		Status: views.Field{Name: "status", Label: "Status", Value: status, Options: []views.Choice{{Label: "Status"}}},
+		Trigger: views.Field{Name: "trigger", Label: "Trigger", Value: string(f.Source), Options: []views.Choice{
+			{Label: "Trigger"}, {Value: "schedule", Label: "Schedule"}, {Value: "manual", Label: "Manual"}, {Value: "webhook", Label: "Webhook"}}},
+	}
+	for _, st := range db.ExecutionStatuses {
+		p.Status.Options = append(p.Status.Options, views.Choice{Value: string(st), Label: views.StatusWord(string(st))})
+	}
+	list, p.Pager = paged(r, f, list)
+	for i := range list {
+		p.Rows = append(p.Rows, item(&list[i], z, now))
+	}
+	names, err := db.AutomationNames(ctx, s.DB, actor.Access(), 200)
+	if err != nil {
+		return err
+	}
+	p.Auto = views.Field{Name: "automation", Label: "Automation", Value: r.FormValue("automation")}
+	if len(names) > 0 {
+		p.Auto.Options = append(p.Auto.Options, views.Choice{Label: "Automation"})
+		for _, n := range names {
+			p.Auto.Options = append(p.Auto.Options, views.Choice{Value: n.ID.String(), Label: n.Name})
+		}
+	}
+	people, err := db.Users(ctx, s.DB)
+	if err != nil {
+		return err
+	}
+	p.Person = views.Field{Name: "person", Label: "Person", Value: r.FormValue("person")}
+	if actor.Can(account.ViewAll) {
+		p.Person.Options = append(p.Person.Options, views.Choice{Label: "Person"})
+		for _, u := range people {
+			p.Person.Options = append(p.Person.Options, views.Choice{Value: u.ID.String(), Label: u.Name})
+		}
+	}
+	return s.with(w, r, actor, "executions", "History", func(page views.Page) error { return s.show(w, r, views.Executions(page, p)) })
+}
+
+// day reads a date in a person's zone; nonsense is none.
+func day(text string, z *time.Location) time.Time {
+	t, err := time.ParseInLocation("2006-01-02", text, z)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// paged cuts a list that was asked for with one row too many, and finds the addresses of its neighbours.
+func paged(r *http.Request, f db.ExecutionFilter, list []db.Execution) ([]db.Execution, views.Pager) {
+	var p views.Pager
+	over := len(list) == f.Limit
+	if over && f.After != uuid.Nil {
+		list = list[1:] // newest first: the one too many is the farthest from where the reader came
+	} else if over {
+		list = list[:f.Limit-1]
+	}
+	if len(list) == 0 {
+		return list, p
+	}
+	address := func(key string, e db.Execution) string {
+		q := r.URL.Query()
+		q.Del("before")
+		q.Del("newer")
+		q.Del("execution")
+		q.Set(key, e.ID.String())
+		return r.URL.Path + "?" + q.Encode()
+	}
+	if f.Before != uuid.Nil || (f.After != uuid.Nil && over) {
+		p.Newer = address("newer", list[0])
+	}
+	if over || f.After != uuid.Nil {
+		p.Older = address("before", list[len(list)-1])
+	}
+	return list, p
+}
+
+func (s *Server) execution(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	executionID, err := id(r)
+	if err != nil {
+		return err
+	}
+	e, err := s.Rules.Execution(r.Context(), actor, executionID)
+	if err != nil {
+		return err
+	}
+	data, err := s.executionData(r, actor, e)
+	if err != nil {
+		return err
+	}
+	return s.with(w, r, actor, "executions", "Run of "+e.Automation.Name, func(page views.Page) error { return s.show(w, r, views.Execution(page, *data)) })
+}
+
+// executionData is an execution in full.
+func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execution) (*views.ExecutionData, error) {
+	z := zone(actor)
+	sn := e.Snapshot
+	d := &views.ExecutionData{
+		ExecutionItem: item(e, z, s.Now()), AutomationURL: views.AutomationURL(e.AutomationID.String()), Reason: e.Reason,
+		LastSkip: in(e.LastSkippedFor, z), Unresolved: e.Unresolved, Answer: e.Answer,
+		CanCancel: e.Status.InFlight() && automation.CanManage(actor, e.Automation), SessionName: e.Automation.Name,
+	}
+	if e.Session != nil {
+		d.SessionName = e.Session.Title
+	}
+	timeout := "None"
+	if sn.TimeoutSeconds > 0 {
+		timeout = views.Took(time.Duration(sn.TimeoutSeconds) * time.Second)
+	}
+	d.Snapshot = []views.Fact{
+		{Label: "Session type", Value: sessionTypeWord(sn.SessionType)}, {Label: "Provider", Value: s.providerName(sn.Provider)},
+		{Label: "Model", Value: orDash(sn.Model)}, {Label: "Base branch", Value: orDash(sn.BaseBranch), Mono: true}, {Label: "Timeout", Value: timeout},
+	}
+	if len(sn.Toggles) > 0 {
+		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(sn.Toggles, ", ")})
+	}
+	for _, name := range sortedKeys(e.Parameters) {
+		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name]})
+	}
+	if sn.Prompt != "" {
+		d.Prompt = promptParts(sn.Prompt, e.Parameters)
+	}
+	return d, nil
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (s *Server) cancelExecution(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	executionID, err := id(r)
+	if err != nil {
+		return err
+	}
+	e, err := s.Rules.Execution(r.Context(), actor, executionID)
+	if err != nil {
+		return err
+	}
+	if e.SessionID != uuid.Nil {
+		if err := s.Rules.Stop(r.Context(), actor, e.SessionID); err != nil {
+			return err
+		}
+	}
+	return s.redirect(w, r, refererPath(r, views.ExecutionURL(executionID.String())), "Canceling.")
+}

@@ -1,0 +1,168 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+	"carillon/views"
+)
+
+func (s *Server) inbox(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.inboxPage(w, r, actor, nil)
+}
+
+func (s *Server) notice(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	noticeID, err := id(r)
+	if err != nil {
+		return err
+	}
+	n, err := s.Rules.Notice(r.Context(), actor, noticeID)
+	if err != nil {
+		return err
+	}
+	if n.ReadAt.IsZero() { // opened is read
+		if err := s.Rules.Read(r.Context(), actor, noticeID, true); err != nil {
+			return err
+		}
+		n.ReadAt = s.Now()
+	}
+	return s.inboxPage(w, r, actor, n)
+}
+
+func (s *Server) inboxPage(w http.ResponseWriter, r *http.Request, actor account.Actor, open *db.Notification) error {
+	show := r.FormValue("show")
+	f := db.NotificationFilter{Kind: r.FormValue("kind"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1}
+	switch show {
+	case "unread":
+		f.Unread = true
+	case "starred":
+		f.Starred = true
+	default:
+		show = "all"
+	}
+	list, err := s.Rules.Inbox(r.Context(), actor, f)
+	if err != nil {
+		return err
+	}
+	z := zone(actor)
+	p := views.InboxPage{
+		Now: s.Now().In(z), Filtered: r.URL.RawQuery != "", Detail: open != nil,
+		Show: views.Field{Name: "show", Label: "Show", Value: show, Options: []views.Choice{
+			{Value: "unread", Label: "Unread"}, {Value: "starred", Label: "Starred"}, {Value: "all", Label: "All"}}},
+	}
+	if len(list) > pageSize {
+		list = list[:pageSize]
+		p.Pager.Older = more(r, "before", list[pageSize-1].ID.String())
+	}
+	for i := range list {
+		n := noticeItem(&list[i])
+		n.At = in(list[i].CreatedAt, z)
+		n.Current = open != nil && open.ID == list[i].ID
+		p.Items = append(p.Items, n)
+	}
+	if open != nil {
+		p.Open = noticeDetail(open)
+		p.Open.At = in(open.CreatedAt, z)
+	}
+	return s.with(w, r, actor, "inbox", "Inbox", func(page views.Page) error {
+		p.Unread = page.Unread
+		return s.show(w, r, views.Inbox(page, p))
+	})
+}
+
+// noticeLooks are how the kinds of notices look: icon, colour, and what the kind is called.
+var noticeLooks = map[string][3]string{
+	automation.NoticeDisabled:     {"octagon-x", "fail", "Auto-disabled"},
+	automation.NoticeRunFailed:    {"circle-x", "fail", "Failed run"},
+	automation.NoticeSkipped:      {"circle-minus", "warn", "Skipped run"},
+	automation.NoticeMissed:       {"clock", "warn", "Missed run"},
+	automation.NoticeLoopFinished: {"infinity", "ok", "Finished loop"},
+	automation.NoticePRClosed:     {"git-pull-request-closed", "warn", "Pull request closed without merging"},
+}
+
+func noticeItem(n *db.Notification) views.NoticeItem {
+	look, ok := noticeLooks[n.Kind]
+	if !ok {
+		look = [3]string{"inbox", "idle", n.Kind}
+	}
+	return views.NoticeItem{
+		ID: n.ID.String(), Icon: look[0], Kind: look[1], Title: n.Title, Sub: firstLine(n.Body), Unread: n.ReadAt.IsZero(), Starred: !n.StarredAt.IsZero(),
+	}
+}
+
+// noticeDetail is a notice in full, with the ways on from it.
+func noticeDetail(n *db.Notification) *views.NoticeDetail {
+	d := &views.NoticeDetail{NoticeItem: noticeItem(n), Label: noticeLooks[n.Kind][2], Text: n.Body}
+	if n.Automation != nil {
+		d.Primary = views.Action{Label: "Open automation", Kind: "primary", Icon: "arrow-right", URL: views.AutomationURL(n.AutomationID.String())}
+		d.Facts = append(d.Facts, views.Fact{Label: "Automation", Value: n.Automation.Name, URL: views.AutomationURL(n.AutomationID.String())})
+	}
+	if n.ExecutionID != uuid.Nil {
+		d.Facts = append(d.Facts, views.Fact{Label: "Execution", Value: "What happened", URL: views.ExecutionURL(n.ExecutionID.String())})
+	}
+	if n.SessionID != uuid.Nil {
+		d.Facts = append(d.Facts, views.Fact{Label: "Session", Value: "Open the session", URL: views.SessionURL(n.SessionID.String())})
+	}
+	if n.Link != "" {
+		d.Facts = append(d.Facts, views.Fact{Label: "Pull request", Value: n.Link, URL: n.Link})
+	}
+	switch n.Kind {
+	case automation.NoticeDisabled:
+		d.Fix = []string{"Open the execution and read why the last run failed.", "Mend the cause, and try it with Run now.", "Switch the automation on again; it starts anew."}
+	case automation.NoticeSkipped:
+		d.FixMore = "If the session that is in the way hangs, stop it on its page. If runs simply take longer than the schedule allows, choose a wider schedule."
+	}
+	return d
+}
+
+func (s *Server) inboxLink(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	n, err := s.Rules.Unread(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.InboxLink(int(n), r.FormValue("current") == "true"))
+}
+
+func (s *Server) readAll(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if err := s.Rules.ReadAll(r.Context(), actor); err != nil {
+		return err
+	}
+	return s.redirect(w, r, refererPath(r, "/inbox"), "All marked as read.")
+}
+
+func (s *Server) readNotice(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	noticeID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.Read(r.Context(), actor, noticeID, r.PostFormValue("read") != "false"); err != nil {
+		return err
+	}
+	return s.redirect(w, r, "/inbox", "")
+}
+
+func (s *Server) starNotice(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	noticeID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.Star(r.Context(), actor, noticeID, r.PostFormValue("star") != "false"); err != nil {
+		return err
+	}
+	return s.redirect(w, r, refererPath(r, views.NoticeURL(noticeID.String())), "")
+}
+
+func (s *Server) dismissNotice(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	noticeID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.Dismiss(r.Context(), actor, noticeID); err != nil {
+		return err
+	}
+	return s.redirect(w, r, "/inbox", "Dismissed.")
+}

@@ -1,0 +1,219 @@
+// Package web is the HTTP side of Carillon: it turns requests into operations of the rules, and their rows and errors
+// into pages, fragments and answers. It decides nothing about automations.
+package web
+
+import (
+	"context"
+	"crypto/subtle"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"carillon/app/account"
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/secret"
+	"carillon/db"
+	"carillon/static"
+)
+
+// Server answers requests. Its fields are set once, in main; Init prepares the rest.
+type Server struct {
+	DB        *db.DB
+	Accounts  *account.Service
+	Rules     *automation.Service
+	Keys      *secret.Keys
+	Providers func() []agent.Provider
+	PublicURL *url.URL       // base of links, and what decides whether cookies are Secure
+	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
+	Now       func() time.Time
+	Log       *slog.Logger
+	// SetupToken is the secret of the one-time link that makes the first administrator.
+	SetupToken string
+	Gallery    bool // serve the gallery of components, in development
+
+	cookies *sessions.CookieStore
+	hub     *hub
+	stop    chan struct{} // closed when streams are to end
+}
+
+// Init prepares a Server for Handler and Listen.
+func (s *Server) Init() {
+	s.hub = newHub()
+	s.stop = make(chan struct{})
+	s.cookies = sessions.NewCookieStore(s.Keys.Cookies()...)
+	s.cookies.Options = &sessions.Options{
+		Path: "/", MaxAge: int(account.LoginLifetime / time.Second), HttpOnly: true,
+		SameSite: http.SameSiteLaxMode, Secure: s.PublicURL.Scheme == "https",
+	}
+	// Options alone would leave the codecs accepting cookies of 30 days.
+	s.cookies.MaxAge(s.cookies.Options.MaxAge)
+}
+
+// Listen hears what changes, for live pages, until ctx is over.
+func (s *Server) Listen(ctx context.Context) error {
+	return s.DB.Listen(ctx, s.Log, s.hub.wakeAll, s.hub.wake)
+}
+
+// CloseStreams ends the live streams, so that a server can shut down without waiting for readers.
+func (s *Server) CloseStreams() { close(s.stop) }
+
+// HTTP is a server for the handler with the time limits that untrusted clients need. Streams lift theirs.
+func (s *Server) HTTP() *http.Server {
+	srv := &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
+	}
+	srv.RegisterOnShutdown(s.CloseStreams)
+	return srv
+}
+
+// Handler is the whole site: every route, behind what all of them need.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	s.routes(mux)
+	protection := http.NewCrossOriginProtection()
+	if err := protection.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
+		s.Log.Warn("trust the public address", "err", err) // only odd schemes; same-origin requests pass by themselves
+	}
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
+	}))
+	return s.logged(s.headed(s.checked(protection.Handler(mux))))
+}
+
+// routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
+// decided by the operation that it calls.
+func (s *Server) routes(mux *http.ServeMux) {
+	mux.Handle("GET /static/", static.Handler())
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /readyz", s.ready)
+
+	mux.HandleFunc("GET /login", s.open(s.loginPage))
+	mux.HandleFunc("POST /login", s.open(s.signIn))
+	mux.HandleFunc("GET /setup", s.open(s.setupPage))
+	mux.HandleFunc("POST /setup", s.open(s.setUp))
+	mux.HandleFunc("POST /logout", s.open(s.signOut))
+
+	mux.HandleFunc("GET /{$}", s.page(s.overview))
+	mux.HandleFunc("GET /overview/now", s.page(s.overviewNow))
+
+	mux.HandleFunc("GET /automations", s.page(s.automations))
+	mux.HandleFunc("POST /automations", s.page(s.createAutomation))
+	mux.HandleFunc("GET /automations/new", s.page(s.newAutomation))
+	mux.HandleFunc("POST /automations/bulk", s.page(s.bulk))
+	mux.HandleFunc("GET /automations/schedule", s.page(s.schedulePreview))
+	mux.HandleFunc("POST /automations/placeholders", s.page(s.placeholders))
+	mux.HandleFunc("GET /automations/models", s.page(s.models))
+	mux.HandleFunc("GET /automations/{id}", s.page(s.automation))
+	mux.HandleFunc("POST /automations/{id}", s.page(s.updateAutomation))
+	mux.HandleFunc("GET /automations/{id}/settings", s.page(s.automationSettings))
+	mux.HandleFunc("GET /automations/{id}/edit", s.page(s.editAutomation))
+	mux.HandleFunc("GET /automations/{id}/row", s.page(s.automationRow))
+	mux.HandleFunc("GET /automations/{id}/runs", s.page(s.askToRun))
+	mux.HandleFunc("POST /automations/{id}/runs", s.page(s.startRun))
+	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
+	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
+
+	mux.HandleFunc("GET /executions", s.page(s.executions))
+	mux.HandleFunc("GET /executions/{id}", s.page(s.execution))
+	mux.HandleFunc("POST /executions/{id}/cancellation", s.page(s.cancelExecution))
+
+	mux.HandleFunc("GET /sessions", s.page(s.sessions))
+	mux.HandleFunc("GET /sessions/{id}", s.page(s.session))
+	mux.HandleFunc("GET /sessions/{id}/head", s.page(s.sessionHead))
+	mux.HandleFunc("GET /sessions/{id}/changes", s.page(s.sessionChanges))
+	mux.HandleFunc("GET /sessions/{id}/stream", s.page(s.sessionStream))
+	mux.HandleFunc("POST /sessions/{id}/stop", s.page(s.stopSession))
+	mux.HandleFunc("POST /sessions/{id}/completion", s.page(s.completeSession))
+	mux.HandleFunc("POST /sessions/{id}/reopening", s.page(s.reopenSession))
+	mux.HandleFunc("POST /sessions/{id}/messages", s.page(s.replyToSession))
+
+	mux.HandleFunc("GET /inbox", s.page(s.inbox))
+	mux.HandleFunc("GET /inbox/link", s.page(s.inboxLink))
+	mux.HandleFunc("POST /inbox/reading", s.page(s.readAll))
+	mux.HandleFunc("GET /inbox/{id}", s.page(s.notice))
+	mux.HandleFunc("POST /inbox/{id}/reading", s.page(s.readNotice))
+	mux.HandleFunc("POST /inbox/{id}/star", s.page(s.starNotice))
+	mux.HandleFunc("POST /inbox/{id}/dismissal", s.page(s.dismissNotice))
+
+	mux.HandleFunc("GET /workspaces", s.page(s.workspaces))
+	mux.HandleFunc("POST /workspaces", s.page(s.createWorkspace))
+	mux.HandleFunc("GET /workspaces/new", s.page(s.newWorkspace))
+	mux.HandleFunc("GET /workspaces/{id}", s.page(s.workspace))
+	mux.HandleFunc("POST /workspaces/{id}", s.page(s.updateWorkspace))
+	mux.HandleFunc("GET /workspaces/{id}/edit", s.page(s.editWorkspace))
+	mux.HandleFunc("POST /workspaces/{id}/members", s.page(s.addMember))
+	mux.HandleFunc("POST /workspaces/{id}/removal", s.page(s.removeMember))
+	mux.HandleFunc("POST /workspaces/{id}/check", s.page(s.checkWorkspace))
+	mux.HandleFunc("POST /workspaces/{id}/deletion", s.page(s.removeWorkspace))
+
+	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
+	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))
+	if s.Gallery {
+		mux.HandleFunc("GET /gallery", s.page(s.gallery))
+	}
+	mux.HandleFunc("/", s.page(s.nowhere))
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// ready answers 200 when the database is reachable and migrated.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	migrated, err := db.Migrated(ctx, s.DB)
+	switch {
+	case err != nil:
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+	case !migrated:
+		http.Error(w, "the database is not migrated", http.StatusServiceUnavailable)
+	default:
+		_, _ = w.Write([]byte("ready\n"))
+	}
+}
+
+// sameSecret compares in constant time.
+func sameSecret(a, b string) bool {
+	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}
+
+// address is where a request comes from: the nearest hop that is not a trusted proxy.
+func (s *Server) address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && s.trusted(host); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		host = hop.Unmap().String()
+	}
+	return host
+}
+
+func (s *Server) trusted(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	for _, p := range s.Proxies {
+		if p.Contains(addr.Unmap()) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,425 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/app/workspace"
+	"carillon/db"
+	"carillon/views"
+)
+
+func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	ctx, now, z := r.Context(), s.Now(), zone(actor)
+	status := r.FormValue("status")
+	f := db.SessionFilter{
+		Type: db.SessionType(r.FormValue("type")), Workspace: optionalID(s.workspaceFilter(r)), Mine: r.FormValue("scope") == "own",
+		Search: r.FormValue("q"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
+	}
+	if status != "" {
+		f.Statuses = []db.SessionStatus{db.SessionStatus(status)}
+	}
+	list, err := s.Rules.Sessions(ctx, actor, f)
+	if err != nil {
+		return err
+	}
+	p := views.SessionsPage{
+		Now: now, Search: f.Search, Filtered: r.URL.RawQuery != "" || f.Workspace != uuid.Nil,
+		Status: views.Field{Name: "status", Label: "Status", Value: status, Options: []views.Choice{{Label: "Status"}}},
+		Type: views.Field{Name: "type", Label: "Type", Value: string(f.Type), Options: []views.Choice{
+			{Label: "Type"}, {Value: "develop", Label: "Develop"}, {Value: "chat", Label: "Chat"}, {Value: "bot", Label: "Bot"}}},
+	}
+	for _, st := range []db.SessionStatus{db.SessionQueued, db.SessionInProgress, db.SessionWaiting, db.SessionDone, db.SessionCanceled} {
+		p.Status.Options = append(p.Status.Options, views.Choice{Value: string(st), Label: views.StatusWord(string(st))})
+	}
+	if actor.Can(account.ViewAll) {
+		p.Scope = views.Field{Name: "scope", Label: "Whose", Value: cmp(r.FormValue("scope"), "all"), Options: []views.Choice{{Value: "own", Label: "Mine"}, {Value: "all", Label: "Everyone’s"}}}
+	}
+	if p.Workspace, err = s.workspaceField(r, actor, f.Workspace); err != nil {
+		return err
+	}
+	if len(list) > pageSize {
+		list = list[:pageSize]
+		p.Pager.Older = more(r, "before", list[pageSize-1].ID.String())
+	}
+	for i := range list {
+		p.Rows = append(p.Rows, sessionItem(&list[i], z, now))
+	}
+	return s.with(w, r, actor, "sessions", "Sessions", func(page views.Page) error { return s.show(w, r, views.Sessions(page, p)) })
+}
+
+func sessionItem(session *db.Session, z *time.Location, now time.Time) views.SessionItem {
+	i := views.SessionItem{
+		ID: session.ID.String(), Name: session.Title, Status: string(session.Status), Type: sessionTypeWord(session.Type),
+		Branch: session.Branch, At: in(session.CreatedAt, z), Start: in(session.StartedAt, z), Now: now,
+	}
+	if session.Status != db.SessionInProgress {
+		i.End = in(session.EndedAt, z)
+		if !session.EndedAt.IsZero() {
+			i.At = i.End
+		}
+	}
+	if session.Automation != nil {
+		i.Automation = views.Link{Text: session.Automation.Name, URL: views.AutomationURL(session.AutomationID.String())}
+	}
+	if session.Workspace != nil {
+		i.Workspace = session.Workspace.Name
+	}
+	if session.Owner != nil {
+		i.Owner = session.Owner.Name
+	}
+	return i
+}
+
+// pageEvents is how many of a session's newest events its page shows at first.
+const pageEvents = 2000
+
+func (s *Server) session(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	p, err := s.sessionPage(r, actor, session)
+	if err != nil {
+		return err
+	}
+	whole := r.FormValue("whole") != ""
+	limit := pageEvents
+	if whole {
+		limit = 100_000
+	}
+	events, err := db.LatestEvents(r.Context(), s.DB, session.ID, limit)
+	if err != nil {
+		return err
+	}
+	t, err := s.transcriptOf(r, actor, session)
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		t.add(&events[i])
+	}
+	p.Transcript = views.TranscriptData{
+		Session: session.ID.String(), After: strconv.FormatInt(t.seq, 10), Entries: t.entries, Live: true,
+	}
+	if !whole && len(events) == pageEvents && events[0].Seq > 1 {
+		p.Transcript.Older = views.SessionURL(session.ID.String()) + "?whole=yes"
+	}
+	return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error { return s.show(w, r, views.Session(page, *p)) })
+}
+
+// seenSession finds the session of a path that the person may see.
+func (s *Server) seenSession(r *http.Request, actor account.Actor) (*db.Session, error) {
+	sessionID, err := id(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.Rules.Session(r.Context(), actor, sessionID)
+}
+
+// transcriptOf prepares the reading of a session's events.
+func (s *Server) transcriptOf(r *http.Request, actor account.Actor, session *db.Session) (*transcript, error) {
+	t := newTranscript(zone(actor), s.Now())
+	e, err := db.ExecutionBySession(r.Context(), s.DB, session.ID)
+	if err != nil && !db.IsNotFound(err) {
+		return nil, err
+	}
+	if err == nil {
+		t.execution = e
+	}
+	turns, err := db.TurnsOf(r.Context(), s.DB, session.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, turn := range turns {
+		if turn.Author != nil {
+			t.people[turn.AuthorID] = turn.Author.Name
+		}
+	}
+	return t, nil
+}
+
+// sessionPage is a session's page without its transcript.
+func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.Session) (*views.SessionPage, error) {
+	z := zone(actor)
+	manage := automation.CanManageSession(actor, session)
+	p := &views.SessionPage{
+		Session: sessionItem(session, z, s.Now()), Changes: changesOf(session),
+		Reply: views.Field{Name: "message", Label: "Message", Rows: 3, Placeholder: "Write to the agent"},
+	}
+	working := session.Status == db.SessionQueued || session.Status == db.SessionInProgress
+	p.CanStop = manage && working && session.CancelRequestedAt.IsZero()
+	p.CanComplete = manage && session.Status == db.SessionWaiting
+	p.CanReopen = manage && session.Status.Closed()
+	switch {
+	case !manage:
+	case session.Type == db.Develop && s.isScript(session.Provider):
+		// A Develop run of a script is over when the script is: there is nobody to write to.
+	case session.Status.Closed():
+		p.CannotReply = "The session is closed. Reopen it to write to the agent."
+	default:
+		p.CanReply = true
+		if s.isScript(session.Provider) {
+			p.Reply.Label, p.Reply.Placeholder, p.Reply.Mono = "Script", "A script to run in the same worktree", true
+		}
+	}
+	p.Facts = []views.Fact{
+		{Label: "Workspace", Value: session.Workspace.Name, URL: views.WorkspaceURL(session.WorkspaceID.String())},
+		{Label: "Agent", Value: s.providerName(session.Provider)}, {Label: "Owner", Value: session.Owner.Name},
+	}
+	if session.Model != "" {
+		p.Facts = append(p.Facts, views.Fact{Label: "Model", Value: session.Model})
+	}
+	if session.Branch != "" {
+		p.Facts = append(p.Facts, views.Fact{Label: "Branch", Value: session.Branch, Mono: true})
+	}
+	e, err := db.ExecutionBySession(r.Context(), s.DB, session.ID)
+	if err != nil && !db.IsNotFound(err) {
+		return nil, err
+	}
+	if err == nil {
+		p.Execution = views.Link{Text: "Execution", URL: views.ExecutionURL(e.ID.String())}
+		started := views.StatusWord(string(e.Status))
+		p.Facts = append(p.Facts, views.Fact{Label: "Run", Value: started})
+		if e.ExitCode != nil && s.isScript(session.Provider) {
+			p.Facts = append(p.Facts, views.Fact{Label: "Exit", Value: strconv.Itoa(*e.ExitCode)})
+		}
+		p.Facts = append(p.Facts, views.Fact{Label: "Started by", Show: views.Source(string(e.Source), sourceDetail(e))})
+	}
+	return p, nil
+}
+
+func (s *Server) isScript(provider string) bool {
+	for _, p := range s.Rules.Providers() {
+		if p.ID == provider {
+			return p.Script
+		}
+	}
+	return false
+}
+
+// Bounds of a diff on screen; the rest is counted.
+const (
+	shownFiles = 100
+	shownLines = 1500 // of one file
+)
+
+// changesOf is what a session changed, as of its last turn.
+func changesOf(session *db.Session) views.ChangesData {
+	c := views.ChangesData{Session: session.ID.String(), Added: session.LinesAdded, Removed: session.LinesRemoved}
+	files, _ := workspace.ParseDiff(session.Diff) // what comes before a place that cannot be read is still shown
+	for i, f := range files {
+		if i >= shownFiles {
+			break
+		}
+		d := views.Diff{Path: f.Path, From: f.Old, Kind: string(f.Status), Added: f.Additions, Removed: f.Deletions, Binary: f.Binary, Open: i < 3}
+	hunks:
+		for _, h := range f.Hunks {
+			if len(d.Lines) > 0 || h.Heading != "" {
+				d.Lines = append(d.Lines, views.DiffLine{Sign: "@", Text: h.Heading})
+			}
+			for _, l := range h.Lines {
+				if len(d.Lines) >= shownLines {
+					d.Cut = true
+					break hunks
+				}
+				d.Lines = append(d.Lines, views.DiffLine{Old: l.Old, New: l.New, Sign: sign(l.Kind), Text: l.Text})
+			}
+		}
+		c.Files = append(c.Files, d)
+	}
+	c.More = max(0, session.FilesChanged-len(c.Files))
+	if session.DiffCut && len(c.Files) > 0 {
+		c.Files[len(c.Files)-1].Cut = true
+	}
+	return c
+}
+
+func sign(k workspace.LineKind) string {
+	switch k {
+	case workspace.AddedLine:
+		return "+"
+	case workspace.DeletedLine:
+		return "-"
+	}
+	return " "
+}
+
+func (s *Server) sessionHead(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	p, err := s.sessionPage(r, actor, session)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.SessionHead(*p))
+}
+
+func (s *Server) sessionChanges(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.Changes(changesOf(session)))
+}
+
+// streamBatch is how many events one message of a stream holds at most.
+const streamBatch = 500
+
+// sessionStream tells a page what happens in a session, from after the event that it has.
+func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	after, _ := strconv.ParseInt(cmp(r.Header.Get("Last-Event-ID"), r.FormValue("after")), 10, 64)
+	sub := s.hub.subscribe("session "+session.ID.String(), "inbox "+actor.ID.String())
+	defer s.hub.end(sub)
+	t, err := s.transcriptOf(r, actor, session)
+	if err != nil {
+		return err
+	}
+	// What the page has already is read again, silently, so that a message or a tool call that goes on is known whole.
+	known, err := db.EventsOf(r.Context(), s.DB, session.ID, max(0, after-pageEvents), pageEvents)
+	if err != nil {
+		return err
+	}
+	for i := range known {
+		if known[i].Seq <= after {
+			t.add(&known[i])
+		}
+	}
+	t.output = -1
+	t.seq = after
+
+	out := newStream(w)
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	status, diff := session.Status, session.FilesChanged
+	if err := out.ping(); err != nil {
+		return nil
+	}
+	for {
+		again, err := s.sendEvents(r, out, t, session.ID)
+		if err != nil {
+			return nil // the reader has gone, or comes again
+		}
+		if again {
+			continue
+		}
+		current, err := s.Rules.Session(r.Context(), actor, session.ID)
+		if err != nil {
+			return nil
+		}
+		if current.Status != status || current.FilesChanged != diff || !current.EndedAt.Equal(session.EndedAt) {
+			status, diff, session = current.Status, current.FilesChanged, current
+			if err := out.send("refresh", "", "session changes inbox"); err != nil {
+				return nil
+			}
+		}
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-s.stop:
+			return nil
+		case <-sub.C:
+		case <-ticker.C:
+			if err := out.ping(); err != nil {
+				return nil
+			}
+		}
+	}
+}
+
+// sendEvents sends the next events, and reports whether there may be more.
+func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session uuid.UUID) (bool, error) {
+	events, err := db.EventsOf(r.Context(), s.DB, session, t.seq, streamBatch)
+	if err != nil || len(events) == 0 {
+		return false, err
+	}
+	t.now = s.Now()
+	var order []string
+	latest := map[string]views.Entry{}
+	for i := range events {
+		if events[i].Kind != "output" {
+			t.output = -1
+		}
+		for _, e := range t.add(&events[i]) {
+			if _, ok := latest[e.ID]; !ok {
+				order = append(order, e.ID)
+			}
+			latest[e.ID] = e
+		}
+	}
+	t.output = -1 // what was sent is not sent again with more behind it
+	list := make([]templ.Component, len(order))
+	for i, entry := range order {
+		list[i] = views.EntryItem(latest[entry])
+	}
+	text, err := html(r, list)
+	if err != nil {
+		return false, err
+	}
+	if err := out.send("append", strconv.FormatInt(t.seq, 10), text); err != nil {
+		return false, err
+	}
+	return len(events) == streamBatch, nil
+}
+
+func (s *Server) stopSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "Stopping.", func(sessionID uuid.UUID) error { return s.Rules.Stop(r.Context(), actor, sessionID) })
+}
+
+func (s *Server) completeSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "Marked done.", func(sessionID uuid.UUID) error { return s.Rules.MarkDone(r.Context(), actor, sessionID) })
+}
+
+func (s *Server) reopenSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "Reopened.", func(sessionID uuid.UUID) error { return s.Rules.Reopen(r.Context(), actor, sessionID) })
+}
+
+func (s *Server) changeSession(w http.ResponseWriter, r *http.Request, message string, change func(uuid.UUID) error) error {
+	sessionID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := change(sessionID); err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.SessionURL(sessionID.String()), message)
+}
+
+func (s *Server) replyToSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	message := r.PostFormValue("message")
+	err = s.Rules.Reply(r.Context(), actor, session.ID, message)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) && invalid["message"] != "" {
+		p, err := s.sessionPage(r, actor, session)
+		if err != nil {
+			return err
+		}
+		p.Reply.Value, p.Reply.Error = message, invalid["message"]
+		return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error {
+			s.render(w, r, http.StatusUnprocessableEntity, views.Session(page, *p))
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.SessionURL(session.ID.String()), "")
+}

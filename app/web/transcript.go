@@ -1,0 +1,243 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/agent"
+	"carillon/db"
+	"carillon/views"
+)
+
+// transcript makes what a page shows of a session's events: pieces of a message become one entry, and a tool call with
+// its result another.
+type transcript struct {
+	zone   *time.Location
+	now    time.Time
+	people map[uuid.UUID]string // names of those who wrote messages
+	// execution fills the first prompt, so that its placeholders show; nil for none
+	execution *db.Execution
+
+	entries []views.Entry
+	byID    map[string]int
+	seq     int64 // of the last event taken in
+	output  int   // index of the output that may still grow, or -1
+}
+
+func newTranscript(z *time.Location, now time.Time) *transcript {
+	return &transcript{zone: z, now: now, byID: map[string]int{}, output: -1, people: map[uuid.UUID]string{}}
+}
+
+// joinOutput is how long an output entry may grow by joining the pieces that follow it, in bytes.
+const joinOutput = 64 << 10
+
+// add takes in an event, and returns the entries that it made or changed.
+func (t *transcript) add(ev *db.SessionEvent) []views.Entry {
+	var changed []views.Entry
+	if t.seq > 0 && ev.Seq > t.seq+1 {
+		changed = append(changed, t.put(views.Entry{
+			ID: fmt.Sprintf("gap-%d", ev.Seq), Kind: "note", At: ev.At.In(t.zone),
+			Text: views.Count(int(ev.Seq-t.seq-1), "entry") + " left out here: there was more than is kept",
+		}))
+	}
+	t.seq = ev.Seq
+	if e, ok := t.entry(ev); ok {
+		changed = append(changed, e)
+	}
+	return changed
+}
+
+// put appends an entry, or replaces the one with its id.
+func (t *transcript) put(e views.Entry) views.Entry {
+	if i, ok := t.byID[e.ID]; ok {
+		t.entries[i] = e
+		return e
+	}
+	t.byID[e.ID] = len(t.entries)
+	t.entries = append(t.entries, e)
+	return e
+}
+
+func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
+	at := ev.At.In(t.zone)
+	own := "e" + strconv.FormatInt(ev.Seq, 10)
+	switch ev.Kind {
+	case "turn":
+		t.output = -1
+		var turn struct {
+			Kind, Label, Prompt string
+			Author              uuid.UUID
+		}
+		if json.Unmarshal(ev.Body, &turn) != nil {
+			return views.Entry{}, false
+		}
+		e := views.Entry{ID: own, Kind: "user", At: at, Text: turn.Prompt, Who: t.people[turn.Author]}
+		switch db.TurnKind(turn.Kind) {
+		case db.PromptTurn:
+			e.Kind, e.Who = "prompt", "Prompt"
+			if t.execution != nil && t.execution.Snapshot.Prompt != "" {
+				e.Fill = promptParts(t.execution.Snapshot.Prompt, t.execution.Parameters)
+			}
+		case db.StepTurn, db.ReviewTurn, db.VerificationTurn:
+			e.Kind, e.Who = "prompt", cmp(turn.Label, turn.Kind)
+		}
+		return t.put(e), true
+	case "turn_end":
+		t.output = -1
+		var end struct {
+			Status, Reason string
+			Seconds        float64
+			ExitCode       *int `json:"exit_code"`
+		}
+		if json.Unmarshal(ev.Body, &end) != nil {
+			return views.Entry{}, false
+		}
+		took := views.Took(time.Duration(end.Seconds * float64(time.Second)))
+		switch db.ExecutionStatus(end.Status) {
+		case db.Succeeded:
+			return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: "Finished after " + took}), true
+		case db.Canceled:
+			return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: "Canceled after " + took}), true
+		default:
+			return t.put(views.Entry{ID: own, Kind: "error", At: at, Text: end.Reason + "\nAfter " + took}), true
+		}
+	}
+	var a agent.Event
+	if json.Unmarshal(ev.Body, &a) != nil {
+		return views.Entry{}, false
+	}
+	if ev.Kind != agent.EventOutput {
+		t.output = -1
+	}
+	id := own
+	if a.ID != "" {
+		id = ev.Kind + "-" + ev.TurnID.String()[24:] + "-" + elementID(a.ID)
+	}
+	switch ev.Kind {
+	case agent.EventOutput:
+		return t.addOutput(own, at, &a)
+	case agent.EventText, agent.EventThought:
+		kind := "agent"
+		if ev.Kind == agent.EventThought {
+			kind = "thought"
+		}
+		if id == own { // pieces of one message follow each other
+			if n := len(t.entries); n > 0 && t.entries[n-1].Kind == kind {
+				id = t.entries[n-1].ID
+			}
+		}
+		e := views.Entry{ID: id, Kind: kind, At: at}
+		if i, ok := t.byID[id]; ok {
+			e = t.entries[i]
+		}
+		e.Text += a.Text
+		return t.put(e), true
+	case agent.EventTool:
+		return t.addTool(id, at, &a), true
+	case agent.EventPlan:
+		var b strings.Builder
+		for _, step := range a.Plan {
+			b.WriteString(map[string]string{"completed": "✓ ", "in_progress": "▸ "}[step.State] + step.Text + "\n")
+		}
+		return t.put(views.Entry{ID: "plan-" + ev.TurnID.String()[24:], Kind: "step", Who: "Plan", At: at, Text: b.String()}), true
+	case agent.EventWarning, agent.EventPermission, agent.EventLog:
+		return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: a.Text}), true
+	}
+	return views.Entry{}, false
+}
+
+// addOutput joins a script's output. Only a page that is made whole joins; a stream sends pieces as they come.
+func (t *transcript) addOutput(own string, at time.Time, a *agent.Event) (views.Entry, bool) {
+	kind := "output"
+	if a.Stream == "stderr" {
+		kind = "output-err"
+	}
+	if t.output >= 0 && t.entries[t.output].Kind == kind && len(t.entries[t.output].Text)+len(a.Text) <= joinOutput {
+		t.entries[t.output].Text += a.Text
+		return t.entries[t.output], true
+	}
+	e := t.put(views.Entry{ID: own, Kind: kind, At: at, Text: a.Text})
+	t.output = t.byID[own]
+	return e, true
+}
+
+func (t *transcript) addTool(id string, at time.Time, a *agent.Event) views.Entry {
+	e := views.Entry{ID: id, Kind: "tool", At: at, Tool: &views.Tool{Status: "running", Start: at, Now: t.now}}
+	if i, ok := t.byID[id]; ok && t.entries[i].Tool != nil {
+		e = t.entries[i]
+		tool := *e.Tool
+		e.Tool = &tool
+	}
+	if a.Tool != nil {
+		if a.Tool.Name != "" {
+			e.Tool.Name = a.Tool.Name
+		}
+		if a.Tool.Title != "" {
+			e.Tool.Arg = a.Tool.Title
+		} else if e.Tool.Arg == "" && len(a.Tool.Input) > 0 {
+			e.Tool.Arg = firstLine(string(a.Tool.Input))
+		}
+		if a.Tool.Result != "" {
+			e.Tool.Output = a.Tool.Result
+		}
+		if len(a.Tool.Edits) > 0 {
+			e.Tool.Diffs = nil
+			for _, edit := range a.Tool.Edits {
+				e.Tool.Diffs = append(e.Tool.Diffs, editDiff(edit))
+			}
+		}
+	}
+	if a.Done {
+		e.Tool.End, e.Tool.Status = at, "failed"
+		if a.OK {
+			e.Tool.Status = "succeeded"
+		}
+	}
+	return t.put(e)
+}
+
+// editDiff shows an edit that an agent told of: the old text out, the new one in.
+func editDiff(edit agent.Edit) views.Diff {
+	d := views.Diff{Path: edit.Path, Kind: map[string]string{"add": "added", "delete": "deleted"}[edit.Action]}
+	if d.Kind == "" {
+		d.Kind = "modified"
+	}
+	lines := func(text, sign string) {
+		if text == "" {
+			return
+		}
+		for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+			if len(d.Lines) >= 400 {
+				d.Cut = true
+				return
+			}
+			l := views.DiffLine{Sign: sign, Text: line}
+			if sign == "-" {
+				l.Old = i + 1
+				d.Removed++
+			} else {
+				l.New = i + 1
+				d.Added++
+			}
+			d.Lines = append(d.Lines, l)
+		}
+	}
+	lines(edit.Old, "-")
+	lines(edit.New, "+")
+	return d
+}
+
+// elementID makes an agent's id of a call fit for an element's id.
+func elementID(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-' || r == '_' {
+			return r
+		}
+		return '_'
+	}, text)
+}

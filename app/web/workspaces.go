@@ -1,0 +1,271 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+func (s *Server) workspaces(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	list, err := s.Rules.Workspaces(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	p := views.WorkspacesPage{CanCreate: actor.Can(account.ManageWorkspaces)}
+	for _, ws := range list {
+		p.Rows = append(p.Rows, views.WorkspaceItem{
+			ID: ws.ID.String(), Name: ws.Name, URL: cmp(ws.GitURL, "made by Carillon"), Branch: ws.DefaultBranch,
+			Automations: int(ws.Automations), Sessions: int(ws.Live), Members: int(ws.Members),
+		})
+	}
+	return s.with(w, r, actor, "workspaces", "Workspaces", func(page views.Page) error { return s.show(w, r, views.Workspaces(page, p)) })
+}
+
+func (s *Server) workspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workspaceID, err := id(r)
+	if err != nil {
+		return err
+	}
+	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
+	if err != nil {
+		return err
+	}
+	return s.showWorkspace(w, r, actor, http.StatusOK, d, "")
+}
+
+func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, d *automation.WorkspaceDetail, problem string) error {
+	manage := actor.Can(account.ManageWorkspaces)
+	p := views.WorkspacePage{Now: s.Now(), ID: d.ID.String(), Name: d.Name, CanManage: manage, Problem: problem}
+	p.Facts = []views.Fact{
+		{Label: "Repository", Value: cmp(d.GitURL, "Made by Carillon"), Mono: d.GitURL != ""}, {Label: "Default branch", Value: d.DefaultBranch, Mono: true},
+	}
+	if d.HasToken {
+		p.Facts = append(p.Facts, views.Fact{Label: "Access token", Value: "Stored"})
+	}
+	if d.Provider != "" {
+		p.Facts = append(p.Facts, views.Fact{Label: "Default provider", Value: s.providerName(d.Provider)})
+	}
+	for _, v := range d.Variables {
+		p.Variables = append(p.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: v.Secret})
+	}
+	for _, m := range d.Members {
+		p.Members = append(p.Members, views.Member{ID: m.ID.String(), Name: m.Name, Email: m.Email, Role: m.RoleName, You: m.ID == actor.ID})
+	}
+	rows, err := s.Rules.Automations(r.Context(), actor, db.AutomationFilter{Workspace: d.ID, Limit: 20})
+	if err != nil {
+		return err
+	}
+	for _, a := range rows {
+		p.Automations = append(p.Automations, views.Link{Text: a.Name, URL: views.AutomationURL(a.ID.String())})
+	}
+	p.Uses = "Its sessions stay to be read."
+	if len(rows) > 0 {
+		p.Uses = fmt.Sprintf("%s use it; their runs will fail until another workspace is chosen. Its sessions stay to be read.", views.Count(len(rows), "automation"))
+	}
+	if manage {
+		people, err := db.Users(r.Context(), s.DB)
+		if err != nil {
+			return err
+		}
+		p.AddMember = views.Field{Name: "user", Label: "Add a person"}
+		for _, u := range people {
+			if !slices.ContainsFunc(d.Members, func(m db.User) bool { return m.ID == u.ID }) && u.DeactivatedAt.IsZero() {
+				p.AddMember.Options = append(p.AddMember.Options, views.Choice{Value: u.ID.String(), Label: u.Name})
+			}
+		}
+	}
+	return s.with(w, r, actor, "workspaces", d.Name, func(page views.Page) error {
+		s.render(w, r, status, views.Workspace(page, p))
+		return nil
+	})
+}
+
+// workspaceInput reads the form of a workspace as typed.
+func workspaceInput(r *http.Request) automation.WorkspaceInput {
+	f := r.PostForm
+	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
+	in := automation.WorkspaceInput{
+		Name: f.Get("name"), GitURL: f.Get("url"), DefaultBranch: f.Get("branch"), Token: f.Get("token"), ForgetToken: f.Get("forget_token") != "",
+		Provider: f.Get("provider"), Model: f.Get("model"), Version: version,
+	}
+	values := f["variable_value"]
+	for i, name := range f["variable_name"] {
+		v := automation.VariableInput{Name: name, Secret: slices.Contains(f["variable_secret"], strconv.Itoa(i))}
+		if i < len(values) {
+			v.Value = values[i]
+		}
+		in.Variables = append(in.Variables, v)
+	}
+	return in
+}
+
+func (s *Server) newWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if !actor.Can(account.ManageWorkspaces) {
+		return fault.ErrForbidden
+	}
+	return s.workspaceForm(w, r, actor, http.StatusOK, nil, automation.WorkspaceInput{}, nil)
+}
+
+func (s *Server) editWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workspaceID, err := id(r)
+	if err != nil {
+		return err
+	}
+	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
+	if err != nil {
+		return err
+	}
+	if !actor.Can(account.ManageWorkspaces) {
+		return fault.ErrForbidden
+	}
+	in := automation.WorkspaceInput{Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model, Version: d.Version}
+	for _, v := range d.Variables {
+		in.Variables = append(in.Variables, automation.VariableInput{Name: v.Name, Value: v.Value, Secret: v.Secret})
+	}
+	return s.workspaceForm(w, r, actor, http.StatusOK, d, in, nil)
+}
+
+func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, d *automation.WorkspaceDetail, in automation.WorkspaceInput, bad fault.Invalid) error {
+	f := views.NewWorkspaceForm()
+	title := "New workspace"
+	if d != nil {
+		f.ID, f.Was, title, f.KeepToken = d.ID.String(), d.Name, "Edit "+d.Name, d.HasToken
+		f.Version = strconv.FormatInt(in.Version, 10)
+		if d.GitURL == "" {
+			f.URL.Required, f.URL.Hint = false, "Empty: Carillon keeps the repository itself."
+		}
+	}
+	f.Name.Value, f.Name.Error = in.Name, bad["name"]
+	f.URL.Value, f.URL.Error = in.GitURL, bad["url"]
+	f.Branch.Value, f.Branch.Error = in.DefaultBranch, bad["branch"]
+	f.Token.Error = bad["token"]
+	f.Provider.Value, f.Provider.Error = in.Provider, bad["provider"]
+	f.Provider.Options = append(f.Provider.Options, views.Choice{Label: "None"})
+	for _, p := range s.Providers() {
+		f.Provider.Options = append(f.Provider.Options, views.Choice{Value: p.ID, Label: p.Name})
+	}
+	f.Model.Value, f.Model.Error = in.Model, bad["model"]
+	for i, v := range in.Variables {
+		kept := d != nil && slices.ContainsFunc(d.Variables, func(o db.Variable) bool { return o.Name == v.Name && o.Secret })
+		f.Variables = append(f.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: kept && v.Secret, Error: bad[fmt.Sprintf("variables.%d", i)]})
+	}
+	if n := len(f.Variables); n == 0 || f.Variables[n-1].Name != "" {
+		f.Variables = append(f.Variables, views.Variable{})
+	}
+	return s.with(w, r, actor, "workspaces", title, func(page views.Page) error {
+		s.render(w, r, status, views.EditWorkspace(page, f))
+		return nil
+	})
+}
+
+func (s *Server) createWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	in := workspaceInput(r)
+	if r.PostFormValue("do") == "add-variable" {
+		return s.workspaceForm(w, r, actor, http.StatusOK, nil, withRow(in), nil)
+	}
+	ws, err := s.Rules.CreateWorkspace(r.Context(), actor, in)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) {
+		return s.workspaceForm(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.WorkspaceURL(ws.ID.String()), "Workspace added.")
+}
+
+// withRow adds an empty variable, for browsers without JavaScript as for others.
+func withRow(in automation.WorkspaceInput) automation.WorkspaceInput {
+	in.Variables = append(in.Variables, automation.VariableInput{})
+	return in
+}
+
+func (s *Server) updateWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workspaceID, err := id(r)
+	if err != nil {
+		return err
+	}
+	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
+	if err != nil {
+		return err
+	}
+	in := workspaceInput(r)
+	if r.PostFormValue("do") == "add-variable" {
+		return s.workspaceForm(w, r, actor, http.StatusOK, d, withRow(in), nil)
+	}
+	err = s.Rules.UpdateWorkspace(r.Context(), actor, workspaceID, in)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) {
+		return s.workspaceForm(w, r, actor, http.StatusUnprocessableEntity, d, in, invalid)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Saved.")
+}
+
+func (s *Server) addMember(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workspaceID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.AddMember(r.Context(), actor, workspaceID, optionalID(r.PostFormValue("user"))); err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Added.")
+}
+
+func (s *Server) removeMember(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workspaceID, err := id(r)
+	if err != nil {
+		return err
+	}
+	person := optionalID(r.PostFormValue("user"))
+	if err := s.Rules.RemoveMember(r.Context(), actor, workspaceID, person); err != nil {
+		return err
+	}
+	to := views.WorkspaceURL(workspaceID.String())
+	if person == actor.ID && !actor.Can(account.Admin) {
+		to = "/workspaces" // who leaves sees it no more
+	}
+	return s.redirect(w, r, to, "Removed.")
+}
+
+// checkWorkspace looks at the repository now, and says what it found.
+func (s *Server) checkWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workspaceID, err := id(r)
+	if err != nil {
+		return err
+	}
+	problem, err := s.Rules.CheckWorkspace(r.Context(), actor, workspaceID)
+	if err != nil {
+		return err
+	}
+	if problem == "" {
+		return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "The repository answers.")
+	}
+	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
+	if err != nil {
+		return err
+	}
+	return s.showWorkspace(w, r, actor, http.StatusOK, d, problem)
+}
+
+func (s *Server) removeWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workspaceID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.RemoveWorkspace(r.Context(), actor, workspaceID); err != nil {
+		return err
+	}
+	return s.redirect(w, r, "/workspaces", "Removed.")
+}

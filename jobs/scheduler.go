@@ -1,0 +1,229 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/reugn/go-quartz/logger"
+	"github.com/reugn/go-quartz/quartz"
+
+	"carillon/app/automation"
+	"carillon/app/workspace"
+	"carillon/db"
+)
+
+// Scheduler rings. go-quartz is its clock; the rows are its calendar: automations are no quartz jobs, and any number of
+// processes may run a scheduler on one database. Its fields are set once, in main.
+type Scheduler struct {
+	DB        *db.DB
+	Rules     *automation.Service
+	Store     *workspace.Store
+	Resumable func(provider string) bool // whether a provider goes on with a conversation after a restart
+	Now       func() time.Time
+	Log       *slog.Logger
+
+	claim *single
+}
+
+// Init prepares a Scheduler. It must be called before Wake and Run.
+func (s *Scheduler) Init() {
+	s.claim = s.single("claim due automations", s.claimDue)
+}
+
+// Wake looks for due automations now, beside the tick of every second: something was scheduled for this instant.
+func (s *Scheduler) Wake(ctx context.Context) {
+	go func() { _ = s.claim.Execute(ctx) }()
+}
+
+// Run rings until ctx is over, and returns when no job is under way.
+func (s *Scheduler) Run(ctx context.Context) error {
+	scheduler, err := quartz.NewStdScheduler(
+		// Later than this quartz drops a firing. The rows decide what is late, so nothing is.
+		quartz.WithOutdatedThreshold(24*time.Hour),
+		quartz.WithLogger(logger.NewSlogLogger(ctx, quietLogger(s.Log))),
+	)
+	if err != nil {
+		return err
+	}
+	scheduler.Start(ctx)
+	jobs := []struct {
+		name  string
+		every time.Duration
+		job   *single
+	}{
+		{"claim-due", time.Second, s.claim},
+		{"reap-lost", 5 * time.Second, s.single("reap lost sessions", s.reap)},
+		{"review-gate", time.Minute, s.single("watch review gates", s.Rules.WatchGates)},
+		{"watchdog", time.Minute, s.single("watch for holes in the ledger", s.watch)},
+		{"sweep", 10 * time.Minute, s.single("sweep", s.sweep)},
+	}
+	for _, j := range jobs {
+		err := scheduler.ScheduleJob(quartz.NewJobDetail(j.job, quartz.NewJobKey(j.name)), aligned{j.every})
+		if err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	scheduler.Stop()
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	scheduler.Wait(wait)
+	return nil
+}
+
+// aligned fires on whole multiples of a duration, because cron's minutes begin on one.
+type aligned struct{ every time.Duration }
+
+func (a aligned) NextFireTime(prev int64) (int64, error) {
+	every := a.every.Nanoseconds()
+	return (prev/every + 1) * every, nil
+}
+
+func (a aligned) Description() string { return "every " + a.every.String() }
+
+// single is a quartz job of which one runs at a time: quartz itself would let a slow one overlap with its next.
+type single struct {
+	name string
+	run  func(context.Context) error
+	log  *slog.Logger
+	mu   sync.Mutex
+}
+
+func (s *Scheduler) single(name string, run func(context.Context) error) *single {
+	return &single{name: name, run: run, log: s.Log}
+}
+
+// Execute runs the job unless it is running. Its errors are logged, not returned: quartz does nothing else with them.
+func (j *single) Execute(ctx context.Context) error {
+	if !j.mu.TryLock() {
+		return nil
+	}
+	defer j.mu.Unlock()
+	if err := j.run(ctx); err != nil && ctx.Err() == nil {
+		j.log.Error(j.name, "err", err)
+	}
+	return nil
+}
+
+func (j *single) Description() string { return j.name }
+
+// claimDue starts everything that is due, batch by batch.
+func (s *Scheduler) claimDue(ctx context.Context) error {
+	for {
+		n, err := s.Rules.StartDue(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// reap ends what dead workers left.
+func (s *Scheduler) reap(ctx context.Context) error {
+	n, err := s.Rules.Interrupt(ctx, s.Resumable)
+	if n > 0 {
+		s.Log.Warn("ended sessions of a worker that is gone", "count", n)
+	}
+	return err
+}
+
+// watch looks for automations that should have fired and were not answered: there must never be one.
+func (s *Scheduler) watch(ctx context.Context) error {
+	n, err := s.Rules.RepairSchedules(ctx)
+	if n > 0 {
+		s.Log.Error("automations without a next run were scheduled again", "count", n)
+	}
+	return err
+}
+
+// What is kept, and how long. Behaviour, "Retention".
+const (
+	keepExecutions    = 200
+	keepExecutionsFor = 90 * 24 * time.Hour
+	keepNoticesFor    = 90 * 24 * time.Hour
+	keepWorktreesFor  = 7 * 24 * time.Hour
+)
+
+// sweep removes what is over.
+func (s *Scheduler) sweep(ctx context.Context) error {
+	now := s.Now()
+	for {
+		n, err := db.PruneExecutions(ctx, s.DB, now.Add(-keepExecutionsFor), keepExecutions)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if err := db.PruneNotifications(ctx, s.DB, now.Add(-keepNoticesFor)); err != nil {
+		return err
+	}
+	if err := db.PruneSignIns(ctx, s.DB, now); err != nil {
+		return err
+	}
+	return s.sweepWorktrees(ctx, now)
+}
+
+// sweepWorktrees removes the worktrees of closed sessions: at once when they are clean, else after a while. Branches
+// with commits stay.
+func (s *Scheduler) sweepWorktrees(ctx context.Context, now time.Time) error {
+	list, err := db.SessionsToSweep(ctx, s.DB, now.Add(-keepWorktreesFor), 200)
+	if err != nil {
+		return err
+	}
+	for _, session := range list {
+		if err := s.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0); err != nil {
+			s.Log.Warn("remove worktree", "session", session.ID, "err", err)
+			continue
+		}
+		if err := db.SetWorktreeRemoved(ctx, s.DB, session.ID, now); err != nil {
+			return err
+		}
+	}
+	return s.sweepOrphans(ctx)
+}
+
+// sweepOrphans removes worktrees whose session is not there any more.
+func (s *Scheduler) sweepOrphans(ctx context.Context) error {
+	names, err := s.Store.Worktrees()
+	if err != nil {
+		return err
+	}
+	var ids []uuid.UUID
+	for _, name := range names {
+		if id, err := uuid.Parse(name); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	known, err := db.KnownSessions(ctx, s.DB, ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		workspaceID, ok := known[id]
+		if ok {
+			continue
+		}
+		if err := s.Store.Remove(ctx, workspaceID.String(), id.String(), true); err != nil {
+			s.Log.Warn("remove orphan worktree", "session", id, "err", err)
+		}
+	}
+	return nil
+}
+
+// quietLogger keeps quartz from writing a line for each firing: only what it warns of.
+func quietLogger(log *slog.Logger) *slog.Logger {
+	return slog.New(atLeast{log.Handler(), slog.LevelWarn})
+}
+
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
