@@ -232,7 +232,7 @@ func processOf(mark string) int {
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil || pid <= 1 {
+	if err != nil || pid < 1 {
 		return 0
 	}
 	return pid

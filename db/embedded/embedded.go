@@ -184,7 +184,6 @@ func (s *Server) Stop() error {
 		s.release()
 		s.log.Info("database stopped")
 	})
-	<-s.done
 	return s.stopErr
 }
 
