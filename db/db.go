@@ -152,3 +152,11 @@ func IsAway(err error) bool {
 	var dial *pgconn.ConnectError
 	return errors.As(err, &dial)
 }
+
+// orNull makes a zero id an argument that is NULL.
+func orNull(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return id
+}

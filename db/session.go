@@ -383,7 +383,7 @@ func NextTurn(ctx context.Context, q bun.IDB, session, execution uuid.UUID, now 
 	err := q.NewRaw(`UPDATE turns SET status = 'running', started_at = ? WHERE id = (
 			SELECT id FROM turns WHERE session_id = ? AND execution_id IS NOT DISTINCT FROM ? AND status IN ('queued', 'running')
 			ORDER BY position LIMIT 1
-		) RETURNING *`, now, session, bun.NullZero(execution)).Scan(ctx, &t)
+		) RETURNING *`, now, session, orNull(execution)).Scan(ctx, &t)
 	if IsNotFound(err) {
 		return nil, nil
 	}

@@ -238,7 +238,7 @@ func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID) error {
 // RequestCancel asks the worker of a session to end it.
 func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("cancel_requested_at = coalesce(cancel_requested_at, ?)", now).
-		Set("cancel_requested_by = ?", bun.NullZero(by)).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
+		Set("cancel_requested_by = ?", orNull(by)).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("request cancel of session %s: %w", session, err)
 	}

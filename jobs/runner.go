@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -246,7 +247,7 @@ func (r *Runner) work(ctx context.Context, session *db.Session) {
 	outcome := func() (o automation.Outcome) {
 		defer func() {
 			if p := recover(); p != nil {
-				r.Log.Error("panic while working on a session", "session", session.ID, "panic", p)
+				r.Log.Error("panic while working on a session", "session", session.ID, "panic", p, "stack", string(debug.Stack()))
 				o = automation.Outcome{Status: db.Failed, Class: "internal", Reason: "something went wrong on our side"}
 			}
 		}()

@@ -124,7 +124,7 @@ func (s *Server) inboxLink(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, views.InboxLink(int(n), r.FormValue("current") == "true"))
+	return s.show(w, r, views.InboxPart(int(n), r.FormValue("current") == "true"))
 }
 
 func (s *Server) readAll(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -1,0 +1,258 @@
+package automation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/db"
+	"carillon/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = t
+}
+
+func (c *clock) Add(d time.Duration) { c.Set(c.Now().Add(d)) }
+
+// kit is a service on a database of its own with people and a workspace.
+type kit struct {
+	*Service
+	t         *testing.T
+	clock     *clock
+	workspace db.Workspace
+	mira      account.Actor // an administrator
+	jonas     account.Actor // a member, of the workspace too
+	worker    string
+}
+
+// begun is when tests begin: a Monday at noon, far from changes of the clocks.
+var begun = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+func setup(t *testing.T) *kit {
+	t.Parallel()
+	d := dbtest.New(t)
+	c := &clock{now: begun}
+	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+	check(t, err)
+	k := &kit{t: t, clock: c, worker: "test", Service: &Service{
+		DB: d, Now: c.Now, Keys: keys, Log: slog.New(slog.DiscardHandler),
+		Providers: func() []Provider {
+			return []Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
+		},
+		Probe: func(_ context.Context, r Remote) (string, fault.Invalid) { return "main", nil },
+	}}
+	check(t, account.EnsureRoles(t.Context(), d, begun))
+	check(t, k.EnsureScratch(t.Context()))
+	k.mira = k.person("Mira", account.RoleAdministrator)
+	k.jonas = k.person("Jonas", account.RoleMember)
+	list, err := k.Workspaces(t.Context(), k.mira)
+	check(t, err)
+	k.workspace = list[0]
+	return k
+}
+
+// person makes a person with a role built in, without the cost of hashing a password.
+func (k *kit) person(name, role string) account.Actor {
+	k.t.Helper()
+	r, err := db.RoleByKey(k.t.Context(), k.DB, role)
+	check(k.t, err)
+	u := &db.User{ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: begun, UpdatedAt: begun}
+	check(k.t, k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), k.JoinScratch(ctx, tx, u.ID))
+	}))
+	return k.actor(u.ID)
+}
+
+func (k *kit) actor(id uuid.UUID) account.Actor {
+	k.t.Helper()
+	u, err := db.UserByID(k.t.Context(), k.DB, id)
+	check(k.t, err)
+	return account.ActorOf(u)
+}
+
+// input is an automation that is right as it stands.
+func (k *kit) input() Input {
+	return Input{Name: "Audit", Workspace: k.workspace.ID.String(), Trigger: "manual", SessionType: "develop", Prompt: "Look around.", Provider: "agent", AutoComplete: true}
+}
+
+// create makes an automation of Jonas's.
+func (k *kit) create(change func(in *Input)) *db.Automation {
+	k.t.Helper()
+	in := k.input()
+	if change != nil {
+		change(&in)
+	}
+	a, _, err := k.Create(k.t.Context(), k.jonas, in)
+	check(k.t, err)
+	return a
+}
+
+func recurring(cron string) func(*Input) {
+	return func(in *Input) { in.Trigger, in.Cron, in.TimeZone = "recurring", cron, "UTC" }
+}
+
+func loop(in *Input) { in.Trigger = "loop" }
+
+func (k *kit) reload(a *db.Automation) *db.Automation {
+	k.t.Helper()
+	b, err := db.AutomationByID(k.t.Context(), k.DB, a.ID)
+	check(k.t, err)
+	return b
+}
+
+// tick lets the scheduler look once at every due automation, at an instant.
+func (k *kit) tick(at time.Time) {
+	k.t.Helper()
+	k.clock.Set(at)
+	for {
+		n, err := k.StartDue(k.t.Context())
+		check(k.t, err)
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// claim takes every queued session, as a worker would.
+func (k *kit) claim() []db.Session {
+	k.t.Helper()
+	var list []db.Session
+	err := k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		list, err = db.ClaimSessions(ctx, tx, k.worker, 1000, k.Now(), k.Now().Add(time.Minute), nil)
+		return err
+	})
+	check(k.t, err)
+	return list
+}
+
+// finish claims every queued session and ends its run.
+func (k *kit) finish(o Outcome) []db.Session {
+	k.t.Helper()
+	list := k.claim()
+	for _, s := range list {
+		check(k.t, k.Finish(k.t.Context(), lease(s), o))
+	}
+	return list
+}
+
+func lease(s db.Session) db.Lease {
+	return db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}
+}
+
+var (
+	success = Outcome{Status: db.Succeeded}
+	failure = Outcome{Status: db.Failed, Reason: "exit 1", Class: "agent"}
+)
+
+// history lists an automation's executions, oldest first.
+func (k *kit) history(a *db.Automation) []db.Execution {
+	k.t.Helper()
+	list, err := db.Executions(k.t.Context(), k.DB, db.ExecutionFilter{Automation: a.ID, Access: db.Access{All: true, Everywhere: true}, Limit: 10000})
+	check(k.t, err)
+	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
+		list[i], list[j] = list[j], list[i]
+	}
+	return list
+}
+
+// statuses sums up a history: "succeeded failed skipped×3".
+func (k *kit) statuses(a *db.Automation) string {
+	k.t.Helper()
+	text := ""
+	for _, e := range k.history(a) {
+		if text != "" {
+			text += " "
+		}
+		text += string(e.Status)
+		if e.SkipCount > 1 {
+			text += "×" + strconv.Itoa(e.SkipCount)
+		}
+	}
+	return text
+}
+
+func (k *kit) expectStatuses(a *db.Automation, want string) {
+	k.t.Helper()
+	if got := k.statuses(a); got != want {
+		k.t.Errorf("history is %q; want %q", got, want)
+	}
+}
+
+// expectInbox compares the kinds of a person's notices, oldest first.
+func (k *kit) expectInbox(who account.Actor, want ...string) {
+	k.t.Helper()
+	list, err := k.Inbox(k.t.Context(), who, db.NotificationFilter{Limit: 1000})
+	check(k.t, err)
+	var got []string
+	for i := len(list) - 1; i >= 0; i-- {
+		got = append(got, list[i].Kind)
+	}
+	if len(got) != len(want) {
+		k.t.Errorf("%s has notices %v; want %v", who.Name, got, want)
+		return
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			k.t.Errorf("%s has notices %v; want %v", who.Name, got, want)
+			return
+		}
+	}
+}
+
+func (k *kit) session(id uuid.UUID) *db.Session {
+	k.t.Helper()
+	s, err := db.SessionByID(k.t.Context(), k.DB, id)
+	check(k.t, err)
+	return s
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantErr(t *testing.T, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("got error %v; want %v", got, want)
+	}
+}
+
+// wantInvalid expects a mistake in one field, and returns its sentence.
+func wantInvalid(t *testing.T, err error, field string) string {
+	t.Helper()
+	var bad fault.Invalid
+	if !errors.As(err, &bad) || bad[field] == "" {
+		t.Fatalf("got error %v; want something about the field %s", err, field)
+	}
+	return bad[field]
+}

@@ -1,0 +1,245 @@
+package automation
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+func TestARunIsQueuedWithItsSessionAndPromptInOneTransaction(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Prompt = "Audit {{service}} for {{ level }}." })
+	run, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"service": "payments"})
+	check(t, err)
+	if run.Execution.Status != db.Queued || run.Session.Status != db.SessionQueued {
+		t.Errorf("the execution is %s and its session %s; want both queued", run.Execution.Status, run.Session.Status)
+	}
+	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
+	check(t, err)
+	if got, want := turns[0].Prompt, "Audit payments for {{ level }}."; len(turns) != 1 || got != want {
+		t.Errorf("the agent gets %q; want %q: what nobody supplied stays as written", got, want)
+	}
+	if got := strings.Join(run.Unresolved, " "); got != "level" {
+		t.Errorf("unresolved is %q; want level", got)
+	}
+}
+
+func TestAValueIsNeverExpandedAgain(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Prompt = "{{a}} {{b}}" })
+	run, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"a": "{{b}}", "b": "two"})
+	check(t, err)
+	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
+	check(t, err)
+	if got, want := turns[0].Prompt, "{{b}} two"; got != want {
+		t.Errorf("the prompt is %q; want %q", got, want)
+	}
+}
+
+func TestAScriptGetsValuesAsVariablesAndStaysAsWritten(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", `echo "{{pull.title}}"` })
+	run, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"pull": `{"title":"$(rm -rf .)"}`})
+	check(t, err)
+	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
+	check(t, err)
+	if got := turns[0].Prompt; got != `echo "{{pull.title}}"` {
+		t.Errorf("the script is %q; want it as written", got)
+	}
+	if got := run.Execution.Parameters["pull.title"]; got != "$(rm -rf .)" {
+		t.Errorf("the value is %q; want it as given", got)
+	}
+}
+
+func TestPlaceholdersShowValuesAsTheyAre(t *testing.T) {
+	values := map[string]string{"text": "a b", "object": `{"n": 1.50, "list": [1, "x"], "deep": {"yes": true, "none": null}}`}
+	for name, want := range map[string]string{
+		"text": "a b", "object.n": "1.50", "object.list": `[1,"x"]`, "object.deep.yes": "true", "object.deep.none": "", "object.deep": `{"yes":true,"none":null}`,
+	} {
+		if got, ok := Lookup(values, name); !ok || got != want {
+			t.Errorf("{{%s}} is %q, %t; want %q", name, got, ok, want)
+		}
+	}
+	for _, name := range []string{"nothing", "text.x", "object.missing", "object.n.x"} {
+		if got, ok := Lookup(values, name); ok {
+			t.Errorf("{{%s}} is %q; want it unresolved", name, got)
+		}
+	}
+}
+
+func TestOneRunIsInFlightAtATime(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	first, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	_, err = k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	var busy *Busy
+	if !errors.As(err, &busy) || busy.Session != first.Session.ID || busy.Execution != first.Execution.ID || busy.Automation != a.Name {
+		t.Errorf("got %v; want *Busy with the run in the way", err)
+	}
+	k.finish(success)
+	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err != nil {
+		t.Errorf("after the run has ended: %v", err)
+	}
+}
+
+func TestTheGuardHoldsAgainstManyAtOnce(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	var started, refused int
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range 40 {
+		all.Go(func() {
+			_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+			var busy *Busy
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				started++
+			case errors.As(err, &busy):
+				refused++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if started != 1 || refused != 39 {
+		t.Errorf("%d started and %d were refused; want 1 and 39", started, refused)
+	}
+}
+
+func TestASessionLeftOpenIsNotInFlight(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.AutoComplete = false })
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	k.finish(success)
+	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err != nil {
+		t.Errorf("with the last session open: %v", err)
+	}
+}
+
+func TestWhoOwnsASession(t *testing.T) {
+	k := setup(t)
+	a := k.create(recurring("* * * * *"))
+	run, err := k.RunNow(t.Context(), k.mira, a.ID, nil)
+	check(t, err)
+	if run.Session.OwnerID != k.mira.ID || run.Execution.UserID != k.mira.ID || run.Execution.Source != db.ByHand {
+		t.Error("a Run Now belongs to the person who clicked, and its row says so")
+	}
+	k.finish(success)
+	k.tick(a.NextRunAt)
+	e := k.history(a)[1]
+	if s := k.session(e.SessionID); s.OwnerID != k.jonas.ID || e.Source != db.BySchedule {
+		t.Error("a scheduled run belongs to the automation's creator")
+	}
+}
+
+func TestASnapshotKeepsWhatARunRanWith(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Model = "small" })
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	in := k.input()
+	in.Model, in.Prompt, in.Version = "large", "Something else.", a.Version
+	_, _, err = k.Update(t.Context(), k.jonas, a.ID, in)
+	check(t, err)
+	if sn := k.history(a)[0].Snapshot; sn.Model != "small" || sn.Prompt != "Look around." {
+		t.Errorf("the snapshot is %+v; want what it was", sn)
+	}
+}
+
+func TestWhatCannotRunIsARecordedFailureThatSaysWhy(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(k *kit, a *db.Automation)
+		want   string
+	}{
+		"workspace removed": {func(k *kit, _ *db.Automation) {
+			check(k.t, k.RemoveWorkspace(k.t.Context(), k.mira, k.workspace.ID))
+		}, "the workspace Scratch was removed"},
+		"creator deactivated": {func(k *kit, _ *db.Automation) {
+			k.exec("UPDATE users SET deactivated_at = now() WHERE id = ?", k.jonas.ID)
+		}, "has no active account"},
+		"creator not a member": {func(k *kit, _ *db.Automation) {
+			check(k.t, k.RemoveMember(k.t.Context(), k.mira, k.workspace.ID, k.jonas.ID))
+		}, "not a member of the workspace"},
+		"creator without the permission": {func(k *kit, _ *db.Automation) {
+			k.exec("DELETE FROM user_roles WHERE user_id = ?", k.jonas.ID)
+		}, "may no longer have automations"},
+		"provider gone": {func(k *kit, a *db.Automation) {
+			k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
+		}, "the provider gone is not available"},
+		"bot removed": {func(k *kit, a *db.Automation) {
+			k.exec("UPDATE automations SET session_type = 'bot', only_unchanged = false WHERE id = ?", a.ID)
+		}, "the bot of this automation was removed"},
+		"workflow removed": {func(k *kit, a *db.Automation) {
+			k.exec("UPDATE automations SET execution_type = 'workflow' WHERE id = ?", a.ID)
+		}, "the workflow of this automation was removed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := setup(t)
+			a := k.create(nil)
+			tt.change(k, a)
+			_, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.mira.ID})
+			var unable *Unable
+			if !errors.As(err, &unable) || !strings.Contains(unable.Reason, tt.want) {
+				t.Fatalf("got %v; want *Unable because %s", err, tt.want)
+			}
+			list := k.history(a)
+			if len(list) != 1 || list[0].ID != unable.Execution || list[0].Status != db.Failed || !strings.Contains(list[0].Reason, tt.want) {
+				t.Errorf("history is %+v; want one failed row with the reason", list)
+			}
+		})
+	}
+}
+
+func TestAPromptThatGrowsTooLargeIsRefused(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Prompt = "{{x}}" })
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"x": strings.Repeat("y", MaxPrompt+1)})
+	wantErr(t, err, ErrTooLarge)
+	k.expectStatuses(a, "")
+}
+
+func TestRunNowNeedsThePermissionToManage(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	other := k.person("Olga", account.RoleMember)
+	_, err := k.RunNow(t.Context(), other, a.ID, nil)
+	wantErr(t, err, fault.ErrNotFound) // a member sees only their own
+	viewer := k.person("Vera", account.RoleMember)
+	k.exec("WITH r AS (INSERT INTO roles (id, name, permissions, created_at) VALUES (gen_random_uuid(), 'Viewer', '{automations.view_all}', now()) RETURNING id) UPDATE user_roles SET role_id = r.id FROM r WHERE user_id = ?", viewer.ID)
+	_, err = k.RunNow(t.Context(), k.actor(viewer.ID), a.ID, nil)
+	wantErr(t, err, fault.ErrForbidden) // who sees it and may not change it is told so
+	manager := k.person("Max", account.RoleManager)
+	if _, err := k.RunNow(t.Context(), manager, a.ID, nil); err != nil {
+		t.Errorf("a holder of automations.manage_all: %v", err)
+	}
+}
+
+func TestRunNowOfADisabledAutomationLeavesItDisabled(t *testing.T) {
+	k := setup(t)
+	a := k.create(recurring("0 2 * * *"))
+	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	k.finish(success)
+	if b := k.reload(a); b.Enabled || !b.NextRunAt.IsZero() {
+		t.Errorf("it is enabled=%t with next run %s; want it as it was", b.Enabled, b.NextRunAt)
+	}
+}
+
+// exec changes rows behind the rules' back.
+func (k *kit) exec(sql string, args ...any) {
+	k.t.Helper()
+	_, err := k.DB.NewRaw(sql, args...).Exec(k.t.Context())
+	check(k.t, err)
+}
