@@ -103,7 +103,7 @@ type look struct {
 	view, dir   string
 	index       string
 	head, tip   string
-	changed     []string // changed or deleted since the index
+	changed     []string // changed since the index
 	untracked   []string
 	nested      []string // folders that are repositories of their own
 	conflicts   map[string]bool
@@ -123,9 +123,8 @@ func (l *look) git(ctx context.Context, stdin io.Reader, args ...string) ([]byte
 
 func (l *look) call(stdin io.Reader, args ...string) call {
 	return call{
-		gitDir: l.view, dir: l.dir, stdin: stdin,
-		args: append([]string{"--work-tree=" + l.dir, "--literal-pathspecs"}, args...),
-		env:  []string{"GIT_INDEX_FILE=" + l.index},
+		gitDir: l.view, workTree: l.dir, stdin: stdin, args: args,
+		env: []string{"GIT_INDEX_FILE=" + l.index},
 	}
 }
 
@@ -161,6 +160,7 @@ func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
 		if start == "" {
 			start = w.Base
 		}
+		l.close()
 		if _, err = l.git(ctx, nil, "read-tree", "--reset", start); err == nil {
 			err = l.read(ctx, w)
 		}
@@ -246,8 +246,8 @@ func (l *look) read(ctx context.Context, w Worktree) error {
 	return err
 }
 
-// include takes the new files into the index, so that a diff shows them, and settles conflicts there. What is
-// neither a file nor a link is left out: reading a pipe would wait for a writer.
+// include takes the new files into the index, so that a diff shows them, and settles conflicts there. What the
+// folder no longer has as a file or link of its own is left out: reading a pipe would wait for a writer.
 func (l *look) include(ctx context.Context, w Worktree) error {
 	var edit strings.Builder
 	add := func(path string) {
@@ -261,19 +261,37 @@ func (l *look) include(ctx context.Context, w Worktree) error {
 	}
 	for path := range l.conflicts {
 		drop(path)
-		add(path)
+		if l.has(path) {
+			add(path)
+		}
 	}
+	kept := l.changed[:0]
 	for _, path := range l.changed {
-		info, err := os.Lstat(filepath.Join(l.dir, path))
-		if err == nil && !info.IsDir() && !info.Mode().IsRegular() && info.Mode()&os.ModeSymlink == 0 {
+		if l.has(path) {
+			kept = append(kept, path)
+		} else if !l.conflicts[path] {
 			drop(path)
 		}
 	}
+	l.changed = kept
 	if edit.Len() == 0 {
 		return nil
 	}
 	_, err := l.git(ctx, strings.NewReader(edit.String()), "update-index", "-z", "--index-info")
 	return err
+}
+
+// has is whether there is a file, a link or a folder at the path, and no link on the way to it.
+func (l *look) has(path string) bool {
+	for i := range len(path) {
+		if path[i] == '/' {
+			if info, err := os.Lstat(filepath.Join(l.dir, path[:i])); err != nil || !info.IsDir() {
+				return false
+			}
+		}
+	}
+	info, err := os.Lstat(filepath.Join(l.dir, path))
+	return err == nil && (info.IsDir() || info.Mode().IsRegular() || info.Mode()&os.ModeSymlink != 0)
 }
 
 // files fills in the changed files.

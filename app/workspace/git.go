@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,11 +22,12 @@ import (
 type call struct {
 	// gitDir is the repository, usually a view; empty for a command that needs none.
 	gitDir string
-	// dir is the working folder; empty: the server's own folder, where no repository is found by accident.
-	dir   string
-	args  []string
-	env   []string
-	stdin io.Reader
+	// workTree is the folder whose files are compared with the index. Git runs there, else in the server's own
+	// folder, where no repository is found by accident.
+	workTree string
+	args     []string
+	env      []string
+	stdin    io.Reader
 	// limit is how many bytes of output are kept; 0 means 64 MiB. More output ends git.
 	limit int64
 	// secrets never appear in an error.
@@ -50,6 +52,18 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.cause }
 
+// command is the name of the command, after the settings that may stand before it.
+func (c call) command() string {
+	for i := 0; i < len(c.args); i++ {
+		if c.args[i] == "-c" {
+			i++
+		} else {
+			return c.args[i]
+		}
+	}
+	return ""
+}
+
 // errTooMuch says that there was more output than the call's limit; what fits is returned with it.
 var errTooMuch = errors.New("more output than the limit")
 
@@ -66,7 +80,7 @@ func (s *Store) Version(ctx context.Context) (string, error) {
 	major, _ := strconv.Atoi(found[1])
 	minor, _ := strconv.Atoi(found[2])
 	if major < 2 || major == 2 && minor < 31 {
-		return found[0], fmt.Errorf("Git %s is too old: Carillon needs Git 2.31 or newer", found[0])
+		return found[0], fmt.Errorf("git %s is too old: Carillon needs Git 2.31 or newer", found[0])
 	}
 	return strings.TrimRight(found[0], "."), nil
 }
@@ -107,6 +121,9 @@ func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
 	if c.gitDir != "" {
 		args = append(args, "--git-dir="+c.gitDir)
 	}
+	if c.workTree != "" {
+		args = append(args, "--work-tree="+c.workTree, "--literal-pathspecs")
+	}
 	args = append(args, c.args...)
 
 	limit := c.limit
@@ -116,17 +133,14 @@ func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
 	out := &head{left: limit}
 	last := &tail{}
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir = c.dir
-	if cmd.Dir == "" {
-		cmd.Dir = s.own("home")
-	}
+	cmd.Dir = cmp.Or(c.workTree, s.own("home"))
 	cmd.Env = append(s.environment(), c.env...)
 	cmd.Stdin = c.stdin
 	cmd.Stdout, cmd.Stderr = out, last
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = 2 * time.Second
 
 	err = cmd.Run()
 	if cmd.Process != nil && (err != nil || ctx.Err() != nil) {
@@ -138,7 +152,7 @@ func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
 	case err == nil:
 		return out.buf.Bytes(), nil
 	}
-	f := &failure{command: c.args[0], exit: -1, words: redact(last.words(), c.secrets), said: redact(cleanText(string(last.buf)), c.secrets), cause: err}
+	f := &failure{command: c.command(), exit: -1, words: redact(last.words(), c.secrets), said: redact(cleanText(string(last.buf)), c.secrets), cause: err}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		f.exit = exit.ExitCode()
@@ -279,7 +293,8 @@ func (t *tail) words() string {
 		for _, prefix := range []string{"fatal: ", "error: ", "remote: ", "ERROR: "} {
 			line = strings.TrimPrefix(line, prefix)
 		}
-		if line == "" || strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "warning: ") {
+		if line == "" || strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "warning: ") ||
+			strings.HasPrefix(line, "To ") || strings.HasPrefix(line, "failed to push some refs") {
 			continue
 		}
 		if len(lines) > 0 && line == "Could not read from remote repository." {

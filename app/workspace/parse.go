@@ -62,7 +62,12 @@ func ParseDiff(text string) ([]FileDiff, error) {
 			}
 		}
 		if err != nil {
-			first, _, _ := strings.Cut(part, "\n")
+			first, rest, _ := strings.Cut(part, "\n")
+			if _, path, ok := strings.Cut(first, " b/"); ok && !strings.Contains(rest, "\n@@ ") {
+				// Cut off before the lines that name a renamed file.
+				files = append(files, FileDiff{Path: path, Status: Modified, Truncated: true})
+				continue
+			}
 			return files, fmt.Errorf("read the diff at %q: %w", first, err)
 		}
 		f := fileDiff(parsed)

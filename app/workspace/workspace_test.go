@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -49,17 +50,41 @@ func TestWorktreeStartsCleanAndShowsWhatASessionChanged(t *testing.T) {
 func setup(t testing.TB) (*Store, Remote) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "payments-api.git")
-	git(t, "", "init", "-q", "--bare", "-b", "main", dir)
-	work := t.TempDir()
-	git(t, "", "clone", "-q", dir, work)
-	git(t, work, "checkout", "-q", "-B", "main")
-	write(t, work, "README.md", "# Payments\n\nHow to pay.\n")
-	write(t, work, "docs/b.txt", "b\n")
-	write(t, work, ".gitignore", "*.log\n")
-	git(t, work, "add", "-A")
-	git(t, work, "commit", "-qm", "Begin")
-	git(t, work, "push", "-q", "origin", "main", "main:develop")
+	must(t, os.CopyFS(dir, os.DirFS(payments(t))))
 	return &Store{Root: filepath.Join(t.TempDir(), "data")}, Remote{URL: dir}
+}
+
+var (
+	pattern     string // the folder with the remote that setup copies
+	patternOnce sync.Once
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if pattern != "" {
+		_ = os.RemoveAll(pattern)
+	}
+	os.Exit(code)
+}
+
+func payments(t testing.TB) string {
+	t.Helper()
+	patternOnce.Do(func() {
+		made, err := os.MkdirTemp("", "payments-*")
+		must(t, err)
+		dir, work := filepath.Join(made, "remote"), filepath.Join(made, "work")
+		git(t, "", "init", "-q", "--bare", "-b", "main", dir)
+		git(t, "", "clone", "-q", dir, work)
+		git(t, work, "checkout", "-q", "-B", "main")
+		write(t, work, "README.md", "# Payments\n\nHow to pay.\n")
+		write(t, work, "docs/b.txt", "b\n")
+		write(t, work, ".gitignore", "*.log\n")
+		git(t, work, "add", "-A")
+		git(t, work, "commit", "-qm", "Begin")
+		git(t, work, "push", "-q", "origin", "main", "main:develop")
+		pattern = made
+	})
+	return filepath.Join(pattern, "remote")
 }
 
 // git runs git as a person or an agent would, with the repository's own configuration.

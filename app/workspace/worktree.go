@@ -117,8 +117,8 @@ func (s *Store) branchOf(ctx context.Context, view, sessionID string) (string, e
 // checkOut writes the files of the worktree's commit and its index.
 func (s *Store) checkOut(ctx context.Context, view string, w Worktree) error {
 	_, err := s.git(ctx, call{
-		gitDir: view, dir: w.Dir,
-		args: []string{"--work-tree=" + w.Dir, "read-tree", "--reset", "-u", "worktrees/" + w.Session + "/HEAD"},
+		gitDir: view, workTree: w.Dir,
+		args: []string{"read-tree", "--reset", "-u", "worktrees/" + w.Session + "/HEAD"},
 		env:  []string{"GIT_INDEX_FILE=" + filepath.Join(s.admin(w.Workspace, w.Session), "index")},
 	})
 	return err
@@ -156,8 +156,8 @@ func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string)
 		return diskFull(err)
 	}
 	_, err = s.git(ctx, call{
-		gitDir: view, dir: w.Dir,
-		args: []string{"--work-tree=" + w.Dir, "read-tree", "--reset", "worktrees/" + w.Session + "/HEAD"},
+		gitDir: view, workTree: w.Dir,
+		args: []string{"read-tree", "--reset", "worktrees/" + w.Session + "/HEAD"},
 		env:  []string{"GIT_INDEX_FILE=" + filepath.Join(admin, "index")},
 	})
 	return err

@@ -1,0 +1,274 @@
+package workspace
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// spring writes a program that leaves a mark when it runs, and returns both paths. It passes its input on, as a
+// filter must.
+func spring(t *testing.T) (program, mark string) {
+	t.Helper()
+	dir := t.TempDir()
+	program, mark = filepath.Join(dir, "spring"), filepath.Join(dir, "mark")
+	write(t, dir, "spring", "#!/bin/sh\necho \"$0 $@\" >>'"+mark+"'\nexec cat\n")
+	must(t, os.Chmod(program, 0o755))
+	return program, mark
+}
+
+// useEverything has the store do all it can with a session's worktree.
+func useEverything(t *testing.T, s *Store, w Worktree, remote Remote) {
+	t.Helper()
+	if _, err := s.Changes(t.Context(), w); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := s.Diff(t.Context(), w, 1<<20); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Commit(t.Context(), w, "Commit all", "", ""); err != nil {
+		t.Error(err)
+	}
+	if err := s.Push(t.Context(), w, remote, ""); err != nil {
+		t.Error(err)
+	}
+	advance(t, remote, "main", "upstream.txt")
+	if err := s.Sync(t.Context(), "w", remote); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Add(t.Context(), "w", "s9", "main", ""); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Changes(t.Context(), w); err != nil {
+		t.Error(err)
+	}
+	if err := s.Remove(t.Context(), "w", "s9", false); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNothingThatAnAgentConfiguredIsRunByTheServer(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	program, mark := spring(t)
+	write(t, w.Dir, ".gitattributes", "* filter=evil diff=evil merge=evil\n")
+	write(t, w.Dir, "README.md", "changed\n")
+	write(t, w.Dir, "new.txt", "new\n")
+	var config strings.Builder
+	for _, key := range []string{
+		`filter "evil".clean`, `filter "evil".smudge`, `filter "evil".process`, `diff "evil".textconv`, `diff "evil".command`, `merge "evil".driver`,
+		"diff.external", "core.fsmonitor", "core.sshCommand", "core.askPass", "core.editor", "core.pager", "core.alternateRefsCommand",
+		"credential.helper", "pager.diff", "pager.log", "gpg.program", "sequence.editor", "gc.recentObjectsHook",
+		`remote "origin".uploadpack`, `remote "origin".receivepack`, "uploadpack.packObjectsHook", "trailer.x.command", "alias.diff",
+	} {
+		at := strings.LastIndexByte(key, '.')
+		fmt.Fprintf(&config, "[%s]\n\t%s = %s %s\n", key[:at], key[at+1:], program, strings.ReplaceAll(key, `"`, ""))
+	}
+	config.WriteString("[filter \"evil\"]\n\trequired = true\n[commit]\n\tgpgSign = true\n[log]\n\tshowSignature = true\n")
+	was, err := os.ReadFile(filepath.Join(s.mirror("w"), "config"))
+	must(t, err)
+	write(t, s.mirror("w"), "config", string(was)+config.String())
+	useEverything(t, s, w, remote)
+	if exists(mark) {
+		ran, _ := os.ReadFile(mark)
+		t.Errorf("the server ran it: %s", ran)
+	}
+	tryGit(w.Dir, "diff")
+	if !exists(mark) {
+		t.Error("an agent's git does not run it either, so nothing was proved")
+	}
+}
+
+func TestNoHookIsRunByTheServer(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	program, mark := spring(t)
+	hooks := t.TempDir()
+	git(t, w.Dir, "config", "core.hooksPath", hooks)
+	for _, dir := range []string{hooks, filepath.Join(s.mirror("w"), "hooks"), filepath.Join(s.own("views", "w"), "hooks")} {
+		must(t, os.MkdirAll(dir, 0o755))
+		for _, hook := range []string{"pre-commit", "commit-msg", "post-commit", "pre-push", "post-checkout", "reference-transaction", "post-index-change", "pre-auto-gc", "post-rewrite", "fsmonitor-watchman"} {
+			must(t, os.Symlink(program, filepath.Join(dir, hook)))
+		}
+	}
+	write(t, w.Dir, "new.txt", "new\n")
+	useEverything(t, s, w, remote)
+	if exists(mark) {
+		ran, _ := os.ReadFile(mark)
+		t.Errorf("the server ran it: %s", ran)
+	}
+}
+
+func TestATokenDoesNotFollowAnAgentsRewriteOfTheURL(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	web := serve(t, "ada:right-token")
+	thief := serve(t, "")
+	remote := Remote{URL: web.URL, Token: "ada:right-token"}
+	w := begin(t, s, remote, "s1")
+	git(t, w.Dir, "config", "url."+thief.URL+".insteadOf", web.URL)
+	git(t, w.Dir, "config", "url."+thief.URL+".pushInsteadOf", web.URL)
+	git(t, w.Dir, "config", "http.proxy", strings.TrimSuffix(thief.URL, "/payments-api.git"))
+	write(t, w.Dir, "new.txt", "new\n")
+	if _, err := s.Commit(t.Context(), w, "New", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	must(t, s.Push(t.Context(), w, remote, ""))
+	if got := git(t, web.Dir, "branch", "--list", "carillon/*"); got != "carillon/s1" {
+		t.Errorf("the remote got %q", got)
+	}
+	if got := git(t, thief.Dir, "branch", "--list", "carillon/*"); got != "" {
+		t.Errorf("the thief got %q", got)
+	}
+}
+
+func TestALinkIsShownAsALinkAndItsTargetNeverRead(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	outside := t.TempDir()
+	write(t, outside, "b.txt", "s3cret\n")
+	must(t, os.Symlink(filepath.Join(outside, "b.txt"), filepath.Join(w.Dir, "link")))
+	must(t, os.Symlink(outside, filepath.Join(w.Dir, "folder")))
+	must(t, os.Remove(filepath.Join(w.Dir, "README.md")))
+	must(t, os.Symlink(filepath.Join(outside, "b.txt"), filepath.Join(w.Dir, "README.md")))
+	must(t, os.RemoveAll(filepath.Join(w.Dir, "docs")))
+	must(t, os.Symlink(outside, filepath.Join(w.Dir, "docs"))) // docs/b.txt is a file of the base
+	text, _, err := s.Diff(t.Context(), w, 1<<20)
+	if err != nil || strings.Contains(text, "s3cret") || !strings.Contains(text, "+"+outside) {
+		t.Errorf("got %v and\n%s", err, text)
+	}
+	expectChanges(t, s, w, "uncommitted, retyped README.md +1-3, added docs +1-0, deleted docs/b.txt +0-1, added folder +1-0, added link +1-0")
+	if _, err := s.Commit(t.Context(), w, "Link", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	if tree := git(t, w.Dir, "ls-tree", "-r", "HEAD"); strings.Count(tree, "120000") != 4 {
+		t.Errorf("committed was\n%s", tree)
+	}
+}
+
+func TestAFolderThatPointsElsewhereIsStillTheSessionsOwn(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	program, mark := spring(t)
+	elsewhere := t.TempDir()
+	git(t, elsewhere, "init", "-q")
+	git(t, elsewhere, "config", "core.fsmonitor", program)
+	git(t, elsewhere, "config", "diff.external", program)
+	write(t, w.Dir, ".git", "gitdir: "+filepath.Join(elsewhere, ".git")+"\n")
+	write(t, w.Dir, "new.txt", "new\n")
+	expectChanges(t, s, w, "uncommitted, added new.txt +1-0")
+	must(t, os.Remove(filepath.Join(w.Dir, ".git")))
+	must(t, os.Rename(filepath.Join(elsewhere, ".git"), filepath.Join(w.Dir, ".git")))
+	expectChanges(t, s, w, "uncommitted, added new.txt +1-0")
+	if exists(mark) {
+		t.Error("the server ran what the other repository configured")
+	}
+}
+
+func TestNestedRepositoriesAreNamedAndNotEntered(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	program, mark := spring(t)
+	for _, name := range []string{"empty", "full"} {
+		dir := filepath.Join(w.Dir, name)
+		git(t, "", "init", "-q", dir)
+		git(t, dir, "config", "core.fsmonitor", program)
+		write(t, dir, "inner.txt", "inner")
+	}
+	git(t, filepath.Join(w.Dir, "full"), "-c", "core.fsmonitor=false", "add", "-A")
+	git(t, filepath.Join(w.Dir, "full"), "-c", "core.fsmonitor=false", "commit", "-qm", "Inner")
+	must(t, removeMark(mark))
+	expectChanges(t, s, w, "uncommitted, added empty/ +0-0, added full/ +0-0")
+	write(t, w.Dir, "new.txt", "new\n")
+	if _, err := s.Commit(t.Context(), w, "New", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	expectChanges(t, s, w, "uncommitted, 1 ahead (New), added new.txt +1-0, added empty/ +0-0, added full/ +0-0")
+	if exists(mark) {
+		t.Error("the server ran what the nested repository configured")
+	}
+}
+
+func removeMark(mark string) error {
+	if err := os.Remove(mark); !os.IsNotExist(err) {
+		return err
+	}
+	return nil
+}
+
+func TestThingsThatAreNoFilesDoNotHoldTheServer(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	must(t, os.Remove(filepath.Join(w.Dir, "README.md")))
+	pipe(t, filepath.Join(w.Dir, "README.md"))
+	pipe(t, filepath.Join(w.Dir, "pipe"))
+	write(t, w.Dir, "new.txt", "new\n")
+	expectChanges(t, s, w, "uncommitted, deleted README.md +0-3, added new.txt +1-0")
+	if _, _, err := s.Diff(t.Context(), w, 1<<20); err != nil {
+		t.Error(err)
+	}
+	must(t, os.Remove(filepath.Join(s.admin("w", "s1"), "index")))
+	pipe(t, filepath.Join(s.admin("w", "s1"), "index"))
+	if _, err := s.Changes(t.Context(), w); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnIndexThatCannotBeReadCostsOnlySpeed(t *testing.T) {
+	t.Parallel()
+	for name, index := range map[string]string{"rubbish": "rubbish", "empty": "", "cut off": "DIRC\x00\x00\x00\x02\x00\x00\xff\xff"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, remote := setup(t)
+			w := begin(t, s, remote, "s1")
+			write(t, w.Dir, "new.txt", "new\n")
+			write(t, s.admin("w", "s1"), "index", index)
+			expectChanges(t, s, w, "uncommitted, added new.txt +1-0")
+		})
+	}
+	t.Run("split", func(t *testing.T) {
+		t.Parallel()
+		s, remote := setup(t)
+		w := begin(t, s, remote, "s1")
+		git(t, w.Dir, "update-index", "--split-index")
+		write(t, w.Dir, "new.txt", "new\n")
+		git(t, w.Dir, "add", "new.txt")
+		expectChanges(t, s, w, "uncommitted, added new.txt +1-0")
+	})
+}
+
+func TestLookingLeavesTheAgentsIndexAndFoldersAlone(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, "staged.txt", "staged\n")
+	git(t, w.Dir, "add", "staged.txt")
+	write(t, w.Dir, "new.txt", "new\n")
+	before := git(t, w.Dir, "status", "--porcelain")
+	index, err := os.ReadFile(filepath.Join(s.admin("w", "s1"), "index"))
+	must(t, err)
+	write(t, s.admin("w", "s1"), "index.lock", "") // the agent's git is at work
+	expectChanges(t, s, w, "uncommitted, added new.txt +1-0, added staged.txt +1-0")
+	if _, _, err := s.Diff(t.Context(), w, 1<<20); err != nil {
+		t.Error(err)
+	}
+	must(t, os.Remove(filepath.Join(s.admin("w", "s1"), "index.lock")))
+	after, err := os.ReadFile(filepath.Join(s.admin("w", "s1"), "index"))
+	if err != nil || string(after) != string(index) {
+		t.Errorf("the index changed, %v", err)
+	}
+	if got := git(t, w.Dir, "status", "--porcelain"); got != before {
+		t.Errorf("the status was %q and is %q", before, got)
+	}
+	if left, _ := os.ReadDir(s.own("tmp")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
