@@ -283,3 +283,17 @@ func PruneExecutions(ctx context.Context, q bun.IDB, before time.Time, keep int)
 	}
 	return res.RowsAffected()
 }
+
+// ExecutionAt finds the row that answers a due time: the one for it, the streak that covers it, or a run that was asked
+// for within a margin of it.
+func ExecutionAt(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time, within time.Duration) (*Execution, error) {
+	var e Execution
+	err := q.NewSelect().Model(&e).Where("e.automation_id = ?", automation).
+		Where("((e.scheduled_for <= ? AND coalesce(e.last_skipped_for, e.scheduled_for) > ?) OR (e.scheduled_for IS NULL AND e.created_at >= ? AND e.created_at < ?))",
+			at.Add(within), at.Add(-within), at, at.Add(within)).
+		OrderExpr("(e.source = 'schedule') DESC, abs(extract(epoch FROM coalesce(e.scheduled_for, e.created_at) - ?))", at).Limit(1).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the execution at %s: %w", at, err)
+	}
+	return &e, nil
+}

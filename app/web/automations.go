@@ -193,6 +193,21 @@ func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor accoun
 		}
 	}
 	p.Summary = summary(p.Automation.Runs)
+	if a.Scheduled() {
+		p.Ask = views.Field{Name: "at", Label: "Why did it not run at …", Type: "datetime-local", Value: r.FormValue("at"), Hint: "In your time zone, " + z.String() + "."}
+		if asked, err := time.ParseInLocation("2006-01-02T15:04", r.FormValue("at"), z); err == nil {
+			told, err := s.Rules.Explain(ctx, actor, automationID, asked)
+			if err != nil {
+				return err
+			}
+			p.Told = told.Text
+			if told.Execution != uuid.Nil {
+				p.ToldLink = views.Link{Text: "See the row", URL: views.AutomationExecutionURL(automationID.String(), told.Execution.String())}
+			}
+		} else if r.FormValue("at") != "" {
+			p.Ask.Error = "Choose a date and a time."
+		}
+	}
 	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error { return s.show(w, r, views.Automation(page, *p)) })
 }
 
