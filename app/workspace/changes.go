@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -139,7 +138,7 @@ func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Lstat(w.Dir); err != nil || !info.IsDir() || !exists(s.admin(w.Workspace, w.Session)) {
+	if !isFolder(w.Dir) || !isFolder(s.admin(w.Workspace, w.Session)) {
 		return nil, ErrNoWorktree
 	}
 	found, err := s.resolve(ctx, view, "worktrees/"+w.Session+"/HEAD", "refs/heads/"+w.Branch, w.Base)
@@ -185,19 +184,21 @@ func (s *Store) copyIndex(path string) (string, error) {
 		return "", err
 	}
 	defer to.Close()
-	from, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	from, err := openPlain(path)
 	if err != nil {
 		// No index is an empty one; that is how git sees a missing file.
 		return to.Name(), os.Remove(to.Name())
 	}
 	defer from.Close()
 	info, err := from.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return to.Name(), os.Remove(to.Name())
+	if err == nil {
+		_, err = io.Copy(to, from)
 	}
-	_, err = io.Copy(to, from)
 	// The age of an index tells git which entries changed too shortly before it to be trusted.
-	if err := errors.Join(err, os.Chtimes(to.Name(), info.ModTime(), info.ModTime())); err != nil {
+	if err == nil {
+		err = os.Chtimes(to.Name(), info.ModTime(), info.ModTime())
+	}
+	if err != nil {
 		_ = os.Remove(to.Name())
 		return "", err
 	}

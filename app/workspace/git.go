@@ -191,9 +191,10 @@ func (s *Store) prepare() error {
 	return writeOnce(s.own("home", ".gitconfig"), protectedConfig)
 }
 
-// writeOnce makes the file hold exactly the text, for all to see at once.
+// writeOnce makes the file hold exactly the text, for all to see at once. A link or pipe in its place is
+// replaced; a folder is an error.
 func writeOnce(path, text string) error {
-	if was, err := os.ReadFile(path); err == nil && string(was) == text {
+	if was, err := readSmall(path); err == nil && string(was) == text {
 		return nil
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
@@ -206,6 +207,29 @@ func writeOnce(path, text string) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// readSmall reads a file that an agent can replace: never through a link, never waiting, at most 64 KiB.
+func readSmall(path string) ([]byte, error) {
+	f, err := openPlain(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 64<<10))
+}
+
+// openPlain opens a file for reading that is neither link nor pipe.
+func openPlain(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, cmp.Or(err, fmt.Errorf("%s is not a file", path))
+	}
+	return f, nil
 }
 
 // passed are the variables of the server that its git needs to reach a remote.

@@ -151,6 +151,26 @@ func TestALinkIsShownAsALinkAndItsTargetNeverRead(t *testing.T) {
 	}
 }
 
+func TestTheServerWritesThroughNoLinkOfAnAgents(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"packed-refs", "objects", "refs", "worktrees", "shallow"} {
+		t.Run(part, func(t *testing.T) {
+			t.Parallel()
+			s, remote := setup(t)
+			w := begin(t, s, remote, "s1")
+			outside := filepath.Join(t.TempDir(), "outside")
+			path := filepath.Join(s.mirror("w"), part)
+			if exists(path) {
+				must(t, os.Rename(path, outside))
+			}
+			must(t, os.Symlink(outside, path))
+			if _, err := s.Changes(t.Context(), w); err == nil || !strings.Contains(err.Error(), "is a link") {
+				t.Errorf("got %v; want a refusal", err)
+			}
+		})
+	}
+}
+
 func TestAFolderThatPointsElsewhereIsStillTheSessionsOwn(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
@@ -186,6 +206,9 @@ func TestNestedRepositoriesAreNamedAndNotEntered(t *testing.T) {
 	git(t, filepath.Join(w.Dir, "full"), "-c", "core.fsmonitor=false", "commit", "-qm", "Inner")
 	must(t, removeMark(mark))
 	expectChanges(t, s, w, "uncommitted, added empty/ +0-0, added full/ +0-0")
+	if sha, err := s.Commit(t.Context(), w, "Nothing", "", ""); err != nil || sha != w.Base {
+		t.Errorf("with nothing else to commit: got %s, %v; want the base", sha, err)
+	}
 	write(t, w.Dir, "new.txt", "new\n")
 	if _, err := s.Commit(t.Context(), w, "New", "", ""); err != nil {
 		t.Fatal(err)
@@ -215,11 +238,17 @@ func TestThingsThatAreNoFilesDoNotHoldTheServer(t *testing.T) {
 	if _, _, err := s.Diff(t.Context(), w, 1<<20); err != nil {
 		t.Error(err)
 	}
-	must(t, os.Remove(filepath.Join(s.admin("w", "s1"), "index")))
-	pipe(t, filepath.Join(s.admin("w", "s1"), "index"))
+	for _, name := range []string{filepath.Join(s.admin("w", "s1"), "index"), filepath.Join(s.admin("w", "s1"), "MERGE_HEAD"), filepath.Join(w.Dir, ".git")} {
+		_ = os.Remove(name)
+		pipe(t, name)
+	}
 	if _, err := s.Changes(t.Context(), w); err != nil {
 		t.Error(err)
 	}
+	if _, err := s.Commit(t.Context(), w, "x", "", ""); err != nil {
+		t.Error(err)
+	}
+	begin(t, s, remote, "s1")
 }
 
 func TestAnIndexThatCannotBeReadCostsOnlySpeed(t *testing.T) {

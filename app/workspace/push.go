@@ -18,7 +18,8 @@ var ErrConflicts = errors.New("the worktree has unsettled conflicts")
 var ErrLargeFiles = errors.New("changed files belong to Git LFS and have to be committed in the session")
 
 // Commit puts everything uncommitted into one commit on what the worktree has checked out, and returns the
-// worktree's commit: the new one, or the one it had when there is nothing to commit. Empty names mean Carillon.
+// worktree's commit: the new one, or the one it had when there is nothing to commit. Nested repositories stay
+// out of it. Empty names mean Carillon.
 // Errors to tell apart: ErrConflicts, ErrLargeFiles, ErrNoWorktree.
 func (s *Store) Commit(ctx context.Context, w Worktree, message, authorName, authorEmail string) (string, error) {
 	sha, err := s.commit(ctx, w, message, cmp.Or(authorName, "Carillon"), cmp.Or(authorEmail, "carillon@localhost"))
@@ -56,15 +57,23 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 	if err != nil {
 		return "", err
 	}
+	tree := strings.TrimSpace(string(out))
 	admin := s.admin(w.Workspace, w.Session)
+	merged := mergeHeads(admin)
+	if look.head != "" && len(merged) == 0 {
+		out, err := s.git(ctx, call{gitDir: look.view, args: []string{"rev-parse", "--verify", look.head + "^{tree}"}})
+		if err != nil || strings.TrimSpace(string(out)) == tree {
+			return look.head, err // what is uncommitted cannot be committed, such as a nested repository
+		}
+	}
 	args := []string{"commit-tree", "-F", "-"}
-	for _, parent := range append([]string{look.head}, mergeHeads(admin)...) {
+	for _, parent := range append([]string{look.head}, merged...) {
 		if isSHA(parent) {
 			args = append(args, "-p", parent)
 		}
 	}
 	out, err = s.git(ctx, call{
-		gitDir: look.view, args: append(args, strings.TrimSpace(string(out))),
+		gitDir: look.view, args: append(args, tree),
 		stdin: strings.NewReader(cleanText(message)),
 		env:   []string{"GIT_AUTHOR_NAME=" + oneLine(name), "GIT_AUTHOR_EMAIL=" + oneLine(email)},
 	})
@@ -103,7 +112,7 @@ func (l *look) refuseLarge(ctx context.Context, paths string) error {
 
 // mergeHeads are the commits that a merge under way brings in.
 func mergeHeads(admin string) []string {
-	text, err := os.ReadFile(filepath.Join(admin, "MERGE_HEAD"))
+	text, err := readSmall(filepath.Join(admin, "MERGE_HEAD"))
 	if err != nil {
 		return nil
 	}

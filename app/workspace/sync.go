@@ -66,6 +66,12 @@ func (s *Store) sweep(id string) {
 			_ = removeAll(path)
 		}
 	}
+	left, _ := filepath.Glob(s.own("tmp", "index-*"))
+	for _, path := range left {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > 24*time.Hour && info.Mode().IsRegular() {
+			_ = os.Remove(path)
+		}
+	}
 }
 
 // create makes the mirror beside its place and moves it there when it is whole.
@@ -243,11 +249,12 @@ func breakLock(err error) bool {
 		return false
 	}
 	found := staleLock.FindStringSubmatch(f.said)
-	if found == nil {
-		return false
-	}
-	info, err := os.Lstat(found[1])
-	return err == nil && time.Since(info.ModTime()) > time.Minute && os.Remove(found[1]) == nil
+	return found != nil && removeStale(found[1])
+}
+
+func removeStale(lock string) bool {
+	info, err := os.Lstat(lock)
+	return err == nil && time.Since(info.ModTime()) > time.Minute && os.Remove(lock) == nil
 }
 
 // damage are git's words when the repository itself is broken, as opposed to the way to the remote.
@@ -404,6 +411,28 @@ func (s *Store) Scratch(ctx context.Context, id string) error {
 		return fmt.Errorf("make the repository of workspace %s: %w", id, err)
 	}
 	return os.Rename(made, s.mirror(id))
+}
+
+// Tidy packs what piled up in the workspace's repository, if that is worth it, and drops what no branch and no
+// worktree has used for two weeks. It can take minutes; Sync waits for it. Once a day is enough.
+func (s *Store) Tidy(ctx context.Context, id string) error {
+	return s.tidy(ctx, id, "gc", "--quiet", "--auto")
+}
+
+func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
+	view, err := s.view(id)
+	if err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, "sync-"+id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := s.git(ctx, call{gitDir: view, args: append([]string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false"}, args...)}); err != nil {
+		return fmt.Errorf("tidy workspace %s: %w", id, err)
+	}
+	return nil
 }
 
 // Head is the commit that a branch of the workspace stands at, as of the last Sync. An empty branch is the

@@ -90,6 +90,31 @@ func TestSyncNeverTouchesTheBranchesOfSessions(t *testing.T) {
 	expectChanges(t, s, w, "1 ahead (Work), added work.txt +1-0")
 }
 
+func TestAWorkspaceCanBePointedAtAnotherRepository(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	must(t, s.Scratch(t.Context(), "w"))
+	first, err := s.Add(t.Context(), "w", "s1", "", "")
+	must(t, err)
+	w := begin(t, s, remote, "s2")
+	if w.Base != git(t, remote.URL, "rev-parse", "main") {
+		t.Errorf("the second session starts from %s; want the remote's main", w.Base)
+	}
+	_, other := setup(t)
+	git(t, other.URL, "branch", "-m", "develop", "next")
+	advance(t, other, "main", "other.txt")
+	must(t, s.Sync(t.Context(), "w", other))
+	var missing *NoBranch
+	if _, err := s.Head(t.Context(), "w", "develop"); !errors.As(err, &missing) {
+		t.Errorf("a branch of the former remote: got %v; want NoBranch", err)
+	}
+	if got, err := s.Head(t.Context(), "w", "main"); err != nil || got != git(t, other.URL, "rev-parse", "main") {
+		t.Errorf("main is %s, %v; want the other remote's", got, err)
+	}
+	expectChanges(t, s, first, "clean")
+	expectChanges(t, s, w, "clean")
+}
+
 func TestOneSyncRunsAtATime(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)

@@ -40,6 +40,10 @@ func (s *Store) viewOf(name, mirror string) (string, error) {
 		}
 	}
 	for _, part := range shared {
+		// Through a link of an agent's making the server would write where the agent cannot.
+		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && info.Mode()&os.ModeSymlink != 0 {
+			return "", fmt.Errorf("%s in the repository is a link, which Carillon did not make", part)
+		}
 		target, err := filepath.Rel(view, filepath.Join(mirror, part))
 		if err != nil {
 			return "", err

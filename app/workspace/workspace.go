@@ -63,6 +63,12 @@ func (s *Store) Worktree(workspaceID, sessionID, branch, base string) Worktree {
 // SessionBranch is the name of the branch that a session gets unless it is given another.
 func SessionBranch(sessionID string) string { return "carillon/" + sessionID }
 
+// Writable are the folders that an agent in the worktree has to be able to write to, for a sandbox: the
+// worktree, and the repository that its commits go into. Nothing else of the data folder is its business.
+func (s *Store) Writable(w Worktree) []string {
+	return []string{w.Dir, s.mirror(w.Workspace)}
+}
+
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // checkID refuses what must become neither a folder nor a part of a branch's name.
@@ -104,6 +110,12 @@ func (s *Store) root() string {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// isFolder is whether there is a folder at the path, not a link to one.
+func isFolder(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 // removeAll removes a folder also where a program left directories in it that may not be written.

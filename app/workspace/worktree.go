@@ -80,8 +80,9 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 		}
 	}
 	admin := s.admin(w.Workspace, w.Session)
-	switch folder := exists(w.Dir); {
-	case started != "" && folder && exists(admin) && (head != "" || exists(filepath.Join(admin, "index"))):
+	switch folder := isFolder(w.Dir); {
+	case started != "" && folder && isFolder(admin) && (head != "" || exists(filepath.Join(admin, "index"))):
+		removeStale(filepath.Join(admin, "index.lock")) // agents are killed, and their git with them
 		return true, s.repairLink(*w)
 	case started != "" && folder:
 		return true, s.relink(ctx, view, *w, tip)

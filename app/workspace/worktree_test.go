@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestTwentySessionsGetTheirWorktreesAtOnce(t *testing.T) {
@@ -106,10 +107,16 @@ func TestASessionKeepsItsWorktreeOverARestart(t *testing.T) {
 	write(t, w.Dir, "more.txt", "more\n")
 	advance(t, remote, "main", "upstream.txt")
 
+	lock := filepath.Join(s.admin("w", "s1"), "index.lock") // of an agent that was killed
+	write(t, filepath.Dir(lock), "index.lock", "")
+	old := time.Now().Add(-time.Hour)
+	must(t, os.Chtimes(lock, old, old))
+
 	again := begin(t, &Store{Root: s.Root}, remote, "s1")
 	if again != w {
 		t.Errorf("got %+v; want %+v", again, w)
 	}
+	git(t, w.Dir, "add", "--refresh", "work.txt")
 	expectChanges(t, s, w, "uncommitted, 1 ahead (Work), added more.txt +1-0, added work.txt +1-0")
 }
 
@@ -271,6 +278,34 @@ func TestDropLeavesNothingOfAWorkspaceAndAllOfTheOthers(t *testing.T) {
 	left, err := s.Worktrees()
 	if err != nil || strings.Join(left, " ") != "s2" || exists(s.mirror("w")) || !exists(s.mirror("other")) {
 		t.Errorf("left %q, %v", left, err)
+	}
+}
+
+func TestTidyKeepsWhatAnyWorktreeUses(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, "staged.txt", "staged alone\n")
+	git(t, w.Dir, "add", "staged.txt")
+	w2 := begin(t, s, remote, "s2")
+	git(t, w2.Dir, "checkout", "-q", "--detach")
+	write(t, w2.Dir, "detached.txt", "on no branch\n")
+	git(t, w2.Dir, "add", "-A")
+	git(t, w2.Dir, "commit", "-qm", "On no branch")
+	advance(t, remote, "main", "upstream.txt")
+	must(t, s.Sync(t.Context(), "w", remote))
+	must(t, s.tidy(t.Context(), "w", "gc", "--quiet", "--prune=now")) // harder than Tidy ever is
+	must(t, s.Tidy(t.Context(), "w"))
+	for _, w := range []Worktree{w, w2} {
+		git(t, w.Dir, "fsck", "--strict", "--no-dangling")
+	}
+	if got := git(t, w.Dir, "show", ":staged.txt"); got != "staged alone" {
+		t.Errorf("what was staged is %q", got)
+	}
+	expectChanges(t, s, w2, "1 ahead (On no branch), added detached.txt +1-0")
+	must(t, s.Sync(t.Context(), "w", remote))
+	if _, err := s.Add(t.Context(), "w", "s3", "", ""); err != nil {
+		t.Error(err)
 	}
 }
 
