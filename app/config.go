@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -32,6 +33,10 @@ type config struct {
 	Proxies       []netip.Prefix
 	Shell         bool
 	Gallery       bool
+	SMTP          *url.URL // nil: no e-mail
+	SMTPFrom      mail.Address
+	Private       bool // people's webhooks may lead into private networks
+	TriggerRate   float64
 }
 
 // The roles of a process.
@@ -161,6 +166,43 @@ var settings = []setting{
 		return ""
 	}},
 	{"CARILLON_SHELL", "on", "on or off: whether the Shell provider, which runs commands on a worker, can be used", false, onOff(func(c *config, on bool) { c.Shell = on })},
+	{"CARILLON_TRIGGER_RATE", "50", "calls a second that each webhook token may make, with bursts of twenty times as many; 0: no limit", false, func(c *config, text string) string {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || n < 0 || n > 1e6 {
+			return "a number from 0 to 1000000"
+		}
+		c.TriggerRate = n
+		return ""
+	}},
+	{"CARILLON_SMTP_URL", "", "mail server for copies of notices, smtp://user:password@host:587 or smtps://…:465; empty: no e-mail", true, func(c *config, text string) string {
+		if text == "" {
+			return ""
+		}
+		u, err := url.Parse(text)
+		if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			return "an address such as smtp://user:password@mail.example.com:587, signs such as @ in the password as %40"
+		}
+		if _, err := strconv.ParseUint(cmp.Or(u.Port(), "587"), 10, 16); err != nil {
+			return "a port up to 65535"
+		}
+		if _, set := u.User.Password(); u.User != nil && (!set || u.User.Username() == "") {
+			return "a user with a password, or neither"
+		}
+		c.SMTP = u
+		return ""
+	}},
+	{"CARILLON_SMTP_FROM", "", "sender of e-mail, such as Carillon <carillon@example.com>; with CARILLON_SMTP_URL", false, func(c *config, text string) string {
+		if text == "" {
+			return ""
+		}
+		from, err := mail.ParseAddress(text)
+		if err != nil {
+			return "an e-mail address, such as Carillon <carillon@example.com>"
+		}
+		c.SMTPFrom = *from
+		return ""
+	}},
+	{"CARILLON_OUTBOUND_PRIVATE", "off", "on or off: whether people's webhooks may lead to this machine and into private networks", false, onOff(func(c *config, on bool) { c.Private = on })},
 	{"CARILLON_GALLERY", "off", "on or off: serve /gallery, every component in every state, for development", false, onOff(func(c *config, on bool) { c.Gallery = on })},
 }
 
@@ -191,6 +233,9 @@ func readConfig(getenv func(string) string) (*config, error) {
 	}
 	if (c.AdminEmail == "") != (c.AdminPassword == "") {
 		return nil, fmt.Errorf("CARILLON_ADMIN_EMAIL and CARILLON_ADMIN_PASSWORD must be set together")
+	}
+	if (c.SMTP == nil) != (c.SMTPFrom.Address == "") {
+		return nil, fmt.Errorf("CARILLON_SMTP_URL and CARILLON_SMTP_FROM must be set together")
 	}
 	return c, nil
 }

@@ -25,6 +25,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/outbound"
 	"carillon/app/secret"
 	"carillon/app/web"
 	"carillon/app/workspace"
@@ -71,7 +72,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 	if err := rules.EnsureScratch(ctx); err != nil {
 		return err
 	}
-	accounts := newAccounts(database, rules, log)
+	accounts := newAccounts(c, database, rules, keys, log)
 	setup, err := p.firstAdministrator(ctx, c, accounts)
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		loop("worker", runner.Run)
 	}
 	if c.has(roleScheduler) {
-		scheduler = &jobs.Scheduler{DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(providers(c)), Now: time.Now, Log: log}
+		scheduler = &jobs.Scheduler{DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(providers(c)), Now: time.Now, Log: log, Copies: newCopies(c, x, log)}
 		scheduler.Init()
 		loop("scheduler", scheduler.Run)
 	}
@@ -131,16 +132,18 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 					runner.Cancel(id)
 				case scheduler != nil && topic == "schedule":
 					scheduler.Wake(ctx)
+				case scheduler != nil && topic == "delivery":
+					scheduler.WakeCopies(ctx)
 				}
 			}
-			return x.database.Listen(ctx, log, func() { wake("queue", uuid.Nil); wake("schedule", uuid.Nil) }, wake)
+			return x.database.Listen(ctx, log, func() { wake("queue", uuid.Nil); wake("schedule", uuid.Nil); wake("delivery", uuid.Nil) }, wake)
 		})
 	}
 	var stopHTTP func()
 	if c.has(roleWeb) {
 		server := &web.Server{
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: providers(c), PublicURL: c.URL, Proxies: c.Proxies,
-			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery,
+			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
 		server.Init()
 		loop("live pages", server.Listen)
@@ -296,8 +299,25 @@ func newRules(c *config, database *db.DB, keys *secret.Keys, log *slog.Logger) *
 	}
 }
 
-func newAccounts(database *db.DB, rules *automation.Service, log *slog.Logger) *account.Service {
-	return &account.Service{DB: database, Now: time.Now, Log: log, Joined: rules.JoinScratch}
+func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *secret.Keys, log *slog.Logger) *account.Service {
+	s := &account.Service{
+		DB: database, Now: time.Now, Keys: keys, Log: log, Outbound: outbound.Policy{Private: c.Private}, Mail: c.SMTP != nil, Joined: rules.JoinScratch,
+	}
+	for _, k := range automation.NoticeKinds {
+		s.NoticeKinds = append(s.NoticeKinds, k.Kind)
+	}
+	return s
+}
+
+// newCopies wires what sends copies of notices.
+func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
+	d := &jobs.Deliverer{
+		DB: x.database, HTTP: outbound.Policy{Private: c.Private}.Client(jobs.HookTimeout), Key: x.accounts.WebhookKey, PublicURL: c.URL, Now: time.Now, Log: log,
+	}
+	if c.SMTP != nil {
+		d.Mail = &jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}
+	}
+	return d
 }
 
 // providers are the ways to run an agent that this installation offers.
@@ -318,14 +338,18 @@ func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (st
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	branch, _, err := store.Probe(ctx, workspace.Remote{URL: r.URL, Token: r.Token, Branch: r.Branch})
+	branch, branches, err := store.Probe(ctx, workspace.Remote{URL: r.URL, Token: r.Token, Branch: r.Branch})
 	var missing *workspace.NoBranch
 	switch {
 	case err == nil:
-		if branch == "" {
-			branch = "main" // an empty repository: its first commit makes it
+		switch {
+		case branch != "":
+			return branch, nil
+		case len(branches) == 0: // an empty repository: its first commit makes the branch
+			return "main", nil
+		default: // its HEAD names none
+			return "", fault.Invalid{"branch": "The repository names no default branch. Choose one of: " + strings.Join(branches[:min(10, len(branches))], ", ") + "."}
 		}
-		return branch, nil
 	case errors.As(err, &missing):
 		return "", fault.Invalid{"branch": told(err)}
 	case errors.Is(err, workspace.ErrCredentials):
@@ -335,8 +359,13 @@ func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (st
 	}
 }
 
-// told is an error as a sentence for a person.
+// told is an error as a sentence for a person. Some are one already, and may begin with a repository's name.
 func told(err error) string {
+	var missing *workspace.NoBranch
+	var bad workspace.BadURL
+	if errors.As(err, &missing) || errors.As(err, &bad) {
+		return err.Error()
+	}
 	text := strings.TrimSuffix(strings.TrimSpace(err.Error()), ".")
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

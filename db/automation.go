@@ -224,7 +224,7 @@ func Automations(ctx context.Context, q bun.IDB, f AutomationFilter) ([]Automati
 
 func automationRows(ctx context.Context, q bun.IDB, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]AutomationRow, error) {
 	var list []AutomationRow
-	sel := q.NewSelect().Model(&list).ColumnExpr("a.*").Relation("Workspace").Relation("Creator").
+	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").Relation("Creator").
 		ColumnExpr("e.id AS last_id, coalesce(e.status, '') AS last_status, e.created_at AS last_at, e.started_at AS last_started_at, e.finished_at AS last_finished_at, e.session_id AS last_session_id").
 		ColumnExpr("EXISTS (SELECT 1 FROM executions x WHERE x.automation_id = a.id AND x.status IN ('queued', 'running')) AS in_flight").
 		ColumnExpr("coalesce((SELECT name FROM workflows wf WHERE wf.id = a.workflow_id), '') AS workflow_name").

@@ -214,7 +214,7 @@ type ExecutionFilter struct {
 func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution, error) {
 	var list []Execution
 	sel := q.NewSelect().Model(&list).Relation("Automation").Relation("User").
-		ColumnExpr("e.*").Limit(int64(f.Limit))
+		ColumnExpr("?TableColumns").Limit(int64(f.Limit))
 	sel = f.Access.narrow(sel, "automation", "creator_id")
 	if f.Automation != uuid.Nil {
 		sel = sel.Where("e.automation_id = ?", f.Automation)

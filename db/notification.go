@@ -31,8 +31,8 @@ type Notification struct {
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
 }
 
-// Notify writes notices; one whose key its person has had already is left out. It returns those written, and
-// tells the open pages of their people.
+// Notify writes notices; one whose key its person has had already is left out. It returns those written, queues
+// the copies that their people want, and tells the people's open pages.
 func Notify(ctx context.Context, q bun.IDB, list []Notification) ([]Notification, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -47,7 +47,7 @@ func Notify(ctx context.Context, q bun.IDB, list []Notification) ([]Notification
 			return nil, err
 		}
 	}
-	return written, nil
+	return written, queueCopies(ctx, q, written)
 }
 
 // NotificationFilter narrows an inbox. Zero fields do not narrow.

@@ -26,7 +26,7 @@ type Startable struct {
 }
 
 func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
-	return q.NewSelect().Model(list).ColumnExpr("a.*").
+	return q.NewSelect().Model(list).ColumnExpr("?TableColumns").
 		ColumnExpr("w.name AS workspace_name, w.removed_at IS NOT NULL AS workspace_removed, w.provider AS workspace_provider, w.model AS workspace_model").
 		ColumnExpr("u.name AS creator_name, u.deactivated_at IS NOT NULL AS creator_inactive").
 		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AS creator_member").

@@ -64,7 +64,7 @@ type Login struct {
 // selectUsers selects people with the union of their roles' permissions.
 func selectUsers(q bun.IDB, model any) *bun.SelectQuery {
 	return q.NewSelect().Model(model).
-		ColumnExpr("u.*").
+		ColumnExpr("?TableColumns").
 		ColumnExpr("coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = u.id), '{}') AS permissions").
 		ColumnExpr("coalesce((SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id), '') AS role_name")
 }

@@ -62,7 +62,7 @@ func WorkspaceByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Workspace, er
 // Workspaces lists the workspaces, by name, that are not removed; of a member's only, unless member is zero.
 func Workspaces(ctx context.Context, q bun.IDB, member uuid.UUID) ([]Workspace, error) {
 	var list []Workspace
-	sel := q.NewSelect().Model(&list).ColumnExpr("w.*").
+	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").
 		ColumnExpr("(SELECT count(*) FROM automations a WHERE a.workspace_id = w.id) AS automations").
 		ColumnExpr("(SELECT count(*) FROM workspace_members m WHERE m.workspace_id = w.id) AS members").
 		ColumnExpr("(SELECT count(*) FROM sessions s WHERE s.workspace_id = w.id AND s.status IN ('queued', 'in_progress')) AS live").
@@ -171,4 +171,13 @@ func JoinNamed(ctx context.Context, q bun.IDB, name string, user uuid.UUID) erro
 		return fmt.Errorf("join workspace %s: %w", name, err)
 	}
 	return nil
+}
+
+// RemovedWorkspaces lists the workspaces taken out of use before a time.
+func RemovedWorkspaces(ctx context.Context, q bun.IDB, before time.Time) ([]uuid.UUID, error) {
+	var ids []uuid.UUID
+	if err := q.NewSelect().Model((*Workspace)(nil)).Column("id").Where("w.removed_at < ?", before).Scan(ctx, &ids); err != nil {
+		return nil, fmt.Errorf("list removed workspaces: %w", err)
+	}
+	return ids, nil
 }

@@ -449,9 +449,11 @@ func turnStatus(s db.ExecutionStatus) db.ExecutionStatus {
 func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (workspace.Worktree, error) {
 	id, s := ws.ID.String(), w.session
 	var err error
-	if ws.GitURL == "" {
+	switch {
+	case s.Branch != "" && s.WorktreeRemovedAt.IsZero(): // it exists; a remote that is away does not keep a person from writing on
+	case ws.GitURL == "":
 		err = w.Store.Scratch(ctx, id)
-	} else {
+	default:
 		err = w.Store.Sync(ctx, id, workspace.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch})
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -24,18 +25,33 @@ type Scheduler struct {
 	Resumable func(provider string) bool // whether a provider goes on with a conversation after a restart
 	Now       func() time.Time
 	Log       *slog.Logger
+	Copies    *Deliverer // of notices; nil: this process sends none
 
-	claim *single
+	claim, emails, webhooks *single
 }
 
 // Init prepares a Scheduler. It must be called before Wake and Run.
 func (s *Scheduler) Init() {
 	s.claim = s.single("claim due automations", s.claimDue)
+	if s.Copies != nil {
+		s.emails = s.single("send copies by e-mail", s.Copies.Emails)
+		s.webhooks = s.single("send copies to webhooks", s.Copies.Webhooks)
+	}
 }
 
 // Wake looks for due automations now, beside the tick of every second: something was scheduled for this instant.
 func (s *Scheduler) Wake(ctx context.Context) {
 	go func() { _ = s.claim.Execute(ctx) }()
+}
+
+// WakeCopies sends copies of notices now, beside the tick of every few seconds: some were queued. The two channels do not
+// wait for each other.
+func (s *Scheduler) WakeCopies(ctx context.Context) {
+	if s.Copies == nil {
+		return
+	}
+	go func() { _ = s.emails.Execute(ctx) }()
+	go func() { _ = s.webhooks.Execute(ctx) }()
 }
 
 // Run rings until ctx is over, and returns when no job is under way.
@@ -49,16 +65,17 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		return err
 	}
 	scheduler.Start(ctx)
-	jobs := []struct {
-		name  string
-		every time.Duration
-		job   *single
-	}{
+	jobs := []ringing{
 		{"claim-due", time.Second, s.claim},
 		{"reap-lost", 5 * time.Second, s.single("reap lost sessions", s.reap)},
 		{"review-gate", time.Minute, s.single("watch review gates", s.Rules.WatchGates)},
 		{"watchdog", time.Minute, s.single("watch for holes in the ledger", s.watch)},
 		{"sweep", 10 * time.Minute, s.single("sweep", s.sweep)},
+		{"tidy", 24 * time.Hour, s.single("tidy", s.tidy)},
+	}
+	if s.Copies != nil {
+		jobs = append(jobs, ringing{"send-emails", 5 * time.Second, s.emails}, ringing{"send-webhooks", 5 * time.Second, s.webhooks},
+			ringing{"expire-copies", time.Minute, s.single("give up old copies", s.Copies.Expire)})
 	}
 	for _, j := range jobs {
 		err := scheduler.ScheduleJob(quartz.NewJobDetail(j.job, quartz.NewJobKey(j.name)), aligned{j.every})
@@ -72,6 +89,13 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	defer cancel()
 	scheduler.Wait(wait)
 	return nil
+}
+
+// ringing is a job and how often it rings.
+type ringing struct {
+	name  string
+	every time.Duration
+	job   *single
 }
 
 // aligned fires on whole multiples of a duration, because cron's minutes begin on one.
@@ -144,6 +168,7 @@ const (
 	keepExecutionsFor = 90 * 24 * time.Hour
 	keepNoticesFor    = 90 * 24 * time.Hour
 	keepWorktreesFor  = 7 * 24 * time.Hour
+	keepDeliveriesFor = 30 * 24 * time.Hour
 )
 
 // sweep removes what is over.
@@ -162,6 +187,9 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 		return err
 	}
 	if err := db.PruneSignIns(ctx, s.DB, now); err != nil {
+		return err
+	}
+	if err := db.PruneDeliveries(ctx, s.DB, now.Add(-keepDeliveriesFor), now.Add(-24*time.Hour)); err != nil {
 		return err
 	}
 	return s.sweepWorktrees(ctx, now)
@@ -186,10 +214,10 @@ func (s *Scheduler) sweepWorktrees(ctx context.Context, now time.Time) error {
 	return s.sweepOrphans(ctx)
 }
 
-// sweepOrphans removes worktrees whose session is not there any more.
+// sweepOrphans removes worktrees whose session is not there any more, and packs the repositories.
 func (s *Scheduler) sweepOrphans(ctx context.Context) error {
 	names, err := s.Store.Worktrees()
-	if err != nil {
+	if err != nil || len(names) == 0 {
 		return err
 	}
 	var ids []uuid.UUID
@@ -199,16 +227,53 @@ func (s *Scheduler) sweepOrphans(ctx context.Context) error {
 		}
 	}
 	known, err := db.KnownSessions(ctx, s.DB, ids)
+	if err != nil || len(known) == len(names) {
+		return err
+	}
+	// A session that nobody knows has no workspace to name: each is asked to let go of what is not its own.
+	list, err := db.Workspaces(ctx, s.DB, uuid.Nil)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		workspaceID, ok := known[id]
-		if ok {
+	keep := func(session string) bool {
+		id, err := uuid.Parse(session)
+		_, ok := known[id]
+		return err == nil && ok
+	}
+	for _, w := range list {
+		if err := s.Store.Prune(ctx, w.ID.String(), keep); err != nil {
+			s.Log.Warn("prune worktrees", "workspace", w.ID, "err", err)
+		}
+	}
+	for _, name := range names {
+		if keep(name) {
 			continue
 		}
-		if err := s.Store.Remove(ctx, workspaceID.String(), id.String(), true); err != nil {
-			s.Log.Warn("remove orphan worktree", "session", id, "err", err)
+		if err := s.Store.Remove(ctx, uuid.Nil.String(), name, true); err != nil {
+			s.Log.Warn("remove orphan worktree", "session", name, "err", err)
+		}
+	}
+	return nil
+}
+
+// tidy packs the repositories of all workspaces, and removes those of workspaces removed long ago.
+func (s *Scheduler) tidy(ctx context.Context) error {
+	list, err := db.Workspaces(ctx, s.DB, uuid.Nil)
+	if err != nil {
+		return err
+	}
+	for _, w := range list {
+		if err := s.Store.Tidy(ctx, w.ID.String()); err != nil && !errors.Is(err, workspace.ErrNoMirror) {
+			s.Log.Warn("pack the repository", "workspace", w.ID, "err", err)
+		}
+	}
+	gone, err := db.RemovedWorkspaces(ctx, s.DB, s.Now().Add(-keepExecutionsFor))
+	if err != nil {
+		return err
+	}
+	for _, id := range gone {
+		if err := s.Store.Drop(ctx, id.String()); err != nil {
+			s.Log.Warn("remove the repository", "workspace", id, "err", err)
 		}
 	}
 	return nil

@@ -96,7 +96,8 @@ func sampleAhead() []Coming {
 
 func sampleWebhook(token string) *Webhook {
 	return &Webhook{Automation: "a4", URL: "https://carillon.example/api/automations/http-trigger/" + token, Token: token, Fingerprint: "9f3ac2e1", CanManage: true,
-		Example: "curl -X POST https://carillon.example/api/automations/http-trigger \\\n  -H \"Api-Authentication: $CARILLON_TOKEN\" -d '{\"severity\": \"high\"}'"}
+		LastCall: "Last called today 09:12 from 10.0.0.7 with the token 9f3ac2e1, answered 200.",
+		Examples: []Snippet{{ID: "snippet-curl", Name: "curl", Text: "curl -X POST https://carillon.example/api/automations/http-trigger \\\n  -H \"Api-Authentication: $CARILLON_TOKEN\" -d '{\"severity\": \"high\"}'"}}}
 }
 
 func sampleForm() AutomationForm {

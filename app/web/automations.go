@@ -270,6 +270,11 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 		return err
 	}
 	p.Settings, p.Prompt = true, a.Prompt
+	if a.Trigger == db.HTTP {
+		if p.Webhook, err = s.webhook(r, actor, &a.Automation, s.shownToken(w, r, automationID)); err != nil {
+			return err
+		}
+	}
 	yes := func(on bool) string {
 		if on {
 			return "Yes"
@@ -287,6 +292,12 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 	}
 	if a.Trigger == db.Loop && a.MaxIterations > 0 {
 		starts = append(starts, views.Fact{Label: "Maximum iterations", Value: strconv.Itoa(a.MaxIterations)})
+	}
+	if a.Trigger == db.HTTP {
+		starts = append(starts, views.Fact{Label: "Allow Parallel Sessions", Value: yes(a.AllowParallel)})
+		if a.AllowParallel {
+			starts = append(starts, views.Fact{Label: "At most at once", Value: strconv.Itoa(a.MaxParallel)})
+		}
 	}
 	if a.StopText != "" {
 		starts = append(starts, views.Fact{Label: "Stop when the final answer contains", Value: a.StopText})

@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,7 +86,7 @@ func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor ac
 
 func (s *Server) createAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := automationInput(r)
-	a, _, err := s.Rules.Create(r.Context(), actor, in)
+	a, token, err := s.Rules.Create(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
 		return s.editor(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
@@ -95,7 +94,15 @@ func (s *Server) createAutomation(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.AutomationURL(a.ID.String()), s.saved(a, actor))
+	return s.afterSave(w, r, actor, a, token)
+}
+
+// afterSave goes to the automation, or, where it has a new token, to where that is shown this once.
+func (s *Server) afterSave(w http.ResponseWriter, r *http.Request, actor account.Actor, a *db.Automation, token string) error {
+	if token != "" {
+		return s.showToken(w, r, a.ID, token)
+	}
+	return s.redirect(w, r, views.AutomationURL(a.ID.String()), s.saved(a))
 }
 
 func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -104,7 +111,7 @@ func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor 
 		return err
 	}
 	in := automationInput(r)
-	a, _, err := s.Rules.Update(r.Context(), actor, automationID, in)
+	a, token, err := s.Rules.Update(r.Context(), actor, automationID, in)
 	var invalid fault.Invalid
 	switch {
 	case errors.As(err, &invalid):
@@ -112,7 +119,7 @@ func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor 
 	case err != nil:
 		return err
 	default:
-		return s.redirect(w, r, views.AutomationURL(a.ID.String()), s.saved(a, actor))
+		return s.afterSave(w, r, actor, a, token)
 	}
 	stored, err2 := s.Rules.Editable(r.Context(), actor, automationID)
 	if err2 != nil {
@@ -130,7 +137,7 @@ func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor 
 const staleField = "(stale)"
 
 // saved echoes what was saved, with the instant of what is due.
-func (s *Server) saved(a *db.Automation, actor account.Actor) string {
+func (s *Server) saved(a *db.Automation) string {
 	if a.NextRunAt.IsZero() {
 		return "Saved."
 	}
@@ -163,12 +170,6 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	}
 	fill(&f.BaseBranch, in.BaseBranch)
 	fill(&f.Trigger, in.Trigger)
-	for i, c := range f.Trigger.Options {
-		if c.Value == string(db.HTTP) {
-			f.Trigger.Options = slices.Delete(f.Trigger.Options, i, i+1)
-			break
-		}
-	}
 	fill(&f.RunAt, in.RunAt)
 	fill(&f.Cron, in.Cron)
 	fill(&f.TimeZone, in.TimeZone)
@@ -195,6 +196,11 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	fill(&f.MaxParallel, in.MaxParallel)
 	fill(&f.Timeout, in.Timeout)
 	f.Placeholders = s.found(in)
+	if a != nil && a.Trigger == db.HTTP {
+		if f.Webhook, err = s.webhook(r, actor, a, ""); err != nil {
+			return err
+		}
+	}
 	if in.Cron != "" {
 		f.Schedule = s.preview(actor, in.Cron, in.TimeZone)
 	}

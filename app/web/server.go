@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gorilla/sessions"
+	"golang.org/x/time/rate"
 
 	"carillon/app/account"
 	"carillon/app/agent"
@@ -38,14 +39,24 @@ type Server struct {
 	SetupToken string
 	Gallery    bool // serve the gallery of components, in development
 
-	cookies *sessions.CookieStore
-	hub     *hub
-	stop    chan struct{} // closed when streams are to end
+	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
+	TriggerRate float64
+
+	cookies   *sessions.CookieStore
+	strangers *limits // bad tokens, by address
+	callers   *limits // calls, by token
+	hub       *hub
+	stop      chan struct{} // closed when streams are to end
 }
 
 // Init prepares a Server for Handler and Listen.
 func (s *Server) Init() {
 	s.hub = newHub()
+	s.strangers = newLimits(rate.Every(3*time.Second), 20)
+	s.callers = newLimits(rate.Inf, 0)
+	if s.TriggerRate > 0 {
+		s.callers = newLimits(rate.Limit(s.TriggerRate), max(1, int(20*s.TriggerRate)))
+	}
 	s.stop = make(chan struct{})
 	s.cookies = sessions.NewCookieStore(s.Keys.Cookies()...)
 	s.cookies.Options = &sessions.Options{
@@ -95,6 +106,9 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
 
+	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
+	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
+
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
 	mux.HandleFunc("POST /login", s.open(s.signIn))
 	mux.HandleFunc("GET /setup", s.open(s.setupPage))
@@ -119,6 +133,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /automations/{id}/runs", s.page(s.askToRun))
 	mux.HandleFunc("POST /automations/{id}/runs", s.page(s.startRun))
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
+	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
 	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))

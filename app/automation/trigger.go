@@ -1,0 +1,329 @@
+package automation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Bounds of a webhook call.
+const (
+	// MaxBody is the most bytes that the body of a call may have. Behaviour: "body over 1 MiB ... 413".
+	MaxBody = 1 << 20
+	// keepBody is how much of a body the delivery keeps.
+	keepBody = 64 << 10
+	// keyFor is how long the first answer to a delivery's key is given again.
+	keyFor = 24 * time.Hour
+)
+
+// Call is one call of an HTTP trigger: its token is known, its body read.
+type Call struct {
+	Method, Address string
+	Headers         map[string]string // without secrets, for the record
+	Query           string            // as in the address, with the token left out
+	ContentType     string
+	Body            []byte
+	Key             string // what the sender calls this delivery; empty for none
+}
+
+// Answer is what a caller is told.
+type Answer struct {
+	Status     int // of HTTP
+	Error      string
+	Execution  uuid.UUID
+	Session    uuid.UUID
+	Automation string
+	Unresolved []string // nil: a workflow, or nothing was started
+}
+
+// verdicts of deliveries.
+const (
+	verdictStarted   = "started"
+	verdictBusy      = "busy"
+	verdictFiltered  = "filtered"
+	verdictInvalid   = "invalid"
+	verdictTooLarge  = "too_large"
+	verdictUnable    = "unable"
+	verdictDuplicate = "duplicate"
+	verdictError     = "error"
+)
+
+// TokenOwner finds the automation that a token fires. It returns fault.ErrNotFound for a token that is unknown or has
+// been regenerated away.
+func (s *Service) TokenOwner(ctx context.Context, hash []byte) (*db.TokenOwner, error) {
+	o, err := db.AutomationByToken(ctx, s.DB, hash, s.Now())
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	return o, err
+}
+
+// Receive handles a call of an automation: it starts a run, or says why not, and records the delivery. The answer is
+// durable before it is returned. An error means that the call is neither answered nor recorded.
+func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call) (*Answer, error) {
+	parameters, problem := readParameters(call)
+	if problem != "" {
+		return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: problem, Automation: o.Name})
+	}
+	if ok, why := matches(o.Filter, parameters); !ok {
+		return s.reject(ctx, o, fingerprint, call, verdictFiltered, &Answer{Status: 200, Error: why, Automation: o.Name})
+	}
+	answer := &Answer{}
+	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Parameters: parameters}
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if call.Key != "" {
+			again, err := s.answered(ctx, tx, o, call.Key)
+			if err != nil {
+				return err
+			}
+			if again != nil {
+				*answer = *again
+				return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictDuplicate, answer))
+			}
+		}
+		run, err := s.start(ctx, tx, o.ID, by)
+		if err != nil {
+			return err
+		}
+		*answer = Answer{Status: 200, Execution: run.Execution.ID, Session: run.Session.ID, Automation: run.Automation, Unresolved: run.Unresolved}
+		if call.Key != "" {
+			text, err := json.Marshal(answer)
+			if err != nil {
+				return err
+			}
+			key := &db.DeliveryKey{AutomationID: o.ID, Key: call.Key, At: s.Now(), Status: answer.Status, Answer: text}
+			if err := db.SaveDeliveryKey(ctx, tx, key); err != nil {
+				return err
+			}
+		}
+		return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictStarted, answer))
+	})
+	return s.answer(ctx, o, fingerprint, call, by, answer, err)
+}
+
+// answer turns how a start went into what the caller is told.
+func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, by Trigger, answer *Answer, err error) (*Answer, error) {
+	var busy *Busy
+	var unable *Unable
+	var missing *MissingParameter
+	switch {
+	case err == nil:
+		return answer, nil
+	case errors.As(err, &busy):
+		return s.reject(ctx, o, fingerprint, call, verdictBusy, &Answer{
+			Status: 409, Error: busy.Error(), Execution: busy.Execution, Session: busy.Session, Automation: busy.Automation,
+		})
+	case errors.As(err, &unable):
+		id, err := s.recordUnable(ctx, o.ID, by, unable.Reason)
+		if err != nil {
+			return nil, err
+		}
+		return s.reject(ctx, o, fingerprint, call, verdictUnable, &Answer{Status: 400, Error: unable.Reason, Execution: id, Automation: unable.Automation})
+	case errors.As(err, &missing):
+		return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: missing.Error(), Automation: o.Name})
+	case errors.Is(err, ErrTooLarge):
+		return s.reject(ctx, o, fingerprint, call, verdictTooLarge, &Answer{Status: 413, Error: err.Error(), Automation: o.Name})
+	case errors.Is(err, fault.ErrNotFound): // deleted between the look at its token and the start
+		return &Answer{Status: 404, Error: "no automation has this token"}, nil
+	}
+	return nil, fmt.Errorf("receive a call of automation %s: %w", o.ID, err)
+}
+
+// reject records a call that started nothing.
+func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, verdict string, a *Answer) (*Answer, error) {
+	if err := db.InsertDelivery(ctx, s.DB, s.delivery(o, fingerprint, call, verdict, a)); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// TooLarge records a call whose body is over MaxBody.
+func (s *Service) TooLarge(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call) (*Answer, error) {
+	return s.reject(ctx, o, fingerprint, call, verdictTooLarge, &Answer{Status: 413, Error: "the body is over 1 MiB", Automation: o.Name})
+}
+
+// Unreadable records a call whose body could not be read.
+func (s *Service) Unreadable(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, reason string) (*Answer, error) {
+	return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: reason, Automation: o.Name})
+}
+
+// answered finds the first answer to a delivery's key, and keeps others with the same key waiting until this
+// transaction has one.
+func (s *Service) answered(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string) (*Answer, error) {
+	if err := db.LockText(ctx, tx, o.ID.String()+" "+key); err != nil {
+		return nil, err
+	}
+	k, err := db.DeliveryKeyByName(ctx, tx, o.ID, key, s.Now().Add(-keyFor))
+	if db.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{}
+	return a, json.Unmarshal(k.Answer, a)
+}
+
+func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verdict string, a *Answer) *db.Delivery {
+	now := s.Now()
+	text, _ := json.Marshal(a) // ids, numbers and strings always marshal
+	d := &db.Delivery{
+		ID: db.NewID(), AutomationID: o.ID, At: now, LastAt: now, Method: call.Method, Address: call.Address, Fingerprint: fingerprint,
+		Headers: call.Headers, Query: db.Printable(call.Query, 4096), Size: int64(len(call.Body)), Body: call.Body[:min(len(call.Body), keepBody)],
+		Verdict: verdict, Status: a.Status, Answer: text, Folded: 1,
+	}
+	if d.Headers == nil {
+		d.Headers = map[string]string{}
+	}
+	switch verdict {
+	case verdictBusy:
+		d.BlockedBy = a.Execution
+	case verdictStarted, verdictUnable, verdictDuplicate:
+		d.ExecutionID = a.Execution
+	}
+	return d
+}
+
+// readParameters makes parameters of a call: of its query, and over it of its body. problem says what is wrong with them.
+func readParameters(call Call) (values map[string]string, problem string) {
+	values = map[string]string{}
+	query, err := url.ParseQuery(call.Query)
+	if err != nil {
+		return nil, "the query string cannot be read"
+	}
+	for name, list := range query {
+		values[name] = list[len(list)-1] // of a repeated key the last wins
+	}
+	body := call.Body
+	kind, _, _ := mime.ParseMediaType(call.ContentType)
+	if kind == "application/x-www-form-urlencoded" {
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return nil, "the form in the body cannot be read"
+		}
+		body = nil
+		for name, list := range form {
+			values[name] = list[len(list)-1]
+		}
+		if payload := form.Get("payload"); payload != "" && json.Valid([]byte(payload)) { // as GitHub sends it
+			delete(values, "payload")
+			body = []byte(payload)
+		}
+	}
+	if kind == "multipart/form-data" {
+		return nil, "the body must be a JSON object or a form of fields"
+	}
+	if len(bytes.TrimSpace(body)) > 0 {
+		object, problem := readObject(body)
+		if problem != "" {
+			return nil, problem
+		}
+		for name, raw := range object {
+			values[name] = Text(raw)
+		}
+	}
+	for name, value := range values {
+		if !storable(name) || !storable(value) {
+			return nil, "a field holds bytes that are not text"
+		}
+	}
+	return values, ""
+}
+
+// readObject reads a JSON object, and nothing but one.
+func readObject(body []byte) (map[string]json.RawMessage, string) {
+	if !utf8.Valid(body) {
+		return nil, "the body is not UTF-8"
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	var object map[string]json.RawMessage
+	err := decoder.Decode(&object)
+	if err != nil || object == nil {
+		return nil, "the body must be a JSON object"
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, "the body must be a JSON object and nothing after it"
+	}
+	return object, ""
+}
+
+// storable reports whether a text can be kept in a row.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
+// Filter is a condition on a payload.
+type Filter struct {
+	Any        bool        `json:"any,omitempty"` // one is enough; else all must hold
+	Conditions []Condition `json:"conditions,omitempty"`
+}
+
+// Condition compares one field of a payload.
+type Condition struct {
+	Field    string `json:"field"` // a dotted path
+	Operator string `json:"operator"`
+	Value    string `json:"value,omitempty"`
+}
+
+// The operators of a condition.
+const (
+	OpEquals    = "equals"
+	OpNotEquals = "not_equals"
+	OpContains  = "contains"
+	OpExists    = "exists"
+	OpAbsent    = "absent"
+)
+
+// holds reports whether a condition is met.
+func (c Condition) holds(values map[string]string) bool {
+	value, ok := Lookup(values, c.Field)
+	switch c.Operator {
+	case OpEquals:
+		return ok && value == c.Value
+	case OpNotEquals:
+		return value != c.Value
+	case OpContains:
+		return ok && strings.Contains(value, c.Value)
+	case OpExists:
+		return ok
+	case OpAbsent:
+		return !ok
+	}
+	return false
+}
+
+// matches reports whether a payload passes an automation's filter, and else why not.
+func matches(raw json.RawMessage, values map[string]string) (bool, string) {
+	var f Filter
+	if len(raw) > 0 && json.Unmarshal(raw, &f) != nil {
+		return false, "the filter of this automation cannot be read"
+	}
+	if len(f.Conditions) == 0 {
+		return true, ""
+	}
+	for _, c := range f.Conditions {
+		met := c.holds(values)
+		if met && f.Any {
+			return true, ""
+		}
+		if !met && !f.Any {
+			return false, fmt.Sprintf("the filter did not match: %s %s %s", c.Field, strings.ReplaceAll(c.Operator, "_", " "), c.Value)
+		}
+	}
+	if f.Any {
+		return false, "the filter did not match: none of its conditions holds"
+	}
+	return true, ""
+}

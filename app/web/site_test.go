@@ -1,0 +1,172 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/db"
+	"carillon/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// site is the whole HTTP side on a database of its own, behind a real server.
+type site struct {
+	t         *testing.T
+	server    *Server
+	rules     *automation.Service
+	http      *httptest.Server
+	workspace string
+}
+
+func open(t *testing.T) *site {
+	t.Parallel()
+	d := dbtest.New(t)
+	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+	check(t, err)
+	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	rules := &automation.Service{
+		DB: d, Now: time.Now, Keys: keys, Log: log,
+		Providers: func() []automation.Provider {
+			return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent"}}
+		},
+		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
+	}
+	check(t, account.EnsureRoles(t.Context(), d, time.Now()))
+	check(t, rules.EnsureScratch(t.Context()))
+	s := &site{t: t, rules: rules}
+	mux := http.NewServeMux()
+	s.http = httptest.NewServer(mux)
+	t.Cleanup(s.http.Close)
+	public, err := url.Parse(s.http.URL)
+	check(t, err)
+	s.server = &Server{
+		DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch}, Rules: rules, Keys: keys,
+		Providers: func() []agent.Provider {
+			return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell}, {ID: "agent", Name: "Agent"}}
+		},
+		PublicURL: public, Now: time.Now, Log: log, SetupToken: "one-time",
+	}
+	s.server.Init()
+	mux.Handle("/", s.server.Handler())
+	list, err := db.Workspaces(t.Context(), d, [16]byte{})
+	check(t, err)
+	s.workspace = list[0].ID.String()
+	return s
+}
+
+// browser is a client that keeps cookies and does not follow redirects.
+type browser struct {
+	*site
+	client *http.Client
+	actor  account.Actor
+}
+
+// as signs a new person of a role in, without the cost of a password.
+func (s *site) as(name, role string) *browser {
+	s.t.Helper()
+	r, err := db.RoleByKey(s.t.Context(), s.server.DB, role)
+	check(s.t, err)
+	now := time.Now()
+	u := &db.User{ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: now, UpdatedAt: now}
+	login := &db.Login{ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
+	check(s.t, s.server.DB.RunInTx(s.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), s.rules.JoinScratch(ctx, tx, u.ID), db.InsertLogin(ctx, tx, login))
+	}))
+	b := s.nobody()
+	w := httptest.NewRecorder()
+	req := httptest.NewRequest(http.MethodGet, s.http.URL, nil)
+	c := s.server.cookie(req)
+	c.Values["login"] = login.ID.String()
+	check(s.t, c.Save(req, w))
+	address, err := url.Parse(s.http.URL)
+	check(s.t, err)
+	b.client.Jar.SetCookies(address, w.Result().Cookies())
+	u, err = db.UserByID(s.t.Context(), s.server.DB, u.ID)
+	check(s.t, err)
+	b.actor = account.ActorOf(u)
+	return b
+}
+
+// nobody is a browser without a sign-in.
+func (s *site) nobody() *browser {
+	jar, err := cookiejar.New(nil)
+	check(s.t, err)
+	return &browser{site: s, client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+// answer is a response, read.
+type answer struct {
+	*http.Response
+	body string
+}
+
+func (b *browser) do(req *http.Request) *answer {
+	b.t.Helper()
+	res, err := b.client.Do(req)
+	check(b.t, err)
+	defer res.Body.Close() //nolint:errcheck // read to its end below
+	body, err := io.ReadAll(res.Body)
+	check(b.t, err)
+	return &answer{res, string(body)}
+}
+
+func (b *browser) get(path string) *answer {
+	b.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, b.http.URL+path, nil)
+	check(b.t, err)
+	return b.do(req)
+}
+
+func (b *browser) post(path string, fields ...string) *answer {
+	b.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	req, err := http.NewRequest(http.MethodPost, b.http.URL+path, strings.NewReader(form.Encode()))
+	check(b.t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return b.do(req)
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect fails unless an answer has a status and a text.
+func (a *answer) expect(t *testing.T, status int, want string) {
+	t.Helper()
+	if a.StatusCode != status || !strings.Contains(a.body, want) {
+		t.Errorf("%s %s answered %d %.600s; want %d with %q", a.Request.Method, a.Request.URL, a.StatusCode, a.body, status, want)
+	}
+}
+
+// testLog writes what the server warns of into the test's own log.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	if l.t.Context().Err() == nil {
+		l.t.Log(strings.TrimSpace(string(b)))
+	}
+	return len(b), nil
+}

@@ -1,0 +1,266 @@
+package web
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// envelope is the one shape of every answer of the HTTP trigger. Specification, "Response".
+type envelope struct {
+	Success        bool     `json:"success"`
+	Error          *string  `json:"error"`
+	SessionID      *string  `json:"sessionId"`
+	SessionURL     *string  `json:"sessionUrl"`
+	ExecutionID    *string  `json:"executionId"`
+	AutomationName *string  `json:"automationName"`
+	Unresolved     []string `json:"unresolvedPlaceholders"` // null: a workflow, or nothing was started
+}
+
+// tokenHeader carries the token outside the address. It wins over the path.
+const tokenHeader = "Api-Authentication"
+
+// trigger answers both endpoints of the HTTP trigger, and the POST with the token in its path: authentication first,
+// body after, so that a caller without a token learns nothing and costs little.
+func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
+	path := r.PathValue("token")
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodPost, r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/"):
+		w.Header().Set("Allow", "GET, POST")
+		s.tell(w, &automation.Answer{Status: http.StatusMethodNotAllowed, Error: "use GET or POST"})
+		return
+	case prefetch(r):
+		s.tell(w, &automation.Answer{Status: http.StatusBadRequest, Error: "this is a prefetch, which starts nothing"})
+		return
+	}
+	address := s.address(r)
+	if wait := s.strangers.over(address); wait > 0 {
+		s.slowDown(w, wait, "too many calls with a bad token from this address")
+		return
+	}
+	token := strings.TrimSpace(r.Header.Get(tokenHeader)) // an empty header counts as absent
+	if token == "" {
+		token = path
+	}
+	hash, ok := automation.HashToken(token)
+	if !ok {
+		s.strangers.count(address)
+		s.tell(w, &automation.Answer{Status: http.StatusUnauthorized, Error: "no token, or not one of this server's: send it in the header " + tokenHeader})
+		return
+	}
+	owner, err := s.Rules.TokenOwner(r.Context(), hash)
+	if errors.Is(err, fault.ErrNotFound) {
+		s.strangers.count(address)
+		s.tell(w, &automation.Answer{Status: http.StatusNotFound, Error: "no automation has this token"})
+		return
+	}
+	if err != nil {
+		s.broken(w, r, err)
+		return
+	}
+	fingerprint := automation.Fingerprint(hash)
+	if wait := s.callers.take(fingerprint); wait > 0 {
+		s.slowDown(w, wait, "too many calls with this token")
+		return
+	}
+	answer, err := s.receive(w, r, owner, fingerprint, address)
+	if err != nil {
+		s.broken(w, r, err)
+		return
+	}
+	s.tell(w, answer)
+}
+
+// receive reads the body and hands the call over.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner, fingerprint, address string) (*automation.Answer, error) {
+	call := automation.Call{
+		Method: r.Method, Address: address, Headers: recordable(r.Header), Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header),
+	}
+	body, err := readBody(w, r)
+	call.Body = body
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return s.Rules.TooLarge(r.Context(), owner, fingerprint, call)
+	case err != nil:
+		return s.Rules.Unreadable(r.Context(), owner, fingerprint, call, "the body could not be read")
+	}
+	return s.Rules.Receive(r.Context(), owner, fingerprint, call)
+}
+
+// readBody reads at most MaxBody bytes, whatever Content-Length says, also of what gzip unpacks to.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var from io.Reader = http.MaxBytesReader(w, r.Body, automation.MaxBody)
+	switch strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))) {
+	case "", "identity":
+	case "gzip":
+		unpacked, err := gzip.NewReader(from)
+		if err != nil {
+			return nil, err
+		}
+		from = unpacked
+	default:
+		return nil, errors.New("unknown Content-Encoding")
+	}
+	body, err := io.ReadAll(io.LimitReader(from, automation.MaxBody+1))
+	if err == nil && len(body) > automation.MaxBody {
+		return body[:automation.MaxBody], &http.MaxBytesError{Limit: automation.MaxBody}
+	}
+	return body, err
+}
+
+// prefetch reports whether a browser or a chat program only looks at the address ahead of a person.
+func prefetch(r *http.Request) bool {
+	for _, name := range []string{"Purpose", "Sec-Purpose", "X-Purpose", "X-Moz"} {
+		value := strings.ToLower(r.Header.Get(name))
+		if strings.Contains(value, "prefetch") || strings.Contains(value, "preview") {
+			return true
+		}
+	}
+	return false
+}
+
+// deliveryKey is what a sender calls a delivery; the first header that is there.
+func deliveryKey(h http.Header) string {
+	for _, name := range []string{"Idempotency-Key", "Webhook-Id", "X-Github-Delivery", "X-Gitlab-Event-Uuid", "X-Gitea-Delivery"} {
+		if v := strings.TrimSpace(h.Get(name)); v != "" {
+			return db.Printable(v, 250)
+		}
+	}
+	return ""
+}
+
+// secretHeaders are left out of the record of a delivery.
+var secretHeaders = []string{tokenHeader, "Authorization", "Proxy-Authorization", "Cookie", "X-Gitlab-Token", "X-Hub-Signature", "X-Hub-Signature-256", "X-Gitea-Signature", "Webhook-Signature"}
+
+// recordable are a call's headers without secrets.
+func recordable(h http.Header) map[string]string {
+	kept := map[string]string{}
+	for name, values := range h {
+		if len(kept) == 50 {
+			break
+		}
+		if slices.Contains(secretHeaders, name) {
+			kept[db.Printable(name, 100)] = "(not kept)"
+			continue
+		}
+		kept[db.Printable(name, 100)] = db.Printable(strings.Join(values, ", "), 500)
+	}
+	return kept
+}
+
+// tell answers in the envelope.
+func (s *Server) tell(w http.ResponseWriter, a *automation.Answer) {
+	e := envelope{Success: a.Status == http.StatusOK && a.Error == "", Unresolved: a.Unresolved}
+	if a.Error != "" {
+		e.Error = &a.Error
+	}
+	if a.Automation != "" {
+		e.AutomationName = &a.Automation
+	}
+	e.ExecutionID = text(a.Execution)
+	if e.SessionID = text(a.Session); e.SessionID != nil {
+		link := s.PublicURL.JoinPath(views.SessionURL(*e.SessionID)).String()
+		e.SessionURL = &link
+	}
+	body, err := json.Marshal(e)
+	if err != nil { // strings and nothing else: cannot be
+		body = []byte(`{"success":false,"error":"something went wrong on our side"}`)
+		a.Status = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+func text(id uuid.UUID) *string {
+	if id == uuid.Nil {
+		return nil
+	}
+	t := id.String()
+	return &t
+}
+
+// broken answers what failed on our side.
+func (s *Server) broken(w http.ResponseWriter, r *http.Request, err error) {
+	s.Log.Error("answer trigger", "path", redacted(r), "request", requestID(r), "err", err)
+	s.tell(w, &automation.Answer{Status: http.StatusInternalServerError, Error: "something went wrong on our side; it was noted as " + requestID(r)})
+}
+
+func (s *Server) slowDown(w http.ResponseWriter, wait time.Duration, why string) {
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
+	s.tell(w, &automation.Answer{Status: http.StatusTooManyRequests, Error: why})
+}
+
+// limits holds a limiter per key: a token's fingerprint, or an address. It forgets them all rather than grow without bound.
+type limits struct {
+	every rate.Limit
+	burst int
+
+	mu   sync.Mutex
+	keys map[string]*rate.Limiter
+}
+
+// maxLimits is how many keys are kept.
+const maxLimits = 20_000
+
+func newLimits(every rate.Limit, burst int) *limits {
+	return &limits{every: every, burst: burst, keys: map[string]*rate.Limiter{}}
+}
+
+func (l *limits) of(key string) *rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limiter, ok := l.keys[key]
+	if !ok {
+		if len(l.keys) >= maxLimits {
+			clear(l.keys)
+		}
+		limiter = rate.NewLimiter(l.every, l.burst)
+		l.keys[key] = limiter
+	}
+	return limiter
+}
+
+// take uses one up, or says how long to wait for one.
+func (l *limits) take(key string) time.Duration {
+	reservation := l.of(key).Reserve()
+	wait := reservation.Delay()
+	if wait > 0 {
+		reservation.Cancel()
+	}
+	return wait
+}
+
+// over says how long a key that has used all up must wait, and uses nothing.
+func (l *limits) over(key string) time.Duration {
+	limiter := l.of(key)
+	if tokens := limiter.Tokens(); tokens < 1 {
+		return time.Duration((1 - tokens) / float64(l.every) * float64(time.Second))
+	}
+	return 0
+}
+
+func (l *limits) count(key string) { l.of(key).Allow() }
+
+// webhookURL is the address of an automation's trigger with its token.
+func (s *Server) webhookURL(token string) *url.URL {
+	return s.PublicURL.JoinPath("api", "automations", "http-trigger", token)
+}

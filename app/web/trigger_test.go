@@ -1,0 +1,434 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+// hook is an HTTP Trigger automation with its token.
+type hook struct {
+	*site
+	owner *browser
+	a     *db.Automation
+	token string
+}
+
+func newHook(t *testing.T, change func(*automation.Input)) *hook {
+	s := open(t)
+	owner := s.as("Jonas", account.RoleMember)
+	in := automation.Input{
+		Name: "Triage", Workspace: s.workspace, Trigger: "http", SessionType: "develop", Prompt: "Look at {{what}} of {{who}}.", Provider: "agent", AutoComplete: true,
+	}
+	if change != nil {
+		change(&in)
+	}
+	a, token, err := s.rules.Create(t.Context(), owner.actor, in)
+	check(t, err)
+	return &hook{s, owner, a, token}
+}
+
+const endpoint = "/api/automations/http-trigger"
+
+// call calls the trigger; header is the token's, or empty for none.
+func (h *hook) call(method, path, header, contentType string, body io.Reader) *answer {
+	h.t.Helper()
+	req, err := http.NewRequest(method, h.http.URL+path, body)
+	check(h.t, err)
+	if header != "" {
+		req.Header.Set("Api-Authentication", header)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return h.nobody().do(req)
+}
+
+// free ends what is in flight.
+func (h *hook) free() {
+	h.t.Helper()
+	_, err := h.server.DB.NewRaw("UPDATE executions SET status = 'succeeded', finished_at = now() WHERE status IN ('queued', 'running')").Exec(h.t.Context())
+	check(h.t, err)
+}
+
+func (h *hook) prompt(a *answer) string {
+	h.t.Helper()
+	turns, err := db.TurnsOf(h.t.Context(), h.server.DB, uuid.MustParse(a.envelope(h.t).SessionID))
+	check(h.t, err)
+	return turns[0].Prompt
+}
+
+// told is the envelope as a caller reads it.
+type told struct {
+	Success                            bool
+	Error                              *string
+	SessionID, SessionURL, ExecutionID string
+	AutomationName                     string
+	UnresolvedPlaceholders             []string
+}
+
+func (a *answer) envelope(t *testing.T) told {
+	t.Helper()
+	var e told
+	if err := json.Unmarshal([]byte(a.body), &e); err != nil {
+		t.Fatalf("%q is no envelope: %v", a.body, err)
+	}
+	return e
+}
+
+// One row per sentence of the specification's section "HTTP trigger".
+func TestTheHTTPTriggerDoesWhatTheSpecificationSays(t *testing.T) {
+	h := newHook(t, nil)
+	unknown := strings.Repeat("A", 42) + "A"
+	for _, tt := range []struct {
+		name, method, path, header, contentType, body string
+		status                                        int
+		want                                          string
+	}{
+		{"GET with the token in the URL path", "GET", "/" + h.token, "", "", "", 200, `"success":true`},
+		{"GET with the token in the header", "GET", "", h.token, "", "", 200, `"success":true`},
+		{"the header wins if both are supplied", "GET", "/" + unknown, h.token, "", "", 200, `"success":true`},
+		{"a wrong header wins over a right path", "GET", "/" + h.token, unknown, "", "", 404, `"success":false`},
+		{"POST with the token in the header", "POST", "", h.token, "", "", 200, `"success":true`},
+		{"POST with the token in the path, for senders without headers", "POST", "/" + h.token, "", "", "", 200, `"success":true`},
+		{"an empty header counts as absent", "POST", "/" + h.token, " ", "", "", 200, `"success":true`},
+		{"querystring parameters are passed", "GET", "/" + h.token + "?what=a&who=b", "", "", "", 200, `"unresolvedPlaceholders":[]`},
+		{"JSON body fields are passed", "POST", "", h.token, "application/json", `{"what":"a","who":"b"}`, 200, `"unresolvedPlaceholders":[]`},
+		{"placeholders that the caller didn't supply", "POST", "", h.token, "application/json", `{"what":"a"}`, 200, `"unresolvedPlaceholders":["who"]`},
+		{"the automation's name", "POST", "", h.token, "", "", 200, `"automationName":"Triage"`},
+		{"error is null on success", "POST", "", h.token, "", "", 200, `"error":null`},
+		{"401 for missing auth", "POST", "", "", "", "", 401, `"success":false`},
+		{"401 for a token of the wrong shape", "POST", "", "abc", "", "", 401, `"success":false`},
+		{"401 for wrong padding", "POST", "", h.token + "=", "", "", 401, `"success":false`},
+		{"401 for look-alike letters", "POST", "", strings.Repeat("а", 22), "", "", 401, `"success":false`},
+		{"404 for unknown token", "POST", "", unknown, "", "", 404, `"success":false`},
+		{"400 for a body that is an array", "POST", "", h.token, "application/json", `[1]`, 400, `must be a JSON object`},
+		{"400 for a scalar", "POST", "", h.token, "application/json", `"x"`, 400, `must be a JSON object`},
+		{"400 for null", "POST", "", h.token, "application/json", `null`, 400, `must be a JSON object`},
+		{"400 for a broken body", "POST", "", h.token, "application/json", `{"a":`, 400, `must be a JSON object`},
+		{"400 for two objects", "POST", "", h.token, "application/json", `{} {}`, 400, `nothing after it`},
+		{"400 for a wrong encoding", "POST", "", h.token, "application/json", "{\"a\":\"\xff\"}", 400, `not UTF-8`},
+		{"400 for a NUL in a value", "POST", "", h.token, "application/json", `{"a":"\u0000"}`, 400, `not text`},
+		{"413 for payload too large", "POST", "", h.token, "application/json", `{"a":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `over 1 MiB`},
+		{"413 for a prompt too large with its values", "POST", "", h.token, "application/json", `{"what":"` + strings.Repeat("x", 300<<10) + `"}`, 413, `over 256 KiB`},
+		{"405 for other methods", "PUT", "", h.token, "", "", 405, `"success":false`},
+		{"405 for DELETE with a path", "DELETE", "/" + h.token, "", "", "", 405, `"success":false`},
+	} {
+		h.free()
+		res := h.call(tt.method, endpoint+tt.path, tt.header, tt.contentType, strings.NewReader(tt.body))
+		if res.StatusCode != tt.status || !strings.Contains(res.body, tt.want) {
+			t.Errorf("%s: answered %d %.300s; want %d with %s", tt.name, res.StatusCode, res.body, tt.status, tt.want)
+		}
+		if got := res.Header.Get("Content-Type"); got != "application/json" || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: Content-Type %q, Cache-Control %q; want application/json and no-store", tt.name, got, res.Header.Get("Cache-Control"))
+		}
+	}
+}
+
+func TestHEADStartsNothing(t *testing.T) {
+	h := newHook(t, nil)
+	if res := h.call("HEAD", endpoint+"/"+h.token, "", "", nil); res.StatusCode != 405 {
+		t.Errorf("answered %d; want 405", res.StatusCode)
+	}
+	h.expectRuns(0)
+}
+
+func (h *hook) expectRuns(want int) {
+	h.t.Helper()
+	n, err := h.server.DB.NewSelect().Model((*db.Execution)(nil)).Where("e.session_id IS NOT NULL").Count(h.t.Context())
+	check(h.t, err)
+	if int(n) != want {
+		h.t.Errorf("%d runs were started; want %d", n, want)
+	}
+}
+
+func TestAPrefetchStartsNothing(t *testing.T) {
+	h := newHook(t, nil)
+	for _, name := range []string{"Purpose", "Sec-Purpose", "X-Moz"} {
+		req, err := http.NewRequest("GET", h.http.URL+endpoint+"/"+h.token, nil)
+		check(t, err)
+		req.Header.Set(name, "prefetch")
+		h.nobody().do(req).expect(t, 400, `"success":false`)
+	}
+	h.expectRuns(0)
+}
+
+func TestOnKeyCollisionTheBodyWinsAndOfARepeatedKeyTheLast(t *testing.T) {
+	h := newHook(t, nil)
+	res := h.call("POST", endpoint+"?what=query&who=first&who=last", h.token, "application/json", strings.NewReader(`{"what":"body"}`))
+	if got, want := h.prompt(res), "Look at body of last."; got != want {
+		t.Errorf("the prompt is %q; want %q", got, want)
+	}
+}
+
+func TestValuesArriveAsTheyAre(t *testing.T) {
+	h := newHook(t, func(in *automation.Input) {
+		in.Prompt = "{{s}}|{{n}}|{{b}}|{{z}}|{{o}}|{{l}}|{{pull_request.title}}|{{ s }}"
+	})
+	body := `{"s":"{{n}} $(rm -rf .) ` + "`x`" + `\n","n":1.50,"b":true,"z":null,"o":{"a": [1, 2]},"l":[ "x" ],"pull_request":{"title":"Fix"}}`
+	res := h.call("POST", endpoint, h.token, "application/json", strings.NewReader(body))
+	s := "{{n}} $(rm -rf .) `x`\n"
+	if got, want := h.prompt(res), s+`|1.50|true||{"a":[1,2]}|["x"]|Fix|`+s; got != want {
+		t.Errorf("the prompt is %q; want %q", got, want)
+	}
+	if u := res.envelope(t).UnresolvedPlaceholders; u == nil || len(u) != 0 {
+		t.Errorf("unresolved is %v; want an empty array", u)
+	}
+}
+
+func TestFormBodiesAreFlatFieldsAndGitHubsPayloadIsJSON(t *testing.T) {
+	h := newHook(t, nil)
+	form := "application/x-www-form-urlencoded"
+	res := h.call("POST", endpoint, h.token, form, strings.NewReader("what=a+b&who=c"))
+	if got := h.prompt(res); got != "Look at a b of c." {
+		t.Errorf("of a form the prompt is %q", got)
+	}
+	h.free()
+	res = h.call("POST", endpoint, h.token, form, strings.NewReader("payload=%7B%22what%22%3A%22x%22%2C%22who%22%3A%22y%22%7D"))
+	if got := h.prompt(res); got != "Look at x of y." {
+		t.Errorf("of a payload field the prompt is %q", got)
+	}
+}
+
+func TestPackedBodiesAreUnpackedWithinTheBound(t *testing.T) {
+	h := newHook(t, nil)
+	send := func(text string) *answer {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = z.Write([]byte(text))
+		check(t, z.Close())
+		req, err := http.NewRequest("POST", h.http.URL+endpoint, &b)
+		check(t, err)
+		req.Header.Set("Api-Authentication", h.token)
+		req.Header.Set("Content-Encoding", "gzip")
+		return h.nobody().do(req)
+	}
+	send(`{"what":"a","who":"b"}`).expect(t, 200, `"unresolvedPlaceholders":[]`)
+	h.free()
+	send(`{"what":"`+strings.Repeat("x", 50<<20)+`"}`).expect(t, 413, "over 1 MiB")
+}
+
+func TestAChunkedBodyPastTheLimitIsRefusedWhileReading(t *testing.T) {
+	h := newHook(t, nil)
+	endless := io.MultiReader(strings.NewReader(`{"a":"`), io.LimitReader(repeat('x'), 8<<20))
+	h.call("POST", endpoint, h.token, "application/json", struct{ io.Reader }{endless}).expect(t, 413, "over 1 MiB")
+}
+
+type repeat byte
+
+func (r repeat) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(r)
+	}
+	return len(b), nil
+}
+
+func TestTwoHundredSimultaneousCallsStartOneRunAndTheOthersAreToldOfIt(t *testing.T) {
+	h := newHook(t, nil)
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	started := ""
+	var refused []told
+	for range 200 {
+		all.Go(func() {
+			res := h.call("POST", endpoint, h.token, "application/json", strings.NewReader(`{}`))
+			e := res.envelope(t)
+			mu.Lock()
+			defer mu.Unlock()
+			switch res.StatusCode {
+			case 200:
+				if started != "" {
+					t.Error("a second one was started")
+				}
+				started = e.ExecutionID
+			case 409:
+				refused = append(refused, e)
+			default:
+				t.Errorf("answered %d %s", res.StatusCode, res.body)
+			}
+		})
+	}
+	all.Wait()
+	if len(refused) != 199 {
+		t.Fatalf("%d were refused; want 199", len(refused))
+	}
+	for _, e := range refused {
+		if e.Success || e.ExecutionID != started || e.SessionID == "" || e.SessionURL != h.http.URL+"/sessions/"+e.SessionID || e.AutomationName != "Triage" {
+			t.Fatalf("a refused caller is told %+v; want the blocking run %s", e, started)
+		}
+	}
+	list, err := db.Deliveries(t.Context(), h.server.DB, h.a.ID, uuid.Nil, 100)
+	check(t, err)
+	if len(list) != 2 || list[0].Folded+list[1].Folded != 200 {
+		t.Errorf("there are %d deliveries; want one started and one that folds the 199", len(list))
+	}
+}
+
+func TestAllowParallelSessionsBypassesTheGuardUpToItsCap(t *testing.T) {
+	h := newHook(t, func(in *automation.Input) { in.AllowParallel, in.MaxParallel = true, "3" })
+	for i := range 5 {
+		res := h.call("POST", endpoint, h.token, "", nil)
+		if want := map[bool]int{true: 200, false: 409}[i < 3]; res.StatusCode != want {
+			t.Errorf("call %d answered %d; want %d", i+1, res.StatusCode, want)
+		}
+	}
+}
+
+func TestARegeneratedTokenReplacesTheOldOneAtOnceOrAfterItsGrace(t *testing.T) {
+	h := newHook(t, nil)
+	res := h.owner.post("/automations/" + h.a.ID.String() + "/token")
+	res.expect(t, 303, "")
+	page := h.owner.get(res.Header.Get("Location"))
+	found := regexp.MustCompile(endpoint + "/([A-Za-z0-9_-]{43})").FindStringSubmatch(page.body)
+	if found == nil {
+		t.Fatalf("the page shows no address: %s", page.body)
+	}
+	fresh := found[1]
+	h.call("POST", endpoint, h.token, "", nil).expect(t, 404, `"success":false`)
+	h.call("POST", endpoint, fresh, "", nil).expect(t, 200, `"success":true`)
+	if again := h.owner.get(res.Header.Get("Location")); strings.Contains(again.body, fresh) {
+		t.Error("the token shows a second time")
+	}
+	h.free()
+	h.owner.post("/automations/"+h.a.ID.String()+"/token", "grace", "1h").expect(t, 303, "")
+	h.call("POST", endpoint, fresh, "", nil).expect(t, 200, `"success":true`)
+}
+
+func TestTheTokenIsStoredAsAHashAlone(t *testing.T) {
+	h := newHook(t, nil)
+	h.call("POST", endpoint+"/"+h.token, "", "", nil)
+	for _, table := range []string{"automations", "trigger_tokens", "webhook_deliveries", "executions", "audit_events", "sessions", "turns"} {
+		var n int
+		check(t, h.server.DB.NewRaw("SELECT count(*) FROM "+table+" t WHERE t::text LIKE ?", "%"+h.token+"%").Scan(t.Context(), &n))
+		if n != 0 {
+			t.Errorf("the token stands in %s", table)
+		}
+	}
+}
+
+func TestARunSaysWhichTokenFiredIt(t *testing.T) {
+	h := newHook(t, nil)
+	e := h.call("POST", endpoint, h.token, "", nil).envelope(t)
+	row, err := db.ExecutionByID(t.Context(), h.server.DB, uuid.MustParse(e.ExecutionID))
+	check(t, err)
+	hash, _ := automation.HashToken(h.token)
+	if row.Source != db.ByWebhook || row.TokenFingerprint != fmt.Sprintf("%x", hash)[:8] {
+		t.Errorf("the row says %s, %s; want webhook with the first 8 digits of the hash", row.Source, row.TokenFingerprint)
+	}
+}
+
+func TestAnHTTPTriggerCannotBeDisabled(t *testing.T) {
+	h := newHook(t, nil)
+	h.owner.post("/automations/"+h.a.ID.String()+"/enabled", "enabled", "false").expect(t, 400, "always enabled")
+	res := h.owner.post("/automations/bulk", "do", "disable", "id", h.a.ID.String())
+	page := h.owner.get(res.Header.Get("Location"))
+	page.expect(t, 200, "Disabled 0, skipped 1: 1 HTTP Trigger, always enabled.")
+	h.call("POST", endpoint, h.token, "", nil).expect(t, 200, `"success":true`)
+}
+
+func TestWhatCannotRunIsAnsweredWithTheReasonAndTheFailedExecution(t *testing.T) {
+	h := newHook(t, nil)
+	_, err := h.server.DB.NewRaw("UPDATE automations SET provider = 'gone'").Exec(t.Context())
+	check(t, err)
+	res := h.call("POST", endpoint, h.token, "", nil)
+	res.expect(t, 400, "the provider gone is not available")
+	row, err := db.ExecutionByID(t.Context(), h.server.DB, uuid.MustParse(res.envelope(t).ExecutionID))
+	check(t, err)
+	if row.Status != db.Failed {
+		t.Errorf("the execution %s; want failed", row.Status)
+	}
+}
+
+func TestTheSameDeliveryWithinADayStartsOneRun(t *testing.T) {
+	h := newHook(t, func(in *automation.Input) { in.AllowParallel = true })
+	var all sync.WaitGroup
+	answers := make([]*answer, 8)
+	for i := range answers {
+		all.Go(func() {
+			req, err := http.NewRequest("POST", h.http.URL+endpoint, strings.NewReader(`{}`))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header.Set("Api-Authentication", h.token)
+			req.Header.Set("Idempotency-Key", "build-17")
+			answers[i] = h.nobody().do(req)
+		})
+	}
+	all.Wait()
+	for _, a := range answers {
+		if a.StatusCode != 200 || a.body != answers[0].body {
+			t.Errorf("answered %d %s; want the first answer again, %s", a.StatusCode, a.body, answers[0].body)
+		}
+	}
+	h.expectRuns(1)
+}
+
+func TestManyBadTokensFromOneAddressAreSlowedDown(t *testing.T) {
+	h := newHook(t, nil)
+	for range 25 {
+		res := h.call("POST", endpoint, strings.Repeat("A", 43), "", nil)
+		if res.StatusCode == 429 {
+			if res.Header.Get("Retry-After") == "" {
+				t.Error("it says not when to come again")
+			}
+			return
+		}
+	}
+	t.Error("25 bad tokens were looked up")
+}
+
+func TestTextsThatAreNotJSONAreRefusedAndCrashNothing(t *testing.T) {
+	h := newHook(t, nil)
+	files, err := filepath.Glob("testdata/json/n/*.json")
+	check(t, err)
+	if len(files) < 100 {
+		t.Fatalf("there are %d texts; want those of the suite", len(files))
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		check(t, err)
+		if len(bytes.TrimSpace(text)) == 0 {
+			continue // an empty body is fine
+		}
+		if res := h.call("POST", endpoint, h.token, "application/json", bytes.NewReader(text)); res.StatusCode != 400 {
+			t.Errorf("%s answered %d %s; want 400", filepath.Base(f), res.StatusCode, res.body)
+			h.free()
+		}
+	}
+}
+
+func TestDeepAndWideBodiesDoNoHarm(t *testing.T) {
+	h := newHook(t, nil)
+	h.call("POST", endpoint, h.token, "application/json", strings.NewReader(`{"a":`+strings.Repeat("[", 10_001)+strings.Repeat("]", 10_001)+`}`)).expect(t, 400, "JSON object")
+	var b strings.Builder
+	b.WriteString(`{"what":"x"`)
+	for i := range 10_000 {
+		fmt.Fprintf(&b, `,"k%d":%d`, i, i)
+	}
+	h.call("POST", endpoint, h.token, "application/json", strings.NewReader(b.String()+"}")).expect(t, 200, `"success":true`)
+}
+
+func TestThePathOfATokenIsNotLogged(t *testing.T) {
+	h := newHook(t, nil)
+	req, err := http.NewRequest("POST", h.http.URL+endpoint+"/"+h.token, nil)
+	check(t, err)
+	if got := redacted(req); strings.Contains(got, h.token) {
+		t.Errorf("the log has %s", got)
+	}
+}

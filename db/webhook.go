@@ -1,0 +1,142 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Delivery is one call of an HTTP trigger.
+type Delivery struct {
+	bun.BaseModel `bun:"table:webhook_deliveries,alias:d"`
+
+	ID           uuid.UUID         `bun:"id,pk,type:uuid"`
+	AutomationID uuid.UUID         `bun:"automation_id,type:uuid"`
+	At           time.Time         `bun:"at"`
+	Method       string            `bun:"method"`
+	Address      string            `bun:"address"`
+	Fingerprint  string            `bun:"fingerprint"`
+	Headers      map[string]string `bun:"headers,type:jsonb"`
+	Query        string            `bun:"query"`
+	Size         int64             `bun:"size"`
+	Body         []byte            `bun:"body"`
+	Verdict      string            `bun:"verdict"`
+	Status       int               `bun:"status"`
+	Answer       json.RawMessage   `bun:"answer,type:jsonb"`
+	ExecutionID  uuid.UUID         `bun:"execution_id,nullzero,type:uuid"`
+	BlockedBy    uuid.UUID         `bun:"blocked_by,nullzero,type:uuid"`
+	Folded       int               `bun:"folded"`
+	LastAt       time.Time         `bun:"last_at"`
+}
+
+// InsertDelivery records a call. A call refused because of a run that has refused others already is counted with them.
+func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
+	insert := q.NewInsert().Model(d)
+	if d.Verdict == "busy" {
+		insert = insert.On("CONFLICT (automation_id, blocked_by) WHERE verdict = 'busy' DO UPDATE").
+			Set("folded = d.folded + 1").Set("last_at = greatest(d.last_at, EXCLUDED.last_at)")
+	}
+	if _, err := insert.Returning("NULL").Exec(ctx); err != nil {
+		return fmt.Errorf("record delivery: %w", err)
+	}
+	return nil
+}
+
+// Deliveries lists the calls of an automation, newest first, before a given one or from the newest on.
+func Deliveries(ctx context.Context, q bun.IDB, automation, before uuid.UUID, limit int) ([]Delivery, error) {
+	var list []Delivery
+	sel := q.NewSelect().Model(&list).ExcludeColumn("body", "answer").Where("d.automation_id = ?", automation).OrderExpr("d.id DESC").Limit(int64(limit))
+	if before != uuid.Nil {
+		sel = sel.Where("d.id < ?", before)
+	}
+	if err := sel.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list deliveries: %w", err)
+	}
+	return list, nil
+}
+
+// DeliveryByID finds one call.
+func DeliveryByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Delivery, error) {
+	var d Delivery
+	if err := q.NewSelect().Model(&d).Where("d.id = ?", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("find delivery %s: %w", id, err)
+	}
+	return &d, nil
+}
+
+// PruneDeliveries deletes calls made before a time.
+func PruneDeliveries(ctx context.Context, q bun.IDB, before, keysBefore time.Time) error {
+	if _, err := q.NewDelete().Model((*Delivery)(nil)).Where("d.at < ?", before).Exec(ctx); err != nil {
+		return fmt.Errorf("prune deliveries: %w", err)
+	}
+	if _, err := q.NewDelete().Model((*DeliveryKey)(nil)).Where("wk.at < ?", keysBefore).Exec(ctx); err != nil {
+		return fmt.Errorf("prune delivery keys: %w", err)
+	}
+	return nil
+}
+
+// DeliveryKey is what a sender calls one delivery, with what it was answered first.
+type DeliveryKey struct {
+	bun.BaseModel `bun:"table:webhook_keys,alias:wk"`
+
+	AutomationID uuid.UUID       `bun:"automation_id,pk,type:uuid"`
+	Key          string          `bun:"key,pk"`
+	At           time.Time       `bun:"at"`
+	Status       int             `bun:"status"`
+	Answer       json.RawMessage `bun:"answer,type:jsonb"`
+}
+
+// DeliveryKeyByName finds the first answer to a key since a time.
+func DeliveryKeyByName(ctx context.Context, q bun.IDB, automation uuid.UUID, key string, since time.Time) (*DeliveryKey, error) {
+	var k DeliveryKey
+	err := q.NewSelect().Model(&k).Where("wk.automation_id = ?", automation).Where("wk.key = ?", key).Where("wk.at > ?", since).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find delivery key: %w", err)
+	}
+	return &k, nil
+}
+
+// SaveDeliveryKey keeps the answer to a key; one that is too old is replaced.
+func SaveDeliveryKey(ctx context.Context, q bun.IDB, k *DeliveryKey) error {
+	_, err := q.NewInsert().Model(k).On("CONFLICT (automation_id, key) DO UPDATE").
+		Set("at = EXCLUDED.at").Set("status = EXCLUDED.status").Set("answer = EXCLUDED.answer").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("save delivery key: %w", err)
+	}
+	return nil
+}
+
+// LockText holds a lock named by a text until the transaction ends.
+func LockText(ctx context.Context, tx bun.Tx, text string) error {
+	if _, err := tx.NewRaw("SELECT pg_advisory_xact_lock(hashtextextended(?, 1))", text).Exec(ctx); err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	return nil
+}
+
+// TokenOwner is the automation that a token fires, with what its calls must satisfy.
+type TokenOwner struct {
+	ID              uuid.UUID       `bun:"id"`
+	Name            string          `bun:"name"`
+	Sender          string          `bun:"sender"`
+	SignatureHeader string          `bun:"signature_header"`
+	SignatureSealed []byte          `bun:"signature_sealed"`
+	Filter          json.RawMessage `bun:"filter"`
+	ExecutionType   ExecutionType   `bun:"execution_type"`
+}
+
+// AutomationByToken finds the automation of a token's hash that is still good.
+func AutomationByToken(ctx context.Context, q bun.IDB, hash []byte, now time.Time) (*TokenOwner, error) {
+	var o TokenOwner
+	err := q.NewSelect().TableExpr("trigger_tokens AS t").Join("JOIN automations AS a ON a.id = t.automation_id").
+		ColumnExpr("a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type").
+		Where("t.hash = ?", hash).Where("(t.expires_at IS NULL OR t.expires_at > ?)", now).Where("a.trigger = 'http'").Scan(ctx, &o)
+	if err != nil {
+		return nil, fmt.Errorf("find automation by token: %w", err)
+	}
+	return &o, nil
+}
