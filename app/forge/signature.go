@@ -1,0 +1,252 @@
+package forge
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// Scheme is a way in which senders sign what they send.
+type Scheme string
+
+const (
+	SchemeGitHub   Scheme = "github"   // X-Hub-Signature-256
+	SchemeGitLab   Scheme = "gitlab"   // X-Gitlab-Token, or Standard Webhooks with a signing token
+	SchemeGitea    Scheme = "gitea"    // X-Gitea-Signature, X-Forgejo-Signature
+	SchemeStandard Scheme = "standard" // Standard Webhooks, www.standardwebhooks.com
+	SchemeHMAC     Scheme = "hmac"     // any HMAC of the body in a header
+)
+
+// Schemes are all schemes, in the order in which people are offered them.
+func Schemes() []Scheme {
+	return []Scheme{SchemeGitHub, SchemeGitLab, SchemeGitea, SchemeStandard, SchemeHMAC}
+}
+
+// DefaultTolerance is how far a signed time may be from now, before or after.
+const DefaultTolerance = 5 * time.Minute
+
+// Signature says how requests must be signed. The fields from Header to Prefix are those of SchemeHMAC.
+type Signature struct {
+	Scheme Scheme
+	Secret string
+
+	Header    string // in which the signature stands
+	Algorithm string // sha256 or sha512; empty is sha256
+	Encoding  string // hex or base64 (with either alphabet, padded or not); empty is whichever it looks like
+	Prefix    string // before the signature, as "sha256="; when empty, the algorithm's name and "=" may stand there
+
+	Tolerance time.Duration // of SchemeStandard; zero is DefaultTolerance
+}
+
+// Problem says in a sentence what is wrong with s as people would set it; empty when it can be used.
+func (s Signature) Problem() string {
+	if s.Secret == "" {
+		return "A secret is needed."
+	}
+	switch s.Scheme {
+	case SchemeGitHub, SchemeGitLab, SchemeGitea:
+	case SchemeStandard:
+		if _, ok := standardKey(s.Secret); !ok {
+			return "The secret is not one of Standard Webhooks: whsec_ and base64 after it."
+		}
+	case SchemeHMAC:
+		if !httpguts.ValidHeaderFieldName(s.Header) {
+			return "Name the header that carries the signature, for example X-Signature."
+		}
+		if s.Algorithm != "" && s.Algorithm != "sha256" && s.Algorithm != "sha512" {
+			return "The algorithm is sha256 or sha512."
+		}
+		if s.Encoding != "" && s.Encoding != "hex" && s.Encoding != "base64" {
+			return "The encoding is hex or base64."
+		}
+	default:
+		return "The scheme is one of github, gitlab, gitea, standard and hmac."
+	}
+	if s.Tolerance < 0 {
+		return "The tolerance cannot be negative."
+	}
+	return ""
+}
+
+// Check says whether body, exactly as received, is signed as s wants. Errors: ErrNoSecret, ErrNoSignature, ErrSignature,
+// and ErrTimestamp, which is an ErrSignature too. Signatures other than those of Standard Webhooks do not cover a time,
+// so that a repeated delivery is told only by its DeliveryID.
+func (s Signature) Check(header http.Header, body []byte, now time.Time) error {
+	secrets := []string{s.Secret}
+	switch s.Scheme {
+	case SchemeGitHub:
+		return Verify(GitHub, header, body, secrets, now)
+	case SchemeGitLab:
+		return Verify(GitLab, header, body, secrets, now)
+	case SchemeGitea:
+		return Verify(Gitea, header, body, secrets, now)
+	case SchemeStandard:
+		if _, ok := standardKey(s.Secret); !ok {
+			return ErrNoSecret
+		}
+		return standard(header, body, secrets, now, s.Tolerance)
+	case SchemeHMAC:
+		return s.hmac(header, body)
+	}
+	return errors.New("check signature: there is no scheme " + strconv.Quote(string(s.Scheme)))
+}
+
+func (s Signature) hmac(header http.Header, body []byte) error {
+	if s.Secret == "" {
+		return ErrNoSecret
+	}
+	value, err := single(header, s.Header)
+	if err != nil {
+		return err
+	}
+	algorithm, sum := "sha256", sha256.New
+	if s.Algorithm == "sha512" {
+		algorithm, sum = "sha512", sha512.New
+	}
+	if s.Prefix != "" {
+		rest, found := strings.CutPrefix(value, s.Prefix)
+		if !found {
+			return ErrSignature
+		}
+		value = rest
+	} else {
+		value = strings.TrimPrefix(value, algorithm+"=")
+	}
+	want := digest(sum, []byte(s.Secret), body)
+	if s.Encoding != "base64" {
+		if got, err := hex.DecodeString(value); err == nil && hmac.Equal(got, want) {
+			return nil
+		}
+	}
+	if s.Encoding != "hex" {
+		if got, ok := anyBase64(value); ok && hmac.Equal(got, want) {
+			return nil
+		}
+	}
+	return ErrSignature
+}
+
+// standard checks a signature of Standard Webhooks: v1, HMAC-SHA256 over id, time and body. Secrets that are none of
+// this standard are passed over.
+func standard(header http.Header, body []byte, secrets []string, now time.Time, tolerance time.Duration) error {
+	prefix := "webhook-"
+	if len(header.Values("webhook-signature")) == 0 && len(header.Values("svix-signature")) > 0 {
+		prefix = "svix-" // the name of the standard before it was one; many senders have kept it
+	}
+	signatures, err := single(header, prefix+"signature")
+	if err != nil {
+		return err
+	}
+	id, err := single(header, prefix+"id")
+	if err != nil {
+		return ErrSignature
+	}
+	stamp, err := single(header, prefix+"timestamp")
+	if err != nil {
+		return ErrSignature
+	}
+	seconds, err := strconv.ParseInt(stamp, 10, 64)
+	if err != nil || seconds < 0 {
+		return ErrSignature
+	}
+	signed := make([]byte, 0, len(id)+len(stamp)+len(body)+2)
+	signed = append(append(append(append(append(signed, id...), '.'), stamp...), '.'), body...)
+	valid := false
+	for _, secret := range secrets {
+		key, ok := standardKey(secret)
+		if !ok {
+			continue
+		}
+		want := digest(sha256.New, key, signed)
+		for one := range strings.FieldsSeq(signatures) {
+			encoded, ok := strings.CutPrefix(one, "v1,")
+			if !ok {
+				continue
+			}
+			if got, ok := anyBase64(encoded); ok && hmac.Equal(got, want) {
+				valid = true
+			}
+		}
+	}
+	if !valid {
+		return ErrSignature
+	}
+	if tolerance <= 0 {
+		tolerance = DefaultTolerance
+	}
+	// Compared in seconds: the difference of far times does not fit in a Duration.
+	if off := now.Unix() - seconds; off > int64(tolerance/time.Second) || off < -int64(tolerance/time.Second) {
+		return ErrTimestamp
+	}
+	return nil
+}
+
+func standardKey(secret string) ([]byte, bool) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	if err != nil {
+		key, err = base64.RawStdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	}
+	return key, err == nil && len(key) > 0
+}
+
+// single is the value of a header that must be there once: of two, nobody can say which one the sender meant.
+func single(header http.Header, name string) (string, error) {
+	values := header.Values(name)
+	if len(values) == 0 || len(values) == 1 && values[0] == "" {
+		return "", ErrNoSignature
+	}
+	if len(values) > 1 {
+		return "", ErrSignature
+	}
+	return values[0], nil
+}
+
+func digest(sum func() hash.Hash, key, message []byte) []byte {
+	mac := hmac.New(sum, key)
+	mac.Write(message)
+	return mac.Sum(nil)
+}
+
+func anyBase64(s string) ([]byte, bool) {
+	s = strings.TrimRight(s, "=")
+	b, err := base64.RawStdEncoding.DecodeString(s)
+	if err != nil {
+		b, err = base64.RawURLEncoding.DecodeString(s)
+	}
+	return b, err == nil
+}
+
+// equalSecret compares in a time that tells neither where nor by how many characters the two differ.
+func equalSecret(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// DeliveryID is the sender's own name for a delivery, the same when it is sent again; empty when there is none. One
+// that is too long to keep, or not printable, comes back as its hash.
+func DeliveryID(header http.Header) string {
+	// Forgejo and Gitea send GitHub's header as well, with the same value.
+	for _, name := range []string{"X-GitHub-Delivery", "X-Gitlab-Event-UUID", "X-Gitea-Delivery", "X-Forgejo-Delivery", "X-Gogs-Delivery", "Webhook-Id", "Svix-Id", "Idempotency-Key"} {
+		id := strings.TrimSpace(header.Get(name))
+		if id == "" {
+			continue
+		}
+		if len(id) > 200 || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' }) {
+			sum := sha256.Sum256([]byte(id))
+			return "sha256:" + hex.EncodeToString(sum[:])
+		}
+		return id
+	}
+	return ""
+}
