@@ -17,14 +17,23 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"carillon/app/fault"
+	"carillon/app/outbound"
+	"carillon/app/secret"
 	"carillon/db"
 )
 
 // Service carries out what concerns people. Its fields are set once, in main.
 type Service struct {
-	DB  *db.DB
-	Now func() time.Time
-	Log *slog.Logger
+	DB   *db.DB
+	Now  func() time.Time
+	Keys *secret.Keys // seals the secrets of people's webhooks
+	Log  *slog.Logger
+	// Outbound says where webhooks of people may lead.
+	Outbound outbound.Policy
+	// Mail reports that there is a mail server, so that notices can be had by e-mail.
+	Mail bool
+	// NoticeKinds are the kinds of notices of which people may want copies.
+	NoticeKinds []string
 	// Joined runs in the transaction that adds a person, such as to make them a member of Scratch.
 	Joined func(ctx context.Context, tx bun.Tx, user uuid.UUID) error
 }
@@ -94,13 +103,8 @@ func (s *Service) add(ctx context.Context, by uuid.UUID, in NewUser, first bool)
 	if u.Email, reason = cleanEmail(in.Email); reason != "" {
 		bad["email"] = reason
 	}
-	switch {
-	case u.Name == "":
-		bad["name"] = "Say what to call you."
-	case utf8.RuneCountInString(u.Name) > 200:
-		bad["name"] = "Use at most 200 characters."
-	case !plain(u.Name):
-		bad["name"] = "This has characters that cannot be shown."
+	if reason := checkName(u.Name); reason != "" {
+		bad["name"] = reason
 	}
 	if reason := checkPassword(in.Password); reason != "" {
 		bad["password"] = reason
@@ -284,11 +288,6 @@ func key(kind, value string) []byte {
 // SignOut ends a login: its cookie is worth nothing afterwards.
 func (s *Service) SignOut(ctx context.Context, login uuid.UUID) error {
 	return db.DeleteLogin(ctx, s.DB, login)
-}
-
-// SignOutEverywhere ends all of a person's logins but one; a zero one ends all.
-func (s *Service) SignOutEverywhere(ctx context.Context, actor Actor, except uuid.UUID) error {
-	return db.DeleteLogins(ctx, s.DB, actor.ID, except)
 }
 
 // Actor finds the person signed in by a login. It returns fault.ErrNotFound when the login is over.

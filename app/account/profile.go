@@ -1,0 +1,327 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/cron"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Profile is what a person sees of themselves.
+type Profile struct {
+	db.User
+	Notices   db.NoticePreferences
+	LastEmail *db.Copy   // the newest copy by e-mail that was tried; nil when there is none
+	LastHook  *db.Copy   // the same of the webhook
+	Logins    []db.Login // the last used first
+}
+
+// HasPassword reports whether the person signs in by a password, rather than elsewhere.
+func (p *Profile) HasPassword() bool { return p.PasswordHash != "" }
+
+// Wants reports whether the person wants copies of a kind of notices.
+func (p *Profile) Wants(kind string) bool { return !slices.Contains(p.Notices.Muted, kind) }
+
+// Profile finds what a person sees of themselves.
+func (s *Service) Profile(ctx context.Context, actor Actor) (*Profile, error) {
+	u, err := db.UserByID(ctx, s.DB, actor.ID)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	notices, err := db.NoticePreferencesOf(ctx, s.DB, actor.ID)
+	if err != nil {
+		return nil, err
+	}
+	p := &Profile{User: *u, Notices: *notices}
+	if p.LastEmail, err = db.LastCopy(ctx, s.DB, actor.ID, db.EmailChannel); err != nil {
+		return nil, err
+	}
+	if p.LastHook, err = db.LastCopy(ctx, s.DB, actor.ID, db.WebhookChannel); err != nil {
+		return nil, err
+	}
+	p.Logins, err = db.Logins(ctx, s.DB, actor.ID, s.Now())
+	return p, err
+}
+
+// ProfileInput is a person's profile as they typed it.
+type ProfileInput struct {
+	Name, TimeZone, Theme string
+}
+
+// UpdateProfile changes what a person is called and how times and pages look to them. It returns fault.Invalid for bad
+// input, by the fields name, time_zone and theme.
+func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInput) error {
+	bad := fault.Invalid{}
+	name := strings.TrimSpace(in.Name)
+	if problem := checkName(name); problem != "" {
+		bad["name"] = problem
+	}
+	if _, err := cron.Zone(in.TimeZone); err != nil {
+		bad["time_zone"] = sentence(err)
+	}
+	if in.Theme != "" && in.Theme != "light" && in.Theme != "dark" {
+		bad["theme"] = "Choose light, dark or the system’s."
+	}
+	if len(bad) > 0 {
+		return bad
+	}
+	return s.change(ctx, actor, "user.update_profile", func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error) {
+		before = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
+		u.Name, u.TimeZone, u.Theme, u.UpdatedAt = name, in.TimeZone, in.Theme, s.Now()
+		after = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
+		return before, after, db.UpdateProfile(ctx, tx, u)
+	})
+}
+
+// change locks a person's own row, lets fn change what is theirs, and writes it down.
+func (s *Service) change(ctx context.Context, actor Actor, action string,
+	fn func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error)) error {
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		u, err := db.LockUser(ctx, tx, actor.ID)
+		if db.IsNotFound(err) {
+			return fault.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		before, after, err := fn(ctx, tx, u)
+		if err != nil {
+			return err
+		}
+		return db.AddAudit(ctx, tx, db.AuditEvent{
+			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
+			Before: before, After: after,
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", action, err)
+	}
+	return nil
+}
+
+// checkName says what is wrong with what a person is to be called, or "".
+func checkName(name string) string {
+	switch {
+	case name == "":
+		return "Say what to call you."
+	case utf8.RuneCountInString(name) > 200:
+		return "Use at most 200 characters."
+	case !plain(name):
+		return "This has characters that cannot be shown."
+	}
+	return ""
+}
+
+// sentence is an error as a sentence for a person.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+}
+
+// ChangePassword gives a person a new password of their choice and ends all their sign-ins but the one given, since
+// whoever knew the old one may hold the others. It returns fault.Invalid for bad input, by the fields current and
+// password, and *Throttled after too many wrong guesses of the current one.
+func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UUID, current, chosen string) error {
+	now := s.Now()
+	guesses := key("password of", actor.ID.String()) // not the key of signing in: a guesser here must not lock the person out there
+	n, err := db.SignInFailures(ctx, s.DB, guesses, now.Add(-attemptWindow))
+	if err != nil {
+		return err
+	}
+	if n >= attemptsPerEmail {
+		return &Throttled{Until: now.Add(attemptWindow)}
+	}
+	u, err := db.UserByID(ctx, s.DB, actor.ID)
+	if err != nil {
+		return err
+	}
+	if u.PasswordHash == "" {
+		return fault.Invalid{"current": "You sign in without a password here. An administrator can give you one."}
+	}
+	bad := fault.Invalid{}
+	if problem := checkPassword(chosen); problem != "" {
+		bad["password"] = problem
+	} else if chosen == current {
+		bad["password"] = "Choose one that differs from the current one."
+	}
+	ok := false
+	if len(current) <= maxPassword {
+		if ok, _, err = matches(u.PasswordHash, current); err != nil {
+			return fmt.Errorf("change password: %w", err)
+		}
+	}
+	if !ok {
+		delete(bad, "password") // says nothing about the guess
+		bad["current"] = "This is not your current password."
+		if err := db.AddSignInFailure(ctx, s.DB, now, guesses); err != nil {
+			return err
+		}
+	}
+	if len(bad) > 0 {
+		return bad
+	}
+	stored := hash(chosen)
+	return s.change(ctx, actor, "user.change_password", func(ctx context.Context, tx bun.Tx, locked *db.User) (before, after map[string]any, err error) {
+		if locked.PasswordHash != u.PasswordHash { // it was changed or reset while this one was hashed
+			return nil, nil, fault.ErrStale
+		}
+		if err := db.SetPasswordHash(ctx, tx, actor.ID, stored, s.Now()); err != nil {
+			return nil, nil, err
+		}
+		if err := db.ClearSignInFailures(ctx, tx, guesses); err != nil {
+			return nil, nil, err
+		}
+		return nil, nil, db.DeleteLogins(ctx, tx, actor.ID, login)
+	})
+}
+
+// EndLogin ends one of a person's sign-ins. It returns fault.ErrNotFound when they have no such one.
+func (s *Service) EndLogin(ctx context.Context, actor Actor, login uuid.UUID) error {
+	return s.change(ctx, actor, "user.end_login", func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
+		ended, err := db.DeleteLoginOf(ctx, tx, actor.ID, login)
+		if err == nil && !ended {
+			err = fault.ErrNotFound
+		}
+		return nil, nil, err
+	})
+}
+
+// EndOtherLogins ends all of a person's sign-ins but one.
+func (s *Service) EndOtherLogins(ctx context.Context, actor Actor, kept uuid.UUID) error {
+	return s.change(ctx, actor, "user.end_other_logins", func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
+		return nil, nil, db.DeleteLogins(ctx, tx, actor.ID, kept)
+	})
+}
+
+// NoticesInput is which copies of their notices a person wants outside the inbox.
+type NoticesInput struct {
+	Email      bool
+	WebhookURL string   // empty: none
+	Kinds      []string // of which notices
+}
+
+// UpdateNotices changes which copies of their notices a person wants. When they have a webhook for the first time, it
+// returns its secret, which is shown once. What waits to be sent by a channel that is switched off is taken back. It
+// returns fault.Invalid for bad input, by the fields email, webhook and kinds.
+func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInput) (secret string, err error) {
+	bad := fault.Invalid{}
+	address := strings.TrimSpace(in.WebhookURL)
+	if address != "" {
+		if problem := s.Outbound.CheckURL(address); problem != "" {
+			bad["webhook"] = problem
+		}
+	}
+	for _, kind := range in.Kinds {
+		if !slices.Contains(s.NoticeKinds, kind) {
+			bad["kinds"] = "There is no such kind of notice."
+		}
+	}
+	muted := []string{}
+	for _, kind := range s.NoticeKinds {
+		if !slices.Contains(in.Kinds, kind) {
+			muted = append(muted, kind)
+		}
+	}
+	if len(bad) > 0 {
+		return "", bad
+	}
+	err = s.change(ctx, actor, "user.update_notices", func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
+		p, err := db.NoticePreferencesOf(ctx, tx, actor.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		before = chosen(p)
+		switch {
+		case s.Mail:
+			p.Email = in.Email
+		case in.Email && !p.Email: // without a mail server the choice cannot be made; one made before is kept
+			return nil, nil, fault.Invalid{"email": "This server cannot send e-mail: no mail server is set."}
+		}
+		p.WebhookURL, p.Muted, p.UpdatedAt = address, muted, s.Now()
+		if address == "" {
+			p.WebhookSecret = nil
+		} else if p.WebhookSecret == nil {
+			secret = s.newWebhookSecret(p)
+		}
+		if err := db.SaveNoticePreferences(ctx, tx, p); err != nil {
+			return nil, nil, err
+		}
+		for channel, on := range map[db.CopyChannel]bool{db.EmailChannel: p.Email, db.WebhookChannel: address != ""} {
+			if on {
+				continue
+			}
+			if err := db.DeleteQueuedCopies(ctx, tx, actor.ID, channel); err != nil {
+				return nil, nil, err
+			}
+		}
+		return before, chosen(p), nil
+	})
+	return secret, err
+}
+
+// chosen is a choice of copies as the audit log keeps it: of the webhook only the host, since the rest may be a secret.
+func chosen(p *db.NoticePreferences) map[string]any {
+	host := ""
+	if u, err := url.Parse(p.WebhookURL); err == nil {
+		host = u.Host
+	}
+	return map[string]any{"email": p.Email, "webhook": host, "muted": p.Muted}
+}
+
+// RenewWebhookSecret replaces the secret of a person's webhook and returns the new one, which is shown once. It returns
+// fault.ErrNotFound when they have no webhook.
+func (s *Service) RenewWebhookSecret(ctx context.Context, actor Actor) (secret string, err error) {
+	err = s.change(ctx, actor, "user.renew_webhook_secret", func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
+		p, err := db.NoticePreferencesOf(ctx, tx, actor.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		if p.WebhookURL == "" {
+			return nil, nil, fault.ErrNotFound
+		}
+		secret, p.UpdatedAt = s.newWebhookSecret(p), s.Now()
+		return nil, nil, db.SaveNoticePreferences(ctx, tx, p)
+	})
+	return secret, err
+}
+
+// webhookSecretPrefix begins the text form of a secret, by Standard Webhooks.
+const webhookSecretPrefix = "whsec_"
+
+// newWebhookSecret makes a secret, puts it sealed into the row, and returns its text form.
+func (s *Service) newWebhookSecret(p *db.NoticePreferences) string {
+	raw := make([]byte, 32)
+	rand.Read(raw) //nolint:errcheck // never fails, by its documentation
+	text := webhookSecretPrefix + base64.StdEncoding.EncodeToString(raw)
+	p.WebhookSecret = s.Keys.Seal(text, webhookPurpose(p.UserID))
+	return text
+}
+
+func webhookPurpose(user uuid.UUID) string { return "notice webhook " + user.String() }
+
+// WebhookKey opens the sealed secret of a person's webhook: the bytes that sign what is posted.
+func (s *Service) WebhookKey(user uuid.UUID, sealed []byte) ([]byte, error) {
+	text, err := s.Keys.Open(sealed, webhookPurpose(user))
+	if err != nil {
+		return nil, fmt.Errorf("open the secret of a webhook: %w", err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, webhookSecretPrefix))
+	if err != nil {
+		return nil, fmt.Errorf("open the secret of a webhook: %w", err)
+	}
+	return raw, nil
+}
