@@ -70,6 +70,7 @@ type Automation struct {
 	StopText       string            `bun:"stop_text"`
 	Iterations     int               `bun:"iterations"`
 	NextRunAt      time.Time         `bun:"next_run_at,nullzero"`
+	ScheduledSince time.Time         `bun:"scheduled_since,nullzero"`
 	CatchUp        bool              `bun:"catch_up"`
 	AllowParallel  bool              `bun:"allow_parallel"`
 	MaxParallel    int               `bun:"max_parallel"`
@@ -328,7 +329,7 @@ func InsertAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 // SaveAutomation writes what people edit of an automation, and the schedule that follows from it.
 func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone", "max_iterations", "stop_text",
-		"iterations", "next_run_at", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
+		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
 		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "auto_complete", "only_unchanged", "timeout_seconds",
 		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "version", "updated_at").WherePK().Exec(ctx)
 	if err != nil {

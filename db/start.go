@@ -185,7 +185,7 @@ func SetFailureStreak(ctx context.Context, q bun.IDB, automation uuid.UUID, n in
 // SaveSwitch writes whether an automation is enabled, why not, and its schedule with that.
 func SaveSwitch(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).
-		Column("enabled", "next_run_at", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "iterations").WherePK().Exec(ctx)
+		Column("enabled", "next_run_at", "scheduled_since", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "iterations").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("switch automation %s: %w", a.ID, err)
 	}
@@ -268,4 +268,21 @@ func SetSkip(ctx context.Context, q bun.IDB, automation, execution uuid.UUID) er
 		return fmt.Errorf("begin skip streak: %w", err)
 	}
 	return nil
+}
+
+// Answered is a recurring automation with the newest due time that a row answers.
+type Answered struct {
+	Automation `bun:",extend"`
+
+	AnsweredAt time.Time `bun:"answered_at,nullzero,scanonly"`
+}
+
+// SchedulesToCheck locks up to limit enabled recurring automations after a given one, in the order of their ids.
+func SchedulesToCheck(ctx context.Context, tx bun.Tx, after uuid.UUID, limit int) ([]Answered, error) {
+	var list []Answered
+	err := tx.NewSelect().Model(&list).ColumnExpr("?TableColumns").
+		ColumnExpr("(SELECT max(coalesce(e.last_skipped_for, e.scheduled_for)) FROM (SELECT * FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' ORDER BY x.id DESC LIMIT 5) e) AS answered_at").
+		Where("a.trigger = 'recurring' AND a.enabled AND a.next_run_at IS NOT NULL").Where("a.id > ?", after).
+		OrderExpr("a.id").Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
+	return list, wrapped(err, "list schedules to check")
 }

@@ -39,7 +39,6 @@ type kit struct {
 	runner    *Runner
 	actor     account.Actor
 	workspace uuid.UUID
-	log       *bytes.Buffer
 	stop      func()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -159,6 +160,12 @@ func (s *Scheduler) watch(ctx context.Context) error {
 	if n > 0 {
 		s.Log.Error("automations without a next run were scheduled again", "count", n)
 	}
+	if err != nil {
+		return err
+	}
+	holes, next, err := s.Rules.FindHoles(ctx, s.checked)
+	s.checked = next
+	s.Holes.Add(int64(holes + n))
 	return err
 }
 

@@ -46,11 +46,10 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 
 // firing is what becomes of one due automation.
 type firing struct {
-	a       *db.Startable
-	due     time.Time // the due time that is answered
-	next    time.Time
-	run     *db.Run
-	blocked bool
+	a    *db.Startable
+	due  time.Time // the due time that is answered
+	next time.Time
+	run  *db.Run
 }
 
 func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, now time.Time) error {

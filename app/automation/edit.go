@@ -158,10 +158,11 @@ func rescheduled(before, a *db.Automation) bool {
 
 // begin computes when an automation that starts anew is due first.
 func (s *Service) begin(a *db.Automation, now time.Time) error {
-	a.NextRunAt = time.Time{}
+	a.NextRunAt, a.ScheduledSince = time.Time{}, time.Time{}
 	if !a.Enabled {
 		return nil
 	}
+	a.ScheduledSince = now
 	switch a.Trigger {
 	case db.OneTime:
 		if now.Sub(a.RunAt) > grace {
@@ -173,7 +174,9 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 		if err != nil {
 			return fault.Invalid{"cron": capitalize(err.Error()) + "."}
 		}
-		a.NextRunAt = expression.Next(now, zone)
+		if a.NextRunAt = expression.Next(now, zone); a.NextRunAt.IsZero() {
+			return fault.Invalid{"cron": "This never runs in this time zone."}
+		}
 	case db.Loop:
 		a.NextRunAt = now
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/db"
@@ -74,4 +75,45 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 		return nil
 	})
 	return n, wrap(err, "repair schedules")
+}
+
+// holesBatch is how many schedules one look for holes checks.
+const holesBatch = 500
+
+// FindHoles checks the ledger of the next recurring automations after a given one: a due time that no row answers and that
+// the schedule has passed by is a hole. There is no known way for one to come about. It is closed by making that time due
+// again, so that the rule for missed runs answers it. FindHoles returns how many it found, and where to go on.
+func (s *Service) FindHoles(ctx context.Context, after uuid.UUID) (holes int, next uuid.UUID, err error) {
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		list, err := db.SchedulesToCheck(ctx, tx, after, holesBatch)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			a := &list[i]
+			next = a.ID
+			expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+			if err != nil {
+				continue // StartDue disables it, saying why
+			}
+			from := a.ScheduledSince
+			if a.AnsweredAt.After(from) {
+				from = a.AnsweredAt
+			}
+			due := expression.Next(from, zone)
+			if from.IsZero() || due.IsZero() || !due.Before(a.NextRunAt) {
+				continue
+			}
+			holes++
+			s.Log.Error("a due time has no row", "automation", a.ID, "due", due, "next", a.NextRunAt)
+			if err := s.schedule(ctx, tx, &a.Automation, due); err != nil {
+				return err
+			}
+		}
+		if len(list) < holesBatch {
+			next = uuid.Nil // begin again
+		}
+		return nil
+	})
+	return holes, next, wrap(err, "look for holes in the ledger")
 }

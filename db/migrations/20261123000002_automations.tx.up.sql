@@ -84,6 +84,7 @@ CREATE TABLE automations (
   stop_text      text NOT NULL DEFAULT '',         -- loop: stop when the final answer contains it
   iterations     integer NOT NULL DEFAULT 0,       -- loop: runs since it was last enabled
   next_run_at    timestamptz,                      -- the schedule: the one time at which it is next due
+  scheduled_since timestamptz,                     -- when the schedule began to hold; due times before it need no row
   catch_up       boolean NOT NULL DEFAULT false,   -- Auto-Execute Missed Runs on Startup
   allow_parallel boolean NOT NULL DEFAULT false,   -- http: bypass the guard
   max_parallel   integer NOT NULL DEFAULT 10 CHECK (max_parallel BETWEEN 1 AND 1000),
