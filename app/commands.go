@@ -181,7 +181,7 @@ func (p *program) withAccounts(ctx context.Context, do func(ctx context.Context,
 	if err := rules.EnsureScratch(ctx); err != nil {
 		return err
 	}
-	return do(ctx, newAccounts(database, rules, log))
+	return do(ctx, newAccounts(c, database, rules, keys, log))
 }
 
 func (p *program) migrate(ctx context.Context, _ *flag.FlagSet) error {
