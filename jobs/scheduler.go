@@ -28,7 +28,11 @@ type Scheduler struct {
 	Log       *slog.Logger
 	Copies    *Deliverer // of notices; nil: this process sends none
 
+	// Holes counts due times that had no row. It stays 0 unless something is broken.
+	Holes atomic.Int64
+
 	claim, emails, webhooks *single
+	checked                 uuid.UUID // how far the look for holes has come
 }
 
 // Init prepares a Scheduler. It must be called before Wake and Run.

@@ -45,7 +45,7 @@ var (
 	// ErrWrongCredentials is the one answer to a wrong address, a wrong password and a deactivated account.
 	ErrWrongCredentials = errors.New("the e-mail address or the password is wrong")
 	// ErrSetUp says that there is an administrator already.
-	ErrSetUp = errors.New("Carillon is set up already")
+	ErrSetUp = errors.New("there is an administrator already")
 )
 
 // Throttled says that there were too many failed attempts to sign in.
