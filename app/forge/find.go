@@ -23,7 +23,11 @@ func FindURLs(text string) []PullRequest {
 	if len(text) > maxText {
 		text = text[len(text)-maxText:]
 	}
-	found := webAddress.FindAllString(plain(text), -1)
+	text = plain(text)
+	if !strings.Contains(text, "/pull") && !strings.Contains(text, "/merge_requests/") {
+		return nil // most output, and a regular expression is slow to say so
+	}
+	found := webAddress.FindAllString(text, -1)
 	seen := map[string]bool{}
 	var list []PullRequest
 	for _, address := range slices.Backward(found) {
