@@ -40,7 +40,9 @@ type transcript struct {
 	turn    uuid.UUID
 	seq     int64
 	pending []db.SessionEvent
-	size    int // of pending
+	size    int   // of pending
+	taken   int   // bytes added so far, until they reach keepHead
+	headSeq int64 // the last event of the beginning, which is never dropped
 
 	// Only the flusher touches what follows.
 	head   int // bytes stored of the beginning
@@ -73,13 +75,26 @@ func (t *transcript) add(kind string, body any) {
 		SessionID: t.lease.Session, Seq: t.seq, TurnID: t.turn, At: t.now(), Kind: kind, Body: raw,
 	})
 	t.size += len(raw)
-	drop := 0
-	for t.size > keepPending && drop < len(t.pending)-1 {
-		t.size -= len(t.pending[drop].Body)
-		drop++
+	if t.taken < keepHead {
+		t.taken += len(raw)
+		t.headSeq = t.seq
 	}
-	if drop > 0 {
-		t.pending = append(t.pending[:0], t.pending[drop:]...)
+	t.relieve()
+}
+
+// relieve drops the oldest of what is pending, but for the beginning, while there is too much.
+func (t *transcript) relieve() {
+	first := 0
+	for first < len(t.pending) && t.pending[first].Seq <= t.headSeq {
+		first++
+	}
+	last := first
+	for t.size > keepPending && last < len(t.pending)-1 {
+		t.size -= len(t.pending[last].Body)
+		last++
+	}
+	if last > first {
+		t.pending = append(t.pending[:first], t.pending[last:]...)
 	}
 }
 
@@ -175,6 +190,7 @@ func (t *transcript) flush(ctx context.Context) bool {
 		for _, e := range batch {
 			t.size += len(e.Body)
 		}
+		t.relieve()
 		t.log.Warn("write transcript", "session", t.lease.Session, "err", err)
 		return false
 	}

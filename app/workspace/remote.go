@@ -92,6 +92,9 @@ func CheckURL(raw string) error {
 			if strings.HasPrefix(m[1], "-") || strings.HasPrefix(m[3], "-") {
 				return BadURL("Neither the user nor the path can start with a dash.")
 			}
+			if before, _, _ := strings.Cut(m[3], "/"); m[1] == "" && strings.Contains(before, "@") {
+				return BadURL("The URL has a password in it. Remove it: ssh signs in with the server's key.")
+			}
 			return nil
 		}
 		return BadURL("Write a whole URL, such as https://example.com/team/project.git, git@example.com:team/project.git, or an absolute path on the server.")

@@ -27,6 +27,8 @@ func TestURLsThatRunProgramsOrCarrySecretsAreRefused(t *testing.T) {
 		{"", "Give the repository's URL"},
 		{" https://example.com/a", "space"},
 		{"ext::sh -c id", "would run a program"},
+		{"user:secret@host:path", "has a password"},
+		{"user:secret@example.com:team/p.git", "has a password"},
 		{"ext::sh -c 'curl https://example.com/x'", "would run a program"},
 		{"fd::17", "would run a program"},
 		{"--upload-pack=touch /tmp/x", "dash"},
