@@ -131,5 +131,9 @@ func load(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the secret: %w", err)
 	}
-	return strings.TrimSpace(string(raw)), nil
+	text := strings.TrimSpace(string(raw))
+	if _, err := Parse(text); err != nil { // says which file, which who parses the text later cannot
+		return "", fmt.Errorf("read the secret: %s holds none: %w", path, err)
+	}
+	return text, nil
 }
