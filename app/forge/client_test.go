@@ -485,9 +485,11 @@ func TestAnswersAreReadWithBounds(t *testing.T) {
 				}
 			}
 		},
-		"nested lists":      func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("[", 200_000)) },
-		"a page":            func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html></html>") },
-		"redirects forever": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect) },
+		"nested lists": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("[", 200_000)) },
+		"a page":       func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html></html>") },
+		"redirects forever": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+		},
 		"silence": func(_ http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():
