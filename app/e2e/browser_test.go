@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// browser unpacks the browser once, before scripts need it at the same time, and says what is missing.
+var browser = sync.OnceValue(func() error {
+	if _, err := exec.LookPath("node"); err != nil {
+		return fmt.Errorf("the browser tests need Node 20 or newer, and there is none: see https://nodejs.org/")
+	}
+	if _, err := os.Stat("../../node_modules/playwright-core"); err != nil {
+		return fmt.Errorf("the browser tests need the npm package playwright-core: run npm ci, or make test")
+	}
+	if out, err := exec.Command("node", "browser.mjs").CombinedOutput(); err != nil {
+		return fmt.Errorf("%s", strings.TrimSpace(string(out)))
+	}
+	return nil
+})
+
+// script runs a *.test.mjs against a server, with more variables for its environment. What it prints is shown when it fails.
+func script(t *testing.T, s *server, name string, env ...string) {
+	t.Helper()
+	if err := browser(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", name+".test.mjs")
+	cmd.Env = append(os.Environ(), "BASE="+s.base, "SCENARIO="+name, "FAILED="+failedShots(t))
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s.test.mjs: %v\n%s\nThe server noted:\n%s", name, err, out, s.complaints())
+	}
+	t.Logf("%s", out)
+}
+
+// failedShots is where pictures of failures stay after the tests.
+func failedShots(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../tmp/e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestScriptsAllRun(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("browser_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.test.mjs")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %v, %v; want the scripts of this folder", files, err)
+	}
+	for _, f := range files {
+		if name := strings.TrimSuffix(f, ".test.mjs"); !strings.Contains(string(source), fmt.Sprintf("script(t, s, %q", name)) {
+			t.Errorf("no test here runs %s", f)
+		}
+	}
+}
+
+func TestPeopleSignInAndOut(t *testing.T) {
+	t.Parallel()
+	s := serve(t, onDatabase(t))
+	script(t, s, "signin", "SETUP="+s.setup(t))
+}
+
+// TestWholeWay drives the program from its first start to the history of a run, on the embedded database as it starts by
+// itself.
+func TestWholeWay(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	gates := folder(t)
+	script(t, s, "whole", "SETUP="+s.setup(t), "REPOSITORY="+repository(t), "GATES="+gates)
+}
+
+func TestItWorksWithoutJavaScript(t *testing.T) {
+	t.Parallel()
+	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	script(t, s, "nojs", "GATES="+folder(t))
+}
+
+// repository makes a Git repository with a history, and returns a local clone of it.
+func repository(t *testing.T) string {
+	t.Helper()
+	dir := folder(t)
+	source, clone := filepath.Join(dir, "source"), filepath.Join(dir, "greeter")
+	git := func(in string, args ...string) {
+		cmd := exec.Command("git", append([]string{"-c", "user.name=Grace Hopper", "-c", "user.email=grace@example.com", "-c", "commit.gpgsign=false"}, args...)...)
+		cmd.Dir = in
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(source, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git(dir, "init", "-q", "-b", "main", source)
+	write("greeting.txt", "Hello, world.\nThis line stays.\n")
+	git(source, "add", ".")
+	git(source, "commit", "-q", "-m", "Greet the world")
+	write("README.md", "# Greeter\n\nIt greets.\n")
+	git(source, "add", ".")
+	git(source, "commit", "-q", "-m", "Say what it is")
+	git(dir, "clone", "-q", source, clone)
+	return clone
+}

@@ -1,0 +1,83 @@
+// The first administrator, signing in and out, and a deep link that survives it.
+import assert from 'node:assert/strict'
+import { admin, axe, inspect, scenario, setUp, signIn, signOut } from './browser.mjs'
+
+await scenario(async ({ open, step }) => {
+  const page = await open()
+
+  step('a stranger is told where the link to set up is')
+  await page.goto('/')
+  assert.equal(new URL(page.url()).pathname, '/login')
+  await page.getByText('Open the link that the server printed').waitFor()
+
+  step('nobody sets it up without the link')
+  assert.equal((await page.goto('/setup')).status(), 404)
+  assert.equal((await page.goto('/setup?token=guessed')).status(), 404)
+
+  step('the form to set it up keeps what was typed and says what is wrong')
+  await page.goto(process.env.SETUP)
+  await page.getByLabel('Name').fill(admin.name)
+  await page.getByLabel('Email').fill(admin.email)
+  await page.getByLabel('Password').fill('short')
+  await page.getByRole('button', { name: 'Create administrator' }).click()
+  await page.getByText('One thing to fix').waitFor()
+  assert.equal(await page.getByLabel('Name').inputValue(), admin.name)
+  assert.equal(await page.getByLabel('Email').inputValue(), admin.email)
+  assert.equal(await page.getByLabel('Password').inputValue(), '', 'a password is never sent back')
+  await inspect(page, 'setup')
+
+  step('the link makes the first administrator, who is signed in')
+  await setUp(page)
+  await inspect(page, 'overview-empty')
+
+  step('the link works once')
+  assert.equal((await page.goto(process.env.SETUP)).status(), 404)
+  await page.goto('/')
+
+  step('signing out')
+  await signOut(page)
+  await inspect(page, 'login')
+  await page.goBack()
+  await page.goto('/automations')
+  assert.equal(new URL(page.url()).pathname, '/login', 'after signing out nothing is open')
+
+  step('a wrong password is refused with the same words as an unknown address, and the address is kept')
+  await signIn(page, { ...admin, password: 'not this one at all' })
+  const wrong = page.getByText('The e-mail address or the password is wrong.')
+  await wrong.waitFor()
+  assert.equal(await page.getByLabel('Email').inputValue(), admin.email)
+  assert.equal(await page.getByLabel('Password').inputValue(), '')
+  await axe(page)
+  await signIn(page, { email: 'nobody@example.com', password: 'not this one at all' })
+  await wrong.waitFor()
+
+  step('a deep link survives the mistake and the sign-in')
+  await page.goto('/executions?status=failed&trigger=manual')
+  await signIn(page, { ...admin, password: 'not this one at all' })
+  await wrong.waitFor()
+  await signIn(page)
+  await page.getByRole('heading', { level: 1, name: 'History' }).waitFor()
+  const { pathname, search } = new URL(page.url())
+  assert.equal(pathname + search, '/executions?status=failed&trigger=manual')
+
+  step('a link to another site is not followed after signing in')
+  await signOut(page)
+  await page.goto('/login?next=' + encodeURIComponent('//example.com/phish'))
+  await signIn(page)
+  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+  assert.equal(new URL(page.url()).origin, process.env.BASE)
+
+  step('the keyboard alone signs in')
+  await signOut(page)
+  await page.goto('/login')
+  await page.keyboard.type(admin.email) // the address has the focus
+  await page.keyboard.press('Tab')
+  await page.keyboard.type(admin.password)
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+
+  step('another browser is not signed in')
+  const other = await open()
+  await other.goto('/inbox')
+  assert.equal(new URL(other.url()).pathname, '/login')
+})
