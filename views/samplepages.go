@@ -13,6 +13,7 @@ func pageSpecimens() []Specimen {
 	list := append(automationSpecimens(), sessionSpecimens()...)
 	list = append(list, executionPageSpecimens()...)
 	list = append(list, workspaceSpecimens()...)
+	list = append(list, settingsSpecimens()...)
 	return append(list, otherSpecimens()...)
 }
 

@@ -96,3 +96,12 @@ func NoticeActionURL(id, action string) string { return under("inbox", id, actio
 
 // PreferenceURL takes POST to store a preference of the reader: "workspace" or "theme".
 func PreferenceURL(name string) string { return under("preferences", name) }
+
+// ProfileURL is the page of a person's own settings; it takes their profile by POST.
+func ProfileURL() string { return "/settings/profile" }
+
+// ProfileActionURL takes POST: "password", "notices", "webhook-secret" or "sign-outs".
+func ProfileActionURL(action string) string { return under("settings", "profile", action) }
+
+// LoginEndURL takes POST to end one of a person's sign-ins.
+func LoginEndURL(login string) string { return under("settings", "profile", "sign-outs", login) }

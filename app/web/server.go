@@ -169,6 +169,15 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /workspaces/{id}/check", s.page(s.checkWorkspace))
 	mux.HandleFunc("POST /workspaces/{id}/deletion", s.page(s.removeWorkspace))
 
+	mux.HandleFunc("GET /settings", s.page(s.settings))
+	mux.HandleFunc("GET /settings/profile", s.page(s.profile))
+	mux.HandleFunc("POST /settings/profile", s.page(s.updateProfile))
+	mux.HandleFunc("POST /settings/profile/password", s.page(s.changePassword))
+	mux.HandleFunc("POST /settings/profile/notices", s.page(s.updateNotices))
+	mux.HandleFunc("POST /settings/profile/webhook-secret", s.page(s.renewWebhookSecret))
+	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
+	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
+
 	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
 	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))
 	if s.Gallery {
