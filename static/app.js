@@ -65,6 +65,12 @@ on('change', '[data-picks] tbody input[name=id]', box => {
   all.indeterminate = checked > 0 && !all.checked
 })
 
+on('click', '[data-fill]', button => {
+  const field = document.getElementById(button.dataset.fill)
+  field.value = button.dataset.value
+  field.dispatchEvent(new Event('input', { bubbles: true }))
+})
+
 on('change', '[data-submit-on-change]', (form, e) => { if (e.target.type !== 'search') form.requestSubmit() })
 
 document.addEventListener('click', e => {
