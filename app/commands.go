@@ -165,11 +165,12 @@ func (p *program) withAccounts(ctx context.Context, do func(ctx context.Context,
 		return err
 	}
 	log := newLog(c, p.stderr)
-	database, closeDB, err := openDatabase(ctx, c, log)
+	opened, err := openDatabase(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	defer closeDB()
+	defer opened.close()
+	database := opened.DB
 	if err := prepare(ctx, database); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/term"
 
 	"carillon/app/account"
@@ -60,11 +61,12 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 			c.URL.Host = listener.Addr().String()
 		}
 	}
-	database, closeDB, err := openDatabase(ctx, c, log)
+	opened, err := openDatabase(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	defer closeDB()
+	defer opened.close()
+	database := opened.DB
 	if err := prepare(ctx, database); err != nil {
 		return err
 	}
@@ -77,12 +79,13 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 	if err != nil {
 		return err
 	}
-	return p.work(ctx, c, log, &parts{database: database, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+	return p.work(ctx, c, log, &parts{database: database, gone: opened.gone, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
 }
 
 // parts are what the roles work with.
 type parts struct {
 	database *db.DB
+	gone     <-chan error
 	rules    *automation.Service
 	accounts *account.Service
 	keys     *secret.Keys
@@ -102,6 +105,14 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			}
 		})
 	}
+	loop("database", func(ctx context.Context) error {
+		select {
+		case err := <-x.gone: // of nil nothing ever comes
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	store := &workspace.Store{Root: c.Data}
 	var runner *jobs.Runner
 	var scheduler *jobs.Scheduler
@@ -145,6 +156,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: providers(c), PublicURL: c.URL, Proxies: c.Proxies,
 			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
+		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, scheduler), promhttp.HandlerOpts{})
 		server.Init()
 		loop("live pages", server.Listen)
 		site := server.HTTP()
@@ -234,29 +246,36 @@ func loadKeys(c *config) (*secret.Keys, error) {
 	return secret.Parse(text)
 }
 
-// openDatabase opens the server of the settings, or starts the embedded one. close undoes it.
-func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*db.DB, func(), error) {
+// openDB is an open database.
+type openDB struct {
+	*db.DB
+	gone  <-chan error // tells when the embedded server cannot be kept alive; nil for a server of others
+	close func()
+}
+
+// openDatabase opens the server of the settings, or starts the embedded one.
+func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, error) {
 	if c.DatabaseURL != "" {
 		database, err := waitForDatabase(ctx, c.DatabaseURL, log)
 		if err != nil {
-			return nil, nil, fmt.Errorf("DATABASE_URL: %w", err)
+			return nil, fmt.Errorf("DATABASE_URL: %w", err)
 		}
-		return database, func() { _ = database.Close() }, nil
+		return &openDB{DB: database, close: func() { _ = database.Close() }}, nil
 	}
 	server, err := embedded.Start(ctx, embedded.Config{Dir: filepath.Join(c.Data, "postgres"), Bin: c.PGBin, Log: log})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	database, err := db.Open(ctx, server.URL(embedded.Name))
 	if err != nil {
-		return nil, nil, errors.Join(err, server.Stop())
+		return nil, errors.Join(err, server.Stop())
 	}
-	return database, func() {
+	return &openDB{DB: database, gone: server.Gone(), close: func() {
 		_ = database.Close()
 		if err := server.Stop(); err != nil {
 			log.Error("stop the database", "err", err)
 		}
-	}, nil
+	}}, nil
 }
 
 // patience is how long a database that does not answer at the start is waited for.

@@ -39,6 +39,7 @@ type Server struct {
 	SetupToken string
 	Gallery    bool // serve the gallery of components, in development
 
+	Metrics    http.Handler // answers Prometheus; nil: nobody is answered
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
 
@@ -105,6 +106,9 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.Handle("GET /static/", static.Handler())
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
+	if s.Metrics != nil {
+		mux.Handle("GET /metrics", s.Metrics)
+	}
 
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"carillon/db"
+	"carillon/jobs"
+)
+
+// newMetrics gathers what Prometheus is told: what waits and runs, by the database, and what this process has seen.
+func newMetrics(database *db.DB, scheduler *jobs.Scheduler) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &rowMetrics{database: database})
+	if scheduler != nil {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "carillon_ledger_holes_total", Help: "Due times found without a row. It must stay 0.",
+		}, func() float64 { return float64(scheduler.Holes.Load()) }))
+	}
+	return r
+}
+
+// rowMetrics are counts of rows, read when they are asked for.
+type rowMetrics struct{ database *db.DB }
+
+var (
+	sessionsMetric = prometheus.NewDesc("carillon_sessions", "Sessions that are not closed, by status.", []string{"status"}, nil)
+	endedMetric    = prometheus.NewDesc("carillon_executions_last_hour", "Executions that ended within the last hour, by status.", []string{"status"}, nil)
+	overdueMetric  = prometheus.NewDesc("carillon_schedule_overdue_seconds", "How late the longest due automation is that no scheduler has taken.", nil, nil)
+	enabledMetric  = prometheus.NewDesc("carillon_automations_enabled", "Automations that are switched on, by trigger.", []string{"trigger"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m *rowMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m *rowMetrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	g, err := db.ReadGauges(ctx, m.database, time.Now())
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(sessionsMetric, err)
+		return
+	}
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for status, n := range g.Sessions {
+		gauge(sessionsMetric, float64(n), status)
+	}
+	for status, n := range g.Ended {
+		gauge(endedMetric, float64(n), status)
+	}
+	for trigger, n := range g.Enabled {
+		gauge(enabledMetric, float64(n), trigger)
+	}
+	gauge(overdueMetric, g.Overdue.Seconds())
+}
