@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/mail"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -77,10 +78,11 @@ type NewUser struct {
 // Setup makes the first administrator. It returns ErrSetUp when anybody exists, fault.Invalid for bad input.
 func (s *Service) Setup(ctx context.Context, in NewUser) (*db.User, error) {
 	in.Role = RoleAdministrator
-	return s.add(ctx, uuid.Nil, in, true)
+	return s.add(ctx, nil, uuid.Nil, in, true)
 }
 
-// Add makes a person. A nil actor is the command line.
+// Add makes a person. A nil actor is the command line. It returns fault.Invalid for bad input, and fault.ErrForbidden also
+// for a role that may do more than the actor.
 func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, error) {
 	by := uuid.Nil
 	if actor != nil {
@@ -89,10 +91,10 @@ func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, 
 		}
 		by = actor.ID
 	}
-	return s.add(ctx, by, in, false)
+	return s.add(ctx, actor, by, in, false)
 }
 
-func (s *Service) add(ctx context.Context, by uuid.UUID, in NewUser, first bool) (*db.User, error) {
+func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUser, first bool) (*db.User, error) {
 	bad := fault.Invalid{}
 	now := s.Now()
 	u := &db.User{ID: db.NewID(), Name: strings.TrimSpace(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
@@ -132,6 +134,9 @@ func (s *Service) add(ctx context.Context, by uuid.UUID, in NewUser, first bool)
 		}
 		if err != nil {
 			return err
+		}
+		if actor != nil && !actor.covers(role.Permissions) {
+			return fault.ErrForbidden
 		}
 		if err := db.InsertUser(ctx, tx, u, role.ID); err != nil {
 			if db.Conflict(err) == "users_email" {
@@ -178,9 +183,11 @@ func plain(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// SetPassword gives a person a new password and ends all their sign-ins. A nil actor is the command line.
+// SetPassword gives a person a new password and ends all their sign-ins. A nil actor is the command line. It returns
+// fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and for that of somebody
+// who may do more than the actor: it would be the way to become them.
 func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID, password string) error {
-	if actor != nil && actor.ID != user && !actor.Can(ManageUsers) {
+	if actor != nil && (actor.ID == user || !actor.Can(ManageUsers)) {
 		return fault.ErrForbidden
 	}
 	if reason := checkPassword(password); reason != "" {
@@ -194,6 +201,9 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 		}
 		if err != nil {
 			return err
+		}
+		if actor != nil && !actor.covers(u.Permissions) {
+			return fault.ErrForbidden
 		}
 		if err := db.SetPasswordHash(ctx, tx, user, stored, s.Now()); err != nil {
 			return err
@@ -223,22 +233,13 @@ const (
 // SignIn checks a password and makes a login. It returns ErrWrongCredentials or *Throttled; both cost the caller the same
 // whether the person exists or not.
 func (s *Service) SignIn(ctx context.Context, email, password, address, userAgent string) (*db.Login, error) {
-	now := s.Now()
-	byEmail := key("email", strings.ToLower(strings.TrimSpace(email)))
-	byAddress := key("address", address)
-	for _, limit := range []struct {
-		key  []byte
-		most int64
-	}{{byEmail, attemptsPerEmail}, {byAddress, attemptsPerAddress}} {
-		n, err := db.SignInFailures(ctx, s.DB, limit.key, now.Add(-attemptWindow))
-		if err != nil {
-			return nil, err
-		}
-		if n >= limit.most {
-			return nil, &Throttled{Until: now.Add(attemptWindow)}
-		}
+	now := s.Now().Truncate(time.Microsecond)          // as the database keeps it, so that an attempt is found again
+	email = norm.NFKC.String(strings.TrimSpace(email)) // as cleanEmail stored it
+	byEmail, byAddress := key("email", strings.ToLower(email)), key("address", network(address))
+	if err := s.attempt(ctx, now, byEmail, byAddress); err != nil {
+		return nil, err
 	}
-	u, err := db.UserByEmail(ctx, s.DB, strings.TrimSpace(email))
+	u, err := db.UserByEmail(ctx, s.DB, email)
 	if err != nil && !db.IsNotFound(err) {
 		return nil, err
 	}
@@ -254,22 +255,39 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 		return nil, fmt.Errorf("sign in: %w", err)
 	}
 	if !ok || stored == nobody {
-		if err := db.AddSignInFailure(ctx, s.DB, now, byEmail, byAddress); err != nil {
-			return nil, err
-		}
 		return nil, ErrWrongCredentials
+	}
+	anew := ""
+	if outdated { // before the transaction, since hashing waits for its turn
+		anew = hash(password)
 	}
 	login := &db.Login{
 		ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LoginLifetime),
 		Address: address, UserAgent: db.Printable(userAgent, 300),
 	}
 	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if outdated {
-			if err := db.SetPasswordHash(ctx, tx, u.ID, hash(password), now); err != nil {
+		// A password reset or a deactivation may have come while the password was checked. It ended the logins that
+		// there were, and this one must not outlive it.
+		locked, err := db.LockUser(ctx, tx, u.ID)
+		if err != nil {
+			return err
+		}
+		if !locked.DeactivatedAt.IsZero() {
+			return ErrWrongCredentials
+		}
+		if locked.PasswordHash != stored {
+			if ok, _, _ := matches(locked.PasswordHash, password); !ok {
+				return ErrWrongCredentials
+			}
+		} else if anew != "" {
+			if err := db.SetPasswordHash(ctx, tx, u.ID, anew, now); err != nil {
 				return err
 			}
 		}
 		if err := db.ClearSignInFailures(ctx, tx, byEmail); err != nil {
+			return err
+		}
+		if err := db.TakeBackFailure(ctx, tx, now, byAddress); err != nil {
 			return err
 		}
 		return db.InsertLogin(ctx, tx, login)
@@ -280,9 +298,48 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	return login, nil
 }
 
+// attempt counts an attempt as failed before it is made, so that many at once cannot pass a limit together; one that
+// succeeds is taken back. It returns *Throttled when a limit is reached.
+func (s *Service) attempt(ctx context.Context, now time.Time, byEmail, byAddress []byte) error {
+	if err := db.AddSignInFailure(ctx, s.DB, now, byEmail, byAddress); err != nil {
+		return err
+	}
+	for _, limit := range []struct {
+		key  []byte
+		most int
+	}{{byEmail, attemptsPerEmail}, {byAddress, attemptsPerAddress}} {
+		at, err := db.NthFailure(ctx, s.DB, limit.key, now.Add(-attemptWindow), limit.most+1) // this one is the first
+		if err != nil {
+			return err
+		}
+		if at.IsZero() {
+			continue
+		}
+		// A refused attempt does not count, or whoever keeps trying would keep the person out for ever.
+		if err := db.TakeBackFailure(ctx, s.DB, now, byEmail, byAddress); err != nil {
+			return err
+		}
+		return &Throttled{Until: at.Add(attemptWindow)}
+	}
+	return nil
+}
+
 func key(kind, value string) []byte {
 	sum := sha256.Sum256([]byte(kind + " " + value))
 	return sum[:]
+}
+
+// network is what counts as one address: of IPv6 the first half, since a single subscriber has all of the second.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Unmap().Is4() {
+		return address
+	}
+	p, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return p.String()
 }
 
 // SignOut ends a login: its cookie is worth nothing afterwards.
