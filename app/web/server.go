@@ -39,7 +39,7 @@ type Server struct {
 	SetupToken string
 	Gallery    bool // serve the gallery of components, in development
 
-	Metrics    http.Handler // answers Prometheus; nil: nobody is answered
+	Metrics http.Handler // answers Prometheus; nil: nobody is answered
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
 
