@@ -138,19 +138,23 @@ func sentence(err error) string {
 func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UUID, current, chosen string) error {
 	now := s.Now()
 	guesses := key("password of", actor.ID.String()) // not the key of signing in: a guesser here must not lock the person out there
-	n, err := db.SignInFailures(ctx, s.DB, guesses, now.Add(-attemptWindow))
-	if err != nil {
-		return err
-	}
-	if n >= attemptsPerEmail {
-		return &Throttled{Until: now.Add(attemptWindow)}
-	}
 	u, err := db.UserByID(ctx, s.DB, actor.ID)
 	if err != nil {
 		return err
 	}
 	if u.PasswordHash == "" {
 		return fault.Invalid{"current": "You sign in without a password here. An administrator can give you one."}
+	}
+	// Counted before the password is checked, so that many guesses at once do not pass the limit together.
+	if err := db.AddSignInFailure(ctx, s.DB, now, guesses); err != nil {
+		return err
+	}
+	n, err := db.SignInFailures(ctx, s.DB, guesses, now.Add(-attemptWindow))
+	if err != nil {
+		return err
+	}
+	if n > attemptsPerEmail {
+		return &Throttled{Until: now.Add(attemptWindow)}
 	}
 	bad := fault.Invalid{}
 	if problem := checkPassword(chosen); problem != "" {
@@ -167,9 +171,8 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	if !ok {
 		delete(bad, "password") // says nothing about the guess
 		bad["current"] = "This is not your current password."
-		if err := db.AddSignInFailure(ctx, s.DB, now, guesses); err != nil {
-			return err
-		}
+	} else if err := db.ClearSignInFailures(ctx, s.DB, guesses); err != nil {
+		return err
 	}
 	if len(bad) > 0 {
 		return bad
@@ -180,9 +183,6 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 			return nil, nil, fault.ErrStale
 		}
 		if err := db.SetPasswordHash(ctx, tx, actor.ID, stored, s.Now()); err != nil {
-			return nil, nil, err
-		}
-		if err := db.ClearSignInFailures(ctx, tx, guesses); err != nil {
 			return nil, nil, err
 		}
 		return nil, nil, db.DeleteLogins(ctx, tx, actor.ID, login)

@@ -177,6 +177,29 @@ func TestGuessesOfTheCurrentPasswordAreSlowedDownWithoutLockingThePersonOut(t *t
 	check(t, k.ChangePassword(t.Context(), k.mira, here, "the old password", "the new password"))
 }
 
+func TestManyGuessesAtOnceDoNotPassTheLimitTogether(t *testing.T) {
+	k := setup(t)
+	k.password(k.mira, "the old password")
+	here := k.login(k.mira)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	refused := 0
+	for range 3 * attemptsPerEmail {
+		all.Go(func() {
+			var throttled *Throttled
+			if errors.As(k.ChangePassword(t.Context(), k.mira, here, strings.Repeat("x", maxPassword+1), "the new password"), &throttled) {
+				mu.Lock()
+				refused++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if refused < 2*attemptsPerEmail {
+		t.Errorf("%d of %d were refused; want all but %d", refused, 3*attemptsPerEmail, attemptsPerEmail)
+	}
+}
+
 func TestOfTwoPasswordChangesAtOnceOneCounts(t *testing.T) {
 	k := setup(t)
 	k.password(k.mira, "the old password")
