@@ -238,17 +238,42 @@ func TestAnAdministratorIsAlwaysLeft(t *testing.T) {
 	if err := s.Deactivate(t.Context(), &a, a.ID); !errors.As(err, &invalid) {
 		t.Errorf("deactivating oneself: got %v; want Invalid", err)
 	}
-	errs := make(chan error, 2)
-	for _, pair := range [][2]Actor{{a, b}, {b, a}} { // each the other, at once
-		go func() { errs <- s.Deactivate(t.Context(), &pair[0], pair[1].ID) }()
+	for range 5 { // each the other, at once
+		tx, err := s.DB.BeginTx(t.Context(), nil)
+		check(t, err)
+		for _, who := range []Actor{a, b} {
+			_, err := db.LockUser(t.Context(), tx, who.ID)
+			check(t, err)
+		}
+		errs := make(chan error, 2)
+		for _, pair := range [][2]Actor{{a, b}, {b, a}} {
+			go func() { errs <- s.Deactivate(t.Context(), &pair[0], pair[1].ID) }()
+		}
+		waitingForLocks(t, s, 2)
+		check(t, tx.Commit())
+		first, second := <-errs, <-errs
+		left, err := db.HoldersOf(t.Context(), s.DB, string(Admin))
+		check(t, err)
+		if (first == nil) == (second == nil) || len(left) != 1 {
+			t.Fatalf("got %v and %v, and %d administrators left; want one refused and one left", first, second, len(left))
+		}
+		check(t, errors.Join(s.Activate(t.Context(), nil, a.ID), s.Activate(t.Context(), nil, b.ID)))
 	}
-	first, second := <-errs, <-errs
-	if (first == nil) == (second == nil) {
-		t.Errorf("got %v and %v; want one refused", first, second)
-	}
-	left, err := db.HoldersOf(t.Context(), s.DB, string(Admin))
-	if len(left) != 1 || err != nil {
-		t.Errorf("%d administrators are left, %v; want 1", len(left), err)
+}
+
+// waitingForLocks returns when as many connections wait for a lock.
+func waitingForLocks(t *testing.T, s *Service, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		var n int
+		check(t, s.DB.NewRaw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(t.Context(), &n))
+		switch {
+		case n == want:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("%d wait for a lock; want %d", n, want)
+		}
+		time.Sleep(time.Millisecond) // between two looks
 	}
 }
 
