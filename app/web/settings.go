@@ -97,17 +97,27 @@ func zoneChoices(chosen string) []views.Choice {
 	return append(list, others...)
 }
 
-// fared says what became of the newest copy by a channel, or nothing when there is none.
+// fared says what became of the newest copy by a channel, or nothing when there is none. Why an e-mail failed is the
+// administrator's to know, who finds it in the log: it tells of the network inside.
 func fared(c *db.Copy, now time.Time) string {
-	switch {
-	case c == nil:
+	if c == nil {
 		return ""
-	case c.Status == db.CopySent:
-		return "The last one was sent " + views.Ago(c.SentAt.In(now.Location()), now) + "."
-	case c.Status == db.CopyFailed:
-		return fmt.Sprintf("The last one was given up after %s: %s.", views.Count(c.Attempts, "attempt"), c.LastError)
 	}
-	return fmt.Sprintf("The last one could not be sent yet: %s. It is tried again %s.", c.LastError, views.Ago(c.NextAttemptAt.In(now.Location()), now))
+	why := ""
+	if c.Channel == db.WebhookChannel {
+		why = ": " + c.LastError
+	}
+	again := "within a minute"
+	if wait := c.NextAttemptAt.Sub(now); wait >= time.Minute {
+		again = views.Ago(c.NextAttemptAt.In(now.Location()), now)
+	}
+	switch c.Status {
+	case db.CopySent:
+		return "The last one was sent " + views.Ago(c.SentAt.In(now.Location()), now) + "."
+	case db.CopyFailed:
+		return fmt.Sprintf("The last one was given up after %s%s.", views.Count(c.Attempts, "attempt"), why)
+	}
+	return fmt.Sprintf("The last one could not be sent yet%s. It is tried again %s.", why, again)
 }
 
 // browserName is a sign-in's program and system in words, as far as its User-Agent gives them away.
