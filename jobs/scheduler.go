@@ -33,6 +33,7 @@ type Scheduler struct {
 
 	claim, emails, webhooks *single
 	checked                 uuid.UUID // how far the look for holes has come
+	reaped, awake           time.Time // when the look for dead workers was last tried, and since when it has been without a gap
 }
 
 // Init prepares a Scheduler. It must be called before Wake and Run.
@@ -149,9 +150,24 @@ func (s *Scheduler) claimDue(ctx context.Context) error {
 	}
 }
 
+// reapRest is how long this process must have been awake, and its database with it, before it takes others for dead: after
+// a laptop's sleep or a restart of the database, workers that live renew their leases first.
+const reapRest = 2 * renewEvery
+
 // reap ends what dead workers left.
 func (s *Scheduler) reap(ctx context.Context) error {
+	now := s.Now()
+	if now.Sub(s.reaped) > 3*reapRest {
+		s.awake = now
+	}
+	s.reaped = now
+	if now.Sub(s.awake) < reapRest {
+		return nil
+	}
 	n, err := s.Rules.Interrupt(ctx, s.Resumable)
+	if err != nil {
+		s.awake = now // the database is away: its return begins a rest
+	}
 	if n > 0 {
 		s.Log.Warn("ended sessions of a worker that is gone", "count", n)
 	}

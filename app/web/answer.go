@@ -42,10 +42,50 @@ func (s *Server) page(h handler) http.HandlerFunc {
 			return
 		}
 		if err := h(w, r, actor); err != nil {
+			if errors.Is(err, fault.ErrForbidden) {
+				s.denied(r, actor)
+			}
 			s.fail(w, r, err)
 		}
 	}
 }
+
+// denied writes a refusal into the audit log.
+func (s *Server) denied(r *http.Request, actor account.Actor) {
+	ctx := context.WithoutCancel(r.Context()) // one does not get out of the log by hanging up
+	if err := s.Accounts.Denied(ctx, actor, r.Method+" "+redacted(r), s.address(r)); err != nil {
+		s.Log.Error("write a refusal into the audit log", "request", requestID(r), "err", err)
+	}
+}
+
+// routed answers what the table has no route for: that the address takes other methods, or that there is nothing.
+func (s *Server) routed(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		verdict := &verdict{header: http.Header{}}
+		h.ServeHTTP(verdict, r)
+		if verdict.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", verdict.header.Get("Allow"))
+			s.refuse(w, r, verdict.status, "Not this way", "This address does not answer to "+r.Method+".")
+			return
+		}
+		s.page(s.nowhere)(w, r)
+	})
+}
+
+// verdict takes what ServeMux would answer by itself, which alone knows the methods of an address.
+type verdict struct {
+	header http.Header
+	status int
+}
+
+func (v *verdict) Header() http.Header         { return v.header }
+func (v *verdict) WriteHeader(status int)      { v.status = status }
+func (v *verdict) Write(b []byte) (int, error) { return len(b), nil }
 
 // open makes a handler that needs no sign-in.
 func (s *Server) open(h func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
@@ -62,6 +102,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var busy *automation.Busy
 	var unable *automation.Unable
 	var missing *automation.MissingParameter
+	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		s.refuse(w, r, http.StatusNotFound, "Not found", "There is nothing here, or you may not see it.")
@@ -70,7 +111,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, fault.ErrStale):
 		s.refuse(w, r, http.StatusConflict, "Changed meanwhile", "Someone else saved this while you had it open. Load the page again.")
 	case errors.As(err, &invalid):
-		s.refuse(w, r, http.StatusBadRequest, "That does not do", strings.Join(slices.Collect(maps.Values(invalid)), " "))
+		s.refuse(w, r, http.StatusBadRequest, "That does not do", sentences(invalid))
 	case errors.As(err, &busy):
 		s.refuseWith(w, r, http.StatusConflict, "A run is in flight", "A run of “"+busy.Automation+"” is already in flight, so no other was started.",
 			views.Link{Text: "See the session", URL: views.SessionURL(busy.Session.String())})
@@ -79,6 +120,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			views.Link{Text: "See the execution", URL: views.ExecutionURL(unable.Execution.String())})
 	case errors.As(err, &missing), errors.Is(err, automation.ErrTooLarge):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "It was not started: "+err.Error()+".")
+	case errors.As(err, &tooLarge):
+		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too large", fmt.Sprintf("A form holds at most %d MiB.", maxForm>>20))
 	case errors.Is(err, errForm):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "The form could not be read: "+err.Error()+".")
 	case r.Context().Err() != nil:
@@ -87,6 +130,15 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.Log.Error("answer request", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
 		s.refuse(w, r, http.StatusInternalServerError, "Something went wrong on our side", "It was noted as "+requestID(r)+". Try again in a moment.")
 	}
+}
+
+// sentences are mistakes as one text, always in the same order.
+func sentences(bad fault.Invalid) string {
+	var list []string
+	for _, field := range slices.Sorted(maps.Keys(bad)) {
+		list = append(list, bad[field])
+	}
+	return strings.Join(list, " ")
 }
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, title, text string) {
@@ -161,7 +213,7 @@ func local(address, otherwise string) string {
 	return address
 }
 
-var errForm = errors.New("it is too large, or not text")
+var errForm = errors.New("something in it is not text")
 
 // checked reads forms within a bound and refuses what no text column can hold.
 func (s *Server) checked(next http.Handler) http.Handler {
@@ -222,13 +274,20 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// redacted is a request's path without secrets.
+// redacted is a request's path without secrets, also where it is not spelled as it should be: a slash too many or a
+// capital letter misses the route, and the token is in it all the same.
 func redacted(r *http.Request) string {
-	const trigger = "/api/automations/http-trigger/"
-	if strings.HasPrefix(r.URL.Path, trigger) {
-		return trigger + "***"
+	const trigger = "http-trigger/"
+	path := r.URL.Path
+	lower := strings.ToLower(path)
+	i := strings.Index(lower, trigger)
+	switch {
+	case i < 0:
+		return path
+	case len(lower) != len(path): // letters whose small form is longer or shorter
+		return "***"
 	}
-	return r.URL.Path
+	return path[:i+len(trigger)] + "***"
 }
 
 // logged writes a line per request, and turns a panic into an answer.
@@ -239,15 +298,20 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		r = r.WithContext(contextWith(r.Context(), requestKey{}, id))
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			if p != nil && p != http.ErrAbortHandler {
 				s.Log.Error("panic", "request", id, "path", redacted(r), "panic", p, "stack", string(debug.Stack()))
-				if rec.bytes == 0 {
+				if !rec.begun {
 					s.refuse(rec, r, http.StatusInternalServerError, "Something went wrong on our side", "It was noted as "+id+". Try again in a moment.")
+					p = nil
 				}
 			}
 			if !strings.HasPrefix(r.URL.Path, "/static/") {
 				s.Log.Info("request", "method", r.Method, "path", redacted(r), "status", rec.status, "bytes", rec.bytes,
 					"took", time.Since(begun).Round(time.Microsecond), "request", id)
+			}
+			if p != nil { // what was sent so far must not pass for the whole
+				panic(http.ErrAbortHandler)
 			}
 		}()
 		next.ServeHTTP(rec, r)
@@ -259,14 +323,16 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	begun  bool // the status has been sent
 }
 
 func (r *recorder) WriteHeader(status int) {
-	r.status = status
+	r.status, r.begun = status, true
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recorder) Write(b []byte) (int, error) {
+	r.begun = true
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
 	return n, err

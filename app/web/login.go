@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/gorilla/sessions"
@@ -85,8 +88,13 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, account.ErrWrongCredentials):
 		return s.signInAgain(w, r, http.StatusUnprocessableEntity, "The e-mail address or the password is wrong.")
 	case errors.As(err, &throttled):
-		w.Header().Set("Retry-After", "900")
-		return s.signInAgain(w, r, http.StatusTooManyRequests, "There were too many attempts. Try again in 15 minutes.")
+		wait := max(throttled.Until.Sub(s.Now()), time.Second)
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		minutes := "a minute"
+		if n := int(math.Ceil(wait.Minutes())); n > 1 {
+			minutes = strconv.Itoa(n) + " minutes"
+		}
+		return s.signInAgain(w, r, http.StatusTooManyRequests, "There were too many attempts. Try again in "+minutes+".")
 	case err != nil:
 		return err
 	}
@@ -175,7 +183,12 @@ func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	login, err := s.Accounts.SignIn(r.Context(), in.Email, in.Password, s.address(r), r.UserAgent())
-	if err != nil {
+	var throttled *account.Throttled
+	switch {
+	case errors.As(err, &throttled): // others guessed from this address; the account is there all the same
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return nil
+	case err != nil:
 		return err
 	}
 	if err := s.remember(w, r, login); err != nil {
@@ -185,14 +198,22 @@ func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// flash keeps a message for the next page.
+// flash keeps a message for the next page, beside the newest one already kept. A cookie holds 4 KB: a message that does
+// not fit is dropped, since what it tells of has been done.
 func (s *Server) flash(w http.ResponseWriter, r *http.Request, t views.Toast) error {
 	text, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
 	c := s.cookie(r)
+	if kept := c.Flashes(); len(kept) > 0 {
+		c.AddFlash(kept[len(kept)-1])
+	}
 	c.AddFlash(string(text))
+	if c.Save(r, w) == nil {
+		return nil
+	}
+	c.Flashes()
 	return c.Save(r, w)
 }
 

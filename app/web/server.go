@@ -94,10 +94,13 @@ func (s *Server) Handler() http.Handler {
 	if err := protection.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
 		s.Log.Warn("trust the public address", "err", err) // only odd schemes; same-origin requests pass by themselves
 	}
+	// These carry a secret of their own and no cookie, and answer in JSON.
+	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
+	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
-	return s.logged(s.headed(s.checked(protection.Handler(mux))))
+	return s.logged(s.headed(s.checked(protection.Handler(s.routed(mux)))))
 }
 
 // routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
@@ -187,7 +190,6 @@ func (s *Server) routes(mux *http.ServeMux) {
 	if s.Gallery {
 		mux.HandleFunc("GET /gallery", s.page(s.gallery))
 	}
-	mux.HandleFunc("/", s.page(s.nowhere))
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {

@@ -317,6 +317,10 @@ func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor acc
 		if again {
 			continue
 		}
+		// Who signs out, or loses the right, must not go on reading.
+		if actor, err = s.actor(r); err != nil {
+			return nil
+		}
 		current, err := s.Rules.Session(r.Context(), actor, session.ID)
 		if err != nil {
 			return nil

@@ -432,3 +432,12 @@ func TestThePathOfATokenIsNotLogged(t *testing.T) {
 		t.Errorf("the log has %s", got)
 	}
 }
+
+func TestACallFromABrowserElsewhereIsAnsweredInTheEnvelopeToo(t *testing.T) {
+	h := newHook(t, nil)
+	req, err := http.NewRequest("POST", h.http.URL+endpoint, nil)
+	check(t, err)
+	req.Header.Set("Api-Authentication", h.token)
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	h.nobody().do(req).expect(t, 200, `"success":true`)
+}
