@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -9,10 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	netmail "net/mail"
 	"net/url"
 	"strings"
@@ -26,156 +23,8 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/outbound"
-	"carillon/app/secret"
 	"carillon/db"
-	"carillon/db/dbtest"
 )
-
-// post is a database with a person and those who send copies, at a clock that tests move.
-type post struct {
-	*Deliverer
-	t        *testing.T
-	rules    *automation.Service
-	accounts *account.Service
-	mira     account.Actor
-	log      *lines
-	mu       sync.Mutex
-	now      time.Time
-	told     int
-}
-
-// lines is a log to be looked at.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (p *post) clock() time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.now
-}
-
-func (p *post) later(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.now = p.now.Add(d)
-}
-
-func setupPost(t *testing.T) *post {
-	t.Parallel()
-	d := dbtest.New(t)
-	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-	check(t, err)
-	p := &post{t: t, log: &lines{}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-	log := slog.New(slog.NewTextHandler(p.log, nil))
-	p.accounts = &account.Service{DB: d, Now: p.clock, Keys: keys, Log: log, Outbound: outbound.Policy{Private: true}, Mail: true, NoticeKinds: []string{"disabled", "skipped"}}
-	p.rules = &automation.Service{
-		DB: d, Now: p.clock, Keys: keys, Log: log,
-		Providers: func() []automation.Provider { return []automation.Provider{{ID: "agent", Name: "Agent"}} },
-	}
-	check(t, account.EnsureRoles(t.Context(), d, p.now))
-	check(t, p.rules.EnsureScratch(t.Context()))
-	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)
-	check(t, err)
-	u := &db.User{ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: p.now, UpdatedAt: p.now}
-	check(t, d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return db.InsertUser(ctx, tx, u, role.ID) }))
-	u, err = db.UserByID(t.Context(), d, u.ID)
-	check(t, err)
-	p.mira = account.ActorOf(u)
-	base, err := url.Parse("https://carillon.example.com")
-	check(t, err)
-	p.Deliverer = &Deliverer{DB: d, HTTP: outbound.Policy{Private: true}.Client(5 * time.Second), Key: p.accounts.WebhookKey, PublicURL: base, Now: p.clock, Log: log}
-	return p
-}
-
-// wants makes Mira's choice of copies and returns the secret of her webhook when it is new.
-func (p *post) wants(email bool, hook string) string {
-	p.t.Helper()
-	secret, err := p.accounts.UpdateNotices(p.t.Context(), p.mira, account.NoticesInput{Email: email, WebhookURL: hook, Kinds: []string{"disabled", "skipped"}})
-	check(p.t, err)
-	return secret
-}
-
-// tell puts a notice into Mira's inbox.
-func (p *post) tell(change func(n *db.Notification)) db.Notification {
-	p.t.Helper()
-	p.told++
-	n := db.Notification{
-		ID: db.NewID(), UserID: p.mira.ID, Kind: "disabled", Title: "Audit was disabled", Body: "3 runs in a row failed.", DedupKey: fmt.Sprint("told ", p.told), CreatedAt: p.clock(),
-	}
-	if change != nil {
-		change(&n)
-	}
-	list, err := db.Notify(p.t.Context(), p.DB, []db.Notification{n})
-	check(p.t, err)
-	return list[0]
-}
-
-// copies lists every copy there is, oldest notice first.
-func (p *post) copies() []db.Copy {
-	p.t.Helper()
-	var list []db.Copy
-	check(p.t, p.DB.NewSelect().Model(&list).OrderExpr("nd.notification_id, nd.channel").Scan(p.t.Context()))
-	return list
-}
-
-func (p *post) only() db.Copy {
-	p.t.Helper()
-	list := p.copies()
-	if len(list) != 1 {
-		p.t.Fatalf("there are %d copies; want one", len(list))
-	}
-	return list[0]
-}
-
-// call is what a webhook received.
-type call struct {
-	header http.Header
-	body   string
-}
-
-// receiver is a webhook that notes what it gets and answers as told.
-type receiver struct {
-	*httptest.Server
-	mu     sync.Mutex
-	calls  []call
-	answer func(w http.ResponseWriter, r *http.Request)
-}
-
-func newReceiver(t *testing.T, answer http.HandlerFunc) *receiver {
-	t.Helper()
-	r := &receiver{answer: answer}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, _ := io.ReadAll(req.Body)
-		r.mu.Lock()
-		r.calls = append(r.calls, call{req.Header.Clone(), string(body)})
-		r.mu.Unlock()
-		if answer != nil {
-			answer(w, req)
-		}
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
-
-func (r *receiver) got() []call {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]call(nil), r.calls...)
-}
 
 func TestACopyIsMadeForEachChannelThatItsPersonChose(t *testing.T) {
 	p := setupPost(t)
@@ -271,19 +120,6 @@ func TestWebhooksGetTheNoticeSignedByStandardWebhooks(t *testing.T) {
 	if len(r.got()) != 1 {
 		t.Error("it was sent again")
 	}
-}
-
-// automation inserts an automation of a name that no form would take.
-func (p *post) automation(name string) uuid.UUID {
-	p.t.Helper()
-	list, err := p.rules.Workspaces(p.t.Context(), p.mira)
-	check(p.t, err)
-	in := automation.Input{Name: "Audit", Workspace: list[0].ID.String(), Trigger: "manual", SessionType: "develop", Prompt: "Look around.", Provider: "agent"}
-	a, _, err := p.rules.Create(p.t.Context(), p.mira, in)
-	check(p.t, err)
-	_, err = p.DB.NewUpdate().Table("automations").Set("name = ?", name).Where("id = ?", a.ID).Exec(p.t.Context())
-	check(p.t, err)
-	return a.ID
 }
 
 func TestACopyIsTriedAgainAfterGrowingPausesAndThenGivenUp(t *testing.T) {
