@@ -53,6 +53,9 @@ func AutomationDeletionURL(id string) string { return under("automations", id, "
 // ExecutionURL is the page of one execution.
 func ExecutionURL(id string) string { return under("executions", id) }
 
+// ExecutionRowURL is one row of the history.
+func ExecutionRowURL(id string) string { return under("executions", id, "row") }
+
 // CancellationURL takes POST to cancel an execution.
 func CancellationURL(execution string) string { return under("executions", execution, "cancellation") }
 

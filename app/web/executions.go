@@ -125,6 +125,18 @@ func (s *Server) execution(w http.ResponseWriter, r *http.Request, actor account
 	return s.with(w, r, actor, "executions", "Run of "+e.Automation.Name, func(page views.Page) error { return s.show(w, r, views.Execution(page, *data)) })
 }
 
+func (s *Server) executionRow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	executionID, err := id(r)
+	if err != nil {
+		return err
+	}
+	e, err := s.Rules.Execution(r.Context(), actor, executionID)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.ExecutionRow(item(e, zone(actor), s.Now())))
+}
+
 // executionData is an execution in full.
 func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execution) (*views.ExecutionData, error) {
 	z := zone(actor)

@@ -145,10 +145,12 @@ func (s *Server) routes(mux *http.ServeMux) {
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))
 	mux.HandleFunc("GET /executions/{id}", s.page(s.execution))
+	mux.HandleFunc("GET /executions/{id}/row", s.page(s.executionRow))
 	mux.HandleFunc("POST /executions/{id}/cancellation", s.page(s.cancelExecution))
 
 	mux.HandleFunc("GET /sessions", s.page(s.sessions))
 	mux.HandleFunc("GET /sessions/{id}", s.page(s.session))
+	mux.HandleFunc("GET /sessions/{id}/row", s.page(s.sessionRow))
 	mux.HandleFunc("GET /sessions/{id}/head", s.page(s.sessionHead))
 	mux.HandleFunc("GET /sessions/{id}/changes", s.page(s.sessionChanges))
 	mux.HandleFunc("GET /sessions/{id}/stream", s.page(s.sessionStream))

@@ -253,6 +253,14 @@ func sign(k workspace.LineKind) string {
 	return " "
 }
 
+func (s *Server) sessionRow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.SessionRow(sessionItem(session, zone(actor), s.Now())))
+}
+
 func (s *Server) sessionHead(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	session, err := s.seenSession(r, actor)
 	if err != nil {
