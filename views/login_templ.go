@@ -210,7 +210,7 @@ func NewSetupForm() SetupForm {
 	return SetupForm{
 		Name:     Field{Name: "name", Label: "Name", Autocomplete: "name", Required: true, Autofocus: true},
 		Email:    Field{Name: "email", Label: "Email", Type: "email", Autocomplete: "username", Required: true},
-		Password: Field{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password", Required: true, Hint: "At least 12 characters."},
+		Password: Field{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password", Required: true, Hint: "At least 10 characters."},
 	}
 }
 
