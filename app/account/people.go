@@ -46,6 +46,14 @@ func (s *Service) Activate(ctx context.Context, actor *Actor, user uuid.UUID) er
 	})
 }
 
+// Denied writes down that a person was refused what they asked for, such as "POST /workspaces", and from where.
+func (s *Service) Denied(ctx context.Context, actor Actor, asked, address string) error {
+	return db.AddAudit(ctx, s.DB, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: "permission.denied", SubjectKind: "request",
+		SubjectName: db.Printable(asked, 300), Address: address,
+	})
+}
+
 // changeOther lets fn change somebody else's account and writes it down. All such changes wait for one another, so that
 // two administrators cannot deactivate each other.
 func (s *Service) changeOther(ctx context.Context, actor *Actor, user uuid.UUID, action string,
