@@ -32,19 +32,26 @@ func script(t *testing.T, s *server, name string, env ...string) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", name+".test.mjs")
-	cmd.Env = append(os.Environ(), "BASE="+s.base, "SCENARIO="+name, "FAILED="+failedShots(t))
+	cmd.Env = append(os.Environ(), "BASE="+s.base, "SCENARIO="+name, "FAILED="+failed(t))
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s.test.mjs: %v\n%s\nThe server noted:\n%s", name, err, out, s.complaints())
+		log := filepath.Join(failed(t), name+".log")
+		if err := os.WriteFile(log, []byte(s.log.String()), 0o644); err != nil {
+			t.Error(err)
+		}
+		t.Fatalf("%s.test.mjs: %v\n%s\nThe server's log is %s. It noted:\n%s", name, err, out, log, s.complaints())
 	}
 	t.Logf("%s", out)
 }
 
-// failedShots is where pictures of failures stay after the tests.
-func failedShots(t *testing.T) string {
+// failed is the folder in which pictures and logs of what failed stay after the tests.
+func failed(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../tmp/e2e")
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

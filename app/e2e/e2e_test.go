@@ -83,7 +83,12 @@ func serve(t *testing.T, settings ...string) *server {
 	}, settings...)
 	s.start(t)
 	t.Cleanup(func() {
-		s.stop(t)
+		select {
+		case <-s.ended:
+			t.Errorf("the server had ended before it was asked to: %v\n%s", s.cmd.ProcessState, s.log)
+		default:
+			s.stop(t)
+		}
 		s.checkLog(t)
 	})
 	return s
@@ -158,11 +163,6 @@ func (s *server) setup(t *testing.T) string {
 // stop ends the program as a service manager does, and expects it to end well.
 func (s *server) stop(t *testing.T) {
 	t.Helper()
-	select {
-	case <-s.ended:
-		return
-	default:
-	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.ended:
