@@ -54,6 +54,10 @@ func (s *Server) inboxPage(w http.ResponseWriter, r *http.Request, actor account
 		Show: views.Field{Name: "show", Label: "Show", Value: show, Options: []views.Choice{
 			{Value: "unread", Label: "Unread"}, {Value: "starred", Label: "Starred"}, {Value: "all", Label: "All"}}},
 	}
+	p.Kind = views.Field{Name: "kind", Label: "Kind", Value: f.Kind, Options: []views.Choice{{Label: "Every kind"}}}
+	for _, k := range automation.NoticeKinds {
+		p.Kind.Options = append(p.Kind.Options, views.Choice{Value: k.Kind, Label: k.Name})
+	}
 	if len(list) > pageSize {
 		list = list[:pageSize]
 		p.Pager.Older = more(r, "before", list[pageSize-1].ID.String())
