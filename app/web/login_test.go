@@ -1,0 +1,577 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/sessions"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/db"
+	"carillon/static"
+	"carillon/views"
+)
+
+const password = "correct horse battery"
+
+// mira adds a person with a password.
+func (s *site) mira() *db.User {
+	s.t.Helper()
+	u, err := s.server.Accounts.Add(s.t.Context(), nil, account.NewUser{Email: "mira@example.com", Name: "Mira", Password: password, Role: account.RoleMember})
+	check(s.t, err)
+	return u
+}
+
+// signIn posts the form as a browser does.
+func (b *browser) signIn(next string) *answer {
+	b.t.Helper()
+	return b.post("/login", "email", "mira@example.com", "password", password, "next", next)
+}
+
+// kept is the cookie as the browser has it, or nil.
+func (b *browser) kept() *http.Cookie {
+	b.t.Helper()
+	address, err := url.Parse(b.http.URL)
+	check(b.t, err)
+	for _, c := range b.client.Jar.Cookies(address) {
+		if c.Name == cookieName {
+			return c
+		}
+	}
+	return nil
+}
+
+// bearing is a browser that has but one cookie.
+func (s *site) bearing(value string) *browser {
+	s.t.Helper()
+	b := s.nobody()
+	address, err := url.Parse(s.http.URL)
+	check(s.t, err)
+	b.client.Jar.SetCookies(address, []*http.Cookie{{Name: cookieName, Value: value, Path: "/"}})
+	return b
+}
+
+// forged signs a cookie with keys of its own.
+func (s *site) forged(keys *secret.Keys, login string) string {
+	s.t.Helper()
+	store := sessions.NewCookieStore(keys.Cookies()...)
+	r := httptest.NewRequest(http.MethodGet, s.http.URL, nil)
+	c, err := store.New(r, cookieName)
+	check(s.t, err)
+	c.Values["login"] = login
+	w := httptest.NewRecorder()
+	check(s.t, store.Save(r, w, c))
+	return w.Result().Cookies()[0].Value
+}
+
+func keys(t *testing.T, text string) *secret.Keys {
+	t.Helper()
+	k, err := secret.Parse(text)
+	check(t, err)
+	return k
+}
+
+const (
+	firstKey  = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" // the one that open gives the server
+	secondKey = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY="
+)
+
+// expectTo fails unless an answer leads to an address.
+func (a *answer) expectTo(t *testing.T, want string) {
+	t.Helper()
+	if got := a.Header.Get("Location"); a.StatusCode != http.StatusSeeOther || got != want {
+		t.Errorf("%s %s answered %d to %q; want 303 to %q", a.Request.Method, a.Request.URL, a.StatusCode, got, want)
+	}
+}
+
+func TestADeepLinkSurvivesTheSignIn(t *testing.T) {
+	s := open(t)
+	s.mira()
+	b := s.nobody()
+	const link = "/executions?status=failed&who=me%26you"
+	b.get(link).expectTo(t, "/login?next="+url.QueryEscape(link))
+	b.get("/login?next="+url.QueryEscape(link)).expect(t, 200, `name="next" value="/executions?status=failed&amp;who=me%26you"`)
+	b.post("/login", "email", "mira@example.com", "password", "wrong password", "next", link).expect(t, 422, `name="next" value="/executions?status=failed&amp;who=me%26you"`)
+	b.signIn(link).expectTo(t, link)
+	b.get(link).expect(t, 200, "Mira")
+	b.get("/login?next="+url.QueryEscape(link)).expectTo(t, link) // signed in already
+}
+
+func TestSignInLeadsToThisSiteAlone(t *testing.T) {
+	s := open(t)
+	s.mira()
+	signedIn := s.nobody()
+	signedIn.signIn("").expectTo(t, "/")
+	for _, evil := range []string{
+		"//evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example", "https:evil.example", "javascript:alert(1)", "evil.example",
+		"/\t/evil.example", "\t//evil.example", " //evil.example", "/\n/evil.example", "/..//evil.example", "/.//evil.example", "///evil.example", "@evil.example",
+	} {
+		signedIn.stays(signedIn.get("/login?next=" + url.QueryEscape(evil)))
+		signedIn.stays(signedIn.post("/preferences/theme", "theme", "dark", "back", evil))
+		b := s.nobody()
+		if page := b.get("/login?next=" + url.QueryEscape(evil)); strings.Contains(page.body, `name="next" value="http`) {
+			t.Errorf("the login page kept %q", evil)
+		}
+	}
+	for _, evil := range []string{"//evil.example", "/\\evil.example", "https://evil.example"} { // each costs a password
+		b := s.nobody()
+		b.stays(b.signIn(evil))
+	}
+}
+
+// stays fails unless a redirect, as a browser resolves it, stays on this site.
+func (b *browser) stays(a *answer) {
+	b.t.Helper()
+	to, err := a.Location()
+	if err != nil {
+		b.t.Errorf("%s answered %d with %v; want a redirect", a.Request.URL, a.StatusCode, err)
+		return
+	}
+	if raw := a.Header.Get("Location"); to.Host != a.Request.URL.Host || strings.ContainsAny(raw, "\\\t\n") || strings.HasPrefix(raw, "//") {
+		b.t.Errorf("%s leads to %q", a.Request.URL, raw)
+	}
+}
+
+func TestASignInTakesANewLoginAndEndsTheOneBefore(t *testing.T) {
+	s := open(t)
+	s.mira()
+	attacker := s.as("Eve", account.RoleMember)
+	planted := attacker.kept().Value
+	victim := s.bearing(planted)
+	victim.signIn("").expectTo(t, "/")
+	if victim.kept().Value == planted {
+		t.Error("the sign-in kept the cookie that was planted")
+	}
+	victim.get("/").expect(t, 200, "Mira")
+	attacker.get("/").expectTo(t, "/login") // the planted login is over
+}
+
+func TestASignedOutCookieIsDeadWhoeverKeptIt(t *testing.T) {
+	s := open(t)
+	s.mira()
+	b := s.nobody()
+	b.signIn("").expectTo(t, "/")
+	copied := b.kept().Value
+	other := s.nobody()
+	other.signIn("").expectTo(t, "/")
+	out := b.post("/logout")
+	out.expectTo(t, "/login")
+	if b.kept() != nil {
+		t.Errorf("the browser keeps its cookie after %q", out.Header.Values("Set-Cookie"))
+	}
+	s.bearing(copied).get("/").expectTo(t, "/login")
+	other.get("/").expect(t, 200, "Mira")
+	b.get("/logout").expect(t, 405, "does not answer to GET")
+}
+
+func TestForgedCookiesAreWorthNothing(t *testing.T) {
+	s := open(t)
+	u := s.mira()
+	b := s.nobody()
+	b.signIn("").expectTo(t, "/")
+	real := b.kept().Value
+	middle := len(real) / 2
+	changed := real[:middle] + map[bool]string{true: "B", false: "A"}[real[middle] == 'A'] + real[middle+1:]
+	logins, err := db.Logins(t.Context(), s.server.DB, u.ID, time.Now())
+	check(t, err)
+	for name, value := range map[string]string{
+		"signed by another key":           s.forged(keys(t, secondKey), logins[0].ID.String()),
+		"signed well, for no login":       s.forged(keys(t, firstKey), uuid.NewString()),
+		"signed well, for something else": s.forged(keys(t, firstKey), "' OR true --"),
+		"the id of the login, bare":       logins[0].ID.String(),
+		"cut short":                       real[:len(real)/2],
+		"with a sign changed":             changed,
+		"empty":                           "",
+		"rubbish":                         strings.Repeat("x", 3000),
+	} {
+		forger := s.bearing(value)
+		if got := forger.get("/"); got.StatusCode != http.StatusSeeOther {
+			t.Errorf("a cookie %s answered %d; want to be asked to sign in", name, got.StatusCode)
+		}
+		if got := forger.get("/login"); got.StatusCode != http.StatusOK {
+			t.Errorf("with a cookie %s the login page answered %d; want 200", name, got.StatusCode)
+		}
+	}
+	b.get("/").expect(t, 200, "Mira")
+}
+
+func TestCookiesOutliveTheRotationOfTheKeyUntilTheOldOneGoes(t *testing.T) {
+	s := open(t)
+	s.mira()
+	b := s.nobody()
+	b.signIn("").expectTo(t, "/")
+	restart := func(text string) {
+		next := *s.server
+		next.Keys = keys(t, text)
+		next.Init()
+		s.http.Config.Handler = next.Handler()
+	}
+	restart(secondKey + "," + firstKey)
+	b.get("/").expect(t, 200, "Mira")
+	restart(secondKey)
+	b.get("/").expectTo(t, "/login")
+	b.signIn("").expectTo(t, "/") // a cookie that cannot be read is in nobody's way
+	b.get("/").expect(t, 200, "Mira")
+}
+
+func TestTheCookieHasEveryOption(t *testing.T) {
+	s := open(t)
+	s.mira()
+	for _, scheme := range []string{"http", "https"} {
+		next := *s.server
+		next.PublicURL = &url.URL{Scheme: scheme, Host: s.server.PublicURL.Host}
+		next.Init()
+		s.http.Config.Handler = next.Handler()
+		list := s.nobody().signIn("").Cookies()
+		if len(list) != 1 {
+			t.Fatalf("%s set %d cookies; want one", scheme, len(list))
+		}
+		c := list[0]
+		if c.Name != "carillon" || c.Path != "/" || c.Domain != "" || c.MaxAge != 14*24*3600 || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Secure != (scheme == "https") {
+			t.Errorf("over %s got %v", scheme, c.Raw)
+		}
+	}
+}
+
+func TestWritesFromOtherSitesAreRefused(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleMember)
+	public := *s.server
+	public.PublicURL = &url.URL{Scheme: "https", Host: "carillon.example.com"}
+	public.Init()
+	behindProxy := public.Handler()
+	plain := s.http.Config.Handler
+	for _, tt := range []struct {
+		name   string
+		header [2]string
+		proxy  bool
+		status int
+	}{
+		{"a form of another origin", [2]string{"Origin", "http://evil.example"}, false, 403},
+		{"a form of no origin that can be named", [2]string{"Origin", "null"}, false, 403},
+		{"fetched from another site", [2]string{"Sec-Fetch-Site", "cross-site"}, false, 403},
+		{"fetched from a sibling", [2]string{"Sec-Fetch-Site", "same-site"}, false, 403},
+		{"fetched from here", [2]string{"Sec-Fetch-Site", "same-origin"}, false, 303},
+		{"of this origin", [2]string{"Origin", s.http.URL}, false, 303},
+		{"neither header, as curl", [2]string{"X-Nothing", ""}, false, 303},
+		{"of the public address, behind a proxy", [2]string{"Origin", "https://carillon.example.com"}, true, 303},
+		{"of another, behind a proxy", [2]string{"Origin", "https://evil.example"}, true, 403},
+	} {
+		s.http.Config.Handler = plain
+		if tt.proxy {
+			s.http.Config.Handler = behindProxy
+		}
+		for _, htmx := range []string{"", "true"} {
+			req, err := http.NewRequest(http.MethodPost, s.http.URL+"/preferences/theme", strings.NewReader("theme=dark"))
+			check(t, err)
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.Header.Set(tt.header[0], tt.header[1])
+			req.Header.Set("HX-Request", htmx)
+			got := b.do(req)
+			if got.StatusCode != tt.status || tt.status == 403 && (!strings.Contains(got.body, "from another site") || (htmx == "true") == strings.Contains(got.body, "<html")) {
+				t.Errorf("%s (htmx %q): answered %d %.200s; want %d, to htmx a fragment", tt.name, htmx, got.StatusCode, got.body, tt.status)
+			}
+		}
+	}
+}
+
+func TestSigningInSaysTheSameOfEverybody(t *testing.T) {
+	s := open(t)
+	s.mira()
+	ada, err := s.server.Accounts.Add(t.Context(), nil, account.NewUser{Email: "gone@example.com", Name: "X", Password: password, Role: account.RoleMember})
+	check(t, err)
+	check(t, s.server.Accounts.Deactivate(t.Context(), nil, ada.ID))
+	answers := map[string]string{}
+	for name, in := range map[string][2]string{
+		"wrong password": {"mira@example.com", "wrong password"},
+		"unknown":        {"nobo@example.com", password},
+		"deactivated":    {"gone@example.com", password},
+		"1 MB":           {"mira@example.com", strings.Repeat("x", 1<<20)},
+	} {
+		got := s.nobody().post("/login", "email", in[0], "password", in[1])
+		got.expect(t, 422, "The e-mail address or the password is wrong.")
+		if got.Header.Get("Set-Cookie") != "" || strings.Contains(got.body, in[1]) {
+			t.Errorf("%s: got a cookie %q, or the password back", name, got.Header.Get("Set-Cookie"))
+		}
+		answers[strings.ReplaceAll(got.body, in[0], "-")] = name
+	}
+	if len(answers) != 1 {
+		t.Errorf("got %d different answers; want one", len(answers))
+	}
+}
+
+func TestTooManyAttemptsAreToldWhenToComeAgain(t *testing.T) {
+	s := open(t)
+	s.mira()
+	var got *answer
+	for range 11 {
+		got = s.nobody().post("/login", "email", "mira@example.com", "password", "wrong password")
+	}
+	got.expect(t, 429, "There were too many attempts. Try again in 15 minutes.")
+	if n, err := strconv.Atoi(got.Header.Get("Retry-After")); err != nil || n < 800 || n > 900 {
+		t.Errorf("Retry-After is %q; want nearly 900 seconds", got.Header.Get("Retry-After"))
+	}
+}
+
+func TestTheFirstAdministratorNeedsTheLinkAndItWorksOnce(t *testing.T) {
+	s := open(t)
+	b := s.nobody()
+	b.get("/login").expect(t, 200, "Open the link that the server printed")
+	for _, path := range []string{"/setup", "/setup?token=", "/setup?token=one-tim", "/setup?token=one-time2"} {
+		b.get(path).expect(t, 404, "")
+		b.post(path, "email", "a@example.com", "name", "A", "password", password).expect(t, 404, "")
+	}
+	b.get("/setup?token=one-time").expect(t, 200, `name="token" value="one-time"`)
+	again := b.post("/setup", "token", "one-time", "email", "Ａda@example.com", "name", "Ada", "password", "short")
+	again.expect(t, 422, "Use at least 10 characters.")
+	again.expect(t, 422, `value="Ada"`)
+	// The letter is a full-width one, which becomes a plain one.
+	b.post("/setup", "token", "one-time", "email", "Ａda@example.com", "name", "Ada", "password", password).expectTo(t, "/")
+	b.get("/").expect(t, 200, "Administrator")
+	other := s.nobody()
+	other.get("/setup?token=one-time").expect(t, 404, "")
+	other.post("/setup", "token", "one-time", "email", "b@example.com", "name", "B", "password", password).expect(t, 404, "")
+	if list, err := db.Users(t.Context(), s.server.DB); len(list) != 1 || err != nil || list[0].Email != "Ada@example.com" {
+		t.Errorf("got %v, %v; want Ada alone", list, err)
+	}
+}
+
+func TestSetupEndsAtTheLoginWhereItsAddressIsThrottled(t *testing.T) {
+	s := open(t)
+	for i := range 60 { // somebody at this address, guessing
+		_, err := s.server.Accounts.SignIn(t.Context(), strconv.Itoa(i), "x", "127.0.0.1", "")
+		if throttled := (*account.Throttled)(nil); errors.As(err, &throttled) {
+			break
+		}
+	}
+	s.nobody().post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password).expectTo(t, "/login")
+}
+
+func TestARefusalIsWrittenIntoTheAuditLog(t *testing.T) {
+	s := open(t)
+	member := s.as("Mira", account.RoleMember)
+	before := time.Now()
+	member.post("/workspaces", "name", "X").expect(t, 403, "")
+	list, err := db.AuditEvents(t.Context(), s.server.DB, db.AuditFilter{Actor: member.actor.ID, Action: "permission", Since: before.Add(-time.Minute), Limit: 10})
+	if err != nil || len(list) != 1 || list[0].SubjectName != "POST /workspaces" || list[0].Address != "127.0.0.1" {
+		t.Errorf("got %+v, %v; want the refusal", list, err)
+	}
+}
+
+// frame is a server without a database behind it, for what needs none.
+func frame(t *testing.T, log io.Writer) *Server {
+	t.Helper()
+	s := &Server{Keys: keys(t, firstKey), PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil))}
+	s.Init()
+	return s
+}
+
+func TestMessagesNeverFillTheCookie(t *testing.T) {
+	t.Parallel()
+	s := frame(t, io.Discard)
+	jar := ""
+	for i := range 60 {
+		r, w := httptest.NewRequest(http.MethodPost, "/", nil), httptest.NewRecorder()
+		r.Header.Set("Cookie", jar)
+		text := "message " + strconv.Itoa(i)
+		if i == 30 {
+			text = strings.Repeat("<", 5000)
+		}
+		if err := s.redirect(w, r, "/", text); err != nil || w.Code != http.StatusSeeOther {
+			t.Fatalf("message %d: %d, %v; want a redirect", i, w.Code, err)
+		}
+		jar = strings.Split(w.Header().Get("Set-Cookie"), ";")[0]
+	}
+	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+	r.Header.Set("Cookie", jar)
+	got := s.flashed(w, r)
+	if len(got) != 2 || got[1].Text != "message 59" || got[0].Text != "message 58" {
+		t.Errorf("got %v; want the newest two", got)
+	}
+	r, w = httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+	check(t, s.flash(w, r, views.Toast{Text: "seen"}))
+	r = httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Cookie", strings.Split(w.Header().Get("Set-Cookie"), ";")[0])
+	w = httptest.NewRecorder()
+	if first := s.flashed(w, r); len(first) != 1 {
+		t.Fatalf("got %v; want the message", first)
+	}
+	r = httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Cookie", strings.Split(w.Header().Get("Set-Cookie"), ";")[0])
+	if second := s.flashed(httptest.NewRecorder(), r); len(second) != 0 {
+		t.Errorf("got %v again; want a message to be shown once", second)
+	}
+}
+
+func TestEveryAnswerHasTheHeaders(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleMember)
+	mux := http.NewServeMux()
+	s.server.routes(mux)
+	mux.HandleFunc("GET /broken", s.server.page(func(http.ResponseWriter, *http.Request, account.Actor) error { return errors.New("secret detail") }))
+	mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("secret detail") })
+	s.http.Config.Handler = s.server.logged(s.server.headed(s.server.checked(s.server.routed(mux))))
+	for _, tt := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/", 200}, {"HEAD", "/", 200}, {"GET", "/login", 303}, {"GET", "/nothing/here", 404}, {"DELETE", "/automations", 405}, {"GET", "/logout", 405},
+		{"GET", "/automations/not-an-id", 404}, {"GET", "/automations/" + uuid.NewString(), 404}, {"GET", "/?x=%00", 400}, {"GET", "/?x=%ff", 400}, {"GET", "/?x=%zz", 400},
+		{"GET", "/broken", 500}, {"GET", "/panic", 500}, {"GET", "/healthz", 200}, {"GET", "/readyz", 200}, {"GET", static.URL("app.css"), 200}, {"GET", "/static/nothing", 404},
+		{"GET", "/a/../automations", 307}, {"GET", "/api/automations/http-trigger", 401}, {"GET", "/%00", 404}, {"GET", "/%ff", 404},
+	} {
+		req, err := http.NewRequest(tt.method, s.http.URL+tt.path, nil)
+		check(t, err)
+		got := b.do(req)
+		h := got.Header
+		if got.StatusCode != tt.status {
+			t.Errorf("%s %s answered %d; want %d", tt.method, tt.path, got.StatusCode, tt.status)
+		}
+		if h.Get("Content-Security-Policy") != policy || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "same-origin" || h.Get("Cross-Origin-Opener-Policy") != "same-origin" {
+			t.Errorf("%s %s lacks a header: %v", tt.method, tt.path, h)
+		}
+		if !strings.HasPrefix(tt.path, "/static/") && h.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s %s may be stored: %q", tt.method, tt.path, h.Get("Cache-Control"))
+		}
+		if strings.Contains(got.body, "secret detail") {
+			t.Errorf("%s %s shows what went wrong inside", tt.method, tt.path)
+		}
+		if tt.status == 405 && h.Get("Allow") == "" {
+			t.Errorf("%s %s does not say what is allowed", tt.method, tt.path)
+		}
+	}
+	if strings.Contains(policy, "unsafe") {
+		t.Errorf("the policy is %q; want nothing unsafe", policy)
+	}
+}
+
+func TestFormsThatCannotBeStoredAreRefused(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleMember)
+	b.post("/workspaces", "name", "a\x00b").expect(t, 400, "not text")
+	b.post("/workspaces", "name", "a\xffb").expect(t, 400, "not text")
+	b.post("/workspaces", "na\x00me", "b").expect(t, 400, "not text")
+	b.post("/workspaces", "name", strings.Repeat("x", maxForm+1)).expect(t, 413, "A form holds at most 2 MiB.")
+	s.nobody().post("/login", "email", "a\x00@example.com", "password", "x").expect(t, 400, "not text")
+}
+
+func TestAPanicIsAnsweredOrBreaksOff(t *testing.T) {
+	t.Parallel()
+	var log safeBuffer
+	s := frame(t, &log)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /half", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(bytes.Repeat([]byte("x"), 100_000))
+		panic("half-way")
+	})
+	srv := httptest.NewServer(s.logged(mux))
+	defer srv.Close()
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	res, err := http.Get(srv.URL + "/half")
+	check(t, err)
+	defer res.Body.Close() //nolint:errcheck // read below
+	if _, err := io.ReadAll(res.Body); err == nil {
+		t.Error("half an answer passed for a whole one")
+	}
+	if !strings.Contains(log.String(), "half-way") {
+		t.Errorf("logged %s; want the panic", log.String())
+	}
+}
+
+// safeBuffer is a buffer that a server may write to while a test reads it.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func TestErrorsBecomeAnswersInOnePlace(t *testing.T) {
+	t.Parallel()
+	s := frame(t, io.Discard)
+	for _, tt := range []struct {
+		err    error
+		status int
+		text   string
+	}{
+		{fault.ErrNotFound, 404, "There is nothing here"},
+		{fault.ErrForbidden, 403, "You may not do this"},
+		{fault.ErrStale, 409, "Someone else saved this"},
+		{fault.Invalid{"b": "Second.", "a": "First.", "c": "Third."}, 400, "First. Second. Third."},
+		{&http.MaxBytesError{Limit: 1}, 413, "at most 2 MiB"},
+		{errors.New("relation users does not exist"), 500, "It was noted as"},
+	} {
+		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+		r.Header.Set("HX-Request", "true")
+		s.fail(w, r, tt.err)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.text) || strings.Contains(w.Body.String(), "<html") || strings.Contains(w.Body.String(), "relation") {
+			t.Errorf("%v: answered %d %s; want %d with %q, as a fragment", tt.err, w.Code, w.Body, tt.status, tt.text)
+		}
+	}
+}
+
+func TestTokensStayOutOfTheLogHoweverTheAddressIsSpelled(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/automations":                            "/automations",
+		"/api/automations/http-trigger":           "/api/automations/http-trigger",
+		"/api/automations/http-trigger/S3CRET":    "/api/automations/http-trigger/***",
+		"//api/automations/http-trigger/S3CRET":   "//api/automations/http-trigger/***",
+		"/api/automations//http-trigger//S3CRET/": "/api/automations//http-trigger/***",
+		"/API/Automations/HTTP-Trigger/S3CRET":    "/API/Automations/HTTP-Trigger/***",
+		"/İ/http-trigger/S3CRET":                  "***",
+	} {
+		if got := redacted(&http.Request{URL: &url.URL{Path: path}}); got != want {
+			t.Errorf("%s is logged as %s; want %s", path, got, want)
+		}
+	}
+}
+
+func TestTheAddressIsTheNearestHopThatIsNoTrustedProxy(t *testing.T) {
+	t.Parallel()
+	s := &Server{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}
+	for _, tt := range []struct {
+		name, remote string
+		forwarded    []string
+		want         string
+	}{
+		{"no proxy", "203.0.113.9:1234", nil, "203.0.113.9"},
+		{"a stranger's claim", "203.0.113.9:1234", []string{"127.0.0.1"}, "203.0.113.9"},
+		{"one proxy", "10.0.0.1:1234", []string{"203.0.113.9"}, "203.0.113.9"},
+		{"one proxy, and a claim before it", "10.0.0.1:1234", []string{"127.0.0.1, 203.0.113.9"}, "203.0.113.9"},
+		{"two proxies", "10.0.0.1:1234", []string{"198.51.100.1, 203.0.113.9, 10.2.3.4"}, "203.0.113.9"},
+		{"in two lines", "10.0.0.1:1234", []string{"198.51.100.1", "203.0.113.9"}, "203.0.113.9"},
+		{"rubbish", "10.0.0.1:1234", []string{"rubbish"}, "10.0.0.1"},
+		{"IPv4 in IPv6", "10.0.0.1:1234", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
+		{"IPv6", "[fd00::1]:1234", []string{"2001:db8::7"}, "2001:db8::7"},
+	} {
+		r := &http.Request{RemoteAddr: tt.remote, Header: http.Header{"X-Forwarded-For": tt.forwarded}}
+		if got := s.address(r); got != tt.want {
+			t.Errorf("%s: got %s; want %s", tt.name, got, tt.want)
+		}
+	}
+}
