@@ -1,0 +1,58 @@
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestKilledServerLeavesNoProcessAndNoRunInFlight(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		settings func(t *testing.T) []string
+	}{
+		{"the embedded database", func(*testing.T) []string { return nil }},
+		{"a database of its own", func(t *testing.T) []string { return []string{onDatabase(t)} }},
+	} {
+		t.Run("with "+tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, slices.Concat(asAdministrator, tt.settings(t))...)
+			v := visit(t, s)
+			gates := folder(t)
+			mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.data)
+			// One child stays in its group, one leaves it and ignores what it is asked.
+			automation := v.automation(t, "Long one", fmt.Sprintf(`export %s
+sleep 3600 &
+setsid bash -c "trap '' TERM HUP INT; touch '%[2]s/child'; while :; do sleep 1; done" &
+until [ -e '%[2]s/child' ]; do sleep 0.02; done
+if [ -e '%[2]s/again' ]; then exit 0; fi
+touch '%[2]s/started'
+wait
+`, mark, gates))
+			session := v.run(t, automation)
+			exists(t, filepath.Join(gates, "started"))
+			if n := marked(t, mark); n < 3 {
+				t.Fatalf("%d processes of the run; want the script and its children", n)
+			}
+			if is := v.fact(t, session, "Run"); is != "Running" {
+				t.Fatalf("the run is %s; want Running", is)
+			}
+
+			s.kill(t)
+			s.start(t)
+			v.ends(t, session, "Failed")
+			history := v.get(t, automation).said()
+			if want := "interrupted by a restart"; !strings.Contains(strings.ToLower(history), want) {
+				t.Errorf("the history says %q; want %q in it", history, want)
+			}
+			eventually(t, "the processes of the run to be gone", func() bool { return marked(t, mark) == 0 })
+
+			touch(t, filepath.Join(gates, "again"))
+			v.ends(t, v.run(t, automation), "Succeeded")
+			eventually(t, "the processes of the next run to be gone", func() bool { return marked(t, mark) == 0 })
+		})
+	}
+}
