@@ -350,3 +350,57 @@ func TestLoginsEndAtSignOutResetAndAfterTheirTime(t *testing.T) {
 		t.Errorf("the old password gave %v; want ErrWrongCredentials", err)
 	}
 }
+
+func TestTheAuditLogIsReadInPagesAndNarrowed(t *testing.T) {
+	t.Parallel()
+	s, c := installation(t)
+	workspace, subject := uuid.New(), uuid.New()
+	begun := c.now()
+	for i := range 7 {
+		c.move(time.Minute)
+		e := db.AuditEvent{ID: db.NewID(), At: c.now(), Action: "user.create", SubjectKind: "user", SubjectName: string(rune('a' + i))}
+		if i%2 == 1 {
+			e.Action, e.WorkspaceID = "users_of.things", workspace
+		}
+		if i == 6 {
+			e.SubjectID = subject
+		}
+		check(t, db.AddAudit(t.Context(), s.DB, e))
+	}
+	read := func(f db.AuditFilter) (names string, last uuid.UUID) {
+		t.Helper()
+		if f.Limit == 0 {
+			f.Limit = 100
+		}
+		list, err := db.AuditEvents(t.Context(), s.DB, f)
+		check(t, err)
+		for _, e := range list {
+			names, last = names+e.SubjectName, e.ID
+		}
+		return names, last
+	}
+	first, last := read(db.AuditFilter{Limit: 3})
+	second, last := read(db.AuditFilter{Limit: 3, Before: last})
+	third, _ := read(db.AuditFilter{Limit: 3, Before: last})
+	if first != "gfe" || second != "dcb" || third != "a" {
+		t.Errorf("got pages %q, %q, %q; want the newest first, each line once", first, second, third)
+	}
+	for _, tt := range []struct {
+		name   string
+		filter db.AuditFilter
+		want   string
+	}{
+		{"an action", db.AuditFilter{Action: "user.create"}, "geca"},
+		{"a kind of action, whole words", db.AuditFilter{Action: "user"}, "geca"},
+		{"no pattern", db.AuditFilter{Action: "user%"}, ""},
+		{"a workspace", db.AuditFilter{Workspace: workspace}, "fdb"},
+		{"a subject", db.AuditFilter{Subject: subject}, "g"},
+		{"nobody's", db.AuditFilter{Actor: uuid.New()}, ""},
+		{"a time", db.AuditFilter{Since: begun.Add(2 * time.Minute), Until: begun.Add(4 * time.Minute)}, "cb"},
+		{"a workspace within a time", db.AuditFilter{Workspace: workspace, Since: begun.Add(3 * time.Minute)}, "fd"},
+	} {
+		if got, _ := read(tt.filter); got != tt.want {
+			t.Errorf("%s: got %q; want %q", tt.name, got, tt.want)
+		}
+	}
+}
