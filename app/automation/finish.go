@@ -59,6 +59,13 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err != nil {
 		return err
 	}
+	if o.Status == db.Canceled && o.Reason == "canceled" { // a worker knows that it was asked to stop, not by whom
+		if who, err := db.UserByID(ctx, tx, session.CancelRequestedBy); err == nil {
+			o.Reason = "canceled by " + who.Name
+		} else if !db.IsNotFound(err) {
+			return err
+		}
+	}
 	if err := db.CancelTurns(ctx, tx, session.ID, e.ID, o.Reason, now); err != nil {
 		return err
 	}
