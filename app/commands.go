@@ -178,7 +178,7 @@ func (p *program) withAccounts(ctx context.Context, do func(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	rules := newRules(c, database, keys, log)
+	rules := newRules(c, newCatalogue(c), database, keys, log)
 	if err := rules.EnsureScratch(ctx); err != nil {
 		return err
 	}

@@ -10,62 +10,154 @@ import (
 	"testing"
 )
 
-// layers says which packages of ours each package may import: main → web, jobs → automation → db. What is not in the
-// table may not exist. Tests may also use the databases of db/dbtest, and what the tests of a layer above would.
-var layers = map[string][]string{
-	// They know nobody of ours.
-	"app/cron": nil, "app/cron/crontest": nil, "app/fault": nil, "app/forge": nil, "app/outbound": nil, "app/secret": nil, "app/shell": nil,
-	"app/workspace": nil, "db": nil, "db/embedded": nil, "static": nil,
+// layers says which of our packages each of our packages may import. One direction of flow: the program → web, jobs →
+// automation → db; what is left empty knows nobody of ours. A package that the table lacks fails the test, and so
+// does a line of the table that no package needs any more.
+var layers = map[string]string{
+	// Things of their own, which could be modules elsewhere.
+	"app/fault":         "",
+	"app/secret":        "",
+	"app/shell":         "",
+	"app/cron":          "",
+	"app/cron/crontest": "",
+	"app/forge":         "",
+	"app/outbound":      "",
+	"app/workspace":     "",
+	"app/agent":         "app/shell",
 
-	"app/agent":      {"app/shell"},
-	"app/account":    {"app/cron", "app/fault", "app/outbound", "app/secret", "db"},
-	"app/automation": {"app/account", "app/cron", "app/fault", "app/forge", "app/secret", "app/shell", "db"},
-	"jobs":           {"app/account", "app/agent", "app/automation", "app/fault", "app/forge", "app/outbound", "app/secret", "app/workspace", "db"},
-	"views":          {"static"},
-	"app/web": {"app/account", "app/agent", "app/automation", "app/cron", "app/fault", "app/forge", "app/outbound", "app/secret", "app/workspace",
-		"db", "static", "views"},
-	"app": {"app/account", "app/agent", "app/automation", "app/fault", "app/outbound", "app/secret", "app/web", "app/workspace", "db", "db/embedded", "jobs"},
+	// Rows and SQL.
+	"db":          "",
+	"db/embedded": "",
+	"db/dbtest":   "db db/embedded",
 
-	// For tests and the Makefile alone.
-	"db/dbtest":               {"db", "db/embedded"},
-	"app/e2e":                 {},
-	"app/e2e/internal/report": nil,
+	// The rules.
+	"app/account":    "app/cron app/fault app/outbound app/secret db",
+	"app/automation": "app/account app/cron app/fault app/secret app/shell db",
+
+	// What people see.
+	"static": "",
+	"views":  "static",
+	"app/web": "app/account app/agent app/automation app/cron app/fault app/forge app/outbound app/secret app/workspace " +
+		"db static views",
+
+	// What happens without a request.
+	"jobs": "app/account app/agent app/automation app/fault app/forge app/outbound app/secret app/workspace db",
+
+	// The program, where all is connected, and the tests of the whole.
+	"app":                     everything,
+	"app/e2e":                 everything,
+	"app/e2e/internal/report": "",
 }
 
-func TestPackagesImportOnlyTheLayersBelowThem(t *testing.T) {
-	const module = "carillon/"
-	command := exec.Command("go", "list", "-json=ImportPath,Imports", "carillon/...")
-	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	decoder := json.NewDecoder(strings.NewReader(string(out)))
-	seen := map[string]bool{}
-	for {
-		var p struct {
-			ImportPath string
-			Imports    []string
-		}
-		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
+const everything = "*"
+
+// forTests are packages that tests anywhere may use.
+var forTests = []string{"db/dbtest", "db/embedded"}
+
+const module = "carillon/"
+
+func TestImportsFlowInOneDirection(t *testing.T) {
+	t.Parallel()
+	packages := ours(t)
+	for _, p := range packages {
 		name := strings.TrimPrefix(p.ImportPath, module)
 		allowed, ok := layers[name]
 		if !ok {
-			t.Errorf("the package %s is not in the table of layers", name)
+			t.Errorf("%s is not in the table of layers: decide what it may import", name)
+			continue
 		}
-		seen[name] = true
-		for _, i := range p.Imports {
-			if ours, ok := strings.CutPrefix(i, module); ok && !slices.Contains(allowed, ours) {
-				t.Errorf("%s imports %s, which is not below it", name, ours)
+		may := strings.Fields(allowed)
+		for _, path := range p.Imports {
+			if i, is := strings.CutPrefix(path, module); is && allowed != everything && !slices.Contains(may, i) {
+				t.Errorf("%s imports %s; it may import of ours: %s", name, i, orNothing(allowed))
+			}
+			if strings.TrimPrefix(path, module) == "db/dbtest" {
+				t.Errorf("%s imports db/dbtest outside of its tests", name)
 			}
 		}
 	}
 	for name := range layers {
-		if !seen[name] {
-			t.Errorf("the table of layers names %s, which does not exist", name)
+		if !slices.ContainsFunc(packages, func(p listed) bool { return p.ImportPath == module+name }) {
+			t.Errorf("the table of layers has %s, which is no package", name)
 		}
 	}
+}
+
+// TestOnlyHigherLayersTestLowerOnes holds for tests, too: they may wire what their package is wired with, but nothing of
+// the layers above it.
+func TestOnlyHigherLayersTestLowerOnes(t *testing.T) {
+	t.Parallel()
+	for _, p := range ours(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if layers[name] == everything {
+			continue
+		}
+		below := reach(name)
+		for _, path := range slices.Concat(p.TestImports, p.XTestImports) {
+			i, is := strings.CutPrefix(path, module)
+			if is && i != name && !below[i] && !slices.Contains(forTests, i) && !strings.HasPrefix(i, name+"/") {
+				t.Errorf("the tests of %s import %s, which is above it", name, i)
+			}
+		}
+	}
+}
+
+// reach is everything of ours that a package may come to import through others.
+func reach(name string) map[string]bool {
+	found := map[string]bool{}
+	var walk func(string)
+	walk = func(name string) {
+		for _, i := range strings.Fields(layers[name]) {
+			if !found[i] {
+				found[i] = true
+				walk(i)
+			}
+		}
+	}
+	walk(name)
+	return found
+}
+
+func TestTheTableOfLayersHasNoCircle(t *testing.T) {
+	t.Parallel()
+	for name, allowed := range layers {
+		if allowed != everything && reach(name)[name] {
+			t.Errorf("%s may come to import itself", name)
+		}
+	}
+}
+
+// listed is what go list tells of a package.
+type listed struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+func ours(t *testing.T) []listed {
+	t.Helper()
+	text, err := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", module+"...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var list []listed
+	for d := json.NewDecoder(strings.NewReader(string(text))); ; {
+		var p listed
+		if err := d.Decode(&p); err == io.EOF {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+func orNothing(allowed string) string {
+	if allowed == "" {
+		return "nothing"
+	}
+	return allowed
 }

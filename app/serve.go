@@ -70,7 +70,8 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 	if err := prepare(ctx, database); err != nil {
 		return err
 	}
-	rules := newRules(c, database, keys, log)
+	agents := newCatalogue(c)
+	rules := newRules(c, agents, database, keys, log)
 	if err := rules.EnsureScratch(ctx); err != nil {
 		return err
 	}
@@ -79,13 +80,14 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 	if err != nil {
 		return err
 	}
-	return p.work(ctx, c, log, &parts{database: database, gone: opened.gone, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+	return p.work(ctx, c, log, &parts{database: database, gone: opened.gone, agents: agents, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
 }
 
 // parts are what the roles work with.
 type parts struct {
 	database *db.DB
 	gone     <-chan error
+	agents   *catalogue
 	rules    *automation.Service
 	accounts *account.Service
 	keys     *secret.Keys
@@ -123,13 +125,13 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		}
 		defer release()
 		runner = &jobs.Runner{
-			DB: x.database, Rules: x.rules, Store: store, Providers: providers(c), Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: time.Now, Log: log,
+			DB: x.database, Rules: x.rules, Store: store, Providers: x.agents.providers, Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: time.Now, Log: log,
 		}
 		runner.Init()
 		loop("worker", runner.Run)
 	}
 	if c.has(roleScheduler) {
-		scheduler = &jobs.Scheduler{DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(providers(c)), Now: time.Now, Log: log, Copies: newCopies(c, x, log)}
+		scheduler = &jobs.Scheduler{DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log)}
 		scheduler.Init()
 		loop("scheduler", scheduler.Run)
 	}
@@ -153,7 +155,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	var stopHTTP func()
 	if c.has(roleWeb) {
 		server := &web.Server{
-			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: providers(c), PublicURL: c.URL, Proxies: c.Proxies,
+			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, scheduler), promhttp.HandlerOpts{})
@@ -302,18 +304,10 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 }
 
 // newRules wires the rules.
-func newRules(c *config, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
-	list := providers(c)
+func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
 	store := &workspace.Store{Root: c.Data}
 	return &automation.Service{
-		DB: database, Now: time.Now, Keys: keys, Log: log,
-		Providers: func() []automation.Provider {
-			var known []automation.Provider
-			for _, p := range list() {
-				known = append(known, automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Models: p.Models})
-			}
-			return known
-		},
+		DB: database, Now: time.Now, Keys: keys, Log: log, Providers: agents.known,
 		Probe: func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
 	}
 }
@@ -337,17 +331,6 @@ func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
 		d.Mail = &jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}
 	}
 	return d
-}
-
-// providers are the ways to run an agent that this installation offers.
-func providers(c *config) func() []agent.Provider {
-	var list []agent.Provider
-	for _, p := range agent.Catalogue() {
-		if p.Driver == agent.DriverShell && c.Shell {
-			list = append(list, p)
-		}
-	}
-	return func() []agent.Provider { return list }
 }
 
 // probe looks at a repository and puts what is wrong beside the field to mend.

@@ -402,13 +402,17 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	begun := w.Now()
 	result, err := agent.Run(ctx, p, agent.Turn{
 		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
-		Params: parameters, Env: env, RunDir: w.dir, LastTurn: w.session.EndedAt,
+		Params: parameters, Env: env, RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p),
 	}, w.transcript.agentEvent)
 
 	outcome := automation.Outcome{Status: db.Succeeded, ExitCode: &result.ExitCode}
 	var failure *agent.Failure
 	if errors.As(err, &failure) {
-		outcome = w.ended(ctx, failure.Kind, failure.Reason)
+		reason := failure.Reason
+		if failure.Fix != "" {
+			reason += ". " + failure.Fix
+		}
+		outcome = w.ended(ctx, failure.Kind, reason)
 		if failure.Kind == agent.FailAgent {
 			outcome.ExitCode = &result.ExitCode
 		}
@@ -435,6 +439,15 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
 	}
 	return outcome
+}
+
+// idle is how long an agent may say nothing: it is silent for over a minute while it retries, and for ever when it hangs. A
+// script may be as silent as it likes.
+func idle(p agent.Provider) time.Duration {
+	if p.Driver == agent.DriverShell {
+		return 0
+	}
+	return 15 * time.Minute
 }
 
 // turnStatus is the status of a turn that ended so.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carillon/app/account"
+	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
@@ -183,7 +184,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	fill(&f.Prompt, in.Prompt)
 	fill(&f.Provider, in.Provider)
 	for _, p := range s.Providers() {
-		f.Provider.Options = append(f.Provider.Options, views.Choice{Value: p.ID, Label: p.Name})
+		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 		if p.ID == in.Provider {
 			f.Model.Suggest = p.Models
 		}
@@ -278,4 +279,21 @@ func (s *Server) models(w http.ResponseWriter, r *http.Request, _ account.Actor)
 		}
 	}
 	return s.show(w, r, views.ModelField(f))
+}
+
+// providerChoice offers a provider, greyed where its program is missing, unless it is the one chosen already.
+func (s *Server) providerChoice(p agent.Provider, chosen string) views.Choice {
+	c := views.Choice{Value: p.ID, Label: p.Name}
+	if s.Found == nil {
+		return c
+	}
+	if found, known := s.Found(p.ID); known && found.Problem != "" {
+		c.Off = found.Problem
+		if p.ID == chosen { // else saving would change it
+			c.Label, c.Off = c.Label+" ("+found.Problem+")", ""
+		}
+	} else if known && found.Version != "" && p.Driver != agent.DriverShell {
+		c.Label += " " + found.Version
+	}
+	return c
 }

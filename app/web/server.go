@@ -31,6 +31,8 @@ type Server struct {
 	Rules     *automation.Service
 	Keys      *secret.Keys
 	Providers func() []agent.Provider
+	// Found says what is installed of a provider on this machine, as far as it is known yet; nil: everything counts as there.
+	Found     func(id string) (agent.Found, bool)
 	PublicURL *url.URL       // base of links, and what decides whether cookies are Secure
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
 	Now       func() time.Time

@@ -150,7 +150,7 @@ func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor acc
 	f.Provider.Value, f.Provider.Error = in.Provider, bad["provider"]
 	f.Provider.Options = append(f.Provider.Options, views.Choice{Label: "None"})
 	for _, p := range s.Providers() {
-		f.Provider.Options = append(f.Provider.Options, views.Choice{Value: p.ID, Label: p.Name})
+		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 	}
 	f.Model.Value, f.Model.Error = in.Model, bad["model"]
 	for i, v := range in.Variables {
