@@ -102,15 +102,16 @@ func InsertExecutions(ctx context.Context, q bun.IDB, list []Execution) error {
 	return nil
 }
 
-// AddSkip counts one more skipped due time in the row of a streak. It reports whether there is such a row.
-func AddSkip(ctx context.Context, q bun.IDB, id uuid.UUID, at time.Time) (bool, error) {
-	res, err := q.NewUpdate().Model((*Execution)(nil)).Set("skip_count = skip_count + 1").Set("last_skipped_for = ?", at).
+// AddSkip counts n more skipped due times, the last of them at a time, in the row of a streak. It reports whether there is
+// such a row.
+func AddSkip(ctx context.Context, q bun.IDB, id uuid.UUID, n int, at time.Time) (bool, error) {
+	res, err := q.NewUpdate().Model((*Execution)(nil)).Set("skip_count = skip_count + ?", n).Set("last_skipped_for = ?", at).
 		Where("e.id = ?", id).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("count a skip: %w", err)
 	}
-	n, err := res.RowsAffected()
-	return n > 0, err
+	rows, err := res.RowsAffected()
+	return rows > 0, err
 }
 
 // EndSkipStreak lets the next skip of automations begin a new row.

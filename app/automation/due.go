@@ -47,7 +47,9 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 // firing is what becomes of one due automation.
 type firing struct {
 	a    *db.Startable
-	due  time.Time // the due time that is answered
+	due  time.Time // the first due time that is answered
+	last time.Time // the last one; after downtime, one run or one skip answers several
+	n    int       // how many they are
 	next time.Time
 	run  *db.Run
 }
@@ -112,13 +114,13 @@ func keep(a *db.Startable) int {
 
 // decide says what becomes of a due automation. Nil: it was dealt with.
 func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now time.Time) (*firing, error) {
-	f := &firing{a: a, due: a.NextRunAt}
+	f := &firing{a: a, due: a.NextRunAt, last: a.NextRunAt, n: 1}
 	by := Trigger{Source: db.BySchedule}
 	switch a.Trigger {
 	case db.Loop:
 		by.Mark = db.LoopMark
 	case db.OneTime:
-		f.due = a.RunAt // next_run_at moves while it is blocked
+		f.due, f.last = a.RunAt, a.RunAt // next_run_at moves while it is blocked
 		if now.Sub(f.due) > grace {
 			return nil, s.missOneTime(ctx, tx, a, now)
 		}
@@ -129,11 +131,12 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 		}
 		f.next = expression.Next(f.due, zone)
 		if now.Sub(f.due) > grace {
-			if !a.CatchUp {
+			if !a.CatchUp && !a.InFlight {
 				return nil, s.missRecurring(ctx, tx, a, expression, zone, now)
 			}
+			// One run catches up for all, or all of them met the same run in flight.
+			f.last, f.next, f.n = passed(expression, zone, f.due, now)
 			by.Mark = db.CatchUpMark
-			f.next = expression.Next(now, zone)
 		}
 	}
 	if a.InFlight {
@@ -162,7 +165,7 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 		run.Execution.Iteration = a.Iterations + 1
 	}
 	if by.Mark == db.CatchUpMark { // one run stands for every due time since
-		run.Execution.LastSkippedFor = now
+		run.Execution.LastSkippedFor = f.last
 	}
 	f.run = run
 	return f, nil
@@ -187,6 +190,9 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 		ID: db.NewID(), AutomationID: f.a.ID, Source: by.Source, Mark: by.Mark, Status: db.Failed, Reason: reason, ErrorClass: "start",
 		ScheduledFor: f.due, Parameters: map[string]string{}, Snapshot: snapshot(f.a, Provider{ID: f.a.Provider}),
 		CreatedAt: now, StartedAt: now, FinishedAt: now,
+	}
+	if by.Mark == db.CatchUpMark {
+		e.LastSkippedFor = f.last
 	}
 	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
 		return err
@@ -222,22 +228,26 @@ func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, a *db.Startable, n
 
 // missRecurring records the due times that came too late, in one row, and goes on with the first that does not.
 func (s *Service) missRecurring(ctx context.Context, tx bun.Tx, a *db.Startable, expression cron.Expression, zone *time.Location, now time.Time) error {
-	first, last := a.NextRunAt, a.NextRunAt
-	cutoff := now.Add(-grace)
-	n := 1
-	next := expression.Next(first, zone)
-	for !next.IsZero() && next.Before(cutoff) && n < countMissed {
-		last, next, n = next, expression.Next(next, zone), n+1
-	}
-	if n == countMissed {
-		last, next = cutoff, expression.Next(cutoff, zone)
-	}
-	e := ledger(a, db.Missed, "Carillon was not running", first, now)
+	last, next, n := passed(expression, zone, a.NextRunAt, now.Add(-grace-1))
+	e := ledger(a, db.Missed, "Carillon was not running", a.NextRunAt, now)
 	e.SkipCount, e.LastSkippedFor = n, last
 	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
 		return err
 	}
 	return db.AdvanceAutomations(ctx, tx, []db.Advance{{ID: a.ID, Next: next, Iterations: a.Iterations, SkipID: a.SkipID}})
+}
+
+// passed goes through the due times from the first on that come no later than a time: it returns the last of them, the one
+// after it, and how many they are. Of very many it counts countMissed.
+func passed(expression cron.Expression, zone *time.Location, first, until time.Time) (last, next time.Time, n int) {
+	last, next, n = first, expression.Next(first, zone), 1
+	for !next.IsZero() && !next.After(until) {
+		if n == countMissed {
+			return until, expression.Next(until, zone), n
+		}
+		last, next, n = next, expression.Next(next, zone), n+1
+	}
+	return last, next, n
 }
 
 // skip records due times at which a run was in the way. The first of a streak is a new row and a notice; the others
@@ -266,7 +276,7 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 			if f.a.Trigger == db.Loop {
 				advance.Next = now.Add(blockedPause)
 			}
-			advance.SkipID, err = s.addSkip(ctx, tx, f.a, other, f.due, now)
+			advance.SkipID, err = s.addSkip(ctx, tx, f, other, now)
 			if err != nil {
 				return nil, err
 			}
@@ -276,16 +286,17 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 	return advances, nil
 }
 
-// addSkip counts a skipped due time and returns the row of its streak.
-func (s *Service) addSkip(ctx context.Context, tx bun.Tx, a *db.Startable, other db.Execution, due, now time.Time) (uuid.UUID, error) {
+// addSkip counts skipped due times and returns the row of their streak.
+func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.Execution, now time.Time) (uuid.UUID, error) {
+	a := f.a
 	if a.SkipID != uuid.Nil {
-		counted, err := db.AddSkip(ctx, tx, a.SkipID, due)
+		counted, err := db.AddSkip(ctx, tx, a.SkipID, f.n, f.last)
 		if err != nil || counted {
 			return a.SkipID, err
 		}
 	}
-	e := ledger(a, db.Skipped, "a run that began earlier was still in flight", due, now)
-	e.BlockedBy = other.ID
+	e := ledger(a, db.Skipped, "a run that began earlier was still in flight", f.due, now)
+	e.BlockedBy, e.SkipCount, e.LastSkippedFor = other.ID, f.n, f.last
 	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
 		return uuid.Nil, err
 	}
