@@ -28,6 +28,9 @@ import (
 
 func TestMain(m *testing.M) {
 	agent.MaybeShim()
+	if url := os.Getenv(schedulerURL); url != "" {
+		os.Exit(scheduleUntilNothingIsDue(url))
+	}
 	dbtest.Main(m)
 }
 
@@ -56,12 +59,24 @@ func prepare(t *testing.T) *kit {
 	check(t, err)
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
 	providers := func() []agent.Provider { return agent.Catalogue()[:1] }
-	k := &kit{t: t, db: d}
+	k := &kit{t: t}
 	k.rules = &automation.Service{
 		DB: d, Now: time.Now, Keys: keys, Log: log,
 		Providers: func() []automation.Provider { return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}} },
 		Probe:     func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
+	k.moveTo(d)
+	data := t.TempDir()
+	k.runner = &Runner{
+		DB: d, Rules: k.rules, Store: &workspace.Store{Root: data}, Providers: providers, Worker: "test", Max: 2, Data: data, Now: time.Now, Log: log,
+	}
+	return k
+}
+
+// moveTo lets the kit use a database, with a person and the workspace Scratch in it.
+func (k *kit) moveTo(d *db.DB) {
+	t := k.t
+	k.db, k.rules.DB = d, d
 	check(t, account.EnsureRoles(t.Context(), d, time.Now()))
 	check(t, k.rules.EnsureScratch(t.Context()))
 	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)
@@ -74,11 +89,6 @@ func prepare(t *testing.T) *kit {
 	list, err := k.rules.Workspaces(t.Context(), k.actor)
 	check(t, err)
 	k.workspace = list[0].ID
-	data := t.TempDir()
-	k.runner = &Runner{
-		DB: d, Rules: k.rules, Store: &workspace.Store{Root: data}, Providers: providers, Worker: "test", Max: 2, Data: data, Now: time.Now, Log: log,
-	}
-	return k
 }
 
 // start lets the runner work until the test is over, or stop is called.
