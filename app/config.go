@@ -168,7 +168,7 @@ var settings = []setting{
 	{"CARILLON_SHELL", "on", "on or off: whether the Shell provider, which runs commands on a worker, can be used", false, onOff(func(c *config, on bool) { c.Shell = on })},
 	{"CARILLON_TRIGGER_RATE", "50", "calls a second that each webhook token may make, with bursts of twenty times as many; 0: no limit", false, func(c *config, text string) string {
 		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || n < 0 || n > 1e6 {
+		if err != nil || !(n >= 0 && n <= 1e6) { // NaN is neither
 			return "a number from 0 to 1000000"
 		}
 		c.TriggerRate = n
