@@ -52,7 +52,7 @@ var layers = map[string]string{
 const everything = "*"
 
 // forTests are packages that tests anywhere may use.
-var forTests = []string{"db/dbtest", "db/embedded"}
+var forTests = []string{"app/cron/crontest", "db/dbtest", "db/embedded"}
 
 const module = "carillon/"
 

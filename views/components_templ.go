@@ -1008,7 +1008,7 @@ func sourceLook(source string) look {
 	case "schedule":
 		return look{"", "clock", "Schedule"}
 	case "manual":
-		return look{"", "hand", "Run now"}
+		return look{"", "hand", "Manual"}
 	case "webhook":
 		return look{"", "webhook", "Webhook"}
 	}
