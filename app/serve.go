@@ -54,7 +54,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 	var listener net.Listener
 	if c.has(roleWeb) {
 		if listener, err = net.Listen("tcp", c.Addr); err != nil {
-			return fmt.Errorf("listen on %s: %w", c.Addr, reason(err))
+			return fmt.Errorf("CARILLON_ADDR: listen on %s: %w", c.Addr, reason(err))
 		}
 		defer listener.Close() //nolint:errcheck // closed by the server before, on every way but a failed start
 		if c.URL.Host == c.Addr {
@@ -236,7 +236,7 @@ func newLog(c *config, stderr io.Writer) *slog.Logger {
 // loadKeys reads the secret of the settings, or the one kept in the data folder.
 func loadKeys(c *config) (*secret.Keys, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", reason(err))
+		return nil, fmt.Errorf("CARILLON_DATA: make the folder %s: %w", c.Data, reason(err))
 	}
 	text := c.Secret
 	if text == "" {
@@ -265,6 +265,9 @@ func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, er
 		return &openDB{DB: database, close: func() { _ = database.Close() }}, nil
 	}
 	server, err := embedded.Start(ctx, embedded.Config{Dir: filepath.Join(c.Data, "postgres"), Bin: c.PGBin, Log: log})
+	if c.PGBin != "" && errors.Is(err, embedded.ErrNoBinaries) {
+		err = fmt.Errorf("CARILLON_PG_BIN: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
