@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestKilledServerLeavesNoProcessAndNoRunInFlight(t *testing.T) {
@@ -54,5 +56,38 @@ wait
 			v.ends(t, v.run(t, automation), "Succeeded")
 			eventually(t, "the processes of the next run to be gone", func() bool { return marked(t, mark) == 0 })
 		})
+	}
+}
+
+func TestStoppedServerWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	v := visit(t, s)
+	gates := folder(t)
+	mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.data)
+	automation := v.automation(t, "Patient one", fmt.Sprintf("export %s\necho Waiting\ntouch '%s/started'\nsleep 3600\n", mark, gates))
+	session := v.run(t, automation)
+	exists(t, filepath.Join(gates, "started"))
+	stream, err := v.client.Get(s.base + session + "/stream?after=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close() //nolint:errcheck // the server ends it
+	if _, err := stream.Body.Read(make([]byte, 1)); err != nil || stream.StatusCode != http.StatusOK {
+		t.Fatalf("the stream answered %d, %v; want that it has begun", stream.StatusCode, err)
+	}
+
+	begun := time.Now()
+	s.stop(t)
+	if took := time.Since(begun); took > 15*time.Second {
+		t.Errorf("with a reader and a run at work it took %s to stop", took)
+	}
+	if n := marked(t, mark); n != 0 {
+		t.Errorf("%d processes of the run are left", n)
+	}
+	s.start(t)
+	v.ends(t, session, "Failed")
+	if history := v.get(t, automation).said(); !strings.Contains(strings.ToLower(history), "interrupted by a restart") {
+		t.Errorf("the history says %q; want that a restart interrupted it", history)
 	}
 }
