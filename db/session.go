@@ -487,6 +487,9 @@ func HeldGates(ctx context.Context, tx bun.Tx, before time.Time, limit int) ([]S
 	if err != nil || len(list) == 0 {
 		return nil, nil, wrapped(err, "list held loops")
 	}
+	if err := addCreators(ctx, tx, list); err != nil {
+		return nil, nil, err
+	}
 	executions := make([]Execution, len(list))
 	for i := range list { // few: each is told of once
 		e, err := LatestScheduled(ctx, tx, list[i].ID)

@@ -19,8 +19,8 @@ type Startable struct {
 	WorkspaceModel     string   `bun:"workspace_model,scanonly"`
 	CreatorName        string   `bun:"creator_name,scanonly"`
 	CreatorInactive    bool     `bun:"creator_inactive,scanonly"`
-	CreatorMember      bool     `bun:"creator_member,scanonly"`
-	CreatorPermissions []string `bun:"creator_permissions,array,scanonly"`
+	CreatorMember      bool     `bun:"-"`
+	CreatorPermissions []string `bun:"-"`
 	BotName            string   `bun:"bot_name,scanonly"`
 	InFlight           bool     `bun:"in_flight,scanonly"`
 }
@@ -29,12 +29,57 @@ func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
 	return q.NewSelect().Model(list).ColumnExpr("?TableColumns").
 		ColumnExpr("w.name AS workspace_name, w.removed_at IS NOT NULL AS workspace_removed, w.provider AS workspace_provider, w.model AS workspace_model").
 		ColumnExpr("u.name AS creator_name, u.deactivated_at IS NOT NULL AS creator_inactive").
-		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AS creator_member").
-		ColumnExpr("coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = a.creator_id), '{}') AS creator_permissions").
-		ColumnExpr("coalesce((SELECT b.name FROM bots b WHERE b.id = a.bot_id), '') AS bot_name").
+		ColumnExpr("coalesce(b.name, '') AS bot_name").
 		ColumnExpr("EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running')) AS in_flight").
 		Join("JOIN workspaces AS w ON w.id = a.workspace_id").
-		Join("JOIN users AS u ON u.id = a.creator_id")
+		Join("JOIN users AS u ON u.id = a.creator_id").
+		Join("LEFT JOIN bots AS b ON b.id = a.bot_id")
+}
+
+// addCreators completes startable automations with what their creators may do. They are few, however many automations there
+// are, so asking for each once is much quicker than for each automation.
+func addCreators(ctx context.Context, q bun.IDB, list []Startable) error {
+	creators := map[uuid.UUID]bool{}
+	var ids []uuid.UUID
+	for i := range list {
+		if id := list[i].CreatorID; !creators[id] {
+			creators[id] = true
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var rows []struct {
+		UserID      uuid.UUID `bun:"user_id"`
+		Permissions []string  `bun:"permissions,array"`
+		Workspaces  []string  `bun:"workspaces,array"`
+	}
+	err := q.NewRaw(`SELECT u.id AS user_id,
+			coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = u.id), '{}') AS permissions,
+			coalesce((SELECT array_agg(m.workspace_id::text) FROM workspace_members m WHERE m.user_id = u.id), '{}') AS workspaces
+		FROM unnest(?::uuid[]) AS u(id)`, UUIDs(ids)).Scan(ctx, &rows)
+	if err != nil {
+		return fmt.Errorf("read what creators may do: %w", err)
+	}
+	type rights struct {
+		permissions []string
+		member      map[string]bool
+	}
+	byID := make(map[uuid.UUID]rights, len(rows))
+	for _, r := range rows {
+		known := rights{permissions: r.Permissions, member: make(map[string]bool, len(r.Workspaces))}
+		for _, w := range r.Workspaces {
+			known.member[w] = true
+		}
+		byID[r.UserID] = known
+	}
+	for i := range list {
+		a := &list[i]
+		known := byID[a.CreatorID]
+		a.CreatorPermissions, a.CreatorMember = known.permissions, known.member[a.WorkspaceID.String()]
+	}
+	return nil
 }
 
 // Startables finds automations with all that decides whether they can run.
@@ -43,7 +88,7 @@ func Startables(ctx context.Context, q bun.IDB, ids []uuid.UUID) ([]Startable, e
 	if err := startables(q, &list).Where("a.id = ANY(?::uuid[])", UUIDs(ids)).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("find automations to start: %w", err)
 	}
-	return list, nil
+	return list, addCreators(ctx, q, list)
 }
 
 // ClaimDue locks up to limit automations that are due, the longest due first. Several schedulers may claim at once;
@@ -55,7 +100,7 @@ func ClaimDue(ctx context.Context, tx bun.Tx, now time.Time, limit int) ([]Start
 	if err != nil {
 		return nil, fmt.Errorf("claim due automations: %w", err)
 	}
-	return list, nil
+	return list, addCreators(ctx, tx, list)
 }
 
 // Advance is where an automation stands after one of its due times was dealt with.

@@ -202,8 +202,6 @@ CREATE INDEX sessions_automation ON sessions (automation_id, id DESC) WHERE auto
 --bun:split
 CREATE INDEX sessions_worktrees ON sessions (closed_at) WHERE closed_at IS NOT NULL AND worktree_removed_at IS NULL;
 --bun:split
-CREATE INDEX sessions_newest ON sessions (id DESC);
---bun:split
 -- One firing of one automation, or one due time that came to nothing: skipped and missed are rows too.
 CREATE TABLE executions (
   id            uuid PRIMARY KEY,
@@ -248,8 +246,6 @@ CREATE UNIQUE INDEX executions_once ON executions (automation_id, scheduled_for)
 CREATE INDEX executions_in_flight ON executions (automation_id) WHERE status IN ('queued', 'running');
 --bun:split
 CREATE INDEX executions_automation ON executions (automation_id, id DESC);
---bun:split
-CREATE INDEX executions_newest ON executions (id DESC);
 --bun:split
 CREATE INDEX executions_failed ON executions (id DESC) WHERE status IN ('failed', 'timed_out');
 --bun:split
