@@ -61,7 +61,7 @@ func executionPageSpecimens() []Specimen {
 	full.Rows, full.Pager = sampleExecutions(), Pager{Text: "50 of 212", Newer: "?before=e9", Older: "?after=e1"}
 	none.Filtered, none.From.Value = true, "2026-11-01"
 	failed := ExecutionData{ExecutionItem: sampleExecutions()[5], AutomationURL: AutomationURL("a1"), SessionName: "Nightly dependency audit",
-		Reason: "npm error code ENOTFOUND\nnpm error network request to https://registry.npmjs.org failed", Help: "The registry could not be reached from the worker. The next scheduled run tries again.",
+		Reason: "npm error code ENOTFOUND\nnpm error network request to https://registry.example.com failed", Help: "The registry could not be reached from the worker. The next scheduled run tries again.",
 		Prompt: sampleEntries()[0].Fill, Unresolved: []string{"report_url", "team"}, Parameters: []Parameter{{"service", "payments-api", false}}, Snapshot: sampleExecution().Snapshot, CanRunAgain: true}
 	good := ExecutionData{ExecutionItem: sampleExecutions()[1], AutomationURL: AutomationURL("a1"), SessionName: "Nightly dependency audit", PullRequest: &PullRequest{"218", "https://github.com/x/y/pull/218", "open"},
 		Prompt: sampleEntries()[0].Fill, Answer: "Two upgrades, one ticket each.\n\n**Nothing** else was above `high`.", Snapshot: sampleExecution().Snapshot}
