@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +43,9 @@ func TestMain(m *testing.M) {
 // binary builds the program once for all tests: with the race detector when they have it, so that it watches a real
 // server, and what was compiled for other tests is not compiled again.
 var binary = sync.OnceValues(func() (string, error) {
+	if err := openSource(); err != nil {
+		return "", err
+	}
 	path := filepath.Join(scratch, "carillon")
 	args := append([]string{"build"}, buildFlags...)
 	if out, err := exec.Command("go", append(args, "-o", path, "carillon/app")...).CombinedOutput(); err != nil {
@@ -49,6 +53,27 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// openSource opens what the program is built from, and what these tests run beside it. Go keeps the outcome of tests until
+// something that they opened changes. It does not see what a go command reads that builds the program for them, and
+// would call them passed on and on.
+func openSource() error {
+	for _, f := range []string{"../../go.mod", "../../package-lock.json"} {
+		if _, err := os.Stat(f); err != nil {
+			return err
+		}
+	}
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "carillon/app").Output()
+	if err != nil {
+		return fmt.Errorf("list what the program is built from: %w", err)
+	}
+	for dir := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n") {
+		if err := filepath.WalkDir(dir, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // server is the program at work.
 type server struct {
