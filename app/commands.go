@@ -56,9 +56,10 @@ func commands() []command {
 		}},
 		{name: "user list", help: "List the people", run: (*program).userList},
 		{name: "user reset-password", args: "EMAIL", help: "Give a person a new password, read from standard input", run: (*program).userReset},
-		{name: "config", help: "Print the settings in force, secrets masked", run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
+		{name: "config", help: "Print and check the settings in force, secrets masked", run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
 			printSettings(p.stdout, p.getenv)
-			return nil
+			_, err := readConfig(p.getenv)
+			return err
 		}},
 		{name: "version", help: "Print the version", run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
 			fmt.Fprintln(p.stdout, "carillon", versionText())

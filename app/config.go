@@ -90,8 +90,8 @@ var settings = []setting{
 			return ""
 		}
 		u, err := url.Parse(text)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-			return "an address such as https://carillon.example.com, without a path"
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+			return "an address such as https://carillon.example.com, without a path or a user"
 		}
 		u.Path = ""
 		c.URL = u
@@ -111,8 +111,8 @@ var settings = []setting{
 		if text == "" {
 			return ""
 		}
-		if _, err := mail.ParseAddress(text); err != nil {
-			return "an e-mail address"
+		if a, err := mail.ParseAddress(text); err != nil || a.Address != text {
+			return "an e-mail address, without a name"
 		}
 		c.AdminEmail = text
 		return ""
@@ -247,6 +247,9 @@ func (s setting) shown(text string) string {
 		return "not set"
 	case s.secret:
 		return "set (hidden)"
+	}
+	if u, err := url.Parse(text); err == nil && u.User != nil { // a password where none belongs
+		text = u.Redacted()
 	}
 	return strconv.Quote(text)
 }

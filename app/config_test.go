@@ -73,11 +73,14 @@ var bad = []struct{ name, value, expected string }{
 	{"CARILLON_URL", "ftp://carillon.example.com", "https://carillon.example.com"},
 	{"CARILLON_URL", "https://example.com/carillon", "without a path"},
 	{"CARILLON_URL", "https://example.com?a=b", "https://carillon.example.com"},
+	{"CARILLON_URL", "http://:8080", "https://carillon.example.com"},
+	{"CARILLON_URL", "https://ada:hunter2@example.com", "without a path or a user"},
 	{"CARILLON_SECRET", "hunter2", "32 bytes in base64"},
 	{"CARILLON_SECRET", "aHVudGVyMg==", "32 bytes in base64"},
 	{"CARILLON_SECRET", base64.StdEncoding.EncodeToString(make([]byte, 32)) + ",", "32 bytes in base64"},
 	{"CARILLON_ADMIN_EMAIL", "ada", "an e-mail address"},
 	{"CARILLON_ADMIN_EMAIL", "@", "an e-mail address"},
+	{"CARILLON_ADMIN_EMAIL", "Ada Lovelace <ada@example.com>", "an e-mail address"},
 	{"CARILLON_ROLES", "web,cook", "web, scheduler and worker"},
 	{"CARILLON_ROLES", ",", "web, scheduler and worker"},
 	{"CARILLON_MAX_SESSIONS", "0", "from 1 to 1000"},
@@ -119,7 +122,7 @@ func TestBadValueIsOneLineWithNameValueAndWhatIsExpected(t *testing.T) {
 			switch shown := strings.Contains(line, settings[i].shown(tt.value)); {
 			case !shown:
 				t.Errorf("%q does not show the value as %s", line, settings[i].shown(tt.value))
-			case settings[i].secret && strings.Contains(line, "hunter2"):
+			case strings.Contains(line, "hunter2"):
 				t.Errorf("%q shows a secret", line)
 			}
 		})
@@ -155,14 +158,15 @@ func TestSettingsThatBelongTogetherAreSetTogether(t *testing.T) {
 func TestPrintedSettingsMaskSecrets(t *testing.T) {
 	t.Parallel()
 	e := environment{
-		"DATABASE_URL": "postgres://u:hunter2@host/db", "CARILLON_SECRET": "hunter2", "CARILLON_ADMIN_PASSWORD": "hunter2", "CARILLON_SMTP_URL": "smtp://u:hunter2@host",
-		"CARILLON_ADDR": "127.0.0.1:9000",
+		"DATABASE_URL": "postgres://u:hunter2@host/db", "CARILLON_SECRET": base64.StdEncoding.EncodeToString(make([]byte, 32)),
+		"CARILLON_ADMIN_EMAIL": "ada@example.com", "CARILLON_ADMIN_PASSWORD": "hunter2",
+		"CARILLON_SMTP_URL": "smtp://u:hunter2@host", "CARILLON_SMTP_FROM": "carillon@example.com", "CARILLON_ADDR": "127.0.0.1:9000",
 	}
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), []string{"config"}, e.get, strings.NewReader(""), &out, &errs); code != exitOK {
 		t.Fatalf("status %d, stderr %q; want 0", code, errs.String())
 	}
-	if strings.Contains(out.String(), "hunter2") {
+	if strings.Contains(out.String(), "hunter2") || strings.Contains(out.String(), e["CARILLON_SECRET"]) {
 		t.Errorf("got\n%s\nwith a secret", out.String())
 	}
 	if !strings.Contains(out.String(), `"127.0.0.1:9000"`) {
@@ -172,5 +176,19 @@ func TestPrintedSettingsMaskSecrets(t *testing.T) {
 		if !strings.Contains(out.String(), s.name) {
 			t.Errorf("%s is not printed", s.name)
 		}
+	}
+}
+
+func TestPrintingSettingsSaysWhichOneServeWouldRefuse(t *testing.T) {
+	t.Parallel()
+	o := call(t, environment{"CARILLON_MAX_SESSIONS": "0", "CARILLON_SECRET": "hunter2"}, "", "config")
+	oneLine(t, o, "CARILLON_SECRET is set (hidden); expected") // the first one
+	for _, s := range settings {
+		if !strings.Contains(o.stdout, s.name) {
+			t.Errorf("%s is not printed", s.name)
+		}
+	}
+	if strings.Contains(o.stdout+o.stderr, "hunter2") {
+		t.Errorf("got %+v with a secret", o)
 	}
 }
