@@ -18,8 +18,8 @@ TEST_FLAGS = $(RACE) -parallel 4
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-run: need-go need-node need-git run-packages build ## Serve on http://127.0.0.1:8080, with a PostgreSQL server of its own under data/
-	@exec bin/carillon serve
+run: need-go need-node need-git ## Serve on http://127.0.0.1:8080, with a PostgreSQL server of its own under data/
+	@$(MAKE) -j 2 --no-print-directory run-packages build && exec bin/carillon serve
 
 test: need-go need-node need-git packages ## Run every test: unit, PostgreSQL, HTTP, real browser
 	@test -n "$(RACE)" || echo "There is no C compiler, so the tests run without the race detector."
