@@ -67,6 +67,7 @@ type Snapshot struct {
 	Toggles        []string      `json:"toggles,omitempty"`
 	AutoComplete   bool          `json:"auto_complete"`
 	OnlyUnchanged  bool          `json:"only_unchanged"`
+	CreatePR       bool          `json:"create_pr,omitempty"`
 	TimeoutSeconds int           `json:"timeout_seconds"`
 	StopText       string        `json:"stop_text,omitempty"`
 	Version        int64         `json:"version"`

@@ -61,6 +61,11 @@ type Session struct {
 	LeaseUntil        time.Time     `bun:"lease_until,nullzero"`
 	CancelRequestedAt time.Time     `bun:"cancel_requested_at,nullzero"`
 	CancelRequestedBy uuid.UUID     `bun:"cancel_requested_by,nullzero,type:uuid"`
+	PRRequestedAt     time.Time     `bun:"pr_requested_at,nullzero"`
+	PRRequestedBy     uuid.UUID     `bun:"pr_requested_by,nullzero,type:uuid"`
+	PRError           string        `bun:"pr_error"`
+	PRCheckedAt       time.Time     `bun:"pr_checked_at,nullzero"`
+	PRChangedAt       time.Time     `bun:"pr_changed_at,nullzero"`
 
 	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
@@ -70,7 +75,8 @@ type Session struct {
 // listColumns are a session's columns without the diff, which may be large.
 const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
 	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
-	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by"
+	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
+	"pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at"
 
 // TurnKind is what a turn is for.
 type TurnKind string

@@ -18,6 +18,9 @@ type Workspace struct {
 	GitURL        string    `bun:"git_url"` // empty: a repository that Carillon makes itself
 	DefaultBranch string    `bun:"default_branch"`
 	TokenSealed   []byte    `bun:"token_sealed,nullzero"`
+	Forge         string    `bun:"forge"`      // empty: known by the repository's address
+	ForgeBase     string    `bun:"forge_base"` // web address of a forge of one's own
+	ForgeSecret   []byte    `bun:"forge_secret_sealed,nullzero"`
 	Provider      string    `bun:"provider"`
 	Model         string    `bun:"model"`
 	CreatedBy     uuid.UUID `bun:"created_by,nullzero,type:uuid"`
@@ -117,7 +120,7 @@ func InsertWorkspace(ctx context.Context, q bun.IDB, w *Workspace) error {
 
 // SaveWorkspace writes what people edit of a workspace, unless its version is another than theirs.
 func SaveWorkspace(ctx context.Context, q bun.IDB, w *Workspace, version int64) (bool, error) {
-	res, err := q.NewUpdate().Model(w).Column("name", "git_url", "default_branch", "token_sealed", "provider", "model", "updated_at", "version").
+	res, err := q.NewUpdate().Model(w).Column("name", "git_url", "default_branch", "token_sealed", "forge", "forge_base", "forge_secret_sealed", "provider", "model", "updated_at", "version").
 		WherePK().Where("w.version = ?", version).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("save workspace %s: %w", w.ID, err)
