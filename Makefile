@@ -23,7 +23,7 @@ run: need-go need-node need-git ## Serve on http://127.0.0.1:8080, with a Postgr
 
 test: need-go need-node need-git packages ## Run every test: unit, PostgreSQL, HTTP, real browser
 	@test -n "$(RACE)" || echo "There is no C compiler, so the tests run without the race detector."
-	@go run ./app/e2e/internal/report test $(TEST_FLAGS) ./...
+	@go build -o tmp/report ./app/e2e/internal/report && tmp/report test $(TEST_FLAGS) ./...
 
 check: need-go need-node need-git packages ## Check formatting, vet, staticcheck, that generated files are current and go.mod is tidy
 	@unformatted=$$(git ls-files -z -co --exclude-standard '*.go' | xargs -0 gofmt -l) && \
@@ -37,7 +37,7 @@ check: need-go need-node need-git packages ## Check formatting, vet, staticcheck
 	go mod tidy -diff
 
 bench: need-go need-node need-git run-packages ## Run the benchmarks and print a table; OUT=file writes it as JSON too
-	@go run ./app/e2e/internal/report bench $(if $(OUT),-out "$(OUT)")
+	@go build -o tmp/report ./app/e2e/internal/report && tmp/report bench $(if $(OUT),-out "$(OUT)")
 
 build: need-go ## Build bin/carillon, one binary with everything inside
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/carillon ./app
@@ -61,7 +61,7 @@ clean: ## Remove what was built and installed; data/ stays
 
 need-go:
 	@command -v go >/dev/null || { echo "Carillon needs Go $(GO_AT_LEAST) or newer, and there is none: see https://go.dev/dl/" >&2; exit 1; }
-	@$(call at-least,$(GO_AT_LEAST),Go,$$(go env GOVERSION 2>/dev/null || GOTOOLCHAIN=local go version),https://go.dev/dl/)
+	@$(call at-least,$(GO_AT_LEAST),Go,$$(go env GOVERSION 2>/dev/null || GOTOOLCHAIN=local go version 2>/dev/null),https://go.dev/dl/)
 
 need-node:
 	@command -v node >/dev/null || { echo "Carillon needs Node $(NODE_AT_LEAST) or newer, and there is none: see https://nodejs.org/" >&2; exit 1; }
@@ -74,8 +74,8 @@ need-git:
 # at-least VERSION,NAME,WHAT IT SAYS OF ITSELF,WHERE TO GET IT
 at-least = said="$(3)"; echo "$$said" | awk -v want="$(1)" \
 	'match($$0, /[0-9]+(\.[0-9]+)*/) { split(substr($$0, RSTART, RLENGTH), is, "."); split(want, w, "."); \
-	old = is[1]+0 < w[1]+0 || (is[1]+0 == w[1]+0 && is[2]+0 < w[2]+0) } END { exit old || NR == 0 }' || \
-	{ echo "Carillon needs $(2) $(1) or newer, and this is $$said: see $(4)" >&2; exit 1; }
+	good = is[1]+0 > w[1]+0 || (is[1]+0 == w[1]+0 && is[2]+0 >= w[2]+0) } END { exit !good }' || \
+	{ echo "Carillon needs $(2) $(1) or newer, and this is $${said:-older}: see $(4)" >&2; exit 1; }
 
 # Packages of npm are installed when they are missing or older than the lock file: for running, the embedded PostgreSQL
 # alone; for tests and checks, the browser and the sources of assets too. Installing replaces the folder and so both marks.

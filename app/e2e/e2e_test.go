@@ -46,7 +46,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	if err := openSource(); err != nil {
 		return "", err
 	}
-	path := filepath.Join(scratch, "carillon")
+	path := filepath.Join(scratch, "carillon-tested") // not the name by which people stop their own
 	args := append([]string{"build"}, buildFlags...)
 	if out, err := exec.Command("go", append(args, "-o", path, "carillon/app")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)

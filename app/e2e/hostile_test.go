@@ -151,7 +151,7 @@ func TestOutputOfAnySizeAndKindIsTaken(t *testing.T) {
 			if a.size > 8<<20 {
 				t.Errorf("its page has %d bytes; want at most 8 MiB", a.size)
 			}
-			transcript := a.first(with("id", "transcript"))
+			transcript := v.get(t, session+"?whole=yes").first(with("id", "transcript"))
 			if n := len(transcript.find(element("script"))); n != 0 {
 				t.Errorf("the transcript has %d scripts", n)
 			}

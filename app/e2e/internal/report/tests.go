@@ -54,6 +54,7 @@ func summarize(in io.Reader, w io.Writer) (totals, error) {
 	outputs := map[name][]string{}
 	failures := map[string]int{} // of tests, by package
 	builds := map[string][]string{}
+	var skipped strings.Builder // a test that is left out is never left out in silence
 	scanner := bufio.NewScanner(in)
 	scanner.Buffer(nil, 16<<20)
 	for scanner.Scan() {
@@ -75,6 +76,9 @@ func summarize(in io.Reader, w io.Writer) (totals, error) {
 			delete(outputs, of)
 			if e.Test != "" {
 				t.count(e.Action)
+				if e.Action == "skip" {
+					fmt.Fprintf(&skipped, "skip  %s %s\n%s", e.Package, e.Test, said)
+				}
 				if e.Action == "fail" {
 					failures[e.Package]++
 					fmt.Fprintf(w, "\n--- FAIL: %s (%.2fs)\n    %s\n%s", e.Test, e.Elapsed, e.Package, said)
@@ -97,6 +101,7 @@ func summarize(in io.Reader, w io.Writer) (totals, error) {
 			}
 		}
 	}
+	fmt.Fprint(w, "\n", skipped.String())
 	fmt.Fprintf(w, "\n%d passed, %d failed, %d skipped\n", t.passed, t.failed, t.skipped)
 	return t, scanner.Err()
 }

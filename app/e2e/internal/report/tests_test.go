@@ -14,14 +14,15 @@ func TestTotalsCountWhatEnded(t *testing.T) {
 		hidden   []string
 	}{
 		{
-			"tests that pass are counted and silent",
+			"tests that pass are silent, those left out say why",
 			`{"Action":"output","Package":"a","Test":"TestOne","Output":"=== RUN   TestOne\n"}
 			{"Action":"output","Package":"a","Test":"TestOne","Output":"chatter\n"}
 			{"Action":"pass","Package":"a","Test":"TestOne","Elapsed":1}
+			{"Action":"output","Package":"a","Test":"TestTwo","Output":"    no bubblewrap\n"}
 			{"Action":"skip","Package":"a","Test":"TestTwo"}
 			{"Action":"pass","Package":"a","Elapsed":1.2}
 			{"Action":"skip","Package":"without tests"}`,
-			totals{passed: 1, skipped: 1}, []string{"ok    a  1.2s\n", "\n1 passed, 0 failed, 1 skipped\n"}, []string{"chatter", "without tests"},
+			totals{passed: 1, skipped: 1}, []string{"ok    a  1.2s\n", "skip  a TestTwo\n    no bubblewrap\n", "\n1 passed, 0 failed, 1 skipped\n"}, []string{"chatter", "without tests"},
 		},
 		{
 			"a test that fails is shown with what it said",
