@@ -21,7 +21,7 @@ func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.U
 	if err != nil {
 		return nil, err
 	}
-	if err := s.isMember(ctx, actor, a.WorkspaceID); err != nil {
+	if err := s.isMember(ctx, s.DB, actor, a.WorkspaceID); err != nil {
 		return nil, err
 	}
 	if a.CreatorID == actor.ID && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll) {
@@ -54,11 +54,11 @@ func (s *Service) Editable(ctx context.Context, actor account.Actor, id uuid.UUI
 }
 
 // isMember lets through the members of a workspace, and administrators.
-func (s *Service) isMember(ctx context.Context, actor account.Actor, workspace uuid.UUID) error {
+func (s *Service) isMember(ctx context.Context, q bun.IDB, actor account.Actor, workspace uuid.UUID) error {
 	if actor.Can(account.Admin) {
 		return nil
 	}
-	ok, err := db.IsMember(ctx, s.DB, workspace, actor.ID)
+	ok, err := db.IsMember(ctx, q, workspace, actor.ID)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *Service) isMember(ctx context.Context, actor account.Actor, workspace u
 
 // workspace finds a workspace that a person is a member of.
 func (s *Service) workspace(ctx context.Context, q bun.IDB, actor account.Actor, id uuid.UUID) (*db.Workspace, error) {
-	if err := s.isMember(ctx, actor, id); err != nil {
+	if err := s.isMember(ctx, q, actor, id); err != nil {
 		return nil, err
 	}
 	w, err := db.WorkspaceByID(ctx, q, id)

@@ -31,7 +31,7 @@ func (s *Service) Session(ctx context.Context, actor account.Actor, id uuid.UUID
 // canSeeSession lets see a session its owner, the creator of its automation, and who sees everybody's, as far as
 // they are members of its workspace.
 func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, session *db.Session) error {
-	if err := s.isMember(ctx, actor, session.WorkspaceID); err != nil {
+	if err := s.isMember(ctx, s.DB, actor, session.WorkspaceID); err != nil {
 		return err
 	}
 	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
