@@ -153,6 +153,7 @@ type hubPullRequest struct {
 	Draft     bool
 	Merged    bool
 	MergedAt  *time.Time `json:"merged_at"` // GitHub's lists have only this
+	CreatedAt *time.Time `json:"created_at"`
 	UpdatedAt *time.Time `json:"updated_at"`
 	Head      hubBranch
 	Base      hubBranch
@@ -194,6 +195,9 @@ func (h hubPullRequest) read(kind Kind, repo string) (PullRequest, error) {
 		p.State = Closed
 	case h.State == "open":
 		p.State = Open
+	}
+	if h.CreatedAt != nil {
+		p.Created = h.CreatedAt.UTC()
 	}
 	if h.UpdatedAt != nil {
 		p.Updated = h.UpdatedAt.UTC()
@@ -276,6 +280,7 @@ type gitlabMergeRequest struct {
 	Target    string `json:"target_branch"`
 	SourceID  int64  `json:"source_project_id"`
 	TargetID  int64  `json:"target_project_id"`
+	CreatedAt string `json:"created_at"`
 	UpdatedAt string `json:"updated_at"`
 }
 
@@ -294,13 +299,18 @@ func (m gitlabMergeRequest) read(repo string) (PullRequest, error) {
 	case "closed":
 		p.State = Closed
 	}
+	p.Created, p.Updated = gitlabTime(m.CreatedAt), gitlabTime(m.UpdatedAt)
+	return p, p.complete()
+}
+
+// gitlabTime reads the API's form of a time and the one in webhooks; zero is neither.
+func gitlabTime(s string) time.Time {
 	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05 MST"} {
-		if t, err := time.Parse(layout, m.UpdatedAt); err == nil {
-			p.Updated = t.UTC()
-			break
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC()
 		}
 	}
-	return p, p.complete()
+	return time.Time{}
 }
 
 func parseAzure(body []byte) (Event, error) {
@@ -354,6 +364,7 @@ type azurePullRequest struct {
 	SourceRefName string
 	TargetRefName string
 	IsDraft       bool
+	CreationDate  *time.Time
 	ClosedDate    *time.Time
 	ForkSource    *struct{}
 	Repository    struct {
@@ -398,6 +409,9 @@ func (a azurePullRequest) read(base, repo string) (PullRequest, error) {
 		p.State = Merged
 	case "abandoned":
 		p.State = Closed
+	}
+	if a.CreationDate != nil {
+		p.Created = a.CreationDate.UTC()
 	}
 	if a.ClosedDate != nil {
 		p.Updated = a.ClosedDate.UTC()

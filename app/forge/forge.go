@@ -65,8 +65,8 @@ type PullRequest struct {
 	Base       string // the target, without refs/heads/
 	// Fork says that Branch lives in another repository, so that it is not the branch of the same name in Repository.
 	Fork bool
-	// Updated is when the forge last saw a change; zero where it does not say.
-	Updated time.Time
+	// Created is when it was opened, and Updated when the forge last saw a change; zero where it does not say.
+	Created, Updated time.Time
 }
 
 // Key names the pull request, equal for equal ones however their addresses are written: host, repository and number in
