@@ -33,7 +33,7 @@ var layers = map[string]string{
 
 	// The rules.
 	"app/account":    "app/cron app/fault app/outbound app/secret db",
-	"app/automation": "app/account app/cron app/fault app/secret app/shell db",
+	"app/automation": "app/account app/cron app/fault app/forge app/secret app/shell db",
 
 	// What people see.
 	"static": "",

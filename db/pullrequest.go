@@ -66,11 +66,14 @@ func InsertPullRequest(ctx context.Context, tx bun.Tx, p *PullRequest) (bool, er
 	return n > 0, err
 }
 
-// PullRequestByKey finds a pull request of a session, for a change under the session's lock.
-func PullRequestByKey(ctx context.Context, tx bun.Tx, session uuid.UUID, key string) (*PullRequest, error) {
+// SessionPullRequest finds a pull request of a session, for a change under the session's lock. It goes by the repository's
+// name, since forges do not always know under which host they are reached.
+func SessionPullRequest(ctx context.Context, tx bun.Tx, session uuid.UUID, forge, repository string, number int64) (*PullRequest, error) {
 	var p PullRequest
-	if err := tx.NewSelect().Model(&p).Where("pr.session_id = ?", session).Where("pr.key = ?", key).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("find pull request %s: %w", key, err)
+	err := tx.NewSelect().Model(&p).Where("pr.session_id = ?", session).
+		Where("pr.forge = ? AND lower(pr.repository) = lower(?) AND pr.number = ?", forge, repository, number).Limit(1).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find pull request %d of session %s: %w", number, session, err)
 	}
 	return &p, nil
 }

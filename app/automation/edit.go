@@ -46,6 +46,7 @@ type Input struct {
 	Toggles       []string          `form:"toggles"`
 	AutoComplete  bool              `form:"auto_complete"`
 	OnlyUnchanged bool              `form:"only_unchanged"`
+	CreatePR      bool              `form:"create_pr"`
 	Timeout       string            `form:"timeout"` // minutes; 0 is none
 	Version       int64             `form:"version"` // of what the person started from
 }
@@ -214,6 +215,11 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 		a.WorkspaceID = id
 		a.BaseBranch = text(bad, "base_branch", "", in.BaseBranch, 250, false)
 		a.Provider = cmpOr(in.Provider, w.Provider)
+		if in.CreatePR && db.SessionType(in.SessionType) == db.Develop {
+			if problem := forgeProblem(w); problem != "" {
+				bad["create_pr"] = problem
+			}
+		}
 	}
 }
 
@@ -275,6 +281,7 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	a.Toggles = []string{}
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
+	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
 	a.Model = text(bad, "model", "", in.Model, 200, false)
 	a.TimeoutSeconds = minutes(bad, "timeout", in.Timeout, DefaultTimeout)
 
@@ -471,7 +478,7 @@ func described(a *db.Automation) map[string]any {
 		"name": a.Name, "workspace_id": a.WorkspaceID.String(), "creator_id": a.CreatorID.String(), "trigger": string(a.Trigger), "cron": a.Cron,
 		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
 		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
-		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "timeout_seconds": a.TimeoutSeconds,
+		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "timeout_seconds": a.TimeoutSeconds,
 	}
 	if !a.RunAt.IsZero() {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)

@@ -93,6 +93,11 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 			return err
 		}
 	}
+	if e.Status == db.Succeeded && e.Snapshot.CreatePR && o.FilesChanged {
+		if err := s.askForPullRequest(ctx, tx, session.ID, uuid.Nil, now); err != nil {
+			return err
+		}
+	}
 	status, by := after(e, o), uuid.Nil
 	if status == db.SessionCanceled {
 		by = session.CancelRequestedBy
@@ -131,9 +136,14 @@ func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, sta
 		if err != nil {
 			return err
 		}
+		if !pending && status == db.SessionWaiting { // a pull request may have come to its end while the agent was at work
+			if session.Status, err = s.settled(ctx, tx, session, now); err != nil {
+				return err
+			}
+		}
 		if pending {
 			session.Status, session.QueuedAt = db.SessionQueued, now
-		} else if status.Closed() {
+		} else if session.Status.Closed() {
 			session.ClosedAt = now
 		}
 	}

@@ -37,22 +37,33 @@ type notice struct {
 // tell puts a notice into the inbox of an automation's creator. When the creator has no active account any more, the
 // holders of automations.manage_all get it.
 func (s *Service) tell(ctx context.Context, tx bun.Tx, a *db.Automation, n notice) error {
-	people := []uuid.UUID{a.CreatorID}
-	creator, err := db.UserByID(ctx, tx, a.CreatorID)
+	people, err := s.audience(ctx, tx, a)
 	if err != nil {
 		return err
-	}
-	member, err := db.IsMember(ctx, tx, a.WorkspaceID, a.CreatorID)
-	if err != nil {
-		return err
-	}
-	if !creator.DeactivatedAt.IsZero() || (!member && !account.Grants(creator.Permissions, account.Admin)) {
-		people, err = db.HoldersOf(ctx, tx, string(account.ManageAll), string(account.Admin))
-		if err != nil {
-			return err
-		}
 	}
 	return s.notify(ctx, tx, a, people, n)
+}
+
+// audience is who is told of what happens to an automation: see tell.
+func (s *Service) audience(ctx context.Context, tx bun.Tx, a *db.Automation) ([]uuid.UUID, error) {
+	may, err := s.mayHear(ctx, tx, a.CreatorID, a.WorkspaceID)
+	if err != nil {
+		return nil, err
+	}
+	if may {
+		return []uuid.UUID{a.CreatorID}, nil
+	}
+	return db.HoldersOf(ctx, tx, string(account.ManageAll), string(account.Admin))
+}
+
+// mayHear reports whether a person has an active account and is a member of a workspace, or an administrator.
+func (s *Service) mayHear(ctx context.Context, tx bun.Tx, person, workspace uuid.UUID) (bool, error) {
+	u, err := db.UserByID(ctx, tx, person)
+	if err != nil || !u.DeactivatedAt.IsZero() {
+		return false, err
+	}
+	member, err := db.IsMember(ctx, tx, workspace, person)
+	return member || account.Grants(u.Permissions, account.Admin), err
 }
 
 // notify puts a notice into the inboxes of people, into each once.

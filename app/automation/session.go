@@ -109,6 +109,9 @@ func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID)
 		if !session.Status.Closed() {
 			return nil
 		}
+		if err := db.SettlePullRequests(ctx, tx, id, now); err != nil { // else one that has ended would close it again
+			return err
+		}
 		return db.ReopenSession(ctx, tx, id)
 	})
 	return wrap(err, "reopen session %s", id)
@@ -137,6 +140,11 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		}
 		if err := db.AddTurn(ctx, tx, &t); err != nil {
 			return err
+		}
+		if session.Status.Closed() {
+			if err := db.SettlePullRequests(ctx, tx, id, now); err != nil {
+				return err
+			}
 		}
 		if session.Status != db.SessionQueued && session.Status != db.SessionInProgress {
 			if err := db.Requeue(ctx, tx, id, now); err != nil {

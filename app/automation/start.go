@@ -160,7 +160,7 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
 		Prompt: a.Prompt, WorkflowID: a.WorkflowID, BotID: a.BotID, BotName: a.BotName,
 		Provider: p.ID, Model: a.Model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
-		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, TimeoutSeconds: a.TimeoutSeconds,
+		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds,
 		StopText: a.StopText, Version: a.Version,
 	}
 }

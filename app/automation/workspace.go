@@ -22,15 +22,19 @@ type Remote struct{ URL, Token, Branch string }
 
 // WorkspaceInput is a workspace as a person typed it.
 type WorkspaceInput struct {
-	Name          string          `form:"name"`
-	GitURL        string          `form:"url"`
-	DefaultBranch string          `form:"branch"` // empty: the repository's own
-	Token         string          `form:"token"`  // empty: the one stored stays
-	ForgetToken   bool            `form:"forget_token"`
-	Provider      string          `form:"provider"`
-	Model         string          `form:"model"`
-	Variables     []VariableInput `form:"variables"`
-	Version       int64           `form:"version"`
+	Name              string          `form:"name"`
+	GitURL            string          `form:"url"`
+	DefaultBranch     string          `form:"branch"` // empty: the repository's own
+	Token             string          `form:"token"`  // empty: the one stored stays
+	ForgetToken       bool            `form:"forget_token"`
+	Forge             string          `form:"forge"`        // empty: known by the repository's address
+	ForgeBase         string          `form:"forge_base"`   // empty: by the repository's address
+	ForgeSecret       string          `form:"forge_secret"` // empty: the one stored stays
+	ForgetForgeSecret bool            `form:"forget_forge_secret"`
+	Provider          string          `form:"provider"`
+	Model             string          `form:"model"`
+	Variables         []VariableInput `form:"variables"`
+	Version           int64           `form:"version"`
 }
 
 // VariableInput is one variable as a person typed it. The value of a secret that stays empty is the one stored.
@@ -184,7 +188,7 @@ func nameTaken(err error) error {
 func (s *Service) auditWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, action string, w *db.Workspace) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: w.ID, SubjectName: w.Name,
-		WorkspaceID: w.ID, After: map[string]any{"name": w.Name, "git_url": w.GitURL, "default_branch": w.DefaultBranch},
+		WorkspaceID: w.ID, After: map[string]any{"name": w.Name, "git_url": w.GitURL, "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase},
 	})
 }
 
@@ -207,6 +211,7 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 	own := w.DefaultBranch != "" && w.GitURL == "" // a saved one whose repository Carillon makes itself
 	w.GitURL = text(bad, "url", "Write where the repository is.", in.GitURL, 2000, !own)
 	w.DefaultBranch = text(bad, "branch", "", in.DefaultBranch, 250, false)
+	s.applyForge(w, in, bad)
 	token := strings.TrimSpace(in.Token)
 	switch {
 	case in.ForgetToken:

@@ -1,0 +1,380 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/forge"
+	"carillon/db"
+)
+
+// mostFound is how many pull requests of one message's output are taken for the session's: an agent that lists more is
+// reporting on others'.
+const mostFound = 3
+
+// FoundPullRequests notes the pull requests whose addresses an agent wrote, the last one first, as far as they are of the
+// workspace's own repository.
+func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, session uuid.UUID, found []forge.PullRequest) error {
+	f, ok := ForgeOf(w)
+	if !ok {
+		return nil
+	}
+	taken := 0
+	for _, p := range found {
+		p, ok := f.has(p)
+		if !ok || !f.owns(p) {
+			continue
+		}
+		if taken++; taken > mostFound {
+			break
+		}
+		if err := s.TakePullRequest(ctx, w, session, p, db.FoundInOutput); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TakePullRequest takes over what is known of a pull request of a session: it is noted if it is new, and its state moves
+// the session. A session that is gone is no error.
+func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session uuid.UUID, p forge.PullRequest, by db.FoundBy) error {
+	key := p.Key()
+	if f, ok := ForgeOf(w); ok {
+		key = f.key(p)
+	}
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		locked, err := db.LockSession(ctx, tx, session)
+		if db.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return s.take(ctx, tx, locked, p, key, by)
+	})
+	return wrap(err, "take pull request %s over into session %s", key, session)
+}
+
+// take is TakePullRequest under the session's lock.
+func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p forge.PullRequest, key string, by db.FoundBy) error {
+	now := s.Now()
+	row, err := db.SessionPullRequest(ctx, tx, session.ID, string(p.Forge), p.Repository, p.Number)
+	if err == nil {
+		if by == db.FoundByHand && row.FoundBy == db.FoundInOutput {
+			row.FoundBy = by // a person vouches for it
+		}
+		return s.learn(ctx, tx, session, row, p, by != db.FoundByWebhook)
+	}
+	if !db.IsNotFound(err) {
+		return err
+	}
+	row = &db.PullRequest{
+		ID: db.NewID(), SessionID: session.ID, Forge: string(p.Forge), Repository: p.Repository, Number: p.Number, URL: p.URL, Key: key,
+		State: db.PullRequestOpen, FoundBy: by, CreatedAt: now, UpdatedAt: now,
+	}
+	if _, err := db.InsertPullRequest(ctx, tx, row); err != nil {
+		return err
+	}
+	return s.learn(ctx, tx, session, row, p, by != db.FoundByWebhook)
+}
+
+// CheckedPullRequest takes over what the forge answered about a pull request that it was asked for.
+func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p forge.PullRequest) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		session, err := db.LockSession(ctx, tx, row.SessionID)
+		if err != nil {
+			return err
+		}
+		current, err := db.SessionPullRequest(ctx, tx, row.SessionID, row.Forge, row.Repository, row.Number)
+		if err != nil {
+			return err
+		}
+		current.CheckedAt = s.Now()
+		return s.learn(ctx, tx, session, current, p, true)
+	})
+	if db.IsNotFound(err) {
+		return nil // the session, or its pull request, went meanwhile
+	}
+	return wrap(err, "take over the state of pull request %s", row.Key)
+}
+
+// ToldPullRequest takes over what a verified webhook of a workspace's forge tells of a pull request: for the sessions that
+// have it, and for the one that has its branch. It returns how many sessions that were.
+func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.PullRequest) (int, error) {
+	branch := ""
+	if f, ok := ForgeOf(w); ok && f.owns(p) && !p.Fork {
+		branch = p.Branch // in another repository, or a fork, the same name is another branch
+	}
+	sessions, err := db.SessionsOfPullRequest(ctx, s.DB, w.ID, string(p.Forge), p.Repository, p.Number, branch)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range sessions {
+		if err := s.TakePullRequest(ctx, w, id, p, db.FoundByWebhook); err != nil {
+			return 0, err
+		}
+	}
+	return len(sessions), nil
+}
+
+// learn takes over what a forge told of a pull request, and lets it move the locked session. What was asked for is as it is
+// now; what was told may come late, and is then passed over.
+func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row *db.PullRequest, p forge.PullRequest, asked bool) error {
+	now := s.Now()
+	if !asked && !p.Updated.IsZero() && p.Updated.Before(row.RemoteAt) {
+		return nil
+	}
+	// Agents write of other pull requests too. One that is older than the session cannot be what it led to.
+	if row.FoundBy == db.FoundInOutput && !p.Created.IsZero() && p.Created.Before(session.CreatedAt.Add(-time.Minute)) {
+		if err := db.DeletePullRequest(ctx, tx, row.ID); err != nil {
+			return err
+		}
+		return s.showPullRequests(ctx, tx, session, now)
+	}
+	was := row.State
+	if p.State != "" {
+		row.State, row.Problem = db.PullRequestState(p.State), ""
+	}
+	if row.State != was {
+		row.SettledAt = time.Time{}
+	}
+	if !p.Updated.IsZero() {
+		row.RemoteAt = p.Updated
+	}
+	row.URL, row.Title, row.Branch, row.UpdatedAt = cmpOr(p.URL, row.URL), cmpOr(p.Title, row.Title), cmpOr(p.Branch, row.Branch), now
+	if err := db.SavePullRequest(ctx, tx, row); err != nil {
+		return err
+	}
+	if err := s.showPullRequests(ctx, tx, session, now); err != nil {
+		return err
+	}
+	if row.State == db.PullRequestClosed && was != db.PullRequestClosed {
+		if err := s.tellClosed(ctx, tx, session, row); err != nil {
+			return err
+		}
+	}
+	if session.Status.Closed() {
+		return db.SettlePullRequests(ctx, tx, session.ID, now)
+	}
+	if session.Status != db.SessionWaiting {
+		return nil // leave looks again when its work ends
+	}
+	status, err := s.settled(ctx, tx, session, now)
+	if err != nil || status == db.SessionWaiting {
+		return err
+	}
+	return s.leave(ctx, tx, session, status, uuid.Nil, now)
+}
+
+// showPullRequests lets open pages of a session look again.
+func (s *Service) showPullRequests(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	if err := db.TouchPullRequests(ctx, tx, session.ID, now); err != nil {
+		return err
+	}
+	return db.Announce(ctx, tx, "session", session.ID)
+}
+
+// settled is what the ends of its pull requests make of an open session: Done when one was merged, Canceled when they were
+// closed, and still open while one is, or when their ends were applied before. Behaviour, "Loop, next run".
+func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) (db.SessionStatus, error) {
+	list, err := db.PullRequestsOf(ctx, tx, []uuid.UUID{session.ID})
+	if err != nil {
+		return "", err
+	}
+	status := db.SessionWaiting
+	for _, p := range list {
+		switch {
+		case p.State == db.PullRequestOpen:
+			return db.SessionWaiting, nil
+		case !p.SettledAt.IsZero():
+		case p.State == db.PullRequestMerged:
+			status = db.SessionDone
+		case status == db.SessionWaiting:
+			status = db.SessionCanceled
+		}
+	}
+	if status == db.SessionWaiting {
+		return status, nil
+	}
+	return status, db.SettlePullRequests(ctx, tx, session.ID, now)
+}
+
+// tellClosed tells, of a loop, that a pull request was closed without merging: the creator of the automation and the owner of
+// the session, each once per iteration. Specification, "Auto-disable & failure notifications".
+func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session, p *db.PullRequest) error {
+	e, err := db.ExecutionBySession(ctx, tx, session.ID)
+	if db.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if e.Snapshot.Trigger != db.Loop {
+		return nil
+	}
+	a, err := db.AutomationByID(ctx, tx, e.AutomationID)
+	if err != nil {
+		return err
+	}
+	people, err := s.audience(ctx, tx, a)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(people, session.OwnerID) {
+		may, err := s.mayHear(ctx, tx, session.OwnerID, session.WorkspaceID)
+		if err != nil {
+			return err
+		}
+		if may {
+			people = append(people, session.OwnerID)
+		}
+	}
+	name := fmt.Sprintf("Pull request #%d", p.Number)
+	if p.Title != "" {
+		name += " “" + p.Title + "”"
+	}
+	return s.notify(ctx, tx, a, people, notice{
+		kind: NoticePRClosed, title: fmt.Sprintf("%s: pull request #%d was closed without merging", a.Name, p.Number),
+		body: name + " was closed without merging: " + p.URL, link: p.URL, execution: e.ID, session: session.ID, key: "pr_closed " + e.ID.String(),
+	})
+}
+
+// LinkPullRequest notes a pull request of a session by its address, as typed. Errors: those of every change of a session,
+// and fault.Invalid for "url".
+func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id uuid.UUID, address string) error {
+	address = strings.TrimSpace(address)
+	found := forge.FindURLs(address)
+	if len(found) != 1 || strings.ContainsAny(address, " \t\r\n") || !strings.HasPrefix(strings.ToLower(address), "http") {
+		return fault.Invalid{"url": "Write the address of a pull request, such as https://github.com/you/project/pull/7."}
+	}
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, _ time.Time) error {
+		w, err := db.WorkspaceByID(ctx, tx, session.WorkspaceID)
+		if err != nil {
+			return err
+		}
+		p, key := found[0], found[0].Key()
+		if f, ok := ForgeOf(w); ok {
+			if p, ok = f.has(p); !ok {
+				return fault.Invalid{"url": "This is not on the forge of this workspace, " + f.Base + ", so Carillon could not follow it."}
+			}
+			key = f.key(p)
+		}
+		if err := s.take(ctx, tx, session, p, key, db.FoundByHand); err != nil {
+			return err
+		}
+		return s.auditSession(ctx, tx, actor, "session.link_pull_request", session, map[string]any{"url": p.URL})
+	})
+	return wrap(err, "link pull request to session %s", id)
+}
+
+// RequestPullRequest asks the worker that has a session's worktree to open a pull request of it. Errors: those of every change
+// of a session, and fault.Invalid with what is missing.
+func (s *Service) RequestPullRequest(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+		w, err := db.WorkspaceByID(ctx, tx, session.WorkspaceID)
+		if err != nil {
+			return err
+		}
+		if problem := cannotOpen(w, session); problem != "" {
+			return fault.Invalid{"pull_request": problem}
+		}
+		list, err := db.PullRequestsOf(ctx, tx, []uuid.UUID{id})
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 && list[0].State == db.PullRequestOpen {
+			return fault.Invalid{"pull_request": fmt.Sprintf("The session has an open pull request already: #%d.", list[0].Number)}
+		}
+		if !session.PRRequestedAt.IsZero() {
+			return nil // it is on its way
+		}
+		if err := s.askForPullRequest(ctx, tx, id, actor.ID, now); err != nil {
+			return err
+		}
+		return s.auditSession(ctx, tx, actor, "session.create_pull_request", session, nil)
+	})
+	return wrap(err, "request pull request of session %s", id)
+}
+
+// askForPullRequest queues the request and wakes the workers.
+func (s *Service) askForPullRequest(ctx context.Context, tx bun.Tx, session, by uuid.UUID, now time.Time) error {
+	if err := db.RequestPullRequest(ctx, tx, session, by, now); err != nil {
+		return err
+	}
+	return db.Announce(ctx, tx, "queue", uuid.Nil)
+}
+
+// cannotOpen says what keeps a session from getting a pull request, as a sentence, or nothing.
+func cannotOpen(w *db.Workspace, session *db.Session) string {
+	switch {
+	case session.Status == db.SessionQueued || session.Status == db.SessionInProgress:
+		return "The session is still at work. Wait until it has finished."
+	case session.Branch == "" || session.FilesChanged == 0:
+		return "There is nothing to open a pull request for: no file was changed."
+	}
+	return forgeProblem(w)
+}
+
+// forgeProblem says what keeps Carillon from opening pull requests in a workspace, as a sentence, or nothing.
+func forgeProblem(w *db.Workspace) string {
+	if _, ok := ForgeOf(w); !ok {
+		return "Carillon does not know on which forge the repository of this workspace is. Choose it in the workspace’s settings."
+	}
+	if w.TokenSealed == nil {
+		return "The workspace has no access token, which the forge’s API wants. Add one in the workspace’s settings."
+	}
+	return ""
+}
+
+// CanOpenPullRequest reports whether a session could get a pull request now.
+func CanOpenPullRequest(session *db.Session) bool {
+	return session.Workspace != nil && session.PRRequestedAt.IsZero() && cannotOpen(session.Workspace, session) == ""
+}
+
+// EndPullRequestRequest ends a request to open a pull request, with what went wrong as a sentence, or nothing.
+func (s *Service) EndPullRequestRequest(ctx context.Context, session *db.Session, problem string) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.EndPullRequestRequest(ctx, tx, session.ID, session.PRRequestedAt, problem, s.Now()); err != nil {
+			return err
+		}
+		return db.Announce(ctx, tx, "session", session.ID)
+	})
+	return wrap(err, "end request of session %s", session.ID)
+}
+
+// requestPatience is how long a worker has to open a pull request.
+const requestPatience = 15 * time.Minute
+
+// ExpireRequests ends the requests for pull requests that no worker took up.
+func (s *Service) ExpireRequests(ctx context.Context) error {
+	now := s.Now()
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		ids, err := db.ExpirePullRequestRequests(ctx, tx, now.Add(-requestPatience),
+			"The worker that has this session’s files did not answer. Start it, and try again.", now)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids { // few: of a worker that is away
+			if err := db.Announce(ctx, tx, "session", id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return wrap(err, "expire requests for pull requests")
+}
+
+func (s *Service) auditSession(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session, after map[string]any) error {
+	return db.AddAudit(ctx, q, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "session", SubjectID: session.ID, SubjectName: session.Title,
+		WorkspaceID: session.WorkspaceID, After: after,
+	})
+}

@@ -1,0 +1,433 @@
+package automation
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/forge"
+	"carillon/db"
+)
+
+const acme = "https://github.com/acme/app"
+
+// hub lets the kit's workspace have its repository at GitHub, with a token.
+func (k *kit) hub() {
+	k.t.Helper()
+	_, err := k.DB.NewRaw("UPDATE workspaces SET git_url = ?, token_sealed = 'x' WHERE id = ?", acme+".git", k.workspace.ID).Exec(k.t.Context())
+	check(k.t, err)
+	w, err := db.WorkspaceByID(k.t.Context(), k.DB, k.workspace.ID)
+	check(k.t, err)
+	k.workspace = *w
+}
+
+// open starts an automation and leaves its session open.
+func (k *kit) open(a *db.Automation) db.Session {
+	k.t.Helper()
+	if a.Trigger == db.Loop {
+		k.tick(k.reload(a).NextRunAt)
+	} else {
+		_, err := k.RunNow(k.t.Context(), k.jonas, a.ID, nil)
+		check(k.t, err)
+	}
+	s := k.finish(success)[0]
+	_, err := k.DB.NewRaw("UPDATE sessions SET branch = ?, files_changed = 1 WHERE id = ?", "carillon/"+s.ID.String(), s.ID).Exec(k.t.Context())
+	check(k.t, err)
+	return *k.session(s.ID)
+}
+
+func gated(change func(*Input)) func(*Input) {
+	return func(in *Input) {
+		in.AutoComplete = false
+		if change != nil {
+			change(in)
+		}
+	}
+}
+
+// pull is a pull request of acme/app as GitHub tells of it.
+func (k *kit) pull(number int64, state forge.State, branch string) forge.PullRequest {
+	return forge.PullRequest{
+		Forge: forge.GitHub, Repository: "Acme/App", Number: number, URL: acme + "/pull/" + string(rune('0'+number)), Title: "Mend it", State: state, Branch: branch, Base: "main",
+		Created: k.Now(), Updated: k.Now(),
+	}
+}
+
+func (k *kit) pullRequests(session uuid.UUID) []db.PullRequest {
+	k.t.Helper()
+	list, err := db.PullRequestsOf(k.t.Context(), k.DB, []uuid.UUID{session})
+	check(k.t, err)
+	return list
+}
+
+func (k *kit) told(p forge.PullRequest, want int) {
+	k.t.Helper()
+	n, err := k.ToldPullRequest(k.t.Context(), &k.workspace, p)
+	check(k.t, err)
+	if n != want {
+		k.t.Errorf("it concerned %d sessions; want %d", n, want)
+	}
+}
+
+func TestAMergedPullRequestMakesItsSessionDoneAndAClosedOneCanceled(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	for _, tt := range []struct {
+		state forge.State
+		want  db.SessionStatus
+	}{{forge.Open, db.SessionWaiting}, {forge.Merged, db.SessionDone}, {forge.Closed, db.SessionCanceled}} {
+		s := k.open(k.create(gated(nil)))
+		k.told(k.pull(7, forge.Open, s.Branch), 1)
+		p := k.pull(7, tt.state, s.Branch)
+		n, err := k.ToldPullRequest(t.Context(), &k.workspace, p)
+		check(t, err)
+		if got := k.session(s.ID); n == 0 || got.Status != tt.want || got.ClosedBy != uuid.Nil {
+			t.Errorf("%s: the session is %s; want %s", tt.state, got.Status, tt.want)
+		}
+		_, err = k.DB.NewRaw("DELETE FROM pull_requests").Exec(t.Context())
+		check(t, err)
+	}
+	k.expectInbox(k.jonas)
+}
+
+func TestALoopGoesOnWhenItsPullRequestIsMergedOrClosed(t *testing.T) {
+	for _, state := range []forge.State{forge.Merged, forge.Closed} {
+		t.Run(string(state), func(t *testing.T) {
+			k := setup(t)
+			k.hub()
+			a := k.create(gated(loop))
+			s := k.open(a)
+			if !k.reload(a).NextRunAt.IsZero() {
+				t.Fatal("the open session does not hold the loop")
+			}
+			k.clock.Add(time.Hour)
+			k.told(k.pull(7, state, s.Branch), 1)
+			if got, want := k.reload(a).NextRunAt, k.Now().Add(5*time.Second); !got.Equal(want) {
+				t.Errorf("the next iteration is due at %v; want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestAClosedPullRequestOfALoopIsToldOncePerIterationToCreatorAndOwner(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	a := k.create(gated(loop))
+	s := k.open(a)
+	_, err := k.DB.NewRaw("UPDATE sessions SET owner_id = ? WHERE id = ?", k.mira.ID, s.ID).Exec(t.Context())
+	check(t, err)
+	for range 2 { // told twice, and then a second pull request of the same iteration
+		k.told(k.pull(7, forge.Closed, s.Branch), 1)
+	}
+	k.told(k.pull(8, forge.Closed, s.Branch), 1)
+	k.expectInbox(k.jonas, NoticePRClosed)
+	k.expectInbox(k.mira, NoticePRClosed)
+	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 10})
+	check(t, err)
+	n := list[0]
+	if n.Link != acme+"/pull/7" || !strings.Contains(n.Body, acme+"/pull/7") || n.SessionID != s.ID || n.ExecutionID == uuid.Nil {
+		t.Errorf("the notice is %+v; want it to lead to the session and to name the pull request", n)
+	}
+
+	k.clock.Add(time.Minute) // the next iteration is told of again, however many runs failed
+	_, err = k.DB.NewRaw("UPDATE automations SET failure_streak = 2 WHERE id = ?", a.ID).Exec(t.Context())
+	check(t, err)
+	s = k.open(a)
+	k.told(k.pull(9, forge.Closed, s.Branch), 1)
+	k.expectInbox(k.jonas, NoticePRClosed, NoticePRClosed)
+}
+
+func TestOnlyLoopsTellOfClosedPullRequests(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(recurring("0 * * * *"))))
+	k.told(k.pull(7, forge.Closed, s.Branch), 1)
+	k.expectInbox(k.jonas)
+	a := k.create(gated(loop))
+	s = k.open(a)
+	k.told(k.pull(8, forge.Merged, s.Branch), 1)
+	k.expectInbox(k.jonas)
+}
+
+func TestTheNoticeOfAClosedPullRequestFollowsACreatorWhoLeft(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(loop)))
+	_, err := k.DB.NewRaw("UPDATE users SET deactivated_at = now() WHERE id = ?", k.jonas.ID).Exec(t.Context())
+	check(t, err)
+	k.told(k.pull(7, forge.Closed, s.Branch), 1)
+	k.expectInbox(k.jonas)
+	k.expectInbox(k.mira, NoticePRClosed)
+}
+
+func TestARunningSessionMovesWhenItsWorkEnds(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	check(t, k.Reply(t.Context(), k.jonas, s.ID, "One more thing."))
+	running := k.claim()[0]
+	k.told(k.pull(7, forge.Merged, s.Branch), 1)
+	if got := k.session(s.ID); got.Status != db.SessionInProgress {
+		t.Fatalf("the session is %s; want its agent to be left at work", got.Status)
+	}
+	_, err := k.DB.NewRaw("UPDATE turns SET status = 'succeeded' WHERE session_id = ?", s.ID).Exec(t.Context())
+	check(t, err)
+	check(t, k.Finish(t.Context(), lease(running), success))
+	if got := k.session(s.ID); got.Status != db.SessionDone {
+		t.Errorf("the session is %s; want Done", got.Status)
+	}
+}
+
+func TestAReopenedSessionIsNotClosedAgainByTheSamePullRequest(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	k.told(k.pull(7, forge.Merged, s.Branch), 1)
+	check(t, k.Reopen(t.Context(), k.jonas, s.ID))
+	k.told(k.pull(7, forge.Merged, s.Branch), 1)
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s; want it to stay open", got.Status)
+	}
+}
+
+func TestASessionStaysOpenWhileOneOfItsPullRequestsIs(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	k.told(k.pull(7, forge.Open, s.Branch), 1)
+	k.told(k.pull(8, forge.Open, s.Branch), 1)
+	k.told(k.pull(7, forge.Merged, s.Branch), 1)
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Fatalf("the session is %s; want it open for the other", got.Status)
+	}
+	k.told(k.pull(8, forge.Closed, s.Branch), 1)
+	if got := k.session(s.ID); got.Status != db.SessionDone {
+		t.Errorf("the session is %s; want Done, since one was merged", got.Status)
+	}
+}
+
+func TestAWebhookThatComesLateChangesNothing(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	reopened := k.pull(7, forge.Open, s.Branch)
+	reopened.Updated = k.Now().Add(time.Minute)
+	k.told(reopened, 1)
+	k.told(k.pull(7, forge.Closed, s.Branch), 1)
+	if got := k.session(s.ID); got.Status != db.SessionWaiting || k.pullRequests(s.ID)[0].State != db.PullRequestOpen {
+		t.Errorf("the session is %s; want what is older than what is known passed over", got.Status)
+	}
+}
+
+func TestABranchOfTheSameNameElsewhereIsAnother(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	fork := k.pull(7, forge.Closed, s.Branch)
+	fork.Fork = true
+	k.told(fork, 0)
+	other := k.pull(7, forge.Closed, s.Branch)
+	other.Repository = "acme/other"
+	k.told(other, 0)
+	w := k.workspace
+	w.ID = db.NewID()
+	if n, err := k.ToldPullRequest(t.Context(), &w, k.pull(7, forge.Closed, s.Branch)); n != 0 || err != nil {
+		t.Errorf("another workspace's webhook concerned %d sessions (%v)", n, err)
+	}
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s; want it left alone", got.Status)
+	}
+}
+
+func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	found := forge.FindURLs("Opened " + acme + "/pull/7, like https://github.com/other/app/pull/9 and https://git.example.com/acme/app/pull/7. Before, " + acme + "/pull/3.")
+	check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, found))
+	if list := k.pullRequests(s.ID); len(list) != 2 || list[0].Number != 7 || list[0].State != db.PullRequestOpen || list[0].FoundBy != db.FoundInOutput {
+		t.Fatalf("the session has %+v; want 7 and 3 of its own repository", list)
+	}
+	old := k.pull(3, forge.Merged, "older")
+	old.Created = s.CreatedAt.Add(-24 * time.Hour)
+	for _, p := range k.pullRequests(s.ID) {
+		answer := k.pull(7, forge.Open, "named-by-the-agent")
+		if p.Number == 3 {
+			answer = old
+		}
+		check(t, k.CheckedPullRequest(t.Context(), &p, answer))
+	}
+	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].Number != 7 || list[0].Branch != "named-by-the-agent" || list[0].CheckedAt.IsZero() {
+		t.Errorf("the session has %+v; want only the one that is younger than it", list)
+	}
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s; want it open", got.Status)
+	}
+}
+
+func TestAPullRequestIsLinkedByHandByWhoMayManageTheSession(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	for _, bad := range []string{"", "7", "github.com/acme/app/pull/7", "javascript:alert(1)", acme + "/issues/7", acme + "/pull/7 " + acme + "/pull/8", "https://gitlab.com/acme/app/-/merge_requests/7"} {
+		wantInvalid(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, bad), "url")
+	}
+	anna := k.person("Anna", account.RoleMember)
+	wantErr(t, k.LinkPullRequest(t.Context(), anna, s.ID, acme+"/pull/7"), fault.ErrNotFound)
+	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, " "+acme+"/pull/7/files?w=1 "))
+	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].URL != acme+"/pull/7" || list[0].FoundBy != db.FoundByHand {
+		t.Errorf("the session has %+v; want the one", list)
+	}
+	k.told(k.pull(7, forge.Merged, "any-branch"), 1)
+	if got := k.session(s.ID); got.Status != db.SessionDone {
+		t.Errorf("the session is %s; want Done", got.Status)
+	}
+}
+
+func TestAPullRequestIsRequestedOnlyWhereOneCanBeOpened(t *testing.T) {
+	k := setup(t)
+	a := k.create(gated(nil))
+	s := k.open(a)
+	ask := func() error { return k.RequestPullRequest(t.Context(), k.jonas, s.ID) }
+	if got := wantInvalid(t, ask(), "pull_request"); !strings.Contains(got, "on which forge") {
+		t.Errorf("got %q", got)
+	}
+	k.hub()
+	k.exec("UPDATE workspaces SET token_sealed = NULL")
+	if got := wantInvalid(t, ask(), "pull_request"); !strings.Contains(got, "access token") {
+		t.Errorf("got %q", got)
+	}
+	k.hub()
+	k.exec("UPDATE sessions SET files_changed = 0")
+	wantInvalid(t, ask(), "pull_request")
+	k.exec("UPDATE sessions SET files_changed = 2")
+	check(t, ask())
+	check(t, ask())
+	got := k.session(s.ID)
+	if got.PRRequestedAt.IsZero() || got.PRRequestedBy != k.jonas.ID {
+		t.Fatalf("the request is %v by %v", got.PRRequestedAt, got.PRRequestedBy)
+	}
+	check(t, k.EndPullRequestRequest(t.Context(), got, "The forge said no."))
+	if got = k.session(s.ID); !got.PRRequestedAt.IsZero() || got.PRError != "The forge said no." {
+		t.Errorf("it ended with %q at %v", got.PRError, got.PRRequestedAt)
+	}
+	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	if got := wantInvalid(t, ask(), "pull_request"); !strings.Contains(got, "#7") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestARequestThatNoWorkerTakesUpEndsAfterAQuarterOfAnHour(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	check(t, k.RequestPullRequest(t.Context(), k.jonas, s.ID))
+	k.clock.Add(14 * time.Minute)
+	check(t, k.ExpireRequests(t.Context()))
+	if k.session(s.ID).PRRequestedAt.IsZero() {
+		t.Fatal("it ended early")
+	}
+	k.clock.Add(2 * time.Minute)
+	check(t, k.ExpireRequests(t.Context()))
+	if got := k.session(s.ID); !got.PRRequestedAt.IsZero() || !strings.Contains(got.PRError, "worker") {
+		t.Errorf("got %v, %q; want it ended", got.PRRequestedAt, got.PRError)
+	}
+}
+
+func TestAnAutomationCanOpenAPullRequestAfterASuccessWithChanges(t *testing.T) {
+	k := setup(t)
+	in := k.input()
+	in.CreatePR = true
+	_, _, err := k.Create(t.Context(), k.jonas, in)
+	wantInvalid(t, err, "create_pr")
+	k.hub()
+	for _, tt := range []struct {
+		name    string
+		outcome Outcome
+		want    bool
+	}{
+		{"changes", Outcome{Status: db.Succeeded, FilesChanged: true}, true},
+		{"no changes", Outcome{Status: db.Succeeded}, false},
+		{"a failure", Outcome{Status: db.Failed, Reason: "x", FilesChanged: true}, false},
+	} {
+		a := k.create(func(in *Input) { in.CreatePR, in.AutoComplete = true, true })
+		_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+		check(t, err)
+		s := k.session(k.finish(tt.outcome)[0].ID)
+		if s.PRRequestedAt.IsZero() == tt.want {
+			t.Errorf("%s: requested at %v; want %t", tt.name, s.PRRequestedAt, tt.want)
+		}
+	}
+}
+
+func TestTheForgeOfAWorkspaceIsKnownByItsAddressOrItsSettings(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		url, kind, base string
+		want            Forge
+	}{
+		{"https://github.com/acme/app.git", "", "", Forge{forge.GitHub, "https://github.com", "acme/app"}},
+		{"git@gitlab.com:acme/group/app.git", "", "", Forge{forge.GitLab, "https://gitlab.com", "acme/group/app"}},
+		{"https://git.example.com/acme/app", "", "", Forge{}},
+		{"https://git.example.com:8443/acme/app", "gitea", "", Forge{forge.Gitea, "https://git.example.com:8443", "acme/app"}},
+		{"git@git.example.com:acme/app.git", "gitea", "", Forge{forge.Gitea, "https://git.example.com", "acme/app"}},
+		{"ssh://git@git.example.com:2222/acme/app.git", "gitlab", "", Forge{forge.GitLab, "https://git.example.com", "acme/app"}},
+		{"https://example.com/gitlab/acme/app.git", "gitlab", "https://example.com/gitlab", Forge{forge.GitLab, "https://example.com/gitlab", "acme/app"}},
+		{"https://example.com/acme/app.git", "gitlab", "https://elsewhere.example", Forge{}},
+		{"/srv/git/app.git", "", "", Forge{}},
+		{"", "", "", Forge{}},
+	} {
+		got, ok := ForgeOf(&db.Workspace{GitURL: tt.url, Forge: tt.kind, ForgeBase: tt.base})
+		if ok != (tt.want != Forge{}) || ok && got != tt.want {
+			t.Errorf("%s (%s at %s) is %+v %t; want %+v", tt.url, tt.kind, tt.base, got, ok, tt.want)
+		}
+	}
+}
+
+func TestTheForgesSecretIsSealedAndKeptAndForgotten(t *testing.T) {
+	k := setup(t)
+	in := WorkspaceInput{Name: "App", GitURL: "https://git.example.com/acme/app.git", Forge: "gitea", ForgeSecret: "a-secret-of-some-length"}
+	w, err := k.CreateWorkspace(t.Context(), k.mira, in)
+	check(t, err)
+	if strings.Contains(string(w.ForgeSecret), in.ForgeSecret) {
+		t.Error("the secret is stored as it is")
+	}
+	secret := func() string {
+		_, text, err := k.ForgeHook(t.Context(), w.ID)
+		check(t, err)
+		return text
+	}
+	if secret() != in.ForgeSecret {
+		t.Errorf("got %q", secret())
+	}
+	in.ForgeSecret, in.Version = "", 1
+	check(t, k.UpdateWorkspace(t.Context(), k.mira, w.ID, in))
+	if secret() != "a-secret-of-some-length" {
+		t.Error("an empty field forgets the secret")
+	}
+	for field, change := range map[string]func(*WorkspaceInput){
+		"forge_secret": func(in *WorkspaceInput) { in.ForgeSecret = "short" },
+		"forge":        func(in *WorkspaceInput) { in.Forge = "bitbucket" },
+		"forge_base":   func(in *WorkspaceInput) { in.ForgeBase = "git.example.com" },
+	} {
+		bad := in
+		bad.Version = 2
+		change(&bad)
+		wantInvalid(t, k.UpdateWorkspace(t.Context(), k.mira, w.ID, bad), field)
+	}
+	in.ForgetForgeSecret, in.Version = true, 2
+	check(t, k.UpdateWorkspace(t.Context(), k.mira, w.ID, in))
+	if secret() != "" {
+		t.Error("the secret is still there")
+	}
+	check(t, k.RemoveWorkspace(t.Context(), k.mira, w.ID))
+	if _, _, err := k.ForgeHook(t.Context(), w.ID); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("a removed workspace answers %v", err)
+	}
+}
