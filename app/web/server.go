@@ -99,6 +99,7 @@ func (s *Server) Handler() http.Handler {
 	// These carry a secret of their own and no cookie, and answer in JSON.
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
+	protection.AddInsecureBypassPattern("/api/forges/{kind}/{workspace}")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
@@ -117,6 +118,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
+	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
 
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
 	mux.HandleFunc("POST /login", s.open(s.signIn))
