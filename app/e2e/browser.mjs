@@ -136,7 +136,7 @@ async function keep(page, name) {
   if (!dir || page.isClosed()) return
   mkdirSync(dir, { recursive: true })
   const path = join(dir, `${name}.png`)
-  await page.screenshot({ path, fullPage: true }).then(
+  await page.screenshot({ path, caret: 'initial', fullPage: true }).then(
     () => console.error(`${page.url()} is shown in ${path}`),
     err => console.error(`no picture of ${page.url()}: ${err.message}`),
   )
@@ -205,7 +205,8 @@ export async function screenshot(page, name, { theme, width } = {}) {
   await look(page, { theme, width })
   if (!process.env.SHOTS) return
   mkdirSync(process.env.SHOTS, { recursive: true })
-  await page.screenshot({ path: join(process.env.SHOTS, `${name}-${theme || 'light'}-${width || 1280}.png`), fullPage: true })
+  // Hiding the caret would need a style that the content security policy refuses.
+  await page.screenshot({ caret: 'initial', path: join(process.env.SHOTS, `${name}-${theme || 'light'}-${width || 1280}.png`), fullPage: true })
 }
 
 async function look(page, { theme = 'light', width = 1280 } = {}) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -159,6 +160,7 @@ func table(w io.Writer, list []benchmark) error {
 				other = append(other, strconv.FormatFloat(value, 'g', 4, 64)+" "+unit)
 			}
 		}
+		slices.Sort(other)
 		fmt.Fprintf(t, "%s\t%s\t%s\t%.0f\t%.0f\t%s\n", b.Package, b.Name, time.Duration(b.Values["ns/op"]), b.Values["B/op"], b.Values["allocs/op"], strings.Join(other, ", "))
 	}
 	return t.Flush()
