@@ -126,12 +126,16 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		defer release()
 		runner = &jobs.Runner{
 			DB: x.database, Rules: x.rules, Store: store, Providers: x.agents.providers, Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: time.Now, Log: log,
+			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		runner.Init()
 		loop("worker", runner.Run)
 	}
 	if c.has(roleScheduler) {
-		scheduler = &jobs.Scheduler{DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log)}
+		scheduler = &jobs.Scheduler{
+			DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log),
+			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
+		}
 		scheduler.Init()
 		loop("scheduler", scheduler.Run)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -51,11 +52,14 @@ type Runner struct {
 	Data      string // folder for the runs' own folders
 	Now       func() time.Time
 	Log       *slog.Logger
+	Forge     *http.Client // asks forges: it must refuse what people may not reach through this server; nil: pull requests are not opened here
 
 	wake chan struct{}
 
 	mu   sync.Mutex
 	runs map[uuid.UUID]*running
+	// opening are the sessions of which a pull request is being opened.
+	opening map[uuid.UUID]bool
 }
 
 type running struct {
@@ -74,7 +78,7 @@ func (r *Runner) Wake() {
 // Init prepares a Runner for use. It must be called before Wake and Run.
 func (r *Runner) Init() {
 	r.wake = make(chan struct{}, 1)
-	r.runs = map[uuid.UUID]*running{}
+	r.runs, r.opening = map[uuid.UUID]*running{}, map[uuid.UUID]bool{}
 }
 
 // Run works until ctx is over, then stops what is under way and returns when nothing is left of it. Executions that it
@@ -98,6 +102,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	renewed := r.Now()
 	for {
 		r.claim(ctx, runCtx, &runs, free)
+		r.openRequested(ctx, runCtx, &runs)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -400,10 +405,14 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	w.transcript.begin(turn.ID)
 	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID})
 	begun := w.Now()
+	var heard mentions
 	result, err := agent.Run(ctx, p, agent.Turn{
 		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
 		Params: parameters, Env: env, RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p),
-	}, w.transcript.agentEvent)
+	}, func(e agent.Event) {
+		heard.hear(e)
+		w.transcript.agentEvent(e)
+	})
 
 	outcome := automation.Outcome{Status: db.Succeeded, ExitCode: &result.ExitCode}
 	var failure *agent.Failure
@@ -435,6 +444,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
 		return outcome // the turn comes again, or its session is not ours any more
 	}
+	w.notePullRequests(background, heard.all(result.Text))
 	if err := db.FinishTurn(background, w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, w.answer, w.Now()); err != nil {
 		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,14 +27,17 @@ type Scheduler struct {
 	Resumable func(provider string) bool // whether a provider goes on with a conversation after a restart
 	Now       func() time.Time
 	Log       *slog.Logger
-	Copies    *Deliverer // of notices; nil: this process sends none
+	Copies    *Deliverer   // of notices; nil: this process sends none
+	Forge     *http.Client // asks forges: it must refuse what people may not reach through this server; nil: none is asked
 
 	// Holes counts due times that had no row. It stays 0 unless something is broken.
 	Holes atomic.Int64
 
 	claim, emails, webhooks *single
 	checked                 uuid.UUID // how far the look for holes has come
-	reaped, awake           time.Time // when the look for dead workers was last tried, and since when it has been without a gap
+	mu                      sync.Mutex
+	limited                 map[uuid.UUID]time.Time // workspaces whose forge wants to be asked again only later
+	reaped, awake           time.Time               // when the look for dead workers was last tried, and since when it has been without a gap
 }
 
 // Init prepares a Scheduler. It must be called before Wake and Run.
@@ -76,6 +80,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		{"reap-lost", 5 * time.Second, s.single("reap lost sessions", s.reap)},
 		{"review-gate", time.Minute, s.single("watch review gates", s.Rules.WatchGates)},
 		{"watchdog", time.Minute, s.single("watch for holes in the ledger", s.watch)},
+		{"follow-pull-requests", forgeEvery, s.single("follow pull requests", s.followPullRequests)},
 		{"sweep", 10 * time.Minute, s.single("sweep", s.sweep)},
 		{"tidy", 24 * time.Hour, s.single("tidy", s.tidy)},
 	}
