@@ -108,53 +108,6 @@ type Execution struct {
 	Session    *Session    `bun:"rel:belongs-to,join:session_id=id"`
 }
 
-// Run is what a start writes: an execution with its session and the turns that the session begins with.
-type Run struct {
-	Execution Execution
-	Session   Session
-	Turns     []Turn
-}
-
-// InsertRuns writes runs as queued and returns the ids of the executions that the guards let through: a run
-// whose automation has one in flight, or whose due time has been answered, is left out, with its session and
-// turns. The executions come first, since they decide; their foreign key waits for the end of the transaction.
-func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool, error) {
-	if len(runs) == 0 {
-		return nil, nil
-	}
-	executions := make([]Execution, len(runs))
-	for i, r := range runs {
-		executions[i] = r.Execution
-	}
-	var ids []uuid.UUID
-	err := tx.NewInsert().Model(&executions).On("CONFLICT DO NOTHING").Returning("id").Scan(ctx, &ids)
-	if err != nil && !IsNotFound(err) {
-		return nil, fmt.Errorf("insert executions: %w", err)
-	}
-	inserted := make(map[uuid.UUID]bool, len(ids))
-	for _, id := range ids {
-		inserted[id] = true
-	}
-	var sessions []Session
-	var turns []Turn
-	for _, r := range runs {
-		if inserted[r.Execution.ID] {
-			sessions = append(sessions, r.Session)
-			turns = append(turns, r.Turns...)
-		}
-	}
-	if len(sessions) == 0 {
-		return inserted, nil
-	}
-	if _, err := tx.NewInsert().Model(&sessions).Exec(ctx); err != nil {
-		return nil, fmt.Errorf("insert sessions: %w", err)
-	}
-	if _, err := tx.NewInsert().Model(&turns).Exec(ctx); err != nil {
-		return nil, fmt.Errorf("insert turns: %w", err)
-	}
-	return inserted, nil
-}
-
 // InFlight lists the executions of an automation that have yet to end, oldest first.
 func InFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) ([]Execution, error) {
 	var list []Execution
