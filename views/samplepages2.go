@@ -34,6 +34,7 @@ func sessionSpecimens() []Specimen {
 	wait.Session, wait.CanStop, wait.CanComplete, wait.CanReply, wait.CannotReply, wait.CanLinkPR = all[2], false, true, true, "", true
 	wait.Transcript.Live, wait.Transcript.Older = false, ""
 	wait.Reply = Field{Name: "message", Label: "Reply", Rows: 3, Placeholder: "Tell the agent how to go on"}
+	wait.CanCreatePR, wait.ProblemPR = true, "The branch could not be pushed: the repository did not take the push."
 	wait.LinkPR = Field{Name: "url", Label: "Link a pull request", Type: "url", Placeholder: "https://"}
 	done := SessionPage{Session: all[3], Facts: facts, CanReopen: true, CannotReply: "The session is Done. Reopen it to write to the agent.",
 		Transcript: TranscriptData{Session: "s1479"}, Changes: ChangesData{Session: "s1479", Gone: "The worktree was removed; the branch is still there."}}
@@ -87,9 +88,11 @@ func workspaceSpecimens() []Specimen {
 		Variables: []Variable{{Name: "NODE_ENV", Value: "test"}, {Name: "NPM_TOKEN", Secret: true, Kept: true}}, Automations: []Link{{"Nightly dependency audit", AutomationURL("a1")}, {"Roll the release branch", AutomationURL("a2")}},
 		Members:   []Member{{ID: "u1", Name: "Mira Okafor", Email: "mira@acme.example", You: true}, {ID: "u2", Name: "Jonas Weber", Email: "jonas@acme.example"}},
 		AddMember: Field{Name: "user", Label: "Add a member", Options: []Choice{{Value: "u3", Label: "Ada Lin"}}}}
+	one.Hook, one.HookNote = "https://carillon.acme.example/api/forges/github/w1", "Add a webhook with this address to the repository at GitHub: content type application/json, the secret, and the event Pull requests."
 	plain := WorkspacePage{Now: galleryNow, ID: "w3", Name: "Scratch", Facts: []Fact{{Label: "Git URL", Value: "made by Carillon"}}, Members: one.Members[:1]}
 	form := NewWorkspaceForm()
 	form.ID, form.Was, form.Name.Value, form.URL.Value, form.URL.Error, form.KeepToken = "w1", "payments-api", "payments-api", "htps://x", "Write an https or ssh address, or a path on this server.", true
+	form.ForgeKind.Options, form.KeepForgeSecret = []Choice{{Label: "Detected by the Git URL"}, {Value: "github", Label: "GitHub"}}, true
 	form.Variables = []Variable{{Name: "NODE_ENV", Value: "test"}, {Name: "NPM_TOKEN", Secret: true, Kept: true}, {Name: "2BAD", Value: "x", Error: "A name has letters, digits and _, and no digit first."}, {}}
 	return []Specimen{
 		{Name: "page-workspaces", Page: Workspaces(samplePage("Workspaces", "workspaces"), list)},

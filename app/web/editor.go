@@ -27,7 +27,7 @@ func automationInput(r *http.Request) automation.Input {
 		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
-		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), Timeout: f.Get("timeout"), Version: version,
+		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), Timeout: f.Get("timeout"), Version: version,
 	}
 }
 
@@ -37,7 +37,7 @@ func typed(a *db.Automation) automation.Input {
 		Name: a.Name, Workspace: a.WorkspaceID.String(), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, StopText: a.StopText,
 		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
-		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged,
+		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR,
 		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Version: a.Version,
 	}
 	if !a.RunAt.IsZero() {
@@ -192,6 +192,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	fill(&f.Model, in.Model)
 	check(&f.AutoComplete, in.AutoComplete)
 	check(&f.OnlyUnchanged, in.OnlyUnchanged)
+	check(&f.CreatePR, in.CreatePR)
 	check(&f.CatchUp, in.CatchUp)
 	check(&f.AllowParallel, in.AllowParallel)
 	fill(&f.MaxParallel, in.MaxParallel)

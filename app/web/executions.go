@@ -163,6 +163,13 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	for _, name := range sortedKeys(e.Parameters) {
 		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name]})
 	}
+	if e.Session != nil {
+		pulls, err := s.pullRequests(r.Context(), []db.Session{*e.Session})
+		if err != nil {
+			return nil, err
+		}
+		d.PullRequest = pulls[e.SessionID]
+	}
 	if sn.Prompt != "" {
 		d.Prompt = promptParts(sn.Prompt, e.Parameters)
 	}

@@ -117,6 +117,8 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 	switch n.Kind {
 	case automation.NoticeDisabled:
 		d.Fix = []string{"Open the execution and read why the last run failed.", "Mend the cause, and try it with Run now.", "Switch the automation on again; it starts anew."}
+	case automation.NoticePRClosed:
+		d.Primary = views.Action{Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String())}
 	case automation.NoticeSkipped:
 		d.FixMore = "If the session that is in the way hangs, stop it on its page. If runs simply take longer than the schedule allows, choose a wider schedule."
 	}

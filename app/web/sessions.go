@@ -50,8 +50,14 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.
 		list = list[:pageSize]
 		p.Pager.Older = more(r, "before", list[pageSize-1].ID.String())
 	}
+	pulls, err := s.pullRequests(ctx, list)
+	if err != nil {
+		return err
+	}
 	for i := range list {
-		p.Rows = append(p.Rows, sessionItem(&list[i], z, now))
+		row := sessionItem(&list[i], z, now)
+		row.PullRequest = pulls[list[i].ID]
+		p.Rows = append(p.Rows, row)
 	}
 	return s.with(w, r, actor, "sessions", "Sessions", func(page views.Page) error { return s.show(w, r, views.Sessions(page, p)) })
 }
@@ -194,7 +200,7 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		}
 		p.Facts = append(p.Facts, views.Fact{Label: "Started by", Show: views.Source(string(e.Source), sourceDetail(e))})
 	}
-	return p, nil
+	return p, s.addPullRequests(r.Context(), p, session, manage)
 }
 
 func (s *Server) isScript(provider string) bool {
@@ -258,7 +264,13 @@ func (s *Server) sessionRow(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, views.SessionRow(sessionItem(session, zone(actor), s.Now())))
+	row := sessionItem(session, zone(actor), s.Now())
+	pulls, err := s.pullRequests(r.Context(), []db.Session{*session})
+	if err != nil {
+		return err
+	}
+	row.PullRequest = pulls[session.ID]
+	return s.show(w, r, views.SessionRow(row))
 }
 
 func (s *Server) sessionHead(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -333,7 +345,8 @@ func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor acc
 		if err != nil {
 			return nil
 		}
-		if current.Status != status || current.FilesChanged != diff || !current.EndedAt.Equal(session.EndedAt) {
+		if current.Status != status || current.FilesChanged != diff || !current.EndedAt.Equal(session.EndedAt) ||
+			!current.PRChangedAt.Equal(session.PRChangedAt) {
 			status, diff, session = current.Status, current.FilesChanged, current
 			if err := out.send("refresh", "", "session changes inbox"); err != nil {
 				return nil

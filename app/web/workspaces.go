@@ -53,6 +53,7 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	if d.Provider != "" {
 		p.Facts = append(p.Facts, views.Fact{Label: "Default provider", Value: s.providerName(d.Provider)})
 	}
+	s.showForge(&p, d)
 	for _, v := range d.Variables {
 		p.Variables = append(p.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: v.Secret})
 	}
@@ -95,6 +96,7 @@ func workspaceInput(r *http.Request) automation.WorkspaceInput {
 	in := automation.WorkspaceInput{
 		Name: f.Get("name"), GitURL: f.Get("url"), DefaultBranch: f.Get("branch"), Token: f.Get("token"), ForgetToken: f.Get("forget_token") != "",
 		Provider: f.Get("provider"), Model: f.Get("model"), Version: version,
+		Forge: f.Get("forge"), ForgeBase: f.Get("forge_base"), ForgeSecret: f.Get("forge_secret"), ForgetForgeSecret: f.Get("forget_forge_secret") != "",
 	}
 	values := f["variable_value"]
 	for i, name := range f["variable_name"] {
@@ -126,7 +128,7 @@ func (s *Server) editWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	in := automation.WorkspaceInput{Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model, Version: d.Version}
+	in := automation.WorkspaceInput{Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model, Version: d.Version, Forge: d.Forge, ForgeBase: d.ForgeBase}
 	for _, v := range d.Variables {
 		in.Variables = append(in.Variables, automation.VariableInput{Name: v.Name, Value: v.Value, Secret: v.Secret})
 	}
@@ -147,6 +149,7 @@ func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor acc
 	f.URL.Value, f.URL.Error = in.GitURL, bad["url"]
 	f.Branch.Value, f.Branch.Error = in.DefaultBranch, bad["branch"]
 	f.Token.Error = bad["token"]
+	s.forgeFields(&f, d, in, bad)
 	f.Provider.Value, f.Provider.Error = in.Provider, bad["provider"]
 	f.Provider.Options = append(f.Provider.Options, views.Choice{Label: "None"})
 	for _, p := range s.Providers() {

@@ -1,0 +1,134 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/app/forge"
+	"carillon/db"
+	"carillon/views"
+)
+
+// pullRequests finds, for each of a list of sessions that has one, the pull request that it is best known by.
+func (s *Server) pullRequests(ctx context.Context, sessions []db.Session) (map[uuid.UUID]*views.PullRequest, error) {
+	ids := make([]uuid.UUID, len(sessions))
+	for i, session := range sessions {
+		ids[i] = session.ID
+	}
+	list, err := db.PullRequestsOf(ctx, s.DB, ids)
+	if err != nil {
+		return nil, err
+	}
+	best := map[uuid.UUID]*views.PullRequest{}
+	for i := range list {
+		if best[list[i].SessionID] == nil { // the best is the first
+			best[list[i].SessionID] = pullRequest(&list[i])
+		}
+	}
+	return best, nil
+}
+
+func pullRequest(p *db.PullRequest) *views.PullRequest {
+	return &views.PullRequest{Number: strconv.FormatInt(p.Number, 10), URL: p.URL, State: string(p.State)}
+}
+
+// addPullRequests completes a session's page with its pull requests and with what can be done about them.
+func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, session *db.Session, manage bool) error {
+	list, err := db.PullRequestsOf(ctx, s.DB, []uuid.UUID{session.ID})
+	if err != nil {
+		return err
+	}
+	p.ProblemPR = session.PRError
+	for i := range list {
+		if i == 0 {
+			p.Session.PullRequest = pullRequest(&list[i])
+		} else {
+			p.Facts = append(p.Facts, views.Fact{Label: "Pull request", Value: fmt.Sprintf("#%d %s", list[i].Number, list[i].State), URL: list[i].URL})
+		}
+		if list[i].State == db.PullRequestOpen && list[i].Problem != "" && p.ProblemPR == "" {
+			p.ProblemPR = fmt.Sprintf("#%d cannot be followed: %s", list[i].Number, list[i].Problem)
+		}
+	}
+	open := len(list) > 0 && list[0].State == db.PullRequestOpen
+	p.CreatingPR = !session.PRRequestedAt.IsZero()
+	p.CanCreatePR = manage && !open && automation.CanOpenPullRequest(session)
+	p.CanLinkPR = manage && session.Type != db.Chat && !open
+	p.LinkPR = views.Field{Name: "url", Label: "Link a pull request", Type: "url", Placeholder: "https://"}
+	return nil
+}
+
+// linkPullRequest notes a pull request that a person knows of.
+func (s *Server) linkPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	address := r.PostFormValue("url")
+	err = s.Rules.LinkPullRequest(r.Context(), actor, session.ID, address)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) && invalid["url"] != "" {
+		p, err := s.sessionPage(r, actor, session)
+		if err != nil {
+			return err
+		}
+		p.CanLinkPR, p.LinkPR.Value, p.LinkPR.Error = true, address, invalid["url"]
+		return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error {
+			s.render(w, r, http.StatusUnprocessableEntity, views.Session(page, *p))
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.SessionURL(session.ID.String()), "Linked. Its state is asked for within 5 minutes.")
+}
+
+// createPullRequest asks the worker of a session to open a pull request.
+func (s *Server) createPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "The pull request is being created.", func(id uuid.UUID) error { return s.Rules.RequestPullRequest(r.Context(), actor, id) })
+}
+
+// forgeFields fills in what the form of a workspace has of its forge.
+func (s *Server) forgeFields(f *views.WorkspaceForm, d *automation.WorkspaceDetail, in automation.WorkspaceInput, bad fault.Invalid) {
+	f.ForgeKind.Value, f.ForgeKind.Error = in.Forge, bad["forge"]
+	f.ForgeKind.Options = append(f.ForgeKind.Options, views.Choice{Label: "Detected by the Git URL"})
+	for _, k := range forge.Kinds() {
+		f.ForgeKind.Options = append(f.ForgeKind.Options, views.Choice{Value: string(k), Label: k.Name()})
+	}
+	f.ForgeBase.Value, f.ForgeBase.Error = in.ForgeBase, bad["forge_base"]
+	f.ForgeSecret.Error = bad["forge_secret"]
+	f.KeepForgeSecret = d != nil && d.ForgeSecret != nil
+}
+
+// hookNotes say what to set up at each forge.
+var hookNotes = map[forge.Kind]string{
+	forge.GitHub: "Add a webhook with this address to the repository at GitHub: content type application/json, the secret, and the event Pull requests.",
+	forge.GitLab: "Add a webhook with this address to the project at GitLab: the secret as its secret token, and the trigger Merge request events.",
+	forge.Gitea:  "Add a webhook with this address to the repository: POST, application/json, the secret, and the event Pull Request.",
+	forge.Azure:  "Add service hooks of the type Web Hooks with this address in Azure DevOps, for Pull request updated and Pull request merge attempted, with basic authentication: any name, and the secret as its password.",
+}
+
+// showForge tells whoever manages a workspace where its forge is to send webhooks.
+func (s *Server) showForge(p *views.WorkspacePage, d *automation.WorkspaceDetail) {
+	f, ok := automation.ForgeOf(&d.Workspace)
+	if !ok {
+		return
+	}
+	p.Facts = append(p.Facts, views.Fact{Label: "Forge", Value: f.Kind.Name() + ", " + strings.TrimPrefix(strings.TrimPrefix(f.Base, "https://"), "http://") + "/" + f.Repository})
+	if !p.CanManage {
+		return
+	}
+	p.Hook, p.HookNote = s.forgeHookURL(f.Kind, d.ID), hookNotes[f.Kind]
+	if d.ForgeSecret == nil {
+		p.HookNote = "It is refused until there is a webhook secret: edit the workspace and choose one. Until then the forge is asked every 5 minutes."
+	}
+}
