@@ -202,7 +202,7 @@ var settings = []setting{
 		c.SMTPFrom = *from
 		return ""
 	}},
-	{"CARILLON_OUTBOUND_PRIVATE", "off", "on or off: whether people's webhooks may lead to this machine and into private networks", false, onOff(func(c *config, on bool) { c.Private = on })},
+	{"CARILLON_OUTBOUND_PRIVATE", "off", "on or off: whether people's webhooks, and the forges of workspaces, may be on this machine and in private networks", false, onOff(func(c *config, on bool) { c.Private = on })},
 	{"CARILLON_GALLERY", "off", "on or off: serve /gallery, every component in every state, for development", false, onOff(func(c *config, on bool) { c.Gallery = on })},
 }
 

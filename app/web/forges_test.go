@@ -258,7 +258,7 @@ func TestASessionsPageLinksAndCreatesPullRequests(t *testing.T) {
 		t.Error("the page does not say that it is under way")
 	}
 	check(t, b.rules.EndPullRequestRequest(t.Context(), b.reload(session.ID), "The forge said no."))
-	b.get(page + "/head").expect(t, 200, "The forge said no.")
+	b.get(page+"/head").expect(t, 200, "The forge said no.")
 	b.post(page+"/pull-request", "url", "https://github.com/acme/app/pull/7").expect(t, 303, "")
 	shown = b.get(page)
 	shown.expect(t, 200, "https://github.com/acme/app/pull/7")
