@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 )
 
@@ -25,4 +28,94 @@ func Announce(ctx context.Context, q bun.IDB, topic string, id uuid.UUID) error 
 		return fmt.Errorf("announce %s: %w", payload, err)
 	}
 	return nil
+}
+
+// AnnounceSoon announces what has been committed, beside Announce, which is part of a transaction. PostgreSQL commits the
+// transactions that announce something one after the other, each with a write to the disk of its own; so where many run at
+// once, they leave it to this. It returns at once, and what comes in quick succession goes out together, each message once.
+//
+// What is announced in the moment before a process dies, or while the database is away, is lost: whoever hears announcements
+// looks by themselves now and then, too.
+func (d *DB) AnnounceSoon(topic string, ids ...uuid.UUID) {
+	messages := []string{topic}
+	if len(ids) > 0 {
+		messages = messages[:0]
+		for _, id := range ids {
+			messages = append(messages, topic+" "+id.String())
+		}
+	}
+	if d.soon.add(messages) {
+		go d.announceAll()
+	}
+}
+
+// between is how long announcements wait for others when some went out just before.
+const between = 10 * time.Millisecond
+
+// announceAll sends announcements until none is waiting.
+func (d *DB) announceAll() {
+	defer d.soon.senders.Done()
+	for {
+		messages := d.soon.take()
+		if len(messages) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		// Nothing is lost with an announcement that is lost, so nobody waits for the disk.
+		_, _ = d.Pool.Exec(ctx, `WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+			SELECT pg_notify($1, message) FROM quick, unnest($2::text[]) AS message`, pgx.QueryExecModeCacheStatement, Channel, messages)
+		cancel()
+		time.Sleep(between)
+	}
+}
+
+// announcements are those that wait to be sent.
+type announcements struct {
+	mu      sync.Mutex
+	waiting map[string]struct{}
+	sending bool // somebody takes what is waiting
+	ended   bool
+	senders sync.WaitGroup
+}
+
+// add reports whether the caller must see to it that somebody sends.
+func (a *announcements) add(messages []string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return false
+	}
+	if a.waiting == nil {
+		a.waiting = map[string]struct{}{}
+	}
+	for _, m := range messages {
+		a.waiting[m] = struct{}{}
+	}
+	if a.sending {
+		return false
+	}
+	a.sending = true
+	a.senders.Add(1)
+	return true
+}
+
+// take empties what is waiting. With nothing, the caller is no longer the one who sends.
+func (a *announcements) take() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := make([]string, 0, len(a.waiting))
+	for m := range a.waiting {
+		list = append(list, m)
+	}
+	clear(a.waiting)
+	a.sending = len(list) > 0
+	return list
+}
+
+// end waits until all is sent, and lets nothing more in.
+func (a *announcements) end() {
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	a.senders.Wait()
 }

@@ -24,6 +24,8 @@ import (
 type DB struct {
 	*bun.DB
 	Pool *pgxpool.Pool
+
+	soon announcements
 }
 
 // MinimumVersion is the oldest major version of PostgreSQL that the migrations run on.
@@ -64,6 +66,7 @@ func Open(ctx context.Context, url string) (*DB, error) {
 
 // Close ends every connection.
 func (d *DB) Close() error {
+	d.soon.end()
 	err := d.DB.Close()
 	d.Pool.Close()
 	return err

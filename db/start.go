@@ -19,10 +19,11 @@ type Startable struct {
 	WorkspaceModel     string   `bun:"workspace_model,scanonly"`
 	CreatorName        string   `bun:"creator_name,scanonly"`
 	CreatorInactive    bool     `bun:"creator_inactive,scanonly"`
-	CreatorMember      bool     `bun:"-"`
-	CreatorPermissions []string `bun:"-"`
+	CreatorMember      bool     `bun:"creator_member,scanonly"`
+	CreatorPermissions []string `bun:"creator_permissions,array,scanonly"`
 	BotName            string   `bun:"bot_name,scanonly"`
-	InFlight           bool     `bun:"in_flight,scanonly"`
+	InFlight           int      `bun:"in_flight,scanonly"`   // executions that have yet to end; of those that are claimed as due, 1 stands for any number
+	Connections        int      `bun:"connections,scanonly"` // how many the server allows at once; of those that are claimed as due, 0
 }
 
 func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
@@ -30,7 +31,6 @@ func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
 		ColumnExpr("w.name AS workspace_name, w.removed_at IS NOT NULL AS workspace_removed, w.provider AS workspace_provider, w.model AS workspace_model").
 		ColumnExpr("u.name AS creator_name, u.deactivated_at IS NOT NULL AS creator_inactive").
 		ColumnExpr("coalesce(b.name, '') AS bot_name").
-		ColumnExpr("EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running')) AS in_flight").
 		Join("JOIN workspaces AS w ON w.id = a.workspace_id").
 		Join("JOIN users AS u ON u.id = a.creator_id").
 		Join("LEFT JOIN bots AS b ON b.id = a.bot_id")
@@ -82,13 +82,25 @@ func addCreators(ctx context.Context, q bun.IDB, list []Startable) error {
 	return nil
 }
 
-// Startables finds automations with all that decides whether they can run.
-func Startables(ctx context.Context, q bun.IDB, ids []uuid.UUID) ([]Startable, error) {
+// StartableByID finds an automation with all that decides whether it can run, in one round trip.
+func StartableByID(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Startable, error) {
 	var list []Startable
-	if err := startables(q, &list).Where("a.id = ANY(?::uuid[])", UUIDs(ids)).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("find automations to start: %w", err)
+	q := startables(tx, &list).Where("a.id = $1").
+		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AS creator_member").
+		ColumnExpr("coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = a.creator_id), '{}') AS creator_permissions").
+		ColumnExpr("(SELECT count(*) FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running')) AS in_flight").
+		ColumnExpr("current_setting('max_connections')::int AS connections")
+	rows, err := prepare(tx).query(ctx, q.String(), id)
+	if err == nil {
+		err = q.DB().ScanRows(ctx, rows, &list)
 	}
-	return list, addCreators(ctx, q, list)
+	if err != nil {
+		return nil, fmt.Errorf("find automation %s to start: %w", id, err)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("find automation %s to start: %w", id, errNoRows)
+	}
+	return &list[0], nil
 }
 
 // ClaimDue locks up to limit automations that are due, the longest due first. Several schedulers may claim at once;
@@ -96,6 +108,7 @@ func Startables(ctx context.Context, q bun.IDB, ids []uuid.UUID) ([]Startable, e
 func ClaimDue(ctx context.Context, tx bun.Tx, now time.Time, limit int) ([]Startable, error) {
 	var list []Startable
 	err := startables(tx, &list).Where("a.enabled AND a.next_run_at <= ?", now).
+		ColumnExpr("EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))::int AS in_flight").
 		OrderExpr("a.next_run_at, a.id").Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("claim due automations: %w", err)
@@ -170,19 +183,29 @@ func EndSkipStreak(ctx context.Context, q bun.IDB, automations []uuid.UUID) erro
 
 // LockKey holds a lock named by an id until the transaction ends, without touching its row.
 func LockKey(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
-	if _, err := tx.NewRaw("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", id.String()).Exec(ctx); err != nil {
+	return lockKey(ctx, tx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", id)
+}
+
+// ShareKey is LockKey for many at once: together they keep out who calls LockKey.
+func ShareKey(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
+	return lockKey(ctx, tx, "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))", id)
+}
+
+func lockKey(ctx context.Context, tx bun.Tx, lock string, id uuid.UUID) error {
+	if err := prepare(tx).exec(ctx, lock, id.String()); err != nil {
 		return fmt.Errorf("lock %s: %w", id, err)
 	}
 	return nil
 }
 
 // CountInFlight counts the executions of an automation that have yet to end.
-func CountInFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) (int, error) {
-	n, err := q.NewSelect().Model((*Execution)(nil)).Where("e.automation_id = ?", automation).Where("e.status IN ('queued', 'running')").Count(ctx)
+func CountInFlight(ctx context.Context, tx bun.Tx, automation uuid.UUID) (int, error) {
+	var n int
+	err := prepare(tx).row(ctx, "SELECT count(*) FROM executions WHERE automation_id = $1 AND status IN ('queued', 'running')", automation).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count executions in flight: %w", err)
 	}
-	return int(n), nil
+	return n, nil
 }
 
 // OldestInFlight finds, for each automation that has one, its oldest execution in flight.
@@ -294,18 +317,6 @@ func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now ti
 // HasQueuedTurns reports whether a session has a message waiting for its agent.
 func HasQueuedTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
 	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'queued'").Exists(ctx)
-}
-
-// AnnounceAutomations tells open pages that automations changed, in one statement.
-func AnnounceAutomations(ctx context.Context, q bun.IDB, ids []uuid.UUID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	_, err := q.NewRaw("SELECT pg_notify(?, 'automation ' || id) FROM unnest(?::uuid[]) AS t(id)", Channel, UUIDs(ids)).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("announce automations: %w", err)
-	}
-	return nil
 }
 
 // SetSkip begins a skip streak of an automation with its row.

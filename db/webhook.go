@@ -33,14 +33,29 @@ type Delivery struct {
 	LastAt       time.Time         `bun:"last_at"`
 }
 
+const insertDelivery = `
+INSERT INTO webhook_deliveries AS d (id, automation_id, at, method, address, fingerprint, headers, query, size, body, verdict,
+	status, answer, execution_id, blocked_by, folded, last_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
+
 // InsertDelivery records a call. A call refused because of a run that has refused others already is counted with them.
 func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
-	insert := q.NewInsert().Model(d)
+	insert := insertDelivery
 	if d.Verdict == "busy" {
-		insert = insert.On("CONFLICT (automation_id, blocked_by) WHERE verdict = 'busy' DO UPDATE").
-			Set("folded = d.folded + 1").Set("last_at = greatest(d.last_at, EXCLUDED.last_at)")
+		insert += `
+			ON CONFLICT (automation_id, blocked_by) WHERE verdict = 'busy' DO UPDATE SET folded = d.folded + 1, last_at = greatest(d.last_at, EXCLUDED.last_at)`
 	}
-	if _, err := insert.Returning("NULL").Exec(ctx); err != nil {
+	headers, err := json.Marshal(d.Headers)
+	if err != nil {
+		return fmt.Errorf("record delivery: %w", err)
+	}
+	body := d.Body
+	if body == nil {
+		body = []byte{}
+	}
+	err = prepare(q).exec(ctx, insert, d.ID, d.AutomationID, d.At, d.Method, d.Address, d.Fingerprint, string(headers), d.Query, d.Size, body, d.Verdict,
+		d.Status, string(d.Answer), orNull(d.ExecutionID), orNull(d.BlockedBy), d.Folded, d.LastAt)
+	if err != nil {
 		return fmt.Errorf("record delivery: %w", err)
 	}
 	return nil
@@ -132,9 +147,10 @@ type TokenOwner struct {
 // AutomationByToken finds the automation of a token's hash that is still good.
 func AutomationByToken(ctx context.Context, q bun.IDB, hash []byte, now time.Time) (*TokenOwner, error) {
 	var o TokenOwner
-	err := q.NewSelect().TableExpr("trigger_tokens AS t").Join("JOIN automations AS a ON a.id = t.automation_id").
-		ColumnExpr("a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type").
-		Where("t.hash = ?", hash).Where("(t.expires_at IS NULL OR t.expires_at > ?)", now).Where("a.trigger = 'http'").Scan(ctx, &o)
+	err := prepare(q).row(ctx, `SELECT a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type
+		FROM trigger_tokens t JOIN automations a ON a.id = t.automation_id
+		WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2) AND a.trigger = 'http'`, hash, now).
+		Scan(&o.ID, &o.Name, &o.Sender, &o.SignatureHeader, &o.SignatureSealed, (*[]byte)(&o.Filter), &o.ExecutionType)
 	if err != nil {
 		return nil, fmt.Errorf("find automation by token: %w", err)
 	}

@@ -28,20 +28,26 @@ const (
 // as a row: a run, or skipped, missed or failed with a reason. It returns how many automations it dealt with; when that is
 // the whole batch there may be more. Any number of processes may call it at once.
 func (s *Service) StartDue(ctx context.Context) (int, error) {
-	n := 0
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	var list []db.Startable
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		now := s.Now()
-		list, err := db.ClaimDue(ctx, tx, now, dueBatch)
-		if err != nil {
+		if list, err = db.ClaimDue(ctx, tx, now, dueBatch); err != nil {
 			return err
 		}
-		n = len(list)
 		return s.startDue(ctx, tx, list, now)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("start due automations: %w", err)
 	}
-	return n, nil
+	if len(list) == 0 {
+		return 0, nil
+	}
+	ids := make([]uuid.UUID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	s.announceRun(ids...)
+	return len(list), nil
 }
 
 // firing is what becomes of one due automation.
@@ -60,9 +66,7 @@ func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, 
 	}
 	var firings []firing
 	var runs []db.Run
-	ids := make([]uuid.UUID, len(list))
 	for i := range list {
-		ids[i] = list[i].ID
 		f, err := s.decide(ctx, tx, &list[i], now)
 		if err != nil {
 			return err
@@ -93,15 +97,7 @@ func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, 
 	if err != nil {
 		return err
 	}
-	if err := db.AdvanceAutomations(ctx, tx, append(in, skipped...)); err != nil {
-		return err
-	}
-	if len(inserted) > 0 {
-		if err := db.Announce(ctx, tx, "queue", uuid.Nil); err != nil {
-			return err
-		}
-	}
-	return db.AnnounceAutomations(ctx, tx, ids)
+	return db.AdvanceAutomations(ctx, tx, append(in, skipped...))
 }
 
 // keep is the count of iterations of what is not a loop, whose runs have none.
@@ -131,7 +127,7 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 		}
 		f.next = expression.Next(f.due, zone)
 		if now.Sub(f.due) > grace {
-			if !a.CatchUp && !a.InFlight {
+			if !a.CatchUp && a.InFlight == 0 {
 				return nil, s.missRecurring(ctx, tx, a, expression, zone, now)
 			}
 			// One run catches up for all, or all of them met the same run in flight.
@@ -139,7 +135,7 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 			by.Mark = db.CatchUpMark
 		}
 	}
-	if a.InFlight {
+	if a.InFlight > 0 {
 		return f, nil
 	}
 	run, err := s.prepare(a, by, now)
@@ -210,7 +206,7 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 // missOneTime records that a One-Time came too late: it is over, and its creator is told.
 func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, a *db.Startable, now time.Time) error {
 	reason := "Carillon was not running at its time"
-	if a.InFlight {
+	if a.InFlight > 0 {
 		reason = "another run of it was in flight at its time"
 	}
 	e := ledger(a, db.Missed, reason, a.RunAt, now)

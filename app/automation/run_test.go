@@ -2,7 +2,10 @@ package automation
 
 import (
 	"context"
+	"errors"
 	"reflect"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,11 +40,14 @@ func TestARunIsWrittenAsItWasPrepared(t *testing.T) {
 		wantSame(t, s, run.Session)
 	}
 	// What no start by hand has: due times, iterations, several turns, and values that an array's text must quote.
-	list, err := db.Startables(t.Context(), k.DB, []uuid.UUID{a.ID})
-	check(t, err)
+	var startable *db.Startable
+	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		startable, err = db.StartableByID(ctx, tx, a.ID)
+		return err
+	}))
 	var runs []db.Run
 	for range 3 {
-		run, err := k.prepare(&list[0], Trigger{Source: db.BySchedule, Mark: db.CatchUpMark}, k.Now())
+		run, err := k.prepare(startable, Trigger{Source: db.BySchedule, Mark: db.CatchUpMark}, k.Now())
 		check(t, err)
 		run.Execution.ScheduledFor, run.Execution.LastSkippedFor, run.Execution.Iteration = k.Now(), k.Now().Add(time.Hour), 7
 		run.Execution.Unresolved = []string{"", "NULL", `a"b`, `c\d`, "e,f", "{g}", " h "}
@@ -88,5 +94,35 @@ func wantSame[T any](t *testing.T, got, want T) {
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s of the row is %#v; want %#v", g.Type().Field(i).Name, a, b)
 		}
+	}
+}
+
+func TestParallelSessionsStopAtTheirCapHoweverManyStartAtOnce(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Trigger, in.AllowParallel = "http", true })
+	var connections int
+	check(t, k.DB.NewRaw("SELECT current_setting('max_connections')::int").Scan(t.Context(), &connections))
+	most := connections + 20 // so that the first go side by side, and the last one after the other
+	k.exec("UPDATE automations SET max_parallel = ? WHERE id = ?", most, a.ID)
+	var started, busy atomic.Int64
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range most / 8 {
+				var full *Busy
+				switch _, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook}); {
+				case err == nil:
+					started.Add(1)
+				case errors.As(err, &full):
+					busy.Add(1)
+				default:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if started.Load() != int64(most) || busy.Load() == 0 {
+		t.Errorf("%d runs were started and %d refused; want %d started and the others refused", started.Load(), busy.Load(), most)
 	}
 }

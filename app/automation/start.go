@@ -22,7 +22,7 @@ import (
 // as it is, *MissingParameter and ErrTooLarge for values that do not do, fault.ErrNotFound when there is none.
 func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, error) {
 	var run *Run
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		run, err = s.start(ctx, tx, id, by)
 		return err
 	})
@@ -37,19 +37,31 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, er
 	if err != nil {
 		return nil, wrap(err, "start automation %s", id)
 	}
+	s.announceRun(id)
 	return run, nil
+}
+
+// errCrowded says that more runs began meanwhile than the guard had reckoned with.
+var errCrowded = errors.New("many runs begin at once")
+
+// startTx is inTx for what calls start. Whoever calls it announces the run afterwards.
+func (s *Service) startTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+	for {
+		if err := s.inTx(ctx, fn); !errors.Is(err, errCrowded) {
+			return err
+		}
+	}
 }
 
 func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger) (*Run, error) {
 	now := s.Now()
-	list, err := db.Startables(ctx, tx, []uuid.UUID{id})
+	a, err := db.StartableByID(ctx, tx, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
 	if err != nil {
 		return nil, err
 	}
-	if len(list) == 0 {
-		return nil, fault.ErrNotFound
-	}
-	a := &list[0]
 	row, err := s.prepare(a, by, now)
 	if err != nil {
 		return nil, err
@@ -69,27 +81,37 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 			return nil, err
 		}
 	}
-	if err := s.announceRun(ctx, tx, id); err != nil {
-		return nil, err
-	}
 	return &Run{Execution: row.Execution, Session: row.Session, Automation: a.Name, Unresolved: row.Execution.Unresolved}, nil
 }
 
-// guard refuses a run that would overlap. The unique index refuses what this look misses; the look is for runs
-// past the index: those of an automation that allowed parallel sessions until a moment ago, and its cap.
+// guard refuses a run that would overlap. Of an automation that runs one at a time, the unique index refuses what this look
+// misses; the look is for runs past the index, of one that allowed parallel sessions until a moment ago.
+//
+// Those that allow them have a cap. Calls that arrive together would all see room below it, so close to the cap they go one
+// after the other, each waiting until the one before is on the disk. Further away they share the lock: each begun run that a
+// look cannot see yet has a connection to the database, so as many more than those seen stay below the cap.
 func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
-	if a.AllowParallel {
-		// Without the lock, calls that arrive together would all see room below the cap.
-		if err := db.LockKey(ctx, tx, a.ID); err != nil {
-			return err
+	if !a.AllowParallel {
+		if a.InFlight > 0 {
+			return s.busy(ctx, tx, a)
 		}
+		return nil
 	}
-	n, err := db.CountInFlight(ctx, tx, a.ID)
-	if err != nil {
+	share, lock := a.InFlight+a.Connections <= a.MaxParallel, db.LockKey
+	if share {
+		lock = db.ShareKey
+	}
+	if err := lock(ctx, tx, a.ID); err != nil {
 		return err
 	}
-	if (a.AllowParallel && n >= a.MaxParallel) || (!a.AllowParallel && n > 0) {
+	n, err := db.CountInFlight(ctx, tx, a.ID) // again: others may have held the lock meanwhile
+	switch {
+	case err != nil:
+		return err
+	case n >= a.MaxParallel:
 		return s.busy(ctx, tx, a)
+	case share && n+a.Connections > a.MaxParallel:
+		return errCrowded
 	}
 	return nil
 }
@@ -222,18 +244,17 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, re
 		if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
 			return err
 		}
-		if err := s.count(ctx, tx, a, &e); err != nil {
-			return err
-		}
-		return s.announceRun(ctx, tx, id)
+		return s.count(ctx, tx, a, &e)
 	})
+	if err == nil {
+		s.announceRun(id)
+	}
 	return execution, err
 }
 
-// announceRun tells workers that there is something to do, and open pages that something changed.
-func (s *Service) announceRun(ctx context.Context, q bun.IDB, automation uuid.UUID) error {
-	if err := db.Announce(ctx, q, "queue", uuid.Nil); err != nil {
-		return err
-	}
-	return db.Announce(ctx, q, "automation", automation)
+// announceRun tells workers that there is something to do, and open pages that something changed. It is called when that is
+// committed.
+func (s *Service) announceRun(automations ...uuid.UUID) {
+	s.DB.AnnounceSoon("queue")
+	s.DB.AnnounceSoon("automation", automations...)
 }

@@ -84,7 +84,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 	}
 	answer := &Answer{}
 	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Parameters: parameters}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if call.Key != "" {
 			again, err := s.answered(ctx, tx, o, call.Key)
 			if err != nil {
@@ -112,6 +112,9 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 		}
 		return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictStarted, answer))
 	})
+	if err == nil {
+		s.announceRun(o.ID)
+	}
 	return s.answer(ctx, o, fingerprint, call, by, answer, err)
 }
 

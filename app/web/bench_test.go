@@ -284,10 +284,16 @@ func (x *durableSite) call(b *testing.B, clients int, tokens []string) load {
 // colon before a letter or digit for such a name.
 const limitScript = `
 SELECT a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type
-  FROM trigger_tokens t JOIN automations a ON a.id = t.automation_id WHERE t.hash = (SELECT hash FROM limit_calls WHERE i = :i) AND a.trigger = 'http';
+  FROM trigger_tokens t JOIN automations a ON a.id = t.automation_id WHERE t.hash = (SELECT hash FROM limit_calls WHERE i = :i) AND (t.expires_at IS NULL OR t.expires_at > now()) AND a.trigger = 'http';
 BEGIN;
-SELECT a.*, w.name, u.name, (SELECT count(*) FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))
-  FROM automations a JOIN workspaces w ON w.id = a.workspace_id JOIN users u ON u.id = a.creator_id WHERE a.id = (SELECT automation_id FROM limit_calls WHERE i = :i);
+SELECT a.*, w.name, w.removed_at, w.provider, w.model, u.name, u.deactivated_at, b.name,
+    EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id),
+    (SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = a.creator_id),
+    (SELECT count(*) FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))
+  FROM automations a JOIN workspaces w ON w.id = a.workspace_id JOIN users u ON u.id = a.creator_id LEFT JOIN bots b ON b.id = a.bot_id
+  WHERE a.id = (SELECT automation_id FROM limit_calls WHERE i = :i);
+SELECT pg_advisory_xact_lock_shared(:i);
+SELECT count(*) FROM executions WHERE automation_id = (SELECT automation_id FROM limit_calls WHERE i = :i) AND status IN ('queued', 'running');
 WITH x AS (
   INSERT INTO executions (id, automation_id, session_id, source, token_fingerprint, status, parallel, parameters, unresolved, snapshot, created_at)
   SELECT limit_id(), automation_id, limit_id(), 'webhook', '01234567', 'queued', true, '{"what": "the build","who": "main"}', '{}',
