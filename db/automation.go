@@ -332,7 +332,7 @@ func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone", "max_iterations", "stop_text",
 		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
 		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "auto_complete", "only_unchanged", "create_pr", "timeout_seconds",
-		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "version", "updated_at").WherePK().Exec(ctx)
+		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "version", "updated_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save automation %s: %w", a.ID, err)
 	}

@@ -235,7 +235,7 @@ func (s *Scheduler) sweepWorktrees(ctx context.Context, now time.Time) error {
 		return err
 	}
 	for _, session := range list {
-		if err := s.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0); err != nil {
+		if err := s.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0 || session.ChangesAt.IsZero()); err != nil {
 			s.Log.Warn("remove worktree", "session", session.ID, "err", err)
 			continue
 		}
