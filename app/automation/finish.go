@@ -138,7 +138,10 @@ func after(e *db.Execution, o Outcome) db.SessionStatus {
 // leave ends a worker's hold on a session. One that stays open goes back to the queue when a person's message
 // arrived in the meantime.
 func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, by uuid.UUID, now time.Time) error {
-	session.Status, session.EndedAt, session.ClosedBy = status, now, by
+	if session.Status == db.SessionInProgress || session.Status == db.SessionQueued { // a person's closing it later is not its work
+		session.EndedAt = now
+	}
+	session.Status, session.ClosedBy = status, by
 	switch {
 	case status == db.SessionCanceled:
 		if err := db.CancelTurns(ctx, tx, session.ID, uuid.Nil, "the session was canceled", now); err != nil {
