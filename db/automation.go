@@ -161,7 +161,7 @@ type AutomationFilter struct {
 	Workspace uuid.UUID
 	Mine      bool
 	State     string // enabled, disabled, running, attention
-	AfterName string // keyset: the last name seen, lower case, and its id
+	AfterName string // keyset: the last name seen, and its id
 	AfterID   uuid.UUID
 	Limit     int
 }
@@ -218,7 +218,7 @@ const needsAttention = "((NOT a.enabled AND a.disabled_kind IN ('failures', 'mis
 func Automations(ctx context.Context, q bun.IDB, f AutomationFilter) ([]AutomationRow, error) {
 	return automationRows(ctx, q, f.Limit, func(sel *bun.SelectQuery) *bun.SelectQuery {
 		if f.AfterID != uuid.Nil {
-			sel = sel.Where("(lower(a.name), a.id) > (?, ?)", f.AfterName, f.AfterID)
+			sel = sel.Where("(lower(a.name), a.id) > (lower(?), ?)", f.AfterName, f.AfterID)
 		}
 		return f.apply(sel)
 	})

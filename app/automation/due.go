@@ -17,7 +17,7 @@ const (
 	// grace is how late a due time may be and still fire. Behaviour: "up to 5 minutes late always fires".
 	grace = 5 * time.Minute
 	// DueBatch is how many due automations one transaction deals with.
-	DueBatch = 500
+	DueBatch = 200
 	// blockedPause is when a blocked Loop or One-Time is tried again.
 	blockedPause = 15 * time.Second
 	// countMissed is how many missed due times are counted at most for one history row.
