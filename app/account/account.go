@@ -35,6 +35,8 @@ type Service struct {
 	Mail bool
 	// NoticeKinds are the kinds of notices of which people may want copies.
 	NoticeKinds []string
+	// SignOn is what a single sign-on means for people here.
+	SignOn SignOn
 	// Joined runs in the transaction that adds a person, such as to make them a member of Scratch.
 	Joined func(ctx context.Context, tx bun.Tx, user uuid.UUID) error
 }
