@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -324,6 +325,41 @@ func TestALineBreakOfAnAgentMakesNoEventOfTheStream(t *testing.T) {
 	for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(said), "\n") { // as the standard reads lines
 		if line == "event: injected" || line == "id: 999" {
 			t.Errorf("the agent's text made the line %q of the stream", line)
+		}
+	}
+}
+
+func TestALineBreakMakesNoHeader(t *testing.T) {
+	b := open(t).as("Mira", account.RoleAdministrator)
+	list, err := b.rules.Workspaces(t.Context(), b.actor)
+	check(t, err)
+	for _, evil := range []string{
+		"/a\r\nSet-Cookie: evil=1", "/a\nSet-Cookie: evil=1", "/a\rSet-Cookie: evil=1", "/a?b=\r\n\r\n<script>", "/a\u560d\u560aSet-Cookie: evil=1", "/a%0d%0aSet-Cookie: evil=1",
+	} {
+		for _, part := range []string{"", "partial"} {
+			for path, form := range map[string]url.Values{
+				"/preferences/theme":     {"theme": {"dark"}, "back": {evil}},
+				"/preferences/workspace": {"workspace": {list[0].ID.String()}, "back": {evil}},
+				"/login":                 {"email": {"x"}, "password": {"y"}, "next": {evil}},
+			} {
+				req, err := http.NewRequest(http.MethodPost, b.http.URL+path, strings.NewReader(form.Encode()))
+				check(t, err)
+				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				req.Header.Set("HX-Request", "true")
+				req.Header.Set("HX-Request-Type", part)
+				got := b.do(req)
+				for name, values := range got.Header {
+					for _, v := range values {
+						if strings.ContainsAny(v, "\r\n") || strings.EqualFold(name, "Set-Cookie") && strings.HasPrefix(v, "evil") {
+							t.Errorf("%s with %q answered the header %s: %q", path, evil, name, v)
+						}
+					}
+				}
+			}
+		}
+		got := b.get("/login?next=" + url.QueryEscape(evil))
+		if to := got.Header.Get("Location"); strings.ContainsAny(to, "\r\n") || got.Header.Get("Set-Cookie") != "" && strings.HasPrefix(got.Header.Get("Set-Cookie"), "evil") {
+			t.Errorf("signed in, next=%q leads to %q", evil, to)
 		}
 	}
 }
