@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -181,9 +180,7 @@ func cleanEmail(text string) (email, problem string) {
 	return email, ""
 }
 
-func plain(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
+func plain(text string) bool { return Readable(text) }
 
 // SetPassword gives a person a new password and ends all their sign-ins. A nil actor is the command line. It returns
 // fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and for that of somebody
