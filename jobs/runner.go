@@ -200,7 +200,16 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, free c
 				r.Wake()
 			}()
 			r.work(sessionCtx, session)
+			runs.Go(func() { r.spare(runCtx, session) }) // the place is free meanwhile
 		})
+	}
+}
+
+// spare makes the files of a session's base branch ready for the next session of its workspace.
+func (r *Runner) spare(ctx context.Context, session *db.Session) {
+	err := r.Store.Spare(ctx, session.WorkspaceID.String(), session.BaseBranch)
+	if err != nil && ctx.Err() == nil {
+		r.Log.Debug("make a spare worktree", "workspace", session.WorkspaceID, "err", err) // the next run writes its files itself, or says why not
 	}
 }
 

@@ -262,6 +262,9 @@ func (s *Scheduler) sweepWorktrees(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
+	if err := s.Store.DropSpares(keepWorktreesFor); err != nil {
+		s.Log.Warn("remove spare worktrees", "err", err)
+	}
 	return s.sweepOrphans(ctx)
 }
 

@@ -171,6 +171,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /sessions/{id}/reopening", s.page(s.reopenSession))
 	mux.HandleFunc("POST /sessions/{id}/messages", s.page(s.replyToSession))
 	mux.HandleFunc("POST /sessions/{id}/pull-request", s.page(s.linkPullRequest))
+	mux.HandleFunc("POST /sessions/{id}/pull-request-removal", s.page(s.unlinkPullRequest))
 	mux.HandleFunc("POST /sessions/{id}/pull-requests", s.page(s.createPullRequest))
 
 	mux.HandleFunc("GET /inbox", s.page(s.inbox))
