@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -514,7 +515,7 @@ func text(bad fault.Invalid, field, missing, value string, most int, required bo
 	switch {
 	case value == "" && required:
 		bad[field] = missing
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) || value != "" && field == "name" && !account.Readable(value):
 		bad[field] = "This has characters that cannot be shown. Type it again."
 	case utf8.RuneCountInString(value) > most:
 		bad[field] = fmt.Sprintf("This is %d characters long. At most %d fit.", utf8.RuneCountInString(value), most)

@@ -20,6 +20,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/secret"
+	"carillon/app/sso"
 	"carillon/db"
 	"carillon/static"
 )
@@ -39,6 +40,9 @@ type Server struct {
 	Log       *slog.Logger
 	// SetupToken is the secret of the one-time link that makes the first administrator.
 	SetupToken string
+	// SignOn is the provider of single sign-on; nil: there is none. SignOnName is what its button says.
+	SignOn     *sso.Provider
+	SignOnName string
 	Gallery    bool // serve the gallery of components, in development
 
 	Metrics http.Handler // answers Prometheus; nil: nobody is answered
@@ -46,8 +50,9 @@ type Server struct {
 	TriggerRate float64
 
 	cookies   *sessions.CookieStore
-	strangers *limits // bad tokens, by address
-	callers   *limits // calls, by token
+	attempts  *sessions.CookieStore // of signing in by single sign-on
+	strangers *limits               // bad tokens, by address
+	callers   *limits               // calls, by token
 	hub       *hub
 	stop      chan struct{} // closed when streams are to end
 }
@@ -68,6 +73,7 @@ func (s *Server) Init() {
 	}
 	// Options alone would leave the codecs accepting cookies of 30 days.
 	s.cookies.MaxAge(s.cookies.Options.MaxAge)
+	s.attempts = s.newAttempts()
 }
 
 // Listen hears what changes, for live pages, until ctx is over.
@@ -122,6 +128,8 @@ func (s *Server) routes(mux *http.ServeMux) {
 
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
 	mux.HandleFunc("POST /login", s.open(s.signIn))
+	mux.HandleFunc("GET /login/sso", s.open(s.beginSignOn))
+	mux.HandleFunc("GET /login/sso/callback", s.open(s.finishSignOn))
 	mux.HandleFunc("GET /setup", s.open(s.setupPage))
 	mux.HandleFunc("POST /setup", s.open(s.setUp))
 	mux.HandleFunc("POST /logout", s.open(s.signOut))
