@@ -62,7 +62,7 @@ func CancellationURL(execution string) string { return under("executions", execu
 // SessionURL is the page of one session.
 func SessionURL(id string) string { return under("sessions", id) }
 
-// SessionPartURL is a part of a session's page that fetches itself again: "head" or "changes".
+// SessionPartURL is a part of a session's page that fetches itself again: "head", "changes" or "tickets".
 func SessionPartURL(id, part string) string { return under("sessions", id, part) }
 
 // SessionStreamURL is the stream of a session's transcript, from after the entry given.
@@ -108,3 +108,9 @@ func ProfileActionURL(action string) string { return under("settings", "profile"
 
 // LoginEndURL takes POST to end one of a person's sign-ins.
 func LoginEndURL(login string) string { return under("settings", "profile", "sign-outs", login) }
+
+// TicketEditURL is the form of one ticket; it takes the form by POST to TicketURL.
+func TicketEditURL(id string) string { return under("tickets", id, "edit") }
+
+// TicketActionURL takes POST: "status" or "unlinking" (of a session).
+func TicketActionURL(id, action string) string { return under("tickets", id, action) }

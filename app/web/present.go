@@ -35,7 +35,7 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Act
 	p := views.Page{
 		Title: title, Section: section, Path: r.URL.RequestURI(), Theme: actor.Theme, Unread: int(unread), Live: int(live),
 		User:      views.User{Name: actor.Name, Initials: initials(actor.Name), Role: actor.Role},
-		Nav:       views.Nav{Automations: true, Sessions: true, Workspaces: true},
+		Nav:       views.Nav{Automations: true, Sessions: true, Tickets: true, Workspaces: true},
 		Workspace: s.chosenWorkspace(r),
 		Toasts:    s.flashed(w, r),
 	}

@@ -173,6 +173,18 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /inbox/{id}/star", s.page(s.starNotice))
 	mux.HandleFunc("POST /inbox/{id}/dismissal", s.page(s.dismissNotice))
 
+	mux.HandleFunc("GET /tickets", s.page(s.tickets))
+	mux.HandleFunc("POST /tickets", s.page(s.createTicket))
+	mux.HandleFunc("GET /tickets/new", s.page(s.newTicket))
+	mux.HandleFunc("GET /tickets/assignees", s.page(s.assignees))
+	mux.HandleFunc("GET /tickets/{id}", s.page(s.ticket))
+	mux.HandleFunc("POST /tickets/{id}", s.page(s.updateTicket))
+	mux.HandleFunc("GET /tickets/{id}/edit", s.page(s.editTicket))
+	mux.HandleFunc("POST /tickets/{id}/status", s.page(s.moveTicket))
+	mux.HandleFunc("POST /tickets/{id}/unlinking", s.page(s.unlinkTicket))
+	mux.HandleFunc("GET /sessions/{id}/tickets", s.page(s.sessionTickets))
+	mux.HandleFunc("POST /sessions/{id}/tickets", s.page(s.linkTicket))
+
 	mux.HandleFunc("GET /workspaces", s.page(s.workspaces))
 	mux.HandleFunc("POST /workspaces", s.page(s.createWorkspace))
 	mux.HandleFunc("GET /workspaces/new", s.page(s.newWorkspace))
