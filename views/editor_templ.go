@@ -29,7 +29,7 @@ type AutomationForm struct {
 	Provider, Model                      Field
 	Locked                               string // "The bot Ada decides." hides provider and model
 	AutoComplete, OnlyUnchanged, CatchUp Field
-	CreatePR                             Field
+	CreatePR, MayAutomate                Field
 	AllowParallel, MaxParallel, Timeout  Field
 	Toggles                              []Field
 	Webhook                              *Webhook
@@ -59,6 +59,7 @@ func NewAutomationForm() AutomationForm {
 		AutoComplete:  Field{Name: "auto_complete", Label: "Auto-Complete Session", Hint: "Mark the session Done when the run ends.", Checked: true},
 		OnlyUnchanged: Field{Name: "only_unchanged", Label: "Complete only if no file changes", Hint: "Leave it open for review when the agent changed files."},
 		CreatePR:      Field{Name: "create_pr", Label: "Create pull request", Hint: "After a successful run that changed files."},
+		MayAutomate:   Field{Name: "may_automate", Label: "Allow managing automations", Hint: "Its sessions may create, edit and run automations of this workspace by tool."},
 		CatchUp:       Field{Name: "catch_up", Label: "Auto-Execute Missed Runs on Startup", Hint: "Run once after downtime, however many were missed."},
 		AllowParallel: Field{Name: "allow_parallel", Label: "Allow Parallel Sessions", Hint: "Else a call while one is in flight is answered with 409."},
 		MaxParallel:   Field{Name: "max_parallel", Label: "At most at once", Type: "number", Attrs: templ.Attributes{"min": "1"}},
@@ -71,7 +72,7 @@ func (f AutomationForm) fields() []Field {
 	list := []Field{f.Name, f.Workspace, f.BaseBranch, seg(f.Trigger), f.RunAt, f.Cron, f.TimeZone, f.MaxIterations, f.StopText,
 		seg(f.SessionType), seg(f.ExecutionType), f.Prompt, f.Workflow, f.Bot}
 	list = append(list, f.Parameters...)
-	return append(list, f.Provider, f.Model, f.AutoComplete, f.OnlyUnchanged, f.CreatePR, f.CatchUp, f.AllowParallel, f.MaxParallel, f.Timeout)
+	return append(list, f.Provider, f.Model, f.AutoComplete, f.OnlyUnchanged, f.CreatePR, f.MayAutomate, f.CatchUp, f.AllowParallel, f.MaxParallel, f.Timeout)
 }
 
 // seg makes a link to a choice lead to the radio that is chosen.
@@ -136,7 +137,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 			var templ_7745c5c3_Var3 templ.SafeURL
 			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinURLErrs(f.address())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 93, Col: 57}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 94, Col: 57}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 			if templ_7745c5c3_Err != nil {
@@ -149,7 +150,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 			var templ_7745c5c3_Var4 string
 			templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(f.Version)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 94, Col: 56}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 95, Col: 56}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 			if templ_7745c5c3_Err != nil {
@@ -214,7 +215,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 					var templ_7745c5c3_Var6 string
 					templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs("Someone else saved this automation meanwhile. Saving again replaces their change; ")
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 111, Col: 92}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 112, Col: 92}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 					if templ_7745c5c3_Err != nil {
@@ -227,7 +228,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 					var templ_7745c5c3_Var7 templ.SafeURL
 					templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinURLErrs(AutomationEditURL(f.ID))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 112, Col: 52}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 113, Col: 52}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 					if templ_7745c5c3_Err != nil {
@@ -240,7 +241,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 					var templ_7745c5c3_Var8 string
 					templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(" to keep it.")
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 113, Col: 22}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 114, Col: 22}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 					if templ_7745c5c3_Err != nil {
@@ -425,7 +426,7 @@ func editorWhen(f AutomationForm) templ.Component {
 			var templ_7745c5c3_Var11 string
 			templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(p.Value)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 166, Col: 87}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 167, Col: 87}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 			if templ_7745c5c3_Err != nil {
@@ -438,7 +439,7 @@ func editorWhen(f AutomationForm) templ.Component {
 			var templ_7745c5c3_Var12 string
 			templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(p.Label)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 166, Col: 99}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 167, Col: 99}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 			if templ_7745c5c3_Err != nil {
@@ -664,7 +665,7 @@ func editorAgent(f AutomationForm) templ.Component {
 			var templ_7745c5c3_Var16 string
 			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(f.Locked)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 251, Col: 48}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 252, Col: 48}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 			if templ_7745c5c3_Err != nil {
@@ -817,6 +818,10 @@ func editorOptions(f AutomationForm) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 57, "</div>")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = Option(f.MayAutomate).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

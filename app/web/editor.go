@@ -27,7 +27,7 @@ func automationInput(r *http.Request) automation.Input {
 		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
-		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), Timeout: f.Get("timeout"), Version: version,
+		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), MayAutomate: on("may_automate"), Timeout: f.Get("timeout"), Version: version,
 	}
 }
 
@@ -37,7 +37,7 @@ func typed(a *db.Automation) automation.Input {
 		Name: a.Name, Workspace: a.WorkspaceID.String(), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, StopText: a.StopText,
 		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
-		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR,
+		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
 		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Version: a.Version,
 	}
 	if !a.RunAt.IsZero() {
@@ -49,14 +49,19 @@ func typed(a *db.Automation) automation.Input {
 	return in
 }
 
+// blankAutomation is what a new automation begins with.
+func blankAutomation(actor account.Actor) automation.Input {
+	return automation.Input{
+		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), TimeZone: actor.TimeZone,
+		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), MaxParallel: "10",
+	}
+}
+
 func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.Manage) {
 		return fault.ErrForbidden
 	}
-	in := automation.Input{
-		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), TimeZone: actor.TimeZone,
-		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), MaxParallel: "10",
-	}
+	in := blankAutomation(actor)
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -193,6 +198,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	check(&f.AutoComplete, in.AutoComplete)
 	check(&f.OnlyUnchanged, in.OnlyUnchanged)
 	check(&f.CreatePR, in.CreatePR)
+	check(&f.MayAutomate, in.MayAutomate)
 	check(&f.CatchUp, in.CatchUp)
 	check(&f.AllowParallel, in.AllowParallel)
 	fill(&f.MaxParallel, in.MaxParallel)

@@ -42,6 +42,9 @@ type Server struct {
 	Gallery    bool // serve the gallery of components, in development
 
 	Metrics http.Handler // answers Prometheus; nil: nobody is answered
+	// Bearer is the person of an API token. It returns fault.ErrNotFound for a token that is none, or not good any more; nil: no
+	// tokens of people are known here.
+	Bearer func(ctx context.Context, token string) (account.Actor, error)
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
 
@@ -100,6 +103,7 @@ func (s *Server) Handler() http.Handler {
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
 	protection.AddInsecureBypassPattern("/api/forges/{kind}/{workspace}")
+	protection.AddInsecureBypassPattern("/mcp")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
@@ -119,6 +123,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
 	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
+	mux.Handle("/mcp", s.mcpServer())
 
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
 	mux.HandleFunc("POST /login", s.open(s.signIn))
