@@ -55,6 +55,10 @@ func ticketSpecimens() []Specimen {
 	edit.Status.Value, edit.Status.Options = "open", []Choice{{Value: "open", Label: "Open"}, {Value: "done", Label: "Done"}}
 
 	work := SessionWork{Session: "s1482", Now: now, Tickets: items[1:2], Created: items[:1], Reports: report[2:], CanLink: true, Link: Field{Name: "ticket", Label: "Link a ticket", Placeholder: "#12", Value: "#99", Error: "There is no ticket #99 in this workspace."}}
+	templates, begun := newForm(), newForm()
+	templates.Starts = Patterns()
+	begun.Name.Value, begun.Trigger.Value, begun.ExecutionType.Value = "Continuous QA loop", "loop", "workflow"
+	begun.MissingWorkflow = Link{"Pick the next ticket from the queue and run QA checks", WorkflowNewURL("qa-loop")}
 	return []Specimen{
 		{Name: "page-tickets", Page: Tickets(samplePage("Tickets", "tickets"), full)},
 		{Name: "page-tickets-none", Page: Tickets(samplePage("Tickets", "tickets"), none)},
@@ -63,6 +67,8 @@ func ticketSpecimens() []Specimen {
 		{Name: "page-ticket-plain", Page: Ticket(samplePage("#37", "tickets"), plain)},
 		{Name: "page-ticket-new", Page: EditTicket(samplePage("New ticket", "tickets"), form)},
 		{Name: "page-ticket-edit", Page: EditTicket(samplePage("Edit ticket", "tickets"), edit)},
+		{Name: "page-automation-new-templates", Page: EditAutomation(samplePage("New automation", "automations"), templates)},
+		{Name: "page-automation-new-template", Page: EditAutomation(samplePage("New automation", "automations"), begun)},
 		{Name: "session-tickets", Body: SessionTickets(work)},
 		{Name: "session-tickets-none", Body: SessionTickets(SessionWork{Session: "s1", Now: now, CanLink: true, Link: Field{Name: "ticket", Label: "Link a ticket"}})},
 	}

@@ -22,12 +22,12 @@ func AutomationSettingsURL(id string) string { return under("automations", id, "
 // AutomationEditURL is the editor of one automation; it takes the form by POST to AutomationURL.
 func AutomationEditURL(id string) string { return under("automations", id, "edit") }
 
-// AutomationNewURL is the editor of a new automation; from names a pattern to start with, or nothing.
-func AutomationNewURL(from string) string {
-	if from == "" {
+// AutomationNewURL is the editor of a new automation; template names a pattern to start with, or nothing.
+func AutomationNewURL(template string) string {
+	if template == "" {
 		return "/automations/new"
 	}
-	return "/automations/new?from=" + url.QueryEscape(from)
+	return "/automations/new?template=" + url.QueryEscape(template)
 }
 
 // AutomationExecutionURL is the page of one automation with one of its executions open.
@@ -75,6 +75,11 @@ func SessionActionURL(id, action string) string { return under("sessions", id, a
 
 // WorkflowURL is the page of one workflow.
 func WorkflowURL(id string) string { return under("workflows", id) }
+
+// WorkflowNewURL is the editor of a new workflow, begun with the one that an automation's pattern runs.
+func WorkflowNewURL(template string) string {
+	return "/workflows/new?template=" + url.QueryEscape(template)
+}
 
 // BotURL is the page of one bot.
 func BotURL(id string) string { return under("bots", id) }

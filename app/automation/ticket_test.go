@@ -376,3 +376,34 @@ func TestTicketsAreListedByPagesInEitherOrder(t *testing.T) {
 }
 
 func ptr(s string) *string { return &s }
+
+func TestATemplatesWorkflowIsFoundByItsNameInItsWorkspace(t *testing.T) {
+	k := setup(t)
+	template, ok := TemplateByKey("qa-loop")
+	if !ok {
+		t.Fatal("there is no such template")
+	}
+	find := func() uuid.UUID {
+		id, err := k.TemplateWorkflow(t.Context(), k.jonas, k.workspace.ID, template.Workflow)
+		check(t, err)
+		return id
+	}
+	insert := func(workspace any) uuid.UUID {
+		id := db.NewID()
+		_, err := k.DB.NewRaw("INSERT INTO workflows (id, workspace_id, name, created_at, updated_at) VALUES (?, ?, ?, now(), now())", id, workspace, template.Workflow.Name).Exec(t.Context())
+		check(t, err)
+		return id
+	}
+	insert(k.elsewhere(k.mira))
+	if id := find(); id != uuid.Nil {
+		t.Errorf("found %s of another workspace", id)
+	}
+	everywhere := insert(nil)
+	if id := find(); id != everywhere {
+		t.Errorf("found %s; want the one for all workspaces", id)
+	}
+	own := insert(k.workspace.ID)
+	if id := find(); id != own {
+		t.Errorf("found %s; want the workspace's own", id)
+	}
+}

@@ -70,12 +70,21 @@ func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor acc
 	if in.Workspace == "" && len(list) > 0 {
 		in.Workspace = list[0].ID.String()
 	}
-	for _, ws := range list {
+	var chosen *db.Workspace
+	for i, ws := range list {
 		if ws.ID.String() == in.Workspace {
-			in.Provider, in.Model = ws.Provider, ws.Model
+			in.Provider, in.Model, chosen = ws.Provider, ws.Model, &list[i]
 		}
 	}
-	return s.editor(w, r, actor, http.StatusOK, nil, in, nil)
+	t, ok := automation.TemplateByKey(r.FormValue("template"))
+	if !ok {
+		return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) { f.Starts = views.Patterns() })
+	}
+	missing, err := s.beginWith(r, actor, t, &in, chosen)
+	if err != nil {
+		return err
+	}
+	return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) { f.MissingWorkflow = missing })
 }
 
 func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -156,6 +165,11 @@ func (s *Server) saved(a *db.Automation) string {
 
 // editor shows the form with what was typed and what is wrong with it. A nil automation is a new one.
 func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation, in automation.Input, bad fault.Invalid) error {
+	return s.editorWith(w, r, actor, status, a, in, bad, func(*views.AutomationForm) {})
+}
+
+// editorWith is editor, with something more about the form.
+func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation, in automation.Input, bad fault.Invalid, more func(*views.AutomationForm)) error {
 	f := views.NewAutomationForm()
 	title := "New automation"
 	if a != nil {
@@ -212,6 +226,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	if in.Cron != "" {
 		f.Schedule = s.preview(actor, in.Cron, in.TimeZone)
 	}
+	more(&f)
 	return s.with(w, r, actor, "automations", title, func(page views.Page) error {
 		s.render(w, r, status, views.EditAutomation(page, f))
 		return nil
