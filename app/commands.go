@@ -166,7 +166,7 @@ func (p *program) withAccounts(ctx context.Context, do func(ctx context.Context,
 		return err
 	}
 	log := newLog(c, p.stderr)
-	opened, err := openDatabase(ctx, c, log)
+	opened, err := joinDatabase(ctx, c, log)
 	if err != nil {
 		return err
 	}

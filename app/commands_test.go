@@ -197,10 +197,19 @@ func TestServeFromNothingAndStop(t *testing.T) {
 	if n := children(t, e["CARILLON_DATA"]); n != 0 {
 		t.Errorf("%d processes are left", n)
 	}
+	if !strings.Contains(s.stderr.String(), `"msg":"stopping"`) {
+		t.Error("the log does not say that the server stops, and why")
+	}
 	// It keeps what it had: the same key, and still nobody.
 	again := start(t, e)
 	if second := again.line(t, "/setup?token="); strings.TrimPrefix(second, again.base) == strings.TrimPrefix(link, s.base) {
 		t.Error("the link of a former start works on")
+	}
+
+	// A command for people uses the database of the running server.
+	added := call(t, e, "correct horse battery\n", "user", "add", "jonas@example.com", "Jonas")
+	if list := call(t, e, "", "user", "list"); added.status != exitOK || !strings.Contains(list.stdout, "jonas@example.com") {
+		t.Errorf("beside a running server: status %d, %s; the list is\n%s", added.status, added.stderr, list.stdout)
 	}
 	again.stop(t)
 }

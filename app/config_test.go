@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"reflect"
@@ -100,6 +101,17 @@ var bad = []struct{ name, value, expected string }{
 	{"CARILLON_SMTP_FROM", "nobody", "an e-mail address"},
 	{"CARILLON_OUTBOUND_PRIVATE", "true", "on or off"},
 	{"CARILLON_GALLERY", "1", "on or off"},
+}
+
+func TestTheAddressForPeopleIsOneThatTheyCanOpen(t *testing.T) {
+	for asked, want := range map[string]string{
+		"127.0.0.1:0": "127.0.0.1:4711", ":8080": "127.0.0.1:4711", "0.0.0.0:8080": "127.0.0.1:4711", "[::]:8080": "127.0.0.1:4711",
+		"carillon.local:8080": "carillon.local:4711", "[::1]:0": "[::1]:4711",
+	} {
+		if got := reachable(asked, &net.TCPAddr{IP: net.IPv6unspecified, Port: 4711}); got != want {
+			t.Errorf("%s is reached at %s; want %s", asked, got, want)
+		}
+	}
 }
 
 func TestBadValueIsOneLineWithNameValueAndWhatIsExpected(t *testing.T) {

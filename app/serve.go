@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,7 +60,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 		}
 		defer listener.Close() //nolint:errcheck // closed by the server before, on every way but a failed start
 		if c.URL.Host == c.Addr {
-			c.URL.Host = listener.Addr().String()
+			c.URL.Host = reachable(c.Addr, listener.Addr())
 		}
 	}
 	opened, err := openDatabase(ctx, c, log)
@@ -81,6 +83,21 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 		return err
 	}
 	return p.work(ctx, c, log, &parts{database: database, gone: opened.gone, agents: agents, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+}
+
+// reachable is the address to give to people: the port that was free where 0 was asked for, and a host where all were.
+func reachable(asked string, got net.Addr) string {
+	host, port, err := net.SplitHostPort(asked)
+	if err != nil {
+		return got.String()
+	}
+	if tcp, ok := got.(*net.TCPAddr); ok {
+		port = strconv.Itoa(tcp.Port)
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // parts are what the roles work with.
@@ -182,6 +199,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		p.greet(c, x.setup)
 	}
 	<-ctx.Done()
+	log.Info("stopping", "cause", context.Cause(ctx))
 	if stopHTTP != nil {
 		stopHTTP()
 	}
@@ -302,6 +320,19 @@ func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, er
 			log.Error("stop the database", "err", err)
 		}
 	}}, nil
+}
+
+// joinDatabase is openDatabase for a command: where a server of the same data folder is running, the command uses its
+// database.
+func joinDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, error) {
+	if c.DatabaseURL == "" {
+		if address, ok := embedded.Running(filepath.Join(c.Data, "postgres")); ok {
+			if database, err := db.Open(ctx, address); err == nil {
+				return &openDB{DB: database, close: func() { _ = database.Close() }}, nil
+			}
+		}
+	}
+	return openDatabase(ctx, c, log)
 }
 
 // patience is how long a database that does not answer at the start is waited for.

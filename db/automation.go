@@ -172,7 +172,7 @@ type AutomationFilter struct {
 	Workspace uuid.UUID
 	Mine      bool
 	State     string // enabled, disabled, running, attention
-	AfterName string // keyset: the last name seen, lower case, and its id
+	AfterName string // keyset: the last name seen, and its id
 	AfterID   uuid.UUID
 	Limit     int
 }
@@ -229,7 +229,7 @@ const needsAttention = "((NOT a.enabled AND a.disabled_kind IN ('failures', 'mis
 func Automations(ctx context.Context, q bun.IDB, f AutomationFilter) ([]AutomationRow, error) {
 	return automationRows(ctx, q, f.Limit, func(sel *bun.SelectQuery) *bun.SelectQuery {
 		if f.AfterID != uuid.Nil {
-			sel = sel.Where("(lower(a.name), a.id) > (?, ?)", f.AfterName, f.AfterID)
+			sel = sel.Where("(lower(a.name), a.id) > (lower(?), ?)", f.AfterName, f.AfterID)
 		}
 		return f.apply(sel)
 	})
@@ -343,7 +343,7 @@ func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone", "max_iterations", "stop_text",
 		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
 		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "auto_complete", "only_unchanged", "create_pr", "may_automate", "timeout_seconds",
-		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "version", "updated_at").WherePK().Exec(ctx)
+		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "version", "updated_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save automation %s: %w", a.ID, err)
 	}

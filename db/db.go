@@ -136,6 +136,22 @@ func Conflict(err error) string {
 	return ""
 }
 
+// Dangling returns the name of the foreign key that err says names a row that is not there, or "".
+func Dangling(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "23503" {
+		return pgErr.ConstraintName
+	}
+	return ""
+}
+
+// IsRetriable reports whether err says that the server gave a transaction up because of another one: a deadlock, or a
+// serialization failure. The same again succeeds.
+func IsRetriable(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "40P01" || pgErr.Code == "40001")
+}
+
 // Now is the time of the database, the one clock that all processes share.
 func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 	var now time.Time

@@ -61,6 +61,7 @@ type Session struct {
 	LeaseUntil        time.Time     `bun:"lease_until,nullzero"`
 	CancelRequestedAt time.Time     `bun:"cancel_requested_at,nullzero"`
 	CancelRequestedBy uuid.UUID     `bun:"cancel_requested_by,nullzero,type:uuid"`
+	ChangesAt         time.Time     `bun:"changes_at,nullzero"` // zero: what changed is not known
 	PRRequestedAt     time.Time     `bun:"pr_requested_at,nullzero"`
 	PRRequestedBy     uuid.UUID     `bun:"pr_requested_by,nullzero,type:uuid"`
 	PRError           string        `bun:"pr_error"`
@@ -76,7 +77,7 @@ type Session struct {
 const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
 	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
 	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
-	"pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at"
+	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at"
 
 // TurnKind is what a turn is for.
 type TurnKind string
@@ -142,6 +143,15 @@ func LockSession(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Session, error)
 		return nil, fmt.Errorf("lock session %s: %w", id, err)
 	}
 	return &s, nil
+}
+
+// LockSessionsOf keeps others from changing the sessions of an automation until the transaction ends.
+func LockSessionsOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) error {
+	_, err := tx.NewRaw("SELECT 1 FROM sessions WHERE automation_id = ? ORDER BY id FOR NO KEY UPDATE", automation).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("lock sessions of automation %s: %w", automation, err)
+	}
+	return nil
 }
 
 // SessionFilter narrows a list of sessions. Zero fields do not narrow.
@@ -259,7 +269,7 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 			ORDER BY queued_at, id LIMIT ? FOR NO KEY UPDATE SKIP LOCKED
 		)
 		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?, fence = fence + 1, lease_until = ?,
-			started_at = coalesce(started_at, ?), closed_at = NULL, closed_by = NULL
+			started_at = coalesce(started_at, ?), closed_at = NULL, closed_by = NULL, changes_at = NULL
 		FROM next WHERE s.id = next.id RETURNING s.*`, now, Texts(without), limit, worker, until, now).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim sessions: %w", err)
@@ -285,26 +295,27 @@ type Held struct {
 	CancelRequestedAt time.Time `bun:"cancel_requested_at,nullzero"`
 }
 
-// RenewLeases keeps all of a worker's sessions until a time, and returns those that it still holds.
-func RenewLeases(ctx context.Context, q bun.IDB, worker string, until time.Time) ([]Held, error) {
+// RenewLeases keeps sessions that a worker runs until a time, and returns those that it still holds. Of a session that the
+// worker has but does not run, as after a crash between claiming and running, the lease must end.
+func RenewLeases(ctx context.Context, q bun.IDB, worker string, running []uuid.UUID, until time.Time) ([]Held, error) {
 	var list []Held
-	err := q.NewRaw(`UPDATE sessions SET lease_until = ? WHERE worker = ? AND status = 'in_progress'
-		RETURNING id, fence, cancel_requested_at`, until, worker).Scan(ctx, &list)
+	err := q.NewRaw(`UPDATE sessions SET lease_until = ? WHERE id = ANY(?::uuid[]) AND worker = ? AND status = 'in_progress'
+		RETURNING id, fence, cancel_requested_at`, until, UUIDs(running), worker).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("renew leases: %w", err)
 	}
 	return list, nil
 }
 
-// LostSessions takes up to limit sessions whose worker has not renewed its lease, for ending or resuming them.
-func LostSessions(ctx context.Context, tx bun.Tx, now time.Time, limit int) ([]Session, error) {
-	var list []Session
-	err := tx.NewSelect().Model(&list).ExcludeColumn("diff").Where("s.status = 'in_progress'").Where("s.lease_until < ?", now).
-		Limit(int64(limit)).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+// LostSession locks a session whose worker has not renewed its lease, other than some, for ending or resuming it.
+func LostSession(ctx context.Context, tx bun.Tx, now time.Time, except []uuid.UUID) (*Session, error) {
+	var s Session
+	err := tx.NewSelect().Model(&s).ExcludeColumn("diff").Where("s.status = 'in_progress'").Where("s.lease_until < ?", now).
+		Where("s.id <> ALL(?::uuid[])", UUIDs(except)).OrderExpr("s.lease_until").Limit(1).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list lost sessions: %w", err)
+		return nil, fmt.Errorf("find lost session: %w", err)
 	}
-	return list, nil
+	return &s, nil
 }
 
 // ErrLeaseLost says that another worker, or a reaper, has taken the session.
@@ -368,10 +379,10 @@ type ChangeSummary struct {
 }
 
 // SetChanges notes what a session has changed.
-func SetChanges(ctx context.Context, q bun.IDB, lease Lease, c ChangeSummary) error {
+func SetChanges(ctx context.Context, q bun.IDB, lease Lease, c ChangeSummary, now time.Time) error {
 	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery {
 		return u.Set("files_changed = ?", c.Files).Set("lines_added = ?", c.Added).Set("lines_removed = ?", c.Removed).
-			Set("diff = ?", c.Diff).Set("diff_cut = ?", c.Cut)
+			Set("diff = ?", c.Diff).Set("diff_cut = ?", c.Cut).Set("changes_at = ?", now)
 	})
 }
 
@@ -446,11 +457,12 @@ func ExpireLeases(ctx context.Context, q bun.IDB, worker string, at time.Time) e
 	return nil
 }
 
-// SessionsToSweep lists closed sessions whose worktree can go: those without changes, and those closed before a time.
+// SessionsToSweep lists closed sessions whose worktree can go: those that are known to be without changes, and those closed
+// before a time.
 func SessionsToSweep(ctx context.Context, q bun.IDB, before time.Time, limit int) ([]Session, error) {
 	var list []Session
-	err := q.NewSelect().Model(&list).Column("id", "workspace_id", "files_changed").
-		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("(s.files_changed = 0 OR s.closed_at < ?)", before).
+	err := q.NewSelect().Model(&list).Column("id", "workspace_id", "files_changed", "changes_at").
+		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("((s.files_changed = 0 AND s.changes_at IS NOT NULL) OR s.closed_at < ?)", before).
 		Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list worktrees to sweep: %w", err)

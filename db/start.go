@@ -106,10 +106,19 @@ func StartableByID(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Startable, er
 // ClaimDue locks up to limit automations that are due, the longest due first. Several schedulers may claim at once;
 // each automation goes to one.
 func ClaimDue(ctx context.Context, tx bun.Tx, now time.Time, limit int) ([]Startable, error) {
+	return claimDue(ctx, tx, now, limit, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.OrderExpr("a.next_run_at, a.id") })
+}
+
+// ClaimDueOf is ClaimDue for one automation: it gives none if that is not due, or taken.
+func ClaimDueOf(ctx context.Context, tx bun.Tx, now time.Time, id uuid.UUID) ([]Startable, error) {
+	return claimDue(ctx, tx, now, 1, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
+}
+
+func claimDue(ctx context.Context, tx bun.Tx, now time.Time, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]Startable, error) {
 	var list []Startable
-	err := startables(tx, &list).Where("a.enabled AND a.next_run_at <= ?", now).
+	err := narrow(startables(tx, &list).Where("a.enabled AND a.next_run_at <= ?", now)).
 		ColumnExpr("EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))::int AS in_flight").
-		OrderExpr("a.next_run_at, a.id").Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
+		Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("claim due automations: %w", err)
 	}
@@ -317,6 +326,12 @@ func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now ti
 // HasQueuedTurns reports whether a session has a message waiting for its agent.
 func HasQueuedTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
 	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'queued'").Exists(ctx)
+}
+
+// HasRunTurns reports whether a session has messages under way or waiting that a run began with, not a person.
+func HasRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
+	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status IN ('queued', 'running')").
+		Where("t.kind <> 'reply'").Exists(ctx)
 }
 
 // SetSkip begins a skip streak of an automation with its row.

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -199,7 +201,16 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, free c
 				r.Wake()
 			}()
 			r.work(sessionCtx, session)
+			runs.Go(func() { r.spare(runCtx, session) }) // the place is free meanwhile
 		})
+	}
+}
+
+// spare makes the files of a session's base branch ready for the next session of its workspace.
+func (r *Runner) spare(ctx context.Context, session *db.Session) {
+	err := r.Store.Spare(ctx, session.WorkspaceID.String(), session.BaseBranch)
+	if err != nil && ctx.Err() == nil {
+		r.Log.Debug("make a spare worktree", "workspace", session.WorkspaceID, "err", err) // the next run writes its files itself, or says why not
 	}
 }
 
@@ -207,14 +218,14 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, free c
 // database answered.
 func (r *Runner) renew(ctx context.Context) bool {
 	r.mu.Lock()
-	n := len(r.runs)
+	running := slices.Collect(maps.Keys(r.runs))
 	r.mu.Unlock()
-	if n == 0 {
+	if len(running) == 0 {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewEvery)
 	defer cancel()
-	held, err := db.RenewLeases(ctx, r.DB, r.Worker, r.Now().Add(leaseFor))
+	held, err := db.RenewLeases(ctx, r.DB, r.Worker, running, r.Now().Add(leaseFor))
 	if err != nil {
 		r.Log.Warn("renew leases", "err", err)
 		return false
@@ -225,7 +236,11 @@ func (r *Runner) renew(ctx context.Context) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, run := range r.runs {
+	for _, id := range running { // not those that began since: nobody asked for them
+		run, at := r.runs[id]
+		if !at {
+			continue
+		}
 		h, ok := fences[id]
 		switch {
 		case !ok || h.Fence != run.fence:
@@ -267,16 +282,30 @@ func (r *Runner) work(ctx context.Context, session *db.Session) {
 	r.finish(ctx, w.lease, outcome)
 }
 
-// finish ends a session's work, however long the database is away.
+// finishAttempts is how often the end of a session is written that the database refuses, and not because it is away.
+const finishAttempts = 10
+
+// finish ends a session's work, however long the database is away. What it refuses for good, as a bug of ours may make it,
+// ends as a failure of ours; if that is refused too, the lease runs out and whoever finds the session ends it.
 func (r *Runner) finish(ctx context.Context, lease db.Lease, o automation.Outcome) {
 	stopping := ctx.Done()
 	ctx = context.WithoutCancel(ctx)
+	refused := 0
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := r.Rules.Finish(ctx, lease, o)
 		if err == nil || errors.Is(err, db.ErrLeaseLost) {
 			return
 		}
 		r.Log.Error("finish session", "session", lease.Session, "err", err)
+		if !db.IsAway(err) {
+			refused++
+		}
+		switch refused {
+		case finishAttempts / 2:
+			o = automation.Outcome{Status: db.Failed, Class: "internal", Reason: "something went wrong on our side: its end could not be written", FilesChanged: true}
+		case finishAttempts:
+			return
+		}
 		if pause > time.Second {
 			select {
 			case <-stopping: // the server goes down; the next start finds the session
@@ -527,7 +556,7 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 		summary.Added += f.Additions
 		summary.Removed += f.Deletions
 	}
-	if err := db.SetChanges(ctx, w.DB, w.lease, summary); err != nil && !errors.Is(err, db.ErrLeaseLost) {
+	if err := db.SetChanges(ctx, w.DB, w.lease, summary, w.Now()); err != nil && !errors.Is(err, db.ErrLeaseLost) {
 		w.Log.Warn("note changes", "session", w.session.ID, "err", err)
 	}
 	return !c.Clean

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/reugn/go-quartz/logger"
 	"github.com/reugn/go-quartz/quartz"
+	"golang.org/x/sync/errgroup"
 
 	"carillon/app/automation"
 	"carillon/app/workspace"
@@ -145,14 +146,32 @@ func (j *single) Execute(ctx context.Context) error {
 
 func (j *single) Description() string { return j.name }
 
-// claimDue starts everything that is due, batch by batch.
+// claimers is how many batches of due automations one process starts at once: while one waits for the disk, another is
+// written. More than a few would take the database from those who look at pages.
+const claimers = 3
+
+// claimDue starts everything that is due, batch by batch: alone, and with others once the first batch shows that there is
+// much to do.
 func (s *Scheduler) claimDue(ctx context.Context) error {
-	for {
-		n, err := s.Rules.StartDue(ctx)
-		if err != nil || n == 0 {
-			return err
+	n, err := s.Rules.StartDue(ctx)
+	if err != nil || n == 0 {
+		return err
+	}
+	var others errgroup.Group
+	for range claimers {
+		others.Go(func() error {
+			for {
+				n, err := s.Rules.StartDue(ctx)
+				if err != nil || n == 0 {
+					return err
+				}
+			}
+		})
+		if n < automation.DueBatch {
+			break
 		}
 	}
+	return others.Wait()
 }
 
 // reapRest is how long this process must have been awake, and its database with it, before it takes others for dead: after
@@ -235,13 +254,16 @@ func (s *Scheduler) sweepWorktrees(ctx context.Context, now time.Time) error {
 		return err
 	}
 	for _, session := range list {
-		if err := s.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0); err != nil {
+		if err := s.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0 || session.ChangesAt.IsZero()); err != nil {
 			s.Log.Warn("remove worktree", "session", session.ID, "err", err)
 			continue
 		}
 		if err := db.SetWorktreeRemoved(ctx, s.DB, session.ID, now); err != nil {
 			return err
 		}
+	}
+	if err := s.Store.DropSpares(keepWorktreesFor); err != nil {
+		s.Log.Warn("remove spare worktrees", "err", err)
 	}
 	return s.sweepOrphans(ctx)
 }

@@ -79,7 +79,7 @@ func smallSpecimens() []Specimen {
 		{Name: "facts", Body: Facts([]Fact{{Label: "Agent", Value: "Claude Code"}, {Label: "Branch", Value: "carillon/audit-1486", Mono: true}, {Label: "Workspace", Value: "payments-api", URL: "/workspaces/1"}, {Label: "Changes", Show: Stat(14, 9)}})},
 		{Name: "trail", Body: Trail([]Step{{Kind: "fail", Text: "Failed, third time. Disabled.", At: ago(100 * time.Hour), URL: "#"}, {Kind: "warn", Text: "Skipped 3 times", At: ago(124 * time.Hour)}, {Kind: "ok", Text: "Succeeded, PR #301 merged", At: ago(148 * time.Hour), URL: "#"}}, now)},
 		{Name: "dialog", Body: sampleDialog()},
-		{Name: "inbox-part", Body: InboxPart(3, false)},
+		{Name: "inbox-part", Body: InboxPart(3, 1, false)},
 		{Name: "toast-part", Body: ToastPart(Toast{Kind: "ok", Text: "Saved."})},
 		{Name: "filters", Body: sampleFilters()},
 	}

@@ -85,9 +85,19 @@ var ErrTooLarge = errors.New("the prompt with its values filled in is over 256 K
 // MaxPrompt is the most bytes that a prompt may have, also with its placeholders filled.
 const MaxPrompt = 256 << 10
 
-// inTx runs fn in a transaction.
+// attempts is how often a transaction is begun that the server gives up because of another one.
+const attempts = 5
+
+// inTx runs fn in a transaction, and again when the server gave it up because of another one: fn must not keep anything
+// from one attempt to the next.
 func (s *Service) inTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	return s.DB.RunInTx(ctx, &sql.TxOptions{}, fn)
+	var err error
+	for range attempts {
+		if err = s.DB.RunInTx(ctx, &sql.TxOptions{}, fn); !db.IsRetriable(err) {
+			break
+		}
+	}
+	return err
 }
 
 // provider finds a provider by id.

@@ -16,26 +16,30 @@ import (
 const (
 	// grace is how late a due time may be and still fire. Behaviour: "up to 5 minutes late always fires".
 	grace = 5 * time.Minute
-	// dueBatch is how many due automations one transaction deals with.
-	dueBatch = 500
+	// DueBatch is how many due automations one transaction deals with.
+	DueBatch = 200
 	// blockedPause is when a blocked Loop or One-Time is tried again.
 	blockedPause = 15 * time.Second
 	// countMissed is how many missed due times are counted at most for one history row.
 	countMissed = 10_000
 )
 
-// StartDue starts what is due: the scheduler's way to Start, for up to dueBatch automations at once. Each due time ends
+// StartDue starts what is due: the scheduler's way to Start, for up to DueBatch automations at once. Each due time ends
 // as a row: a run, or skipped, missed or failed with a reason. It returns how many automations it dealt with; when that is
 // the whole batch there may be more. Any number of processes may call it at once.
 func (s *Service) StartDue(ctx context.Context) (int, error) {
 	var list []db.Startable
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		now := s.Now()
-		if list, err = db.ClaimDue(ctx, tx, now, dueBatch); err != nil {
+		if list, err = db.ClaimDue(ctx, tx, now, DueBatch); err != nil {
 			return err
 		}
 		return s.startDue(ctx, tx, list, now)
 	})
+	if err != nil && len(list) > 0 && ctx.Err() == nil && !db.IsAway(err) { // one of them keeps the others from starting
+		s.Log.Error("start due automations together", "err", err)
+		err = s.startSingly(ctx, list)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("start due automations: %w", err)
 	}
@@ -48,6 +52,53 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 	}
 	s.announceRun(ids...)
 	return len(list), nil
+}
+
+// startSingly starts due automations each in a transaction of its own. What cannot be started even so has a failed execution
+// that says it was our fault, and goes on with its next due time.
+func (s *Service) startSingly(ctx context.Context, list []db.Startable) error {
+	each := func(id uuid.UUID, deal func(ctx context.Context, tx bun.Tx, due []db.Startable, now time.Time) error) error {
+		return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+			now := s.Now()
+			due, err := db.ClaimDueOf(ctx, tx, now, id)
+			if err != nil || len(due) == 0 { // another scheduler has it, or it was edited
+				return err
+			}
+			return deal(ctx, tx, due, now)
+		})
+	}
+	for i := range list {
+		id := list[i].ID
+		err := each(id, s.startDue)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil || db.IsAway(err) {
+			return err
+		}
+		s.Log.Error("start due automation", "automation", id, "err", err)
+		if err := each(id, s.failOurs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failOurs records that a due automation could not be started through a fault of ours.
+func (s *Service) failOurs(ctx context.Context, tx bun.Tx, due []db.Startable, now time.Time) error {
+	a := &due[0]
+	f := &firing{a: a, due: a.NextRunAt, last: a.NextRunAt, n: 1}
+	if a.Trigger == db.OneTime {
+		f.due, f.last = a.RunAt, a.RunAt
+	}
+	if a.Trigger == db.Recurring {
+		expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+		if err != nil {
+			return s.disableFor(ctx, tx, &a.Automation, nil, db.ByInvalid, err.Error())
+		}
+		f.next = expression.Next(now, zone)
+	}
+	return s.failToStart(ctx, tx, f, Trigger{Source: db.BySchedule}, "something went wrong on our side", now)
 }
 
 // firing is what becomes of one due automation.

@@ -542,8 +542,8 @@ func TestDeletingInMidRunStopsTheRunAndKeepsTheSession(t *testing.T) {
 		t.Error("the worker is not asked to stop")
 	}
 	check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled}))
-	if got := k.session(run.Session.ID); got.AutomationID != uuid.Nil || got.Status == db.SessionInProgress {
-		t.Errorf("the session is %s; want it there, without its automation, and at rest", got.Status)
+	if got := k.session(run.Session.ID); got.AutomationID != uuid.Nil || got.Status != db.SessionCanceled || got.ClosedBy != k.jonas.ID {
+		t.Errorf("the session is %s; want it there, without its automation, and canceled by Jonas", got.Status)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,6 +119,9 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 		if a.Trigger == db.HTTP {
 			a.Enabled = true // always: its token is the switch
 		}
+		if rearmed(&before, a) {
+			a.Enabled, a.FailureStreak, a.SkipID = true, 0, uuid.Nil
+		}
 		if rescheduled(&before, a) {
 			a.Iterations = 0
 			if err := s.begin(a, now); err != nil {
@@ -156,6 +160,13 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 func rescheduled(before, a *db.Automation) bool {
 	return before.Trigger != a.Trigger || before.Cron != a.Cron || before.TimeZone != a.TimeZone ||
 		!before.RunAt.Equal(a.RunAt) || before.Enabled != a.Enabled
+}
+
+// rearmed reports whether a change gives a One-Time that is over a new time: whoever sets one wants it to run. One that a
+// person switched off stays off.
+func rearmed(before, a *db.Automation) bool {
+	return a.Trigger == db.OneTime && before.Trigger == db.OneTime && !before.Enabled && !before.RunAt.Equal(a.RunAt) &&
+		(before.DisabledKind == db.ByFinishing || before.DisabledKind == db.ByFailures || before.DisabledKind == db.ByMissing)
 }
 
 // begin computes when an automation that starts anew is due first.
@@ -226,6 +237,10 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 
 // applyTrigger keeps of the schedule what applies to the trigger chosen, and drops the rest.
 func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) {
+	var over time.Time // the time of a One-Time that is over: it may stay as it is
+	if a.Trigger == db.OneTime && !a.Enabled {
+		over = a.RunAt
+	}
 	a.Trigger = db.Trigger(in.Trigger)
 	a.RunAt, a.Cron, a.TimeZone, a.MaxIterations, a.StopText = time.Time{}, "", "", 0, ""
 	a.CatchUp, a.AllowParallel, a.MaxParallel = false, false, 10
@@ -250,7 +265,7 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 		switch {
 		case err != nil:
 			bad["run_at"] = sentence(err)
-		case now.Sub(at.At) > grace && bad["time_zone"] == "":
+		case now.Sub(at.At) > grace && !at.At.Equal(over) && bad["time_zone"] == "":
 			bad["run_at"] = "This time is more than 5 minutes past. Choose one in the future."
 		case at.At.Year() > now.Year()+100:
 			bad["run_at"] = "This date is more than 100 years away."
@@ -404,7 +419,14 @@ func (s *Service) Delete(ctx context.Context, actor account.Actor, id uuid.UUID)
 		return err
 	}
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		// Sessions first: who ends one holds it before it wants the automation.
+		if err := db.LockSessionsOf(ctx, tx, id); err != nil {
+			return err
+		}
 		a, err := db.LockAutomation(ctx, tx, id)
+		if db.IsNotFound(err) { // someone was quicker
+			return fault.ErrNotFound
+		}
 		if err != nil {
 			return err
 		}
@@ -529,7 +551,7 @@ func minutes(bad fault.Invalid, field, value string, otherwise time.Duration) in
 		bad[field] = fmt.Sprintf("Write a number of minutes, at most %.0f, or 0 for none.", maxTimeout.Minutes())
 		return int(otherwise / time.Second)
 	}
-	return int(n * 60)
+	return int(math.Ceil(n * 60)) // 0 alone means none
 }
 
 func sentence(err error) string { return capitalize(strings.TrimSuffix(err.Error(), ".")) + "." }

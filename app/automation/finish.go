@@ -51,10 +51,24 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	now := s.Now()
 	e, err := db.LockExecutionInFlight(ctx, tx, session.ID)
 	if db.IsNotFound(err) { // a person's reply, or the automation is gone: nothing to account for
+		status := db.SessionWaiting
+		if o.Status == db.Canceled {
+			orphaned, err := db.HasRunTurns(ctx, tx, session.ID)
+			if err != nil {
+				return err
+			}
+			if orphaned { // who deleted the automation stopped its run with it
+				status = db.SessionCanceled
+			}
+		}
 		if err := db.CancelTurns(ctx, tx, session.ID, uuid.Nil, o.Reason, now); err != nil {
 			return err
 		}
-		return s.leave(ctx, tx, session, db.SessionWaiting, uuid.Nil, now)
+		by := uuid.Nil
+		if status == db.SessionCanceled {
+			by = session.CancelRequestedBy
+		}
+		return s.leave(ctx, tx, session, status, by, now)
 	}
 	if err != nil {
 		return err
@@ -129,7 +143,10 @@ func after(e *db.Execution, o Outcome) db.SessionStatus {
 // leave ends a worker's hold on a session. One that stays open goes back to the queue when a person's message
 // arrived in the meantime.
 func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, by uuid.UUID, now time.Time) error {
-	session.Status, session.EndedAt, session.ClosedBy = status, now, by
+	if session.Status == db.SessionInProgress || session.Status == db.SessionQueued { // a person's closing it later is not its work
+		session.EndedAt = now
+	}
+	session.Status, session.ClosedBy = status, by
 	switch {
 	case status == db.SessionCanceled:
 		if err := db.CancelTurns(ctx, tx, session.ID, uuid.Nil, "the session was canceled", now); err != nil {
@@ -301,36 +318,50 @@ func (s *Service) schedule(ctx context.Context, tx bun.Tx, a *db.Automation, at 
 
 // Interrupt ends the sessions whose worker is gone: the server was restarted or its machine died. An execution that
 // cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing. It returns how many there were.
+// One that cannot be ended does not keep the others from it.
 func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
 	n := 0
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		list, err := db.LostSessions(ctx, tx, s.Now(), 100)
-		if err != nil {
-			return err
-		}
-		n = len(list)
-		for i := range list {
-			session := &list[i]
-			if session.CancelRequestedAt.IsZero() && session.Conversation != "" && resumable(session.Provider) {
-				if err := db.Requeue(ctx, tx, session.ID, s.Now()); err != nil {
-					return err
-				}
-				if err := db.Announce(ctx, tx, "queue", uuid.Nil); err != nil {
-					return err
-				}
-				continue
-			}
-			o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: "interrupted", Neutral: true, FilesChanged: true}
-			if !session.CancelRequestedAt.IsZero() {
-				o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
-			}
-			if err := s.finish(ctx, tx, session, o); err != nil {
+	var stuck []uuid.UUID
+	for range mostLost {
+		var id uuid.UUID
+		err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+			session, err := db.LostSession(ctx, tx, s.Now(), stuck)
+			if err != nil {
 				return err
 			}
+			id = session.ID
+			return s.interrupt(ctx, tx, session, resumable)
+		})
+		switch {
+		case err == nil:
+			n++
+		case id == uuid.Nil && db.IsNotFound(err):
+			return n, nil
+		case id == uuid.Nil || ctx.Err() != nil || db.IsAway(err):
+			return n, fmt.Errorf("interrupt lost sessions: %w", err)
+		default:
+			s.Log.Error("interrupt lost session", "session", id, "err", err)
+			stuck = append(stuck, id)
 		}
-		return nil
-	})
-	return n, wrap(err, "interrupt lost sessions")
+	}
+	return n, nil
+}
+
+// mostLost is how many lost sessions one call of Interrupt deals with; the next deals with the rest.
+const mostLost = 100
+
+func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) error {
+	if session.CancelRequestedAt.IsZero() && session.Conversation != "" && resumable(session.Provider) {
+		if err := db.Requeue(ctx, tx, session.ID, s.Now()); err != nil {
+			return err
+		}
+		return db.Announce(ctx, tx, "queue", uuid.Nil)
+	}
+	o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: "interrupted", Neutral: true, FilesChanged: true}
+	if !session.CancelRequestedAt.IsZero() {
+		o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
+	}
+	return s.finish(ctx, tx, session, o)
 }
 
 // capitalize makes a sentence of a sentence's end.

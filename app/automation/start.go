@@ -70,6 +70,9 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 		return nil, err
 	}
 	inserted, err := db.InsertRuns(ctx, tx, []db.Run{*row})
+	if db.Dangling(err) == "executions_automation_id_fkey" { // deleted meanwhile
+		return nil, fault.ErrNotFound
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -23,8 +23,9 @@ import (
 	"carillon/views"
 )
 
-// maxForm is the most bytes of a form: room for a prompt of 256 KiB in which every byte is escaped, and then some.
-const maxForm = 2 << 20
+// maxForm is the most bytes of a form. It is far above what any field may hold, so that a text that is too long comes back
+// to its form with a sentence about it, and is not lost.
+const maxForm = 16 << 20
 
 // handler answers a signed-in person.
 type handler func(w http.ResponseWriter, r *http.Request, actor account.Actor) error

@@ -131,7 +131,11 @@ func (s *Server) inboxLink(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, views.InboxPart(int(n), r.FormValue("current") == "true"))
+	live, err := s.Rules.Live(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.InboxPart(int(n), int(live), r.FormValue("current") == "true"))
 }
 
 func (s *Server) readAll(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -465,7 +465,7 @@ func TestFormsThatCannotBeStoredAreRefused(t *testing.T) {
 	b.post("/workspaces", "name", "a\x00b").expect(t, 400, "not text")
 	b.post("/workspaces", "name", "a\xffb").expect(t, 400, "not text")
 	b.post("/workspaces", "na\x00me", "b").expect(t, 400, "not text")
-	b.post("/workspaces", "name", strings.Repeat("x", maxForm+1)).expect(t, 413, "A form holds at most 2 MiB.")
+	b.post("/workspaces", "name", strings.Repeat("x", maxForm+1)).expect(t, 413, "A form holds at most 16 MiB.")
 	s.nobody().post("/login", "email", "a\x00@example.com", "password", "x").expect(t, 400, "not text")
 }
 

@@ -97,6 +97,14 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
+	if err := s.addTranscript(r, actor, session, p); err != nil {
+		return err
+	}
+	return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error { return s.show(w, r, views.Session(page, *p)) })
+}
+
+// addTranscript puts the newest events of a session on its page, or all of them if that is asked for.
+func (s *Server) addTranscript(r *http.Request, actor account.Actor, session *db.Session, p *views.SessionPage) error {
 	whole := r.FormValue("whole") != ""
 	limit := pageEvents
 	if whole {
@@ -119,7 +127,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, actor account.A
 	if !whole && len(events) == pageEvents && events[0].Seq > 1 {
 		p.Transcript.Older = views.SessionURL(session.ID.String()) + "?whole=yes"
 	}
-	return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error { return s.show(w, r, views.Session(page, *p)) })
+	return nil
 }
 
 // seenSession finds the session of a path that the person may see.
@@ -224,6 +232,13 @@ const (
 // changesOf is what a session changed, as of its last turn.
 func changesOf(session *db.Session) views.ChangesData {
 	c := views.ChangesData{Session: session.ID.String(), Added: session.LinesAdded, Removed: session.LinesRemoved}
+	switch {
+	case !session.ChangesAt.IsZero() || session.FilesChanged > 0:
+	case !session.EndedAt.IsZero() && session.Status != db.SessionInProgress:
+		c.Gone = "It is not known which files were changed: the run ended before they could be listed."
+	default:
+		c.Gone = "Changed files are listed when the agent has finished."
+	}
 	files, _ := workspace.ParseDiff(session.Diff) // what comes before a place that cannot be read is still shown
 	for i, f := range files {
 		if i >= shownFiles {
@@ -438,6 +453,9 @@ func (s *Server) replyToSession(w http.ResponseWriter, r *http.Request, actor ac
 	if errors.As(err, &invalid) && invalid["message"] != "" {
 		p, err := s.sessionPage(r, actor, session)
 		if err != nil {
+			return err
+		}
+		if err := s.addTranscript(r, actor, session, p); err != nil {
 			return err
 		}
 		p.Reply.Value, p.Reply.Error = message, invalid["message"]

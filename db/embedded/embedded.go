@@ -159,9 +159,31 @@ func (s *Server) start(ctx context.Context) error {
 }
 
 // URL is where pgx reaches a database of the server. It stays the same when the server dies and comes back.
-func (s *Server) URL(database string) string {
+func (s *Server) URL(database string) string { return address(s.socket, database) }
+
+// Running is where pgx reaches Carillon's database on the server that another process runs in a folder, if there seems to
+// be one.
+func Running(dir string) (string, bool) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", false
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", false
+	}
+	socket := (&Server{config: Config{Dir: dir}}).cluster()
+	if note, err := os.ReadFile(socketNote(dir)); err == nil {
+		socket = strings.TrimSpace(string(note))
+	}
+	if _, err := os.Stat(filepath.Join(socket, socketName)); err != nil {
+		return "", false
+	}
+	return address(socket, Name), true
+}
+
+func address(socket, database string) string {
 	// Each value is given: what is left out, pgx takes from the environment (PGPORT, PGSSLMODE).
-	query := url.Values{"host": {s.socket}, "port": {strconv.Itoa(port)}, "sslmode": {"disable"}}
+	query := url.Values{"host": {socket}, "port": {strconv.Itoa(port)}, "sslmode": {"disable"}}
 	// pgx reads a plus sign as itself.
 	encoded := strings.ReplaceAll(query.Encode(), "+", "%20")
 	u := url.URL{Scheme: "postgres", User: url.User(Name), Path: "/" + database, RawQuery: encoded}

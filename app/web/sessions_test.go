@@ -1,0 +1,91 @@
+package web
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+// work claims the queued session and ends its work, as a worker does. What it said is one event.
+func (s *site) work(said string, end automation.Outcome, changes *db.ChangeSummary) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	var list []db.Session
+	check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		list, err = db.ClaimSessions(ctx, tx, "test", 10, time.Now(), time.Now().Add(time.Minute), nil)
+		return err
+	}))
+	for i := range list {
+		lease := db.Lease{Session: list[i].ID, Worker: "test", Fence: list[i].Fence}
+		turns, err := db.TurnsOf(ctx, s.server.DB, list[i].ID)
+		check(s.t, err)
+		check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			return db.AppendEvents(ctx, tx, lease, []db.SessionEvent{{
+				SessionID: list[i].ID, Seq: list[i].LastSeq + 1, TurnID: turns[0].ID, At: time.Now(), Kind: "text", Body: []byte(`{"kind":"text","text":"` + said + `"}`),
+			}})
+		}))
+		if changes != nil {
+			check(s.t, db.SetChanges(ctx, s.server.DB, lease, *changes, time.Now()))
+		}
+		check(s.t, s.rules.Finish(ctx, lease, end))
+	}
+}
+
+// started runs an automation of a person and returns the path of its session.
+func (b *browser) started() string {
+	b.t.Helper()
+	a, _, err := b.rules.Create(b.t.Context(), b.actor, automation.Input{
+		Name: "Audit", Workspace: b.workspace, Trigger: "manual", SessionType: "chat", Prompt: "Look around.", Provider: "agent",
+	})
+	check(b.t, err)
+	run, err := b.rules.RunNow(b.t.Context(), b.actor, a.ID, nil)
+	check(b.t, err)
+	return "/sessions/" + run.Session.ID.String()
+}
+
+func TestARefusedReplyKeepsTheTranscriptAndWhatWasTyped(t *testing.T) {
+	b := open(t).as("Jonas", "member")
+	path := b.started()
+	b.work("The dependencies are sound.", automation.Outcome{Status: db.Succeeded}, nil)
+	long := "far too long " + strings.Repeat("x", automation.MaxPrompt)
+	refused := b.post(path+"/messages", "message", long)
+	refused.expect(t, 422, "The message is over 256 KiB.")
+	refused.expect(t, 422, "The dependencies are sound.")
+	refused.expect(t, 422, "far too long")
+}
+
+func TestWhatChangedIsNotCalledNothingBeforeItIsKnown(t *testing.T) {
+	b := open(t).as("Jonas", "member")
+	path := b.started()
+	b.get(path).expect(t, 200, "Changed files are listed when the agent has finished.")
+	b.work("Done.", automation.Outcome{Status: db.Failed, Reason: "interrupted by a restart", Neutral: true, FilesChanged: true}, nil)
+	b.get(path).expect(t, 200, "It is not known which files were changed")
+	path = b.started()
+	b.work("Done.", automation.Outcome{Status: db.Succeeded}, &db.ChangeSummary{})
+	b.get(path).expect(t, 200, "No file was changed.")
+}
+
+func TestATextThatIsFarTooLongComesBackToItsForm(t *testing.T) {
+	b := open(t).as("Jonas", "member")
+	b.post("/automations", "name", "Kept", "workspace", b.workspace, "trigger", "manual", "session_type", "develop", "provider", "agent",
+		"prompt", strings.Repeat("é", 1<<20)).expect(t, 422, "At most 256 KiB fit.")
+}
+
+func TestTheTimeForReviewIsNotTimeAtWork(t *testing.T) {
+	b := open(t).as("Jonas", "member")
+	path := b.started()
+	b.work("Done.", automation.Outcome{Status: db.Succeeded}, nil)
+	var before, after time.Time
+	read := func(at *time.Time) { check(t, b.server.DB.NewRaw("SELECT ended_at FROM sessions").Scan(t.Context(), at)) }
+	read(&before)
+	b.post(path + "/completion").expect(t, 303, "")
+	if read(&after); !after.Equal(before) {
+		t.Errorf("marking it done moved its end from %s to %s", before, after)
+	}
+}
