@@ -51,7 +51,7 @@ call update_ticket '{"number":1,"status":"done"}' | grep -q '"status":"done"'
 	var loop string
 	eventually(t, "the loop to stop at the end of the queue", func() bool {
 		loop = v.get(t, a.to).said()
-		return strings.Contains(loop, automation.QueueEmpty) && strings.Contains(loop, "Disabled")
+		return strings.Contains(loop, "It is off since") && strings.Contains(loop, automation.QueueEmpty)
 	})
 	list := v.get(t, "/tickets").first(element("main"))
 	link := list.first(with("class", "title-link")).attr("href")
