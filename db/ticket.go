@@ -295,14 +295,15 @@ func AssigneesOfSession(ctx context.Context, q bun.IDB, session uuid.UUID) ([]uu
 	return ids, nil
 }
 
-// TicketLabels lists the labels that tickets of a workspace have, or of all that a person may see, by name.
+// TicketLabels lists the labels that the newest tickets of a workspace have, or of all that a person may see, by name.
 func TicketLabels(ctx context.Context, q bun.IDB, v Access, workspace uuid.UUID, limit int) ([]string, error) {
 	var list []string
-	sel := v.within(q.NewSelect().TableExpr("tickets AS tk, unnest(tk.labels) AS label"), "tk").ColumnExpr("DISTINCT label").OrderExpr("label").Limit(int64(limit))
+	newest := v.within(q.NewSelect().TableExpr("tickets AS tk"), "tk").ColumnExpr("tk.labels").OrderExpr("tk.id DESC").Limit(2000)
 	if workspace != uuid.Nil {
-		sel = sel.Where("tk.workspace_id = ?", workspace)
+		newest = newest.Where("tk.workspace_id = ?", workspace)
 	}
-	if err := sel.Scan(ctx, &list); err != nil {
+	err := q.NewSelect().TableExpr("(?) AS newest, unnest(newest.labels) AS label", newest).ColumnExpr("DISTINCT label").OrderExpr("label").Limit(int64(limit)).Scan(ctx, &list)
+	if err != nil {
 		return nil, fmt.Errorf("list labels: %w", err)
 	}
 	return list, nil
