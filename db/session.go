@@ -203,9 +203,7 @@ func Sessions(ctx context.Context, q bun.IDB, f SessionFilter) ([]Session, error
 
 // sessionAccess lets through the sessions that a person owns and those of automations that the person sees.
 func sessionAccess(sel *bun.SelectQuery, v Access) *bun.SelectQuery {
-	if !v.Everywhere {
-		sel = sel.Where("s.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", v.User)
-	}
+	sel = v.within(sel, "s")
 	switch {
 	case v.All:
 	case v.Own:

@@ -15,6 +15,7 @@ func pageSpecimens() []Specimen {
 	list = append(list, workspaceSpecimens()...)
 	list = append(list, settingsSpecimens()...)
 	list = append(list, signOnSpecimens()...)
+	list = append(list, ticketSpecimens()...)
 	return append(list, otherSpecimens()...)
 }
 

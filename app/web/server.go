@@ -46,6 +46,9 @@ type Server struct {
 	Gallery    bool // serve the gallery of components, in development
 
 	Metrics http.Handler // answers Prometheus; nil: nobody is answered
+	// Bearer is the person of an API token. It returns fault.ErrNotFound for a token that is none, or not good any more; nil: no
+	// tokens of people are known here.
+	Bearer func(ctx context.Context, token string) (account.Actor, error)
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
 
@@ -106,6 +109,7 @@ func (s *Server) Handler() http.Handler {
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
 	protection.AddInsecureBypassPattern("/api/forges/{kind}/{workspace}")
+	protection.AddInsecureBypassPattern("/mcp")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
@@ -125,6 +129,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
 	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
+	mux.Handle("/mcp", s.mcpServer())
 
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
 	mux.HandleFunc("POST /login", s.open(s.signIn))
@@ -181,6 +186,18 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /inbox/{id}/reading", s.page(s.readNotice))
 	mux.HandleFunc("POST /inbox/{id}/star", s.page(s.starNotice))
 	mux.HandleFunc("POST /inbox/{id}/dismissal", s.page(s.dismissNotice))
+
+	mux.HandleFunc("GET /tickets", s.page(s.tickets))
+	mux.HandleFunc("POST /tickets", s.page(s.createTicket))
+	mux.HandleFunc("GET /tickets/new", s.page(s.newTicket))
+	mux.HandleFunc("GET /tickets/assignees", s.page(s.assignees))
+	mux.HandleFunc("GET /tickets/{id}", s.page(s.ticket))
+	mux.HandleFunc("POST /tickets/{id}", s.page(s.updateTicket))
+	mux.HandleFunc("GET /tickets/{id}/edit", s.page(s.editTicket))
+	mux.HandleFunc("POST /tickets/{id}/status", s.page(s.moveTicket))
+	mux.HandleFunc("POST /tickets/{id}/unlinking", s.page(s.unlinkTicket))
+	mux.HandleFunc("GET /sessions/{id}/tickets", s.page(s.sessionTickets))
+	mux.HandleFunc("POST /sessions/{id}/tickets", s.page(s.linkTicket))
 
 	mux.HandleFunc("GET /workspaces", s.page(s.workspaces))
 	mux.HandleFunc("POST /workspaces", s.page(s.createWorkspace))
