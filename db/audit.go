@@ -30,8 +30,18 @@ type AuditEvent struct {
 	Actor *User `bun:"rel:belongs-to,join:actor_id=id"`
 }
 
-// AddAudit writes a line of the audit log.
+type addressKey struct{}
+
+// From notes in ctx from where something is asked for, so that every line of the audit log that comes of it says so.
+func From(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, addressKey{}, address)
+}
+
+// AddAudit writes a line of the audit log. Without an address of its own it has that of From.
 func AddAudit(ctx context.Context, q bun.IDB, e AuditEvent) error {
+	if e.Address == "" {
+		e.Address, _ = ctx.Value(addressKey{}).(string)
+	}
 	if _, err := q.NewInsert().Model(&e).Exec(ctx); err != nil {
 		return fmt.Errorf("write audit log: %w", err)
 	}

@@ -81,9 +81,9 @@ func ActorOf(u *db.User) Actor {
 // Can reports whether the actor holds a permission.
 func (a Actor) Can(p Permission) bool { return Grants(a.held, p) }
 
-// covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an account
+// Covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an account
 // needs that, else managing people would be a way to any permission.
-func (a Actor) covers(held []string) bool {
+func (a Actor) Covers(held []string) bool {
 	return !slices.ContainsFunc(held, func(p string) bool { return !a.Can(Permission(p)) })
 }
 
