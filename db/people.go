@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,9 +95,7 @@ func People(ctx context.Context, q bun.IDB, f PersonFilter) ([]Person, error) {
 		return nil, fmt.Errorf("list people: %w", err)
 	}
 	if f.Before != uuid.Nil {
-		for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-			list[i], list[j] = list[j], list[i]
-		}
+		slices.Reverse(list)
 	}
 	return list, nil
 }

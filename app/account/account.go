@@ -56,11 +56,8 @@ func (t *Throttled) Error() string { return "too many attempts" }
 
 // EnsureRoles makes the roles built in, and brings their permissions to those of this version.
 func EnsureRoles(ctx context.Context, q bun.IDB, now time.Time) error {
-	for _, r := range builtIn {
-		role := db.Role{ID: db.NewID(), Name: r.name, Key: r.key, CreatedAt: now, Version: 1}
-		for _, p := range r.permissions {
-			role.Permissions = append(role.Permissions, string(p))
-		}
+	for _, r := range BuiltIn() {
+		role := db.Role{ID: db.NewID(), Name: r.Name, Key: r.Key, Permissions: r.Permissions, CreatedAt: now, Version: 1}
 		if err := db.EnsureRole(ctx, q, &role); err != nil {
 			return err
 		}

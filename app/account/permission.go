@@ -108,3 +108,22 @@ var builtIn = []struct {
 	{RoleManager, "Manager", []Permission{ManageAll, ManageWorkflows, ManageBots, ManageTickets, UseShell}},
 	{RoleMember, "Member", []Permission{Manage, ManageTickets, UseShell}},
 }
+
+// BuiltInRole is a role that every installation has.
+type BuiltInRole struct {
+	Key, Name   string
+	Permissions []string
+}
+
+// BuiltIn lists the roles built in, from the one that may do most.
+func BuiltIn() []BuiltInRole {
+	var list []BuiltInRole
+	for _, r := range builtIn {
+		role := BuiltInRole{Key: r.key, Name: r.name}
+		for _, p := range r.permissions {
+			role.Permissions = append(role.Permissions, string(p))
+		}
+		list = append(list, role)
+	}
+	return list
+}

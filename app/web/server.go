@@ -90,7 +90,7 @@ func (s *Server) HTTP() *http.Server {
 
 // Handler is the whole site: every route, behind what all of them need.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux := &routeTable{}
 	s.routes(mux)
 	protection := http.NewCrossOriginProtection()
 	if err := protection.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
@@ -103,12 +103,12 @@ func (s *Server) Handler() http.Handler {
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
-	return s.logged(s.headed(s.checked(protection.Handler(s.routed(mux)))))
+	return s.logged(s.headed(s.checked(protection.Handler(s.routed(&mux.ServeMux)))))
 }
 
 // routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
 // decided by the operation that it calls.
-func (s *Server) routes(mux *http.ServeMux) {
+func (s *Server) routes(mux *routeTable) {
 	mux.Handle("GET /static/", static.Handler())
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -192,6 +192,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /settings/profile/webhook-secret", s.page(s.renewWebhookSecret))
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
+
+	s.peopleRoutes(mux)
+	s.roleRoutes(mux)
+	s.auditRoutes(mux)
 
 	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
 	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))
