@@ -2,12 +2,14 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
@@ -269,7 +271,14 @@ func SaveRole(ctx context.Context, q bun.IDB, r *Role, version int64) (bool, err
 	return n > 0, err
 }
 
-// DeleteRole deletes a role. The foreign key user_roles_role_id_fkey refuses while anybody has it.
+// InUse reports whether err says that a row cannot be deleted because others refer to it. Servers from 18 on tell that by a
+// code of its own.
+func InUse(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "23001" || pgErr.Code == "23503")
+}
+
+// DeleteRole deletes a role. It fails as InUse tells while anybody has it.
 func DeleteRole(ctx context.Context, q bun.IDB, id uuid.UUID) error {
 	if _, err := q.NewDelete().Model((*Role)(nil)).Where("r.id = ?", id).Exec(ctx); err != nil {
 		return fmt.Errorf("delete role %s: %w", id, err)

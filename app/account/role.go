@@ -116,7 +116,7 @@ func (s *Service) DeleteRole(ctx context.Context, actor Actor, id uuid.UUID) err
 	}
 	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		err := db.DeleteRole(ctx, tx, id)
-		if db.Dangling(err) != "" {
+		if db.InUse(err) {
 			return fault.Invalid{"role": "People have this role. Give them another one first."}
 		}
 		if err != nil {
