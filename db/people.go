@@ -149,6 +149,15 @@ func AutomationsOwned(ctx context.Context, q bun.IDB, user uuid.UUID, limit int)
 	return list, nil
 }
 
+// SetCreator writes who owns an automation.
+func SetCreator(ctx context.Context, q bun.IDB, automation, creator uuid.UUID, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("creator_id = ?", creator).Set("updated_at = ?", now).Where("a.id = ?", automation).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("set creator of automation %s: %w", automation, err)
+	}
+	return nil
+}
+
 // PasswordLink lets a person choose a password.
 type PasswordLink struct {
 	bun.BaseModel `bun:"table:password_links,alias:pl"`

@@ -31,6 +31,7 @@ func (s *Server) peopleRoutes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/users/{id}/deactivation", s.page(s.deactivateUser))
 	mux.HandleFunc("POST /settings/users/{id}/activation", s.page(s.activateUser))
 	mux.HandleFunc("POST /settings/users/{id}/memberships", s.page(s.changeMembership))
+	mux.HandleFunc("POST /settings/users/{id}/transfer", s.page(s.handOver))
 }
 
 // settingsTabs are the parts of the settings that a person may open.

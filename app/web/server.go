@@ -145,6 +145,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /automations/{id}/runs", s.page(s.startRun))
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
 	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
+	mux.HandleFunc("POST /automations/{id}/transfer", s.page(s.transfer))
 	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))
