@@ -16,6 +16,7 @@ func pageSpecimens() []Specimen {
 	list = append(list, settingsSpecimens()...)
 	list = append(list, signOnSpecimens()...)
 	list = append(list, ticketSpecimens()...)
+	list = append(list, peopleSpecimens()...)
 	return append(list, otherSpecimens()...)
 }
 

@@ -99,7 +99,7 @@ func (s *Server) HTTP() *http.Server {
 
 // Handler is the whole site: every route, behind what all of them need.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux := &routeTable{}
 	s.routes(mux)
 	protection := http.NewCrossOriginProtection()
 	if err := protection.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
@@ -113,12 +113,12 @@ func (s *Server) Handler() http.Handler {
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
-	return s.logged(s.headed(s.checked(protection.Handler(s.routed(mux)))))
+	return s.logged(s.headed(s.checked(protection.Handler(s.routed(&mux.ServeMux)))))
 }
 
 // routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
 // decided by the operation that it calls.
-func (s *Server) routes(mux *http.ServeMux) {
+func (s *Server) routes(mux *routeTable) {
 	mux.Handle("GET /static/", static.Handler())
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -158,6 +158,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /automations/{id}/runs", s.page(s.startRun))
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
 	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
+	mux.HandleFunc("POST /automations/{id}/transfer", s.page(s.transfer))
 	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))
@@ -218,6 +219,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /settings/profile/webhook-secret", s.page(s.renewWebhookSecret))
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
+
+	s.peopleRoutes(mux)
+	s.roleRoutes(mux)
+	s.auditRoutes(mux)
 
 	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
 	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))
