@@ -69,6 +69,8 @@ var expectations = []expectation{
 
 	{"GET /login", "", "", "200 303 303 303 303 303 303"},
 	{"POST /login", "", "", "422 422 422 422 422 422 422"},
+	{"GET /login/sso", "", "", "login login login login login login login"}, // it is not set up
+	{"GET /login/sso/callback", "", "", "login login login login login login login"},
 	{"GET /setup", "", "", nowhere},
 	{"POST /setup", "", "", nowhere},
 	{"POST /logout", "", "", "login login login login login login login"},
@@ -79,7 +81,7 @@ var expectations = []expectation{
 	{"GET /automations", "", "", forSignedIn},
 	{"POST /automations", "", "", "login 403 422 422 422 422 422"},
 	{"GET /automations/new", "", "", "login 403 200 200 200 200 200"},
-	{"POST /automations/bulk", "", "do=run&id=x", "login 400 400 400 400 400 400"},
+	{"POST /automations/bulk", "", "do=run&id=x", bySignedIn},
 	{"GET /automations/schedule", "", "", forSignedIn},
 	{"POST /automations/placeholders", "", "", forSignedIn},
 	{"GET /automations/models", "", "", forSignedIn},
@@ -111,6 +113,7 @@ var expectations = []expectation{
 	{"POST /sessions/{id}/reopening", "closed", "", managed},
 	{"POST /sessions/{id}/messages", "waiting", "message=go+on", managed},
 	{"POST /sessions/{id}/pull-request", "waiting", "url=https://github.com/a/b/pull/1", managed},
+	{"POST /sessions/{id}/pull-request-removal", "waiting", "", "login 403 404 404 404 404 404"},
 	{"POST /sessions/{id}/pull-requests", "waiting", "", "login 403 400 400 404 404 400"},
 
 	{"GET /inbox", "", "", forSignedIn},
