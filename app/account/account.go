@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -36,6 +35,8 @@ type Service struct {
 	Mail bool
 	// NoticeKinds are the kinds of notices of which people may want copies.
 	NoticeKinds []string
+	// SignOn is what a single sign-on means for people here.
+	SignOn SignOn
 	// Joined runs in the transaction that adds a person, such as to make them a member of Scratch.
 	Joined func(ctx context.Context, tx bun.Tx, user uuid.UUID) error
 }
@@ -200,9 +201,7 @@ func cleanEmail(text string) (email, problem string) {
 	return email, ""
 }
 
-func plain(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
+func plain(text string) bool { return Readable(text) }
 
 // SetPassword gives a person a new password and ends all their sign-ins. A nil actor is the command line. It returns
 // fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and for that of somebody

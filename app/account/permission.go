@@ -69,6 +69,9 @@ type Actor struct {
 	Theme    string
 	Role     string // names of their roles
 	held     []string
+
+	// Session and Workspace are set where a session asks on behalf of the person, see InSession. Else they are zero.
+	Session, Workspace uuid.UUID
 }
 
 // ActorOf is a person as an actor. The row must have been read with its permissions.
@@ -89,7 +92,7 @@ func (a Actor) Covers(held []string) bool {
 
 // Access is what the actor may see in lists.
 func (a Actor) Access() db.Access {
-	return db.Access{User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin)}
+	return db.Access{User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin), Only: a.Workspace}
 }
 
 // The keys of the roles built in.

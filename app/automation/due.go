@@ -16,22 +16,22 @@ import (
 const (
 	// grace is how late a due time may be and still fire. Behaviour: "up to 5 minutes late always fires".
 	grace = 5 * time.Minute
-	// dueBatch is how many due automations one transaction deals with.
-	dueBatch = 500
+	// DueBatch is how many due automations one transaction deals with.
+	DueBatch = 200
 	// blockedPause is when a blocked Loop or One-Time is tried again.
 	blockedPause = 15 * time.Second
 	// countMissed is how many missed due times are counted at most for one history row.
 	countMissed = 10_000
 )
 
-// StartDue starts what is due: the scheduler's way to Start, for up to dueBatch automations at once. Each due time ends
+// StartDue starts what is due: the scheduler's way to Start, for up to DueBatch automations at once. Each due time ends
 // as a row: a run, or skipped, missed or failed with a reason. It returns how many automations it dealt with; when that is
 // the whole batch there may be more. Any number of processes may call it at once.
 func (s *Service) StartDue(ctx context.Context) (int, error) {
 	var list []db.Startable
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		now := s.Now()
-		if list, err = db.ClaimDue(ctx, tx, now, dueBatch); err != nil {
+		if list, err = db.ClaimDue(ctx, tx, now, DueBatch); err != nil {
 			return err
 		}
 		return s.startDue(ctx, tx, list, now)

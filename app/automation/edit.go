@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -48,8 +49,9 @@ type Input struct {
 	AutoComplete  bool              `form:"auto_complete"`
 	OnlyUnchanged bool              `form:"only_unchanged"`
 	CreatePR      bool              `form:"create_pr"`
-	Timeout       string            `form:"timeout"` // minutes; 0 is none
-	Version       int64             `form:"version"` // of what the person started from
+	MayAutomate   bool              `form:"may_automate"` // what a session asks for stays as it is: none gives itself more
+	Timeout       string            `form:"timeout"`      // minutes; 0 is none
+	Version       int64             `form:"version"`      // of what the person started from
 }
 
 // DefaultTimeout is how long a run may take unless the automation says otherwise.
@@ -297,6 +299,9 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
 	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
+	if actor.Session == uuid.Nil {
+		a.MayAutomate = in.MayAutomate
+	}
 	a.Model = text(bad, "model", "", in.Model, 200, false)
 	a.TimeoutSeconds = minutes(bad, "timeout", in.Timeout, DefaultTimeout)
 
@@ -509,7 +514,7 @@ func described(a *db.Automation) map[string]any {
 		"name": a.Name, "workspace_id": a.WorkspaceID.String(), "creator_id": a.CreatorID.String(), "trigger": string(a.Trigger), "cron": a.Cron,
 		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
 		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
-		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "timeout_seconds": a.TimeoutSeconds,
+		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "may_automate": a.MayAutomate, "timeout_seconds": a.TimeoutSeconds,
 	}
 	maps.Copy(m, map[string]any{
 		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": a.Parameters,
@@ -526,7 +531,7 @@ func text(bad fault.Invalid, field, missing, value string, most int, required bo
 	switch {
 	case value == "" && required:
 		bad[field] = missing
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) || value != "" && field == "name" && !account.Readable(value):
 		bad[field] = "This has characters that cannot be shown. Type it again."
 	case utf8.RuneCountInString(value) > most:
 		bad[field] = fmt.Sprintf("This is %d characters long. At most %d fit.", utf8.RuneCountInString(value), most)

@@ -34,11 +34,16 @@ func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, sessio
 	if err := s.isMember(ctx, s.DB, actor, session.WorkspaceID); err != nil {
 		return err
 	}
-	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
-	if mine && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll) {
+	if seesSession(actor, session) {
 		return nil
 	}
 	return fault.ErrNotFound
+}
+
+// seesSession reports whether a person sees a session of a workspace that they are a member of.
+func seesSession(actor account.Actor, session *db.Session) bool {
+	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
+	return mine && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll)
 }
 
 // CanManageSession reports whether a person may stop, close, reopen and answer a session that they see.
@@ -109,6 +114,9 @@ func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID)
 		if !session.Status.Closed() {
 			return nil
 		}
+		if err := workspaceStands(ctx, tx, session.WorkspaceID, "status"); err != nil {
+			return err
+		}
 		if err := db.SettlePullRequests(ctx, tx, id, now); err != nil { // else one that has ended would close it again
 			return err
 		}
@@ -134,6 +142,9 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		if reason := s.scriptProblem(session.Provider, text); reason != "" {
 			return fault.Invalid{"message": reason}
 		}
+		if err := workspaceStands(ctx, tx, session.WorkspaceID, "message"); err != nil {
+			return err
+		}
 		t := db.Turn{
 			ID: db.NewID(), SessionID: id, Kind: db.ReplyTurn, AuthorID: actor.ID, Prompt: text,
 			Status: db.Queued, CreatedAt: now,
@@ -154,6 +165,18 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		return db.Announce(ctx, tx, "queue", uuid.Nil)
 	})
 	return wrap(err, "reply to session %s", id)
+}
+
+// workspaceStands refuses to go on in a workspace that was removed.
+func workspaceStands(ctx context.Context, tx bun.Tx, id uuid.UUID, field string) error {
+	w, err := db.WorkspaceByID(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if !w.RemovedAt.IsZero() {
+		return fault.Invalid{field: "The workspace " + w.Name + " was removed, so its sessions cannot go on."}
+	}
+	return nil
 }
 
 // canUseProvider refuses shell scripts to people who may not run commands on a worker.

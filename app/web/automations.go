@@ -62,7 +62,7 @@ func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor accou
 	if len(list) > pageSize {
 		list = list[:pageSize]
 		last := list[pageSize-1]
-		p.Pager.Older = more(r, "after", strings.ToLower(last.Name), "after_id", last.ID.String())
+		p.Pager.Older = more(r, "after", last.Name, "after_id", last.ID.String())
 	}
 	ids := make([]uuid.UUID, len(list))
 	for i := range list {
@@ -452,6 +452,13 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, actor account.Acto
 		}
 	}
 	result, err := s.Rules.Bulk(r.Context(), actor, automation.BulkAction(r.PostFormValue("do")), ids)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) { // nothing selected, or far too many: the list stays
+		if err := s.flash(w, r, views.Toast{Kind: "fail", Text: sentences(invalid)}); err != nil {
+			return err
+		}
+		return s.redirect(w, r, refererPath(r, "/automations"), "")
+	}
 	if err != nil {
 		return err
 	}
