@@ -151,7 +151,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	}
 	if c.has(roleScheduler) {
 		scheduler = &jobs.Scheduler{
-			DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log),
+			DB: x.database, Rules: x.rules, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log),
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		scheduler.Init()
@@ -180,6 +180,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
+		server.SignOn, server.SignOnName = newSignOn(c), c.OIDC.Name
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, scheduler), promhttp.HandlerOpts{})
 		server.Init()
 		loop("live pages", server.Listen)
@@ -370,6 +371,7 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *secret.Keys, log *slog.Logger) *account.Service {
 	s := &account.Service{
 		DB: database, Now: time.Now, Keys: keys, Log: log, Outbound: outbound.Policy{Private: c.Private}, Mail: c.SMTP != nil, Joined: rules.JoinScratch,
+		SignOn: account.SignOn{AutoCreate: c.OIDC.AutoCreate, Roles: c.OIDC.Roles},
 	}
 	for _, k := range automation.NoticeKinds {
 		s.NoticeKinds = append(s.NoticeKinds, k.Kind)

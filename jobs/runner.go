@@ -94,6 +94,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	var runs sync.WaitGroup
 	defer runs.Wait()
 	defer stop(errShutdown)
+	runs.Go(func() { r.keepHouse(ctx) })
 	free := make(chan struct{}, r.Max)
 	for range r.Max {
 		free <- struct{}{}

@@ -119,3 +119,50 @@ func TicketEditURL(id string) string { return under("tickets", id, "edit") }
 
 // TicketActionURL takes POST: "status" or "unlinking" (of a session).
 func TicketActionURL(id, action string) string { return under("tickets", id, action) }
+
+// UsersURL is the list of people; it takes a new one by POST.
+func UsersURL() string { return "/settings/users" }
+
+// UserNewURL is the form that invites a person.
+func UserNewURL() string { return "/settings/users/new" }
+
+// UserURL is the page of one person; it takes their name and address by POST.
+func UserURL(id string) string { return under("settings", "users", id) }
+
+// UserActionURL takes POST: "roles", "invitation", "reset", "deactivation", "activation", "memberships" or "transfer".
+func UserActionURL(id, action string) string { return under("settings", "users", id, action) }
+
+// JoinURL is the page of a link with which a person chooses a password.
+func JoinURL(token string) string { return under("join", token) }
+
+// RolesURL is the list of roles; it takes a new one by POST.
+func RolesURL() string { return "/settings/roles" }
+
+// RoleNewURL is the form of a new role; from is the id of one to start from, or nothing.
+func RoleNewURL(from string) string {
+	if from == "" {
+		return "/settings/roles/new"
+	}
+	return "/settings/roles/new?from=" + url.QueryEscape(from)
+}
+
+// RoleURL is the page of one role; it takes the form by POST.
+func RoleURL(id string) string { return under("settings", "roles", id) }
+
+// RoleDeletionURL takes POST to delete a role.
+func RoleDeletionURL(id string) string { return under("settings", "roles", id, "deletion") }
+
+// PermissionsURL explains the permissions.
+func PermissionsURL() string { return "/help/permissions" }
+
+// AuditURL is the audit log.
+func AuditURL() string { return "/settings/audit" }
+
+// AuditSubjectURL is the audit log of one thing.
+func AuditSubjectURL(id string) string { return "/settings/audit?subject=" + url.QueryEscape(id) }
+
+// AuditPersonURL is the audit log of what one person did.
+func AuditPersonURL(id string) string { return "/settings/audit?person=" + url.QueryEscape(id) }
+
+// TransferURL takes POST to give an automation to another owner.
+func TransferURL(id string) string { return under("automations", id, "transfer") }

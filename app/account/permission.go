@@ -84,9 +84,9 @@ func ActorOf(u *db.User) Actor {
 // Can reports whether the actor holds a permission.
 func (a Actor) Can(p Permission) bool { return Grants(a.held, p) }
 
-// covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an account
+// Covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an account
 // needs that, else managing people would be a way to any permission.
-func (a Actor) covers(held []string) bool {
+func (a Actor) Covers(held []string) bool {
 	return !slices.ContainsFunc(held, func(p string) bool { return !a.Can(Permission(p)) })
 }
 
@@ -110,4 +110,23 @@ var builtIn = []struct {
 	{RoleAdministrator, "Administrator", []Permission{Admin}},
 	{RoleManager, "Manager", []Permission{ManageAll, ManageWorkflows, ManageBots, ManageTickets, UseShell}},
 	{RoleMember, "Member", []Permission{Manage, ManageTickets, UseShell}},
+}
+
+// BuiltInRole is a role that every installation has.
+type BuiltInRole struct {
+	Key, Name   string
+	Permissions []string
+}
+
+// BuiltIn lists the roles built in, from the one that may do most.
+func BuiltIn() []BuiltInRole {
+	var list []BuiltInRole
+	for _, r := range builtIn {
+		role := BuiltInRole{Key: r.key, Name: r.name}
+		for _, p := range r.permissions {
+			role.Permissions = append(role.Permissions, string(p))
+		}
+		list = append(list, role)
+	}
+	return list
 }

@@ -282,6 +282,29 @@ func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id u
 	return wrap(err, "link pull request to session %s", id)
 }
 
+// UnlinkPullRequest takes a pull request off a session that it does not belong to: a mistyped address, or one that the agent
+// only wrote about. Errors: those of every change of a session, and fault.ErrNotFound when the session has it not.
+func (s *Service) UnlinkPullRequest(ctx context.Context, actor account.Actor, id, pull uuid.UUID) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+		list, err := db.PullRequestsOf(ctx, tx, []uuid.UUID{id})
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(list, func(p db.PullRequest) bool { return p.ID == pull })
+		if i < 0 {
+			return fault.ErrNotFound
+		}
+		if err := db.DeletePullRequest(ctx, tx, pull); err != nil {
+			return err
+		}
+		if err := s.showPullRequests(ctx, tx, session, now); err != nil {
+			return err
+		}
+		return s.auditSession(ctx, tx, actor, "session.unlink_pull_request", session, map[string]any{"url": list[i].URL})
+	})
+	return wrap(err, "unlink pull request from session %s", id)
+}
+
 // RequestPullRequest asks the worker that has a session's worktree to open a pull request of it. Errors: those of every change
 // of a session, and fault.Invalid with what is missing.
 func (s *Service) RequestPullRequest(ctx context.Context, actor account.Actor, id uuid.UUID) error {
