@@ -66,6 +66,7 @@ var expectations = []expectation{
 	{"/api/automations/http-trigger", "", "", withSecret},
 	{"/api/automations/http-trigger/{token}", "", "", withSecret},
 	{"/api/forges/{kind}/{workspace}", "", "", withSecret},
+	{"/mcp", "", "", withSecret},
 
 	{"GET /login", "", "", "200 303 303 303 303 303 303"},
 	{"POST /login", "", "", "422 422 422 422 422 422 422"},
@@ -112,6 +113,19 @@ var expectations = []expectation{
 	{"POST /sessions/{id}/messages", "waiting", "message=go+on", managed},
 	{"POST /sessions/{id}/pull-request", "waiting", "url=https://github.com/a/b/pull/1", managed},
 	{"POST /sessions/{id}/pull-requests", "waiting", "", "login 403 400 400 404 404 400"},
+
+	{"GET /sessions/{id}/tickets", "session", "", seen},
+	{"POST /sessions/{id}/tickets", "session", "ticket=999", "login 403 422 422 404 404 422"},
+
+	{"GET /tickets", "", "", forSignedIn},
+	{"POST /tickets", "", "", "login 403 422 422 422 422 422"},
+	{"GET /tickets/new", "", "", "login 403 200 200 200 200 200"},
+	{"GET /tickets/assignees", "", "", forSignedIn},
+	{"GET /tickets/{id}", "ticket", "", seen},
+	{"POST /tickets/{id}", "ticket", "version=1", "login 403 422 422 404 404 422"},
+	{"GET /tickets/{id}/edit", "ticket", "", forManaging},
+	{"POST /tickets/{id}/status", "ticket", "status=done", managed},
+	{"POST /tickets/{id}/unlinking", "ticket", "session=none", "login 403 404 404 404 404 404"},
 
 	{"GET /inbox", "", "", forSignedIn},
 	{"GET /inbox/link", "", "", forSignedIn},
@@ -247,6 +261,11 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		_, err := db.Notify(x.t.Context(), x.server.DB, []db.Notification{n})
 		check(x.t, err)
 		return n.ID
+	},
+	"ticket": func(x *walk) uuid.UUID {
+		ticket, err := x.rules.CreateTicket(x.t.Context(), x.who["owner"].actor, automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket")})
+		check(x.t, err)
+		return ticket.ID
 	},
 	"workspace": func(x *walk) uuid.UUID { return x.workspaceOf(x.name("workspace"), "viewer", "owner", "manager") },
 	"user": func(x *walk) uuid.UUID {
