@@ -50,6 +50,8 @@ type Input struct {
 	CreatePR      bool              `form:"create_pr"`
 	Timeout       string            `form:"timeout"` // minutes; 0 is none
 	Version       int64             `form:"version"` // of what the person started from
+
+	QualityInput
 }
 
 // DefaultTimeout is how long a run may take unless the automation says otherwise.
@@ -293,7 +295,6 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	case a.ExecutionType != db.Inline:
 		bad["execution_type"] = "Choose Inline."
 	}
-	a.Toggles = []string{}
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
 	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
@@ -324,6 +325,8 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 			bad["prompt"] = reason
 		}
 	}
+	applyToggles(a, in, p, bad)
+	applyQuality(actor, a, in, p, bad)
 	a.Parameters = map[string]string{}
 	for _, name := range p.Names(a.Prompt) {
 		if v, ok := in.Parameters[name]; ok && v != "" {
@@ -502,6 +505,7 @@ func described(a *db.Automation) map[string]any {
 		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
 		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "timeout_seconds": a.TimeoutSeconds,
 	}
+	m["toggles"], m["gate"], m["success"], m["budget"] = a.Toggles, a.Gate, a.Success, a.Budget
 	if !a.RunAt.IsZero() {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)
 	}
