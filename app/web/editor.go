@@ -28,6 +28,7 @@ func automationInput(r *http.Request) automation.Input {
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
 		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), Timeout: f.Get("timeout"), Version: version,
+		QualityInput: qualityInput(r),
 	}
 }
 
@@ -39,6 +40,7 @@ func typed(a *db.Automation) automation.Input {
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
 		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR,
 		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Version: a.Version,
+		QualityInput: typedQuality(a),
 	}
 	if !a.RunAt.IsZero() {
 		in.RunAt = a.RunAt.In(zoneNamed(a.TimeZone)).Format("2006-01-02T15:04")
@@ -198,6 +200,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	fill(&f.MaxParallel, in.MaxParallel)
 	fill(&f.Timeout, in.Timeout)
 	f.Placeholders = s.found(in)
+	fillQuality(&f, in, bad, actor)
 	if a != nil && a.Trigger == db.HTTP {
 		if f.Webhook, err = s.webhook(r, actor, a, ""); err != nil {
 			return err

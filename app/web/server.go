@@ -146,6 +146,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
 	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
 	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
+	mux.HandleFunc("POST /automations/{id}/budget/{limit}", s.page(s.raiseBudget))
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))
 	mux.HandleFunc("GET /executions/{id}", s.page(s.execution))
@@ -192,6 +193,11 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /settings/profile/webhook-secret", s.page(s.renewWebhookSecret))
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
+
+	mux.HandleFunc("GET /settings/usage", s.page(s.usage))
+	mux.HandleFunc("GET /settings/toggles", s.page(s.toggles))
+	mux.HandleFunc("POST /settings/toggles", s.page(s.saveToggles))
+	mux.HandleFunc("POST /settings/toggles/{key}/reset", s.page(s.resetToggle))
 
 	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
 	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))
