@@ -26,6 +26,7 @@ func (u Usage) Tokens() int64 { return u.TokensIn + u.TokensCached + u.TokensOut
 
 // TurnUsage is what an agent told of one turn.
 type TurnUsage struct {
+	Conversation string  `bun:"conversation"` // the agent's own id
 	Counted      bool    `bun:"counted"`
 	Priced       bool    `bun:"priced"`
 	TokensIn     int64   `bun:"tokens_in"`
@@ -38,8 +39,8 @@ type TurnUsage struct {
 func AddUsage(ctx context.Context, d *DB, turn uuid.UUID, u TurnUsage) error {
 	err := d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		var execution uuid.NullUUID
-		err := tx.NewRaw(`UPDATE turns SET counted = ?, priced = ?, tokens_in = ?, tokens_cached = ?, tokens_out = ?, cost_usd = ? WHERE id = ? RETURNING execution_id`,
-			u.Counted, u.Priced, u.TokensIn, u.TokensCached, u.TokensOut, u.CostUSD, turn).Scan(ctx, &execution)
+		err := tx.NewRaw(`UPDATE turns SET conversation = ?, counted = ?, priced = ?, tokens_in = ?, tokens_cached = ?, tokens_out = ?, cost_usd = ? WHERE id = ? RETURNING execution_id`,
+			u.Conversation, u.Counted, u.Priced, u.TokensIn, u.TokensCached, u.TokensOut, u.CostUSD, turn).Scan(ctx, &execution)
 		if err != nil || !execution.Valid {
 			return err
 		}
@@ -66,6 +67,14 @@ func SessionUsage(ctx context.Context, q bun.IDB, session uuid.UUID) (Usage, err
 	var u Usage
 	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.started_at IS NOT NULL", session).Scan(ctx, &u)
 	return u, wrapped(err, "sum up usage of session "+session.String())
+}
+
+// ConversationUsage sums up what a conversation of a session's agent has used.
+func ConversationUsage(ctx context.Context, q bun.IDB, session uuid.UUID, conversation string) (Usage, error) {
+	var u Usage
+	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.conversation = ? AND t.conversation <> ''",
+		session, conversation).Scan(ctx, &u)
+	return u, wrapped(err, "sum up usage of a conversation")
 }
 
 // UsageRow is what was used in some time by one automation, person or workspace.

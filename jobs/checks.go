@@ -190,9 +190,23 @@ func (w *work) overBudget(ctx context.Context) string {
 	return a.Reason
 }
 
+// spent is what the conversation that goes on has used so far, since some agents tell the sum over all of it.
+func (w *work) spent(ctx context.Context) agent.Usage {
+	if w.session.Conversation == "" {
+		return agent.Usage{}
+	}
+	u, err := db.ConversationUsage(ctx, w.DB, w.session.ID, w.session.Conversation)
+	if err != nil {
+		w.Log.Warn("read usage", "session", w.session.ID, "err", err)
+	}
+	return agent.Usage{
+		Known: u.Counted > 0, Input: u.TokensIn, CacheRead: u.TokensCached, Output: u.TokensOut, CostKnown: u.Priced > 0, CostUSD: u.CostUSD,
+	}
+}
+
 // noteUsage records what the agent told of a turn.
-func (w *work) noteUsage(ctx context.Context, turn *db.Turn, u agent.Usage) {
-	noted := db.TurnUsage{Counted: u.Known, Priced: u.CostKnown}
+func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u agent.Usage) {
+	noted := db.TurnUsage{Conversation: conversation, Counted: u.Known, Priced: u.CostKnown}
 	if u.Known {
 		noted.TokensIn, noted.TokensCached, noted.TokensOut = max(0, u.Input+u.CacheWrite), max(0, u.CacheRead), max(0, u.Output)
 	}

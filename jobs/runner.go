@@ -443,7 +443,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	var heard mentions
 	result, err := agent.Run(ctx, p, agent.Turn{
 		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
-		Params: parameters, Env: env, RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), Instructions: w.instructions(p, turn),
+		Params: parameters, Env: env, RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), Instructions: w.instructions(p, turn), Spent: w.spent(ctx),
 	}, func(e agent.Event) {
 		heard.hear(e)
 		w.transcript.agentEvent(e)
@@ -480,7 +480,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		return outcome // the turn comes again, or its session is not ours any more
 	}
 	w.notePullRequests(background, heard.all(result.Text))
-	w.noteUsage(background, turn, result.Usage)
+	w.noteUsage(background, turn, result.Conversation, result.Usage)
 	if err := db.FinishTurn(background, w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, w.answer, w.Now()); err != nil {
 		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
 	}

@@ -7,6 +7,7 @@ ALTER TABLE automations
 --bun:split
 -- What a message used, as its agent told. Not told is unknown, which is why there are flags beside the numbers.
 ALTER TABLE turns
+  ADD COLUMN conversation  text NOT NULL DEFAULT '',        -- the agent's own id; some agents tell sums over all of it
   ADD COLUMN counted       boolean NOT NULL DEFAULT false,  -- the agent told its tokens
   ADD COLUMN priced        boolean NOT NULL DEFAULT false,  -- the agent told its price
   ADD COLUMN tokens_in     bigint NOT NULL DEFAULT 0 CHECK (tokens_in >= 0),     -- that came from no cache
