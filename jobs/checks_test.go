@@ -44,7 +44,6 @@ func (k *kit) kinds() []string {
 	return kinds
 }
 
-
 func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testing.T) {
 	k, messages := setupAgent(t)
 	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{
@@ -152,7 +151,9 @@ func TestAGateRefusesBeforeTheAgentStartsAndItsWorktreeIsRemoved(t *testing.T) {
 
 func TestAGateLetsTheRunBeginInAFreshWorktree(t *testing.T) {
 	k, _ := setupAgent(t)
-	run := k.ask("[[say Hello]]", func(in *automation.Input) { in.GateCommand = "echo litter > litter.txt; git add -A; git commit -qm litter" })
+	run := k.ask("[[say Hello]]", func(in *automation.Input) {
+		in.GateCommand = "echo litter > litter.txt; git add -A; git commit -qm litter"
+	})
 	e := k.ended(run)
 	if e.Status != db.Succeeded {
 		t.Fatalf("the run %s because %q; want success", e.Status, e.Reason)
