@@ -38,6 +38,8 @@ type Role struct {
 	Key         string    `bun:"key,nullzero"` // of a role built in, else empty
 	Permissions []string  `bun:"permissions,array"`
 	CreatedAt   time.Time `bun:"created_at"`
+	UpdatedAt   time.Time `bun:"updated_at,nullzero"`
+	Version     int64     `bun:"version"`
 }
 
 // UserRole gives a person a role.
@@ -209,15 +211,12 @@ func EnsureRole(ctx context.Context, q bun.IDB, r *Role) error {
 	return nil
 }
 
-// InsertUser writes a new person with a role.
-func InsertUser(ctx context.Context, q bun.IDB, u *User, role uuid.UUID) error {
+// InsertUser writes a new person with their roles.
+func InsertUser(ctx context.Context, q bun.IDB, u *User, roles ...uuid.UUID) error {
 	if _, err := q.NewInsert().Model(u).Exec(ctx); err != nil {
 		return fmt.Errorf("insert user: %w", err)
 	}
-	if _, err := q.NewInsert().Model(&UserRole{UserID: u.ID, RoleID: role}).Exec(ctx); err != nil {
-		return fmt.Errorf("give user a role: %w", err)
-	}
-	return nil
+	return SetRoles(ctx, q, u.ID, roles)
 }
 
 // SetPasswordHash writes the stored form of a person's password.

@@ -30,7 +30,7 @@ func (w *work) outOfBudget(reason string) automation.Outcome {
 	return o
 }
 
-// gate checks, before an agent begins, whether the run may begin. If not it says how the run ends, and its worktree is gone.
+// gate checks, before an agent begins, whether the run may begin. If not it says how the run ends.
 // A run that has begun before a restart has passed its gate.
 func (w *work) gate(ctx context.Context, ws *db.Workspace, token string, tree *workspace.Worktree, env []string) (automation.Outcome, bool) {
 	e := w.execution
@@ -65,14 +65,22 @@ func (w *work) gate(ctx context.Context, ws *db.Workspace, token string, tree *w
 		return automation.Outcome{}, true
 	}
 	w.note("Skipped: " + reason + ".")
-	background, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	if err := w.Store.Remove(background, ws.ID.String(), w.session.ID.String(), false); err != nil {
-		w.Log.Warn("remove the worktree of a skipped run", "session", w.session.ID, "err", err) // retention tries again
-	} else if err := db.SetWorktreeRemoved(background, w.DB, w.session.ID, w.Now()); err != nil {
-		w.Log.Warn("note the removed worktree", "session", w.session.ID, "err", err)
-	}
 	return automation.Outcome{Status: db.Skipped, Reason: string(w.transcript.mask([]byte(reason))), Neutral: true}, false
+}
+
+// dropWorktree removes the worktree of a session whose run did not begin: there is nothing in it to look at.
+func (r *Runner) dropWorktree(ctx context.Context, session *db.Session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	goes, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, r.Now())
+	if err == nil && goes {
+		if err = r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), false); err != nil {
+			err = errors.Join(err, db.KeepWorktree(ctx, r.DB, session.ID))
+		}
+	}
+	if err != nil {
+		r.Log.Warn("remove the worktree of a skipped run", "session", session.ID, "err", err) // retention does it later
+	}
 }
 
 // renewTree gives the agent a fresh worktree when the gate's command left something in this one.
@@ -227,7 +235,11 @@ func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Work
 	}
 	sn := w.execution.Snapshot
 	if begun == nil {
-		if o.NothingToDo = automation.NothingToDo(o.Answer, o.FilesChanged); o.NothingToDo {
+		var err error
+		if o.NothingToDo, err = w.Rules.FoundNothing(ctx, w.execution, o.Answer, o.FilesChanged); err != nil {
+			w.Log.Warn("look for a report", "session", w.session.ID, "err", err)
+		}
+		if o.NothingToDo {
 			return o
 		}
 		if failed := w.unmet(ctx, sn.Success, tree, env, o); failed != nil {

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -35,6 +34,8 @@ type Service struct {
 	Mail bool
 	// NoticeKinds are the kinds of notices of which people may want copies.
 	NoticeKinds []string
+	// SignOn is what a single sign-on means for people here.
+	SignOn SignOn
 	// Joined runs in the transaction that adds a person, such as to make them a member of Scratch.
 	Joined func(ctx context.Context, tx bun.Tx, user uuid.UUID) error
 }
@@ -56,11 +57,8 @@ func (t *Throttled) Error() string { return "too many attempts" }
 
 // EnsureRoles makes the roles built in, and brings their permissions to those of this version.
 func EnsureRoles(ctx context.Context, q bun.IDB, now time.Time) error {
-	for _, r := range builtIn {
-		role := db.Role{ID: db.NewID(), Name: r.name, Key: r.key, CreatedAt: now}
-		for _, p := range r.permissions {
-			role.Permissions = append(role.Permissions, string(p))
-		}
+	for _, r := range BuiltIn() {
+		role := db.Role{ID: db.NewID(), Name: r.Name, Key: r.Key, Permissions: r.Permissions, CreatedAt: now, Version: 1}
 		if err := db.EnsureRole(ctx, q, &role); err != nil {
 			return err
 		}
@@ -78,12 +76,24 @@ type NewUser struct {
 // Setup makes the first administrator. It returns ErrSetUp when anybody exists, fault.Invalid for bad input.
 func (s *Service) Setup(ctx context.Context, in NewUser) (*db.User, error) {
 	in.Role = RoleAdministrator
-	return s.add(ctx, nil, uuid.Nil, in, true)
+	return s.add(ctx, nil, addition{NewUser: in, first: true})
 }
 
 // Add makes a person. A nil actor is the command line. It returns fault.Invalid for bad input, and fault.ErrForbidden also
 // for a role that may do more than the actor.
 func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, error) {
+	return s.add(ctx, actor, addition{NewUser: in})
+}
+
+// addition is somebody to add.
+type addition struct {
+	NewUser
+	first  bool        // refused when anybody exists
+	roles  []uuid.UUID // in place of Role
+	invite *string     // takes the token of a link, by which the person chooses a password
+}
+
+func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User, error) {
 	by := uuid.Nil
 	if actor != nil {
 		if !actor.Can(ManageUsers) {
@@ -91,10 +101,6 @@ func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, 
 		}
 		by = actor.ID
 	}
-	return s.add(ctx, actor, by, in, false)
-}
-
-func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUser, first bool) (*db.User, error) {
 	bad := fault.Invalid{}
 	now := s.Now()
 	u := &db.User{ID: db.NewID(), Name: strings.TrimSpace(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
@@ -108,15 +114,20 @@ func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUse
 	if reason := checkName(u.Name); reason != "" {
 		bad["name"] = reason
 	}
-	if reason := checkPassword(in.Password); reason != "" {
+	if reason := checkPassword(in.Password); reason != "" && in.invite == nil {
 		bad["password"] = reason
+	}
+	if in.Role == "" && len(in.roles) == 0 {
+		bad["roles"] = "Choose at least one role."
 	}
 	if len(bad) > 0 {
 		return nil, bad
 	}
-	u.PasswordHash = hash(in.Password)
+	if in.invite == nil {
+		u.PasswordHash = hash(in.Password)
+	}
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if first {
+		if in.first {
 			if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // two people with the link: the first is it
 				return err
 			}
@@ -128,17 +139,22 @@ func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUse
 				return ErrSetUp
 			}
 		}
-		role, err := db.RoleByKey(ctx, tx, in.Role)
-		if db.IsNotFound(err) {
-			return fault.Invalid{"role": "There is no such role."}
+		wanted := in.roles
+		if in.Role != "" {
+			role, err := db.RoleByKey(ctx, tx, in.Role)
+			if db.IsNotFound(err) {
+				return fault.Invalid{"role": "There is no such role."}
+			}
+			if err != nil {
+				return err
+			}
+			wanted = []uuid.UUID{role.ID}
 		}
+		roles, err := s.grantable(ctx, tx, actor, wanted)
 		if err != nil {
 			return err
 		}
-		if actor != nil && !actor.covers(role.Permissions) {
-			return fault.ErrForbidden
-		}
-		if err := db.InsertUser(ctx, tx, u, role.ID); err != nil {
+		if err := db.InsertUser(ctx, tx, u, ids(roles)...); err != nil {
 			if db.Conflict(err) == "users_email" {
 				return fault.Invalid{"email": "Somebody has this address already."}
 			}
@@ -149,9 +165,14 @@ func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUse
 				return err
 			}
 		}
+		if in.invite != nil {
+			if *in.invite, err = s.link(ctx, tx, by, u.ID, true, now); err != nil {
+				return err
+			}
+		}
 		return db.AddAudit(ctx, tx, db.AuditEvent{
 			ID: db.NewID(), At: now, ActorID: by, Action: "user.create", SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
-			After: map[string]any{"email": u.Email, "role": role.Name},
+			After: map[string]any{"email": u.Email, "name": u.Name, "roles": names(roles), "invited": in.invite != nil},
 		})
 	})
 	if err != nil {
@@ -179,9 +200,7 @@ func cleanEmail(text string) (email, problem string) {
 	return email, ""
 }
 
-func plain(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
+func plain(text string) bool { return Readable(text) }
 
 // SetPassword gives a person a new password and ends all their sign-ins. A nil actor is the command line. It returns
 // fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and for that of somebody
@@ -202,7 +221,7 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 		if err != nil {
 			return err
 		}
-		if actor != nil && !actor.covers(u.Permissions) {
+		if actor != nil && !actor.Covers(u.Permissions) {
 			return fault.ErrForbidden
 		}
 		if err := db.SetPasswordHash(ctx, tx, user, stored, s.Now()); err != nil {

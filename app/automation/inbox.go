@@ -22,6 +22,8 @@ const (
 	NoticePRClosed     = "pr_closed"     // a pull request of a loop was closed without merging
 	NoticeReview       = "review"        // a Code Review has a blocking finding
 	NoticeBudget       = "budget"        // a budget is used up, or will be soon
+	NoticeMessage      = "message"       // an agent wrote to people
+	NoticeTransferred  = "transferred"   // an automation has another owner
 )
 
 // NoticeKinds lists the kinds with their names on screen.
@@ -29,6 +31,8 @@ var NoticeKinds = []struct{ Kind, Name string }{
 	{NoticeDisabled, "Auto-disabled"}, {NoticeRunFailed, "Failed runs"}, {NoticeSkipped, "Skipped runs"},
 	{NoticeMissed, "Missed runs"}, {NoticeLoopFinished, "Finished loops"}, {NoticePRClosed, "Closed pull requests"},
 	{NoticeReview, "Blocking review findings"}, {NoticeBudget, "Budgets"},
+	{NoticeMessage, "Messages of sessions"},
+	{NoticeTransferred, "Automations that changed hands"},
 }
 
 // notice is what one event tells its people.

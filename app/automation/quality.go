@@ -109,9 +109,20 @@ const nothingMark = "NOTHING TO DO"
 // RunInstructions is what an agent is told about how its run ends.
 const RunInstructions = "You work unattended: nobody answers questions. If you find that there is nothing to do, change no files and end your answer with a line that says exactly " + nothingMark + "."
 
-// NothingToDo reports whether a run found nothing to do: its final answer ends with a line that says so, and no files changed.
+// NothingToDo reports whether a run found nothing to do by its final answer: that ends with a line that says so, and no files
+// changed.
 func NothingToDo(answer string, filesChanged bool) bool {
 	return !filesChanged && lastLine(answer) == nothingMark
+}
+
+// FoundNothing reports whether a run found nothing to do: see NothingToDo, or the last that its agent reported by itself, and
+// no files changed.
+func (s *Service) FoundNothing(ctx context.Context, e *db.Execution, answer string, filesChanged bool) (bool, error) {
+	if filesChanged || NothingToDo(answer, filesChanged) {
+		return !filesChanged, nil
+	}
+	list, err := db.ReportsOf(ctx, s.DB, e.SessionID, 1)
+	return len(list) > 0 && list[0].Outcome == db.ReportNothingToDo, err
 }
 
 // Unmet says what a run lacks of its success check, as far as rows and its answer can tell; the command is the worker's.

@@ -88,6 +88,8 @@ var noticeLooks = map[string][3]string{
 	automation.NoticePRClosed:     {"git-pull-request-closed", "warn", "Pull request closed without merging"},
 	automation.NoticeReview:       {"circle-alert", "warn", "Blocking review findings"},
 	automation.NoticeBudget:       {"activity", "warn", "Budget"},
+	automation.NoticeMessage:      {"message-square-code", "idle", "Message of a session"},
+	automation.NoticeTransferred:  {"users", "idle", "Another owner"},
 }
 
 func noticeItem(n *db.Notification) views.NoticeItem {

@@ -51,6 +51,15 @@ func numberOrNone(n float64) string {
 	return strconv.FormatFloat(n, 'f', -1, 64)
 }
 
+// qualityRoutes are those of usage, budgets and session toggles.
+func (s *Server) qualityRoutes(mux *routeTable) {
+	mux.HandleFunc("POST /automations/{id}/budget/{limit}", s.page(s.raiseBudget))
+	mux.HandleFunc("GET /settings/usage", s.page(s.usage))
+	mux.HandleFunc("GET /settings/toggles", s.page(s.toggles))
+	mux.HandleFunc("POST /settings/toggles", s.page(s.saveToggles))
+	mux.HandleFunc("POST /settings/toggles/{key}/reset", s.page(s.resetToggle))
+}
+
 // fillQuality puts toggles, gate, success check and budget into the editor.
 func fillQuality(f *views.AutomationForm, in automation.Input, bad fault.Invalid, actor account.Actor) {
 	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
@@ -182,7 +191,7 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request, actor account.Act
 			p.Total = row
 		}
 	}
-	return s.with(w, r, actor, "executions", "Usage", func(page views.Page) error { return s.show(w, r, views.Usage(page, p)) })
+	return s.withSettings(w, r, actor, "Usage", func(page views.Page) error { return s.show(w, r, views.Usage(page, p)) })
 }
 
 func usageRow(u db.UsageRow) views.UsageRow {
@@ -268,7 +277,7 @@ func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor accou
 	if len(bad) > 0 {
 		status = http.StatusUnprocessableEntity
 	}
-	return s.with(w, r, actor, "settings", "Session toggles", func(page views.Page) error {
+	return s.withSettings(w, r, actor, "Session toggles", func(page views.Page) error {
 		s.render(w, r, status, views.Toggles(page, p))
 		return nil
 	})

@@ -20,6 +20,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/secret"
+	"carillon/app/sso"
 	"carillon/db"
 	"carillon/static"
 )
@@ -39,15 +40,22 @@ type Server struct {
 	Log       *slog.Logger
 	// SetupToken is the secret of the one-time link that makes the first administrator.
 	SetupToken string
+	// SignOn is the provider of single sign-on; nil: there is none. SignOnName is what its button says.
+	SignOn     *sso.Provider
+	SignOnName string
 	Gallery    bool // serve the gallery of components, in development
 
 	Metrics http.Handler // answers Prometheus; nil: nobody is answered
+	// Bearer is the person of an API token. It returns fault.ErrNotFound for a token that is none, or not good any more; nil: no
+	// tokens of people are known here.
+	Bearer func(ctx context.Context, token string) (account.Actor, error)
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
 
 	cookies   *sessions.CookieStore
-	strangers *limits // bad tokens, by address
-	callers   *limits // calls, by token
+	attempts  *sessions.CookieStore // of signing in by single sign-on
+	strangers *limits               // bad tokens, by address
+	callers   *limits               // calls, by token
 	hub       *hub
 	stop      chan struct{} // closed when streams are to end
 }
@@ -68,6 +76,7 @@ func (s *Server) Init() {
 	}
 	// Options alone would leave the codecs accepting cookies of 30 days.
 	s.cookies.MaxAge(s.cookies.Options.MaxAge)
+	s.attempts = s.newAttempts()
 }
 
 // Listen hears what changes, for live pages, until ctx is over.
@@ -90,7 +99,7 @@ func (s *Server) HTTP() *http.Server {
 
 // Handler is the whole site: every route, behind what all of them need.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux := &routeTable{}
 	s.routes(mux)
 	protection := http.NewCrossOriginProtection()
 	if err := protection.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
@@ -100,15 +109,16 @@ func (s *Server) Handler() http.Handler {
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
 	protection.AddInsecureBypassPattern("/api/forges/{kind}/{workspace}")
+	protection.AddInsecureBypassPattern("/mcp")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
-	return s.logged(s.headed(s.checked(protection.Handler(s.routed(mux)))))
+	return s.logged(s.headed(s.checked(protection.Handler(s.routed(&mux.ServeMux)))))
 }
 
 // routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
 // decided by the operation that it calls.
-func (s *Server) routes(mux *http.ServeMux) {
+func (s *Server) routes(mux *routeTable) {
 	mux.Handle("GET /static/", static.Handler())
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -119,9 +129,12 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
 	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
+	mux.Handle("/mcp", s.mcpServer())
 
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
 	mux.HandleFunc("POST /login", s.open(s.signIn))
+	mux.HandleFunc("GET /login/sso", s.open(s.beginSignOn))
+	mux.HandleFunc("GET /login/sso/callback", s.open(s.finishSignOn))
 	mux.HandleFunc("GET /setup", s.open(s.setupPage))
 	mux.HandleFunc("POST /setup", s.open(s.setUp))
 	mux.HandleFunc("POST /logout", s.open(s.signOut))
@@ -145,8 +158,8 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /automations/{id}/runs", s.page(s.startRun))
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
 	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
+	mux.HandleFunc("POST /automations/{id}/transfer", s.page(s.transfer))
 	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
-	mux.HandleFunc("POST /automations/{id}/budget/{limit}", s.page(s.raiseBudget))
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))
 	mux.HandleFunc("GET /executions/{id}", s.page(s.execution))
@@ -164,6 +177,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /sessions/{id}/reopening", s.page(s.reopenSession))
 	mux.HandleFunc("POST /sessions/{id}/messages", s.page(s.replyToSession))
 	mux.HandleFunc("POST /sessions/{id}/pull-request", s.page(s.linkPullRequest))
+	mux.HandleFunc("POST /sessions/{id}/pull-request-removal", s.page(s.unlinkPullRequest))
 	mux.HandleFunc("POST /sessions/{id}/pull-requests", s.page(s.createPullRequest))
 
 	mux.HandleFunc("GET /inbox", s.page(s.inbox))
@@ -173,6 +187,18 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /inbox/{id}/reading", s.page(s.readNotice))
 	mux.HandleFunc("POST /inbox/{id}/star", s.page(s.starNotice))
 	mux.HandleFunc("POST /inbox/{id}/dismissal", s.page(s.dismissNotice))
+
+	mux.HandleFunc("GET /tickets", s.page(s.tickets))
+	mux.HandleFunc("POST /tickets", s.page(s.createTicket))
+	mux.HandleFunc("GET /tickets/new", s.page(s.newTicket))
+	mux.HandleFunc("GET /tickets/assignees", s.page(s.assignees))
+	mux.HandleFunc("GET /tickets/{id}", s.page(s.ticket))
+	mux.HandleFunc("POST /tickets/{id}", s.page(s.updateTicket))
+	mux.HandleFunc("GET /tickets/{id}/edit", s.page(s.editTicket))
+	mux.HandleFunc("POST /tickets/{id}/status", s.page(s.moveTicket))
+	mux.HandleFunc("POST /tickets/{id}/unlinking", s.page(s.unlinkTicket))
+	mux.HandleFunc("GET /sessions/{id}/tickets", s.page(s.sessionTickets))
+	mux.HandleFunc("POST /sessions/{id}/tickets", s.page(s.linkTicket))
 
 	mux.HandleFunc("GET /workspaces", s.page(s.workspaces))
 	mux.HandleFunc("POST /workspaces", s.page(s.createWorkspace))
@@ -194,10 +220,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
 
-	mux.HandleFunc("GET /settings/usage", s.page(s.usage))
-	mux.HandleFunc("GET /settings/toggles", s.page(s.toggles))
-	mux.HandleFunc("POST /settings/toggles", s.page(s.saveToggles))
-	mux.HandleFunc("POST /settings/toggles/{key}/reset", s.page(s.resetToggle))
+	s.qualityRoutes(mux)
+	s.peopleRoutes(mux)
+	s.roleRoutes(mux)
+	s.auditRoutes(mux)
 
 	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
 	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))

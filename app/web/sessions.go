@@ -213,6 +213,9 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		return nil, err
 	}
 	p.Facts = append(p.Facts, usageFacts(used)...)
+	if p.Work, err = s.sessionWork(r.Context(), actor, session); err != nil {
+		return nil, err
+	}
 	return p, s.addPullRequests(r.Context(), p, session, manage)
 }
 
