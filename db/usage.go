@@ -44,16 +44,22 @@ func AddUsage(ctx context.Context, d *DB, turn uuid.UUID, u TurnUsage) error {
 		if err != nil || !execution.Valid {
 			return err
 		}
-		return sumUsage(ctx, tx, execution.UUID)
+		return sumUsage(ctx, tx, "id", execution.UUID)
 	})
 	return wrapped(err, "note usage of turn "+turn.String())
 }
 
-func sumUsage(ctx context.Context, q bun.IDB, execution uuid.UUID) error {
-	_, err := q.NewRaw(`UPDATE executions e SET turns = t.turns, counted = t.counted, priced = t.priced,
-			tokens_in = t.tokens_in, tokens_cached = t.tokens_cached, tokens_out = t.tokens_out, cost_usd = t.cost_usd
-		FROM (SELECT count(*) AS turns, `+usageSums+` FROM turns t WHERE t.execution_id = ? AND t.started_at IS NOT NULL) t
-		WHERE e.id = ?`, execution, execution).Exec(ctx)
+// SumUsage sums the execution of a session up anew, if it has one.
+func SumUsage(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+	return wrapped(sumUsage(ctx, q, "session_id", session), "sum up usage of the run of session "+session.String())
+}
+
+func sumUsage(ctx context.Context, q bun.IDB, by string, id uuid.UUID) error {
+	_, err := q.NewRaw(`UPDATE executions e SET turns = s.turns, counted = s.counted, priced = s.priced,
+			tokens_in = s.tokens_in, tokens_cached = s.tokens_cached, tokens_out = s.tokens_out, cost_usd = s.cost_usd
+		FROM executions x CROSS JOIN LATERAL (
+			SELECT count(*) AS turns, `+usageSums+` FROM turns t WHERE t.execution_id = x.id AND t.started_at IS NOT NULL
+		) s WHERE x.? = ? AND e.id = x.id`, bun.Ident(by), id).Exec(ctx)
 	return err
 }
 
@@ -62,10 +68,10 @@ const usageSums = `count(*) FILTER (WHERE t.counted) AS counted, count(*) FILTER
 	coalesce(sum(t.tokens_in), 0) AS tokens_in, coalesce(sum(t.tokens_cached), 0) AS tokens_cached,
 	coalesce(sum(t.tokens_out), 0) AS tokens_out, coalesce(sum(t.cost_usd), 0) AS cost_usd`
 
-// SessionUsage sums up the turns of a session, those of people's replies too.
+// SessionUsage sums up the turns of a session that have ended, those of people's replies too.
 func SessionUsage(ctx context.Context, q bun.IDB, session uuid.UUID) (Usage, error) {
 	var u Usage
-	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.started_at IS NOT NULL", session).Scan(ctx, &u)
+	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.started_at IS NOT NULL AND t.finished_at IS NOT NULL", session).Scan(ctx, &u)
 	return u, wrapped(err, "sum up usage of session "+session.String())
 }
 

@@ -35,6 +35,22 @@ func TestWhatAnAgentDoesNotTellIsUnknownNotZero(t *testing.T) {
 	}
 }
 
+func TestAMessageCutOffByARestartCountsWithItsUsageUnknown(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(nil))
+	k.claim()
+	_, err := db.NextTurn(t.Context(), k.DB, run.Session.ID, run.Execution.ID, k.Now())
+	check(t, err)
+	k.clock.Add(time.Hour)
+	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	check(t, err)
+	e, err := db.ExecutionByID(t.Context(), k.DB, run.Execution.ID)
+	check(t, err)
+	if n != 1 || e.Turns != 1 || e.Counted != 0 {
+		t.Errorf("%d were interrupted; %d messages, %d counted; want 1, 1 and 0", n, e.Turns, e.Counted)
+	}
+}
+
 func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()

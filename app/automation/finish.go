@@ -90,7 +90,10 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		e.Result = db.NothingToDo
 	}
 	if o.Status == db.Skipped {
-		e.Neutral, e.SkipCount, e.LastSkippedFor = true, 1, now
+		e.Neutral, e.SkipCount = true, 1
+		if e.LastSkippedFor.IsZero() { // else it caught up, and is the answer to more than one due time
+			e.LastSkippedFor = e.ScheduledFor
+		}
 	}
 	if e.StartedAt.IsZero() {
 		e.StartedAt = now
@@ -377,7 +380,10 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 	if !session.CancelRequestedAt.IsZero() {
 		o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
 	}
-	return s.finish(ctx, tx, session, o)
+	if err := s.finish(ctx, tx, session, o); err != nil {
+		return err
+	}
+	return db.SumUsage(ctx, tx, session.ID) // the message that was cut off counts, with its usage unknown
 }
 
 // capitalize makes a sentence of a sentence's end.
