@@ -24,11 +24,11 @@ type BudgetRow struct {
 // NewQualityForm is the part with every field named and labelled, and no values.
 func NewQualityForm() QualityForm {
 	f := QualityForm{
-		GateCommand: Field{Name: "gate_command", Label: "Command", Rows: 3, Mono: true, Placeholder: "git log --since=yesterday --oneline | grep -q .",
+		GateCommand: Field{Name: "gate_command", Label: "Gate command", Rows: 3, Mono: true, Placeholder: "git log --since=yesterday --oneline | grep -q .",
 			Hint: "A Bash script in a fresh worktree, before any agent starts. Exit status 0 lets the run begin; anything else skips it."},
 		GateBranchMoved: Field{Name: "gate_branch_moved", Label: "Only if the branch moved", Hint: "Skip when the base branch is where the last successful run began."},
 		GateNoOpenPR:    Field{Name: "gate_no_open_pr", Label: "Only if no pull request is open", Hint: "Skip while a pull request of this automation is open."},
-		SuccessCommand: Field{Name: "success_command", Label: "Command", Rows: 3, Mono: true, Placeholder: "make test",
+		SuccessCommand: Field{Name: "success_command", Label: "Success command", Rows: 3, Mono: true, Placeholder: "make test",
 			Hint: "A Bash script in the worktree, when the agent has finished. Another exit status than 0 makes the run a failure."},
 		SuccessContains:     Field{Name: "success_contains", Label: "Text in the final answer", Placeholder: "ALL TESTS PASS"},
 		SuccessFilesChanged: Field{Name: "success_files_changed", Label: "Files changed"},
