@@ -88,6 +88,7 @@ type Automation struct {
 	OnlyUnchanged  bool              `bun:"only_unchanged"`
 	CreatePR       bool              `bun:"create_pr"`
 	TimeoutSeconds int               `bun:"timeout_seconds"`
+	Retries        int               `bun:"retries"` // of what passes by itself
 	Enabled        bool              `bun:"enabled"`
 	DisabledKind   DisabledKind      `bun:"disabled_kind"`
 	DisabledReason string            `bun:"disabled_reason"`
@@ -331,7 +332,7 @@ func InsertAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone", "max_iterations", "stop_text",
 		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
-		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "auto_complete", "only_unchanged", "create_pr", "timeout_seconds",
+		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "auto_complete", "only_unchanged", "create_pr", "timeout_seconds", "retries",
 		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "version", "updated_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save automation %s: %w", a.ID, err)

@@ -49,11 +49,15 @@ type Input struct {
 	OnlyUnchanged bool              `form:"only_unchanged"`
 	CreatePR      bool              `form:"create_pr"`
 	Timeout       string            `form:"timeout"` // minutes; 0 is none
+	Retries       string            `form:"retries"` // of what passes by itself; empty is DefaultRetries
 	Version       int64             `form:"version"` // of what the person started from
 }
 
 // DefaultTimeout is how long a run may take unless the automation says otherwise.
 const DefaultTimeout = 6 * time.Hour
+
+// DefaultRetries is how often a run is tried again whose failure passes by itself, unless the automation says otherwise.
+const DefaultRetries = 2
 
 // maxTimeout is the longest timeout that can be chosen.
 const maxTimeout = 30 * 24 * time.Hour
@@ -299,6 +303,10 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
 	a.Model = text(bad, "model", "", in.Model, 200, false)
 	a.TimeoutSeconds = minutes(bad, "timeout", in.Timeout, DefaultTimeout)
+	a.Retries = number(bad, "retries", in.Retries, DefaultRetries, 0, 10)
+	if bad["retries"] != "" {
+		bad["retries"] = "Write a whole number from 0 to 10."
+	}
 
 	a.Prompt = strings.ReplaceAll(in.Prompt, "\r\n", "\n")
 	switch {
@@ -315,10 +323,12 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 		bad["provider"] = "Choose a provider."
 	case !ok:
 		bad["provider"] = fmt.Sprintf("There is no provider %s here. Choose another.", a.Provider)
+	case p.Off:
+		bad["provider"] = fmt.Sprintf("%s is switched off here. Choose another.", p.Name)
 	case p.Script && !actor.Can(account.UseShell):
 		bad["provider"] = "You may not run shell scripts. Choose another provider."
 	case len(p.Models) > 0 && a.Model != "" && !slices.Contains(p.Models, a.Model):
-		bad["model"] = fmt.Sprintf("%s has no model %s.", p.Name, a.Model)
+		bad["model"] = noModel(p, a.Model)
 	case p.Script && bad["prompt"] == "":
 		if reason := s.scriptProblem(p.ID, a.Prompt); reason != "" {
 			bad["prompt"] = reason
@@ -500,7 +510,7 @@ func described(a *db.Automation) map[string]any {
 		"name": a.Name, "workspace_id": a.WorkspaceID.String(), "creator_id": a.CreatorID.String(), "trigger": string(a.Trigger), "cron": a.Cron,
 		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
 		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
-		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "timeout_seconds": a.TimeoutSeconds,
+		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "timeout_seconds": a.TimeoutSeconds, "retries": a.Retries,
 	}
 	if !a.RunAt.IsZero() {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)

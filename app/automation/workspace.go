@@ -203,8 +203,12 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 	w.Name = text(bad, "name", "Give the workspace a name.", in.Name, 100, true)
 	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
 	w.Model = text(bad, "model", "", in.Model, 200, false)
-	if _, ok := s.provider(w.Provider); w.Provider != "" && !ok {
+	switch p, ok := s.provider(w.Provider); {
+	case w.Provider == "":
+	case !ok:
 		bad["provider"] = fmt.Sprintf("There is no provider %s here.", w.Provider)
+	case len(p.Models) > 0 && w.Model != "" && !slices.Contains(p.Models, w.Model):
+		bad["model"] = noModel(p, w.Model)
 	}
 	variables := s.applyVariables(w.ID, stored, in.Variables, bad)
 

@@ -27,7 +27,7 @@ func automationInput(r *http.Request) automation.Input {
 		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
-		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), Timeout: f.Get("timeout"), Version: version,
+		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), Timeout: f.Get("timeout"), Retries: f.Get("retries"), Version: version,
 	}
 }
 
@@ -38,7 +38,7 @@ func typed(a *db.Automation) automation.Input {
 		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
 		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR,
-		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Version: a.Version,
+		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Retries: strconv.Itoa(a.Retries), Version: a.Version,
 	}
 	if !a.RunAt.IsZero() {
 		in.RunAt = a.RunAt.In(zoneNamed(a.TimeZone)).Format("2006-01-02T15:04")
@@ -55,7 +55,7 @@ func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	in := automation.Input{
 		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), TimeZone: actor.TimeZone,
-		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), MaxParallel: "10",
+		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), Retries: strconv.Itoa(automation.DefaultRetries), MaxParallel: "10",
 	}
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
@@ -186,7 +186,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	for _, p := range s.Providers() {
 		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 		if p.ID == in.Provider {
-			f.Model.Suggest = p.Models
+			f.Model.Suggest = s.modelsOf(p)
 		}
 	}
 	fill(&f.Model, in.Model)
@@ -197,6 +197,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	check(&f.AllowParallel, in.AllowParallel)
 	fill(&f.MaxParallel, in.MaxParallel)
 	fill(&f.Timeout, in.Timeout)
+	fill(&f.Retries, in.Retries)
 	f.Placeholders = s.found(in)
 	if a != nil && a.Trigger == db.HTTP {
 		if f.Webhook, err = s.webhook(r, actor, a, ""); err != nil {
@@ -276,7 +277,7 @@ func (s *Server) models(w http.ResponseWriter, r *http.Request, _ account.Actor)
 	f := views.NewAutomationForm().Model
 	for _, p := range s.Providers() {
 		if p.ID == r.FormValue("provider") {
-			f.Suggest = p.Models
+			f.Suggest = s.modelsOf(p)
 		}
 	}
 	return s.show(w, r, views.ModelField(f))

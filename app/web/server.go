@@ -33,6 +33,8 @@ type Server struct {
 	Providers func() []agent.Provider
 	// Found says what is installed of a provider on this machine, as far as it is known yet; nil: everything counts as there.
 	Found     func(id string) (agent.Found, bool)
+	// Detected is Found of a provider that may be switched off, with the models that the agent lists itself, or why it did not.
+	Detected  func(id string) (found agent.Found, models []string, problem string, ok bool)
 	PublicURL *url.URL       // base of links, and what decides whether cookies are Secure
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
 	Now       func() time.Time
@@ -192,6 +194,18 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /settings/profile/webhook-secret", s.page(s.renewWebhookSecret))
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
+
+	mux.HandleFunc("GET /settings/providers", s.page(s.providers))
+	mux.HandleFunc("POST /settings/providers", s.page(s.createProvider))
+	mux.HandleFunc("GET /settings/providers/new", s.page(s.newProvider))
+	mux.HandleFunc("GET /settings/providers/{provider}", s.page(s.provider))
+	mux.HandleFunc("POST /settings/providers/{provider}", s.page(s.updateProvider))
+	mux.HandleFunc("GET /settings/providers/{provider}/edit", s.page(s.editProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/enabled", s.page(s.enableProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/models", s.page(s.saveModels))
+	mux.HandleFunc("POST /settings/providers/{provider}/trial", s.page(s.tryProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/resumption", s.page(s.resumeProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/deletion", s.page(s.deleteProvider))
 
 	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
 	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))
