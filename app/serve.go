@@ -353,7 +353,7 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 	return &automation.Service{
 		DB: database, Now: time.Now, Keys: keys, Log: log, Providers: agents.known,
 		ProvidersChanged: func(ctx context.Context) error { return agents.reload(ctx, database) },
-		Probe: func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
+		Probe:            func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
 	}
 }
 

@@ -73,3 +73,13 @@ func SaveUsage(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID, used
 	}
 	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery { return u.Set("spent = ?::jsonb", string(spent)) })
 }
+
+// QueuedReplies lists the messages of people that the agent of a session has not begun with, in order.
+func QueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, error) {
+	var list []Turn
+	err := q.NewSelect().Model(&list).Relation("Author").Where("t.session_id = ?", session).Where("t.status = 'queued' AND t.kind = 'reply'").Order("t.position").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list queued messages of session %s: %w", session, err)
+	}
+	return list, nil
+}

@@ -20,7 +20,9 @@ func TestOnlyWhoManagesSettingsChangesProviders(t *testing.T) {
 			_, err := k.AddProvider(ctx, k.jonas, OwnProviderInput{Name: "Mine", Command: "mine"})
 			return err
 		},
-		"update": func() error { return k.UpdateProvider(ctx, k.jonas, "agent", OwnProviderInput{Name: "Mine", Command: "mine"}) },
+		"update": func() error {
+			return k.UpdateProvider(ctx, k.jonas, "agent", OwnProviderInput{Name: "Mine", Command: "mine"})
+		},
 		"remove": func() error { return k.RemoveProvider(ctx, k.jonas, "agent") },
 		"try":    func() error { return k.TryProvider(ctx, k.jonas, "agent") },
 		"resume": func() error { return k.ResumeProvider(ctx, k.jonas, "agent") },

@@ -33,6 +33,8 @@ type WorkspaceInput struct {
 	ForgetForgeSecret bool            `form:"forget_forge_secret"`
 	Provider          string          `form:"provider"`
 	Model             string          `form:"model"`
+	Sandbox           bool            `form:"sandbox"` // agents are confined by bubblewrap
+	Offline           bool            `form:"offline"` // and have no network there
 	Variables         []VariableInput `form:"variables"`
 	Version           int64           `form:"version"`
 }
@@ -188,7 +190,7 @@ func nameTaken(err error) error {
 func (s *Service) auditWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, action string, w *db.Workspace) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: w.ID, SubjectName: w.Name,
-		WorkspaceID: w.ID, After: map[string]any{"name": w.Name, "git_url": w.GitURL, "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase},
+		WorkspaceID: w.ID, After: map[string]any{"name": w.Name, "git_url": w.GitURL, "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "sandbox": w.Sandbox, "offline": w.Offline},
 	})
 }
 
@@ -203,6 +205,7 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 	w.Name = text(bad, "name", "Give the workspace a name.", in.Name, 100, true)
 	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
 	w.Model = text(bad, "model", "", in.Model, 200, false)
+	w.Sandbox, w.Offline = in.Sandbox, in.Sandbox && in.Offline
 	switch p, ok := s.provider(w.Provider); {
 	case w.Provider == "":
 	case !ok:
