@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type catalogue struct {
 	mu     sync.Mutex
 	list   []agent.Provider
 	off    map[string]bool
+	own    map[string]bool // of an administrator's own making
 	looks  map[string]looked
 	lookup bool // a look is under way
 	at     time.Time
@@ -82,7 +84,9 @@ func (k *catalogue) apply(s db.ProviderSettings) {
 			list[i].Models = models
 		}
 	}
+	own := map[string]bool{}
 	for _, o := range s.Own {
+		own[o.ID] = true
 		list = append(list, agent.Provider{
 			ID: o.ID, Name: o.Name, Driver: agent.DriverACP, Command: o.Command, Keys: o.Keys, State: o.State, AutoMode: o.AutoMode, ReadMode: o.ReadMode,
 			Models: s.Models[o.ID], Install: "Install its program on every worker.", SignIn: "Sign it in as the server's user, or set its variables for the server.",
@@ -94,7 +98,7 @@ func (k *catalogue) apply(s db.ProviderSettings) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.list, k.off, k.at = list, off, time.Time{} // look again at what may be new
+	k.list, k.off, k.own, k.at = list, off, own, time.Time{} // look again at what may be new
 }
 
 func (k *catalogue) providers() []agent.Provider {
@@ -160,8 +164,11 @@ func (k *catalogue) detect(list []agent.Provider) {
 		found := agent.Detect(ctx, p)
 		k.mu.Lock()
 		l := k.looks[p.ID]
-		off := k.off[p.ID]
+		off, own := k.off[p.ID], k.own[p.ID]
 		k.mu.Unlock()
+		if own && found.Path != "" && !strings.HasPrefix(found.Problem, "does not start") {
+			found.Problem = "" // it need not know --version to speak the protocol
+		}
 		l.found = found
 		l.list(ctx, p, off)
 		k.mu.Lock()

@@ -149,6 +149,14 @@ func AbandonTrials(ctx context.Context, q bun.IDB, worker, reason string, now ti
 	return nil
 }
 
+// ForgetTrial removes what is known of a provider's trials.
+func ForgetTrial(ctx context.Context, q bun.IDB, provider string) error {
+	if _, err := q.NewDelete().Model((*ProviderTrial)(nil)).Where("pt.provider = ?", provider).Exec(ctx); err != nil {
+		return fmt.Errorf("forget trial of %s: %w", provider, err)
+	}
+	return nil
+}
+
 // ProviderPause keeps the sessions of a provider from starting until a time, and after it lets one at a time try, until
 // one succeeds.
 type ProviderPause struct {

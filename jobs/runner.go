@@ -288,7 +288,7 @@ func (r *Runner) work(ctx context.Context, session *db.Session) {
 			r.Log.Error("try session again", "session", session.ID, "err", err)
 		}
 	}
-	outcome.Began = w.began
+	outcome.Began, outcome.TurnBegun = w.began, w.turned
 	r.finish(ctx, w.lease, outcome)
 }
 
@@ -340,6 +340,7 @@ type work struct {
 	answer     string
 
 	began   time.Time
+	turned  bool      // a turn was begun
 	again   uuid.UUID // the turn that is to be tried again
 	account bool      // the workspace has variables by which the agent signs in: its trouble is the workspace's own
 	sandbox *agent.Sandbox
@@ -442,6 +443,7 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 		if turn == nil {
 			break
 		}
+		w.turned = true
 		outcome = w.turn(ctx, p, tree, env, parameters, turn)
 	}
 	outcome.FilesChanged = w.changes(ctx, tree)

@@ -38,12 +38,27 @@ func TestMessagesQueueWhileTheAgentWorksAndSurviveAFailedTurn(t *testing.T) {
 	if turn == nil || turn.Prompt != "second" {
 		t.Fatalf("the next turn is %+v; want the second message", turn)
 	}
-	check(t, k.Finish(ctx, lease(s), failure))
+	begun := failure
+	begun.TurnBegun = true
+	check(t, k.Finish(ctx, lease(s), begun))
 	if got := k.turns(s.ID); got != "canceled canceled queued " { // no worker took the first here
 		t.Errorf("the turns are %q; want the third message to wait still", got)
 	}
 	if got := k.session(s.ID); got.Status != db.SessionQueued {
 		t.Errorf("the session is %s; want queued for the third message", got.Status)
+	}
+}
+
+func TestAMessageThatCouldNotBeGivenDoesNotComeAgainForEver(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(func(in *Input) { in.AutoComplete = false })
+	k.runNow(a)
+	s := k.finish(success)[0]
+	check(t, k.Reply(ctx, k.jonas, s.ID, "go on"))
+	k.finish(Outcome{Status: db.Failed, Class: "start", Reason: "the repository does not answer"})
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s; want waiting for a person", got.Status)
 	}
 }
 

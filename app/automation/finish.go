@@ -28,6 +28,7 @@ type Outcome struct {
 	ProviderTrouble bool      // it failed for the provider's own trouble, not the task's
 	RetryAt         time.Time // when to try again, where the provider says
 	Interrupted     bool      // canceled in its turn alone: the session stays open
+	TurnBegun       bool      // the agent was given a message
 }
 
 // maxFailures is how many failures in a row disable a Recurring or Loop automation. Specification: "auto-disabled
@@ -62,6 +63,9 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if db.IsNotFound(err) { // a person's reply, or the automation is gone: nothing to account for
 		status := db.SessionWaiting
 		cancel := db.CancelRunningTurns // what people wrote meanwhile comes next
+		if o.Status != db.Succeeded && !o.TurnBegun {
+			cancel = db.CancelOpenTurns // else the message that could not be given comes again at once, for ever
+		}
 		if o.Status == db.Canceled && !o.Interrupted {
 			cancel = db.CancelOpenTurns
 			orphaned, err := db.HasRunTurns(ctx, tx, session.ID)
@@ -380,6 +384,7 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 	case !session.InterruptAt.IsZero():
 		o = Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true, FilesChanged: true}
 	}
+	o.TurnBegun = true
 	return s.finish(ctx, tx, session, o)
 }
 

@@ -55,13 +55,22 @@ func (s *Service) SetProviderEnabled(ctx context.Context, actor account.Actor, i
 	if on {
 		action = "provider.enable"
 	}
-	return s.changeProviders(ctx, actor, id, action, func(p *db.ProviderSettings) error {
+	err := s.changeProviders(ctx, actor, id, action, func(p *db.ProviderSettings) error {
 		p.Disabled = slices.DeleteFunc(p.Disabled, func(d string) bool { return d == id })
 		if !on {
 			p.Disabled = append(p.Disabled, id)
 		}
 		return nil
 	})
+	if err == nil && !on {
+		err = s.release(ctx, id)
+	}
+	return err
+}
+
+// release lets what waits for a provider that is gone fail, saying so, rather than wait on.
+func (s *Service) release(ctx context.Context, id string) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.endPause(ctx, tx, id) })
 }
 
 // SaveModels sets the models that are suggested for a provider that cannot list its own, one a line. None: those that
@@ -151,7 +160,7 @@ func (s *Service) UpdateProvider(ctx context.Context, actor account.Actor, id st
 
 // RemoveProvider removes an agent that was added. Automations that use it fail from then on, saying so.
 func (s *Service) RemoveProvider(ctx context.Context, actor account.Actor, id string) error {
-	return s.changeProviders(ctx, actor, id, "provider.delete", func(p *db.ProviderSettings) error {
+	err := s.changeProviders(ctx, actor, id, "provider.delete", func(p *db.ProviderSettings) error {
 		i := ownIndex(p, id)
 		if i < 0 {
 			return fault.ErrNotFound
@@ -161,6 +170,13 @@ func (s *Service) RemoveProvider(ctx context.Context, actor account.Actor, id st
 		delete(p.Models, id)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if err := db.ForgetTrial(ctx, s.DB, id); err != nil {
+		return err
+	}
+	return s.release(ctx, id)
 }
 
 func (s *Service) mayAddProviders(actor account.Actor) error {
