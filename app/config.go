@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"carillon/app/secret"
 )
@@ -37,6 +38,7 @@ type config struct {
 	SMTPFrom      mail.Address
 	Private       bool // people's webhooks may lead into private networks
 	TriggerRate   float64
+	OIDC          oidcConfig
 }
 
 // The roles of a process.
@@ -203,6 +205,32 @@ var settings = []setting{
 		return ""
 	}},
 	{"CARILLON_OUTBOUND_PRIVATE", "off", "on or off: whether people's webhooks, and the forges of workspaces, may be on this machine and in private networks", false, onOff(func(c *config, on bool) { c.Private = on })},
+	{"CARILLON_OIDC_ISSUER", "", "single sign-on: address of an OpenID Connect provider; empty: none. It must know CARILLON_URL with /login/sso/callback", false, readIssuer},
+	{"CARILLON_OIDC_CLIENT_ID", "", "by which the provider knows this server; with CARILLON_OIDC_ISSUER", false, func(c *config, text string) string {
+		c.OIDC.ClientID = text
+		return ""
+	}},
+	{"CARILLON_OIDC_CLIENT_SECRET", "", "what the provider gave with it; empty for a public client", true, func(c *config, text string) string {
+		c.OIDC.ClientSecret = text
+		return ""
+	}},
+	{"CARILLON_OIDC_SCOPES", "openid profile email", "what to ask the provider for, separated by spaces", false, func(c *config, text string) string {
+		c.OIDC.Scopes = strings.Fields(text)
+		return ""
+	}},
+	{"CARILLON_OIDC_GROUPS_CLAIM", "groups", "claim that lists a person's groups, such as realm_access.roles; with CARILLON_OIDC_ROLES", false, func(c *config, text string) string {
+		c.OIDC.GroupsClaim = text
+		return ""
+	}},
+	{"CARILLON_OIDC_ROLES", "", "roles of groups, such as ops=Administrator,dev=Member, brought up to date at each sign-in; empty: roles are given here", false, readGroupRoles},
+	{"CARILLON_OIDC_AUTO_CREATE", "off", "on or off: whether a first sign-in adds the person, with the roles of their groups, else as a Member", false, onOff(func(c *config, on bool) { c.OIDC.AutoCreate = on })},
+	{"CARILLON_OIDC_NAME", "Sign in with single sign-on", "what the button says", false, func(c *config, text string) string {
+		if !utf8.ValidString(text) || utf8.RuneCountInString(text) > 60 {
+			return "at most 60 characters"
+		}
+		c.OIDC.Name = text
+		return ""
+	}},
 	{"CARILLON_GALLERY", "off", "on or off: serve /gallery, every component in every state, for development", false, onOff(func(c *config, on bool) { c.Gallery = on })},
 }
 
@@ -236,6 +264,9 @@ func readConfig(getenv func(string) string) (*config, error) {
 	}
 	if (c.SMTP == nil) != (c.SMTPFrom.Address == "") {
 		return nil, fmt.Errorf("CARILLON_SMTP_URL and CARILLON_SMTP_FROM must be set together")
+	}
+	if (c.OIDC.Issuer == "") != (c.OIDC.ClientID == "") {
+		return nil, fmt.Errorf("CARILLON_OIDC_ISSUER and CARILLON_OIDC_CLIENT_ID must be set together")
 	}
 	return c, nil
 }

@@ -100,6 +100,14 @@ var bad = []struct{ name, value, expected string }{
 	{"CARILLON_SMTP_URL", "smtp://u:hunter2@:25", "smtp://user:password@mail.example.com:587"},
 	{"CARILLON_SMTP_FROM", "nobody", "an e-mail address"},
 	{"CARILLON_OUTBOUND_PRIVATE", "true", "on or off"},
+	{"CARILLON_OIDC_ISSUER", "login.example.com", "https://login.example.com/realms/acme"},
+	{"CARILLON_OIDC_ISSUER", "https://ada:hunter2@login.example.com", "https://login.example.com/realms/acme"},
+	{"CARILLON_OIDC_ISSUER", "https://login.example.com?realm=acme", "https://login.example.com/realms/acme"},
+	{"CARILLON_OIDC_ROLES", "ops", "ops=Administrator,dev=Member"},
+	{"CARILLON_OIDC_ROLES", "ops=Administrator,dev=", "ops=Administrator,dev=Member"},
+	{"CARILLON_OIDC_ROLES", "=Member", "ops=Administrator,dev=Member"},
+	{"CARILLON_OIDC_AUTO_CREATE", "yes", "on or off"},
+	{"CARILLON_OIDC_NAME", strings.Repeat("x", 61), "at most 60 characters"},
 	{"CARILLON_GALLERY", "1", "on or off"},
 }
 
@@ -143,7 +151,8 @@ func TestBadValueIsOneLineWithNameValueAndWhatIsExpected(t *testing.T) {
 
 func TestEverySettingHasABadValueOrTakesAnyText(t *testing.T) {
 	t.Parallel()
-	free := []string{"CARILLON_ADMIN_PASSWORD", "CARILLON_PG_BIN"} // judged by those who use them
+	free := []string{"CARILLON_ADMIN_PASSWORD", "CARILLON_PG_BIN", "CARILLON_OIDC_CLIENT_ID", "CARILLON_OIDC_CLIENT_SECRET",
+		"CARILLON_OIDC_SCOPES", "CARILLON_OIDC_GROUPS_CLAIM"} // judged by those who use them
 	for _, s := range settings {
 		tested := slices.ContainsFunc(bad, func(b struct{ name, value, expected string }) bool { return b.name == s.name })
 		if tested == slices.Contains(free, s.name) {

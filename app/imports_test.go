@@ -23,6 +23,7 @@ var layers = map[string]string{
 	"app/cron/crontest": "",
 	"app/forge":         "",
 	"app/outbound":      "",
+	"app/sso":           "",
 	"app/workspace":     "",
 	"app/agent":         "app/shell",
 
@@ -38,7 +39,7 @@ var layers = map[string]string{
 	// What people see.
 	"static": "",
 	"views":  "static",
-	"app/web": "app/account app/agent app/automation app/cron app/fault app/forge app/outbound app/secret app/workspace " +
+	"app/web": "app/account app/agent app/automation app/cron app/fault app/forge app/outbound app/secret app/sso app/workspace " +
 		"db static views",
 
 	// What happens without a request.

@@ -149,12 +149,13 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			DB: x.database, Rules: x.rules, Store: store, Providers: x.agents.providers, Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: time.Now, Log: log,
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
+		runner.MCP = toolsAddress(c, x.listener)
 		runner.Init()
 		loop("worker", runner.Run)
 	}
 	if c.has(roleScheduler) {
 		scheduler = &jobs.Scheduler{
-			DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log),
+			DB: x.database, Rules: x.rules, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log),
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		scheduler.Init()
@@ -185,6 +186,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, Detected: x.agents.detected, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
+		server.SignOn, server.SignOnName = newSignOn(c), c.OIDC.Name
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, scheduler), promhttp.HandlerOpts{})
 		server.Init()
 		loop("live pages", server.Listen)
@@ -213,6 +215,22 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		return cause
 	}
 	return nil
+}
+
+// toolsAddress is where agents of this process reach the MCP server: at this server itself where it has one, since a worker
+// need not reach the public address, and else there.
+func toolsAddress(c *config, listener net.Listener) string {
+	if listener == nil {
+		return c.URL.JoinPath("mcp").String()
+	}
+	host, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return c.URL.JoinPath("mcp").String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/mcp"
 }
 
 // greet prints where to go.
@@ -360,6 +378,7 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *secret.Keys, log *slog.Logger) *account.Service {
 	s := &account.Service{
 		DB: database, Now: time.Now, Keys: keys, Log: log, Outbound: outbound.Policy{Private: c.Private}, Mail: c.SMTP != nil, Joined: rules.JoinScratch,
+		SignOn: account.SignOn{AutoCreate: c.OIDC.AutoCreate, Roles: c.OIDC.Roles},
 	}
 	for _, k := range automation.NoticeKinds {
 		s.NoticeKinds = append(s.NoticeKinds, k.Kind)

@@ -38,6 +38,10 @@ func sessionSpecimens() []Specimen {
 	wait.LinkPR = Field{Name: "url", Label: "Link a pull request", Type: "url", Placeholder: "https://"}
 	done := SessionPage{Session: all[3], Facts: facts, CanReopen: true, CannotReply: "The session is Done. Reopen it to write to the agent.",
 		Transcript: TranscriptData{Session: "s1479"}, Changes: ChangesData{Session: "s1479", Gone: "The worktree was removed; the branch is still there."}}
+	done.LinkedPRs = []LinkedPR{
+		{PullRequest: PullRequest{Number: "412", URL: "https://github.com/acme/payments-api/pull/412", State: "merged"}, Title: "Bump openssl to 3.4.1", Found: "named by the agent", ID: "p1"},
+		{PullRequest: PullRequest{Number: "398", URL: "https://github.com/acme/payments-api/pull/398", State: "closed"}, Title: "Pin the base image", Found: "linked by hand", ID: "p2"},
+	}
 	filters := SessionsPage{Now: galleryNow, Total: "5 sessions",
 		Status: Field{Name: "status", Label: "Status", Options: []Choice{{Value: "in_progress", Label: "In progress"}, {Value: "waiting", Label: "Waiting"}}},
 		Type:   Field{Name: "type", Label: "Type", Options: []Choice{{Value: "develop", Label: "Develop"}}}, Workspace: Field{Name: "workspace", Label: "Workspace", Options: []Choice{{Value: "w1", Label: "payments-api"}}}}

@@ -21,10 +21,11 @@ import (
 // Profile is what a person sees of themselves.
 type Profile struct {
 	db.User
-	Notices   db.NoticePreferences
-	LastEmail *db.Copy   // the newest copy by e-mail that was tried; nil when there is none
-	LastHook  *db.Copy   // the same of the webhook
-	Logins    []db.Login // the last used first
+	Notices    db.NoticePreferences
+	LastEmail  *db.Copy      // the newest copy by e-mail that was tried; nil when there is none
+	LastHook   *db.Copy      // the same of the webhook
+	Logins     []db.Login    // the last used first
+	Identities []db.Identity // their accounts at single sign-ons
 }
 
 // HasPassword reports whether the person signs in by a password, rather than elsewhere.
@@ -51,6 +52,9 @@ func (s *Service) Profile(ctx context.Context, actor Actor) (*Profile, error) {
 		return nil, err
 	}
 	if p.LastHook, err = db.LastCopy(ctx, s.DB, actor.ID, db.WebhookChannel); err != nil {
+		return nil, err
+	}
+	if p.Identities, err = db.Identities(ctx, s.DB, actor.ID); err != nil {
 		return nil, err
 	}
 	p.Logins, err = db.Logins(ctx, s.DB, actor.ID, s.Now())
@@ -153,7 +157,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	if err != nil {
 		return err
 	}
-	if n > attemptsPerEmail {
+	if n > attemptsPerPair {
 		return &Throttled{Until: now.Add(attemptWindow)}
 	}
 	bad := fault.Invalid{}

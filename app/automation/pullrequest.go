@@ -207,8 +207,8 @@ func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session, n
 	return status, db.SettlePullRequests(ctx, tx, session.ID, now)
 }
 
-// tellClosed tells, of a loop, that a pull request was closed without merging: the creator of the automation and the owner of
-// the session, each once per iteration. Specification, "Auto-disable & failure notifications".
+// tellClosed tells, of a loop, that a pull request was closed without merging: the creator of the automation, the owner of
+// the session and who is assigned to the ticket that it worked on, each once per iteration. Specification, "Auto-disable & failure notifications".
 func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session, p *db.PullRequest) error {
 	e, err := db.ExecutionBySession(ctx, tx, session.ID)
 	if db.IsNotFound(err) {
@@ -228,13 +228,20 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(people, session.OwnerID) {
-		may, err := s.mayHear(ctx, tx, session.OwnerID, session.WorkspaceID)
+	others, err := db.AssigneesOfSession(ctx, tx, session.ID)
+	if err != nil {
+		return err
+	}
+	for _, person := range append(others, session.OwnerID) {
+		if slices.Contains(people, person) {
+			continue
+		}
+		may, err := s.mayHear(ctx, tx, person, session.WorkspaceID)
 		if err != nil {
 			return err
 		}
 		if may {
-			people = append(people, session.OwnerID)
+			people = append(people, person)
 		}
 	}
 	name := fmt.Sprintf("Pull request #%d", p.Number)
@@ -273,6 +280,29 @@ func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id u
 		return s.auditSession(ctx, tx, actor, "session.link_pull_request", session, map[string]any{"url": p.URL})
 	})
 	return wrap(err, "link pull request to session %s", id)
+}
+
+// UnlinkPullRequest takes a pull request off a session that it does not belong to: a mistyped address, or one that the agent
+// only wrote about. Errors: those of every change of a session, and fault.ErrNotFound when the session has it not.
+func (s *Service) UnlinkPullRequest(ctx context.Context, actor account.Actor, id, pull uuid.UUID) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+		list, err := db.PullRequestsOf(ctx, tx, []uuid.UUID{id})
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(list, func(p db.PullRequest) bool { return p.ID == pull })
+		if i < 0 {
+			return fault.ErrNotFound
+		}
+		if err := db.DeletePullRequest(ctx, tx, pull); err != nil {
+			return err
+		}
+		if err := s.showPullRequests(ctx, tx, session, now); err != nil {
+			return err
+		}
+		return s.auditSession(ctx, tx, actor, "session.unlink_pull_request", session, map[string]any{"url": list[i].URL})
+	})
+	return wrap(err, "unlink pull request from session %s", id)
 }
 
 // RequestPullRequest asks the worker that has a session's worktree to open a pull request of it. Errors: those of every change

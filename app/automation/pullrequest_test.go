@@ -290,6 +290,25 @@ func TestAPullRequestIsLinkedByHandByWhoMayManageTheSession(t *testing.T) {
 	}
 }
 
+func TestAPullRequestIsUnlinkedByWhoMayManageTheSession(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	pull := k.pullRequests(s.ID)[0].ID
+	wantErr(t, k.UnlinkPullRequest(t.Context(), k.person("Anna", account.RoleMember), s.ID, pull), fault.ErrNotFound)
+	other := k.open(k.create(gated(nil)))
+	wantErr(t, k.UnlinkPullRequest(t.Context(), k.jonas, other.ID, pull), fault.ErrNotFound)
+	check(t, k.UnlinkPullRequest(t.Context(), k.jonas, s.ID, pull))
+	if list := k.pullRequests(s.ID); len(list) != 0 {
+		t.Errorf("the session still has %+v", list)
+	}
+	k.told(k.pull(7, forge.Merged, "any-branch"), 0)
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s; want it open, since the pull request is not its own", got.Status)
+	}
+}
+
 func TestAPullRequestIsRequestedOnlyWhereOneCanBeOpened(t *testing.T) {
 	k := setup(t)
 	a := k.create(gated(nil))

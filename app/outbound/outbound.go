@@ -62,7 +62,11 @@ func (p Policy) CheckURL(text string) (problem string) {
 // passes no proxy, and opens a connection of its own, so that every one of them is checked. Answers come as they were
 // sent, never unpacked. The error of a forbidden address is a *Refused.
 func (p Policy) Client(timeout time.Duration) *http.Client {
-	dialer := &net.Dialer{Timeout: timeout}
+	return p.client(&net.Dialer{}, timeout)
+}
+
+func (p Policy) client(dialer *net.Dialer, timeout time.Duration) *http.Client {
+	dialer.Timeout = timeout
 	if !p.Private {
 		dialer.ControlContext = control
 	}

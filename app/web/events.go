@@ -89,8 +89,9 @@ func (s *stream) send(event, id, data string) error {
 		fmt.Fprintf(&b, "id: %s\n", id)
 	}
 	fmt.Fprintf(&b, "event: %s\n", event)
-	for line := range strings.SplitSeq(data, "\n") {
-		fmt.Fprintf(&b, "data: %s\n", strings.TrimSuffix(line, "\r"))
+	// A carriage return ends a line too: one in an agent's text must not begin a field of its own.
+	for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(data), "\n") {
+		fmt.Fprintf(&b, "data: %s\n", line)
 	}
 	b.WriteByte('\n')
 	return s.write(b.Bytes())

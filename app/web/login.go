@@ -73,8 +73,7 @@ func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := views.NewLoginForm()
-	f.Next = local(r.FormValue("next"), "")
+	f := s.loginForm(local(r.FormValue("next"), ""))
 	if !done {
 		f.Note = "Nobody has an account yet. Open the link that the server printed when it started."
 	}
@@ -106,8 +105,8 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) signInAgain(w http.ResponseWriter, r *http.Request, status int, wrong string) error {
-	f := views.NewLoginForm()
-	f.Email.Value, f.Next, f.Wrong = r.PostFormValue("email"), local(r.PostFormValue("next"), ""), wrong
+	f := s.loginForm(local(r.PostFormValue("next"), ""))
+	f.Email.Value, f.Wrong = r.PostFormValue("email"), wrong
 	s.render(w, r, status, views.Login(views.Page{Title: "Sign in"}, f))
 	return nil
 }

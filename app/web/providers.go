@@ -17,6 +17,20 @@ import (
 	"carillon/views"
 )
 
+func (s *Server) providerRoutes(mux *routeTable) {
+	mux.HandleFunc("GET /settings/providers", s.page(s.providers))
+	mux.HandleFunc("POST /settings/providers", s.page(s.createProvider))
+	mux.HandleFunc("GET /settings/providers/new", s.page(s.newProvider))
+	mux.HandleFunc("GET /settings/providers/{provider}", s.page(s.provider))
+	mux.HandleFunc("POST /settings/providers/{provider}", s.page(s.updateProvider))
+	mux.HandleFunc("GET /settings/providers/{provider}/edit", s.page(s.editProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/enabled", s.page(s.enableProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/models", s.page(s.saveModels))
+	mux.HandleFunc("POST /settings/providers/{provider}/trial", s.page(s.tryProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/resumption", s.page(s.resumeProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/deletion", s.page(s.deleteProvider))
+}
+
 func (s *Server) providers(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.showProviders(w, r, actor, http.StatusOK, nil)
 }
@@ -35,7 +49,7 @@ func (s *Server) showProviders(w http.ResponseWriter, r *http.Request, actor acc
 		}
 		p.Rows = append(p.Rows, i)
 	}
-	return s.with(w, r, actor, "settings", "Providers", func(page views.Page) error {
+	return s.withSettings(w, r, actor, "Providers", func(page views.Page) error {
 		s.render(w, r, status, views.Providers(page, p))
 		return nil
 	})
@@ -307,7 +321,7 @@ func (s *Server) providerForm(w http.ResponseWriter, r *http.Request, actor acco
 	if id != "" {
 		title = "Edit " + was
 	}
-	return s.with(w, r, actor, "settings", title, func(page views.Page) error {
+	return s.withSettings(w, r, actor, title, func(page views.Page) error {
 		s.render(w, r, status, views.EditProvider(page, f))
 		return nil
 	})

@@ -51,9 +51,12 @@ func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, sess
 	for i := range list {
 		if i == 0 {
 			p.Session.PullRequest = pullRequest(&list[i])
-		} else {
-			p.Facts = append(p.Facts, views.Fact{Label: "Pull request", Value: fmt.Sprintf("#%d %s", list[i].Number, list[i].State), URL: list[i].URL})
 		}
+		l := views.LinkedPR{PullRequest: *pullRequest(&list[i]), Title: list[i].Title, Found: foundWords[list[i].FoundBy]}
+		if manage {
+			l.ID = list[i].ID.String()
+		}
+		p.LinkedPRs = append(p.LinkedPRs, l)
 		if list[i].State == db.PullRequestOpen && list[i].Problem != "" && p.ProblemPR == "" {
 			p.ProblemPR = fmt.Sprintf("#%d cannot be followed: %s", list[i].Number, list[i].Problem)
 		}
@@ -64,6 +67,19 @@ func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, sess
 	p.CanLinkPR = manage && session.Type != db.Chat && !open
 	p.LinkPR = views.Field{Name: "url", Label: "Link a pull request", Type: "url", Placeholder: "https://"}
 	return nil
+}
+
+// foundWords say how a pull request came to a session.
+var foundWords = map[db.FoundBy]string{
+	db.FoundInOutput: "named by the agent", db.FoundByBranch: "opened from the session’s branch", db.FoundByHand: "linked by hand",
+	db.FoundCreated: "opened by Carillon", db.FoundByWebhook: "told by the forge",
+}
+
+// unlinkPullRequest takes a pull request off a session.
+func (s *Server) unlinkPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "Unlinked.", func(id uuid.UUID) error {
+		return s.Rules.UnlinkPullRequest(r.Context(), actor, id, optionalID(r.PostFormValue("id")))
+	})
 }
 
 // linkPullRequest notes a pull request that a person knows of.
@@ -78,6 +94,9 @@ func (s *Server) linkPullRequest(w http.ResponseWriter, r *http.Request, actor a
 	if errors.As(err, &invalid) && invalid["url"] != "" {
 		p, err := s.sessionPage(r, actor, session)
 		if err != nil {
+			return err
+		}
+		if err := s.addTranscript(r, actor, session, p); err != nil {
 			return err
 		}
 		p.CanLinkPR, p.LinkPR.Value, p.LinkPR.Error = true, address, invalid["url"]

@@ -20,6 +20,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/secret"
+	"carillon/app/sso"
 	"carillon/db"
 	"carillon/static"
 )
@@ -41,15 +42,22 @@ type Server struct {
 	Log       *slog.Logger
 	// SetupToken is the secret of the one-time link that makes the first administrator.
 	SetupToken string
+	// SignOn is the provider of single sign-on; nil: there is none. SignOnName is what its button says.
+	SignOn     *sso.Provider
+	SignOnName string
 	Gallery    bool // serve the gallery of components, in development
 
 	Metrics http.Handler // answers Prometheus; nil: nobody is answered
+	// Bearer is the person of an API token. It returns fault.ErrNotFound for a token that is none, or not good any more; nil: no
+	// tokens of people are known here.
+	Bearer func(ctx context.Context, token string) (account.Actor, error)
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
 
 	cookies   *sessions.CookieStore
-	strangers *limits // bad tokens, by address
-	callers   *limits // calls, by token
+	attempts  *sessions.CookieStore // of signing in by single sign-on
+	strangers *limits               // bad tokens, by address
+	callers   *limits               // calls, by token
 	hub       *hub
 	stop      chan struct{} // closed when streams are to end
 }
@@ -70,6 +78,7 @@ func (s *Server) Init() {
 	}
 	// Options alone would leave the codecs accepting cookies of 30 days.
 	s.cookies.MaxAge(s.cookies.Options.MaxAge)
+	s.attempts = s.newAttempts()
 }
 
 // Listen hears what changes, for live pages, until ctx is over.
@@ -92,7 +101,7 @@ func (s *Server) HTTP() *http.Server {
 
 // Handler is the whole site: every route, behind what all of them need.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux := &routeTable{}
 	s.routes(mux)
 	protection := http.NewCrossOriginProtection()
 	if err := protection.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
@@ -102,15 +111,16 @@ func (s *Server) Handler() http.Handler {
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
 	protection.AddInsecureBypassPattern("/api/forges/{kind}/{workspace}")
+	protection.AddInsecureBypassPattern("/mcp")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
-	return s.logged(s.headed(s.checked(protection.Handler(s.routed(mux)))))
+	return s.logged(s.headed(s.checked(protection.Handler(s.routed(&mux.ServeMux)))))
 }
 
 // routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
 // decided by the operation that it calls.
-func (s *Server) routes(mux *http.ServeMux) {
+func (s *Server) routes(mux *routeTable) {
 	mux.Handle("GET /static/", static.Handler())
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -121,9 +131,12 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
 	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
+	mux.Handle("/mcp", s.mcpServer())
 
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
 	mux.HandleFunc("POST /login", s.open(s.signIn))
+	mux.HandleFunc("GET /login/sso", s.open(s.beginSignOn))
+	mux.HandleFunc("GET /login/sso/callback", s.open(s.finishSignOn))
 	mux.HandleFunc("GET /setup", s.open(s.setupPage))
 	mux.HandleFunc("POST /setup", s.open(s.setUp))
 	mux.HandleFunc("POST /logout", s.open(s.signOut))
@@ -147,6 +160,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /automations/{id}/runs", s.page(s.startRun))
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
 	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
+	mux.HandleFunc("POST /automations/{id}/transfer", s.page(s.transfer))
 	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))
@@ -170,6 +184,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /sessions/{id}/queued", s.page(s.sessionQueued))
 	mux.HandleFunc("GET /sessions/{id}/events.ndjson", s.page(s.sessionEvents))
 	mux.HandleFunc("POST /sessions/{id}/pull-request", s.page(s.linkPullRequest))
+	mux.HandleFunc("POST /sessions/{id}/pull-request-removal", s.page(s.unlinkPullRequest))
 	mux.HandleFunc("POST /sessions/{id}/pull-requests", s.page(s.createPullRequest))
 
 	mux.HandleFunc("GET /inbox", s.page(s.inbox))
@@ -179,6 +194,18 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /inbox/{id}/reading", s.page(s.readNotice))
 	mux.HandleFunc("POST /inbox/{id}/star", s.page(s.starNotice))
 	mux.HandleFunc("POST /inbox/{id}/dismissal", s.page(s.dismissNotice))
+
+	mux.HandleFunc("GET /tickets", s.page(s.tickets))
+	mux.HandleFunc("POST /tickets", s.page(s.createTicket))
+	mux.HandleFunc("GET /tickets/new", s.page(s.newTicket))
+	mux.HandleFunc("GET /tickets/assignees", s.page(s.assignees))
+	mux.HandleFunc("GET /tickets/{id}", s.page(s.ticket))
+	mux.HandleFunc("POST /tickets/{id}", s.page(s.updateTicket))
+	mux.HandleFunc("GET /tickets/{id}/edit", s.page(s.editTicket))
+	mux.HandleFunc("POST /tickets/{id}/status", s.page(s.moveTicket))
+	mux.HandleFunc("POST /tickets/{id}/unlinking", s.page(s.unlinkTicket))
+	mux.HandleFunc("GET /sessions/{id}/tickets", s.page(s.sessionTickets))
+	mux.HandleFunc("POST /sessions/{id}/tickets", s.page(s.linkTicket))
 
 	mux.HandleFunc("GET /workspaces", s.page(s.workspaces))
 	mux.HandleFunc("POST /workspaces", s.page(s.createWorkspace))
@@ -200,17 +227,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
 
-	mux.HandleFunc("GET /settings/providers", s.page(s.providers))
-	mux.HandleFunc("POST /settings/providers", s.page(s.createProvider))
-	mux.HandleFunc("GET /settings/providers/new", s.page(s.newProvider))
-	mux.HandleFunc("GET /settings/providers/{provider}", s.page(s.provider))
-	mux.HandleFunc("POST /settings/providers/{provider}", s.page(s.updateProvider))
-	mux.HandleFunc("GET /settings/providers/{provider}/edit", s.page(s.editProvider))
-	mux.HandleFunc("POST /settings/providers/{provider}/enabled", s.page(s.enableProvider))
-	mux.HandleFunc("POST /settings/providers/{provider}/models", s.page(s.saveModels))
-	mux.HandleFunc("POST /settings/providers/{provider}/trial", s.page(s.tryProvider))
-	mux.HandleFunc("POST /settings/providers/{provider}/resumption", s.page(s.resumeProvider))
-	mux.HandleFunc("POST /settings/providers/{provider}/deletion", s.page(s.deleteProvider))
+	s.providerRoutes(mux)
+	s.peopleRoutes(mux)
+	s.roleRoutes(mux)
+	s.auditRoutes(mux)
 
 	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
 	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))

@@ -43,7 +43,7 @@ func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor accou
 	if len(bad) > 0 {
 		status = http.StatusUnprocessableEntity
 	}
-	return s.with(w, r, actor, "settings", "Profile", func(page views.Page) error {
+	return s.withSettings(w, r, actor, "Profile", func(page views.Page) error {
 		s.render(w, r, status, views.Profile(page, p))
 		return nil
 	})
@@ -68,6 +68,9 @@ func (s *Server) profilePage(r *http.Request, actor account.Actor, me *account.P
 	n.EmailState, n.WebhookState = fared(me.LastEmail, p.Now), fared(me.LastHook, p.Now)
 	for _, k := range automation.NoticeKinds {
 		n.Of = append(n.Of, views.Field{Label: k.Name, Value: k.Kind, Checked: me.Wants(k.Kind)})
+	}
+	for _, i := range me.Identities {
+		p.Identities = append(p.Identities, views.IdentityItem{Provider: hostOf(i.Issuer), Email: i.Email, Since: i.CreatedAt.In(z), Used: i.UsedAt.In(z)})
 	}
 	current, _ := s.login(r)
 	for _, l := range me.Logins {

@@ -61,8 +61,10 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	}
 	defer unlock()
 
-	if _, err := s.git(ctx, call{args: []string{"check-ref-format", "--branch", w.Branch}}); err != nil {
-		return false, fmt.Errorf("“%s” cannot be the name of a branch", w.Branch)
+	if w.Branch != SessionBranch(w.Session) {
+		if _, err := s.git(ctx, call{args: []string{"check-ref-format", "--branch", w.Branch}}); err != nil {
+			return false, fmt.Errorf("“%s” cannot be the name of a branch", w.Branch)
+		}
 	}
 	if was, err := s.branchOf(ctx, view, w.Session); err != nil {
 		return false, err
@@ -99,6 +101,9 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 		args = append(args, "--", w.Dir, w.Branch)
 	}
 	if _, err := s.git(ctx, call{gitDir: view, args: args}); err != nil {
+		return false, err
+	}
+	if err := s.takeSpare(*w); err != nil {
 		return false, err
 	}
 	_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", branchRef(w.Session), "refs/heads/" + w.Branch}})
@@ -263,7 +268,7 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 	if err := checkID(workspaceID); err != nil {
 		return err
 	}
-	for _, name := range []string{"sync-", "tree-"} {
+	for _, name := range []string{"sync-", "tree-", "spare-"} {
 		unlock, err := s.lock(ctx, name+workspaceID)
 		if err != nil {
 			return err
@@ -280,7 +285,7 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
 	}
 	// The repository last: it alone knows which worktrees belong to the workspace.
-	for _, path := range []string{s.own("views", workspaceID), s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID)} {
+	for _, path := range []string{s.spare(workspaceID), s.own("views", workspaceID), s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID)} {
 		failed = append(failed, removeAll(path))
 	}
 	if err := errors.Join(failed...); err != nil {

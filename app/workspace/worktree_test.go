@@ -390,6 +390,22 @@ func BenchmarkAdd(b *testing.B) {
 	}
 }
 
+// BenchmarkAddSpare makes a worktree of 10,000 files with a spare at hand.
+func BenchmarkAddSpare(b *testing.B) {
+	s, remote := manyFiles(b, 10_000)
+	must(b, s.Sync(b.Context(), "w", remote))
+	i := 0
+	for b.Loop() {
+		b.StopTimer()
+		must(b, s.Spare(b.Context(), "w", "main"))
+		b.StartTimer()
+		i++
+		if _, err := s.Add(b.Context(), "w", fmt.Sprintf("s%d", i), "main", ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkChanges looks at a worktree of 10,000 files, one of them changed and one new.
 func BenchmarkChanges(b *testing.B) {
 	s, remote := manyFiles(b, 10_000)

@@ -1,0 +1,27 @@
+package account
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Readable reports whether a text can be a name: one line that shows something, and shows it in the order in which it is
+// written. Signs that turn the direction of writing make one name look like another, and turn what stands behind it too.
+func Readable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, misleads) && strings.ContainsFunc(text, visible)
+}
+
+// misleads reports whether a rune ends a line, controls something, or turns the direction of writing.
+func misleads(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+}
+
+// visible reports whether a rune by itself leaves a mark on the page.
+func visible(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune(blank, r)
+}
+
+// blank are the letters and symbols that show nothing: the fillers of Hangul, and the empty ones of Braille and of musical
+// notation.
+const blank = "\u115f\u1160\u3164\uffa0\u2800\U0001d159"

@@ -1,0 +1,294 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+// SignOn says what a single sign-on means for people here. The zero value lets in whom somebody has added.
+type SignOn struct {
+	AutoCreate bool // adds people at their first sign-in
+	// Roles of groups. Where there are any, the roles named here follow the groups at each sign-in; others, given by hand,
+	// stay. Empty: roles are given by hand alone.
+	Roles []GroupRole
+}
+
+// GroupRole gives the members of a provider's group a role, by its name.
+type GroupRole struct{ Group, Role string }
+
+// Outsider is somebody as a single sign-on knows them.
+type Outsider struct {
+	Issuer, Subject string // together name one account for ever
+	Email           string
+	EmailVerified   bool // the provider has made sure that the address is theirs
+	Name            string
+	Groups          []string
+	GroupsKnown     bool // the provider told the groups, be it none
+}
+
+// NotAdmitted says why somebody whom the provider knows is not let in, as a sentence for them.
+type NotAdmitted struct{ Reason string }
+
+func (n *NotAdmitted) Error() string { return n.Reason }
+
+// SignInFromOutside makes a login for somebody whom a single sign-on vouches for. Whom it knows by the account is that
+// person; at the first sign-in, an address that the provider has verified finds the person, or adds them where that is
+// wanted. It returns *NotAdmitted.
+func (s *Service) SignInFromOutside(ctx context.Context, who Outsider, address, userAgent string) (*db.Login, error) {
+	now := s.Now().Truncate(time.Microsecond)
+	var login *db.Login
+	var refused *NotAdmitted
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		// All that changes who is an administrator waits for one another, and so does a first sign-in made twice at once.
+		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil {
+			return err
+		}
+		a := &admission{s: s, tx: tx, who: who, now: now, address: address}
+		u, err := a.person(ctx)
+		if err != nil {
+			return err
+		}
+		if !u.DeactivatedAt.IsZero() {
+			return &NotAdmitted{"Your account here is deactivated. Ask an administrator."}
+		}
+		// A refusal that takes roles away is kept.
+		if refused, err = a.roles(ctx, u); err != nil || refused != nil {
+			return err
+		}
+		if err := db.EndInvitation(ctx, tx, u.ID); err != nil { // who comes in by this way needs no link
+			return err
+		}
+		login = &db.Login{
+			ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LoginLifetime),
+			Address: address, UserAgent: db.Printable(userAgent, 300),
+		}
+		return db.InsertLogin(ctx, tx, login)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sign in from outside: %w", err)
+	}
+	if refused != nil {
+		return nil, fmt.Errorf("sign in from outside: %w", refused)
+	}
+	return login, nil
+}
+
+// admission is one sign-in in its transaction.
+type admission struct {
+	s       *Service
+	tx      bun.Tx
+	who     Outsider
+	now     time.Time
+	address string
+}
+
+// person finds or adds who it is, and locks their row.
+func (a *admission) person(ctx context.Context) (*db.User, error) {
+	i, err := db.IdentityBySubject(ctx, a.tx, a.who.Issuer, a.who.Subject)
+	if err == nil {
+		i.Email, i.UsedAt = db.Printable(a.who.Email, 254), a.now
+		if err := db.TouchIdentity(ctx, a.tx, i); err != nil {
+			return nil, err
+		}
+		return db.LockUser(ctx, a.tx, i.UserID)
+	}
+	if !db.IsNotFound(err) {
+		return nil, err
+	}
+	if a.who.Subject == "" || len(a.who.Subject) > 255 {
+		return nil, &NotAdmitted{"The provider names your account in a way that cannot be kept."}
+	}
+	email, problem := cleanEmail(a.who.Email)
+	switch {
+	case a.who.Email == "":
+		return nil, &NotAdmitted{"The provider did not tell your e-mail address, by which you are known here."}
+	case problem != "":
+		return nil, &NotAdmitted{"The address that the provider told cannot be used here."}
+	case !a.who.EmailVerified:
+		return nil, &NotAdmitted{"The provider has not verified that " + email + " is your address. Verify it there, then sign in again."}
+	}
+	found, err := db.UserByEmail(ctx, a.tx, email)
+	switch {
+	case db.IsNotFound(err) && a.s.SignOn.AutoCreate:
+		if found, err = a.add(ctx, email); err != nil {
+			return nil, err
+		}
+	case db.IsNotFound(err):
+		return nil, &NotAdmitted{"Nobody here has the address " + email + ". Ask an administrator to add you."}
+	case err != nil:
+		return nil, err
+	}
+	u, err := db.LockUser(ctx, a.tx, found.ID)
+	if err != nil || !u.DeactivatedAt.IsZero() {
+		return u, err
+	}
+	link := &db.Identity{Issuer: a.who.Issuer, Subject: a.who.Subject, UserID: u.ID, Email: email, CreatedAt: a.now, UsedAt: a.now}
+	if err := db.InsertIdentity(ctx, a.tx, link); err != nil {
+		if db.Conflict(err) == "user_identities_one" {
+			// An address that the provider gave to somebody else must not give them the account as well.
+			return nil, &NotAdmitted{"The address " + email + " belongs to somebody who signs in with another account of the provider. Ask an administrator."}
+		}
+		return nil, err
+	}
+	return u, a.audit(ctx, u, "user.link_identity", nil, map[string]any{"issuer": link.Issuer, "subject": link.Subject, "email": email})
+}
+
+// add makes a person who has no password, with the roles of their groups, or as a Member where groups give none.
+func (a *admission) add(ctx context.Context, email string) (*db.User, error) {
+	local, _, _ := strings.Cut(email, "@")
+	name := strings.TrimSpace(db.Printable(a.who.Name, 200))
+	if checkName(name) != "" {
+		name = local
+	}
+	u := &db.User{ID: db.NewID(), Email: email, Name: name, TimeZone: "UTC", CreatedAt: a.now, UpdatedAt: a.now}
+	if len(a.s.SignOn.Roles) > 0 {
+		wanted, _, refused, err := a.wanted(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case refused != nil:
+			return nil, refused
+		case len(wanted) == 0:
+			return nil, &NotAdmitted{"None of your groups is let in here. Ask an administrator."}
+		}
+	}
+	if err := db.InsertOutsider(ctx, a.tx, u); err != nil {
+		if db.Conflict(err) == "users_email" {
+			return nil, &NotAdmitted{"Somebody was added with your address just now. Sign in again."}
+		}
+		return nil, err
+	}
+	after := map[string]any{"email": email}
+	if len(a.s.SignOn.Roles) == 0 { // else the groups give the roles, right after this
+		member, err := db.RoleByKey(ctx, a.tx, RoleMember)
+		if err != nil {
+			return nil, err
+		}
+		if err := db.ChangeRoles(ctx, a.tx, u.ID, []uuid.UUID{member.ID}, nil); err != nil {
+			return nil, err
+		}
+		after["role"] = member.Name
+	}
+	if a.s.Joined != nil {
+		if err := a.s.Joined(ctx, a.tx, u.ID); err != nil {
+			return nil, err
+		}
+	}
+	return u, a.audit(ctx, u, "user.create", nil, after)
+}
+
+// wanted are the roles that the groups give, and all that groups may give.
+func (a *admission) wanted(ctx context.Context) (wanted, managed []db.Role, refused *NotAdmitted, err error) {
+	if !a.who.GroupsKnown {
+		return nil, nil, &NotAdmitted{"The provider did not tell your groups, which decide what you may do here. Ask an administrator."}, nil
+	}
+	var names []string
+	for _, r := range a.s.SignOn.Roles {
+		names = append(names, r.Role)
+	}
+	if managed, err = db.RolesNamed(ctx, a.tx, names); err != nil {
+		return nil, nil, nil, err
+	}
+	for _, r := range a.s.SignOn.Roles {
+		i := slices.IndexFunc(managed, func(role db.Role) bool { return strings.EqualFold(role.Name, r.Role) })
+		switch {
+		case i < 0:
+			a.s.Log.Warn("the setting names a role that does not exist", "setting", "CARILLON_OIDC_ROLES", "role", r.Role)
+		case slices.Contains(a.who.Groups, r.Group) && !holds(wanted, managed[i].ID):
+			wanted = append(wanted, managed[i])
+		}
+	}
+	return wanted, managed, nil, nil
+}
+
+func holds(list []db.Role, id uuid.UUID) bool {
+	return slices.ContainsFunc(list, func(r db.Role) bool { return r.ID == id })
+}
+
+// roles lets the roles follow the groups. Who is left without any is refused.
+func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error) {
+	if len(a.s.SignOn.Roles) == 0 {
+		return nil, nil
+	}
+	wanted, managed, refused, err := a.wanted(ctx)
+	if err != nil || refused != nil {
+		return refused, err
+	}
+	held, err := db.RolesHeld(ctx, a.tx, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	var given, taken []uuid.UUID
+	var after []db.Role
+	for _, r := range held {
+		if holds(managed, r.ID) && !holds(wanted, r.ID) {
+			taken = append(taken, r.ID)
+		} else {
+			after = append(after, r)
+		}
+	}
+	for _, r := range wanted {
+		if !holds(held, r.ID) {
+			given, after = append(given, r.ID), append(after, r)
+		}
+	}
+	if len(taken) > 0 && !administers(after) && administers(held) {
+		administrators, err := db.HoldersOf(ctx, a.tx, string(Admin))
+		if err != nil {
+			return nil, err
+		}
+		if len(administrators) == 1 && administrators[0] == u.ID { // somebody must be left who can mend the mapping
+			a.s.Log.Warn("the last administrator keeps the role that no group gives", "user", u.ID)
+			for _, r := range held {
+				if i := slices.Index(taken, r.ID); i >= 0 && administers([]db.Role{r}) {
+					taken, after = slices.Delete(taken, i, i+1), append(after, r)
+				}
+			}
+		}
+	}
+	if len(given)+len(taken) > 0 {
+		if err := db.ChangeRoles(ctx, a.tx, u.ID, given, taken); err != nil {
+			return nil, err
+		}
+		if err := a.audit(ctx, u, "user.change_roles", map[string]any{"roles": roleNames(held)}, map[string]any{"roles": roleNames(after)}); err != nil {
+			return nil, err
+		}
+	}
+	if len(after) > 0 {
+		return nil, nil
+	}
+	if err := db.DeleteLogins(ctx, a.tx, u.ID, uuid.Nil); err != nil {
+		return nil, err
+	}
+	return &NotAdmitted{"None of your groups is let in here any more. Ask an administrator."}, nil
+}
+
+// administers reports whether roles hold the permission of administrators.
+func administers(list []db.Role) bool {
+	return slices.ContainsFunc(list, func(r db.Role) bool { return slices.Contains(r.Permissions, string(Admin)) })
+}
+
+func roleNames(list []db.Role) string {
+	var names []string
+	for _, r := range list {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// audit writes down what a sign-in changed. Who signs in from outside did it, of their own account.
+func (a *admission) audit(ctx context.Context, u *db.User, action string, before, after map[string]any) error {
+	return db.AddAudit(ctx, a.tx, db.AuditEvent{
+		ID: db.NewID(), At: a.now, ActorID: u.ID, Action: action, SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
+		Reason: "single sign-on", Before: before, After: after, Address: a.address,
+	})
+}

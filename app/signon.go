@@ -1,0 +1,68 @@
+package main
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"carillon/app/account"
+	"carillon/app/outbound"
+	"carillon/app/sso"
+)
+
+// oidcConfig is what the environment sets about single sign-on. Without an Issuer there is none.
+type oidcConfig struct {
+	Issuer, ClientID, ClientSecret string
+	Scopes                         []string
+	GroupsClaim                    string
+	Roles                          []account.GroupRole
+	AutoCreate                     bool
+	Name                           string
+}
+
+func readIssuer(c *config, text string) string {
+	if text == "" {
+		return ""
+	}
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "an address such as https://login.example.com/realms/acme, as the provider calls itself"
+	}
+	c.OIDC.Issuer = text
+	return ""
+}
+
+// readGroupRoles reads pairs. A group may hold the sign between the two, as those of LDAP do; a role does not.
+func readGroupRoles(c *config, text string) string {
+	for pair := range strings.SplitSeq(text, ",") {
+		if pair = strings.TrimSpace(pair); pair == "" {
+			continue
+		}
+		i := strings.LastIndex(pair, "=")
+		if i < 0 {
+			i = 0
+		}
+		group, role := strings.TrimSpace(pair[:i]), strings.TrimSpace(strings.TrimPrefix(pair[i:], "="))
+		if group == "" || role == "" {
+			return "pairs of a group and a role, such as ops=Administrator,dev=Member"
+		}
+		c.OIDC.Roles = append(c.OIDC.Roles, account.GroupRole{Group: group, Role: role})
+	}
+	return ""
+}
+
+// newSignOn is the provider of the settings, or nil. Its address is the administrator's word, so it may be in a private
+// network.
+func newSignOn(c *config) *sso.Provider {
+	if c.OIDC.Issuer == "" {
+		return nil
+	}
+	p := &sso.Provider{
+		Issuer: c.OIDC.Issuer, ClientID: c.OIDC.ClientID, ClientSecret: c.OIDC.ClientSecret, Scopes: c.OIDC.Scopes,
+		HTTP: outbound.Policy{Private: true}.Client(10 * time.Second), Now: time.Now,
+	}
+	if len(c.OIDC.Roles) > 0 {
+		p.GroupsClaim = c.OIDC.GroupsClaim
+	}
+	return p
+}

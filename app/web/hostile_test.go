@@ -1,0 +1,365 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+	dom "golang.org/x/net/html"
+
+	"carillon/app/account"
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/forge"
+	"carillon/db"
+)
+
+// markup closes whatever it may stand in, makes an element and attributes that can be found, and hides the rest.
+const markup = `x"'><xss-x xss-y onload=1></title></script></textarea><!--`
+
+// escaped lists what markup has become of text: elements, attributes, handlers, comments, scripts and addresses.
+func escaped(page string) (found []string, shown bool) {
+	doc, err := dom.Parse(strings.NewReader(page))
+	if err != nil {
+		return []string{err.Error()}, false
+	}
+	add := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	for n := range doc.Descendants() {
+		switch n.Type {
+		case dom.TextNode:
+			shown = shown || strings.Contains(n.Data, markup)
+		case dom.CommentNode:
+			if !strings.HasPrefix(n.Data, " ") || strings.Contains(n.Data, "xss") {
+				add("the comment %.80q", n.Data)
+			}
+		case dom.ElementNode:
+			if n.Data == "xss-x" {
+				add("an element")
+			}
+			src := ""
+			for _, a := range n.Attr {
+				value := strings.ToLower(strings.Map(func(r rune) rune {
+					if r <= ' ' {
+						return -1 // as browsers read addresses
+					}
+					return r
+				}, a.Val))
+				address := slices.Contains([]string{"href", "src", "action", "formaction", "data", "srcdoc"}, a.Key) || strings.HasPrefix(a.Key, "hx-")
+				switch {
+				case strings.HasPrefix(a.Key, "on"), strings.HasPrefix(a.Key, "xss"), a.Key == "style", a.Key == "srcdoc":
+					add("the attribute %s of %s", a.Key, n.Data)
+				case address && (strings.HasPrefix(value, "javascript:") || strings.HasPrefix(value, "vbscript:") || strings.HasPrefix(value, "data:")):
+					add("the address %q", a.Val)
+				case strings.HasPrefix(a.Key, "hx-") && (strings.Contains(value, "//") || strings.Contains(value, "js:")):
+					add("%s is %q", a.Key, a.Val)
+				case a.Key == "src":
+					src = a.Val
+				case a.Key == "id" && strings.ContainsAny(a.Val, `"'<> `):
+					add("the id %q", a.Val)
+				}
+				shown = shown || strings.Contains(a.Val, markup)
+			}
+			if n.Data == "script" && (!strings.HasPrefix(src, "/static/") || n.FirstChild != nil) {
+				add("a script from %q", src)
+			}
+			if n.Data == "iframe" || n.Data == "object" || n.Data == "embed" || n.Data == "base" {
+				add("the element %s", n.Data)
+			}
+		}
+	}
+	return found, shown
+}
+
+// hostile fills a site with markup wherever people, agents and forges may write, and returns somebody who sees all of it.
+func hostile(t *testing.T) (*browser, *db.Session) {
+	t.Helper()
+	s := open(t)
+	b := s.as(markup, account.RoleAdministrator)
+	b.exec("UPDATE workspaces SET name = ?", markup) // Scratch
+	w := b.repository("A "+markup, "https://github.com/Codertocat/Hello-World.git", forge.GitHub)
+	session := b.opened(w, "loop", "changes")
+	hook := func(name string) {
+		body := payload(t, name)
+		var v map[string]any
+		check(t, json.Unmarshal(body, &v))
+		pull := v["pull_request"].(map[string]any)
+		pull["title"], pull["body"] = markup, markup
+		body, err := json.Marshal(v)
+		check(t, err)
+		b.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(t, 200, "")
+	}
+	hook("github/pull_request.closed_unmerged.json") // tells the creator
+	token := b.create(automation.Input{Name: "H " + markup, Workspace: w.ID.String(), Trigger: "http", SessionType: "develop", Provider: "agent", Prompt: markup + " {{what}} {{nothing}}", AllowParallel: true})
+	req, err := http.NewRequest(http.MethodPost, b.http.URL+"/api/automations/http-trigger?q="+markup[:1], strings.NewReader(`{"what":`+quoted(markup)+`}`))
+	check(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Api-Authentication", token)
+	req.Header.Set("X-Said", markup)
+	s.nobody().do(req).expect(t, 200, "")
+	s.tell(w)
+
+	// What forges, agents and workers write of their own.
+	b.exec("UPDATE pull_requests SET title = ?, problem = ?, url = 'javascript:alert(1)//xss', state = 'open'", markup, markup)
+	b.exec("UPDATE notifications SET title = ?, body = ?, link = 'javascript:alert(1)//xss'", markup, markup)
+	b.exec("UPDATE executions SET reason = ?, answer = ?", markup, markup)
+	b.exec("UPDATE turns SET label = ?, reason = ?, answer = ?", markup, markup, markup)
+	b.exec("UPDATE sessions SET title = ?, branch = ?, model = ?, base_branch = ?, pr_error = ?", markup, markup, markup, markup, markup)
+	b.exec("UPDATE automations SET disabled_reason = ?, model = ?, base_branch = ?, stop_text = CASE trigger WHEN 'loop' THEN ? ELSE '' END", markup, markup, markup, markup)
+	b.exec("UPDATE logins SET user_agent = ?, address = ?", markup, markup)
+	b.exec("UPDATE users SET name = ?", markup)
+	b.exec("UPDATE audit_events SET subject_name = ?, reason = ?, address = ?", markup, markup, markup)
+	b.exec("INSERT INTO user_identities (issuer, subject, user_id, email, created_at, used_at) VALUES (?, ?, ?, ?, now(), now())", markup, markup, b.actor.ID, markup)
+	return b, b.reload(session.ID)
+}
+
+func quoted(text string) string {
+	raw, _ := json.Marshal(text) //nolint:errchkjson // a string
+	return string(raw)
+}
+
+// create makes an automation and returns its token, if it has one.
+func (b *browser) create(in automation.Input) string {
+	b.t.Helper()
+	_, token, err := b.rules.Create(b.t.Context(), b.actor, in)
+	check(b.t, err)
+	return token
+}
+
+// tell writes into every queued session all kinds of events that an agent can cause, with markup in all of their texts,
+// and a diff whose names and lines have it.
+func (s *site) tell(w *db.Workspace) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	var list []db.Session
+	check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		list, err = db.ClaimSessions(ctx, tx, "test", 10, time.Now(), time.Now().Add(time.Minute), nil)
+		return err
+	}))
+	if len(list) == 0 {
+		s.t.Fatal("nothing was queued")
+	}
+	for _, session := range list {
+		turns, err := db.TurnsOf(ctx, s.server.DB, session.ID)
+		check(s.t, err)
+		lease := db.Lease{Session: session.ID, Worker: "test", Fence: session.Fence}
+		var rows []db.SessionEvent
+		seq := session.LastSeq
+		for _, e := range []agent.Event{
+			{Kind: agent.EventText, ID: markup, Text: markup + "\n\n# " + markup + "\n\n[a](javascript:alert(1)) ![b](javascript:alert(2)) <javascript:alert(3)> `" + markup + "`\n```" + markup + "\n" + markup + "\n```\n"},
+			{Kind: agent.EventThought, Text: markup},
+			{Kind: agent.EventPlan, Plan: []agent.Step{{Text: markup, State: "completed"}, {Text: markup, State: markup}}},
+			{Kind: agent.EventPermission, Text: markup}, {Kind: agent.EventWarning, Text: markup}, {Kind: agent.EventLog, Text: markup},
+			{Kind: agent.EventOutput, Stream: "stdout", Text: markup + "\x1b[31m" + markup + "\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\x1b]1337;File=inline=1:" + markup + "\x07\n"},
+			{Kind: agent.EventOutput, Stream: "stderr", Text: markup},
+			{Kind: agent.EventTool, ID: markup, Done: true, Tool: &agent.Tool{Name: markup, Kind: markup, Title: markup, Result: markup,
+				Edits: []agent.Edit{{Path: markup, Action: markup, Old: markup, New: markup + markup}}}},
+		} {
+			body, err := json.Marshal(e)
+			check(s.t, err)
+			seq++
+			rows = append(rows, db.SessionEvent{SessionID: session.ID, Seq: seq, TurnID: turns[0].ID, At: time.Now(), Kind: e.Kind, Body: body})
+		}
+		check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return db.AppendEvents(ctx, tx, lease, rows) }))
+		name := strings.ReplaceAll(markup, `"`, "")
+		diff := "diff --git a/" + name + " b/" + name + "\nnew file mode 100644\n--- /dev/null\n+++ b/" + name + "\n@@ -0,0 +1,2 @@ " + markup + "\n+" + markup + "\n+<script>alert(1)</script>\n"
+		check(s.t, db.SetChanges(ctx, s.server.DB, lease, db.ChangeSummary{Files: 1, Added: 2, Diff: diff}, time.Now()))
+		check(s.t, s.rules.Finish(ctx, lease, automation.Outcome{Status: db.Failed, Reason: markup, Answer: markup, FilesChanged: true}))
+	}
+}
+
+// getRoute finds the pages of the table of routes.
+var getRoute = regexp.MustCompile(`mux\.HandleFunc\("GET (/[^"]*)"`)
+
+// pages are the addresses of every page that a sign-in sees, for the rows that there are. The table of what stands for
+// {id} is by the first part of the address; one that is not named here is a table of the same name.
+func (b *browser) pages() []string {
+	b.t.Helper()
+	source, err := os.ReadFile("server.go")
+	check(b.t, err)
+	tables := map[string]string{"inbox": "notifications", "people": "users"}
+	var list []string
+	for _, m := range getRoute.FindAllStringSubmatch(string(source), -1) {
+		path := strings.ReplaceAll(m[1], "{$}", "")
+		if strings.HasPrefix(path, "/static") || strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/login/") || path == "/healthz" || path == "/readyz" ||
+			path == "/setup" || strings.HasSuffix(path, "/stream") || strings.Contains(path, "{token}") {
+			continue
+		}
+		before, after, has := strings.Cut(path, "{id}")
+		if !has {
+			list = append(list, path)
+			continue
+		}
+		parts := strings.Split(strings.Trim(before, "/"), "/")
+		table := parts[len(parts)-1]
+		if t := tables[table]; t != "" {
+			table = t
+		}
+		var ids []string
+		if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 20", bun.Ident(table)).Scan(b.t.Context(), &ids) != nil {
+			b.t.Logf("no rows stand for {id} of %s", path)
+			continue
+		}
+		for _, id := range ids {
+			list = append(list, before+id+after)
+		}
+	}
+	return list
+}
+
+func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
+	b, session := hostile(t)
+	list := b.pages()
+	list = append(list, "/automations?q="+`%22%3E%3Cxss-x%3E`, "/sessions?q=%22%3E%3Cxss-x%3E", "/executions?q=%22%3E%3Cxss-x%3E&status=%22%3E%3Cxss-x%3E",
+		"/inbox?kind=%22%3E%3Cxss-x%3E", "/login?next=%2F%22%3E%3Cxss-x%3E", "/%22%3E%3Cxss-x%3E", "/sessions/%22%3E%3Cxss-x%3E")
+	silent := map[string]bool{ // these hold nothing that others write
+		"/overview/now": true, "/inbox/link": true, "/automations/models": true, "/automations/schedule": true, "/metrics": true,
+	}
+	shown := map[string]bool{}
+	for _, path := range list {
+		for _, part := range []string{"", "partial"} {
+			req, err := http.NewRequest(http.MethodGet, b.http.URL+path, nil)
+			check(t, err)
+			if part != "" {
+				req.Header.Set("HX-Request", "true")
+				req.Header.Set("HX-Request-Type", part)
+			}
+			got := b.do(req)
+			if got.StatusCode >= 500 {
+				t.Errorf("%s answered %d %.300s", path, got.StatusCode, got.body)
+			}
+			if !strings.HasPrefix(got.Header.Get("Content-Type"), "text/html") {
+				continue
+			}
+			found, has := escaped(got.body)
+			if len(found) > 0 {
+				t.Errorf("on %s %s there is %s", part, path, strings.Join(slices.Compact(found), ", "))
+			}
+			if has {
+				shown[path] = true
+			}
+		}
+	}
+	// What shows none of it would prove nothing.
+	for _, path := range []string{
+		"/", "/automations", "/executions", "/sessions", "/inbox", "/workspaces", "/settings/profile", "/automations/new",
+		"/sessions/" + session.ID.String(), "/sessions/" + session.ID.String() + "/changes",
+	} {
+		if !shown[path] && !silent[path] && path != "/sessions/"+session.ID.String()+"/changes" {
+			t.Errorf("%s does not show what others wrote, so nothing was proved", path)
+		}
+	}
+	count := map[string]int{}
+	for path := range shown {
+		count[strings.Split(path, "/")[1]]++
+	}
+	t.Logf("%d pages, of which %d show it: %v", len(list), len(shown), count)
+}
+
+func TestTheLookoutForMarkupSeesIt(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{
+		"<p>" + markup, `<p title="` + markup + `">`, "<p title=" + markup + ">", "<title>" + markup, "<textarea>" + markup, "<script src='/static/app.js'>" + markup,
+		`<a href="javascript:alert(1)">`, `<a href=" java` + "\n" + `script:alert(1)">`, `<form action="data:text/html,x">`, `<p onclick=x>`, `<p style=x>`, `<script>x</script>`,
+		`<script src="//evil.example">`, `<iframe>`, `<p hx-get="https://evil.example">`, `<!--x-->`, `<p id="a b">`,
+	} {
+		if found, _ := escaped(page); len(found) == 0 {
+			t.Errorf("in %s nothing is found", page)
+		}
+	}
+}
+
+// streamed reads a session's stream until it has said what is awaited.
+func (b *browser) streamed(session *db.Session, awaited string) string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.http.URL+"/sessions/"+session.ID.String()+"/stream", nil)
+	check(b.t, err)
+	res, err := b.client.Do(req)
+	check(b.t, err)
+	defer res.Body.Close() //nolint:errcheck // read as far as it is needed
+	var said strings.Builder
+	for buffer := make([]byte, 4096); !strings.Contains(said.String(), awaited); {
+		n, err := res.Body.Read(buffer)
+		said.Write(buffer[:n])
+		if err != nil {
+			b.t.Fatalf("the stream ended with %v before %q; it said %.2000s", err, awaited, said.String())
+		}
+	}
+	return said.String()
+}
+
+func TestMarkupOfAnAgentStaysTextInTheStream(t *testing.T) {
+	b, session := hostile(t)
+	var data strings.Builder
+	var last string
+	check(t, b.server.DB.NewRaw("SELECT id FROM sessions WHERE last_seq > 5 LIMIT 1").Scan(t.Context(), &last))
+	check(t, session.ID.UnmarshalText([]byte(last)))
+	for line := range strings.Lines(b.streamed(session, "tool-")) {
+		if text, ok := strings.CutPrefix(line, "data: "); ok {
+			data.WriteString(text)
+		}
+	}
+	found, shown := escaped(data.String())
+	if len(found) > 0 || !shown {
+		t.Errorf("the stream has %s, and shows what was written: %v", strings.Join(found, ", "), shown)
+	}
+}
+
+func TestALineBreakOfAnAgentMakesNoEventOfTheStream(t *testing.T) {
+	b := open(t).as("Mira", account.RoleAdministrator)
+	path := b.started()
+	b.work(`one\rid: 999\revent: injected\rdata: two\r\n\r\nevent: injected\ndata: the end`, automation.Outcome{Status: db.Succeeded}, nil)
+	session := &db.Session{}
+	check(t, session.ID.UnmarshalText([]byte(strings.TrimPrefix(path, "/sessions/"))))
+	said := b.streamed(session, "the end")
+	for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(said), "\n") { // as the standard reads lines
+		if line == "event: injected" || line == "id: 999" {
+			t.Errorf("the agent's text made the line %q of the stream", line)
+		}
+	}
+}
+
+func TestALineBreakMakesNoHeader(t *testing.T) {
+	b := open(t).as("Mira", account.RoleAdministrator)
+	list, err := b.rules.Workspaces(t.Context(), b.actor)
+	check(t, err)
+	for _, evil := range []string{
+		"/a\r\nSet-Cookie: evil=1", "/a\nSet-Cookie: evil=1", "/a\rSet-Cookie: evil=1", "/a?b=\r\n\r\n<script>", "/a\u560d\u560aSet-Cookie: evil=1", "/a%0d%0aSet-Cookie: evil=1",
+	} {
+		for _, part := range []string{"", "partial"} {
+			for path, form := range map[string]url.Values{
+				"/preferences/theme":     {"theme": {"dark"}, "back": {evil}},
+				"/preferences/workspace": {"workspace": {list[0].ID.String()}, "back": {evil}},
+				"/login":                 {"email": {"x"}, "password": {"y"}, "next": {evil}},
+			} {
+				req, err := http.NewRequest(http.MethodPost, b.http.URL+path, strings.NewReader(form.Encode()))
+				check(t, err)
+				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				req.Header.Set("HX-Request", "true")
+				req.Header.Set("HX-Request-Type", part)
+				got := b.do(req)
+				for name, values := range got.Header {
+					for _, v := range values {
+						if strings.ContainsAny(v, "\r\n") || strings.EqualFold(name, "Set-Cookie") && strings.HasPrefix(v, "evil") {
+							t.Errorf("%s with %q answered the header %s: %q", path, evil, name, v)
+						}
+					}
+				}
+			}
+		}
+		got := b.get("/login?next=" + url.QueryEscape(evil))
+		if to := got.Header.Get("Location"); strings.ContainsAny(to, "\r\n") || got.Header.Get("Set-Cookie") != "" && strings.HasPrefix(got.Header.Get("Set-Cookie"), "evil") {
+			t.Errorf("signed in, next=%q leads to %q", evil, to)
+		}
+	}
+}

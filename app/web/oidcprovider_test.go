@@ -1,0 +1,179 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"carillon/app/account"
+	"carillon/app/sso"
+)
+
+// provider is a real OpenID Connect provider of another maker, with people and a way to sign in there.
+type provider struct {
+	*storage.Storage
+	t    *testing.T
+	http *httptest.Server
+
+	mu     sync.Mutex
+	people map[string]*member // by user name
+	bare   bool               // the groups are left out
+}
+
+// member is somebody whom the provider knows.
+type member struct {
+	storage.User
+	groups []string
+}
+
+func (p *provider) GetUserByID(id string) *storage.User {
+	if m := p.member(id); m != nil {
+		return &m.User
+	}
+	return nil
+}
+
+func (p *provider) GetUserByUsername(name string) *storage.User {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.people[name]; m != nil {
+		u := m.User
+		return &u
+	}
+	return nil
+}
+
+func (p *provider) ExampleClientID() string { return "service" }
+
+func (p *provider) member(id string) *member {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.people {
+		if m.ID == id {
+			found := *m
+			return &found
+		}
+	}
+	return nil
+}
+
+// set makes or changes somebody. Their password is their user name.
+func (p *provider) set(m member) {
+	m.Password = m.Username
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.people[m.Username] = &m
+}
+
+func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, token op.IDTokenRequest, scopes []string) error {
+	if err := p.Storage.SetUserinfoFromRequest(ctx, info, token, scopes); err != nil {
+		return err
+	}
+	p.tellGroups(info, token.GetSubject())
+	return nil
+}
+
+func (p *provider) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, token, subject, origin string) error {
+	if err := p.Storage.SetUserinfoFromToken(ctx, info, token, subject, origin); err != nil {
+		return err
+	}
+	p.tellGroups(info, subject)
+	return nil
+}
+
+func (p *provider) tellGroups(info *oidc.UserInfo, subject string) {
+	p.mu.Lock()
+	bare := p.bare
+	p.mu.Unlock()
+	if m := p.member(subject); m != nil && !bare {
+		groups := m.groups
+		if groups == nil {
+			groups = []string{}
+		}
+		info.AppendClaims("groups", groups)
+	}
+}
+
+const (
+	clientID     = "carillon"
+	clientSecret = "known to both"
+)
+
+// withProvider gives a site single sign-on at a provider of its own, where Mira has an account.
+func withProvider(t *testing.T, signOn account.SignOn) (*site, *provider) {
+	t.Helper()
+	s := open(t)
+	p := &provider{t: t, people: map[string]*member{}}
+	mux := http.NewServeMux()
+	p.http = httptest.NewServer(mux)
+	t.Cleanup(p.http.Close)
+	p.Storage = storage.NewStorageWithClients(p, map[string]*storage.Client{clientID: storage.WebClient(clientID, clientSecret, s.http.URL+"/login/sso/callback")})
+	config := &op.Config{CodeMethodS256: true, AuthMethodPost: true}
+	rand.Read(config.CryptoKey[:]) //nolint:errcheck // never fails, by its documentation
+	server, err := op.NewProvider(config, p, op.StaticIssuer(p.http.URL), op.WithAllowInsecure(), op.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	check(t, err)
+	// The page on which people sign in there is the provider's operator's to write.
+	mux.Handle("POST /login/username", op.NewIssuerInterceptor(server.IssuerFromRequest).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := p.CheckUsernamePassword(r.PostFormValue("username"), r.PostFormValue("password"), r.PostFormValue("id")); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		http.Redirect(w, r, op.AuthCallbackURL(server)(r.Context(), r.PostFormValue("id")), http.StatusFound)
+	}))
+	mux.Handle("/", server)
+	p.set(member{User: storage.User{ID: "m-1", Username: "mira", FirstName: "Mira", LastName: "Okafor", Email: "mira@example.com", EmailVerified: true}})
+
+	s.server.SignOn = &sso.Provider{
+		Issuer: p.http.URL, ClientID: clientID, ClientSecret: clientSecret, Scopes: []string{"profile", "email"}, HTTP: p.http.Client(), Now: time.Now,
+	}
+	if len(signOn.Roles) > 0 {
+		s.server.SignOn.GroupsClaim = "groups"
+	}
+	s.server.SignOnName = "Sign in with Acme"
+	s.server.Accounts.SignOn = signOn
+	return s, p
+}
+
+// visit goes to any address, of the site or of the provider.
+func (b *browser) visit(address string) *answer {
+	b.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, address, nil)
+	check(b.t, err)
+	return b.do(req)
+}
+
+// identify begins at the site, signs in at the provider, and returns the address to which the provider sends the browser
+// back, not visited yet.
+func (b *browser) identify(p *provider, username, next string) string {
+	b.t.Helper()
+	to := b.get(signOnURL(next))
+	if to.StatusCode != http.StatusSeeOther {
+		b.t.Fatalf("the sign-on answered %d %.300s; want to be sent to the provider", to.StatusCode, to.body)
+	}
+	page, err := b.visit(to.Header.Get("Location")).Location()
+	check(b.t, err)
+	form := url.Values{"username": {username}, "password": {username}, "id": {page.Query().Get("authRequestID")}}
+	res, err := b.client.PostForm(p.http.URL+"/login/username", form)
+	check(b.t, err)
+	check(b.t, res.Body.Close())
+	there, err := res.Location()
+	check(b.t, err)
+	return b.visit(there.String()).Header.Get("Location")
+}
+
+// signOn goes the whole way.
+func (b *browser) signOn(p *provider, username, next string) *answer {
+	b.t.Helper()
+	return b.visit(b.identify(p, username, next))
+}

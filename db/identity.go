@@ -1,0 +1,107 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// Identity is a person's account at a single sign-on.
+type Identity struct {
+	bun.BaseModel `bun:"table:user_identities,alias:ui"`
+
+	Issuer    string    `bun:"issuer,pk"`
+	Subject   string    `bun:"subject,pk"`
+	UserID    uuid.UUID `bun:"user_id,type:uuid"`
+	Email     string    `bun:"email"` // as the provider last told it
+	CreatedAt time.Time `bun:"created_at"`
+	UsedAt    time.Time `bun:"used_at"` // the last sign-in by it
+}
+
+// IdentityBySubject finds the account that a provider calls by a subject.
+func IdentityBySubject(ctx context.Context, q bun.IDB, issuer, subject string) (*Identity, error) {
+	var i Identity
+	if err := q.NewSelect().Model(&i).Where("issuer = ?", issuer).Where("subject = ?", subject).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("find identity: %w", err)
+	}
+	return &i, nil
+}
+
+// Identities lists a person's accounts at single sign-ons, the last used first.
+func Identities(ctx context.Context, q bun.IDB, user uuid.UUID) ([]Identity, error) {
+	var list []Identity
+	if err := q.NewSelect().Model(&list).Where("user_id = ?", user).OrderExpr("used_at DESC, issuer, subject").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list identities: %w", err)
+	}
+	return list, nil
+}
+
+// InsertIdentity links a person with an account. Conflict tells user_identities_one when they have another of the provider.
+func InsertIdentity(ctx context.Context, q bun.IDB, i *Identity) error {
+	if _, err := q.NewInsert().Model(i).Exec(ctx); err != nil {
+		return fmt.Errorf("insert identity: %w", err)
+	}
+	return nil
+}
+
+// TouchIdentity notes a sign-in by an account, and what the provider told of it.
+func TouchIdentity(ctx context.Context, q bun.IDB, i *Identity) error {
+	if _, err := q.NewUpdate().Model(i).Column("email", "used_at").WherePK().Exec(ctx); err != nil {
+		return fmt.Errorf("touch identity: %w", err)
+	}
+	return nil
+}
+
+// RolesNamed finds roles by name, whatever its case.
+func RolesNamed(ctx context.Context, q bun.IDB, names []string) ([]Role, error) {
+	var list []Role
+	err := q.NewSelect().Model(&list).Where("lower(r.name) = ANY (SELECT lower(n) FROM unnest(?::text[]) n)", pgdialect.Array(names)).
+		OrderExpr("r.name").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find roles by name: %w", err)
+	}
+	return list, nil
+}
+
+// RolesHeld lists the roles of a person.
+func RolesHeld(ctx context.Context, q bun.IDB, user uuid.UUID) ([]Role, error) {
+	var list []Role
+	err := q.NewSelect().Model(&list).Where("r.id IN (SELECT role_id FROM user_roles WHERE user_id = ?)", user).OrderExpr("r.name").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list roles of user %s: %w", user, err)
+	}
+	return list, nil
+}
+
+// ChangeRoles gives a person roles and takes others away.
+func ChangeRoles(ctx context.Context, q bun.IDB, user uuid.UUID, given, taken []uuid.UUID) error {
+	if len(taken) > 0 {
+		_, err := q.NewDelete().Table("user_roles").Where("user_id = ?", user).Where("role_id = ANY (?)", pgdialect.Array(taken)).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("take roles from user %s: %w", user, err)
+		}
+	}
+	if len(given) == 0 {
+		return nil
+	}
+	var rows []UserRole
+	for _, id := range given {
+		rows = append(rows, UserRole{UserID: user, RoleID: id})
+	}
+	if _, err := q.NewInsert().Model(&rows).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+		return fmt.Errorf("give user %s roles: %w", user, err)
+	}
+	return nil
+}
+
+// InsertOutsider writes a new person who has no role yet. Nobody else may have the address.
+func InsertOutsider(ctx context.Context, q bun.IDB, u *User) error {
+	if _, err := q.NewInsert().Model(u).Exec(ctx); err != nil {
+		return fmt.Errorf("insert user: %w", err)
+	}
+	return nil
+}
