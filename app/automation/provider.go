@@ -113,10 +113,10 @@ type OwnProviderInput struct {
 // AddProvider adds an agent that speaks the Agent Client Protocol, and returns its id. Its command runs on the workers, so
 // the actor must be allowed to run commands, too.
 func (s *Service) AddProvider(ctx context.Context, actor account.Actor, in OwnProviderInput) (string, error) {
-	own, err := ownProvider(in)
-	if err == nil {
-		err = s.mayAddProviders(actor)
+	if err := s.mayAddProviders(actor); err != nil {
+		return "", err
 	}
+	own, err := ownProvider(in)
 	if err != nil {
 		return "", err
 	}
