@@ -157,19 +157,25 @@ func (k *catalogue) lookSoon() {
 	}
 }
 
-// detect looks at the providers one after the other: starting an agent takes as much memory as a small run.
+// detect looks at the providers one after the other, since starting an agent takes as much memory as a small run: first
+// what is installed, then the models, which take longer.
 func (k *catalogue) detect(list []agent.Provider) {
 	ctx := context.Background() // each look bounds itself
 	for _, p := range list {
 		found := agent.Detect(ctx, p)
 		k.mu.Lock()
-		l := k.looks[p.ID]
-		off, own := k.off[p.ID], k.own[p.ID]
-		k.mu.Unlock()
-		if own && found.Path != "" && !strings.HasPrefix(found.Problem, "does not start") {
+		if k.own[p.ID] && found.Path != "" && !strings.HasPrefix(found.Problem, "does not start") {
 			found.Problem = "" // it need not know --version to speak the protocol
 		}
+		l := k.looks[p.ID]
 		l.found = found
+		k.looks[p.ID] = l
+		k.mu.Unlock()
+	}
+	for _, p := range list {
+		k.mu.Lock()
+		l, off := k.looks[p.ID], k.off[p.ID]
+		k.mu.Unlock()
 		l.list(ctx, p, off)
 		k.mu.Lock()
 		k.looks[p.ID] = l

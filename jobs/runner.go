@@ -89,6 +89,9 @@ func (r *Runner) Init() {
 // stops so are found by the next start and end as interrupted, or are resumed.
 func (r *Runner) Run(ctx context.Context) error {
 	if err := r.recover(ctx); err != nil {
+		if ctx.Err() != nil { // stopped before it began: the next start does it
+			return nil
+		}
 		return err
 	}
 	runCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
