@@ -69,6 +69,7 @@ type Snapshot struct {
 	OnlyUnchanged  bool          `json:"only_unchanged"`
 	CreatePR       bool          `json:"create_pr,omitempty"`
 	TimeoutSeconds int           `json:"timeout_seconds"`
+	Retries        int           `json:"retries,omitempty"`
 	StopText       string        `json:"stop_text,omitempty"`
 	Gate           Gate          `json:"gate,omitzero"`
 	Success        SuccessCheck  `json:"success,omitzero"`

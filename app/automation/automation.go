@@ -27,6 +27,8 @@ type Service struct {
 	Log  *slog.Logger
 	// Providers lists the ways to run an agent that this installation has.
 	Providers func() []Provider
+	// ProvidersChanged takes over what was saved of the providers; nil where nobody has to know.
+	ProvidersChanged func(ctx context.Context) error
 	// Probe looks at a Git repository: its default branch, or what is wrong by the names of WorkspaceInput's fields.
 	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
 }
@@ -37,6 +39,7 @@ type Provider struct {
 	Script   bool     // the prompt is a shell script, so it needs the permission shell.use
 	Unpriced bool     // it never tells what it costs
 	Models   []string // the models it is known to have; empty: any name may be given
+	Off      bool     // an administrator lets nothing use it
 }
 
 // Trigger says who or what fires an automation, and with which values.

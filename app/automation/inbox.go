@@ -24,6 +24,8 @@ const (
 	NoticeBudget       = "budget"        // a budget is used up, or will be soon
 	NoticeMessage      = "message"       // an agent wrote to people
 	NoticeTransferred  = "transferred"   // an automation has another owner
+
+	NoticeProviderPaused = "provider" // the starts of a provider wait, since it refuses
 )
 
 // NoticeKinds lists the kinds with their names on screen.
@@ -33,6 +35,7 @@ var NoticeKinds = []struct{ Kind, Name string }{
 	{NoticeReview, "Blocking review findings"}, {NoticeBudget, "Budgets"},
 	{NoticeMessage, "Messages of sessions"},
 	{NoticeTransferred, "Automations that changed hands"},
+	{NoticeProviderPaused, "Paused providers"},
 }
 
 // notice is what one event tells its people.

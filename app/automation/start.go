@@ -203,7 +203,7 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
 		Prompt: a.Prompt, WorkflowID: a.WorkflowID, BotID: a.BotID, BotName: a.BotName,
 		Provider: p.ID, Model: a.Model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
-		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds,
+		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
 		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,
 	}
 }
@@ -234,6 +234,9 @@ func (s *Service) obstacle(a *db.Startable) (Provider, string) {
 	p, ok := s.provider(id)
 	if !ok {
 		return Provider{}, fmt.Sprintf("the provider %s is not available", id)
+	}
+	if p.Off {
+		return Provider{}, fmt.Sprintf("the provider %s is switched off", p.Name)
 	}
 	if p.Script && !account.Grants(a.CreatorPermissions, account.UseShell) {
 		return Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s", a.CreatorName, p.Name)

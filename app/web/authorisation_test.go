@@ -122,6 +122,11 @@ var expectations = []expectation{
 	{"POST /sessions/{id}/completion", "waiting", "", managed},
 	{"POST /sessions/{id}/reopening", "closed", "", managed},
 	{"POST /sessions/{id}/messages", "waiting", "message=go+on", managed},
+	{"POST /sessions/{id}/messages/{message}/withdrawal", "waiting", "", managed},
+	{"POST /sessions/{id}/interruption", "session", "", managed},
+	{"POST /sessions/{id}/context", "waiting", "", managed},
+	{"GET /sessions/{id}/queued", "session", "", seen},
+	{"GET /sessions/{id}/events.ndjson", "session", "", seen},
 	{"POST /sessions/{id}/pull-request", "waiting", "url=https://github.com/a/b/pull/1", managed},
 	{"POST /sessions/{id}/pull-request-removal", "waiting", "id=PULL", managed},
 	{"POST /sessions/{id}/pull-requests", "waiting", "", "login 403 400 400 404 404 400"},
@@ -170,6 +175,18 @@ var expectations = []expectation{
 	{"GET /settings/toggles", "", "", "login 403 403 403 403 403 200"},
 	{"POST /settings/toggles", "", "edge_cases=Mind+the+gap.", "login 403 403 403 403 403 303"},
 	{"POST /settings/toggles/{key}/reset", "", "", "login 403 403 403 403 403 404"}, // there is no toggle of this name
+
+	{"GET /settings/providers", "", "", forSignedIn},
+	{"POST /settings/providers", "", "", wrongForAdmin},
+	{"GET /settings/providers/new", "", "", forAdmin},
+	{"GET /settings/providers/{provider}", "", "", bySignedIn},
+	{"POST /settings/providers/{provider}", "", "", "login 403 403 403 403 403 404"}, // of the catalogue: it is not theirs to change
+	{"GET /settings/providers/{provider}/edit", "", "", "login 403 403 403 403 403 404"},
+	{"POST /settings/providers/{provider}/enabled", "", "enabled=true", byAdmin},
+	{"POST /settings/providers/{provider}/models", "", "models=x", byAdmin},
+	{"POST /settings/providers/{provider}/trial", "", "", byAdmin},
+	{"POST /settings/providers/{provider}/resumption", "", "", byAdmin},
+	{"POST /settings/providers/{provider}/deletion", "", "", "login 403 403 403 403 403 404"},
 
 	{"GET /join/{token}", "", "", nowhere},
 	{"POST /join/{token}", "", "", nowhere},
@@ -382,7 +399,7 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 			form = strings.Replace(form, "PULL", x.pullRequest(subject).String(), 1)
 		}
 	}
-	path = strings.NewReplacer("{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv").Replace(path)
+	path = strings.NewReplacer("{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv", "{provider}", "agent", "{message}", uuid.Nil.String()).Replace(path)
 	if strings.Contains(form, "TICKET") {
 		form = strings.Replace(form, "TICKET", fmt.Sprint(x.ticket().Number), 1)
 	}

@@ -316,6 +316,7 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 		{Label: "Workspace", Value: a.Workspace.Name}, {Label: "Session type", Value: sessionTypeWord(a.SessionType)},
 		{Label: "Provider", Value: s.providerName(a.Provider)}, {Label: "Model", Value: orDash(a.Model)},
 		{Label: "Base branch", Value: orDash(cmp(a.BaseBranch, a.Workspace.DefaultBranch)), Mono: true}, {Label: "Timeout", Value: timeout},
+		{Label: "Retries", Value: strconv.Itoa(a.Retries)},
 	}
 	ends := []views.Fact{{Label: "Auto-Complete Session", Value: yes(a.AutoComplete)}}
 	if a.SessionType == db.Develop {

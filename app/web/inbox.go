@@ -90,6 +90,8 @@ var noticeLooks = map[string][3]string{
 	automation.NoticeBudget:       {"activity", "warn", "Budget"},
 	automation.NoticeMessage:      {"message-square-code", "idle", "Message of a session"},
 	automation.NoticeTransferred:  {"users", "idle", "Another owner"},
+
+	automation.NoticeProviderPaused: {"pause", "warn", "Paused provider"},
 }
 
 func noticeItem(n *db.Notification) views.NoticeItem {
@@ -129,6 +131,9 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 		if limit := automation.NoticeLimit(n); limit != "" && n.Automation != nil {
 			d.Others = append(d.Others, views.Action{Label: "Raise by 50 %", Icon: "arrow-up", Kind: "plain", URL: views.BudgetURL(n.AutomationID.String(), limit)})
 		}
+	case automation.NoticeProviderPaused:
+		d.Primary = views.Action{Label: "Open providers", Kind: "primary", Icon: "arrow-right", URL: views.ProvidersURL()}
+		d.Fix = []string{"Open the providers and test the one that is paused.", "Mend how it is signed in, or wait until its quota is there again.", "Press Resume now; what waits starts."}
 	case automation.NoticeSkipped:
 		d.FixMore = "If the session that is in the way hangs, stop it on its page. If runs simply take longer than the schedule allows, choose a wider schedule."
 	}

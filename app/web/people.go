@@ -42,6 +42,7 @@ func settingsTabs(actor account.Actor, path string) []views.Tab {
 		needs      account.Permission
 	}{
 		{"Profile", views.ProfileURL(), ""},
+		{"Providers", views.ProvidersURL(), ""},
 		{"Users", views.UsersURL(), account.ManageUsers},
 		{"Roles", views.RolesURL(), account.ManageUsers},
 		{"Session toggles", views.TogglesURL(), account.ManageSettings},

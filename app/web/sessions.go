@@ -173,6 +173,9 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 	p.CanStop = manage && working && session.CancelRequestedAt.IsZero()
 	p.CanComplete = manage && session.Status == db.SessionWaiting
 	p.CanReopen = manage && session.Status.Closed()
+	if err := s.addConversation(r, actor, p, session, manage); err != nil {
+		return nil, err
+	}
 	switch {
 	case !manage:
 	case session.Type == db.Develop && s.isScript(session.Provider):
