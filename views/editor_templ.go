@@ -265,7 +265,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(f.Starts) > 0 {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<section class=\"section\" aria-labelledby=\"starts-title\"><h2 class=\"h2\" id=\"starts-title\">Start from a template</h2>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<section class=\"stack begin\" aria-labelledby=\"starts-title\"><h2 class=\"h2\" id=\"starts-title\">Start from a template</h2>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -145,7 +145,7 @@ func Tickets(page Page, p TicketsPage) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = Search("q", p.Search, "Search by title, text or #number").Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = Search("q", p.Search, "Search, or #number").Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -117,7 +117,7 @@ func (s *Service) UnlinkTicket(ctx context.Context, actor account.Actor, ticket,
 	if err := s.mayChangeTickets(ctx, s.DB, actor, t.WorkspaceID); err != nil {
 		return err
 	}
-	if t.ClaimedBy == session {
+	if session != uuid.Nil && t.ClaimedBy == session {
 		return fault.Invalid{"session": "This session has claimed the ticket. Change its status first."}
 	}
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {

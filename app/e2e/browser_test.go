@@ -60,9 +60,13 @@ func failed(t *testing.T) string {
 
 func TestScriptsAllRun(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("browser_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, name := range []string{"browser_test.go", "long_test.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
 	}
 	files, err := filepath.Glob("*.test.mjs")
 	if err != nil || len(files) == 0 {
@@ -122,4 +126,10 @@ func repository(t *testing.T) string {
 	git(source, "commit", "-q", "-m", "Say what it is")
 	git(dir, "clone", "-q", source, clone)
 	return clone
+}
+
+func TestTicketsAndTemplatesInABrowser(t *testing.T) {
+	t.Parallel()
+	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	script(t, s, "tickets", "CALL_TOOL="+callTool)
 }

@@ -56,7 +56,7 @@ call update_ticket '{"number":1,"status":"done"}' | grep -q '"status":"done"'
 	list := v.get(t, "/tickets").first(element("main"))
 	link := list.first(with("class", "title-link")).attr("href")
 	ticket := v.get(t, link).said()
-	for _, want := range []string{"Created by a session of ada", "Taken from the queue by a session of ada", "Done by a session of ada", "Upgraded it.", "QA loop"} {
+	for _, want := range []string{"Created by a session of ada", "Taken from the queue by a session of ada", "Set to Done by a session of ada", "Upgraded it.", "QA loop"} {
 		if !strings.Contains(ticket, want) {
 			t.Errorf("the ticket says %q; want %q in it", ticket, want)
 		}

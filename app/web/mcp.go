@@ -36,7 +36,7 @@ const (
 // mcpServer answers agents and people's own tools at /mcp: MCP over streamable HTTP, without sessions of its own, so that
 // every call is let in by its token, and any server of several answers.
 func (s *Server) mcpServer() http.Handler {
-	schemas := mcp.NewSchemaCache()
+	schemas := &toolSchemas{}
 	inner := mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server {
 		actor, _ := r.Context().Value(mcpActor{}).(account.Actor)
 		return s.tools(&mcpCaller{server: s, actor: actor, address: s.address(r), request: requestID(r)}, schemas)
@@ -102,35 +102,27 @@ type mcpCaller struct {
 	server           *Server
 	actor            account.Actor
 	address, request string
+	schemas          *toolSchemas
 }
 
 // session reports whether a session calls, not a person.
 func (c *mcpCaller) session() bool { return c.actor.Session != uuid.Nil }
 
 // tools is a server with the tools that a caller has. Whether a call is allowed is decided by the operation behind it.
-func (s *Server) tools(c *mcpCaller, schemas *mcp.SchemaCache) *mcp.Server {
+func (s *Server) tools(c *mcpCaller, schemas *toolSchemas) *mcp.Server {
 	instructions := forPeople
 	if c.session() {
 		instructions = forSessions
 	}
 	server := mcp.NewServer(&mcp.Implementation{Name: "carillon", Title: "Carillon", Version: "1", WebsiteURL: s.PublicURL.String()},
-		&mcp.ServerOptions{Instructions: instructions, SchemaCache: schemas, Logger: slog.New(slog.DiscardHandler)})
+		&mcp.ServerOptions{Instructions: instructions, Logger: slog.New(slog.DiscardHandler)})
+	c.schemas = schemas
 	c.ticketTools(server)
 	if c.session() {
 		c.sessionTools(server)
 	}
 	c.automationTools(server)
 	return server
-}
-
-// add gives a server a tool: what it is for, how it may be taken, and what carries it out.
-func add[In, Out any](c *mcpCaller, server *mcp.Server, name, description string, reads bool, call func(ctx context.Context, in In) (Out, error)) {
-	closed, harmless := false, false
-	tool := &mcp.Tool{Name: name, Description: description, Annotations: &mcp.ToolAnnotations{ReadOnlyHint: reads, OpenWorldHint: &closed, DestructiveHint: &harmless}}
-	mcp.AddTool(server, tool, func(ctx context.Context, _ *mcp.CallToolRequest, in In) (*mcp.CallToolResult, Out, error) {
-		out, err := call(ctx, in)
-		return nil, out, c.told(ctx, name, err)
-	})
 }
 
 // told is an error in words for an agent.

@@ -23,9 +23,9 @@ type automationResult struct {
 	Workspace     string     `json:"workspace"`
 	URL           string     `json:"url"`
 	Trigger       string     `json:"trigger"`
-	When          string     `json:"when" jsonschema:"the trigger in words"`
+	When          string     `json:"when"` // the trigger in words
 	Enabled       bool       `json:"enabled"`
-	Warning       string     `json:"warning,omitempty" jsonschema:"why it is off, or what it lacks"`
+	Warning       string     `json:"warning,omitempty"` // why it is off, or what it lacks
 	NextRunAt     *time.Time `json:"next_run_at,omitempty"`
 	FailureStreak int        `json:"failures_in_a_row"`
 
@@ -34,7 +34,7 @@ type automationResult struct {
 	SessionType   string   `json:"session_type,omitempty"`
 	ExecutionType string   `json:"execution_type,omitempty"`
 	Prompt        string   `json:"prompt,omitempty"`
-	Placeholders  []string `json:"placeholders,omitempty" jsonschema:"names that a run may be given values for"`
+	Placeholders  []string `json:"placeholders,omitempty"` // names that a run may be given values for
 	Provider      string   `json:"provider,omitempty"`
 	Model         string   `json:"model,omitempty"`
 	AutoComplete  bool     `json:"auto_complete,omitempty"`
@@ -79,19 +79,19 @@ type runsArgs struct {
 type runResult struct {
 	ID         string     `json:"id"`
 	Status     string     `json:"status"`
-	Source     string     `json:"source,omitempty" jsonschema:"schedule, manual or webhook"`
-	Reason     string     `json:"reason,omitempty" jsonschema:"why it failed, was skipped or missed"`
-	Answer     string     `json:"answer,omitempty" jsonschema:"the agent's final answer"`
+	Source     string     `json:"source,omitempty"` // schedule, manual or webhook
+	Reason     string     `json:"reason,omitempty"` // why it failed, was skipped or missed
+	Answer     string     `json:"answer,omitempty"` // the agent's final answer
 	CreatedAt  time.Time  `json:"created_at"`
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	SessionID  string     `json:"session_id,omitempty"`
 	SessionURL string     `json:"session_url,omitempty"`
-	This       bool       `json:"this_run,omitempty" jsonschema:"the run that asks"`
+	This       bool       `json:"this_run,omitempty"` // the run that asks
 }
 
 type runList struct {
-	Runs []runResult `json:"runs" jsonschema:"the newest first"`
-	Next string      `json:"next,omitempty" jsonschema:"there are more: pass it as before"`
+	Runs []runResult `json:"runs"`           // the newest first
+	Next string      `json:"next,omitempty"` // there are more: pass it as before
 }
 
 // automationTools read automations and, for people and for sessions that may, change and run them.
@@ -174,8 +174,8 @@ type listAutomationsArgs struct {
 }
 
 type automationList struct {
-	Automations []automationResult `json:"automations" jsonschema:"in short: read_automation has the rest"`
-	Next        string             `json:"next,omitempty" jsonschema:"there are more: pass it as after"`
+	Automations []automationResult `json:"automations"`    // in short: read_automation has the rest
+	Next        string             `json:"next,omitempty"` // there are more: pass it as after
 }
 
 func (c *mcpCaller) listAutomations(ctx context.Context, in listAutomationsArgs) (automationList, error) {
@@ -268,7 +268,7 @@ type editAutomationArgs struct {
 
 type savedResult struct {
 	Automation automationResult `json:"automation"`
-	WebhookURL string           `json:"webhook_url,omitempty" jsonschema:"of an HTTP Trigger, with its secret token; shown this once"`
+	WebhookURL string           `json:"webhook_url,omitempty"` // of an HTTP Trigger, with its secret token; shown this once
 }
 
 // into puts what a tool says over what is there.

@@ -25,7 +25,7 @@ type ticketResult struct {
 	Status    string    `json:"status"`
 	Priority  string    `json:"priority"`
 	Labels    []string  `json:"labels"`
-	Assignee  string    `json:"assignee,omitempty" jsonschema:"e-mail address"`
+	Assignee  string    `json:"assignee,omitempty"` // e-mail address
 	Workspace string    `json:"workspace"`
 	URL       string    `json:"url"`
 	CreatedAt time.Time `json:"created_at"`
@@ -68,8 +68,8 @@ type listTicketsArgs struct {
 }
 
 type ticketList struct {
-	Tickets []ticketResult `json:"tickets" jsonschema:"without their bodies: read_ticket has those"`
-	Next    string         `json:"next,omitempty" jsonschema:"there are more: pass it as after"`
+	Tickets []ticketResult `json:"tickets"`        // without their bodies: read_ticket has those
+	Next    string         `json:"next,omitempty"` // there are more: pass it as after
 }
 
 type ticketArgs struct {
@@ -254,7 +254,7 @@ type claimArgs struct {
 }
 
 type claimResult struct {
-	Found  bool          `json:"found" jsonschema:"false: the queue is empty"`
+	Found  bool          `json:"found"` // false: the queue is empty
 	Ticket *ticketResult `json:"ticket,omitempty"`
 }
 

@@ -196,7 +196,7 @@ func ticketStep(e *db.AuditEvent, z *time.Location) views.Step {
 	return step
 }
 
-// ticketChange says what changed: "Title, priority changed", "Done".
+// ticketChange says what changed: "Title, priority changed", "Set to Done".
 func ticketChange(e *db.AuditEvent) string {
 	var names []string
 	for _, known := range [][2]string{{"title", "title"}, {"body", "description"}, {"priority", "priority"}, {"assignee_id", "assignee"}, {"labels", "labels"}} {
@@ -206,7 +206,7 @@ func ticketChange(e *db.AuditEvent) string {
 	}
 	text := ""
 	if status, ok := e.After["status"].(string); ok {
-		text = views.TicketStatusWord(status)
+		text = "Set to " + views.TicketStatusWord(status)
 		if len(names) > 0 {
 			text += ", "
 		}
