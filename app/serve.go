@@ -186,6 +186,9 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, Detected: x.agents.detected, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
+		if c.SMTP != nil {
+			server.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).Write
+		}
 		server.SignOn, server.SignOnName = newSignOn(c), c.OIDC.Name
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, scheduler), promhttp.HandlerOpts{})
 		server.Init()

@@ -142,7 +142,7 @@ var expectations = []expectation{
 	{"POST /tickets/{id}", "ticket", "version=1", "login 403 422 422 404 404 422"},
 	{"GET /tickets/{id}/edit", "ticket", "", forManaging},
 	{"POST /tickets/{id}/status", "ticket", "status=done", managed},
-	{"POST /tickets/{id}/unlinking", "ticket", "", "login 403 400 400 404 404 400"},
+	{"POST /tickets/{id}/unlinking", "ticket", "session=LINKED", managed},
 
 	{"GET /inbox", "", "", forSignedIn},
 	{"GET /inbox/link", "", "", forSignedIn},
@@ -367,6 +367,16 @@ func (x *walk) pullRequest(session uuid.UUID) (id uuid.UUID) {
 	return id
 }
 
+// linked is a session that works on a ticket.
+func (x *walk) linked(ticket uuid.UUID) uuid.UUID {
+	x.t.Helper()
+	session, owner := x.run().Session.ID, x.who["owner"].actor
+	ticketRow, err := x.rules.Ticket(x.t.Context(), owner, ticket)
+	check(x.t, err)
+	check(x.t, x.rules.LinkTicket(x.t.Context(), owner, session, ticketRow.Number))
+	return session
+}
+
 func (x *walk) ticket() *db.Ticket {
 	x.t.Helper()
 	ticket, err := x.rules.CreateTicket(x.t.Context(), x.who["owner"].actor, automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket")})
@@ -395,6 +405,9 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	if e.subject != "" {
 		subject := subjects[e.subject](x)
 		path = strings.Replace(path, "{id}", subject.String(), 1)
+		if strings.Contains(form, "LINKED") {
+			form = strings.Replace(form, "LINKED", x.linked(subject).String(), 1)
+		}
 		if strings.Contains(form, "PULL") {
 			form = strings.Replace(form, "PULL", x.pullRequest(subject).String(), 1)
 		}

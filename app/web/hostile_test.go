@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -116,7 +114,11 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 	b.exec("UPDATE automations SET disabled_reason = ?, model = ?, base_branch = ?, stop_text = CASE trigger WHEN 'loop' THEN ? ELSE '' END", markup, markup, markup, markup)
 	b.exec("UPDATE logins SET user_agent = ?, address = ?", markup, markup)
 	b.exec("UPDATE users SET name = ?", markup)
-	b.exec("UPDATE audit_events SET subject_name = ?, reason = ?, address = ?", markup, markup, markup)
+	check(b.t, db.AddAudit(b.t.Context(), b.server.DB, db.AuditEvent{
+		ID: db.NewID(), At: time.Now(), ActorID: b.actor.ID, Action: markup, SubjectKind: markup, SubjectID: b.actor.ID, SubjectName: markup, Reason: markup, Address: markup,
+		Before: map[string]any{markup: markup}, After: map[string]any{markup: []string{markup, "x"}},
+	}))
+	check(b.t, db.InsertRole(b.t.Context(), b.server.DB, &db.Role{ID: db.NewID(), Name: markup, Permissions: []string{markup}, CreatedAt: time.Now(), Version: 1}))
 	b.exec("INSERT INTO user_identities (issuer, subject, user_id, email, created_at, used_at) VALUES (?, ?, ?, ?, now(), now())", markup, markup, b.actor.ID, markup)
 	return b, b.reload(session.ID)
 }
@@ -176,21 +178,22 @@ func (s *site) tell(w *db.Workspace) {
 	}
 }
 
-// getRoute finds the pages of the table of routes.
-var getRoute = regexp.MustCompile(`mux\.HandleFunc\("GET (/[^"]*)"`)
-
 // pages are the addresses of every page that a sign-in sees, for the rows that there are. The table of what stands for
 // {id} is by the first part of the address; one that is not named here is a table of the same name.
 func (b *browser) pages() []string {
 	b.t.Helper()
-	source, err := os.ReadFile("server.go")
-	check(b.t, err)
+	routes := &routeTable{}
+	b.server.routes(routes)
 	tables := map[string]string{"inbox": "notifications", "people": "users"}
 	var list []string
-	for _, m := range getRoute.FindAllStringSubmatch(string(source), -1) {
-		path := strings.ReplaceAll(m[1], "{$}", "")
+	for _, pattern := range routes.patterns {
+		path, ok := strings.CutPrefix(pattern, "GET ")
+		if !ok {
+			continue
+		}
+		path = strings.ReplaceAll(path, "{$}", "")
 		if strings.HasPrefix(path, "/static") || strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/login/") || path == "/healthz" || path == "/readyz" ||
-			path == "/setup" || strings.HasSuffix(path, "/stream") || strings.Contains(path, "{token}") {
+			path == "/setup" || strings.HasSuffix(path, "/stream") || strings.Contains(path, "{token}") || strings.Contains(path, "{format}") {
 			continue
 		}
 		before, after, has := strings.Cut(path, "{id}")

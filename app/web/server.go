@@ -55,6 +55,9 @@ type Server struct {
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
 
+	// Letter sends an e-mail of plain text now; nil: there is no mail server.
+	Letter func(ctx context.Context, to, subject, text string) error
+
 	cookies   *sessions.CookieStore
 	attempts  *sessions.CookieStore // of signing in by single sign-on
 	strangers *limits               // bad tokens, by address
