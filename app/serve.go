@@ -145,12 +145,13 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			DB: x.database, Rules: x.rules, Store: store, Providers: x.agents.providers, Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: time.Now, Log: log,
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
+		runner.MCP = toolsAddress(c, x.listener)
 		runner.Init()
 		loop("worker", runner.Run)
 	}
 	if c.has(roleScheduler) {
 		scheduler = &jobs.Scheduler{
-			DB: x.database, Rules: x.rules, Store: store, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log),
+			DB: x.database, Rules: x.rules, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log),
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		scheduler.Init()
@@ -208,6 +209,22 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		return cause
 	}
 	return nil
+}
+
+// toolsAddress is where agents of this process reach the MCP server: at this server itself where it has one, since a worker
+// need not reach the public address, and else there.
+func toolsAddress(c *config, listener net.Listener) string {
+	if listener == nil {
+		return c.URL.JoinPath("mcp").String()
+	}
+	host, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return c.URL.JoinPath("mcp").String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/mcp"
 }
 
 // greet prints where to go.

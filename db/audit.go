@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,18 @@ type AuditEvent struct {
 	Actor *User `bun:"rel:belongs-to,join:actor_id=id"`
 }
 
-// AddAudit writes a line of the audit log.
+type addressKey struct{}
+
+// From notes in ctx from where something is asked for, so that every line of the audit log that comes of it says so.
+func From(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, addressKey{}, address)
+}
+
+// AddAudit writes a line of the audit log. Without an address of its own it has that of From.
 func AddAudit(ctx context.Context, q bun.IDB, e AuditEvent) error {
+	if e.Address == "" {
+		e.Address, _ = ctx.Value(addressKey{}).(string)
+	}
 	if _, err := q.NewInsert().Model(&e).Exec(ctx); err != nil {
 		return fmt.Errorf("write audit log: %w", err)
 	}
@@ -57,13 +68,15 @@ type AuditFilter struct {
 	Since     time.Time // from then on
 	Until     time.Time // before then
 	Before    uuid.UUID // lines older than this one: the last of the page before
+	After     uuid.UUID // lines newer than this one; those nearest to it
+	Member    uuid.UUID // lines of this person's workspaces alone, and of none
 	Limit     int
 }
 
 // AuditEvents lists lines of the audit log, the newest first.
 func AuditEvents(ctx context.Context, q bun.IDB, f AuditFilter) ([]AuditEvent, error) {
 	var list []AuditEvent
-	sel := q.NewSelect().Model(&list).Relation("Actor").OrderExpr("ae.id DESC").Limit(int64(f.Limit)) // ids sort by time
+	sel := q.NewSelect().Model(&list).Relation("Actor").Limit(int64(f.Limit))
 	for column, id := range map[string]uuid.UUID{"actor_id": f.Actor, "subject_id": f.Subject, "workspace_id": f.Workspace} {
 		if id != uuid.Nil {
 			sel = sel.Where("ae.? = ?", bun.Ident(column), id)
@@ -81,8 +94,34 @@ func AuditEvents(ctx context.Context, q bun.IDB, f AuditFilter) ([]AuditEvent, e
 	if f.Before != uuid.Nil {
 		sel = sel.Where("ae.id < ?", f.Before)
 	}
+	if f.Member != uuid.Nil {
+		sel = sel.Where("(ae.workspace_id IS NULL OR ae.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", f.Member)
+	}
+	if f.After != uuid.Nil { // ids sort by time
+		sel = sel.Where("ae.id > ?", f.After).OrderExpr("ae.id")
+	} else {
+		sel = sel.OrderExpr("ae.id DESC")
+	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("read audit log: %w", err)
+	}
+	if f.After != uuid.Nil {
+		slices.Reverse(list)
+	}
+	return list, nil
+}
+
+// AuditActions lists the actions that the audit log has lines of. It jumps from one to the next in the index, since the log
+// is long and the actions are few.
+func AuditActions(ctx context.Context, q bun.IDB) ([]string, error) {
+	var list []string
+	err := q.NewRaw(`WITH RECURSIVE t (action) AS (
+		(SELECT action FROM audit_events ORDER BY action USING ~<~ LIMIT 1)
+		UNION ALL
+		SELECT (SELECT ae.action FROM audit_events ae WHERE ae.action ~>~ t.action ORDER BY ae.action USING ~<~ LIMIT 1) FROM t WHERE t.action IS NOT NULL
+	) SELECT action FROM t WHERE action IS NOT NULL`).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("list audited actions: %w", err)
 	}
 	return list, nil
 }

@@ -87,6 +87,7 @@ type Automation struct {
 	AutoComplete   bool              `bun:"auto_complete"`
 	OnlyUnchanged  bool              `bun:"only_unchanged"`
 	CreatePR       bool              `bun:"create_pr"`
+	MayAutomate    bool              `bun:"may_automate"` // its sessions may create, edit and run automations
 	TimeoutSeconds int               `bun:"timeout_seconds"`
 	Enabled        bool              `bun:"enabled"`
 	DisabledKind   DisabledKind      `bun:"disabled_kind"`
@@ -133,16 +134,26 @@ func LockAutomation(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Automation, 
 // Access is whose automations, executions and sessions a person may see.
 type Access struct {
 	User       uuid.UUID
-	Own        bool // their own
-	All        bool // also other people's
-	Everywhere bool // also of workspaces that the person is not a member of
+	Own        bool      // their own
+	All        bool      // also other people's
+	Everywhere bool      // also of workspaces that the person is not a member of
+	Only       uuid.UUID // of this workspace alone, member or not; zero: no limit
+}
+
+// within limits a query to the workspaces in which a person may see something.
+func (v Access) within(sel *bun.SelectQuery, table string) *bun.SelectQuery {
+	switch {
+	case v.Only != uuid.Nil:
+		return sel.Where("?.workspace_id = ?", bun.Ident(table), v.Only)
+	case v.Everywhere:
+		return sel
+	}
+	return sel.Where("?.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", bun.Ident(table), v.User)
 }
 
 // narrow limits a query to what a person may see: columns name the workspace and the owner.
 func (v Access) narrow(sel *bun.SelectQuery, workspace, owner string) *bun.SelectQuery {
-	if !v.Everywhere {
-		sel = sel.Where("?.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", bun.Ident(workspace), v.User)
-	}
+	sel = v.within(sel, workspace)
 	switch {
 	case v.All:
 	case v.Own:
@@ -331,7 +342,7 @@ func InsertAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone", "max_iterations", "stop_text",
 		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
-		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "auto_complete", "only_unchanged", "create_pr", "timeout_seconds",
+		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "auto_complete", "only_unchanged", "create_pr", "may_automate", "timeout_seconds",
 		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "version", "updated_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save automation %s: %w", a.ID, err)

@@ -134,3 +134,12 @@ func PruneNotifications(ctx context.Context, q bun.IDB, before time.Time) error 
 	}
 	return nil
 }
+
+// CountNotices counts the notices of a kind that a session led to.
+func CountNotices(ctx context.Context, q bun.IDB, session uuid.UUID, kind string) (int, error) {
+	n, err := q.NewSelect().Model((*Notification)(nil)).Where("n.session_id = ?", session).Where("n.kind = ?", kind).Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count notices of session %s: %w", session, err)
+	}
+	return int(n), nil
+}

@@ -203,9 +203,7 @@ func Sessions(ctx context.Context, q bun.IDB, f SessionFilter) ([]Session, error
 
 // sessionAccess lets through the sessions that a person owns and those of automations that the person sees.
 func sessionAccess(sel *bun.SelectQuery, v Access) *bun.SelectQuery {
-	if !v.Everywhere {
-		sel = sel.Where("s.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", v.User)
-	}
+	sel = v.within(sel, "s")
 	switch {
 	case v.All:
 	case v.Own:
@@ -452,7 +450,7 @@ func Texts(list []string) any { return textArray(list) }
 
 // ExpireLeases lets the sessions of a worker count as lost: it is known to be gone.
 func ExpireLeases(ctx context.Context, q bun.IDB, worker string, at time.Time) error {
-	_, err := q.NewUpdate().Model((*Session)(nil)).Set("lease_until = ?", at).Where("s.worker = ?", worker).Where("s.status = 'in_progress'").Exec(ctx)
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("lease_until = ?", at).Where("s.worker IN (?, '')", worker).Where("s.status = 'in_progress'").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("expire leases of %s: %w", worker, err)
 	}
@@ -460,11 +458,11 @@ func ExpireLeases(ctx context.Context, q bun.IDB, worker string, at time.Time) e
 }
 
 // SessionsToSweep lists closed sessions whose worktree can go: those that are known to be without changes, and those closed
-// before a time.
-func SessionsToSweep(ctx context.Context, q bun.IDB, before time.Time, limit int) ([]Session, error) {
+// before a time. They are those that a worker has in its data folder, and those that none ever had.
+func SessionsToSweep(ctx context.Context, q bun.IDB, worker string, before time.Time, limit int) ([]Session, error) {
 	var list []Session
 	err := q.NewSelect().Model(&list).Column("id", "workspace_id", "files_changed", "changes_at").
-		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("((s.files_changed = 0 AND s.changes_at IS NOT NULL) OR s.closed_at < ?)", before).
+		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("s.worker = ?", worker).Where("((s.files_changed = 0 AND s.changes_at IS NOT NULL) OR s.closed_at < ?)", before).
 		Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list worktrees to sweep: %w", err)
@@ -472,10 +470,23 @@ func SessionsToSweep(ctx context.Context, q bun.IDB, before time.Time, limit int
 	return list, nil
 }
 
-// SetWorktreeRemoved notes that a session has no worktree any more.
-func SetWorktreeRemoved(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
-	if _, err := q.NewUpdate().Model((*Session)(nil)).Set("worktree_removed_at = ?", now).Where("s.id = ?", session).Exec(ctx); err != nil {
-		return fmt.Errorf("note removed worktree: %w", err)
+// SetWorktreeRemoved notes that the worktree of a closed session goes, and reports whether the session is still closed: one
+// that was opened again keeps its worktree.
+func SetWorktreeRemoved(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) (bool, error) {
+	res, err := q.NewUpdate().Model((*Session)(nil)).Set("worktree_removed_at = ?", now).
+		Where("s.id = ? AND s.closed_at IS NOT NULL", session).Exec(ctx)
+	if err != nil {
+		return false, fmt.Errorf("note that worktree of session %s goes: %w", session, err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// KeepWorktree takes SetWorktreeRemoved back, where removing failed.
+func KeepWorktree(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("worktree_removed_at = NULL").Where("s.id = ?", session).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("note that worktree of session %s stays: %w", session, err)
 	}
 	return nil
 }

@@ -38,6 +38,8 @@ type Role struct {
 	Key         string    `bun:"key,nullzero"` // of a role built in, else empty
 	Permissions []string  `bun:"permissions,array"`
 	CreatedAt   time.Time `bun:"created_at"`
+	UpdatedAt   time.Time `bun:"updated_at,nullzero"`
+	Version     int64     `bun:"version"`
 }
 
 // UserRole gives a person a role.
@@ -200,24 +202,24 @@ func PruneSignIns(ctx context.Context, q bun.IDB, now time.Time) error {
 	return nil
 }
 
-// EnsureRole makes a role built in, or brings the one there is to the permissions given.
+// EnsureRole makes a role built in, or brings the one there is to the permissions given. It names no constraint to the
+// insert: of servers that start at once, one may lose by the key and another by the name.
 func EnsureRole(ctx context.Context, q bun.IDB, r *Role) error {
-	_, err := q.NewInsert().Model(r).On("CONFLICT (key) DO UPDATE").Set("permissions = EXCLUDED.permissions").Exec(ctx)
-	if err != nil {
+	if _, err := q.NewInsert().Model(r).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+		return fmt.Errorf("ensure role %s: %w", r.Key, err)
+	}
+	if _, err := q.NewUpdate().Model(r).Column("permissions").Where("r.key = ?", r.Key).Exec(ctx); err != nil {
 		return fmt.Errorf("ensure role %s: %w", r.Key, err)
 	}
 	return nil
 }
 
-// InsertUser writes a new person with a role.
-func InsertUser(ctx context.Context, q bun.IDB, u *User, role uuid.UUID) error {
+// InsertUser writes a new person with their roles.
+func InsertUser(ctx context.Context, q bun.IDB, u *User, roles ...uuid.UUID) error {
 	if _, err := q.NewInsert().Model(u).Exec(ctx); err != nil {
 		return fmt.Errorf("insert user: %w", err)
 	}
-	if _, err := q.NewInsert().Model(&UserRole{UserID: u.ID, RoleID: role}).Exec(ctx); err != nil {
-		return fmt.Errorf("give user a role: %w", err)
-	}
-	return nil
+	return SetRoles(ctx, q, u.ID, roles)
 }
 
 // SetPasswordHash writes the stored form of a person's password.

@@ -54,6 +54,7 @@ type Runner struct {
 	Data      string // folder for the runs' own folders
 	Now       func() time.Time
 	Log       *slog.Logger
+	MCP       string       // address of the MCP server as agents here reach it; empty: they get none
 	Forge     *http.Client // asks forges: it must refuse what people may not reach through this server; nil: pull requests are not opened here
 
 	wake chan struct{}
@@ -93,6 +94,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	var runs sync.WaitGroup
 	defer runs.Wait()
 	defer stop(errShutdown)
+	runs.Go(func() { r.keepHouse(ctx) })
 	free := make(chan struct{}, r.Max)
 	for range r.Max {
 		free <- struct{}{}
@@ -122,8 +124,23 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// recover ends what a former life of this worker left: its processes died with it.
+// recover ends what a former life of this worker left: its processes died with it. A database that is away is waited for.
 func (r *Runner) recover(ctx context.Context) error {
+	for {
+		err := r.endFormer(ctx)
+		if err == nil || !db.IsAway(err) {
+			return err
+		}
+		r.Log.Warn("end what a former life left", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+func (r *Runner) endFormer(ctx context.Context) error {
 	if err := db.ExpireLeases(ctx, r.DB, r.Worker, r.Now().Add(-time.Second)); err != nil {
 		return err
 	}
@@ -327,6 +344,7 @@ type work struct {
 	written    chan struct{}
 	dir        string // of this run alone
 	answer     string
+	token      string // by which the agent asks the MCP server; good while a turn runs
 }
 
 // run prepares the session and works through its turns.
@@ -368,7 +386,8 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 func (w *work) open(ctx context.Context, secrets []string) (context.Context, context.CancelFunc) {
 	run := w.Runner
 	w.transcript = newTranscript(w.DB, w.lease, w.session.LastSeq)
-	w.transcript.mask, w.transcript.now, w.transcript.log = masker(secrets), w.Now, w.Log
+	w.token = automation.NewSessionToken()
+	w.transcript.mask, w.transcript.now, w.transcript.log = masker(append(secrets, w.token)), w.Now, w.Log
 	id := w.session.ID
 	w.transcript.lost = func() {
 		run.mu.Lock()
@@ -435,13 +454,18 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID})
 	begun := w.Now()
 	var heard mentions
+	servers, toolEnv, err := w.admit(ctx, p, turn.ID)
+	if err != nil {
+		return w.broken("let the agent use the tools of Carillon", err)
+	}
 	result, err := agent.Run(ctx, p, agent.Turn{
 		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
-		Params: parameters, Env: env, RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p),
+		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
 	}, func(e agent.Event) {
 		heard.hear(e)
 		w.transcript.agentEvent(e)
 	})
+	w.dismiss(ctx)
 
 	outcome := automation.Outcome{Status: db.Succeeded, ExitCode: &result.ExitCode}
 	var failure *agent.Failure

@@ -21,7 +21,6 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/secret"
-	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/embedded"
 )
@@ -196,7 +195,7 @@ func BenchmarkLateness(b *testing.B) {
 				before := resident(b)
 				ctx, stop := context.WithCancel(b.Context())
 				s := &Scheduler{
-					DB: x.db, Rules: x.rules, Store: &workspace.Store{Root: b.TempDir()}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+					DB: x.db, Rules: x.rules, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 					Resumable: func(string) bool { return false },
 				}
 				s.Init()

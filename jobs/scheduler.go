@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"carillon/app/automation"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -24,7 +22,6 @@ import (
 type Scheduler struct {
 	DB        *db.DB
 	Rules     *automation.Service
-	Store     *workspace.Store
 	Resumable func(provider string) bool // whether a provider goes on with a conversation after a restart
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -83,7 +80,6 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		{"watchdog", time.Minute, s.single("watch for holes in the ledger", s.watch)},
 		{"follow-pull-requests", forgeEvery, s.single("follow pull requests", s.followPullRequests)},
 		{"sweep", 10 * time.Minute, s.single("sweep", s.sweep)},
-		{"tidy", 24 * time.Hour, s.single("tidy", s.tidy)},
 	}
 	if s.Copies != nil {
 		jobs = append(jobs, ringing{"send-emails", 5 * time.Second, s.emails}, ringing{"send-webhooks", 5 * time.Second, s.webhooks},
@@ -242,93 +238,6 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 	}
 	if err := db.PruneDeliveries(ctx, s.DB, now.Add(-keepDeliveriesFor), now.Add(-24*time.Hour)); err != nil {
 		return err
-	}
-	return s.sweepWorktrees(ctx, now)
-}
-
-// sweepWorktrees removes the worktrees of closed sessions: at once when they are clean, else after a while. Branches
-// with commits stay.
-func (s *Scheduler) sweepWorktrees(ctx context.Context, now time.Time) error {
-	list, err := db.SessionsToSweep(ctx, s.DB, now.Add(-keepWorktreesFor), 200)
-	if err != nil {
-		return err
-	}
-	for _, session := range list {
-		if err := s.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0 || session.ChangesAt.IsZero()); err != nil {
-			s.Log.Warn("remove worktree", "session", session.ID, "err", err)
-			continue
-		}
-		if err := db.SetWorktreeRemoved(ctx, s.DB, session.ID, now); err != nil {
-			return err
-		}
-	}
-	if err := s.Store.DropSpares(keepWorktreesFor); err != nil {
-		s.Log.Warn("remove spare worktrees", "err", err)
-	}
-	return s.sweepOrphans(ctx)
-}
-
-// sweepOrphans removes worktrees whose session is not there any more, and packs the repositories.
-func (s *Scheduler) sweepOrphans(ctx context.Context) error {
-	names, err := s.Store.Worktrees()
-	if err != nil || len(names) == 0 {
-		return err
-	}
-	var ids []uuid.UUID
-	for _, name := range names {
-		if id, err := uuid.Parse(name); err == nil {
-			ids = append(ids, id)
-		}
-	}
-	known, err := db.KnownSessions(ctx, s.DB, ids)
-	if err != nil || len(known) == len(names) {
-		return err
-	}
-	// A session that nobody knows has no workspace to name: each is asked to let go of what is not its own.
-	list, err := db.Workspaces(ctx, s.DB, uuid.Nil)
-	if err != nil {
-		return err
-	}
-	keep := func(session string) bool {
-		id, err := uuid.Parse(session)
-		_, ok := known[id]
-		return err == nil && ok
-	}
-	for _, w := range list {
-		if err := s.Store.Prune(ctx, w.ID.String(), keep); err != nil {
-			s.Log.Warn("prune worktrees", "workspace", w.ID, "err", err)
-		}
-	}
-	for _, name := range names {
-		if keep(name) {
-			continue
-		}
-		if err := s.Store.Remove(ctx, uuid.Nil.String(), name, true); err != nil {
-			s.Log.Warn("remove orphan worktree", "session", name, "err", err)
-		}
-	}
-	return nil
-}
-
-// tidy packs the repositories of all workspaces, and removes those of workspaces removed long ago.
-func (s *Scheduler) tidy(ctx context.Context) error {
-	list, err := db.Workspaces(ctx, s.DB, uuid.Nil)
-	if err != nil {
-		return err
-	}
-	for _, w := range list {
-		if err := s.Store.Tidy(ctx, w.ID.String()); err != nil && !errors.Is(err, workspace.ErrNoMirror) {
-			s.Log.Warn("pack the repository", "workspace", w.ID, "err", err)
-		}
-	}
-	gone, err := db.RemovedWorkspaces(ctx, s.DB, s.Now().Add(-keepExecutionsFor))
-	if err != nil {
-		return err
-	}
-	for _, id := range gone {
-		if err := s.Store.Drop(ctx, id.String()); err != nil {
-			s.Log.Warn("remove the repository", "workspace", id, "err", err)
-		}
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ func pageSpecimens() []Specimen {
 	list = append(list, workspaceSpecimens()...)
 	list = append(list, settingsSpecimens()...)
 	list = append(list, signOnSpecimens()...)
+	list = append(list, ticketSpecimens()...)
+	list = append(list, peopleSpecimens()...)
 	return append(list, otherSpecimens()...)
 }
 

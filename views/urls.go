@@ -22,12 +22,12 @@ func AutomationSettingsURL(id string) string { return under("automations", id, "
 // AutomationEditURL is the editor of one automation; it takes the form by POST to AutomationURL.
 func AutomationEditURL(id string) string { return under("automations", id, "edit") }
 
-// AutomationNewURL is the editor of a new automation; from names a pattern to start with, or nothing.
-func AutomationNewURL(from string) string {
-	if from == "" {
+// AutomationNewURL is the editor of a new automation; template names a pattern to start with, or nothing.
+func AutomationNewURL(template string) string {
+	if template == "" {
 		return "/automations/new"
 	}
-	return "/automations/new?from=" + url.QueryEscape(from)
+	return "/automations/new?template=" + url.QueryEscape(template)
 }
 
 // AutomationExecutionURL is the page of one automation with one of its executions open.
@@ -62,7 +62,7 @@ func CancellationURL(execution string) string { return under("executions", execu
 // SessionURL is the page of one session.
 func SessionURL(id string) string { return under("sessions", id) }
 
-// SessionPartURL is a part of a session's page that fetches itself again: "head" or "changes".
+// SessionPartURL is a part of a session's page that fetches itself again: "head", "changes" or "tickets".
 func SessionPartURL(id, part string) string { return under("sessions", id, part) }
 
 // SessionStreamURL is the stream of a session's transcript, from after the entry given.
@@ -75,6 +75,11 @@ func SessionActionURL(id, action string) string { return under("sessions", id, a
 
 // WorkflowURL is the page of one workflow.
 func WorkflowURL(id string) string { return under("workflows", id) }
+
+// WorkflowNewURL is the editor of a new workflow, begun with the one that an automation's pattern runs.
+func WorkflowNewURL(template string) string {
+	return "/workflows/new?template=" + url.QueryEscape(template)
+}
 
 // BotURL is the page of one bot.
 func BotURL(id string) string { return under("bots", id) }
@@ -108,3 +113,56 @@ func ProfileActionURL(action string) string { return under("settings", "profile"
 
 // LoginEndURL takes POST to end one of a person's sign-ins.
 func LoginEndURL(login string) string { return under("settings", "profile", "sign-outs", login) }
+
+// TicketEditURL is the form of one ticket; it takes the form by POST to TicketURL.
+func TicketEditURL(id string) string { return under("tickets", id, "edit") }
+
+// TicketActionURL takes POST: "status" or "unlinking" (of a session).
+func TicketActionURL(id, action string) string { return under("tickets", id, action) }
+
+// UsersURL is the list of people; it takes a new one by POST.
+func UsersURL() string { return "/settings/users" }
+
+// UserNewURL is the form that invites a person.
+func UserNewURL() string { return "/settings/users/new" }
+
+// UserURL is the page of one person; it takes their name and address by POST.
+func UserURL(id string) string { return under("settings", "users", id) }
+
+// UserActionURL takes POST: "roles", "invitation", "reset", "deactivation", "activation", "memberships" or "transfer".
+func UserActionURL(id, action string) string { return under("settings", "users", id, action) }
+
+// JoinURL is the page of a link with which a person chooses a password.
+func JoinURL(token string) string { return under("join", token) }
+
+// RolesURL is the list of roles; it takes a new one by POST.
+func RolesURL() string { return "/settings/roles" }
+
+// RoleNewURL is the form of a new role; from is the id of one to start from, or nothing.
+func RoleNewURL(from string) string {
+	if from == "" {
+		return "/settings/roles/new"
+	}
+	return "/settings/roles/new?from=" + url.QueryEscape(from)
+}
+
+// RoleURL is the page of one role; it takes the form by POST.
+func RoleURL(id string) string { return under("settings", "roles", id) }
+
+// RoleDeletionURL takes POST to delete a role.
+func RoleDeletionURL(id string) string { return under("settings", "roles", id, "deletion") }
+
+// PermissionsURL explains the permissions.
+func PermissionsURL() string { return "/help/permissions" }
+
+// AuditURL is the audit log.
+func AuditURL() string { return "/settings/audit" }
+
+// AuditSubjectURL is the audit log of one thing.
+func AuditSubjectURL(id string) string { return "/settings/audit?subject=" + url.QueryEscape(id) }
+
+// AuditPersonURL is the audit log of what one person did.
+func AuditPersonURL(id string) string { return "/settings/audit?person=" + url.QueryEscape(id) }
+
+// TransferURL takes POST to give an automation to another owner.
+func TransferURL(id string) string { return under("automations", id, "transfer") }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/mail"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,11 +58,8 @@ func (t *Throttled) Error() string { return "too many attempts" }
 
 // EnsureRoles makes the roles built in, and brings their permissions to those of this version.
 func EnsureRoles(ctx context.Context, q bun.IDB, now time.Time) error {
-	for _, r := range builtIn {
-		role := db.Role{ID: db.NewID(), Name: r.name, Key: r.key, CreatedAt: now}
-		for _, p := range r.permissions {
-			role.Permissions = append(role.Permissions, string(p))
-		}
+	for _, r := range BuiltIn() {
+		role := db.Role{ID: db.NewID(), Name: r.Name, Key: r.Key, Permissions: r.Permissions, CreatedAt: now, Version: 1}
 		if err := db.EnsureRole(ctx, q, &role); err != nil {
 			return err
 		}
@@ -79,12 +77,24 @@ type NewUser struct {
 // Setup makes the first administrator. It returns ErrSetUp when anybody exists, fault.Invalid for bad input.
 func (s *Service) Setup(ctx context.Context, in NewUser) (*db.User, error) {
 	in.Role = RoleAdministrator
-	return s.add(ctx, nil, uuid.Nil, in, true)
+	return s.add(ctx, nil, addition{NewUser: in, first: true})
 }
 
 // Add makes a person. A nil actor is the command line. It returns fault.Invalid for bad input, and fault.ErrForbidden also
 // for a role that may do more than the actor.
 func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, error) {
+	return s.add(ctx, actor, addition{NewUser: in})
+}
+
+// addition is somebody to add.
+type addition struct {
+	NewUser
+	first  bool        // refused when anybody exists
+	roles  []uuid.UUID // in place of Role
+	invite *string     // takes the token of a link, by which the person chooses a password
+}
+
+func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User, error) {
 	by := uuid.Nil
 	if actor != nil {
 		if !actor.Can(ManageUsers) {
@@ -92,10 +102,6 @@ func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, 
 		}
 		by = actor.ID
 	}
-	return s.add(ctx, actor, by, in, false)
-}
-
-func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUser, first bool) (*db.User, error) {
 	bad := fault.Invalid{}
 	now := s.Now()
 	u := &db.User{ID: db.NewID(), Name: strings.TrimSpace(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
@@ -109,15 +115,20 @@ func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUse
 	if reason := checkName(u.Name); reason != "" {
 		bad["name"] = reason
 	}
-	if reason := checkPassword(in.Password); reason != "" {
+	if reason := checkPassword(in.Password); reason != "" && in.invite == nil {
 		bad["password"] = reason
+	}
+	if in.Role == "" && len(in.roles) == 0 {
+		bad["roles"] = "Choose at least one role."
 	}
 	if len(bad) > 0 {
 		return nil, bad
 	}
-	u.PasswordHash = hash(in.Password)
+	if in.invite == nil {
+		u.PasswordHash = hash(in.Password)
+	}
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if first {
+		if in.first {
 			if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // two people with the link: the first is it
 				return err
 			}
@@ -129,17 +140,22 @@ func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUse
 				return ErrSetUp
 			}
 		}
-		role, err := db.RoleByKey(ctx, tx, in.Role)
-		if db.IsNotFound(err) {
-			return fault.Invalid{"role": "There is no such role."}
+		wanted := in.roles
+		if in.Role != "" {
+			role, err := db.RoleByKey(ctx, tx, in.Role)
+			if db.IsNotFound(err) {
+				return fault.Invalid{"role": "There is no such role."}
+			}
+			if err != nil {
+				return err
+			}
+			wanted = []uuid.UUID{role.ID}
 		}
+		roles, err := s.grantable(ctx, tx, actor, wanted)
 		if err != nil {
 			return err
 		}
-		if actor != nil && !actor.covers(role.Permissions) {
-			return fault.ErrForbidden
-		}
-		if err := db.InsertUser(ctx, tx, u, role.ID); err != nil {
+		if err := db.InsertUser(ctx, tx, u, ids(roles)...); err != nil {
 			if db.Conflict(err) == "users_email" {
 				return fault.Invalid{"email": "Somebody has this address already."}
 			}
@@ -150,9 +166,14 @@ func (s *Service) add(ctx context.Context, actor *Actor, by uuid.UUID, in NewUse
 				return err
 			}
 		}
+		if in.invite != nil {
+			if *in.invite, err = s.link(ctx, tx, by, u.ID, true, now); err != nil {
+				return err
+			}
+		}
 		return db.AddAudit(ctx, tx, db.AuditEvent{
 			ID: db.NewID(), At: now, ActorID: by, Action: "user.create", SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
-			After: map[string]any{"email": u.Email, "role": role.Name},
+			After: map[string]any{"email": u.Email, "name": u.Name, "roles": names(roles), "invited": in.invite != nil},
 		})
 	})
 	if err != nil {
@@ -201,7 +222,7 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 		if err != nil {
 			return err
 		}
-		if actor != nil && !actor.covers(u.Permissions) {
+		if actor != nil && !actor.Covers(u.Permissions) {
 			return fault.ErrForbidden
 		}
 		if err := db.SetPasswordHash(ctx, tx, user, stored, s.Now()); err != nil {
@@ -225,8 +246,9 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 // Limits of failed attempts within attemptWindow.
 const (
 	attemptWindow      = 15 * time.Minute
-	attemptsPerEmail   = 10
-	attemptsPerAddress = 50
+	attemptsPerPair    = 10  // of one person from one network: anybody else's are not in the person's way
+	attemptsPerAddress = 50  // of whomever from one network
+	attemptsPerEmail   = 100 // of one person from everywhere; networks in which they are signed in are let through
 )
 
 // SignIn checks a password and makes a login. It returns ErrWrongCredentials or *Throttled; both cost the caller the same
@@ -234,8 +256,8 @@ const (
 func (s *Service) SignIn(ctx context.Context, email, password, address, userAgent string) (*db.Login, error) {
 	now := s.Now().Truncate(time.Microsecond)          // as the database keeps it, so that an attempt is found again
 	email = norm.NFKC.String(strings.TrimSpace(email)) // as cleanEmail stored it
-	byEmail, byAddress := key("email", strings.ToLower(email)), key("address", network(address))
-	if err := s.attempt(ctx, now, byEmail, byAddress); err != nil {
+	keys := attemptKeys(email, address)
+	if err := s.attempt(ctx, now, email, address, keys); err != nil {
 		return nil, err
 	}
 	u, err := db.UserByEmail(ctx, s.DB, email)
@@ -283,10 +305,10 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 				return err
 			}
 		}
-		if err := db.ClearSignInFailures(ctx, tx, byEmail); err != nil {
+		if err := db.ClearSignInFailures(ctx, tx, keys.pair); err != nil {
 			return err
 		}
-		if err := db.TakeBackFailure(ctx, tx, now, byAddress); err != nil {
+		if err := db.TakeBackFailure(ctx, tx, now, keys.email, keys.address); err != nil {
 			return err
 		}
 		return db.InsertLogin(ctx, tx, login)
@@ -297,16 +319,27 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	return login, nil
 }
 
+// attemptKeySet is what an attempt to sign in is counted by.
+type attemptKeySet struct{ pair, email, address []byte }
+
+func attemptKeys(email, address string) attemptKeySet {
+	email, from := strings.ToLower(email), network(address)
+	return attemptKeySet{pair: key("email from", email+" "+from), email: key("email", email), address: key("address", from)}
+}
+
 // attempt counts an attempt as failed before it is made, so that many at once cannot pass a limit together; one that
 // succeeds is taken back. It returns *Throttled when a limit is reached.
-func (s *Service) attempt(ctx context.Context, now time.Time, byEmail, byAddress []byte) error {
-	if err := db.AddSignInFailure(ctx, s.DB, now, byEmail, byAddress); err != nil {
+//
+// What counts first is the pair of a person and a network: by the person alone, anybody who knows an address could keep its
+// owner out. Guessing from many networks is bounded too, and that bound does not hold where the person is signed in.
+func (s *Service) attempt(ctx context.Context, now time.Time, email, address string, keys attemptKeySet) error {
+	if err := db.AddSignInFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 		return err
 	}
 	for _, limit := range []struct {
 		key  []byte
 		most int
-	}{{byEmail, attemptsPerEmail}, {byAddress, attemptsPerAddress}} {
+	}{{keys.pair, attemptsPerPair}, {keys.address, attemptsPerAddress}, {keys.email, attemptsPerEmail}} {
 		at, err := db.NthFailure(ctx, s.DB, limit.key, now.Add(-attemptWindow), limit.most+1) // this one is the first
 		if err != nil {
 			return err
@@ -314,13 +347,29 @@ func (s *Service) attempt(ctx context.Context, now time.Time, byEmail, byAddress
 		if at.IsZero() {
 			continue
 		}
+		if limit.most == attemptsPerEmail {
+			known, err := s.signedInFrom(ctx, email, address, now)
+			if err != nil {
+				return err
+			}
+			if known {
+				continue
+			}
+		}
 		// A refused attempt does not count, or whoever keeps trying would keep the person out for ever.
-		if err := db.TakeBackFailure(ctx, s.DB, now, byEmail, byAddress); err != nil {
+		if err := db.TakeBackFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 			return err
 		}
 		return &Throttled{Until: at.Add(attemptWindow)}
 	}
 	return nil
+}
+
+// signedInFrom reports whether a person has a sign-in from a network.
+func (s *Service) signedInFrom(ctx context.Context, email, address string, now time.Time) (bool, error) {
+	list, err := db.LoginAddresses(ctx, s.DB, email, now)
+	from := network(address)
+	return slices.ContainsFunc(list, func(a string) bool { return network(a) == from }), err
 }
 
 func key(kind, value string) []byte {

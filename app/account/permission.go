@@ -69,6 +69,9 @@ type Actor struct {
 	Theme    string
 	Role     string // names of their roles
 	held     []string
+
+	// Session and Workspace are set where a session asks on behalf of the person, see InSession. Else they are zero.
+	Session, Workspace uuid.UUID
 }
 
 // ActorOf is a person as an actor. The row must have been read with its permissions.
@@ -81,15 +84,15 @@ func ActorOf(u *db.User) Actor {
 // Can reports whether the actor holds a permission.
 func (a Actor) Can(p Permission) bool { return Grants(a.held, p) }
 
-// covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an account
+// Covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an account
 // needs that, else managing people would be a way to any permission.
-func (a Actor) covers(held []string) bool {
+func (a Actor) Covers(held []string) bool {
 	return !slices.ContainsFunc(held, func(p string) bool { return !a.Can(Permission(p)) })
 }
 
 // Access is what the actor may see in lists.
 func (a Actor) Access() db.Access {
-	return db.Access{User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin)}
+	return db.Access{User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin), Only: a.Workspace}
 }
 
 // The keys of the roles built in.
@@ -107,4 +110,23 @@ var builtIn = []struct {
 	{RoleAdministrator, "Administrator", []Permission{Admin}},
 	{RoleManager, "Manager", []Permission{ManageAll, ManageWorkflows, ManageBots, ManageTickets, UseShell}},
 	{RoleMember, "Member", []Permission{Manage, ManageTickets, UseShell}},
+}
+
+// BuiltInRole is a role that every installation has.
+type BuiltInRole struct {
+	Key, Name   string
+	Permissions []string
+}
+
+// BuiltIn lists the roles built in, from the one that may do most.
+func BuiltIn() []BuiltInRole {
+	var list []BuiltInRole
+	for _, r := range builtIn {
+		role := BuiltInRole{Key: r.key, Name: r.name}
+		for _, p := range r.permissions {
+			role.Permissions = append(role.Permissions, string(p))
+		}
+		list = append(list, role)
+	}
+	return list
 }

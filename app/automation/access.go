@@ -53,8 +53,14 @@ func (s *Service) Editable(ctx context.Context, actor account.Actor, id uuid.UUI
 	return s.manageable(ctx, actor, id)
 }
 
-// isMember lets through the members of a workspace, and administrators.
+// isMember lets through the members of a workspace, and administrators; sessions only into their own workspace.
 func (s *Service) isMember(ctx context.Context, q bun.IDB, actor account.Actor, workspace uuid.UUID) error {
+	if actor.Session != uuid.Nil {
+		if actor.Workspace != workspace {
+			return fault.ErrNotFound
+		}
+		return nil
+	}
 	if actor.Can(account.Admin) {
 		return nil
 	}

@@ -23,6 +23,8 @@ const (
 	BulkDisable BulkAction = "disable"
 	BulkDelete  BulkAction = "delete"
 	BulkRun     BulkAction = "run"
+
+	bulkTransfer BulkAction = "transfer" // of HandOver
 )
 
 // maxBulk is how many automations one bulk action takes.
@@ -36,7 +38,7 @@ type BulkResult struct {
 }
 
 func (r BulkResult) String() string {
-	verb := map[BulkAction]string{BulkEnable: "Enabled", BulkDisable: "Disabled", BulkDelete: "Deleted", BulkRun: "Started"}[r.Action]
+	verb := map[BulkAction]string{BulkEnable: "Enabled", BulkDisable: "Disabled", BulkDelete: "Deleted", BulkRun: "Started", bulkTransfer: "Handed over"}[r.Action]
 	text := fmt.Sprintf("%s %d", verb, r.Done)
 	var reasons []string
 	n := 0

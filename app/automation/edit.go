@@ -49,8 +49,9 @@ type Input struct {
 	AutoComplete  bool              `form:"auto_complete"`
 	OnlyUnchanged bool              `form:"only_unchanged"`
 	CreatePR      bool              `form:"create_pr"`
-	Timeout       string            `form:"timeout"` // minutes; 0 is none
-	Version       int64             `form:"version"` // of what the person started from
+	MayAutomate   bool              `form:"may_automate"` // what a session asks for stays as it is: none gives itself more
+	Timeout       string            `form:"timeout"`      // minutes; 0 is none
+	Version       int64             `form:"version"`      // of what the person started from
 }
 
 // DefaultTimeout is how long a run may take unless the automation says otherwise.
@@ -298,6 +299,9 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
 	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
+	if actor.Session == uuid.Nil {
+		a.MayAutomate = in.MayAutomate
+	}
 	a.Model = text(bad, "model", "", in.Model, 200, false)
 	a.TimeoutSeconds = minutes(bad, "timeout", in.Timeout, DefaultTimeout)
 
@@ -478,10 +482,19 @@ func (s *Service) announceChange(ctx context.Context, q bun.IDB, id uuid.UUID) e
 
 // audit records what was done to an automation. A zero actor is Carillon itself.
 func (s *Service) audit(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, a *db.Automation, reason string) error {
-	return db.AddAudit(ctx, q, db.AuditEvent{
+	event := db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
-		WorkspaceID: a.WorkspaceID, Reason: reason, After: described(a),
-	})
+		WorkspaceID: a.WorkspaceID, Reason: reason,
+	}
+	switch action {
+	case "automation.create":
+		event.After = described(a)
+	case "automation.delete":
+		event.Before = described(a)
+	case "automation.enable", "automation.disable":
+		event.Before, event.After = map[string]any{"enabled": !a.Enabled}, map[string]any{"enabled": a.Enabled}
+	}
+	return db.AddAudit(ctx, q, event)
 }
 
 // auditChange records an edit with what was there before.
@@ -501,8 +514,11 @@ func described(a *db.Automation) map[string]any {
 		"name": a.Name, "workspace_id": a.WorkspaceID.String(), "creator_id": a.CreatorID.String(), "trigger": string(a.Trigger), "cron": a.Cron,
 		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
 		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
-		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "timeout_seconds": a.TimeoutSeconds,
+		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "may_automate": a.MayAutomate, "timeout_seconds": a.TimeoutSeconds,
 	}
+	maps.Copy(m, map[string]any{
+		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": a.Parameters,
+	})
 	if !a.RunAt.IsZero() {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)
 	}

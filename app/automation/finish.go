@@ -95,6 +95,11 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err != nil {
 		return err
 	}
+	if e.Status != db.Succeeded {
+		if err := s.releaseTicket(ctx, tx, session, "the run did not succeed: "+e.Reason); err != nil {
+			return err
+		}
+	}
 	if err := s.count(ctx, tx, a, e); err != nil {
 		return err
 	}

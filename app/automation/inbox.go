@@ -20,12 +20,16 @@ const (
 	NoticeMissed       = "missed"        // a One-Time was missed
 	NoticeLoopFinished = "loop_finished" // a loop reached its condition
 	NoticePRClosed     = "pr_closed"     // a pull request of a loop was closed without merging
+	NoticeMessage      = "message"       // an agent wrote to people
+	NoticeTransferred  = "transferred"   // an automation has another owner
 )
 
 // NoticeKinds lists the kinds with their names on screen.
 var NoticeKinds = []struct{ Kind, Name string }{
 	{NoticeDisabled, "Auto-disabled"}, {NoticeRunFailed, "Failed runs"}, {NoticeSkipped, "Skipped runs"},
 	{NoticeMissed, "Missed runs"}, {NoticeLoopFinished, "Finished loops"}, {NoticePRClosed, "Closed pull requests"},
+	{NoticeMessage, "Messages of sessions"},
+	{NoticeTransferred, "Automations that changed hands"},
 }
 
 // notice is what one event tells its people.

@@ -207,8 +207,8 @@ func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session, n
 	return status, db.SettlePullRequests(ctx, tx, session.ID, now)
 }
 
-// tellClosed tells, of a loop, that a pull request was closed without merging: the creator of the automation and the owner of
-// the session, each once per iteration. Specification, "Auto-disable & failure notifications".
+// tellClosed tells, of a loop, that a pull request was closed without merging: the creator of the automation, the owner of
+// the session and who is assigned to the ticket that it worked on, each once per iteration. Specification, "Auto-disable & failure notifications".
 func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session, p *db.PullRequest) error {
 	e, err := db.ExecutionBySession(ctx, tx, session.ID)
 	if db.IsNotFound(err) {
@@ -228,13 +228,20 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(people, session.OwnerID) {
-		may, err := s.mayHear(ctx, tx, session.OwnerID, session.WorkspaceID)
+	others, err := db.AssigneesOfSession(ctx, tx, session.ID)
+	if err != nil {
+		return err
+	}
+	for _, person := range append(others, session.OwnerID) {
+		if slices.Contains(people, person) {
+			continue
+		}
+		may, err := s.mayHear(ctx, tx, person, session.WorkspaceID)
 		if err != nil {
 			return err
 		}
 		if may {
-			people = append(people, session.OwnerID)
+			people = append(people, person)
 		}
 	}
 	name := fmt.Sprintf("Pull request #%d", p.Number)

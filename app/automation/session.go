@@ -34,11 +34,16 @@ func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, sessio
 	if err := s.isMember(ctx, s.DB, actor, session.WorkspaceID); err != nil {
 		return err
 	}
-	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
-	if mine && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll) {
+	if seesSession(actor, session) {
 		return nil
 	}
 	return fault.ErrNotFound
+}
+
+// seesSession reports whether a person sees a session of a workspace that they are a member of.
+func seesSession(actor account.Actor, session *db.Session) bool {
+	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
+	return mine && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll)
 }
 
 // CanManageSession reports whether a person may stop, close, reopen and answer a session that they see.

@@ -2,8 +2,11 @@ package automation
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -121,7 +124,7 @@ func (s *Service) CreateWorkspace(ctx context.Context, actor account.Actor, in W
 		if err := db.AddMember(ctx, tx, w.ID, actor.ID); err != nil {
 			return err
 		}
-		return s.auditWorkspace(ctx, tx, actor, "workspace.create", w)
+		return s.auditWorkspace(ctx, tx, actor, "workspace.create", w, nil, describedWorkspace(w, variables))
 	})
 	return w, wrap(err, "create workspace")
 }
@@ -155,7 +158,10 @@ func (s *Service) UpdateWorkspace(ctx context.Context, actor account.Actor, id u
 		if err := db.SaveVariables(ctx, tx, id, variables); err != nil {
 			return err
 		}
-		return s.auditWorkspace(ctx, tx, actor, "workspace.update", &w)
+		was, is := describedWorkspace(&seen.Workspace, seen.Variables), describedWorkspace(&w, variables)
+		maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
+		maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
+		return s.auditWorkspace(ctx, tx, actor, "workspace.update", &w, was, is)
 	})
 	return wrap(err, "update workspace %s", id)
 }
@@ -169,11 +175,15 @@ func (s *Service) RemoveWorkspace(ctx context.Context, actor account.Actor, id u
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
+	variables, err := db.VariablesOf(ctx, s.DB, id)
+	if err != nil {
+		return err
+	}
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.MarkWorkspaceRemoved(ctx, tx, id, s.Now()); err != nil {
 			return err
 		}
-		return s.auditWorkspace(ctx, tx, actor, "workspace.remove", w)
+		return s.auditWorkspace(ctx, tx, actor, "workspace.remove", w, describedWorkspace(w, variables), nil)
 	})
 	return wrap(err, "remove workspace %s", id)
 }
@@ -185,11 +195,43 @@ func nameTaken(err error) error {
 	return err
 }
 
-func (s *Service) auditWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, action string, w *db.Workspace) error {
+func (s *Service) auditWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, action string, w *db.Workspace, before, after map[string]any) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: w.ID, SubjectName: w.Name,
-		WorkspaceID: w.ID, After: map[string]any{"name": w.Name, "git_url": w.GitURL, "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase},
+		WorkspaceID: w.ID, Before: before, After: after,
 	})
+}
+
+// describedWorkspace is what the audit log keeps of a workspace. Of secrets it is a fingerprint of what is sealed: it says
+// that one was changed, and nothing of what it is.
+func describedWorkspace(w *db.Workspace, variables []db.Variable) map[string]any {
+	sealed := func(b []byte) string {
+		if b == nil {
+			return ""
+		}
+		sum := sha256.Sum256(b)
+		return "stored (" + hex.EncodeToString(sum[:4]) + ")"
+	}
+	names := map[string]any{}
+	for _, v := range variables {
+		names[v.Name] = v.Value
+		if v.Secret {
+			names[v.Name] = sealed(v.Sealed)
+		}
+	}
+	return map[string]any{
+		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model,
+		"token": sealed(w.TokenSealed), "forge_secret": sealed(w.ForgeSecret), "variables": names,
+	}
+}
+
+// redactedURL is an address without the password in it, if there is one.
+func redactedURL(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil {
+		return address
+	}
+	return u.Redacted()
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
@@ -307,10 +349,14 @@ func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, pe
 		if err := change(ctx, tx, id, person); err != nil {
 			return err
 		}
-		return db.AddAudit(ctx, tx, db.AuditEvent{
+		event := db.AuditEvent{
 			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: id, SubjectName: w.Name,
-			WorkspaceID: id, After: map[string]any{"person": u.Name, "user_id": person.String()},
-		})
+			WorkspaceID: id, After: map[string]any{"member": u.Name, "user_id": person.String()},
+		}
+		if action == "workspace.remove_member" {
+			event.Before, event.After = event.After, nil
+		}
+		return db.AddAudit(ctx, tx, event)
 	})
 }
 

@@ -127,3 +127,9 @@ func repository(t *testing.T) string {
 	git(dir, "clone", "-q", source, clone)
 	return clone
 }
+
+func TestTicketsAndTemplatesInABrowser(t *testing.T) {
+	t.Parallel()
+	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	script(t, s, "tickets", "CALL_TOOL="+callTool)
+}

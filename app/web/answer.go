@@ -20,6 +20,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/db"
 	"carillon/views"
 )
 
@@ -278,17 +279,19 @@ func requestID(r *http.Request) string {
 // redacted is a request's path without secrets, also where it is not spelled as it should be: a slash too many or a
 // capital letter misses the route, and the token is in it all the same.
 func redacted(r *http.Request) string {
-	const trigger = "http-trigger/"
 	path := r.URL.Path
 	lower := strings.ToLower(path)
-	i := strings.Index(lower, trigger)
-	switch {
-	case i < 0:
-		return path
-	case len(lower) != len(path): // letters whose small form is longer or shorter
-		return "***"
+	for _, before := range []string{"http-trigger/", "join/"} {
+		i := strings.Index(lower, before)
+		switch {
+		case i < 0:
+		case len(lower) != len(path): // letters whose small form is longer or shorter
+			return "***"
+		default:
+			return path[:i+len(before)] + "***"
+		}
 	}
-	return path[:i+len(trigger)] + "***"
+	return path
 }
 
 // logged writes a line per request, and turns a panic into an answer.
@@ -315,6 +318,7 @@ func (s *Server) logged(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
+		r = r.WithContext(db.From(r.Context(), s.address(r)))
 		next.ServeHTTP(rec, r)
 	})
 }

@@ -313,6 +313,9 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 	}
 	p.Groups = []views.FactGroup{{Title: "What starts it", Facts: starts}, {Title: "What it runs", Facts: runs}, {Title: "When it ends", Facts: ends},
 		{Title: "Ownership", Facts: []views.Fact{{Label: "Creator", Value: a.Creator.Name}, {Label: "Created", Value: a.CreatedAt.In(zone(actor)).Format("2 January 2006, 15:04")}}}}
+	if err := s.transferForm(r, actor, automationID, p); err != nil {
+		return err
+	}
 	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error { return s.show(w, r, views.Automation(page, *p)) })
 }
 

@@ -27,7 +27,7 @@ func automationInput(r *http.Request) automation.Input {
 		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
-		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), Timeout: f.Get("timeout"), Version: version,
+		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), MayAutomate: on("may_automate"), Timeout: f.Get("timeout"), Version: version,
 	}
 }
 
@@ -37,7 +37,7 @@ func typed(a *db.Automation) automation.Input {
 		Name: a.Name, Workspace: a.WorkspaceID.String(), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, StopText: a.StopText,
 		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
-		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR,
+		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
 		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Version: a.Version,
 	}
 	if !a.RunAt.IsZero() {
@@ -49,14 +49,19 @@ func typed(a *db.Automation) automation.Input {
 	return in
 }
 
+// blankAutomation is what a new automation begins with.
+func blankAutomation(actor account.Actor) automation.Input {
+	return automation.Input{
+		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), TimeZone: actor.TimeZone,
+		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), MaxParallel: "10",
+	}
+}
+
 func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.Manage) {
 		return fault.ErrForbidden
 	}
-	in := automation.Input{
-		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), TimeZone: actor.TimeZone,
-		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), MaxParallel: "10",
-	}
+	in := blankAutomation(actor)
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -65,12 +70,21 @@ func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor acc
 	if in.Workspace == "" && len(list) > 0 {
 		in.Workspace = list[0].ID.String()
 	}
-	for _, ws := range list {
+	var chosen *db.Workspace
+	for i, ws := range list {
 		if ws.ID.String() == in.Workspace {
-			in.Provider, in.Model = ws.Provider, ws.Model
+			in.Provider, in.Model, chosen = ws.Provider, ws.Model, &list[i]
 		}
 	}
-	return s.editor(w, r, actor, http.StatusOK, nil, in, nil)
+	t, ok := automation.TemplateByKey(r.FormValue("template"))
+	if !ok {
+		return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) { f.Starts = views.Patterns() })
+	}
+	missing, err := s.beginWith(r, actor, t, &in, chosen)
+	if err != nil {
+		return err
+	}
+	return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) { f.MissingWorkflow = missing })
 }
 
 func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -151,6 +165,11 @@ func (s *Server) saved(a *db.Automation) string {
 
 // editor shows the form with what was typed and what is wrong with it. A nil automation is a new one.
 func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation, in automation.Input, bad fault.Invalid) error {
+	return s.editorWith(w, r, actor, status, a, in, bad, func(*views.AutomationForm) {})
+}
+
+// editorWith is editor, with something more about the form.
+func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation, in automation.Input, bad fault.Invalid, more func(*views.AutomationForm)) error {
 	f := views.NewAutomationForm()
 	title := "New automation"
 	if a != nil {
@@ -193,6 +212,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	check(&f.AutoComplete, in.AutoComplete)
 	check(&f.OnlyUnchanged, in.OnlyUnchanged)
 	check(&f.CreatePR, in.CreatePR)
+	check(&f.MayAutomate, in.MayAutomate)
 	check(&f.CatchUp, in.CatchUp)
 	check(&f.AllowParallel, in.AllowParallel)
 	fill(&f.MaxParallel, in.MaxParallel)
@@ -206,6 +226,7 @@ func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Ac
 	if in.Cron != "" {
 		f.Schedule = s.preview(actor, in.Cron, in.TimeZone)
 	}
+	more(&f)
 	return s.with(w, r, actor, "automations", title, func(page views.Page) error {
 		s.render(w, r, status, views.EditAutomation(page, f))
 		return nil

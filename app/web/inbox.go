@@ -86,6 +86,8 @@ var noticeLooks = map[string][3]string{
 	automation.NoticeMissed:       {"clock", "warn", "Missed run"},
 	automation.NoticeLoopFinished: {"infinity", "ok", "Finished loop"},
 	automation.NoticePRClosed:     {"git-pull-request-closed", "warn", "Pull request closed without merging"},
+	automation.NoticeMessage:      {"message-square-code", "idle", "Message of a session"},
+	automation.NoticeTransferred:  {"users", "idle", "Another owner"},
 }
 
 func noticeItem(n *db.Notification) views.NoticeItem {

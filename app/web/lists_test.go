@@ -56,7 +56,7 @@ func TestASessionOfARemovedWorkspaceDoesNotGoOn(t *testing.T) {
 	check(t, err)
 	check(t, b.rules.RemoveWorkspace(t.Context(), admin.actor, session[0].WorkspaceID))
 	b.post(path+"/messages", "message", "Go on.").expect(t, 422, "was removed, so its sessions cannot go on.")
-	b.post(path + "/completion").expect(t, 303, "")
+	b.post(path+"/completion").expect(t, 303, "")
 	var invalid fault.Invalid
 	if err := b.rules.Reopen(t.Context(), b.actor, session[0].ID); !errors.As(err, &invalid) {
 		t.Errorf("reopening it gives %v; want a sentence", err)

@@ -420,11 +420,11 @@ func TestMessagesNeverFillTheCookie(t *testing.T) {
 func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	mux := http.NewServeMux()
+	mux := &routeTable{}
 	s.server.routes(mux)
 	mux.HandleFunc("GET /broken", s.server.page(func(http.ResponseWriter, *http.Request, account.Actor) error { return errors.New("secret detail") }))
 	mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("secret detail") })
-	s.http.Config.Handler = s.server.logged(s.server.headed(s.server.checked(s.server.routed(mux))))
+	s.http.Config.Handler = s.server.logged(s.server.headed(s.server.checked(s.server.routed(&mux.ServeMux))))
 	for _, tt := range []struct {
 		method, path string
 		status       int
@@ -522,7 +522,7 @@ func TestErrorsBecomeAnswersInOnePlace(t *testing.T) {
 		{fault.ErrForbidden, 403, "You may not do this"},
 		{fault.ErrStale, 409, "Someone else saved this"},
 		{fault.Invalid{"b": "Second.", "a": "First.", "c": "Third."}, 400, "First. Second. Third."},
-		{&http.MaxBytesError{Limit: 1}, 413, "at most 2 MiB"},
+		{&http.MaxBytesError{Limit: 1}, 413, "at most 16 MiB"},
 		{errors.New("relation users does not exist"), 500, "It was noted as"},
 	} {
 		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()

@@ -35,7 +35,7 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Act
 	p := views.Page{
 		Title: title, Section: section, Path: r.URL.RequestURI(), Theme: actor.Theme, Unread: int(unread), Live: int(live),
 		User:      views.User{Name: actor.Name, Initials: initials(actor.Name), Role: actor.Role},
-		Nav:       views.Nav{Automations: true, Sessions: true, Workspaces: true},
+		Nav:       nav(),
 		Workspace: s.chosenWorkspace(r),
 		Toasts:    s.flashed(w, r),
 	}
@@ -44,6 +44,11 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Act
 		p.Workspaces = append(p.Workspaces, views.Choice{Value: ws.ID.String(), Label: ws.Name})
 	}
 	return p, nil
+}
+
+// nav says which parts of the site there are.
+func nav() views.Nav {
+	return views.Nav{Automations: true, Sessions: true, Tickets: true, Workspaces: true}
 }
 
 // with shows a page that the frame is part of.

@@ -46,6 +46,9 @@ type Server struct {
 	Gallery    bool // serve the gallery of components, in development
 
 	Metrics http.Handler // answers Prometheus; nil: nobody is answered
+	// Bearer is the person of an API token. It returns fault.ErrNotFound for a token that is none, or not good any more; nil: no
+	// tokens of people are known here.
+	Bearer func(ctx context.Context, token string) (account.Actor, error)
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
 
@@ -96,7 +99,7 @@ func (s *Server) HTTP() *http.Server {
 
 // Handler is the whole site: every route, behind what all of them need.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux := &routeTable{}
 	s.routes(mux)
 	protection := http.NewCrossOriginProtection()
 	if err := protection.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
@@ -106,15 +109,16 @@ func (s *Server) Handler() http.Handler {
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
 	protection.AddInsecureBypassPattern("/api/forges/{kind}/{workspace}")
+	protection.AddInsecureBypassPattern("/mcp")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
-	return s.logged(s.headed(s.checked(protection.Handler(s.routed(mux)))))
+	return s.logged(s.headed(s.checked(protection.Handler(s.routed(&mux.ServeMux)))))
 }
 
 // routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
 // decided by the operation that it calls.
-func (s *Server) routes(mux *http.ServeMux) {
+func (s *Server) routes(mux *routeTable) {
 	mux.Handle("GET /static/", static.Handler())
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -125,6 +129,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
 	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
+	mux.Handle("/mcp", s.mcpServer())
 
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
 	mux.HandleFunc("POST /login", s.open(s.signIn))
@@ -153,6 +158,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /automations/{id}/runs", s.page(s.startRun))
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
 	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
+	mux.HandleFunc("POST /automations/{id}/transfer", s.page(s.transfer))
 	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))
@@ -182,6 +188,18 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /inbox/{id}/star", s.page(s.starNotice))
 	mux.HandleFunc("POST /inbox/{id}/dismissal", s.page(s.dismissNotice))
 
+	mux.HandleFunc("GET /tickets", s.page(s.tickets))
+	mux.HandleFunc("POST /tickets", s.page(s.createTicket))
+	mux.HandleFunc("GET /tickets/new", s.page(s.newTicket))
+	mux.HandleFunc("GET /tickets/assignees", s.page(s.assignees))
+	mux.HandleFunc("GET /tickets/{id}", s.page(s.ticket))
+	mux.HandleFunc("POST /tickets/{id}", s.page(s.updateTicket))
+	mux.HandleFunc("GET /tickets/{id}/edit", s.page(s.editTicket))
+	mux.HandleFunc("POST /tickets/{id}/status", s.page(s.moveTicket))
+	mux.HandleFunc("POST /tickets/{id}/unlinking", s.page(s.unlinkTicket))
+	mux.HandleFunc("GET /sessions/{id}/tickets", s.page(s.sessionTickets))
+	mux.HandleFunc("POST /sessions/{id}/tickets", s.page(s.linkTicket))
+
 	mux.HandleFunc("GET /workspaces", s.page(s.workspaces))
 	mux.HandleFunc("POST /workspaces", s.page(s.createWorkspace))
 	mux.HandleFunc("GET /workspaces/new", s.page(s.newWorkspace))
@@ -201,6 +219,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /settings/profile/webhook-secret", s.page(s.renewWebhookSecret))
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
+
+	s.peopleRoutes(mux)
+	s.roleRoutes(mux)
+	s.auditRoutes(mux)
 
 	mux.HandleFunc("POST /preferences/theme", s.page(s.chooseTheme))
 	mux.HandleFunc("POST /preferences/workspace", s.page(s.chooseWorkspace))

@@ -208,6 +208,9 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		}
 		p.Facts = append(p.Facts, views.Fact{Label: "Started by", Show: views.Source(string(e.Source), sourceDetail(e))})
 	}
+	if p.Work, err = s.sessionWork(r.Context(), actor, session); err != nil {
+		return nil, err
+	}
 	return p, s.addPullRequests(r.Context(), p, session, manage)
 }
 

@@ -82,9 +82,11 @@ func TestTheTimeForReviewIsNotTimeAtWork(t *testing.T) {
 	path := b.started()
 	b.work("Done.", automation.Outcome{Status: db.Succeeded}, nil)
 	var before, after time.Time
-	read := func(at *time.Time) { check(t, b.server.DB.NewRaw("SELECT ended_at FROM sessions").Scan(t.Context(), at)) }
+	read := func(at *time.Time) {
+		check(t, b.server.DB.NewRaw("SELECT ended_at FROM sessions").Scan(t.Context(), at))
+	}
 	read(&before)
-	b.post(path + "/completion").expect(t, 303, "")
+	b.post(path+"/completion").expect(t, 303, "")
 	if read(&after); !after.Equal(before) {
 		t.Errorf("marking it done moved its end from %s to %s", before, after)
 	}

@@ -43,7 +43,7 @@ func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor accou
 	if len(bad) > 0 {
 		status = http.StatusUnprocessableEntity
 	}
-	return s.with(w, r, actor, "settings", "Profile", func(page views.Page) error {
+	return s.withSettings(w, r, actor, "Profile", func(page views.Page) error {
 		s.render(w, r, status, views.Profile(page, p))
 		return nil
 	})

@@ -1,0 +1,52 @@
+package account
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Audit lists lines of the audit log, the newest first: those of the actor's workspaces and those of none; an
+// administrator's are all. It returns fault.ErrForbidden without audit.view.
+func (s *Service) Audit(ctx context.Context, actor Actor, f db.AuditFilter) ([]db.AuditEvent, error) {
+	if !actor.Can(ViewAudit) {
+		return nil, fault.ErrForbidden
+	}
+	f.Member = uuid.Nil
+	if !actor.Can(Admin) {
+		f.Member = actor.ID
+	}
+	return db.AuditEvents(ctx, s.DB, f)
+}
+
+// exportBatch is how many lines of an export are in memory at once.
+const exportBatch = 500
+
+// ExportAudit hands the lines of Audit to write, some at a time, until there are no more or write fails.
+func (s *Service) ExportAudit(ctx context.Context, actor Actor, f db.AuditFilter, write func([]db.AuditEvent) error) error {
+	f.Limit, f.After, f.Before = exportBatch, uuid.Nil, uuid.Nil
+	for {
+		list, err := s.Audit(ctx, actor, f)
+		if err != nil {
+			return err
+		}
+		if err := write(list); err != nil {
+			return err
+		}
+		if len(list) < f.Limit {
+			return nil
+		}
+		f.Before = list[len(list)-1].ID
+	}
+}
+
+// AuditActions lists the actions that the audit log has lines of. It returns fault.ErrForbidden without audit.view.
+func (s *Service) AuditActions(ctx context.Context, actor Actor) ([]string, error) {
+	if !actor.Can(ViewAudit) {
+		return nil, fault.ErrForbidden
+	}
+	return db.AuditActions(ctx, s.DB)
+}

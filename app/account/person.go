@@ -1,0 +1,208 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// People lists the people of this installation. It returns fault.ErrForbidden without users.manage.
+func (s *Service) People(ctx context.Context, actor Actor, f db.PersonFilter) ([]db.Person, error) {
+	if !actor.Can(ManageUsers) {
+		return nil, fault.ErrForbidden
+	}
+	f.Now = s.Now()
+	return db.People(ctx, s.DB, f)
+}
+
+// PersonDetail is a person as those see them who manage people.
+type PersonDetail struct {
+	db.Person
+	Roles      []db.Role
+	Workspaces []db.Workspace
+	Logins     []db.Login
+	// Beyond says that the person may do what the actor may not, so that the actor may change nothing of theirs.
+	Beyond bool
+}
+
+// Person finds a person with what belongs to them. It returns fault.ErrForbidden without users.manage.
+func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*PersonDetail, error) {
+	if !actor.Can(ManageUsers) {
+		return nil, fault.ErrForbidden
+	}
+	p, err := db.PersonByID(ctx, s.DB, id, s.Now())
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &PersonDetail{Person: *p, Beyond: !actor.Covers(p.Permissions)}
+	if d.Roles, err = db.RolesOf(ctx, s.DB, id); err != nil {
+		return nil, err
+	}
+	if d.Workspaces, err = db.WorkspacesOf(ctx, s.DB, id); err != nil {
+		return nil, err
+	}
+	d.Logins, err = db.Logins(ctx, s.DB, id, s.Now())
+	return d, err
+}
+
+// UpdatePerson changes the address and the name of somebody. It returns fault.ErrForbidden also for somebody who may do
+// more than the actor, since whoever owns the address may have links sent to it, and fault.Invalid for bad input, by the
+// fields email and name.
+func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name string) error {
+	bad := fault.Invalid{}
+	email, problem := cleanEmail(email)
+	if problem != "" {
+		bad["email"] = problem
+	}
+	name = strings.TrimSpace(name)
+	if problem := checkName(name); problem != "" {
+		bad["name"] = problem
+	}
+	if len(bad) > 0 {
+		if !actor.Can(ManageUsers) {
+			return fault.ErrForbidden
+		}
+		return bad
+	}
+	return s.changeOther(ctx, &actor, user, "user.update", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+		c := change{before: map[string]any{"email": u.Email, "name": u.Name}, after: map[string]any{"email": email, "name": name}}
+		u.Email, u.Name, u.UpdatedAt = email, name, now
+		err := db.UpdateUser(ctx, tx, u)
+		if db.Conflict(err) == "users_email" {
+			return c, fault.Invalid{"email": "Somebody has this address already."}
+		}
+		return c, err
+	})
+}
+
+// SetRoles gives a person the roles of a list and takes the others away. It returns fault.ErrForbidden for a role, given or
+// taken, that may do more than the actor, and fault.Invalid, by the field roles, for no role, for one that is not there,
+// and for taking the last administrator's.
+func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, roles []uuid.UUID) error {
+	if len(roles) == 0 {
+		if actor != nil && !actor.Can(ManageUsers) {
+			return fault.ErrForbidden
+		}
+		return fault.Invalid{"roles": "Choose at least one role."}
+	}
+	return s.changeOther(ctx, actor, user, "user.set_roles", func(ctx context.Context, tx bun.Tx, u *db.User, _ time.Time) (change, error) {
+		list, err := s.grantable(ctx, tx, actor, roles)
+		if err != nil {
+			return change{}, err
+		}
+		if err := db.SetRoles(ctx, tx, user, ids(list)); err != nil {
+			return change{}, err
+		}
+		return change{before: map[string]any{"roles": u.RoleName}, after: map[string]any{"roles": names(list)}}, s.keepAdministrator(ctx, tx, u, "roles")
+	})
+}
+
+// grantable finds the roles of a list for giving them to somebody.
+func (s *Service) grantable(ctx context.Context, tx bun.Tx, actor *Actor, roles []uuid.UUID) ([]db.Role, error) {
+	roles = slices.Clone(roles)
+	slices.SortFunc(roles, func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
+	roles = slices.Compact(roles)
+	list, err := db.RolesByIDs(ctx, tx, roles)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) != len(roles) {
+		return nil, fault.Invalid{"roles": "One of these roles is gone. Load the page again."}
+	}
+	for _, r := range list {
+		if actor != nil && !actor.Covers(r.Permissions) {
+			return nil, fault.ErrForbidden
+		}
+	}
+	return list, nil
+}
+
+// keepAdministrator refuses the change of an administrator after which nobody active could administer. All changes that
+// could do that wait for one another by the lock that changeOther takes.
+func (s *Service) keepAdministrator(ctx context.Context, tx bun.Tx, was *db.User, field string) error {
+	if !Grants(was.Permissions, Admin) {
+		return nil
+	}
+	left, err := db.CanAdminister(ctx, tx, string(Admin))
+	if err == nil && !left {
+		err = fault.Invalid{field: "This is the last administrator. Make another one first."}
+	}
+	return err
+}
+
+func ids(list []db.Role) []uuid.UUID {
+	var all []uuid.UUID
+	for _, r := range list {
+		all = append(all, r.ID)
+	}
+	return all
+}
+
+func names(list []db.Role) string {
+	var all []string
+	for _, r := range list {
+		all = append(all, r.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// change is what the audit log keeps of a change: what was there before and after it. quiet says that there was none.
+type change struct {
+	before, after map[string]any
+	quiet         bool
+}
+
+// changeOther lets fn change somebody's account and writes it down. All such changes wait for one another, so that two
+// administrators cannot deactivate each other.
+func (s *Service) changeOther(ctx context.Context, actor *Actor, user uuid.UUID, action string,
+	fn func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error)) error {
+	if actor != nil && !actor.Can(ManageUsers) {
+		return fault.ErrForbidden
+	}
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil {
+			return err
+		}
+		// Against a sign-in or a change of their own, which lock the row.
+		if _, err := db.LockUser(ctx, tx, user); db.IsNotFound(err) {
+			return fault.ErrNotFound
+		} else if err != nil {
+			return err
+		}
+		u, err := db.UserByID(ctx, tx, user)
+		if err != nil {
+			return err
+		}
+		if actor != nil && !actor.Covers(u.Permissions) {
+			return fault.ErrForbidden
+		}
+		now := s.Now()
+		name := u.Name
+		c, err := fn(ctx, tx, u, now)
+		if err != nil || c.quiet {
+			return err
+		}
+		event := db.AuditEvent{
+			ID: db.NewID(), At: now, Action: action, SubjectKind: "user", SubjectID: user, SubjectName: name, Before: c.before, After: c.after,
+		}
+		if actor != nil {
+			event.ActorID = actor.ID
+		}
+		return db.AddAudit(ctx, tx, event)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", action, err)
+	}
+	return nil
+}

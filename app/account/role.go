@@ -1,0 +1,205 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Roles lists the roles with how many people have each. It returns fault.ErrForbidden without users.manage.
+func (s *Service) Roles(ctx context.Context, actor Actor) ([]db.RoleRow, error) {
+	if !actor.Can(ManageUsers) {
+		return nil, fault.ErrForbidden
+	}
+	return db.Roles(ctx, s.DB)
+}
+
+// maxRolePeople is how many of a role's people its page names.
+const maxRolePeople = 200
+
+// RoleDetail is a role with who has it.
+type RoleDetail struct {
+	db.Role
+	People []db.User // at most maxRolePeople
+	// Beyond says that the role may do what the actor may not, so that the actor may not change it.
+	Beyond bool
+}
+
+// BuiltIn reports whether the role is one that every installation has; it cannot be changed.
+func (r *RoleDetail) BuiltIn() bool { return r.Key != "" }
+
+// Role finds a role with who has it. It returns fault.ErrForbidden without users.manage.
+func (s *Service) Role(ctx context.Context, actor Actor, id uuid.UUID) (*RoleDetail, error) {
+	if !actor.Can(ManageUsers) {
+		return nil, fault.ErrForbidden
+	}
+	r, err := db.RoleByID(ctx, s.DB, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &RoleDetail{Role: *r, Beyond: !actor.Covers(r.Permissions)}
+	d.People, err = db.PeopleOf(ctx, s.DB, id, maxRolePeople)
+	return d, err
+}
+
+// RoleInput is a role as a person typed it.
+type RoleInput struct {
+	Name        string
+	Permissions []string
+	Version     int64 // of what the person started from
+}
+
+// CreateRole makes a role. It returns fault.ErrForbidden also for a permission that the actor does not hold, and
+// fault.Invalid for bad input, by the fields name and permissions.
+func (s *Service) CreateRole(ctx context.Context, actor Actor, in RoleInput) (*db.Role, error) {
+	r := &db.Role{ID: db.NewID(), Version: 1, CreatedAt: s.Now(), UpdatedAt: s.Now()}
+	if err := applyRole(actor, r, in); err != nil {
+		return nil, err
+	}
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.InsertRole(ctx, tx, r); err != nil {
+			return roleNameTaken(err)
+		}
+		return s.auditRole(ctx, tx, actor, "role.create", nil, r)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create role: %w", err)
+	}
+	return r, nil
+}
+
+// UpdateRole changes a role for all who have it. It returns the errors of CreateRole, also for a role that may do what the
+// actor may not, fault.ErrForbidden for one built in, and fault.ErrStale when someone else saved it meanwhile.
+func (s *Service) UpdateRole(ctx context.Context, actor Actor, id uuid.UUID, in RoleInput) error {
+	before, err := s.changeableRole(ctx, actor, id)
+	if err != nil {
+		return err
+	}
+	r := *before
+	if err := applyRole(actor, &r, in); err != nil {
+		return err
+	}
+	r.Version, r.UpdatedAt = in.Version+1, s.Now()
+	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		saved, err := db.SaveRole(ctx, tx, &r, in.Version)
+		if err != nil {
+			return roleNameTaken(err)
+		}
+		if !saved || before.Version != in.Version {
+			return fault.ErrStale
+		}
+		return s.auditRole(ctx, tx, actor, "role.update", before, &r)
+	})
+	if err != nil {
+		return fmt.Errorf("update role %s: %w", id, err)
+	}
+	return nil
+}
+
+// DeleteRole removes a role. It returns fault.Invalid, by the field role, while anybody has it, and the other errors of
+// UpdateRole.
+func (s *Service) DeleteRole(ctx context.Context, actor Actor, id uuid.UUID) error {
+	r, err := s.changeableRole(ctx, actor, id)
+	if err != nil {
+		return err
+	}
+	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		err := db.DeleteRole(ctx, tx, id)
+		if db.InUse(err) {
+			return fault.Invalid{"role": "People have this role. Give them another one first."}
+		}
+		if err != nil {
+			return err
+		}
+		return s.auditRole(ctx, tx, actor, "role.delete", r, nil)
+	})
+	if err != nil {
+		return fmt.Errorf("delete role %s: %w", id, err)
+	}
+	return nil
+}
+
+func (s *Service) changeableRole(ctx context.Context, actor Actor, id uuid.UUID) (*db.Role, error) {
+	if !actor.Can(ManageUsers) {
+		return nil, fault.ErrForbidden
+	}
+	r, err := db.RoleByID(ctx, s.DB, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err == nil && (r.Key != "" || !actor.Covers(r.Permissions)) {
+		err = fault.ErrForbidden
+	}
+	return r, err
+}
+
+// applyRole puts what a person typed into a role. admin is the role Administrator's alone: a role with it would be that one
+// under another name.
+func applyRole(actor Actor, r *db.Role, in RoleInput) error {
+	if !actor.Can(ManageUsers) {
+		return fault.ErrForbidden
+	}
+	bad := fault.Invalid{}
+	r.Name = strings.TrimSpace(in.Name)
+	switch {
+	case r.Name == "":
+		bad["name"] = "Give the role a name."
+	case utf8.RuneCountInString(r.Name) > 100:
+		bad["name"] = "Use at most 100 characters."
+	case !plain(r.Name):
+		bad["name"] = "This has characters that cannot be shown."
+	}
+	r.Permissions = []string{}
+	for _, p := range Permissions { // in the order of the matrix, each once
+		if slices.Contains(in.Permissions, string(p.Permission)) && p.Permission != Admin {
+			r.Permissions = append(r.Permissions, string(p.Permission))
+		}
+	}
+	for _, p := range in.Permissions {
+		if !slices.Contains(r.Permissions, p) {
+			bad["permissions"] = fmt.Sprintf("A role cannot have the permission %s.", db.Printable(p, 100))
+		}
+	}
+	switch {
+	case len(bad) > 0:
+		return bad
+	case !actor.Covers(r.Permissions):
+		return fault.ErrForbidden
+	}
+	return nil
+}
+
+func roleNameTaken(err error) error {
+	if db.Conflict(err) == "roles_name" {
+		return fault.Invalid{"name": "There is a role of this name already."}
+	}
+	return err
+}
+
+func (s *Service) auditRole(ctx context.Context, tx bun.Tx, actor Actor, action string, before, after *db.Role) error {
+	describe := func(r *db.Role) map[string]any {
+		if r == nil {
+			return nil
+		}
+		return map[string]any{"name": r.Name, "permissions": r.Permissions}
+	}
+	subject := after
+	if subject == nil {
+		subject = before
+	}
+	return db.AddAudit(ctx, tx, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "role", SubjectID: subject.ID, SubjectName: subject.Name,
+		Before: describe(before), After: describe(after),
+	})
+}

@@ -1,0 +1,260 @@
+package automation
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/db"
+)
+
+// SessionTokenPrefix begins the tokens of sessions, so that one is known for what it is wherever it turns up.
+const SessionTokenPrefix = "carillon_session_"
+
+// NewSessionToken makes a token that opens nothing yet.
+func NewSessionToken() string { return SessionTokenPrefix + secret.Token() }
+
+// AdmitSession makes a token good for the turn that a worker has begun. It opens what the session's agent may ask for, and
+// ends with the turn, or when the worker loses the session. Only the token's hash is stored.
+func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UUID, token string) error {
+	hash := sha256.Sum256([]byte(token))
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		return db.PutSessionToken(ctx, tx, &db.SessionToken{Hash: hash[:], SessionID: lease.Session, TurnID: turn, Fence: lease.Fence, CreatedAt: s.Now()})
+	})
+	return wrap(err, "admit session %s", lease.Session)
+}
+
+// DismissSession ends the tokens of a session.
+func (s *Service) DismissSession(ctx context.Context, session uuid.UUID) error {
+	return db.DeleteSessionTokens(ctx, s.DB, session)
+}
+
+// SessionActor is as whom the session of a token asks: its owner, within its workspace, with the permissions of
+// account.Actor.InSession. It returns fault.ErrNotFound for a token that opens nothing, or nothing any more: the turn is over,
+// or its owner may not work in the workspace now.
+func (s *Service) SessionActor(ctx context.Context, token string) (account.Actor, error) {
+	hash := sha256.Sum256([]byte(token))
+	session, err := db.SessionByToken(ctx, s.DB, hash[:])
+	if db.IsNotFound(err) {
+		return account.Actor{}, fault.ErrNotFound
+	}
+	if err != nil {
+		return account.Actor{}, err
+	}
+	owner, err := db.UserByID(ctx, s.DB, session.OwnerID)
+	if err != nil {
+		return account.Actor{}, err
+	}
+	if !owner.DeactivatedAt.IsZero() {
+		return account.Actor{}, fault.ErrNotFound
+	}
+	actor := account.ActorOf(owner)
+	if err := s.isMember(ctx, s.DB, actor, session.WorkspaceID); err != nil {
+		return account.Actor{}, err
+	}
+	// One whose automation is gone may have been started by any.
+	automates := session.Automation != nil && session.Automation.MayAutomate
+	return actor.InSession(session.ID, session.WorkspaceID, automates), nil
+}
+
+// OwnSession is the session as which the actor asks. It returns fault.ErrForbidden for a person.
+func (s *Service) OwnSession(ctx context.Context, actor account.Actor) (*db.Session, error) {
+	if actor.Session == uuid.Nil {
+		return nil, fault.ErrForbidden
+	}
+	return db.SessionByID(ctx, s.DB, actor.Session)
+}
+
+// OwnAutomation is the automation that started the session as which the actor asks, whoever created it: a session may read
+// what it was started by. It returns fault.ErrNotFound when there is none, or none any more.
+func (s *Service) OwnAutomation(ctx context.Context, actor account.Actor) (*db.Automation, error) {
+	session, err := s.OwnSession(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	if session.AutomationID == uuid.Nil {
+		return nil, fault.ErrNotFound
+	}
+	return db.AutomationByID(ctx, s.DB, session.AutomationID)
+}
+
+// PastRuns lists the newest executions of an automation that the actor sees, or that its session was started by. A zero
+// before is the newest.
+func (s *Service) PastRuns(ctx context.Context, actor account.Actor, automation, before uuid.UUID, limit int) ([]db.Execution, error) {
+	access, own := actor.Access(), false
+	if actor.Session != uuid.Nil {
+		a, err := s.OwnAutomation(ctx, actor)
+		if err != nil && !errors.Is(err, fault.ErrNotFound) {
+			return nil, err
+		}
+		own = err == nil && a.ID == automation
+	}
+	if own {
+		access.All = true // it is of the session's own workspace
+	} else if _, err := s.Automation(ctx, actor, automation); err != nil {
+		return nil, err
+	}
+	return db.Executions(ctx, s.DB, db.ExecutionFilter{Access: access, Automation: automation, Before: before, Limit: limit})
+}
+
+// ReportOutcomes are the outcomes that a session may report.
+var ReportOutcomes = []db.ReportOutcome{db.ReportDone, db.ReportNothingToDo, db.ReportBlocked, db.ReportFailed}
+
+// ReportInput is what a session reports of its work. Ticket is a number in its workspace; 0 is the one that it has claimed,
+// if any.
+type ReportInput struct {
+	Outcome, Summary string
+	Ticket           int64
+}
+
+// Bounds of what a session may tell people.
+const (
+	maxReports  = 50
+	maxMessages = 20
+	maxSummary  = 16 << 10 // bytes
+)
+
+// Report notes what a session says came of its work. It decides nothing: how the run ended is the execution's.
+func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInput) (*db.SessionReport, error) {
+	session, err := s.OwnSession(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	bad := fault.Invalid{}
+	r := &db.SessionReport{ID: db.NewID(), SessionID: session.ID, Outcome: db.ReportOutcome(in.Outcome), Summary: longText(bad, "summary", in.Summary), CreatedAt: s.Now()}
+	if !slices.Contains(ReportOutcomes, r.Outcome) {
+		bad["outcome"] = "Choose one of done, nothing_to_do, blocked and failed."
+	}
+	var t *db.Ticket
+	if in.Ticket != 0 {
+		if t, err = s.TicketByNumber(ctx, actor, actor.Workspace, in.Ticket); errors.Is(err, fault.ErrNotFound) {
+			bad["ticket"] = fmt.Sprintf("There is no ticket #%d in this workspace.", in.Ticket)
+		} else if err != nil {
+			return nil, err
+		}
+	} else if t, err = db.ClaimedTicket(ctx, s.DB, session.ID); err != nil {
+		return nil, err
+	}
+	if len(bad) > 0 {
+		return nil, bad
+	}
+	if t != nil {
+		r.TicketID = t.ID
+	}
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		n, err := db.CountReports(ctx, tx, session.ID)
+		if err != nil {
+			return err
+		}
+		if n >= maxReports {
+			return fault.Invalid{"summary": fmt.Sprintf("This session has reported %d times. That is the limit.", n)}
+		}
+		if r.TicketID != uuid.Nil {
+			if err := db.LinkTicket(ctx, tx, r.TicketID, session.ID, s.Now()); err != nil {
+				return err
+			}
+		}
+		if err := db.InsertReport(ctx, tx, r); err != nil {
+			return err
+		}
+		return db.Announce(ctx, tx, "session", session.ID)
+	})
+	return r, wrap(err, "report of session %s", session.ID)
+}
+
+// MessageInput is what a session writes to people. To is the e-mail address of a member of its workspace; empty are the
+// creator of its automation and its owner.
+type MessageInput struct{ Title, Body, To string }
+
+// Message puts a message of a session into inboxes, into each once. It returns how many people got it.
+func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageInput) (int, error) {
+	session, err := s.OwnSession(ctx, actor)
+	if err != nil {
+		return 0, err
+	}
+	bad := fault.Invalid{}
+	title := text(bad, "title", "Give the message a title.", in.Title, maxTitle, true)
+	body := longText(bad, "body", in.Body)
+	if len(bad) > 0 {
+		return 0, bad
+	}
+	var people []uuid.UUID
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := db.LockSession(ctx, tx, session.ID); err != nil { // the count below holds
+			return err
+		}
+		n, err := db.CountNotices(ctx, tx, session.ID, NoticeMessage)
+		if err != nil {
+			return err
+		}
+		if n >= maxMessages {
+			return fault.Invalid{"title": fmt.Sprintf("This session has sent %d messages. That is the limit.", n)}
+		}
+		if people, err = s.readers(ctx, tx, session, in.To); err != nil {
+			return err
+		}
+		a := session.Automation
+		if a == nil {
+			a = &db.Automation{}
+		}
+		message := notice{kind: NoticeMessage, title: title, body: body, session: session.ID, key: "message " + db.NewID().String()}
+		if e, err := db.ExecutionBySession(ctx, tx, session.ID); err == nil {
+			message.execution = e.ID
+		} else if !db.IsNotFound(err) {
+			return err
+		}
+		return s.notify(ctx, tx, a, people, message)
+	})
+	return len(people), wrap(err, "message of session %s", session.ID)
+}
+
+// readers are who gets a message of a session.
+func (s *Service) readers(ctx context.Context, tx bun.Tx, session *db.Session, to string) ([]uuid.UUID, error) {
+	if to = strings.TrimSpace(to); to != "" {
+		members, err := db.MembersOf(ctx, tx, session.WorkspaceID)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			if strings.EqualFold(m.Email, to) && m.DeactivatedAt.IsZero() {
+				return []uuid.UUID{m.ID}, nil
+			}
+		}
+		return nil, fault.Invalid{"to": "No member of this workspace has this e-mail address."}
+	}
+	var people []uuid.UUID
+	if session.Automation != nil {
+		var err error
+		if people, err = s.audience(ctx, tx, session.Automation); err != nil {
+			return nil, err
+		}
+	}
+	if !slices.Contains(people, session.OwnerID) {
+		people = append(people, session.OwnerID) // SessionActor has seen that they may hear
+	}
+	return people, nil
+}
+
+// longText checks text of several lines that a session wrote.
+func longText(bad fault.Invalid, field, value string) string {
+	value = strings.TrimSpace(strings.ReplaceAll(value, "\r\n", "\n"))
+	switch {
+	case value == "":
+		bad[field] = "Write what there is to say."
+	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
+		bad[field] = "This has bytes that are not text."
+	case len(value) > maxSummary:
+		bad[field] = fmt.Sprintf("This is %d KiB long. At most %d KiB fit.", (len(value)+1023)>>10, maxSummary>>10)
+	}
+	return value
+}

@@ -1,0 +1,177 @@
+package automation
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+func TestATokenOfASessionOpensItsWorkspaceOnly(t *testing.T) {
+	k := setup(t)
+	other := k.elsewhere(k.jonas)
+	theirs, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: other.String(), Title: "Elsewhere"})
+	check(t, err)
+	session, agent := k.agent(nil)
+	if agent.ID != k.jonas.ID || agent.Session != session.ID || agent.Workspace != k.workspace.ID {
+		t.Errorf("the session asks as %+v", agent)
+	}
+	_, err = k.Ticket(t.Context(), agent, theirs.ID)
+	wantErr(t, err, fault.ErrNotFound)
+	_, err = k.CreateTicket(t.Context(), agent, TicketInput{Workspace: other.String(), Title: "x"})
+	wantInvalid(t, err, "workspace")
+	list, err := k.Tickets(t.Context(), agent, db.TicketFilter{Limit: 10})
+	check(t, err)
+	mine, err := k.CreateTicket(t.Context(), agent, TicketInput{Title: "Found"})
+	check(t, err)
+	if len(list) != 0 || mine.WorkspaceID != k.workspace.ID || mine.CreatedSession != session.ID || mine.CreatedBy != k.jonas.ID {
+		t.Errorf("the session sees %d tickets and made %+v", len(list), mine)
+	}
+}
+
+func TestATokenOfASessionEndsWithItsTurnItsWorkerAndItsOwnersAccess(t *testing.T) {
+	k := setup(t)
+	for name, end := range map[string]func(db.Session) error{
+		"the turn ended": func(s db.Session) error {
+			_, err := k.DB.NewRaw("UPDATE turns SET status = 'succeeded' WHERE session_id = ?", s.ID).Exec(t.Context())
+			return err
+		},
+		"the session ended": func(s db.Session) error { return k.Finish(t.Context(), lease(s), success) },
+		"another worker has it": func(s db.Session) error {
+			_, err := k.DB.NewRaw("UPDATE sessions SET fence = fence + 1 WHERE id = ?", s.ID).Exec(t.Context())
+			return err
+		},
+		"it was dismissed": func(s db.Session) error { return k.DismissSession(t.Context(), s.ID) },
+		"the next turn has another": func(s db.Session) error {
+			_, err := k.DB.NewRaw("UPDATE turns SET status = 'queued' WHERE session_id = ?", s.ID).Exec(t.Context())
+			k.admit(s)
+			return err
+		},
+		"the owner is no member any more": func(db.Session) error { return k.RemoveMember(t.Context(), k.mira, k.workspace.ID, k.jonas.ID) },
+	} {
+		check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, k.jonas.ID))
+		_, err := k.RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
+		check(t, err)
+		session := k.claim()[0]
+		token := k.admit(session)
+		_, err = k.SessionActor(t.Context(), token)
+		check(t, err)
+		check(t, end(session))
+		if _, err = k.SessionActor(t.Context(), token); !errors.Is(err, fault.ErrNotFound) {
+			t.Errorf("%s: the token still opens something (%v)", name, err)
+		}
+	}
+	_, err := k.SessionActor(t.Context(), NewSessionToken())
+	wantErr(t, err, fault.ErrNotFound)
+}
+
+func TestASessionManagesAutomationsOnlyWhereItsAutomationAllowsIt(t *testing.T) {
+	k := setup(t)
+	target := k.create(nil)
+	for _, allowed := range []bool{false, true} {
+		_, agent := k.agent(func(in *Input) { in.MayAutomate = allowed })
+		in := k.input()
+		in.MayAutomate = true
+		made, _, err := k.Create(t.Context(), agent, in)
+		_, runErr := k.RunNow(t.Context(), agent, target.ID, nil)
+		in.Version = target.Version
+		changed, _, editErr := k.Update(t.Context(), agent, target.ID, in)
+		if !allowed {
+			for _, err := range []error{err, runErr, editErr} {
+				wantErr(t, err, fault.ErrForbidden)
+			}
+			continue
+		}
+		check(t, errors.Join(err, runErr, editErr))
+		if made.MayAutomate || changed.MayAutomate {
+			t.Error("a session gave an automation what only a person gives")
+		}
+	}
+}
+
+func TestASessionHasNoMoreThanItsOwnerAndNothingOfOtherWorkspaces(t *testing.T) {
+	k := setup(t)
+	agent := k.mira.InSession(uuid.New(), k.workspace.ID, true)
+	for _, p := range account.Permissions {
+		want := false
+		switch p.Permission {
+		case account.ViewOwn, account.ViewAll, account.ManageTickets, account.Manage, account.ManageAll, account.UseShell:
+			want = true
+		}
+		if agent.Can(p.Permission) != want {
+			t.Errorf("%s: %v; want %v", p.Permission, !want, want)
+		}
+	}
+	if !k.mira.Can(account.Admin) || k.jonas.InSession(uuid.New(), k.workspace.ID, true).Can(account.ViewAll) {
+		t.Error("an owner's permissions changed, or grew")
+	}
+}
+
+func TestASessionReadsTheAutomationThatStartedItAndItsRuns(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	_, err := k.RunNow(t.Context(), k.mira, a.ID, nil) // whoever started it
+	check(t, err)
+	session := k.claim()[0]
+	_, err = k.DB.NewRaw("UPDATE roles SET permissions = '{}' WHERE key = ?", account.RoleAdministrator).Exec(t.Context())
+	check(t, err)
+	agent, err := k.SessionActor(t.Context(), k.admit(session))
+	check(t, err)
+	own, err := k.OwnAutomation(t.Context(), agent)
+	check(t, err)
+	runs, err := k.PastRuns(t.Context(), agent, a.ID, uuid.Nil, 10)
+	check(t, err)
+	if own.ID != a.ID || len(runs) != 1 {
+		t.Errorf("it reads %s and %d runs", own.Name, len(runs))
+	}
+	_, err = k.PastRuns(t.Context(), agent, k.create(nil).ID, uuid.Nil, 10)
+	wantErr(t, err, fault.ErrNotFound)
+	_, err = k.OwnAutomation(t.Context(), k.jonas)
+	wantErr(t, err, fault.ErrForbidden)
+}
+
+func TestAReportGoesToTheSessionAndTheTicketThatItHas(t *testing.T) {
+	k := setup(t)
+	tk := k.ticket("Check", "")
+	session, agent := k.agent(nil)
+	_, err := k.ClaimTicket(t.Context(), agent, "")
+	check(t, err)
+	r, err := k.Report(t.Context(), agent, ReportInput{Outcome: "nothing_to_do", Summary: " All well. "})
+	check(t, err)
+	if r.TicketID != tk.ID || r.SessionID != session.ID || r.Summary != "All well." {
+		t.Errorf("the report is %+v", r)
+	}
+	_, err = k.Report(t.Context(), agent, ReportInput{Outcome: "great", Ticket: 99})
+	for _, field := range []string{"outcome", "summary", "ticket"} {
+		wantInvalid(t, err, field)
+	}
+	_, err = k.Report(t.Context(), k.jonas, ReportInput{Outcome: "done", Summary: "x"})
+	wantErr(t, err, fault.ErrForbidden)
+}
+
+func TestAMessageOfASessionReachesItsPeopleEachOnceAndNotWithoutEnd(t *testing.T) {
+	k := setup(t)
+	_, agent := k.agent(nil)
+	n, err := k.Message(t.Context(), agent, MessageInput{Title: "Found two", Body: "See the tickets."})
+	check(t, err)
+	if n != 1 { // Jonas is the creator and the owner
+		t.Errorf("it went to %d people", n)
+	}
+	_, err = k.Message(t.Context(), agent, MessageInput{Title: "For you", Body: "x", To: "MIRA@example.com"})
+	check(t, err)
+	_, err = k.Message(t.Context(), agent, MessageInput{Title: "x", Body: "x", To: "eve@example.com"})
+	wantInvalid(t, err, "to")
+	k.expectInbox(k.jonas, NoticeMessage)
+	k.expectInbox(k.mira, NoticeMessage)
+	for err == nil || !strings.Contains(err.Error(), "limit") {
+		if n++; n > 100 {
+			t.Fatal("there is no limit")
+		}
+		_, err = k.Message(t.Context(), agent, MessageInput{Title: "Again", Body: "x"})
+	}
+}

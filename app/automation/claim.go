@@ -1,0 +1,168 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// ClaimTicket takes the next ticket of the queue for a session: of the open ones of its workspace the most urgent, and of
+// those the oldest; with a label, unless that is empty. However many claim at once, each ticket goes to one. It returns nil
+// when the queue is empty.
+//
+// A session has one at a time: until the one it has claimed is done, canceled or open again, it gets that one again. So an
+// agent that was interrupted, or asks twice, goes on with what it has, and takes nothing away from others.
+func (s *Service) ClaimTicket(ctx context.Context, actor account.Actor, label string) (*db.Ticket, error) {
+	if actor.Session == uuid.Nil {
+		return nil, fault.ErrForbidden
+	}
+	if err := s.mayChangeTickets(ctx, s.DB, actor, actor.Workspace); err != nil {
+		return nil, err
+	}
+	label = strings.TrimSpace(label)
+	var id uuid.UUID
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		// Under the lock, so that a session that ends meanwhile takes no ticket with it, and one that asks twice at once gets one.
+		session, err := db.LockSession(ctx, tx, actor.Session)
+		if err != nil {
+			return err
+		}
+		if session.Status != db.SessionInProgress {
+			return fault.ErrForbidden
+		}
+		t, err := db.ClaimedTicket(ctx, tx, actor.Session)
+		if err != nil {
+			return err
+		}
+		if t != nil {
+			id = t.ID
+			return nil
+		}
+		now := s.Now()
+		if t, err = db.ClaimTicket(ctx, tx, actor.Workspace, actor.Session, label, now); err != nil || t == nil {
+			return err
+		}
+		id = t.ID
+		if err := db.LinkTicket(ctx, tx, t.ID, actor.Session, now); err != nil {
+			return err
+		}
+		return s.auditTicket(ctx, tx, actor, "ticket.claim", t, nil)
+	})
+	if err != nil || id == uuid.Nil {
+		return nil, wrap(err, "claim a ticket for session %s", actor.Session)
+	}
+	return s.Ticket(ctx, actor, id)
+}
+
+// releaseTicket puts the ticket that a session has claimed back into the queue: its run did not succeed, and others are to
+// get it. What a person wants to hold back is closed by a person.
+func (s *Service) releaseTicket(ctx context.Context, tx bun.Tx, session *db.Session, reason string) error {
+	t, err := db.ClaimedTicket(ctx, tx, session.ID)
+	if err != nil || t == nil {
+		return err
+	}
+	if t, err = db.LockTicket(ctx, tx, t.ID); err != nil {
+		return err
+	}
+	if t.ClaimedBy != session.ID {
+		return nil
+	}
+	before := *t
+	s.moveTicket(t, db.TicketOpen)
+	t.Version, t.UpdatedAt = t.Version+1, s.Now()
+	if err := db.SaveTicket(ctx, tx, t); err != nil {
+		return err
+	}
+	return s.writeTicketAudit(ctx, tx, uuid.Nil, session.ID, "ticket.release", t, &before, reason)
+}
+
+// LinkTicket notes that a session works on a ticket of the same workspace. It returns fault.Invalid for "ticket".
+func (s *Service) LinkTicket(ctx context.Context, actor account.Actor, session uuid.UUID, number int64) error {
+	seen, err := s.Session(ctx, actor, session)
+	if err != nil {
+		return err
+	}
+	if err := s.mayChangeTickets(ctx, s.DB, actor, seen.WorkspaceID); err != nil {
+		return err
+	}
+	t, err := db.TicketByNumber(ctx, s.DB, seen.WorkspaceID, number)
+	if db.IsNotFound(err) {
+		return fault.Invalid{"ticket": fmt.Sprintf("There is no ticket #%d in this workspace.", number)}
+	}
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.LinkTicket(ctx, tx, t.ID, session, s.Now()); err != nil {
+			return err
+		}
+		return db.Announce(ctx, tx, "session", session)
+	})
+}
+
+// UnlinkTicket takes the link between a ticket and a session away. The one that a session has claimed stays linked.
+func (s *Service) UnlinkTicket(ctx context.Context, actor account.Actor, ticket, session uuid.UUID) error {
+	t, err := s.Ticket(ctx, actor, ticket)
+	if err != nil {
+		return err
+	}
+	if err := s.mayChangeTickets(ctx, s.DB, actor, t.WorkspaceID); err != nil {
+		return err
+	}
+	if session != uuid.Nil && t.ClaimedBy == session {
+		return fault.Invalid{"session": "This session has claimed the ticket. Change its status first."}
+	}
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		there, err := db.UnlinkTicket(ctx, tx, ticket, session)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return fault.ErrNotFound
+		}
+		return db.Announce(ctx, tx, "session", session)
+	})
+}
+
+// auditTicket records what was done to a ticket. Without before it is all of it, else what changed; nothing changed is not
+// recorded.
+func (s *Service) auditTicket(ctx context.Context, q bun.IDB, actor account.Actor, action string, t, before *db.Ticket) error {
+	return s.writeTicketAudit(ctx, q, actor.ID, actor.Session, action, t, before, "")
+}
+
+func (s *Service) writeTicketAudit(ctx context.Context, q bun.IDB, actor, session uuid.UUID, action string, t, before *db.Ticket, reason string) error {
+	var was map[string]any
+	is := describedTicket(t)
+	if before != nil {
+		was = describedTicket(before)
+		maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
+		maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
+		if len(is) == 0 {
+			return nil
+		}
+	}
+	if session != uuid.Nil {
+		is["session_id"] = session.String()
+	}
+	return db.AddAudit(ctx, q, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "ticket", SubjectID: t.ID,
+		SubjectName: fmt.Sprintf("#%d %s", t.Number, t.Title), WorkspaceID: t.WorkspaceID, Reason: reason, Before: was, After: is,
+	})
+}
+
+// describedTicket is what the audit log keeps of a ticket.
+func describedTicket(t *db.Ticket) map[string]any {
+	m := map[string]any{"title": t.Title, "body": t.Body, "priority": PriorityWord(t.Priority), "status": string(t.Status), "assignee_id": "", "labels": strings.Join(t.Labels, ", ")}
+	if t.AssigneeID != uuid.Nil {
+		m["assignee_id"] = t.AssigneeID.String()
+	}
+	return m
+}

@@ -1,0 +1,184 @@
+package automation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// Transfer gives an automation to another owner, with whose access it runs by schedule and webhook from then on. Runs in
+// flight stay whose they are. The actor needs what every change of it needs; who may change their own alone can give it
+// only to somebody who may do no more than they, since what they wrote would run with that person's access.
+//
+// It returns fault.Invalid, by the field to, for somebody who cannot own it, and the errors of every change.
+func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid.UUID) error {
+	if _, err := s.manageable(ctx, actor, id); err != nil {
+		return err
+	}
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		a, err := db.LockAutomation(ctx, tx, id)
+		if db.IsNotFound(err) {
+			return fault.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if !CanManage(actor, a) { // it has changed hands meanwhile
+			return fault.ErrForbidden
+		}
+		owner, err := db.UserByID(ctx, tx, to)
+		if db.IsNotFound(err) {
+			return fault.Invalid{"to": "Choose a person from the list."}
+		}
+		if err != nil {
+			return err
+		}
+		if a.CreatorID == to {
+			return fault.Invalid{"to": owner.Name + " owns it already."}
+		}
+		if reason, err := s.cannotOwn(ctx, tx, actor, owner, a); err != nil {
+			return err
+		} else if reason != "" {
+			return fault.Invalid{"to": reason}
+		}
+		before, err := db.UserByID(ctx, tx, a.CreatorID)
+		if err != nil {
+			return err
+		}
+		if err := db.SetCreator(ctx, tx, id, to, s.Now()); err != nil {
+			return err
+		}
+		if err := s.tellTransfer(ctx, tx, actor, a, before, owner); err != nil {
+			return err
+		}
+		err = db.AddAudit(ctx, tx, db.AuditEvent{
+			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: "automation.transfer", SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name, WorkspaceID: a.WorkspaceID,
+			Before: map[string]any{"owner": before.Name, "creator_id": before.ID.String()}, After: map[string]any{"owner": owner.Name, "creator_id": to.String()},
+		})
+		if err != nil {
+			return err
+		}
+		return s.announceChange(ctx, tx, id)
+	})
+	return wrap(err, "transfer automation %s", id)
+}
+
+// cannotOwn says why somebody cannot be given an automation by the actor, as a sentence, or nothing.
+func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, actor account.Actor, owner *db.User, a *db.Automation) (string, error) {
+	w, err := db.WorkspaceByID(ctx, q, a.WorkspaceID)
+	if err != nil {
+		return "", err
+	}
+	member, err := db.IsMember(ctx, q, a.WorkspaceID, owner.ID)
+	if err != nil {
+		return "", err
+	}
+	may := func(p account.Permission) bool { return account.Grants(owner.Permissions, p) }
+	provider, _ := s.provider(cmpOr(a.Provider, w.Provider))
+	switch {
+	case !owner.DeactivatedAt.IsZero():
+		return owner.Name + " has no active account.", nil
+	case !member && !may(account.Admin):
+		return fmt.Sprintf("%s is not a member of the workspace %s.", owner.Name, w.Name), nil
+	case !may(account.Manage):
+		return owner.Name + " may not have automations.", nil
+	case provider.Script && !may(account.UseShell):
+		return fmt.Sprintf("%s may not use the provider %s.", owner.Name, provider.Name), nil
+	case !actor.Can(account.ManageAll) && !actor.Covers(owner.Permissions):
+		return owner.Name + " may do more than you. Ask somebody who manages everyone’s automations.", nil
+	}
+	return "", nil
+}
+
+// tellTransfer tells the new owner, and the one before unless they gave it themselves.
+func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, before, owner *db.User) error {
+	n := notice{
+		kind: NoticeTransferred, title: a.Name + " is yours now", body: fmt.Sprintf("%s gave you this automation of %s’s. It runs with your access.", actor.Name, before.Name),
+		key: "transferred " + db.NewID().String(),
+	}
+	if actor.ID != owner.ID {
+		if err := s.notify(ctx, tx, a, []uuid.UUID{owner.ID}, n); err != nil {
+			return err
+		}
+	}
+	if actor.ID == before.ID || !before.DeactivatedAt.IsZero() {
+		return nil
+	}
+	n.title, n.body = a.Name+" has another owner", fmt.Sprintf("%s gave it to %s.", actor.Name, owner.Name)
+	return s.notify(ctx, tx, a, []uuid.UUID{before.ID}, n)
+}
+
+// Heirs lists by name whom an automation could be given to by the actor. It returns the errors of every change.
+func (s *Service) Heirs(ctx context.Context, actor account.Actor, id uuid.UUID) ([]db.User, error) {
+	a, err := s.manageable(ctx, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	people, err := db.Users(ctx, s.DB)
+	if err != nil {
+		return nil, err
+	}
+	members, err := db.MembersOf(ctx, s.DB, a.WorkspaceID)
+	if err != nil {
+		return nil, err
+	}
+	isMember := map[uuid.UUID]bool{}
+	for _, m := range members {
+		isMember[m.ID] = true
+	}
+	var list []db.User
+	for _, u := range people {
+		switch {
+		case u.ID == a.CreatorID || !u.DeactivatedAt.IsZero():
+		case !isMember[u.ID] && !account.Grants(u.Permissions, account.Admin):
+		case !account.Grants(u.Permissions, account.Manage):
+		case !actor.Can(account.ManageAll) && !actor.Covers(u.Permissions):
+		default:
+			list = append(list, u)
+		}
+	}
+	return list, nil
+}
+
+// HandOver gives the automations of one person to another, each as if alone, at most maxBulk at once. It leaves out those
+// that the actor does not see and those that the new owner cannot have, and counts them by reason. It returns
+// fault.ErrForbidden without automations.manage_all.
+func (s *Service) HandOver(ctx context.Context, actor account.Actor, from, to uuid.UUID) (BulkResult, error) {
+	result := BulkResult{Action: bulkTransfer, Skipped: map[string]int{}}
+	if !actor.Can(account.ManageAll) {
+		return result, fault.ErrForbidden
+	}
+	owner, err := db.UserByID(ctx, s.DB, to)
+	if db.IsNotFound(err) || err == nil && (from == to || !owner.DeactivatedAt.IsZero()) {
+		return result, fault.Invalid{"to": "Choose a person from the list."}
+	}
+	if err != nil {
+		return result, err
+	}
+	list, err := db.AutomationsOwned(ctx, s.DB, from, maxBulk)
+	if err != nil {
+		return result, err
+	}
+	for _, a := range list {
+		err := s.Transfer(ctx, actor, a.ID, to)
+		var invalid fault.Invalid
+		switch {
+		case err == nil:
+			result.Done++
+		case errors.Is(err, fault.ErrNotFound), errors.Is(err, fault.ErrForbidden):
+			result.Skipped["in workspaces that you are not a member of"]++
+		case errors.As(err, &invalid):
+			result.Skipped["that "+owner.Name+" cannot have"]++
+		default:
+			return result, err
+		}
+	}
+	return result, nil
+}

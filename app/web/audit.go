@@ -1,0 +1,314 @@
+package web
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// auditRoutes are the addresses of the audit log.
+func (s *Server) auditRoutes(mux *routeTable) {
+	mux.HandleFunc("GET /settings/audit", s.page(s.audit))
+	mux.HandleFunc("GET /settings/audit/export/{format}", s.page(s.exportAudit))
+}
+
+// auditFilter reads what the audit log is narrowed to from the address.
+func auditFilter(r *http.Request, actor account.Actor) db.AuditFilter {
+	z := zone(actor)
+	f := db.AuditFilter{
+		Actor: optionalID(r.FormValue("person")), Subject: optionalID(r.FormValue("subject")), Workspace: optionalID(r.FormValue("workspace")),
+		Action: r.FormValue("action"), Since: day(r.FormValue("from"), z), Until: day(r.FormValue("to"), z),
+		Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
+	}
+	if !f.Until.IsZero() {
+		f.Until = f.Until.AddDate(0, 0, 1) // the day chosen is included
+	}
+	return f
+}
+
+func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	ctx, f := r.Context(), auditFilter(r, actor)
+	list, err := s.Accounts.Audit(ctx, actor, f)
+	if err != nil {
+		return err
+	}
+	p := views.AuditPage{
+		Now: s.Now(), Filtered: r.URL.RawQuery != "",
+		Person:    views.Field{Name: "person", Label: "Person", Value: r.FormValue("person")},
+		Action:    views.Field{Name: "action", Label: "Action", Value: f.Action},
+		Workspace: views.Field{Name: "workspace", Label: "Workspace", Value: r.FormValue("workspace")},
+		From:      views.Field{Name: "from", Label: "From", Value: r.FormValue("from")}, To: views.Field{Name: "to", Label: "To", Value: r.FormValue("to")},
+	}
+	if f.Subject != uuid.Nil {
+		p.Subject, p.SubjectName = f.Subject.String(), "one thing"
+		if len(list) > 0 {
+			p.SubjectName = list[0].SubjectName
+		}
+	}
+	q := r.URL.Query()
+	for _, key := range []string{"before", "newer"} {
+		q.Del(key)
+	}
+	p.CSV, p.JSON = views.AuditURL()+"/export/csv?"+q.Encode(), views.AuditURL()+"/export/ndjson?"+q.Encode()
+	if err := s.auditChoices(r, actor, &p); err != nil {
+		return err
+	}
+	p.Pager = pages(r, &list, f.Before, f.After, f.Limit, func(e db.AuditEvent) string { return e.ID.String() }, "newer", "before")
+	for i := range list {
+		p.Rows = append(p.Rows, auditItem(&list[i], zone(actor)))
+	}
+	return s.withSettings(w, r, actor, "Audit log", func(page views.Page) error { return s.show(w, r, views.Audit(page, p)) })
+}
+
+// auditChoices fills in what the log can be narrowed to.
+func (s *Server) auditChoices(r *http.Request, actor account.Actor, p *views.AuditPage) error {
+	people, err := db.Users(r.Context(), s.DB)
+	if err != nil {
+		return err
+	}
+	for _, u := range people {
+		p.Person.Options = append(p.Person.Options, views.Choice{Value: u.ID.String(), Label: u.Name})
+	}
+	actions, err := s.Accounts.AuditActions(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	kind := ""
+	for _, a := range actions {
+		if k, _, _ := strings.Cut(a, "."); k != kind {
+			kind = k
+			p.Action.Options = append(p.Action.Options, views.Choice{Value: k, Label: k + ": everything"})
+		}
+		p.Action.Options = append(p.Action.Options, views.Choice{Value: a, Label: a})
+	}
+	workspaces, err := s.Rules.Workspaces(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	for _, w := range workspaces {
+		p.Workspace.Options = append(p.Workspace.Options, views.Choice{Value: w.ID.String(), Label: w.Name})
+	}
+	return nil
+}
+
+// userEvents shows the newest lines of the audit log about a person, to whoever may read it.
+func (s *Server) userEvents(r *http.Request, actor account.Actor, d *account.PersonDetail, p *views.UserPage) error {
+	if !actor.Can(account.ViewAudit) {
+		return nil
+	}
+	list, err := s.Accounts.Audit(r.Context(), actor, db.AuditFilter{Subject: d.ID, Limit: 8})
+	if err != nil {
+		return err
+	}
+	p.EventsURL = views.AuditSubjectURL(d.ID.String())
+	for i := range list {
+		p.Events = append(p.Events, auditItem(&list[i], zone(actor)))
+	}
+	return nil
+}
+
+func auditItem(e *db.AuditEvent, z *time.Location) views.AuditItem {
+	item := views.AuditItem{
+		ID: e.ID.String(), At: e.At.In(z), Action: e.Action, Kind: e.SubjectKind, Reason: e.Reason, Address: e.Address, Changes: differences(e.Before, e.After),
+		Subject: views.Link{Text: e.SubjectName},
+	}
+	if e.Actor != nil {
+		item.Actor = views.Link{Text: e.Actor.Name, URL: views.AuditPersonURL(e.ActorID.String())}
+	}
+	if e.SubjectID != uuid.Nil {
+		item.Subject.URL = views.AuditSubjectURL(e.SubjectID.String())
+	}
+	return item
+}
+
+// differences lists the properties that differ before and after.
+func differences(before, after map[string]any) []views.Change {
+	names := map[string]bool{}
+	for _, m := range []map[string]any{before, after} {
+		for name := range m {
+			names[name] = true
+		}
+	}
+	var list []views.Change
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		was, had := before[name]
+		is, has := after[name]
+		c := views.Change{Name: strings.ReplaceAll(name, "_", " "), Before: inWords(was), After: inWords(is), New: !had, Gone: !has}
+		if had && has && c.Before == c.After {
+			continue
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// inWords is a value of the audit log as people read it.
+func inWords(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case bool:
+		if v {
+			return "yes"
+		}
+		return "no"
+	case []any:
+		var list []string
+		for _, x := range v {
+			list = append(list, inWords(x))
+		}
+		return strings.Join(list, ", ")
+	case map[string]any:
+		var list []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			list = append(list, name+"="+inWords(v[name]))
+		}
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprint(v)
+}
+
+// auditLine is a line of the audit log as it is exported.
+type auditLine struct {
+	ID          uuid.UUID      `json:"id"`
+	At          time.Time      `json:"at"`
+	ActorID     *uuid.UUID     `json:"actor_id"` // null: Carillon itself
+	Actor       string         `json:"actor"`
+	ActorEmail  string         `json:"actor_email"`
+	Action      string         `json:"action"`
+	SubjectKind string         `json:"subject_kind"`
+	SubjectID   *uuid.UUID     `json:"subject_id"`
+	SubjectName string         `json:"subject_name"`
+	WorkspaceID *uuid.UUID     `json:"workspace_id"`
+	Reason      string         `json:"reason"`
+	Address     string         `json:"address"`
+	Before      map[string]any `json:"before"`
+	After       map[string]any `json:"after"`
+}
+
+func lineOf(e *db.AuditEvent) auditLine {
+	given := func(id uuid.UUID) *uuid.UUID {
+		if id == uuid.Nil {
+			return nil
+		}
+		return &id
+	}
+	l := auditLine{
+		ID: e.ID, At: e.At.UTC(), ActorID: given(e.ActorID), Action: e.Action, SubjectKind: e.SubjectKind, SubjectID: given(e.SubjectID),
+		SubjectName: e.SubjectName, WorkspaceID: given(e.WorkspaceID), Reason: e.Reason, Address: e.Address, Before: e.Before, After: e.After,
+	}
+	if e.Actor != nil {
+		l.Actor, l.ActorEmail = e.Actor.Name, e.Actor.Email
+	}
+	return l
+}
+
+// exportAudit sends what the audit log's page is narrowed to, whole, as it is read.
+func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	write, kind := ndjson(w), "application/x-ndjson"
+	switch r.PathValue("format") {
+	case "csv":
+		write, kind = csvLines(w), "text/csv; charset=utf-8"
+	case "ndjson":
+	default:
+		return fault.ErrNotFound
+	}
+	begun := false
+	controller := http.NewResponseController(w)
+	err := s.Accounts.ExportAudit(r.Context(), actor, auditFilter(r, actor), func(list []db.AuditEvent) error {
+		if !begun {
+			begun = true
+			w.Header().Set("Content-Type", kind)
+			w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="audit-%s.%s"`, s.Now().UTC().Format("2006-01-02"), r.PathValue("format")))
+		}
+		// A long log takes long to send; a reader who takes nothing for a minute has gone.
+		if err := controller.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+			return err
+		}
+		return write(list)
+	})
+	if err != nil && begun {
+		s.Log.Warn("export the audit log", "request", requestID(r), "err", err)
+		panic(http.ErrAbortHandler) // half a log must not pass for the whole
+	}
+	return err
+}
+
+func ndjson(w http.ResponseWriter) func([]db.AuditEvent) error {
+	encoder := json.NewEncoder(w)
+	return func(list []db.AuditEvent) error {
+		for i := range list {
+			if err := encoder.Encode(lineOf(&list[i])); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func csvLines(w http.ResponseWriter) func([]db.AuditEvent) error {
+	c := csv.NewWriter(w)
+	begun := false
+	return func(list []db.AuditEvent) error {
+		if !begun {
+			begun = true
+			if err := c.Write([]string{"at", "actor", "actor_email", "action", "subject_kind", "subject_id", "subject_name", "workspace_id", "reason", "address", "before", "after"}); err != nil {
+				return err
+			}
+		}
+		for i := range list {
+			l := lineOf(&list[i])
+			row := []string{l.At.Format(time.RFC3339Nano), l.Actor, l.ActorEmail, l.Action, l.SubjectKind, idText(l.SubjectID), l.SubjectName, idText(l.WorkspaceID),
+				l.Reason, l.Address, packed(l.Before), packed(l.After)}
+			for j := range row {
+				row[j] = harmless(row[j])
+			}
+			if err := c.Write(row); err != nil {
+				return err
+			}
+		}
+		c.Flush()
+		return c.Error()
+	}
+}
+
+func idText(id *uuid.UUID) string {
+	if id == nil {
+		return ""
+	}
+	return id.String()
+}
+
+func packed(m map[string]any) string {
+	if m == nil {
+		return ""
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return "" // it came from JSON
+	}
+	return string(text)
+}
+
+// harmless keeps a spreadsheet from taking a text for a formula, which could send the sheet elsewhere: names and reasons
+// are anybody's to choose.
+func harmless(cell string) string {
+	if text := strings.TrimLeft(cell, " \t\r\n\v\f\u00a0\u3000\ufeff"); text != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(text)[0]) {
+		return "'" + cell
+	}
+	return cell
+}

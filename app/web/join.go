@@ -1,0 +1,113 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/views"
+)
+
+// makeLink makes a link for a person and shows it, or says beside the person why there is none.
+func (s *Server) makeLink(w http.ResponseWriter, r *http.Request, actor account.Actor,
+	link func(ctx context.Context, actor account.Actor, user uuid.UUID) (string, error), what string) error {
+	user, err := id(r)
+	if err != nil {
+		return err
+	}
+	token, err := link(r.Context(), actor, user)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) { p.Problem = sentences(bad) })
+	}
+	if err != nil {
+		return err
+	}
+	return s.showLink(w, r, actor, user, token, what)
+}
+
+// switchUser activates or deactivates a person, or says beside them why not.
+func (s *Server) switchUser(w http.ResponseWriter, r *http.Request, actor account.Actor,
+	do func(ctx context.Context, actor *account.Actor, user uuid.UUID) error, message string) error {
+	user, err := id(r)
+	if err != nil {
+		return err
+	}
+	err = do(r.Context(), &actor, user)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) { p.Problem = sentences(bad) })
+	}
+	return s.changed(w, r, user, err, message)
+}
+
+// changeMembership adds a person to a workspace, or takes them out of it.
+func (s *Server) changeMembership(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	user, err := id(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Accounts.Person(r.Context(), actor, user); err != nil {
+		return err
+	}
+	change, message := s.Rules.AddMember, "Added."
+	if r.PostFormValue("do") == "remove" {
+		change, message = s.Rules.RemoveMember, "Removed."
+	}
+	return s.changed(w, r, user, change(r.Context(), actor, optionalID(r.PostFormValue("workspace")), user), message)
+}
+
+// joinPage asks the person of a link for a password. Looking at it does not use the link up: programs follow links in
+// messages before people do.
+func (s *Server) joinPage(w http.ResponseWriter, r *http.Request) error {
+	j, err := s.Accounts.Joining(r.Context(), r.PathValue("token"))
+	if err != nil {
+		return s.deadLink(w, r, err)
+	}
+	s.showJoin(w, r, http.StatusOK, j, j.Name, nil)
+	return nil
+}
+
+func (s *Server) showJoin(w http.ResponseWriter, r *http.Request, status int, j *account.Joining, name string, bad fault.Invalid) {
+	f := views.NewJoinForm()
+	f.Address, f.Invites, f.Email.Value = views.JoinURL(r.PathValue("token")), j.Invites, j.Email
+	f.Name.Value, f.Name.Error, f.Password.Error = name, bad["name"], bad["password"]
+	f.Password.Autofocus = !j.Invites
+	s.render(w, r, status, views.Join(views.Page{Title: "Choose a password"}, f))
+}
+
+// deadLink says of every link that does not work the same.
+func (s *Server) deadLink(w http.ResponseWriter, r *http.Request, err error) error {
+	if !errors.Is(err, fault.ErrNotFound) {
+		return err
+	}
+	s.render(w, r, http.StatusNotFound, views.BlankErrorPage(views.Page{Title: "Not found"}, "This link does not work",
+		"It was used, it expired, or a newer one took its place. Ask an administrator for another."))
+	return nil
+}
+
+func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
+	token, name := r.PathValue("token"), r.PostFormValue("name")
+	login, err := s.Accounts.Join(r.Context(), token, name, r.PostFormValue("password"), s.address(r), r.UserAgent())
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		j, err := s.Accounts.Joining(r.Context(), token)
+		if err != nil {
+			return s.deadLink(w, r, err)
+		}
+		s.showJoin(w, r, http.StatusUnprocessableEntity, j, name, bad)
+		return nil
+	}
+	if err != nil {
+		return s.deadLink(w, r, err)
+	}
+	if err := s.remember(w, r, login); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,374 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// peopleRoutes are the addresses of people, roles and the audit log.
+func (s *Server) peopleRoutes(mux *routeTable) {
+	mux.HandleFunc("GET /join/{token}", s.open(s.joinPage))
+	mux.HandleFunc("POST /join/{token}", s.open(s.join))
+
+	mux.HandleFunc("GET /settings/users", s.page(s.users))
+	mux.HandleFunc("POST /settings/users", s.page(s.invite))
+	mux.HandleFunc("GET /settings/users/new", s.page(s.newUser))
+	mux.HandleFunc("GET /settings/users/{id}", s.page(s.user))
+	mux.HandleFunc("POST /settings/users/{id}", s.page(s.updateUser))
+	mux.HandleFunc("POST /settings/users/{id}/roles", s.page(s.setRoles))
+	mux.HandleFunc("POST /settings/users/{id}/invitation", s.page(s.renewInvitation))
+	mux.HandleFunc("POST /settings/users/{id}/reset", s.page(s.resetPassword))
+	mux.HandleFunc("POST /settings/users/{id}/deactivation", s.page(s.deactivateUser))
+	mux.HandleFunc("POST /settings/users/{id}/activation", s.page(s.activateUser))
+	mux.HandleFunc("POST /settings/users/{id}/memberships", s.page(s.changeMembership))
+	mux.HandleFunc("POST /settings/users/{id}/transfer", s.page(s.handOver))
+}
+
+// settingsTabs are the parts of the settings that a person may open.
+func settingsTabs(actor account.Actor, path string) []views.Tab {
+	var tabs []views.Tab
+	for _, t := range []struct {
+		label, url string
+		needs      account.Permission
+	}{
+		{"Profile", views.ProfileURL(), ""},
+		{"Users", views.UsersURL(), account.ManageUsers},
+		{"Roles", views.RolesURL(), account.ManageUsers},
+		{"Audit log", views.AuditURL(), account.ViewAudit},
+	} {
+		if t.needs == "" || actor.Can(t.needs) {
+			tabs = append(tabs, views.Tab{Label: t.label, URL: t.url, Current: strings.HasPrefix(path, t.url)})
+		}
+	}
+	return tabs
+}
+
+// withSettings is with for a part of the settings.
+func (s *Server) withSettings(w http.ResponseWriter, r *http.Request, actor account.Actor, title string, page func(p views.Page) error) error {
+	return s.with(w, r, actor, "settings", title, func(p views.Page) error {
+		p.Settings = settingsTabs(actor, r.URL.Path)
+		return page(p)
+	})
+}
+
+func (s *Server) users(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	f := db.PersonFilter{
+		Search: strings.TrimSpace(r.FormValue("q")), Status: db.PersonStatus(r.FormValue("status")), Role: optionalID(r.FormValue("role")),
+		After: optionalID(r.FormValue("after")), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
+	}
+	list, err := s.Accounts.People(r.Context(), actor, f)
+	if err != nil {
+		return err
+	}
+	roles, err := s.Accounts.Roles(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	p := views.UsersPage{
+		Now: s.Now(), Search: f.Search, Filtered: r.URL.RawQuery != "",
+		Status: views.Field{Name: "status", Label: "Status", Value: string(f.Status), Options: []views.Choice{
+			{Value: "active", Label: "Active"}, {Value: "invited", Label: "Invited"}, {Value: "deactivated", Label: "Deactivated"}}},
+		Role: views.Field{Name: "role", Label: "Role", Value: r.FormValue("role")},
+	}
+	for _, role := range roles {
+		p.Role.Options = append(p.Role.Options, views.Choice{Value: role.ID.String(), Label: role.Name})
+	}
+	p.Pager = pages(r, &list, f.After, f.Before, f.Limit, func(u db.Person) string { return u.ID.String() }, "before", "after")
+	p.Pager.Named = true
+	for i := range list {
+		p.Rows = append(p.Rows, s.personItem(actor, &list[i]))
+	}
+	return s.withSettings(w, r, actor, "Users", func(page views.Page) error { return s.show(w, r, views.Users(page, p)) })
+}
+
+// pages cuts a list that was asked for with one row too many, and finds the addresses of its neighbours: of the page that
+// begins after the last row, and of the one that ends before the first. The keys are those of the query.
+func pages[T any](r *http.Request, list *[]T, after, before uuid.UUID, limit int, idOf func(T) string, beforeKey, afterKey string) views.Pager {
+	var p views.Pager
+	over := len(*list) == limit
+	switch {
+	case over && before != uuid.Nil:
+		*list = (*list)[1:] // the one too many is the farthest from where the reader came
+	case over:
+		*list = (*list)[:limit-1]
+	}
+	if len(*list) == 0 {
+		return p
+	}
+	address := func(key string, row T) string {
+		q := r.URL.Query()
+		q.Del(beforeKey)
+		q.Del(afterKey)
+		q.Set(key, idOf(row))
+		return r.URL.Path + "?" + q.Encode()
+	}
+	if after != uuid.Nil || before != uuid.Nil && over {
+		p.Newer = address(beforeKey, (*list)[0])
+	}
+	if over || before != uuid.Nil {
+		p.Older = address(afterKey, (*list)[len(*list)-1])
+	}
+	return p
+}
+
+func (s *Server) personItem(actor account.Actor, u *db.Person) views.PersonItem {
+	return views.PersonItem{
+		ID: u.ID.String(), Name: u.Name, Email: u.Email, Roles: u.RoleName, Status: string(u.Status()), Expired: u.InvitedUntil.Before(s.Now()),
+		Seen: u.SeenAt.In(zone(actor)), Workspaces: int(u.Workspaces), Automations: int(u.Automations), You: u.ID == actor.ID,
+	}
+}
+
+// roleChoices are the roles to give, with those of a list ticked.
+func (s *Server) roleChoices(r *http.Request, actor account.Actor, chosen []uuid.UUID, problem string) (views.RoleChoices, error) {
+	c := views.RoleChoices{Error: problem}
+	roles, err := s.Accounts.Roles(r.Context(), actor)
+	if err != nil {
+		return c, err
+	}
+	for _, role := range roles {
+		item := views.RoleChoice{ID: role.ID.String(), Name: role.Name, May: may(role.Permissions), Checked: slices.Contains(chosen, role.ID)}
+		if !actor.Covers(role.Permissions) {
+			item.Off = "It may do what you may not, so you cannot give it."
+		}
+		c.List = append(c.List, item)
+	}
+	return c, nil
+}
+
+// may says in words what a set of permissions allows.
+func may(held []string) string {
+	var list []string
+	for _, p := range account.Permissions {
+		if slices.Contains(held, string(p.Permission)) {
+			list = append(list, p.Capability)
+		}
+	}
+	if len(list) == 0 {
+		return "Nothing."
+	}
+	return strings.Join(list, ". ") + "."
+}
+
+// chosenRoles reads the ids of roles; one that is none stands for a role that is not there.
+func chosenRoles(r *http.Request) []uuid.UUID {
+	var list []uuid.UUID
+	for _, text := range r.PostForm["roles"] {
+		list = append(list, optionalID(text))
+	}
+	return list
+}
+
+func (s *Server) newUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if !actor.Can(account.ManageUsers) {
+		return fault.ErrForbidden
+	}
+	var member []uuid.UUID
+	role, err := db.RoleByKey(r.Context(), s.DB, account.RoleMember)
+	if err != nil {
+		return err
+	}
+	if actor.Covers(role.Permissions) {
+		member = append(member, role.ID)
+	}
+	return s.inviteForm(w, r, actor, http.StatusOK, account.Invitation{Roles: member}, nil)
+}
+
+func (s *Server) inviteForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, in account.Invitation, bad fault.Invalid) error {
+	f := views.NewInviteForm()
+	f.Email.Value, f.Email.Error = in.Email, bad["email"]
+	f.Name.Value, f.Name.Error = in.Name, bad["name"]
+	f.Password.Error = bad["password"]
+	var err error
+	if f.Roles, err = s.roleChoices(r, actor, in.Roles, bad["roles"]); err != nil {
+		return err
+	}
+	return s.withSettings(w, r, actor, "Invite a person", func(page views.Page) error {
+		s.render(w, r, status, views.Invite(page, f))
+		return nil
+	})
+}
+
+func (s *Server) invite(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	in := account.Invitation{Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), Roles: chosenRoles(r)}
+	u, token, err := s.Accounts.Invite(r.Context(), actor, in)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		return s.inviteForm(w, r, actor, http.StatusUnprocessableEntity, in, bad)
+	}
+	if err != nil {
+		return err
+	}
+	if token == "" {
+		return s.redirect(w, r, views.UserURL(u.ID.String()), u.Name+" can sign in now.")
+	}
+	return s.showLink(w, r, actor, u.ID, token, "invitation")
+}
+
+// showLink shows a link once. It is part of this one answer, since a message kept for the next page would keep it in the
+// browser.
+func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, token, what string) error {
+	return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
+		p.NewLink, p.LinkFor = s.PublicURL.JoinPath("join", token).String(), what
+		lifetime := account.InvitationLifetime
+		if what == "reset" {
+			lifetime = account.ResetLifetime
+		}
+		p.LinkUntil = s.Now().Add(lifetime).In(zone(actor))
+	})
+}
+
+func (s *Server) user(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	user, err := id(r)
+	if err != nil {
+		return err
+	}
+	return s.showUser(w, r, actor, user, http.StatusOK, nil)
+}
+
+// showUser shows one person. change puts onto the page what came of a form.
+func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, status int, change func(p *views.UserPage)) error {
+	d, err := s.Accounts.Person(r.Context(), actor, user)
+	if err != nil {
+		return err
+	}
+	z := zone(actor)
+	p := views.NewUserPage()
+	p.Now, p.Person, p.CanChange = s.Now(), s.personItem(actor, &d.Person), !d.Beyond
+	if d.Beyond {
+		p.Why = d.Name + " may do what you may not, so you cannot change the account."
+	}
+	p.Name.Value, p.Email.Value = d.Name, d.Email
+	p.Facts = userFacts(d, p, z)
+	var chosen []uuid.UUID
+	for _, role := range d.Roles {
+		chosen = append(chosen, role.ID)
+	}
+	if p.Roles, err = s.roleChoices(r, actor, chosen, ""); err != nil {
+		return err
+	}
+	if err := s.userWorkspaces(r, actor, d, &p); err != nil {
+		return err
+	}
+	if err := s.userHandover(r, actor, d, &p); err != nil {
+		return err
+	}
+	if err := s.userEvents(r, actor, d, &p); err != nil {
+		return err
+	}
+	if change != nil {
+		change(&p)
+	}
+	return s.withSettings(w, r, actor, d.Name, func(page views.Page) error {
+		s.render(w, r, status, views.UserDetail(page, p))
+		return nil
+	})
+}
+
+func userFacts(d *account.PersonDetail, p views.UserPage, z *time.Location) []views.Fact {
+	status := map[db.PersonStatus]string{db.Active: "Active", db.Invited: "Invited", db.Deactivated: "Deactivated"}[d.Status()]
+	switch {
+	case d.Status() == db.Deactivated:
+		status += " " + views.Ago(d.DeactivatedAt.In(z), p.Now)
+	case d.Status() == db.Invited && p.Person.Expired:
+		status = "Invitation expired " + views.Ago(d.InvitedUntil.In(z), p.Now)
+	case d.Status() == db.Invited:
+		status = "Invited, the link holds until " + views.Exact(d.InvitedUntil.In(z))
+	}
+	seen := "Not signed in"
+	if !d.SeenAt.IsZero() {
+		seen = views.Ago(d.SeenAt.In(z), p.Now)
+	}
+	return []views.Fact{
+		{Label: "Email", Value: d.Email}, {Label: "Status", Value: status}, {Label: "Last seen", Value: seen},
+		{Label: "Signed in", Value: views.Count(len(d.Logins), "browser")}, {Label: "Added", Value: views.Ago(d.CreatedAt.In(z), p.Now)},
+	}
+}
+
+// userWorkspaces shows memberships of those workspaces alone that the reader sees.
+func (s *Server) userWorkspaces(r *http.Request, actor account.Actor, d *account.PersonDetail, p *views.UserPage) error {
+	mine, err := s.Rules.Workspaces(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	p.CanMove = actor.Can(account.ManageWorkspaces)
+	for _, ws := range mine {
+		choice := views.Choice{Value: ws.ID.String(), Label: ws.Name}
+		if slices.ContainsFunc(d.Workspaces, func(o db.Workspace) bool { return o.ID == ws.ID }) {
+			p.Workspaces = append(p.Workspaces, choice)
+		} else {
+			p.Join.Options = append(p.Join.Options, choice)
+		}
+	}
+	return nil
+}
+
+func (s *Server) updateUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	user, err := id(r)
+	if err != nil {
+		return err
+	}
+	email, name := r.PostFormValue("email"), r.PostFormValue("name")
+	err = s.Accounts.UpdatePerson(r.Context(), actor, user, email, name)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) {
+			p.Email.Value, p.Email.Error, p.Name.Value, p.Name.Error = email, bad["email"], name, bad["name"]
+		})
+	}
+	return s.changed(w, r, user, err, "Saved.")
+}
+
+// changed leads back to a person's page, unless the change failed.
+func (s *Server) changed(w http.ResponseWriter, r *http.Request, user uuid.UUID, err error, message string) error {
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.UserURL(user.String()), message)
+}
+
+func (s *Server) setRoles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	user, err := id(r)
+	if err != nil {
+		return err
+	}
+	roles := chosenRoles(r)
+	err = s.Accounts.SetRoles(r.Context(), &actor, user, roles)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		choices, err := s.roleChoices(r, actor, roles, bad["roles"])
+		if err != nil {
+			return err
+		}
+		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) { p.Roles = choices })
+	}
+	if err == nil && user == actor.ID {
+		return s.redirect(w, r, "/settings", "Saved.") // who gave up managing people sees the page no more
+	}
+	return s.changed(w, r, user, err, "Saved.")
+}
+
+func (s *Server) renewInvitation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.makeLink(w, r, actor, s.Accounts.RenewInvitation, "invitation")
+}
+
+func (s *Server) resetPassword(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.makeLink(w, r, actor, s.Accounts.ResetPassword, "reset")
+}
+
+func (s *Server) deactivateUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.switchUser(w, r, actor, s.Accounts.Deactivate, "Deactivated. Every sign-in ended.")
+}
+
+func (s *Server) activateUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.switchUser(w, r, actor, s.Accounts.Activate, "Activated.")
+}

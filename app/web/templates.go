@@ -1,0 +1,65 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/db"
+	"carillon/views"
+)
+
+// beginWith puts a template into what the editor of a new automation begins with. It returns an offer to create the workflow
+// that the template runs, where there are workflows and that one is missing.
+func (s *Server) beginWith(r *http.Request, actor account.Actor, t automation.Template, in *automation.Input, ws *db.Workspace) (views.Link, error) {
+	blank := *in
+	*in = t.Input
+	in.Workspace, in.Provider, in.Model, in.TimeZone, in.Timeout, in.MaxParallel = blank.Workspace, blank.Provider, blank.Model, blank.TimeZone, blank.Timeout, blank.MaxParallel
+	in.CreatePR = in.CreatePR && ws != nil && automation.CanHavePullRequests(ws)
+	if s.isScript(in.Provider) { // a pattern is for an agent, and no script
+		in.Provider, in.Model = s.anyAgent(), ""
+	}
+	if t.Workflow == nil {
+		return views.Link{}, nil
+	}
+	if !nav().Workflows {
+		in.ExecutionType, in.Prompt = string(db.Inline), t.Workflow.Prompt()
+		return views.Link{}, nil
+	}
+	workspace := optionalID(in.Workspace)
+	if workspace == uuid.Nil {
+		return views.Link{}, nil
+	}
+	id, err := s.Rules.TemplateWorkflow(r.Context(), actor, workspace, t.Workflow)
+	if err != nil {
+		return views.Link{}, err
+	}
+	if id == uuid.Nil {
+		return views.Link{Text: t.Workflow.Name, URL: views.WorkflowNewURL(t.Key)}, nil
+	}
+	in.Workflow = id.String()
+	return views.Link{}, nil
+}
+
+// anyAgent is the first provider that is no script and that is installed, or else the first that is no script.
+func (s *Server) anyAgent() string {
+	first := ""
+	for _, p := range s.Providers() {
+		if p.Driver == agent.DriverShell {
+			continue
+		}
+		if first == "" {
+			first = p.ID
+		}
+		if s.Found == nil {
+			break
+		}
+		if found, known := s.Found(p.ID); known && found.Problem == "" {
+			return p.ID
+		}
+	}
+	return first
+}

@@ -1,0 +1,77 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+	"carillon/views"
+)
+
+func TestANewAutomationOffersTheCommonPatternsAndEachFillsTheEditorIn(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleMember)
+	blank := b.get("/automations/new")
+	blank.expect(t, http.StatusOK, "Start from a template")
+	for _, p := range views.Patterns() {
+		key := p.URL[strings.Index(p.URL, "=")+1:]
+		template, ok := automation.TemplateByKey(key)
+		if !ok || !strings.Contains(blank.body, `href="`+p.URL+`"`) {
+			t.Fatalf("%s leads to no template, or is not offered", p.URL)
+		}
+		page := b.get(p.URL)
+		for _, want := range []string{
+			`value="` + template.Input.Name + `"`, `value="` + template.Input.Trigger + `" checked`, `value="` + template.Input.Cron + `"`,
+			`<option value="agent" selected>`, // the workspace's own is for scripts, which these are not
+		} {
+			page.expect(t, http.StatusOK, want)
+		}
+		if strings.Contains(page.body, "Start from a template") {
+			t.Error("who has chosen a template is asked again")
+		}
+	}
+	b.get("/automations/new?template=nightly-audit").expect(t, http.StatusOK, "Run a dependency audit and create tickets for any high-severity findings")
+	b.get("/automations/new?template=nonsense").expect(t, http.StatusOK, "Start from a template")
+}
+
+func TestWhatATemplateFillsInCanBeSavedAsItIs(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleMember)
+	list, err := s.rules.Workspaces(t.Context(), b.actor)
+	check(t, err)
+	for _, template := range automation.Templates() {
+		in := blankAutomation(b.actor)
+		in.Workspace, in.Provider = list[0].ID.String(), list[0].Provider
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		check(t, err)
+		_, err = s.server.beginWith(r, b.actor, template, &in, &list[0])
+		check(t, err)
+		if in.Workflow == "" && in.ExecutionType == string(db.WorkflowDriven) {
+			continue // it is to be created first
+		}
+		if _, _, err := s.rules.Create(t.Context(), b.actor, in); err != nil {
+			t.Errorf("%s: %v", template.Key, err)
+		}
+	}
+}
+
+func TestATemplateOffersToOpenPullRequestsOnlyWhereThatCanBe(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleMember)
+	plain := b.get("/automations/new?template=release-branch")
+	_, err := s.server.DB.NewRaw("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'").Exec(t.Context())
+	check(t, err)
+	able := b.get("/automations/new?template=release-branch")
+	checked := func(a *answer) bool {
+		_, rest, _ := strings.Cut(a.body, `id="create_pr"`)
+		before, _, _ := strings.Cut(a.body, `id="create_pr"`)
+		tag, _, _ := strings.Cut(rest, ">")
+		return strings.Contains(before[strings.LastIndex(before, "<input"):]+tag, "checked")
+	}
+	if checked(plain) || !checked(able) {
+		t.Errorf("Create pull request is ticked: %v without a forge, %v with one", checked(plain), checked(able))
+	}
+}

@@ -1,0 +1,466 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+func (s *Server) tickets(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	ctx, now, z := r.Context(), s.Now(), zone(actor)
+	status, assignee := r.FormValue("status"), r.FormValue("assignee")
+	f := db.TicketFilter{
+		Priority: automation.ParsePriority(r.FormValue("priority")), Workspace: optionalID(s.workspaceFilter(r)), Label: r.FormValue("label"),
+		Search: strings.TrimSpace(r.FormValue("q")), Queue: r.FormValue("order") == "queue", After: optionalID(r.FormValue("after")), Limit: pageSize + 1,
+	}
+	switch {
+	case status == "active":
+		f.Statuses = []db.TicketStatus{db.TicketOpen, db.TicketInProgress}
+	case status != "":
+		f.Statuses = []db.TicketStatus{db.TicketStatus(status)}
+	}
+	switch assignee {
+	case "":
+	case "me":
+		f.Assignee = actor.ID
+	case "nobody":
+		f.Unclaimed = true
+	default:
+		f.Assignee = optionalID(assignee)
+	}
+	list, err := s.Rules.Tickets(ctx, actor, f)
+	if err != nil {
+		return err
+	}
+	p := views.TicketsPage{
+		Now: now, Search: f.Search, Filtered: r.URL.RawQuery != "" || f.Workspace != uuid.Nil, CanCreate: actor.Can(account.ManageTickets),
+		Order: views.Field{Name: "order", Label: "Order", Value: cmp(r.FormValue("order"), "newest"), Options: []views.Choice{{Value: "newest", Label: "Newest"}, {Value: "queue", Label: "Queue"}}},
+		Status: views.Field{Name: "status", Label: "Status", Value: status, Options: []views.Choice{
+			{Value: "active", Label: "Open or in progress"}}},
+		Priority: views.Field{Name: "priority", Label: "Priority", Value: r.FormValue("priority")},
+		Assignee: views.Field{Name: "assignee", Label: "Assigned to", Value: assignee, Options: []views.Choice{{Value: "me", Label: "Me"}, {Value: "nobody", Label: "Nobody"}}},
+		Label:    views.Field{Name: "label", Label: "Label", Value: f.Label},
+	}
+	for _, st := range automation.TicketStatuses {
+		p.Status.Options = append(p.Status.Options, views.Choice{Value: string(st), Label: views.TicketStatusWord(string(st))})
+	}
+	for _, known := range automation.TicketPriorities {
+		p.Priority.Options = append(p.Priority.Options, views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
+	}
+	labels, err := s.Rules.TicketLabels(ctx, actor, f.Workspace)
+	if err != nil {
+		return err
+	}
+	if f.Label != "" && !slices.Contains(labels, f.Label) {
+		labels = append(labels, f.Label)
+	}
+	for _, l := range labels {
+		p.Label.Options = append(p.Label.Options, views.Choice{Value: l, Label: l})
+	}
+	if p.Workspace, err = s.workspaceField(r, actor, f.Workspace); err != nil {
+		return err
+	}
+	if len(list) > pageSize {
+		list = list[:pageSize]
+		p.Pager.Older = more(r, "after", list[pageSize-1].ID.String())
+	}
+	for i := range list {
+		p.Rows = append(p.Rows, ticketItem(&list[i], z, now))
+	}
+	return s.with(w, r, actor, "tickets", "Tickets", func(page views.Page) error { return s.show(w, r, views.Tickets(page, p)) })
+}
+
+func ticketItem(t *db.Ticket, z *time.Location, now time.Time) views.TicketItem {
+	i := views.TicketItem{
+		ID: t.ID.String(), Number: strconv.FormatInt(t.Number, 10), Title: t.Title, Status: string(t.Status), Priority: automation.PriorityWord(t.Priority),
+		Labels: t.Labels, At: in(t.CreatedAt, z), Now: now,
+	}
+	if t.Assignee != nil {
+		i.Assignee = t.Assignee.Name
+	}
+	if t.Workspace != nil {
+		i.Workspace = t.Workspace.Name
+	}
+	return i
+}
+
+func (s *Server) ticket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	ticketID, err := id(r)
+	if err != nil {
+		return err
+	}
+	t, err := s.Rules.Ticket(r.Context(), actor, ticketID)
+	if err != nil {
+		return err
+	}
+	d, err := s.Rules.TicketDetail(r.Context(), actor, t)
+	if err != nil {
+		return err
+	}
+	z, now := zone(actor), s.Now()
+	p := views.TicketPage{Ticket: ticketItem(t, z, now), Body: t.Body, Hidden: d.Hidden, CanManage: actor.Can(account.ManageTickets)}
+	p.Moves = ticketMoves(t)
+	p.Facts = []views.Fact{
+		{Label: "Workspace", Value: p.Ticket.Workspace, URL: views.WorkspaceURL(t.WorkspaceID.String())},
+		{Label: "Assigned to", Value: cmp(p.Ticket.Assignee, "Nobody")}, {Label: "Created", Show: views.Time(in(t.CreatedAt, z), now)},
+	}
+	if t.Author != nil {
+		p.Facts = append(p.Facts, views.Fact{Label: "Created by", Value: t.Author.Name})
+	}
+	if t.CreatedSession != uuid.Nil {
+		p.Facts = append(p.Facts, views.Fact{Label: "Created in", Value: "a session", URL: views.SessionURL(t.CreatedSession.String())})
+	}
+	if t.ClaimedBy != uuid.Nil {
+		p.Facts = append(p.Facts, views.Fact{Label: "Claimed by", Value: "a session", URL: views.SessionURL(t.ClaimedBy.String())})
+	}
+	pulls, err := s.pullRequests(r.Context(), d.Sessions)
+	if err != nil {
+		return err
+	}
+	for i := range d.Sessions {
+		item := sessionItem(&d.Sessions[i], z, now)
+		item.PullRequest = pulls[d.Sessions[i].ID]
+		p.Sessions = append(p.Sessions, item)
+	}
+	p.Reports = reportItems(d.Reports, z, true)
+	for i := len(d.History) - 1; i >= 0; i-- {
+		p.History = append(p.History, ticketStep(&d.History[i], z))
+	}
+	return s.with(w, r, actor, "tickets", "#"+p.Ticket.Number+" "+t.Title, func(page views.Page) error { return s.show(w, r, views.Ticket(page, p)) })
+}
+
+// ticketMoves are the statuses that a ticket may go to from where it is.
+func ticketMoves(t *db.Ticket) []views.Action {
+	move := func(status db.TicketStatus, label, icon, kind string) views.Action {
+		return views.Action{Label: label, Icon: icon, Kind: kind, Name: "status", Value: string(status), URL: views.TicketActionURL(t.ID.String(), "status")}
+	}
+	switch t.Status {
+	case db.TicketOpen:
+		return []views.Action{move(db.TicketCanceled, "Cancel ticket", "ban", "plain"), move(db.TicketInProgress, "Start", "play", "plain"), move(db.TicketDone, "Mark done", "check", "primary")}
+	case db.TicketInProgress:
+		return []views.Action{move(db.TicketCanceled, "Cancel ticket", "ban", "plain"), move(db.TicketOpen, "Back to the queue", "undo-2", "plain"), move(db.TicketDone, "Mark done", "check", "primary")}
+	}
+	return []views.Action{move(db.TicketOpen, "Reopen", "rotate-ccw", "plain")}
+}
+
+func reportItems(list []db.SessionReport, z *time.Location, linked bool) []views.ReportItem {
+	var items []views.ReportItem
+	for _, r := range list {
+		item := views.ReportItem{Outcome: string(r.Outcome), Text: r.Summary, At: in(r.CreatedAt, z)}
+		if linked {
+			item.Session = views.Link{Text: "Session", URL: views.SessionURL(r.SessionID.String())}
+		}
+		items = append(items, item)
+	}
+	return items
+}
+
+// ticketStep is a line of a ticket's history.
+func ticketStep(e *db.AuditEvent, z *time.Location) views.Step {
+	who := "Carillon"
+	if e.Actor != nil {
+		who = e.Actor.Name
+	}
+	step := views.Step{Kind: "idle", At: in(e.At, z)}
+	if session, ok := e.After["session_id"].(string); ok {
+		step.URL = views.SessionURL(session)
+		if e.Actor != nil {
+			who = "a session of " + who
+		}
+	}
+	switch e.Action {
+	case "ticket.create":
+		step.Text = "Created by " + who
+	case "ticket.claim":
+		step.Kind, step.Text = "run", "Taken from the queue by "+who
+	case "ticket.release":
+		step.Kind, step.Text = "warn", "Back in the queue: "+e.Reason
+	default:
+		step.Text = ticketChange(e) + " by " + who
+		if status, _ := e.After["status"].(string); status == string(db.TicketDone) {
+			step.Kind = "ok"
+		}
+	}
+	return step
+}
+
+// ticketChange says what changed: "Title, priority changed", "Set to Done".
+func ticketChange(e *db.AuditEvent) string {
+	var names []string
+	for _, known := range [][2]string{{"title", "title"}, {"body", "description"}, {"priority", "priority"}, {"assignee_id", "assignee"}, {"labels", "labels"}} {
+		if _, ok := e.After[known[0]]; ok {
+			names = append(names, known[1])
+		}
+	}
+	text := ""
+	if status, ok := e.After["status"].(string); ok {
+		text = "Set to " + views.TicketStatusWord(status)
+		if len(names) > 0 {
+			text += ", "
+		}
+	}
+	if len(names) > 0 {
+		text += strings.Join(names, ", ") + " changed"
+	}
+	if text == "" {
+		return "Changed"
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func ticketInput(r *http.Request) automation.TicketInput {
+	f := r.PostForm
+	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
+	return automation.TicketInput{
+		Workspace: f.Get("workspace"), Title: f.Get("title"), Body: f.Get("body"), Priority: f.Get("priority"), Status: f.Get("status"),
+		Assignee: f.Get("assignee"), Labels: f.Get("labels"), Version: version,
+	}
+}
+
+func (s *Server) newTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if !actor.Can(account.ManageTickets) {
+		return fault.ErrForbidden
+	}
+	in := automation.TicketInput{Workspace: s.chosenWorkspace(r), Priority: "medium"}
+	return s.ticketForm(w, r, actor, http.StatusOK, nil, in, nil)
+}
+
+func (s *Server) createTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	in := ticketInput(r)
+	t, err := s.Rules.CreateTicket(r.Context(), actor, in)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) {
+		return s.ticketForm(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.TicketURL(t.ID.String()), "Created.")
+}
+
+// editableTicket finds the ticket of a path for who may change it.
+func (s *Server) editableTicket(r *http.Request, actor account.Actor) (*db.Ticket, error) {
+	ticketID, err := id(r)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.Rules.Ticket(r.Context(), actor, ticketID)
+	if err == nil && !actor.Can(account.ManageTickets) {
+		return nil, fault.ErrForbidden
+	}
+	return t, err
+}
+
+func (s *Server) editTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	t, err := s.editableTicket(r, actor)
+	if err != nil {
+		return err
+	}
+	in := automation.TicketInput{
+		Workspace: t.WorkspaceID.String(), Title: t.Title, Body: t.Body, Priority: automation.PriorityWord(t.Priority), Status: string(t.Status),
+		Labels: strings.Join(t.Labels, ", "), Version: t.Version,
+	}
+	if t.AssigneeID != uuid.Nil {
+		in.Assignee = t.AssigneeID.String()
+	}
+	return s.ticketForm(w, r, actor, http.StatusOK, t, in, nil)
+}
+
+func (s *Server) updateTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	t, err := s.editableTicket(r, actor)
+	if err != nil {
+		return err
+	}
+	in := ticketInput(r)
+	_, err = s.Rules.UpdateTicket(r.Context(), actor, t.ID, in)
+	var invalid fault.Invalid
+	switch {
+	case errors.As(err, &invalid):
+		return s.ticketForm(w, r, actor, http.StatusUnprocessableEntity, t, in, invalid)
+	case errors.Is(err, fault.ErrStale):
+		in.Version = t.Version // saving again is then meant
+		return s.ticketForm(w, r, actor, http.StatusConflict, t, in, fault.Invalid{staleField: "yes"})
+	case err != nil:
+		return err
+	}
+	return s.redirect(w, r, views.TicketURL(t.ID.String()), "Saved.")
+}
+
+// ticketForm shows the form with what was typed and what is wrong with it. A nil ticket is a new one.
+func (s *Server) ticketForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, t *db.Ticket, in automation.TicketInput, bad fault.Invalid) error {
+	f := views.NewTicketForm()
+	title := "New ticket"
+	if t != nil {
+		f.ID, f.Was, title = t.ID.String(), "#"+strconv.FormatInt(t.Number, 10)+" "+t.Title, "Edit #"+strconv.FormatInt(t.Number, 10)
+		in.Workspace = t.WorkspaceID.String()
+	}
+	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
+	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
+	list, err := s.Rules.Workspaces(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	for _, ws := range list {
+		f.Workspace.Options = append(f.Workspace.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
+	}
+	if in.Workspace == "" && len(list) > 0 {
+		in.Workspace = list[0].ID.String()
+	}
+	fill(&f.Workspace, in.Workspace)
+	fill(&f.Title, in.Title)
+	fill(&f.Body, in.Body)
+	fill(&f.Priority, cmp(in.Priority, "medium"))
+	for _, known := range automation.TicketPriorities {
+		f.Priority.Options = append(f.Priority.Options, views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
+	}
+	fill(&f.Status, cmp(in.Status, string(db.TicketOpen)))
+	for _, st := range automation.TicketStatuses {
+		f.Status.Options = append(f.Status.Options, views.Choice{Value: string(st), Label: views.TicketStatusWord(string(st))})
+	}
+	fill(&f.Labels, in.Labels)
+	if f.Labels.Suggest, err = s.Rules.TicketLabels(r.Context(), actor, optionalID(in.Workspace)); err != nil {
+		return err
+	}
+	if f.Assignee.Options, err = s.assigneeChoices(r.Context(), actor, optionalID(in.Workspace), t); err != nil {
+		return err
+	}
+	fill(&f.Assignee, in.Assignee)
+	return s.with(w, r, actor, "tickets", title, func(page views.Page) error {
+		s.render(w, r, status, views.EditTicket(page, f))
+		return nil
+	})
+}
+
+// assigneeChoices are the members of a workspace, and who is assigned already.
+func (s *Server) assigneeChoices(ctx context.Context, actor account.Actor, workspace uuid.UUID, t *db.Ticket) ([]views.Choice, error) {
+	choices := []views.Choice{{Label: "Nobody"}}
+	d, err := s.Rules.Workspace(ctx, actor, workspace)
+	if errors.Is(err, fault.ErrNotFound) { // none is chosen, or one that is not theirs: saving says so
+		return choices, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	there := t == nil || t.Assignee == nil
+	for _, m := range d.Members {
+		if m.DeactivatedAt.IsZero() || t != nil && m.ID == t.AssigneeID {
+			choices = append(choices, views.Choice{Value: m.ID.String(), Label: m.Name})
+			there = there || m.ID == t.AssigneeID
+		}
+	}
+	if !there {
+		choices = append(choices, views.Choice{Value: t.AssigneeID.String(), Label: t.Assignee.Name + " (no member any more)"})
+	}
+	return choices, nil
+}
+
+// assignees answers the form of a new ticket when a workspace is chosen.
+func (s *Server) assignees(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	f := views.NewTicketForm().Assignee
+	var err error
+	if f.Options, err = s.assigneeChoices(r.Context(), actor, optionalID(r.FormValue("workspace")), nil); err != nil {
+		return err
+	}
+	return s.show(w, r, views.AssigneeField(f))
+}
+
+func (s *Server) moveTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	ticketID, err := id(r)
+	if err != nil {
+		return err
+	}
+	status := r.PostFormValue("status")
+	if _, err := s.Rules.ChangeTicket(r.Context(), actor, ticketID, automation.TicketChange{Status: &status}); err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.TicketURL(ticketID.String()), views.TicketStatusWord(status)+".")
+}
+
+func (s *Server) unlinkTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	ticketID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.UnlinkTicket(r.Context(), actor, ticketID, optionalID(r.PostFormValue("session"))); err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.TicketURL(ticketID.String()), "Unlinked.")
+}
+
+// sessionTickets answers the part of a session's page with its tickets.
+func (s *Server) sessionTickets(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	work, err := s.sessionWork(r.Context(), actor, session)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.SessionTickets(work))
+}
+
+// sessionWork is what a session has to do with tickets.
+func (s *Server) sessionWork(ctx context.Context, actor account.Actor, session *db.Session) (views.SessionWork, error) {
+	z, now := zone(actor), s.Now()
+	work := views.SessionWork{
+		Session: session.ID.String(), Now: now, CanLink: actor.Can(account.ManageTickets),
+		Link: views.Field{Name: "ticket", Label: "Link a ticket", Placeholder: "#12", Autocomplete: "off"},
+	}
+	worked, created, err := s.Rules.SessionTickets(ctx, session.ID)
+	if err != nil {
+		return work, err
+	}
+	for i := range worked {
+		work.Tickets = append(work.Tickets, ticketItem(&worked[i], z, now))
+	}
+	for i := range created {
+		work.Created = append(work.Created, ticketItem(&created[i], z, now))
+	}
+	list, err := db.ReportsOf(ctx, s.DB, session.ID, 20)
+	work.Reports = reportItems(list, z, false)
+	return work, err
+}
+
+// linkTicket links a session to a ticket by its number.
+func (s *Server) linkTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	typed := r.PostFormValue("ticket")
+	number, err := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(typed), "#"), 10, 64)
+	if err != nil {
+		err = fault.Invalid{"ticket": "Write a ticket’s number, such as #12."}
+	} else {
+		err = s.Rules.LinkTicket(r.Context(), actor, session.ID, number)
+	}
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) && invalid["ticket"] != "" {
+		p, err := s.sessionPage(r, actor, session)
+		if err != nil {
+			return err
+		}
+		p.Work.Link.Value, p.Work.Link.Error = typed, invalid["ticket"]
+		return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error {
+			s.render(w, r, http.StatusUnprocessableEntity, views.Session(page, *p))
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.SessionURL(session.ID.String()), "Linked.")
+}

@@ -1,0 +1,88 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// transferForm offers an automation's next owners to whoever may give it away, and the audit log to whoever may read it.
+func (s *Server) transferForm(r *http.Request, actor account.Actor, id uuid.UUID, p *views.AutomationPage) error {
+	if actor.Can(account.ViewAudit) {
+		owner := &p.Groups[len(p.Groups)-1]
+		owner.Facts = append(owner.Facts, views.Fact{Label: "Changes", Value: "Audit log", URL: views.AuditSubjectURL(id.String())})
+	}
+	if !p.Automation.CanManage {
+		return nil
+	}
+	heirs, err := s.Rules.Heirs(r.Context(), actor, id)
+	if err != nil {
+		return err
+	}
+	p.Transfer = views.NewTransferField()
+	p.Transfer.Options = choicesOf(heirs)
+	return nil
+}
+
+func choicesOf(people []db.User) []views.Choice {
+	var list []views.Choice
+	for _, u := range people {
+		list = append(list, views.Choice{Value: u.ID.String(), Label: u.Name})
+	}
+	return list
+}
+
+func (s *Server) transfer(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.Transfer(r.Context(), actor, automationID, optionalID(r.PostFormValue("to"))); err != nil {
+		return err
+	}
+	to := views.AutomationSettingsURL(automationID.String())
+	if _, err := s.Rules.Automation(r.Context(), actor, automationID); errors.Is(err, fault.ErrNotFound) {
+		to = "/automations" // who sees their own alone sees it no more
+	}
+	return s.redirect(w, r, to, "Transferred.")
+}
+
+// userHandover offers to give a person's automations to somebody else.
+func (s *Server) userHandover(r *http.Request, actor account.Actor, d *account.PersonDetail, p *views.UserPage) error {
+	if d.Automations == 0 || !actor.Can(account.ManageAll) {
+		return nil
+	}
+	people, err := db.Users(r.Context(), s.DB)
+	if err != nil {
+		return err
+	}
+	for _, u := range people {
+		if u.ID != d.ID && u.DeactivatedAt.IsZero() && account.Grants(u.Permissions, account.Manage) {
+			p.Transfer.Options = append(p.Transfer.Options, views.Choice{Value: u.ID.String(), Label: u.Name})
+		}
+	}
+	return nil
+}
+
+// handOver gives all automations of a person to somebody else.
+func (s *Server) handOver(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	user, err := id(r)
+	if err != nil {
+		return err
+	}
+	if !actor.Can(account.ManageUsers) { // the page that this is on
+		return fault.ErrForbidden
+	}
+	var result automation.BulkResult
+	if result, err = s.Rules.HandOver(r.Context(), actor, user, optionalID(r.PostFormValue("to"))); err != nil {
+		return err
+	}
+	return s.changed(w, r, user, nil, result.String())
+}

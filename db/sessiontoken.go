@@ -1,0 +1,53 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// SessionToken is the stored form of the secret by which the agent of a session asks for something while its turn runs.
+type SessionToken struct {
+	bun.BaseModel `bun:"table:session_tokens,alias:st"`
+
+	Hash      []byte    `bun:"hash,pk"` // SHA-256 of the token
+	SessionID uuid.UUID `bun:"session_id,type:uuid"`
+	TurnID    uuid.UUID `bun:"turn_id,type:uuid"`
+	Fence     int64     `bun:"fence"`
+	CreatedAt time.Time `bun:"created_at"`
+}
+
+// PutSessionToken makes a token good for a turn. Every other token of the session ends.
+func PutSessionToken(ctx context.Context, tx bun.Tx, t *SessionToken) error {
+	if err := DeleteSessionTokens(ctx, tx, t.SessionID); err != nil {
+		return err
+	}
+	if _, err := tx.NewInsert().Model(t).Exec(ctx); err != nil {
+		return fmt.Errorf("insert session token: %w", err)
+	}
+	return nil
+}
+
+// DeleteSessionTokens ends every token of a session.
+func DeleteSessionTokens(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+	if _, err := q.NewDelete().Model((*SessionToken)(nil)).Where("st.session_id = ?", session).Exec(ctx); err != nil {
+		return fmt.Errorf("delete tokens of session %s: %w", session, err)
+	}
+	return nil
+}
+
+// SessionByToken finds the session that a token is good for: its turn runs, and the worker that made the token still holds
+// it. The row alone would not say so: a worker that was killed leaves it behind.
+func SessionByToken(ctx context.Context, q bun.IDB, hash []byte) (*Session, error) {
+	var s Session
+	err := q.NewSelect().Model(&s).ExcludeColumn("diff").Relation("Automation").Relation("Owner").
+		Where(`s.status = 'in_progress' AND EXISTS (SELECT 1 FROM session_tokens st JOIN turns t ON t.id = st.turn_id
+			WHERE st.hash = ? AND st.session_id = s.id AND st.fence = s.fence AND t.session_id = s.id AND t.status = 'running')`, hash).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find session by token: %w", err)
+	}
+	return &s, nil
+}

@@ -1,0 +1,39 @@
+package jobs
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"carillon/app/agent"
+)
+
+// The environment by which a script reaches the MCP server: it has no tools, but may ask with a request of its own.
+const (
+	envMCP      = "CARILLON_MCP_URL"
+	envMCPToken = "CARILLON_MCP_TOKEN"
+)
+
+// admit makes the session's token good for a turn, and says how its agent reaches Carillon's tools.
+func (w *work) admit(ctx context.Context, p agent.Provider, turn uuid.UUID) ([]agent.MCPServer, []string, error) {
+	if w.MCP == "" {
+		return nil, nil, nil
+	}
+	if err := w.Rules.AdmitSession(ctx, w.lease, turn, w.token); err != nil {
+		return nil, nil, err
+	}
+	if p.Driver == agent.DriverShell {
+		return nil, []string{envMCP + "=" + w.MCP, envMCPToken + "=" + w.token}, nil
+	}
+	return []agent.MCPServer{{Name: "carillon", URL: w.MCP, Headers: map[string]string{"Authorization": "Bearer " + w.token}}}, nil, nil
+}
+
+// dismiss ends the token with the turn. Where that fails, the end of the turn in the database ends it.
+func (w *work) dismiss(ctx context.Context) {
+	if w.MCP == "" {
+		return
+	}
+	if err := w.Rules.DismissSession(context.WithoutCancel(ctx), w.session.ID); err != nil {
+		w.Log.Warn("end the session's token", "session", w.session.ID, "err", err)
+	}
+}

@@ -1,0 +1,131 @@
+package jobs
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+// toolServer stands where the MCP server stands: it notes each token that it is shown, and as whom that asks.
+type toolServer struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []string // tokens
+	as   []string // as whom, or why not
+}
+
+func serveTools(t *testing.T, rules *automation.Service) *toolServer {
+	s := &toolServer{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		actor, err := rules.SessionActor(r.Context(), token)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.seen, s.as = append(s.seen, token), append(s.as, fmt.Sprint(actor.Name, " ", actor.Session, " ", err))
+		_, _ = fmt.Fprintln(w, "the token is", token)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *toolServer) calls() (tokens, as []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.seen...), append([]string(nil), s.as...)
+}
+
+// ask is a script's request to the tool server, without programs that a machine may lack.
+const ask = `host=${CARILLON_MCP_URL#http://}
+exec 3<>"/dev/tcp/${host%:*}/${host#*:}"
+printf 'POST / HTTP/1.0\r\nAuthorization: Bearer %s\r\n\r\n' "$CARILLON_MCP_TOKEN" >&3
+cat <&3
+echo "mine is $CARILLON_MCP_TOKEN"`
+
+func TestAScriptReachesTheToolsWithATokenThatEndsWithItAndIsNotWrittenDown(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	tools := serveTools(t, k.rules)
+	k.runner.MCP = tools.URL
+	k.start()
+	run := k.run(ask+"\necho \"$CARILLON_MCP_URL\"; echo \"$CARILLON_MCP_TOKEN\" > token.txt", nil)
+	e := k.ended(run)
+	tokens, as := tools.calls()
+	if e.Status != db.Succeeded || len(tokens) != 1 || as[0] != fmt.Sprint("Mira ", run.Session.ID, " <nil>") {
+		t.Fatalf("it %s (%s), and asked as %v", e.Status, e.Reason, as)
+	}
+	if _, err := k.rules.SessionActor(t.Context(), tokens[0]); err == nil {
+		t.Error("the token outlives its turn")
+	}
+	session := k.session(run.Session.ID)
+	for what, text := range map[string]string{"transcript": k.transcript(session.ID), "answer": e.Answer, "diff": session.Diff} {
+		if strings.Contains(text, tokens[0]) || !strings.Contains(text, "••••••") {
+			t.Errorf("the %s has the token, or nothing in its place: %s", what, text)
+		}
+	}
+	if !strings.Contains(e.Answer, tools.URL) {
+		t.Errorf("the script was not told where the tools are: %s", e.Answer)
+	}
+	n, err := k.db.NewSelect().Table("session_tokens").Count(t.Context())
+	check(t, err)
+	if n != 0 {
+		t.Errorf("%d tokens are left", n)
+	}
+}
+
+func TestEachRunHasATokenOfItsOwn(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	tools := serveTools(t, k.rules)
+	k.runner.MCP = tools.URL
+	k.start()
+	first, second := k.run(ask, nil), k.run(ask, nil)
+	k.ended(first)
+	k.ended(second)
+	if tokens, _ := tools.calls(); len(tokens) != 2 || tokens[0] == tokens[1] {
+		t.Errorf("the tokens are %v", tokens)
+	}
+}
+
+func TestWithoutAnMCPServerAScriptHasNoToken(t *testing.T) {
+	k := setup(t)
+	if e := k.ended(k.run(`echo "[${CARILLON_MCP_TOKEN-none}]"`, nil)); strings.TrimSpace(e.Answer) != "[none]" {
+		t.Errorf("it answered %q", e.Answer)
+	}
+}
+
+func TestAnAgentIsHandedTheToolsWithItsToken(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	tools := serveTools(t, k.rules)
+	k.runner.MCP = tools.URL
+	// A program that takes what claude takes, and writes its tool configuration down.
+	program := filepath.Join(t.TempDir(), "claude")
+	check(t, os.WriteFile(program, []byte(`#!/bin/bash
+for a in "$@"; do case $a in --mcp-config=*) cp "${a#--mcp-config=}" tools.json;; esac; done
+cat >/dev/null
+echo '{"type":"system","subtype":"init","session_id":"c1"}'
+echo '{"type":"result","subtype":"success","is_error":false,"result":"done","session_id":"c1"}'
+`), 0o755))
+	k.runner.Providers = func() []agent.Provider {
+		return []agent.Provider{{ID: "claude", Name: "Claude", Driver: agent.DriverClaude, Command: []string{program}}}
+	}
+	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "claude", Name: "Claude"}} }
+	k.start()
+	run := k.run("Audit.", func(in *automation.Input) { in.Provider = "claude" })
+	e := k.ended(run)
+	diff := k.session(run.Session.ID).Diff
+	for _, want := range []string{`"carillon":`, `"url":"` + tools.URL + `"`, `"Authorization":"Bearer ••••••"`} {
+		if !strings.Contains(diff, want) {
+			t.Errorf("it %s (%s); the tools are %s; want %s", e.Status, e.Reason, diff, want)
+		}
+	}
+}
