@@ -136,7 +136,7 @@ var expectations = []expectation{
 	{"POST /tickets/{id}", "ticket", "version=1", "login 403 422 422 404 404 422"},
 	{"GET /tickets/{id}/edit", "ticket", "", forManaging},
 	{"POST /tickets/{id}/status", "ticket", "status=done", managed},
-	{"POST /tickets/{id}/unlinking", "ticket", "", "login 403 400 400 404 404 400"},
+	{"POST /tickets/{id}/unlinking", "ticket", "", "login 403 404 404 404 404 404"}, // a session that is none of the ticket
 
 	{"GET /inbox", "", "", forSignedIn},
 	{"GET /inbox/link", "", "", forSignedIn},

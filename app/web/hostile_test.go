@@ -179,11 +179,11 @@ func (s *site) tell(w *db.Workspace) {
 	}
 }
 
-// pages are the addresses of every page that a sign-in sees, for the rows that there are. What stands for {id} is by the
-// part of the address before it, which is a table's name but for those that are named here.
+// pages are the addresses of every page that a sign-in sees, for the rows that there are. What stands for a name in braces
+// is by the part of the address before it, which is a table's name but for those that are named here.
 func (b *browser) pages() []string {
 	b.t.Helper()
-	tables := map[string]string{"inbox": "notifications"}
+	tables := map[string]string{"inbox": "notifications", "deliveries": "webhook_deliveries"}
 	routes := &routeTable{}
 	b.server.routes(routes)
 	var list []string
@@ -194,21 +194,27 @@ func (b *browser) pages() []string {
 			strings.HasSuffix(path, "/stream") {
 			continue
 		}
-		before, after, has := strings.Cut(path, "{id}")
-		if !has {
-			list = append(list, path)
-			continue
+		paths := []string{""}
+		for part := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+			standing := []string{part}
+			if strings.HasPrefix(part, "{") {
+				of := paths[0][strings.LastIndex(paths[0], "/")+1:]
+				standing = nil
+				if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp(tables[of], of))).Scan(b.t.Context(), &standing) != nil {
+					b.t.Logf("no rows stand for %s of %s", part, path)
+				}
+			}
+			var longer []string
+			for _, p := range paths {
+				for _, id := range standing {
+					longer = append(longer, p+"/"+id)
+				}
+			}
+			if paths = longer; len(paths) == 0 {
+				break
+			}
 		}
-		parts := strings.Split(strings.Trim(before, "/"), "/")
-		table := cmp(tables[parts[len(parts)-1]], parts[len(parts)-1])
-		var ids []string
-		if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 20", bun.Ident(table)).Scan(b.t.Context(), &ids) != nil {
-			b.t.Logf("no rows stand for {id} of %s", path)
-			continue
-		}
-		for _, id := range ids {
-			list = append(list, before+id+after)
-		}
+		list = append(list, paths...)
 	}
 	return list
 }
@@ -244,8 +250,13 @@ func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
 		}
 	}
 	// What shows none of it would prove nothing.
+	for _, path := range list {
+		if strings.Contains(path, "/deliveries/") && shown[path] {
+			shown["a delivery"] = true
+		}
+	}
 	for _, path := range []string{
-		"/", "/automations", "/executions", "/sessions", "/inbox", "/workspaces", "/settings/profile", "/automations/new",
+		"a delivery", "/", "/automations", "/executions", "/sessions", "/inbox", "/workspaces", "/settings/profile", "/automations/new",
 		"/tickets", "/settings/users", "/settings/roles", "/settings/audit", "/sessions/" + session.ID.String(),
 	} {
 		if !shown[path] {
@@ -254,7 +265,9 @@ func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
 	}
 	count := map[string]int{}
 	for path := range shown {
-		count[strings.Split(path, "/")[1]]++
+		_, path, _ = strings.Cut(path, "/")
+		part, _, _ := strings.Cut(path, "/")
+		count[part]++
 	}
 	t.Logf("%d pages, of which %d show it: %v", len(list), len(shown), count)
 }
