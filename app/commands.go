@@ -56,6 +56,7 @@ func commands() []command {
 		}},
 		{name: "user list", help: "List the people", run: (*program).userList},
 		{name: "user reset-password", args: "EMAIL", help: "Give a person a new password, read from standard input", run: (*program).userReset},
+		{name: "user unlink", args: "EMAIL", help: "Forget a person's accounts at the single sign-on; the next sign-in there finds them by e-mail", run: (*program).userUnlink},
 		{name: "config", help: "Print and check the settings in force, secrets masked", run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
 			printSettings(p.stdout, p.getenv)
 			_, err := readConfig(p.getenv)

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"flag"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -8,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/outbound"
 	"carillon/app/sso"
+	"carillon/db"
 )
 
 // oidcConfig is what the environment sets about single sign-on. Without an Issuer there is none.
@@ -65,4 +69,22 @@ func newSignOn(c *config) *sso.Provider {
 		p.GroupsClaim = c.OIDC.GroupsClaim
 	}
 	return p
+}
+
+// userUnlink is for somebody to whom the provider gave another account.
+func (p *program) userUnlink(ctx context.Context, flags *flag.FlagSet) error {
+	return p.withAccounts(ctx, func(ctx context.Context, accounts *account.Service) error {
+		u, err := db.UserByEmail(ctx, accounts.DB, flags.Arg(0))
+		if db.IsNotFound(err) {
+			return fmt.Errorf("there is nobody with the address %s", flags.Arg(0))
+		}
+		if err != nil {
+			return err
+		}
+		if err := accounts.Unlink(ctx, nil, u.ID); err != nil {
+			return plainly(err)
+		}
+		fmt.Fprintf(p.stdout, "%s has no account at the single sign-on any more. Their sign-ins have ended.\n", u.Name)
+		return nil
+	})
 }

@@ -67,41 +67,10 @@ func RolesNamed(ctx context.Context, q bun.IDB, names []string) ([]Role, error) 
 	return list, nil
 }
 
-// RolesHeld lists the roles of a person.
-func RolesHeld(ctx context.Context, q bun.IDB, user uuid.UUID) ([]Role, error) {
-	var list []Role
-	err := q.NewSelect().Model(&list).Where("r.id IN (SELECT role_id FROM user_roles WHERE user_id = ?)", user).OrderExpr("r.name").Scan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list roles of user %s: %w", user, err)
-	}
-	return list, nil
-}
-
-// ChangeRoles gives a person roles and takes others away.
-func ChangeRoles(ctx context.Context, q bun.IDB, user uuid.UUID, given, taken []uuid.UUID) error {
-	if len(taken) > 0 {
-		_, err := q.NewDelete().Table("user_roles").Where("user_id = ?", user).Where("role_id = ANY (?)", pgdialect.Array(taken)).Exec(ctx)
-		if err != nil {
-			return fmt.Errorf("take roles from user %s: %w", user, err)
-		}
-	}
-	if len(given) == 0 {
-		return nil
-	}
-	var rows []UserRole
-	for _, id := range given {
-		rows = append(rows, UserRole{UserID: user, RoleID: id})
-	}
-	if _, err := q.NewInsert().Model(&rows).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
-		return fmt.Errorf("give user %s roles: %w", user, err)
-	}
-	return nil
-}
-
-// InsertOutsider writes a new person who has no role yet. Nobody else may have the address.
-func InsertOutsider(ctx context.Context, q bun.IDB, u *User) error {
-	if _, err := q.NewInsert().Model(u).Exec(ctx); err != nil {
-		return fmt.Errorf("insert user: %w", err)
+// DeleteIdentities takes a person's accounts at single sign-ons from them.
+func DeleteIdentities(ctx context.Context, q bun.IDB, user uuid.UUID) error {
+	if _, err := q.NewDelete().Model((*Identity)(nil)).Where("user_id = ?", user).Exec(ctx); err != nil {
+		return fmt.Errorf("delete identities of user %s: %w", user, err)
 	}
 	return nil
 }

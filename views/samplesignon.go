@@ -11,7 +11,11 @@ func signOnSpecimens() []Specimen {
 	p.TimeZone.Value, p.TimeZone.Options = "UTC", []Choice{{Value: "UTC", Label: "UTC", Group: "Other"}}
 	p.Password.None = "You sign in without a password here. An administrator can give you one."
 	p.Identities = []IdentityItem{{Provider: "login.acme.example", Email: "mira@acme.example", Since: ago(76 * time.Hour), Used: ago(9 * time.Hour)}}
+	user := NewUserPage()
+	user.Now, user.Person, user.CanChange = galleryNow, PersonItem{ID: "u2", Name: "Jonas Weber", Email: "jonas@acme.example", Roles: "Member", Status: "active"}, true
+	user.Name.Value, user.Email.Value, user.Identities = "Jonas Weber", "jonas@acme.example", p.Identities
 	return []Specimen{
+		{Name: "page-user-sign-on", Page: UserDetail(samplePage("Jonas Weber", "settings"), user)},
 		{Name: "page-login-sign-on", Page: Login(Page{Title: "Sign in"}, login)},
 		{Name: "page-profile-sign-on", Page: Profile(samplePage("Profile", "settings"), p)},
 	}

@@ -165,7 +165,7 @@ func Profile(page Page, p ProfilePage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = identities(p).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = identities(p.Identities, p.Now, "").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -29,6 +29,7 @@ type PersonDetail struct {
 	Roles      []db.Role
 	Workspaces []db.Workspace
 	Logins     []db.Login
+	Identities []db.Identity // their accounts at single sign-ons
 	// Beyond says that the person may do what the actor may not, so that the actor may change nothing of theirs.
 	Beyond bool
 }
@@ -50,6 +51,9 @@ func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*Perso
 		return nil, err
 	}
 	if d.Workspaces, err = db.WorkspacesOf(ctx, s.DB, id); err != nil {
+		return nil, err
+	}
+	if d.Identities, err = db.Identities(ctx, s.DB, id); err != nil {
 		return nil, err
 	}
 	d.Logins, err = db.Logins(ctx, s.DB, id, s.Now())

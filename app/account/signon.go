@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/fault"
 	"carillon/db"
 )
 
@@ -59,11 +60,11 @@ func (s *Service) SignInFromOutside(ctx context.Context, who Outsider, address, 
 		if !u.DeactivatedAt.IsZero() {
 			return &NotAdmitted{"Your account here is deactivated. Ask an administrator."}
 		}
-		// A refusal that takes roles away is kept.
-		if refused, err = a.roles(ctx, u); err != nil || refused != nil {
+		if err := db.EndInvitation(ctx, tx, u.ID); err != nil { // who comes in by this way needs no link
 			return err
 		}
-		if err := db.EndInvitation(ctx, tx, u.ID); err != nil { // who comes in by this way needs no link
+		// A refusal that takes roles away is kept.
+		if refused, err = a.roles(ctx, u); err != nil || refused != nil {
 			return err
 		}
 		login = &db.Login{
@@ -160,7 +161,7 @@ func (a *admission) add(ctx context.Context, email string) (*db.User, error) {
 			return nil, &NotAdmitted{"None of your groups is let in here. Ask an administrator."}
 		}
 	}
-	if err := db.InsertOutsider(ctx, a.tx, u); err != nil {
+	if err := db.InsertUser(ctx, a.tx, u); err != nil {
 		if db.Conflict(err) == "users_email" {
 			return nil, &NotAdmitted{"Somebody was added with your address just now. Sign in again."}
 		}
@@ -172,7 +173,7 @@ func (a *admission) add(ctx context.Context, email string) (*db.User, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := db.ChangeRoles(ctx, a.tx, u.ID, []uuid.UUID{member.ID}, nil); err != nil {
+		if err := db.SetRoles(ctx, a.tx, u.ID, []uuid.UUID{member.ID}); err != nil {
 			return nil, err
 		}
 		after["role"] = member.Name
@@ -222,43 +223,42 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 	if err != nil || refused != nil {
 		return refused, err
 	}
-	held, err := db.RolesHeld(ctx, a.tx, u.ID)
+	held, err := db.RolesOf(ctx, a.tx, u.ID)
 	if err != nil {
 		return nil, err
 	}
-	var given, taken []uuid.UUID
-	var after []db.Role
+	after := slices.Clone(wanted)
 	for _, r := range held {
-		if holds(managed, r.ID) && !holds(wanted, r.ID) {
-			taken = append(taken, r.ID)
-		} else {
+		if !holds(managed, r.ID) {
 			after = append(after, r)
 		}
 	}
-	for _, r := range wanted {
-		if !holds(held, r.ID) {
-			given, after = append(given, r.ID), append(after, r)
-		}
+	inOrder := func() {
+		slices.SortFunc(after, func(a, b db.Role) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
 	}
-	if len(taken) > 0 && !administers(after) && administers(held) {
-		administrators, err := db.HoldersOf(ctx, a.tx, string(Admin))
+	inOrder()
+	if names(after) == names(held) {
+		return nil, nil
+	}
+	if err := db.SetRoles(ctx, a.tx, u.ID, ids(after)); err != nil {
+		return nil, err
+	}
+	if administers(held) && !administers(after) {
+		left, err := db.CanAdminister(ctx, a.tx, string(Admin))
 		if err != nil {
 			return nil, err
 		}
-		if len(administrators) == 1 && administrators[0] == u.ID { // somebody must be left who can mend the mapping
+		if !left { // somebody must be able to mend the mapping
 			a.s.Log.Warn("the last administrator keeps the role that no group gives", "user", u.ID)
-			for _, r := range held {
-				if i := slices.Index(taken, r.ID); i >= 0 && administers([]db.Role{r}) {
-					taken, after = slices.Delete(taken, i, i+1), append(after, r)
-				}
+			after = append(after, slices.DeleteFunc(slices.Clone(held), func(r db.Role) bool { return !administers([]db.Role{r}) })...)
+			inOrder()
+			if err := db.SetRoles(ctx, a.tx, u.ID, ids(after)); err != nil {
+				return nil, err
 			}
 		}
 	}
-	if len(given)+len(taken) > 0 {
-		if err := db.ChangeRoles(ctx, a.tx, u.ID, given, taken); err != nil {
-			return nil, err
-		}
-		if err := a.audit(ctx, u, "user.change_roles", map[string]any{"roles": roleNames(held)}, map[string]any{"roles": roleNames(after)}); err != nil {
+	if names(after) != names(held) {
+		if err := a.audit(ctx, u, "user.set_roles", map[string]any{"roles": names(held)}, map[string]any{"roles": names(after)}); err != nil {
 			return nil, err
 		}
 	}
@@ -276,19 +276,33 @@ func administers(list []db.Role) bool {
 	return slices.ContainsFunc(list, func(r db.Role) bool { return slices.Contains(r.Permissions, string(Admin)) })
 }
 
-func roleNames(list []db.Role) string {
-	var names []string
-	for _, r := range list {
-		names = append(names, r.Name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
-}
-
 // audit writes down what a sign-in changed. Who signs in from outside did it, of their own account.
 func (a *admission) audit(ctx context.Context, u *db.User, action string, before, after map[string]any) error {
 	return db.AddAudit(ctx, a.tx, db.AuditEvent{
 		ID: db.NewID(), At: a.now, ActorID: u.ID, Action: action, SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
 		Reason: "single sign-on", Before: before, After: after, Address: a.address,
+	})
+}
+
+// Unlink takes a person's accounts at single sign-ons from them and ends their sign-ins, such as when the provider gave them
+// another account: at the next sign-in a verified address finds them again. A nil actor is the command line. It returns
+// fault.ErrForbidden also for somebody who may do more than the actor, and fault.Invalid, by the field user, for who has none.
+func (s *Service) Unlink(ctx context.Context, actor *Actor, user uuid.UUID) error {
+	return s.changeOther(ctx, actor, user, "user.unlink_identities", func(ctx context.Context, tx bun.Tx, _ *db.User, _ time.Time) (change, error) {
+		list, err := db.Identities(ctx, tx, user)
+		if err != nil {
+			return change{}, err
+		}
+		if len(list) == 0 {
+			return change{}, fault.Invalid{"user": "There is no account of a single sign-on to unlink."}
+		}
+		if err := db.DeleteIdentities(ctx, tx, user); err != nil {
+			return change{}, err
+		}
+		was := map[string]any{}
+		for _, i := range list {
+			was[i.Issuer] = i.Subject
+		}
+		return change{before: was}, db.DeleteLogins(ctx, tx, user, uuid.Nil)
 	})
 }

@@ -69,9 +69,7 @@ func (s *Server) profilePage(r *http.Request, actor account.Actor, me *account.P
 	for _, k := range automation.NoticeKinds {
 		n.Of = append(n.Of, views.Field{Label: k.Name, Value: k.Kind, Checked: me.Wants(k.Kind)})
 	}
-	for _, i := range me.Identities {
-		p.Identities = append(p.Identities, views.IdentityItem{Provider: hostOf(i.Issuer), Email: i.Email, Since: i.CreatedAt.In(z), Used: i.UsedAt.In(z)})
-	}
+	p.Identities = identityItems(me.Identities, z)
 	current, _ := s.login(r)
 	for _, l := range me.Logins {
 		p.Logins = append(p.Logins, views.LoginItem{

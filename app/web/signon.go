@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/sso"
+	"carillon/db"
 	"carillon/views"
 )
 
@@ -180,6 +181,19 @@ func (s *Server) signOnFailed(w http.ResponseWriter, r *http.Request, status int
 	f.Wrong = wrong
 	s.render(w, r, status, views.Login(views.Page{Title: "Sign in"}, f))
 	return nil
+}
+
+// identityItems are accounts as pages show them.
+func identityItems(list []db.Identity, z *time.Location) []views.IdentityItem {
+	var items []views.IdentityItem
+	for _, i := range list {
+		items = append(items, views.IdentityItem{Provider: hostOf(i.Issuer), Email: i.Email, Since: i.CreatedAt.In(z), Used: i.UsedAt.In(z)})
+	}
+	return items
+}
+
+func (s *Server) unlinkUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.switchUser(w, r, actor, s.Accounts.Unlink, "Unlinked. Every sign-in ended.")
 }
 
 // hostOf is what people call a provider: its host, where its address has one.

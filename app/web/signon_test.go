@@ -158,7 +158,7 @@ func TestRolesFollowTheGroupsAtEachSignOn(t *testing.T) {
 	check(t, err)
 	manager, err := db.RoleByKey(t.Context(), s.server.DB, account.RoleManager)
 	check(t, err)
-	check(t, db.ChangeRoles(t.Context(), s.server.DB, u.ID, []uuid.UUID{manager.ID}, nil))
+	check(t, db.SetRoles(t.Context(), s.server.DB, u.ID, []uuid.UUID{manager.ID}))
 	s.nobody().signOn(p, "mira", "").expectTo(t, "/")
 	if got := s.rolesOf("mira@example.com"); got != "Manager" {
 		t.Errorf("got the roles %q; want Manager", got)
@@ -339,4 +339,42 @@ func (b *browser) cookieNamed(name string) *http.Cookie {
 		}
 	}
 	return nil
+}
+
+func TestAnAccountIsUnlinkedByWhoManagesPeople(t *testing.T) {
+	s, p := withProvider(t, account.SignOn{})
+	u := s.mira()
+	admin := s.as("Ada", account.RoleAdministrator)
+	mira := s.nobody()
+	mira.signOn(p, "mira", "").expectTo(t, "/")
+	// The provider made her account anew, under another subject.
+	p.set(member{User: storage.User{ID: "m-2", Username: "mira", Email: "mira@example.com", EmailVerified: true}})
+	s.nobody().signOn(p, "mira", "").expect(t, 403, "another account")
+	page := "/settings/users/" + u.ID.String()
+	admin.get(page).expect(t, 200, "Unlink")
+	mira.post(page+"/unlinking").expect(t, 403, "Not allowed")
+	admin.post(page+"/unlinking").expectTo(t, page)
+	mira.get("/").expectTo(t, "/login") // who may be another person signs in anew
+	admin.post(page+"/unlinking").expect(t, 422, "There is no account of a single sign-on to unlink.")
+	s.nobody().signOn(p, "mira", "").expectTo(t, "/")
+}
+
+func TestSomebodyInvitedIsNoOtherAdministrator(t *testing.T) {
+	s, p := withProvider(t, account.SignOn{Roles: []account.GroupRole{{Group: "ops", Role: "Administrator"}, {Group: "dev", Role: "Member"}}})
+	_, err := s.server.Accounts.Setup(t.Context(), account.NewUser{Email: "mira@example.com", Name: "Mira", Password: password})
+	check(t, err)
+	invited := s.as("Ada", account.RoleAdministrator).actor.ID
+	check(t, db.SavePasswordLink(t.Context(), s.server.DB, &db.PasswordLink{UserID: invited, Hash: make([]byte, 32), Invites: true, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+	p.set(member{User: storage.User{ID: "m-1", Username: "mira", Email: "mira@example.com", EmailVerified: true}, groups: []string{"dev"}})
+	s.nobody().signOn(p, "mira", "").expectTo(t, "/")
+	if got := s.rolesOf("mira@example.com"); got != "Administrator, Member" {
+		t.Errorf("the only administrator who can sign in got the roles %q; want Administrator, Member", got)
+	}
+	// Who was invited and comes in this way needs the link no more.
+	p.set(member{User: storage.User{ID: "a-1", Username: "ada", Email: "Ada@example.com", EmailVerified: true}, groups: []string{"ops"}})
+	s.nobody().signOn(p, "ada", "").expectTo(t, "/")
+	s.nobody().signOn(p, "mira", "").expectTo(t, "/")
+	if got := s.rolesOf("mira@example.com"); got != "Member" {
+		t.Errorf("beside an administrator who signed in got the roles %q; want Member", got)
+	}
 }
