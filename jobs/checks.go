@@ -154,7 +154,7 @@ func (w *work) watch(ctx context.Context) (context.Context, context.CancelFunc) 
 	if w.execution == nil {
 		return ctx, stop
 	}
-	first, err := w.Rules.Allowance(ctx, w.execution.ID)
+	first, err := w.Rules.Allowance(ctx, w.execution.ID, false)
 	if err != nil || first.Look == 0 {
 		if err != nil {
 			w.Log.Warn("look at the budget", "execution", w.execution.ID, "err", err)
@@ -170,7 +170,7 @@ func (w *work) watch(ctx context.Context) (context.Context, context.CancelFunc) 
 				return
 			case <-time.After(look):
 			}
-			switch a, err := w.Rules.Allowance(ctx, w.execution.ID); {
+			switch a, err := w.Rules.Allowance(ctx, w.execution.ID, false); {
 			case err != nil:
 				look = time.Second // a database that is away comes back
 			case a.Reason != "":
@@ -186,12 +186,13 @@ func (w *work) watch(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() { stop(); <-done }
 }
 
-// overBudget says which limit keeps the next message from being sent. When that cannot be told it is sent.
-func (w *work) overBudget(ctx context.Context) string {
+// overBudget says which limit keeps the next message from being sent, if there is a next one. When that cannot be told it is
+// sent.
+func (w *work) overBudget(ctx context.Context, next bool) string {
 	if w.execution == nil {
 		return ""
 	}
-	a, err := w.Rules.Allowance(ctx, w.execution.ID)
+	a, err := w.Rules.Allowance(ctx, w.execution.ID, next)
 	if err != nil {
 		w.Log.Warn("look at the budget", "execution", w.execution.ID, "err", err)
 	}
@@ -224,7 +225,7 @@ func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string
 	if err := db.AddUsage(ctx, w.DB, turn.ID, noted); err != nil {
 		w.Log.Warn("note usage", "turn", turn.ID, "err", err)
 	}
-	w.overBudget(ctx) // which tells of limits reached
+	w.overBudget(ctx, false) // which tells of limits reached
 }
 
 // settle judges a run whose messages have all succeeded: whether there was anything to do, whether its success check is met,
@@ -308,7 +309,7 @@ func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Work
 		if done[pass.Kind] || ctx.Err() != nil {
 			continue
 		}
-		if reason := w.overBudget(ctx); reason != "" {
+		if reason := w.overBudget(ctx, true); reason != "" {
 			w.note(pass.Label + " was left out: " + reason + ".")
 			continue
 		}

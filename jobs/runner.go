@@ -488,7 +488,7 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 			begun, w.answer = turn, w.lastAnswer(ctx)
 			break
 		}
-		if reason := w.overBudget(ctx); reason != "" {
+		if reason := w.overBudget(ctx, true); reason != "" {
 			outcome = w.outOfBudget(reason)
 			break
 		}

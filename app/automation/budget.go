@@ -263,8 +263,9 @@ type Allowance struct {
 }
 
 // Allowance says what a run may still use by the budget that its automation has now, and tells people once of each limit
-// that is used up to 80 % or wholly.
-func (s *Service) Allowance(ctx context.Context, execution uuid.UUID) (Allowance, error) {
+// that is used up to 80 % or wholly. next says that a message is about to be sent: a run that has sent as many as it may is
+// worth telling of only when it would send another.
+func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool) (Allowance, error) {
 	var allowance Allowance
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		allowance = Allowance{}
@@ -290,6 +291,9 @@ func (s *Service) Allowance(ctx context.Context, execution uuid.UUID) (Allowance
 				if allowance.Look == 0 || look < allowance.Look {
 					allowance.Look = look
 				}
+			}
+			if g.Key() == "run.turns" && !next {
+				continue
 			}
 			if err := s.tellOfBudget(ctx, tx, e, g); err != nil {
 				return err

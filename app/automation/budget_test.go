@@ -16,7 +16,7 @@ func (k *kit) spend(a *db.Automation, u db.TurnUsage) *Run {
 	run := k.runNow(a)
 	s := k.claim()[0]
 	k.use(run, u)
-	_, err := k.Allowance(k.t.Context(), run.Execution.ID)
+	_, err := k.Allowance(k.t.Context(), run.Execution.ID, false)
 	check(k.t, err)
 	check(k.t, k.Finish(k.t.Context(), lease(s), success))
 	return run
@@ -207,6 +207,18 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 	}
 }
 
+func TestARunThatSentAsManyMessagesAsItMayIsToldOfOnlyWhenItWouldSendAnother(t *testing.T) {
+	k := setup(t)
+	run := k.spend(k.create(budget("run", BudgetInput{Turns: "1"})), db.TurnUsage{})
+	k.expectInbox(k.jonas)
+	got, err := k.Allowance(t.Context(), run.Execution.ID, true)
+	check(t, err)
+	if got.Reason != "its budget of 1 message a run is used up" {
+		t.Errorf("another message is kept back because %q", got.Reason)
+	}
+	k.expectInbox(k.jonas, NoticeBudget)
+}
+
 func TestMinutesOfARunAreWatchedUpToTheirLimits(t *testing.T) {
 	k := setup(t)
 	a := k.create(budget("run", BudgetInput{Minutes: "10"}))
@@ -215,7 +227,7 @@ func TestMinutesOfARunAreWatchedUpToTheirLimits(t *testing.T) {
 	look := func(after, want time.Duration, over bool) {
 		t.Helper()
 		k.clock.Set(begun.Add(after))
-		got, err := k.Allowance(t.Context(), run.Execution.ID)
+		got, err := k.Allowance(t.Context(), run.Execution.ID, false)
 		check(t, err)
 		if got.Look != want || (got.Reason != "") != over {
 			t.Errorf("after %s: %+v; want to look again in %s", after, got, want)

@@ -133,3 +133,9 @@ func TestTicketsAndTemplatesInABrowser(t *testing.T) {
 	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
 	script(t, s, "tickets", "CALL_TOOL="+callTool)
 }
+
+func TestWhatARunHasToPassInABrowser(t *testing.T) {
+	t.Parallel()
+	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	script(t, s, "quality")
+}

@@ -179,7 +179,7 @@ func TestABudgetIsRaisedWithOneClickFromItsNotice(t *testing.T) {
 	_, err = s.server.DB.NewRaw("UPDATE executions SET status = 'running', started_at = now() WHERE id = ?", run.Execution.ID).Exec(t.Context())
 	check(t, err)
 	check(t, db.AddUsage(t.Context(), s.server.DB, turn.ID, db.TurnUsage{Counted: true, TokensOut: 90}))
-	_, err = s.rules.Allowance(t.Context(), run.Execution.ID)
+	_, err = s.rules.Allowance(t.Context(), run.Execution.ID, false)
 	check(t, err)
 	list, err := s.rules.Inbox(t.Context(), b.actor, db.NotificationFilter{Limit: 5})
 	check(t, err)
