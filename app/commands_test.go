@@ -335,7 +335,7 @@ func (s *serving) get(t *testing.T, cookies []*http.Cookie, path string) int {
 	}
 	res, err := stranger.Do(r)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v:\n%s", err, s.stderr)
 	}
 	defer res.Body.Close() //nolint:errcheck // only read
 	return res.StatusCode

@@ -41,3 +41,14 @@ func SetDeactivated(ctx context.Context, q bun.IDB, user uuid.UUID, since, now t
 	}
 	return nil
 }
+
+// LoginAddresses lists from where the person of an e-mail address is signed in.
+func LoginAddresses(ctx context.Context, q bun.IDB, email string, now time.Time) ([]string, error) {
+	var list []string
+	err := q.NewSelect().TableExpr("logins AS l").ColumnExpr("DISTINCT l.address").Join("JOIN users u ON u.id = l.user_id").
+		Where("lower(u.email) = lower(?)", email).Where("l.expires_at > ?", now).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of logins: %w", err)
+	}
+	return list, nil
+}

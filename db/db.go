@@ -8,6 +8,8 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/google/uuid"
@@ -166,10 +168,15 @@ func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 func IsAway(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		return refused.Code[:2] == "57" // operator intervention: starting up, shutting down
+		switch refused.Code[:2] {
+		case "57", "08": // operator intervention: starting up, shutting down; and broken connections
+			return true
+		}
+		return refused.Code == "53300" // too many connections
 	}
 	var dial *pgconn.ConnectError
-	return errors.As(err, &dial)
+	var broken *net.OpError
+	return errors.As(err, &dial) || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
 }
 
 // orNull makes a zero id an argument that is NULL.

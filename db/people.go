@@ -203,6 +203,14 @@ func TakePasswordLink(ctx context.Context, q bun.IDB, user uuid.UUID, hash []byt
 	return n > 0, err
 }
 
+// EndInvitation deletes a person's invitation, if there is one: they have come in by another way.
+func EndInvitation(ctx context.Context, q bun.IDB, user uuid.UUID) error {
+	if _, err := q.NewDelete().Model((*PasswordLink)(nil)).Where("pl.user_id = ?", user).Where("pl.invites").Exec(ctx); err != nil {
+		return fmt.Errorf("end invitation: %w", err)
+	}
+	return nil
+}
+
 // RoleRow is a role with how many people have it.
 type RoleRow struct {
 	Role `bun:",extend"`

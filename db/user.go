@@ -202,10 +202,13 @@ func PruneSignIns(ctx context.Context, q bun.IDB, now time.Time) error {
 	return nil
 }
 
-// EnsureRole makes a role built in, or brings the one there is to the permissions given.
+// EnsureRole makes a role built in, or brings the one there is to the permissions given. It names no constraint to the
+// insert: of servers that start at once, one may lose by the key and another by the name.
 func EnsureRole(ctx context.Context, q bun.IDB, r *Role) error {
-	_, err := q.NewInsert().Model(r).On("CONFLICT (key) DO UPDATE").Set("permissions = EXCLUDED.permissions").Exec(ctx)
-	if err != nil {
+	if _, err := q.NewInsert().Model(r).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+		return fmt.Errorf("ensure role %s: %w", r.Key, err)
+	}
+	if _, err := q.NewUpdate().Model(r).Column("permissions").Where("r.key = ?", r.Key).Exec(ctx); err != nil {
 		return fmt.Errorf("ensure role %s: %w", r.Key, err)
 	}
 	return nil

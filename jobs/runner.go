@@ -124,8 +124,23 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// recover ends what a former life of this worker left: its processes died with it.
+// recover ends what a former life of this worker left: its processes died with it. A database that is away is waited for.
 func (r *Runner) recover(ctx context.Context) error {
+	for {
+		err := r.endFormer(ctx)
+		if err == nil || !db.IsAway(err) {
+			return err
+		}
+		r.Log.Warn("end what a former life left", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+func (r *Runner) endFormer(ctx context.Context) error {
 	if err := db.ExpireLeases(ctx, r.DB, r.Worker, r.Now().Add(-time.Second)); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/mail"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -245,8 +246,9 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 // Limits of failed attempts within attemptWindow.
 const (
 	attemptWindow      = 15 * time.Minute
-	attemptsPerEmail   = 10
-	attemptsPerAddress = 50
+	attemptsPerPair    = 10  // of one person from one network: anybody else's are not in the person's way
+	attemptsPerAddress = 50  // of whomever from one network
+	attemptsPerEmail   = 100 // of one person from everywhere; networks in which they are signed in are let through
 )
 
 // SignIn checks a password and makes a login. It returns ErrWrongCredentials or *Throttled; both cost the caller the same
@@ -254,8 +256,8 @@ const (
 func (s *Service) SignIn(ctx context.Context, email, password, address, userAgent string) (*db.Login, error) {
 	now := s.Now().Truncate(time.Microsecond)          // as the database keeps it, so that an attempt is found again
 	email = norm.NFKC.String(strings.TrimSpace(email)) // as cleanEmail stored it
-	byEmail, byAddress := key("email", strings.ToLower(email)), key("address", network(address))
-	if err := s.attempt(ctx, now, byEmail, byAddress); err != nil {
+	keys := attemptKeys(email, address)
+	if err := s.attempt(ctx, now, email, address, keys); err != nil {
 		return nil, err
 	}
 	u, err := db.UserByEmail(ctx, s.DB, email)
@@ -303,10 +305,10 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 				return err
 			}
 		}
-		if err := db.ClearSignInFailures(ctx, tx, byEmail); err != nil {
+		if err := db.ClearSignInFailures(ctx, tx, keys.pair); err != nil {
 			return err
 		}
-		if err := db.TakeBackFailure(ctx, tx, now, byAddress); err != nil {
+		if err := db.TakeBackFailure(ctx, tx, now, keys.email, keys.address); err != nil {
 			return err
 		}
 		return db.InsertLogin(ctx, tx, login)
@@ -317,16 +319,27 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	return login, nil
 }
 
+// attemptKeySet is what an attempt to sign in is counted by.
+type attemptKeySet struct{ pair, email, address []byte }
+
+func attemptKeys(email, address string) attemptKeySet {
+	email, from := strings.ToLower(email), network(address)
+	return attemptKeySet{pair: key("email from", email+" "+from), email: key("email", email), address: key("address", from)}
+}
+
 // attempt counts an attempt as failed before it is made, so that many at once cannot pass a limit together; one that
 // succeeds is taken back. It returns *Throttled when a limit is reached.
-func (s *Service) attempt(ctx context.Context, now time.Time, byEmail, byAddress []byte) error {
-	if err := db.AddSignInFailure(ctx, s.DB, now, byEmail, byAddress); err != nil {
+//
+// What counts first is the pair of a person and a network: by the person alone, anybody who knows an address could keep its
+// owner out. Guessing from many networks is bounded too, and that bound does not hold where the person is signed in.
+func (s *Service) attempt(ctx context.Context, now time.Time, email, address string, keys attemptKeySet) error {
+	if err := db.AddSignInFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 		return err
 	}
 	for _, limit := range []struct {
 		key  []byte
 		most int
-	}{{byEmail, attemptsPerEmail}, {byAddress, attemptsPerAddress}} {
+	}{{keys.pair, attemptsPerPair}, {keys.address, attemptsPerAddress}, {keys.email, attemptsPerEmail}} {
 		at, err := db.NthFailure(ctx, s.DB, limit.key, now.Add(-attemptWindow), limit.most+1) // this one is the first
 		if err != nil {
 			return err
@@ -334,13 +347,29 @@ func (s *Service) attempt(ctx context.Context, now time.Time, byEmail, byAddress
 		if at.IsZero() {
 			continue
 		}
+		if limit.most == attemptsPerEmail {
+			known, err := s.signedInFrom(ctx, email, address, now)
+			if err != nil {
+				return err
+			}
+			if known {
+				continue
+			}
+		}
 		// A refused attempt does not count, or whoever keeps trying would keep the person out for ever.
-		if err := db.TakeBackFailure(ctx, s.DB, now, byEmail, byAddress); err != nil {
+		if err := db.TakeBackFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 			return err
 		}
 		return &Throttled{Until: at.Add(attemptWindow)}
 	}
 	return nil
+}
+
+// signedInFrom reports whether a person has a sign-in from a network.
+func (s *Service) signedInFrom(ctx context.Context, email, address string, now time.Time) (bool, error) {
+	list, err := db.LoginAddresses(ctx, s.DB, email, now)
+	from := network(address)
+	return slices.ContainsFunc(list, func(a string) bool { return network(a) == from }), err
 }
 
 func key(kind, value string) []byte {

@@ -157,7 +157,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	if err != nil {
 		return err
 	}
-	if n > attemptsPerEmail {
+	if n > attemptsPerPair {
 		return &Throttled{Until: now.Add(attemptWindow)}
 	}
 	bad := fault.Invalid{}

@@ -163,7 +163,7 @@ func TestGuessesOfTheCurrentPasswordAreSlowedDownWithoutLockingThePersonOut(t *t
 	k := setup(t)
 	k.password(k.mira, "the old password")
 	here := k.login(k.mira)
-	for range attemptsPerEmail {
+	for range attemptsPerPair {
 		wantInvalid(t, k.ChangePassword(t.Context(), k.mira, here, strings.Repeat("x", maxPassword+1), "the new password"), "current") // costs no hashing
 	}
 	var throttled *Throttled
@@ -184,7 +184,7 @@ func TestManyGuessesAtOnceDoNotPassTheLimitTogether(t *testing.T) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	refused := 0
-	for range 3 * attemptsPerEmail {
+	for range 3 * attemptsPerPair {
 		all.Go(func() {
 			var throttled *Throttled
 			if errors.As(k.ChangePassword(t.Context(), k.mira, here, strings.Repeat("x", maxPassword+1), "the new password"), &throttled) {
@@ -195,8 +195,8 @@ func TestManyGuessesAtOnceDoNotPassTheLimitTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if refused < 2*attemptsPerEmail {
-		t.Errorf("%d of %d were refused; want all but %d", refused, 3*attemptsPerEmail, attemptsPerEmail)
+	if refused < 2*attemptsPerPair {
+		t.Errorf("%d of %d were refused; want all but %d", refused, 3*attemptsPerPair, attemptsPerEmail)
 	}
 }
 

@@ -84,31 +84,58 @@ func TestPasswordsAreHashedWithParametersAndMadeAnewWhenTheseChange(t *testing.T
 	}
 }
 
-func TestAttemptsAreThrottledPerPersonWhetherTheyExistOrNot(t *testing.T) {
+func TestAttemptsAreThrottledPerPersonAndNetworkWhetherThePersonExistsOrNot(t *testing.T) {
 	t.Parallel()
 	s, c := installation(t)
 	person(t, s, "m@example.com", RoleMember)
 	begun := c.now()
+	const guesser = "198.51.100.1"
 	for _, email := range []string{"m@example.com", "nobody@example.com"} {
-		for range attemptsPerEmail - 2 { // as that many more would leave them
-			check(t, db.AddSignInFailure(t.Context(), s.DB, begun, key("email", email)))
+		for range attemptsPerPair - 2 { // as that many more would leave them
+			k := attemptKeys(email, guesser)
+			check(t, db.AddSignInFailure(t.Context(), s.DB, begun, k.pair, k.email, k.address))
 		}
 		for i := range 2 {
-			if _, err := s.SignIn(t.Context(), email, other, fmt.Sprintf("192.0.2.%d", i), ""); !errors.Is(err, ErrWrongCredentials) {
+			if _, err := s.SignIn(t.Context(), email, other, guesser, ""); !errors.Is(err, ErrWrongCredentials) {
 				t.Fatalf("attempt %d for %s gave %v; want ErrWrongCredentials", i+1, email, err)
 			}
 		}
 		for _, spelling := range []string{email, " " + strings.ToUpper(email)} {
-			_, err := s.SignIn(t.Context(), spelling, good, "198.51.100.1", "")
+			_, err := s.SignIn(t.Context(), spelling, good, guesser, "")
 			var throttled *Throttled
 			if !errors.As(err, &throttled) || !throttled.Until.Equal(begun.Add(attemptWindow)) {
 				t.Errorf("the next for %s, with the right password, gave %v; want to wait until %s", spelling, err, begun.Add(attemptWindow))
 			}
 		}
 	}
+	if _, err := s.SignIn(t.Context(), "m@example.com", good, "192.0.2.7", ""); err != nil {
+		t.Errorf("the person themselves, from elsewhere: %v; want a login, whoever guesses", err)
+	}
 	c.move(attemptWindow)
-	if _, err := signIn(t, s, "m@example.com", good); err != nil {
+	if _, err := s.SignIn(t.Context(), "m@example.com", good, guesser, ""); err != nil {
 		t.Errorf("when the wait was over: %v; want a login, whatever was refused meanwhile", err)
+	}
+}
+
+func TestGuessingFromManyNetworksIsBoundedButNotWhereThePersonIsSignedIn(t *testing.T) {
+	t.Parallel()
+	s, _ := installation(t)
+	person(t, s, "m@example.com", RoleMember)
+	if _, err := s.SignIn(t.Context(), "m@example.com", good, "2001:db8:1:2::1", ""); err != nil {
+		t.Fatal(err)
+	}
+	for range attemptsPerEmail { // as that many networks would leave them
+		check(t, db.AddSignInFailure(t.Context(), s.DB, s.Now(), attemptKeys("m@example.com", "").email))
+	}
+	var throttled *Throttled
+	if _, err := s.SignIn(t.Context(), "m@example.com", good, "192.0.2.200", ""); !errors.As(err, &throttled) {
+		t.Errorf("from a network of nobody's: %v; want to wait", err)
+	}
+	if _, err := s.SignIn(t.Context(), "m@example.com", good, "2001:db8:1:2::99", ""); err != nil {
+		t.Errorf("from where the person is signed in: %v; want a login", err)
+	}
+	if _, err := s.SignIn(t.Context(), "m@example.com", good, "2001:db8:1:2::1", ""); err != nil {
+		t.Errorf("again: %v; want a login", err)
 	}
 }
 
@@ -138,19 +165,21 @@ func TestASuccessLeavesNothingToCount(t *testing.T) {
 	t.Parallel()
 	s, _ := installation(t)
 	person(t, s, "m@example.com", RoleMember)
-	for range attemptsPerEmail - 1 { // as that many wrong passwords would leave them
-		check(t, db.AddSignInFailure(t.Context(), s.DB, s.Now(), key("email", "m@example.com"), key("address", "192.0.2.1")))
+	k := attemptKeys("m@example.com", "192.0.2.1")
+	for range attemptsPerPair - 1 { // as that many wrong passwords would leave them
+		check(t, db.AddSignInFailure(t.Context(), s.DB, s.Now(), k.pair, k.email, k.address))
 	}
 	if _, err := signIn(t, s, "m@example.com", good); err != nil {
 		t.Fatalf("the last attempt there is: %v; want a login", err)
 	}
-	since := s.Now().Add(-attemptWindow)
-	person, err := db.SignInFailures(t.Context(), s.DB, key("email", "m@example.com"), since)
-	check(t, err)
-	address, err := db.SignInFailures(t.Context(), s.DB, key("address", "192.0.2.1"), since)
-	check(t, err)
-	if person != 0 || address != attemptsPerEmail-1 {
-		t.Errorf("%d count for the person and %d for the address; want 0 and the %d failures", person, address, attemptsPerEmail-1)
+	for _, tt := range []struct {
+		name string
+		key  []byte
+		want int64
+	}{{"the person from there", k.pair, 0}, {"the person", k.email, attemptsPerPair - 1}, {"the address", k.address, attemptsPerPair - 1}} {
+		if got, err := db.SignInFailures(t.Context(), s.DB, tt.key, s.Now().Add(-attemptWindow)); err != nil || got != tt.want {
+			t.Errorf("%d count for %s (%v); want %d", got, tt.name, err, tt.want)
+		}
 	}
 }
 
@@ -164,7 +193,7 @@ func TestManyAttemptsAtOnceDoNotPassTheLimitTogether(t *testing.T) {
 	var mu sync.Mutex
 	checked := 0
 	var all sync.WaitGroup
-	for range 3 * attemptsPerEmail {
+	for range 3 * attemptsPerPair {
 		all.Go(func() {
 			_, err := s.SignIn(t.Context(), "m@example.com", other, "192.0.2.1", "")
 			var throttled *Throttled
@@ -179,8 +208,8 @@ func TestManyAttemptsAtOnceDoNotPassTheLimitTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if checked > attemptsPerEmail {
-		t.Errorf("%d guesses were checked; want at most %d", checked, attemptsPerEmail)
+	if checked > attemptsPerPair {
+		t.Errorf("%d guesses were checked; want at most %d", checked, attemptsPerPair)
 	}
 }
 

@@ -63,6 +63,9 @@ func (s *Service) SignInFromOutside(ctx context.Context, who Outsider, address, 
 		if refused, err = a.roles(ctx, u); err != nil || refused != nil {
 			return err
 		}
+		if err := db.EndInvitation(ctx, tx, u.ID); err != nil { // who comes in by this way needs no link
+			return err
+		}
 		login = &db.Login{
 			ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LoginLifetime),
 			Address: address, UserAgent: db.Printable(userAgent, 300),

@@ -70,6 +70,8 @@ var expectations = []expectation{
 
 	{"GET /login", "", "", "200 303 303 303 303 303 303"},
 	{"POST /login", "", "", "422 422 422 422 422 422 422"},
+	{"GET /login/sso", "", "", "login login login login login login login"}, // where none is set up
+	{"GET /login/sso/callback", "", "", "login login login login login login login"},
 	{"GET /setup", "", "", nowhere},
 	{"POST /setup", "", "", nowhere},
 	{"POST /logout", "", "", "login login login login login login login"},
@@ -80,7 +82,7 @@ var expectations = []expectation{
 	{"GET /automations", "", "", forSignedIn},
 	{"POST /automations", "", "", "login 403 422 422 422 422 422"},
 	{"GET /automations/new", "", "", "login 403 200 200 200 200 200"},
-	{"POST /automations/bulk", "", "do=run&id=x", "login 400 400 400 400 400 400"},
+	{"POST /automations/bulk", "", "do=run&id=x", bySignedIn},
 	{"GET /automations/schedule", "", "", forSignedIn},
 	{"POST /automations/placeholders", "", "", forSignedIn},
 	{"GET /automations/models", "", "", forSignedIn},
@@ -112,10 +114,11 @@ var expectations = []expectation{
 	{"POST /sessions/{id}/reopening", "closed", "", managed},
 	{"POST /sessions/{id}/messages", "waiting", "message=go+on", managed},
 	{"POST /sessions/{id}/pull-request", "waiting", "url=https://github.com/a/b/pull/1", managed},
+	{"POST /sessions/{id}/pull-request-removal", "waiting", "id=PULL", managed},
 	{"POST /sessions/{id}/pull-requests", "waiting", "", "login 403 400 400 404 404 400"},
 
 	{"GET /sessions/{id}/tickets", "session", "", seen},
-	{"POST /sessions/{id}/tickets", "session", "ticket=999", "login 403 422 422 404 404 422"},
+	{"POST /sessions/{id}/tickets", "session", "ticket=TICKET", managed},
 
 	{"GET /tickets", "", "", forSignedIn},
 	{"POST /tickets", "", "", "login 403 422 422 422 422 422"},
@@ -125,7 +128,7 @@ var expectations = []expectation{
 	{"POST /tickets/{id}", "ticket", "version=1", "login 403 422 422 404 404 422"},
 	{"GET /tickets/{id}/edit", "ticket", "", forManaging},
 	{"POST /tickets/{id}/status", "ticket", "status=done", managed},
-	{"POST /tickets/{id}/unlinking", "ticket", "session=none", "login 403 404 404 404 404 404"},
+	{"POST /tickets/{id}/unlinking", "ticket", "", "login 403 404 404 404 404 404"},
 
 	{"GET /inbox", "", "", forSignedIn},
 	{"GET /inbox/link", "", "", forSignedIn},
@@ -256,16 +259,12 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		check(x.t, x.rules.MarkDone(x.t.Context(), x.who["owner"].actor, id))
 		return id
 	},
+	"ticket": func(x *walk) uuid.UUID { return x.ticket().ID },
 	"notice": func(x *walk) uuid.UUID {
 		n := db.Notification{ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: automation.NoticeSkipped, Title: x.name("notice"), DedupKey: uuid.NewString(), CreatedAt: time.Now()}
 		_, err := db.Notify(x.t.Context(), x.server.DB, []db.Notification{n})
 		check(x.t, err)
 		return n.ID
-	},
-	"ticket": func(x *walk) uuid.UUID {
-		ticket, err := x.rules.CreateTicket(x.t.Context(), x.who["owner"].actor, automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket")})
-		check(x.t, err)
-		return ticket.ID
 	},
 	"workspace": func(x *walk) uuid.UUID { return x.workspaceOf(x.name("workspace"), "viewer", "owner", "manager") },
 	"user": func(x *walk) uuid.UUID {
@@ -330,6 +329,21 @@ func (x *walk) waiting() uuid.UUID {
 	return run.Session.ID
 }
 
+// pullRequest links a pull request to a session of the owner's.
+func (x *walk) pullRequest(session uuid.UUID) (id uuid.UUID) {
+	x.t.Helper()
+	check(x.t, x.rules.LinkPullRequest(x.t.Context(), x.who["owner"].actor, session, "https://github.com/a/b/pull/1"))
+	check(x.t, x.server.DB.NewRaw("SELECT id FROM pull_requests WHERE session_id = ?", session).Scan(x.t.Context(), &id))
+	return id
+}
+
+func (x *walk) ticket() *db.Ticket {
+	x.t.Helper()
+	ticket, err := x.rules.CreateTicket(x.t.Context(), x.who["owner"].actor, automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket")})
+	check(x.t, err)
+	return ticket
+}
+
 func (x *walk) person() *db.User {
 	x.t.Helper()
 	x.made++
@@ -349,10 +363,16 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	}
 	form := e.form
 	if e.subject != "" {
-		subject := subjects[e.subject](x).String()
-		path = strings.Replace(path, "{id}", subject, 1)
+		subject := subjects[e.subject](x)
+		path = strings.Replace(path, "{id}", subject.String(), 1)
+		if strings.Contains(form, "PULL") {
+			form = strings.Replace(form, "PULL", x.pullRequest(subject).String(), 1)
+		}
 	}
 	path = strings.NewReplacer("{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv").Replace(path)
+	if strings.Contains(form, "TICKET") {
+		form = strings.Replace(form, "TICKET", fmt.Sprint(x.ticket().Number), 1)
+	}
 	form = strings.NewReplacer("WORKSPACE", x.workspace, "OWNER", x.who["owner"].actor.ID.String(), "MANAGER", x.who["manager"].actor.ID.String(), "ROLE", x.roleID(account.RoleMember)).Replace(form)
 	req, err := http.NewRequestWithContext(x.t.Context(), method, x.http.URL+path, strings.NewReader(form))
 	check(x.t, err)

@@ -51,8 +51,8 @@ func (s *Server) changeMembership(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	if !actor.Can(account.ManageUsers) {
-		return fault.ErrForbidden
+	if _, err := s.Accounts.Person(r.Context(), actor, user); err != nil {
+		return err
 	}
 	change, message := s.Rules.AddMember, "Added."
 	if r.PostFormValue("do") == "remove" {
