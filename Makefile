@@ -56,7 +56,7 @@ static: need-node packages ## Write the assets that come from packages into stat
 	node static/build.mjs
 
 vuln: need-go need-node packages ## Look for known vulnerabilities in what is used
-	go tool govulncheck ./...
+	go tool govulncheck -test ./...
 	npm audit
 
 clean: ## Remove what was built and installed; data/ stays

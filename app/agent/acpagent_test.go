@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -198,6 +199,8 @@ func (s *scripted) prompt(id json.RawMessage, session, text string) {
 		case "die":
 			fmt.Fprintln(os.Stderr, "noise\nagent: "+arg)
 			os.Exit(9)
+		case "kill":
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		case "slow":
 			s.update(session, said("waiting"))
 			<-s.stop

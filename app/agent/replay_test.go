@@ -9,12 +9,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
 
 // replayRole is a program that prints a recorded stream. Its arguments: the file, the exit status or
-// "hang", what to say on stderr, the folder in which it notes how it was called.
+// "hang" or "kill", what to say on stderr, the folder in which it notes how it was called.
 func replayRole(args []string) int {
 	prompt, _ := io.ReadAll(os.Stdin)
 	note, _ := json.Marshal(noted{Args: args[4:], Prompt: string(prompt), Env: os.Environ()})
@@ -22,8 +23,11 @@ func replayRole(args []string) int {
 	stream, _ := os.ReadFile(args[0])
 	_, _ = os.Stdout.Write(stream)
 	fmt.Fprint(os.Stderr, args[2])
-	if args[1] == "hang" {
+	switch args[1] {
+	case "hang":
 		time.Sleep(time.Hour)
+	case "kill":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
 	exit, _ := strconv.Atoi(args[1])
 	return exit

@@ -60,9 +60,13 @@ func failed(t *testing.T) string {
 
 func TestScriptsAllRun(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("browser_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, name := range []string{"browser_test.go", "long_test.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
 	}
 	files, err := filepath.Glob("*.test.mjs")
 	if err != nil || len(files) == 0 {
