@@ -46,6 +46,8 @@ type Trigger struct {
 	Fingerprint string    // by webhook: of the token used
 	// Parameters are the values given with the call. They go over the automation's stored ones.
 	Parameters map[string]string
+	// Payload is what a webhook's body holds, for an automation that wants it whole.
+	Payload string
 }
 
 // Run is a run that was started.

@@ -143,13 +143,22 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		values = map[string]string{}
 	}
 	maps.Copy(values, by.Parameters)
+	payload := ""
+	if a.AppendPayload {
+		payload = by.Payload
+		if _, taken := values[payloadName]; !taken && payload != "" { // a script reads it there, and a run with the same input finds it
+			values[payloadName] = payload
+		}
+	}
 
 	resolved, unresolved := resolve(provider.Names(a.Prompt), values)
 	prompt := a.Prompt
 	if provider.Script {
 		maps.Copy(values, resolved) // a script gets values as variables, so dotted names must be among them
 	} else {
-		prompt = fill(a.Prompt, values)
+		if prompt = fill(a.Prompt, values); payload != "" {
+			prompt = withPayload(prompt, payload)
+		}
 	}
 	if len(prompt) > MaxPrompt {
 		return nil, ErrTooLarge

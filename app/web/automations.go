@@ -225,6 +225,7 @@ func (s *Server) automationPage(r *http.Request, actor account.Actor, automation
 		Now: s.Now(), Automation: row, Workspace: views.Link{Text: a.Workspace.Name, URL: views.WorkspaceURL(a.WorkspaceID.String())},
 		Count: strconv.Itoa(n), Uses: "Its history goes with it. Sessions stay.",
 	}
+	p.Called = a.Trigger == db.HTTP && automation.CanManage(actor, &a.Automation)
 	if n > 1000 {
 		p.Count = "1000+"
 	}
@@ -294,6 +295,15 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 		starts = append(starts, views.Fact{Label: "Maximum iterations", Value: strconv.Itoa(a.MaxIterations)})
 	}
 	if a.Trigger == db.HTTP {
+		if a.Sender != "" {
+			starts = append(starts, views.Fact{Label: "Signed calls only", Value: a.Sender})
+		}
+		if len(a.Filter.Conditions) > 0 {
+			starts = append(starts, views.Fact{Label: "Filter", Value: automation.FilterText(a.Filter)})
+		}
+		if a.AppendPayload {
+			starts = append(starts, views.Fact{Label: "Payload", Value: "Follows the prompt"})
+		}
 		starts = append(starts, views.Fact{Label: "Allow Parallel Sessions", Value: yes(a.AllowParallel)})
 		if a.AllowParallel {
 			starts = append(starts, views.Fact{Label: "At most at once", Value: strconv.Itoa(a.MaxParallel)})

@@ -24,6 +24,7 @@ func automationInput(r *http.Request) automation.Input {
 	return automation.Input{
 		Name: f.Get("name"), Workspace: f.Get("workspace"), Trigger: f.Get("trigger"), RunAt: f.Get("run_at"), Cron: f.Get("cron"),
 		TimeZone: f.Get("time_zone"), MaxIterations: f.Get("max_iterations"), StopText: f.Get("stop_text"), CatchUp: on("catch_up"),
+		Sender: f.Get("sender"), SignatureHeader: f.Get("signature_header"), SignatureSecret: f.Get("signature_secret"), Filter: filterInput(r), AppendPayload: on("append_payload"),
 		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
@@ -35,6 +36,7 @@ func automationInput(r *http.Request) automation.Input {
 func typed(a *db.Automation) automation.Input {
 	in := automation.Input{
 		Name: a.Name, Workspace: a.WorkspaceID.String(), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, StopText: a.StopText,
+		Sender: a.Sender, SignatureHeader: a.SignatureHeader, Filter: a.Filter, AppendPayload: a.AppendPayload,
 		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
 		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
@@ -217,6 +219,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	check(&f.AllowParallel, in.AllowParallel)
 	fill(&f.MaxParallel, in.MaxParallel)
 	fill(&f.Timeout, in.Timeout)
+	sending(&f.Sending, a, in, bad)
 	f.Placeholders = s.found(in)
 	if a != nil && a.Trigger == db.HTTP {
 		if f.Webhook, err = s.webhook(r, actor, a, ""); err != nil {

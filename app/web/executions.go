@@ -144,7 +144,8 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	d := &views.ExecutionData{
 		ExecutionItem: item(e, z, s.Now()), AutomationURL: views.AutomationURL(e.AutomationID.String()), Reason: e.Reason,
 		LastSkip: in(e.LastSkippedFor, z), Unresolved: e.Unresolved, Answer: e.Answer,
-		CanCancel: e.Status.InFlight() && automation.CanManage(actor, e.Automation), SessionName: e.Automation.Name,
+		CanRunAgain: !e.Status.InFlight() && automation.CanManage(actor, e.Automation),
+		CanCancel:   e.Status.InFlight() && automation.CanManage(actor, e.Automation), SessionName: e.Automation.Name,
 	}
 	if e.Session != nil {
 		d.SessionName = e.Session.Title
