@@ -110,6 +110,8 @@ type Turn struct {
 	StartedAt   time.Time       `bun:"started_at,nullzero"`
 	FinishedAt  time.Time       `bun:"finished_at,nullzero"`
 
+	TurnUsage
+
 	Author *User `bun:"rel:belongs-to,join:author_id=id"`
 }
 

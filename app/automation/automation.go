@@ -35,6 +35,7 @@ type Service struct {
 type Provider struct {
 	ID, Name string
 	Script   bool     // the prompt is a shell script, so it needs the permission shell.use
+	Unpriced bool     // it never tells what it costs
 	Models   []string // the models it is known to have; empty: any name may be given
 }
 
@@ -67,11 +68,14 @@ type Busy struct {
 
 func (b *Busy) Error() string { return "a run of " + b.Automation + " is already in flight" }
 
-// Unable says that an automation cannot run as it is. The attempt is recorded as a failed execution.
+// Unable says that an automation cannot run as it is. The attempt is recorded as a failed execution, or, where
+// its budget is used up, as a skipped one.
 type Unable struct {
 	Automation string // its name
 	Reason     string // a sentence's end for a person
 	Execution  uuid.UUID
+	// Until is set where a budget is used up: that is no failure, and passes by then.
+	Until time.Time
 }
 
 func (u *Unable) Error() string { return u.Reason }

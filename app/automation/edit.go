@@ -57,6 +57,8 @@ type Input struct {
 	MayAutomate     bool              `form:"may_automate"` // what a session asks for stays as it is: none gives itself more
 	Timeout         string            `form:"timeout"`      // minutes; 0 is none
 	Version         int64             `form:"version"`      // of what the person started from
+
+	QualityInput
 }
 
 // DefaultTimeout is how long a run may take unless the automation says otherwise.
@@ -301,7 +303,6 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	case a.ExecutionType != db.Inline:
 		bad["execution_type"] = "Choose Inline."
 	}
-	a.Toggles = []string{}
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
 	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
@@ -335,6 +336,8 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 			bad["prompt"] = reason
 		}
 	}
+	applyToggles(a, in, p, bad)
+	applyQuality(actor, a, in, p, bad)
 	a.Parameters = map[string]string{}
 	for _, name := range p.Names(a.Prompt) {
 		if v, ok := in.Parameters[name]; ok && v != "" {
@@ -523,6 +526,7 @@ func described(a *db.Automation) map[string]any {
 		"sender": a.Sender, "signature_header": a.SignatureHeader, "append_payload": a.AppendPayload, "filter": FilterText(a.Filter),
 		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "may_automate": a.MayAutomate, "timeout_seconds": a.TimeoutSeconds,
 	}
+	m["gate"], m["success"], m["budget"] = a.Gate, a.Success, a.Budget
 	maps.Copy(m, map[string]any{
 		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": a.Parameters,
 	})

@@ -16,13 +16,14 @@ import (
 
 // Outcome is how the work on a session ended, as the worker saw it.
 type Outcome struct {
-	Status       db.ExecutionStatus // succeeded, failed, timed_out or canceled
+	Status       db.ExecutionStatus // succeeded, failed, timed_out, canceled, or skipped where its gate did not let it begin
 	Reason       string             // why it did not succeed, as a sentence's end
 	Class        string             // of a failure: start, auth, model, rate_limit, transient, agent, timeout, ...
 	ExitCode     *int
 	Neutral      bool // counts neither for nor against the automation
 	Answer       string
 	FilesChanged bool
+	NothingToDo  bool // of a success: a kind of its own
 }
 
 // maxFailures is how many failures in a row disable a Recurring or Loop automation. Specification: "auto-disabled
@@ -85,6 +86,15 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	}
 	e.Status, e.Reason, e.ErrorClass, e.ExitCode, e.Neutral = o.Status, o.Reason, o.Class, o.ExitCode, o.Neutral || o.Status == db.Canceled
 	e.Answer, e.FinishedAt = o.Answer, now
+	if o.NothingToDo && o.Status == db.Succeeded {
+		e.Result = db.NothingToDo
+	}
+	if o.Status == db.Skipped {
+		e.Neutral, e.SkipCount = true, 1
+		if e.LastSkippedFor.IsZero() { // else it caught up, and is the answer to more than one due time
+			e.LastSkippedFor = e.ScheduledFor
+		}
+	}
 	if e.StartedAt.IsZero() {
 		e.StartedAt = now
 	}
@@ -102,6 +112,12 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	}
 	if err := s.count(ctx, tx, a, e); err != nil {
 		return err
+	}
+	if e.Status == db.Skipped && e.Iteration > 0 && a.Iterations > 0 { // what did not begin is no iteration
+		a.Iterations--
+		if err := db.SaveSwitch(ctx, tx, a); err != nil {
+			return err
+		}
 	}
 	if a.Trigger == db.OneTime && e.Source == db.BySchedule && a.Enabled { // its one run is over; failures have told already
 		reason := "it has run"
@@ -131,7 +147,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 // it is Done, unless files changed and those are to be looked at; else it stays open.
 func after(e *db.Execution, o Outcome) db.SessionStatus {
 	switch {
-	case e.Status == db.Canceled:
+	case e.Status == db.Canceled, e.Status == db.Skipped:
 		return db.SessionCanceled
 	case e.Snapshot.AutoComplete && !(e.Snapshot.OnlyUnchanged && o.FilesChanged):
 		return db.SessionDone
@@ -281,6 +297,9 @@ func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, no
 			execution: e.ID, session: e.SessionID, key: "finished " + e.ID.String(),
 		})
 	}
+	if e.Status == db.Skipped {
+		return s.schedule(ctx, tx, a, now.Add(gatePause))
+	}
 	return s.schedule(ctx, tx, a, now.Add(loopPause(a.FailureStreak)))
 }
 
@@ -361,7 +380,10 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 	if !session.CancelRequestedAt.IsZero() {
 		o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
 	}
-	return s.finish(ctx, tx, session, o)
+	if err := s.finish(ctx, tx, session, o); err != nil {
+		return err
+	}
+	return db.SumUsage(ctx, tx, session.ID) // the message that was cut off counts, with its usage unknown
 }
 
 // capitalize makes a sentence of a sentence's end.

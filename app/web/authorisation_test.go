@@ -104,6 +104,7 @@ var expectations = []expectation{
 	{"GET /automations/{id}/trial", "hook", "", noneOfIt},
 	{"POST /automations/{id}/trial", "hook", "", noneOfIt},
 	{"POST /automations/{id}/deletion", "automation", "", managed},
+	{"POST /automations/{id}/budget/{limit}", "automation", "", "login 403 404 404 404 404 404"}, // it has no limit of this name
 
 	{"GET /executions", "", "", forSignedIn},
 	{"GET /executions/{id}", "execution", "", seen},
@@ -165,6 +166,10 @@ var expectations = []expectation{
 	{"POST /settings/profile/webhook-secret", "", "", "login 404 404 404 404 404 404"},
 	{"POST /settings/profile/sign-outs", "", "", bySignedIn},
 	{"POST /settings/profile/sign-outs/{id}", "login", "", byOwnerAlone},
+	{"GET /settings/usage", "", "", "login 200 200 200 200 200 200"},
+	{"GET /settings/toggles", "", "", "login 403 403 403 403 403 200"},
+	{"POST /settings/toggles", "", "edge_cases=Mind+the+gap.", "login 403 403 403 403 403 303"},
+	{"POST /settings/toggles/{key}/reset", "", "", "login 403 403 403 403 403 404"}, // there is no toggle of this name
 
 	{"GET /join/{token}", "", "", nowhere},
 	{"POST /join/{token}", "", "", nowhere},

@@ -321,6 +321,15 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 	if a.SessionType == db.Develop {
 		ends = append(ends, views.Fact{Label: "Complete only if no file changes", Value: yes(a.OnlyUnchanged)})
 	}
+	ends = append(ends, qualityFacts(&a.Automation)...)
+	if p.Budget, err = s.gauges(r, actor, &a.Automation); err != nil {
+		return err
+	}
+	used, err := s.Rules.UsedThisMonth(r.Context(), &a.Automation)
+	if err != nil {
+		return err
+	}
+	p.Used = usageFacts(used.Usage)
 	p.Groups = []views.FactGroup{{Title: "What starts it", Facts: starts}, {Title: "What it runs", Facts: runs}, {Title: "When it ends", Facts: ends},
 		{Title: "Ownership", Facts: []views.Fact{{Label: "Creator", Value: a.Creator.Name}, {Label: "Created", Value: a.CreatedAt.In(zone(actor)).Format("2 January 2006, 15:04")}}}}
 	if err := s.transferForm(r, actor, automationID, p); err != nil {

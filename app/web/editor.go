@@ -29,6 +29,7 @@ func automationInput(r *http.Request) automation.Input {
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
 		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), MayAutomate: on("may_automate"), Timeout: f.Get("timeout"), Version: version,
+		QualityInput: qualityInput(r),
 	}
 }
 
@@ -41,6 +42,7 @@ func typed(a *db.Automation) automation.Input {
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
 		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
 		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Version: a.Version,
+		QualityInput: typedQuality(a),
 	}
 	if !a.RunAt.IsZero() {
 		in.RunAt = a.RunAt.In(zoneNamed(a.TimeZone)).Format("2006-01-02T15:04")
@@ -221,6 +223,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.Timeout, in.Timeout)
 	sending(&f.Sending, a, in, bad)
 	f.Placeholders = s.found(in)
+	fillQuality(&f, in, bad, actor)
 	if a != nil && a.Trigger == db.HTTP {
 		if f.Webhook, err = s.webhook(r, actor, a, ""); err != nil {
 			return err

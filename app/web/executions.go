@@ -150,6 +150,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	if e.Session != nil {
 		d.SessionName = e.Session.Title
 	}
+	d.Usage, d.Nothing = usageFacts(e.Usage), e.Result == db.NothingToDo
 	timeout := "None"
 	if sn.TimeoutSeconds > 0 {
 		timeout = views.Took(time.Duration(sn.TimeoutSeconds) * time.Second)
@@ -159,7 +160,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		{Label: "Model", Value: orDash(sn.Model)}, {Label: "Base branch", Value: orDash(sn.BaseBranch), Mono: true}, {Label: "Timeout", Value: timeout},
 	}
 	if len(sn.Toggles) > 0 {
-		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(sn.Toggles, ", ")})
+		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", ")})
 	}
 	for _, name := range sortedKeys(e.Parameters) {
 		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name]})

@@ -241,6 +241,9 @@ func item(e *db.Execution, z *time.Location, now time.Time) views.ExecutionItem 
 	if e.Status == db.Succeeded {
 		i.Note = firstLine(e.Answer)
 	}
+	if e.Result == db.NothingToDo {
+		i.Note = "Nothing to do"
+	}
 	return i
 }
 
