@@ -104,6 +104,11 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 	req.Header.Set("X-Said", markup)
 	s.nobody().do(req).expect(t, 200, "")
 	s.tell(w)
+	ticket, err := b.rules.CreateTicket(t.Context(), b.actor, automation.TicketInput{Workspace: w.ID.String(), Title: markup[:min(len(markup), 200)], Body: markup, Assignee: b.actor.ID.String()})
+	check(t, err)
+	check(t, b.rules.LinkTicket(t.Context(), b.actor, session.ID, ticket.Number))
+	b.exec("UPDATE tickets SET labels = ARRAY[?], claimed_by = ?, created_session = ?, status = 'in_progress'", markup, session.ID, session.ID)
+	b.exec("INSERT INTO session_reports (id, session_id, ticket_id, outcome, summary, created_at) VALUES (?, ?, ?, 'done', ?, now())", db.NewID(), session.ID, ticket.ID, markup)
 
 	// What forges, agents and workers write of their own.
 	b.exec("UPDATE pull_requests SET title = ?, problem = ?, url = 'javascript:alert(1)//xss', state = 'open'", markup, markup)
