@@ -114,9 +114,18 @@ func (k *catalogue) known() []automation.Provider {
 	defer k.mu.Unlock()
 	list := make([]automation.Provider, len(k.list))
 	for i, p := range k.list {
-		list[i] = automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Off: k.off[p.ID], Models: k.looks[p.ID].models}
+		list[i] = automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Off: k.off[p.ID], Models: k.looks[p.ID].models, Unpriced: unpriced(p)}
 	}
 	return list
+}
+
+// unpriced reports whether a provider is known never to tell what it costs. Of others nobody can say beforehand.
+func unpriced(p agent.Provider) bool {
+	switch p.ID {
+	case "codex", "gemini", "qwen", "copilot":
+		return true
+	}
+	return p.Driver == agent.DriverShell || p.Driver == agent.DriverCodex
 }
 
 // lookEvery is how long a look for installed agents holds. They update themselves, and people install them.

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -56,7 +55,7 @@ func SetForget(ctx context.Context, q bun.IDB, session uuid.UUID) error {
 
 // TakeForget ends a session's conversation where that was asked for, and reports whether it was.
 func TakeForget(ctx context.Context, q bun.IDB, lease Lease) (bool, error) {
-	res, err := q.NewUpdate().Model((*Session)(nil)).Set("forget = false").Set("conversation = ''").Set("spent = NULL").
+	res, err := q.NewUpdate().Model((*Session)(nil)).Set("forget = false").Set("conversation = ''").
 		Where("s.id = ?", lease.Session).Where("s.worker = ?", lease.Worker).Where("s.fence = ?", lease.Fence).
 		Where("s.status = 'in_progress' AND s.forget").Exec(ctx)
 	if err != nil {
@@ -64,14 +63,6 @@ func TakeForget(ctx context.Context, q bun.IDB, lease Lease) (bool, error) {
 	}
 	n, err := res.RowsAffected()
 	return n > 0, err
-}
-
-// SaveUsage notes what a turn used, and what the conversation of its session has used with it.
-func SaveUsage(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID, used, spent json.RawMessage) error {
-	if _, err := q.NewRaw("UPDATE turns SET usage = ?::jsonb WHERE id = ?", string(used), turn).Exec(ctx); err != nil {
-		return fmt.Errorf("note usage of turn %s: %w", turn, err)
-	}
-	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery { return u.Set("spent = ?::jsonb", string(spent)) })
 }
 
 // QueuedReplies lists the messages of people that the agent of a session has not begun with, in order.

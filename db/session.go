@@ -68,10 +68,9 @@ type Session struct {
 	PRCheckedAt       time.Time     `bun:"pr_checked_at,nullzero"`
 	PRChangedAt       time.Time     `bun:"pr_changed_at,nullzero"`
 
-	InterruptAt time.Time       `bun:"interrupt_requested_at,nullzero"` // the turn at work is to end, and the session to stay open
-	InterruptBy uuid.UUID       `bun:"interrupt_requested_by,nullzero,type:uuid"`
-	Forget      bool            `bun:"forget"`                    // the next turn begins a new conversation
-	Spent       json.RawMessage `bun:"spent,type:jsonb,nullzero"` // by the conversation so far; null: unknown
+	InterruptAt time.Time `bun:"interrupt_requested_at,nullzero"` // the turn at work is to end, and the session to stay open
+	InterruptBy uuid.UUID `bun:"interrupt_requested_by,nullzero,type:uuid"`
+	Forget      bool      `bun:"forget"` // the next turn begins a new conversation
 
 	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
@@ -82,7 +81,7 @@ type Session struct {
 const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
 	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
 	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
-	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, forget, spent"
+	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, forget"
 
 // TurnKind is what a turn is for.
 type TurnKind string
@@ -114,7 +113,8 @@ type Turn struct {
 	CreatedAt   time.Time       `bun:"created_at"`
 	StartedAt   time.Time       `bun:"started_at,nullzero"`
 	FinishedAt  time.Time       `bun:"finished_at,nullzero"`
-	Usage       json.RawMessage `bun:"usage,type:jsonb,nullzero"` // null: the agent did not tell
+
+	TurnUsage
 
 	Author *User `bun:"rel:belongs-to,join:author_id=id"`
 }

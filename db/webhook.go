@@ -10,6 +10,19 @@ import (
 	"github.com/uptrace/bun"
 )
 
+// Filter is a condition on the payloads of an HTTP trigger.
+type Filter struct {
+	Any        bool        `json:"any,omitempty"` // one condition is enough; else all must hold
+	Conditions []Condition `json:"conditions,omitempty"`
+}
+
+// Condition compares one field of a payload.
+type Condition struct {
+	Field    string `json:"field"` // a dotted path
+	Operator string `json:"operator"`
+	Value    string `json:"value,omitempty"`
+}
+
 // Delivery is one call of an HTTP trigger.
 type Delivery struct {
 	bun.BaseModel `bun:"table:webhook_deliveries,alias:d"`
@@ -61,12 +74,22 @@ func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
 	return nil
 }
 
-// Deliveries lists the calls of an automation, newest first, before a given one or from the newest on.
-func Deliveries(ctx context.Context, q bun.IDB, automation, before uuid.UUID, limit int) ([]Delivery, error) {
+// DeliveryFilter narrows a list of deliveries. Zero fields do not narrow.
+type DeliveryFilter struct {
+	Verdict string
+	Before  uuid.UUID
+	Limit   int
+}
+
+// Deliveries lists the calls of an automation, newest first, without their bodies.
+func Deliveries(ctx context.Context, q bun.IDB, automation uuid.UUID, f DeliveryFilter) ([]Delivery, error) {
 	var list []Delivery
-	sel := q.NewSelect().Model(&list).ExcludeColumn("body", "answer").Where("d.automation_id = ?", automation).OrderExpr("d.id DESC").Limit(int64(limit))
-	if before != uuid.Nil {
-		sel = sel.Where("d.id < ?", before)
+	sel := q.NewSelect().Model(&list).ExcludeColumn("body", "answer").Where("d.automation_id = ?", automation).OrderExpr("d.id DESC").Limit(int64(f.Limit))
+	if f.Verdict != "" {
+		sel = sel.Where("d.verdict = ?", f.Verdict)
+	}
+	if f.Before != uuid.Nil {
+		sel = sel.Where("d.id < ?", f.Before)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
@@ -135,22 +158,26 @@ func LockText(ctx context.Context, tx bun.Tx, text string) error {
 
 // TokenOwner is the automation that a token fires, with what its calls must satisfy.
 type TokenOwner struct {
-	ID              uuid.UUID       `bun:"id"`
-	Name            string          `bun:"name"`
-	Sender          string          `bun:"sender"`
-	SignatureHeader string          `bun:"signature_header"`
-	SignatureSealed []byte          `bun:"signature_sealed"`
-	Filter          json.RawMessage `bun:"filter"`
-	ExecutionType   ExecutionType   `bun:"execution_type"`
+	ID              uuid.UUID     `bun:"id"`
+	Name            string        `bun:"name"`
+	Sender          string        `bun:"sender"`
+	SignatureHeader string        `bun:"signature_header"`
+	SignatureSealed []byte        `bun:"signature_sealed"`
+	Filter          Filter        `bun:"filter"`
+	ExecutionType   ExecutionType `bun:"execution_type"`
 }
 
 // AutomationByToken finds the automation of a token's hash that is still good.
 func AutomationByToken(ctx context.Context, q bun.IDB, hash []byte, now time.Time) (*TokenOwner, error) {
 	var o TokenOwner
+	var filter []byte
 	err := prepare(q).row(ctx, `SELECT a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type
 		FROM trigger_tokens t JOIN automations a ON a.id = t.automation_id
 		WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2) AND a.trigger = 'http'`, hash, now).
-		Scan(&o.ID, &o.Name, &o.Sender, &o.SignatureHeader, &o.SignatureSealed, (*[]byte)(&o.Filter), &o.ExecutionType)
+		Scan(&o.ID, &o.Name, &o.Sender, &o.SignatureHeader, &o.SignatureSealed, &filter, &o.ExecutionType)
+	if err == nil {
+		err = json.Unmarshal(filter, &o.Filter)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find automation by token: %w", err)
 	}

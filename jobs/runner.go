@@ -319,6 +319,9 @@ func (r *Runner) work(ctx context.Context, session *db.Session) {
 	}
 	outcome.Began, outcome.TurnBegun = w.began, w.turned
 	r.finish(ctx, w.lease, outcome)
+	if outcome.Status == db.Skipped {
+		r.dropWorktree(ctx, session)
+	}
 }
 
 // finishAttempts is how often the end of a session is written that the database refuses, and not because it is away.
@@ -412,7 +415,11 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if w.sandbox, err = w.confine(ctx, ws, provider, tree); err != nil {
 		return w.ended(ctx, agent.FailStart, err.Error())
 	}
-	return w.turns(ctx, provider, tree, append(w.Store.Env(ctx), environment.Variables...))
+	env := append(w.Store.Env(ctx), environment.Variables...)
+	if outcome, ok := w.gate(ctx, ws, environment.Token, &tree, env); !ok {
+		return outcome
+	}
+	return w.turns(ctx, provider, tree, env)
 }
 
 // open starts the transcript and the run's timeout.
@@ -464,6 +471,9 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 	if w.execution != nil {
 		execution, parameters = w.execution.ID, w.execution.Parameters
 	}
+	ctx, unwatch := w.watch(ctx)
+	defer unwatch()
+	var begun *db.Turn // a pass that a restart interrupted
 	var outcome automation.Outcome
 	outcome.Status = db.Succeeded
 	for outcome.Status == db.Succeeded {
@@ -474,12 +484,20 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 		if turn == nil {
 			break
 		}
+		if isPass(turn.Kind) {
+			begun, w.answer = turn, w.lastAnswer(ctx)
+			break
+		}
+		if reason := w.overBudget(ctx); reason != "" {
+			outcome = w.outOfBudget(reason)
+			break
+		}
 		w.turned = true
 		outcome = w.turn(ctx, p, tree, env, parameters, turn)
 	}
 	outcome.FilesChanged = w.changes(ctx, tree)
 	outcome.Answer = w.answer
-	return outcome
+	return w.settle(ctx, p, tree, env, outcome, begun)
 }
 
 // turn runs one message.
@@ -498,7 +516,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	result, err := agent.Run(ctx, p, agent.Turn{
 		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
 		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
-		Spent: w.spent(), Sandbox: w.sandbox,
+		Instructions: w.instructions(p, turn), Spent: w.spent(ctx), Sandbox: w.sandbox,
 	}, func(e agent.Event) {
 		heard.hear(e)
 		w.transcript.agentEvent(e)
@@ -529,8 +547,8 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		Class: outcome.Class, Usage: known(p, result.Usage),
 	})
 	background := context.WithoutCancel(ctx)
-	w.noteUsage(background, turn.ID, result.Usage)
-	if w.plansAgain(background, turn.ID, outcome) {
+	if w.plansAgain(background, turn, outcome) {
+		w.noteUsage(background, turn, result.Conversation, result.Usage)
 		return outcome // as it began: with the conversation that it went on with
 	}
 	if result.Conversation != "" && result.Conversation != w.session.Conversation {
@@ -543,6 +561,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		return outcome // the turn comes again, or its session is not ours any more
 	}
 	w.notePullRequests(background, heard.all(result.Text))
+	w.noteUsage(background, turn, result.Conversation, result.Usage)
 	if err := db.FinishTurn(background, w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, w.answer, w.Now()); err != nil {
 		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
 	}
@@ -626,7 +645,10 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 // ended is the outcome of work that ended early: by a person, by the timeout, or of itself.
 func (w *work) ended(ctx context.Context, class, reason string) automation.Outcome {
 	cause := context.Cause(ctx)
+	var used budgetUsed
 	switch {
+	case errors.As(cause, &used):
+		return w.outOfBudget(string(used))
 	case errors.Is(cause, errCanceled):
 		return automation.Outcome{Status: db.Canceled, Reason: "canceled"}
 	case errors.Is(cause, errInterrupted):

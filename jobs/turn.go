@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"carillon/app/agent"
 	"carillon/app/automation"
@@ -73,14 +70,14 @@ func (w *work) forget(ctx context.Context) bool {
 		w.Log.Warn("reset context", "session", w.session.ID, "err", err)
 	}
 	if asked {
-		w.session.Conversation, w.session.Spent = "", nil
+		w.session.Conversation = ""
 	}
 	return asked
 }
 
 // plansAgain notes a turn that failed for a moment's trouble as to be tried again, and says so in the transcript.
-func (w *work) plansAgain(ctx context.Context, turn uuid.UUID, o automation.Outcome) bool {
-	if w.execution == nil || o.Status != db.Failed || o.Class != agent.FailTransient {
+func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outcome) bool {
+	if w.execution == nil || isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient {
 		return false
 	}
 	plan, err := w.Rules.PlanRetry(ctx, w.session.ID, o)
@@ -90,35 +87,9 @@ func (w *work) plansAgain(ctx context.Context, turn uuid.UUID, o automation.Outc
 	if plan == nil {
 		return false
 	}
-	w.again = turn
+	w.again = turn.ID
 	w.transcript.add(EventRetry, RetryEvent{Failed: plan.Failed, Allowed: plan.Allowed, At: plan.At})
 	return true
-}
-
-// spent is what the session's conversation has used so far.
-func (w *work) spent() agent.Usage {
-	var u agent.Usage
-	if len(w.session.Spent) > 0 {
-		_ = json.Unmarshal(w.session.Spent, &u) // what cannot be read is unknown
-	}
-	return u
-}
-
-// noteUsage adds what a turn used to what its conversation has.
-func (w *work) noteUsage(ctx context.Context, turn uuid.UUID, used agent.Usage) {
-	if !used.Known && !used.CostKnown {
-		return
-	}
-	one, err1 := json.Marshal(used)
-	all, err2 := json.Marshal(w.spent().Add(used))
-	if err := errors.Join(err1, err2); err != nil {
-		w.Log.Warn("note usage", "turn", turn, "err", err)
-		return
-	}
-	w.session.Spent = all
-	if err := db.SaveUsage(ctx, w.DB, w.lease, turn, one, all); err != nil && !errors.Is(err, db.ErrLeaseLost) {
-		w.Log.Warn("note usage", "turn", turn, "err", err)
-	}
 }
 
 // known is a usage to show: of a script there is none.

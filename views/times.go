@@ -126,3 +126,14 @@ func first(s string) string {
 func machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// Bytes is a size for a person: "412 B", "3.4 KiB", "1.0 MiB".
+func Bytes(n int64) string {
+	switch {
+	case n < 1<<10:
+		return strconv.FormatInt(n, 10) + " B"
+	case n < 1<<20:
+		return strconv.FormatFloat(float64(n)/(1<<10), 'f', 1, 64) + " KiB"
+	}
+	return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MiB"
+}

@@ -108,6 +108,27 @@ func PreferenceURL(name string) string { return under("preferences", name) }
 // ProfileURL is the page of a person's own settings; it takes their profile by POST.
 func ProfileURL() string { return "/settings/profile" }
 
+// DeliveriesURL is the tab of an HTTP Trigger with its calls.
+func DeliveriesURL(automation string) string { return under("automations", automation, "deliveries") }
+
+// DeliveryURL is the page of one call.
+func DeliveryURL(automation, id string) string {
+	return under("automations", automation, "deliveries", id)
+}
+
+// ReplayURL takes POST to start a run with what a call brought.
+func ReplayURL(automation, id string) string {
+	return under("automations", automation, "deliveries", id, "replays")
+}
+
+// AutomationTestURL is the editor with what a call would lead to. It takes the form by POST, to render it as typed.
+func AutomationTestURL(automation, delivery string) string {
+	return under("automations", automation, "trial") + "?delivery=" + url.QueryEscape(delivery)
+}
+
+// RunAgainURL takes POST to start a run with the input of another.
+func RunAgainURL(execution string) string { return under("executions", execution, "repetitions") }
+
 // ProfileActionURL takes POST: "password", "notices", "webhook-secret" or "sign-outs".
 func ProfileActionURL(action string) string { return under("settings", "profile", action) }
 

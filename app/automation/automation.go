@@ -37,6 +37,7 @@ type Service struct {
 type Provider struct {
 	ID, Name string
 	Script   bool     // the prompt is a shell script, so it needs the permission shell.use
+	Unpriced bool     // it never tells what it costs
 	Models   []string // the models it is known to have; empty: any name may be given
 	Off      bool     // an administrator lets nothing use it
 }
@@ -49,6 +50,8 @@ type Trigger struct {
 	Fingerprint string    // by webhook: of the token used
 	// Parameters are the values given with the call. They go over the automation's stored ones.
 	Parameters map[string]string
+	// Payload is what a webhook's body holds, for an automation that wants it whole.
+	Payload string
 }
 
 // Run is a run that was started.
@@ -68,11 +71,14 @@ type Busy struct {
 
 func (b *Busy) Error() string { return "a run of " + b.Automation + " is already in flight" }
 
-// Unable says that an automation cannot run as it is. The attempt is recorded as a failed execution.
+// Unable says that an automation cannot run as it is. The attempt is recorded as a failed execution, or, where
+// its budget is used up, as a skipped one.
 type Unable struct {
 	Automation string // its name
 	Reason     string // a sentence's end for a person
 	Execution  uuid.UUID
+	// Until is set where a budget is used up: that is no failure, and passes by then.
+	Until time.Time
 }
 
 func (u *Unable) Error() string { return u.Reason }

@@ -25,34 +25,41 @@ import (
 
 // Input is an automation as a person typed it. The keys of fault.Invalid are the names in the tags.
 type Input struct {
-	Name          string            `form:"name"`
-	Workspace     string            `form:"workspace"`
-	Trigger       string            `form:"trigger"`
-	RunAt         string            `form:"run_at"` // 2006-01-02T15:04, in TimeZone
-	Cron          string            `form:"cron"`
-	TimeZone      string            `form:"time_zone"`
-	MaxIterations string            `form:"max_iterations"`
-	StopText      string            `form:"stop_text"`
-	CatchUp       bool              `form:"catch_up"`
-	AllowParallel bool              `form:"allow_parallel"`
-	MaxParallel   string            `form:"max_parallel"`
-	SessionType   string            `form:"session_type"`
-	ExecutionType string            `form:"execution_type"`
-	Prompt        string            `form:"prompt"`
-	Parameters    map[string]string `form:"parameters"` // stored values; those of names that the prompt lacks are dropped
-	Workflow      string            `form:"workflow"`
-	Bot           string            `form:"bot"`
-	BaseBranch    string            `form:"base_branch"`
-	Provider      string            `form:"provider"`
-	Model         string            `form:"model"`
-	Toggles       []string          `form:"toggles"`
-	AutoComplete  bool              `form:"auto_complete"`
-	OnlyUnchanged bool              `form:"only_unchanged"`
-	CreatePR      bool              `form:"create_pr"`
-	MayAutomate   bool              `form:"may_automate"` // what a session asks for stays as it is: none gives itself more
-	Timeout       string            `form:"timeout"`      // minutes; 0 is none
-	Retries       string            `form:"retries"`      // of what passes by itself; empty is DefaultRetries
-	Version       int64             `form:"version"`      // of what the person started from
+	Name            string            `form:"name"`
+	Workspace       string            `form:"workspace"`
+	Trigger         string            `form:"trigger"`
+	RunAt           string            `form:"run_at"` // 2006-01-02T15:04, in TimeZone
+	Cron            string            `form:"cron"`
+	TimeZone        string            `form:"time_zone"`
+	MaxIterations   string            `form:"max_iterations"`
+	StopText        string            `form:"stop_text"`
+	CatchUp         bool              `form:"catch_up"`
+	AllowParallel   bool              `form:"allow_parallel"`
+	MaxParallel     string            `form:"max_parallel"`
+	Sender          string            `form:"sender"` // who signs the calls of an HTTP Trigger; empty: the token is enough
+	SignatureHeader string            `form:"signature_header"`
+	SignatureSecret string            `form:"signature_secret"` // empty: the one stored stays
+	Filter          db.Filter         `form:"filter"`
+	AppendPayload   bool              `form:"append_payload"`
+	SessionType     string            `form:"session_type"`
+	ExecutionType   string            `form:"execution_type"`
+	Prompt          string            `form:"prompt"`
+	Parameters      map[string]string `form:"parameters"` // stored values; those of names that the prompt lacks are dropped
+	Workflow        string            `form:"workflow"`
+	Bot             string            `form:"bot"`
+	BaseBranch      string            `form:"base_branch"`
+	Provider        string            `form:"provider"`
+	Model           string            `form:"model"`
+	Toggles         []string          `form:"toggles"`
+	AutoComplete    bool              `form:"auto_complete"`
+	OnlyUnchanged   bool              `form:"only_unchanged"`
+	CreatePR        bool              `form:"create_pr"`
+	MayAutomate     bool              `form:"may_automate"` // what a session asks for stays as it is: none gives itself more
+	Timeout         string            `form:"timeout"`      // minutes; 0 is none
+	Retries         string            `form:"retries"`      // of what passes by itself; empty is DefaultRetries
+	Version         int64             `form:"version"`      // of what the person started from
+
+	QualityInput
 }
 
 // DefaultTimeout is how long a run may take unless the automation says otherwise.
@@ -207,6 +214,7 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *
 	a.Name = text(bad, "name", "Give the automation a name.", in.Name, 200, true)
 	s.applyWorkspace(ctx, q, actor, a, in, bad)
 	applyTrigger(a, in, now, bad)
+	s.applyWebhook(a, in, bad)
 	s.applyWork(actor, a, in, bad)
 	if len(bad) > 0 {
 		return bad
@@ -299,7 +307,6 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	case a.ExecutionType != db.Inline:
 		bad["execution_type"] = "Choose Inline."
 	}
-	a.Toggles = []string{}
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
 	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
@@ -339,6 +346,8 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 			bad["prompt"] = reason
 		}
 	}
+	applyToggles(a, in, p, bad)
+	applyQuality(actor, a, in, p, bad)
 	a.Parameters = map[string]string{}
 	for _, name := range p.Names(a.Prompt) {
 		if v, ok := in.Parameters[name]; ok && v != "" {
@@ -524,8 +533,10 @@ func described(a *db.Automation) map[string]any {
 		"name": a.Name, "workspace_id": a.WorkspaceID.String(), "creator_id": a.CreatorID.String(), "trigger": string(a.Trigger), "cron": a.Cron,
 		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
 		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
+		"sender": a.Sender, "signature_header": a.SignatureHeader, "append_payload": a.AppendPayload, "filter": FilterText(a.Filter),
 		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "may_automate": a.MayAutomate, "timeout_seconds": a.TimeoutSeconds, "retries": a.Retries,
 	}
+	m["gate"], m["success"], m["budget"] = a.Gate, a.Success, a.Budget
 	maps.Copy(m, map[string]any{
 		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": a.Parameters,
 	})

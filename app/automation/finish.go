@@ -16,13 +16,14 @@ import (
 
 // Outcome is how the work on a session ended, as the worker saw it.
 type Outcome struct {
-	Status       db.ExecutionStatus // succeeded, failed, timed_out or canceled
+	Status       db.ExecutionStatus // succeeded, failed, timed_out, canceled, or skipped where its gate did not let it begin
 	Reason       string             // why it did not succeed, as a sentence's end
 	Class        string             // of a failure: start, auth, model, rate_limit, transient, agent, timeout, ...
 	ExitCode     *int
 	Neutral      bool // counts neither for nor against the automation
 	Answer       string
 	FilesChanged bool
+	NothingToDo  bool // of a success: a kind of its own
 
 	Began           time.Time // when the worker took the session
 	ProviderTrouble bool      // it failed for the provider's own trouble, not the task's
@@ -104,6 +105,15 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	}
 	e.Status, e.Reason, e.ErrorClass, e.ExitCode, e.Neutral = o.Status, o.Reason, o.Class, o.ExitCode, o.Neutral || o.Status == db.Canceled
 	e.Answer, e.FinishedAt = o.Answer, now
+	if o.NothingToDo && o.Status == db.Succeeded {
+		e.Result = db.NothingToDo
+	}
+	if o.Status == db.Skipped {
+		e.Neutral, e.SkipCount = true, 1
+		if e.LastSkippedFor.IsZero() { // else it caught up, and is the answer to more than one due time
+			e.LastSkippedFor = e.ScheduledFor
+		}
+	}
 	if e.StartedAt.IsZero() {
 		e.StartedAt = now
 	}
@@ -121,6 +131,12 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	}
 	if err := s.count(ctx, tx, a, e); err != nil {
 		return err
+	}
+	if e.Status == db.Skipped && e.Iteration > 0 && a.Iterations > 0 { // what did not begin is no iteration
+		a.Iterations--
+		if err := db.SaveSwitch(ctx, tx, a); err != nil {
+			return err
+		}
 	}
 	if a.Trigger == db.OneTime && e.Source == db.BySchedule && a.Enabled { // its one run is over; failures have told already
 		reason := "it has run"
@@ -156,7 +172,7 @@ func after(e *db.Execution, o Outcome) db.SessionStatus {
 	switch {
 	case o.Interrupted:
 		return db.SessionWaiting
-	case e.Status == db.Canceled:
+	case e.Status == db.Canceled, e.Status == db.Skipped:
 		return db.SessionCanceled
 	case e.Snapshot.AutoComplete && !(e.Snapshot.OnlyUnchanged && o.FilesChanged):
 		return db.SessionDone
@@ -306,6 +322,9 @@ func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, no
 			execution: e.ID, session: e.SessionID, key: "finished " + e.ID.String(),
 		})
 	}
+	if e.Status == db.Skipped {
+		return s.schedule(ctx, tx, a, now.Add(gatePause))
+	}
 	return s.schedule(ctx, tx, a, now.Add(loopPause(a.FailureStreak)))
 }
 
@@ -390,7 +409,10 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 		o = Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true, FilesChanged: true}
 	}
 	o.TurnBegun = true
-	return s.finish(ctx, tx, session, o)
+	if err := s.finish(ctx, tx, session, o); err != nil {
+		return err
+	}
+	return db.SumUsage(ctx, tx, session.ID) // the message that was cut off counts, with its usage unknown
 }
 
 // capitalize makes a sentence of a sentence's end.

@@ -33,12 +33,6 @@ func (k *kit) runs(n int) []*db.Automation {
 	return list
 }
 
-func (k *kit) runNow(a *db.Automation) {
-	k.t.Helper()
-	_, err := k.RunNow(k.t.Context(), k.mira, a.ID, nil)
-	check(k.t, err)
-}
-
 func TestProviderTroublePausesItsStartsWithOneNoticeAndNoStrikes(t *testing.T) {
 	k := setup(t)
 	list := k.runs(4)

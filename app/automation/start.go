@@ -28,7 +28,7 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, er
 	})
 	var unable *Unable
 	if errors.As(err, &unable) {
-		unable.Execution, err = s.recordUnable(ctx, id, by, unable.Reason)
+		unable.Execution, err = s.recordUnable(ctx, id, by, unable)
 		if err != nil {
 			return nil, fmt.Errorf("start automation %s: %w", id, err)
 		}
@@ -60,6 +60,9 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 		return nil, fault.ErrNotFound
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := s.complete(ctx, tx, []*db.Startable{a}, now); err != nil {
 		return nil, err
 	}
 	row, err := s.prepare(a, by, now)
@@ -138,21 +141,36 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	if reason != "" {
 		return nil, &Unable{Automation: a.Name, Reason: reason}
 	}
+	if g, until, ok := usedUp(a, now); ok {
+		return nil, &Unable{Automation: a.Name, Reason: g.usedUp(), Until: until}
+	}
 	values := maps.Clone(a.Parameters)
 	if values == nil {
 		values = map[string]string{}
 	}
 	maps.Copy(values, by.Parameters)
+	payload := ""
+	if a.AppendPayload {
+		payload = by.Payload
+		if _, taken := values[payloadName]; !taken && payload != "" { // a script reads it there, and a run with the same input finds it
+			values[payloadName] = payload
+		}
+	}
 
 	resolved, unresolved := resolve(provider.Names(a.Prompt), values)
 	prompt := a.Prompt
 	if provider.Script {
 		maps.Copy(values, resolved) // a script gets values as variables, so dotted names must be among them
 	} else {
-		prompt = fill(a.Prompt, values)
+		if prompt = fill(a.Prompt, values); payload != "" {
+			prompt = withPayload(prompt, payload)
+		}
 	}
 	if len(prompt) > MaxPrompt {
 		return nil, ErrTooLarge
+	}
+	if !provider.Script {
+		prompt = instructed(prompt, a)
 	}
 
 	owner := a.CreatorID
@@ -186,7 +204,7 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 		Prompt: a.Prompt, WorkflowID: a.WorkflowID, BotID: a.BotID, BotName: a.BotName,
 		Provider: p.ID, Model: a.Model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
 		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
-		StopText: a.StopText, Version: a.Version,
+		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,
 	}
 }
 
@@ -223,11 +241,11 @@ func (s *Service) obstacle(a *db.Startable) (Provider, string) {
 	if p.Script && !account.Grants(a.CreatorPermissions, account.UseShell) {
 		return Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s", a.CreatorName, p.Name)
 	}
-	return p, ""
+	return p, commandObstacle(a)
 }
 
 // recordUnable writes the failed execution of a start that could not be.
-func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, reason string) (uuid.UUID, error) {
+func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, unable *Unable) (uuid.UUID, error) {
 	var execution uuid.UUID
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		a, err := db.LockAutomation(ctx, tx, id)
@@ -240,11 +258,14 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, re
 		now := s.Now()
 		e := db.Execution{
 			ID: db.NewID(), AutomationID: id, Source: by.Source, Mark: by.Mark, UserID: by.UserID, TokenFingerprint: by.Fingerprint,
-			Status: db.Failed, Reason: reason, ErrorClass: "start", Parameters: by.Parameters,
+			Status: db.Failed, Reason: unable.Reason, ErrorClass: "start", Parameters: by.Parameters,
 			Snapshot: snapshot(&db.Startable{Automation: *a}, Provider{ID: a.Provider}), CreatedAt: now, StartedAt: now, FinishedAt: now,
 		}
 		if e.Parameters == nil {
 			e.Parameters = map[string]string{}
+		}
+		if !unable.Until.IsZero() {
+			e.Status, e.ErrorClass, e.Neutral, e.SkipCount, e.LastSkippedFor = db.Skipped, db.ErrorBudget, true, 1, now
 		}
 		execution = e.ID
 		if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {

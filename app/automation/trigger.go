@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -37,7 +38,8 @@ type Call struct {
 	Query           string            // as in the address, with the token left out
 	ContentType     string
 	Body            []byte
-	Key             string // what the sender calls this delivery; empty for none
+	Key             string      // what the sender calls this delivery; empty for none
+	Signed          http.Header // as received, for the signature; never kept
 }
 
 // Answer is what a caller is told.
@@ -55,6 +57,7 @@ const (
 	verdictStarted   = "started"
 	verdictBusy      = "busy"
 	verdictFiltered  = "filtered"
+	verdictSignature = "signature"
 	verdictInvalid   = "invalid"
 	verdictTooLarge  = "too_large"
 	verdictUnable    = "unable"
@@ -75,7 +78,10 @@ func (s *Service) TokenOwner(ctx context.Context, hash []byte) (*db.TokenOwner, 
 // Receive handles a call of an automation: it starts a run, or says why not, and records the delivery. The answer is
 // durable before it is returned. An error means that the call is neither answered nor recorded.
 func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call) (*Answer, error) {
-	parameters, problem := readParameters(call)
+	if problem := s.unsigned(o, call); problem != "" {
+		return s.reject(ctx, o, fingerprint, call, verdictSignature, &Answer{Status: 401, Error: problem, Automation: o.Name})
+	}
+	parameters, payload, problem := readParameters(call)
 	if problem != "" {
 		return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: problem, Automation: o.Name})
 	}
@@ -83,7 +89,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 		return s.reject(ctx, o, fingerprint, call, verdictFiltered, &Answer{Status: 200, Error: why, Automation: o.Name})
 	}
 	answer := &Answer{}
-	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Parameters: parameters}
+	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Parameters: parameters, Payload: payload}
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if call.Key != "" {
 			again, err := s.answered(ctx, tx, o, call.Key)
@@ -131,7 +137,7 @@ func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint stri
 			Status: 409, Error: busy.Error(), Execution: busy.Execution, Session: busy.Session, Automation: busy.Automation,
 		})
 	case errors.As(err, &unable):
-		id, err := s.recordUnable(ctx, o.ID, by, unable.Reason)
+		id, err := s.recordUnable(ctx, o.ID, by, unable)
 		if err != nil {
 			return nil, err
 		}
@@ -201,12 +207,13 @@ func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verd
 	return d
 }
 
-// readParameters makes parameters of a call: of its query, and over it of its body. problem says what is wrong with them.
-func readParameters(call Call) (values map[string]string, problem string) {
+// readParameters makes parameters of a call: of its query, and over it of its body. payload is what its body holds, as text;
+// problem says what is wrong with it.
+func readParameters(call Call) (values map[string]string, payload, problem string) {
 	values = map[string]string{}
 	query, err := url.ParseQuery(call.Query)
 	if err != nil {
-		return nil, "the query string cannot be read"
+		return nil, "", "the query string cannot be read"
 	}
 	for name, list := range query {
 		values[name] = list[len(list)-1] // of a repeated key the last wins
@@ -216,35 +223,37 @@ func readParameters(call Call) (values map[string]string, problem string) {
 	if kind == "application/x-www-form-urlencoded" {
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
-			return nil, "the form in the body cannot be read"
+			return nil, "", "the form in the body cannot be read"
 		}
 		body = nil
 		for name, list := range form {
 			values[name] = list[len(list)-1]
 		}
-		if payload := form.Get("payload"); payload != "" && json.Valid([]byte(payload)) { // as GitHub sends it
+		payload = string(call.Body)
+		if sent := form.Get("payload"); sent != "" && json.Valid([]byte(sent)) { // as GitHub sends it
 			delete(values, "payload")
-			body = []byte(payload)
+			body = []byte(sent)
 		}
 	}
 	if kind == "multipart/form-data" {
-		return nil, "the body must be a JSON object or a form of fields"
+		return nil, "", "the body must be a JSON object or a form of fields"
 	}
 	if len(bytes.TrimSpace(body)) > 0 {
 		object, problem := readObject(body)
 		if problem != "" {
-			return nil, problem
+			return nil, "", problem
 		}
+		payload = string(body)
 		for name, raw := range object {
 			values[name] = Text(raw)
 		}
 	}
 	for name, value := range values {
 		if !storable(name) || !storable(value) {
-			return nil, "a field holds bytes that are not text"
+			return nil, "", "a field holds bytes that are not text"
 		}
 	}
-	return values, ""
+	return values, payload, ""
 }
 
 // readObject reads a JSON object, and nothing but one.
@@ -266,67 +275,3 @@ func readObject(body []byte) (map[string]json.RawMessage, string) {
 
 // storable reports whether a text can be kept in a row.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
-
-// Filter is a condition on a payload.
-type Filter struct {
-	Any        bool        `json:"any,omitempty"` // one is enough; else all must hold
-	Conditions []Condition `json:"conditions,omitempty"`
-}
-
-// Condition compares one field of a payload.
-type Condition struct {
-	Field    string `json:"field"` // a dotted path
-	Operator string `json:"operator"`
-	Value    string `json:"value,omitempty"`
-}
-
-// The operators of a condition.
-const (
-	OpEquals    = "equals"
-	OpNotEquals = "not_equals"
-	OpContains  = "contains"
-	OpExists    = "exists"
-	OpAbsent    = "absent"
-)
-
-// holds reports whether a condition is met.
-func (c Condition) holds(values map[string]string) bool {
-	value, ok := Lookup(values, c.Field)
-	switch c.Operator {
-	case OpEquals:
-		return ok && value == c.Value
-	case OpNotEquals:
-		return value != c.Value
-	case OpContains:
-		return ok && strings.Contains(value, c.Value)
-	case OpExists:
-		return ok
-	case OpAbsent:
-		return !ok
-	}
-	return false
-}
-
-// matches reports whether a payload passes an automation's filter, and else why not.
-func matches(raw json.RawMessage, values map[string]string) (bool, string) {
-	var f Filter
-	if len(raw) > 0 && json.Unmarshal(raw, &f) != nil {
-		return false, "the filter of this automation cannot be read"
-	}
-	if len(f.Conditions) == 0 {
-		return true, ""
-	}
-	for _, c := range f.Conditions {
-		met := c.holds(values)
-		if met && f.Any {
-			return true, ""
-		}
-		if !met && !f.Any {
-			return false, fmt.Sprintf("the filter did not match: %s %s %s", c.Field, strings.ReplaceAll(c.Operator, "_", " "), c.Value)
-		}
-	}
-	if f.Any {
-		return false, "the filter did not match: none of its conditions holds"
-	}
-	return true, ""
-}

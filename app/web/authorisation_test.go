@@ -47,6 +47,7 @@ const (
 	wrongForSignedIn = "login 422 422 422 422 422 422" // the form posted has mistakes, which only who is let through is told of
 	seen             = "login 200 200 200 404 404 200"
 	managed          = "login 403 303 303 404 404 303"
+	noneOfIt         = "login 403 404 404 404 404 404" // who may manage it finds that it has no such thing
 	forManaging      = "login 403 200 200 404 404 200"
 	byOwnerAlone     = "login 404 303 404 404 404 404" // what is a person's own, such as a notice
 	forAdmin         = "login 403 403 403 403 403 200"
@@ -66,6 +67,7 @@ var expectations = []expectation{
 	{"/api/automations/http-trigger", "", "", withSecret},
 	{"/api/automations/http-trigger/{token}", "", "", withSecret},
 	{"/api/forges/{kind}/{workspace}", "", "", withSecret},
+	{"/api/", "", "", nowhere},
 	{"/mcp", "", "", withSecret},
 
 	{"GET /login", "", "", "200 303 303 303 303 303 303"},
@@ -96,11 +98,18 @@ var expectations = []expectation{
 	{"POST /automations/{id}/enabled", "automation", "enabled=false", managed},
 	{"POST /automations/{id}/token", "hook", "", managed},
 	{"POST /automations/{id}/transfer", "automation", "to=MANAGER", "login 403 400 303 404 404 303"},
+	{"GET /automations/{id}/deliveries", "hook", "", forManaging},
+	{"GET /automations/{id}/deliveries/{delivery}", "hook", "", noneOfIt},
+	{"POST /automations/{id}/deliveries/{delivery}/replays", "hook", "", noneOfIt},
+	{"GET /automations/{id}/trial", "hook", "", noneOfIt},
+	{"POST /automations/{id}/trial", "hook", "", noneOfIt},
 	{"POST /automations/{id}/deletion", "automation", "", managed},
+	{"POST /automations/{id}/budget/{limit}", "automation", "", "login 403 404 404 404 404 404"}, // it has no limit of this name
 
 	{"GET /executions", "", "", forSignedIn},
 	{"GET /executions/{id}", "execution", "", seen},
 	{"GET /executions/{id}/row", "execution", "", seen},
+	{"POST /executions/{id}/repetitions", "execution", "", "login 403 409 409 404 404 409"}, // it is in flight
 	{"POST /executions/{id}/cancellation", "execution", "", managed},
 
 	{"GET /sessions", "", "", forSignedIn},
@@ -162,6 +171,10 @@ var expectations = []expectation{
 	{"POST /settings/profile/webhook-secret", "", "", "login 404 404 404 404 404 404"},
 	{"POST /settings/profile/sign-outs", "", "", bySignedIn},
 	{"POST /settings/profile/sign-outs/{id}", "login", "", byOwnerAlone},
+	{"GET /settings/usage", "", "", "login 200 200 200 200 200 200"},
+	{"GET /settings/toggles", "", "", "login 403 403 403 403 403 200"},
+	{"POST /settings/toggles", "", "edge_cases=Mind+the+gap.", "login 403 403 403 403 403 303"},
+	{"POST /settings/toggles/{key}/reset", "", "", "login 403 403 403 403 403 404"}, // there is no toggle of this name
 
 	{"GET /settings/providers", "", "", forSignedIn},
 	{"POST /settings/providers", "", "", wrongForAdmin},

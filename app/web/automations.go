@@ -225,6 +225,7 @@ func (s *Server) automationPage(r *http.Request, actor account.Actor, automation
 		Now: s.Now(), Automation: row, Workspace: views.Link{Text: a.Workspace.Name, URL: views.WorkspaceURL(a.WorkspaceID.String())},
 		Count: strconv.Itoa(n), Uses: "Its history goes with it. Sessions stay.",
 	}
+	p.Called = a.Trigger == db.HTTP && automation.CanManage(actor, &a.Automation)
 	if n > 1000 {
 		p.Count = "1000+"
 	}
@@ -294,6 +295,15 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 		starts = append(starts, views.Fact{Label: "Maximum iterations", Value: strconv.Itoa(a.MaxIterations)})
 	}
 	if a.Trigger == db.HTTP {
+		if a.Sender != "" {
+			starts = append(starts, views.Fact{Label: "Signed calls only", Value: a.Sender})
+		}
+		if len(a.Filter.Conditions) > 0 {
+			starts = append(starts, views.Fact{Label: "Filter", Value: automation.FilterText(a.Filter)})
+		}
+		if a.AppendPayload {
+			starts = append(starts, views.Fact{Label: "Payload", Value: "Follows the prompt"})
+		}
 		starts = append(starts, views.Fact{Label: "Allow Parallel Sessions", Value: yes(a.AllowParallel)})
 		if a.AllowParallel {
 			starts = append(starts, views.Fact{Label: "At most at once", Value: strconv.Itoa(a.MaxParallel)})
@@ -312,6 +322,15 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 	if a.SessionType == db.Develop {
 		ends = append(ends, views.Fact{Label: "Complete only if no file changes", Value: yes(a.OnlyUnchanged)})
 	}
+	ends = append(ends, qualityFacts(&a.Automation)...)
+	if p.Budget, err = s.gauges(r, actor, &a.Automation); err != nil {
+		return err
+	}
+	used, err := s.Rules.UsedThisMonth(r.Context(), &a.Automation)
+	if err != nil {
+		return err
+	}
+	p.Used = usageFacts(used.Usage)
 	p.Groups = []views.FactGroup{{Title: "What starts it", Facts: starts}, {Title: "What it runs", Facts: runs}, {Title: "When it ends", Facts: ends},
 		{Title: "Ownership", Facts: []views.Fact{{Label: "Creator", Value: a.Creator.Name}, {Label: "Created", Value: a.CreatedAt.In(zone(actor)).Format("2 January 2006, 15:04")}}}}
 	if err := s.transferForm(r, actor, automationID, p); err != nil {

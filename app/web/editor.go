@@ -24,10 +24,12 @@ func automationInput(r *http.Request) automation.Input {
 	return automation.Input{
 		Name: f.Get("name"), Workspace: f.Get("workspace"), Trigger: f.Get("trigger"), RunAt: f.Get("run_at"), Cron: f.Get("cron"),
 		TimeZone: f.Get("time_zone"), MaxIterations: f.Get("max_iterations"), StopText: f.Get("stop_text"), CatchUp: on("catch_up"),
+		Sender: f.Get("sender"), SignatureHeader: f.Get("signature_header"), SignatureSecret: f.Get("signature_secret"), Filter: filterInput(r), AppendPayload: on("append_payload"),
 		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
 		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), MayAutomate: on("may_automate"), Timeout: f.Get("timeout"), Retries: f.Get("retries"), Version: version,
+		QualityInput: qualityInput(r),
 	}
 }
 
@@ -35,10 +37,12 @@ func automationInput(r *http.Request) automation.Input {
 func typed(a *db.Automation) automation.Input {
 	in := automation.Input{
 		Name: a.Name, Workspace: a.WorkspaceID.String(), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, StopText: a.StopText,
+		Sender: a.Sender, SignatureHeader: a.SignatureHeader, Filter: a.Filter, AppendPayload: a.AppendPayload,
 		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
 		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
 		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Retries: strconv.Itoa(a.Retries), Version: a.Version,
+		QualityInput: typedQuality(a),
 	}
 	if !a.RunAt.IsZero() {
 		in.RunAt = a.RunAt.In(zoneNamed(a.TimeZone)).Format("2006-01-02T15:04")
@@ -218,7 +222,9 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.MaxParallel, in.MaxParallel)
 	fill(&f.Timeout, in.Timeout)
 	fill(&f.Retries, in.Retries)
+	sending(&f.Sending, a, in, bad)
 	f.Placeholders = s.found(in)
+	fillQuality(&f, in, bad, actor)
 	if a != nil && a.Trigger == db.HTTP {
 		if f.Webhook, err = s.webhook(r, actor, a, ""); err != nil {
 			return err

@@ -145,7 +145,8 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	d := &views.ExecutionData{
 		ExecutionItem: item(e, z, s.Now()), AutomationURL: views.AutomationURL(e.AutomationID.String()), Reason: e.Reason,
 		LastSkip: in(e.LastSkippedFor, z), Unresolved: e.Unresolved, Answer: e.Answer,
-		CanCancel: e.Status.InFlight() && automation.CanManage(actor, e.Automation), SessionName: e.Automation.Name,
+		CanRunAgain: !e.Status.InFlight() && automation.CanManage(actor, e.Automation),
+		CanCancel:   e.Status.InFlight() && automation.CanManage(actor, e.Automation), SessionName: e.Automation.Name,
 	}
 	if e.Session != nil {
 		d.SessionName = e.Session.Title
@@ -160,6 +161,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	for _, a := range attempts {
 		d.Attempts = append(d.Attempts, views.Attempt{Number: a.Attempt, At: in(a.FailedAt, z), Again: in(a.RetryAt, z), Kind: views.FailureWord(a.ErrorClass), Reason: a.Reason})
 	}
+	d.Usage, d.Nothing = usageFacts(e.Usage), e.Result == db.NothingToDo
 	timeout := "None"
 	if sn.TimeoutSeconds > 0 {
 		timeout = views.Took(time.Duration(sn.TimeoutSeconds) * time.Second)
@@ -170,7 +172,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		{Label: "Retries", Value: strconv.Itoa(sn.Retries)},
 	}
 	if len(sn.Toggles) > 0 {
-		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(sn.Toggles, ", ")})
+		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", ")})
 	}
 	for _, name := range sortedKeys(e.Parameters) {
 		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name]})

@@ -45,6 +45,8 @@ func settingsTabs(actor account.Actor, path string) []views.Tab {
 		{"Providers", views.ProvidersURL(), ""},
 		{"Users", views.UsersURL(), account.ManageUsers},
 		{"Roles", views.RolesURL(), account.ManageUsers},
+		{"Session toggles", views.TogglesURL(), account.ManageSettings},
+		{"Usage", views.UsageURL(""), ""},
 		{"Audit log", views.AuditURL(), account.ViewAudit},
 	} {
 		if t.needs == "" || actor.Can(t.needs) {

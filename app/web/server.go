@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -115,7 +116,7 @@ func (s *Server) Handler() http.Handler {
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
-	return s.logged(s.headed(s.checked(protection.Handler(s.routed(&mux.ServeMux)))))
+	return s.logged(s.headed(s.checked(protection.Handler(s.plain(s.routed(&mux.ServeMux))))))
 }
 
 // routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
@@ -131,6 +132,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
 	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
+	mux.HandleFunc("/api/", s.noAPI)
 	mux.Handle("/mcp", s.mcpServer())
 
 	mux.HandleFunc("GET /login", s.open(s.loginPage))
@@ -161,11 +163,17 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
 	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
 	mux.HandleFunc("POST /automations/{id}/transfer", s.page(s.transfer))
+	mux.HandleFunc("GET /automations/{id}/deliveries", s.page(s.deliveries))
+	mux.HandleFunc("GET /automations/{id}/deliveries/{delivery}", s.page(s.delivery))
+	mux.HandleFunc("POST /automations/{id}/deliveries/{delivery}/replays", s.page(s.replay))
+	mux.HandleFunc("GET /automations/{id}/trial", s.page(s.trial))
+	mux.HandleFunc("POST /automations/{id}/trial", s.page(s.trial))
 	mux.HandleFunc("POST /automations/{id}/deletion", s.page(s.deleteAutomation))
 
 	mux.HandleFunc("GET /executions", s.page(s.executions))
 	mux.HandleFunc("GET /executions/{id}", s.page(s.execution))
 	mux.HandleFunc("GET /executions/{id}/row", s.page(s.executionRow))
+	mux.HandleFunc("POST /executions/{id}/repetitions", s.page(s.runAgain))
 	mux.HandleFunc("POST /executions/{id}/cancellation", s.page(s.cancelExecution))
 
 	mux.HandleFunc("GET /sessions", s.page(s.sessions))
@@ -228,6 +236,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
 
 	s.providerRoutes(mux)
+	s.qualityRoutes(mux)
 	s.peopleRoutes(mux)
 	s.roleRoutes(mux)
 	s.auditRoutes(mux)
@@ -237,6 +246,36 @@ func (s *Server) routes(mux *routeTable) {
 	if s.Gallery {
 		mux.HandleFunc("GET /gallery", s.page(s.gallery))
 	}
+}
+
+// plain keeps odd spellings of programs' addresses from being answered with a redirect to the usual one, as browsers are.
+func (s *Server) plain(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") && path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") {
+			s.noAPI(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// triggerPath is where the HTTP trigger is called.
+const triggerPath = "/api/automations/http-trigger"
+
+// noAPI answers programs that ask for what is not there: in JSON, and callers of the HTTP trigger in its envelope.
+func (s *Server) noAPI(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == triggerPath+"/" { // the token left out, the slash before it not
+		s.trigger(w, r)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, triggerPath) {
+		s.tell(w, &automation.Answer{Status: http.StatusNotFound, Error: "there is nothing at this address"})
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write([]byte(`{"error":"there is nothing at this address"}` + "\n"))
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {

@@ -81,7 +81,7 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		case db.PromptTurn:
 			e.Kind, e.Who = "prompt", "Prompt"
 			if t.execution != nil && t.execution.Snapshot.Prompt != "" {
-				e.Fill = promptParts(t.execution.Snapshot.Prompt, t.execution.Parameters)
+				e.Fill = withRest(promptParts(t.execution.Snapshot.Prompt, t.execution.Parameters), turn.Prompt)
 			}
 		case db.StepTurn, db.ReviewTurn, db.VerificationTurn:
 			e.Kind, e.Who = "prompt", cmp(turn.Label, turn.Kind)
@@ -100,7 +100,7 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 			return views.Entry{}, false
 		}
 		took := views.Took(time.Duration(end.Seconds * float64(time.Second)))
-		if used := usageText(end.Usage); used != "" {
+		if used := usedText(end.Usage); used != "" {
 			took += " · " + used
 		}
 		if kind := views.FailureWord(end.Class); kind != "" {
@@ -170,6 +170,18 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: a.Text}), true
 	}
 	return views.Entry{}, false
+}
+
+// withRest completes the parts of a prompt with what follows them in the message: the texts of session toggles.
+func withRest(parts []views.Part, sent string) []views.Part {
+	filled := 0
+	for _, p := range parts {
+		filled += len(p.Text)
+	}
+	if filled < len(sent) && strings.HasPrefix(sent[filled:], "\n\n") {
+		parts = append(parts, views.Part{Text: sent[filled:]})
+	}
+	return parts
 }
 
 // addOutput joins a script's output. Only a page that is made whole joins; a stream sends pieces as they come.

@@ -41,7 +41,7 @@ const tokenHeader = "Api-Authentication"
 func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 	path := r.PathValue("token")
 	switch {
-	case r.Method != http.MethodGet && r.Method != http.MethodPost, r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/"):
+	case r.Method != http.MethodGet && r.Method != http.MethodPost:
 		w.Header().Set("Allow", "GET, POST")
 		s.tell(w, &automation.Answer{Status: http.StatusMethodNotAllowed, Error: "use GET or POST"})
 		return
@@ -90,7 +90,7 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 // receive reads the body and hands the call over.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner, fingerprint, address string) (*automation.Answer, error) {
 	call := automation.Call{
-		Method: r.Method, Address: address, Headers: recordable(r.Header), Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header),
+		Method: r.Method, Address: address, Headers: recordable(r.Header, owner.SignatureHeader), Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header), Signed: r.Header,
 	}
 	body, err := readBody(w, r)
 	call.Body = body
@@ -146,17 +146,23 @@ func deliveryKey(h http.Header) string {
 	return ""
 }
 
-// secretHeaders are left out of the record of a delivery.
-var secretHeaders = []string{tokenHeader, "Authorization", "Proxy-Authorization", "Cookie", "X-Gitlab-Token", "X-Hub-Signature", "X-Hub-Signature-256", "X-Gitea-Signature", "Webhook-Signature"}
+// secretWords are in the names of headers that are left out of the record of a delivery.
+var secretWords = []string{"auth", "cookie", "token", "signature", "secret", "password", "key"}
 
-// recordable are a call's headers without secrets.
-func recordable(h http.Header) map[string]string {
+// secretHeader reports whether a header may carry a secret. Idempotency-Key is a name, and not one.
+func secretHeader(name string) bool {
+	name = strings.ToLower(name)
+	return name != "idempotency-key" && slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
+}
+
+// recordable are a call's headers without secrets. Signature is the name of the header with the sender's signature.
+func recordable(h http.Header, signature string) map[string]string {
 	kept := map[string]string{}
 	for name, values := range h {
 		if len(kept) == 50 {
 			break
 		}
-		if slices.Contains(secretHeaders, name) {
+		if secretHeader(name) || strings.EqualFold(name, signature) {
 			kept[db.Printable(name, 100)] = "(not kept)"
 			continue
 		}

@@ -272,7 +272,7 @@ func TestTwoHundredSimultaneousCallsStartOneRunAndTheOthersAreToldOfIt(t *testin
 			t.Fatalf("a refused caller is told %+v; want the blocking run %s", e, started)
 		}
 	}
-	list, err := db.Deliveries(t.Context(), h.server.DB, h.a.ID, uuid.Nil, 100)
+	list, err := db.Deliveries(t.Context(), h.server.DB, h.a.ID, db.DeliveryFilter{Limit: 100})
 	check(t, err)
 	if len(list) != 2 || list[0].Folded+list[1].Folded != 200 {
 		t.Errorf("there are %d deliveries; want one started and one that folds the 199", len(list))

@@ -7,8 +7,8 @@ import (
 	"carillon/app/agent"
 )
 
-// usageText is what a turn used, in words. Unknown is said, never shown as nothing.
-func usageText(u *agent.Usage) string {
+// usedText is what a turn used, in words. Unknown is said, never shown as nothing.
+func usedText(u *agent.Usage) string {
 	if u == nil {
 		return ""
 	}

@@ -26,7 +26,7 @@ func (s *Server) webhook(r *http.Request, actor account.Actor, a *db.Automation,
 	if err == nil {
 		w.Fingerprint = automation.Fingerprint(current.Hash)
 	}
-	calls, err := db.Deliveries(r.Context(), s.DB, a.ID, uuid.Nil, 1)
+	calls, err := db.Deliveries(r.Context(), s.DB, a.ID, db.DeliveryFilter{Limit: 1})
 	if err != nil {
 		return nil, err
 	}

@@ -46,10 +46,7 @@ ALTER TABLE automations ADD COLUMN retries integer NOT NULL DEFAULT 2 CHECK (ret
 ALTER TABLE sessions
   ADD COLUMN interrupt_requested_at timestamptz,   -- the turn at work is to end, and the session to stay open
   ADD COLUMN interrupt_requested_by uuid REFERENCES users ON DELETE SET NULL,
-  ADD COLUMN forget boolean NOT NULL DEFAULT false, -- Reset Context: the next turn begins a new conversation
-  ADD COLUMN spent jsonb;                          -- what the conversation has used so far, for agents that count it as a whole
---bun:split
-ALTER TABLE turns ADD COLUMN usage jsonb;          -- null: the agent did not tell
+  ADD COLUMN forget boolean NOT NULL DEFAULT false; -- Reset Context: the next turn begins a new conversation
 --bun:split
 -- Confinement of a workspace's agents by bubblewrap.
 ALTER TABLE workspaces

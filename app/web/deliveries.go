@@ -1,0 +1,230 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// verdicts are the outcomes of calls, in the order in which a filter offers them.
+var verdicts = []string{"started", "busy", "filtered", "signature", "invalid", "too_large", "unable", "duplicate", "error"}
+
+// deliveries is the tab of an HTTP Trigger with the calls that it got.
+func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	p, a, err := s.automationPage(r, actor, automationID)
+	if err != nil {
+		return err
+	}
+	f := db.DeliveryFilter{Before: optionalID(r.FormValue("before")), Limit: pageSize + 1}
+	if wanted := r.FormValue("verdict"); slices.Contains(verdicts, wanted) {
+		f.Verdict = wanted
+	}
+	list, err := s.Rules.Deliveries(r.Context(), actor, automationID, f)
+	if err != nil {
+		return err
+	}
+	page := views.DeliveriesPage{AutomationPage: *p, Filtered: f.Verdict != "" || f.Before != uuid.Nil}
+	page.Calls = true
+	page.Verdict = views.Field{Name: "verdict", Label: "Outcome", Value: f.Verdict, Options: []views.Choice{{Label: "Outcome"}}}
+	for _, v := range verdicts {
+		page.Verdict.Options = append(page.Verdict.Options, views.Choice{Value: v, Label: views.VerdictWord(v)})
+	}
+	if len(list) > pageSize {
+		list = list[:pageSize]
+		page.More.Older = more(r, "before", list[pageSize-1].ID.String())
+	}
+	for i := range list {
+		page.Rows = append(page.Rows, s.deliveryItem(&list[i], actor))
+	}
+	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error { return s.show(w, r, views.Deliveries(frame, page)) })
+}
+
+func (s *Server) deliveryItem(d *db.Delivery, actor account.Actor) views.DeliveryItem {
+	return views.DeliveryItem{
+		ID: d.ID.String(), Automation: d.AutomationID.String(), Verdict: d.Verdict, Status: d.Status, At: in(d.At, zone(actor)), Last: in(d.LastAt, zone(actor)),
+		Now: s.Now(), Method: d.Method, Address: d.Address, Fingerprint: d.Fingerprint, Size: views.Bytes(d.Size), Folded: d.Folded,
+	}
+}
+
+// delivery is the page of one call.
+func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	a, err := s.Rules.Automation(r.Context(), actor, automationID)
+	if err != nil {
+		return err
+	}
+	d, err := s.Rules.Delivery(r.Context(), actor, automationID, optionalID(r.PathValue("delivery")))
+	if err != nil {
+		return err
+	}
+	p := views.DeliveryPage{
+		DeliveryItem: s.deliveryItem(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body), Answer: readable(d.Answer),
+		Reason: reasonOf(d.Answer), CanReplay: d.Size <= int64(len(d.Body)),
+		Facts: []views.Fact{
+			{Label: "Call", Value: d.Method, Mono: true}, {Label: "From", Value: d.Address, Mono: true}, {Label: "Token", Value: d.Fingerprint, Mono: true},
+			{Label: "Answer", Value: fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))}, {Label: "Size", Value: views.Bytes(d.Size)},
+		},
+	}
+	if !p.CanReplay {
+		p.Cut = fmt.Sprintf("The first %s of %s were kept, so this call cannot be replayed.", views.Bytes(int64(len(d.Body))), views.Bytes(d.Size))
+	}
+	for _, name := range sortedKeys(d.Headers) {
+		p.Headers = append(p.Headers, views.Parameter{Name: name, Value: d.Headers[name]})
+	}
+	if d.ExecutionID != uuid.Nil {
+		p.Execution = views.Link{Text: "Execution", URL: views.ExecutionURL(d.ExecutionID.String())}
+	}
+	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error { return s.show(w, r, views.Delivery(frame, p)) })
+}
+
+// readable is a text for a person: JSON with its lines broken, and what is no text named as that.
+func readable(raw []byte) string {
+	var indented bytes.Buffer
+	if json.Indent(&indented, raw, "", "  ") == nil {
+		return indented.String()
+	}
+	if !utf8.Valid(raw) {
+		return fmt.Sprintf("%q", raw)
+	}
+	return string(raw)
+}
+
+// reasonOf is the error that a call was answered.
+func reasonOf(answer []byte) string {
+	var a automation.Answer
+	if json.Unmarshal(answer, &a) != nil || a.Error == "" {
+		return ""
+	}
+	return sentence(errors.New(a.Error))
+}
+
+// replay starts a run with what a call brought.
+func (s *Server) replay(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	run, err := s.Rules.Replay(r.Context(), actor, automationID, optionalID(r.PathValue("delivery")))
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started with what this call brought.")
+}
+
+// runAgain starts a run with the input of an earlier one.
+func (s *Server) runAgain(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	executionID, err := id(r)
+	if err != nil {
+		return err
+	}
+	run, edited, err := s.Rules.RunAgain(r.Context(), actor, executionID)
+	if err != nil {
+		return err
+	}
+	message := "Started with the same input."
+	if edited {
+		message += " The automation was edited since, and runs as it is now."
+	}
+	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), message)
+}
+
+// trial is the editor with what a stored call would lead to: by GET as the automation is stored, by POST as it is typed.
+func (s *Server) trial(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	a, err := s.Rules.Editable(r.Context(), actor, automationID)
+	if err != nil {
+		return err
+	}
+	in := typed(a)
+	if r.Method == http.MethodPost {
+		in = automationInput(r)
+	}
+	d, err := s.Rules.Delivery(r.Context(), actor, automationID, optionalID(r.FormValue("delivery")))
+	if err != nil {
+		return err
+	}
+	t := &views.TrialData{Delivery: d.ID.String(), When: views.Moment(d.At.In(zone(actor)), s.Now().In(zone(actor)))}
+	trial, err := s.Rules.Try(r.Context(), actor, automationID, d.ID, in)
+	var invalid fault.Invalid
+	switch {
+	case errors.As(err, &invalid):
+		t.Problem = sentences(invalid)
+	case err != nil:
+		return err
+	default:
+		t.Prompt, t.Unresolved, t.Refused = trial.Prompt, trial.Unresolved, trial.Refused
+	}
+	return s.editorWith(w, r, actor, http.StatusOK, a, in, nil, func(f *views.AutomationForm) { f.Trial = t })
+}
+
+// sending fills in who signs the calls of an HTTP Trigger, its filter, and what becomes of the payload.
+func sending(f *views.Sending, a *db.Automation, in automation.Input, bad fault.Invalid) {
+	f.Sender.Value, f.Sender.Error = in.Sender, bad["sender"]
+	f.Header.Value, f.Header.Error = in.SignatureHeader, bad["signature_header"]
+	f.Secret.Value, f.Secret.Error = in.SignatureSecret, bad["signature_secret"]
+	if a != nil && a.SignatureSealed != nil {
+		f.Secret.Placeholder = "The one stored stays"
+	}
+	f.Append.Checked, f.Problem = in.AppendPayload, bad["filter"]
+	if in.Filter.Any {
+		f.Mode.Value = "yes"
+	}
+	operators := make([]views.Choice, len(automation.Operators))
+	for i, o := range automation.Operators {
+		operators[i] = views.Choice{Value: o.Operator, Label: o.Name}
+	}
+	const spare = 2 // empty lines to fill in
+	for i := range len(in.Filter.Conditions) + spare {
+		c := db.Condition{Operator: automation.OpEquals}
+		if i < len(in.Filter.Conditions) {
+			c = in.Filter.Conditions[i]
+		}
+		n := fmt.Sprint(i + 1)
+		f.Conditions = append(f.Conditions, views.ConditionFields{
+			Field:    views.Field{Name: "filter_field", ID: "filter-field-" + n, Label: "Field " + n, Value: c.Field, Mono: true, Autocomplete: "off"},
+			Operator: views.Field{Name: "filter_operator", ID: "filter-operator-" + n, Label: "Comparison " + n, Value: c.Operator, Options: operators},
+			Value:    views.Field{Name: "filter_value", ID: "filter-value-" + n, Label: "Value " + n, Value: c.Value, Autocomplete: "off"},
+		})
+	}
+}
+
+// filterInput reads the conditions of the editor's form.
+func filterInput(r *http.Request) db.Filter {
+	f := db.Filter{Any: r.PostForm.Get("filter_any") != ""}
+	fields, operators, values := r.PostForm["filter_field"], r.PostForm["filter_operator"], r.PostForm["filter_value"]
+	for i, field := range fields {
+		c := db.Condition{Field: field, Operator: automation.OpEquals}
+		if i < len(operators) {
+			c.Operator = operators[i]
+		}
+		if i < len(values) {
+			c.Value = values[i]
+		}
+		if c.Field != "" || c.Value != "" {
+			f.Conditions = append(f.Conditions, c)
+		}
+	}
+	return f
+}
