@@ -122,8 +122,6 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 	b.exec("INSERT INTO audit_events (id, at, actor_id, action, subject_kind, subject_id, subject_name, reason, before, after, address) VALUES "+
 		"(gen_random_uuid(), now(), ?, 'automation.update', 'automation', gen_random_uuid(), ?, ?, ?, ?, ?)",
 		b.actor.ID, markup, markup, `{"name":`+quoted(markup)+`,`+quoted(markup)+`:"x"}`, `{"name":`+quoted(markup+markup)+`}`, markup)
-	ticket := b.post("/tickets", "workspace", w.ID.String(), "title", markup, "body", markup+"\n\n# "+markup, "labels", "a"+markup[1:20])
-	ticket.expect(t, 303, "")
 	b.post("/settings/roles", "name", markup, "permissions", "automations.manage").expect(t, 303, "")
 	b.exec("INSERT INTO user_identities (issuer, subject, user_id, email, created_at, used_at) VALUES (?, ?, ?, ?, now(), now())", markup, markup, b.actor.ID, markup)
 	return b, b.reload(session.ID)
