@@ -73,6 +73,9 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 		return err
 	}
 	agents := newCatalogue(c)
+	if err := agents.reload(ctx, database); err != nil {
+		return err
+	}
 	rules := newRules(c, agents, database, keys, log)
 	if err := rules.EnsureScratch(ctx); err != nil {
 		return err
@@ -132,6 +135,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			return nil
 		}
 	})
+	loop("providers", x.agents.keepUp(x.database, log))
 	store := &workspace.Store{Root: c.Data}
 	var runner *jobs.Runner
 	var scheduler *jobs.Scheduler
@@ -165,6 +169,8 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 					runner.Wake()
 				case runner != nil && topic == "cancel":
 					runner.Cancel(id)
+				case runner != nil && topic == "interrupt":
+					runner.Interrupt(id)
 				case scheduler != nil && topic == "schedule":
 					scheduler.Wake(ctx)
 				case scheduler != nil && topic == "delivery":
@@ -177,8 +183,11 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	var stopHTTP func()
 	if c.has(roleWeb) {
 		server := &web.Server{
-			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, PublicURL: c.URL, Proxies: c.Proxies,
+			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, Detected: x.agents.detected, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
+		}
+		if c.SMTP != nil {
+			server.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).Write
 		}
 		server.SignOn, server.SignOnName = newSignOn(c), c.OIDC.Name
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, scheduler), promhttp.HandlerOpts{})
@@ -364,7 +373,8 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 	store := &workspace.Store{Root: c.Data}
 	return &automation.Service{
 		DB: database, Now: time.Now, Keys: keys, Log: log, Providers: agents.known,
-		Probe: func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
+		ProvidersChanged: func(ctx context.Context) error { return agents.reload(ctx, database) },
+		Probe:            func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
 	}
 }
 

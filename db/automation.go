@@ -96,12 +96,16 @@ type Automation struct {
 	CreatePR       bool         `bun:"create_pr"`
 	MayAutomate    bool         `bun:"may_automate"` // its sessions may create, edit and run automations
 	TimeoutSeconds int          `bun:"timeout_seconds"`
+	Retries        int          `bun:"retries"` // of what passes by itself
 	Enabled        bool         `bun:"enabled"`
 	DisabledKind   DisabledKind `bun:"disabled_kind"`
 	DisabledReason string       `bun:"disabled_reason"`
 	DisabledAt     time.Time    `bun:"disabled_at,nullzero"`
 	FailureStreak  int          `bun:"failure_streak"`
 	SkipID         uuid.UUID    `bun:"skip_id,nullzero,type:uuid"`
+	Gate           Gate         `bun:"gate,type:jsonb"`
+	Success        SuccessCheck `bun:"success,type:jsonb"`
+	Budget         Budget       `bun:"budget,type:jsonb"`
 	Version        int64        `bun:"version"`
 	CreatedAt      time.Time    `bun:"created_at"`
 	UpdatedAt      time.Time    `bun:"updated_at"`
@@ -349,7 +353,7 @@ func InsertAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone", "max_iterations", "stop_text",
 		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
-		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "auto_complete", "only_unchanged", "create_pr", "sender", "signature_header", "signature_sealed", "filter", "append_payload", "may_automate", "timeout_seconds",
+		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "gate", "success", "budget", "auto_complete", "only_unchanged", "create_pr", "sender", "signature_header", "signature_sealed", "filter", "append_payload", "may_automate", "timeout_seconds", "retries",
 		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "version", "updated_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save automation %s: %w", a.ID, err)

@@ -69,7 +69,10 @@ type Snapshot struct {
 	OnlyUnchanged  bool          `json:"only_unchanged"`
 	CreatePR       bool          `json:"create_pr,omitempty"`
 	TimeoutSeconds int           `json:"timeout_seconds"`
+	Retries        int           `json:"retries,omitempty"`
 	StopText       string        `json:"stop_text,omitempty"`
+	Gate           Gate          `json:"gate,omitzero"`
+	Success        SuccessCheck  `json:"success,omitzero"`
 	Version        int64         `json:"version"`
 }
 
@@ -96,12 +99,15 @@ type Execution struct {
 	LastSkippedFor   time.Time         `bun:"last_skipped_for,nullzero"`
 	Iteration        int               `bun:"iteration"`
 	Answer           string            `bun:"answer"`
+	Result           string            `bun:"result"` // of a success: empty or NothingToDo
 	Parameters       map[string]string `bun:"parameters,type:jsonb"`
 	Unresolved       []string          `bun:"unresolved,array,type:text[]"` // nil: a workflow; empty: all resolved
 	Snapshot         Snapshot          `bun:"snapshot,type:jsonb"`
 	CreatedAt        time.Time         `bun:"created_at"`
 	StartedAt        time.Time         `bun:"started_at,nullzero"`
 	FinishedAt       time.Time         `bun:"finished_at,nullzero"`
+
+	Usage // the sums over its turns
 
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
 	User       *User       `bun:"rel:belongs-to,join:user_id=id"`

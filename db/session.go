@@ -68,6 +68,10 @@ type Session struct {
 	PRCheckedAt       time.Time     `bun:"pr_checked_at,nullzero"`
 	PRChangedAt       time.Time     `bun:"pr_changed_at,nullzero"`
 
+	InterruptAt time.Time `bun:"interrupt_requested_at,nullzero"` // the turn at work is to end, and the session to stay open
+	InterruptBy uuid.UUID `bun:"interrupt_requested_by,nullzero,type:uuid"`
+	Forget      bool      `bun:"forget"` // the next turn begins a new conversation
+
 	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
 	Owner      *User       `bun:"rel:belongs-to,join:owner_id=id"`
@@ -77,7 +81,7 @@ type Session struct {
 const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
 	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
 	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
-	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at"
+	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, forget"
 
 // TurnKind is what a turn is for.
 type TurnKind string
@@ -109,6 +113,8 @@ type Turn struct {
 	CreatedAt   time.Time       `bun:"created_at"`
 	StartedAt   time.Time       `bun:"started_at,nullzero"`
 	FinishedAt  time.Time       `bun:"finished_at,nullzero"`
+
+	TurnUsage
 
 	Author *User `bun:"rel:belongs-to,join:author_id=id"`
 }
@@ -260,17 +266,30 @@ type Lease struct {
 	Fence   int64
 }
 
+// probeFor is how long a session that tries a provider after its pause keeps the others waiting at most.
+const probeFor = 5 * time.Minute
+
 // ClaimSessions takes up to limit queued sessions for a worker until a time, oldest first, and marks the
-// executions that they belong to as running. Several workers may claim at once; each session goes to one.
+// executions that they belong to as running. Several workers may claim at once; each session goes to one. The sessions of
+// a paused provider stay; when its time has come, the oldest of them goes first and alone.
 func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now, until time.Time, without []string) ([]Session, error) {
+	probes, err := probes(ctx, tx, now)
+	if err != nil {
+		return nil, err
+	}
+	order := "queued_at, id"
+	if len(probes) > 0 { // else the index has the order
+		order = "(id = ANY(?3::uuid[])) DESC, queued_at, id"
+	}
 	var list []Session
-	err := tx.NewRaw(`WITH next AS (
-			SELECT id FROM sessions WHERE status = 'queued' AND queued_at <= ? AND provider <> ALL(?::text[])
-			ORDER BY queued_at, id LIMIT ? FOR NO KEY UPDATE SKIP LOCKED
+	err = tx.NewRaw(`WITH next AS (
+			SELECT id FROM sessions WHERE status = 'queued' AND queued_at <= ?0 AND provider <> ALL(?1::text[])
+			AND (id = ANY(?3::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE p.provider = sessions.provider))
+			ORDER BY `+order+` LIMIT ?2 FOR NO KEY UPDATE SKIP LOCKED
 		)
-		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?, fence = fence + 1, lease_until = ?,
-			started_at = coalesce(started_at, ?), closed_at = NULL, closed_by = NULL, changes_at = NULL
-		FROM next WHERE s.id = next.id RETURNING s.*`, now, Texts(without), limit, worker, until, now).Scan(ctx, &list)
+		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?4, fence = fence + 1, lease_until = ?5,
+			started_at = coalesce(started_at, ?0), closed_at = NULL, closed_by = NULL
+		FROM next WHERE s.id = next.id RETURNING s.*`, now, Texts(without), limit, UUIDs(probes), worker, until).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim sessions: %w", err)
 	}
@@ -288,11 +307,25 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 	return list, nil
 }
 
+// probes picks, of each provider whose pause is over, the session that tries it.
+func probes(ctx context.Context, tx bun.Tx, now time.Time) ([]uuid.UUID, error) {
+	var list []uuid.UUID
+	err := tx.NewRaw(`UPDATE provider_pauses p SET until = ?1 FROM (
+			SELECT DISTINCT ON (s.provider) s.provider, s.id FROM provider_pauses q JOIN sessions s ON s.provider = q.provider
+			WHERE q.until <= ?0 AND s.status = 'queued' AND s.queued_at <= ?0 ORDER BY s.provider, s.queued_at, s.id
+		) AS first WHERE first.provider = p.provider AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor)).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("pick who tries a provider: %w", err)
+	}
+	return list, nil
+}
+
 // Held is what a worker learns when it renews its leases.
 type Held struct {
 	ID                uuid.UUID `bun:"id"`
 	Fence             int64     `bun:"fence"`
 	CancelRequestedAt time.Time `bun:"cancel_requested_at,nullzero"`
+	InterruptAt       time.Time `bun:"interrupt_requested_at,nullzero"`
 }
 
 // RenewLeases keeps sessions that a worker runs until a time, and returns those that it still holds. Of a session that the
@@ -300,7 +333,7 @@ type Held struct {
 func RenewLeases(ctx context.Context, q bun.IDB, worker string, running []uuid.UUID, until time.Time) ([]Held, error) {
 	var list []Held
 	err := q.NewRaw(`UPDATE sessions SET lease_until = ? WHERE id = ANY(?::uuid[]) AND worker = ? AND status = 'in_progress'
-		RETURNING id, fence, cancel_requested_at`, until, UUIDs(running), worker).Scan(ctx, &list)
+		RETURNING id, fence, cancel_requested_at, interrupt_requested_at`, until, UUIDs(running), worker).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("renew leases: %w", err)
 	}

@@ -13,17 +13,19 @@ import (
 type Startable struct {
 	Automation `bun:",extend"`
 
-	WorkspaceName      string   `bun:"workspace_name,scanonly"`
-	WorkspaceRemoved   bool     `bun:"workspace_removed,scanonly"`
-	WorkspaceProvider  string   `bun:"workspace_provider,scanonly"`
-	WorkspaceModel     string   `bun:"workspace_model,scanonly"`
-	CreatorName        string   `bun:"creator_name,scanonly"`
-	CreatorInactive    bool     `bun:"creator_inactive,scanonly"`
-	CreatorMember      bool     `bun:"creator_member,scanonly"`
-	CreatorPermissions []string `bun:"creator_permissions,array,scanonly"`
-	BotName            string   `bun:"bot_name,scanonly"`
-	InFlight           int      `bun:"in_flight,scanonly"`   // executions that have yet to end; of those that are claimed as due, 1 stands for any number
-	Connections        int      `bun:"connections,scanonly"` // how many the server allows at once; of those that are claimed as due, 0
+	WorkspaceName      string            `bun:"workspace_name,scanonly"`
+	WorkspaceRemoved   bool              `bun:"workspace_removed,scanonly"`
+	WorkspaceProvider  string            `bun:"workspace_provider,scanonly"`
+	WorkspaceModel     string            `bun:"workspace_model,scanonly"`
+	CreatorName        string            `bun:"creator_name,scanonly"`
+	CreatorInactive    bool              `bun:"creator_inactive,scanonly"`
+	CreatorMember      bool              `bun:"creator_member,scanonly"`
+	CreatorPermissions []string          `bun:"creator_permissions,array,scanonly"`
+	BotName            string            `bun:"bot_name,scanonly"`
+	InFlight           int               `bun:"in_flight,scanonly"`   // executions that have yet to end; of those that are claimed as due, 1 stands for any number
+	Spending           *Spending         `bun:"-"`                    // what its budget counts; nil until asked for
+	Instructions       map[string]string `bun:"-"`                    // the texts of the session toggles, where it has any
+	Connections        int               `bun:"connections,scanonly"` // how many the server allows at once; of those that are claimed as due, 0
 }
 
 func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
@@ -245,7 +247,7 @@ func LatestScheduled(ctx context.Context, q bun.IDB, automation uuid.UUID) (*Exe
 
 // EndExecution writes how an execution ended.
 func EndExecution(ctx context.Context, q bun.IDB, e *Execution) error {
-	_, err := q.NewUpdate().Model(e).Column("status", "reason", "error_class", "exit_code", "neutral", "answer", "started_at", "finished_at").WherePK().Exec(ctx)
+	_, err := q.NewUpdate().Model(e).Column("status", "reason", "error_class", "exit_code", "neutral", "answer", "result", "skip_count", "last_skipped_for", "started_at", "finished_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("end execution %s: %w", e.ID, err)
 	}
@@ -281,12 +283,12 @@ func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Ti
 
 // ReleaseSession writes the status of a session that its worker has left.
 func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
-	s.LeaseUntil, s.CancelRequestedAt = time.Time{}, time.Time{}
+	s.LeaseUntil, s.CancelRequestedAt, s.InterruptAt = time.Time{}, time.Time{}, time.Time{}
 	if s.Status != SessionQueued {
 		s.QueuedAt = time.Time{}
 	}
 	_, err := q.NewUpdate().Model(s).
-		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at").WherePK().Exec(ctx)
+		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at", "interrupt_requested_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("release session %s: %w", s.ID, err)
 	}

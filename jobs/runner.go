@@ -5,7 +5,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -40,6 +39,8 @@ var (
 	errCanceled  = errors.New("canceled")
 	errLeaseLost = errors.New("another worker took the session over")
 	errShutdown  = errors.New("the server is stopping")
+
+	errInterrupted = errors.New("interrupted") // the turn alone; the session stays open
 )
 
 // Runner works on queued sessions: it makes the worktree, runs the agent as a child process, records what happens and
@@ -88,6 +89,9 @@ func (r *Runner) Init() {
 // stops so are found by the next start and end as interrupted, or are resumed.
 func (r *Runner) Run(ctx context.Context) error {
 	if err := r.recover(ctx); err != nil {
+		if ctx.Err() != nil { // stopped before it began: the next start does it
+			return nil
+		}
 		return err
 	}
 	runCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -107,6 +111,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	for {
 		r.claim(ctx, runCtx, &runs, free)
 		r.openRequested(ctx, runCtx, &runs)
+		r.tryRequested(ctx, runCtx, &runs)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -142,6 +147,9 @@ func (r *Runner) recover(ctx context.Context) error {
 
 func (r *Runner) endFormer(ctx context.Context) error {
 	if err := db.ExpireLeases(ctx, r.DB, r.Worker, r.Now().Add(-time.Second)); err != nil {
+		return err
+	}
+	if err := db.AbandonTrials(ctx, r.DB, r.Worker, "interrupted by a restart", r.Now()); err != nil {
 		return err
 	}
 	_, err := r.Rules.Interrupt(ctx, Resumable(r.Providers))
@@ -263,24 +271,31 @@ func (r *Runner) renew(ctx context.Context) bool {
 			run.cancel(errLeaseLost)
 		case !h.CancelRequestedAt.IsZero():
 			run.cancel(errCanceled)
+		case !h.InterruptAt.IsZero():
+			run.cancel(errInterrupted)
 		}
 	}
 	return true
 }
 
 // Cancel ends a run of this worker, if it has it.
-func (r *Runner) Cancel(session uuid.UUID) {
+func (r *Runner) Cancel(session uuid.UUID) { r.end(session, errCanceled) }
+
+// Interrupt ends the turn that a session of this worker is at; the session stays open.
+func (r *Runner) Interrupt(session uuid.UUID) { r.end(session, errInterrupted) }
+
+func (r *Runner) end(session uuid.UUID, cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if run, ok := r.runs[session]; ok {
-		run.cancel(errCanceled)
+		run.cancel(cause)
 	}
 }
 
 // work does what a claimed session has to do, and ends it. Whatever happens, it ends once: here, or where the lease is
 // lost, by whoever took it.
 func (r *Runner) work(ctx context.Context, session *db.Session) {
-	w := &work{Runner: r, session: session, lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}}
+	w := &work{Runner: r, session: session, began: r.Now(), lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}}
 	outcome := func() (o automation.Outcome) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -295,7 +310,18 @@ func (r *Runner) work(ctx context.Context, session *db.Session) {
 	if errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
 		return // another process ends it: now, or when this worker lives again
 	}
+	if w.again != uuid.Nil {
+		if ok, err := r.Rules.Again(context.WithoutCancel(ctx), w.lease, w.again, outcome); ok {
+			return
+		} else if err != nil {
+			r.Log.Error("try session again", "session", session.ID, "err", err)
+		}
+	}
+	outcome.Began, outcome.TurnBegun = w.began, w.turned
 	r.finish(ctx, w.lease, outcome)
+	if outcome.Status == db.Skipped {
+		r.dropWorktree(ctx, session)
+	}
 }
 
 // finishAttempts is how often the end of a session is written that the database refuses, and not because it is away.
@@ -345,6 +371,12 @@ type work struct {
 	dir        string // of this run alone
 	answer     string
 	token      string // by which the agent asks the MCP server; good while a turn runs
+
+	began   time.Time
+	turned  bool      // a turn was begun
+	again   uuid.UUID // the turn that is to be tried again
+	account bool      // the workspace has variables by which the agent signs in: its trouble is the workspace's own
+	sandbox *agent.Sandbox
 }
 
 // run prepares the session and works through its turns.
@@ -368,10 +400,11 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	ctx, done := w.open(ctx, environment.Secrets)
 	defer done()
 
-	provider, ok := w.provider(s.Provider)
-	if !ok {
-		return w.failed("start", fmt.Sprintf("the provider %s is not available on this worker", s.Provider))
+	provider, reason := w.usable(s.Provider)
+	if reason != "" {
+		return w.failed(agent.FailStart, reason)
 	}
+	w.account = signsIn(provider, environment.Variables)
 	tree, err := w.worktree(ctx, ws, environment.Token)
 	if err != nil {
 		return w.ended(ctx, "start", err.Error())
@@ -379,7 +412,14 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), s.ID.String()+"-"); err != nil {
 		return w.failed("start", "the run's folder could not be made: "+err.Error())
 	}
-	return w.turns(ctx, provider, tree, append(w.Store.Env(ctx), environment.Variables...))
+	if w.sandbox, err = w.confine(ctx, ws, provider, tree); err != nil {
+		return w.ended(ctx, agent.FailStart, err.Error())
+	}
+	env := append(w.Store.Env(ctx), environment.Variables...)
+	if outcome, ok := w.gate(ctx, ws, environment.Token, &tree, env); !ok {
+		return outcome
+	}
+	return w.turns(ctx, provider, tree, env)
 }
 
 // open starts the transcript and the run's timeout.
@@ -403,7 +443,7 @@ func (w *work) open(ctx context.Context, secrets []string) (context.Context, con
 		w.transcript.run(background, w.stop)
 	}()
 	if w.execution != nil && w.execution.Snapshot.TimeoutSeconds > 0 {
-		limit := time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second
+		limit := w.timeLeft(ctx, time.Duration(w.execution.Snapshot.TimeoutSeconds)*time.Second)
 		return context.WithTimeoutCause(ctx, limit, errTimeout)
 	}
 	return context.WithCancel(ctx)
@@ -431,6 +471,9 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 	if w.execution != nil {
 		execution, parameters = w.execution.ID, w.execution.Parameters
 	}
+	ctx, unwatch := w.watch(ctx)
+	defer unwatch()
+	var begun *db.Turn // a pass that a restart interrupted
 	var outcome automation.Outcome
 	outcome.Status = db.Succeeded
 	for outcome.Status == db.Succeeded {
@@ -441,16 +484,28 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 		if turn == nil {
 			break
 		}
+		if isPass(turn.Kind) {
+			begun, w.answer = turn, w.lastAnswer(ctx)
+			break
+		}
+		if reason := w.overBudget(ctx); reason != "" {
+			outcome = w.outOfBudget(reason)
+			break
+		}
+		w.turned = true
 		outcome = w.turn(ctx, p, tree, env, parameters, turn)
 	}
 	outcome.FilesChanged = w.changes(ctx, tree)
 	outcome.Answer = w.answer
-	return outcome
+	return w.settle(ctx, p, tree, env, outcome, begun)
 }
 
 // turn runs one message.
 func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, parameters map[string]string, turn *db.Turn) automation.Outcome {
 	w.transcript.begin(turn.ID)
+	if w.forget(ctx) {
+		w.transcript.add(agent.EventLog, agent.Event{Kind: agent.EventLog, Text: "The context was reset: the agent knows nothing of what was said above."})
+	}
 	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID})
 	begun := w.Now()
 	var heard mentions
@@ -461,6 +516,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	result, err := agent.Run(ctx, p, agent.Turn{
 		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
 		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
+		Instructions: w.instructions(p, turn), Spent: w.spent(ctx), Sandbox: w.sandbox,
 	}, func(e agent.Event) {
 		heard.hear(e)
 		w.transcript.agentEvent(e)
@@ -481,13 +537,20 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		if failure.Kind == agent.FailTimeout {
 			outcome.Status = db.TimedOut
 		}
+		outcome.RetryAt = failure.RetryAt
+		outcome.ProviderTrouble = !w.account && outcome.Status == db.Failed && (failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
 	}
 	w.answer = string(w.transcript.mask([]byte(cut(result.Text))))
 	outcome.Reason = string(w.transcript.mask([]byte(outcome.Reason)))
 	w.transcript.add(EventTurnEnd, TurnEndEvent{
 		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), ExitCode: outcome.ExitCode,
+		Class: outcome.Class, Usage: known(p, result.Usage),
 	})
 	background := context.WithoutCancel(ctx)
+	w.noteUsage(background, turn, result.Conversation, result.Usage)
+	if w.plansAgain(background, turn.ID, outcome) {
+		return outcome // as it began: with the conversation that it went on with
+	}
 	if result.Conversation != "" && result.Conversation != w.session.Conversation {
 		w.session.Conversation = result.Conversation
 		if err := db.SetConversation(background, w.DB, w.lease, result.Conversation); err != nil {
@@ -581,9 +644,14 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 // ended is the outcome of work that ended early: by a person, by the timeout, or of itself.
 func (w *work) ended(ctx context.Context, class, reason string) automation.Outcome {
 	cause := context.Cause(ctx)
+	var used budgetUsed
 	switch {
+	case errors.As(cause, &used):
+		return w.outOfBudget(string(used))
 	case errors.Is(cause, errCanceled):
 		return automation.Outcome{Status: db.Canceled, Reason: "canceled"}
+	case errors.Is(cause, errInterrupted):
+		return automation.Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true}
 	case errors.Is(cause, errTimeout):
 		limit := time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second
 		return automation.Outcome{Status: db.TimedOut, Class: "timeout", Reason: "it took longer than " + limit.String()}
@@ -632,4 +700,7 @@ type TurnEndEvent struct {
 	Reason   string    `json:"reason,omitempty"`
 	Seconds  float64   `json:"seconds"`
 	ExitCode *int      `json:"exit_code,omitempty"`
+
+	Class string       `json:"class,omitempty"` // of a failure
+	Usage *agent.Usage `json:"usage,omitempty"` // nil: a script, which uses none
 }

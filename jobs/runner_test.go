@@ -28,6 +28,9 @@ import (
 
 func TestMain(m *testing.M) {
 	agent.MaybeShim()
+	if len(os.Args) > 1 && os.Args[1] == agentRole {
+		os.Exit(beAgent())
+	}
 	if url := os.Getenv(schedulerURL); url != "" {
 		os.Exit(scheduleUntilNothingIsDue(url))
 	}

@@ -14,9 +14,11 @@ func pageSpecimens() []Specimen {
 	list = append(list, executionPageSpecimens()...)
 	list = append(list, workspaceSpecimens()...)
 	list = append(list, settingsSpecimens()...)
+	list = append(list, providerSpecimens()...)
 	list = append(list, signOnSpecimens()...)
 	list = append(list, ticketSpecimens()...)
 	list = append(list, peopleSpecimens()...)
+	list = append(list, qualitySpecimens()...)
 	return append(list, otherSpecimens()...)
 }
 

@@ -52,6 +52,8 @@ type Provider struct {
 	NewMinute bool `json:"newMinute,omitempty"`
 	// Experimental marks a provider whose failures cannot be told from answers with certainty.
 	Experimental bool `json:"experimental,omitempty"`
+	// State are the program's own files and folders below the home folder: what a Sandbox lets it write.
+	State []string `json:"state,omitempty"`
 }
 
 // MCPServer is a tool server that the agent may use: a program (Command) or an address (URL).

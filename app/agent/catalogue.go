@@ -17,44 +17,49 @@ func Catalogue() []Provider {
 			Keys:    []string{"ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"},
 			SetEnv: []string{"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1",
 				"CLAUDE_CODE_MAX_RETRIES=4", "ENABLE_TOOL_SEARCH=false"},
-			Models: []string{"opus", "sonnet", "haiku"},
+			Models: []string{"opus", "sonnet", "haiku"}, State: []string{".claude", ".claude.json"},
 		},
 		{
 			ID: "codex", Name: "Codex", Driver: DriverCodex, Command: []string{"codex"},
 			Install: "npm install -g @openai/codex",
 			SignIn:  "Set CODEX_API_KEY for the server, or run codex login once as the server's user.",
-			Keys:    []string{"OPENAI_*", "CODEX_*"},
+			Keys:    []string{"OPENAI_*", "CODEX_*"}, State: []string{".codex"},
 		},
 		{
 			ID: "opencode", Name: "OpenCode", Driver: DriverACP, Command: []string{"opencode", "acp"},
 			Install: "npm install -g opencode-ai",
 			SignIn:  "Set the key of a model's vendor for the server, or run opencode auth login once as the server's user.",
 			Keys:    append([]string{"OPENCODE_*"}, vendors...),
-			SetEnv:  []string{"OPENCODE_DISABLE_AUTOUPDATE=1"}, ReadMode: "plan",
+			SetEnv:  []string{"OPENCODE_DISABLE_AUTOUPDATE=1"}, ReadMode: "plan", State: xdg("opencode"),
 		},
 		{
 			ID: "kilo", Name: "Kilo Code", Driver: DriverACP, Command: []string{"kilo", "acp"},
 			Install: "npm install -g @kilocode/cli",
 			SignIn:  "Set KILO_API_KEY or the key of a model's vendor for the server, or run kilo auth login once as the server's user.",
-			Keys:    append([]string{"KILO_*"}, vendors...), ReadMode: "plan",
+			Keys:    append([]string{"KILO_*"}, vendors...), ReadMode: "plan", State: xdg("kilo"),
 		},
 		{
 			ID: "gemini", Name: "Gemini CLI", Driver: DriverACP, Command: []string{"gemini", "--acp", "--skip-trust"},
 			Install: "npm install -g @google/gemini-cli",
 			SignIn:  "Set GEMINI_API_KEY for the server, or run gemini once as the server's user and sign in.",
-			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, AutoMode: "yolo", ReadMode: "plan", NewMinute: true,
+			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, AutoMode: "yolo", ReadMode: "plan", NewMinute: true, State: []string{".gemini"},
 		},
 		{
 			ID: "qwen", Name: "Qwen Code", Driver: DriverACP, Command: []string{"qwen", "--acp"},
 			Install: "npm install -g @qwen-code/qwen-code",
 			SignIn:  "Set OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL, or DASHSCOPE_API_KEY, for the server, or run qwen once as the server's user and sign in.",
-			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, AutoMode: "yolo", ReadMode: "plan",
+			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, AutoMode: "yolo", ReadMode: "plan", State: []string{".qwen"},
 		},
 		{
 			ID: "copilot", Name: "GitHub Copilot", Driver: DriverACP, Command: []string{"copilot", "--acp", "--allow-all"},
 			Install: "npm install -g @github/copilot",
 			SignIn:  "Set COPILOT_GITHUB_TOKEN or GH_TOKEN for the server, or run copilot once as the server's user and sign in with /login.",
-			Keys:    []string{"COPILOT_*", "GH_TOKEN"}, Experimental: true,
+			Keys:    []string{"COPILOT_*", "GH_TOKEN"}, Experimental: true, State: []string{".copilot"},
 		},
 	}
+}
+
+// xdg are the folders of a program that keeps to the usual places.
+func xdg(name string) []string {
+	return []string{".config/" + name, ".local/share/" + name, ".local/state/" + name, ".cache/" + name}
 }

@@ -27,6 +27,8 @@ type Service struct {
 	Log  *slog.Logger
 	// Providers lists the ways to run an agent that this installation has.
 	Providers func() []Provider
+	// ProvidersChanged takes over what was saved of the providers; nil where nobody has to know.
+	ProvidersChanged func(ctx context.Context) error
 	// Probe looks at a Git repository: its default branch, or what is wrong by the names of WorkspaceInput's fields.
 	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
 }
@@ -35,7 +37,9 @@ type Service struct {
 type Provider struct {
 	ID, Name string
 	Script   bool     // the prompt is a shell script, so it needs the permission shell.use
+	Unpriced bool     // it never tells what it costs
 	Models   []string // the models it is known to have; empty: any name may be given
+	Off      bool     // an administrator lets nothing use it
 }
 
 // Trigger says who or what fires an automation, and with which values.
@@ -67,11 +71,14 @@ type Busy struct {
 
 func (b *Busy) Error() string { return "a run of " + b.Automation + " is already in flight" }
 
-// Unable says that an automation cannot run as it is. The attempt is recorded as a failed execution.
+// Unable says that an automation cannot run as it is. The attempt is recorded as a failed execution, or, where
+// its budget is used up, as a skipped one.
 type Unable struct {
 	Automation string // its name
 	Reason     string // a sentence's end for a person
 	Execution  uuid.UUID
+	// Until is set where a budget is used up: that is no failure, and passes by then.
+	Until time.Time
 }
 
 func (u *Unable) Error() string { return u.Reason }

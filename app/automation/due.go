@@ -115,6 +115,13 @@ func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, 
 	if len(list) == 0 {
 		return nil
 	}
+	all := make([]*db.Startable, len(list))
+	for i := range list {
+		all[i] = &list[i]
+	}
+	if err := s.complete(ctx, tx, all, now); err != nil {
+		return err
+	}
 	var firings []firing
 	var runs []db.Run
 	for i := range list {
@@ -193,6 +200,8 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 	var reason string
 	var unable *Unable
 	switch {
+	case errors.As(err, &unable) && !unable.Until.IsZero():
+		return nil, s.skipForBudget(ctx, tx, f, unable, now)
 	case errors.As(err, &unable):
 		reason = unable.Reason
 	case errors.Is(err, ErrTooLarge):

@@ -56,11 +56,17 @@ type Input struct {
 	CreatePR        bool              `form:"create_pr"`
 	MayAutomate     bool              `form:"may_automate"` // what a session asks for stays as it is: none gives itself more
 	Timeout         string            `form:"timeout"`      // minutes; 0 is none
+	Retries         string            `form:"retries"`      // of what passes by itself; empty is DefaultRetries
 	Version         int64             `form:"version"`      // of what the person started from
+
+	QualityInput
 }
 
 // DefaultTimeout is how long a run may take unless the automation says otherwise.
 const DefaultTimeout = 6 * time.Hour
+
+// DefaultRetries is how often a run is tried again whose failure passes by itself, unless the automation says otherwise.
+const DefaultRetries = 2
 
 // maxTimeout is the longest timeout that can be chosen.
 const maxTimeout = 30 * 24 * time.Hour
@@ -301,7 +307,6 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	case a.ExecutionType != db.Inline:
 		bad["execution_type"] = "Choose Inline."
 	}
-	a.Toggles = []string{}
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
 	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
@@ -310,6 +315,10 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	}
 	a.Model = text(bad, "model", "", in.Model, 200, false)
 	a.TimeoutSeconds = minutes(bad, "timeout", in.Timeout, DefaultTimeout)
+	a.Retries = number(bad, "retries", in.Retries, DefaultRetries, 0, 10)
+	if bad["retries"] != "" {
+		bad["retries"] = "Write a whole number from 0 to 10."
+	}
 
 	a.Prompt = strings.ReplaceAll(in.Prompt, "\r\n", "\n")
 	switch {
@@ -326,15 +335,19 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 		bad["provider"] = "Choose a provider."
 	case !ok:
 		bad["provider"] = fmt.Sprintf("There is no provider %s here. Choose another.", a.Provider)
+	case p.Off:
+		bad["provider"] = fmt.Sprintf("%s is switched off here. Choose another.", p.Name)
 	case p.Script && !actor.Can(account.UseShell):
 		bad["provider"] = "You may not run shell scripts. Choose another provider."
 	case len(p.Models) > 0 && a.Model != "" && !slices.Contains(p.Models, a.Model):
-		bad["model"] = fmt.Sprintf("%s has no model %s.", p.Name, a.Model)
+		bad["model"] = noModel(p, a.Model)
 	case p.Script && bad["prompt"] == "":
 		if reason := s.scriptProblem(p.ID, a.Prompt); reason != "" {
 			bad["prompt"] = reason
 		}
 	}
+	applyToggles(a, in, p, bad)
+	applyQuality(actor, a, in, p, bad)
 	a.Parameters = map[string]string{}
 	for _, name := range p.Names(a.Prompt) {
 		if v, ok := in.Parameters[name]; ok && v != "" {
@@ -521,8 +534,9 @@ func described(a *db.Automation) map[string]any {
 		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
 		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
 		"sender": a.Sender, "signature_header": a.SignatureHeader, "append_payload": a.AppendPayload, "filter": FilterText(a.Filter),
-		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "may_automate": a.MayAutomate, "timeout_seconds": a.TimeoutSeconds,
+		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "may_automate": a.MayAutomate, "timeout_seconds": a.TimeoutSeconds, "retries": a.Retries,
 	}
+	m["gate"], m["success"], m["budget"] = a.Gate, a.Success, a.Budget
 	maps.Copy(m, map[string]any{
 		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": a.Parameters,
 	})

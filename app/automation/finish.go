@@ -16,13 +16,20 @@ import (
 
 // Outcome is how the work on a session ended, as the worker saw it.
 type Outcome struct {
-	Status       db.ExecutionStatus // succeeded, failed, timed_out or canceled
+	Status       db.ExecutionStatus // succeeded, failed, timed_out, canceled, or skipped where its gate did not let it begin
 	Reason       string             // why it did not succeed, as a sentence's end
 	Class        string             // of a failure: start, auth, model, rate_limit, transient, agent, timeout, ...
 	ExitCode     *int
 	Neutral      bool // counts neither for nor against the automation
 	Answer       string
 	FilesChanged bool
+	NothingToDo  bool // of a success: a kind of its own
+
+	Began           time.Time // when the worker took the session
+	ProviderTrouble bool      // it failed for the provider's own trouble, not the task's
+	RetryAt         time.Time // when to try again, where the provider says
+	Interrupted     bool      // canceled in its turn alone: the session stays open
+	TurnBegun       bool      // the agent was given a message
 }
 
 // maxFailures is how many failures in a row disable a Recurring or Loop automation. Specification: "auto-disabled
@@ -41,6 +48,10 @@ func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
 		if session.Status != db.SessionInProgress || session.Worker != lease.Worker || session.Fence != lease.Fence {
 			return db.ErrLeaseLost
 		}
+		if err := s.noteProvider(ctx, tx, session.Provider, o, s.Now()); err != nil {
+			return err
+		}
+		o.Neutral = o.Neutral || o.ProviderTrouble
 		return s.finish(ctx, tx, session, o)
 	})
 	return wrap(err, "finish session %s", lease.Session)
@@ -52,7 +63,12 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	e, err := db.LockExecutionInFlight(ctx, tx, session.ID)
 	if db.IsNotFound(err) { // a person's reply, or the automation is gone: nothing to account for
 		status := db.SessionWaiting
-		if o.Status == db.Canceled {
+		cancel := db.CancelRunningTurns // what people wrote meanwhile comes next
+		if o.Status != db.Succeeded && !o.TurnBegun {
+			cancel = db.CancelOpenTurns // else the message that could not be given comes again at once, for ever
+		}
+		if o.Status == db.Canceled && !o.Interrupted {
+			cancel = db.CancelOpenTurns
 			orphaned, err := db.HasRunTurns(ctx, tx, session.ID)
 			if err != nil {
 				return err
@@ -61,7 +77,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 				status = db.SessionCanceled
 			}
 		}
-		if err := db.CancelTurns(ctx, tx, session.ID, uuid.Nil, o.Reason, now); err != nil {
+		if err := cancel(ctx, tx, session.ID, o.Reason, now); err != nil {
 			return err
 		}
 		by := uuid.Nil
@@ -73,9 +89,13 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err != nil {
 		return err
 	}
-	if o.Status == db.Canceled && o.Reason == "canceled" { // a worker knows that it was asked to stop, not by whom
-		if who, err := db.UserByID(ctx, tx, session.CancelRequestedBy); err == nil {
-			o.Reason = "canceled by " + who.Name
+	if o.Status == db.Canceled && (o.Reason == "canceled" || o.Reason == "interrupted") { // a worker knows that it was asked to stop, not by whom
+		by := session.CancelRequestedBy
+		if o.Interrupted {
+			by = session.InterruptBy
+		}
+		if who, err := db.UserByID(ctx, tx, by); err == nil {
+			o.Reason += " by " + who.Name
 		} else if !db.IsNotFound(err) {
 			return err
 		}
@@ -85,6 +105,15 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	}
 	e.Status, e.Reason, e.ErrorClass, e.ExitCode, e.Neutral = o.Status, o.Reason, o.Class, o.ExitCode, o.Neutral || o.Status == db.Canceled
 	e.Answer, e.FinishedAt = o.Answer, now
+	if o.NothingToDo && o.Status == db.Succeeded {
+		e.Result = db.NothingToDo
+	}
+	if o.Status == db.Skipped {
+		e.Neutral, e.SkipCount = true, 1
+		if e.LastSkippedFor.IsZero() { // else it caught up, and is the answer to more than one due time
+			e.LastSkippedFor = e.ScheduledFor
+		}
+	}
 	if e.StartedAt.IsZero() {
 		e.StartedAt = now
 	}
@@ -103,12 +132,22 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err := s.count(ctx, tx, a, e); err != nil {
 		return err
 	}
+	if e.Status == db.Skipped && e.Iteration > 0 && a.Iterations > 0 { // what did not begin is no iteration
+		a.Iterations--
+		if err := db.SaveSwitch(ctx, tx, a); err != nil {
+			return err
+		}
+	}
 	if a.Trigger == db.OneTime && e.Source == db.BySchedule && a.Enabled { // its one run is over; failures have told already
 		reason := "it has run"
 		if e.Status != db.Succeeded {
 			reason = "its single run ended: " + e.Reason
 		}
-		if err := s.switchOff(ctx, tx, a, db.ByFinishing, reason); err != nil {
+		off := func() error { return s.switchOff(ctx, tx, a, db.ByFinishing, reason) }
+		if o.ProviderTrouble { // its one chance is gone without a strike: somebody has to know
+			off = func() error { return s.disableFor(ctx, tx, a, e, db.ByFinishing, reason) }
+		}
+		if err := off(); err != nil {
 			return err
 		}
 	}
@@ -131,7 +170,9 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 // it is Done, unless files changed and those are to be looked at; else it stays open.
 func after(e *db.Execution, o Outcome) db.SessionStatus {
 	switch {
-	case e.Status == db.Canceled:
+	case o.Interrupted:
+		return db.SessionWaiting
+	case e.Status == db.Canceled, e.Status == db.Skipped:
 		return db.SessionCanceled
 	case e.Snapshot.AutoComplete && !(e.Snapshot.OnlyUnchanged && o.FilesChanged):
 		return db.SessionDone
@@ -281,6 +322,9 @@ func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, no
 			execution: e.ID, session: e.SessionID, key: "finished " + e.ID.String(),
 		})
 	}
+	if e.Status == db.Skipped {
+		return s.schedule(ctx, tx, a, now.Add(gatePause))
+	}
 	return s.schedule(ctx, tx, a, now.Add(loopPause(a.FailureStreak)))
 }
 
@@ -351,17 +395,24 @@ func (s *Service) Interrupt(ctx context.Context, resumable func(provider string)
 const mostLost = 100
 
 func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) error {
-	if session.CancelRequestedAt.IsZero() && session.Conversation != "" && resumable(session.Provider) {
+	if session.CancelRequestedAt.IsZero() && session.InterruptAt.IsZero() && session.Conversation != "" && resumable(session.Provider) {
 		if err := db.Requeue(ctx, tx, session.ID, s.Now()); err != nil {
 			return err
 		}
 		return db.Announce(ctx, tx, "queue", uuid.Nil)
 	}
 	o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: "interrupted", Neutral: true, FilesChanged: true}
-	if !session.CancelRequestedAt.IsZero() {
+	switch {
+	case !session.CancelRequestedAt.IsZero():
 		o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
+	case !session.InterruptAt.IsZero():
+		o = Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true, FilesChanged: true}
 	}
-	return s.finish(ctx, tx, session, o)
+	o.TurnBegun = true
+	if err := s.finish(ctx, tx, session, o); err != nil {
+		return err
+	}
+	return db.SumUsage(ctx, tx, session.ID) // the message that was cut off counts, with its usage unknown
 }
 
 // capitalize makes a sentence of a sentence's end.

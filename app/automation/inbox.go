@@ -20,16 +20,22 @@ const (
 	NoticeMissed       = "missed"        // a One-Time was missed
 	NoticeLoopFinished = "loop_finished" // a loop reached its condition
 	NoticePRClosed     = "pr_closed"     // a pull request of a loop was closed without merging
+	NoticeReview       = "review"        // a Code Review has a blocking finding
+	NoticeBudget       = "budget"        // a budget is used up, or will be soon
 	NoticeMessage      = "message"       // an agent wrote to people
 	NoticeTransferred  = "transferred"   // an automation has another owner
+
+	NoticeProviderPaused = "provider" // the starts of a provider wait, since it refuses
 )
 
 // NoticeKinds lists the kinds with their names on screen.
 var NoticeKinds = []struct{ Kind, Name string }{
 	{NoticeDisabled, "Auto-disabled"}, {NoticeRunFailed, "Failed runs"}, {NoticeSkipped, "Skipped runs"},
 	{NoticeMissed, "Missed runs"}, {NoticeLoopFinished, "Finished loops"}, {NoticePRClosed, "Closed pull requests"},
+	{NoticeReview, "Blocking review findings"}, {NoticeBudget, "Budgets"},
 	{NoticeMessage, "Messages of sessions"},
 	{NoticeTransferred, "Automations that changed hands"},
+	{NoticeProviderPaused, "Paused providers"},
 }
 
 // notice is what one event tells its people.

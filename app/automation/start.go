@@ -28,7 +28,7 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, er
 	})
 	var unable *Unable
 	if errors.As(err, &unable) {
-		unable.Execution, err = s.recordUnable(ctx, id, by, unable.Reason)
+		unable.Execution, err = s.recordUnable(ctx, id, by, unable)
 		if err != nil {
 			return nil, fmt.Errorf("start automation %s: %w", id, err)
 		}
@@ -60,6 +60,9 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 		return nil, fault.ErrNotFound
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := s.complete(ctx, tx, []*db.Startable{a}, now); err != nil {
 		return nil, err
 	}
 	row, err := s.prepare(a, by, now)
@@ -138,6 +141,9 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	if reason != "" {
 		return nil, &Unable{Automation: a.Name, Reason: reason}
 	}
+	if g, until, ok := usedUp(a, now); ok {
+		return nil, &Unable{Automation: a.Name, Reason: g.usedUp(), Until: until}
+	}
 	values := maps.Clone(a.Parameters)
 	if values == nil {
 		values = map[string]string{}
@@ -162,6 +168,9 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	}
 	if len(prompt) > MaxPrompt {
 		return nil, ErrTooLarge
+	}
+	if !provider.Script {
+		prompt = instructed(prompt, a)
 	}
 
 	owner := a.CreatorID
@@ -194,8 +203,8 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
 		Prompt: a.Prompt, WorkflowID: a.WorkflowID, BotID: a.BotID, BotName: a.BotName,
 		Provider: p.ID, Model: a.Model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
-		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds,
-		StopText: a.StopText, Version: a.Version,
+		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
+		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,
 	}
 }
 
@@ -226,14 +235,17 @@ func (s *Service) obstacle(a *db.Startable) (Provider, string) {
 	if !ok {
 		return Provider{}, fmt.Sprintf("the provider %s is not available", id)
 	}
+	if p.Off {
+		return Provider{}, fmt.Sprintf("the provider %s is switched off", p.Name)
+	}
 	if p.Script && !account.Grants(a.CreatorPermissions, account.UseShell) {
 		return Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s", a.CreatorName, p.Name)
 	}
-	return p, ""
+	return p, commandObstacle(a)
 }
 
 // recordUnable writes the failed execution of a start that could not be.
-func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, reason string) (uuid.UUID, error) {
+func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, unable *Unable) (uuid.UUID, error) {
 	var execution uuid.UUID
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		a, err := db.LockAutomation(ctx, tx, id)
@@ -246,11 +258,14 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, re
 		now := s.Now()
 		e := db.Execution{
 			ID: db.NewID(), AutomationID: id, Source: by.Source, Mark: by.Mark, UserID: by.UserID, TokenFingerprint: by.Fingerprint,
-			Status: db.Failed, Reason: reason, ErrorClass: "start", Parameters: by.Parameters,
+			Status: db.Failed, Reason: unable.Reason, ErrorClass: "start", Parameters: by.Parameters,
 			Snapshot: snapshot(&db.Startable{Automation: *a}, Provider{ID: a.Provider}), CreatedAt: now, StartedAt: now, FinishedAt: now,
 		}
 		if e.Parameters == nil {
 			e.Parameters = map[string]string{}
+		}
+		if !unable.Until.IsZero() {
+			e.Status, e.ErrorClass, e.Neutral, e.SkipCount, e.LastSkippedFor = db.Skipped, db.ErrorBudget, true, 1, now
 		}
 		execution = e.ID
 		if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {

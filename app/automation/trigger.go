@@ -137,7 +137,7 @@ func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint stri
 			Status: 409, Error: busy.Error(), Execution: busy.Execution, Session: busy.Session, Automation: busy.Automation,
 		})
 	case errors.As(err, &unable):
-		id, err := s.recordUnable(ctx, o.ID, by, unable.Reason)
+		id, err := s.recordUnable(ctx, o.ID, by, unable)
 		if err != nil {
 			return nil, err
 		}

@@ -36,6 +36,8 @@ type WorkspaceInput struct {
 	ForgetForgeSecret bool            `form:"forget_forge_secret"`
 	Provider          string          `form:"provider"`
 	Model             string          `form:"model"`
+	Sandbox           bool            `form:"sandbox"` // agents are confined by bubblewrap
+	Offline           bool            `form:"offline"` // and have no network there
 	Variables         []VariableInput `form:"variables"`
 	Version           int64           `form:"version"`
 }
@@ -220,7 +222,7 @@ func describedWorkspace(w *db.Workspace, variables []db.Variable) map[string]any
 		}
 	}
 	return map[string]any{
-		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model,
+		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model, "sandbox": w.Sandbox, "offline": w.Offline,
 		"token": sealed(w.TokenSealed), "forge_secret": sealed(w.ForgeSecret), "variables": names,
 	}
 }
@@ -245,8 +247,13 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 	w.Name = text(bad, "name", "Give the workspace a name.", in.Name, 100, true)
 	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
 	w.Model = text(bad, "model", "", in.Model, 200, false)
-	if _, ok := s.provider(w.Provider); w.Provider != "" && !ok {
+	w.Sandbox, w.Offline = in.Sandbox, in.Sandbox && in.Offline
+	switch p, ok := s.provider(w.Provider); {
+	case w.Provider == "":
+	case !ok:
 		bad["provider"] = fmt.Sprintf("There is no provider %s here.", w.Provider)
+	case len(p.Models) > 0 && w.Model != "" && !slices.Contains(p.Models, w.Model):
+		bad["model"] = noModel(p, w.Model)
 	}
 	variables := s.applyVariables(w.ID, stored, in.Variables, bad)
 

@@ -104,6 +104,7 @@ var expectations = []expectation{
 	{"GET /automations/{id}/trial", "hook", "", noneOfIt},
 	{"POST /automations/{id}/trial", "hook", "", noneOfIt},
 	{"POST /automations/{id}/deletion", "automation", "", managed},
+	{"POST /automations/{id}/budget/{limit}", "automation", "", "login 403 404 404 404 404 404"}, // it has no limit of this name
 
 	{"GET /executions", "", "", forSignedIn},
 	{"GET /executions/{id}", "execution", "", seen},
@@ -121,6 +122,11 @@ var expectations = []expectation{
 	{"POST /sessions/{id}/completion", "waiting", "", managed},
 	{"POST /sessions/{id}/reopening", "closed", "", managed},
 	{"POST /sessions/{id}/messages", "waiting", "message=go+on", managed},
+	{"POST /sessions/{id}/messages/{message}/withdrawal", "waiting", "", managed},
+	{"POST /sessions/{id}/interruption", "session", "", managed},
+	{"POST /sessions/{id}/context", "waiting", "", managed},
+	{"GET /sessions/{id}/queued", "session", "", seen},
+	{"GET /sessions/{id}/events.ndjson", "session", "", seen},
 	{"POST /sessions/{id}/pull-request", "waiting", "url=https://github.com/a/b/pull/1", managed},
 	{"POST /sessions/{id}/pull-request-removal", "waiting", "id=PULL", managed},
 	{"POST /sessions/{id}/pull-requests", "waiting", "", "login 403 400 400 404 404 400"},
@@ -136,7 +142,7 @@ var expectations = []expectation{
 	{"POST /tickets/{id}", "ticket", "version=1", "login 403 422 422 404 404 422"},
 	{"GET /tickets/{id}/edit", "ticket", "", forManaging},
 	{"POST /tickets/{id}/status", "ticket", "status=done", managed},
-	{"POST /tickets/{id}/unlinking", "ticket", "", "login 403 404 404 404 404 404"}, // a session that is none of the ticket
+	{"POST /tickets/{id}/unlinking", "ticket", "session=LINKED", managed},
 
 	{"GET /inbox", "", "", forSignedIn},
 	{"GET /inbox/link", "", "", forSignedIn},
@@ -165,6 +171,22 @@ var expectations = []expectation{
 	{"POST /settings/profile/webhook-secret", "", "", "login 404 404 404 404 404 404"},
 	{"POST /settings/profile/sign-outs", "", "", bySignedIn},
 	{"POST /settings/profile/sign-outs/{id}", "login", "", byOwnerAlone},
+	{"GET /settings/usage", "", "", "login 200 200 200 200 200 200"},
+	{"GET /settings/toggles", "", "", "login 403 403 403 403 403 200"},
+	{"POST /settings/toggles", "", "edge_cases=Mind+the+gap.", "login 403 403 403 403 403 303"},
+	{"POST /settings/toggles/{key}/reset", "", "", "login 403 403 403 403 403 404"}, // there is no toggle of this name
+
+	{"GET /settings/providers", "", "", forSignedIn},
+	{"POST /settings/providers", "", "", wrongForAdmin},
+	{"GET /settings/providers/new", "", "", forAdmin},
+	{"GET /settings/providers/{provider}", "", "", bySignedIn},
+	{"POST /settings/providers/{provider}", "", "", "login 403 403 403 403 403 404"}, // of the catalogue: it is not theirs to change
+	{"GET /settings/providers/{provider}/edit", "", "", "login 403 403 403 403 403 404"},
+	{"POST /settings/providers/{provider}/enabled", "", "enabled=true", byAdmin},
+	{"POST /settings/providers/{provider}/models", "", "models=x", byAdmin},
+	{"POST /settings/providers/{provider}/trial", "", "", byAdmin},
+	{"POST /settings/providers/{provider}/resumption", "", "", byAdmin},
+	{"POST /settings/providers/{provider}/deletion", "", "", "login 403 403 403 403 403 404"},
 
 	{"GET /join/{token}", "", "", nowhere},
 	{"POST /join/{token}", "", "", nowhere},
@@ -351,6 +373,16 @@ func (x *walk) pullRequest(session uuid.UUID) (id uuid.UUID) {
 	return id
 }
 
+// linked is a session that works on a ticket.
+func (x *walk) linked(ticket uuid.UUID) uuid.UUID {
+	x.t.Helper()
+	session, owner := x.run().Session.ID, x.who["owner"].actor
+	ticketRow, err := x.rules.Ticket(x.t.Context(), owner, ticket)
+	check(x.t, err)
+	check(x.t, x.rules.LinkTicket(x.t.Context(), owner, session, ticketRow.Number))
+	return session
+}
+
 func (x *walk) ticket() *db.Ticket {
 	x.t.Helper()
 	ticket, err := x.rules.CreateTicket(x.t.Context(), x.who["owner"].actor, automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket")})
@@ -379,11 +411,14 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	if e.subject != "" {
 		subject := subjects[e.subject](x)
 		path = strings.Replace(path, "{id}", subject.String(), 1)
+		if strings.Contains(form, "LINKED") {
+			form = strings.Replace(form, "LINKED", x.linked(subject).String(), 1)
+		}
 		if strings.Contains(form, "PULL") {
 			form = strings.Replace(form, "PULL", x.pullRequest(subject).String(), 1)
 		}
 	}
-	path = strings.NewReplacer("{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv").Replace(path)
+	path = strings.NewReplacer("{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv", "{provider}", "agent", "{message}", uuid.Nil.String()).Replace(path)
 	if strings.Contains(form, "TICKET") {
 		form = strings.Replace(form, "TICKET", fmt.Sprint(x.ticket().Number), 1)
 	}

@@ -316,11 +316,21 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 		{Label: "Workspace", Value: a.Workspace.Name}, {Label: "Session type", Value: sessionTypeWord(a.SessionType)},
 		{Label: "Provider", Value: s.providerName(a.Provider)}, {Label: "Model", Value: orDash(a.Model)},
 		{Label: "Base branch", Value: orDash(cmp(a.BaseBranch, a.Workspace.DefaultBranch)), Mono: true}, {Label: "Timeout", Value: timeout},
+		{Label: "Retries", Value: strconv.Itoa(a.Retries)},
 	}
 	ends := []views.Fact{{Label: "Auto-Complete Session", Value: yes(a.AutoComplete)}}
 	if a.SessionType == db.Develop {
 		ends = append(ends, views.Fact{Label: "Complete only if no file changes", Value: yes(a.OnlyUnchanged)})
 	}
+	ends = append(ends, qualityFacts(&a.Automation)...)
+	if p.Budget, err = s.gauges(r, actor, &a.Automation); err != nil {
+		return err
+	}
+	used, err := s.Rules.UsedThisMonth(r.Context(), &a.Automation)
+	if err != nil {
+		return err
+	}
+	p.Used = usageFacts(used.Usage)
 	p.Groups = []views.FactGroup{{Title: "What starts it", Facts: starts}, {Title: "What it runs", Facts: runs}, {Title: "When it ends", Facts: ends},
 		{Title: "Ownership", Facts: []views.Fact{{Label: "Creator", Value: a.Creator.Name}, {Label: "Created", Value: a.CreatedAt.In(zone(actor)).Format("2 January 2006, 15:04")}}}}
 	if err := s.transferForm(r, actor, automationID, p); err != nil {

@@ -209,7 +209,9 @@ func TestTheSameDeliveryTwiceAtOnceStartsOneRun(t *testing.T) {
 	var all sync.WaitGroup
 	answers := make([]string, 10)
 	for i := range answers {
-		all.Go(func() { answers[i] = h.send(`{"what":"x","who":"y"}`, "Idempotency-Key", "one").envelope(t).ExecutionID })
+		all.Go(func() {
+			answers[i] = h.send(`{"what":"x","who":"y"}`, "Idempotency-Key", "one").envelope(t).ExecutionID
+		})
 	}
 	all.Wait()
 	for _, id := range answers {
@@ -266,7 +268,7 @@ func newOther(h *hook) string {
 
 func TestACallThatWasNotKeptWholeIsNotReplayed(t *testing.T) {
 	h := newHook(t, nil)
-	h.send(`{"what":"` + strings.Repeat("x", 100<<10) + `"}`).expect(t, 200, `"success":true`)
+	h.send(`{"what":"`+strings.Repeat("x", 100<<10)+`"}`).expect(t, 200, `"success":true`)
 	h.free()
 	d := h.deliveries("started")[0]
 	path := "/automations/" + h.a.ID.String() + "/deliveries/" + d.ID.String()

@@ -28,7 +28,8 @@ func automationInput(r *http.Request) automation.Input {
 		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
 		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
 		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
-		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), MayAutomate: on("may_automate"), Timeout: f.Get("timeout"), Version: version,
+		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), MayAutomate: on("may_automate"), Timeout: f.Get("timeout"), Retries: f.Get("retries"), Version: version,
+		QualityInput: qualityInput(r),
 	}
 }
 
@@ -40,7 +41,8 @@ func typed(a *db.Automation) automation.Input {
 		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
 		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
-		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Version: a.Version,
+		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Retries: strconv.Itoa(a.Retries), Version: a.Version,
+		QualityInput: typedQuality(a),
 	}
 	if !a.RunAt.IsZero() {
 		in.RunAt = a.RunAt.In(zoneNamed(a.TimeZone)).Format("2006-01-02T15:04")
@@ -55,7 +57,7 @@ func typed(a *db.Automation) automation.Input {
 func blankAutomation(actor account.Actor) automation.Input {
 	return automation.Input{
 		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), TimeZone: actor.TimeZone,
-		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), MaxParallel: "10",
+		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), Retries: strconv.Itoa(automation.DefaultRetries), MaxParallel: "10",
 	}
 }
 
@@ -207,7 +209,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	for _, p := range s.Providers() {
 		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 		if p.ID == in.Provider {
-			f.Model.Suggest = p.Models
+			f.Model.Suggest = s.modelsOf(p)
 		}
 	}
 	fill(&f.Model, in.Model)
@@ -220,7 +222,9 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.MaxParallel, in.MaxParallel)
 	fill(&f.Timeout, in.Timeout)
 	sending(&f.Sending, a, in, bad)
+	fill(&f.Retries, in.Retries)
 	f.Placeholders = s.found(in)
+	fillQuality(&f, in, bad, actor)
 	if a != nil && a.Trigger == db.HTTP {
 		if f.Webhook, err = s.webhook(r, actor, a, ""); err != nil {
 			return err
@@ -300,7 +304,7 @@ func (s *Server) models(w http.ResponseWriter, r *http.Request, _ account.Actor)
 	f := views.NewAutomationForm().Model
 	for _, p := range s.Providers() {
 		if p.ID == r.FormValue("provider") {
-			f.Suggest = p.Models
+			f.Suggest = s.modelsOf(p)
 		}
 	}
 	return s.show(w, r, views.ModelField(f))

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -150,6 +151,17 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	if e.Session != nil {
 		d.SessionName = e.Session.Title
 	}
+	d.Usage, d.Nothing = usageFacts(e.Usage), e.Result == db.NothingToDo
+	if e.Status == db.Failed || e.Status == db.TimedOut {
+		d.Kind, d.Help, d.Neutral = views.FailureWord(e.ErrorClass), views.FailureHelp(e.ErrorClass), e.Neutral
+	}
+	attempts, err := db.AttemptsOf(r.Context(), s.DB, e.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range attempts {
+		d.Attempts = append(d.Attempts, views.Attempt{Number: a.Attempt, At: in(a.FailedAt, z), Again: in(a.RetryAt, z), Kind: views.FailureWord(a.ErrorClass), Reason: a.Reason})
+	}
 	timeout := "None"
 	if sn.TimeoutSeconds > 0 {
 		timeout = views.Took(time.Duration(sn.TimeoutSeconds) * time.Second)
@@ -157,9 +169,10 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	d.Snapshot = []views.Fact{
 		{Label: "Session type", Value: sessionTypeWord(sn.SessionType)}, {Label: "Provider", Value: s.providerName(sn.Provider)},
 		{Label: "Model", Value: orDash(sn.Model)}, {Label: "Base branch", Value: orDash(sn.BaseBranch), Mono: true}, {Label: "Timeout", Value: timeout},
+		{Label: "Retries", Value: strconv.Itoa(sn.Retries)},
 	}
 	if len(sn.Toggles) > 0 {
-		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(sn.Toggles, ", ")})
+		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", ")})
 	}
 	for _, name := range sortedKeys(e.Parameters) {
 		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name]})

@@ -43,8 +43,11 @@ func settingsTabs(actor account.Actor, path string) []views.Tab {
 		needs      account.Permission
 	}{
 		{"Profile", views.ProfileURL(), ""},
+		{"Providers", views.ProvidersURL(), ""},
 		{"Users", views.UsersURL(), account.ManageUsers},
 		{"Roles", views.RolesURL(), account.ManageUsers},
+		{"Session toggles", views.TogglesURL(), account.ManageSettings},
+		{"Usage", views.UsageURL(""), ""},
 		{"Audit log", views.AuditURL(), account.ViewAudit},
 	} {
 		if t.needs == "" || actor.Can(t.needs) {
@@ -218,14 +221,36 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request, actor account.Ac
 // showLink shows a link once. It is part of this one answer, since a message kept for the next page would keep it in the
 // browser.
 func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, token, what string) error {
+	link, lifetime := s.PublicURL.JoinPath("join", token).String(), account.InvitationLifetime
+	if what == "reset" {
+		lifetime = account.ResetLifetime
+	}
+	until := s.Now().Add(lifetime).In(zone(actor))
+	mailed := s.mailLink(r, actor, user, link, what, until)
 	return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
-		p.NewLink, p.LinkFor = s.PublicURL.JoinPath("join", token).String(), what
-		lifetime := account.InvitationLifetime
-		if what == "reset" {
-			lifetime = account.ResetLifetime
-		}
-		p.LinkUntil = s.Now().Add(lifetime).In(zone(actor))
+		p.NewLink, p.LinkFor, p.LinkUntil, p.Mailed = link, what, until, mailed
 	})
+}
+
+// mailLink sends a link to its person where there is a mail server, and reports whether it went out. Where it does not, the
+// actor has the link all the same.
+func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, link, what string, until time.Time) bool {
+	if s.Letter == nil {
+		return false
+	}
+	u, err := db.UserByID(r.Context(), s.DB, user)
+	if err == nil {
+		subject, text := "Join Carillon", actor.Name+" invites you to Carillon. Choose a name and a password here:"
+		if what == "reset" {
+			subject, text = "Choose a new password for Carillon", actor.Name+" reset your password for Carillon. Choose another here:"
+		}
+		text += "\n\n" + link + "\n\nThe link works once, until " + views.Exact(until) + ".\n"
+		err = s.Letter(r.Context(), u.Email, subject, text)
+	}
+	if err != nil {
+		s.Log.Warn("send a link by e-mail", "user", user, "request", requestID(r), "err", err)
+	}
+	return err == nil
 }
 
 func (s *Server) user(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -270,4 +272,24 @@ func TestMembershipsAreChangedFromAPersonsPage(t *testing.T) {
 	mira.get("/workspaces/"+s.workspace).expect(t, 404, "")
 	admin.post(user+"/memberships", "workspace", s.workspace).expectTo(t, user)
 	mira.get("/workspaces/"+s.workspace).expect(t, 200, "Scratch")
+}
+
+func TestALinkGoesOutByEmailWhereThereIsAMailServer(t *testing.T) {
+	s := open(t)
+	admin := s.as("Ada", account.RoleAdministrator)
+	var to, text string
+	s.server.Letter = func(_ context.Context, recipient, _, body string) error {
+		to, text = recipient, body
+		return nil
+	}
+	page := admin.post("/settings/users", "email", "lee@example.com", "roles", s.roleID(account.RoleMember))
+	page.expect(t, 200, "It was also sent to lee@example.com.")
+	if link := page.link(t); to != "lee@example.com" || !strings.Contains(text, "Ada invites you") || !strings.Contains(text, s.http.URL+link) {
+		t.Errorf("the letter to %q says %q", to, text)
+	}
+	s.server.Letter = func(context.Context, string, string, string) error { return errors.New("the mail server is away") }
+	page = admin.post("/settings/users", "email", "kim@example.com", "roles", s.roleID(account.RoleMember))
+	if page.link(t); strings.Contains(page.body, "also sent") || strings.Contains(page.body, "mail server is away") {
+		t.Error("the page says that a letter went out, or why it did not")
+	}
 }

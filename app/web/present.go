@@ -240,6 +240,11 @@ func item(e *db.Execution, z *time.Location, now time.Time) views.ExecutionItem 
 	}
 	if e.Status == db.Succeeded {
 		i.Note = firstLine(e.Answer)
+	} else if kind := views.FailureWord(e.ErrorClass); kind != "" && e.Reason != "" {
+		i.Note = kind + ": " + e.Reason
+	}
+	if e.Result == db.NothingToDo {
+		i.Note = "Nothing to do"
 	}
 	return i
 }

@@ -34,7 +34,9 @@ type Server struct {
 	Keys      *secret.Keys
 	Providers func() []agent.Provider
 	// Found says what is installed of a provider on this machine, as far as it is known yet; nil: everything counts as there.
-	Found     func(id string) (agent.Found, bool)
+	Found func(id string) (agent.Found, bool)
+	// Detected is Found of a provider that may be switched off, with the models that the agent lists itself, or why it did not.
+	Detected  func(id string) (found agent.Found, models []string, problem string, ok bool)
 	PublicURL *url.URL       // base of links, and what decides whether cookies are Secure
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
 	Now       func() time.Time
@@ -52,6 +54,9 @@ type Server struct {
 	Bearer func(ctx context.Context, token string) (account.Actor, error)
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
+
+	// Letter sends an e-mail of plain text now; nil: there is no mail server.
+	Letter func(ctx context.Context, to, subject, text string) error
 
 	cookies   *sessions.CookieStore
 	attempts  *sessions.CookieStore // of signing in by single sign-on
@@ -184,6 +189,11 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /sessions/{id}/completion", s.page(s.completeSession))
 	mux.HandleFunc("POST /sessions/{id}/reopening", s.page(s.reopenSession))
 	mux.HandleFunc("POST /sessions/{id}/messages", s.page(s.replyToSession))
+	mux.HandleFunc("POST /sessions/{id}/messages/{message}/withdrawal", s.page(s.withdrawMessage))
+	mux.HandleFunc("POST /sessions/{id}/interruption", s.page(s.interruptSession))
+	mux.HandleFunc("POST /sessions/{id}/context", s.page(s.resetSession))
+	mux.HandleFunc("GET /sessions/{id}/queued", s.page(s.sessionQueued))
+	mux.HandleFunc("GET /sessions/{id}/events.ndjson", s.page(s.sessionEvents))
 	mux.HandleFunc("POST /sessions/{id}/pull-request", s.page(s.linkPullRequest))
 	mux.HandleFunc("POST /sessions/{id}/pull-request-removal", s.page(s.unlinkPullRequest))
 	mux.HandleFunc("POST /sessions/{id}/pull-requests", s.page(s.createPullRequest))
@@ -228,6 +238,8 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
 
+	s.qualityRoutes(mux)
+	s.providerRoutes(mux)
 	s.peopleRoutes(mux)
 	s.roleRoutes(mux)
 	s.auditRoutes(mux)

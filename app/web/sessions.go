@@ -173,6 +173,9 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 	p.CanStop = manage && working && session.CancelRequestedAt.IsZero()
 	p.CanComplete = manage && session.Status == db.SessionWaiting
 	p.CanReopen = manage && session.Status.Closed()
+	if err := s.addConversation(r, actor, p, session, manage); err != nil {
+		return nil, err
+	}
 	switch {
 	case !manage:
 	case session.Type == db.Develop && s.isScript(session.Provider):
@@ -208,6 +211,11 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		}
 		p.Facts = append(p.Facts, views.Fact{Label: "Started by", Show: views.Source(string(e.Source), sourceDetail(e))})
 	}
+	used, err := db.SessionUsage(r.Context(), s.DB, session.ID)
+	if err != nil {
+		return nil, err
+	}
+	p.Facts = append(p.Facts, usageFacts(used)...)
 	if p.Work, err = s.sessionWork(r.Context(), actor, session); err != nil {
 		return nil, err
 	}

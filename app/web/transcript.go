@@ -81,7 +81,7 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		case db.PromptTurn:
 			e.Kind, e.Who = "prompt", "Prompt"
 			if t.execution != nil && t.execution.Snapshot.Prompt != "" {
-				e.Fill = promptParts(t.execution.Snapshot.Prompt, t.execution.Parameters)
+				e.Fill = withRest(promptParts(t.execution.Snapshot.Prompt, t.execution.Parameters), turn.Prompt)
 			}
 		case db.StepTurn, db.ReviewTurn, db.VerificationTurn:
 			e.Kind, e.Who = "prompt", cmp(turn.Label, turn.Kind)
@@ -93,11 +93,19 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 			Status, Reason string
 			Seconds        float64
 			ExitCode       *int `json:"exit_code"`
+			Class          string
+			Usage          *agent.Usage
 		}
 		if json.Unmarshal(ev.Body, &end) != nil {
 			return views.Entry{}, false
 		}
 		took := views.Took(time.Duration(end.Seconds * float64(time.Second)))
+		if used := turnUsage(end.Usage); used != "" {
+			took += " · " + used
+		}
+		if kind := views.FailureWord(end.Class); kind != "" {
+			end.Reason = kind + ": " + end.Reason
+		}
 		switch db.ExecutionStatus(end.Status) {
 		case db.Succeeded:
 			return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: "Finished after " + took}), true
@@ -106,6 +114,17 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		default:
 			return t.put(views.Entry{ID: own, Kind: "error", At: at, Text: end.Reason + "\nAfter " + took}), true
 		}
+	}
+	if ev.Kind == "retry" {
+		t.output = -1
+		var again struct {
+			Failed, Allowed int
+			At              time.Time
+		}
+		if json.Unmarshal(ev.Body, &again) != nil {
+			return views.Entry{}, false
+		}
+		return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: fmt.Sprintf("Attempt %d of %d failed. The next one starts at %s.", again.Failed, again.Allowed, again.At.In(t.zone).Format("15:04:05"))}), true
 	}
 	var a agent.Event
 	if json.Unmarshal(ev.Body, &a) != nil {
@@ -140,15 +159,29 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 	case agent.EventTool:
 		return t.addTool(id, at, &a), true
 	case agent.EventPlan:
-		var b strings.Builder
+		e := views.Entry{ID: "plan-" + ev.TurnID.String()[24:], Kind: "plan", At: at}
 		for _, step := range a.Plan {
-			b.WriteString(map[string]string{"completed": "✓ ", "in_progress": "▸ "}[step.State] + step.Text + "\n")
+			e.Plan = append(e.Plan, views.PlanStep{Text: step.Text, State: step.State})
 		}
-		return t.put(views.Entry{ID: "plan-" + ev.TurnID.String()[24:], Kind: "step", Who: "Plan", At: at, Text: b.String()}), true
-	case agent.EventWarning, agent.EventPermission, agent.EventLog:
+		return t.put(e), true
+	case agent.EventPermission:
+		return t.put(views.Entry{ID: own, Kind: "permission", At: at, Text: a.Text, OK: a.OK}), true
+	case agent.EventWarning, agent.EventLog:
 		return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: a.Text}), true
 	}
 	return views.Entry{}, false
+}
+
+// withRest completes the parts of a prompt with what follows them in the message: the texts of session toggles.
+func withRest(parts []views.Part, sent string) []views.Part {
+	filled := 0
+	for _, p := range parts {
+		filled += len(p.Text)
+	}
+	if filled < len(sent) && strings.HasPrefix(sent[filled:], "\n\n") {
+		parts = append(parts, views.Part{Text: sent[filled:]})
+	}
+	return parts
 }
 
 // addOutput joins a script's output. Only a page that is made whole joins; a stream sends pieces as they come.
@@ -182,6 +215,9 @@ func (t *transcript) addTool(id string, at time.Time, a *agent.Event) views.Entr
 		} else if e.Tool.Arg == "" && len(a.Tool.Input) > 0 {
 			e.Tool.Arg = firstLine(string(a.Tool.Input))
 		}
+		if input := toolInput(a.Tool.Input); input != "" && input != e.Tool.Arg {
+			e.Tool.Input = input
+		}
 		if a.Tool.Result != "" {
 			e.Tool.Output = a.Tool.Result
 		}
@@ -199,37 +235,6 @@ func (t *transcript) addTool(id string, at time.Time, a *agent.Event) views.Entr
 		}
 	}
 	return t.put(e)
-}
-
-// editDiff shows an edit that an agent told of: the old text out, the new one in.
-func editDiff(edit agent.Edit) views.Diff {
-	d := views.Diff{Path: edit.Path, Kind: map[string]string{"add": "added", "delete": "deleted"}[edit.Action]}
-	if d.Kind == "" {
-		d.Kind = "modified"
-	}
-	lines := func(text, sign string) {
-		if text == "" {
-			return
-		}
-		for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
-			if len(d.Lines) >= 400 {
-				d.Cut = true
-				return
-			}
-			l := views.DiffLine{Sign: sign, Text: line}
-			if sign == "-" {
-				l.Old = i + 1
-				d.Removed++
-			} else {
-				l.New = i + 1
-				d.Added++
-			}
-			d.Lines = append(d.Lines, l)
-		}
-	}
-	lines(edit.Old, "-")
-	lines(edit.New, "+")
-	return d
 }
 
 // elementID makes an agent's id of a call fit for an element's id.

@@ -1,0 +1,434 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/cron"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// BudgetInput is limits as a person typed them; empty is without limit.
+type BudgetInput struct {
+	Money, Tokens, Turns, Minutes string
+}
+
+// BudgetPeriods are what limits can be of, as keys and as words on screen.
+var BudgetPeriods = []struct{ Key, Name string }{{"run", "A run"}, {"day", "A day"}, {"month", "A month"}}
+
+// warnAt is the part of a limit at which people are told.
+const warnAt = 0.8
+
+// raiseBy is what one click multiplies a limit by.
+const raiseBy = 1.5
+
+// applyBudget takes over the limits that a person typed, or says what is wrong with them by names like "budget_day_money".
+func applyBudget(a *db.Automation, in map[string]BudgetInput, p Provider, bad fault.Invalid) {
+	a.Budget = db.Budget{}
+	for _, period := range BudgetPeriods {
+		l, typed := limitsOf(&a.Budget, period.Key), in[period.Key]
+		field := "budget_" + period.Key + "_"
+		l.Money = amount(bad, field+"money", typed.Money, 1_000_000)
+		l.Tokens = int64(amount(bad, field+"tokens", typed.Tokens, 1e12))
+		l.Turns = int(amount(bad, field+"turns", typed.Turns, 1e6))
+		l.Minutes = amount(bad, field+"minutes", typed.Minutes, 1e6)
+		if l.Money > 0 && (p.Script || p.Unpriced) {
+			bad[field+"money"] = p.Name + " does not tell what it costs, so money cannot be limited. Limit " + instead(p) + " instead."
+		}
+		if l.Tokens > 0 && p.Script {
+			bad[field+"tokens"] = p.Name + " uses no tokens. Limit minutes instead."
+		}
+	}
+}
+
+func instead(p Provider) string {
+	if p.Script {
+		return "minutes"
+	}
+	return "tokens or minutes"
+}
+
+// amount reads a number above zero that may be left out. Thousands may be set apart by commas, spaces or underscores.
+func amount(bad fault.Invalid, field, value string, most float64) float64 {
+	value = strings.NewReplacer(",", "", " ", "", "_", "", "$", "").Replace(strings.TrimSpace(value))
+	if value == "" {
+		return 0
+	}
+	n, err := strconv.ParseFloat(value, 64)
+	switch {
+	case err != nil || math.IsNaN(n) || n <= 0 || n > most:
+		bad[field] = fmt.Sprintf("Write a number above 0, at most %s, or nothing for no limit.", strconv.FormatFloat(most, 'f', -1, 64))
+		return 0
+	case n != math.Trunc(n) && (strings.HasSuffix(field, "_tokens") || strings.HasSuffix(field, "_turns")):
+		bad[field] = "Write a whole number."
+		return 0
+	}
+	return n
+}
+
+func limitsOf(b *db.Budget, period string) *db.Limits {
+	switch period {
+	case "day":
+		return &b.Day
+	case "month":
+		return &b.Month
+	default:
+		return &b.Run
+	}
+}
+
+// Gauge is one limit with what is used of it.
+type Gauge struct {
+	Period, Measure string // "day", "money"
+	Limit, Used     float64
+	Unknown         int // turns of which it is not known how much they used
+}
+
+// Part is how much of the limit is used: 1 is all of it.
+func (g Gauge) Part() float64 { return g.Used / g.Limit }
+
+// Key names the limit within its automation.
+func (g Gauge) Key() string { return g.Period + "." + g.Measure }
+
+// String says the limit: "$5 a day".
+func (g Gauge) String() string {
+	text := Amount(g.Measure, g.Limit)
+	if g.Period == "run" {
+		return text + " a run"
+	}
+	return text + " a " + g.Period
+}
+
+// Amount is a number of a measure with its unit.
+func Amount(measure string, n float64) string {
+	switch measure {
+	case "money":
+		return "$" + strconv.FormatFloat(math.Round(n*100)/100, 'f', 2, 64)
+	case "tokens":
+		return thousands(int64(n)) + " tokens"
+	case "turns":
+		return plural(int64(n), "message")
+	default:
+		return strconv.FormatFloat(math.Round(n*10)/10, 'f', -1, 64) + " minutes"
+	}
+}
+
+func plural(n int64, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return thousands(n) + " " + word + "s"
+}
+
+// thousands writes a number with commas.
+func thousands(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+func gauges(period string, l db.Limits, used db.Spent) []Gauge {
+	var list []Gauge
+	add := func(measure string, limit, used float64, unknown int) {
+		if limit > 0 {
+			list = append(list, Gauge{Period: period, Measure: measure, Limit: limit, Used: used, Unknown: unknown})
+		}
+	}
+	add("money", l.Money, used.CostUSD, used.Turns-used.Priced)
+	add("tokens", float64(l.Tokens), float64(used.Tokens()), used.Turns-used.Counted)
+	add("turns", float64(l.Turns), float64(used.Turns), 0)
+	add("minutes", l.Minutes, used.Minutes, 0)
+	return list
+}
+
+// period is the day and the month of an automation at an instant: in its own time zone, else in UTC. A run counts for the
+// day on which it was asked for.
+func period(a *db.Automation, now time.Time) db.Period {
+	zone := time.UTC
+	if z, err := cron.Zone(a.TimeZone); err == nil && a.TimeZone != "" {
+		zone = z
+	}
+	t := now.In(zone)
+	return db.Period{
+		Automation: a.ID, Day: time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, zone), Month: time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, zone),
+	}
+}
+
+// resets is when a period is over.
+func resets(p db.Period, of string) time.Time {
+	if of == "month" {
+		return p.Month.AddDate(0, 1, 0)
+	}
+	return p.Day.AddDate(0, 0, 1)
+}
+
+// complete adds to automations that are to start what their rows do not say: the texts of their toggles, and what their
+// budgets count. Those that have neither cost no query.
+func (s *Service) complete(ctx context.Context, q bun.IDB, list []*db.Startable, now time.Time) error {
+	var periods []db.Period
+	var texts map[string]string
+	var err error
+	for _, a := range list {
+		if len(a.Toggles) > 0 {
+			if texts == nil {
+				if texts, err = s.toggleTexts(ctx, q); err != nil {
+					return err
+				}
+			}
+			a.Instructions = texts
+		}
+		if a.Budget.Day.Set() || a.Budget.Month.Set() {
+			periods = append(periods, period(&a.Automation, now))
+		}
+	}
+	spending, err := db.SpendingOf(ctx, q, periods, now)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if of, ok := spending[a.ID]; ok {
+			a.Spending = &of
+		}
+	}
+	return nil
+}
+
+// usedUp says which limit keeps an automation from starting, and until when. ok is false when none does.
+func usedUp(a *db.Startable, now time.Time) (g Gauge, until time.Time, ok bool) {
+	if a.Spending == nil {
+		return Gauge{}, time.Time{}, false
+	}
+	p := period(&a.Automation, now)
+	for _, g := range append(gauges("month", a.Budget.Month, a.Spending.Month), gauges("day", a.Budget.Day, a.Spending.Day)...) {
+		if g.Part() >= 1 {
+			return g, resets(p, g.Period), true
+		}
+	}
+	return Gauge{}, time.Time{}, false
+}
+
+func (g Gauge) usedUp() string { return "its budget of " + g.String() + " is used up" }
+
+// skipForBudget records a due time at which the budget is used up. Due times that follow are counted in the same row. What is
+// tried again at its own pace waits until the budget is full again.
+func (s *Service) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unable *Unable, now time.Time) error {
+	a := f.a
+	next := f.next
+	if a.Trigger == db.Loop {
+		next = unable.Until
+	}
+	advance := db.Advance{ID: a.ID, Next: next, Iterations: a.Iterations, SkipID: a.SkipID}
+	if a.Trigger != db.OneTime && a.Spending.Stopped != uuid.Nil {
+		counted, err := db.AddSkip(ctx, tx, a.Spending.Stopped, f.n, f.last)
+		if err != nil {
+			return err
+		}
+		if counted {
+			return db.AdvanceAutomations(ctx, tx, []db.Advance{advance})
+		}
+	}
+	e := ledger(a, db.Skipped, unable.Reason, f.due, now)
+	e.ErrorClass, e.SkipCount, e.LastSkippedFor = db.ErrorBudget, f.n, f.last
+	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
+		return err
+	}
+	if a.Trigger == db.OneTime {
+		if err := s.switchOff(ctx, tx, &a.Automation, db.ByMissing, unable.Reason); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, &a.Automation, notice{
+			kind: NoticeMissed, title: a.Name + " was missed", execution: e.ID, key: "missed " + e.ID.String(),
+			body: capitalize(unable.Reason) + ", so it did not run. Raise the budget and set a new time to run it.",
+		})
+	}
+	return db.AdvanceAutomations(ctx, tx, []db.Advance{advance})
+}
+
+// Allowance is what a run may still use.
+type Allowance struct {
+	Reason string // the limit that is used up, as a sentence's end; empty while there is none
+	// Look is after how long to ask again while an agent is at work; 0: nothing that grows by itself is limited.
+	Look time.Duration
+}
+
+// Allowance says what a run may still use by the budget that its automation has now, and tells people once of each limit
+// that is used up to 80 % or wholly.
+func (s *Service) Allowance(ctx context.Context, execution uuid.UUID) (Allowance, error) {
+	var allowance Allowance
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		allowance = Allowance{}
+		e, err := db.ExecutionByID(ctx, tx, execution)
+		if err != nil || !e.Automation.Budget.Set() {
+			return err
+		}
+		list, err := s.gaugesOf(ctx, tx, e.Automation, e)
+		if err != nil {
+			return err
+		}
+		for _, g := range list {
+			if g.Part() >= 1 && allowance.Reason == "" {
+				allowance.Reason = g.usedUp()
+			}
+			if g.Measure == "minutes" && g.Part() < 1 {
+				aim := g.Limit
+				if g.Part() < warnAt {
+					aim *= warnAt
+				}
+				// At least as long as a rounded-off instant, at most what other runs of the automation may use meanwhile.
+				look := min(max(time.Duration((aim-g.Used)*float64(time.Minute)), 20*time.Millisecond), time.Minute)
+				if allowance.Look == 0 || look < allowance.Look {
+					allowance.Look = look
+				}
+			}
+			if err := s.tellOfBudget(ctx, tx, e, g); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return allowance, wrap(err, "look at the budget of execution %s", execution)
+}
+
+// gaugesOf are the limits of an automation with what is used of them; those of a run where one is given.
+func (s *Service) gaugesOf(ctx context.Context, q bun.IDB, a *db.Automation, e *db.Execution) ([]Gauge, error) {
+	now := s.Now()
+	var list []Gauge
+	if e != nil {
+		used := db.Spent{Usage: e.Usage}
+		if end := e.FinishedAt; !e.StartedAt.IsZero() {
+			if end.IsZero() {
+				end = now
+			}
+			used.Minutes = end.Sub(e.StartedAt).Minutes()
+		}
+		list = gauges("run", a.Budget.Run, used)
+	}
+	if !a.Budget.Day.Set() && !a.Budget.Month.Set() {
+		return list, nil
+	}
+	spending, err := db.SpendingOf(ctx, q, []db.Period{period(a, now)}, now)
+	if err != nil {
+		return nil, err
+	}
+	of := spending[a.ID]
+	list = append(list, gauges("day", a.Budget.Day, of.Day)...)
+	return append(list, gauges("month", a.Budget.Month, of.Month)...), nil
+}
+
+// tellOfBudget tells, once for each period and limit, that 80 % of it or all is used.
+func (s *Service) tellOfBudget(ctx context.Context, tx bun.Tx, e *db.Execution, g Gauge) error {
+	if g.Part() < warnAt {
+		return nil
+	}
+	a, p := e.Automation, period(e.Automation, s.Now())
+	since := map[string]string{"run": e.ID.String(), "day": p.Day.Format(time.DateOnly), "month": p.Month.Format("2006-01")}[g.Period]
+	n := notice{kind: NoticeBudget, execution: e.ID, session: e.SessionID}
+	reached := "80"
+	n.title = fmt.Sprintf("%s has used %.0f %% of its budget", a.Name, 100*g.Part())
+	n.body = fmt.Sprintf("%s of %s are used. At 100 %% it stops, which is no failure.", Amount(g.Measure, g.Used), g)
+	if g.Part() >= 1 {
+		reached = "100"
+		n.title = a.Name + " has used up its budget"
+		n.body = fmt.Sprintf("%s of %s are used. Messages that would follow are not sent, and no run starts until the budget is raised or its time is over.", Amount(g.Measure, g.Used), g)
+		if g.Period == "run" {
+			n.body = fmt.Sprintf("%s of %s are used. The run sends no further messages. The next run begins anew.", Amount(g.Measure, g.Used), g)
+		}
+	}
+	n.key = fmt.Sprintf("%s%s %s %s %s %g", budgetKey, g.Key(), reached, a.ID, since, g.Limit)
+	return s.tell(ctx, tx, a, n)
+}
+
+const budgetKey = "budget "
+
+// NoticeLimit is the limit that a notice of the kind NoticeBudget is about, for RaiseBudget; empty for other notices.
+func NoticeLimit(n *db.Notification) string {
+	rest, ok := strings.CutPrefix(n.DedupKey, budgetKey)
+	if !ok || n.Kind != NoticeBudget {
+		return ""
+	}
+	limit, _, _ := strings.Cut(rest, " ")
+	return limit
+}
+
+// Gauges lists the limits of an automation for a day and a month with what is used of them, and those for a run with nothing
+// used.
+func (s *Service) Gauges(ctx context.Context, actor account.Actor, id uuid.UUID) ([]Gauge, error) {
+	a, err := s.Automation(ctx, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.gaugesOf(ctx, s.DB, a, nil)
+	return append(gauges("run", a.Budget.Run, db.Spent{}), list...), err
+}
+
+// RaiseBudget makes a limit of an automation half as large again: "day.money". It returns the new one in words, and
+// fault.ErrNotFound when there is no such limit. A loop that waits for its budget goes on at once.
+func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.UUID, limit string) (string, error) {
+	if _, err := s.manageable(ctx, actor, id); err != nil {
+		return "", err
+	}
+	var raised string
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		a, err := db.LockAutomation(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		before := *a
+		period, measure, _ := strings.Cut(limit, ".")
+		l := limitsOf(&a.Budget, period)
+		switch measure {
+		case "money":
+			l.Money = math.Round(l.Money*raiseBy*100) / 100
+		case "tokens":
+			l.Tokens = int64(math.Ceil(float64(l.Tokens) * raiseBy))
+		case "turns":
+			l.Turns = int(math.Ceil(float64(l.Turns) * raiseBy))
+		case "minutes":
+			l.Minutes *= raiseBy
+		}
+		if a.Budget == before.Budget {
+			return fault.ErrNotFound
+		}
+		for _, g := range gauges(period, *l, db.Spent{}) {
+			if g.Measure == measure {
+				raised = g.String()
+			}
+		}
+		a.Version, a.UpdatedAt = a.Version+1, s.Now()
+		if err := db.SaveAutomation(ctx, tx, a); err != nil {
+			return err
+		}
+		if err := s.auditChange(ctx, tx, actor.ID, "automation.update", &before, a); err != nil {
+			return err
+		}
+		if err := s.awake(ctx, tx, a); err != nil {
+			return err
+		}
+		return s.announceChange(ctx, tx, id)
+	})
+	return raised, wrap(err, "raise budget of automation %s", id)
+}
+
+// awake lets a loop that waits for its budget look again.
+func (s *Service) awake(ctx context.Context, tx bun.Tx, a *db.Automation) error {
+	if a.Trigger != db.Loop || !a.Enabled || a.NextRunAt.IsZero() {
+		return nil
+	}
+	now := s.Now()
+	spending, err := db.SpendingOf(ctx, tx, []db.Period{period(a, now)}, now)
+	if err != nil || spending[a.ID].Stopped == uuid.Nil {
+		return err
+	}
+	return s.schedule(ctx, tx, a, now)
+}

@@ -1,0 +1,231 @@
+package automation
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// spend runs an automation once by hand, with a message that used something.
+func (k *kit) spend(a *db.Automation, u db.TurnUsage) *Run {
+	k.t.Helper()
+	run := k.runNow(a)
+	s := k.claim()[0]
+	k.use(run, u)
+	_, err := k.Allowance(k.t.Context(), run.Execution.ID)
+	check(k.t, err)
+	check(k.t, k.Finish(k.t.Context(), lease(s), success))
+	return run
+}
+
+func cents(usd float64) db.TurnUsage { return db.TurnUsage{Counted: true, Priced: true, CostUSD: usd} }
+
+func TestWhatAnAgentDoesNotTellIsUnknownNotZero(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	run := k.spend(a, db.TurnUsage{})
+	e, err := db.ExecutionByID(t.Context(), k.DB, run.Execution.ID)
+	check(t, err)
+	if e.Turns != 1 || e.Counted != 0 || e.Priced != 0 {
+		t.Errorf("of %d messages %d are counted and %d priced; want 1, none and none", e.Turns, e.Counted, e.Priced)
+	}
+}
+
+func TestAMessageCutOffByARestartCountsWithItsUsageUnknown(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(nil))
+	k.claim()
+	_, err := db.NextTurn(t.Context(), k.DB, run.Session.ID, run.Execution.ID, k.Now())
+	check(t, err)
+	k.clock.Add(time.Hour)
+	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	check(t, err)
+	e, err := db.ExecutionByID(t.Context(), k.DB, run.Execution.ID)
+	check(t, err)
+	if n != 1 || e.Turns != 1 || e.Counted != 0 {
+		t.Errorf("%d were interrupted; %d messages, %d counted; want 1, 1 and 0", n, e.Turns, e.Counted)
+	}
+}
+
+func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(nil)
+	k.spend(a, db.TurnUsage{Counted: true, Priced: true, TokensIn: 100, TokensCached: 40, TokensOut: 20, CostUSD: 0.25})
+	run := k.spend(a, db.TurnUsage{Counted: true, TokensIn: 1, TokensOut: 2})
+	// Noted again, as after a restart, it counts once.
+	check(t, db.AddUsage(ctx, k.DB, k.prompts(run)[0].ID, db.TurnUsage{Counted: true, TokensIn: 10, TokensOut: 20}))
+	_, err := k.DB.NewRaw("UPDATE turns SET finished_at = started_at + interval '90 seconds'").Exec(ctx)
+	check(t, err)
+	list, err := k.Usage(ctx, k.jonas, begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1), 10)
+	check(t, err)
+	names := map[string]string{"automation": "Audit", "person": "Jonas", "workspace": "Scratch", "total": ""}
+	if len(list) != 4 {
+		t.Fatalf("usage has %d rows; want 4: %+v", len(list), list)
+	}
+	for _, u := range list {
+		if u.Name != names[u.By] || u.Turns != 2 || u.Counted != 2 || u.Priced != 1 || u.TokensIn != 110 || u.TokensCached != 40 || u.TokensOut != 40 || u.CostUSD != 0.25 || u.Seconds != 180 {
+			t.Errorf("%s: %+v", u.By, u)
+		}
+	}
+	if list, err = k.Usage(ctx, k.person("Eve", "member"), begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1), 10); err != nil || len(list) > 1 || list[0].Turns != 0 {
+		t.Errorf("somebody else sees %+v, %v; want nothing", list, err)
+	}
+	if list, err = k.Usage(ctx, k.jonas, begun.AddDate(0, 0, -9), begun.AddDate(0, 0, -1), 10); err != nil || len(list) > 1 || list[0].Turns != 0 {
+		t.Errorf("the week before has %+v, %v; want nothing", list, err)
+	}
+}
+
+func TestABudgetIsToldOfOnceAtEightyPercentAndOnceAtAll(t *testing.T) {
+	k := setup(t)
+	a := k.create(budget("day", BudgetInput{Money: "$1.00"}))
+	k.spend(a, cents(0.5))
+	k.expectInbox(k.jonas)
+	k.spend(a, cents(0.3))
+	k.spend(a, cents(0.1))
+	k.expectInbox(k.jonas, NoticeBudget)
+	k.spend(a, cents(0.1))
+	k.expectInbox(k.jonas, NoticeBudget, NoticeBudget)
+	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
+	check(t, err)
+	if got := NoticeLimit(&list[0]); got != "day.money" || !strings.Contains(list[0].Body, "$1.00 of $1.00 a day") {
+		t.Errorf("the notice is about %q and says %q", got, list[0].Body)
+	}
+}
+
+func TestAUsedUpBudgetRefusesToStartAndIsNoFailure(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(budget("month", BudgetInput{Tokens: "1,000"}))
+	k.spend(a, db.TurnUsage{Counted: true, TokensIn: 900, TokensOut: 200})
+	_, err := k.RunNow(ctx, k.jonas, a.ID, nil)
+	var unable *Unable
+	if !errors.As(err, &unable) || unable.Reason != "its budget of 1,000 tokens a month is used up" {
+		t.Fatalf("starting gave %v", err)
+	}
+	k.expectStatuses(a, "succeeded skipped")
+	if e := k.history(a)[1]; !e.Neutral || e.ErrorClass != db.ErrorBudget {
+		t.Errorf("the refusal is %+v; want it neutral", e)
+	}
+	if got := k.reload(a).FailureStreak; got != 0 {
+		t.Errorf("%d failures; want none", got)
+	}
+	k.clock.Set(time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)) // the next month
+	k.runNow(a)
+}
+
+func TestDueTimesWithoutBudgetAreOneSkippedRowUntilTheNextDay(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) {
+		recurring("0 * * * *")(in)
+		in.TimeZone = "Europe/Berlin"
+		budget("day", BudgetInput{Turns: "1"})(in)
+	})
+	k.spend(a, db.TurnUsage{})
+	for i := range 9 {
+		k.tick(begun.Add(time.Duration(i+1) * time.Hour)) // 13:00 to 21:00 UTC
+	}
+	k.expectStatuses(a, "succeeded skipped×9")
+	k.tick(begun.Add(10 * time.Hour)) // midnight in Berlin
+	k.expectStatuses(a, "succeeded skipped×9 queued")
+	if a = k.reload(a); a.FailureStreak != 0 || !a.Enabled {
+		t.Errorf("enabled %t with %d failures", a.Enabled, a.FailureStreak)
+	}
+}
+
+func TestALoopWithoutBudgetWaitsUntilItIsFullAgainOrRaised(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(func(in *Input) { loop(in); budget("day", BudgetInput{Money: "1"})(in) })
+	k.tick(begun)
+	e := k.history(a)[0]
+	s := k.claim()[0]
+	_, err := db.NextTurn(ctx, k.DB, s.ID, e.ID, k.Now())
+	check(t, err)
+	turns, err := db.TurnsOf(ctx, k.DB, s.ID)
+	check(t, err)
+	check(t, db.AddUsage(ctx, k.DB, turns[0].ID, cents(1.2)))
+	check(t, k.Finish(ctx, lease(s), success))
+	k.tick(begun.Add(time.Minute))
+	k.expectStatuses(a, "succeeded skipped")
+	if next := k.reload(a).NextRunAt; !next.Equal(time.Date(2026, 6, 2, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("the loop goes on at %s; want midnight", next)
+	}
+	wantErr(t, func() error { _, err := k.RaiseBudget(ctx, k.person("Eve", "member"), a.ID, "day.money"); return err }(), fault.ErrNotFound)
+	wantErr(t, func() error { _, err := k.RaiseBudget(ctx, k.jonas, a.ID, "month.money"); return err }(), fault.ErrNotFound)
+	raised, err := k.RaiseBudget(ctx, k.jonas, a.ID, "day.money")
+	check(t, err)
+	if raised != "$1.50 a day" {
+		t.Errorf("it was raised to %s; want $1.50 a day", raised)
+	}
+	k.tick(begun.Add(2 * time.Minute))
+	k.expectStatuses(a, "succeeded skipped queued")
+}
+
+func TestAOneTimeWithoutBudgetIsOverAndItsCreatorIsTold(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) {
+		in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-01T13:00", "UTC"
+		budget("day", BudgetInput{Turns: "1"})(in)
+	})
+	k.spend(a, db.TurnUsage{})
+	k.tick(begun.Add(time.Hour))
+	k.expectStatuses(a, "succeeded skipped")
+	k.expectInbox(k.jonas, NoticeBudget, NoticeMissed)
+	if a = k.reload(a); a.Enabled || a.FailureStreak != 0 {
+		t.Errorf("enabled %t with %d failures; want it off without any", a.Enabled, a.FailureStreak)
+	}
+}
+
+func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing.T) {
+	k := setup(t)
+	k.Providers = func() []Provider {
+		return []Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "agent", Name: "Codex", Unpriced: true}}
+	}
+	in := k.input()
+	budget("month", BudgetInput{Money: "5", Tokens: "1000", Minutes: "2.5"})(&in)
+	_, _, err := k.Create(t.Context(), k.jonas, in)
+	if got := wantInvalid(t, err, "budget_month_money"); got != "Codex does not tell what it costs, so money cannot be limited. Limit tokens or minutes instead." {
+		t.Errorf("it is refused with %q", got)
+	}
+	budget("month", BudgetInput{Tokens: "1000", Minutes: "2.5"})(&in)
+	a, _, err := k.Create(t.Context(), k.jonas, in)
+	check(t, err)
+	if want := (db.Budget{Month: db.Limits{Tokens: 1000, Minutes: 2.5}}); k.reload(a).Budget != want {
+		t.Errorf("the budget is %+v; want %+v", k.reload(a).Budget, want)
+	}
+	for field, typed := range map[string]BudgetInput{
+		"budget_run_turns": {Turns: "1.5"}, "budget_run_minutes": {Minutes: "-1"}, "budget_run_tokens": {Tokens: "NaN"}, "budget_run_money": {Money: "many"},
+	} {
+		budget("run", typed)(&in)
+		_, _, err := k.Create(t.Context(), k.jonas, in)
+		wantInvalid(t, err, field)
+	}
+}
+
+func TestMinutesOfARunAreWatchedUpToTheirLimits(t *testing.T) {
+	k := setup(t)
+	a := k.create(budget("run", BudgetInput{Minutes: "10"}))
+	run := k.runNow(a)
+	k.claim()
+	look := func(after, want time.Duration, over bool) {
+		t.Helper()
+		k.clock.Set(begun.Add(after))
+		got, err := k.Allowance(t.Context(), run.Execution.ID)
+		check(t, err)
+		if got.Look != want || (got.Reason != "") != over {
+			t.Errorf("after %s: %+v; want to look again in %s", after, got, want)
+		}
+	}
+	look(0, time.Minute, false)
+	look(7*time.Minute+30*time.Second, 30*time.Second, false)
+	k.expectInbox(k.jonas)
+	look(8*time.Minute, time.Minute, false)
+	k.expectInbox(k.jonas, NoticeBudget)
+	look(10*time.Minute, 0, true)
+	k.expectInbox(k.jonas, NoticeBudget, NoticeBudget)
+}

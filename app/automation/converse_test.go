@@ -1,0 +1,153 @@
+package automation
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+func (k *kit) turns(session uuid.UUID) string {
+	k.t.Helper()
+	list, err := db.TurnsOf(k.t.Context(), k.DB, session)
+	check(k.t, err)
+	text := ""
+	for _, t := range list {
+		text += string(t.Status) + " "
+	}
+	return text
+}
+
+func TestMessagesQueueWhileTheAgentWorksAndSurviveAFailedTurn(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(func(in *Input) { in.SessionType, in.AutoComplete = "chat", false })
+	k.runByMira(a)
+	s := k.claim()[0]
+	check(t, k.Reply(ctx, k.mira, s.ID, "second"))
+	check(t, k.Reply(ctx, k.mira, s.ID, "third"))
+	check(t, k.Finish(ctx, lease(s), success))
+	if got := k.session(s.ID); got.Status != db.SessionQueued {
+		t.Fatalf("with messages waiting the session is %s; want queued", got.Status)
+	}
+	s = k.claim()[0]
+	turn, err := db.NextTurn(ctx, k.DB, s.ID, uuid.Nil, k.Now())
+	check(t, err)
+	if turn == nil || turn.Prompt != "second" {
+		t.Fatalf("the next turn is %+v; want the second message", turn)
+	}
+	begun := failure
+	begun.TurnBegun = true
+	check(t, k.Finish(ctx, lease(s), begun))
+	if got := k.turns(s.ID); got != "canceled canceled queued " { // no worker took the first here
+		t.Errorf("the turns are %q; want the third message to wait still", got)
+	}
+	if got := k.session(s.ID); got.Status != db.SessionQueued {
+		t.Errorf("the session is %s; want queued for the third message", got.Status)
+	}
+}
+
+func TestAMessageThatCouldNotBeGivenDoesNotComeAgainForEver(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(func(in *Input) { in.AutoComplete = false })
+	k.runByMira(a)
+	s := k.finish(success)[0]
+	check(t, k.Reply(ctx, k.jonas, s.ID, "go on"))
+	k.finish(Outcome{Status: db.Failed, Class: "start", Reason: "the repository does not answer"})
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s; want waiting for a person", got.Status)
+	}
+}
+
+func TestInterruptEndsTheTurnAndKeepsTheSessionOpen(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(nil) // Auto-Complete
+	k.runByMira(a)
+	s := k.claim()[0]
+	wantErr(t, k.InterruptTurn(ctx, k.person("Eve", "member"), s.ID), fault.ErrNotFound)
+	check(t, k.InterruptTurn(ctx, k.jonas, s.ID))
+	held, err := db.RenewLeases(ctx, k.DB, k.worker, []uuid.UUID{s.ID}, k.Now())
+	check(t, err)
+	if len(held) != 1 || held[0].InterruptAt.IsZero() {
+		t.Fatalf("the worker learns %+v; want the interrupt", held)
+	}
+	check(t, k.Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true}))
+	if e := k.history(a)[0]; e.Status != db.Canceled || !e.Neutral || e.Reason != "interrupted by Jonas" {
+		t.Errorf("the run is %s, neutral %v: %q", e.Status, e.Neutral, e.Reason)
+	}
+	got := k.session(s.ID)
+	if got.Status != db.SessionWaiting || !got.InterruptAt.IsZero() {
+		t.Errorf("the session is %s, asked to interrupt at %s; want waiting, and nothing asked", got.Status, got.InterruptAt)
+	}
+	check(t, k.Reply(ctx, k.jonas, s.ID, "go on differently"))
+	if n := len(k.claim()); n != 1 {
+		t.Errorf("%d sessions start after a reply; want 1", n)
+	}
+}
+
+func TestAnInterruptOutlivesItsWorker(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(nil)
+	k.runByMira(a)
+	s := k.claim()[0]
+	check(t, db.SetConversation(ctx, k.DB, lease(s), "c1"))
+	check(t, k.InterruptTurn(ctx, k.jonas, s.ID))
+	check(t, db.ExpireLeases(ctx, k.DB, k.worker, k.Now().Add(-1)))
+	if _, err := k.Interrupt(ctx, func(string) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	k.expectStatuses(a, "canceled")
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s; want waiting", got.Status)
+	}
+}
+
+func TestResetContextHoldsForTheNextTurnAndForAgentsAlone(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(func(in *Input) { in.AutoComplete = false })
+	k.runByMira(a)
+	s := k.claim()[0]
+	check(t, k.ResetContext(ctx, k.jonas, s.ID)) // at work: it goes on with what it knows
+	check(t, db.SetConversation(ctx, k.DB, lease(s), "c1"))
+	check(t, k.Finish(ctx, lease(s), success))
+	check(t, k.Reply(ctx, k.jonas, s.ID, "again"))
+	s = k.claim()[0]
+	if s.Conversation != "c1" || !s.Forget {
+		t.Fatalf("the next worker gets the conversation %q, to be forgotten %v", s.Conversation, s.Forget)
+	}
+	for _, want := range []bool{true, false} {
+		if got, err := db.TakeForget(ctx, k.DB, lease(s)); err != nil || got != want {
+			t.Errorf("took the reset %v, %v; want %v", got, err, want)
+		}
+	}
+	if got := k.session(s.ID); got.Conversation != "" || got.Forget {
+		t.Errorf("the session has the conversation %q still", got.Conversation)
+	}
+	script := k.create(func(in *Input) { in.Provider = "shell" })
+	run, err := k.RunNow(ctx, k.jonas, script.ID, nil)
+	check(t, err)
+	wantInvalid(t, k.ResetContext(ctx, k.jonas, run.Session.ID), "message")
+}
+
+func TestAQueuedMessageCanBeTakenBack(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(func(in *Input) { in.AutoComplete = false })
+	k.runByMira(a)
+	s := k.finish(success)[0]
+	check(t, k.Reply(ctx, k.jonas, s.ID, "oops"))
+	list, err := db.TurnsOf(ctx, k.DB, s.ID)
+	check(t, err)
+	message := list[len(list)-1]
+	check(t, k.Withdraw(ctx, k.jonas, s.ID, list[0].ID)) // the run's own prompt: left as it is
+	check(t, k.Withdraw(ctx, k.jonas, s.ID, message.ID))
+	if got := k.session(s.ID); got.Status == db.SessionInProgress || len(k.claim()) != 0 {
+		t.Errorf("the session is %s and still wants a worker", got.Status)
+	}
+}

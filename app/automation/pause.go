@@ -1,0 +1,139 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// pauseAfter is how long a provider is left alone after so many failures in a row, where it does not say itself.
+func pauseAfter(failures int) time.Duration {
+	switch failures {
+	case 1:
+		return 5 * time.Minute
+	case 2:
+		return 15 * time.Minute
+	case 3:
+		return 30 * time.Minute
+	default:
+		return time.Hour
+	}
+}
+
+// noteProvider keeps account of a provider's own trouble. The first failure pauses its starts and tells those who can mend
+// it, once; what comes back from it, begun since the newest failure, ends the pause.
+//
+// Runs that were at work together fail together: they are one failure.
+func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, id string, o Outcome, now time.Time) error {
+	p, ok := s.provider(id)
+	if !ok || p.Script {
+		return nil
+	}
+	if !o.ProviderTrouble && !o.answered() {
+		return nil
+	}
+	pause, err := db.LockPause(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !o.ProviderTrouble && (pause == nil || !o.Began.After(pause.FailedAt)):
+		return nil
+	case !o.ProviderTrouble:
+		return s.endPause(ctx, tx, id)
+	case pause == nil:
+		pause = &db.ProviderPause{Provider: id, Since: now, FailedAt: now, Failures: 1, ErrorClass: o.Class, Reason: o.Reason}
+		pause.Until = pauseUntil(pause, o, now)
+		begun, err := db.InsertPause(ctx, tx, pause)
+		if err != nil || !begun { // another process was quicker, and has told
+			return err
+		}
+		return s.tellOfPause(ctx, tx, p, pause)
+	case !o.Began.After(pause.FailedAt):
+		if o.RetryAt.After(pause.Until) {
+			pause.Until = o.RetryAt
+			return db.SavePause(ctx, tx, pause)
+		}
+		return nil
+	default:
+		pause.Failures, pause.FailedAt, pause.ErrorClass, pause.Reason = pause.Failures+1, now, o.Class, o.Reason
+		pause.Until = pauseUntil(pause, o, now)
+		return db.SavePause(ctx, tx, pause)
+	}
+}
+
+// answered reports whether the outcome shows that the provider works: of a failure, that it is the task's.
+func (o Outcome) answered() bool {
+	if o.Status == db.Failed {
+		return o.Class == "agent" || o.Class == "context" || o.Class == "permission"
+	}
+	return o.Status == db.Succeeded
+}
+
+// pauseUntil is the time that the provider named, or that of the back-off.
+func pauseUntil(p *db.ProviderPause, o Outcome, now time.Time) time.Time {
+	if o.RetryAt.After(now) {
+		return o.RetryAt
+	}
+	return now.Add(pauseAfter(p.Failures))
+}
+
+func (s *Service) endPause(ctx context.Context, tx bun.Tx, id string) error {
+	ended, err := db.EndPause(ctx, tx, id)
+	if err != nil || !ended {
+		return err
+	}
+	return db.Announce(ctx, tx, "queue", [16]byte{})
+}
+
+// tellOfPause puts one notice into the inbox of each who may change settings.
+func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause *db.ProviderPause) error {
+	people, err := db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
+	if err != nil {
+		return err
+	}
+	list := make([]db.Notification, 0, len(people))
+	for _, person := range people {
+		list = append(list, db.Notification{
+			ID: db.NewID(), UserID: person, Kind: NoticeProviderPaused, Title: p.Name + " is paused",
+			Body: fmt.Sprintf("%s. Its runs wait until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
+				capitalize(pause.Reason), pause.Until.UTC().Format("2 January 15:04 MST")),
+			DedupKey: fmt.Sprintf("provider %s %d", p.ID, pause.Since.UnixNano()), CreatedAt: s.Now(),
+		})
+	}
+	_, err = db.Notify(ctx, tx, list)
+	return err
+}
+
+// ResumeProvider lets the sessions of a paused provider start now.
+func (s *Service) ResumeProvider(ctx context.Context, actor account.Actor, id string) error {
+	if !actor.Can(account.ManageSettings) {
+		return fault.ErrForbidden
+	}
+	p, ok := s.provider(id)
+	if !ok {
+		return fault.ErrNotFound
+	}
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		pause, err := db.LockPause(ctx, tx, id)
+		if err != nil || pause == nil {
+			return err
+		}
+		if err := s.endPause(ctx, tx, id); err != nil {
+			return err
+		}
+		return s.auditProvider(ctx, tx, actor.ID, "provider.resume", p.Name, pause.Reason, nil)
+	})
+	return wrap(err, "resume provider %s", id)
+}
+
+// PauseOf finds what keeps the sessions of a provider from starting; nil where nothing does.
+func (s *Service) PauseOf(ctx context.Context, provider string) (*db.ProviderPause, error) {
+	return db.PauseOf(ctx, s.DB, provider)
+}

@@ -1,0 +1,187 @@
+package automation
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/db"
+)
+
+// refused is the outcome of a run that the provider did not let through, begun now.
+func (k *kit) refused(class string, retryAt time.Time) Outcome {
+	return Outcome{Status: db.Failed, Class: class, Reason: "401 invalid x-api-key", ProviderTrouble: true, RetryAt: retryAt, Began: k.Now()}
+}
+
+func (k *kit) started() int {
+	k.t.Helper()
+	return len(k.claim())
+}
+
+func (k *kit) pause() *db.ProviderPause {
+	k.t.Helper()
+	p, err := k.PauseOf(k.t.Context(), "agent")
+	check(k.t, err)
+	return p
+}
+
+func (k *kit) runs(n int) []*db.Automation {
+	list := make([]*db.Automation, n)
+	for i := range list {
+		list[i] = k.create(func(in *Input) { in.Trigger, in.Cron, in.TimeZone = "recurring", "0 3 * * *", "UTC" })
+	}
+	return list
+}
+
+func (k *kit) runByMira(a *db.Automation) {
+	k.t.Helper()
+	_, err := k.RunNow(k.t.Context(), k.mira, a.ID, nil)
+	check(k.t, err)
+}
+
+func TestProviderTroublePausesItsStartsWithOneNoticeAndNoStrikes(t *testing.T) {
+	k := setup(t)
+	list := k.runs(4)
+	k.tick(begun.Add(15*time.Hour + time.Second)) // 03:00: all four are due
+	outcome := k.refused("auth", time.Time{})
+	k.clock.Add(time.Minute)
+	for _, s := range k.claim() { // they fail together
+		check(t, k.Finish(t.Context(), lease(s), outcome))
+	}
+	for _, a := range list {
+		k.expectStatuses(a, "failed")
+		if e := k.history(a)[0]; !e.Neutral || e.ErrorClass != "auth" {
+			t.Errorf("the run is neutral %v of class %q; want neutral, auth", e.Neutral, e.ErrorClass)
+		}
+		if got := k.reload(a); got.FailureStreak != 0 || !got.Enabled {
+			t.Errorf("the automation has %d strikes, enabled %v; want none, enabled", got.FailureStreak, got.Enabled)
+		}
+	}
+	if p := k.pause(); p == nil || p.Failures != 1 || !p.Until.Equal(k.Now().Add(5*time.Minute)) {
+		t.Errorf("the pause is %+v; want one failure, and five minutes", p)
+	}
+	k.expectInbox(k.mira, NoticeProviderPaused)
+	k.expectInbox(k.jonas)
+
+	k.runByMira(list[0])
+	if n := k.started(); n != 0 {
+		t.Errorf("%d sessions started during the pause; want 0", n)
+	}
+}
+
+func TestAfterAPauseOneSessionTriesAndItsSuccessLetsTheOthersFollow(t *testing.T) {
+	k := setup(t)
+	list := k.runs(3)
+	k.runByMira(list[0])
+	k.finish(k.refused("rate_limit", time.Time{}))
+	for _, a := range list {
+		k.runByMira(a)
+	}
+	k.clock.Add(4 * time.Minute)
+	if n := k.started(); n != 0 {
+		t.Fatalf("%d sessions started after four of five minutes; want 0", n)
+	}
+	k.clock.Add(time.Minute)
+	probe := k.claim()
+	if len(probe) != 1 {
+		t.Fatalf("%d sessions try after the pause; want 1", len(probe))
+	}
+	k.clock.Add(time.Second)
+	if n := k.started(); n != 0 {
+		t.Errorf("%d more started while one tries; want 0", n)
+	}
+	check(t, k.Finish(t.Context(), lease(probe[0]), Outcome{Status: db.Succeeded, Began: k.Now()}))
+	if p := k.pause(); p != nil {
+		t.Errorf("there still is %+v", p)
+	}
+	if n := k.started(); n != 2 {
+		t.Errorf("%d sessions followed; want 2", n)
+	}
+	k.expectInbox(k.mira, NoticeProviderPaused)
+}
+
+func TestAPauseGrowsWithEachFailureAndHoldsUntilTheTimeThatTheProviderNames(t *testing.T) {
+	k := setup(t)
+	a := k.runs(1)[0]
+	for i, want := range []time.Duration{5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, time.Hour} {
+		k.runByMira(a)
+		k.clock.Add(time.Second)
+		if n := len(k.finish(k.refused("rate_limit", time.Time{}))); n != 1 {
+			t.Fatalf("attempt %d: %d sessions ran; want 1", i+1, n)
+		}
+		p := k.pause()
+		if got := p.Until.Sub(k.Now()); got != want {
+			t.Errorf("after failure %d the pause is %s; want %s", i+1, got, want)
+		}
+		k.clock.Set(p.Until)
+	}
+	named := k.Now().Add(7 * time.Hour)
+	k.runByMira(a)
+	k.clock.Add(time.Second)
+	k.finish(k.refused("rate_limit", named))
+	if p := k.pause(); !p.Until.Equal(named) {
+		t.Errorf("the pause is until %s; want %s", p.Until, named)
+	}
+	k.expectInbox(k.mira, NoticeProviderPaused) // one notice, however long it lasts
+	if got := k.reload(a); got.FailureStreak != 0 || !got.Enabled {
+		t.Errorf("the automation has %d strikes", got.FailureStreak)
+	}
+}
+
+func TestATaskThatFailsShowsThatTheProviderWorksAndAnOlderSuccessDoesNot(t *testing.T) {
+	k := setup(t)
+	list := k.runs(2)
+	k.runByMira(list[0])
+	older := k.claim()[0]
+	olderBegan := k.Now()
+	k.clock.Add(time.Minute)
+	k.runByMira(list[1])
+	k.finish(k.refused("auth", time.Time{}))
+	k.clock.Add(time.Second)
+	check(t, k.Finish(t.Context(), lease(older), Outcome{Status: db.Succeeded, Began: olderBegan}))
+	if k.pause() == nil {
+		t.Fatal("a run that began before the trouble ended the pause")
+	}
+	k.runByMira(list[1])
+	k.clock.Add(5 * time.Minute)
+	began := k.Now()
+	k.finish(Outcome{Status: db.Failed, Class: "agent", Reason: "it could not do it", Began: began})
+	if p := k.pause(); p != nil {
+		t.Errorf("a task's own failure left the pause %+v", p)
+	}
+}
+
+func TestResumeNowEndsAPauseAndTheNextTroubleTellsAgain(t *testing.T) {
+	k := setup(t)
+	a := k.runs(1)[0]
+	k.runByMira(a)
+	k.finish(k.refused("auth", time.Time{}))
+	k.runByMira(a)
+	k.clock.Add(time.Second)
+	check(t, k.ResumeProvider(t.Context(), k.mira, "agent"))
+	if n := len(k.finish(k.refused("auth", time.Time{}))); n != 1 {
+		t.Errorf("%d sessions started after Resume now; want 1", n)
+	}
+	k.expectInbox(k.mira, NoticeProviderPaused, NoticeProviderPaused)
+}
+
+func TestAOneTimeLostToAProviderIsToldOf(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-01T13:00", "UTC" })
+	k.tick(begun.Add(time.Hour))
+	k.finish(k.refused("rate_limit", time.Time{}))
+	if got := k.reload(a); got.Enabled || !strings.Contains(got.DisabledReason, "its single run ended") {
+		t.Errorf("the automation is enabled %v: %q", got.Enabled, got.DisabledReason)
+	}
+	k.expectInbox(k.jonas, NoticeDisabled)
+}
+
+func TestScriptsAreNeverPaused(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", "echo 401 unauthorized; exit 1" })
+	k.runByMira(a)
+	k.finish(Outcome{Status: db.Failed, Class: "auth", Reason: "x", ProviderTrouble: true, Began: k.Now()})
+	if p, err := k.PauseOf(t.Context(), "shell"); err != nil || p != nil {
+		t.Errorf("the Shell provider is paused: %+v, %v", p, err)
+	}
+}

@@ -1,0 +1,143 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/shell"
+	"carillon/db"
+)
+
+// QualityInput is what a run has to pass, as a person typed it.
+type QualityInput struct {
+	GateCommand         string `form:"gate_command"`
+	GateBranchMoved     bool   `form:"gate_branch_moved"`
+	GateNoOpenPR        bool   `form:"gate_no_open_pr"`
+	SuccessCommand      string `form:"success_command"`
+	SuccessContains     string `form:"success_contains"`
+	SuccessFilesChanged bool   `form:"success_files_changed"`
+	SuccessPullRequest  bool   `form:"success_pull_request"`
+	Budget              map[string]BudgetInput
+}
+
+// maxCommand is the most bytes that a gate's or a success check's command may have.
+const maxCommand = 16 << 10
+
+// gatePause is after how long a loop asks its gate again that let no run through.
+const gatePause = time.Minute
+
+// applyQuality takes over gate, success check and budget.
+func applyQuality(actor account.Actor, a *db.Automation, in Input, p Provider, bad fault.Invalid) {
+	before := *a
+	a.Gate = db.Gate{
+		Command: command(actor, bad, "gate_command", in.GateCommand, before.Gate.Command), BranchMoved: in.GateBranchMoved, NoOpenPR: in.GateNoOpenPR,
+	}
+	a.Success = db.SuccessCheck{
+		Command:  command(actor, bad, "success_command", in.SuccessCommand, before.Success.Command),
+		Contains: text(bad, "success_contains", "", in.SuccessContains, 1000, false),
+	}
+	if a.SessionType == db.Develop {
+		a.Success.FilesChanged, a.Success.PullRequest = in.SuccessFilesChanged, in.SuccessPullRequest
+	}
+	if a.Success.PullRequest && a.CreatePR {
+		bad["success_pull_request"] = "With Create pull request, Carillon opens it after a run that has succeeded, so the run cannot be asked for it. Ask for changed files instead."
+	}
+	applyBudget(a, in.Budget, p, bad)
+}
+
+// command checks a script that runs on a worker: whoever sets or changes one needs the permission for it.
+func command(actor account.Actor, bad fault.Invalid, field, typed, before string) string {
+	typed = strings.TrimSpace(strings.ReplaceAll(typed, "\r\n", "\n"))
+	switch {
+	case typed == "" || typed == before:
+	case !actor.Can(account.UseShell):
+		bad[field] = "You may not run commands on a worker. Leave this as it was, or ask for the permission to use the Shell provider."
+	case len(typed) > maxCommand:
+		bad[field] = fmt.Sprintf("This is %d KiB long. At most %d KiB fit.", (len(typed)+1023)>>10, maxCommand>>10)
+	case !utf8.ValidString(typed) || strings.ContainsRune(typed, 0):
+		bad[field] = "This has bytes that are not text."
+	default:
+		if problems := shell.Check(typed); len(problems) > 0 {
+			bad[field] = fmt.Sprintf("Line %d: %s.", problems[0].Line, strings.TrimSuffix(problems[0].Text, "."))
+		}
+	}
+	return typed
+}
+
+// commandObstacle says why a gate's or success check's command may not run, if its owner has lost the permission for it.
+func commandObstacle(a *db.Startable) string {
+	if (a.Gate.Command == "" && a.Success.Command == "") || account.Grants(a.CreatorPermissions, account.UseShell) {
+		return ""
+	}
+	return fmt.Sprintf("its check runs a command, and %s, who owns the automation, may not run any", a.CreatorName)
+}
+
+// GateRefuses says why an automation's gate does not let a run through, as far as rows can tell: base is the commit at which
+// the run would begin. It is empty when the run may begin.
+func (s *Service) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Gate, base string) (string, error) {
+	if g.NoOpenPR {
+		url, err := db.OpenPullRequest(ctx, s.DB, automation)
+		if err != nil {
+			return "", err
+		}
+		if url != "" {
+			return "its pull request " + url + " is still open", nil
+		}
+	}
+	if g.BranchMoved {
+		last, err := db.LastSuccess(ctx, s.DB, automation)
+		if err != nil {
+			return "", err
+		}
+		if last != "" && last == base {
+			return "the branch has not moved since the last successful run", nil
+		}
+	}
+	return "", nil
+}
+
+// nothingMark is the line with which an agent says that there was nothing to do.
+const nothingMark = "NOTHING TO DO"
+
+// RunInstructions is what an agent is told about how its run ends.
+const RunInstructions = "You work unattended: nobody answers questions. If you find that there is nothing to do, change no files and end your answer with a line that says exactly " + nothingMark + "."
+
+// NothingToDo reports whether a run found nothing to do by its final answer: that ends with a line that says so, and no files
+// changed.
+func NothingToDo(answer string, filesChanged bool) bool {
+	return !filesChanged && lastLine(answer) == nothingMark
+}
+
+// FoundNothing reports whether a run found nothing to do: see NothingToDo, or the last that its agent reported by itself, and
+// no files changed.
+func (s *Service) FoundNothing(ctx context.Context, e *db.Execution, answer string, filesChanged bool) (bool, error) {
+	if filesChanged || NothingToDo(answer, filesChanged) {
+		return !filesChanged, nil
+	}
+	list, err := db.ReportsOf(ctx, s.DB, e.SessionID, 1)
+	return len(list) > 0 && list[0].Outcome == db.ReportNothingToDo, err
+}
+
+// Unmet says what a run lacks of its success check, as far as rows and its answer can tell; the command is the worker's.
+func (s *Service) Unmet(ctx context.Context, c db.SuccessCheck, session uuid.UUID, answer string, filesChanged bool) (string, error) {
+	switch {
+	case c.Contains != "" && !strings.Contains(answer, c.Contains):
+		return fmt.Sprintf("its success check was not met: the final answer does not contain “%s”", c.Contains), nil
+	case c.FilesChanged && !filesChanged:
+		return "its success check was not met: no files changed", nil
+	case c.PullRequest:
+		ok, err := db.HasPullRequest(ctx, s.DB, session)
+		if err == nil && !ok {
+			return "its success check was not met: no pull request was opened", nil
+		}
+		return "", err
+	}
+	return "", nil
+}

@@ -1,0 +1,293 @@
+package automation
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// prompts lists the messages that a run began with.
+func (k *kit) prompts(run *Run) []db.Turn {
+	k.t.Helper()
+	list, err := db.TurnsOf(k.t.Context(), k.DB, run.Session.ID)
+	check(k.t, err)
+	return list
+}
+
+func (k *kit) runNow(a *db.Automation) *Run {
+	k.t.Helper()
+	run, err := k.RunNow(k.t.Context(), k.jonas, a.ID, nil)
+	check(k.t, err)
+	return run
+}
+
+// use notes what the first message of a run used.
+func (k *kit) use(run *Run, u db.TurnUsage) {
+	k.t.Helper()
+	_, err := db.NextTurn(k.t.Context(), k.DB, run.Session.ID, run.Execution.ID, k.Now())
+	check(k.t, err)
+	check(k.t, db.AddUsage(k.t.Context(), k.DB, k.prompts(run)[0].ID, u))
+}
+
+func budget(period string, b BudgetInput) func(*Input) {
+	return func(in *Input) { in.Budget = map[string]BudgetInput{period: b} }
+}
+
+func TestInstructionTogglesAddTheirTextsToTheFirstPromptInTheirOrder(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) {
+		in.Toggles = []string{"update_docs", "code_review", "edge_cases", "code_architecture", "update_tests", "ux_enhancement", "verification"}
+	})
+	turns := k.prompts(k.runNow(a))
+	want := "Look around."
+	for _, key := range []string{"code_architecture", "ux_enhancement", "edge_cases", "update_tests", "update_docs"} {
+		tg, _ := toggle(key)
+		want += "\n\n" + tg.Text
+	}
+	if len(turns) != 1 || turns[0].Prompt != want {
+		t.Errorf("the run begins with %d messages, the first %q; want %q", len(turns), turns[0].Prompt, want)
+	}
+	if got := k.reload(a).Toggles; !slices.Equal(got, []string{"code_architecture", "ux_enhancement", "edge_cases", "code_review", "verification", "update_tests", "update_docs"}) {
+		t.Errorf("the toggles are stored as %v; want the editor's order", got)
+	}
+}
+
+func TestDueRunsHaveTheirTogglesToo(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { recurring("0 13 * * *")(in); in.Toggles = []string{"update_docs"} })
+	k.tick(begun.Add(time.Hour))
+	e := k.history(a)[0]
+	turns, err := db.TurnsOf(t.Context(), k.DB, e.SessionID)
+	check(t, err)
+	if len(turns) != 1 || !strings.HasPrefix(turns[0].Prompt, "Look around.\n\nDocumentation: ") {
+		t.Errorf("the run was asked %q; want the instruction of Update Docs behind the prompt", turns[0].Prompt)
+	}
+}
+
+func TestTogglesAreForDevelopSessionsOfAgentsAlone(t *testing.T) {
+	k := setup(t)
+	chat := k.create(func(in *Input) { in.SessionType, in.Toggles = "chat", []string{"edge_cases"} })
+	if len(chat.Toggles) != 0 {
+		t.Errorf("a Chat automation has the toggles %v; want none", chat.Toggles)
+	}
+	in := k.input()
+	in.Provider, in.Toggles = "shell", []string{"edge_cases"}
+	_, _, err := k.Create(t.Context(), k.mira, in)
+	if got := wantInvalid(t, err, "toggles"); !strings.Contains(got, "takes no instructions") {
+		t.Errorf("toggles of a script are refused with %q", got)
+	}
+}
+
+func TestTextsOfTogglesAreEditedByThoseWhoMayChangeSettings(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	wantErr(t, k.SaveToggles(ctx, k.jonas, map[string]string{"edge_cases": "x"}), fault.ErrForbidden)
+	wantErr(t, k.ResetToggle(ctx, k.jonas, "edge_cases"), fault.ErrForbidden)
+	_, err := k.ToggleTexts(ctx, k.jonas)
+	wantErr(t, err, fault.ErrForbidden)
+	wantErr(t, k.SaveToggles(ctx, k.mira, map[string]string{"nonsense": "x"}), fault.ErrNotFound)
+	wantInvalid(t, k.SaveToggles(ctx, k.mira, map[string]string{"edge_cases": " "}), "edge_cases")
+
+	a := k.create(func(in *Input) { in.Toggles = []string{"edge_cases"} })
+	check(t, k.SaveToggles(ctx, k.mira, map[string]string{"edge_cases": "Mind the {{gap}}.\r\nBoth."}))
+	if got := k.prompts(k.runNow(a))[0].Prompt; got != "Look around.\n\nMind the {{gap}}.\nBoth." {
+		t.Errorf("with a changed text the prompt is %q", got)
+	}
+	k.finish(success)
+	check(t, k.ResetToggle(ctx, k.mira, "edge_cases"))
+	tg, _ := toggle("edge_cases")
+	if got := k.prompts(k.runNow(a))[0].Prompt; got != "Look around.\n\n"+tg.Text {
+		t.Errorf("after a reset the prompt is %q", got)
+	}
+	audit, err := db.AuditEvents(ctx, k.DB, db.AuditFilter{Action: "setting.update", Limit: 10})
+	check(t, err)
+	if len(audit) != 2 {
+		t.Errorf("the audit log has %d changes of settings; want 2", len(audit))
+	}
+}
+
+func TestABlockingReviewIsToldOnceAndAnotherIsNot(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(nil))
+	check(t, k.NoteReview(t.Context(), run.Execution.ID, "Fine.\nREVIEW: OK"))
+	check(t, k.NoteReview(t.Context(), run.Execution.ID, "It says REVIEW: BLOCKING somewhere, but ends otherwise."))
+	k.expectInbox(k.jonas)
+	for range 2 {
+		check(t, k.NoteReview(t.Context(), run.Execution.ID, "main.go:3 leaks the token.\n\n**REVIEW: BLOCKING**\n"))
+	}
+	k.expectInbox(k.jonas, NoticeReview)
+	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
+	check(t, err)
+	if list[0].Body != "main.go:3 leaks the token." || list[0].SessionID != run.Session.ID {
+		t.Errorf("the notice says %q", list[0].Body)
+	}
+}
+
+func TestNothingToDoNeedsTheMarkAndNoChanges(t *testing.T) {
+	for _, tt := range []struct {
+		answer  string
+		changed bool
+		want    bool
+	}{
+		{"All is up to date.\nNOTHING TO DO", false, true},
+		{"All is up to date.\n\n`NOTHING TO DO.`\n", false, true},
+		{"All is up to date.\nNOTHING TO DO", true, false},
+		{"NOTHING TO DO is what I would say, but there is.", false, false},
+		{"", false, false},
+	} {
+		if got := NothingToDo(tt.answer, tt.changed); got != tt.want {
+			t.Errorf("NothingToDo(%q, %t) = %t; want %t", tt.answer, tt.changed, got, tt.want)
+		}
+	}
+}
+
+func TestNothingToDoIsASuccessOfItsOwn(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	k.runNow(a)
+	k.finish(Outcome{Status: db.Succeeded, NothingToDo: true, Answer: "NOTHING TO DO"})
+	if e := k.history(a)[0]; e.Status != db.Succeeded || e.Result != db.NothingToDo {
+		t.Errorf("the run %s with the result %q; want a success with nothing to do", e.Status, e.Result)
+	}
+}
+
+func TestARunThatItsGateSkipsIsNeutralAndItsSessionIsClosed(t *testing.T) {
+	k := setup(t)
+	a := k.create(recurring("0 * * * *"))
+	for i := range 4 {
+		k.tick(begun.Add(time.Duration(i+1) * time.Hour))
+		for _, s := range k.finish(Outcome{Status: db.Skipped, Reason: "the branch has not moved", Neutral: true}) {
+			if got := k.session(s.ID); got.Status != db.SessionCanceled {
+				t.Errorf("the session is %s; want Canceled", got.Status)
+			}
+		}
+	}
+	k.expectStatuses(a, "skipped skipped skipped skipped")
+	a = k.reload(a)
+	if !a.Enabled || a.FailureStreak != 0 || a.SkipID != [16]byte{} {
+		t.Errorf("enabled %t, %d failures, streak %s; want it untouched", a.Enabled, a.FailureStreak, a.SkipID)
+	}
+	k.expectInbox(k.jonas)
+}
+
+func TestALoopAsksItsGateAgainAfterAMinuteAndCountsNoIteration(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { loop(in); in.MaxIterations = "1" })
+	k.tick(begun)
+	k.finish(Outcome{Status: db.Skipped, Reason: "no", Neutral: true})
+	a = k.reload(a)
+	if !a.Enabled || a.Iterations != 0 || !a.NextRunAt.Equal(begun.Add(gatePause)) {
+		t.Errorf("enabled %t with %d iterations, next %s; want it to ask again in %s", a.Enabled, a.Iterations, a.NextRunAt, gatePause)
+	}
+	k.tick(begun.Add(gatePause))
+	k.finish(success)
+	if a = k.reload(a); a.Enabled {
+		t.Error("the loop goes on after its one iteration")
+	}
+}
+
+func TestGateLooksAtTheBranchAndAtOpenPullRequests(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(nil)
+	g := db.Gate{BranchMoved: true, NoOpenPR: true}
+	refuses := func(base, want string) {
+		t.Helper()
+		got, err := k.GateRefuses(ctx, a.ID, g, base)
+		check(t, err)
+		if !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("at %q the gate says %q; want %q", base, got, want)
+		}
+	}
+	refuses("aaa", "") // there was no success yet
+	run := k.runNow(a)
+	k.claim()
+	_, err := k.DB.NewRaw("UPDATE sessions SET base_commit = 'aaa' WHERE id = ?", run.Session.ID).Exec(ctx)
+	check(t, err)
+	check(t, k.Finish(ctx, lease(*k.session(run.Session.ID)), success))
+	refuses("aaa", "has not moved")
+	refuses("bbb", "")
+	_, err = k.DB.NewRaw(`INSERT INTO pull_requests (id, session_id, forge, repository, number, url, key, state, found_by, created_at, updated_at)
+		VALUES (?, ?, 'github', 'a/b', 7, 'https://github.com/a/b/pull/7', 'k', 'open', 'output', now(), now())`, db.NewID(), run.Session.ID).Exec(ctx)
+	check(t, err)
+	refuses("bbb", "https://github.com/a/b/pull/7 is still open")
+	_, err = k.DB.NewRaw("UPDATE pull_requests SET state = 'merged'").Exec(ctx)
+	check(t, err)
+	refuses("bbb", "")
+}
+
+func TestCommandsOfChecksNeedThePermissionForTheShell(t *testing.T) {
+	k := setup(t)
+	plain := account.ActorOf(&db.User{ID: k.jonas.ID, Name: "Jonas", Permissions: []string{string(account.Manage)}})
+	in := k.input()
+	in.GateCommand, in.SuccessCommand = "true", "make test"
+	_, _, err := k.Create(t.Context(), plain, in)
+	wantInvalid(t, err, "gate_command")
+	wantInvalid(t, err, "success_command")
+
+	a, _, err := k.Create(t.Context(), k.mira, in)
+	check(t, err)
+	_, err = k.DB.NewRaw("UPDATE automations SET creator_id = ? WHERE id = ?", k.jonas.ID, a.ID).Exec(t.Context())
+	check(t, err)
+	in.Version, in.Name = a.Version, "Renamed"
+	_, _, err = k.Update(t.Context(), plain, a.ID, in)
+	check(t, err) // what was there may stay
+	in.Version, in.GateCommand = a.Version+1, "false"
+	_, _, err = k.Update(t.Context(), plain, a.ID, in)
+	wantInvalid(t, err, "gate_command")
+	in.GateCommand, in.SuccessCommand = "", ""
+	_, _, err = k.Update(t.Context(), plain, a.ID, in)
+	check(t, err) // and be taken away
+}
+
+func TestACommandDoesNotRunForAnOwnerWhoMayRunNone(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	_, err := k.DB.NewRaw(`UPDATE automations SET gate = '{"command": "true"}' WHERE id = ?`, a.ID).Exec(t.Context())
+	check(t, err)
+	_, err = k.DB.NewRaw("UPDATE roles SET permissions = array_remove(permissions, 'shell.use') WHERE id IN (SELECT role_id FROM user_roles WHERE user_id = ?)", k.jonas.ID).Exec(t.Context())
+	check(t, err)
+	_, err = k.Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID})
+	var unable *Unable
+	if !errors.As(err, &unable) || !strings.Contains(unable.Reason, "Jonas, who owns the automation, may not run any") {
+		t.Errorf("starting gave %v", err)
+	}
+}
+
+func TestASuccessCheckForAPullRequestExcludesCreatingOneAfterwards(t *testing.T) {
+	k := setup(t)
+	in := k.input()
+	in.SuccessPullRequest, in.CreatePR = true, true
+	_, _, err := k.Create(t.Context(), k.jonas, in)
+	wantInvalid(t, err, "success_pull_request")
+}
+
+func TestASuccessCheckSaysWhatIsMissing(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(nil))
+	for _, tt := range []struct {
+		check   db.SuccessCheck
+		answer  string
+		changed bool
+		want    string
+	}{
+		{db.SuccessCheck{}, "", false, ""},
+		{db.SuccessCheck{Contains: "DONE"}, "not yet", true, "the final answer does not contain “DONE”"},
+		{db.SuccessCheck{Contains: "DONE"}, "ALL DONE", false, ""},
+		{db.SuccessCheck{FilesChanged: true}, "", false, "no files changed"},
+		{db.SuccessCheck{FilesChanged: true}, "", true, ""},
+		{db.SuccessCheck{PullRequest: true}, "", true, "no pull request was opened"},
+	} {
+		got, err := k.Unmet(t.Context(), tt.check, run.Session.ID, tt.answer, tt.changed)
+		check(t, err)
+		if !strings.Contains(got, tt.want) || (tt.want == "") != (got == "") {
+			t.Errorf("%+v lacks %q; want %q", tt.check, got, tt.want)
+		}
+	}
+}

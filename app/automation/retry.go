@@ -1,0 +1,114 @@
+package automation
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+// retryPause is how long a run rests before it is tried again, by how many attempts have failed.
+func retryPause(failed int) time.Duration {
+	pause := 15 * time.Second
+	for range min(failed-1, 3) {
+		pause *= 4
+	}
+	return min(pause, 10*time.Minute)
+}
+
+// patience is how far away a time may be that the provider names for trying again.
+const patience = time.Hour
+
+// Retry is when a failed run is tried again, and the how manieth attempt has failed.
+type Retry struct {
+	At      time.Time
+	Failed  int
+	Allowed int // attempts in all
+}
+
+// PlanRetry says when a run that failed in a way that passes by itself is tried again; nil where it is not: its attempts
+// are used up, its timeout would be over by then, or it belongs to no execution.
+func (s *Service) PlanRetry(ctx context.Context, session uuid.UUID, o Outcome) (*Retry, error) {
+	e, err := db.ExecutionBySession(ctx, s.DB, session)
+	if db.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.planRetry(ctx, s.DB, e, o)
+}
+
+func (s *Service) planRetry(ctx context.Context, q bun.IDB, e *db.Execution, o Outcome) (*Retry, error) {
+	if o.Status != db.Failed || o.Class != "transient" || !e.Status.InFlight() || e.Snapshot.Retries == 0 {
+		return nil, nil
+	}
+	before, err := db.AttemptsOf(ctx, q, e.ID)
+	if err != nil {
+		return nil, err
+	}
+	r := &Retry{Failed: len(before) + 1, Allowed: e.Snapshot.Retries + 1}
+	if r.Failed >= r.Allowed {
+		return nil, nil
+	}
+	now := s.Now()
+	r.At = now.Add(retryPause(r.Failed))
+	if o.RetryAt.After(r.At) {
+		if o.RetryAt.Sub(now) > patience {
+			return nil, nil
+		}
+		r.At = o.RetryAt
+	}
+	if limit := e.Snapshot.TimeoutSeconds; limit > 0 && !r.At.Before(e.StartedAt.Add(time.Duration(limit)*time.Second)) {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// Again puts a session whose turn failed in a way that passes by itself back into the queue, with the same turn, and writes
+// the attempt that failed. It reports whether it did: else the run has to be finished. It returns db.ErrLeaseLost, and
+// changes nothing, when another process holds the session.
+func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o Outcome) (bool, error) {
+	again := false
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		session, err := db.LockSession(ctx, tx, lease.Session)
+		if err != nil {
+			return err
+		}
+		if session.Status != db.SessionInProgress || session.Worker != lease.Worker || session.Fence != lease.Fence {
+			return db.ErrLeaseLost
+		}
+		if !session.CancelRequestedAt.IsZero() || !session.InterruptAt.IsZero() {
+			return nil
+		}
+		e, err := db.LockExecutionInFlight(ctx, tx, session.ID)
+		if db.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		plan, err := s.planRetry(ctx, tx, e, o)
+		if err != nil || plan == nil {
+			return err
+		}
+		again = true
+		err = db.AddAttempt(ctx, tx, &db.Attempt{
+			ExecutionID: e.ID, Attempt: plan.Failed, TurnID: turn, FailedAt: s.Now(), RetryAt: plan.At, ErrorClass: o.Class, Reason: o.Reason,
+		})
+		if err != nil {
+			return err
+		}
+		if err := db.QueueAgain(ctx, tx, session.ID, turn, plan.At); err != nil {
+			return err
+		}
+		if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
+			return err
+		}
+		return db.Announce(ctx, tx, "automation", e.AutomationID)
+	})
+	return again && err == nil, wrap(err, "try session %s again", lease.Session)
+}

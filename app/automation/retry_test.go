@@ -1,0 +1,141 @@
+package automation
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/db"
+)
+
+var momentary = Outcome{Status: db.Failed, Class: "transient", Reason: "the model's server answered 500"}
+
+// next claims the one queued session, with its turn.
+func (k *kit) next(a *db.Automation) (db.Session, *db.Turn) {
+	k.t.Helper()
+	list := k.claim()
+	if len(list) != 1 {
+		k.t.Fatalf("claimed %d sessions; want 1", len(list))
+	}
+	h := k.history(a)
+	turn, err := db.NextTurn(k.t.Context(), k.DB, list[0].ID, h[len(h)-1].ID, k.Now())
+	check(k.t, err)
+	if turn == nil {
+		k.t.Fatal("the session has no turn")
+	}
+	return list[0], turn
+}
+
+func (k *kit) again(s db.Session, turn uuid.UUID, o Outcome) bool {
+	k.t.Helper()
+	again, err := k.Again(k.t.Context(), lease(s), turn, o)
+	check(k.t, err)
+	return again
+}
+
+func TestATransientFailureIsTriedAgainTwiceWithBackoff(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	if a.Retries != 2 {
+		t.Fatalf("an automation has %d retries; want 2", a.Retries)
+	}
+	k.runByMira(a)
+	var first uuid.UUID
+	for i, pause := range []time.Duration{15 * time.Second, time.Minute} {
+		s, turn := k.next(a)
+		if i == 0 {
+			first = turn.ID
+		} else if turn.ID != first {
+			t.Error("another turn is tried than the one that failed")
+		}
+		if !k.again(s, turn.ID, momentary) {
+			t.Fatalf("attempt %d is the last; want another", i+1)
+		}
+		k.expectStatuses(a, "running")
+		k.clock.Add(pause - time.Millisecond)
+		if n := len(k.claim()); n != 0 {
+			t.Fatalf("attempt %d starts before its pause of %s is over", i+2, pause)
+		}
+		k.clock.Add(time.Millisecond)
+	}
+	s, turn := k.next(a)
+	if k.again(s, turn.ID, momentary) {
+		t.Error("a fourth attempt was planned; want three in all")
+	}
+	check(t, k.Finish(t.Context(), lease(s), momentary))
+	k.expectStatuses(a, "failed")
+	list, err := db.AttemptsOf(t.Context(), k.DB, k.history(a)[0].ID)
+	check(t, err)
+	if len(list) != 2 || list[0].Attempt != 1 || list[1].Attempt != 2 || list[1].Reason != momentary.Reason || list[1].TurnID != first {
+		t.Errorf("the attempts are %+v", list)
+	}
+}
+
+func TestOnlyTransientFailuresAreTriedAgainAndOnlyAsOftenAsTheAutomationSays(t *testing.T) {
+	k := setup(t)
+	for _, tt := range []struct {
+		name, retries string
+		o             Outcome
+		want          bool
+	}{
+		{"a moment's trouble", "1", momentary, true},
+		{"none allowed", "0", momentary, false},
+		{"a task's failure", "2", failure, false},
+		{"not signed in", "2", Outcome{Status: db.Failed, Class: "auth"}, false},
+		{"a timeout", "2", Outcome{Status: db.TimedOut, Class: "timeout"}, false},
+		{"a success", "2", success, false},
+		{"back in half an hour", "1", Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(30 * time.Minute)}, true},
+		{"back tomorrow", "1", Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(24 * time.Hour)}, false},
+	} {
+		a := k.create(func(in *Input) { in.Retries = tt.retries })
+		k.runByMira(a)
+		s, turn := k.next(a)
+		if got := k.again(s, turn.ID, tt.o); got != tt.want {
+			t.Errorf("%s: tried again is %v; want %v", tt.name, got, tt.want)
+		}
+		if !tt.want {
+			check(t, k.Finish(t.Context(), lease(s), failure))
+		}
+	}
+	in := k.input()
+	in.Retries = "11"
+	_, _, err := k.Create(t.Context(), k.jonas, in)
+	wantInvalid(t, err, "retries")
+}
+
+func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	a := k.create(nil)
+	k.runByMira(a)
+	s, turn := k.next(a)
+	if !k.again(s, turn.ID, momentary) {
+		t.Fatal("not tried again")
+	}
+	if _, err := k.Again(ctx, lease(s), turn.ID, momentary); !errors.Is(err, db.ErrLeaseLost) {
+		t.Errorf("a second word of the same attempt answered %v; want ErrLeaseLost", err)
+	}
+	check(t, k.Stop(ctx, k.mira, s.ID)) // while it waits for its next attempt
+	k.expectStatuses(a, "canceled")
+	k.clock.Add(time.Hour)
+	if n := len(k.claim()); n != 0 {
+		t.Errorf("%d sessions start after the cancel; want none", n)
+	}
+
+	k.runByMira(a)
+	s, turn = k.next(a)
+	check(t, k.Stop(ctx, k.mira, s.ID)) // while it is at work
+	if k.again(s, turn.ID, momentary) {
+		t.Error("a canceled run was tried again")
+	}
+	check(t, k.Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
+
+	short := k.create(func(in *Input) { in.Timeout = "0.2" }) // twelve seconds: less than the pause
+	k.runByMira(short)
+	s, turn = k.next(short)
+	if k.again(s, turn.ID, momentary) {
+		t.Error("a run is tried again after its timeout")
+	}
+}

@@ -1,0 +1,22 @@
+package automation
+
+import (
+	"context"
+	"time"
+
+	"carillon/app/account"
+	"carillon/db"
+)
+
+// Usage sums up what the sessions used that a person may see, from one time to another: by automation, by person and by
+// workspace, and in all.
+func (s *Service) Usage(ctx context.Context, actor account.Actor, from, to time.Time, limit int) ([]db.UsageRow, error) {
+	return db.UsageBetween(ctx, s.DB, actor.Access(), from, to, limit)
+}
+
+// UsedThisMonth sums up what the runs of an automation used that began in its present month.
+func (s *Service) UsedThisMonth(ctx context.Context, a *db.Automation) (db.Spent, error) {
+	now := s.Now()
+	spending, err := db.SpendingOf(ctx, s.DB, []db.Period{period(a, now)}, now)
+	return spending[a.ID].Month, err
+}

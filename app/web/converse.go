@@ -1,0 +1,121 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/db"
+	"carillon/views"
+)
+
+// addConversation adds to a session's page what concerns going on with it: messages that wait, interrupt, reset, and why a
+// queued one does not start.
+func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.SessionPage, session *db.Session, manage bool) error {
+	z := zone(actor)
+	script := s.isScript(session.Provider)
+	p.CanBreak = manage && session.Status == db.SessionInProgress && session.CancelRequestedAt.IsZero() && session.InterruptAt.IsZero()
+	p.CanForget = manage && !script && !session.Forget && !session.Status.Closed()
+	p.Forgets = session.Forget
+	if session.Status == db.SessionQueued {
+		switch pause, err := s.Rules.PauseOf(r.Context(), session.Provider); {
+		case err != nil:
+			return err
+		case pause != nil && pause.Until.After(s.Now()):
+			p.Waits = fmt.Sprintf("Waiting for %s until %s: %s", s.providerName(session.Provider), pause.Until.In(z).Format("2 January, 15:04"), pause.Reason)
+		case pause != nil:
+			p.Waits = fmt.Sprintf("Waiting for %s, which was in trouble: another session tries it first. %s", s.providerName(session.Provider), pause.Reason)
+		case session.QueuedAt.After(s.Now()):
+			p.Waits = "It is tried again at " + session.QueuedAt.In(z).Format("15:04:05") + "."
+		}
+	}
+	turns, err := db.QueuedReplies(r.Context(), s.DB, session.ID)
+	if err != nil {
+		return err
+	}
+	for _, t := range turns {
+		m := views.QueuedMessage{ID: t.ID.String(), Text: t.Prompt, CanWithdraw: manage, Who: "Somebody"}
+		if t.Author != nil {
+			m.Who = t.Author.Name
+		}
+		p.Queued = append(p.Queued, m)
+	}
+	return nil
+}
+
+func (s *Server) sessionQueued(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	p, err := s.sessionPage(r, actor, session)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.QueuedMessages(*p))
+}
+
+func (s *Server) interruptSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "Interrupting.", func(id uuid.UUID) error { return s.Rules.InterruptTurn(r.Context(), actor, id) })
+}
+
+func (s *Server) resetSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "The next turn begins a new conversation.", func(id uuid.UUID) error { return s.Rules.ResetContext(r.Context(), actor, id) })
+}
+
+func (s *Server) withdrawMessage(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "Taken back, unless the agent has it already.", func(id uuid.UUID) error {
+		return s.Rules.Withdraw(r.Context(), actor, id, optionalID(r.PathValue("message")))
+	})
+}
+
+// rawEvent is a line of the download of a session's events.
+type rawEvent struct {
+	Seq  int64           `json:"seq"`
+	At   time.Time       `json:"at"`
+	Turn uuid.UUID       `json:"turn"`
+	Kind string          `json:"kind"`
+	Body json.RawMessage `json:"body"`
+}
+
+// eventsPatience is how long a reader of the download may take for a batch.
+const eventsPatience = time.Minute
+
+// sessionEvents writes a session's events as they are stored, one JSON object a line, a batch at a time.
+func (s *Server) sessionEvents(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/x-ndjson; charset=utf-8")
+	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=\"session-%s.ndjson\"", session.ID))
+	h.Set("Cache-Control", "no-store")
+	out, lines := http.NewResponseController(w), json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	for after := int64(0); ; {
+		events, err := db.EventsOf(r.Context(), s.DB, session.ID, after, streamBatch)
+		if err != nil && after == 0 {
+			h.Del("Content-Disposition")
+			return err
+		}
+		if err != nil { // half of it is sent: a broken connection says so, an end would not
+			panic(http.ErrAbortHandler)
+		}
+		_ = out.SetWriteDeadline(time.Now().Add(eventsPatience)) // the server's own holds where it cannot be moved
+		for _, e := range events {
+			if err := lines.Encode(rawEvent{Seq: e.Seq, At: e.At.UTC(), Turn: e.TurnID, Kind: e.Kind, Body: e.Body}); err != nil {
+				return nil // the reader has gone
+			}
+			after = e.Seq
+		}
+		if len(events) < streamBatch {
+			return nil
+		}
+		_ = out.Flush()
+	}
+}

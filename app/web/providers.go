@@ -1,0 +1,340 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"carillon/app/account"
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+func (s *Server) providerRoutes(mux *routeTable) {
+	mux.HandleFunc("GET /settings/providers", s.page(s.providers))
+	mux.HandleFunc("POST /settings/providers", s.page(s.createProvider))
+	mux.HandleFunc("GET /settings/providers/new", s.page(s.newProvider))
+	mux.HandleFunc("GET /settings/providers/{provider}", s.page(s.provider))
+	mux.HandleFunc("POST /settings/providers/{provider}", s.page(s.updateProvider))
+	mux.HandleFunc("GET /settings/providers/{provider}/edit", s.page(s.editProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/enabled", s.page(s.enableProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/models", s.page(s.saveModels))
+	mux.HandleFunc("POST /settings/providers/{provider}/trial", s.page(s.tryProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/resumption", s.page(s.resumeProvider))
+	mux.HandleFunc("POST /settings/providers/{provider}/deletion", s.page(s.deleteProvider))
+}
+
+func (s *Server) providers(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.showProviders(w, r, actor, http.StatusOK, nil)
+}
+
+// showProviders shows the list; change puts back what was typed and refused.
+func (s *Server) showProviders(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, change func(i *views.ProviderItem)) error {
+	states, err := s.providerStates(r)
+	if err != nil {
+		return err
+	}
+	p := views.ProvidersPage{CanManage: actor.Can(account.ManageSettings), CanAdd: actor.Can(account.ManageSettings) && actor.Can(account.UseShell)}
+	for _, provider := range s.Providers() {
+		i := s.providerItem(actor, provider, states)
+		if change != nil {
+			change(&i)
+		}
+		p.Rows = append(p.Rows, i)
+	}
+	return s.withSettings(w, r, actor, "Providers", func(page views.Page) error {
+		s.render(w, r, status, views.Providers(page, p))
+		return nil
+	})
+}
+
+// providerStates is what is kept of the providers, with the sessions that wait for each.
+type providerStates struct {
+	*automation.ProviderStates
+	waiting map[string]int
+}
+
+func (s *Server) providerStates(r *http.Request) (*providerStates, error) {
+	states, err := s.Rules.ProviderStates(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	all := &providerStates{ProviderStates: states}
+	if len(states.Pauses) > 0 {
+		all.waiting, err = db.WaitingForProviders(r.Context(), s.DB)
+	}
+	return all, err
+}
+
+// trialTaken is how soon a worker takes a test, if there is one.
+const trialTaken = 20 * time.Second
+
+func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *providerStates) views.ProviderItem {
+	z, now := zone(actor), s.Now()
+	i := views.ProviderItem{
+		ID: p.ID, Name: p.Name, Driver: driverWord(p.Driver), On: !slices.Contains(states.Settings.Disabled, p.ID), Experimental: p.Experimental,
+		Install: p.Install, SignIn: p.SignIn, Models: p.Models, CanManage: actor.Can(account.ManageSettings), State: "found", Now: now.In(z),
+		Own:  slices.ContainsFunc(states.Settings.Own, func(o db.OwnProvider) bool { return o.ID == p.ID }),
+		Keys: providerKeys(p.Keys, os.Environ()),
+	}
+	if s.Detected != nil {
+		found, models, problem, known := s.Detected(p.ID)
+		i.Path, i.Version, i.Problem, i.ListProblem = found.Path, found.Version, found.Problem, problem
+		switch {
+		case !known:
+			i.State = "unknown"
+		case found.Problem != "":
+			i.State = "missing"
+		}
+		if len(models) > 0 {
+			i.Models, i.Listed = models, true
+		}
+	}
+	if !i.Listed && p.Driver != agent.DriverShell {
+		i.ModelsField = views.Field{Name: "models", ID: "models-" + p.ID, Label: "Models", Mono: true, Rows: 4, Value: strings.Join(p.Models, "\n"),
+			Hint: "One a line. They are offered where a model is chosen; others can be typed, and the agent then says whether it has them."}
+	}
+	if pause, ok := states.Pauses[p.ID]; ok {
+		i.Pause = &views.ProviderPause{Since: in(pause.Since, z), Until: in(pause.Until, z), Kind: views.FailureWord(pause.ErrorClass), Reason: pause.Reason, Waiting: states.waiting[p.ID]}
+	}
+	if t, ok := states.Trials[p.ID]; ok {
+		i.Trial = &views.ProviderTrial{
+			Going: t.FinishedAt.IsZero(), OK: t.ErrorClass == "", At: in(t.FinishedAt, z), Kind: cmp(views.FailureWord(t.ErrorClass), t.ErrorClass), Reason: t.Reason, Answer: t.Answer,
+			Usage: usageWords(t.Usage), NobodyTakes: t.StartedAt.IsZero() && now.Sub(t.RequestedAt) > trialTaken,
+		}
+		if !i.Trial.Going {
+			i.Trial.Took = views.Took(t.FinishedAt.Sub(t.StartedAt))
+		}
+	}
+	return i
+}
+
+func driverWord(driver string) string {
+	switch driver {
+	case agent.DriverShell:
+		return "A shell script, run by bash"
+	case agent.DriverACP:
+		return "Agent Client Protocol"
+	case agent.DriverClaude:
+		return "Claude Code’s own stream"
+	case agent.DriverCodex:
+		return "Codex’s own stream"
+	}
+	return driver
+}
+
+// providerKeys says which of the variables of a provider the server has. Values stay where they are.
+func providerKeys(keys, environment []string) []views.ProviderKey {
+	var list []views.ProviderKey
+	for _, key := range keys {
+		prefix, open := strings.CutSuffix(key, "*")
+		n := len(list)
+		for _, kv := range environment {
+			if name, value, _ := strings.Cut(kv, "="); value != "" && (name == key || open && strings.HasPrefix(name, prefix)) {
+				list = append(list, views.ProviderKey{Name: name, Set: true})
+			}
+		}
+		if len(list) == n {
+			list = append(list, views.ProviderKey{Name: key})
+		}
+	}
+	return list
+}
+
+// usageWords is a stored usage in words; nothing where the agent did not tell.
+func usageWords(raw json.RawMessage) string {
+	var u agent.Usage
+	if len(raw) == 0 || json.Unmarshal(raw, &u) != nil {
+		return ""
+	}
+	return turnUsage(&u)
+}
+
+// modelsOf are the models to offer of a provider: those that the agent lists, or those that are known of it.
+func (s *Server) modelsOf(p agent.Provider) []string {
+	if s.Detected != nil {
+		if _, models, _, _ := s.Detected(p.ID); len(models) > 0 {
+			return models
+		}
+	}
+	return p.Models
+}
+
+// namedProvider finds the provider of a path.
+func (s *Server) namedProvider(r *http.Request) (agent.Provider, error) {
+	for _, p := range s.Providers() {
+		if p.ID == r.PathValue("provider") {
+			return p, nil
+		}
+	}
+	return agent.Provider{}, fault.ErrNotFound
+}
+
+// provider answers a card that fetches itself again.
+func (s *Server) provider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	p, err := s.namedProvider(r)
+	if err != nil {
+		return err
+	}
+	if !fragment(r) {
+		return s.redirect(w, r, views.ProvidersURL()+"#provider-"+p.ID, "")
+	}
+	states, err := s.providerStates(r)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.ProviderCard(s.providerItem(actor, p, states)))
+}
+
+// changeProvider carries out a change of a provider and goes back to it.
+func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, message string, change func(id string) error) error {
+	id := r.PathValue("provider")
+	if err := change(id); err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, message)
+}
+
+func (s *Server) enableProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	on := r.PostFormValue("enabled") == "true"
+	return s.changeProvider(w, r, map[bool]string{true: "Enabled.", false: "Switched off. Runs that need it fail, saying so."}[on], func(id string) error {
+		return s.Rules.SetProviderEnabled(r.Context(), actor, id, on)
+	})
+}
+
+func (s *Server) tryProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeProvider(w, r, "", func(id string) error { return s.Rules.TryProvider(r.Context(), actor, id) })
+}
+
+func (s *Server) resumeProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeProvider(w, r, "Its sessions start again.", func(id string) error { return s.Rules.ResumeProvider(r.Context(), actor, id) })
+}
+
+func (s *Server) deleteProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if err := s.Rules.RemoveProvider(r.Context(), actor, r.PathValue("provider")); err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.ProvidersURL(), "Removed.")
+}
+
+func (s *Server) saveModels(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	id, lines := r.PathValue("provider"), r.PostFormValue("models")
+	err := s.Rules.SaveModels(r.Context(), actor, id, lines)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		return s.showProviders(w, r, actor, http.StatusUnprocessableEntity, func(i *views.ProviderItem) {
+			if i.ID == id {
+				i.ModelsField.Value, i.ModelsField.Error = lines, bad["models"]
+			}
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.")
+}
+
+func ownProviderInput(r *http.Request) automation.OwnProviderInput {
+	f := r.PostForm
+	return automation.OwnProviderInput{Name: f.Get("name"), Command: f.Get("command"), Keys: f.Get("keys"), State: f.Get("state"), AutoMode: f.Get("auto_mode"), ReadMode: f.Get("read_mode")}
+}
+
+func (s *Server) newProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if !actor.Can(account.ManageSettings) || !actor.Can(account.UseShell) {
+		return fault.ErrForbidden
+	}
+	return s.providerForm(w, r, actor, http.StatusOK, "", "", automation.OwnProviderInput{}, nil)
+}
+
+func (s *Server) createProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	in := ownProviderInput(r)
+	id, err := s.Rules.AddProvider(r.Context(), actor, in)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		return s.providerForm(w, r, actor, http.StatusUnprocessableEntity, "", "", in, bad)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Added. Test it to see whether it answers.")
+}
+
+// ownProvider finds an agent that was added here, for its form.
+func (s *Server) ownProvider(r *http.Request, actor account.Actor) (*db.OwnProvider, error) {
+	if !actor.Can(account.ManageSettings) || !actor.Can(account.UseShell) {
+		return nil, fault.ErrForbidden
+	}
+	states, err := s.Rules.ProviderStates(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range states.Settings.Own {
+		if o.ID == r.PathValue("provider") {
+			return &o, nil
+		}
+	}
+	return nil, fault.ErrNotFound
+}
+
+func (s *Server) editProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	o, err := s.ownProvider(r, actor)
+	if err != nil {
+		return err
+	}
+	in := automation.OwnProviderInput{
+		Name: o.Name, Command: commandLine(o.Command), Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), AutoMode: o.AutoMode, ReadMode: o.ReadMode,
+	}
+	return s.providerForm(w, r, actor, http.StatusOK, o.ID, o.Name, in, nil)
+}
+
+func (s *Server) updateProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	o, err := s.ownProvider(r, actor)
+	if err != nil {
+		return err
+	}
+	in := ownProviderInput(r)
+	err = s.Rules.UpdateProvider(r.Context(), actor, o.ID, in)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		return s.providerForm(w, r, actor, http.StatusUnprocessableEntity, o.ID, o.Name, in, bad)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+o.ID, "Saved.")
+}
+
+func (s *Server) providerForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, id, was string, in automation.OwnProviderInput, bad fault.Invalid) error {
+	f := views.NewProviderForm()
+	f.ID, f.Was = id, was
+	for field, value := range map[*views.Field]string{&f.Name: in.Name, &f.Command: in.Command, &f.Keys: in.Keys, &f.State: in.State, &f.AutoMode: in.AutoMode, &f.ReadMode: in.ReadMode} {
+		field.Value, field.Error = value, bad[field.Name]
+	}
+	title := "Add agent"
+	if id != "" {
+		title = "Edit " + was
+	}
+	return s.withSettings(w, r, actor, title, func(page views.Page) error {
+		s.render(w, r, status, views.EditProvider(page, f))
+		return nil
+	})
+}
+
+// commandLine writes a command so that it is read again as the same words.
+func commandLine(command []string) string {
+	list := make([]string, len(command))
+	for i, word := range command {
+		list[i] = word
+		if word == "" || strings.ContainsAny(word, " \t'\"\\") {
+			list[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(list, " ")
+}

@@ -1,0 +1,275 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+func TestProvidersAreSeenByAllAndChangedByWhoManagesSettings(t *testing.T) {
+	s := open(t)
+	mira, jonas := s.as("Mira", "administrator"), s.as("Jonas", "member")
+	s.server.Detected = func(id string) (agent.Found, []string, string, bool) {
+		if id == "agent" {
+			return agent.Found{Problem: "agent was not found in PATH"}, nil, "", true
+		}
+		return agent.Found{Path: "/bin/bash", Version: "5.2"}, nil, "", true
+	}
+	s.server.Providers = func() []agent.Provider {
+		return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell}, {ID: "agent", Name: "Agent", Install: "npm install -g agent", Keys: []string{"PATH", "ABSENT_KEY"}}}
+	}
+	a := jonas.get("/settings/providers")
+	for _, want := range []string{"/bin/bash", "5.2", "Agent was not found in PATH", "npm install -g agent", "ABSENT_KEY", "You can look at these settings"} {
+		a.expect(t, http.StatusOK, want)
+	}
+	if strings.Contains(a.body, "Resume now") || strings.Contains(a.body, ">Test<") || strings.Contains(a.body, "/usr/bin:") {
+		t.Error("who may not change settings is offered to, or sees the value of a variable")
+	}
+	for _, path := range []string{"", "/agent", "/agent/enabled", "/agent/models", "/agent/trial", "/agent/resumption", "/agent/deletion"} {
+		if a := jonas.post("/settings/providers"+path, "name", "x", "command", "x"); a.StatusCode != http.StatusForbidden {
+			t.Errorf("POST /settings/providers%s of a member answered %d; want 403", path, a.StatusCode)
+		}
+	}
+	for _, path := range []string{"/new", "/agent/edit"} {
+		if a := jonas.get("/settings/providers" + path); a.StatusCode != http.StatusForbidden {
+			t.Errorf("GET /settings/providers%s of a member answered %d; want 403", path, a.StatusCode)
+		}
+	}
+	if a := mira.post("/settings/providers/nonsense/trial"); a.StatusCode != http.StatusNotFound {
+		t.Errorf("the trial of no provider answered %d; want 404", a.StatusCode)
+	}
+
+	mira.post("/settings/providers", "name", "Mine", "command", `"open`).expect(t, http.StatusUnprocessableEntity, "left open")
+	if a := mira.post("/settings/providers", "name", "Mine", "command", "mine --acp 'a b'", "keys", "MY_KEY"); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/settings/providers#provider-mine" {
+		t.Errorf("adding an agent answered %d to %s", a.StatusCode, a.Header.Get("Location"))
+	}
+	mira.get("/settings/providers/mine/edit").expect(t, http.StatusOK, `value="mine --acp &#39;a b&#39;"`)
+	mira.post("/settings/providers/agent/models", "models", strings.Repeat("x", 300)).expect(t, http.StatusUnprocessableEntity, "At most 200 fit")
+	if a := mira.post("/settings/providers/agent/models", "models", "one\ntwo"); a.StatusCode != http.StatusSeeOther {
+		t.Errorf("saving models answered %d", a.StatusCode)
+	}
+	if a := mira.post("/settings/providers/agent/enabled", "enabled", "false"); a.StatusCode != http.StatusSeeOther {
+		t.Errorf("switching off answered %d", a.StatusCode)
+	}
+	mira.get("/settings/providers").expect(t, http.StatusOK, "Switched off")
+
+	if a := mira.post("/settings/providers/agent/trial"); a.StatusCode != http.StatusSeeOther {
+		t.Errorf("Test answered %d", a.StatusCode)
+	}
+	mira.get("/settings/providers").expect(t, http.StatusOK, "Testing: one real turn")
+	trial, err := db.ClaimTrial(t.Context(), s.server.DB, "w", time.Now())
+	check(t, err)
+	trial.FinishedAt, trial.ErrorClass, trial.Reason = time.Now(), agent.FailAuth, "not signed in"
+	check(t, db.FinishTrial(t.Context(), s.server.DB, trial))
+	mira.get("/settings/providers").expect(t, http.StatusOK, "The test failed: Authentication")
+}
+
+func TestAPausedProviderIsShownWithItsReasonAndItsSessionsSayThatTheyWait(t *testing.T) {
+	s := open(t)
+	mira := s.as("Mira", "administrator")
+	run := s.agentRun(mira)
+	until := time.Now().Add(time.Hour)
+	_, err := db.InsertPause(t.Context(), s.server.DB, &db.ProviderPause{
+		Provider: "agent", Since: time.Now(), Until: until, FailedAt: time.Now(), Failures: 1, ErrorClass: agent.FailRateLimit, Reason: "the usage limit is reached",
+	})
+	check(t, err)
+	mira.get("/settings/providers").expect(t, http.StatusOK, "Paused: Quota or rate limit.")
+	mira.get("/settings/providers").expect(t, http.StatusOK, "1 session waiting")
+	mira.get("/sessions/"+run.Session.ID.String()).expect(t, http.StatusOK, "Waiting for Agent until "+until.UTC().Format("2 January, 15:04"))
+	if a := mira.post("/settings/providers/agent/resumption"); a.StatusCode != http.StatusSeeOther {
+		t.Errorf("Resume now answered %d", a.StatusCode)
+	}
+	if a := mira.get("/sessions/" + run.Session.ID.String()); strings.Contains(a.body, "Waiting for Agent") {
+		t.Error("after Resume now the session says still that it waits")
+	}
+}
+
+// agentRun starts a run of an automation of the provider agent.
+func (s *site) agentRun(b *browser) *automation.Run {
+	s.t.Helper()
+	a, _, err := s.rules.Create(s.t.Context(), b.actor, automation.Input{
+		Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "chat", Prompt: "Look around.", Provider: "agent",
+	})
+	check(s.t, err)
+	run, err := s.rules.RunNow(s.t.Context(), b.actor, a.ID, nil)
+	check(s.t, err)
+	return run
+}
+
+// claimed takes the session of a run, as a worker would.
+func (s *site) claimed(run *automation.Run) db.Lease {
+	s.t.Helper()
+	tx, err := s.server.DB.BeginTx(s.t.Context(), nil)
+	check(s.t, err)
+	list, err := db.ClaimSessions(s.t.Context(), tx, "w", 1, time.Now(), time.Now().Add(time.Hour), nil)
+	check(s.t, err)
+	check(s.t, tx.Commit())
+	if len(list) != 1 || list[0].ID != run.Session.ID {
+		s.t.Fatalf("claimed %+v", list)
+	}
+	return db.Lease{Session: list[0].ID, Worker: "w", Fence: list[0].Fence}
+}
+
+func (s *site) append(lease db.Lease, events ...db.SessionEvent) {
+	s.t.Helper()
+	tx, err := s.server.DB.BeginTx(s.t.Context(), nil)
+	check(s.t, err)
+	check(s.t, db.AppendEvents(s.t.Context(), tx, lease, events))
+	check(s.t, tx.Commit())
+}
+
+func TestConversationGoesOnFromThePage(t *testing.T) {
+	s := open(t)
+	mira, eve := s.as("Mira", "administrator"), s.as("Eve", "member")
+	run := s.agentRun(mira)
+	lease := s.claimed(run)
+	page := "/sessions/" + run.Session.ID.String()
+	for _, action := range []string{"/interruption", "/context", "/messages/" + uuid.NewString() + "/withdrawal"} {
+		if a := eve.post(page + action); a.StatusCode != http.StatusNotFound {
+			t.Errorf("POST %s of a stranger answered %d; want 404", action, a.StatusCode)
+		}
+	}
+	mira.get(page).expect(t, http.StatusOK, "Interrupt")
+	mira.post(page+"/messages", "message", "And then the tests.")
+	mira.get(page+"/queued").expect(t, http.StatusOK, "And then the tests.")
+	turns, err := db.QueuedReplies(t.Context(), s.server.DB, run.Session.ID)
+	check(t, err)
+	mira.post(page + "/messages/" + turns[0].ID.String() + "/withdrawal")
+	if a := mira.get(page + "/queued"); strings.Contains(a.body, "And then the tests.") {
+		t.Error("a message that was taken back still waits")
+	}
+	mira.post(page + "/context")
+	mira.get(page).expect(t, http.StatusOK, "The next turn begins a new conversation.")
+	mira.post(page + "/interruption")
+	held, err := db.SessionByID(t.Context(), s.server.DB, run.Session.ID)
+	check(t, err)
+	if held.InterruptAt.IsZero() || !held.Forget {
+		t.Errorf("asked to interrupt at %s, to forget %v", held.InterruptAt, held.Forget)
+	}
+	check(t, s.rules.Finish(t.Context(), lease, automation.Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true}))
+	mira.get(page).expect(t, http.StatusOK, "Waiting")
+}
+
+func TestRawEventsAreDownloadedWholeAndInOrder(t *testing.T) {
+	s := open(t)
+	mira, eve := s.as("Mira", "administrator"), s.as("Eve", "member")
+	run := s.agentRun(mira)
+	lease := s.claimed(run)
+	turn := uuid.New()
+	const n = 3*streamBatch + 7
+	events := make([]db.SessionEvent, n)
+	for i := range events {
+		events[i] = db.SessionEvent{SessionID: run.Session.ID, Seq: int64(i + 1), TurnID: turn, At: time.Now(), Kind: "text", Body: json.RawMessage(fmt.Sprintf(`{"text":"<%d>"}`, i+1))}
+	}
+	for batch := range slices.Chunk(events, 1000) {
+		s.append(lease, batch...)
+	}
+	path := "/sessions/" + run.Session.ID.String() + "/events.ndjson"
+	if a := eve.get(path); a.StatusCode != http.StatusNotFound {
+		t.Errorf("a stranger's download answered %d; want 404", a.StatusCode)
+	}
+	a := mira.get(path)
+	lines := strings.Split(strings.TrimSuffix(a.body, "\n"), "\n")
+	if a.StatusCode != http.StatusOK || len(lines) != n || !strings.Contains(a.Header.Get("Content-Disposition"), "attachment") {
+		t.Fatalf("answered %d with %d lines, %s; want %d", a.StatusCode, len(lines), a.Header.Get("Content-Disposition"), n)
+	}
+	for i, line := range lines {
+		var e rawEvent
+		check(t, json.Unmarshal([]byte(line), &e))
+		if e.Seq != int64(i+1) || e.Turn != turn {
+			t.Fatalf("line %d is %s", i, line)
+		}
+	}
+}
+
+func TestFailuresAreToldInWordsWithTheirAttempts(t *testing.T) {
+	s := open(t)
+	mira := s.as("Mira", "administrator")
+	run := s.agentRun(mira)
+	lease := s.claimed(run)
+	check(t, db.AddAttempt(t.Context(), s.server.DB, &db.Attempt{
+		ExecutionID: run.Execution.ID, Attempt: 1, FailedAt: time.Now(), RetryAt: time.Now(), ErrorClass: agent.FailTransient, Reason: "the server answered 500",
+	}))
+	check(t, s.rules.Finish(t.Context(), lease, automation.Outcome{Status: db.Failed, Class: agent.FailRateLimit, Reason: "the quota is used up", Neutral: true}))
+	page := mira.get("/executions/" + run.Execution.ID.String())
+	for _, want := range []string{"Quota or rate limit", "Attempt 1 failed: the server answered 500", "Neither for nor against the automation", "Transient"} {
+		page.expect(t, http.StatusOK, want)
+	}
+	mira.get("/executions").expect(t, http.StatusOK, "Quota or rate limit: the quota is used up")
+}
+
+func TestATranscriptShowsToolsPlansPermissionsAndUsage(t *testing.T) {
+	s := open(t)
+	mira := s.as("Mira", "administrator")
+	run := s.agentRun(mira)
+	lease := s.claimed(run)
+	turn := uuid.New()
+	var events []db.SessionEvent
+	add := func(kind string, body any) {
+		raw, err := json.Marshal(body)
+		check(t, err)
+		events = append(events, db.SessionEvent{SessionID: run.Session.ID, Seq: int64(len(events) + 1), TurnID: turn, At: time.Now(), Kind: kind, Body: raw})
+	}
+	add(agent.EventPlan, agent.Event{Kind: agent.EventPlan, Plan: []agent.Step{{Text: "Read it", State: "completed"}, {Text: "Mend it", State: "in_progress"}}})
+	add(agent.EventTool, agent.Event{Kind: agent.EventTool, ID: "1", Tool: &agent.Tool{Name: "Bash", Title: "List", Input: json.RawMessage(`{"command":"ls -l /srv"}`)}})
+	add(agent.EventTool, agent.Event{Kind: agent.EventTool, ID: "1", Tool: &agent.Tool{Result: "total 0"}, Done: true, OK: true})
+	add(agent.EventTool, agent.Event{Kind: agent.EventTool, ID: "2", Tool: &agent.Tool{Name: "Edit", Title: "a.go", Edits: []agent.Edit{{Path: "a.go", Action: "update", Old: "a\nb\nc\n", New: "a\nB\nc\n"}}}, Done: true, OK: true})
+	add(agent.EventPermission, agent.Event{Kind: agent.EventPermission, Text: "Run rm", OK: false})
+	add("retry", map[string]any{"failed": 1, "allowed": 3, "at": time.Now()})
+	add("turn_end", map[string]any{"status": "succeeded", "seconds": 2, "usage": agent.Usage{Known: true, Input: 1200, CacheRead: 300, Output: 40}})
+	add("turn_end", map[string]any{"status": "failed", "class": agent.FailTransient, "reason": "500", "seconds": 2, "usage": agent.Usage{}})
+	s.append(lease, events...)
+	page := mira.get("/sessions/" + run.Session.ID.String())
+	for _, want := range []string{"Mend it", "ls -l /srv", "total 0", "<strong>Refused: </strong>", "Attempt 1 of 3 failed.", "1,500 tokens in (300 cached), 40 out", "usage unknown", "Transient: 500"} {
+		page.expect(t, http.StatusOK, want)
+	}
+	if got := strings.Count(page.body, `class="dl dl-`); got != 2 {
+		t.Errorf("the edit of one line shows %d changed lines; want 2", got)
+	}
+}
+
+func TestAnEditIsShownAsTheLinesThatChanged(t *testing.T) {
+	t.Parallel()
+	long := func(change string) string {
+		var b strings.Builder
+		for i := range 100 {
+			if i == 50 {
+				b.WriteString(change + "\n")
+			}
+			fmt.Fprintf(&b, "line %d\n", i)
+		}
+		return b.String()
+	}
+	for _, tt := range []struct {
+		name     string
+		edit     agent.Edit
+		signs    string
+		add, del int
+	}{
+		{"a line changed", agent.Edit{Old: "a\nb\nc", New: "a\nx\nc", Action: "update"}, " -+ ", 1, 1},
+		{"a new file", agent.Edit{New: "a\nb\n", Action: "add"}, "++", 2, 0},
+		{"a deleted file", agent.Edit{Old: "a\n", Action: "delete"}, "-", 0, 1},
+		{"nothing", agent.Edit{Old: "a", New: "a", Action: "update"}, "", 0, 0},
+		{"far apart", agent.Edit{Old: "a\n1\n2\n3\n4\n5\n6\n7\n8\nz", New: "A\n1\n2\n3\n4\n5\n6\n7\n8\nZ", Action: "update"}, "-+   @   -+", 2, 2},
+		{"in a long file", agent.Edit{Old: long("old"), New: long("new"), Action: "update"}, "   -+   ", 1, 1},
+	} {
+		d := editDiff(tt.edit)
+		signs := ""
+		for _, l := range d.Lines {
+			signs += l.Sign
+		}
+		if signs != tt.signs || d.Added != tt.add || d.Removed != tt.del {
+			t.Errorf("%s: %q +%d -%d; want %q +%d -%d", tt.name, signs, d.Added, d.Removed, tt.signs, tt.add, tt.del)
+		}
+	}
+}

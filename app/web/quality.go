@@ -1,0 +1,309 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// qualityInput reads the editor's fields of gate, success check and budget as typed.
+func qualityInput(r *http.Request) automation.QualityInput {
+	f := r.PostForm
+	on := func(name string) bool { return f.Get(name) != "" && f.Get(name) != "false" }
+	in := automation.QualityInput{
+		GateCommand: f.Get("gate_command"), GateBranchMoved: on("gate_branch_moved"), GateNoOpenPR: on("gate_no_open_pr"),
+		SuccessCommand: f.Get("success_command"), SuccessContains: f.Get("success_contains"),
+		SuccessFilesChanged: on("success_files_changed"), SuccessPullRequest: on("success_pull_request"), Budget: map[string]automation.BudgetInput{},
+	}
+	for _, p := range automation.BudgetPeriods {
+		name := "budget_" + p.Key + "_"
+		in.Budget[p.Key] = automation.BudgetInput{Money: f.Get(name + "money"), Tokens: f.Get(name + "tokens"), Turns: f.Get(name + "turns"), Minutes: f.Get(name + "minutes")}
+	}
+	return in
+}
+
+// typedQuality is what an automation's runs have to pass as the editor would have it typed.
+func typedQuality(a *db.Automation) automation.QualityInput {
+	limits := func(l db.Limits) automation.BudgetInput {
+		return automation.BudgetInput{
+			Money: numberOrNone(l.Money), Tokens: numberOrNone(float64(l.Tokens)), Turns: numberOrNone(float64(l.Turns)), Minutes: numberOrNone(l.Minutes),
+		}
+	}
+	return automation.QualityInput{
+		GateCommand: a.Gate.Command, GateBranchMoved: a.Gate.BranchMoved, GateNoOpenPR: a.Gate.NoOpenPR, SuccessCommand: a.Success.Command,
+		SuccessContains: a.Success.Contains, SuccessFilesChanged: a.Success.FilesChanged, SuccessPullRequest: a.Success.PullRequest,
+		Budget: map[string]automation.BudgetInput{"run": limits(a.Budget.Run), "day": limits(a.Budget.Day), "month": limits(a.Budget.Month)},
+	}
+}
+
+func numberOrNone(n float64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(n, 'f', -1, 64)
+}
+
+// qualityRoutes are those of usage, budgets and session toggles.
+func (s *Server) qualityRoutes(mux *routeTable) {
+	mux.HandleFunc("POST /automations/{id}/budget/{limit}", s.page(s.raiseBudget))
+	mux.HandleFunc("GET /settings/usage", s.page(s.usage))
+	mux.HandleFunc("GET /settings/toggles", s.page(s.toggles))
+	mux.HandleFunc("POST /settings/toggles", s.page(s.saveToggles))
+	mux.HandleFunc("POST /settings/toggles/{key}/reset", s.page(s.resetToggle))
+}
+
+// fillQuality puts toggles, gate, success check and budget into the editor.
+func fillQuality(f *views.AutomationForm, in automation.Input, bad fault.Invalid, actor account.Actor) {
+	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
+	check := func(field *views.Field, on bool) { field.Checked, field.Error = on, bad[field.Name] }
+	for _, t := range automation.Toggles {
+		f.Toggles = append(f.Toggles, views.Field{Label: t.Name, Value: t.Key, Checked: slices.Contains(in.Toggles, t.Key)})
+	}
+	f.TogglesError.Error = bad[f.TogglesError.Name]
+	q := &f.Quality
+	fill(&q.GateCommand, in.GateCommand)
+	check(&q.GateBranchMoved, in.GateBranchMoved)
+	check(&q.GateNoOpenPR, in.GateNoOpenPR)
+	fill(&q.SuccessCommand, in.SuccessCommand)
+	fill(&q.SuccessContains, in.SuccessContains)
+	check(&q.SuccessFilesChanged, in.SuccessFilesChanged)
+	check(&q.SuccessPullRequest, in.SuccessPullRequest)
+	if !actor.Can(account.UseShell) { // read only rather than disabled, so that it is posted and stays as it is
+		for _, field := range []*views.Field{&q.GateCommand, &q.SuccessCommand} {
+			field.Hint = "You may not run commands on a worker, so this cannot be changed by you."
+			field.Attrs = map[string]any{"readonly": true}
+		}
+	}
+	for i := range q.Budget {
+		row, typed := &q.Budget[i], in.Budget[q.Budget[i].Key]
+		fill(&row.Money, typed.Money)
+		fill(&row.Tokens, typed.Tokens)
+		fill(&row.Turns, typed.Turns)
+		fill(&row.Minutes, typed.Minutes)
+	}
+}
+
+// qualityFacts describe what an automation's runs have to pass; none when there is nothing.
+func qualityFacts(a *db.Automation) []views.Fact {
+	var list []views.Fact
+	add := func(label, value string, mono bool) {
+		if value != "" {
+			list = append(list, views.Fact{Label: label, Value: value, Mono: mono})
+		}
+	}
+	add("Session modes", strings.Join(automation.ToggleNames(a.Toggles), ", "), false)
+	var gate, success []string
+	if a.Gate.BranchMoved {
+		gate = append(gate, "the branch moved since the last success")
+	}
+	if a.Gate.NoOpenPR {
+		gate = append(gate, "no pull request of it is open")
+	}
+	add("Runs only if", strings.Join(gate, "; "), false)
+	add("Gate command", firstLine(a.Gate.Command), true)
+	if a.Success.FilesChanged {
+		success = append(success, "files changed")
+	}
+	if a.Success.PullRequest {
+		success = append(success, "a pull request was opened")
+	}
+	if a.Success.Contains != "" {
+		success = append(success, "the final answer contains “"+a.Success.Contains+"”")
+	}
+	add("Succeeds only if", strings.Join(success, "; "), false)
+	add("Success command", firstLine(a.Success.Command), true)
+	return list
+}
+
+// usageText says what was used; what is unknown is not zero.
+func usageText(u db.Usage) (tokens, cost string) {
+	if u.Turns == 0 {
+		return "–", "–"
+	}
+	tokens, cost = "unknown", "unknown"
+	if u.Counted > 0 {
+		tokens = atLeast(u.Counted < u.Turns) + views.Thousands(u.TokensIn) + " in, " + views.Thousands(u.TokensCached) + " cached, " + views.Thousands(u.TokensOut) + " out"
+	}
+	if u.Priced > 0 {
+		cost = atLeast(u.Priced < u.Turns) + views.Dollars(u.CostUSD)
+	}
+	return tokens, cost
+}
+
+// atLeast begins a sum of which a part is unknown.
+func atLeast(some bool) string {
+	if some {
+		return "at least "
+	}
+	return ""
+}
+
+func usageFacts(u db.Usage) []views.Fact {
+	if u.Turns == 0 {
+		return nil
+	}
+	tokens, cost := usageText(u)
+	return []views.Fact{{Label: "Tokens", Value: tokens}, {Label: "Cost", Value: cost}}
+}
+
+// monthOf reads a month like "2026-11"; nonsense is the one at present.
+func (s *Server) monthOf(r *http.Request, actor account.Actor) (from, to, now views.Month) {
+	z := zone(actor)
+	now = views.MonthOf(s.Now().In(z))
+	from = now
+	if m, ok := views.ParseMonth(r.FormValue("month"), z); ok && !m.Start.After(now.Start) {
+		from = m
+	}
+	return from, views.MonthOf(from.Start.AddDate(0, 1, 0)), now
+}
+
+// mostUsers is how many rows of a kind the page of usage lists.
+const mostUsers = 100
+
+func (s *Server) usage(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	from, to, now := s.monthOf(r, actor)
+	list, err := s.Rules.Usage(r.Context(), actor, from.Start, to.Start, mostUsers)
+	if err != nil {
+		return err
+	}
+	p := views.UsagePage{Month: from, Everyone: actor.Can(account.ViewAll), Earlier: views.MonthOf(from.Start.AddDate(0, -1, 0))}
+	if from.Start.Before(now.Start) {
+		p.Later = &to
+	}
+	for _, u := range list {
+		row := usageRow(u)
+		switch u.By {
+		case "automation":
+			p.Automations = append(p.Automations, row)
+		case "person":
+			p.People = append(p.People, row)
+		case "workspace":
+			p.Workspaces = append(p.Workspaces, row)
+		default:
+			p.Total = row
+		}
+	}
+	return s.withSettings(w, r, actor, "Usage", func(page views.Page) error { return s.show(w, r, views.Usage(page, p)) })
+}
+
+func usageRow(u db.UsageRow) views.UsageRow {
+	row := views.UsageRow{Name: u.Name, Turns: u.Turns, Seconds: u.Seconds}
+	if u.Counted > 0 {
+		row.Tokens = atLeast(u.Counted < u.Turns) + views.Thousands(u.Usage.Tokens())
+	}
+	if u.Priced > 0 {
+		row.Cost = atLeast(u.Priced < u.Turns) + views.Dollars(u.CostUSD)
+	}
+	switch {
+	case u.Name == "" && u.By == "automation":
+		row.Name = "No automation, or a deleted one"
+	case u.By == "automation":
+		row.URL = views.AutomationURL(u.ID.String())
+	case u.By == "workspace":
+		row.URL = views.WorkspaceURL(u.ID.String())
+	}
+	return row
+}
+
+// gauges are the limits of an automation with what is used of them, and a way to raise each.
+func (s *Server) gauges(r *http.Request, actor account.Actor, a *db.Automation) ([]views.Gauge, error) {
+	if !a.Budget.Set() {
+		return nil, nil
+	}
+	list, err := s.Rules.Gauges(r.Context(), actor, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	var shown []views.Gauge
+	for _, g := range list {
+		v := views.Gauge{Limit: g.String(), Part: g.Part()}
+		if g.Period != "run" {
+			v.Used = automation.Amount(g.Measure, g.Used)
+			if g.Unknown > 0 {
+				v.Unknown = views.Count(g.Unknown, "message")
+			}
+		}
+		if automation.CanManage(actor, a) {
+			v.Raise = views.BudgetURL(a.ID.String(), g.Key())
+		}
+		shown = append(shown, v)
+	}
+	return shown, nil
+}
+
+// raiseBudget makes a limit half as large again.
+func (s *Server) raiseBudget(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	now, err := s.Rules.RaiseBudget(r.Context(), actor, automationID, r.PathValue("limit"))
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, refererPath(r, views.AutomationSettingsURL(automationID.String())), "The budget is "+now+" now.")
+}
+
+// toggles is the page of the texts of the session toggles.
+func (s *Server) toggles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.showToggles(w, r, actor, nil, nil)
+}
+
+func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor account.Actor, typed map[string]string, bad fault.Invalid) error {
+	list, err := s.Rules.ToggleTexts(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	var p views.TogglesPage
+	for _, t := range list {
+		f := views.Field{Name: t.Key, Label: t.Name, Value: t.Now, Rows: 4, Error: bad[t.Key], Hint: "Added to the first prompt."}
+		if t.Pass != "" {
+			f.Hint = "A message of its own after the run."
+		}
+		if text, ok := typed[t.Key]; ok {
+			f.Value = text
+		}
+		p.Toggles = append(p.Toggles, views.ToggleItem{Text: f, Changed: t.Changed})
+	}
+	status := http.StatusOK
+	if len(bad) > 0 {
+		status = http.StatusUnprocessableEntity
+	}
+	return s.withSettings(w, r, actor, "Session toggles", func(page views.Page) error {
+		s.render(w, r, status, views.Toggles(page, p))
+		return nil
+	})
+}
+
+func (s *Server) saveToggles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	typed := map[string]string{}
+	for _, t := range automation.Toggles {
+		if r.PostForm.Has(t.Key) {
+			typed[t.Key] = r.PostForm.Get(t.Key)
+		}
+	}
+	err := s.Rules.SaveToggles(r.Context(), actor, typed)
+	var bad fault.Invalid
+	if errors.As(err, &bad) {
+		return s.showToggles(w, r, actor, typed, bad)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.TogglesURL(), "Saved. Runs that begin from now on have these texts.")
+}
+
+func (s *Server) resetToggle(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if err := s.Rules.ResetToggle(r.Context(), actor, r.PathValue("key")); err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.TogglesURL(), "Reset.")
+}

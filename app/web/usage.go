@@ -1,0 +1,53 @@
+package web
+
+import (
+	"fmt"
+	"strconv"
+
+	"carillon/app/agent"
+)
+
+// turnUsage is what a turn used, in words. Unknown is said, never shown as nothing.
+func turnUsage(u *agent.Usage) string {
+	if u == nil {
+		return ""
+	}
+	if !u.Known && !u.CostKnown {
+		return "usage unknown"
+	}
+	text := ""
+	if u.Known {
+		text = tokens(u.Input+u.CacheRead+u.CacheWrite) + " tokens in"
+		if u.CacheRead > 0 {
+			text += " (" + tokens(u.CacheRead) + " cached)"
+		}
+		text += ", " + tokens(u.Output) + " out"
+	}
+	if u.CostKnown {
+		if text != "" {
+			text += ", "
+		}
+		text += money(u.CostUSD)
+	}
+	return text
+}
+
+// tokens is a count with its thousands apart.
+func tokens(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	text := ""
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			text += ","
+		}
+		text += string(d)
+	}
+	return text
+}
+
+func money(usd float64) string {
+	if usd > 0 && usd < 0.01 {
+		return fmt.Sprintf("$%.4f", usd)
+	}
+	return fmt.Sprintf("$%.2f", usd)
+}

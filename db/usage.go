@@ -1,0 +1,216 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Usage is what one or several turns used. A turn of which the agent did not tell is in Turns alone: what it used is
+// unknown, not zero.
+type Usage struct {
+	Turns        int     `bun:"turns"`
+	Counted      int     `bun:"counted"` // turns whose tokens are known
+	Priced       int     `bun:"priced"`  // turns whose price is known
+	TokensIn     int64   `bun:"tokens_in"`
+	TokensCached int64   `bun:"tokens_cached"`
+	TokensOut    int64   `bun:"tokens_out"`
+	CostUSD      float64 `bun:"cost_usd"`
+}
+
+// Tokens is how many tokens are known of. Those read from a cache count too.
+func (u Usage) Tokens() int64 { return u.TokensIn + u.TokensCached + u.TokensOut }
+
+// TurnUsage is what an agent told of one turn.
+type TurnUsage struct {
+	Conversation string  `bun:"conversation"` // the agent's own id
+	Counted      bool    `bun:"counted"`
+	Priced       bool    `bun:"priced"`
+	TokensIn     int64   `bun:"tokens_in"`
+	TokensCached int64   `bun:"tokens_cached"`
+	TokensOut    int64   `bun:"tokens_out"`
+	CostUSD      float64 `bun:"cost_usd"`
+}
+
+// AddUsage notes what a turn used, and sums its execution up anew. Noting a turn again replaces what was noted.
+func AddUsage(ctx context.Context, d *DB, turn uuid.UUID, u TurnUsage) error {
+	err := d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		var execution uuid.NullUUID
+		err := tx.NewRaw(`UPDATE turns SET conversation = ?, counted = ?, priced = ?, tokens_in = ?, tokens_cached = ?, tokens_out = ?, cost_usd = ? WHERE id = ? RETURNING execution_id`,
+			u.Conversation, u.Counted, u.Priced, u.TokensIn, u.TokensCached, u.TokensOut, u.CostUSD, turn).Scan(ctx, &execution)
+		if err != nil || !execution.Valid {
+			return err
+		}
+		return sumUsage(ctx, tx, "id", execution.UUID)
+	})
+	return wrapped(err, "note usage of turn "+turn.String())
+}
+
+// SumUsage sums the execution of a session up anew, if it has one.
+func SumUsage(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+	return wrapped(sumUsage(ctx, q, "session_id", session), "sum up usage of the run of session "+session.String())
+}
+
+func sumUsage(ctx context.Context, q bun.IDB, by string, id uuid.UUID) error {
+	_, err := q.NewRaw(`UPDATE executions e SET turns = s.turns, counted = s.counted, priced = s.priced,
+			tokens_in = s.tokens_in, tokens_cached = s.tokens_cached, tokens_out = s.tokens_out, cost_usd = s.cost_usd
+		FROM executions x CROSS JOIN LATERAL (
+			SELECT count(*) AS turns, `+usageSums+` FROM turns t WHERE t.execution_id = x.id AND t.started_at IS NOT NULL
+		) s WHERE x.? = ? AND e.id = x.id`, bun.Ident(by), id).Exec(ctx)
+	return err
+}
+
+// usageSums sum up turns, named t.
+const usageSums = `count(*) FILTER (WHERE t.counted) AS counted, count(*) FILTER (WHERE t.priced) AS priced,
+	coalesce(sum(t.tokens_in), 0) AS tokens_in, coalesce(sum(t.tokens_cached), 0) AS tokens_cached,
+	coalesce(sum(t.tokens_out), 0) AS tokens_out, coalesce(sum(t.cost_usd), 0) AS cost_usd`
+
+// SessionUsage sums up the turns of a session that have ended, those of people's replies too.
+func SessionUsage(ctx context.Context, q bun.IDB, session uuid.UUID) (Usage, error) {
+	var u Usage
+	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.started_at IS NOT NULL AND t.finished_at IS NOT NULL", session).Scan(ctx, &u)
+	return u, wrapped(err, "sum up usage of session "+session.String())
+}
+
+// ConversationUsage sums up what a conversation of a session's agent has used.
+func ConversationUsage(ctx context.Context, q bun.IDB, session uuid.UUID, conversation string) (Usage, error) {
+	var u Usage
+	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.conversation = ? AND t.conversation <> ''",
+		session, conversation).Scan(ctx, &u)
+	return u, wrapped(err, "sum up usage of a conversation")
+}
+
+// UsageRow is what was used in some time by one automation, person or workspace.
+type UsageRow struct {
+	Usage
+
+	By      string    `bun:"by_what"` // automation, person, workspace or total
+	ID      uuid.UUID `bun:"id,nullzero,type:uuid"`
+	Name    string    `bun:"name"` // empty: deleted, or of no automation
+	Seconds float64   `bun:"seconds"`
+}
+
+// UsageBetween sums up the turns that ended from one time to another, by automation, by person and by workspace, the most
+// expensive first, with one row for all. A person is whose session it is, or who wrote the message. Of each grouping it gives
+// at most limit rows.
+func UsageBetween(ctx context.Context, q bun.IDB, access Access, from, to time.Time, limit int) ([]UsageRow, error) {
+	sel := q.NewSelect().TableExpr("turns AS t").Join("JOIN sessions AS s ON s.id = t.session_id").
+		ColumnExpr("grouping(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS which").
+		ColumnExpr("coalesce(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS id").
+		ColumnExpr("count(*) AS turns, "+usageSums).
+		ColumnExpr("coalesce(sum(extract(epoch FROM t.finished_at - t.started_at)), 0)::float8 AS seconds").
+		Where("t.finished_at >= ? AND t.finished_at < ?", from, to).Where("t.started_at IS NOT NULL").
+		GroupExpr("GROUPING SETS ((s.automation_id), (coalesce(t.author_id, s.owner_id)), (s.workspace_id), ())")
+	sel = sessionAccess(sel, access)
+	var list []UsageRow
+	err := q.NewRaw(`WITH used AS (?), ranked AS (
+			SELECT *, CASE which WHEN 3 THEN 'automation' WHEN 5 THEN 'person' WHEN 6 THEN 'workspace' ELSE 'total' END AS by_what,
+				row_number() OVER (PARTITION BY which ORDER BY cost_usd DESC, tokens_in + tokens_cached + tokens_out DESC, seconds DESC) AS place
+			FROM used
+		) SELECT r.by_what, r.id, coalesce(a.name, u.name, w.name, '') AS name, r.turns, r.counted, r.priced,
+			r.tokens_in, r.tokens_cached, r.tokens_out, r.cost_usd, r.seconds
+		FROM ranked r LEFT JOIN automations a ON r.by_what = 'automation' AND a.id = r.id
+			LEFT JOIN users u ON r.by_what = 'person' AND u.id = r.id
+			LEFT JOIN workspaces w ON r.by_what = 'workspace' AND w.id = r.id
+		WHERE r.place <= ? ORDER BY r.by_what, r.place`, sel, limit).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("sum up usage: %w", err)
+	}
+	return list, nil
+}
+
+// Period asks what the runs of an automation used that began since two times.
+type Period struct {
+	Automation uuid.UUID
+	Day, Month time.Time // when they began
+}
+
+// Spent is what the runs of an automation used.
+type Spent struct {
+	Usage
+	Minutes float64 `bun:"minutes"` // of those under way, until now
+}
+
+// Spending is what an automation used in a day and a month.
+type Spending struct {
+	Day, Month Spent
+	// Stopped is the automation's newest execution, where that was not started since the budget was used up: the next such
+	// due time is counted in it.
+	Stopped uuid.UUID
+}
+
+// ErrorBudget is the error class of what a budget kept from running or stopped.
+const ErrorBudget = "budget"
+
+// SpendingOf sums up what automations used, in one query.
+func SpendingOf(ctx context.Context, q bun.IDB, list []Period, now time.Time) (map[uuid.UUID]Spending, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	ids, days, months := make([]uuid.UUID, len(list)), make([]string, len(list)), make([]string, len(list))
+	for i, p := range list {
+		ids[i], days[i], months[i] = p.Automation, p.Day.UTC().Format(time.RFC3339Nano), p.Month.UTC().Format(time.RFC3339Nano)
+	}
+	var rows []struct {
+		Spent
+		ID        uuid.UUID `bun:"automation_id,type:uuid"`
+		Today     bool      `bun:"today"`
+		StoppedBy uuid.UUID `bun:"stopped,nullzero,type:uuid"`
+	}
+	err := q.NewRaw(`SELECT v.id AS automation_id, d.today, coalesce(sum(e.turns), 0) AS turns, coalesce(sum(e.counted), 0) AS counted,
+			coalesce(sum(e.priced), 0) AS priced, coalesce(sum(e.tokens_in), 0) AS tokens_in, coalesce(sum(e.tokens_cached), 0) AS tokens_cached,
+			coalesce(sum(e.tokens_out), 0) AS tokens_out, coalesce(sum(e.cost_usd), 0) AS cost_usd,
+			coalesce(sum(extract(epoch FROM coalesce(e.finished_at, ?) - e.started_at)), 0)::float8 / 60 AS minutes,
+			(SELECT CASE WHEN n.status = 'skipped' AND n.error_class = 'budget' THEN n.id END
+				FROM executions n WHERE n.automation_id = v.id ORDER BY n.id DESC LIMIT 1) AS stopped
+		FROM unnest(?::uuid[], ?::timestamptz[], ?::timestamptz[]) AS v(id, day, month)
+		CROSS JOIN (VALUES (true), (false)) AS d(today)
+		LEFT JOIN executions e ON e.automation_id = v.id AND e.created_at >= CASE WHEN d.today THEN v.day ELSE v.month END
+			AND e.started_at IS NOT NULL AND e.session_id IS NOT NULL
+		GROUP BY v.id, d.today`, now, UUIDs(ids), textArray(days), textArray(months)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("sum up what automations used: %w", err)
+	}
+	byID := make(map[uuid.UUID]Spending, len(list))
+	for _, r := range rows {
+		s := byID[r.ID]
+		s.Stopped = r.StoppedBy
+		if r.Today {
+			s.Day = r.Spent
+		} else {
+			s.Month = r.Spent
+		}
+		byID[r.ID] = s
+	}
+	return byID, nil
+}
+
+// LastSuccess finds the commit on which an automation's last successful run began; empty when there was none.
+func LastSuccess(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, error) {
+	var commit string
+	err := q.NewRaw(`SELECT s.base_commit FROM executions e JOIN sessions s ON s.id = e.session_id
+		WHERE e.automation_id = ? AND e.status = 'succeeded' ORDER BY e.id DESC LIMIT 1`, automation).Scan(ctx, &commit)
+	if IsNotFound(err) {
+		return "", nil
+	}
+	return commit, wrapped(err, "find the last success")
+}
+
+// OpenPullRequest finds an open pull request of an automation's sessions; its address is empty when there is none.
+func OpenPullRequest(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, error) {
+	var url string
+	err := q.NewRaw(`SELECT pr.url FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id
+		WHERE s.automation_id = ? AND pr.state = 'open' ORDER BY pr.id DESC LIMIT 1`, automation).Scan(ctx, &url)
+	if IsNotFound(err) {
+		return "", nil
+	}
+	return url, wrapped(err, "find an open pull request")
+}
+
+// HasPullRequest reports whether a session led to a pull request.
+func HasPullRequest(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
+	return q.NewSelect().Model((*PullRequest)(nil)).Where("pr.session_id = ?", session).Exists(ctx)
+}

@@ -1,0 +1,364 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/workspace"
+	"carillon/db"
+)
+
+// checkTimeout is how long the command of a gate or of a success check may take.
+const checkTimeout = 10 * time.Minute
+
+// budgetUsed is the cause of a context that ended since a budget is used up; its text is the reason.
+type budgetUsed string
+
+func (b budgetUsed) Error() string { return string(b) }
+
+// outOfBudget is how a run ends whose budget is used up: not a success, and no failure of the automation.
+func (w *work) outOfBudget(reason string) automation.Outcome {
+	o := w.failed(db.ErrorBudget, reason)
+	o.Neutral = true
+	return o
+}
+
+// gate checks, before an agent begins, whether the run may begin. If not it says how the run ends.
+// A run that has begun before a restart has passed its gate.
+func (w *work) gate(ctx context.Context, ws *db.Workspace, token string, tree *workspace.Worktree, env []string) (automation.Outcome, bool) {
+	e := w.execution
+	if e == nil || !e.Snapshot.Gate.Set() {
+		return automation.Outcome{}, true
+	}
+	turns, err := w.runTurns(ctx)
+	if err != nil {
+		return w.broken("read the messages", err), false
+	}
+	for _, t := range turns {
+		if !t.StartedAt.IsZero() {
+			return automation.Outcome{}, true
+		}
+	}
+	reason, err := w.Rules.GateRefuses(ctx, e.AutomationID, e.Snapshot.Gate, tree.Base)
+	if err != nil {
+		return w.broken("check the gate", err), false
+	}
+	if reason == "" && e.Snapshot.Gate.Command != "" {
+		failure := w.command(ctx, "Gate", e.Snapshot.Gate.Command, *tree, env)
+		if failure != nil && failure.Kind != agent.FailAgent {
+			return w.ended(ctx, "gate", "its gate could not be checked: "+failure.Reason), false
+		}
+		if failure != nil {
+			reason = "its gate did not let it begin: " + failure.Reason
+		} else if err := w.renewTree(ctx, ws, token, tree); err != nil {
+			return w.ended(ctx, "start", err.Error()), false
+		}
+	}
+	if reason == "" {
+		return automation.Outcome{}, true
+	}
+	w.note("Skipped: " + reason + ".")
+	return automation.Outcome{Status: db.Skipped, Reason: string(w.transcript.mask([]byte(reason))), Neutral: true}, false
+}
+
+// dropWorktree removes the worktree of a session whose run did not begin: there is nothing in it to look at.
+func (r *Runner) dropWorktree(ctx context.Context, session *db.Session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	goes, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, r.Now())
+	if err == nil && goes {
+		if err = r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), false); err != nil {
+			err = errors.Join(err, db.KeepWorktree(ctx, r.DB, session.ID))
+		}
+	}
+	if err != nil {
+		r.Log.Warn("remove the worktree of a skipped run", "session", session.ID, "err", err) // retention does it later
+	}
+}
+
+// renewTree gives the agent a fresh worktree when the gate's command left something in this one.
+func (w *work) renewTree(ctx context.Context, ws *db.Workspace, token string, tree *workspace.Worktree) error {
+	c, err := w.Store.Changes(ctx, *tree)
+	if err != nil || c.Clean {
+		return err
+	}
+	if err := w.Store.Remove(ctx, ws.ID.String(), w.session.ID.String(), false); err != nil {
+		return err
+	}
+	*tree, err = w.worktree(ctx, ws, token)
+	return err
+}
+
+// command runs a check's script in the worktree, in sight of the transcript. Of one that ends with another exit status than 0
+// the failure is of the kind agent.FailAgent.
+func (w *work) command(ctx context.Context, label, script string, tree workspace.Worktree, env []string) *agent.Failure {
+	var shell agent.Provider
+	for _, p := range w.Providers() {
+		if p.Driver == agent.DriverShell {
+			shell = p
+		}
+	}
+	if shell.ID == "" {
+		return &agent.Failure{Kind: agent.FailStart, Reason: "the Shell provider is not available on this worker"}
+	}
+	id, begun := db.NewID(), w.Now()
+	w.transcript.begin(id)
+	w.transcript.add(EventTurn, TurnEvent{ID: id, Kind: string(db.StepTurn), Label: label, Prompt: cut(script)})
+	result, err := agent.Run(ctx, shell, agent.Turn{Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout}, w.transcript.agentEvent)
+	var failure *agent.Failure
+	if err != nil && !errors.As(err, &failure) {
+		failure = &agent.Failure{Kind: agent.FailStart, Reason: err.Error()}
+	}
+	w.transcript.add(EventTurnEnd, TurnEndEvent{ID: id, Status: string(db.Succeeded), Seconds: w.Now().Sub(begun).Seconds(), ExitCode: &result.ExitCode})
+	return failure
+}
+
+// note writes a line of the runner's own into the transcript.
+func (w *work) note(text string) {
+	w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: text})
+}
+
+// runTurns lists the messages of the run itself, without people's replies.
+func (w *work) runTurns(ctx context.Context) ([]db.Turn, error) {
+	all, err := db.TurnsOf(ctx, w.DB, w.session.ID)
+	list := make([]db.Turn, 0, len(all))
+	for _, t := range all {
+		if t.ExecutionID == w.execution.ID {
+			list = append(list, t)
+		}
+	}
+	return list, err
+}
+
+func isPass(k db.TurnKind) bool { return k == db.ReviewTurn || k == db.VerificationTurn }
+
+// instructions is what an agent is told beside the message.
+func (w *work) instructions(p agent.Provider, turn *db.Turn) string {
+	if w.execution == nil || p.Driver == agent.DriverShell || isPass(turn.Kind) {
+		return ""
+	}
+	return automation.RunInstructions
+}
+
+// watch ends the context when the run's budget is used up while the agent is at work: minutes pass by themselves.
+func (w *work) watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := func() { cancel(nil) }
+	if w.execution == nil {
+		return ctx, stop
+	}
+	first, err := w.Rules.Allowance(ctx, w.execution.ID)
+	if err != nil || first.Look == 0 {
+		if err != nil {
+			w.Log.Warn("look at the budget", "execution", w.execution.ID, "err", err)
+		}
+		return ctx, stop
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for look := first.Look; ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(look):
+			}
+			switch a, err := w.Rules.Allowance(ctx, w.execution.ID); {
+			case err != nil:
+				look = time.Second // a database that is away comes back
+			case a.Reason != "":
+				cancel(budgetUsed(a.Reason))
+				return
+			case a.Look > 0:
+				look = a.Look
+			default: // the limit was taken away meanwhile; another may be set
+				look = time.Minute
+			}
+		}
+	}()
+	return ctx, func() { stop(); <-done }
+}
+
+// overBudget says which limit keeps the next message from being sent. When that cannot be told it is sent.
+func (w *work) overBudget(ctx context.Context) string {
+	if w.execution == nil {
+		return ""
+	}
+	a, err := w.Rules.Allowance(ctx, w.execution.ID)
+	if err != nil {
+		w.Log.Warn("look at the budget", "execution", w.execution.ID, "err", err)
+	}
+	return a.Reason
+}
+
+// spent is what the conversation that goes on has used so far, since some agents tell the sum over all of it.
+func (w *work) spent(ctx context.Context) agent.Usage {
+	if w.session.Conversation == "" {
+		return agent.Usage{}
+	}
+	u, err := db.ConversationUsage(ctx, w.DB, w.session.ID, w.session.Conversation)
+	if err != nil {
+		w.Log.Warn("read usage", "session", w.session.ID, "err", err)
+	}
+	return agent.Usage{
+		Known: u.Counted > 0, Input: u.TokensIn, CacheRead: u.TokensCached, Output: u.TokensOut, CostKnown: u.Priced > 0, CostUSD: u.CostUSD,
+	}
+}
+
+// noteUsage records what the agent told of a turn.
+func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u agent.Usage) {
+	noted := db.TurnUsage{Conversation: conversation, Counted: u.Known, Priced: u.CostKnown}
+	if u.Known {
+		noted.TokensIn, noted.TokensCached, noted.TokensOut = max(0, u.Input+u.CacheWrite), max(0, u.CacheRead), max(0, u.Output)
+	}
+	if u.CostKnown && u.CostUSD > 0 && !math.IsInf(u.CostUSD, 0) {
+		noted.CostUSD = min(u.CostUSD, 1e9)
+	}
+	if err := db.AddUsage(ctx, w.DB, turn.ID, noted); err != nil {
+		w.Log.Warn("note usage", "turn", turn.ID, "err", err)
+	}
+	w.overBudget(ctx) // which tells of limits reached
+}
+
+// settle judges a run whose messages have all succeeded: whether there was anything to do, whether its success check is met,
+// and then what its passes find, which never makes it fail. begun is a pass that a restart interrupted, or nil.
+func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, o automation.Outcome, begun *db.Turn) automation.Outcome {
+	if w.execution == nil || o.Status != db.Succeeded {
+		return o
+	}
+	sn := w.execution.Snapshot
+	if begun == nil {
+		var err error
+		if o.NothingToDo, err = w.Rules.FoundNothing(ctx, w.execution, o.Answer, o.FilesChanged); err != nil {
+			w.Log.Warn("look for a report", "session", w.session.ID, "err", err)
+		}
+		if o.NothingToDo {
+			return o
+		}
+		if failed := w.unmet(ctx, sn.Success, tree, env, o); failed != nil {
+			return *failed
+		}
+	}
+	if p.Driver == agent.DriverShell {
+		return o
+	}
+	if w.passes(ctx, p, tree, env, begun) {
+		o.FilesChanged = w.changes(ctx, tree)
+	}
+	if errors.Is(context.Cause(ctx), errCanceled) {
+		o.Status, o.Reason = db.Canceled, "canceled"
+	}
+	return o
+}
+
+// unmet is how a run ends that does not meet its success check; nil: it does.
+func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Worktree, env []string, o automation.Outcome) *automation.Outcome {
+	fail := func(f automation.Outcome) *automation.Outcome {
+		f.ExitCode, f.Answer, f.FilesChanged = o.ExitCode, o.Answer, o.FilesChanged
+		return &f
+	}
+	reason, err := w.Rules.Unmet(ctx, c, w.session.ID, o.Answer, o.FilesChanged)
+	if err != nil {
+		return fail(w.broken("check its success", err))
+	}
+	if reason == "" && c.Command != "" {
+		if failure := w.command(ctx, "Success check", c.Command, tree, env); failure != nil {
+			if ctx.Err() != nil {
+				return fail(w.ended(ctx, "success_check", failure.Reason))
+			}
+			reason = fmt.Sprintf("its success check was not met: %s", failure.Reason)
+		}
+		o.FilesChanged = w.changes(ctx, tree)
+	}
+	if reason == "" {
+		return nil
+	}
+	return fail(w.failed("success_check", string(w.transcript.mask([]byte(reason)))))
+}
+
+// passes gives the agent the messages that follow a run: Code Review and Verification. It reports whether there were any.
+func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, begun *db.Turn) bool {
+	list, err := w.Rules.Passes(ctx, w.execution.Snapshot.Toggles)
+	if err != nil || len(list) == 0 {
+		if err != nil {
+			w.Log.Error("read the passes", "session", w.session.ID, "err", err)
+		}
+		return false
+	}
+	done := map[db.TurnKind]bool{}
+	turns, err := w.runTurns(ctx)
+	if err != nil {
+		w.Log.Error("read the messages", "session", w.session.ID, "err", err)
+		return false
+	}
+	for _, t := range turns {
+		done[t.Kind] = !t.FinishedAt.IsZero()
+	}
+	answer := w.answer
+	defer func() { w.answer = answer }() // the run's own stays its final answer
+	ran := false
+	for _, pass := range list {
+		if done[pass.Kind] || ctx.Err() != nil {
+			continue
+		}
+		if reason := w.overBudget(ctx); reason != "" {
+			w.note(pass.Label + " was left out: " + reason + ".")
+			continue
+		}
+		turn := begun
+		if turn == nil || turn.Kind != pass.Kind {
+			if turn, err = w.addPass(ctx, pass); err != nil {
+				w.Log.Error("begin a pass", "session", w.session.ID, "pass", pass.Label, "err", err)
+				continue
+			}
+		}
+		o := w.turn(ctx, p, tree, env, nil, turn)
+		ran = true
+		if o.Status == db.Succeeded && pass.Kind == db.ReviewTurn {
+			if err := w.Rules.NoteReview(context.WithoutCancel(ctx), w.execution.ID, w.answer); err != nil {
+				w.Log.Error("note a review", "session", w.session.ID, "err", err)
+			}
+		}
+	}
+	return ran
+}
+
+// addPass adds a pass to the session's messages and begins it.
+func (w *work) addPass(ctx context.Context, pass automation.Pass) (*db.Turn, error) {
+	err := w.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		return db.AddTurn(ctx, tx, &db.Turn{
+			ID: db.NewID(), SessionID: w.session.ID, ExecutionID: w.execution.ID, Kind: pass.Kind, Label: pass.Label, Prompt: pass.Prompt,
+			Status: db.Queued, CreatedAt: w.Now(),
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	turn, err := db.NextTurn(ctx, w.DB, w.session.ID, w.execution.ID, w.Now())
+	if err == nil && turn == nil {
+		err = errors.New("it is gone")
+	}
+	return turn, err
+}
+
+// lastAnswer is the answer of the run's last message, for a run that goes on after a restart with its passes.
+func (w *work) lastAnswer(ctx context.Context) string {
+	turns, err := w.runTurns(ctx)
+	if err != nil {
+		w.Log.Warn("read the messages", "session", w.session.ID, "err", err)
+	}
+	answer := ""
+	for _, t := range turns {
+		if !isPass(t.Kind) && t.Status == db.Succeeded {
+			answer = t.Answer
+		}
+	}
+	return answer
+}

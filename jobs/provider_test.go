@@ -1,0 +1,377 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+// fakeAgent is a program that speaks claude's stream. Its folder has what it was given, and how it is to answer.
+type fakeAgent struct {
+	t   *testing.T
+	dir string
+}
+
+// fakeScript notes its arguments and prompt, and answers by the newest of the files that tell it how.
+const fakeScript = `#!/bin/bash
+dir="$(dirname "$0")"
+prompt="$(cat)"
+resume=new
+for a in "$@"; do
+	case "$a" in
+	--version) echo "9.9.9"; exit 0;;
+	--resume=*) resume="${a#--resume=}";;
+	esac
+done
+echo "$resume $prompt" >> "$dir/calls"
+n=$(wc -l < "$dir/calls")
+id="$resume"; if [ "$id" = new ]; then id="conversation-$n"; fi
+echo '{"type":"system","subtype":"init","session_id":"'$id'","model":"m"}'
+how=ok
+if [ -e "$dir/how" ]; then how="$(head -n 1 "$dir/how")"; sed -i 1d "$dir/how"; fi
+case "$how" in
+500|401|429) echo '{"type":"result","subtype":"success","is_error":true,"api_error_status":'$how',"result":"API Error: '$how' from the server","session_id":"'$id'"}'; exit 1;;
+hang) echo '{"type":"assistant","message":{"content":[{"type":"text","text":"thinking"}]},"session_id":"'$id'"}'; touch "$dir/hanging"; sleep 300;;
+write) echo changed > made.txt;;
+esac
+echo '{"type":"result","subtype":"success","is_error":false,"result":"answer '$n'","session_id":"'$id'","total_cost_usd":0.25,"usage":{"input_tokens":10,"output_tokens":3,"cache_read_input_tokens":1000,"cache_creation_input_tokens":0}}'
+`
+
+// withAgent gives a kit that has not been started a provider of its own.
+func (k *kit) withAgent() *fakeAgent {
+	k.t.Helper()
+	f := &fakeAgent{t: k.t, dir: k.t.TempDir()}
+	check(k.t, os.WriteFile(filepath.Join(f.dir, "fake"), []byte(fakeScript), 0o700))
+	fake := agent.Provider{ID: "fake", Name: "Fake agent", Driver: agent.DriverClaude, Command: []string{filepath.Join(f.dir, "fake")}, SignIn: "Sign it in.", Keys: []string{"FAKE_*"}}
+	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], fake} }
+	k.rules.Providers = func() []automation.Provider {
+		return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "fake", Name: "Fake agent"}}
+	}
+	return f
+}
+
+// answers tells how the next calls are answered, in order; those after them succeed.
+func (f *fakeAgent) answers(how ...string) {
+	f.t.Helper()
+	check(f.t, os.WriteFile(filepath.Join(f.dir, "how"), []byte(strings.Join(how, "\n")+"\n"), 0o600))
+}
+
+// calls are what it was asked: the conversation that it went on with, and the prompt.
+func (f *fakeAgent) calls() []string {
+	f.t.Helper()
+	text, err := os.ReadFile(filepath.Join(f.dir, "calls"))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	check(f.t, err)
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
+}
+
+func fakeChat(in *automation.Input) {
+	in.Provider, in.SessionType, in.AutoComplete = "fake", "chat", false
+}
+
+// waits until a session has a status.
+func (k *kit) waits(session uuid.UUID, status db.SessionStatus) *db.Session {
+	k.t.Helper()
+	var s *db.Session
+	k.eventually("the session to be "+string(status), func() error {
+		if s = k.session(session); s.Status != status {
+			return fmt.Errorf("it is %s", s.Status)
+		}
+		return nil
+	})
+	return s
+}
+
+// events are the kinds and bodies of a session's events, one a line.
+func (k *kit) events(session uuid.UUID) string {
+	k.t.Helper()
+	list, err := db.LatestEvents(k.t.Context(), k.db, session, 10_000)
+	check(k.t, err)
+	var b strings.Builder
+	for _, e := range list {
+		fmt.Fprintf(&b, "%s %s\n", e.Kind, e.Body)
+	}
+	return b.String()
+}
+
+// soon lets queued sessions that rest start now.
+func (k *kit) soon() {
+	k.t.Helper()
+	_, err := k.db.ExecContext(context.WithoutCancel(k.t.Context()), "UPDATE sessions SET queued_at = now() WHERE status = 'queued'")
+	check(k.t, err)
+	k.runner.Wake()
+}
+
+func TestAMomentsTroubleIsTriedAgainAndEachAttemptIsSeen(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	f := k.withAgent()
+	f.answers("500", "500")
+	k.start()
+	run := k.run("do it", func(in *automation.Input) { in.Provider = "fake" })
+	for i := range 2 {
+		k.eventually("the attempt to fail", func() error {
+			if got := len(f.calls()); got != i+1 || k.session(run.Session.ID).Status != db.SessionQueued {
+				return fmt.Errorf("%d calls", got)
+			}
+			return nil
+		})
+		if i == 0 { // the pause between attempts outlives the server
+			k.stop()
+			k.start()
+		}
+		k.soon()
+	}
+	e := k.ended(run)
+	if e.Status != db.Succeeded || e.Answer != "answer 3" {
+		t.Errorf("the run is %s with %q: %s; want a success of the third attempt", e.Status, e.Answer, e.Reason)
+	}
+	list, err := db.AttemptsOf(t.Context(), k.db, e.ID)
+	check(t, err)
+	if len(list) != 2 || list[0].ErrorClass != agent.FailTransient {
+		t.Errorf("the attempts are %+v; want two, transient", list)
+	}
+	for _, call := range f.calls() {
+		if call != "new do it" {
+			t.Errorf("an attempt was called with %q; want each to begin as the first did", call)
+		}
+	}
+	if text := k.events(run.Session.ID); strings.Count(text, `retry {"failed"`) != 2 && strings.Count(text, "\nretry ") != 2 {
+		t.Errorf("the transcript does not show two retries:\n%s", text)
+	}
+}
+
+func TestACancelEndsARunThatWaitsForItsNextAttempt(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	f := k.withAgent()
+	f.answers("500")
+	k.start()
+	run := k.run("do it", func(in *automation.Input) { in.Provider = "fake" })
+	k.eventually("the attempt to fail", func() error {
+		if k.session(run.Session.ID).Status != db.SessionQueued || len(f.calls()) != 1 {
+			return fmt.Errorf("it has not")
+		}
+		return nil
+	})
+	check(t, k.rules.Stop(t.Context(), k.actor, run.Session.ID))
+	if e := k.ended(run); e.Status != db.Canceled {
+		t.Errorf("the run is %s; want canceled", e.Status)
+	}
+}
+
+func TestARefusalPausesTheProviderAndAnotherRunWaits(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	f := k.withAgent()
+	f.answers("401")
+	k.start()
+	e := k.ended(k.run("one", func(in *automation.Input) { in.Provider = "fake" }))
+	if e.Status != db.Failed || e.ErrorClass != agent.FailAuth || !e.Neutral {
+		t.Errorf("the run is %s of class %s, neutral %v", e.Status, e.ErrorClass, e.Neutral)
+	}
+	waiting := k.run("two", func(in *automation.Input) { in.Name, in.Provider = "Second", "fake" })
+	other := k.ended(k.run("echo three", nil))
+	if other.Status != db.Succeeded {
+		t.Errorf("a run of another provider is %s", other.Status)
+	}
+	if got := k.session(waiting.Session.ID); got.Status != db.SessionQueued || len(f.calls()) != 1 {
+		t.Errorf("the second run is %s after %d calls; want it to wait", got.Status, len(f.calls()))
+	}
+	check(t, k.rules.ResumeProvider(t.Context(), k.actor, "fake"))
+	if e := k.ended(waiting); e.Status != db.Succeeded {
+		t.Errorf("after Resume now the run is %s: %s", e.Status, e.Reason)
+	}
+}
+
+func TestAWorkspacesOwnKeyIsNotTheProvidersTrouble(t *testing.T) {
+	t.Parallel()
+	p := agent.Provider{Keys: []string{"FAKE_*", "TOKEN"}}
+	for variable, want := range map[string]bool{"FAKE_KEY=x": true, "TOKEN=x": true, "TOKENS=x": false, "OTHER=FAKE_KEY": false} {
+		if got := signsIn(p, []string{"A=b", variable}); got != want {
+			t.Errorf("with %s it signs in itself: %v; want %v", variable, got, want)
+		}
+	}
+}
+
+func TestAChatGoesOnAfterARestartAndForgetsWhenAsked(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	f := k.withAgent()
+	k.start()
+	run := k.run("first", fakeChat)
+	id := run.Session.ID
+	k.waits(id, db.SessionWaiting)
+	k.stop()
+	check(t, k.rules.Reply(t.Context(), k.actor, id, "second"))
+	k.start()
+	k.waits(id, db.SessionWaiting)
+	check(t, k.rules.ResetContext(t.Context(), k.actor, id))
+	k.stop()
+	k.start()
+	check(t, k.rules.Reply(t.Context(), k.actor, id, "third"))
+	k.eventually("the third call", func() error {
+		if n := len(f.calls()); n != 3 {
+			return fmt.Errorf("%d calls", n)
+		}
+		return nil
+	})
+	k.waits(id, db.SessionWaiting)
+	check(t, k.rules.Reply(t.Context(), k.actor, id, "fourth"))
+	k.eventually("the fourth call", func() error {
+		if n := len(f.calls()); n != 4 {
+			return fmt.Errorf("%d calls", n)
+		}
+		return nil
+	})
+	want := []string{"new first", "conversation-1 second", "new third", "conversation-3 fourth"}
+	if got := f.calls(); strings.Join(got, "|") != strings.Join(want, "|") {
+		t.Errorf("the agent was called with %q; want %q", got, want)
+	}
+	s := k.waits(id, db.SessionWaiting)
+	if u, err := db.ConversationUsage(t.Context(), k.db, id, s.Conversation); err != nil || u.TokensIn != 20 {
+		t.Errorf("the conversation has used %+v, %v; want two turns of 10 tokens", u, err)
+	}
+	list, err := db.TurnsOf(t.Context(), k.db, id)
+	check(t, err)
+	if list[0].CostUSD != 0.25 {
+		t.Errorf("the first turn used %+v; want its cost", list[0].TurnUsage)
+	}
+}
+
+func TestAnInterruptEndsTheTurnAndTheNextMessageFollows(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	f := k.withAgent()
+	f.answers("hang")
+	k.start()
+	run := k.run("first", fakeChat)
+	id := run.Session.ID
+	k.eventually("the agent to hang", func() error { _, err := os.Stat(filepath.Join(f.dir, "hanging")); return err })
+	check(t, k.rules.Reply(t.Context(), k.actor, id, "do this instead"))
+	check(t, k.rules.InterruptTurn(t.Context(), k.actor, id))
+	if e := k.ended(run); e.Status != db.Canceled || !strings.HasPrefix(e.Reason, "interrupted by ") {
+		t.Errorf("the run is %s: %s", e.Status, e.Reason)
+	}
+	k.eventually("the next message", func() error {
+		if n := len(f.calls()); n != 2 {
+			return fmt.Errorf("%d calls", n)
+		}
+		return nil
+	})
+	if got := k.waits(id, db.SessionWaiting); !got.InterruptAt.IsZero() {
+		t.Error("the interrupt was not taken back")
+	}
+}
+
+func TestATrialOfAProviderRunsOneTurnAndSaysHowItEnded(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	f := k.withAgent()
+	f.answers("401")
+	k.start()
+	trial := func(id string) db.ProviderTrial {
+		check(t, k.rules.TryProvider(t.Context(), k.actor, id))
+		var got db.ProviderTrial
+		k.eventually("the trial to end", func() error {
+			st, err := k.rules.ProviderStates(t.Context())
+			if got = st.Trials[id]; err == nil && got.FinishedAt.IsZero() {
+				err = fmt.Errorf("it is under way")
+			}
+			return err
+		})
+		return got
+	}
+	if got := trial("fake"); got.ErrorClass != agent.FailAuth || !strings.Contains(got.Reason, "Sign it in.") {
+		t.Errorf("a refused trial is %+v", got)
+	}
+	if got := trial("fake"); got.ErrorClass != "" || got.Answer != "answer 2" || len(got.Usage) == 0 {
+		t.Errorf("a trial that works is %+v", got)
+	}
+	if got := trial("shell"); got.ErrorClass != "" || strings.TrimSpace(got.Answer) != "ready" {
+		t.Errorf("the trial of the Shell provider is %+v", got)
+	}
+	if left, err := filepath.Glob(filepath.Join(k.runner.Data, "runs", "trial-*")); err != nil || len(left) > 0 {
+		t.Errorf("the trials left %v, %v", left, err)
+	}
+}
+
+func TestASwitchedOffProviderStartsNothing(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	k.withAgent()
+	run := k.run("do it", func(in *automation.Input) { in.Provider = "fake" })
+	known := k.rules.Providers()
+	known[1].Off = true
+	k.rules.Providers = func() []automation.Provider { return known }
+	k.start()
+	if e := k.ended(run); e.Status != db.Failed || e.Reason != "the provider Fake agent is switched off" {
+		t.Errorf("the run is %s: %s", e.Status, e.Reason)
+	}
+}
+
+func TestAWorkspaceWithASandboxConfinesItsAgents(t *testing.T) {
+	t.Parallel()
+	if err := agent.SandboxAvailable(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	k := prepare(t)
+	// What Carillon keeps, beside the worktrees, is hidden.
+	check(t, os.WriteFile(filepath.Join(k.runner.Data, "secret"), []byte("hush"), 0o600))
+	_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = true, sandbox_offline = true")
+	check(t, err)
+	k.start()
+	outside := filepath.Join(t.TempDir(), "outside")
+	e := k.ended(k.run(fmt.Sprintf(`echo fine > made.txt
+git add made.txt && git -c user.name=x -c user.email=x@example.com commit -qm made
+if [ -e %[1]q ]; then echo "sees the secret"; fi
+if (echo no > %[2]q) 2>/dev/null; then echo "writes outside"; fi
+if [ "$(tail -n +3 /proc/net/dev | wc -l)" -gt 1 ]; then echo "sees a network"; fi
+echo done`, filepath.Join(k.runner.Data, "secret"), outside), nil))
+	if e.Status != db.Succeeded || strings.Contains(e.Answer, "sees") || !strings.Contains(e.Answer, "done") {
+		t.Errorf("the run is %s with %q: %s", e.Status, e.Answer, e.Reason)
+	}
+	if _, err := os.Stat(outside); err == nil {
+		t.Error("the agent wrote outside of its worktree")
+	}
+	if s := k.session(e.SessionID); s.FilesChanged != 1 {
+		t.Errorf("the session changed %d files; want its commit to count", s.FilesChanged)
+	}
+}
+
+func TestARetryLeavesOfTheTimeoutWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	f := k.withAgent()
+	f.answers("500", "hang")
+	k.start()
+	run := k.run("do it", func(in *automation.Input) { in.Provider, in.Timeout = "fake", "1" })
+	k.eventually("the attempt to fail", func() error {
+		if k.session(run.Session.ID).Status != db.SessionQueued || len(f.calls()) != 1 {
+			return fmt.Errorf("it has not")
+		}
+		return nil
+	})
+	_, err := k.db.ExecContext(t.Context(), "UPDATE executions SET started_at = now() - interval '58 seconds'")
+	check(t, err)
+	begun := time.Now()
+	k.soon()
+	if e := k.ended(run); e.Status != db.TimedOut {
+		t.Errorf("the run is %s: %s; want timed out", e.Status, e.Reason)
+	}
+	if took := time.Since(begun); took > 30*time.Second {
+		t.Errorf("the second attempt took %s of the two seconds that were left", took)
+	}
+}

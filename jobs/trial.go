@@ -1,0 +1,93 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"carillon/app/agent"
+	"carillon/db"
+)
+
+// trialTimeout is how long the trial of a provider may take.
+const trialTimeout = 3 * time.Minute
+
+// What a trial asks: for an agent something that needs its model and no tool, for the Shell provider a command.
+const (
+	trialPrompt = "This is a test of the connection. Answer with the single word: ready. Use no tools and change no files."
+	trialScript = "echo ready"
+)
+
+// tryRequested runs the trials of providers that people have asked for.
+func (r *Runner) tryRequested(ctx, runCtx context.Context, runs *sync.WaitGroup) {
+	if ctx.Err() != nil {
+		return
+	}
+	trial, err := db.ClaimTrial(ctx, r.DB, r.Worker, r.Now())
+	if err != nil {
+		if ctx.Err() == nil {
+			r.Log.Error("claim trial of a provider", "err", err)
+		}
+		return
+	}
+	if trial == nil {
+		return
+	}
+	runs.Go(func() {
+		defer r.Wake() // there may be more
+		r.try(runCtx, trial)
+		trial.FinishedAt = r.Now()
+		if err := db.FinishTrial(context.WithoutCancel(runCtx), r.DB, trial); err != nil {
+			r.Log.Error("finish trial of a provider", "provider", trial.Provider, "err", err)
+		}
+	})
+}
+
+// try runs one turn of a provider in a folder of its own, and notes in the trial how it ended.
+func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
+	fail := func(class, reason string) { trial.ErrorClass, trial.Reason = class, cut(reason) }
+	p, ok := r.provider(trial.Provider)
+	if !ok {
+		fail(agent.FailStart, fmt.Sprintf("the provider %s is not available on this worker", trial.Provider))
+		return
+	}
+	dir, err := os.MkdirTemp(mkdirAll(filepath.Join(r.Data, "runs")), "trial-")
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err != nil {
+		fail(agent.FailStart, "the trial's folder could not be made: "+err.Error())
+		return
+	}
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			r.Log.Warn("remove the trial's folder", "dir", dir, "err", err)
+		}
+	}()
+	turn := agent.Turn{Dir: filepath.Join(dir, "work"), RunDir: filepath.Join(dir, "run"), Prompt: trialPrompt, Timeout: trialTimeout}
+	if p.Driver == agent.DriverShell {
+		turn.Prompt = trialScript
+	}
+	if err := errors.Join(os.Mkdir(turn.Dir, 0o700), os.Mkdir(turn.RunDir, 0o700)); err != nil {
+		fail(agent.FailStart, "the trial's folder could not be made: "+err.Error())
+		return
+	}
+	result, err := agent.Run(ctx, p, turn, func(agent.Event) {})
+	trial.Answer = cut(result.Text)
+	if result.Usage.Known {
+		trial.Usage, _ = json.Marshal(result.Usage)
+	}
+	var failure *agent.Failure
+	if errors.As(err, &failure) {
+		reason := failure.Reason
+		if failure.Fix != "" {
+			reason += ". " + failure.Fix
+		}
+		fail(failure.Kind, reason)
+	}
+}

@@ -1,0 +1,135 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/workspace"
+	"carillon/db"
+)
+
+// EventRetry says that a turn is tried again: RetryEvent.
+const EventRetry = "retry"
+
+// RetryEvent announces the next attempt in the transcript.
+type RetryEvent struct {
+	Failed  int       `json:"failed"`  // the how manieth attempt has failed
+	Allowed int       `json:"allowed"` // attempts in all
+	At      time.Time `json:"at"`
+}
+
+// usable finds a provider, or says why it cannot be used.
+func (w *work) usable(id string) (agent.Provider, string) {
+	for _, known := range w.Rules.Providers() {
+		if known.ID == id && known.Off {
+			return agent.Provider{}, fmt.Sprintf("the provider %s is switched off", known.Name)
+		}
+	}
+	p, ok := w.provider(id)
+	if !ok {
+		return p, fmt.Sprintf("the provider %s is not available on this worker", id)
+	}
+	return p, ""
+}
+
+// signsIn reports whether a workspace's variables hold what a provider signs in by.
+func signsIn(p agent.Provider, variables []string) bool {
+	return slices.ContainsFunc(variables, func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.ContainsFunc(p.Keys, func(key string) bool {
+			prefix, open := strings.CutSuffix(key, "*")
+			return name == key || open && strings.HasPrefix(name, prefix)
+		})
+	})
+}
+
+// timeLeft is what a run's timeout leaves after attempts that failed.
+func (w *work) timeLeft(ctx context.Context, limit time.Duration) time.Duration {
+	before, err := db.AttemptsOf(ctx, w.DB, w.execution.ID)
+	if err != nil {
+		w.Log.Warn("read attempts", "execution", w.execution.ID, "err", err)
+	}
+	if len(before) == 0 {
+		return limit
+	}
+	return limit - w.Now().Sub(w.execution.StartedAt)
+}
+
+// forget ends the conversation where somebody asked for that.
+func (w *work) forget(ctx context.Context) bool {
+	asked, err := db.TakeForget(ctx, w.DB, w.lease)
+	if err != nil {
+		w.Log.Warn("reset context", "session", w.session.ID, "err", err)
+	}
+	if asked {
+		w.session.Conversation = ""
+	}
+	return asked
+}
+
+// plansAgain notes a turn that failed for a moment's trouble as to be tried again, and says so in the transcript.
+func (w *work) plansAgain(ctx context.Context, turn uuid.UUID, o automation.Outcome) bool {
+	if w.execution == nil || o.Status != db.Failed || o.Class != agent.FailTransient {
+		return false
+	}
+	plan, err := w.Rules.PlanRetry(ctx, w.session.ID, o)
+	if err != nil {
+		w.Log.Warn("plan retry", "session", w.session.ID, "err", err)
+	}
+	if plan == nil {
+		return false
+	}
+	w.again = turn
+	w.transcript.add(EventRetry, RetryEvent{Failed: plan.Failed, Allowed: plan.Allowed, At: plan.At})
+	return true
+}
+
+// known is a usage to show: of a script there is none.
+func known(p agent.Provider, u agent.Usage) *agent.Usage {
+	if p.Driver == agent.DriverShell {
+		return nil
+	}
+	return &u
+}
+
+// confine prepares the sandbox that a workspace wants for its agents; nil is none. A workspace that wants one gets one, or
+// its runs fail.
+func (w *work) confine(ctx context.Context, ws *db.Workspace, p agent.Provider, tree workspace.Worktree) (*agent.Sandbox, error) {
+	if !ws.Sandbox {
+		return nil, nil
+	}
+	if err := agent.SandboxAvailable(ctx); err != nil {
+		return nil, fmt.Errorf("this workspace runs agents in a sandbox only, and %w. Install the package bubblewrap on the worker, or switch the sandbox off in the workspace", err)
+	}
+	data, err := filepath.Abs(w.Data)
+	if err != nil {
+		return nil, err
+	}
+	box := &agent.Sandbox{Writable: w.Store.Writable(tree), Hidden: []string{data}, Network: !ws.Offline}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return box, nil // then an agent has no state there either
+	}
+	for _, path := range p.State {
+		path = filepath.Join(home, path)
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !strings.HasSuffix(path, ".json") {
+			if err := os.MkdirAll(path, 0o700); err != nil {
+				return nil, fmt.Errorf("make the agent's folder %s: %w", path, err)
+			}
+		} else if err != nil {
+			continue
+		}
+		box.Writable = append(box.Writable, path)
+	}
+	return box, nil
+}
