@@ -121,6 +121,9 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 	check(b.t, db.InsertRole(b.t.Context(), b.server.DB, &db.Role{ID: db.NewID(), Name: markup, Permissions: []string{markup}, CreatedAt: time.Now(), Version: 1}))
 	ticket := b.post("/tickets", "workspace", w.ID.String(), "title", markup, "body", markup+"\n\n# "+markup, "labels", "a"+markup[1:20])
 	ticket.expect(t, 303, "")
+	b.post("/settings/providers", "name", markup, "command", "mine '"+strings.ReplaceAll(markup, "'", "")+"'", "keys", "MY_KEY").expect(t, 303, "")
+	b.exec("INSERT INTO provider_trials (provider, requested_by, requested_at, worker, started_at, finished_at, error_class, reason, answer) VALUES ('agent', ?, now(), ?, now(), now(), 'agent', ?, ?)", b.actor.ID, markup, markup, markup)
+	b.exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) VALUES ('agent', now(), now() + interval '1 hour', now(), 1, 'auth', ?)", markup)
 	b.exec("INSERT INTO user_identities (issuer, subject, user_id, email, created_at, used_at) VALUES (?, ?, ?, ?, now(), now())", markup, markup, b.actor.ID, markup)
 	return b, b.reload(session.ID)
 }
@@ -201,7 +204,11 @@ func (b *browser) pages() []string {
 			if strings.HasPrefix(part, "{") {
 				of := paths[0][strings.LastIndex(paths[0], "/")+1:]
 				standing = nil
-				if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp(tables[of], of))).Scan(b.t.Context(), &standing) != nil {
+				if part == "{provider}" { // kept in the settings
+					for _, provider := range b.server.Providers() {
+						standing = append(standing, provider.ID)
+					}
+				} else if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp(tables[of], of))).Scan(b.t.Context(), &standing) != nil {
 					b.t.Logf("no rows stand for %s of %s", part, path)
 				}
 			}
@@ -258,7 +265,7 @@ func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
 	}
 	for _, path := range []string{
 		"a delivery", "/", "/automations", "/executions", "/sessions", "/inbox", "/workspaces", "/settings/profile", "/automations/new",
-		"/tickets", "/settings/users", "/settings/roles", "/settings/audit", "/sessions/" + session.ID.String(),
+		"/tickets", "/settings/providers", "/settings/users", "/settings/roles", "/settings/audit", "/sessions/" + session.ID.String(),
 	} {
 		if !shown[path] {
 			t.Errorf("%s does not show what others wrote, so nothing was proved", path)
