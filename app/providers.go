@@ -114,7 +114,7 @@ func (k *catalogue) known() []automation.Provider {
 	defer k.mu.Unlock()
 	list := make([]automation.Provider, len(k.list))
 	for i, p := range k.list {
-		list[i] = automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Unpriced: unpriced(p), Off: k.off[p.ID], Models: k.looks[p.ID].models}
+		list[i] = automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Off: k.off[p.ID], Models: k.looks[p.ID].models, Unpriced: unpriced(p)}
 	}
 	return list
 }

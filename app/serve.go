@@ -170,7 +170,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 				case runner != nil && topic == "cancel":
 					runner.Cancel(id)
 				case runner != nil && topic == "interrupt":
-					runner.Interrupt(id)
+					runner.Interrupt()
 				case scheduler != nil && topic == "schedule":
 					scheduler.Wake(ctx)
 				case scheduler != nil && topic == "delivery":

@@ -263,7 +263,7 @@ func AddAttempt(ctx context.Context, q bun.IDB, a *Attempt) error {
 
 // QueueAgain puts a session with the turn that failed back into the queue, for a time to come.
 func QueueAgain(ctx context.Context, q bun.IDB, session, turn uuid.UUID, at time.Time) error {
-	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'queued'").Set("started_at = NULL").Where("t.id = ?", turn).Exec(ctx)
+	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'queued'").Where("t.id = ?", turn).Exec(ctx)
 	if err == nil {
 		_, err = q.NewUpdate().Model((*Session)(nil)).Set("status = 'queued'").Set("queued_at = ?", at).Set("lease_until = NULL").Where("s.id = ?", session).Exec(ctx)
 	}

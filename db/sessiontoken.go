@@ -20,9 +20,9 @@ type SessionToken struct {
 	CreatedAt time.Time `bun:"created_at"`
 }
 
-// PutSessionToken makes a token good for a turn. Every other token of the session ends.
+// PutSessionToken makes a token good for a turn. The tokens that the session had before end.
 func PutSessionToken(ctx context.Context, tx bun.Tx, t *SessionToken) error {
-	if err := DeleteSessionTokens(ctx, tx, t.SessionID); err != nil {
+	if err := DeleteSessionTokens(ctx, tx, t.SessionID, t.Fence); err != nil {
 		return err
 	}
 	if _, err := tx.NewInsert().Model(t).Exec(ctx); err != nil {
@@ -31,9 +31,11 @@ func PutSessionToken(ctx context.Context, tx bun.Tx, t *SessionToken) error {
 	return nil
 }
 
-// DeleteSessionTokens ends every token of a session.
-func DeleteSessionTokens(ctx context.Context, q bun.IDB, session uuid.UUID) error {
-	if _, err := q.NewDelete().Model((*SessionToken)(nil)).Where("st.session_id = ?", session).Exec(ctx); err != nil {
+// DeleteSessionTokens ends the tokens of a session that a worker has made that held it by a fence, and those before. The ones
+// of a worker that has taken the session over since stay.
+func DeleteSessionTokens(ctx context.Context, q bun.IDB, session uuid.UUID, fence int64) error {
+	_, err := q.NewDelete().Model((*SessionToken)(nil)).Where("st.session_id = ?", session).Where("st.fence <= ?", fence).Exec(ctx)
+	if err != nil {
 		return fmt.Errorf("delete tokens of session %s: %w", session, err)
 	}
 	return nil

@@ -111,7 +111,7 @@ func (w *work) command(ctx context.Context, label, script string, tree workspace
 	id, begun := db.NewID(), w.Now()
 	w.transcript.begin(id)
 	w.transcript.add(EventTurn, TurnEvent{ID: id, Kind: string(db.StepTurn), Label: label, Prompt: cut(script)})
-	result, err := agent.Run(ctx, shell, agent.Turn{Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout}, w.transcript.agentEvent)
+	result, err := agent.Run(ctx, shell, agent.Turn{Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout, Sandbox: w.sandbox}, w.transcript.agentEvent)
 	var failure *agent.Failure
 	if err != nil && !errors.As(err, &failure) {
 		failure = &agent.Failure{Kind: agent.FailStart, Reason: err.Error()}
@@ -222,6 +222,11 @@ func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string
 	if u.CostKnown && u.CostUSD > 0 && !math.IsInf(u.CostUSD, 0) {
 		noted.CostUSD = min(u.CostUSD, 1e9)
 	}
+	if before := turn.TurnUsage; before.Counted || before.Priced { // an attempt that failed
+		noted.Counted, noted.Priced = noted.Counted || before.Counted, noted.Priced || before.Priced
+		noted.TokensIn, noted.TokensCached = noted.TokensIn+before.TokensIn, noted.TokensCached+before.TokensCached
+		noted.TokensOut, noted.CostUSD = noted.TokensOut+before.TokensOut, noted.CostUSD+before.CostUSD
+	}
 	if err := db.AddUsage(ctx, w.DB, turn.ID, noted); err != nil {
 		w.Log.Warn("note usage", "turn", turn.ID, "err", err)
 	}
@@ -253,8 +258,11 @@ func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Work
 	if w.passes(ctx, p, tree, env, begun) {
 		o.FilesChanged = w.changes(ctx, tree)
 	}
-	if errors.Is(context.Cause(ctx), errCanceled) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errCanceled):
 		o.Status, o.Reason = db.Canceled, "canceled"
+	case errors.Is(cause, errInterrupted): // what was interrupted is a pass; the run itself has succeeded
+		o.Interrupted = true
 	}
 	return o
 }

@@ -58,7 +58,8 @@ type Runner struct {
 	MCP       string       // address of the MCP server as agents here reach it; empty: they get none
 	Forge     *http.Client // asks forges: it must refuse what people may not reach through this server; nil: pull requests are not opened here
 
-	wake chan struct{}
+	wake  chan struct{}
+	asked chan struct{}
 
 	mu   sync.Mutex
 	runs map[uuid.UUID]*running
@@ -81,7 +82,7 @@ func (r *Runner) Wake() {
 
 // Init prepares a Runner for use. It must be called before Wake and Run.
 func (r *Runner) Init() {
-	r.wake = make(chan struct{}, 1)
+	r.wake, r.asked = make(chan struct{}, 1), make(chan struct{}, 1)
 	r.runs, r.opening = map[uuid.UUID]*running{}, map[uuid.UUID]bool{}
 }
 
@@ -117,6 +118,8 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		case <-r.wake:
 		case <-poll.C:
+		case <-r.asked:
+			r.renew(ctx)
 		case <-renew.C:
 			if r.renew(ctx) {
 				renewed = r.Now()
@@ -279,16 +282,20 @@ func (r *Runner) renew(ctx context.Context) bool {
 }
 
 // Cancel ends a run of this worker, if it has it.
-func (r *Runner) Cancel(session uuid.UUID) { r.end(session, errCanceled) }
-
-// Interrupt ends the turn that a session of this worker is at; the session stays open.
-func (r *Runner) Interrupt(session uuid.UUID) { r.end(session, errInterrupted) }
-
-func (r *Runner) end(session uuid.UUID, cause error) {
+func (r *Runner) Cancel(session uuid.UUID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if run, ok := r.runs[session]; ok {
-		run.cancel(cause)
+		run.cancel(errCanceled)
+	}
+}
+
+// Interrupt lets the runner look now at what it is asked to end: of a session that goes on, a late word must not end the turn
+// after the one that was meant.
+func (r *Runner) Interrupt() {
+	select {
+	case r.asked <- struct{}{}:
+	default:
 	}
 }
 
@@ -547,8 +554,8 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		Class: outcome.Class, Usage: known(p, result.Usage),
 	})
 	background := context.WithoutCancel(ctx)
-	w.noteUsage(background, turn, result.Conversation, result.Usage)
-	if w.plansAgain(background, turn.ID, outcome) {
+	if w.plansAgain(background, turn, outcome) {
+		w.noteUsage(background, turn, result.Conversation, result.Usage)
 		return outcome // as it began: with the conversation that it went on with
 	}
 	if result.Conversation != "" && result.Conversation != w.session.Conversation {
@@ -561,6 +568,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		return outcome // the turn comes again, or its session is not ours any more
 	}
 	w.notePullRequests(background, heard.all(result.Text))
+	w.noteUsage(background, turn, result.Conversation, result.Usage)
 	if err := db.FinishTurn(background, w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, w.answer, w.Now()); err != nil {
 		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
 	}

@@ -107,6 +107,8 @@ func (k *kit) start() {
 				k.runner.Wake()
 			case "cancel":
 				k.runner.Cancel(id)
+			case "interrupt":
+				k.runner.Interrupt()
 			}
 		})
 	}()

@@ -33,7 +33,7 @@ func (w *work) dismiss(ctx context.Context) {
 	if w.MCP == "" {
 		return
 	}
-	if err := w.Rules.DismissSession(context.WithoutCancel(ctx), w.session.ID); err != nil {
+	if err := w.Rules.DismissSession(context.WithoutCancel(ctx), w.lease); err != nil {
 		w.Log.Warn("end the session's token", "session", w.session.ID, "err", err)
 	}
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/workspace"
@@ -78,8 +76,8 @@ func (w *work) forget(ctx context.Context) bool {
 }
 
 // plansAgain notes a turn that failed for a moment's trouble as to be tried again, and says so in the transcript.
-func (w *work) plansAgain(ctx context.Context, turn uuid.UUID, o automation.Outcome) bool {
-	if w.execution == nil || o.Status != db.Failed || o.Class != agent.FailTransient {
+func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outcome) bool {
+	if w.execution == nil || isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient {
 		return false
 	}
 	plan, err := w.Rules.PlanRetry(ctx, w.session.ID, o)
@@ -89,7 +87,7 @@ func (w *work) plansAgain(ctx context.Context, turn uuid.UUID, o automation.Outc
 	if plan == nil {
 		return false
 	}
-	w.again = turn
+	w.again = turn.ID
 	w.transcript.add(EventRetry, RetryEvent{Failed: plan.Failed, Allowed: plan.Allowed, At: plan.At})
 	return true
 }

@@ -17,6 +17,10 @@ func FailureWord(class string) string {
 		return "Timeout"
 	case "interrupted":
 		return "Interrupted"
+	case "budget":
+		return "Budget"
+	case "gate":
+		return "Gate"
 	case "internal":
 		return "Carillon itself"
 	}

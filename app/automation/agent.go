@@ -34,9 +34,9 @@ func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UU
 	return wrap(err, "admit session %s", lease.Session)
 }
 
-// DismissSession ends the tokens of a session.
-func (s *Service) DismissSession(ctx context.Context, session uuid.UUID) error {
-	return db.DeleteSessionTokens(ctx, s.DB, session)
+// DismissSession ends the tokens that a worker has made for a session.
+func (s *Service) DismissSession(ctx context.Context, lease db.Lease) error {
+	return db.DeleteSessionTokens(ctx, s.DB, lease.Session, lease.Fence)
 }
 
 // SessionActor is as whom the session of a token asks: its owner, within its workspace, with the permissions of

@@ -46,7 +46,7 @@ func TestATokenOfASessionEndsWithItsTurnItsWorkerAndItsOwnersAccess(t *testing.T
 			_, err := k.DB.NewRaw("UPDATE sessions SET fence = fence + 1 WHERE id = ?", s.ID).Exec(t.Context())
 			return err
 		},
-		"it was dismissed": func(s db.Session) error { return k.DismissSession(t.Context(), s.ID) },
+		"it was dismissed": func(s db.Session) error { return k.DismissSession(t.Context(), lease(s)) },
 		"the next turn has another": func(s db.Session) error {
 			_, err := k.DB.NewRaw("UPDATE turns SET status = 'queued' WHERE session_id = ?", s.ID).Exec(t.Context())
 			k.admit(s)
@@ -68,6 +68,26 @@ func TestATokenOfASessionEndsWithItsTurnItsWorkerAndItsOwnersAccess(t *testing.T
 	}
 	_, err := k.SessionActor(t.Context(), NewSessionToken())
 	wantErr(t, err, fault.ErrNotFound)
+}
+
+func TestAWorkerThatLostASessionTakesNoTokenFromTheOneThatHasIt(t *testing.T) {
+	k := setup(t)
+	_, err := k.RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
+	check(t, err)
+	lost := k.claim()[0]
+	k.admit(lost)
+	_, err = k.DB.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", lost.ID).Exec(t.Context())
+	check(t, err)
+	has := *k.session(lost.ID)
+	token := k.admit(has)
+	check(t, k.DismissSession(t.Context(), lease(lost)))
+	stale := k.admit(lost)
+	if _, err := k.SessionActor(t.Context(), stale); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("the token of the worker that lost the session opens something (%v)", err)
+	}
+	if _, err := k.SessionActor(t.Context(), token); err != nil {
+		t.Errorf("the token of the worker that has it: %v", err)
+	}
 }
 
 func TestASessionManagesAutomationsOnlyWhereItsAutomationAllowsIt(t *testing.T) {

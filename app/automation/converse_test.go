@@ -24,7 +24,7 @@ func TestMessagesQueueWhileTheAgentWorksAndSurviveAFailedTurn(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	a := k.create(func(in *Input) { in.SessionType, in.AutoComplete = "chat", false })
-	k.runByMira(a)
+	k.runNow(a)
 	s := k.claim()[0]
 	check(t, k.Reply(ctx, k.mira, s.ID, "second"))
 	check(t, k.Reply(ctx, k.mira, s.ID, "third"))
@@ -53,7 +53,7 @@ func TestAMessageThatCouldNotBeGivenDoesNotComeAgainForEver(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	a := k.create(func(in *Input) { in.AutoComplete = false })
-	k.runByMira(a)
+	k.runNow(a)
 	s := k.finish(success)[0]
 	check(t, k.Reply(ctx, k.jonas, s.ID, "go on"))
 	k.finish(Outcome{Status: db.Failed, Class: "start", Reason: "the repository does not answer"})
@@ -66,7 +66,7 @@ func TestInterruptEndsTheTurnAndKeepsTheSessionOpen(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	a := k.create(nil) // Auto-Complete
-	k.runByMira(a)
+	k.runNow(a)
 	s := k.claim()[0]
 	wantErr(t, k.InterruptTurn(ctx, k.person("Eve", "member"), s.ID), fault.ErrNotFound)
 	check(t, k.InterruptTurn(ctx, k.jonas, s.ID))
@@ -93,7 +93,7 @@ func TestAnInterruptOutlivesItsWorker(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	a := k.create(nil)
-	k.runByMira(a)
+	k.runNow(a)
 	s := k.claim()[0]
 	check(t, db.SetConversation(ctx, k.DB, lease(s), "c1"))
 	check(t, k.InterruptTurn(ctx, k.jonas, s.ID))
@@ -111,7 +111,7 @@ func TestResetContextHoldsForTheNextTurnAndForAgentsAlone(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	a := k.create(func(in *Input) { in.AutoComplete = false })
-	k.runByMira(a)
+	k.runNow(a)
 	s := k.claim()[0]
 	check(t, k.ResetContext(ctx, k.jonas, s.ID)) // at work: it goes on with what it knows
 	check(t, db.SetConversation(ctx, k.DB, lease(s), "c1"))
@@ -139,7 +139,7 @@ func TestAQueuedMessageCanBeTakenBack(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	a := k.create(func(in *Input) { in.AutoComplete = false })
-	k.runByMira(a)
+	k.runNow(a)
 	s := k.finish(success)[0]
 	check(t, k.Reply(ctx, k.jonas, s.ID, "oops"))
 	list, err := db.TurnsOf(ctx, k.DB, s.ID)

@@ -33,12 +33,6 @@ func (k *kit) runs(n int) []*db.Automation {
 	return list
 }
 
-func (k *kit) runByMira(a *db.Automation) {
-	k.t.Helper()
-	_, err := k.RunNow(k.t.Context(), k.mira, a.ID, nil)
-	check(k.t, err)
-}
-
 func TestProviderTroublePausesItsStartsWithOneNoticeAndNoStrikes(t *testing.T) {
 	k := setup(t)
 	list := k.runs(4)
@@ -63,7 +57,7 @@ func TestProviderTroublePausesItsStartsWithOneNoticeAndNoStrikes(t *testing.T) {
 	k.expectInbox(k.mira, NoticeProviderPaused)
 	k.expectInbox(k.jonas)
 
-	k.runByMira(list[0])
+	k.runNow(list[0])
 	if n := k.started(); n != 0 {
 		t.Errorf("%d sessions started during the pause; want 0", n)
 	}
@@ -72,10 +66,10 @@ func TestProviderTroublePausesItsStartsWithOneNoticeAndNoStrikes(t *testing.T) {
 func TestAfterAPauseOneSessionTriesAndItsSuccessLetsTheOthersFollow(t *testing.T) {
 	k := setup(t)
 	list := k.runs(3)
-	k.runByMira(list[0])
+	k.runNow(list[0])
 	k.finish(k.refused("rate_limit", time.Time{}))
 	for _, a := range list {
-		k.runByMira(a)
+		k.runNow(a)
 	}
 	k.clock.Add(4 * time.Minute)
 	if n := k.started(); n != 0 {
@@ -104,7 +98,7 @@ func TestAPauseGrowsWithEachFailureAndHoldsUntilTheTimeThatTheProviderNames(t *t
 	k := setup(t)
 	a := k.runs(1)[0]
 	for i, want := range []time.Duration{5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, time.Hour} {
-		k.runByMira(a)
+		k.runNow(a)
 		k.clock.Add(time.Second)
 		if n := len(k.finish(k.refused("rate_limit", time.Time{}))); n != 1 {
 			t.Fatalf("attempt %d: %d sessions ran; want 1", i+1, n)
@@ -116,7 +110,7 @@ func TestAPauseGrowsWithEachFailureAndHoldsUntilTheTimeThatTheProviderNames(t *t
 		k.clock.Set(p.Until)
 	}
 	named := k.Now().Add(7 * time.Hour)
-	k.runByMira(a)
+	k.runNow(a)
 	k.clock.Add(time.Second)
 	k.finish(k.refused("rate_limit", named))
 	if p := k.pause(); !p.Until.Equal(named) {
@@ -131,18 +125,18 @@ func TestAPauseGrowsWithEachFailureAndHoldsUntilTheTimeThatTheProviderNames(t *t
 func TestATaskThatFailsShowsThatTheProviderWorksAndAnOlderSuccessDoesNot(t *testing.T) {
 	k := setup(t)
 	list := k.runs(2)
-	k.runByMira(list[0])
+	k.runNow(list[0])
 	older := k.claim()[0]
 	olderBegan := k.Now()
 	k.clock.Add(time.Minute)
-	k.runByMira(list[1])
+	k.runNow(list[1])
 	k.finish(k.refused("auth", time.Time{}))
 	k.clock.Add(time.Second)
 	check(t, k.Finish(t.Context(), lease(older), Outcome{Status: db.Succeeded, Began: olderBegan}))
 	if k.pause() == nil {
 		t.Fatal("a run that began before the trouble ended the pause")
 	}
-	k.runByMira(list[1])
+	k.runNow(list[1])
 	k.clock.Add(5 * time.Minute)
 	began := k.Now()
 	k.finish(Outcome{Status: db.Failed, Class: "agent", Reason: "it could not do it", Began: began})
@@ -154,9 +148,9 @@ func TestATaskThatFailsShowsThatTheProviderWorksAndAnOlderSuccessDoesNot(t *test
 func TestResumeNowEndsAPauseAndTheNextTroubleTellsAgain(t *testing.T) {
 	k := setup(t)
 	a := k.runs(1)[0]
-	k.runByMira(a)
+	k.runNow(a)
 	k.finish(k.refused("auth", time.Time{}))
-	k.runByMira(a)
+	k.runNow(a)
 	k.clock.Add(time.Second)
 	check(t, k.ResumeProvider(t.Context(), k.mira, "agent"))
 	if n := len(k.finish(k.refused("auth", time.Time{}))); n != 1 {
@@ -179,7 +173,7 @@ func TestAOneTimeLostToAProviderIsToldOf(t *testing.T) {
 func TestScriptsAreNeverPaused(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", "echo 401 unauthorized; exit 1" })
-	k.runByMira(a)
+	k.runNow(a)
 	k.finish(Outcome{Status: db.Failed, Class: "auth", Reason: "x", ProviderTrouble: true, Began: k.Now()})
 	if p, err := k.PauseOf(t.Context(), "shell"); err != nil || p != nil {
 		t.Errorf("the Shell provider is paused: %+v, %v", p, err)

@@ -41,7 +41,7 @@ func TestATransientFailureIsTriedAgainTwiceWithBackoff(t *testing.T) {
 	if a.Retries != 2 {
 		t.Fatalf("an automation has %d retries; want 2", a.Retries)
 	}
-	k.runByMira(a)
+	k.runNow(a)
 	var first uuid.UUID
 	for i, pause := range []time.Duration{15 * time.Second, time.Minute} {
 		s, turn := k.next(a)
@@ -90,7 +90,7 @@ func TestOnlyTransientFailuresAreTriedAgainAndOnlyAsOftenAsTheAutomationSays(t *
 		{"back tomorrow", "1", Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(24 * time.Hour)}, false},
 	} {
 		a := k.create(func(in *Input) { in.Retries = tt.retries })
-		k.runByMira(a)
+		k.runNow(a)
 		s, turn := k.next(a)
 		if got := k.again(s, turn.ID, tt.o); got != tt.want {
 			t.Errorf("%s: tried again is %v; want %v", tt.name, got, tt.want)
@@ -109,7 +109,7 @@ func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	a := k.create(nil)
-	k.runByMira(a)
+	k.runNow(a)
 	s, turn := k.next(a)
 	if !k.again(s, turn.ID, momentary) {
 		t.Fatal("not tried again")
@@ -124,7 +124,7 @@ func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
 		t.Errorf("%d sessions start after the cancel; want none", n)
 	}
 
-	k.runByMira(a)
+	k.runNow(a)
 	s, turn = k.next(a)
 	check(t, k.Stop(ctx, k.mira, s.ID)) // while it is at work
 	if k.again(s, turn.ID, momentary) {
@@ -133,7 +133,7 @@ func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
 	check(t, k.Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
 
 	short := k.create(func(in *Input) { in.Timeout = "0.2" }) // twelve seconds: less than the pause
-	k.runByMira(short)
+	k.runNow(short)
 	s, turn = k.next(short)
 	if k.again(s, turn.ID, momentary) {
 		t.Error("a run is tried again after its timeout")

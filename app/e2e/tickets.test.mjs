@@ -37,8 +37,8 @@ await scenario(async ({ open, step }) => {
   step('a session takes it from the queue, and reports')
   await page.goto('/automations/new')
   await page.getByLabel('Name', { exact: true }).fill('QA by script')
-  await page.getByLabel('Provider').selectOption('shell')
-  await page.getByLabel('Prompt').fill(process.env.CALL_TOOL + `call claim_next_ticket '{}' | grep -q '"number":1'
+  await page.getByLabel('Provider', { exact: true }).selectOption('shell')
+  await page.getByLabel('Prompt', { exact: true }).fill(process.env.CALL_TOOL + `call claim_next_ticket '{}' | grep -q '"number":1'
 call create_ticket '{"title":"Refunds log no reason","priority":"low"}' >/dev/null
 call report_result '{"outcome":"blocked","summary":"The **sandbox** was away."}' >/dev/null
 call send_inbox_message '{"title":"The sandbox is away","body":"Since noon."}' >/dev/null`)
@@ -74,7 +74,7 @@ call send_inbox_message '{"title":"The sandbox is away","body":"Since noon."}' >
   await page.getByRole('link', { name: /Nightly dependency audit/ }).click()
   await until('the name to be filled in', async () => await page.getByLabel('Name', { exact: true }).inputValue() === 'Nightly dependency audit')
   assert.equal(await page.getByLabel('Cron expression').inputValue(), '0 2 * * *')
-  assert.match(await page.getByLabel('Prompt').inputValue(), /^Run a dependency audit and create tickets for any high-severity findings/)
+  assert.match(await page.getByLabel('Prompt', { exact: true }).inputValue(), /^Run a dependency audit and create tickets for any high-severity findings/)
   await page.getByText('Every day at 02:00').waitFor()
   await page.getByRole('button', { name: 'Save' }).click()
   await heading('Nightly dependency audit').waitFor()

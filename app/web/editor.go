@@ -221,8 +221,8 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	check(&f.AllowParallel, in.AllowParallel)
 	fill(&f.MaxParallel, in.MaxParallel)
 	fill(&f.Timeout, in.Timeout)
-	sending(&f.Sending, a, in, bad)
 	fill(&f.Retries, in.Retries)
+	sending(&f.Sending, a, in, bad)
 	f.Placeholders = s.found(in)
 	fillQuality(&f, in, bad, actor)
 	if a != nil && a.Trigger == db.HTTP {

@@ -151,7 +151,6 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	if e.Session != nil {
 		d.SessionName = e.Session.Title
 	}
-	d.Usage, d.Nothing = usageFacts(e.Usage), e.Result == db.NothingToDo
 	if e.Status == db.Failed || e.Status == db.TimedOut {
 		d.Kind, d.Help, d.Neutral = views.FailureWord(e.ErrorClass), views.FailureHelp(e.ErrorClass), e.Neutral
 	}
@@ -162,6 +161,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	for _, a := range attempts {
 		d.Attempts = append(d.Attempts, views.Attempt{Number: a.Attempt, At: in(a.FailedAt, z), Again: in(a.RetryAt, z), Kind: views.FailureWord(a.ErrorClass), Reason: a.Reason})
 	}
+	d.Usage, d.Nothing = usageFacts(e.Usage), e.Result == db.NothingToDo
 	timeout := "None"
 	if sn.TimeoutSeconds > 0 {
 		timeout = views.Took(time.Duration(sn.TimeoutSeconds) * time.Second)

@@ -125,15 +125,15 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 		d.Fix = []string{"Open the execution and read why the last run failed.", "Mend the cause, and try it with Run now.", "Switch the automation on again; it starts anew."}
 	case automation.NoticePRClosed:
 		d.Primary = views.Action{Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String())}
+	case automation.NoticeProviderPaused:
+		d.Primary = views.Action{Label: "Open providers", Kind: "primary", Icon: "arrow-right", URL: views.ProvidersURL()}
+		d.Fix = []string{"Open the providers and test the one that is paused.", "Mend how it is signed in, or wait until its quota is there again.", "Press Resume now; what waits starts."}
 	case automation.NoticeReview:
 		d.Primary = views.Action{Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String())}
 	case automation.NoticeBudget:
 		if limit := automation.NoticeLimit(n); limit != "" && n.Automation != nil {
 			d.Others = append(d.Others, views.Action{Label: "Raise by 50 %", Icon: "arrow-up", Kind: "plain", URL: views.BudgetURL(n.AutomationID.String(), limit)})
 		}
-	case automation.NoticeProviderPaused:
-		d.Primary = views.Action{Label: "Open providers", Kind: "primary", Icon: "arrow-right", URL: views.ProvidersURL()}
-		d.Fix = []string{"Open the providers and test the one that is paused.", "Mend how it is signed in, or wait until its quota is there again.", "Press Resume now; what waits starts."}
 	case automation.NoticeSkipped:
 		d.FixMore = "If the session that is in the way hangs, stop it on its page. If runs simply take longer than the schedule allows, choose a wider schedule."
 	}

@@ -154,7 +154,7 @@ func usageWords(raw json.RawMessage) string {
 	if len(raw) == 0 || json.Unmarshal(raw, &u) != nil {
 		return ""
 	}
-	return turnUsage(&u)
+	return usedText(&u)
 }
 
 // modelsOf are the models to offer of a provider: those that the agent lists, or those that are known of it.

@@ -238,8 +238,8 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
 
-	s.qualityRoutes(mux)
 	s.providerRoutes(mux)
+	s.qualityRoutes(mux)
 	s.peopleRoutes(mux)
 	s.roleRoutes(mux)
 	s.auditRoutes(mux)

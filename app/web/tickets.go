@@ -416,7 +416,7 @@ func (s *Server) sessionTickets(w http.ResponseWriter, r *http.Request, actor ac
 func (s *Server) sessionWork(ctx context.Context, actor account.Actor, session *db.Session) (views.SessionWork, error) {
 	z, now := zone(actor), s.Now()
 	work := views.SessionWork{
-		Session: session.ID.String(), Now: now, CanLink: actor.Can(account.ManageTickets),
+		Session: session.ID.String(), Live: session.Status == db.SessionInProgress, Now: now, CanLink: actor.Can(account.ManageTickets),
 		Link: views.Field{Name: "ticket", Label: "Link a ticket", Placeholder: "#12", Autocomplete: "off"},
 	}
 	worked, created, err := s.Rules.SessionTickets(ctx, session.ID)

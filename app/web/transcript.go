@@ -100,7 +100,7 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 			return views.Entry{}, false
 		}
 		took := views.Took(time.Duration(end.Seconds * float64(time.Second)))
-		if used := turnUsage(end.Usage); used != "" {
+		if used := usedText(end.Usage); used != "" {
 			took += " · " + used
 		}
 		if kind := views.FailureWord(end.Class); kind != "" {

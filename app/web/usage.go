@@ -7,8 +7,8 @@ import (
 	"carillon/app/agent"
 )
 
-// turnUsage is what a turn used, in words. Unknown is said, never shown as nothing.
-func turnUsage(u *agent.Usage) string {
+// usedText is what a turn used, in words. Unknown is said, never shown as nothing.
+func usedText(u *agent.Usage) string {
 	if u == nil {
 		return ""
 	}
