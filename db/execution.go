@@ -61,6 +61,9 @@ type Snapshot struct {
 	WorkflowName   string        `json:"workflow_name,omitempty"`
 	BotID          uuid.UUID     `json:"bot_id,omitzero"`
 	BotName        string        `json:"bot_name,omitempty"`
+	Instructions   string        `json:"instructions,omitempty"` // of the bot
+	AllowedTools   []string      `json:"allowed_tools,omitempty"`
+	ReadOnly       bool          `json:"read_only,omitempty"`
 	Provider       string        `json:"provider"`
 	Model          string        `json:"model,omitempty"`
 	BaseBranch     string        `json:"base_branch,omitempty"`

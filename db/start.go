@@ -22,6 +22,13 @@ type Startable struct {
 	CreatorMember      bool              `bun:"creator_member,scanonly"`
 	CreatorPermissions []string          `bun:"creator_permissions,array,scanonly"`
 	BotName            string            `bun:"bot_name,scanonly"`
+	BotOff             bool              `bun:"bot_off,scanonly"`
+	BotInstructions    string            `bun:"bot_instructions,scanonly"`
+	BotProvider        string            `bun:"bot_provider,scanonly"`
+	BotModel           string            `bun:"bot_model,scanonly"`
+	BotLocks           bool              `bun:"bot_locks,scanonly"`
+	BotReadOnly        bool              `bun:"bot_read_only,scanonly"`
+	BotTools           []string          `bun:"bot_tools,array,scanonly"`
 	InFlight           int               `bun:"in_flight,scanonly"`   // executions that have yet to end; of those that are claimed as due, 1 stands for any number
 	Spending           *Spending         `bun:"-"`                    // what its budget counts; nil until asked for
 	Instructions       map[string]string `bun:"-"`                    // the texts of the session toggles, where it has any
@@ -32,7 +39,8 @@ func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
 	return q.NewSelect().Model(list).ColumnExpr("?TableColumns").
 		ColumnExpr("w.name AS workspace_name, w.removed_at IS NOT NULL AS workspace_removed, w.provider AS workspace_provider, w.model AS workspace_model").
 		ColumnExpr("u.name AS creator_name, u.deactivated_at IS NOT NULL AS creator_inactive").
-		ColumnExpr("coalesce(b.name, '') AS bot_name").
+		ColumnExpr("coalesce(b.name, '') AS bot_name, NOT coalesce(b.enabled, true) AS bot_off, coalesce(b.instructions, '') AS bot_instructions, coalesce(b.provider, '') AS bot_provider").
+		ColumnExpr("coalesce(b.model, '') AS bot_model, coalesce(b.locks_agent, false) AS bot_locks, coalesce(b.read_only, false) AS bot_read_only, coalesce(b.allowed_tools, '{}') AS bot_tools").
 		Join("JOIN workspaces AS w ON w.id = a.workspace_id").
 		Join("JOIN users AS u ON u.id = a.creator_id").
 		Join("LEFT JOIN bots AS b ON b.id = a.bot_id")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -139,12 +140,44 @@ func (w *work) runTurns(ctx context.Context) ([]db.Turn, error) {
 
 func isPass(k db.TurnKind) bool { return k == db.ReviewTurn || k == db.VerificationTurn }
 
-// instructions is what an agent is told beside the message.
+// instructions is what an agent is told beside the message: by its bot, and about how a run ends.
 func (w *work) instructions(p agent.Provider, turn *db.Turn) string {
-	if w.execution == nil || p.Driver == agent.DriverShell || isPass(turn.Kind) {
+	if p.Driver == agent.DriverShell {
 		return ""
 	}
-	return automation.RunInstructions
+	if w.execution == nil || isPass(turn.Kind) {
+		return w.bot.Instructions
+	}
+	return strings.TrimSpace(w.bot.Instructions + "\n\n" + automation.RunInstructions)
+}
+
+// limits are what a bot tells an agent and holds it to.
+type limits struct {
+	Instructions string
+	AllowedTools []string
+	ReadOnly     bool
+}
+
+// ofBot are the limits of a session's bot: those with which its run began, and for a person's message those of now.
+func (w *work) ofBot(ctx context.Context) (limits, error) {
+	switch {
+	case w.session.Type != db.BotType:
+		return limits{}, nil
+	case w.execution != nil:
+		sn := w.execution.Snapshot
+		return limits{sn.Instructions, sn.AllowedTools, sn.ReadOnly}, nil
+	}
+	b, err := db.BotByID(ctx, w.DB, w.session.BotID)
+	if db.IsNotFound(err) {
+		return limits{}, errors.New("the bot of this session was removed")
+	}
+	if err != nil {
+		return limits{}, err
+	}
+	if !b.Enabled {
+		return limits{}, fmt.Errorf("the bot %s is switched off", b.Name)
+	}
+	return limits{b.Instructions, b.AllowedTools, b.ReadOnly}, nil
 }
 
 // watch ends the context when the run's budget is used up while the agent is at work: minutes pass by themselves.

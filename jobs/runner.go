@@ -377,6 +377,7 @@ type work struct {
 	written    chan struct{}
 	dir        string // of this run alone
 	answer     string
+	bot        limits
 	token      string // by which the agent asks the MCP server; good while a turn runs
 
 	began   time.Time
@@ -412,6 +413,9 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 		return w.failed(agent.FailStart, reason)
 	}
 	w.account = signsIn(provider, environment.Variables)
+	if w.bot, err = w.ofBot(ctx); err != nil {
+		return w.failed(agent.FailStart, err.Error())
+	}
 	tree, err := w.worktree(ctx, ws, environment.Token)
 	if err != nil {
 		return w.ended(ctx, "start", err.Error())
@@ -523,7 +527,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	result, err := agent.Run(ctx, p, agent.Turn{
 		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
 		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
-		Instructions: w.instructions(p, turn), Spent: w.spent(ctx), Sandbox: w.sandbox,
+		Instructions: w.instructions(p, turn), ReadOnly: w.bot.ReadOnly, AllowedTools: w.bot.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
 	}, func(e agent.Event) {
 		heard.hear(e)
 		w.transcript.agentEvent(e)

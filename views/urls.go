@@ -108,6 +108,12 @@ func PreferenceURL(name string) string { return under("preferences", name) }
 // ProfileURL is the page of a person's own settings; it takes their profile by POST.
 func ProfileURL() string { return "/settings/profile" }
 
+// BotEditURL is the form of one bot.
+func BotEditURL(id string) string { return under("bots", id, "edit") }
+
+// BotDeletionURL takes POST to delete a bot.
+func BotDeletionURL(id string) string { return under("bots", id, "deletion") }
+
 // DeliveriesURL is the tab of an HTTP Trigger with its calls.
 func DeliveriesURL(automation string) string { return under("automations", automation, "deliveries") }
 

@@ -215,6 +215,7 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *
 	s.applyWorkspace(ctx, q, actor, a, in, bad)
 	applyTrigger(a, in, now, bad)
 	s.applyWebhook(a, in, bad)
+	s.applyBot(ctx, q, actor, a, &in, bad)
 	s.applyWork(actor, a, in, bad)
 	if len(bad) > 0 {
 		return bad
@@ -302,8 +303,8 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 		a.ExecutionType = db.Inline
 	}
 	switch {
-	case a.SessionType != db.Develop && a.SessionType != db.Chat:
-		bad["session_type"] = "Choose Develop or Chat."
+	case a.SessionType != db.Develop && a.SessionType != db.Chat && a.SessionType != db.BotType:
+		bad["session_type"] = "Choose Develop, Chat or Bot."
 	case a.ExecutionType != db.Inline:
 		bad["execution_type"] = "Choose Inline."
 	}

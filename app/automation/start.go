@@ -186,9 +186,10 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	if by.Source == db.ByHand {
 		e.UserID = by.UserID
 	}
+	_, model := agentOf(a)
 	session := db.Session{
 		ID: e.SessionID, WorkspaceID: a.WorkspaceID, AutomationID: a.ID, OwnerID: owner, BotID: a.BotID,
-		Type: a.SessionType, Title: a.Name, Status: db.SessionQueued, Provider: provider.ID, Model: a.Model,
+		Type: a.SessionType, Title: a.Name, Status: db.SessionQueued, Provider: provider.ID, Model: model,
 		BaseBranch: a.BaseBranch, CreatedAt: now, QueuedAt: now,
 	}
 	turn := db.Turn{
@@ -199,10 +200,11 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 }
 
 func snapshot(a *db.Startable, p Provider) db.Snapshot {
+	_, model := agentOf(a)
 	return db.Snapshot{
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
-		Prompt: a.Prompt, WorkflowID: a.WorkflowID, BotID: a.BotID, BotName: a.BotName,
-		Provider: p.ID, Model: a.Model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
+		Prompt: a.Prompt, WorkflowID: a.WorkflowID, BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: a.BotTools, ReadOnly: a.BotReadOnly,
+		Provider: p.ID, Model: model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
 		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
 		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,
 	}
@@ -224,10 +226,10 @@ func (s *Service) obstacle(a *db.Startable) (Provider, string) {
 	case a.ExecutionType == db.WorkflowDriven && a.WorkflowID == uuid.Nil:
 		return Provider{}, "the workflow of this automation was removed"
 	}
-	id := a.Provider
-	if id == "" {
-		id = a.WorkspaceProvider
+	if a.SessionType == db.BotType && a.BotOff {
+		return Provider{}, fmt.Sprintf("the bot %s is switched off", a.BotName)
 	}
+	id, _ := agentOf(a)
 	if id == "" {
 		return Provider{}, "no provider is chosen, and the workspace has no default"
 	}
@@ -240,6 +242,9 @@ func (s *Service) obstacle(a *db.Startable) (Provider, string) {
 	}
 	if p.Script && !account.Grants(a.CreatorPermissions, account.UseShell) {
 		return Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s", a.CreatorName, p.Name)
+	}
+	if p.Script && a.SessionType == db.BotType {
+		return Provider{}, fmt.Sprintf("%s runs scripts, and a bot is an agent", p.Name)
 	}
 	return p, commandObstacle(a)
 }

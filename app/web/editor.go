@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
@@ -46,6 +48,9 @@ func typed(a *db.Automation) automation.Input {
 	}
 	if !a.RunAt.IsZero() {
 		in.RunAt = a.RunAt.In(zoneNamed(a.TimeZone)).Format("2006-01-02T15:04")
+	}
+	if a.BotID != uuid.Nil {
+		in.Bot = a.BotID.String()
 	}
 	if a.MaxIterations > 0 {
 		in.MaxIterations = strconv.Itoa(a.MaxIterations)
@@ -201,7 +206,6 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.MaxIterations, in.MaxIterations)
 	fill(&f.StopText, in.StopText)
 	fill(&f.SessionType, in.SessionType)
-	f.SessionType.Options = f.SessionType.Options[:2]
 	fill(&f.ExecutionType, cmp(in.ExecutionType, string(db.Inline)))
 	f.ExecutionType.Options = f.ExecutionType.Options[:1]
 	fill(&f.Prompt, in.Prompt)
@@ -223,6 +227,9 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.Timeout, in.Timeout)
 	fill(&f.Retries, in.Retries)
 	sending(&f.Sending, a, in, bad)
+	if err := s.botField(r, actor, &f, in, bad); err != nil {
+		return err
+	}
 	f.Placeholders = s.found(in)
 	fillQuality(&f, in, bad, actor)
 	if a != nil && a.Trigger == db.HTTP {

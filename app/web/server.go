@@ -240,6 +240,7 @@ func (s *Server) routes(mux *routeTable) {
 
 	s.providerRoutes(mux)
 	s.qualityRoutes(mux)
+	s.botRoutes(mux)
 	s.peopleRoutes(mux)
 	s.roleRoutes(mux)
 	s.auditRoutes(mux)

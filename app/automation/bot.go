@@ -1,0 +1,304 @@
+package automation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// BotInput is a bot as a person typed it. The keys of fault.Invalid are the names in the tags.
+type BotInput struct {
+	Name         string `form:"name"`
+	Workspace    string `form:"workspace"` // empty: for all workspaces
+	Instructions string `form:"instructions"`
+	Provider     string `form:"provider"` // empty: that of the automation
+	Model        string `form:"model"`
+	LocksAgent   bool   `form:"locks_agent"`
+	AllowedTools string `form:"allowed_tools"` // one a line, or with commas between them
+	ReadOnly     bool   `form:"read_only"`
+	Enabled      bool   `form:"enabled"`
+	Version      int64  `form:"version"` // of what the person started from
+}
+
+// Bounds of a bot.
+const (
+	maxInstructions = 64 << 10 // bytes
+	maxTools        = 100
+)
+
+// Bots lists the bots that a person may use: those for all workspaces, and those of their own workspaces.
+func (s *Service) Bots(ctx context.Context, actor account.Actor) ([]db.Bot, error) {
+	return db.Bots(ctx, s.DB, actor.Access())
+}
+
+// Bot finds a bot that a person may use, and the automations with it that the person sees. Otherwise it returns
+// fault.ErrNotFound.
+func (s *Service) Bot(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Bot, []db.Automation, error) {
+	b, err := s.bot(ctx, s.DB, actor, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	users, err := db.BotUsers(ctx, s.DB, actor.Access(), id, 100)
+	return b, users, err
+}
+
+func (s *Service) bot(ctx context.Context, q bun.IDB, actor account.Actor, id uuid.UUID) (*db.Bot, error) {
+	b, err := db.BotByID(ctx, q, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if b.WorkspaceID == uuid.Nil {
+		return b, nil
+	}
+	return b, s.isMember(ctx, q, actor, b.WorkspaceID)
+}
+
+// CreateBot makes a bot. It returns fault.Invalid with a sentence per field.
+func (s *Service) CreateBot(ctx context.Context, actor account.Actor, in BotInput) (*db.Bot, error) {
+	if !actor.Can(account.ManageBots) {
+		return nil, fault.ErrForbidden
+	}
+	now := s.Now()
+	b := &db.Bot{ID: db.NewID(), CreatedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := s.applyBotInput(ctx, tx, actor, b, in); err != nil {
+			return err
+		}
+		if err := db.InsertBot(ctx, tx, b); err != nil {
+			return err
+		}
+		return s.auditBot(ctx, tx, actor, "bot.create", nil, b)
+	})
+	return b, wrap(err, "create bot")
+}
+
+// UpdateBot changes a bot. Runs that have started keep what they started with. It returns fault.ErrStale when someone else
+// saved it since the actor opened it, and the errors of CreateBot.
+func (s *Service) UpdateBot(ctx context.Context, actor account.Actor, id uuid.UUID, in BotInput) (*db.Bot, error) {
+	if _, err := s.manageableBot(ctx, actor, id); err != nil {
+		return nil, err
+	}
+	var b *db.Bot
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+		if b, err = db.LockBot(ctx, tx, id); err != nil {
+			return err
+		}
+		if b.Version != in.Version {
+			return fault.ErrStale
+		}
+		before := *b
+		if err := s.applyBotInput(ctx, tx, actor, b, in); err != nil {
+			return err
+		}
+		b.Version, b.UpdatedAt = b.Version+1, s.Now()
+		if err := db.SaveBot(ctx, tx, b); err != nil {
+			return err
+		}
+		return s.auditBot(ctx, tx, actor, "bot.update", &before, b)
+	})
+	return b, wrap(err, "update bot %s", id)
+}
+
+// EditableBot finds a bot for its edit page, with the errors of every change.
+func (s *Service) EditableBot(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Bot, error) {
+	return s.manageableBot(ctx, actor, id)
+}
+
+func (s *Service) manageableBot(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Bot, error) {
+	b, err := s.bot(ctx, s.DB, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	if !actor.Can(account.ManageBots) {
+		return nil, fault.ErrForbidden
+	}
+	return b, nil
+}
+
+// RemoveBot deletes a bot. Specification: Recurring and Loop automations "are auto-disabled ... when the linked Bot or Workflow
+// is removed", One-Time ones too, at once and with a notice; Manual and HTTP Trigger stay, and their runs fail saying so.
+func (s *Service) RemoveBot(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	if _, err := s.manageableBot(ctx, actor, id); err != nil {
+		return err
+	}
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		users, err := db.LockBotUsers(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		b, err := db.LockBot(ctx, tx, id)
+		if db.IsNotFound(err) {
+			return fault.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its bot “%s” was removed by %s", b.Name, actor.Name)); err != nil {
+			return err
+		}
+		if err := db.DeleteBot(ctx, tx, id); err != nil {
+			return err
+		}
+		return s.auditBot(ctx, tx, actor, "bot.delete", b, nil)
+	})
+	return wrap(err, "remove bot %s", id)
+}
+
+// disableUsers switches off what a schedule starts of automations that lost what they run, and tells their creators.
+func (s *Service) disableUsers(ctx context.Context, tx bun.Tx, users []db.Automation, reason string) error {
+	for i := range users {
+		a := &users[i]
+		if a.Scheduled() {
+			if err := s.disableFor(ctx, tx, a, nil, db.ByRemoval, reason); err != nil {
+				return err
+			}
+		}
+		if err := s.announceChange(ctx, tx, a.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Actor, b *db.Bot, in BotInput) error {
+	bad := fault.Invalid{}
+	b.Name = text(bad, "name", "Give the bot a name.", in.Name, 200, true)
+	b.WorkspaceID = uuid.Nil
+	if in.Workspace != "" {
+		id, err := uuid.Parse(in.Workspace)
+		if err == nil {
+			_, err = s.workspace(ctx, q, actor, id)
+		}
+		if err != nil {
+			bad["workspace"] = "This workspace does not exist, or you are not a member of it."
+		}
+		b.WorkspaceID = id
+	}
+	b.Instructions = strings.ReplaceAll(in.Instructions, "\r\n", "\n")
+	switch {
+	case strings.TrimSpace(b.Instructions) == "":
+		bad["instructions"] = "Write what the bot is to do and how."
+	case len(b.Instructions) > maxInstructions:
+		bad["instructions"] = fmt.Sprintf("The instructions are %d KiB long. At most 64 KiB fit.", (len(b.Instructions)+1023)>>10)
+	case !utf8.ValidString(b.Instructions) || strings.ContainsRune(b.Instructions, 0):
+		bad["instructions"] = "The instructions have bytes that are not text."
+	}
+	b.Provider, b.Model = strings.TrimSpace(in.Provider), text(bad, "model", "", in.Model, 200, false)
+	b.LocksAgent, b.ReadOnly, b.Enabled = in.LocksAgent, in.ReadOnly, in.Enabled
+	p, ok := s.provider(b.Provider)
+	switch {
+	case b.Provider == "" && b.LocksAgent:
+		bad["provider"] = "Choose the provider that the bot is to be held to."
+	case b.Provider != "" && !ok:
+		bad["provider"] = fmt.Sprintf("There is no provider %s here. Choose another.", b.Provider)
+	case p.Script:
+		bad["provider"] = fmt.Sprintf("%s runs scripts and takes no instructions. Choose an agent.", p.Name)
+	case len(p.Models) > 0 && b.Model != "" && !slices.Contains(p.Models, b.Model):
+		bad["model"] = noModel(p, b.Model)
+	}
+	b.AllowedTools = []string{}
+	for _, tool := range strings.FieldsFunc(in.AllowedTools, func(r rune) bool { return r == '\n' || r == ',' || r == '\r' }) {
+		if tool = strings.TrimSpace(tool); tool == "" || slices.Contains(b.AllowedTools, tool) {
+			continue
+		}
+		if len(tool) > 200 || !storable(tool) || strings.ContainsFunc(tool, func(r rune) bool { return r < ' ' }) {
+			bad["allowed_tools"] = "Write the names of tools, one a line."
+		}
+		b.AllowedTools = append(b.AllowedTools, tool)
+	}
+	if len(b.AllowedTools) > maxTools {
+		bad["allowed_tools"] = fmt.Sprintf("At most %d tools can be named.", maxTools)
+	}
+	if len(bad) > 0 {
+		return bad
+	}
+	return nil
+}
+
+// auditBot records a change of a bot. Before is nil for a new one, after for one that is gone.
+func (s *Service) auditBot(ctx context.Context, q bun.IDB, actor account.Actor, action string, before, after *db.Bot) error {
+	e := db.AuditEvent{ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "bot"}
+	for _, b := range []*db.Bot{before, after} {
+		if b != nil {
+			e.SubjectID, e.SubjectName, e.WorkspaceID = b.ID, b.Name, b.WorkspaceID
+		}
+	}
+	if before != nil {
+		e.Before = describedBot(before)
+	}
+	if after != nil {
+		e.After = describedBot(after)
+	}
+	return db.AddAudit(ctx, q, e)
+}
+
+func describedBot(b *db.Bot) map[string]any {
+	return map[string]any{
+		"name": b.Name, "workspace_id": b.WorkspaceID.String(), "instructions": b.Instructions, "provider": b.Provider, "model": b.Model,
+		"locks_agent": b.LocksAgent, "allowed_tools": b.AllowedTools, "read_only": b.ReadOnly, "enabled": b.Enabled,
+	}
+}
+
+// applyBot takes over the bot of an automation, and with it the agent where that is not chosen or the bot decides.
+func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input, bad fault.Invalid) {
+	a.BotID = uuid.Nil
+	if db.SessionType(in.SessionType) != db.BotType {
+		return
+	}
+	id, err := uuid.Parse(in.Bot)
+	if err != nil {
+		bad["bot"] = "Choose a bot."
+		return
+	}
+	b, err := s.bot(ctx, q, actor, id)
+	switch {
+	case errors.Is(err, fault.ErrNotFound), err == nil && b.WorkspaceID != uuid.Nil && b.WorkspaceID != a.WorkspaceID:
+		bad["bot"] = "This bot does not exist, or is not for this workspace. Choose another."
+		return
+	case err != nil:
+		bad["bot"] = "The bot could not be read. Try again."
+		return
+	}
+	a.BotID = id
+	if b.LocksAgent {
+		in.Provider, in.Model = b.Provider, b.Model
+	}
+	a.Provider = cmpOr(cmpOr(in.Provider, b.Provider), a.Provider)
+	if p, ok := s.provider(a.Provider); ok && p.Script {
+		bad["provider"] = fmt.Sprintf("%s runs scripts, and a bot is an agent. Choose another provider.", p.Name)
+	}
+}
+
+// agentOf is the provider and the model that a run of an automation is to have: its own, its bot's where that decides or where
+// none is chosen, else its workspace's.
+func agentOf(a *db.Startable) (provider, model string) {
+	provider, model = a.Provider, a.Model
+	if a.SessionType == db.BotType && a.BotID != uuid.Nil {
+		switch {
+		case a.BotLocks:
+			return a.BotProvider, a.BotModel
+		case provider == "":
+			provider = a.BotProvider
+		}
+		if model == "" && provider == a.BotProvider {
+			model = a.BotModel
+		}
+	}
+	if provider == "" {
+		provider = a.WorkspaceProvider
+	}
+	return provider, model
+}

@@ -1,0 +1,233 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+func (s *Server) botRoutes(mux *routeTable) {
+	mux.HandleFunc("GET /bots", s.page(s.bots))
+	mux.HandleFunc("POST /bots", s.page(s.createBot))
+	mux.HandleFunc("GET /bots/new", s.page(s.newBot))
+	mux.HandleFunc("GET /bots/{id}", s.page(s.bot))
+	mux.HandleFunc("POST /bots/{id}", s.page(s.updateBot))
+	mux.HandleFunc("GET /bots/{id}/edit", s.page(s.editBot))
+	mux.HandleFunc("POST /bots/{id}/deletion", s.page(s.removeBot))
+}
+
+func (s *Server) bots(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	list, err := s.Rules.Bots(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	p := views.BotsPage{CanManage: actor.Can(account.ManageBots)}
+	for i := range list {
+		p.Cards = append(p.Cards, s.botCard(&list[i]))
+	}
+	return s.with(w, r, actor, "bots", "Bots", func(page views.Page) error { return s.show(w, r, views.Bots(page, p)) })
+}
+
+func (s *Server) botCard(b *db.Bot) views.BotCard {
+	c := views.BotCard{
+		ID: b.ID.String(), Name: b.Name, About: firstLine(b.Instructions), Uses: b.Uses, Enabled: b.Enabled, ReadOnly: b.ReadOnly, Locked: b.LocksAgent, Where: "All workspaces",
+	}
+	if b.Workspace != nil {
+		c.Where = b.Workspace.Name
+	}
+	if b.Provider != "" {
+		c.Agent = s.providerName(b.Provider)
+		if b.Model != "" {
+			c.Agent += ", " + b.Model
+		}
+	}
+	return c
+}
+
+func (s *Server) bot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	botID, err := id(r)
+	if err != nil {
+		return err
+	}
+	b, users, err := s.Rules.Bot(r.Context(), actor, botID)
+	if err != nil {
+		return err
+	}
+	p := views.BotPage{BotCard: s.botCard(b), Instructions: b.Instructions, Tools: b.AllowedTools, CanManage: actor.Can(account.ManageBots)}
+	for _, a := range users {
+		p.UsedBy = append(p.UsedBy, views.Link{Text: a.Name, URL: views.AutomationURL(a.ID.String())})
+	}
+	p.Hidden = b.Uses - len(users)
+	p.Warning = "No automation uses it."
+	if b.Uses > 0 {
+		p.Warning = views.Count(b.Uses, "automation") + " with it stay without a bot. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another bot is chosen."
+	}
+	return s.with(w, r, actor, "bots", b.Name, func(page views.Page) error { return s.show(w, r, views.Bot(page, p)) })
+}
+
+func botInput(r *http.Request) automation.BotInput {
+	f := r.PostForm
+	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
+	on := func(name string) bool { return f.Get(name) != "" && f.Get(name) != "false" }
+	return automation.BotInput{
+		Name: f.Get("name"), Workspace: f.Get("workspace"), Instructions: f.Get("instructions"), Provider: f.Get("provider"), Model: f.Get("model"),
+		LocksAgent: on("locks_agent"), AllowedTools: f.Get("allowed_tools"), ReadOnly: on("read_only"), Enabled: on("enabled"), Version: version,
+	}
+}
+
+func typedBot(b *db.Bot) automation.BotInput {
+	in := automation.BotInput{
+		Name: b.Name, Instructions: b.Instructions, Provider: b.Provider, Model: b.Model, LocksAgent: b.LocksAgent,
+		AllowedTools: strings.Join(b.AllowedTools, "\n"), ReadOnly: b.ReadOnly, Enabled: b.Enabled, Version: b.Version,
+	}
+	if b.WorkspaceID != uuid.Nil {
+		in.Workspace = b.WorkspaceID.String()
+	}
+	return in
+}
+
+func (s *Server) newBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if !actor.Can(account.ManageBots) {
+		return fault.ErrForbidden
+	}
+	return s.botForm(w, r, actor, http.StatusOK, nil, automation.BotInput{Workspace: s.chosenWorkspace(r), Enabled: true}, nil)
+}
+
+func (s *Server) editBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	botID, err := id(r)
+	if err != nil {
+		return err
+	}
+	b, err := s.Rules.EditableBot(r.Context(), actor, botID)
+	if err != nil {
+		return err
+	}
+	return s.botForm(w, r, actor, http.StatusOK, b, typedBot(b), nil)
+}
+
+func (s *Server) createBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	in := botInput(r)
+	b, err := s.Rules.CreateBot(r.Context(), actor, in)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) {
+		return s.botForm(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
+}
+
+func (s *Server) updateBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	botID, err := id(r)
+	if err != nil {
+		return err
+	}
+	in := botInput(r)
+	b, err := s.Rules.UpdateBot(r.Context(), actor, botID, in)
+	var invalid fault.Invalid
+	status := http.StatusUnprocessableEntity
+	switch {
+	case errors.As(err, &invalid):
+	case errors.Is(err, fault.ErrStale):
+		status, invalid = http.StatusConflict, fault.Invalid{staleField: "yes"}
+	case err != nil:
+		return err
+	default:
+		return s.redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
+	}
+	stored, err := s.Rules.EditableBot(r.Context(), actor, botID)
+	if err != nil {
+		return err
+	}
+	if status == http.StatusConflict {
+		in.Version = stored.Version // saving again is then meant
+	}
+	return s.botForm(w, r, actor, status, stored, in, invalid)
+}
+
+func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, b *db.Bot, in automation.BotInput, bad fault.Invalid) error {
+	f := views.NewBotForm()
+	title := "New bot"
+	if b != nil {
+		f.ID, f.Was, title = b.ID.String(), b.Name, "Edit "+b.Name
+	}
+	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
+	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
+	check := func(field *views.Field, on bool) { field.Checked, field.Error = on, bad[field.Name] }
+	fill(&f.Name, in.Name)
+	fill(&f.Workspace, in.Workspace)
+	list, err := s.Rules.Workspaces(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	for _, ws := range list {
+		f.Workspace.Options = append(f.Workspace.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
+	}
+	fill(&f.Instructions, in.Instructions)
+	fill(&f.Provider, in.Provider)
+	for _, p := range s.Providers() {
+		if !s.isScript(p.ID) {
+			f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
+		}
+		if p.ID == in.Provider {
+			f.Model.Suggest = s.modelsOf(p)
+		}
+	}
+	fill(&f.Model, in.Model)
+	fill(&f.Tools, in.AllowedTools)
+	check(&f.Lock, in.LocksAgent)
+	check(&f.ReadOnly, in.ReadOnly)
+	check(&f.Enabled, in.Enabled)
+	return s.with(w, r, actor, "bots", title, func(page views.Page) error {
+		s.render(w, r, status, views.EditBot(page, f))
+		return nil
+	})
+}
+
+func (s *Server) removeBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	botID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.RemoveBot(r.Context(), actor, botID); err != nil {
+		return err
+	}
+	return s.redirect(w, r, "/bots", "Removed.")
+}
+
+// botField fills in the choice of a bot in the editor of an automation, and says when the bot chosen decides about the agent.
+func (s *Server) botField(r *http.Request, actor account.Actor, f *views.AutomationForm, in automation.Input, bad fault.Invalid) error {
+	f.Bot.Value, f.Bot.Error = in.Bot, bad["bot"]
+	f.Bot.Options = []views.Choice{{Label: "Choose a bot"}}
+	list, err := s.Rules.Bots(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	for _, b := range list {
+		c := views.Choice{Value: b.ID.String(), Label: b.Name}
+		if b.Workspace != nil {
+			c.Label += " (" + b.Workspace.Name + ")"
+		}
+		if c.Value == in.Bot && b.LocksAgent {
+			f.Locked = "The bot " + b.Name + " decides about provider and model."
+		}
+		if !b.Enabled && c.Value != in.Bot {
+			c.Off = "It is switched off"
+		}
+		f.Bot.Options = append(f.Bot.Options, c)
+	}
+	if len(list) == 0 {
+		f.Bot.Hint = "There is no bot yet. Make one under Bots."
+	}
+	return nil
+}
