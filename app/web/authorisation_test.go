@@ -200,6 +200,7 @@ var expectations = []expectation{
 	{"POST /settings/users/{id}/reset", "user", "", forAdmin},
 	{"POST /settings/users/{id}/deactivation", "user", "", byAdmin},
 	{"POST /settings/users/{id}/activation", "gone", "", byAdmin},
+	{"POST /settings/users/{id}/unlinking", "linked", "", byAdmin},
 	{"POST /settings/users/{id}/memberships", "user", "workspace=WORKSPACE", byAdmin},
 	{"POST /settings/users/{id}/transfer", "user", "to=MANAGER", byAdmin},
 
@@ -303,6 +304,11 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	"invited": func(x *walk) uuid.UUID {
 		u := x.person()
 		check(x.t, db.SavePasswordLink(x.t.Context(), x.server.DB, &db.PasswordLink{UserID: u.ID, Hash: append(u.ID[:], u.ID[:]...), Invites: true, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+		return u.ID
+	},
+	"linked": func(x *walk) uuid.UUID {
+		u := x.person()
+		check(x.t, db.InsertIdentity(x.t.Context(), x.server.DB, &db.Identity{Issuer: "https://login.example.com", Subject: u.ID.String(), UserID: u.ID, CreatedAt: time.Now(), UsedAt: time.Now()}))
 		return u.ID
 	},
 	"gone": func(x *walk) uuid.UUID {
