@@ -100,6 +100,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"user", "add"}, exitUsage, "", "expected carillon user add EMAIL NAME"},
 		{[]string{"user", "add", "a@example.com", "A", "B"}, exitUsage, "", "expected carillon user add EMAIL NAME"},
 		{[]string{"user", "reset-password"}, exitUsage, "", "expected carillon user reset-password EMAIL"},
+		{[]string{"user", "unlink"}, exitUsage, "", "expected carillon user unlink EMAIL"},
 		{[]string{"serve", "now"}, exitUsage, "", "expected carillon serve"},
 		{[]string{"serve", "--fast"}, exitUsage, "", "-fast"},
 		{[]string{"--fast"}, exitUsage, "", "-fast"},
@@ -150,6 +151,8 @@ func TestPeopleFromTheCommandLine(t *testing.T) {
 	if before == nil {
 		t.Fatal("the password that was given does not sign in")
 	}
+	oneLine(t, call(t, e, "", "user", "unlink", "nobody@example.com"), "nobody with the address nobody@example.com")
+	oneLine(t, call(t, e, "", "user", "unlink", "ada@example.com"), "no account of a single sign-on")
 	if o := call(t, e, "quite a new password\r\n", "user", "reset-password", "Ada@Example.com"); o.status != exitOK || !strings.Contains(o.stdout, "Ada Lovelace has a new password.") {
 		t.Fatalf("a new password: %+v", o)
 	}

@@ -273,6 +273,9 @@ func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Work
 		f.ExitCode, f.Answer, f.FilesChanged = o.ExitCode, o.Answer, o.FilesChanged
 		return &f
 	}
+	if c.PullRequest {
+		w.findPullRequest(ctx)
+	}
 	reason, err := w.Rules.Unmet(ctx, c, w.session.ID, o.Answer, o.FilesChanged)
 	if err != nil {
 		return fail(w.broken("check its success", err))
@@ -290,6 +293,35 @@ func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Work
 		return nil
 	}
 	return fail(w.failed("success_check", string(w.transcript.mask([]byte(reason)))))
+}
+
+// findPullRequest asks the forge for a pull request of the session's branch, unless the agent has told of one. What cannot be
+// found counts as not there.
+func (w *work) findPullRequest(ctx context.Context) {
+	if known, err := db.HasPullRequest(ctx, w.DB, w.session.ID); err != nil || known || w.Forge == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ws, err := db.WorkspaceByID(ctx, w.DB, w.session.WorkspaceID)
+	if err != nil {
+		w.Log.Warn("read the workspace", "workspace", w.session.WorkspaceID, "err", err)
+		return
+	}
+	client, repository, ok, err := forgeClient(ctx, w.Rules, ws, w.Forge, w.Now)
+	if err != nil || !ok {
+		return
+	}
+	p, err := client.Find(ctx, repository, w.session.Branch)
+	if err != nil {
+		w.note("The forge could not be asked for a pull request. " + forgeProblem(err))
+		return
+	}
+	if p != nil {
+		if err := w.Rules.TakePullRequest(ctx, ws, w.session.ID, *p, db.FoundByBranch); err != nil {
+			w.Log.Warn("note a pull request", "session", w.session.ID, "err", err)
+		}
+	}
 }
 
 // passes gives the agent the messages that follow a run: Code Review and Verification. It reports whether there were any.

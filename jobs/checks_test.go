@@ -226,6 +226,29 @@ func TestASuccessCheckThatIsNotMetFailsTheRunWithThatReason(t *testing.T) {
 	}
 }
 
+func TestASuccessCheckAsksTheForgeForAPullRequestThatNobodyTold(t *testing.T) {
+	k, g := forgeKit(t)
+	for _, tt := range []struct {
+		opened bool
+		want   db.ExecutionStatus
+	}{{true, db.Succeeded}, {false, db.Failed}} {
+		opened := filepath.Join(t.TempDir(), "opened")
+		run := k.run("until [ -e '"+opened+"' ]; do sleep 0.02; done", func(in *automation.Input) { in.SuccessPullRequest = true })
+		if tt.opened {
+			g.pull(9, "carillon/"+run.Session.ID.String(), "open", false)
+		}
+		check(t, os.WriteFile(opened, nil, 0o600))
+		if e := k.ended(run); e.Status != tt.want {
+			t.Errorf("with a pull request %t the run %s because %q; want %s", tt.opened, e.Status, e.Reason, tt.want)
+		}
+		if tt.opened {
+			if list := k.pullRequests(run.Session.ID); len(list) != 1 || list[0].FoundBy != db.FoundByBranch {
+				t.Errorf("the session has %+v; want the one of its branch", list)
+			}
+		}
+	}
+}
+
 func TestNothingToDoHasNoPasses(t *testing.T) {
 	k, messages := setupAgent(t)
 	e := k.ended(k.ask("[[say NOTHING TO DO]]", func(in *automation.Input) { in.Toggles = []string{"code_review"} }))

@@ -77,7 +77,7 @@ func NewAutomationForm() AutomationForm {
 			Header: Field{Name: "signature_header", Label: "Signature header", Mono: true, Placeholder: "X-Signature", Autocomplete: "off", Hint: "For HMAC in a header: SHA-256 of the body, in hex or base64."},
 			Secret: Field{Name: "signature_secret", Label: "Secret of the sender", Type: "password", Autocomplete: "off", Hint: "The same as at the sender. A call that is not signed with it is answered 401."},
 			Mode:   Field{Name: "filter_any", Label: "Which conditions must hold", Options: []Choice{{Value: "", Label: "All of them"}, {Value: "yes", Label: "Any of them"}}},
-			Append: Field{Name: "append_payload", Label: "Append the payload to the prompt", Hint: "Fenced, as data from an untrusted sender. A script finds it in $PARAM_payload."},
+			Append: Field{Name: "append_payload", Label: "Append the payload", Hint: "It follows the prompt, fenced as data from an untrusted sender. A script finds it in $PARAM_payload."},
 		},
 		Timeout:      Field{Name: "timeout", Label: "Timeout in minutes", Type: "number", Hint: "0: without limit.", Attrs: templ.Attributes{"min": "0"}},
 		TogglesError: Field{Name: "toggles", Label: "Session modes"},

@@ -99,7 +99,7 @@ func TestFormsThatDoNotDoAreRefusedWithReasons(t *testing.T) {
 		{"a name that is not UTF-8", "name", "a\xff\xfeb", 400, "could not be read"},
 		{"an empty prompt", "prompt", " \n", 422, "Write what the agent is to do."},
 		{"a prompt of a megabyte", "prompt", strings.Repeat("x", 1<<20), 422, "1024 KiB long"},
-		{"a prompt of a megabyte in other letters", "prompt", strings.Repeat("é", 1<<19), 413, "at most"},
+		{"a prompt of a megabyte in other letters", "prompt", strings.Repeat("é", 1<<19), 422, "1024 KiB long"},
 		{"a prompt with NUL", "prompt", "echo a\x00b", 400, "could not be read"},
 		{"a prompt that is not UTF-8", "prompt", "echo \xc3\x28", 400, "could not be read"},
 		{"a script that is none", "prompt", "if true; then", 422, "Line 1"},

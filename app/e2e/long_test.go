@@ -23,8 +23,14 @@ func TestNoNameIsWiderThanItsScreen(t *testing.T) {
 	automation := v.automation(t, long, "echo "+long+"\necho x > "+long+"\nexit 1")
 	session := v.run(t, automation)
 	v.ends(t, session, "Failed")
-	paths := []string{"/", "/automations", automation, automation + "/edit", automation + "/settings", automation + "/runs", "/executions", "/sessions", session, "/inbox", "/workspaces", "/workspaces/new", "/settings/profile"}
-	for _, list := range []string{"/executions", "/inbox", "/workspaces"} {
+	if a := v.post(t, "/tickets", url.Values{"workspace": {strings.TrimPrefix(made.to, "/workspaces/")}, "title": {long}, "body": {long}, "labels": {long[:40]}}); a.status != http.StatusSeeOther {
+		t.Fatalf("the ticket answered %d %.300s", a.status, a.said())
+	}
+	if a := v.post(t, "/settings/roles", url.Values{"name": {long[:100]}, "permissions": {"bots.manage"}}); a.status != http.StatusSeeOther {
+		t.Fatalf("the role answered %d %.300s", a.status, a.said())
+	}
+	paths := []string{"/tickets", "/settings/users", "/settings/roles", "/settings/audit", "/", "/automations", automation, automation + "/edit", automation + "/settings", automation + "/runs", "/executions", "/sessions", session, "/inbox", "/workspaces", "/workspaces/new", "/settings/profile"}
+	for _, list := range []string{"/executions", "/inbox", "/workspaces", "/tickets", "/settings/users", "/settings/roles"} {
 		for _, link := range v.get(t, list).find(element("a")) {
 			if href := link.attr("href"); strings.HasPrefix(href, list+"/") && !slices.Contains(paths, href) && !strings.Contains(href, "?") {
 				paths = append(paths, href)
