@@ -65,9 +65,13 @@ func SessionURL(id string) string { return under("sessions", id) }
 // SessionPartURL is a part of a session's page that fetches itself again: "head", "changes" or "tickets".
 func SessionPartURL(id, part string) string { return under("sessions", id, part) }
 
-// SessionStreamURL is the stream of a session's transcript, from after the entry given.
-func SessionStreamURL(id, after string) string {
-	return under("sessions", id, "stream") + "?after=" + url.QueryEscape(after)
+// SessionStreamURL is the stream of a session's transcript, from after the entry given, for a page that shows a state or none.
+func SessionStreamURL(id, after, state string) string {
+	address := under("sessions", id, "stream") + "?after=" + url.QueryEscape(after)
+	if state != "" {
+		address += "&state=" + url.QueryEscape(state)
+	}
+	return address
 }
 
 // SessionActionURL takes POST: "stop", "completion", "reopening", "messages" or "pull-request".

@@ -122,7 +122,7 @@ func (s *Server) addTranscript(r *http.Request, actor account.Actor, session *db
 		t.add(&events[i])
 	}
 	p.Transcript = views.TranscriptData{
-		Session: session.ID.String(), After: strconv.FormatInt(t.seq, 10), Entries: t.entries, Live: true,
+		Session: session.ID.String(), After: strconv.FormatInt(t.seq, 10), Entries: t.entries, Live: true, State: stateOf(session),
 	}
 	if !whole && len(events) == pageEvents && events[0].Seq > 1 {
 		p.Transcript.Older = views.SessionURL(session.ID.String()) + "?whole=yes"
@@ -355,6 +355,11 @@ func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor acc
 	if err := out.ping(); err != nil {
 		return nil
 	}
+	if state := r.FormValue("state"); state != "" && state != stateOf(session) { // it went on before the page could listen
+		if err := out.send("refresh", "", "session changes inbox"); err != nil {
+			return nil
+		}
+	}
 	for {
 		again, err := s.sendEvents(r, out, t, session.ID)
 		if err != nil {
@@ -390,6 +395,11 @@ func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor acc
 			}
 		}
 	}
+}
+
+// stateOf tells apart what the head of a session's page can show.
+func stateOf(session *db.Session) string {
+	return string(session.Status) + " " + strconv.FormatInt(session.EndedAt.UnixMilli(), 36)
 }
 
 // sendEvents sends the next events, and reports whether there may be more.
