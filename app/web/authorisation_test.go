@@ -144,6 +144,14 @@ var expectations = []expectation{
 	{"POST /tickets/{id}/status", "ticket", "status=done", managed},
 	{"POST /tickets/{id}/unlinking", "ticket", "session=LINKED", managed},
 
+	{"GET /bots", "", "", forSignedIn},
+	{"POST /bots", "", "", "login 403 403 422 422 422 422"},
+	{"GET /bots/new", "", "", "login 403 403 200 200 200 200"},
+	{"GET /bots/{id}", "bot", "", seen},
+	{"POST /bots/{id}", "bot", "version=1", "login 403 403 422 404 404 422"},
+	{"GET /bots/{id}/edit", "bot", "", "login 403 403 200 404 404 200"},
+	{"POST /bots/{id}/deletion", "bot", "", "login 403 403 303 404 404 303"},
+
 	{"GET /inbox", "", "", forSignedIn},
 	{"GET /inbox/link", "", "", forSignedIn},
 	{"POST /inbox/reading", "", "", bySignedIn},
@@ -298,6 +306,11 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		return n.ID
 	},
 	"workspace": func(x *walk) uuid.UUID { return x.workspaceOf(x.name("workspace"), "viewer", "owner", "manager") },
+	"bot": func(x *walk) uuid.UUID {
+		b := db.Bot{ID: db.NewID(), WorkspaceID: uuid.MustParse(x.workspace), Name: x.name("bot"), Instructions: hush, AllowedTools: []string{}, Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+		check(x.t, db.InsertBot(x.t.Context(), x.server.DB, &b))
+		return b.ID
+	},
 	"user": func(x *walk) uuid.UUID {
 		return x.person().ID
 	},
