@@ -424,16 +424,16 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	if e.subject != "" {
 		subject := subjects[e.subject](x)
 		path = strings.Replace(path, "{id}", subject.String(), 1)
-		if strings.Contains(form, "LINKED") {
-			form = strings.Replace(form, "LINKED", x.linked(subject).String(), 1)
+		if before, after, ok := strings.Cut(form, "LINKED"); ok {
+			form = before + x.linked(subject).String() + after
 		}
-		if strings.Contains(form, "PULL") {
-			form = strings.Replace(form, "PULL", x.pullRequest(subject).String(), 1)
+		if before, after, ok := strings.Cut(form, "PULL"); ok {
+			form = before + x.pullRequest(subject).String() + after
 		}
 	}
 	path = strings.NewReplacer("{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv", "{provider}", "agent", "{message}", uuid.Nil.String()).Replace(path)
-	if strings.Contains(form, "TICKET") {
-		form = strings.Replace(form, "TICKET", fmt.Sprint(x.ticket().Number), 1)
+	if before, after, ok := strings.Cut(form, "TICKET"); ok {
+		form = before + fmt.Sprint(x.ticket().Number) + after
 	}
 	form = strings.NewReplacer("WORKSPACE", x.workspace, "OWNER", x.who["owner"].actor.ID.String(), "MANAGER", x.who["manager"].actor.ID.String(), "ROLE", x.roleID(account.RoleMember)).Replace(form)
 	req, err := http.NewRequestWithContext(x.t.Context(), method, x.http.URL+path, strings.NewReader(form))
