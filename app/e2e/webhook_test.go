@@ -88,7 +88,9 @@ func TestEveryCallThatWasAcceptedHasItsRunOnceAfterTheServerWasKilled(t *testing
 			t.Errorf("the call was accepted as %s, and there is no such execution", r.ExecutionID)
 		}
 	}
-	eventually(t, "every run to end", func() bool { return count("SELECT count(*) FROM executions WHERE status IN ('queued', 'running')") == 0 })
+	eventually(t, "every run to end", func() bool {
+		return count("SELECT count(*) FROM executions WHERE status IN ('queued', 'running')") == 0
+	})
 	if n := count("SELECT count(*) FROM executions WHERE status = 'failed' AND reason <> 'interrupted by a restart'"); n != 0 {
 		t.Errorf("%d runs failed for another reason than the restart", n)
 	}
