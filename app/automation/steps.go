@@ -103,7 +103,9 @@ func Expand(text string, values map[string]string) string {
 	for name := range values {
 		names = append(names, name)
 	}
-	sort.Slice(names, func(i, j int) bool { return len(names[i]) > len(names[j]) || len(names[i]) == len(names[j]) && names[i] < names[j] })
+	sort.Slice(names, func(i, j int) bool {
+		return len(names[i]) > len(names[j]) || len(names[i]) == len(names[j]) && names[i] < names[j]
+	})
 	var b strings.Builder
 	for {
 		at := strings.IndexByte(text, '$')
