@@ -263,3 +263,6 @@ func readChoices(typed string) []string {
 	}
 	return list
 }
+
+// DraftSteps are the steps of a form as far as they can be read, to be looked at before they are saved.
+func DraftSteps(rows []StepInput) []db.Step { return readSteps(rows, fault.Invalid{}) }

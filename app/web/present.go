@@ -48,7 +48,7 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Act
 
 // nav says which parts of the site there are.
 func nav() views.Nav {
-	return views.Nav{Automations: true, Sessions: true, Tickets: true, Bots: true, Workspaces: true}
+	return views.Nav{Automations: true, Sessions: true, Workflows: true, Tickets: true, Bots: true, Workspaces: true}
 }
 
 // with shows a page that the frame is part of.
