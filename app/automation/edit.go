@@ -497,7 +497,16 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 			return nil, fault.Invalid{"parameters." + name: "This value has bytes that are not text."}
 		}
 	}
-	return s.Start(ctx, id, Trigger{Source: db.ByHand, UserID: actor.ID, Parameters: parameters})
+	run, err := s.Start(ctx, id, Trigger{Source: db.ByHand, UserID: actor.ID, Parameters: parameters})
+	var missing *MissingParameter
+	if errors.As(err, &missing) {
+		problem := "Give a value."
+		if missing.Wrong != "" {
+			problem = capitalize(missing.Wrong) + "."
+		}
+		return nil, fault.Invalid{"parameters." + missing.Name: problem}
+	}
+	return run, err
 }
 
 // announceChange tells schedulers and open pages that an automation changed.
