@@ -301,6 +301,13 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		return id
 	},
 	"ticket": func(x *walk) uuid.UUID { return x.ticket().ID },
+	"workflow": func(x *walk) uuid.UUID {
+		wf, err := x.rules.CreateWorkflow(x.t.Context(), x.who["manager"].actor, automation.WorkflowInput{
+			Name: x.name("workflow"), Workspace: x.workspace, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
+		})
+		check(x.t, err)
+		return wf.ID
+	},
 	"notice": func(x *walk) uuid.UUID {
 		n := db.Notification{ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: automation.NoticeSkipped, Title: x.name("notice"), DedupKey: uuid.NewString(), CreatedAt: time.Now()}
 		_, err := db.Notify(x.t.Context(), x.server.DB, []db.Notification{n})
