@@ -17,6 +17,7 @@ func pageSpecimens() []Specimen {
 	list = append(list, providerSpecimens()...)
 	list = append(list, signOnSpecimens()...)
 	list = append(list, ticketSpecimens()...)
+	list = append(list, botSpecimens()...)
 	list = append(list, peopleSpecimens()...)
 	list = append(list, qualitySpecimens()...)
 	return append(list, otherSpecimens()...)

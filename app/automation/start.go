@@ -211,9 +211,14 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 
 func snapshot(a *db.Startable, p Provider) db.Snapshot {
 	_, model := agentOf(a)
+	tools := a.BotTools
+	if len(tools) == 0 { // as it is read back
+		tools = nil
+	}
 	return db.Snapshot{
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
-		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps, Parameters: withoutDefaults(a.WorkflowParameters), TimeZone: a.TimeZone, BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: a.BotTools, ReadOnly: a.BotReadOnly,
+		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps, Parameters: withoutDefaults(a.WorkflowParameters), TimeZone: a.TimeZone,
+		BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools, ReadOnly: a.BotReadOnly,
 		Provider: p.ID, Model: model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
 		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
 		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,

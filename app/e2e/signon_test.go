@@ -20,14 +20,15 @@ import (
 func TestASingleSignOnWorksInABrowser(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
-	site := httptest.NewServer(mux)
+	site := httptest.NewUnstartedServer(mux) // until it knows its client: what it keeps is not for many at once
 	t.Cleanup(site.Close)
+	issuer := "http://" + site.Listener.Addr().String()
 	clients := map[string]*storage.Client{}
-	people := storage.NewUserStore(site.URL)
+	people := storage.NewUserStore(issuer)
 	store := storage.NewStorageWithClients(people, clients)
 	config := &op.Config{CodeMethodS256: true}
 	rand.Read(config.CryptoKey[:]) //nolint:errcheck // never fails, by its documentation
-	provider, err := op.NewProvider(config, store, op.StaticIssuer(site.URL), op.WithAllowInsecure(), op.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	provider, err := op.NewProvider(config, store, op.StaticIssuer(issuer), op.WithAllowInsecure(), op.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +47,10 @@ func TestASingleSignOnWorksInABrowser(t *testing.T) {
 	mux.Handle("/", provider)
 
 	s := serve(t, slices.Concat(asAdministrator, []string{
-		onDatabase(t), "CARILLON_OIDC_ISSUER=" + site.URL, "CARILLON_OIDC_CLIENT_ID=carillon", "CARILLON_OIDC_CLIENT_SECRET=known to both",
+		onDatabase(t), "CARILLON_OIDC_ISSUER=" + issuer, "CARILLON_OIDC_CLIENT_ID=carillon", "CARILLON_OIDC_CLIENT_SECRET=known to both",
 		"CARILLON_OIDC_AUTO_CREATE=on", "CARILLON_OIDC_NAME=Sign in with Acme",
 	})...)
 	clients["carillon"] = storage.WebClient("carillon", "known to both", s.base+"/login/sso/callback")
+	site.Start()
 	script(t, s, "signon")
 }

@@ -173,6 +173,9 @@ func fragment(r *http.Request) bool { return r.Header.Get("HX-Request-Type") == 
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
 	var b bytes.Buffer
 	if err := c.Render(r.Context(), &b); err != nil {
+		if r.Context().Err() != nil {
+			return // the reader has gone
+		}
 		s.Log.Error("render", "path", redacted(r), "request", requestID(r), "err", err)
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 		return

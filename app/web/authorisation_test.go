@@ -154,6 +154,14 @@ var expectations = []expectation{
 	{"POST /tickets/{id}/status", "ticket", "status=done", managed},
 	{"POST /tickets/{id}/unlinking", "ticket", "session=LINKED", managed},
 
+	{"GET /bots", "", "", forSignedIn},
+	{"POST /bots", "", "", "login 403 403 422 422 422 422"},
+	{"GET /bots/new", "", "", "login 403 403 200 200 200 200"},
+	{"GET /bots/{id}", "bot", "", seen},
+	{"POST /bots/{id}", "bot", "version=1", "login 403 403 422 404 404 422"},
+	{"GET /bots/{id}/edit", "bot", "", "login 403 403 200 404 404 200"},
+	{"POST /bots/{id}/deletion", "bot", "", "login 403 403 303 404 404 303"},
+
 	{"GET /inbox", "", "", forSignedIn},
 	{"GET /inbox/link", "", "", forSignedIn},
 	{"POST /inbox/reading", "", "", bySignedIn},
@@ -315,6 +323,11 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		return n.ID
 	},
 	"workspace": func(x *walk) uuid.UUID { return x.workspaceOf(x.name("workspace"), "viewer", "owner", "manager") },
+	"bot": func(x *walk) uuid.UUID {
+		b := db.Bot{ID: db.NewID(), WorkspaceID: uuid.MustParse(x.workspace), Name: x.name("bot"), Instructions: hush, AllowedTools: []string{}, Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+		check(x.t, db.InsertBot(x.t.Context(), x.server.DB, &b))
+		return b.ID
+	},
 	"user": func(x *walk) uuid.UUID {
 		return x.person().ID
 	},
@@ -428,16 +441,16 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	if e.subject != "" {
 		subject := subjects[e.subject](x)
 		path = strings.Replace(path, "{id}", subject.String(), 1)
-		if strings.Contains(form, "LINKED") {
-			form = strings.Replace(form, "LINKED", x.linked(subject).String(), 1)
+		if before, after, ok := strings.Cut(form, "LINKED"); ok {
+			form = before + x.linked(subject).String() + after
 		}
-		if strings.Contains(form, "PULL") {
-			form = strings.Replace(form, "PULL", x.pullRequest(subject).String(), 1)
+		if before, after, ok := strings.Cut(form, "PULL"); ok {
+			form = before + x.pullRequest(subject).String() + after
 		}
 	}
 	path = strings.NewReplacer("{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv", "{provider}", "agent", "{message}", uuid.Nil.String()).Replace(path)
-	if strings.Contains(form, "TICKET") {
-		form = strings.Replace(form, "TICKET", fmt.Sprint(x.ticket().Number), 1)
+	if before, after, ok := strings.Cut(form, "TICKET"); ok {
+		form = before + fmt.Sprint(x.ticket().Number) + after
 	}
 	form = strings.NewReplacer("WORKSPACE", x.workspace, "OWNER", x.who["owner"].actor.ID.String(), "MANAGER", x.who["manager"].actor.ID.String(), "ROLE", x.roleID(account.RoleMember)).Replace(form)
 	req, err := http.NewRequestWithContext(x.t.Context(), method, x.http.URL+path, strings.NewReader(form))

@@ -76,13 +76,23 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
+	var answer automation.Answer
+	if err := json.Unmarshal(d.Answer, &answer); err != nil {
+		return fmt.Errorf("read the answer of delivery %s: %w", d.ID, err)
+	}
+	answered, err := json.MarshalIndent(s.envelope(&answer), "", "  ")
+	if err != nil {
+		return err
+	}
 	p := views.DeliveryPage{
-		DeliveryItem: s.deliveryItem(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body), Answer: readable(d.Answer),
-		Reason: reasonOf(d.Answer), CanReplay: d.Size <= int64(len(d.Body)),
+		DeliveryItem: s.deliveryItem(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body), Answer: string(answered), CanReplay: d.Size <= int64(len(d.Body)),
 		Facts: []views.Fact{
 			{Label: "Call", Value: d.Method, Mono: true}, {Label: "From", Value: d.Address, Mono: true}, {Label: "Token", Value: d.Fingerprint, Mono: true},
 			{Label: "Answer", Value: fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))}, {Label: "Size", Value: views.Bytes(d.Size)},
 		},
+	}
+	if answer.Error != "" {
+		p.Reason = sentence(errors.New(answer.Error))
 	}
 	if !p.CanReplay {
 		p.Cut = fmt.Sprintf("The first %s of %s were kept, so this call cannot be replayed.", views.Bytes(int64(len(d.Body))), views.Bytes(d.Size))
@@ -106,15 +116,6 @@ func readable(raw []byte) string {
 		return fmt.Sprintf("%q", raw)
 	}
 	return string(raw)
-}
-
-// reasonOf is the error that a call was answered.
-func reasonOf(answer []byte) string {
-	var a automation.Answer
-	if json.Unmarshal(answer, &a) != nil || a.Error == "" {
-		return ""
-	}
-	return sentence(errors.New(a.Error))
 }
 
 // replay starts a run with what a call brought.

@@ -234,7 +234,7 @@ func TestADeliveryIsShownAndReplayedWithTheSameInput(t *testing.T) {
 	d := h.deliveries("started")[0]
 	list := "/automations/" + h.a.ID.String() + "/deliveries"
 	page := h.owner.get(list + "/" + d.ID.String())
-	for _, want := range []string{"&lt;b&gt;the build", "kept", "(not kept)", "Replay", first.envelope(t).ExecutionID} {
+	for _, want := range []string{"&lt;b&gt;the build", "kept", "(not kept)", "Replay", "&#34;success&#34;: true", first.envelope(t).ExecutionID} {
 		page.expect(t, 200, want)
 	}
 	if strings.Contains(page.body, "verborgen") || strings.Contains(page.body, h.token) {

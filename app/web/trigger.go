@@ -171,8 +171,8 @@ func recordable(h http.Header, signature string) map[string]string {
 	return kept
 }
 
-// tell answers in the envelope.
-func (s *Server) tell(w http.ResponseWriter, a *automation.Answer) {
+// envelope is an answer as its caller reads it.
+func (s *Server) envelope(a *automation.Answer) envelope {
 	e := envelope{Success: a.Status == http.StatusOK && a.Error == "", Unresolved: a.Unresolved}
 	if a.Error != "" {
 		e.Error = &a.Error
@@ -185,6 +185,12 @@ func (s *Server) tell(w http.ResponseWriter, a *automation.Answer) {
 		link := s.PublicURL.JoinPath(views.SessionURL(*e.SessionID)).String()
 		e.SessionURL = &link
 	}
+	return e
+}
+
+// tell answers in the envelope.
+func (s *Server) tell(w http.ResponseWriter, a *automation.Answer) {
+	e := s.envelope(a)
 	body, err := json.Marshal(e)
 	if err != nil { // strings and nothing else: cannot be
 		body = []byte(`{"success":false,"error":"something went wrong on our side"}`)

@@ -1,0 +1,204 @@
+package automation
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+func (k *kit) botInput() BotInput {
+	return BotInput{Name: "Ada", Instructions: "You answer in haiku.", Provider: "agent", Model: "small", Enabled: true}
+}
+
+// newBot makes a bot of Mira's.
+func (k *kit) newBot(change func(*BotInput)) *db.Bot {
+	k.t.Helper()
+	in := k.botInput()
+	if change != nil {
+		change(&in)
+	}
+	b, err := k.CreateBot(k.t.Context(), k.mira, in)
+	check(k.t, err)
+	return b
+}
+
+// ofBot is an automation of the session type Bot.
+func ofBot(b *db.Bot, more func(*Input)) func(*Input) {
+	return func(in *Input) {
+		in.SessionType, in.Bot, in.Provider, in.Model = "bot", b.ID.String(), "", ""
+		if more != nil {
+			more(in)
+		}
+	}
+}
+
+func TestABotIsManagedByWhoMayManageBotsAndUsedByMembers(t *testing.T) {
+	k := setup(t)
+	_, err := k.CreateBot(t.Context(), k.jonas, k.botInput())
+	wantErr(t, err, fault.ErrForbidden)
+	b := k.newBot(nil)
+	_, err = k.UpdateBot(t.Context(), k.jonas, b.ID, k.botInput())
+	wantErr(t, err, fault.ErrForbidden)
+	wantErr(t, k.RemoveBot(t.Context(), k.jonas, b.ID), fault.ErrForbidden)
+	if list, err := k.Bots(t.Context(), k.jonas); err != nil || len(list) != 1 {
+		t.Errorf("Jonas sees %v, %v; want the bot that is for all workspaces", list, err)
+	}
+	mine := k.newBot(func(in *BotInput) { in.Name, in.Workspace = "Inside", k.workspace.ID.String() })
+	outsider := k.person("Olga", account.RoleMember)
+	check(t, db.RemoveMember(t.Context(), k.DB, k.workspace.ID, outsider.ID))
+	if _, _, err := k.Bot(t.Context(), outsider, mine.ID); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("an outsider gets %v; want it hidden", err)
+	}
+	if list, err := k.Bots(t.Context(), outsider); err != nil || len(list) != 1 || list[0].ID != b.ID {
+		t.Errorf("an outsider sees %v, %v; want the global one alone", list, err)
+	}
+}
+
+func TestABotsFormSaysWhatIsWrong(t *testing.T) {
+	k := setup(t)
+	for field, change := range map[string]func(*BotInput){
+		"name":          func(in *BotInput) { in.Name = " " },
+		"instructions":  func(in *BotInput) { in.Instructions = "\n" },
+		"provider":      func(in *BotInput) { in.Provider = "nothing" },
+		"model":         func(in *BotInput) { in.Model = "huge" },
+		"workspace":     func(in *BotInput) { in.Workspace = uuid.NewString() },
+		"allowed_tools": func(in *BotInput) { in.AllowedTools = strings.Repeat("x", 201) },
+	} {
+		in := k.botInput()
+		change(&in)
+		_, err := k.CreateBot(t.Context(), k.mira, in)
+		wantInvalid(t, err, field)
+	}
+	for _, tt := range []func(*BotInput){
+		func(in *BotInput) { in.Provider, in.Model = "shell", "" },
+		func(in *BotInput) { in.Provider, in.Model, in.LocksAgent = "", "", true },
+	} {
+		in := k.botInput()
+		tt(&in)
+		_, err := k.CreateBot(t.Context(), k.mira, in)
+		wantInvalid(t, err, "provider")
+	}
+}
+
+func TestTwoPeopleSavingTheSameBotTheSecondIsTold(t *testing.T) {
+	k := setup(t)
+	b := k.newBot(nil)
+	in := k.botInput()
+	in.Version = b.Version
+	_, err := k.UpdateBot(t.Context(), k.mira, b.ID, in)
+	check(t, err)
+	_, err = k.UpdateBot(t.Context(), k.mira, b.ID, in)
+	wantErr(t, err, fault.ErrStale)
+}
+
+func TestABotThatLocksItsAgentDecidesWhateverTheAutomationSays(t *testing.T) {
+	k := setup(t)
+	locked := k.newBot(func(in *BotInput) { in.LocksAgent = true })
+	a := k.create(ofBot(locked, func(in *Input) { in.Provider, in.Model = "agent", "large" }))
+	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	if run.Session.Provider != "agent" || run.Session.Model != "small" || run.Session.BotID != locked.ID || run.Session.Type != db.BotType {
+		t.Errorf("the session is %+v; want the bot's agent", run.Session)
+	}
+	free := k.newBot(nil)
+	b := k.create(ofBot(free, func(in *Input) { in.Provider, in.Model = "agent", "large" }))
+	run, err = k.RunNow(t.Context(), k.jonas, b.ID, nil)
+	check(t, err)
+	if run.Session.Model != "large" {
+		t.Errorf("the model is %s; want the automation's", run.Session.Model)
+	}
+	c := k.create(ofBot(free, nil))
+	run, err = k.RunNow(t.Context(), k.jonas, c.ID, nil)
+	check(t, err)
+	if run.Session.Provider != "agent" || run.Session.Model != "small" {
+		t.Errorf("the agent is %s, %s; want the bot's, since none is chosen", run.Session.Provider, run.Session.Model)
+	}
+}
+
+func TestARunKeepsTheBotAsItWas(t *testing.T) {
+	k := setup(t)
+	b := k.newBot(func(in *BotInput) { in.ReadOnly, in.AllowedTools = true, "Read\nGrep, Glob" })
+	a := k.create(ofBot(b, nil))
+	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	in := k.botInput()
+	in.Instructions, in.Version = "Shout.", b.Version
+	_, err = k.UpdateBot(t.Context(), k.mira, b.ID, in)
+	check(t, err)
+	e, err := db.ExecutionByID(t.Context(), k.DB, run.Execution.ID)
+	check(t, err)
+	if sn := e.Snapshot; sn.Instructions != "You answer in haiku." || !sn.ReadOnly || strings.Join(sn.AllowedTools, " ") != "Read Grep Glob" || sn.BotName != "Ada" {
+		t.Errorf("the run keeps %+v", sn)
+	}
+}
+
+func TestAnAutomationTakesABotOfItsOwnWorkspaceAndNoScripts(t *testing.T) {
+	k := setup(t)
+	other, err := k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{Name: "Other", GitURL: "https://example.com/other.git"})
+	check(t, err)
+	elsewhere := k.newBot(func(in *BotInput) { in.Name, in.Workspace = "Elsewhere", other.ID.String() })
+	for want, change := range map[string]func(*Input){
+		"bot":      ofBot(elsewhere, nil),
+		"provider": ofBot(k.newBot(nil), func(in *Input) { in.Provider = "shell" }),
+	} {
+		in := k.input()
+		change(&in)
+		_, _, err := k.Create(t.Context(), k.mira, in)
+		wantInvalid(t, err, want)
+	}
+	in := k.input()
+	in.SessionType = "bot"
+	_, _, err = k.Create(t.Context(), k.mira, in)
+	wantInvalid(t, err, "bot")
+}
+
+func TestRemovingABotDisablesWhatAScheduleStartsAndTellsItsCreator(t *testing.T) {
+	k := setup(t)
+	b := k.newBot(nil)
+	scheduled := []*db.Automation{k.create(ofBot(b, recurring("0 3 * * *"))), k.create(ofBot(b, loop)), k.create(ofBot(b, oneTime("2026-06-02T09:00")))}
+	manual := k.create(ofBot(b, nil))
+	hook := k.create(ofBot(b, func(in *Input) { in.Trigger = "http" }))
+	check(t, k.RemoveBot(t.Context(), k.mira, b.ID))
+	for _, a := range scheduled {
+		got := k.reload(a)
+		if got.Enabled || got.DisabledKind != db.ByRemoval || !strings.Contains(got.DisabledReason, "“Ada” was removed by Mira") || !got.NextRunAt.IsZero() || got.BotID != uuid.Nil {
+			t.Errorf("%s is %v %s “%s”; want it disabled for the removal", got.Trigger, got.Enabled, got.DisabledKind, got.DisabledReason)
+		}
+		if err := k.SetEnabled(t.Context(), k.jonas, a.ID, true); err == nil {
+			t.Error("it can be switched on without a bot")
+		}
+	}
+	k.expectInbox(k.jonas, NoticeDisabled, NoticeDisabled, NoticeDisabled)
+	for _, a := range []*db.Automation{manual, hook} {
+		if !k.reload(a).Enabled {
+			t.Errorf("%s was disabled; want it left", a.Trigger)
+		}
+		_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+		var unable *Unable
+		if !errors.As(err, &unable) || !strings.Contains(unable.Reason, "bot of this automation was removed") {
+			t.Errorf("running it gives %v", err)
+		}
+	}
+}
+
+func TestARunWithABotThatIsOffFailsAndSaysSo(t *testing.T) {
+	k := setup(t)
+	b := k.newBot(nil)
+	a := k.create(ofBot(b, nil))
+	in := k.botInput()
+	in.Enabled, in.Version = false, b.Version
+	_, err := k.UpdateBot(t.Context(), k.mira, b.ID, in)
+	check(t, err)
+	_, err = k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	var unable *Unable
+	if !errors.As(err, &unable) || unable.Reason != "the bot Ada is switched off" {
+		t.Errorf("got %v", err)
+	}
+	k.expectStatuses(a, "failed")
+}
