@@ -59,6 +59,9 @@ type Snapshot struct {
 	Prompt         string        `json:"prompt,omitempty"` // as written, before its placeholders were filled
 	WorkflowID     uuid.UUID     `json:"workflow_id,omitzero"`
 	WorkflowName   string        `json:"workflow_name,omitempty"`
+	Steps          []Step        `json:"steps,omitempty"`      // of the workflow
+	Parameters     []Parameter   `json:"parameters,omitempty"` // of the workflow, without the defaults of secrets
+	TimeZone       string        `json:"time_zone,omitempty"`  // of the automation
 	BotID          uuid.UUID     `json:"bot_id,omitzero"`
 	BotName        string        `json:"bot_name,omitempty"`
 	Instructions   string        `json:"instructions,omitempty"` // of the bot

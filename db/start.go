@@ -21,6 +21,9 @@ type Startable struct {
 	CreatorInactive    bool              `bun:"creator_inactive,scanonly"`
 	CreatorMember      bool              `bun:"creator_member,scanonly"`
 	CreatorPermissions []string          `bun:"creator_permissions,array,scanonly"`
+	WorkflowName       string            `bun:"workflow_name,scanonly"`
+	WorkflowSteps      []Step            `bun:"workflow_steps,type:jsonb,scanonly"`
+	WorkflowParameters []Parameter       `bun:"workflow_parameters,type:jsonb,scanonly"`
 	BotName            string            `bun:"bot_name,scanonly"`
 	BotOff             bool              `bun:"bot_off,scanonly"`
 	BotInstructions    string            `bun:"bot_instructions,scanonly"`
@@ -41,6 +44,8 @@ func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
 		ColumnExpr("u.name AS creator_name, u.deactivated_at IS NOT NULL AS creator_inactive").
 		ColumnExpr("coalesce(b.name, '') AS bot_name, NOT coalesce(b.enabled, true) AS bot_off, coalesce(b.instructions, '') AS bot_instructions, coalesce(b.provider, '') AS bot_provider").
 		ColumnExpr("coalesce(b.model, '') AS bot_model, coalesce(b.locks_agent, false) AS bot_locks, coalesce(b.read_only, false) AS bot_read_only, coalesce(b.allowed_tools, '{}') AS bot_tools").
+		ColumnExpr("coalesce(wf.name, '') AS workflow_name, wf.steps AS workflow_steps, wf.parameters AS workflow_parameters").
+		Join("LEFT JOIN workflows AS wf ON wf.id = a.workflow_id").
 		Join("JOIN workspaces AS w ON w.id = a.workspace_id").
 		Join("JOIN users AS u ON u.id = a.creator_id").
 		Join("LEFT JOIN bots AS b ON b.id = a.bot_id")

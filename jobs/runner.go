@@ -378,6 +378,7 @@ type work struct {
 	dir        string // of this run alone
 	answer     string
 	bot        limits
+	flow       flow
 	token      string // by which the agent asks the MCP server; good while a turn runs
 
 	began   time.Time
@@ -405,7 +406,11 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if err != nil {
 		return w.broken("read the workspace's variables", err)
 	}
-	ctx, done := w.open(ctx, environment.Secrets)
+	secrets, err := w.beginFlow()
+	if err != nil {
+		return w.failed(agent.FailStart, err.Error())
+	}
+	ctx, done := w.open(ctx, append(environment.Secrets, secrets...))
 	defer done()
 
 	provider, reason := w.usable(s.Provider)
@@ -477,10 +482,9 @@ func (w *work) close(ctx context.Context) {
 
 // turns runs the session's queued messages, one after the other.
 func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string) automation.Outcome {
-	var execution uuid.UUID
 	var parameters map[string]string
 	if w.execution != nil {
-		execution, parameters = w.execution.ID, w.execution.Parameters
+		parameters = w.execution.Parameters
 	}
 	ctx, unwatch := w.watch(ctx)
 	defer unwatch()
@@ -488,7 +492,7 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 	var outcome automation.Outcome
 	outcome.Status = db.Succeeded
 	for outcome.Status == db.Succeeded {
-		turn, err := db.NextTurn(ctx, w.DB, w.session.ID, execution, w.Now())
+		turn, err := w.nextTurn(ctx)
 		if err != nil {
 			return w.broken("read the next message", err)
 		}
@@ -504,9 +508,14 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 			break
 		}
 		w.turned = true
-		outcome = w.turn(ctx, p, tree, env, parameters, turn)
+		if turn.Kind == db.StepTurn {
+			outcome = w.step(ctx, p, tree, env, turn)
+		} else {
+			outcome = w.turn(ctx, p, tree, env, parameters, turn)
+		}
 	}
 	outcome.FilesChanged = w.changes(ctx, tree)
+	outcome.Completion = w.completion(ctx)
 	outcome.Answer = w.answer
 	return w.settle(ctx, p, tree, env, outcome, begun)
 }

@@ -18,6 +18,7 @@ func pageSpecimens() []Specimen {
 	list = append(list, signOnSpecimens()...)
 	list = append(list, ticketSpecimens()...)
 	list = append(list, botSpecimens()...)
+	list = append(list, workflowSpecimens()...)
 	list = append(list, peopleSpecimens()...)
 	list = append(list, qualitySpecimens()...)
 	return append(list, otherSpecimens()...)

@@ -80,6 +80,12 @@ func SessionActionURL(id, action string) string { return under("sessions", id, a
 // WorkflowURL is the page of one workflow.
 func WorkflowURL(id string) string { return under("workflows", id) }
 
+// WorkflowEditURL is the form of one workflow; it takes the form by POST to WorkflowURL.
+func WorkflowEditURL(id string) string { return under("workflows", id, "edit") }
+
+// WorkflowActionURL takes POST: "copies" or "deletion".
+func WorkflowActionURL(id, action string) string { return under("workflows", id, action) }
+
 // WorkflowNewURL is the editor of a new workflow, begun with the one that an automation's pattern runs.
 func WorkflowNewURL(template string) string {
 	return "/workflows/new?template=" + url.QueryEscape(template)

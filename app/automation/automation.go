@@ -83,10 +83,19 @@ type Unable struct {
 
 func (u *Unable) Error() string { return u.Reason }
 
-// MissingParameter says that a required workflow parameter has no value. Nothing was recorded.
-type MissingParameter struct{ Name string }
+// MissingParameter says that a required workflow parameter has no value, or that one has a value that is not of its type.
+// Nothing was recorded.
+type MissingParameter struct {
+	Name  string
+	Wrong string // what is wrong with the value, as a sentence's end; empty: there is none
+}
 
-func (m *MissingParameter) Error() string { return "missing parameter: " + m.Name }
+func (m *MissingParameter) Error() string {
+	if m.Wrong != "" {
+		return "parameter " + m.Name + ": " + m.Wrong
+	}
+	return "missing parameter: " + m.Name
+}
 
 // ErrTooLarge says that a prompt is over MaxPrompt once its placeholders are filled.
 var ErrTooLarge = errors.New("the prompt with its values filled in is over 256 KiB")

@@ -216,6 +216,7 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *
 	applyTrigger(a, in, now, bad)
 	s.applyWebhook(a, in, bad)
 	s.applyBot(ctx, q, actor, a, &in, bad)
+	s.applyWorkflow(ctx, q, actor, a, in, bad)
 	s.applyWork(actor, a, in, bad)
 	if len(bad) > 0 {
 		return bad
@@ -305,8 +306,10 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	switch {
 	case a.SessionType != db.Develop && a.SessionType != db.Chat && a.SessionType != db.BotType:
 		bad["session_type"] = "Choose Develop, Chat or Bot."
-	case a.ExecutionType != db.Inline:
-		bad["execution_type"] = "Choose Inline."
+	case a.ExecutionType != db.Inline && a.ExecutionType != db.WorkflowDriven:
+		bad["execution_type"] = "Choose Inline or Workflow."
+	case a.SessionType != db.Develop: // Specification: "Chat: Inline only", "Bot: Inline only"
+		a.ExecutionType = db.Inline
 	}
 	a.AutoComplete = in.AutoComplete
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
@@ -323,6 +326,8 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 
 	a.Prompt = strings.ReplaceAll(in.Prompt, "\r\n", "\n")
 	switch {
+	case a.ExecutionType == db.WorkflowDriven:
+		a.Prompt = ""
 	case strings.TrimSpace(a.Prompt) == "":
 		bad["prompt"] = "Write what the agent is to do."
 	case len(a.Prompt) > MaxPrompt:
@@ -342,13 +347,16 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 		bad["provider"] = "You may not run shell scripts. Choose another provider."
 	case len(p.Models) > 0 && a.Model != "" && !slices.Contains(p.Models, a.Model):
 		bad["model"] = noModel(p, a.Model)
-	case p.Script && bad["prompt"] == "":
+	case p.Script && bad["prompt"] == "" && a.ExecutionType == db.Inline:
 		if reason := s.scriptProblem(p.ID, a.Prompt); reason != "" {
 			bad["prompt"] = reason
 		}
 	}
 	applyToggles(a, in, p, bad)
 	applyQuality(actor, a, in, p, bad)
+	if a.ExecutionType == db.WorkflowDriven {
+		return // applyWorkflow has taken them over
+	}
 	a.Parameters = map[string]string{}
 	for _, name := range p.Names(a.Prompt) {
 		if v, ok := in.Parameters[name]; ok && v != "" {
@@ -489,7 +497,16 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 			return nil, fault.Invalid{"parameters." + name: "This value has bytes that are not text."}
 		}
 	}
-	return s.Start(ctx, id, Trigger{Source: db.ByHand, UserID: actor.ID, Parameters: parameters})
+	run, err := s.Start(ctx, id, Trigger{Source: db.ByHand, UserID: actor.ID, Parameters: parameters})
+	var missing *MissingParameter
+	if errors.As(err, &missing) {
+		problem := "Give a value."
+		if missing.Wrong != "" {
+			problem = capitalize(missing.Wrong) + "."
+		}
+		return nil, fault.Invalid{"parameters." + missing.Name: problem}
+	}
+	return run, err
 }
 
 // announceChange tells schedulers and open pages that an automation changed.

@@ -30,7 +30,18 @@ type Outcome struct {
 	RetryAt         time.Time // when to try again, where the provider says
 	Interrupted     bool      // canceled in its turn alone: the session stays open
 	TurnBegun       bool      // the agent was given a message
+	Completion      Completion
 }
+
+// Completion is what a step of a workflow has decided about the session, for a run that succeeds.
+type Completion int
+
+// What becomes of the session.
+const (
+	AsSet       Completion = iota // what the automation says
+	IsCompleted                   // it is Done
+	StaysOpen                     // files have changed, and the step completes only if none have
+)
 
 // maxFailures is how many failures in a row disable a Recurring or Loop automation. Specification: "auto-disabled
 // after 3 consecutive failures".
@@ -174,6 +185,10 @@ func after(e *db.Execution, o Outcome) db.SessionStatus {
 		return db.SessionWaiting
 	case e.Status == db.Canceled, e.Status == db.Skipped:
 		return db.SessionCanceled
+	case e.Status == db.Succeeded && o.Completion == IsCompleted:
+		return db.SessionDone
+	case e.Status == db.Succeeded && o.Completion == StaysOpen:
+		return db.SessionWaiting
 	case e.Snapshot.AutoComplete && !(e.Snapshot.OnlyUnchanged && o.FilesChanged):
 		return db.SessionDone
 	default:

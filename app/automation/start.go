@@ -159,7 +159,12 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 
 	resolved, unresolved := resolve(provider.Names(a.Prompt), values)
 	prompt := a.Prompt
-	if provider.Script {
+	if a.ExecutionType == db.WorkflowDriven {
+		unresolved = nil
+		if err := s.workflowValues(a.WorkflowParameters, values); err != nil {
+			return nil, err
+		}
+	} else if provider.Script {
 		maps.Copy(values, resolved) // a script gets values as variables, so dotted names must be among them
 	} else {
 		if prompt = fill(a.Prompt, values); payload != "" {
@@ -196,6 +201,11 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		ID: db.NewID(), SessionID: session.ID, ExecutionID: e.ID, Position: 1, Kind: db.PromptTurn,
 		AuthorID: e.UserID, Prompt: prompt, Status: db.Queued, CreatedAt: now,
 	}
+	if a.ExecutionType == db.WorkflowDriven {
+		if err := firstStep(&e, &turn, a, provider, payload); err != nil {
+			return nil, err
+		}
+	}
 	return &db.Run{Execution: e, Session: session, Turns: []db.Turn{turn}}, nil
 }
 
@@ -207,7 +217,8 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 	}
 	return db.Snapshot{
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
-		Prompt: a.Prompt, WorkflowID: a.WorkflowID, BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools, ReadOnly: a.BotReadOnly,
+		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps, Parameters: withoutDefaults(a.WorkflowParameters), TimeZone: a.TimeZone,
+		BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools, ReadOnly: a.BotReadOnly,
 		Provider: p.ID, Model: model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
 		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
 		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,

@@ -88,6 +88,7 @@ var expectations = []expectation{
 	{"GET /automations/schedule", "", "", forSignedIn},
 	{"POST /automations/placeholders", "", "", forSignedIn},
 	{"GET /automations/models", "", "", forSignedIn},
+	{"GET /automations/parameters", "", "", forSignedIn},
 	{"GET /automations/{id}", "automation", "", seen},
 	{"POST /automations/{id}", "automation", "version=1", "login 403 422 422 404 404 422"},
 	{"GET /automations/{id}/settings", "automation", "", seen},
@@ -133,6 +134,15 @@ var expectations = []expectation{
 
 	{"GET /sessions/{id}/tickets", "session", "", seen},
 	{"POST /sessions/{id}/tickets", "session", "ticket=TICKET", managed},
+
+	{"GET /workflows", "", "", forSignedIn},
+	{"POST /workflows", "", "", "login 403 403 422 422 422 422"},
+	{"GET /workflows/new", "", "", "login 403 403 200 200 200 200"},
+	{"GET /workflows/{id}", "workflow", "", seen},
+	{"POST /workflows/{id}", "workflow", "version=1", "login 403 403 422 404 404 422"},
+	{"GET /workflows/{id}/edit", "workflow", "", "login 403 403 200 404 404 200"},
+	{"POST /workflows/{id}/copies", "workflow", "", "login 403 403 303 404 404 303"},
+	{"POST /workflows/{id}/deletion", "workflow", "", "login 403 403 303 404 404 303"},
 
 	{"GET /tickets", "", "", forSignedIn},
 	{"POST /tickets", "", "", "login 403 422 422 422 422 422"},
@@ -299,6 +309,13 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		return id
 	},
 	"ticket": func(x *walk) uuid.UUID { return x.ticket().ID },
+	"workflow": func(x *walk) uuid.UUID {
+		wf, err := x.rules.CreateWorkflow(x.t.Context(), x.who["manager"].actor, automation.WorkflowInput{
+			Name: x.name("workflow"), Workspace: x.workspace, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
+		})
+		check(x.t, err)
+		return wf.ID
+	},
 	"notice": func(x *walk) uuid.UUID {
 		n := db.Notification{ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: automation.NoticeSkipped, Title: x.name("notice"), DedupKey: uuid.NewString(), CreatedAt: time.Now()}
 		_, err := db.Notify(x.t.Context(), x.server.DB, []db.Notification{n})

@@ -403,14 +403,20 @@ func (s *Server) askToRun(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
-	f := s.runForm(a, nil, nil)
+	f, err := s.runForm(r, a, nil, nil)
+	if err != nil {
+		return err
+	}
 	if fragment(r) {
 		return s.show(w, r, views.RunDialog(f))
 	}
 	return s.with(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error { return s.show(w, r, views.RunPage(page, f)) })
 }
 
-func (s *Server) runForm(a *db.Automation, given map[string]string, bad fault.Invalid) views.RunForm {
+func (s *Server) runForm(r *http.Request, a *db.Automation, given map[string]string, bad fault.Invalid) (views.RunForm, error) {
+	if a.ExecutionType == db.WorkflowDriven {
+		return s.workflowRunForm(r.Context(), a, given, bad)
+	}
 	f := views.RunForm{ID: a.ID.String(), Name: a.Name}
 	names := s.Rules.Names(a.Provider, a.Prompt)
 	if len(names) == 0 {
@@ -423,7 +429,7 @@ func (s *Server) runForm(a *db.Automation, given map[string]string, bad fault.In
 		}
 		f.Fields = append(f.Fields, views.Field{Name: "param." + name, Label: name, Value: value, Error: bad["parameters."+name], Autocomplete: "off"})
 	}
-	return f
+	return f, nil
 }
 
 func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -439,8 +445,12 @@ func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.
 		if err != nil {
 			return err
 		}
+		f, err := s.runForm(r, a, given, invalid)
+		if err != nil {
+			return err
+		}
 		return s.with(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error {
-			s.render(w, r, http.StatusUnprocessableEntity, views.RunPage(page, s.runForm(a, given, invalid)))
+			s.render(w, r, http.StatusUnprocessableEntity, views.RunPage(page, f))
 			return nil
 		})
 	}

@@ -52,6 +52,9 @@ func typed(a *db.Automation) automation.Input {
 	if a.BotID != uuid.Nil {
 		in.Bot = a.BotID.String()
 	}
+	if a.WorkflowID != uuid.Nil {
+		in.Workflow = a.WorkflowID.String()
+	}
 	if a.MaxIterations > 0 {
 		in.MaxIterations = strconv.Itoa(a.MaxIterations)
 	}
@@ -207,7 +210,6 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.StopText, in.StopText)
 	fill(&f.SessionType, in.SessionType)
 	fill(&f.ExecutionType, cmp(in.ExecutionType, string(db.Inline)))
-	f.ExecutionType.Options = f.ExecutionType.Options[:1]
 	fill(&f.Prompt, in.Prompt)
 	fill(&f.Provider, in.Provider)
 	for _, p := range s.Providers() {
@@ -228,6 +230,9 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.Retries, in.Retries)
 	sending(&f.Sending, a, in, bad)
 	if err := s.botField(r, actor, &f, in, bad); err != nil {
+		return err
+	}
+	if err := s.workflowField(r, actor, &f, a, in, bad); err != nil {
 		return err
 	}
 	f.Placeholders = s.found(in)

@@ -175,7 +175,9 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", ")})
 	}
 	for _, name := range sortedKeys(e.Parameters) {
-		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name]})
+		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name], Secret: slices.ContainsFunc(e.Snapshot.Parameters, func(p db.Parameter) bool {
+			return p.Alias == name && p.Type == db.SecretParameter
+		})})
 	}
 	if e.Session != nil {
 		pulls, err := s.pullRequests(r.Context(), []db.Session{*e.Session})

@@ -48,7 +48,7 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Act
 
 // nav says which parts of the site there are.
 func nav() views.Nav {
-	return views.Nav{Automations: true, Sessions: true, Tickets: true, Bots: true, Workspaces: true}
+	return views.Nav{Automations: true, Sessions: true, Workflows: true, Tickets: true, Bots: true, Workspaces: true}
 }
 
 // with shows a page that the frame is part of.
@@ -167,7 +167,7 @@ func (s *Server) row(actor account.Actor, a *db.AutomationRow, bars []db.Bar, no
 		ID: a.ID.String(), Name: a.Name, Context: a.Workspace.Name + " · " + sessionTypeWord(a.SessionType), Trigger: string(a.Trigger),
 		When: when(&a.Automation), Next: in(a.NextRunAt, own), Status: a.LastStatus, LastAt: in(a.LastAt, z), Start: in(a.LastStartedAt, z),
 		End: in(a.LastFinishedAt, z), Failures: a.FailureStreak, Exempt: !a.Scheduled(), Enabled: a.Enabled, AlwaysOn: a.Trigger == db.HTTP,
-		InFlight: a.InFlight, Asks: len(s.Rules.Names(a.Provider, a.Prompt)) > 0, CanManage: automation.CanManage(actor, &a.Automation), Now: now,
+		InFlight: a.InFlight, Asks: a.WorkflowID != uuid.Nil || len(s.Rules.Names(a.Provider, a.Prompt)) > 0, CanManage: automation.CanManage(actor, &a.Automation), Now: now,
 	}
 	if r.Start.IsZero() {
 		r.Start = r.LastAt

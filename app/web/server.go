@@ -156,6 +156,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("GET /automations/schedule", s.page(s.schedulePreview))
 	mux.HandleFunc("POST /automations/placeholders", s.page(s.placeholders))
 	mux.HandleFunc("GET /automations/models", s.page(s.models))
+	mux.HandleFunc("GET /automations/parameters", s.page(s.workflowParameters))
 	mux.HandleFunc("GET /automations/{id}", s.page(s.automation))
 	mux.HandleFunc("POST /automations/{id}", s.page(s.updateAutomation))
 	mux.HandleFunc("GET /automations/{id}/settings", s.page(s.automationSettings))
@@ -217,6 +218,15 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /tickets/{id}/unlinking", s.page(s.unlinkTicket))
 	mux.HandleFunc("GET /sessions/{id}/tickets", s.page(s.sessionTickets))
 	mux.HandleFunc("POST /sessions/{id}/tickets", s.page(s.linkTicket))
+
+	mux.HandleFunc("GET /workflows", s.page(s.workflows))
+	mux.HandleFunc("POST /workflows", s.page(s.createWorkflow))
+	mux.HandleFunc("GET /workflows/new", s.page(s.newWorkflow))
+	mux.HandleFunc("GET /workflows/{id}", s.page(s.workflow))
+	mux.HandleFunc("POST /workflows/{id}", s.page(s.updateWorkflow))
+	mux.HandleFunc("GET /workflows/{id}/edit", s.page(s.editWorkflow))
+	mux.HandleFunc("POST /workflows/{id}/copies", s.page(s.duplicateWorkflow))
+	mux.HandleFunc("POST /workflows/{id}/deletion", s.page(s.removeWorkflow))
 
 	mux.HandleFunc("GET /workspaces", s.page(s.workspaces))
 	mux.HandleFunc("POST /workspaces", s.page(s.createWorkspace))

@@ -204,6 +204,14 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 	}
 	if err == nil {
 		p.Execution = views.Link{Text: "Execution", URL: views.ExecutionURL(e.ID.String())}
+		if e.Snapshot.ExecutionType == db.WorkflowDriven {
+			turns, err := db.TurnsOf(r.Context(), s.DB, session.ID)
+			if err != nil {
+				return nil, err
+			}
+			p.Steps = progress(e, turns)
+			p.Facts = append(p.Facts, views.Fact{Label: "Workflow", Value: e.Snapshot.WorkflowName})
+		}
 		started := views.StatusWord(string(e.Status))
 		p.Facts = append(p.Facts, views.Fact{Label: "Run", Value: started})
 		if e.ExitCode != nil && s.isScript(session.Provider) {

@@ -1,0 +1,332 @@
+package automation
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"carillon/db"
+)
+
+// Placed is a step where it stands in a run.
+type Placed struct {
+	Step  db.Step
+	Path  []int // its place, from 0: of a step in a loop the loop's and its own
+	Round int   // in a loop: which time, from 1
+}
+
+// Number is the place of a step as people count: "3", "3.1".
+func (p Placed) Number() string {
+	parts := make([]string, len(p.Path))
+	for i, n := range p.Path {
+		parts[i] = strconv.Itoa(n + 1)
+	}
+	return strings.Join(parts, ".")
+}
+
+// Label names a step in a transcript: "3.1 Review, round 2".
+func (p Placed) Label() string {
+	label := p.Number() + " " + StepName(p.Step)
+	if p.Round > 0 {
+		label += fmt.Sprintf(", round %d", p.Round)
+	}
+	return label
+}
+
+// Completed is the answer of a step Complete Session that completed it.
+const Completed = "The session is completed."
+
+// Walk gives the steps that a run has taken, in order, and after them the next one where there is one. Answers are what came of
+// those taken. A run has no other memory of its place, so it goes on there after a restart.
+func Walk(steps []db.Step, answers []string) []Placed {
+	w := &walk{answers: answers}
+	w.all(steps, nil, 0)
+	return w.list
+}
+
+type walk struct {
+	answers []string
+	list    []Placed
+}
+
+// take adds a step. It reports whether that one has been taken, and what came of it.
+func (w *walk) take(p Placed) (answer string, taken bool) {
+	w.list = append(w.list, p)
+	if n := len(w.list); n <= len(w.answers) {
+		return w.answers[n-1], true
+	}
+	return "", false
+}
+
+// all walks through steps and reports whether the run goes on after them.
+func (w *walk) all(steps []db.Step, path []int, round int) bool {
+	for i, step := range steps {
+		at := append(slices.Clone(path), i)
+		if step.Kind == db.LoopStep {
+			if !w.loop(step, at) {
+				return false
+			}
+			continue
+		}
+		answer, taken := w.take(Placed{Step: step, Path: at, Round: round})
+		if !taken || step.Kind == db.CompleteStep && answer == Completed {
+			return false
+		}
+	}
+	return true
+}
+
+// loop walks through the rounds of a loop: until an answer contains its marker, at once then, or as often as it may.
+func (w *walk) loop(loop db.Step, path []int) bool {
+	for round := 1; round <= loop.Max; round++ {
+		for i, step := range loop.Steps {
+			answer, taken := w.take(Placed{Step: step, Path: append(slices.Clone(path), i), Round: round})
+			switch {
+			case !taken, step.Kind == db.CompleteStep && answer == Completed:
+				return false
+			case step.Kind == db.MessageStep && loop.Marker != "" && strings.Contains(answer, loop.Marker):
+				return true
+			}
+		}
+	}
+	return true
+}
+
+// Expand puts values in place of $alias and ${alias} in a text, the longest alias first, in one pass: a value that holds $alias
+// is not expanded again. What names no value stays as written.
+func Expand(text string, values map[string]string) string {
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		return len(names[i]) > len(names[j]) || len(names[i]) == len(names[j]) && names[i] < names[j]
+	})
+	var b strings.Builder
+	for {
+		at := strings.IndexByte(text, '$')
+		if at < 0 {
+			b.WriteString(text)
+			return b.String()
+		}
+		b.WriteString(text[:at])
+		text = text[at:]
+		value, length := "$", 1
+		for _, name := range names {
+			if strings.HasPrefix(text[1:], name) {
+				value, length = values[name], 1+len(name)
+				break
+			}
+			if strings.HasPrefix(text[1:], "{"+name+"}") {
+				value, length = values[name], len(name)+len("${}")
+				break
+			}
+		}
+		b.WriteString(value)
+		text = text[length:]
+	}
+}
+
+// automatic are the aliases that every run has by itself.
+var automatic = []string{"date", "time", "datetime", "timestamp", "year", "month", "day", "session-id", "automation-name", "execution-id", "workspace-name", "branch", "ticket-id", "ticket-title"}
+
+// AutomaticAliases lists the aliases that every run has by itself.
+func AutomaticAliases() []string { return slices.Clone(automatic) }
+
+// Surroundings are what the automatic values of a run are made of.
+type Surroundings struct {
+	At                                           time.Time // when the run was fired, in its zone
+	Session, Execution                           string    // ids
+	Automation, Workspace, Branch, Ticket, Title string
+}
+
+// Automatic are the values that every run has by itself.
+func Automatic(s Surroundings) map[string]string {
+	return map[string]string{
+		"date": s.At.Format("2006-01-02"), "time": s.At.Format("15:04"), "datetime": s.At.Format("2006-01-02 15:04"), "timestamp": strconv.FormatInt(s.At.Unix(), 10),
+		"year": s.At.Format("2006"), "month": s.At.Format("01"), "day": s.At.Format("02"), "session-id": s.Session, "automation-name": s.Automation,
+		"execution-id": s.Execution, "workspace-name": s.Workspace, "branch": s.Branch, "ticket-id": s.Ticket, "ticket-title": s.Title,
+	}
+}
+
+// sealedMark begins the stored form of a secret value.
+const sealedMark = "sealed:"
+
+func sealPurpose(alias string) string { return "workflow parameter " + alias }
+
+// seal makes the stored form of a secret value. One that is in that form already stays.
+func (s *Service) seal(alias, value string) string {
+	if value == "" {
+		return ""
+	}
+	if _, ok := s.unseal(alias, value); ok {
+		return value
+	}
+	return sealedMark + base64.RawStdEncoding.EncodeToString(s.Keys.Seal(value, sealPurpose(alias)))
+}
+
+// unseal opens the stored form of a secret value; ok is false for what is none, or cannot be opened.
+func (s *Service) unseal(alias, stored string) (value string, ok bool) {
+	text, ok := strings.CutPrefix(stored, sealedMark)
+	if !ok {
+		return "", false
+	}
+	sealed, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return "", false
+	}
+	value, err = s.Keys.Open(sealed, sealPurpose(alias))
+	return value, err == nil
+}
+
+// problemOf says what keeps a value from being one of a parameter's, as a sentence's end, or nothing.
+func problemOf(p db.Parameter, value string) string {
+	switch p.Type {
+	case db.NumberParameter:
+		if _, err := strconv.ParseFloat(value, 64); err != nil || strings.ContainsAny(value, "xXpPnN_") {
+			return "this is not a number"
+		}
+	case db.BooleanParameter:
+		if value != "true" && value != "false" {
+			return "this is neither true nor false"
+		}
+	case db.ChoiceParameter:
+		if !slices.Contains(p.Choices, value) {
+			return "this is none of " + strings.Join(p.Choices, ", ")
+		}
+	}
+	if len(value) > maxValue || !storable(value) {
+		return "this is over 64 KiB, or not text"
+	}
+	return ""
+}
+
+// maxValue is the most bytes that the value of a parameter may have.
+const maxValue = 64 << 10
+
+// workflowValues merges the values given with a trigger over those stored, and those over the defaults, with secrets in their
+// stored form. It returns a *MissingParameter for one that is required and has none, or that is not of its type.
+func (s *Service) workflowValues(parameters []db.Parameter, values map[string]string) error {
+	for _, p := range parameters {
+		value := values[p.Alias]
+		if value == "" {
+			value = p.Default
+		}
+		if value == "" {
+			if p.Required {
+				return &MissingParameter{Name: p.Alias}
+			}
+			delete(values, p.Alias)
+			continue
+		}
+		if p.Type == db.SecretParameter {
+			values[p.Alias] = s.seal(p.Alias, value)
+			continue
+		}
+		if problem := problemOf(p, value); problem != "" {
+			return &MissingParameter{Name: p.Alias, Wrong: problem}
+		}
+		values[p.Alias] = value
+	}
+	return nil
+}
+
+// OpenValues opens the values of a run of a workflow, each declared parameter among them, and lists its secrets.
+func (s *Service) OpenValues(e *db.Execution) (values map[string]string, secrets []string, err error) {
+	values = map[string]string{}
+	for name, value := range e.Parameters {
+		values[name] = value
+	}
+	for _, p := range e.Snapshot.Parameters {
+		value := values[p.Alias]
+		if p.Type == db.SecretParameter && value != "" {
+			opened, ok := s.unseal(p.Alias, value)
+			if !ok {
+				return nil, nil, fmt.Errorf("the secret value of $%s cannot be read with this server's secret", p.Alias)
+			}
+			value = opened
+			secrets = append(secrets, value)
+		}
+		values[p.Alias] = value
+	}
+	return values, secrets, nil
+}
+
+// StepName is what a step is called where it has no label of its own.
+func StepName(step db.Step) string {
+	if step.Label != "" {
+		return step.Label
+	}
+	for _, k := range StepKinds {
+		if k.Kind == step.Kind {
+			if step.Path != "" {
+				return k.Name + " " + step.Path
+			}
+			return k.Name
+		}
+	}
+	return string(step.Kind)
+}
+
+// StepKinds lists the kinds of steps with their names on screen.
+var StepKinds = []struct {
+	Kind db.StepKind
+	Name string
+}{
+	{db.MessageStep, "Message"}, {db.ClearStep, "Clear Context"}, {db.AssetStep, "Asset"}, {db.CompleteStep, "Complete Session"},
+	{db.InstructionStep, "Generate Instruction File"}, {db.SystemStep, "Send System Message"}, {db.LoopStep, "Loop block"},
+}
+
+// firstStep begins the run of a workflow: its snapshot gets what goes with the first message, and the turn is the first step.
+func firstStep(e *db.Execution, turn *db.Turn, a *db.Startable, p Provider, payload string) error {
+	for _, message := range scripts(e.Snapshot.Steps) {
+		if len(Expand(message.Step.Text, e.Parameters)) > MaxPrompt {
+			return ErrTooLarge
+		}
+	}
+	if !p.Script {
+		after := ""
+		if payload != "" { // never expanded: who sends it could ask for a secret by its alias
+			after = withPayload("", payload)
+		}
+		e.Snapshot.Steps = afterFirst(e.Snapshot.Steps, instructed(after, a))
+	}
+	first := Walk(e.Snapshot.Steps, nil)
+	if len(first) == 0 {
+		return &Unable{Automation: a.Name, Reason: fmt.Sprintf("the workflow %s has no steps", a.WorkflowName)}
+	}
+	turn.Kind, turn.Label, turn.Prompt = db.StepTurn, first[0].Label(), first[0].Step.Text
+	return nil
+}
+
+// afterFirst puts a text after the first message among steps, without touching the list given.
+func afterFirst(steps []db.Step, after string) []db.Step {
+	messages := scripts(steps)
+	if len(messages) == 0 || after == "" {
+		return steps
+	}
+	path := messages[0].Path
+	steps = slices.Clone(steps)
+	if len(path) == 1 {
+		steps[path[0]].After = after
+		return steps
+	}
+	steps[path[0]].Steps = slices.Clone(steps[path[0]].Steps)
+	steps[path[0]].Steps[path[1]].After = after
+	return steps
+}
+
+// withoutDefaults are parameters as a run keeps them: a secret's default is among the values, sealed, and only there.
+func withoutDefaults(parameters []db.Parameter) []db.Parameter {
+	list := slices.Clone(parameters)
+	for i := range list {
+		if list[i].Type == db.SecretParameter {
+			list[i].Default = ""
+		}
+	}
+	return list
+}

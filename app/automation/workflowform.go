@@ -1,0 +1,268 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// WorkflowInput is a workflow as a person typed it. The keys of fault.Invalid are the names in the tags, with the place of a
+// row between: "steps.0.text".
+type WorkflowInput struct {
+	Name        string           `form:"name"`
+	Workspace   string           `form:"workspace"` // empty: for all workspaces
+	Description string           `form:"description"`
+	Steps       []StepInput      `form:"steps"`
+	Parameters  []ParameterInput `form:"parameters"`
+	Version     int64            `form:"version"` // of what the person started from
+}
+
+// StepInput is one step of a form. Those of a loop follow it, and are Inside.
+type StepInput struct {
+	Kind, Label, Text, Path, Marker, Max string
+	OnlyUnchanged, Inside                bool
+}
+
+// ParameterInput is one parameter of a form.
+type ParameterInput struct {
+	Alias, Label, Type, Default, Choices string // of Choices: one a line, or with commas between them
+	Required                             bool
+}
+
+// Bounds of a workflow.
+const (
+	maxSteps      = 100
+	maxStepText   = 128 << 10 // bytes
+	maxParameters = 50
+	maxRounds     = 100
+	maxChoices    = 100
+)
+
+// TypedWorkflow is a workflow as the form would have it typed. Defaults of secrets are left out.
+func TypedWorkflow(wf *db.Workflow) WorkflowInput {
+	in := WorkflowInput{Name: wf.Name, Description: wf.Description, Version: wf.Version}
+	if wf.WorkspaceID != uuid.Nil {
+		in.Workspace = wf.WorkspaceID.String()
+	}
+	typed := func(step db.Step, inside bool) StepInput {
+		t := StepInput{Kind: string(step.Kind), Label: step.Label, Text: step.Text, Path: step.Path, Marker: step.Marker, OnlyUnchanged: step.OnlyUnchanged, Inside: inside}
+		if step.Max > 0 {
+			t.Max = strconv.Itoa(step.Max)
+		}
+		return t
+	}
+	for _, step := range wf.Steps {
+		in.Steps = append(in.Steps, typed(step, false))
+		for _, inner := range step.Steps {
+			in.Steps = append(in.Steps, typed(inner, true))
+		}
+	}
+	for _, p := range wf.Parameters {
+		t := ParameterInput{Alias: p.Alias, Label: p.Label, Type: string(p.Type), Default: p.Default, Choices: strings.Join(p.Choices, ", "), Required: p.Required}
+		if p.Type == db.SecretParameter {
+			t.Default = ""
+		}
+		in.Parameters = append(in.Parameters, t)
+	}
+	return in
+}
+
+func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor account.Actor, wf *db.Workflow, in WorkflowInput) error {
+	bad := fault.Invalid{}
+	wf.Name = text(bad, "name", "Give the workflow a name.", in.Name, 200, true)
+	wf.Description = text(bad, "description", "", in.Description, 500, false)
+	wf.WorkspaceID = uuid.Nil
+	if in.Workspace != "" {
+		id, err := uuid.Parse(in.Workspace)
+		if err == nil {
+			_, err = s.workspace(ctx, q, actor, id)
+		}
+		if err != nil {
+			bad["workspace"] = "This workspace does not exist, or you are not a member of it."
+		}
+		wf.WorkspaceID = id
+	}
+	wf.Parameters = s.readParameters(in.Parameters, wf.Parameters, bad)
+	wf.Steps = readSteps(in.Steps, bad)
+	if len(bad) > 0 {
+		return bad
+	}
+	return nil
+}
+
+// readSteps makes steps of the rows of a form. A row of an inner step belongs to the loop before it.
+func readSteps(rows []StepInput, bad fault.Invalid) []db.Step {
+	list := []db.Step{}
+	loop := -1 // the row of the loop that is open
+	closeLoop := func() {
+		if loop >= 0 && len(list[len(list)-1].Steps) == 0 {
+			bad[fmt.Sprintf("steps.%d.kind", loop)] = "This loop block has no steps. Put the next step into it, or remove it."
+		}
+		loop = -1
+	}
+	if len(rows) == 0 {
+		bad["steps"] = "Add at least one step."
+	}
+	if len(rows) > maxSteps {
+		bad["steps"] = fmt.Sprintf("A workflow has at most %d steps.", maxSteps)
+		return list
+	}
+	for i, row := range rows {
+		step := readStep(i, row, bad)
+		if !row.Inside {
+			closeLoop()
+			list = append(list, step)
+			if step.Kind == db.LoopStep {
+				loop = i
+			}
+			continue
+		}
+		switch {
+		case loop < 0:
+			bad[fmt.Sprintf("steps.%d.inside", i)] = "There is no loop block above this step."
+		case step.Kind == db.LoopStep:
+			bad[fmt.Sprintf("steps.%d.inside", i)] = "A loop block cannot be within another."
+		default:
+			list[len(list)-1].Steps = append(list[len(list)-1].Steps, step)
+		}
+	}
+	closeLoop()
+	return list
+}
+
+func readStep(i int, row StepInput, bad fault.Invalid) db.Step {
+	field := func(name string) string { return fmt.Sprintf("steps.%d.%s", i, name) }
+	step := db.Step{Kind: db.StepKind(row.Kind), Label: text(bad, field("label"), "", row.Label, 100, false)}
+	content := strings.ReplaceAll(row.Text, "\r\n", "\n")
+	switch {
+	case len(content) > maxStepText:
+		bad[field("text")] = fmt.Sprintf("This is %d KiB long. At most 128 KiB fit.", (len(content)+1023)>>10)
+	case !storable(content):
+		bad[field("text")] = "This has bytes that are not text."
+	}
+	written := func(missing string) {
+		if strings.TrimSpace(content) == "" {
+			bad[field("text")] = missing
+		}
+		step.Text = content
+	}
+	switch step.Kind {
+	case db.MessageStep:
+		written("Write what the agent is to do.")
+	case db.SystemStep:
+		written("Write what the agent is to be told.")
+	case db.AssetStep:
+		step.Text = content
+		step.Path = readPath(field("path"), row.Path, true, bad)
+	case db.InstructionStep:
+		written("Write the instructions.")
+		step.Path = readPath(field("path"), row.Path, false, bad)
+	case db.CompleteStep:
+		step.OnlyUnchanged = row.OnlyUnchanged
+	case db.LoopStep:
+		step.Marker = text(bad, field("marker"), "", row.Marker, 200, false)
+		n, err := strconv.Atoi(strings.TrimSpace(row.Max))
+		if err != nil || n < 1 || n > maxRounds {
+			bad[field("max")] = fmt.Sprintf("Write how often it repeats at most: a whole number from 1 to %d.", maxRounds)
+		}
+		step.Max = n
+	case db.ClearStep:
+	default:
+		bad[field("kind")] = "Choose what this step does."
+	}
+	return step
+}
+
+// readPath checks the path of a file within the worktree. Where links lead shows when it is written.
+func readPath(field, typed string, required bool, bad fault.Invalid) string {
+	path := text(bad, field, "Write the file's path within the repository.", typed, 500, required)
+	if path == "" {
+		return ""
+	}
+	path = filepath.ToSlash(filepath.Clean(path))
+	inGit := slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return strings.EqualFold(part, ".git") })
+	if !filepath.IsLocal(path) || path == "." || strings.HasSuffix(strings.TrimSpace(typed), "/") || strings.Contains(path, `\`) || inGit {
+		bad[field] = "Write the path of a file within the repository, such as docs/plan.md."
+	}
+	return path
+}
+
+// aliasPattern is what an alias may look like.
+var aliasPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,49}$`)
+
+func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, bad fault.Invalid) []db.Parameter {
+	list := []db.Parameter{}
+	if len(rows) > maxParameters {
+		bad["parameters"] = fmt.Sprintf("A workflow has at most %d parameters.", maxParameters)
+		return list
+	}
+	for i, row := range rows {
+		alias := strings.TrimPrefix(strings.TrimSpace(row.Alias), "$")
+		if alias == "" && strings.TrimSpace(row.Label) == "" && row.Default == "" {
+			continue // an empty row
+		}
+		field := func(name string) string { return fmt.Sprintf("parameters.%d.%s", i, name) }
+		p := db.Parameter{Alias: alias, Label: text(bad, field("label"), "", row.Label, 100, false), Type: db.ParameterType(row.Type), Required: row.Required}
+		switch {
+		case !aliasPattern.MatchString(alias):
+			bad[field("alias")] = "An alias has at most 50 letters, digits, _ and -, and begins with a letter."
+		case slices.Contains(automatic, alias):
+			bad[field("alias")] = "$" + alias + " has a value by itself. Choose another alias."
+		case slices.ContainsFunc(list, func(o db.Parameter) bool { return variable(o.Alias) == variable(alias) }):
+			bad[field("alias")] = "$" + alias + " is there twice, or differs by - and _ alone."
+		}
+		switch p.Type {
+		case db.TextParameter, db.NumberParameter, db.BooleanParameter, db.SecretParameter:
+		case db.ChoiceParameter:
+			p.Choices = readChoices(row.Choices)
+			if len(p.Choices) == 0 || len(p.Choices) > maxChoices {
+				bad[field("choices")] = fmt.Sprintf("Write what can be chosen, from 1 to %d, with commas between.", maxChoices)
+			}
+		default:
+			bad[field("type")] = "Choose a type."
+		}
+		p.Default = row.Default
+		if p.Type == db.SecretParameter {
+			if p.Default == "" { // the stored one stays
+				if j := slices.IndexFunc(stored, func(o db.Parameter) bool { return o.Alias == alias && o.Type == db.SecretParameter }); j >= 0 {
+					p.Default = stored[j].Default
+				}
+			} else {
+				p.Default = s.seal(alias, p.Default)
+			}
+		} else if p.Default != "" {
+			if problem := problemOf(p, p.Default); problem != "" && bad[field("choices")] == "" {
+				bad[field("default")] = capitalize(problem) + "."
+			}
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// variable is an alias as scripts read it.
+func variable(alias string) string { return strings.ReplaceAll(alias, "-", "_") }
+
+func readChoices(typed string) []string {
+	var list []string
+	for _, c := range strings.FieldsFunc(typed, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
+		if c = strings.TrimSpace(c); c != "" && !slices.Contains(list, c) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// DraftSteps are the steps of a form as far as they can be read, to be looked at before they are saved.
+func DraftSteps(rows []StepInput) []db.Step { return readSteps(rows, fault.Invalid{}) }

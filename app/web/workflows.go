@@ -1,0 +1,426 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+func (s *Server) workflows(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	list, err := s.Rules.Workflows(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	p := views.WorkflowsPage{CanManage: actor.Can(account.ManageWorkflows)}
+	for i := range list {
+		p.Rows = append(p.Rows, workflowItem(&list[i]))
+	}
+	return s.with(w, r, actor, "workflows", "Workflows", func(page views.Page) error { return s.show(w, r, views.Workflows(page, p)) })
+}
+
+func workflowItem(wf *db.Workflow) views.WorkflowItem {
+	i := views.WorkflowItem{ID: wf.ID.String(), Name: wf.Name, About: wf.Description, Where: "All workspaces", Steps: len(wf.Steps), Uses: wf.Uses}
+	if wf.Workspace != nil {
+		i.Where = wf.Workspace.Name
+	}
+	return i
+}
+
+func (s *Server) workflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workflowID, err := id(r)
+	if err != nil {
+		return err
+	}
+	wf, users, err := s.Rules.Workflow(r.Context(), actor, workflowID)
+	if err != nil {
+		return err
+	}
+	p := views.WorkflowPage{WorkflowItem: workflowItem(wf), Lines: stepLines(wf.Steps, nil), CanManage: actor.Can(account.ManageWorkflows)}
+	for _, q := range wf.Parameters {
+		value := string(q.Type)
+		if len(q.Choices) > 0 {
+			value += ": " + strings.Join(q.Choices, ", ")
+		}
+		if q.Required {
+			value += ", required"
+		}
+		if q.Type == db.SecretParameter && q.Default != "" {
+			value += ", with a default"
+		} else if q.Default != "" {
+			value += ", by default " + q.Default
+		}
+		p.Parameters = append(p.Parameters, views.Fact{Label: "$" + q.Alias, Value: value})
+	}
+	for _, a := range users {
+		p.UsedBy = append(p.UsedBy, views.Link{Text: a.Name, URL: views.AutomationURL(a.ID.String())})
+	}
+	p.Hidden = wf.Uses - len(users)
+	p.Warning = "No automation uses it."
+	if wf.Uses > 0 {
+		p.Warning = views.Count(wf.Uses, "automation") + " with it stay without a workflow. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another workflow is chosen."
+	}
+	return s.with(w, r, actor, "workflows", wf.Name, func(page views.Page) error { return s.show(w, r, views.Workflow(page, p)) })
+}
+
+// stepLines are steps as pages show them, filled with values where there are any.
+func stepLines(steps []db.Step, values map[string]string) []views.StepLine {
+	var list []views.StepLine
+	add := func(step db.Step, path ...int) {
+		at := automation.Placed{Step: step, Path: path}
+		line := views.StepLine{Number: at.Number(), Kind: kindName(step.Kind), Label: automation.StepName(step), Text: step.Text, Inside: len(path) > 1}
+		switch {
+		case step.Kind == db.LoopStep && step.Marker != "":
+			line.Kind += fmt.Sprintf(": at most %d times, until an answer contains “%s”", step.Max, step.Marker)
+		case step.Kind == db.LoopStep:
+			line.Kind += fmt.Sprintf(": %d times", step.Max)
+		case step.Kind == db.CompleteStep && step.OnlyUnchanged:
+			line.Kind += " only if no file changes"
+		case values != nil:
+			line.Text = automation.Expand(step.Text, values)
+		}
+		list = append(list, line)
+	}
+	for i, step := range steps {
+		add(step, i)
+		for j, inner := range step.Steps {
+			add(inner, i, j)
+		}
+	}
+	return list
+}
+
+func kindName(kind db.StepKind) string {
+	for _, k := range automation.StepKinds {
+		if k.Kind == kind {
+			return k.Name
+		}
+	}
+	return string(kind)
+}
+
+// workflowInput reads the form of a workflow as typed.
+func workflowInput(r *http.Request) automation.WorkflowInput {
+	f := r.PostForm
+	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
+	in := automation.WorkflowInput{Name: f.Get("name"), Workspace: f.Get("workspace"), Description: f.Get("description"), Version: version}
+	at := func(name string, i int) string {
+		if list := f[name]; i < len(list) {
+			return list[i]
+		}
+		return ""
+	}
+	ticked := func(name string, i int) bool { return slices.Contains(f[name], strconv.Itoa(i)) }
+	for i, kind := range f["step_kind"] {
+		in.Steps = append(in.Steps, automation.StepInput{
+			Kind: kind, Label: at("step_label", i), Text: at("step_text", i), Path: at("step_path", i), Marker: at("step_marker", i), Max: at("step_max", i),
+			OnlyUnchanged: ticked("step_unchanged", i), Inside: ticked("step_inside", i),
+		})
+	}
+	for i, alias := range f["parameter_alias"] {
+		in.Parameters = append(in.Parameters, automation.ParameterInput{
+			Alias: alias, Label: at("parameter_label", i), Type: at("parameter_type", i), Default: at("parameter_default", i), Choices: at("parameter_choices", i),
+			Required: ticked("parameter_required", i),
+		})
+	}
+	return in
+}
+
+// rearranged carries out a button of the form that changes its rows: "up.2", "add-step". ok is false for no such button.
+func rearranged(in automation.WorkflowInput, do string) (out automation.WorkflowInput, ok bool) {
+	action, place, _ := strings.Cut(do, ".")
+	i, err := strconv.Atoi(place)
+	if err != nil {
+		i = -1
+	}
+	switch action {
+	case "add-step":
+		in.Steps = append(in.Steps, automation.StepInput{Kind: string(db.MessageStep)})
+	case "add-parameter":
+		in.Parameters = append(in.Parameters, automation.ParameterInput{Type: string(db.TextParameter)})
+	case "preview":
+	case "remove-step", "up", "down":
+		if i < 0 || i >= len(in.Steps) {
+			break
+		}
+		j := map[string]int{"up": i - 1, "down": i + 1, "remove-step": -1}[action]
+		if action == "remove-step" {
+			in.Steps = slices.Delete(in.Steps, i, i+1)
+		} else if j >= 0 && j < len(in.Steps) {
+			in.Steps[i], in.Steps[j] = in.Steps[j], in.Steps[i]
+		}
+	case "remove-parameter":
+		if i >= 0 && i < len(in.Parameters) {
+			in.Parameters = slices.Delete(in.Parameters, i, i+1)
+		}
+	default:
+		return in, false
+	}
+	return in, true
+}
+
+func (s *Server) newWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if !actor.Can(account.ManageWorkflows) {
+		return fault.ErrForbidden
+	}
+	in := automation.WorkflowInput{Workspace: s.chosenWorkspace(r), Steps: []automation.StepInput{{Kind: string(db.MessageStep)}}}
+	if t, ok := automation.TemplateByKey(r.FormValue("template")); ok && t.Workflow != nil {
+		in.Name, in.Description, in.Steps = t.Workflow.Name, t.Workflow.Description, nil
+		for _, text := range t.Workflow.Messages {
+			in.Steps = append(in.Steps, automation.StepInput{Kind: string(db.MessageStep), Text: text})
+		}
+	}
+	return s.workflowForm(w, r, actor, http.StatusOK, nil, in, nil)
+}
+
+func (s *Server) editWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workflowID, err := id(r)
+	if err != nil {
+		return err
+	}
+	wf, err := s.Rules.EditableWorkflow(r.Context(), actor, workflowID)
+	if err != nil {
+		return err
+	}
+	return s.workflowForm(w, r, actor, http.StatusOK, wf, automation.TypedWorkflow(wf), nil)
+}
+
+func (s *Server) createWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	if !actor.Can(account.ManageWorkflows) {
+		return fault.ErrForbidden
+	}
+	in := workflowInput(r)
+	if changed, ok := rearranged(in, r.PostFormValue("do")); ok {
+		return s.workflowForm(w, r, actor, http.StatusOK, nil, changed, nil)
+	}
+	wf, err := s.Rules.CreateWorkflow(r.Context(), actor, in)
+	var invalid fault.Invalid
+	if errors.As(err, &invalid) {
+		return s.workflowForm(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.WorkflowURL(wf.ID.String()), "Saved.")
+}
+
+func (s *Server) updateWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workflowID, err := id(r)
+	if err != nil {
+		return err
+	}
+	stored, err := s.Rules.EditableWorkflow(r.Context(), actor, workflowID)
+	if err != nil {
+		return err
+	}
+	in := workflowInput(r)
+	if changed, ok := rearranged(in, r.PostFormValue("do")); ok {
+		return s.workflowForm(w, r, actor, http.StatusOK, stored, changed, nil)
+	}
+	_, err = s.Rules.UpdateWorkflow(r.Context(), actor, workflowID, in)
+	var invalid fault.Invalid
+	switch {
+	case errors.As(err, &invalid):
+		return s.workflowForm(w, r, actor, http.StatusUnprocessableEntity, stored, in, invalid)
+	case errors.Is(err, fault.ErrStale):
+		in.Version = stored.Version // saving again is then meant
+		return s.workflowForm(w, r, actor, http.StatusConflict, stored, in, fault.Invalid{staleField: "yes"})
+	case err != nil:
+		return err
+	}
+	return s.redirect(w, r, views.WorkflowURL(workflowID.String()), "Saved.")
+}
+
+func (s *Server) workflowForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow, in automation.WorkflowInput, bad fault.Invalid) error {
+	f := views.NewWorkflowForm()
+	title := "New workflow"
+	if wf != nil {
+		f.ID, f.Was, title = wf.ID.String(), wf.Name, "Edit "+wf.Name
+	}
+	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
+	f.Name.Value, f.Name.Error = in.Name, bad["name"]
+	f.Workspace.Value, f.Workspace.Error = in.Workspace, bad["workspace"]
+	f.Description.Value, f.Description.Error = in.Description, bad["description"]
+	f.Problems = views.Field{ID: "steps", Label: "Steps", Error: cmp(bad["steps"], bad["parameters"])}
+	f.Automatic = "$" + strings.Join(automation.AutomaticAliases(), ", $")
+	list, err := s.Rules.Workspaces(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	for _, ws := range list {
+		f.Workspace.Options = append(f.Workspace.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
+	}
+	for i, step := range in.Steps {
+		f.Steps = append(f.Steps, stepRow(i, step, bad))
+	}
+	for i, p := range in.Parameters {
+		f.Parameters = append(f.Parameters, parameterRow(i, p, bad))
+	}
+	if r.PostFormValue("do") == "preview" {
+		f.Preview = s.workflowPreview(in)
+	}
+	return s.with(w, r, actor, "workflows", title, func(page views.Page) error {
+		s.render(w, r, status, views.EditWorkflow(page, f))
+		return nil
+	})
+}
+
+func stepRow(i int, step automation.StepInput, bad fault.Invalid) views.StepRow {
+	field := func(name, label, value string) views.Field {
+		return views.Field{
+			Name: "step_" + name, ID: fmt.Sprintf("steps.%d.%s", i, name), Label: label, Value: value, Error: bad[fmt.Sprintf("steps.%d.%s", i, name)], Autocomplete: "off",
+		}
+	}
+	row := views.StepRow{
+		Kind: field("kind", fmt.Sprintf("Step %d", i+1), step.Kind), Label: field("label", fmt.Sprintf("Label of step %d", i+1), step.Label),
+		Text: field("text", fmt.Sprintf("Text of step %d", i+1), step.Text), Path: field("path", fmt.Sprintf("File of step %d", i+1), step.Path),
+		Marker: field("marker", fmt.Sprintf("Step %d: until an answer contains", i+1), step.Marker), Max: field("max", fmt.Sprintf("Step %d: times at most", i+1), step.Max),
+		Unchanged: step.OnlyUnchanged, Inside: step.Inside, InsideError: bad[fmt.Sprintf("steps.%d.inside", i)],
+	}
+	row.Text.Rows, row.Text.Mono, row.Path.Mono, row.Path.Placeholder = 5, true, true, "docs/plan.md"
+	row.Max.Type = "number"
+	for _, k := range automation.StepKinds {
+		row.Kind.Options = append(row.Kind.Options, views.Choice{Value: string(k.Kind), Label: k.Name})
+	}
+	return row
+}
+
+func parameterRow(i int, p automation.ParameterInput, bad fault.Invalid) views.ParameterRow {
+	field := func(name, label, value string) views.Field {
+		return views.Field{
+			Name: "parameter_" + name, ID: fmt.Sprintf("parameters.%d.%s", i, name), Label: fmt.Sprintf("%s of parameter %d", label, i+1), Value: value,
+			Error: bad[fmt.Sprintf("parameters.%d.%s", i, name)], Autocomplete: "off",
+		}
+	}
+	row := views.ParameterRow{
+		Alias: field("alias", "Alias", p.Alias), Label: field("label", "Label", p.Label), Type: field("type", "Type", p.Type),
+		Default: field("default", "Default", p.Default), Choices: field("choices", "Choices", p.Choices), Required: p.Required,
+	}
+	row.Alias.Mono, row.Choices.Placeholder = true, "minor, major"
+	row.Type.Options = []views.Choice{{Value: "text", Label: "Text"}, {Value: "number", Label: "Number"}, {Value: "boolean", Label: "Boolean"}, {Value: "choice", Label: "Choice"}, {Value: "secret", Label: "Secret"}}
+	if p.Type == string(db.SecretParameter) {
+		row.Default.Type, row.Default.Value, row.Default.Hint = "password", "", "Stored encrypted. Empty keeps the one stored."
+	}
+	return row
+}
+
+// workflowPreview shows the steps of a form, their texts filled in.
+func (s *Server) workflowPreview(in automation.WorkflowInput) []views.StepLine {
+	values := automation.Automatic(automation.Surroundings{
+		At: s.Now().UTC(), Session: "0197…", Execution: "0197…", Automation: cmp(in.Name, "My automation"), Workspace: "Scratch", Branch: "carillon/0197…", Ticket: "42", Title: "A ticket",
+	})
+	for _, p := range in.Parameters {
+		values[strings.TrimPrefix(p.Alias, "$")] = p.Default
+		if p.Type == string(db.SecretParameter) {
+			values[p.Alias] = "••••••"
+		}
+	}
+	delete(values, "")
+	return stepLines(automation.DraftSteps(in.Steps), values)
+}
+
+func (s *Server) duplicateWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workflowID, err := id(r)
+	if err != nil {
+		return err
+	}
+	wf, err := s.Rules.DuplicateWorkflow(r.Context(), actor, workflowID)
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, views.WorkflowEditURL(wf.ID.String()), "Duplicated.")
+}
+
+func (s *Server) removeWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	workflowID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Rules.RemoveWorkflow(r.Context(), actor, workflowID); err != nil {
+		return err
+	}
+	return s.redirect(w, r, "/workflows", "Removed.")
+}
+
+// workflowField fills in the choice of a workflow in the editor of an automation, and the fields of its parameters.
+func (s *Server) workflowField(r *http.Request, actor account.Actor, f *views.AutomationForm, a *db.Automation, in automation.Input, bad fault.Invalid) error {
+	f.Workflow.Value, f.Workflow.Error = in.Workflow, bad["workflow"]
+	f.Workflow.Options = []views.Choice{{Label: "Choose a workflow"}}
+	list, err := s.Rules.Workflows(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		wf := &list[i]
+		c := views.Choice{Value: wf.ID.String(), Label: wf.Name}
+		if wf.Workspace != nil {
+			c.Label += " (" + wf.Workspace.Name + ")"
+		}
+		if c.Value == in.Workflow {
+			f.Parameters = valueFields(wf.Parameters, in.Parameters, a != nil && a.WorkflowID == wf.ID, bad, "param.")
+		}
+		f.Workflow.Options = append(f.Workflow.Options, c)
+	}
+	if len(list) == 0 {
+		f.Workflow.Hint = "There is no workflow yet. Make one under Workflows."
+	}
+	return nil
+}
+
+// valueFields are the fields of a workflow's parameters. Kept says that stored secrets stay where nothing is typed.
+func valueFields(parameters []db.Parameter, values map[string]string, kept bool, bad fault.Invalid, prefix string) []views.Field {
+	var list []views.Field
+	for _, p := range parameters {
+		f := views.Field{Name: "param." + p.Alias, Label: cmp(p.Label, p.Alias), Value: values[p.Alias], Error: bad[prefix+p.Alias], Autocomplete: "off"}
+		if p.Required && p.Default == "" {
+			f.Hint = "Required."
+		}
+		switch p.Type {
+		case db.NumberParameter:
+			f.Type, f.Placeholder = "number", p.Default
+			f.Attrs = map[string]any{"step": "any"}
+		case db.BooleanParameter:
+			f.Options = []views.Choice{{Label: defaultChoice(p)}, {Value: "true", Label: "Yes"}, {Value: "false", Label: "No"}}
+		case db.ChoiceParameter:
+			f.Options = []views.Choice{{Label: defaultChoice(p)}}
+			for _, c := range p.Choices {
+				f.Options = append(f.Options, views.Choice{Value: c, Label: c})
+			}
+		case db.SecretParameter:
+			f.Type, f.Value, f.Placeholder = "password", "", ""
+			if kept && values[p.Alias] != "" {
+				f.Placeholder = "Stored. Leave empty to keep it"
+			} else if p.Default != "" {
+				f.Placeholder = "The workflow’s default"
+			}
+		default:
+			f.Placeholder = p.Default
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+func defaultChoice(p db.Parameter) string {
+	if p.Default == "" {
+		return "None"
+	}
+	return "Default: " + p.Default
+}
+
+// workflowParameters answers the editor when a workflow is chosen.
+func (s *Server) workflowParameters(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	var f views.AutomationForm
+	if err := s.workflowField(r, actor, &f, nil, automation.Input{Workflow: r.FormValue("workflow")}, nil); err != nil {
+		return err
+	}
+	return s.show(w, r, views.ParameterFields(f.Parameters))
+}

@@ -1,0 +1,50 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"carillon/app/account"
+)
+
+func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleAdministrator)
+	// The buttons of the form change its rows and save nothing.
+	added := b.post("/workflows", "name", "Flow", "step_kind", "message", "step_text", "echo $what", "do", "add-step")
+	added.expect(t, http.StatusOK, `aria-label="Remove: step 2"`)
+	b.post("/workflows", "name", "Flow", "step_kind", "message", "step_text", "one", "step_kind", "message", "step_text", "two", "do", "up.1").expect(t, http.StatusOK, "two")
+	b.post("/workflows", "name", "Flow", "step_kind", "message", "step_text", "greet ${what}", "parameter_alias", "what", "parameter_type", "text", "parameter_default", "Berlin", "do", "preview").
+		expect(t, http.StatusOK, "greet Berlin")
+	b.post("/workflows", "name", "", "step_kind", "asset", "step_path", "../x").expect(t, http.StatusUnprocessableEntity, "Write the path of a file within the repository")
+
+	made := b.post("/workflows", "name", "Flow", "step_kind", "message", "step_label", "Greet", "step_text", `echo "hello $what"`,
+		"parameter_alias", "what", "parameter_type", "text", "parameter_required", "0", "parameter_alias", "key", "parameter_type", "secret")
+	made.expect(t, http.StatusSeeOther, "")
+	page := made.Header.Get("Location")
+	b.get(page).expect(t, http.StatusOK, "hello $what")
+	workflow := page[strings.LastIndex(page, "/")+1:]
+
+	b.get("/automations/new").expect(t, http.StatusOK, ">Flow<")
+	b.get("/automations/parameters?workflow="+workflow).expect(t, http.StatusOK, `name="param.what"`)
+	saved := b.post("/automations", "name", "With a flow", "workspace", s.workspace, "trigger", "manual", "session_type", "develop", "execution_type", "workflow",
+		"workflow", workflow, "provider", "shell", "param.key", "hunter2-hunter2", "auto_complete", "true")
+	saved.expect(t, http.StatusSeeOther, "")
+	automation := saved.Header.Get("Location")
+	edit := b.get(automation + "/edit")
+	edit.expect(t, http.StatusOK, "Stored. Leave empty to keep it")
+	if strings.Contains(edit.body, "hunter2") || strings.Contains(edit.body, "sealed:") {
+		t.Error("the editor shows the secret")
+	}
+	b.post(automation+"/runs").expect(t, http.StatusUnprocessableEntity, "Give a value.")
+	started := b.post(automation+"/runs", "param.what", "world")
+	started.expect(t, http.StatusSeeOther, "")
+	b.get(started.Header.Get("Location")).expect(t, http.StatusOK, "Steps of the workflow")
+
+	b.get(page).expect(t, http.StatusOK, "1 automation with it stay")
+	b.post(page+"/copies").expect(t, http.StatusSeeOther, "")
+	b.post(page+"/deletion").expect(t, http.StatusSeeOther, "")
+	b.get(page).expect(t, http.StatusNotFound, "")
+	b.get("/automations").expect(t, http.StatusOK, "Its workflow was removed")
+}

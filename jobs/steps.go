@@ -1,0 +1,304 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/workspace"
+	"carillon/db"
+)
+
+// flow is the workflow of a run, or nothing.
+type flow struct {
+	values map[string]string // of its parameters, opened
+}
+
+// beginFlow opens the values of a run's workflow, and lists those to keep out of what is shown.
+func (w *work) beginFlow() (secrets []string, err error) {
+	if w.execution == nil || w.execution.Snapshot.ExecutionType != db.WorkflowDriven {
+		return nil, nil
+	}
+	w.flow.values, secrets, err = w.Rules.OpenValues(w.execution)
+	return secrets, err
+}
+
+// taken lists the turns of a run's steps, and where in the workflow they stand; one more place is that of the next step.
+func (w *work) taken(ctx context.Context) ([]db.Turn, []automation.Placed, error) {
+	turns, err := w.runTurns(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	turns = slices.DeleteFunc(turns, func(t db.Turn) bool { return t.Kind != db.StepTurn })
+	answers := make([]string, len(turns))
+	for i, t := range turns {
+		answers[i] = t.Answer
+	}
+	return turns, automation.Walk(w.execution.Snapshot.Steps, answers), nil
+}
+
+// nextTurn begins the session's next message: one that is queued, or the next step of a workflow. It returns nil when there is
+// none.
+func (w *work) nextTurn(ctx context.Context) (*db.Turn, error) {
+	if w.execution == nil {
+		return db.NextTurn(ctx, w.DB, w.session.ID, [16]byte{}, w.Now())
+	}
+	turn, err := db.NextTurn(ctx, w.DB, w.session.ID, w.execution.ID, w.Now())
+	if turn != nil || err != nil || w.flow.values == nil {
+		return turn, err
+	}
+	turns, placed, err := w.taken(ctx)
+	if err != nil || len(placed) <= len(turns) {
+		return nil, err
+	}
+	next := placed[len(turns)]
+	err = w.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := db.LockSession(ctx, tx, w.session.ID); err != nil { // a person's message may be taking the same place
+			return err
+		}
+		return db.AddTurn(ctx, tx, &db.Turn{
+			ID: db.NewID(), SessionID: w.session.ID, ExecutionID: w.execution.ID, Kind: db.StepTurn, Label: next.Label(), Prompt: next.Step.Text,
+			AuthorID: w.execution.UserID, Status: db.Queued, CreatedAt: w.Now(),
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return db.NextTurn(ctx, w.DB, w.session.ID, w.execution.ID, w.Now())
+}
+
+// step takes one step of a workflow.
+func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, turn *db.Turn) automation.Outcome {
+	turns, placed, err := w.taken(ctx)
+	if err != nil {
+		return w.broken("read the steps", err)
+	}
+	at := slices.IndexFunc(turns, func(t db.Turn) bool { return t.ID == turn.ID })
+	if at < 0 || at >= len(placed) {
+		return w.broken("find the step", fmt.Errorf("turn %s is at %d of %d places", turn.ID, at, len(placed)))
+	}
+	values, err := w.stepValues(ctx, tree)
+	if err != nil {
+		return w.broken("read the values of the workflow", err)
+	}
+	w.bot.Instructions = w.systemMessages(placed[:at], values)
+	here := placed[at]
+	step := here.Step
+	var outcome automation.Outcome
+	if step.Kind == db.MessageStep {
+		told := *turn
+		given := values
+		if p.Driver == agent.DriverShell {
+			told.Prompt = prelude(values) + step.Text
+			given = maps.Clone(w.execution.Parameters)
+			maps.Copy(given, values)
+		} else {
+			told.Prompt = automation.Expand(step.Text, values) + step.After
+		}
+		outcome = w.turn(ctx, p, tree, env, given, &told)
+	} else {
+		outcome = w.ownStep(ctx, p, tree, step, values, turn)
+	}
+	if outcome.Status == db.Failed || outcome.Status == db.TimedOut {
+		outcome.Reason = fmt.Sprintf("step %s failed: %s", here.Label(), outcome.Reason)
+	}
+	return outcome
+}
+
+// stepValues are the values that a step's text is filled with.
+func (w *work) stepValues(ctx context.Context, tree workspace.Worktree) (map[string]string, error) {
+	sn := w.execution.Snapshot
+	zone, err := time.LoadLocation(sn.TimeZone) // empty: UTC
+	if err != nil {
+		zone = time.UTC
+	}
+	ws, err := db.WorkspaceByID(ctx, w.DB, w.session.WorkspaceID)
+	if err != nil {
+		return nil, err
+	}
+	around := automation.Surroundings{
+		At: w.execution.CreatedAt.In(zone), Session: w.session.ID.String(), Execution: w.execution.ID.String(),
+		Automation: sn.Name, Workspace: ws.Name, Branch: tree.Branch,
+	}
+	tickets, err := db.TicketsOfSession(ctx, w.DB, w.session.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(tickets) > 0 {
+		around.Ticket, around.Title = tickets[0].ID.String(), tickets[0].Title
+	}
+	values := automation.Automatic(around)
+	for _, p := range sn.Parameters {
+		values[p.Alias] = w.flow.values[p.Alias]
+	}
+	return values, nil
+}
+
+// systemMessages are what the steps taken have added to what the agent is told beside every message.
+func (w *work) systemMessages(placed []automation.Placed, values map[string]string) string {
+	var list []string
+	for _, at := range placed {
+		if at.Step.Kind != db.SystemStep {
+			continue
+		}
+		if text := automation.Expand(at.Step.Text, values); !slices.Contains(list, text) { // of a loop once
+			list = append(list, text)
+		}
+	}
+	return strings.Join(list, "\n\n")
+}
+
+// shellName is an alias that a script may have as a variable. Names in capitals are left to the system and its programs.
+var shellName = regexp.MustCompile(`^[a-z][A-Za-z0-9_]*$`)
+
+// prelude lets a script read its parameters as $alias. The values come by the environment and are assigned, so what bash reads
+// as code is the same for every value; the variables are the script's own, and no program that it starts gets them.
+func prelude(values map[string]string) string {
+	var b strings.Builder
+	for _, alias := range slices.Sorted(maps.Keys(values)) {
+		if name := strings.ReplaceAll(alias, "-", "_"); shellName.MatchString(name) {
+			fmt.Fprintf(&b, `%s="${PARAM_%s}"; `, name, name)
+		}
+	}
+	return b.String() // without a new line: messages of bash name the author's lines
+}
+
+// ownStep takes a step that needs no agent.
+func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step, values map[string]string, turn *db.Turn) automation.Outcome {
+	begun := w.Now()
+	content := automation.Expand(step.Text, values)
+	w.transcript.begin(turn.ID)
+	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(content), Author: turn.AuthorID})
+	done, err := w.take(ctx, p, tree, step, content)
+	outcome := automation.Outcome{Status: db.Succeeded}
+	if err != nil {
+		outcome = automation.Outcome{Status: db.Failed, Class: "step", Reason: string(w.transcript.mask([]byte(err.Error())))}
+	} else {
+		w.transcript.add(agent.EventLog, agent.Event{Kind: agent.EventLog, Text: done})
+	}
+	if ctx.Err() != nil {
+		outcome = w.ended(ctx, "step", "stopped")
+	}
+	w.transcript.add(EventTurnEnd, TurnEndEvent{ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), Class: outcome.Class})
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+		return outcome // the step comes again: each of these may be taken twice
+	}
+	if err := db.FinishTurn(context.WithoutCancel(ctx), w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, done, w.Now()); err != nil {
+		return w.broken("note the end of a step", err)
+	}
+	return outcome
+}
+
+// take does what a step says, and tells what it did.
+func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step, content string) (string, error) {
+	switch step.Kind {
+	case db.ClearStep:
+		w.session.Conversation = ""
+		return "The context is cleared: the agent knows nothing of what was said above.", db.SetConversation(ctx, w.DB, w.lease, "")
+	case db.SystemStep:
+		if p.Driver == agent.DriverShell {
+			return "A script takes no system messages; nobody reads this one.", nil
+		}
+		return "The agent is told this beside every message from here on.", nil
+	case db.AssetStep:
+		if err := workspace.WriteFile(tree, step.Path, []byte(content)); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("Wrote %s, %d bytes.", step.Path, len(content)), nil
+	case db.InstructionStep:
+		return w.instructionFile(p, tree, step, content)
+	case db.CompleteStep:
+		if step.OnlyUnchanged && w.changes(ctx, tree) {
+			return "Files have changed, so the session stays open.", nil
+		}
+		return automation.Completed, nil
+	}
+	return "", fmt.Errorf("there is no step of the kind %q", step.Kind)
+}
+
+// What lies between these lines of an instruction file is Carillon's; the rest is the repository's own.
+const (
+	instructionsBegin = "<!-- carillon: begin -->"
+	instructionsEnd   = "<!-- carillon: end -->"
+)
+
+// instructionFile writes instructions into the file that the agent reads by itself, beside what that file says already.
+func (w *work) instructionFile(p agent.Provider, tree workspace.Worktree, step db.Step, content string) (string, error) {
+	path := step.Path
+	if path == "" {
+		path = instructionPath(p)
+	}
+	inside, err := workspace.Inside(tree.Dir, path)
+	if err != nil {
+		return "", err
+	}
+	old, err := os.ReadFile(filepath.Join(tree.Dir, inside))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	if err := workspace.WriteFile(tree, path, []byte(withInstructions(string(old), content))); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("Wrote the instructions into %s.", path), nil
+}
+
+// withInstructions is a file with Carillon's part of it replaced, or added at its end.
+func withInstructions(file, content string) string {
+	part := instructionsBegin + "\n" + strings.TrimSpace(content) + "\n" + instructionsEnd + "\n"
+	before, rest, found := strings.Cut(file, instructionsBegin)
+	_, after, closed := strings.Cut(rest, instructionsEnd)
+	switch {
+	case found && closed:
+		return before + part + strings.TrimPrefix(after, "\n")
+	case strings.TrimSpace(file) == "":
+		return part
+	}
+	return strings.TrimRight(file, "\n") + "\n\n" + part
+}
+
+// instructionPath is the file that an agent reads for instructions by itself.
+func instructionPath(p agent.Provider) string {
+	switch p.Driver {
+	case agent.DriverClaude:
+		return "CLAUDE.md"
+	default:
+		return "AGENTS.md"
+	}
+}
+
+// completion says whether a step of the workflow decided what becomes of the session. It also finds the final answer again, of a
+// run that went on after a restart: that of the last message.
+func (w *work) completion(ctx context.Context) automation.Completion {
+	if w.flow.values == nil {
+		return automation.AsSet
+	}
+	turns, placed, err := w.taken(context.WithoutCancel(ctx))
+	if err != nil {
+		w.Log.Warn("read the steps", "execution", w.execution.ID, "err", err)
+		return automation.AsSet
+	}
+	decided := automation.AsSet
+	for i, t := range turns {
+		if i < len(placed) && placed[i].Step.Kind == db.MessageStep && t.Answer != "" {
+			w.answer = t.Answer
+		}
+		if i < len(placed) && placed[i].Step.Kind == db.CompleteStep && t.Status == db.Succeeded {
+			decided = automation.StaysOpen
+			if t.Answer == automation.Completed {
+				decided = automation.IsCompleted
+			}
+		}
+	}
+	return decided
+}
