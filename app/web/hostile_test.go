@@ -119,6 +119,9 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 	b.exec("UPDATE automations SET disabled_reason = ?, model = ?, base_branch = ?, stop_text = CASE trigger WHEN 'loop' THEN ? ELSE '' END", markup, markup, markup, markup)
 	b.exec("UPDATE logins SET user_agent = ?, address = ?", markup, markup)
 	b.exec("UPDATE users SET name = ?", markup)
+	check(b.t, db.InsertWorkflow(b.t.Context(), b.server.DB, &db.Workflow{ID: db.NewID(), Name: markup, Description: markup, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now(),
+		Steps:      []db.Step{{Kind: db.MessageStep, Label: markup, Text: markup}, {Kind: db.AssetStep, Path: markup, Text: markup}},
+		Parameters: []db.Parameter{{Alias: "x", Label: markup, Type: db.TextParameter, Default: markup}}}))
 	check(b.t, db.InsertBot(b.t.Context(), b.server.DB, &db.Bot{ID: db.NewID(), Name: markup, Instructions: markup, Model: markup, AllowedTools: []string{markup}, Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now()}))
 	check(b.t, db.AddAudit(b.t.Context(), b.server.DB, db.AuditEvent{
 		ID: db.NewID(), At: time.Now(), ActorID: b.actor.ID, Action: markup, SubjectKind: markup, SubjectID: b.actor.ID, SubjectName: markup, Reason: markup, Address: markup,
