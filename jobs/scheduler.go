@@ -144,7 +144,7 @@ func (j *single) Description() string { return j.name }
 
 // claimers is how many batches of due automations one process starts at once: while one waits for the disk, another is
 // written. More than a few would take the database from those who look at pages.
-const claimers = 3
+const claimers = 2
 
 // claimDue starts everything that is due, batch by batch: alone, and with others once the first batch shows that there is
 // much to do.
