@@ -26,6 +26,8 @@ func TestTimesAreRelativeUntilTheyAreFar(t *testing.T) {
 		ago, short, moments string
 	}{
 		{now.Add(-30 * time.Second), "just now", "just now", "today 11:45"},
+		{now.Add(time.Second), "just now", "just now", "today 11:46"},
+		{now.Add(20 * time.Second), "in a moment", "in a moment", "today 11:46"},
 		{now.Add(-12 * time.Minute), "12 min ago", "12 min", "today 11:34"},
 		{now.Add(-13 * time.Hour), "13 h ago", "13 h", "yesterday 22:46"},
 		{now.Add(-100 * time.Hour), "4 d ago", "4 d", "Thu 19 Nov 07:46"},

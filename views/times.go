@@ -39,11 +39,13 @@ func Roughly(d time.Duration) string {
 	return fmt.Sprintf("%d d", int(d.Hours())/24)
 }
 
-// Ago says when something was, or will be, seen from now: "just now", "9 h ago", "in 7 days",
+// Ago says when something was, or will be, seen from now: "just now", "9 h ago", "in a moment", "in 7 days",
 // "12 Nov". Both times are given in the reader's zone.
 func Ago(t, now time.Time) string {
 	d := now.Sub(t)
 	switch {
+	case d > -time.Minute && d < -2*time.Second: // less is the difference of two clocks
+		return "in a moment"
 	case d > -time.Minute && d < time.Minute:
 		return "just now"
 	case d < 0 && d > -7*24*time.Hour:

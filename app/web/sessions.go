@@ -142,6 +142,7 @@ func (s *Server) seenSession(r *http.Request, actor account.Actor) (*db.Session,
 // transcriptOf prepares the reading of a session's events.
 func (s *Server) transcriptOf(r *http.Request, actor account.Actor, session *db.Session) (*transcript, error) {
 	t := newTranscript(zone(actor), s.Now())
+	t.scripts = s.isScript(session.Provider)
 	e, err := db.ExecutionBySession(r.Context(), s.DB, session.ID)
 	if err != nil && !db.IsNotFound(err) {
 		return nil, err
@@ -219,11 +220,13 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		}
 		p.Facts = append(p.Facts, views.Fact{Label: "Started by", Show: views.Source(string(e.Source), sourceDetail(e))})
 	}
-	used, err := db.SessionUsage(r.Context(), s.DB, session.ID)
-	if err != nil {
-		return nil, err
+	if !s.isScript(session.Provider) { // which uses none
+		used, err := db.SessionUsage(r.Context(), s.DB, session.ID)
+		if err != nil {
+			return nil, err
+		}
+		p.Facts = append(p.Facts, usageFacts(used)...)
 	}
-	p.Facts = append(p.Facts, usageFacts(used)...)
 	if p.Work, err = s.sessionWork(r.Context(), actor, session); err != nil {
 		return nil, err
 	}

@@ -17,9 +17,10 @@ import (
 // transcript makes what a page shows of a session's events: pieces of a message become one entry, and a tool call with
 // its result another.
 type transcript struct {
-	zone   *time.Location
-	now    time.Time
-	people map[uuid.UUID]string // names of those who wrote messages
+	zone    *time.Location
+	now     time.Time
+	people  map[uuid.UUID]string // names of those who wrote messages
+	scripts bool                 // what is written to the session are scripts
 	// execution fills the first prompt, so that its placeholders show; nil for none
 	execution *db.Execution
 
@@ -76,7 +77,7 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		if json.Unmarshal(ev.Body, &turn) != nil {
 			return views.Entry{}, false
 		}
-		e := views.Entry{ID: own, Kind: "user", At: at, Text: turn.Prompt, Who: t.people[turn.Author]}
+		e := views.Entry{ID: own, Kind: "user", At: at, Text: turn.Prompt, Who: t.people[turn.Author], Code: t.scripts}
 		switch db.TurnKind(turn.Kind) {
 		case db.PromptTurn:
 			e.Kind, e.Who = "prompt", "Prompt"
