@@ -133,7 +133,8 @@ func auditItem(e *db.AuditEvent, z *time.Location) views.AuditItem {
 	return item
 }
 
-// differences lists the properties that differ before and after.
+// differences lists the properties that differ before and after. Of what is made or gone, those that are empty or off say
+// nothing; the export has them.
 func differences(before, after map[string]any) []views.Change {
 	names := map[string]bool{}
 	for _, m := range []map[string]any{before, after} {
@@ -147,6 +148,9 @@ func differences(before, after map[string]any) []views.Change {
 		is, has := after[name]
 		c := views.Change{Name: strings.ReplaceAll(name, "_", " "), Before: inWords(was), After: inWords(is), New: !had, Gone: !has}
 		if had && has && c.Before == c.After {
+			continue
+		}
+		if only := c.Before + c.After; had != has && (only == "" || only == "no") {
 			continue
 		}
 		list = append(list, c)

@@ -187,7 +187,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		d.PullRequest = pulls[e.SessionID]
 	}
 	if sn.Prompt != "" {
-		d.Prompt = promptParts(sn.Prompt, e.Parameters)
+		d.Prompt, d.Script = promptParts(sn.Prompt, e.Parameters), s.isScript(sn.Provider)
 	}
 	return d, nil
 }
