@@ -190,6 +190,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			server.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).Write
 		}
 		server.SignOn, server.SignOnName = newSignOn(c), c.OIDC.Name
+		server.Bearer = x.accounts.Bearer
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, scheduler), promhttp.HandlerOpts{})
 		server.Init()
 		loop("live pages", server.Listen)

@@ -38,10 +38,15 @@ func From(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
+func addressOf(ctx context.Context) string {
+	address, _ := ctx.Value(addressKey{}).(string)
+	return address
+}
+
 // AddAudit writes a line of the audit log. Without an address of its own it has that of From.
 func AddAudit(ctx context.Context, q bun.IDB, e AuditEvent) error {
 	if e.Address == "" {
-		e.Address, _ = ctx.Value(addressKey{}).(string)
+		e.Address = addressOf(ctx)
 	}
 	if _, err := q.NewInsert().Model(&e).Exec(ctx); err != nil {
 		return fmt.Errorf("write audit log: %w", err)

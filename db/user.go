@@ -191,10 +191,13 @@ func ClearSignInFailures(ctx context.Context, q bun.IDB, key []byte) error {
 	return nil
 }
 
-// PruneSignIns deletes logins that expired and failures that no longer count.
+// PruneSignIns deletes logins that expired, API tokens that did so a month ago, and failures that no longer count.
 func PruneSignIns(ctx context.Context, q bun.IDB, now time.Time) error {
 	if _, err := q.NewDelete().Table("logins").Where("expires_at < ?", now).Exec(ctx); err != nil {
 		return fmt.Errorf("prune logins: %w", err)
+	}
+	if _, err := q.NewDelete().Table("api_tokens").Where("expires_at < ?", now.AddDate(0, -1, 0)).Exec(ctx); err != nil {
+		return fmt.Errorf("prune API tokens: %w", err)
 	}
 	if _, err := q.NewDelete().Table("sign_in_failures").Where("at < ?", now.Add(-24*time.Hour)).Exec(ctx); err != nil {
 		return fmt.Errorf("prune sign-in failures: %w", err)

@@ -14,6 +14,7 @@ func pageSpecimens() []Specimen {
 	list = append(list, executionPageSpecimens()...)
 	list = append(list, workspaceSpecimens()...)
 	list = append(list, settingsSpecimens()...)
+	list = append(list, tokenSpecimens()...)
 	list = append(list, providerSpecimens()...)
 	list = append(list, signOnSpecimens()...)
 	list = append(list, ticketSpecimens()...)

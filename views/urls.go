@@ -151,6 +151,12 @@ func ProfileActionURL(action string) string { return under("settings", "profile"
 // LoginEndURL takes POST to end one of a person's sign-ins.
 func LoginEndURL(login string) string { return under("settings", "profile", "sign-outs", login) }
 
+// TokensURL is the page of a person's API tokens; it takes a new one by POST.
+func TokensURL() string { return "/settings/tokens" }
+
+// TokenRevocationURL takes POST to revoke an API token.
+func TokenRevocationURL(id string) string { return under("settings", "tokens", id, "revocation") }
+
 // TicketEditURL is the form of one ticket; it takes the form by POST to TicketURL.
 func TicketEditURL(id string) string { return under("tickets", id, "edit") }
 

@@ -203,7 +203,7 @@ func cleanEmail(text string) (email, problem string) {
 
 func plain(text string) bool { return Readable(text) }
 
-// SetPassword gives a person a new password and ends all their sign-ins. A nil actor is the command line. It returns
+// SetPassword gives a person a new password and ends all their sign-ins and API tokens. A nil actor is the command line. It returns
 // fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and for that of somebody
 // who may do more than the actor: it would be the way to become them.
 func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID, password string) error {
@@ -228,7 +228,7 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 		if err := db.SetPasswordHash(ctx, tx, user, stored, s.Now()); err != nil {
 			return err
 		}
-		if err := db.DeleteLogins(ctx, tx, user, uuid.Nil); err != nil {
+		if err := shutOut(ctx, tx, user); err != nil {
 			return err
 		}
 		event := db.AuditEvent{ID: db.NewID(), At: s.Now(), Action: "user.reset_password", SubjectKind: "user", SubjectID: user, SubjectName: u.Name}

@@ -62,7 +62,7 @@ func (s *Service) RenewInvitation(ctx context.Context, actor Actor, user uuid.UU
 	return token, err
 }
 
-// ResetPassword takes a person's password away, ends all their sign-ins, and returns the token of a link with which they
+// ResetPassword takes a person's password away, ends all their sign-ins and API tokens, and returns the token of a link with which they
 // choose another, the only time that it can be had. It returns fault.ErrForbidden also for the actor's own, and for that of
 // somebody who may do more than the actor: it would be the way to become them.
 func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID) (token string, err error) {
@@ -83,7 +83,7 @@ func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID
 		if err := db.SetPasswordHash(ctx, tx, user, "", now); err != nil {
 			return change{}, err
 		}
-		if err := db.DeleteLogins(ctx, tx, user, uuid.Nil); err != nil {
+		if err := shutOut(ctx, tx, user); err != nil {
 			return change{}, err
 		}
 		token, err = s.link(ctx, tx, actor.ID, user, false, now)

@@ -11,7 +11,7 @@ import (
 	"carillon/db"
 )
 
-// Deactivate ends a person's sign-ins and lets them make no other. Their history keeps their name. A nil actor is the
+// Deactivate ends a person's sign-ins and API tokens and lets them make no other. Their history keeps their name. A nil actor is the
 // command line. It returns fault.ErrForbidden also for somebody who may do more than the actor, and fault.Invalid, by the
 // field user, for the actor's own account and for the last administrator.
 func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) error {
@@ -34,7 +34,7 @@ func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) 
 		if _, err := db.TakePasswordLink(ctx, tx, user, nil); err != nil { // else it would be the way back in once activated
 			return change{}, err
 		}
-		return change{before: map[string]any{"active": true}, after: map[string]any{"active": false}}, db.DeleteLogins(ctx, tx, user, uuid.Nil)
+		return change{before: map[string]any{"active": true}, after: map[string]any{"active": false}}, shutOut(ctx, tx, user)
 	})
 }
 

@@ -72,6 +72,8 @@ type Actor struct {
 
 	// Session and Workspace are set where a session asks on behalf of the person, see InSession. Else they are zero.
 	Session, Workspace uuid.UUID
+	// Token is the API token by which a program asks on behalf of the person, see Service.Bearer. Else it is zero.
+	Token uuid.UUID
 }
 
 // ActorOf is a person as an actor. The row must have been read with its permissions.
@@ -80,6 +82,10 @@ func ActorOf(u *db.User) Actor {
 		ID: u.ID, Name: u.Name, Email: u.Email, TimeZone: u.TimeZone, Theme: u.Theme, Role: u.RoleName, held: u.Permissions,
 	}
 }
+
+// byProgram reports whether a program asks, with a token, rather than the person themselves. It may not change how the person
+// is let in: whoever finds a token must not turn it into more than it is.
+func (a Actor) byProgram() bool { return a.Token != uuid.Nil || a.Session != uuid.Nil }
 
 // Can reports whether the actor holds a permission.
 func (a Actor) Can(p Permission) bool { return Grants(a.held, p) }

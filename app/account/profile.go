@@ -91,17 +91,10 @@ func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInpu
 	})
 }
 
-// change locks a person's own row, lets fn change what is theirs, and writes it down.
+// change lets fn change what is a person's own, as own does, and writes it down.
 func (s *Service) change(ctx context.Context, actor Actor, action string,
 	fn func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error)) error {
-	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		u, err := db.LockUser(ctx, tx, actor.ID)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
+	return s.own(ctx, actor, action, func(ctx context.Context, tx bun.Tx, u *db.User) error {
 		before, after, err := fn(ctx, tx, u)
 		if err != nil {
 			return err
@@ -110,6 +103,24 @@ func (s *Service) change(ctx context.Context, actor Actor, action string,
 			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
 			Before: before, After: after,
 		})
+	})
+}
+
+// own locks a person's own row and lets fn change what is theirs. It returns fault.ErrForbidden for a program that asks on
+// behalf of the person, and fault.ErrNotFound for somebody deactivated meanwhile.
+func (s *Service) own(ctx context.Context, actor Actor, action string, fn func(ctx context.Context, tx bun.Tx, u *db.User) error) error {
+	if actor.byProgram() {
+		return fault.ErrForbidden
+	}
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		u, err := db.LockUser(ctx, tx, actor.ID)
+		if db.IsNotFound(err) || err == nil && !u.DeactivatedAt.IsZero() {
+			return fault.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return fn(ctx, tx, u)
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", action, err)
@@ -139,7 +150,13 @@ func sentence(err error) string {
 // ChangePassword gives a person a new password of their choice and ends all their sign-ins but the one given, since
 // whoever knew the old one may hold the others. It returns fault.Invalid for bad input, by the fields current and
 // password, and *Throttled after too many wrong guesses of the current one.
+//
+// Their API tokens stay: they are for programs, and have a page of their own to be revoked on. A reset by somebody else ends
+// them too.
 func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UUID, current, chosen string) error {
+	if actor.byProgram() { // nor may it try guesses
+		return fault.ErrForbidden
+	}
 	now := s.Now()
 	guesses := key("password of", actor.ID.String()) // not the key of signing in: a guesser here must not lock the person out there
 	u, err := db.UserByID(ctx, s.DB, actor.ID)

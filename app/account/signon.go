@@ -265,7 +265,7 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 	if len(after) > 0 {
 		return nil, nil
 	}
-	if err := db.DeleteLogins(ctx, a.tx, u.ID, uuid.Nil); err != nil {
+	if err := shutOut(ctx, a.tx, u.ID); err != nil {
 		return nil, err
 	}
 	return &NotAdmitted{"None of your groups is let in here any more. Ask an administrator."}, nil
@@ -284,7 +284,7 @@ func (a *admission) audit(ctx context.Context, u *db.User, action string, before
 	})
 }
 
-// Unlink takes a person's accounts at single sign-ons from them and ends their sign-ins, such as when the provider gave them
+// Unlink takes a person's accounts at single sign-ons from them and ends their sign-ins and API tokens, such as when the provider gave them
 // another account: at the next sign-in a verified address finds them again. A nil actor is the command line. It returns
 // fault.ErrForbidden also for somebody who may do more than the actor, and fault.Invalid, by the field user, for who has none.
 func (s *Service) Unlink(ctx context.Context, actor *Actor, user uuid.UUID) error {
@@ -303,6 +303,6 @@ func (s *Service) Unlink(ctx context.Context, actor *Actor, user uuid.UUID) erro
 		for _, i := range list {
 			was[i.Issuer] = i.Subject
 		}
-		return change{before: was}, db.DeleteLogins(ctx, tx, user, uuid.Nil)
+		return change{before: was}, shutOut(ctx, tx, user)
 	})
 }

@@ -189,6 +189,9 @@ var expectations = []expectation{
 	{"POST /settings/profile/webhook-secret", "", "", "login 404 404 404 404 404 404"},
 	{"POST /settings/profile/sign-outs", "", "", bySignedIn},
 	{"POST /settings/profile/sign-outs/{id}", "login", "", byOwnerAlone},
+	{"GET /settings/tokens", "", "", forSignedIn},
+	{"POST /settings/tokens", "", "", wrongForSignedIn},
+	{"POST /settings/tokens/{id}/revocation", "token", "", byOwnerAlone},
 	{"GET /settings/usage", "", "", "login 200 200 200 200 200 200"},
 	{"GET /settings/toggles", "", "", "login 403 403 403 403 403 200"},
 	{"POST /settings/toggles", "", "edge_cases=Mind+the+gap.", "login 403 403 403 403 403 303"},
@@ -350,6 +353,13 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		r := db.Role{ID: db.NewID(), Name: x.name("role"), Permissions: []string{}, CreatedAt: time.Now(), Version: 1}
 		check(x.t, db.InsertRole(x.t.Context(), x.server.DB, &r))
 		return r.ID
+	},
+	"token": func(x *walk) uuid.UUID {
+		_, err := x.server.Accounts.CreateToken(x.t.Context(), x.who["owner"].actor, account.TokenInput{Name: x.name("token"), Days: "7"})
+		check(x.t, err)
+		list, err := x.server.Accounts.Tokens(x.t.Context(), x.who["owner"].actor)
+		check(x.t, err)
+		return list[0].ID
 	},
 	"login": func(x *walk) uuid.UUID {
 		now := time.Now()

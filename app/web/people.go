@@ -43,6 +43,7 @@ func settingsTabs(actor account.Actor, path string) []views.Tab {
 		needs      account.Permission
 	}{
 		{"Profile", views.ProfileURL(), ""},
+		{"API tokens", views.TokensURL(), ""},
 		{"Providers", views.ProvidersURL(), ""},
 		{"Users", views.UsersURL(), account.ManageUsers},
 		{"Roles", views.RolesURL(), account.ManageUsers},

@@ -248,6 +248,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/profile/sign-outs", s.page(s.endOtherLogins))
 	mux.HandleFunc("POST /settings/profile/sign-outs/{id}", s.page(s.endLogin))
 
+	s.tokenRoutes(mux)
 	s.providerRoutes(mux)
 	s.qualityRoutes(mux)
 	s.botRoutes(mux)

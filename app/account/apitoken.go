@@ -1,0 +1,191 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/db"
+)
+
+// TokenPrefix begins the API tokens of people, so that one is known for what it is wherever it turns up: scanners of
+// repositories and logs look for such beginnings.
+const TokenPrefix = "carillon_api_"
+
+// maxTokens is how many tokens a person may have.
+const maxTokens = 50
+
+// TokenDays are the lengths of life, in days, that a token may be given. None lives for ever: one that is forgotten ends.
+var TokenDays = []int{7, 30, 90, 365}
+
+// DefaultTokenDays is how long a token lives where the person does not choose.
+const DefaultTokenDays = 90
+
+// TokenInput is a token to make, as a person typed it.
+type TokenInput struct {
+	Name string
+	Days string // one of TokenDays
+	// Narrowed limits the token to Permissions, as far as its owner holds them. Else it may do all that its owner may.
+	Narrowed    bool
+	Permissions []string
+}
+
+// Tokens lists the actor's API tokens, the newest first, also those that expired.
+func (s *Service) Tokens(ctx context.Context, actor Actor) ([]db.APIToken, error) {
+	if actor.byProgram() {
+		return nil, fault.ErrForbidden
+	}
+	return db.APITokensOf(ctx, s.DB, actor.ID)
+}
+
+// CreateToken makes an API token of the actor's and returns it, the only time that it can be had. It returns fault.Invalid
+// for bad input, by the fields name, days, scope and permissions, and fault.ErrForbidden for who comes by a token.
+func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (token string, err error) {
+	now := s.Now()
+	t := &db.APIToken{ID: db.NewID(), UserID: actor.ID, Name: strings.TrimSpace(in.Name), Narrowed: in.Narrowed, Permissions: []string{}, CreatedAt: now}
+	bad := fault.Invalid{}
+	switch {
+	case t.Name == "":
+		bad["name"] = "Give the token a name, such as that of the program that uses it."
+	case utf8.RuneCountInString(t.Name) > 100:
+		bad["name"] = "Use at most 100 characters."
+	case !plain(t.Name):
+		bad["name"] = "This has characters that cannot be shown."
+	}
+	if days, err := strconv.Atoi(in.Days); err == nil && slices.Contains(TokenDays, days) {
+		t.ExpiresAt = now.AddDate(0, 0, days)
+	} else {
+		bad["days"] = "Choose how long the token is good."
+	}
+	if in.Narrowed {
+		for _, p := range Permissions { // in the order of the matrix, each once
+			if slices.Contains(in.Permissions, string(p.Permission)) && actor.Can(p.Permission) {
+				t.Permissions = append(t.Permissions, string(p.Permission))
+			}
+		}
+		for _, p := range in.Permissions {
+			if !slices.Contains(t.Permissions, p) {
+				bad["permissions"] = fmt.Sprintf("You do not hold the permission %s.", db.Printable(p, 100))
+			}
+		}
+		if len(in.Permissions) == 0 {
+			bad["permissions"] = "Tick what the token may do."
+		}
+	} else if len(in.Permissions) > 0 {
+		// Taking it for a token that may do everything would give more than what was ticked.
+		bad["scope"] = "Permissions are ticked below: choose “Only what is ticked”, or untick them."
+	}
+	if len(bad) > 0 {
+		return "", bad
+	}
+	token = TokenPrefix + secret.Token()
+	t.Hash = tokenHash(token)
+	err = s.own(ctx, actor, "token.create", func(ctx context.Context, tx bun.Tx, _ *db.User) error {
+		list, err := db.APITokensOf(ctx, tx, actor.ID)
+		if err != nil {
+			return err
+		}
+		if len(list) >= maxTokens {
+			return fault.Invalid{"name": fmt.Sprintf("You have %d tokens. Revoke one that is not needed first.", len(list))}
+		}
+		if err := db.InsertAPIToken(ctx, tx, t); err != nil {
+			return err
+		}
+		return s.auditToken(ctx, tx, actor, "token.create", nil, t)
+	})
+	if err != nil {
+		return "", err
+	}
+	return token, nil
+}
+
+// RevokeToken ends one of the actor's API tokens. It returns fault.ErrNotFound where they have no such one, and
+// fault.ErrForbidden for who comes by a token.
+func (s *Service) RevokeToken(ctx context.Context, actor Actor, token uuid.UUID) error {
+	return s.own(ctx, actor, "token.revoke", func(ctx context.Context, tx bun.Tx, _ *db.User) error {
+		t, err := db.DeleteAPIToken(ctx, tx, actor.ID, token)
+		if db.IsNotFound(err) {
+			return fault.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return s.auditToken(ctx, tx, actor, "token.revoke", t, nil)
+	})
+}
+
+func (s *Service) auditToken(ctx context.Context, tx bun.Tx, actor Actor, action string, before, after *db.APIToken) error {
+	describe := func(t *db.APIToken) map[string]any {
+		if t == nil {
+			return nil
+		}
+		may := any("all that its owner may")
+		if t.Narrowed {
+			may = t.Permissions
+		}
+		return map[string]any{"name": t.Name, "expires": t.ExpiresAt.UTC().Format(time.RFC3339), "may": may}
+	}
+	subject := after
+	if subject == nil {
+		subject = before
+	}
+	return db.AddAudit(ctx, tx, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "token", SubjectID: subject.ID, SubjectName: subject.Name,
+		Before: describe(before), After: describe(after),
+	})
+}
+
+// Bearer finds the person on whose behalf an API token asks, with what they may do now, less what the token is not for. It returns fault.ErrNotFound for a token that is none, expired or revoked, and of somebody deactivated.
+func (s *Service) Bearer(ctx context.Context, token string) (Actor, error) {
+	if !strings.HasPrefix(token, TokenPrefix) {
+		return Actor{}, fault.ErrNotFound
+	}
+	now := s.Now()
+	h, err := db.TokenHolderByHash(ctx, s.DB, tokenHash(token), now)
+	if db.IsNotFound(err) {
+		return Actor{}, fault.ErrNotFound
+	}
+	if err != nil {
+		return Actor{}, err
+	}
+	if now.Sub(h.TokenUsedAt) >= time.Minute {
+		if err := db.TouchAPIToken(ctx, s.DB, h.Token, now); err != nil {
+			return Actor{}, err
+		}
+	}
+	a := ActorOf(&h.User)
+	a.Token = h.Token
+	if h.Narrowed {
+		held := []string{}
+		for _, p := range Permissions { // one by one: of what a permission includes, the owner may hold a part alone
+			if Grants(h.NarrowedTo, p.Permission) && a.Can(p.Permission) {
+				held = append(held, string(p.Permission))
+			}
+		}
+		a.held = held
+	}
+	return a, nil
+}
+
+func tokenHash(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+// shutOut ends all of a person's sign-ins and API tokens: whoever had the account may have made either.
+func shutOut(ctx context.Context, tx bun.Tx, user uuid.UUID) error {
+	if _, err := db.DeleteAPITokens(ctx, tx, user); err != nil {
+		return err
+	}
+	return db.DeleteLogins(ctx, tx, user, uuid.Nil)
+}
