@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,12 +45,16 @@ type Delivery struct {
 	BlockedBy    uuid.UUID         `bun:"blocked_by,nullzero,type:uuid"`
 	Folded       int               `bun:"folded"`
 	LastAt       time.Time         `bun:"last_at"`
+	Sealed       []byte            `bun:"sealed"` // what it brought as it was, where Query and Body are without secrets; nil: nothing was left out, or it was too large
 }
+
+// Whole reports whether all that a call brought was kept, so that it can be sent again.
+func (d *Delivery) Whole() bool { return d.Sealed != nil || d.Size <= int64(len(d.Body)) }
 
 const insertDelivery = `
 INSERT INTO webhook_deliveries AS d (id, automation_id, at, method, address, fingerprint, headers, query, size, body, verdict,
-	status, answer, execution_id, blocked_by, folded, last_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
+	status, answer, execution_id, blocked_by, folded, last_at, sealed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
 
 // InsertDelivery records a call. A call refused because of a run that has refused others already is counted with them.
 func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
@@ -67,7 +72,7 @@ func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
 		body = []byte{}
 	}
 	err = prepare(q).exec(ctx, insert, d.ID, d.AutomationID, d.At, d.Method, d.Address, d.Fingerprint, string(headers), d.Query, d.Size, body, d.Verdict,
-		d.Status, string(d.Answer), orNull(d.ExecutionID), orNull(d.BlockedBy), d.Folded, d.LastAt)
+		d.Status, string(d.Answer), orNull(d.ExecutionID), orNull(d.BlockedBy), d.Folded, d.LastAt, d.Sealed)
 	if err != nil {
 		return fmt.Errorf("record delivery: %w", err)
 	}
@@ -84,7 +89,7 @@ type DeliveryFilter struct {
 // Deliveries lists the calls of an automation, newest first, without their bodies.
 func Deliveries(ctx context.Context, q bun.IDB, automation uuid.UUID, f DeliveryFilter) ([]Delivery, error) {
 	var list []Delivery
-	sel := q.NewSelect().Model(&list).ExcludeColumn("body", "answer").Where("d.automation_id = ?", automation).OrderExpr("d.id DESC").Limit(int64(f.Limit))
+	sel := q.NewSelect().Model(&list).ExcludeColumn("body", "answer", "sealed").Where("d.automation_id = ?", automation).OrderExpr("d.id DESC").Limit(int64(f.Limit))
 	if f.Verdict != "" {
 		sel = sel.Where("d.verdict = ?", f.Verdict)
 	}
@@ -165,18 +170,35 @@ type TokenOwner struct {
 	SignatureSealed []byte        `bun:"signature_sealed"`
 	Filter          Filter        `bun:"filter"`
 	ExecutionType   ExecutionType `bun:"execution_type"`
+	Parameters      []Parameter   `bun:"parameters"` // of its workflow
+	WorkflowGone    bool          `bun:"workflow_gone"`
+}
+
+// TakesSecrets reports whether calls may bring secrets.
+func (o *TokenOwner) TakesSecrets() bool {
+	return o.WorkflowGone || slices.ContainsFunc(o.Parameters, func(p Parameter) bool { return p.Type == SecretParameter })
+}
+
+// Secret reports whether a value of this name is a secret. Once the workflow is gone, any may be.
+func (o *TokenOwner) Secret(name string) bool {
+	return o.WorkflowGone || slices.ContainsFunc(o.Parameters, func(p Parameter) bool { return p.Type == SecretParameter && p.Alias == name })
 }
 
 // AutomationByToken finds the automation of a token's hash that is still good.
 func AutomationByToken(ctx context.Context, q bun.IDB, hash []byte, now time.Time) (*TokenOwner, error) {
 	var o TokenOwner
-	var filter []byte
-	err := prepare(q).row(ctx, `SELECT a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type
+	var filter, parameters []byte
+	err := prepare(q).row(ctx, `SELECT a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type,
+			w.parameters, a.execution_type = 'workflow' AND w.id IS NULL
 		FROM trigger_tokens t JOIN automations a ON a.id = t.automation_id
+		LEFT JOIN workflows w ON w.id = a.workflow_id AND a.execution_type = 'workflow'
 		WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2) AND a.trigger = 'http'`, hash, now).
-		Scan(&o.ID, &o.Name, &o.Sender, &o.SignatureHeader, &o.SignatureSealed, &filter, &o.ExecutionType)
+		Scan(&o.ID, &o.Name, &o.Sender, &o.SignatureHeader, &o.SignatureSealed, &filter, &o.ExecutionType, &parameters, &o.WorkflowGone)
 	if err == nil {
 		err = json.Unmarshal(filter, &o.Filter)
+	}
+	if err == nil && parameters != nil {
+		err = json.Unmarshal(parameters, &o.Parameters)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find automation by token: %w", err)

@@ -443,7 +443,7 @@ func (w *work) open(ctx context.Context, secrets []string) (context.Context, con
 	run := w.Runner
 	w.transcript = newTranscript(w.DB, w.lease, w.session.LastSeq)
 	w.token = automation.NewSessionToken()
-	w.transcript.mask, w.transcript.now, w.transcript.log = masker(append(secrets, w.token)), w.Now, w.Log
+	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token), "••••••"), w.Now, w.Log
 	id := w.session.ID
 	w.transcript.lost = func() {
 		run.mu.Lock()

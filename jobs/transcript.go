@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -247,25 +246,5 @@ func (t *transcript) unplan(batch []db.SessionEvent) {
 		if len(t.tail) == 0 {
 			t.head = max(0, t.head-len(e.Body))
 		}
-	}
-}
-
-// masker replaces secrets, as they are and as JSON writes them.
-func masker(secrets []string) func([]byte) []byte {
-	var olds [][]byte
-	for _, s := range secrets {
-		if len(s) < 6 { // too short to tell from ordinary text
-			continue
-		}
-		olds = append(olds, []byte(s))
-		if quoted, err := json.Marshal(s); err == nil && string(quoted[1:len(quoted)-1]) != s {
-			olds = append(olds, quoted[1:len(quoted)-1])
-		}
-	}
-	return func(text []byte) []byte {
-		for _, old := range olds {
-			text = bytes.ReplaceAll(text, old, []byte("••••••"))
-		}
-		return text
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"carillon/app/agent"
+	"carillon/app/automation"
 	"carillon/db"
 )
 
 func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 	t.Parallel()
 	tr := newTranscript(nil, db.Lease{}, 0)
-	tr.mask, tr.now = masker(nil), time.Now
+	tr.mask, tr.now = automation.Masker(nil, ""), time.Now
 	tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: "first"})
 	for range 1000 {
 		tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: strings.Repeat("x", 16<<10)})
@@ -32,10 +33,10 @@ func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 
 func TestSecretsAreMaskedAsTheyAreAndAsJSONWritesThem(t *testing.T) {
 	t.Parallel()
-	mask := masker([]string{"pass\"word\n1", "short", "plain-secret"})
-	text, err := json.Marshal(map[string]string{"a": "x pass\"word\n1 y", "b": "plain-secret", "c": "short"})
+	mask := automation.Masker([]string{"pass\"word\n1", "short", "plain-secret", "first line\nsecond line"}, "••••••")
+	text, err := json.Marshal(map[string]string{"a": "x pass\"word\n1 y", "b": "plain-secret", "c": "short", "d": "2: second line", "e": `{"in":"pass\"word\n1"}`, "f": "?k=pass%22word%0A1"})
 	check(t, err)
-	if got, want := string(mask(text)), `{"a":"x •••••• y","b":"••••••","c":"short"}`; got != want {
+	if got, want := string(mask(text)), `{"a":"x •••••• y","b":"••••••","c":"short","d":"2: ••••••","e":"{\"in\":\"••••••\"}","f":"?k=••••••"}`; got != want {
 		t.Errorf("masked is %s; want %s", got, want)
 	}
 }

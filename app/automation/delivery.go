@@ -32,13 +32,24 @@ func (s *Service) Delivery(ctx context.Context, actor account.Actor, id, deliver
 }
 
 // input reads again what a delivery brought. It returns fault.Invalid for one that was not kept whole, or cannot be read.
-func input(d *db.Delivery) (parameters map[string]string, payload string, err error) {
-	if d.Size > int64(len(d.Body)) {
-		return nil, "", fault.Invalid{"delivery": fmt.Sprintf("Only the first %d KiB of this call were kept, so it cannot be sent again.", keepBody>>10)}
+func (s *Service) input(d *db.Delivery) (parameters map[string]string, payload string, err error) {
+	if !d.Whole() {
+		kept := fmt.Sprintf("Only the first %d KiB of this call were kept", keepBody>>10)
+		if len(d.Body) == 0 {
+			kept = "What this call brought was not kept"
+		}
+		return nil, "", fault.Invalid{"delivery": kept + ", so it cannot be sent again."}
 	}
-	parameters, payload, problem := readParameters(Call{Query: d.Query, ContentType: d.Headers["Content-Type"], Body: d.Body})
+	call, ok := s.call(d)
+	if !ok {
+		return nil, "", fault.Invalid{"delivery": "The secrets of this call cannot be read with this server's secret, so it cannot be sent again."}
+	}
+	parameters, payload, problem := readParameters(call)
 	if problem != "" {
 		return nil, "", fault.Invalid{"delivery": capitalize(problem) + ", so this call starts nothing."}
+	}
+	if d.Sealed != nil && payload != "" { // as its own run got it
+		_, payload, _ = readParameters(Call{Query: d.Query, ContentType: call.ContentType, Body: d.Body})
 	}
 	return parameters, payload, nil
 }
@@ -50,7 +61,7 @@ func (s *Service) Replay(ctx context.Context, actor account.Actor, id, delivery 
 	if err != nil {
 		return nil, err
 	}
-	parameters, payload, err := input(d)
+	parameters, payload, err := s.input(d)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +109,10 @@ func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uui
 	if err != nil {
 		return nil, err
 	}
-	parameters, payload, err := input(d)
+	if d.Sealed != nil { // what is shown has no secrets
+		d.Sealed, d.Size = nil, int64(len(d.Body))
+	}
+	parameters, payload, err := s.input(d)
 	if err != nil {
 		return nil, err
 	}

@@ -276,10 +276,20 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 			return err
 		}
 		now := s.Now()
+		about := db.Startable{Automation: *a}
+		if a.ExecutionType == db.WorkflowDriven {
+			wf, err := db.WorkflowByID(ctx, tx, a.WorkflowID)
+			if err != nil && !db.IsNotFound(err) {
+				return err
+			}
+			if by.Parameters = s.keptValues(wf, by.Parameters); wf != nil {
+				about.WorkflowName, about.WorkflowParameters = wf.Name, wf.Parameters
+			}
+		}
 		e := db.Execution{
 			ID: db.NewID(), AutomationID: id, Source: by.Source, Mark: by.Mark, UserID: by.UserID, TokenFingerprint: by.Fingerprint,
 			Status: db.Failed, Reason: unable.Reason, ErrorClass: "start", Parameters: by.Parameters,
-			Snapshot: snapshot(&db.Startable{Automation: *a}, Provider{ID: a.Provider}), CreatedAt: now, StartedAt: now, FinishedAt: now,
+			Snapshot: snapshot(&about, Provider{ID: a.Provider}), CreatedAt: now, StartedAt: now, FinishedAt: now,
 		}
 		if e.Parameters == nil {
 			e.Parameters = map[string]string{}

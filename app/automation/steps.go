@@ -211,6 +211,7 @@ const maxValue = 64 << 10
 // workflowValues merges the values given with a trigger over those stored, and those over the defaults, with secrets in their
 // stored form. It returns a *MissingParameter for one that is required and has none, or that is not of its type.
 func (s *Service) workflowValues(parameters []db.Parameter, values map[string]string) error {
+	var secrets []string
 	for _, p := range parameters {
 		value := values[p.Alias]
 		if value == "" {
@@ -224,6 +225,7 @@ func (s *Service) workflowValues(parameters []db.Parameter, values map[string]st
 			continue
 		}
 		if p.Type == db.SecretParameter {
+			secrets = append(secrets, value)
 			values[p.Alias] = s.seal(p.Alias, value)
 			continue
 		}
@@ -231,6 +233,14 @@ func (s *Service) workflowValues(parameters []db.Parameter, values map[string]st
 			return &MissingParameter{Name: p.Alias, Wrong: problem}
 		}
 		values[p.Alias] = value
+	}
+	if len(secrets) > 0 { // what a caller sends beside may repeat them
+		hide := Masker(secrets, withheld)
+		for name, value := range values {
+			if !slices.ContainsFunc(parameters, func(p db.Parameter) bool { return p.Alias == name }) {
+				values[name] = string(hide([]byte(value)))
+			}
+		}
 	}
 	return nil
 }

@@ -88,6 +88,9 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 	if ok, why := matches(o.Filter, parameters); !ok {
 		return s.reject(ctx, o, fingerprint, call, verdictFiltered, &Answer{Status: 200, Error: why, Automation: o.Name})
 	}
+	if payload != "" { // a prompt is kept as it is sent
+		_, payload, _ = readParameters(withhold(o, call))
+	}
 	answer := &Answer{}
 	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Parameters: parameters, Payload: payload}
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -192,12 +195,12 @@ func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verd
 	text, _ := json.Marshal(a) // ids, numbers and strings always marshal
 	d := &db.Delivery{
 		ID: db.NewID(), AutomationID: o.ID, At: now, LastAt: now, Method: call.Method, Address: call.Address, Fingerprint: fingerprint,
-		Headers: call.Headers, Query: db.Printable(call.Query, 4096), Size: int64(len(call.Body)), Body: call.Body[:min(len(call.Body), keepBody)],
-		Verdict: verdict, Status: a.Status, Answer: text, Folded: 1,
+		Headers: call.Headers, Verdict: verdict, Status: a.Status, Answer: text, Folded: 1,
 	}
 	if d.Headers == nil {
 		d.Headers = map[string]string{}
 	}
+	s.keepCall(o, call, d)
 	switch verdict {
 	case verdictBusy:
 		d.BlockedBy = a.Execution

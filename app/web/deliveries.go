@@ -85,7 +85,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.
 		return err
 	}
 	p := views.DeliveryPage{
-		DeliveryItem: s.deliveryItem(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body), Answer: string(answered), CanReplay: d.Size <= int64(len(d.Body)),
+		DeliveryItem: s.deliveryItem(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body), Answer: string(answered), CanReplay: d.Whole(), Withheld: d.Sealed != nil,
 		Facts: []views.Fact{
 			{Label: "Call", Value: d.Method, Mono: true}, {Label: "From", Value: d.Address, Mono: true}, {Label: "Token", Value: d.Fingerprint, Mono: true},
 			{Label: "Answer", Value: fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))}, {Label: "Size", Value: views.Bytes(d.Size)},
@@ -94,7 +94,9 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.
 	if answer.Error != "" {
 		p.Reason = sentence(errors.New(answer.Error))
 	}
-	if !p.CanReplay {
+	if !p.CanReplay && len(d.Body) == 0 {
+		p.Cut = "What this call brought was not kept, so it cannot be replayed."
+	} else if !p.CanReplay {
 		p.Cut = fmt.Sprintf("The first %s of %s were kept, so this call cannot be replayed.", views.Bytes(int64(len(d.Body))), views.Bytes(d.Size))
 	}
 	for _, name := range sortedKeys(d.Headers) {
