@@ -68,21 +68,28 @@ func (s *Service) bot(ctx context.Context, q bun.IDB, actor account.Actor, id uu
 
 // CreateBot makes a bot. It returns fault.Invalid with a sentence per field.
 func (s *Service) CreateBot(ctx context.Context, actor account.Actor, in BotInput) (*db.Bot, error) {
+	var b *db.Bot
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+		b, err = s.createBot(ctx, tx, actor, in)
+		return err
+	})
+	return b, wrap(err, "create bot")
+}
+
+// createBot is CreateBot within a transaction.
+func (s *Service) createBot(ctx context.Context, tx bun.Tx, actor account.Actor, in BotInput) (*db.Bot, error) {
 	if !actor.Can(account.ManageBots) {
 		return nil, fault.ErrForbidden
 	}
 	now := s.Now()
 	b := &db.Bot{ID: db.NewID(), CreatedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if err := s.applyBotInput(ctx, tx, actor, b, in); err != nil {
-			return err
-		}
-		if err := db.InsertBot(ctx, tx, b); err != nil {
-			return err
-		}
-		return s.auditBot(ctx, tx, actor, "bot.create", nil, b)
-	})
-	return b, wrap(err, "create bot")
+	if err := s.applyBotInput(ctx, tx, actor, b, in); err != nil {
+		return nil, err
+	}
+	if err := db.InsertBot(ctx, tx, b); err != nil {
+		return nil, err
+	}
+	return b, s.auditBot(ctx, tx, actor, "bot.create", nil, b)
 }
 
 // UpdateBot changes a bot. Runs that have started keep what they started with. It returns fault.ErrStale when someone else
@@ -93,23 +100,30 @@ func (s *Service) UpdateBot(ctx context.Context, actor account.Actor, id uuid.UU
 	}
 	var b *db.Bot
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		if b, err = db.LockBot(ctx, tx, id); err != nil {
-			return err
-		}
-		if b.Version != in.Version {
-			return fault.ErrStale
-		}
-		before := *b
-		if err := s.applyBotInput(ctx, tx, actor, b, in); err != nil {
-			return err
-		}
-		b.Version, b.UpdatedAt = b.Version+1, s.Now()
-		if err := db.SaveBot(ctx, tx, b); err != nil {
-			return err
-		}
-		return s.auditBot(ctx, tx, actor, "bot.update", &before, b)
+		b, err = s.updateBot(ctx, tx, actor, id, in)
+		return err
 	})
 	return b, wrap(err, "update bot %s", id)
+}
+
+// updateBot is UpdateBot within a transaction, of one that the actor may change.
+func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in BotInput) (*db.Bot, error) {
+	b, err := db.LockBot(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if b.Version != in.Version {
+		return nil, fault.ErrStale
+	}
+	before := *b
+	if err := s.applyBotInput(ctx, tx, actor, b, in); err != nil {
+		return nil, err
+	}
+	b.Version, b.UpdatedAt = b.Version+1, s.Now()
+	if err := db.SaveBot(ctx, tx, b); err != nil {
+		return nil, err
+	}
+	return b, s.auditBot(ctx, tx, actor, "bot.update", &before, b)
 }
 
 // EditableBot finds a bot for its edit page, with the errors of every change.
@@ -134,27 +148,30 @@ func (s *Service) RemoveBot(ctx context.Context, actor account.Actor, id uuid.UU
 	if _, err := s.manageableBot(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		users, err := db.LockBotUsers(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		b, err := db.LockBot(ctx, tx, id)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its bot “%s” was removed by %s", b.Name, actor.Name)); err != nil {
-			return err
-		}
-		if err := db.DeleteBot(ctx, tx, id); err != nil {
-			return err
-		}
-		return s.auditBot(ctx, tx, actor, "bot.delete", b, nil)
-	})
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.removeBot(ctx, tx, actor, id) })
 	return wrap(err, "remove bot %s", id)
+}
+
+// removeBot is RemoveBot within a transaction, of one that the actor may change.
+func (s *Service) removeBot(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) error {
+	users, err := db.LockBotUsers(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	b, err := db.LockBot(ctx, tx, id)
+	if db.IsNotFound(err) {
+		return fault.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its bot “%s” was removed by %s", b.Name, actor.Name)); err != nil {
+		return err
+	}
+	if err := db.DeleteBot(ctx, tx, id); err != nil {
+		return err
+	}
+	return s.auditBot(ctx, tx, actor, "bot.delete", b, nil)
 }
 
 // disableUsers switches off what a schedule starts of automations that lost what they run, and tells their creators.

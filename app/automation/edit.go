@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -75,38 +72,69 @@ const maxTimeout = 30 * 24 * time.Hour
 // it can be had. It returns fault.Invalid with a sentence per field, and fault.ErrForbidden or fault.ErrNotFound for a
 // workspace or a provider that the actor may not use.
 func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*db.Automation, string, error) {
-	if !actor.Can(account.Manage) {
-		return nil, "", fault.ErrForbidden
-	}
-	now := s.Now()
-	a := &db.Automation{ID: db.NewID(), CreatorID: actor.ID, Enabled: true, Version: 1, CreatedAt: now, UpdatedAt: now}
+	var a *db.Automation
 	var token string
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
-			return err
-		}
-		if err := s.begin(a, now); err != nil {
-			return err
-		}
-		if err := db.InsertAutomation(ctx, tx, a); err != nil {
-			return err
-		}
-		if a.Trigger == db.HTTP {
-			var err error
-			if token, err = s.issueToken(ctx, tx, actor, a.ID, 0); err != nil {
-				return err
-			}
-		}
-		if err := s.audit(ctx, tx, actor.ID, "automation.create", a, ""); err != nil {
-			return err
-		}
-		return s.announceChange(ctx, tx, a.ID)
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+		a, token, err = s.create(ctx, tx, actor, in, true)
+		return err
 	})
 	if err != nil {
 		return nil, "", wrap(err, "create automation")
 	}
 	return a, token, nil
 }
+
+// create is Create within a transaction. One that is created off may have a time that is past.
+func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor, in Input, on bool) (*db.Automation, string, error) {
+	if !actor.Can(account.Manage) {
+		return nil, "", fault.ErrForbidden
+	}
+	now := s.Now()
+	a := &db.Automation{ID: db.NewID(), CreatorID: actor.ID, Enabled: true, Version: 1, CreatedAt: now, UpdatedAt: now}
+	if !on {
+		a.Enabled, a.DisabledKind, a.DisabledReason, a.DisabledAt = false, db.ByPerson, "turned off by "+actor.Name, now
+		a.Trigger, a.RunAt = db.OneTime, timeTyped(in) // as one that is over
+	}
+	if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
+		return nil, "", err
+	}
+	if a.Trigger == db.HTTP && !a.Enabled {
+		return nil, "", alwaysEnabled
+	}
+	if err := s.begin(a, now); err != nil {
+		return nil, "", err
+	}
+	if err := db.InsertAutomation(ctx, tx, a); err != nil {
+		return nil, "", err
+	}
+	var token string
+	if a.Trigger == db.HTTP {
+		var err error
+		if token, err = s.issueToken(ctx, tx, actor, a.ID, 0); err != nil {
+			return nil, "", err
+		}
+	}
+	if err := s.audit(ctx, tx, actor.ID, "automation.create", a, ""); err != nil {
+		return nil, "", err
+	}
+	return a, token, s.announceChange(ctx, tx, a.ID)
+}
+
+// timeTyped is the instant of a One-Time as typed; zero for none that can be read.
+func timeTyped(in Input) time.Time {
+	zone, err := cron.Zone(strings.TrimSpace(in.TimeZone))
+	if err != nil {
+		return time.Time{}
+	}
+	at, err := cron.At(in.RunAt, zone)
+	if err != nil {
+		return time.Time{}
+	}
+	return at.At
+}
+
+// alwaysEnabled says that an HTTP Trigger cannot be switched off.
+var alwaysEnabled = fault.Invalid{"enabled": "An HTTP Trigger is always enabled. Regenerate its token to turn the old address off."}
 
 // Update changes an automation. Runs that have started keep what they started with. It returns a token when the
 // automation has become an HTTP Trigger, fault.ErrStale when someone else saved it since the actor opened it, and the
@@ -118,54 +146,62 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 	var a *db.Automation
 	var token string
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		if a, err = db.LockAutomation(ctx, tx, id); err != nil {
-			return err
-		}
-		if a.Version != in.Version {
-			return fault.ErrStale
-		}
-		before, now := *a, s.Now()
-		if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
-			return err
-		}
-		if a.Trigger == db.HTTP {
-			a.Enabled = true // always: its token is the switch
-		}
-		if rearmed(&before, a) {
-			a.Enabled, a.FailureStreak, a.SkipID = true, 0, uuid.Nil
-		}
-		if rescheduled(&before, a) {
-			a.Iterations = 0
-			if err := s.begin(a, now); err != nil {
-				return err
-			}
-		}
-		if a.Enabled {
-			a.DisabledKind, a.DisabledReason, a.DisabledAt = "", "", time.Time{}
-		}
-		a.Version, a.UpdatedAt = a.Version+1, now
-		if err := db.SaveAutomation(ctx, tx, a); err != nil {
-			return err
-		}
-		switch {
-		case a.Trigger == db.HTTP && before.Trigger != db.HTTP:
-			if token, err = s.issueToken(ctx, tx, actor, id, 0); err != nil {
-				return err
-			}
-		case a.Trigger != db.HTTP && before.Trigger == db.HTTP:
-			if err := db.DeleteTokens(ctx, tx, id); err != nil {
-				return err
-			}
-		}
-		if err := s.auditChange(ctx, tx, actor.ID, "automation.update", &before, a); err != nil {
-			return err
-		}
-		return s.announceChange(ctx, tx, id)
+		a, token, err = s.update(ctx, tx, actor, id, in)
+		return err
 	})
 	if err != nil {
 		return nil, "", wrap(err, "update automation %s", id)
 	}
 	return a, token, nil
+}
+
+// update is Update within a transaction, of an automation that the actor may change.
+func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in Input) (*db.Automation, string, error) {
+	a, err := db.LockAutomation(ctx, tx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	if a.Version != in.Version {
+		return nil, "", fault.ErrStale
+	}
+	before, now := *a, s.Now()
+	if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
+		return nil, "", err
+	}
+	if a.Trigger == db.HTTP {
+		a.Enabled = true // always: its token is the switch
+	}
+	if rearmed(&before, a) {
+		a.Enabled, a.FailureStreak, a.SkipID = true, 0, uuid.Nil
+	}
+	if rescheduled(&before, a) {
+		a.Iterations = 0
+		if err := s.begin(a, now); err != nil {
+			return nil, "", err
+		}
+	}
+	if a.Enabled {
+		a.DisabledKind, a.DisabledReason, a.DisabledAt = "", "", time.Time{}
+	}
+	a.Version, a.UpdatedAt = a.Version+1, now
+	if err := db.SaveAutomation(ctx, tx, a); err != nil {
+		return nil, "", err
+	}
+	var token string
+	switch {
+	case a.Trigger == db.HTTP && before.Trigger != db.HTTP:
+		if token, err = s.issueToken(ctx, tx, actor, id, 0); err != nil {
+			return nil, "", err
+		}
+	case a.Trigger != db.HTTP && before.Trigger == db.HTTP:
+		if err := db.DeleteTokens(ctx, tx, id); err != nil {
+			return nil, "", err
+		}
+	}
+	if err := s.auditChange(ctx, tx, actor.ID, "automation.update", &before, a); err != nil {
+		return nil, "", err
+	}
+	return a, token, s.announceChange(ctx, tx, id)
 }
 
 // rescheduled reports whether a change moves what an automation is due by.
@@ -393,43 +429,46 @@ func (s *Service) SetEnabled(ctx context.Context, actor account.Actor, id uuid.U
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		a, err := db.LockAutomation(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		switch {
-		case a.Trigger == db.HTTP:
-			return fault.Invalid{"enabled": "An HTTP Trigger is always enabled. Regenerate its token to turn the old address off."}
-		case a.Enabled == on:
-			return nil
-		}
-		now := s.Now()
-		if on {
-			if reason := removed(a); reason != "" {
-				return fault.Invalid{"enabled": reason}
-			}
-			a.Enabled, a.DisabledKind, a.DisabledReason, a.DisabledAt = true, "", "", time.Time{}
-			a.FailureStreak, a.Iterations, a.SkipID = 0, 0, uuid.Nil
-			if err := s.begin(a, now); err != nil {
-				return err
-			}
-			if err := s.audit(ctx, tx, actor.ID, "automation.enable", a, ""); err != nil {
-				return err
-			}
-		} else {
-			a.Enabled, a.NextRunAt = false, time.Time{}
-			a.DisabledKind, a.DisabledReason, a.DisabledAt = db.ByPerson, "turned off by "+actor.Name, now
-			if err := s.audit(ctx, tx, actor.ID, "automation.disable", a, a.DisabledReason); err != nil {
-				return err
-			}
-		}
-		if err := db.SaveSwitch(ctx, tx, a); err != nil {
-			return err
-		}
-		return s.announceChange(ctx, tx, id)
-	})
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.setEnabled(ctx, tx, actor, id, on) })
 	return wrap(err, "switch automation %s", id)
+}
+
+// setEnabled is SetEnabled within a transaction, of an automation that the actor may change.
+func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, on bool) error {
+	a, err := db.LockAutomation(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.Trigger == db.HTTP:
+		return alwaysEnabled
+	case a.Enabled == on:
+		return nil
+	}
+	now := s.Now()
+	if on {
+		if reason := removed(a); reason != "" {
+			return fault.Invalid{"enabled": reason}
+		}
+		a.Enabled, a.DisabledKind, a.DisabledReason, a.DisabledAt = true, "", "", time.Time{}
+		a.FailureStreak, a.Iterations, a.SkipID = 0, 0, uuid.Nil
+		if err := s.begin(a, now); err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, actor.ID, "automation.enable", a, ""); err != nil {
+			return err
+		}
+	} else {
+		a.Enabled, a.NextRunAt = false, time.Time{}
+		a.DisabledKind, a.DisabledReason, a.DisabledAt = db.ByPerson, "turned off by "+actor.Name, now
+		if err := s.audit(ctx, tx, actor.ID, "automation.disable", a, a.DisabledReason); err != nil {
+			return err
+		}
+	}
+	if err := db.SaveSwitch(ctx, tx, a); err != nil {
+		return err
+	}
+	return s.announceChange(ctx, tx, id)
 }
 
 func removed(a *db.Automation) string {
@@ -447,40 +486,43 @@ func (s *Service) Delete(ctx context.Context, actor account.Actor, id uuid.UUID)
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		// Sessions first: who ends one holds it before it wants the automation.
-		if err := db.LockSessionsOf(ctx, tx, id); err != nil {
-			return err
-		}
-		a, err := db.LockAutomation(ctx, tx, id)
-		if db.IsNotFound(err) { // someone was quicker
-			return fault.ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		inFlight, err := db.InFlight(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		for _, e := range inFlight { // one, or as many as may run in parallel
-			session, err := db.LockSession(ctx, tx, e.SessionID)
-			if err != nil {
-				return err
-			}
-			if err := s.stop(ctx, tx, session, actor.ID, "the automation was deleted", s.Now()); err != nil {
-				return err
-			}
-		}
-		if err := s.audit(ctx, tx, actor.ID, "automation.delete", a, ""); err != nil {
-			return err
-		}
-		if err := db.DeleteAutomation(ctx, tx, id); err != nil {
-			return err
-		}
-		return s.announceChange(ctx, tx, id)
-	})
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.delete(ctx, tx, actor, id) })
 	return wrap(err, "delete automation %s", id)
+}
+
+// delete is Delete within a transaction, of an automation that the actor may change.
+func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) error {
+	// Sessions first: who ends one holds it before it wants the automation.
+	if err := db.LockSessionsOf(ctx, tx, id); err != nil {
+		return err
+	}
+	a, err := db.LockAutomation(ctx, tx, id)
+	if db.IsNotFound(err) { // someone was quicker
+		return fault.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	inFlight, err := db.InFlight(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	for _, e := range inFlight { // one, or as many as may run in parallel
+		session, err := db.LockSession(ctx, tx, e.SessionID)
+		if err != nil {
+			return err
+		}
+		if err := s.stop(ctx, tx, session, actor.ID, "the automation was deleted", s.Now()); err != nil {
+			return err
+		}
+	}
+	if err := s.audit(ctx, tx, actor.ID, "automation.delete", a, ""); err != nil {
+		return err
+	}
+	if err := db.DeleteAutomation(ctx, tx, id); err != nil {
+		return err
+	}
+	return s.announceChange(ctx, tx, id)
 }
 
 // RunNow starts a run by hand, of any automation, also one that is switched off. It does not move the schedule.
@@ -562,55 +604,4 @@ func described(a *db.Automation) map[string]any {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)
 	}
 	return m
-}
-
-// text checks a line of text that a person typed.
-func text(bad fault.Invalid, field, missing, value string, most int, required bool) string {
-	value = strings.TrimSpace(value)
-	switch {
-	case value == "" && required:
-		bad[field] = missing
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) || value != "" && field == "name" && !account.Readable(value):
-		bad[field] = "This has characters that cannot be shown. Type it again."
-	case utf8.RuneCountInString(value) > most:
-		bad[field] = fmt.Sprintf("This is %d characters long. At most %d fit.", utf8.RuneCountInString(value), most)
-	}
-	return value
-}
-
-// number reads a whole number that may be left out.
-func number(bad fault.Invalid, field, value string, otherwise, least, most int) int {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(value)
-	if err != nil || n < least || n > most {
-		bad[field] = fmt.Sprintf("Write a whole number from %d to %d.", max(least, 1), most)
-		return otherwise
-	}
-	return n
-}
-
-// minutes reads a length of time in minutes, and returns seconds; 0 is none.
-func minutes(bad fault.Invalid, field, value string, otherwise time.Duration) int {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return int(otherwise / time.Second)
-	}
-	n, err := strconv.ParseFloat(value, 64)
-	if err != nil || n < 0 || n > maxTimeout.Minutes() || n != n {
-		bad[field] = fmt.Sprintf("Write a number of minutes, at most %.0f, or 0 for none.", maxTimeout.Minutes())
-		return int(otherwise / time.Second)
-	}
-	return int(math.Ceil(n * 60)) // 0 alone means none
-}
-
-func sentence(err error) string { return capitalize(strings.TrimSuffix(err.Error(), ".")) + "." }
-
-func cmpOr(a, b string) string {
-	if a = strings.TrimSpace(a); a != "" {
-		return a
-	}
-	return b
 }

@@ -49,21 +49,28 @@ func (s *Service) workflow(ctx context.Context, q bun.IDB, actor account.Actor, 
 // CreateWorkflow makes a workflow. It returns fault.Invalid with a sentence per field; those of the third step are under
 // "steps.2.text" and the like.
 func (s *Service) CreateWorkflow(ctx context.Context, actor account.Actor, in WorkflowInput) (*db.Workflow, error) {
+	var wf *db.Workflow
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+		wf, err = s.createWorkflow(ctx, tx, actor, in)
+		return err
+	})
+	return wf, wrap(err, "create workflow")
+}
+
+// createWorkflow is CreateWorkflow within a transaction.
+func (s *Service) createWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, in WorkflowInput) (*db.Workflow, error) {
 	if !actor.Can(account.ManageWorkflows) {
 		return nil, fault.ErrForbidden
 	}
 	now := s.Now()
 	wf := &db.Workflow{ID: db.NewID(), CreatedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if err := s.applyWorkflowInput(ctx, tx, actor, wf, in); err != nil {
-			return err
-		}
-		if err := db.InsertWorkflow(ctx, tx, wf); err != nil {
-			return err
-		}
-		return s.auditWorkflow(ctx, tx, actor, "workflow.create", nil, wf)
-	})
-	return wf, wrap(err, "create workflow")
+	if err := s.applyWorkflowInput(ctx, tx, actor, wf, in); err != nil {
+		return nil, err
+	}
+	if err := db.InsertWorkflow(ctx, tx, wf); err != nil {
+		return nil, err
+	}
+	return wf, s.auditWorkflow(ctx, tx, actor, "workflow.create", nil, wf)
 }
 
 // UpdateWorkflow changes a workflow. Runs that have started keep the steps with which they started. It returns fault.ErrStale
@@ -74,27 +81,33 @@ func (s *Service) UpdateWorkflow(ctx context.Context, actor account.Actor, id uu
 	}
 	var wf *db.Workflow
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		wf, err = db.LockWorkflow(ctx, tx, id)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		if wf.Version != in.Version {
-			return fault.ErrStale
-		}
-		before := *wf
-		if err := s.applyWorkflowInput(ctx, tx, actor, wf, in); err != nil {
-			return err
-		}
-		wf.Version, wf.UpdatedAt = wf.Version+1, s.Now()
-		if err := db.SaveWorkflow(ctx, tx, wf); err != nil {
-			return err
-		}
-		return s.auditWorkflow(ctx, tx, actor, "workflow.update", &before, wf)
+		wf, err = s.updateWorkflow(ctx, tx, actor, id, in)
+		return err
 	})
 	return wf, wrap(err, "update workflow %s", id)
+}
+
+// updateWorkflow is UpdateWorkflow within a transaction, of one that the actor may change.
+func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in WorkflowInput) (*db.Workflow, error) {
+	wf, err := db.LockWorkflow(ctx, tx, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if wf.Version != in.Version {
+		return nil, fault.ErrStale
+	}
+	before := *wf
+	if err := s.applyWorkflowInput(ctx, tx, actor, wf, in); err != nil {
+		return nil, err
+	}
+	wf.Version, wf.UpdatedAt = wf.Version+1, s.Now()
+	if err := db.SaveWorkflow(ctx, tx, wf); err != nil {
+		return nil, err
+	}
+	return wf, s.auditWorkflow(ctx, tx, actor, "workflow.update", &before, wf)
 }
 
 // EditableWorkflow finds a workflow for its edit page, with the errors of every change.
@@ -134,27 +147,30 @@ func (s *Service) RemoveWorkflow(ctx context.Context, actor account.Actor, id uu
 	if _, err := s.EditableWorkflow(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		users, err := db.LockWorkflowUsers(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		wf, err := db.LockWorkflow(ctx, tx, id)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its workflow “%s” was removed by %s", wf.Name, actor.Name)); err != nil {
-			return err
-		}
-		if err := db.DeleteWorkflow(ctx, tx, id); err != nil {
-			return err
-		}
-		return s.auditWorkflow(ctx, tx, actor, "workflow.delete", wf, nil)
-	})
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.removeWorkflow(ctx, tx, actor, id) })
 	return wrap(err, "remove workflow %s", id)
+}
+
+// removeWorkflow is RemoveWorkflow within a transaction, of one that the actor may change.
+func (s *Service) removeWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) error {
+	users, err := db.LockWorkflowUsers(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	wf, err := db.LockWorkflow(ctx, tx, id)
+	if db.IsNotFound(err) {
+		return fault.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its workflow “%s” was removed by %s", wf.Name, actor.Name)); err != nil {
+		return err
+	}
+	if err := db.DeleteWorkflow(ctx, tx, id); err != nil {
+		return err
+	}
+	return s.auditWorkflow(ctx, tx, actor, "workflow.delete", wf, nil)
 }
 
 // auditWorkflow records a change of a workflow. Before is nil for a new one, after for one that is gone.
