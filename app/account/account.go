@@ -419,5 +419,7 @@ func (s *Service) SetTheme(ctx context.Context, actor Actor, theme string) error
 	if theme != "" && theme != "light" && theme != "dark" {
 		return fault.Invalid{"theme": "Choose light or dark."}
 	}
-	return db.SetTheme(ctx, s.DB, actor.ID, theme)
+	return s.change(ctx, actor, "user.update_profile", func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error) {
+		return map[string]any{"theme": u.Theme}, map[string]any{"theme": theme}, db.SetTheme(ctx, tx, actor.ID, theme)
+	})
 }

@@ -49,10 +49,10 @@ func (s *Service) Activate(ctx context.Context, actor *Actor, user uuid.UUID) er
 	})
 }
 
-// Denied writes down that a person was refused what they asked for, such as "POST /workspaces", and from where.
-func (s *Service) Denied(ctx context.Context, actor Actor, asked, address string) error {
+// Denied writes down that a person was refused what they asked for, such as "POST /workspaces", why, and from where.
+func (s *Service) Denied(ctx context.Context, actor Actor, asked, why, address string) error {
 	return db.AddAudit(ctx, s.DB, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: "permission.denied", SubjectKind: "request",
-		SubjectName: db.Printable(asked, 300), Address: address,
+		SubjectName: db.Printable(asked, 300), Reason: why, Address: address,
 	})
 }

@@ -27,6 +27,7 @@ func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.U
 	if a.CreatorID == actor.ID && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll) {
 		return a, nil
 	}
+	account.Refused(ctx, actor, "may not see the automation")
 	return nil, fault.ErrNotFound
 }
 
@@ -57,6 +58,7 @@ func (s *Service) Editable(ctx context.Context, actor account.Actor, id uuid.UUI
 func (s *Service) isMember(ctx context.Context, q bun.IDB, actor account.Actor, workspace uuid.UUID) error {
 	if actor.Session != uuid.Nil {
 		if actor.Workspace != workspace {
+			account.Refused(ctx, actor, "a session has no other workspace than its own")
 			return fault.ErrNotFound
 		}
 		return nil
@@ -69,6 +71,7 @@ func (s *Service) isMember(ctx context.Context, q bun.IDB, actor account.Actor, 
 		return err
 	}
 	if !ok {
+		account.Refused(ctx, actor, "is no member of the workspace")
 		return fault.ErrNotFound
 	}
 	return nil

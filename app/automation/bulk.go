@@ -83,7 +83,10 @@ func (s *Service) Bulk(ctx context.Context, actor account.Actor, action BulkActi
 func (s *Service) bulkOne(ctx context.Context, actor account.Actor, action BulkAction, id uuid.UUID) (string, error) {
 	a, err := s.manageable(ctx, actor, id)
 	switch {
-	case errors.Is(err, fault.ErrNotFound), errors.Is(err, fault.ErrForbidden):
+	case errors.Is(err, fault.ErrForbidden):
+		account.Refused(ctx, actor, "may not change one of the automations")
+		return "not yours", nil
+	case errors.Is(err, fault.ErrNotFound):
 		return "not yours", nil
 	case err != nil:
 		return "", err
@@ -111,6 +114,7 @@ func (s *Service) bulkOne(ctx context.Context, actor account.Actor, action BulkA
 	case errors.As(err, &invalid):
 		return "that cannot be enabled as it is", nil
 	case errors.Is(err, fault.ErrForbidden):
+		account.Refused(ctx, actor, "lacks the permission")
 		return "not allowed", nil
 	}
 	return "", err

@@ -253,7 +253,7 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *
 	s.applyWebhook(a, in, bad)
 	s.applyBot(ctx, q, actor, a, &in, bad)
 	s.applyWorkflow(ctx, q, actor, a, in, bad)
-	s.applyWork(actor, a, in, bad)
+	s.applyWork(ctx, actor, a, in, bad)
 	if len(bad) > 0 {
 		return bad
 	}
@@ -334,7 +334,7 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 }
 
 // applyWork takes over what a run does.
-func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) {
+func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) {
 	a.SessionType, a.ExecutionType = db.SessionType(in.SessionType), db.ExecutionType(in.ExecutionType)
 	if a.ExecutionType == "" {
 		a.ExecutionType = db.Inline
@@ -380,6 +380,7 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 	case p.Off:
 		bad["provider"] = fmt.Sprintf("%s is switched off here. Choose another.", p.Name)
 	case p.Script && !actor.Can(account.UseShell):
+		account.Refused(ctx, actor, "may not run commands on a worker")
 		bad["provider"] = "You may not run shell scripts. Choose another provider."
 	case len(p.Models) > 0 && a.Model != "" && !slices.Contains(p.Models, a.Model):
 		bad["model"] = noModel(p, a.Model)
@@ -389,7 +390,7 @@ func (s *Service) applyWork(actor account.Actor, a *db.Automation, in Input, bad
 		}
 	}
 	applyToggles(a, in, p, bad)
-	applyQuality(actor, a, in, p, bad)
+	applyQuality(ctx, actor, a, in, p, bad)
 	if a.ExecutionType == db.WorkflowDriven {
 		return // applyWorkflow has taken them over
 	}

@@ -128,7 +128,7 @@ func (s *Service) ResumeProvider(ctx context.Context, actor account.Actor, id st
 		if err := s.endPause(ctx, tx, id); err != nil {
 			return err
 		}
-		return s.auditProvider(ctx, tx, actor.ID, "provider.resume", p.Name, pause.Reason, nil)
+		return s.auditProvider(ctx, tx, actor.ID, "provider.resume", p.Name, pause.Reason, nil, nil)
 	})
 	return wrap(err, "resume provider %s", id)
 }

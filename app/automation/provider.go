@@ -219,6 +219,10 @@ func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, 
 		if err != nil {
 			return err
 		}
+		var before map[string]any
+		if id != "" { // else it is a new one
+			before = describedProvider(&p, id, name)
+		}
 		if err := change(&p); err != nil {
 			return err
 		}
@@ -228,7 +232,11 @@ func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, 
 		if err := db.SaveProviders(ctx, tx, p, s.Now()); err != nil {
 			return err
 		}
-		if err := s.auditProvider(ctx, tx, actor.ID, action, name, "", describedProvider(&p, id, name)); err != nil {
+		after := describedProvider(&p, id, name)
+		if action == "provider.delete" {
+			after = nil
+		}
+		if err := s.auditProvider(ctx, tx, actor.ID, action, name, "", before, after); err != nil {
 			return err
 		}
 		return db.Announce(ctx, tx, "providers", uuid.Nil)
@@ -250,9 +258,9 @@ func describedProvider(p *db.ProviderSettings, id, name string) map[string]any {
 	return m
 }
 
-func (s *Service) auditProvider(ctx context.Context, q bun.IDB, actor uuid.UUID, action, name, reason string, after map[string]any) error {
+func (s *Service) auditProvider(ctx context.Context, q bun.IDB, actor uuid.UUID, action, name, reason string, before, after map[string]any) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "provider", SubjectName: name, Reason: reason, After: after,
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "provider", SubjectName: name, Reason: reason, Before: before, After: after,
 	})
 }
 
@@ -278,7 +286,7 @@ func (s *Service) TryProvider(ctx context.Context, actor account.Actor, id strin
 		if err != nil || !asked {
 			return err
 		}
-		if err := s.auditProvider(ctx, tx, actor.ID, "provider.test", p.Name, "", nil); err != nil {
+		if err := s.auditProvider(ctx, tx, actor.ID, "provider.test", p.Name, "", nil, nil); err != nil {
 			return err
 		}
 		return db.Announce(ctx, tx, "queue", uuid.Nil)

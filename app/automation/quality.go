@@ -34,13 +34,13 @@ const maxCommand = 16 << 10
 const gatePause = time.Minute
 
 // applyQuality takes over gate, success check and budget.
-func applyQuality(actor account.Actor, a *db.Automation, in Input, p Provider, bad fault.Invalid) {
+func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in Input, p Provider, bad fault.Invalid) {
 	before := *a
 	a.Gate = db.Gate{
-		Command: command(actor, bad, "gate_command", in.GateCommand, before.Gate.Command), BranchMoved: in.GateBranchMoved, NoOpenPR: in.GateNoOpenPR,
+		Command: command(ctx, actor, bad, "gate_command", in.GateCommand, before.Gate.Command), BranchMoved: in.GateBranchMoved, NoOpenPR: in.GateNoOpenPR,
 	}
 	a.Success = db.SuccessCheck{
-		Command:  command(actor, bad, "success_command", in.SuccessCommand, before.Success.Command),
+		Command:  command(ctx, actor, bad, "success_command", in.SuccessCommand, before.Success.Command),
 		Contains: text(bad, "success_contains", "", in.SuccessContains, 1000, false),
 	}
 	if a.SessionType == db.Develop {
@@ -53,11 +53,12 @@ func applyQuality(actor account.Actor, a *db.Automation, in Input, p Provider, b
 }
 
 // command checks a script that runs on a worker: whoever sets or changes one needs the permission for it.
-func command(actor account.Actor, bad fault.Invalid, field, typed, before string) string {
+func command(ctx context.Context, actor account.Actor, bad fault.Invalid, field, typed, before string) string {
 	typed = strings.TrimSpace(strings.ReplaceAll(typed, "\r\n", "\n"))
 	switch {
 	case typed == "" || typed == before:
 	case !actor.Can(account.UseShell):
+		account.Refused(ctx, actor, "may not run commands on a worker")
 		bad[field] = "You may not run commands on a worker. Leave this as it was, or ask for the permission to use the Shell provider."
 	case len(typed) > maxCommand:
 		bad[field] = fmt.Sprintf("This is %d KiB long. At most %d KiB fit.", (len(typed)+1023)>>10, maxCommand>>10)

@@ -37,6 +37,7 @@ func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, sessio
 	if seesSession(actor, session) {
 		return nil
 	}
+	account.Refused(ctx, actor, "may not see the session")
 	return fault.ErrNotFound
 }
 

@@ -92,6 +92,7 @@ func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, actor account.Actor,
 	case provider.Script && !may(account.UseShell):
 		return fmt.Sprintf("%s may not use the provider %s.", owner.Name, provider.Name), nil
 	case !actor.Can(account.ManageAll) && !actor.Covers(owner.Permissions):
+		account.Refused(ctx, actor, "may not give an automation to somebody who may do more")
 		return owner.Name + " may do more than you. Ask somebody who manages everyone’s automations.", nil
 	}
 	return "", nil
@@ -172,7 +173,7 @@ func (s *Service) HandOver(ctx context.Context, actor account.Actor, from, to uu
 		switch {
 		case err == nil:
 			result.Done++
-		case errors.Is(err, fault.ErrNotFound), errors.Is(err, fault.ErrForbidden):
+		case errors.Is(err, fault.ErrNotFound), errors.Is(err, fault.ErrForbidden): // noted where it was refused
 			result.Skipped["in workspaces that you are not a member of"]++
 		case errors.As(err, &invalid):
 			result.Skipped["that "+owner.Name+" cannot have"]++

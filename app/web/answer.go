@@ -45,17 +45,26 @@ func (s *Server) page(h handler) http.HandlerFunc {
 		}
 		if err := h(w, r, actor); err != nil {
 			if errors.Is(err, fault.ErrForbidden) {
-				s.denied(r, actor)
+				account.Refused(r.Context(), actor, "lacks the permission")
 			}
 			s.fail(w, r, err)
 		}
 	}
 }
 
-// denied writes a refusal into the audit log.
-func (s *Server) denied(r *http.Request, actor account.Actor) {
+// denied writes what a request was refused into the audit log. Of a page that asks for the same part again and again, it
+// writes one line a minute.
+func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
+	actor, why, any := refusals.Taken()
+	if !any {
+		return
+	}
+	asked := r.Method + " " + redacted(r)
+	if r.Method == http.MethodGet && s.refused.take(actor.ID.String()+" "+asked) > 0 {
+		return
+	}
 	ctx := context.WithoutCancel(r.Context()) // one does not get out of the log by hanging up
-	if err := s.Accounts.Denied(ctx, actor, r.Method+" "+redacted(r), s.address(r)); err != nil {
+	if err := s.Accounts.Denied(ctx, actor, asked, why, s.address(r)); err != nil {
 		s.Log.Error("write a refusal into the audit log", "request", requestID(r), "err", err)
 	}
 }
@@ -321,7 +330,9 @@ func (s *Server) logged(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		r = r.WithContext(db.From(r.Context(), s.address(r)))
+		ctx, refusals := account.Gather(db.From(r.Context(), s.address(r)))
+		r = r.WithContext(ctx)
+		defer s.denied(r, refusals)
 		next.ServeHTTP(rec, r)
 	})
 }

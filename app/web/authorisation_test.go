@@ -303,6 +303,15 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	"hook": func(x *walk) uuid.UUID {
 		return x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "http").ID
 	},
+	"budgeted": func(x *walk) uuid.UUID { // an automation with a budget
+		id := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual").ID
+		x.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"turns": 2}}' WHERE id = ?`, id)
+		return id
+	},
+	"creator": func(x *walk) uuid.UUID { // somebody who has an automation
+		x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
+		return x.who["owner"].actor.ID
+	},
 	"execution": func(x *walk) uuid.UUID { return x.run().Execution.ID },
 	"session":   func(x *walk) uuid.UUID { return x.run().Session.ID },
 	"waiting":   func(x *walk) uuid.UUID { return x.waiting() }, // a session whose turn is over
@@ -360,6 +369,12 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		list, err := x.server.Accounts.Tokens(x.t.Context(), x.who["owner"].actor)
 		check(x.t, err)
 		return list[0].ID
+	},
+	"own login": func(x *walk) uuid.UUID {
+		now := time.Now()
+		l := db.Login{ID: db.NewID(), UserID: x.who["admin"].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
+		check(x.t, db.InsertLogin(x.t.Context(), x.server.DB, &l))
+		return l.ID
 	},
 	"login": func(x *walk) uuid.UUID {
 		now := time.Now()
@@ -450,7 +465,7 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	form := e.form
 	if e.subject != "" {
 		subject := subjects[e.subject](x)
-		path = strings.Replace(path, "{id}", subject.String(), 1)
+		path, form = strings.Replace(path, "{id}", subject.String(), 1), strings.Replace(form, "SUBJECT", subject.String(), 1)
 		if before, after, ok := strings.Cut(form, "LINKED"); ok {
 			form = before + x.linked(subject).String() + after
 		}
@@ -462,7 +477,8 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	if before, after, ok := strings.Cut(form, "TICKET"); ok {
 		form = before + fmt.Sprint(x.ticket().Number) + after
 	}
-	form = strings.NewReplacer("WORKSPACE", x.workspace, "OWNER", x.who["owner"].actor.ID.String(), "MANAGER", x.who["manager"].actor.ID.String(), "ROLE", x.roleID(account.RoleMember)).Replace(form)
+	form = strings.NewReplacer("WORKSPACE", x.workspace, "OWNER", x.who["owner"].actor.ID.String(), "ROLEOFMANAGER", x.roleID(account.RoleManager), "MANAGER", x.who["manager"].actor.ID.String(),
+		"ADMIN", x.who["admin"].actor.ID.String(), "ROLE", x.roleID(account.RoleMember)).Replace(form)
 	req, err := http.NewRequestWithContext(x.t.Context(), method, x.http.URL+path, strings.NewReader(form))
 	check(x.t, err)
 	if method == http.MethodPost {
@@ -487,8 +503,15 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	return answered, body
 }
 
+// refusals counts what the audit log has of a person who was refused something.
+func (x *walk) refusals(who string) (n int) {
+	x.t.Helper()
+	check(x.t, x.server.DB.NewRaw("SELECT count(*) FROM audit_events WHERE actor_id = ? AND action = 'permission.denied' AND address = '127.0.0.1' AND reason <> ''", x.who[who].actor.ID).Scan(x.t.Context(), &n))
+	return n
+}
+
 // TestEveryRouteAnswersEverybodyAsExpected fails on any route that the table does not name, and on any answer to anybody
-// that the table does not expect.
+// that the table does not expect, or that leaves no line in the audit log when it refuses.
 func TestEveryRouteAnswersEverybodyAsExpected(t *testing.T) {
 	x := newWalk(t)
 	routes := &routeTable{}
@@ -521,7 +544,11 @@ func TestEveryRouteAnswersEverybodyAsExpected(t *testing.T) {
 		}
 		got := []string{}
 		for i, who := range append(slices.Clone(people), "deactivated") {
+			before := x.refusals(who)
 			answered, body := x.ask(who, e)
+			if refused := answered == "403" || answered == "404" && e.subject != "" && want[len(want)-1] != "404"; refused && x.refusals(who) != before+1 {
+				t.Errorf("%s answers %s to %s, and %d lines of the audit log say so; want one", pattern, answered, who, x.refusals(who)-before)
+			}
 			expected := want[0] // of somebody deactivated: as nobody
 			if i < len(people) {
 				got = append(got, answered)

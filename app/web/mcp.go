@@ -137,9 +137,7 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 	case errors.Is(err, fault.ErrNotFound):
 		return errors.New("there is nothing like this here, or it may not be seen")
 	case errors.Is(err, fault.ErrForbidden):
-		if err := c.server.Accounts.Denied(context.WithoutCancel(ctx), c.actor, "MCP "+tool, c.address); err != nil {
-			c.server.Log.Error("write a refusal into the audit log", "request", c.request, "err", err)
-		}
+		account.Refused(ctx, c.actor, "lacks the permission for the tool "+tool)
 		if c.session() {
 			return errors.New("this session may not do that: its automation or its owner does not allow it")
 		}

@@ -62,6 +62,7 @@ type Server struct {
 	attempts  *sessions.CookieStore // of signing in by single sign-on
 	strangers *limits               // bad tokens, by address
 	callers   *limits               // calls, by token
+	refused   *limits               // refusals written down, by person and address
 	hub       *hub
 	stop      chan struct{} // closed when streams are to end
 }
@@ -71,6 +72,7 @@ func (s *Server) Init() {
 	s.hub = newHub()
 	s.strangers = newLimits(rate.Every(3*time.Second), 20)
 	s.callers = newLimits(rate.Inf, 0)
+	s.refused = newLimits(rate.Every(time.Minute), 1)
 	if s.TriggerRate > 0 {
 		s.callers = newLimits(rate.Limit(s.TriggerRate), max(1, int(20*s.TriggerRate)))
 	}
