@@ -155,3 +155,32 @@ func WorkflowUsers(ctx context.Context, q bun.IDB, v Access, workflow uuid.UUID,
 	}
 	return list, nil
 }
+
+// Use is an automation's use of a bot or a workflow.
+type Use struct {
+	WorkspaceID uuid.UUID `bun:"workspace_id,type:uuid"`
+	Provider    string    `bun:"provider"` // its own, or the workspace's
+	Member      bool      `bun:"member"`   // whether the person asked about is one of the workspace
+}
+
+// BotUses lists where a bot is used, each workspace and provider once.
+func BotUses(ctx context.Context, q bun.IDB, bot, person uuid.UUID) ([]Use, error) {
+	return uses(ctx, q, "bot_id", bot, person)
+}
+
+// WorkflowUses lists where a workflow is used, each workspace and provider once.
+func WorkflowUses(ctx context.Context, q bun.IDB, workflow, person uuid.UUID) ([]Use, error) {
+	return uses(ctx, q, "workflow_id", workflow, person)
+}
+
+func uses(ctx context.Context, q bun.IDB, column string, id, person uuid.UUID) ([]Use, error) {
+	var list []Use
+	err := q.NewSelect().Distinct().TableExpr("automations AS a").Join("JOIN workspaces AS w ON w.id = a.workspace_id").
+		ColumnExpr("a.workspace_id, coalesce(nullif(a.provider, ''), w.provider) AS provider").
+		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = ?) AS member", person).
+		Where("a.? = ?", bun.Ident(column), id).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("list where %s %s is used: %w", column, id, err)
+	}
+	return list, nil
+}

@@ -132,3 +132,19 @@ func (s *Service) Sessions(ctx context.Context, actor account.Actor, f db.Sessio
 func (s *Service) Live(ctx context.Context, actor account.Actor) (int64, error) {
 	return db.CountLive(ctx, s.DB, actor.Access())
 }
+
+// mayChangeShared refuses to change or remove a bot or a workflow that is used where the actor has no say: it would change
+// what runs there, with the secrets of a workspace that they do not see. now is the workspace that it is to be for, or none.
+// It returns fault.Invalid, by the field workspace.
+func (s *Service) mayChangeShared(ctx context.Context, actor account.Actor, uses []db.Use, now uuid.UUID, what string) error {
+	for _, u := range uses {
+		if !u.Member && !actor.Can(account.Admin) {
+			account.Refused(ctx, actor, "is no member of a workspace that uses the "+what)
+			return fault.Invalid{"workspace": "Automations in workspaces that you are not a member of use this " + what + ", so you cannot change it. Make one of your own."}
+		}
+		if now != uuid.Nil && u.WorkspaceID != now {
+			return fault.Invalid{"workspace": "Automations of other workspaces use this " + what + ". Change those first, or leave it for all workspaces."}
+		}
+	}
+	return nil
+}

@@ -119,11 +119,22 @@ func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	if err := s.applyBotInput(ctx, tx, actor, b, in); err != nil {
 		return nil, err
 	}
+	if err := s.mayChangeBot(ctx, tx, actor, b, b.WorkspaceID); err != nil {
+		return nil, err
+	}
 	b.Version, b.UpdatedAt = b.Version+1, s.Now()
 	if err := db.SaveBot(ctx, tx, b); err != nil {
 		return nil, err
 	}
 	return b, s.auditBot(ctx, tx, actor, "bot.update", &before, b)
+}
+
+func (s *Service) mayChangeBot(ctx context.Context, tx bun.Tx, actor account.Actor, b *db.Bot, now uuid.UUID) error {
+	uses, err := db.BotUses(ctx, tx, b.ID, actor.ID)
+	if err != nil {
+		return err
+	}
+	return s.mayChangeShared(ctx, actor, uses, now, "bot")
 }
 
 // EditableBot finds a bot for its edit page, with the errors of every change.
@@ -163,6 +174,9 @@ func (s *Service) removeBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 		return fault.ErrNotFound
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.mayChangeBot(ctx, tx, actor, b, uuid.Nil); err != nil {
 		return err
 	}
 	if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its bot “%s” was removed by %s", b.Name, actor.Name)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -103,11 +104,32 @@ func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	if err := s.applyWorkflowInput(ctx, tx, actor, wf, in); err != nil {
 		return nil, err
 	}
+	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, wf.WorkspaceID, !reflect.DeepEqual(before.Steps, wf.Steps)); err != nil {
+		return nil, err
+	}
 	wf.Version, wf.UpdatedAt = wf.Version+1, s.Now()
 	if err := db.SaveWorkflow(ctx, tx, wf); err != nil {
 		return nil, err
 	}
 	return wf, s.auditWorkflow(ctx, tx, actor, "workflow.update", &before, wf)
+}
+
+// mayChangeWorkflow refuses what mayChangeShared does, and lets nobody change steps that are scripts who may not write any.
+func (s *Service) mayChangeWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, wf *db.Workflow, now uuid.UUID, steps bool) error {
+	uses, err := db.WorkflowUses(ctx, tx, wf.ID, actor.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.mayChangeShared(ctx, actor, uses, now, "workflow"); err != nil {
+		return err
+	}
+	for _, u := range uses {
+		if steps && s.canUseProvider(actor, u.Provider) != nil {
+			account.Refused(ctx, actor, "may not run commands on a worker")
+			return fault.Invalid{"steps": "Automations run the steps of this workflow as shell scripts, and you may not run commands on a worker. Ask for the permission to use the Shell provider."}
+		}
+	}
+	return nil
 }
 
 // EditableWorkflow finds a workflow for its edit page, with the errors of every change.
@@ -162,6 +184,9 @@ func (s *Service) removeWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 		return fault.ErrNotFound
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, uuid.Nil, false); err != nil {
 		return err
 	}
 	if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its workflow “%s” was removed by %s", wf.Name, actor.Name)); err != nil {

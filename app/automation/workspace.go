@@ -244,6 +244,7 @@ var reserved = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPD
 // applyWorkspaceInput puts what a person typed into a workspace, or says what is wrong with it.
 func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stored []db.Variable, in WorkspaceInput) ([]db.Variable, error) {
 	bad := fault.Invalid{}
+	before := tokenGoesTo(w)
 	w.Name = text(bad, "name", "Give the workspace a name.", in.Name, 100, true)
 	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
 	w.Model = text(bad, "model", "", in.Model, 200, false)
@@ -267,6 +268,8 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 		w.TokenSealed = nil
 	case token != "":
 		w.TokenSealed = s.Keys.Seal(token, "token "+w.ID.String())
+	case w.TokenSealed != nil && strangers(before, tokenGoesTo(w)) != "":
+		bad["token"] = fmt.Sprintf("The stored token was not meant for %s. Type the one for there, or remove it.", strangers(before, tokenGoesTo(w)))
 	case w.TokenSealed != nil:
 		var err error
 		if token, err = s.Keys.Open(w.TokenSealed, "token "+w.ID.String()); err != nil {
@@ -290,6 +293,26 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 		return nil, bad
 	}
 	return variables, nil
+}
+
+// tokenGoesTo lists the servers that get the access token of a workspace. A stored one goes to no other: who may change the
+// address of a repository does not thereby learn the token that somebody else has typed.
+func tokenGoesTo(w *db.Workspace) []string {
+	var list []string
+	if u, err := url.Parse(w.GitURL); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
+		list = append(list, u.Scheme+"://"+strings.ToLower(u.Host))
+	}
+	if f, ok := ForgeOf(w); ok {
+		if u, err := url.Parse(f.Base); err == nil {
+			list = append(list, u.Scheme+"://"+strings.ToLower(u.Host))
+		}
+	}
+	return list
+}
+
+// strangers names the servers that are in a list and were not in another.
+func strangers(before, now []string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(now), func(o string) bool { return slices.Contains(before, o) }), " and ")
 }
 
 func (s *Service) applyVariables(workspace uuid.UUID, stored []db.Variable, in []VariableInput, bad fault.Invalid) []db.Variable {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -27,6 +28,10 @@ import (
 // maxForm is the most bytes of a form. It is far above what any field may hold, so that a text that is too long comes back
 // to its form with a sentence about it, and is not lost.
 const maxForm = 16 << 20
+
+// maxStrangersForm is the same of a browser that has no cookie of a sign-in: a form takes several times its size in memory,
+// and anybody may send one.
+const maxStrangersForm = 64 << 10
 
 // handler answers a signed-in person.
 type handler func(w http.ResponseWriter, r *http.Request, actor account.Actor) error
@@ -132,7 +137,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &missing), errors.Is(err, automation.ErrTooLarge):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "It was not started: "+err.Error()+".")
 	case errors.As(err, &tooLarge):
-		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too large", fmt.Sprintf("A form holds at most %d MiB.", maxForm>>20))
+		most := fmt.Sprintf("%d MiB", tooLarge.Limit>>20)
+		if tooLarge.Limit < 1<<20 {
+			most = fmt.Sprintf("%d KiB of somebody who is not signed in", tooLarge.Limit>>10)
+		}
+		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too large", "A form holds at most "+most+".")
 	case errors.Is(err, errForm):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "The form could not be read: "+err.Error()+".")
 	case r.Context().Err() != nil:
@@ -240,7 +249,16 @@ func (s *Server) checked(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); strings.HasPrefix(kind, "multipart/") {
+			// No form of ours is one, and what would be read of it later has not been looked at here.
+			s.refuse(w, r, http.StatusUnsupportedMediaType, "Not this way", "This address takes no forms of this kind.")
+			return
+		}
+		most := int64(maxForm)
+		if _, err := s.login(r); err != nil {
+			most = maxStrangersForm
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		if err := r.ParseForm(); err != nil {
 			s.fail(w, r, fmt.Errorf("%w (%w)", errForm, err))
 			return
