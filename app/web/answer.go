@@ -31,7 +31,7 @@ const maxForm = 16 << 20
 
 // maxStrangersForm is the same of a browser that has no cookie of a sign-in: a form takes several times its size in memory,
 // and anybody may send one.
-const maxStrangersForm = 64 << 10
+const maxStrangersForm = 2 << 20
 
 // handler answers a signed-in person.
 type handler func(w http.ResponseWriter, r *http.Request, actor account.Actor) error
@@ -137,11 +137,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &missing), errors.Is(err, automation.ErrTooLarge):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "It was not started: "+err.Error()+".")
 	case errors.As(err, &tooLarge):
-		most := fmt.Sprintf("%d MiB", tooLarge.Limit>>20)
-		if tooLarge.Limit < 1<<20 {
-			most = fmt.Sprintf("%d KiB of somebody who is not signed in", tooLarge.Limit>>10)
-		}
-		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too large", "A form holds at most "+most+".")
+		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too large", fmt.Sprintf("A form holds at most %d MiB.", tooLarge.Limit>>20))
 	case errors.Is(err, errForm):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "The form could not be read: "+err.Error()+".")
 	case r.Context().Err() != nil:

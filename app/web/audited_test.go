@@ -80,6 +80,8 @@ var changes = []audited{
 	{"POST /settings/profile/webhook-secret", "", "", "user.renew_webhook_secret", false, false},
 	{"POST /settings/profile/sign-outs", "", "", "user.end_other_logins", false, false},
 	{"POST /settings/profile/sign-outs/{id}", "own login", "", "user.end_login", false, false},
+	{"POST /settings/tokens", "", "name=CI&days=7", "token.create", false, true},
+	{"POST /settings/tokens/{id}/revocation", "own token", "", "token.revoke", true, false},
 	{"POST /preferences/theme", "", "theme=light", "user.update_profile", true, true},
 
 	{"POST /settings/toggles", "", "edge_cases=Mind+the+gap.", "setting.update", true, true},

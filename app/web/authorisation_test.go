@@ -363,13 +363,8 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		check(x.t, db.InsertRole(x.t.Context(), x.server.DB, &r))
 		return r.ID
 	},
-	"token": func(x *walk) uuid.UUID {
-		_, err := x.server.Accounts.CreateToken(x.t.Context(), x.who["owner"].actor, account.TokenInput{Name: x.name("token"), Days: "7"})
-		check(x.t, err)
-		list, err := x.server.Accounts.Tokens(x.t.Context(), x.who["owner"].actor)
-		check(x.t, err)
-		return list[0].ID
-	},
+	"token":     func(x *walk) uuid.UUID { return x.token("owner") },
+	"own token": func(x *walk) uuid.UUID { return x.token("admin") },
 	"own login": func(x *walk) uuid.UUID {
 		now := time.Now()
 		l := db.Login{ID: db.NewID(), UserID: x.who["admin"].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
@@ -394,6 +389,16 @@ func (x *walk) again(who string) *browser {
 	l := db.Login{ID: db.NewID(), UserID: x.who[who].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
 	check(x.t, db.InsertLogin(x.t.Context(), x.server.DB, &l))
 	return x.bearing(x.forged(keys(x.t, firstKey), l.ID.String()))
+}
+
+// token is an API token of a person's.
+func (x *walk) token(who string) uuid.UUID {
+	x.t.Helper()
+	_, err := x.server.Accounts.CreateToken(x.t.Context(), x.who[who].actor, account.TokenInput{Name: x.name("token"), Days: "7"})
+	check(x.t, err)
+	list, err := x.server.Accounts.Tokens(x.t.Context(), x.who[who].actor)
+	check(x.t, err)
+	return list[0].ID
 }
 
 func (x *walk) run() *automation.Run {

@@ -522,7 +522,7 @@ func TestErrorsBecomeAnswersInOnePlace(t *testing.T) {
 		{fault.ErrForbidden, 403, "You may not do this"},
 		{fault.ErrStale, 409, "Someone else saved this"},
 		{fault.Invalid{"b": "Second.", "a": "First.", "c": "Third."}, 400, "First. Second. Third."},
-		{&http.MaxBytesError{Limit: 1}, 413, "at most 16 MiB"},
+		{&http.MaxBytesError{Limit: 3 << 20}, 413, "at most 3 MiB"},
 		{errors.New("relation users does not exist"), 500, "It was noted as"},
 	} {
 		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
