@@ -1,0 +1,293 @@
+package web
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+	dom "golang.org/x/net/html"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+// form is a form of a page as a browser would send it.
+type form struct {
+	method, action string
+	values         url.Values
+	ids            []string // fields that take ids: choices, and what already holds one
+}
+
+var anID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+func attribute(n *dom.Node, key string) (string, bool) {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val, true
+		}
+	}
+	return "", false
+}
+
+func textOf(n *dom.Node) string {
+	var b strings.Builder
+	for c := range n.Descendants() {
+		if c.Type == dom.TextNode {
+			b.WriteString(c.Data)
+		}
+	}
+	return b.String()
+}
+
+// formsOf reads the forms of a page. What a person would have to write is written.
+func formsOf(t *testing.T, page string) []form {
+	t.Helper()
+	doc, err := dom.Parse(strings.NewReader(page))
+	check(t, err)
+	var list []form
+	outside := map[string][]*dom.Node{} // fields that name their form
+	for n := range doc.Descendants() {
+		if id, ok := attribute(n, "form"); ok && n.Type == dom.ElementNode {
+			outside[id] = append(outside[id], n)
+		}
+	}
+	for n := range doc.Descendants() {
+		if n.Type != dom.ElementNode || n.Data != "form" {
+			continue
+		}
+		f := form{values: url.Values{}}
+		f.method, _ = attribute(n, "method")
+		f.method = strings.ToUpper(cmp(f.method, "get"))
+		f.action, _ = attribute(n, "action")
+		fields := slices.Collect(n.Descendants())
+		if id, ok := attribute(n, "id"); ok {
+			fields = append(fields, outside[id]...)
+		}
+		for _, field := range fields {
+			f.read(field)
+		}
+		slices.Sort(f.ids)
+		f.ids = slices.Compact(f.ids)
+		list = append(list, f)
+	}
+	return list
+}
+
+func (f *form) read(n *dom.Node) {
+	name, named := attribute(n, "name")
+	if n.Type != dom.ElementNode || !named || name == "" {
+		return
+	}
+	value, has := attribute(n, "value")
+	_, checked := attribute(n, "checked")
+	switch kind, _ := attribute(n, "type"); {
+	case n.Data == "select":
+		f.ids = append(f.ids, name)
+		first, chosen := "", ""
+		for o := range n.Descendants() {
+			if o.Type != dom.ElementNode || o.Data != "option" {
+				continue
+			}
+			v, ok := attribute(o, "value")
+			if !ok {
+				v = textOf(o)
+			}
+			first = cmp(first, v)
+			if _, ok := attribute(o, "selected"); ok {
+				chosen = v
+			}
+		}
+		f.values.Set(name, cmp(chosen, first))
+	case n.Data == "textarea":
+		f.values.Add(name, cmp(textOf(n), "Look."))
+	case n.Data == "button" && anID.MatchString(value):
+		f.ids = append(f.ids, name)
+	case n.Data != "input":
+	case kind == "checkbox" || kind == "radio":
+		if anID.MatchString(value) {
+			f.ids = append(f.ids, name)
+		}
+		if checked {
+			f.values.Add(name, value)
+		}
+	default:
+		if anID.MatchString(value) {
+			f.ids = append(f.ids, name)
+		}
+		if !has && kind != "password" || value == "" && slices.Contains([]string{"name", "title"}, name) {
+			value = "Mine"
+		}
+		f.values.Add(name, value)
+	}
+}
+
+// mentions is a fingerprint of all rows, by table, that hold one of some ids. Refusals are written down, and sign-ins are used.
+func (s *site) mentions(ids []string) map[string]string {
+	s.t.Helper()
+	var tables []string
+	check(s.t, s.server.DB.NewRaw("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname NOT IN ('audit_events', 'logins') AND relname NOT LIKE 'bun_%'").Scan(s.t.Context(), &tables))
+	if len(tables) < 20 {
+		s.t.Fatalf("there are %d tables", len(tables))
+	}
+	found := map[string]string{}
+	for _, table := range tables {
+		var sum string
+		check(s.t, s.server.DB.NewRaw("SELECT count(*) || ' rows ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM ? t WHERE t::text ~ ?", bun.Ident(table), strings.Join(ids, "|")).Scan(s.t.Context(), &sum))
+		found[table] = sum
+	}
+	return found
+}
+
+// Somebody who may do everything but administer, in a workspace of their own, writes the ids of things of another workspace
+// into every field of every form that takes an id. Nothing of there changes, nothing of theirs refers to it, and no page
+// tells of it.
+func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
+	x := newWalk(t)
+	eve := x.who["elsewhere"]
+	var most []account.Permission
+	for _, p := range account.Permissions {
+		if p.Permission != account.Admin {
+			most = append(most, p.Permission)
+		}
+	}
+	x.custom(eve, "Chief of elsewhere", most...)
+	foreign := map[string]string{"workspace": x.workspace, "user": x.who["owner"].actor.ID.String()}
+	for _, kind := range []string{"automation", "hook", "execution", "waiting", "ticket", "workflow", "bot", "notice", "token"} {
+		foreign[kind] = subjects[kind](x).String()
+	}
+	foreign["delivery"] = x.delivered(uuid.MustParse(foreign["hook"])).String()
+	x.workspaceOf("A second", "elsewhere") // to choose from
+	ids := slices.Sorted(maps.Values(foreign))
+	pages := append(eve.settled(), "/settings/users/"+foreign["user"], "/automations/parameters?workflow=ID", "/automations/models?provider=ID", "/tickets/assignees?workspace=ID", "/automations/new?from=ID", "/automations/new?template=ID&workspace=ID", "/automations/new?workspace=ID")
+	before := x.mentions(ids)
+	sent, fields := 0, map[string]bool{}
+	for _, page := range pages {
+		if strings.Contains(page, "ID") {
+			for _, kind := range slices.Sorted(maps.Keys(foreign)) {
+				if got := eve.get(strings.ReplaceAll(page, "ID", foreign[kind])); strings.Contains(got.body, hush) || got.StatusCode >= 500 {
+					t.Errorf("%s with the id of another %s answers %d and tells of it", page, kind, got.StatusCode)
+				}
+			}
+			continue
+		}
+		for _, f := range formsOf(t, eve.get(page).body) {
+			if f.action == "/logout" || f.action == "" {
+				continue
+			}
+			for _, field := range f.ids {
+				if seen := f.method + " " + anID.ReplaceAllString(f.action, "{id}") + " " + field; fields[seen] {
+					continue
+				} else {
+					fields[seen] = true
+				}
+				for _, kind := range slices.Sorted(maps.Keys(foreign)) {
+					if kind == "user" && (strings.HasSuffix(f.action, "/members") || strings.HasPrefix(f.action, "/settings/audit")) {
+						continue // people are not of a workspace: who manages workspaces may let anybody in
+					}
+					values := maps.Clone(f.values)
+					values[field] = []string{foreign[kind]}
+					sent++
+					got := eve.send(f.method, f.action, values)
+					if strings.Contains(got.body, hush) || got.StatusCode >= 500 {
+						t.Errorf("%s %s with the id of another %s as %s answers %d and tells of it: %.300s", f.method, f.action, kind, field, got.StatusCode, got.body)
+					}
+				}
+				if f.action == "/preferences/workspace" {
+					eve.post(f.action) // else the lists that follow would be empty
+				}
+				after := x.mentions(ids)
+				for table, sum := range before {
+					if after[table] != sum {
+						t.Errorf("%s %s with ids of another workspace as %s changed %s: %s became %s", f.method, f.action, field, table, sum, after[table])
+					}
+				}
+				before = after
+			}
+		}
+	}
+	for _, want := range []string{
+		"POST /automations workspace", "POST /automations workflow", "POST /automations bot", "POST /automations/{id} workspace", "POST /automations/{id} workflow", "POST /automations/{id} bot",
+		"POST /automations/{id}/transfer to", "POST /automations/bulk id", "POST /tickets workspace", "POST /tickets/{id} assignee", "POST /bots workspace", "POST /bots/{id} workspace",
+		"POST /workflows workspace", "POST /workflows/{id} workspace", "POST /workspaces/{id}/members user", "POST /settings/users/{id}/memberships workspace", "POST /settings/users roles", "POST /preferences/workspace workspace",
+	} {
+		if !fields[want] {
+			t.Errorf("no page had the field %s, so it was not tried", want)
+		}
+	}
+	t.Logf("%d fields of %d pages, %d requests", len(fields), len(pages), sent)
+}
+
+func (b *browser) send(method, path string, values url.Values) *answer {
+	b.t.Helper()
+	if method == http.MethodGet {
+		return b.get(path + "?" + values.Encode())
+	}
+	req, err := http.NewRequest(method, b.http.URL+path, strings.NewReader(values.Encode()))
+	check(b.t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return b.do(req)
+}
+
+// settled gives somebody one of everything in their own workspace, and returns the addresses of the pages of that.
+func (b *browser) settled() []string {
+	b.t.Helper()
+	ctx, rules := b.t.Context(), b.rules
+	list, err := rules.Workspaces(ctx, b.actor)
+	check(b.t, err)
+	own := list[0].ID.String()
+	flow, err := rules.CreateWorkflow(ctx, b.actor, automation.WorkflowInput{Name: "My flow", Workspace: own, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}}})
+	check(b.t, err)
+	bot, err := rules.CreateBot(ctx, b.actor, automation.BotInput{Name: "My bot", Workspace: own, Instructions: "Look.", Enabled: true})
+	check(b.t, err)
+	input := automation.Input{Name: "My own", Workspace: own, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"}
+	var pages []string
+	for _, change := range []func(*automation.Input){
+		func(*automation.Input) {}, func(in *automation.Input) { in.Trigger = "http" },
+		func(in *automation.Input) {
+			in.ExecutionType, in.Workflow, in.Prompt = "workflow", flow.ID.String(), ""
+		},
+		func(in *automation.Input) { in.SessionType, in.Bot = "bot", bot.ID.String() },
+	} {
+		in := input
+		change(&in)
+		a, _, err := rules.Create(ctx, b.actor, in)
+		check(b.t, err)
+		path := "/automations/" + a.ID.String()
+		pages = append(pages, path, path+"/edit", path+"/settings", path+"/runs", path+"/deliveries")
+		if in.Trigger == "http" {
+			x := walk{site: b.site}
+			pages = append(pages, path+"/deliveries/"+x.delivered(a.ID).String(), path+"/trial")
+		}
+		run, err := rules.RunNow(ctx, b.actor, a.ID, nil)
+		check(b.t, err)
+		pages = append(pages, "/executions/"+run.Execution.ID.String(), "/sessions/"+run.Session.ID.String(), "/sessions/"+run.Session.ID.String()+"/tickets")
+	}
+	ticket, err := rules.CreateTicket(ctx, b.actor, automation.TicketInput{Workspace: own, Title: "My ticket"})
+	check(b.t, err)
+	for _, path := range []string{"/tickets/" + ticket.ID.String(), "/workflows/" + flow.ID.String(), "/bots/" + bot.ID.String(), "/workspaces/" + own} {
+		pages = append(pages, path, path+"/edit")
+	}
+	for _, path := range []string{
+		"/", "/automations", "/automations/new", "/executions", "/sessions", "/inbox", "/tickets", "/tickets/new", "/workflows", "/workflows/new", "/bots", "/bots/new", "/workspaces", "/workspaces/new",
+		"/settings/profile", "/settings/tokens", "/settings/users", "/settings/users/new", "/settings/users/" + b.actor.ID.String(), "/settings/roles", "/settings/usage", "/settings/audit", "/settings/providers",
+	} {
+		pages = append(pages, path)
+	}
+	return pages
+}
+
+// delivered records a call of an HTTP Trigger.
+func (x *walk) delivered(hook uuid.UUID) uuid.UUID {
+	x.t.Helper()
+	d := &db.Delivery{ID: db.NewID(), AutomationID: hook, At: time.Now(), LastAt: time.Now(), Method: "POST", Headers: map[string]string{"Content-Type": "application/json"}, Body: []byte(`{}`), Size: 2, Verdict: "started", Status: 200, Answer: []byte(`{}`)}
+	check(x.t, db.InsertDelivery(x.t.Context(), x.server.DB, d))
+	return d.ID
+}
