@@ -116,6 +116,8 @@ type Turn struct {
 
 	TurnUsage
 
+	Again bool `bun:"again,scanonly"` // of NextTurn: it was begun before, and is in the sums of its run already
+
 	Author *User `bun:"rel:belongs-to,join:author_id=id"`
 }
 
@@ -428,10 +430,10 @@ func SetConversation(ctx context.Context, q bun.IDB, lease Lease, conversation s
 // a worker left running when it died comes again. It returns nil when there is none.
 func NextTurn(ctx context.Context, q bun.IDB, session, execution uuid.UUID, now time.Time) (*Turn, error) {
 	var t Turn
-	err := q.NewRaw(`UPDATE turns SET status = 'running', started_at = ? WHERE id = (
-			SELECT id FROM turns WHERE session_id = ? AND execution_id IS NOT DISTINCT FROM ? AND status IN ('queued', 'running')
+	err := q.NewRaw(`UPDATE turns t SET status = 'running', started_at = ? FROM (
+			SELECT id, started_at IS NOT NULL AS again FROM turns WHERE session_id = ? AND execution_id IS NOT DISTINCT FROM ? AND status IN ('queued', 'running')
 			ORDER BY position LIMIT 1
-		) RETURNING *`, now, session, orNull(execution)).Scan(ctx, &t)
+		) next WHERE t.id = next.id RETURNING t.*, next.again`, now, session, orNull(execution)).Scan(ctx, &t)
 	if IsNotFound(err) {
 		return nil, nil
 	}

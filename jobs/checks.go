@@ -246,8 +246,8 @@ func (w *work) spent(ctx context.Context) agent.Usage {
 	}
 }
 
-// noteUsage records what the agent told of a turn.
-func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u agent.Usage) {
+// noteUsage records what the agent told of a turn, tells of limits that are reached by it, and returns the one that is used up.
+func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u agent.Usage) string {
 	noted := db.TurnUsage{Conversation: conversation, Counted: u.Known, Priced: u.CostKnown}
 	if u.Known {
 		noted.TokensIn, noted.TokensCached, noted.TokensOut = max(0, u.Input+u.CacheWrite), max(0, u.CacheRead), max(0, u.Output)
@@ -263,7 +263,7 @@ func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string
 	if err := db.AddUsage(ctx, w.DB, turn.ID, noted); err != nil {
 		w.Log.Warn("note usage", "turn", turn.ID, "err", err)
 	}
-	w.overBudget(ctx, false) // which tells of limits reached
+	return w.overBudget(ctx, false)
 }
 
 // settle judges a run whose messages have all succeeded: whether there was anything to do, whether its success check is met,

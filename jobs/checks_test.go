@@ -280,6 +280,20 @@ func TestAUsedUpBudgetOfARunStopsBetweenMessages(t *testing.T) {
 	}
 }
 
+func TestABudgetThatIsUsedUpStopsAMessageAtWork(t *testing.T) {
+	k, _ := setupAgent(t)
+	run := k.ask("[[cost 2]][[hang]]", func(in *automation.Input) {
+		in.Budget = map[string]automation.BudgetInput{"run": {Money: "1", Turns: "1"}}
+	})
+	e := k.ended(run)
+	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 2 || !strings.Contains(e.Reason, "its budget of $1.00 a run is used up") {
+		t.Errorf("the run %s because %q (%s, neutral %t, $%g); want it stopped by its budget", e.Status, e.Reason, e.ErrorClass, e.Neutral, e.CostUSD)
+	}
+	if turns := k.turns(run); len(turns) != 1 || !turns[0].Priced || turns[0].Counted {
+		t.Errorf("the message is %+v; want what it cost known, and its tokens unknown", turns)
+	}
+}
+
 func TestMinutesThatAreUsedUpStopAnAgentAtWorkWithoutAFailure(t *testing.T) {
 	k, _ := setupAgent(t)
 	begun := time.Now()

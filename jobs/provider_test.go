@@ -120,7 +120,9 @@ func TestAMomentsTroubleIsTriedAgainAndEachAttemptIsSeen(t *testing.T) {
 	f := k.withAgent()
 	f.answers("500", "500")
 	k.start()
-	run := k.run("do it", func(in *automation.Input) { in.Provider = "fake" })
+	run := k.run("do it", func(in *automation.Input) {
+		in.Provider, in.Budget = "fake", map[string]automation.BudgetInput{"run": {Turns: "1"}} // attempts are one message
+	})
 	for i := range 2 {
 		k.eventually("the attempt to fail", func() error {
 			if got := len(f.calls()); got != i+1 || k.session(run.Session.ID).Status != db.SessionQueued {

@@ -503,7 +503,7 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 			begun, w.answer = turn, w.lastAnswer(ctx)
 			break
 		}
-		if reason := w.overBudget(ctx, true); reason != "" {
+		if reason := w.overBudget(ctx, !turn.Again); reason != "" {
 			outcome = w.outOfBudget(reason)
 			break
 		}
@@ -533,14 +533,17 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	if err != nil {
 		return w.broken("let the agent use the tools of Carillon", err)
 	}
+	ctx, meter := w.measure(ctx, turn)
+	defer meter.cancel(nil)
 	result, err := agent.Run(ctx, p, agent.Turn{
-		Dir: tree.Dir, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
+		Dir: tree.Dir, Used: meter.tell, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
 		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
 		Instructions: w.instructions(p, turn), ReadOnly: w.bot.ReadOnly, AllowedTools: w.bot.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
 	}, func(e agent.Event) {
 		heard.hear(e)
 		w.transcript.agentEvent(e)
 	})
+	result.Usage = meter.done(result.Usage)
 	w.dismiss(ctx)
 
 	outcome := automation.Outcome{Status: db.Succeeded, ExitCode: &result.ExitCode}

@@ -275,9 +275,11 @@ func TestACPCostIsTheShareOfTheTurn(t *testing.T) {
 	}
 	turn := newTurn(t, "[[cost 0.75]]")
 	turn.Resume, turn.Spent = first.Conversation, first.Usage
+	var told Usage
+	turn.Used = func(u Usage) { told = u }
 	second, f, _ := runTurn(t, p, turn)
-	if f != nil || second.Usage.CostUSD != 0.5 {
-		t.Errorf("second turn: %+v, %v; want 0.5 USD", second.Usage, f)
+	if f != nil || second.Usage.CostUSD != 0.5 || told.CostUSD != 0.5 || !told.CostKnown {
+		t.Errorf("second turn: %+v, %v, and %+v told while at work; want 0.5 USD", second.Usage, f, told)
 	}
 	third, _, _ := runTurn(t, p, newTurn(t, "[[nousage]]"))
 	if third.Usage.Known || third.Usage.CostKnown {

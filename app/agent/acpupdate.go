@@ -110,6 +110,7 @@ func (a *acpAgent) update(raw json.RawMessage) {
 		a.mu.Lock()
 		a.steps = a.steps.Add(u.Meta.Usage.usage())
 		a.mu.Unlock()
+		a.used(a.soFar())
 	}
 	switch u.Kind {
 	case "agent_message_chunk":
@@ -134,6 +135,7 @@ func (a *acpAgent) update(raw json.RawMessage) {
 			a.mu.Lock()
 			a.cost = &u.Cost.Amount
 			a.mu.Unlock()
+			a.used(a.soFar())
 		}
 	case "user_message_chunk", "available_commands_update", "current_mode_update", "config_option_update", "session_info_update":
 	default:
@@ -279,11 +281,25 @@ func (a *acpAgent) permission(params json.RawMessage) (any, *acp.RequestError) {
 	return object{"outcome": outcome}, nil
 }
 
+// soFar is what the turn has used, of agents that tell it while they are at work.
+func (a *acpAgent) soFar() Usage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.steps
+	if a.cost != nil { // of the whole conversation
+		u.CostKnown, u.CostUSD = true, *a.cost
+		if a.Resume != "" && a.Spent.CostUSD <= *a.cost {
+			u.CostUSD -= a.Spent.CostUSD
+		}
+	}
+	return u
+}
+
 // result is the end of a turn that the agent answered.
 func (a *acpAgent) result(answer acpAnswer) (Result, error) {
+	sum := a.soFar()
 	a.mu.Lock()
-	res := Result{Text: strings.TrimSpace(a.answer.String()), Stop: answer.StopReason, Usage: a.steps}
-	cost := a.cost
+	res := Result{Text: strings.TrimSpace(a.answer.String()), Stop: answer.StopReason, Usage: sum}
 	a.mu.Unlock()
 	switch quota := answer.Meta.Quota; {
 	case answer.Usage != nil:
@@ -291,12 +307,7 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 	case quota != nil && !res.Usage.Known:
 		res.Usage = Usage{Known: true, Input: quota.Tokens.Input, Output: quota.Tokens.Output}
 	}
-	if cost != nil { // of the whole conversation
-		res.Usage.CostKnown, res.Usage.CostUSD = true, *cost
-		if a.Resume != "" && a.Spent.CostUSD <= *cost {
-			res.Usage.CostUSD -= a.Spent.CostUSD
-		}
-	}
+	res.Usage.CostKnown, res.Usage.CostUSD = sum.CostKnown, sum.CostUSD
 	switch answer.StopReason {
 	case "end_turn", "":
 	case "refusal":

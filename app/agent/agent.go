@@ -92,6 +92,10 @@ type Turn struct {
 	RunDir  string
 	Sandbox *Sandbox // nil runs without one
 
+	// Used is told what the turn has used so far, whenever the agent says something about it; nil: nobody asks. It must not
+	// block. What the turn has used in the end may be more.
+	Used func(Usage)
+
 	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
 }
 
@@ -291,6 +295,13 @@ func (r *run) prepare() error {
 		return fmt.Errorf("folder of the run: %w", err)
 	}
 	return nil
+}
+
+// used tells what the turn has used so far.
+func (r *run) used(u Usage) {
+	if r.Used != nil {
+		r.Used(u)
+	}
 }
 
 // emit hands on an event, cleaned, one at a time.

@@ -36,15 +36,21 @@ type claudeLine struct {
 	APIStatus  int      `json:"api_error_status"`
 	StopReason string   `json:"stop_reason"`
 	TotalCost  *float64 `json:"total_cost_usd"`
-	Usage      *struct {
-		Input      int64 `json:"input_tokens"`
-		CacheRead  int64 `json:"cache_read_input_tokens"`
-		CacheWrite int64 `json:"cache_creation_input_tokens"`
-		Output     int64 `json:"output_tokens"`
-	} `json:"usage"`
+	Usage      *claudeTokens `json:"usage"`
 	ModelUsage map[string]struct {
 		CostUSD float64 `json:"costUSD"`
 	} `json:"model_usage_since_last_result"`
+}
+
+type claudeTokens struct {
+	Input      int64 `json:"input_tokens"`
+	CacheRead  int64 `json:"cache_read_input_tokens"`
+	CacheWrite int64 `json:"cache_creation_input_tokens"`
+	Output     int64 `json:"output_tokens"`
+}
+
+func (t claudeTokens) usage() Usage {
+	return Usage{Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output}
 }
 
 type claudeBlock struct {
@@ -64,6 +70,7 @@ type claudeTurn struct {
 	*run
 	session string
 	edits   map[string][]Edit // of tool calls that have not ended
+	steps   map[string]Usage  // by the model's answers, of which a line tells a part
 	last    *claudeLine       // the result
 	refused *claudeLine       // the server refused to let us in
 }
@@ -77,7 +84,7 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	if os.Geteuid() == 0 {
 		env = append(env, "IS_SANDBOX=1") // without it root may not skip the questions
 	}
-	c := &claudeTurn{run: r, session: r.Resume, edits: map[string][]Edit{}}
+	c := &claudeTurn{run: r, session: r.Resume, edits: map[string][]Edit{}, steps: map[string]Usage{}}
 	end, stderr, err := r.stream(ctx, argv, env, r.Prompt, c.line)
 	res := Result{Conversation: c.session, ExitCode: end.Exit}
 	if l := c.last; l != nil {
@@ -155,7 +162,7 @@ func claudeServers(list []MCPServer) map[string]any {
 func (r *run) claudeUsage(l *claudeLine) Usage {
 	var u Usage
 	if l.Usage != nil {
-		u = Usage{Known: true, Input: l.Usage.Input, CacheRead: l.Usage.CacheRead, CacheWrite: l.Usage.CacheWrite, Output: l.Usage.Output}
+		u = l.Usage.usage()
 	}
 	switch {
 	case l.ModelUsage != nil:
@@ -207,7 +214,7 @@ func (c *claudeTurn) system(l claudeLine, raw []byte, stop func()) {
 	}
 }
 
-// message tells what the model said and which tools it calls.
+// message tells what the model said and which tools it calls, and what that has used.
 func (c *claudeTurn) message(l claudeLine, raw []byte) {
 	if l.APIError {
 		return // the result says it again
@@ -215,9 +222,18 @@ func (c *claudeTurn) message(l claudeLine, raw []byte) {
 	var m struct {
 		ID      string          `json:"id"`
 		Content json.RawMessage `json:"content"`
+		Usage   *claudeTokens   `json:"usage"`
 	}
 	if json.Unmarshal(l.Message, &m) != nil {
 		m.Content = l.Message
+	}
+	if m.Usage != nil && m.ID != "" {
+		c.steps[m.ID] = m.Usage.usage()
+		var sum Usage
+		for _, step := range c.steps {
+			sum = sum.Add(step)
+		}
+		c.used(sum)
 	}
 	for _, b := range blocks(m.Content) {
 		switch b.Type {

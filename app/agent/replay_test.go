@@ -84,6 +84,22 @@ func toolEvents(s *seen) (begun, ended []Event) {
 	return begun, ended
 }
 
+func TestClaudeTellsWhatEachAnswerUsedOnce(t *testing.T) {
+	t.Parallel()
+	answer := func(id string, in, out int) string {
+		return fmt.Sprintf(`{"type":"assistant","message":{"id":%q,"content":[{"type":"text","text":"x"}],"usage":{"input_tokens":%d,"cache_read_input_tokens":5,"output_tokens":%d}}}`+"\n", id, in, out)
+	}
+	turn := newTurn(t, "go")
+	var told []Usage
+	turn.Used = func(u Usage) { told = append(told, u) }
+	// Of one answer, each block is a line of its own with the whole usage.
+	replay(t, "claude", answer("a", 100, 1)+answer("a", 100, 7)+answer("b", 50, 2), "1", "", turn)
+	want := []Usage{{Known: true, Input: 100, CacheRead: 5, Output: 1}, {Known: true, Input: 100, CacheRead: 5, Output: 7}, {Known: true, Input: 150, CacheRead: 10, Output: 9}}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %+v; want %+v", told, want)
+	}
+}
+
 func TestClaudeTurnTellsItsStory(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "--help me to\nwrite")

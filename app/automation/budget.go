@@ -278,7 +278,8 @@ func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool)
 			return err
 		}
 		for _, g := range list {
-			if g.Part() >= 1 && allowance.Reason == "" {
+			// The message at work is among those counted, and may be the last.
+			if g.Part() >= 1 && allowance.Reason == "" && (next || g.Measure != "turns") {
 				allowance.Reason = g.usedUp()
 			}
 			if g.Measure == "minutes" && g.Part() < 1 {

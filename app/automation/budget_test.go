@@ -219,6 +219,20 @@ func TestARunThatSentAsManyMessagesAsItMayIsToldOfOnlyWhenItWouldSendAnother(t *
 	k.expectInbox(k.jonas, NoticeBudget)
 }
 
+func TestTheLastMessageThatABudgetAllowsIsLetFinish(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(func(in *Input) {
+		in.Budget = map[string]BudgetInput{"run": {Turns: "1"}, "day": {Turns: "1"}}
+	}))
+	k.claim()
+	k.use(run, db.TurnUsage{Counted: true, TokensIn: 1}) // noted while it is at work
+	got, err := k.Allowance(t.Context(), run.Execution.ID, false)
+	check(t, err)
+	if got.Reason != "" {
+		t.Errorf("the message at work is stopped because %q", got.Reason)
+	}
+}
+
 func TestMinutesOfARunAreWatchedUpToTheirLimits(t *testing.T) {
 	k := setup(t)
 	a := k.create(budget("run", BudgetInput{Minutes: "10"}))
