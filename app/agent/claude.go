@@ -30,12 +30,12 @@ type claudeLine struct {
 	ToolUseResult json.RawMessage `json:"tool_use_result"`
 
 	// result
-	IsError    bool     `json:"is_error"`
-	Result     string   `json:"result"`
-	Errors     []string `json:"errors"`
-	APIStatus  int      `json:"api_error_status"`
-	StopReason string   `json:"stop_reason"`
-	TotalCost  *float64 `json:"total_cost_usd"`
+	IsError    bool          `json:"is_error"`
+	Result     string        `json:"result"`
+	Errors     []string      `json:"errors"`
+	APIStatus  int           `json:"api_error_status"`
+	StopReason string        `json:"stop_reason"`
+	TotalCost  *float64      `json:"total_cost_usd"`
 	Usage      *claudeTokens `json:"usage"`
 	ModelUsage map[string]struct {
 		CostUSD float64 `json:"costUSD"`
