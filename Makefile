@@ -37,7 +37,7 @@ check: need-go need-node need-git packages ## Check formatting, vet, staticcheck
 	if [ -n "$$stale" ]; then git --no-pager diff --stat -- 'views/*_templ.go' $(ASSETS); echo "Generated files differ from what is committed:"; echo "$$stale"; exit 1; fi
 	go mod tidy -diff
 
-bench: need-go need-node need-git run-packages ## Run the benchmarks and print a table; OUT=file writes it as JSON too
+bench: need-go need-node need-git packages ## Run the benchmarks and print a table; OUT=file writes it as JSON too
 	@go build -o tmp/report ./app/e2e/internal/report && tmp/report bench $(if $(OUT),-out "$(OUT)")
 
 # The first build compiles everything, and a newcomer waits for it. Data for debuggers and inlining in generated pages, which

@@ -135,9 +135,11 @@ tick()
 //   refresh  words: each becomes an event on <body>, on which parts of the page fetch themselves again
 //   end      no more will come
 // The id of the last event is where a lost or paused connection goes on.
+const longest = 5000 // entries on a page that follows
+
 function follow(source) {
   const target = document.getElementById(source.dataset.streamInto)
-  const jump = document.querySelector('[data-jump]')
+  const jump = document.querySelector('[data-jump]'), older = document.querySelector('[data-older]')
   const first = new URL(source.dataset.stream, location.href)
   let stream, last = '', tries = 0, timer, waiting = [], over = false, opened = false
   const tell = words => words.split(/\s+/).filter(Boolean).forEach(word => document.body.dispatchEvent(new CustomEvent(word)))
@@ -153,7 +155,7 @@ function follow(source) {
     waiting = []
     const fresh = document.createDocumentFragment()
     for (const el of [...shape.content.children]) {
-      const old = el.id && (fresh.querySelector('#' + CSS.escape(el.id)) || document.getElementById(el.id))
+      const old = el.id && (fresh.getElementById(el.id) || document.getElementById(el.id))
       if (!old) { fresh.append(el); continue }
       const shown = old.querySelector('details'), next = el.querySelector('details')
       if (shown && next) next.open = shown.open
@@ -161,6 +163,11 @@ function follow(source) {
     }
     const added = [...fresh.children]
     target.append(fresh)
+    // Hours of output must not fill the browser: what came first is a click away.
+    for (let extra = target.childElementCount - longest; extra > 0; extra--) {
+      target.firstElementChild.remove()
+      if (older) older.hidden = false
+    }
     if (window.htmx) added.forEach(el => htmx.process(el))
     if (stay) toEnd()
     else if (jump && added.length) jump.hidden = atEnd()

@@ -27,12 +27,12 @@ func sessionSpecimens() []Specimen {
 	open := sampleDiff()
 	open.Open = true
 	live := SessionPage{Session: all[0], Facts: facts, Execution: Link{"Execution", ExecutionURL("e8")}, CanStop: true,
-		Transcript:  TranscriptData{Session: "s1486", After: "13", Live: true, Entries: sampleEntries(), Older: "?from=0"},
+		Transcript:  TranscriptData{Session: "s1486", After: "13", Live: true, Entries: sampleEntries(), Whole: "?whole=yes", Cut: true},
 		Changes:     ChangesData{Session: "s1486", Added: 14, Removed: 9, More: 2, Files: []Diff{open, lock, {Path: "docs/logo.png", Kind: "added", Binary: true}, {Path: "src/new.ts", From: "src/old.ts", Kind: "renamed"}}},
 		CannotReply: "The agent is at work. Stop it to write to it."}
 	wait := live
 	wait.Session, wait.CanStop, wait.CanComplete, wait.CanReply, wait.CannotReply, wait.CanLinkPR = all[2], false, true, true, "", true
-	wait.Transcript.Live, wait.Transcript.Older = false, ""
+	wait.Transcript.Live, wait.Transcript.Whole = false, ""
 	wait.Reply = Field{Name: "message", Label: "Reply", Rows: 3, Placeholder: "Tell the agent how to go on"}
 	wait.CanCreatePR, wait.ProblemPR = true, "The branch could not be pushed: the repository did not take the push."
 	wait.LinkPR = Field{Name: "url", Label: "Link a pull request", Type: "url", Placeholder: "https://"}

@@ -26,12 +26,19 @@ var browser = sync.OnceValue(func() error {
 })
 
 // script runs a *.test.mjs against a server, with more variables for its environment. What it prints is shown when it fails.
-func script(t *testing.T, s *server, name string, env ...string) {
+func script(t testing.TB, s *server, name string, env ...string) {
+	t.Helper()
+	t.Logf("%s", node(t, s, name+".test.mjs", env...))
+}
+
+// node runs a file of this folder with the packages of the browser tests and returns what it printed.
+func node(t testing.TB, s *server, file string, env ...string) string {
 	t.Helper()
 	if err := browser(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", name+".test.mjs")
+	name, _, _ := strings.Cut(file, ".")
+	cmd := exec.CommandContext(t.Context(), "node", file)
 	cmd.Env = append(os.Environ(), "BASE="+s.base, "SCENARIO="+name, "FAILED="+failed(t))
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
@@ -40,13 +47,13 @@ func script(t *testing.T, s *server, name string, env ...string) {
 		if err := os.WriteFile(log, []byte(s.log.String()), 0o644); err != nil {
 			t.Error(err)
 		}
-		t.Fatalf("%s.test.mjs: %v\n%s\nThe server's log is %s. It noted:\n%s", name, err, out, log, s.complaints())
+		t.Fatalf("%s: %v\n%s\nThe server's log is %s. It noted:\n%s", file, err, out, log, s.complaints())
 	}
-	t.Logf("%s", out)
+	return string(out)
 }
 
 // failed is the folder in which pictures and logs of what failed stay after the tests.
-func failed(t *testing.T) string {
+func failed(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../tmp/e2e")
 	if err == nil {
@@ -101,7 +108,7 @@ func TestItWorksWithoutJavaScript(t *testing.T) {
 }
 
 // repository makes a Git repository with a history, and returns a local clone of it.
-func repository(t *testing.T) string {
+func repository(t testing.TB) string {
 	t.Helper()
 	dir := folder(t)
 	source, clone := filepath.Join(dir, "source"), filepath.Join(dir, "greeter")

@@ -99,7 +99,7 @@ var asAdministrator = []string{"CARILLON_ADMIN_EMAIL=" + adminEmail, "CARILLON_A
 
 // serve starts the program with a folder of the test's own, and stops it at the end. Settings are NAME=value; without
 // DATABASE_URL the database is the embedded one.
-func serve(t *testing.T, settings ...string) *server {
+func serve(t testing.TB, settings ...string) *server {
 	t.Helper()
 	s := &server{data: folder(t), log: &buffer{}}
 	s.env = append([]string{
@@ -120,10 +120,10 @@ func serve(t *testing.T, settings ...string) *server {
 }
 
 // onDatabase is the setting for a database of the test's own.
-func onDatabase(t *testing.T) string { return "DATABASE_URL=" + dbtest.URL(t) }
+func onDatabase(t testing.TB) string { return "DATABASE_URL=" + dbtest.URL(t) }
 
 // folder is a folder of the test's own.
-func folder(t *testing.T) string {
+func folder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(scratch, "")
 	if err != nil {
@@ -133,7 +133,7 @@ func folder(t *testing.T) string {
 }
 
 // start starts the program and waits until it says that it is ready.
-func (s *server) start(t *testing.T) {
+func (s *server) start(t testing.TB) {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *server) start(t *testing.T) {
 }
 
 // setup is the one-time link that the server printed.
-func (s *server) setup(t *testing.T) string {
+func (s *server) setup(t testing.TB) string {
 	t.Helper()
 	select {
 	case link := <-s.links:
@@ -186,7 +186,7 @@ func (s *server) setup(t *testing.T) string {
 }
 
 // stop ends the program as a service manager does, and expects it to end well.
-func (s *server) stop(t *testing.T) {
+func (s *server) stop(t testing.TB) {
 	t.Helper()
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -201,7 +201,7 @@ func (s *server) stop(t *testing.T) {
 }
 
 // kill ends the program without a chance to clean up.
-func (s *server) kill(t *testing.T) {
+func (s *server) kill(t testing.TB) {
 	t.Helper()
 	if err := s.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func (s *server) kill(t *testing.T) {
 }
 
 // checkLog fails the test when the server noted an error: each is a fault of ours, whatever people sent.
-func (s *server) checkLog(t *testing.T) {
+func (s *server) checkLog(t testing.TB) {
 	t.Helper()
 	for line := range strings.Lines(s.log.String()) {
 		if level := levelOf(line); level != "INFO" && level != "WARN" {
@@ -258,7 +258,7 @@ func (b *buffer) String() string {
 }
 
 // eventually waits until a condition holds, looking often.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); {
 		if time.Now().After(end) {

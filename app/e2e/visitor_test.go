@@ -31,7 +31,7 @@ type answer struct {
 }
 
 // visit signs the administrator in.
-func visit(t *testing.T, s *server) *visitor {
+func visit(t testing.TB, s *server) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -47,20 +47,20 @@ func visit(t *testing.T, s *server) *visitor {
 	return v
 }
 
-func (v *visitor) get(t *testing.T, path string) answer {
+func (v *visitor) get(t testing.TB, path string) answer {
 	t.Helper()
 	res, err := v.client.Get(v.server.base + path)
 	return read(t, path, res, err)
 }
 
-func (v *visitor) post(t *testing.T, path string, form url.Values) answer {
+func (v *visitor) post(t testing.TB, path string, form url.Values) answer {
 	t.Helper()
 	res, err := v.client.PostForm(v.server.base+path, form)
 	return read(t, path, res, err)
 }
 
 // read expects of every answer that it is text, and no fault of the server's.
-func read(t *testing.T, path string, res *http.Response, err error) answer {
+func read(t testing.TB, path string, res *http.Response, err error) answer {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func read(t *testing.T, path string, res *http.Response, err error) answer {
 }
 
 // alive expects the server to be there for the next person.
-func (v *visitor) alive(t *testing.T) {
+func (v *visitor) alive(t testing.TB) {
 	t.Helper()
 	if a := v.get(t, "/healthz"); a.status != http.StatusOK {
 		t.Errorf("/healthz answered %d; want 200", a.status)
@@ -89,7 +89,7 @@ func (v *visitor) alive(t *testing.T) {
 }
 
 // form is a valid automation of the Shell provider.
-func (v *visitor) form(t *testing.T, name, script string) url.Values {
+func (v *visitor) form(t testing.TB, name, script string) url.Values {
 	t.Helper()
 	workspace := v.get(t, "/automations/new").first(with("id", "workspace")).first(element("option")).attr("value")
 	if workspace == "" {
@@ -102,7 +102,7 @@ func (v *visitor) form(t *testing.T, name, script string) url.Values {
 }
 
 // automation makes an automation and returns its path.
-func (v *visitor) automation(t *testing.T, name, script string) string {
+func (v *visitor) automation(t testing.TB, name, script string) string {
 	t.Helper()
 	a := v.post(t, "/automations", v.form(t, name, script))
 	if a.status != http.StatusSeeOther {
@@ -112,7 +112,7 @@ func (v *visitor) automation(t *testing.T, name, script string) string {
 }
 
 // run presses Run now and returns the path of the session.
-func (v *visitor) run(t *testing.T, automation string) string {
+func (v *visitor) run(t testing.TB, automation string) string {
 	t.Helper()
 	a := v.post(t, automation+"/runs", nil)
 	if a.status != http.StatusSeeOther || !strings.HasPrefix(a.to, "/sessions/") {
@@ -122,7 +122,7 @@ func (v *visitor) run(t *testing.T, automation string) string {
 }
 
 // fact is a property that the head of a session's page shows.
-func (v *visitor) fact(t *testing.T, session, label string) string {
+func (v *visitor) fact(t testing.TB, session, label string) string {
 	t.Helper()
 	for _, f := range v.get(t, session).first(with("id", "session-head")).find(with("class", "fact")) {
 		if f.first(element("dt")).said() == label {
@@ -133,7 +133,7 @@ func (v *visitor) fact(t *testing.T, session, label string) string {
 }
 
 // ends waits until a session's run has ended as expected.
-func (v *visitor) ends(t *testing.T, session, status string) {
+func (v *visitor) ends(t testing.TB, session, status string) {
 	t.Helper()
 	var is string
 	end := time.Now().Add(2 * patience)
@@ -149,7 +149,7 @@ func (v *visitor) ends(t *testing.T, session, status string) {
 }
 
 // exists waits for a file that a script makes.
-func exists(t *testing.T, path string) {
+func exists(t testing.TB, path string) {
 	t.Helper()
 	eventually(t, "the file "+filepath.Base(path), func() bool {
 		_, err := os.Stat(path)
@@ -158,7 +158,7 @@ func exists(t *testing.T, path string) {
 }
 
 // marked counts the processes whose environment holds a mark.
-func marked(t *testing.T, mark string) int {
+func marked(t testing.TB, mark string) int {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil || len(files) == 0 {
@@ -174,7 +174,7 @@ func marked(t *testing.T, mark string) int {
 }
 
 // touch makes a file for which a script waits.
-func touch(t *testing.T, path string) {
+func touch(t testing.TB, path string) {
 	t.Helper()
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		t.Fatal(err)

@@ -124,8 +124,9 @@ func (s *Server) addTranscript(r *http.Request, actor account.Actor, session *db
 	p.Transcript = views.TranscriptData{
 		Session: session.ID.String(), After: strconv.FormatInt(t.seq, 10), Entries: t.entries, Live: true, State: stateOf(session),
 	}
-	if !whole && len(events) == pageEvents && events[0].Seq > 1 {
-		p.Transcript.Older = views.SessionURL(session.ID.String()) + "?whole=yes"
+	if !whole {
+		p.Transcript.Whole = views.SessionURL(session.ID.String()) + "?whole=yes"
+		p.Transcript.Cut = len(events) == pageEvents && events[0].Seq > 1
 	}
 	return nil
 }
@@ -333,6 +334,9 @@ func (s *Server) sessionChanges(w http.ResponseWriter, r *http.Request, actor ac
 // streamBatch is how many events one message of a stream holds at most.
 const streamBatch = 500
 
+// streamKnown is how many entries a stream knows at least, since they may go on.
+const streamKnown = 1000
+
 // sessionStream tells a page what happens in a session, from after the event that it has.
 func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	session, err := s.seenSession(r, actor)
@@ -445,6 +449,7 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session
 	if err := out.send("append", strconv.FormatInt(t.seq, 10), text); err != nil {
 		return false, err
 	}
+	t.forget(streamKnown)
 	return len(events) == streamBatch, nil
 }
 

@@ -34,8 +34,38 @@ func newTranscript(z *time.Location, now time.Time) *transcript {
 	return &transcript{zone: z, now: now, byID: map[string]int{}, output: -1, people: map[uuid.UUID]string{}}
 }
 
-// joinOutput is how long an output entry may grow by joining the pieces that follow it, in bytes.
-const joinOutput = 64 << 10
+// How long an entry may grow by joining the pieces that follow it, in bytes.
+const (
+	joinOutput = 64 << 10
+	joinText   = 64 << 10
+)
+
+// forget drops all but the newest entries, and tools that run, so that a page that is followed for hours takes no more memory
+// than one that was just opened.
+func (t *transcript) forget(keep int) {
+	if len(t.entries) < 2*keep {
+		return
+	}
+	left, moved := make([]views.Entry, 0, 2*keep), map[int]int{}
+	running := 0
+	for i, e := range t.entries {
+		if e.Tool != nil && e.Tool.Status == "running" && running < keep/2 {
+			running++
+		} else if i < len(t.entries)-keep {
+			continue
+		}
+		moved[i] = len(left)
+		left = append(left, e)
+	}
+	for id, i := range t.byID {
+		if j, ok := moved[i]; ok {
+			t.byID[id] = j
+		} else {
+			delete(t.byID, id)
+		}
+	}
+	t.entries, t.output = left, -1
+}
 
 // add takes in an event, and returns the entries that it made or changed.
 func (t *transcript) add(ev *db.SessionEvent) []views.Entry {
@@ -153,7 +183,11 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		}
 		e := views.Entry{ID: id, Kind: kind, At: at}
 		if i, ok := t.byID[id]; ok {
-			e = t.entries[i]
+			if e = t.entries[i]; len(e.Text)+len(a.Text) > joinText { // it is sent anew with each piece, so it goes on as another entry
+				e = t.put(views.Entry{ID: own, Kind: kind, At: at, Text: a.Text})
+				t.byID[id] = t.byID[own]
+				return e, true
+			}
 		}
 		e.Text += a.Text
 		return t.put(e), true
