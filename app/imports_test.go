@@ -16,16 +16,17 @@ import (
 // does a line of the table for a package that is gone.
 var layers = map[string]string{
 	// Things of their own, which could be modules elsewhere.
-	"app/fault":         "",
-	"app/secret":        "",
-	"app/shell":         "",
-	"app/cron":          "",
-	"app/cron/crontest": "",
-	"app/forge":         "",
-	"app/outbound":      "",
-	"app/sso":           "",
-	"app/workspace":     "",
-	"app/agent":         "app/shell",
+	"app/fault":           "",
+	"app/secret":          "",
+	"app/shell":           "",
+	"app/cron":            "",
+	"app/cron/crontest":   "",
+	"app/forge":           "",
+	"app/outbound":        "",
+	"app/sso":             "",
+	"app/workspace":       "",
+	"app/agent":           "app/shell",
+	"app/agent/agenttest": "",
 
 	// Rows and SQL.
 	"db":          "",
@@ -54,7 +55,7 @@ var layers = map[string]string{
 const everything = "*"
 
 // forTests are packages that tests anywhere may use.
-var forTests = []string{"app/cron/crontest", "db/dbtest", "db/embedded"}
+var forTests = []string{"app/agent/agenttest", "app/cron/crontest", "db/dbtest", "db/embedded"}
 
 const module = "carillon/"
 

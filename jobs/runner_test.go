@@ -18,6 +18,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/agent"
+	"carillon/app/agent/agenttest"
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/secret"
@@ -29,7 +30,7 @@ import (
 func TestMain(m *testing.M) {
 	agent.MaybeShim()
 	if len(os.Args) > 1 && os.Args[1] == agentRole {
-		os.Exit(beAgent())
+		os.Exit(agenttest.Serve(os.Args[2:], nil))
 	}
 	if url := os.Getenv(schedulerURL); url != "" {
 		os.Exit(scheduleUntilNothingIsDue(url))

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,7 +93,8 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	if err != nil {
 		return w.broken("read the values of the workflow", err)
 	}
-	w.bot.Instructions = w.systemMessages(placed[:at], values)
+	system, fresh := systemMessages(placed[:at], values)
+	w.bot.Instructions = strings.Join(system, "\n\n")
 	here := placed[at]
 	step := here.Step
 	var outcome automation.Outcome
@@ -105,6 +107,9 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 			maps.Copy(given, values)
 		} else {
 			told.Prompt = automation.Expand(step.Text, values) + step.After
+			if w.session.Conversation != "" && len(fresh) > 0 {
+				told.Prompt = "<system-message>\n" + strings.Join(fresh, "\n\n") + "\n</system-message>\n\n" + told.Prompt
+			}
 		}
 		outcome = w.turn(ctx, p, tree, env, given, &told)
 	} else {
@@ -145,18 +150,20 @@ func (w *work) stepValues(ctx context.Context, tree workspace.Worktree) (map[str
 	return values, nil
 }
 
-// systemMessages are what the steps taken have added to what the agent is told beside every message.
-func (w *work) systemMessages(placed []automation.Placed, values map[string]string) string {
-	var list []string
+// systemMessages are what the steps taken tell the agent beside every message. Fresh are those since its last message: an agent
+// that goes on with a conversation keeps the system prompt with which that began, so that these have to come with the message.
+func systemMessages(placed []automation.Placed, values map[string]string) (all, fresh []string) {
 	for _, at := range placed {
-		if at.Step.Kind != db.SystemStep {
-			continue
-		}
-		if text := automation.Expand(at.Step.Text, values); !slices.Contains(list, text) { // of a loop once
-			list = append(list, text)
+		switch at.Step.Kind {
+		case db.MessageStep:
+			fresh = nil
+		case db.SystemStep:
+			if text := automation.Expand(at.Step.Text, values); !slices.Contains(all, text) { // of a loop once
+				all, fresh = append(all, text), append(fresh, text)
+			}
 		}
 	}
-	return strings.Join(list, "\n\n")
+	return all, fresh
 }
 
 // shellName is an alias that a script may have as a variable. Names in capitals are left to the system and its programs.
@@ -210,7 +217,7 @@ func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		if p.Driver == agent.DriverShell {
 			return "A script takes no system messages; nobody reads this one.", nil
 		}
-		return "The agent is told this beside every message from here on.", nil
+		return "The agent is told this with its next message, and it holds from there on.", nil
 	case db.AssetStep:
 		if err := workspace.WriteFile(tree, step.Path, []byte(content)); err != nil {
 			return "", err
@@ -237,7 +244,7 @@ const (
 func (w *work) instructionFile(p agent.Provider, tree workspace.Worktree, step db.Step, content string) (string, error) {
 	path := step.Path
 	if path == "" {
-		path = instructionPath(p)
+		path = cmp.Or(p.InstructionFile, "AGENTS.md")
 	}
 	inside, err := workspace.Inside(tree.Dir, path)
 	if err != nil {
@@ -265,16 +272,6 @@ func withInstructions(file, content string) string {
 		return part
 	}
 	return strings.TrimRight(file, "\n") + "\n\n" + part
-}
-
-// instructionPath is the file that an agent reads for instructions by itself.
-func instructionPath(p agent.Provider) string {
-	switch p.Driver {
-	case agent.DriverClaude:
-		return "CLAUDE.md"
-	default:
-		return "AGENTS.md"
-	}
 }
 
 // completion says whether a step of the workflow decided what becomes of the session. It also finds the final answer again, of a

@@ -19,7 +19,7 @@ func acpProvider(t *testing.T, traits ...string) Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Provider{ID: "scripted", Name: "Scripted", Driver: DriverACP, Command: append([]string{self, "acp"}, traits...),
+	return Provider{ID: "scripted", Name: "Scripted", Driver: DriverACP, Command: append([]string{self, "acp", "banner"}, traits...),
 		SetEnv: []string{"STATE=" + t.TempDir()}, AutoMode: "auto", ReadMode: "look", SignIn: "Run scripted login.", Install: "no need"}
 }
 

@@ -50,6 +50,8 @@ type Provider struct {
 	ReadMode string `json:"readMode,omitempty"`
 	// NewMinute says that a conversation must not be loaded within the clock minute of its last use.
 	NewMinute bool `json:"newMinute,omitempty"`
+	// InstructionFile is what the program reads by itself in a repository; empty is AGENTS.md.
+	InstructionFile string `json:"instructionFile,omitempty"`
 	// Experimental marks a provider whose failures cannot be told from answers with certainty.
 	Experimental bool `json:"experimental,omitempty"`
 	// State are the program's own files and folders below the home folder: what a Sandbox lets it write.

@@ -17,7 +17,7 @@ func Catalogue() []Provider {
 			Keys:    []string{"ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"},
 			SetEnv: []string{"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1",
 				"CLAUDE_CODE_MAX_RETRIES=4", "ENABLE_TOOL_SEARCH=false"},
-			Models: []string{"opus", "sonnet", "haiku"}, State: []string{".claude", ".claude.json"},
+			Models: []string{"opus", "sonnet", "haiku"}, InstructionFile: "CLAUDE.md", State: []string{".claude", ".claude.json"},
 		},
 		{
 			ID: "codex", Name: "Codex", Driver: DriverCodex, Command: []string{"codex"},
@@ -42,13 +42,13 @@ func Catalogue() []Provider {
 			ID: "gemini", Name: "Gemini CLI", Driver: DriverACP, Command: []string{"gemini", "--acp", "--skip-trust"},
 			Install: "npm install -g @google/gemini-cli",
 			SignIn:  "Set GEMINI_API_KEY for the server, or run gemini once as the server's user and sign in.",
-			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, AutoMode: "yolo", ReadMode: "plan", NewMinute: true, State: []string{".gemini"},
+			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, AutoMode: "yolo", ReadMode: "plan", NewMinute: true, InstructionFile: "GEMINI.md", State: []string{".gemini"},
 		},
 		{
 			ID: "qwen", Name: "Qwen Code", Driver: DriverACP, Command: []string{"qwen", "--acp"},
 			Install: "npm install -g @qwen-code/qwen-code",
 			SignIn:  "Set OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL, or DASHSCOPE_API_KEY, for the server, or run qwen once as the server's user and sign in.",
-			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, AutoMode: "yolo", ReadMode: "plan", State: []string{".qwen"},
+			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, AutoMode: "yolo", ReadMode: "plan", InstructionFile: "QWEN.md", State: []string{".qwen"},
 		},
 		{
 			ID: "copilot", Name: "GitHub Copilot", Driver: DriverACP, Command: []string{"copilot", "--acp", "--allow-all"},

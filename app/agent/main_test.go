@@ -10,13 +10,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"carillon/app/agent/agenttest"
 )
 
 // roles are the programs that this test binary can be when a test starts it as a child; which one is
 // told by argv[1].
 var roles = map[string]func(args []string) int{
 	"concealed": concealedRole,
-	"acp":       func(args []string) int { return newScripted(args).serve(os.Stdin) },
+	"acp":       func(args []string) int { return agenttest.Serve(args, nil) },
 	"server":    serverRole,
 	"replay":    replayRole,
 }

@@ -15,11 +15,11 @@ await scenario(async ({ open, step }) => {
 
   step('an agent with a mistake keeps what was typed')
   await page.getByRole('link', { name: 'Add agent' }).click()
-  await page.getByLabel('Command').fill(`${process.env.AGENT} "--acp`)
+  await page.getByLabel('Command').fill(`${process.env.AGENT} "nowhere`)
   await page.getByRole('button', { name: 'Save' }).click()
   await page.getByText('2 things to fix before saving').waitFor()
   await page.getByLabel('Name', { exact: true }).fill('Our agent')
-  await page.getByLabel('Command').fill(`${process.env.AGENT} --acp`)
+  await page.getByLabel('Command').fill(process.env.AGENT)
   await page.getByRole('button', { name: 'Save' }).click()
 
   step('its test runs by itself and shows the answer')
@@ -29,7 +29,7 @@ await scenario(async ({ open, step }) => {
   await card.getByText('I know you: no.').waitFor()
   await until('its models', async () => {
     await page.reload()
-    return (await card.innerText()).includes('beta')
+    return (await card.innerText()).includes('large')
   })
   await inspect(page, 'providers-own')
 
@@ -41,8 +41,8 @@ await scenario(async ({ open, step }) => {
   await page.getByLabel('Prompt', { exact: true }).fill('Hello')
   await page.getByLabel('Model', { exact: true }).fill('gamma')
   await page.getByRole('button', { name: 'Save' }).click()
-  await page.getByText('Our agent has no model gamma. It has alpha, beta.').first().waitFor()
-  await page.getByLabel('Model', { exact: true }).fill('beta')
+  await page.getByText('Our agent has no model gamma. It has small, large.').first().waitFor()
+  await page.getByLabel('Model', { exact: true }).fill('large')
   const auto = page.getByRole('switch', { name: 'Auto-Complete Session' })
   if (await auto.isChecked()) await auto.uncheck()
   await page.getByRole('button', { name: 'Save' }).click()

@@ -1,10 +1,14 @@
-package agent
+// Package agenttest is a coding agent for tests: a program that speaks the Agent Client Protocol and calls the tools that it is
+// handed. A test binary becomes it by calling Serve where its arguments say so.
+package agenttest
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,19 +17,40 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// scripted is an agent that speaks the Agent Client Protocol and does what the prompt says in double
-// brackets, such as [[say Hello]]. Its arguments choose traits: "load" for session/load in place of
-// session/resume, "version=2", "nomodes", "deaf" for one that reads nothing, "text=...".
+// Serve is the agent, from its start to its end; it returns its exit status. It does what a message says in double brackets,
+// such as [[say Hello]]; a message without any is given to answer, where that is not nil.
+//
+// Arguments choose traits: "load" for session/load in place of session/resume, "version=2", "nomodes", "banner" for one that
+// begins with a line that is no JSON, "lines" for one that ends what it says with a new line, "deaf" for one that reads
+// nothing, and "state=FOLDER" for where it keeps its conversations, which may also be in the variable STATE. The file messages
+// in that folder has each message that it got, quoted, one a line.
+func Serve(args []string, answer func(*Message)) int {
+	s := newScripted(args)
+	s.play = answer
+	return s.serve(os.Stdin)
+}
+
+// scripted is the agent at work.
 type scripted struct {
 	traits map[string]string
+	play   func(*Message)
 	mu     sync.Mutex
 	out    *bufio.Writer
 	stop   chan struct{}        // closed by session/cancel
 	client chan json.RawMessage // answers to our requests
 	mode   string
 	model  string
+	tools  []toolServer
+}
+
+// toolServer is an MCP server as session/new hands it over.
+type toolServer struct {
+	URL     string                         `json:"url"`
+	Headers []struct{ Name, Value string } `json:"headers"`
 }
 
 func newScripted(args []string) *scripted {
@@ -47,7 +72,9 @@ func (s *scripted) serve(in io.Reader) int {
 		fmt.Fprintln(os.Stderr, "Error: not logged in. Please run login first.")
 		return 7
 	}
-	fmt.Println("Welcome to the agent! This is no JSON.")
+	if s.has("banner") {
+		fmt.Println("Welcome to the agent! This is no JSON.")
+	}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
@@ -71,6 +98,10 @@ func (s *scripted) serve(in io.Reader) int {
 			"options": []any{map[string]any{"value": "small"}, map[string]any{"value": "large"}}}}}
 		if !s.has("nomodes") {
 			opened["modes"] = map[string]any{"availableModes": []any{map[string]any{"id": "ask"}, map[string]any{"id": "auto"}, map[string]any{"id": "look"}}}
+		}
+		if m.Params.MCP != nil {
+			s.tools = nil
+			_ = json.Unmarshal(m.Params.MCP, &s.tools)
 		}
 		switch m.Method {
 		case "":
@@ -133,7 +164,41 @@ func (s *scripted) serve(in io.Reader) int {
 }
 
 func (s *scripted) file(name string) string {
-	return filepath.Join(os.Getenv("STATE"), filepath.Base(name))
+	folder := s.traits["state"]
+	if folder == "" {
+		folder = os.Getenv("STATE")
+	}
+	return filepath.Join(folder, filepath.Base(name))
+}
+
+// note adds a message to the list of those that came.
+func (s *scripted) note(text string) {
+	f, err := os.OpenFile(s.file("messages"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	fmt.Fprintf(f, "%q\n", text)
+	_ = f.Close()
+}
+
+// Messages are the messages that an agent with this folder of state got, over all of its lives.
+func Messages(state string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(state, "messages"))
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for line := range strings.Lines(string(text)) {
+		message, err := strconv.Unquote(strings.TrimSpace(line))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, message)
+	}
+	return list, nil
 }
 
 var directive = regexp.MustCompile(`\[\[(\w+) ?([^\]]*)\]\]`)
@@ -141,11 +206,23 @@ var directive = regexp.MustCompile(`\[\[(\w+) ?([^\]]*)\]\]`)
 func (s *scripted) prompt(id json.RawMessage, session, text string) {
 	before, _ := os.ReadFile(s.file(session))
 	_ = os.WriteFile(s.file(session), append(before, text+"\n"...), 0o600)
+	s.note(text)
 	answer := map[string]any{"stopReason": "end_turn", "usage": map[string]any{"inputTokens": 140, "cachedReadTokens": 40, "outputTokens": 20, "totalTokens": 160}}
-	for i, d := range directive.FindAllStringSubmatch(text, -1) {
+	directives := directive.FindAllStringSubmatch(text, -1)
+	if len(directives) == 0 && s.play != nil {
+		m := &Message{Text: text, Before: string(before), agent: s, session: session}
+		s.play(m)
+		if m.canceled {
+			answer["stopReason"] = "cancelled"
+		}
+	}
+	for i, d := range directives {
 		verb, arg, call := d[1], d[2], "call-"+strconv.Itoa(i)
 		switch verb {
 		case "say":
+			if s.has("lines") {
+				arg += "\n"
+			}
 			s.update(session, said(arg))
 		case "think":
 			s.update(session, map[string]any{"sessionUpdate": "agent_thought_chunk", "content": map[string]any{"type": "text", "text": arg}})
@@ -240,4 +317,95 @@ func (s *scripted) fail(id json.RawMessage, code int, message string, data any) 
 
 func (s *scripted) update(session string, update map[string]any) {
 	s.send(map[string]any{"method": "session/update", "params": map[string]any{"sessionId": session, "update": update}})
+}
+
+// Message is a message that the agent got, and what it can do about it.
+type Message struct {
+	Text   string
+	Before string // the messages before it in this conversation; empty where it begins
+
+	agent    *scripted
+	session  string
+	calls    int
+	canceled bool
+}
+
+// Say says something.
+func (m *Message) Say(text string) { m.agent.update(m.session, said(text)) }
+
+// Plan tells what is planned.
+func (m *Message) Plan(entry string) {
+	m.agent.update(m.session, map[string]any{"sessionUpdate": "plan", "entries": []any{map[string]any{"content": entry, "status": "completed", "priority": "high"}}})
+}
+
+// Wait works until it is canceled.
+func (m *Message) Wait() {
+	<-m.agent.stop
+	m.canceled = true
+}
+
+// Call calls a tool of Carillon's, over the protocol and with the token that the session was handed, and returns what it says:
+// its structured content as JSON. What goes wrong is returned as text too, as a model would read it.
+func (m *Message) Call(tool string, arguments any) string {
+	m.calls++
+	id := fmt.Sprintf("tool-%d", m.calls)
+	m.agent.update(m.session, map[string]any{"sessionUpdate": "tool_call", "toolCallId": id, "title": tool, "kind": "other", "status": "pending", "rawInput": arguments})
+	text, err := m.agent.callTool(tool, arguments)
+	status := "completed"
+	if err != nil {
+		status, text = "failed", err.Error()
+	}
+	m.agent.update(m.session, map[string]any{"sessionUpdate": "tool_call_update", "toolCallId": id, "status": status,
+		"content": []any{map[string]any{"type": "content", "content": map[string]any{"type": "text", "text": text}}}})
+	return text
+}
+
+func (s *scripted) callTool(tool string, arguments any) (string, error) {
+	if len(s.tools) == 0 {
+		return "", fmt.Errorf("no tools were handed over")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	headers := http.Header{}
+	for _, h := range s.tools[0].Headers {
+		headers.Set(h.Name, h.Value)
+	}
+	client := mcp.NewClient(&mcp.Implementation{Name: "agenttest", Version: "1"}, nil)
+	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
+		Endpoint: s.tools[0].URL, HTTPClient: &http.Client{Transport: withHeaders(headers)}, DisableStandaloneSSE: true,
+	}, nil)
+	if err != nil {
+		return "", err
+	}
+	defer session.Close()
+	result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: tool, Arguments: arguments})
+	if err != nil {
+		return "", err
+	}
+	text := ""
+	for _, c := range result.Content {
+		if t, ok := c.(*mcp.TextContent); ok {
+			text += t.Text
+		}
+	}
+	if result.IsError {
+		return "", fmt.Errorf("%s", text)
+	}
+	if result.StructuredContent != nil {
+		structured, err := json.Marshal(result.StructuredContent)
+		return string(structured), err
+	}
+	return text, nil
+}
+
+// withHeaders sends requests with headers.
+type withHeaders http.Header
+
+// RoundTrip is for http.Client.
+func (h withHeaders) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	for name, values := range h {
+		r.Header[name] = values
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }

@@ -1,0 +1,77 @@
+package jobs
+
+import (
+	"strings"
+	"testing"
+
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+// flow makes a workflow and runs it with the test's own agent.
+func (k *kit) flow(steps ...automation.StepInput) *automation.Run {
+	k.t.Helper()
+	return k.workflow(automation.WorkflowInput{Steps: steps}, func(in *automation.Input) { in.Provider = "agent" })
+}
+
+func TestAnAgentForgetsAtClearContextAndIsToldSystemMessagesFromThereOn(t *testing.T) {
+	k, messages := setupAgent(t)
+	run := k.flow(
+		say("Learn", "The word is heron. [[say Noted.]]"),
+		automation.StepInput{Kind: "system_message", Text: "Answer in $workspace-name style."},
+		say("Recall", "[[tell]]"),
+		automation.StepInput{Kind: "clear_context"}, automation.StepInput{Kind: "instruction_file", Text: "Be brief."},
+		say("Forgotten", "[[tell]]"),
+		say("Again", "[[tell]]"),
+	)
+	if e := k.ended(run); e.Status != db.Succeeded {
+		t.Fatalf("it ended %s %q: %s", e.Status, e.Reason, k.said(run))
+	}
+	turns := k.turns(run)
+	recall, forgotten, again := turns[2].Answer, turns[5].Answer, turns[6].Answer
+	if !strings.Contains(recall, "heron") {
+		t.Errorf("before the context is cleared the agent knows %q; want the first message", recall)
+	}
+	if strings.Contains(forgotten, "heron") || !strings.Contains(forgotten, `before ""`) {
+		t.Errorf("after the context is cleared the agent knows %q; want nothing", forgotten)
+	}
+	if !strings.Contains(again, "before") || strings.Contains(again, `before ""`) {
+		t.Errorf("the message after that goes on with %q; want the new conversation", again)
+	}
+	if s := k.session(run.Session.ID); !strings.Contains(s.Diff, "+++ b/GUIDE.md") || !strings.Contains(s.Diff, "+Be brief.") {
+		t.Errorf("the diff is %s; want the instructions in the file that this agent reads", s.Diff)
+	}
+	told := messages()
+	if len(told) != 4 {
+		t.Fatalf("the agent got %q; want four messages", told)
+	}
+	const system = "Answer in Scratch style."
+	if strings.Contains(told[0], system) {
+		t.Errorf("the first message has the system message of a later step: %q", told[0])
+	}
+	if !strings.HasPrefix(told[1], "<system-message>\n"+system+"\n</system-message>\n\n") {
+		t.Errorf("the conversation that goes on is told %q; want the system message before the message", told[1])
+	}
+	if !strings.HasPrefix(told[2], system) {
+		t.Errorf("the new conversation is told %q; want the system message with its instructions", told[2])
+	}
+	if strings.Contains(told[3], system) {
+		t.Errorf("a conversation is told the system message twice: %q", told[3])
+	}
+}
+
+func TestALoopBlockOfMessagesEndsAtItsMarkerOverTheProtocol(t *testing.T) {
+	k, messages := setupAgent(t)
+	try, system := say("Try", "[[tell]][[say CLEAN]]"), automation.StepInput{Kind: "system_message", Text: "Once."}
+	try.Inside, system.Inside = true, true
+	run := k.flow(automation.StepInput{Kind: "loop", Marker: "before \"Once", Max: "5"}, system, try, say("After", "[[say after]]"))
+	if e := k.ended(run); e.Status != db.Succeeded || e.Answer != "after" {
+		t.Fatalf("it ended %s %q with %q", e.Status, e.Reason, e.Answer)
+	}
+	if got, want := k.labels(run), "1.1 Send System Message, round 1 succeeded; 1.2 Try, round 1 succeeded; 1.1 Send System Message, round 2 succeeded; 1.2 Try, round 2 succeeded; 2 After succeeded"; got != want {
+		t.Errorf("the turns are %q; want %q", got, want)
+	}
+	if n := strings.Count(strings.Join(messages(), "\n"), "Once."); n != 1 {
+		t.Errorf("the agent was told the system message of the loop %d times; want once: %q", n, messages())
+	}
+}
