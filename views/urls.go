@@ -91,6 +91,11 @@ func WorkflowNewURL(template string) string {
 	return "/workflows/new?template=" + url.QueryEscape(template)
 }
 
+// AutomationNewWithURL is a new automation that begins with a template and runs a workflow that was made for it.
+func AutomationNewWithURL(template, workflow string) string {
+	return AutomationNewURL(template) + "&workflow=" + url.QueryEscape(workflow)
+}
+
 // BotURL is the page of one bot.
 func BotURL(id string) string { return under("bots", id) }
 

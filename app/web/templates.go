@@ -29,6 +29,10 @@ func (s *Server) beginWith(r *http.Request, actor account.Actor, t automation.Te
 		in.ExecutionType, in.Prompt = string(db.Inline), t.Workflow.Prompt()
 		return views.Link{}, nil
 	}
+	if made := r.FormValue("workflow"); made != "" { // just created for it, perhaps by another name
+		in.Workflow = made
+		return views.Link{}, nil
+	}
 	workspace := optionalID(in.Workspace)
 	if workspace == uuid.Nil {
 		return views.Link{}, nil
@@ -37,11 +41,15 @@ func (s *Server) beginWith(r *http.Request, actor account.Actor, t automation.Te
 	if err != nil {
 		return views.Link{}, err
 	}
-	if id == uuid.Nil {
-		return views.Link{Text: t.Workflow.Name, URL: views.WorkflowNewURL(t.Key)}, nil
+	if id != uuid.Nil {
+		in.Workflow = id.String()
+		return views.Link{}, nil
 	}
-	in.Workflow = id.String()
-	return views.Link{}, nil
+	missing := views.Link{Text: t.Workflow.Name}
+	if actor.Can(account.ManageWorkflows) {
+		missing.URL = views.WorkflowNewURL(t.Key)
+	}
+	return missing, nil
 }
 
 // anyAgent is the first provider that is no script and that is installed, or else the first that is no script.

@@ -209,6 +209,9 @@ func (s *Server) createWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
+	if _, ok := automation.TemplateByKey(r.PostFormValue("template")); ok { // whoever made it for a template goes on with that
+		return s.redirect(w, r, views.AutomationNewWithURL(r.PostFormValue("template"), wf.ID.String()), "Workflow saved.")
+	}
 	return s.redirect(w, r, views.WorkflowURL(wf.ID.String()), "Saved.")
 }
 
@@ -245,6 +248,7 @@ func (s *Server) workflowForm(w http.ResponseWriter, r *http.Request, actor acco
 	if wf != nil {
 		f.ID, f.Was, title = wf.ID.String(), wf.Name, "Edit "+wf.Name
 	}
+	f.Template = r.FormValue("template")
 	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
 	f.Name.Value, f.Name.Error = in.Name, bad["name"]
 	f.Workspace.Value, f.Workspace.Error = in.Workspace, bad["workspace"]

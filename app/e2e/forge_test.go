@@ -1,0 +1,201 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// What the workspace of a hub signs in and its webhooks are signed with.
+const (
+	hubToken  = "token-of-the-workspace"
+	hubSecret = "secret-of-the-webhooks"
+)
+
+// hub is a forge on this machine: a bare repository that Git reaches over http, and GitHub's API as far as Carillon asks it,
+// whose answers are those that were recorded of the real one, with the names put in.
+type hub struct {
+	url  string // http://127.0.0.1:PORT
+	bare string // the repository's folder
+
+	mu    sync.Mutex
+	pulls []map[string]any
+}
+
+// serveHub starts a hub with a repository acme/app.
+func serveHub(t *testing.T) *hub {
+	t.Helper()
+	dir := folder(t)
+	h := &hub{bare: filepath.Join(dir, "acme", "app.git")}
+	if err := os.MkdirAll(filepath.Dir(h.bare), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"clone", "-q", "--bare", repository(t), h.bare}, {"-C", h.bare, "config", "http.receivepack", "true"}} {
+		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	programs, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	git := &cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(programs)), "git-http-backend"), Stderr: io.Discard,
+		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/api/v3/repos/acme/app/pulls"):
+			h.api(w, r)
+		case strings.HasPrefix(r.URL.Path, "/ended/"):
+			h.ended(w, r)
+		case password != hubToken:
+			w.Header().Set("WWW-Authenticate", `Basic realm="hub"`)
+			http.Error(w, "Who are you?", http.StatusUnauthorized)
+		default:
+			git.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	h.url = server.URL
+	return h
+}
+
+// api is GitHub's, about pull requests.
+func (h *hub) api(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "Bearer "+hubToken {
+		http.Error(w, `{"message":"Bad credentials"}`, http.StatusUnauthorized)
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	answer := func(status int, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	rest := strings.TrimPrefix(r.URL.Path, "/api/v3/repos/acme/app/pulls")
+	switch {
+	case r.Method == http.MethodPost:
+		var in struct{ Title, Body, Head, Base string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed"})
+			return
+		}
+		if exec.Command("git", "-C", h.bare, "rev-parse", "--verify", "-q", "refs/heads/"+in.Head).Run() != nil { // as GitHub does
+			answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"}}})
+			return
+		}
+		p, err := h.recorded("opened")
+		if err != nil {
+			answer(http.StatusInternalServerError, map[string]any{"message": err.Error()})
+			return
+		}
+		pull := p["pull_request"].(map[string]any)
+		h.name(pull, len(h.pulls)+1, in.Title, in.Head, in.Base)
+		pull["body"] = in.Body
+		h.pulls = append(h.pulls, pull)
+		answer(http.StatusCreated, pull)
+	case rest == "":
+		list := []any{}
+		for _, p := range h.pulls {
+			if head := p["head"].(map[string]any); "acme:"+head["ref"].(string) == r.FormValue("head") {
+				list = append(list, p)
+			}
+		}
+		answer(http.StatusOK, list)
+	default:
+		var n int
+		if _, _ = fmt.Sscanf(rest, "/%d", &n); n < 1 || n > len(h.pulls) {
+			answer(http.StatusNotFound, map[string]any{"message": "Not Found"})
+			return
+		}
+		answer(http.StatusOK, h.pulls[n-1])
+	}
+}
+
+// recorded is a webhook that was recorded of GitHub.
+func (h *hub) recorded(action string) (map[string]any, error) {
+	text, err := os.ReadFile("../forge/testdata/github/pull_request." + action + ".json")
+	if err != nil {
+		return nil, err
+	}
+	var p map[string]any
+	return p, json.Unmarshal(text, &p)
+}
+
+// name makes a recorded pull request one of this hub's.
+func (h *hub) name(pull map[string]any, number int, title, head, base string) {
+	now := time.Now().UTC().Format(time.RFC3339)
+	pull["number"], pull["title"], pull["created_at"], pull["updated_at"] = number, title, now, now
+	pull["html_url"] = fmt.Sprintf("%s/acme/app/pull/%d", h.url, number)
+	for end, ref := range map[string]string{"head": head, "base": base} {
+		branch := pull[end].(map[string]any)
+		branch["ref"], branch["label"] = ref, "acme:"+ref
+		branch["repo"].(map[string]any)["full_name"] = "acme/app"
+	}
+}
+
+// ended ends a pull request, as somebody does on its page, and sends the webhook of that: POST /ended/1?merged=yes&hook=URL.
+func (h *hub) ended(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var n int
+	if _, _ = fmt.Sscanf(r.URL.Path, "/ended/%d", &n); n < 1 || n > len(h.pulls) {
+		http.NotFound(w, r)
+		return
+	}
+	pull := h.pulls[n-1]
+	how := "closed_unmerged"
+	pull["state"] = "closed"
+	if r.FormValue("merged") != "" {
+		how = "closed_merged"
+		pull["merged"], pull["merged_at"] = true, time.Now().UTC().Format(time.RFC3339)
+	}
+	pull["updated_at"] = time.Now().Add(time.Second).UTC().Format(time.RFC3339)
+	p, err := h.recorded(how)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	p["number"], p["pull_request"] = n, pull
+	p["repository"].(map[string]any)["full_name"] = "acme/app"
+	body, err := json.Marshal(p)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	mac := hmac.New(sha256.New, []byte(hubSecret))
+	mac.Write(body)
+	hook, err := http.NewRequestWithContext(r.Context(), http.MethodPost, r.FormValue("hook"), bytes.NewReader(body))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	hook.Header.Set("Content-Type", "application/json")
+	hook.Header.Set("X-GitHub-Event", "pull_request")
+	hook.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	res, err := http.DefaultClient.Do(hook)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer res.Body.Close()
+	w.WriteHeader(res.StatusCode)
+	_, _ = io.Copy(w, res.Body)
+}
