@@ -200,6 +200,7 @@ type AutomationRow struct {
 	LastSessionID  uuid.UUID `bun:"last_session_id,nullzero,scanonly"`
 	InFlight       bool      `bun:"in_flight,scanonly"`
 	WorkflowName   string    `bun:"workflow_name,scanonly"`
+	WorkflowAsks   bool      `bun:"workflow_asks,scanonly"` // it has parameters
 	BotName        string    `bun:"bot_name,scanonly"`
 	Fingerprint    string    `bun:"fingerprint,scanonly"`
 }
@@ -252,6 +253,7 @@ func automationRows(ctx context.Context, q bun.IDB, limit int, narrow func(*bun.
 		ColumnExpr("e.id AS last_id, coalesce(e.status, '') AS last_status, e.created_at AS last_at, e.started_at AS last_started_at, e.finished_at AS last_finished_at, e.session_id AS last_session_id").
 		ColumnExpr("EXISTS (SELECT 1 FROM executions x WHERE x.automation_id = a.id AND x.status IN ('queued', 'running')) AS in_flight").
 		ColumnExpr("coalesce((SELECT name FROM workflows wf WHERE wf.id = a.workflow_id), '') AS workflow_name").
+		ColumnExpr("EXISTS (SELECT 1 FROM workflows wf WHERE wf.id = a.workflow_id AND wf.parameters NOT IN ('[]', 'null')) AS workflow_asks").
 		ColumnExpr("coalesce((SELECT name FROM bots b WHERE b.id = a.bot_id), '') AS bot_name").
 		ColumnExpr("coalesce((SELECT left(encode(t.hash, 'hex'), 8) FROM trigger_tokens t WHERE t.automation_id = a.id AND t.expires_at IS NULL), '') AS fingerprint").
 		Join("LEFT JOIN LATERAL (SELECT * FROM executions e WHERE e.automation_id = a.id ORDER BY e.id DESC LIMIT 1) AS e ON true").

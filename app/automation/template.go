@@ -20,14 +20,17 @@ type Template struct {
 // WorkflowTemplate is the workflow that a template's automation runs: messages, one after the other.
 type WorkflowTemplate struct {
 	Name, Description string
-	Messages          []string
+	Messages          []TemplateMessage
 }
+
+// TemplateMessage is a step of a template's workflow.
+type TemplateMessage struct{ Label, Text string }
 
 // Prompt is the workflow as one prompt, for where there are no workflows.
 func (w *WorkflowTemplate) Prompt() string {
 	text := w.Name + "."
 	for _, m := range w.Messages {
-		text += "\n\n" + m
+		text += "\n\n" + m.Text
 	}
 	return text
 }
@@ -55,10 +58,10 @@ func Templates() []Template {
 			},
 			Workflow: &WorkflowTemplate{
 				Name: "Create release branch, bump version, open PR", Description: "Rolls a release branch and opens its pull request.",
-				Messages: []string{
-					"Create the release branch. The branch that is checked out becomes it. Look at what has changed since the newest release tag, and decide the next version by semantic versioning. When nothing has changed, say so and stop.",
-					"Bump the version wherever the repository states it, bring the changelog up to date, run the tests, and commit.",
-					"Open the pull request: sum up the release for it, with the version and what has changed. If no pull request is opened for this branch by itself and you have access to the forge, push the branch and open it, and write its address in your answer.",
+				Messages: []TemplateMessage{
+					{"Create the release branch", "Create the release branch. The branch that is checked out becomes it. Look at what has changed since the newest release tag, and decide the next version by semantic versioning. When nothing has changed, say so and stop."},
+					{"Bump the version", "Bump the version wherever the repository states it, bring the changelog up to date, run the tests, and commit."},
+					{"Open the pull request", "Open the pull request: sum up the release for it, with the version and what has changed. If no pull request is opened for this branch by itself and you have access to the forge, push the branch and open it, and write its address in your answer."},
 				},
 			},
 		},
@@ -70,9 +73,9 @@ func Templates() []Template {
 			},
 			Workflow: &WorkflowTemplate{
 				Name: "Pick the next ticket from the queue and run QA checks", Description: "Takes the next ticket and checks what it asks for.",
-				Messages: []string{
-					"Pick the next ticket from the queue with claim_next_ticket. When there is none, report nothing_to_do with report_result and answer with " + QueueEmpty + " and nothing else.",
-					"Run the QA checks that the ticket asks for. Create a ticket with create_ticket for each defect that has none yet. Report what came of it with report_result, and set the ticket to done with update_ticket. If you had no ticket, answer with " + QueueEmpty + " again.",
+				Messages: []TemplateMessage{
+					{"Pick the next ticket", "Pick the next ticket from the queue with claim_next_ticket. When there is none, report nothing_to_do with report_result and answer with " + QueueEmpty + " and nothing else."},
+					{"Run QA checks", "Run the QA checks that the ticket asks for. Create a ticket with create_ticket for each defect that has none yet. Report what came of it with report_result, and set the ticket to done with update_ticket. If you had no ticket, answer with " + QueueEmpty + " again."},
 				},
 			},
 		},

@@ -127,6 +127,8 @@ var expectations = []expectation{
 	{"POST /sessions/{id}/interruption", "session", "", managed},
 	{"POST /sessions/{id}/context", "waiting", "", managed},
 	{"GET /sessions/{id}/queued", "session", "", seen},
+	{"GET /sessions/{id}/pulls", "session", "", seen},
+	{"GET /sessions/{id}/steps", "session", "", seen},
 	{"GET /sessions/{id}/events.ndjson", "session", "", seen},
 	{"POST /sessions/{id}/pull-request", "waiting", "url=https://github.com/a/b/pull/1", managed},
 	{"POST /sessions/{id}/pull-request-removal", "waiting", "id=PULL", managed},

@@ -171,6 +171,9 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		{Label: "Model", Value: orDash(sn.Model)}, {Label: "Base branch", Value: orDash(sn.BaseBranch), Mono: true}, {Label: "Timeout", Value: timeout},
 		{Label: "Retries", Value: strconv.Itoa(sn.Retries)},
 	}
+	if sn.ExecutionType == db.WorkflowDriven {
+		d.Snapshot = slices.Insert(d.Snapshot, 1, views.Fact{Label: "Workflow", Value: sn.WorkflowName})
+	}
 	if len(sn.Toggles) > 0 {
 		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", ")})
 	}

@@ -167,7 +167,7 @@ func (s *Server) row(actor account.Actor, a *db.AutomationRow, bars []db.Bar, no
 		ID: a.ID.String(), Name: a.Name, Context: a.Workspace.Name + " · " + sessionTypeWord(a.SessionType), Trigger: string(a.Trigger),
 		When: when(&a.Automation), Next: in(a.NextRunAt, own), Status: a.LastStatus, LastAt: in(a.LastAt, z), Start: in(a.LastStartedAt, z),
 		End: in(a.LastFinishedAt, z), Failures: a.FailureStreak, Exempt: !a.Scheduled(), Enabled: a.Enabled, AlwaysOn: a.Trigger == db.HTTP,
-		InFlight: a.InFlight, Asks: a.WorkflowID != uuid.Nil || len(s.Rules.Names(a.Provider, a.Prompt)) > 0, CanManage: automation.CanManage(actor, &a.Automation), Now: now,
+		InFlight: a.InFlight, Asks: a.WorkflowAsks || len(s.Rules.Names(a.Provider, a.Prompt)) > 0, CanManage: automation.CanManage(actor, &a.Automation), Now: now,
 	}
 	if r.Start.IsZero() {
 		r.Start = r.LastAt

@@ -196,6 +196,8 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /sessions/{id}/interruption", s.page(s.interruptSession))
 	mux.HandleFunc("POST /sessions/{id}/context", s.page(s.resetSession))
 	mux.HandleFunc("GET /sessions/{id}/queued", s.page(s.sessionQueued))
+	mux.HandleFunc("GET /sessions/{id}/pulls", s.page(s.sessionPulls))
+	mux.HandleFunc("GET /sessions/{id}/steps", s.page(s.sessionSteps))
 	mux.HandleFunc("GET /sessions/{id}/events.ndjson", s.page(s.sessionEvents))
 	mux.HandleFunc("POST /sessions/{id}/pull-request", s.page(s.linkPullRequest))
 	mux.HandleFunc("POST /sessions/{id}/pull-request-removal", s.page(s.unlinkPullRequest))

@@ -426,10 +426,12 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session
 	t.now = s.Now()
 	var order []string
 	latest := map[string]views.Entry{}
+	stepped := false
 	for i := range events {
 		if events[i].Kind != "output" {
 			t.output = -1
 		}
+		stepped = stepped || events[i].Kind == "turn" || events[i].Kind == "turn_end"
 		for _, e := range t.add(&events[i]) {
 			if _, ok := latest[e.ID]; !ok {
 				order = append(order, e.ID)
@@ -450,6 +452,11 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session
 		return false, err
 	}
 	t.forget(streamKnown)
+	if stepped {
+		if err := out.send("refresh", "", "steps"); err != nil {
+			return false, err
+		}
+	}
 	return len(events) == streamBatch, nil
 }
 

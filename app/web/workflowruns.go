@@ -2,9 +2,11 @@ package web
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/google/uuid"
 
+	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/db"
@@ -35,6 +37,19 @@ func (s *Server) workflowRunForm(ctx context.Context, a *db.Automation, given ma
 	return f, nil
 }
 
+// sessionSteps is the part of a session's page that says how far its workflow is.
+func (s *Server) sessionSteps(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	p, err := s.sessionPage(r, actor, session)
+	if err != nil {
+		return err
+	}
+	return s.show(w, r, views.SessionSteps(*p))
+}
+
 // progress is how far each step of a run of a workflow is.
 func progress(e *db.Execution, turns []db.Turn) []views.StepLine {
 	if e.Snapshot.ExecutionType != db.WorkflowDriven {
@@ -47,12 +62,13 @@ func progress(e *db.Execution, turns []db.Turn) []views.StepLine {
 			taken, answers = append(taken, t), append(answers, t.Answer)
 		}
 	}
-	status, label := map[string]string{}, map[string]string{}
+	status, label, problem := map[string]string{}, map[string]string{}, map[string]string{}
 	for i, p := range automation.Walk(e.Snapshot.Steps, answers) {
 		if i >= len(taken) {
 			break
 		}
 		status[p.Number()], label[p.Number()] = string(taken[i].Status), p.Label()[len(p.Number())+1:]
+		problem[p.Number()] = taken[i].Reason
 		if len(p.Path) > 1 { // a loop is as far as its last step
 			loop := automation.Placed{Path: p.Path[:1]}.Number()
 			if status[loop] = string(taken[i].Status); taken[i].Status == db.Succeeded {
@@ -62,7 +78,7 @@ func progress(e *db.Execution, turns []db.Turn) []views.StepLine {
 	}
 	list := stepLines(e.Snapshot.Steps, nil)
 	for i := range list {
-		list[i].Text, list[i].Status = "", status[list[i].Number]
+		list[i].Text, list[i].Status, list[i].Problem = "", status[list[i].Number], problem[list[i].Number]
 		if l := label[list[i].Number]; l != "" {
 			if list[i].Kind == list[i].Label {
 				list[i].Kind = l

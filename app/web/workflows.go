@@ -174,8 +174,8 @@ func (s *Server) newWorkflow(w http.ResponseWriter, r *http.Request, actor accou
 	in := automation.WorkflowInput{Workspace: s.chosenWorkspace(r), Steps: []automation.StepInput{{Kind: string(db.MessageStep)}}}
 	if t, ok := automation.TemplateByKey(r.FormValue("template")); ok && t.Workflow != nil {
 		in.Name, in.Description, in.Steps = t.Workflow.Name, t.Workflow.Description, nil
-		for _, text := range t.Workflow.Messages {
-			in.Steps = append(in.Steps, automation.StepInput{Kind: string(db.MessageStep), Text: text})
+		for _, m := range t.Workflow.Messages {
+			in.Steps = append(in.Steps, automation.StepInput{Kind: string(db.MessageStep), Label: m.Label, Text: m.Text})
 		}
 	}
 	return s.workflowForm(w, r, actor, http.StatusOK, nil, in, nil)
