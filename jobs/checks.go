@@ -232,6 +232,18 @@ func (w *work) overBudget(ctx context.Context, next bool) string {
 	return a.Reason
 }
 
+// moneyLeft is how much money the next message may cost, by the run's budget; 0 is without limit.
+func (w *work) moneyLeft(ctx context.Context) float64 {
+	if w.execution == nil {
+		return 0
+	}
+	a, err := w.Rules.Allowance(ctx, w.execution.ID, false)
+	if err != nil {
+		w.Log.Warn("look at the budget", "execution", w.execution.ID, "err", err)
+	}
+	return a.MostUSD
+}
+
 // spent is what the conversation that goes on has used so far, since some agents tell the sum over all of it.
 func (w *work) spent(ctx context.Context) agent.Usage {
 	if w.session.Conversation == "" {

@@ -31,6 +31,7 @@ for a in "$@"; do
 	case "$a" in
 	--version) echo "9.9.9"; exit 0;;
 	--resume=*) resume="${a#--resume=}";;
+	--max-budget-usd=*) most="${a#--max-budget-usd=}";;
 	esac
 done
 echo "$resume $prompt" >> "$dir/calls"
@@ -43,6 +44,7 @@ case "$how" in
 500|401|429) echo '{"type":"result","subtype":"success","is_error":true,"api_error_status":'$how',"result":"API Error: '$how' from the server","session_id":"'$id'","usage":{"input_tokens":7,"output_tokens":1}}'; exit 1;;
 hang) echo '{"type":"assistant","message":{"content":[{"type":"text","text":"thinking"}]},"session_id":"'$id'"}'; touch "$dir/hanging"; sleep 300;;
 write) echo changed > made.txt;;
+costly) echo '{"type":"result","subtype":"error_max_budget_usd","is_error":true,"session_id":"'$id'","total_cost_usd":'$most',"usage":{"input_tokens":0}}'; exit 1;;
 esac
 echo '{"type":"result","subtype":"success","is_error":false,"result":"answer '$n'","session_id":"'$id'","total_cost_usd":0.25,"usage":{"input_tokens":10,"output_tokens":3,"cache_read_input_tokens":1000,"cache_creation_input_tokens":0}}'
 `
@@ -155,6 +157,20 @@ func TestAMomentsTroubleIsTriedAgainAndEachAttemptIsSeen(t *testing.T) {
 	}
 	if text := k.events(run.Session.ID); strings.Count(text, `retry {"failed"`) != 2 && strings.Count(text, "\nretry ") != 2 {
 		t.Errorf("the transcript does not show two retries:\n%s", text)
+	}
+}
+
+func TestAnAgentThatStopsAtItsBudgetHasNotFailed(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	f := k.withAgent()
+	f.answers("costly")
+	k.start()
+	e := k.ended(k.run("do it", func(in *automation.Input) {
+		in.Provider, in.Budget = "fake", map[string]automation.BudgetInput{"run": {Money: "0.40"}, "day": {Money: "5"}}
+	}))
+	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 0.4 || e.Counted != 0 || !strings.Contains(e.Reason, "$0.40 a run is used up") {
+		t.Errorf("the run %s because %q (%s, neutral %t, $%g); want it stopped by its budget", e.Status, e.Reason, e.ErrorClass, e.Neutral, e.CostUSD)
 	}
 }
 

@@ -536,7 +536,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	ctx, meter := w.measure(ctx, turn)
 	defer meter.cancel(nil)
 	result, err := agent.Run(ctx, p, agent.Turn{
-		Dir: tree.Dir, Used: meter.tell, Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
+		Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
 		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
 		Instructions: w.instructions(p, turn), ReadOnly: w.bot.ReadOnly, AllowedTools: w.bot.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
 	}, func(e agent.Event) {
@@ -557,8 +557,11 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		if failure.Kind == agent.FailAgent {
 			outcome.ExitCode = &result.ExitCode
 		}
-		if failure.Kind == agent.FailTimeout {
+		switch failure.Kind {
+		case agent.FailTimeout:
 			outcome.Status = db.TimedOut
+		case agent.FailBudget:
+			outcome.Neutral = true
 		}
 		outcome.RetryAt = failure.RetryAt
 		outcome.ProviderTrouble = !w.account && outcome.Status == db.Failed && (failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
@@ -584,7 +587,9 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		return outcome // the turn comes again, or its session is not ours any more
 	}
 	w.notePullRequests(background, heard.all(result.Text))
-	w.noteUsage(background, turn, result.Conversation, result.Usage)
+	if reason := w.noteUsage(background, turn, result.Conversation, result.Usage); reason != "" && outcome.Class == agent.FailBudget {
+		outcome.Reason = reason
+	}
 	if err := db.FinishTurn(background, w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, w.answer, w.Now()); err != nil {
 		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
 	}

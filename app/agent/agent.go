@@ -86,6 +86,10 @@ type Turn struct {
 	LastTurn time.Time // when the resumed conversation was last used
 	Spent    Usage     // what the resumed conversation has used so far
 
+	// MostUSD is what the turn may cost, of agents that hold themselves to that; 0 is no limit. They look after each step, so a
+	// turn may cost that of one step more.
+	MostUSD float64
+
 	Timeout time.Duration // of the whole turn; 0 is none
 	Idle    time.Duration // without any output; 0 is none
 
@@ -195,6 +199,7 @@ const (
 	FailPermission = "permission" // the agent was not allowed what it needed
 	FailTimeout    = "timeout"    // Turn.Timeout
 	FailIdle       = "idle"       // Turn.Idle
+	FailBudget     = "budget"     // Turn.MostUSD
 	FailCanceled   = "canceled"   // the context given to Run ended
 )
 

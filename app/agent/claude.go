@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -89,6 +90,11 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	res := Result{Conversation: c.session, ExitCode: end.Exit}
 	if l := c.last; l != nil {
 		res.Text, res.Stop, res.Usage = l.Result, l.StopReason, r.claudeUsage(l)
+		if u := res.Usage; u.Input+u.CacheRead+u.CacheWrite+u.Output == 0 { // one that ended early tells none in its result
+			cost, known := u.CostUSD, u.CostKnown
+			res.Usage = c.soFar()
+			res.Usage.CostUSD, res.Usage.CostKnown = cost, known
+		}
 	}
 	now := time.Now()
 	switch {
@@ -100,6 +106,8 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 		return res, r.classify(fmt.Sprintf("the model's server refused the sign-in (%d)", c.refused.ErrorStatus), c.refused.ErrorStatus, now)
 	case c.last == nil:
 		return res, r.died(end, stderr, now)
+	case c.last.Subtype == "error_max_budget_usd":
+		return res, &Failure{Kind: FailBudget, Reason: "it stopped when it had cost what it may"}
 	case c.last.IsError || strings.HasPrefix(c.last.Subtype, "error"):
 		text := strings.Join(append([]string{c.last.Result}, c.last.Errors...), " ")
 		if strings.TrimSpace(text) == "" {
@@ -126,6 +134,9 @@ func (r *run) claudeCommand() ([]string, error) {
 	}
 	if r.Model != "" {
 		argv = append(argv, "--model="+r.Model)
+	}
+	if r.MostUSD > 0 { // of this call: what a resumed conversation cost before does not count
+		argv = append(argv, "--max-budget-usd="+strconv.FormatFloat(max(r.MostUSD, 1e-6), 'f', 6, 64))
 	}
 	if r.Resume != "" {
 		argv = append(argv, "--resume="+r.Resume)
@@ -214,6 +225,15 @@ func (c *claudeTurn) system(l claudeLine, raw []byte, stop func()) {
 	}
 }
 
+// soFar is what the model's answers have used.
+func (c *claudeTurn) soFar() Usage {
+	var sum Usage
+	for _, step := range c.steps {
+		sum = sum.Add(step)
+	}
+	return sum
+}
+
 // message tells what the model said and which tools it calls, and what that has used.
 func (c *claudeTurn) message(l claudeLine, raw []byte) {
 	if l.APIError {
@@ -229,11 +249,7 @@ func (c *claudeTurn) message(l claudeLine, raw []byte) {
 	}
 	if m.Usage != nil && m.ID != "" {
 		c.steps[m.ID] = m.Usage.usage()
-		var sum Usage
-		for _, step := range c.steps {
-			sum = sum.Add(step)
-		}
-		c.used(sum)
+		c.used(c.soFar())
 	}
 	for _, b := range blocks(m.Content) {
 		switch b.Type {

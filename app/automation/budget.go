@@ -260,6 +260,8 @@ type Allowance struct {
 	Reason string // the limit that is used up, as a sentence's end; empty while there is none
 	// Look is after how long to ask again while an agent is at work; 0: nothing that grows by itself is limited.
 	Look time.Duration
+	// MostUSD is how much money is left; 0: none is, or money is not limited.
+	MostUSD float64
 }
 
 // Allowance says what a run may still use by the budget that its automation has now, and tells people once of each limit
@@ -281,6 +283,9 @@ func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool)
 			// The message at work is among those counted, and may be the last.
 			if g.Part() >= 1 && allowance.Reason == "" && (next || g.Measure != "turns") {
 				allowance.Reason = g.usedUp()
+			}
+			if left := g.Limit - g.Used; g.Measure == "money" && left > 0 && (allowance.MostUSD == 0 || left < allowance.MostUSD) {
+				allowance.MostUSD = left
 			}
 			if g.Measure == "minutes" && g.Part() < 1 {
 				aim := g.Limit
