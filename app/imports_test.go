@@ -25,6 +25,7 @@ var layers = map[string]string{
 	"app/outbound":        "",
 	"app/sso":             "",
 	"app/workspace":       "",
+	"app/manifest":        "",
 	"app/agent":           "app/shell",
 	"app/agent/agenttest": "",
 
@@ -35,7 +36,7 @@ var layers = map[string]string{
 
 	// The rules.
 	"app/account":    "app/cron app/fault app/outbound app/secret db",
-	"app/automation": "app/account app/cron app/fault app/forge app/secret app/shell db",
+	"app/automation": "app/account app/cron app/fault app/forge app/manifest app/secret app/shell db",
 
 	// What people see.
 	"static": "",

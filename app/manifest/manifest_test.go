@@ -1,0 +1,145 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestMistakesNameFileLineAndField(t *testing.T) {
+	t.Parallel()
+	const head = "kind: Automation\nname: A\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown field", head + "tirgger: manual\n", `a.yaml:3: tirgger: There is no such field. Did you mean trigger?`},
+		{"other spelling", head + "time_zone: UTC\n", `a.yaml:3: time_zone: There is no such field. Did you mean timeZone?`},
+		{"unknown field within another", head + "budget:\n  day:\n    dollars: 3\n", `a.yaml:5: budget.day.dollars: There is no such field.`},
+		{"number for a text", head + "model: 4\n", `a.yaml:3: model: Expected text; put it in quotes, and this is "4".`},
+		{"text for a number", head + "retries: two\n", `a.yaml:3: retries: Expected a whole number, and this is "two".`},
+		{"fraction for a whole number", head + "retries: 1.5\n", `a.yaml:3: retries: Expected a whole number, and this is "1.5".`},
+		{"infinity", head + "timeoutMinutes: .inf\n", `a.yaml:3: timeoutMinutes: Expected a number, and this is ".inf".`},
+		{"text for a switch", head + "autoComplete: maybe\n", `a.yaml:3: autoComplete: Expected true or false, and this is "maybe".`},
+		{"text for a list", head + "toggles: code_review\n", `a.yaml:3: toggles: Expected a list, and this is "code_review".`},
+		{"list for fields", head + "gate: [x]\n", `a.yaml:3: gate: Expected fields with their values, and this is a list.`},
+		{"field twice", head + "name: B\n", `a.yaml:3: name: This field is there twice.`},
+		{"alias", head + "prompt: &p x\nmodel: *p\n", "a.yaml:3: prompt: Anchors and aliases are not read here. Write the value out.\na.yaml:4: model: Anchors and aliases"},
+		{"merge", head + "<<: {prompt: x}\n", `a.yaml:3: Expected the name of a field.`},
+		{"tag", head + "prompt: !!binary aGk=\n", `a.yaml:3: prompt: Tags such as !!binary are not read here.`},
+		{"odd secret", head + "signature: {secret: {env: X}}\n", `a.yaml:3: signature.secret: Expected a text, or {fromEnv: NAME} for one from the environment.`},
+		{"odd variable", head + "signature: {secret: {fromEnv: 'A B'}}\n", `a.yaml:3: signature.secret: "A B" is no name of an environment variable.`},
+		{"no kind", "name: A\n", `a.yaml:1: kind: Say what this is: Automation, Workflow or Bot.`},
+		{"other kind", "---\nkind: Robot\n", `a.yaml:2: kind: There is no kind "Robot". Write Automation, Workflow or Bot.`},
+		{"no fields", "- a\n", `a.yaml:1: A document is fields with their values`},
+		{"no YAML", head + "prompt: \"x\n", `a.yaml:4: This is not YAML: found unexpected end of stream while scanning a quoted scalar, which begins in line 3.`},
+		{"not text", "kind: Bot\nname: \xff\n", `This is not YAML: `},
+		{"the second document", head + "---\n" + head + "x: 1\n", `a.yaml:6: x: There is no such field.`},
+		{"all at once", head + "x: 1\ny: 2\n---\nz: 1\n", "a.yaml:3: x: There is no such field.\na.yaml:4: y: There is no such field.\na.yaml:6: kind: Say"},
+		{"a step", "kind: Workflow\nname: W\nsteps:\n  - kind: loop\n    steps:\n      - txt: x\n", `a.yaml:6: steps[0].steps[0].txt: There is no such field. Did you mean text?`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Read([]File{{"a.yaml", tt.text}})
+			var mistakes Mistakes
+			if !errors.As(err, &mistakes) || !strings.HasPrefix(err.Error(), tt.want) && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got\n%v\nwant\n%s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestHostileFilesEndSoon(t *testing.T) {
+	t.Parallel()
+	bomb := "kind: Automation\nname: A\nprompt: &a [x,x,x,x,x,x,x,x,x]\n"
+	for i := range 20 {
+		bomb += fmt.Sprintf("k%d: &a%d [*a%d,*a%d,*a%d,*a%d]\n", i, i+1, i, i, i, i)
+	}
+	for name, text := range map[string]string{
+		"aliases of aliases": strings.Replace(bomb, "&a [", "&a0 [", 1),
+		"deep nesting":       "kind: Workflow\nsteps: " + strings.Repeat("[", 200_000),
+		"deep steps":         "kind: Workflow\nsteps: " + strings.Repeat("[{steps: ", 3000) + "x" + strings.Repeat("}]", 3000),
+		"too large":          "kind: Automation\nprompt: " + strings.Repeat("x", MaxSize),
+		"too many documents": strings.Repeat("kind: Bot\n---\n", MaxDocuments+1),
+		"too many mistakes":  "kind: Bot\n" + strings.Repeat("a: 1\n", 10_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Read([]File{{"a.yaml", text}})
+			var mistakes Mistakes
+			if !errors.As(err, &mistakes) || len(mistakes) > maxMistakes+1 {
+				t.Errorf("got %d mistakes; want some, and not more than %d", len(mistakes), maxMistakes)
+			}
+		})
+	}
+}
+
+func TestTextsComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	texts := []string{
+		"true", "123", "-5", "0", "007", "-0", "1e3", "99999999999999999999", "~", "null", "", "a\nb", "a\nb\n", " lead\nx", "x  \ny", "tab\t\nx", "\n\nx\n\n\n", "# c", "- a", ": x", "x: y", "’\u0085x", "\u2028", "{{a}}",
+		"&a", "*x", "!x", "%x", "@x", "`x", "a #b", "\x07", "<<", "2026-12-24T18:00", "0 2 * * *", "\ufeffx", "---\nx", "x\n---\ny\n", strings.Repeat("word ", 60), "\"'", "é🎉\n",
+	}
+	var list []*Document
+	for _, text := range texts {
+		a := &Automation{Name: text, Prompt: text + "\n" + text, Parameters: map[string]Value{text: {Text: text}}, Toggles: []string{text}}
+		list = append(list, &Document{Kind: KindAutomation, Spec: a})
+	}
+	written, err := Write(list, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := Read([]File{{"a.yaml", string(written)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range read {
+		got, want := d.Spec.(*Automation), list[i].Spec.(*Automation)
+		if got.Name != want.Name || got.Prompt != want.Prompt || !reflect.DeepEqual(got.Toggles, want.Toggles) || !reflect.DeepEqual(got.Parameters, want.Parameters) {
+			t.Errorf("%q came back as %q, %q, %q, %q", texts[i], got.Name, got.Prompt, got.Toggles, got.Parameters)
+		}
+	}
+}
+
+func TestDefaultsAreLeftOutAndSecretsSayWhereTheyComeFrom(t *testing.T) {
+	t.Parallel()
+	a := usually(reflect.TypeFor[Automation]()).Addr().Interface().(*Automation)
+	a.Name, a.Workspace, a.Trigger, a.Prompt = "Audit", "Scratch", "http", "Look.\nReport."
+	a.Signature = Signature{Sender: "github", Secret: Value{FromEnv: "HOOK_SECRET"}}
+	a.AutoComplete = false
+	written, err := Write([]*Document{{Kind: KindAutomation, Spec: a}}, []map[string]string{{"signature.sender": "its secret is not exported"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `kind: Automation
+name: Audit
+workspace: Scratch
+trigger: http
+signature:
+  sender: github # its secret is not exported
+  secret: {fromEnv: HOOK_SECRET}
+prompt: |-
+  Look.
+  Report.
+autoComplete: false
+`
+	if string(written) != want {
+		t.Errorf("got\n%s\nwant\n%s", written, want)
+	}
+	if got := Variables(File{"a.yaml", string(written)}); !reflect.DeepEqual(got, []string{"HOOK_SECRET"}) {
+		t.Errorf("variables are %q", got)
+	}
+}
+
+// Each field that the rules can find fault with is found by the name that they give it.
+func TestFieldsAreFoundByTheNamesOfTheForm(t *testing.T) {
+	t.Parallel()
+	for form, want := range map[string]string{
+		"run_at": "runAt", "create_pr": "createPullRequest", "timeout": "timeoutMinutes", "sender": "signature.sender", "signature_secret": "signature.secret",
+		"gate_command": "gate.command", "success_pull_request": "successCheck.pullRequest", "budget_day_money": "budget.day.money",
+		"budget_month_minutes": "budget.month.minutes", "param.token": "parameters.token", "filter": "filter", "toggles": "toggles", "nonsense": "",
+	} {
+		if got := FieldOf(&Automation{}, form); got != want {
+			t.Errorf("%s is %q; want %q", form, got, want)
+		}
+	}
+}
