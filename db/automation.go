@@ -439,6 +439,16 @@ func Upcoming(ctx context.Context, q bun.IDB, v Access, until time.Time, limit i
 	return list, nil
 }
 
+// AutomationsOf lists the automations of workspaces that a person may see, in full, by name.
+func AutomationsOf(ctx context.Context, q bun.IDB, v Access, workspaces []uuid.UUID) ([]Automation, error) {
+	var list []Automation
+	sel := q.NewSelect().Model(&list).Where("a.workspace_id = ANY(?)", UUIDs(workspaces)).OrderExpr("lower(a.name), a.id")
+	if err := v.narrow(sel, "a", "creator_id").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list automations of workspaces: %w", err)
+	}
+	return list, nil
+}
+
 // AutomationNames lists the names of the automations that a person may see.
 func AutomationNames(ctx context.Context, q bun.IDB, v Access, limit int) ([]Automation, error) {
 	var list []Automation

@@ -32,11 +32,12 @@ type Bot struct {
 	Uses      int        `bun:"uses,scanonly"` // how many automations use it, where the query says so
 }
 
-// Bots lists the bots that are for all workspaces and those of the workspaces that a person is a member of, by name.
-func Bots(ctx context.Context, q bun.IDB, v Access) ([]Bot, error) {
+// Bots lists the bots that are for all workspaces and those of the workspaces that a person is a member of, by name. A limit of 0
+// is none.
+func Bots(ctx context.Context, q bun.IDB, v Access, limit int) ([]Bot, error) {
 	var list []Bot
 	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").
-		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.bot_id = b.id) AS uses").OrderExpr("lower(b.name), b.id").Limit(500)
+		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.bot_id = b.id) AS uses").OrderExpr("lower(b.name), b.id").Limit(int64(limit))
 	if !v.Everywhere {
 		sel = sel.Where("(b.workspace_id IS NULL OR b.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
 	}

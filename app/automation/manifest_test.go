@@ -1,0 +1,431 @@
+package automation
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/manifest"
+	"carillon/db"
+)
+
+// files is one file of a manifest.
+func files(text string) ManifestInput {
+	return ManifestInput{Files: []manifest.File{{Name: "a.yaml", Content: text}}}
+}
+
+// plan plans a manifest and returns it with its changes in short: "create Bot Rita; unchanged Automation Audit".
+func (k *kit) plan(who account.Actor, in ManifestInput) (*ManifestPlan, string) {
+	k.t.Helper()
+	p, err := k.PlanManifest(k.t.Context(), who, in)
+	if err != nil {
+		k.t.Fatalf("plan: %v\n%s", err, in.Files[0].Content)
+	}
+	return p, inShort(p)
+}
+
+func inShort(p *ManifestPlan) string {
+	var list []string
+	for _, c := range p.Changes {
+		text := fmt.Sprintf("%s %s %s", c.Action, c.Kind, c.Name)
+		if c.Action == PlanUpdate {
+			for _, f := range c.Fields {
+				text += fmt.Sprintf(" %s:%v>%v", f.Field, f.Before, f.After)
+			}
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, "; ")
+}
+
+func (k *kit) applyFiles(who account.Actor, in ManifestInput) *ManifestPlan {
+	k.t.Helper()
+	p, _ := k.plan(who, in)
+	done, err := k.ApplyManifest(k.t.Context(), who, in, p.Fingerprint)
+	check(k.t, err)
+	return done
+}
+
+func (k *kit) export(who account.Actor, workspace string) string {
+	k.t.Helper()
+	text, err := k.ExportManifest(k.t.Context(), who, workspace)
+	check(k.t, err)
+	return string(text)
+}
+
+// expectRefused expects mistakes, each by a part of what it says, and no others.
+func expectRefused(t *testing.T, err error, want ...string) {
+	t.Helper()
+	var refused *RefusedManifest
+	if !errors.As(err, &refused) {
+		t.Fatalf("got %v; want the mistakes %q", err, want)
+	}
+	for i, m := range refused.Mistakes {
+		if i >= len(want) || !strings.Contains(m.String(), want[i]) {
+			t.Errorf("mistake %d is %q; want %q", i, m, want[min(i, len(want)-1)])
+		}
+	}
+	if len(refused.Mistakes) < len(want) {
+		t.Errorf("got the mistakes %q; want %q", refused.Mistakes, want)
+	}
+}
+
+const theSecret = "a secret of some length"
+
+// allSettings are automations of every trigger and session type with every option set that goes with them, in a workspace on
+// a forge.
+func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
+	var list []Input
+	for _, trigger := range []db.Trigger{db.Manual, db.OneTime, db.Recurring, db.Loop, db.HTTP} {
+		for _, session := range []string{"develop", "develop-workflow", "develop-check", "chat", "bot"} {
+			in := k.input()
+			in.Name, in.Trigger = string(trigger)+" "+session, string(trigger)
+			in.SessionType, _, _ = strings.Cut(session, "-")
+			in.Prompt, in.Parameters = "Look at {{what}}.\n\nThen report.\n", map[string]string{"what": "the: tests # all"}
+			in.BaseBranch, in.Model, in.ExecutionType = "release", "large", "inline"
+			in.AutoComplete, in.MayAutomate, in.Timeout, in.Retries = false, true, "90", "0"
+			in.QualityInput = QualityInput{
+				GateCommand: "test -f go.mod\nexit 0", GateBranchMoved: true, GateNoOpenPR: true, SuccessCommand: "go test ./...", SuccessContains: "done",
+				Budget: map[string]BudgetInput{"run": {Money: "1.25", Turns: "3"}, "day": {Tokens: "1000000"}, "month": {Money: "20", Minutes: "90.5"}},
+			}
+			switch trigger {
+			case db.OneTime:
+				in.RunAt, in.TimeZone = "2026-12-24T18:00", "Europe/Berlin"
+			case db.Recurring:
+				in.Cron, in.TimeZone, in.CatchUp = "0 2 * * mon-fri", "America/New_York", true
+			case db.Loop:
+				in.MaxIterations, in.StopText = "7", "ALL DONE"
+			case db.HTTP:
+				in.AllowParallel, in.MaxParallel, in.AppendPayload = true, "3", true
+				in.Sender, in.SignatureHeader, in.SignatureSecret = "hmac", "X-Signature", theSecret
+				in.Filter = db.Filter{Any: true, Conditions: []db.Condition{{Field: "action", Operator: OpEquals, Value: "1"}, {Field: "draft", Operator: OpAbsent}}}
+			}
+			switch session {
+			case "develop":
+				in.AutoComplete, in.OnlyUnchanged, in.CreatePR, in.Toggles = true, true, true, []string{"edge_cases", "code_review"}
+			case "develop-workflow":
+				in.ExecutionType, in.Workflow, in.Prompt = "workflow", workflow.String(), ""
+				in.Parameters = map[string]string{"depth": "3", "token": theSecret}
+			case "develop-check":
+				in.SuccessFilesChanged, in.SuccessPullRequest = true, true
+			case "bot":
+				in.Bot = bot.String()
+			}
+			list = append(list, in)
+		}
+	}
+	return list
+}
+
+var everyWorkflow = WorkflowInput{
+	Name: "Release", Description: "Rolls a release.",
+	Parameters: []ParameterInput{
+		{Alias: "depth", Label: "Depth", Type: "number", Default: "2", Required: true}, {Alias: "level", Type: "choice", Choices: "low, high", Default: "low"},
+		{Alias: "token", Type: "secret", Default: theSecret},
+	},
+	Steps: []StepInput{
+		{Kind: "system_message", Text: "Be brief."}, {Kind: "asset", Path: "docs/plan.md", Text: "# Plan\n"}, {Kind: "instruction_file", Text: "Follow it."},
+		{Kind: "loop", Label: "Mend", Marker: "FINE", Max: "4"}, {Kind: "message", Text: "Mend $depth.\n\n  - all\n", Inside: true}, {Kind: "clear_context", Inside: true},
+		{Kind: "complete_session", OnlyUnchanged: true},
+	},
+}
+
+var everyBot = BotInput{
+	Name: "Rita", Instructions: "You review.\nYou are kind.", Provider: "agent", Model: "small", AllowedTools: "Read\nBash(git log:*)", ReadOnly: true,
+}
+
+// setEverywhere fails for every field of a kind of input that none of its samples sets: who adds a field decides what a manifest
+// makes of it, and adds it to the samples above.
+func setEverywhere(t *testing.T, known []string, samples ...any) {
+	t.Helper()
+	kind := reflect.TypeOf(samples[0])
+	for i := range kind.NumField() {
+		f := kind.Field(i)
+		if slices.Contains(known, f.Name) || f.Anonymous {
+			continue
+		}
+		if !slices.ContainsFunc(samples, func(s any) bool { return !reflect.ValueOf(s).FieldByIndex(f.Index).IsZero() }) {
+			t.Errorf("no sample sets %s.%s: a manifest may lose it", kind, f.Name)
+		}
+	}
+}
+
+func anys[T any](list []T) []any {
+	all := make([]any, len(list))
+	for i, one := range list {
+		all[i] = one
+	}
+	return all
+}
+
+// What is exported and applied again changes nothing; applied to another workspace it makes the same again, of every trigger and
+// session type with every option. Of secrets nothing is written.
+func TestAnExportLosesNothingButSecrets(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	k.exec("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'")
+	w := everyWorkflow
+	w.Workspace = k.workspace.ID.String()
+	workflow, err := k.CreateWorkflow(ctx, k.mira, w)
+	check(t, err)
+	b := everyBot
+	b.Workspace = k.workspace.ID.String()
+	bot, err := k.CreateBot(ctx, k.mira, b)
+	check(t, err)
+	b = everyBot
+	b.Name, b.LocksAgent, b.Enabled = "Otto", true, true
+	_, err = k.CreateBot(ctx, k.mira, b) // for all workspaces
+	check(t, err)
+	inputs := k.allSettings(workflow.ID, bot.ID)
+	var quality []any
+	for _, in := range inputs {
+		quality = append(quality, in.QualityInput)
+		_, _, err := k.Create(ctx, k.mira, in)
+		check(t, err)
+	}
+	setEverywhere(t, []string{"Version"}, anys(inputs)...)
+	setEverywhere(t, nil, quality...)
+	setEverywhere(t, []string{"Version"}, w)
+	setEverywhere(t, nil, anys(w.Steps)...)
+	setEverywhere(t, nil, anys(w.Parameters)...)
+	setEverywhere(t, []string{"Version"}, b, BotInput{Workspace: k.workspace.ID.String()})
+
+	text := k.export(k.mira, "")
+	if strings.Contains(text, theSecret) || strings.Contains(text, sealedMark) {
+		t.Errorf("a secret is in\n%s", text)
+	}
+	p, short := k.plan(k.mira, files(text))
+	if len(p.Changes) != len(inputs)+3 || strings.Contains(strings.ReplaceAll(short, "unchanged ", ""), " Automation  ") {
+		t.Fatalf("the plan of an export has %d changes: %s", len(p.Changes), short)
+	}
+	for _, c := range p.Changes {
+		if c.Action != PlanUnchanged {
+			t.Errorf("%s %s is to be changed by its own export: %s", c.Kind, c.Name, short)
+		}
+	}
+
+	// In another workspace, with the secrets given.
+	other := db.Workspace{ID: db.NewID(), Name: "Other", GitURL: "https://github.com/acme/app.git", TokenSealed: []byte("x"), DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1}
+	check(t, db.InsertWorkspace(ctx, k.DB, &other))
+	moved := strings.NewReplacer("workspace: "+k.workspace.Name+"\n", "workspace: Other\n", "  sender: hmac #", "  secret: {fromEnv: SECRET}\n  sender: hmac #",
+		"parameters:\n  depth: 3\n", "parameters:\n  depth: 3\n  token: {fromEnv: SECRET}\n", "    type: secret #", "    default: {fromEnv: SECRET}\n    type: secret #").Replace(k.export(k.mira, k.workspace.Name))
+	in := files(moved)
+	in.Environment = map[string]string{"SECRET": theSecret}
+	done := k.applyFiles(k.mira, in)
+	if got := len(done.Tokens); got != 5 {
+		t.Errorf("%d tokens are shown for 5 HTTP Triggers", got)
+	}
+	var v inventory
+	check(t, v.read(ctx, k.DB, k.mira, nil))
+	made := 0
+	for _, a := range v.automations {
+		if a.WorkspaceID != k.workspace.ID {
+			continue
+		}
+		for _, same := range v.automations {
+			if same.WorkspaceID == other.ID && same.Name == a.Name {
+				made++
+				k.expectSameSettings(a, same)
+			}
+		}
+	}
+	if made != len(inputs) {
+		t.Errorf("%d automations were made again; want %d", made, len(inputs))
+	}
+	for _, wf := range v.workflows {
+		if wf.WorkspaceID == other.ID {
+			again := *wf
+			again.WorkspaceID, again.Parameters[2].Default = workflow.WorkspaceID, workflow.Parameters[2].Default
+			if got, want := TypedWorkflow(&again), TypedWorkflow(workflow); !reflect.DeepEqual(got, want) {
+				t.Errorf("the workflow is\n%+v\nwant\n%+v", got, want)
+			}
+		}
+	}
+	if _, short := k.plan(k.mira, in); strings.Contains(short, "update") || strings.Contains(short, "create") {
+		t.Errorf("with the same secrets, applying again changes %s", short)
+	}
+}
+
+// expectSameSettings compares every column of two automations but those that are of each alone.
+func (k *kit) expectSameSettings(a, b *db.Automation) {
+	k.t.Helper()
+	own := []string{"BaseModel", "ID", "WorkspaceID", "WorkflowID", "BotID", "SignatureSealed", "Parameters", "ScheduledSince", "CreatedAt", "UpdatedAt", "Workspace", "Creator"}
+	va, vb := reflect.ValueOf(*a), reflect.ValueOf(*b)
+	for i := range va.NumField() {
+		name := va.Type().Field(i).Name
+		if x, y := va.Field(i).Interface(), vb.Field(i).Interface(); !slices.Contains(own, name) && !reflect.DeepEqual(x, y) {
+			k.t.Errorf("%s of %s is %v; want %v", name, a.Name, y, x)
+		}
+	}
+	plain := func(a *db.Automation) map[string]string {
+		m := map[string]string{"signature": ""}
+		for name, value := range a.Parameters {
+			if opened, ok := k.unseal(name, value); ok {
+				value = "opened " + opened
+			}
+			m[name] = value
+		}
+		if a.SignatureSealed != nil {
+			opened, err := k.Keys.Open(a.SignatureSealed, signaturePurpose(a))
+			check(k.t, err)
+			m["signature"] = opened
+		}
+		m["workflow"], m["bot"] = fmt.Sprint(a.WorkflowID != uuid.Nil), fmt.Sprint(a.BotID != uuid.Nil)
+		return m
+	}
+	if x, y := plain(a), plain(b); !reflect.DeepEqual(x, y) {
+		k.t.Errorf("values of %s are %v; want %v", a.Name, y, x)
+	}
+}
+
+const audit = "kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nprovider: agent\nprompt: Look around.\n"
+
+func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
+	k := setup(t)
+	in := files("kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nexecutionType: workflow\nworkflow: Release\n---\nkind: Workflow\nname: Release\nworkspace: Scratch\nsteps: [{text: Look.}]\n---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n")
+	k.exec("UPDATE workspaces SET provider = 'agent'")
+	p, short := k.plan(k.mira, in)
+	if want := "create Automation Audit; create Workflow Release; create Bot Rita"; short != want {
+		t.Fatalf("planned %s; want %s", short, want)
+	}
+	if text := k.export(k.mira, ""); text != "" {
+		t.Fatalf("a plan made\n%s", text)
+	}
+	if n := k.lines("action LIKE '%.create' AND subject_kind <> 'workspace'"); n != 0 {
+		t.Errorf("a plan left %d lines in the audit log", n)
+	}
+	_, err := k.ApplyManifest(t.Context(), k.mira, in, "another")
+	wantErr(t, err, fault.ErrStale)
+	done, err := k.ApplyManifest(t.Context(), k.mira, in, p.Fingerprint)
+	check(t, err)
+	if inShort(done) != short || done.Changes[0].ID == uuid.Nil {
+		t.Errorf("applied %+v", done)
+	}
+	if n := k.lines("action IN ('automation.create', 'workflow.create', 'bot.create')"); n != 3 {
+		t.Errorf("the audit log has %d lines of 3 changes", n)
+	}
+	_, err = k.ApplyManifest(t.Context(), k.mira, in, p.Fingerprint)
+	wantErr(t, err, fault.ErrStale) // now there is nothing to do
+
+	// What changes between the plan and the application makes it stale.
+	in = files(strings.Replace(audit, "around", "about", 1))
+	_, err = k.PlanManifest(t.Context(), k.mira, files(strings.Replace(audit, "manual", "sometimes", 1)))
+	expectRefused(t, err, "a.yaml:4: trigger: Choose what starts the automation.")
+	p, short = k.plan(k.mira, in)
+	if want := "update Automation Audit executionType:workflow>inline workflow:Release><nil> prompt:<nil>>Look about."; short != want {
+		t.Errorf("planned %s; want %s", short, want)
+	}
+	k.exec("UPDATE automations SET version = version + 1")
+	_, err = k.ApplyManifest(t.Context(), k.mira, in, p.Fingerprint)
+	wantErr(t, err, fault.ErrStale)
+	p, _ = k.plan(k.mira, in)
+	_, err = k.ApplyManifest(t.Context(), k.mira, in, p.Fingerprint)
+	check(t, err)
+}
+
+func TestEveryMistakeIsToldAndNothingIsApplied(t *testing.T) {
+	k := setup(t)
+	k.create(nil)
+	k.create(nil)
+	text := `kind: Automation
+name: Two
+workspace: Nowhere
+---
+kind: Automation
+name: Three
+workspace: Scratch
+trigger: recurring
+cron: 61 * * * *
+timeZone: Mars
+provider: agent
+prompt: x
+budget: {day: {money: 0}}
+toggles: [code_review, speed]
+---
+kind: Automation
+name: Audit
+workspace: scratch
+trigger: manual
+---
+kind: Automation
+name: Four
+workspace: Scratch
+trigger: manual
+provider: agent
+cron: 0 2 * * *
+prompt: Do {{what}}.
+parameters: {what: x, why: y}
+---
+kind: Automation
+name: Four
+workspace: Scratch
+trigger: manual
+---
+kind: Automation
+name: Five
+workspace: Scratch
+trigger: http
+enabled: false
+provider: agent
+prompt: x
+signature: {sender: github, secret: {fromEnv: MISSING}}
+executionType: workflow
+workflow: Unknown
+---
+kind: Workflow
+name: Broken
+steps:
+- kind: loop
+  max: 3
+  steps:
+  - text: ""
+parameters:
+- {alias: a b, type: choice, choices: ["x,y"]}
+---
+kind: Automation
+name: Six
+workspace: Scratch
+trigger: manual
+provider: agent
+executionType: workflow
+workflow: Broken
+---
+kind: Automation
+id: 019a0000-0000-7000-8000-000000000000
+name: Seven
+workspace: Scratch
+trigger: manual
+provider: agent
+prompt: x
+`
+	_, err := k.PlanManifest(t.Context(), k.mira, files(text))
+	expectRefused(t, err,
+		"a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.",
+		"a.yaml:9: cron: ", "a.yaml:10: timeZone: ", "a.yaml:13: budget.day.money: Write a number above 0", `a.yaml:14: toggles[1]: There is no session toggle "speed"`,
+		"a.yaml:16: prompt: ", "a.yaml:17: name: There are 2 of this name. Say with id which one is meant: ",
+		"a.yaml:26: cron: This has no effect together with the rest.", "a.yaml:28: parameters.why: There is nothing here that takes a value for why.",
+		"a.yaml:30: prompt: ", "a.yaml:31: name: This is there twice: also in a.yaml, line 21.",
+		"a.yaml:39: enabled: An HTTP Trigger is always enabled.", "a.yaml:42: signature.secret: The environment variable MISSING is not set.",
+		"a.yaml:44: workflow: There is no workflow of this name, in this workspace or for all.",
+		"a.yaml:52: steps[0].steps[0].text: Write what the agent is to do.", "a.yaml:54: parameters[0].choices[0]: A comma", "a.yaml:54: parameters[0].alias: An alias has",
+		"a.yaml:65: id: There is no automation of this id",
+	)
+	if n := k.lines("subject_kind = 'automation'"); n != 2 {
+		t.Errorf("the audit log has %d lines; want those of the 2 automations before", n)
+	}
+}
+
+// lines counts the lines of the audit log for which a condition holds.
+func (k *kit) lines(where string) int {
+	k.t.Helper()
+	n, err := k.DB.NewSelect().Table("audit_events").Where(where).Count(k.t.Context())
+	check(k.t, err)
+	return int(n)
+}

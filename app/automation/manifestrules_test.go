@@ -1,0 +1,270 @@
+package automation
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// one is the only automation of a name.
+func (k *kit) one(name string) *db.Automation {
+	k.t.Helper()
+	var list []db.Automation
+	check(k.t, k.DB.NewSelect().Model(&list).Where("a.name = ?", name).Scan(k.t.Context()))
+	if len(list) != 1 {
+		k.t.Fatalf("there are %d automations named %s; want one", len(list), name)
+	}
+	return &list[0]
+}
+
+func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	max := k.person("Max", account.RoleMember)
+	outsider := k.person("Olga", account.RoleMember)
+	k.exec("DELETE FROM workspace_members WHERE user_id = ?", outsider.ID)
+	manager := k.person("Mona", account.RoleManager)
+	k.applyFiles(k.jonas, files(audit))
+	k.applyFiles(manager, files("kind: Workflow\nname: Release\nsteps: [{text: Look.}]\n---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n"))
+
+	// Members see neither one another's automations nor a way to bots and workflows.
+	if p, short := k.plan(max, files(audit)); short != "create Automation Audit" || p.Changes[0].Workspace != "Scratch" {
+		t.Errorf("to Max, who does not see the automation of Jonas, the plan is %s", short)
+	}
+	for text, want := range map[string]string{
+		"kind: Bot\nname: Otto\ninstructions: x\n":            "a.yaml:1: You may not create bots.",
+		"kind: Workflow\nname: W\nsteps: [{text: x}]\n":       "a.yaml:1: You may not create workflows.",
+		"kind: Workflow\nname: Release\nsteps: [{text: x}]\n": "a.yaml:1: You may not change workflows.",
+		"kind: Bot\nname: Rita\ninstructions: Be rude.\n":     "a.yaml:1: You may not change bots.",
+	} {
+		_, err := k.PlanManifest(ctx, max, files(text))
+		expectRefused(t, err, want)
+		wantErr(t, err, fault.ErrForbidden)
+	}
+	if _, short := k.plan(max, files("kind: Bot\nname: Rita\ninstructions: Be kind.\n")); short != "unchanged Bot Rita" {
+		t.Errorf("a bot that stays as it is: %s", short)
+	}
+	_, err := k.PlanManifest(ctx, outsider, files(audit))
+	expectRefused(t, err, "a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.")
+	if errors.Is(err, fault.ErrForbidden) {
+		t.Error("an outsider learns that the workspace exists")
+	}
+
+	// Who sees everybody's and manages their own may neither change nor prune what is somebody else's.
+	reader := k.holder("Rosa", account.ViewAll, account.Manage)
+	_, err = k.PlanManifest(ctx, reader, files(strings.Replace(audit, "around", "about", 1)))
+	expectRefused(t, err, "a.yaml:1: You may not change this automation.")
+	in := files(strings.Replace(audit, "Audit", "Mine", 1))
+	in.Prune = true
+	if _, short := k.plan(reader, in); short != "create Automation Mine" {
+		t.Errorf("pruning by somebody who may only manage their own: %s", short)
+	}
+	_, err = k.PlanManifest(ctx, k.holder("Vera", account.ViewAll), files(strings.Replace(audit, "Audit", "Hers", 1)))
+	expectRefused(t, err, "a.yaml:1: You may not create automations.")
+
+	// Scripts and commands on a worker need their permission; the owner stays who it was.
+	plain := k.holder("Paul", account.ManageAll)
+	_, err = k.PlanManifest(ctx, plain, files(strings.Replace(audit, "agent", "shell", 1)+"gate: {command: exit 0}\n"))
+	expectRefused(t, err, "a.yaml:5: provider: You may not run shell scripts.", "a.yaml:7: gate.command: You may not run commands on a worker.")
+	k.applyFiles(plain, files(strings.Replace(audit, "around", "about", 1)))
+	if a := k.one("Audit"); a.CreatorID != k.jonas.ID || a.Prompt != "Look about." {
+		t.Errorf("the automation is %s's and says %q", a.CreatorID, a.Prompt)
+	}
+	if text := k.export(outsider, ""); strings.Contains(text, "Audit") || strings.Contains(text, "Scratch") {
+		t.Errorf("an outsider exports\n%s", text)
+	}
+	_, err = k.ExportManifest(ctx, outsider, "Scratch")
+	wantInvalid(t, err, "workspace")
+}
+
+// holder is a person with some permissions.
+func (k *kit) holder(name string, permissions ...account.Permission) account.Actor {
+	k.t.Helper()
+	return k.role(k.person(name, account.RoleMember), permissions...)
+}
+
+func TestPruneDeletesWhatTheFilesLackInTheirWorkspacesAlone(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	other := db.Workspace{ID: db.NewID(), Name: "Other", DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1}
+	check(t, db.InsertWorkspace(ctx, k.DB, &other))
+	const global = "---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n"
+	const doomed = "---\nkind: Workflow\nname: Doomed\nworkspace: Scratch\nsteps: [{text: x}]\n"
+	nightly := strings.NewReplacer("Audit", "Nightly", "manual", "recurring\ncron: 0 2 * * *\ntimeZone: UTC", "prompt: Look around.", "executionType: workflow\nworkflow: Doomed").Replace(audit)
+	k.applyFiles(k.mira, files(audit+"---\n"+strings.NewReplacer("Audit", "Elsewhere", "Scratch", "Other").Replace(audit)+global+doomed+"---\n"+nightly))
+	in := files(audit)
+	if _, short := k.plan(k.mira, in); short != "unchanged Automation Audit" {
+		t.Errorf("without prune the plan is %s", short)
+	}
+	in.Prune = true
+	_, short := k.plan(k.mira, in)
+	if want := "unchanged Automation Audit; delete Automation Nightly; delete Workflow Doomed"; short != want {
+		t.Errorf("with prune the plan is %s; want %s", short, want)
+	}
+	// A workflow that is to go is not one to be named, and one that somebody else's automation uses says so.
+	in = files(audit + "---\n" + nightly)
+	in.Prune = true
+	_, err := k.PlanManifest(ctx, k.mira, in)
+	expectRefused(t, err, "a.yaml:16: workflow: This workflow is not in the files, so it would be deleted")
+	k.exec("UPDATE automations SET creator_id = ? WHERE name = 'Nightly'", k.jonas.ID)
+	keeper := k.holder("Kim", account.Manage, account.ViewAll, account.ManageWorkflows)
+	in = files(strings.Replace(audit, "Audit", "Mine", 1))
+	in.Prune = true
+	p, short := k.plan(keeper, in)
+	if short != "create Automation Mine; delete Workflow Doomed" || p.Changes[1].Note != "This switches off 1 automation that use it." {
+		t.Errorf("the plan is %s, with %q", short, p.Changes[1].Note)
+	}
+	_, err = k.ApplyManifest(ctx, keeper, in, p.Fingerprint)
+	check(t, err)
+	if a := k.one("Nightly"); a.Enabled || a.DisabledKind != db.ByRemoval {
+		t.Errorf("the automation of the workflow that went is %+v", a)
+	}
+	k.expectInbox(k.jonas, NoticeDisabled)
+	k.one("Audit")
+	k.one("Elsewhere")
+}
+
+func TestNamesThatDoNotTellNeedAnID(t *testing.T) {
+	k := setup(t)
+	a, b := k.create(nil), k.create(nil)
+	text := k.export(k.jonas, "")
+	if !strings.Contains(text, "id: "+a.ID.String()) || !strings.Contains(text, "id: "+b.ID.String()) {
+		t.Errorf("two of a name are exported as\n%s", text)
+	}
+	if _, short := k.plan(k.jonas, files(text)); short != "unchanged Automation Audit; unchanged Automation Audit" {
+		t.Errorf("the plan of an export is %s", short)
+	}
+	k.applyFiles(k.jonas, files("id: "+a.ID.String()+"\n"+strings.Replace(audit, "Audit", "Renamed", 1)))
+	if got := k.reload(a); got.Name != "Renamed" {
+		t.Errorf("the name is %s", got.Name)
+	}
+	_, err := k.PlanManifest(t.Context(), k.jonas, files("id: "+a.ID.String()+"\n"+audit+"---\nid: "+a.ID.String()+"\n"+audit))
+	expectRefused(t, err, "a.yaml:11: name: This is there twice: also in a.yaml, line 1.")
+
+	// A workflow of the workspace goes before one for all; the other is named by its id.
+	steps := []StepInput{{Kind: "message", Text: "Look."}}
+	all, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Release", Steps: steps})
+	check(t, err)
+	own, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Release", Workspace: k.workspace.ID.String(), Steps: steps})
+	check(t, err)
+	work := strings.NewReplacer("Audit", "Work", "prompt: Look around.", "executionType: workflow\nworkflow: Release").Replace(audit)
+	k.applyFiles(k.mira, files(work))
+	if got := k.one("Work").WorkflowID; got != own.ID {
+		t.Errorf("the workflow is %s; want the workspace's own %s", got, own.ID)
+	}
+	k.applyFiles(k.mira, files(strings.Replace(work, "workflow: Release", "workflow: "+all.ID.String(), 1)))
+	if got := k.one("Work").WorkflowID; got != all.ID {
+		t.Errorf("the workflow is %s; want %s", got, all.ID)
+	}
+	if text := k.export(k.mira, ""); !strings.Contains(text, "workflow: "+all.ID.String()) {
+		t.Errorf("a workflow that its name does not tell is exported as\n%s", text)
+	}
+}
+
+func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
+	k := setup(t)
+	nightly := strings.Replace(audit, "manual", "recurring\ncron: 0 2 * * *\ntimeZone: UTC", 1)
+	k.applyFiles(k.jonas, files(nightly))
+	a := k.one("Audit")
+	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	if _, short := k.plan(k.jonas, files(nightly)); short != "unchanged Automation Audit" {
+		t.Errorf("of one that was switched off the plan is %s", short)
+	}
+	off := k.export(k.jonas, "")
+	if !strings.Contains(off, "enabled: false\n") {
+		t.Errorf("one that is off is exported as\n%s", off)
+	}
+	if _, short := k.plan(k.jonas, files(nightly+"enabled: true\n")); short != "update Automation Audit enabled:false>true" {
+		t.Errorf("the plan is %s", short)
+	}
+	k.applyFiles(k.jonas, files(nightly+"enabled: true\n"))
+	if a = k.one("Audit"); !a.Enabled || a.NextRunAt.IsZero() {
+		t.Errorf("it is enabled %t and due %s", a.Enabled, a.NextRunAt)
+	}
+	k.applyFiles(k.jonas, files(strings.Replace(off, "around", "about", 1)))
+	if a = k.one("Audit"); a.Enabled || !a.NextRunAt.IsZero() || a.Prompt != "Look about." {
+		t.Errorf("it is enabled %t, due %s, with %q", a.Enabled, a.NextRunAt, a.Prompt)
+	}
+
+	// A One-Time that is over is created as it is where it says that it is off, and not where it does not.
+	past := strings.NewReplacer("Audit", "Past", "manual", "one_time\nrunAt: 2026-01-01T10:00\ntimeZone: UTC").Replace(audit)
+	_, err := k.PlanManifest(t.Context(), k.jonas, files(past))
+	expectRefused(t, err, "a.yaml:5: runAt: This time is more than 5 minutes past.")
+	k.applyFiles(k.jonas, files(past+"enabled: false\n"))
+	if a := k.one("Past"); a.Enabled || !a.RunAt.Equal(time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)) || !a.NextRunAt.IsZero() {
+		t.Errorf("it is %+v", a)
+	}
+	if _, short := k.plan(k.jonas, files(past)); short != "unchanged Automation Past" {
+		t.Errorf("the plan of one that is over is %s", short)
+	}
+}
+
+func TestSecretsAreKeptUnlessTheyAreSet(t *testing.T) {
+	k := setup(t)
+	hook := strings.Replace(audit, "manual", "http\nsignature: {sender: github, secret: {fromEnv: HOOK}}", 1)
+	in := files(hook)
+	_, err := k.PlanManifest(t.Context(), k.jonas, in)
+	expectRefused(t, err, "a.yaml:5: signature.secret: The environment variable HOOK is not set.")
+	in.Environment = map[string]string{"HOOK": theSecret}
+	p, _ := k.plan(k.jonas, in)
+	if len(p.Tokens) != 0 {
+		t.Error("a plan has a token")
+	}
+	done := k.applyFiles(k.jonas, in)
+	if len(done.Tokens) != 1 || done.Tokens[0].Automation != k.one("Audit").ID {
+		t.Fatalf("the tokens are %v; want one", done.Tokens)
+	}
+	hash, _ := HashToken(done.Tokens[0].Token)
+	_, err = k.TokenOwner(t.Context(), hash)
+	check(t, err)
+	sealed := func() string {
+		opened, err := k.Keys.Open(k.one("Audit").SignatureSealed, signaturePurpose(k.one("Audit")))
+		check(t, err)
+		return opened
+	}
+	done = k.applyFiles(k.jonas, files(strings.Replace(audit, "manual", "http\nsignature: {sender: github}\nmaxParallel: 5\nallowParallel: true", 1)))
+	if len(done.Tokens) != 0 || sealed() != theSecret {
+		t.Errorf("a change of something else gives %d tokens, and the secret is %q", len(done.Tokens), sealed())
+	}
+	in.Environment["HOOK"] = "another secret of some length"
+	if _, short := k.plan(k.jonas, in); !strings.Contains(short, "signature.secret:(secret)>(secret)") {
+		t.Errorf("the plan is %s", short)
+	}
+	k.applyFiles(k.jonas, in)
+	if sealed() != "another secret of some length" {
+		t.Errorf("the secret is %q", sealed())
+	}
+	// The plan does not tell who may not change it whether a guess is right.
+	_, err = k.PlanManifest(t.Context(), k.holder("Vera", account.ViewAll), in)
+	expectRefused(t, err, "a.yaml:1: You may not change this automation.")
+}
+
+func TestTwoApplicationsAtOnceMakeOne(t *testing.T) {
+	k := setup(t)
+	p, _ := k.plan(k.jonas, files(audit))
+	var wg sync.WaitGroup
+	outcomes := make([]error, 4)
+	for i := range outcomes {
+		wg.Go(func() { _, outcomes[i] = k.ApplyManifest(t.Context(), k.jonas, files(audit), p.Fingerprint) })
+	}
+	wg.Wait()
+	applied := 0
+	for _, err := range outcomes {
+		if err == nil {
+			applied++
+		} else {
+			wantErr(t, err, fault.ErrStale)
+		}
+	}
+	if a := k.one("Audit"); applied != 1 || a.ID == uuid.Nil {
+		t.Errorf("%d of %d applications of one plan went through", applied, len(outcomes))
+	}
+}
