@@ -32,17 +32,29 @@ type Bot struct {
 	Uses      int        `bun:"uses,scanonly"` // how many automations use it, where the query says so
 }
 
-// Bots lists the bots that are for all workspaces and those of the workspaces that a person is a member of, by name. A limit of 0
-// is none.
-func Bots(ctx context.Context, q bun.IDB, v Access, limit int) ([]Bot, error) {
+// Bots lists the bots that are for all workspaces and those of the workspaces that a person is a member of, by name.
+func Bots(ctx context.Context, q bun.IDB, v Access) ([]Bot, error) {
 	var list []Bot
 	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").
-		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.bot_id = b.id) AS uses").OrderExpr("lower(b.name), b.id").Limit(int64(limit))
+		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.bot_id = b.id) AS uses").OrderExpr("lower(b.name), b.id").Limit(500)
 	if !v.Everywhere {
 		sel = sel.Where("(b.workspace_id IS NULL OR b.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list bots: %w", err)
+	}
+	return list, nil
+}
+
+// EveryBot lists all that Bots begins to list, in full.
+func EveryBot(ctx context.Context, q bun.IDB, v Access) ([]Bot, error) {
+	var list []Bot
+	sel := q.NewSelect().Model(&list).OrderExpr("lower(b.name), b.id")
+	if !v.Everywhere {
+		sel = sel.Where("(b.workspace_id IS NULL OR b.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
+	}
+	if err := sel.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list every bot: %w", err)
 	}
 	return list, nil
 }

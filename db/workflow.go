@@ -77,17 +77,29 @@ type Workflow struct {
 	Uses      int        `bun:"uses,scanonly"` // how many automations use it, where the query says so
 }
 
-// Workflows lists the workflows that are for all workspaces and those of the workspaces that a person is a member of, by name. A
-// limit of 0 is none.
-func Workflows(ctx context.Context, q bun.IDB, v Access, limit int) ([]Workflow, error) {
+// Workflows lists the workflows that are for all workspaces and those of the workspaces that a person is a member of, by name.
+func Workflows(ctx context.Context, q bun.IDB, v Access) ([]Workflow, error) {
 	var list []Workflow
 	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").
-		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses").OrderExpr("lower(wf.name), wf.id").Limit(int64(limit))
+		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses").OrderExpr("lower(wf.name), wf.id").Limit(500)
 	if !v.Everywhere {
 		sel = sel.Where("(wf.workspace_id IS NULL OR wf.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list workflows: %w", err)
+	}
+	return list, nil
+}
+
+// EveryWorkflow lists all that Workflows begins to list, in full.
+func EveryWorkflow(ctx context.Context, q bun.IDB, v Access) ([]Workflow, error) {
+	var list []Workflow
+	sel := q.NewSelect().Model(&list).OrderExpr("lower(wf.name), wf.id")
+	if !v.Everywhere {
+		sel = sel.Where("(wf.workspace_id IS NULL OR wf.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
+	}
+	if err := sel.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list every workflow: %w", err)
 	}
 	return list, nil
 }

@@ -38,7 +38,7 @@ const (
 
 // Bots lists the bots that a person may use: those for all workspaces, and those of their own workspaces.
 func (s *Service) Bots(ctx context.Context, actor account.Actor) ([]db.Bot, error) {
-	return db.Bots(ctx, s.DB, actor.Access(), 500)
+	return db.Bots(ctx, s.DB, actor.Access())
 }
 
 // Bot finds a bot that a person may use, and the automations with it that the person sees. Otherwise it returns

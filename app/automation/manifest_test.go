@@ -214,8 +214,8 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	// In another workspace, with the secrets given.
 	other := db.Workspace{ID: db.NewID(), Name: "Other", GitURL: "https://github.com/acme/app.git", TokenSealed: []byte("x"), DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1}
 	check(t, db.InsertWorkspace(ctx, k.DB, &other))
-	moved := strings.NewReplacer("workspace: "+k.workspace.Name+"\n", "workspace: Other\n", "  sender: hmac #", "  secret: {fromEnv: SECRET}\n  sender: hmac #",
-		"parameters:\n  depth: 3\n", "parameters:\n  depth: 3\n  token: {fromEnv: SECRET}\n", "    type: secret #", "    default: {fromEnv: SECRET}\n    type: secret #").Replace(k.export(k.mira, k.workspace.Name))
+	moved := strings.NewReplacer("workspace: "+k.workspace.Name+"\n", "workspace: Other\n", "sender: hmac #", "signature_secret: {from_env: SECRET}\nsender: hmac #",
+		"parameters:\n  depth: 3\n", "parameters:\n  depth: 3\n  token: {from_env: SECRET}\n", "    type: secret #", "    default: {from_env: SECRET}\n    type: secret #").Replace(k.export(k.mira, k.workspace.Name))
 	in := files(moved)
 	in.Environment = map[string]string{"SECRET": theSecret}
 	done := k.applyFiles(k.mira, in)
@@ -289,7 +289,7 @@ const audit = "kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manua
 
 func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 	k := setup(t)
-	in := files("kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nexecutionType: workflow\nworkflow: Release\n---\nkind: Workflow\nname: Release\nworkspace: Scratch\nsteps: [{text: Look.}]\n---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n")
+	in := files("kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nexecution_type: workflow\nworkflow: Release\n---\nkind: Workflow\nname: Release\nworkspace: Scratch\nsteps: [{text: Look.}]\n---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n")
 	k.exec("UPDATE workspaces SET provider = 'agent'")
 	p, short := k.plan(k.mira, in)
 	if want := "create Automation Audit; create Workflow Release; create Bot Rita"; short != want {
@@ -319,7 +319,7 @@ func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 	_, err = k.PlanManifest(t.Context(), k.mira, files(strings.Replace(audit, "manual", "sometimes", 1)))
 	expectRefused(t, err, "a.yaml:4: trigger: Choose what starts the automation.")
 	p, short = k.plan(k.mira, in)
-	if want := "update Automation Audit executionType:workflow>inline workflow:Release><nil> prompt:<nil>>Look about."; short != want {
+	if want := "update Automation Audit execution_type:workflow>inline workflow:Release><nil> prompt:<nil>>Look about."; short != want {
 		t.Errorf("planned %s; want %s", short, want)
 	}
 	k.exec("UPDATE automations SET version = version + 1")
@@ -343,7 +343,7 @@ name: Three
 workspace: Scratch
 trigger: recurring
 cron: 61 * * * *
-timeZone: Mars
+time_zone: Mars
 provider: agent
 prompt: x
 budget: {day: {money: 0}}
@@ -375,8 +375,9 @@ trigger: http
 enabled: false
 provider: agent
 prompt: x
-signature: {sender: github, secret: {fromEnv: MISSING}}
-executionType: workflow
+sender: github
+signature_secret: {from_env: MISSING}
+execution_type: workflow
 workflow: Unknown
 ---
 kind: Workflow
@@ -394,7 +395,7 @@ name: Six
 workspace: Scratch
 trigger: manual
 provider: agent
-executionType: workflow
+execution_type: workflow
 workflow: Broken
 ---
 kind: Automation
@@ -408,14 +409,14 @@ prompt: x
 	_, err := k.PlanManifest(t.Context(), k.mira, files(text))
 	expectRefused(t, err,
 		"a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.",
-		"a.yaml:9: cron: ", "a.yaml:10: timeZone: ", "a.yaml:13: budget.day.money: Write a number above 0", `a.yaml:14: toggles[1]: There is no session toggle "speed"`,
+		"a.yaml:9: cron: ", "a.yaml:10: time_zone: ", "a.yaml:13: budget.day.money: Write a number above 0", `a.yaml:14: toggles[1]: There is no session toggle "speed"`,
 		"a.yaml:16: prompt: ", "a.yaml:17: name: There are 2 of this name. Say with id which one is meant: ",
 		"a.yaml:26: cron: This has no effect together with the rest.", "a.yaml:28: parameters.why: There is nothing here that takes a value for why.",
 		"a.yaml:30: prompt: ", "a.yaml:31: name: This is there twice: also in a.yaml, line 21.",
-		"a.yaml:39: enabled: An HTTP Trigger is always enabled.", "a.yaml:42: signature.secret: The environment variable MISSING is not set.",
-		"a.yaml:44: workflow: There is no workflow of this name, in this workspace or for all.",
-		"a.yaml:52: steps[0].steps[0].text: Write what the agent is to do.", "a.yaml:54: parameters[0].choices[0]: A comma", "a.yaml:54: parameters[0].alias: An alias has",
-		"a.yaml:65: id: There is no automation of this id",
+		"a.yaml:39: enabled: An HTTP Trigger is always enabled.", "a.yaml:43: signature_secret: The environment variable MISSING is not set.",
+		"a.yaml:45: workflow: There is no workflow of this name, in this workspace or for all.",
+		"a.yaml:53: steps[0].steps[0].text: Write what the agent is to do.", "a.yaml:55: parameters[0].choices[0]: A comma", "a.yaml:55: parameters[0].alias: An alias has",
+		"a.yaml:66: id: There is no automation of this id",
 	)
 	if n := k.lines("subject_kind = 'automation'"); n != 2 {
 		t.Errorf("the audit log has %d lines; want those of the 2 automations before", n)

@@ -98,7 +98,7 @@ func TestPruneDeletesWhatTheFilesLackInTheirWorkspacesAlone(t *testing.T) {
 	check(t, db.InsertWorkspace(ctx, k.DB, &other))
 	const global = "---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n"
 	const doomed = "---\nkind: Workflow\nname: Doomed\nworkspace: Scratch\nsteps: [{text: x}]\n"
-	nightly := strings.NewReplacer("Audit", "Nightly", "manual", "recurring\ncron: 0 2 * * *\ntimeZone: UTC", "prompt: Look around.", "executionType: workflow\nworkflow: Doomed").Replace(audit)
+	nightly := strings.NewReplacer("Audit", "Nightly", "manual", "recurring\ncron: 0 2 * * *\ntime_zone: UTC", "prompt: Look around.", "execution_type: workflow\nworkflow: Doomed").Replace(audit)
 	k.applyFiles(k.mira, files(audit+"---\n"+strings.NewReplacer("Audit", "Elsewhere", "Scratch", "Other").Replace(audit)+global+doomed+"---\n"+nightly))
 	in := files(audit)
 	if _, short := k.plan(k.mira, in); short != "unchanged Automation Audit" {
@@ -155,7 +155,7 @@ func TestNamesThatDoNotTellNeedAnID(t *testing.T) {
 	check(t, err)
 	own, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Release", Workspace: k.workspace.ID.String(), Steps: steps})
 	check(t, err)
-	work := strings.NewReplacer("Audit", "Work", "prompt: Look around.", "executionType: workflow\nworkflow: Release").Replace(audit)
+	work := strings.NewReplacer("Audit", "Work", "prompt: Look around.", "execution_type: workflow\nworkflow: Release").Replace(audit)
 	k.applyFiles(k.mira, files(work))
 	if got := k.one("Work").WorkflowID; got != own.ID {
 		t.Errorf("the workflow is %s; want the workspace's own %s", got, own.ID)
@@ -171,7 +171,7 @@ func TestNamesThatDoNotTellNeedAnID(t *testing.T) {
 
 func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
 	k := setup(t)
-	nightly := strings.Replace(audit, "manual", "recurring\ncron: 0 2 * * *\ntimeZone: UTC", 1)
+	nightly := strings.Replace(audit, "manual", "recurring\ncron: 0 2 * * *\ntime_zone: UTC", 1)
 	k.applyFiles(k.jonas, files(nightly))
 	a := k.one("Audit")
 	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
@@ -195,9 +195,9 @@ func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
 	}
 
 	// A One-Time that is over is created as it is where it says that it is off, and not where it does not.
-	past := strings.NewReplacer("Audit", "Past", "manual", "one_time\nrunAt: 2026-01-01T10:00\ntimeZone: UTC").Replace(audit)
+	past := strings.NewReplacer("Audit", "Past", "manual", "one_time\nrun_at: 2026-01-01T10:00\ntime_zone: UTC").Replace(audit)
 	_, err := k.PlanManifest(t.Context(), k.jonas, files(past))
-	expectRefused(t, err, "a.yaml:5: runAt: This time is more than 5 minutes past.")
+	expectRefused(t, err, "a.yaml:5: run_at: This time is more than 5 minutes past.")
 	k.applyFiles(k.jonas, files(past+"enabled: false\n"))
 	if a := k.one("Past"); a.Enabled || !a.RunAt.Equal(time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)) || !a.NextRunAt.IsZero() {
 		t.Errorf("it is %+v", a)
@@ -209,10 +209,10 @@ func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
 
 func TestSecretsAreKeptUnlessTheyAreSet(t *testing.T) {
 	k := setup(t)
-	hook := strings.Replace(audit, "manual", "http\nsignature: {sender: github, secret: {fromEnv: HOOK}}", 1)
+	hook := strings.Replace(audit, "manual", "http\nsender: github\nsignature_secret: {from_env: HOOK}", 1)
 	in := files(hook)
 	_, err := k.PlanManifest(t.Context(), k.jonas, in)
-	expectRefused(t, err, "a.yaml:5: signature.secret: The environment variable HOOK is not set.")
+	expectRefused(t, err, "a.yaml:6: signature_secret: The environment variable HOOK is not set.")
 	in.Environment = map[string]string{"HOOK": theSecret}
 	p, _ := k.plan(k.jonas, in)
 	if len(p.Tokens) != 0 {
@@ -230,12 +230,12 @@ func TestSecretsAreKeptUnlessTheyAreSet(t *testing.T) {
 		check(t, err)
 		return opened
 	}
-	done = k.applyFiles(k.jonas, files(strings.Replace(audit, "manual", "http\nsignature: {sender: github}\nmaxParallel: 5\nallowParallel: true", 1)))
+	done = k.applyFiles(k.jonas, files(strings.Replace(audit, "manual", "http\nsender: github\nmax_parallel: 5\nallow_parallel: true", 1)))
 	if len(done.Tokens) != 0 || sealed() != theSecret {
 		t.Errorf("a change of something else gives %d tokens, and the secret is %q", len(done.Tokens), sealed())
 	}
 	in.Environment["HOOK"] = "another secret of some length"
-	if _, short := k.plan(k.jonas, in); !strings.Contains(short, "signature.secret:(secret)>(secret)") {
+	if _, short := k.plan(k.jonas, in); !strings.Contains(short, "signature_secret:(secret)>(secret)") {
 		t.Errorf("the plan is %s", short)
 	}
 	k.applyFiles(k.jonas, in)

@@ -53,11 +53,11 @@ func (v *inventory) read(ctx context.Context, q bun.IDB, actor account.Actor, on
 	if err != nil {
 		return err
 	}
-	workflows, err := db.Workflows(ctx, q, actor.Access(), 0)
+	workflows, err := db.EveryWorkflow(ctx, q, actor.Access())
 	if err != nil {
 		return err
 	}
-	bots, err := db.Bots(ctx, q, actor.Access(), 0)
+	bots, err := db.EveryBot(ctx, q, actor.Access())
 	if err != nil {
 		return err
 	}
@@ -338,7 +338,7 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 				spec.Enabled = &a.Enabled
 			}
 			if a.SignatureSealed != nil {
-				note["signature.sender"] = "its secret is not exported"
+				note["sender"] = "its secret is not exported"
 			}
 			if secrets := v.secretsOf(a); len(secrets) > 0 {
 				note["workflow"] = "secret values are not exported: " + strings.Join(secrets, ", ")

@@ -21,14 +21,14 @@ func (v *inventory) automationSpec(a *db.Automation) *manifest.Automation {
 	spec := &manifest.Automation{
 		Name: a.Name, Workspace: v.workspaceName(a.WorkspaceID), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, CatchUp: a.CatchUp,
 		MaxIterations: a.MaxIterations, StopText: a.StopText, AllowParallel: a.AllowParallel, MaxParallel: a.MaxParallel,
-		Signature: manifest.Signature{Sender: a.Sender, Header: a.SignatureHeader}, Filter: manifest.Filter{Any: a.Filter.Any}, AppendPayload: a.AppendPayload,
+		Sender: a.Sender, SignatureHeader: a.SignatureHeader, Filter: manifest.Filter{Any: a.Filter.Any}, AppendPayload: a.AppendPayload,
 		SessionType: string(a.SessionType), ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: map[string]manifest.Value{},
 		Workflow: v.reference(manifest.KindWorkflow, a.WorkspaceID, a.WorkflowID), Bot: v.reference(manifest.KindBot, a.WorkspaceID, a.BotID),
 		BaseBranch: a.BaseBranch, Provider: a.Provider, Model: a.Model, Toggles: slices.Clone(a.Toggles), AutoComplete: a.AutoComplete,
-		OnlyUnchanged: a.OnlyUnchanged, CreatePullRequest: a.CreatePR, MayAutomate: a.MayAutomate, TimeoutMinutes: float64(a.TimeoutSeconds) / 60, Retries: a.Retries,
-		Gate:         manifest.Gate{Command: a.Gate.Command, BranchMoved: a.Gate.BranchMoved, NoOpenPullRequest: a.Gate.NoOpenPR},
-		SuccessCheck: manifest.SuccessCheck{Command: a.Success.Command, Contains: a.Success.Contains, FilesChanged: a.Success.FilesChanged, PullRequest: a.Success.PullRequest},
-		Budget:       manifest.Budget{Run: limitsSpec(a.Budget.Run), Day: limitsSpec(a.Budget.Day), Month: limitsSpec(a.Budget.Month)},
+		OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate, TimeoutMinutes: float64(a.TimeoutSeconds) / 60, Retries: a.Retries,
+		Gate:    manifest.Gate{Command: a.Gate.Command, BranchMoved: a.Gate.BranchMoved, NoOpenPR: a.Gate.NoOpenPR},
+		Success: manifest.SuccessCheck{Command: a.Success.Command, Contains: a.Success.Contains, FilesChanged: a.Success.FilesChanged, PullRequest: a.Success.PullRequest},
+		Budget:  manifest.Budget{Run: limitsSpec(a.Budget.Run), Day: limitsSpec(a.Budget.Day), Month: limitsSpec(a.Budget.Month)},
 	}
 	if zone, err := cron.Zone(a.TimeZone); err == nil && !a.RunAt.IsZero() {
 		at := a.RunAt.In(zone)
@@ -155,15 +155,15 @@ func automationTyped(spec *manifest.Automation, workspace, workflow, bot uuid.UU
 	in := Input{
 		Name: spec.Name, Workspace: idTyped(workspace), Trigger: spec.Trigger, RunAt: spec.RunAt, Cron: spec.Cron, TimeZone: spec.TimeZone,
 		MaxIterations: strconv.Itoa(spec.MaxIterations), StopText: spec.StopText, CatchUp: spec.CatchUp, AllowParallel: spec.AllowParallel,
-		MaxParallel: strconv.Itoa(spec.MaxParallel), Sender: spec.Signature.Sender, SignatureHeader: spec.Signature.Header, SignatureSecret: spec.Signature.Secret.Text,
+		MaxParallel: strconv.Itoa(spec.MaxParallel), Sender: spec.Sender, SignatureHeader: spec.SignatureHeader, SignatureSecret: spec.SignatureSecret.Text,
 		Filter: db.Filter{Any: spec.Filter.Any}, AppendPayload: spec.AppendPayload, SessionType: spec.SessionType, ExecutionType: spec.ExecutionType,
 		Prompt: spec.Prompt, Parameters: map[string]string{}, Workflow: idTyped(workflow), Bot: idTyped(bot), BaseBranch: spec.BaseBranch, Provider: spec.Provider,
-		Model: spec.Model, Toggles: spec.Toggles, AutoComplete: spec.AutoComplete, OnlyUnchanged: spec.OnlyUnchanged, CreatePR: spec.CreatePullRequest,
+		Model: spec.Model, Toggles: spec.Toggles, AutoComplete: spec.AutoComplete, OnlyUnchanged: spec.OnlyUnchanged, CreatePR: spec.CreatePR,
 		MayAutomate: spec.MayAutomate, Timeout: numberTyped(&spec.TimeoutMinutes), Retries: strconv.Itoa(spec.Retries),
 		QualityInput: QualityInput{
-			GateCommand: spec.Gate.Command, GateBranchMoved: spec.Gate.BranchMoved, GateNoOpenPR: spec.Gate.NoOpenPullRequest,
-			SuccessCommand: spec.SuccessCheck.Command, SuccessContains: spec.SuccessCheck.Contains, SuccessFilesChanged: spec.SuccessCheck.FilesChanged,
-			SuccessPullRequest: spec.SuccessCheck.PullRequest, Budget: map[string]BudgetInput{
+			GateCommand: spec.Gate.Command, GateBranchMoved: spec.Gate.BranchMoved, GateNoOpenPR: spec.Gate.NoOpenPR,
+			SuccessCommand: spec.Success.Command, SuccessContains: spec.Success.Contains, SuccessFilesChanged: spec.Success.FilesChanged,
+			SuccessPullRequest: spec.Success.PullRequest, Budget: map[string]BudgetInput{
 				"run": limitsTyped(spec.Budget.Run), "day": limitsTyped(spec.Budget.Day), "month": limitsTyped(spec.Budget.Month),
 			},
 		},
@@ -214,7 +214,7 @@ func (m *manifestRun) onlyWhole(e *manifestEntry, field string, list []string) {
 func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
 	spec := *e.doc.Spec.(*manifest.Bot)
 	spec.ID, spec.Name, spec.Workspace = "", e.name, m.workspaceName(e.workspace)
-	m.onlyWhole(e, "allowedTools", spec.AllowedTools)
+	m.onlyWhole(e, "allowed_tools", spec.AllowedTools)
 	in := botTyped(&spec, e.workspace)
 	place := func(key string) string { return manifest.FieldOf(&spec, key) }
 	may := m.actor.Can(account.ManageBots)
@@ -351,7 +351,7 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 		c := &spec.Filter.Conditions[i]
 		c.Value = m.resolve(e, fmt.Sprintf("filter.conditions[%d].value", i), c.Value)
 	}
-	spec.Signature.Secret = m.resolve(e, "signature.secret", spec.Signature.Secret)
+	spec.SignatureSecret = m.resolve(e, "signature_secret", spec.SignatureSecret)
 	for i, key := range spec.Toggles {
 		if _, ok := toggle(key); !ok {
 			var keys []string
@@ -453,14 +453,14 @@ func (m *manifestRun) keepToken(a *db.Automation, token string) {
 // may not change the automation does not learn whether a secret is as stored.
 func (m *manifestRun) automationSecrets(spec *manifest.Automation, in *Input, row *db.Automation, workflow uuid.UUID, mayChange bool) []manifest.Difference {
 	var list []manifest.Difference
-	if given := spec.Signature.Secret.Text; given != "" {
-		stored := row != nil && row.SignatureSealed != nil && row.Sender == spec.Signature.Sender
+	if given := spec.SignatureSecret.Text; given != "" {
+		stored := row != nil && row.SignatureSealed != nil && row.Sender == spec.Sender
 		if opened, err := m.openSignature(row); stored && mayChange && err == nil && opened == strings.TrimSpace(given) {
 			in.SignatureSecret = ""
 		} else {
-			list = append(list, secretChange("signature.secret", stored))
+			list = append(list, secretChange("signature_secret", stored))
 		}
-		spec.Signature.Secret = manifest.Value{}
+		spec.SignatureSecret = manifest.Value{}
 	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Parameters)) {
 		given := spec.Parameters[name].Text

@@ -16,7 +16,7 @@ import (
 
 // Workflows lists the workflows that a person may use: those for all workspaces, and those of their own workspaces.
 func (s *Service) Workflows(ctx context.Context, actor account.Actor) ([]db.Workflow, error) {
-	return db.Workflows(ctx, s.DB, actor.Access(), 500)
+	return db.Workflows(ctx, s.DB, actor.Access())
 }
 
 // Workflow finds a workflow that a person may use, and the automations with it that the person sees. Otherwise it returns

@@ -108,47 +108,42 @@ type Automation struct {
 	Workspace     string `yaml:"workspace" form:"workspace"`
 	Enabled       *bool  `yaml:"enabled" form:"enabled"` // left out: as it is, and a new one is on
 	Trigger       string `yaml:"trigger" form:"trigger"`
-	RunAt         string `yaml:"runAt" form:"run_at"`
+	RunAt         string `yaml:"run_at" form:"run_at"`
 	Cron          string `yaml:"cron" form:"cron"`
-	TimeZone      string `yaml:"timeZone" form:"time_zone"`
-	CatchUp       bool   `yaml:"catchUp" form:"catch_up"`
-	MaxIterations int    `yaml:"maxIterations" form:"max_iterations"`
-	StopText      string `yaml:"stopText" form:"stop_text"`
+	TimeZone      string `yaml:"time_zone" form:"time_zone"`
+	CatchUp       bool   `yaml:"catch_up" form:"catch_up"`
+	MaxIterations int    `yaml:"max_iterations" form:"max_iterations"`
+	StopText      string `yaml:"stop_text" form:"stop_text"`
 
-	AllowParallel bool      `yaml:"allowParallel" form:"allow_parallel"`
-	MaxParallel   int       `yaml:"maxParallel" form:"max_parallel" default:"10"`
-	Signature     Signature `yaml:"signature"`
-	Filter        Filter    `yaml:"filter" form:"filter"`
-	AppendPayload bool      `yaml:"appendPayload" form:"append_payload"`
+	AllowParallel   bool   `yaml:"allow_parallel" form:"allow_parallel"`
+	MaxParallel     int    `yaml:"max_parallel" form:"max_parallel" default:"10"`
+	Sender          string `yaml:"sender" form:"sender"` // who signs the calls of an HTTP Trigger
+	SignatureHeader string `yaml:"signature_header" form:"signature_header"`
+	SignatureSecret Value  `yaml:"signature_secret" form:"signature_secret"` // never written; left out: the one stored stays
+	Filter          Filter `yaml:"filter" form:"filter"`
+	AppendPayload   bool   `yaml:"append_payload" form:"append_payload"`
 
-	SessionType   string           `yaml:"sessionType" form:"session_type" default:"develop"`
-	ExecutionType string           `yaml:"executionType" form:"execution_type" default:"inline"`
+	SessionType   string           `yaml:"session_type" form:"session_type" default:"develop"`
+	ExecutionType string           `yaml:"execution_type" form:"execution_type" default:"inline"`
 	Workflow      string           `yaml:"workflow" form:"workflow"`
 	Bot           string           `yaml:"bot" form:"bot"`
 	Prompt        string           `yaml:"prompt" form:"prompt"`
 	Parameters    map[string]Value `yaml:"parameters" form:"param."`
-	BaseBranch    string           `yaml:"baseBranch" form:"base_branch"`
+	BaseBranch    string           `yaml:"base_branch" form:"base_branch"`
 	Provider      string           `yaml:"provider" form:"provider"` // left out: the workspace's, or the bot's
 	Model         string           `yaml:"model" form:"model"`
 	Toggles       []string         `yaml:"toggles" form:"toggles"`
 
-	AutoComplete      bool    `yaml:"autoComplete" form:"auto_complete" default:"true"`
-	OnlyUnchanged     bool    `yaml:"onlyUnchanged" form:"only_unchanged"`
-	CreatePullRequest bool    `yaml:"createPullRequest" form:"create_pr"`
-	MayAutomate       bool    `yaml:"mayAutomate" form:"may_automate"`
-	TimeoutMinutes    float64 `yaml:"timeoutMinutes" form:"timeout" default:"360"` // 0: none
-	Retries           int     `yaml:"retries" form:"retries" default:"2"`
+	AutoComplete   bool    `yaml:"auto_complete" form:"auto_complete" default:"true"`
+	OnlyUnchanged  bool    `yaml:"only_unchanged" form:"only_unchanged"`
+	CreatePR       bool    `yaml:"create_pr" form:"create_pr"`
+	MayAutomate    bool    `yaml:"may_automate" form:"may_automate"`
+	TimeoutMinutes float64 `yaml:"timeout_minutes" form:"timeout" default:"360"` // 0: none
+	Retries        int     `yaml:"retries" form:"retries" default:"2"`
 
-	Gate         Gate         `yaml:"gate" form:"gate_"`
-	SuccessCheck SuccessCheck `yaml:"successCheck" form:"success_"`
-	Budget       Budget       `yaml:"budget" form:"budget_"`
-}
-
-// Signature says who signs the calls of an HTTP Trigger.
-type Signature struct {
-	Sender string `yaml:"sender" form:"sender"`
-	Header string `yaml:"header" form:"signature_header"`
-	Secret Value  `yaml:"secret" form:"signature_secret"` // never written; left out: the one stored stays
+	Gate    Gate         `yaml:"gate" form:"gate_"`
+	Success SuccessCheck `yaml:"success" form:"success_"`
+	Budget  Budget       `yaml:"budget" form:"budget_"`
 }
 
 // Filter says which payloads start a run of an HTTP Trigger.
@@ -166,17 +161,17 @@ type Condition struct {
 
 // Gate is what has to hold before a run.
 type Gate struct {
-	Command           string `yaml:"command" form:"command"`
-	BranchMoved       bool   `yaml:"branchMoved" form:"branch_moved"`
-	NoOpenPullRequest bool   `yaml:"noOpenPullRequest" form:"no_open_pr"`
+	Command     string `yaml:"command" form:"command"`
+	BranchMoved bool   `yaml:"branch_moved" form:"branch_moved"`
+	NoOpenPR    bool   `yaml:"no_open_pr" form:"no_open_pr"`
 }
 
 // SuccessCheck is what has to hold after a run.
 type SuccessCheck struct {
 	Command      string `yaml:"command" form:"command"`
 	Contains     string `yaml:"contains" form:"contains"`
-	FilesChanged bool   `yaml:"filesChanged" form:"files_changed"`
-	PullRequest  bool   `yaml:"pullRequest" form:"pull_request"`
+	FilesChanged bool   `yaml:"files_changed" form:"files_changed"`
+	PullRequest  bool   `yaml:"pull_request" form:"pull_request"`
 }
 
 // Budget limits what runs use.
@@ -220,7 +215,7 @@ type Step struct {
 	Label         string `yaml:"label" form:"label"`
 	Path          string `yaml:"path" form:"path"`
 	Text          string `yaml:"text" form:"text"`
-	OnlyUnchanged bool   `yaml:"onlyUnchanged"`
+	OnlyUnchanged bool   `yaml:"only_unchanged"`
 	Marker        string `yaml:"marker" form:"marker"`
 	Max           int    `yaml:"max" form:"max"`
 	Steps         []Step `yaml:"steps"` // of a loop
@@ -235,9 +230,9 @@ type Bot struct {
 	Instructions string   `yaml:"instructions" form:"instructions"`
 	Provider     string   `yaml:"provider" form:"provider"`
 	Model        string   `yaml:"model" form:"model"`
-	LocksAgent   bool     `yaml:"locksAgent"`
-	AllowedTools []string `yaml:"allowedTools" form:"allowed_tools"`
-	ReadOnly     bool     `yaml:"readOnly"`
+	LocksAgent   bool     `yaml:"locks_agent"`
+	AllowedTools []string `yaml:"allowed_tools" form:"allowed_tools"`
+	ReadOnly     bool     `yaml:"read_only"`
 }
 
 // Value is a text, or the name of the caller's environment variable that holds it.

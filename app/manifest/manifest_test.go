@@ -13,21 +13,21 @@ func TestMistakesNameFileLineAndField(t *testing.T) {
 	const head = "kind: Automation\nname: A\n"
 	for _, tt := range []struct{ name, text, want string }{
 		{"unknown field", head + "tirgger: manual\n", `a.yaml:3: tirgger: There is no such field. Did you mean trigger?`},
-		{"other spelling", head + "time_zone: UTC\n", `a.yaml:3: time_zone: There is no such field. Did you mean timeZone?`},
+		{"other spelling", head + "timeZone: UTC\n", `a.yaml:3: timeZone: There is no such field. Did you mean time_zone?`},
 		{"unknown field within another", head + "budget:\n  day:\n    dollars: 3\n", `a.yaml:5: budget.day.dollars: There is no such field.`},
 		{"number for a text", head + "model: 4\n", `a.yaml:3: model: Expected text; put it in quotes, and this is "4".`},
 		{"text for a number", head + "retries: two\n", `a.yaml:3: retries: Expected a whole number, and this is "two".`},
 		{"fraction for a whole number", head + "retries: 1.5\n", `a.yaml:3: retries: Expected a whole number, and this is "1.5".`},
-		{"infinity", head + "timeoutMinutes: .inf\n", `a.yaml:3: timeoutMinutes: Expected a number, and this is ".inf".`},
-		{"text for a switch", head + "autoComplete: maybe\n", `a.yaml:3: autoComplete: Expected true or false, and this is "maybe".`},
+		{"infinity", head + "timeout_minutes: .inf\n", `a.yaml:3: timeout_minutes: Expected a number, and this is ".inf".`},
+		{"text for a switch", head + "auto_complete: maybe\n", `a.yaml:3: auto_complete: Expected true or false, and this is "maybe".`},
 		{"text for a list", head + "toggles: code_review\n", `a.yaml:3: toggles: Expected a list, and this is "code_review".`},
 		{"list for fields", head + "gate: [x]\n", `a.yaml:3: gate: Expected fields with their values, and this is a list.`},
 		{"field twice", head + "name: B\n", `a.yaml:3: name: This field is there twice.`},
 		{"alias", head + "prompt: &p x\nmodel: *p\n", "a.yaml:3: prompt: Anchors and aliases are not read here. Write the value out.\na.yaml:4: model: Anchors and aliases"},
 		{"merge", head + "<<: {prompt: x}\n", `a.yaml:3: Expected the name of a field.`},
 		{"tag", head + "prompt: !!binary aGk=\n", `a.yaml:3: prompt: Tags such as !!binary are not read here.`},
-		{"odd secret", head + "signature: {secret: {env: X}}\n", `a.yaml:3: signature.secret: Expected a text, or {fromEnv: NAME} for one from the environment.`},
-		{"odd variable", head + "signature: {secret: {fromEnv: 'A B'}}\n", `a.yaml:3: signature.secret: "A B" is no name of an environment variable.`},
+		{"odd secret", head + "signature_secret: {env: X}\n", `a.yaml:3: signature_secret: Expected a text, or {from_env: NAME} for one from the environment.`},
+		{"odd variable", head + "signature_secret: {from_env: 'A B'}\n", `a.yaml:3: signature_secret: "A B" is no name of an environment variable.`},
 		{"no kind", "name: A\n", `a.yaml:1: kind: Say what this is: Automation, Workflow or Bot.`},
 		{"other kind", "---\nkind: Robot\n", `a.yaml:2: kind: There is no kind "Robot". Write Automation, Workflow or Bot.`},
 		{"no fields", "- a\n", `a.yaml:1: A document is fields with their values`},
@@ -104,9 +104,9 @@ func TestDefaultsAreLeftOutAndSecretsSayWhereTheyComeFrom(t *testing.T) {
 	t.Parallel()
 	a := usually(reflect.TypeFor[Automation]()).Addr().Interface().(*Automation)
 	a.Name, a.Workspace, a.Trigger, a.Prompt = "Audit", "Scratch", "http", "Look.\nReport."
-	a.Signature = Signature{Sender: "github", Secret: Value{FromEnv: "HOOK_SECRET"}}
+	a.Sender, a.SignatureSecret = "github", Value{FromEnv: "HOOK_SECRET"}
 	a.AutoComplete = false
-	written, err := Write([]*Document{{Kind: KindAutomation, Spec: a}}, []map[string]string{{"signature.sender": "its secret is not exported"}})
+	written, err := Write([]*Document{{Kind: KindAutomation, Spec: a}}, []map[string]string{{"sender": "its secret is not exported"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,13 +114,12 @@ func TestDefaultsAreLeftOutAndSecretsSayWhereTheyComeFrom(t *testing.T) {
 name: Audit
 workspace: Scratch
 trigger: http
-signature:
-  sender: github # its secret is not exported
-  secret: {fromEnv: HOOK_SECRET}
+sender: github # its secret is not exported
+signature_secret: {from_env: HOOK_SECRET}
 prompt: |-
   Look.
   Report.
-autoComplete: false
+auto_complete: false
 `
 	if string(written) != want {
 		t.Errorf("got\n%s\nwant\n%s", written, want)
@@ -134,8 +133,8 @@ autoComplete: false
 func TestFieldsAreFoundByTheNamesOfTheForm(t *testing.T) {
 	t.Parallel()
 	for form, want := range map[string]string{
-		"run_at": "runAt", "create_pr": "createPullRequest", "timeout": "timeoutMinutes", "sender": "signature.sender", "signature_secret": "signature.secret",
-		"gate_command": "gate.command", "success_pull_request": "successCheck.pullRequest", "budget_day_money": "budget.day.money",
+		"run_at": "run_at", "create_pr": "create_pr", "timeout": "timeout_minutes", "sender": "sender", "signature_secret": "signature_secret",
+		"gate_command": "gate.command", "success_pull_request": "success.pull_request", "budget_day_money": "budget.day.money",
 		"budget_month_minutes": "budget.month.minutes", "param.token": "parameters.token", "filter": "filter", "toggles": "toggles", "nonsense": "",
 	} {
 		if got := FieldOf(&Automation{}, form); got != want {

@@ -79,7 +79,7 @@ func Variables(f File) []string {
 }
 
 // fromEnv is the one key of a value that comes from the caller's environment.
-const fromEnv = "fromEnv"
+const fromEnv = "from_env"
 
 // nodes are the documents of a text. An error ends them.
 func nodes(text string) func(yield func(*yaml.Node, error) bool) {
@@ -288,7 +288,7 @@ func (r *reader) given(n *yaml.Node, field string, to *Value) {
 			r.wrong(n, field, quoted(to.FromEnv)+" is no name of an environment variable.")
 		}
 	default:
-		r.wrong(n, field, "Expected a text, or {fromEnv: NAME} for one from the environment.")
+		r.wrong(n, field, "Expected a text, or {from_env: NAME} for one from the environment.")
 	}
 }
 
