@@ -41,6 +41,7 @@ type acpAgent struct {
 	session string
 	answer  strings.Builder // what was said since the last tool call
 	cut     bool            // a tool call came: what is said next begins the answer anew
+	broke   string          // the last error that it told in the voice of the model
 	steps   Usage           // summed over steps, of agents that tell it so
 	cost    *float64
 }

@@ -210,10 +210,31 @@ func TestACPFailuresAreClassified(t *testing.T) {
 			}
 		})
 	}
+}
+
+// So Copilot does it: whole messages in the voice of the model, and the end of a turn that went well.
+func TestAnErrorThatAnAgentTellsLikeAnAnswerIsAFailure(t *testing.T) {
+	t.Parallel()
 	p := acpProvider(t)
 	p.Experimental = true
-	_, f, _ := runTurn(t, p, newTurn(t, "[[say Error: 401 bad key]][[nousage]]"))
+	_, f, s := runTurn(t, p, newTurn(t, "[[say Info: Request failed due to a transient API error. Retrying...]][[say Error: 401 bad key]][[nousage]]"))
 	expectFailure(t, f, FailAuth, "401 bad key")
+	if s.text(EventText) != "" || !strings.Contains(s.text(EventWarning), "Retrying") {
+		t.Errorf("said %q, warned %q", s.text(EventText), s.text(EventWarning))
+	}
+	res, f, _ := runTurn(t, p, newTurn(t, "[[say Info: a.txt]][[say Error: 500]][[say Written.]]"))
+	if f != nil || res.Text != "Written." {
+		t.Errorf("a turn that got over its error answered %q: %v", res.Text, f)
+	}
+}
+
+func TestWhatGeminiSaysOfItsModeIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	p := acpProvider(t)
+	p.AutoMode = "auto"
+	if res, f, _ := runTurn(t, p, newTurn(t, "[[mode]][[say Well.]]")); f != nil || res.Text != "Well." {
+		t.Errorf("answered %q: %v", res.Text, f)
+	}
 }
 
 func TestACPCancelIsAskedForFirstAndForcedThen(t *testing.T) {

@@ -115,6 +115,13 @@ func (a *acpAgent) update(raw json.RawMessage) {
 	switch u.Kind {
 	case "agent_message_chunk":
 		text := blockText(u.Content)
+		if mode, ok := strings.CutPrefix(text, "[MODE_UPDATE] "); ok && (mode == a.AutoMode || mode == a.ReadMode) {
+			a.emit(Event{Kind: EventLog, Text: text}) // Gemini says so of the mode that we chose, in the voice of the model
+			return
+		}
+		if a.Experimental && a.notice(text) {
+			return
+		}
 		a.say(text)
 		if text != "" {
 			a.emit(Event{Kind: EventText, ID: u.MessageID, Text: text})
@@ -141,6 +148,24 @@ func (a *acpAgent) update(raw json.RawMessage) {
 	default:
 		a.emit(Event{Kind: EventLog, Text: u.Kind, Raw: raw})
 	}
+}
+
+// notice takes what an agent says of itself in the voice of the model, and reports whether it was such a thing. An error after
+// which nothing is said is why the turn ended, though the agent ends it like one that went well.
+func (a *acpAgent) notice(text string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if words, ok := strings.CutPrefix(text, "Info: "); ok {
+		a.emit(Event{Kind: EventWarning, Text: words})
+		return true
+	}
+	words, failed := strings.CutPrefix(text, "Error: ")
+	if a.broke = words; !failed {
+		a.broke = ""
+		return false
+	}
+	a.emit(Event{Kind: EventWarning, Text: words})
+	return true
 }
 
 // say keeps the answer: what is said after the last tool call.
@@ -300,6 +325,7 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 	sum := a.soFar()
 	a.mu.Lock()
 	res := Result{Text: strings.TrimSpace(a.answer.String()), Stop: answer.StopReason, Usage: sum}
+	broke := a.broke
 	a.mu.Unlock()
 	switch quota := answer.Meta.Quota; {
 	case answer.Usage != nil:
@@ -317,9 +343,8 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 	default:
 		return res, &Failure{Kind: FailAgent, Reason: fmt.Sprintf("%s stopped: %s", a.Name, strings.ReplaceAll(answer.StopReason, "_", " "))}
 	}
-	// Such an agent ends a turn that failed like one that went well.
-	if a.Experimental && !res.Usage.Known && strings.HasPrefix(res.Text, "Error: ") {
-		return res, a.classify(strings.TrimPrefix(res.Text, "Error: "), 0, time.Now())
+	if broke != "" && !res.Usage.Known {
+		return res, a.classify(broke, 0, time.Now())
 	}
 	if a.rejects.Load() > 0 && res.Text == "" && !a.ReadOnly {
 		return res, &Failure{Kind: FailPermission, Reason: a.Name + " was not allowed what it asked for", Fix: "Give the provider a mode that asks no questions."}

@@ -1,5 +1,6 @@
 // Package agenttest is a coding agent for tests: a program that speaks the Agent Client Protocol and calls the tools that it is
-// handed. A test binary becomes it by calling Serve where its arguments say so.
+// handed. A test binary becomes it by calling Serve where its arguments say so. Beside it there is Model, a stand-in for the
+// servers of models, with which the agents that people install can be tested (CLIs).
 package agenttest
 
 import (
@@ -230,6 +231,8 @@ func (s *scripted) prompt(id json.RawMessage, session, text string) {
 			s.update(session, said(fmt.Sprintf("mode %s model %s before %q prompt %q", s.mode, s.model, before, text)))
 		case "plan":
 			s.update(session, map[string]any{"sessionUpdate": "plan", "entries": []any{map[string]any{"content": arg, "status": "pending"}}})
+		case "mode": // as Gemini says it
+			s.update(session, said("[MODE_UPDATE] "+s.mode))
 		case "raw":
 			s.update(session, map[string]any{"sessionUpdate": arg, "secret": "\x00\xff"})
 		case "write":

@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/app/agent/agenttest"
+)
+
+// realAgent is an installed agent that talks to a model of the test's own.
+func realAgent(t *testing.T, cli agenttest.CLI) (Provider, *agenttest.Model) {
+	t.Helper()
+	cli.Find(t)
+	model := &agenttest.Model{}
+	server := httptest.NewServer(model)
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	p := Catalogue()[slices.IndexFunc(Catalogue(), func(p Provider) bool { return p.ID == cli.ID })]
+	p.SetEnv = append(p.SetEnv, cli.Settings(t, server.URL)...)
+	return p, model
+}
+
+func realTurn(t *testing.T, cli agenttest.CLI, prompt string) Turn {
+	turn := newTurn(t, prompt)
+	turn.Model, turn.Timeout, turn.grace = cli.Model, 2*time.Minute, 5*time.Second
+	return turn
+}
+
+// Each agent that is installed keeps the rules that the recorded streams and the scripted agents of the other tests show.
+func TestInstalledAgentsKeepTheRules(t *testing.T) {
+	t.Parallel()
+	for _, cli := range agenttest.CLIs {
+		t.Run(cli.ID, func(t *testing.T) {
+			cli.Find(t)
+			t.Run("answers", func(t *testing.T) {
+				p, model := realAgent(t, cli)
+				turn := realTurn(t, cli, "[[say The answer is 42.]]")
+				m := mark(t, &turn)
+				res, f, s := runTurn(t, p, turn)
+				if f != nil || res.Text != "The answer is 42." || !strings.Contains(s.text(EventText), res.Text) {
+					t.Errorf("answered %q, said %q: %v", res.Text, s.text(EventText), f)
+				}
+				if u := res.Usage; u.Known && (u.Input+u.CacheRead+u.CacheWrite < agenttest.FreshTokens || u.Output < agenttest.OutputTokens) {
+					t.Errorf("used %+v; want at least what one call uses", u)
+				}
+				t.Logf("used %+v; %d calls of the model", res.Usage, len(model.Calls()))
+				expectNoSurvivor(t, m)
+			})
+			t.Run("changes a file and goes on with its conversation in a new process", func(t *testing.T) {
+				p, _ := realAgent(t, cli)
+				turn := realTurn(t, cli, "")
+				turn.Prompt = "[[write " + filepath.Join(turn.Dir, "made.txt") + "|by the agent]][[say Written.]]"
+				res, f, s := runTurn(t, p, turn)
+				if text, err := os.ReadFile(filepath.Join(turn.Dir, "made.txt")); f != nil || err != nil || strings.TrimSpace(string(text)) != "by the agent" || res.Text != "Written." {
+					t.Fatalf("wrote %q (%v) and answered %q: %v", text, err, res.Text, f)
+				}
+				if begun, ended := toolEvents(s); len(begun)+len(ended) == 0 || len(ended) == 0 || !ended[len(ended)-1].OK {
+					t.Errorf("its tool is not in the events: %+v, %+v", begun, ended)
+				}
+				turn.Prompt, turn.Resume, turn.Spent, turn.LastTurn = "[[recall]]", res.Conversation, res.Usage, time.Now()
+				turn.RunDir = t.TempDir()
+				again, f, _ := runTurn(t, p, turn)
+				if f != nil || !strings.Contains(again.Text, "made.txt") || again.Conversation == "" {
+					t.Errorf("went on with %q: %v", again.Text, f)
+				}
+				t.Logf("used %+v, then %+v", res.Usage, again.Usage)
+			})
+			t.Run("does not see the server's secrets", func(t *testing.T) {
+				p, _ := realAgent(t, cli)
+				turn := realTurn(t, cli, "[[run env > seen.txt]][[say Looked.]]")
+				_, f, _ := runTurn(t, p, turn)
+				text, err := os.ReadFile(filepath.Join(turn.Dir, "seen.txt"))
+				if f != nil || err != nil || !strings.Contains(string(text), "PATH=") || strings.Contains(string(text), "CARILLON_SECRET") {
+					t.Errorf("its tool saw %q (%v): %v", text, err, f)
+				}
+			})
+			t.Run("is canceled in mid-turn and leaves no child", func(t *testing.T) {
+				p, _ := realAgent(t, cli)
+				turn := realTurn(t, cli, "[[run echo started > started.txt; tail -f /dev/null]]")
+				m := mark(t, &turn)
+				ctx, cancel := context.WithCancel(t.Context())
+				go func() {
+					for ctx.Err() == nil {
+						if _, err := os.Stat(filepath.Join(turn.Dir, "started.txt")); err == nil {
+							cancel()
+						}
+						time.Sleep(20 * time.Millisecond)
+					}
+				}()
+				_, f, _ := runTurnIn(ctx, t, p, turn)
+				cancel()
+				expectFailure(t, f, FailCanceled, "canceled")
+				expectNoSurvivor(t, m)
+			})
+			for _, tt := range []struct{ name, prompt, kind string }{
+				{"is refused", "[[status 401]][[tell invalid x-api-key]]", FailAuth},
+				{"is limited", "[[status 429]][[tell rate limit exceeded]]", FailRateLimit},
+				{"is limited until a time", "[[status 429]][[after 2]][[tell Rate limit reached. Please try again in 40m.]]", FailRateLimit},
+				{"meets a server that fails", "[[status 500]][[tell internal server error]]", FailTransient},
+			} {
+				t.Run(tt.name, func(t *testing.T) {
+					p, model := realAgent(t, cli)
+					turn := realTurn(t, cli, tt.prompt)
+					m := mark(t, &turn)
+					before := time.Now()
+					_, f, _ := runTurn(t, p, turn)
+					expectFailure(t, f, tt.kind, "")
+					if f != nil {
+						t.Logf("after %s and %d calls: %s %q, again at %v", time.Since(before).Round(time.Second), len(model.Calls()), f.Kind, f.Reason, f.RetryAt)
+					}
+					expectNoSurvivor(t, m)
+				})
+			}
+		})
+	}
+}
