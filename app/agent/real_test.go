@@ -27,7 +27,7 @@ func realAgent(t *testing.T, cli agenttest.CLI) (Provider, *agenttest.Model) {
 
 func realTurn(t *testing.T, cli agenttest.CLI, prompt string) Turn {
 	turn := newTurn(t, prompt)
-	turn.Model, turn.Timeout, turn.grace = cli.Model, 2*time.Minute, 5*time.Second
+	turn.Model, turn.Timeout, turn.grace = cli.Model, 8*time.Minute, 5*time.Second
 	return turn
 }
 
@@ -104,6 +104,7 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				{"meets a server that fails", "[[status 500]][[tell internal server error]]", FailTransient},
 			} {
 				t.Run(tt.name, func(t *testing.T) {
+					t.Parallel() // some try again for minutes, silently
 					p, model := realAgent(t, cli)
 					turn := realTurn(t, cli, tt.prompt)
 					m := mark(t, &turn)
