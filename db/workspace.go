@@ -169,13 +169,17 @@ func RemoveMember(ctx context.Context, q bun.IDB, workspace, user uuid.UUID) err
 	return nil
 }
 
-// JoinNamed makes a person a member of the workspace of a name, if there is one.
-func JoinNamed(ctx context.Context, q bun.IDB, name string, user uuid.UUID) error {
-	_, err := q.NewRaw("INSERT INTO workspace_members (workspace_id, user_id) SELECT id, ? FROM workspaces WHERE name = ? AND removed_at IS NULL ON CONFLICT DO NOTHING", user, name).Exec(ctx)
+// JoinNamed makes a person a member of the workspace of a name, if there is one, and returns its id, or none.
+func JoinNamed(ctx context.Context, q bun.IDB, name string, user uuid.UUID) (uuid.UUID, error) {
+	var joined []uuid.UUID
+	err := q.NewRaw("INSERT INTO workspace_members (workspace_id, user_id) SELECT id, ? FROM workspaces WHERE name = ? AND removed_at IS NULL ON CONFLICT DO NOTHING RETURNING workspace_id", user, name).Scan(ctx, &joined)
 	if err != nil {
-		return fmt.Errorf("join workspace %s: %w", name, err)
+		return uuid.Nil, fmt.Errorf("join workspace %s: %w", name, err)
 	}
-	return nil
+	if len(joined) == 0 {
+		return uuid.Nil, nil
+	}
+	return joined[0], nil
 }
 
 // RemovedWorkspaces lists the workspaces taken out of use before a time.

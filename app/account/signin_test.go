@@ -58,6 +58,17 @@ func TestSignInHashesOnceWhoeverAsks(t *testing.T) {
 	}
 }
 
+// Nobody has such a password, and if they had, hashing it would cost the server as much as the sender likes.
+func TestAPasswordOfAMegabyteIsNotEvenHashed(t *testing.T) {
+	s, _ := installation(t)
+	u := person(t, s, "m@example.com", RoleMember)
+	long := strings.Repeat("x", 1<<20)
+	check(t, db.SetPasswordHash(t.Context(), s.DB, u.ID, hash(long), s.Now()))
+	if _, err := s.SignIn(t.Context(), "m@example.com", long, "192.0.2.1", "test"); !errors.Is(err, ErrWrongCredentials) {
+		t.Errorf("got %v; want it to be refused for its length alone", err)
+	}
+}
+
 func TestPasswordsAreHashedWithParametersAndMadeAnewWhenTheseChange(t *testing.T) {
 	t.Parallel()
 	s, _ := installation(t)

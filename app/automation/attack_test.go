@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/uuid"
@@ -135,5 +136,43 @@ func TestAStoredTokenGoesToNoServerThatItWasNotTypedFor(t *testing.T) {
 		if probed != tt.token {
 			t.Errorf("%s: it was asked with the token %q; want %q", tt.name, probed, tt.token)
 		}
+	}
+}
+
+// Who sees the stored form of a secret must not have it opened by giving it to a workflow of their own.
+func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
+	k := setup(t)
+	secret := []ParameterInput{{Alias: "key", Type: "secret"}}
+	a, wf := k.flow(secret, func(in *Input) { in.Parameters = map[string]string{"key": "hunter2-hunter2"} })
+	stored := k.reload(a).Parameters["key"]
+	if _, ok := k.unseal("key", stored); !ok {
+		t.Fatalf("the stored form is %q", stored)
+	}
+	var kept int
+	check(t, k.DB.NewRaw("SELECT count(*) FROM audit_events WHERE before::text LIKE '%sealed:%' OR after::text LIKE '%sealed:%'").Scan(t.Context(), &kept))
+	if kept != 0 {
+		t.Errorf("%d lines of the audit log have the stored form", kept)
+	}
+	in := k.input()
+	in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "", map[string]string{"key": stored}
+	_, _, err := k.Create(t.Context(), k.jonas, in)
+	wantInvalid(t, err, "param.key")
+	_, err = k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Mine", Steps: []StepInput{{Kind: "message", Text: "echo $key"}}, Parameters: []ParameterInput{{Alias: "key", Type: "secret", Default: stored}}})
+	wantInvalid(t, err, "parameters.0.default")
+	mine, _ := k.flow(secret, func(in *Input) { in.Name = "Mine" })
+	_, err = k.RunNow(t.Context(), k.jonas, mine.ID, map[string]string{"key": stored})
+	wantInvalid(t, err, "parameters.key")
+	var missing *MissingParameter
+	if _, err := k.Start(t.Context(), mine.ID, Trigger{Source: db.ByWebhook, Parameters: map[string]string{"key": stored}}); !errors.As(err, &missing) {
+		t.Errorf("by webhook it started, or answered %v", err)
+	}
+	// A run with the same input has it all the same.
+	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	check(t, k.Stop(t.Context(), k.jonas, run.Session.ID))
+	again, _, err := k.RunAgain(t.Context(), k.jonas, run.Execution.ID)
+	check(t, err)
+	if value, ok := k.unseal("key", again.Execution.Parameters["key"]); !ok || value != "hunter2-hunter2" {
+		t.Errorf("the run with the same input has %q", again.Execution.Parameters["key"])
 	}
 }

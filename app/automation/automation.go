@@ -50,6 +50,8 @@ type Trigger struct {
 	Fingerprint string    // by webhook: of the token used
 	// Parameters are the values given with the call. They go over the automation's stored ones.
 	Parameters map[string]string
+	// Kept says that Parameters are those of an earlier run, with secrets in their stored form. Nobody else may give that form.
+	Kept bool
 	// Payload is what a webhook's body holds, for an automation that wants it whole.
 	Payload string
 }

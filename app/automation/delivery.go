@@ -65,7 +65,7 @@ func (s *Service) Replay(ctx context.Context, actor account.Actor, id, delivery 
 	if err != nil {
 		return nil, err
 	}
-	return s.again(ctx, actor, id, parameters, payload)
+	return s.again(ctx, actor, id, Trigger{Parameters: parameters, Payload: payload})
 }
 
 // RunAgain starts a run with the input of an earlier one, as the automation is now. It returns the errors of RunNow, and
@@ -79,11 +79,11 @@ func (s *Service) RunAgain(ctx context.Context, actor account.Actor, execution u
 	if err != nil {
 		return nil, false, err
 	}
-	run, err = s.again(ctx, actor, e.AutomationID, e.Parameters, e.Parameters[payloadName])
+	run, err = s.again(ctx, actor, e.AutomationID, Trigger{Parameters: e.Parameters, Kept: true, Payload: e.Parameters[payloadName]})
 	return run, e.Snapshot.Version != a.Version, err
 }
 
-func (s *Service) again(ctx context.Context, actor account.Actor, id uuid.UUID, parameters map[string]string, payload string) (*Run, error) {
+func (s *Service) again(ctx context.Context, actor account.Actor, id uuid.UUID, by Trigger) (*Run, error) {
 	a, err := s.manageable(ctx, actor, id)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,8 @@ func (s *Service) again(ctx context.Context, actor account.Actor, id uuid.UUID, 
 	if err := s.canUseProvider(actor, a.Provider); err != nil {
 		return nil, err
 	}
-	return s.Start(ctx, id, Trigger{Source: db.ByHand, Mark: db.ReplayMark, UserID: actor.ID, Parameters: parameters, Payload: payload})
+	by.Source, by.Mark, by.UserID = db.ByHand, db.ReplayMark, actor.ID
+	return s.Start(ctx, id, by)
 }
 
 // Trial is what a call would lead to.

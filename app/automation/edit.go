@@ -599,7 +599,7 @@ func described(a *db.Automation) map[string]any {
 	}
 	m["gate"], m["success"], m["budget"] = a.Gate, a.Success, a.Budget
 	maps.Copy(m, map[string]any{
-		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": a.Parameters,
+		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": shownValues(a.Parameters),
 	})
 	if !a.RunAt.IsZero() {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)

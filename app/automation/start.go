@@ -148,7 +148,12 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	if values == nil {
 		values = map[string]string{}
 	}
-	maps.Copy(values, by.Parameters)
+	for name, value := range by.Parameters {
+		if !by.Kept && s.storedForm(name, value) {
+			return nil, &MissingParameter{Name: name, Wrong: notStoredForm}
+		}
+		values[name] = value
+	}
 	payload := ""
 	if a.AppendPayload {
 		payload = by.Payload

@@ -1,7 +1,9 @@
 package automation
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"sort"
@@ -167,6 +169,28 @@ func (s *Service) seal(alias, value string) string {
 		return value
 	}
 	return sealedMark + base64.RawStdEncoding.EncodeToString(s.Keys.Seal(value, sealPurpose(alias)))
+}
+
+// storedForm reports whether a value that somebody gives is the stored form of a secret. Whoever came across one of another
+// automation's could else have it opened by their own.
+func (s *Service) storedForm(alias, value string) bool {
+	_, ok := s.unseal(alias, value)
+	return ok
+}
+
+const notStoredForm = "this is the stored form of a secret, not the secret"
+
+// shownValues are values as people may see them: of secrets a fingerprint of the stored form.
+func shownValues(values map[string]string) map[string]string {
+	shown := map[string]string{}
+	for name, value := range values {
+		if strings.HasPrefix(value, sealedMark) {
+			sum := sha256.Sum256([]byte(value))
+			value = "stored (" + hex.EncodeToString(sum[:4]) + ")"
+		}
+		shown[name] = value
+	}
+	return shown
 }
 
 // unseal opens the stored form of a secret value; ok is false for what is none, or cannot be opened.

@@ -263,6 +263,8 @@ func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 				}
 			}
 			continue
+		case s.storedForm(p.Alias, value):
+			bad["param."+p.Alias] = capitalize(notStoredForm) + "."
 		case problemOf(p, value) != "":
 			bad["param."+p.Alias] = capitalize(problemOf(p, value)) + "."
 		case p.Type == db.SecretParameter:

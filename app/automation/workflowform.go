@@ -238,6 +238,8 @@ func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, b
 				if j := slices.IndexFunc(stored, func(o db.Parameter) bool { return o.Alias == alias && o.Type == db.SecretParameter }); j >= 0 {
 					p.Default = stored[j].Default
 				}
+			} else if s.storedForm(alias, p.Default) {
+				bad[field("default")] = capitalize(notStoredForm) + "."
 			} else {
 				p.Default = s.seal(alias, p.Default)
 			}

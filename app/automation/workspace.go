@@ -71,7 +71,18 @@ func (s *Service) EnsureScratch(ctx context.Context) error {
 
 // JoinScratch makes a new person a member of Scratch.
 func (s *Service) JoinScratch(ctx context.Context, tx bun.Tx, user uuid.UUID) error {
-	return db.JoinNamed(ctx, tx, ScratchName, user)
+	joined, err := db.JoinNamed(ctx, tx, ScratchName, user)
+	if err != nil || joined == uuid.Nil {
+		return err
+	}
+	u, err := db.UserByID(ctx, tx, user)
+	if err != nil {
+		return err
+	}
+	return db.AddAudit(ctx, tx, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), Action: "workspace.add_member", SubjectKind: "workspace", SubjectID: joined, SubjectName: ScratchName,
+		WorkspaceID: joined, Reason: "everybody begins there", After: map[string]any{"member": u.Name, "user_id": user.String()},
+	})
 }
 
 // Workspaces lists the workspaces that a person is a member of; an administrator's are all.
