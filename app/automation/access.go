@@ -148,3 +148,19 @@ func (s *Service) mayChangeShared(ctx context.Context, actor account.Actor, uses
 	}
 	return nil
 }
+
+// stillMay asks once more whether a person may do something, after a wait for somebody else's server in which the permission,
+// the membership of a workspace, if one is given, or the account may have been taken from them.
+func (s *Service) stillMay(ctx context.Context, tx bun.Tx, actor account.Actor, p account.Permission, workspace uuid.UUID) error {
+	u, err := db.UserByID(ctx, tx, actor.ID)
+	if err != nil {
+		return err
+	}
+	if !u.DeactivatedAt.IsZero() || !account.Grants(u.Permissions, p) {
+		return fault.ErrForbidden
+	}
+	if workspace == uuid.Nil {
+		return nil
+	}
+	return s.isMember(ctx, tx, account.ActorOf(u), workspace)
+}

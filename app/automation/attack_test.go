@@ -176,3 +176,37 @@ func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
 		t.Errorf("the run with the same input has %q", again.Execution.Parameters["key"])
 	}
 }
+
+// A server that takes its time to answer must not keep a permission alive.
+func TestAPermissionThatIsTakenDuringAWaitIsGone(t *testing.T) {
+	k := setup(t)
+	var meanwhile func()
+	k.Probe = func(context.Context, Remote) (string, fault.Invalid) {
+		meanwhile()
+		return "main", nil
+	}
+	in := WorkspaceInput{Name: "Mine", GitURL: "https://git.example.com/a/b.git", Version: 1}
+	for name, tt := range map[string]struct {
+		take func(who account.Actor, workspace uuid.UUID) error
+		want error
+	}{
+		"the role": {func(who account.Actor, _ uuid.UUID) error { return db.SetRoles(t.Context(), k.DB, who.ID, nil) }, fault.ErrForbidden},
+		"the account": {func(who account.Actor, _ uuid.UUID) error {
+			return db.SetDeactivated(t.Context(), k.DB, who.ID, begun, begun)
+		}, fault.ErrForbidden},
+		"the membership": {func(who account.Actor, w uuid.UUID) error { return db.RemoveMember(t.Context(), k.DB, w, who.ID) }, fault.ErrNotFound},
+	} {
+		otto := k.holding("Otto"+name[4:], account.ManageWorkspaces)
+		meanwhile, in.Name = func() {}, "Of "+otto.Name
+		w, err := k.CreateWorkspace(t.Context(), otto, in)
+		check(t, err)
+		meanwhile = func() { check(t, tt.take(otto, w.ID)) }
+		wantErr(t, k.UpdateWorkspace(t.Context(), otto, w.ID, in), tt.want)
+		in.Name += " 2"
+		if name != "the membership" {
+			meanwhile = func() {}
+			_, err = k.CreateWorkspace(t.Context(), otto, in)
+			wantErr(t, err, tt.want)
+		}
+	}
+}

@@ -128,6 +128,9 @@ func (s *Service) CreateWorkspace(ctx context.Context, actor account.Actor, in W
 		return nil, err
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, uuid.Nil); err != nil {
+			return err
+		}
 		if err := db.InsertWorkspace(ctx, tx, w); err != nil {
 			return nameTaken(err)
 		}
@@ -161,6 +164,9 @@ func (s *Service) UpdateWorkspace(ctx context.Context, actor account.Actor, id u
 	}
 	w.Version, w.UpdatedAt = w.Version+1, s.Now()
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, id); err != nil {
+			return err
+		}
 		saved, err := db.SaveWorkspace(ctx, tx, &w, in.Version)
 		if err != nil {
 			return nameTaken(err)
