@@ -151,6 +151,23 @@ func ExecutionBySession(ctx context.Context, q bun.IDB, session uuid.UUID) (*Exe
 	return &e, nil
 }
 
+// RunsOf finds how the executions ended that launched some sessions, by session.
+func RunsOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) (map[uuid.UUID]Execution, error) {
+	if len(sessions) == 0 {
+		return nil, nil
+	}
+	var list []Execution
+	err := q.NewSelect().Model(&list).Column("id", "session_id", "status", "result").Where("e.session_id = ANY(?::uuid[])", UUIDs(sessions)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list executions of sessions: %w", err)
+	}
+	runs := make(map[uuid.UUID]Execution, len(list))
+	for _, e := range list {
+		runs[e.SessionID] = e
+	}
+	return runs, nil
+}
+
 // LockExecutionInFlight finds the execution of a session that has yet to end, for ending it.
 func LockExecutionInFlight(ctx context.Context, tx bun.Tx, session uuid.UUID) (*Execution, error) {
 	var e Execution
@@ -168,6 +185,7 @@ type ExecutionFilter struct {
 	Automation uuid.UUID
 	Workspace  uuid.UUID
 	Statuses   []ExecutionStatus
+	Result     string // NothingToDo
 	Source     Source
 	User       uuid.UUID
 	From, To   time.Time // of created_at; To is exclusive
@@ -190,6 +208,9 @@ func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution,
 	}
 	if len(f.Statuses) > 0 {
 		sel = sel.Where("e.status IN (?)", bun.List(f.Statuses))
+	}
+	if f.Result == NothingToDo { // written out, for its index
+		sel = sel.Where("e.result = 'nothing_to_do'")
 	}
 	if f.Source != "" {
 		sel = sel.Where("e.source = ?", f.Source)

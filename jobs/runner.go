@@ -553,7 +553,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		if failure.Fix != "" {
 			reason += ". " + failure.Fix
 		}
-		outcome = w.ended(ctx, failure.Kind, reason)
+		outcome = w.outcomeOf(ctx, failure.Kind, reason) // the turn's end says it
 		if failure.Kind == agent.FailAgent {
 			outcome.ExitCode = &result.ExitCode
 		}
@@ -670,13 +670,22 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 	return !c.Clean
 }
 
-// ended is the outcome of work that ended early: by a person, by the timeout, or of itself.
+// ended is the outcome of work that ended early, and says a failure in the transcript.
 func (w *work) ended(ctx context.Context, class, reason string) automation.Outcome {
+	o := w.outcomeOf(ctx, class, reason)
+	if o.Status == db.Failed {
+		w.note(o.Reason)
+	}
+	return o
+}
+
+// outcomeOf is the outcome of work that ended early: by a person, by the timeout, by a budget, or of itself.
+func (w *work) outcomeOf(ctx context.Context, class, reason string) automation.Outcome {
 	cause := context.Cause(ctx)
 	var used budgetUsed
 	switch {
 	case errors.As(cause, &used):
-		return w.outOfBudget(string(used))
+		return automation.Outcome{Status: db.Failed, Class: db.ErrorBudget, Reason: string(used), Neutral: true}
 	case errors.Is(cause, errCanceled):
 		return automation.Outcome{Status: db.Canceled, Reason: "canceled"}
 	case errors.Is(cause, errInterrupted):
@@ -685,12 +694,12 @@ func (w *work) ended(ctx context.Context, class, reason string) automation.Outco
 		limit := time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second
 		return automation.Outcome{Status: db.TimedOut, Class: "timeout", Reason: "it took longer than " + limit.String()}
 	}
-	return w.failed(class, reason)
+	return automation.Outcome{Status: db.Failed, Class: class, Reason: reason}
 }
 
 func (w *work) failed(class, reason string) automation.Outcome {
 	if w.transcript != nil {
-		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: reason})
+		w.note(reason)
 	}
 	return automation.Outcome{Status: db.Failed, Class: class, Reason: reason}
 }

@@ -44,10 +44,10 @@ func qualitySpecimens() []Specimen {
 		{Limit: "100 messages a month", Used: "12 messages", Part: 0.12},
 	}
 	nothing := ExecutionData{
-		ExecutionItem: sampleExecutions()[1], AutomationURL: AutomationURL("a1"), SessionName: "Nightly dependency audit", Nothing: true, Answer: "All is up to date.\n\nNOTHING TO DO",
+		ExecutionItem: sampleExecutions()[1], AutomationURL: AutomationURL("a1"), SessionName: "Nightly dependency audit", Answer: "All is up to date.\n\nNOTHING TO DO",
 		Usage: []Fact{{Label: "Tokens", Value: "12,345 in, 40 cached, 20 out"}, {Label: "Cost", Value: "unknown"}},
 	}
-	nothing.Note, nothing.End = "Nothing to do", nothing.Start.Add(40*time.Second)
+	nothing.Status, nothing.End = "nothing_to_do", nothing.Start.Add(40*time.Second)
 	settings := func(title string) Page {
 		page := samplePage(title, "settings")
 		page.Settings = []Tab{{Label: "Profile", URL: ProfileURL()}, {Label: "Session toggles", URL: TogglesURL(), Current: title != "Usage"}, {Label: "Usage", URL: UsageURL(""), Current: title == "Usage"}}

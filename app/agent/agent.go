@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -316,6 +317,9 @@ func (r *run) emit(e Event) {
 	e.Text = Clean(e.Text)
 	if e.Tool != nil {
 		e.Tool.clean()
+		if r.Dir != "" { // where the worktree lies tells nobody anything
+			e.Tool.Title = strings.ReplaceAll(e.Tool.Title, strings.TrimSuffix(r.Dir, "/")+"/", "")
+		}
 	}
 	for i := range e.Plan {
 		e.Plan[i].Text = Clean(e.Plan[i].Text)

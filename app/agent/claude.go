@@ -107,7 +107,7 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	case c.last == nil:
 		return res, r.died(end, stderr, now)
 	case c.last.Subtype == "error_max_budget_usd":
-		return res, &Failure{Kind: FailBudget, Reason: "it stopped when it had cost what it may"}
+		return res, &Failure{Kind: FailBudget, Reason: "what its budget leaves is used up"}
 	case c.last.IsError || strings.HasPrefix(c.last.Subtype, "error"):
 		text := strings.Join(append([]string{c.last.Result}, c.last.Errors...), " ")
 		if strings.TrimSpace(text) == "" {

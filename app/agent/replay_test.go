@@ -107,7 +107,7 @@ func TestClaudeHoldsItselfToWhatATurnMayCost(t *testing.T) {
 	// As Claude Code 2.1 ends: the cost of the conversation, and no tokens.
 	res, f, _, c := replay(t, "claude", `{"type":"assistant","message":{"id":"a","content":[],"usage":{"input_tokens":100,"output_tokens":1}}}`+"\n"+
 		`{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.75,"model_usage_since_last_result":{"m":{"costUSD":0.3}},"usage":{"input_tokens":0},"errors":["Reached maximum budget ($0.25)"]}`+"\n", "1", "", turn)
-	expectFailure(t, f, FailBudget, "had cost what it may")
+	expectFailure(t, f, FailBudget, "what its budget leaves is used up")
 	if want := (Usage{Known: true, Input: 100, Output: 1, CostKnown: true, CostUSD: 0.3}); res.Usage != want || !c.has("--max-budget-usd=0.250000") {
 		t.Errorf("used %+v, called with %q; want %+v", res.Usage, c.Args, want)
 	}
@@ -193,7 +193,7 @@ func TestClaudeFailuresAreClassified(t *testing.T) {
 		{"an unknown model", result(`"subtype":"success","is_error":true,"api_error_status":404,"result":"There's an issue with the selected model (opus-9). It may not exist or you may not have access to it."`), "1", "", FailModel, "opus-9", "sonnet"},
 		{"a long conversation", result(`"subtype":"success","is_error":true,"result":"Prompt is too long"`), "1", "", FailContext, "too long", "new session"},
 		{"not signed in", result(`"subtype":"success","is_error":true,"result":"Invalid API key · Please run /login"`), "1", "", FailAuth, "/login", "ANTHROPIC_API_KEY"},
-		{"a budget", result(`"subtype":"error_max_budget_usd","is_error":true`), "1", "", FailBudget, "had cost what it may", ""},
+		{"a budget", result(`"subtype":"error_max_budget_usd","is_error":true`), "1", "", FailBudget, "what its budget leaves is used up", ""},
 		{"an unknown conversation", "\n", "1", "No conversation found with session ID: abc\n", FailAgent, "exit 1: No conversation found", ""},
 		{"silence", "\n", "1", "", FailAgent, "exit 1", ""},
 		{"no result", `{"type":"system","subtype":"init","session_id":"s"}` + "\n", "0", "", FailAgent, "before its answer was complete", ""},

@@ -112,7 +112,11 @@ func (g Gauge) String() string {
 func Amount(measure string, n float64) string {
 	switch measure {
 	case "money":
-		return "$" + strconv.FormatFloat(math.Round(n*100)/100, 'f', 2, 64)
+		digits := 2
+		if n != 0 && math.Abs(n) < 0.1 { // else a small limit, or what is used of one, would read as nothing
+			digits = 4
+		}
+		return "$" + strconv.FormatFloat(n, 'f', digits, 64)
 	case "tokens":
 		return thousands(int64(n)) + " tokens"
 	case "turns":

@@ -207,6 +207,14 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 	}
 }
 
+func TestSmallAmountsOfMoneyAreNotSaidToBeNothing(t *testing.T) {
+	for n, want := range map[float64]string{0: "$0.00", 0.0005: "$0.0005", 0.05: "$0.0500", 0.1: "$0.10", 12.5: "$12.50", 1000: "$1000.00"} {
+		if got := Amount("money", n); got != want {
+			t.Errorf("%g is %s; want %s", n, got, want)
+		}
+	}
+}
+
 func TestARunThatSentAsManyMessagesAsItMayIsToldOfOnlyWhenItWouldSendAnother(t *testing.T) {
 	k := setup(t)
 	run := k.spend(k.create(budget("run", BudgetInput{Turns: "1"})), db.TurnUsage{})

@@ -270,7 +270,7 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 		return s.disableFor(ctx, tx, a, e, db.ByFailures, fmt.Sprintf("%d runs in a row failed, the last one because %s", a.FailureStreak, e.Reason))
 	case !a.Scheduled() && a.FailureStreak == 1:
 		return s.tell(ctx, tx, a, notice{
-			kind: NoticeRunFailed, title: a.Name + " failed", body: e.Reason, execution: e.ID, session: e.SessionID,
+			kind: NoticeRunFailed, title: a.Name + " failed", body: capitalize(e.Reason) + ".", execution: e.ID, session: e.SessionID,
 			key: "failed " + e.ID.String(),
 		})
 	}

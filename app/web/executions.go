@@ -28,6 +28,8 @@ func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor accoun
 	status := r.FormValue("status")
 	if slices.Contains(db.ExecutionStatuses, db.ExecutionStatus(status)) {
 		f.Statuses = []db.ExecutionStatus{db.ExecutionStatus(status)}
+	} else if status == db.NothingToDo {
+		f.Result = status
 	}
 	list, err := s.Rules.Executions(ctx, actor, f)
 	if err != nil {
@@ -42,6 +44,9 @@ func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor accoun
 	}
 	for _, st := range db.ExecutionStatuses {
 		p.Status.Options = append(p.Status.Options, views.Choice{Value: string(st), Label: views.StatusWord(string(st))})
+		if st == db.Succeeded {
+			p.Status.Options = append(p.Status.Options, views.Choice{Value: db.NothingToDo, Label: views.StatusWord(db.NothingToDo)})
+		}
 	}
 	list, p.Pager = paged(r, f, list)
 	for i := range list {
@@ -51,13 +56,7 @@ func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	p.Auto = views.Field{Name: "automation", Label: "Automation", Value: r.FormValue("automation")}
-	if len(names) > 0 {
-		p.Auto.Options = append(p.Auto.Options, views.Choice{Label: "Automation"})
-		for _, n := range names {
-			p.Auto.Options = append(p.Auto.Options, views.Choice{Value: n.ID.String(), Label: n.Name})
-		}
-	}
+	p.Auto = automationField(r, names)
 	people, err := db.Users(ctx, s.DB)
 	if err != nil {
 		return err
@@ -70,6 +69,19 @@ func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor accoun
 		}
 	}
 	return s.with(w, r, actor, "executions", "History", func(page views.Page) error { return s.show(w, r, views.Executions(page, p)) })
+}
+
+// automationField narrows a list to one automation; it has no options where there is none.
+func automationField(r *http.Request, names []db.Automation) views.Field {
+	f := views.Field{Name: "automation", Label: "Automation", Value: r.FormValue("automation")}
+	if len(names) == 0 {
+		return f
+	}
+	f.Options = append(f.Options, views.Choice{Label: "Automation"})
+	for _, n := range names {
+		f.Options = append(f.Options, views.Choice{Value: n.ID.String(), Label: n.Name})
+	}
+	return f
 }
 
 // day reads a date in a person's zone; nonsense is none.
@@ -161,7 +173,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	for _, a := range attempts {
 		d.Attempts = append(d.Attempts, views.Attempt{Number: a.Attempt, At: in(a.FailedAt, z), Again: in(a.RetryAt, z), Kind: views.FailureWord(a.ErrorClass), Reason: a.Reason})
 	}
-	d.Usage, d.Nothing = usageFacts(e.Usage), e.Result == db.NothingToDo
+	d.Usage = usageFacts(e.Usage)
 	timeout := "None"
 	if sn.TimeoutSeconds > 0 {
 		timeout = views.Took(time.Duration(sn.TimeoutSeconds) * time.Second)

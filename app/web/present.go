@@ -243,10 +243,18 @@ func item(e *db.Execution, z *time.Location, now time.Time) views.ExecutionItem 
 	} else if kind := views.FailureWord(e.ErrorClass); kind != "" && e.Reason != "" {
 		i.Note = kind + ": " + e.Reason
 	}
-	if e.Result == db.NothingToDo {
-		i.Note = "Nothing to do"
-	}
+	i.Status = resultOf(e)
+	i.Note = capital(i.Note)
 	return i
+}
+
+// capital begins a sentence.
+func capital(text string) string {
+	r, n := utf8.DecodeRuneInString(text)
+	if n == 0 {
+		return text
+	}
+	return string(unicode.ToUpper(r)) + text[n:]
 }
 
 // sourceDetail says who or what fired an execution, beyond its source.

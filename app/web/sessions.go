@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -21,7 +22,7 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	status := r.FormValue("status")
 	f := db.SessionFilter{
-		Type: db.SessionType(r.FormValue("type")), Workspace: optionalID(s.workspaceFilter(r)), Mine: r.FormValue("scope") == "own",
+		Type: db.SessionType(r.FormValue("type")), Workspace: optionalID(s.workspaceFilter(r)), Mine: r.FormValue("scope") == "own", Automation: optionalID(r.FormValue("automation")),
 		Search: r.FormValue("q"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
 	}
 	if status != "" {
@@ -50,16 +51,48 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.
 		list = list[:pageSize]
 		p.Pager.Older = more(r, "before", list[pageSize-1].ID.String())
 	}
-	pulls, err := s.pullRequests(ctx, list)
+	names, err := db.AutomationNames(ctx, s.DB, actor.Access(), 200)
 	if err != nil {
 		return err
 	}
-	for i := range list {
-		row := sessionItem(&list[i], z, now)
-		row.PullRequest = pulls[list[i].ID]
-		p.Rows = append(p.Rows, row)
+	p.Auto = automationField(r, names)
+	if p.Rows, err = s.sessionItems(ctx, list, z, now); err != nil {
+		return err
 	}
 	return s.with(w, r, actor, "sessions", "Sessions", func(page views.Page) error { return s.show(w, r, views.Sessions(page, p)) })
+}
+
+// sessionItems are sessions as a list shows them, with what came of their runs and with their pull requests.
+func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Location, now time.Time) ([]views.SessionItem, error) {
+	pulls, err := s.pullRequests(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]uuid.UUID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	runs, err := db.RunsOf(ctx, s.DB, ids)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]views.SessionItem, len(list))
+	for i := range list {
+		rows[i] = sessionItem(&list[i], z, now)
+		rows[i].PullRequest = pulls[list[i].ID]
+		if e, ok := runs[list[i].ID]; ok && !e.Status.InFlight() {
+			rows[i].Run = resultOf(&e)
+		}
+	}
+	return rows, nil
+}
+
+// resultOf is the status of an execution as it is shown: to have found nothing to do is one of its own.
+func resultOf(e *db.Execution) string {
+	if e.Result == db.NothingToDo {
+		return db.NothingToDo
+	}
+	return string(e.Status)
 }
 
 func sessionItem(session *db.Session, z *time.Location, now time.Time) views.SessionItem {
@@ -214,8 +247,9 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 			p.Steps = progress(e, turns)
 			p.Facts = append(p.Facts, views.Fact{Label: "Workflow", Value: e.Snapshot.WorkflowName})
 		}
-		started := views.StatusWord(string(e.Status))
+		started := views.StatusWord(resultOf(e))
 		p.Facts = append(p.Facts, views.Fact{Label: "Run", Value: started})
+		didNotBegin(&p.Changes, e)
 		if e.ExitCode != nil && s.isScript(session.Provider) {
 			p.Facts = append(p.Facts, views.Fact{Label: "Exit", Value: strconv.Itoa(*e.ExitCode)})
 		}
@@ -232,6 +266,13 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		return nil, err
 	}
 	return p, s.addPullRequests(r.Context(), p, session, manage)
+}
+
+// didNotBegin tells of a run that did not pass its gate, in place of the files that it changed.
+func didNotBegin(c *views.ChangesData, e *db.Execution) {
+	if e.Status == db.Skipped && c.Gone != "" {
+		c.Gone = "The run did not begin, so nothing was changed."
+	}
 }
 
 func (s *Server) isScript(provider string) bool {
@@ -302,13 +343,11 @@ func (s *Server) sessionRow(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	row := sessionItem(session, zone(actor), s.Now())
-	pulls, err := s.pullRequests(r.Context(), []db.Session{*session})
+	rows, err := s.sessionItems(r.Context(), []db.Session{*session}, zone(actor), s.Now())
 	if err != nil {
 		return err
 	}
-	row.PullRequest = pulls[session.ID]
-	return s.show(w, r, views.SessionRow(row))
+	return s.show(w, r, views.SessionRow(rows[0]))
 }
 
 func (s *Server) sessionHead(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -328,7 +367,17 @@ func (s *Server) sessionChanges(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, views.Changes(changesOf(session)))
+	c := changesOf(session)
+	if c.Gone != "" {
+		e, err := db.ExecutionBySession(r.Context(), s.DB, session.ID)
+		if err != nil && !db.IsNotFound(err) {
+			return err
+		}
+		if err == nil {
+			didNotBegin(&c, e)
+		}
+	}
+	return s.show(w, r, views.Changes(c))
 }
 
 // streamBatch is how many events one message of a stream holds at most.

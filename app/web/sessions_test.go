@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/automation"
@@ -90,4 +91,36 @@ func TestTheTimeForReviewIsNotTimeAtWork(t *testing.T) {
 	if read(&after); !after.Equal(before) {
 		t.Errorf("marking it done moved its end from %s to %s", before, after)
 	}
+}
+
+func TestWhatCameOfARunIsSeenAndNarrowedToInBothLists(t *testing.T) {
+	b := open(t).as("Jonas", "member")
+	b.started()
+	b.work("x", automation.Outcome{Status: db.Succeeded, NothingToDo: true, Answer: "NOTHING TO DO"}, nil)
+	failed := b.started()
+	b.work("x", automation.Outcome{Status: db.Failed, Class: "success_check", Reason: "its success check was not met: exit 4"}, nil)
+	skipped := b.started()
+	b.work("x", automation.Outcome{Status: db.Skipped, Neutral: true, Reason: "its gate did not let it begin: exit 3"}, nil)
+
+	history := b.get("/executions?status=nothing_to_do")
+	history.expect(t, 200, "Nothing to do")
+	if strings.Contains(history.body, "success check") || !strings.Contains(b.get("/executions").body, "Its success check was not met") {
+		t.Error("the history is not narrowed to runs that found nothing to do")
+	}
+	list := b.get("/sessions")
+	list.expect(t, 200, "Failed")
+	list.expect(t, 200, "Nothing to do")
+	list = b.get("/sessions?automation=" + automationOf(t, b, failed))
+	if !strings.Contains(list.body, failed) || strings.Contains(list.body, skipped) {
+		t.Error("the sessions are not narrowed to an automation")
+	}
+	b.get(skipped).expect(t, 200, "The run did not begin, so nothing was changed.")
+	b.get(skipped+"/changes").expect(t, 200, "The run did not begin")
+}
+
+func automationOf(t *testing.T, b *browser, session string) string {
+	t.Helper()
+	s, err := db.SessionByID(t.Context(), b.server.DB, uuid.MustParse(strings.TrimPrefix(session, "/sessions/")))
+	check(t, err)
+	return s.AutomationID.String()
 }

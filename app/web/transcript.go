@@ -77,6 +77,9 @@ func (t *transcript) add(ev *db.SessionEvent) []views.Entry {
 		}))
 	}
 	t.seq = ev.Seq
+	if ev.Kind == "turn_end" {
+		changed = append(changed, t.stopTools(ev.At.In(t.zone))...)
+	}
 	if e, ok := t.entry(ev); ok {
 		changed = append(changed, e)
 	}
@@ -234,6 +237,20 @@ func (t *transcript) addOutput(own string, at time.Time, a *agent.Event) (views.
 	return e, true
 }
 
+// stopTools ends the tool calls of which the agent told no end before its turn ended: it was stopped, or forgot them. It
+// returns those.
+func (t *transcript) stopTools(at time.Time) (stopped []views.Entry) {
+	for i, e := range t.entries {
+		if e.Tool != nil && e.Tool.Status == "running" {
+			tool := *e.Tool
+			tool.Status, tool.End = "canceled", at
+			t.entries[i].Tool = &tool
+			stopped = append(stopped, t.entries[i])
+		}
+	}
+	return stopped
+}
+
 func (t *transcript) addTool(id string, at time.Time, a *agent.Event) views.Entry {
 	e := views.Entry{ID: id, Kind: "tool", At: at, Tool: &views.Tool{Status: "running", Start: at, Now: t.now}}
 	if i, ok := t.byID[id]; ok && t.entries[i].Tool != nil {
@@ -247,6 +264,9 @@ func (t *transcript) addTool(id string, at time.Time, a *agent.Event) views.Entr
 		}
 		if a.Tool.Title != "" {
 			e.Tool.Arg = a.Tool.Title
+			if what, named := strings.CutPrefix(a.Tool.Title, e.Tool.Name+" "); named && e.Tool.Name != "" { // the name stands before it
+				e.Tool.Arg = what
+			}
 		} else if e.Tool.Arg == "" && len(a.Tool.Input) > 0 {
 			e.Tool.Arg = firstLine(string(a.Tool.Input))
 		}

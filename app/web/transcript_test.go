@@ -61,3 +61,13 @@ func TestAMessageThatIsWrittenInManyPiecesIsNotSentAnewForEver(t *testing.T) {
 		t.Errorf("the longest entry has %d bytes and all have %d pieces; want %d bytes at most, and 5000 pieces", longest, total, joinText)
 	}
 }
+
+func TestAToolThatItsTurnDidNotSeeEndDoesNotRunForEver(t *testing.T) {
+	t.Parallel()
+	tr := newTranscript(time.UTC, time.Now())
+	tr.add(said(t, 1, agent.Event{Kind: agent.EventTool, ID: "a", Tool: &agent.Tool{Name: "Bash", Title: "Bash make test"}}))
+	sent := tr.add(&db.SessionEvent{Seq: 2, At: time.Now(), Kind: "turn_end", Body: []byte(`{"status":"canceled","seconds":1}`)})
+	if len(sent) != 2 || sent[0].Tool == nil || sent[0].Tool.Status != "canceled" || sent[0].Tool.Arg != "make test" || tr.entries[0].Tool.Status != "canceled" {
+		t.Errorf("with the end of the turn %+v is sent; want the tool as not finished, and its name once", sent)
+	}
+}
