@@ -77,11 +77,30 @@ type Workflow struct {
 	Uses      int        `bun:"uses,scanonly"` // how many automations use it, where the query says so
 }
 
+// ByName is a page of a list that goes by name: at most Limit rows after the one with the name and id given, or from the
+// beginning. The zero ByName is the first 500.
+type ByName struct {
+	AfterName string
+	AfterID   uuid.UUID
+	Limit     int
+}
+
+func (p ByName) of(sel *bun.SelectQuery, table string) *bun.SelectQuery {
+	limit := p.Limit
+	if limit == 0 {
+		limit = 500
+	}
+	if p.AfterID != uuid.Nil {
+		sel = sel.Where("(lower(?0.name), ?0.id) > (lower(?1), ?2)", bun.Ident(table), p.AfterName, p.AfterID)
+	}
+	return sel.OrderExpr("lower(?0.name), ?0.id", bun.Ident(table)).Limit(int64(limit))
+}
+
 // Workflows lists the workflows that are for all workspaces and those of the workspaces that a person is a member of, by name.
-func Workflows(ctx context.Context, q bun.IDB, v Access) ([]Workflow, error) {
+func Workflows(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Workflow, error) {
 	var list []Workflow
-	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").
-		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses").OrderExpr("lower(wf.name), wf.id").Limit(500)
+	sel := page.of(q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").
+		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses"), "wf")
 	if !v.Everywhere {
 		sel = sel.Where("(wf.workspace_id IS NULL OR wf.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
 	}

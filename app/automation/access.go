@@ -164,3 +164,23 @@ func (s *Service) stillMay(ctx context.Context, tx bun.Tx, actor account.Actor, 
 	}
 	return s.isMember(ctx, tx, account.ActorOf(u), workspace)
 }
+
+// AutomationRow is Automation with what a list shows beside it.
+func (s *Service) AutomationRow(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.AutomationRow, error) {
+	if _, err := s.Automation(ctx, actor, id); err != nil {
+		return nil, err
+	}
+	r, err := db.AutomationRowByID(ctx, s.DB, id)
+	if db.IsNotFound(err) { // it was deleted meanwhile
+		return nil, fault.ErrNotFound
+	}
+	return r, err
+}
+
+// Transcript lists at most limit events after seq, in order, of a session that a person may see.
+func (s *Service) Transcript(ctx context.Context, actor account.Actor, session uuid.UUID, seq int64, limit int) ([]db.SessionEvent, error) {
+	if _, err := s.Session(ctx, actor, session); err != nil {
+		return nil, err
+	}
+	return db.EventsOf(ctx, s.DB, session, seq, limit)
+}

@@ -38,7 +38,12 @@ const (
 
 // Bots lists the bots that a person may use: those for all workspaces, and those of their own workspaces.
 func (s *Service) Bots(ctx context.Context, actor account.Actor) ([]db.Bot, error) {
-	return db.Bots(ctx, s.DB, actor.Access())
+	return db.Bots(ctx, s.DB, actor.Access(), db.ByName{})
+}
+
+// BotPage is a page of Bots.
+func (s *Service) BotPage(ctx context.Context, actor account.Actor, page db.ByName) ([]db.Bot, error) {
+	return db.Bots(ctx, s.DB, actor.Access(), page)
 }
 
 // Bot finds a bot that a person may use, and the automations with it that the person sees. Otherwise it returns

@@ -187,3 +187,29 @@ func (s *Service) canUseProvider(actor account.Actor, id string) error {
 	}
 	return nil
 }
+
+// CancelExecution ends an execution that is in flight, as Stop ends what its session does. One that is over is left as it is,
+// whatever its session does meanwhile. It returns the errors of Stop.
+func (s *Service) CancelExecution(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	e, err := s.Execution(ctx, actor, id)
+	if err != nil {
+		return err
+	}
+	if e.SessionID == uuid.Nil { // it was skipped or missed
+		if !CanManage(actor, e.Automation) {
+			return fault.ErrForbidden
+		}
+		return nil
+	}
+	session, err := s.Session(ctx, actor, e.SessionID)
+	if err != nil {
+		return err
+	}
+	if !CanManageSession(actor, session) {
+		return fault.ErrForbidden
+	}
+	if !e.Status.InFlight() {
+		return nil
+	}
+	return s.Stop(ctx, actor, session.ID)
+}

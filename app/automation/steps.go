@@ -290,6 +290,33 @@ func (s *Service) OpenValues(e *db.Execution) (values map[string]string, secrets
 	return values, secrets, nil
 }
 
+// StoredValues are the values stored with an automation that may be shown, and the names of those that may not.
+func StoredValues(a *db.Automation) (plain map[string]string, secret []string) {
+	return shown(a.Parameters, nil)
+}
+
+// GivenValues are the values with which a run began that may be shown, and the names of those that may not.
+func GivenValues(e *db.Execution) (plain map[string]string, secret []string) {
+	return shown(e.Parameters, e.Snapshot.Parameters)
+}
+
+// shown tells secret values from others: by their stored form, whether or not it can be opened, and by what is declared.
+func shown(values map[string]string, declared []db.Parameter) (plain map[string]string, secret []string) {
+	plain, secret = map[string]string{}, []string{}
+	for name, value := range values {
+		hidden := strings.HasPrefix(value, sealedMark) || slices.ContainsFunc(declared, func(p db.Parameter) bool {
+			return p.Alias == name && p.Type == db.SecretParameter
+		})
+		if hidden {
+			secret = append(secret, name)
+		} else {
+			plain[name] = value
+		}
+	}
+	slices.Sort(secret)
+	return plain, secret
+}
+
 // StepName is what a step is called where it has no label of its own.
 func StepName(step db.Step) string {
 	if step.Label != "" {

@@ -16,7 +16,12 @@ import (
 
 // Workflows lists the workflows that a person may use: those for all workspaces, and those of their own workspaces.
 func (s *Service) Workflows(ctx context.Context, actor account.Actor) ([]db.Workflow, error) {
-	return db.Workflows(ctx, s.DB, actor.Access())
+	return db.Workflows(ctx, s.DB, actor.Access(), db.ByName{})
+}
+
+// WorkflowPage is a page of Workflows.
+func (s *Service) WorkflowPage(ctx context.Context, actor account.Actor, page db.ByName) ([]db.Workflow, error) {
+	return db.Workflows(ctx, s.DB, actor.Access(), page)
 }
 
 // Workflow finds a workflow that a person may use, and the automations with it that the person sees. Otherwise it returns

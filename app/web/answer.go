@@ -161,8 +161,12 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, titl
 	s.refuseWith(w, r, status, title, text, views.Link{})
 }
 
-// refuseWith says no: to htmx with a message that app.js shows, else with a page.
+// refuseWith says no: to programs with problem details, to htmx with a message that app.js shows, else with a page.
 func (s *Server) refuseWith(w http.ResponseWriter, r *http.Request, status int, title, text string, link views.Link) {
+	if isAPI(r) {
+		writeProblem(w, &APIProblem{Status: status, Detail: text})
+		return
+	}
 	if fragment(r) || r.Header.Get("HX-Request") == "true" {
 		s.render(w, r, status, views.ErrorFragment(text, link))
 		return

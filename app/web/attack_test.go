@@ -48,12 +48,26 @@ func TestEveryWriteRefusesAFormOfAnotherSite(t *testing.T) {
 func TestIDsThatAreNothingAreNotFoundOnEveryRoute(t *testing.T) {
 	x := newWalk(t)
 	admin := x.who["admin"]
+	program := admin.program()
+	bodies := map[string]any{}
+	for _, e := range apiExpectations {
+		if e.form != "" {
+			bodies[e.route] = e.form
+		}
+	}
 	for _, p := range x.patterns() {
 		if !strings.Contains(p[1], "{id}") {
 			continue
 		}
 		for _, id := range []string{uuid.NewString(), "1", "nonsense", "00000000-0000-0000-0000-000000000000", "%27%20OR%20true--", "..%2f..%2fetc", "{id}"} {
 			path := strings.ReplaceAll(p[1], "{id}", id)
+			if below, ok := strings.CutPrefix(path, apiPrefix); ok {
+				body := bodies[p[0]+" "+strings.TrimPrefix(p[1], apiPrefix)]
+				if got := program.call(p[0], below, body); got.StatusCode != http.StatusNotFound || !strings.Contains(got.body, `"code":"not_found"`) {
+					t.Errorf("%s %s with %q answered %d %s; want 404", p[0], p[1], id, got.StatusCode, got.body)
+				}
+				continue
+			}
 			got := admin.get(path)
 			if p[0] == http.MethodPost {
 				// What a form of the route needs before it looks for the thing.

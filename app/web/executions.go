@@ -221,14 +221,8 @@ func (s *Server) cancelExecution(w http.ResponseWriter, r *http.Request, actor a
 	if err != nil {
 		return err
 	}
-	e, err := s.Rules.Execution(r.Context(), actor, executionID)
-	if err != nil {
+	if err := s.Rules.CancelExecution(r.Context(), actor, executionID); err != nil {
 		return err
-	}
-	if e.SessionID != uuid.Nil {
-		if err := s.Rules.Stop(r.Context(), actor, e.SessionID); err != nil {
-			return err
-		}
 	}
 	return s.redirect(w, r, refererPath(r, views.ExecutionURL(executionID.String())), "Canceling.")
 }

@@ -78,17 +78,10 @@ type mcpActor struct{}
 // mcpCallerOf is who calls: a session by its token, or a person by theirs. It returns fault.ErrNotFound for a token that
 // opens nothing.
 func (s *Server) mcpCallerOf(r *http.Request) (account.Actor, error) {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	token = strings.TrimSpace(token)
-	switch {
-	case !strings.EqualFold(scheme, "Bearer") || token == "":
-		return account.Actor{}, fault.ErrNotFound
-	case strings.HasPrefix(token, automation.SessionTokenPrefix):
+	if token := bearerToken(r); strings.HasPrefix(token, automation.SessionTokenPrefix) {
 		return s.Rules.SessionActor(r.Context(), token)
-	case s.Bearer == nil:
-		return account.Actor{}, fault.ErrNotFound
 	}
-	return s.Bearer(r.Context(), token)
+	return s.personOf(r)
 }
 
 func (s *Server) mcpRefuse(w http.ResponseWriter, status int, message string) {

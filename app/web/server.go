@@ -117,6 +117,7 @@ func (s *Server) Handler() http.Handler {
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
 	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
 	protection.AddInsecureBypassPattern("/api/forges/{kind}/{workspace}")
+	protection.AddInsecureBypassPattern(apiPrefix + "/")
 	protection.AddInsecureBypassPattern("/mcp")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
@@ -137,6 +138,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
 	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
 	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
+	s.apiRoutes(mux)
 	mux.HandleFunc("/api/", s.noAPI)
 	mux.Handle("/mcp", s.mcpServer())
 
@@ -289,6 +291,10 @@ func (s *Server) noAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.HasPrefix(r.URL.Path, triggerPath) {
 		s.tell(w, &automation.Answer{Status: http.StatusNotFound, Error: "there is nothing at this address"})
+		return
+	}
+	if isAPI(r) {
+		writeProblem(w, &APIProblem{Status: http.StatusNotFound, Detail: "There is nothing at this address."})
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -268,6 +268,11 @@ func (s *Server) editTicket(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
+	return s.ticketForm(w, r, actor, http.StatusOK, t, typedTicket(t), nil)
+}
+
+// typedTicket is a ticket as the form would have it typed.
+func typedTicket(t *db.Ticket) automation.TicketInput {
 	in := automation.TicketInput{
 		Workspace: t.WorkspaceID.String(), Title: t.Title, Body: t.Body, Priority: automation.PriorityWord(t.Priority), Status: string(t.Status),
 		Labels: strings.Join(t.Labels, ", "), Version: t.Version,
@@ -275,7 +280,7 @@ func (s *Server) editTicket(w http.ResponseWriter, r *http.Request, actor accoun
 	if t.AssigneeID != uuid.Nil {
 		in.Assignee = t.AssigneeID.String()
 	}
-	return s.ticketForm(w, r, actor, http.StatusOK, t, in, nil)
+	return in
 }
 
 func (s *Server) updateTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

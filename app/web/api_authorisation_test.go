@@ -1,0 +1,183 @@
+package web
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+
+	"carillon/app/account"
+	"carillon/db"
+)
+
+// apiPeople are who tries every route of the API by a token, in the order of the answers: people, without nobody, and narrow,
+// a token of the owner's that is for seeing their own automations alone.
+var apiPeople = []string{"viewer", "owner", "manager", "outsider", "elsewhere", "admin", "narrow"}
+
+// strangers are who is refused by every route, whatever it is: without a token, with one of nobody, one of a session, one that
+// has expired, one of somebody deactivated, and with the cookie of an administrator.
+var strangers = []string{"nobody", "unknown", "session", "expired", "deactivated", "cookie"}
+
+// Answers that many routes of the API have.
+const (
+	apiForAll     = "200 200 200 200 200 200 200"
+	apiSeen       = "200 200 200 404 404 200 200"
+	apiByManaging = "403 204 204 404 404 204 403"
+	apiManaged    = "403 200 200 404 404 200 403"
+	apiMade       = "403 201 201 404 404 201 403"
+	apiShared     = "403 403 200 404 404 200 403" // of a workspace: for its managers
+	apiOwn        = "404 200 404 404 404 404 200"
+)
+
+// apiExpectations has a line for every route of the API but its description. Form is the body.
+var apiExpectations = []expectation{
+	{"GET /me", "", "", apiForAll},
+	{"GET /workspaces", "", "", apiForAll},
+	{"GET /workspaces/{id}", "workspace", "", apiSeen},
+	{"GET /providers", "", "", apiForAll},
+
+	{"GET /automations", "", "", apiForAll},
+	{"POST /automations", "", `{"name":"Made","workspace_id":"WORKSPACE","provider":"agent","prompt":"Go"}`, "403 201 201 422 422 201 403"},
+	{"GET /automations/{id}", "automation", "", apiSeen},
+	{"PATCH /automations/{id}", "automation", `{"version":1,"name":"Changed"}`, apiManaged},
+	{"DELETE /automations/{id}", "automation", "", apiByManaging},
+	{"POST /automations/{id}/runs", "automation", "", apiMade},
+	{"POST /automations/{id}/enabled", "automation", `{"enabled":false}`, apiManaged},
+	{"POST /automations/{id}/token", "hook", "", apiManaged},
+	{"GET /automations/{id}/executions", "automation", "", apiSeen},
+
+	{"GET /executions", "", "", apiForAll},
+	{"GET /executions/{id}", "execution", "", apiSeen},
+	{"POST /executions/{id}/cancellation", "execution", "", apiManaged},
+	{"POST /executions/{id}/repetitions", "execution", "", "403 409 409 404 404 409 403"}, // it is in flight
+
+	{"GET /sessions", "", "", apiForAll},
+	{"GET /sessions/{id}", "session", "", apiSeen},
+	{"GET /sessions/{id}/events", "session", "", apiSeen},
+	{"POST /sessions/{id}/messages", "waiting", `{"message":"Go on"}`, apiByManaging},
+	{"POST /sessions/{id}/completion", "waiting", "", apiManaged},
+	{"POST /sessions/{id}/stop", "session", "", apiManaged},
+	{"POST /sessions/{id}/reopening", "closed", "", apiManaged},
+
+	{"GET /workflows", "", "", apiForAll},
+	{"POST /workflows", "", `{"name":"Made","workspace_id":"WORKSPACE","steps":[{"kind":"message","text":"Look"}]}`, "403 403 201 422 422 201 403"},
+	{"GET /workflows/{id}", "workflow", "", apiSeen},
+	{"PATCH /workflows/{id}", "workflow", `{"version":1,"name":"Changed"}`, apiShared},
+	{"DELETE /workflows/{id}", "workflow", "", "403 403 204 404 404 204 403"},
+
+	{"GET /bots", "", "", apiForAll},
+	{"POST /bots", "", `{"name":"Made","workspace_id":"WORKSPACE","instructions":"Look"}`, "403 403 201 422 422 201 403"},
+	{"GET /bots/{id}", "bot", "", apiSeen},
+	{"PATCH /bots/{id}", "bot", `{"version":1,"name":"Changed"}`, apiShared},
+	{"DELETE /bots/{id}", "bot", "", "403 403 204 404 404 204 403"},
+
+	{"GET /inbox", "", "", apiForAll},
+	{"POST /inbox/reading", "", "", "204 204 204 204 204 204 204"},
+	{"GET /inbox/{id}", "notice", "", apiOwn},
+	{"POST /inbox/{id}/reading", "notice", "", apiOwn},
+
+	{"GET /tickets", "", "", apiForAll},
+	{"POST /tickets", "", `{"workspace_id":"WORKSPACE","title":"Made"}`, "403 201 201 422 422 201 403"},
+	{"GET /tickets/{id}", "ticket", "", apiSeen},
+	{"PATCH /tickets/{id}", "ticket", `{"version":1,"status":"done"}`, apiManaged},
+}
+
+// tokens makes the tokens with which the routes are tried.
+func (x *walk) tokens() map[string]string {
+	x.t.Helper()
+	tokens := map[string]string{"nobody": "", "unknown": account.TokenPrefix + strings.Repeat("A", 43), "session": "carillon_session_" + strings.Repeat("A", 43), "cookie": ""}
+	make := func(name string, of *browser, permissions ...string) {
+		token, err := x.server.Accounts.CreateToken(x.t.Context(), of.actor, account.TokenInput{Name: name, Days: "7", Narrowed: len(permissions) > 0, Permissions: permissions})
+		check(x.t, err)
+		tokens[name] = token
+	}
+	for _, who := range apiPeople[:len(apiPeople)-1] {
+		make(who, x.who[who])
+	}
+	make("narrow", x.who["owner"], string(account.ViewOwn))
+	make("expired", x.who["admin"])
+	_, err := x.server.DB.NewUpdate().Model((*db.APIToken)(nil)).Set("expires_at = ?", time.Now()).Where("at.name = 'expired'").Exec(x.t.Context())
+	check(x.t, err)
+	// The token is left in place, so that it is the account that is looked at.
+	gone := x.who["deactivated"].actor.ID
+	check(x.t, db.SetDeactivated(x.t.Context(), x.server.DB, gone, time.Time{}, time.Now()))
+	make("deactivated", x.who["deactivated"])
+	check(x.t, db.SetDeactivated(x.t.Context(), x.server.DB, gone, time.Now(), time.Now()))
+	return tokens
+}
+
+// TestEveryRouteOfTheAPIAnswersEverybodyAsExpected fails on any route of the API that the table does not name, and on any
+// answer to anybody that the table does not expect.
+func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
+	x := newWalk(t)
+	x.server.strangers = newLimits(rate.Inf, 0) // they are more than one address may be
+	tokens := x.tokens()
+	routes := &routeTable{}
+	x.server.routes(routes)
+	lines := map[string]bool{}
+	for _, e := range apiExpectations {
+		method, path, _ := strings.Cut(e.route, " ")
+		pattern := method + " " + apiPrefix + path
+		if lines[pattern] || !slices.Contains(routes.patterns, pattern) {
+			t.Errorf("the table has %s twice, or it is no route", e.route)
+			continue
+		}
+		lines[pattern] = true
+		want, got := strings.Fields(e.answers), []string{}
+		for _, who := range append(slices.Clone(apiPeople), strangers...) {
+			a := x.askAPI(who, tokens[who], method, path, e)
+			answered := fmt.Sprint(a.StatusCode)
+			if slices.Contains(strangers, who) {
+				if answered != "401" || a.Header.Get("WWW-Authenticate") == "" {
+					t.Errorf("%s answers %s to %s; want 401 with WWW-Authenticate", e.route, answered, who)
+				}
+			} else {
+				got = append(got, answered)
+			}
+			if a.StatusCode >= 400 && a.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s answers %s to %s as %s", e.route, answered, who, a.Header.Get("Content-Type"))
+			}
+			if a.Header.Get("Cache-Control") != "no-store" || len(a.Header.Values("Set-Cookie")) > 0 {
+				t.Errorf("%s answers %s with %v; want it kept nowhere, and no cookie", e.route, who, a.Header)
+			}
+			if (slices.Contains(strangers, who) || who == "outsider" || who == "elsewhere") && strings.Contains(a.body, hush) {
+				t.Errorf("%s tells %s, who gets %s, of what they may not see", e.route, who, answered)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s answers\n%s\nwant\n%s\nto %s", e.route, strings.Join(got, " "), strings.Join(want, " "), strings.Join(apiPeople, ", "))
+		}
+	}
+	for _, pattern := range routes.patterns {
+		if isAPIPattern(pattern) && !lines[pattern] {
+			t.Errorf("the table lacks %s: decide what it answers to %s", pattern, strings.Join(apiPeople, ", "))
+		}
+	}
+}
+
+// isAPIPattern reports whether a route takes tokens of the API. Its description is for all.
+func isAPIPattern(pattern string) bool {
+	_, path, ok := strings.Cut(pattern, " ")
+	return ok && strings.HasPrefix(path, apiPrefix+"/") && path != apiPrefix+"/openapi.json"
+}
+
+func (x *walk) askAPI(who, token, method, path string, e expectation) *answer {
+	x.t.Helper()
+	if slices.Contains(strangers, who) { // what they ask for need not be there
+		path = strings.Replace(path, "{id}", uuid.NewString(), 1)
+	} else if e.subject != "" {
+		path = strings.Replace(path, "{id}", subjects[e.subject](x).String(), 1)
+	}
+	p := &program{site: x.site, token: token}
+	if who == "cookie" {
+		p.jar = x.who["admin"].client.Jar
+	}
+	if e.form == "" {
+		return p.call(method, path, nil)
+	}
+	return p.call(method, path, strings.ReplaceAll(e.form, "WORKSPACE", x.workspace))
+}

@@ -1,0 +1,201 @@
+package web
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+// APIAutomationFields are what may be said of an automation. What is nil stays, or is as in a new form.
+type APIAutomationFields struct {
+	Name            *string           `json:"name,omitempty"`
+	WorkspaceID     *string           `json:"workspace_id,omitempty" format:"uuid"`
+	Trigger         *string           `json:"trigger,omitempty" enum:"manual,one_time,recurring,loop,http"`
+	RunAt           *time.Time        `json:"run_at,omitempty" doc:"Of one_time. It is kept to the minute."`
+	Cron            *string           `json:"cron,omitempty" doc:"Of recurring: five fields, such as 0 2 * * *."`
+	TimeZone        *string           `json:"time_zone,omitempty" doc:"IANA name, such as Europe/Berlin."`
+	MaxIterations   *int              `json:"max_iterations,omitempty" minimum:"0" doc:"Of a loop. 0: without limit."`
+	StopText        *string           `json:"stop_text,omitempty" doc:"Of a loop: stop when the final answer contains it."`
+	CatchUp         *bool             `json:"catch_up,omitempty" doc:"Auto-Execute Missed Runs on Startup."`
+	AllowParallel   *bool             `json:"allow_parallel,omitempty" doc:"Of http: several sessions at once."`
+	MaxParallel     *int              `json:"max_parallel,omitempty" minimum:"1"`
+	Sender          *string           `json:"sender,omitempty" doc:"Of http: who signs the calls. Empty: the token is enough."`
+	SignatureHeader *string           `json:"signature_header,omitempty"`
+	SignatureSecret *string           `json:"signature_secret,omitempty" writeOnly:"true" doc:"Left out: the one stored stays."`
+	Filter          *APIFilter        `json:"filter,omitempty"`
+	AppendPayload   *bool             `json:"append_payload,omitempty"`
+	SessionType     *string           `json:"session_type,omitempty" enum:"develop,chat,bot"`
+	ExecutionType   *string           `json:"execution_type,omitempty" enum:"inline,workflow"`
+	Prompt          *string           `json:"prompt,omitempty" doc:"What the agent is to do. {{name}} is filled in when it runs."`
+	Parameters      map[string]string `json:"parameters,omitempty" doc:"Stored values by name. Those not APINamed stay; an empty text removes one that is not secret."`
+	WorkflowID      *string           `json:"workflow_id,omitempty" format:"uuid"`
+	BotID           *string           `json:"bot_id,omitempty" format:"uuid"`
+	BaseBranch      *string           `json:"base_branch,omitempty"`
+	Provider        *string           `json:"provider,omitempty" doc:"Id of the coding agent. Empty: the workspace's default."`
+	Model           *string           `json:"model,omitempty"`
+	Toggles         *[]string         `json:"toggles,omitempty" doc:"Session modes." enum:"code_architecture,ux_enhancement,edge_cases,code_review,verification,update_tests,update_docs"`
+	AutoComplete    *bool             `json:"auto_complete,omitempty" doc:"Mark the session Done when the run ends."`
+	OnlyUnchanged   *bool             `json:"only_unchanged,omitempty" doc:"Complete only if no file changes."`
+	CreatePR        *bool             `json:"create_pr,omitempty" doc:"Open a pull request after a successful run that changed files."`
+	MayAutomate     *bool             `json:"may_automate,omitempty" doc:"Its sessions may create, edit and run automations."`
+	TimeoutMinutes  *float64          `json:"timeout_minutes,omitempty" minimum:"0" doc:"0: none."`
+	Retries         *int              `json:"retries,omitempty" minimum:"0"`
+	Gate            *APIGate          `json:"gate,omitempty" doc:"As a whole: what it leaves out is not asked for."`
+	Success         *APISuccess       `json:"success,omitempty" doc:"As a whole."`
+	Budget          *APIBudget        `json:"budget,omitempty" doc:"As a whole."`
+}
+
+// APIAutomationChange is a change of an automation.
+type APIAutomationChange struct {
+	APIAutomationFields
+	Version int64 `json:"version" doc:"The version that was read."`
+}
+
+// set puts a value over what is there, if one was given.
+func set[T any](to *T, given *T) {
+	if given != nil {
+		*to = *given
+	}
+}
+
+// setNumber is set for numbers, which forms have as texts.
+func setNumber(to *string, given *int) {
+	if given != nil {
+		*to = strconv.Itoa(*given)
+	}
+}
+
+// into puts what was said over what is there.
+func (f *APIAutomationFields) into(in *automation.Input) {
+	set(&in.Name, f.Name)
+	set(&in.Workspace, f.WorkspaceID)
+	set(&in.Trigger, f.Trigger)
+	set(&in.Cron, f.Cron)
+	set(&in.StopText, f.StopText)
+	set(&in.CatchUp, f.CatchUp)
+	set(&in.AllowParallel, f.AllowParallel)
+	setNumber(&in.MaxParallel, f.MaxParallel)
+	set(&in.Sender, f.Sender)
+	set(&in.SignatureHeader, f.SignatureHeader)
+	set(&in.SignatureSecret, f.SignatureSecret)
+	set(&in.AppendPayload, f.AppendPayload)
+	set(&in.SessionType, f.SessionType)
+	set(&in.ExecutionType, f.ExecutionType)
+	set(&in.Prompt, f.Prompt)
+	set(&in.Workflow, f.WorkflowID)
+	set(&in.Bot, f.BotID)
+	set(&in.BaseBranch, f.BaseBranch)
+	set(&in.Provider, f.Provider)
+	set(&in.Model, f.Model)
+	set(&in.Toggles, f.Toggles)
+	set(&in.AutoComplete, f.AutoComplete)
+	set(&in.OnlyUnchanged, f.OnlyUnchanged)
+	set(&in.CreatePR, f.CreatePR)
+	set(&in.MayAutomate, f.MayAutomate)
+	setNumber(&in.Retries, f.Retries)
+	if f.MaxIterations != nil {
+		in.MaxIterations = ""
+		if *f.MaxIterations != 0 {
+			in.MaxIterations = strconv.Itoa(*f.MaxIterations)
+		}
+	}
+	if f.TimeoutMinutes != nil {
+		in.Timeout = strconv.FormatFloat(*f.TimeoutMinutes, 'f', -1, 64)
+	}
+	f.when(in)
+	if f.Filter != nil {
+		in.Filter = db.Filter{Any: f.Filter.Any}
+		for _, c := range f.Filter.Conditions {
+			in.Filter.Conditions = append(in.Filter.Conditions, db.Condition(c))
+		}
+	}
+	parameters := map[string]string{}
+	for _, from := range []map[string]string{in.Parameters, f.Parameters} {
+		for name, value := range from {
+			parameters[name] = value
+		}
+	}
+	in.Parameters = parameters
+	f.checks(in)
+}
+
+// when puts the time of a One-Time over what is there: forms have it as a clock in its time zone shows it. Another zone alone
+// leaves the moment as it is.
+func (f *APIAutomationFields) when(in *automation.Input) {
+	at := f.RunAt
+	if at == nil && f.TimeZone != nil && in.RunAt != "" {
+		if kept, err := time.ParseInLocation(clockLayout, in.RunAt, zoneNamed(in.TimeZone)); err == nil {
+			at = &kept
+		}
+	}
+	set(&in.TimeZone, f.TimeZone)
+	if at != nil {
+		in.RunAt = at.In(zoneNamed(in.TimeZone)).Format(clockLayout)
+	}
+}
+
+// clockLayout is how forms have the time of a One-Time.
+const clockLayout = "2006-01-02T15:04"
+
+func (f *APIAutomationFields) checks(in *automation.Input) {
+	if g := f.Gate; g != nil {
+		in.GateCommand, in.GateBranchMoved, in.GateNoOpenPR = g.Command, g.BranchMoved, g.NoOpenPR
+	}
+	if c := f.Success; c != nil {
+		in.SuccessCommand, in.SuccessContains, in.SuccessFilesChanged, in.SuccessPullRequest = c.Command, c.Contains, c.FilesChanged, c.PullRequest
+	}
+	if b := f.Budget; b != nil {
+		in.Budget = map[string]automation.BudgetInput{}
+		for period, l := range map[string]APILimits{"run": b.Run, "day": b.Day, "month": b.Month} {
+			in.Budget[period] = automation.BudgetInput{
+				Money: numberOrNone(l.Money), Tokens: numberOrNone(float64(l.Tokens)), Turns: numberOrNone(float64(l.Turns)), Minutes: numberOrNone(l.Minutes),
+			}
+		}
+	}
+}
+
+type createAutomationQuery struct{ Body APIAutomationFields }
+
+func (a *api) createAutomation(ctx context.Context, actor account.Actor, in *createAutomationQuery) (APIAutomation, string, error) {
+	input := blankAutomation(actor)
+	in.Body.into(&input)
+	made, token, err := a.Rules.Create(ctx, actor, input)
+	if err != nil {
+		return APIAutomation{}, "", err
+	}
+	full, err := a.saved(ctx, actor, made, token)
+	return full, "automations/" + made.ID.String(), err
+}
+
+type updateAutomationQuery struct {
+	APIOneByID
+	Body APIAutomationChange
+}
+
+func (a *api) updateAutomation(ctx context.Context, actor account.Actor, in *updateAutomationQuery) (APIAutomation, error) {
+	was, err := a.Rules.Editable(ctx, actor, in.id())
+	if err != nil {
+		return APIAutomation{}, err
+	}
+	input := typed(was)
+	in.Body.into(&input)
+	input.Version = in.Body.Version
+	saved, token, err := a.Rules.Update(ctx, actor, was.ID, input)
+	if err != nil {
+		return APIAutomation{}, err
+	}
+	return a.saved(ctx, actor, saved, token)
+}
+
+// saved is an automation that was just saved, with the address of its webhook where it got one.
+func (a *api) saved(ctx context.Context, actor account.Actor, made *db.Automation, token string) (APIAutomation, error) {
+	full, err := a.automation(ctx, actor, made.ID)
+	if token != "" {
+		full.WebhookURL = a.webhookURL(token).String()
+	}
+	return full, err
+}

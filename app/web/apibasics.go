@@ -1,0 +1,93 @@
+package web
+
+import (
+	"context"
+	"net/http"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+	"carillon/views"
+)
+
+// APIMe is who asks.
+type APIMe struct {
+	ID          string   `json:"id" format:"uuid"`
+	Name        string   `json:"name"`
+	Email       string   `json:"email"`
+	TimeZone    string   `json:"time_zone" doc:"IANA name."`
+	Permissions []string `json:"permissions" doc:"What this token may do now, with what is included."`
+}
+
+// APIWorkspace is a workspace. Its variables, secrets and members are not in it.
+type APIWorkspace struct {
+	ID            string `json:"id" format:"uuid"`
+	Name          string `json:"name"`
+	URL           string `json:"url" format:"uri" doc:"Its page."`
+	DefaultBranch string `json:"default_branch"`
+	Provider      string `json:"provider" doc:"Id of the default provider."`
+	Model         string `json:"model"`
+}
+
+// APIProvider is a way to run a coding agent.
+type APIProvider struct {
+	ID        string   `json:"id"`
+	Name      string   `json:"name"`
+	Script    bool     `json:"script" doc:"The prompt is a shell script. Using it needs the permission shell.use."`
+	Enabled   bool     `json:"enabled" doc:"Whether automations may use it."`
+	Installed *bool    `json:"installed,omitempty" doc:"Whether its program is found on this server; absent while that is not known yet."`
+	Models    []string `json:"models" doc:"The models to choose from. Empty: any name may be given."`
+}
+
+func (a *api) basicRoutes() {
+	answers(a, apiOp{method: http.MethodGet, path: "/me", name: "getMe", tag: "Basics", summary: "Who asks, and what they may do"}, a.me)
+	answers(a, apiOp{method: http.MethodGet, path: "/workspaces", name: "listWorkspaces", tag: "Basics", summary: "List your workspaces by name"}, a.listWorkspaces)
+	answers(a, apiOp{method: http.MethodGet, path: "/workspaces/{id}", name: "getWorkspace", tag: "Basics", summary: "Get a workspace"}, a.getWorkspace)
+	answers(a, apiOp{method: http.MethodGet, path: "/providers", name: "listProviders", tag: "Basics", summary: "List the providers with their models"}, a.listProviders)
+}
+
+func (a *api) me(_ context.Context, actor account.Actor, _ *struct{}) (APIMe, error) {
+	me := APIMe{ID: actor.ID.String(), Name: actor.Name, Email: actor.Email, TimeZone: actor.TimeZone, Permissions: []string{}}
+	for _, p := range account.Permissions {
+		if actor.Can(p.Permission) {
+			me.Permissions = append(me.Permissions, string(p.Permission))
+		}
+	}
+	return me, nil
+}
+
+func (a *api) workspaceItem(w *db.Workspace) APIWorkspace {
+	return APIWorkspace{
+		ID: w.ID.String(), Name: w.Name, URL: a.link(views.WorkspaceURL(w.ID.String())), DefaultBranch: w.DefaultBranch, Provider: w.Provider, Model: w.Model,
+	}
+}
+
+func (a *api) listWorkspaces(ctx context.Context, actor account.Actor, _ *struct{}) (pageOf[APIWorkspace], error) {
+	list, err := a.Rules.Workspaces(ctx, actor)
+	if err != nil {
+		return pageOf[APIWorkspace]{}, err
+	}
+	return paginate(list, len(list), a.workspaceItem, nil), nil // all: a person is a member of a few
+}
+
+func (a *api) getWorkspace(ctx context.Context, actor account.Actor, in *APIOneByID) (APIWorkspace, error) {
+	w, err := a.Rules.Workspace(ctx, actor, in.id())
+	if err != nil {
+		return APIWorkspace{}, err
+	}
+	return a.workspaceItem(&w.Workspace), nil
+}
+
+func (a *api) listProviders(context.Context, account.Actor, *struct{}) (pageOf[APIProvider], error) {
+	list := a.Rules.Providers()
+	return paginate(list, len(list), func(p *automation.Provider) APIProvider {
+		item := APIProvider{ID: p.ID, Name: p.Name, Script: p.Script, Enabled: !p.Off, Models: append([]string{}, p.Models...)}
+		if a.Found != nil {
+			if found, known := a.Found(p.ID); known {
+				there := found.Problem == ""
+				item.Installed = &there
+			}
+		}
+		return item
+	}, nil), nil
+}

@@ -1,0 +1,186 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+	"carillon/views"
+)
+
+// APIExecutionItem is an execution as a list has it.
+type APIExecutionItem struct {
+	ID               string     `json:"id" format:"uuid"`
+	URL              string     `json:"url" format:"uri" doc:"Its page."`
+	Automation       APINamed   `json:"automation"`
+	SessionID        string     `json:"session_id,omitempty" format:"uuid" doc:"The session that it launched; absent where none was."`
+	Status           string     `json:"status" enum:"queued,running,succeeded,failed,canceled,timed_out,skipped,missed"`
+	Source           string     `json:"source,omitempty" enum:"schedule,manual,webhook"`
+	Mark             string     `json:"mark,omitempty" enum:"loop,catch_up,replay"`
+	StartedBy        *APINamed  `json:"started_by,omitempty" doc:"Of a manual one: who."`
+	TokenFingerprint string     `json:"token_fingerprint,omitempty" doc:"Of a webhook: which token was used."`
+	Reason           string     `json:"reason,omitempty" doc:"Why it failed, was skipped or missed."`
+	ErrorClass       string     `json:"error_class,omitempty" doc:"Of a failure: its kind."`
+	Neutral          bool       `json:"neutral" doc:"It counts for no streak of failures."`
+	Result           string     `json:"result,omitempty" doc:"Of a success: nothing_to_do, or absent."`
+	Iteration        int        `json:"iteration,omitempty" doc:"Of a loop."`
+	SkipCount        int        `json:"skip_count,omitempty" doc:"Of skipped: how many due times it stands for."`
+	ScheduledFor     *time.Time `json:"scheduled_for,omitempty"`
+	CreatedAt        time.Time  `json:"created_at"`
+	StartedAt        *time.Time `json:"started_at,omitempty"`
+	FinishedAt       *time.Time `json:"finished_at,omitempty"`
+}
+
+// APIExecution is an execution in full. Secret values are not in it.
+type APIExecution struct {
+	APIExecutionItem
+
+	Answer                 string            `json:"answer" doc:"The agent's final answer."`
+	ExitCode               *int              `json:"exit_code,omitempty"`
+	BlockedBy              string            `json:"blocked_by,omitempty" format:"uuid" doc:"Of skipped: the execution that was in the way."`
+	Parameters             map[string]string `json:"parameters" doc:"Values with which it ran, without the secret ones."`
+	SecretParameters       []string          `json:"secret_parameters" doc:"Names of the secret values with which it ran."`
+	UnresolvedPlaceholders []string          `json:"unresolved_placeholders,omitempty"`
+	Prompt                 string            `json:"prompt" doc:"As written, before its placeholders were filled."`
+	Provider               string            `json:"provider"`
+	Model                  string            `json:"model"`
+	Usage                  APIUsage          `json:"usage"`
+}
+
+// APIUsage is what a run used. What the agent did not tell is absent, not zero.
+type APIUsage struct {
+	Turns        int      `json:"turns" doc:"Messages to the agent."`
+	InputTokens  *int64   `json:"input_tokens,omitempty"`
+	CachedTokens *int64   `json:"cached_tokens,omitempty"`
+	OutputTokens *int64   `json:"output_tokens,omitempty"`
+	CostUSD      *float64 `json:"cost_usd,omitempty"`
+	Complete     bool     `json:"complete" doc:"The agent told the tokens of every message."`
+}
+
+const executionsTag = "Executions"
+
+func (a *api) executionRoutes() {
+	answers(a, apiOp{method: http.MethodGet, path: "/executions", name: "listExecutions", tag: executionsTag, summary: "List executions, the newest first"}, a.listExecutions)
+	answers(a, apiOp{method: http.MethodGet, path: "/executions/{id}", name: "getExecution", tag: executionsTag, summary: "Get an execution",
+		about: "Ask again until its status is neither queued nor running."}, a.getExecution)
+	answers(a, apiOp{method: http.MethodPost, path: "/executions/{id}/cancellation", name: "cancelExecution", tag: executionsTag, summary: "Cancel an execution",
+		about: "One that is running ends as soon as its agent has. One that is over stays as it is."}, a.cancelExecutionByID)
+	creates(a, apiOp{method: http.MethodPost, path: "/executions/{id}/repetitions", name: "repeatExecution", tag: executionsTag, summary: "Run again with the same input",
+		about: "The automation runs as it is now."}, a.repeatExecution)
+}
+
+type APIExecutionsQuery struct {
+	APIListQuery
+	Status []string  `query:"status" enum:"queued,running,succeeded,failed,canceled,timed_out,skipped,missed" doc:"Of these; commas between them."`
+	Source string    `query:"source" enum:"schedule,manual,webhook"`
+	From   time.Time `query:"from" doc:"Created then or later."`
+	To     time.Time `query:"to" doc:"Created before."`
+}
+
+type listExecutionsQuery struct {
+	APIExecutionsQuery
+	Automation string `query:"automation_id" format:"uuid"`
+	Workspace  string `query:"workspace_id" format:"uuid"`
+}
+
+type automationExecutionsQuery struct {
+	APIOneByID
+	APIExecutionsQuery
+}
+
+func (q *APIExecutionsQuery) filter() (db.ExecutionFilter, error) {
+	f := db.ExecutionFilter{Source: db.Source(q.Source), From: q.From, To: q.To, Limit: q.Limit + 1}
+	for _, status := range q.Status {
+		f.Statuses = append(f.Statuses, db.ExecutionStatus(status))
+	}
+	var err error
+	f.Before, err = q.afterID()
+	return f, err
+}
+
+func (a *api) executionPage(ctx context.Context, actor account.Actor, f db.ExecutionFilter) (pageOf[APIExecutionItem], error) {
+	list, err := a.Rules.Executions(ctx, actor, f)
+	if err != nil {
+		return pageOf[APIExecutionItem]{}, err
+	}
+	return paginate(list, f.Limit-1, a.executionItem, func(e *db.Execution) []string { return []string{e.ID.String()} }), nil
+}
+
+func (a *api) listExecutions(ctx context.Context, actor account.Actor, in *listExecutionsQuery) (pageOf[APIExecutionItem], error) {
+	f, err := in.filter()
+	if err != nil {
+		return pageOf[APIExecutionItem]{}, err
+	}
+	f.Automation, f.Workspace = optionalID(in.Automation), optionalID(in.Workspace)
+	return a.executionPage(ctx, actor, f)
+}
+
+func (a *api) automationExecutions(ctx context.Context, actor account.Actor, in *automationExecutionsQuery) (pageOf[APIExecutionItem], error) {
+	f, err := in.filter()
+	if err != nil {
+		return pageOf[APIExecutionItem]{}, err
+	}
+	if _, err := a.Rules.Automation(ctx, actor, in.id()); err != nil {
+		return pageOf[APIExecutionItem]{}, err
+	}
+	f.Automation = in.id()
+	return a.executionPage(ctx, actor, f)
+}
+
+func (a *api) executionItem(e *db.Execution) APIExecutionItem {
+	item := APIExecutionItem{
+		ID: e.ID.String(), URL: a.link(views.ExecutionURL(e.ID.String())), Automation: APINamed{ID: e.AutomationID.String(), Name: e.Snapshot.Name}, SessionID: idOrNone(e.SessionID),
+		Status: string(e.Status), Source: string(e.Source), Mark: string(e.Mark), TokenFingerprint: e.TokenFingerprint, Reason: e.Reason, ErrorClass: e.ErrorClass, Neutral: e.Neutral,
+		Result: e.Result, Iteration: e.Iteration, SkipCount: e.SkipCount, ScheduledFor: moment(e.ScheduledFor), CreatedAt: e.CreatedAt.UTC(), StartedAt: moment(e.StartedAt),
+		FinishedAt: moment(e.FinishedAt),
+	}
+	if e.Automation != nil {
+		item.Automation.Name = e.Automation.Name
+	}
+	if e.User != nil {
+		item.StartedBy = &APINamed{ID: e.UserID.String(), Name: e.User.Name}
+	}
+	return item
+}
+
+func (a *api) execution(e *db.Execution) APIExecution {
+	plain, secret := automation.GivenValues(e)
+	full := APIExecution{
+		APIExecutionItem: a.executionItem(e), Answer: e.Answer, ExitCode: e.ExitCode, BlockedBy: idOrNone(e.BlockedBy), Parameters: plain, SecretParameters: secret,
+		UnresolvedPlaceholders: e.Unresolved, Prompt: e.Snapshot.Prompt, Provider: e.Snapshot.Provider, Model: e.Snapshot.Model,
+		Usage: APIUsage{Turns: e.Turns, Complete: e.Turns > 0 && e.Counted == e.Turns},
+	}
+	if e.Counted > 0 {
+		full.Usage.InputTokens, full.Usage.CachedTokens, full.Usage.OutputTokens = &e.TokensIn, &e.TokensCached, &e.TokensOut
+	}
+	if e.Priced > 0 {
+		full.Usage.CostUSD = &e.CostUSD
+	}
+	return full
+}
+
+func (a *api) getExecution(ctx context.Context, actor account.Actor, in *APIOneByID) (APIExecution, error) {
+	e, err := a.Rules.Execution(ctx, actor, in.id())
+	if err != nil {
+		return APIExecution{}, err
+	}
+	return a.execution(e), nil
+}
+
+func (a *api) cancelExecutionByID(ctx context.Context, actor account.Actor, in *APIOneByID) (APIExecution, error) {
+	if err := a.Rules.CancelExecution(ctx, actor, in.id()); err != nil {
+		return APIExecution{}, err
+	}
+	return a.getExecution(ctx, actor, in)
+}
+
+func (a *api) repeatExecution(ctx context.Context, actor account.Actor, in *APIOneByID) (APIStarted, string, error) {
+	run, _, err := a.Rules.RunAgain(ctx, actor, in.id())
+	if err != nil {
+		return APIStarted{}, "", err
+	}
+	return a.started(run.Execution.ID, run.Session.ID, run.Unresolved)
+}

@@ -1,0 +1,89 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"carillon/app/account"
+	"carillon/db"
+	"carillon/views"
+)
+
+// APINotice is a notice of an inbox.
+type APINotice struct {
+	ID           string     `json:"id" format:"uuid"`
+	URL          string     `json:"url" format:"uri" doc:"Its page."`
+	Kind         string     `json:"kind" doc:"Such as disabled, failed, skipped, missed, budget."`
+	Title        string     `json:"title"`
+	Body         string     `json:"body"`
+	AutomationID string     `json:"automation_id,omitempty" format:"uuid"`
+	ExecutionID  string     `json:"execution_id,omitempty" format:"uuid"`
+	SessionID    string     `json:"session_id,omitempty" format:"uuid"`
+	Link         string     `json:"link,omitempty" doc:"Such as of a pull request."`
+	Starred      bool       `json:"starred"`
+	ReadAt       *time.Time `json:"read_at,omitempty" doc:"Absent: unread."`
+	CreatedAt    time.Time  `json:"created_at"`
+}
+
+const inboxTag = "Inbox"
+
+func (a *api) inboxRoutes() {
+	answers(a, apiOp{method: http.MethodGet, path: "/inbox", name: "listNotices", tag: inboxTag, summary: "List your notices, the newest first"}, a.listNotices)
+	does(a, apiOp{method: http.MethodPost, path: "/inbox/reading", name: "readAllNotices", tag: inboxTag, summary: "Mark all your notices as read"}, a.readAllNotices)
+	answers(a, apiOp{method: http.MethodGet, path: "/inbox/{id}", name: "getNotice", tag: inboxTag, summary: "Get a notice", about: "Getting it does not mark it as read."}, a.getNotice)
+	answers(a, apiOp{method: http.MethodPost, path: "/inbox/{id}/reading", name: "readNotice", tag: inboxTag, summary: "Mark a notice as read, or as unread"}, a.readNoticeByID)
+}
+
+type listNoticesQuery struct {
+	APIListQuery
+	Unread  bool   `query:"unread" doc:"Unread ones alone."`
+	Starred bool   `query:"starred" doc:"Those with a star alone."`
+	Kind    string `query:"kind" maxLength:"100"`
+}
+
+func (a *api) notice(n *db.Notification) APINotice {
+	return APINotice{
+		ID: n.ID.String(), URL: a.link(views.NoticeURL(n.ID.String())), Kind: n.Kind, Title: n.Title, Body: n.Body, AutomationID: idOrNone(n.AutomationID),
+		ExecutionID: idOrNone(n.ExecutionID), SessionID: idOrNone(n.SessionID), Link: n.Link, Starred: !n.StarredAt.IsZero(), ReadAt: moment(n.ReadAt), CreatedAt: n.CreatedAt.UTC(),
+	}
+}
+
+func (a *api) listNotices(ctx context.Context, actor account.Actor, in *listNoticesQuery) (pageOf[APINotice], error) {
+	f := db.NotificationFilter{Unread: in.Unread, Starred: in.Starred, Kind: in.Kind, Limit: in.Limit + 1}
+	var err error
+	if f.Before, err = in.afterID(); err != nil {
+		return pageOf[APINotice]{}, err
+	}
+	list, err := a.Rules.Inbox(ctx, actor, f)
+	if err != nil {
+		return pageOf[APINotice]{}, err
+	}
+	return paginate(list, in.Limit, a.notice, func(n *db.Notification) []string { return []string{n.ID.String()} }), nil
+}
+
+func (a *api) getNotice(ctx context.Context, actor account.Actor, in *APIOneByID) (APINotice, error) {
+	n, err := a.Rules.Notice(ctx, actor, in.id())
+	if err != nil {
+		return APINotice{}, err
+	}
+	return a.notice(n), nil
+}
+
+func (a *api) readAllNotices(ctx context.Context, actor account.Actor, _ *struct{}) error {
+	return a.Rules.ReadAll(ctx, actor)
+}
+
+type readNoticeQuery struct {
+	APIOneByID
+	Body *struct {
+		Read *bool `json:"read,omitempty" doc:"false: unread. Left out: read."`
+	}
+}
+
+func (a *api) readNoticeByID(ctx context.Context, actor account.Actor, in *readNoticeQuery) (APINotice, error) {
+	if err := a.Rules.Read(ctx, actor, in.id(), in.Body == nil || in.Body.Read == nil || *in.Body.Read); err != nil {
+		return APINotice{}, err
+	}
+	return a.getNotice(ctx, actor, &in.APIOneByID)
+}

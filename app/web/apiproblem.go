@@ -1,0 +1,192 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/views"
+)
+
+// APIProblem is an error as the API answers it: RFC 9457, and beyond that a code to branch on, mistakes by field, and what is in
+// the way of a run.
+type APIProblem struct {
+	Status      int               `json:"status"`
+	Title       string            `json:"title" doc:"The status in words."`
+	Code        string            `json:"code" enum:"bad_request,unauthorized,forbidden,not_found,method_not_allowed,not_acceptable,timeout,stale,in_flight,cannot_run,too_large,unsupported_media_type,invalid,too_many_requests,internal" doc:"What is wrong, for programs."`
+	Detail      string            `json:"detail,omitempty" doc:"What is wrong, for people."`
+	Errors      []APIFieldProblem `json:"errors,omitempty" doc:"What is wrong with each field, of the code invalid."`
+	ExecutionID string            `json:"execution_id,omitempty" format:"uuid" doc:"Of in_flight: the run that is in the way. Of cannot_run: the record of the attempt."`
+	SessionID   string            `json:"session_id,omitempty" format:"uuid" doc:"Of in_flight: the session of that run."`
+	SessionURL  string            `json:"session_url,omitempty" format:"uri" doc:"Of in_flight: the page of that session."`
+}
+
+// APIFieldProblem is a mistake in one field.
+type APIFieldProblem struct {
+	Field   string `json:"field" doc:"Path of the field in the body, such as steps.0.text; of the query, the name of the parameter."`
+	Message string `json:"message"`
+}
+
+func (p *APIProblem) Error() string  { return p.Detail }
+func (p *APIProblem) GetStatus() int { return p.Status }
+
+// ContentType is that of problem details.
+func (p *APIProblem) ContentType(string) string { return "application/problem+json" }
+
+// problemCodes are the codes of statuses that have but one.
+var problemCodes = map[int]string{
+	http.StatusBadRequest: "bad_request", http.StatusUnauthorized: "unauthorized", http.StatusForbidden: "forbidden", http.StatusNotFound: "not_found",
+	http.StatusMethodNotAllowed: "method_not_allowed", http.StatusNotAcceptable: "not_acceptable", http.StatusRequestTimeout: "timeout",
+	http.StatusRequestEntityTooLarge: "too_large", http.StatusUnsupportedMediaType: "unsupported_media_type",
+	http.StatusUnprocessableEntity: "invalid", http.StatusTooManyRequests: "too_many_requests", http.StatusInternalServerError: "internal",
+}
+
+// complete fills in what follows from the status.
+func (p *APIProblem) complete() *APIProblem {
+	p.Title = http.StatusText(p.Status)
+	if p.Code == "" {
+		p.Code = problemCodes[p.Status]
+	}
+	return p
+}
+
+func writeProblem(w http.ResponseWriter, p *APIProblem) {
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.complete().Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// newProblem is what the library finds wrong with a request. What was sent is not sent back: it may hold secrets.
+func newProblem(status int, message string, errs ...error) huma.StatusError {
+	p := &APIProblem{Status: status, Detail: strings.ToUpper(message[:min(1, len(message))]) + message[min(1, len(message)):]}
+	if status == http.StatusUnprocessableEntity {
+		p.Detail = "Some of this does not do."
+	}
+	for _, err := range errs {
+		var detail *huma.ErrorDetail
+		var d huma.ErrorDetailer
+		switch {
+		case err == nil:
+			continue
+		case errors.As(err, &d):
+			detail = d.ErrorDetail()
+		default:
+			detail = &huma.ErrorDetail{Message: err.Error()}
+		}
+		if strings.HasPrefix(detail.Location, "path.") { // an id that is none names nothing
+			return (&APIProblem{Status: http.StatusNotFound, Detail: "There is nothing here, or you may not see it."}).complete()
+		}
+		if status != http.StatusUnprocessableEntity { // one reason, of the whole
+			p.Detail = sentenceOf(detail.Message)
+			continue
+		}
+		p.Errors = append(p.Errors, fieldOf(detail))
+	}
+	if status == http.StatusInternalServerError {
+		p.Detail = "Something went wrong on our side."
+	}
+	return p.complete()
+}
+
+// fieldOf names the field that the library means: "body.steps[0].text" is steps.0.text.
+func fieldOf(d *huma.ErrorDetail) APIFieldProblem {
+	_, field, _ := strings.Cut(d.Location, ".")
+	field = strings.NewReplacer("[", ".", "]", "").Replace(field)
+	message := d.Message
+	var missing string
+	if n, _ := fmt.Sscanf(message, "expected required property %s to be present", &missing); n == 1 {
+		field, message = strings.TrimPrefix(field+"."+missing, "."), "this is missing"
+	}
+	return APIFieldProblem{Field: field, Message: sentenceOf(message)}
+}
+
+func sentenceOf(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+}
+
+// problem is an error of an operation as an answer. It is, with newProblem, the one place where an error becomes one for
+// programs.
+func (a *api) problem(ctx context.Context, err error) error {
+	var invalid fault.Invalid
+	var busy *automation.Busy
+	var unable *automation.Unable
+	var missing *automation.MissingParameter
+	p := &APIProblem{}
+	switch r := callOf(ctx).request; {
+	case errors.Is(err, fault.ErrNotFound):
+		p.Status, p.Detail = http.StatusNotFound, "There is nothing here, or you may not see it."
+	case errors.Is(err, fault.ErrForbidden):
+		a.denied(r, callOf(ctx).actor)
+		p.Status, p.Detail = http.StatusForbidden, "You may not do this, or not with this token."
+	case errors.Is(err, fault.ErrStale):
+		p.Status, p.Code, p.Detail = http.StatusConflict, "stale", "Somebody else changed this since you read it. Read it again."
+	case errors.As(err, &invalid):
+		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
+		for _, field := range slices.Sorted(maps.Keys(invalid)) {
+			p.Errors = append(p.Errors, APIFieldProblem{jsonField(field), invalid[field]})
+		}
+	case errors.As(err, &missing):
+		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
+		p.Errors = []APIFieldProblem{{"parameters." + missing.Name, sentenceOf(missing.Error())}}
+	case errors.As(err, &busy):
+		p.Status, p.Code, p.Detail = http.StatusConflict, "in_flight", "A run of “"+busy.Automation+"” is in flight already, so no other was started."
+		p.ExecutionID, p.SessionID, p.SessionURL = idOrNone(busy.Execution), idOrNone(busy.Session), a.link(views.SessionURL(busy.Session.String()))
+	case errors.As(err, &unable):
+		p.Status, p.Code, p.Detail = http.StatusConflict, "cannot_run", "“"+unable.Automation+"” cannot run: "+unable.Reason+"."
+		p.ExecutionID = idOrNone(unable.Execution)
+	case errors.Is(err, automation.ErrTooLarge):
+		p.Status, p.Detail = http.StatusRequestEntityTooLarge, sentenceOf(err.Error())
+	default:
+		if ctx.Err() == nil {
+			a.Log.Error("answer an API call", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
+		}
+		p.Status, p.Detail = http.StatusInternalServerError, "Something went wrong on our side. It was noted as "+requestID(r)+"."
+	}
+	return p.complete()
+}
+
+// jsonFields are the names in JSON of what forms call otherwise.
+var jsonFields = map[string]string{
+	"workspace": "workspace_id", "workflow": "workflow_id", "bot": "bot_id", "assignee": "assignee_id", "timeout": "timeout_minutes",
+}
+
+// jsonField is the path in JSON of a field that the rules name as forms do: gate_command is gate.command.
+func jsonField(field string) string {
+	if name, ok := jsonFields[field]; ok {
+		return name
+	}
+	for _, group := range []string{"gate_", "success_", "budget_run_", "budget_day_", "budget_month_"} {
+		if rest, ok := strings.CutPrefix(field, group); ok {
+			return strings.ReplaceAll(group, "_", ".") + rest
+		}
+	}
+	if rest, ok := strings.CutPrefix(field, "param."); ok {
+		return "parameters." + rest
+	}
+	return field
+}
+
+// idOrNone is an id, or nothing.
+func idOrNone(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
+// link is an address of this site in full.
+func (a *api) link(path string) string { return a.PublicURL.JoinPath(path).String() }

@@ -1,0 +1,181 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/db"
+	"carillon/views"
+)
+
+// APISessionItem is a session as a list has it.
+type APISessionItem struct {
+	ID           string     `json:"id" format:"uuid"`
+	URL          string     `json:"url" format:"uri" doc:"Its page."`
+	Title        string     `json:"title"`
+	Type         string     `json:"type" enum:"develop,chat,bot"`
+	Status       string     `json:"status" enum:"queued,in_progress,waiting,done,canceled" doc:"waiting: open, and wants a person."`
+	Workspace    APINamed   `json:"workspace"`
+	Automation   *APINamed  `json:"automation,omitempty"`
+	Owner        APINamed   `json:"owner"`
+	Provider     string     `json:"provider"`
+	Model        string     `json:"model"`
+	BaseBranch   string     `json:"base_branch"`
+	Branch       string     `json:"branch"`
+	FilesChanged int        `json:"files_changed"`
+	LinesAdded   int        `json:"lines_added"`
+	LinesRemoved int        `json:"lines_removed"`
+	LastEvent    int64      `json:"last_event" doc:"Number of the newest event."`
+	CreatedAt    time.Time  `json:"created_at"`
+	StartedAt    *time.Time `json:"started_at,omitempty"`
+	EndedAt      *time.Time `json:"ended_at,omitempty" doc:"When the agent ended last."`
+	ClosedAt     *time.Time `json:"closed_at,omitempty"`
+}
+
+// APISession is a session in full.
+type APISession struct {
+	APISessionItem
+	Diff    string `json:"diff" doc:"What changed, as a unified diff."`
+	DiffCut bool   `json:"diff_cut" doc:"The diff is too long to be kept whole."`
+}
+
+// APIEvent is one thing that an agent did or said.
+type APIEvent struct {
+	Number int64           `json:"number" doc:"Counts within the session. Where numbers are left out, there was more than is kept."`
+	TurnID string          `json:"turn_id" format:"uuid" doc:"The message that it belongs to."`
+	At     time.Time       `json:"at"`
+	Kind   string          `json:"kind" doc:"Such as turn, text, thought, tool, output, plan, permission, warning, turn_end."`
+	Body   json.RawMessage `json:"body" doc:"Depends on the kind."`
+}
+
+const sessionsTag = "Sessions"
+
+func (a *api) sessionRoutes() {
+	answers(a, apiOp{method: http.MethodGet, path: "/sessions", name: "listSessions", tag: sessionsTag, summary: "List sessions, the newest first"}, a.listSessions)
+	answers(a, apiOp{method: http.MethodGet, path: "/sessions/{id}", name: "getSession", tag: sessionsTag, summary: "Get a session"}, a.getSession)
+	answers(a, apiOp{method: http.MethodGet, path: "/sessions/{id}/events", name: "listSessionEvents", tag: sessionsTag, summary: "Read the transcript of a session",
+		about: "To follow a session, ask again with the last number as after."}, a.listEvents)
+	does(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/messages", name: "postMessage", tag: sessionsTag, summary: "Write to the agent of a session",
+		about: "An agent at work gets it when it has finished. A closed session opens again."}, a.postMessage)
+	answers(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/completion", name: "completeSession", tag: sessionsTag, summary: "Mark a waiting session Done"}, a.sessionChange(a.Rules.MarkDone))
+	answers(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/stop", name: "stopSession", tag: sessionsTag, summary: "Stop what a session is doing",
+		about: "One that is at work ends as soon as its agent has. One that does nothing stays as it is."}, a.sessionChange(a.Rules.Stop))
+	answers(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/reopening", name: "reopenSession", tag: sessionsTag, summary: "Open a closed session again"}, a.sessionChange(a.Rules.Reopen))
+}
+
+type listSessionsQuery struct {
+	APIListQuery
+	Status     []string `query:"status" enum:"queued,in_progress,waiting,done,canceled" doc:"Of these; commas between them."`
+	Type       string   `query:"type" enum:"develop,chat,bot"`
+	Automation string   `query:"automation_id" format:"uuid"`
+	Workspace  string   `query:"workspace_id" format:"uuid"`
+	Mine       bool     `query:"mine" doc:"Yours alone."`
+	Search     string   `query:"search" maxLength:"500" doc:"A text in the title or the branch."`
+}
+
+func (a *api) listSessions(ctx context.Context, actor account.Actor, in *listSessionsQuery) (pageOf[APISessionItem], error) {
+	f := db.SessionFilter{
+		Type: db.SessionType(in.Type), Automation: optionalID(in.Automation), Workspace: optionalID(in.Workspace), Mine: in.Mine, Search: in.Search, Limit: in.Limit + 1,
+	}
+	for _, status := range in.Status {
+		f.Statuses = append(f.Statuses, db.SessionStatus(status))
+	}
+	var err error
+	if f.Before, err = in.afterID(); err != nil {
+		return pageOf[APISessionItem]{}, err
+	}
+	list, err := a.Rules.Sessions(ctx, actor, f)
+	if err != nil {
+		return pageOf[APISessionItem]{}, err
+	}
+	return paginate(list, in.Limit, a.sessionItem, func(s *db.Session) []string { return []string{s.ID.String()} }), nil
+}
+
+func (a *api) sessionItem(s *db.Session) APISessionItem {
+	item := APISessionItem{
+		ID: s.ID.String(), URL: a.link(views.SessionURL(s.ID.String())), Title: s.Title, Type: string(s.Type), Status: string(s.Status), Workspace: APINamed{ID: s.WorkspaceID.String()},
+		Owner: APINamed{ID: s.OwnerID.String()}, Provider: s.Provider, Model: s.Model, BaseBranch: s.BaseBranch, Branch: s.Branch, FilesChanged: s.FilesChanged,
+		LinesAdded: s.LinesAdded, LinesRemoved: s.LinesRemoved, LastEvent: s.LastSeq, CreatedAt: s.CreatedAt.UTC(), StartedAt: moment(s.StartedAt), EndedAt: moment(s.EndedAt),
+		ClosedAt: moment(s.ClosedAt),
+	}
+	if s.Workspace != nil {
+		item.Workspace.Name = s.Workspace.Name
+	}
+	if s.Owner != nil {
+		item.Owner.Name = s.Owner.Name
+	}
+	if s.Automation != nil {
+		item.Automation = &APINamed{ID: s.AutomationID.String(), Name: s.Automation.Name}
+	}
+	return item
+}
+
+func (a *api) getSession(ctx context.Context, actor account.Actor, in *APIOneByID) (APISession, error) {
+	s, err := a.Rules.Session(ctx, actor, in.id())
+	if err != nil {
+		return APISession{}, err
+	}
+	return APISession{APISessionItem: a.sessionItem(s), Diff: s.Diff, DiffCut: s.DiffCut}, nil
+}
+
+type listEventsQuery struct {
+	APIOneByID
+	APIListQuery
+	After int64 `query:"after" minimum:"0" doc:"Events after this number. Not together with cursor."`
+}
+
+// Resolve refuses to be asked for two beginnings at once.
+func (q *listEventsQuery) Resolve(huma.Context) []error {
+	if q.Cursor != "" && q.After != 0 {
+		return []error{&huma.ErrorDetail{Location: "query.after", Message: "give either after or cursor"}}
+	}
+	return nil
+}
+
+func (a *api) listEvents(ctx context.Context, actor account.Actor, in *listEventsQuery) (pageOf[APIEvent], error) {
+	key, err := in.after(1)
+	if err == nil && key != nil {
+		in.After, err = strconv.ParseInt(key[0], 10, 64)
+		if err != nil {
+			err = errCursor
+		}
+	}
+	if err != nil {
+		return pageOf[APIEvent]{}, err
+	}
+	list, err := a.Rules.Transcript(ctx, actor, in.id(), in.After, in.Limit+1)
+	if err != nil {
+		return pageOf[APIEvent]{}, err
+	}
+	return paginate(list, in.Limit, func(e *db.SessionEvent) APIEvent {
+		return APIEvent{Number: e.Seq, TurnID: e.TurnID.String(), At: e.At.UTC(), Kind: e.Kind, Body: e.Body}
+	}, func(e *db.SessionEvent) []string { return []string{strconv.FormatInt(e.Seq, 10)} }), nil
+}
+
+type postMessageQuery struct {
+	APIOneByID
+	Body struct {
+		Message string `json:"message"`
+	}
+}
+
+func (a *api) postMessage(ctx context.Context, actor account.Actor, in *postMessageQuery) error {
+	return a.Rules.Reply(ctx, actor, in.id(), in.Body.Message)
+}
+
+// sessionChange makes an operation that changes a session and answers with it.
+func (a *api) sessionChange(change func(ctx context.Context, actor account.Actor, id uuid.UUID) error) func(context.Context, account.Actor, *APIOneByID) (APISession, error) {
+	return func(ctx context.Context, actor account.Actor, in *APIOneByID) (APISession, error) {
+		if err := change(ctx, actor, in.id()); err != nil {
+			return APISession{}, err
+		}
+		return a.getSession(ctx, actor, in)
+	}
+}

@@ -1,0 +1,180 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// APITicketItem is a ticket as a list has it.
+type APITicketItem struct {
+	ID        string     `json:"id" format:"uuid"`
+	URL       string     `json:"url" format:"uri" doc:"Its page."`
+	Number    int64      `json:"number" doc:"Counts in the workspace."`
+	Workspace APINamed   `json:"workspace"`
+	Title     string     `json:"title"`
+	Priority  string     `json:"priority" enum:"urgent,high,medium,low"`
+	Status    string     `json:"status" enum:"open,in_progress,done,canceled"`
+	Assignee  *APINamed  `json:"assignee,omitempty"`
+	Labels    []string   `json:"labels"`
+	CreatedBy *APINamed  `json:"created_by,omitempty" doc:"The person, or the owner of the session that wrote it."`
+	ClaimedBy string     `json:"claimed_by,omitempty" format:"uuid" doc:"The session that took it from the queue."`
+	Version   int64      `json:"version" doc:"Send it along with a change."`
+	CreatedAt time.Time  `json:"created_at"`
+	UpdatedAt time.Time  `json:"updated_at"`
+	ClosedAt  *time.Time `json:"closed_at,omitempty"`
+}
+
+// APITicket is a ticket in full.
+type APITicket struct {
+	APITicketItem
+	Body string `json:"body"`
+}
+
+// APITicketFields are what may be said of a ticket. What is nil stays.
+type APITicketFields struct {
+	Title      *string   `json:"title,omitempty"`
+	Body       *string   `json:"body,omitempty"`
+	Priority   *string   `json:"priority,omitempty" enum:"urgent,high,medium,low"`
+	Status     *string   `json:"status,omitempty" enum:"open,in_progress,done,canceled"`
+	AssigneeID *string   `json:"assignee_id,omitempty" doc:"A member of the workspace. Empty: nobody."`
+	Labels     *[]string `json:"labels,omitempty" doc:"As a whole."`
+}
+
+// APINewTicket is a ticket to make.
+type APINewTicket struct {
+	APITicketFields
+	WorkspaceID string `json:"workspace_id" format:"uuid" doc:"A ticket stays in its workspace."`
+}
+
+// APITicketChange is a change of a ticket.
+type APITicketChange struct {
+	APITicketFields
+	Version int64 `json:"version" minimum:"1" doc:"The version that was read."`
+}
+
+const ticketsTag = "Tickets"
+
+func (a *api) ticketRoutes() {
+	answers(a, apiOp{method: http.MethodGet, path: "/tickets", name: "listTickets", tag: ticketsTag, summary: "List tickets, the newest first or as the queue has them"}, a.listTickets)
+	creates(a, apiOp{method: http.MethodPost, path: "/tickets", name: "createTicket", tag: ticketsTag, summary: "Create a ticket"}, a.createTicketByAPI)
+	answers(a, apiOp{method: http.MethodGet, path: "/tickets/{id}", name: "getTicket", tag: ticketsTag, summary: "Get a ticket"}, a.getTicket)
+	answers(a, apiOp{method: http.MethodPatch, path: "/tickets/{id}", name: "updateTicket", tag: ticketsTag, summary: "Change a ticket", about: "What is left out stays."}, a.updateTicketByAPI)
+}
+
+type listTicketsQuery struct {
+	APIListQuery
+	Workspace string   `query:"workspace_id" format:"uuid"`
+	Status    []string `query:"status" enum:"open,in_progress,done,canceled" doc:"Of these; commas between them."`
+	Priority  string   `query:"priority" enum:"urgent,high,medium,low"`
+	Assignee  string   `query:"assignee_id" format:"uuid"`
+	Label     string   `query:"label" maxLength:"100"`
+	Search    string   `query:"search" maxLength:"500" doc:"A text in the title or the body, or # and a number."`
+	Queue     bool     `query:"queue" doc:"In the order of the queue: the most urgent, then the oldest."`
+}
+
+func (a *api) ticketItem(t *db.Ticket) APITicketItem {
+	item := APITicketItem{
+		ID: t.ID.String(), URL: a.link(views.TicketURL(t.ID.String())), Number: t.Number, Workspace: APINamed{ID: t.WorkspaceID.String()}, Title: t.Title,
+		Priority: automation.PriorityWord(t.Priority), Status: string(t.Status), Labels: append([]string{}, t.Labels...), ClaimedBy: idOrNone(t.ClaimedBy), Version: t.Version,
+		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(), ClosedAt: moment(t.ClosedAt),
+	}
+	if t.Workspace != nil {
+		item.Workspace.Name = t.Workspace.Name
+	}
+	if t.Assignee != nil {
+		item.Assignee = &APINamed{ID: t.AssigneeID.String(), Name: t.Assignee.Name}
+	}
+	if t.Author != nil {
+		item.CreatedBy = &APINamed{ID: t.CreatedBy.String(), Name: t.Author.Name}
+	}
+	return item
+}
+
+func (a *api) listTickets(ctx context.Context, actor account.Actor, in *listTicketsQuery) (pageOf[APITicketItem], error) {
+	f := db.TicketFilter{
+		Workspace: optionalID(in.Workspace), Priority: automation.ParsePriority(in.Priority), Assignee: optionalID(in.Assignee), Label: in.Label, Search: in.Search,
+		Queue: in.Queue, Limit: in.Limit + 1,
+	}
+	for _, status := range in.Status {
+		f.Statuses = append(f.Statuses, db.TicketStatus(status))
+	}
+	var err error
+	if f.After, err = in.afterID(); err != nil {
+		return pageOf[APITicketItem]{}, err
+	}
+	list, err := a.Rules.Tickets(ctx, actor, f)
+	if err != nil {
+		return pageOf[APITicketItem]{}, err
+	}
+	return paginate(list, in.Limit, a.ticketItem, func(t *db.Ticket) []string { return []string{t.ID.String()} }), nil
+}
+
+func (a *api) getTicket(ctx context.Context, actor account.Actor, in *APIOneByID) (APITicket, error) {
+	t, err := a.Rules.Ticket(ctx, actor, in.id())
+	if err != nil {
+		return APITicket{}, err
+	}
+	return APITicket{APITicketItem: a.ticketItem(t), Body: t.Body}, nil
+}
+
+// into puts what was said over what is there.
+func (f *APITicketFields) into(in *automation.TicketInput) error {
+	set(&in.Title, f.Title)
+	set(&in.Body, f.Body)
+	set(&in.Priority, f.Priority)
+	set(&in.Status, f.Status)
+	set(&in.Assignee, f.AssigneeID)
+	if f.Labels != nil {
+		if i := slices.IndexFunc(*f.Labels, func(l string) bool { return strings.Contains(l, ",") }); i >= 0 {
+			return fault.Invalid{fmt.Sprintf("labels.%d", i): "A label has no comma."}
+		}
+		in.Labels = strings.Join(*f.Labels, ",")
+	}
+	return nil
+}
+
+type createTicketQuery struct{ Body APINewTicket }
+
+func (a *api) createTicketByAPI(ctx context.Context, actor account.Actor, in *createTicketQuery) (APITicket, string, error) {
+	input := automation.TicketInput{Workspace: in.Body.WorkspaceID}
+	if err := in.Body.into(&input); err != nil {
+		return APITicket{}, "", err
+	}
+	t, err := a.Rules.CreateTicket(ctx, actor, input)
+	if err != nil {
+		return APITicket{}, "", err
+	}
+	full, err := a.getTicket(ctx, actor, &APIOneByID{t.ID.String()})
+	return full, "tickets/" + t.ID.String(), err
+}
+
+type updateTicketQuery struct {
+	APIOneByID
+	Body APITicketChange
+}
+
+func (a *api) updateTicketByAPI(ctx context.Context, actor account.Actor, in *updateTicketQuery) (APITicket, error) {
+	was, err := a.Rules.Ticket(ctx, actor, in.id())
+	if err != nil {
+		return APITicket{}, err
+	}
+	input := typedTicket(was)
+	if err := in.Body.into(&input); err != nil {
+		return APITicket{}, err
+	}
+	input.Version = in.Body.Version
+	if _, err := a.Rules.UpdateTicket(ctx, actor, was.ID, input); err != nil {
+		return APITicket{}, err
+	}
+	return a.getTicket(ctx, actor, &in.APIOneByID)
+}
