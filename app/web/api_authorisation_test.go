@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,16 @@ var apiExpectations = []expectation{
 	{"PATCH /tickets/{id}", "ticket", `{"version":1,"status":"done"}`, apiManaged},
 }
 
+// apiLines are the lines that changes of configuration leave in the audit log. The other routes that are no GET start and end
+// work, or are a person's own inbox.
+var apiLines = map[string]string{
+	"POST /automations": "automation.create", "PATCH /automations/{id}": "automation.update", "DELETE /automations/{id}": "automation.delete",
+	"POST /automations/{id}/enabled": "automation.disable", "POST /automations/{id}/token": "automation.regenerate",
+	"POST /workflows": "workflow.create", "PATCH /workflows/{id}": "workflow.update", "DELETE /workflows/{id}": "workflow.delete",
+	"POST /bots": "bot.create", "PATCH /bots/{id}": "bot.update", "DELETE /bots/{id}": "bot.delete",
+	"POST /tickets": "ticket.create", "PATCH /tickets/{id}": "ticket.update",
+}
+
 // tokens makes the tokens with which the routes are tried.
 func (x *walk) tokens() map[string]string {
 	x.t.Helper()
@@ -130,6 +141,16 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 		want, got := strings.Fields(e.answers), []string{}
 		for _, who := range append(slices.Clone(apiPeople), strangers...) {
 			a := x.askAPI(who, tokens[who], method, path, e)
+			if action := apiLines[e.route]; action != "" && who == "admin" {
+				if line := x.lines(x.who["admin"].actor.ID)[0]; line.Action != action || line.Address != "127.0.0.1" {
+					t.Errorf("%s left the line %+v in the audit log; want %s", e.route, line, action)
+				}
+			}
+			if a.StatusCode == http.StatusForbidden {
+				if line := x.lines(x.apiActor(who))[0]; line.Action != "permission.denied" {
+					t.Errorf("%s left the line %+v in the audit log of a refusal", e.route, line)
+				}
+			}
 			answered := fmt.Sprint(a.StatusCode)
 			if slices.Contains(strangers, who) {
 				if answered != "401" || a.Header.Get("WWW-Authenticate") == "" {
@@ -157,6 +178,14 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 			t.Errorf("the table lacks %s: decide what it answers to %s", pattern, strings.Join(apiPeople, ", "))
 		}
 	}
+}
+
+// apiActor is the person of a token.
+func (x *walk) apiActor(who string) uuid.UUID {
+	if who == "narrow" {
+		who = "owner"
+	}
+	return x.who[who].actor.ID
 }
 
 // isAPIPattern reports whether a route takes tokens of the API. Its description is for all.

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/views"
@@ -130,7 +131,7 @@ func (a *api) problem(ctx context.Context, err error) error {
 	case errors.Is(err, fault.ErrNotFound):
 		p.Status, p.Detail = http.StatusNotFound, "There is nothing here, or you may not see it."
 	case errors.Is(err, fault.ErrForbidden):
-		a.denied(r, callOf(ctx).actor)
+		account.Refused(ctx, callOf(ctx).actor, "lacks the permission")
 		p.Status, p.Detail = http.StatusForbidden, "You may not do this, or not with this token."
 	case errors.Is(err, fault.ErrStale):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "stale", "Somebody else changed this since you read it. Read it again."
