@@ -182,6 +182,7 @@ func (a *api) updateAutomation(ctx context.Context, actor account.Actor, in *upd
 		return APIAutomation{}, err
 	}
 	input := typed(was)
+	input.Parameters, _ = automation.StoredValues(was) // what is secret stays where it is stored
 	in.Body.into(&input)
 	input.Version = in.Body.Version
 	saved, token, err := a.Rules.Update(ctx, actor, was.ID, input)

@@ -338,6 +338,7 @@ func (c *mcpCaller) editAutomation(ctx context.Context, in editAutomationArgs) (
 		return savedResult{}, err
 	}
 	input := typed(a)
+	input.Parameters, _ = automation.StoredValues(a) // what is secret stays where it is stored
 	if err := in.into(ctx, c, &input); err != nil {
 		return savedResult{}, err
 	}
