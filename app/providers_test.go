@@ -1,16 +1,21 @@
 package main
 
 import (
-	"fmt"
+	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/db"
+	"carillon/db/dbtest"
 )
 
 // listing is an agent that speaks the protocol as far as a list of models needs.
@@ -71,23 +76,84 @@ func TestModelsThatAnAgentListsAreAllThereAre(t *testing.T) {
 	if err := os.WriteFile(program, []byte(listing), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	k := &catalogue{looks: map[string]looked{}}
+	k := newCatalogue(&config{})
+	k.base = nil
 	k.apply(db.ProviderSettings{Own: []db.OwnProvider{{ID: "own", Name: "Own", Command: []string{program}}, {ID: "none", Name: "None", Command: []string{filepath.Join(t.TempDir(), "nothing")}}}})
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		found, models, problem, ok := k.detected("own")
-		if ok && len(models) > 0 {
-			if found.Problem != "" || !slices.Equal(models, []string{"alpha", "beta"}) || !slices.Equal(knownAs(k, "own").Models, models) {
-				t.Errorf("found %+v with %v; the rules know %v", found, models, knownAs(k, "own").Models)
-			}
+	l := newLookout(k, nil, "here", slog.New(slog.DiscardHandler))
+	l.look(t.Context(), func() {})
+	found := l.found()
+	if own := found["own"]; own.Problem != "" || own.Path != program || !slices.Equal(own.Models, []string{"alpha", "beta"}) {
+		t.Errorf("an agent that lists its models is %+v", own)
+	}
+	if found["none"].Problem == "" {
+		t.Errorf("an agent that is not there is %+v", found["none"])
+	}
+	k.take([]db.Worker{{ID: "there", Providers: map[string]db.WorkerProvider{"own": {Problem: "not found"}}}, {ID: "here", Providers: found}})
+	if got := knownAs(k, "own").Models; !slices.Equal(got, []string{"alpha", "beta"}) {
+		t.Errorf("the rules know %v", got)
+	}
+	if found, ok := k.look("own"); !ok || found.Problem != "" {
+		t.Errorf("an agent that one of two workers has is %+v, %v", found, ok)
+	}
+}
+
+func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
+	t.Parallel()
+	d := dbtest.New(t)
+	log := slog.New(slog.DiscardHandler)
+	now := time.Now()
+	web, worker := newCatalogue(&config{Shell: true}), newCatalogue(&config{Shell: true})
+	web.now, worker.now = func() time.Time { return now }, func() time.Time { return now }
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var loops sync.WaitGroup
+	loops.Go(func() { _ = web.keepUp(d, log)(ctx) })
+	loops.Go(func() { _ = newLookout(worker, d, "w1", log).run(ctx) })
+	defer loops.Wait()
+	defer stop()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		found, ok := web.look("shell")
+		if ok && found.Problem == "" && strings.HasSuffix(found.Path, "bash") && len(web.live()) == 1 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no models: %+v, %s, %v", found, problem, ok)
+			t.Fatalf("the web process knows %+v, %v of %v", found, ok, web.live())
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	if found, _, _, ok := k.detected("none"); !ok || found.Problem == "" {
-		t.Errorf("an agent that is not there is %s", fmt.Sprintf("%+v, %v", found, ok))
+	stop()
+	loops.Wait()
+	now = now.Add(workerSilence + time.Second)
+	if err := web.reloadWorkers(t.Context(), d); err != nil || len(web.live()) > 0 {
+		t.Errorf("a worker that is silent counts as one that lives: %v, %v", web.live(), err)
+	}
+	if _, ok := web.look("shell"); ok {
+		t.Error("what a worker found that is gone counts still")
+	}
+}
+
+func TestAProgramIsAskedForItsVersionAgainWhenItsFileIsAnother(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program := filepath.Join(dir, "agent")
+	put := func(version string) {
+		text := "#!/bin/sh\necho asked >> " + filepath.Join(dir, "asked") + "\necho " + version + "\n"
+		if err := errors.Join(os.WriteFile(program+".new", []byte(text), 0o700), os.Rename(program+".new", program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := newCatalogue(&config{})
+	k.base = []agent.Provider{{ID: "own", Driver: agent.DriverClaude, Command: []string{program}}}
+	k.apply(db.ProviderSettings{})
+	l := newLookout(k, nil, "here", slog.New(slog.DiscardHandler))
+	put("1.0.0")
+	l.look(t.Context(), func() {})
+	l.look(t.Context(), func() {})
+	if asked, err := os.ReadFile(filepath.Join(dir, "asked")); err != nil || string(asked) != "asked\n" {
+		t.Errorf("it was asked %q, %v; want once", asked, err)
+	}
+	put("2.0.0")
+	l.look(t.Context(), func() {})
+	if got := l.found()["own"]; got.Version != "2.0.0" {
+		t.Errorf("after an update it is %+v", got)
 	}
 }

@@ -152,6 +152,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		runner.MCP = toolsAddress(c, x.listener)
 		runner.Init()
 		loop("worker", runner.Run)
+		loop("lookout", newLookout(x.agents, x.database, worker, log).run)
 	}
 	if c.has(roleScheduler) {
 		scheduler = &jobs.Scheduler{
@@ -183,7 +184,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	var stopHTTP func()
 	if c.has(roleWeb) {
 		server := &web.Server{
-			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, Detected: x.agents.detected, PublicURL: c.URL, Proxies: c.Proxies,
+			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, Workers: x.agents.live, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
 		if c.SMTP != nil {

@@ -19,7 +19,7 @@ var errNoRows = sql.ErrNoRows
 
 // Announce tells all processes, once the transaction commits, that something of a topic changed: "session" with
 // its id, "automation" with its id, "inbox" with its person's id, "queue", "schedule",
-// "delivery" and "providers" with none; and to the worker of a session with its id: "cancel", "interrupt".
+// "delivery", "providers" and "workers" with none; and to the worker of a session with its id: "cancel", "interrupt".
 func Announce(ctx context.Context, q bun.IDB, topic string, id uuid.UUID) error {
 	payload := topic
 	if id != uuid.Nil {

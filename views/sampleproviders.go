@@ -5,20 +5,20 @@ import "time"
 func providerSpecimens() []Specimen {
 	now := galleryNow
 	claude := ProviderItem{
-		ID: "claude", Name: "Claude Code", Driver: "Claude Code’s own stream", On: true, State: "found", Path: "/usr/local/bin/claude", Version: "2.1.330",
+		ID: "claude", Name: "Claude Code", Driver: "Claude Code’s own stream", On: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/usr/local/bin/claude", Version: "2.1.330"}},
 		SignIn: "Set ANTHROPIC_API_KEY for the server, or run claude once as the server's user and sign in with /login.",
 		Keys:   []ProviderKey{{Name: "ANTHROPIC_API_KEY", Set: true}, {Name: "CLAUDE_*"}}, Models: []string{"opus", "sonnet", "haiku"},
 		ModelsField: Field{Name: "models", ID: "models-claude", Label: "Models", Mono: true, Value: "opus\nsonnet\nhaiku"}, CanManage: true, Now: now,
 		Trial: &ProviderTrial{OK: true, At: ago(12 * time.Minute), Took: "4 s", Answer: "ready", Usage: "1,013 tokens in (1,000 cached), 3 out, $0.25"},
 	}
 	codex := ProviderItem{
-		ID: "codex", Name: "Codex", Driver: "Codex’s own stream", On: true, State: "found", Path: "/usr/local/bin/codex", Version: "0.169.0", CanManage: true, Now: now,
+		ID: "codex", Name: "Codex", Driver: "Codex’s own stream", On: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/usr/local/bin/codex", Version: "0.169.0"}}, CanManage: true, Now: now,
 		Pause: &ProviderPause{Since: ago(time.Hour), Until: now.Add(40 * time.Minute), Kind: "Quota or rate limit", Reason: "you have hit your usage limit; try again in 40 minutes", Waiting: 3},
 		Trial: &ProviderTrial{At: ago(time.Minute), Kind: "Authentication", Reason: "401 invalid api key"},
 	}
-	gemini := ProviderItem{ID: "gemini", Name: "Gemini CLI", Driver: "Agent Client Protocol", On: true, State: "missing", Problem: "gemini was not found in PATH", Install: "npm install -g @google/gemini-cli", CanManage: true, Now: now}
+	gemini := ProviderItem{ID: "gemini", Name: "Gemini CLI", Driver: "Agent Client Protocol", On: true, State: "missing", Workers: []ProviderWorker{{Name: "forge-1", Problem: "gemini was not found in PATH"}}, Install: "npm install -g @google/gemini-cli", CanManage: true, Now: now}
 	own := ProviderItem{
-		ID: "mine", Name: "Our agent", Driver: "Agent Client Protocol", Own: true, State: "found", Path: "/opt/agent/bin/agent", CanManage: true, Now: now,
+		ID: "mine", Name: "Our agent", Driver: "Agent Client Protocol", Own: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/opt/agent/bin/agent", Version: "1.2.0"}, {Name: "forge-2", Problem: "agent was not found in PATH"}, {Name: "forge-3", Looking: true}}, CanManage: true, Now: now,
 		Models: []string{"small", "large"}, Listed: true, Trial: &ProviderTrial{Going: true, NobodyTakes: true},
 	}
 	looked := ProviderItem{ID: "copilot", Name: "GitHub Copilot", Driver: "Agent Client Protocol", On: true, State: "unknown", Experimental: true, Now: now}

@@ -53,6 +53,8 @@ type Provider struct {
 	NewMinute bool `json:"newMinute,omitempty"`
 	// InstructionFile is what the program reads by itself in a repository; empty is AGENTS.md.
 	InstructionFile string `json:"instructionFile,omitempty"`
+	// Unpriced says that the program never tells what a turn costs. Of others nobody can say beforehand.
+	Unpriced bool `json:"unpriced,omitempty"`
 	// Experimental marks a provider whose failures cannot be told from answers with certainty.
 	Experimental bool `json:"experimental,omitempty"`
 	// State are the program's own files and folders below the home folder: what a Sandbox lets it write.

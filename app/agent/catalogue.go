@@ -7,7 +7,7 @@ func Catalogue() []Provider {
 		"OPENROUTER_API_KEY", "MISTRAL_API_KEY", "GROQ_API_KEY", "DEEPSEEK_API_KEY", "XAI_API_KEY"}
 	return []Provider{
 		{
-			ID: "shell", Name: "Shell script", Driver: DriverShell, Command: []string{"bash"},
+			ID: "shell", Name: "Shell script", Driver: DriverShell, Command: []string{"bash"}, Unpriced: true,
 			Install: "Install bash with the system's package manager.",
 		},
 		{
@@ -23,7 +23,7 @@ func Catalogue() []Provider {
 			ID: "codex", Name: "Codex", Driver: DriverCodex, Command: []string{"codex"},
 			Install: "npm install -g @openai/codex",
 			SignIn:  "Set CODEX_API_KEY for the server, or run codex login once as the server's user.",
-			Keys:    []string{"OPENAI_*", "CODEX_*"}, State: []string{".codex"},
+			Keys:    []string{"OPENAI_*", "CODEX_*"}, Unpriced: true, State: []string{".codex"},
 		},
 		{
 			ID: "opencode", Name: "OpenCode", Driver: DriverACP, Command: []string{"opencode", "acp"},
@@ -42,19 +42,19 @@ func Catalogue() []Provider {
 			ID: "gemini", Name: "Gemini CLI", Driver: DriverACP, Command: []string{"gemini", "--acp", "--skip-trust"},
 			Install: "npm install -g @google/gemini-cli",
 			SignIn:  "Set GEMINI_API_KEY for the server, or run gemini once as the server's user and sign in.",
-			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, AutoMode: "yolo", ReadMode: "plan", NewMinute: true, InstructionFile: "GEMINI.md", State: []string{".gemini"},
+			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan", NewMinute: true, InstructionFile: "GEMINI.md", State: []string{".gemini"},
 		},
 		{
 			ID: "qwen", Name: "Qwen Code", Driver: DriverACP, Command: []string{"qwen", "--acp"},
 			Install: "npm install -g @qwen-code/qwen-code",
 			SignIn:  "Set OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL, or DASHSCOPE_API_KEY, for the server, or run qwen once as the server's user and sign in.",
-			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, AutoMode: "yolo", ReadMode: "plan", InstructionFile: "QWEN.md", State: []string{".qwen"},
+			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan", InstructionFile: "QWEN.md", State: []string{".qwen"},
 		},
 		{
 			ID: "copilot", Name: "GitHub Copilot", Driver: DriverACP, Command: []string{"copilot", "--acp", "--allow-all"},
 			Install: "npm install -g @github/copilot",
 			SignIn:  "Set COPILOT_GITHUB_TOKEN or GH_TOKEN for the server, or run copilot once as the server's user and sign in with /login.",
-			Keys:    []string{"COPILOT_*", "GH_TOKEN"}, Experimental: true, State: []string{".copilot"},
+			Keys:    []string{"COPILOT_*", "GH_TOKEN"}, Unpriced: true, Experimental: true, State: []string{".copilot"},
 		},
 	}
 }

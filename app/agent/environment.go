@@ -76,3 +76,15 @@ func (r *run) env() []string {
 	}
 	return env
 }
+
+// KeysSet lists the names of the variables, of an environment, by which a provider may sign in.
+func KeysSet(p Provider, environment []string) []string {
+	var names []string
+	for _, kv := range environment {
+		if name, value, _ := strings.Cut(kv, "="); value != "" && named(p.Keys, name) && !named(secret, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

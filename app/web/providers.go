@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -81,22 +80,9 @@ func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *pro
 	i := views.ProviderItem{
 		ID: p.ID, Name: p.Name, Driver: driverWord(p.Driver), On: !slices.Contains(states.Settings.Disabled, p.ID), Experimental: p.Experimental,
 		Install: p.Install, SignIn: p.SignIn, Models: p.Models, CanManage: actor.Can(account.ManageSettings), State: "found", Now: now.In(z),
-		Own:  slices.ContainsFunc(states.Settings.Own, func(o db.OwnProvider) bool { return o.ID == p.ID }),
-		Keys: providerKeys(p.Keys, os.Environ()),
+		Own: slices.ContainsFunc(states.Settings.Own, func(o db.OwnProvider) bool { return o.ID == p.ID }),
 	}
-	if s.Detected != nil {
-		found, models, problem, known := s.Detected(p.ID)
-		i.Path, i.Version, i.Problem, i.ListProblem = found.Path, found.Version, found.Problem, problem
-		switch {
-		case !known:
-			i.State = "unknown"
-		case found.Problem != "":
-			i.State = "missing"
-		}
-		if len(models) > 0 {
-			i.Models, i.Listed = models, true
-		}
-	}
+	s.addWorkers(&i, p)
 	if !i.Listed && p.Driver != agent.DriverShell {
 		i.ModelsField = views.Field{Name: "models", ID: "models-" + p.ID, Label: "Models", Mono: true, Rows: 4, Value: strings.Join(p.Models, "\n"),
 			Hint: "One a line. They are offered where a model is chosen; others can be typed, and the agent then says whether it has them."}
@@ -130,14 +116,42 @@ func driverWord(driver string) string {
 	return driver
 }
 
-// providerKeys says which of the variables of a provider the server has. Values stay where they are.
-func providerKeys(keys, environment []string) []views.ProviderKey {
+// addWorkers puts what the workers found of a provider on its card.
+func (s *Server) addWorkers(i *views.ProviderItem, p agent.Provider) {
+	if s.Workers == nil {
+		return
+	}
+	i.State = "nowhere"
+	var set []string
+	for _, w := range s.Workers() {
+		found, looked := w.Providers[p.ID]
+		row := views.ProviderWorker{Name: w.Name, Path: found.Path, Version: found.Version, Problem: found.Problem, ListProblem: found.ListProblem, Looking: !looked}
+		i.Workers = append(i.Workers, row)
+		switch {
+		case looked && found.Problem == "":
+			i.State = "found"
+		case i.State == "found":
+		case !looked:
+			i.State = "unknown"
+		case i.State == "nowhere":
+			i.State = "missing"
+		}
+		set = append(set, found.Keys...)
+		i.Listed = i.Listed || len(found.Models) > 0
+	}
+	i.Keys = providerKeys(p.Keys, set)
+	i.Models = s.modelsOf(p)
+}
+
+// providerKeys says which of the variables of a provider any worker has.
+func providerKeys(keys, set []string) []views.ProviderKey {
 	var list []views.ProviderKey
+	set = slices.Compact(slices.Sorted(slices.Values(set)))
 	for _, key := range keys {
 		prefix, open := strings.CutSuffix(key, "*")
 		n := len(list)
-		for _, kv := range environment {
-			if name, value, _ := strings.Cut(kv, "="); value != "" && (name == key || open && strings.HasPrefix(name, prefix)) {
+		for _, name := range set {
+			if name == key || open && strings.HasPrefix(name, prefix) {
 				list = append(list, views.ProviderKey{Name: name, Set: true})
 			}
 		}
@@ -159,10 +173,19 @@ func usageWords(raw json.RawMessage) string {
 
 // modelsOf are the models to offer of a provider: those that the agent lists, or those that are known of it.
 func (s *Server) modelsOf(p agent.Provider) []string {
-	if s.Detected != nil {
-		if _, models, _, _ := s.Detected(p.ID); len(models) > 0 {
-			return models
+	if s.Workers == nil {
+		return p.Models
+	}
+	var all []string
+	for _, w := range s.Workers() {
+		for _, model := range w.Providers[p.ID].Models {
+			if !slices.Contains(all, model) {
+				all = append(all, model)
+			}
 		}
+	}
+	if len(all) > 0 {
+		return all
 	}
 	return p.Models
 }

@@ -19,12 +19,9 @@ import (
 func TestProvidersAreSeenByAllAndChangedByWhoManagesSettings(t *testing.T) {
 	s := open(t)
 	mira, jonas := s.as("Mira", "administrator"), s.as("Jonas", "member")
-	s.server.Detected = func(id string) (agent.Found, []string, string, bool) {
-		if id == "agent" {
-			return agent.Found{Problem: "agent was not found in PATH"}, nil, "", true
-		}
-		return agent.Found{Path: "/bin/bash", Version: "5.2"}, nil, "", true
-	}
+	there := db.WorkerProvider{Path: "/bin/bash", Version: "5.2"}
+	workers := []db.Worker{{Name: "forge-1", Providers: map[string]db.WorkerProvider{"shell": there, "agent": {Problem: "agent was not found in PATH", Keys: []string{"PATH"}}}}}
+	s.server.Workers = func() []db.Worker { return workers }
 	s.server.Providers = func() []agent.Provider {
 		return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell}, {ID: "agent", Name: "Agent", Install: "npm install -g agent", Keys: []string{"PATH", "ABSENT_KEY"}}}
 	}
@@ -35,6 +32,13 @@ func TestProvidersAreSeenByAllAndChangedByWhoManagesSettings(t *testing.T) {
 	if strings.Contains(a.body, "Resume now") || strings.Contains(a.body, ">Test<") || strings.Contains(a.body, "/usr/bin:") {
 		t.Error("who may not change settings is offered to, or sees the value of a variable")
 	}
+	workers = append(workers, db.Worker{Name: "forge-2", Providers: map[string]db.WorkerProvider{"agent": {Path: "/opt/agent", Version: "3.1", Models: []string{"big"}}}}, db.Worker{Name: "forge-3"})
+	a = jonas.get("/settings/providers")
+	for _, want := range []string{"forge-1", ": agent was not found in PATH", "forge-2", "/opt/agent", "forge-3", "looking for it", "Models, listed by the agent", "big"} {
+		a.expect(t, http.StatusOK, want)
+	}
+	workers = nil
+	jonas.get("/settings/providers").expect(t, http.StatusOK, "No worker is running")
 	for _, path := range []string{"", "/agent", "/agent/enabled", "/agent/models", "/agent/trial", "/agent/resumption", "/agent/deletion"} {
 		if a := jonas.post("/settings/providers"+path, "name", "x", "command", "x"); a.StatusCode != http.StatusForbidden {
 			t.Errorf("POST /settings/providers%s of a member answered %d; want 403", path, a.StatusCode)

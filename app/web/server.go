@@ -33,10 +33,11 @@ type Server struct {
 	Rules     *automation.Service
 	Keys      *secret.Keys
 	Providers func() []agent.Provider
-	// Found says what is installed of a provider on this machine, as far as it is known yet; nil: everything counts as there.
+	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil: everything
+	// counts as there.
 	Found func(id string) (agent.Found, bool)
-	// Detected is Found of a provider that may be switched off, with the models that the agent lists itself, or why it did not.
-	Detected  func(id string) (found agent.Found, models []string, problem string, ok bool)
+	// Workers lists the workers that live, with what each has found; nil: everything counts as there.
+	Workers   func() []db.Worker
 	PublicURL *url.URL       // base of links, and what decides whether cookies are Secure
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
 	Now       func() time.Time
