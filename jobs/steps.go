@@ -220,7 +220,7 @@ func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		return "The agent is told this with its next message, and it holds from there on.", nil
 	case db.AssetStep:
 		if err := workspace.WriteFile(tree, step.Path, []byte(content)); err != nil {
-			return "", err
+			return "", unwritten(step.Path, err)
 		}
 		return fmt.Sprintf("Wrote %s, %d bytes.", step.Path, len(content)), nil
 	case db.InstructionStep:
@@ -232,6 +232,14 @@ func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		return automation.Completed, nil
 	}
 	return "", fmt.Errorf("there is no step of the kind %q", step.Kind)
+}
+
+// unwritten is why a file could not be written, without the ids that the error has for the log.
+func unwritten(path string, err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	return fmt.Errorf("%s could not be written: %w", path, err)
 }
 
 // What lies between these lines of an instruction file is Carillon's; the rest is the repository's own.
@@ -255,7 +263,7 @@ func (w *work) instructionFile(p agent.Provider, tree workspace.Worktree, step d
 		return "", fmt.Errorf("read %s: %w", path, err)
 	}
 	if err := workspace.WriteFile(tree, path, []byte(withInstructions(string(old), content))); err != nil {
-		return "", err
+		return "", unwritten(path, err)
 	}
 	return fmt.Sprintf("Wrote the instructions into %s.", path), nil
 }

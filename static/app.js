@@ -86,6 +86,59 @@ on('input', 'form[data-guard]', form => { form.dataset.guard = 'changed' })
 on('submit', 'form[data-guard]', form => { form.dataset.guard = '' })
 addEventListener('beforeunload', e => { if (document.querySelector('form[data-guard=changed]')) e.preventDefault() })
 
+// --- Steps of a workflow ----------------------------------------------------------------------------------------------
+
+// A row is dragged by its grip: a line shows where it would go, and the button that moves it there does the rest, as those for
+// one place up or down do. Rows stay where they are until the form comes back.
+const rowFacts = row => ({ loop: row.querySelector('[name=step_kind]').value === 'loop', inside: !!row.querySelector('[name=step_inside]')?.checked })
+let drag
+function aim(e) {
+  const { rows, from, list, mark } = drag
+  const facts = rows.map(rowFacts)
+  let to = rows.findIndex(row => { const box = row.getBoundingClientRect(); return e.clientY < (box.top + box.bottom) / 2 })
+  if (to < 0) to = rows.length
+  while (facts[from].loop && to < rows.length && facts[to].inside && to !== from) to++
+  const before = facts[to - 1 === from ? to - 2 : to - 1], behind = facts[to === from ? to + 1 : to]
+  const could = !facts[from].loop && before && (before.inside || before.loop)
+  const inside = could && (behind?.inside || e.clientX > list.getBoundingClientRect().left + 32)
+  drag.to = to
+  drag.inside = !!inside
+  const edge = to < rows.length ? rows[to].offsetTop - 6 : rows.at(-1).offsetTop + rows.at(-1).offsetHeight + 6
+  mark.style.top = edge + 'px'
+  mark.classList.toggle('flow-inside', drag.inside)
+  if (e.clientY < 72) scrollBy(0, -16)
+  if (e.clientY > innerHeight - 72) scrollBy(0, 16)
+}
+function dropped(commit) {
+  if (!drag) return
+  const { rows, from, to, inside, list, mark } = drag
+  const still = (to === from || to === from + 1) && rowFacts(rows[from]).inside === inside
+  rows[from].classList.remove('flow-dragged')
+  mark.remove()
+  drag = null
+  if (!commit || still || to === undefined) return
+  const button = list.closest('form').querySelector('[data-move]')
+  button.value = `move.${from}.${to}.${inside ? 'in' : 'out'}`
+  button.click()
+}
+on('pointerdown', '[data-grip]', (grip, e) => {
+  if (e.button !== 0) return
+  e.preventDefault() // no text is selected
+  grip.setPointerCapture(e.pointerId)
+  const row = grip.closest('li'), list = row.parentElement, rows = [...list.children]
+  const mark = document.createElement('li')
+  mark.className = 'flow-mark'
+  mark.setAttribute('aria-hidden', 'true')
+  list.append(mark)
+  row.classList.add('flow-dragged')
+  drag = { rows, from: rows.indexOf(row), list, mark }
+  aim(e)
+})
+document.addEventListener('pointermove', e => { if (drag) aim(e) })
+document.addEventListener('pointerup', () => dropped(true))
+document.addEventListener('pointercancel', () => dropped(false))
+document.addEventListener('keydown', e => { if (drag && e.key === 'Escape') dropped(false) })
+
 // --- Dialogs --------------------------------------------------------------------------------------------------------
 
 // Browsers without invoker commands.
@@ -233,6 +286,7 @@ const once = (selector, act) => document.querySelectorAll(selector).forEach(el =
 function arrive() {
   once('[data-toast]', leave)
   once('[data-stream]', follow)
+  once('[data-say]', el => { document.getElementById('flow-said').textContent = el.dataset.say })
   showArrived()
 }
 new MutationObserver(arrive).observe(document.body, { childList: true, subtree: true })

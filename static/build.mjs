@@ -6,7 +6,7 @@ const icons = `
   activity archive arrow-down arrow-left arrow-right arrow-up ban bell bot calendar calendar-clock check check-check
   chevron-down chevron-right chevrons-up-down circle-alert circle-check circle-dashed circle-help circle-minus circle-pause
   circle-play circle-stop circle-x clipboard-list clock copy ellipsis external-link eye file-diff file-text filter folder-git-2 git-branch
-  git-merge git-pull-request git-pull-request-closed hand history hourglass house inbox infinity info key-round link list
+  git-merge git-pull-request git-pull-request-closed grip-vertical hand history hourglass house inbox infinity info key-round link list
   loader lock log-out mail menu message-square message-square-code minus monitor moon octagon-x pause pencil play plus
   refresh-cw repeat rotate-ccw search send settings shield square star sun tag terminal ticket trash-2 triangle-alert
   undo-2 unlink unplug user user-plus users webhook workflow wrench x zap

@@ -28,17 +28,18 @@ func sampleWorkflowForm(lines []StepLine) WorkflowForm {
 	kinds := []Choice{{Value: "message", Label: "Message"}, {Value: "loop", Label: "Loop block"}}
 	row := func(n, kind string) StepRow {
 		return StepRow{
-			Kind: Field{Name: "step_kind", ID: "steps." + n + ".kind", Label: "Step " + n, Value: kind, Options: kinds}, Label: Field{Name: "step_label", ID: "steps." + n + ".label", Label: "Label of step " + n},
-			Text: Field{Name: "step_text", ID: "steps." + n + ".text", Label: "Text of step " + n}, Path: Field{Name: "step_path", ID: "steps." + n + ".path", Label: "File of step " + n},
-			Marker: Field{Name: "step_marker", ID: "steps." + n + ".marker", Label: "Step " + n + ": until an answer contains"}, Max: Field{Name: "step_max", ID: "steps." + n + ".max", Label: "Step " + n + ": times at most"},
+			Number: n, CanUp: n != "1", CanDown: n != "3",
+			Kind: Field{Name: "step_kind", ID: "steps." + n + ".kind", Label: "Kind", Of: "step " + n, Value: kind, Options: kinds}, Label: Field{Name: "step_label", ID: "steps." + n + ".label", Label: "Label", Of: "step " + n},
+			Text: Field{Name: "step_text", ID: "steps." + n + ".text", Label: "Text", Of: "step " + n}, Path: Field{Name: "step_path", ID: "steps." + n + ".path", Label: "File", Of: "step " + n},
+			Marker: Field{Name: "step_marker", ID: "steps." + n + ".marker", Label: "Kind", Of: "step " + n + ": until an answer contains"}, Max: Field{Name: "step_max", ID: "steps." + n + ".max", Label: "Kind", Of: "step " + n + ": times at most"},
 		}
 	}
 	f.Steps = []StepRow{row("1", "message"), row("2", "loop"), row("3", "message")}
-	f.Steps[0].Text.Error, f.Steps[2].Inside = "Write what the agent is to do.", true
+	f.Steps[0].Text.Error, f.Steps[2].Inside, f.Steps[2].Number, f.Said, f.Focus = "Write what the agent is to do.", true, "2.1", "Step 3 is step 2.1 now.", "up.2"
 	f.Parameters = []ParameterRow{{
-		Alias: Field{Name: "parameter_alias", ID: "parameters.0.alias", Label: "Alias of parameter 1", Value: "version"}, Label: Field{Name: "parameter_label", ID: "parameters.0.label", Label: "Label of parameter 1"},
-		Type:    Field{Name: "parameter_type", ID: "parameters.0.type", Label: "Type of parameter 1", Options: []Choice{{Value: "text", Label: "Text"}}},
-		Default: Field{Name: "parameter_default", ID: "parameters.0.default", Label: "Default of parameter 1"}, Choices: Field{Name: "parameter_choices", ID: "parameters.0.choices", Label: "Choices of parameter 1"}, Required: true,
+		Alias: Field{Name: "parameter_alias", ID: "parameters.0.alias", Label: "Alias", Of: "parameter 1", Value: "version"}, Label: Field{Name: "parameter_label", ID: "parameters.0.label", Label: "Label", Of: "parameter 1"},
+		Type:    Field{Name: "parameter_type", ID: "parameters.0.type", Label: "Type", Of: "parameter 1", Options: []Choice{{Value: "text", Label: "Text"}}},
+		Default: Field{Name: "parameter_default", ID: "parameters.0.default", Label: "Default", Of: "parameter 1"}, Choices: Field{Name: "parameter_choices", ID: "parameters.0.choices", Label: "Choices", Of: "parameter 1"}, Required: true,
 	}}
 	return f
 }

@@ -84,7 +84,10 @@ func stepLines(steps []db.Step, values map[string]string) []views.StepLine {
 			line.Kind += fmt.Sprintf(": %d times", step.Max)
 		case step.Kind == db.CompleteStep && step.OnlyUnchanged:
 			line.Kind += " only if no file changes"
-		case values != nil:
+		case step.Path != "":
+			line.Kind += " " + step.Path
+		}
+		if values != nil {
 			line.Text = automation.Expand(step.Text, values)
 		}
 		list = append(list, line)
@@ -134,39 +137,6 @@ func workflowInput(r *http.Request) automation.WorkflowInput {
 	return in
 }
 
-// rearranged carries out a button of the form that changes its rows: "up.2", "add-step". ok is false for no such button.
-func rearranged(in automation.WorkflowInput, do string) (out automation.WorkflowInput, ok bool) {
-	action, place, _ := strings.Cut(do, ".")
-	i, err := strconv.Atoi(place)
-	if err != nil {
-		i = -1
-	}
-	switch action {
-	case "add-step":
-		in.Steps = append(in.Steps, automation.StepInput{Kind: string(db.MessageStep)})
-	case "add-parameter":
-		in.Parameters = append(in.Parameters, automation.ParameterInput{Type: string(db.TextParameter)})
-	case "preview":
-	case "remove-step", "up", "down":
-		if i < 0 || i >= len(in.Steps) {
-			break
-		}
-		j := map[string]int{"up": i - 1, "down": i + 1, "remove-step": -1}[action]
-		if action == "remove-step" {
-			in.Steps = slices.Delete(in.Steps, i, i+1)
-		} else if j >= 0 && j < len(in.Steps) {
-			in.Steps[i], in.Steps[j] = in.Steps[j], in.Steps[i]
-		}
-	case "remove-parameter":
-		if i >= 0 && i < len(in.Parameters) {
-			in.Parameters = slices.Delete(in.Parameters, i, i+1)
-		}
-	default:
-		return in, false
-	}
-	return in, true
-}
-
 func (s *Server) newWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageWorkflows) {
 		return fault.ErrForbidden
@@ -198,8 +168,8 @@ func (s *Server) createWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 		return fault.ErrForbidden
 	}
 	in := workflowInput(r)
-	if changed, ok := rearranged(in, r.PostFormValue("do")); ok {
-		return s.workflowForm(w, r, actor, http.StatusOK, nil, changed, nil)
+	if changed, ok := rearrange(in, r.PostFormValue("do")); ok {
+		return s.rearrangedForm(w, r, actor, nil, changed)
 	}
 	wf, err := s.Rules.CreateWorkflow(r.Context(), actor, in)
 	var invalid fault.Invalid
@@ -225,8 +195,8 @@ func (s *Server) updateWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 		return err
 	}
 	in := workflowInput(r)
-	if changed, ok := rearranged(in, r.PostFormValue("do")); ok {
-		return s.workflowForm(w, r, actor, http.StatusOK, stored, changed, nil)
+	if changed, ok := rearrange(in, r.PostFormValue("do")); ok {
+		return s.rearrangedForm(w, r, actor, stored, changed)
 	}
 	_, err = s.Rules.UpdateWorkflow(r.Context(), actor, workflowID, in)
 	var invalid fault.Invalid
@@ -243,12 +213,22 @@ func (s *Server) updateWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 }
 
 func (s *Server) workflowForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow, in automation.WorkflowInput, bad fault.Invalid) error {
+	return s.workflowFormAt(w, r, actor, status, wf, rearrangement{in: in}, bad)
+}
+
+// rearrangedForm gives the form back as a button has changed it.
+func (s *Server) rearrangedForm(w http.ResponseWriter, r *http.Request, actor account.Actor, wf *db.Workflow, to rearrangement) error {
+	return s.workflowFormAt(w, r, actor, http.StatusOK, wf, to, nil)
+}
+
+func (s *Server) workflowFormAt(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow, to rearrangement, bad fault.Invalid) error {
+	in := to.in
 	f := views.NewWorkflowForm()
 	title := "New workflow"
 	if wf != nil {
 		f.ID, f.Was, title = wf.ID.String(), wf.Name, "Edit "+wf.Name
 	}
-	f.Template = r.FormValue("template")
+	f.Template, f.Said, f.Focus = r.FormValue("template"), to.said, to.focus
 	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
 	f.Name.Value, f.Name.Error = in.Name, bad["name"]
 	f.Workspace.Value, f.Workspace.Error = in.Workspace, bad["workspace"]
@@ -262,8 +242,8 @@ func (s *Server) workflowForm(w http.ResponseWriter, r *http.Request, actor acco
 	for _, ws := range list {
 		f.Workspace.Options = append(f.Workspace.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
 	}
-	for i, step := range in.Steps {
-		f.Steps = append(f.Steps, stepRow(i, step, bad))
+	for i := range in.Steps {
+		f.Steps = append(f.Steps, stepRow(in.Steps, i, bad))
 	}
 	for i, p := range in.Parameters {
 		f.Parameters = append(f.Parameters, parameterRow(i, p, bad))
@@ -277,20 +257,20 @@ func (s *Server) workflowForm(w http.ResponseWriter, r *http.Request, actor acco
 	})
 }
 
-func stepRow(i int, step automation.StepInput, bad fault.Invalid) views.StepRow {
+func stepRow(steps []automation.StepInput, i int, bad fault.Invalid) views.StepRow {
+	step, number := steps[i], stepNumber(steps, i)
 	field := func(name, label, value string) views.Field {
-		return views.Field{
-			Name: "step_" + name, ID: fmt.Sprintf("steps.%d.%s", i, name), Label: label, Value: value, Error: bad[fmt.Sprintf("steps.%d.%s", i, name)], Autocomplete: "off",
-		}
+		key := fmt.Sprintf("steps.%d.%s", i, name)
+		return views.Field{Name: "step_" + name, ID: key, Label: label, Of: "step " + number, Value: value, Error: bad[key], Autocomplete: "off"}
 	}
 	row := views.StepRow{
-		Kind: field("kind", fmt.Sprintf("Step %d", i+1), step.Kind), Label: field("label", fmt.Sprintf("Label of step %d", i+1), step.Label),
-		Text: field("text", fmt.Sprintf("Text of step %d", i+1), step.Text), Path: field("path", fmt.Sprintf("File of step %d", i+1), step.Path),
-		Marker: field("marker", fmt.Sprintf("Step %d: until an answer contains", i+1), step.Marker), Max: field("max", fmt.Sprintf("Step %d: times at most", i+1), step.Max),
+		Number: number, CanUp: i > 0, CanDown: canMoveDown(steps, i),
+		Kind: field("kind", "Kind", step.Kind), Label: field("label", "Label", step.Label), Text: field("text", "Text", step.Text), Path: field("path", "File", step.Path),
+		Marker: field("marker", "Until an answer contains", step.Marker), Max: field("max", "Rounds at most", step.Max),
 		Unchanged: step.OnlyUnchanged, Inside: step.Inside, InsideError: bad[fmt.Sprintf("steps.%d.inside", i)],
 	}
-	row.Text.Rows, row.Text.Mono, row.Path.Mono, row.Path.Placeholder = 5, true, true, "docs/plan.md"
-	row.Max.Type = "number"
+	row.Text.Rows, row.Text.Mono, row.Path.Mono = min(16, 2+strings.Count(step.Text, "\n")+len(step.Text)/90), true, true
+	row.Label.Placeholder, row.Max.Type = kindName(db.StepKind(step.Kind)), "number"
 	for _, k := range automation.StepKinds {
 		row.Kind.Options = append(row.Kind.Options, views.Choice{Value: string(k.Kind), Label: k.Name})
 	}
@@ -300,7 +280,7 @@ func stepRow(i int, step automation.StepInput, bad fault.Invalid) views.StepRow 
 func parameterRow(i int, p automation.ParameterInput, bad fault.Invalid) views.ParameterRow {
 	field := func(name, label, value string) views.Field {
 		return views.Field{
-			Name: "parameter_" + name, ID: fmt.Sprintf("parameters.%d.%s", i, name), Label: fmt.Sprintf("%s of parameter %d", label, i+1), Value: value,
+			Name: "parameter_" + name, ID: fmt.Sprintf("parameters.%d.%s", i, name), Label: label, Of: fmt.Sprintf("parameter %d", i+1), Value: value,
 			Error: bad[fmt.Sprintf("parameters.%d.%s", i, name)], Autocomplete: "off",
 		}
 	}
