@@ -198,7 +198,7 @@ await scenario(async ({ open, step }) => {
   await page.goto(workflow)
   await page.getByRole('link', { name: 'Harbours' }).waitFor()
   await button('Delete…').click()
-  await page.getByRole('dialog').getByText('1 automation with it').waitFor()
+  await page.getByRole('dialog').getByText('1 automation uses it').waitFor()
   await inspect(page, 'workflow-removal')
   await button('Delete', page.getByRole('dialog')).click()
   await heading('Workflows').waitFor()

@@ -65,8 +65,10 @@ func (s *Server) workflow(w http.ResponseWriter, r *http.Request, actor account.
 	}
 	p.Hidden = wf.Uses - len(users)
 	p.Warning = "No automation uses it."
-	if wf.Uses > 0 {
-		p.Warning = views.Count(wf.Uses, "automation") + " with it stay without a workflow. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another workflow is chosen."
+	if wf.Uses == 1 {
+		p.Warning = "1 automation uses it and stays without a workflow. If a schedule starts it, it is disabled at once and its creator is told; else its runs fail until another workflow is chosen."
+	} else if wf.Uses > 1 {
+		p.Warning = views.Count(wf.Uses, "automation") + " use it and stay without a workflow. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another workflow is chosen."
 	}
 	return s.with(w, r, actor, "workflows", wf.Name, func(page views.Page) error { return s.show(w, r, views.Workflow(page, p)) })
 }

@@ -42,7 +42,7 @@ func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testi
 	started.expect(t, http.StatusSeeOther, "")
 	b.get(started.Header.Get("Location")).expect(t, http.StatusOK, "Steps of the workflow")
 
-	b.get(page).expect(t, http.StatusOK, "1 automation with it stay")
+	b.get(page).expect(t, http.StatusOK, "1 automation uses it")
 	b.post(page+"/copies").expect(t, http.StatusSeeOther, "")
 	b.post(page+"/deletion").expect(t, http.StatusSeeOther, "")
 	b.get(page).expect(t, http.StatusNotFound, "")
