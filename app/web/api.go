@@ -82,6 +82,7 @@ func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, apiPrefi
 
 const apiDescription = "Everything that automates Carillon. Requests carry an API token as `Authorization: Bearer TOKEN`, and may do what its owner " +
 	"may do at that moment, less what the token is not for. Bodies are JSON, ids are UUIDs, times are RFC 3339 in UTC. " +
+	"A field that is null counts as left out. " +
 	"Lists come in pages: pass `next_cursor` of one as `cursor` to get the next. " +
 	"What is changed names the `version` that it was read with; when somebody else changed it meanwhile, the answer is 409 with the code `stale`. " +
 	"Errors are RFC 9457 problem details. Answers may have further fields in future; ignore those that you do not know."
