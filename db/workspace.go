@@ -112,6 +112,12 @@ func AnyWorkspace(ctx context.Context, q bun.IDB) (bool, error) {
 	return q.NewSelect().Model((*Workspace)(nil)).Exists(ctx)
 }
 
+// AnyWorkspaceNamed reports whether there is a workspace of any of some names.
+func AnyWorkspaceNamed(ctx context.Context, q bun.IDB, names []string) (bool, error) {
+	return q.NewSelect().Model((*Workspace)(nil)).Where("lower(w.name) = ANY(SELECT lower(n) FROM unnest(?::text[]) n)", textArray(names)).
+		Where("w.removed_at IS NULL").Exists(ctx)
+}
+
 // InsertWorkspace writes a new workspace.
 func InsertWorkspace(ctx context.Context, q bun.IDB, w *Workspace) error {
 	if _, err := q.NewInsert().Model(w).Exec(ctx); err != nil {

@@ -170,6 +170,9 @@ func (m *manifestRun) run(ctx context.Context, documents []*manifest.Document) (
 		return nil, err
 	}
 	m.match(documents)
+	if err := m.noteHidden(ctx, named); err != nil {
+		return nil, err
+	}
 	m.prune()
 	for _, step := range []struct {
 		kind  manifest.Kind
@@ -252,13 +255,14 @@ func (m *manifestRun) wrong(e *manifestEntry, field, text string) {
 }
 
 // refuse notes that a document asks for what the actor may not do.
-func (m *manifestRun) refuse(e *manifestEntry, text string) {
+func (m *manifestRun) refuse(ctx context.Context, e *manifestEntry, text string) {
+	account.Refused(ctx, m.actor, "lacks the permission")
 	m.forbidden = true
 	m.wrong(e, "", text)
 }
 
 // collect notes what an operation found fault with. Other errors are returned.
-func (m *manifestRun) collect(e *manifestEntry, err error, place func(key string) string) error {
+func (m *manifestRun) collect(ctx context.Context, e *manifestEntry, err error, place func(key string) string) error {
 	var bad fault.Invalid
 	switch {
 	case err == nil:
@@ -267,7 +271,7 @@ func (m *manifestRun) collect(e *manifestEntry, err error, place func(key string
 			m.wrong(e, place(key), bad[key])
 		}
 	case errors.Is(err, fault.ErrForbidden):
-		m.refuse(e, "You may not do this.")
+		m.refuse(ctx, e, "You may not do this.")
 	case errors.Is(err, fault.ErrNotFound), db.IsNotFound(err):
 		return fault.ErrStale // it was there a moment ago
 	default:
@@ -364,10 +368,17 @@ func (m *manifestRun) deletePruned(ctx context.Context) ([]ManifestChange, error
 				err = m.removeBot(ctx, m.tx, m.actor, k.id)
 			}
 		}
-		if errors.Is(err, fault.ErrNotFound) {
-			err = fault.ErrStale
-		}
-		if err != nil {
+		var bad fault.Invalid
+		switch {
+		case errors.As(err, &bad):
+			for _, key := range slices.Sorted(maps.Keys(bad)) {
+				text := fmt.Sprintf("%s “%s” cannot be deleted. %s", k.kind, k.name, bad[key])
+				m.mistakes = append(m.mistakes, manifest.Mistake{Kind: k.kind, Workspace: c.Workspace, Name: k.name, Text: text})
+			}
+			continue
+		case errors.Is(err, fault.ErrNotFound):
+			return nil, fault.ErrStale
+		case err != nil:
 			return nil, err
 		}
 		list = append(list, c)

@@ -82,7 +82,7 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 		t.Errorf("an outsider exports\n%s", text)
 	}
 	_, err = k.ExportManifest(ctx, outsider, "Scratch")
-	wantInvalid(t, err, "workspace")
+	expectRefused(t, err, "workspace: This workspace does not exist, or you are not a member of it.")
 }
 
 // holder is a person with some permissions.

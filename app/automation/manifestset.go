@@ -10,7 +10,6 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
-	"carillon/app/fault"
 	"carillon/app/manifest"
 	"carillon/db"
 )
@@ -193,6 +192,19 @@ func (m *manifestRun) match(documents []*manifest.Document) {
 	}
 }
 
+// noteHidden notes for the audit log when documents name a workspace that there is and that the actor does not see.
+func (m *manifestRun) noteHidden(ctx context.Context, named []string) error {
+	hidden := slices.DeleteFunc(slices.Clone(named), func(name string) bool { _, ok := m.workspaceNamed(name); return ok })
+	if len(hidden) == 0 {
+		return nil
+	}
+	there, err := db.AnyWorkspaceNamed(ctx, m.tx, hidden)
+	if there {
+		account.Refused(ctx, m.actor, "is no member of the workspace")
+	}
+	return err
+}
+
 // find finds the row of a document, by its id or by its name.
 func (m *manifestRun) find(e *manifestEntry, id string) {
 	what := strings.ToLower(string(e.doc.Kind))
@@ -279,7 +291,8 @@ func addTold(told map[string]bool, field string) map[string]bool {
 }
 
 // ExportManifest writes the automations, workflows and bots that the actor sees as a manifest: those of one workspace, by its
-// name, or all with those that are for all workspaces. It returns fault.Invalid for a workspace that the actor does not see.
+// name, or all with those that are for all workspaces. It returns
+// *RefusedManifest for a workspace that the actor does not see.
 func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, workspace string) ([]byte, error) {
 	var v inventory
 	var only []string
@@ -293,7 +306,14 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 	if workspace != "" {
 		w, ok := v.workspaceNamed(workspace)
 		if !ok {
-			return nil, fault.Invalid{"workspace": "This workspace does not exist, or you are not a member of it."}
+			there, err := db.AnyWorkspaceNamed(ctx, s.DB, only)
+			if there {
+				account.Refused(ctx, actor, "is no member of the workspace")
+			}
+			if err != nil {
+				return nil, wrap(err, "export manifest")
+			}
+			return nil, &RefusedManifest{Mistakes: manifest.Mistakes{{Field: "workspace", Text: "This workspace does not exist, or you are not a member of it."}}}
 		}
 		within = w.ID
 	}

@@ -220,12 +220,12 @@ func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
 	may := m.actor.Can(account.ManageBots)
 	if e.row == uuid.Nil {
 		if !may {
-			m.refuse(e, "You may not create bots.")
+			m.refuse(ctx, e, "You may not create bots.")
 			return nil
 		}
 		b, err := m.createBot(ctx, m.tx, m.actor, in)
 		if err != nil {
-			return m.collect(e, err, place)
+			return m.collect(ctx, e, err, place)
 		}
 		m.put(b)
 		m.lost(e, &spec, m.botSpec(b))
@@ -238,13 +238,13 @@ func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
 		return nil
 	}
 	if !may {
-		m.refuse(e, "You may not change bots.")
+		m.refuse(ctx, e, "You may not change bots.")
 		return nil
 	}
 	in.Version = row.Version
 	next := *row
 	if err := m.applyBotInput(ctx, m.tx, m.actor, &next, in); err != nil {
-		return m.collect(e, err, place)
+		return m.collect(ctx, e, err, place)
 	}
 	m.lost(e, &spec, m.botSpec(&next))
 	fields := manifest.Differences(had, m.botSpec(&next))
@@ -253,7 +253,7 @@ func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
 	}
 	b, err := m.updateBot(ctx, m.tx, m.actor, e.row, in)
 	if err != nil {
-		return m.collect(e, err, place)
+		return m.collect(ctx, e, err, place)
 	}
 	m.put(b)
 	m.updated(e, row.Version, fields)
@@ -276,12 +276,12 @@ func (m *manifestRun) workflow(ctx context.Context, e *manifestEntry) error {
 	may := m.actor.Can(account.ManageWorkflows)
 	if e.row == uuid.Nil {
 		if !may {
-			m.refuse(e, "You may not create workflows.")
+			m.refuse(ctx, e, "You may not create workflows.")
 			return nil
 		}
 		wf, err := m.createWorkflow(ctx, m.tx, m.actor, in)
 		if err != nil {
-			return m.collect(e, err, place)
+			return m.collect(ctx, e, err, place)
 		}
 		m.put(wf)
 		m.lost(e, &spec, m.workflowSpec(wf))
@@ -293,13 +293,13 @@ func (m *manifestRun) workflow(ctx context.Context, e *manifestEntry) error {
 		return nil
 	}
 	if !may {
-		m.refuse(e, "You may not change workflows.")
+		m.refuse(ctx, e, "You may not change workflows.")
 		return nil
 	}
 	in.Version = row.Version
 	next := *row
 	if err := m.applyWorkflowInput(ctx, m.tx, m.actor, &next, in); err != nil {
-		return m.collect(e, err, place)
+		return m.collect(ctx, e, err, place)
 	}
 	m.lost(e, &spec, m.workflowSpec(&next))
 	fields := append(manifest.Differences(had, m.workflowSpec(&next)), secrets...)
@@ -308,7 +308,7 @@ func (m *manifestRun) workflow(ctx context.Context, e *manifestEntry) error {
 	}
 	wf, err := m.updateWorkflow(ctx, m.tx, m.actor, e.row, in)
 	if err != nil {
-		return m.collect(e, err, place)
+		return m.collect(ctx, e, err, place)
 	}
 	m.put(wf)
 	m.updated(e, row.Version, fields)
@@ -388,13 +388,13 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 		return nil
 	}
 	if !mayChange {
-		m.refuse(e, "You may not change this automation.")
+		m.refuse(ctx, e, "You may not change this automation.")
 		return nil
 	}
 	in.Version = row.Version
 	next := *row
 	if err := m.apply(ctx, m.tx, m.actor, &next, in, m.now); err != nil {
-		return m.collect(e, err, place)
+		return m.collect(ctx, e, err, place)
 	}
 	will := m.automationSpec(&next)
 	will.Enabled = spec.Enabled
@@ -407,7 +407,7 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 	if slices.ContainsFunc(fields, func(d manifest.Difference) bool { return d.Field != "enabled" }) {
 		a, token, err := m.update(ctx, m.tx, m.actor, e.row, in)
 		if err != nil {
-			return m.collect(e, err, place)
+			return m.collect(ctx, e, err, place)
 		}
 		is = a
 		m.put(a)
@@ -415,7 +415,7 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 	}
 	if spec.Enabled != nil && is.Enabled != *spec.Enabled {
 		if err := m.setEnabled(ctx, m.tx, m.actor, e.row, *spec.Enabled); err != nil {
-			return m.collect(e, err, place)
+			return m.collect(ctx, e, err, place)
 		}
 	}
 	m.updated(e, row.Version, fields)
@@ -424,13 +424,13 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 
 func (m *manifestRun) newAutomation(ctx context.Context, e *manifestEntry, spec *manifest.Automation, in Input, secrets []manifest.Difference, place func(string) string) error {
 	if !m.actor.Can(account.Manage) {
-		m.refuse(e, "You may not create automations.")
+		m.refuse(ctx, e, "You may not create automations.")
 		return nil
 	}
 	on := spec.Enabled == nil || *spec.Enabled
 	a, token, err := m.create(ctx, m.tx, m.actor, in, on)
 	if err != nil {
-		return m.collect(e, err, place)
+		return m.collect(ctx, e, err, place)
 	}
 	m.put(a)
 	m.keepToken(a, token)
