@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,6 +29,8 @@ const (
 	exitOK    = 0
 	exitError = 1
 	exitUsage = 2
+	// exitDiffers is of a plan that has something to change, where that was asked for.
+	exitDiffers = 3
 )
 
 // program is one call of the binary: where it reads from and writes to.
@@ -41,13 +44,25 @@ type program struct {
 // command is a subcommand. Run gets what follows its name.
 type command struct {
 	name, args, help string
+	options          string // flags that it cannot do without, for its usage
+	about            string // more than help, for its own --help
 	run              func(p *program, ctx context.Context, flags *flag.FlagSet) error
 	flags            func(flags *flag.FlagSet)
+}
+
+// usage is how a command is called.
+func (c command) usage() string {
+	return strings.Join(strings.Fields(c.name+" "+c.options+" "+c.args), " ")
 }
 
 var errUsage = errors.New("usage")
 
 func commands() []command {
+	return slices.Concat(serverCommands(), manifestCommands())
+}
+
+// serverCommands are those for the server itself.
+func serverCommands() []command {
 	return []command{
 		{name: "serve", help: "Serve the application (the default)", run: (*program).serve},
 		{name: "migrate", help: "Bring the database to this version and stop", run: (*program).migrate},
@@ -101,7 +116,11 @@ func (p *program) call(ctx context.Context, c command, args []string) int {
 		c.flags(flags)
 	}
 	help := func(w io.Writer) {
-		fmt.Fprintf(w, "%s.\n\nUsage: carillon %s\n", c.help, strings.TrimSpace(c.name+" "+c.args))
+		fmt.Fprintf(w, "%s.\n\n", c.help)
+		if c.about != "" {
+			fmt.Fprintf(w, "%s\n\n", c.about)
+		}
+		fmt.Fprintf(w, "Usage: carillon %s\n", c.usage())
 		flags.SetOutput(w)
 		flags.PrintDefaults()
 	}
@@ -111,7 +130,7 @@ func (p *program) call(ctx context.Context, c command, args []string) int {
 		return exitOK
 	}
 	if err == nil && flags.NArg() != len(strings.Fields(c.args)) {
-		err = fmt.Errorf("expected %s", strings.TrimSpace("carillon "+c.name+" "+c.args))
+		err = fmt.Errorf("expected carillon %s", c.usage())
 	}
 	if err != nil {
 		fmt.Fprintf(p.stderr, "carillon: %s\n", err)
@@ -119,6 +138,9 @@ func (p *program) call(ctx context.Context, c command, args []string) int {
 		return exitUsage
 	}
 	if err := c.run(p, ctx, flags); err != nil {
+		if errors.Is(err, errDiffers) {
+			return exitDiffers
+		}
 		fmt.Fprintf(p.stderr, "carillon: %s\n", err)
 		if errors.Is(err, errUsage) {
 			return exitUsage
@@ -132,7 +154,7 @@ func (p *program) usage(w io.Writer) {
 	fmt.Fprint(w, "Carillon runs coding agents for teams: by hand, at a date, by cron, in a loop, by webhook.\n\nUsage: carillon [COMMAND]\n\n")
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, c := range commands() {
-		fmt.Fprintf(table, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.help)
+		fmt.Fprintf(table, "  %s\t%s\n", c.usage(), c.help)
 	}
 	_ = table.Flush()
 	fmt.Fprint(w, "\nSettings, from the environment:\n\n")

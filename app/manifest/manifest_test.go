@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -140,5 +141,19 @@ func TestFieldsAreFoundByTheNamesOfTheForm(t *testing.T) {
 		if got := FieldOf(&Automation{}, form); got != want {
 			t.Errorf("%s is %q; want %q", form, got, want)
 		}
+	}
+}
+
+func TestTheExampleOfTheREADMECanBeRead(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, ok := strings.Cut(string(text), "```yaml\n")
+	example, _, closed := strings.Cut(example, "```")
+	list, err := Read([]File{{"README.md", example}})
+	if !ok || !closed || err != nil || len(list) != 2 {
+		t.Errorf("read %d documents, %v", len(list), err)
 	}
 }

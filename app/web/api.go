@@ -60,6 +60,7 @@ func (s *Server) apiRoutes(table *routeTable) {
 	a.botRoutes()
 	a.inboxRoutes()
 	a.ticketRoutes()
+	a.manifestRoutes()
 	document := apiDocument(a.huma.OpenAPI())
 	table.HandleFunc("GET "+apiPrefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

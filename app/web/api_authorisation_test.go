@@ -34,6 +34,9 @@ const (
 	apiOwn        = "404 200 404 404 404 404 200"
 )
 
+// planned is a manifest with one automation.
+const planned = `{"files":[{"name":"a.yaml","content":"{kind: Automation, name: Planned, workspace: Scratch, trigger: manual, provider: agent, prompt: Go}"}]}`
+
 // apiExpectations has a line for every route of the API but its description. Form is the body.
 var apiExpectations = []expectation{
 	{"GET /me", "", "", apiForAll},
@@ -80,6 +83,10 @@ var apiExpectations = []expectation{
 	{"POST /inbox/reading", "", "", "204 204 204 204 204 204 204"},
 	{"GET /inbox/{id}", "notice", "", apiOwn},
 	{"POST /inbox/{id}/reading", "notice", "", apiOwn},
+
+	{"POST /plans", "", planned, "403 200 200 422 422 200 403"},
+	{"POST /applications", "", planned[:len(planned)-1] + `,"fingerprint":"another"}`, "403 409 409 422 422 409 403"},
+	{"GET /export", "", "", apiForAll},
 
 	{"GET /tickets", "", "", apiForAll},
 	{"POST /tickets", "", `{"workspace_id":"WORKSPACE","title":"Made"}`, "403 201 201 422 422 201 403"},

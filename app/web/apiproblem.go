@@ -36,6 +36,8 @@ type APIProblem struct {
 type APIFieldProblem struct {
 	Field   string `json:"field" doc:"Path of the field in the body, such as steps.0.text; of the query, the name of the parameter."`
 	Message string `json:"message"`
+	File    string `json:"file,omitempty" doc:"Of a manifest: the file."`
+	Line    int    `json:"line,omitempty" doc:"Of a manifest: the line in the file."`
 }
 
 func (p *APIProblem) Error() string  { return p.Detail }
@@ -127,7 +129,16 @@ func (a *api) problem(ctx context.Context, err error) error {
 	var unable *automation.Unable
 	var missing *automation.MissingParameter
 	p := &APIProblem{}
+	var refused *automation.RefusedManifest
 	switch r := callOf(ctx).request; {
+	case errors.As(err, &refused):
+		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
+		if refused.Forbidden {
+			p.Status, p.Detail = http.StatusForbidden, "You may not do all of this, or not with this token."
+		}
+		for _, m := range refused.Mistakes {
+			p.Errors = append(p.Errors, APIFieldProblem{Field: m.Field, Message: m.Text, File: m.File, Line: m.Line})
+		}
 	case errors.Is(err, fault.ErrNotFound):
 		p.Status, p.Detail = http.StatusNotFound, "There is nothing here, or you may not see it."
 	case errors.Is(err, fault.ErrForbidden):
@@ -138,11 +149,11 @@ func (a *api) problem(ctx context.Context, err error) error {
 	case errors.As(err, &invalid):
 		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
 		for _, field := range slices.Sorted(maps.Keys(invalid)) {
-			p.Errors = append(p.Errors, APIFieldProblem{jsonField(field), invalid[field]})
+			p.Errors = append(p.Errors, APIFieldProblem{Field: jsonField(field), Message: invalid[field]})
 		}
 	case errors.As(err, &missing):
 		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
-		p.Errors = []APIFieldProblem{{"parameters." + missing.Name, sentenceOf(missing.Error())}}
+		p.Errors = []APIFieldProblem{{Field: "parameters." + missing.Name, Message: sentenceOf(missing.Error())}}
 	case errors.As(err, &busy):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "in_flight", "A run of “"+busy.Automation+"” is in flight already, so no other was started."
 		p.ExecutionID, p.SessionID, p.SessionURL = idOrNone(busy.Execution), idOrNone(busy.Session), a.link(views.SessionURL(busy.Session.String()))
