@@ -20,7 +20,7 @@ func setupAgent(t *testing.T) (*kit, func() []string) {
 	program, err := os.Executable()
 	check(t, err)
 	state := t.TempDir()
-	own := agent.Provider{ID: "agent", Name: "Agent", Driver: agent.DriverACP, Command: []string{program, agentRole, "lines", "state=" + state}, InstructionFile: "GUIDE.md"}
+	own := agent.Provider{ID: "agent", Name: "Agent", Driver: agent.DriverACP, Command: []string{program, agentRole, "lines", "state=" + state}, ReadMode: "look", InstructionFile: "GUIDE.md"}
 	k.runner.Providers = func() []agent.Provider { return append(agent.Catalogue()[:1:1], own) }
 	k.rules.Providers = func() []automation.Provider {
 		return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "agent", Name: "Agent"}}

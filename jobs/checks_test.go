@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/workspace"
 	"carillon/db"
@@ -72,6 +73,30 @@ func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testi
 	}
 	if got := k.kinds(); !slices.Equal(got, []string{automation.NoticeReview}) {
 		t.Errorf("the notices are %v; want that of the review", got)
+	}
+}
+
+func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *testing.T) {
+	k, _ := setupAgent(t)
+	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[tell]]", "verification": "[[tell]]"}))
+	run := k.ask("[[tell]][[write a.txt|made by the run]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
+	k.ended(run)
+	turns := k.turns(run)
+	for i, want := range []string{"mode ask", "mode look", "mode ask"} {
+		if !strings.HasPrefix(turns[i].Answer, want) {
+			t.Errorf("the %s ran with %.40q; want %s", turns[i].Kind, turns[i].Answer, want)
+		}
+	}
+	if !strings.Contains(turns[1].Answer, "+made by the run") || strings.Contains(turns[1].Prompt, "+made by the run") {
+		t.Errorf("the reviewer was told %q", turns[1].Answer)
+	}
+	claude := agent.Catalogue()[1]
+	w := &work{bot: limits{AllowedTools: []string{"WebFetch"}}}
+	if l := w.limitsOf(claude, &db.Turn{Kind: db.ReviewTurn}); !l.ReadOnly || !slices.Contains(l.AllowedTools, "Bash(git diff:*)") || !slices.Contains(l.AllowedTools, "WebFetch") {
+		t.Errorf("Claude Code reviews with %+v", l)
+	}
+	if l := w.limitsOf(claude, &db.Turn{Kind: db.PromptTurn}); l.ReadOnly {
+		t.Error("Claude Code works as if it were reviewing")
 	}
 }
 

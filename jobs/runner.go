@@ -535,10 +535,11 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	}
 	ctx, meter := w.measure(ctx, turn)
 	defer meter.cancel(nil)
+	limits := w.limitsOf(p, turn)
 	result, err := agent.Run(ctx, p, agent.Turn{
-		Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: turn.Prompt, Model: w.session.Model, Resume: w.session.Conversation,
+		Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn), Model: w.session.Model, Resume: w.session.Conversation,
 		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
-		Instructions: w.instructions(p, turn), ReadOnly: w.bot.ReadOnly, AllowedTools: w.bot.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
+		Instructions: w.instructions(p, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
 	}, func(e agent.Event) {
 		heard.hear(e)
 		w.transcript.agentEvent(e)

@@ -46,9 +46,15 @@ func (s *Server) overviewPage(r *http.Request, actor account.Actor) (*views.Over
 		if err != nil {
 			return nil, err
 		}
+		waits, err := s.waits(ctx, list, z, now)
+		if err != nil {
+			return nil, err
+		}
 		var items []views.SessionItem
 		for i := range list {
-			items = append(items, sessionItem(&list[i], z, now))
+			item := sessionItem(&list[i], z, now)
+			item.Waits = waits[list[i].ID]
+			items = append(items, item)
 		}
 		return items, nil
 	}

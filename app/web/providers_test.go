@@ -90,6 +90,9 @@ func TestAPausedProviderIsShownWithItsReasonAndItsSessionsSayThatTheyWait(t *tes
 	mira.get("/settings/providers").expect(t, http.StatusOK, "Paused: Quota or rate limit.")
 	mira.get("/settings/providers").expect(t, http.StatusOK, "1 session waiting")
 	mira.get("/sessions/"+run.Session.ID.String()).expect(t, http.StatusOK, "Waiting for Agent until "+until.UTC().Format("2 January, 15:04"))
+	for _, page := range []string{"/", "/sessions"} {
+		mira.get(page).expect(t, http.StatusOK, "waits for Agent until "+until.UTC().Format("2 January, 15:04"))
+	}
 	if a := mira.post("/settings/providers/agent/resumption"); a.StatusCode != http.StatusSeeOther {
 		t.Errorf("Resume now answered %d", a.StatusCode)
 	}

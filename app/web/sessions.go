@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -76,15 +77,44 @@ func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Lo
 	if err != nil {
 		return nil, err
 	}
+	waits, err := s.waits(ctx, list, z, now)
+	if err != nil {
+		return nil, err
+	}
 	rows := make([]views.SessionItem, len(list))
 	for i := range list {
 		rows[i] = sessionItem(&list[i], z, now)
+		rows[i].Waits = waits[list[i].ID]
 		rows[i].PullRequest = pulls[list[i].ID]
 		if e, ok := runs[list[i].ID]; ok && !e.Status.InFlight() {
 			rows[i].Run = resultOf(&e)
 		}
 	}
 	return rows, nil
+}
+
+// waits says of the queued sessions whose provider is in trouble that they wait for it.
+func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location, now time.Time) (map[uuid.UUID]string, error) {
+	if !slices.ContainsFunc(list, func(session db.Session) bool { return session.Status == db.SessionQueued }) {
+		return nil, nil
+	}
+	pauses, err := db.ProviderPauses(ctx, s.DB)
+	if err != nil {
+		return nil, err
+	}
+	waits := map[uuid.UUID]string{}
+	for _, session := range list {
+		for _, p := range pauses {
+			if session.Status != db.SessionQueued || session.Provider != p.Provider {
+				continue
+			}
+			waits[session.ID] = "waits for " + s.providerName(p.Provider)
+			if p.Until.After(now) {
+				waits[session.ID] += " until " + p.Until.In(z).Format("2 January, 15:04")
+			}
+		}
+	}
+	return waits, nil
 }
 
 // resultOf is the status of an execution as it is shown: to have found nothing to do is one of its own.
