@@ -23,8 +23,13 @@ func tokenSpecimens() []Specimen {
 	wrong.Name.Error, wrong.Days.Error = "Give the token a name, such as that of the program that uses it.", "Choose how long the token is good."
 	wrong.Scope.Value, wrong.Error = "only", "Tick what the token may do."
 	page := samplePage("API tokens", "settings")
+	help := APIHelpPage{Address: "https://carillon.example/api/v1", Description: "https://carillon.example/api/v1/openapi.json", Groups: []APIGroup{
+		{Name: "Basics", Operations: []APIOperation{{"GET", "/me", "Who asks, and what they may do"}}},
+		{Name: "Automations", Operations: []APIOperation{{"GET", "/automations", "List automations by name"}, {"POST", "/automations/{id}/runs", "Run an automation now"}}},
+	}}
 	return []Specimen{
 		{Name: "page-tokens", Page: Tokens(page, full)},
+		{Name: "page-api-help", Page: APIHelp(samplePage("API", ""), help)},
 		{Name: "page-tokens-empty", Page: Tokens(page, p)},
 		{Name: "page-tokens-made", Page: Tokens(page, made)},
 		{Name: "page-tokens-wrong", Page: Tokens(page, wrong)},

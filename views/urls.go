@@ -159,6 +159,9 @@ func LoginEndURL(login string) string { return under("settings", "profile", "sig
 // TokensURL is the page of a person's API tokens; it takes a new one by POST.
 func TokensURL() string { return "/settings/tokens" }
 
+// APIHelpURL explains the API.
+func APIHelpURL() string { return "/help/api" }
+
 // TokenRevocationURL takes POST to revoke an API token.
 func TokenRevocationURL(id string) string { return under("settings", "tokens", id, "revocation") }
 

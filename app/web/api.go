@@ -20,6 +20,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/views"
 )
 
 // apiPrefix is where the API is.
@@ -67,6 +68,7 @@ func (s *Server) apiRoutes(table *routeTable) {
 		_, _ = w.Write(document)
 	})
 	table.HandleFunc(apiPrefix+"/", s.noResource(&table.ServeMux))
+	table.HandleFunc("GET /help/api", s.page(s.apiHelp(a.huma.OpenAPI())))
 }
 
 // schemaName is what the document calls a type: APIAutomation is Automation, and a page of it AutomationPage.
@@ -275,6 +277,31 @@ func apiDocument(o *huma.OpenAPI) []byte {
 	}
 	return text
 }
+
+// apiHelp explains the API to whoever is signed in, with its operations.
+func (s *Server) apiHelp(o *huma.OpenAPI) handler {
+	p := views.APIHelpPage{Address: s.PublicURL.JoinPath(apiPrefix).String(), Description: s.PublicURL.JoinPath(apiPrefix, "openapi.json").String()}
+	for _, tag := range apiTags {
+		g := views.APIGroup{Name: tag}
+		for path, item := range o.Paths {
+			for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
+				if op != nil && op.Tags[0] == tag {
+					g.Operations = append(g.Operations, views.APIOperation{Method: op.Method, Path: path, Summary: op.Summary})
+				}
+			}
+		}
+		slices.SortFunc(g.Operations, func(a, b views.APIOperation) int {
+			return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)
+		})
+		p.Groups = append(p.Groups, g)
+	}
+	return func(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+		return s.with(w, r, actor, "", "API", func(page views.Page) error { return s.show(w, r, views.APIHelp(page, p)) })
+	}
+}
+
+// apiTags are the kinds of things, in the order of the help.
+var apiTags = []string{basicsTag, automationsTag, executionsTag, sessionsTag, workflowsTag, botsTag, inboxTag, ticketsTag}
 
 // apiOp is an operation of the API. The name is its operationId.
 type apiOp struct {

@@ -117,6 +117,12 @@ func TestTheDescriptionOfTheAPIHasItsRoutesAndNoOthers(t *testing.T) {
 			}
 		}
 	}
+	help := s.as("Reader", account.RoleMember).get("/help/api")
+	for _, route := range want {
+		if !strings.Contains(help.body, ">"+route+"<") {
+			t.Errorf("the help lacks %s", route)
+		}
+	}
 	slices.Sort(want)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {

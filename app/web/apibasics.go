@@ -39,11 +39,13 @@ type APIProvider struct {
 	Models    []string `json:"models" doc:"The models to choose from. Empty: any name may be given."`
 }
 
+const basicsTag = "Basics"
+
 func (a *api) basicRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/me", name: "getMe", tag: "Basics", summary: "Who asks, and what they may do"}, a.me)
-	answers(a, apiOp{method: http.MethodGet, path: "/workspaces", name: "listWorkspaces", tag: "Basics", summary: "List your workspaces by name"}, a.listWorkspaces)
-	answers(a, apiOp{method: http.MethodGet, path: "/workspaces/{id}", name: "getWorkspace", tag: "Basics", summary: "Get a workspace"}, a.getWorkspace)
-	answers(a, apiOp{method: http.MethodGet, path: "/providers", name: "listProviders", tag: "Basics", summary: "List the providers with their models"}, a.listProviders)
+	answers(a, apiOp{method: http.MethodGet, path: "/me", name: "getMe", tag: basicsTag, summary: "Who asks, and what they may do"}, a.me)
+	answers(a, apiOp{method: http.MethodGet, path: "/workspaces", name: "listWorkspaces", tag: basicsTag, summary: "List your workspaces by name"}, a.listWorkspaces)
+	answers(a, apiOp{method: http.MethodGet, path: "/workspaces/{id}", name: "getWorkspace", tag: basicsTag, summary: "Get a workspace"}, a.getWorkspace)
+	answers(a, apiOp{method: http.MethodGet, path: "/providers", name: "listProviders", tag: basicsTag, summary: "List the providers with their models"}, a.listProviders)
 }
 
 func (a *api) me(_ context.Context, actor account.Actor, _ *struct{}) (APIMe, error) {

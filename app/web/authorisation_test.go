@@ -236,6 +236,7 @@ var expectations = []expectation{
 	{"POST /settings/roles/{id}", "role", "", wrongForAdmin},
 	{"POST /settings/roles/{id}/deletion", "role", "", byAdmin},
 	{"GET /help/permissions", "", "", forSignedIn},
+	{"GET /help/api", "", "", forSignedIn},
 
 	{"GET /settings/audit", "", "", forAdmin},
 	{"GET /settings/audit/export/{format}", "", "", forAdmin},
