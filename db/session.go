@@ -110,6 +110,7 @@ type Turn struct {
 	Status      ExecutionStatus `bun:"status"`
 	Reason      string          `bun:"reason"`
 	Answer      string          `bun:"answer"`
+	Own         bool            `bun:"own"` // a step that Carillon takes itself: no message to the agent
 	CreatedAt   time.Time       `bun:"created_at"`
 	StartedAt   time.Time       `bun:"started_at,nullzero"`
 	FinishedAt  time.Time       `bun:"finished_at,nullzero"`
@@ -467,6 +468,12 @@ func CancelTurns(ctx context.Context, q bun.IDB, session, execution uuid.UUID, r
 		return fmt.Errorf("cancel turns of session %s: %w", session, err)
 	}
 	return nil
+}
+
+// OwnTurn notes that a turn is a step that Carillon takes itself.
+func OwnTurn(ctx context.Context, q bun.IDB, turn uuid.UUID) error {
+	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("own = true").Where("id = ?", turn).Exec(ctx)
+	return wrapped(err, "note turn "+turn.String()+" as one of Carillon's")
 }
 
 // AddTurn queues a message behind a session's last turn.

@@ -58,7 +58,7 @@ func sumUsage(ctx context.Context, q bun.IDB, by string, id uuid.UUID) error {
 	_, err := q.NewRaw(`UPDATE executions e SET turns = s.turns, counted = s.counted, priced = s.priced,
 			tokens_in = s.tokens_in, tokens_cached = s.tokens_cached, tokens_out = s.tokens_out, cost_usd = s.cost_usd
 		FROM executions x CROSS JOIN LATERAL (
-			SELECT count(*) AS turns, `+usageSums+` FROM turns t WHERE t.execution_id = x.id AND t.started_at IS NOT NULL
+			SELECT count(*) AS turns, `+usageSums+` FROM turns t WHERE t.execution_id = x.id AND t.started_at IS NOT NULL AND NOT t.own
 		) s WHERE x.? = ? AND e.id = x.id`, bun.Ident(by), id).Exec(ctx)
 	return err
 }
@@ -71,7 +71,7 @@ const usageSums = `count(*) FILTER (WHERE t.counted) AS counted, count(*) FILTER
 // SessionUsage sums up the turns of a session that have ended, those of people's replies too.
 func SessionUsage(ctx context.Context, q bun.IDB, session uuid.UUID) (Usage, error) {
 	var u Usage
-	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.started_at IS NOT NULL AND t.finished_at IS NOT NULL", session).Scan(ctx, &u)
+	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.started_at IS NOT NULL AND t.finished_at IS NOT NULL AND NOT t.own", session).Scan(ctx, &u)
 	return u, wrapped(err, "sum up usage of session "+session.String())
 }
 
@@ -102,7 +102,7 @@ func UsageBetween(ctx context.Context, q bun.IDB, access Access, from, to time.T
 		ColumnExpr("coalesce(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS id").
 		ColumnExpr("count(*) AS turns, "+usageSums).
 		ColumnExpr("coalesce(sum(extract(epoch FROM t.finished_at - t.started_at)), 0)::float8 AS seconds").
-		Where("t.finished_at >= ? AND t.finished_at < ?", from, to).Where("t.started_at IS NOT NULL").
+		Where("t.finished_at >= ? AND t.finished_at < ?", from, to).Where("t.started_at IS NOT NULL AND NOT t.own").
 		GroupExpr("GROUPING SETS ((s.automation_id), (coalesce(t.author_id, s.owner_id)), (s.workspace_id), ())")
 	sel = sessionAccess(sel, access)
 	var list []UsageRow

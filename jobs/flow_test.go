@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,5 +74,25 @@ func TestALoopBlockOfMessagesEndsAtItsMarkerOverTheProtocol(t *testing.T) {
 	}
 	if n := strings.Count(strings.Join(messages(), "\n"), "Once."); n != 1 {
 		t.Errorf("the agent was told the system message of the loop %d times; want once: %q", n, messages())
+	}
+}
+
+func TestOwnStepsAreNoMessagesAndUseNothing(t *testing.T) {
+	k, messages := setupAgent(t)
+	steps := []automation.StepInput{{Kind: "asset", Path: "a.txt", Text: "a"}, say("One", "[[say one]]"), {Kind: "clear_context"}, say("Two", "[[say two]]"), {Kind: "complete_session"}}
+	limited := func(limit string) *db.Execution {
+		run := k.workflow(automation.WorkflowInput{Steps: steps}, func(in *automation.Input) {
+			in.Provider, in.Budget = "agent", map[string]automation.BudgetInput{"run": {Turns: limit}}
+		})
+		return k.ended(run)
+	}
+	if e := limited("2"); e.Status != db.Succeeded || e.Usage.Turns != 2 || e.Usage.Counted != 2 {
+		t.Errorf("with a budget of two messages it ended %s %q after %d messages, %d counted; want both, and no more", e.Status, e.Reason, e.Usage.Turns, e.Usage.Counted)
+	}
+	if e := limited("1"); e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.Usage.Turns != 1 {
+		t.Errorf("with a budget of one message it ended %s %q after %d; want it stopped before the second", e.Status, e.Reason, e.Usage.Turns)
+	}
+	if got := messages(); len(got) != 3 || slices.ContainsFunc(got, func(m string) bool { return !strings.Contains(m, "[[say") }) {
+		t.Errorf("the agent got %q; want three messages", got)
 	}
 }

@@ -503,16 +503,16 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 			begun, w.answer = turn, w.lastAnswer(ctx)
 			break
 		}
+		if turn.Kind == db.StepTurn {
+			outcome = w.step(ctx, p, tree, env, turn)
+			continue
+		}
 		if reason := w.overBudget(ctx, !turn.Again); reason != "" {
 			outcome = w.outOfBudget(reason)
 			break
 		}
 		w.turned = true
-		if turn.Kind == db.StepTurn {
-			outcome = w.step(ctx, p, tree, env, turn)
-		} else {
-			outcome = w.turn(ctx, p, tree, env, parameters, turn)
-		}
+		outcome = w.turn(ctx, p, tree, env, parameters, turn)
 	}
 	outcome.FilesChanged = w.changes(ctx, tree)
 	outcome.Completion = w.completion(ctx)

@@ -97,6 +97,12 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	w.bot.Instructions = strings.Join(system, "\n\n")
 	here := placed[at]
 	step := here.Step
+	if step.Kind == db.MessageStep { // the other kinds use nothing
+		if reason := w.overBudget(ctx, !turn.Again); reason != "" {
+			return w.outOfBudget(reason)
+		}
+	}
+	w.turned = true
 	var outcome automation.Outcome
 	if step.Kind == db.MessageStep {
 		told := *turn
@@ -183,6 +189,9 @@ func prelude(values map[string]string) string {
 
 // ownStep takes a step that needs no agent.
 func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step, values map[string]string, turn *db.Turn) automation.Outcome {
+	if err := db.OwnTurn(context.WithoutCancel(ctx), w.DB, turn.ID); err != nil {
+		return w.broken("note a step", err)
+	}
 	begun := w.Now()
 	content := automation.Expand(step.Text, values)
 	w.transcript.begin(turn.ID)
