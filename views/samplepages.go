@@ -133,7 +133,7 @@ func newForm() AutomationForm {
 	f.Provider.Value, f.Provider.Options = "claude", []Choice{{Value: "claude", Label: "Claude Code"}, {Value: "codex", Label: "Codex", Off: "not installed"}}
 	f.Model.Suggest = []string{"opus", "sonnet"}
 	f.Workflow.Options = []Choice{{Value: "", Label: "Choose a workflow"}, {Value: "wf1", Label: "Cut release"}}
-	f.Bot.Options = []Choice{{Value: "", Label: "Choose a bot"}, {Value: "b1", Label: "Ada"}}
+	f.Bot.Options = []Choice{{Value: "", Label: "Choose a bot"}, {Value: "b1", Label: "Ada", Locks: true}}
 	f.Timeout.Value, f.MaxParallel.Value = "360", "4"
 	f.Toggles = sampleToggles()
 	return f
@@ -142,7 +142,7 @@ func newForm() AutomationForm {
 func httpForm() AutomationForm {
 	f := newForm()
 	f.ID, f.Was, f.Name.Value, f.Trigger.Value, f.SessionType.Value = "a4", "Triage new Sentry issues", "Triage new Sentry issues", "http", "bot"
-	f.Bot.Value, f.Locked = "b1", "The bot Ada runs with Claude Code, model opus."
+	f.Bot.Value = "b1"
 	f.AllowParallel.Checked = true
 	f.Prompt.Value = "Triage {{issue.title}}."
 	f.Webhook = sampleWebhook("7Qm2vX0sT9fWcYb1LkHn4RjZ8dPeUa3G6iOxKtVwB5M")

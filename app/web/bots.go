@@ -205,7 +205,7 @@ func (s *Server) removeBot(w http.ResponseWriter, r *http.Request, actor account
 	return s.redirect(w, r, "/bots", "Removed.")
 }
 
-// botField fills in the choice of a bot in the editor of an automation, and says when the bot chosen decides about the agent.
+// botField fills in the choice of a bot in the editor of an automation. One that decides about the agent hides those fields.
 func (s *Server) botField(r *http.Request, actor account.Actor, f *views.AutomationForm, in automation.Input, bad fault.Invalid) error {
 	f.Bot.Value, f.Bot.Error = in.Bot, bad["bot"]
 	f.Bot.Options = []views.Choice{{Label: "Choose a bot"}}
@@ -214,12 +214,9 @@ func (s *Server) botField(r *http.Request, actor account.Actor, f *views.Automat
 		return err
 	}
 	for _, b := range list {
-		c := views.Choice{Value: b.ID.String(), Label: b.Name}
+		c := views.Choice{Value: b.ID.String(), Label: b.Name, Locks: b.LocksAgent}
 		if b.Workspace != nil {
 			c.Label += " (" + b.Workspace.Name + ")"
-		}
-		if c.Value == in.Bot && b.LocksAgent {
-			f.Locked = "The bot " + b.Name + " decides about provider and model."
 		}
 		if !b.Enabled && c.Value != in.Bot {
 			c.Off = "It is switched off"

@@ -35,7 +35,7 @@ func TestABotIsMadeShownChangedAndRemovedByForms(t *testing.T) {
 	created.expect(t, 303, "")
 	address, err = url.Parse(created.Header.Get("Location"))
 	check(t, err)
-	member.get(address.Path+"/edit").expect(t, 200, "The bot Ada decides about provider and model.")
+	member.get(address.Path+"/edit").expect(t, 200, "selected data-locks>Ada")
 	admin.get(path).expect(t, 200, "1 automation with it stay without a bot")
 
 	admin.post(path, "version", "1", "name", "Ada the second", "instructions", "Shout.", "enabled", "true").expect(t, 303, "")

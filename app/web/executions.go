@@ -186,6 +186,12 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	if sn.ExecutionType == db.WorkflowDriven {
 		d.Snapshot = slices.Insert(d.Snapshot, 1, views.Fact{Label: "Workflow", Value: sn.WorkflowName})
 	}
+	if sn.BotName != "" {
+		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Bot", Value: sn.BotName})
+	}
+	if sn.WorkflowName != "" {
+		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Workflow", Value: sn.WorkflowName})
+	}
 	if len(sn.Toggles) > 0 {
 		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", ")})
 	}

@@ -277,6 +277,13 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 			p.Steps = progress(e, turns)
 			p.Facts = append(p.Facts, views.Fact{Label: "Workflow", Value: e.Snapshot.WorkflowName})
 		}
+		if e.Snapshot.BotName != "" {
+			bot := views.Fact{Label: "Bot", Value: e.Snapshot.BotName}
+			if session.BotID != uuid.Nil { // else it was removed
+				bot.URL = views.BotURL(session.BotID.String())
+			}
+			p.Facts = append(p.Facts, bot)
+		}
 		started := views.StatusWord(resultOf(e))
 		p.Facts = append(p.Facts, views.Fact{Label: "Run", Value: started})
 		didNotBegin(&p.Changes, e)
