@@ -86,7 +86,7 @@ func TestApplyAndExportFromTheCommandLine(t *testing.T) {
 
 	// A plan changes nothing, and without a terminal nobody is asked.
 	o := call(t, e, "", "apply", "-f", dir, "--dry-run")
-	for _, part := range []string{"+ Automation “Hook” in Scratch\n", "    trigger: http\n", "      + echo one\n", "    signature_secret: (secret)\n", "+ Bot “Rita” in Scratch\n", "Plan: 2 to create, 0 to update, 0 to delete, 0 unchanged.\n"} {
+	for _, part := range []string{"+ Automation “Hook” in Scratch\n    trigger: http\n", "      + echo one\n", "    signature_secret: (secret)\n", "+ Bot “Rita” in Scratch\n", "Plan: 2 to create, 0 to update, 0 to delete, 0 unchanged.\n"} {
 		if o.status != exitOK || !strings.Contains(o.stdout, part) {
 			t.Fatalf("the plan is %+v; want %q in it", o, part)
 		}

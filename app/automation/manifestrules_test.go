@@ -58,6 +58,15 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 		t.Error("an outsider learns that the workspace exists")
 	}
 
+	// What runs with the secrets of a workspace that somebody does not see is not theirs to change.
+	hidden := db.Workspace{ID: db.NewID(), Name: "Hidden", DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1}
+	check(t, db.InsertWorkspace(ctx, k.DB, &hidden))
+	k.applyFiles(k.mira, files("kind: Automation\nname: There\nworkspace: Hidden\ntrigger: manual\nexecution_type: workflow\nworkflow: Release\n"))
+	_, err = k.PlanManifest(ctx, manager, files("kind: Workflow\nname: Release\nsteps: [{text: Send the secrets.}]\n"))
+	expectRefused(t, err, "a.yaml:1: workspace: Automations in workspaces that you are not a member of use this workflow")
+	_, err = k.PlanManifest(ctx, manager, files(strings.Replace(audit, "Scratch", "Hidden", 1)))
+	expectRefused(t, err, "a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.")
+
 	// Who sees everybody's and manages their own may neither change nor prune what is somebody else's.
 	reader := k.holder("Rosa", account.ViewAll, account.Manage)
 	_, err = k.PlanManifest(ctx, reader, files(strings.Replace(audit, "around", "about", 1)))

@@ -195,6 +195,7 @@ func (m *manifestRun) unchanged(e *manifestEntry, version int64) {
 
 func (m *manifestRun) created(e *manifestEntry, id uuid.UUID, fields []manifest.Difference) {
 	e.row = id
+	fields = slices.DeleteFunc(fields, func(d manifest.Difference) bool { return d.Field == "name" || d.Field == "workspace" }) // said already
 	e.change = ManifestChange{Action: PlanCreate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: id, Fields: fields}
 }
 
