@@ -354,7 +354,8 @@ func (r *run) stopped(ctx context.Context) *Failure {
 	case errors.Is(cause, errTimeout):
 		return &Failure{Kind: FailTimeout, Reason: "stopped after " + r.Timeout.String() + ", the limit of the run", Cause: cause}
 	case errors.Is(cause, errIdle):
-		return &Failure{Kind: FailIdle, Reason: "stopped after " + r.Idle.String() + " without any output", Cause: cause}
+		return &Failure{Kind: FailIdle, Reason: "stopped after " + r.Idle.String() + " without any output", Cause: cause,
+			Fix: "Some agents try a server that refuses them again and again without a word. The provider's Test shows whether it answers."}
 	case errors.Is(cause, context.Canceled):
 		return &Failure{Kind: FailCanceled, Reason: "canceled", Cause: cause}
 	default:

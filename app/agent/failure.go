@@ -96,10 +96,17 @@ func retryAt(text string, now time.Time) time.Time {
 	return time.Time{}
 }
 
+// otherVersion are the words with which programs refuse options that they do not know.
+var otherVersion = regexp.MustCompile(`(?i)(unknown|unrecognized|unexpected|invalid) (option|argument|flag|subcommand|command)s?\b[^\n]{0,100}`)
+
 // died is the failure of a program that ended without an answer.
 func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	f := r.classify(stderr, 0, now)
 	switch last := lastLine(stderr); {
+	case end.Signal == "" && otherVersion.MatchString(stderr):
+		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s", r.Name, otherVersion.FindString(stderr))
+		f.Fix = strings.TrimSpace("Install a newer one: " + r.Install)
+		f.RetryAt = time.Time{}
 	case end.Signal != "":
 		f.Kind, f.Reason = FailAgent, fmt.Sprintf("%s was ended by a signal: %s", r.Name, end.Signal)
 	case last == "":

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,5 +189,37 @@ func expectLittleMemory(t *testing.T, p Provider, prompt string, pieces int64, e
 	}
 	if grown := peak.Load() - before; grown > 16<<20 {
 		t.Errorf("the heap grew by %d MiB; want less than 16", grown>>20)
+	}
+}
+
+// So Claude Code does it: told to end, it tells a result and exits 0. And so a wrapper may.
+func TestATurnThatWasStoppedIsCanceledHoweverWellItsAgentEnds(t *testing.T) {
+	t.Parallel()
+	for _, sp := range speakers {
+		t.Run(sp.provider, func(t *testing.T) {
+			t.Parallel()
+			turn := newTurn(t, "x")
+			dir := t.TempDir()
+			for name, text := range map[string]string{"begin": sp.begin + sp.event, "end": sp.end, "agent": "#!/bin/bash\n" +
+				"trap 'cat " + dir + "/end; exit 0' TERM\ncat " + dir + "/begin\nwhile :; do sleep 0.05; done\n"} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // one of them is a program
+					t.Fatal(err)
+				}
+			}
+			p := Catalogue()[slices.IndexFunc(Catalogue(), func(p Provider) bool { return p.ID == sp.provider })]
+			p.Command = []string{filepath.Join(dir, "agent")}
+			m := mark(t, &turn)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			_, err := Run(ctx, p, turn, func(e Event) {
+				if e.Kind == EventText {
+					cancel()
+				}
+			})
+			var f *Failure
+			errors.As(err, &f)
+			expectFailure(t, f, FailCanceled, "canceled")
+			expectNoSurvivor(t, m)
+		})
 	}
 }

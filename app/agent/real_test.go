@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -79,6 +80,21 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 					t.Errorf("its tool saw %q (%v): %v", text, err, f)
 				}
 			})
+			if cli.ID == "claude" {
+				t.Run("runs no hook of the repository", func(t *testing.T) {
+					p, _ := realAgent(t, cli)
+					turn := realTurn(t, cli, "[[say Well.]]")
+					hook := `{"hooks":{"SessionStart":[{"hooks":[{"type":"command","command":"touch hooked.txt"}]}],"UserPromptSubmit":[{"hooks":[{"type":"command","command":"touch hooked.txt"}]}]}}`
+					settings := filepath.Join(turn.Dir, ".claude", "settings.json")
+					if err := errors.Join(os.Mkdir(filepath.Dir(settings), 0o700), os.WriteFile(settings, []byte(hook), 0o600)); err != nil {
+						t.Fatal(err)
+					}
+					_, f, _ := runTurn(t, p, turn)
+					if _, err := os.Stat(filepath.Join(turn.Dir, "hooked.txt")); f != nil || err == nil {
+						t.Errorf("a hook of the repository ran: %v", f)
+					}
+				})
+			}
 			t.Run("is canceled in mid-turn and leaves no child", func(t *testing.T) {
 				p, _ := realAgent(t, cli)
 				turn := realTurn(t, cli, "[[run echo started > started.txt; tail -f /dev/null]]")

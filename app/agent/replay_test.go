@@ -138,7 +138,7 @@ func TestClaudeTurnTellsItsStory(t *testing.T) {
 	if s.text(EventText) != want.Text {
 		t.Errorf("said %q", s.text(EventText))
 	}
-	for _, arg := range []string{"-p", "--output-format=stream-json", "--permission-mode=bypassPermissions", "--model=opus", "--append-system-prompt=Be kind.",
+	for _, arg := range []string{"-p", "--output-format=stream-json", "--permission-mode=bypassPermissions", `--settings={"disableAllHooks":true}`, "--model=opus", "--append-system-prompt=Be kind.",
 		"--strict-mcp-config", "--mcp-config=" + turn.RunDir + "/mcp.json"} {
 		if !c.has(arg) {
 			t.Errorf("called with %q; want %s", c.Args, arg)
@@ -196,6 +196,7 @@ func TestClaudeFailuresAreClassified(t *testing.T) {
 		{"a budget", result(`"subtype":"error_max_budget_usd","is_error":true`), "1", "", FailBudget, "what its budget leaves is used up", ""},
 		{"an unknown conversation", "\n", "1", "No conversation found with session ID: abc\n", FailAgent, "exit 1: No conversation found", ""},
 		{"silence", "\n", "1", "", FailAgent, "exit 1", ""},
+		{"another version", "\n", "1", "error: unknown option '--settings={}'\n", FailStart, "this version of Claude Code does not take", "newer one: npm install -g @anthropic-ai/claude-code"},
 		{"no result", `{"type":"system","subtype":"init","session_id":"s"}` + "\n", "0", "", FailAgent, "before its answer was complete", ""},
 		{"noise and half a line", "banner\n{\"type\":\n" + result(`"is_error":true,"result":"no"`), "1", "", FailAgent, "no", ""},
 	} {
@@ -282,7 +283,7 @@ func TestCodexFailuresAreClassified(t *testing.T) {
 		{"an unknown model", failed("The requested model 'gpt-9' does not exist."), "1", "", FailModel, "gpt-9"},
 		{"a long conversation", failed("Codex ran out of room in the model's context window."), "1", "", FailContext, "context window"},
 		{"an error and silence", `{"type":"error","message":"stream disconnected before completion"}` + "\n", "1", "", FailTransient, "stream disconnected"},
-		{"a bad option", "\n", "2", "error: unexpected argument\n", FailAgent, "exit 2: error: unexpected argument"},
+		{"a bad option", "\n", "2", "error: unexpected argument\n", FailStart, "this version of Codex does not take what Carillon asks of it: unexpected argument"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
