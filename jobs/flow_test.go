@@ -1,11 +1,13 @@
 package jobs
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"carillon/app/automation"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -94,5 +96,32 @@ func TestOwnStepsAreNoMessagesAndUseNothing(t *testing.T) {
 	}
 	if got := messages(); len(got) != 3 || slices.ContainsFunc(got, func(m string) bool { return !strings.Contains(m, "[[say") }) {
 		t.Errorf("the agent got %q; want three messages", got)
+	}
+}
+
+func TestAWorkflowsConversationGoesOnWhereARestartLeftIt(t *testing.T) {
+	k, messages := setupAgent(t)
+	run := k.flow(say("Learn", "The word is heron. [[say Noted.]]"), say("Recall", "[[stall]][[tell]]"), say("After", "[[say after]]"))
+	k.eventually("the second step to be at work", func() error {
+		if len(messages()) < 2 {
+			return errors.New("the agent has not got it")
+		}
+		return nil
+	})
+	k.stop()
+	old := k.runner
+	k.runner = &Runner{
+		DB: old.DB, Rules: old.Rules, Store: &workspace.Store{Root: old.Store.Root}, Providers: old.Providers, Worker: old.Worker, Max: old.Max,
+		Data: old.Data, Now: old.Now, Log: old.Log,
+	}
+	k.start()
+	if e := k.ended(run); e.Status != db.Succeeded || e.Answer != "after" {
+		t.Fatalf("it ended %s %q with %q; want it to go on to its end", e.Status, e.Reason, e.Answer)
+	}
+	if got, want := k.labels(run), "1 Learn succeeded; 2 Recall succeeded; 3 After succeeded"; got != want {
+		t.Errorf("the turns are %q; want %q", got, want)
+	}
+	if recall := k.turns(run)[1].Answer; !strings.Contains(recall, "heron") {
+		t.Errorf("after the restart the agent knows %q; want the first step", recall)
 	}
 }

@@ -51,6 +51,11 @@ func sessionSpecimens() []Specimen {
 		{Name: "page-sessions", Page: Sessions(samplePage("Sessions", "sessions"), full)},
 		{Name: "page-sessions-none", Page: Sessions(samplePage("Sessions", "sessions"), none)},
 		{Name: "page-sessions-empty", Page: Sessions(samplePage("Sessions", "sessions"), SessionsPage{})},
+		{Name: "session-steps", Body: SessionSteps(SessionPage{Session: live.Session, Steps: []StepLine{
+			{Number: "1", Kind: "Message", Label: "Create the release branch", Status: "succeeded"},
+			{Number: "2", Kind: "Asset docs/plan.md", Label: "Write down", Status: "failed", Problem: "docs/plan.md could not be written: not a directory"},
+			{Number: "3", Kind: "Loop block: 3 times", Label: "Until it is green"}, {Number: "3.1", Kind: "Message", Label: "Test", Inside: true},
+		}})},
 		{Name: "page-session-live", Page: Session(samplePage("Nightly dependency audit", "sessions"), live)},
 		{Name: "page-session-waiting", Page: Session(samplePage("Continuous QA loop", "sessions"), wait)},
 		{Name: "page-session-done", Page: Session(samplePage("Nightly dependency audit", "sessions"), done)},

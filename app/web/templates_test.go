@@ -75,3 +75,22 @@ func TestATemplateOffersToOpenPullRequestsOnlyWhereThatCanBe(t *testing.T) {
 		t.Errorf("Create pull request is ticked: %v without a forge, %v with one", checked(plain), checked(able))
 	}
 }
+
+func TestATemplatesWorkflowIsMadeByThoseWhoMayAndLeadsBackToTheAutomation(t *testing.T) {
+	s := open(t)
+	s.as("Lee", account.RoleMember).get("/automations/new?template=qa-loop").expect(t, http.StatusOK, "Ask somebody who may manage workflows")
+	b := s.as("Mira", account.RoleAdministrator)
+	b.get("/automations/new?template=qa-loop").expect(t, http.StatusOK, `href="/workflows/new?template=qa-loop"`)
+	b.get("/workflows/new?template=qa-loop").expect(t, http.StatusOK, `name="template" value="qa-loop"`)
+	made := b.post("/workflows", "name", "Ours by another name", "template", "qa-loop", "step_kind", "message", "step_text", "Take it.")
+	made.expect(t, http.StatusSeeOther, "")
+	back := made.Header.Get("Location")
+	if !strings.HasPrefix(back, "/automations/new?template=qa-loop&workflow=") {
+		t.Fatalf("saving leads to %s; want the automation that it is made for", back)
+	}
+	page := b.get(back)
+	page.expect(t, http.StatusOK, "selected>Ours by another name<")
+	if strings.Contains(page.body, "does not have yet") {
+		t.Error("the workflow just made is still missing")
+	}
+}

@@ -286,6 +286,12 @@ func (s *scripted) prompt(id json.RawMessage, session, text string) {
 			<-s.stop
 			s.answer(id, map[string]any{"stopReason": "cancelled"})
 			return
+		case "stall": // as hang, but the first time only
+			marker := s.file("stalled")
+			if _, err := os.Stat(marker); err != nil {
+				_ = os.WriteFile(marker, nil, 0o600)
+				select {}
+			}
 		case "hang": // as slow, but it does not listen
 			s.update(session, said("waiting"))
 			select {}
