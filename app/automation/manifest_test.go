@@ -157,6 +157,31 @@ func setEverywhere(t *testing.T, known []string, samples ...any) {
 	}
 }
 
+// A mistake that the editor finds in a field is told at that field's line.
+func TestMistakesOfEveryFieldHaveTheirPlace(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []struct {
+		input reflect.Type
+		spec  any
+	}{{reflect.TypeFor[Input](), &manifest.Automation{}}, {reflect.TypeFor[QualityInput](), &manifest.Automation{}}, {reflect.TypeFor[WorkflowInput](), &manifest.Workflow{}}} {
+		for i := range kind.input.NumField() {
+			form := kind.input.Field(i).Tag.Get("form")
+			switch form {
+			case "", "version":
+				continue
+			case "parameters":
+				form = "param.x"
+				if kind.input == reflect.TypeFor[WorkflowInput]() {
+					form = "parameters"
+				}
+			}
+			if manifest.FieldOf(kind.spec, form) == "" {
+				t.Errorf("a mistake in %s of %s has no place in a manifest", form, kind.input)
+			}
+		}
+	}
+}
+
 func anys[T any](list []T) []any {
 	all := make([]any, len(list))
 	for i, one := range list {
