@@ -27,6 +27,7 @@ type AuditEvent struct {
 	Before      map[string]any `bun:"before,type:jsonb,nullzero"`
 	After       map[string]any `bun:"after,type:jsonb,nullzero"`
 	Address     string         `bun:"address"`
+	Token       string         `bun:"token"` // name of the API token by which a program asked; empty: the person did
 
 	Actor *User `bun:"rel:belongs-to,join:actor_id=id"`
 }
@@ -38,6 +39,13 @@ func From(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
+type tokenKey struct{}
+
+// ByToken notes in ctx the name of the API token by which something is asked for, as From notes from where; empty: by none.
+func ByToken(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, tokenKey{}, name)
+}
+
 func addressOf(ctx context.Context) string {
 	address, _ := ctx.Value(addressKey{}).(string)
 	return address
@@ -47,6 +55,9 @@ func addressOf(ctx context.Context) string {
 func AddAudit(ctx context.Context, q bun.IDB, e AuditEvent) error {
 	if e.Address == "" {
 		e.Address = addressOf(ctx)
+	}
+	if e.Token == "" {
+		e.Token, _ = ctx.Value(tokenKey{}).(string)
 	}
 	if _, err := q.NewInsert().Model(&e).Exec(ctx); err != nil {
 		return fmt.Errorf("write audit log: %w", err)

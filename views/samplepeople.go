@@ -106,7 +106,7 @@ func sampleAudit() []AuditItem {
 		{ID: "a1", At: ago(time.Minute), Actor: mira, Action: "user.set_roles", Kind: "user", Subject: Link{"Jonas Weiß", AuditSubjectURL("u2")}, Address: "203.0.113.9",
 			Changes: []Change{{Name: "roles", Before: "Member", After: "Manager, Release crew"}}},
 		{ID: "a2", At: ago(time.Hour), Action: "automation.disable", Kind: "automation", Subject: Link{"Nightly <audit>", AuditSubjectURL("x1")}, Reason: "3 failures in a row"},
-		{ID: "a3", At: ago(3 * time.Hour), Actor: mira, Action: "automation.create", Kind: "automation", Subject: Link{"Nightly <audit>", AuditSubjectURL("x1")}, Address: "2001:db8::17",
+		{ID: "a3", At: ago(3 * time.Hour), Actor: mira, Action: "automation.create", Kind: "automation", Subject: Link{"Nightly <audit>", AuditSubjectURL("x1")}, Address: "2001:db8::17", Token: "Nightly report",
 			Changes: []Change{{Name: "cron", After: "30 2 * * *", New: true}, {Name: "prompt", After: "Run a dependency audit.\nOpen one ticket for each finding.", New: true}, {Name: "model", New: true}}},
 		{ID: "a4", At: ago(4 * time.Hour), Actor: Link{"Jonas Weiß", AuditPersonURL("u2")}, Action: "permission.denied", Kind: "request", Subject: Link{Text: "POST /workspaces"}, Address: "203.0.113.9"},
 		{ID: "a5", At: ago(5 * time.Hour), Actor: mira, Action: "role.delete", Kind: "role", Subject: Link{"Interns", AuditSubjectURL("r9")}, Changes: []Change{{Name: "permissions", Before: "tickets.manage", Gone: true}}},

@@ -164,7 +164,7 @@ func (s *Service) Bearer(ctx context.Context, token string) (Actor, error) {
 		}
 	}
 	a := ActorOf(&h.User)
-	a.Token = h.Token
+	a.Token, a.TokenName = h.Token, h.TokenName
 	if h.Narrowed {
 		held := []string{}
 		for _, p := range Permissions { // one by one: of what a permission includes, the owner may hold a part alone

@@ -73,7 +73,8 @@ type Actor struct {
 	// Session and Workspace are set where a session asks on behalf of the person, see InSession. Else they are zero.
 	Session, Workspace uuid.UUID
 	// Token is the API token by which a program asks on behalf of the person, see Service.Bearer. Else it is zero.
-	Token uuid.UUID
+	Token     uuid.UUID
+	TokenName string
 }
 
 // ActorOf is a person as an actor. The row must have been read with its permissions.

@@ -68,7 +68,7 @@ func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 	if r.Method == http.MethodGet && s.refused.take(actor.ID.String()+" "+asked) > 0 {
 		return
 	}
-	ctx := context.WithoutCancel(r.Context()) // one does not get out of the log by hanging up
+	ctx := db.ByToken(context.WithoutCancel(r.Context()), actor.TokenName) // one does not get out of the log by hanging up
 	if err := s.Accounts.Denied(ctx, actor, asked, why, s.address(r)); err != nil {
 		s.Log.Error("write a refusal into the audit log", "request", requestID(r), "err", err)
 	}

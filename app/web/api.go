@@ -20,6 +20,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/db"
 	"carillon/views"
 )
 
@@ -186,7 +187,7 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 			writeProblem(w, &APIProblem{Status: http.StatusBadRequest, Detail: "The query could not be read."})
 			return
 		}
-		next(w, r.WithContext(contextWith(r.Context(), apiCallKey{}, &apiCall{actor: actor, request: r})))
+		next(w, r.WithContext(contextWith(db.ByToken(r.Context(), actor.TokenName), apiCallKey{}, &apiCall{actor: actor, request: r})))
 	}
 }
 

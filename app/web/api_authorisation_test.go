@@ -149,12 +149,12 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 		for _, who := range append(slices.Clone(apiPeople), strangers...) {
 			a := x.askAPI(who, tokens[who], method, path, e)
 			if action := apiLines[e.route]; action != "" && who == "admin" {
-				if line := x.lines(x.who["admin"].actor.ID)[0]; line.Action != action || line.Address != "127.0.0.1" {
+				if line := x.lines(x.who["admin"].actor.ID)[0]; line.Action != action || line.Address != "127.0.0.1" || line.Token != "admin" {
 					t.Errorf("%s left the line %+v in the audit log; want %s", e.route, line, action)
 				}
 			}
 			if a.StatusCode == http.StatusForbidden {
-				if line := x.lines(x.apiActor(who))[0]; line.Action != "permission.denied" {
+				if line := x.lines(x.apiActor(who))[0]; line.Action != "permission.denied" || line.Token != who {
 					t.Errorf("%s left the line %+v in the audit log of a refusal", e.route, line)
 				}
 			}

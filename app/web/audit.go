@@ -121,7 +121,7 @@ func (s *Server) userEvents(r *http.Request, actor account.Actor, d *account.Per
 
 func auditItem(e *db.AuditEvent, z *time.Location) views.AuditItem {
 	item := views.AuditItem{
-		ID: e.ID.String(), At: e.At.In(z), Action: e.Action, Kind: e.SubjectKind, Reason: e.Reason, Address: e.Address, Changes: differences(e.Before, e.After),
+		ID: e.ID.String(), At: e.At.In(z), Action: e.Action, Kind: e.SubjectKind, Reason: e.Reason, Address: e.Address, Token: e.Token, Changes: differences(e.Before, e.After),
 		Subject: views.Link{Text: e.SubjectName},
 	}
 	if e.Actor != nil {
@@ -200,6 +200,7 @@ type auditLine struct {
 	WorkspaceID *uuid.UUID     `json:"workspace_id"`
 	Reason      string         `json:"reason"`
 	Address     string         `json:"address"`
+	Token       string         `json:"token"`
 	Before      map[string]any `json:"before"`
 	After       map[string]any `json:"after"`
 }
@@ -213,7 +214,7 @@ func lineOf(e *db.AuditEvent) auditLine {
 	}
 	l := auditLine{
 		ID: e.ID, At: e.At.UTC(), ActorID: given(e.ActorID), Action: e.Action, SubjectKind: e.SubjectKind, SubjectID: given(e.SubjectID),
-		SubjectName: e.SubjectName, WorkspaceID: given(e.WorkspaceID), Reason: e.Reason, Address: e.Address, Before: e.Before, After: e.After,
+		SubjectName: e.SubjectName, WorkspaceID: given(e.WorkspaceID), Reason: e.Reason, Address: e.Address, Token: e.Token, Before: e.Before, After: e.After,
 	}
 	if e.Actor != nil {
 		l.Actor, l.ActorEmail = e.Actor.Name, e.Actor.Email
@@ -270,14 +271,14 @@ func csvLines(w http.ResponseWriter) func([]db.AuditEvent) error {
 	return func(list []db.AuditEvent) error {
 		if !begun {
 			begun = true
-			if err := c.Write([]string{"at", "actor", "actor_email", "action", "subject_kind", "subject_id", "subject_name", "workspace_id", "reason", "address", "before", "after"}); err != nil {
+			if err := c.Write([]string{"at", "actor", "actor_email", "action", "subject_kind", "subject_id", "subject_name", "workspace_id", "reason", "address", "token", "before", "after"}); err != nil {
 				return err
 			}
 		}
 		for i := range list {
 			l := lineOf(&list[i])
 			row := []string{l.At.Format(time.RFC3339Nano), l.Actor, l.ActorEmail, l.Action, l.SubjectKind, idText(l.SubjectID), l.SubjectName, idText(l.WorkspaceID),
-				l.Reason, l.Address, packed(l.Before), packed(l.After)}
+				l.Reason, l.Address, l.Token, packed(l.Before), packed(l.After)}
 			for j := range row {
 				row[j] = harmless(row[j])
 			}

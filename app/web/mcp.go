@@ -19,6 +19,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/db"
 	"carillon/views"
 )
 
@@ -68,7 +69,7 @@ func (s *Server) mcpServer() http.Handler {
 			s.Log.Error("let in an MCP call", "request", requestID(r), "err", err)
 			s.mcpRefuse(w, http.StatusInternalServerError, "something went wrong on our side, noted as "+requestID(r))
 		default:
-			inner.ServeHTTP(w, r.WithContext(contextWith(r.Context(), mcpActor{}, actor)))
+			inner.ServeHTTP(w, r.WithContext(contextWith(db.ByToken(r.Context(), actor.TokenName), mcpActor{}, actor)))
 		}
 	})
 }
