@@ -261,13 +261,12 @@ func (w *work) spent(ctx context.Context) agent.Usage {
 // noteUsage records what the agent told of a turn, tells of limits that are reached by it, and returns the one that is used up.
 func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u agent.Usage) string {
 	noted := db.TurnUsage{Conversation: conversation, Counted: u.Known, Priced: u.CostKnown}
-	if u.Known {
-		noted.TokensIn, noted.TokensCached, noted.TokensOut = max(0, u.Input+u.CacheWrite), max(0, u.CacheRead), max(0, u.Output)
-	}
-	if u.CostKnown && u.CostUSD > 0 && !math.IsInf(u.CostUSD, 0) {
+	// What was told while it was at work is less than all of it: its numbers count, and it stays unknown how much it was.
+	noted.TokensIn, noted.TokensCached, noted.TokensOut = max(0, u.Input+u.CacheWrite), max(0, u.CacheRead), max(0, u.Output)
+	if u.CostUSD > 0 && !math.IsInf(u.CostUSD, 0) {
 		noted.CostUSD = min(u.CostUSD, 1e9)
 	}
-	if before := turn.TurnUsage; before.Counted || before.Priced { // an attempt that failed
+	if before := turn.TurnUsage; before.Counted || before.Priced || before.TokensIn+before.TokensCached+before.TokensOut > 0 || before.CostUSD > 0 { // an attempt that failed
 		noted.Counted, noted.Priced = noted.Counted || before.Counted, noted.Priced || before.Priced
 		noted.TokensIn, noted.TokensCached = noted.TokensIn+before.TokensIn, noted.TokensCached+before.TokensCached
 		noted.TokensOut, noted.CostUSD = noted.TokensOut+before.TokensOut, noted.CostUSD+before.CostUSD

@@ -314,8 +314,8 @@ func TestABudgetThatIsUsedUpStopsAMessageAtWork(t *testing.T) {
 	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 2 || !strings.Contains(e.Reason, "its budget of $1.00 a run is used up") {
 		t.Errorf("the run %s because %q (%s, neutral %t, $%g); want it stopped by its budget", e.Status, e.Reason, e.ErrorClass, e.Neutral, e.CostUSD)
 	}
-	if turns := k.turns(run); len(turns) != 1 || !turns[0].Priced || turns[0].Counted {
-		t.Errorf("the message is %+v; want what it cost known, and its tokens unknown", turns)
+	if turns := k.turns(run); len(turns) != 1 || turns[0].CostUSD != 2 || turns[0].Priced || turns[0].Counted {
+		t.Errorf("the message is %+v; want it to have cost $2 at least", turns)
 	}
 }
 

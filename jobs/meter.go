@@ -56,6 +56,7 @@ func (m *meter) run(ctx context.Context) {
 		m.mu.Lock()
 		used := m.used
 		m.mu.Unlock()
+		used.Known, used.CostKnown = false, false // not all of it yet
 		if reason := m.w.noteUsage(ctx, m.turn, m.w.session.Conversation, used); reason != "" {
 			m.cancel(budgetUsed(reason))
 			return
@@ -76,10 +77,10 @@ func (m *meter) done(final agent.Usage) agent.Usage {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !final.Known {
-		final.Known, final.Input, final.CacheRead, final.CacheWrite, final.Output = m.used.Known, m.used.Input, m.used.CacheRead, m.used.CacheWrite, m.used.Output
+		final.Input, final.CacheRead, final.CacheWrite, final.Output = m.used.Input, m.used.CacheRead, m.used.CacheWrite, m.used.Output
 	}
 	if !final.CostKnown {
-		final.CostKnown, final.CostUSD = m.used.CostKnown, m.used.CostUSD
+		final.CostUSD = m.used.CostUSD
 	}
 	return final
 }

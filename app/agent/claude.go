@@ -91,9 +91,7 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	if l := c.last; l != nil {
 		res.Text, res.Stop, res.Usage = l.Result, l.StopReason, r.claudeUsage(l)
 		if u := res.Usage; u.Input+u.CacheRead+u.CacheWrite+u.Output == 0 { // one that ended early tells none in its result
-			cost, known := u.CostUSD, u.CostKnown
-			res.Usage = c.soFar()
-			res.Usage.CostUSD, res.Usage.CostKnown = cost, known
+			res.Usage = Usage{CostUSD: u.CostUSD, CostKnown: u.CostKnown}
 		}
 	}
 	now := time.Now()

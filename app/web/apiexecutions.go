@@ -153,10 +153,10 @@ func (a *api) execution(e *db.Execution) APIExecution {
 		UnresolvedPlaceholders: e.Unresolved, Prompt: e.Snapshot.Prompt, Provider: e.Snapshot.Provider, Model: e.Snapshot.Model,
 		Usage: APIUsage{Turns: e.Turns, Complete: e.Turns > 0 && e.Counted == e.Turns},
 	}
-	if e.Counted > 0 {
+	if e.Counted > 0 || e.Tokens() > 0 {
 		full.Usage.InputTokens, full.Usage.CachedTokens, full.Usage.OutputTokens = &e.TokensIn, &e.TokensCached, &e.TokensOut
 	}
-	if e.Priced > 0 {
+	if e.Priced > 0 || e.CostUSD > 0 {
 		full.Usage.CostUSD = &e.CostUSD
 	}
 	return full

@@ -129,10 +129,10 @@ func usageText(u db.Usage) (tokens, cost string) {
 		return "–", "–"
 	}
 	tokens, cost = "unknown", "unknown"
-	if u.Counted > 0 {
+	if u.Counted > 0 || u.Tokens() > 0 {
 		tokens = atLeast(u.Counted < u.Turns) + views.Thousands(u.TokensIn) + " in, " + views.Thousands(u.TokensCached) + " cached, " + views.Thousands(u.TokensOut) + " out"
 	}
-	if u.Priced > 0 {
+	if u.Priced > 0 || u.CostUSD > 0 {
 		cost = atLeast(u.Priced < u.Turns) + views.Dollars(u.CostUSD)
 	}
 	return tokens, cost
@@ -196,10 +196,10 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request, actor account.Act
 
 func usageRow(u db.UsageRow) views.UsageRow {
 	row := views.UsageRow{Name: u.Name, Turns: u.Turns, Seconds: u.Seconds}
-	if u.Counted > 0 {
+	if u.Counted > 0 || u.Usage.Tokens() > 0 {
 		row.Tokens = atLeast(u.Counted < u.Turns) + views.Thousands(u.Usage.Tokens())
 	}
-	if u.Priced > 0 {
+	if u.Priced > 0 || u.CostUSD > 0 {
 		row.Cost = atLeast(u.Priced < u.Turns) + views.Dollars(u.CostUSD)
 	}
 	switch {
