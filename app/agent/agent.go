@@ -49,6 +49,8 @@ type Provider struct {
 	AutoMode string `json:"autoMode,omitempty"`
 	// ReadMode is the ACP session mode that changes no files.
 	ReadMode string `json:"readMode,omitempty"`
+	// ReadEnv are further settings of a turn that changes no files, of a program whose ReadMode alone does not keep it from that.
+	ReadEnv []string `json:"readEnv,omitempty"`
 	// NewMinute says that a conversation must not be loaded within the clock minute of its last use.
 	NewMinute bool `json:"newMinute,omitempty"`
 	// InstructionFile is what the program reads by itself in a repository; empty is AGENTS.md.

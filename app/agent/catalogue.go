@@ -30,7 +30,9 @@ func Catalogue() []Provider {
 			Install: "npm install -g opencode-ai",
 			SignIn:  "Set the key of a model's vendor for the server, or run opencode auth login once as the server's user.",
 			Keys:    append([]string{"OPENCODE_*"}, vendors...),
-			SetEnv:  []string{"OPENCODE_DISABLE_AUTOUPDATE=1"}, ReadMode: "plan", State: xdg("opencode"),
+			SetEnv:  []string{"OPENCODE_DISABLE_AUTOUPDATE=1"}, ReadMode: "plan",
+			ReadEnv: []string{`OPENCODE_PERMISSION={"bash":"deny","edit":"deny"}`}, // in its mode plan the shell still writes
+			State:   xdg("opencode"),
 		},
 		{
 			ID: "kilo", Name: "Kilo Code", Driver: DriverACP, Command: []string{"kilo", "acp"},

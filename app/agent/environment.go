@@ -53,6 +53,12 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 		}
 		values[name] = value
 	}
+	if t.ReadOnly { // after what the workspace wants
+		for _, kv := range p.ReadEnv {
+			name, value, _ := strings.Cut(kv, "=")
+			values[name] = value
+		}
+	}
 	values["TMPDIR"], values["PWD"] = filepath.Join(t.RunDir, "tmp"), t.Dir
 	for name, value := range values {
 		env = append(env, name+"="+value)

@@ -223,3 +223,15 @@ func TestATurnThatWasStoppedIsCanceledHoweverWellItsAgentEnds(t *testing.T) {
 		})
 	}
 }
+
+func TestNoVariableOfAWorkspaceLetsATurnWriteThatMayOnlyLook(t *testing.T) {
+	t.Parallel()
+	p := Provider{ReadEnv: []string{"AGENT_PERMISSION=none"}}
+	turn := Turn{Env: []string{"AGENT_PERMISSION=all"}}
+	for readOnly, want := range map[bool]string{false: "AGENT_PERMISSION=all", true: "AGENT_PERMISSION=none"} {
+		turn.ReadOnly = readOnly
+		if env, _ := environment(nil, p, turn); !slices.Contains(env, want) {
+			t.Errorf("read-only %v: %q; want %s", readOnly, env, want)
+		}
+	}
+}

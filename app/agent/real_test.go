@@ -80,7 +80,33 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 					t.Errorf("its tool saw %q (%v): %v", text, err, f)
 				}
 			})
+			t.Run("changes nothing where it may only look", func(t *testing.T) {
+				p, _ := realAgent(t, cli)
+				if p.Driver == DriverACP && p.ReadMode == "" {
+					t.Skip("it has no such mode")
+				}
+				turn := realTurn(t, cli, "")
+				turn.ReadOnly = true
+				made := filepath.Join(turn.Dir, "made.txt")
+				for _, prompt := range []string{"[[write " + made + "|x]]", "[[run echo x > made.txt]]"} {
+					turn.Prompt, turn.RunDir = prompt+"[[say Looked.]]", t.TempDir()
+					res, f, _ := runTurn(t, p, turn)
+					if _, err := os.Stat(made); err == nil {
+						t.Errorf("told %s, it wrote", prompt)
+					}
+					t.Logf("told %s, it answered %q: %v", prompt, res.Text, f)
+				}
+			})
 			if cli.ID == "claude" {
+				t.Run("runs git in a review", func(t *testing.T) {
+					p, model := realAgent(t, cli)
+					turn := realTurn(t, cli, "[[run git --version]]")
+					turn.ReadOnly, turn.AllowedTools = true, []string{"Bash(git --version:*)"}
+					_, f, s := runTurn(t, p, turn)
+					if _, ended := toolEvents(s); f != nil || len(ended) != 1 || !ended[0].OK || len(model.Calls()) != 2 {
+						t.Errorf("its tools ended with %+v: %v", ended, f)
+					}
+				})
 				t.Run("runs no hook of the repository", func(t *testing.T) {
 					p, _ := realAgent(t, cli)
 					turn := realTurn(t, cli, "[[say Well.]]")
