@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/db"
 )
@@ -123,4 +126,48 @@ func automationOf(t *testing.T, b *browser, session string) string {
 	s, err := db.SessionByID(t.Context(), b.server.DB, uuid.MustParse(strings.TrimPrefix(session, "/sessions/")))
 	check(t, err)
 	return s.AutomationID.String()
+}
+
+// Whoever loses the right to see a session, or signs out, must not go on reading what they have open.
+func TestAStreamEndsForWhoMayNotSeeItsSessionAnyMore(t *testing.T) {
+	x := newWalk(t)
+	id := subjects["session"](x)
+	for name, lose := range map[string]func(who *browser){
+		"the membership": func(who *browser) {
+			check(t, db.RemoveMember(t.Context(), x.server.DB, uuid.MustParse(x.workspace), who.actor.ID))
+		},
+		"the permission": func(who *browser) { check(t, db.SetRoles(t.Context(), x.server.DB, who.actor.ID, nil)) },
+		"the account": func(who *browser) {
+			check(t, db.SetDeactivated(t.Context(), x.server.DB, who.actor.ID, time.Now(), time.Now()))
+		},
+		"the sign-in": func(who *browser) { check(t, db.DeleteLogins(t.Context(), x.server.DB, who.actor.ID, uuid.Nil)) },
+	} {
+		who := x.as("Reader "+name, account.RoleManager)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, x.http.URL+"/sessions/"+id.String()+"/stream", nil)
+		check(t, err)
+		res, err := who.client.Do(req)
+		check(t, err)
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("the stream answered %d", res.StatusCode)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(io.Discard, res.Body)
+			ended <- err
+		}()
+		lose(who)
+		deadline := time.After(10 * time.Second)
+		for over := false; !over; {
+			x.server.hub.wake("session", id) // as something new of the session does
+			select {
+			case <-ended:
+				over = true
+			case <-deadline:
+				t.Errorf("without %s the stream goes on", name)
+				over = true
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		_ = res.Body.Close()
+	}
 }
