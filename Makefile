@@ -55,9 +55,8 @@ ASSETS := static/htmx.js static/icons.svg static/inter.woff2 static/mono.woff2 s
 static: need-node packages ## Write the assets that come from packages into static/
 	node static/build.mjs
 
-vuln: need-go need-node packages ## Look for known vulnerabilities in what is used
-	go tool govulncheck -test ./...
-	npm audit
+vuln: need-go need-node packages ## Look for known vulnerabilities in what is used; GOVULNDB=address takes another database of Go
+	@go tool govulncheck $(if $(GOVULNDB),-db "$(GOVULNDB)") -test ./...; found=$$?; npm audit && exit $$found
 
 clean: ## Remove what was built and installed; data/ stays
 	rm -rf bin tmp node_modules
