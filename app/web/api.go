@@ -302,7 +302,7 @@ func (s *Server) apiHelp(o *huma.OpenAPI) handler {
 }
 
 // apiTags are the kinds of things, in the order of the help.
-var apiTags = []string{basicsTag, automationsTag, executionsTag, sessionsTag, workflowsTag, botsTag, inboxTag, ticketsTag}
+var apiTags = []string{basicsTag, automationsTag, executionsTag, sessionsTag, workflowsTag, botsTag, inboxTag, ticketsTag, manifestsTag}
 
 // apiOp is an operation of the API. The name is its operationId.
 type apiOp struct {
