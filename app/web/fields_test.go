@@ -282,13 +282,10 @@ func (b *browser) settled() []string {
 	for _, path := range []string{"/tickets/" + ticket.ID.String(), "/workflows/" + flow.ID.String(), "/bots/" + bot.ID.String(), "/workspaces/" + own} {
 		pages = append(pages, path, path+"/edit")
 	}
-	for _, path := range []string{
+	return append(pages,
 		"/", "/automations", "/automations/new", "/executions", "/sessions", "/inbox", "/tickets", "/tickets/new", "/workflows", "/workflows/new", "/bots", "/bots/new", "/workspaces", "/workspaces/new",
-		"/settings/profile", "/settings/tokens", "/settings/users", "/settings/users/new", "/settings/users/" + b.actor.ID.String(), "/settings/roles", "/settings/usage", "/settings/audit", "/settings/providers",
-	} {
-		pages = append(pages, path)
-	}
-	return pages
+		"/settings/profile", "/settings/tokens", "/settings/users", "/settings/users/new", "/settings/users/"+b.actor.ID.String(), "/settings/roles", "/settings/usage", "/settings/audit", "/settings/providers",
+	)
 }
 
 // delivered records a call of an HTTP Trigger.
