@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 // Usage is what one or several turns used. A turn of which the agent did not tell is in Turns alone: what it used is
@@ -95,12 +96,12 @@ type UsageRow struct {
 
 // UsageBetween sums up the turns that ended from one time to another, by automation, by person and by workspace, the most
 // expensive first, with one row for all. A person is whose session it is, or who wrote the message. Of each grouping it gives
-// at most limit rows.
-func UsageBetween(ctx context.Context, q bun.IDB, access Access, from, to time.Time, limit int) ([]UsageRow, error) {
+// at most limit rows. Runs of the providers named as scripts take time, and are no messages to an agent.
+func UsageBetween(ctx context.Context, q bun.IDB, access Access, from, to time.Time, scripts []string, limit int) ([]UsageRow, error) {
 	sel := q.NewSelect().TableExpr("turns AS t").Join("JOIN sessions AS s ON s.id = t.session_id").
 		ColumnExpr("grouping(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS which").
 		ColumnExpr("coalesce(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS id").
-		ColumnExpr("count(*) AS turns, "+usageSums).
+		ColumnExpr("count(*) FILTER (WHERE s.provider <> ALL(?)) AS turns, "+usageSums, pgdialect.Array(scripts)).
 		ColumnExpr("coalesce(sum(extract(epoch FROM t.finished_at - t.started_at)), 0)::float8 AS seconds").
 		Where("t.finished_at >= ? AND t.finished_at < ?", from, to).Where("t.started_at IS NOT NULL AND NOT t.own").
 		GroupExpr("GROUPING SETS ((s.automation_id), (coalesce(t.author_id, s.owner_id)), (s.workspace_id), ())")

@@ -16,9 +16,9 @@ func providerSpecimens() []Specimen {
 		Pause: &ProviderPause{Since: ago(time.Hour), Until: now.Add(40 * time.Minute), Kind: "Quota or rate limit", Reason: "you have hit your usage limit; try again in 40 minutes", Waiting: 3},
 		Trial: &ProviderTrial{At: ago(time.Minute), Kind: "Authentication", Reason: "401 invalid api key"},
 	}
-	gemini := ProviderItem{ID: "gemini", Name: "Gemini CLI", Driver: "Agent Client Protocol", On: true, State: "missing", Workers: []ProviderWorker{{Name: "forge-1", Problem: "gemini was not found in PATH"}}, Install: "npm install -g @google/gemini-cli", CanManage: true, Now: now}
+	gemini := ProviderItem{ID: "gemini", Name: "Gemini CLI", Driver: "Agent Client Protocol", On: true, State: "missing", Workers: []ProviderWorker{{Name: "forge-1", Problem: "the program gemini was not found in PATH"}}, Install: "npm install -g @google/gemini-cli", CanManage: true, Now: now}
 	own := ProviderItem{
-		ID: "mine", Name: "Our agent", Driver: "Agent Client Protocol", Own: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/opt/agent/bin/agent", Version: "1.2.0"}, {Name: "forge-2", Problem: "agent was not found in PATH"}, {Name: "forge-3", Looking: true}}, CanManage: true, Now: now,
+		ID: "mine", Name: "Our agent", Driver: "Agent Client Protocol", Own: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/opt/agent/bin/agent", Version: "1.2.0"}, {Name: "forge-2", Problem: "the program agent was not found in PATH"}, {Name: "forge-3", Looking: true}}, CanManage: true, Now: now,
 		Models: []string{"small", "large"}, Listed: true, Trial: &ProviderTrial{Going: true, NobodyTakes: true},
 	}
 	looked := ProviderItem{ID: "copilot", Name: "GitHub Copilot", Driver: "Agent Client Protocol", On: true, State: "unknown", Experimental: true, Now: now}

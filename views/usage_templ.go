@@ -142,7 +142,7 @@ func Usage(page Page, p UsagePage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if p.Total.Turns == 0 {
+			if p.Total.Turns == 0 && p.Total.Seconds == 0 {
 				templ_7745c5c3_Err = Empty("Nothing was used", "No message to an agent ended in this month.").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

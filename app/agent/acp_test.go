@@ -287,6 +287,19 @@ func TestACPToolServersArriveWithTheirSecrets(t *testing.T) {
 	}
 }
 
+func TestWhatAnAgentUnderstatesNeverCountsAsKnown(t *testing.T) {
+	t.Parallel()
+	p := acpProvider(t)
+	whole, _, _ := runTurn(t, p, newTurn(t, "[[say Hello]]"))
+	p.Understates = true
+	part, _, _ := runTurn(t, p, newTurn(t, "[[say Hello]]"))
+	want := whole.Usage
+	want.Known, want.CostKnown = false, false
+	if !whole.Usage.Known || part.Usage != want {
+		t.Errorf("used %+v; want the numbers of %+v, as less than the truth", part.Usage, whole.Usage)
+	}
+}
+
 func TestACPCostIsTheShareOfTheTurn(t *testing.T) {
 	t.Parallel()
 	p := acpProvider(t)

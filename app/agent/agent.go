@@ -57,6 +57,9 @@ type Provider struct {
 	InstructionFile string `json:"instructionFile,omitempty"`
 	// Unpriced says that the program never tells what a turn costs. Of others nobody can say beforehand.
 	Unpriced bool `json:"unpriced,omitempty"`
+	// Understates says that the program tells of a turn what its last step used alone. The numbers are less than the truth then,
+	// so its usage never counts as known.
+	Understates bool `json:"understates,omitempty"`
 	// Experimental marks a provider whose failures cannot be told from answers with certainty.
 	Experimental bool `json:"experimental,omitempty"`
 	// State are the program's own files and folders below the home folder: what a Sandbox lets it write.
@@ -256,6 +259,9 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	res, err := r.drive(ctx)
 	r.silence()
 	res.Text = Clean(res.Text)
+	if p.Understates {
+		res.Usage.Known, res.Usage.CostKnown = false, false
+	}
 	if err == nil {
 		return res, nil
 	}

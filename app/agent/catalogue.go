@@ -30,7 +30,7 @@ func Catalogue() []Provider {
 			Install: "npm install -g opencode-ai",
 			SignIn:  "Set the key of a model's vendor for the server, or run opencode auth login once as the server's user.",
 			Keys:    append([]string{"OPENCODE_*"}, vendors...),
-			SetEnv:  []string{"OPENCODE_DISABLE_AUTOUPDATE=1"}, ReadMode: "plan",
+			SetEnv:  []string{"OPENCODE_DISABLE_AUTOUPDATE=1"}, ReadMode: "plan", Understates: true,
 			ReadEnv: []string{`OPENCODE_PERMISSION={"bash":"deny","edit":"deny"}`}, // in its mode plan the shell still writes
 			State:   xdg("opencode"),
 		},
@@ -38,7 +38,7 @@ func Catalogue() []Provider {
 			ID: "kilo", Name: "Kilo Code", Driver: DriverACP, Command: []string{"kilo", "acp"},
 			Install: "npm install -g @kilocode/cli",
 			SignIn:  "Set KILO_API_KEY or the key of a model's vendor for the server, or run kilo auth login once as the server's user.",
-			Keys:    append([]string{"KILO_*"}, vendors...), ReadMode: "plan", State: xdg("kilo"),
+			Keys:    append([]string{"KILO_*"}, vendors...), ReadMode: "plan", Understates: true, State: xdg("kilo"),
 		},
 		{
 			ID: "gemini", Name: "Gemini CLI", Driver: DriverACP, Command: []string{"gemini", "--acp", "--skip-trust"},

@@ -30,7 +30,7 @@ func Detect(ctx context.Context, p Provider) Found {
 		if filepath.IsAbs(p.Command[0]) {
 			return Found{Problem: fmt.Sprintf("%s cannot be run: %v", p.Command[0], errors.Unwrap(err))}
 		}
-		return Found{Problem: p.Command[0] + " was not found in PATH"}
+		return Found{Problem: "the program " + p.Command[0] + " was not found in PATH"}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errTimeout)
 	defer cancel()

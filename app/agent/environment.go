@@ -87,7 +87,7 @@ func (r *run) env() []string {
 func KeysSet(p Provider, environment []string) []string {
 	var names []string
 	for _, kv := range environment {
-		if name, value, _ := strings.Cut(kv, "="); value != "" && named(p.Keys, name) && !named(secret, name) {
+		if name, value, _ := strings.Cut(kv, "="); value != "" && named(p.Keys, name) && !named(secret, name) && !strings.HasSuffix(name, "_CA_BUNDLE") {
 			names = append(names, name)
 		}
 	}

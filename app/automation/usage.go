@@ -11,7 +11,13 @@ import (
 // Usage sums up what the sessions used that a person may see, from one time to another: by automation, by person and by
 // workspace, and in all.
 func (s *Service) Usage(ctx context.Context, actor account.Actor, from, to time.Time, limit int) ([]db.UsageRow, error) {
-	return db.UsageBetween(ctx, s.DB, actor.Access(), from, to, limit)
+	scripts := []string{}
+	for _, p := range s.Providers() {
+		if p.Script {
+			scripts = append(scripts, p.ID)
+		}
+	}
+	return db.UsageBetween(ctx, s.DB, actor.Access(), from, to, scripts, limit)
 }
 
 // UsedThisMonth sums up what the runs of an automation used that began in its present month.

@@ -65,9 +65,13 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Act
 	if err := s.auditChoices(r, actor, &p); err != nil {
 		return err
 	}
+	names := map[string]string{} // of people and workspaces, which changes have by their ids
+	for _, choice := range slices.Concat(p.Person.Options, p.Workspace.Options) {
+		names[choice.Value] = choice.Label
+	}
 	p.Pager = pages(r, &list, f.Before, f.After, f.Limit, func(e db.AuditEvent) string { return e.ID.String() }, "newer", "before")
 	for i := range list {
-		p.Rows = append(p.Rows, auditItem(&list[i], zone(actor)))
+		p.Rows = append(p.Rows, auditItem(&list[i], zone(actor), names))
 	}
 	return s.withSettings(w, r, actor, "Audit log", func(page views.Page) error { return s.show(w, r, views.Audit(page, p)) })
 }
@@ -114,14 +118,14 @@ func (s *Server) userEvents(r *http.Request, actor account.Actor, d *account.Per
 	}
 	p.EventsURL = views.AuditSubjectURL(d.ID.String())
 	for i := range list {
-		p.Events = append(p.Events, auditItem(&list[i], zone(actor)))
+		p.Events = append(p.Events, auditItem(&list[i], zone(actor), nil))
 	}
 	return nil
 }
 
-func auditItem(e *db.AuditEvent, z *time.Location) views.AuditItem {
+func auditItem(e *db.AuditEvent, z *time.Location, names map[string]string) views.AuditItem {
 	item := views.AuditItem{
-		ID: e.ID.String(), At: e.At.In(z), Action: e.Action, Kind: e.SubjectKind, Reason: e.Reason, Address: e.Address, Token: e.Token, Changes: differences(e.Before, e.After),
+		ID: e.ID.String(), At: e.At.In(z), Action: e.Action, Kind: e.SubjectKind, Reason: e.Reason, Address: e.Address, Token: e.Token, Changes: differences(e.Before, e.After, names),
 		Subject: views.Link{Text: e.SubjectName},
 	}
 	if e.Actor != nil {
@@ -134,8 +138,8 @@ func auditItem(e *db.AuditEvent, z *time.Location) views.AuditItem {
 }
 
 // differences lists the properties that differ before and after. Of what is made or gone, those that are empty or off say
-// nothing; the export has them.
-func differences(before, after map[string]any) []views.Change {
+// nothing; the export has them. Names are those of ids.
+func differences(before, after map[string]any, ids map[string]string) []views.Change {
 	names := map[string]bool{}
 	for _, m := range []map[string]any{before, after} {
 		for name := range m {
@@ -147,6 +151,9 @@ func differences(before, after map[string]any) []views.Change {
 		was, had := before[name]
 		is, has := after[name]
 		c := views.Change{Name: strings.ReplaceAll(name, "_", " "), Before: inWords(was), After: inWords(is), New: !had, Gone: !has}
+		if strings.HasSuffix(name, "_id") && (ids[c.Before] != "" || ids[c.After] != "") {
+			c.Name, c.Before, c.After = strings.TrimSuffix(c.Name, " id"), cmp(ids[c.Before], c.Before), cmp(ids[c.After], c.After)
+		}
 		if had && has && c.Before == c.After {
 			continue
 		}

@@ -30,6 +30,21 @@ func (s *site) event(e db.AuditEvent) db.AuditEvent {
 	return e
 }
 
+func TestTheAuditLogNamesPeopleAndWorkspacesAndLeavesOutWhatIsEmpty(t *testing.T) {
+	s := open(t)
+	admin, mira := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember)
+	s.event(db.AuditEvent{Action: "automation.create", SubjectName: "made", After: map[string]any{"creator_id": mira.actor.ID.String(), "workspace_id": s.workspace, "stop_text": "", "catch_up": false, "retries": 2}})
+	page := admin.get("/settings/audit?action=automation.create")
+	for _, want := range []string{">creator<", ">Mira<", ">workspace<", ">Scratch<", ">retries<"} {
+		page.expect(t, 200, want)
+	}
+	for _, not := range []string{"creator id", "stop text", "catch up"} {
+		if strings.Contains(page.body, not) {
+			t.Errorf("the page says %q", not)
+		}
+	}
+}
+
 func TestTheAuditLogIsNarrowedByItsAddress(t *testing.T) {
 	s := open(t)
 	admin, mira := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember)

@@ -196,6 +196,9 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request, actor account.Act
 
 func usageRow(u db.UsageRow) views.UsageRow {
 	row := views.UsageRow{Name: u.Name, Turns: u.Turns, Seconds: u.Seconds}
+	if u.Turns == 0 { // scripts alone, which use none
+		row.Tokens, row.Cost = "–", "–"
+	}
 	if u.Counted > 0 || u.Usage.Tokens() > 0 {
 		row.Tokens = atLeast(u.Counted < u.Turns) + views.Thousands(u.Usage.Tokens())
 	}

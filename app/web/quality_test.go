@@ -127,11 +127,16 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
 	b.get("/settings/usage").expect(t, http.StatusOK, "Nothing was used")
-	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{
-		Name: "Audit <1>", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "x", Provider: "agent", AutoComplete: true,
-	})
-	check(t, err)
-	run := func(u db.TurnUsage) *automation.Run {
+	made := func(name, provider string) *db.Automation {
+		t.Helper()
+		a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{
+			Name: name, Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "x", Provider: provider, AutoComplete: true,
+		})
+		check(t, err)
+		return a
+	}
+	a := made("Audit <1>", "agent")
+	runOf := func(a *db.Automation, u db.TurnUsage) *automation.Run {
 		t.Helper()
 		run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
 		check(t, err)
@@ -144,6 +149,15 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 		check(t, err)
 		return run
 	}
+	run := func(u db.TurnUsage) *automation.Run { t.Helper(); return runOf(a, u) }
+	script := runOf(made("Script", "shell"), db.TurnUsage{})
+	for _, path := range []string{"/sessions/" + script.Session.ID.String(), "/settings/usage"} {
+		page := b.get(path)
+		page.expect(t, http.StatusOK, "Script")
+		if strings.Contains(page.body, ">unknown<") {
+			t.Errorf("%s says that it is unknown what a script used, which uses nothing", path)
+		}
+	}
 	unknown := run(db.TurnUsage{})
 	page := b.get("/sessions/" + unknown.Session.ID.String())
 	page.expect(t, http.StatusOK, "unknown")
@@ -154,7 +168,7 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 	b.get("/executions/"+stopped.Execution.ID.String()).expect(t, http.StatusOK, "at least 7 in, 0 cached, 0 out")
 	b.get("/executions/"+stopped.Execution.ID.String()).expect(t, http.StatusOK, "at least $0.50")
 	for _, table := range []string{"turns", "executions"} { // the sums below are of the others
-		_, err = s.server.DB.NewRaw("UPDATE " + table + " SET tokens_in = 0, cost_usd = 0").Exec(t.Context())
+		_, err := s.server.DB.NewRaw("UPDATE " + table + " SET tokens_in = 0, cost_usd = 0").Exec(t.Context())
 		check(t, err)
 	}
 	told := run(db.TurnUsage{Counted: true, Priced: true, TokensIn: 12345, TokensCached: 40, TokensOut: 20, CostUSD: 0.25})

@@ -12,18 +12,19 @@ func usedText(u *agent.Usage) string {
 	if u == nil {
 		return ""
 	}
-	if !u.Known && !u.CostKnown {
+	told := u.Input+u.CacheRead+u.CacheWrite+u.Output > 0 || u.CostUSD > 0 // of which more may have been used
+	if !u.Known && !u.CostKnown && !told {
 		return "usage unknown"
 	}
 	text := ""
-	if u.Known {
-		text = tokens(u.Input+u.CacheRead+u.CacheWrite) + " tokens in"
+	if u.Known || told {
+		text = atLeast(!u.Known) + tokens(u.Input+u.CacheRead+u.CacheWrite) + " tokens in"
 		if u.CacheRead > 0 {
 			text += " (" + tokens(u.CacheRead) + " cached)"
 		}
 		text += ", " + tokens(u.Output) + " out"
 	}
-	if u.CostKnown {
+	if u.CostKnown || u.CostUSD > 0 {
 		if text != "" {
 			text += ", "
 		}
