@@ -1,0 +1,394 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/workspace"
+	"carillon/db"
+)
+
+// work is one session at work.
+type work struct {
+	*Runner
+	session    *db.Session
+	lease      db.Lease
+	execution  *db.Execution // nil: a person's reply
+	transcript *transcript
+	stop       chan struct{}
+	written    chan struct{}
+	dir        string // of this run alone
+	answer     string
+	bot        limits
+	flow       flow
+	token      string // by which the agent asks the MCP server; good while a turn runs
+
+	began   time.Time
+	turned  bool      // a turn was begun
+	again   uuid.UUID // the turn that is to be tried again
+	account bool      // the workspace has variables by which the agent signs in: its trouble is the workspace's own
+	sandbox *agent.Sandbox
+}
+
+// run prepares the session and works through its turns.
+func (w *work) run(ctx context.Context) automation.Outcome {
+	s := w.session
+	e, err := db.ExecutionBySession(ctx, w.DB, s.ID)
+	if err != nil && !db.IsNotFound(err) {
+		return w.broken("read the execution", err)
+	}
+	if err == nil && e.Status.InFlight() {
+		w.execution = e
+	}
+	ws, err := db.WorkspaceByID(ctx, w.DB, s.WorkspaceID)
+	if err != nil {
+		return w.broken("read the workspace", err)
+	}
+	environment, err := w.Rules.Environment(ctx, ws)
+	if err != nil {
+		return w.broken("read the workspace's variables", err)
+	}
+	secrets, err := w.beginFlow()
+	if err != nil {
+		return w.failed(agent.FailStart, err.Error())
+	}
+	ctx, done := w.open(ctx, append(environment.Secrets, secrets...))
+	defer done()
+
+	provider, reason := w.usable(s.Provider)
+	if reason != "" {
+		return w.failed(agent.FailStart, reason)
+	}
+	w.account = signsIn(provider, environment.Variables)
+	if w.bot, err = w.ofBot(ctx); err != nil {
+		return w.failed(agent.FailStart, err.Error())
+	}
+	tree, err := w.worktree(ctx, ws, environment.Token)
+	if err != nil {
+		return w.ended(ctx, "start", err.Error())
+	}
+	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), s.ID.String()+"-"); err != nil {
+		return w.failed("start", "the run's folder could not be made: "+err.Error())
+	}
+	if w.sandbox, err = w.confine(ctx, ws, provider, tree); err != nil {
+		return w.ended(ctx, agent.FailStart, err.Error())
+	}
+	env := append(w.Store.Env(ctx), environment.Variables...)
+	if outcome, ok := w.gate(ctx, ws, environment.Token, &tree, env); !ok {
+		return outcome
+	}
+	return w.turns(ctx, provider, tree, env)
+}
+
+// open starts the transcript and the run's timeout.
+func (w *work) open(ctx context.Context, secrets []string) (context.Context, context.CancelFunc) {
+	run := w.Runner
+	w.transcript = newTranscript(w.DB, w.lease, w.session.LastSeq)
+	w.token = automation.NewSessionToken()
+	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token), "••••••"), w.Now, w.Log
+	id := w.session.ID
+	w.transcript.lost = func() {
+		run.mu.Lock()
+		defer run.mu.Unlock()
+		if r, ok := run.runs[id]; ok {
+			r.cancel(errLeaseLost)
+		}
+	}
+	w.stop, w.written = make(chan struct{}), make(chan struct{})
+	background := context.WithoutCancel(ctx)
+	go func() {
+		defer close(w.written)
+		w.transcript.run(background, w.stop)
+	}()
+	if w.execution != nil && w.execution.Snapshot.TimeoutSeconds > 0 {
+		limit := w.timeLeft(ctx, time.Duration(w.execution.Snapshot.TimeoutSeconds)*time.Second)
+		return context.WithTimeoutCause(ctx, limit, errTimeout)
+	}
+	return context.WithCancel(ctx)
+}
+
+var errTimeout = errors.New("the run took too long")
+
+// close writes the rest of the transcript and removes the run's folder.
+func (w *work) close(ctx context.Context) {
+	if w.stop != nil {
+		close(w.stop)
+		<-w.written
+	}
+	if w.dir != "" {
+		if err := os.RemoveAll(w.dir); err != nil {
+			w.Log.Warn("remove the run's folder", "dir", w.dir, "err", err)
+		}
+	}
+}
+
+// turns runs the session's queued messages, one after the other.
+func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string) automation.Outcome {
+	var parameters map[string]string
+	if w.execution != nil {
+		parameters = w.execution.Parameters
+	}
+	ctx, unwatch := w.watch(ctx)
+	defer unwatch()
+	var begun *db.Turn // a pass that a restart interrupted
+	var outcome automation.Outcome
+	outcome.Status = db.Succeeded
+	for outcome.Status == db.Succeeded {
+		turn, err := w.nextTurn(ctx)
+		if err != nil {
+			return w.broken("read the next message", err)
+		}
+		if turn == nil {
+			break
+		}
+		if isPass(turn.Kind) {
+			begun, w.answer = turn, w.lastAnswer(ctx)
+			break
+		}
+		if turn.Kind == db.StepTurn {
+			outcome = w.step(ctx, p, tree, env, turn)
+			continue
+		}
+		if reason := w.overBudget(ctx, !turn.Again); reason != "" {
+			outcome = w.outOfBudget(reason)
+			break
+		}
+		w.turned = true
+		outcome = w.turn(ctx, p, tree, env, parameters, turn)
+	}
+	outcome.FilesChanged = w.changes(ctx, tree)
+	outcome.Completion = w.completion(ctx)
+	outcome.Answer = w.answer
+	return w.settle(ctx, p, tree, env, outcome, begun)
+}
+
+// turn runs one message.
+func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, parameters map[string]string, turn *db.Turn) automation.Outcome {
+	w.transcript.begin(turn.ID)
+	if w.forget(ctx) {
+		w.transcript.add(agent.EventLog, agent.Event{Kind: agent.EventLog, Text: "The context was reset: the agent knows nothing of what was said above."})
+	}
+	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID})
+	begun := w.Now()
+	var heard mentions
+	servers, toolEnv, err := w.admit(ctx, p, turn.ID)
+	if err != nil {
+		return w.broken("let the agent use the tools of Carillon", err)
+	}
+	ctx, meter := w.measure(ctx, turn)
+	defer meter.cancel(nil)
+	limits := w.limitsOf(p, turn)
+	result, err := agent.Run(ctx, p, agent.Turn{
+		Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn), Model: w.session.Model, Resume: w.session.Conversation,
+		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
+		Instructions: w.instructions(p, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
+	}, func(e agent.Event) {
+		heard.hear(e)
+		w.transcript.agentEvent(e)
+	})
+	result.Usage = meter.done(result.Usage)
+	w.dismiss(ctx)
+
+	outcome := automation.Outcome{Status: db.Succeeded, ExitCode: &result.ExitCode}
+	var failure *agent.Failure
+	if errors.As(err, &failure) {
+		reason := failure.Reason
+		if failure.Fix != "" {
+			reason += ". " + failure.Fix
+		}
+		outcome = w.outcomeOf(ctx, failure.Kind, reason) // the turn's end says it
+		if failure.Kind == agent.FailAgent {
+			outcome.ExitCode = &result.ExitCode
+		}
+		switch failure.Kind {
+		case agent.FailTimeout:
+			outcome.Status = db.TimedOut
+		case agent.FailBudget:
+			outcome.Neutral = true
+		}
+		outcome.RetryAt = failure.RetryAt
+		outcome.ProviderTrouble = !w.account && outcome.Status == db.Failed && (failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
+	}
+	w.answer = string(w.transcript.mask([]byte(cut(result.Text))))
+	outcome.Reason = string(w.transcript.mask([]byte(outcome.Reason)))
+	w.transcript.add(EventTurnEnd, TurnEndEvent{
+		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), ExitCode: outcome.ExitCode,
+		Class: outcome.Class, Usage: known(p, result.Usage),
+	})
+	background := context.WithoutCancel(ctx)
+	if w.plansAgain(background, turn, outcome) {
+		w.noteUsage(background, turn, result.Conversation, result.Usage)
+		return outcome // as it began: with the conversation that it went on with
+	}
+	if result.Conversation != "" && result.Conversation != w.session.Conversation {
+		w.session.Conversation = result.Conversation
+		if err := db.SetConversation(background, w.DB, w.lease, result.Conversation); err != nil {
+			w.Log.Warn("note the conversation", "session", w.session.ID, "err", err)
+		}
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+		return outcome // the turn comes again, or its session is not ours any more
+	}
+	w.notePullRequests(background, heard.all(result.Text))
+	if reason := w.noteUsage(background, turn, result.Conversation, result.Usage); reason != "" && outcome.Class == agent.FailBudget {
+		outcome.Reason = reason
+	}
+	if err := db.FinishTurn(background, w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, w.answer, w.Now()); err != nil {
+		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
+	}
+	return outcome
+}
+
+// idle is how long an agent may say nothing: it is silent for over a minute while it retries, and for ever when it hangs. A
+// script may be as silent as it likes.
+func idle(p agent.Provider) time.Duration {
+	if p.Driver == agent.DriverShell {
+		return 0
+	}
+	return 15 * time.Minute
+}
+
+// turnStatus is the status of a turn that ended so.
+func turnStatus(s db.ExecutionStatus) db.ExecutionStatus {
+	if s == db.TimedOut {
+		return db.Failed
+	}
+	return s
+}
+
+// worktree brings the repository up to date and makes the session's worktree, or finds it again.
+func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (workspace.Worktree, error) {
+	id, s := ws.ID.String(), w.session
+	var err error
+	switch {
+	case s.Branch != "" && s.WorktreeRemovedAt.IsZero(): // it exists; a remote that is away does not keep a person from writing on
+	case ws.GitURL == "":
+		err = w.Store.Scratch(ctx, id)
+	default:
+		err = w.Store.Sync(ctx, id, workspace.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch})
+	}
+	if err != nil {
+		return workspace.Worktree{}, err
+	}
+	base := s.BaseBranch
+	if base == "" {
+		base = ws.DefaultBranch
+	}
+	tree, err := w.Store.Add(ctx, id, s.ID.String(), base, "")
+	if err != nil {
+		return workspace.Worktree{}, err
+	}
+	if s.BaseCommit != "" {
+		tree.Base = s.BaseCommit // what changes are counted from stays, also for a worktree that came back
+	}
+	s.Branch, s.BaseCommit = tree.Branch, tree.Base
+	return tree, db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
+}
+
+// maxDiff is how much of a session's diff is kept, in bytes.
+const maxDiff = 1 << 20
+
+// changes notes what the session has changed so far, and reports whether that is anything. When that cannot be told it
+// says yes, so that nothing is closed unseen.
+func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer cancel()
+	c, err := w.Store.Changes(ctx, tree)
+	if err != nil {
+		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The changed files could not be listed: " + err.Error()})
+		return true
+	}
+	diff, cut, err := w.Store.Diff(ctx, tree, maxDiff)
+	if err != nil {
+		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The diff could not be read: " + err.Error()})
+	}
+	summary := db.ChangeSummary{Files: len(c.Files) + c.More, Diff: string(w.transcript.mask([]byte(diff))), Cut: cut}
+	for _, f := range c.Files {
+		summary.Added += f.Additions
+		summary.Removed += f.Deletions
+	}
+	if err := db.SetChanges(ctx, w.DB, w.lease, summary, w.Now()); err != nil && !errors.Is(err, db.ErrLeaseLost) {
+		w.Log.Warn("note changes", "session", w.session.ID, "err", err)
+	}
+	return !c.Clean
+}
+
+// ended is the outcome of work that ended early, and says a failure in the transcript.
+func (w *work) ended(ctx context.Context, class, reason string) automation.Outcome {
+	o := w.outcomeOf(ctx, class, reason)
+	if o.Status == db.Failed {
+		w.note(o.Reason)
+	}
+	return o
+}
+
+// outcomeOf is the outcome of work that ended early: by a person, by the timeout, by a budget, or of itself.
+func (w *work) outcomeOf(ctx context.Context, class, reason string) automation.Outcome {
+	cause := context.Cause(ctx)
+	var used budgetUsed
+	switch {
+	case errors.As(cause, &used):
+		return automation.Outcome{Status: db.Failed, Class: db.ErrorBudget, Reason: string(used), Neutral: true}
+	case errors.Is(cause, errCanceled):
+		return automation.Outcome{Status: db.Canceled, Reason: "canceled"}
+	case errors.Is(cause, errInterrupted):
+		return automation.Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true}
+	case errors.Is(cause, errTimeout):
+		limit := time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second
+		return automation.Outcome{Status: db.TimedOut, Class: "timeout", Reason: "it took longer than " + limit.String()}
+	}
+	return automation.Outcome{Status: db.Failed, Class: class, Reason: reason}
+}
+
+func (w *work) failed(class, reason string) automation.Outcome {
+	if w.transcript != nil {
+		w.note(reason)
+	}
+	return automation.Outcome{Status: db.Failed, Class: class, Reason: reason}
+}
+
+// broken is the outcome of work that failed on our side.
+func (w *work) broken(what string, err error) automation.Outcome {
+	w.Log.Error(what, "session", w.session.ID, "err", err)
+	return automation.Outcome{Status: db.Failed, Class: "internal", Reason: "something went wrong on our side: could not " + what}
+}
+
+// mkdirAll makes a folder for this user alone and returns it; MkdirTemp says what is wrong when it could not.
+func mkdirAll(dir string) string {
+	_ = os.MkdirAll(dir, 0o700)
+	return dir
+}
+
+// The kinds of events that the runner adds to those of the agent.
+const (
+	EventTurn    = "turn"     // a message was given to the agent: TurnEvent
+	EventTurnEnd = "turn_end" // and its answer is complete: TurnEndEvent
+)
+
+// TurnEvent begins a turn in the transcript.
+type TurnEvent struct {
+	ID     uuid.UUID `json:"id"`
+	Kind   string    `json:"kind"`
+	Label  string    `json:"label,omitempty"`
+	Prompt string    `json:"prompt"`
+	Author uuid.UUID `json:"author,omitzero"`
+}
+
+// TurnEndEvent ends a turn in the transcript.
+type TurnEndEvent struct {
+	ID       uuid.UUID `json:"id"`
+	Status   string    `json:"status"`
+	Reason   string    `json:"reason,omitempty"`
+	Seconds  float64   `json:"seconds"`
+	ExitCode *int      `json:"exit_code,omitempty"`
+
+	Class string       `json:"class,omitempty"` // of a failure
+	Usage *agent.Usage `json:"usage,omitempty"` // nil: a script, which uses none
+}
