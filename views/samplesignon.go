@@ -14,6 +14,10 @@ func signOnSpecimens() []Specimen {
 	user := NewUserPage()
 	user.Now, user.Person, user.CanChange = galleryNow, PersonItem{ID: "u2", Name: "Jonas Weber", Email: "jonas@acme.example", Roles: "Member", Status: "active"}, true
 	user.Name.Value, user.Email.Value, user.Identities = "Jonas Weber", "jonas@acme.example", p.Identities
+	user.Tokens = []TokenItem{
+		{ID: "t1", Name: "Nightly report", May: "automations.view_own, tickets.manage", Expires: galleryNow.Add(1900 * time.Hour), Used: ago(4 * time.Minute)},
+		{ID: "t2", Name: "CI", May: "All that they may", Expires: galleryNow.Add(70 * time.Hour)},
+	}
 	return []Specimen{
 		{Name: "page-user-sign-on", Page: UserDetail(samplePage("Jonas Weber", "settings"), user)},
 		{Name: "page-login-sign-on", Page: Login(Page{Title: "Sign in"}, login)},

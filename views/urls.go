@@ -180,7 +180,8 @@ func UserNewURL() string { return "/settings/users/new" }
 // UserURL is the page of one person; it takes their name and address by POST.
 func UserURL(id string) string { return under("settings", "users", id) }
 
-// UserActionURL takes POST: "roles", "invitation", "reset", "deactivation", "activation", "memberships", "transfer" or "unlinking".
+// UserActionURL takes POST: "roles", "invitation", "reset", "deactivation", "activation", "memberships", "transfer", "unlinking" or
+// "token-revocation".
 func UserActionURL(id, action string) string { return under("settings", "users", id, action) }
 
 // JoinURL is the page of a link with which a person chooses a password.

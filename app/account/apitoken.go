@@ -124,6 +124,23 @@ func (s *Service) RevokeToken(ctx context.Context, actor Actor, token uuid.UUID)
 	})
 }
 
+// RevokeTokensOf ends all API tokens of somebody. A nil actor is the command line. It returns fault.ErrForbidden also for
+// somebody who may do more than the actor.
+func (s *Service) RevokeTokensOf(ctx context.Context, actor *Actor, user uuid.UUID) error {
+	return s.changeOther(ctx, actor, user, "user.revoke_tokens", func(ctx context.Context, tx bun.Tx, _ *db.User, _ time.Time) (change, error) {
+		list, err := db.APITokensOf(ctx, tx, user)
+		if err != nil || len(list) == 0 {
+			return change{quiet: true}, err
+		}
+		names := make([]string, len(list))
+		for i, t := range list {
+			names[i] = t.Name
+		}
+		_, err = db.DeleteAPITokens(ctx, tx, user)
+		return change{before: map[string]any{"tokens": names}}, err
+	})
+}
+
 func (s *Service) auditToken(ctx context.Context, tx bun.Tx, actor Actor, action string, before, after *db.APIToken) error {
 	describe := func(t *db.APIToken) map[string]any {
 		if t == nil {

@@ -75,6 +75,12 @@ func TestATokenEnds(t *testing.T) {
 			}
 			check(t, s.RevokeToken(t.Context(), owner, list[0].ID))
 		},
+		"all revoked by an administrator": func(owner Actor) {
+			if err := s.RevokeTokensOf(t.Context(), &owner, owner.ID); !errors.Is(err, fault.ErrForbidden) {
+				t.Errorf("without users.manage: %v; want forbidden", err)
+			}
+			check(t, s.RevokeTokensOf(t.Context(), &admin, owner.ID))
+		},
 		"its owner deactivated": func(owner Actor) { check(t, s.Deactivate(t.Context(), &admin, owner.ID)) },
 		"its owner deactivated, then activated": func(owner Actor) {
 			check(t, s.Deactivate(t.Context(), &admin, owner.ID))

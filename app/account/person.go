@@ -30,6 +30,7 @@ type PersonDetail struct {
 	Workspaces []db.Workspace
 	Logins     []db.Login
 	Identities []db.Identity // their accounts at single sign-ons
+	Tokens     []db.APIToken
 	// Beyond says that the person may do what the actor may not, so that the actor may change nothing of theirs.
 	Beyond bool
 }
@@ -54,6 +55,9 @@ func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*Perso
 		return nil, err
 	}
 	if d.Identities, err = db.Identities(ctx, s.DB, id); err != nil {
+		return nil, err
+	}
+	if d.Tokens, err = db.APITokensOf(ctx, s.DB, id); err != nil {
 		return nil, err
 	}
 	d.Logins, err = db.Logins(ctx, s.DB, id, s.Now())

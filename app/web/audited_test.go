@@ -102,6 +102,7 @@ var changes = []audited{
 	{"POST /settings/users/{id}/deactivation", "user", "", "user.deactivate", true, true},
 	{"POST /settings/users/{id}/activation", "gone", "", "user.activate", true, true},
 	{"POST /settings/users/{id}/unlinking", "linked", "", "user.unlink_identities", true, false},
+	{"POST /settings/users/{id}/token-revocation", "with token", "", "user.revoke_tokens", true, false},
 	{"POST /settings/users/{id}/memberships", "user", "workspace=WORKSPACE", "workspace.add_member", false, true},
 	{"POST /settings/users/{id}/transfer", "creator", "to=MANAGER", "automation.transfer", true, true},
 

@@ -226,6 +226,7 @@ var expectations = []expectation{
 	{"POST /settings/users/{id}/deactivation", "user", "", byAdmin},
 	{"POST /settings/users/{id}/activation", "gone", "", byAdmin},
 	{"POST /settings/users/{id}/unlinking", "linked", "", byAdmin},
+	{"POST /settings/users/{id}/token-revocation", "with token", "", byAdmin},
 	{"POST /settings/users/{id}/memberships", "user", "workspace=WORKSPACE", byAdmin},
 	{"POST /settings/users/{id}/transfer", "user", "to=MANAGER", byAdmin},
 
@@ -367,6 +368,11 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 		r := db.Role{ID: db.NewID(), Name: x.name("role"), Permissions: []string{}, CreatedAt: time.Now(), Version: 1}
 		check(x.t, db.InsertRole(x.t.Context(), x.server.DB, &r))
 		return r.ID
+	},
+	"with token": func(x *walk) uuid.UUID {
+		u := x.person()
+		check(x.t, db.InsertAPIToken(x.t.Context(), x.server.DB, &db.APIToken{ID: db.NewID(), UserID: u.ID, Name: "CI", Hash: append(u.ID[:], u.ID[:]...), Permissions: []string{}, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+		return u.ID
 	},
 	"token":     func(x *walk) uuid.UUID { return x.token("owner") },
 	"own token": func(x *walk) uuid.UUID { return x.token("admin") },

@@ -31,6 +31,7 @@ func (s *Server) peopleRoutes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/users/{id}/deactivation", s.page(s.deactivateUser))
 	mux.HandleFunc("POST /settings/users/{id}/activation", s.page(s.activateUser))
 	mux.HandleFunc("POST /settings/users/{id}/unlinking", s.page(s.unlinkUser))
+	mux.HandleFunc("POST /settings/users/{id}/token-revocation", s.page(s.revokeTokensOf))
 	mux.HandleFunc("POST /settings/users/{id}/memberships", s.page(s.changeMembership))
 	mux.HandleFunc("POST /settings/users/{id}/transfer", s.page(s.handOver))
 }
@@ -277,6 +278,9 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.
 	p.Name.Value, p.Email.Value = d.Name, d.Email
 	p.Facts = userFacts(d, p, z)
 	p.Identities = identityItems(d.Identities, z)
+	for _, t := range d.Tokens {
+		p.Tokens = append(p.Tokens, tokenItem(&t, "All that they may", p.Now, z))
+	}
 	var chosen []uuid.UUID
 	for _, role := range d.Roles {
 		chosen = append(chosen, role.ID)

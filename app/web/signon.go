@@ -196,6 +196,10 @@ func (s *Server) unlinkUser(w http.ResponseWriter, r *http.Request, actor accoun
 	return s.switchUser(w, r, actor, s.Accounts.Unlink, "Unlinked. Every sign-in ended.")
 }
 
+func (s *Server) revokeTokensOf(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.switchUser(w, r, actor, s.Accounts.RevokeTokensOf, "Revoked. Programs with these tokens are refused from now on.")
+}
+
 // hostOf is what people call a provider: its host, where its address has one.
 func hostOf(issuer string) string {
 	if u, err := url.Parse(issuer); err == nil && u.Host != "" {

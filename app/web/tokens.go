@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/db"
 	"carillon/views"
 )
 
@@ -35,17 +37,7 @@ func (s *Server) showTokens(w http.ResponseWriter, r *http.Request, actor accoun
 	p := views.NewTokensPage()
 	p.Now, p.Made = s.Now().In(z), made
 	for _, t := range list {
-		item := views.TokenItem{
-			ID: t.ID.String(), Name: t.Name, May: "All that you may", Created: t.CreatedAt.In(z), Expires: t.ExpiresAt.In(z), UsedFrom: t.UsedFrom,
-			Expired: !t.ExpiresAt.After(p.Now),
-		}
-		if t.Narrowed {
-			item.May = strings.Join(t.Permissions, ", ")
-		}
-		if !t.UsedAt.IsZero() {
-			item.Used = t.UsedAt.In(z)
-		}
-		p.Rows = append(p.Rows, item)
+		p.Rows = append(p.Rows, tokenItem(&t, "All that you may", p.Now, z))
 	}
 	p.Name.Value, p.Days.Value = in.Name, in.Days
 	for _, days := range account.TokenDays {
@@ -71,6 +63,21 @@ func (s *Server) showTokens(w http.ResponseWriter, r *http.Request, actor accoun
 		s.render(w, r, status, views.Tokens(page, p))
 		return nil
 	})
+}
+
+// tokenItem is a token as a page shows it. All says what one may do that is not narrowed.
+func tokenItem(t *db.APIToken, all string, now time.Time, z *time.Location) views.TokenItem {
+	item := views.TokenItem{
+		ID: t.ID.String(), Name: t.Name, May: all, Created: t.CreatedAt.In(z), Expires: t.ExpiresAt.In(z), UsedFrom: t.UsedFrom,
+		Expired: !t.ExpiresAt.After(now),
+	}
+	if t.Narrowed {
+		item.May = strings.Join(t.Permissions, ", ")
+	}
+	if !t.UsedAt.IsZero() {
+		item.Used = t.UsedAt.In(z)
+	}
+	return item
 }
 
 func (s *Server) createToken(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
