@@ -30,9 +30,8 @@ const (
 	// listEvery is how long an agent's own list of models holds, and listAgainAfter how soon one that failed is asked for again.
 	listEvery      = time.Hour
 	listAgainAfter = 10 * time.Minute
-	// workerBeat is how often a worker says that it lives, and workerSilence how long one may be silent that does.
-	workerBeat    = 20 * time.Second
-	workerSilence = 2 * time.Minute
+	// workerBeat is how often a worker says that it lives; db.WorkerSilence is a few of them.
+	workerBeat = 20 * time.Second
 	// workerForgotten is when a worker that is gone is forgotten.
 	workerForgotten = 24 * time.Hour
 )
@@ -58,16 +57,34 @@ type looked struct {
 	listedBy string // path and version of what listed the models
 }
 
-func newLookout(agents *catalogue, q *db.DB, worker string, log *slog.Logger) *lookout {
+func newLookout(agents *catalogue, q *db.DB, worker string, places int, log *slog.Logger) *lookout {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
 		name = "worker"
 	}
-	return &lookout{agents: agents, db: q, worker: db.Worker{ID: worker, Name: name}, log: log, looks: map[string]looked{}}
+	return &lookout{agents: agents, db: q, worker: db.Worker{ID: worker, Name: name, Places: places}, log: log, looks: map[string]looked{}}
+}
+
+// remember takes what a former life of this worker found for found, until it is looked for again: else the sessions of an
+// agent would go to workers without it whenever the one that has it restarts.
+func (l *lookout) remember(ctx context.Context) {
+	found, err := db.WorkerFound(ctx, l.db, l.worker.ID)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.log.Warn("read what was installed here", "err", err)
+		}
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, p := range found {
+		l.looks[id] = looked{WorkerProvider: p}
+	}
 }
 
 // run looks until ctx is over: at once, each minute, and when what there is to look for was changed.
 func (l *lookout) run(ctx context.Context) error {
+	l.remember(ctx)
 	var beats sync.WaitGroup
 	defer beats.Wait()
 	beats.Go(func() { // a look may take long

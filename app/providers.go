@@ -53,7 +53,7 @@ func (k *catalogue) reload(ctx context.Context, q *db.DB) error {
 }
 
 func (k *catalogue) reloadWorkers(ctx context.Context, q *db.DB) error {
-	workers, err := db.Workers(ctx, q, k.now().Add(-workerSilence))
+	workers, err := db.Workers(ctx, q, k.now().Add(-db.WorkerSilence))
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func TestModelsThatAnAgentListsAreAllThereAre(t *testing.T) {
 	k := newCatalogue(&config{})
 	k.base = nil
 	k.apply(db.ProviderSettings{Own: []db.OwnProvider{{ID: "own", Name: "Own", Command: []string{program}}, {ID: "none", Name: "None", Command: []string{filepath.Join(t.TempDir(), "nothing")}}}})
-	l := newLookout(k, nil, "here", slog.New(slog.DiscardHandler))
+	l := newLookout(k, nil, "here", 4, slog.New(slog.DiscardHandler))
 	l.look(t.Context(), func() {})
 	found := l.found()
 	if own := found["own"]; own.Problem != "" || own.Path != program || !slices.Equal(own.Models, []string{"alpha", "beta"}) {
@@ -108,7 +108,7 @@ func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
 	defer stop()
 	var loops sync.WaitGroup
 	loops.Go(func() { _ = web.keepUp(d, log)(ctx) })
-	loops.Go(func() { _ = newLookout(worker, d, "w1", log).run(ctx) })
+	loops.Go(func() { _ = newLookout(worker, d, "w1", 4, log).run(ctx) })
 	defer loops.Wait()
 	defer stop()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -122,7 +122,14 @@ func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
 	}
 	stop()
 	loops.Wait()
-	now = now.Add(workerSilence + time.Second)
+	again := newLookout(worker, d, "w1", 4, log)
+	again.remember(t.Context())
+	again.tell(t.Context())
+	list, err := db.Workers(t.Context(), d, now.Add(-time.Minute))
+	if err != nil || len(list) != 1 || !list[0].Has("shell") || list[0].Places != 4 {
+		t.Errorf("a worker that begins again and has not looked is %+v, %v; want what its former life found", list, err)
+	}
+	now = now.Add(db.WorkerSilence + time.Second)
 	if err := web.reloadWorkers(t.Context(), d); err != nil || len(web.live()) > 0 {
 		t.Errorf("a worker that is silent counts as one that lives: %v, %v", web.live(), err)
 	}
@@ -144,7 +151,7 @@ func TestAProgramIsAskedForItsVersionAgainWhenItsFileIsAnother(t *testing.T) {
 	k := newCatalogue(&config{})
 	k.base = []agent.Provider{{ID: "own", Driver: agent.DriverClaude, Command: []string{program}}}
 	k.apply(db.ProviderSettings{})
-	l := newLookout(k, nil, "here", slog.New(slog.DiscardHandler))
+	l := newLookout(k, nil, "here", 4, slog.New(slog.DiscardHandler))
 	put("1.0.0")
 	l.look(t.Context(), func() {})
 	l.look(t.Context(), func() {})

@@ -152,7 +152,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		runner.MCP = toolsAddress(c, x.listener)
 		runner.Init()
 		loop("worker", runner.Run)
-		loop("lookout", newLookout(x.agents, x.database, worker, log).run)
+		loop("lookout", newLookout(x.agents, x.database, worker, c.MaxSessions, log).run)
 	}
 	if c.has(roleScheduler) {
 		scheduler = &jobs.Scheduler{

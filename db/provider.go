@@ -114,12 +114,14 @@ func RequestTrial(ctx context.Context, q bun.IDB, provider string, by uuid.UUID,
 	return n > 0, err
 }
 
-// ClaimTrial takes a requested trial for a worker; nil where there is none.
+// ClaimTrial takes a requested trial for a worker; nil where there is none. As of sessions, it leaves to others what they have
+// and it has not.
 func ClaimTrial(ctx context.Context, q bun.IDB, worker string, now time.Time) (*ProviderTrial, error) {
 	var t ProviderTrial
-	err := q.NewRaw(`UPDATE provider_trials SET worker = ?, started_at = ? WHERE provider = (
-			SELECT provider FROM provider_trials WHERE started_at IS NULL ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
-		) RETURNING *`, worker, now).Scan(ctx, &t)
+	err := q.NewRaw(`UPDATE provider_trials SET worker = ?0, started_at = ?1 WHERE provider = (
+			SELECT provider FROM provider_trials WHERE started_at IS NULL AND provider <> ALL(ARRAY(`+elsewhere("?0", "?2")+`))
+			ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
+		) RETURNING *`, worker, now, now.Add(-WorkerSilence)).Scan(ctx, &t)
 	if IsNotFound(err) {
 		return nil, nil
 	}

@@ -274,9 +274,10 @@ const probeFor = 5 * time.Minute
 
 // ClaimSessions takes up to limit queued sessions for a worker until a time, oldest first, and marks the
 // executions that they belong to as running. Several workers may claim at once; each session goes to one. The sessions of
-// a paused provider stay; when its time has come, the oldest of them goes first and alone.
+// a paused provider stay; when its time has come, the oldest of them goes first and alone. Those of a provider that this
+// worker does not have stay for the workers that have it, as long as one of them lives.
 func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now, until time.Time, without []string) ([]Session, error) {
-	probes, err := probes(ctx, tx, now)
+	probes, err := probes(ctx, tx, worker, now)
 	if err != nil {
 		return nil, err
 	}
@@ -287,12 +288,13 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 	var list []Session
 	err = tx.NewRaw(`WITH next AS (
 			SELECT id FROM sessions WHERE status = 'queued' AND queued_at <= ?0 AND provider <> ALL(?1::text[])
+			AND provider <> ALL(ARRAY(`+elsewhere("?4", "?6")+`))
 			AND (id = ANY(?3::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE p.provider = sessions.provider))
 			ORDER BY `+order+` LIMIT ?2 FOR NO KEY UPDATE SKIP LOCKED
 		)
 		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?4, fence = fence + 1, lease_until = ?5,
 			started_at = coalesce(started_at, ?0), closed_at = NULL, closed_by = NULL
-		FROM next WHERE s.id = next.id RETURNING s.*`, now, Texts(without), limit, UUIDs(probes), worker, until).Scan(ctx, &list)
+		FROM next WHERE s.id = next.id RETURNING s.*`, now, Texts(without), limit, UUIDs(probes), worker, until, now.Add(-WorkerSilence)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim sessions: %w", err)
 	}
@@ -310,13 +312,14 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 	return list, nil
 }
 
-// probes picks, of each provider whose pause is over, the session that tries it.
-func probes(ctx context.Context, tx bun.Tx, now time.Time) ([]uuid.UUID, error) {
+// probes picks, of each provider whose pause is over and that is not to be left to other workers, the session that tries it.
+func probes(ctx context.Context, tx bun.Tx, worker string, now time.Time) ([]uuid.UUID, error) {
 	var list []uuid.UUID
 	err := tx.NewRaw(`UPDATE provider_pauses p SET until = ?1 FROM (
 			SELECT DISTINCT ON (s.provider) s.provider, s.id FROM provider_pauses q JOIN sessions s ON s.provider = q.provider
-			WHERE q.until <= ?0 AND s.status = 'queued' AND s.queued_at <= ?0 ORDER BY s.provider, s.queued_at, s.id
-		) AS first WHERE first.provider = p.provider AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor)).Scan(ctx, &list)
+			WHERE q.until <= ?0 AND s.status = 'queued' AND s.queued_at <= ?0
+			AND q.provider <> ALL(ARRAY(`+elsewhere("?2", "?3")+`)) ORDER BY s.provider, s.queued_at, s.id
+		) AS first WHERE first.provider = p.provider AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("pick who tries a provider: %w", err)
 	}

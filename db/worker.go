@@ -14,6 +14,7 @@ type Worker struct {
 	ID        string                    // the name under which it holds sessions
 	Name      string                    // of its machine
 	SeenAt    time.Time                 // when it last said that it lives
+	Places    int                       // sessions that it runs at once; 0: it did not say
 	Providers map[string]WorkerProvider // those that it has looked for, by id
 }
 
@@ -27,13 +28,34 @@ type WorkerProvider struct {
 	Keys        []string `json:"keys,omitempty"`         // names of the variables that are set by which it may sign in
 }
 
+// WorkerSilence is how long a worker may be silent that lives.
+const WorkerSilence = 2 * time.Minute
+
+// Has reports whether a worker has looked for a provider and found that its program can run.
+func (w *Worker) Has(provider string) bool {
+	found, looked := w.Providers[provider]
+	return looked && found.Problem == ""
+}
+
+// elsewhere selects the providers that a worker leaves to others: one that was seen since a time has them, and itself it does
+// not, as far as it has looked. worker and since are placeholders.
+func elsewhere(worker, since string) string {
+	return `SELECT found.key FROM workers w, jsonb_each(w.providers) AS found
+		WHERE (w.seen_at > ` + since + ` OR w.id = ` + worker + `) AND found.value->>'problem' IS NULL
+		GROUP BY found.key HAVING NOT bool_or(w.id = ` + worker + `)`
+}
+
 // SaveWorker writes what a worker found, and that it lives.
 func SaveWorker(ctx context.Context, q bun.IDB, w *Worker) error {
-	providers, err := json.Marshal(w.Providers)
+	found := w.Providers
+	if found == nil {
+		found = map[string]WorkerProvider{} // an object, as those who read it expect
+	}
+	providers, err := json.Marshal(found)
 	if err == nil {
-		_, err = q.NewRaw(`INSERT INTO workers (id, name, seen_at, providers) VALUES (?, ?, ?, ?::jsonb)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, providers = excluded.providers`,
-			w.ID, w.Name, w.SeenAt, string(providers)).Exec(ctx)
+		_, err = q.NewRaw(`INSERT INTO workers (id, name, seen_at, places, providers) VALUES (?, ?, ?, ?, ?::jsonb)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, places = excluded.places, providers = excluded.providers`,
+			w.ID, w.Name, w.SeenAt, w.Places, string(providers)).Exec(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("save worker %s: %w", w.ID, err)
@@ -47,20 +69,54 @@ func Workers(ctx context.Context, q bun.IDB, since time.Time) ([]Worker, error) 
 		ID        string    `bun:"id"`
 		Name      string    `bun:"name"`
 		SeenAt    time.Time `bun:"seen_at"`
+		Places    int       `bun:"places"`
 		Providers string    `bun:"providers"`
 	}
-	err := q.NewRaw("SELECT id, name, seen_at, providers::text AS providers FROM workers WHERE seen_at > ? ORDER BY name, id", since).Scan(ctx, &rows)
+	err := q.NewRaw("SELECT id, name, seen_at, places, providers::text AS providers FROM workers WHERE seen_at > ? ORDER BY name, id", since).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
 	list := make([]Worker, len(rows))
 	for i, r := range rows {
-		list[i] = Worker{ID: r.ID, Name: r.Name, SeenAt: r.SeenAt}
+		list[i] = Worker{ID: r.ID, Name: r.Name, SeenAt: r.SeenAt, Places: r.Places}
 		if err := json.Unmarshal([]byte(r.Providers), &list[i].Providers); err != nil {
 			return nil, fmt.Errorf("read worker %s: %w", r.ID, err)
 		}
 	}
 	return list, nil
+}
+
+// WorkerFound reads what a worker has written of the providers, whenever that was.
+func WorkerFound(ctx context.Context, q bun.IDB, id string) (map[string]WorkerProvider, error) {
+	var raw string
+	err := q.NewRaw("SELECT providers::text FROM workers WHERE id = ?", id).Scan(ctx, &raw)
+	if IsNotFound(err) {
+		return nil, nil
+	}
+	var found map[string]WorkerProvider
+	if err == nil {
+		err = json.Unmarshal([]byte(raw), &found)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read worker %s: %w", id, err)
+	}
+	return found, nil
+}
+
+// Working counts the sessions at work of each worker that has any.
+func Working(ctx context.Context, q bun.IDB) (map[string]int, error) {
+	var rows []struct {
+		Worker string `bun:"worker"`
+		N      int    `bun:"n"`
+	}
+	if err := q.NewRaw("SELECT worker, count(*) AS n FROM sessions WHERE status = 'in_progress' GROUP BY worker").Scan(ctx, &rows); err != nil {
+		return nil, fmt.Errorf("count sessions of workers: %w", err)
+	}
+	all := make(map[string]int, len(rows))
+	for _, r := range rows {
+		all[r.Worker] = r.N
+	}
+	return all, nil
 }
 
 // ForgetWorkers removes the workers that were last seen before a time.

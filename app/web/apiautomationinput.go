@@ -31,7 +31,7 @@ type APIAutomationFields struct {
 	SessionType     *string           `json:"session_type,omitempty" enum:"develop,chat,bot"`
 	ExecutionType   *string           `json:"execution_type,omitempty" enum:"inline,workflow"`
 	Prompt          *string           `json:"prompt,omitempty" doc:"What the agent is to do. {{name}} is filled in when it runs."`
-	Parameters      map[string]string `json:"parameters,omitempty" doc:"Stored values by name. Those not APINamed stay; an empty text removes one that is not secret."`
+	Parameters      map[string]string `json:"parameters,omitempty" doc:"Stored values by name. Those not named stay; an empty text removes one that is not secret."`
 	WorkflowID      *string           `json:"workflow_id,omitempty" format:"uuid"`
 	BotID           *string           `json:"bot_id,omitempty" format:"uuid"`
 	BaseBranch      *string           `json:"base_branch,omitempty"`

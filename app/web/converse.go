@@ -31,6 +31,14 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 			p.Waits = fmt.Sprintf("Waiting for %s, which was in trouble: another session tries it first. %s", s.providerName(session.Provider), pause.Reason)
 		case session.QueuedAt.After(s.Now()):
 			p.Waits = "It is tried again at " + session.QueuedAt.In(z).Format("15:04:05") + "."
+		default:
+			full, err := s.full(r.Context())
+			if err != nil {
+				return err
+			}
+			if workers := full(session.Provider); workers != "" {
+				p.Waits = fmt.Sprintf("Waiting for a place on %s: as many sessions are at work there as may be at once.", workers)
+			}
 		}
 	}
 	turns, err := db.QueuedReplies(r.Context(), s.DB, session.ID)

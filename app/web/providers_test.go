@@ -101,6 +101,38 @@ func TestAPausedProviderIsShownWithItsReasonAndItsSessionsSayThatTheyWait(t *tes
 	}
 }
 
+func TestAQueuedSessionNamesTheWorkersThatHaveItsAgentAndAreFull(t *testing.T) {
+	s := open(t)
+	mira := s.as("Mira", "administrator")
+	var workers []db.Worker
+	s.server.Workers = func() []db.Worker { return workers }
+	s.claimed(s.agentRun(mira)) // by w
+	page := "/sessions/" + s.agentRun(mira).Session.ID.String()
+	has, lacks := map[string]db.WorkerProvider{"agent": {Version: "1"}}, map[string]db.WorkerProvider{"agent": {Problem: "agent was not found in PATH"}}
+	alone := []db.Worker{{ID: "w", Name: "forge-1", Places: 1, Providers: has}}
+	for _, tt := range []struct {
+		name    string
+		workers []db.Worker
+		want    string
+	}{
+		{"the only worker is full", alone, "a place on forge-1:"},
+		{"another lacks the agent", append(alone, db.Worker{ID: "x", Name: "forge-2", Places: 1, Providers: lacks}), "a place on forge-1, which has Agent:"},
+		{"another has a place", append(alone, db.Worker{ID: "x", Name: "forge-2", Places: 1, Providers: has}), ""},
+		{"no worker lives", nil, ""},
+		{"none has the agent", []db.Worker{{ID: "w", Name: "forge-1", Places: 1, Providers: lacks}}, ""},
+	} {
+		workers = tt.workers
+		if a := mira.get(page); strings.Contains(a.body, "Waiting for "+cmp(tt.want, "a place")) != (tt.want != "") {
+			t.Errorf("%s: the page does not say %q, or says that it waits", tt.name, tt.want)
+		}
+		for _, list := range []string{"/", "/sessions"} {
+			if a := mira.get(list); strings.Contains(a.body, "waits for "+strings.TrimSuffix(cmp(tt.want, "a place"), ":")) != (tt.want != "") {
+				t.Errorf("%s: %s says otherwise than %q", tt.name, list, tt.want)
+			}
+		}
+	}
+}
+
 // agentRun starts a run of an automation of the provider agent.
 func (s *site) agentRun(b *browser) *automation.Run {
 	s.t.Helper()

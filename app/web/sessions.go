@@ -93,7 +93,8 @@ func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Lo
 	return rows, nil
 }
 
-// waits says of the queued sessions whose provider is in trouble that they wait for it.
+// waits says of the queued sessions whose provider is in trouble that they wait for it, and of those that wait for a place where
+// that is.
 func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location, now time.Time) (map[uuid.UUID]string, error) {
 	if !slices.ContainsFunc(list, func(session db.Session) bool { return session.Status == db.SessionQueued }) {
 		return nil, nil
@@ -102,8 +103,17 @@ func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
 	if err != nil {
 		return nil, err
 	}
+	full, err := s.full(ctx)
+	if err != nil {
+		return nil, err
+	}
 	waits := map[uuid.UUID]string{}
 	for _, session := range list {
+		if session.Status == db.SessionQueued && !session.QueuedAt.After(now) {
+			if workers := full(session.Provider); workers != "" {
+				waits[session.ID] = "waits for a place on " + workers
+			}
+		}
 		for _, p := range pauses {
 			if session.Status != db.SessionQueued || session.Provider != p.Provider {
 				continue
