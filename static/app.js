@@ -286,6 +286,7 @@ const once = (selector, act) => document.querySelectorAll(selector).forEach(el =
 function arrive() {
   once('[data-toast]', leave)
   once('[data-stream]', follow)
+  once('[data-address]', el => history.replaceState(null, '', el.dataset.address))
   once('[data-say]', el => { document.getElementById('flow-said').textContent = el.dataset.say })
   showArrived()
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/hex"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -15,6 +16,17 @@ const maxRaw = 64 << 10
 func Clean(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	return strings.ReplaceAll(s, "\x00", "\uFFFD")
+}
+
+// terminalCommands colour what a terminal shows, move its cursor, set its title or make links.
+var terminalCommands = regexp.MustCompile(`\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]`)
+
+// Plain is text without the commands that it has for a terminal.
+func Plain(text string) string {
+	if !strings.Contains(text, "\x1b") {
+		return text
+	}
+	return terminalCommands.ReplaceAllString(text, "")
 }
 
 func (t *Tool) clean() {

@@ -336,3 +336,18 @@ func TestCleanedJSONIsWhatPostgreSQLTakes(t *testing.T) {
 		t.Errorf("Clean gave %q", got)
 	}
 }
+
+func TestPlainTextHasNoCommandsForATerminal(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"as it is [31m":                                       "as it is [31m",
+		"\x1b[1;31mred\x1b[0m and plain":                      "red and plain",
+		"\x1b]8;;https://a.example\x1b\\a link\x1b]8;;\x1b\\": "a link",
+		"\x1b]0;a title\x07text\x1b[2K\x1b[1A":                "text",
+		"\x1b(Bwords\x1bM":                                    "words",
+	} {
+		if got := Plain(text); got != want {
+			t.Errorf("Plain(%q) is %q; want %q", text, got, want)
+		}
+	}
+}
