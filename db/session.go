@@ -276,25 +276,25 @@ const probeFor = 5 * time.Minute
 // executions that they belong to as running. Several workers may claim at once; each session goes to one. The sessions of
 // a paused provider stay; when its time has come, the oldest of them goes first and alone. Those of a provider that this
 // worker does not have stay for the workers that have it, as long as one of them lives.
-func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now, until time.Time, without []string) ([]Session, error) {
+func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now, until time.Time) ([]Session, error) {
 	probes, err := probes(ctx, tx, worker, now)
 	if err != nil {
 		return nil, err
 	}
 	order := "queued_at, id"
 	if len(probes) > 0 { // else the index has the order
-		order = "(id = ANY(?3::uuid[])) DESC, queued_at, id"
+		order = "(id = ANY(?2::uuid[])) DESC, queued_at, id"
 	}
 	var list []Session
 	err = tx.NewRaw(`WITH next AS (
-			SELECT id FROM sessions WHERE status = 'queued' AND queued_at <= ?0 AND provider <> ALL(?1::text[])
-			AND provider <> ALL(ARRAY(`+elsewhere("?4", "?6")+`))
-			AND (id = ANY(?3::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE p.provider = sessions.provider))
-			ORDER BY `+order+` LIMIT ?2 FOR NO KEY UPDATE SKIP LOCKED
+			SELECT id FROM sessions WHERE status = 'queued' AND queued_at <= ?0
+			AND provider <> ALL(ARRAY(`+elsewhere("?3", "?5")+`))
+			AND (id = ANY(?2::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE p.provider = sessions.provider))
+			ORDER BY `+order+` LIMIT ?1 FOR NO KEY UPDATE SKIP LOCKED
 		)
-		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?4, fence = fence + 1, lease_until = ?5,
+		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?3, fence = fence + 1, lease_until = ?4,
 			started_at = coalesce(started_at, ?0), closed_at = NULL, closed_by = NULL
-		FROM next WHERE s.id = next.id RETURNING s.*`, now, Texts(without), limit, UUIDs(probes), worker, until, now.Add(-WorkerSilence)).Scan(ctx, &list)
+		FROM next WHERE s.id = next.id RETURNING s.*`, now, limit, UUIDs(probes), worker, until, now.Add(-WorkerSilence)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim sessions: %w", err)
 	}
@@ -489,9 +489,6 @@ func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
 	}
 	return nil
 }
-
-// Texts makes strings an argument for = ANY(?) and <> ALL(?); right for an empty list too.
-func Texts(list []string) any { return textArray(list) }
 
 // ExpireLeases lets the sessions of a worker count as lost: it is known to be gone.
 func ExpireLeases(ctx context.Context, q bun.IDB, worker string, at time.Time) error {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 // Usage is what one or several turns used. A turn of which the agent did not tell is in Turns alone: what it used is
@@ -101,7 +100,7 @@ func UsageBetween(ctx context.Context, q bun.IDB, access Access, from, to time.T
 	sel := q.NewSelect().TableExpr("turns AS t").Join("JOIN sessions AS s ON s.id = t.session_id").
 		ColumnExpr("grouping(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS which").
 		ColumnExpr("coalesce(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS id").
-		ColumnExpr("count(*) FILTER (WHERE s.provider <> ALL(?)) AS turns, "+usageSums, pgdialect.Array(scripts)).
+		ColumnExpr("count(*) FILTER (WHERE s.provider <> ALL(?)) AS turns, "+usageSums, textArray(scripts)).
 		ColumnExpr("coalesce(sum(extract(epoch FROM t.finished_at - t.started_at)), 0)::float8 AS seconds").
 		Where("t.finished_at >= ? AND t.finished_at < ?", from, to).Where("t.started_at IS NOT NULL AND NOT t.own").
 		GroupExpr("GROUPING SETS ((s.automation_id), (coalesce(t.author_id, s.owner_id)), (s.workspace_id), ())")

@@ -395,7 +395,7 @@ func TestADeadMailServerDelaysNoRun(t *testing.T) {
 	check(t, err)
 	var list []db.Session
 	check(t, p.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
-		list, err = db.ClaimSessions(ctx, tx, "test", 10, p.clock(), p.clock().Add(time.Minute), nil)
+		list, err = db.ClaimSessions(ctx, tx, "test", 10, p.clock(), p.clock().Add(time.Minute))
 		return err
 	}))
 	if len(list) != 1 {

@@ -119,13 +119,13 @@ func TestAWorkerClaimsWhatItHasOrNobodyHas(t *testing.T) {
 			_, err := db.InsertPause(t.Context(), tx, over)
 			check(t, err)
 		}
-		list, err := db.ClaimSessions(t.Context(), tx, "me", 1, now.Add(time.Second), now.Add(time.Minute), nil)
+		list, err := db.ClaimSessions(t.Context(), tx, "me", 1, now.Add(time.Second), now.Add(time.Minute))
 		check(t, err)
 		if got := slices.ContainsFunc(list, func(s db.Session) bool { return s.ID == id }); got != tt.want {
 			t.Errorf("%s: claimed %v; want %v", tt.name, got, tt.want)
 		}
 		if tt.paused && !tt.want { // to leave it must not use up the one try
-			if list, err = db.ClaimSessions(t.Context(), tx, "other", 1, now.Add(time.Second), now.Add(time.Minute), nil); err != nil || len(list) != 1 {
+			if list, err = db.ClaimSessions(t.Context(), tx, "other", 1, now.Add(time.Second), now.Add(time.Minute)); err != nil || len(list) != 1 {
 				t.Errorf("%s: the other then claimed %d, %v", tt.name, len(list), err)
 			}
 		}

@@ -187,7 +187,7 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, free c
 	var list []db.Session
 	err := r.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
 		now := r.Now()
-		list, err = db.ClaimSessions(ctx, tx, r.Worker, places, now, now.Add(leaseFor), nil)
+		list, err = db.ClaimSessions(ctx, tx, r.Worker, places, now, now.Add(leaseFor))
 		if err != nil {
 			return err
 		}

@@ -145,7 +145,7 @@ func (k *kit) claim() []db.Session {
 	k.t.Helper()
 	var list []db.Session
 	err := k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
-		list, err = db.ClaimSessions(ctx, tx, k.worker, 1000, k.Now(), k.Now().Add(time.Minute), nil)
+		list, err = db.ClaimSessions(ctx, tx, k.worker, 1000, k.Now(), k.Now().Add(time.Minute))
 		return err
 	})
 	check(k.t, err)

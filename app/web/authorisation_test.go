@@ -424,7 +424,7 @@ func (x *walk) waiting() uuid.UUID {
 	x.t.Helper()
 	run, ctx := x.run(), x.t.Context()
 	check(x.t, x.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		list, err := db.ClaimSessions(ctx, tx, "test", 1000, time.Now(), time.Now().Add(time.Hour), nil)
+		list, err := db.ClaimSessions(ctx, tx, "test", 1000, time.Now(), time.Now().Add(time.Hour))
 		for _, session := range list {
 			if session.ID == run.Session.ID {
 				x.lease = db.Lease{Session: session.ID, Worker: "test", Fence: session.Fence}

@@ -50,7 +50,7 @@ func (b *browser) opened(w *db.Workspace, trigger, branch string) *db.Session {
 	check(b.t, err)
 	var list []db.Session
 	check(b.t, b.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
-		list, err = db.ClaimSessions(ctx, tx, "test", 10, time.Now(), time.Now().Add(time.Minute), nil)
+		list, err = db.ClaimSessions(ctx, tx, "test", 10, time.Now(), time.Now().Add(time.Minute))
 		return err
 	}))
 	if len(list) != 1 {

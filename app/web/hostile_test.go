@@ -158,7 +158,7 @@ func (s *site) tell(w *db.Workspace) {
 	ctx := s.t.Context()
 	var list []db.Session
 	check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
-		list, err = db.ClaimSessions(ctx, tx, "test", 10, time.Now(), time.Now().Add(time.Minute), nil)
+		list, err = db.ClaimSessions(ctx, tx, "test", 10, time.Now(), time.Now().Add(time.Minute))
 		return err
 	}))
 	if len(list) == 0 {

@@ -40,7 +40,7 @@ func (b *browser) agent(change func(*automation.Input)) *working {
 	check(b.t, err)
 	x := &working{own: a, token: automation.NewSessionToken()}
 	check(b.t, b.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		list, err := db.ClaimSessions(ctx, tx, "test", 100, time.Now(), time.Now().Add(time.Minute), nil)
+		list, err := db.ClaimSessions(ctx, tx, "test", 100, time.Now(), time.Now().Add(time.Minute))
 		for _, session := range list {
 			if session.ID == run.Session.ID {
 				x.session = session

@@ -150,7 +150,7 @@ func (s *site) claimed(run *automation.Run) db.Lease {
 	s.t.Helper()
 	tx, err := s.server.DB.BeginTx(s.t.Context(), nil)
 	check(s.t, err)
-	list, err := db.ClaimSessions(s.t.Context(), tx, "w", 1, time.Now(), time.Now().Add(time.Hour), nil)
+	list, err := db.ClaimSessions(s.t.Context(), tx, "w", 1, time.Now(), time.Now().Add(time.Hour))
 	check(s.t, err)
 	check(s.t, tx.Commit())
 	if len(list) != 1 || list[0].ID != run.Session.ID {
