@@ -23,6 +23,7 @@ func TestNoNameIsWiderThanItsScreen(t *testing.T) {
 	automation := v.automation(t, long, "echo "+long+"\necho x > "+long+"\nexit 1")
 	session := v.run(t, automation)
 	v.ends(t, session, "Failed")
+	v.ends(t, v.run(t, v.automation(t, "Answers", "printf '\\033[31m%s\\033[0m' "+long)), "Succeeded")
 	if a := v.post(t, "/tickets", url.Values{"workspace": {strings.TrimPrefix(made.to, "/workspaces/")}, "title": {long}, "body": {long}, "labels": {long[:40]}}); a.status != http.StatusSeeOther {
 		t.Fatalf("the ticket answered %d %.300s", a.status, a.said())
 	}
