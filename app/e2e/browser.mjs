@@ -213,12 +213,12 @@ async function look(page, { theme = 'light', width = 1280 } = {}) {
   await page.emulateMedia({ colorScheme: theme })
   await page.setViewportSize({ width, height: 900 })
   // Colours that are on their way to their new values are nobody's fault, and when they arrive, elements within may
-  // set out. What spins has no end to wait for.
+  // set out; and what waits for an answer is paler until it comes. What spins has no end to wait for.
   await page.evaluate(async () => {
     for (let still = 0; still < 3; still++) {
       await new Promise(done => requestAnimationFrame(done))
       const passing = document.getAnimations().filter(a => a.effect.getComputedTiming().endTime < 1e6)
-      if (passing.length) still = -1
+      if (passing.length || document.querySelector('.htmx-request')) still = -1
       await Promise.allSettled(passing.map(a => a.finished))
     }
   })

@@ -67,11 +67,11 @@ await scenario(async ({ open, step }) => {
   await page.getByRole('button', { name: /Raise by 50 %/ }).click()
   await page.getByText('1 message of 3 messages a day, 33 %').waitFor()
 
-  step('usage of the month: what is unknown is not zero')
+  step('usage of the month: scripts use none, and take time')
   await page.goto('/executions')
   await page.getByRole('link', { name: 'Usage' }).click()
   await page.getByRole('heading', { level: 1, name: /^Usage in / }).waitFor()
-  await page.getByRole('cell', { name: 'unknown' }).first().waitFor()
+  await page.getByRole('cell', { name: '–' }).first().waitFor()
   await inspect(page, 'usage')
 
   step('a session toggle is told in other words, and reset')
