@@ -55,18 +55,6 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 	return nil
 }
 
-func (s *Server) sessionQueued(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
-	if err != nil {
-		return err
-	}
-	p, err := s.sessionPage(r, actor, session)
-	if err != nil {
-		return err
-	}
-	return s.show(w, r, views.QueuedMessages(*p))
-}
-
 func (s *Server) interruptSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.changeSession(w, r, "Interrupting.", func(id uuid.UUID) error { return s.Rules.InterruptTurn(r.Context(), actor, id) })
 }

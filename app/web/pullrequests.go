@@ -69,19 +69,6 @@ func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, sess
 	return nil
 }
 
-// sessionPulls is the part of a session's page with its pull requests.
-func (s *Server) sessionPulls(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
-	if err != nil {
-		return err
-	}
-	p, err := s.sessionPage(r, actor, session)
-	if err != nil {
-		return err
-	}
-	return s.show(w, r, views.SessionPullRequests(*p))
-}
-
 // foundWords say how a pull request came to a session.
 var foundWords = map[db.FoundBy]string{
 	db.FoundInOutput: "named by the agent", db.FoundByBranch: "opened from the session’s branch", db.FoundByHand: "linked by hand",

@@ -24,6 +24,7 @@ import (
 	"carillon/app/sso"
 	"carillon/db"
 	"carillon/static"
+	"carillon/views"
 )
 
 // Server answers requests. Its fields are set once, in main; Init prepares the rest.
@@ -188,7 +189,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("GET /sessions", s.page(s.sessions))
 	mux.HandleFunc("GET /sessions/{id}", s.page(s.session))
 	mux.HandleFunc("GET /sessions/{id}/row", s.page(s.sessionRow))
-	mux.HandleFunc("GET /sessions/{id}/head", s.page(s.sessionHead))
+	mux.HandleFunc("GET /sessions/{id}/head", s.page(s.sessionPart(views.SessionHead)))
 	mux.HandleFunc("GET /sessions/{id}/changes", s.page(s.sessionChanges))
 	mux.HandleFunc("GET /sessions/{id}/stream", s.page(s.sessionStream))
 	mux.HandleFunc("POST /sessions/{id}/stop", s.page(s.stopSession))
@@ -198,9 +199,9 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /sessions/{id}/messages/{message}/withdrawal", s.page(s.withdrawMessage))
 	mux.HandleFunc("POST /sessions/{id}/interruption", s.page(s.interruptSession))
 	mux.HandleFunc("POST /sessions/{id}/context", s.page(s.resetSession))
-	mux.HandleFunc("GET /sessions/{id}/queued", s.page(s.sessionQueued))
-	mux.HandleFunc("GET /sessions/{id}/pulls", s.page(s.sessionPulls))
-	mux.HandleFunc("GET /sessions/{id}/steps", s.page(s.sessionSteps))
+	mux.HandleFunc("GET /sessions/{id}/queued", s.page(s.sessionPart(views.QueuedMessages)))
+	mux.HandleFunc("GET /sessions/{id}/pulls", s.page(s.sessionPart(views.SessionPullRequests)))
+	mux.HandleFunc("GET /sessions/{id}/steps", s.page(s.sessionPart(views.SessionSteps)))
 	mux.HandleFunc("GET /sessions/{id}/events.ndjson", s.page(s.sessionEvents))
 	mux.HandleFunc("POST /sessions/{id}/pull-request", s.page(s.linkPullRequest))
 	mux.HandleFunc("POST /sessions/{id}/pull-request-removal", s.page(s.unlinkPullRequest))

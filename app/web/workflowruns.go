@@ -2,11 +2,9 @@ package web
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/google/uuid"
 
-	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/db"
@@ -35,19 +33,6 @@ func (s *Server) workflowRunForm(ctx context.Context, a *db.Automation, given ma
 	}
 	f.Fields = valueFields(wf.Parameters, values, true, bad, "parameters.")
 	return f, nil
-}
-
-// sessionSteps is the part of a session's page that says how far its workflow is.
-func (s *Server) sessionSteps(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
-	if err != nil {
-		return err
-	}
-	p, err := s.sessionPage(r, actor, session)
-	if err != nil {
-		return err
-	}
-	return s.show(w, r, views.SessionSteps(*p))
 }
 
 // progress is how far each step of a run of a workflow is.

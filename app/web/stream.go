@@ -1,0 +1,143 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/db"
+	"carillon/views"
+)
+
+// streamBatch is how many events one message of a stream holds at most.
+const streamBatch = 500
+
+// streamKnown is how many entries a stream knows at least, since they may go on.
+const streamKnown = 1000
+
+// sessionStream tells a page what happens in a session, from after the event that it has.
+func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seenSession(r, actor)
+	if err != nil {
+		return err
+	}
+	after, _ := strconv.ParseInt(cmp(r.Header.Get("Last-Event-ID"), r.FormValue("after")), 10, 64)
+	sub := s.hub.subscribe("session "+session.ID.String(), "inbox "+actor.ID.String())
+	defer s.hub.end(sub)
+	t, err := s.transcriptOf(r, actor, session)
+	if err != nil {
+		return err
+	}
+	// What the page has already is read again, silently, so that a message or a tool call that goes on is known whole.
+	known, err := db.EventsOf(r.Context(), s.DB, session.ID, max(0, after-pageEvents), pageEvents)
+	if err != nil {
+		return err
+	}
+	for i := range known {
+		if known[i].Seq <= after {
+			t.add(&known[i])
+		}
+	}
+	t.output = -1
+	t.seq = after
+
+	out := newStream(w)
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	status, diff := session.Status, session.FilesChanged
+	if err := out.ping(); err != nil {
+		return nil
+	}
+	if state := r.FormValue("state"); state != "" && state != stateOf(session) { // it went on before the page could listen
+		if err := out.send("refresh", "", "session changes inbox"); err != nil {
+			return nil
+		}
+	}
+	for {
+		again, err := s.sendEvents(r, out, t, session.ID)
+		if err != nil {
+			return nil // the reader has gone, or comes again
+		}
+		if again {
+			continue
+		}
+		// Who signs out, or loses the right, must not go on reading.
+		if actor, err = s.actor(r); err != nil {
+			return nil
+		}
+		current, err := s.Rules.Session(r.Context(), actor, session.ID)
+		if err != nil {
+			return nil
+		}
+		if current.Status != status || current.FilesChanged != diff || !current.EndedAt.Equal(session.EndedAt) ||
+			!current.PRChangedAt.Equal(session.PRChangedAt) {
+			status, diff, session = current.Status, current.FilesChanged, current
+			if err := out.send("refresh", "", "session changes inbox"); err != nil {
+				return nil
+			}
+		}
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-s.stop:
+			return nil
+		case <-sub.C:
+		case <-ticker.C:
+			if err := out.ping(); err != nil {
+				return nil
+			}
+		}
+	}
+}
+
+// stateOf tells apart what the head of a session's page can show.
+func stateOf(session *db.Session) string {
+	return string(session.Status) + " " + strconv.FormatInt(session.EndedAt.UnixMilli(), 36)
+}
+
+// sendEvents sends the next events, and reports whether there may be more.
+func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session uuid.UUID) (bool, error) {
+	events, err := db.EventsOf(r.Context(), s.DB, session, t.seq, streamBatch)
+	if err != nil || len(events) == 0 {
+		return false, err
+	}
+	t.now = s.Now()
+	var order []string
+	latest := map[string]views.Entry{}
+	stepped := false
+	for i := range events {
+		if events[i].Kind != "output" {
+			t.output = -1
+		}
+		stepped = stepped || events[i].Kind == "turn" || events[i].Kind == "turn_end"
+		for _, e := range t.add(&events[i]) {
+			if _, ok := latest[e.ID]; !ok {
+				order = append(order, e.ID)
+			}
+			latest[e.ID] = e
+		}
+	}
+	t.output = -1 // what was sent is not sent again with more behind it
+	list := make([]templ.Component, len(order))
+	for i, entry := range order {
+		list[i] = views.EntryItem(latest[entry])
+	}
+	text, err := html(r, list)
+	if err != nil {
+		return false, err
+	}
+	if err := out.send("append", strconv.FormatInt(t.seq, 10), text); err != nil {
+		return false, err
+	}
+	t.forget(streamKnown)
+	if stepped {
+		if err := out.send("refresh", "", "steps"); err != nil {
+			return false, err
+		}
+	}
+	return len(events) == streamBatch, nil
+}
