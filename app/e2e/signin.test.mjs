@@ -70,7 +70,8 @@ await scenario(async ({ open, step }) => {
   step('the keyboard alone signs in')
   await signOut(page)
   await page.goto('/login')
-  await page.keyboard.type(admin.email) // the address has the focus
+  await page.getByLabel('Email').and(page.locator(':focus')).waitFor() // the address has the focus, once the page is shown
+  await page.keyboard.type(admin.email)
   await page.keyboard.press('Tab')
   await page.keyboard.type(admin.password)
   await page.keyboard.press('Enter')

@@ -147,6 +147,7 @@ await scenario(async ({ open, step }) => {
   await field('Cron expression').fill('0 4 * * *')
   assert.equal(await field('People').inputValue(), '12')
   await field('Key').fill(secret)
+  await page.getByText('Every day at 04:00').waitFor() // the preview follows what is typed
   await inspect(page, 'workflow-parameters')
   await button('Save').click()
   await heading('Harbours').waitFor()
