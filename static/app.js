@@ -183,13 +183,13 @@ tick()
 
 // --- Live streams -----------------------------------------------------------------------------------------------------
 
+const longest = 5000 // entries on a page that follows
+
 // <div data-stream="/sessions/ID/stream?after=SEQ" data-stream-into="transcript">: server-sent events
 //   append   HTML: each top-level element is added to the target, or replaces the one with its id
 //   refresh  words: each becomes an event on <body>, on which parts of the page fetch themselves again
 //   end      no more will come
 // The id of the last event is where a lost or paused connection goes on.
-const longest = 5000 // entries on a page that follows
-
 function follow(source) {
   const target = document.getElementById(source.dataset.streamInto)
   const jump = document.querySelector('[data-jump]'), older = document.querySelector('[data-older]')

@@ -162,7 +162,8 @@ func (s *Service) auditToken(ctx context.Context, tx bun.Tx, actor Actor, action
 	})
 }
 
-// Bearer finds the person on whose behalf an API token asks, with what they may do now, less what the token is not for. It returns fault.ErrNotFound for a token that is none, expired or revoked, and of somebody deactivated.
+// Bearer finds the person on whose behalf an API token asks, with what they may do now, less what the token is not for. It
+// returns fault.ErrNotFound for a token that is none, expired or revoked, and of somebody deactivated.
 func (s *Service) Bearer(ctx context.Context, token string) (Actor, error) {
 	if !strings.HasPrefix(token, TokenPrefix) {
 		return Actor{}, fault.ErrNotFound

@@ -1,0 +1,60 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+// audit records what was done to an automation. A zero actor is Carillon itself.
+func (s *Service) audit(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, a *db.Automation, reason string) error {
+	event := db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
+		WorkspaceID: a.WorkspaceID, Reason: reason,
+	}
+	switch action {
+	case "automation.create":
+		event.After = described(a)
+	case "automation.delete":
+		event.Before = described(a)
+	case "automation.enable", "automation.disable":
+		event.Before, event.After = map[string]any{"enabled": !a.Enabled}, map[string]any{"enabled": a.Enabled}
+	}
+	return db.AddAudit(ctx, q, event)
+}
+
+// auditChange records an edit with what was there before.
+func (s *Service) auditChange(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, before, a *db.Automation) error {
+	was, is := described(before), described(a)
+	maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
+	maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
+	return db.AddAudit(ctx, q, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
+		WorkspaceID: a.WorkspaceID, Before: was, After: is,
+	})
+}
+
+// described is what the audit log keeps of an automation.
+func described(a *db.Automation) map[string]any {
+	m := map[string]any{
+		"name": a.Name, "workspace_id": a.WorkspaceID.String(), "creator_id": a.CreatorID.String(), "trigger": string(a.Trigger), "cron": a.Cron,
+		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
+		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
+		"sender": a.Sender, "signature_header": a.SignatureHeader, "append_payload": a.AppendPayload, "filter": FilterText(a.Filter),
+		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "may_automate": a.MayAutomate, "timeout_seconds": a.TimeoutSeconds, "retries": a.Retries,
+	}
+	m["gate"], m["success"], m["budget"] = a.Gate, a.Success, a.Budget
+	maps.Copy(m, map[string]any{
+		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": shownValues(a.Parameters),
+	})
+	if !a.RunAt.IsZero() {
+		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)
+	}
+	return m
+}
