@@ -55,6 +55,7 @@ await scenario(async ({ open, step }) => {
   await page.getByLabel('Name', { exact: true }).fill('Talk')
   await page.getByRole('radio', { name: 'Chat', exact: true }).check()
   await page.getByLabel('Provider', { exact: true }).selectOption('our-agent')
+  await page.locator('#model-list option[value=large]').waitFor({ state: 'attached' }) // the field comes anew, with its models
   await page.getByLabel('Prompt', { exact: true }).fill('Hello')
   await page.getByLabel('Model', { exact: true }).fill('gamma')
   await page.getByRole('button', { name: 'Save' }).click()
