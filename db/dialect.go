@@ -1,0 +1,26 @@
+package db
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/uptrace/bun/dialect"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// postgres is bun's dialect of PostgreSQL, but for how it writes JSON. That of bun 1.3.0 takes the text \u0000 within a string for
+// the escape of a NUL and doubles its backslash. Of the text that JSON writes as \\u0000 it so makes a NUL, which PostgreSQL
+// refuses.
+type postgres struct{ *pgdialect.Dialect }
+
+var errNUL = errors.New("a NUL byte in JSON")
+
+// AppendJSON appends JSON as a literal of SQL, unchanged. A NUL byte cannot stand in JSON: it would end the statement.
+func (postgres) AppendJSON(b, text []byte) []byte {
+	if bytes.IndexByte(text, 0) >= 0 {
+		return dialect.AppendError(b, errNUL)
+	}
+	b = append(b, '\'')
+	b = append(b, bytes.ReplaceAll(text, []byte("'"), []byte("''"))...)
+	return append(b, '\'')
+}
