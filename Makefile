@@ -9,8 +9,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 # Where a machine has no C compiler, the race detector cannot be built; the tests themselves run there too.
 RACE = $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 
-# Most tests wait for PostgreSQL, Git and child processes, so more of them than cores run at once.
-TEST_FLAGS = $(RACE) -parallel 4
+# Most tests wait for PostgreSQL, Git and child processes, so more of them than cores run at once. No test waits by a clock
+# less than ten minutes; the time limit is for a package that hangs, on a slow machine too. make check vets.
+TEST_FLAGS = $(RACE) -parallel 4 -timeout 60m -vet=off
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench build static generate vuln clean need-go need-node need-git run-packages packages
@@ -23,7 +24,7 @@ run: need-go need-node need-git ## Serve on http://127.0.0.1:8080, with a Postgr
 
 test: need-go need-node need-git packages ## Run every test: unit, PostgreSQL, HTTP, real browser
 	@test -n "$(RACE)" || echo "There is no C compiler, so the tests run without the race detector."
-	@go build -o tmp/report ./app/e2e/internal/report && tmp/report test $(TEST_FLAGS) ./...
+	@go build $(RACE) -o tmp/report ./app/e2e/internal/report && tmp/report test $(TEST_FLAGS) ./...
 
 check: need-go need-node need-git packages ## Check formatting, vet, staticcheck, layers, that generated files are current and go.mod is tidy
 	@unformatted=$$(git ls-files -z -co --exclude-standard '*.go' | xargs -0 gofmt -l) && \

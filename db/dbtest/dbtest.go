@@ -1,18 +1,20 @@
-// Package dbtest gives tests a real database. The first test of a test binary that asks for one starts a
-// throw-away PostgreSQL server; each test gets a database of its own, a copy of one that was migrated once.
-// The server comes from the folder that CARILLON_PG_BIN names, else from where package embedded finds it. Most
-// of the time goes into making files, so TMPDIR=/dev/shm, where there is room, makes tests several times faster.
+// Package dbtest gives tests a real database. Each test gets a database of its own, a copy of one that was migrated once, on
+// a throw-away PostgreSQL server. One server serves all test binaries of a run when Serve started it; otherwise the first
+// test of a test binary that asks for a database starts one. The programs of the server come from the folder that
+// CARILLON_PG_BIN names, else from where package embedded finds them.
 package dbtest
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,8 +24,21 @@ import (
 	"carillon/db/embedded"
 )
 
-// patience bounds each step that is not the test's own work.
-const patience = time.Minute
+// patience bounds each step that is not the test's own work. A busy machine may take its time.
+const patience = 10 * time.Minute
+
+// address is the environment variable with the URL of the server that all test binaries of a run share.
+const address = "CARILLON_TEST_POSTGRES"
+
+// Serve starts a server for all test binaries that are started with the variable that it returns, NAME=value, in their
+// environment. stop stops the server. The server also ends with this process. ctx bounds the start alone.
+func Serve(ctx context.Context) (variable string, stop func() error, err error) {
+	p := &process{}
+	if err := p.open(ctx, ""); err != nil {
+		return "", nil, errors.Join(err, p.close())
+	}
+	return address + "=" + p.url("postgres"), p.close, nil
+}
 
 // Main runs the tests of a package and ends the process: func TestMain(m *testing.M) { dbtest.Main(m) }.
 // It stops the server that New, URL or Empty started, which nothing else does while the process lives.
@@ -79,9 +94,10 @@ func create(t testing.TB, template string) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	name := fmt.Sprintf("test_%d", shared.databases.Add(1))
-	// Copying files instead would need a checkpoint of the whole server, whatever the other tests just wrote.
-	if _, err := shared.admin.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY wal_log"); err != nil {
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), shared.databases.Add(1))
+	// The other strategy writes every page to the log too, which costs eight times the CPU. Copying files needs a
+	// checkpoint of the whole server, which is cheap where nothing is synced to disk.
+	if _, err := shared.admin.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY file_copy"); err != nil {
 		t.Fatalf("dbtest: %v", err)
 	}
 	t.Cleanup(func() {
@@ -91,7 +107,7 @@ func create(t testing.TB, template string) string {
 			t.Errorf("dbtest: %v", err)
 		}
 	})
-	return shared.server.URL(name)
+	return shared.url(name)
 }
 
 // shared is the one server of a test binary. Tests have no common owner but their process, so it is global.
@@ -101,24 +117,59 @@ type process struct {
 	once      sync.Once
 	err       error
 	dir       string
-	server    *embedded.Server
+	server    *embedded.Server // nil when Serve started it in another process
+	url       func(database string) string
 	admin     *pgxpool.Pool
 	databases atomic.Int64
 }
 
-// start starts the server and migrates the database that the others are copies of, once.
+// start finds or starts the server, once.
 func (p *process) start() error {
 	p.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if p.err = p.open(ctx); p.err != nil {
+		// Go keeps the outcome of tests while what they read with package os stays the same. This address differs each time
+		// and changes no outcome.
+		at, _ := syscall.Getenv(address)
+		if p.err = p.open(ctx, at); p.err != nil {
 			p.err = errors.Join(p.err, p.close())
 		}
 	})
 	return p.err
 }
 
-func (p *process) open(ctx context.Context) error {
+// open connects to the server at a URL. An empty one starts a server and migrates the database that the others are copies of.
+func (p *process) open(ctx context.Context, at string) error {
+	if at == "" {
+		if err := p.serve(ctx); err != nil {
+			return err
+		}
+		at = p.server.URL("postgres")
+	}
+	there, err := url.Parse(at)
+	if err != nil {
+		return err
+	}
+	p.url = func(database string) string {
+		u := *there
+		u.Path = "/" + database
+		return u.String()
+	}
+	config, err := pgxpool.ParseConfig(at)
+	if err != nil {
+		return err
+	}
+	config.MaxConns = 8
+	if p.admin, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return err
+	}
+	if p.server == nil {
+		return nil
+	}
+	return p.settle(ctx)
+}
+
+func (p *process) serve(ctx context.Context) error {
 	removeLeftovers(ctx, os.TempDir())
 	var err error
 	// Directly below the temporary folder: where root must run the server as another user, that user
@@ -130,18 +181,7 @@ func (p *process) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, p.server.URL(embedded.Name)); err != nil {
-		return err
-	}
-	config, err := pgxpool.ParseConfig(p.server.URL("postgres"))
-	if err != nil {
-		return err
-	}
-	config.MaxConns = 8
-	if p.admin, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return err
-	}
-	return p.settle(ctx)
+	return migrate(ctx, p.server.URL(embedded.Name))
 }
 
 // migrate makes the tables.

@@ -89,6 +89,28 @@ func TestDatabaseIsDroppedAtTheEndWhoeverIsConnected(t *testing.T) {
 	}
 }
 
+func TestTestBinariesShareTheServerThatTheyAreGiven(t *testing.T) {
+	t.Parallel()
+	here := connect(t, Empty(t)) // so that there is a server
+	var other process
+	if err := other.open(t.Context(), shared.url("postgres")); err != nil {
+		t.Fatal(err)
+	}
+	defer other.close()
+	if other.server != nil {
+		t.Fatal("the other binary started a server")
+	}
+	var started [2]time.Time
+	for i, conn := range []*pgx.Conn{here, connect(t, other.url("postgres"))} {
+		if err := conn.QueryRow(t.Context(), "SELECT pg_postmaster_start_time()").Scan(&started[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !started[0].Equal(started[1]) {
+		t.Errorf("the servers started at %v; want one server", started)
+	}
+}
+
 func TestManyTestsAtOnceGetDatabases(t *testing.T) {
 	t.Parallel()
 	for i := range 8 {
@@ -118,7 +140,8 @@ func TestFoldersOfDeadTestBinariesAreRemoved(t *testing.T) {
 	}
 	run := func() (*exec.Cmd, string) {
 		cmd := exec.Command(program)
-		cmd.Env = append(os.Environ(), untilKilled+"=1", "TMPDIR="+parent)
+		// Each binary starts a server of its own.
+		cmd.Env = append(os.Environ(), untilKilled+"=1", "TMPDIR="+parent, address+"=")
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {

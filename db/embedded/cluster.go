@@ -134,7 +134,7 @@ func (s *Server) settings() []string {
 	if s.config.Throwaway {
 		list = append(list,
 			"fsync=off", "synchronous_commit=off", "full_page_writes=off",
-			"max_connections=300", "shared_buffers=32MB",
+			"max_connections=1000", "shared_buffers=32MB",
 			// Its workers would hold a database that a test copies or drops.
 			"autovacuum=off",
 			"wal_level=minimal", "max_wal_senders=0",

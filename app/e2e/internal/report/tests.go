@@ -2,13 +2,19 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"syscall"
+	"time"
+
+	"carillon/db/dbtest"
 )
 
 // event is a line of go test -json.
@@ -17,37 +23,58 @@ type event struct {
 	Elapsed                                                float64
 }
 
-// runTests runs go test, prints as tests end, and returns its exit status.
+// runTests runs go test, prints as tests end, and returns its exit status. All test binaries share one PostgreSQL server.
 func runTests(args []string) (int, error) {
-	cmd := goTest(args)
-	out, err := cmd.StdoutPipe()
+	began := time.Now()
+	server, stop, err := dbtest.Serve(context.Background())
 	if err != nil {
 		return 0, err
 	}
+	cmd := goTest(args)
+	cmd.Env = append(os.Environ(), server)
+	totals, err := reported(cmd)
+	if err := errors.Join(err, stop()); err != nil {
+		return 0, err
+	}
+	var used syscall.Rusage // of all processes that were started and waited for
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &used); err != nil {
+		return 0, err
+	}
+	fmt.Printf("\nIt took %s, and of CPU %s in programs and %s in the system.\n", time.Since(began).Round(time.Second),
+		time.Duration(used.Utime.Nano()).Round(time.Second), time.Duration(used.Stime.Nano()).Round(time.Second))
+	fmt.Printf("\n%s\n", totals)
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		return max(1, code), nil // a signal is -1
+	}
+	return min(1, totals.failed), nil
+}
+
+// reported runs go test. A status other than 0 is no error.
+func reported(cmd *exec.Cmd) (totals, error) {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return totals{}, err
+	}
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return totals{}, err
 	}
-	totals, readErr := summarize(out, os.Stdout)
-	err = cmd.Wait()
+	t, readErr := summarize(out, os.Stdout)
 	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		return max(1, exit.ExitCode()), nil // a signal is -1
-	case err != nil:
-		return 0, err
-	case readErr != nil:
-		return 0, readErr
-	case totals.failed > 0:
-		return 1, nil
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		return t, err
 	}
-	return 0, nil
+	return t, readErr
 }
 
 // totals count tests, subtests among them. A package that fails without a test that does, because it does not compile,
 // panics or leaves something running, counts as one more failure.
 type totals struct{ passed, failed, skipped int }
 
-// summarize reads what go test -json says and writes the output of what failed, one line a package, and the totals.
+func (t totals) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", t.passed, t.failed, t.skipped)
+}
+
+// summarize reads what go test -json says and writes the output of what failed and one line a package.
 func summarize(in io.Reader, w io.Writer) (totals, error) {
 	var t totals
 	type name struct{ pkg, test string }
@@ -85,15 +112,20 @@ func summarize(in io.Reader, w io.Writer) (totals, error) {
 				}
 				break
 			}
-			if e.Action == "fail" && failures[e.Package] == 0 {
+			// A panic or a time limit ends the process with tests under way: what they said tells which.
+			var under []name
+			for of := range outputs {
+				if of.pkg == e.Package {
+					under = append(under, of)
+				}
+			}
+			slices.SortFunc(under, func(a, b name) int { return strings.Compare(a.test, b.test) })
+			if e.Action == "fail" && (failures[e.Package] == 0 || len(under) > 0) {
 				t.failed++
-				fmt.Fprintf(w, "\n--- FAIL: %s\n%s%s", e.Package, strings.Join(builds[e.FailedBuild], ""), said)
+				fmt.Fprintf(w, "\n--- FAIL: %s\n%s%s", e.Package, strings.Join(builds[e.FailedBuild], ""), hung(said))
 				delete(builds, e.FailedBuild) // once, however many packages it keeps from compiling
-				// A panic or a time limit ends the process with tests under way: what they said tells which.
-				for of, lines := range outputs {
-					if of.pkg == e.Package {
-						fmt.Fprintf(w, "    %s had not ended:\n%s", of.test, strings.Join(lines, ""))
-					}
+				for _, of := range under {
+					fmt.Fprintf(w, "    %s had not ended:\n%s", of.test, hung(strings.Join(outputs[of], "")))
 				}
 			}
 			if e.Action != "skip" { // a package without tests
@@ -102,7 +134,6 @@ func summarize(in io.Reader, w io.Writer) (totals, error) {
 		}
 	}
 	fmt.Fprint(w, "\n", skipped.String())
-	fmt.Fprintf(w, "\n%d passed, %d failed, %d skipped\n", t.passed, t.failed, t.skipped)
 	return t, scanner.Err()
 }
 

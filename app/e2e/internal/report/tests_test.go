@@ -22,14 +22,14 @@ func TestTotalsCountWhatEnded(t *testing.T) {
 			{"Action":"skip","Package":"a","Test":"TestTwo"}
 			{"Action":"pass","Package":"a","Elapsed":1.2}
 			{"Action":"skip","Package":"without tests"}`,
-			totals{passed: 1, skipped: 1}, []string{"ok    a  1.2s\n", "skip  a TestTwo\n    no bubblewrap\n", "\n1 passed, 0 failed, 1 skipped\n"}, []string{"chatter", "without tests"},
+			totals{passed: 1, skipped: 1}, []string{"ok    a  1.2s\n", "skip  a TestTwo\n    no bubblewrap\n"}, []string{"chatter", "without tests"},
 		},
 		{
 			"a test that fails is shown with what it said",
 			`{"Action":"output","Package":"a","Test":"TestOne","Output":"    a_test.go:3: got 1; want 2\n"}
 			{"Action":"fail","Package":"a","Test":"TestOne","Elapsed":1}
 			{"Action":"fail","Package":"a","Elapsed":1}`,
-			totals{failed: 1}, []string{"--- FAIL: TestOne (1.00s)\n    a\n    a_test.go:3: got 1; want 2\n", "\n0 passed, 1 failed, 0 skipped\n"}, nil,
+			totals{failed: 1}, []string{"--- FAIL: TestOne (1.00s)\n    a\n    a_test.go:3: got 1; want 2\n"}, nil,
 		},
 		{
 			"a package that does not compile is one failure, with the compiler's words once",
@@ -45,7 +45,23 @@ func TestTotalsCountWhatEnded(t *testing.T) {
 			{"Action":"fail","Package":"c"}`,
 			totals{failed: 1}, []string{"panic: oh", "TestOne had not ended:\n    before the end"}, nil,
 		},
-		{"what is not JSON is passed on", "go: no such module\n", totals{}, []string{"go: no such module\n", "\n0 passed, 0 failed, 0 skipped\n"}, nil},
+		{
+			"a time limit after a test that failed names what hangs, with its stack alone",
+			`{"Action":"output","Package":"d","Test":"TestOne","Output":"    no\n"}
+			{"Action":"fail","Package":"d","Test":"TestOne"}
+			{"Action":"output","Package":"d","Test":"TestTwo","Output":"    before\n"}
+			{"Action":"output","Package":"d","Test":"TestTwo","Output":"panic: test timed out after 1h0m0s\n\trunning tests:\n\t\tTestThree (3s)\n\t\tTestTwo (4s)\n\n"}
+			{"Action":"output","Package":"d","Test":"TestTwo","Output":"goroutine 26 [running]:\ntesting.(*M).startAlarm.func1()\n\t/go/testing.go:2802 +0x605\n\n"}
+			{"Action":"output","Package":"d","Test":"TestTwo","Output":"goroutine 20 [chan receive]:\ntesting.(*testState).waitParallel(0xc0)\n\t/go/testing.go:2 +0x1\ncarillon/d.TestThree(0xc0)\n\t/d_test.go:9 +0x91\ntesting.tRunner(0xc0, 0x65)\n\t/go/testing.go:3 +0x1\n\n"}
+			{"Action":"output","Package":"d","Test":"TestTwo","Output":"goroutine 21 [sync.Mutex.Lock]:\nsync.(*Mutex).Lock(0xc0)\n\t/go/mutex.go:46 +0x15\ncarillon/d.TestTwo(0xc0)\n\t/d_test.go:6 +0x91\ntesting.tRunner(0xc0, 0x65)\n\t/go/testing.go:3 +0x1\n\n"}
+			{"Action":"output","Package":"d","Test":"TestTwo","Output":"goroutine 22 [select]:\nnet/http.(*conn).serve(0xc0)\n\t/go/server.go:1 +0x1\n\n"}
+			{"Action":"output","Package":"d","Test":"TestTwo","Output":"goroutine 23 [select]:\ncarillon/d.(*Loop).Run(0xc0)\n\t/loop.go:1 +0x1\n\n"}
+			{"Action":"fail","Package":"d"}`,
+			totals{failed: 2},
+			[]string{"TestTwo had not ended:\n    before\n", "\t\tTestTwo (4s)\n", "carillon/d.TestTwo(0xc0)\n\t/d_test.go:6\n", "(*Loop).Run"},
+			[]string{"net/http", "startAlarm", "d_test.go:9", "tRunner"},
+		},
+		{"what is not JSON is passed on", "go: no such module\n", totals{}, []string{"go: no such module\n"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -65,5 +81,12 @@ func TestTotalsCountWhatEnded(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestTotalsEndTheOutput(t *testing.T) {
+	t.Parallel()
+	if got, want := (totals{1, 2, 3}).String(), "1 passed, 2 failed, 3 skipped"; got != want {
+		t.Errorf("got %q; want %q", got, want)
 	}
 }
