@@ -679,7 +679,7 @@ func editorWhat(f AutomationForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "<div hx-post=\"/automations/placeholders\" hx-trigger=\"input delay:400ms from:#prompt\" hx-include=\"#prompt, #provider, #placeholders input\" hx-target=\"#placeholders\" hx-swap=\"outerHTML\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "<div hx-post=\"/automations/placeholders\" hx-trigger=\"input delay:400ms from:#prompt\" hx-include=\"#prompt, #provider, #placeholders input, #placeholders textarea\" hx-target=\"#placeholders\" hx-swap=\"outerHTML\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -339,7 +339,7 @@ func Found(list []Placeholder) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, p := range list {
-				templ_7745c5c3_Err = Input(Field{Name: "param." + p.Name, Label: "Value of " + p.Name, Value: p.Value, Autocomplete: "off", Placeholder: "Asked for, or brought by the call"}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Lines(Field{Name: "param." + p.Name, Label: "Value of " + p.Name, Value: p.Value, Autocomplete: "off", Placeholder: "Asked for, or brought by the call"}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

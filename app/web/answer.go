@@ -9,6 +9,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -271,8 +272,20 @@ func (s *Server) checked(next http.Handler) http.Handler {
 				}
 			}
 		}
+		lines(r.Form)
+		lines(r.PostForm)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// lines writes the ends of lines as they are stored: browsers send each as two characters, whatever it was when the form was
+// made.
+func lines(values url.Values) {
+	for _, list := range values {
+		for i, v := range list {
+			list[i] = strings.ReplaceAll(v, "\r\n", "\n")
+		}
+	}
 }
 
 // policy allows what this site serves itself and nothing else; no inline script or style.

@@ -427,7 +427,7 @@ func (s *Server) runForm(r *http.Request, a *db.Automation, given map[string]str
 		if !ok {
 			value = a.Parameters[name]
 		}
-		f.Fields = append(f.Fields, views.Field{Name: "param." + name, Label: name, Value: value, Error: bad["parameters."+name], Autocomplete: "off"})
+		f.Fields = append(f.Fields, views.Field{Name: "param." + name, Label: name, Value: value, Error: bad["parameters."+name], Autocomplete: "off", Rows: 1})
 	}
 	return f, nil
 }

@@ -63,10 +63,12 @@ func typed(a *db.Automation) automation.Input {
 
 // blankAutomation is what a new automation begins with.
 func blankAutomation(actor account.Actor) automation.Input {
-	return automation.Input{
-		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), TimeZone: actor.TimeZone,
+	in := automation.Input{
+		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline),
 		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), Retries: strconv.Itoa(automation.DefaultRetries), MaxParallel: "10",
 	}
+	offerSchedule(&in, actor)
+	return in
 }
 
 func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -108,7 +110,17 @@ func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
-	return s.editor(w, r, actor, http.StatusOK, a, typed(a), nil)
+	in := typed(a)
+	offerSchedule(&in, actor)
+	return s.editor(w, r, actor, http.StatusOK, a, in, nil)
+}
+
+// offeredCron is the schedule that the editor begins with where there is none: each night.
+const offeredCron = "0 2 * * *"
+
+// offerSchedule fills in what a schedule would begin with, for whoever chooses one. Another trigger drops it when it is saved.
+func offerSchedule(in *automation.Input, actor account.Actor) {
+	in.TimeZone, in.Cron = cmp(in.TimeZone, actor.TimeZone), cmp(in.Cron, offeredCron)
 }
 
 func (s *Server) createAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

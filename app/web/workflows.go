@@ -292,6 +292,9 @@ func parameterRow(i int, p automation.ParameterInput, bad fault.Invalid) views.P
 	}
 	row.Alias.Mono, row.Choices.Placeholder = true, "minor, major"
 	row.Type.Options = []views.Choice{{Value: "text", Label: "Text"}, {Value: "number", Label: "Number"}, {Value: "boolean", Label: "Boolean"}, {Value: "choice", Label: "Choice"}, {Value: "secret", Label: "Secret"}}
+	if p.Type == "" || p.Type == string(db.TextParameter) {
+		row.Default.Rows = 1
+	}
 	if p.Type == string(db.SecretParameter) {
 		row.Default.Type, row.Default.Value, row.Default.Hint = "password", "", "Stored encrypted. Empty keeps the one stored."
 	}
@@ -388,7 +391,7 @@ func valueFields(parameters []db.Parameter, values map[string]string, kept bool,
 				f.Placeholder = "The workflow’s default"
 			}
 		default:
-			f.Placeholder = p.Default
+			f.Placeholder, f.Rows = p.Default, 1
 		}
 		list = append(list, f)
 	}
