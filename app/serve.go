@@ -136,7 +136,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		}
 	})
 	loop("providers", x.agents.keepUp(x.database, log))
-	store := &workspace.Store{Root: c.Data}
+	store := &workspace.Store{Root: c.Data, Log: log}
 	var runner *jobs.Runner
 	var scheduler *jobs.Scheduler
 	if c.has(roleWorker) {
@@ -372,7 +372,7 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 
 // newRules wires the rules.
 func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
-	store := &workspace.Store{Root: c.Data}
+	store := &workspace.Store{Root: c.Data, Log: log}
 	return &automation.Service{
 		DB: database, Now: time.Now, Keys: keys, Log: log, Providers: agents.known,
 		ProvidersChanged: func(ctx context.Context) error { return agents.reload(ctx, database) },

@@ -117,13 +117,25 @@ func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	return f
 }
 
-// lastLine is the last line that says something.
+// gitAdvice are the lines by which Git follows a failure, for a person at a terminal.
+var gitAdvice = map[string]bool{
+	"Please make sure you have the correct access rights": true, "and the repository exists.": true,
+	"Another git process seems to be running in this repository, e.g.": true, "an editor opened by 'git commit'. Please make sure all processes": true,
+	"are terminated then try again. If it still fails, a git process": true, "may have crashed in this repository earlier:": true,
+	"remove the file manually to continue.": true,
+}
+
+// lastLine is the last line that says something. Where Git has failed its advice is left out, and what ssh said of the reason
+// stands before Git's own line.
 func lastLine(text string) string {
-	last := ""
+	before, last := "", ""
 	for line := range strings.Lines(Clean(text)) {
-		if line = strings.TrimSpace(line); line != "" {
-			last = line
+		if line = strings.TrimSpace(line); line != "" && !gitAdvice[line] {
+			before, last = last, line
 		}
+	}
+	if last == "fatal: Could not read from remote repository." && before != "" {
+		last = before + " " + last
 	}
 	return shorten(last)
 }

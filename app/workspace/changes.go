@@ -116,11 +116,11 @@ func (l *look) close() {
 }
 
 // git runs git on the worktree with the look's own index.
-func (l *look) git(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+func (l *look) git(ctx context.Context, stdin io.ReadSeeker, args ...string) ([]byte, error) {
 	return l.store.git(ctx, l.call(stdin, args...))
 }
 
-func (l *look) call(stdin io.Reader, args ...string) call {
+func (l *look) call(stdin io.ReadSeeker, args ...string) call {
 	return call{
 		gitDir: l.view, workTree: l.dir, stdin: stdin, args: args,
 		env: []string{"GIT_INDEX_FILE=" + l.index},

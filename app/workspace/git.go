@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,7 +28,7 @@ type call struct {
 	workTree string
 	args     []string
 	env      []string
-	stdin    io.Reader
+	stdin    io.ReadSeeker
 	// limit is how many bytes of output are kept; 0 means 64 MiB. More output ends git.
 	limit int64
 	// secrets never appear in an error.
@@ -105,8 +106,36 @@ var overrides = []string{
 // sshCommand never asks: a host seen for the first time is trusted and remembered, a changed one is refused.
 const sshCommand = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
-// git runs git and returns its standard output. It ends git and everything git started when ctx is done.
+// git runs git and returns its standard output. It ends git and everything git started when ctx is done. A file that
+// another git has locked is waited for; one that stays locked is ErrLocked.
 func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
+	for begun := time.Now(); ; {
+		if c.stdin != nil {
+			if _, err := c.stdin.Seek(0, io.SeekStart); err != nil {
+				return nil, err
+			}
+		}
+		out, err := s.once(ctx, c)
+		held := lockOf(c, err)
+		if held == nil {
+			return out, err
+		}
+		if held.file != "" && s.breakLock(held.file) {
+			continue
+		}
+		if waited := time.Since(begun); waited > s.lockPatience() {
+			return out, held.failure(waited)
+		}
+		select {
+		case <-ctx.Done():
+			return out, errors.Join(held.failure(time.Since(begun)), ctx.Err())
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+// once runs git once.
+func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	program, err := s.program()
 	if err != nil {
 		return nil, err
@@ -135,7 +164,9 @@ func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = cmp.Or(c.workTree, s.own("home"))
 	cmd.Env = append(s.environment(), c.env...)
-	cmd.Stdin = c.stdin
+	if c.stdin != nil {
+		cmd.Stdin = c.stdin
+	}
 	cmd.Stdout, cmd.Stderr = out, last
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -293,47 +324,87 @@ func (h *head) Write(p []byte) (int, error) {
 }
 
 // tail keeps the last bytes written to it.
-type tail struct{ buf []byte }
+type tail struct {
+	buf []byte
+	cut bool // the beginning is gone
+}
 
 func (t *tail) Write(p []byte) (int, error) {
 	const most = 8 << 10
 	t.buf = append(t.buf, p...)
 	if len(t.buf) > 2*most {
-		t.buf = append(t.buf[:0], t.buf[len(t.buf)-most:]...)
+		t.buf, t.cut = append(t.buf[:0], t.buf[len(t.buf)-most:]...), true
 	}
 	return len(p), nil
 }
 
-// words are git's last words for a person: its last three lines, in one, without its prefixes.
+// mostMessages is how many of git's messages a failure tells.
+const mostMessages = 3
+
+// words are git's last messages for a person, each whole, in one line and without git's prefixes. Git wraps a message over
+// several lines, and may follow it with a paragraph of advice for a terminal, which is left out.
 func (t *tail) words() string {
-	var lines []string
-	for line := range strings.FieldsFuncSeq(cleanText(string(t.buf)), func(r rune) bool { return r == '\n' || r == '\r' }) {
+	text := cleanText(string(t.buf))
+	if t.cut { // it begins within a line
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	var messages []string
+	wraps, advice := false, false // the next line may go on with the last message, or is advice
+	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r", "\n"), "\n") {
+		indented := strings.HasPrefix(line, " ")
 		line = strings.TrimSpace(strings.Map(func(r rune) rune {
 			if unicode.IsControl(r) {
 				return ' '
 			}
 			return r
 		}, line))
-		for _, prefix := range []string{"fatal: ", "error: ", "remote: ", "ERROR: "} {
-			line = strings.TrimPrefix(line, prefix)
-		}
-		if line == "" || strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "warning: ") ||
-			strings.HasPrefix(line, "To ") || strings.HasPrefix(line, "failed to push some refs") {
+		if line == "" {
+			advice, wraps = wraps, false
 			continue
 		}
-		if len(lines) > 0 && line == "Could not read from remote repository." {
-			break // what follows is advice for a terminal
+		said, prefixed := message(line)
+		switch {
+		case prefixed:
+			advice = false
+		case advice:
+			continue
 		}
-		lines = append(lines, line)
+		switch goesOn := wraps && !prefixed && !indented; {
+		case said == "" || strings.HasPrefix(said, "To ") || strings.HasPrefix(said, "failed to push some refs"):
+			wraps = false
+		case len(messages) > 0 && said == "Could not read from remote repository.":
+			wraps = true // ssh has said why
+		case goesOn:
+			messages[len(messages)-1] += " " + said
+		default:
+			messages, wraps = append(messages, said), prefixed && !strings.HasPrefix(line, "remote: ")
+		}
 	}
-	if len(lines) > 3 {
-		lines = lines[len(lines)-3:]
+	messages = slices.Compact(messages)
+	if len(messages) > mostMessages {
+		messages = messages[len(messages)-mostMessages:]
 	}
-	text := strings.Join(lines, "; ")
-	if r := []rune(text); len(r) > 600 {
-		text = string(r[:600]) + "…"
+	words := strings.Join(messages, "; ")
+	if r := []rune(words); len(r) > 600 {
+		words = string(r[:600]) + "…"
 	}
-	return text
+	return words
+}
+
+// message is a line without the prefix by which git begins a message, and whether it had one. Of a hint or a warning nothing
+// is left.
+func message(line string) (said string, prefixed bool) {
+	for _, prefix := range []string{"hint: ", "warning: "} {
+		if strings.HasPrefix(line, prefix) {
+			return "", true
+		}
+	}
+	for _, prefix := range []string{"remote: ", "fatal: ", "error: ", "ERROR: "} {
+		if rest, ok := strings.CutPrefix(line, prefix); ok {
+			line, prefixed = strings.TrimSpace(rest), true
+		}
+	}
+	return line, prefixed
 }
 
 // cleanText is text that a database takes: valid UTF-8 without NUL.

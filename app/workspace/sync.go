@@ -2,11 +2,10 @@ package workspace
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,9 +20,8 @@ const (
 
 // Sync brings the workspace's mirror up to date with its remote, and makes it when there is none. One runs at
 // a time for a workspace; the others wait. It never touches a session's branch: the remote's branches live
-// under refs/remotes/origin/. A damaged mirror is made anew, with the sessions' branches saved from the old
-// one as far as they can be read. Errors to tell apart: those of Probe, *NoBranch when r.Branch is not there,
-// and ErrDiskFull.
+// under refs/remotes/origin/. A damaged mirror is mended in its place (mend.go). Errors to tell apart: those of Probe,
+// *NoBranch when r.Branch is not there, ErrLocked, ErrDamaged and ErrDiskFull.
 func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -45,11 +43,11 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 	if !exists(s.mirror(id)) {
 		err = s.create(ctx, id, r, refs)
 	} else {
-		if err = s.mend(ctx, s.mirror(id)); err == nil {
+		if err = s.restoreHead(ctx, s.mirror(id)); err == nil {
 			err = s.fetch(ctx, id, s.mirror(id), r, refs)
 		}
-		if damaged(err) {
-			err = s.recreate(ctx, id, r, refs)
+		if looksDamaged(err) {
+			err = s.mend(ctx, id, r, refs, err)
 		}
 	}
 	if err != nil {
@@ -121,8 +119,8 @@ func (r *remoteRefs) sha256() bool {
 	return len(r.detached) == 64
 }
 
-// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view.
-func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs) error {
+// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view; settings stand before git's command.
+func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs, settings ...string) error {
 	view, err := s.viewOf(name, mirror)
 	if err != nil {
 		return diskFull(err)
@@ -134,21 +132,14 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 	if refs.detached != "" {
 		specs = append(specs, "+HEAD:"+detachedRef)
 	}
-	get := func() error {
+	if len(refs.heads) > 0 || refs.detached != "" {
 		_, err := s.git(ctx, call{
 			gitDir: view,
-			args: append([]string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force", "--no-recurse-submodules",
-				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs...),
+			args: slices.Concat(settings, []string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force", "--no-recurse-submodules",
+				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs),
 			env:     r.credentials(),
 			secrets: r.secrets(),
 		})
-		return err
-	}
-	if len(refs.heads) > 0 || refs.detached != "" {
-		err = get()
-		if breakLock(err) {
-			err = get()
-		}
 		if err != nil {
 			return err
 		}
@@ -237,148 +228,6 @@ func (s *Store) emptyCommit(ctx context.Context, view, ref string) error {
 	}
 	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, strings.TrimSpace(string(out))}})
 	return err
-}
-
-var staleLock = regexp.MustCompile(`Unable to create '([^']+\.lock)': File exists`)
-
-// breakLock removes a lock that a killed git left behind, and says whether it did. The locks of references are
-// held for moments; one that is a minute old has nobody behind it.
-func breakLock(err error) bool {
-	var f *failure
-	if !errors.As(err, &f) {
-		return false
-	}
-	found := staleLock.FindStringSubmatch(f.said)
-	return found != nil && removeStale(found[1])
-}
-
-func removeStale(lock string) bool {
-	info, err := os.Lstat(lock)
-	return err == nil && time.Since(info.ModTime()) > time.Minute && os.Remove(lock) == nil
-}
-
-// damage are git's words when the repository itself is broken, as opposed to the way to the remote.
-var damage = []string{
-	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit", "missing necessary objects",
-	"unable to read tree", "unable to read sha1", "invalid object", "did not send all necessary objects", "bad packed",
-	"unresolved deltas", "object file", "index-pack failed", "unexpected line in", "packfile", "cannot lock ref", "unable to resolve reference",
-	"bad signature", "not a git repository: '", "could not parse commit", "failed to read object", "revision walk setup failed", "not a valid object", "broken",
-}
-
-// damaged is whether the mirror is broken, going by what git said of it.
-func damaged(err error) bool {
-	var f *failure
-	if errors.Is(err, ErrDiskFull) || !errors.As(err, &f) {
-		return false
-	}
-	for _, words := range damage {
-		if strings.Contains(strings.ToLower(f.said), words) {
-			return true
-		}
-	}
-	return false
-}
-
-// mend gives a mirror back what makes it a repository in the eyes of an agent's git: its HEAD and a
-// configuration that can be read. The view does without both, so nothing else would notice.
-func (s *Store) mend(ctx context.Context, mirror string) error {
-	look := func() error {
-		_, err := s.git(ctx, call{gitDir: mirror, args: []string{"rev-parse", "--git-dir"}})
-		return err
-	}
-	var f *failure
-	err := look()
-	if !errors.As(err, &f) || ctx.Err() != nil {
-		return err
-	}
-	for _, dir := range []string{"objects", "refs"} {
-		if err := os.MkdirAll(filepath.Join(mirror, dir), 0o700); err != nil {
-			return diskFull(err)
-		}
-	}
-	err = errors.Join(
-		writeOnce(filepath.Join(mirror, "HEAD"), noHead),
-		writeOnce(filepath.Join(mirror, "config"), configOf(mirror)),
-	)
-	if err != nil {
-		return diskFull(err)
-	}
-	return look()
-}
-
-// recreate makes the mirror anew. What can be read of the sessions' branches goes into the new one, and their
-// worktrees stay linked. If something could not be saved, the old repository stays beside it as
-// <workspace>.git.damaged.
-func (s *Store) recreate(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
-	made, err := s.build(ctx, id, func(mirror, name string) error { return s.fetch(ctx, name, mirror, r, refs) }, refs.sha256())
-	if err != nil {
-		return err
-	}
-	unlock, err := s.lock(ctx, "tree-"+id)
-	if err != nil {
-		_ = removeAll(made)
-		return err
-	}
-	defer unlock()
-
-	old, aside := s.mirror(id), s.mirror(id)+".damaged"
-	saved := s.rescue(ctx, id, old, made)
-	if err := removeAll(aside); err != nil {
-		return err
-	}
-	if err := os.Rename(old, aside); err != nil {
-		return err
-	}
-	if err := os.Rename(made, old); err != nil {
-		return errors.Join(err, os.Rename(aside, old))
-	}
-	if admins := filepath.Join(aside, "worktrees"); exists(admins) {
-		if err := errors.Join(os.Remove(filepath.Join(old, "worktrees")), os.Rename(admins, filepath.Join(old, "worktrees"))); err != nil {
-			return err
-		}
-	}
-	if saved {
-		return removeAll(aside)
-	}
-	return nil
-}
-
-// rescue copies the branches and Carillon's own names of a damaged repository into another, each by itself,
-// and says whether all of them could be copied.
-func (s *Store) rescue(ctx context.Context, id, from, to string) bool {
-	view, err := s.viewOf(filepath.Base(to), to)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = removeAll(s.own("views", filepath.Base(to))) }()
-	source, err := s.viewOf(id, from)
-	if err != nil {
-		return false
-	}
-	list := call{gitDir: source, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", "refs/heads/", "refs/carillon/", "refs/tags/"}}
-	out, err := s.git(ctx, list)
-	all := err == nil
-	if !all {
-		// Most branches of sessions are files of their own; they can be read without the list that is broken.
-		packed := filepath.Join(from, "packed-refs")
-		if os.Rename(packed, packed+".damaged") == nil {
-			out, _ = s.git(ctx, list)
-		}
-	}
-	for line := range strings.Lines(string(out)) {
-		part := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(part) != 3 {
-			continue
-		}
-		if part[2] != "" {
-			_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", part[0], part[2]}})
-		} else {
-			_, err = s.git(ctx, call{gitDir: view, args: []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--",
-				source, "+" + part[0] + ":" + part[0]}})
-		}
-		all = all && err == nil
-	}
-	return all
 }
 
 // Scratch makes the workspace's repository without a remote: empty, with one empty commit by Carillon on main.

@@ -266,7 +266,7 @@ func TestAnInterruptedCloneLeavesNothingAndTheNextSucceeds(t *testing.T) {
 	}
 }
 
-func TestADamagedMirrorIsMadeAnewAndKeepsTheSessions(t *testing.T) {
+func TestADamagedMirrorIsMendedAndKeepsTheSessions(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, mirror string){
 		"HEAD is gone":                 func(t *testing.T, mirror string) { must(t, os.Remove(filepath.Join(mirror, "HEAD"))) },

@@ -8,12 +8,15 @@
 package workspace
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Store keeps the mirrors and worktrees of all workspaces under one folder. Its zero value with Root set is
@@ -24,8 +27,11 @@ type Store struct {
 	Root string
 	// Git is the git program, 2.31 or newer. Empty: the one found on the PATH.
 	Git string
+	// Log is told what was mended in a repository; nil is slog's default.
+	Log *slog.Logger
 
-	locks locks
+	locks    locks
+	lockWait time.Duration // how long a file that another git has locked is waited for; 0: lockPatience says
 }
 
 // Worktree is the folder and branch of one session. Keep Branch and Base with the session: Changes and Diff
@@ -47,7 +53,29 @@ var (
 	ErrNoWorktree = errors.New("the session has no worktree")
 	// ErrDiskFull says that the disk with the data folder has no room left.
 	ErrDiskFull = errors.New("the disk is full")
+	// ErrLocked says that another Git holds a lock in the repository. The error's text names the file.
+	ErrLocked = errors.New("a file of the repository is locked")
+	// ErrDamaged says that objects or references of the repository are missing or broken. Mend may help.
+	ErrDamaged = errors.New("the repository is damaged")
 )
+
+// Trouble reports whether an error comes of the machine, its disk or the network: the same call may succeed later, and who
+// asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrDamaged and an end of the context.
+func Trouble(err error) bool {
+	for _, kind := range []error{ErrLocked, ErrUnreachable, ErrDiskFull, ErrDamaged, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Store) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.Default()
+	}
+	return s.Log
+}
 
 // Worktree is the worktree of a session, from what was stored of it. An empty branch is the session's usual one.
 func (s *Store) Worktree(workspaceID, sessionID, branch, base string) Worktree {

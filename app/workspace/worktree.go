@@ -31,6 +31,9 @@ func (s *Store) Add(ctx context.Context, workspaceID, sessionID, base, branch st
 		return Worktree{}, err
 	}
 	if err := s.add(ctx, view, &w, base); err != nil {
+		if looksDamaged(err) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return Worktree{}, fmt.Errorf("add worktree of session %s: %w", sessionID, err)
 	}
 	return w, nil
@@ -84,7 +87,12 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	admin := s.admin(w.Workspace, w.Session)
 	switch folder := isFolder(w.Dir); {
 	case started != "" && folder && isFolder(admin) && (head != "" || exists(filepath.Join(admin, "index"))):
-		removeStale(filepath.Join(admin, "index.lock")) // agents are killed, and their git with them
+		s.breakLock(filepath.Join(admin, "index.lock")) // agents are killed, and their git with them
+		if tip == "" {                                  // the agent removed its branch, or it was set aside
+			if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base, zero(w.Base)}}); err != nil {
+				return false, err
+			}
+		}
 		return true, s.repairLink(*w)
 	case started != "" && folder:
 		return true, s.relink(ctx, view, *w, tip)
@@ -94,13 +102,12 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	if err := errors.Join(removeAll(w.Dir), removeAll(admin)); err != nil {
 		return false, err
 	}
-	args := []string{"worktree", "add", "--quiet", "--no-checkout"}
-	if tip == "" {
-		args = append(args, "--no-track", "-b", w.Branch, "--", w.Dir, w.Base)
-	} else {
-		args = append(args, "--", w.Dir, w.Branch)
+	if tip == "" { // by itself: a lock that git worktree meets after it has made the branch would leave half of both
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base, zero(w.Base)}}); err != nil {
+			return false, err
+		}
 	}
-	if _, err := s.git(ctx, call{gitDir: view, args: args}); err != nil {
+	if _, err := s.git(ctx, call{gitDir: view, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--", w.Dir, w.Branch}}); err != nil {
 		return false, err
 	}
 	if err := s.takeSpare(*w); err != nil {
@@ -208,13 +215,7 @@ func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepB
 	for _, ref := range []string{"refs/heads/" + branch, branchRef(sessionID), baseRef(sessionID)} {
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", ref)
 	}
-	drop := func() error {
-		_, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())})
-		return err
-	}
-	if err = drop(); breakLock(err) {
-		err = drop()
-	}
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())})
 	return err
 }
 

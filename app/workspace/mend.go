@@ -1,0 +1,329 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A mirror is mended in its place, since sessions are at work in it: their worktrees, branches, stashes and objects stay.
+// What the remote has is brought in beside what is there, and what names an object that nobody has is set aside by itself.
+
+// damage are git's words when the repository itself may be broken, as opposed to the way to the remote. They are the reason to
+// look; what is damaged git fsck says.
+var damage = []string{
+	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit", "missing necessary objects",
+	"unable to read tree", "unable to read sha1", "invalid object", "did not send all necessary objects", "bad packed",
+	"unresolved deltas", "object file", "index-pack failed", "unexpected line in", "packfile", "cannot lock ref", "unable to resolve reference",
+	"bad signature", "not a git repository: '", "could not parse commit", "failed to read object", "revision walk setup failed", "not a valid object", "broken",
+}
+
+// looksDamaged is whether the mirror may be broken, going by what git said of it.
+func looksDamaged(err error) bool {
+	var f *failure
+	if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrLocked) || !errors.As(err, &f) {
+		return false
+	}
+	for _, words := range damage {
+		if strings.Contains(strings.ToLower(f.said), words) {
+			return true
+		}
+	}
+	return false
+}
+
+// restoreHead gives a mirror back what makes it a repository in the eyes of an agent's git: its HEAD and a
+// configuration that can be read. The view does without both, so nothing else would notice.
+func (s *Store) restoreHead(ctx context.Context, mirror string) error {
+	look := func() error {
+		_, err := s.git(ctx, call{gitDir: mirror, args: []string{"rev-parse", "--git-dir"}})
+		return err
+	}
+	var f *failure
+	err := look()
+	if !errors.As(err, &f) || ctx.Err() != nil {
+		return err
+	}
+	for _, dir := range []string{"objects", "refs"} {
+		if err := os.MkdirAll(filepath.Join(mirror, dir), 0o700); err != nil {
+			return diskFull(err)
+		}
+	}
+	err = errors.Join(
+		writeOnce(filepath.Join(mirror, "HEAD"), noHead),
+		writeOnce(filepath.Join(mirror, "config"), configOf(mirror)),
+	)
+	if err != nil {
+		return diskFull(err)
+	}
+	return look()
+}
+
+// Mend looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It is for a
+// caller that met ErrDamaged. Errors to tell apart: those of Sync.
+func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	refs, err := s.ask(ctx, r)
+	if err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, "sync-"+id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.mend(ctx, id, r, refs, ErrDamaged); err != nil {
+		return fmt.Errorf("mend workspace %s: %w", id, remoteError(err))
+	}
+	return nil
+}
+
+// mend mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made the caller
+// look; it is returned where nothing is damaged.
+func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs, cause error) error {
+	mirror := s.mirror(id)
+	view, err := s.viewOf(id, mirror)
+	if err != nil {
+		return diskFull(err)
+	}
+	references, err := s.mendReferences(ctx, id, view)
+	if err != nil {
+		return err
+	}
+	found, err := s.fsck(ctx, view)
+	if err != nil {
+		return err
+	}
+	if found == "" && !references {
+		return cause
+	}
+	s.log().Warn("the repository of a workspace is damaged and is mended", "workspace", id, "found", found, "cause", cause)
+	if found != "" && (strings.Contains(found, "corrupt") || !s.whole(ctx, view)) {
+		if err := s.addObjects(ctx, id, r, refs); err != nil {
+			return err
+		}
+	}
+	err = s.fetch(ctx, id, mirror, r, refs)
+	if found != "" {
+		aside, asideErr := s.setAside(ctx, id, view)
+		if asideErr != nil {
+			return errors.Join(err, asideErr)
+		}
+		if aside && looksDamaged(err) {
+			err = s.fetch(ctx, id, mirror, r, refs)
+		}
+	}
+	if looksDamaged(err) {
+		return fmt.Errorf("%w, and what its remote has did not mend it: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+// fsck is what git fsck finds missing or broken, in a few lines; empty: nothing. An object of an odd form, as old tools wrote
+// them, is not broken.
+func (s *Store) fsck(ctx context.Context, view string) (string, error) {
+	const broken = 1 << 1 // git's bits: 2 is for what is reachable and missing, 4 for packs
+	const packs = 1 << 2
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"fsck", "--no-dangling", "--no-progress"}, limit: 1 << 20})
+	if errors.Is(err, errTooMuch) {
+		err = nil
+	}
+	var f *failure
+	said := string(out)
+	if errors.As(err, &f) && f.exit > 0 {
+		said += f.said
+		err = nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var lines []string
+	for line := range strings.Lines(said) {
+		line = strings.TrimSpace(line)
+		for _, words := range []string{"missing ", "corrupt", "hash mismatch", "broken link", "invalid sha1 pointer", "unable to "} {
+			if strings.Contains(line, words) && len(lines) < 5 {
+				lines = append(lines, line)
+				break
+			}
+		}
+	}
+	if len(lines) == 0 && f != nil && f.exit > 0 && f.exit&(broken|packs) != 0 {
+		lines = append(lines, f.words)
+	}
+	return cleanText(strings.Join(lines, "; ")), nil
+}
+
+// whole reports whether all objects of the remote's branches are there, as of the last fetch.
+func (s *Store) whole(ctx context.Context, view string) bool {
+	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet", "--glob=" + origin + "*"}})
+	return err == nil
+}
+
+// addObjects brings everything that the remote has into the mirror, as packs beside those that are there: git reads an object
+// that is broken in one from another.
+func (s *Store) addObjects(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
+	made, err := s.build(ctx, id, func(mirror, name string) error {
+		return s.fetch(ctx, name, mirror, r, refs, "-c", "fetch.unpackLimit=1")
+	}, refs.sha256())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = removeAll(made) }()
+	from, to := filepath.Join(made, "objects", "pack"), filepath.Join(s.mirror(id), "objects", "pack")
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return diskFull(err)
+	}
+	entries, err := os.ReadDir(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	// The indexes last: with one a pack is there.
+	for _, index := range []bool{false, true} {
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), ".idx") != index {
+				continue
+			}
+			if err := os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// asideDir is where the mirror keeps what was set aside: places of worktrees, and references with what they named.
+const asideDir = "carillon-aside"
+
+// mendReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It reports
+// whether there was anything.
+func (s *Store) mendReferences(ctx context.Context, id, view string) (bool, error) {
+	unlock, err := s.lock(ctx, "tree-"+id)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	mirror, found := s.mirror(id), false
+	packed := filepath.Join(mirror, "packed-refs")
+	if text, err := os.ReadFile(packed); err == nil {
+		var good, bad strings.Builder
+		for line := range strings.Lines(string(text)) {
+			sha, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+			peeled, isPeeled := strings.CutPrefix(sha, "^")
+			if strings.HasPrefix(line, "#") || isSHA(sha) && strings.HasPrefix(name, "refs/") || isPeeled && isSHA(peeled) && name == "" {
+				good.WriteString(line)
+			} else {
+				bad.WriteString(line)
+			}
+		}
+		if bad.Len() > 0 {
+			found = true
+			if err := errors.Join(s.keepAside(id, "packed-refs", bad.String()), writeOnce(packed, good.String())); err != nil {
+				return false, diskFull(err)
+			}
+		}
+	}
+	err = filepath.WalkDir(filepath.Join(mirror, "refs"), func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".lock") {
+			return err
+		}
+		text, err := readSmall(path)
+		if err != nil {
+			return err
+		}
+		value := strings.TrimSpace(string(text))
+		if isSHA(value) || strings.HasPrefix(value, "ref: refs/") {
+			return nil
+		}
+		found = true
+		name, _ := filepath.Rel(mirror, path)
+		return errors.Join(s.keepAside(id, "refs", name+" "+value+"\n"), os.Remove(path))
+	})
+	return found, diskFull(err)
+}
+
+// keepAside appends to a file of what was set aside.
+func (s *Store) keepAside(id, name, text string) error {
+	dir := filepath.Join(s.mirror(id), asideDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(cleanText(text))
+	return errors.Join(err, f.Close())
+}
+
+// setAside takes out of the repository's way what names objects that are not there: references, whose names and values are
+// kept in a file, and places of worktrees. The folder of such a worktree stays as it is; its session's next Add links it
+// anew. It reports whether there was anything.
+func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
+	unlock, err := s.lock(ctx, "tree-"+id)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname) %(objectname)", "refs/"}})
+	if err != nil {
+		return false, err
+	}
+	found := false
+	for line := range strings.Lines(string(out)) {
+		name, sha, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if strings.HasPrefix(name, origin) || s.complete(ctx, view, sha) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return found, ctx.Err()
+		}
+		found = true
+		if err := s.keepAside(id, "refs", name+" "+sha+"\n"); err != nil {
+			return found, diskFull(err)
+		}
+		edit := "option no-deref\ndelete " + name + "\n"
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit)}); err != nil {
+			return found, err
+		}
+		s.log().Warn("set a reference aside that names an object which is not there", "workspace", id, "ref", name, "object", sha)
+	}
+	sessions, err := s.sessions(id)
+	if err != nil {
+		return found, err
+	}
+	for _, session := range sessions {
+		admin := s.admin(id, session)
+		head, err := readSmall(filepath.Join(admin, "HEAD"))
+		if err == nil && !isSHA(strings.TrimSpace(string(head))) {
+			continue // on a branch, which was looked at
+		}
+		if err == nil && s.complete(ctx, view, strings.TrimSpace(string(head))) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return found, ctx.Err()
+		}
+		found = true
+		to := filepath.Join(s.mirror(id), asideDir, fmt.Sprintf("%s-%d", session, time.Now().UnixNano()))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.Rename(admin, to)); err != nil {
+			return found, diskFull(err)
+		}
+		s.log().Warn("set a worktree aside that names an object which is not there", "workspace", id, "session", session, "at", to)
+	}
+	return found, nil
+}
+
+// complete reports whether all objects of a commit are there that the remote's branches do not have.
+func (s *Store) complete(ctx context.Context, view, sha string) bool {
+	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet", sha, "--not", "--glob=" + origin + "*"}})
+	var f *failure
+	return !errors.As(err, &f) || f.exit < 0 // one that could not be asked is not taken for broken
+}
