@@ -115,6 +115,9 @@ func scheduleSpecimens() []Specimen {
 	day := func(d, h, m int) time.Time { return time.Date(2027, 3, d, h, m, 0, 0, berlin()) }
 	summer := time.FixedZone("CEST", 7200)
 	utc := func(t time.Time) time.Time { return t.UTC() }
+	autumn := []time.Time{
+		time.Date(2027, 10, 31, 2, 30, 0, 0, summer), time.Date(2027, 10, 31, 2, 30, 0, 0, time.FixedZone("CET", 3600)),
+	}
 	var often []Coming
 	for i := range 47 {
 		often = append(often, Coming{"Sync translations", galleryNow.Add(time.Duration(i)*30*time.Minute + 14*time.Minute)})
@@ -128,6 +131,11 @@ func scheduleSpecimens() []Specimen {
 		}})},
 		{Name: "schedule-preview-error", Body: SchedulePreview(Schedule{Error: "minute: 61 is not between 0 and 59"})},
 		{Name: "schedule-preview-empty", Body: SchedulePreview(Schedule{})},
+		{Name: "moment", Body: stacked(
+			MomentPart(MomentData{Carried: galleryNow}),
+			MomentPart(MomentData{Carried: autumn[1], Both: autumn}),
+			MomentPart(MomentData{Note: "02:30 does not exist on 28 March 2027, when the clocks go forward from 02:00 to 03:00; runs at 03:00."}),
+		)},
 		{Name: "placeholders", Body: Found([]Placeholder{{Name: "service", Value: "payments-api"}, {Name: "severity", Value: "high"}, {Name: "report_url", Missing: true}})},
 		{Name: "next-day", Body: NextDay(Ahead{Now: galleryNow, Runs: often})},
 		{Name: "next-day-empty", Body: NextDay(Ahead{Now: galleryNow})},

@@ -24,8 +24,8 @@ func qualitySpecimens() []Specimen {
 	}}
 	badTexts := TogglesPage{Toggles: []ToggleItem{{Text: Field{Name: "edge_cases", Label: "Edge Cases", Rows: 4, Error: "Write what the agent is told, or reset it."}, Changed: true}}}
 
-	now := MonthOf(galleryNow)
-	before, after := MonthOf(now.Start.AddDate(0, -1, 0)), now
+	now := Month{time.Date(2026, 11, 1, 0, 0, 0, 0, berlin())}
+	before, after := Month{now.Start.AddDate(0, -1, 0)}, now
 	usage := UsagePage{
 		Month: now, Earlier: before, Everyone: true, Total: UsageRow{Turns: 412, Tokens: "at least 61,204,118", Cost: "at least $184.20", Seconds: 191_000},
 		Automations: []UsageRow{
@@ -36,7 +36,7 @@ func qualitySpecimens() []Specimen {
 		People:     []UsageRow{{Name: "Mira Okafor", Turns: 412, Tokens: "at least 61,204,118", Cost: "at least $184.20", Seconds: 191_000}},
 		Workspaces: []UsageRow{{Name: "payments-api", URL: WorkspaceURL("w1"), Turns: 412, Tokens: "at least 61,204,118", Cost: "at least $184.20", Seconds: 191_000}},
 	}
-	empty := UsagePage{Month: before, Earlier: MonthOf(before.Start.AddDate(0, -1, 0)), Later: &after}
+	empty := UsagePage{Month: before, Earlier: Month{before.Start.AddDate(0, -1, 0)}, Later: &after}
 	gauges := []Gauge{
 		{Limit: "30 minutes a run", Raise: BudgetURL("a1", "run.minutes")},
 		{Limit: "$5.00 a day", Used: "$4.10", Part: 0.82, Raise: BudgetURL("a1", "day.money")},

@@ -165,16 +165,16 @@ func period(a *db.Automation, now time.Time) db.Period {
 	}
 	t := now.In(zone)
 	return db.Period{
-		Automation: a.ID, Day: time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, zone), Month: time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, zone),
+		Automation: a.ID, Day: cron.Midnight(t.Year(), t.Month(), t.Day(), zone), Month: cron.Midnight(t.Year(), t.Month(), 1, zone),
 	}
 }
 
 // resets is when a period is over.
 func resets(p db.Period, of string) time.Time {
 	if of == "month" {
-		return p.Month.AddDate(0, 1, 0)
+		return cron.Midnight(p.Month.Year(), p.Month.Month()+1, 1, p.Month.Location())
 	}
-	return p.Day.AddDate(0, 0, 1)
+	return cron.Midnight(p.Day.Year(), p.Day.Month(), p.Day.Day()+1, p.Day.Location())
 }
 
 // complete adds to automations that are to start what their rows do not say: the texts of their toggles, and what their

@@ -24,7 +24,8 @@ type Input struct {
 	Name            string            `form:"name"`
 	Workspace       string            `form:"workspace"`
 	Trigger         string            `form:"trigger"`
-	RunAt           string            `form:"run_at"` // 2006-01-02T15:04, in TimeZone
+	RunAt           string            `form:"run_at"`         // as cron.Read reads it: a clock time in TimeZone, or RFC 3339
+	RunAtShown      time.Time         `form:"run_at_instant"` // what RunAt was shown for; a RunAt that was not touched is this instant
 	Cron            string            `form:"cron"`
 	TimeZone        string            `form:"time_zone"`
 	MaxIterations   string            `form:"max_iterations"`
@@ -125,7 +126,7 @@ func timeTyped(in Input) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	at, err := cron.At(in.RunAt, zone)
+	at, err := cron.Read(in.RunAt, zone, in.RunAtShown)
 	if err != nil {
 		return time.Time{}
 	}
@@ -311,7 +312,7 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 			a.Cron, a.CatchUp = e.String(), in.CatchUp
 			break
 		}
-		at, err := cron.At(in.RunAt, zone)
+		at, err := cron.Read(in.RunAt, zone, in.RunAtShown)
 		switch {
 		case err != nil:
 			bad["run_at"] = sentence(err)

@@ -31,11 +31,7 @@ func (v *inventory) automationSpec(a *db.Automation) *manifest.Automation {
 		Budget:  manifest.Budget{Run: limitsSpec(a.Budget.Run), Day: limitsSpec(a.Budget.Day), Month: limitsSpec(a.Budget.Month)},
 	}
 	if zone, err := cron.Zone(a.TimeZone); err == nil && !a.RunAt.IsZero() {
-		at := a.RunAt.In(zone)
-		spec.RunAt = at.Format("2006-01-02T15:04")
-		if at.Second() != 0 {
-			spec.RunAt = at.Format("2006-01-02T15:04:05")
-		}
+		spec.RunAt = cron.Written(a.RunAt, zone)
 	}
 	for _, c := range a.Filter.Conditions {
 		spec.Filter.Conditions = append(spec.Filter.Conditions, manifest.Condition{Field: c.Field, Operator: c.Operator, Value: manifest.Value{Text: c.Value}})

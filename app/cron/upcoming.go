@@ -196,18 +196,16 @@ func At(wall string, zone *time.Location) (Occurrence, error) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	read, err := time.Parse("2006-01-02T15:04", wall)
-	if err != nil {
-		read, err = time.Parse("2006-01-02T15:04:05", wall)
-	}
+	read, err := clockTime(wall)
 	if err != nil {
 		return Occurrence{}, fmt.Errorf("%s is not a date and time such as 2026-01-31T09:30", quote(wall))
 	}
 	w := read.Unix()
 	t := firstReading(zone, w, w-reach)
-	o := Occurrence{At: time.Unix(t, 0).In(zone)}
+	o := Occurrence{At: time.Unix(t, int64(read.Nanosecond())).In(zone).Truncate(time.Microsecond)}
 	switch {
 	case wallOf(zone, t) != w:
+		o.At = time.Unix(t, 0).In(zone)
 		o.Note, o.Wanted = Moved, reading(w, wallOf(zone, t))
 	case readsAgain(zone, t):
 		o.Note, o.Wanted = FirstOnly, reading(w, w)

@@ -15,7 +15,7 @@ type APIAutomationFields struct {
 	Name            *string           `json:"name,omitempty"`
 	WorkspaceID     *string           `json:"workspace_id,omitempty" format:"uuid"`
 	Trigger         *string           `json:"trigger,omitempty" enum:"manual,one_time,recurring,loop,http"`
-	RunAt           *time.Time        `json:"run_at,omitempty" doc:"Of one_time. It is kept to the minute."`
+	RunAt           *time.Time        `json:"run_at,omitempty" doc:"Of one_time. Another time zone alone leaves it as it is."`
 	Cron            *string           `json:"cron,omitempty" doc:"Of recurring: five fields, such as 0 2 * * *."`
 	TimeZone        *string           `json:"time_zone,omitempty" doc:"IANA name, such as Europe/Berlin."`
 	MaxIterations   *int              `json:"max_iterations,omitempty" minimum:"0" doc:"Of a loop. 0: without limit."`
@@ -123,23 +123,15 @@ func (f *APIAutomationFields) into(in *automation.Input) {
 	f.checks(in)
 }
 
-// when puts the time of a One-Time over what is there: forms have it as a clock in its time zone shows it. Another zone alone
-// leaves the moment as it is.
+// when puts the time of a One-Time over what is there. Another zone alone leaves the moment as it is.
 func (f *APIAutomationFields) when(in *automation.Input) {
-	at := f.RunAt
-	if at == nil && f.TimeZone != nil && in.RunAt != "" {
-		if kept, err := time.ParseInLocation(clockLayout, in.RunAt, zoneNamed(in.TimeZone)); err == nil {
-			at = &kept
-		}
-	}
 	set(&in.TimeZone, f.TimeZone)
-	if at != nil {
-		in.RunAt = at.In(zoneNamed(in.TimeZone)).Format(clockLayout)
+	if f.RunAt != nil {
+		in.RunAt = f.RunAt.Format(time.RFC3339Nano)
+	} else {
+		keepMoment(in)
 	}
 }
-
-// clockLayout is how forms have the time of a One-Time.
-const clockLayout = "2006-01-02T15:04"
 
 func (f *APIAutomationFields) checks(in *automation.Input) {
 	if g := f.Gate; g != nil {

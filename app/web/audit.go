@@ -29,11 +29,8 @@ func auditFilter(r *http.Request, actor account.Actor) db.AuditFilter {
 	z := zone(actor)
 	f := db.AuditFilter{
 		Actor: optionalID(r.FormValue("person")), Subject: optionalID(r.FormValue("subject")), Workspace: optionalID(r.FormValue("workspace")),
-		Action: r.FormValue("action"), Since: day(r.FormValue("from"), z), Until: day(r.FormValue("to"), z),
+		Action: r.FormValue("action"), Since: dayStart(r.FormValue("from"), z), Until: dayEnd(r.FormValue("to"), z),
 		Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
-	}
-	if !f.Until.IsZero() {
-		f.Until = f.Until.AddDate(0, 0, 1) // the day chosen is included
 	}
 	return f
 }

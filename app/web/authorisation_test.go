@@ -88,6 +88,7 @@ var expectations = []expectation{
 	{"GET /automations/new", "", "", "login 403 200 200 200 200 200"},
 	{"POST /automations/bulk", "", "do=run&id=x", bySignedIn},
 	{"GET /automations/schedule", "", "", forSignedIn},
+	{"GET /automations/moment", "", "", forSignedIn},
 	{"POST /automations/placeholders", "", "", forSignedIn},
 	{"GET /automations/models", "", "", forSignedIn},
 	{"GET /automations/parameters", "", "", forSignedIn},

@@ -195,20 +195,40 @@ func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor accoun
 	p.Summary = summary(p.Automation.Runs)
 	if a.Scheduled() {
 		p.Ask = views.Field{Name: "at", Label: "Why did it not run at …", Type: "datetime-local", Value: r.FormValue("at"), Hint: "In your time zone, " + z.String() + "."}
-		if asked, err := time.ParseInLocation("2006-01-02T15:04", r.FormValue("at"), z); err == nil {
-			told, err := s.Rules.Explain(ctx, actor, automationID, asked)
-			if err != nil {
+		if asked, err := cron.Read(r.FormValue("at"), z, time.Time{}); err == nil {
+			if err := s.explain(r, actor, automationID, asked.At, p); err != nil {
 				return err
-			}
-			p.Told = told.Text
-			if told.Execution != uuid.Nil {
-				p.ToldLink = views.Link{Text: "See the row", URL: views.AutomationExecutionURL(automationID.String(), told.Execution.String())}
 			}
 		} else if r.FormValue("at") != "" {
 			p.Ask.Error = "Choose a date and a time."
 		}
 	}
 	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error { return s.show(w, r, views.Automation(page, *p)) })
+}
+
+// explain tells why an automation did or did not run at a time; of a clock time that occurs twice, at both.
+func (s *Server) explain(r *http.Request, actor account.Actor, automationID uuid.UUID, at time.Time, p *views.AutomationPage) error {
+	times := cron.Twice(at, at.Location())
+	if times == nil {
+		times = []time.Time{at}
+	}
+	var texts []string
+	for _, t := range times {
+		told, err := s.Rules.Explain(r.Context(), actor, automationID, t)
+		if err != nil {
+			return err
+		}
+		text := told.Text
+		if len(times) > 1 {
+			text = t.Format("15:04 MST: ") + text
+		}
+		texts = append(texts, text)
+		if told.Execution != uuid.Nil {
+			p.ToldLink = views.Link{Text: "See the row", URL: views.AutomationExecutionURL(automationID.String(), told.Execution.String())}
+		}
+	}
+	p.Told = strings.Join(texts, " ")
+	return nil
 }
 
 // automationPage is what both tabs of an automation's page show.

@@ -24,7 +24,7 @@ func automationInput(r *http.Request) automation.Input {
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
 	on := func(name string) bool { return f.Get(name) != "" && f.Get(name) != "false" }
 	return automation.Input{
-		Name: f.Get("name"), Workspace: f.Get("workspace"), Trigger: f.Get("trigger"), RunAt: f.Get("run_at"), Cron: f.Get("cron"),
+		Name: f.Get("name"), Workspace: f.Get("workspace"), Trigger: f.Get("trigger"), RunAt: f.Get("run_at"), RunAtShown: instant(f.Get("run_at_instant")), Cron: f.Get("cron"),
 		TimeZone: f.Get("time_zone"), MaxIterations: f.Get("max_iterations"), StopText: f.Get("stop_text"), CatchUp: on("catch_up"),
 		Sender: f.Get("sender"), SignatureHeader: f.Get("signature_header"), SignatureSecret: f.Get("signature_secret"), Filter: filterInput(r), AppendPayload: on("append_payload"),
 		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
@@ -47,7 +47,7 @@ func typed(a *db.Automation) automation.Input {
 		QualityInput: typedQuality(a),
 	}
 	if !a.RunAt.IsZero() {
-		in.RunAt = a.RunAt.In(zoneNamed(a.TimeZone)).Format("2006-01-02T15:04")
+		in.RunAt, in.RunAtShown = cron.Shown(a.RunAt, zoneNamed(a.TimeZone)), a.RunAt
 	}
 	if a.BotID != uuid.Nil {
 		in.Bot = a.BotID.String()
@@ -59,6 +59,22 @@ func typed(a *db.Automation) automation.Input {
 		in.MaxIterations = strconv.Itoa(a.MaxIterations)
 	}
 	return in
+}
+
+// instant reads what a form carries along with a clock time; zero for none that can be read.
+func instant(text string) time.Time {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// keepMoment lets a One-Time's moment stay where its time zone alone is changed.
+func keepMoment(in *automation.Input) {
+	if !in.RunAtShown.IsZero() && in.RunAt != "" {
+		in.RunAt = in.RunAtShown.Format(time.RFC3339Nano)
+	}
 }
 
 // blankAutomation is what a new automation begins with.
@@ -215,6 +231,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.BaseBranch, in.BaseBranch)
 	fill(&f.Trigger, in.Trigger)
 	fill(&f.RunAt, in.RunAt)
+	f.Moment = momentOf(in.RunAt, in.TimeZone, in.RunAtShown)
 	fill(&f.Cron, in.Cron)
 	fill(&f.TimeZone, in.TimeZone)
 	f.TimeZone.Suggest = cron.Zones()
@@ -277,6 +294,34 @@ func (s *Server) found(in automation.Input) []views.Placeholder {
 // placeholders answers the editor while a prompt is typed.
 func (s *Server) placeholders(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
 	return s.show(w, r, views.Found(s.found(automationInput(r))))
+}
+
+// momentPart answers the editor while the time of a One-Time is typed.
+func (s *Server) momentPart(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
+	return s.show(w, r, views.MomentPart(momentOf(r.FormValue("run_at"), r.FormValue("time_zone"), instant(r.FormValue("run_at_instant")))))
+}
+
+// momentOf is what a form says of a clock time, and carries along with it. It says nothing of what cannot be read yet.
+func momentOf(text, zoneName string, shown time.Time) views.MomentData {
+	m := views.MomentData{Carried: shown}
+	z, err := cron.Zone(strings.TrimSpace(zoneName))
+	if err != nil {
+		return m
+	}
+	o, err := cron.Read(text, z, shown)
+	if err != nil {
+		return m
+	}
+	if m.Both = cron.Twice(o.At, z); len(m.Both) == 2 { // with the part of a minute that is carried along
+		for i, at := range m.Both {
+			m.Both[i] = at.Add(time.Duration(o.At.Nanosecond()))
+		}
+		m.Carried = o.At
+	}
+	if o.Note == cron.Moved {
+		m.Note = o.Explain()
+	}
+	return m
 }
 
 // schedulePreview answers the editor while a schedule is typed.

@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/cron"
 	"carillon/db"
 	"carillon/views"
 )
@@ -19,11 +20,8 @@ func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor accoun
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	f := db.ExecutionFilter{
 		Automation: optionalID(r.FormValue("automation")), Workspace: optionalID(s.workspaceFilter(r)), Source: db.Source(r.FormValue("trigger")),
-		User: optionalID(r.FormValue("person")), From: day(r.FormValue("from"), z), To: day(r.FormValue("to"), z),
+		User: optionalID(r.FormValue("person")), From: dayStart(r.FormValue("from"), z), To: dayEnd(r.FormValue("to"), z),
 		Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
-	}
-	if !f.To.IsZero() {
-		f.To = f.To.AddDate(0, 0, 1) // the day chosen is included
 	}
 	status := r.FormValue("status")
 	if slices.Contains(db.ExecutionStatuses, db.ExecutionStatus(status)) {
@@ -84,13 +82,16 @@ func automationField(r *http.Request, names []db.Automation) views.Field {
 	return f
 }
 
-// day reads a date in a person's zone; nonsense is none.
-func day(text string, z *time.Location) time.Time {
-	t, err := time.ParseInLocation("2006-01-02", text, z)
-	if err != nil {
-		return time.Time{}
-	}
-	return t
+// dayStart is when a date begins in a person's zone; of nonsense it is none.
+func dayStart(text string, z *time.Location) time.Time {
+	start, _, _ := cron.Day(text, z) // zero with an error
+	return start
+}
+
+// dayEnd is when a date is over in a person's zone; of nonsense it is none.
+func dayEnd(text string, z *time.Location) time.Time {
+	_, end, _ := cron.Day(text, z) // zero with an error
+	return end
 }
 
 // paged cuts a list that was asked for with one row too many, and finds the addresses of its neighbours.

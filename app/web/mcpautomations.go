@@ -239,7 +239,7 @@ type automationFields struct {
 	Name          *string           `json:"name,omitempty"`
 	Workspace     *string           `json:"workspace,omitempty" jsonschema:"name or id of the workspace; a session leaves it out"`
 	Trigger       *string           `json:"trigger,omitempty" jsonschema:"manual, one_time, recurring, loop or http"`
-	RunAt         *string           `json:"run_at,omitempty" jsonschema:"one_time: 2006-01-02T15:04 in time_zone"`
+	RunAt         *string           `json:"run_at,omitempty" jsonschema:"one_time: RFC 3339, or 2006-01-02T15:04 in time_zone; another time zone alone leaves the moment as it is"`
 	Cron          *string           `json:"cron,omitempty" jsonschema:"recurring: five fields, such as 0 2 * * *"`
 	TimeZone      *string           `json:"time_zone,omitempty" jsonschema:"IANA name, such as Europe/Berlin"`
 	MaxIterations *int              `json:"max_iterations,omitempty" jsonschema:"loop; 0: without limit"`
@@ -281,6 +281,9 @@ func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automatio
 		if from != nil {
 			*to = *from
 		}
+	}
+	if f.RunAt == nil {
+		keepMoment(in)
 	}
 	for to, from := range map[*bool]*bool{
 		&in.AutoComplete: f.AutoComplete, &in.OnlyUnchanged: f.OnlyUnchanged, &in.CreatePR: f.CreatePR, &in.CatchUp: f.CatchUp, &in.AllowParallel: f.AllowParallel,

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/db"
 	"carillon/views"
@@ -157,12 +159,17 @@ func usageFacts(u db.Usage) []views.Fact {
 // monthOf reads a month like "2026-11"; nonsense is the one at present.
 func (s *Server) monthOf(r *http.Request, actor account.Actor) (from, to, now views.Month) {
 	z := zone(actor)
-	now = views.MonthOf(s.Now().In(z))
+	now = monthIn(z, s.Now().In(z), 0)
 	from = now
-	if m, ok := views.ParseMonth(r.FormValue("month"), z); ok && !m.Start.After(now.Start) {
-		from = m
+	if t, err := time.Parse("2006-01", r.FormValue("month")); err == nil && !monthIn(z, t, 0).Start.After(now.Start) {
+		from = monthIn(z, t, 0)
 	}
-	return from, views.MonthOf(from.Start.AddDate(0, 1, 0)), now
+	return from, monthIn(z, from.Start, 1), now
+}
+
+// monthIn is the month that is some months after that of a date, as a zone has it.
+func monthIn(z *time.Location, of time.Time, later int) views.Month {
+	return views.Month{Start: cron.Midnight(of.Year(), of.Month()+time.Month(later), 1, z)}
 }
 
 // mostUsers is how many rows of a kind the page of usage lists.
@@ -174,7 +181,7 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request, actor account.Act
 	if err != nil {
 		return err
 	}
-	p := views.UsagePage{Month: from, Everyone: actor.Can(account.ViewAll), Earlier: views.MonthOf(from.Start.AddDate(0, -1, 0))}
+	p := views.UsagePage{Month: from, Everyone: actor.Can(account.ViewAll), Earlier: monthIn(zone(actor), from.Start, -1)}
 	if from.Start.Before(now.Start) {
 		p.Later = &to
 	}

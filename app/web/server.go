@@ -160,6 +160,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("GET /automations/new", s.page(s.newAutomation))
 	mux.HandleFunc("POST /automations/bulk", s.page(s.bulk))
 	mux.HandleFunc("GET /automations/schedule", s.page(s.schedulePreview))
+	mux.HandleFunc("GET /automations/moment", s.page(s.momentPart))
 	mux.HandleFunc("POST /automations/placeholders", s.page(s.placeholders))
 	mux.HandleFunc("GET /automations/models", s.page(s.models))
 	mux.HandleFunc("GET /automations/parameters", s.page(s.workflowParameters))

@@ -1,0 +1,72 @@
+package automation
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/app/cron"
+)
+
+func TestARenameLeavesAOneTimeOverThatHadSeconds(t *testing.T) {
+	k := setup(t)
+	a := k.create(oneTime("2026-06-02T09:00:30"))
+	k.tick(at("02 07:00:30"))
+	k.finish(success)
+	if a = k.reload(a); a.Enabled {
+		t.Fatal("it is still on after its run")
+	}
+	berlin, err := cron.Zone(a.TimeZone)
+	check(t, err)
+	for range 2 { // also long after, when its time is past
+		in := k.input()
+		oneTime(cron.Shown(a.RunAt, berlin))(&in)
+		in.RunAtShown, in.Name, in.Version = a.RunAt, "Renamed", a.Version
+		_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+		check(t, err)
+		if a = k.reload(a); a.Enabled || a.RunAt.Second() != 30 {
+			t.Errorf("renamed, it is enabled %v and runs at %s; want it off at its time", a.Enabled, a.RunAt)
+		}
+		k.clock.Add(24 * time.Hour)
+	}
+	k.expectStatuses(a, "succeeded")
+}
+
+func TestAManifestKeepsAnInstantThatAClockTimeDoesNotTell(t *testing.T) {
+	k := setup(t)
+	text := "kind: Automation\nname: Once\nworkspace: Scratch\ntrigger: one_time\nrun_at: RUN\ntime_zone: America/New_York\nprovider: agent\nprompt: x\n"
+	for _, c := range []struct{ run, want, written string }{
+		{"2027-11-07T06:30:00Z", "2027-11-07T06:30:00Z", `2027-11-07T01:30:00-05:00`},
+		{"'2027-11-07T06:30:20Z'", "2027-11-07T06:30:20Z", `2027-11-07T01:30:20-05:00`},
+		{"2027-11-07T01:30", "2027-11-07T05:30:00Z", `2027-11-07T01:30`},
+		{"2027-11-07T12:00:05", "2027-11-07T17:00:05Z", `2027-11-07T12:00:05`},
+	} {
+		id := k.applyFiles(k.jonas, files(strings.Replace(text, "RUN", c.run, 1))).Changes[0].ID
+		a, err := k.Automation(t.Context(), k.jonas, id)
+		check(t, err)
+		if got := a.RunAt.UTC().Format(time.RFC3339); got != c.want {
+			t.Errorf("%s runs at %s; want %s", c.run, got, c.want)
+		}
+		exported := k.export(k.jonas, "Scratch")
+		if !strings.Contains(exported, "run_at: "+c.written+"\n") && !strings.Contains(exported, "run_at: '"+c.written+"'\n") {
+			t.Errorf("%s is exported as\n%s\nwant %s", c.run, exported, c.written)
+		}
+		for _, again := range []string{exported, strings.Replace(text, "RUN", c.run, 1)} {
+			if _, short := k.plan(k.jonas, files(again)); short != "unchanged Automation Once" {
+				t.Errorf("%s, applied again: %s", c.run, short)
+			}
+		}
+	}
+}
+
+func TestABudgetsDayBeginsWithTheDayItself(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { recurring("0 9 * * *")(in); in.TimeZone = "Africa/Cairo" })
+	p := period(a, time.Date(2026, 4, 24, 12, 0, 0, 0, time.UTC))
+	if got := p.Day.UTC().Format(time.RFC3339); got != "2026-04-23T22:00:00Z" {
+		t.Errorf("the day on which midnight does not exist begins at %s", got)
+	}
+	if got := resets(p, "day").UTC().Format(time.RFC3339); got != "2026-04-24T21:00:00Z" {
+		t.Errorf("it is over at %s", got)
+	}
+}
