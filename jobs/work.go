@@ -190,6 +190,9 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
 		Instructions: w.instructions(p, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
 	}, func(e agent.Event) {
+		if e.Kind == agent.EventConversation {
+			return // no reader of the transcript needs it
+		}
 		heard.hear(e)
 		w.transcript.agentEvent(e)
 	})

@@ -13,6 +13,8 @@ func FailureWord(class string) string {
 		return "Transient"
 	case "agent", "context":
 		return "Task"
+	case "unknown":
+		return "Conversation lost"
 	case "timeout", "idle":
 		return "Timeout"
 	case "interrupted":
@@ -40,6 +42,8 @@ func FailureHelp(class string) string {
 		return "The provider’s servers failed for a moment. Such runs are tried again as often as the automation says."
 	case "context":
 		return "The conversation became too long for the model."
+	case "unknown":
+		return "The agent does not know the conversation any more that it was to go on with. A new session begins a new one."
 	case "idle":
 		return "The agent said nothing for so long that it was taken to hang."
 	case "internal":

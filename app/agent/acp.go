@@ -29,6 +29,7 @@ type acpAgent struct {
 	p       *process
 	conn    *acp.Connection
 	replay  atomic.Bool   // updates are of an old turn
+	retold  atomic.Bool   // some were
 	paced   chan struct{} // one for each update under way
 	stderr  *tail
 	ended   chan struct{}
@@ -273,7 +274,11 @@ func (a *acpAgent) refused(e *acp.RequestError) *Failure {
 	if e.Code >= 400 && e.Code < 600 {
 		status = e.Code // HTTP's, as gemini passes it on
 	}
-	return a.classify(text, status, time.Now())
+	f := a.classify(text, status, time.Now())
+	if f.Cause == nil {
+		f.Cause = e
+	}
+	return f
 }
 
 // turn is the dialogue: who are you, a session, its model and mode, the prompt.
@@ -335,16 +340,60 @@ func (a *acpAgent) open(ctx context.Context, info acpInfo, late *time.Timer) (ac
 	if a.Resume == "" {
 		opened, err := call[acpSession](a, "session/new", params)
 		a.setSession(opened.SessionID)
+		a.conversation(opened.SessionID)
 		return opened, err
 	}
 	params["sessionId"] = a.Resume
 	a.setSession(a.Resume)
-	if info.Can.Session.Resume != nil && string(info.Can.Session.Resume) != "null" {
-		return call[acpSession](a, "session/resume", params)
+	ways := []func() (acpSession, error){
+		func() (acpSession, error) { return call[acpSession](a, "session/resume", params) },
+		func() (acpSession, error) { return a.load(ctx, params, late) },
 	}
-	if !info.Can.Load {
-		return acpSession{}, &Failure{Kind: FailAgent, Reason: a.Name + " cannot go on with a conversation"}
+	if info.Can.Session.Resume == nil || string(info.Can.Session.Resume) == "null" {
+		slices.Reverse(ways)
 	}
+	for _, way := range ways { // what an agent offers need not be what it has
+		opened, err := way()
+		if !lacks(err) {
+			return opened, a.unknown(err)
+		}
+	}
+	return acpSession{}, &Failure{Kind: FailAgent, Reason: a.Name + " cannot go on with a conversation"}
+}
+
+// The codes of the protocol's errors.
+const (
+	acpNoMethod   = -32601
+	acpNoResource = -32002
+)
+
+// lacks reports whether an agent answered that it has no such method.
+func lacks(err error) bool {
+	var e *acp.RequestError
+	return errors.As(err, &e) && e.Code == acpNoMethod
+}
+
+// unknown makes of an answer to session/resume or session/load the failure that it is where the agent does not know the
+// conversation.
+func (a *acpAgent) unknown(err error) error {
+	var e *acp.RequestError
+	if !errors.As(err, &e) {
+		return err
+	}
+	var data struct {
+		Service string `json:"service"` // OpenCode says which part of it failed, and no more
+	}
+	if raw, wrong := json.Marshal(e.Data); wrong == nil {
+		_ = json.Unmarshal(raw, &data)
+	}
+	if e.Code == acpNoResource || data.Service == "session" {
+		return a.unknownConversation(e.Message)
+	}
+	return err
+}
+
+// load goes on with a conversation that the agent tells again from its beginning.
+func (a *acpAgent) load(ctx context.Context, params object, late *time.Timer) (acpSession, error) {
 	if a.NewMinute {
 		late.Stop()
 		if err := nextMinute(ctx, a.LastTurn); err != nil {
@@ -369,6 +418,9 @@ func (a *acpAgent) open(ctx context.Context, info acpInfo, late *time.Timer) (ac
 			return opened, a.stopped(ctx)
 		case <-time.After(rest):
 		}
+	}
+	if !a.retold.Load() { // the protocol demands that it is; Qwen makes a new one of an id that it does not know
+		a.warn("%s told nothing of the conversation that it was to go on with. It may have forgotten it.", a.Name)
 	}
 	return opened, nil
 }

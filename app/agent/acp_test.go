@@ -100,7 +100,7 @@ func TestACPSlowReaderLosesNothing(t *testing.T) {
 
 func TestACPResumesInANewProcessWithModelAndMode(t *testing.T) {
 	t.Parallel()
-	for _, traits := range [][]string{nil, {"load"}} {
+	for _, traits := range [][]string{nil, {"load"}, {"load", "boasts"}} {
 		p := acpProvider(t, traits...)
 		turn := newTurn(t, "[[say one]]")
 		turn.Instructions = "Be kind."
@@ -124,7 +124,10 @@ func TestACPResumesInANewProcessWithModelAndMode(t *testing.T) {
 	turn := newTurn(t, "[[tell]]")
 	turn.Resume = "gone"
 	_, f, _ := runTurn(t, acpProvider(t), turn)
-	expectFailure(t, f, FailAgent, "Session not found: gone")
+	expectFailure(t, f, FailUnknown, "Resource not found")
+	if !errors.Is(f, ErrUnknownConversation) {
+		t.Errorf("failed with %v; want %v", f, ErrUnknownConversation)
+	}
 }
 
 func TestACPPermissionsAreGrantedUnlessReadOnly(t *testing.T) {

@@ -92,12 +92,24 @@ func (a *acpAgent) handle(ctx context.Context, method string, params json.RawMes
 		var p struct {
 			Update json.RawMessage `json:"update"`
 		}
-		if json.Unmarshal(params, &p) == nil && !a.replay.Load() {
+		switch {
+		case json.Unmarshal(params, &p) != nil:
+		case a.replay.Load():
+			a.retell(p.Update)
+		default:
 			a.update(p.Update)
 		}
 		return nil, nil
 	}
 	return nil, acp.NewMethodNotFound(method)
+}
+
+// retell takes what an agent tells of the turns before.
+func (a *acpAgent) retell(raw json.RawMessage) {
+	var u acpUpdate
+	if json.Unmarshal(raw, &u) == nil && (u.Kind == "user_message_chunk" || u.Kind == "agent_message_chunk") {
+		a.retold.Store(true)
+	}
 }
 
 func (a *acpAgent) update(raw json.RawMessage) {

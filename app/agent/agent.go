@@ -123,6 +123,10 @@ const (
 	EventWarning    = "warning"    // something a reader should know
 	EventLog        = "log"        // what the agent says about itself
 	EventOutput     = "output"     // a piece of Stream; the pieces of a stream joined are the whole
+
+	// EventConversation names the conversation (ID) that the turn is in, once, as soon as the agent does: what Result.Conversation
+	// will be. Of a turn that goes on with the conversation that it was given it does not come.
+	EventConversation = "conversation"
 )
 
 // Event is something that happened during a turn. Text is valid UTF-8 without NUL.
@@ -203,6 +207,7 @@ const (
 	FailRateLimit  = "rate_limit" // too many requests, or a quota is used up; RetryAt if known
 	FailTransient  = "transient"  // the vendor's servers failed
 	FailContext    = "context"    // the conversation is too long for the model
+	FailUnknown    = "unknown"    // the agent does not know the conversation of Turn.Resume; wraps ErrUnknownConversation
 	FailAgent      = "agent"      // the task itself failed: an exit status, an error of the agent
 	FailPermission = "permission" // the agent was not allowed what it needed
 	FailTimeout    = "timeout"    // Turn.Timeout
@@ -226,6 +231,10 @@ func (f *Failure) Error() string { return f.Reason }
 
 func (f *Failure) Unwrap() error { return f.Cause }
 
+// ErrUnknownConversation is what a Failure wraps where the agent does not know the conversation that it was to go on with. The
+// turn has done nothing: another without Turn.Resume begins anew.
+var ErrUnknownConversation = errors.New("the agent does not know the conversation")
+
 var (
 	errTimeout = errors.New("timed out")
 	errIdle    = errors.New("no output")
@@ -237,7 +246,7 @@ var (
 func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{Provider: p, Turn: t, emitTo: emit, touch: func() {}}
+	r := &run{Provider: p, Turn: t, emitTo: emit, touch: func() {}, named: t.Resume}
 	if r.grace == 0 {
 		r.grace = 5 * time.Second
 	}
@@ -278,6 +287,7 @@ type run struct {
 	Provider
 	Turn
 	touch  func() // tells that the agent said something
+	named  string // the conversation that was told last
 	mu     sync.Mutex
 	emitTo func(Event)
 }
@@ -343,6 +353,20 @@ func (r *run) emit(e Event) {
 	if r.emitTo != nil {
 		r.emitTo(e)
 	}
+}
+
+// conversation tells the name of the conversation, where it is new.
+func (r *run) conversation(id string) {
+	if id = Clean(id); id != "" && id != r.named {
+		r.named = id
+		r.emit(Event{Kind: EventConversation, ID: id})
+	}
+}
+
+// unknownConversation is the failure of a turn whose agent does not know the conversation.
+func (r *run) unknownConversation(words string) *Failure {
+	return &Failure{Kind: FailUnknown, Reason: fmt.Sprintf("%s does not know the conversation any more: %s", r.Name, shorten(words)), Cause: ErrUnknownConversation,
+		Fix: "Start a new session."}
 }
 
 // silence ends the events: a driver's last goroutine may still hold one.

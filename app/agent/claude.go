@@ -196,6 +196,7 @@ func (c *claudeTurn) line(raw []byte, stop func()) {
 	}
 	if l.SessionID != "" {
 		c.session = l.SessionID
+		c.conversation(l.SessionID)
 	}
 	switch l.Type {
 	case "system":

@@ -201,6 +201,7 @@ func (c *codexTurn) line(raw []byte, _ func()) {
 	switch l.Type {
 	case "thread.started":
 		c.thread = l.ThreadID
+		c.conversation(l.ThreadID)
 	case "error":
 		c.said = l.Message
 		c.warn("%s", l.Message) // also said while it tries again

@@ -24,9 +24,34 @@ var faults = []struct {
 // statuses are HTTP statuses that an agent tells apart from its words.
 var statuses = map[int]string{401: FailAuth, 403: FailAuth, 402: FailRateLimit, 429: FailRateLimit, 408: FailTransient, 413: FailContext, 529: FailTransient}
 
+// sayings are whole sentences of the programs of the catalogue whose meaning is known, where they give it no field of its own.
+// A sentence is looked for as a whole line.
+var sayings = map[string][]struct {
+	kind  string
+	words *regexp.Regexp
+}{
+	"claude": {{FailUnknown, regexp.MustCompile(`^No conversation found with session ID: [\w-]+$`)}},
+	"codex":  {{FailUnknown, regexp.MustCompile(`^Error: thread/resume: thread/resume failed: no rollout found for thread id [\w-]+( \(code -?\d+\))?$`)}},
+	"gemini": {{FailUnknown, regexp.MustCompile(`^(Internal error: )?(No previous sessions found for this project\.|Invalid session identifier "[\w-]+"\.)$`)}},
+}
+
+// said finds the kind of a failure in what a program said last; empty where that is no sentence that is known of it.
+func (r *run) said(line string) string {
+	line = strings.TrimSpace(line)
+	for _, s := range sayings[r.ID] {
+		if s.words.MatchString(line) {
+			return s.kind
+		}
+	}
+	return ""
+}
+
 // classify makes a failure of what an agent said. A status of 0 is unknown.
 func (r *run) classify(text string, status int, now time.Time) *Failure {
 	text = strings.TrimSpace(Clean(text))
+	if r.said(lastLine(text)) == FailUnknown && r.Resume != "" {
+		return r.unknownConversation(lastLine(text))
+	}
 	f := &Failure{Kind: FailAgent, Reason: shorten(text)}
 	switch kind, ok := statuses[status]; {
 	case ok:
@@ -102,6 +127,9 @@ var otherVersion = regexp.MustCompile(`(?i)(unknown|unrecognized|unexpected|inva
 // died is the failure of a program that ended without an answer.
 func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	f := r.classify(stderr, 0, now)
+	if f.Kind == FailUnknown {
+		return f
+	}
 	switch last := lastLine(stderr); {
 	case end.Signal == "" && otherVersion.MatchString(stderr):
 		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s", r.Name, otherVersion.FindString(stderr))

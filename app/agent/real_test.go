@@ -71,6 +71,16 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				}
 				t.Logf("used %+v, then %+v", res.Usage, again.Usage)
 			})
+			t.Run("says that it does not know a conversation", func(t *testing.T) {
+				p, _ := realAgent(t, cli)
+				turn := realTurn(t, cli, "[[say Well.]]")
+				turn.Resume = "01234567-89ab-4cde-8f01-23456789abcd"
+				_, f, s := runTurn(t, p, turn)
+				if f == nil && strings.Contains(s.text(EventWarning), "It may have forgotten it") {
+					return // it begins one of that name
+				}
+				expectFailure(t, f, FailUnknown, "")
+			})
 			t.Run("does not see the server's secrets", func(t *testing.T) {
 				p, _ := realAgent(t, cli)
 				turn := realTurn(t, cli, "[[run env > seen.txt]][[say Looked.]]")

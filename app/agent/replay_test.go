@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -194,7 +195,6 @@ func TestClaudeFailuresAreClassified(t *testing.T) {
 		{"a long conversation", result(`"subtype":"success","is_error":true,"result":"Prompt is too long"`), "1", "", FailContext, "too long", "new session"},
 		{"not signed in", result(`"subtype":"success","is_error":true,"result":"Invalid API key · Please run /login"`), "1", "", FailAuth, "/login", "ANTHROPIC_API_KEY"},
 		{"a budget", result(`"subtype":"error_max_budget_usd","is_error":true`), "1", "", FailBudget, "what its budget leaves is used up", ""},
-		{"an unknown conversation", "\n", "1", "No conversation found with session ID: abc\n", FailAgent, "exit 1: No conversation found", ""},
 		{"silence", "\n", "1", "", FailAgent, "exit 1", ""},
 		{"another version", "\n", "1", "error: unknown option '--settings={}'\n", FailStart, "this version of Claude Code does not take", "newer one: npm install -g @anthropic-ai/claude-code"},
 		{"no result", `{"type":"system","subtype":"init","session_id":"s"}` + "\n", "0", "", FailAgent, "before its answer was complete", ""},
@@ -212,6 +212,58 @@ func TestClaudeFailuresAreClassified(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheConversationIsToldAsSoonAsTheAgentNamesIt(t *testing.T) {
+	t.Parallel()
+	named := func(s *seen) []string {
+		var list []string
+		for i, e := range s.all() {
+			if e.Kind == EventConversation {
+				list = append(list, fmt.Sprint(e.ID, " at ", i))
+			}
+		}
+		return list
+	}
+	for _, tt := range []struct{ agent, stream, id string }{
+		{"claude", `{"type":"system","subtype":"init","session_id":"s"}` + "\n" + `{"type":"assistant","session_id":"s","message":{"id":"a","content":[{"type":"text","text":"x"}]}}` + "\n", "s"},
+		{"codex", `{"type":"thread.started","thread_id":"t"}` + "\n" + `{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"x"}}` + "\n", "t"},
+	} {
+		turn := newTurn(t, "x")
+		if _, _, s, _ := replay(t, tt.agent, tt.stream, "1", "", turn); !slices.Equal(named(s), []string{tt.id + " at 0"}) {
+			t.Errorf("%s told %q", tt.agent, named(s))
+		}
+		turn.Resume = tt.id
+		if _, _, s, _ := replay(t, tt.agent, tt.stream, "1", "", turn); len(named(s)) > 0 {
+			t.Errorf("%s told %q of the conversation that it was given", tt.agent, named(s))
+		}
+	}
+	_, f, s := runTurn(t, acpProvider(t), newTurn(t, "[[say x]][[die]]"))
+	at := slices.IndexFunc(s.all(), func(e Event) bool { return e.Kind == EventConversation && strings.HasPrefix(e.ID, "conversation-") })
+	if text := slices.IndexFunc(s.all(), func(e Event) bool { return e.Kind == EventText }); f == nil || at < 0 || at > text {
+		t.Errorf("told %q, before its words at %d: %v", named(s), text, f)
+	}
+}
+
+func TestAConversationThatTheAgentDoesNotKnowIsAFailureOfItsOwn(t *testing.T) {
+	t.Parallel()
+	const id = "01234567-89ab-4cde-8f01-23456789abcd"
+	turn := newTurn(t, "x")
+	turn.Resume = id
+	for _, tt := range []struct{ agent, stream, stderr string }{
+		{"claude", "\n", "No conversation found with session ID: " + id + "\n"},
+		{"claude", `{"type":"result","subtype":"error_during_execution","is_error":true,"session_id":"` + id + `","errors":["No conversation found with session ID: ` + id + `"]}` + "\n", ""},
+		{"codex", "\n", "Error: thread/resume: thread/resume failed: no rollout found for thread id " + id + " (code -32600)\n"},
+	} {
+		_, f, _, _ := replay(t, tt.agent, tt.stream, "1", tt.stderr, turn)
+		expectFailure(t, f, FailUnknown, id)
+		if !errors.Is(f, ErrUnknownConversation) {
+			t.Errorf("%s failed with %v; want %v", tt.agent, f, ErrUnknownConversation)
+		}
+	}
+	fresh := newTurn(t, "x")
+	_, f, _, _ := replay(t, "claude", "\n", "1", "No conversation found with session ID: "+id+"\n", fresh)
+	expectFailure(t, f, FailAgent, "")
 }
 
 func TestCodexTurnTellsItsStory(t *testing.T) {

@@ -25,7 +25,8 @@ import (
 // Serve is the agent, from its start to its end; it returns its exit status. It does what a message says in double brackets,
 // such as [[say Hello]]; a message without any is given to answer, where that is not nil.
 //
-// Arguments choose traits: "load" for session/load in place of session/resume, "version=2", "nomodes", "banner" for one that
+// Arguments choose traits: "load" for session/load in place of session/resume, "boasts" with it for one that offers the latter all
+// the same, "version=2", "nomodes", "banner" for one that
 // begins with a line that is no JSON, "lines" for one that ends what it says with a new line, "deaf" for one that reads
 // nothing, and "state=FOLDER" for where it keeps its conversations, which may also be in the variable STATE. The file messages
 // in that folder has each message that it got, quoted, one a line.
@@ -104,13 +105,17 @@ func (s *scripted) serve(in io.Reader) int {
 			s.tools = nil
 			_ = json.Unmarshal(m.Params.MCP, &s.tools)
 		}
+		if s.has("boasts") && m.Method == "session/resume" {
+			s.fail(m.ID, -32601, "\"Method not found\": session/resume", nil)
+			continue
+		}
 		switch m.Method {
 		case "":
 			s.client <- m.Result
 		case "initialize":
 			version, _ := strconv.Atoi(s.traits["version"])
 			can := map[string]any{"loadSession": s.has("load"), "mcpCapabilities": map[string]any{"http": true}, "sessionCapabilities": map[string]any{"resume": map[string]any{}}}
-			if s.has("load") {
+			if s.has("load") && !s.has("boasts") {
 				delete(can, "sessionCapabilities")
 			}
 			s.answer(m.ID, map[string]any{"protocolVersion": max(1, version), "agentCapabilities": can, "agentInfo": map[string]any{"name": "scripted"}})
@@ -124,7 +129,7 @@ func (s *scripted) serve(in io.Reader) int {
 			s.answer(m.ID, opened)
 		case "session/resume", "session/load":
 			if _, err := os.Stat(s.file(m.Params.SessionID)); err != nil {
-				s.fail(m.ID, -32602, "Session not found", map[string]any{"details": m.Params.SessionID})
+				s.fail(m.ID, -32002, "Resource not found", map[string]any{"uri": m.Params.SessionID})
 				continue
 			}
 			if m.Method == "session/load" {
