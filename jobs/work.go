@@ -288,9 +288,7 @@ func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (wo
 	if err != nil {
 		return workspace.Worktree{}, err
 	}
-	if s.BaseCommit != "" {
-		tree.Base = s.BaseCommit // what changes are counted from stays, also for a worktree that came back
-	}
+	// The base is the commit that this worktree began from: one that was made anew may begin from a later one.
 	s.Branch, s.BaseCommit = tree.Branch, tree.Base
 	return tree, db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
 }

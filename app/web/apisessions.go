@@ -28,6 +28,7 @@ type APISessionItem struct {
 	Provider     string     `json:"provider"`
 	Model        string     `json:"model"`
 	BaseBranch   string     `json:"base_branch"`
+	BaseCommit   string     `json:"base_commit" doc:"The commit that the session's worktree began from."`
 	Branch       string     `json:"branch"`
 	FilesChanged int        `json:"files_changed"`
 	LinesAdded   int        `json:"lines_added"`
@@ -101,8 +102,8 @@ func (a *api) listSessions(ctx context.Context, actor account.Actor, in *listSes
 func (a *api) sessionItem(s *db.Session) APISessionItem {
 	item := APISessionItem{
 		ID: s.ID.String(), URL: a.link(views.SessionURL(s.ID.String())), Title: s.Title, Type: string(s.Type), Status: string(s.Status), Workspace: APINamed{ID: s.WorkspaceID.String()},
-		Owner: APINamed{ID: s.OwnerID.String()}, Provider: s.Provider, Model: s.Model, BaseBranch: s.BaseBranch, Branch: s.Branch, FilesChanged: s.FilesChanged,
-		LinesAdded: s.LinesAdded, LinesRemoved: s.LinesRemoved, LastEvent: s.LastSeq, CreatedAt: s.CreatedAt.UTC(), StartedAt: moment(s.StartedAt), EndedAt: moment(s.EndedAt),
+		Owner: APINamed{ID: s.OwnerID.String()}, Provider: s.Provider, Model: s.Model, BaseBranch: s.BaseBranch, BaseCommit: s.BaseCommit, Branch: s.Branch,
+		FilesChanged: s.FilesChanged, LinesAdded: s.LinesAdded, LinesRemoved: s.LinesRemoved, LastEvent: s.LastSeq, CreatedAt: s.CreatedAt.UTC(), StartedAt: moment(s.StartedAt), EndedAt: moment(s.EndedAt),
 		ClosedAt: moment(s.ClosedAt),
 	}
 	if s.Workspace != nil {

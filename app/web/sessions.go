@@ -273,6 +273,9 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 	if session.Branch != "" {
 		p.Facts = append(p.Facts, views.Fact{Label: "Branch", Value: session.Branch, Mono: true})
 	}
+	if session.BaseCommit != "" {
+		p.Facts = append(p.Facts, views.Fact{Label: "Base", Value: cmp(session.BaseBranch, session.Workspace.DefaultBranch) + " at " + shortSHA(session.BaseCommit), Mono: true})
+	}
 	e, err := db.ExecutionBySession(r.Context(), s.DB, session.ID)
 	if err != nil && !db.IsNotFound(err) {
 		return nil, err
@@ -314,6 +317,9 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 	}
 	return p, s.addPullRequests(r.Context(), p, session, manage)
 }
+
+// shortSHA is a commit's id as people write it.
+func shortSHA(sha string) string { return sha[:min(len(sha), 10)] }
 
 // didNotBegin tells of a run that did not pass its gate, in place of the files that it changed.
 func didNotBegin(c *views.ChangesData, e *db.Execution) {

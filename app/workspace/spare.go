@@ -47,7 +47,7 @@ func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
 	if err != nil {
 		return err
 	}
-	commit, err := s.head(ctx, view, base)
+	commit, err := s.head(ctx, workspaceID, view, base)
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,9 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 	}
 	defer unlock()
 	s.sweep(id)
+	if err := s.noteOrigin(id, refs.url); err != nil {
+		return fmt.Errorf("sync workspace %s: %w", id, err)
+	}
 
 	if !exists(s.mirror(id)) {
 		err = s.create(ctx, id, r, refs)
@@ -291,7 +294,7 @@ func (s *Store) Head(ctx context.Context, id, branch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.head(ctx, view, branch)
+	return s.head(ctx, id, view, branch)
 }
 
 // Moved is whether the branch stands at another commit than it did.
@@ -300,11 +303,15 @@ func (s *Store) Moved(ctx context.Context, id, branch, since string) (bool, erro
 	return err == nil && now != since, err
 }
 
-// head finds a base: the remote's branch of that name, else one that only lives here, such as a session's.
-func (s *Store) head(ctx context.Context, view, branch string) (string, error) {
-	names := []string{origin + "HEAD", detachedRef, "refs/carillon/main", emptyRef}
+// head finds a base among the branches of the remote, as of the last Sync. A repository of Carillon's own has no remote: there
+// it is one of its own branches, such as a session's.
+func (s *Store) head(ctx context.Context, id, view, branch string) (string, error) {
+	prefix, names := origin, []string{origin + "HEAD", detachedRef, emptyRef}
+	if !exists(s.originFile(id)) {
+		prefix, names = "refs/heads/", []string{"refs/carillon/main"}
+	}
 	if branch != "" {
-		names = []string{origin + branch, "refs/heads/" + branch}
+		names = []string{prefix + branch}
 	}
 	found, err := s.resolve(ctx, view, names...)
 	if err != nil {
@@ -315,24 +322,33 @@ func (s *Store) head(ctx context.Context, view, branch string) (string, error) {
 			return sha, nil
 		}
 	}
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)", origin, "refs/heads/"}})
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)", prefix}})
 	if err != nil {
 		return "", err
 	}
-	var names2 []string
+	var candidates []string
 	for line := range strings.Lines(string(out)) {
-		ref := strings.TrimSuffix(line, "\n")
-		if name, ok := strings.CutPrefix(ref, origin); ok && name != "HEAD" {
-			names2 = append(names2, name)
-		} else if name, ok := strings.CutPrefix(ref, "refs/heads/"); ok && !strings.HasPrefix(name, "carillon/") {
-			names2 = append(names2, name)
+		name := strings.TrimPrefix(strings.TrimSuffix(line, "\n"), prefix)
+		if name != "HEAD" && !strings.HasPrefix(name, "carillon/") {
+			candidates = append(candidates, name)
 		}
 	}
-	if len(names2) == 0 {
+	if prefix == origin && len(candidates) == 0 {
 		// A remote without a commit: there is no branch yet that could be named wrongly.
 		if found, err := s.resolve(ctx, view, emptyRef); err != nil || found[0] != "" {
 			return found[0], err
 		}
 	}
-	return "", &NoBranch{Branch: branch, Near: near(branch, "", names2)}
+	return "", &NoBranch{Branch: branch, Near: near(branch, "", candidates)}
+}
+
+// originFile names the remote that the workspace's repository is a copy of. There is none for a repository of Carillon's own.
+// What an agent calls a remote's branch there is none.
+func (s *Store) originFile(id string) string { return s.own("origins", id) }
+
+func (s *Store) noteOrigin(id, url string) error {
+	if err := os.MkdirAll(s.own("origins"), 0o700); err != nil {
+		return diskFull(err)
+	}
+	return diskFull(writeOnce(s.originFile(id), url))
 }

@@ -80,8 +80,13 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	}
 	started, tip, head := found[0], found[1], found[2]
 	if w.Base = started; started == "" {
-		if w.Base, err = s.head(ctx, view, base); err != nil {
+		if w.Base, err = s.head(ctx, w.Workspace, view, base); err != nil {
 			return false, err
+		}
+		if tip != "" { // its branch is there: it began where that left the base branch
+			if w.Base, err = s.fork(ctx, view, tip, w.Base); err != nil {
+				return false, err
+			}
 		}
 	}
 	admin := s.admin(w.Workspace, w.Session)
@@ -115,6 +120,16 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	}
 	_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", branchRef(w.Session), "refs/heads/" + w.Branch}})
 	return false, err
+}
+
+// fork is the commit where a branch left another one; where they have none in common, the tip of the other.
+func (s *Store) fork(ctx context.Context, view, tip, other string) (string, error) {
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"merge-base", tip, other}})
+	var f *failure
+	if errors.As(err, &f) && f.exit == 1 {
+		return other, nil
+	}
+	return strings.TrimSpace(string(out)), err
 }
 
 // branchOf is the branch that the session was given when its worktree was made, empty when it has none yet.
@@ -286,7 +301,7 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
 	}
 	// The repository last: it alone knows which worktrees belong to the workspace.
-	for _, path := range []string{s.spare(workspaceID), s.own("views", workspaceID), s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID)} {
+	for _, path := range []string{s.spare(workspaceID), s.own("views", workspaceID), s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID), s.originFile(workspaceID)} {
 		failed = append(failed, removeAll(path))
 	}
 	if err := errors.Join(failed...); err != nil {

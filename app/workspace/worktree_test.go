@@ -62,6 +62,62 @@ func TestAnAgentsGitWorksInAWorktree(t *testing.T) {
 	expectChanges(t, s, w, "1 ahead (Nothing)")
 }
 
+func TestABaseIsABranchOfTheRemoteAndNeverOneThatAnAgentLeft(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	git(t, w.Dir, "branch", "release")
+	git(t, w.Dir, "branch", "-f", "develop", git(t, w.Dir, "commit-tree", "-m", "An agent's", "HEAD^{tree}"))
+	for _, base := range []string{"release", "carillon/s1"} {
+		var missing *NoBranch
+		if _, err := s.Add(t.Context(), "w", "s2", base, ""); !errors.As(err, &missing) {
+			t.Errorf("a session began at %s, which the remote does not have: %v", base, err)
+		}
+	}
+	got, err := s.Add(t.Context(), "w", "s3", "develop", "")
+	if want := git(t, remote.URL, "rev-parse", "develop"); err != nil || got.Base != want {
+		t.Errorf("the base is %s, %v; want the remote's develop, %s", got.Base, err, want)
+	}
+	must(t, s.Scratch(t.Context(), "own"))
+	own, err := s.Add(t.Context(), "own", "s4", "", "")
+	must(t, err)
+	git(t, own.Dir, "update-ref", "refs/remotes/origin/main", git(t, own.Dir, "commit-tree", "-m", "An agent's", "HEAD^{tree}"))
+	if again, err := s.Add(t.Context(), "own", "s5", "main", ""); err != nil || again.Base != own.Base {
+		t.Errorf("in a repository without a remote the base is %s, %v; want %s", again.Base, err, own.Base)
+	}
+}
+
+func TestTheBaseIsTheCommitThatTheWorktreeBeganFrom(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	first := begin(t, s, remote, "s1")
+	advance(t, remote, "main", "of-others.txt")
+	must(t, s.Sync(t.Context(), "w", remote))
+	if again := begin(t, s, remote, "s1"); again.Base != first.Base {
+		t.Errorf("after a fetch of others the base is %s; want %s", again.Base, first.Base)
+	}
+	write(t, first.Dir, "work.txt", "work\n")
+	git(t, first.Dir, "add", "work.txt")
+	git(t, first.Dir, "commit", "-qm", "Work")
+	must(t, s.Remove(t.Context(), "w", "s1", true))
+	if again := begin(t, s, remote, "s1"); again.Base != first.Base {
+		t.Errorf("of a worktree that came back with its branch the base is %s; want %s", again.Base, first.Base)
+	}
+	git(t, s.mirror("w"), "update-ref", "-d", baseRef("s1"))
+	must(t, s.Remove(t.Context(), "w", "s1", true))
+	again := begin(t, s, remote, "s1")
+	if again.Base != first.Base {
+		t.Errorf("of a branch whose base was forgotten it is %s; want where it left main, %s", again.Base, first.Base)
+	}
+	expectChanges(t, s, again, "1 ahead (Work), added work.txt +1-0")
+	must(t, s.Remove(t.Context(), "w", "s1", false))
+	again = begin(t, s, remote, "s1")
+	if want := git(t, remote.URL, "rev-parse", "main"); again.Base != want {
+		t.Errorf("made anew without its branch it begins at %s; want main, %s", again.Base, want)
+	}
+	expectChanges(t, s, again, "clean")
+}
+
 func TestAScratchWorkspaceIsAnEmptyRepositoryWhoseWorkLivesInBranches(t *testing.T) {
 	t.Parallel()
 	s := &Store{Root: t.TempDir()}
