@@ -187,7 +187,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	limits := w.limitsOf(p, turn)
 	result, err := agent.Run(ctx, p, agent.Turn{
 		Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn), Model: w.session.Model, Resume: w.session.Conversation,
-		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, LastTurn: w.session.EndedAt, Idle: idle(p), MCP: servers,
+		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idle(p), MCP: servers,
 		Instructions: w.instructions(p, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
 	}, func(e agent.Event) {
 		if e.Kind == agent.EventConversation {

@@ -125,7 +125,11 @@ func (r *run) runACP(ctx context.Context) (Result, error) {
 }
 
 func (r *run) startACP() (*acpAgent, error) {
-	p, err := start(command{argv: r.Command, dir: r.Dir, env: r.env(), pipeIn: true, grace: r.grace, sandbox: r.sandbox()})
+	env := r.env()
+	if err := r.keepChat(env); err != nil {
+		r.warn("The files of the conversation could not be put right for %s: %s", r.Name, err)
+	}
+	p, err := start(command{argv: r.Command, dir: r.Dir, env: env, pipeIn: true, grace: r.grace, sandbox: r.sandbox()})
 	if err != nil {
 		return nil, r.startFailure(err)
 	}
@@ -292,7 +296,7 @@ func (a *acpAgent) turn(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	opened, err := a.open(ctx, info, late)
+	opened, err := a.open(ctx, info)
 	if err != nil {
 		return Result{}, err
 	}
@@ -332,7 +336,7 @@ func (a *acpAgent) hello() (acpInfo, error) {
 func hasSystemPrompt(info acpInfo) bool { return strings.Contains(info.Agent.Name, "claude") }
 
 // open begins a session or goes on with one.
-func (a *acpAgent) open(ctx context.Context, info acpInfo, late *time.Timer) (acpSession, error) {
+func (a *acpAgent) open(ctx context.Context, info acpInfo) (acpSession, error) {
 	params := object{"cwd": a.Dir, "mcpServers": a.servers(info)}
 	if a.Instructions != "" && hasSystemPrompt(info) {
 		params["_meta"] = object{"systemPrompt": object{"append": a.Instructions}}
@@ -347,7 +351,7 @@ func (a *acpAgent) open(ctx context.Context, info acpInfo, late *time.Timer) (ac
 	a.setSession(a.Resume)
 	ways := []func() (acpSession, error){
 		func() (acpSession, error) { return call[acpSession](a, "session/resume", params) },
-		func() (acpSession, error) { return a.load(ctx, params, late) },
+		func() (acpSession, error) { return a.load(ctx, params) },
 	}
 	if info.Can.Session.Resume == nil || string(info.Can.Session.Resume) == "null" {
 		slices.Reverse(ways)
@@ -393,14 +397,7 @@ func (a *acpAgent) unknown(err error) error {
 }
 
 // load goes on with a conversation that the agent tells again from its beginning.
-func (a *acpAgent) load(ctx context.Context, params object, late *time.Timer) (acpSession, error) {
-	if a.NewMinute {
-		late.Stop()
-		if err := nextMinute(ctx, a.LastTurn); err != nil {
-			return acpSession{}, a.stopped(ctx)
-		}
-		late.Reset(acpStart)
-	}
+func (a *acpAgent) load(ctx context.Context, params object) (acpSession, error) {
 	a.replay.Store(true)
 	defer a.replay.Store(false)
 	opened, err := call[acpSession](a, "session/load", params)
@@ -423,23 +420,6 @@ func (a *acpAgent) load(ctx context.Context, params object, late *time.Timer) (a
 		a.warn("%s told nothing of the conversation that it was to go on with. It may have forgotten it.", a.Name)
 	}
 	return opened, nil
-}
-
-// nextMinute waits until the clock shows another minute than at last.
-func nextMinute(ctx context.Context, last time.Time) error {
-	if last.IsZero() {
-		return nil
-	}
-	wait := time.Until(last.Truncate(time.Minute).Add(time.Minute + time.Second))
-	if wait <= 0 {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(min(wait, time.Minute+time.Second)):
-		return nil
-	}
 }
 
 func (a *acpAgent) servers(info acpInfo) []object {

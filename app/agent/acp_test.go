@@ -344,18 +344,6 @@ func TestModelsAreListedWithoutAPrompt(t *testing.T) {
 	}
 }
 
-func TestConversationIsNotLoadedWithinTheMinuteOfItsLastUse(t *testing.T) {
-	t.Parallel()
-	if err := nextMinute(t.Context(), time.Now().Add(-2*time.Minute)); err != nil {
-		t.Error(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := nextMinute(ctx, time.Now()); err == nil {
-		t.Error("did not wait")
-	}
-}
-
 func TestCatalogueIsDataThatSurvivesJSON(t *testing.T) {
 	t.Parallel()
 	ids := []string{}

@@ -117,7 +117,7 @@ func Models(ctx context.Context, p Provider, dir string, env []string) ([]string
 	var opened acpSession
 	info, err := a.hello()
 	if err == nil {
-		opened, err = a.open(ctx, info, late)
+		opened, err = a.open(ctx, info)
 	}
 	a.close(false)
 	switch {

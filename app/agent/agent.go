@@ -51,8 +51,8 @@ type Provider struct {
 	ReadMode string `json:"readMode,omitempty"`
 	// ReadEnv are further settings of a turn that changes no files, of a program whose ReadMode alone does not keep it from that.
 	ReadEnv []string `json:"readEnv,omitempty"`
-	// NewMinute says that a conversation must not be loaded within the clock minute of its last use.
-	NewMinute bool `json:"newMinute,omitempty"`
+	// Chats is the folder, below the home folder, in which a program keeps conversations that it would lose without keepChat.
+	Chats string `json:"chats,omitempty"`
 	// InstructionFile is what the program reads by itself in a repository; empty is AGENTS.md.
 	InstructionFile string `json:"instructionFile,omitempty"`
 	// Unpriced says that the program never tells what a turn costs. Of others nobody can say beforehand.
@@ -91,8 +91,7 @@ type Turn struct {
 	ReadOnly     bool     // the agent may look, not change; of a script only the Sandbox can make it so
 	AllowedTools []string // what a read-only turn may use without asking; names of the provider
 
-	LastTurn time.Time // when the resumed conversation was last used
-	Spent    Usage     // what the resumed conversation has used so far
+	Spent Usage // what the resumed conversation has used so far
 
 	// MostUSD is what the turn may cost, of agents that hold themselves to that; 0 is no limit. They look after each step, so a
 	// turn may cost that of one step more.

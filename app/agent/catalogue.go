@@ -44,7 +44,7 @@ func Catalogue() []Provider {
 			ID: "gemini", Name: "Gemini CLI", Driver: DriverACP, Command: []string{"gemini", "--acp", "--skip-trust"},
 			Install: "npm install -g @google/gemini-cli",
 			SignIn:  "Set GEMINI_API_KEY for the server, or run gemini once as the server's user and sign in.",
-			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan", NewMinute: true, InstructionFile: "GEMINI.md", State: []string{".gemini"},
+			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan", Chats: ".gemini/tmp", InstructionFile: "GEMINI.md", State: []string{".gemini"},
 		},
 		{
 			ID: "qwen", Name: "Qwen Code", Driver: DriverACP, Command: []string{"qwen", "--acp"},

@@ -63,7 +63,7 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				if begun, ended := toolEvents(s); len(begun)+len(ended) == 0 || len(ended) == 0 || !ended[len(ended)-1].OK {
 					t.Errorf("its tool is not in the events: %+v, %+v", begun, ended)
 				}
-				turn.Prompt, turn.Resume, turn.Spent, turn.LastTurn = "[[recall]]", res.Conversation, res.Usage, time.Now()
+				turn.Prompt, turn.Resume, turn.Spent = "[[recall]]", res.Conversation, res.Usage
 				turn.RunDir = t.TempDir()
 				again, f, _ := runTurn(t, p, turn)
 				if f != nil || !strings.Contains(again.Text, "made.txt") || again.Conversation == "" {

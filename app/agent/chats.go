@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// A Gemini CLI names the file of a conversation after the minute of its start and the first eight characters of its id. Loading a
+// conversation begins another such file. In the same minute it is the same file, which is then empty to its reader. In another
+// minute it is a second file without messages, and because of that the next start deletes all files of these characters.
+
+const (
+	chatPrefix = "session-"
+	chatSuffix = ".jsonl"
+	// chatTime takes the place of the minute in a file's name: no clock gives it again.
+	chatTime  = "1970-01-01T00-00-"
+	chatShort = 8
+	// chatLine is how long the first line of such a file is, at most.
+	chatLine = 64 << 10
+)
+
+// keepChat puts the files of the conversation that is to be gone on with so that the program finds it, and does not delete it.
+func (r *run) keepChat(env []string) error {
+	if r.Chats == "" || r.Resume == "" || len(r.Resume) < chatShort || strings.ContainsAny(r.Resume, `/\*?[`) {
+		return nil
+	}
+	home := variable(env, "GEMINI_CLI_HOME")
+	if home == "" {
+		home = variable(env, "HOME")
+	}
+	if !filepath.IsAbs(home) {
+		return nil
+	}
+	root, err := os.OpenRoot(filepath.Join(home, r.Chats)) // it follows no link that leads out of it
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	files, err := fs.Glob(root.FS(), "*/chats/"+chatPrefix+"*-"+r.Resume[:chatShort]+chatSuffix)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		id, empty, err := readChat(root, file)
+		if err != nil || id != r.Resume {
+			continue
+		}
+		kept := path.Join(path.Dir(file), chatPrefix+chatTime+r.Resume[:chatShort]+chatSuffix)
+		switch {
+		case empty:
+			err = root.Remove(file)
+		case file != kept:
+			err = root.Rename(file, kept)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readChat reads whose conversation a file has, and whether it has no message.
+func readChat(root *os.Root, file string) (id string, empty bool, err error) {
+	f, err := root.Open(file)
+	if err != nil {
+		return "", false, err
+	}
+	defer f.Close()
+	lines := bufio.NewReaderSize(f, chatLine)
+	first, err := lines.ReadSlice('\n')
+	if err != nil {
+		return "", false, err
+	}
+	var about struct {
+		ID string `json:"sessionId"`
+	}
+	if err := json.Unmarshal(first, &about); err != nil {
+		return "", false, err
+	}
+	for empty = true; empty; {
+		line, err := lines.ReadSlice('\n')
+		if len(line) == 0 && err != nil {
+			break
+		}
+		empty = bytes.HasPrefix(line, []byte(`{"sessionId"`)) || bytes.HasPrefix(line, []byte(`{"$`))
+	}
+	return about.ID, empty, nil
+}
+
+// variable is the value of a variable of an environment.
+func variable(env []string, name string) string {
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
