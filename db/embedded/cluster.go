@@ -137,7 +137,7 @@ func (s *Server) settings() []string {
 			"max_connections=1000", "shared_buffers=32MB",
 			// Its workers would hold a database that a test copies or drops.
 			"autovacuum=off",
-			"wal_level=minimal", "max_wal_senders=0",
+			"wal_level=minimal", "max_wal_senders=0", "max_wal_size=256MB",
 		)
 	}
 	return list
