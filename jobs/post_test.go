@@ -74,7 +74,7 @@ func setupPost(t *testing.T) *post {
 	check(t, err)
 	p := &post{t: t, log: &lines{}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	log := slog.New(slog.NewTextHandler(p.log, nil))
-	p.accounts = &account.Service{DB: d, Now: p.clock, Keys: keys, Log: log, Outbound: outbound.Policy{Private: true}, Mail: true, NoticeKinds: []string{"disabled", "skipped"}}
+	p.accounts = &account.Service{DB: d, Now: p.clock, PasswordMemory: 64, Keys: keys, Log: log, Outbound: outbound.Policy{Private: true}, Mail: true, NoticeKinds: []string{"disabled", "skipped"}}
 	p.rules = &automation.Service{
 		DB: d, Now: p.clock, Keys: keys, Log: log,
 		Providers: func() []automation.Provider { return []automation.Provider{{ID: "agent", Name: "Agent"}} },

@@ -37,6 +37,9 @@ type Service struct {
 	NoticeKinds []string
 	// SignOn is what a single sign-on means for people here.
 	SignOn SignOn
+	// PasswordMemory is the memory in KiB that hashing a password takes. 0 stands for the memory that keeps passwords safe,
+	// which every server uses; only tests take less.
+	PasswordMemory uint32
 	// Joined runs in the transaction that adds a person, such as to make them a member of Scratch.
 	Joined func(ctx context.Context, tx bun.Tx, user uuid.UUID) error
 }
@@ -125,7 +128,7 @@ func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User,
 		return nil, bad
 	}
 	if in.invite == nil {
-		u.PasswordHash = hash(in.Password)
+		u.PasswordHash = s.hash(in.Password)
 	}
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if in.first {
@@ -213,7 +216,7 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 	if reason := checkPassword(password); reason != "" {
 		return fault.Invalid{"password": reason}
 	}
-	stored := hash(password)
+	stored := s.hash(password)
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		u, err := db.UserByID(ctx, tx, user)
 		if db.IsNotFound(err) {
@@ -264,6 +267,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	if err != nil && !db.IsNotFound(err) {
 		return nil, err
 	}
+	nobody := s.nobody()
 	stored := nobody
 	if err == nil && u.PasswordHash != "" && u.DeactivatedAt.IsZero() {
 		stored = u.PasswordHash
@@ -271,7 +275,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	if len(password) > maxPassword {
 		password, stored = "", nobody
 	}
-	ok, outdated, err := matches(stored, password)
+	ok, outdated, err := s.matches(stored, password)
 	if err != nil {
 		return nil, fmt.Errorf("sign in: %w", err)
 	}
@@ -280,7 +284,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	}
 	anew := ""
 	if outdated { // before the transaction, since hashing waits for its turn
-		anew = hash(password)
+		anew = s.hash(password)
 	}
 	login := &db.Login{
 		ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LoginLifetime),
@@ -297,7 +301,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 			return ErrWrongCredentials
 		}
 		if locked.PasswordHash != stored {
-			if ok, _, _ := matches(locked.PasswordHash, password); !ok {
+			if ok, _, _ := s.matches(locked.PasswordHash, password); !ok {
 				return ErrWrongCredentials
 			}
 		} else if anew != "" {

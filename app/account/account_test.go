@@ -47,7 +47,7 @@ func installation(t *testing.T) (*Service, *clock) {
 	d := dbtest.New(t)
 	c := &clock{at: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}
 	check(t, EnsureRoles(t.Context(), d, c.now()))
-	return &Service{DB: d, Now: c.now, Log: slog.New(slog.DiscardHandler)}, c
+	return &Service{DB: d, Now: c.now, Log: slog.New(slog.DiscardHandler), PasswordMemory: 64}, c
 }
 
 // person adds somebody by the command line.

@@ -173,7 +173,7 @@ func (s *Service) Join(ctx context.Context, token, name, password, address, user
 	if len(bad) > 0 {
 		return nil, bad
 	}
-	stored := hash(password) // before the transaction, since hashing waits for its turn
+	stored := s.hash(password) // before the transaction, since hashing waits for its turn
 	now := s.Now().Truncate(time.Microsecond)
 	login := &db.Login{
 		ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LoginLifetime),

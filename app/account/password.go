@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -27,15 +28,27 @@ const (
 	maxPassword = 1024 // bytes
 )
 
-// hashing bounds how many passwords are hashed at once, since each takes hashMemory.
+// hashing bounds how many passwords are hashed at once, since each takes that memory.
 var hashing = make(chan struct{}, 4)
 
+// hashMemory is today's memory of a hash, in KiB.
+func (s *Service) hashMemory() uint32 { return cmp.Or(s.PasswordMemory, hashMemory) }
+
 // hash makes the stored form of a password.
-func hash(password string) string {
+func (s *Service) hash(password string) string {
 	salt := make([]byte, saltLength)
 	rand.Read(salt) //nolint:errcheck // never fails, by its documentation
-	key := derive(password, salt, hashTime, hashMemory, hashThreads)
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, hashMemory, hashTime, hashThreads,
+	return stored(s.hashMemory(), salt, derive(password, salt, hashTime, s.hashMemory(), hashThreads))
+}
+
+// nobody is a stored form that no password has; checking against it costs as much as against a real one.
+func (s *Service) nobody() string {
+	return stored(s.hashMemory(), make([]byte, saltLength), make([]byte, hashLength))
+}
+
+// stored is the stored form of a key that was derived with a memory in KiB.
+func stored(memory uint32, salt, key []byte) string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, hashTime, hashThreads,
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
 }
 
@@ -48,7 +61,7 @@ func derive(password string, salt []byte, time, memory uint32, threads uint8) []
 var errHash = errors.New("not a password hash")
 
 // matches reports whether a password has a stored form, and whether that form should be made anew with today's cost.
-func matches(stored, password string) (ok, outdated bool, err error) {
+func (s *Service) matches(stored, password string) (ok, outdated bool, err error) {
 	parts := strings.Split(stored, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
 		return false, false, errHash
@@ -68,14 +81,8 @@ func matches(stored, password string) (ok, outdated bool, err error) {
 		return false, false, errHash
 	}
 	ok = subtle.ConstantTimeCompare(key, derive(password, salt, time, memory, threads)) == 1
-	return ok, memory != hashMemory || time != hashTime || threads != hashThreads, nil
+	return ok, memory != s.hashMemory() || time != hashTime || threads != hashThreads, nil
 }
-
-// nobody is a stored form that no password has; checking against it costs as much as against a real one.
-var nobody = strings.Replace(hashShape, "SALT", base64.RawStdEncoding.EncodeToString(make([]byte, saltLength)), 1) +
-	base64.RawStdEncoding.EncodeToString(make([]byte, hashLength))
-
-var hashShape = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$SALT$", argon2.Version, hashMemory, hashTime, hashThreads)
 
 // checkPassword says what is wrong with a password that someone chooses, or "".
 func checkPassword(password string) string {

@@ -185,7 +185,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	}
 	ok := false
 	if len(current) <= maxPassword {
-		if ok, _, err = matches(u.PasswordHash, current); err != nil {
+		if ok, _, err = s.matches(u.PasswordHash, current); err != nil {
 			return fmt.Errorf("change password: %w", err)
 		}
 	}
@@ -198,7 +198,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	if len(bad) > 0 {
 		return bad
 	}
-	stored := hash(chosen)
+	stored := s.hash(chosen)
 	return s.change(ctx, actor, "user.change_password", func(ctx context.Context, tx bun.Tx, locked *db.User) (before, after map[string]any, err error) {
 		if locked.PasswordHash != u.PasswordHash { // it was changed or reset while this one was hashed
 			return nil, nil, fault.ErrStale

@@ -65,7 +65,7 @@ func (k *kit) login(who Actor) uuid.UUID {
 
 func (k *kit) password(who Actor, password string) {
 	k.t.Helper()
-	check(k.t, db.SetPasswordHash(k.t.Context(), k.DB, who.ID, hash(password), k.now))
+	check(k.t, db.SetPasswordHash(k.t.Context(), k.DB, who.ID, k.hash(password), k.now))
 }
 
 func (k *kit) profile(who Actor) *Profile {

@@ -63,7 +63,7 @@ func TestAPasswordOfAMegabyteIsNotEvenHashed(t *testing.T) {
 	s, _ := installation(t)
 	u := person(t, s, "m@example.com", RoleMember)
 	long := strings.Repeat("x", 1<<20)
-	check(t, db.SetPasswordHash(t.Context(), s.DB, u.ID, hash(long), s.Now()))
+	check(t, db.SetPasswordHash(t.Context(), s.DB, u.ID, s.hash(long), s.Now()))
 	if _, err := s.SignIn(t.Context(), "m@example.com", long, "192.0.2.1", "test"); !errors.Is(err, ErrWrongCredentials) {
 		t.Errorf("got %v; want it to be refused for its length alone", err)
 	}
@@ -72,6 +72,7 @@ func TestAPasswordOfAMegabyteIsNotEvenHashed(t *testing.T) {
 func TestPasswordsAreHashedWithParametersAndMadeAnewWhenTheseChange(t *testing.T) {
 	t.Parallel()
 	s, _ := installation(t)
+	s.PasswordMemory = 0 // as on every server
 	u := person(t, s, "m@example.com", RoleMember)
 	stored := func() string {
 		row, err := db.UserByID(t.Context(), s.DB, u.ID)
@@ -237,7 +238,7 @@ func TestAPasswordThatWasReplacedWhileCheckedMakesNoLogin(t *testing.T) {
 		done <- err
 	}()
 	<-hashing // the old password is being checked
-	check(t, db.SetPasswordHash(t.Context(), s.DB, u.ID, nobody, s.Now()))
+	check(t, db.SetPasswordHash(t.Context(), s.DB, u.ID, s.nobody(), s.Now()))
 	check(t, db.DeleteLogins(t.Context(), s.DB, u.ID, [16]byte{}))
 	hashing <- struct{}{}
 	for {

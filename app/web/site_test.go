@@ -57,7 +57,7 @@ func open(t *testing.T) *site {
 	public, err := url.Parse(s.http.URL)
 	check(t, err)
 	s.server = &Server{
-		DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch}, Rules: rules, Keys: keys,
+		DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64}, Rules: rules, Keys: keys,
 		Providers: func() []agent.Provider {
 			return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell}, {ID: "agent", Name: "Agent"}}
 		},
