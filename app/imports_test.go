@@ -17,6 +17,7 @@ import (
 var layers = map[string]string{
 	// Things of their own, which could be modules elsewhere.
 	"app/fault":           "",
+	"app/jsontext":        "",
 	"app/secret":          "",
 	"app/shell":           "",
 	"app/cron":            "",
@@ -26,7 +27,7 @@ var layers = map[string]string{
 	"app/sso":             "",
 	"app/workspace":       "",
 	"app/manifest":        "",
-	"app/agent":           "app/shell",
+	"app/agent":           "app/jsontext app/shell",
 	"app/agent/agenttest": "",
 
 	// Rows and SQL.
@@ -36,7 +37,7 @@ var layers = map[string]string{
 
 	// The rules.
 	"app/account":    "app/cron app/fault app/outbound app/secret db",
-	"app/automation": "app/account app/cron app/fault app/forge app/manifest app/secret app/shell db",
+	"app/automation": "app/account app/cron app/fault app/forge app/jsontext app/manifest app/secret app/shell db",
 
 	// What people see.
 	"static": "",
@@ -45,7 +46,7 @@ var layers = map[string]string{
 		"db static views",
 
 	// What happens without a request.
-	"jobs": "app/account app/agent app/automation app/fault app/forge app/outbound app/secret app/workspace db",
+	"jobs": "app/account app/agent app/automation app/fault app/forge app/jsontext app/outbound app/secret app/workspace db",
 
 	// The program, where all is connected, and the tests of the whole.
 	"app":                     everything,

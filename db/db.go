@@ -154,6 +154,20 @@ func IsRetriable(err error) bool {
 	return errors.As(err, &pgErr) && (pgErr.Code == "40P01" || pgErr.Code == "40001")
 }
 
+// IsRefused reports whether err says that the server does not take a statement for what it holds: data that it cannot store, a
+// constraint, or a bound of its own. The same again is refused again.
+func IsRefused(err error) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) || len(pgErr.Code) != 5 {
+		return false
+	}
+	switch pgErr.Code[:2] {
+	case "22", "23", "42", "54": // data, integrity, syntax or access, limit exceeded
+		return true
+	}
+	return false
+}
+
 // Now is the time of the database, the one clock that all processes share.
 func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 	var now time.Time

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 // SessionStatus is how far a session is. There is no failed session: failure belongs to the execution.
@@ -377,11 +378,50 @@ func AppendEvents(ctx context.Context, tx bun.Tx, lease Lease, events []SessionE
 	return nil
 }
 
-// DropEvents deletes the events of a session from seq first to last, to keep a long transcript bounded.
-func DropEvents(ctx context.Context, q bun.IDB, session uuid.UUID, first, last int64) error {
-	_, err := q.NewDelete().Model((*SessionEvent)(nil)).Where("session_id = ?", session).Where("seq BETWEEN ? AND ?", first, last).Exec(ctx)
+// DropEvents deletes events of a session, to keep a long transcript bounded.
+func DropEvents(ctx context.Context, q bun.IDB, session uuid.UUID, seqs []int64) error {
+	_, err := q.NewDelete().Model((*SessionEvent)(nil)).Where("session_id = ?", session).Where("seq = ANY(?)", pgdialect.Array(seqs)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("drop events: %w", err)
+	}
+	return nil
+}
+
+// EventSize is how much an event of a transcript takes.
+type EventSize struct {
+	Seq   int64  `bun:"seq"`
+	Kind  string `bun:"kind"`
+	Bytes int    `bun:"bytes"` // of its body as text
+}
+
+// EventSizes lists how much each event of a session takes, in their order.
+func EventSizes(ctx context.Context, q bun.IDB, session uuid.UUID) ([]EventSize, error) {
+	var list []EventSize
+	err := q.NewSelect().Model((*SessionEvent)(nil)).Column("seq", "kind").ColumnExpr("octet_length(body::text) AS bytes").
+		Where("session_id = ?", session).Order("seq").Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("read sizes of events: %w", err)
+	}
+	return list, nil
+}
+
+// EventsBySeq finds events of a session by their numbers.
+func EventsBySeq(ctx context.Context, q bun.IDB, session uuid.UUID, seqs []int64) ([]SessionEvent, error) {
+	var list []SessionEvent
+	err := q.NewSelect().Model(&list).Where("session_id = ?", session).Where("seq = ANY(?)", pgdialect.Array(seqs)).Order("seq").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return list, nil
+}
+
+// ReplaceEvents writes the bodies of events anew.
+func ReplaceEvents(ctx context.Context, q bun.IDB, events []SessionEvent) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if _, err := q.NewUpdate().Model(&events).Column("body").Bulk().Exec(ctx); err != nil {
+		return fmt.Errorf("replace events: %w", err)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (w *work) gate(ctx context.Context, ws *db.Workspace, token string, tree *w
 		return automation.Outcome{}, true
 	}
 	w.note("Skipped: " + reason + ".")
-	return automation.Outcome{Status: db.Skipped, Reason: string(w.transcript.mask([]byte(reason))), Neutral: true}, false
+	return automation.Outcome{Status: db.Skipped, Reason: w.transcript.hide(reason), Neutral: true}, false
 }
 
 // dropWorktree removes the worktree of a session whose run did not begin: there is nothing in it to look at.
@@ -336,7 +336,7 @@ func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Work
 	if reason == "" {
 		return nil
 	}
-	return fail(w.failed("success_check", string(w.transcript.mask([]byte(reason)))))
+	return fail(w.failed("success_check", w.transcript.hide(reason)))
 }
 
 // findPullRequest asks the forge for a pull request of the session's branch, unless the agent has told of one. What cannot be

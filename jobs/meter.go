@@ -57,7 +57,7 @@ func (m *meter) run(ctx context.Context) {
 		used := m.used
 		m.mu.Unlock()
 		used.Known, used.CostKnown = false, false // not all of it yet
-		if reason := m.w.noteUsage(ctx, m.turn, m.w.session.Conversation, used); reason != "" {
+		if reason := m.note(ctx, used); reason != "" {
 			m.cancel(budgetUsed(reason))
 			return
 		}
@@ -67,6 +67,13 @@ func (m *meter) run(ctx context.Context) {
 		case <-time.After(meterEvery):
 		}
 	}
+}
+
+// note writes what was used so far, within bounds: the turn's end waits for it.
+func (m *meter) note(ctx context.Context, used agent.Usage) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return m.w.noteUsage(ctx, m.turn, m.w.session.Conversation, used)
 }
 
 // done ends the look. Where the agent did not tell at its end what the turn used, as one that was stopped, it is at least what

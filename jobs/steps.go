@@ -199,7 +199,7 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 	done, err := w.take(ctx, p, tree, step, content)
 	outcome := automation.Outcome{Status: db.Succeeded}
 	if err != nil {
-		outcome = automation.Outcome{Status: db.Failed, Class: "step", Reason: string(w.transcript.mask([]byte(err.Error())))}
+		outcome = automation.Outcome{Status: db.Failed, Class: "step", Reason: w.transcript.hide(err.Error())}
 	} else {
 		w.transcript.add(agent.EventLog, agent.Event{Kind: agent.EventLog, Text: done})
 	}

@@ -5,24 +5,36 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/app/jsontext"
 	"carillon/db"
 )
 
-// How much of a session's transcript is kept: its beginning and its end. What lies between is drained and dropped, so
-// that a run that prints 200 MB fills neither memory nor the database. Bytes of the stored form.
+// How much of a session's transcript is kept, so that a run that prints 200 MB fills neither memory nor the database. Bytes of
+// the stored form. See shrink for what goes first.
 const (
-	keepHead    = 512 << 10
-	keepTail    = 1536 << 10
-	keepPending = 4 << 20 // in memory, while the database is slow or away
+	keepHead    = 512 << 10 // the events of this beginning are never dropped
+	keepAll     = 2 << 20
+	keepRecent  = 256 << 10 // the end, which is cut after all else
+	keepPending = 4 << 20   // in memory, while the database is slow or away
+	perEvent    = 64        // what a row takes beside its body
 	maxText     = 64 << 10
 	flushEvery  = 100 * time.Millisecond
+)
+
+// How long the end of a transcript may take. A run ends whatever becomes of its transcript.
+const (
+	endPatience  = time.Minute     // the database may be restarted meanwhile
+	stopPatience = 5 * time.Second // while the server stops, or where another worker has the session
 )
 
 // transcript writes what happens in a session as rows, in batches. Events are numbered without gaps as they come; a gap
@@ -38,20 +50,28 @@ type transcript struct {
 	mu      sync.Mutex
 	turn    uuid.UUID
 	seq     int64
-	pending []db.SessionEvent
+	pending []event
 	size    int   // of pending
 	taken   int   // bytes added so far, until they reach keepHead
 	headSeq int64 // the last event of the beginning, which is never dropped
 
 	// Only the flusher touches what follows.
-	head   int // bytes stored of the beginning
-	tail   []stored
-	tailed int // bytes of tail
+	rows  []kept // what the database has of the session
+	total int    // bytes of rows
 }
 
-type stored struct {
-	seq  int64
-	size int
+// kept is an event that is kept: what decides over how long.
+type kept struct {
+	seq   int64
+	size  int
+	kind  string
+	level int // how often it was cut: index of the next of cuts
+}
+
+// event is one that waits to be written.
+type event struct {
+	kept
+	row db.SessionEvent
 }
 
 // newTranscript goes on after the events that a session has.
@@ -59,70 +79,284 @@ func newTranscript(d *db.DB, lease db.Lease, last int64) *transcript {
 	return &transcript{db: d, lease: lease, seq: last}
 }
 
-// add appends an event of the runner's own or of the agent.
-func (t *transcript) add(kind string, body any) {
-	raw, err := json.Marshal(body)
+// resume reads how much the database has of the session already, so that its bounds hold for all of it.
+func (t *transcript) resume(ctx context.Context) error {
+	list, err := db.EventSizes(ctx, t.db, t.lease.Session)
 	if err != nil {
-		raw, _ = json.Marshal(agent.Event{Kind: agent.EventWarning, Text: "An event could not be recorded: " + err.Error()})
-		kind = agent.EventWarning
+		return err
 	}
-	raw = t.mask(raw)
+	for _, e := range list {
+		row := kept{seq: e.Seq, size: e.Bytes + perEvent, kind: e.Kind}
+		t.rows = append(t.rows, row)
+		t.total += row.size
+		t.head(row)
+	}
+	return nil
+}
+
+// head counts an event to the beginning while that is not complete.
+func (t *transcript) head(e kept) {
+	if t.taken < keepHead {
+		t.taken += e.size
+		t.headSeq = e.seq
+	}
+}
+
+// hide is a text without the run's secrets.
+func (t *transcript) hide(text string) string { return string(t.mask([]byte(text))) }
+
+// add appends an event of the runner's own or of the agent, without the run's secrets and as a column takes it.
+func (t *transcript) add(kind string, body any) {
+	raw, err := json.Marshal(t.masked(body))
+	if err == nil {
+		var ok bool
+		if raw, ok = jsontext.Storable(raw); !ok {
+			err = errors.New("it is nested too deeply")
+		}
+	}
+	if err != nil {
+		kind, raw = agent.EventWarning, warning("An event could not be recorded: "+t.hide(err.Error()))
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.seq++
-	t.pending = append(t.pending, db.SessionEvent{
+	e := event{kept{seq: t.seq, size: len(raw) + perEvent, kind: kind}, db.SessionEvent{
 		SessionID: t.lease.Session, Seq: t.seq, TurnID: t.turn, At: t.now(), Kind: kind, Body: raw,
-	})
-	t.size += len(raw)
-	if t.taken < keepHead {
-		t.taken += len(raw)
-		t.headSeq = t.seq
-	}
+	}}
+	t.head(e.kept)
+	t.pending = append(t.pending, e)
+	t.size += e.size
 	t.relieve()
 }
 
-// relieve drops the oldest of what is pending, but for the beginning, while there is too much.
-func (t *transcript) relieve() {
-	first := 0
-	for first < len(t.pending) && t.pending[first].Seq <= t.headSeq {
-		first++
+// warning is the body of an event that warns.
+func warning(text string) json.RawMessage {
+	raw, _ := json.Marshal(agent.Event{Kind: agent.EventWarning, Text: agent.Clean(text)}) // texts always marshal
+	return raw
+}
+
+// masked is the body of an event without the run's secrets. What people and agents wrote is masked, decoded; fields of ours
+// are not, so that a number of tokens or the kind of an event never becomes something else.
+func (t *transcript) masked(body any) any {
+	switch b := body.(type) {
+	case agent.Event:
+		b.Text, b.ID = t.hide(b.Text), t.hide(b.ID)
+		b.Raw = t.maskJSON(b.Raw)
+		if b.Tool != nil {
+			tool := *b.Tool
+			tool.Name, tool.Title, tool.Result = t.hide(tool.Name), t.hide(tool.Title), t.hide(tool.Result)
+			tool.Input = t.maskJSON(tool.Input)
+			tool.Edits = slices.Clone(tool.Edits)
+			for i := range tool.Edits {
+				e := &tool.Edits[i]
+				e.Path, e.Old, e.New = t.hide(e.Path), t.hide(e.Old), t.hide(e.New)
+			}
+			b.Tool = &tool
+		}
+		b.Plan = slices.Clone(b.Plan)
+		for i := range b.Plan {
+			b.Plan[i].Text = t.hide(b.Plan[i].Text)
+		}
+		return b
+	case TurnEvent:
+		b.Label, b.Prompt = t.hide(b.Label), t.hide(b.Prompt)
+		return b
+	case TurnEndEvent:
+		b.Reason = t.hide(b.Reason)
+		return b
 	}
-	last := first
-	for t.size > keepPending && last < len(t.pending)-1 {
-		t.size -= len(t.pending[last].Body)
-		last++
+	return body
+}
+
+// maskJSON is JSON of an agent's without the run's secrets; what is none is left out.
+func (t *transcript) maskJSON(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return nil
 	}
-	if last > first {
-		t.pending = append(t.pending[:first], t.pending[last:]...)
+	masked, ok := automation.MaskJSON(t.mask, raw)
+	if !ok {
+		return nil
 	}
+	return masked
 }
 
 // agentEvent appends what an agent said, cut to what a row may hold.
 func (t *transcript) agentEvent(e agent.Event) {
+	e = t.masked(e).(agent.Event) // first: what is left of a secret that is cut could tell it
 	e.Text = cut(e.Text)
 	if len(e.Raw) > maxText {
 		e.Raw = nil
 	}
 	if e.Tool != nil {
-		tool := *e.Tool
-		tool.Result = cut(tool.Result)
-		if len(tool.Input) > maxText {
-			tool.Input = nil
+		e.Tool.Result = cut(e.Tool.Result)
+		if len(e.Tool.Input) > maxText {
+			e.Tool.Input = nil
 		}
-		tool.Edits = append([]agent.Edit(nil), tool.Edits...)
-		for i := range tool.Edits {
-			tool.Edits[i].Old, tool.Edits[i].New = cut(tool.Edits[i].Old), cut(tool.Edits[i].New)
+		for i := range e.Tool.Edits {
+			e.Tool.Edits[i].Old, e.Tool.Edits[i].New = cut(e.Tool.Edits[i].Old), cut(e.Tool.Edits[i].New)
 		}
-		e.Tool = &tool
 	}
 	t.add(e.Kind, e)
 }
 
+// cut bounds a text of which the beginning tells what it is.
 func cut(text string) string {
 	if len(text) <= maxText {
 		return text
 	}
-	return agent.Clean(text[:maxText]) + "\n… cut: the rest was too long to keep"
+	return wholeStart(text, maxText) + "\n… cut: the rest was too long to keep"
+}
+
+// ends bounds a text of which the end tells how it went, and the beginning what it was: one part in four is of the beginning.
+func ends(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return wholeStart(text, most/4) + "\n… cut: this was too long to keep whole …\n" + wholeEnd(text, most-most/4)
+}
+
+// wholeStart and wholeEnd are the first and the last bytes of a text, without characters that are cut in two.
+func wholeStart(text string, most int) string {
+	for most > 0 && most < len(text) && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:min(most, len(text))]
+}
+
+func wholeEnd(text string, most int) string {
+	at := max(0, len(text)-most)
+	for at < len(text) && !utf8.RuneStart(text[at]) {
+		at++
+	}
+	return text[at:]
+}
+
+// cuts are the bytes that are left of each text of a tool call's result when it is cut once, and once more.
+var cuts = []int{2048, 200}
+
+// shorten cuts what a tool was given and gave: the call itself stays, with its title and whether it went well.
+func shorten(body json.RawMessage, most int) json.RawMessage {
+	var e agent.Event
+	if json.Unmarshal(body, &e) != nil || e.Tool == nil {
+		return body
+	}
+	e.Raw = nil
+	e.Tool.Result = ends(e.Tool.Result, most)
+	if len(e.Tool.Input) > most {
+		e.Tool.Input = nil
+	}
+	if len(e.Tool.Edits) > most/20 {
+		e.Tool.Edits = e.Tool.Edits[:most/20]
+	}
+	for i := range e.Tool.Edits {
+		share := most / len(e.Tool.Edits)
+		edit := &e.Tool.Edits[i]
+		edit.Old, edit.New = ends(edit.Old, share), ends(edit.New, share)
+	}
+	short, err := json.Marshal(e)
+	if err != nil || len(short) >= len(body) {
+		return body
+	}
+	return short
+}
+
+// shrink finds what has to go of a list of events, the oldest first, so that it takes so many bytes less. The words of the agent,
+// its tool calls and its errors are worth more than what tools give back and what scripts print: so results are cut, the newest
+// last, before anything is dropped; then output goes, and then the rest. The beginning is never dropped.
+//
+// cut are indexes of events to be cut to the next of cuts, by level; drop are indexes to be dropped.
+func shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
+	if over <= 0 {
+		return nil, nil
+	}
+	recent, behind := len(list), 0
+	for recent > 0 && behind+list[recent-1].size <= keepRecent {
+		recent--
+		behind += list[recent].size
+	}
+	chosen := make([]kept, len(list)) // as they would be
+	copy(chosen, list)
+	for level, most := range cuts {
+		for _, part := range [][2]int{{0, recent}, {recent, len(list)}} {
+			for i := part[0]; i < part[1] && over > 0; i++ {
+				e := &chosen[i]
+				if least := 2*most + 512; e.kind == agent.EventTool && e.level <= level && e.size > least {
+					over -= e.size - least
+					e.size, e.level = least, level+1
+				}
+			}
+		}
+	}
+	for i := range chosen {
+		if chosen[i].level > list[i].level {
+			cut = append(cut, i)
+		}
+	}
+	for _, output := range []bool{true, false} {
+		for i := 0; i < len(chosen)-1 && over > 0; i++ {
+			e := &chosen[i]
+			if e.size == 0 || e.seq <= headSeq || output != (e.kind == agent.EventOutput) {
+				continue
+			}
+			over -= e.size
+			e.size = 0
+			drop = append(drop, i)
+		}
+	}
+	cut = slices.DeleteFunc(cut, func(i int) bool { return chosen[i].size == 0 })
+	for _, i := range cut {
+		list[i].level = chosen[i].level
+	}
+	return cut, drop
+}
+
+// relieve makes room among what is pending while there is too much.
+func (t *transcript) relieve() {
+	if t.size > keepPending {
+		t.pending = reduce(t.pending, keepPending*3/4, t.headSeq)
+		t.size = sizeOf(t.pending)
+	}
+}
+
+// reduce makes events that are not written yet take at most so many bytes, as far as that goes.
+func reduce(list []event, most int, headSeq int64) []event {
+	account := make([]kept, len(list))
+	for i := range list {
+		account[i] = list[i].kept
+	}
+	cut, drop := shrink(account, sizeOf(list)-most, headSeq)
+	for _, i := range cut {
+		e := &list[i]
+		e.level = account[i].level
+		e.row.Body = shorten(e.row.Body, cuts[e.level-1])
+		e.size = len(e.row.Body) + perEvent
+	}
+	return without(list, drop)
+}
+
+func sizeOf(list []event) (size int) {
+	for i := range list {
+		size += list[i].size
+	}
+	return size
+}
+
+// without leaves indexes out of a list.
+func without[T any](list []T, drop []int) []T {
+	if len(drop) == 0 {
+		return list
+	}
+	gone := make(map[int]bool, len(drop))
+	for _, i := range drop {
+		gone[i] = true
+	}
+	left := make([]T, 0, len(list)-len(drop))
+	for i := range list {
+		if !gone[i] {
+			left = append(left, list[i])
+		}
+	}
+	return left
 }
 
 // begin lets the events that follow belong to a turn.
@@ -132,119 +366,153 @@ func (t *transcript) begin(turn uuid.UUID) {
 	t.turn = turn
 }
 
-// run writes what is added until stop is closed, and then what is left. It waits for a database that is away.
-func (t *transcript) run(ctx context.Context, stop <-chan struct{}) {
+// run writes what is added until stop gives how long the end may take, and then what is left. Until then it waits for a
+// database that is away.
+func (t *transcript) run(ctx context.Context, stop <-chan time.Duration) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			t.flush(ctx)
-		case <-stop:
-			for pause := flushEvery; !t.flush(ctx); pause = min(2*pause, 2*time.Second) {
-				select {
-				case <-ctx.Done():
-					return
-				case <-time.After(pause):
-				}
-			}
+		case patience := <-stop:
+			t.end(ctx, patience)
 			return
 		}
 	}
 }
 
-// flush writes what is pending. It reports whether nothing is left to write.
+// end writes what is left, within its time.
+func (t *transcript) end(ctx context.Context, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for pause := flushEvery; !t.flush(ctx); pause = min(2*pause, 2*time.Second) {
+		select {
+		case <-ctx.Done():
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.log.Error("the end of a transcript is lost", "session", t.lease.Session, "events", len(t.pending))
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// flush writes what is pending. It reports whether nothing is left to write. Where the database cannot be asked now, it stays
+// pending; what the database refuses for what it is is replaced by a warning.
 func (t *transcript) flush(ctx context.Context) bool {
 	t.mu.Lock()
-	batch := t.pending
+	batch, headSeq := t.pending, t.headSeq
 	t.pending, t.size = nil, 0
 	t.mu.Unlock()
 	if len(batch) == 0 {
 		return true
 	}
-	batch = t.squeeze(batch)
-	drop := t.plan(batch)
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	err := t.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.AppendEvents(ctx, tx, t.lease, batch); err != nil {
-			return err
-		}
-		if drop > 0 {
-			if err := db.DropEvents(ctx, tx, t.lease.Session, t.tail[0].seq, t.tail[drop-1].seq); err != nil {
-				return err
-			}
-		}
-		return db.Announce(ctx, tx, "session", t.lease.Session)
-	})
+	if sizeOf(batch) > keepAll {
+		batch = reduce(batch, keepAll, headSeq)
+	}
+	left, err := t.write(ctx, batch, headSeq)
 	switch {
 	case errors.Is(err, db.ErrLeaseLost):
 		t.lost()
 		return true
 	case err != nil:
-		t.unplan(batch)
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.pending = append(batch, t.pending...)
-		for _, e := range batch {
-			t.size += len(e.Body)
-		}
+		t.pending = append(left, t.pending...)
+		t.size = sizeOf(t.pending)
 		t.relieve()
 		t.log.Warn("write transcript", "session", t.lease.Session, "err", err)
 		return false
 	}
-	for _, s := range t.tail[:drop] {
-		t.tailed -= s.size
-	}
-	t.tail = append([]stored(nil), t.tail[drop:]...)
 	return true
 }
 
-// squeeze leaves out the middle of a batch that alone is longer than what is kept.
-func (t *transcript) squeeze(batch []db.SessionEvent) []db.SessionEvent {
-	total := 0
-	for _, e := range batch {
-		total += len(e.Body)
+// write writes a batch. It returns what is not written, with the reason. A batch that is refused is halved until the event is
+// found that the database does not take.
+func (t *transcript) write(ctx context.Context, batch []event, headSeq int64) (left []event, err error) {
+	err = t.store(ctx, batch, headSeq)
+	if err == nil || errors.Is(err, db.ErrLeaseLost) || !db.IsRefused(err) {
+		return batch, err
 	}
-	if t.head < keepHead || total <= keepTail {
-		return batch
+	if len(batch) > 1 {
+		half := len(batch) / 2
+		if left, err = t.write(ctx, batch[:half], headSeq); err != nil {
+			return append(left, batch[half:]...), err
+		}
+		return t.write(ctx, batch[half:], headSeq)
 	}
-	first := 0
-	for total > keepTail && first < len(batch)-1 {
-		total -= len(batch[first].Body)
-		first++
+	e := batch[0]
+	t.log.Error("an event cannot be recorded", "session", t.lease.Session, "seq", e.seq, "kind", e.kind, "err", err)
+	e.kind, e.row.Kind = agent.EventWarning, agent.EventWarning
+	e.row.Body = warning("An event could not be recorded: the database does not take what it holds.")
+	e.size = len(e.row.Body) + perEvent
+	if err = t.store(ctx, []event{e}, headSeq); err != nil && db.IsRefused(err) {
+		return nil, nil // nothing can be recorded here: the session is gone
 	}
-	return batch[first:]
+	return []event{e}, err
 }
 
-// plan accounts for a batch, and returns how many of the tail's oldest events have to go for it.
-func (t *transcript) plan(batch []db.SessionEvent) (drop int) {
-	for _, e := range batch {
-		if t.head < keepHead {
-			t.head += len(e.Body)
-			continue
+// store writes a batch in one transaction, with what has to go for it, and takes account of that.
+func (t *transcript) store(ctx context.Context, batch []event, headSeq int64) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	rows, total := slices.Clone(t.rows), t.total
+	events := make([]db.SessionEvent, len(batch))
+	for i := range batch {
+		events[i] = batch[i].row
+		rows = append(rows, batch[i].kept)
+		total += batch[i].size
+	}
+	err := t.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.AppendEvents(ctx, tx, t.lease, events); err != nil {
+			return err
 		}
-		t.tail = append(t.tail, stored{e.Seq, len(e.Body)})
-		t.tailed += len(e.Body)
+		cut, drop := shrink(rows, total-keepAll, headSeq)
+		if err := t.cutRows(ctx, tx, rows, cut); err != nil {
+			return err
+		}
+		if len(drop) > 0 {
+			gone := make([]int64, len(drop))
+			for i, at := range drop {
+				gone[i] = rows[at].seq
+			}
+			if err := db.DropEvents(ctx, tx, t.lease.Session, gone); err != nil {
+				return err
+			}
+			rows = without(rows, drop)
+		}
+		return db.Announce(ctx, tx, "session", t.lease.Session)
+	})
+	if err != nil {
+		return err
 	}
-	over := t.tailed - keepTail
-	for over > 0 && drop < len(t.tail)-1 {
-		over -= t.tail[drop].size
-		drop++
+	t.rows, t.total = rows, 0
+	for _, e := range rows {
+		t.total += e.size
 	}
-	return drop
+	return nil
 }
 
-// unplan takes back the account of a batch that could not be written.
-func (t *transcript) unplan(batch []db.SessionEvent) {
-	first := batch[0].Seq
-	for len(t.tail) > 0 && t.tail[len(t.tail)-1].seq >= first {
-		t.tailed -= t.tail[len(t.tail)-1].size
-		t.tail = t.tail[:len(t.tail)-1]
+// cutRows cuts the results of tool calls that are stored, and notes how long they are then.
+func (t *transcript) cutRows(ctx context.Context, tx bun.Tx, rows []kept, cut []int) error {
+	if len(cut) == 0 {
+		return nil
 	}
-	for _, e := range batch {
-		if len(t.tail) == 0 {
-			t.head = max(0, t.head-len(e.Body))
-		}
+	at := make(map[int64]int, len(cut))
+	seqs := make([]int64, 0, len(cut))
+	for _, i := range cut {
+		at[rows[i].seq] = i
+		seqs = append(seqs, rows[i].seq)
 	}
+	stored, err := db.EventsBySeq(ctx, tx, t.lease.Session, seqs)
+	if err != nil {
+		return err
+	}
+	for i := range stored {
+		row := &rows[at[stored[i].Seq]]
+		stored[i].Body = shorten(stored[i].Body, cuts[row.level-1])
+		row.size = len(stored[i].Body) + perEvent
+	}
+	return db.ReplaceEvents(ctx, tx, stored)
 }

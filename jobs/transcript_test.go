@@ -1,15 +1,55 @@
 package jobs
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/db"
+	"carillon/db/dbtest"
 )
+
+// writer is the transcript of a session that a worker holds.
+func (k *kit) writer(secrets ...string) *transcript {
+	k.t.Helper()
+	run := k.run("true", nil)
+	var list []db.Session
+	check(k.t, k.db.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		list, err = db.ClaimSessions(ctx, tx, "test", 1, time.Now(), time.Now().Add(time.Hour))
+		return err
+	}))
+	if len(list) != 1 || list[0].ID != run.Session.ID {
+		k.t.Fatalf("claimed %d sessions; want that of the run", len(list))
+	}
+	tr := newTranscript(k.db, db.Lease{Session: run.Session.ID, Worker: "test", Fence: list[0].Fence}, 0)
+	tr.mask, tr.now, tr.log = automation.Masker(secrets, "••••••"), time.Now, slog.New(slog.DiscardHandler)
+	tr.lost = func() { k.t.Error("the lease was lost") }
+	return tr
+}
+
+// stored is what the database has of a transcript.
+func (k *kit) stored(tr *transcript) (events []agent.Event, bytes int) {
+	k.t.Helper()
+	list, err := db.LatestEvents(k.t.Context(), k.db, tr.lease.Session, 100_000)
+	check(k.t, err)
+	for _, row := range list {
+		var e agent.Event
+		check(k.t, json.Unmarshal(row.Body, &e))
+		events = append(events, e)
+		bytes += len(row.Body)
+	}
+	return events, bytes
+}
 
 func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 	t.Parallel()
@@ -20,14 +60,151 @@ func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 		tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: strings.Repeat("x", 16<<10)})
 	}
 	tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: "last"})
+	if tr.size > keepPending || tr.size != sizeOf(tr.pending) {
+		t.Errorf("%d bytes are pending, of which %d are counted; want at most %d", sizeOf(tr.pending), tr.size, keepPending)
+	}
+	var first, last agent.Event
+	check(t, json.Unmarshal(tr.pending[0].row.Body, &first))
+	check(t, json.Unmarshal(tr.pending[len(tr.pending)-1].row.Body, &last))
+	if first.Text != "first" || last.Text != "last" || tr.pending[len(tr.pending)-1].seq != 1002 {
+		t.Errorf("it begins with %.20q and ends with %.20q, %d; want the first and the last", first.Text, last.Text, tr.pending[len(tr.pending)-1].seq)
+	}
+}
+
+// conversation is a long turn of an agent: many messages, each followed by a tool call with a large result.
+func conversation(n int, each func(agent.Event)) {
+	result := strings.Repeat("a line of a file\n", 1500)
+	for i := range n {
+		id := fmt.Sprint(i)
+		each(agent.Event{Kind: agent.EventText, Text: "Message " + id + "."})
+		input, _ := json.Marshal(map[string]string{"file_path": "file" + id})
+		raw, _ := json.Marshal(map[string]string{"type": "user", "content": result})
+		each(agent.Event{Kind: agent.EventTool, ID: id, Tool: &agent.Tool{Name: "Read", Title: "Read file" + id, Input: input}})
+		each(agent.Event{Kind: agent.EventTool, ID: id, Done: true, OK: true, Tool: &agent.Tool{Result: result + "end " + id}, Raw: raw})
+	}
+}
+
+// expectWhole checks that nothing but results is missing of a conversation.
+func expectWhole(t *testing.T, n int, events []agent.Event) {
+	t.Helper()
+	texts, calls, ends := 0, 0, 0
+	for _, e := range events {
+		switch {
+		case e.Kind == agent.EventText && e.Text == fmt.Sprintf("Message %d.", texts):
+			texts++
+		case e.Kind == agent.EventTool && e.Done && strings.HasSuffix(e.Tool.Result, "end "+fmt.Sprint(ends)):
+			ends++
+		case e.Kind == agent.EventTool && e.Tool.Title == fmt.Sprintf("Read file%d", calls):
+			calls++
+		}
+	}
+	if texts != n || calls != n || ends != n {
+		t.Errorf("%d messages, %d calls and %d ends of calls are kept, in order; want %d of each", texts, calls, ends, n)
+	}
+}
+
+func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
+	t.Parallel()
+	const n = 1500
+	k := prepare(t)
+	tr := k.writer()
+	i := 0
+	conversation(n, func(e agent.Event) {
+		tr.agentEvent(e)
+		if i++; i%50 == 0 && !tr.flush(t.Context()) {
+			t.Fatal("it was not written")
+		}
+	})
+	tr.end(t.Context(), time.Hour)
+	events, bytes := k.stored(tr)
+	if bytes > keepAll {
+		t.Errorf("%d bytes are kept; want at most %d", bytes, keepAll)
+	}
+	expectWhole(t, n, events)
+	if last := events[len(events)-1].Tool.Result; len(last) < 2000 {
+		t.Errorf("of the newest result %d bytes are kept", len(last))
+	}
+
+	// A later message of the session goes on within the same bounds.
+	tr2 := newTranscript(k.db, tr.lease, tr.seq)
+	tr2.mask, tr2.now, tr2.log, tr2.lost = tr.mask, tr.now, tr.log, tr.lost
+	check(t, tr2.resume(t.Context()))
+	for range 100 {
+		tr2.agentEvent(agent.Event{Kind: agent.EventOutput, Stream: "stdout", Text: strings.Repeat("y", 16<<10)})
+	}
+	tr2.agentEvent(agent.Event{Kind: agent.EventText, Text: "The end."})
+	tr2.end(t.Context(), time.Hour)
+	events, bytes = k.stored(tr)
+	if bytes > keepAll || events[len(events)-1].Text != "The end." {
+		t.Errorf("%d bytes are kept, the last is %.80q; want at most %d, and the end", bytes, events[len(events)-1].Text, keepAll)
+	}
+	expectWhole(t, n, events)
+}
+
+func TestWhatWaitsForTheDatabaseIsCutBeforeItIsDropped(t *testing.T) {
+	t.Parallel()
+	const n = 1500
+	tr := newTranscript(nil, db.Lease{}, 0)
+	tr.mask, tr.now = automation.Masker(nil, ""), time.Now
+	conversation(n, tr.agentEvent)
+	var events []agent.Event
+	for _, e := range tr.pending {
+		var body agent.Event
+		check(t, json.Unmarshal(e.row.Body, &body))
+		events = append(events, body)
+	}
 	if tr.size > keepPending {
 		t.Errorf("%d bytes are pending; want at most %d", tr.size, keepPending)
 	}
-	var first, last agent.Event
-	check(t, json.Unmarshal(tr.pending[0].Body, &first))
-	check(t, json.Unmarshal(tr.pending[len(tr.pending)-1].Body, &last))
-	if first.Text != "first" || last.Text != "last" || tr.pending[len(tr.pending)-1].Seq != 1002 {
-		t.Errorf("it begins with %.20q and ends with %.20q, %d; want the first and the last", first.Text, last.Text, tr.pending[len(tr.pending)-1].Seq)
+	expectWhole(t, n, events)
+}
+
+func TestAnEventThatTheDatabaseRefusesBecomesAWarning(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	tr := k.writer()
+	_, err := k.db.NewRaw("ALTER TABLE session_events ADD CHECK (body ->> 'text' NOT LIKE 'poison%')").Exec(t.Context())
+	check(t, err)
+	for i := range 40 {
+		text := fmt.Sprintf("text %d", i)
+		if i == 7 || i == 30 {
+			text = "poison"
+		}
+		tr.agentEvent(agent.Event{Kind: agent.EventText, Text: text})
+	}
+	if !tr.flush(t.Context()) {
+		t.Error("something is left to write")
+	}
+	events, _ := k.stored(tr)
+	if len(events) != 40 {
+		t.Fatalf("%d events are stored; want 40", len(events))
+	}
+	for i, e := range events {
+		if refused := i == 7 || i == 30; refused != (e.Kind == agent.EventWarning && strings.Contains(e.Text, "could not be recorded")) {
+			t.Errorf("event %d is %s %q", i, e.Kind, e.Text)
+		}
+	}
+	_, err = k.db.NewRaw("ALTER TABLE session_events ADD CHECK (seq < 41)").Exec(t.Context())
+	check(t, err)
+	tr.agentEvent(agent.Event{Kind: agent.EventText, Text: "never"})
+	if !tr.flush(t.Context()) {
+		t.Error("what can never be written is tried again")
+	}
+}
+
+func TestATranscriptEndsThoughTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	away, err := db.Open(t.Context(), dbtest.URL(t))
+	check(t, err)
+	check(t, away.Close())
+	tr := newTranscript(away, db.Lease{}, 0)
+	tr.mask, tr.now, tr.log = automation.Masker(nil, ""), time.Now, slog.New(slog.DiscardHandler)
+	tr.agentEvent(agent.Event{Kind: agent.EventText, Text: "lost"})
+	stop := make(chan time.Duration, 1)
+	stop <- time.Millisecond
+	tr.run(t.Context(), stop) // returns
+	if len(tr.pending) != 1 {
+		t.Errorf("%d events are pending; want the one that could not be written", len(tr.pending))
 	}
 }
 
@@ -36,7 +213,113 @@ func TestSecretsAreMaskedAsTheyAreAndAsJSONWritesThem(t *testing.T) {
 	mask := automation.Masker([]string{"pass\"word\n1", "short", "plain-secret", "first line\nsecond line"}, "••••••")
 	text, err := json.Marshal(map[string]string{"a": "x pass\"word\n1 y", "b": "plain-secret", "c": "short", "d": "2: second line", "e": `{"in":"pass\"word\n1"}`, "f": "?k=pass%22word%0A1"})
 	check(t, err)
-	if got, want := string(mask(text)), `{"a":"x •••••• y","b":"••••••","c":"short","d":"2: ••••••","e":"{\"in\":\"••••••\"}","f":"?k=••••••"}`; got != want {
+	masked, ok := automation.MaskJSON(mask, text)
+	if got, want := string(masked), `{"a":"x •••••• y","b":"••••••","c":"short","d":"2: ••••••","e":"{\"in\":\"••••••\"}","f":"?k=••••••"}`; got != want || !ok {
 		t.Errorf("masked is %s; want %s", got, want)
+	}
+}
+
+func TestMaskedJSONStaysJSON(t *testing.T) {
+	t.Parallel()
+	mask := automation.Masker([]string{"12345678", "nabcdefgh"}, "••••••")
+	for in, want := range map[string]string{
+		`{"chat_id":12345678}`:                `{"chat_id":"••••••"}`,
+		`[12345678.0, 1.2345678e7, -1]`:       `["••••••.0", "••••••", -1]`,
+		`{"a":"x\nabcdefgh"}`:                 `{"a":"x\nabcdefgh"}`,
+		`{"nabcdefgh":"xnabcdefgh"}`:          `{"••••••":"x••••••"}`,
+		`{ "big": 1e999, "f": 0.1, "t":true}`: `{ "big": 1e999, "f": 0.1, "t":true}`,
+	} {
+		if got, ok := automation.MaskJSON(mask, []byte(in)); !ok || string(got) != want {
+			t.Errorf("%s became %s; want %s", in, got, want)
+		}
+	}
+}
+
+func TestFieldsOfOurOwnAreNotMasked(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	tr := k.writer("123456", "succeeded", "stdout")
+	tr.add(EventTurnEnd, TurnEndEvent{Status: "succeeded", Reason: "it said 123456", Usage: &agent.Usage{Known: true, Input: 123456}})
+	tr.agentEvent(agent.Event{Kind: agent.EventOutput, Stream: "stdout", Text: "123456\n"})
+	tr.end(t.Context(), time.Hour)
+	list, err := db.LatestEvents(t.Context(), k.db, tr.lease.Session, 10)
+	check(t, err)
+	var end TurnEndEvent
+	check(t, json.Unmarshal(list[0].Body, &end))
+	if end.Status != "succeeded" || end.Usage == nil || end.Usage.Input != 123456 || end.Reason != "it said ••••••" {
+		t.Errorf("the end of the turn is %+v", end)
+	}
+	var said agent.Event
+	check(t, json.Unmarshal(list[1].Body, &said))
+	if said.Stream != "stdout" || said.Text != "••••••\n" {
+		t.Errorf("the output is %+v", said)
+	}
+}
+
+// What an agent sends in its protocol may be any JSON, and what it reads any text.
+func TestWhateverAnAgentSendsIsRecordedAndItsRunEnds(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	dir := t.TempDir()
+	bare := filepath.Join(dir, "repository.git")
+	command(t, "", "init", "-q", "--bare", "-b", "main", bare)
+	var lines strings.Builder
+	for i, input := range []string{
+		`{"n":1e999999}`, `{"n":[1e-20000,-1E400000]}`, `{"chat_id":12345678}`, `{"text":"a\nabcdefgh"}`, `{"pattern":"/[\\u0000-\\u001f]/"}`, `{"nul":"\u0000","half":"\ud800"}`,
+		strings.Repeat(`{"a":`, 3000) + `1` + strings.Repeat(`}`, 3000), `{"same":1,"same":2}`,
+	} {
+		fmt.Fprintf(&lines, `{"type":"assistant","session_id":"s","message":{"id":"m%d","content":[{"type":"tool_use","id":"t%d","name":"Bash","input":%s}],"usage":{"input_tokens":123456}}}`+"\n", i, i, input)
+		fmt.Fprintf(&lines, `{"type":"user","session_id":"s","message":{"content":[{"type":"tool_result","tool_use_id":"t%d","content":"result \\u0000 \u0000 %d"}]}}`+"\n", i, i)
+	}
+	lines.WriteString(`{"type":"assistant","message":{"id":"m","content":[{"type":"text","text":"It matches \\u0000."}]}}` + "\n")
+	lines.WriteString(`{"type":"result","subtype":"success","session_id":"s","result":"It matches \\u0000.","usage":{"input_tokens":123456}}` + "\n")
+	put(t, dir, "stream", lines.String())
+	put(t, dir, "agent", "#!/bin/sh\ncat >/dev/null\nexec cat "+filepath.Join(dir, "stream")+"\n")
+	check(t, os.Chmod(filepath.Join(dir, "agent"), 0o700)) //nolint:gosec // a program
+	k.runner.Providers = func() []agent.Provider {
+		return []agent.Provider{{ID: "odd", Name: "Odd", Driver: agent.DriverClaude, Command: []string{filepath.Join(dir, "agent")}}}
+	}
+	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "odd", Name: "Odd"}} }
+	w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Secrets", GitURL: bare, DefaultBranch: "main", Variables: []automation.VariableInput{
+		{Name: "CHAT", Value: "12345678", Secret: true}, {Name: "LETTER", Value: "nabcdefgh", Secret: true}, {Name: "COUNT", Value: "123456", Secret: true},
+	}})
+	check(t, err)
+	k.workspace = w.ID
+	k.start()
+	run := k.run("Look.", func(in *automation.Input) { in.Provider = "odd" })
+	if e := k.ended(run); e.Status != db.Succeeded || e.Answer != `It matches \u0000.` {
+		t.Errorf("the run %s: %s, and answered %q", e.Status, e.Reason, e.Answer)
+	}
+	list, err := db.LatestEvents(t.Context(), k.db, run.Session.ID, 1000)
+	check(t, err)
+	results, usage := 0, int64(0)
+	for _, row := range list {
+		if strings.Contains(string(row.Body), "12345678") {
+			t.Errorf("a secret is in %s", row.Body)
+		}
+		var e agent.Event
+		check(t, json.Unmarshal(row.Body, &e))
+		if e.Tool != nil && strings.HasPrefix(e.Tool.Result, `result \u0000 `+"\uFFFD") {
+			results++
+		}
+		if row.Kind == EventTurnEnd {
+			var end TurnEndEvent
+			check(t, json.Unmarshal(row.Body, &end))
+			usage = end.Usage.Input
+		}
+	}
+	if results != 8 || usage != 123456 {
+		t.Errorf("%d results are recorded and %d tokens; want 8 and 123456", results, usage)
+	}
+}
+
+func TestAScriptMayPrintTheEscapeOfANUL(t *testing.T) {
+	k := setup(t)
+	run := k.run(`printf '%s%s\n' '\u' 0000; printf 'a\0b\n'`, nil)
+	if e := k.ended(run); e.Status != db.Succeeded || e.Answer != `\u0000`+"\na\uFFFDb\n" {
+		t.Errorf("it %s: %s, and answered %q", e.Status, e.Reason, e.Answer)
+	}
+	if said := k.transcript(run.Session.ID); !strings.Contains(said, `\u0000`+"\na\uFFFDb\n") {
+		t.Errorf("it said %q", said)
 	}
 }

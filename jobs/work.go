@@ -22,7 +22,7 @@ type work struct {
 	lease      db.Lease
 	execution  *db.Execution // nil: a person's reply
 	transcript *transcript
-	stop       chan struct{}
+	stop       chan time.Duration // ends the transcript
 	written    chan struct{}
 	dir        string // of this run alone
 	answer     string
@@ -101,7 +101,10 @@ func (w *work) open(ctx context.Context, secrets []string) (context.Context, con
 			r.cancel(errLeaseLost)
 		}
 	}
-	w.stop, w.written = make(chan struct{}), make(chan struct{})
+	if err := w.transcript.resume(ctx); err != nil {
+		w.Log.Warn("read the transcript's size", "session", w.session.ID, "err", err) // it is bounded as if it began here
+	}
+	w.stop, w.written = make(chan time.Duration, 1), make(chan struct{})
 	background := context.WithoutCancel(ctx)
 	go func() {
 		defer close(w.written)
@@ -116,10 +119,14 @@ func (w *work) open(ctx context.Context, secrets []string) (context.Context, con
 
 var errTimeout = errors.New("the run took too long")
 
-// close writes the rest of the transcript and removes the run's folder.
+// close writes the rest of the transcript, within bounds, and removes the run's folder.
 func (w *work) close(ctx context.Context) {
 	if w.stop != nil {
-		close(w.stop)
+		patience := endPatience
+		if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+			patience = stopPatience
+		}
+		w.stop <- patience
 		<-w.written
 	}
 	if w.dir != "" {
@@ -220,7 +227,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		outcome.ProviderTrouble = !w.account && outcome.Status == db.Failed && (failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
 	}
 	w.answer = string(w.transcript.mask([]byte(cut(agent.Plain(result.Text)))))
-	outcome.Reason = string(w.transcript.mask([]byte(outcome.Reason)))
+	outcome.Reason = w.transcript.hide(outcome.Reason)
 	w.transcript.add(EventTurnEnd, TurnEndEvent{
 		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), ExitCode: outcome.ExitCode,
 		Class: outcome.Class, Usage: known(p, result.Usage),
@@ -310,7 +317,7 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 	if err != nil {
 		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The diff could not be read: " + err.Error()})
 	}
-	summary := db.ChangeSummary{Files: len(c.Files) + c.More, Diff: string(w.transcript.mask([]byte(diff))), Cut: cut}
+	summary := db.ChangeSummary{Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut}
 	for _, f := range c.Files {
 		summary.Added += f.Additions
 		summary.Removed += f.Deletions

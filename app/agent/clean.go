@@ -1,12 +1,11 @@
 package agent
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"regexp"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"carillon/app/jsontext"
 )
 
 const maxRaw = 64 << 10
@@ -38,53 +37,11 @@ func (t *Tool) clean() {
 	}
 }
 
-// cleanJSON does what Clean does, also for what is written as an escape: jsonb refuses \u0000 and
-// half a surrogate pair. What is not JSON is dropped.
+// cleanJSON makes JSON fit for storing, as Clean does text. What is not JSON is dropped.
 func cleanJSON(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || !json.Valid(raw) {
+	out, ok := jsontext.Storable(raw)
+	if !ok {
 		return nil
 	}
-	s := strings.ToValidUTF8(string(raw), "\uFFFD")
-	if !strings.Contains(s, `\u`) {
-		return json.RawMessage(s)
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		if s[i] != '\\' {
-			b.WriteByte(s[i])
-			i++
-			continue
-		}
-		if s[i+1] != 'u' {
-			b.WriteString(s[i : i+2])
-			i += 2
-			continue
-		}
-		r, second := escaped(s[i:]), escaped(s[i+6:])
-		switch {
-		case r == 0:
-			b.WriteString(`\ufffd`)
-		case utf16.IsSurrogate(r) && utf16.DecodeRune(r, second) != utf8.RuneError:
-			b.WriteString(s[i : i+12])
-			i += 6
-		case utf16.IsSurrogate(r):
-			b.WriteString(`\ufffd`)
-		default:
-			b.WriteString(s[i : i+6])
-		}
-		i += 6
-	}
-	return json.RawMessage(b.String())
-}
-
-// escaped reads an escape such as \u00e9 at the start of s; -1 if there is none.
-func escaped(s string) rune {
-	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
-		return -1
-	}
-	v, err := hex.DecodeString(s[2:6])
-	if err != nil {
-		return -1
-	}
-	return rune(v[0])<<8 | rune(v[1])
+	return out
 }

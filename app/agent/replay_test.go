@@ -377,8 +377,8 @@ func TestRetryTimesAreRead(t *testing.T) {
 func TestCleanedJSONIsWhatPostgreSQLTakes(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		`{"a":"b"}`: `{"a":"b"}`, `{"a":"\u0000b"}`: `{"a":"\ufffdb"}`, `"\ud83d\ude00"`: `"\ud83d\ude00"`, `"\ud83dx"`: `"\ufffdx"`,
-		`"\ude00\ud83d"`: `"\ufffd\ufffd"`, `"\\u0000"`: `"\\u0000"`, `"\\\u0000"`: `"\\\ufffd"`, "\"\xff\"": "\"\uFFFD\"", `{"a":`: ``, ``: ``,
+		`{"a":"b"}`: `{"a":"b"}`, `{"a":"\u0000b"}`: "{\"a\":\"\uFFFDb\"}", `"\ud83d\ude00"`: `"😀"`, `"\ud83dx"`: "\"\uFFFDx\"",
+		`"\ude00\ud83d"`: "\"\uFFFD\uFFFD\"", `"\\u0000"`: `"\\u0000"`, `"\\\u0000"`: "\"\\\\\uFFFD\"", "\"\xff\"": "\"\uFFFD\"", `{"a":`: ``, ``: ``,
 	} {
 		if got := string(cleanJSON(json.RawMessage(in))); got != want {
 			t.Errorf("%s became %s; want %s", in, got, want)

@@ -262,7 +262,7 @@ func (s *Service) workflowValues(parameters []db.Parameter, values map[string]st
 		hide := Masker(secrets, withheld)
 		for name, value := range values {
 			if !slices.ContainsFunc(parameters, func(p db.Parameter) bool { return p.Alias == name }) {
-				values[name] = string(hide([]byte(value)))
+				values[name] = hideValue(hide, value)
 			}
 		}
 	}

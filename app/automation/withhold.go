@@ -3,13 +3,16 @@ package automation
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"mime"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"carillon/app/jsontext"
 	"carillon/db"
 )
 
@@ -31,8 +34,7 @@ func withhold(o *db.TokenOwner, call Call) Call {
 		call.Query = query.Encode()
 	}
 	call.Body = w.body(call)
-	hide := Masker(w.found, withheld)
-	call.Query, call.Body = string(hide([]byte(call.Query))), hide(call.Body)
+	call.Query = string(Masker(w.found, withheld)([]byte(call.Query)))
 	return call
 }
 
@@ -72,10 +74,20 @@ func (w *withholder) body(call Call) []byte {
 		form.Del("payload")
 	}
 	found := w.form(form)
+	masked := sent
 	if inPayload {
-		masked := w.object([]byte(sent))
-		found = found || string(masked) != sent
-		form.Set("payload", string(masked))
+		masked = string(w.object([]byte(sent)))
+	}
+	hide := Masker(w.found, withheld)
+	for _, list := range form {
+		for i, value := range list {
+			list[i] = string(hide([]byte(value)))
+			found = found || list[i] != value
+		}
+	}
+	if inPayload {
+		found = found || masked != sent
+		form.Set("payload", masked)
 	}
 	if !found {
 		return call.Body
@@ -108,7 +120,11 @@ func (w *withholder) object(body []byte) []byte {
 		}
 	}
 	b.Write(body[last:])
-	return Masker(w.found, withheld)(b.Bytes())
+	masked, ok := MaskJSON(Masker(w.found, withheld), b.Bytes())
+	if !ok { // nested too deeply to be looked through
+		return []byte(withheld)
+	}
+	return masked
 }
 
 // brought is what a call brought as it was, as it is sealed.
@@ -166,7 +182,7 @@ func (s *Service) keptValues(workflow *db.Workflow, values map[string]string) ma
 	hide := Masker(secrets, withheld)
 	for name, value := range values {
 		if _, sealed := kept[name]; !sealed {
-			kept[name] = string(hide([]byte(value)))
+			kept[name] = hideValue(hide, value)
 		}
 	}
 	return kept
@@ -210,6 +226,41 @@ func Masker(secrets []string, by string) func([]byte) []byte {
 		}
 		return text
 	}
+}
+
+// hideValue replaces secrets in the value of a parameter, which may be a JSON object or array.
+func hideValue(hide func([]byte) []byte, value string) string {
+	if strings.HasPrefix(value, "{") || strings.HasPrefix(value, "[") {
+		if masked, ok := MaskJSON(hide, []byte(value)); ok {
+			return string(masked)
+		}
+	}
+	return string(hide([]byte(value)))
+}
+
+// MaskJSON replaces secrets in the values of a JSON text by a Masker: in strings and names, decoded, and in numbers, which become
+// strings then. The rest stays as it is written. ok is false for what is not JSON.
+func MaskJSON(hide func([]byte) []byte, raw []byte) (masked []byte, ok bool) {
+	return jsontext.Rewrite(raw, func(s string) string { return string(hide([]byte(s))) }, func(number string) (string, bool) {
+		for _, form := range []string{number, plainNumber(number)} {
+			if hidden := string(hide([]byte(form))); hidden != form {
+				return hidden, true
+			}
+		}
+		return "", false
+	})
+}
+
+// plainNumber is a number without an exponent and without zeros behind the point that say nothing, as far as it is exact.
+func plainNumber(number string) string {
+	if !strings.ContainsAny(number, ".eE") {
+		return number
+	}
+	value, err := strconv.ParseFloat(number, 64)
+	if err != nil || math.Abs(value) >= 1<<53 {
+		return number
+	}
+	return strconv.FormatFloat(value, 'f', -1, 64)
 }
 
 // quoted is a text as JSON writes it, without the quotation marks.
