@@ -149,6 +149,9 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		values = map[string]string{}
 	}
 	for name, value := range by.Parameters {
+		if !storable(name) || !storable(value) {
+			return nil, &MissingParameter{Name: db.Printable(name, 200), Wrong: "this is not text"}
+		}
 		if !by.Kept && s.storedForm(name, value) {
 			return nil, &MissingParameter{Name: name, Wrong: notStoredForm}
 		}
@@ -163,6 +166,11 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	}
 
 	resolved, unresolved := resolve(provider.Names(a.Prompt), values)
+	for name, value := range resolved { // a path may lead into a text that holds JSON
+		if !storable(value) {
+			return nil, &MissingParameter{Name: name, Wrong: "this is not text"}
+		}
+	}
 	prompt := a.Prompt
 	if a.ExecutionType == db.WorkflowDriven {
 		unresolved = nil

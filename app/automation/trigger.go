@@ -18,6 +18,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/jsontext"
 	"carillon/db"
 )
 
@@ -246,14 +247,14 @@ func readParameters(call Call) (values map[string]string, payload, problem strin
 		if problem != "" {
 			return nil, "", problem
 		}
-		payload = string(body)
+		payload = string(withoutMark(body))
 		for name, raw := range object {
 			values[name] = Text(raw)
 		}
 	}
 	for name, value := range values {
 		if !storable(name) || !storable(value) {
-			return nil, "", "a field holds bytes that are not text"
+			return nil, "", notText
 		}
 	}
 	return values, payload, ""
@@ -264,7 +265,7 @@ func readObject(body []byte) (map[string]json.RawMessage, string) {
 	if !utf8.Valid(body) {
 		return nil, "the body is not UTF-8"
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder := json.NewDecoder(bytes.NewReader(withoutMark(body)))
 	var object map[string]json.RawMessage
 	err := decoder.Decode(&object)
 	if err != nil || object == nil {
@@ -273,8 +274,30 @@ func readObject(body []byte) (map[string]json.RawMessage, string) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, "the body must be a JSON object and nothing after it"
 	}
-	return object, ""
+	return object, unstorable(withoutMark(body))
 }
+
+// notText says that a NUL, or something that is not UTF-8, stands in a field, at any depth.
+const notText = "a field holds bytes that are not text"
+
+// unstorable says what of a JSON text cannot be kept, at any depth, or nothing: a path may lead to it.
+func unstorable(raw []byte) string {
+	found := false
+	_, ok := jsontext.Rewrite(raw, func(s string) string {
+		found = found || strings.ContainsRune(s, 0)
+		return s
+	}, func(string) (string, bool) { return "", false })
+	switch {
+	case !ok:
+		return "the body is nested too deeply"
+	case found:
+		return notText
+	}
+	return ""
+}
+
+// withoutMark is a text without the byte-order mark that some programs write before it.
+func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\uFEFF")) }
 
 // storable reports whether a text can be kept in a row.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }

@@ -97,7 +97,7 @@ func (w *withholder) body(call Call) []byte {
 
 // object takes the secrets out of a JSON object, and leaves the rest as it was written.
 func (w *withholder) object(body []byte) []byte {
-	if len(bytes.TrimSpace(body)) == 0 {
+	if body = withoutMark(body); len(bytes.TrimSpace(body)) == 0 {
 		return body
 	}
 	if _, problem := readObject(body); problem != "" {

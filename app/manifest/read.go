@@ -174,6 +174,9 @@ func (r *reader) value(n *yaml.Node, field string, to reflect.Value) {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
 		r.wrong(n, field, "Anchors and aliases are not read here. Write the value out.")
 		return
+	case n.Kind == yaml.ScalarNode && strings.ContainsRune(n.Value, 0):
+		r.wrong(n, field, "This text has the sign U+0000, which cannot be stored.")
+		return
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
 		return // as left out
 	case n.Style&yaml.TaggedStyle != 0 && n.ShortTag() != "!!str":
@@ -260,7 +263,7 @@ func (r *reader) pairs(n *yaml.Node, field string, do func(key, value *yaml.Node
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" {
+		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" || strings.ContainsRune(key.Value, 0) {
 			r.wrong(key, field, "Expected the name of a field.")
 			continue
 		}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,6 +110,7 @@ var apiFormat = huma.Format{
 		if !utf8.Valid(data) {
 			return errors.New("the body is not UTF-8")
 		}
+		data = bytes.TrimPrefix(data, []byte("\uFEFF")) // a byte-order mark, which some programs write before JSON
 		if err := json.Unmarshal(data, v); err != nil {
 			return err
 		}

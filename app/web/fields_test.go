@@ -24,6 +24,7 @@ type form struct {
 	method, action string
 	values         url.Values
 	ids            []string // fields that take ids: choices, and what already holds one
+	texts          []string // fields that take any text
 }
 
 var anID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
@@ -105,8 +106,9 @@ func (f *form) read(n *dom.Node) {
 				chosen = v
 			}
 		}
-		f.values.Set(name, cmp(chosen, first))
+		f.values.Add(name, cmp(chosen, first))
 	case n.Data == "textarea":
+		f.texts = append(f.texts, name)
 		f.values.Add(name, cmp(textOf(n), "Look."))
 	case n.Data == "button" && anID.MatchString(value):
 		f.ids = append(f.ids, name)
@@ -121,6 +123,9 @@ func (f *form) read(n *dom.Node) {
 	default:
 		if anID.MatchString(value) {
 			f.ids = append(f.ids, name)
+		}
+		if kind == "" || kind == "text" || kind == "search" {
+			f.texts = append(f.texts, name)
 		}
 		if !has && kind != "password" || value == "" && slices.Contains([]string{"name", "title"}, name) {
 			value = "Mine"

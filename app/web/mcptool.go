@@ -48,6 +48,10 @@ func decode(arguments json.RawMessage, required []string, in any) error {
 	if len(bytes.TrimSpace(arguments)) == 0 {
 		arguments = json.RawMessage("{}")
 	}
+	var all any
+	if json.Unmarshal(arguments, &all) == nil && holdsNUL(all) {
+		return errors.New("a text has the sign U+0000, which cannot be stored")
+	}
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal(arguments, &given); err != nil {
 		return errors.New("the arguments are not a JSON object")

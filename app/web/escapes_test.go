@@ -1,0 +1,105 @@
+package web
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+// escapedNUL is how JSON writes a NUL, as six characters of plain text: in a regular expression, say.
+const escapedNUL = `[\u0000-\u001f]`
+
+// Every text field of every form takes text that looks like the escape of a NUL and shows it again as it was typed. A NUL itself
+// is refused, whatever the field.
+func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleAdministrator)
+	pages := b.settled()
+	for name, change := range map[string]func(*automation.Input){
+		"loop": func(in *automation.Input) { in.Trigger, in.StopText = "loop", "Over." },
+		"hook": func(in *automation.Input) {
+			in.Trigger = "http"
+			in.Filter.Conditions = append(in.Filter.Conditions, db.Condition{Field: "action", Operator: automation.OpEquals, Value: "opened"})
+		},
+		"filled": func(in *automation.Input) {
+			in.Prompt, in.Parameters = "Look at {{what}}.", map[string]string{"what": "this"}
+		},
+	} {
+		in := automation.Input{Name: "A " + name, Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"}
+		change(&in)
+		a, _, err := b.rules.Create(t.Context(), b.actor, in)
+		check(t, err)
+		pages = append(pages, "/automations/"+a.ID.String()+"/edit")
+	}
+	wf, err := b.rules.CreateWorkflow(t.Context(), b.actor, automation.WorkflowInput{
+		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "Look at $what."}, {Kind: "asset", Path: "notes.md", Text: "Notes."}},
+		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text", Default: "this"}},
+	})
+	check(t, err)
+	pages = append(pages, "/workflows/"+wf.ID.String()+"/edit", "/settings/toggles")
+	tried, kept := map[string]bool{}, map[string]bool{}
+	for _, page := range pages {
+		for at, f := range formsOf(t, b.get(page).body) {
+			if f.method != http.MethodPost || f.action == "/logout" {
+				continue
+			}
+			if f.values.Has("sender") {
+				f.values.Set("sender", "") // else there has to be a secret
+			}
+			for _, field := range slices.Compact(slices.Sorted(slices.Values(f.texts))) {
+				key := anID.ReplaceAllString(f.action, "{id}") + " " + field
+				if tried[key] && !strings.HasSuffix(page, "/edit") {
+					continue
+				}
+				tried[key] = true
+				values := maps.Clone(f.values)
+				put := func(text string) { // in the row that has something already, of those that have several
+					values[field] = slices.Clone(f.values[field])
+					row := slices.IndexFunc(values[field], func(v string) bool { return v != "" })
+					values[field][max(row, 0)] = text
+				}
+				put("a\x00b")
+				if got := b.send(f.method, f.action, values); got.StatusCode < 400 || got.StatusCode >= 500 {
+					t.Errorf("%s of %s answered %d to a NUL in %s; want a refusal", f.action, page, got.StatusCode, field)
+				}
+				put(escapedNUL)
+				got := b.send(f.method, f.action, values)
+				if got.StatusCode >= 500 {
+					t.Errorf("%s of %s answered %d to %s in %s: %.300s", f.action, page, got.StatusCode, escapedNUL, field, got.body)
+				}
+				again := formsOf(t, b.get(page).body)
+				if at < len(again) && again[at].action == f.action {
+					kept[key] = kept[key] || slices.Contains(again[at].values[field], escapedNUL)
+					version := again[at].values["version"]
+					if f.values = maps.Clone(f.values); version != nil {
+						f.values["version"] = version
+					}
+				}
+			}
+		}
+	}
+	for action, fields := range map[string]string{
+		"/automations/{id}":    "name prompt stop_text filter_field filter_value gate_command success_command success_contains base_branch model param.what",
+		"/bots/{id}":           "name instructions model allowed_tools",
+		"/tickets/{id}":        "title body labels",
+		"/workflows/{id}":      "name description step_label step_text parameter_label parameter_default",
+		"/settings/users/{id}": "name",
+		"/settings/profile":    "name",
+		"/settings/toggles":    "code_architecture code_review verification",
+	} {
+		for field := range strings.FieldsSeq(fields) {
+			if !kept[action+" "+field] {
+				t.Errorf("%s never showed %s in %s", action, escapedNUL, field)
+			}
+		}
+	}
+	if len(tried) < 80 {
+		t.Errorf("%d fields were tried, which is few", len(tried))
+	}
+}
