@@ -3,7 +3,9 @@ package jobs
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +62,46 @@ func TestWorktreesOfClosedSessionsGoAtOnceIfCleanElseAfterSevenDays(t *testing.T
 		return nil
 	})
 	expect("after a reply", map[*automation.Run]bool{changed: true})
+}
+
+func TestAReopenedSessionDoesNotCountTheCommitsOfOthers(t *testing.T) {
+	k := setup(t)
+	remote := repository(t)
+	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Shared", GitURL: remote, DefaultBranch: "main"})
+	check(t, err)
+	run := k.run("true", func(in *automation.Input) {
+		in.Workspace, in.SessionType = ws.ID.String(), "chat"
+	})
+	k.ended(run)
+	k.eventually("the session to be closed", func() error {
+		if s := k.session(run.Session.ID); s.Status != db.SessionDone {
+			return fmt.Errorf("it is %s", s.Status)
+		}
+		return nil
+	})
+	check(t, k.runner.sweepWorktrees(t.Context(), time.Now()))
+	colleague := t.TempDir()
+	for _, args := range [][]string{
+		{"clone", "-q", "-b", "main", remote, colleague}, {"-C", colleague, "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-q", "--allow-empty", "-m", "Of a colleague"},
+		{"-C", colleague, "push", "-q", "origin", "HEAD:main"},
+	} {
+		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "git log -1 --format=%s"))
+	k.eventually("the reply to be answered", func() error {
+		if s := k.session(run.Session.ID); s.Status != db.SessionWaiting {
+			return fmt.Errorf("the session is %s", s.Status)
+		}
+		return nil
+	})
+	s := k.session(run.Session.ID)
+	out, err := exec.Command("git", "-C", remote, "rev-parse", "main").Output()
+	check(t, err)
+	if want := strings.TrimSpace(string(out)); s.BaseCommit != want {
+		t.Errorf("the base is %s; want main, from which its new worktree began, %s", s.BaseCommit, want)
+	}
 }
 
 func TestAWorktreeThatNoSessionHasIsRemoved(t *testing.T) {

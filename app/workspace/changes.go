@@ -208,7 +208,7 @@ func (s *Store) copyIndex(path string) (string, error) {
 // read compares files, index and HEAD.
 func (l *look) read(ctx context.Context, w Worktree) error {
 	l.changed, l.untracked, l.nested, l.more = nil, nil, nil, 0
-	exclude := filepath.Join(l.store.mirror(w.Workspace), "info", "exclude")
+	exclude := filepath.Join(l.store.common(w.Workspace, w.Session), "info", "exclude")
 	out, err := l.git(ctx, nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--modified", "--others", "--exclude-standard")
 	if err != nil {
 		return err

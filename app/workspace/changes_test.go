@@ -168,11 +168,11 @@ func TestTooManyNewFilesAreCounted(t *testing.T) {
 	}
 }
 
-func TestFilesThatTheRepositorysOwnListExcludesAreNoChanges(t *testing.T) {
+func TestFilesThatTheSessionsOwnListExcludesAreNoChanges(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
 	w := begin(t, s, remote, "s1")
-	write(t, s.mirror("w"), "info/exclude", ".agent/\n")
+	write(t, "/", git(t, w.Dir, "rev-parse", "--path-format=absolute", "--git-path", "info/exclude"), ".agent/\n")
 	write(t, w.Dir, ".agent/state", "x")
 	expectChanges(t, s, w, "clean")
 }

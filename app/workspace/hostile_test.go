@@ -68,9 +68,11 @@ func TestNothingThatAnAgentConfiguredIsRunByTheServer(t *testing.T) {
 		fmt.Fprintf(&config, "[%s]\n\t%s = %s %s\n", key[:at], key[at+1:], program, strings.ReplaceAll(key, `"`, ""))
 	}
 	config.WriteString("[filter \"evil\"]\n\trequired = true\n[commit]\n\tgpgSign = true\n[log]\n\tshowSignature = true\n")
-	was, err := os.ReadFile(filepath.Join(s.mirror("w"), "config"))
-	must(t, err)
-	write(t, s.mirror("w"), "config", string(was)+config.String())
+	for _, dir := range []string{s.mirror("w"), s.common("w", "s1")} {
+		was, err := os.ReadFile(filepath.Join(dir, "config"))
+		must(t, err)
+		write(t, dir, "config", string(was)+config.String())
+	}
 	useEverything(t, s, w, remote)
 	if exists(mark) {
 		ran, _ := os.ReadFile(mark)

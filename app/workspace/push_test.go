@@ -175,9 +175,10 @@ func TestACancelEndsGitAndAllItStarted(t *testing.T) {
 }
 
 // tryGit runs git where its failure is part of the test.
-func tryGit(dir string, args ...string) {
+func tryGit(dir string, args ...string) string {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")
-	_ = cmd.Run()
+	out, _ := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out))
 }

@@ -115,7 +115,7 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	if _, err := s.git(ctx, call{gitDir: view, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--", w.Dir, w.Branch}}); err != nil {
 		return false, err
 	}
-	if err := s.takeSpare(*w); err != nil {
+	if err := errors.Join(s.takeSpare(*w), s.separate(*w)); err != nil {
 		return false, err
 	}
 	_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", branchRef(w.Session), "refs/heads/" + w.Branch}})
@@ -158,6 +158,7 @@ func (s *Store) repairLink(w Worktree) error {
 	return errors.Join(
 		writeOnce(filepath.Join(w.Dir, ".git"), "gitdir: "+admin+"\n"),
 		writeOnce(filepath.Join(admin, "gitdir"), filepath.Join(w.Dir, ".git")+"\n"),
+		s.separate(w),
 	)
 }
 
@@ -176,7 +177,6 @@ func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string)
 		}
 	}
 	err := errors.Join(
-		writeOnce(filepath.Join(admin, "commondir"), "../..\n"),
 		writeOnce(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n"),
 		s.repairLink(w),
 	)
@@ -215,8 +215,11 @@ func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepB
 	}
 	view, err := s.view(workspaceID)
 	if errors.Is(err, ErrNoMirror) || keepBranch {
-		return nil
+		return nil // what the session configured and has on its stash stays for a worktree that comes back
 	} else if err != nil {
+		return err
+	}
+	if err := removeAll(s.common(workspaceID, sessionID)); err != nil {
 		return err
 	}
 	branch, err := s.branchOf(ctx, view, sessionID)
