@@ -394,7 +394,7 @@ func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *se
 // newCopies wires what sends copies of notices.
 func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
 	d := &jobs.Deliverer{
-		DB: x.database, HTTP: outbound.Policy{Private: c.Private}.Client(jobs.HookTimeout), Key: x.accounts.WebhookKey, PublicURL: c.URL, Now: time.Now, Log: log,
+		DB: x.database, Rules: x.rules, HTTP: outbound.Policy{Private: c.Private}.Client(jobs.HookTimeout), Key: x.accounts.WebhookKey, PublicURL: c.URL, Now: time.Now, Log: log,
 	}
 	if c.SMTP != nil {
 		d.Mail = &jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}

@@ -96,6 +96,7 @@ func ClaimCopies(ctx context.Context, q bun.IDB, channel CopyChannel, now, until
 		WITH due AS (
 			SELECT id FROM notice_deliveries
 			WHERE status = 'queued' AND channel = ? AND next_attempt_at <= ?
+				AND `+awake("emails", "id")+` AND `+awake("webhooks", "id")+`
 			ORDER BY next_attempt_at, id LIMIT ? FOR UPDATE SKIP LOCKED
 		), claimed AS (
 			UPDATE notice_deliveries d SET attempts = d.attempts + 1, next_attempt_at = ? FROM due WHERE d.id = due.id RETURNING d.*
@@ -108,7 +109,7 @@ func ClaimCopies(ctx context.Context, q bun.IDB, channel CopyChannel, now, until
 		JOIN users u ON u.id = n.user_id
 		LEFT JOIN automations a ON a.id = n.automation_id
 		LEFT JOIN notice_preferences p ON p.user_id = n.user_id
-		ORDER BY n.id`, channel, now, limit, until).Scan(ctx, &list)
+		ORDER BY n.id`, channel, now, now, now, limit, until).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim copies of notices: %w", err)
 	}

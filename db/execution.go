@@ -271,6 +271,25 @@ func PruneExecutions(ctx context.Context, q bun.IDB, before time.Time, keep int)
 	return res.RowsAffected()
 }
 
+// AutomationsToPrune lists the automations that have executions older than a time, with their names, other than those whose
+// history is set aside.
+func AutomationsToPrune(ctx context.Context, q bun.IDB, now, before time.Time) ([]Automation, error) {
+	var list []Automation
+	err := q.NewSelect().Model(&list).Column("id", "name").
+		Where("a.id IN (SELECT automation_id FROM executions WHERE created_at < ?)", before).Where(awake(TaskSweep, "a.id"), now).Scan(ctx)
+	return list, wrapped(err, "list automations with old executions")
+}
+
+// PruneExecutionsOf is PruneExecutions for one automation.
+func PruneExecutionsOf(ctx context.Context, q bun.IDB, automation uuid.UUID, before time.Time, keep int) (int64, error) {
+	res, err := q.NewRaw(`DELETE FROM executions e WHERE e.id IN (SELECT id FROM executions x WHERE x.automation_id = ?0 ORDER BY x.id DESC OFFSET ?1)
+		AND e.created_at < ?2 AND e.status NOT IN ('queued', 'running')`, automation, keep, before).Exec(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("prune executions of automation %s: %w", automation, err)
+	}
+	return res.RowsAffected()
+}
+
 // ExecutionAt finds the row that answers a due time: the one for it, the streak that covers it, or a run that was asked
 // for within a margin of it.
 func ExecutionAt(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time, within time.Duration) (*Execution, error) {

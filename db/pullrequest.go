@@ -150,10 +150,11 @@ func ClaimPullRequestChecks(ctx context.Context, q bun.IDB, now, before time.Tim
 	err := q.NewRaw(`WITH next AS (
 			SELECT pr.id FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id JOIN workspaces w ON w.id = s.workspace_id
 			WHERE pr.state = 'open' AND (pr.checked_at IS NULL OR pr.checked_at < ?) AND w.removed_at IS NULL
+				AND `+awake(TaskPullRequests, "pr.id")+`
 			ORDER BY pr.checked_at NULLS FIRST LIMIT ? FOR NO KEY UPDATE OF pr SKIP LOCKED
 		)
 		UPDATE pull_requests pr SET checked_at = ? FROM next, sessions s WHERE pr.id = next.id AND s.id = pr.session_id
-		RETURNING pr.*, s.workspace_id`, before, limit, now).Scan(ctx, &list)
+		RETURNING pr.*, s.workspace_id`, before, now, limit, now).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim pull requests to check: %w", err)
 	}
@@ -178,11 +179,11 @@ func ClaimBranchChecks(ctx context.Context, q bun.IDB, now, since time.Time, eve
 			WHERE s.status IN ('waiting', 'done') AND s.branch <> '' AND s.files_changed > 0 AND s.ended_at > ?
 				AND w.git_url <> '' AND w.removed_at IS NULL
 				AND (s.pr_checked_at IS NULL OR s.pr_checked_at < ?::timestamptz - greatest(?::interval, (?::timestamptz - s.ended_at) / 10))
-				AND NOT EXISTS (SELECT 1 FROM pull_requests pr WHERE pr.session_id = s.id)
+				AND NOT EXISTS (SELECT 1 FROM pull_requests pr WHERE pr.session_id = s.id) AND `+awake(TaskPullRequests, "s.id")+`
 			ORDER BY s.pr_checked_at NULLS FIRST LIMIT ? FOR NO KEY UPDATE OF s SKIP LOCKED
 		)
 		UPDATE sessions s SET pr_checked_at = ? FROM next WHERE s.id = next.id
-		RETURNING s.id, s.workspace_id, s.branch`, since, now, fmt.Sprintf("%d seconds", int(every/time.Second)), now, limit, now).Scan(ctx, &list)
+		RETURNING s.id, s.workspace_id, s.branch, s.title`, since, now, fmt.Sprintf("%d seconds", int(every/time.Second)), now, now, limit, now).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim branches to check: %w", err)
 	}

@@ -347,11 +347,20 @@ func RenewLeases(ctx context.Context, q bun.IDB, worker string, running []uuid.U
 	return list, nil
 }
 
-// LostSession locks a session whose worker has not renewed its lease, other than some, for ending or resuming it.
-func LostSession(ctx context.Context, tx bun.Tx, now time.Time, except []uuid.UUID) (*Session, error) {
+// LostSessions lists up to limit sessions whose worker has not renewed its lease, other than those that are set aside.
+func LostSessions(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Session, error) {
+	var list []Session
+	err := q.NewSelect().Model(&list).Column("id", "title").Where("s.status = 'in_progress'").Where("s.lease_until < ?", now).
+		Where(awake(TaskReap, "s.id"), now).OrderExpr("s.lease_until").Limit(int64(limit)).Scan(ctx)
+	return list, wrapped(err, "list lost sessions")
+}
+
+// LockLostSession locks one of them, for ending or resuming it. The error is IsNotFound where its worker has renewed its lease
+// since, or another process deals with it.
+func LockLostSession(ctx context.Context, tx bun.Tx, session uuid.UUID, now time.Time) (*Session, error) {
 	var s Session
-	err := tx.NewSelect().Model(&s).ExcludeColumn("diff").Where("s.status = 'in_progress'").Where("s.lease_until < ?", now).
-		Where("s.id <> ALL(?::uuid[])", UUIDs(except)).OrderExpr("s.lease_until").Limit(1).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+	err := tx.NewSelect().Model(&s).ExcludeColumn("diff").Where("s.id = ?", session).Where("s.status = 'in_progress'").Where("s.lease_until < ?", now).
+		For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find lost session: %w", err)
 	}
@@ -540,12 +549,12 @@ func ExpireLeases(ctx context.Context, q bun.IDB, worker string, at time.Time) e
 }
 
 // SessionsToSweep lists closed sessions whose worktree can go: those that are known to be without changes, and those closed
-// before a time. They are those that a worker has in its data folder, and those that none ever had.
-func SessionsToSweep(ctx context.Context, q bun.IDB, worker string, before time.Time, limit int) ([]Session, error) {
+// before a time. They are those that a worker has in its data folder, other than those that are set aside.
+func SessionsToSweep(ctx context.Context, q bun.IDB, worker string, now, before time.Time, limit int) ([]Session, error) {
 	var list []Session
-	err := q.NewSelect().Model(&list).Column("id", "workspace_id", "files_changed", "changes_at").
+	err := q.NewSelect().Model(&list).Column("id", "title", "workspace_id", "files_changed", "changes_at").
 		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("s.worker = ?", worker).Where("((s.files_changed = 0 AND s.changes_at IS NOT NULL) OR s.closed_at < ?)", before).
-		Limit(int64(limit)).Scan(ctx)
+		Where(awake(TaskWorktrees, "s.id"), now).Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list worktrees to sweep: %w", err)
 	}
@@ -586,42 +595,59 @@ func KnownSessions(ctx context.Context, q bun.IDB, ids []uuid.UUID) (map[uuid.UU
 	return known, nil
 }
 
-// HeldGates lists loops that are held by an open session for longer than since a time and were not told of yet, with
-// that session's execution.
-func HeldGates(ctx context.Context, tx bun.Tx, before time.Time, limit int) ([]Startable, []Execution, error) {
+// heldGate is the condition that a loop is held by an open session since before a time, and was not told of yet.
+const heldGate = `a.trigger = 'loop' AND a.enabled AND a.next_run_at IS NULL AND a.skip_id IS NULL AND EXISTS (
+	SELECT 1 FROM executions e JOIN sessions s ON s.id = e.session_id
+	WHERE s.status = 'waiting' AND s.ended_at < ?
+	AND e.id = (SELECT x.id FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' AND x.session_id IS NOT NULL ORDER BY x.id DESC LIMIT 1))`
+
+// HeldGates lists loops that are held by an open session since before a time and were not told of yet, other than those that
+// are set aside.
+func HeldGates(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Automation, error) {
+	var list []Automation
+	err := q.NewSelect().Model(&list).Where(heldGate, before).Where(awake(TaskGates, "a.id"), now).Limit(int64(limit)).Scan(ctx)
+	return list, wrapped(err, "list held loops")
+}
+
+// LockHeldGate locks one of them, and finds the execution of the session that holds it; nil where it is not held any more, or
+// another process deals with it.
+func LockHeldGate(ctx context.Context, tx bun.Tx, automation uuid.UUID, before time.Time) (*Startable, *Execution, error) {
 	var list []Startable
-	err := startables(tx, &list).Where("a.trigger = 'loop' AND a.enabled AND a.next_run_at IS NULL AND a.skip_id IS NULL").
-		Where(`EXISTS (SELECT 1 FROM executions e JOIN sessions s ON s.id = e.session_id
-			WHERE e.automation_id = a.id AND e.source = 'schedule' AND s.status = 'waiting' AND s.ended_at < ?
-			AND e.id = (SELECT max(x.id::text)::uuid FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' AND x.session_id IS NOT NULL))`, before).
-		Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
+	err := startables(tx, &list).Where("a.id = ?", automation).Where(heldGate, before).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
 	if err != nil || len(list) == 0 {
-		return nil, nil, wrapped(err, "list held loops")
+		return nil, nil, wrapped(err, "lock held loop")
 	}
 	if err := addCreators(ctx, tx, list); err != nil {
 		return nil, nil, err
 	}
-	executions := make([]Execution, len(list))
-	for i := range list { // few: each is told of once
-		e, err := LatestScheduled(ctx, tx, list[i].ID)
-		if err != nil {
-			return nil, nil, err
-		}
-		executions[i] = *e
+	e, err := LatestScheduled(ctx, tx, automation)
+	if err != nil {
+		return nil, nil, err
 	}
-	return list, executions, nil
+	return &list[0], e, nil
 }
 
-// Unscheduled finds and locks enabled automations that ought to have a next run and have none: a Recurring, or a Loop
-// or One-Time of which nothing is in flight, open or over.
-func Unscheduled(ctx context.Context, tx bun.Tx, limit int) ([]Automation, error) {
+// unscheduled is the condition that an enabled automation ought to have a next run and has none: a Recurring, or a Loop or
+// One-Time of which nothing is in flight, open or over.
+const unscheduled = `a.enabled AND a.next_run_at IS NULL AND (a.trigger = 'recurring' OR (a.trigger IN ('loop', 'one_time')
+	AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))
+	AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.automation_id = a.id AND s.status IN ('queued', 'in_progress', 'waiting'))))`
+
+// Unscheduled lists automations that ought to have a next run and have none, other than those that are set aside.
+func Unscheduled(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Automation, error) {
 	var list []Automation
-	err := tx.NewSelect().Model(&list).Where("a.enabled AND a.next_run_at IS NULL").
-		Where(`(a.trigger = 'recurring' OR (a.trigger IN ('loop', 'one_time')
-			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))
-			AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.automation_id = a.id AND s.status IN ('queued', 'in_progress', 'waiting'))))`).
-		Limit(int64(limit)).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+	err := q.NewSelect().Model(&list).Where(unscheduled).Where(awake(TaskWatch, "a.id"), now).Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list unscheduled automations")
+}
+
+// LockUnscheduled locks one of them; nil where it has a next run by now, or another process deals with it.
+func LockUnscheduled(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Automation, error) {
+	var a Automation
+	err := tx.NewSelect().Model(&a).Where("a.id = ?", automation).Where(unscheduled).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+	if IsNotFound(err) {
+		return nil, nil
+	}
+	return &a, wrapped(err, "lock unscheduled automation")
 }
 
 func wrapped(err error, what string) error {

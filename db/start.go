@@ -36,6 +36,9 @@ type Startable struct {
 	Spending           *Spending         `bun:"-"`                    // what its budget counts; nil until asked for
 	Instructions       map[string]string `bun:"-"`                    // the texts of the session toggles, where it has any
 	Connections        int               `bun:"connections,scanonly"` // how many the server allows at once; of those that are claimed as due, 0
+	// of those that are claimed as due
+	Answered bool   `bun:"answered,scanonly"` // of a One-Time: its run_at has a row
+	Aside    string `bun:"aside,scanonly"`    // why it was set aside until now, in words
 }
 
 func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
@@ -120,19 +123,29 @@ func StartableByID(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Startable, er
 
 // ClaimDue locks up to limit automations that are due, the longest due first. Several schedulers may claim at once;
 // each automation goes to one.
-func ClaimDue(ctx context.Context, tx bun.Tx, now time.Time, limit int) ([]Startable, error) {
-	return claimDue(ctx, tx, now, limit, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.OrderExpr("a.next_run_at, a.id") })
+//
+// Two kinds stay: what is set aside, and a Recurring that is to catch up for due times that passed before since, while a run of
+// it is in flight, since that run began earlier.
+func ClaimDue(ctx context.Context, tx bun.Tx, now, since time.Time, limit int) ([]Startable, error) {
+	return claimDue(ctx, tx, now, since, limit, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.OrderExpr("a.next_run_at, a.id") })
 }
 
 // ClaimDueOf is ClaimDue for one automation: it gives none if that is not due, or taken.
-func ClaimDueOf(ctx context.Context, tx bun.Tx, now time.Time, id uuid.UUID) ([]Startable, error) {
-	return claimDue(ctx, tx, now, 1, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
+func ClaimDueOf(ctx context.Context, tx bun.Tx, now, since time.Time, id uuid.UUID) ([]Startable, error) {
+	return claimDue(ctx, tx, now, since, 1, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
 }
 
-func claimDue(ctx context.Context, tx bun.Tx, now time.Time, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]Startable, error) {
+// hasInFlight is the condition that a run of an automation is in flight.
+const hasInFlight = "EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))"
+
+func claimDue(ctx context.Context, tx bun.Tx, now, since time.Time, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]Startable, error) {
 	var list []Startable
 	err := narrow(startables(tx, &list).Where("a.enabled AND a.next_run_at <= ?", now)).
-		ColumnExpr("EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))::int AS in_flight").
+		Where(awake(TaskStart, "a.id"), now).
+		Where("NOT (a.trigger = 'recurring' AND a.catch_up AND a.next_run_at < ? AND "+hasInFlight+")", since).
+		ColumnExpr(hasInFlight + "::int AS in_flight").
+		ColumnExpr("CASE WHEN a.trigger = 'one_time' THEN EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for = a.run_at) ELSE false END AS answered").
+		ColumnExpr("coalesce((SELECT sa.error FROM set_aside sa WHERE sa.task = 'start' AND sa.key = a.id::text), '') AS aside").
 		Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("claim due automations: %w", err)
@@ -173,15 +186,15 @@ func AdvanceAutomations(ctx context.Context, q bun.IDB, list []Advance) error {
 	return nil
 }
 
-// InsertExecutions writes executions that have no session: failed to start, skipped, missed.
-func InsertExecutions(ctx context.Context, q bun.IDB, list []Execution) error {
-	if len(list) == 0 {
-		return nil
+// InsertExecution writes an execution that has no session: failed to start, skipped, missed. It reports whether it did: a due
+// time that has a row already gets no second one, and then nothing may refer to this one.
+func InsertExecution(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
+	res, err := q.NewInsert().Model(e).On("CONFLICT DO NOTHING").Exec(ctx)
+	if err != nil {
+		return false, fmt.Errorf("insert execution: %w", err)
 	}
-	if _, err := q.NewInsert().Model(&list).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
-		return fmt.Errorf("insert executions: %w", err)
-	}
-	return nil
+	n, err := res.RowsAffected()
+	return n > 0, err
 }
 
 // AddSkip counts n more skipped due times, the last of them at a time, in the row of a streak. It reports whether there is
@@ -364,12 +377,32 @@ type Answered struct {
 	AnsweredAt time.Time `bun:"answered_at,nullzero,scanonly"`
 }
 
-// SchedulesToCheck locks up to limit enabled recurring automations after a given one, in the order of their ids.
-func SchedulesToCheck(ctx context.Context, tx bun.Tx, after uuid.UUID, limit int) ([]Answered, error) {
+// answeredAt is the newest due time of an automation that a row answers.
+const answeredAt = `(SELECT max(greatest(e.last_skipped_for, e.scheduled_for)) FROM
+	(SELECT x.last_skipped_for, x.scheduled_for FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' ORDER BY x.id DESC LIMIT 5) e) AS answered_at`
+
+// SchedulesToCheck lists up to limit enabled recurring automations after a given one, in the order of their ids. It locks none:
+// what it says of each was true together at one instant, and AnsweredOf says what is true now.
+func SchedulesToCheck(ctx context.Context, q bun.IDB, now time.Time, after uuid.UUID, limit int) ([]Answered, error) {
 	var list []Answered
-	err := tx.NewSelect().Model(&list).ColumnExpr("?TableColumns").
-		ColumnExpr("(SELECT max(coalesce(e.last_skipped_for, e.scheduled_for)) FROM (SELECT * FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' ORDER BY x.id DESC LIMIT 5) e) AS answered_at").
+	err := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").ColumnExpr(answeredAt).
 		Where("a.trigger = 'recurring' AND a.enabled AND a.next_run_at IS NOT NULL").Where("a.id > ?", after).
-		OrderExpr("a.id").Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
+		Where(awake(TaskWatch, "a.id"), now).OrderExpr("a.id").Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list schedules to check")
+}
+
+// AnsweredOf finds what SchedulesToCheck lists, of one automation that the transaction has locked before: what was committed
+// until then counts.
+func AnsweredOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Answered, error) {
+	var a Answered
+	err := tx.NewSelect().Model(&a).ColumnExpr("?TableColumns").ColumnExpr(answeredAt).Where("a.id = ?", automation).Scan(ctx)
+	return &a, wrapped(err, "find the answered due times of automation "+automation.String())
+}
+
+// HasAnswer reports whether a row of the schedule answers a due time.
+func HasAnswer(ctx context.Context, q bun.IDB, automation uuid.UUID, due time.Time) (bool, error) {
+	var has bool
+	err := q.NewRaw(`SELECT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = ?0 AND e.source = 'schedule'
+		AND e.scheduled_for <= ?1 AND greatest(e.last_skipped_for, e.scheduled_for) >= ?1)`, automation, due).Scan(ctx, &has)
+	return has, wrapped(err, "look for the answer of a due time")
 }

@@ -21,15 +21,17 @@ import (
 
 	"github.com/google/uuid"
 
+	"carillon/app/automation"
 	"carillon/db"
 )
 
 // Deliverer sends copies of notices to people: by e-mail, and to their webhooks. Any number of processes may do so on one
 // database. Nothing waits for it: a copy is a row, written with its notice. Its fields are set once, in main.
 type Deliverer struct {
-	DB   *db.DB
-	Mail *Mail        // nil: there is no mail server, and copies by e-mail are left to processes that have one
-	HTTP *http.Client // for webhooks: it must refuse what people may not reach through this server
+	DB    *db.DB
+	Rules *automation.Service // sets aside what cannot be dealt with
+	Mail  *Mail               // nil: there is no mail server, and copies by e-mail are left to processes that have one
+	HTTP  *http.Client        // for webhooks: it must refuse what people may not reach through this server
 	// Key opens the sealed secret of a person's webhook.
 	Key       func(user uuid.UUID, sealed []byte) ([]byte, error)
 	PublicURL *url.URL // base of links
@@ -70,6 +72,9 @@ func (d *Deliverer) Webhooks(ctx context.Context) error {
 	return d.deliver(ctx, db.WebhookChannel, d.webhook)
 }
 
+// tasks are the loops of the channels.
+var tasks = map[db.CopyChannel]db.Task{db.EmailChannel: db.TaskEmails, db.WebhookChannel: db.TaskWebhooks}
+
 // Expire gives up copies that are too old to be news.
 func (d *Deliverer) Expire(ctx context.Context) error {
 	now := d.Now()
@@ -87,7 +92,11 @@ func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel, send fu
 		errs := make([]error, len(list))
 		var batch sync.WaitGroup
 		for i := range list {
-			batch.Go(func() { errs[i] = d.attempt(ctx, &list[i], send) })
+			row := automation.Row{Task: tasks[channel], Key: list[i].ID.String(), About: "the " + string(channel) + " copy of a notice"}
+			// What was sent must be recorded even when this process is told to stop just now.
+			batch.Go(func() {
+				errs[i] = d.Rules.Deal(context.WithoutCancel(ctx), row, func(context.Context) error { return d.attempt(ctx, &list[i], send) })
+			})
 		}
 		batch.Wait()
 		if err := errors.Join(errs...); err != nil || ctx.Err() != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"carillon/app/automation"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -41,30 +42,33 @@ func (r *Runner) keepHouse(ctx context.Context) {
 // sweepWorktrees removes the worktrees of closed sessions: at once when they are clean, else after a while. Branches
 // with commits stay.
 func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
-	list, err := db.SessionsToSweep(ctx, r.DB, r.Worker, now.Add(-keepWorktreesFor), 200)
+	list, err := db.SessionsToSweep(ctx, r.DB, r.Worker, r.Now(), now.Add(-keepWorktreesFor), 200)
 	if err != nil {
 		return err
 	}
 	for _, session := range list {
-		// Noted first: who opens the session again meanwhile finds that its worktree is to be made anew.
-		goes, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, now)
-		if err != nil {
+		row := automation.Row{Task: db.TaskWorktrees, Key: session.ID.String(), About: "the worktree of the session " + session.Title}
+		if err := r.Rules.Deal(ctx, row, func(ctx context.Context) error { return r.sweepWorktree(ctx, &session, now) }); err != nil {
 			return err
-		}
-		if !goes {
-			continue
-		}
-		if err := r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0 || session.ChangesAt.IsZero()); err != nil {
-			r.Log.Warn("remove worktree", "session", session.ID, "err", err)
-			if err := db.KeepWorktree(ctx, r.DB, session.ID); err != nil {
-				return err
-			}
 		}
 	}
 	if err := r.Store.DropSpares(keepWorktreesFor); err != nil {
 		r.Log.Warn("remove spare worktrees", "err", err)
 	}
 	return r.sweepOrphans(ctx)
+}
+
+// sweepWorktree removes the worktree of one closed session.
+func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now time.Time) error {
+	// Noted first: who opens the session again meanwhile finds that its worktree is to be made anew.
+	goes, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, now)
+	if err != nil || !goes {
+		return err
+	}
+	if err := r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0 || session.ChangesAt.IsZero()); err != nil {
+		return errors.Join(err, db.KeepWorktree(context.WithoutCancel(ctx), r.DB, session.ID))
+	}
+	return nil
 }
 
 // sweepOrphans removes worktrees whose session is not there any more.
@@ -94,19 +98,32 @@ func (r *Runner) sweepOrphans(ctx context.Context) error {
 		return err == nil && ok
 	}
 	for _, w := range list {
-		if err := r.Store.Prune(ctx, w.ID.String(), keep); err != nil {
-			r.Log.Warn("prune worktrees", "workspace", w.ID, "err", err)
+		if err := r.deal(ctx, db.TaskWorktrees, "workspace "+w.ID.String(), "orphaned worktrees of the workspace "+w.Name, func(ctx context.Context) error {
+			return r.Store.Prune(ctx, w.ID.String(), keep)
+		}); err != nil {
+			return err
 		}
 	}
 	for _, name := range names {
 		if keep(name) {
 			continue
 		}
-		if err := r.Store.Remove(ctx, uuid.Nil.String(), name, true); err != nil {
-			r.Log.Warn("remove orphan worktree", "session", name, "err", err)
+		if err := r.deal(ctx, db.TaskWorktrees, name, "the orphaned worktree "+name, func(ctx context.Context) error {
+			return r.Store.Remove(ctx, uuid.Nil.String(), name, true)
+		}); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// deal deals with one thing in this worker's data folder, unless it rests.
+func (r *Runner) deal(ctx context.Context, task db.Task, key, about string, deal func(ctx context.Context) error) error {
+	key = r.Worker + " " + key
+	if resting, err := r.Rules.Resting(ctx, task); err != nil || resting[key] {
+		return err
+	}
+	return r.Rules.Deal(ctx, automation.Row{Task: task, Key: key, About: about}, deal)
 }
 
 // tidy packs the repositories of all workspaces, and removes those of workspaces removed long ago.
@@ -116,8 +133,14 @@ func (r *Runner) tidy(ctx context.Context) error {
 		return err
 	}
 	for _, w := range list {
-		if err := r.Store.Tidy(ctx, w.ID.String()); err != nil && !errors.Is(err, workspace.ErrNoMirror) {
-			r.Log.Warn("pack the repository", "workspace", w.ID, "err", err)
+		if err := r.deal(ctx, db.TaskPack, w.ID.String(), "packing the repository of the workspace "+w.Name, func(ctx context.Context) error {
+			err := r.Store.Tidy(ctx, w.ID.String())
+			if errors.Is(err, workspace.ErrNoMirror) {
+				return nil
+			}
+			return err
+		}); err != nil {
+			return err
 		}
 	}
 	gone, err := db.RemovedWorkspaces(ctx, r.DB, r.Now().Add(-keepExecutionsFor))
@@ -125,8 +148,10 @@ func (r *Runner) tidy(ctx context.Context) error {
 		return err
 	}
 	for _, id := range gone {
-		if err := r.Store.Drop(ctx, id.String()); err != nil {
-			r.Log.Warn("remove the repository", "workspace", id, "err", err)
+		if err := r.deal(ctx, db.TaskPack, id.String(), "the repository of a workspace that was removed", func(ctx context.Context) error {
+			return r.Store.Drop(ctx, id.String())
+		}); err != nil {
+			return err
 		}
 	}
 	return nil

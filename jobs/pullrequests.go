@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
+	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/outbound"
 	"carillon/db"
@@ -31,13 +32,18 @@ const ForgeTimeout = 30 * time.Second
 // followPullRequests asks the forges where open pull requests stand, and by their branches for those of sessions that have
 // none yet. Whatever a forge answers to one workspace keeps no other from being asked.
 func (s *Scheduler) followPullRequests(ctx context.Context) error {
-	if err := s.Rules.ExpireRequests(ctx); err != nil || s.Forge == nil {
+	err := s.steps(ctx, db.TaskPullRequests, []step{{"requests that nobody took up", s.Rules.ExpireRequests}})
+	if err != nil || s.Forge == nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, forgePatience)
 	defer cancel()
 	now := s.Now()
-	for asked := 0; asked < checksPerTick; {
+	resting, err := s.Rules.Resting(ctx, db.TaskForges)
+	if err != nil {
+		return err
+	}
+	for asked := 0; asked < checksPerTick && ctx.Err() == nil; {
 		list, err := db.ClaimPullRequestChecks(ctx, s.DB, now, now.Add(-forgeEvery+30*time.Second), checksAtOnce)
 		if err != nil || len(list) == 0 {
 			if err != nil {
@@ -46,51 +52,74 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 			break
 		}
 		asked += len(list)
-		byWorkspace := map[uuid.UUID][]func(*asker) error{}
+		byWorkspace := map[uuid.UUID][]question{}
 		for i := range list {
 			row := &list[i]
-			byWorkspace[row.WorkspaceID] = append(byWorkspace[row.WorkspaceID], func(a *asker) error { return s.check(ctx, a, row) })
+			byWorkspace[row.WorkspaceID] = append(byWorkspace[row.WorkspaceID], question{
+				row.ID, "the pull request " + row.URL, func(ctx context.Context, a *asker) error { return s.check(ctx, a, row) },
+			})
 		}
-		s.ask(ctx, byWorkspace)
+		if err := s.ask(ctx, byWorkspace, resting); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
 	}
 	sessions, err := db.ClaimBranchChecks(ctx, s.DB, now, now.Add(-branchesSince), forgeEvery-30*time.Second, branchesAtOnce)
 	if err != nil {
 		return err
 	}
-	byWorkspace := map[uuid.UUID][]func(*asker) error{}
+	byWorkspace := map[uuid.UUID][]question{}
 	for i := range sessions {
 		session := &sessions[i]
-		byWorkspace[session.WorkspaceID] = append(byWorkspace[session.WorkspaceID], func(a *asker) error { return s.lookFor(ctx, a, session) })
+		byWorkspace[session.WorkspaceID] = append(byWorkspace[session.WorkspaceID], question{
+			session.ID, "the pull request of the session " + session.Title, func(ctx context.Context, a *asker) error { return s.lookFor(ctx, a, session) },
+		})
 	}
-	s.ask(ctx, byWorkspace)
-	return nil
+	return s.ask(ctx, byWorkspace, resting)
+}
+
+// question is what a forge is asked about one row.
+type question struct {
+	key   uuid.UUID
+	about string
+	put   func(ctx context.Context, a *asker) error
 }
 
 // ask puts questions to the forges of workspaces: one after the other to each, and no more to one that wants to be left
-// alone or cannot be reached.
-func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]func(*asker) error) {
-	places := make(chan struct{}, forgesAtOnce)
-	var group sync.WaitGroup
+// alone or cannot be reached. It returns an error where the database is away; a workspace that cannot be asked is set aside,
+// and so is what cannot be taken over.
+func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]question, resting map[string]bool) error {
+	var group errgroup.Group
+	group.SetLimit(forgesAtOnce)
 	for id, questions := range byWorkspace {
-		places <- struct{}{}
-		group.Go(func() {
-			defer func() { <-places }()
-			a, err := s.asker(ctx, id)
-			if err != nil {
-				s.Log.Error("prepare to ask a forge", "workspace", id, "err", err)
-				return
+		if resting[id.String()] {
+			continue
+		}
+		group.Go(func() error {
+			var a *asker
+			err := s.Rules.Deal(ctx, automation.Row{Task: db.TaskForges, Key: id.String(), About: "the forge of the workspace " + id.String()}, func(ctx context.Context) (err error) {
+				a, err = s.asker(ctx, id)
+				return err
+			})
+			if err != nil || a == nil {
+				return err
 			}
-			for _, question := range questions {
-				if err := question(a); err != nil && ctx.Err() == nil {
-					s.Log.Error("take over what a forge answered", "workspace", id, "err", err)
-				}
-				if ctx.Err() != nil {
-					return
+			for _, q := range questions {
+				row := automation.Row{Task: db.TaskPullRequests, Key: q.key.String(), About: q.about}
+				if err := s.Rules.Deal(ctx, row, func(ctx context.Context) error { return q.put(ctx, a) }); err != nil {
+					return err
 				}
 			}
+			return nil
 		})
 	}
-	group.Wait()
+	err := group.Wait()
+	if ctx.Err() != nil { // the patience of this tick is over: the next goes on
+		return nil
+	}
+	return err
 }
 
 // asker asks the forge of one workspace.

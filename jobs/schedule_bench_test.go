@@ -234,8 +234,7 @@ func BenchmarkStartUp(b *testing.B) {
 		begun := time.Now()
 		d, err := db.Open(b.Context(), x.server.URL(embedded.Name))
 		must(b, err)
-		rules := *x.rules
-		rules.DB = d
+		rules := &automation.Service{DB: d, Now: x.rules.Now, Keys: x.rules.Keys, Log: x.rules.Log, Providers: x.rules.Providers}
 		n, err := rules.StartDue(b.Context())
 		must(b, err)
 		if n != 1 {

@@ -196,17 +196,22 @@ func (s *Scheduler) reap(ctx context.Context) error {
 
 // watch looks for automations that should have fired and were not answered: there must never be one.
 func (s *Scheduler) watch(ctx context.Context) error {
-	n, err := s.Rules.RepairSchedules(ctx)
-	if n > 0 {
-		s.Log.Error("automations without a next run were scheduled again", "count", n)
-	}
-	if err != nil {
-		return err
-	}
-	holes, next, err := s.Rules.FindHoles(ctx, s.checked)
-	s.checked = next
-	s.Holes.Add(int64(holes + n))
-	return err
+	return s.steps(ctx, db.TaskWatch, []step{
+		{"lost schedules", func(ctx context.Context) error {
+			n, err := s.Rules.RepairSchedules(ctx)
+			if n > 0 {
+				s.Log.Error("automations without a next run were scheduled again", "count", n)
+			}
+			s.Holes.Add(int64(n))
+			return err
+		}},
+		{"holes", func(ctx context.Context) error {
+			holes, next, err := s.Rules.FindHoles(ctx, s.checked)
+			s.checked = next
+			s.Holes.Add(int64(holes))
+			return err
+		}},
+	})
 }
 
 // What is kept, and how long. Behaviour, "Retention".
@@ -218,26 +223,76 @@ const (
 	keepDeliveriesFor = 30 * 24 * time.Hour
 )
 
-// sweep removes what is over.
+// keepAsideFor is how long what is set aside is remembered that nobody tries again: it is gone.
+const keepAsideFor = 7 * 24 * time.Hour
+
+// sweep removes what is over. A step that fails keeps no other from its work.
 func (s *Scheduler) sweep(ctx context.Context) error {
 	now := s.Now()
-	for {
-		n, err := db.PruneExecutions(ctx, s.DB, now.Add(-keepExecutionsFor), keepExecutions)
-		if err != nil {
+	return s.steps(ctx, db.TaskSweep, []step{
+		{"history", func(ctx context.Context) error { return s.sweepHistory(ctx, now) }},
+		{"read notices", func(ctx context.Context) error { return db.PruneNotifications(ctx, s.DB, now.Add(-keepNoticesFor)) }},
+		{"sign-ins", func(ctx context.Context) error { return db.PruneSignIns(ctx, s.DB, now) }},
+		{"deliveries", func(ctx context.Context) error {
+			return db.PruneDeliveries(ctx, s.DB, now.Add(-keepDeliveriesFor), now.Add(-24*time.Hour))
+		}},
+		{"what was set aside", func(ctx context.Context) error { return db.PruneSetAside(ctx, s.DB, now.Add(-keepAsideFor)) }},
+	})
+}
+
+// step is a part of a job that is set aside by itself.
+type step struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// steps takes the steps of a task, other than those that rest.
+func (s *Scheduler) steps(ctx context.Context, task db.Task, list []step) error {
+	resting, err := s.Rules.Resting(ctx, task)
+	if err != nil {
+		return err
+	}
+	for _, one := range list {
+		if resting[one.name] {
+			continue
+		}
+		if err := s.Rules.Deal(ctx, automation.Row{Task: task, Key: one.name, About: "the step " + one.name + " of " + taskNames[task]}, one.run); err != nil {
 			return err
 		}
-		if n == 0 {
-			break
+	}
+	return nil
+}
+
+// taskNames are the tasks that have steps, in words.
+var taskNames = map[db.Task]string{db.TaskSweep: "the sweep", db.TaskWatch: "the watch over the ledger", db.TaskPullRequests: "following pull requests"}
+
+// sweepHistory removes old executions of all automations at once, and of one after the other where some cannot be removed.
+func (s *Scheduler) sweepHistory(ctx context.Context, now time.Time) error {
+	before := now.Add(-keepExecutionsFor)
+	for {
+		n, err := db.PruneExecutions(ctx, s.DB, before, keepExecutions)
+		switch {
+		case err != nil && ctx.Err() == nil && !db.IsAway(err):
+			return s.sweepHistories(ctx, before)
+		case err != nil || n == 0:
+			return err
 		}
 	}
-	if err := db.PruneNotifications(ctx, s.DB, now.Add(-keepNoticesFor)); err != nil {
+}
+
+func (s *Scheduler) sweepHistories(ctx context.Context, before time.Time) error {
+	list, err := db.AutomationsToPrune(ctx, s.DB, s.Now(), before)
+	if err != nil {
 		return err
 	}
-	if err := db.PruneSignIns(ctx, s.DB, now); err != nil {
-		return err
-	}
-	if err := db.PruneDeliveries(ctx, s.DB, now.Add(-keepDeliveriesFor), now.Add(-24*time.Hour)); err != nil {
-		return err
+	for i := range list {
+		row := automation.Row{Task: db.TaskSweep, Key: list[i].ID.String(), About: "the history of " + list[i].Name}
+		if err := s.Rules.Deal(ctx, row, func(ctx context.Context) error {
+			_, err := db.PruneExecutionsOf(ctx, s.DB, list[i].ID, before, keepExecutions)
+			return err
+		}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -31,6 +31,8 @@ type Service struct {
 	ProvidersChanged func(ctx context.Context) error
 	// Probe looks at a Git repository: its default branch, or what is wrong by the names of WorkspaceInput's fields.
 	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
+
+	looks looks // for due automations
 }
 
 // Provider is what the rules need to know of a way to run an agent.
@@ -81,6 +83,8 @@ type Unable struct {
 	Execution  uuid.UUID
 	// Until is set where a budget is used up: that is no failure, and passes by then.
 	Until time.Time
+	// Ownerless says that the reason is that its owner is gone, or may no longer have it.
+	Ownerless bool
 }
 
 func (u *Unable) Error() string { return u.Reason }

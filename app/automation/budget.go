@@ -244,8 +244,12 @@ func (s *Service) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unabl
 	}
 	e := ledger(a, db.Skipped, unable.Reason, f.due, now)
 	e.ErrorClass, e.SkipCount, e.LastSkippedFor = db.ErrorBudget, f.n, f.last
-	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
+	written, err := db.InsertExecution(ctx, tx, &e)
+	if err != nil {
 		return err
+	}
+	if a.Trigger == db.OneTime && !written { // it was answered before, and told of
+		return s.switchOff(ctx, tx, &a.Automation, db.ByFinishing, "its single run is over")
 	}
 	if a.Trigger == db.OneTime {
 		if err := s.switchOff(ctx, tx, &a.Automation, db.ByMissing, unable.Reason); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,17 +30,20 @@ const (
 // the whole batch there may be more. Any number of processes may call it at once.
 func (s *Service) StartDue(ctx context.Context) (int, error) {
 	var list []db.Startable
+	began := s.Now()
+	away := s.looks.begin(began)
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		now := s.Now()
-		if list, err = db.ClaimDue(ctx, tx, now, DueBatch); err != nil {
+		if list, err = db.ClaimDue(ctx, tx, now, waitsSince(away, now), DueBatch); err != nil {
 			return err
 		}
-		return s.startDue(ctx, tx, list, now)
+		return s.startDue(ctx, tx, list, away, now)
 	})
 	if err != nil && len(list) > 0 && ctx.Err() == nil && !db.IsAway(err) { // one of them keeps the others from starting
-		s.Log.Error("start due automations together", "err", err)
-		err = s.startSingly(ctx, list)
+		s.Log.Warn("start due automations together", "err", err)
+		err = s.startSingly(ctx, list, away)
 	}
+	s.looks.end(began, err == nil)
 	if err != nil {
 		return 0, fmt.Errorf("start due automations: %w", err)
 	}
@@ -54,51 +58,39 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 	return len(list), nil
 }
 
-// startSingly starts due automations each in a transaction of its own. What cannot be started even so has a failed execution
-// that says it was our fault, and goes on with its next due time.
-func (s *Service) startSingly(ctx context.Context, list []db.Startable) error {
-	each := func(id uuid.UUID, deal func(ctx context.Context, tx bun.Tx, due []db.Startable, now time.Time) error) error {
-		return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-			now := s.Now()
-			due, err := db.ClaimDueOf(ctx, tx, now, id)
-			if err != nil || len(due) == 0 { // another scheduler has it, or it was edited
-				return err
-			}
-			return deal(ctx, tx, due, now)
-		})
+// waitsSince is before which time due times lie that a Recurring catches up for once its run in flight has ended: nobody was
+// there to start them.
+func waitsSince(away gap, now time.Time) time.Time {
+	return later(now.Add(-grace), away.to.Add(-prompt))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
+	return b
+}
+
+// startSingly starts due automations each in a transaction of its own. What cannot be started even so is set aside; its due
+// time stays, and is answered when that is mended.
+func (s *Service) startSingly(ctx context.Context, list []db.Startable, away gap) error {
 	for i := range list {
-		id := list[i].ID
-		err := each(id, s.startDue)
-		if err == nil {
-			continue
-		}
-		if ctx.Err() != nil || db.IsAway(err) {
-			return err
-		}
-		s.Log.Error("start due automation", "automation", id, "err", err)
-		if err := each(id, s.failOurs); err != nil {
+		a := &list[i].Automation
+		err := s.Deal(ctx, Row{Task: db.TaskStart, Key: a.ID.String(), About: "the automation " + a.Name, Automation: a}, func(ctx context.Context) error {
+			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+				now := s.Now()
+				due, err := db.ClaimDueOf(ctx, tx, now, waitsSince(away, now), a.ID)
+				if err != nil || len(due) == 0 { // another scheduler has it, or it was edited
+					return err
+				}
+				return s.startDue(ctx, tx, due, away, now)
+			})
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// failOurs records that a due automation could not be started through a fault of ours.
-func (s *Service) failOurs(ctx context.Context, tx bun.Tx, due []db.Startable, now time.Time) error {
-	a := &due[0]
-	f := &firing{a: a, due: a.NextRunAt, last: a.NextRunAt, n: 1}
-	if a.Trigger == db.OneTime {
-		f.due, f.last = a.RunAt, a.RunAt
-	}
-	if a.Trigger == db.Recurring {
-		expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
-		if err != nil {
-			return s.disableFor(ctx, tx, &a.Automation, nil, db.ByInvalid, err.Error())
-		}
-		f.next = expression.Next(now, zone)
-	}
-	return s.failToStart(ctx, tx, f, Trigger{Source: db.BySchedule}, "something went wrong on our side", now)
 }
 
 // firing is what becomes of one due automation.
@@ -109,9 +101,10 @@ type firing struct {
 	n    int       // how many they are
 	next time.Time
 	run  *db.Run
+	away bool // they passed while nobody was there to start them
 }
 
-func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, now time.Time) error {
+func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, away gap, now time.Time) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -125,7 +118,7 @@ func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, 
 	var firings []firing
 	var runs []db.Run
 	for i := range list {
-		f, err := s.decide(ctx, tx, &list[i], now)
+		f, err := s.decide(ctx, tx, &list[i], away, now)
 		if err != nil {
 			return err
 		}
@@ -155,6 +148,17 @@ func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, 
 	if err != nil {
 		return err
 	}
+	var mended []string
+	for i := range list {
+		if list[i].Aside != "" {
+			mended = append(mended, list[i].ID.String())
+		}
+	}
+	if len(mended) > 0 {
+		if err := db.EndSetAside(ctx, tx, db.TaskStart, mended...); err != nil {
+			return err
+		}
+	}
 	return db.AdvanceAutomations(ctx, tx, append(in, skipped...))
 }
 
@@ -167,16 +171,17 @@ func keep(a *db.Startable) int {
 }
 
 // decide says what becomes of a due automation. Nil: it was dealt with.
-func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now time.Time) (*firing, error) {
+func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away gap, now time.Time) (*firing, error) {
 	f := &firing{a: a, due: a.NextRunAt, last: a.NextRunAt, n: 1}
 	by := Trigger{Source: db.BySchedule}
 	switch a.Trigger {
 	case db.Loop:
 		by.Mark = db.LoopMark
 	case db.OneTime:
-		f.due, f.last = a.RunAt, a.RunAt // next_run_at moves while it is blocked
+		f.due = oneTimeDue(a)
+		f.last = f.due
 		if now.Sub(f.due) > grace {
-			return nil, s.missOneTime(ctx, tx, a, now)
+			return nil, s.missOneTime(ctx, tx, f, away, now)
 		}
 	case db.Recurring:
 		expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
@@ -184,11 +189,14 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 			return nil, s.disableFor(ctx, tx, &a.Automation, nil, db.ByInvalid, err.Error())
 		}
 		f.next = expression.Next(f.due, zone)
-		if now.Sub(f.due) > grace {
-			if !a.CatchUp && a.InFlight == 0 {
-				return nil, s.missRecurring(ctx, tx, a, expression, zone, now)
-			}
-			// One run catches up for all, or all of them met the same run in flight.
+		late := now.Sub(f.due) > grace
+		f.away = late && a.CatchUp || away.has(f.due)
+		switch {
+		case late && !a.CatchUp && a.InFlight == 0:
+			return nil, s.missRecurring(ctx, tx, f, expression, zone, now.Add(-grace-1), away, now)
+		case f.away && a.InFlight > 0: // the run in flight is in nobody's way: nobody would have started these
+			return nil, s.missRecurring(ctx, tx, f, expression, zone, waitsSince(away, now).Add(-1), away, now)
+		case late: // one run catches up for all, or all of them met the same run in flight
 			f.last, f.next, f.n = passed(expression, zone, f.due, now)
 			by.Mark = db.CatchUpMark
 		}
@@ -198,12 +206,13 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 	}
 	run, err := s.prepare(a, by, now)
 	var reason string
+	var ownerless bool
 	var unable *Unable
 	switch {
 	case errors.As(err, &unable) && !unable.Until.IsZero():
 		return nil, s.skipForBudget(ctx, tx, f, unable, now)
 	case errors.As(err, &unable):
-		reason = unable.Reason
+		reason, ownerless = unable.Reason, unable.Ownerless
 	case errors.Is(err, ErrTooLarge):
 		reason = err.Error()
 	case err != nil:
@@ -214,7 +223,7 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 		reason = missing.Error()
 	}
 	if reason != "" {
-		return nil, s.failToStart(ctx, tx, f, by, reason, now)
+		return nil, s.failToStart(ctx, tx, f, by, reason, ownerless, now)
 	}
 	run.Execution.ScheduledFor = f.due
 	if a.Trigger == db.Loop {
@@ -225,6 +234,26 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, now ti
 	}
 	f.run = run
 	return f, nil
+}
+
+// oneTimeDue is the due time of a One-Time: next_run_at moves while it is blocked. One that is switched on again after its time
+// was answered has a due time of its own.
+func oneTimeDue(a *db.Startable) time.Time {
+	if a.Answered && a.ScheduledSince.After(a.RunAt) {
+		return a.ScheduledSince
+	}
+	return a.RunAt
+}
+
+// absence says why a due time came too late, as a sentence's end.
+func absence(a *db.Startable, due time.Time, away gap) string {
+	switch {
+	case a.Aside != "":
+		return "Carillon could not start it: " + strings.TrimSuffix(a.Aside, ".")
+	case away.has(due):
+		return away.reason
+	}
+	return "Carillon did not start it in time"
 }
 
 // recurrence reads a schedule. An error is a sentence's end for a person.
@@ -240,8 +269,8 @@ func (s *Service) recurrence(expression, zone string) (cron.Expression, *time.Lo
 	return e, z, nil
 }
 
-// failToStart records that a due run could not start: a failure like any other.
-func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trigger, reason string, now time.Time) error {
+// failToStart records that a due run could not start: a failure like any other. That its owner is gone is told at once.
+func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trigger, reason string, ownerless bool, now time.Time) error {
 	e := db.Execution{
 		ID: db.NewID(), AutomationID: f.a.ID, Source: by.Source, Mark: by.Mark, Status: db.Failed, Reason: reason, ErrorClass: "start",
 		ScheduledFor: f.due, Parameters: map[string]string{}, Snapshot: snapshot(f.a, Provider{ID: f.a.Provider}),
@@ -250,11 +279,24 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 	if by.Mark == db.CatchUpMark {
 		e.LastSkippedFor = f.last
 	}
-	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
+	written, err := db.InsertExecution(ctx, tx, &e)
+	if err != nil {
 		return err
 	}
-	if err := s.count(ctx, tx, &f.a.Automation, &e); err != nil || !f.a.Enabled {
-		return err
+	if written {
+		if err := s.count(ctx, tx, &f.a.Automation, &e); err != nil || !f.a.Enabled {
+			return err
+		}
+		if ownerless && f.a.FailureStreak == 1 {
+			if err := s.tell(ctx, tx, &f.a.Automation, notice{
+				kind: NoticeRunFailed, title: f.a.Name + " failed", execution: e.ID, key: "failed " + e.ID.String(),
+				body: capitalize(reason) + ". Its runs fail until it has another owner.",
+			}); err != nil {
+				return err
+			}
+		}
+	} else if f.a.Trigger == db.OneTime {
+		return s.switchOff(ctx, tx, &f.a.Automation, db.ByFinishing, "its single run is over")
 	}
 	next := f.next
 	if f.a.Trigger == db.Loop {
@@ -264,14 +306,18 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 }
 
 // missOneTime records that a One-Time came too late: it is over, and its creator is told.
-func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, a *db.Startable, now time.Time) error {
-	reason := "Carillon was not running at its time"
-	if a.InFlight > 0 {
+func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away gap, now time.Time) error {
+	a, reason := f.a, absence(f.a, f.due, away)
+	if a.InFlight > 0 && a.Aside == "" && !away.has(f.due) {
 		reason = "another run of it was in flight at its time"
 	}
-	e := ledger(a, db.Missed, reason, a.RunAt, now)
-	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
+	e := ledger(a, db.Missed, reason, f.due, now)
+	written, err := db.InsertExecution(ctx, tx, &e)
+	if err != nil {
 		return err
+	}
+	if !written { // it was answered before, and told of
+		return s.switchOff(ctx, tx, &a.Automation, db.ByFinishing, "its single run is over")
 	}
 	if err := s.switchOff(ctx, tx, &a.Automation, db.ByMissing, reason); err != nil {
 		return err
@@ -282,15 +328,17 @@ func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, a *db.Startable, n
 	})
 }
 
-// missRecurring records the due times that came too late, in one row, and goes on with the first that does not.
-func (s *Service) missRecurring(ctx context.Context, tx bun.Tx, a *db.Startable, expression cron.Expression, zone *time.Location, now time.Time) error {
-	last, next, n := passed(expression, zone, a.NextRunAt, now.Add(-grace-1))
-	e := ledger(a, db.Missed, "Carillon was not running", a.NextRunAt, now)
+// missRecurring records the due times up to one that came too late, in one row, and goes on with the first that did not.
+func (s *Service) missRecurring(ctx context.Context, tx bun.Tx, f *firing, expression cron.Expression, zone *time.Location, until time.Time, away gap, now time.Time) error {
+	a := f.a
+	last, next, n := passed(expression, zone, f.due, until)
+	e := ledger(a, db.Missed, absence(a, f.due, away), f.due, now)
 	e.SkipCount, e.LastSkippedFor = n, last
-	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
+	if _, err := db.InsertExecution(ctx, tx, &e); err != nil { // one that has a row already is answered
 		return err
 	}
-	return db.AdvanceAutomations(ctx, tx, []db.Advance{{ID: a.ID, Next: next, Iterations: a.Iterations, SkipID: a.SkipID}})
+	// A streak of skips does not go on across it: its row would count these due times too.
+	return db.AdvanceAutomations(ctx, tx, []db.Advance{{ID: a.ID, Next: next, Iterations: a.Iterations}})
 }
 
 // passed goes through the due times from the first on that come no later than a time: it returns the last of them, the one
@@ -328,6 +376,8 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 		case !ok && f.a.Trigger == db.Loop, f.a.Trigger == db.OneTime: // tried again within the grace; nothing is skipped yet
 			advance.Next = now.Add(blockedPause)
 		case !ok: // this due time has been answered already
+		case f.away: // a run began meanwhile; the next look decides anew
+			continue
 		default:
 			if f.a.Trigger == db.Loop {
 				advance.Next = now.Add(blockedPause)
@@ -353,11 +403,11 @@ func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.Ex
 	}
 	e := ledger(a, db.Skipped, "a run that began earlier was still in flight", f.due, now)
 	e.BlockedBy, e.SkipCount, e.LastSkippedFor = other.ID, f.n, f.last
-	if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
-		return uuid.Nil, err
+	if written, err := db.InsertExecution(ctx, tx, &e); err != nil || !written { // answered before
+		return a.SkipID, err
 	}
 	return e.ID, s.tell(ctx, tx, &a.Automation, notice{
-		kind: NoticeSkipped, title: a.Name + " was skipped", execution: e.ID, session: other.SessionID, key: "skipped " + e.ID.String(),
+		kind: NoticeSkipped, title: a.Name + " was skipped", execution: e.ID, session: other.SessionID, key: "skipped for " + other.ID.String(),
 		body: "It was due while a run that began earlier was still in flight. Further skips until the next run are counted in the history without a notice of their own.",
 	})
 }

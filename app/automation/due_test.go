@@ -428,8 +428,8 @@ func TestNoticesOfAGoneCreatorGoToTheManagersOfAll(t *testing.T) {
 	}
 	k.expectStatuses(a, "failed failed failed")
 	k.expectInbox(k.jonas)
-	k.expectInbox(max, NoticeDisabled)
-	k.expectInbox(k.mira, NoticeDisabled)
+	k.expectInbox(max, NoticeRunFailed, NoticeDisabled) // at once, and when it is switched off
+	k.expectInbox(k.mira, NoticeRunFailed, NoticeDisabled)
 }
 
 func TestAScheduleThatCannotBeReadDisablesThatAutomationAlone(t *testing.T) {

@@ -379,28 +379,34 @@ func (s *Service) schedule(ctx context.Context, tx bun.Tx, a *db.Automation, at 
 // cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing. It returns how many there were.
 // One that cannot be ended does not keep the others from it.
 func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
+	list, err := db.LostSessions(ctx, s.DB, s.Now(), mostLost)
+	if err != nil {
+		return 0, wrap(err, "interrupt lost sessions")
+	}
 	n := 0
-	var stuck []uuid.UUID
-	for range mostLost {
-		var id uuid.UUID
-		err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-			session, err := db.LostSession(ctx, tx, s.Now(), stuck)
-			if err != nil {
-				return err
-			}
-			id = session.ID
-			return s.interrupt(ctx, tx, session, resumable)
+	for i := range list {
+		id, ended := list[i].ID, false
+		err := s.Deal(ctx, Row{Task: db.TaskReap, Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone"}, func(ctx context.Context) error {
+			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+				ended = false
+				session, err := db.LockLostSession(ctx, tx, id, s.Now())
+				if db.IsNotFound(err) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				ended = true
+				return s.interrupt(ctx, tx, session, resumable)
+			})
+			ended = ended && err == nil
+			return err
 		})
-		switch {
-		case err == nil:
+		if err != nil {
+			return n, wrap(err, "interrupt lost sessions")
+		}
+		if ended {
 			n++
-		case id == uuid.Nil && db.IsNotFound(err):
-			return n, nil
-		case id == uuid.Nil || ctx.Err() != nil || db.IsAway(err):
-			return n, fmt.Errorf("interrupt lost sessions: %w", err)
-		default:
-			s.Log.Error("interrupt lost session", "session", id, "err", err)
-			stuck = append(stuck, id)
 		}
 	}
 	return n, nil

@@ -26,6 +26,7 @@ const (
 	NoticeTransferred  = "transferred"   // an automation has another owner
 
 	NoticeProviderPaused = "provider" // the starts of a provider wait, since it refuses
+	NoticeServer         = "server"   // Carillon itself is in trouble: something was set aside, or the scheduler stands still
 )
 
 // NoticeKinds lists the kinds with their names on screen.
@@ -36,6 +37,7 @@ var NoticeKinds = []struct{ Kind, Name string }{
 	{NoticeMessage, "Messages of sessions"},
 	{NoticeTransferred, "Automations that changed hands"},
 	{NoticeProviderPaused, "Paused providers"},
+	{NoticeServer, "Trouble of the server"},
 }
 
 // notice is what one event tells its people.

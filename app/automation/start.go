@@ -139,7 +139,7 @@ func (s *Service) busy(ctx context.Context, q bun.IDB, a *db.Startable) error {
 func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, error) {
 	provider, reason := s.obstacle(a)
 	if reason != "" {
-		return nil, &Unable{Automation: a.Name, Reason: reason}
+		return nil, &Unable{Automation: a.Name, Reason: reason, Ownerless: ownerObstacle(a) != ""}
 	}
 	if g, until, ok := usedUp(a, now); ok {
 		return nil, &Unable{Automation: a.Name, Reason: g.usedUp(), Until: until}
@@ -238,17 +238,26 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 	}
 }
 
+// ownerObstacle says what keeps an automation from running for its owner's sake.
+func ownerObstacle(a *db.Startable) string {
+	switch {
+	case a.CreatorInactive:
+		return fmt.Sprintf("%s, who owns the automation, has no active account", a.CreatorName)
+	case !a.CreatorMember && !account.Grants(a.CreatorPermissions, account.Admin):
+		return fmt.Sprintf("%s, who owns the automation, is not a member of the workspace %s", a.CreatorName, a.WorkspaceName)
+	case !account.Grants(a.CreatorPermissions, account.Manage):
+		return fmt.Sprintf("%s, who owns the automation, may no longer have automations", a.CreatorName)
+	}
+	return ""
+}
+
 // obstacle says what keeps an automation from running, as far as rows can tell, and else its provider.
 func (s *Service) obstacle(a *db.Startable) (Provider, string) {
 	switch {
 	case a.WorkspaceRemoved:
 		return Provider{}, fmt.Sprintf("the workspace %s was removed", a.WorkspaceName)
-	case a.CreatorInactive:
-		return Provider{}, fmt.Sprintf("%s, who owns the automation, has no active account", a.CreatorName)
-	case !a.CreatorMember && !account.Grants(a.CreatorPermissions, account.Admin):
-		return Provider{}, fmt.Sprintf("%s, who owns the automation, is not a member of the workspace %s", a.CreatorName, a.WorkspaceName)
-	case !account.Grants(a.CreatorPermissions, account.Manage):
-		return Provider{}, fmt.Sprintf("%s, who owns the automation, may no longer have automations", a.CreatorName)
+	case ownerObstacle(a) != "":
+		return Provider{}, ownerObstacle(a)
 	case a.SessionType == db.BotType && a.BotID == uuid.Nil:
 		return Provider{}, "the bot of this automation was removed"
 	case a.ExecutionType == db.WorkflowDriven && a.WorkflowID == uuid.Nil:
@@ -310,10 +319,11 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 		if !unable.Until.IsZero() {
 			e.Status, e.ErrorClass, e.Neutral, e.SkipCount, e.LastSkippedFor = db.Skipped, db.ErrorBudget, true, 1, now
 		}
-		execution = e.ID
-		if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
+		written, err := db.InsertExecution(ctx, tx, &e)
+		if err != nil || !written {
 			return err
 		}
+		execution = e.ID
 		return s.count(ctx, tx, a, &e)
 	})
 	if err == nil {

@@ -16,65 +16,85 @@ const gateAfter = time.Hour
 
 // WatchGates tells the creators of loops whose open session has held them for long: one row and one notice a streak.
 func (s *Service) WatchGates(ctx context.Context) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		now := s.Now()
-		list, executions, err := db.HeldGates(ctx, tx, now.Add(-gateAfter), 100)
-		if err != nil {
-			return err
+	now := s.Now()
+	list, err := db.HeldGates(ctx, s.DB, now, now.Add(-gateAfter), 100)
+	if err != nil {
+		return wrap(err, "watch review gates")
+	}
+	for i := range list {
+		row := Row{Task: db.TaskGates, Key: list[i].ID.String(), About: "the loop " + list[i].Name + ", which waits for a review"}
+		if err := s.Deal(ctx, row, func(ctx context.Context) error {
+			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.tellOfGate(ctx, tx, list[i].ID) })
+		}); err != nil {
+			return wrap(err, "watch review gates")
 		}
-		for i := range list {
-			a, held := &list[i], executions[i]
-			e := ledger(a, db.Skipped, "a session is held open for review", now, now)
-			e.BlockedBy = held.ID
-			if err := db.InsertExecutions(ctx, tx, []db.Execution{e}); err != nil {
-				return err
-			}
-			if err := db.SetSkip(ctx, tx, a.ID, e.ID); err != nil {
-				return err
-			}
-			if err := s.tell(ctx, tx, &a.Automation, notice{
-				kind: NoticeSkipped, title: a.Name + " waits for a review", execution: e.ID, session: held.SessionID, key: "skipped " + e.ID.String(),
-				body: "Its last session has been open for over an hour, and the loop goes on only when someone closes it.",
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
+	}
+	return nil
+}
+
+// tellOfGate begins the streak of a loop that a review holds.
+func (s *Service) tellOfGate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
+	now := s.Now()
+	a, held, err := db.LockHeldGate(ctx, tx, id, now.Add(-gateAfter))
+	if err != nil || a == nil {
+		return err
+	}
+	e := ledger(a, db.Skipped, "a session is held open for review", now, now)
+	e.BlockedBy = held.ID
+	if written, err := db.InsertExecution(ctx, tx, &e); err != nil || !written {
+		return err
+	}
+	if err := db.SetSkip(ctx, tx, a.ID, e.ID); err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, &a.Automation, notice{
+		kind: NoticeSkipped, title: a.Name + " waits for a review", execution: e.ID, session: held.SessionID, key: "skipped " + e.ID.String(),
+		body: "Its last session has been open for over an hour, and the loop goes on only when someone closes it.",
 	})
-	return wrap(err, "watch review gates")
 }
 
 // RepairSchedules gives a next run to enabled automations that lost theirs, and returns how many there were. There is no
 // known way to lose one; this is the safety net below all others.
 func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
+	list, err := db.Unscheduled(ctx, s.DB, s.Now(), 500)
+	if err != nil {
+		return 0, wrap(err, "repair schedules")
+	}
 	n := 0
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		list, err := db.Unscheduled(ctx, tx, 500)
-		if err != nil {
-			return err
-		}
-		n = len(list)
-		for i := range list {
-			a := &list[i]
-			if a.Trigger == db.OneTime { // it ran, or came to nothing: either way it is over
-				if err := s.switchOff(ctx, tx, a, db.ByFinishing, "its single run is over"); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := s.begin(a, s.Now()); err != nil {
-				if err := s.disableFor(ctx, tx, a, nil, db.ByInvalid, "its schedule cannot be computed any more"); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := s.schedule(ctx, tx, a, a.NextRunAt); err != nil {
+	for i := range list {
+		repaired := false
+		err := s.Deal(ctx, Row{Task: db.TaskWatch, Key: list[i].ID.String(), About: "the schedule of " + list[i].Name}, func(ctx context.Context) error {
+			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+				repaired, err = s.repair(ctx, tx, list[i].ID)
 				return err
-			}
+			})
+			repaired = repaired && err == nil
+			return err
+		})
+		if err != nil {
+			return n, wrap(err, "repair schedules")
 		}
-		return nil
-	})
-	return n, wrap(err, "repair schedules")
+		if repaired {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// repair gives a next run to an automation that has none, or says why there is none. It reports whether there was something
+// to repair.
+func (s *Service) repair(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, error) {
+	a, err := db.LockUnscheduled(ctx, tx, id)
+	if err != nil || a == nil {
+		return false, err
+	}
+	if a.Trigger == db.OneTime { // it ran, or came to nothing: either way it is over
+		return true, s.switchOff(ctx, tx, a, db.ByFinishing, "its single run is over")
+	}
+	if err := s.begin(a, s.Now()); err != nil {
+		return true, s.disableFor(ctx, tx, a, nil, db.ByInvalid, "its schedule cannot be computed any more")
+	}
+	return true, s.schedule(ctx, tx, a, a.NextRunAt)
 }
 
 // holesBatch is how many schedules one look for holes checks.
@@ -84,36 +104,85 @@ const holesBatch = 500
 // the schedule has passed by is a hole. There is no known way for one to come about. It is closed by making that time due
 // again, so that the rule for missed runs answers it. FindHoles returns how many it found, and where to go on.
 func (s *Service) FindHoles(ctx context.Context, after uuid.UUID) (holes int, next uuid.UUID, err error) {
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		list, err := db.SchedulesToCheck(ctx, tx, after, holesBatch)
-		if err != nil {
-			return err
+	list, err := db.SchedulesToCheck(ctx, s.DB, s.Now(), after, holesBatch)
+	if err != nil {
+		return 0, after, wrap(err, "look for holes in the ledger")
+	}
+	for i := range list {
+		a := &list[i]
+		next = a.ID
+		if due, _ := s.expected(a, s.Now()); due.IsZero() {
+			continue
 		}
-		for i := range list {
-			a := &list[i]
-			next = a.ID
-			expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
-			if err != nil {
-				continue // StartDue disables it, saying why
-			}
-			from := a.ScheduledSince
-			if a.AnsweredAt.After(from) {
-				from = a.AnsweredAt
-			}
-			due := expression.Next(from, zone)
-			if from.IsZero() || due.IsZero() || !due.Before(a.NextRunAt) {
-				continue
-			}
-			holes++
-			s.Log.Error("a due time has no row", "automation", a.ID, "due", due, "next", a.NextRunAt)
-			if err := s.schedule(ctx, tx, &a.Automation, due); err != nil {
+		closed := false
+		err := s.Deal(ctx, Row{Task: db.TaskWatch, Key: a.ID.String(), About: "the schedule of " + a.Name}, func(ctx context.Context) error {
+			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+				closed, err = s.closeHole(ctx, tx, a.ID)
 				return err
-			}
+			})
+			closed = closed && err == nil
+			return err
+		})
+		if err != nil {
+			return holes, next, wrap(err, "look for holes in the ledger")
 		}
-		if len(list) < holesBatch {
-			next = uuid.Nil // begin again
+		if closed {
+			holes++
 		}
-		return nil
-	})
-	return holes, next, wrap(err, "look for holes in the ledger")
+	}
+	if len(list) < holesBatch {
+		next = uuid.Nil // begin again
+	}
+	return holes, next, nil
+}
+
+// expected is the due time that a schedule should have next where that is before its next run; else zero. hole says that it is
+// a due time that was passed by. It is none where the clock was set back since: then the schedule is too far ahead.
+func (s *Service) expected(a *db.Answered, now time.Time) (due time.Time, hole bool) {
+	expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+	if err != nil || a.ScheduledSince.IsZero() {
+		return time.Time{}, false // StartDue disables what cannot be read, saying why
+	}
+	from := a.ScheduledSince
+	if a.AnsweredAt.After(from) {
+		from = a.AnsweredAt
+	}
+	hole = !from.After(now)
+	if !hole {
+		from = now
+	}
+	if due = expression.Next(from, zone); due.IsZero() || !due.Before(a.NextRunAt) {
+		return time.Time{}, false
+	}
+	return due, hole
+}
+
+// closeHole makes the due time of a schedule due that it should have next and has passed by. It reports whether that was a
+// hole.
+func (s *Service) closeHole(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, error) {
+	// First the lock, then what is true under it: what a statement reads beside the row that it locks may be older than that.
+	if _, err := db.LockAutomation(ctx, tx, id); err != nil {
+		if db.IsNotFound(err) {
+			return false, nil
+		}
+		return false, err
+	}
+	a, err := db.AnsweredOf(ctx, tx, id)
+	if err != nil || a.Trigger != db.Recurring || !a.Enabled || a.NextRunAt.IsZero() {
+		return false, err
+	}
+	due, hole := s.expected(a, s.Now())
+	if due.IsZero() {
+		return false, nil
+	}
+	answered, err := db.HasAnswer(ctx, tx, id, due)
+	if err != nil || answered {
+		return false, err
+	}
+	if hole {
+		s.Log.Error("a due time has no row", "automation", id, "due", due, "next", a.NextRunAt)
+	} else {
+		s.Log.Warn("a schedule was ahead of the clock", "automation", id, "due", due, "next", a.NextRunAt)
+	}
+	return hole, s.schedule(ctx, tx, &a.Automation, due)
 }

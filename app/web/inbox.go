@@ -92,6 +92,7 @@ var noticeLooks = map[string][3]string{
 	automation.NoticeTransferred:  {"users", "idle", "Another owner"},
 
 	automation.NoticeProviderPaused: {"pause", "warn", "Paused provider"},
+	automation.NoticeServer:         {"circle-alert", "fail", "Trouble of the server"},
 }
 
 func noticeItem(n *db.Notification) views.NoticeItem {

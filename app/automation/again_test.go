@@ -1,0 +1,312 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+// TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore is about each way in which a One-Time is over, within its grace.
+func TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore(t *testing.T) {
+	for name, over := range map[string]struct {
+		before, after func(k *kit, a *db.Automation)
+		want, then    string
+	}{
+		"it has run": {want: "succeeded queued", then: "succeeded succeeded"},
+		"it could not start": {
+			before: func(k *kit, a *db.Automation) { k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID) },
+			after:  func(k *kit, a *db.Automation) { k.exec("UPDATE automations SET provider = 'agent' WHERE id = ?", a.ID) },
+			want:   "failed queued", then: "failed succeeded",
+		},
+		"it still cannot start": {
+			before: func(k *kit, a *db.Automation) { k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID) },
+			want:   "failed failed", then: "failed failed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := setup(t)
+			a, other := k.create(oneTime("2026-06-02T09:00")), k.create(recurring("* * * * *"))
+			if over.before != nil {
+				over.before(k, a)
+			}
+			k.tick(at("02 07:00:00"))
+			k.finish(success)
+			if k.reload(a).Enabled {
+				t.Fatal("it is enabled after its run; want off")
+			}
+			if over.after != nil {
+				over.after(k, a)
+			}
+			k.clock.Set(at("02 07:02:30"))
+			check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
+			k.tick(at("02 07:02:30"))
+			k.expectStatuses(a, over.want)
+			k.finish(success)
+			k.tick(at("02 07:03:00"))
+			k.finish(success)
+			k.expectStatuses(a, over.then)
+			if b := k.reload(a); b.Enabled {
+				t.Errorf("after its second run it is enabled, and due %s; want off", b.NextRunAt)
+			}
+			before := len(k.history(other))
+			k.tick(at("02 07:06:00"))
+			if got := len(k.history(other)); got <= before {
+				t.Errorf("another automation has %d rows; want more: it is due each minute", got)
+			}
+		})
+	}
+}
+
+func TestAOneTimeSwitchedOffAndOnDuringItsRunStopsNobodyAndHasARowOfItsOwn(t *testing.T) {
+	k := setup(t)
+	a, other := k.create(oneTime("2026-06-02T09:00")), k.create(recurring("0 * * * *"))
+	k.tick(at("02 07:00:00"))
+	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	k.clock.Set(at("02 07:01:00"))
+	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
+	for i := range 40 { // its run takes ten minutes, and the scheduler looks each 15 s
+		k.tick(at("02 07:01:00").Add(time.Duration(i) * 15 * time.Second))
+	}
+	k.expectStatuses(a, "queued missed")
+	if e := k.history(a)[1]; !e.ScheduledFor.Equal(at("02 07:01:00")) || e.Reason != "another run of it was in flight at its time" {
+		t.Errorf("the second row is for %s because %q; want one for the time at which it was switched on", e.ScheduledFor, e.Reason)
+	}
+	k.finish(success)
+	before := len(k.history(other))
+	k.tick(at("02 08:00:00"))
+	if got := len(k.history(other)); got != before+1 {
+		t.Errorf("another automation has %d rows; want %d", got, before+1)
+	}
+}
+
+func TestAOneTimeWithAUsedUpBudgetThatIsSwitchedOnAgainStopsNobody(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) {
+		oneTime("2026-06-02T09:00")(in)
+		in.Budget = map[string]BudgetInput{"day": {Turns: "1"}}
+	})
+	other := k.create(recurring("* * * * *"))
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	k.clock.Set(at("02 06:30:00"))
+	k.exec("UPDATE executions SET status = 'succeeded', created_at = ?0, started_at = ?0, finished_at = ?0, turns = 1", k.Now())
+	k.tick(at("02 07:00:00"))
+	k.expectStatuses(a, "succeeded skipped")
+	k.clock.Set(at("02 07:02:00"))
+	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
+	k.tick(at("02 07:02:00"))
+	k.expectStatuses(a, "succeeded skipped skipped")
+	before := len(k.history(other))
+	k.finish(success)
+	k.tick(at("02 07:03:00"))
+	if got := len(k.history(other)); got <= before {
+		t.Errorf("another automation has %d rows; want more", got)
+	}
+}
+
+func TestADueTimeThatIsAnsweredAlreadyIsNoFailureAgain(t *testing.T) {
+	k := setup(t)
+	a, other := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
+	k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
+	k.tick(at("01 13:00:00"))
+	k.tick(at("01 14:00:00"))
+	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 14:00:00"), a.ID) // the clock was set back
+	k.finish(success)
+	k.tick(at("01 14:00:00"))
+	k.expectStatuses(a, "failed failed")
+	if b := k.reload(a); !b.Enabled || b.FailureStreak != 2 || !b.NextRunAt.Equal(at("01 15:00:00")) {
+		t.Errorf("it is enabled=%t with %d failures, next %s; want enabled with 2, next 15:00", b.Enabled, b.FailureStreak, b.NextRunAt)
+	}
+	k.tick(at("01 15:00:00"))
+	if got := len(k.history(other)); got < 2 {
+		t.Errorf("another automation has %d rows; want one for each of its due times", got)
+	}
+}
+
+// refuse lets the database refuse whatever a condition does not hold for in a table.
+func (k *kit) refuse(table, name, condition string) {
+	k.t.Helper()
+	k.exec(fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", table, name, condition))
+}
+
+func TestAnAutomationThatCannotBeDealtWithIsSetAsideAndTheOthersStart(t *testing.T) {
+	k := setup(t)
+	bad := k.create(func(in *Input) { recurring("0 * * * *")(in); in.Name = "Poison" })
+	good := k.create(recurring("0 * * * *"))
+	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s'", bad.ID))
+	k.tick(at("01 13:00:00"))
+	k.expectStatuses(good, "queued")
+	k.expectStatuses(bad, "")
+	k.expectInbox(k.jonas, NoticeServer)
+	k.expectInbox(k.mira, NoticeServer)
+	aside := func() []db.SetAside {
+		list, err := db.AllSetAside(t.Context(), k.DB, 10)
+		check(t, err)
+		return list
+	}
+	list := aside()
+	if len(list) != 1 || list[0].Key != bad.ID.String() || list[0].Times != 1 || !list[0].Until.After(k.Now()) || list[0].Error == "" {
+		t.Fatalf("set aside is %+v; want the bad one, once, until later, with its error", list)
+	}
+	first := list[0].Until.Sub(k.Now())
+	k.finish(success)
+	k.tick(list[0].Until)
+	list = aside()
+	if len(list) != 1 || list[0].Times != 2 || list[0].Until.Sub(k.Now()) <= first {
+		t.Fatalf("then it is %+v; want it set aside twice, with a longer rest than %s", list, first)
+	}
+	k.expectInbox(k.jonas, NoticeServer) // once
+	k.expectInbox(k.mira, NoticeServer)
+	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
+	k.tick(list[0].Until)
+	k.expectStatuses(bad, "queued")
+	if e := k.history(bad)[0]; !e.ScheduledFor.Equal(at("01 13:00:00")) {
+		t.Errorf("it ran for %s; want its due time 13:00", e.ScheduledFor)
+	}
+	if list := aside(); len(list) != 0 {
+		t.Errorf("then set aside is %+v; want nothing", list)
+	}
+	if b := k.reload(bad); b.FailureStreak != 0 {
+		t.Errorf("it counts %d failures; want none: the trouble was ours", b.FailureStreak)
+	}
+}
+
+func TestASessionThatCannotBeInterruptedKeepsNoOtherFromIt(t *testing.T) {
+	k := setup(t)
+	bad, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
+	k.tick(at("01 13:00:00"))
+	k.claim()
+	k.clock.Add(time.Minute + time.Second)
+	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'failed'", bad.ID))
+	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	check(t, err)
+	if n != 1 {
+		t.Errorf("%d were interrupted; want 1", n)
+	}
+	k.expectStatuses(good, "failed")
+	k.expectStatuses(bad, "running")
+	k.expectInbox(k.mira, NoticeServer)
+	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
+	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 0 || err != nil {
+		t.Errorf("at once %d are interrupted, %v; want none: it rests", n, err)
+	}
+	k.clock.Add(time.Minute)
+	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 1 || err != nil {
+		t.Errorf("after its rest %d are interrupted, %v; want 1", n, err)
+	}
+}
+
+func TestALoopWhoseGateCannotBeToldOfKeepsNoOtherFromIt(t *testing.T) {
+	k := setup(t)
+	open := func(in *Input) { loop(in); in.AutoComplete = false }
+	bad, good := k.create(open), k.create(open)
+	k.tick(begun)
+	k.finish(success)
+	k.clock.Add(2 * time.Hour)
+	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'skipped'", bad.ID))
+	check(t, k.WatchGates(t.Context()))
+	k.expectStatuses(good, "succeeded skipped")
+	k.expectStatuses(bad, "succeeded")
+	k.expectInbox(k.jonas, NoticeSkipped)
+	k.expectInbox(k.mira, NoticeServer)
+}
+
+func TestAScheduleThatCannotBeRepairedKeepsNoOtherFromIt(t *testing.T) {
+	k := setup(t)
+	bad, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
+	k.exec("UPDATE automations SET next_run_at = NULL")
+	k.refuse("automations", "poison", fmt.Sprintf("id <> '%s' OR next_run_at IS NULL", bad.ID))
+	n, err := k.RepairSchedules(t.Context())
+	check(t, err)
+	if n != 1 || k.reload(good).NextRunAt.IsZero() {
+		t.Errorf("%d were repaired; want the good one", n)
+	}
+}
+
+func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
+	k := setup(t)
+	row := func(key string) Row { return Row{Task: db.TaskEmails, Key: key, About: "the copy " + key} }
+	for _, key := range []string{"one", "two", "one"} {
+		check(t, k.Deal(t.Context(), row(key), func(context.Context) error { panic("no") }))
+	}
+	k.expectInbox(k.mira, NoticeServer)
+	resting, err := k.Resting(t.Context(), db.TaskEmails)
+	check(t, err)
+	if len(resting) != 2 || !resting["one"] || !resting["two"] {
+		t.Errorf("resting are %v; want one and two", resting)
+	}
+	check(t, k.Deal(t.Context(), row("one"), func(context.Context) error { return nil }))
+	if resting, err = k.Resting(t.Context(), db.TaskEmails); len(resting) != 1 || err != nil {
+		t.Errorf("then %v rest, %v; want two alone", resting, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err = k.Deal(ctx, row("three"), func(ctx context.Context) error { cancel(); return ctx.Err() })
+	wantErr(t, err, context.Canceled)
+	if resting, err = k.Resting(t.Context(), db.TaskEmails); len(resting) != 1 || err != nil {
+		t.Errorf("a context that is over sets aside %v, %v", resting, err)
+	}
+}
+
+// TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered lets the look for holes meet the answer of a due time: the answer is
+// committed between what the look reads and what it locks.
+func TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered(t *testing.T) {
+	k := setup(t)
+	const n = 60
+	for range n {
+		k.create(recurring("* * * * *"))
+	}
+	k.exec("UPDATE automations SET catch_up = false")
+	found := 0
+	for i := range 15 {
+		k.clock.Set(at("01 12:01:00").Add(time.Duration(i) * time.Minute))
+		answered := make(chan error, 1)
+		go func() {
+			for {
+				started, err := k.StartDue(t.Context())
+				if err != nil || started == 0 {
+					answered <- err
+					return
+				}
+			}
+		}()
+		for done := false; !done; {
+			select {
+			case err := <-answered:
+				check(t, err)
+				done = true
+			default:
+			}
+			holes, _, err := k.FindHoles(t.Context(), uuid.Nil)
+			check(t, err)
+			found += holes
+		}
+		k.exec("UPDATE executions SET status = 'succeeded', finished_at = ? WHERE status = 'queued'", k.Now())
+	}
+	if found != 0 {
+		t.Errorf("found %d holes; want none", found)
+	}
+}
+
+func TestTheWatchdogLocksBeforeItJudges(t *testing.T) {
+	k := setup(t)
+	a := k.create(recurring("0 * * * *"))
+	k.tick(at("01 13:00:00"))
+	k.finish(success)
+	list, err := db.SchedulesToCheck(t.Context(), k.DB, k.Now(), uuid.Nil, 10)
+	check(t, err)
+	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 17:00:00"), a.ID) // a hole, as an older look would see it
+	k.exec("UPDATE executions SET last_skipped_for = ?", at("01 16:00:00"))                // and its answer, committed together
+	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		closed, err := k.closeHole(ctx, tx, list[0].ID)
+		if closed {
+			t.Error("it takes an answered due time for a hole")
+		}
+		return err
+	}))
+}

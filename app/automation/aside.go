@@ -1,0 +1,133 @@
+package automation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/db"
+)
+
+// Row is one of the many rows that a loop deals with.
+type Row struct {
+	Task       db.Task
+	Key        string         // names it within its task
+	About      string         // what it is, in words: "the session Nightly audit"
+	Automation *db.Automation // whose creator is told as well; nil: administrators alone
+}
+
+// rowPatience bounds what a loop spends on one row.
+const rowPatience = 10 * time.Minute
+
+// Deal lets a loop over many people's rows deal with one of them, so that it never stops the others. What fails, panics or
+// takes too long is set aside: it is logged, people are told once, and it rests, each time in a row twice as long. A success
+// ends that. Deal returns an error only where the loop cannot go on with other rows either: ctx is over, or the database is
+// away.
+//
+// The query that selects a loop's rows leaves out what rests, or the loop asks Resting.
+func (s *Service) Deal(ctx context.Context, row Row, deal func(ctx context.Context) error) error {
+	inner, cancel := context.WithTimeout(ctx, rowPatience)
+	defer cancel()
+	err := s.guarded(inner, row, deal)
+	switch {
+	case err == nil:
+		return db.EndSetAside(ctx, s.DB, row.Task, row.Key)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case inner.Err() != nil:
+		err = fmt.Errorf("it took longer than %s: %w", rowPatience, err)
+	case db.IsAway(err):
+		return err
+	}
+	return s.setAside(ctx, row, err)
+}
+
+// guarded calls deal and makes an error of a panic.
+func (s *Service) guarded(ctx context.Context, row Row, deal func(ctx context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("panic", "task", row.Task, "key", row.Key, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return deal(ctx)
+}
+
+// setAside sets a row aside because of an error.
+func (s *Service) setAside(ctx context.Context, row Row, reason error) error {
+	a := &db.SetAside{Task: row.Task, Key: db.Printable(row.Key, 300), About: db.Printable(row.About, 300), Error: db.Printable(plainly(reason), 500)}
+	if err := db.AddSetAside(ctx, s.DB, a, s.Now()); err != nil {
+		return err
+	}
+	if a.Times > 1 {
+		return nil // it was logged, and told of
+	}
+	s.Log.Error("set aside", "task", row.Task, "key", row.Key, "about", row.About, "until", a.Until, "err", reason)
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.tellOfAside(ctx, tx, row, a) })
+	if err != nil && !db.IsAway(err) { // who cannot be told keeps nothing from going on
+		s.Log.Error("tell of what is set aside", "task", row.Task, "key", row.Key, "err", err)
+		return nil
+	}
+	return err
+}
+
+// tellOfAside tells administrators, once for as long as a loop has something set aside, and the creator of an automation that
+// does not start.
+func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.SetAside) error {
+	people, err := db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
+	if err != nil {
+		return err
+	}
+	n := notice{
+		kind: NoticeServer, title: "Carillon cannot deal with " + a.About,
+		body: fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; all else goes on. What follows it in the same way is in the server's log.", capitalize(strings.TrimSuffix(a.Error, "."))),
+		key:  fmt.Sprintf("aside %s %d", a.Task, a.Oldest.UnixNano()),
+	}
+	about := db.Automation{}
+	if row.Automation != nil {
+		about = *row.Automation
+		n.body = fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; its runs wait meanwhile. This counts for nothing.", capitalize(strings.TrimSuffix(a.Error, ".")))
+		n.key = fmt.Sprintf("aside %s %s %d", a.Task, a.Key, a.Since.UnixNano())
+		creator, err := s.audience(ctx, tx, &about)
+		if err != nil {
+			return err
+		}
+		people = union(people, creator)
+	}
+	return s.notify(ctx, tx, &about, people, n)
+}
+
+// Resting lists the keys of a task that are set aside for now.
+func (s *Service) Resting(ctx context.Context, task db.Task) (map[string]bool, error) {
+	return db.Resting(ctx, s.DB, task, s.Now())
+}
+
+// plainly is an error in words for a person who runs the server.
+func plainly(err error) string {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return fmt.Sprintf("the database refuses it: %s (%s)", refused.Message, refused.Code)
+	}
+	return err.Error()
+}
+
+// union is a list with those of another that it lacks.
+func union[T comparable](list, others []T) []T {
+	has := make(map[T]bool, len(list))
+	for _, one := range list {
+		has[one] = true
+	}
+	for _, one := range others {
+		if !has[one] {
+			list = append(list, one)
+		}
+	}
+	return list
+}

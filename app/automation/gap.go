@@ -1,0 +1,53 @@
+package automation
+
+import (
+	"sync"
+	"time"
+)
+
+// prompt is within what time a due time is answered while Carillon runs. What is later than that and lies in a gap was not
+// answered because nobody looked.
+const prompt = 30 * time.Second
+
+// gap is a time in which the scheduler of this process did not look for due automations.
+type gap struct {
+	from, to time.Time
+	reason   string // as a sentence's end
+}
+
+// has reports whether a due time passed in the gap.
+func (g gap) has(due time.Time) bool { return due.After(g.from) && due.Before(g.to.Add(-prompt)) }
+
+// looks remembers when the scheduler of this process looked for due automations.
+type looks struct {
+	mu     sync.Mutex
+	last   time.Time // successfully; zero: never yet
+	failed bool      // since then it has tried in vain
+	gap    gap       // the newest one
+}
+
+// begin says that the scheduler looks now, and returns the newest gap.
+func (l *looks) begin(now time.Time) gap {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.last) <= prompt {
+		return l.gap
+	}
+	l.gap = gap{from: l.last, to: now, reason: "the machine slept or its clock was set"}
+	switch {
+	case l.last.IsZero():
+		l.gap.reason = "Carillon was not running"
+	case l.failed:
+		l.gap.reason = "the database could not be reached"
+	}
+	return l.gap
+}
+
+// end says whether the look that began at a time has found out what is due.
+func (l *looks) end(began time.Time, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed = !ok; ok {
+		l.last = began
+	}
+}

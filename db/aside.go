@@ -1,0 +1,106 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// Task is a loop over many people's rows.
+type Task string
+
+// The loops that set aside what they cannot deal with.
+const (
+	TaskStart        Task = "start"         // due automations; keys are their ids
+	TaskGates        Task = "gates"         // loops that a review holds; keys are ids of automations
+	TaskWatch        Task = "watch"         // the look for lost schedules and for holes; keys are ids of automations, and steps
+	TaskReap         Task = "reap"          // sessions whose worker is gone; keys are their ids
+	TaskPullRequests Task = "pull_requests" // keys are ids of pull requests, of sessions without one, and steps
+	TaskForges       Task = "forges"        // keys are ids of workspaces
+	TaskSweep        Task = "sweep"         // keys are steps, and ids of automations with old history
+	TaskWorktrees    Task = "worktrees"     // keys are ids of sessions, and steps of a worker
+	TaskPack         Task = "pack"          // keys are a worker with ids of workspaces
+	TaskEmails       Task = "emails"        // keys are ids of copies
+	TaskWebhooks     Task = "webhooks"      // keys are ids of copies
+)
+
+// SetAside is a row that a loop could not deal with. It rests, and the loop goes on with the others.
+type SetAside struct {
+	bun.BaseModel `bun:"table:set_aside,alias:sa"`
+
+	Task  Task      `bun:"task,pk"`
+	Key   string    `bun:"key,pk"`
+	About string    `bun:"about"` // what it is, in words
+	Since time.Time `bun:"since"` // of the first time in a row
+	Times int       `bun:"times"` // in a row
+	Until time.Time `bun:"until"` // how long it rests
+	Error string    `bun:"error"` // of the last time, in words
+
+	Oldest time.Time `bun:"oldest,scanonly"` // since when something of the same task is set aside without a break
+}
+
+// The rests of what is set aside: the first, which doubles each time, and the longest.
+const (
+	FirstRest   = 15 * time.Second
+	LongestRest = time.Hour
+)
+
+// AddSetAside sets a row aside, or lets it rest anew for twice as long as the last time. It fills in Since, Times, Until and
+// Oldest.
+func AddSetAside(ctx context.Context, q bun.IDB, a *SetAside, now time.Time) error {
+	err := q.NewRaw(`INSERT INTO set_aside AS sa (task, key, about, since, times, until, error) VALUES (?0, ?1, ?2, ?3, 1, ?3::timestamptz + make_interval(secs => ?4), ?5)
+		ON CONFLICT (task, key) DO UPDATE SET about = excluded.about, times = sa.times + 1, error = excluded.error,
+			until = ?3::timestamptz + make_interval(secs => least(?6::float8, ?4::float8 * power(2, least(sa.times, 30))))
+		RETURNING *, (SELECT least(sa.since, min(o.since)) FROM set_aside o WHERE o.task = ?0) AS oldest`,
+		a.Task, a.Key, a.About, now, FirstRest.Seconds(), a.Error, LongestRest.Seconds()).Scan(ctx, a)
+	if err != nil {
+		return fmt.Errorf("set %s aside: %w", a.About, err)
+	}
+	return nil
+}
+
+// EndSetAside forgets that rows of a task were set aside: they were dealt with.
+func EndSetAside(ctx context.Context, q bun.IDB, task Task, keys ...string) error {
+	if _, err := q.NewDelete().Model((*SetAside)(nil)).Where("task = ?", task).Where("key = ANY(?)", textArray(keys)).Exec(ctx); err != nil {
+		return fmt.Errorf("end what is set aside: %w", err)
+	}
+	return nil
+}
+
+// Resting lists the keys of a task that rest.
+func Resting(ctx context.Context, q bun.IDB, task Task, now time.Time) (map[string]bool, error) {
+	var keys []string
+	if err := q.NewSelect().Model((*SetAside)(nil)).Column("key").Where("task = ?", task).Where("until > ?", now).Scan(ctx, &keys); err != nil {
+		return nil, fmt.Errorf("list what rests: %w", err)
+	}
+	resting := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		resting[k] = true
+	}
+	return resting, nil
+}
+
+// AllSetAside lists what is set aside, the longest first.
+func AllSetAside(ctx context.Context, q bun.IDB, limit int) ([]SetAside, error) {
+	var list []SetAside
+	if err := q.NewSelect().Model(&list).Order("since", "task", "key").Limit(int64(limit)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list what is set aside: %w", err)
+	}
+	return list, nil
+}
+
+// PruneSetAside forgets what nobody has tried again since a time: it is gone.
+func PruneSetAside(ctx context.Context, q bun.IDB, before time.Time) error {
+	if _, err := q.NewDelete().Model((*SetAside)(nil)).Where("until < ?", before).Exec(ctx); err != nil {
+		return fmt.Errorf("prune what is set aside: %w", err)
+	}
+	return nil
+}
+
+// awake is the condition that leaves out of a task's query what rests at a time: key is the SQL expression of a row's key, and
+// the one argument is the time.
+func awake(task Task, key string) string {
+	return "NOT EXISTS (SELECT 1 FROM set_aside sa WHERE sa.task = '" + string(task) + "' AND sa.key = (" + key + ")::text AND sa.until > ?)"
+}
