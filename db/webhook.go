@@ -43,7 +43,8 @@ type Delivery struct {
 	Answer       json.RawMessage   `bun:"answer,type:jsonb"`
 	ExecutionID  uuid.UUID         `bun:"execution_id,nullzero,type:uuid"`
 	BlockedBy    uuid.UUID         `bun:"blocked_by,nullzero,type:uuid"`
-	Folded       int               `bun:"folded"`
+	Folded       int               `bun:"folded"`                  // how many calls its streak has, of the first one; else 1
+	Head         uuid.UUID         `bun:"head,nullzero,type:uuid"` // the first call of its streak; Nil: this one, or it is in no streak
 	LastAt       time.Time         `bun:"last_at"`
 	Sealed       []byte            `bun:"sealed"` // what it brought as it was, where Query and Body are without secrets; nil: nothing was left out, or it was too large
 }
@@ -51,18 +52,29 @@ type Delivery struct {
 // Whole reports whether all that a call brought was kept, so that it can be sent again.
 func (d *Delivery) Whole() bool { return d.Sealed != nil || d.Size <= int64(len(d.Body)) }
 
+// KeptOfStreak is how many calls are kept of those that met the same run in flight. Behaviour: "each is kept, folded on screen".
+const KeptOfStreak = 1000
+
 const insertDelivery = `
 INSERT INTO webhook_deliveries AS d (id, automation_id, at, method, address, fingerprint, headers, query, size, body, verdict,
 	status, answer, execution_id, blocked_by, folded, last_at, sealed)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
 
-// InsertDelivery records a call. A call refused because of a run that has refused others already is counted with them.
+// insertBlocked counts a call with the first one that the same run was in the way of, and keeps it behind that one.
+const insertBlocked = `
+WITH head AS (` + insertDelivery + `
+	ON CONFLICT (automation_id, blocked_by) WHERE verdict = 'busy' AND head IS NULL
+	DO UPDATE SET folded = d.folded + 1, last_at = greatest(d.last_at, EXCLUDED.last_at)
+	RETURNING d.id, d.folded
+)
+INSERT INTO webhook_deliveries (id, automation_id, at, method, address, fingerprint, headers, query, size, body, verdict,
+	status, answer, execution_id, blocked_by, folded, last_at, sealed, head)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, head.id
+FROM head WHERE head.id <> $1 AND head.folded <= $19`
+
+// InsertDelivery records a call. Calls that the same run was in the way of are a streak: the first one counts them all, and the
+// first KeptOfStreak are kept.
 func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
-	insert := insertDelivery
-	if d.Verdict == "busy" {
-		insert += `
-			ON CONFLICT (automation_id, blocked_by) WHERE verdict = 'busy' DO UPDATE SET folded = d.folded + 1, last_at = greatest(d.last_at, EXCLUDED.last_at)`
-	}
 	headers, err := json.Marshal(d.Headers)
 	if err != nil {
 		return fmt.Errorf("record delivery: %w", err)
@@ -71,9 +83,15 @@ func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
 	if body == nil {
 		body = []byte{}
 	}
-	err = prepare(q).exec(ctx, insert, d.ID, d.AutomationID, d.At, d.Method, d.Address, d.Fingerprint, string(headers), d.Query, d.Size, body, d.Verdict,
-		d.Status, string(d.Answer), orNull(d.ExecutionID), orNull(d.BlockedBy), d.Folded, d.LastAt, d.Sealed)
-	if err != nil {
+	insert := insertDelivery
+	values := []any{
+		d.ID, d.AutomationID, d.At, d.Method, d.Address, d.Fingerprint, string(headers), d.Query, d.Size, body, d.Verdict,
+		d.Status, string(d.Answer), orNull(d.ExecutionID), orNull(d.BlockedBy), d.Folded, d.LastAt, d.Sealed,
+	}
+	if d.Verdict == "busy" {
+		insert, values = insertBlocked, append(values, KeptOfStreak)
+	}
+	if err := prepare(q).exec(ctx, insert, values...); err != nil {
 		return fmt.Errorf("record delivery: %w", err)
 	}
 	return nil
@@ -82,6 +100,7 @@ func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
 // DeliveryFilter narrows a list of deliveries. Zero fields do not narrow.
 type DeliveryFilter struct {
 	Verdict string
+	Streak  uuid.UUID // the first call of a streak: all calls that are kept of it; else of each streak the first alone
 	Before  uuid.UUID
 	Limit   int
 }
@@ -90,6 +109,11 @@ type DeliveryFilter struct {
 func Deliveries(ctx context.Context, q bun.IDB, automation uuid.UUID, f DeliveryFilter) ([]Delivery, error) {
 	var list []Delivery
 	sel := q.NewSelect().Model(&list).ExcludeColumn("body", "answer", "sealed").Where("d.automation_id = ?", automation).OrderExpr("d.id DESC").Limit(int64(f.Limit))
+	if f.Streak != uuid.Nil {
+		sel = sel.Where("(d.head = ? OR d.id = ?)", f.Streak, f.Streak)
+	} else {
+		sel = sel.Where("d.head IS NULL")
+	}
 	if f.Verdict != "" {
 		sel = sel.Where("d.verdict = ?", f.Verdict)
 	}
@@ -111,9 +135,9 @@ func DeliveryByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Delivery, erro
 	return &d, nil
 }
 
-// PruneDeliveries deletes calls made before a time.
+// PruneDeliveries deletes calls made before a time; a streak goes when its last call was made before it.
 func PruneDeliveries(ctx context.Context, q bun.IDB, before, keysBefore time.Time) error {
-	if _, err := q.NewDelete().Model((*Delivery)(nil)).Where("d.at < ?", before).Exec(ctx); err != nil {
+	if _, err := q.NewDelete().Model((*Delivery)(nil)).Where("d.last_at < ? AND d.head IS NULL", before).Exec(ctx); err != nil {
 		return fmt.Errorf("prune deliveries: %w", err)
 	}
 	if _, err := q.NewDelete().Model((*DeliveryKey)(nil)).Where("wk.at < ?", keysBefore).Exec(ctx); err != nil {

@@ -157,7 +157,7 @@ func (s *Service) unsigned(o *db.TokenOwner, call Call) string {
 		s.Log.Error("open the secret of a sender", "automation", o.ID, "err", err)
 		return "the secret that calls are signed with cannot be read here"
 	}
-	err = forge.Signature{Scheme: forge.Scheme(o.Sender), Secret: secret, Header: o.SignatureHeader}.Check(call.Signed, call.Body, s.Now())
+	err = forge.Signature{Scheme: forge.Scheme(o.Sender), Secret: secret, Header: o.SignatureHeader}.Check(call.Signed, call.Sent, s.Now())
 	switch {
 	case err == nil:
 		return ""

@@ -41,16 +41,21 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, er
 	return run, nil
 }
 
-// errCrowded says that more runs began meanwhile than the guard had reckoned with.
-var errCrowded = errors.New("many runs begin at once")
+// errAgain says that other runs began or ended while the guard looked at them, so that it has to look anew.
+var errAgain = errors.New("other runs begin and end at this moment")
+
+// mostStarts bounds how often the guard looks anew. Each time another run has begun or ended, so it is not reached.
+const mostStarts = 1000
 
 // startTx is inTx for what calls start. Whoever calls it announces the run afterwards.
 func (s *Service) startTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	for {
-		if err := s.inTx(ctx, fn); !errors.Is(err, errCrowded) {
+	var err error
+	for range mostStarts {
+		if err = s.inTx(ctx, fn); !errors.Is(err, errAgain) {
 			return err
 		}
 	}
+	return err
 }
 
 func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger) (*Run, error) {
@@ -117,22 +122,21 @@ func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
 	case n >= a.MaxParallel:
 		return s.busy(ctx, tx, a)
 	case share && n+a.Connections > a.MaxParallel:
-		return errCrowded
+		return errAgain
 	}
 	return nil
 }
 
-// busy names the run that is in the way: the oldest.
+// busy names the run that is in the way: the oldest. It returns errAgain when that has ended meanwhile.
 func (s *Service) busy(ctx context.Context, q bun.IDB, a *db.Startable) error {
 	list, err := db.InFlight(ctx, q, a.ID)
 	if err != nil {
 		return err
 	}
-	b := &Busy{Automation: a.Name}
-	if len(list) > 0 {
-		b.Execution, b.Session = list[0].ID, list[0].SessionID
+	if len(list) == 0 {
+		return errAgain
 	}
-	return b
+	return &Busy{Automation: a.Name, Execution: list[0].ID, Session: list[0].SessionID}
 }
 
 // prepare makes the rows of a run, or says why there can be none. It writes nothing.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/db"
@@ -242,4 +244,43 @@ func (k *kit) exec(sql string, args ...any) {
 	k.t.Helper()
 	_, err := k.DB.NewRaw(sql, args...).Exec(k.t.Context())
 	check(k.t, err)
+}
+
+func TestACallIsNeverToldOfARunThatEndedMeanwhile(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	// As the guard saw it; now it has ended.
+	seen := &db.Startable{Automation: *a, InFlight: 1}
+	if err := k.busy(t.Context(), k.DB, seen); !errors.Is(err, errAgain) {
+		t.Errorf("the guard says %v; want to look again", err)
+	}
+	var callers, ender sync.WaitGroup
+	done := make(chan struct{})
+	ender.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_, err := k.DB.NewRaw("UPDATE executions SET status = 'succeeded', finished_at = now() WHERE status = 'queued'").Exec(t.Context())
+				check(t, err)
+			}
+		}
+	})
+	for range 4 {
+		callers.Go(func() {
+			for range 25 {
+				_, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook})
+				var busy *Busy
+				if errors.As(err, &busy) && (busy.Execution == uuid.Nil || busy.Session == uuid.Nil) {
+					t.Errorf("a caller is told of a run without ids: %+v", busy)
+				} else if err != nil && busy == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	close(done)
+	ender.Wait()
 }

@@ -38,9 +38,17 @@ type Call struct {
 	Headers         map[string]string // without secrets, for the record
 	Query           string            // as in the address, with the token left out
 	ContentType     string
-	Body            []byte
+	Body            []byte      // unpacked
+	Sent            []byte      // the body as it came, perhaps packed: what a signature covers; never kept
 	Key             string      // what the sender calls this delivery; empty for none
 	Signed          http.Header // as received, for the signature; never kept
+}
+
+// isForm reports whether a call's body is a form of fields. A body that begins as a JSON object does is JSON, whatever type
+// the call names: curl names a form unless it is told otherwise.
+func (c Call) isForm() bool {
+	kind, _, _ := mime.ParseMediaType(c.ContentType)
+	return kind == "application/x-www-form-urlencoded" && !bytes.HasPrefix(bytes.TrimSpace(c.Body), []byte("{"))
 }
 
 // Answer is what a caller is told.
@@ -223,8 +231,7 @@ func readParameters(call Call) (values map[string]string, payload, problem strin
 		values[name] = list[len(list)-1] // of a repeated key the last wins
 	}
 	body := call.Body
-	kind, _, _ := mime.ParseMediaType(call.ContentType)
-	if kind == "application/x-www-form-urlencoded" {
+	if call.isForm() {
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
 			return nil, "", "the form in the body cannot be read"
@@ -239,7 +246,7 @@ func readParameters(call Call) (values map[string]string, payload, problem strin
 			body = []byte(sent)
 		}
 	}
-	if kind == "multipart/form-data" {
+	if kind, _, _ := mime.ParseMediaType(call.ContentType); kind == "multipart/form-data" {
 		return nil, "", "the body must be a JSON object or a form of fields"
 	}
 	if len(bytes.TrimSpace(body)) > 0 {

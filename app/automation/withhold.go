@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
-	"mime"
 	"net/url"
 	"slices"
 	"strconv"
@@ -60,8 +59,7 @@ func (w *withholder) form(fields url.Values) bool {
 }
 
 func (w *withholder) body(call Call) []byte {
-	kind, _, _ := mime.ParseMediaType(call.ContentType)
-	if kind != "application/x-www-form-urlencoded" {
+	if !call.isForm() {
 		return w.object(call.Body)
 	}
 	form, err := url.ParseQuery(string(call.Body))

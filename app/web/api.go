@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -170,12 +169,11 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
 			key := "api " + s.address(r)
-			if wait := s.strangers.over(key); wait > 0 {
-				w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+			if wait := s.strangers.take(key); wait > 0 {
+				w.Header().Set("Retry-After", retryAfter(wait))
 				writeProblem(w, &APIProblem{Status: http.StatusTooManyRequests, Detail: "There were too many calls with a bad token from this address."})
 				return
 			}
-			s.strangers.count(key)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="Carillon"`)
 			writeProblem(w, &APIProblem{Status: http.StatusUnauthorized, Detail: "There is no token, or one that is not good any more. Send it as Authorization: Bearer TOKEN."})
 			return

@@ -31,7 +31,7 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	f := db.DeliveryFilter{Before: optionalID(r.FormValue("before")), Limit: pageSize + 1}
+	f := db.DeliveryFilter{Before: optionalID(r.FormValue("before")), Streak: optionalID(r.FormValue("streak")), Limit: pageSize + 1}
 	if wanted := r.FormValue("verdict"); slices.Contains(verdicts, wanted) {
 		f.Verdict = wanted
 	}
@@ -39,7 +39,14 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	page := views.DeliveriesPage{AutomationPage: *p, Filtered: f.Verdict != "" || f.Before != uuid.Nil}
+	page := views.DeliveriesPage{AutomationPage: *p, Filtered: f.Verdict != "" || f.Before != uuid.Nil || f.Streak != uuid.Nil}
+	if f.Streak != uuid.Nil {
+		first, err := s.Rules.Delivery(r.Context(), actor, automationID, f.Streak)
+		if err != nil {
+			return err
+		}
+		page.Streak = &views.StreakOfCalls{Calls: first.Folded, Kept: min(first.Folded, db.KeptOfStreak)}
+	}
 	page.Calls = true
 	page.Verdict = views.Field{Name: "verdict", Label: "Outcome", Value: f.Verdict, Options: []views.Choice{{Label: "Outcome"}}}
 	for _, v := range verdicts {
@@ -58,8 +65,19 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor accoun
 func (s *Server) deliveryItem(d *db.Delivery, actor account.Actor) views.DeliveryItem {
 	return views.DeliveryItem{
 		ID: d.ID.String(), Automation: d.AutomationID.String(), Verdict: d.Verdict, Status: d.Status, At: in(d.At, zone(actor)), Last: in(d.LastAt, zone(actor)),
-		Now: s.Now(), Method: d.Method, Address: d.Address, Fingerprint: d.Fingerprint, Size: views.Bytes(d.Size), Folded: d.Folded,
+		Now: s.Now(), Method: d.Method, Address: d.Address, Fingerprint: d.Fingerprint, Size: views.Bytes(d.Size), Folded: d.Folded, Streak: streakOf(d),
 	}
+}
+
+// streakOf is the first call of the streak that a call is in, or nothing: it met a run in flight, as others did.
+func streakOf(d *db.Delivery) string {
+	switch {
+	case d.Head != uuid.Nil:
+		return d.Head.String()
+	case d.Folded > 1:
+		return d.ID.String()
+	}
+	return ""
 }
 
 // delivery is the page of one call.

@@ -17,6 +17,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/db"
+	"carillon/views"
 )
 
 // send posts a body with headers, given in pairs.
@@ -264,6 +265,65 @@ func newOther(h *hook) string {
 	})
 	check(h.t, err)
 	return a.ID.String()
+}
+
+func TestEachCallThatMetARunInFlightIsKeptFoldedAndReplayed(t *testing.T) {
+	h := newHook(t, nil)
+	h.send(`{"what":"first"}`).expect(t, 200, "")
+	for _, what := range []string{"second", "third", "fourth"} {
+		h.send(`{"what":"`+what+`","who":"it"}`).expect(t, 409, "")
+	}
+	list := "/automations/" + h.a.ID.String() + "/deliveries"
+	shown := h.deliveries("")
+	if len(shown) != 2 || shown[0].Folded != 3 {
+		t.Fatalf("the list shows %d rows, the newest for %d calls; want 2, the newest for 3", len(shown), shown[0].Folded)
+	}
+	h.owner.get(list).expect(t, 200, "×3")
+	streak := h.owner.get(list + "?streak=" + shown[0].ID.String())
+	streak.expect(t, 200, "3 calls met the same run in flight.")
+	all, err := h.rules.Deliveries(t.Context(), h.owner.actor, h.a.ID, db.DeliveryFilter{Streak: shown[0].ID, Limit: 10})
+	check(t, err)
+	if len(all) != 3 {
+		t.Fatalf("%d calls are kept; want 3", len(all))
+	}
+	h.owner.get(list+"/"+all[0].ID.String()).expect(t, 200, "See all of them")
+	h.free()
+	h.owner.post(views.ReplayURL(h.a.ID.String(), all[0].ID.String())).expect(t, 303, "")
+	latest, err := db.Executions(t.Context(), h.server.DB, db.ExecutionFilter{Access: h.owner.actor.Access(), Automation: h.a.ID, Limit: 1})
+	check(t, err)
+	if got := latest[0].Parameters["what"]; got != "fourth" {
+		t.Errorf("the replay of the last call ran with %q; want its own value, fourth", got)
+	}
+}
+
+func TestOfCallsThatMetTheSameRunAThousandAreKeptAndTheRestIsSaid(t *testing.T) {
+	h := newHook(t, nil)
+	blocker := db.NewID()
+	call := func() *db.Delivery {
+		now := h.rules.Now()
+		return &db.Delivery{
+			ID: db.NewID(), AutomationID: h.a.ID, At: now, LastAt: now, Method: "POST", Headers: map[string]string{}, Verdict: "busy", Status: 409,
+			Answer: []byte(`{"Status":409}`), BlockedBy: blocker, Folded: 1,
+		}
+	}
+	first := call()
+	check(t, db.InsertDelivery(t.Context(), h.server.DB, first))
+	_, err := h.server.DB.NewRaw("UPDATE webhook_deliveries SET folded = ?", db.KeptOfStreak-1).Exec(t.Context())
+	check(t, err)
+	for range 3 {
+		check(t, db.InsertDelivery(t.Context(), h.server.DB, call()))
+	}
+	kept, err := h.server.DB.NewSelect().Model((*db.Delivery)(nil)).Where("d.head = ?", first.ID).Count(t.Context())
+	check(t, err)
+	if kept != 1 {
+		t.Errorf("%d calls were kept after the 999th; want the 1,000th alone", kept)
+	}
+	page := "/automations/" + h.a.ID.String() + "/deliveries?streak=" + first.ID.String()
+	h.owner.get(page).expect(t, 200, "1,002 calls met the same run in flight. The first 1,000 were kept")
+	check(t, db.PruneDeliveries(t.Context(), h.server.DB, time.Now().Add(time.Hour), time.Now()))
+	if n, err := h.server.DB.NewSelect().Model((*db.Delivery)(nil)).Count(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d calls are left of an old streak, %v; want none", n, err)
+	}
 }
 
 func TestACallThatWasNotKeptWholeIsNotReplayed(t *testing.T) {

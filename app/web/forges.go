@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -38,13 +36,6 @@ func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 		tellForge(w, http.StatusMethodNotAllowed, hookAnswer{Error: "use POST"})
 		return
 	}
-	// By workspace too: a forge's webhooks for many workspaces come from a few addresses.
-	caller := "forge " + r.PathValue("workspace") + " " + s.address(r)
-	if wait := s.strangers.over(caller); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
-		tellForge(w, http.StatusTooManyRequests, hookAnswer{Error: "too many webhooks with a wrong secret from this address"})
-		return
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, forge.MaxPayload))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -58,16 +49,25 @@ func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 	ws, err := s.verified(r, kind, body)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
-		s.strangers.count(caller)
-		tellForge(w, http.StatusNotFound, hookAnswer{Error: "there is no such workspace"})
+		s.refuseHook(w, r, http.StatusNotFound, "there is no such workspace")
 	case errors.Is(err, forge.ErrNoSecret), errors.Is(err, forge.ErrNoSignature), errors.Is(err, forge.ErrSignature):
-		s.strangers.count(caller)
-		tellForge(w, http.StatusUnauthorized, hookAnswer{Error: err.Error()})
+		s.refuseHook(w, r, http.StatusUnauthorized, err.Error())
 	case err != nil:
 		s.brokenHook(w, r, err)
 	default:
 		s.takeHook(w, r, ws, kind, body)
 	}
+}
+
+// refuseHook answers a webhook that cannot show the workspace's secret. Only such webhooks count towards the limit of their
+// address, and only they are held to it: a forge that has the secret is never kept out by another sender of its address.
+func (s *Server) refuseHook(w http.ResponseWriter, r *http.Request, status int, problem string) {
+	if wait := s.strangers.take("forge " + s.address(r)); wait > 0 {
+		w.Header().Set("Retry-After", retryAfter(wait))
+		tellForge(w, http.StatusTooManyRequests, hookAnswer{Error: "too many webhooks with a wrong secret from this address"})
+		return
+	}
+	tellForge(w, status, hookAnswer{Error: problem})
 }
 
 // verified finds the workspace of a webhook that has its secret.

@@ -9,9 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -57,12 +55,11 @@ func (s *Server) mcpServer() http.Handler {
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
 			key := "mcp " + s.address(r)
-			if wait := s.strangers.over(key); wait > 0 {
-				w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+			if wait := s.strangers.take(key); wait > 0 {
+				w.Header().Set("Retry-After", retryAfter(wait))
 				s.mcpRefuse(w, http.StatusTooManyRequests, "too many calls with a bad token from this address")
 				return
 			}
-			s.strangers.count(key)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="Carillon"`)
 			s.mcpRefuse(w, http.StatusUnauthorized, "no token, or one that is not good any more: send it as Authorization: Bearer TOKEN")
 		case err != nil:

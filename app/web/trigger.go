@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -50,24 +51,20 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	address := s.address(r)
-	if wait := s.strangers.over(address); wait > 0 {
-		s.slowDown(w, wait, "too many calls with a bad token from this address")
-		return
-	}
 	token := strings.TrimSpace(r.Header.Get(tokenHeader)) // an empty header counts as absent
 	if token == "" {
 		token = path
 	}
 	hash, ok := automation.HashToken(token)
 	if !ok {
-		s.strangers.count(address)
-		s.tell(w, &automation.Answer{Status: http.StatusUnauthorized, Error: "no token, or not one of this server's: send it in the header " + tokenHeader})
+		s.refuseCall(w, address, &automation.Answer{
+			Status: http.StatusUnauthorized, Error: "no token, or not one of this server's: send it in the header " + tokenHeader,
+		})
 		return
 	}
 	owner, err := s.Rules.TokenOwner(r.Context(), hash)
 	if errors.Is(err, fault.ErrNotFound) {
-		s.strangers.count(address)
-		s.tell(w, &automation.Answer{Status: http.StatusNotFound, Error: "no automation has this token"})
+		s.refuseCall(w, address, &automation.Answer{Status: http.StatusNotFound, Error: "no automation has this token"})
 		return
 	}
 	if err != nil {
@@ -87,13 +84,23 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 	s.tell(w, answer)
 }
 
+// refuseCall answers a call with a bad token. Only such calls count towards the limit of their address, and only they are held to
+// it: a good token of the same address is never kept out.
+func (s *Server) refuseCall(w http.ResponseWriter, address string, a *automation.Answer) {
+	if wait := s.strangers.take(address); wait > 0 {
+		s.slowDown(w, wait, "too many calls with a bad token from this address")
+		return
+	}
+	s.tell(w, a)
+}
+
 // receive reads the body and hands the call over.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner, fingerprint, address string) (*automation.Answer, error) {
 	call := automation.Call{
 		Method: r.Method, Address: address, Headers: recordable(r.Header, owner.SignatureHeader), Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header), Signed: r.Header,
 	}
-	body, err := readBody(w, r)
-	call.Body = body
+	var err error
+	call.Sent, call.Body, err = readBody(w, r)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -104,25 +111,29 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.Token
 	return s.Rules.Receive(r.Context(), owner, fingerprint, call)
 }
 
-// readBody reads at most MaxBody bytes, whatever Content-Length says, also of what gzip unpacks to.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	var from io.Reader = http.MaxBytesReader(w, r.Body, automation.MaxBody)
+// readBody reads at most MaxBody bytes, whatever Content-Length says, also of what gzip unpacks to. It returns the body as it
+// came and unpacked: the two are the same where nothing was packed.
+func readBody(w http.ResponseWriter, r *http.Request) (sent, body []byte, err error) {
+	sent, err = io.ReadAll(http.MaxBytesReader(w, r.Body, automation.MaxBody))
+	if err != nil {
+		return sent, sent, err
+	}
 	switch strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))) {
 	case "", "identity":
+		return sent, sent, nil
 	case "gzip":
-		unpacked, err := gzip.NewReader(from)
-		if err != nil {
-			return nil, err
-		}
-		from = unpacked
 	default:
-		return nil, errors.New("unknown Content-Encoding")
+		return sent, sent, errors.New("unknown Content-Encoding")
 	}
-	body, err := io.ReadAll(io.LimitReader(from, automation.MaxBody+1))
+	packed, err := gzip.NewReader(bytes.NewReader(sent))
+	if err != nil {
+		return sent, sent, err
+	}
+	body, err = io.ReadAll(io.LimitReader(packed, automation.MaxBody+1))
 	if err == nil && len(body) > automation.MaxBody {
-		return body[:automation.MaxBody], &http.MaxBytesError{Limit: automation.MaxBody}
+		return sent, body[:automation.MaxBody], &http.MaxBytesError{Limit: automation.MaxBody}
 	}
-	return body, err
+	return sent, body, err
 }
 
 // prefetch reports whether a browser or a chat program only looks at the address ahead of a person.
@@ -217,8 +228,13 @@ func (s *Server) broken(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (s *Server) slowDown(w http.ResponseWriter, wait time.Duration, why string) {
-	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
+	w.Header().Set("Retry-After", retryAfter(wait))
 	s.tell(w, &automation.Answer{Status: http.StatusTooManyRequests, Error: why})
+}
+
+// retryAfter is a wait as the header Retry-After tells it: in whole seconds, at least one.
+func retryAfter(wait time.Duration) string {
+	return strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second)))
 }
 
 // limits holds a limiter per key: a token's fingerprint, or an address. It forgets them all rather than grow without bound.
@@ -260,17 +276,6 @@ func (l *limits) take(key string) time.Duration {
 	}
 	return wait
 }
-
-// over says how long a key that has used all up must wait, and uses nothing.
-func (l *limits) over(key string) time.Duration {
-	limiter := l.of(key)
-	if tokens := limiter.Tokens(); tokens < 1 {
-		return time.Duration((1 - tokens) / float64(l.every) * float64(time.Second))
-	}
-	return 0
-}
-
-func (l *limits) count(key string) { l.of(key).Allow() }
 
 // webhookURL is the address of an automation's trigger with its token.
 func (s *Server) webhookURL(token string) *url.URL {

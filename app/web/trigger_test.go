@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -208,6 +209,49 @@ func TestFormBodiesAreFlatFieldsAndGitHubsPayloadIsJSON(t *testing.T) {
 	}
 }
 
+func TestABodyThatIsAJSONObjectIsReadAsOneWhateverItsType(t *testing.T) {
+	h := newHook(t, nil)
+	for _, kind := range []string{"application/x-www-form-urlencoded", "text/plain", "application/octet-stream", ""} {
+		res := h.call("POST", endpoint, h.token, kind, strings.NewReader(` {"what":"a=b&c","who":"100%"}`))
+		if got, want := h.prompt(res), "Look at a=b&c of 100%."; got != want {
+			t.Errorf("with the type %q the prompt is %q; want %q", kind, got, want)
+		}
+		h.free()
+	}
+	res := h.call("POST", endpoint, h.token, "application/x-www-form-urlencoded", strings.NewReader(`{"what":`))
+	res.expect(t, 400, "must be a JSON object")
+}
+
+func TestASecretInJSONSentAsAFormIsNotKeptReadable(t *testing.T) {
+	h := newHook(t, nil)
+	o := &db.TokenOwner{ID: h.a.ID, Name: "Triage", Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}}}
+	_, err := h.rules.Unreadable(t.Context(), o, "", automation.Call{
+		ContentType: "application/x-www-form-urlencoded", Body: []byte(`{"key":"correct horse"}`),
+	}, "a reason")
+	check(t, err)
+	if d := h.deliveries("invalid")[0]; d.ID != uuid.Nil {
+		kept, err := db.DeliveryByID(t.Context(), h.server.DB, d.ID)
+		check(t, err)
+		if strings.Contains(string(kept.Body), "correct horse") {
+			t.Errorf("the body is kept as %s", kept.Body)
+		}
+	}
+}
+
+func TestTheSignatureOfAPackedBodyIsOfTheBytesAsSent(t *testing.T) {
+	const secret, body = "correct horse battery", `{"what":"a","who":"b"}`
+	h := newHook(t, func(in *automation.Input) { in.Sender, in.SignatureSecret, in.AllowParallel = "github", secret, true })
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = z.Write([]byte(body))
+	check(t, z.Close())
+	send := func(signed string) *answer {
+		return h.send(packed.String(), "Content-Encoding", "gzip", "X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac(secret, signed)))
+	}
+	send(packed.String()).expect(t, 200, `"unresolvedPlaceholders":[]`)
+	send(body).expect(t, 401, "the signature is wrong")
+}
+
 func TestPackedBodiesAreUnpackedWithinTheBound(t *testing.T) {
 	h := newHook(t, nil)
 	send := func(text string) *answer {
@@ -382,18 +426,24 @@ func TestTheSameDeliveryWithinADayStartsOneRun(t *testing.T) {
 	h.expectRuns(1)
 }
 
-func TestManyBadTokensFromOneAddressAreSlowedDown(t *testing.T) {
+func TestBadTokensFromOneAddressAreSlowedDownAndNeverKeepAGoodOneOut(t *testing.T) {
 	h := newHook(t, nil)
-	for range 25 {
-		res := h.call("POST", endpoint, strings.Repeat("A", 43), "", nil)
-		if res.StatusCode == 429 {
-			if res.Header.Get("Retry-After") == "" {
-				t.Error("it says not when to come again")
-			}
-			return
+	h.server.strangers = newLimits(0, 20) // nothing comes back, however long the test takes
+	for i := range 25 {
+		token, want := strings.Repeat("A", 43), 404
+		if i%2 == 0 {
+			token, want = "of no known shape", 401
+		}
+		if i >= 20 {
+			want = 429
+		}
+		res := h.call("POST", endpoint, token, "", nil)
+		if res.StatusCode != want || want == 429 && res.Header.Get("Retry-After") == "" {
+			t.Errorf("bad call %d is answered %d, Retry-After %q; want %d", i+1, res.StatusCode, res.Header.Get("Retry-After"), want)
 		}
 	}
-	t.Error("25 bad tokens were looked up")
+	h.call("POST", endpoint, h.token, "", nil).expect(t, 200, `"success":true`)
+	h.call("POST", endpoint, h.token, "", nil).expect(t, 409, `"success":false`)
 }
 
 func TestTextsThatAreNotJSONAreRefusedAndCrashNothing(t *testing.T) {
