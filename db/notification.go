@@ -50,6 +50,20 @@ func Notify(ctx context.Context, q bun.IDB, list []Notification) ([]Notification
 	return written, queueCopies(ctx, q, written)
 }
 
+// Told is what a notice is about. Zero fields do not count.
+type Told struct{ Automation, Execution, Session uuid.UUID }
+
+// WasTold reports whether a person has had a notice about one of these, dismissed or not.
+func WasTold(ctx context.Context, q bun.IDB, person uuid.UUID, of Told) (bool, error) {
+	told, err := q.NewSelect().Model((*Notification)(nil)).Where("n.user_id = ?", person).
+		Where("(n.automation_id = ? OR n.execution_id = ? OR n.session_id = ?)", orNull(of.Automation), orNull(of.Execution), orNull(of.Session)).
+		Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for a notice: %w", err)
+	}
+	return told, nil
+}
+
 // NotificationFilter narrows an inbox. Zero fields do not narrow.
 type NotificationFilter struct {
 	User    uuid.UUID

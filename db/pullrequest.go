@@ -24,7 +24,7 @@ type FoundBy string
 
 // How pull requests are found.
 const (
-	FoundInOutput  FoundBy = "output" // the agent wrote its address
+	FoundInOutput  FoundBy = "output" // the agent wrote its address; whether it is the session's is not known yet
 	FoundByBranch  FoundBy = "branch" // the forge has it for the session's branch
 	FoundByHand    FoundBy = "hand"
 	FoundCreated   FoundBy = "created" // Carillon opened it
@@ -43,7 +43,7 @@ type PullRequest struct {
 	URL        string           `bun:"url"`
 	Key        string           `bun:"key"`
 	Title      string           `bun:"title"`
-	Branch     string           `bun:"branch"`
+	Branch     string           `bun:"branch"` // its own; of one that is not confirmed, the branch that the worktree was on
 	State      PullRequestState `bun:"state"`
 	FoundBy    FoundBy          `bun:"found_by"`
 	CreatedAt  time.Time        `bun:"created_at"`
@@ -55,6 +55,10 @@ type PullRequest struct {
 
 	WorkspaceID uuid.UUID `bun:"workspace_id,scanonly,type:uuid"` // of its session, where the query says so
 }
+
+// Confirmed reports whether a pull request is known to be its session's: by the forge, by a person, or since Carillon opened it.
+// One that is not is shown, and moves nothing.
+func (p *PullRequest) Confirmed() bool { return p.FoundBy != FoundInOutput }
 
 // InsertPullRequest writes a pull request of a session, unless the session has it. It reports whether it was new.
 func InsertPullRequest(ctx context.Context, tx bun.Tx, p *PullRequest) (bool, error) {
@@ -114,14 +118,14 @@ func TouchPullRequests(ctx context.Context, q bun.IDB, session uuid.UUID, now ti
 	return nil
 }
 
-// PullRequestsOf lists the pull requests of sessions: open ones first, then the newest.
+// PullRequestsOf lists the pull requests of sessions: those that are confirmed first, of these the open ones, then the newest.
 func PullRequestsOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) ([]PullRequest, error) {
 	if len(sessions) == 0 {
 		return nil, nil
 	}
 	var list []PullRequest
 	err := q.NewSelect().Model(&list).Where("pr.session_id = ANY(?::uuid[])", UUIDs(sessions)).
-		OrderExpr("pr.session_id, pr.state = 'open' DESC, pr.number DESC, pr.id DESC").Scan(ctx)
+		OrderExpr("pr.session_id, pr.found_by = 'output', pr.state = 'open' DESC, pr.number DESC, pr.id DESC").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list pull requests: %w", err)
 	}
@@ -179,7 +183,8 @@ func ClaimBranchChecks(ctx context.Context, q bun.IDB, now, since time.Time, eve
 			WHERE s.status IN ('waiting', 'done') AND s.branch <> '' AND s.files_changed > 0 AND s.ended_at > ?
 				AND w.git_url <> '' AND w.removed_at IS NULL
 				AND (s.pr_checked_at IS NULL OR s.pr_checked_at < ?::timestamptz - greatest(?::interval, (?::timestamptz - s.ended_at) / 10))
-				AND NOT EXISTS (SELECT 1 FROM pull_requests pr WHERE pr.session_id = s.id) AND `+awake(TaskPullRequests, "s.id")+`
+				AND NOT EXISTS (SELECT 1 FROM pull_requests pr WHERE pr.session_id = s.id AND pr.found_by <> 'output')
+				AND `+awake(TaskPullRequests, "s.id")+`
 			ORDER BY s.pr_checked_at NULLS FIRST LIMIT ? FOR NO KEY UPDATE OF s SKIP LOCKED
 		)
 		UPDATE sessions s SET pr_checked_at = ? FROM next WHERE s.id = next.id

@@ -203,14 +203,14 @@ func LastSuccess(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, 
 func OpenPullRequest(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, error) {
 	var url string
 	err := q.NewRaw(`SELECT pr.url FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id
-		WHERE s.automation_id = ? AND pr.state = 'open' ORDER BY pr.id DESC LIMIT 1`, automation).Scan(ctx, &url)
+		WHERE s.automation_id = ? AND pr.state = 'open' AND pr.found_by <> 'output' ORDER BY pr.id DESC LIMIT 1`, automation).Scan(ctx, &url)
 	if IsNotFound(err) {
 		return "", nil
 	}
 	return url, wrapped(err, "find an open pull request")
 }
 
-// HasPullRequest reports whether a session led to a pull request.
+// HasPullRequest reports whether a session is known to have led to a pull request.
 func HasPullRequest(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
-	return q.NewSelect().Model((*PullRequest)(nil)).Where("pr.session_id = ?", session).Exists(ctx)
+	return q.NewSelect().Model((*PullRequest)(nil)).Where("pr.session_id = ? AND pr.found_by <> 'output'", session).Exists(ctx)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/agent"
@@ -339,8 +340,8 @@ func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Work
 	return fail(w.failed("success_check", w.transcript.hide(reason)))
 }
 
-// findPullRequest asks the forge for a pull request of the session's branch, unless the agent has told of one. What cannot be
-// found counts as not there.
+// findPullRequest asks the forge about the pull requests that the agent has told of, and for one of the session's branch, unless
+// one is known. What cannot be found counts as not there.
 func (w *work) findPullRequest(ctx context.Context) {
 	if known, err := db.HasPullRequest(ctx, w.DB, w.session.ID); err != nil || known || w.Forge == nil {
 		return
@@ -354,6 +355,23 @@ func (w *work) findPullRequest(ctx context.Context) {
 	}
 	client, repository, ok, err := forgeClient(ctx, w.Rules, ws, w.Forge, w.Now)
 	if err != nil || !ok {
+		return
+	}
+	named, err := db.PullRequestsOf(ctx, w.DB, []uuid.UUID{w.session.ID})
+	if err != nil {
+		w.Log.Warn("read the pull requests", "session", w.session.ID, "err", err)
+		return
+	}
+	for i := range named {
+		p, err := client.State(ctx, asked(&named[i]))
+		if err == nil {
+			err = w.Rules.CheckedPullRequest(ctx, &named[i], p)
+		}
+		if err != nil {
+			w.Log.Info("ask about a pull request that the agent told of", "session", w.session.ID, "err", err)
+		}
+	}
+	if known, err := db.HasPullRequest(ctx, w.DB, w.session.ID); err != nil || known {
 		return
 	}
 	p, err := client.Find(ctx, repository, w.session.Branch)

@@ -85,8 +85,8 @@ func (m *mentions) all(answer string) []forge.PullRequest {
 	return list
 }
 
-// notePullRequests takes the pull requests that an agent wrote of for the session's. A chat only talks of them.
-func (w *work) notePullRequests(ctx context.Context, found []forge.PullRequest) {
+// notePullRequests notes the pull requests that an agent wrote of. A chat only talks of them.
+func (w *work) notePullRequests(ctx context.Context, tree workspace.Worktree, found []forge.PullRequest) {
 	if len(found) == 0 || w.session.Type == db.Chat {
 		return
 	}
@@ -94,7 +94,7 @@ func (w *work) notePullRequests(ctx context.Context, found []forge.PullRequest) 
 	defer cancel()
 	ws, err := db.WorkspaceByID(ctx, w.DB, w.session.WorkspaceID)
 	if err == nil {
-		err = w.Rules.FoundPullRequests(ctx, ws, w.session.ID, found)
+		err = w.Rules.FoundPullRequests(ctx, ws, w.session.ID, w.Store.HeadBranch(tree), found)
 	}
 	if err != nil {
 		w.Log.Warn("note pull requests", "session", w.session.ID, "err", err)

@@ -177,7 +177,7 @@ func (s *Scheduler) failed(a *asker, err error) string {
 func (s *Scheduler) check(ctx context.Context, a *asker, row *db.PullRequest) error {
 	problem := a.silent
 	if problem == "" {
-		p, err := a.client.State(ctx, forge.PullRequest{Forge: forge.Kind(row.Forge), Repository: row.Repository, Number: row.Number, URL: row.URL})
+		p, err := a.client.State(ctx, asked(row))
 		if err == nil {
 			return s.Rules.CheckedPullRequest(ctx, row, p)
 		}
@@ -190,6 +190,11 @@ func (s *Scheduler) check(ctx context.Context, a *asker, row *db.PullRequest) er
 		return nil
 	}
 	return db.NotePullRequestProblem(ctx, s.DB, row.ID, problem)
+}
+
+// asked is a pull request as a forge is asked about it.
+func asked(row *db.PullRequest) forge.PullRequest {
+	return forge.PullRequest{Forge: forge.Kind(row.Forge), Repository: row.Repository, Number: row.Number, URL: row.URL}
 }
 
 // lookFor asks for the pull request of a session's branch.

@@ -294,16 +294,23 @@ func TestWhyAPullRequestCouldNotBeOpenedIsSaid(t *testing.T) {
 	}
 }
 
-func TestAPullRequestThatTheAgentWroteOfIsTheSessions(t *testing.T) {
+func TestAPullRequestThatTheAgentOpenedFromItsBranchIsTheSessions(t *testing.T) {
 	k, g := forgeKit(t)
-	run := k.run("echo new > file.txt; echo 'remote: "+g.url+"/acme/app/pulls/12'; echo 'see "+g.url+"/other/app/pulls/1'; echo done", gate)
+	run := k.run("git checkout -q -b by-the-agent; echo new > file.txt; echo 'remote: "+g.url+"/acme/app/pulls/12'; echo 'see "+g.url+"/other/app/pulls/1'; echo done", gate)
 	k.ended(run)
 	list := k.pullRequests(run.Session.ID)
 	if len(list) != 1 || list[0].Number != 12 || list[0].FoundBy != db.FoundInOutput {
 		t.Fatalf("the session has %+v; want #12 of its own repository", list)
 	}
+	g.pull(12, "by-the-agent", "open", false)
+	f := k.follower()
+	check(t, f.followPullRequests(t.Context()))
+	if list := k.pullRequests(run.Session.ID); len(list) != 1 || list[0].FoundBy != db.FoundByBranch {
+		t.Fatalf("the session has %+v; want #12, known by its branch", list)
+	}
 	g.pull(12, "by-the-agent", "closed", false)
-	check(t, k.follower().followPullRequests(t.Context()))
+	f.Now = func() time.Time { return time.Now().Add(forgeEvery) }
+	check(t, f.followPullRequests(t.Context()))
 	if s := k.session(run.Session.ID); s.Status != db.SessionCanceled {
 		t.Errorf("the session is %s; want it canceled with its pull request", s.Status)
 	}

@@ -246,7 +246,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
 		return outcome // the turn comes again, or its session is not ours any more
 	}
-	w.notePullRequests(background, heard.all(result.Text))
+	w.notePullRequests(background, tree, heard.all(result.Text))
 	if reason := w.noteUsage(background, turn, result.Conversation, result.Usage); reason != "" && outcome.Class == agent.FailBudget {
 		outcome.Reason = reason
 	}

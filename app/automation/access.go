@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -12,7 +13,7 @@ import (
 )
 
 // Automation finds an automation that a person may see: as a member of its workspace, their own or, with the
-// permission, everybody's. Otherwise it returns fault.ErrNotFound.
+// permission, everybody's, and one that they were told of. Otherwise it returns fault.ErrNotFound.
 func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
 	a, err := db.AutomationByID(ctx, s.DB, id)
 	if db.IsNotFound(err) {
@@ -27,8 +28,32 @@ func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.U
 	if a.CreatorID == actor.ID && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll) {
 		return a, nil
 	}
-	account.Refused(ctx, actor, "may not see the automation")
-	return nil, fault.ErrNotFound
+	if err := s.wasTold(ctx, actor, db.Told{Automation: id}); err != nil {
+		return nil, s.unseen(ctx, actor, err, "may not see the automation")
+	}
+	return a, nil
+}
+
+// wasTold lets through who had a notice about something, as far as they are members of its workspace: they may read what it is
+// about. Specification, "Auto-disable & failure notifications": "The notification deep-links to the session". Otherwise it
+// returns fault.ErrNotFound.
+func (s *Service) wasTold(ctx context.Context, actor account.Actor, of db.Told) error {
+	if actor.Session != uuid.Nil || actor.Token != uuid.Nil && !actor.Can(account.ViewOwn) {
+		return fault.ErrNotFound // an agent reads no inbox, and a program may read no more than its token says
+	}
+	told, err := db.WasTold(ctx, s.DB, actor.ID, of)
+	if err == nil && !told {
+		return fault.ErrNotFound
+	}
+	return err
+}
+
+// unseen notes the refusal to let somebody see something.
+func (s *Service) unseen(ctx context.Context, actor account.Actor, err error, what string) error {
+	if errors.Is(err, fault.ErrNotFound) {
+		account.Refused(ctx, actor, what)
+	}
+	return err
 }
 
 // CanManage reports whether a person may change, run and delete an automation that they see.
@@ -116,8 +141,16 @@ func (s *Service) Execution(ctx context.Context, actor account.Actor, id uuid.UU
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.Automation(ctx, actor, e.AutomationID); err != nil {
+	if err := s.isMember(ctx, s.DB, actor, e.Automation.WorkspaceID); err != nil {
 		return nil, err
+	}
+	mine := e.Automation.CreatorID == actor.ID && actor.Can(account.ViewOwn)
+	if mine || actor.Can(account.ViewAll) {
+		return e, nil
+	}
+	of := db.Told{Automation: e.AutomationID, Execution: id, Session: e.SessionID}
+	if err := s.wasTold(ctx, actor, of); err != nil {
+		return nil, s.unseen(ctx, actor, err, "may not see the execution")
 	}
 	return e, nil
 }

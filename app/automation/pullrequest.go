@@ -21,8 +21,9 @@ import (
 const mostFound = 3
 
 // FoundPullRequests notes the pull requests whose addresses an agent wrote, the last one first, as far as they are of the
-// workspace's own repository.
-func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, session uuid.UUID, found []forge.PullRequest) error {
+// workspace's own repository. Agents write of others' too, so they count for nothing until the forge has told that they are of
+// the session's branch, or of the one that its worktree was on, at.
+func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, session uuid.UUID, at string, found []forge.PullRequest) error {
 	f, ok := ForgeOf(w)
 	if !ok {
 		return nil
@@ -36,6 +37,7 @@ func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, sessio
 		if taken++; taken > mostFound {
 			break
 		}
+		p.Branch = at // what it has to be of
 		if err := s.TakePullRequest(ctx, w, session, p, db.FoundInOutput); err != nil {
 			return err
 		}
@@ -68,7 +70,10 @@ func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p fo
 	now := s.Now()
 	row, err := db.SessionPullRequest(ctx, tx, session.ID, string(p.Forge), p.Repository, p.Number)
 	if err == nil {
-		if by == db.FoundByHand && row.FoundBy == db.FoundInOutput {
+		switch {
+		case by == db.FoundInOutput: // known already
+			return nil
+		case by == db.FoundByHand && !row.Confirmed():
 			row.FoundBy = by // a person vouches for it
 		}
 		return s.learn(ctx, tx, session, row, p, by != db.FoundByWebhook)
@@ -78,10 +83,13 @@ func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p fo
 	}
 	row = &db.PullRequest{
 		ID: db.NewID(), SessionID: session.ID, Forge: string(p.Forge), Repository: p.Repository, Number: p.Number, URL: p.URL, Key: key,
-		State: db.PullRequestOpen, FoundBy: by, CreatedAt: now, UpdatedAt: now,
+		Branch: p.Branch, State: db.PullRequestOpen, FoundBy: by, CreatedAt: now, UpdatedAt: now,
 	}
 	if _, err := db.InsertPullRequest(ctx, tx, row); err != nil {
 		return err
+	}
+	if by == db.FoundInOutput {
+		return s.showPullRequests(ctx, tx, session, now)
 	}
 	return s.learn(ctx, tx, session, row, p, by != db.FoundByWebhook)
 }
@@ -132,12 +140,14 @@ func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row
 	if !asked && !p.Updated.IsZero() && p.Updated.Before(row.RemoteAt) {
 		return nil
 	}
-	// Agents write of other pull requests too. One that is older than the session cannot be what it led to.
-	if row.FoundBy == db.FoundInOutput && !p.Created.IsZero() && p.Created.Before(session.CreatedAt.Add(-time.Minute)) {
-		if err := db.DeletePullRequest(ctx, tx, row.ID); err != nil {
-			return err
+	if !row.Confirmed() {
+		if !ledTo(session, row, p) {
+			if err := db.DeletePullRequest(ctx, tx, row.ID); err != nil {
+				return err
+			}
+			return s.showPullRequests(ctx, tx, session, now)
 		}
-		return s.showPullRequests(ctx, tx, session, now)
+		row.FoundBy = db.FoundByBranch
 	}
 	was := row.State
 	if p.State != "" {
@@ -174,6 +184,14 @@ func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row
 	return s.leave(ctx, tx, session, status, uuid.Nil, now)
 }
 
+// ledTo reports whether a pull request that an agent wrote of is what its session led to: it is of the session's branch, or of
+// the one that the worktree was on when the agent wrote of it, and no older than the session.
+func ledTo(session *db.Session, row *db.PullRequest, p forge.PullRequest) bool {
+	own := p.Branch != "" && (p.Branch == session.Branch || p.Branch == row.Branch)
+	older := !p.Created.IsZero() && p.Created.Before(session.CreatedAt.Add(-time.Minute))
+	return own && !p.Fork && !older
+}
+
 // showPullRequests lets open pages of a session look again.
 func (s *Service) showPullRequests(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
 	if err := db.TouchPullRequests(ctx, tx, session.ID, now); err != nil {
@@ -192,6 +210,7 @@ func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session, n
 	status := db.SessionWaiting
 	for _, p := range list {
 		switch {
+		case !p.Confirmed():
 		case p.State == db.PullRequestOpen:
 			return db.SessionWaiting, nil
 		case !p.SettledAt.IsZero():
@@ -320,7 +339,7 @@ func (s *Service) RequestPullRequest(ctx context.Context, actor account.Actor, i
 		if err != nil {
 			return err
 		}
-		if len(list) > 0 && list[0].State == db.PullRequestOpen {
+		if len(list) > 0 && list[0].Confirmed() && list[0].State == db.PullRequestOpen {
 			return fault.Invalid{"pull_request": fmt.Sprintf("The session has an open pull request already: #%d.", list[0].Number)}
 		}
 		if !session.PRRequestedAt.IsZero() {

@@ -249,7 +249,7 @@ func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testin
 	k.hub()
 	s := k.open(k.create(gated(nil)))
 	found := forge.FindURLs("Opened " + acme + "/pull/7, like https://github.com/other/app/pull/9 and https://git.example.com/acme/app/pull/7. Before, " + acme + "/pull/3.")
-	check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, found))
+	check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, "named-by-the-agent", found))
 	if list := k.pullRequests(s.ID); len(list) != 2 || list[0].Number != 7 || list[0].State != db.PullRequestOpen || list[0].FoundBy != db.FoundInOutput {
 		t.Fatalf("the session has %+v; want 7 and 3 of its own repository", list)
 	}
@@ -267,6 +267,47 @@ func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testin
 	}
 	if got := k.session(s.ID); got.Status != db.SessionWaiting {
 		t.Errorf("the session is %s; want it open", got.Status)
+	}
+}
+
+func TestAPullRequestThatAnAgentOnlyWroteOfMovesNothing(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(func(in *Input) { gated(nil)(in); in.Trigger = "loop" }))
+	name := func(number string) {
+		check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, s.Branch, forge.FindURLs("See "+acme+"/pull/"+number+".")))
+	}
+	name("7")
+	k.told(k.pull(7, forge.Closed, "a-colleagues-branch"), 1)
+	name("8")
+	k.told(k.pull(8, forge.Merged, "a-colleagues-branch"), 1)
+	name("9")
+	fork := k.pull(9, forge.Closed, s.Branch)
+	fork.Fork = true
+	k.told(fork, 1)
+	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s; want it left alone by others' pull requests", got.Status)
+	}
+	if list := k.pullRequests(s.ID); len(list) != 0 {
+		t.Errorf("the session has %+v; want none of others'", list)
+	}
+	k.expectInbox(k.jonas)
+	name("4")
+	k.told(k.pull(4, forge.Closed, s.Branch), 1)
+	if got := k.session(s.ID); got.Status != db.SessionCanceled {
+		t.Errorf("the session is %s; want it canceled with its own pull request", got.Status)
+	}
+}
+
+func TestAPullRequestOfAnotherBranchThatAPersonVouchesForIsFollowed(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	s := k.open(k.create(gated(nil)))
+	check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, "", forge.FindURLs(acme+"/pull/7")))
+	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	k.told(k.pull(7, forge.Merged, "release"), 1)
+	if got := k.session(s.ID); got.Status != db.SessionDone {
+		t.Errorf("the session is %s; want Done", got.Status)
 	}
 }
 

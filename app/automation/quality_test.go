@@ -214,7 +214,7 @@ func TestGateLooksAtTheBranchAndAtOpenPullRequests(t *testing.T) {
 	refuses("aaa", "has not moved")
 	refuses("bbb", "")
 	_, err = k.DB.NewRaw(`INSERT INTO pull_requests (id, session_id, forge, repository, number, url, key, state, found_by, created_at, updated_at)
-		VALUES (?, ?, 'github', 'a/b', 7, 'https://github.com/a/b/pull/7', 'k', 'open', 'output', now(), now())`, db.NewID(), run.Session.ID).Exec(ctx)
+		VALUES (?, ?, 'github', 'a/b', 7, 'https://github.com/a/b/pull/7', 'k', 'open', 'branch', now(), now())`, db.NewID(), run.Session.ID).Exec(ctx)
 	check(t, err)
 	refuses("bbb", "https://github.com/a/b/pull/7 is still open")
 	_, err = k.DB.NewRaw("UPDATE pull_requests SET state = 'merged'").Exec(ctx)

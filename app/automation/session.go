@@ -28,8 +28,8 @@ func (s *Service) Session(ctx context.Context, actor account.Actor, id uuid.UUID
 	return session, nil
 }
 
-// canSeeSession lets see a session its owner, the creator of its automation, and who sees everybody's, as far as
-// they are members of its workspace.
+// canSeeSession lets see a session its owner, the creator of its automation, who sees everybody's, and who was told of it, as
+// far as they are members of its workspace.
 func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, session *db.Session) error {
 	if err := s.isMember(ctx, s.DB, actor, session.WorkspaceID); err != nil {
 		return err
@@ -37,8 +37,7 @@ func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, sessio
 	if seesSession(actor, session) {
 		return nil
 	}
-	account.Refused(ctx, actor, "may not see the session")
-	return fault.ErrNotFound
+	return s.unseen(ctx, actor, s.wasTold(ctx, actor, db.Told{Session: session.ID}), "may not see the session")
 }
 
 // seesSession reports whether a person sees a session of a workspace that they are a member of.

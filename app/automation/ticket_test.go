@@ -322,6 +322,44 @@ func TestAClosedPullRequestOfALoopIsAlsoToldToWhoIsAssignedToItsTicketEachOnce(t
 	k.expectInbox(k.mira)
 }
 
+func TestWhoIsToldMayReadWhatTheNoticeIsAboutAndNothingMore(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	lena := k.person("Lena", account.RoleMember)
+	s, other := k.open(k.create(gated(loop))), k.open(k.create(gated(nil)))
+	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: "x", Assignee: lena.ID.String()})
+	check(t, err)
+	check(t, k.LinkTicket(t.Context(), k.jonas, s.ID, tk.Number))
+	e, err := db.ExecutionBySession(t.Context(), k.DB, s.ID)
+	check(t, err)
+	look := func() []error {
+		_, session := k.Session(t.Context(), lena, s.ID)
+		_, transcript := k.Transcript(t.Context(), lena, s.ID, 0, 10)
+		_, execution := k.Execution(t.Context(), lena, e.ID)
+		_, automation := k.Automation(t.Context(), lena, s.AutomationID)
+		return []error{session, transcript, execution, automation}
+	}
+	for _, err := range look() {
+		wantErr(t, err, fault.ErrNotFound)
+	}
+	k.told(k.pull(7, forge.Closed, s.Branch), 1)
+	k.expectInbox(lena, NoticePRClosed)
+	for _, err := range look() {
+		check(t, err)
+	}
+	wantErr(t, k.Reply(t.Context(), lena, s.ID, "Go on."), fault.ErrForbidden)
+	_, err = k.RunNow(t.Context(), lena, s.AutomationID, nil)
+	wantErr(t, err, fault.ErrForbidden)
+	_, err = k.Session(t.Context(), lena, other.ID)
+	wantErr(t, err, fault.ErrNotFound)
+	_, err = k.Session(t.Context(), k.person("Anna", account.RoleMember), s.ID)
+	wantErr(t, err, fault.ErrNotFound)
+	check(t, k.RemoveMember(t.Context(), k.mira, k.workspace.ID, lena.ID))
+	for _, err := range look() {
+		wantErr(t, err, fault.ErrNotFound)
+	}
+}
+
 func TestWhoIsAssignedAndLeftIsNotTold(t *testing.T) {
 	k := setup(t)
 	k.hub()

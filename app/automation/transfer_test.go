@@ -50,8 +50,8 @@ func TestATransferChangesTheOwnerTellsBothAndIsWrittenDown(t *testing.T) {
 	if e := events[0]; e.Action != "automation.transfer" || e.ActorID != k.mira.ID || e.Before["owner"] != "Jonas" || e.After["owner"] != "Lee" {
 		t.Errorf("the audit log says %+v", e)
 	}
-	if _, err := k.Automation(t.Context(), k.jonas, a.ID); !errors.Is(err, fault.ErrNotFound) {
-		t.Errorf("who gave it away finds it with %v; want ErrNotFound", err)
+	if _, err := k.Editable(t.Context(), k.jonas, a.ID); !errors.Is(err, fault.ErrForbidden) {
+		t.Errorf("who gave it away edits it with %v; want ErrForbidden: they may read what they were told of", err)
 	}
 	run, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook})
 	check(t, err)

@@ -189,12 +189,12 @@ func (h hubPullRequest) read(kind Kind, repo string) (PullRequest, error) {
 		}
 	}
 	switch {
+	case h.State == "open": // whatever else it says: what is merged is closed
+		p.State = Open
 	case h.Merged || h.MergedAt != nil && !h.MergedAt.IsZero():
 		p.State = Merged
 	case h.State == "closed":
 		p.State = Closed
-	case h.State == "open":
-		p.State = Open
 	}
 	if h.CreatedAt != nil {
 		p.Created = h.CreatedAt.UTC()

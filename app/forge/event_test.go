@@ -280,3 +280,12 @@ func read(t *testing.T, file string) []byte {
 	}
 	return b
 }
+
+func TestAPullRequestThatIsOpenIsNotMergedWhateverElseItSays(t *testing.T) {
+	const body = `{"action":"edited","number":7,"pull_request":{"number":7,"state":"open","merged_at":"2026-01-02T03:04:05Z",
+		"html_url":"https://github.com/acme/app/pull/7","head":{"ref":"x"},"base":{"ref":"main","repo":{"full_name":"acme/app"}}}}`
+	e, err := Parse(GitHub, http.Header{"X-Github-Event": {"pull_request"}}, []byte(body))
+	if err != nil || e.PullRequest.State != Open {
+		t.Errorf("its state is %q, %v; want open", e.PullRequest.State, err)
+	}
+}

@@ -30,7 +30,7 @@ func (s *Server) pullRequests(ctx context.Context, sessions []db.Session) (map[u
 	}
 	best := map[uuid.UUID]*views.PullRequest{}
 	for i := range list {
-		if best[list[i].SessionID] == nil { // the best is the first
+		if best[list[i].SessionID] == nil && list[i].Confirmed() { // the best is the first
 			best[list[i].SessionID] = pullRequest(&list[i])
 		}
 	}
@@ -49,19 +49,19 @@ func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, sess
 	}
 	p.ProblemPR = session.PRError
 	for i := range list {
-		if i == 0 {
+		if i == 0 && list[i].Confirmed() {
 			p.Session.PullRequest = pullRequest(&list[i])
 		}
 		l := views.LinkedPR{PullRequest: *pullRequest(&list[i]), Title: list[i].Title, Found: foundWords[list[i].FoundBy]}
 		if manage {
-			l.ID = list[i].ID.String()
+			l.ID, l.CanLink = list[i].ID.String(), !list[i].Confirmed()
 		}
 		p.LinkedPRs = append(p.LinkedPRs, l)
 		if list[i].State == db.PullRequestOpen && list[i].Problem != "" && p.ProblemPR == "" {
 			p.ProblemPR = fmt.Sprintf("#%d cannot be followed: %s", list[i].Number, list[i].Problem)
 		}
 	}
-	open := len(list) > 0 && list[0].State == db.PullRequestOpen
+	open := len(list) > 0 && list[0].Confirmed() && list[0].State == db.PullRequestOpen
 	p.CreatingPR = !session.PRRequestedAt.IsZero()
 	p.CanCreatePR = manage && !open && automation.CanOpenPullRequest(session)
 	p.CanLinkPR = manage && session.Type != db.Chat && !open
@@ -71,7 +71,7 @@ func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, sess
 
 // foundWords say how a pull request came to a session.
 var foundWords = map[db.FoundBy]string{
-	db.FoundInOutput: "named by the agent", db.FoundByBranch: "opened from the session’s branch", db.FoundByHand: "linked by hand",
+	db.FoundInOutput: "named by the agent, and not known to be of this session’s branch", db.FoundByBranch: "opened from the session’s branch", db.FoundByHand: "linked by hand",
 	db.FoundCreated: "opened by Carillon", db.FoundByWebhook: "told by the forge",
 }
 

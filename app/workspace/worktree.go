@@ -132,6 +132,20 @@ func (s *Store) fork(ctx context.Context, view, tip, other string) (string, erro
 	return strings.TrimSpace(string(out)), err
 }
 
+// HeadBranch is the name of the branch that a worktree is on: the session's own, or another one that its agent switched to.
+// It is empty where the worktree is on a commit alone, and where it cannot be read.
+func (s *Store) HeadBranch(w Worktree) string {
+	text, err := readSmall(filepath.Join(s.admin(w.Workspace, w.Session), "HEAD"))
+	if err != nil {
+		return ""
+	}
+	name, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "ref: refs/heads/")
+	if !ok {
+		return ""
+	}
+	return name
+}
+
 // branchOf is the branch that the session was given when its worktree was made, empty when it has none yet.
 func (s *Store) branchOf(ctx context.Context, view, sessionID string) (string, error) {
 	out, err := s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", "--quiet", branchRef(sessionID)}})
