@@ -133,7 +133,9 @@ func BotDeletionURL(id string) string { return under("bots", id, "deletion") }
 func DeliveriesURL(automation string) string { return under("automations", automation, "deliveries") }
 
 // StreakURL is the list of the calls that met one run in flight, by the first of them.
-func StreakURL(automation, first string) string { return DeliveriesURL(automation) + "?streak=" + first }
+func StreakURL(automation, first string) string {
+	return DeliveriesURL(automation) + "?streak=" + first
+}
 
 // DeliveryURL is the page of one call.
 func DeliveryURL(automation, id string) string {
