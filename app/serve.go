@@ -168,10 +168,8 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 				switch {
 				case runner != nil && topic == "queue":
 					runner.Wake()
-				case runner != nil && topic == "cancel":
-					runner.Cancel(id)
-				case runner != nil && topic == "interrupt":
-					runner.Interrupt()
+				case runner != nil && (topic == "cancel" || topic == "interrupt"):
+					runner.Asked()
 				case scheduler != nil && topic == "schedule":
 					scheduler.Wake(ctx)
 				case scheduler != nil && topic == "delivery":
@@ -279,9 +277,9 @@ func newLog(c *config, stderr io.Writer) *slog.Logger {
 		}
 	}
 	if format == "text" {
-		return slog.New(slog.NewTextHandler(stderr, nil))
+		return slog.New(newQuiet(slog.NewTextHandler(stderr, nil)))
 	}
-	return slog.New(slog.NewJSONHandler(stderr, nil))
+	return slog.New(newQuiet(slog.NewJSONHandler(stderr, nil)))
 }
 
 // loadKeys reads the secret of the settings, or the one kept in the data folder.

@@ -12,7 +12,8 @@ import (
 // RequestInterrupt asks the worker of a session to end its turn alone.
 func RequestInterrupt(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("interrupt_requested_at = coalesce(interrupt_requested_at, ?)", now).
-		Set("interrupt_requested_by = ?", orNull(by)).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
+		Set("interrupt_requested_by = ?", orNull(by)).
+		Set("interrupt_turn = (SELECT id FROM turns WHERE session_id = s.id AND status = 'running' ORDER BY position DESC LIMIT 1)").Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("request interrupt of session %s: %w", session, err)
 	}
@@ -32,6 +33,13 @@ func CancelRunningTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reaso
 // CancelOpenTurns ends all turns of a session that have yet to end.
 func CancelOpenTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
 	return CancelTurns(ctx, q, session, uuid.Nil, reason, now)
+}
+
+// CancelQueuedReplies ends the messages of people that the agent of a session has not begun with.
+func CancelQueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).Set("finished_at = ?", now).
+		Where("t.session_id = ?", session).Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)
+	return wrapped(err, "cancel queued messages of session "+session.String())
 }
 
 // WithdrawTurn ends a person's message that is only queued. It reports whether it was.

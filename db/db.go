@@ -5,6 +5,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ type DB struct {
 // MinimumVersion is the oldest major version of PostgreSQL that the migrations run on.
 const MinimumVersion = 15
 
+// connectWithin bounds how long a connection may take to come about. A server that drops packets says nothing for ever.
+const connectWithin = 10 * time.Second
+
 // Open connects to the PostgreSQL server at url and checks that it answers and is new enough.
 func Open(ctx context.Context, url string) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -46,6 +50,9 @@ func Open(ctx context.Context, url string) (*DB, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = "carillon"
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > connectWithin {
+		config.ConnConfig.ConnectTimeout = connectWithin
+	}
 	if config.MaxConns < 20 {
 		config.MaxConns = 20
 	}
@@ -177,20 +184,27 @@ func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 	return now, nil
 }
 
-// IsAway reports whether err says that the server cannot be reached now, or is starting or stopping: something that
-// passes. A wrong password or a missing database does not.
+// IsAway reports whether err says that the server cannot be reached now, is starting or stopping, or has no room: something
+// that passes. A wrong password or a missing database does not, and a statement that was canceled says nothing.
 func IsAway(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code[:2] {
-		case "57", "08": // operator intervention: starting up, shutting down; and broken connections
+		case "57": // operator intervention: starting up, shutting down
+			return refused.Code != "57014" // query canceled
+		case "08", "53", "58": // broken connections; no room on the disk, in memory or for connections; errors of its machine
 			return true
 		}
-		return refused.Code == "53300" // too many connections
+		return refused.Code == "25006" // it only reads: another is about to take its place
 	}
 	var dial *pgconn.ConnectError
 	var broken *net.OpError
-	return errors.As(err, &dial) || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
+	for _, lost := range []error{io.ErrUnexpectedEOF, io.EOF, net.ErrClosed, driver.ErrBadConn, sql.ErrConnDone} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return errors.As(err, &dial) || errors.As(err, &broken) || pgconn.SafeToRetry(err)
 }
 
 // orNull makes a zero id an argument that is NULL.

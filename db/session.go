@@ -71,7 +71,11 @@ type Session struct {
 
 	InterruptAt time.Time `bun:"interrupt_requested_at,nullzero"` // the turn at work is to end, and the session to stay open
 	InterruptBy uuid.UUID `bun:"interrupt_requested_by,nullzero,type:uuid"`
-	Forget      bool      `bun:"forget"` // the next turn begins a new conversation
+	// InterruptTurn is the turn that was at work when that was asked; zero: none was.
+	InterruptTurn uuid.UUID `bun:"interrupt_turn,nullzero,type:uuid"`
+	// CancelTurn is the message that was at work when a cancel was asked for; zero: a run was, or none.
+	CancelTurn uuid.UUID `bun:"cancel_turn,nullzero,type:uuid"`
+	Forget     bool      `bun:"forget"` // the next turn begins a new conversation
 
 	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
@@ -82,7 +86,7 @@ type Session struct {
 const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
 	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
 	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
-	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, forget"
+	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, interrupt_turn, cancel_turn, forget"
 
 // TurnKind is what a turn is for.
 type TurnKind string
@@ -333,34 +337,55 @@ type Held struct {
 	Fence             int64     `bun:"fence"`
 	CancelRequestedAt time.Time `bun:"cancel_requested_at,nullzero"`
 	InterruptAt       time.Time `bun:"interrupt_requested_at,nullzero"`
+	InterruptTurn     uuid.UUID `bun:"interrupt_turn,nullzero,type:uuid"` // which alone is to end; zero: whichever is at work
+	CancelTurn        uuid.UUID `bun:"cancel_turn,nullzero,type:uuid"`    // the same of a cancel; zero: all that is at work
 }
 
 // RenewLeases keeps sessions that a worker runs until a time, and returns those that it still holds. Of a session that the
 // worker has but does not run, as after a crash between claiming and running, the lease must end.
-func RenewLeases(ctx context.Context, q bun.IDB, worker string, running []uuid.UUID, until time.Time) ([]Held, error) {
+func RenewLeases(ctx context.Context, q bun.IDB, running []Lease, until time.Time) ([]Held, error) {
+	ids, workers, fences := make([]uuid.UUID, len(running)), make([]string, len(running)), make([]int64, len(running))
+	for i, l := range running {
+		ids[i], workers[i], fences[i] = l.Session, l.Worker, l.Fence
+	}
 	var list []Held
-	err := q.NewRaw(`UPDATE sessions SET lease_until = ? WHERE id = ANY(?::uuid[]) AND worker = ? AND status = 'in_progress'
-		RETURNING id, fence, cancel_requested_at, interrupt_requested_at`, until, UUIDs(running), worker).Scan(ctx, &list)
+	err := q.NewRaw(`UPDATE sessions s SET lease_until = ? FROM unnest(?::uuid[], ?::text[], ?::bigint[]) AS l(id, worker, fence)
+		WHERE s.id = l.id AND s.worker = l.worker AND s.fence = l.fence AND s.status = 'in_progress'
+		RETURNING s.id, s.fence, s.cancel_requested_at, s.interrupt_requested_at, s.interrupt_turn, s.cancel_turn`,
+		until, UUIDs(ids), textArray(workers), intArray(fences)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("renew leases: %w", err)
 	}
 	return list, nil
 }
 
-// LostSessions lists up to limit sessions whose worker has not renewed its lease, other than those that are set aside.
-func LostSessions(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Session, error) {
+// Lost says which sessions at work are without a worker.
+type Lost struct {
+	At     time.Time
+	Worker string // those that it held in a former life; empty: those whose worker has not renewed its lease until At
+}
+
+func (l Lost) among(sel *bun.SelectQuery) *bun.SelectQuery {
+	sel = sel.Where("s.status = 'in_progress'")
+	if l.Worker != "" {
+		return sel.Where("s.worker IN (?, '')", l.Worker)
+	}
+	return sel.Where("s.lease_until < ?", l.At)
+}
+
+// LostSessions lists up to limit sessions that are without a worker, other than those that are set aside.
+func LostSessions(ctx context.Context, q bun.IDB, which Lost, limit int) ([]Session, error) {
 	var list []Session
-	err := q.NewSelect().Model(&list).Column("id", "title").Where("s.status = 'in_progress'").Where("s.lease_until < ?", now).
-		Where(awake(TaskReap, "s.id"), now).OrderExpr("s.lease_until").Limit(int64(limit)).Scan(ctx)
+	err := which.among(q.NewSelect().Model(&list)).Column("id", "title").
+		Where(awake(TaskReap, "s.id"), which.At).OrderExpr("s.lease_until").Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list lost sessions")
 }
 
 // LockLostSession locks one of them, for ending or resuming it. The error is IsNotFound where its worker has renewed its lease
 // since, or another process deals with it.
-func LockLostSession(ctx context.Context, tx bun.Tx, session uuid.UUID, now time.Time) (*Session, error) {
+func LockLostSession(ctx context.Context, tx bun.Tx, session uuid.UUID, which Lost) (*Session, error) {
 	var s Session
-	err := tx.NewSelect().Model(&s).ExcludeColumn("diff").Where("s.id = ?", session).Where("s.status = 'in_progress'").Where("s.lease_until < ?", now).
-		For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+	err := which.among(tx.NewSelect().Model(&s)).ExcludeColumn("diff").Where("s.id = ?", session).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find lost session: %w", err)
 	}
@@ -435,7 +460,39 @@ func ReplaceEvents(ctx context.Context, q bun.IDB, events []SessionEvent) error 
 	return nil
 }
 
-// UpdateLeased changes a session that a worker holds, by the columns set.
+// held selects the session of a lease that is good, and keeps others from taking it until the transaction ends.
+func held(q bun.IDB, lease Lease) *bun.SelectQuery {
+	return q.NewSelect().TableExpr("sessions").ColumnExpr("1").Where("id = ?", lease.Session).Where("worker = ?", lease.Worker).
+		Where("fence = ?", lease.Fence).Where("status = 'in_progress'").For("NO KEY UPDATE")
+}
+
+// Hold keeps others from taking a session until the transaction ends, or only asks, outside of one. It returns ErrLeaseLost
+// when the lease is no longer good.
+func Hold(ctx context.Context, q bun.IDB, lease Lease) error {
+	found, err := held(q, lease).Exists(ctx)
+	if err != nil {
+		return fmt.Errorf("hold session %s: %w", lease.Session, err)
+	}
+	if !found {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+// leased executes an update that names held as one of its tables, which has a row when the lease is good. It returns
+// ErrLeaseLost when it is not.
+func leased(ctx context.Context, q bun.IDB, lease Lease, what, update string, args ...any) error {
+	res, err := q.NewRaw("WITH held AS (?) "+update, append([]any{held(q, lease)}, args...)...).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return Hold(ctx, q, lease)
+}
+
+// updateLeased changes a session that a worker holds, by the columns set.
 func updateLeased(ctx context.Context, q bun.IDB, lease Lease, set func(*bun.UpdateQuery) *bun.UpdateQuery) error {
 	res, err := set(q.NewUpdate().Model((*Session)(nil))).
 		Where("id = ?", lease.Session).Where("worker = ?", lease.Worker).Where("fence = ?", lease.Fence).Where("status = 'in_progress'").
@@ -443,10 +500,10 @@ func updateLeased(ctx context.Context, q bun.IDB, lease Lease, set func(*bun.Upd
 	if err != nil {
 		return fmt.Errorf("update session %s: %w", lease.Session, err)
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return ErrLeaseLost
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return err
 	}
-	return nil
+	return ErrLeaseLost
 }
 
 // Worktree is where a session's work stands.
@@ -480,30 +537,28 @@ func SetConversation(ctx context.Context, q bun.IDB, lease Lease, conversation s
 }
 
 // NextTurn starts the next turn of a session that belongs to an execution, or to none where that is zero. A turn that
-// a worker left running when it died comes again. It returns nil when there is none.
-func NextTurn(ctx context.Context, q bun.IDB, session, execution uuid.UUID, now time.Time) (*Turn, error) {
+// a worker left running when it died comes again. It returns nil when there is none, and ErrLeaseLost when the lease is no
+// longer good.
+func NextTurn(ctx context.Context, q bun.IDB, lease Lease, execution uuid.UUID, now time.Time) (*Turn, error) {
 	var t Turn
-	err := q.NewRaw(`UPDATE turns t SET status = 'running', started_at = ? FROM (
+	err := q.NewRaw(`WITH held AS (?)
+		UPDATE turns t SET status = 'running', started_at = ? FROM held, (
 			SELECT id, started_at IS NOT NULL AS again FROM turns WHERE session_id = ? AND execution_id IS NOT DISTINCT FROM ? AND status IN ('queued', 'running')
 			ORDER BY position LIMIT 1
-		) next WHERE t.id = next.id RETURNING t.*, next.again`, now, session, orNull(execution)).Scan(ctx, &t)
+		) next WHERE t.id = next.id RETURNING t.*, next.again`, held(q, lease), now, lease.Session, orNull(execution)).Scan(ctx, &t)
 	if IsNotFound(err) {
-		return nil, nil
+		return nil, Hold(ctx, q, lease)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start next turn of session %s: %w", session, err)
+		return nil, fmt.Errorf("start next turn of session %s: %w", lease.Session, err)
 	}
 	return &t, nil
 }
 
-// FinishTurn ends a turn.
-func FinishTurn(ctx context.Context, q bun.IDB, turn uuid.UUID, status ExecutionStatus, reason, answer string, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = ?", status).Set("reason = ?", reason).Set("answer = ?", answer).
-		Set("finished_at = ?", now).Where("t.id = ?", turn).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("finish turn %s: %w", turn, err)
-	}
-	return nil
+// FinishTurn ends a turn. It returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
+func FinishTurn(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID, status ExecutionStatus, reason, answer string, now time.Time) error {
+	return leased(ctx, q, lease, "finish turn "+turn.String(), `UPDATE turns t SET status = ?, reason = ?, answer = ?, finished_at = ?
+		FROM held WHERE t.id = ?`, status, reason, answer, now, turn)
 }
 
 // CancelTurns ends the turns of a session that are at work, and the queued ones of an execution, or all queued ones
@@ -522,28 +577,23 @@ func CancelTurns(ctx context.Context, q bun.IDB, session, execution uuid.UUID, r
 	return nil
 }
 
-// OwnTurn notes that a turn is a step that Carillon takes itself.
-func OwnTurn(ctx context.Context, q bun.IDB, turn uuid.UUID) error {
-	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("own = true").Where("id = ?", turn).Exec(ctx)
-	return wrapped(err, "note turn "+turn.String()+" as one of Carillon's")
+// OwnTurn notes that a turn is a step that Carillon takes itself. It returns ErrLeaseLost, and changes nothing, when the
+// lease is no longer good.
+func OwnTurn(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID) error {
+	return leased(ctx, q, lease, "note turn "+turn.String()+" as one of Carillon's", "UPDATE turns t SET own = true FROM held WHERE t.id = ?", turn)
 }
 
-// AddTurn queues a message behind a session's last turn.
+// AddTurn queues a message behind a session's last turn. It locks the session, so that two messages that come at once have a
+// place each. A message that is there already is left as it is.
 func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
+	if _, err := tx.NewRaw("SELECT 1 FROM sessions WHERE id = ? FOR NO KEY UPDATE", t.SessionID).Exec(ctx); err != nil {
+		return fmt.Errorf("add turn: %w", err)
+	}
 	if err := tx.NewRaw("SELECT coalesce(max(position), 0) + 1 FROM turns WHERE session_id = ?", t.SessionID).Scan(ctx, &t.Position); err != nil {
 		return fmt.Errorf("add turn: %w", err)
 	}
-	if _, err := tx.NewInsert().Model(t).Exec(ctx); err != nil {
+	if _, err := tx.NewInsert().Model(t).On("CONFLICT (id) DO NOTHING").Exec(ctx); err != nil {
 		return fmt.Errorf("add turn: %w", err)
-	}
-	return nil
-}
-
-// ExpireLeases lets the sessions of a worker count as lost: it is known to be gone.
-func ExpireLeases(ctx context.Context, q bun.IDB, worker string, at time.Time) error {
-	_, err := q.NewUpdate().Model((*Session)(nil)).Set("lease_until = ?", at).Where("s.worker IN (?, '')", worker).Where("s.status = 'in_progress'").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("expire leases of %s: %w", worker, err)
 	}
 	return nil
 }

@@ -310,11 +310,14 @@ func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Ti
 // ReleaseSession writes the status of a session that its worker has left.
 func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
 	s.LeaseUntil, s.CancelRequestedAt, s.InterruptAt = time.Time{}, time.Time{}, time.Time{}
+	s.InterruptTurn, s.CancelTurn = uuid.Nil, uuid.Nil
 	if s.Status != SessionQueued {
 		s.QueuedAt = time.Time{}
 	}
 	_, err := q.NewUpdate().Model(s).
-		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at", "interrupt_requested_at").WherePK().Exec(ctx)
+		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at", "interrupt_requested_at",
+			"interrupt_turn", "cancel_turn").
+		WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("release session %s: %w", s.ID, err)
 	}
@@ -324,7 +327,8 @@ func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
 // Requeue puts a session into the queue.
 func Requeue(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'queued'").Set("queued_at = ?", now).Set("lease_until = NULL").
-		Set("closed_at = NULL").Set("closed_by = NULL").Set("cancel_requested_at = NULL").Where("s.id = ?", session).Exec(ctx)
+		Set("closed_at = NULL").Set("closed_by = NULL").Set("cancel_requested_at = NULL").Set("interrupt_requested_at = NULL").
+		Set("cancel_turn = NULL").Set("interrupt_turn = NULL").Where("s.id = ?", session).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("queue session %s: %w", session, err)
 	}
@@ -341,10 +345,13 @@ func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID) error {
 	return nil
 }
 
-// RequestCancel asks the worker of a session to end it.
+// RequestCancel asks the worker of a session to end its run, or where no run is in flight the message at work.
 func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("cancel_requested_at = coalesce(cancel_requested_at, ?)", now).
-		Set("cancel_requested_by = ?", orNull(by)).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
+		Set("cancel_requested_by = ?", orNull(by)).
+		Set(`cancel_turn = (SELECT t.id FROM turns t WHERE t.session_id = s.id AND t.status = 'running'
+			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.session_id = s.id AND e.status IN ('queued', 'running'))
+			ORDER BY t.position DESC LIMIT 1)`).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("request cancel of session %s: %w", session, err)
 	}

@@ -35,9 +35,13 @@ type TurnUsage struct {
 	CostUSD      float64 `bun:"cost_usd"`
 }
 
-// AddUsage notes what a turn used, and sums its execution up anew. Noting a turn again replaces what was noted.
-func AddUsage(ctx context.Context, d *DB, turn uuid.UUID, u TurnUsage) error {
+// AddUsage notes what a turn used, and sums its execution up anew. Noting a turn again replaces what was noted. It returns
+// ErrLeaseLost, and changes nothing, when the lease is no longer good.
+func AddUsage(ctx context.Context, d *DB, lease Lease, turn uuid.UUID, u TurnUsage) error {
 	err := d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := Hold(ctx, tx, lease); err != nil {
+			return err
+		}
 		var execution uuid.NullUUID
 		err := tx.NewRaw(`UPDATE turns SET conversation = ?, counted = ?, priced = ?, tokens_in = ?, tokens_cached = ?, tokens_out = ?, cost_usd = ? WHERE id = ? RETURNING execution_id`,
 			u.Conversation, u.Counted, u.Priced, u.TokensIn, u.TokensCached, u.TokensOut, u.CostUSD, turn).Scan(ctx, &execution)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"carillon/app/agent"
 	"carillon/app/automation"
@@ -41,16 +40,18 @@ func (w *work) gate(ctx context.Context, ws *db.Workspace, token string, tree *w
 	}
 	turns, err := w.runTurns(ctx)
 	if err != nil {
-		return w.broken("read the messages", err), false
+		return w.stuck(ctx, "read the messages", err), false
 	}
 	for _, t := range turns {
 		if !t.StartedAt.IsZero() {
 			return automation.Outcome{}, true
 		}
 	}
-	reason, err := w.Rules.GateRefuses(ctx, e.AutomationID, e.Snapshot.Gate, tree.Base)
+	reason, err := steadily(ctx, w, "check the gate", func(ctx context.Context) (string, error) {
+		return w.Rules.GateRefuses(ctx, e.AutomationID, e.Snapshot.Gate, tree.Base)
+	})
 	if err != nil {
-		return w.broken("check the gate", err), false
+		return w.stuck(ctx, "check the gate", err), false
 	}
 	if reason == "" && e.Snapshot.Gate.Command != "" {
 		failure := w.command(ctx, "Gate", e.Snapshot.Gate.Command, *tree, env)
@@ -129,7 +130,7 @@ func (w *work) note(text string) {
 
 // runTurns lists the messages of the run itself, without people's replies.
 func (w *work) runTurns(ctx context.Context) ([]db.Turn, error) {
-	all, err := db.TurnsOf(ctx, w.DB, w.session.ID)
+	all, err := steadily(ctx, w, "read the messages", func(ctx context.Context) ([]db.Turn, error) { return db.TurnsOf(ctx, w.DB, w.session.ID) })
 	list := make([]db.Turn, 0, len(all))
 	for _, t := range all {
 		if t.ExecutionID == w.execution.ID {
@@ -168,7 +169,7 @@ func (w *work) ofBot(ctx context.Context) (limits, error) {
 		sn := w.execution.Snapshot
 		return limits{sn.Instructions, sn.AllowedTools, sn.ReadOnly}, nil
 	}
-	b, err := db.BotByID(ctx, w.DB, w.session.BotID)
+	b, err := steadily(ctx, w, "read the bot", func(ctx context.Context) (*db.Bot, error) { return db.BotByID(ctx, w.DB, w.session.BotID) })
 	if db.IsNotFound(err) {
 		return limits{}, errors.New("the bot of this session was removed")
 	}
@@ -188,7 +189,7 @@ func (w *work) watch(ctx context.Context) (context.Context, context.CancelFunc) 
 	if w.execution == nil {
 		return ctx, stop
 	}
-	first, err := w.Rules.Allowance(ctx, w.execution.ID, false)
+	first, err := w.allowance(ctx, false)
 	if err != nil || first.Look == 0 {
 		if err != nil {
 			w.Log.Warn("look at the budget", "execution", w.execution.ID, "err", err)
@@ -220,13 +221,20 @@ func (w *work) watch(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() { stop(); <-done }
 }
 
+// allowance is what the run's budget leaves. A database that is away is waited for.
+func (w *work) allowance(ctx context.Context, next bool) (automation.Allowance, error) {
+	return steadily(ctx, w, "look at the budget", func(ctx context.Context) (automation.Allowance, error) {
+		return w.Rules.Allowance(ctx, w.execution.ID, next)
+	})
+}
+
 // overBudget says which limit keeps the next message from being sent, if there is a next one. When that cannot be told it is
 // sent.
 func (w *work) overBudget(ctx context.Context, next bool) string {
 	if w.execution == nil {
 		return ""
 	}
-	a, err := w.Rules.Allowance(ctx, w.execution.ID, next)
+	a, err := w.allowance(ctx, next)
 	if err != nil {
 		w.Log.Warn("look at the budget", "execution", w.execution.ID, "err", err)
 	}
@@ -238,7 +246,7 @@ func (w *work) moneyLeft(ctx context.Context) float64 {
 	if w.execution == nil {
 		return 0
 	}
-	a, err := w.Rules.Allowance(ctx, w.execution.ID, false)
+	a, err := w.allowance(ctx, false)
 	if err != nil {
 		w.Log.Warn("look at the budget", "execution", w.execution.ID, "err", err)
 	}
@@ -250,7 +258,9 @@ func (w *work) spent(ctx context.Context) agent.Usage {
 	if w.session.Conversation == "" {
 		return agent.Usage{}
 	}
-	u, err := db.ConversationUsage(ctx, w.DB, w.session.ID, w.session.Conversation)
+	u, err := steadily(ctx, w, "read usage", func(ctx context.Context) (db.Usage, error) {
+		return db.ConversationUsage(ctx, w.DB, w.session.ID, w.session.Conversation)
+	})
 	if err != nil {
 		w.Log.Warn("read usage", "session", w.session.ID, "err", err)
 	}
@@ -260,7 +270,18 @@ func (w *work) spent(ctx context.Context) agent.Usage {
 }
 
 // noteUsage records what the agent told of a turn, tells of limits that are reached by it, and returns the one that is used up.
+// A database that is away is waited for, also by a run that was asked to end.
 func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u agent.Usage) string {
+	noted := usageOf(turn, conversation, u)
+	err := w.surely(ctx, "note usage", func(ctx context.Context) error { return db.AddUsage(ctx, w.DB, w.lease, turn.ID, noted) })
+	if err != nil {
+		w.Log.Warn("note usage", "turn", turn.ID, "err", err)
+	}
+	return w.overBudget(w.life, false)
+}
+
+// usageOf is what is recorded of what the agent told of a turn.
+func usageOf(turn *db.Turn, conversation string, u agent.Usage) db.TurnUsage {
 	noted := db.TurnUsage{Conversation: conversation, Counted: u.Known, Priced: u.CostKnown}
 	// What was told while it was at work is less than all of it: its numbers count, and it stays unknown how much it was.
 	noted.TokensIn, noted.TokensCached, noted.TokensOut = max(0, u.Input+u.CacheWrite), max(0, u.CacheRead), max(0, u.Output)
@@ -272,10 +293,7 @@ func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string
 		noted.TokensIn, noted.TokensCached = noted.TokensIn+before.TokensIn, noted.TokensCached+before.TokensCached
 		noted.TokensOut, noted.CostUSD = noted.TokensOut+before.TokensOut, noted.CostUSD+before.CostUSD
 	}
-	if err := db.AddUsage(ctx, w.DB, turn.ID, noted); err != nil {
-		w.Log.Warn("note usage", "turn", turn.ID, "err", err)
-	}
-	return w.overBudget(ctx, false)
+	return noted
 }
 
 // settle judges a run whose messages have all succeeded: whether there was anything to do, whether its success check is met,
@@ -287,7 +305,10 @@ func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Work
 	sn := w.execution.Snapshot
 	if begun == nil {
 		var err error
-		if o.NothingToDo, err = w.Rules.FoundNothing(ctx, w.execution, o.Answer, o.FilesChanged); err != nil {
+		o.NothingToDo, err = surelyOf(ctx, w, "look for a report", func(ctx context.Context) (bool, error) {
+			return w.Rules.FoundNothing(ctx, w.execution, o.Answer, o.FilesChanged)
+		})
+		if err != nil {
 			w.Log.Warn("look for a report", "session", w.session.ID, "err", err)
 		}
 		if o.NothingToDo {
@@ -321,7 +342,9 @@ func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Work
 	if c.PullRequest {
 		w.findPullRequest(ctx)
 	}
-	reason, err := w.Rules.Unmet(ctx, c, w.session.ID, o.Answer, o.FilesChanged)
+	reason, err := surelyOf(ctx, w, "check its success", func(ctx context.Context) (string, error) {
+		return w.Rules.Unmet(ctx, c, w.session.ID, o.Answer, o.FilesChanged)
+	})
 	if err != nil {
 		return fail(w.broken("check its success", err))
 	}
@@ -343,16 +366,17 @@ func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Work
 // findPullRequest asks the forge about the pull requests that the agent has told of, and for one of the session's branch, unless
 // one is known. What cannot be found counts as not there.
 func (w *work) findPullRequest(ctx context.Context) {
-	if known, err := db.HasPullRequest(ctx, w.DB, w.session.ID); err != nil || known || w.Forge == nil {
+	known, err := steadily(ctx, w, "look for a pull request", func(ctx context.Context) (bool, error) { return db.HasPullRequest(ctx, w.DB, w.session.ID) })
+	if err != nil || known || w.Forge == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	ws, err := db.WorkspaceByID(ctx, w.DB, w.session.WorkspaceID)
+	ws, err := steadily(ctx, w, "read the workspace", w.ofWorkspace)
 	if err != nil {
 		w.Log.Warn("read the workspace", "workspace", w.session.WorkspaceID, "err", err)
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	client, repository, ok, err := forgeClient(ctx, w.Rules, ws, w.Forge, w.Now)
 	if err != nil || !ok {
 		return
@@ -380,7 +404,13 @@ func (w *work) findPullRequest(ctx context.Context) {
 		return
 	}
 	if p != nil {
-		if err := w.Rules.TakePullRequest(ctx, ws, w.session.ID, *p, db.FoundByBranch); err != nil {
+		err := w.surely(ctx, "note a pull request", func(ctx context.Context) error {
+			if err := db.Hold(ctx, w.DB, w.lease); err != nil {
+				return err
+			}
+			return w.Rules.TakePullRequest(ctx, ws, w.session.ID, *p, db.FoundByBranch)
+		})
+		if err != nil {
 			w.Log.Warn("note a pull request", "session", w.session.ID, "err", err)
 		}
 	}
@@ -388,7 +418,9 @@ func (w *work) findPullRequest(ctx context.Context) {
 
 // passes gives the agent the messages that follow a run: Code Review and Verification. It reports whether there were any.
 func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, begun *db.Turn) bool {
-	list, err := w.Rules.Passes(ctx, w.execution.Snapshot.Toggles)
+	list, err := steadily(ctx, w, "read the passes", func(ctx context.Context) ([]automation.Pass, error) {
+		return w.Rules.Passes(ctx, w.execution.Snapshot.Toggles)
+	})
 	if err != nil || len(list) == 0 {
 		if err != nil {
 			w.Log.Error("read the passes", "session", w.session.ID, "err", err)
@@ -425,7 +457,9 @@ func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Work
 		o := w.turn(ctx, p, tree, env, nil, turn)
 		ran = true
 		if o.Status == db.Succeeded && pass.Kind == db.ReviewTurn {
-			if err := w.Rules.NoteReview(context.WithoutCancel(ctx), w.execution.ID, w.answer); err != nil {
+			answer := w.answer
+			err := w.surely(ctx, "note a review", func(ctx context.Context) error { return w.Rules.NoteReview(ctx, w.lease, w.execution.ID, answer) })
+			if err != nil {
 				w.Log.Error("note a review", "session", w.session.ID, "err", err)
 			}
 		}
@@ -435,16 +469,7 @@ func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Work
 
 // addPass adds a pass to the session's messages and begins it.
 func (w *work) addPass(ctx context.Context, pass automation.Pass) (*db.Turn, error) {
-	err := w.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		return db.AddTurn(ctx, tx, &db.Turn{
-			ID: db.NewID(), SessionID: w.session.ID, ExecutionID: w.execution.ID, Kind: pass.Kind, Label: pass.Label, Prompt: pass.Prompt,
-			Status: db.Queued, CreatedAt: w.Now(),
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	turn, err := db.NextTurn(ctx, w.DB, w.session.ID, w.execution.ID, w.Now())
+	turn, err := w.addTurn(ctx, &db.Turn{Kind: pass.Kind, Label: pass.Label, Prompt: pass.Prompt})
 	if err == nil && turn == nil {
 		err = errors.New("it is gone")
 	}

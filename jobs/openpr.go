@@ -90,12 +90,17 @@ func (w *work) notePullRequests(ctx context.Context, tree workspace.Worktree, fo
 	if len(found) == 0 || w.session.Type == db.Chat {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	ws, err := db.WorkspaceByID(ctx, w.DB, w.session.WorkspaceID)
-	if err == nil {
-		err = w.Rules.FoundPullRequests(ctx, ws, w.session.ID, w.Store.HeadBranch(tree), found)
-	}
+	branch := w.Store.HeadBranch(tree)
+	err := w.surely(ctx, "note pull requests", func(ctx context.Context) error {
+		if err := db.Hold(ctx, w.DB, w.lease); err != nil {
+			return err
+		}
+		ws, err := w.ofWorkspace(ctx)
+		if err != nil {
+			return err
+		}
+		return w.Rules.FoundPullRequests(ctx, ws, w.session.ID, branch, found)
+	})
 	if err != nil {
 		w.Log.Warn("note pull requests", "session", w.session.ID, "err", err)
 	}

@@ -65,9 +65,21 @@ type Runner struct {
 	opening map[uuid.UUID]bool
 }
 
+// running is a session at work.
 type running struct {
-	fence  int64
-	cancel context.CancelCauseFunc
+	lease  db.Lease
+	cancel context.CancelCauseFunc // ends the run
+	lose   context.CancelCauseFunc // ends what outlasts that: another worker has the session
+	turn   uuid.UUID               // at work; zero: none is, or what runs is no message. Under the runner's lock
+}
+
+// meant reports whether a word that names a turn, or all that is at work, is of what runs now.
+func (r *running) meant(turn uuid.UUID) bool { return turn == uuid.Nil || turn == r.turn }
+
+// lost ends a run whose session another worker has.
+func (r *running) lost() {
+	r.cancel(errLeaseLost)
+	r.lose(errLeaseLost)
 }
 
 // Wake lets the runner look for work now.
@@ -147,13 +159,10 @@ func (r *Runner) recover(ctx context.Context) error {
 }
 
 func (r *Runner) endFormer(ctx context.Context) error {
-	if err := db.ExpireLeases(ctx, r.DB, r.Worker, r.Now().Add(-time.Second)); err != nil {
-		return err
-	}
 	if err := db.AbandonTrials(ctx, r.DB, r.Worker, "interrupted by a restart", r.Now()); err != nil {
 		return err
 	}
-	_, err := r.Rules.Interrupt(ctx, Resumable(r.Providers))
+	_, err := r.Rules.InterruptFormer(ctx, r.Worker, Resumable(r.Providers))
 	return err
 }
 
@@ -212,22 +221,33 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, free c
 	for i := range list {
 		<-free
 		session := &list[i]
+		life, lose := context.WithCancelCause(runCtx)
 		sessionCtx, cancel := context.WithCancelCause(runCtx)
+		run := &running{lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}, cancel: cancel, lose: lose}
 		r.mu.Lock()
-		r.runs[session.ID] = &running{fence: session.Fence, cancel: cancel}
+		r.runs[session.ID] = run
 		r.mu.Unlock()
 		runs.Go(func() {
 			defer func() {
-				r.mu.Lock()
-				delete(r.runs, session.ID)
-				r.mu.Unlock()
+				r.forgetRun(run)
 				cancel(nil)
+				lose(nil)
 				free <- struct{}{}
 				r.Wake()
 			}()
-			r.work(sessionCtx, session)
+			r.work(sessionCtx, life, session, run)
 			runs.Go(func() { r.spare(runCtx, session) }) // the place is free meanwhile
 		})
+	}
+}
+
+// forgetRun removes a run that has ended. The session may have come back in the meantime, where the answer to the last write was
+// late: that run stays.
+func (r *Runner) forgetRun(run *running) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.runs[run.lease.Session] == run {
+		delete(r.runs, run.lease.Session)
 	}
 }
 
@@ -243,54 +263,45 @@ func (r *Runner) spare(ctx context.Context, session *db.Session) {
 // database answered.
 func (r *Runner) renew(ctx context.Context) bool {
 	r.mu.Lock()
-	running := slices.Collect(maps.Keys(r.runs))
+	runs := slices.Collect(maps.Values(r.runs))
 	r.mu.Unlock()
-	if len(running) == 0 {
+	if len(runs) == 0 {
 		return true
+	}
+	leases := make([]db.Lease, len(runs))
+	for i, run := range runs {
+		leases[i] = run.lease
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewEvery)
 	defer cancel()
-	held, err := db.RenewLeases(ctx, r.DB, r.Worker, running, r.Now().Add(leaseFor))
+	held, err := db.RenewLeases(ctx, r.DB, leases, r.Now().Add(leaseFor))
 	if err != nil {
 		r.Log.Warn("renew leases", "err", err)
 		return false
 	}
-	fences := make(map[uuid.UUID]db.Held, len(held))
+	words := make(map[uuid.UUID]db.Held, len(held))
 	for _, h := range held {
-		fences[h.ID] = h
+		words[h.ID] = h
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range running { // not those that began since: nobody asked for them
-		run, at := r.runs[id]
-		if !at {
-			continue
-		}
-		h, ok := fences[id]
+	for _, run := range runs { // not those that began since: nobody asked for them
+		h, ok := words[run.lease.Session]
 		switch {
-		case !ok || h.Fence != run.fence:
-			run.cancel(errLeaseLost)
-		case !h.CancelRequestedAt.IsZero():
+		case !ok || h.Fence != run.lease.Fence:
+			run.lost()
+		case !h.CancelRequestedAt.IsZero() && run.meant(h.CancelTurn):
 			run.cancel(errCanceled)
-		case !h.InterruptAt.IsZero():
+		case !h.InterruptAt.IsZero() && run.meant(h.InterruptTurn):
 			run.cancel(errInterrupted)
 		}
 	}
 	return true
 }
 
-// Cancel ends a run of this worker, if it has it.
-func (r *Runner) Cancel(session uuid.UUID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if run, ok := r.runs[session]; ok {
-		run.cancel(errCanceled)
-	}
-}
-
-// Interrupt lets the runner look now at what it is asked to end: of a session that goes on, a late word must not end the turn
-// after the one that was meant.
-func (r *Runner) Interrupt() {
+// Asked lets the runner look now at what it is asked to end. The word that something was asked names no turn and may come late,
+// so what is written of the session decides.
+func (r *Runner) Asked() {
 	select {
 	case r.asked <- struct{}{}:
 	default:
@@ -299,34 +310,41 @@ func (r *Runner) Interrupt() {
 
 // work does what a claimed session has to do, and ends it. Whatever happens, it ends once: here, or where the lease is
 // lost, by whoever took it.
-func (r *Runner) work(ctx context.Context, session *db.Session) {
-	w := &work{Runner: r, session: session, began: r.Now(), lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}}
+func (r *Runner) work(ctx, life context.Context, session *db.Session, run *running) {
+	w := &work{Runner: r, session: session, began: r.Now(), lease: run.lease, running: run, life: life}
 	outcome := func() (o automation.Outcome) {
 		defer func() {
 			if p := recover(); p != nil {
 				r.Log.Error("panic while working on a session", "session", session.ID, "panic", p, "stack", string(debug.Stack()))
-				o = automation.Outcome{Status: db.Failed, Class: "internal", Reason: "something went wrong on our side"}
+				o = ofOurs("something went wrong on our side")
 			}
 		}()
 		return w.run(ctx)
 	}()
 	w.close(ctx)
-	cause := context.Cause(ctx)
-	if errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
 		return // another process ends it: now, or when this worker lives again
 	}
 	if w.again != uuid.Nil {
-		if ok, err := r.Rules.Again(context.WithoutCancel(ctx), w.lease, w.again, outcome); ok {
+		again, err := surelyOf(ctx, w, "try session again", func(ctx context.Context) (bool, error) { return r.Rules.Again(ctx, w.lease, w.again, outcome) })
+		if again {
 			return
-		} else if err != nil {
+		}
+		if err != nil {
 			r.Log.Error("try session again", "session", session.ID, "err", err)
 		}
 	}
 	outcome.Began, outcome.TurnBegun = w.began, w.turned
-	r.finish(ctx, w.lease, outcome)
+	w.finish(ctx, outcome)
 	if outcome.Status == db.Skipped {
 		r.dropWorktree(ctx, session)
 	}
+}
+
+// ofOurs is the outcome of work that failed by a fault of ours: it counts for nothing, and what the session has changed is
+// not known, so that nothing is closed unseen.
+func ofOurs(reason string) automation.Outcome {
+	return automation.Outcome{Status: db.Failed, Class: "internal", Reason: reason, Neutral: true, FilesChanged: true}
 }
 
 // finishAttempts is how often the end of a session is written that the database refuses, and not because it is away.
@@ -334,32 +352,20 @@ const finishAttempts = 10
 
 // finish ends a session's work, however long the database is away. What it refuses for good, as a bug of ours may make it,
 // ends as a failure of ours; if that is refused too, the lease runs out and whoever finds the session ends it.
-func (r *Runner) finish(ctx context.Context, lease db.Lease, o automation.Outcome) {
-	stopping := ctx.Done()
-	ctx = context.WithoutCancel(ctx)
-	refused := 0
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		err := r.Rules.Finish(ctx, lease, o)
-		if err == nil || errors.Is(err, db.ErrLeaseLost) {
+func (w *work) finish(ctx context.Context, o automation.Outcome) {
+	for refused := 1; refused <= finishAttempts; refused++ {
+		err := w.surely(ctx, "finish session", func(ctx context.Context) error { return w.Rules.Finish(ctx, w.lease, o) })
+		if err == nil || errors.Is(err, db.ErrLeaseLost) || w.life.Err() != nil {
+			return // where the server goes down, the next start finds the session
+		}
+		w.Log.Error("finish session", "session", w.lease.Session, "err", err)
+		if refused == finishAttempts/2 {
+			o = ofOurs("something went wrong on our side: its end could not be written")
+		}
+		select {
+		case <-w.life.Done():
 			return
+		case <-time.After(min(firstPause<<refused, mostPause)):
 		}
-		r.Log.Error("finish session", "session", lease.Session, "err", err)
-		if !db.IsAway(err) {
-			refused++
-		}
-		switch refused {
-		case finishAttempts / 2:
-			o = automation.Outcome{Status: db.Failed, Class: "internal", Reason: "something went wrong on our side: its end could not be written", FilesChanged: true}
-		case finishAttempts:
-			return
-		}
-		if pause > time.Second {
-			select {
-			case <-stopping: // the server goes down; the next start finds the session
-				return
-			default:
-			}
-		}
-		time.Sleep(pause)
 	}
 }

@@ -102,14 +102,12 @@ func (k *kit) start() {
 	done := make(chan error, 1)
 	go func() { done <- k.runner.Run(ctx) }()
 	go func() {
-		_ = k.db.Listen(ctx, k.runner.Log, k.runner.Wake, func(topic string, id uuid.UUID) {
+		_ = k.db.Listen(ctx, k.runner.Log, k.runner.Wake, func(topic string, _ uuid.UUID) {
 			switch topic {
 			case "queue":
 				k.runner.Wake()
-			case "cancel":
-				k.runner.Cancel(id)
-			case "interrupt":
-				k.runner.Interrupt()
+			case "cancel", "interrupt":
+				k.runner.Asked()
 			}
 		})
 	}()
@@ -169,7 +167,7 @@ func (k *kit) ended(run *automation.Run) *db.Execution {
 // eventually waits for a condition.
 func (k *kit) eventually(what string, met func() error) {
 	k.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(10 * time.Minute)
 	for {
 		err := met()
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/agent"
@@ -53,9 +54,9 @@ func (w *work) taken(ctx context.Context) ([]db.Turn, []automation.Placed, error
 // none.
 func (w *work) nextTurn(ctx context.Context) (*db.Turn, error) {
 	if w.execution == nil {
-		return db.NextTurn(ctx, w.DB, w.session.ID, [16]byte{}, w.Now())
+		return w.beginTurn(ctx, uuid.Nil)
 	}
-	turn, err := db.NextTurn(ctx, w.DB, w.session.ID, w.execution.ID, w.Now())
+	turn, err := w.beginTurn(ctx, w.execution.ID)
 	if turn != nil || err != nil || w.flow.values == nil {
 		return turn, err
 	}
@@ -64,34 +65,46 @@ func (w *work) nextTurn(ctx context.Context) (*db.Turn, error) {
 		return nil, err
 	}
 	next := placed[len(turns)]
-	err = w.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := db.LockSession(ctx, tx, w.session.ID); err != nil { // a person's message may be taking the same place
-			return err
-		}
-		return db.AddTurn(ctx, tx, &db.Turn{
-			ID: db.NewID(), SessionID: w.session.ID, ExecutionID: w.execution.ID, Kind: db.StepTurn, Label: next.Label(), Prompt: next.Step.Text,
-			AuthorID: w.execution.UserID, Status: db.Queued, CreatedAt: w.Now(),
+	return w.addTurn(ctx, &db.Turn{Kind: db.StepTurn, Label: next.Label(), Prompt: next.Step.Text, AuthorID: w.execution.UserID})
+}
+
+// beginTurn begins the next queued message of an execution, or of people where that is zero; nil: there is none.
+func (w *work) beginTurn(ctx context.Context, execution uuid.UUID) (*db.Turn, error) {
+	return steadily(ctx, w, "read the next message", func(ctx context.Context) (*db.Turn, error) {
+		return db.NextTurn(ctx, w.DB, w.lease, execution, w.Now())
+	})
+}
+
+// addTurn adds a message of the run's own to the session's and begins it.
+func (w *work) addTurn(ctx context.Context, t *db.Turn) (*db.Turn, error) {
+	t.ID, t.SessionID, t.ExecutionID, t.Status, t.CreatedAt = db.NewID(), w.session.ID, w.execution.ID, db.Queued, w.Now()
+	err := w.steady(ctx, "add a message", func(ctx context.Context) error {
+		return w.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			if err := db.Hold(ctx, tx, w.lease); err != nil {
+				return err
+			}
+			return db.AddTurn(ctx, tx, t)
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return db.NextTurn(ctx, w.DB, w.session.ID, w.execution.ID, w.Now())
+	return w.beginTurn(ctx, w.execution.ID)
 }
 
 // step takes one step of a workflow.
 func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, turn *db.Turn) automation.Outcome {
 	turns, placed, err := w.taken(ctx)
 	if err != nil {
-		return w.broken("read the steps", err)
+		return w.stuck(ctx, "read the steps", err)
 	}
 	at := slices.IndexFunc(turns, func(t db.Turn) bool { return t.ID == turn.ID })
 	if at < 0 || at >= len(placed) {
 		return w.broken("find the step", fmt.Errorf("turn %s is at %d of %d places", turn.ID, at, len(placed)))
 	}
-	values, err := w.stepValues(ctx, tree)
+	values, err := steadily(ctx, w, "read the values of the workflow", func(ctx context.Context) (map[string]string, error) { return w.stepValues(ctx, tree) })
 	if err != nil {
-		return w.broken("read the values of the workflow", err)
+		return w.stuck(ctx, "read the values of the workflow", err)
 	}
 	system, fresh := systemMessages(placed[:at], values)
 	w.bot.Instructions = strings.Join(system, "\n\n")
@@ -189,8 +202,8 @@ func prelude(values map[string]string) string {
 
 // ownStep takes a step that needs no agent.
 func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step, values map[string]string, turn *db.Turn) automation.Outcome {
-	if err := db.OwnTurn(context.WithoutCancel(ctx), w.DB, turn.ID); err != nil {
-		return w.broken("note a step", err)
+	if err := w.steady(ctx, "note a step", func(ctx context.Context) error { return db.OwnTurn(ctx, w.DB, w.lease, turn.ID) }); err != nil {
+		return w.stuck(ctx, "note a step", err)
 	}
 	begun := w.Now()
 	content := automation.Expand(step.Text, values)
@@ -210,9 +223,7 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
 		return outcome // the step comes again: each of these may be taken twice
 	}
-	if err := db.FinishTurn(context.WithoutCancel(ctx), w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, done, w.Now()); err != nil {
-		return w.broken("note the end of a step", err)
-	}
+	w.endTurn(ctx, turn, outcome, done)
 	return outcome
 }
 
@@ -220,8 +231,8 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step, content string) (string, error) {
 	switch step.Kind {
 	case db.ClearStep:
-		w.session.Conversation = ""
-		return "The context is cleared: the agent knows nothing of what was said above.", db.SetConversation(ctx, w.DB, w.lease, "")
+		w.keepConversation(ctx, "")
+		return "The context is cleared: the agent knows nothing of what was said above.", nil
 	case db.SystemStep:
 		if p.Driver == agent.DriverShell {
 			return "A script takes no system messages; nobody reads this one.", nil
@@ -297,7 +308,7 @@ func (w *work) completion(ctx context.Context) automation.Completion {
 	if w.flow.values == nil {
 		return automation.AsSet
 	}
-	turns, placed, err := w.taken(context.WithoutCancel(ctx))
+	turns, placed, err := w.taken(w.life) // also of a run that was asked to end
 	if err != nil {
 		w.Log.Warn("read the steps", "execution", w.execution.ID, "err", err)
 		return automation.AsSet

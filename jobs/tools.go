@@ -19,7 +19,8 @@ func (w *work) admit(ctx context.Context, p agent.Provider, turn uuid.UUID) ([]a
 	if w.MCP == "" {
 		return nil, nil, nil
 	}
-	if err := w.Rules.AdmitSession(ctx, w.lease, turn, w.token); err != nil {
+	err := w.steady(ctx, "admit the session's agent", func(ctx context.Context) error { return w.Rules.AdmitSession(ctx, w.lease, turn, w.token) })
+	if err != nil {
 		return nil, nil, err
 	}
 	if p.Driver == agent.DriverShell {
@@ -33,7 +34,9 @@ func (w *work) dismiss(ctx context.Context) {
 	if w.MCP == "" {
 		return
 	}
-	if err := w.Rules.DismissSession(context.WithoutCancel(ctx), w.lease); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryWithin)
+	defer cancel()
+	if err := w.Rules.DismissSession(ctx, w.lease); err != nil {
 		w.Log.Warn("end the session's token", "session", w.session.ID, "err", err)
 	}
 }

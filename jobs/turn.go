@@ -53,7 +53,7 @@ func signsIn(p agent.Provider, variables []string) bool {
 
 // timeLeft is what a run's timeout leaves after attempts that failed.
 func (w *work) timeLeft(ctx context.Context, limit time.Duration) time.Duration {
-	before, err := db.AttemptsOf(ctx, w.DB, w.execution.ID)
+	before, err := steadily(ctx, w, "read attempts", func(ctx context.Context) ([]db.Attempt, error) { return db.AttemptsOf(ctx, w.DB, w.execution.ID) })
 	if err != nil {
 		w.Log.Warn("read attempts", "execution", w.execution.ID, "err", err)
 	}
@@ -65,7 +65,7 @@ func (w *work) timeLeft(ctx context.Context, limit time.Duration) time.Duration 
 
 // forget ends the conversation where somebody asked for that.
 func (w *work) forget(ctx context.Context) bool {
-	asked, err := db.TakeForget(ctx, w.DB, w.lease)
+	asked, err := steadily(ctx, w, "reset context", func(ctx context.Context) (bool, error) { return db.TakeForget(ctx, w.DB, w.lease) })
 	if err != nil {
 		w.Log.Warn("reset context", "session", w.session.ID, "err", err)
 	}
@@ -80,7 +80,7 @@ func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outco
 	if w.execution == nil || isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient {
 		return false
 	}
-	plan, err := w.Rules.PlanRetry(ctx, w.session.ID, o)
+	plan, err := surelyOf(ctx, w, "plan retry", func(ctx context.Context) (*automation.Retry, error) { return w.Rules.PlanRetry(ctx, w.session.ID, o) })
 	if err != nil {
 		w.Log.Warn("plan retry", "session", w.session.ID, "err", err)
 	}

@@ -20,7 +20,9 @@ type work struct {
 	*Runner
 	session    *db.Session
 	lease      db.Lease
-	execution  *db.Execution // nil: a person's reply
+	running    *running
+	life       context.Context // ends with the server, or when another worker has the session
+	execution  *db.Execution   // nil: a person's reply
 	transcript *transcript
 	stop       chan time.Duration // ends the transcript
 	written    chan struct{}
@@ -40,20 +42,20 @@ type work struct {
 // run prepares the session and works through its turns.
 func (w *work) run(ctx context.Context) automation.Outcome {
 	s := w.session
-	e, err := db.ExecutionBySession(ctx, w.DB, s.ID)
+	e, err := steadily(ctx, w, "read the execution", func(ctx context.Context) (*db.Execution, error) { return db.ExecutionBySession(ctx, w.DB, s.ID) })
 	if err != nil && !db.IsNotFound(err) {
-		return w.broken("read the execution", err)
+		return w.stuck(ctx, "read the execution", err)
 	}
 	if err == nil && e.Status.InFlight() {
 		w.execution = e
 	}
-	ws, err := db.WorkspaceByID(ctx, w.DB, s.WorkspaceID)
+	ws, err := steadily(ctx, w, "read the workspace", w.ofWorkspace)
 	if err != nil {
-		return w.broken("read the workspace", err)
+		return w.stuck(ctx, "read the workspace", err)
 	}
-	environment, err := w.Rules.Environment(ctx, ws)
+	environment, err := steadily(ctx, w, "read the workspace's variables", func(ctx context.Context) (automation.Environment, error) { return w.Rules.Environment(ctx, ws) })
 	if err != nil {
-		return w.broken("read the workspace's variables", err)
+		return w.stuck(ctx, "read the workspace's variables", err)
 	}
 	secrets, err := w.beginFlow()
 	if err != nil {
@@ -87,21 +89,33 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	return w.turns(ctx, provider, tree, env)
 }
 
+// ofWorkspace finds the session's workspace.
+func (w *work) ofWorkspace(ctx context.Context) (*db.Workspace, error) {
+	return db.WorkspaceByID(ctx, w.DB, w.session.WorkspaceID)
+}
+
+// lose ends a run whose session another worker has.
+func (w *work) lose() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running.lost()
+}
+
+// at notes which turn is at work; zero: none.
+func (w *work) at(turn uuid.UUID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running.turn = turn
+}
+
 // open starts the transcript and the run's timeout.
 func (w *work) open(ctx context.Context, secrets []string) (context.Context, context.CancelFunc) {
-	run := w.Runner
 	w.transcript = newTranscript(w.DB, w.lease, w.session.LastSeq)
 	w.token = automation.NewSessionToken()
 	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token), "••••••"), w.Now, w.Log
-	id := w.session.ID
-	w.transcript.lost = func() {
-		run.mu.Lock()
-		defer run.mu.Unlock()
-		if r, ok := run.runs[id]; ok {
-			r.cancel(errLeaseLost)
-		}
-	}
-	if err := w.transcript.resume(ctx); err != nil {
+	w.transcript.lost = w.lose
+	err := w.steady(ctx, "read the transcript's size", w.transcript.resume)
+	if err != nil {
 		w.Log.Warn("read the transcript's size", "session", w.session.ID, "err", err) // it is bounded as if it began here
 	}
 	w.stop, w.written = make(chan time.Duration, 1), make(chan struct{})
@@ -150,7 +164,8 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 	for outcome.Status == db.Succeeded {
 		turn, err := w.nextTurn(ctx)
 		if err != nil {
-			return w.broken("read the next message", err)
+			outcome = w.stuck(ctx, "read the next message", err)
+			break
 		}
 		if turn == nil {
 			break
@@ -170,7 +185,7 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 		w.turned = true
 		outcome = w.turn(ctx, p, tree, env, parameters, turn)
 	}
-	outcome.FilesChanged = w.changes(ctx, tree)
+	outcome.FilesChanged = w.changes(ctx, tree) || outcome.FilesChanged
 	outcome.Completion = w.completion(ctx)
 	outcome.Answer = w.answer
 	return w.settle(ctx, p, tree, env, outcome, begun)
@@ -179,6 +194,8 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 // turn runs one message.
 func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, parameters map[string]string, turn *db.Turn) automation.Outcome {
 	w.transcript.begin(turn.ID)
+	w.at(turn.ID)
+	defer w.at(uuid.Nil)
 	if w.forget(ctx) {
 		w.transcript.add(agent.EventLog, agent.Event{Kind: agent.EventLog, Text: "The context was reset: the agent knows nothing of what was said above."})
 	}
@@ -187,7 +204,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	var heard mentions
 	servers, toolEnv, err := w.admit(ctx, p, turn.ID)
 	if err != nil {
-		return w.broken("let the agent use the tools of Carillon", err)
+		return w.stuck(ctx, "let the agent use the tools of Carillon", err)
 	}
 	ctx, meter := w.measure(ctx, turn)
 	defer meter.cancel(nil)
@@ -203,6 +220,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		heard.hear(e)
 		w.transcript.agentEvent(e)
 	})
+	w.at(uuid.Nil)
 	result.Usage = meter.done(result.Usage)
 	w.dismiss(ctx)
 
@@ -232,28 +250,42 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), ExitCode: outcome.ExitCode,
 		Class: outcome.Class, Usage: known(p, result.Usage),
 	})
-	background := context.WithoutCancel(ctx)
-	if w.plansAgain(background, turn, outcome) {
-		w.noteUsage(background, turn, result.Conversation, result.Usage)
+	if w.plansAgain(ctx, turn, outcome) {
+		w.noteUsage(ctx, turn, result.Conversation, result.Usage)
 		return outcome // as it began: with the conversation that it went on with
 	}
 	if result.Conversation != "" && result.Conversation != w.session.Conversation {
-		w.session.Conversation = result.Conversation
-		if err := db.SetConversation(background, w.DB, w.lease, result.Conversation); err != nil {
-			w.Log.Warn("note the conversation", "session", w.session.ID, "err", err)
-		}
+		w.keepConversation(ctx, result.Conversation)
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
 		return outcome // the turn comes again, or its session is not ours any more
 	}
-	w.notePullRequests(background, tree, heard.all(result.Text))
-	if reason := w.noteUsage(background, turn, result.Conversation, result.Usage); reason != "" && outcome.Class == agent.FailBudget {
+	w.notePullRequests(ctx, tree, heard.all(result.Text))
+	if reason := w.noteUsage(ctx, turn, result.Conversation, result.Usage); reason != "" && outcome.Class == agent.FailBudget {
 		outcome.Reason = reason
 	}
-	if err := db.FinishTurn(background, w.DB, turn.ID, turnStatus(outcome.Status), outcome.Reason, w.answer, w.Now()); err != nil {
-		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // Finish ends it too
-	}
+	w.endTurn(ctx, turn, outcome, w.answer)
 	return outcome
+}
+
+// keepConversation notes the agent's own id of the conversation, for the next turn.
+func (w *work) keepConversation(ctx context.Context, conversation string) {
+	w.session.Conversation = conversation
+	err := w.surely(ctx, "note the conversation", func(ctx context.Context) error { return db.SetConversation(ctx, w.DB, w.lease, conversation) })
+	if err != nil {
+		w.Log.Warn("note the conversation", "session", w.session.ID, "err", err)
+	}
+}
+
+// endTurn writes how a turn ended.
+func (w *work) endTurn(ctx context.Context, turn *db.Turn, o automation.Outcome, answer string) {
+	ended := w.Now()
+	err := w.surely(ctx, "finish turn", func(ctx context.Context) error {
+		return db.FinishTurn(ctx, w.DB, w.lease, turn.ID, turnStatus(o.Status), o.Reason, answer, ended)
+	})
+	if err != nil {
+		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // the end of the session's work ends it too
+	}
 }
 
 // idle is how long an agent may say nothing: it is silent for over a minute while it retries, and for ever when it hangs. A
@@ -297,7 +329,9 @@ func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (wo
 	}
 	// The base is the commit that this worktree began from: one that was made anew may begin from a later one.
 	s.Branch, s.BaseCommit = tree.Branch, tree.Base
-	return tree, db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
+	return tree, w.steady(ctx, "note the worktree", func(ctx context.Context) error {
+		return db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
+	})
 }
 
 // maxDiff is how much of a session's diff is kept, in bytes.
@@ -322,7 +356,9 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 		summary.Added += f.Additions
 		summary.Removed += f.Deletions
 	}
-	if err := db.SetChanges(ctx, w.DB, w.lease, summary, w.Now()); err != nil && !errors.Is(err, db.ErrLeaseLost) {
+	looked := w.Now()
+	err = w.surely(ctx, "note changes", func(ctx context.Context) error { return db.SetChanges(ctx, w.DB, w.lease, summary, looked) })
+	if err != nil && !errors.Is(err, db.ErrLeaseLost) {
 		w.Log.Warn("note changes", "session", w.session.ID, "err", err)
 	}
 	return !c.Clean
@@ -365,7 +401,7 @@ func (w *work) failed(class, reason string) automation.Outcome {
 // broken is the outcome of work that failed on our side.
 func (w *work) broken(what string, err error) automation.Outcome {
 	w.Log.Error(what, "session", w.session.ID, "err", err)
-	return automation.Outcome{Status: db.Failed, Class: "internal", Reason: "something went wrong on our side: could not " + what}
+	return ofOurs("something went wrong on our side: could not " + what)
 }
 
 // mkdirAll makes a folder for this user alone and returns it; MkdirTemp says what is wrong when it could not.

@@ -29,6 +29,9 @@ func NewSessionToken() string { return SessionTokenPrefix + secret.Token() }
 func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UUID, token string) error {
 	hash := sha256.Sum256([]byte(token))
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.Hold(ctx, tx, lease); err != nil {
+			return err
+		}
 		return db.PutSessionToken(ctx, tx, &db.SessionToken{Hash: hash[:], SessionID: lease.Session, TurnID: turn, Fence: lease.Fence, CreatedAt: s.Now()})
 	})
 	return wrap(err, "admit session %s", lease.Session)

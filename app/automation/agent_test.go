@@ -81,7 +81,8 @@ func TestAWorkerThatLostASessionTakesNoTokenFromTheOneThatHasIt(t *testing.T) {
 	has := *k.session(lost.ID)
 	token := k.admit(has)
 	check(t, k.DismissSession(t.Context(), lease(lost)))
-	stale := k.admit(lost)
+	stale := NewSessionToken()
+	wantErr(t, k.AdmitSession(t.Context(), lease(lost), db.NewID(), stale), db.ErrLeaseLost)
 	if _, err := k.SessionActor(t.Context(), stale); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("the token of the worker that lost the session opens something (%v)", err)
 	}

@@ -38,8 +38,8 @@ func TestWhatAnAgentDoesNotTellIsUnknownNotZero(t *testing.T) {
 func TestAMessageCutOffByARestartCountsWithItsUsageUnknown(t *testing.T) {
 	k := setup(t)
 	run := k.runNow(k.create(nil))
-	k.claim()
-	_, err := db.NextTurn(t.Context(), k.DB, run.Session.ID, run.Execution.ID, k.Now())
+	claimed := k.claim()[0]
+	_, err := db.NextTurn(t.Context(), k.DB, lease(claimed), run.Execution.ID, k.Now())
 	check(t, err)
 	k.clock.Add(time.Hour)
 	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
@@ -56,9 +56,11 @@ func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
 	ctx := t.Context()
 	a := k.create(nil)
 	k.spend(a, db.TurnUsage{Counted: true, Priced: true, TokensIn: 100, TokensCached: 40, TokensOut: 20, CostUSD: 0.25})
-	run := k.spend(a, db.TurnUsage{Counted: true, TokensIn: 1, TokensOut: 2})
-	// Noted again, as after a restart, it counts once.
-	check(t, db.AddUsage(ctx, k.DB, k.prompts(run)[0].ID, db.TurnUsage{Counted: true, TokensIn: 10, TokensOut: 20}))
+	run := k.runNow(a)
+	s := k.claim()[0]
+	k.use(run, db.TurnUsage{Counted: true, TokensIn: 1, TokensOut: 2})
+	k.use(run, db.TurnUsage{Counted: true, TokensIn: 10, TokensOut: 20}) // noted again, as after a restart, it counts once
+	check(t, k.Finish(ctx, lease(s), success))
 	_, err := k.DB.NewRaw("UPDATE turns SET finished_at = started_at + interval '90 seconds'").Exec(ctx)
 	check(t, err)
 	list, err := k.Usage(ctx, k.jonas, begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1), 10)
@@ -144,11 +146,11 @@ func TestALoopWithoutBudgetWaitsUntilItIsFullAgainOrRaised(t *testing.T) {
 	k.tick(begun)
 	e := k.history(a)[0]
 	s := k.claim()[0]
-	_, err := db.NextTurn(ctx, k.DB, s.ID, e.ID, k.Now())
+	_, err := db.NextTurn(ctx, k.DB, lease(s), e.ID, k.Now())
 	check(t, err)
 	turns, err := db.TurnsOf(ctx, k.DB, s.ID)
 	check(t, err)
-	check(t, db.AddUsage(ctx, k.DB, turns[0].ID, cents(1.2)))
+	check(t, db.AddUsage(ctx, k.DB, lease(s), turns[0].ID, cents(1.2)))
 	check(t, k.Finish(ctx, lease(s), success))
 	k.tick(begun.Add(time.Minute))
 	k.expectStatuses(a, "succeeded skipped")

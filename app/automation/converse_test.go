@@ -33,7 +33,7 @@ func TestMessagesQueueWhileTheAgentWorksAndSurviveAFailedTurn(t *testing.T) {
 		t.Fatalf("with messages waiting the session is %s; want queued", got.Status)
 	}
 	s = k.claim()[0]
-	turn, err := db.NextTurn(ctx, k.DB, s.ID, uuid.Nil, k.Now())
+	turn, err := db.NextTurn(ctx, k.DB, lease(s), uuid.Nil, k.Now())
 	check(t, err)
 	if turn == nil || turn.Prompt != "second" {
 		t.Fatalf("the next turn is %+v; want the second message", turn)
@@ -70,7 +70,7 @@ func TestInterruptEndsTheTurnAndKeepsTheSessionOpen(t *testing.T) {
 	s := k.claim()[0]
 	wantErr(t, k.InterruptTurn(ctx, k.person("Eve", "member"), s.ID), fault.ErrNotFound)
 	check(t, k.InterruptTurn(ctx, k.jonas, s.ID))
-	held, err := db.RenewLeases(ctx, k.DB, k.worker, []uuid.UUID{s.ID}, k.Now())
+	held, err := db.RenewLeases(ctx, k.DB, []db.Lease{lease(s)}, k.Now())
 	check(t, err)
 	if len(held) != 1 || held[0].InterruptAt.IsZero() {
 		t.Fatalf("the worker learns %+v; want the interrupt", held)
@@ -97,8 +97,7 @@ func TestAnInterruptOutlivesItsWorker(t *testing.T) {
 	s := k.claim()[0]
 	check(t, db.SetConversation(ctx, k.DB, lease(s), "c1"))
 	check(t, k.InterruptTurn(ctx, k.jonas, s.ID))
-	check(t, db.ExpireLeases(ctx, k.DB, k.worker, k.Now().Add(-1)))
-	if _, err := k.Interrupt(ctx, func(string) bool { return true }); err != nil {
+	if _, err := k.InterruptFormer(ctx, k.worker, func(string) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	k.expectStatuses(a, "canceled")

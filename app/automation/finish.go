@@ -79,7 +79,6 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 			cancel = db.CancelOpenTurns // else the message that could not be given comes again at once, for ever
 		}
 		if o.Status == db.Canceled && !o.Interrupted {
-			cancel = db.CancelOpenTurns
 			orphaned, err := db.HasRunTurns(ctx, tx, session.ID)
 			if err != nil {
 				return err
@@ -170,6 +169,13 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	status, by := after(e, o), uuid.Nil
 	if status == db.SessionCanceled {
 		by = session.CancelRequestedBy
+		later, err := db.QueuedReplies(ctx, tx, session.ID)
+		if err != nil {
+			return err
+		}
+		if len(later) > 0 { // written since the run was asked to stop
+			status, by = db.SessionWaiting, uuid.Nil
+		}
 	}
 	if err := s.leave(ctx, tx, session, status, by, now); err != nil {
 		return err
@@ -379,7 +385,17 @@ func (s *Service) schedule(ctx context.Context, tx bun.Tx, a *db.Automation, at 
 // cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing. It returns how many there were.
 // One that cannot be ended does not keep the others from it.
 func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
-	list, err := db.LostSessions(ctx, s.DB, s.Now(), mostLost)
+	return s.interruptLost(ctx, db.Lost{At: s.Now()}, resumable)
+}
+
+// InterruptFormer is Interrupt for the sessions of a former life of a worker, which are known to be without one. Those of others
+// are left to Interrupt: a worker whose lease is over for a moment may live.
+func (s *Service) InterruptFormer(ctx context.Context, worker string, resumable func(provider string) bool) (int, error) {
+	return s.interruptLost(ctx, db.Lost{At: s.Now(), Worker: worker}, resumable)
+}
+
+func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable func(provider string) bool) (int, error) {
+	list, err := db.LostSessions(ctx, s.DB, which, mostLost)
 	if err != nil {
 		return 0, wrap(err, "interrupt lost sessions")
 	}
@@ -389,7 +405,7 @@ func (s *Service) Interrupt(ctx context.Context, resumable func(provider string)
 		err := s.Deal(ctx, Row{Task: db.TaskReap, Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone"}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
-				session, err := db.LockLostSession(ctx, tx, id, s.Now())
+				session, err := db.LockLostSession(ctx, tx, id, which)
 				if db.IsNotFound(err) {
 					return nil
 				}

@@ -27,12 +27,14 @@ func (k *kit) runNow(a *db.Automation) *Run {
 	return run
 }
 
-// use notes what the first message of a run used.
+// use notes what the first message of a run at work used.
 func (k *kit) use(run *Run, u db.TurnUsage) {
 	k.t.Helper()
-	_, err := db.NextTurn(k.t.Context(), k.DB, run.Session.ID, run.Execution.ID, k.Now())
+	s, err := db.SessionByID(k.t.Context(), k.DB, run.Session.ID)
 	check(k.t, err)
-	check(k.t, db.AddUsage(k.t.Context(), k.DB, k.prompts(run)[0].ID, u))
+	_, err = db.NextTurn(k.t.Context(), k.DB, lease(*s), run.Execution.ID, k.Now())
+	check(k.t, err)
+	check(k.t, db.AddUsage(k.t.Context(), k.DB, lease(*s), k.prompts(run)[0].ID, u))
 }
 
 func budget(period string, b BudgetInput) func(*Input) {
@@ -115,11 +117,12 @@ func TestTextsOfTogglesAreEditedByThoseWhoMayChangeSettings(t *testing.T) {
 func TestABlockingReviewIsToldOnceAndAnotherIsNot(t *testing.T) {
 	k := setup(t)
 	run := k.runNow(k.create(nil))
-	check(t, k.NoteReview(t.Context(), run.Execution.ID, "Fine.\nREVIEW: OK"))
-	check(t, k.NoteReview(t.Context(), run.Execution.ID, "It says REVIEW: BLOCKING somewhere, but ends otherwise."))
+	claimed := k.claim()[0]
+	check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID, "Fine.\nREVIEW: OK"))
+	check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID, "It says REVIEW: BLOCKING somewhere, but ends otherwise."))
 	k.expectInbox(k.jonas)
 	for range 2 {
-		check(t, k.NoteReview(t.Context(), run.Execution.ID, "main.go:3 leaks the token.\n\n**REVIEW: BLOCKING**\n"))
+		check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID, "main.go:3 leaks the token.\n\n**REVIEW: BLOCKING**\n"))
 	}
 	k.expectInbox(k.jonas, NoticeReview)
 	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})

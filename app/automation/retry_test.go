@@ -20,7 +20,7 @@ func (k *kit) next(a *db.Automation) (db.Session, *db.Turn) {
 		k.t.Fatalf("claimed %d sessions; want 1", len(list))
 	}
 	h := k.history(a)
-	turn, err := db.NextTurn(k.t.Context(), k.DB, list[0].ID, h[len(h)-1].ID, k.Now())
+	turn, err := db.NextTurn(k.t.Context(), k.DB, lease(list[0]), h[len(h)-1].ID, k.Now())
 	check(k.t, err)
 	if turn == nil {
 		k.t.Fatal("the session has no turn")

@@ -83,6 +83,12 @@ func (s *Service) Stop(ctx context.Context, actor account.Actor, id uuid.UUID) e
 }
 
 func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by uuid.UUID, reason string, now time.Time) error {
+	if session.Status == db.SessionQueued || session.Status == db.SessionInProgress {
+		// Now, not when the agent has ended: what is written from here on is meant to be answered.
+		if err := db.CancelQueuedReplies(ctx, tx, session.ID, reason, now); err != nil {
+			return err
+		}
+	}
 	switch session.Status {
 	case db.SessionQueued:
 		session.CancelRequestedBy = by

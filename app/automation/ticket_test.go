@@ -47,7 +47,7 @@ func (k *kit) admit(session db.Session) string {
 	k.t.Helper()
 	e, err := db.ExecutionBySession(k.t.Context(), k.DB, session.ID)
 	check(k.t, err)
-	turn, err := db.NextTurn(k.t.Context(), k.DB, session.ID, e.ID, k.Now())
+	turn, err := db.NextTurn(k.t.Context(), k.DB, lease(session), e.ID, k.Now())
 	check(k.t, err)
 	token := NewSessionToken()
 	check(k.t, k.AdmitSession(k.t.Context(), lease(session), turn.ID, token))

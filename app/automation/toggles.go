@@ -140,12 +140,16 @@ func lastLine(text string) string {
 	return strings.Trim(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]), "*_`. ")
 }
 
-// NoteReview tells the people of a run's automation when its review has a blocking finding.
-func (s *Service) NoteReview(ctx context.Context, execution uuid.UUID, answer string) error {
+// NoteReview tells the people of a run's automation when its review has a blocking finding. It returns db.ErrLeaseLost, and
+// tells nobody, when another process holds the session.
+func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid.UUID, answer string) error {
 	if !Blocking(answer) {
 		return nil
 	}
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.Hold(ctx, tx, lease); err != nil {
+			return err
+		}
 		e, err := db.ExecutionByID(ctx, tx, execution)
 		if err != nil {
 			return err

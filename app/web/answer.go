@@ -143,10 +143,30 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "The form could not be read: "+err.Error()+".")
 	case r.Context().Err() != nil:
 		w.WriteHeader(499) // the person has gone; nobody reads this
+	case db.IsAway(err):
+		s.Log.Error("answer request", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
+		w.Header().Set("Retry-After", retryAfter)
+		s.refuse(w, r, http.StatusServiceUnavailable, "The database is away", awayText)
 	default:
 		s.Log.Error("answer request", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
 		s.refuse(w, r, http.StatusInternalServerError, "Something went wrong on our side", "It was noted as "+requestID(r)+". Try again in a moment.")
 	}
+}
+
+// retryAfter is after how many seconds what failed while the database is away is worth another try.
+const retryAfter = "5"
+
+// awayText tells a person that the database is away.
+const awayText = "Carillon cannot reach its database at the moment. Nothing was changed by this. Runs at work go on. Try again in some seconds."
+
+// ours is the status and the sentence's end with which programs are answered what failed on our side: 503 with Retry-After
+// while the database is away.
+func ours(w http.ResponseWriter, r *http.Request, err error) (status int, text string) {
+	if db.IsAway(err) {
+		w.Header().Set("Retry-After", retryAfter)
+		return http.StatusServiceUnavailable, "the database is away; try again in some seconds"
+	}
+	return http.StatusInternalServerError, "something went wrong on our side; it was noted as " + requestID(r)
 }
 
 // sentences are mistakes as one text, always in the same order.
@@ -173,6 +193,10 @@ func (s *Server) refuseWith(w http.ResponseWriter, r *http.Request, status int, 
 		return
 	}
 	p := views.Page{Title: title, Path: r.URL.Path}
+	if status == http.StatusServiceUnavailable { // what surrounds the page cannot be read either
+		s.render(w, r, status, views.BlankErrorPage(p, title, text))
+		return
+	}
 	if actor, err := s.actor(r); err == nil {
 		if frame, err := s.frame(w, r, actor, "", title); err == nil {
 			if link.URL != "" {

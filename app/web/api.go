@@ -179,7 +179,8 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 			return
 		case err != nil:
 			s.Log.Error("let in an API call", "request", requestID(r), "err", err)
-			writeProblem(w, &APIProblem{Status: http.StatusInternalServerError, Detail: "It was noted as " + requestID(r) + "."})
+			status, text := ours(w, r, err)
+			writeProblem(w, &APIProblem{Status: status, Detail: sentenceOf(text)})
 			return
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)

@@ -16,6 +16,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/db"
 	"carillon/views"
 )
 
@@ -24,7 +25,7 @@ import (
 type APIProblem struct {
 	Status      int               `json:"status"`
 	Title       string            `json:"title" doc:"The status in words."`
-	Code        string            `json:"code" enum:"bad_request,unauthorized,forbidden,not_found,method_not_allowed,not_acceptable,timeout,stale,in_flight,cannot_run,too_large,unsupported_media_type,invalid,too_many_requests,internal" doc:"What is wrong, for programs."`
+	Code        string            `json:"code" enum:"bad_request,unauthorized,forbidden,not_found,method_not_allowed,not_acceptable,timeout,stale,in_flight,cannot_run,too_large,unsupported_media_type,invalid,too_many_requests,internal,unavailable" doc:"What is wrong, for programs."`
 	Detail      string            `json:"detail,omitempty" doc:"What is wrong, for people."`
 	Errors      []APIFieldProblem `json:"errors,omitempty" doc:"What is wrong with each field, of the code invalid."`
 	ExecutionID string            `json:"execution_id,omitempty" format:"uuid" doc:"Of in_flight: the run that is in the way. Of cannot_run: the record of the attempt."`
@@ -43,6 +44,14 @@ type APIFieldProblem struct {
 func (p *APIProblem) Error() string  { return p.Detail }
 func (p *APIProblem) GetStatus() int { return p.Status }
 
+// GetHeaders says when to try again what failed while the database is away.
+func (p *APIProblem) GetHeaders() http.Header {
+	if p.Status != http.StatusServiceUnavailable {
+		return nil
+	}
+	return http.Header{"Retry-After": {retryAfter}}
+}
+
 // ContentType is that of problem details.
 func (p *APIProblem) ContentType(string) string { return "application/problem+json" }
 
@@ -52,6 +61,7 @@ var problemCodes = map[int]string{
 	http.StatusMethodNotAllowed: "method_not_allowed", http.StatusNotAcceptable: "not_acceptable", http.StatusRequestTimeout: "timeout",
 	http.StatusRequestEntityTooLarge: "too_large", http.StatusUnsupportedMediaType: "unsupported_media_type",
 	http.StatusUnprocessableEntity: "invalid", http.StatusTooManyRequests: "too_many_requests", http.StatusInternalServerError: "internal",
+	http.StatusServiceUnavailable: "unavailable",
 }
 
 // complete fills in what follows from the status.
@@ -66,6 +76,7 @@ func (p *APIProblem) complete() *APIProblem {
 func writeProblem(w http.ResponseWriter, p *APIProblem) {
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.Header().Set("Cache-Control", "no-store")
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.WriteHeader(p.complete().Status)
 	_ = json.NewEncoder(w).Encode(p)
 }
@@ -165,6 +176,10 @@ func (a *api) problem(ctx context.Context, err error) error {
 	default:
 		if ctx.Err() == nil {
 			a.Log.Error("answer an API call", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
+		}
+		if db.IsAway(err) {
+			p.Status, p.Detail = http.StatusServiceUnavailable, awayText
+			break
 		}
 		p.Status, p.Detail = http.StatusInternalServerError, "Something went wrong on our side. It was noted as "+requestID(r)+"."
 	}

@@ -107,7 +107,8 @@ func (s *Server) takeHook(w http.ResponseWriter, r *http.Request, ws *db.Workspa
 
 func (s *Server) brokenHook(w http.ResponseWriter, r *http.Request, err error) {
 	s.Log.Error("take a forge's webhook", "path", r.URL.Path, "request", requestID(r), "err", err)
-	tellForge(w, http.StatusInternalServerError, hookAnswer{Error: "something went wrong on our side; it was noted as " + requestID(r)})
+	status, text := ours(w, r, err)
+	tellForge(w, status, hookAnswer{Error: text})
 }
 
 func tellForge(w http.ResponseWriter, status int, a hookAnswer) {

@@ -64,7 +64,8 @@ func (s *Server) mcpServer() http.Handler {
 			s.mcpRefuse(w, http.StatusUnauthorized, "no token, or one that is not good any more: send it as Authorization: Bearer TOKEN")
 		case err != nil:
 			s.Log.Error("let in an MCP call", "request", requestID(r), "err", err)
-			s.mcpRefuse(w, http.StatusInternalServerError, "something went wrong on our side, noted as "+requestID(r))
+			status, text := ours(w, r, err)
+			s.mcpRefuse(w, status, text)
 		default:
 			inner.ServeHTTP(w, r.WithContext(contextWith(db.ByToken(r.Context(), actor.TokenName), mcpActor{}, actor)))
 		}

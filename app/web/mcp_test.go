@@ -39,20 +39,30 @@ func (b *browser) agent(change func(*automation.Input)) *working {
 	run, err := b.rules.RunNow(ctx, b.actor, a.ID, map[string]string{"what": "all"})
 	check(b.t, err)
 	x := &working{own: a, token: automation.NewSessionToken()}
-	check(b.t, b.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		list, err := db.ClaimSessions(ctx, tx, "test", 100, time.Now(), time.Now().Add(time.Minute))
+	x.lease = b.claim(run)
+	claimed, err := db.SessionByID(ctx, b.server.DB, run.Session.ID)
+	check(b.t, err)
+	x.session = *claimed
+	turn, err := db.NextTurn(ctx, b.server.DB, x.lease, run.Execution.ID, time.Now())
+	check(b.t, err)
+	check(b.t, b.rules.AdmitSession(ctx, x.lease, turn.ID, x.token))
+	return x
+}
+
+// claim takes a run's session as a worker would.
+func (b *browser) claim(run *automation.Run) db.Lease {
+	b.t.Helper()
+	lease := db.Lease{Session: run.Session.ID, Worker: "test"}
+	check(b.t, b.server.DB.RunInTx(b.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		list, err := db.ClaimSessions(ctx, tx, lease.Worker, 100, time.Now(), time.Now().Add(time.Minute))
 		for _, session := range list {
 			if session.ID == run.Session.ID {
-				x.session = session
+				lease.Fence = session.Fence
 			}
 		}
 		return err
 	}))
-	x.lease = db.Lease{Session: x.session.ID, Worker: "test", Fence: x.session.Fence}
-	turn, err := db.NextTurn(ctx, b.server.DB, x.session.ID, run.Execution.ID, time.Now())
-	check(b.t, err)
-	check(b.t, b.rules.AdmitSession(ctx, x.lease, turn.ID, x.token))
-	return x
+	return lease
 }
 
 // bearing sends a token, and a header that a page of a browser would send.

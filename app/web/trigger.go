@@ -224,7 +224,8 @@ func text(id uuid.UUID) *string {
 // broken answers what failed on our side.
 func (s *Server) broken(w http.ResponseWriter, r *http.Request, err error) {
 	s.Log.Error("answer trigger", "path", redacted(r), "request", requestID(r), "err", err)
-	s.tell(w, &automation.Answer{Status: http.StatusInternalServerError, Error: "something went wrong on our side; it was noted as " + requestID(r)})
+	status, text := ours(w, r, err)
+	s.tell(w, &automation.Answer{Status: status, Error: text})
 }
 
 func (s *Server) slowDown(w http.ResponseWriter, wait time.Duration, why string) {
