@@ -176,23 +176,6 @@ func TestAStopThatIsAskedWhileTheDatabaseIsAwayIsCarriedOutWhenItIsBack(t *testi
 	}
 }
 
-func TestARunnerStopsWhileTheDatabaseIsAway(t *testing.T) {
-	t.Parallel()
-	k, line := apart(t)
-	k.start()
-	script, begun, let := k.heldBack("true")
-	run := k.run(script, nil)
-	begun()
-	line.set(true)
-	let()
-	k.stop() // returns
-	line.set(false)
-	k.start()
-	if e := k.ended(run); e.FinishedAt.IsZero() || e.Status == db.Failed && !e.Neutral {
-		t.Errorf("it %s (neutral %t): %q; want no failure that counts", e.Status, e.Neutral, e.Reason)
-	}
-}
-
 func TestATimeoutEndsARunWhoseNextMessageCannotBeRead(t *testing.T) {
 	t.Parallel()
 	k, line := apart(t)
