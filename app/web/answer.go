@@ -145,7 +145,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(499) // the person has gone; nobody reads this
 	case db.IsAway(err):
 		s.Log.Error("answer request", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", awayFor)
 		s.refuse(w, r, http.StatusServiceUnavailable, "The database is away", awayText)
 	default:
 		s.Log.Error("answer request", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
@@ -153,8 +153,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// retryAfter is after how many seconds what failed while the database is away is worth another try.
-const retryAfter = "5"
+// awayFor is after how many seconds what failed while the database is away is worth another try.
+const awayFor = "5"
 
 // awayText tells a person that the database is away.
 const awayText = "Carillon cannot reach its database at the moment. Nothing was changed by this. Runs at work go on. Try again in some seconds."
@@ -163,7 +163,7 @@ const awayText = "Carillon cannot reach its database at the moment. Nothing was 
 // while the database is away.
 func ours(w http.ResponseWriter, r *http.Request, err error) (status int, text string) {
 	if db.IsAway(err) {
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", awayFor)
 		return http.StatusServiceUnavailable, "the database is away; try again in some seconds"
 	}
 	return http.StatusInternalServerError, "something went wrong on our side; it was noted as " + requestID(r)

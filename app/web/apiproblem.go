@@ -49,7 +49,7 @@ func (p *APIProblem) GetHeaders() http.Header {
 	if p.Status != http.StatusServiceUnavailable {
 		return nil
 	}
-	return http.Header{"Retry-After": {retryAfter}}
+	return http.Header{"Retry-After": {awayFor}}
 }
 
 // ContentType is that of problem details.
