@@ -88,16 +88,30 @@ func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 	return Announce(ctx, q, "delivery", uuid.Nil)
 }
 
-// ClaimCopies takes up to limit copies of a channel whose time has come, the longest due first. Each is one process's
-// until the given time; then, if nothing was recorded, it is anyone's again. Several processes may claim at once.
-func ClaimCopies(ctx context.Context, q bun.IDB, channel CopyChannel, now, until time.Time, limit int) ([]ClaimedCopy, error) {
+// dueCopies bounds how many due copies one claim looks at, the longest due first.
+const dueCopies = 1000
+
+// ClaimCopies takes up to limit copies of a channel whose time has come, the longest due first, at most one of each person and
+// none of those in except. Each is one process's until the given time; then, if nothing was recorded, it is anyone's again.
+// Several processes may claim at once.
+func ClaimCopies(
+	ctx context.Context, q bun.IDB, channel CopyChannel, now, until time.Time, except []uuid.UUID, limit int,
+) ([]ClaimedCopy, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
 	var list []ClaimedCopy
 	err := q.NewRaw(`
-		WITH due AS (
-			SELECT id FROM notice_deliveries
-			WHERE status = 'queued' AND channel = ? AND next_attempt_at <= ?
-				AND `+awake("emails", "id")+` AND `+awake("webhooks", "id")+`
-			ORDER BY next_attempt_at, id LIMIT ? FOR UPDATE SKIP LOCKED
+		WITH oldest AS (
+			SELECT d.id, d.next_attempt_at, n.user_id FROM notice_deliveries d JOIN notifications n ON n.id = d.notification_id
+			WHERE d.status = 'queued' AND d.channel = ? AND d.next_attempt_at <= ? AND n.user_id <> ALL(?::uuid[])
+				AND `+awake("emails", "d.id")+` AND `+awake("webhooks", "d.id")+`
+			ORDER BY d.next_attempt_at, d.id LIMIT ?
+		), first AS (
+			SELECT DISTINCT ON (user_id) id FROM oldest ORDER BY user_id, next_attempt_at, id
+		), due AS (
+			SELECT d.id FROM notice_deliveries d WHERE d.id IN (SELECT id FROM first) AND d.status = 'queued' AND d.next_attempt_at <= ?
+			ORDER BY d.next_attempt_at, d.id LIMIT ? FOR UPDATE SKIP LOCKED
 		), claimed AS (
 			UPDATE notice_deliveries d SET attempts = d.attempts + 1, next_attempt_at = ? FROM due WHERE d.id = due.id RETURNING d.*
 		)
@@ -109,7 +123,7 @@ func ClaimCopies(ctx context.Context, q bun.IDB, channel CopyChannel, now, until
 		JOIN users u ON u.id = n.user_id
 		LEFT JOIN automations a ON a.id = n.automation_id
 		LEFT JOIN notice_preferences p ON p.user_id = n.user_id
-		ORDER BY n.id`, channel, now, now, now, limit, until).Scan(ctx, &list)
+		ORDER BY n.id`, channel, now, UUIDs(except), now, now, dueCopies, now, limit, until).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim copies of notices: %w", err)
 	}

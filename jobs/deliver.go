@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,8 +53,8 @@ const (
 	// claimFor is how long a copy is one process's. It is far longer than an attempt, so that a copy is tried by two
 	// processes only when the first one died, and then perhaps before it could record what became of it.
 	claimFor = 5 * time.Minute
-	// atOnce is how many copies are sent at the same time.
-	atOnce = 16
+	// atOnce is to how many people copies are sent at the same time.
+	atOnce = 32
 	// giveUpAfter bounds the age of a copy, whatever kept it from being tried: older than this it is no news.
 	giveUpAfter = 24 * time.Hour
 	// maxAnswer is how many bytes of a webhook's answer are read, so that its connection ends in order.
@@ -81,28 +83,68 @@ func (d *Deliverer) Expire(ctx context.Context) error {
 	return db.ExpireCopies(ctx, d.DB, now.Add(-giveUpAfter), now)
 }
 
-// deliver sends the copies of a channel, batch by batch, until no more is due. No transaction is open meanwhile.
+// deliver sends the copies of a channel until no more is due, of each person one at a time: whoever's receiver is slow delays
+// nobody else's copies. No transaction is open meanwhile.
 func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel, send func(context.Context, *db.ClaimedCopy) error) error {
+	at := atWork{people: map[uuid.UUID]bool{}, freed: make(chan struct{}, 1)}
 	for {
+		people := at.now()
 		now := d.Now()
-		list, err := db.ClaimCopies(ctx, d.DB, channel, now, now.Add(claimFor), atOnce)
-		if err != nil || len(list) == 0 {
-			return err
+		list, err := db.ClaimCopies(ctx, d.DB, channel, now, now.Add(claimFor), people, atOnce-len(people))
+		if err != nil || ctx.Err() != nil || len(list) == 0 && len(people) == 0 {
+			at.group.Wait()
+			return errors.Join(err, at.err)
 		}
-		errs := make([]error, len(list))
-		var batch sync.WaitGroup
 		for i := range list {
-			row := automation.Row{Task: tasks[channel], Key: list[i].ID.String(), About: "the " + string(channel) + " copy of a notice"}
-			// What was sent must be recorded even when this process is told to stop just now.
-			batch.Go(func() {
-				errs[i] = d.Rules.Deal(context.WithoutCancel(ctx), row, func(context.Context) error { return d.attempt(ctx, &list[i], send) })
+			c := &list[i]
+			row := automation.Row{Task: tasks[channel], Key: c.ID.String(), About: "the " + string(channel) + " copy of a notice"}
+			at.begin(c.UserID, func() error {
+				// What was sent must be recorded even when this process is told to stop just now.
+				return d.Rules.Deal(context.WithoutCancel(ctx), row, func(context.Context) error { return d.attempt(ctx, c, send) })
 			})
 		}
-		batch.Wait()
-		if err := errors.Join(errs...); err != nil || ctx.Err() != nil {
-			return err
+		select {
+		case <-at.freed:
+		case <-time.After(lookEvery): // copies of others may have come meanwhile
+		case <-ctx.Done():
 		}
 	}
+}
+
+// lookEvery is how often new copies are looked for while others are being sent.
+const lookEvery = time.Second
+
+// atWork is who is being sent a copy.
+type atWork struct {
+	mu     sync.Mutex
+	people map[uuid.UUID]bool
+	err    error
+	group  sync.WaitGroup
+	freed  chan struct{} // somebody's is sent
+}
+
+func (a *atWork) now() []uuid.UUID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Keys(a.people))
+}
+
+// begin sends a copy to a person in the background.
+func (a *atWork) begin(person uuid.UUID, send func() error) {
+	a.mu.Lock()
+	a.people[person] = true
+	a.mu.Unlock()
+	a.group.Go(func() {
+		err := send()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.err = errors.Join(a.err, err)
+		delete(a.people, person)
+		select {
+		case a.freed <- struct{}{}:
+		default:
+		}
+	})
 }
 
 // gone says that there is no use in trying again.
@@ -208,6 +250,7 @@ func (d *Deliverer) webhook(ctx context.Context, c *db.ClaimedCopy) error {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "Carillon")
 	req.Header.Set("Webhook-Id", id) // the same for each attempt, so that a receiver can leave out what it has
+	req.Header.Set("Webhook-Attempt", strconv.Itoa(c.Attempts))
 	req.Header.Set("Webhook-Timestamp", stamp)
 	req.Header.Set("Webhook-Signature", signature(key, id, stamp, body))
 	res, err := d.HTTP.Do(req)

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +110,9 @@ func TestWebhooksGetTheNoticeSignedByStandardWebhooks(t *testing.T) {
 	fmt.Fprintf(mac, "msg_%s.%d.%s", p.only().ID, p.clock().Unix(), calls[0].body)
 	if got := h.Get("webhook-signature"); got != "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
 		t.Errorf("signature %q is not that of the secret shown", got)
+	}
+	if h.Get("webhook-attempt") != "1" {
+		t.Errorf("the attempt says its number as %q; want 1", h.Get("webhook-attempt"))
 	}
 	if h.Get("webhook-id") != "msg_"+p.only().ID.String() || h.Get("webhook-timestamp") != fmt.Sprint(p.clock().Unix()) || h.Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v", h)
@@ -242,6 +246,49 @@ func TestAnAnswerWithoutEndIsReadUpToABound(t *testing.T) {
 	}
 }
 
+func TestASlowReceiverDelaysNobodyElses(t *testing.T) {
+	p := setupPost(t)
+	release := make(chan struct{})
+	var begun atomic.Int32
+	slow := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
+		begun.Add(1)
+		select {
+		case <-release:
+		case <-req.Context().Done():
+		}
+	})
+	quick := newReceiver(t, func(http.ResponseWriter, *http.Request) {
+		if n := begun.Load(); n > 1 {
+			t.Errorf("%d copies were being sent to the slow receiver before this one", n)
+		}
+	})
+	p.wants(false, slow.URL)
+	const queued = 40
+	for range queued {
+		p.tell(nil)
+	}
+	p.mira = p.person("Jonas")
+	p.wants(false, quick.URL)
+	p.later(time.Second) // the longest due come first
+	p.tell(nil)
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		if err := p.Webhooks(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	p.eventually("the quick receiver has its copy", func() bool { return len(quick.got()) == 1 })
+	p.tell(nil) // it comes while the slow one is still being waited for
+	p.eventually("the quick receiver has its next copy", func() bool { return len(quick.got()) == 2 })
+	close(release)
+	sending.Wait()
+	for _, c := range p.copies() { // on a slow machine the first may have run out of its time, and is tried again later
+		if c.Status != db.CopySent && c.Attempts == 0 {
+			t.Errorf("a copy was not tried: %+v", c)
+		}
+	}
+}
+
 func TestNothingIsSentTwiceByTwoProcesses(t *testing.T) {
 	p := setupPost(t)
 	r := newReceiver(t, nil)
@@ -279,7 +326,7 @@ func TestACopyWhoseProcessDiedIsTakenOverAndItsLateOutcomeLeftOut(t *testing.T) 
 	r := newReceiver(t, nil)
 	p.wants(false, r.URL)
 	p.tell(nil)
-	dead, err := db.ClaimCopies(t.Context(), p.DB, db.WebhookChannel, p.clock(), p.clock().Add(claimFor), 10)
+	dead, err := db.ClaimCopies(t.Context(), p.DB, db.WebhookChannel, p.clock(), p.clock().Add(claimFor), nil, 10)
 	check(t, err)
 	check(t, p.Webhooks(t.Context()))
 	if len(dead) != 1 || len(r.got()) != 0 {

@@ -94,6 +94,20 @@ func setupPost(t *testing.T) *post {
 	return p
 }
 
+// person makes another person with an inbox.
+func (p *post) person(name string) account.Actor {
+	p.t.Helper()
+	role, err := db.RoleByKey(p.t.Context(), p.DB, account.RoleMember)
+	check(p.t, err)
+	u := &db.User{ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: p.clock(), UpdatedAt: p.clock()}
+	check(p.t, p.DB.RunInTx(p.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return db.InsertUser(ctx, tx, u, role.ID)
+	}))
+	u, err = db.UserByID(p.t.Context(), p.DB, u.ID)
+	check(p.t, err)
+	return account.ActorOf(u)
+}
+
 // wants makes Mira's choice of copies and returns the secret of her webhook when it is new.
 func (p *post) wants(email bool, hook string) string {
 	p.t.Helper()
@@ -181,4 +195,14 @@ func (p *post) automation(name string) uuid.UUID {
 	_, err = p.DB.NewUpdate().Table("automations").Set("name = ?", name).Where("id = ?", a.ID).Exec(p.t.Context())
 	check(p.t, err)
 	return a.ID
+}
+
+// eventually waits until something is so.
+func (p *post) eventually(what string, so func() bool) {
+	p.t.Helper()
+	for end := time.Now().Add(10 * time.Minute); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("it never came to be that %s", what)
+		}
+	}
 }

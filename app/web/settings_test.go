@@ -180,7 +180,7 @@ func TestThePageSaysHowTheLastCopyFared(t *testing.T) {
 	now := time.Now()
 	_, err := db.Notify(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: b.actor.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: now}})
 	check(t, err)
-	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.WebhookChannel, now, now.Add(time.Minute), 10)
+	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.WebhookChannel, now, now.Add(time.Minute), nil, 10)
 	check(t, err)
 	c := &list[0].Copy
 	c.Status, c.LastError, c.NextAttemptAt = db.CopyQueued, "the webhook answered <500>", now.Add(5*time.Minute+30*time.Second)
