@@ -26,6 +26,14 @@ func SettingTexts(ctx context.Context, q bun.IDB, prefix string) (map[string]str
 	return texts, nil
 }
 
+// LockSettings lets nobody else change settings until the transaction ends.
+func LockSettings(ctx context.Context, tx bun.Tx) error {
+	if _, err := tx.NewRaw("LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE").Exec(ctx); err != nil {
+		return fmt.Errorf("lock settings: %w", err)
+	}
+	return nil
+}
+
 // SaveSettingText writes a setting that is a text.
 func SaveSettingText(ctx context.Context, q bun.IDB, key, text string, now time.Time) error {
 	value, err := json.Marshal(text)

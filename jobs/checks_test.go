@@ -49,7 +49,7 @@ func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testi
 	k, messages := setupAgent(t)
 	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{
 		"code_review": "[[say It leaks.]][[say REVIEW: BLOCKING]]", "verification": "[[say It holds.]]", "edge_cases": "Mind the gap.",
-	}))
+	}, ""))
 	run := k.ask("[[say Written.]][[write a.txt|x]]", func(in *automation.Input) { in.Toggles = []string{"edge_cases", "code_review", "verification"} })
 	e := k.ended(run)
 	if e.Status != db.Succeeded || e.Answer != "Written." {
@@ -78,7 +78,7 @@ func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testi
 
 func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[tell]]", "verification": "[[tell]]"}))
+	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[tell]]", "verification": "[[tell]]"}, ""))
 	run := k.ask("[[tell]][[write a.txt|made by the run]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
 	k.ended(run)
 	turns := k.turns(run)
@@ -102,7 +102,7 @@ func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *t
 
 func TestAFailedPassDoesNotFailTheRunAndTheNextOneFollows(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[fail -32603 it broke]]", "verification": "[[say It holds.]]"}))
+	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[fail -32603 it broke]]", "verification": "[[say It holds.]]"}, ""))
 	run := k.ask("[[say Fine.]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
 	if e := k.ended(run); e.Status != db.Succeeded || e.Answer != "Fine." {
 		t.Errorf("the run %s with %q because %q; want success", e.Status, e.Answer, e.Reason)
@@ -129,7 +129,7 @@ func TestAFailedRunHasNoPasses(t *testing.T) {
 
 func TestUsageIsRecordedPerMessageAndSummedPerRun(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[cost 0.75]]", "verification": "[[nousage]]"}))
+	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[cost 0.75]]", "verification": "[[nousage]]"}, ""))
 	run := k.ask("[[cost 0.25]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
 	e := k.ended(run)
 	// The agent tells costs over the whole conversation, and nothing of its third message.
@@ -336,7 +336,7 @@ func TestMinutesThatAreUsedUpStopAnAgentAtWorkWithoutAFailure(t *testing.T) {
 
 func TestAPassGoesOnAfterARestartWithTheRunsOwnAnswer(t *testing.T) {
 	k, messages := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[hang]]"}))
+	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[hang]]"}, ""))
 	run := k.ask("[[say Written.]]", func(in *automation.Input) { in.Toggles = []string{"code_review"} })
 	k.eventually("the review to be at work", func() error {
 		if turns := k.turns(run); len(turns) < 2 || turns[1].Status != db.Running {

@@ -30,7 +30,7 @@ on('click', '[data-dismiss]', el => el.closest('[data-toast]').remove())
 document.addEventListener('htmx:response:error', e => {
   const { status, raw } = e.detail.ctx.response
   if (status === 422) return
-  if (status === 401) return void location.assign('/login?next=' + encodeURIComponent(location.pathname + location.search))
+  if (status === 401) return signedOut(true)
   const html = (raw.headers.get('Content-Type') || '').startsWith('text/html')
   const found = html && new DOMParser().parseFromString(e.detail.ctx.text, 'text/html').querySelector('[data-toast]')
   if (found && toasts()) toasts().append(document.adoptNode(found))
@@ -39,6 +39,33 @@ document.addEventListener('htmx:response:error', e => {
 document.addEventListener('htmx:error', e => {
   if (e.detail.ctx) toast('Carillon did not answer. Check your connection, then try again.', 'fail')
 })
+
+// --- Signed out ---------------------------------------------------------------------------------------------------
+
+// A request in the background never leaves the page: what is typed there would be lost. A bar says what happened, until someone
+// has signed in again in another tab.
+const bar = () => document.getElementById('signed-out')
+function signedOut(out) {
+  if (bar()) bar().hidden = !out
+}
+async function askWhetherSignedIn() {
+  const { status } = await fetch('/inbox/link', { headers: { 'HX-Request': 'true', 'HX-Request-Type': 'partial' } })
+  signedOut(status === 401)
+  return status !== 401
+}
+document.addEventListener('visibilitychange', () => { if (!document.hidden && bar() && !bar().hidden) askWhetherSignedIn() })
+// Saving while the bar is shown asks first, and keeps the form where it is if nobody has signed in yet.
+document.addEventListener('submit', async e => {
+  const form = e.target
+  if (e.defaultPrevented || form.method !== 'post' || !bar() || bar().hidden || form.dataset.asked) return
+  e.preventDefault()
+  e.stopImmediatePropagation()
+  const button = e.submitter
+  if (!await askWhetherSignedIn()) return
+  form.dataset.asked = 'yes'
+  form.requestSubmit(button)
+  delete form.dataset.asked
+}, true)
 
 // --- Copy, select all, filters, menus ------------------------------------------------------------------------------
 

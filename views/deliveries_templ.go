@@ -787,7 +787,7 @@ func sending(s Sending) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, "</div></div><fieldset class=\"conditions\" aria-describedby=\"filter-hint\"><legend class=\"label\">Filter</legend><p class=\"hint\" id=\"filter-hint\">Which payloads start a run. A field may be a path, such as pull_request.state. Empty lines do not count.</p>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, "</div></div><fieldset class=\"conditions\" id=\"conditions\" data-unit=\"filter_\" data-unit-label=\"Filter\" aria-describedby=\"filter-hint\"><legend class=\"label\">Filter</legend><p class=\"hint\" id=\"filter-hint\">Which payloads start a run. A field may be a path, such as pull_request.state. Empty lines do not count.</p>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -88,7 +88,7 @@ func automationSpecimens() []Specimen {
 		{Name: "page-automation-settings", Page: Automation(samplePage(rows[3].Name, "automations"), settings)},
 		{Name: "page-editor", Page: EditAutomation(samplePage("Edit automation", "automations"), sampleForm())},
 		{Name: "page-editor-new", Page: EditAutomation(samplePage("New automation", "automations"), newForm())},
-		{Name: "page-editor-http", Page: EditAutomation(samplePage("Edit automation", "automations"), httpForm())},
+		{Name: "page-editor-http", Page: EditAutomation(conflictPage(samplePage("Edit automation", "automations")), httpForm())},
 		{Name: "page-editor-workflow", Page: EditAutomation(samplePage("Edit automation", "automations"), workflowForm())},
 		{Name: "page-run", Page: RunPage(samplePage("Run now", "automations"), sampleRun())},
 		{Name: "run-dialog", Body: RunDialog(sampleRun())},
@@ -139,6 +139,14 @@ func newForm() AutomationForm {
 	return f
 }
 
+func conflictPage(p Page) Page {
+	p.Conflict = &Conflict{
+		Over: "/automations/a4", Who: "Mira Okafor", At: ago(2 * time.Minute), Now: galleryNow,
+		Both: []Value{{ID: "prompt", Name: "Prompt", Value: "Triage {{issue.title}} and {{issue.culprit}}."}}, Theirs: []Value{{ID: "base_branch", Name: "Base branch"}},
+	}
+	return p
+}
+
 func httpForm() AutomationForm {
 	f := newForm()
 	f.ID, f.Was, f.Name.Value, f.Trigger.Value, f.SessionType.Value = "a4", "Triage new Sentry issues", "Triage new Sentry issues", "http", "bot"
@@ -146,7 +154,6 @@ func httpForm() AutomationForm {
 	f.AllowParallel.Checked = true
 	f.Prompt.Value = "Triage {{issue.title}}."
 	f.Webhook = sampleWebhook("7Qm2vX0sT9fWcYb1LkHn4RjZ8dPeUa3G6iOxKtVwB5M")
-	f.Stale = true
 	return f
 }
 

@@ -51,7 +51,7 @@ func ticketSpecimens() []Specimen {
 	}
 	form.Priority.Value = "medium"
 	edit := form
-	edit.ID, edit.Was, edit.Version, edit.Stale, edit.Title.Error = "t41", "#41 Refunds over 10,000 EUR time out", "3", true, "Say in a few words what is to be done."
+	edit.ID, edit.Was, edit.Version, edit.Title.Error = "t41", "#41 Refunds over 10,000 EUR time out", "3", "Say in a few words what is to be done."
 	edit.Status.Value, edit.Status.Options = "open", []Choice{{Value: "open", Label: "Open"}, {Value: "done", Label: "Done"}}
 
 	work := SessionWork{Session: "s1482", Live: true, Now: now, Tickets: items[1:2], Created: items[:1], Reports: report[2:], CanLink: true, Link: Field{Name: "ticket", Label: "Link a ticket", Placeholder: "#12", Value: "#99", Error: "There is no ticket #99 in this workspace."}}

@@ -67,7 +67,8 @@ func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*Perso
 // UpdatePerson changes the address and the name of somebody. It returns fault.ErrForbidden also for somebody who may do
 // more than the actor, since whoever owns the address may have links sent to it, and fault.Invalid for bad input, by the
 // fields email and name.
-func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name string) error {
+// It returns fault.ErrStale where PersonVersion is not the version given any more; an empty one is not compared.
+func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name, version string) error {
 	bad := fault.Invalid{}
 	email, problem := cleanEmail(email)
 	if problem != "" {
@@ -84,6 +85,9 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 		return bad
 	}
 	return s.changeOther(ctx, &actor, user, "user.update", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+		if version != "" && version != PersonVersion(u) {
+			return change{}, fault.ErrStale
+		}
 		c := change{before: map[string]any{"email": u.Email, "name": u.Name}, after: map[string]any{"email": email, "name": name}}
 		u.Email, u.Name, u.UpdatedAt = email, name, now
 		err := db.UpdateUser(ctx, tx, u)
@@ -94,10 +98,23 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 	})
 }
 
+// PersonVersion tells whether what UpdatePerson changes is still what it was.
+func PersonVersion(u *db.User) string { return db.Fingerprint(u.Email, u.Name) }
+
+// RolesVersion tells whether somebody's roles are still those of a list.
+func RolesVersion(roles []uuid.UUID) string {
+	var list []any
+	for _, id := range slices.SortedFunc(slices.Values(roles), func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) }) {
+		list = append(list, id)
+	}
+	return db.Fingerprint(list...)
+}
+
 // SetRoles gives a person the roles of a list and takes the others away. It returns fault.ErrForbidden for a role, given or
 // taken, that may do more than the actor, and fault.Invalid, by the field roles, for no role, for one that is not there,
-// and for taking the last administrator's.
-func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, roles []uuid.UUID) error {
+// and for taking the last administrator's. It returns fault.ErrStale where RolesVersion of the roles held is not the version given;
+// an empty one is not compared.
+func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, roles []uuid.UUID, version string) error {
 	if len(roles) == 0 {
 		if actor != nil && !actor.Can(ManageUsers) {
 			return fault.ErrForbidden
@@ -108,6 +125,15 @@ func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, ro
 		list, err := s.grantable(ctx, tx, actor, roles)
 		if err != nil {
 			return change{}, err
+		}
+		if version != "" {
+			held, err := db.RolesOf(ctx, tx, user)
+			if err != nil {
+				return change{}, err
+			}
+			if version != RolesVersion(ids(held)) {
+				return change{}, fault.ErrStale
+			}
 		}
 		if err := db.SetRoles(ctx, tx, user, ids(list)); err != nil {
 			return change{}, err

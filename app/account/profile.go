@@ -64,10 +64,11 @@ func (s *Service) Profile(ctx context.Context, actor Actor) (*Profile, error) {
 // ProfileInput is a person's profile as they typed it.
 type ProfileInput struct {
 	Name, TimeZone, Theme string
+	Version               string // ProfileVersion of what the person saw; empty is not compared
 }
 
 // UpdateProfile changes what a person is called and how times and pages look to them. It returns fault.Invalid for bad
-// input, by the fields name, time_zone and theme.
+// input, by the fields name, time_zone and theme, and fault.ErrStale when it was changed since the person saw it.
 func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInput) error {
 	bad := fault.Invalid{}
 	name := strings.TrimSpace(in.Name)
@@ -84,11 +85,22 @@ func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInpu
 		return bad
 	}
 	return s.change(ctx, actor, "user.update_profile", func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error) {
+		if in.Version != "" && in.Version != ProfileVersion(u) {
+			return nil, nil, fault.ErrStale
+		}
 		before = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
 		u.Name, u.TimeZone, u.Theme, u.UpdatedAt = name, in.TimeZone, in.Theme, s.Now()
 		after = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
 		return before, after, db.UpdateProfile(ctx, tx, u)
 	})
+}
+
+// ProfileVersion tells whether what UpdateProfile changes is still what it was.
+func ProfileVersion(u *db.User) string { return db.Fingerprint(u.Name, u.TimeZone, u.Theme) }
+
+// NoticesVersion tells whether what UpdateNotices changes is still what it was.
+func NoticesVersion(p db.NoticePreferences) string {
+	return db.Fingerprint(p.Email, p.WebhookURL, slices.Sorted(slices.Values(p.Muted)))
 }
 
 // change lets fn change what is a person's own, as own does, and writes it down.
@@ -233,11 +245,13 @@ type NoticesInput struct {
 	Email      bool
 	WebhookURL string   // empty: none
 	Kinds      []string // of which notices
+	Version    string   // NoticesVersion of what the person saw; empty is not compared
 }
 
 // UpdateNotices changes which copies of their notices a person wants. When they have a webhook for the first time, it
 // returns its secret, which is shown once. What waits to be sent by a channel that is switched off is taken back. It
-// returns fault.Invalid for bad input, by the fields email, webhook and kinds.
+// returns fault.Invalid for bad input, by the fields email, webhook and kinds, and fault.ErrStale when it was changed since the
+// person saw it.
 func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInput) (secret string, err error) {
 	bad := fault.Invalid{}
 	address := strings.TrimSpace(in.WebhookURL)
@@ -264,6 +278,9 @@ func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInpu
 		p, err := db.NoticePreferencesOf(ctx, tx, actor.ID)
 		if err != nil {
 			return nil, nil, err
+		}
+		if in.Version != "" && in.Version != NoticesVersion(*p) {
+			return nil, nil, fault.ErrStale
 		}
 		before = chosen(p)
 		switch {

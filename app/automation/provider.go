@@ -75,7 +75,7 @@ func (s *Service) release(ctx context.Context, id string) error {
 
 // SaveModels sets the models that are suggested for a provider that cannot list its own, one a line. None: those that
 // Carillon knows.
-func (s *Service) SaveModels(ctx context.Context, actor account.Actor, id, lines string) error {
+func (s *Service) SaveModels(ctx context.Context, actor account.Actor, id, lines, version string) error {
 	bad := fault.Invalid{}
 	var models []string
 	for line := range strings.Lines(lines) {
@@ -89,7 +89,13 @@ func (s *Service) SaveModels(ctx context.Context, actor account.Actor, id, lines
 	if len(bad) > 0 {
 		return bad
 	}
+	if known, ok := s.provider(id); ok && actor.Can(account.ManageSettings) && slices.Equal(models, known.Models) {
+		return nil // those that are offered anyhow are not written down
+	}
 	return s.changeProviders(ctx, actor, id, "provider.models", func(p *db.ProviderSettings) error {
+		if version != "" && version != ModelsVersion(*p, id) {
+			return fault.ErrStale
+		}
 		if p.Models == nil {
 			p.Models = map[string][]string{}
 		}
@@ -100,8 +106,15 @@ func (s *Service) SaveModels(ctx context.Context, actor account.Actor, id, lines
 	})
 }
 
+// ModelsVersion tells whether the models that were saved for a provider are still what they were.
+func ModelsVersion(p db.ProviderSettings, id string) string { return db.Fingerprint(p.Models[id]) }
+
+// OwnVersion tells whether an agent that was added is still what it was.
+func OwnVersion(own db.OwnProvider) string { return db.Fingerprint(own) }
+
 // OwnProviderInput is an agent as a person typed it.
 type OwnProviderInput struct {
+	Version  string // OwnVersion of what the person saw; empty is not compared
 	Name     string `form:"name"`
 	Command  string `form:"command"` // the program and its arguments, quoted as in a shell
 	Keys     string `form:"keys"`    // names of variables, with spaces or commas between
@@ -149,6 +162,9 @@ func (s *Service) UpdateProvider(ctx context.Context, actor account.Actor, id st
 		i := ownIndex(p, id)
 		if i < 0 {
 			return fault.ErrNotFound
+		}
+		if in.Version != "" && in.Version != OwnVersion(p.Own[i]) {
+			return fault.ErrStale
 		}
 		if err := nameOfItsOwn(p, s.Providers(), own); err != nil {
 			return err

@@ -15,7 +15,7 @@ func TestOnlyWhoManagesSettingsChangesProviders(t *testing.T) {
 	ctx := t.Context()
 	for name, change := range map[string]func() error{
 		"enable": func() error { return k.SetProviderEnabled(ctx, k.jonas, "agent", false) },
-		"models": func() error { return k.SaveModels(ctx, k.jonas, "agent", "x") },
+		"models": func() error { return k.SaveModels(ctx, k.jonas, "agent", "x", "") },
 		"add": func() error {
 			_, err := k.AddProvider(ctx, k.jonas, OwnProviderInput{Name: "Mine", Command: "mine"})
 			return err

@@ -89,15 +89,15 @@ func TestTogglesAreForDevelopSessionsOfAgentsAlone(t *testing.T) {
 func TestTextsOfTogglesAreEditedByThoseWhoMayChangeSettings(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
-	wantErr(t, k.SaveToggles(ctx, k.jonas, map[string]string{"edge_cases": "x"}), fault.ErrForbidden)
+	wantErr(t, k.SaveToggles(ctx, k.jonas, map[string]string{"edge_cases": "x"}, ""), fault.ErrForbidden)
 	wantErr(t, k.ResetToggle(ctx, k.jonas, "edge_cases"), fault.ErrForbidden)
 	_, err := k.ToggleTexts(ctx, k.jonas)
 	wantErr(t, err, fault.ErrForbidden)
-	wantErr(t, k.SaveToggles(ctx, k.mira, map[string]string{"nonsense": "x"}), fault.ErrNotFound)
-	wantInvalid(t, k.SaveToggles(ctx, k.mira, map[string]string{"edge_cases": " "}), "edge_cases")
+	wantErr(t, k.SaveToggles(ctx, k.mira, map[string]string{"nonsense": "x"}, ""), fault.ErrNotFound)
+	wantInvalid(t, k.SaveToggles(ctx, k.mira, map[string]string{"edge_cases": " "}, ""), "edge_cases")
 
 	a := k.create(func(in *Input) { in.Toggles = []string{"edge_cases"} })
-	check(t, k.SaveToggles(ctx, k.mira, map[string]string{"edge_cases": "Mind the {{gap}}.\r\nBoth."}))
+	check(t, k.SaveToggles(ctx, k.mira, map[string]string{"edge_cases": "Mind the {{gap}}.\r\nBoth."}, ""))
 	if got := k.prompts(k.runNow(a))[0].Prompt; got != "Look around.\n\nMind the {{gap}}.\nBoth." {
 		t.Errorf("with a changed text the prompt is %q", got)
 	}

@@ -208,8 +208,18 @@ func (s *Service) toggleTexts(ctx context.Context, q bun.IDB) (map[string]string
 // togglePrefix begins the keys of the settings that hold changed texts.
 const togglePrefix = "toggle."
 
-// SaveToggles changes texts of toggles; runs that begin later have them. It returns fault.Invalid by the toggles' keys.
-func (s *Service) SaveToggles(ctx context.Context, actor account.Actor, texts map[string]string) error {
+// TogglesVersion tells whether the texts of the toggles are still those of a list.
+func TogglesVersion(list []ToggleText) string {
+	texts := map[string]string{}
+	for _, t := range list {
+		texts[t.Key] = t.Now
+	}
+	return db.Fingerprint(texts)
+}
+
+// SaveToggles changes texts of toggles; runs that begin later have them. It returns fault.Invalid by the toggles' keys, and
+// fault.ErrStale where TogglesVersion of those stored is not the version given; an empty one is not compared.
+func (s *Service) SaveToggles(ctx context.Context, actor account.Actor, texts map[string]string, version string) error {
 	if !actor.Can(account.ManageSettings) {
 		return fault.ErrForbidden
 	}
@@ -231,7 +241,7 @@ func (s *Service) SaveToggles(ctx context.Context, actor account.Actor, texts ma
 	if len(bad) > 0 {
 		return bad
 	}
-	return s.saveToggles(ctx, actor, texts)
+	return s.saveToggles(ctx, actor, texts, version)
 }
 
 // ResetToggle gives a toggle the text again that it was shipped with.
@@ -243,14 +253,20 @@ func (s *Service) ResetToggle(ctx context.Context, actor account.Actor, key stri
 	if !ok {
 		return fault.ErrNotFound
 	}
-	return s.saveToggles(ctx, actor, map[string]string{key: t.Text})
+	return s.saveToggles(ctx, actor, map[string]string{key: t.Text}, "")
 }
 
-func (s *Service) saveToggles(ctx context.Context, actor account.Actor, texts map[string]string) error {
+func (s *Service) saveToggles(ctx context.Context, actor account.Actor, texts map[string]string, version string) error {
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.LockSettings(ctx, tx); err != nil {
+			return err
+		}
 		before, err := s.toggleTexts(ctx, tx)
 		if err != nil {
 			return err
+		}
+		if version != "" && version != db.Fingerprint(before) {
+			return fault.ErrStale
 		}
 		now := s.Now()
 		for _, t := range Toggles {

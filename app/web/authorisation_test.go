@@ -517,6 +517,9 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 		check(x.t, err)
 		body = string(read)
 	}
+	if res.StatusCode == http.StatusUnauthorized && strings.Contains(body, "You were signed out") { // with what was sent, to send it again
+		answered = "login"
+	}
 	return answered, body
 }
 

@@ -134,25 +134,18 @@ func (s *Server) updateBot(w http.ResponseWriter, r *http.Request, actor account
 	}
 	in := botInput(r)
 	b, err := s.Rules.UpdateBot(r.Context(), actor, botID, in)
-	var invalid fault.Invalid
-	status := http.StatusUnprocessableEntity
-	switch {
-	case errors.As(err, &invalid):
-	case errors.Is(err, fault.ErrStale):
-		status, invalid = http.StatusConflict, fault.Invalid{staleField: "yes"}
-	case err != nil:
+	invalid, status, err := s.again(r, actor, s.editBot, err)
+	if err != nil {
 		return err
-	default:
+	}
+	if status == 0 {
 		return s.redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
 	}
 	stored, err := s.Rules.EditableBot(r.Context(), actor, botID)
 	if err != nil {
 		return err
 	}
-	if status == http.StatusConflict {
-		in.Version = stored.Version // saving again is then meant
-	}
-	return s.botForm(w, r, actor, status, stored, in, invalid)
+	return s.botForm(w, r, actor, status, stored, botInput(r), invalid)
 }
 
 func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, b *db.Bot, in automation.BotInput, bad fault.Invalid) error {
@@ -161,7 +154,7 @@ func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.A
 	if b != nil {
 		f.ID, f.Was, title = b.ID.String(), b.Name, "Edit "+b.Name
 	}
-	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
+	f.Version = strconv.FormatInt(in.Version, 10)
 	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
 	check := func(field *views.Field, on bool) { field.Checked, field.Error = on, bad[field.Name] }
 	fill(&f.Name, in.Name)

@@ -39,7 +39,7 @@ func TestABotIsMadeShownChangedAndRemovedByForms(t *testing.T) {
 	admin.get(path).expect(t, 200, "1 automation with it stay without a bot")
 
 	admin.post(path, "version", "1", "name", "Ada the second", "instructions", "Shout.", "enabled", "true").expect(t, 303, "")
-	admin.post(path, "version", "1", "name", "Ada the third", "instructions", "Whisper.", "enabled", "true").expect(t, 409, "Someone else saved this bot meanwhile.")
+	admin.post(path, "version", "1", "name", "Ada the third", "instructions", "Whisper.", "enabled", "true").expect(t, 409, "saved this in another tab")
 	member.post(path+"/deletion").expect(t, 403, "")
 	admin.post(path+"/deletion").expect(t, 303, "")
 	admin.get(path).expect(t, 404, "")

@@ -2,7 +2,9 @@ package web
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -157,7 +159,22 @@ func (s *Server) afterSave(w http.ResponseWriter, r *http.Request, actor account
 	if token != "" {
 		return s.showToken(w, r, a.ID, token)
 	}
-	return s.redirect(w, r, views.AutomationURL(a.ID.String()), s.saved(a))
+	message := s.saved(a)
+	if dropped := droppedValues(a, parameters(r)); len(dropped) > 0 {
+		message += " The prompt does not use " + strings.Join(dropped, ", ") + " any more: what was stored for it was dropped."
+	}
+	return s.redirect(w, r, views.AutomationURL(a.ID.String()), message)
+}
+
+// droppedValues are the placeholders for which a form brought a value, and which the saved prompt does not have.
+func droppedValues(a *db.Automation, given map[string]string) []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if _, kept := a.Parameters[name]; !kept && a.ExecutionType == db.Inline {
+			list = append(list, "{{"+name+"}}")
+		}
+	}
+	return list
 }
 
 func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -167,29 +184,19 @@ func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor 
 	}
 	in := automationInput(r)
 	a, token, err := s.Rules.Update(r.Context(), actor, automationID, in)
-	var invalid fault.Invalid
-	switch {
-	case errors.As(err, &invalid):
-	case errors.Is(err, fault.ErrStale):
-	case err != nil:
+	invalid, status, err := s.again(r, actor, s.editAutomation, err)
+	if err != nil {
 		return err
-	default:
+	}
+	if status == 0 {
 		return s.afterSave(w, r, actor, a, token)
 	}
-	stored, err2 := s.Rules.Editable(r.Context(), actor, automationID)
-	if err2 != nil {
-		return err2
+	stored, err := s.Rules.Editable(r.Context(), actor, automationID)
+	if err != nil {
+		return err
 	}
-	status := http.StatusUnprocessableEntity
-	if errors.Is(err, fault.ErrStale) {
-		status, in.Version = http.StatusConflict, stored.Version // saving again is then meant
-		invalid = fault.Invalid{staleField: "yes"}
-	}
-	return s.editor(w, r, actor, status, stored, in, invalid)
+	return s.editor(w, r, actor, status, stored, automationInput(r), invalid)
 }
-
-// staleField marks, among the mistakes of a form, that someone else saved meanwhile.
-const staleField = "(stale)"
 
 // saved echoes what was saved, with the instant of what is due.
 func (s *Server) saved(a *db.Automation) string {
@@ -215,7 +222,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	if a != nil {
 		f.ID, f.Was, title = a.ID.String(), a.Name, "Edit "+a.Name
 	}
-	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
+	f.Version = strconv.FormatInt(in.Version, 10)
 	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
 	check := func(field *views.Field, on bool) { field.Checked, field.Error = on, bad[field.Name] }
 
@@ -287,6 +294,14 @@ func (s *Server) found(in automation.Input) []views.Placeholder {
 	for _, name := range s.Rules.Names(in.Provider, in.Prompt) {
 		value, ok := in.Parameters[name]
 		list = append(list, views.Placeholder{Name: name, Value: value, Missing: !ok})
+	}
+	if db.ExecutionType(in.ExecutionType) == db.WorkflowDriven {
+		return list // the values are those of the workflow's parameters
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Parameters)) {
+		if !slices.ContainsFunc(list, func(p views.Placeholder) bool { return p.Name == name }) {
+			list = append(list, views.Placeholder{Name: name, Value: in.Parameters[name], Dropped: true})
+		}
 	}
 	return list
 }

@@ -30,7 +30,7 @@ func formIn(t *testing.T, page, action string) *shownForm {
 	return list[i]
 }
 
-// submit sends a form as it is, with some fields changed.
+// submit sends a form as it is, with some fields changed: of several with one name the first.
 func (b *browser) submit(f *shownForm, changed ...string) *answer {
 	b.t.Helper()
 	values := url.Values{}
@@ -38,7 +38,11 @@ func (b *browser) submit(f *shownForm, changed ...string) *answer {
 		values[name] = slices.Clone(list)
 	}
 	for i := 0; i+1 < len(changed); i += 2 {
-		values.Set(changed[i], changed[i+1])
+		if list := values[changed[i]]; len(list) > 0 {
+			list[0] = changed[i+1]
+		} else {
+			values.Set(changed[i], changed[i+1])
+		}
 	}
 	var fields []string
 	for name, list := range values {
@@ -106,5 +110,161 @@ func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 	fresh := ada.formAt("/automations/new", "/automations")
 	if now.TimeZone != "Europe/Berlin" || now.Cron == "" || now.Cron != fresh.values.Get("cron") || now.TimeZone != fresh.values.Get("time_zone") {
 		t.Errorf("it recurs by %q in %q; want Berlin, and as a new one, which would by %q in %q", now.Cron, now.TimeZone, fresh.values.Get("cron"), fresh.values.Get("time_zone"))
+	}
+}
+
+// Each form of something stored is opened by two people. The second one to save is told which fields differ; saving again
+// changes what that person changed, and nothing else.
+func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T) {
+	s := open(t)
+	ada, grace := s.as("ada", account.RoleAdministrator), s.as("grace", account.RoleAdministrator)
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
+		Name: "Nightly", Workspace: s.workspace, Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), Provider: "agent",
+		Prompt: "Look at {{what}}.", Parameters: map[string]string{"what": "the log"}, Toggles: []string{"edge_cases"},
+	})
+	check(t, err)
+	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
+	check(t, err)
+	wf, err := s.rules.CreateWorkflow(t.Context(), ada.actor, automation.WorkflowInput{
+		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "One."}, {Kind: "message", Text: "Two."}},
+	})
+	check(t, err)
+	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Broken", Body: "It is."})
+	check(t, err)
+	role, err := s.server.Accounts.CreateRole(t.Context(), ada.actor, account.RoleInput{Name: "Guest", Permissions: []string{string(account.ViewOwn)}})
+	check(t, err)
+	person := s.as("jonas", account.RoleMember).actor.ID.String()
+
+	for _, tt := range []struct {
+		name, page, action string
+		theirs, mine       []string // a field and its new value
+		label              string   // of theirs
+	}{
+		{"an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(), []string{"prompt", "Look at {{what}} now."}, []string{"name", "Daily"}, "Prompt"},
+		{"the stored values of an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(), []string{"param.what", "the logs"}, []string{"timeout", "7"}, "Value of what"},
+		{"the budgets of an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(), []string{"budget_day_tokens", "1000"}, []string{"budget_run_tokens", "100"}, "A day, tokens"},
+		{"the filter of an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(), []string{"timeout", "9"}, []string{"retries", "1"}, "Timeout in minutes"},
+		{"a bot", "/bots/" + bot.ID.String() + "/edit", "/bots/" + bot.ID.String(), []string{"instructions", "Be kinder."}, []string{"name", "Robot"}, "Instructions"},
+		{"a workflow", "/workflows/" + wf.ID.String() + "/edit", "/workflows/" + wf.ID.String(), []string{"step_text", "First."}, []string{"description", "What it is."}, "Steps"},
+		{"a ticket", "/tickets/" + ticket.ID.String() + "/edit", "/tickets/" + ticket.ID.String(), []string{"body", "It was."}, []string{"title", "Was broken"}, "Description"},
+		{"a workspace", "/workspaces/" + s.workspace + "/edit", "/workspaces/" + s.workspace, []string{"variable_name", "A"}, []string{"name", "Pad"}, "Variables"},
+		{"a role", "/settings/roles/" + role.ID.String(), "/settings/roles/" + role.ID.String(), []string{"permissions", string(account.ViewAll)}, []string{"name", "Guests"}, "See"},
+		{"the session toggles", "/settings/toggles", "/settings/toggles", []string{"edge_cases", "Mind the gap."}, []string{"update_docs", "Write."}, "Edge Cases"},
+		{"a person", "/settings/users/" + person, "/settings/users/" + person, []string{"email", "jo@example.com"}, []string{"name", "Jo"}, "Email"},
+	} {
+		first, second := grace.formAt(tt.page, tt.action), ada.formAt(tt.page, tt.action)
+		base := second.values.Get(tt.theirs[0])
+		grace.submit(first, tt.theirs...).expect(t, 303, "")
+		met := ada.submit(second, tt.mine...)
+		who := "grace saved this"
+		if tt.action == "/settings/toggles" { // the audit log has no id for these
+			who = "Someone else saved this"
+		}
+		met.expect(t, 409, who)
+		if !strings.Contains(met.body, tt.label) {
+			t.Errorf("%s: the page does not name %s", tt.name, tt.label)
+		}
+		again := formIn(t, met.body, tt.action)
+		if got := again.values.Get(tt.mine[0]); got != tt.mine[1] {
+			t.Errorf("%s: what was typed came back as %q; want %q", tt.name, got, tt.mine[1])
+		}
+		ada.submit(again).expect(t, 303, "")
+		now := ada.formAt(tt.page, tt.action)
+		for _, want := range [][]string{tt.theirs, tt.mine} {
+			if got := now.values[want[0]]; !slices.Contains(got, want[1]) {
+				t.Errorf("%s: %s is %q; want %q, which was %q", tt.name, want[0], got, want[1], base)
+			}
+		}
+	}
+}
+
+func TestAFieldThatTwoPeopleChangedKeepsWhatWasTypedAndShowsWhatIsStored(t *testing.T) {
+	s := open(t)
+	ada := s.as("ada", account.RoleAdministrator)
+	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
+	check(t, err)
+	address := "/bots/" + bot.ID.String()
+	first, second := ada.formAt(address+"/edit", address), ada.formAt(address+"/edit", address)
+	ada.submit(first, "name", "Theirs", "instructions", "Be brief.").expect(t, 303, "")
+	met := ada.submit(second, "name", "Mine")
+	met.expect(t, 409, "You saved this in another tab")
+	met.expect(t, 409, "“Theirs”")
+	third := formIn(t, met.body, address)
+	// A third change before the second save is met again, and what was taken over is not one's own.
+	ada.submit(ada.formAt(address+"/edit", address), "instructions", "Be still.").expect(t, 303, "")
+	met = ada.submit(third)
+	met.expect(t, 409, "Instructions")
+	ada.submit(formIn(t, met.body, address)).expect(t, 303, "")
+	now := ada.formAt(address+"/edit", address)
+	if now.values.Get("name") != "Mine" || now.values.Get("instructions") != "Be still." {
+		t.Errorf("the bot is %v; want the name typed last and the instructions saved last", now.values)
+	}
+}
+
+// What two people tick of boxes with one name is put together.
+func TestBoxesOfOneNameAreMergedOneByOne(t *testing.T) {
+	s := open(t)
+	ada := s.as("ada", account.RoleAdministrator)
+	person := s.as("jonas", account.RoleMember).actor.ID.String()
+	page, action := "/settings/users/"+person, "/settings/users/"+person+"/roles"
+	admin, member := s.roleID(account.RoleAdministrator), s.roleID(account.RoleMember)
+	first, second := ada.formAt(page, action), ada.formAt(page, action)
+	first.values["roles"] = []string{member, admin}
+	ada.submit(first).expect(t, 303, "")
+	guest, err := s.server.Accounts.CreateRole(t.Context(), ada.actor, account.RoleInput{Name: "Guest", Permissions: []string{string(account.ViewOwn)}})
+	check(t, err)
+	second.values["roles"] = []string{guest.ID.String()} // and not the member's any more
+	met := ada.submit(second)
+	met.expect(t, 409, "You saved this")
+	ada.submit(formIn(t, met.body, action)).expect(t, 303, "")
+	held := ada.formAt(page, action).values["roles"]
+	slices.Sort(held)
+	want := []string{admin, guest.ID.String()}
+	slices.Sort(want)
+	if !slices.Equal(held, want) {
+		t.Errorf("the roles are %v; want %v", held, want)
+	}
+}
+
+func TestAFormSentWhileSignedOutIsKeptAndCanBeSentAgain(t *testing.T) {
+	s := open(t)
+	ada := s.as("ada", account.RoleAdministrator)
+	f := ada.formAt("/bots/new", "/bots")
+	text := "\n\nBe <kind> & \"brief\".\n"
+	nobody := s.nobody()
+	kept := nobody.submit(f, "name", "Bot", "instructions", text)
+	kept.expect(t, 401, "You were signed out")
+	again := formIn(t, kept.body, "/bots")
+	nobody.submit(again).expect(t, 401, "You were signed out")
+	ada.submit(again).expect(t, 303, "") // signed in, in another tab of the same browser
+	list, err := s.rules.Bots(t.Context(), ada.actor)
+	check(t, err)
+	if len(list) != 1 || list[0].Name != "Bot" || strings.TrimSpace(list[0].Instructions) != strings.TrimSpace(text) {
+		t.Errorf("the bots are %+v; want the one that was typed", list)
+	}
+}
+
+func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing.T) {
+	s := open(t)
+	ada := s.as("ada", account.RoleAdministrator)
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
+		Name: "Ask", Workspace: s.workspace, Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), Provider: "agent",
+		Prompt: "Ask {{who}} about {{what}}.", Parameters: map[string]string{"who": "Ada\nGrace", "what": "bugs"},
+	})
+	check(t, err)
+	// While the prompt is written: the name goes and comes back.
+	gone := ada.post("/automations/placeholders", "prompt", "Ask about {{what}}.", "provider", "agent", "param.who", "Ada\r\nGrace", "param.what", "bugs")
+	gone.expect(t, 200, "is kept until you save, and dropped then.")
+	if list, err := forms(strings.NewReader("<form method=post>" + gone.body + "</form>")); err != nil || list[0].values.Get("param.who") != "Ada\nGrace" {
+		t.Errorf("without its placeholder the value is %q, %v; want it kept", list[0].values, err)
+	}
+	// The save without it drops the value, and says so.
+	address := "/automations/" + a.ID.String()
+	ada.submit(ada.formAt(address+"/edit", address), "prompt", "Ask about {{what}}.").expect(t, 303, "")
+	ada.get(address).expect(t, 200, "The prompt does not use {{who}} any more: what was stored for it was dropped.")
+	now, err := db.AutomationByID(t.Context(), s.server.DB, a.ID)
+	check(t, err)
+	if _, kept := now.Parameters["who"]; kept || now.Parameters["what"] != "bugs" {
+		t.Errorf("the stored values are %q; want that of what alone", now.Parameters)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,10 +50,21 @@ func (s *Server) login(r *http.Request) (uuid.UUID, error) {
 	return uuid.Parse(text)
 }
 
-// askToSignIn sends someone who is not signed in to the login page, and back afterwards.
+// askToSignIn sends someone who is not signed in to the login page, and back afterwards. A form that was sent by then is kept in
+// the answer, to be sent again: nothing that was typed is lost.
 func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("HX-Request") == "true" || strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream") {
 		s.render(w, r, http.StatusUnauthorized, views.ErrorFragment("You have been signed out. Sign in again.", views.Link{Text: "Sign in", URL: "/login"}))
+		return
+	}
+	if r.Method == http.MethodPost && len(r.PostForm) > 0 {
+		kept := views.KeptForm{Address: r.URL.RequestURI()}
+		for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+			for _, v := range r.PostForm[name] {
+				kept.Fields = append(kept.Fields, views.Value{Name: name, Value: v})
+			}
+		}
+		s.render(w, r, http.StatusUnauthorized, views.SignedOut(views.Page{Title: "You were signed out"}, kept))
 		return
 	}
 	next := "/"

@@ -297,6 +297,8 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.
 	if err := s.userEvents(r, actor, d, &p); err != nil {
 		return err
 	}
+	p.Version = versionOf(r, views.UserURL(p.Person.ID), account.PersonVersion(&d.User))
+	p.RolesVersion = versionOf(r, views.UserActionURL(p.Person.ID, "roles"), account.RolesVersion(chosen))
 	if change != nil {
 		change(&p)
 	}
@@ -349,12 +351,11 @@ func (s *Server) updateUser(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	email, name := r.PostFormValue("email"), r.PostFormValue("name")
-	err = s.Accounts.UpdatePerson(r.Context(), actor, user, email, name)
-	var bad fault.Invalid
-	if errors.As(err, &bad) {
-		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) {
-			p.Email.Value, p.Email.Error, p.Name.Value, p.Name.Error = email, bad["email"], name, bad["name"]
+	err = s.Accounts.UpdatePerson(r.Context(), actor, user, r.PostFormValue("email"), r.PostFormValue("name"), r.PostFormValue(versionField))
+	bad, status, err := s.again(r, actor, s.user, err)
+	if status != 0 {
+		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) {
+			p.Email.Value, p.Email.Error, p.Name.Value, p.Name.Error = r.PostFormValue("email"), bad["email"], r.PostFormValue("name"), bad["name"]
 		})
 	}
 	return s.changed(w, r, user, err, "Saved.")
@@ -373,15 +374,14 @@ func (s *Server) setRoles(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
-	roles := chosenRoles(r)
-	err = s.Accounts.SetRoles(r.Context(), &actor, user, roles)
-	var bad fault.Invalid
-	if errors.As(err, &bad) {
-		choices, err := s.roleChoices(r, actor, roles, bad["roles"])
+	err = s.Accounts.SetRoles(r.Context(), &actor, user, chosenRoles(r), r.PostFormValue(versionField))
+	bad, status, err := s.again(r, actor, s.user, err)
+	if status != 0 {
+		choices, err := s.roleChoices(r, actor, chosenRoles(r), bad["roles"])
 		if err != nil {
 			return err
 		}
-		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) { p.Roles = choices })
+		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) { p.Roles = choices })
 	}
 	if err == nil && user == actor.ID {
 		return s.redirect(w, r, "/settings", "Saved.") // who gave up managing people sees the page no more

@@ -143,7 +143,7 @@ func TestALinkIsDeadOnceItsTimeOrItsMakersPowerIsOver(t *testing.T) {
 	}
 	link, u := invite(clerk, "a@example.com")
 	s.nobody().get(link).expect(t, 200, "Welcome")
-	check(t, s.server.Accounts.SetRoles(t.Context(), &admin.actor, u.ID, []uuid.UUID{uuid.MustParse(s.roleID(account.RoleAdministrator))}))
+	check(t, s.server.Accounts.SetRoles(t.Context(), &admin.actor, u.ID, []uuid.UUID{uuid.MustParse(s.roleID(account.RoleAdministrator))}, ""))
 	s.nobody().get(link).expect(t, 404, "This link does not work") // else the clerk would become an administrator by it
 	s.nobody().post(link, "name", "X", "password", password).expect(t, 404, "This link does not work")
 

@@ -38,6 +38,7 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Act
 		Nav:       nav(),
 		Workspace: s.chosenWorkspace(r),
 		Toasts:    s.flashed(w, r),
+		Conflict:  conflict(r),
 	}
 	p.Workspaces = append(p.Workspaces, views.Choice{Label: "All workspaces"})
 	for _, ws := range list {

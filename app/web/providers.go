@@ -83,6 +83,7 @@ func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *pro
 		Own: slices.ContainsFunc(states.Settings.Own, func(o db.OwnProvider) bool { return o.ID == p.ID }),
 	}
 	s.addWorkers(&i, p)
+	i.ModelsVersion = automation.ModelsVersion(states.Settings, p.ID)
 	if !i.Listed && p.Driver != agent.DriverShell {
 		i.ModelsField = views.Field{Name: "models", ID: "models-" + p.ID, Label: "Models", Mono: true, Rows: 4, Value: strings.Join(p.Models, "\n"),
 			Hint: "One a line. They are offered where a model is chosen; others can be typed, and the agent then says whether it has them."}
@@ -248,25 +249,26 @@ func (s *Server) deleteProvider(w http.ResponseWriter, r *http.Request, actor ac
 }
 
 func (s *Server) saveModels(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	id, lines := r.PathValue("provider"), r.PostFormValue("models")
-	err := s.Rules.SaveModels(r.Context(), actor, id, lines)
-	var bad fault.Invalid
-	if errors.As(err, &bad) {
-		return s.showProviders(w, r, actor, http.StatusUnprocessableEntity, func(i *views.ProviderItem) {
-			if i.ID == id {
-				i.ModelsField.Value, i.ModelsField.Error = lines, bad["models"]
-			}
-		})
-	}
+	id := r.PathValue("provider")
+	err := s.Rules.SaveModels(r.Context(), actor, id, r.PostFormValue("models"), r.PostFormValue(versionField))
+	bad, status, err := s.again(r, actor, s.providers, err)
 	if err != nil {
 		return err
+	}
+	if status != 0 {
+		return s.showProviders(w, r, actor, status, func(i *views.ProviderItem) {
+			if i.ID == id {
+				i.ModelsField.Value, i.ModelsField.Error = r.PostFormValue("models"), bad["models"]
+				i.ModelsVersion, i.ModelsOpen = r.PostFormValue(versionField), true
+			}
+		})
 	}
 	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.")
 }
 
 func ownProviderInput(r *http.Request) automation.OwnProviderInput {
 	f := r.PostForm
-	return automation.OwnProviderInput{Name: f.Get("name"), Command: f.Get("command"), Keys: f.Get("keys"), State: f.Get("state"), AutoMode: f.Get("auto_mode"), ReadMode: f.Get("read_mode")}
+	return automation.OwnProviderInput{Version: f.Get(versionField), Name: f.Get("name"), Command: f.Get("command"), Keys: f.Get("keys"), State: f.Get("state"), AutoMode: f.Get("auto_mode"), ReadMode: f.Get("read_mode")}
 }
 
 func (s *Server) newProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -312,7 +314,7 @@ func (s *Server) editProvider(w http.ResponseWriter, r *http.Request, actor acco
 		return err
 	}
 	in := automation.OwnProviderInput{
-		Name: o.Name, Command: commandLine(o.Command), Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), AutoMode: o.AutoMode, ReadMode: o.ReadMode,
+		Version: automation.OwnVersion(*o), Name: o.Name, Command: commandLine(o.Command), Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), AutoMode: o.AutoMode, ReadMode: o.ReadMode,
 	}
 	return s.providerForm(w, r, actor, http.StatusOK, o.ID, o.Name, in, nil)
 }
@@ -322,21 +324,20 @@ func (s *Server) updateProvider(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
-	in := ownProviderInput(r)
-	err = s.Rules.UpdateProvider(r.Context(), actor, o.ID, in)
-	var bad fault.Invalid
-	if errors.As(err, &bad) {
-		return s.providerForm(w, r, actor, http.StatusUnprocessableEntity, o.ID, o.Name, in, bad)
-	}
+	err = s.Rules.UpdateProvider(r.Context(), actor, o.ID, ownProviderInput(r))
+	bad, status, err := s.again(r, actor, s.editProvider, err)
 	if err != nil {
 		return err
+	}
+	if status != 0 {
+		return s.providerForm(w, r, actor, status, o.ID, o.Name, ownProviderInput(r), bad)
 	}
 	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+o.ID, "Saved.")
 }
 
 func (s *Server) providerForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, id, was string, in automation.OwnProviderInput, bad fault.Invalid) error {
 	f := views.NewProviderForm()
-	f.ID, f.Was = id, was
+	f.ID, f.Was, f.Version = id, was, in.Version
 	for field, value := range map[*views.Field]string{&f.Name: in.Name, &f.Command: in.Command, &f.Keys: in.Keys, &f.State: in.State, &f.AutoMode: in.AutoMode, &f.ReadMode: in.ReadMode} {
 		field.Value, field.Error = value, bad[field.Name]
 	}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -264,15 +263,15 @@ func (s *Server) raiseBudget(w http.ResponseWriter, r *http.Request, actor accou
 
 // toggles is the page of the texts of the session toggles.
 func (s *Server) toggles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.showToggles(w, r, actor, nil, nil)
+	return s.showToggles(w, r, actor, http.StatusOK, nil, nil)
 }
 
-func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor account.Actor, typed map[string]string, bad fault.Invalid) error {
+func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, typed map[string]string, bad fault.Invalid) error {
 	list, err := s.Rules.ToggleTexts(r.Context(), actor)
 	if err != nil {
 		return err
 	}
-	var p views.TogglesPage
+	p := views.TogglesPage{Version: versionOf(r, views.TogglesURL(), automation.TogglesVersion(list))}
 	for _, t := range list {
 		f := views.Field{Name: t.Key, Label: t.Name, Value: t.Now, Rows: 4, Error: bad[t.Key], Hint: "Added to the first prompt."}
 		if t.Pass != "" {
@@ -283,30 +282,31 @@ func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor accou
 		}
 		p.Toggles = append(p.Toggles, views.ToggleItem{Text: f, Changed: t.Changed})
 	}
-	status := http.StatusOK
-	if len(bad) > 0 {
-		status = http.StatusUnprocessableEntity
-	}
 	return s.withSettings(w, r, actor, "Session toggles", func(page views.Page) error {
 		s.render(w, r, status, views.Toggles(page, p))
 		return nil
 	})
 }
 
-func (s *Server) saveToggles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// typedToggles are the texts that a form brings.
+func typedToggles(r *http.Request) map[string]string {
 	typed := map[string]string{}
 	for _, t := range automation.Toggles {
 		if r.PostForm.Has(t.Key) {
 			typed[t.Key] = r.PostForm.Get(t.Key)
 		}
 	}
-	err := s.Rules.SaveToggles(r.Context(), actor, typed)
-	var bad fault.Invalid
-	if errors.As(err, &bad) {
-		return s.showToggles(w, r, actor, typed, bad)
-	}
+	return typed
+}
+
+func (s *Server) saveToggles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	err := s.Rules.SaveToggles(r.Context(), actor, typedToggles(r), r.PostFormValue(versionField))
+	bad, status, err := s.again(r, actor, s.toggles, err)
 	if err != nil {
 		return err
+	}
+	if status != 0 {
+		return s.showToggles(w, r, actor, status, typedToggles(r), bad)
 	}
 	return s.redirect(w, r, views.TogglesURL(), "Saved. Runs that begin from now on have these texts.")
 }

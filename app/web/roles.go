@@ -180,14 +180,13 @@ func (s *Server) updateRole(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	in := roleInput(r)
-	err = s.Accounts.UpdateRole(r.Context(), actor, d.ID, in)
-	var bad fault.Invalid
-	if errors.As(err, &bad) {
-		return s.showRole(w, r, actor, http.StatusUnprocessableEntity, d, in, bad)
-	}
+	err = s.Accounts.UpdateRole(r.Context(), actor, d.ID, roleInput(r))
+	bad, status, err := s.again(r, actor, s.role, err)
 	if err != nil {
 		return err
+	}
+	if status != 0 {
+		return s.showRole(w, r, actor, status, d, roleInput(r), bad)
 	}
 	return s.redirect(w, r, views.RoleURL(d.ID.String()), "Saved.")
 }

@@ -30,7 +30,7 @@ func TestARoleIsMadeChangedGivenAndDeleted(t *testing.T) {
 	if e := s.lastAudit(uuid.MustParse(roleID)); e.Action != "role.update" || len(e.Before["permissions"].([]any)) != 2 || e.After["permissions"].([]any)[0] != "users.manage" {
 		t.Errorf("the audit log says %+v", e)
 	}
-	admin.post(role, "name", "X", "version", "1").expect(t, 409, "Someone else saved this")
+	admin.post(role, "name", "X", "version", "1").expect(t, 409, "saved this")
 	admin.post(role, "name", "", "version", "2").expect(t, 422, "Give the role a name.")
 	admin.post(role, "name", "member", "version", "2").expect(t, 422, "There is a role of this name already.")
 	admin.post(role, "name", "Boss", "permissions", "admin", "version", "2").expect(t, 422, "A role cannot have the permission admin.")

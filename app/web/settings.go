@@ -21,12 +21,12 @@ func (s *Server) settings(w http.ResponseWriter, r *http.Request, _ account.Acto
 }
 
 func (s *Server) profile(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.showProfile(w, r, actor, nil, nil)
+	return s.showProfile(w, r, actor, http.StatusOK, nil, nil)
 }
 
 // showProfile shows a person's own settings. A form that was refused comes with what is wrong, and change puts back what
 // was typed into it.
-func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor account.Actor, bad fault.Invalid, change func(p *views.ProfilePage)) error {
+func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, bad fault.Invalid, change func(p *views.ProfilePage)) error {
 	me, err := s.Accounts.Profile(r.Context(), actor)
 	if err != nil {
 		return err
@@ -38,10 +38,6 @@ func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor accou
 	// No two of the page's forms have a field of the same name.
 	for _, f := range []*views.Field{&p.Name, &p.TimeZone, &p.Theme, &p.Password.Current, &p.Password.New, &p.Notices.Email, &p.Notices.Webhook, &p.Notices.Kinds} {
 		f.Error = bad[f.Name]
-	}
-	status := http.StatusOK
-	if len(bad) > 0 {
-		status = http.StatusUnprocessableEntity
 	}
 	return s.withSettings(w, r, actor, "Profile", func(page views.Page) error {
 		s.render(w, r, status, views.Profile(page, p))
@@ -59,6 +55,8 @@ func (s *Server) profilePage(r *http.Request, actor account.Actor, me *account.P
 	if !me.HasPassword() {
 		p.Password.None = "You sign in without a password here. An administrator can give you one."
 	}
+	p.Version = versionOf(r, views.ProfileURL(), account.ProfileVersion(&me.User))
+	p.Notices.Version = versionOf(r, views.ProfileActionURL("notices"), account.NoticesVersion(me.Notices))
 	n := &p.Notices
 	n.Email.Checked, n.Email.Hint = me.Notices.Email, "To "+me.Email+"."
 	if !s.Accounts.Mail {
@@ -146,16 +144,15 @@ func browserName(agent string) string {
 }
 
 func (s *Server) updateProfile(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	in := account.ProfileInput{Name: r.PostFormValue("name"), TimeZone: r.PostFormValue("time_zone"), Theme: r.PostFormValue("theme")}
-	err := s.Accounts.UpdateProfile(r.Context(), actor, in)
-	var bad fault.Invalid
-	if errors.As(err, &bad) {
-		return s.showProfile(w, r, actor, bad, func(p *views.ProfilePage) {
-			p.Name.Value, p.TimeZone.Value, p.Theme.Value = in.Name, in.TimeZone, in.Theme
-		})
-	}
+	in := account.ProfileInput{Name: r.PostFormValue("name"), TimeZone: r.PostFormValue("time_zone"), Theme: r.PostFormValue("theme"), Version: r.PostFormValue(versionField)}
+	bad, status, err := s.again(r, actor, s.profile, s.Accounts.UpdateProfile(r.Context(), actor, in))
 	if err != nil {
 		return err
+	}
+	if status != 0 {
+		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) {
+			p.Name.Value, p.TimeZone.Value, p.Theme.Value = r.PostFormValue("name"), r.PostFormValue("time_zone"), r.PostFormValue("theme")
+		})
 	}
 	return s.redirect(w, r, views.ProfileURL(), "Saved.")
 }
@@ -170,7 +167,7 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, actor ac
 	var throttled *account.Throttled
 	switch {
 	case errors.As(err, &bad):
-		return s.showProfile(w, r, actor, bad, nil)
+		return s.showProfile(w, r, actor, http.StatusUnprocessableEntity, bad, nil)
 	case errors.As(err, &throttled):
 		w.Header().Set("Retry-After", "900")
 		s.refuse(w, r, http.StatusTooManyRequests, "Too many attempts", "There were too many wrong guesses of your password. Try again in 15 minutes.")
@@ -181,13 +178,19 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, actor ac
 	return s.redirect(w, r, views.ProfileURL(), "The password was changed, and you are signed out everywhere else.")
 }
 
+func noticesInput(r *http.Request) account.NoticesInput {
+	return account.NoticesInput{
+		Email: r.PostFormValue("email") == "true", WebhookURL: r.PostFormValue("webhook"), Kinds: r.PostForm["kinds"], Version: r.PostFormValue(versionField),
+	}
+}
+
 func (s *Server) updateNotices(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	in := account.NoticesInput{Email: r.PostFormValue("email") == "true", WebhookURL: r.PostFormValue("webhook"), Kinds: r.PostForm["kinds"]}
-	secret, err := s.Accounts.UpdateNotices(r.Context(), actor, in)
-	var bad fault.Invalid
+	secret, err := s.Accounts.UpdateNotices(r.Context(), actor, noticesInput(r))
+	bad, status, err := s.again(r, actor, s.profile, err)
 	switch {
-	case errors.As(err, &bad):
-		return s.showProfile(w, r, actor, bad, func(p *views.ProfilePage) {
+	case status != 0:
+		in := noticesInput(r)
+		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) {
 			p.Notices.Email.Checked, p.Notices.Webhook.Value = in.Email, in.WebhookURL
 			for i := range p.Notices.Of {
 				p.Notices.Of[i].Checked = slices.Contains(in.Kinds, p.Notices.Of[i].Value)
@@ -204,7 +207,7 @@ func (s *Server) updateNotices(w http.ResponseWriter, r *http.Request, actor acc
 // showSecret shows a webhook's secret. It is part of this one answer, since a message kept for the next page would keep
 // it in the browser.
 func (s *Server) showSecret(w http.ResponseWriter, r *http.Request, actor account.Actor, secret string) error {
-	return s.showProfile(w, r, actor, nil, func(p *views.ProfilePage) { p.NewSecret = secret })
+	return s.showProfile(w, r, actor, http.StatusOK, nil, func(p *views.ProfilePage) { p.NewSecret = secret })
 }
 
 func (s *Server) renewWebhookSecret(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -288,17 +288,13 @@ func (s *Server) updateTicket(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	in := ticketInput(r)
-	_, err = s.Rules.UpdateTicket(r.Context(), actor, t.ID, in)
-	var invalid fault.Invalid
-	switch {
-	case errors.As(err, &invalid):
-		return s.ticketForm(w, r, actor, http.StatusUnprocessableEntity, t, in, invalid)
-	case errors.Is(err, fault.ErrStale):
-		in.Version = t.Version // saving again is then meant
-		return s.ticketForm(w, r, actor, http.StatusConflict, t, in, fault.Invalid{staleField: "yes"})
-	case err != nil:
+	_, err = s.Rules.UpdateTicket(r.Context(), actor, t.ID, ticketInput(r))
+	invalid, status, err := s.again(r, actor, s.editTicket, err)
+	if err != nil {
 		return err
+	}
+	if status != 0 {
+		return s.ticketForm(w, r, actor, status, t, ticketInput(r), invalid)
 	}
 	return s.redirect(w, r, views.TicketURL(t.ID.String()), "Saved.")
 }
@@ -311,7 +307,7 @@ func (s *Server) ticketForm(w http.ResponseWriter, r *http.Request, actor accoun
 		f.ID, f.Was, title = t.ID.String(), "#"+strconv.FormatInt(t.Number, 10)+" "+t.Title, "Edit #"+strconv.FormatInt(t.Number, 10)
 		in.Workspace = t.WorkspaceID.String()
 	}
-	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
+	f.Version = strconv.FormatInt(in.Version, 10)
 	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {

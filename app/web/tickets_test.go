@@ -36,7 +36,7 @@ func TestATicketIsMadeChangedAndMovedByItsForms(t *testing.T) {
 		t.Fatalf("saving answered %d", a.StatusCode)
 	}
 	b.get(at).expect(t, http.StatusOK, "Set to In progress, title, description, priority, assignee, labels changed by Mira")
-	b.post(at, "title", "Old", "version", "1").expect(t, http.StatusConflict, "Someone else changed this ticket meanwhile.")
+	b.post(at, "title", "Old", "version", "1").expect(t, http.StatusConflict, "saved this in another tab")
 	b.post(at, "title", " ", "body", "kept text", "version", "2").expect(t, http.StatusUnprocessableEntity, "kept text")
 	b.post(at+"/status", "status", "done")
 	b.get(at).expect(t, http.StatusOK, "Reopen")

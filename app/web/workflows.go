@@ -201,15 +201,12 @@ func (s *Server) updateWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 		return s.rearrangedForm(w, r, actor, stored, changed)
 	}
 	_, err = s.Rules.UpdateWorkflow(r.Context(), actor, workflowID, in)
-	var invalid fault.Invalid
-	switch {
-	case errors.As(err, &invalid):
-		return s.workflowForm(w, r, actor, http.StatusUnprocessableEntity, stored, in, invalid)
-	case errors.Is(err, fault.ErrStale):
-		in.Version = stored.Version // saving again is then meant
-		return s.workflowForm(w, r, actor, http.StatusConflict, stored, in, fault.Invalid{staleField: "yes"})
-	case err != nil:
+	invalid, status, err := s.again(r, actor, s.editWorkflow, err)
+	if err != nil {
 		return err
+	}
+	if status != 0 {
+		return s.workflowForm(w, r, actor, status, stored, workflowInput(r), invalid)
 	}
 	return s.redirect(w, r, views.WorkflowURL(workflowID.String()), "Saved.")
 }
@@ -231,7 +228,7 @@ func (s *Server) workflowFormAt(w http.ResponseWriter, r *http.Request, actor ac
 		f.ID, f.Was, title = wf.ID.String(), wf.Name, "Edit "+wf.Name
 	}
 	f.Template, f.Said, f.Focus = r.FormValue("template"), to.said, to.focus
-	f.Version, f.Stale = strconv.FormatInt(in.Version, 10), bad[staleField] != ""
+	f.Version = strconv.FormatInt(in.Version, 10)
 	f.Name.Value, f.Name.Error = in.Name, bad["name"]
 	f.Workspace.Value, f.Workspace.Error = in.Workspace, bad["workspace"]
 	f.Description.Value, f.Description.Error = in.Description, bad["description"]

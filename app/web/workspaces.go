@@ -213,12 +213,12 @@ func (s *Server) updateWorkspace(w http.ResponseWriter, r *http.Request, actor a
 		return s.workspaceForm(w, r, actor, http.StatusOK, d, withRow(in), nil)
 	}
 	err = s.Rules.UpdateWorkspace(r.Context(), actor, workspaceID, in)
-	var invalid fault.Invalid
-	if errors.As(err, &invalid) {
-		return s.workspaceForm(w, r, actor, http.StatusUnprocessableEntity, d, in, invalid)
-	}
+	invalid, status, err := s.again(r, actor, s.editWorkspace, err)
 	if err != nil {
 		return err
+	}
+	if status != 0 {
+		return s.workspaceForm(w, r, actor, status, d, workspaceInput(r), invalid)
 	}
 	return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Saved.")
 }
