@@ -103,8 +103,22 @@ func (m *MissingParameter) Error() string {
 	return "missing parameter: " + m.Name
 }
 
-// ErrTooLarge says that a prompt is over MaxPrompt once its placeholders are filled.
+// ErrTooLarge says that a prompt is over MaxPrompt once its placeholders are filled, or, as a *TooLong, that a value does not fit
+// into a variable of a script.
 var ErrTooLarge = errors.New("the prompt with its values filled in is over 256 KiB")
+
+// TooLong is an ErrTooLarge for a value that a script uses.
+type TooLong struct {
+	Name  string
+	Bytes int
+}
+
+func (t *TooLong) Error() string {
+	return fmt.Sprintf("the value of %s is too long for a variable of the script (%d bytes): the script can read it from the JSON file $PARAMS_FILE", t.Name, t.Bytes)
+}
+
+// Is reports that a TooLong is an ErrTooLarge.
+func (t *TooLong) Is(target error) bool { return target == ErrTooLarge }
 
 // MaxPrompt is the most bytes that a prompt may have, also with its placeholders filled.
 const MaxPrompt = 256 << 10

@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/shell"
 	"carillon/db"
 )
 
@@ -183,6 +184,9 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		}
 	} else if provider.Script {
 		maps.Copy(values, resolved) // a script gets values as variables, so dotted names must be among them
+		if name, size := shell.TooLong(provider.Names(a.Prompt), values); name != "" {
+			return nil, &TooLong{Name: name, Bytes: size}
+		}
 	} else {
 		if prompt = fill(a.Prompt, values); payload != "" {
 			prompt = withPayload(prompt, payload)

@@ -73,6 +73,7 @@ func (in *inspector) look(n syntax.Node) {
 			if h := in.hole(n); h != nil {
 				name = h.text()
 				in.found[h.at] = true
+				h.bare = in.isBare()
 			}
 			if text := in.danger(n, name, n.Param.Value); text != "" {
 				in.problem(in.original(at), text)
@@ -81,6 +82,17 @@ func (in *inspector) look(n syntax.Node) {
 	case *syntax.Lit:
 		in.bare(n)
 	}
+}
+
+// isBare reports whether the expansion looked at stands outside of quotes. In a here-document nothing is split, and quotes would
+// be text.
+func (in *inspector) isBare() bool {
+	word, ok := in.above(1).(*syntax.Word)
+	if !ok {
+		return false // between double quotes
+	}
+	r, ok := in.above(2).(*syntax.Redirect)
+	return !ok || r.Hdoc != word
 }
 
 // above is the node n levels around the one looked at.

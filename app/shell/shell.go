@@ -2,7 +2,8 @@
 // nothing of who runs it.
 //
 // A value never becomes code: {{name}} turns into the variable ${PARAM_name} before bash reads the
-// script, so the bytes that bash reads are the same for every value. Check refuses placeholders in
+// script, so the bytes that bash reads are the same for every value. A placeholder outside of quotes
+// is put into quotes, so that its value is one word, or a part of one, letter for letter. Check refuses placeholders in
 // places where a variable does not expand, or where its value would be read as code after all.
 package shell
 
@@ -62,7 +63,7 @@ func Compile(script string) (compiled string, uses []string, err error) {
 	if len(s.problems) > 0 {
 		return "", nil, Invalid(s.problems)
 	}
-	return s.compiled, s.uses, nil
+	return s.quoted, s.uses, nil
 }
 
 // placeholder is a name of letters, digits and _ . - between two pairs of braces. It leaves alone
@@ -72,8 +73,9 @@ var placeholder = regexp.MustCompile(`\{\{[ \t]*([A-Za-z0-9_][A-Za-z0-9_.-]*)[ \
 // hole is a placeholder in a script.
 type hole struct {
 	name, variable string
-	source, length int // in the source
-	at             int // of ${PARAM_name} in the compiled script
+	source, length int  // in the source
+	at             int  // of ${PARAM_name} in the compiled script
+	bare           bool // bash would split its value into words and take them for patterns
 }
 
 func (h *hole) text() string { return "{{" + h.name + "}}" }
@@ -83,6 +85,7 @@ func (h *hole) end() int { return h.at + len(h.variable) + len("${}") }
 // script is a script being read.
 type script struct {
 	source, compiled string
+	quoted           string // what bash reads: compiled, with bare placeholders in quotes
 	holes            []hole
 	uses             []string
 	problems         []Problem
@@ -108,6 +111,7 @@ func read(source string) *script {
 	}
 	s.collect(file)
 	s.inspect(file)
+	s.quote()
 	slices.SortStableFunc(s.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
@@ -134,6 +138,20 @@ func (s *script) fill() {
 	}
 	b.WriteString(s.source[from:])
 	s.compiled = b.String()
+}
+
+// quote makes one word of each placeholder that stands outside of quotes, letter for letter.
+func (s *script) quote() {
+	var b strings.Builder
+	from := 0
+	for _, h := range s.holes {
+		if h.bare {
+			b.WriteString(s.compiled[from:h.at] + `"` + s.compiled[h.at:h.end()] + `"`)
+			from = h.end()
+		}
+	}
+	b.WriteString(s.compiled[from:])
+	s.quoted = b.String()
 }
 
 func (s *script) syntaxError(err error) {

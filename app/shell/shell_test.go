@@ -17,13 +17,13 @@ func TestPlaceholdersBecomeVariables(t *testing.T) {
 		uses               []string
 	}{
 		{"in double quotes", `echo "{{name}}"`, `echo "${PARAM_name}"`, []string{"name"}},
-		{"with blanks inside", `echo {{ name }} {{	x}}`, `echo ${PARAM_name} ${PARAM_x}`, []string{"name", "x"}},
+		{"with blanks inside", `echo {{ name }} {{	x}}`, `echo "${PARAM_name}" "${PARAM_x}"`, []string{"name", "x"}},
 		{"dotted", `echo "{{pull_request.title}}"`, `echo "${PARAM_pull_request_title}"`, []string{"pull_request.title"}},
 		{"odd names", `echo "{{X-Event}} {{1}}"`, `echo "${PARAM_X_Event} ${PARAM_1}"`, []string{"X-Event", "1"}},
-		{"each use once", `echo {{a}} {{b}} {{a}}`, `echo ${PARAM_a} ${PARAM_b} ${PARAM_a}`, []string{"a", "b"}},
-		{"variables read directly", `echo $PARAM_x ${PARAM_y:-none} {{z}}`, `echo $PARAM_x ${PARAM_y:-none} ${PARAM_z}`, []string{"x", "y", "z"}},
+		{"each use once", `echo {{a}} {{b}} {{a}}`, `echo "${PARAM_a}" "${PARAM_b}" "${PARAM_a}"`, []string{"a", "b"}},
+		{"variables read directly", `echo $PARAM_x ${PARAM_y:-none} {{z}}`, `echo $PARAM_x ${PARAM_y:-none} "${PARAM_z}"`, []string{"x", "y", "z"}},
 		{"variables read by another program", `python3 -c 'import os; print(os.environ["PARAM_x"])'`, `python3 -c 'import os; print(os.environ["PARAM_x"])'`, []string{"x"}},
-		{"a variable and a placeholder of the same value", `echo {{a.b}} $PARAM_a_b`, `echo ${PARAM_a_b} $PARAM_a_b`, []string{"a.b"}},
+		{"a variable and a placeholder of the same value", `echo {{a.b}} $PARAM_a_b`, `echo "${PARAM_a_b}" $PARAM_a_b`, []string{"a.b"}},
 		{"not what the script sets itself", `PARAM_x=1; echo $PARAM_x`, `PARAM_x=1; echo $PARAM_x`, nil},
 		{"in a comment", "# about {{name}}\ntrue", "# about ${PARAM_name}\ntrue", []string{"name"}},
 		{"in a here-document", "cat <<EOF\n{{name}}\nEOF", "cat <<EOF\n${PARAM_name}\nEOF", []string{"name"}},
@@ -264,4 +264,80 @@ func FuzzCompile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What bash does with a placeholder must not depend on whether its author thought of quotes.
+func TestAPlaceholderIsOneWordLetterForLetter(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("there is no bash")
+	}
+	for _, value := range []string{"a b", "*", "x d", "[a-z]*", "?", "", "  ", "~", "-n", "a\\b", "$(id)", "`id`", "'", "\"", "&", "a\tb", "{a,b}", "!x", "line\nline"} {
+		for script, want := range map[string]string{
+			`printf '<%s>' {{x}}`:                                      "<" + value + ">",
+			`printf '<%s>' build/{{x}}.d`:                              "<build/" + value + ".d>",
+			`printf '<%s>' {{x}}{{x}}`:                                 "<" + value + value + ">",
+			`printf '<%s>' "in {{x}} quotes"`:                          "<in " + value + " quotes>",
+			`printf '<%s>' "$(printf '%s.' {{x}})"`:                    "<" + value + ".>",
+			"cat <<END\n<{{x}}>\nEND":                                  "<" + value + ">\n",
+			`cat <<< {{x}}`:                                            value + "\n",
+			`v={{x}}; printf '<%s>' "$v"`:                              "<" + value + ">",
+			`v=({{x}} end); printf '<%s>' "${v[0]}" "${#v[@]}"`:        "<" + value + "><2>",
+			`for i in {{x}}; do printf '<%s>' "$i"; done`:              "<" + value + ">",
+			`case {{x}} in {{x}}) printf same ;; *) printf no;; esac`:  "same",
+			`case zzz in {{x}}) printf matched ;; *) printf no;; esac`: "no",
+			`[[ {{x}} == {{x}} ]] && printf same`:                      "same",
+			`if [[ zzz == {{x}} ]]; then printf matched; fi`:           "",
+			`if [[ zzz =~ ^{{x}}zz$ ]]; then printf matched; fi`:       "",
+			`v=zzz; printf '<%s>' "${v#{{x}}}"`:                        "<zzz>",
+			`v=zzz; printf '<%s>' ${v%%{{x}}}`:                         "<zzz>",
+			`v=a.b; printf '<%s>' "${v/./{{x}}}"`:                      "<a" + value + "b>",
+			`unset v; printf '<%s>' "${v:-{{x}}}"`:                     "<" + value + ">",
+			`printf '<%s>' >&1 {{x}} 2>/dev/null`:                      "<" + value + ">",
+		} {
+			compiled, _, err := Compile(script)
+			if err != nil {
+				t.Fatalf("%s: %v", script, err)
+			}
+			cmd := exec.Command(bash, "--norc", "-c", compiled)
+			cmd.Env, cmd.Dir = []string{"PATH=" + os.Getenv("PATH"), "PARAM_x=" + value, "HOME=/nowhere"}, "/"
+			out, err := cmd.CombinedOutput()
+			if string(out) != want {
+				t.Errorf("%s with %q printed %q (%v); want %q; bash read %s", script, value, out, err, want, compiled)
+			}
+		}
+	}
+}
+
+// A script whose value means several words says so.
+func TestTheVariableOfAPlaceholderIsSplitAsBashDoes(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{`for i in $PARAM_list; do echo "$i"; done`, `read -ra list <<< {{list}}; for i in "${list[@]}"; do echo "$i"; done`} {
+		compiled, uses, err := Compile(script)
+		if err != nil || !slices.Equal(uses, []string{"list"}) {
+			t.Fatalf("%s: %q, %v", script, uses, err)
+		}
+		cmd := exec.Command("bash", "--norc", "-c", compiled)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PARAM_list=one two"}
+		if out, err := cmd.CombinedOutput(); string(out) != "one\ntwo\n" {
+			t.Errorf("%s printed %q, %v", compiled, out, err)
+		}
+	}
+}
+
+func TestAScriptGetsTheVariablesThatItUses(t *testing.T) {
+	t.Parallel()
+	values := map[string]string{"a": "1", "b.c": "2", "b-c": "3", "d": "4"}
+	got := Values([]string{"a", "b_c", "e"}, values)
+	if len(got) != 2 || got["PARAM_a"] != "1" || got["PARAM_b_c"] != "3" {
+		t.Errorf("got %q", got)
+	}
+	values["big"] = strings.Repeat("x", 150<<10)
+	if name, size := TooLong([]string{"a", "big"}, values); name != "big" || size != 150<<10 {
+		t.Errorf("too long is %s of %d bytes", name, size)
+	}
+	if name, _ := TooLong([]string{"a", "d"}, values); name != "" {
+		t.Errorf("%s is too long", name)
+	}
 }
