@@ -188,8 +188,10 @@ func (a *acpAgent) say(text string) {
 		a.answer.Reset()
 		a.cut = false
 	}
-	if a.answer.Len() < maxAnswer {
-		a.answer.WriteString(text)
+	if a.answer.WriteString(text); a.answer.Len() > 2*maxAnswer { // its end tells how it went
+		end := a.answer.String()[a.answer.Len()-maxAnswer:]
+		a.answer.Reset()
+		a.answer.WriteString(end)
 	}
 }
 

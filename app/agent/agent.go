@@ -266,7 +266,7 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	}
 	res, err := r.drive(ctx)
 	r.silence()
-	res.Text = Clean(res.Text)
+	res.Text, res.Conversation = Clean(res.Text), Clean(res.Conversation)
 	if p.Understates {
 		res.Usage.Known, res.Usage.CostKnown = false, false
 	}
@@ -333,7 +333,7 @@ func (r *run) used(u Usage) {
 
 // emit hands on an event, cleaned, one at a time.
 func (r *run) emit(e Event) {
-	e.Text = Clean(e.Text)
+	e.Text, e.ID = Clean(e.Text), Clean(e.ID)
 	if e.Tool != nil {
 		e.Tool.clean()
 		if r.Dir != "" { // where the worktree lies tells nobody anything
@@ -341,7 +341,7 @@ func (r *run) emit(e Event) {
 		}
 	}
 	for i := range e.Plan {
-		e.Plan[i].Text = Clean(e.Plan[i].Text)
+		e.Plan[i].Text, e.Plan[i].State = Clean(e.Plan[i].Text), Clean(e.Plan[i].State)
 	}
 	if len(e.Raw) > maxRaw {
 		e.Raw = nil

@@ -4,36 +4,53 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
+
+	"carillon/app/jsontext"
 )
 
 const (
-	maxLine   = 4 << 20  // longer lines of an agent are skipped
+	maxLine   = 4 << 20  // of longer lines of an agent long texts are cut; those that are longer still are skipped
 	maxStderr = 16 << 10 // kept for the reason of a failure
 	maxAnswer = 1 << 20
 )
 
 // eachLine takes a stream to its end, line by line, without the line's end. A line is valid until the
-// next. Of a line over the limit only the length is told.
+// next. Of a JSON object over the limit the long texts are cut, so that what else it says is known. Of what is over the limit
+// even then only the length is told.
 func eachLine(from io.Reader, limit int, line func([]byte), long func(n int)) {
 	in := bufio.NewReaderSize(from, 64<<10)
 	var buf []byte
+	var short *jsontext.Shortener // of a line over the limit
 	n := 0
 	for {
 		part, err := in.ReadSlice('\n')
 		n += len(part)
-		if n <= limit {
+		switch {
+		case n <= limit:
 			buf = append(buf, part...)
+		case short == nil:
+			short = &jsontext.Shortener{Most: min(maxAnswer, limit/4), All: limit}
+			_, _ = short.Write(buf)
+			fallthrough
+		default:
+			_, _ = short.Write(part)
 		}
 		if err == bufio.ErrBufferFull {
 			continue
 		}
-		switch {
-		case n > limit:
-			long(n)
-		case len(bytes.TrimSpace(buf)) > 0:
+		if short != nil {
+			text, ok := short.Bytes()
+			if text = bytes.TrimSpace(text); ok && json.Valid(text) && text[0] == '{' {
+				line(text)
+			} else {
+				long(n)
+			}
+			short = nil
+		} else if len(bytes.TrimSpace(buf)) > 0 {
 			line(bytes.TrimSpace(buf))
 		}
 		if cap(buf) > 1<<20 {

@@ -26,6 +26,7 @@ type pieces struct {
 	size  int
 	timer *time.Timer
 	slow  map[string]*time.Timer
+	runs  map[string]bool // whether slow runs: it is not set anew by each piece of a line, as of a progress bar
 	done  bool
 }
 
@@ -35,12 +36,12 @@ type piece struct {
 }
 
 func newPieces(emit func(Event)) *pieces {
-	p := &pieces{emit: emit, rest: map[string][]byte{}, slow: map[string]*time.Timer{}}
+	p := &pieces{emit: emit, rest: map[string][]byte{}, slow: map[string]*time.Timer{}, runs: map[string]bool{}}
 	p.timer = time.AfterFunc(time.Hour, func() { p.locked(p.flush) })
 	p.timer.Stop()
 	for _, stream := range []string{"stdout", "stderr"} {
 		p.slow[stream] = time.AfterFunc(time.Hour, func() {
-			p.locked(func() { p.release(stream); p.flush() })
+			p.locked(func() { p.runs[stream] = false; p.release(stream); p.flush() })
 		})
 		p.slow[stream].Stop()
 	}
@@ -93,10 +94,13 @@ func (p *pieces) add(stream string, data []byte) {
 	}
 	p.push(stream, waiting[:cut])
 	p.rest[stream] = append([]byte(nil), waiting[cut:]...)
-	if len(waiting) > cut {
-		p.slow[stream].Reset(lineDelay)
-	} else {
+	switch {
+	case len(waiting) == cut:
 		p.slow[stream].Stop()
+		p.runs[stream] = false
+	case cut > 0 || !p.runs[stream]: // a line begins
+		p.slow[stream].Reset(lineDelay)
+		p.runs[stream] = true
 	}
 	switch {
 	case p.size >= pieceSize:

@@ -178,6 +178,22 @@ func TestClaudeReadOnlyAndResume(t *testing.T) {
 	}
 }
 
+func TestAResultOfTwelveMegabytesIsUnderstoodThoughItsTextIsCut(t *testing.T) {
+	t.Parallel()
+	line := `{"type":"result","subtype":"success","session_id":"s","result":"It begins.` + strings.Repeat(`\n\"quoted\" \\u0000 text`, 500_000) +
+		`\nNOTHING TO DO","total_cost_usd":1.25,"usage":{"input_tokens":7,"output_tokens":3}}` + "\n"
+	res, f, s, _ := replay(t, "claude", `{"type":"system","subtype":"init","session_id":"s"}`+"\n"+line, "0", "", newTurn(t, "x"))
+	if f != nil {
+		t.Fatal(f)
+	}
+	if !strings.HasPrefix(res.Text, "It begins.\n") || !strings.HasSuffix(res.Text, "\nNOTHING TO DO") || len(res.Text) > 2*maxAnswer || !strings.Contains(res.Text, "… cut") {
+		t.Errorf("of %d bytes %d are the answer, which begins %.40q", len(line), len(res.Text), res.Text)
+	}
+	if res.Usage.Input != 7 || res.Usage.CostUSD != 1.25 || s.text(EventWarning) != "" {
+		t.Errorf("it used %+v, and warned %q", res.Usage, s.text(EventWarning))
+	}
+}
+
 func TestClaudeFailuresAreClassified(t *testing.T) {
 	t.Parallel()
 	result := func(fields string) string {

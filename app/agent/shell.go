@@ -13,11 +13,7 @@ import (
 	"carillon/app/shell"
 )
 
-const (
-	maxVariable  = 100 << 10 // the kernel takes 128 KiB for one string
-	maxVariables = 1 << 20   // and by default about 2 MiB for all
-	maxTail      = 64 << 10
-)
+const maxTail = 64 << 10
 
 // runShell runs the prompt as a bash script. The values of the parameters come by the environment:
 // what bash reads as code is the script alone.
@@ -44,7 +40,7 @@ func (r *run) runShell(ctx context.Context) (Result, error) {
 	stop := context.AfterFunc(ctx, p.stop)
 	defer stop()
 
-	out, errs := &tail{limit: maxTail}, &tail{limit: maxTail}
+	out, errs := &tail{limit: maxAnswer}, &tail{limit: maxTail}
 	events := newPieces(r.emit)
 	end := r.finish(p, func() {
 		events.read("stdout", p.stdout, func(b []byte) { r.touch(); out.add(b) })
@@ -84,8 +80,7 @@ func (r *run) finish(p *process, stdout, stderr func()) ending {
 	return end
 }
 
-// params writes all values to PARAMS_FILE and gives each that fits a variable. The script's own
-// names come first, then exact names, so that no other key takes a variable from them.
+// params writes all values to PARAMS_FILE, and gives those that the script uses as variables.
 func (r *run) params(uses []string) ([]string, error) {
 	content, err := json.Marshal(r.Params)
 	if err != nil {
@@ -99,44 +94,16 @@ func (r *run) params(uses []string) ([]string, error) {
 		return nil, err
 	}
 	env := []string{"PARAMS_FILE=" + file}
-	taken, total := map[string]bool{}, 0
-	give := func(name string, needed bool) error {
-		value, ok := r.Params[name]
-		variable := shell.Variable(name)
-		if !ok || taken[variable] {
-			return nil
-		}
-		if strings.ContainsRune(value, 0) {
-			if needed {
-				return &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s holds a NUL byte, which no variable can", name)}
-			}
-			return nil
-		}
-		if size := len(variable) + len(value) + 2; size > maxVariable || total+size > maxVariables {
-			if needed {
-				return &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s is too long for a variable (%d bytes)", name, len(value)),
-					Fix: "Read it in the script from the JSON file $PARAMS_FILE."}
-			}
-			return nil
-		} else {
-			total += size
-		}
-		taken[variable] = true
-		env = append(env, variable+"="+value)
-		return nil
+	if name, size := shell.TooLong(uses, r.Params); name != "" {
+		return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s is too long for a variable (%d bytes)", name, size),
+			Fix: "Read it in the script from the JSON file $PARAMS_FILE."}
 	}
-	for _, name := range uses {
-		if err := give(name, true); err != nil {
-			return nil, err
+	given := shell.Values(uses, r.Params)
+	for _, variable := range slices.Sorted(maps.Keys(given)) {
+		if strings.ContainsRune(given[variable], 0) {
+			return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s holds a NUL byte, which no variable can", strings.TrimPrefix(variable, "PARAM_"))}
 		}
-	}
-	names := slices.Sorted(maps.Keys(r.Params))
-	for _, exact := range []bool{true, false} {
-		for _, name := range names {
-			if name != "" && (shell.Variable(name) == "PARAM_"+name) == exact {
-				_ = give(name, false) // never an error: not needed
-			}
-		}
+		env = append(env, variable+"="+given[variable])
 	}
 	return env, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -85,6 +86,35 @@ func TestParamsFileHoldsWhatNoVariableCan(t *testing.T) {
 	turn.Params = map[string]string{"nul": "a\x00b"}
 	_, f, _ = runTurn(t, bash(), turn)
 	expectFailure(t, f, FailStart, "NUL")
+}
+
+func TestAScriptWithSixtyThousandValuesGetsThoseThatItUses(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, `echo {{field7}}; env | grep -c ^PARAM_; grep -o '"field' "$PARAMS_FILE" | wc -l`)
+	turn.Params = map[string]string{}
+	for i := range 60_000 {
+		turn.Params[fmt.Sprintf("field%d", i)] = fmt.Sprintf("value %d", i)
+	}
+	_, f, s := runTurn(t, bash(), turn)
+	if out := s.stream("stdout"); f != nil || strings.Join(strings.Fields(out), " ") != "value 7 1 60000" {
+		t.Errorf("printed %q, %v", out, f)
+	}
+}
+
+func TestOutputWithoutALineEndAppearsWhileItGrows(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, `printf begun; while [ ! -e seen ]; do printf .; sleep 0.05; done; echo end`)
+	err := error(nil)
+	told := false
+	_, f := Run(t.Context(), bash(), turn, func(e Event) {
+		if !told && e.Kind == EventOutput && strings.HasPrefix(e.Text, "begun") {
+			told = true
+			err = os.WriteFile(filepath.Join(turn.Dir, "seen"), nil, 0o600)
+		}
+	})
+	if f != nil || err != nil || !told {
+		t.Errorf("it ended with %v, %v", f, err)
+	}
 }
 
 func TestTheScriptsOwnNameWinsAVariable(t *testing.T) {
