@@ -357,6 +357,37 @@ func TestTwoHundredMegabytesOfOutputAreDrainedAndBounded(t *testing.T) {
 	}
 }
 
+func TestTheWholeOfALongAnswerIsJudged(t *testing.T) {
+	k := setup(t)
+	fill := `yes 'a line of no interest' | head -n 5000; `
+	for name, script := range map[string]string{
+		"at its beginning": "echo WELL DONE; " + fill, "in its middle": fill + fill + "echo It is WELL DONE.; " + fill + fill, "at its end": fill + "echo WELL DONE",
+	} {
+		run := k.run("set +o pipefail; "+script, func(in *automation.Input) { in.Name, in.SuccessContains = "Says it "+name, "WELL DONE" })
+		if e := k.ended(run); e.Status != db.Succeeded || !strings.Contains(e.Answer, "WELL DONE") || len(e.Answer) > 70<<10 {
+			t.Errorf("with the text %s it %s: %s; %d bytes of its answer are kept", name, e.Status, e.Reason, len(e.Answer))
+		}
+	}
+	loop, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{
+		Name: "Loop", Workspace: k.workspace.String(), Trigger: "loop", StopText: "WELL DONE", SessionType: "develop", Prompt: "set +o pipefail; " + fill + "echo WELL DONE",
+		Provider: "shell", AutoComplete: true,
+	})
+	check(t, err)
+	var reason string
+	k.eventually("the loop to stop", func() error {
+		_, err := k.rules.StartDue(t.Context())
+		check(t, err)
+		a, err := db.AutomationByID(t.Context(), k.db, loop.ID)
+		if reason = a.DisabledReason; err == nil && a.Enabled {
+			return errors.New("it goes on")
+		}
+		return err
+	})
+	if !strings.Contains(reason, "the final answer contains") {
+		t.Errorf("the loop stopped because %s", reason)
+	}
+}
+
 func TestARepliedMessageRunsInTheSameWorktree(t *testing.T) {
 	k := setup(t)
 	run := k.run("echo one > file.txt", func(in *automation.Input) { in.SessionType, in.AutoComplete = "chat", false })

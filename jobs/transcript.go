@@ -183,12 +183,12 @@ func (t *transcript) maskJSON(raw json.RawMessage) json.RawMessage {
 // agentEvent appends what an agent said, cut to what a row may hold.
 func (t *transcript) agentEvent(e agent.Event) {
 	e = t.masked(e).(agent.Event) // first: what is left of a secret that is cut could tell it
-	e.Text = cut(e.Text)
+	e.Text = automation.Ends(e.Text, maxText)
 	if len(e.Raw) > maxText {
 		e.Raw = nil
 	}
 	if e.Tool != nil {
-		e.Tool.Result = cut(e.Tool.Result)
+		e.Tool.Result = automation.Ends(e.Tool.Result, maxText)
 		if len(e.Tool.Input) > maxText {
 			e.Tool.Input = nil
 		}
@@ -207,28 +207,12 @@ func cut(text string) string {
 	return wholeStart(text, maxText) + "\n… cut: the rest was too long to keep"
 }
 
-// ends bounds a text of which the end tells how it went, and the beginning what it was: one part in four is of the beginning.
-func ends(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return wholeStart(text, most/4) + "\n… cut: this was too long to keep whole …\n" + wholeEnd(text, most-most/4)
-}
-
-// wholeStart and wholeEnd are the first and the last bytes of a text, without characters that are cut in two.
+// wholeStart is the first bytes of a text, without a character that is cut in two.
 func wholeStart(text string, most int) string {
 	for most > 0 && most < len(text) && !utf8.RuneStart(text[most]) {
 		most--
 	}
 	return text[:min(most, len(text))]
-}
-
-func wholeEnd(text string, most int) string {
-	at := max(0, len(text)-most)
-	for at < len(text) && !utf8.RuneStart(text[at]) {
-		at++
-	}
-	return text[at:]
 }
 
 // cuts are the bytes that are left of each text of a tool call's result when it is cut once, and once more.
@@ -241,7 +225,7 @@ func shorten(body json.RawMessage, most int) json.RawMessage {
 		return body
 	}
 	e.Raw = nil
-	e.Tool.Result = ends(e.Tool.Result, most)
+	e.Tool.Result = automation.Ends(e.Tool.Result, most)
 	if len(e.Tool.Input) > most {
 		e.Tool.Input = nil
 	}
@@ -251,7 +235,7 @@ func shorten(body json.RawMessage, most int) json.RawMessage {
 	for i := range e.Tool.Edits {
 		share := most / len(e.Tool.Edits)
 		edit := &e.Tool.Edits[i]
-		edit.Old, edit.New = ends(edit.Old, share), ends(edit.New, share)
+		edit.Old, edit.New = automation.Ends(edit.Old, share), automation.Ends(edit.New, share)
 	}
 	short, err := json.Marshal(e)
 	if err != nil || len(short) >= len(body) {

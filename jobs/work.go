@@ -244,7 +244,11 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		outcome.RetryAt = failure.RetryAt
 		outcome.ProviderTrouble = !w.account && outcome.Status == db.Failed && (failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
 	}
-	w.answer = string(w.transcript.mask([]byte(cut(agent.Plain(result.Text)))))
+	var judged *db.Snapshot
+	if w.execution != nil {
+		judged = &w.execution.Snapshot
+	}
+	w.answer = automation.KeptAnswer(w.transcript.hide(agent.Plain(result.Text)), judged)
 	outcome.Reason = w.transcript.hide(outcome.Reason)
 	w.transcript.add(EventTurnEnd, TurnEndEvent{
 		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), ExitCode: outcome.ExitCode,

@@ -22,6 +22,7 @@ func TestMistakesNameFileLineAndField(t *testing.T) {
 		{"infinity", head + "timeout_minutes: .inf\n", `a.yaml:3: timeout_minutes: Expected a number, and this is ".inf".`},
 		{"text for a switch", head + "auto_complete: maybe\n", `a.yaml:3: auto_complete: Expected true or false, and this is "maybe".`},
 		{"text for a list", head + "toggles: code_review\n", `a.yaml:3: toggles: Expected a list, and this is "code_review".`},
+		{"a sign that no column holds", head + `prompt: "a\0b"` + "\n", `a.yaml:3: prompt: This text has the sign U+0000, which cannot be stored.`},
 		{"list for fields", head + "gate: [x]\n", `a.yaml:3: gate: Expected fields with their values, and this is a list.`},
 		{"field twice", head + "name: B\n", `a.yaml:3: name: This field is there twice.`},
 		{"alias", head + "prompt: &p x\nmodel: *p\n", "a.yaml:3: prompt: Anchors and aliases are not read here. Write the value out.\na.yaml:4: model: Anchors and aliases"},

@@ -128,6 +128,7 @@ func TestTheHTTPTriggerDoesWhatTheSpecificationSays(t *testing.T) {
 		{"400 for a NUL in a nested value", "POST", "", h.token, "application/json", `{"issue":{"title":"a\u0000b"}}`, 400, `not text`},
 		{"400 for a NUL in a nested name", "POST", "", h.token, "application/json", `{"issue":[{"a\u0000b":1}]}`, 400, `not text`},
 		{"400 for JSON that is nested too deeply", "POST", "", h.token, "application/json", `{"a":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + `}`, 400, `nested`},
+		{"a byte-order mark before JSON is skipped", "POST", "", h.token, "application/json", "\uFEFF" + `{"what":"a","who":"b"}`, 200, `"unresolvedPlaceholders":[]`},
 		{"413 for payload too large", "POST", "", h.token, "application/json", `{"a":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `over 1 MiB`},
 		{"413 for a prompt too large with its values", "POST", "", h.token, "application/json", `{"what":"` + strings.Repeat("x", 300<<10) + `"}`, 413, `over 256 KiB`},
 		{"405 for other methods", "PUT", "", h.token, "", "", 405, `"success":false`},
@@ -141,6 +142,16 @@ func TestTheHTTPTriggerDoesWhatTheSpecificationSays(t *testing.T) {
 		if got := res.Header.Get("Content-Type"); got != "application/json" || res.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: Content-Type %q, Cache-Control %q; want application/json and no-store", tt.name, got, res.Header.Get("Cache-Control"))
 		}
+	}
+}
+
+func TestAValueTooLongForAScriptIsRefusedAtOnce(t *testing.T) {
+	h := newHook(t, func(in *automation.Input) { in.Provider, in.Prompt = "shell", `echo {{what}}; jq . "$PARAMS_FILE"` })
+	long := strings.Repeat("x", 150<<10)
+	h.send(`{"what":"`+long+`"}`).expect(t, 413, "the value of what is too long for a variable of the script (153600 bytes): the script can read it from the JSON file $PARAMS_FILE")
+	h.send(`{"other":"`+long+`","what":"short"}`).expect(t, 200, `"success":true`)
+	if n := len(h.deliveries("too_large")); n != 1 {
+		t.Errorf("%d deliveries are kept as too large; want 1", n)
 	}
 }
 
