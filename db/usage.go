@@ -141,8 +141,8 @@ type Spent struct {
 // Spending is what an automation used in a day and a month.
 type Spending struct {
 	Day, Month Spent
-	// Stopped is the automation's newest execution, where that was not started since the budget was used up: the next such
-	// due time is counted in it.
+	// Stopped is the newest execution of the automation's schedule, where that was not started since the budget was used up and
+	// no run began since: the next such due time is counted in it. What a person or a call asked for in vain has a row of its own.
 	Stopped uuid.UUID
 }
 
@@ -169,7 +169,7 @@ func SpendingOf(ctx context.Context, q bun.IDB, list []Period, now time.Time) (m
 			coalesce(sum(e.tokens_out), 0) AS tokens_out, coalesce(sum(e.cost_usd), 0) AS cost_usd,
 			coalesce(sum(extract(epoch FROM coalesce(e.finished_at, ?) - e.started_at)), 0)::float8 / 60 AS minutes,
 			(SELECT CASE WHEN n.status = 'skipped' AND n.error_class = 'budget' THEN n.id END
-				FROM executions n WHERE n.automation_id = v.id ORDER BY n.id DESC LIMIT 1) AS stopped
+				FROM executions n WHERE n.automation_id = v.id AND (n.source = 'schedule' OR n.session_id IS NOT NULL) ORDER BY n.id DESC LIMIT 1) AS stopped
 		FROM unnest(?::uuid[], ?::timestamptz[], ?::timestamptz[]) AS v(id, day, month)
 		CROSS JOIN (VALUES (true), (false)) AS d(today)
 		LEFT JOIN executions e ON e.automation_id = v.id AND e.created_at >= CASE WHEN d.today THEN v.day ELSE v.month END

@@ -284,6 +284,9 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 		return err
 	}
 	if written {
+		if f.a.Trigger == db.OneTime {
+			f.a.NextRunAt = time.Time{} // this was its due time
+		}
 		if err := s.count(ctx, tx, &f.a.Automation, &e); err != nil || !f.a.Enabled {
 			return err
 		}

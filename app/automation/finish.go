@@ -3,6 +3,7 @@ package automation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -139,25 +140,25 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 			return err
 		}
 	}
+	enabled := a.Enabled
 	if err := s.count(ctx, tx, a, e); err != nil {
 		return err
 	}
+	told := enabled && !a.Enabled
 	if e.Status == db.Skipped && e.Iteration > 0 && a.Iterations > 0 { // what did not begin is no iteration
 		a.Iterations--
 		if err := db.SaveSwitch(ctx, tx, a); err != nil {
 			return err
 		}
 	}
-	if a.Trigger == db.OneTime && e.Source == db.BySchedule && a.Enabled { // its one run is over; failures have told already
-		reason := "it has run"
-		if e.Status != db.Succeeded {
-			reason = "its single run ended: " + e.Reason
+	if e.Snapshot.Trigger == db.OneTime && e.Source == db.BySchedule && !told {
+		canceled := uuid.Nil
+		if e.Status == db.Canceled {
+			if canceled = session.CancelRequestedBy; o.Interrupted {
+				canceled = session.InterruptBy
+			}
 		}
-		off := func() error { return s.switchOff(ctx, tx, a, db.ByFinishing, reason) }
-		if o.ProviderTrouble { // its one chance is gone without a strike: somebody has to know
-			off = func() error { return s.disableFor(ctx, tx, a, e, db.ByFinishing, reason) }
-		}
-		if err := off(); err != nil {
+		if err := s.endOneTime(ctx, tx, a, e, canceled); err != nil {
 			return err
 		}
 	}
@@ -181,6 +182,32 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		return err
 	}
 	return db.Announce(ctx, tx, "automation", a.ID)
+}
+
+// endOneTime switches a One-Time off whose single run has ended, unless it has another due time by now. Every end that is no
+// success is told, except to the person who canceled it; a failure that counts has told already.
+func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, canceled uuid.UUID) error {
+	reason, title := "it has run", a.Name+" was not run to its end"
+	if e.Status != db.Succeeded {
+		reason = "its single run ended: " + e.Reason
+	}
+	if a.Trigger == db.OneTime && a.Enabled && a.NextRunAt.IsZero() {
+		title = a.Name + " was disabled"
+		if err := s.switchOff(ctx, tx, a, db.ByFinishing, reason); err != nil {
+			return err
+		}
+	}
+	if e.Status == db.Succeeded {
+		return nil
+	}
+	people, err := s.audience(ctx, tx, a)
+	if err != nil {
+		return err
+	}
+	people = slices.DeleteFunc(people, func(id uuid.UUID) bool { return id == canceled })
+	return s.notify(ctx, tx, a, people, notice{
+		kind: NoticeDisabled, title: title, body: capitalize(reason) + ".", execution: e.ID, session: e.SessionID, key: "disabled " + e.ID.String(),
+	})
 }
 
 // after is what becomes of a session when its run has ended: stopped by a person it is canceled; with Auto-Complete
@@ -270,6 +297,8 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 		return err
 	}
 	switch {
+	case a.Trigger == db.OneTime && !a.NextRunAt.IsZero(): // it got another time: this end is not its own
+		return nil
 	case a.Trigger == db.OneTime:
 		return s.disableFor(ctx, tx, a, e, db.ByFailures, "its single run failed: "+e.Reason)
 	case a.Scheduled() && a.FailureStreak >= maxFailures:

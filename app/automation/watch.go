@@ -186,3 +186,9 @@ func (s *Service) closeHole(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool,
 	}
 	return hole, s.schedule(ctx, tx, &a.Automation, due)
 }
+
+// PullBack lets what waits for an instant that a clock which was set back has put too far ahead go on in time. Recurring
+// schedules are computed anew by FindHoles.
+func (s *Service) PullBack(ctx context.Context) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return db.PullBack(ctx, tx, s.Now()) })
+}

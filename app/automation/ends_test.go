@@ -1,0 +1,212 @@
+package automation
+
+import (
+	"testing"
+	"time"
+
+	"carillon/db"
+)
+
+func TestEveryEndOfAOneTimeThatIsNoSuccessIsToldExceptToWhoCanceledIt(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end   func(k *kit, a *db.Automation, e db.Execution)
+		jonas []string
+	}{
+		"interrupted by a restart": {func(k *kit, _ *db.Automation, _ db.Execution) {
+			k.claim()
+			k.clock.Add(2 * time.Minute)
+			_, err := k.Interrupt(t.Context(), func(string) bool { return false })
+			check(t, err)
+		}, []string{NoticeDisabled}},
+		"stopped by its budget": {func(k *kit, _ *db.Automation, _ db.Execution) {
+			k.finish(Outcome{Status: db.Failed, Reason: "its budget of $1 a run is used up", Class: db.ErrorBudget, Neutral: true})
+		}, []string{NoticeDisabled}},
+		"refused by its gate": {func(k *kit, _ *db.Automation, _ db.Execution) {
+			k.finish(Outcome{Status: db.Skipped, Reason: "the branch has not moved since the last successful run"})
+		}, []string{NoticeDisabled}},
+		"canceled by somebody else": {func(k *kit, _ *db.Automation, e db.Execution) {
+			list := k.claim()
+			check(t, k.Stop(t.Context(), k.mira, e.SessionID))
+			check(t, k.Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
+		}, []string{NoticeDisabled}},
+		"canceled by somebody else before it began": {func(k *kit, _ *db.Automation, e db.Execution) {
+			check(t, k.Stop(t.Context(), k.mira, e.SessionID))
+		}, []string{NoticeDisabled}},
+		"canceled by its creator": {func(k *kit, _ *db.Automation, e db.Execution) {
+			list := k.claim()
+			check(t, k.Stop(t.Context(), k.jonas, e.SessionID))
+			check(t, k.Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
+		}, nil},
+		"switched off meanwhile, and failed": {func(k *kit, a *db.Automation, _ db.Execution) {
+			check(t, k.SetEnabled(t.Context(), k.mira, a.ID, false))
+			k.finish(failure)
+		}, []string{NoticeDisabled}},
+		"failed":    {func(k *kit, _ *db.Automation, _ db.Execution) { k.finish(failure) }, []string{NoticeDisabled}},
+		"succeeded": {func(k *kit, _ *db.Automation, _ db.Execution) { k.finish(success) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := setup(t)
+			a := k.create(oneTime("2026-06-02T09:00"))
+			k.tick(at("02 07:00:00"))
+			tt.end(k, a, k.history(a)[0])
+			if k.reload(a).Enabled {
+				t.Error("it is still enabled")
+			}
+			k.expectInbox(k.jonas, tt.jonas...)
+		})
+	}
+}
+
+func TestRunNowRefusedByABudgetHasARowOfItsOwnAndLeavesTheSchedulesStreakAlone(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) {
+		recurring("*/10 * * * *")(in)
+		in.Budget = map[string]BudgetInput{"day": {Turns: "1"}}
+	})
+	k.tick(at("01 12:10:00"))
+	k.finish(success)
+	k.exec("UPDATE executions SET turns = 1")
+	k.tick(at("01 12:20:00"))
+	for range 2 {
+		if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err == nil {
+			t.Fatal("it runs with a used-up budget")
+		}
+	}
+	for i := range 3 {
+		k.tick(at("01 12:30:00").Add(time.Duration(i) * 10 * time.Minute))
+	}
+	k.expectStatuses(a, "succeeded skipped×4 skipped skipped")
+	for _, e := range k.history(a)[2:] {
+		if e.Source != db.ByHand || e.SkipCount != 1 || !e.ScheduledFor.IsZero() {
+			t.Errorf("the refusal is a row of source %s that counts %d for %s; want one of its own", e.Source, e.SkipCount, e.ScheduledFor)
+		}
+	}
+	k.expectNoHoles()
+}
+
+func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(t *testing.T) {
+	for name, tt := range map[string]struct {
+		catchUp             bool
+		back, then          string // what the history is when the server is back, and when the resumed run has ended
+		workerComesFirst    bool
+		within              time.Duration
+		reason              string
+		expectMark          db.Mark
+		scheduled, lastSlot string
+	}{
+		"without the option":                      {back: "running missed×4", then: "succeeded missed×4", scheduled: "01 14:00:00", lastSlot: "01 17:00:00"},
+		"with the option":                         {catchUp: true, back: "running", then: "succeeded queued", expectMark: db.CatchUpMark, scheduled: "01 14:00:00", lastSlot: "01 17:00:00"},
+		"with the option, and the worker is back": {catchUp: true, workerComesFirst: true, back: "succeeded queued", then: "succeeded queued", expectMark: db.CatchUpMark, scheduled: "01 14:00:00", lastSlot: "01 17:00:00"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := setup(t)
+			a := k.create(func(in *Input) { recurring("0 * * * *")(in); in.CatchUp = tt.catchUp })
+			k.tick(at("01 13:00:00"))
+			list := k.claim()
+			k.tick(at("01 13:05:00"))
+			k.clock.Set(at("01 17:30:00"))
+			k.looks = looks{} // the server was stopped, and starts
+			if tt.workerComesFirst {
+				check(t, k.Finish(t.Context(), lease(list[0]), success))
+			}
+			k.tick(at("01 17:30:00"))
+			k.expectStatuses(a, tt.back)
+			if !tt.workerComesFirst {
+				k.clock.Add(time.Minute)
+				check(t, k.Finish(t.Context(), lease(list[0]), success))
+			}
+			k.tick(at("01 17:32:00"))
+			k.expectStatuses(a, tt.then)
+			e := k.history(a)[1]
+			if e.Mark != tt.expectMark || !e.ScheduledFor.Equal(at(tt.scheduled)) || !e.LastSkippedFor.Equal(at(tt.lastSlot)) {
+				t.Errorf("the row is marked %q for %s to %s; want %q for %s to %s", e.Mark, e.ScheduledFor, e.LastSkippedFor, tt.expectMark, tt.scheduled, tt.lastSlot)
+			}
+			if e.Status == db.Missed && e.Reason != "Carillon was not running" {
+				t.Errorf("it was missed because %q", e.Reason)
+			}
+			k.expectInbox(k.jonas) // nothing was skipped
+			if got := k.reload(a).NextRunAt; !got.Equal(at("01 18:00:00")) {
+				t.Errorf("the next run is %s; want 18:00", got)
+			}
+			k.expectNoHoles()
+		})
+	}
+}
+
+func TestAOneTimePastItsGraceAfterDowntimeIsMissedForTheDowntimeWhateverIsInFlight(t *testing.T) {
+	k := setup(t)
+	a := k.create(oneTime("2026-06-02T09:00"))
+	k.tick(at("02 06:30:00"))
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	k.looks = looks{}
+	k.tick(at("02 09:00:00"))
+	k.expectStatuses(a, "queued missed")
+	if e := k.history(a)[1]; e.Reason != "Carillon was not running" {
+		t.Errorf("it was missed because %q; want the downtime", e.Reason)
+	}
+}
+
+func TestWhatPassedWhileTheMachineSleptSaysSoAndIsNoOverlap(t *testing.T) {
+	k := setup(t)
+	a, b := k.create(recurring("* * * * *")), k.create(recurring("0 * * * *"))
+	k.tick(at("01 12:01:00"))
+	k.tick(at("01 12:01:10"))
+	k.tick(at("01 12:04:50")) // the process stood still for three minutes, and so did the run
+	k.expectStatuses(a, "queued missed×3")
+	if e := k.history(a)[1]; e.Reason != "the machine slept or its clock was set" {
+		t.Errorf("it was missed because %q", e.Reason)
+	}
+	k.expectInbox(k.jonas)
+	k.tick(at("01 12:05:00"))
+	k.expectStatuses(a, "queued missed×3 skipped")
+	k.expectInbox(k.jonas, NoticeSkipped)
+	k.tick(at("01 12:59:30"))
+	k.tick(at("01 16:30:00"))
+	if e := k.history(b)[0]; e.Status != db.Missed || e.Reason != "the machine slept or its clock was set" {
+		t.Errorf("the other one is %s because %q", e.Status, e.Reason)
+	}
+}
+
+func TestTheOwnerWhoIsGoneIsToldOfAtTheFirstRunThatFailsForIt(t *testing.T) {
+	k := setup(t)
+	a := k.create(recurring("0 * * * *"))
+	k.exec("UPDATE users SET deactivated_at = now() WHERE id = ?", k.jonas.ID)
+	k.tick(at("01 13:00:00"))
+	k.expectStatuses(a, "failed")
+	k.expectInbox(k.mira, NoticeRunFailed)
+}
+
+func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) {
+	k := setup(t)
+	k.clock.Set(at("03 20:30:00")) // the machine's clock is two days ahead
+	old, created := k.create(recurring("0 * * * *")), k.create(recurring("30 * * * *"))
+	turning := k.create(loop)
+	k.tick(at("03 21:00:00"))
+	k.finish(success)
+	k.clock.Set(at("01 12:10:00"))
+	check(t, k.PullBack(t.Context()))
+	k.expectNoHoles() // which computes anew as well
+	if got := k.reload(created).NextRunAt; !got.Equal(at("01 12:30:00")) {
+		t.Errorf("the one without a run is due %s; want 12:30", got)
+	}
+	if got := k.reload(old).NextRunAt; !got.Equal(at("01 13:00:00")) {
+		t.Errorf("the other one is due %s; want 13:00", got)
+	}
+	before := len(k.history(turning))
+	k.tick(at("01 12:10:05"))
+	if got := len(k.history(turning)); got <= before {
+		t.Errorf("the loop has %d iterations; want another one", got)
+	}
+	k.tick(at("01 13:00:00"))
+	k.expectNoHoles()
+	for _, a := range []*db.Automation{old, created} {
+		seen := map[time.Time]bool{}
+		for _, e := range k.history(a) {
+			if seen[e.ScheduledFor.UTC()] {
+				t.Errorf("%s has two rows", e.ScheduledFor.UTC())
+			}
+			seen[e.ScheduledFor.UTC()] = true
+		}
+	}
+}
