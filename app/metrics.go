@@ -12,9 +12,9 @@ import (
 )
 
 // newMetrics gathers what Prometheus is told: what waits and runs, by the database, and what this process has seen.
-func newMetrics(database *db.DB, scheduler *jobs.Scheduler) *prometheus.Registry {
+func newMetrics(database *db.DB, now func() time.Time, scheduler *jobs.Scheduler) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &rowMetrics{database: database})
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &rowMetrics{database: database, now: now})
 	if scheduler != nil {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "carillon_ledger_holes_total", Help: "Due times found without a row. It must stay 0.",
@@ -24,7 +24,10 @@ func newMetrics(database *db.DB, scheduler *jobs.Scheduler) *prometheus.Registry
 }
 
 // rowMetrics are counts of rows, read when they are asked for.
-type rowMetrics struct{ database *db.DB }
+type rowMetrics struct {
+	database *db.DB
+	now      func() time.Time
+}
 
 var (
 	sessionsMetric = prometheus.NewDesc("carillon_sessions", "Sessions that are not closed, by status.", []string{"status"}, nil)
@@ -40,7 +43,7 @@ func (m *rowMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeB
 func (m *rowMetrics) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	g, err := db.ReadGauges(ctx, m.database, time.Now())
+	g, err := db.ReadGauges(ctx, m.database, m.now())
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(sessionsMetric, err)
 		return

@@ -72,7 +72,12 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 	if err := prepare(ctx, database); err != nil {
 		return err
 	}
+	clock := &db.Clock{}
+	if err := clock.Ask(ctx, database); err != nil {
+		return err
+	}
 	agents := newCatalogue(c)
+	agents.now = clock.Now
 	if err := agents.reload(ctx, database); err != nil {
 		return err
 	}
@@ -85,7 +90,23 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
 	if err != nil {
 		return err
 	}
-	return p.work(ctx, c, log, &parts{database: database, gone: opened.gone, agents: agents, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+	return p.work(ctx, c, log, &parts{database: database, clock: clock, gone: opened.gone, agents: agents, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+}
+
+// keepTime asks the database for its time until ctx is over. While the database is away the time known goes on.
+func keepTime(ctx context.Context, clock *db.Clock, database *db.DB) error {
+	tick := time.NewTicker(db.AskEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			asking, cancel := context.WithTimeout(ctx, db.AskEvery)
+			_ = clock.Ask(asking, database) // who needs the database tells that it is away
+			cancel()
+		}
+	}
 }
 
 // reachable is the address to give to people: the port that was free where 0 was asked for, and a host where all were.
@@ -106,6 +127,7 @@ func reachable(asked string, got net.Addr) string {
 // parts are what the roles work with.
 type parts struct {
 	database *db.DB
+	clock    *db.Clock // whose time all rules go by
 	gone     <-chan error
 	agents   *catalogue
 	rules    *automation.Service
@@ -135,6 +157,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			return nil
 		}
 	})
+	loop("clock", func(ctx context.Context) error { return keepTime(ctx, x.clock, x.database) })
 	loop("providers", x.agents.keepUp(x.database, log))
 	store := &workspace.Store{Root: c.Data, Log: log}
 	var runner *jobs.Runner
@@ -146,7 +169,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		}
 		defer release()
 		runner = &jobs.Runner{
-			DB: x.database, Rules: x.rules, Store: store, Providers: x.agents.providers, Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: time.Now, Log: log,
+			DB: x.database, Rules: x.rules, Store: store, Providers: x.agents.providers, Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: x.rules.Now, Log: log,
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		runner.MCP = toolsAddress(c, x.listener)
@@ -156,7 +179,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	}
 	if c.has(roleScheduler) {
 		scheduler = &jobs.Scheduler{
-			DB: x.database, Rules: x.rules, Resumable: jobs.Resumable(x.agents.providers), Now: time.Now, Log: log, Copies: newCopies(c, x, log),
+			DB: x.database, Rules: x.rules, Resumable: jobs.Resumable(x.agents.providers), Now: x.rules.Now, Log: log, Copies: newCopies(c, x, log),
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		scheduler.Init()
@@ -183,14 +206,17 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	if c.has(roleWeb) {
 		server := &web.Server{
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, Workers: x.agents.live, PublicURL: c.URL, Proxies: c.Proxies,
-			Now: time.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
+			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
 		if c.SMTP != nil {
 			server.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).Write
 		}
 		server.SignOn, server.SignOnName = newSignOn(c), c.OIDC.Name
+		if scheduler != nil {
+			server.SincePass = scheduler.SincePass
+		}
 		server.Bearer = x.accounts.Bearer
-		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, scheduler), promhttp.HandlerOpts{})
+		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, x.rules.Now, scheduler), promhttp.HandlerOpts{})
 		server.Init()
 		loop("live pages", server.Listen)
 		site := server.HTTP()
@@ -372,7 +398,7 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
 	store := &workspace.Store{Root: c.Data, Log: log}
 	return &automation.Service{
-		DB: database, Now: time.Now, Keys: keys, Log: log, Providers: agents.known,
+		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: agents.known,
 		ProvidersChanged: func(ctx context.Context) error { return agents.reload(ctx, database) },
 		Probe:            func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
 	}
@@ -380,7 +406,7 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 
 func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *secret.Keys, log *slog.Logger) *account.Service {
 	s := &account.Service{
-		DB: database, Now: time.Now, Keys: keys, Log: log, Outbound: outbound.Policy{Private: c.Private}, Mail: c.SMTP != nil, Joined: rules.JoinScratch,
+		DB: database, Now: rules.Now, Keys: keys, Log: log, Outbound: outbound.Policy{Private: c.Private}, Mail: c.SMTP != nil, Joined: rules.JoinScratch,
 		SignOn: account.SignOn{AutoCreate: c.OIDC.AutoCreate, Roles: c.OIDC.Roles},
 	}
 	for _, k := range automation.NoticeKinds {
@@ -392,7 +418,7 @@ func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *se
 // newCopies wires what sends copies of notices.
 func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
 	d := &jobs.Deliverer{
-		DB: x.database, Rules: x.rules, HTTP: outbound.Policy{Private: c.Private}.Client(jobs.HookTimeout), Key: x.accounts.WebhookKey, PublicURL: c.URL, Now: time.Now, Log: log,
+		DB: x.database, Rules: x.rules, HTTP: outbound.Policy{Private: c.Private}.Client(jobs.HookTimeout), Key: x.accounts.WebhookKey, PublicURL: c.URL, Now: x.rules.Now, Log: log,
 	}
 	if c.SMTP != nil {
 		d.Mail = &jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -32,6 +33,8 @@ type Scheduler struct {
 	Holes atomic.Int64
 
 	claim, emails, webhooks *single
+	standstill              *single
+	passes                  passes
 	checked                 uuid.UUID // how far the look for holes has come
 	mu                      sync.Mutex
 	limited                 map[uuid.UUID]time.Time // workspaces whose forge wants to be asked again only later
@@ -40,7 +43,9 @@ type Scheduler struct {
 
 // Init prepares a Scheduler. It must be called before Wake and Run.
 func (s *Scheduler) Init() {
+	s.passed()
 	s.claim = s.single("claim due automations", s.claimDue)
+	s.standstill = s.single("tell that the scheduler stands still", s.tellOfStandstill)
 	if s.Copies != nil {
 		s.emails = s.single("send copies by e-mail", s.Copies.Emails)
 		s.webhooks = s.single("send copies to webhooks", s.Copies.Webhooks)
@@ -86,16 +91,96 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			ringing{"expire-copies", time.Minute, s.single("give up old copies", s.Copies.Expire)})
 	}
 	for _, j := range jobs {
-		err := scheduler.ScheduleJob(quartz.NewJobDetail(j.job, quartz.NewJobKey(j.name)), aligned{j.every})
-		if err != nil {
+		if err := scheduler.ScheduleJob(j.detail(), aligned{j.every}); err != nil {
 			return err
 		}
 	}
-	<-ctx.Done()
+	s.beat(ctx, scheduler, jobs)
 	scheduler.Stop()
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	scheduler.Wait(wait)
+	return nil
+}
+
+// beatEvery is how often the scheduler looks after its own clock.
+const beatEvery = time.Second
+
+// beat looks after the clock until ctx is over, by a ticker on the monotonic clock. quartz keeps absolute times and waits for
+// the next one: when the machine's clock is set back, all of them are too far ahead, and are set anew. It also tells people
+// when no pass is completed.
+func (s *Scheduler) beat(ctx context.Context, scheduler quartz.Scheduler, jobs []ringing) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, j := range jobs {
+			if err := rearm(scheduler, j); err != nil {
+				s.Log.Error("set the time of a job anew", "job", j.name, "err", err)
+			}
+		}
+		if since := s.SincePass(); since > PassPatience {
+			go func() { _ = s.standstill.Execute(ctx) }()
+		}
+	}
+}
+
+// rearm sets a job's time anew that is further ahead than its next firing.
+func rearm(scheduler quartz.Scheduler, j ringing) error {
+	scheduled, err := scheduler.GetScheduledJob(quartz.NewJobKey(j.name))
+	if errors.Is(err, quartz.ErrJobNotFound) {
+		return nil // it is firing just now
+	}
+	if err == nil && scheduled.NextRunTime() > quartz.NowNano()+j.every.Nanoseconds()+beatEvery.Nanoseconds() {
+		return scheduler.ScheduleJob(j.detail(), aligned{j.every})
+	}
+	return err
+}
+
+// PassPatience is how long the scheduler may be without a completed pass before that is trouble.
+const PassPatience = time.Minute
+
+// passes is when passes were completed, by the monotonic clock.
+type passes struct {
+	mu   sync.Mutex
+	last time.Time // completed, or when this process began
+	told bool      // that none was for long
+}
+
+// passed notes that due automations were looked for and dealt with.
+func (s *Scheduler) passed() {
+	s.passes.mu.Lock()
+	defer s.passes.mu.Unlock()
+	s.passes.last, s.passes.told = time.Now(), false
+}
+
+// SincePass is how long ago this process last completed a pass over what is due, or part of a large one, by the monotonic
+// clock; before the first, how long ago it was made.
+func (s *Scheduler) SincePass() time.Duration {
+	s.passes.mu.Lock()
+	defer s.passes.mu.Unlock()
+	return time.Since(s.passes.last)
+}
+
+// tellOfStandstill tells administrators, once, that no pass has been completed for a while.
+func (s *Scheduler) tellOfStandstill(ctx context.Context) error {
+	since := s.SincePass()
+	s.passes.mu.Lock()
+	told := s.passes.told
+	s.passes.mu.Unlock()
+	if told || since <= PassPatience {
+		return nil
+	}
+	if err := s.Rules.TellOfStandstill(ctx, s.Now().Add(-since)); err != nil {
+		return err
+	}
+	s.passes.mu.Lock()
+	defer s.passes.mu.Unlock()
+	s.passes.told = true
 	return nil
 }
 
@@ -106,11 +191,21 @@ type ringing struct {
 	job   *single
 }
 
+// detail is the job as quartz has it. It may take the place of itself, with another time.
+func (r ringing) detail() *quartz.JobDetail {
+	options := quartz.NewDefaultJobDetailOptions()
+	options.Replace = true
+	return quartz.NewJobDetailWithOptions(r.job, quartz.NewJobKey(r.name), options)
+}
+
 // aligned fires on whole multiples of a duration, because cron's minutes begin on one.
 type aligned struct{ every time.Duration }
 
 func (a aligned) NextFireTime(prev int64) (int64, error) {
 	every := a.every.Nanoseconds()
+	if now := quartz.NowNano(); prev < now-every { // after a sleep: once, not once for each that passed
+		prev = now
+	}
 	return (prev/every + 1) * every, nil
 }
 
@@ -128,13 +223,18 @@ func (s *Scheduler) single(name string, run func(context.Context) error) *single
 	return &single{name: name, run: run, log: s.Log}
 }
 
+// jobPatience bounds one run of a job, whatever it waits for.
+const jobPatience = 30 * time.Minute
+
 // Execute runs the job unless it is running. Its errors are logged, not returned: quartz does nothing else with them.
 func (j *single) Execute(ctx context.Context) error {
 	if !j.mu.TryLock() {
 		return nil
 	}
 	defer j.mu.Unlock()
-	if err := j.run(ctx); err != nil && ctx.Err() == nil {
+	inner, cancel := context.WithTimeout(ctx, jobPatience)
+	defer cancel()
+	if err := j.run(inner); err != nil && ctx.Err() == nil {
 		j.log.Error(j.name, "err", err)
 	}
 	return nil
@@ -149,7 +249,7 @@ const claimers = 2
 // claimDue starts everything that is due, batch by batch: alone, and with others once the first batch shows that there is
 // much to do.
 func (s *Scheduler) claimDue(ctx context.Context) error {
-	n, err := s.Rules.StartDue(ctx)
+	n, err := s.startDue(ctx)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -157,7 +257,7 @@ func (s *Scheduler) claimDue(ctx context.Context) error {
 	for range claimers {
 		others.Go(func() error {
 			for {
-				n, err := s.Rules.StartDue(ctx)
+				n, err := s.startDue(ctx)
 				if err != nil || n == 0 {
 					return err
 				}
@@ -170,6 +270,19 @@ func (s *Scheduler) claimDue(ctx context.Context) error {
 	return others.Wait()
 }
 
+// startPatience bounds one batch: what waits longer for the database is tried anew.
+const startPatience = 2 * time.Minute
+
+func (s *Scheduler) startDue(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	n, err := s.Rules.StartDue(ctx)
+	if err == nil {
+		s.passed()
+	}
+	return n, err
+}
+
 // reapRest is how long this process must have been awake, and its database with it, before it takes others for dead: after
 // a laptop's sleep or a restart of the database, workers that live renew their leases first.
 const reapRest = 2 * renewEvery
@@ -177,7 +290,7 @@ const reapRest = 2 * renewEvery
 // reap ends what dead workers left.
 func (s *Scheduler) reap(ctx context.Context) error {
 	now := s.Now()
-	if now.Sub(s.reaped) > 3*reapRest {
+	if now.Sub(s.reaped) > 3*reapRest || now.Before(s.reaped) {
 		s.awake = now
 	}
 	s.reaped = now
@@ -205,6 +318,7 @@ func (s *Scheduler) watch(ctx context.Context) error {
 			s.Holes.Add(int64(n))
 			return err
 		}},
+		{"what is ahead of the clock", s.Rules.PullBack},
 		{"holes", func(ctx context.Context) error {
 			holes, next, err := s.Rules.FindHoles(ctx, s.checked)
 			s.checked = next

@@ -104,6 +104,22 @@ func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.Set
 	return s.notify(ctx, tx, &about, people, n)
 }
 
+// TellOfStandstill tells administrators that the scheduler has completed no pass since a time.
+func (s *Service) TellOfStandstill(ctx context.Context, since time.Time) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		people, err := db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
+		if err != nil {
+			return err
+		}
+		return s.notify(ctx, tx, &db.Automation{}, people, notice{
+			kind: NoticeServer, title: "The scheduler stands still",
+			body: fmt.Sprintf("It has not completed a pass since %s, so nothing that is due starts. The server’s log says why.", since.UTC().Format("2 January 15:04:05 MST")),
+			key:  fmt.Sprintf("standstill %d", since.Unix()),
+		})
+	})
+	return wrap(err, "tell that the scheduler stands still")
+}
+
 // Resting lists the keys of a task that are set aside for now.
 func (s *Service) Resting(ctx context.Context, task db.Task) (map[string]bool, error) {
 	return db.Resting(ctx, s.DB, task, s.Now())

@@ -45,6 +45,8 @@ type Server struct {
 	Log       *slog.Logger
 	// SetupToken is the secret of the one-time link that makes the first administrator.
 	SetupToken string
+	// SincePass is how long ago the scheduler of this process completed a pass; nil where it has none.
+	SincePass func() time.Duration
 	// SignOn is the provider of single sign-on; nil: there is none. SignOnName is what its button says.
 	SignOn     *sso.Provider
 	SignOnName string
@@ -322,6 +324,8 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 	case !migrated:
 		http.Error(w, "the database is not migrated", http.StatusServiceUnavailable)
+	case s.SincePass != nil && s.SincePass() > time.Minute:
+		http.Error(w, "the scheduler has not completed a pass within the last minute", http.StatusServiceUnavailable)
 	default:
 		_, _ = w.Write([]byte("ready\n"))
 	}
