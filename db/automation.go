@@ -203,7 +203,28 @@ type AutomationRow struct {
 	WorkflowAsks   bool      `bun:"workflow_asks,scanonly"` // it has parameters
 	BotName        string    `bun:"bot_name,scanonly"`
 	Fingerprint    string    `bun:"fingerprint,scanonly"`
+	OwnerGone      OwnerGone `bun:"owner_gone,scanonly"`
 }
+
+// OwnerGone says why the owner of an automation keeps its runs from starting; empty: not at all.
+type OwnerGone string
+
+// Why an owner keeps runs from starting.
+const (
+	OwnerInactive  OwnerGone = "inactive"  // no active account
+	OwnerOutside   OwnerGone = "outside"   // no member of the workspace
+	OwnerPowerless OwnerGone = "powerless" // may have no automations any more
+)
+
+// ownerMay is the condition that the owner of an automation has one of some permissions, named in SQL.
+func ownerMay(permissions string) string {
+	return "EXISTS (SELECT 1 FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = a.creator_id AND r.permissions && ARRAY[" + permissions + "])"
+}
+
+// ownerGone is an OwnerGone as an expression.
+var ownerGone = "CASE WHEN EXISTS (SELECT 1 FROM users o WHERE o.id = a.creator_id AND o.deactivated_at IS NOT NULL) THEN 'inactive' " +
+	"WHEN NOT EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AND NOT " + ownerMay("'admin'") + " THEN 'outside' " +
+	"WHEN NOT " + ownerMay("'admin', 'automations.manage', 'automations.manage_all'") + " THEN 'powerless' ELSE '' END"
 
 func (f AutomationFilter) apply(sel *bun.SelectQuery) *bun.SelectQuery {
 	sel = f.Access.narrow(sel, "a", "creator_id")
@@ -233,8 +254,8 @@ func (f AutomationFilter) apply(sel *bun.SelectQuery) *bun.SelectQuery {
 	return sel
 }
 
-// needsAttention is what a person should look at: switched off by Carillon for a fault, or failing.
-const needsAttention = "((NOT a.enabled AND a.disabled_kind IN ('failures', 'missed', 'removed', 'invalid')) OR a.failure_streak > 0 " +
+// needsAttention is what a person should look at: switched off by Carillon for a fault, failing, or without an owner.
+const needsAttention = "(a.creator_id IN (SELECT o.id FROM users o WHERE o.deactivated_at IS NOT NULL) OR (NOT a.enabled AND a.disabled_kind IN ('failures', 'missed', 'removed', 'invalid')) OR a.failure_streak > 0 " +
 	"OR (a.execution_type = 'workflow' AND a.workflow_id IS NULL) OR (a.session_type = 'bot' AND a.bot_id IS NULL))"
 
 // Automations lists automations by name, with the newest run of each.
@@ -256,6 +277,7 @@ func automationRows(ctx context.Context, q bun.IDB, limit int, narrow func(*bun.
 		ColumnExpr("EXISTS (SELECT 1 FROM workflows wf WHERE wf.id = a.workflow_id AND wf.parameters NOT IN ('[]', 'null')) AS workflow_asks").
 		ColumnExpr("coalesce((SELECT name FROM bots b WHERE b.id = a.bot_id), '') AS bot_name").
 		ColumnExpr("coalesce((SELECT left(encode(t.hash, 'hex'), 8) FROM trigger_tokens t WHERE t.automation_id = a.id AND t.expires_at IS NULL), '') AS fingerprint").
+		ColumnExpr(ownerGone + " AS owner_gone").
 		Join("LEFT JOIN LATERAL (SELECT * FROM executions e WHERE e.automation_id = a.id ORDER BY e.id DESC LIMIT 1) AS e ON true").
 		OrderExpr("lower(a.name), a.id").Limit(int64(limit))
 	if err := narrow(sel).Scan(ctx); err != nil {

@@ -64,6 +64,9 @@ func waitsSince(away gap, now time.Time) time.Time {
 	return later(now.Add(-grace), away.to.Add(-prompt))
 }
 
+// InGrace reports whether a due time may still be answered by a run.
+func InGrace(due, now time.Time) bool { return now.Sub(due) <= grace }
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

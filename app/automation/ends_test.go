@@ -171,7 +171,27 @@ func TestWhatPassedWhileTheMachineSleptSaysSoAndIsNoOverlap(t *testing.T) {
 func TestTheOwnerWhoIsGoneIsToldOfAtTheFirstRunThatFailsForIt(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("0 * * * *"))
+	shown := func() db.OwnerGone {
+		list, err := k.Automations(t.Context(), k.mira, db.AutomationFilter{Limit: 10})
+		check(t, err)
+		return list[0].OwnerGone
+	}
+	if got := shown(); got != "" {
+		t.Errorf("the list says %q of an owner who is there", got)
+	}
+	k.exec("DELETE FROM workspace_members WHERE user_id = ?", k.jonas.ID)
+	if got := shown(); got != db.OwnerOutside {
+		t.Errorf("the list says %q; want that its owner is not a member", got)
+	}
 	k.exec("UPDATE users SET deactivated_at = now() WHERE id = ?", k.jonas.ID)
+	if got := shown(); got != db.OwnerInactive {
+		t.Errorf("the list says %q; want that its owner has no active account", got)
+	}
+	list, err := k.Automations(t.Context(), k.mira, db.AutomationFilter{State: "attention", Limit: 10})
+	check(t, err)
+	if len(list) != 1 {
+		t.Error("it is not among those that need attention")
+	}
 	k.tick(at("01 13:00:00"))
 	k.expectStatuses(a, "failed")
 	k.expectInbox(k.mira, NoticeRunFailed)

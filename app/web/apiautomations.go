@@ -195,7 +195,7 @@ func (a *api) listAutomations(ctx context.Context, actor account.Actor, in *list
 func (a *api) automationItem(r *db.AutomationRow) APIAutomationItem {
 	item := APIAutomationItem{
 		ID: r.ID.String(), Name: r.Name, URL: a.link(views.AutomationURL(r.ID.String())), Workspace: APINamed{ID: r.WorkspaceID.String()}, Owner: APINamed{ID: r.CreatorID.String()},
-		Trigger: string(r.Trigger), When: when(&r.Automation), Enabled: r.Enabled, Warning: warning(&r.Automation), NextRunAt: moment(r.NextRunAt), FailureStreak: r.FailureStreak,
+		Trigger: string(r.Trigger), When: when(&r.Automation), Enabled: r.Enabled, Warning: rowWarning(r), NextRunAt: moment(r.NextRunAt), FailureStreak: r.FailureStreak,
 		InFlight: r.InFlight, SessionType: string(r.SessionType), ExecutionType: string(r.ExecutionType), Provider: r.Provider, Model: r.Model, Version: r.Version,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}

@@ -206,6 +206,17 @@ func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor accoun
 	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error { return s.show(w, r, views.Automation(page, *p)) })
 }
 
+// switchingOn says what comes of switching an automation on.
+func switchingOn(a *db.Automation, now time.Time) string {
+	switch {
+	case a.Trigger != db.OneTime || now.Before(a.RunAt):
+		return "Switching it on starts it anew."
+	case automation.InGrace(a.RunAt, now):
+		return "Switching it on within 5 minutes of its time runs it once more, at once."
+	}
+	return "Its time is past: give it a new one to run it again."
+}
+
 // explain tells why an automation did or did not run at a time; of a clock time that occurs twice, at both.
 func (s *Server) explain(r *http.Request, actor account.Actor, automationID uuid.UUID, at time.Time, p *views.AutomationPage) error {
 	times := cron.Twice(at, at.Location())
@@ -253,7 +264,9 @@ func (s *Server) automationPage(r *http.Request, actor account.Actor, automation
 		p.Uses = fmt.Sprintf("Its history of %s goes with it. Sessions stay.", views.Count(n, "execution"))
 	}
 	if !a.Enabled && a.DisabledReason != "" {
-		p.Why = fmt.Sprintf("It is off since %s: %s. Switching it on starts it anew.", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"), a.DisabledReason)
+		p.Why = fmt.Sprintf("It is off since %s: %s. %s", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"), a.DisabledReason, switchingOn(&a.Automation, s.Now()))
+	} else if a.Enabled && a.OwnerGone != "" {
+		p.Why = rowWarning(a) + ", so its runs fail until it has another."
 	} else if text := warning(&a.Automation); text != "" {
 		p.Why = text + ", so its runs fail. Edit it and choose another."
 	}

@@ -179,7 +179,7 @@ func (s *Server) row(actor account.Actor, a *db.AutomationRow, bars []db.Bar, no
 	for _, b := range bars {
 		r.Runs = append(r.Runs, views.Bar{Status: b.Status, Took: b.Duration})
 	}
-	r.Then, r.Warning = then(a), warning(&a.Automation)
+	r.Then, r.Warning = then(a), rowWarning(a)
 	return r
 }
 
@@ -196,6 +196,21 @@ func then(a *db.AutomationRow) string {
 		return "Running"
 	}
 	return "No next run"
+}
+
+// rowWarning is warning of an automation of which it is known whether its owner keeps its runs from starting.
+func rowWarning(a *db.AutomationRow) string {
+	if a.Enabled {
+		switch a.OwnerGone {
+		case db.OwnerInactive:
+			return "Its owner has no active account"
+		case db.OwnerOutside:
+			return "Its owner is not a member of the workspace"
+		case db.OwnerPowerless:
+			return "Its owner may no longer have automations"
+		}
+	}
+	return warning(&a.Automation)
 }
 
 // warning says why an automation is off, or what it lacks.
