@@ -223,7 +223,7 @@ func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verd
 // problem says what is wrong with it.
 func readParameters(call Call) (values map[string]string, payload, problem string) {
 	values = map[string]string{}
-	query, err := url.ParseQuery(call.Query)
+	query, err := fieldsOf(call.Query)
 	if err != nil {
 		return nil, "", "the query string cannot be read"
 	}
@@ -232,7 +232,7 @@ func readParameters(call Call) (values map[string]string, payload, problem strin
 	}
 	body := call.Body
 	if call.isForm() {
-		form, err := url.ParseQuery(string(body))
+		form, err := fieldsOf(string(body))
 		if err != nil {
 			return nil, "", "the form in the body cannot be read"
 		}
@@ -265,6 +265,12 @@ func readParameters(call Call) (values map[string]string, payload, problem strin
 		}
 	}
 	return values, payload, ""
+}
+
+// fieldsOf reads a query string or a form. A semicolon is a part of the value that it stands in, as browsers send it, and parts
+// no fields.
+func fieldsOf(text string) (url.Values, error) {
+	return url.ParseQuery(strings.ReplaceAll(text, ";", "%3B"))
 }
 
 // readObject reads a JSON object, and nothing but one.

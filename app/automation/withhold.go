@@ -25,7 +25,7 @@ func withhold(o *db.TokenOwner, call Call) Call {
 		return call
 	}
 	w := &withholder{owner: o}
-	query, err := url.ParseQuery(call.Query)
+	query, err := fieldsOf(call.Query)
 	switch {
 	case err != nil:
 		call.Query = withheld
@@ -62,7 +62,7 @@ func (w *withholder) body(call Call) []byte {
 	if !call.isForm() {
 		return w.object(call.Body)
 	}
-	form, err := url.ParseQuery(string(call.Body))
+	form, err := fieldsOf(string(call.Body))
 	if err != nil {
 		return []byte(withheld)
 	}

@@ -263,6 +263,15 @@ func TestTheSignatureOfAPackedBodyIsOfTheBytesAsSent(t *testing.T) {
 	send(body).expect(t, 401, "the signature is wrong")
 }
 
+func TestASemicolonIsAPartOfItsValue(t *testing.T) {
+	h := newHook(t, nil)
+	form := "application/x-www-form-urlencoded"
+	res := h.call("POST", endpoint+"?what=mend;test", h.token, form, strings.NewReader("who=a;b"))
+	if got, want := h.prompt(res), "Look at mend;test of a;b."; got != want {
+		t.Errorf("the prompt is %q; want %q", got, want)
+	}
+}
+
 func TestPackedBodiesAreUnpackedWithinTheBound(t *testing.T) {
 	h := newHook(t, nil)
 	send := func(text string) *answer {
