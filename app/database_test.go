@@ -41,14 +41,13 @@ func TestWrongDatabaseIsOneLine(t *testing.T) {
 			t.Parallel()
 			e := local(t, environment{"DATABASE_URL": tt.address})
 			for _, args := range [][]string{{"serve"}, {"migrate"}} {
-				begun := time.Now()
 				o := call(t, e, "", args...)
 				oneLine(t, o, tt.parts...)
 				if strings.Contains(o.stderr, "hunter2") {
 					t.Errorf("%s shows the password: %s", args, o.stderr)
 				}
-				if took := time.Since(begun); took > 10*time.Second {
-					t.Errorf("it took %s to say so", took)
+				if strings.Contains(o.stderr, "waiting for it") {
+					t.Errorf("%s waits for what does not come by waiting: %s", args, o.stderr)
 				}
 			}
 		})
@@ -97,7 +96,7 @@ func guard(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	u.User = url.UserPassword("stranger", "wrong")
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
 		c, err := pgx.Connect(ctx, u.String())
 		if err != nil && strings.Contains(err.Error(), "password authentication failed") {
 			return
@@ -132,7 +131,7 @@ func TestDatabaseThatIsNotUpYetIsWaitedFor(t *testing.T) {
 	cancel()
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(longest):
 		t.Error("it waits on after it was asked to stop")
 	}
 }
@@ -161,7 +160,7 @@ func TestDatabaseThatGoesAwayLaterIsWaitedFor(t *testing.T) {
 		}
 	}
 	answers := func(path string, want int) {
-		for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(longest); ; time.Sleep(20 * time.Millisecond) {
 			got := s.get(t, nil, path)
 			if got == want {
 				return

@@ -111,7 +111,7 @@ func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
 	loops.Go(func() { _ = newLookout(worker, d, "w1", 4, log).run(ctx) })
 	defer loops.Wait()
 	defer stop()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
 		found, ok := web.look("shell")
 		if ok && found.Problem == "" && strings.HasSuffix(found.Path, "bash") && len(web.live()) == 1 {
 			break

@@ -39,6 +39,8 @@ type Deliverer struct {
 	PublicURL *url.URL // base of links
 	Now       func() time.Time
 	Log       *slog.Logger
+
+	patience time.Duration // bounds one attempt to reach a webhook; 0 is HookTimeout
 }
 
 // pauses are how long a copy waits after each attempt that failed. After the last attempt it is given up.
@@ -179,7 +181,7 @@ func (d *Deliverer) attempt(ctx context.Context, c *db.ClaimedCopy, send func(co
 
 // email sends a copy to the person's address.
 func (d *Deliverer) email(ctx context.Context, c *db.ClaimedCopy) error {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.Mail.timeout())
 	defer cancel()
 	return d.Mail.send(ctx, letter{to: c.Email, subject: c.Title, text: d.text(c), id: c.ID.String(), date: d.Now()})
 }
@@ -240,7 +242,7 @@ func (d *Deliverer) webhook(ctx context.Context, c *db.ClaimedCopy) error {
 	if err != nil {
 		return fmt.Errorf("write the message: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, HookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.patience, HookTimeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
 	if err != nil {

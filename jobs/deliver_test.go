@@ -211,7 +211,7 @@ func TestARedirectOfAWebhookIsAFailure(t *testing.T) {
 func TestAWebhookInAPrivateNetworkIsRefusedWhenConnecting(t *testing.T) {
 	p := setupPost(t)
 	r := newReceiver(t, nil)
-	p.HTTP = outbound.Policy{}.Client(5 * time.Second)
+	p.HTTP = outbound.Policy{}.Client(patience)
 	p.wants(false, strings.Replace(r.URL, "127.0.0.1", "localhost", 1)+"/T0PSECRET") // as a name does that came to lead here after it was saved
 	p.tell(nil)
 	check(t, p.Webhooks(t.Context()))
@@ -403,10 +403,10 @@ func TestASchedulerSendsWhatAnotherProcessAnnounced(t *testing.T) {
 	p.tell(nil)
 	select {
 	case <-sent:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("nothing was sent")
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for p.only().Status != db.CopySent && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -429,7 +429,7 @@ func TestADeadMailServerDelaysNoRun(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	p.Mail = &Mail{Server: &url.URL{Scheme: "smtp", Host: dead.Addr().String()}, From: netmail.Address{Address: "carillon@example.com"}}
+	p.Mail = &Mail{Server: &url.URL{Scheme: "smtp", Host: dead.Addr().String()}, From: netmail.Address{Address: "carillon@example.com"}, patience: patience}
 	p.wants(true, "")
 	p.tell(nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -448,7 +448,7 @@ func TestADeadMailServerDelaysNoRun(t *testing.T) {
 	if len(list) != 1 {
 		t.Fatalf("%d sessions to finish; want one", len(list))
 	}
-	quick, done := context.WithTimeout(t.Context(), 5*time.Second)
+	quick, done := context.WithTimeout(t.Context(), patience)
 	defer done()
 	lease := db.Lease{Session: list[0].ID, Worker: list[0].Worker, Fence: list[0].Fence}
 	if err := p.rules.Finish(quick, lease, automation.Outcome{Status: db.Failed, Reason: "exit 1", Class: "agent"}); err != nil {

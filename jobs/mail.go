@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,7 +25,11 @@ type Mail struct {
 	Server *url.URL
 	From   netmail.Address
 	Roots  *x509.CertPool // whose certificates count; nil: the system's
+
+	patience time.Duration // bounds one attempt; 0 is sendTimeout
 }
+
+func (m *Mail) timeout() time.Duration { return cmp.Or(m.patience, sendTimeout) }
 
 // letter is an e-mail of plain text to one person.
 type letter struct {
@@ -77,7 +82,7 @@ func (m *Mail) client(ctx context.Context) (*mail.Client, error) {
 	port, policy := 587, mail.TLSOpportunistic
 	config := &tls.Config{ServerName: host, RootCAs: m.Roots, MinVersion: tls.VersionTLS12}
 	password, _ := m.Server.User.Password()
-	options := []mail.Option{mail.WithTimeout(sendTimeout), mail.WithTLSConfig(config), mail.WithoutNoop()}
+	options := []mail.Option{mail.WithTimeout(m.timeout()), mail.WithTLSConfig(config), mail.WithoutNoop()}
 	switch {
 	case wrapped:
 		port, policy = 465, mail.NoTLS // encrypted before the first word

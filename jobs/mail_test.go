@@ -74,7 +74,7 @@ func newMailbox(t *testing.T, change func(m *mailbox)) *mailbox {
 
 // talk speaks SMTP, RFC 5321, as far as a sender needs it.
 func (m *mailbox) talk(conn net.Conn) {
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	encrypted := false
 	if m.wrapped {
 		conn, encrypted = tls.Server(conn, m.identity), true
@@ -167,7 +167,7 @@ func (m *mailbox) server(user string) *Mail {
 	if name, password, ok := strings.Cut(user, ":"); ok {
 		u.User = url.UserPassword(name, password)
 	}
-	return &Mail{Server: u, From: netmail.Address{Name: "Carillon", Address: "carillon@example.com"}}
+	return &Mail{Server: u, From: netmail.Address{Name: "Carillon", Address: "carillon@example.com"}, patience: patience}
 }
 
 // identity makes a certificate for 127.0.0.1, and what it takes to trust it.
@@ -357,13 +357,13 @@ func TestAStoppedProcessLeavesASilentMailServerAtOnce(t *testing.T) {
 		_ = conn.Close()
 		close(closed)
 	}()
-	m := &Mail{Server: &url.URL{Scheme: "smtp", Host: silent.Addr().String()}, From: netmail.Address{Address: "carillon@example.com"}}
+	m := &Mail{Server: &url.URL{Scheme: "smtp", Host: silent.Addr().String()}, From: netmail.Address{Address: "carillon@example.com"}, patience: patience}
 	if err := m.send(ctx, letter{to: "mira@example.com", subject: "x", text: "x", id: "x", date: p.clock()}); err == nil {
 		t.Error("it was sent")
 	}
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("the connection was left open")
 	}
 }

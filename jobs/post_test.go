@@ -90,7 +90,7 @@ func setupPost(t *testing.T) *post {
 	p.mira = account.ActorOf(u)
 	base, err := url.Parse("https://carillon.example.com")
 	check(t, err)
-	p.Deliverer = &Deliverer{DB: d, Rules: &automation.Service{DB: d, Now: p.clock, Log: log}, HTTP: outbound.Policy{Private: true}.Client(5 * time.Second), Key: p.accounts.WebhookKey, PublicURL: base, Now: p.clock, Log: log}
+	p.Deliverer = &Deliverer{DB: d, Rules: &automation.Service{DB: d, Now: p.clock, Log: log}, HTTP: outbound.Policy{Private: true}.Client(patience), Key: p.accounts.WebhookKey, PublicURL: base, Now: p.clock, Log: log, patience: patience}
 	return p
 }
 

@@ -164,10 +164,13 @@ func (k *kit) ended(run *automation.Run) *db.Execution {
 	return e
 }
 
+// patience bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
+const patience = 10 * time.Minute
+
 // eventually waits for a condition.
 func (k *kit) eventually(what string, met func() error) {
 	k.t.Helper()
-	deadline := time.Now().Add(10 * time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		err := met()
 		if err == nil {

@@ -250,7 +250,6 @@ func TestACPCancelIsAskedForFirstAndForcedThen(t *testing.T) {
 		turn := newTurn(t, tt.prompt)
 		m := mark(t, &turn)
 		ctx, cancel := context.WithCancel(t.Context())
-		began := time.Now()
 		_, err := Run(ctx, acpProvider(t, tt.traits...), turn, func(e Event) {
 			if e.Text == "waiting" {
 				cancel()
@@ -261,9 +260,6 @@ func TestACPCancelIsAskedForFirstAndForcedThen(t *testing.T) {
 		if !errors.As(err, &f) || f.Kind != FailCanceled {
 			t.Errorf("%s: ended with %v; want canceled", tt.prompt, err)
 		}
-		if took := time.Since(began); took > 15*time.Second {
-			t.Errorf("%s took %s", tt.prompt, took)
-		}
 		expectNoSurvivor(t, m)
 	}
 }
@@ -271,7 +267,7 @@ func TestACPCancelIsAskedForFirstAndForcedThen(t *testing.T) {
 func TestACPDeafAgentTimesOut(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, strings.Repeat("x", 1<<20))
-	turn.Timeout = 300 * time.Millisecond
+	turn.Timeout = 300 * time.Millisecond // nothing is awaited before
 	_, f, _ := runTurn(t, acpProvider(t, "deaf"), turn)
 	expectFailure(t, f, FailTimeout, "stopped after 300ms")
 }
@@ -335,7 +331,7 @@ func TestModelsAreListedWithoutAPrompt(t *testing.T) {
 	if _, err := Models(t.Context(), acpProvider(t, "login"), t.TempDir(), nil); !errors.As(err, &f) || f.Kind != FailAuth {
 		t.Errorf("got %v; want a failure auth", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // nothing is awaited before
 	defer cancel()
 	if _, err := Models(ctx, acpProvider(t, "deaf"), t.TempDir(), nil); !errors.As(err, &f) || f.Kind != FailCanceled {
 		t.Errorf("got %v; want a failure canceled", err)

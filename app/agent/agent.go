@@ -110,6 +110,14 @@ type Turn struct {
 	Used func(Usage)
 
 	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
+
+	afterFunc func(time.Duration, func()) timer // times Idle; nil is time.AfterFunc
+}
+
+// timer is a *time.Timer that calls a function.
+type timer interface {
+	Stop() bool
+	Reset(time.Duration) bool
 }
 
 // The kinds of Event.
@@ -254,7 +262,10 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 		defer timer.Stop()
 	}
 	if t.Idle > 0 {
-		timer := time.AfterFunc(t.Idle, func() { cancel(errIdle) })
+		if t.afterFunc == nil {
+			t.afterFunc = func(d time.Duration, f func()) timer { return time.AfterFunc(d, f) }
+		}
+		timer := t.afterFunc(t.Idle, func() { cancel(errIdle) })
 		defer timer.Stop()
 		r.touch = func() { timer.Reset(t.Idle) }
 	}

@@ -133,7 +133,7 @@ func TestAnAgentThatAsksAtATerminalIsEnded(t *testing.T) {
 			t.Run(sp.provider+" "+name, func(t *testing.T) {
 				t.Parallel()
 				turn := newTurn(t, "x")
-				turn.Timeout = 2 * time.Second
+				turn.Timeout = 2 * time.Second // nothing is awaited before
 				m := mark(t, &turn)
 				_, f, _, _ := replay(t, sp.provider, stream, "hang", "", turn)
 				expectFailure(t, f, FailTimeout, "stopped after 2s")

@@ -76,7 +76,7 @@ func bash() Provider { return Catalogue()[0] }
 
 func newTurn(t *testing.T, prompt string) Turn {
 	t.Helper()
-	return Turn{Prompt: prompt, Dir: t.TempDir(), RunDir: t.TempDir(), Timeout: time.Minute, grace: 300 * time.Millisecond}
+	return Turn{Prompt: prompt, Dir: t.TempDir(), RunDir: t.TempDir(), Timeout: patience, grace: 300 * time.Millisecond}
 }
 
 func runTurn(t *testing.T, p Provider, turn Turn) (Result, *Failure, *seen) {
@@ -105,10 +105,13 @@ func expectFailure(t *testing.T, f *Failure, kind, reason string) {
 	}
 }
 
-// until waits for a condition, ten seconds at most.
+// patience bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
+const patience = 10 * time.Minute
+
+// until waits for a condition.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for: %s", what)
 		}

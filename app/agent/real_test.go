@@ -28,7 +28,7 @@ func realAgent(t *testing.T, cli agenttest.CLI) (Provider, *agenttest.Model) {
 
 func realTurn(t *testing.T, cli agenttest.CLI, prompt string) Turn {
 	turn := newTurn(t, prompt)
-	turn.Model, turn.Timeout, turn.grace = cli.Model, 8*time.Minute, 5*time.Second
+	turn.Model, turn.Timeout, turn.grace = cli.Model, patience, 5*time.Second
 	return turn
 }
 

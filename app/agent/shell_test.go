@@ -173,10 +173,20 @@ func TestMissingProgramIsAStartFailureWithItsFix(t *testing.T) {
 func TestTimeoutEndsWhatLeftTheProcessGroup(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "setsid nohup sleep 300 >/dev/null 2>&1 & (setsid sleep 301 &); echo ready; sleep 302")
-	turn.Timeout = 400 * time.Millisecond
 	m := mark(t, &turn)
-	_, f, s := runTurn(t, bash(), turn)
-	expectFailure(t, f, FailTimeout, "stopped after 400ms")
+	ctx, late := context.WithCancelCause(t.Context())
+	s := &seen{}
+	_, err := Run(ctx, bash(), turn, func(e Event) {
+		s.emit(e)
+		if strings.Contains(e.Text, "ready") {
+			late(errTimeout) // as the timer does
+		}
+	})
+	var f *Failure
+	if !errors.As(err, &f) {
+		t.Fatalf("ended with %v; want a failure", err)
+	}
+	expectFailure(t, f, FailTimeout, "stopped after "+patience.String())
 	if s.stream("stdout") != "ready\n" {
 		t.Errorf("printed %q", s.stream("stdout"))
 	}
@@ -223,6 +233,7 @@ func TestCancelHasTheCallersCause(t *testing.T) {
 	cause := errors.New("the server stops")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	turn := newTurn(t, "trap 'echo bye; exit 0' TERM; echo ready; while true; do sleep 0.01; done")
+	turn.grace = patience
 	s := &seen{}
 	_, err := Run(ctx, bash(), turn, func(e Event) {
 		s.emit(e)
@@ -241,14 +252,44 @@ func TestCancelHasTheCallersCause(t *testing.T) {
 
 func TestSilenceEndsATurnAndOutputKeepsIt(t *testing.T) {
 	t.Parallel()
-	turn := newTurn(t, "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done; sleep 300")
-	turn.Idle = 700 * time.Millisecond
-	_, f, s := runTurn(t, bash(), turn)
+	turn := newTurn(t, "for i in 1 2 3 4 5; do echo $i; done; sleep 3000")
+	turn.Timeout, turn.Idle = 0, patience
+	silence := &silence{}
+	turn.afterFunc = silence.afterFunc
+	s := &seen{}
+	_, err := Run(t.Context(), bash(), turn, func(e Event) {
+		s.emit(e)
+		if strings.Contains(s.stream("stdout"), "5\n") {
+			silence.ends()
+		}
+	})
+	var f *Failure
+	if !errors.As(err, &f) {
+		t.Fatalf("ended with %v; want a failure", err)
+	}
 	expectFailure(t, f, FailIdle, "without any output")
 	if s.stream("stdout") != "1\n2\n3\n4\n5\n" {
 		t.Errorf("printed %q", s.stream("stdout"))
 	}
+	if silence.resets.Load() == 0 {
+		t.Error("output does not begin the wait for the next output")
+	}
 }
+
+// silence is a timer that a test ends.
+type silence struct {
+	ends   func()
+	resets atomic.Int64
+}
+
+func (s *silence) afterFunc(_ time.Duration, f func()) timer {
+	s.ends = f
+	return s
+}
+
+func (s *silence) Stop() bool { return true }
+
+func (s *silence) Reset(time.Duration) bool { return s.resets.Add(1) > 0 }
 
 func TestSecretsOfTheServerNeverReachAChild(t *testing.T) {
 	for _, name := range []string{"DATABASE_URL", "CARILLON_SECRET", "CARILLON_ADMIN_PASSWORD", "PGPASSWORD", "RANDOM_TOKEN", "ANTHROPIC_API_KEY"} {

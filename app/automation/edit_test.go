@@ -70,7 +70,7 @@ func TestSavingAsksForNoSecondConnection(t *testing.T) {
 	k := setup(t)
 	a := k.create(loop)
 	k.DB.SetMaxOpenConns(1)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	in := k.input()
 	_, _, err := k.Create(ctx, k.jonas, in)

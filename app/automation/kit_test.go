@@ -19,6 +19,9 @@ import (
 	"carillon/db/dbtest"
 )
 
+// longest bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
+const longest = 10 * time.Minute
+
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
 // clock is a time that tests move.

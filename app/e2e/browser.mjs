@@ -11,6 +11,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const require = createRequire(import.meta.url)
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 
+// patience bounds each wait for what has to happen, in milliseconds. It is long because a test must not fail on a slow or
+// busy machine.
+const patience = 600_000
+
 export const base = process.env.BASE
 export const admin = { name: 'Ada Lovelace', email: 'ada@example.com', password: 'correct horse battery' }
 
@@ -106,7 +110,7 @@ export async function scenario(test) {
   }
   const open = async options => {
     const context = await browser.newContext({ baseURL: base, viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...options })
-    context.setDefaultTimeout(30_000)
+    context.setDefaultTimeout(patience)
     const page = await context.newPage()
     pages.push(page)
     page.on('pageerror', err => wrong.push(`error in ${page.url()} at “${now}”: ${err.stack || err}`))
@@ -143,12 +147,12 @@ async function keep(page, name) {
 }
 
 // until waits for a condition, looking often.
-export async function until(what, condition, patience = 30_000) {
-  const end = Date.now() + patience
+export async function until(what, condition, within = patience) {
+  const end = Date.now() + within
   for (;;) {
     const value = await condition()
     if (value) return value
-    if (Date.now() > end) throw new Error(`waited ${patience / 1000} s for ${what}`)
+    if (Date.now() > end) throw new Error(`waited ${within / 1000} s for ${what}`)
     await new Promise(done => setTimeout(done, 25))
   }
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // browser unpacks the browser once, before scripts need it at the same time, and says what is missing.
@@ -38,7 +40,11 @@ func node(t testing.TB, s *server, file string, env ...string) string {
 		t.Fatal(err)
 	}
 	name, _, _ := strings.Cut(file, ".")
-	cmd := exec.CommandContext(t.Context(), "node", file)
+	// The script itself says at which step it waited in vain; this is for one that does not end even so.
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", file)
+	cmd.WaitDelay = time.Second // its browser may hold its output open
 	cmd.Env = append(os.Environ(), "BASE="+s.base, "SCENARIO="+name, "FAILED="+failed(t))
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()

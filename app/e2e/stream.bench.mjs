@@ -6,7 +6,7 @@ await scenario(async ({ open }) => {
   const page = await open()
   await page.goto(process.env.SESSION)
   await signIn(page)
-  await page.locator('#transcript .turn-prompt').waitFor({ timeout: 60_000 })
+  await page.locator('#transcript .turn-prompt').waitFor({ timeout: 600_000 })
   const devtools = await page.context().newCDPSession(page)
   const used = async () => {
     await devtools.send('HeapProfiler.collectGarbage')
@@ -20,7 +20,7 @@ await scenario(async ({ open }) => {
   })
   writeFileSync(process.env.START, '')
   const begun = performance.now()
-  await page.waitForFunction(() => document.getElementById('transcript').lastElementChild.textContent.includes('Finished after'), null, { timeout: 180_000 })
+  await page.waitForFunction(() => document.getElementById('transcript').lastElementChild.textContent.includes('Finished after'), null, { timeout: 600_000 })
   const seconds = (performance.now() - begun) / 1000
   const shown = await page.evaluate(() => window.shown)
   console.log(JSON.stringify({ shown, seconds, page: await used() - before }))

@@ -475,7 +475,7 @@ func TestRenamedRepositoriesAreFollowed(t *testing.T) {
 
 func TestAnswersAreReadWithBounds(t *testing.T) {
 	t.Parallel()
-	block := make(chan struct{})
+	block, reached := make(chan struct{}), make(chan struct{}, 1)
 	for name, handler := range map[string]http.HandlerFunc{
 		"an endless answer": func(w http.ResponseWriter, _ *http.Request) {
 			chunk := []byte("[" + strings.Repeat(" ", 1<<20))
@@ -491,6 +491,7 @@ func TestAnswersAreReadWithBounds(t *testing.T) {
 			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 		},
 		"silence": func(_ http.ResponseWriter, r *http.Request) {
+			reached <- struct{}{}
 			select {
 			case <-r.Context().Done():
 			case <-block:
@@ -500,9 +501,12 @@ func TestAnswersAreReadWithBounds(t *testing.T) {
 		server := httptest.NewServer(handler)
 		t.Cleanup(server.Close)
 		c := &Client{Kind: GitHub, Base: server.URL, HTTP: server.Client()}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
 		if name == "silence" {
-			ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+			go func() {
+				<-reached
+				cancel()
+			}()
 		}
 		p, err := c.Find(ctx, "o/r", "b")
 		cancel()

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -23,7 +22,7 @@ func TestNoSpellingOfAnAddressLeadsInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := Policy{}.Client(5 * time.Second)
+	client := Policy{}.Client(patience)
 	for _, host := range []string{
 		"2130706433", "0x7f000001", "0x7f.0.0.1", "017700000001", "0177.0.0.1", "127.1", "127.0.1", "0", "127.0.0.1.", "127.000.000.001", "①②⑦.⓪.⓪.①", "127。0。0。1",
 		"[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:7f00:1]", "[::127.0.0.1]", "[::1]", "[0000::1]", "[::1%25lo]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]",
@@ -111,7 +110,7 @@ func TestANameThatChangesItsAddressLeadsNotInside(t *testing.T) {
 				}
 				return found
 			})
-			client := Policy{}.client(&net.Dialer{Resolver: resolver}, 5*time.Second)
+			client := Policy{}.client(&net.Dialer{Resolver: resolver}, patience)
 			for range 2 {
 				res, err := client.Get(typed + ":" + port)
 				if err == nil {
@@ -123,7 +122,7 @@ func TestANameThatChangesItsAddressLeadsNotInside(t *testing.T) {
 			}
 			// The name leads there: where private addresses are allowed, it is reached.
 			if name == "this machine" {
-				res, err := Policy{Private: true}.client(&net.Dialer{Resolver: resolver}, 5*time.Second).Get(typed + ":" + port)
+				res, err := Policy{Private: true}.client(&net.Dialer{Resolver: resolver}, patience).Get(typed + ":" + port)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -153,7 +152,7 @@ func TestNoRedirectLeadsInside(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			res, err := Policy{Private: true}.Client(5 * time.Second).Do(req)
+			res, err := Policy{Private: true}.Client(patience).Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}

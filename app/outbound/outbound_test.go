@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// patience bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
+const patience = 10 * time.Minute
+
 func TestOnlyThePublicInternetIsPublic(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{
@@ -57,7 +60,7 @@ func TestNoConnectionIsMadeToThisMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := Policy{}.Client(5 * time.Second)
+	client := Policy{}.Client(patience)
 	for _, host := range []string{"127.0.0.1", "localhost", "127.1.2.3", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]"} {
 		res, err := client.Get("http://" + host + ":" + port)
 		if err == nil {
@@ -79,7 +82,7 @@ func TestNoConnectionIsMadeToThisMachine(t *testing.T) {
 func TestAnAddressBehindANameIsRefused(t *testing.T) {
 	t.Parallel()
 	address, connections := server(t, func(http.ResponseWriter, *http.Request) {})
-	_, err := Policy{}.Client(5 * time.Second).Get(strings.Replace(address, "127.0.0.1", "localhost", 1))
+	_, err := Policy{}.Client(patience).Get(strings.Replace(address, "127.0.0.1", "localhost", 1))
 	var refused *Refused
 	if !errors.As(err, &refused) || !refused.Address.IsLoopback() || connections.Load() != 0 {
 		t.Errorf("got %v with %d connections; want the loopback address refused", err, connections.Load())
@@ -89,7 +92,7 @@ func TestAnAddressBehindANameIsRefused(t *testing.T) {
 func TestPrivateAddressesAreReachedWhereTheyAreAllowed(t *testing.T) {
 	t.Parallel()
 	address, _ := server(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })
-	res, err := Policy{Private: true}.Client(5 * time.Second).Get(address)
+	res, err := Policy{Private: true}.Client(patience).Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +108,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	address, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, target, http.StatusTemporaryRedirect)
 	})
-	res, err := Policy{Private: true}.Client(5*time.Second).Post(address, "text/plain", strings.NewReader("x"))
+	res, err := Policy{Private: true}.Client(patience).Post(address, "text/plain", strings.NewReader("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +121,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 func TestConnectionsAreNotKept(t *testing.T) {
 	t.Parallel()
 	address, connections := server(t, func(http.ResponseWriter, *http.Request) {})
-	client := Policy{Private: true}.Client(5 * time.Second)
+	client := Policy{Private: true}.Client(patience)
 	for range 2 {
 		res, err := client.Get(address)
 		if err != nil {
@@ -136,12 +139,8 @@ func TestAServerThatNeverAnswersIsLeft(t *testing.T) {
 	release := make(chan struct{})
 	address, _ := server(t, func(http.ResponseWriter, *http.Request) { <-release })
 	t.Cleanup(func() { close(release) }) // before the server is closed, which waits for its handlers
-	begun := time.Now()
 	if _, err := (Policy{Private: true}).Client(50 * time.Millisecond).Get(address); err == nil {
 		t.Error("it answered")
-	}
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("it took %v", took)
 	}
 }
 

@@ -306,7 +306,7 @@ func TestTheLookoutForMarkupSeesIt(t *testing.T) {
 // streamed reads a session's stream until it has said what is awaited.
 func (b *browser) streamed(session *db.Session, awaited string) string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.http.URL+"/sessions/"+session.ID.String()+"/stream", nil)
 	check(b.t, err)

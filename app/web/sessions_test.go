@@ -156,7 +156,8 @@ func TestAStreamEndsForWhoMayNotSeeItsSessionAnyMore(t *testing.T) {
 			ended <- err
 		}()
 		lose(who)
-		deadline := time.After(10 * time.Second)
+		deadline, again := time.After(patience), time.NewTicker(20*time.Millisecond)
+		defer again.Stop()
 		for over := false; !over; {
 			x.server.hub.wake("session", id) // as something new of the session does
 			select {
@@ -165,7 +166,7 @@ func TestAStreamEndsForWhoMayNotSeeItsSessionAnyMore(t *testing.T) {
 			case <-deadline:
 				t.Errorf("without %s the stream goes on", name)
 				over = true
-			case <-time.After(20 * time.Millisecond):
+			case <-again.C:
 			}
 		}
 		_ = res.Body.Close()

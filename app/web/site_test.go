@@ -72,6 +72,9 @@ func open(t *testing.T) *site {
 	return s
 }
 
+// patience bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
+const patience = 10 * time.Minute
+
 // browser is a client that keeps cookies and does not follow redirects.
 type browser struct {
 	*site

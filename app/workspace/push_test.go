@@ -160,13 +160,12 @@ func TestACancelEndsGitAndAllItStarted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer cancel()
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && !exists(filepath.Join(dir, "child")); {
+		for end := time.Now().Add(patience); time.Now().Before(end) && !exists(filepath.Join(dir, "child")); {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}()
-	begun := time.Now()
-	if _, err := s.Version(ctx); !errors.Is(err, context.Canceled) || time.Since(begun) > 20*time.Second {
-		t.Errorf("got %v after %v", err, time.Since(begun))
+	if _, err := s.Version(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v; want canceled", err)
 	}
 	out, _ := exec.Command("ps", "-eo", "args").Output()
 	if strings.Contains(string(out), dir) {

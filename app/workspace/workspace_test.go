@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestWorktreeStartsCleanAndShowsWhatASessionChanged(t *testing.T) {
@@ -58,6 +59,9 @@ var (
 	pattern     string // the folder with the remote that setup copies
 	patternOnce sync.Once
 )
+
+// patience bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
+const patience = 10 * time.Minute
 
 func TestMain(m *testing.M) {
 	code := m.Run()

@@ -174,7 +174,7 @@ func TestServerThatDiesAgainAndAgainIsGone(t *testing.T) {
 		if !strings.Contains(err.Error(), "5 times") || !strings.Contains(err.Error(), "pg_control") {
 			t.Errorf("Gone yields %v; want the number of deaths and what the server wrote", err)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatal("Gone yields nothing")
 	}
 	if err := s.Stop(); err != nil {

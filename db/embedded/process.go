@@ -17,7 +17,9 @@ const (
 	// stopPatience is how long a server may take to stop in order, quitPatience at once.
 	stopPatience = 20 * time.Second
 	quitPatience = 5 * time.Second
-	// A server that dies within quickDeath of its start died quickly; quickDeaths in a row are the end.
+	// throwawayPatience is how long one of tests may take, also on a slow and busy machine.
+	throwawayPatience = 10 * time.Minute
+	// A server that dies before it answers, or within quickDeath of its start, died quickly; quickDeaths in a row are the end.
 	quickDeath  = 10 * time.Second
 	quickDeaths = 5
 	firstPause  = 100 * time.Millisecond
@@ -41,8 +43,9 @@ func (s *Server) supervise(first chan<- error) {
 	pause, deaths := firstPause, 0
 	var memorySince time.Time
 	for {
-		began := time.Now()
+		began, answered := time.Now(), false
 		err := s.run(func() {
+			answered = true
 			memorySince = time.Time{}
 			if ready != nil {
 				ready()
@@ -68,7 +71,7 @@ func (s *Server) supervise(first chan<- error) {
 		case ready != nil:
 			first <- err
 			return
-		case time.Since(began) < quickDeath:
+		case !answered, time.Since(began) < quickDeath:
 			deaths++
 		default:
 			pause, deaths = firstPause, 1
@@ -151,7 +154,7 @@ func (s *Server) end(process *os.Process, ended <-chan error) error {
 	}
 	steps := []step{{syscall.SIGINT, stopPatience}, {syscall.SIGQUIT, quitPatience}}
 	if s.config.Throwaway {
-		steps = steps[1:]
+		steps = []step{{syscall.SIGQUIT, throwawayPatience}}
 	}
 	for _, step := range steps {
 		// An error says that the process has ended, and ended says the same.
