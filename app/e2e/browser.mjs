@@ -228,11 +228,24 @@ async function look(page, { theme = 'light', width = 1280 } = {}) {
   })
 }
 
+// fading lists the elements that are paler while they fetch themselves anew.
+function fading(page) {
+  return page.evaluate(() => [...document.querySelectorAll('[hx-trigger]')].filter(el => {
+    if (el.classList.contains('htmx-request')) return false // is at it
+    const before = getComputedStyle(el).opacity
+    el.classList.add('htmx-request')
+    const meanwhile = getComputedStyle(el).opacity
+    el.classList.remove('htmx-request')
+    return meanwhile !== before
+  }).map(el => el.outerHTML.slice(0, 200)))
+}
+
 // inspect looks at a page in light and dark, wide and as on a phone: axe finds nothing, and nothing is wider than the screen.
 export async function inspect(page, name) {
   for (const kind of [{ theme: 'light', width: 1280 }, { theme: 'dark', width: 1280 }, { theme: 'light', width: 390 }, { theme: 'dark', width: 390 }]) {
     await screenshot(page, name, kind)
     await axe(page, `${kind.theme}, ${kind.width} px wide`)
+    assert.deepEqual(await fading(page), [], `on ${page.url()} what fetches itself anew fades meanwhile`)
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
     assert.equal(wide, 0, `${page.url()} is ${wide} px wider than a screen of ${kind.width} px`)
   }

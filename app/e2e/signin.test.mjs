@@ -30,6 +30,21 @@ await scenario(async ({ open, step }) => {
   await setUp(page)
   await inspect(page, 'overview-empty')
 
+  step('what fetches itself anew does not fade while the answer is awaited')
+  let answer
+  const held = new Promise(done => { answer = done })
+  await page.route('**/inbox/link*', async route => {
+    await held
+    await route.continue()
+  })
+  await page.evaluate(() => document.body.dispatchEvent(new Event('inbox')))
+  const fetching = page.locator('#inbox-link.htmx-request')
+  await fetching.waitFor()
+  assert.equal(await fetching.evaluate(el => getComputedStyle(el).opacity), '1')
+  answer()
+  await fetching.waitFor({ state: 'detached' })
+  await page.unroute('**/inbox/link*')
+
   step('the link works once')
   assert.equal((await page.goto(process.env.SETUP)).status(), 404)
   await page.goto('/')
