@@ -94,6 +94,9 @@ func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel, send fu
 		now := d.Now()
 		list, err := db.ClaimCopies(ctx, d.DB, channel, now, now.Add(claimFor), people, atOnce-len(people))
 		if err != nil || ctx.Err() != nil || len(list) == 0 && len(people) == 0 {
+			if ctx.Err() != nil { // the process stops, which is no trouble of the database
+				err = nil
+			}
 			at.group.Wait()
 			return errors.Join(err, at.err)
 		}
