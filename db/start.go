@@ -260,6 +260,32 @@ func OldestInFlight(ctx context.Context, q bun.IDB, automations []uuid.UUID) (ma
 	return byID, nil
 }
 
+// GateStreak finds the row in which a loop's closed gate was counted last, if its schedule did nothing else and no run began
+// since: the newest execution before a given one. Zero: there is none.
+func GateStreak(ctx context.Context, q bun.IDB, automation, before uuid.UUID) (uuid.UUID, error) {
+	var id uuid.UUID
+	err := q.NewRaw(`SELECT CASE WHEN e.status = 'skipped' AND e.error_class = 'gate' AND e.source = 'schedule' AND e.session_id IS NULL THEN e.id
+			ELSE '00000000-0000-0000-0000-000000000000' END
+		FROM executions e WHERE e.automation_id = ? AND e.id < ? AND (e.source = 'schedule' OR e.session_id IS NOT NULL) ORDER BY e.id DESC LIMIT 1`,
+		automation, before).Scan(ctx, &id)
+	if IsNotFound(err) {
+		return uuid.Nil, nil
+	}
+	return id, wrapped(err, "find the streak of a gate")
+}
+
+// ForgetSession removes a session in which nothing was done, with its messages and what they left.
+func ForgetSession(ctx context.Context, tx bun.Tx, session uuid.UUID) error {
+	_, err := tx.NewDelete().Model((*Session)(nil)).Where("s.id = ?", session).Exec(ctx)
+	return wrapped(err, "forget session "+session.String())
+}
+
+// DeleteExecution removes an execution that another row stands for.
+func DeleteExecution(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
+	_, err := tx.NewDelete().Model((*Execution)(nil)).Where("e.id = ?", id).Exec(ctx)
+	return wrapped(err, "delete execution "+id.String())
+}
+
 // LatestScheduled finds the newest execution of an automation that the schedule started and that has a session.
 func LatestScheduled(ctx context.Context, q bun.IDB, automation uuid.UUID) (*Execution, error) {
 	var e Execution

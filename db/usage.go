@@ -149,6 +149,9 @@ type Spending struct {
 // ErrorBudget is the error class of what a budget kept from running or stopped.
 const ErrorBudget = "budget"
 
+// ErrorGate is the error class of what a gate kept from running.
+const ErrorGate = "gate"
+
 // SpendingOf sums up what automations used, in one query.
 func SpendingOf(ctx context.Context, q bun.IDB, list []Period, now time.Time) (map[uuid.UUID]Spending, error) {
 	if len(list) == 0 {

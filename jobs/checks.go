@@ -76,6 +76,12 @@ func (r *Runner) dropWorktree(ctx context.Context, session *db.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	goes, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, r.Now())
+	if err == nil && !goes { // of a loop, not even the session stays
+		var known map[uuid.UUID]uuid.UUID
+		known, err = db.KnownSessions(ctx, r.DB, []uuid.UUID{session.ID})
+		_, there := known[session.ID]
+		goes = err == nil && !there
+	}
 	if err == nil && goes {
 		if err = r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), false); err != nil {
 			err = errors.Join(err, db.KeepWorktree(ctx, r.DB, session.ID))

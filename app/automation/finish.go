@@ -120,7 +120,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		e.Result = db.NothingToDo
 	}
 	if o.Status == db.Skipped {
-		e.Neutral, e.SkipCount = true, 1
+		e.Neutral, e.SkipCount, e.ErrorClass = true, 1, db.ErrorGate
 		if e.LastSkippedFor.IsZero() { // else it caught up, and is the answer to more than one due time
 			e.LastSkippedFor = e.ScheduledFor
 		}
@@ -135,6 +135,9 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err != nil {
 		return err
 	}
+	if e.Status == db.Skipped && e.Source == db.BySchedule && e.Snapshot.Trigger == db.Loop {
+		return s.gateClosed(ctx, tx, a, e, session, now)
+	}
 	if e.Status != db.Succeeded {
 		if err := s.releaseTicket(ctx, tx, session, "the run did not succeed: "+e.Reason); err != nil {
 			return err
@@ -145,12 +148,6 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		return err
 	}
 	told := enabled && !a.Enabled
-	if e.Status == db.Skipped && e.Iteration > 0 && a.Iterations > 0 { // what did not begin is no iteration
-		a.Iterations--
-		if err := db.SaveSwitch(ctx, tx, a); err != nil {
-			return err
-		}
-	}
 	if e.Snapshot.Trigger == db.OneTime && e.Source == db.BySchedule && !told {
 		canceled := uuid.Nil
 		if e.Status == db.Canceled {
@@ -208,6 +205,50 @@ func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	return s.notify(ctx, tx, a, people, notice{
 		kind: NoticeDisabled, title: title, body: capitalize(reason) + ".", execution: e.ID, session: e.SessionID, key: "disabled " + e.ID.String(),
 	})
+}
+
+// gateClosed keeps account of a loop whose gate let no run begin, and asks it again later. Of a streak there is one row and one
+// notice, and no session stays: nothing was done in it.
+func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, session *db.Session, now time.Time) error {
+	streak, err := db.GateStreak(ctx, tx, a.ID, e.ID)
+	if err != nil {
+		return err
+	}
+	counted := false
+	if streak != uuid.Nil {
+		if counted, err = db.AddSkip(ctx, tx, streak, 1, e.ScheduledFor); err != nil {
+			return err
+		}
+	}
+	if err := db.ForgetSession(ctx, tx, session.ID); err != nil {
+		return err
+	}
+	if counted {
+		err = db.DeleteExecution(ctx, tx, e.ID)
+	} else {
+		err = s.tell(ctx, tx, a, notice{
+			kind: NoticeSkipped, title: a.Name + " waits for its gate", execution: e.ID, key: "skipped " + e.ID.String(),
+			body: capitalize(e.Reason) + ". It is asked again each minute; until it lets a run begin, that is counted in the history without a notice of its own.",
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if e.Iteration > 0 && a.Iterations > 0 { // what did not begin is no iteration
+		a.Iterations--
+		if err := db.SaveSwitch(ctx, tx, a); err != nil {
+			return err
+		}
+	}
+	if a.Trigger == db.Loop && a.Enabled && a.NextRunAt.IsZero() {
+		if err := s.schedule(ctx, tx, a, now.Add(gatePause)); err != nil {
+			return err
+		}
+	}
+	if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
+		return err
+	}
+	return db.Announce(ctx, tx, "automation", a.ID)
 }
 
 // after is what becomes of a session when its run has ended: stopped by a person it is canceled; with Auto-Complete
@@ -371,9 +412,6 @@ func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, no
 			kind: NoticeLoopFinished, title: a.Name + " has finished its loop", body: capitalize(reason) + ".",
 			execution: e.ID, session: e.SessionID, key: "finished " + e.ID.String(),
 		})
-	}
-	if e.Status == db.Skipped {
-		return s.schedule(ctx, tx, a, now.Add(gatePause))
 	}
 	return s.schedule(ctx, tx, a, now.Add(loopPause(a.FailureStreak)))
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/db"
@@ -192,6 +194,42 @@ func TestALoopAsksItsGateAgainAfterAMinuteAndCountsNoIteration(t *testing.T) {
 	k.finish(success)
 	if a = k.reload(a); a.Enabled {
 		t.Error("the loop goes on after its one iteration")
+	}
+}
+
+func TestALoopWhoseGateIsClosedHasOneRowAndOneNoticeAStreakAndNoSession(t *testing.T) {
+	k := setup(t)
+	a := k.create(loop)
+	at, closed := begun, Outcome{Status: db.Skipped, Reason: "the branch has not moved", Neutral: true}
+	ask := func(o Outcome) {
+		t.Helper()
+		k.tick(at)
+		if n := len(k.finish(o)); n != 1 {
+			t.Fatalf("at %s the gate was asked %d times; want once", at, n)
+		}
+		at = at.Add(gatePause)
+	}
+	for range 5 {
+		ask(closed)
+	}
+	k.expectStatuses(a, "skipped×5")
+	e := k.history(a)[0]
+	if e.SessionID != uuid.Nil || e.ErrorClass != db.ErrorGate || !e.ScheduledFor.Equal(begun) || !e.LastSkippedFor.Equal(begun.Add(4*gatePause)) {
+		t.Errorf("the row has the session %s, the class %q and is for %s to %s", e.SessionID, e.ErrorClass, e.ScheduledFor, e.LastSkippedFor)
+	}
+	var sessions, turns int
+	check(t, k.DB.NewRaw("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM turns)").Scan(t.Context(), &sessions, &turns))
+	if sessions != 0 || turns != 0 {
+		t.Errorf("there are %d sessions with %d messages; want none", sessions, turns)
+	}
+	k.expectInbox(k.jonas, NoticeSkipped)
+	ask(success) // the streak is over
+	ask(closed)
+	ask(closed)
+	k.expectStatuses(a, "skipped×5 succeeded skipped×2")
+	k.expectInbox(k.jonas, NoticeSkipped, NoticeSkipped)
+	if b := k.reload(a); !b.Enabled || b.Iterations != 1 || b.FailureStreak != 0 {
+		t.Errorf("it is enabled=%t with %d iterations and %d failures; want enabled with 1 and none", b.Enabled, b.Iterations, b.FailureStreak)
 	}
 }
 
