@@ -3,6 +3,7 @@ package automation
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -133,9 +134,14 @@ func TestOneAutomationThatCannotStartDoesNotHoldUpTheOthers(t *testing.T) {
 	check(t, err)
 	k.tick(at("01 13:00:00"))
 	k.expectStatuses(good, "queued")
-	k.expectStatuses(bad, "failed")
-	if next := k.reload(bad).NextRunAt; !next.Equal(at("02 13:00:00")) {
-		t.Errorf("it is due next at %s; want the next day", next)
+	k.expectStatuses(bad, "")
+	if next := k.reload(bad).NextRunAt; !next.Equal(at("01 13:00:00")) {
+		t.Errorf("it is due at %s; want its due time, until that is answered", next)
+	}
+	k.tick(at("01 15:00:00"))
+	k.expectStatuses(bad, "missed")
+	if e := k.history(bad)[0]; !strings.Contains(e.Reason, "Carillon could not start it: ") || !strings.Contains(e.Reason, "refused") {
+		t.Errorf("it was missed because %q; want the fault", e.Reason)
 	}
 }
 

@@ -13,6 +13,7 @@ func TestAnAutomationSaysWhyItDidNotRunAtATime(t *testing.T) {
 	k.tick(at("03 02:00:00")) // stays in flight
 	k.tick(at("04 02:00:00")) // skipped
 	k.finish(success)
+	k.looks = looks{}         // stopped, and started
 	k.tick(at("06 08:00:00")) // down on the 5th and 6th
 	k.clock.Set(at("06 09:00:00"))
 	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
