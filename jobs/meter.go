@@ -77,17 +77,18 @@ func (m *meter) note(ctx context.Context, used agent.Usage) string {
 }
 
 // done ends the look. Where the agent did not tell at its end what the turn used, as one that was stopped, it is at least what
-// it had told until then.
+// it had told until then, and of one that tells a part at either time the greater part.
 func (m *meter) done(final agent.Usage) agent.Usage {
 	close(m.end)
 	<-m.ended
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !final.Known {
-		final.Input, final.CacheRead, final.CacheWrite, final.Output = m.used.Input, m.used.CacheRead, m.used.CacheWrite, m.used.Output
+	more := final.AtLeast(m.used)
+	if final.Known {
+		more.Input, more.CacheRead, more.CacheWrite, more.Output = final.Input, final.CacheRead, final.CacheWrite, final.Output
 	}
-	if !final.CostKnown {
-		final.CostUSD = m.used.CostUSD
+	if final.CostKnown {
+		more.CostUSD = final.CostUSD
 	}
-	return final
+	return more
 }

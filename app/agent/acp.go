@@ -45,6 +45,7 @@ type acpAgent struct {
 	broke   string          // the last error that it told in the voice of the model
 	steps   Usage           // summed over steps, of agents that tell it so
 	cost    *float64
+	router  bool // the agent chooses the model by asking one, which it does not tell in what it used
 }
 
 // acpSession is what session/new, session/resume and session/load answer.
@@ -57,6 +58,7 @@ type acpSession struct {
 		} `json:"availableModes"`
 	} `json:"modes"`
 	Models *struct {
+		Current   string `json:"currentModelId"`
 		Available []struct {
 			ID string `json:"modelId"`
 		} `json:"availableModels"`

@@ -10,10 +10,17 @@ import (
 	"time"
 )
 
+// geminiRouter is the model of Gemini CLI that chooses among the others.
+const geminiRouter = "auto"
+
 func (a *acpAgent) chooseModel(opened acpSession) error {
+	if opened.Models != nil && a.Model == "" {
+		a.router = opened.Models.Current == geminiRouter
+	}
 	if a.Model == "" {
 		return nil
 	}
+	a.router = a.Model == geminiRouter
 	var err error
 	switch option := opened.option("model"); {
 	case option != nil:

@@ -345,7 +345,7 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 	case answer.Usage != nil:
 		res.Usage = answer.Usage.usage()
 	case quota != nil && !res.Usage.Known:
-		res.Usage = Usage{Known: true, Input: quota.Tokens.Input, Output: quota.Tokens.Output}
+		res.Usage = Usage{Known: !a.router, Input: quota.Tokens.Input, Output: quota.Tokens.Output}
 	}
 	res.Usage.CostKnown, res.Usage.CostUSD = sum.CostKnown, sum.CostUSD
 	switch answer.StopReason {

@@ -196,6 +196,17 @@ func (u Usage) Add(v Usage) Usage {
 	}
 }
 
+// AtLeast returns of each number the greater one, for two counts of the same turn of which either may be less than the truth.
+// What is known is what is known of u.
+func (u Usage) AtLeast(v Usage) Usage {
+	u.Input, u.CacheRead = max(u.Input, v.Input), max(u.CacheRead, v.CacheRead)
+	u.CacheWrite, u.Output = max(u.CacheWrite, v.CacheWrite), max(u.Output, v.Output)
+	u.CostUSD = max(u.CostUSD, v.CostUSD)
+	return u
+}
+
+func (u Usage) tokens() int64 { return u.Input + u.CacheRead + u.CacheWrite + u.Output }
+
 // Result is the end of a turn. Beside an error it holds what was known by then.
 type Result struct {
 	Conversation string // for Turn.Resume; empty where the driver cannot resume

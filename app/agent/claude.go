@@ -31,16 +31,24 @@ type claudeLine struct {
 	ToolUseResult json.RawMessage `json:"tool_use_result"`
 
 	// result
-	IsError    bool          `json:"is_error"`
-	Result     string        `json:"result"`
-	Errors     []string      `json:"errors"`
-	APIStatus  int           `json:"api_error_status"`
-	StopReason string        `json:"stop_reason"`
-	TotalCost  *float64      `json:"total_cost_usd"`
-	Usage      *claudeTokens `json:"usage"`
-	ModelUsage map[string]struct {
-		CostUSD float64 `json:"costUSD"`
-	} `json:"model_usage_since_last_result"`
+	IsError    bool                   `json:"is_error"`
+	Result     string                 `json:"result"`
+	Errors     []string               `json:"errors"`
+	APIStatus  int                    `json:"api_error_status"`
+	StopReason string                 `json:"stop_reason"`
+	TotalCost  *float64               `json:"total_cost_usd"`
+	Usage      *claudeTokens          `json:"usage"`
+	SinceLast  map[string]claudeModel `json:"model_usage_since_last_result"`
+	ModelUsage map[string]claudeModel `json:"modelUsage"` // what TotalCost is for
+}
+
+// claudeModel is what claude counts of a model.
+type claudeModel struct {
+	Input      int64   `json:"inputTokens"`
+	CacheRead  int64   `json:"cacheReadInputTokens"`
+	CacheWrite int64   `json:"cacheCreationInputTokens"`
+	Output     int64   `json:"outputTokens"`
+	CostUSD    float64 `json:"costUSD"`
 }
 
 type claudeTokens struct {
@@ -167,21 +175,26 @@ func claudeServers(list []MCPServer) map[string]any {
 	return servers
 }
 
-// claudeUsage is what the turn used. The tokens are the turn's, the total cost is the conversation's.
+// claudeUsage is what the turn used. The tokens are the turn's. The total cost is the conversation's in some versions and the
+// process's, which is the turn's, in others: the models' tokens, which it is for, tell which.
 func (r *run) claudeUsage(l *claudeLine) Usage {
 	var u Usage
 	if l.Usage != nil {
 		u = l.Usage.usage()
 	}
 	switch {
-	case l.ModelUsage != nil:
+	case l.SinceLast != nil:
 		u.CostKnown = true
-		for _, m := range l.ModelUsage {
+		for _, m := range l.SinceLast {
 			u.CostUSD += m.CostUSD
 		}
 	case l.TotalCost != nil:
 		u.CostKnown, u.CostUSD = true, *l.TotalCost
-		if r.Resume != "" && r.Spent.CostUSD <= u.CostUSD {
+		var counted Usage
+		for _, m := range l.ModelUsage {
+			counted = counted.Add(Usage{Input: m.Input, CacheRead: m.CacheRead, CacheWrite: m.CacheWrite, Output: m.Output})
+		}
+		if r.Resume != "" && counted.tokens() > u.tokens() && counted.tokens() >= u.tokens()+r.Spent.tokens() && r.Spent.CostUSD <= u.CostUSD {
 			u.CostUSD -= r.Spent.CostUSD
 		}
 	}

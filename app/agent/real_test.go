@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -30,6 +31,16 @@ func realTurn(t *testing.T, cli agenttest.CLI, prompt string) Turn {
 	turn := newTurn(t, prompt)
 	turn.Model, turn.Timeout, turn.grace = cli.Model, patience, 5*time.Second
 	return turn
+}
+
+// checkUsed compares what an agent told with what the model did: the same where it tells all of it, at least some of it otherwise.
+func checkUsed(t *testing.T, what string, u Usage, calls int) {
+	t.Helper()
+	in, out := u.Input+u.CacheRead+u.CacheWrite, u.Output
+	wantIn, wantOut := int64(calls*(agenttest.FreshTokens+agenttest.CachedTokens)), int64(calls*agenttest.OutputTokens)
+	if in == 0 || out == 0 || in > wantIn || out > wantOut || u.Known && (in != wantIn || out != wantOut) {
+		t.Errorf("%s used %+v; the model told %d tokens in and %d out", what, u, wantIn, wantOut)
+	}
 }
 
 // Each agent that is installed keeps the rules that the recorded streams and the scripted agents of the other tests show.
@@ -70,6 +81,40 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 					t.Errorf("went on with %q: %v", again.Text, f)
 				}
 				t.Logf("used %+v, then %+v", res.Usage, again.Usage)
+			})
+			t.Run("goes on with its conversation for ten messages, and tells what each used", func(t *testing.T) {
+				p, model := realAgent(t, cli)
+				turn := realTurn(t, cli, "")
+				var sum Usage
+				var cost float64 // of the first message, which is like the others
+				known, calls := true, 0
+				for i := range 10 {
+					turn.Prompt, turn.RunDir, turn.Spent = fmt.Sprintf("[[say This is answer %d.]]", i+1), t.TempDir(), sum
+					if i == 9 {
+						turn.Prompt = "[[recall]]"
+					}
+					res, f, _ := runTurn(t, p, turn)
+					want := strings.NewReplacer("[[say ", "", "]]", "").Replace(turn.Prompt)
+					if i == 9 {
+						want = "(This is answer 1.)"
+					}
+					if f != nil || !strings.Contains(res.Text, want) {
+						t.Fatalf("message %d was answered %q: %v; want %s", i+1, res.Text, f, want)
+					}
+					n := len(model.Calls()) - calls
+					calls += n
+					checkUsed(t, fmt.Sprintf("message %d", i+1), res.Usage, n)
+					if i == 0 {
+						cost = res.Usage.CostUSD
+					}
+					if res.Usage.CostKnown != (cost > 0) || res.Usage.CostUSD != cost {
+						t.Errorf("message %d cost %v (known: %v); want %v, as the first", i+1, res.Usage.CostUSD, res.Usage.CostKnown, cost)
+					}
+					turn.Resume, sum, known = res.Conversation, sum.Add(res.Usage), known && res.Usage.Known
+				}
+				sum.Known = known
+				checkUsed(t, "the conversation", sum, calls)
+				t.Logf("used %+v; %d calls of the model", sum, calls)
 			})
 			t.Run("says that it does not know a conversation", func(t *testing.T) {
 				p, _ := realAgent(t, cli)

@@ -114,6 +114,30 @@ func TestClaudeHoldsItselfToWhatATurnMayCost(t *testing.T) {
 	}
 }
 
+func TestTheCostOfAClaudeTurnIsItsOwnWhateverTheVersionCounts(t *testing.T) {
+	t.Parallel()
+	result := func(total float64, models int) string {
+		return fmt.Sprintf(`{"type":"result","subtype":"success","session_id":"s","result":"ok","total_cost_usd":%g,"usage":{"input_tokens":100,"cache_read_input_tokens":40,"output_tokens":20},
+			"modelUsage":{"m":{"inputTokens":%d,"cacheReadInputTokens":%d,"outputTokens":%d,"costUSD":%g}}}`, total, 100*models, 40*models, 20*models, total)
+	}
+	turn := newTurn(t, "x")
+	turn.Resume, turn.Spent = "s", Usage{Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.5}
+	for _, tt := range []struct {
+		name, line string
+		cost       float64
+	}{
+		{"of the process", result(0.25, 1), 0.25},
+		{"of the process, dearer than all before", result(0.75, 1), 0.75},
+		{"of the conversation", result(0.75, 3), 0.25},
+		{"of the process, with a model beside", strings.Replace(result(0.75, 1), `"modelUsage":{`, `"modelUsage":{"small":{"inputTokens":10},`, 1), 0.75},
+	} {
+		res, f, _, _ := replay(t, "claude", strings.ReplaceAll(tt.line, "\n", "")+"\n", "0", "", turn)
+		if f != nil || !res.Usage.CostKnown || res.Usage.CostUSD != tt.cost {
+			t.Errorf("%s: %+v, %v; want %v", tt.name, res.Usage, f, tt.cost)
+		}
+	}
+}
+
 func TestClaudeTurnTellsItsStory(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "--help me to\nwrite")
