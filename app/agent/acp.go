@@ -259,28 +259,27 @@ func call[T any](a *acpAgent, method string, params any) (T, error) {
 
 // refused is the failure that an agent's error answer tells.
 func (a *acpAgent) refused(e *acp.RequestError) *Failure {
-	text := e.Message
-	if e.Data != nil {
-		if data, err := json.Marshal(e.Data); err == nil {
-			text += " " + string(data)
+	told := trouble{text: e.Message}
+	if raw, err := json.Marshal(e.Data); e.Data != nil && err == nil {
+		detail := trouble{}
+		if text, is := e.Data.(string); is {
+			detail.text = text
+		} else {
+			detail.read(raw)
 		}
-		if data, ok := e.Data.(map[string]any); ok {
-			for _, key := range []string{"message", "details", "error", "errorMessage"} {
-				if detail, ok := data[key].(string); ok && detail != "" {
-					text = e.Message + ": " + detail
-					break
-				}
-			}
+		if told = detail; detail.text == "" || detail.text == e.Message {
+			told.text = e.Message
+		} else if e.Message != "Internal error" {
+			told.text = e.Message + ": " + detail.text
 		}
 	}
-	status := 0
-	if e.Code == -32000 {
-		status = 401 // ACP's "authentication required"
+	if e.Code == acpSignIn {
+		told.status = 401
 	}
 	if e.Code >= 400 && e.Code < 600 {
-		status = e.Code // HTTP's, as gemini passes it on
+		told.status = e.Code // HTTP's, as gemini passes it on
 	}
-	f := a.classify(text, status, time.Now())
+	f := a.failure(told, time.Now())
 	if f.Cause == nil {
 		f.Cause = e
 	}
@@ -369,6 +368,7 @@ func (a *acpAgent) open(ctx context.Context, info acpInfo) (acpSession, error) {
 
 // The codes of the protocol's errors.
 const (
+	acpSignIn     = -32000 // "authentication required"
 	acpNoMethod   = -32601
 	acpNoResource = -32002
 )

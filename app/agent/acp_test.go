@@ -179,14 +179,14 @@ func TestACPFailuresAreClassified(t *testing.T) {
 	}{
 		{"sign-in needed", "", []string{"login"}, "", FailAuth, "Authentication required"},
 		{"HTTP status as code", "[[fail 401 nope]]", nil, "", FailAuth, "nope"},
-		{"HTTP status in words", "[[fail -32603 Internal error: 401 Unauthorized]]", nil, "", FailAuth, "401"},
-		{"rate limit", "[[fail -32603 429 Too Many Requests]]", nil, "", FailRateLimit, "429"},
-		{"server", "[[fail -32603 503 Service Unavailable]]", nil, "", FailTransient, "503"},
-		{"context", "[[fail -32603 prompt is too long: 210000 tokens]]", nil, "", FailContext, "too long"},
+		{"HTTP status in words", "[[fail -32603 Internal error: 401 Unauthorized]]", nil, "", FailAgent, "401"},
+		{"rate limit", "[[fail 429 Too Many Requests]]", nil, "", FailRateLimit, "Too Many"},
+		{"server", "[[fail 503 Service Unavailable]]", nil, "", FailTransient, "Unavailable"},
+		{"context", "[[fail -32603 prompt is too long: 210000 tokens > 200000 maximum]]", nil, "", FailContext, "too long"},
 		{"another error", "[[fail -32603 what a pity]]", nil, "", FailAgent, "what a pity"},
 		{"a model that it has not", "", nil, "huge", FailModel, "no choice huge"},
 		{"its death", "[[say x]][[die out of luck]]", nil, "", FailAgent, "exit 9: agent: out of luck"},
-		{"its death at the start", "", []string{"early"}, "", FailAuth, "exit 7: Error: not logged in"},
+		{"its death at the start", "", []string{"early"}, "", FailAgent, "exit 7: Error: not logged in"},
 		{"a refusal", "[[stop refusal]]", nil, "", FailAgent, "the model refused"},
 		{"a limit", "[[stop max_turn_requests]]", nil, "", FailAgent, "max turn requests"},
 		{"another version", "", []string{"version=2"}, "", FailStart, "version 2"},
@@ -220,13 +220,20 @@ func TestACPFailuresAreClassified(t *testing.T) {
 func TestAnErrorThatAnAgentTellsLikeAnAnswerIsAFailure(t *testing.T) {
 	t.Parallel()
 	p := acpProvider(t)
-	p.Experimental = true
+	p.ID, p.Experimental = "copilot", true
 	_, f, s := runTurn(t, p, newTurn(t, "[[say Info: Request failed due to a transient API error. Retrying...]][[say Error: 401 bad key]][[nousage]]"))
 	expectFailure(t, f, FailAuth, "401 bad key")
 	if s.text(EventText) != "" || !strings.Contains(s.text(EventWarning), "Retrying") {
 		t.Errorf("said %q, warned %q", s.text(EventText), s.text(EventWarning))
 	}
-	res, f, _ := runTurn(t, p, newTurn(t, "[[say Info: a.txt]][[say Error: 500]][[say Written.]]"))
+	res, f, s := runTurn(t, p, newTurn(t, "[[say Well, ]][[say Info: Response was interrupted due to a server error. Retrying...]][[say Well done.]]"))
+	if f != nil || res.Text != "Well done." {
+		t.Errorf("a turn whose answer was begun twice answered %q: %v", res.Text, f)
+	}
+	if res, f, _ = runTurn(t, p, newTurn(t, "[[say Error: is what the test prints.]]")); f != nil || res.Text != "Error: is what the test prints." {
+		t.Errorf("a model's own words became %q: %v", res.Text, f)
+	}
+	res, f, _ = runTurn(t, p, newTurn(t, "[[say Info: a.txt]][[say Error: 500]][[say Written.]]"))
 	if f != nil || res.Text != "Written." {
 		t.Errorf("a turn that got over its error answered %q: %v", res.Text, f)
 	}
@@ -303,11 +310,11 @@ func TestWhatAnAgentUnderstatesNeverCountsAsKnown(t *testing.T) {
 func TestACPCostIsTheShareOfTheTurn(t *testing.T) {
 	t.Parallel()
 	p := acpProvider(t)
-	first, f, _ := runTurn(t, p, newTurn(t, "[[cost 0.25]]"))
+	first, f, _ := runTurn(t, p, newTurn(t, "[[cost 0.25]][[say x]]"))
 	if f != nil || first.Usage.CostUSD != 0.25 || !first.Usage.CostKnown {
 		t.Fatalf("first turn: %+v, %v", first.Usage, f)
 	}
-	turn := newTurn(t, "[[cost 0.75]]")
+	turn := newTurn(t, "[[cost 0.75]][[say x]]")
 	turn.Resume, turn.Spent = first.Conversation, first.Usage
 	var told Usage
 	turn.Used = func(u Usage) { told = u }
@@ -315,7 +322,7 @@ func TestACPCostIsTheShareOfTheTurn(t *testing.T) {
 	if f != nil || second.Usage.CostUSD != 0.5 || told.CostUSD != 0.5 || !told.CostKnown {
 		t.Errorf("second turn: %+v, %v, and %+v told while at work; want 0.5 USD", second.Usage, f, told)
 	}
-	third, _, _ := runTurn(t, p, newTurn(t, "[[nousage]]"))
+	third, _, _ := runTurn(t, p, newTurn(t, "[[say x]][[nousage]]"))
 	if third.Usage.Known || third.Usage.CostKnown {
 		t.Errorf("usage %+v; want unknown", third.Usage)
 	}

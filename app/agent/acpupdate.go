@@ -168,6 +168,7 @@ func (a *acpAgent) notice(text string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if words, ok := strings.CutPrefix(text, "Info: "); ok {
+		a.cut = a.cut || strings.HasSuffix(strings.TrimSpace(words), "Retrying...") // what was said is said anew
 		a.emit(Event{Kind: EventWarning, Text: words})
 		return true
 	}
@@ -357,8 +358,11 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 	default:
 		return res, &Failure{Kind: FailAgent, Reason: fmt.Sprintf("%s stopped: %s", a.Name, strings.ReplaceAll(answer.StopReason, "_", " "))}
 	}
-	if broke != "" && !res.Usage.Known {
-		return res, a.classify(broke, 0, time.Now())
+	if first, _, _ := strings.Cut(broke, "\n"); broke != "" && (!res.Usage.Known || a.said(first) != "") {
+		return res, a.failure(trouble{text: broke}, time.Now())
+	}
+	if broke != "" { // it was the model's, after all
+		res.Text = "Error: " + broke
 	}
 	if a.rejects.Load() > 0 && res.Text == "" && !a.ReadOnly {
 		return res, &Failure{Kind: FailPermission, Reason: a.Name + " was not allowed what it asked for", Fix: "Give the provider a mode that asks no questions."}

@@ -109,6 +109,10 @@ type Turn struct {
 	// block. What the turn has used in the end may be more.
 	Used func(Usage)
 
+	// Worked reports whether the agent has done anything that its events do not tell, such as change a file. It is asked where the
+	// agent ends without an answer, which is a failure if it has done nothing; nil: it has not.
+	Worked func() bool
+
 	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
 
 	afterFunc func(time.Duration, func()) timer // times Idle; nil is time.AfterFunc
@@ -292,6 +296,9 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	if p.Understates {
 		res.Usage.Known, res.Usage.CostKnown = false, false
 	}
+	if err == nil && p.Driver != DriverShell && strings.TrimSpace(res.Text) == "" && !r.worked && (t.Worked == nil || !t.Worked()) {
+		err = &Failure{Kind: FailTransient, Reason: "the agent answered nothing"}
+	}
 	if err == nil {
 		return res, nil
 	}
@@ -311,6 +318,7 @@ type run struct {
 	named  string // the conversation that was told last
 	mu     sync.Mutex
 	emitTo func(Event)
+	worked bool // it said something, or called a tool
 }
 
 func (r *run) drive(ctx context.Context) (Result, error) {
@@ -371,6 +379,7 @@ func (r *run) emit(e Event) {
 	e.Raw = cleanJSON(e.Raw)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.worked = r.worked || e.Kind == EventTool || e.Kind == EventText && strings.TrimSpace(e.Text) != ""
 	if r.emitTo != nil {
 		r.emitTo(e)
 	}

@@ -24,6 +24,7 @@ type claudeLine struct {
 	Attempt     int    `json:"attempt"`
 	MaxRetries  int    `json:"max_retries"`
 	ErrorStatus int    `json:"error_status"`
+	Error       string `json:"error"`
 	ToolName    string `json:"tool_name"`
 	ToolUseID   string `json:"tool_use_id"`
 
@@ -35,6 +36,7 @@ type claudeLine struct {
 	Result     string                 `json:"result"`
 	Errors     []string               `json:"errors"`
 	APIStatus  int                    `json:"api_error_status"`
+	Terminal   string                 `json:"terminal_reason"`
 	StopReason string                 `json:"stop_reason"`
 	TotalCost  *float64               `json:"total_cost_usd"`
 	Usage      *claudeTokens          `json:"usage"`
@@ -82,6 +84,7 @@ type claudeTurn struct {
 	steps   map[string]Usage  // by the model's answers, of which a line tells a part
 	last    *claudeLine       // the result
 	refused *claudeLine       // the server refused to let us in
+	erred   string            // the name of the error that it said last, in the voice of the model
 }
 
 func (r *run) runClaude(ctx context.Context) (Result, error) {
@@ -109,7 +112,7 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	case ctx.Err() != nil && end.Asked:
 		return res, r.stopped(ctx)
 	case c.refused != nil:
-		return res, r.classify(fmt.Sprintf("the model's server refused the sign-in (%d)", c.refused.ErrorStatus), c.refused.ErrorStatus, now)
+		return res, r.failure(trouble{fmt.Sprintf("the model's server refused the sign-in (%d)", c.refused.ErrorStatus), c.refused.ErrorStatus, ""}, now)
 	case c.last == nil:
 		return res, r.died(end, stderr, now)
 	case c.last.Subtype == "error_max_budget_usd":
@@ -119,7 +122,11 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 		if strings.TrimSpace(text) == "" {
 			text = strings.ReplaceAll(c.last.Subtype, "_", " ")
 		}
-		return res, r.classify(text, c.last.APIStatus, now)
+		told := trouble{text, c.last.APIStatus, c.last.Terminal}
+		if names[told.name] == "" {
+			told.name = c.erred
+		}
+		return res, r.failure(told, now)
 	case end.Exit != 0:
 		return res, r.died(end, stderr, now)
 	}
@@ -226,7 +233,11 @@ func (c *claudeTurn) line(raw []byte, stop func()) {
 func (c *claudeTurn) system(l claudeLine, raw []byte, stop func()) {
 	switch l.Subtype {
 	case "api_retry":
-		c.warn("The model's server failed (%d); attempt %d of %d follows.", l.ErrorStatus, l.Attempt, l.MaxRetries)
+		status := ""
+		if l.ErrorStatus > 0 {
+			status = fmt.Sprintf(" (%d)", l.ErrorStatus)
+		}
+		c.warn("The model's server failed%s; attempt %d of %d follows.", status, l.Attempt, l.MaxRetries)
 		// It tries a refused key again for minutes. Once is enough for a token that was just renewed.
 		if (l.ErrorStatus == 401 || l.ErrorStatus == 403) && l.Attempt > 1 {
 			c.refused = &l
@@ -248,7 +259,8 @@ func (c *claudeTurn) soFar() Usage {
 
 // message tells what the model said and which tools it calls, and what that has used.
 func (c *claudeTurn) message(l claudeLine, raw []byte) {
-	if l.APIError {
+	c.erred = l.Error
+	if l.APIError || l.Error != "" {
 		return // the result says it again
 	}
 	var m struct {

@@ -87,12 +87,12 @@ func (r *run) runCodex(ctx context.Context) (Result, error) {
 	case ctx.Err() != nil && end.Asked:
 		return res, r.stopped(ctx)
 	case c.failed != "":
-		return res, r.classify(c.failed, 0, now)
+		return res, r.failure(trouble{text: c.failed}, now)
 	case c.total != nil && end.Exit == 0:
 		res.Stop = "end_turn"
 		return res, nil
 	case c.said != "":
-		return res, r.classify(c.said, 0, now)
+		return res, r.failure(trouble{text: c.said}, now)
 	}
 	return res, r.died(end, stderr, now)
 }

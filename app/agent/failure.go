@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -8,68 +9,200 @@ import (
 	"time"
 )
 
-// faults tell the kind of a failure by the words of an agent or of a vendor's server. The first that
-// matches decides.
-var faults = []struct {
-	kind  string
-	words *regexp.Regexp
-}{
-	{FailContext, regexp.MustCompile(`(?i)context[ _](length|window|limit)|prompt is too long|input is too long|maximum context|exceeds? the (maximum|context)|too many (input )?tokens`)},
-	{FailRateLimit, regexp.MustCompile(`(?i)\b429\b|rate.?limit|too many requests|quota|usage.?limit|(hit|reached) your .{0,20}limit|resource.?exhausted|credit balance|insufficient.?(credit|funds|balance)|\b402\b`)},
-	{FailModel, regexp.MustCompile(`(?i)(unknown|invalid|unsupported|no such) model|model.{0,80}(not found|not exist|not supported|not available|invalid|unknown|no access)|model_not_found|(issue with|access to) (the selected|the) model`)},
-	{FailAuth, regexp.MustCompile(`(?i)\b401\b|\b403\b|unauthori[sz]ed|authenticat|permission_error|(invalid|incorrect|missing|expired|no).{0,20}(api.?key|token|credential)|api.?key.{0,30}(not valid|invalid|missing|required|not set)|not logged in|log ?in|sign ?in|/login|invalid auth`)},
-	{FailTransient, regexp.MustCompile(`(?i)\b5\d\d\b|\b408\b|overloaded|high demand|server.?error|bad gateway|unavailable|temporar|timed? ?out|ECONN|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|network|fetch failed|connection (error|reset|refused|closed|failed)|stream (disconnected|closed)|reconnecting`)},
+// statuses are HTTP statuses that a model's server answered, as an agent passes them on.
+var statuses = map[int]string{401: FailAuth, 403: FailAuth, 402: FailRateLimit, 404: FailModel, 408: FailTransient, 413: FailContext, 429: FailRateLimit}
+
+// names are the names that vendors and agents give to errors in fields of their own.
+var names = map[string]string{
+	"authentication_error": FailAuth, "authentication_failed": FailAuth, "invalid_api_key": FailAuth, "permission_error": FailAuth,
+	"unauthenticated": FailAuth, "permission_denied": FailAuth, "providerautherror": FailAuth,
+	"rate_limit": FailRateLimit, "rate_limit_error": FailRateLimit, "rate_limit_exceeded": FailRateLimit, "resource_exhausted": FailRateLimit,
+	"insufficient_quota": FailRateLimit, "quota_exceeded": FailRateLimit, "usage_limit_reached": FailRateLimit, "usage_limit_exceeded": FailRateLimit,
+	"billing_error":   FailRateLimit,
+	"model_not_found": FailModel, "providermodelnotfounderror": FailModel,
+	"context_length_exceeded": FailContext, "contextoverflowerror": FailContext, "prompt_too_long": FailContext,
+	"overloaded": FailTransient, "overloaded_error": FailTransient, "api_error": FailTransient, "server_error": FailTransient,
+	"internal_server_error": FailTransient, "unavailable": FailTransient, "deadline_exceeded": FailTransient,
 }
 
-// statuses are HTTP statuses that an agent tells apart from its words.
-var statuses = map[int]string{401: FailAuth, 403: FailAuth, 402: FailRateLimit, 429: FailRateLimit, 408: FailTransient, 413: FailContext, 529: FailTransient}
-
-// sayings are whole sentences of the programs of the catalogue whose meaning is known, where they give it no field of its own.
-// A sentence is looked for as a whole line.
-var sayings = map[string][]struct {
-	kind  string
-	words *regexp.Regexp
-}{
-	"claude": {{FailUnknown, regexp.MustCompile(`^No conversation found with session ID: [\w-]+$`)}},
-	"codex":  {{FailUnknown, regexp.MustCompile(`^Error: thread/resume: thread/resume failed: no rollout found for thread id [\w-]+( \(code -?\d+\))?$`)}},
-	"gemini": {{FailUnknown, regexp.MustCompile(`^(Internal error: )?(No previous sessions found for this project\.|Invalid session identifier "[\w-]+"\.)$`)}},
+// ofStatus is the kind of a failure with an HTTP status; empty where the status says nothing.
+func ofStatus(status int) string {
+	if status >= 500 && status < 600 {
+		return FailTransient
+	}
+	return statuses[status]
 }
 
-// said finds the kind of a failure in what a program said last; empty where that is no sentence that is known of it.
-func (r *run) said(line string) string {
-	line = strings.TrimSpace(line)
-	for _, s := range sayings[r.ID] {
-		if s.words.MatchString(line) {
+// saying is a whole sentence whose meaning is known. A kind of ofWords means that the first group is an HTTP status.
+type saying struct {
+	kind  string
+	words *regexp.Regexp
+}
+
+const ofWords = "status"
+
+func says(kind, words string) saying { return saying{kind, regexp.MustCompile(`^(?:` + words + `)$`)} }
+
+// sayings are whole sentences of the programs of the catalogue, where they give what they mean no field of its own. A sentence is
+// a whole line of what the program says of itself, never a part of one: paths, numbers and the output of tools decide nothing.
+var sayings = map[string][]saying{
+	"claude": {
+		says(FailUnknown, `No conversation found with session ID: [\w-]+`),
+		says(FailContext, `Prompt is too long(?: · .*)?`),
+		says(FailRateLimit, `Claude AI usage limit reached\|\d+`),
+		says(FailRateLimit, `You've hit your [\w ]{0,30}limit(?:[.,]? [·∙—] .*|\..*)?`),
+		says(FailRateLimit, `Your org(?:anization)? is out of usage(?: credits)?(?: · .*|\..*)?|Credit balance is too low`),
+		says(FailAuth, `(?:Invalid API key|Not logged in|OAuth token (?:revoked|has expired|expired)|OAuth token has been revoked) · .*`),
+		says(FailAuth, `Your account does not have access to Claude\..*`),
+		says(FailModel, `There's an issue with the selected model \(.*\)\. It may not exist or you may not have access to it\..*`),
+		says(FailTransient, `API Error: (?:Unable to connect to API(?: \(\w+\))?|Connection error\.|Connection closed mid-response\..*|Request timed out\..*|Request timed out)`),
+		says(FailTransient, `Unable to connect to API(?: \(\w+\))?|Connection error\.|Request timed out\.?`),
+	},
+	"codex": {
+		says(FailUnknown, `Error: thread/resume: thread/resume failed: no rollout found for thread id [\w-]+(?: \(code -?\d+\))?`),
+		says(ofWords, `unexpected status (\d{3}) [^:]*: .*`),
+		says(ofWords, `exceeded retry limit, last status: (\d{3}) [^:]*(?:, .*)?`),
+		says(FailTransient, `We’re currently experiencing high demand, which may cause temporary errors\.`),
+		says(FailTransient, `stream disconnected before completion(?:: .*)?`),
+		says(FailContext, `Codex ran out of room in the model's context window\..*`),
+		says(FailRateLimit, `You've hit your usage limit\..*|Quota exceeded\. Check your plan and billing details\.`),
+		says(FailModel, `The '[^']*' model is not supported when using Codex with a ChatGPT account\.`),
+	},
+	"gemini": {
+		says(FailUnknown, `No previous sessions found for this project\.|Invalid session identifier "[\w-]+"\.`),
+	},
+	"qwen": {
+		says(FailTransient, `Model stream ended with empty response text\.|terminated|Connection error\.|Request timed out\.|fetch failed`),
+		says(ofWords, `(\d{3}) .*`),
+	},
+	"copilot": {
+		says(ofWords, `Authentication failed with provider at \S+ \(HTTP (\d{3})\)\.`),
+		says(FailModel, `Model '.*' not found on provider at \S+ \(HTTP 404\)\.`),
+		says(FailContext, `.*rejected the prompt as too long.*`),
+		says(ofWords, `Failed to get response from the AI model; retried \d+ times? \(.*\) Last error: (\d{3}) .*`),
+		says(FailTransient, `Failed to get response from the AI model; retried \d+ times? \(.*\) Last error: .*`),
+		says(FailTransient, `No response was returned\. Send your message again to retry\.`),
+		says(ofWords, `(\d{3}) .*`),
+	},
+}
+
+// vendors are whole sentences of models' servers, which agents pass on.
+var vendors = []saying{
+	says(FailContext, `(?:\d{3} )?This model's maximum context length is \d+ tokens\..*`),
+	says(FailContext, `(?:\d{3} )?prompt is too long: \d+ tokens > \d+ maximum`),
+	says(FailContext, `(?:\d{3} )?The input token count \(\d+\) exceeds the maximum number of tokens allowed \(\d+\)\.`),
+	says(FailContext, `(?:\d{3} )?Your input exceeds the context window of this model\..*`),
+	says(FailRateLimit, `(?:\d{3} )?Rate limit reached(?: for .*)?\. .*`),
+	says(FailRateLimit, `(?:\d{3} )?You exceeded your current quota.*`),
+	says(FailAuth, `(?:\d{3} )?(?:invalid x-api-key|Incorrect API key provided: .*|API key not valid\. Please pass a valid API key\.)`),
+	says(FailModel, `(?:\d{3} )?The (?:requested )?model '?[^ ']*'? does not exist(?: or you do not have access to it)?\.`),
+}
+
+// said finds the kind of a failure in a line that a program said of itself; empty where it is no sentence that is known.
+func (r *run) said(line string, more ...saying) string {
+	line = strings.TrimPrefix(strings.TrimSpace(line), "Internal error: ") // of the protocol
+	for _, s := range append(more, sayings[r.ID]...) {
+		m := s.words.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		if s.kind != ofWords {
 			return s.kind
+		}
+		status, _ := strconv.Atoi(m[1])
+		if kind := ofStatus(status); kind != "" {
+			return kind
 		}
 	}
 	return ""
 }
 
-// classify makes a failure of what an agent said. A status of 0 is unknown.
-func (r *run) classify(text string, status int, now time.Time) *Failure {
-	text = strings.TrimSpace(Clean(text))
-	if r.said(lastLine(text)) == FailUnknown && r.Resume != "" {
-		return r.unknownConversation(lastLine(text))
+// trouble is what a program tells of why it failed, in fields of its own.
+type trouble struct {
+	text   string // for a person
+	status int    // of HTTP; 0 is unknown
+	name   string // of the error
+}
+
+// read takes over what JSON with an error in it says, in the shapes that vendors and agents give it.
+func (t *trouble) read(raw []byte) bool {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return false
 	}
-	f := &Failure{Kind: FailAgent, Reason: shorten(text)}
-	switch kind, ok := statuses[status]; {
-	case ok:
-		f.Kind = kind
-	case status >= 500:
-		f.Kind = FailTransient
-	default:
-		for _, fault := range faults {
-			if fault.words.MatchString(text) {
-				f.Kind = fault.kind
-				break
+	for _, key := range []string{"status", "statusCode", "status_code", "httpStatus", "code"} {
+		var n int
+		if json.Unmarshal(fields[key], &n) == nil && n >= 400 && n < 600 && t.status == 0 {
+			t.status = n
+		}
+	}
+	for _, key := range []string{"code", "type", "status", "name", "errorName", "errorKind"} {
+		var word string
+		if json.Unmarshal(fields[key], &word) == nil && (t.name == "" || names[strings.ToLower(word)] != "") && names[strings.ToLower(t.name)] == "" {
+			t.name = word
+		}
+	}
+	for _, key := range []string{"message", "details", "errorMessage"} {
+		var text string
+		if json.Unmarshal(fields[key], &text) == nil && text != "" {
+			t.text = text
+			inner := trouble{status: t.status, name: t.name}
+			if strings.HasPrefix(strings.TrimSpace(text), "{") && inner.read([]byte(text)) && inner.text != "" {
+				*t = inner
+			}
+			break
+		}
+	}
+	for _, key := range []string{"error", "data", "cause"} {
+		var text string
+		switch raw := fields[key]; {
+		case len(raw) == 0:
+		case json.Unmarshal(raw, &text) == nil:
+			if t.text == "" {
+				t.text = text
+			}
+		default:
+			inner := trouble{status: t.status, name: t.name}
+			if inner.read(raw) {
+				if inner.text == "" {
+					inner.text = t.text
+				}
+				*t = inner
 			}
 		}
 	}
+	return true
+}
+
+// failure makes a failure of what a program told. Its fields decide; where they say nothing, whole sentences that are known of it.
+// Anything else is a failure of the task.
+func (r *run) failure(t trouble, now time.Time) *Failure {
+	t.text = strings.TrimSpace(Clean(t.text))
+	if strings.HasPrefix(t.text, "{") {
+		inner := trouble{status: t.status, name: t.name}
+		if inner.read([]byte(t.text)) && inner.text != "" {
+			t = inner
+		}
+	}
+	first, _, _ := strings.Cut(t.text, "\n")
+	said := r.said(first, vendors...)
+	if said == FailUnknown && r.Resume != "" {
+		return r.unknownConversation(first)
+	}
+	f := &Failure{Kind: FailAgent, Reason: shorten(t.text)}
+	for _, kind := range []string{names[strings.ToLower(t.name)], ofStatus(t.status), said} {
+		if kind != "" && kind != FailUnknown {
+			f.Kind = kind
+			break
+		}
+	}
+	if said == FailContext { // servers name it an invalid request
+		f.Kind = FailContext
+	}
 	if f.Reason == "" {
 		f.Reason = "the agent failed without a reason"
-		if status > 0 {
-			f.Reason = fmt.Sprintf("the model's server answered %d", status)
+		if t.status > 0 {
+			f.Reason = fmt.Sprintf("the model's server answered %d", t.status)
 		}
 	}
 	switch f.Kind {
@@ -83,7 +216,7 @@ func (r *run) classify(text string, status int, now time.Time) *Failure {
 	case FailContext:
 		f.Fix = "Start a new session, or shorten the prompt."
 	case FailRateLimit, FailTransient:
-		f.RetryAt = retryAt(text, now)
+		f.RetryAt = retryAt(t.text, now)
 	}
 	return f
 }
@@ -122,17 +255,21 @@ func retryAt(text string, now time.Time) time.Time {
 }
 
 // otherVersion are the words with which programs refuse options that they do not know.
-var otherVersion = regexp.MustCompile(`(?i)(unknown|unrecognized|unexpected|invalid) (option|argument|flag|subcommand|command)s?\b[^\n]{0,100}`)
+var otherVersion = regexp.MustCompile(`(?im)^(?:error: )?((?:unknown|unrecognized|unexpected|invalid) (?:option|argument|flag|subcommand|command)s?\b[^\n]{0,100})`)
 
-// died is the failure of a program that ended without an answer.
+// died is the failure of a program that ended without an answer. What it wrote to its standard error may be anything, the output
+// of tools and what a prompt says too: only a last line that is known of it tells the kind.
 func (r *run) died(end ending, stderr string, now time.Time) *Failure {
-	f := r.classify(stderr, 0, now)
-	if f.Kind == FailUnknown {
-		return f
+	last := lastLine(stderr)
+	f := &Failure{Kind: FailAgent}
+	if end.Signal == "" && r.said(last) != "" {
+		if f = r.failure(trouble{text: last}, now); f.Kind == FailUnknown {
+			return f
+		}
 	}
-	switch last := lastLine(stderr); {
+	switch {
 	case end.Signal == "" && otherVersion.MatchString(stderr):
-		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s", r.Name, otherVersion.FindString(stderr))
+		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s", r.Name, otherVersion.FindStringSubmatch(stderr)[1])
 		f.Fix = strings.TrimSpace("Install a newer one: " + r.Install)
 		f.RetryAt = time.Time{}
 	case end.Signal != "":

@@ -33,7 +33,9 @@ const (
 //	[[status N]]          fail with the HTTP status N, every time
 //	[[after SECONDS]]     with a status: say when to try again
 //	[[tell TEXT]]         with a status: the words of the error
+//	[[code WORD]]         with a status: the error's own name, in place of the usual one
 //	[[hang]]              begin an answer and never end it
+//	[[cut]]               begin an answer and close the connection
 //
 // The zero Model is ready for use.
 type Model struct {
@@ -86,7 +88,8 @@ type reply struct {
 	arguments map[string]any
 	status    int
 	after     string
-	hang      bool
+	hang, cut bool
+	code      string
 }
 
 // protocol is one vendor's way of asking and answering.
@@ -95,7 +98,7 @@ type protocol struct {
 	path  *regexp.Regexp
 	ask   func(r *http.Request, body []byte) (question, error)
 	whole func(w *events, q question, r reply)
-	fail  func(status int, words string) any
+	fail  func(status int, words, code string) any
 }
 
 var protocols = []protocol{
@@ -105,7 +108,7 @@ var protocols = []protocol{
 	{"gemini", regexp.MustCompile(`:(streamG|g)enerateContent$`), askGemini, answerGemini, failGemini},
 }
 
-var script = regexp.MustCompile(`\[\[(say|write|run|use|recall|status|after|tell|hang)(?: ([^\]]*))?\]\]`)
+var script = regexp.MustCompile(`\[\[(say|write|run|use|recall|status|after|tell|code|hang|cut)(?: ([^\]]*))?\]\]`)
 
 // ServeHTTP answers a request.
 func (m *Model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +136,7 @@ func (m *Model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(answer.status)
-		_ = json.NewEncoder(w).Encode(p.fail(answer.status, answer.text))
+		_ = json.NewEncoder(w).Encode(p.fail(answer.status, answer.text, answer.code))
 		return
 	}
 	kind := "application/json"
@@ -141,7 +144,7 @@ func (m *Model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		kind = "text/event-stream"
 	}
 	w.Header().Set("Content-Type", kind)
-	p.whole(&events{w: w, r: r, stream: q.stream, hang: answer.hang}, q, answer)
+	p.whole(&events{w: w, r: r, stream: q.stream, hang: answer.hang, cut: answer.cut}, q, answer)
 }
 
 // aside answers what agents ask beside their work.
@@ -207,8 +210,12 @@ func (q question) answer() (reply, string) {
 			a.status, _ = strconv.Atoi(arg)
 		case "after":
 			a.after = arg
+		case "code":
+			a.code = arg
 		case "hang":
 			a.hang = true
+		case "cut":
+			a.cut = true
 		case "write", "run", "use":
 			if tools++; tools <= results || a.call != nil || len(q.tools) == 0 {
 				continue
@@ -320,6 +327,7 @@ type events struct {
 	r      *http.Request
 	stream bool
 	hang   bool
+	cut    bool
 }
 
 func (e *events) send(name string, v any) {
@@ -336,12 +344,15 @@ func (e *events) send(name string, v any) {
 
 func (e *events) json(v any) { _ = json.NewEncoder(e.w).Encode(v) }
 
-// wait holds the answer back where it is to hang, until the agent gives up.
+// wait holds the answer back where it is to hang, until the agent gives up, and ends the connection where it is to be cut.
 func (e *events) wait() bool {
-	if !e.hang {
+	if !e.hang && !e.cut {
 		return false
 	}
 	_ = http.NewResponseController(e.w).Flush()
+	if e.cut {
+		panic(http.ErrAbortHandler)
+	}
 	<-e.r.Context().Done()
 	return true
 }

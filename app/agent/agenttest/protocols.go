@@ -114,7 +114,7 @@ func answerMessages(e *events, q question, r reply) {
 	e.send("message_stop", object{"type": "message_stop"})
 }
 
-func failMessages(status int, words string) any {
+func failMessages(status int, words, code string) any {
 	kinds := map[int]string{401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 529: "overloaded_error"}
 	kind := kinds[status]
 	if kind == "" {
@@ -122,6 +122,9 @@ func failMessages(status int, words string) any {
 		if status < 500 {
 			kind = "invalid_request_error"
 		}
+	}
+	if code != "" {
+		kind = code
 	}
 	return object{"type": "error", "error": object{"type": kind, "message": words}}
 }
@@ -210,8 +213,10 @@ func answerResponses(e *events, q question, r reply) {
 	e.send("response.completed", object{"type": "response.completed", "response": done})
 }
 
-func failOpenAI(status int, words string) any {
-	code := map[int]string{401: "invalid_api_key", 429: "rate_limit_exceeded"}[status]
+func failOpenAI(status int, words, code string) any {
+	if code == "" {
+		code = map[int]string{401: "invalid_api_key", 429: "rate_limit_exceeded"}[status]
+	}
 	return object{"error": object{"message": words, "type": "error", "code": code}}
 }
 
@@ -356,7 +361,7 @@ func answerGemini(e *events, q question, r reply) {
 		}
 		return
 	}
-	if e.hang {
+	if e.hang || e.cut {
 		e.send("", chunk([]any{object{"text": "Well, "}}, nil))
 		e.wait()
 		return
@@ -364,7 +369,10 @@ func answerGemini(e *events, q question, r reply) {
 	e.send("", chunk([]any{piece}, "STOP"))
 }
 
-func failGemini(status int, words string) any {
+func failGemini(status int, words, code string) any {
 	state := map[int]string{401: "UNAUTHENTICATED", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL"}[status]
+	if code != "" {
+		state = code
+	}
 	return object{"error": object{"code": status, "message": words, "status": state}}
 }
