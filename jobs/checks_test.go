@@ -128,8 +128,8 @@ func TestAFailedRunHasNoPasses(t *testing.T) {
 
 func TestUsageIsRecordedPerMessageAndSummedPerRun(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[cost 0.75]]", "verification": "[[nousage]]"}, ""))
-	run := k.ask("[[cost 0.25]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
+	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[cost 0.75]][[say Good.]]", "verification": "[[say It holds.]][[nousage]]"}, ""))
+	run := k.ask("[[cost 0.25]][[say Done.]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
 	e := k.ended(run)
 	// The agent tells costs over the whole conversation, and nothing of its third message.
 	want := db.Usage{Turns: 3, Counted: 2, Priced: 2, TokensIn: 200, TokensCached: 80, TokensOut: 40, CostUSD: 0.75}
@@ -283,7 +283,7 @@ func TestNothingToDoHasNoPasses(t *testing.T) {
 
 func TestAUsedUpBudgetOfARunStopsBetweenMessages(t *testing.T) {
 	k, messages := setupAgent(t)
-	run := k.ask("[[cost 2]]", func(in *automation.Input) {
+	run := k.ask("[[cost 2]][[say Done.]]", func(in *automation.Input) {
 		in.Toggles = []string{"code_review"}
 		in.Budget = map[string]automation.BudgetInput{"run": {Money: "1"}}
 	})

@@ -71,6 +71,8 @@ var sayings = map[string][]saying{
 	"gemini": {
 		says(FailUnknown, `No previous sessions found for this project\.|Invalid session identifier "[\w-]+"\.`),
 	},
+	"opencode": {says(FailTransient, `Cannot connect to API: .*`)},
+	"kilo":     {says(FailTransient, `Cannot connect to API: .*`)},
 	"qwen": {
 		says(FailTransient, `Model stream ended with empty response text\.|terminated|Connection error\.|Request timed out\.|fetch failed`),
 		says(ofWords, `(\d{3}) .*`),
@@ -92,6 +94,8 @@ var vendors = []saying{
 	says(FailContext, `(?:\d{3} )?prompt is too long: \d+ tokens > \d+ maximum`),
 	says(FailContext, `(?:\d{3} )?The input token count \(\d+\) exceeds the maximum number of tokens allowed \(\d+\)\.`),
 	says(FailContext, `(?:\d{3} )?Your input exceeds the context window of this model\..*`),
+	says(FailTransient, `(?:\d{3} )?(?:[Ii]nternal server error|Overloaded|The model is overloaded\. Please try again later\.)`),
+	says(FailTransient, `(?:\d{3} )?The server had an error while processing your request\..*`),
 	says(FailRateLimit, `(?:\d{3} )?Rate limit reached(?: for .*)?\. .*`),
 	says(FailRateLimit, `(?:\d{3} )?You exceeded your current quota.*`),
 	says(FailAuth, `(?:\d{3} )?(?:invalid x-api-key|Incorrect API key provided: .*|API key not valid\. Please pass a valid API key\.)`),
@@ -100,7 +104,7 @@ var vendors = []saying{
 
 // said finds the kind of a failure in a line that a program said of itself; empty where it is no sentence that is known.
 func (r *run) said(line string, more ...saying) string {
-	line = strings.TrimPrefix(strings.TrimSpace(line), "Internal error: ") // of the protocol
+	line = strings.TrimSpace(line)
 	for _, s := range append(more, sayings[r.ID]...) {
 		m := s.words.FindStringSubmatch(line)
 		if m == nil {
@@ -177,7 +181,7 @@ func (t *trouble) read(raw []byte) bool {
 // failure makes a failure of what a program told. Its fields decide; where they say nothing, whole sentences that are known of it.
 // Anything else is a failure of the task.
 func (r *run) failure(t trouble, now time.Time) *Failure {
-	t.text = strings.TrimSpace(Clean(t.text))
+	t.text = strings.TrimPrefix(strings.TrimSpace(Clean(t.text)), "Internal error: ") // so the protocol's code is called
 	if strings.HasPrefix(t.text, "{") {
 		inner := trouble{status: t.status, name: t.name}
 		if inner.read([]byte(t.text)) && inner.text != "" {
