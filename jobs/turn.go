@@ -75,6 +75,18 @@ func (w *work) forget(ctx context.Context) bool {
 	return asked
 }
 
+// worked reports whether the session has changed a file or its agent has reported anything: then an agent that says nothing has
+// done something. Where that cannot be told it says yes.
+func (w *work) worked(ctx context.Context, tree workspace.Worktree) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer cancel()
+	if c, err := w.Store.Changes(ctx, tree); err != nil || !c.Clean {
+		return true
+	}
+	n, err := db.CountReports(ctx, w.DB, w.session.ID)
+	return err != nil || n > 0
+}
+
 // plansAgain notes a turn that failed for a moment's trouble as to be tried again, and says so in the transcript.
 func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outcome) bool {
 	if w.execution == nil || isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient {
