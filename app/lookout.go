@@ -240,9 +240,9 @@ func (l *looked) list(ctx context.Context, p agent.Provider, off bool) {
 	var failure *agent.Failure
 	switch {
 	case errors.As(err, &failure):
-		l.ListProblem = failure.Reason
+		l.ListProblem = agent.Clean(failure.Reason)
 	case err != nil:
-		l.ListProblem = err.Error()
+		l.ListProblem = agent.Clean(err.Error())
 	case !slices.Equal(models, p.Models): // else it may have been asked in vain: those are only suggestions
 		l.Models = models
 	default:

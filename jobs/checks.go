@@ -275,6 +275,9 @@ func (w *work) spent(ctx context.Context) agent.Usage {
 	}
 }
 
+// mostTokens is the most tokens that are believed of one turn: sums of them fit into a column.
+const mostTokens = 1e12
+
 // noteUsage records what the agent told of a turn, tells of limits that are reached by it, and returns the one that is used up.
 // A database that is away is waited for, also by a run that was asked to end.
 func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u agent.Usage) string {
@@ -290,7 +293,8 @@ func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string
 func usageOf(turn *db.Turn, conversation string, u agent.Usage) db.TurnUsage {
 	noted := db.TurnUsage{Conversation: conversation, Counted: u.Known, Priced: u.CostKnown}
 	// What was told while it was at work is less than all of it: its numbers count, and it stays unknown how much it was.
-	noted.TokensIn, noted.TokensCached, noted.TokensOut = max(0, u.Input+u.CacheWrite), max(0, u.CacheRead), max(0, u.Output)
+	tokens := func(n int64) int64 { return min(max(0, n), mostTokens) }
+	noted.TokensIn, noted.TokensCached, noted.TokensOut = tokens(tokens(u.Input)+tokens(u.CacheWrite)), tokens(u.CacheRead), tokens(u.Output)
 	if u.CostUSD > 0 && !math.IsInf(u.CostUSD, 0) {
 		noted.CostUSD = min(u.CostUSD, 1e9)
 	}

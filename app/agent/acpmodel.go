@@ -133,7 +133,8 @@ func Models(ctx context.Context, p Provider, dir string, env []string) ([]string
 	case err != nil:
 		return nil, err
 	}
-	if list := opened.models(); len(list) > 0 {
+	list := slices.DeleteFunc(opened.models(), func(m string) bool { return m == "" || len(m) > 200 || Clean(m) != m })
+	if len(list) > 0 {
 		return list, nil
 	}
 	return p.Models, nil

@@ -257,6 +257,9 @@ func (f *Failure) Unwrap() error { return f.Cause }
 // turn has done nothing: another without Turn.Resume begins anew.
 var ErrUnknownConversation = errors.New("the agent does not know the conversation")
 
+// longestWait is how far ahead an agent is believed about when to try again.
+const longestWait = 31 * 24 * time.Hour
+
 var (
 	errTimeout = errors.New("timed out")
 	errIdle    = errors.New("no output")
@@ -307,6 +310,9 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 		f = &Failure{Kind: FailAgent, Reason: err.Error(), Cause: err}
 	}
 	f.Reason, f.ExitCode = Clean(f.Reason), res.ExitCode
+	if time.Until(f.RetryAt) > longestWait {
+		f.RetryAt = time.Time{}
+	}
 	return res, f
 }
 

@@ -231,6 +231,7 @@ func TestClaudeFailuresAreClassified(t *testing.T) {
 		{"a broken server", "claude-500", "1", "", FailTransient, "API Error: 500", ""},
 		{"success by name only", result(`"subtype":"success","is_error":true,"result":"API Error: 529 Overloaded","api_error_status":529`), "1", "", FailTransient, "Overloaded", ""},
 		{"a usage limit", result(`"subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1795443600"`), "1", "", FailRateLimit, "usage limit", ""},
+		{"a usage limit for years", result(`"subtype":"success","is_error":true,"result":"Claude AI usage limit reached|9999999999"`), "1", "", FailRateLimit, "usage limit", ""},
 		{"an unknown model", result(`"subtype":"success","is_error":true,"api_error_status":404,"result":"There's an issue with the selected model (opus-9). It may not exist or you may not have access to it."`), "1", "", FailModel, "opus-9", "sonnet"},
 		{"a long conversation", result(`"subtype":"success","is_error":true,"result":"Prompt is too long"`), "1", "", FailContext, "too long", "new session"},
 		{"not signed in", result(`"subtype":"success","is_error":true,"result":"Invalid API key · Please run /login"`), "1", "", FailAuth, "/login", "ANTHROPIC_API_KEY"},
@@ -249,6 +250,9 @@ func TestClaudeFailuresAreClassified(t *testing.T) {
 			}
 			if tt.name == "a usage limit" && !f.RetryAt.Equal(time.Unix(1795443600, 0)) {
 				t.Errorf("try again at %s", f.RetryAt)
+			}
+			if tt.name == "a usage limit for years" && !f.RetryAt.IsZero() {
+				t.Errorf("it believes that trying again makes sense at %s", f.RetryAt)
 			}
 		})
 	}
