@@ -208,6 +208,25 @@ func TestATranscriptEndsThoughTheDatabaseIsAway(t *testing.T) {
 	}
 }
 
+func TestATranscriptEndsThoughItsTableIsHeld(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	tr := k.writer()
+	tr.agentEvent(agent.Event{Kind: agent.EventText, Text: "waits"})
+	tx, err := k.db.BeginTx(t.Context(), nil)
+	check(t, err)
+	_, err = tx.NewRaw("LOCK TABLE session_events IN ACCESS EXCLUSIVE MODE").Exec(t.Context())
+	check(t, err)
+	tr.end(t.Context(), 200*time.Millisecond) // returns
+	check(t, tx.Rollback())
+	if !tr.flush(t.Context()) {
+		t.Error("what waited cannot be written any more")
+	}
+	if events, _ := k.stored(tr); len(events) != 1 || events[0].Text != "waits" {
+		t.Errorf("%d events are stored; want the one that waited", len(events))
+	}
+}
+
 func TestSecretsAreMaskedAsTheyAreAndAsJSONWritesThem(t *testing.T) {
 	t.Parallel()
 	mask := automation.Masker([]string{"pass\"word\n1", "short", "plain-secret", "first line\nsecond line"}, "••••••")

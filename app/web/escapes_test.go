@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/uptrace/bun"
+
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/db"
@@ -42,15 +44,20 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text", Default: "this"}},
 	})
 	check(t, err)
-	pages = append(pages, "/workflows/"+wf.ID.String()+"/edit", "/settings/toggles")
+	pages = append(pages, "/workflows/"+wf.ID.String()+"/edit", "/settings/toggles", "/settings/roles/new")
 	tried, kept := map[string]bool{}, map[string]bool{}
 	for _, page := range pages {
 		for at, f := range formsOf(t, b.get(page).body) {
 			if f.method != http.MethodPost || f.action == "/logout" {
 				continue
 			}
-			if f.values.Has("sender") {
-				f.values.Set("sender", "") // else there has to be a secret
+			for _, asks := range []string{"sender", "forge"} { // for a secret, for an address
+				if f.values.Has(asks) {
+					f.values.Set(asks, "")
+				}
+			}
+			if f.values.Has("variable_name") {
+				f.values.Set("variable_name", "EXTRA")
 			}
 			for _, field := range slices.Compact(slices.Sorted(slices.Values(f.texts))) {
 				key := anID.ReplaceAllString(f.action, "{id}") + " " + field
@@ -76,9 +83,11 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 				again := formsOf(t, b.get(page).body)
 				if at < len(again) && again[at].action == f.action {
 					kept[key] = kept[key] || slices.Contains(again[at].values[field], escapedNUL)
-					version := again[at].values["version"]
-					if f.values = maps.Clone(f.values); version != nil {
-						f.values["version"] = version
+					f.values = maps.Clone(f.values)
+					for _, since := range []string{"version", "base"} { // what was changed is told from what was there
+						if now := again[at].values[since]; now != nil {
+							f.values[since] = now
+						}
 					}
 				}
 			}
@@ -90,6 +99,7 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		"/tickets/{id}":        "title body labels",
 		"/workflows/{id}":      "name description step_label step_text parameter_label parameter_default",
 		"/settings/users/{id}": "name",
+		"/workspaces/{id}":     "name",
 		"/settings/profile":    "name",
 		"/settings/toggles":    "code_architecture code_review verification",
 	} {
@@ -97,6 +107,13 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 			if !kept[action+" "+field] {
 				t.Errorf("%s never showed %s in %s", action, escapedNUL, field)
 			}
+		}
+	}
+	for table, column := range map[string]string{"turns": "prompt", "api_tokens": "name", "roles": "name", "bots": "name", "tickets": "title", "workflows": "name", "automations": "name"} {
+		n, err := s.server.DB.NewSelect().TableExpr("?", bun.Ident(table)).Where("? = ?", bun.Ident(column), escapedNUL).Count(t.Context())
+		check(t, err)
+		if n == 0 {
+			t.Errorf("no form put %s into %s.%s", escapedNUL, table, column)
 		}
 	}
 	if len(tried) < 80 {
