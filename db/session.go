@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,6 +78,12 @@ type Session struct {
 	CancelTurn uuid.UUID `bun:"cancel_turn,nullzero,type:uuid"`
 	Forget     bool      `bun:"forget"` // the next turn begins a new conversation
 
+	Commits      int    `bun:"commits"`       // that its base does not have, on any of its branches
+	Stashes      int    `bun:"stashes"`       // what is on its stash
+	IgnoredFiles int    `bun:"ignored_files"` // ignored files and folders: no change, and removed with the worktree
+	MadeBranches string `bun:"made_branches"` // those that the agent made beside Branch, one a line
+	NotSaved     string `bun:"not_saved"`     // what was lost when it moved to another worker, as sentences
+
 	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
 	Owner      *User       `bun:"rel:belongs-to,join:owner_id=id"`
@@ -86,7 +93,8 @@ type Session struct {
 const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
 	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
 	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
-	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, interrupt_turn, cancel_turn, forget"
+	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, " +
+	"interrupt_turn, cancel_turn, forget, commits, stashes, ignored_files, made_branches, not_saved"
 
 // TurnKind is what a turn is for.
 type TurnKind string
@@ -280,7 +288,8 @@ const probeFor = 5 * time.Minute
 // ClaimSessions takes up to limit queued sessions for a worker until a time, oldest first, and marks the
 // executions that they belong to as running. Several workers may claim at once; each session goes to one. The sessions of
 // a paused provider stay; when its time has come, the oldest of them goes first and alone. Those of a provider that this
-// worker does not have stay for the workers that have it, as long as one of them lives.
+// worker does not have stay for the workers that have it, as long as one of them lives. A session that has files goes on where
+// they are; when that worker is gone, another takes it and the move is noted.
 func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now, until time.Time) ([]Session, error) {
 	probes, err := probes(ctx, tx, worker, now)
 	if err != nil {
@@ -292,14 +301,18 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 	}
 	var list []Session
 	err = tx.NewRaw(`WITH next AS (
-			SELECT id FROM sessions WHERE status = 'queued' AND queued_at <= ?0
-			AND provider <> ALL(ARRAY(`+elsewhere("?3", "?5")+`))
-			AND (id = ANY(?2::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE p.provider = sessions.provider))
-			ORDER BY `+order+` LIMIT ?1 FOR NO KEY UPDATE SKIP LOCKED
+			SELECT s.id FROM sessions s WHERE s.status = 'queued' AND s.queued_at <= ?0
+			AND (`+isAt("?3")+` OR s.provider <> ALL(ARRAY(`+elsewhere("?3", "?5")+`))) AND `+mayTake("?3", "?6")+`
+			AND (s.id = ANY(?2::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE p.provider = s.provider))
+			ORDER BY `+order+` LIMIT ?1 FOR NO KEY UPDATE OF s SKIP LOCKED
+		), moved AS (
+			INSERT INTO session_moves (session_id, worker, name, seen_at, fence, at)
+			SELECT s.id, s.worker, coalesce(w.name, ''), w.seen_at, s.fence, ?0 FROM next JOIN sessions s ON s.id = next.id LEFT JOIN workers w ON w.id = s.worker
+			WHERE s.worker NOT IN ('', ?3) AND s.branch <> '' `+onMoved+`
 		)
 		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?3, fence = fence + 1, lease_until = ?4,
 			started_at = coalesce(started_at, ?0), closed_at = NULL, closed_by = NULL
-		FROM next WHERE s.id = next.id RETURNING s.*`, now, limit, UUIDs(probes), worker, until, now.Add(-WorkerSilence)).Scan(ctx, &list)
+		FROM next WHERE s.id = next.id RETURNING s.*`, now, limit, UUIDs(probes), worker, until, now.Add(-WorkerSilence), now.Add(-WorkerGone)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim sessions: %w", err)
 	}
@@ -323,8 +336,8 @@ func probes(ctx context.Context, tx bun.Tx, worker string, now time.Time) ([]uui
 	err := tx.NewRaw(`UPDATE provider_pauses p SET until = ?1 FROM (
 			SELECT DISTINCT ON (s.provider) s.provider, s.id FROM provider_pauses q JOIN sessions s ON s.provider = q.provider
 			WHERE q.until <= ?0 AND s.status = 'queued' AND s.queued_at <= ?0
-			AND q.provider <> ALL(ARRAY(`+elsewhere("?2", "?3")+`)) ORDER BY s.provider, s.queued_at, s.id
-		) AS first WHERE first.provider = p.provider AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence)).Scan(ctx, &list)
+			AND (`+isAt("?2")+` OR q.provider <> ALL(ARRAY(`+elsewhere("?2", "?3")+`))) AND `+mayTake("?2", "?4")+` ORDER BY s.provider, s.queued_at, s.id
+		) AS first WHERE first.provider = p.provider AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence), now.Add(-WorkerGone)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("pick who tries a provider: %w", err)
 	}
@@ -518,16 +531,20 @@ func SetWorktree(ctx context.Context, q bun.IDB, lease Lease, w Worktree) error 
 
 // ChangeSummary is what a session has changed so far.
 type ChangeSummary struct {
-	Files, Added, Removed int
-	Diff                  string
-	Cut                   bool
+	Files, Added, Removed     int
+	Commits, Stashes, Ignored int
+	Branches                  []string // that the agent made
+	Diff                      string
+	Cut                       bool
 }
 
 // SetChanges notes what a session has changed.
 func SetChanges(ctx context.Context, q bun.IDB, lease Lease, c ChangeSummary, now time.Time) error {
 	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery {
 		return u.Set("files_changed = ?", c.Files).Set("lines_added = ?", c.Added).Set("lines_removed = ?", c.Removed).
-			Set("diff = ?", c.Diff).Set("diff_cut = ?", c.Cut).Set("changes_at = ?", now)
+			Set("diff = ?", c.Diff).Set("diff_cut = ?", c.Cut).Set("changes_at = ?", now).
+			Set("commits = ?", c.Commits).Set("stashes = ?", c.Stashes).Set("ignored_files = ?", c.Ignored).
+			Set("made_branches = ?", strings.Join(c.Branches, "\n"))
 	})
 }
 
@@ -598,12 +615,14 @@ func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
 	return nil
 }
 
-// SessionsToSweep lists closed sessions whose worktree can go: those that are known to be without changes, and those closed
-// before a time. They are those that a worker has in its data folder, other than those that are set aside.
+// SessionsToSweep lists closed sessions whose worktree can go: those that are known to be without changes and without ignored
+// files, and those closed before a time. They are those that a worker has in its data folder, other than those that are set
+// aside.
 func SessionsToSweep(ctx context.Context, q bun.IDB, worker string, now, before time.Time, limit int) ([]Session, error) {
 	var list []Session
-	err := q.NewSelect().Model(&list).Column("id", "title", "workspace_id", "files_changed", "changes_at").
-		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("s.worker = ?", worker).Where("((s.files_changed = 0 AND s.changes_at IS NOT NULL) OR s.closed_at < ?)", before).
+	err := q.NewSelect().Model(&list).Column("id", "title", "workspace_id", "files_changed", "commits", "stashes", "changes_at").
+		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("s.worker = ?", worker).
+		Where("((NOT "+changed+" AND s.ignored_files = 0 AND s.changes_at IS NOT NULL) OR s.closed_at < ?)", before).
 		Where(awake(TaskWorktrees, "s.id"), now).Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list worktrees to sweep: %w", err)

@@ -65,7 +65,7 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 	if err != nil || !goes {
 		return err
 	}
-	if err := r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.FilesChanged > 0 || session.ChangesAt.IsZero()); err != nil {
+	if err := r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.Changed() || session.ChangesAt.IsZero()); err != nil {
 		return errors.Join(err, db.KeepWorktree(context.WithoutCancel(ctx), r.DB, session.ID))
 	}
 	return nil

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +29,13 @@ type Changes struct {
 	Ahead int
 	// Uncommitted is whether the worktree holds changes that are in no commit.
 	Uncommitted bool
-	// Clean is whether there are no file changes: nothing uncommitted, and no commit ahead of the base.
+	// Stashes is how many entries the session has on its stash.
+	Stashes int
+	// Ignored is how many ignored files there are, a folder of them counted as one. They are no change.
+	Ignored int
+	// Branches are those that the agent made beside the session's own.
+	Branches []string
+	// Clean is whether there is no change: nothing uncommitted, no commit ahead of the base, nothing on the stash.
 	Clean bool
 	// Head is the commit that the worktree stands at; empty on a branch without a commit.
 	Head string
@@ -81,8 +90,8 @@ func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
 	}
 	defer look.close()
 
-	c := Changes{Head: look.head, Uncommitted: look.uncommitted}
-	if look.head != w.Base || look.tip != w.Base {
+	c := Changes{Head: look.head, Uncommitted: look.uncommitted, Ignored: look.ignored, Stashes: len(look.stashed), Branches: slices.Sorted(maps.Keys(look.made))}
+	if look.head != w.Base || look.tip != w.Base || len(look.made) > 0 {
 		if c.Commits, c.Ahead, err = s.ahead(ctx, look, w.Base); err != nil {
 			return Changes{}, fmt.Errorf("commits of session %s: %w", w.Session, err)
 		}
@@ -92,7 +101,7 @@ func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
 			return Changes{}, fmt.Errorf("changes of session %s: %w", w.Session, err)
 		}
 	}
-	c.Clean = !c.Uncommitted && c.Ahead == 0 && len(c.Files) == 0
+	c.Clean = !c.Uncommitted && c.Ahead == 0 && len(c.Files) == 0 && c.Stashes == 0
 	return c, nil
 }
 
@@ -108,6 +117,10 @@ type look struct {
 	conflicts   map[string]bool
 	more        int
 	uncommitted bool
+	ignored     int
+	submodules  []string          // whose files were edited
+	stashed     []string          // commits on the stash, newest first
+	made        map[string]string // branches that the agent made, and their commits
 }
 
 func (l *look) close() {
@@ -167,6 +180,12 @@ func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
 	if err == nil {
 		err = l.include(ctx, w)
 	}
+	if err == nil {
+		l.stashed, err = s.stashes(ctx, view, w)
+	}
+	if err == nil {
+		l.made, err = s.madeBranches(ctx, view, w)
+	}
 	if err != nil {
 		l.close()
 		return nil, err
@@ -207,7 +226,7 @@ func (s *Store) copyIndex(path string) (string, error) {
 
 // read compares files, index and HEAD.
 func (l *look) read(ctx context.Context, w Worktree) error {
-	l.changed, l.untracked, l.nested, l.more = nil, nil, nil, 0
+	l.changed, l.untracked, l.nested, l.submodules, l.more = nil, nil, nil, nil, 0
 	exclude := filepath.Join(l.store.common(w.Workspace, w.Session), "info", "exclude")
 	out, err := l.git(ctx, nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--modified", "--others", "--exclude-standard")
 	if err != nil {
@@ -236,7 +255,13 @@ func (l *look) read(ctx context.Context, w Worktree) error {
 			l.conflicts[path] = true
 		}
 	}
-	l.uncommitted = len(l.changed)+len(l.untracked)+len(l.nested)+len(l.conflicts) > 0
+	if err := l.readIgnored(ctx, exclude); err != nil {
+		return err
+	}
+	if l.submodules, err = l.editedSubmodules(ctx); err != nil {
+		return err
+	}
+	l.uncommitted = len(l.changed)+len(l.untracked)+len(l.nested)+len(l.conflicts)+len(l.submodules) > 0
 	if !l.uncommitted {
 		_, err = l.git(ctx, nil, "diff-index", "--quiet", "--cached", "--ignore-submodules=dirty", cmp.Or(l.head, emptyTree(w.Base)), "--")
 		var f *failure
@@ -347,8 +372,106 @@ func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) err
 	for _, path := range l.nested {
 		c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Added})
 	}
+	for _, path := range l.submodules {
+		if _, listed := at[cleanText(path)]; !listed {
+			c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Modified})
+		}
+	}
 	c.More += l.more
 	return nil
+}
+
+// readIgnored counts what is ignored, by the session's own list at exclude and those of the repository.
+func (l *look) readIgnored(ctx context.Context, exclude string) error {
+	c := l.call(nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", "--no-empty-directory")
+	c.limit = 1 << 20
+	out, err := l.store.git(ctx, c)
+	if err != nil && !errors.Is(err, errTooMuch) {
+		return err
+	}
+	l.ignored = 0
+	for range splitNUL(out) {
+		l.ignored++
+	}
+	return nil
+}
+
+// editedSubmodules are the submodules whose files differ from their own commit. The server's Git looks at them through a view,
+// as at everything that an agent can configure. One that cannot be looked at counts as edited.
+func (l *look) editedSubmodules(ctx context.Context) ([]string, error) {
+	out, err := l.git(ctx, nil, "ls-files", "-z", "--stage")
+	if err != nil {
+		return nil, err
+	}
+	var edited []string
+	for entry := range splitNUL(out) {
+		meta, path, ok := strings.Cut(entry, "\t")
+		if !ok || !strings.HasPrefix(meta, "160000 ") {
+			continue
+		}
+		dir := filepath.Join(l.dir, path)
+		if !exists(filepath.Join(dir, ".git")) || !l.has(path) {
+			continue // it was never filled
+		}
+		if clean, err := l.store.cleanSubmodule(ctx, dir); err != nil && ctx.Err() != nil {
+			return nil, err
+		} else if err != nil || !clean {
+			edited = append(edited, path)
+		}
+	}
+	return edited, nil
+}
+
+// cleanSubmodule is whether the files of a submodule are those of its commit, with none that is new and not ignored.
+func (s *Store) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
+	gitDir := filepath.Join(dir, ".git")
+	if text, err := readSmall(gitDir); err == nil {
+		at, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "gitdir: ")
+		if !ok {
+			return false, fmt.Errorf("%s names no Git folder", gitDir)
+		}
+		if gitDir = at; !filepath.IsAbs(at) {
+			gitDir = filepath.Join(dir, at)
+		}
+	}
+	gitDir, err := filepath.EvalSymlinks(gitDir)
+	if err != nil {
+		return false, err
+	}
+	if root, err := filepath.EvalSymlinks(s.root()); err != nil || !strings.HasPrefix(gitDir, root+string(filepath.Separator)) {
+		return false, fmt.Errorf("%s is outside of the data folder", gitDir)
+	}
+	head, err := readSmall(filepath.Join(gitDir, "HEAD"))
+	if err != nil {
+		return false, err
+	}
+	name := fmt.Sprintf(".submodule-%x", sha256.Sum256([]byte(dir)))[:40]
+	view, err := s.viewOf(name, gitDir)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = removeAll(s.own("views", name)) }()
+	if err := writeOnce(filepath.Join(view, "HEAD"), string(head)); err != nil {
+		return false, err
+	}
+	index, err := s.copyIndex(filepath.Join(gitDir, "index"))
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(index)
+	ask := func(args ...string) ([]byte, error) {
+		return s.git(ctx, call{gitDir: view, workTree: dir, args: args, env: []string{"GIT_INDEX_FILE=" + index}, limit: 1 << 20})
+	}
+	out, err := ask("-c", "core.excludesFile="+filepath.Join(gitDir, "info", "exclude"), "ls-files", "-z", "--modified", "--others", "--exclude-standard")
+	if err != nil || len(out) > 0 {
+		return false, err
+	}
+	_, err = ask("diff-index", "--quiet", "--cached", "--ignore-submodules=dirty", "HEAD", "--")
+	var f *failure
+	if errors.As(err, &f) && f.exit == 1 {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // diffArgs make git compare as the server wants, whatever the repository wishes for. The state inside a
@@ -372,7 +495,31 @@ func statusOf(letter string) Status {
 	return Modified
 }
 
-// ahead lists the commits of HEAD and of the session's branch that the base does not have.
+// unpublished are the commits of branches that the agent made, of those alone that neither the base nor the remote has: a
+// branch of others that it looked at is no work of its own.
+func (s *Store) unpublished(ctx context.Context, l *look, base string) ([]string, error) {
+	if len(l.made) == 0 {
+		return nil, nil
+	}
+	args := append([]string{"rev-list"}, slices.Sorted(maps.Values(l.made))...)
+	out, err := s.git(ctx, call{gitDir: l.view, args: append(args, "--not", base, "--glob="+origin+"*", "--"), limit: 1 << 20})
+	if err != nil && !errors.Is(err, errTooMuch) {
+		return nil, err
+	}
+	own := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		own[strings.TrimSpace(line)] = true
+	}
+	var tips []string
+	for _, sha := range l.made {
+		if own[sha] {
+			tips = append(tips, sha)
+		}
+	}
+	return tips, nil
+}
+
+// ahead lists the commits of HEAD, of the session's branch and of those that the agent made that the base does not have.
 func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int, error) {
 	var tips []string
 	for _, sha := range []string{l.head, l.tip} {
@@ -380,6 +527,11 @@ func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int,
 			tips = append(tips, sha)
 		}
 	}
+	made, err := s.unpublished(ctx, l, base)
+	if err != nil {
+		return nil, 0, err
+	}
+	tips = append(tips, made...)
 	if len(tips) == 0 {
 		return nil, 0, nil
 	}

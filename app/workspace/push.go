@@ -180,22 +180,27 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	if head == "" {
 		return fmt.Errorf("push session %s: %w", w.Session, ErrNoWorktree)
 	}
-	push := func(at string) error {
+	if err := s.push(ctx, view, r, at, head+":refs/heads/"+branch); err != nil {
+		return fmt.Errorf("push session %s to %s: %w", w.Session, branch, err)
+	}
+	return nil
+}
+
+// push brings something of a view to the remote at a place, or to the longer form of its URL where it redirects there.
+func (s *Store) push(ctx context.Context, view string, r Remote, at, spec string) error {
+	once := func(at string) error {
 		_, err := s.git(ctx, call{
 			gitDir: view,
-			args:   []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at, head + ":refs/heads/" + branch},
+			args:   []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at, spec},
 			// A path's own hooks run at a push, so git's check of who owns it must not be relaxed.
 			env:     append(r.credentials(), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+s.own("tmp")),
 			secrets: r.secrets(),
 		})
 		return remoteError(err)
 	}
-	err = push(at)
+	err := once(at)
 	if errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
-		err = push(at + ".git")
+		err = once(at + ".git")
 	}
-	if err != nil {
-		return fmt.Errorf("push session %s to %s: %w", w.Session, branch, err)
-	}
-	return nil
+	return err
 }

@@ -1,0 +1,278 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A snapshot is a commit of all that a session has: its tree is the files of the worktree, its parents are what the worktree
+// stands at, the commits on the stash and the branches that the agent made. It is made beside the worktree, whose HEAD and index
+// do not move, and stands under a name of its own, so that it can go to another worker by the remote.
+
+func snapshotRef(sessionID string) string { return "refs/carillon/sessions/" + sessionID }
+
+// Snapshot is what was kept of a session after a turn.
+type Snapshot struct {
+	Commit string
+	// Left are the changes that it does not hold, as parts of a sentence: "2 ignored files".
+	Left []string
+}
+
+// Snapshot keeps the state of the worktree in a commit of its own. Errors to tell apart: ErrNoWorktree, ErrNoMirror, ErrLocked.
+func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, mostReading)
+	defer cancel()
+	kept, err := s.snapshot(ctx, w)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("keep the state of session %s: %w", w.Session, err)
+	}
+	return kept, nil
+}
+
+func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
+	look, err := s.look(ctx, w)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer look.close()
+	kept := Snapshot{Left: look.left()}
+	paths := slices.Concat(look.untracked, look.changed)
+	for path := range look.conflicts {
+		if look.has(path) && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	if paths := strings.Join(paths, "\x00"); paths != "" {
+		if _, err := look.git(ctx, strings.NewReader(paths+"\x00"), "update-index", "-z", "--add", "--remove", "--stdin"); err != nil {
+			return kept, err
+		}
+	}
+	out, err := look.git(ctx, nil, "write-tree")
+	if err != nil {
+		return kept, err
+	}
+	tree := strings.TrimSpace(string(out))
+	var message strings.Builder
+	message.WriteString("State of a session after its last turn\n\n")
+	args := []string{"commit-tree", "-F", "-"}
+	parent := func(what, sha string) {
+		if isSHA(sha) {
+			args = append(args, "-p", sha)
+			fmt.Fprintf(&message, "%s %s\n", what, sha)
+		}
+	}
+	parent("head", look.head)
+	for _, sha := range look.stashed {
+		parent("stash", sha)
+	}
+	for _, name := range slices.Sorted(maps.Keys(look.made)) {
+		parent("branch "+oneLine(name), look.made[name])
+	}
+	out, err = s.git(ctx, call{gitDir: look.view, args: append(args, tree), stdin: strings.NewReader(cleanText(message.String()))})
+	if err != nil {
+		return kept, err
+	}
+	kept.Commit = strings.TrimSpace(string(out))
+	_, err = s.git(ctx, call{gitDir: look.view, args: []string{"update-ref", snapshotRef(w.Session), kept.Commit}})
+	return kept, err
+}
+
+// left is what a snapshot does not hold.
+func (l *look) left() []string {
+	var list []string
+	add := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			list = append(list, "1 "+one)
+		case n > 1:
+			list = append(list, fmt.Sprintf("%d %s", n, many))
+		}
+	}
+	add(l.ignored, "ignored file", "ignored files")
+	add(len(l.submodules), "submodule with edits", "submodules with edits")
+	add(len(l.nested), "nested repository", "nested repositories")
+	add(l.more, "new file beyond those that are listed", "new files beyond those that are listed")
+	return list
+}
+
+// PushSnapshot brings the last snapshot of a session to the remote, under the name that it has here. Errors to tell apart: those
+// of Push.
+func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
+	at, err := s.locate(r)
+	if err != nil {
+		return err
+	}
+	view, err := s.view(w.Workspace)
+	if err != nil {
+		return err
+	}
+	ref := snapshotRef(w.Session)
+	if err := s.push(ctx, view, r, at, "+"+ref+":"+ref); err != nil {
+		return fmt.Errorf("push the state of session %s: %w", w.Session, err)
+	}
+	return nil
+}
+
+// DropSnapshot removes what PushSnapshot left at the remote.
+func (s *Store) DropSnapshot(ctx context.Context, w Worktree, r Remote) error {
+	at, err := s.locate(r)
+	if err != nil {
+		return err
+	}
+	view, err := s.view(w.Workspace)
+	if err != nil {
+		return err
+	}
+	return s.push(ctx, view, r, at, ":"+snapshotRef(w.Session))
+}
+
+// Has reports whether there is anything of the session here: its worktree, or what its branch kept.
+func (s *Store) Has(ctx context.Context, workspaceID, sessionID string) (bool, error) {
+	if err := checkID(workspaceID, sessionID); err != nil {
+		return false, err
+	}
+	view, err := s.view(workspaceID)
+	if errors.Is(err, ErrNoMirror) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	found, err := s.resolve(ctx, view, baseRef(sessionID))
+	return err == nil && found[0] != "", err
+}
+
+// Restore makes the worktree of a session that was on another worker, from the snapshot that the remote has of it. base is the
+// commit that the session began from. It is not found where the remote has none, or none that can be read. The mirror must be up
+// to date. Errors to tell apart: those of Sync and Add.
+func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string, r Remote) (w Worktree, found bool, err error) {
+	if err := checkID(workspaceID, sessionID); err != nil {
+		return Worktree{}, false, err
+	}
+	view, err := s.view(workspaceID)
+	if err != nil {
+		return Worktree{}, false, err
+	}
+	w = s.Worktree(workspaceID, sessionID, "", base)
+	found, err = s.restore(ctx, view, &w, r)
+	if err != nil {
+		return Worktree{}, false, fmt.Errorf("restore session %s: %w", sessionID, err)
+	}
+	return w, found, nil
+}
+
+func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote) (bool, error) {
+	ref := snapshotRef(w.Session)
+	if there, err := s.getSnapshot(ctx, view, r, ref); err != nil || !there {
+		return false, err
+	}
+	found, err := s.resolve(ctx, view, ref, w.Base)
+	if err != nil || found[0] == "" {
+		return false, err
+	}
+	kept := found[0]
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"cat-file", "commit", kept}, limit: 1 << 20})
+	if err != nil {
+		return false, err
+	}
+	_, message, _ := strings.Cut(string(out), "\n\n")
+	head, stashed, branches := kept, []string{}, map[string]string{}
+	for line := range strings.Lines(message) {
+		field := strings.Fields(line)
+		switch n := len(field); {
+		case n < 2 || !isSHA(field[n-1]):
+		case field[0] == "head":
+			head = field[n-1]
+		case field[0] == "stash":
+			stashed = append(stashed, field[n-1])
+		case field[0] == "branch" && n == 3:
+			branches["refs/heads/"+field[1]] = field[2]
+		}
+	}
+	if found[1] == "" { // the base is not there: the remote's branch was rewritten
+		if w.Base, err = s.fork(ctx, view, kept, head); err != nil {
+			return false, err
+		}
+	}
+	var edit strings.Builder
+	fmt.Fprintf(&edit, "update refs/heads/%s %s\nupdate %s %s\n", w.Branch, head, baseRef(w.Session), w.Base)
+	if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())}); err != nil {
+		return false, err
+	}
+	if err := s.add(ctx, view, w, ""); err != nil {
+		return false, err
+	}
+	for name, sha := range branches { // one that is here already stays as it is
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"check-ref-format", name}}); err != nil {
+			continue
+		}
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", name, sha, zero(sha)}}); err != nil {
+			continue
+		}
+		if err := s.restoreLog(*w, name, []string{sha}); err != nil {
+			return false, err
+		}
+	}
+	index := []string{"GIT_INDEX_FILE=" + filepath.Join(s.admin(w.Workspace, w.Session), "index")}
+	// The files as they were, and then the index of the commit: what was not committed is not committed again.
+	for _, args := range [][]string{{"read-tree", "--reset", "-u", kept}, {"read-tree", "--reset", head}} {
+		if _, err := s.git(ctx, call{gitDir: view, workTree: w.Dir, args: args, env: index}); err != nil {
+			return false, err
+		}
+	}
+	return true, s.restoreStash(*w, stashed)
+}
+
+// getSnapshot brings a session's snapshot from the remote; it is not there where the remote has none.
+func (s *Store) getSnapshot(ctx context.Context, view string, r Remote, ref string) (bool, error) {
+	if r.URL == "" {
+		return false, nil
+	}
+	at, err := s.locate(r)
+	if err != nil {
+		return false, err
+	}
+	ask := func(at string, args ...string) ([]byte, error) {
+		out, err := s.git(ctx, call{gitDir: view, args: args, env: r.credentials(), secrets: r.secrets()})
+		return out, remoteError(err)
+	}
+	out, err := ask(at, "ls-remote", "--quiet", "--", at, ref)
+	if errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
+		at += ".git"
+		out, err = ask(at, "ls-remote", "--quiet", "--", at, ref)
+	}
+	if err != nil || len(out) == 0 {
+		return false, err
+	}
+	_, err = ask(at, "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc", "--", at, "+"+ref+":"+ref)
+	return err == nil, err
+}
+
+// restoreStash gives the session's worktree back what was on its stash, newest first.
+func (s *Store) restoreStash(w Worktree, stashed []string) error {
+	if len(stashed) == 0 {
+		return nil
+	}
+	ref := filepath.Join(s.common(w.Workspace, w.Session), "refs", "stash")
+	return errors.Join(s.restoreLog(w, "refs/stash", stashed), diskFull(writeOnce(ref, stashed[0]+"\n")))
+}
+
+// restoreLog writes the session's own log of a reference, of commits that are given newest first.
+func (s *Store) restoreLog(w Worktree, ref string, commits []string) error {
+	var log strings.Builder
+	was := zero(commits[0])
+	for _, sha := range slices.Backward(commits) {
+		fmt.Fprintf(&log, "%s %s Carillon <carillon@localhost> 946684800 +0000\tOn %s: from another worker\n", was, sha, w.Branch)
+		was = sha
+	}
+	path := filepath.Join(s.common(w.Workspace, w.Session), "logs", filepath.FromSlash(ref))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return diskFull(err)
+	}
+	return diskFull(writeOnce(path, log.String()))
+}
