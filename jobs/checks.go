@@ -101,6 +101,7 @@ func (w *work) renewTree(ctx context.Context, ws *db.Workspace, token string, tr
 	if err := w.Store.Remove(ctx, ws.ID.String(), w.session.ID.String(), false); err != nil {
 		return err
 	}
+	w.session.Branch = "" // nothing of it is to come back
 	*tree, err = w.worktree(ctx, ws, token)
 	return err
 }

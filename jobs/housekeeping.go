@@ -52,6 +52,9 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
+	if err := r.sweepMoved(ctx); err != nil {
+		return err
+	}
 	if err := r.Store.DropSpares(keepWorktreesFor); err != nil {
 		r.Log.Warn("remove spare worktrees", "err", err)
 	}

@@ -37,6 +37,9 @@ type work struct {
 	again   uuid.UUID // the turn that is to be tried again
 	account bool      // the workspace has variables by which the agent signs in: its trouble is the workspace's own
 	sandbox *agent.Sandbox
+
+	remote   workspace.Remote // of the workspace
+	unpushed bool             // that what a turn left could not be pushed was said
 }
 
 // run prepares the session and works through its turns.
@@ -182,6 +185,9 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 			outcome = w.outOfBudget(reason)
 			break
 		}
+		if w.turned {
+			w.keep(ctx, tree)
+		}
 		w.turned = true
 		outcome = w.turn(ctx, p, tree, env, parameters, turn)
 	}
@@ -312,23 +318,9 @@ func turnStatus(s db.ExecutionStatus) db.ExecutionStatus {
 
 // worktree brings the repository up to date and makes the session's worktree, or finds it again.
 func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (workspace.Worktree, error) {
-	id, s := ws.ID.String(), w.session
-	var err error
-	switch {
-	case s.Branch != "" && s.WorktreeRemovedAt.IsZero(): // it exists; a remote that is away does not keep a person from writing on
-	case ws.GitURL == "":
-		err = w.Store.Scratch(ctx, id)
-	default:
-		err = w.Store.Sync(ctx, id, workspace.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch})
-	}
-	if err != nil {
-		return workspace.Worktree{}, err
-	}
-	base := s.BaseBranch
-	if base == "" {
-		base = ws.DefaultBranch
-	}
-	tree, err := w.Store.Add(ctx, id, s.ID.String(), base, "")
+	s := w.session
+	w.remote = workspace.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch}
+	tree, err := w.place(ctx, ws, w.remote)
 	if err != nil {
 		return workspace.Worktree{}, err
 	}
@@ -356,7 +348,9 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 	if err != nil {
 		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The diff could not be read: " + err.Error()})
 	}
-	summary := db.ChangeSummary{Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut}
+	summary := db.ChangeSummary{
+		Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut, Commits: c.Ahead, Stashes: c.Stashes, Ignored: c.Ignored, Branches: c.Branches,
+	}
 	for _, f := range c.Files {
 		summary.Added += f.Additions
 		summary.Removed += f.Deletions
@@ -366,7 +360,11 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 	if err != nil && !errors.Is(err, db.ErrLeaseLost) {
 		w.Log.Warn("note changes", "session", w.session.ID, "err", err)
 	}
-	return !c.Clean
+	if !c.Clean || w.session.Changed() {
+		w.keep(ctx, tree)
+	}
+	w.session.FilesChanged, w.session.Commits, w.session.Stashes = summary.Files, summary.Commits, summary.Stashes
+	return !c.Clean || w.session.NotSaved != ""
 }
 
 // ended is the outcome of work that ended early, and says a failure in the transcript.

@@ -122,6 +122,7 @@ var unchanging = map[string]string{
 	"POST /automations/{id}/deliveries/{delivery}/replays": "the same", "POST /executions/{id}/repetitions": "the same",
 	"POST /executions/{id}/cancellation": "ends a run, which is in the history", "POST /sessions/{id}/stop": "the same",
 	"POST /sessions/{id}/completion": "is work, not configuration", "POST /sessions/{id}/reopening": "the same", "POST /sessions/{id}/messages": "the same",
+	"POST /sessions/{id}/relocation":                    "is in the audit log, where a worker is given up",
 	"POST /sessions/{id}/messages/{message}/withdrawal": "the same", "POST /sessions/{id}/interruption": "the same", "POST /sessions/{id}/context": "the same",
 	"POST /sessions/{id}/pull-requests": "opens one at the forge, where it is seen",
 	"POST /sessions/{id}/tickets":       "is work, not configuration", "POST /tickets/{id}/unlinking": "the same",

@@ -125,6 +125,7 @@ var expectations = []expectation{
 	{"POST /sessions/{id}/stop", "session", "", managed},
 	{"POST /sessions/{id}/completion", "waiting", "", managed},
 	{"POST /sessions/{id}/reopening", "closed", "", managed},
+	{"POST /sessions/{id}/relocation", "session", "", "login 403 403 403 404 404 400"}, // it waits for no worker
 	{"POST /sessions/{id}/messages", "waiting", "message=go+on", managed},
 	{"POST /sessions/{id}/messages/{message}/withdrawal", "waiting", "", managed},
 	{"POST /sessions/{id}/interruption", "session", "", managed},

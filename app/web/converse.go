@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/db"
 	"carillon/views"
 )
@@ -21,7 +22,14 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 	p.CanBreak = manage && session.Status == db.SessionInProgress && session.CancelRequestedAt.IsZero() && session.InterruptAt.IsZero()
 	p.CanForget = manage && !script && !session.Forget && !session.Status.Closed()
 	p.Forgets = session.Forget
-	if session.Status == db.SessionQueued {
+	away, err := automation.AwayWorker(r.Context(), s.DB, session, s.Now())
+	if err != nil {
+		return err
+	}
+	if away != nil {
+		p.Waits = fmt.Sprintf("Waiting for the worker %s, last seen %s, which has this session’s files.", away.Name, away.SeenAt.In(z).Format("2 January, 15:04"))
+		p.CanGiveUp = actor.Can(account.Admin)
+	} else if session.Status == db.SessionQueued {
 		switch pause, err := s.Rules.PauseOf(r.Context(), session.Provider); {
 		case err != nil:
 			return err

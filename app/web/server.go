@@ -198,6 +198,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /sessions/{id}/stop", s.page(s.stopSession))
 	mux.HandleFunc("POST /sessions/{id}/completion", s.page(s.completeSession))
 	mux.HandleFunc("POST /sessions/{id}/reopening", s.page(s.reopenSession))
+	mux.HandleFunc("POST /sessions/{id}/relocation", s.page(s.giveUpWorker))
 	mux.HandleFunc("POST /sessions/{id}/messages", s.page(s.replyToSession))
 	mux.HandleFunc("POST /sessions/{id}/messages/{message}/withdrawal", s.page(s.withdrawMessage))
 	mux.HandleFunc("POST /sessions/{id}/interruption", s.page(s.interruptSession))

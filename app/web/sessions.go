@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -107,8 +108,16 @@ func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
 	if err != nil {
 		return nil, err
 	}
+	away, err := automation.AwayWorkers(ctx, s.DB, list, now)
+	if err != nil {
+		return nil, err
+	}
 	waits := map[uuid.UUID]string{}
 	for _, session := range list {
+		if w, ok := away[session.ID]; ok {
+			waits[session.ID] = "waits for worker " + w.Name + ", last seen " + w.SeenAt.In(z).Format("2 January, 15:04")
+			continue
+		}
 		if session.Status == db.SessionQueued && !session.QueuedAt.After(now) {
 			if workers := full(session.Provider); workers != "" {
 				waits[session.ID] = "waits for a place on " + workers
@@ -345,7 +354,7 @@ const (
 
 // changesOf is what a session changed, as of its last turn.
 func changesOf(session *db.Session) views.ChangesData {
-	c := views.ChangesData{Session: session.ID.String(), Added: session.LinesAdded, Removed: session.LinesRemoved}
+	c := views.ChangesData{Session: session.ID.String(), Added: session.LinesAdded, Removed: session.LinesRemoved, NotSaved: session.NotSaved, Beside: beside(session)}
 	switch {
 	case !session.ChangesAt.IsZero() || session.FilesChanged > 0:
 	case !session.EndedAt.IsZero() && session.Status != db.SessionInProgress:
@@ -379,6 +388,29 @@ func changesOf(session *db.Session) views.ChangesData {
 		c.Files[len(c.Files)-1].Cut = true
 	}
 	return c
+}
+
+// beside are the sentences about what a session has beside changed files.
+func beside(session *db.Session) []string {
+	var list []string
+	add := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			list = append(list, "1 "+one)
+		case n > 1:
+			list = append(list, strconv.Itoa(n)+" "+many)
+		}
+	}
+	add(session.Commits, "commit is ahead of the base.", "commits are ahead of the base.")
+	add(session.Stashes, "entry is on the stash.", "entries are on the stash.")
+	if session.MadeBranches != "" {
+		list = append(list, "The agent made these branches: "+strings.ReplaceAll(session.MadeBranches, "\n", ", ")+".")
+	}
+	if session.WorktreeRemovedAt.IsZero() {
+		add(session.IgnoredFiles, "ignored file will be removed with the worktree, 7 days after the session is closed.",
+			"ignored files will be removed with the worktree, 7 days after the session is closed.")
+	}
+	return list
 }
 
 func sign(k workspace.LineKind) string {
@@ -442,6 +474,10 @@ func (s *Server) stopSession(w http.ResponseWriter, r *http.Request, actor accou
 
 func (s *Server) completeSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.changeSession(w, r, "Marked done.", func(sessionID uuid.UUID) error { return s.Rules.MarkDone(r.Context(), actor, sessionID) })
+}
+
+func (s *Server) giveUpWorker(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.changeSession(w, r, "Given up. Another worker goes on with the session.", func(id uuid.UUID) error { return s.Rules.GiveUpWorker(r.Context(), actor, id) })
 }
 
 func (s *Server) reopenSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -20,6 +20,8 @@ func snapshotRef(sessionID string) string { return "refs/carillon/sessions/" + s
 // Snapshot is what was kept of a session after a turn.
 type Snapshot struct {
 	Commit string
+	// New is whether it differs from the one before.
+	New bool
 	// Left are the changes that it does not hold, as parts of a sentence: "2 ignored files".
 	Left []string
 }
@@ -74,11 +76,19 @@ func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	for _, name := range slices.Sorted(maps.Keys(look.made)) {
 		parent("branch "+oneLine(name), look.made[name])
 	}
-	out, err = s.git(ctx, call{gitDir: look.view, args: append(args, tree), stdin: strings.NewReader(cleanText(message.String()))})
+	out, err = s.git(ctx, call{gitDir: look.view, args: append(args, tree), stdin: strings.NewReader(cleanText(message.String())),
+		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"}}) // the same state gives the same commit
 	if err != nil {
 		return kept, err
 	}
 	kept.Commit = strings.TrimSpace(string(out))
+	before, err := s.resolve(ctx, look.view, snapshotRef(w.Session))
+	if err != nil {
+		return kept, err
+	}
+	if kept.New = before[0] != kept.Commit; !kept.New {
+		return kept, nil
+	}
 	_, err = s.git(ctx, call{gitDir: look.view, args: []string{"update-ref", snapshotRef(w.Session), kept.Commit}})
 	return kept, err
 }
@@ -119,17 +129,28 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 	return nil
 }
 
-// DropSnapshot removes what PushSnapshot left at the remote.
-func (s *Store) DropSnapshot(ctx context.Context, w Worktree, r Remote) error {
-	at, err := s.locate(r)
-	if err != nil {
-		return err
+// leftRef is the last state of a session that went on elsewhere.
+func leftRef(sessionID string) string { return "refs/carillon/left/" + sessionID }
+
+// Leave removes the worktree and the branch of a session that goes on elsewhere. A snapshot of what they hold stays in the
+// repository. It is no error when there is nothing to remove.
+func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) error {
+	w := s.Worktree(workspaceID, sessionID, "", base)
+	kept, err := s.Snapshot(ctx, w)
+	switch {
+	case errors.Is(err, ErrNoWorktree), errors.Is(err, ErrNoMirror): // there are no files
+	case err != nil:
+		s.log().Warn("keep the state of a session that went on elsewhere", "session", sessionID, "err", err)
+	default:
+		view, err := s.view(workspaceID)
+		if err != nil {
+			return err
+		}
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", leftRef(sessionID), kept.Commit}}); err != nil {
+			return fmt.Errorf("leave session %s: %w", sessionID, err)
+		}
 	}
-	view, err := s.view(w.Workspace)
-	if err != nil {
-		return err
-	}
-	return s.push(ctx, view, r, at, ":"+snapshotRef(w.Session))
+	return s.Remove(ctx, workspaceID, sessionID, false)
 }
 
 // Has reports whether there is anything of the session here: its worktree, or what its branch kept.

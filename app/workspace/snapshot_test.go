@@ -26,6 +26,9 @@ func TestASessionGoesOnElsewhereWithAllThatItsLastTurnLeft(t *testing.T) {
 	status, head := git(t, w.Dir, "status", "--porcelain"), git(t, w.Dir, "rev-parse", "HEAD")
 	kept, err := s.Snapshot(t.Context(), w)
 	must(t, err)
+	if again, err := s.Snapshot(t.Context(), w); err != nil || again.New || !kept.New || again.Commit != kept.Commit {
+		t.Errorf("the same state gave %+v and %+v, %v; want one commit", kept, again, err)
+	}
 	if got := strings.Join(kept.Left, ", "); got != "1 ignored file" {
 		t.Errorf("it does not hold %q; want the ignored file alone", got)
 	}
@@ -66,10 +69,14 @@ func TestASessionGoesOnElsewhereWithAllThatItsLastTurnLeft(t *testing.T) {
 	if _, found, err := other.Restore(t.Context(), "w", "s2", w.Base, remote); err != nil || found {
 		t.Errorf("of a session without a snapshot: %v, %v", found, err)
 	}
-	must(t, s.DropSnapshot(t.Context(), w, remote))
-	if refs := git(t, remote.URL, "for-each-ref", "refs/carillon"); refs != "" {
-		t.Errorf("the remote keeps %s", refs)
+	must(t, s.Leave(t.Context(), "w", "s1", w.Base))
+	if has, err := s.Has(t.Context(), "w", "s1"); err != nil || has || exists(w.Dir) {
+		t.Errorf("the worker that the session left has it: %v, %v", has, err)
 	}
+	if got := git(t, s.mirror("w"), "show", leftRef("s1")+":new.txt"); got != "new" {
+		t.Errorf("what the session left there is %q", got)
+	}
+	must(t, s.Leave(t.Context(), "w", "s1", w.Base))
 }
 
 func TestASnapshotIsTakenDuringAMergeAndWithoutACommit(t *testing.T) {

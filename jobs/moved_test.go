@@ -1,0 +1,115 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// seen writes that a kit's worker was seen at a time.
+func (k *kit) seen(at time.Time) {
+	k.t.Helper()
+	check(k.t, db.SaveWorker(k.t.Context(), k.db, &db.Worker{ID: k.runner.Worker, Name: "forge-" + k.runner.Worker, SeenAt: at, Places: k.runner.Max}))
+}
+
+// answered waits until a session's replies are answered.
+func (k *kit) answered(session uuid.UUID) *db.Session {
+	k.t.Helper()
+	var s *db.Session
+	k.eventually("the reply to be answered", func() error {
+		if s = k.session(session); s.Status != db.SessionWaiting {
+			return fmt.Errorf("the session is %s on %q", s.Status, s.Worker)
+		}
+		return nil
+	})
+	return s
+}
+
+func TestASessionWaitsForItsWorkerAndGoesOnElsewhereWhenThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	k, g := prepare(t), newGitea(t)
+	k.on(g)
+	k.seen(time.Now())
+	k.start()
+	run := k.run("echo work > work.txt; echo x > notes.log; echo '*.log' > .gitignore", nil)
+	k.ended(run)
+	id := run.Session.ID
+	if s := k.session(id); s.FilesChanged != 2 || s.IgnoredFiles != 1 || s.Branch == "" {
+		t.Fatalf("the run changed %d files and left %d ignored ones", s.FilesChanged, s.IgnoredFiles)
+	}
+	k.stop()
+	other := k.beside("other")
+	other.seen(time.Now())
+	k.seen(time.Now().Add(-db.WorkerSilence - time.Minute))
+	other.start()
+	check(t, k.rules.Reply(t.Context(), k.actor, id, "cat work.txt; ls"))
+	other.ended(other.run("true", func(in *automation.Input) { in.Name = "Beside" })) // the other is at work, and leaves it
+	if s := k.session(id); s.Status != db.SessionQueued || s.Worker != "test" {
+		t.Fatalf("while its worker is silent the session is %s on %q", s.Status, s.Worker)
+	}
+	if err := k.rules.GiveUpWorker(t.Context(), account.Actor{ID: k.actor.ID}, id); err == nil {
+		t.Error("somebody without permissions gave the worker up")
+	}
+	check(t, k.rules.GiveUpWorker(t.Context(), k.actor, id))
+	s := other.answered(id)
+	if s.Worker != "other" || s.FilesChanged != 2 || !strings.Contains(other.transcript(id), "work.txt") {
+		t.Errorf("on %q the session has %d files; want both on the other worker", s.Worker, s.FilesChanged)
+	}
+	if !strings.Contains(s.NotSaved, "forge-test") || !strings.Contains(s.NotSaved, "1 ignored file") {
+		t.Errorf("of what was lost it says %q", s.NotSaved)
+	}
+	var invalid fault.Invalid
+	if err := k.rules.GiveUpWorker(t.Context(), k.actor, id); !errors.As(err, &invalid) {
+		t.Errorf("a session that waits for nobody was given up: %v", err)
+	}
+	// The worker comes back.
+	if _, there := k.folder(id); !there {
+		t.Fatal("the former worktree is gone before its worker came back")
+	}
+	check(t, k.runner.sweepWorktrees(t.Context(), time.Now()))
+	if _, there := k.folder(id); there {
+		t.Error("the former worktree is still there")
+	}
+	if s := k.session(id); !s.WorktreeRemovedAt.IsZero() {
+		t.Error("the session counts as one without a worktree")
+	}
+}
+
+func TestASessionWhoseWorkerIsGoneIsNeverTakenForOneWithoutChanges(t *testing.T) {
+	k := setup(t)
+	run := k.run("echo work > work.txt", nil)
+	k.ended(run)
+	k.stop()
+	k.seen(time.Now().Add(-db.WorkerGone - time.Minute))
+	other := k.beside("other")
+	other.seen(time.Now())
+	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "true"))
+	other.start()
+	s := other.answered(run.Session.ID)
+	if s.Worker != "other" || !strings.Contains(s.NotSaved, "was not saved: 1 changed file, since the workspace has no remote repository") {
+		t.Errorf("on %q it says %q", s.Worker, s.NotSaved)
+	}
+}
+
+func TestAWorkerThatComesBackInTimeHasItsSessionsAsTheyWere(t *testing.T) {
+	k := setup(t)
+	run := k.run("echo work > work.txt", nil)
+	k.ended(run)
+	k.stop()
+	k.seen(time.Now().Add(-db.WorkerSilence - time.Minute))
+	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
+	check(t, k.rules.GiveUpWorker(t.Context(), k.actor, run.Session.ID))
+	k.start()
+	if s := k.answered(run.Session.ID); s.Worker != "test" || s.FilesChanged != 2 || s.NotSaved != "" {
+		t.Errorf("on %q it has %d files and says %q; want both files and no loss", s.Worker, s.FilesChanged, s.NotSaved)
+	}
+}
