@@ -204,8 +204,13 @@ func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) 
 	turning := k.create(loop)
 	k.tick(at("03 21:00:00"))
 	k.finish(success)
+	asked, err := k.RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
+	check(t, err)
 	k.clock.Set(at("01 12:10:00"))
 	check(t, k.PullBack(t.Context()))
+	if list := k.finish(success); len(list) != 1 || list[0].ID != asked.Session.ID {
+		t.Errorf("%d sessions start; want the one that was queued before", len(list))
+	}
 	k.expectNoHoles() // which computes anew as well
 	if got := k.reload(created).NextRunAt; !got.Equal(at("01 12:30:00")) {
 		t.Errorf("the one without a run is due %s; want 12:30", got)
