@@ -366,7 +366,7 @@ func cannotOpen(w *db.Workspace, session *db.Session) string {
 	switch {
 	case session.Status == db.SessionQueued || session.Status == db.SessionInProgress:
 		return "The session is still at work. Wait until it has finished."
-	case session.Branch == "" || session.FilesChanged == 0:
+	case session.Branch == "" || session.FilesChanged == 0 && session.Commits == 0:
 		return "There is nothing to open a pull request for: no file was changed."
 	}
 	return forgeProblem(w)

@@ -16,7 +16,7 @@ func (s *Store) Diff(ctx context.Context, w Worktree, maxBytes int) (text string
 	defer cancel()
 	look, err := s.look(ctx, w)
 	if err != nil {
-		return "", false, fmt.Errorf("diff of session %s: %w", w.Session, err)
+		return "", false, fmt.Errorf("read the diff: %w", err)
 	}
 	defer look.close()
 	if !look.uncommitted && look.head == w.Base {
@@ -26,7 +26,7 @@ func (s *Store) Diff(ctx context.Context, w Worktree, maxBytes int) (text string
 	c.limit = int64(max(maxBytes, 1))
 	out, err := s.git(ctx, c)
 	if truncated = errors.Is(err, errTooMuch); err != nil && !truncated {
-		return "", false, fmt.Errorf("diff of session %s: %w", w.Session, err)
+		return "", false, fmt.Errorf("read the diff: %w", err)
 	}
 	text = string(out)
 	// A sign that is no UTF-8 becomes three bytes, so the text can grow.

@@ -79,7 +79,7 @@ func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 	}
 	defer unlock()
 	if err := s.mend(ctx, id, r, refs, ErrDamaged); err != nil {
-		return fmt.Errorf("mend workspace %s: %w", id, remoteError(err))
+		return fmt.Errorf("mend the repository: %w", remoteError(err))
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ var ErrLargeFiles = errors.New("changed files belong to Git LFS and have to be c
 func (s *Store) Commit(ctx context.Context, w Worktree, message, authorName, authorEmail string) (string, error) {
 	sha, err := s.commit(ctx, w, message, cmp.Or(authorName, "Carillon"), cmp.Or(authorEmail, "carillon@localhost"))
 	if err != nil {
-		return "", fmt.Errorf("commit session %s: %w", w.Session, err)
+		return "", fmt.Errorf("commit: %w", err)
 	}
 	return sha, nil
 }
@@ -178,10 +178,10 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	}
 	head := cmp.Or(found[0], found[1]) // without a worktree, what its branch kept
 	if head == "" {
-		return fmt.Errorf("push session %s: %w", w.Session, ErrNoWorktree)
+		return fmt.Errorf("push the session: %w", ErrNoWorktree)
 	}
 	if err := s.push(ctx, view, r, at, head+":refs/heads/"+branch); err != nil {
-		return fmt.Errorf("push session %s to %s: %w", w.Session, branch, err)
+		return fmt.Errorf("push to %s: %w", branch, err)
 	}
 	return nil
 }

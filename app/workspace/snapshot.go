@@ -32,7 +32,7 @@ func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	defer cancel()
 	kept, err := s.snapshot(ctx, w)
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("keep the state of session %s: %w", w.Session, err)
+		return Snapshot{}, fmt.Errorf("keep the state of the session: %w", err)
 	}
 	return kept, nil
 }
@@ -124,7 +124,7 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 	}
 	ref := snapshotRef(w.Session)
 	if err := s.push(ctx, view, r, at, "+"+ref+":"+ref); err != nil {
-		return fmt.Errorf("push the state of session %s: %w", w.Session, err)
+		return fmt.Errorf("push the state of the session: %w", err)
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string
 	w = s.Worktree(workspaceID, sessionID, "", base)
 	found, err = s.restore(ctx, view, &w, r)
 	if err != nil {
-		return Worktree{}, false, fmt.Errorf("restore session %s: %w", sessionID, err)
+		return Worktree{}, false, fmt.Errorf("restore the session: %w", err)
 	}
 	return w, found, nil
 }

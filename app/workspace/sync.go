@@ -40,7 +40,7 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 	defer unlock()
 	s.sweep(id)
 	if err := s.noteOrigin(id, refs.url); err != nil {
-		return fmt.Errorf("sync workspace %s: %w", id, err)
+		return fmt.Errorf("bring the repository up to date: %w", err)
 	}
 
 	if !exists(s.mirror(id)) {
@@ -54,7 +54,7 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("sync workspace %s: %w", id, remoteError(err))
+		return fmt.Errorf("bring the repository up to date: %w", remoteError(err))
 	}
 	return nil
 }
@@ -260,7 +260,7 @@ func (s *Store) Scratch(ctx context.Context, id string) error {
 		return err
 	}, false)
 	if err != nil {
-		return fmt.Errorf("make the repository of workspace %s: %w", id, err)
+		return fmt.Errorf("make the repository: %w", err)
 	}
 	return os.Rename(made, s.mirror(id))
 }

@@ -18,11 +18,11 @@ func (s *Store) view(workspaceID string) (string, error) {
 	}
 	mirror := s.mirror(workspaceID)
 	if !exists(mirror) {
-		return "", fmt.Errorf("workspace %s: %w", workspaceID, ErrNoMirror)
+		return "", ErrNoMirror
 	}
 	view, err := s.viewOf(workspaceID, mirror)
 	if err != nil {
-		return "", fmt.Errorf("prepare workspace %s: %w", workspaceID, diskFull(err))
+		return "", fmt.Errorf("prepare the repository: %w", diskFull(err))
 	}
 	return view, nil
 }

@@ -34,7 +34,7 @@ func (s *Store) Add(ctx context.Context, workspaceID, sessionID, base, branch st
 		if looksDamaged(err) {
 			err = fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		return Worktree{}, fmt.Errorf("add worktree of session %s: %w", sessionID, err)
+		return Worktree{}, fmt.Errorf("make the worktree: %w", err)
 	}
 	return w, nil
 }
