@@ -283,6 +283,9 @@ func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInpu
 			return nil, nil, fault.ErrStale
 		}
 		before = chosen(p)
+		if p.UpdatedAt.IsZero() && !in.Email && address == "" && len(muted) == 0 {
+			return before, before, nil // nothing was chosen yet, and nothing is now
+		}
 		switch {
 		case s.Mail:
 			p.Email = in.Email

@@ -89,9 +89,6 @@ func (s *Service) SaveModels(ctx context.Context, actor account.Actor, id, lines
 	if len(bad) > 0 {
 		return bad
 	}
-	if known, ok := s.provider(id); ok && actor.Can(account.ManageSettings) && slices.Equal(models, known.Models) {
-		return nil // those that are offered anyhow are not written down
-	}
 	return s.changeProviders(ctx, actor, id, "provider.models", func(p *db.ProviderSettings) error {
 		if version != "" && version != ModelsVersion(*p, id) {
 			return fault.ErrStale

@@ -74,7 +74,7 @@ func failed(t testing.TB) string {
 func TestScriptsAllRun(t *testing.T) {
 	t.Parallel()
 	var source []byte
-	for _, name := range []string{"browser_test.go", "long_test.go", "patterns_test.go", "providers_test.go", "signon_test.go"} {
+	for _, name := range []string{"browser_test.go", "forms_test.go", "long_test.go", "patterns_test.go", "providers_test.go", "signon_test.go"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -250,6 +250,9 @@ func (s *Server) deleteProvider(w http.ResponseWriter, r *http.Request, actor ac
 
 func (s *Server) saveModels(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	id := r.PathValue("provider")
+	if p, err := s.namedProvider(r); err == nil && actor.Can(account.ManageSettings) && strings.TrimSpace(r.PostFormValue("models")) == strings.Join(p.Models, "\n") {
+		return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.") // those that are offered anyhow are not written down
+	}
 	err := s.Rules.SaveModels(r.Context(), actor, id, r.PostFormValue("models"), r.PostFormValue(versionField))
 	bad, status, err := s.again(r, actor, s.providers, err)
 	if err != nil {
