@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/db"
@@ -130,6 +131,33 @@ func TestAQueuedSessionNamesTheWorkersThatHaveItsAgentAndAreFull(t *testing.T) {
 				t.Errorf("%s: %s says otherwise than %q", tt.name, list, tt.want)
 			}
 		}
+	}
+}
+
+func TestASessionThatWaitsForASilentWorkerSaysSoAndAnAdministratorGivesItUp(t *testing.T) {
+	s := open(t)
+	mira, mo := s.as("Mira", account.RoleAdministrator), s.as("Mo", account.RoleManager)
+	id := s.agentRun(mira).Session.ID
+	seen := time.Now().Add(-db.WorkerSilence - time.Minute)
+	check(t, db.SaveWorker(t.Context(), s.server.DB, &db.Worker{ID: "w", Name: "forge-1", SeenAt: seen}))
+	_, err := s.server.DB.NewRaw("UPDATE sessions SET worker = 'w', branch = 'carillon/x', files_changed = 1 WHERE id = ?", id).Exec(t.Context())
+	check(t, err)
+	page, last := "/sessions/"+id.String(), "forge-1, last seen "+seen.UTC().Format("2 January, 15:04")
+	mira.get(page).expect(t, http.StatusOK, "Waiting for the worker "+last)
+	mira.get("/sessions").expect(t, http.StatusOK, "waits for worker "+last)
+	if a := mo.get(page); !strings.Contains(a.body, last) || strings.Contains(a.body, page+"/relocation") {
+		t.Error("who is no administrator does not see whom it waits for, or is offered to give the worker up")
+	}
+	mira.get(page).expect(t, http.StatusOK, page+"/relocation")
+	mo.post(page+"/relocation").expect(t, http.StatusForbidden, "")
+	mira.post(page+"/relocation").expect(t, http.StatusSeeOther, "")
+	if a := mira.get(page); strings.Contains(a.body, "Waiting for the worker") {
+		t.Error("it waits still")
+	}
+	var n int
+	check(t, s.server.DB.NewRaw("SELECT count(*) FROM audit_events WHERE action = 'session.give_up_worker' AND subject_id = ?", id).Scan(t.Context(), &n))
+	if n != 1 {
+		t.Errorf("the audit log has it %d times; want once", n)
 	}
 }
 
