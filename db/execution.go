@@ -112,12 +112,32 @@ type Execution struct {
 	CreatedAt        time.Time         `bun:"created_at"`
 	StartedAt        time.Time         `bun:"started_at,nullzero"`
 	FinishedAt       time.Time         `bun:"finished_at,nullzero"`
+	WorkedSeconds    float64           `bun:"worked_seconds"` // at work in earlier attempts and before resumes; without time of waiting
 
 	Usage // the sums over its turns
 
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
 	User       *User       `bun:"rel:belongs-to,join:user_id=id"`
 	Session    *Session    `bun:"rel:belongs-to,join:session_id=id"`
+}
+
+// The classes of what ends a run without a fault of the automation.
+const (
+	ErrorOutage  = "outage"   // what surrounds it could not be used for a moment: the network, the forge, a lock, the disk
+	ErrorWaiting = "waiting"  // no worker took it in time
+	ErrorOurs    = "internal" // something went wrong on our side
+	ErrorLost    = "interrupted"
+)
+
+// EndedLike reports whether the run of an automation that ended before an execution failed with the same class.
+func EndedLike(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
+	var class string
+	err := q.NewRaw(`SELECT CASE WHEN status = 'failed' THEN error_class ELSE '' END FROM executions
+		WHERE automation_id = ? AND id < ? AND session_id IS NOT NULL ORDER BY id DESC LIMIT 1`, e.AutomationID, e.ID).Scan(ctx, &class)
+	if IsNotFound(err) {
+		return false, nil
+	}
+	return class == e.ErrorClass, wrapped(err, "find the run before "+e.ID.String())
 }
 
 // InFlight lists the executions of an automation that have yet to end, oldest first.

@@ -70,6 +70,9 @@ type Session struct {
 	PRCheckedAt       time.Time     `bun:"pr_checked_at,nullzero"`
 	PRChangedAt       time.Time     `bun:"pr_changed_at,nullzero"`
 
+	AtWorkSince time.Time `bun:"at_work_since,nullzero"` // when its worker took it
+	Resumes     int       `bun:"resumes"`                // how often a worker was lost during the work that goes on
+
 	InterruptAt time.Time `bun:"interrupt_requested_at,nullzero"` // the turn at work is to end, and the session to stay open
 	InterruptBy uuid.UUID `bun:"interrupt_requested_by,nullzero,type:uuid"`
 	// InterruptTurn is the turn that was at work when that was asked; zero: none was.
@@ -94,7 +97,8 @@ const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, ti
 	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
 	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
 	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, " +
-	"interrupt_turn, cancel_turn, forget, commits, stashes, ignored_files, made_branches, not_saved"
+	"interrupt_turn, cancel_turn, forget, commits, stashes, ignored_files, made_branches, not_saved, " +
+	"at_work_since, resumes"
 
 // TurnKind is what a turn is for.
 type TurnKind string
@@ -282,6 +286,10 @@ type Lease struct {
 	Fence   int64
 }
 
+// LeaseFor is how long a worker may be silent before others take its sessions for lost. It outlasts a restart of the
+// database, during which nobody can renew and nobody can reap.
+const LeaseFor = time.Minute
+
 // probeFor is how long a session that tries a provider after its pause keeps the others waiting at most.
 const probeFor = 5 * time.Minute
 
@@ -311,7 +319,7 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 			WHERE s.worker NOT IN ('', ?3) AND s.branch <> '' `+onMoved+`
 		)
 		UPDATE sessions s SET status = 'in_progress', queued_at = NULL, worker = ?3, fence = fence + 1, lease_until = ?4,
-			started_at = coalesce(started_at, ?0), closed_at = NULL, closed_by = NULL
+			started_at = coalesce(started_at, ?0), at_work_since = ?0, closed_at = NULL, closed_by = NULL
 		FROM next WHERE s.id = next.id RETURNING s.*`, now, limit, UUIDs(probes), worker, until, now.Add(-WorkerSilence), now.Add(-WorkerGone)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim sessions: %w", err)
@@ -403,6 +411,40 @@ func LockLostSession(ctx context.Context, tx bun.Tx, session uuid.UUID, which Lo
 		return nil, fmt.Errorf("find lost session: %w", err)
 	}
 	return &s, nil
+}
+
+// hourMore is how much longer a session may wait that a worker had: when that is gone for a day, others get time to take it.
+const hourMore = time.Hour
+
+// WaitingSessions lists up to limit sessions that have waited since before a time for a worker, other than those that are set
+// aside.
+func WaitingSessions(ctx context.Context, q bun.IDB, before, now time.Time, limit int) ([]Session, error) {
+	var list []Session
+	err := q.NewSelect().Model(&list).Column("id", "title", "fence").Where("s.status = 'queued'").Where("s.queued_at < ?", before).
+		Where("(s.worker = '' OR s.queued_at < ?)", before.Add(-hourMore)).
+		Where(awake(TaskReap, "s.id"), now).OrderExpr("s.queued_at, s.id").Limit(int64(limit)).Scan(ctx)
+	return list, wrapped(err, "list sessions that wait")
+}
+
+// Resume puts a session whose worker was lost back into the queue, and counts that.
+func Resume(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
+	if err := Requeue(ctx, q, session, now); err != nil {
+		return err
+	}
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("resumes = resumes + 1").Where("s.id = ?", session).Exec(ctx)
+	return wrapped(err, "count a resume of session "+session.String())
+}
+
+// NoteWorked adds the time since a session's worker took it to what its run in flight has worked, if it has one.
+func NoteWorked(ctx context.Context, q bun.IDB, session uuid.UUID, until time.Time) error {
+	_, err := q.NewRaw(`UPDATE executions e SET worked_seconds = worked_seconds + greatest(0, extract(epoch FROM ? - s.at_work_since))
+		FROM sessions s WHERE s.id = ? AND e.session_id = s.id AND e.status IN ('queued', 'running') AND s.at_work_since IS NOT NULL`, until, session).Exec(ctx)
+	return wrapped(err, "note how long session "+session.String()+" has worked")
+}
+
+// HasTurnAtWork reports whether the agent of a session was given a message that has not ended.
+func HasTurnAtWork(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
+	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'running'").Exists(ctx)
 }
 
 // ErrLeaseLost says that another worker, or a reaper, has taken the session.

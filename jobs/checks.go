@@ -61,7 +61,7 @@ func (w *work) gate(ctx context.Context, ws *db.Workspace, token string, tree *w
 		if failure != nil {
 			reason = "its gate did not let it begin: " + failure.Reason
 		} else if err := w.renewTree(ctx, ws, token, tree); err != nil {
-			return w.ended(ctx, "start", err.Error()), false
+			return w.unready(ctx, err), false
 		}
 	}
 	if reason == "" {

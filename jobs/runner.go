@@ -23,9 +23,7 @@ import (
 )
 
 const (
-	// leaseFor is how long a worker may be silent before others take its sessions for lost. It outlasts a restart of the
-	// database, during which nobody can renew and nobody can reap.
-	leaseFor = time.Minute
+	leaseFor = db.LeaseFor
 	// renewEvery keeps a lease with room for a few failures.
 	renewEvery = 5 * time.Second
 	// pollEvery is the safety net below notifications.
@@ -321,11 +319,12 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 		}()
 		return w.run(ctx)
 	}()
+	outcome.Began, outcome.TurnBegun = w.began, w.turned
 	w.close(ctx)
 	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
 		return // another process ends it: now, or when this worker lives again
 	}
-	if w.again != uuid.Nil {
+	if w.tryAgain {
 		again, err := surelyOf(ctx, w, "try session again", func(ctx context.Context) (bool, error) { return r.Rules.Again(ctx, w.lease, w.again, outcome) })
 		if again {
 			return
@@ -334,7 +333,6 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 			r.Log.Error("try session again", "session", session.ID, "err", err)
 		}
 	}
-	outcome.Began, outcome.TurnBegun = w.began, w.turned
 	w.finish(ctx, outcome)
 	if outcome.Status == db.Skipped {
 		r.dropWorktree(ctx, session)
@@ -344,7 +342,7 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 // ofOurs is the outcome of work that failed by a fault of ours: it counts for nothing, and what the session has changed is
 // not known, so that nothing is closed unseen.
 func ofOurs(reason string) automation.Outcome {
-	return automation.Outcome{Status: db.Failed, Class: "internal", Reason: reason, Neutral: true, FilesChanged: true}
+	return automation.Outcome{Status: db.Failed, Class: "internal", Reason: reason, Neutral: true, Tell: true, FilesChanged: true}
 }
 
 // finishAttempts is how often the end of a session is written that the database refuses, and not because it is away.

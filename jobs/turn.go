@@ -51,16 +51,31 @@ func signsIn(p agent.Provider, variables []string) bool {
 	})
 }
 
-// timeLeft is what a run's timeout leaves after attempts that failed.
-func (w *work) timeLeft(ctx context.Context, limit time.Duration) time.Duration {
-	before, err := steadily(ctx, w, "read attempts", func(ctx context.Context) ([]db.Attempt, error) { return db.AttemptsOf(ctx, w.DB, w.execution.ID) })
-	if err != nil {
-		w.Log.Warn("read attempts", "execution", w.execution.ID, "err", err)
+// timeLeft is what a run's timeout leaves after the time at work of earlier attempts and before resumes.
+func (w *work) timeLeft(limit time.Duration) time.Duration {
+	return limit - time.Duration(w.execution.WorkedSeconds*float64(time.Second))
+}
+
+// unready is the outcome of work whose worktree could not be made.
+func (w *work) unready(ctx context.Context, err error) automation.Outcome {
+	switch {
+	case ctx.Err() != nil:
+		return w.ended(ctx, "start", err.Error())
+	case workspace.Trouble(err):
+		return w.outage(ctx, err.Error())
+	case errors.Is(err, errOurs):
+		return w.broken("note the worktree", err)
 	}
-	if len(before) == 0 {
-		return limit
-	}
-	return limit - w.Now().Sub(w.execution.StartedAt)
+	return w.failed("start", err.Error())
+}
+
+// outage is the outcome of work that could not begin, since something that surrounds it could not be used: the network, the
+// forge, a lock in the repository, the disk. It counts for nothing, and is tried again.
+func (w *work) outage(ctx context.Context, reason string) automation.Outcome {
+	o := w.failed(db.ErrorOutage, reason)
+	o.Neutral, o.Tell, o.FilesChanged = true, true, w.session.FilesChanged > 0
+	w.plansAgain(ctx, nil, o)
+	return o
 }
 
 // forget ends the conversation where somebody asked for that.
@@ -87,11 +102,13 @@ func (w *work) worked(ctx context.Context, tree workspace.Worktree) bool {
 	return err != nil || n > 0
 }
 
-// plansAgain notes a turn that failed for a moment's trouble as to be tried again, and says so in the transcript.
+// plansAgain notes a turn that failed for a moment's trouble as to be tried again, or all of the run where no turn was begun, and
+// says so in the transcript.
 func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outcome) bool {
-	if w.execution == nil || isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient {
+	if w.execution == nil || turn != nil && isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient && o.Class != db.ErrorOutage {
 		return false
 	}
+	o.Began = w.began
 	plan, err := surelyOf(ctx, w, "plan retry", func(ctx context.Context) (*automation.Retry, error) { return w.Rules.PlanRetry(ctx, w.session.ID, o) })
 	if err != nil {
 		w.Log.Warn("plan retry", "session", w.session.ID, "err", err)
@@ -99,7 +116,10 @@ func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outco
 	if plan == nil {
 		return false
 	}
-	w.again = turn.ID
+	w.tryAgain = true
+	if turn != nil {
+		w.again = turn.ID
+	}
 	w.transcript.add(EventRetry, RetryEvent{Failed: plan.Failed, Allowed: plan.Allowed, At: plan.At})
 	return true
 }

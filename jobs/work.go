@@ -1,10 +1,13 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,11 +35,13 @@ type work struct {
 	flow       flow
 	token      string // by which the agent asks the MCP server; good while a turn runs
 
-	began   time.Time
-	turned  bool      // a turn was begun
-	again   uuid.UUID // the turn that is to be tried again
-	account bool      // the workspace has variables by which the agent signs in: its trouble is the workspace's own
-	sandbox *agent.Sandbox
+	began  time.Time
+	turned bool // a turn was begun
+
+	tryAgain bool      // the run, later
+	again    uuid.UUID // the turn that is to be tried again; zero: none was begun
+	account  bool      // the workspace has variables by which the agent signs in: its trouble is the workspace's own
+	sandbox  *agent.Sandbox
 
 	remote   workspace.Remote // of the workspace
 	unpushed bool             // that what a turn left could not be pushed was said
@@ -77,10 +82,10 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	}
 	tree, err := w.worktree(ctx, ws, environment.Token)
 	if err != nil {
-		return w.ended(ctx, "start", err.Error())
+		return w.unready(ctx, err)
 	}
 	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), s.ID.String()+"-"); err != nil {
-		return w.failed("start", "the run's folder could not be made: "+err.Error())
+		return w.outage(ctx, "the run's folder could not be made: "+err.Error())
 	}
 	if w.sandbox, err = w.confine(ctx, ws, provider, tree); err != nil {
 		return w.ended(ctx, agent.FailStart, err.Error())
@@ -128,7 +133,7 @@ func (w *work) open(ctx context.Context, secrets []string) (context.Context, con
 		w.transcript.run(background, w.stop)
 	}()
 	if w.execution != nil && w.execution.Snapshot.TimeoutSeconds > 0 {
-		limit := w.timeLeft(ctx, time.Duration(w.execution.Snapshot.TimeoutSeconds)*time.Second)
+		limit := w.timeLeft(time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second)
 		return context.WithTimeoutCause(ctx, limit, errTimeout)
 	}
 	return context.WithCancel(ctx)
@@ -164,6 +169,9 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 	var begun *db.Turn // a pass that a restart interrupted
 	var outcome automation.Outcome
 	outcome.Status = db.Succeeded
+	if w.session.Fence > 1 { // else nobody had it before
+		outcome = w.formerEnd(ctx)
+	}
 	for outcome.Status == db.Succeeded {
 		turn, err := w.nextTurn(ctx)
 		if err != nil {
@@ -197,6 +205,29 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 	return w.settle(ctx, p, tree, env, outcome, begun)
 }
 
+// formerEnd is how the run's messages ended in a former life of it, whose end was not written. What made one fail is not known
+// any more.
+func (w *work) formerEnd(ctx context.Context) automation.Outcome {
+	o := automation.Outcome{Status: db.Succeeded}
+	if w.execution == nil {
+		return o
+	}
+	turns, err := w.runTurns(ctx)
+	if err != nil {
+		return w.stuck(ctx, "read the messages", err)
+	}
+	for _, t := range turns {
+		switch {
+		case isPass(t.Kind) || t.FinishedAt.IsZero():
+		case t.Status == db.Succeeded:
+			w.answer = t.Answer
+		default:
+			o = automation.Outcome{Status: db.Failed, Class: db.ErrorLost, Reason: cmp.Or(t.Reason, "interrupted by a restart"), Neutral: true}
+		}
+	}
+	return o
+}
+
 // turn runs one message.
 func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, parameters map[string]string, turn *db.Turn) automation.Outcome {
 	w.transcript.begin(turn.ID)
@@ -215,18 +246,33 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	ctx, meter := w.measure(ctx, turn)
 	defer meter.cancel(nil)
 	limits := w.limitsOf(p, turn)
-	result, err := agent.Run(ctx, p, agent.Turn{
-		Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn), Model: w.session.Model, Resume: w.session.Conversation,
-		Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idle(p), MCP: servers,
-		Worked:       func() bool { return w.worked(ctx, tree) },
-		Instructions: w.instructions(p, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
-	}, func(e agent.Event) {
-		if e.Kind == agent.EventConversation {
-			return // no reader of the transcript needs it
-		}
-		heard.hear(e)
-		w.transcript.agentEvent(e)
-	})
+	var naming sync.WaitGroup
+	named := ""
+	give := func() (agent.Result, error) {
+		return agent.Run(ctx, p, agent.Turn{
+			Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn), Model: w.session.Model, Resume: w.session.Conversation,
+			Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idle(p), MCP: servers,
+			Worked:       func() bool { return w.worked(ctx, tree) },
+			Instructions: w.instructions(p, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox,
+		}, func(e agent.Event) {
+			if e.Kind == agent.EventConversation { // no reader of the transcript needs it; a resume does, should this process die
+				if named == "" {
+					named = e.ID
+					naming.Go(func() { w.storeConversation(ctx, e.ID) })
+				}
+				return
+			}
+			heard.hear(e)
+			w.transcript.agentEvent(e)
+		})
+	}
+	result, err := give()
+	if errors.Is(err, agent.ErrUnknownConversation) && w.session.Conversation != "" && ctx.Err() == nil {
+		w.note("The agent does not know the conversation any more. It begins anew, and knows nothing of what was said above.")
+		w.keepConversation(ctx, "")
+		result, err = give()
+	}
+	naming.Wait()
 	w.at(uuid.Nil)
 	result.Usage = meter.done(result.Usage)
 	w.dismiss(ctx)
@@ -262,6 +308,9 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		Class: outcome.Class, Usage: known(p, result.Usage),
 	})
 	if w.plansAgain(ctx, turn, outcome) {
+		if named != "" {
+			w.storeConversation(ctx, w.session.Conversation)
+		}
 		w.noteUsage(ctx, turn, result.Conversation, result.Usage)
 		return outcome // as it began: with the conversation that it went on with
 	}
@@ -282,6 +331,10 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 // keepConversation notes the agent's own id of the conversation, for the next turn.
 func (w *work) keepConversation(ctx context.Context, conversation string) {
 	w.session.Conversation = conversation
+	w.storeConversation(ctx, conversation)
+}
+
+func (w *work) storeConversation(ctx context.Context, conversation string) {
 	err := w.surely(ctx, "note the conversation", func(ctx context.Context) error { return db.SetConversation(ctx, w.DB, w.lease, conversation) })
 	if err != nil {
 		w.Log.Warn("note the conversation", "session", w.session.ID, "err", err)
@@ -326,10 +379,17 @@ func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (wo
 	}
 	// The base is the commit that this worktree began from: one that was made anew may begin from a later one.
 	s.Branch, s.BaseCommit = tree.Branch, tree.Base
-	return tree, w.steady(ctx, "note the worktree", func(ctx context.Context) error {
+	err = w.steady(ctx, "note the worktree", func(ctx context.Context) error {
 		return db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
 	})
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errOurs, err)
+	}
+	return tree, err
 }
+
+// errOurs says that something went wrong on our side.
+var errOurs = errors.New("something went wrong on our side")
 
 // maxDiff is how much of a session's diff is kept, in bytes.
 const maxDiff = 1 << 20

@@ -25,6 +25,10 @@ func FailureWord(class string) string {
 		return "Gate"
 	case "internal":
 		return "Carillon itself"
+	case "outage":
+		return "Outage"
+	case "waiting":
+		return "Waited too long"
 	}
 	return ""
 }
@@ -46,6 +50,10 @@ func FailureHelp(class string) string {
 		return "The agent does not know the conversation any more that it was to go on with. A new session begins a new one."
 	case "idle":
 		return "The agent said nothing for so long that it was taken to hang."
+	case "outage":
+		return "What the run needs could not be used for a moment: the network, the forge, a lock in the repository, or the disk. Such runs are tried again, and do not count against the automation."
+	case "waiting":
+		return "A run waits at most a day for a worker with a free place and for its provider. This does not count against the automation."
 	case "internal":
 		return "This is not the automation’s fault. The server’s log says more."
 	}

@@ -181,7 +181,7 @@ func TestASessionThatCannotBeInterruptedKeepsNoOtherFromIt(t *testing.T) {
 	k := setup(t)
 	bad, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
 	k.tick(at("01 13:00:00"))
-	k.claim()
+	k.atWork()
 	k.clock.Add(time.Minute + time.Second)
 	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'failed'", bad.ID))
 	n, err := k.Interrupt(t.Context(), func(string) bool { return false })

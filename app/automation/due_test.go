@@ -448,7 +448,7 @@ func TestAnInterruptedRunEndsFailedAndNeutral(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("0 * * * *"))
 	k.tick(at("01 13:00:00"))
-	k.claim()
+	k.atWork()
 	k.clock.Add(2 * time.Minute) // its worker says nothing
 	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
@@ -476,7 +476,7 @@ func TestAnExecutionEndsExactlyOnce(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("0 * * * *"))
 	k.tick(at("01 13:00:00"))
-	s := k.claim()[0]
+	s := k.atWork()[0]
 	k.clock.Add(2 * time.Minute)
 	_, err := k.Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)

@@ -152,7 +152,7 @@ func TestOneLostSessionThatCannotEndDoesNotHoldUpTheOthers(t *testing.T) {
 		_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
 		check(t, err)
 	}
-	k.claim()
+	k.atWork()
 	_, err := k.DB.ExecContext(t.Context(), `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN IF NEW.automation_id = '`+bad.ID.String()+`' THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$;
 		CREATE TRIGGER refuse BEFORE UPDATE ON executions FOR EACH ROW EXECUTE FUNCTION refuse()`)

@@ -27,6 +27,7 @@ type Outcome struct {
 	NothingToDo  bool // of a success: a kind of its own
 
 	Began           time.Time // when the worker took the session
+	Tell            bool      // of a neutral end: its people are told, once in a row
 	ProviderTrouble bool      // it failed for the provider's own trouble, not the task's
 	RetryAt         time.Time // when to try again, where the provider says
 	Interrupted     bool      // canceled in its turn alone: the session stays open
@@ -146,6 +147,11 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	enabled := a.Enabled
 	if err := s.count(ctx, tx, a, e); err != nil {
 		return err
+	}
+	if o.Tell && e.Neutral && (e.Snapshot.Trigger != db.OneTime || e.Source != db.BySchedule) {
+		if err := s.tellNeutral(ctx, tx, a, e); err != nil {
+			return err
+		}
 	}
 	told := enabled && !a.Enabled
 	if e.Snapshot.Trigger == db.OneTime && e.Source == db.BySchedule && !told {
@@ -353,6 +359,19 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 	return nil
 }
 
+// tellNeutral tells of a run that came to nothing without a fault of the automation: that counts for nothing, and somebody has to
+// know. Of several in a row for one reason the first is told.
+func (s *Service) tellNeutral(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
+	again, err := db.EndedLike(ctx, tx, e)
+	if err != nil || again {
+		return err
+	}
+	return s.tell(ctx, tx, a, notice{
+		kind: NoticeRunFailed, title: a.Name + " could not run", body: capitalize(e.Reason) + ". This does not count against the automation.",
+		execution: e.ID, session: e.SessionID, key: "failed " + e.ID.String(),
+	})
+}
+
 // disableFor switches an automation off for a reason and tells its creator.
 func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, kind db.DisabledKind, reason string) error {
 	if !a.Enabled {
@@ -449,10 +468,16 @@ func (s *Service) schedule(ctx context.Context, tx bun.Tx, a *db.Automation, at 
 }
 
 // Interrupt ends the sessions whose worker is gone: the server was restarted or its machine died. An execution that
-// cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing. It returns how many there were.
+// cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing; so does one that has waited for a worker
+// for too long. It returns how many there were.
 // One that cannot be ended does not keep the others from it.
 func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
-	return s.interruptLost(ctx, db.Lost{At: s.Now()}, resumable)
+	n, err := s.interruptLost(ctx, db.Lost{At: s.Now()}, resumable)
+	if err != nil {
+		return n, err
+	}
+	waited, err := s.endWaiting(ctx)
+	return n + waited, wrap(err, "end sessions that wait")
 }
 
 // InterruptFormer is Interrupt for the sessions of a former life of a worker, which are known to be without one. Those of others
@@ -499,13 +524,24 @@ func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable fu
 const mostLost = 100
 
 func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) error {
-	if session.CancelRequestedAt.IsZero() && session.InterruptAt.IsZero() && session.Conversation != "" && resumable(session.Provider) {
-		if err := db.Requeue(ctx, tx, session.ID, s.Now()); err != nil {
+	o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: db.ErrorLost, Neutral: true, FilesChanged: true}
+	if session.CancelRequestedAt.IsZero() && session.InterruptAt.IsZero() {
+		goesOn, err := s.goesOn(ctx, tx, session, resumable)
+		switch {
+		case err != nil:
 			return err
+		case goesOn && session.Resumes < maxResumes:
+			if err := db.NoteWorked(ctx, tx, session.ID, session.LeaseUntil.Add(-db.LeaseFor)); err != nil {
+				return err
+			}
+			if err := db.Resume(ctx, tx, session.ID, s.Now()); err != nil {
+				return err
+			}
+			return db.Announce(ctx, tx, "queue", uuid.Nil)
+		case goesOn:
+			o.Reason, o.Tell = fmt.Sprintf("its worker was lost %d times while it was at work", session.Resumes+1), true
 		}
-		return db.Announce(ctx, tx, "queue", uuid.Nil)
 	}
-	o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: "interrupted", Neutral: true, FilesChanged: true}
 	switch {
 	case !session.CancelRequestedAt.IsZero():
 		o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
@@ -517,6 +553,52 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 		return err
 	}
 	return db.SumUsage(ctx, tx, session.ID) // the message that was cut off counts, with its usage unknown
+}
+
+// maxResumes is how often a run, or a person's message, goes on after its worker was lost. Behaviour, "Resumes after a crash".
+const maxResumes = 3
+
+// goesOn reports whether the work on a session can go on in another process: its agent goes on with the conversation, or was not
+// given a message yet.
+func (s *Service) goesOn(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) (bool, error) {
+	if session.Conversation != "" && resumable(session.Provider) {
+		return true, nil
+	}
+	given, err := db.HasTurnAtWork(ctx, tx, session.ID)
+	return !given && err == nil, err
+}
+
+// maxWait is how long a session waits for a worker, and with that for a place or for a paused provider.
+// Behaviour, "Timeout".
+const maxWait = 24 * time.Hour
+
+// endWaiting ends sessions that have waited too long. It returns how many.
+func (s *Service) endWaiting(ctx context.Context) (int, error) {
+	now := s.Now()
+	list, err := db.WaitingSessions(ctx, s.DB, now.Add(-maxWait), now, mostLost)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for i := range list {
+		id := list[i].ID
+		err := s.Deal(ctx, Row{Task: db.TaskReap, Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker"}, func(ctx context.Context) error {
+			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+				session, err := db.LockSession(ctx, tx, id)
+				if err != nil || session.Status != db.SessionQueued || !session.QueuedAt.Before(now.Add(-maxWait)) || session.Fence != list[i].Fence {
+					return err
+				}
+				return s.finish(ctx, tx, session, Outcome{
+					Status: db.Failed, Class: db.ErrorWaiting, Reason: "it waited for a day, and no worker could take it", Neutral: true, Tell: true, FilesChanged: true,
+				})
+			})
+		})
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // capitalize makes a sentence of a sentence's end.

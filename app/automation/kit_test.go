@@ -155,6 +155,22 @@ func (k *kit) claim() []db.Session {
 	return list
 }
 
+// atWork claims every queued session and gives its agent the first message.
+func (k *kit) atWork() []db.Session {
+	k.t.Helper()
+	list := k.claim()
+	for _, s := range list {
+		e, err := db.ExecutionBySession(k.t.Context(), k.DB, s.ID)
+		check(k.t, err)
+		turn, err := db.NextTurn(k.t.Context(), k.DB, lease(s), e.ID, k.Now())
+		check(k.t, err)
+		if turn == nil {
+			k.t.Fatalf("session %s has no message", s.ID)
+		}
+	}
+	return list
+}
+
 // finish claims every queued session and ends its run.
 func (k *kit) finish(o Outcome) []db.Session {
 	k.t.Helper()

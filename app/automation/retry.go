@@ -19,6 +19,10 @@ func retryPause(failed int) time.Duration {
 	return min(pause, 10*time.Minute)
 }
 
+// outageRetries is how often a run is tried again at least that no agent was asked for, since something that surrounds it could
+// not be used.
+const outageRetries = 4
+
 // patience is how far away a time may be that the provider names for trying again.
 const patience = time.Hour
 
@@ -43,32 +47,56 @@ func (s *Service) PlanRetry(ctx context.Context, session uuid.UUID, o Outcome) (
 }
 
 func (s *Service) planRetry(ctx context.Context, q bun.IDB, e *db.Execution, o Outcome) (*Retry, error) {
-	if o.Status != db.Failed || o.Class != "transient" || !e.Status.InFlight() || e.Snapshot.Retries == 0 {
+	retries := e.Snapshot.Retries
+	switch o.Class {
+	case "transient":
+	case db.ErrorOutage: // whatever the automation says: no agent was asked
+		retries = max(retries, outageRetries)
+	default:
+		return nil, nil
+	}
+	if o.Status != db.Failed || !e.Status.InFlight() {
 		return nil, nil
 	}
 	before, err := db.AttemptsOf(ctx, q, e.ID)
 	if err != nil {
 		return nil, err
 	}
-	r := &Retry{Failed: len(before) + 1, Allowed: e.Snapshot.Retries + 1}
-	if r.Failed >= r.Allowed {
+	alike := 0
+	for _, a := range before {
+		if a.ErrorClass == o.Class {
+			alike++
+		}
+	}
+	if alike >= retries {
 		return nil, nil
 	}
+	r := &Retry{Failed: len(before) + 1, Allowed: len(before) + 1 + retries - alike}
 	now := s.Now()
-	r.At = now.Add(retryPause(r.Failed))
+	r.At = now.Add(retryPause(alike + 1))
 	if o.RetryAt.After(r.At) {
 		if o.RetryAt.Sub(now) > patience {
 			return nil, nil
 		}
 		r.At = o.RetryAt
 	}
-	if limit := e.Snapshot.TimeoutSeconds; limit > 0 && !r.At.Before(e.StartedAt.Add(time.Duration(limit)*time.Second)) {
+	if limit := e.Snapshot.TimeoutSeconds; limit > 0 && worked(e, o, now) >= time.Duration(limit)*time.Second {
 		return nil, nil
 	}
 	return r, nil
 }
 
-// Again puts a session whose turn failed in a way that passes by itself back into the queue, with the same turn, and writes
+// worked is how long a run was at work, over its attempts and resumes, without what it waited.
+func worked(e *db.Execution, o Outcome, now time.Time) time.Duration {
+	before := time.Duration(e.WorkedSeconds * float64(time.Second))
+	if o.Began.IsZero() {
+		return before
+	}
+	return before + now.Sub(o.Began)
+}
+
+// Again puts a session whose turn failed in a way that passes by itself back into the queue, with the same turn, or with none
+// where no agent was asked, and writes
 // the attempt that failed. It reports whether it did: else the run has to be finished. It returns db.ErrLeaseLost, and
 // changes nothing, when another process holds the session.
 func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o Outcome) (bool, error) {
@@ -91,6 +119,7 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 		if err != nil {
 			return err
 		}
+		o.Began = session.AtWorkSince
 		plan, err := s.planRetry(ctx, tx, e, o)
 		if err != nil || plan == nil {
 			return err
@@ -100,6 +129,9 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 			ExecutionID: e.ID, Attempt: plan.Failed, TurnID: turn, FailedAt: s.Now(), RetryAt: plan.At, ErrorClass: o.Class, Reason: o.Reason,
 		})
 		if err != nil {
+			return err
+		}
+		if err := db.NoteWorked(ctx, tx, session.ID, s.Now()); err != nil {
 			return err
 		}
 		if err := db.QueueAgain(ctx, tx, session.ID, turn, plan.At); err != nil {

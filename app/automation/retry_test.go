@@ -132,9 +132,16 @@ func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
 	}
 	check(t, k.Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
 
-	short := k.create(func(in *Input) { in.Timeout = "0.2" }) // twelve seconds: less than the pause
+	short := k.create(func(in *Input) { in.Timeout = "0.2" }) // twelve seconds: less than the pause, which does not count
 	k.runNow(short)
 	s, turn = k.next(short)
+	k.clock.Add(10 * time.Second)
+	if !k.again(s, turn.ID, momentary) {
+		t.Error("a run is not tried again that has worked less than its timeout")
+	}
+	k.clock.Add(time.Hour)
+	s, turn = k.next(short)
+	k.clock.Add(3 * time.Second)
 	if k.again(s, turn.ID, momentary) {
 		t.Error("a run is tried again after its timeout")
 	}

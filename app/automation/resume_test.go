@@ -1,0 +1,215 @@
+package automation
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+var goesOn = func(string) bool { return true }
+
+func TestARunWhoseWorkerIsLostGoesOnThreeTimesAndThenEndsNeutrallyAndTold(t *testing.T) {
+	k := setup(t)
+	a := k.create(recurring("0 * * * *"))
+	k.tick(at("01 13:00:00"))
+	for range 3 {
+		s := k.atWork()[0]
+		check(t, db.SetConversation(t.Context(), k.DB, lease(s), "conversation"))
+		k.clock.Add(2 * time.Minute)
+		_, err := k.Interrupt(t.Context(), goesOn)
+		check(t, err)
+		k.expectStatuses(a, "running")
+		if got := k.session(s.ID); got.Status != db.SessionQueued {
+			t.Fatalf("the session is %s; want it queued to go on", got.Status)
+		}
+	}
+	k.atWork()
+	k.clock.Add(2 * time.Minute)
+	_, err := k.Interrupt(t.Context(), goesOn)
+	check(t, err)
+	e := k.history(a)[0]
+	if e.Status != db.Failed || !e.Neutral || !strings.Contains(e.Reason, "lost 4 times") {
+		t.Errorf("it %s (neutral %t): %q; want failed, neutral, lost 4 times", e.Status, e.Neutral, e.Reason)
+	}
+	if b := k.reload(a); b.FailureStreak != 0 || !b.Enabled {
+		t.Errorf("the automation has %d failures, enabled %t; want none, and on", b.FailureStreak, b.Enabled)
+	}
+	k.expectInbox(k.jonas, NoticeRunFailed)
+}
+
+func TestARunWhoseAgentWasNotAskedYetGoesOnWhateverItsProvider(t *testing.T) {
+	k := setup(t)
+	a := k.create(recurring("0 * * * *"))
+	k.tick(at("01 13:00:00"))
+	k.claim() // and its worker dies while it makes the worktree, or before it knows that it has the session
+	k.clock.Add(2 * time.Minute)
+	_, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	check(t, err)
+	k.expectStatuses(a, "running")
+	k.finish(success)
+	k.expectStatuses(a, "succeeded")
+}
+
+func TestAWorkerThatStartsEndsItsOwnFormerRunsAlone(t *testing.T) {
+	k := setup(t)
+	mine, other := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
+	k.tick(at("01 13:00:00"))
+	for _, s := range k.atWork() {
+		if s.AutomationID == other.ID {
+			k.exec("UPDATE sessions SET worker = 'another' WHERE id = ?", s.ID)
+		}
+	}
+	k.clock.Add(time.Minute + time.Second) // the lease of both is over for a second; the other worker lives
+	n, err := k.InterruptFormer(t.Context(), k.worker, func(string) bool { return false })
+	check(t, err)
+	if n != 1 {
+		t.Errorf("%d were ended; want its own", n)
+	}
+	k.expectStatuses(mine, "failed")
+	k.expectStatuses(other, "running")
+}
+
+func TestASessionWaitsADayForAWorkerAndNoLonger(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Timeout = "1" })
+	run := k.runNow(a)
+	k.clock.Add(24*time.Hour - time.Second)
+	_, err := k.Interrupt(t.Context(), goesOn)
+	check(t, err)
+	k.expectStatuses(a, "queued") // its timeout of a minute does not count what it waits
+	k.clock.Add(2 * time.Second)
+	_, err = k.Interrupt(t.Context(), goesOn)
+	check(t, err)
+	e := k.history(a)[0]
+	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorWaiting {
+		t.Errorf("it %s (neutral %t, %s): %q; want failed, neutral, for it waited", e.Status, e.Neutral, e.ErrorClass, e.Reason)
+	}
+	if s := k.session(run.Session.ID); s.Status == db.SessionQueued {
+		t.Error("the session waits on")
+	}
+	k.expectInbox(k.jonas, NoticeRunFailed)
+}
+
+func TestATimeoutCountsTheTimeAtWorkOverAttemptsAndResumes(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Timeout, in.Retries = "60", "3" })
+	run := k.runNow(a)
+	k.clock.Add(3 * time.Hour) // for a place
+	s := k.atWork()[0]
+	k.clock.Add(10 * time.Minute)
+	transient := Outcome{Status: db.Failed, Class: "transient", Reason: "the model's server answered 500", Began: k.Now().Add(-10 * time.Minute)}
+	again, err := k.Again(t.Context(), lease(s), k.prompts(run)[0].ID, transient)
+	check(t, err)
+	if !again {
+		t.Fatal("it is not tried again; want it to, after 10 of 60 minutes at work")
+	}
+	k.clock.Add(2 * time.Hour)
+	s = k.atWork()[0]
+	check(t, db.SetConversation(t.Context(), k.DB, lease(s), "conversation"))
+	k.clock.Add(20 * time.Minute)
+	_, err = db.RenewLeases(t.Context(), k.DB, []db.Lease{lease(s)}, k.Now().Add(db.LeaseFor))
+	check(t, err)
+	k.clock.Add(5 * time.Minute) // its worker is dead
+	_, err = k.Interrupt(t.Context(), goesOn)
+	check(t, err)
+	e := k.history(a)[0]
+	if got := time.Duration(e.WorkedSeconds * float64(time.Second)).Round(time.Second); got != 30*time.Minute {
+		t.Errorf("it has worked %s; want 30m: without what it waited, and without what its dead worker did not do", got)
+	}
+}
+
+func TestAnOutageBeforeTheAgentBeganIsTriedAgainAndCountsForNothing(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) {
+		recurring("0 * * * *")(in)
+		in.Retries = "0"
+	})
+	outage := Outcome{Status: db.Failed, Class: db.ErrorOutage, Reason: "the repository cannot be reached", Neutral: true, Tell: true}
+	for hour := range 4 {
+		k.tick(at("01 13:00:00").Add(time.Duration(hour) * time.Hour))
+		tried := 0
+		for again := true; again; tried++ {
+			s := k.claim()[0]
+			var err error
+			again, err = k.Again(t.Context(), lease(s), [16]byte{}, outage)
+			check(t, err)
+			if !again {
+				check(t, k.Finish(t.Context(), lease(s), outage))
+			}
+			k.clock.Add(11 * time.Minute)
+		}
+		if tried != outageRetries+1 {
+			t.Errorf("it was tried %d times; want %d", tried, outageRetries+1)
+		}
+	}
+	if b := k.reload(a); b.FailureStreak != 0 || !b.Enabled {
+		t.Errorf("the automation has %d failures, enabled %t; want none, and on", b.FailureStreak, b.Enabled)
+	}
+	k.expectInbox(k.jonas, NoticeRunFailed) // once in a row
+}
+
+func TestAWordThatComesLateEndsNoOtherMessage(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(nil))
+	k.finish(success)
+	check(t, k.Reply(t.Context(), k.jonas, run.Session.ID, "one"))
+	s := k.claim()[0]
+	first, err := db.NextTurn(t.Context(), k.DB, lease(s), [16]byte{}, k.Now())
+	check(t, err)
+	check(t, k.Stop(t.Context(), k.jonas, s.ID))
+	check(t, k.InterruptTurn(t.Context(), k.jonas, s.ID))
+	check(t, k.Reply(t.Context(), k.jonas, s.ID, "two"))
+	held, err := db.RenewLeases(t.Context(), k.DB, []db.Lease{lease(s)}, k.Now().Add(time.Minute))
+	check(t, err)
+	if len(held) != 1 || held[0].CancelTurn != first.ID || held[0].InterruptTurn != first.ID {
+		t.Fatalf("the worker is told %+v; want the message that was meant, %s", held, first.ID)
+	}
+	check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
+	if got := k.session(s.ID); got.Status != db.SessionQueued || !got.CancelRequestedAt.IsZero() || got.CancelTurn != [16]byte{} {
+		t.Errorf("the session is %s; want it queued for what was written after the Stop", got.Status)
+	}
+	s = k.claim()[0]
+	if next, err := db.NextTurn(t.Context(), k.DB, lease(s), [16]byte{}, k.Now()); err != nil || next == nil || next.Prompt != "two" {
+		t.Errorf("the next message is %+v, %v; want the second", next, err)
+	}
+}
+
+func TestAPassAndAReplyThatComeAtOnceHaveAPlaceEach(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(nil))
+	s := k.atWork()[0]
+	done := make(chan error)
+	const each = 8
+	for i := range 2 * each {
+		go func() {
+			if i%2 == 0 {
+				done <- k.Reply(t.Context(), k.jonas, run.Session.ID, "a message")
+				return
+			}
+			done <- k.addTurn(lease(s), &db.Turn{
+				ID: db.NewID(), SessionID: s.ID, ExecutionID: run.Execution.ID, Kind: db.ReviewTurn, Prompt: "Review.", Status: db.Queued, CreatedAt: k.Now(),
+			})
+		}()
+	}
+	for range 2 * each {
+		check(t, <-done)
+	}
+	if n := len(k.prompts(run)); n != 1+2*each {
+		t.Errorf("the session has %d messages; want %d", n, 1+2*each)
+	}
+}
+
+// addTurn adds a message to a session as its worker does.
+func (k *kit) addTurn(l db.Lease, turn *db.Turn) error {
+	return k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.Hold(ctx, tx, l); err != nil {
+			return err
+		}
+		return db.AddTurn(ctx, tx, turn)
+	})
+}

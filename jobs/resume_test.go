@@ -1,0 +1,102 @@
+package jobs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/app/agent"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+func TestAConversationIsStoredAsSoonAsTheAgentNamesItAndARunGoesOnWithIt(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	fake := k.withAgent()
+	fake.answers("hang", "ok")
+	k.start()
+	run := k.run("Look around.", fakeChat)
+	k.eventually("the agent to be at work", func() error { _, err := os.Stat(filepath.Join(fake.dir, "hanging")); return err })
+	k.eventually("the conversation to be stored", func() error {
+		if s := k.session(run.Session.ID); s.Conversation == "" {
+			return fmt.Errorf("it is not")
+		}
+		return nil
+	})
+	k.stop() // in a first turn
+	k.start()
+	if e := k.ended(run); e.Status != db.Succeeded || e.WorkedSeconds <= 0 {
+		t.Errorf("it %s after %v s at work before: %q; want success", e.Status, e.WorkedSeconds, e.Reason)
+	}
+	if calls := fake.calls(); len(calls) != 2 || !strings.HasPrefix(calls[1], "conversation-1 ") {
+		t.Errorf("the agent was asked %q; want it to go on with its conversation", calls)
+	}
+}
+
+func TestAConversationThatTheAgentDoesNotKnowIsBegunAnewWithANote(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	fake := k.withAgent()
+	known := agent.Provider{ID: "claude", Name: "Fake agent", Driver: agent.DriverClaude, Command: []string{filepath.Join(fake.dir, "fake")}}
+	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], known} }
+	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "claude", Name: "Fake agent"}} }
+	fake.answers("ok", "unknown", "ok")
+	k.start()
+	run := k.run("One.", func(in *automation.Input) { fakeChat(in); in.Provider = "claude" })
+	k.ended(run)
+	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "Two."))
+	k.eventually("the answer", func() error {
+		turns, err := db.TurnsOf(t.Context(), k.db, run.Session.ID)
+		if err == nil && (len(turns) != 2 || turns[1].FinishedAt.IsZero()) {
+			err = fmt.Errorf("there are %d messages", len(turns))
+		}
+		return err
+	})
+	turns, err := db.TurnsOf(t.Context(), k.db, run.Session.ID)
+	check(t, err)
+	if got := turns[1]; got.Status != db.Succeeded || got.Answer != "answer 3" {
+		t.Errorf("the message %s with %q: %q; want it answered", got.Status, got.Answer, got.Reason)
+	}
+	if calls := fake.calls(); len(calls) != 3 || !strings.HasPrefix(calls[1], "conversation-1 ") || !strings.HasPrefix(calls[2], "new ") {
+		t.Errorf("the agent was asked %q; want the message once in the old conversation and once anew", calls)
+	}
+	if text := k.events(run.Session.ID); !strings.Contains(text, "begins anew") {
+		t.Errorf("the transcript is %s; want a note", text)
+	}
+	if s := k.session(run.Session.ID); s.Conversation != "conversation-3" {
+		t.Errorf("the conversation is %q; want the new one", s.Conversation)
+	}
+}
+
+func TestARemoteThatCannotBeReachedIsTriedAgainAndIsNoFailure(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	k.start()
+	gone := filepath.Join(t.TempDir(), "origin.git")
+	from := repository(t)
+	check(t, os.Symlink(from, gone))
+	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Away", GitURL: "http://127.0.0.1:1/origin.git"})
+	check(t, err)
+	k.workspace = ws.ID
+	run := k.run("true", func(in *automation.Input) { in.Retries = "0" })
+	k.eventually("the run to wait for its next attempt", func() error {
+		attempts, err := db.AttemptsOf(t.Context(), k.db, run.Execution.ID)
+		if err == nil && len(attempts) == 0 {
+			err = fmt.Errorf("there is no attempt")
+		}
+		return err
+	})
+	s := k.session(run.Session.ID)
+	if s.Status != db.SessionQueued || !s.QueuedAt.After(time.Now().Add(-time.Hour)) {
+		t.Errorf("the session is %s since %s; want it queued", s.Status, s.QueuedAt)
+	}
+	check(t, k.db.NewRaw("UPDATE workspaces SET git_url = ? WHERE id = ? RETURNING id", from, ws.ID).Scan(t.Context(), new([16]byte)))
+	k.soon()
+	if e := k.ended(run); e.Status != db.Succeeded {
+		t.Errorf("it %s: %q; want success", e.Status, e.Reason)
+	}
+}
