@@ -13,7 +13,7 @@ func TestEveryEndOfAOneTimeThatIsNoSuccessIsToldExceptToWhoCanceledIt(t *testing
 		jonas []string
 	}{
 		"interrupted by a restart": {func(k *kit, _ *db.Automation, _ db.Execution) {
-			k.claim()
+			k.atWork()
 			k.clock.Add(2 * time.Minute)
 			_, err := k.Interrupt(t.Context(), func(string) bool { return false })
 			check(t, err)
