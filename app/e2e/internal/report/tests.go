@@ -31,7 +31,7 @@ func runTests(args []string) (int, error) {
 		return 0, err
 	}
 	cmd := goTest(args)
-	cmd.Env = append(os.Environ(), server)
+	cmd.Env = append(append(os.Environ(), server), inMemory()...)
 	totals, err := reported(cmd)
 	if err := errors.Join(err, stop()); err != nil {
 		return 0, err
@@ -47,6 +47,26 @@ func runTests(args []string) (int, error) {
 		return max(1, code), nil // a signal is -1
 	}
 	return min(1, totals.failed), nil
+}
+
+const (
+	memory = "/dev/shm"
+	// room is several times what the temporary files of all tests take, in bytes.
+	room = 8 << 30
+	// noPrograms is the flag of a file system on which no program can be started.
+	noPrograms = 8
+)
+
+// inMemory are the variables that keep the temporary files of tests, though not those of go build, in memory where there is
+// room. Databases and repositories are many small files, which take a disk three times the CPU in the system. TMPDIR in
+// the environment decides otherwise.
+func inMemory() []string {
+	var there syscall.Statfs_t
+	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &there) != nil || uint64(there.Flags)&noPrograms != 0 ||
+		there.Bavail*uint64(there.Bsize) < room {
+		return nil
+	}
+	return []string{"TMPDIR=" + memory, "GOTMPDIR=" + os.TempDir()}
 }
 
 // reported runs go test. A status other than 0 is no error.
