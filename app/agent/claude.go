@@ -127,8 +127,8 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 			told.name = c.erred
 		}
 		return res, r.failure(told, now)
-	case end.Exit != 0:
-		return res, r.died(end, stderr, now)
+	case end.Exit != 0: // its result decides; what came after that is only told
+		r.warn("%s ended with exit %d after its answer was complete.", r.Name, end.Exit)
 	}
 	return res, nil
 }
