@@ -461,8 +461,7 @@ func told(err error) string {
 	if errors.As(err, &missing) || errors.As(err, &bad) {
 		return err.Error()
 	}
-	text := strings.TrimSuffix(strings.TrimSpace(err.Error()), ".")
-	return strings.ToUpper(text[:1]) + text[1:] + "."
+	return fault.Sentence(strings.TrimSpace(err.Error()))
 }
 
 // workerID is the name under which this data folder's worker holds sessions. Only one process may hold it: what a former

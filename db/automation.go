@@ -73,7 +73,7 @@ type Automation struct {
 	ScheduledSince time.Time         `bun:"scheduled_since,nullzero"`
 	CatchUp        bool              `bun:"catch_up"`
 	AllowParallel  bool              `bun:"allow_parallel"`
-	MaxParallel    int               `bun:"max_parallel"`
+	MaxParallel    int               `bun:"max_parallel,nullzero"` // 0: without limit
 	SessionType    SessionType       `bun:"session_type"`
 	ExecutionType  ExecutionType     `bun:"execution_type"`
 	Prompt         string            `bun:"prompt"`

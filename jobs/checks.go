@@ -248,10 +248,10 @@ func (w *work) overBudget(ctx context.Context, next bool) string {
 	return a.Reason
 }
 
-// moneyLeft is how much money the next message may cost, by the run's budget; 0 is without limit.
-func (w *work) moneyLeft(ctx context.Context) float64 {
+// moneyLeft is how much money the next message may cost, by the run's budget; nil is without limit.
+func (w *work) moneyLeft(ctx context.Context) *float64 {
 	if w.execution == nil {
-		return 0
+		return nil
 	}
 	a, err := w.allowance(ctx, false)
 	if err != nil {

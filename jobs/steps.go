@@ -121,7 +121,7 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		told := *turn
 		given := values
 		if p.Driver == agent.DriverShell {
-			told.Prompt = prelude(values) + step.Text
+			told.Prompt = prelude(values) + automation.ScriptText(step.Text, values)
 			given = maps.Clone(w.execution.Parameters)
 			maps.Copy(given, values)
 		} else {

@@ -61,7 +61,7 @@ func TestStepsOfAWorkflowRunInTheirOrderWithValuesAsVariables(t *testing.T) {
 			{Kind: "asset", Path: "docs/plan.md", Text: "Plan for ${what} on $date\n"},
 			{Kind: "instruction_file", Text: "Be brief about $what."},
 			{Kind: "system_message", Text: "x"}, {Kind: "clear_context"},
-			say("Read", `cat docs/plan.md; printf '%s|' "$what" "$dry_run" "$session_id"; env | grep -c '^what=' || true`),
+			say("Read", `cat docs/plan.md; printf '%s|' "$what" "${dry-run}" "$session-id"; env | grep -c '^what=' || true`),
 			say("Last", "echo the end"),
 		},
 		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text", Required: true}, {Alias: "dry-run", Type: "boolean", Default: "true"}},

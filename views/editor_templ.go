@@ -68,7 +68,7 @@ func NewAutomationForm() AutomationForm {
 		MayAutomate:   Field{Name: "may_automate", Label: "Allow managing automations", Hint: "Its sessions may create, edit and run automations of this workspace by tool."},
 		CatchUp:       Field{Name: "catch_up", Label: "Auto-Execute Missed Runs on Startup", Hint: "Run once after downtime, however many were missed."},
 		AllowParallel: Field{Name: "allow_parallel", Label: "Allow Parallel Sessions", Hint: "Else a call while one is in flight is answered with 409."},
-		MaxParallel:   Field{Name: "max_parallel", Label: "At most at once", Type: "number", Attrs: templ.Attributes{"min": "1"}},
+		MaxParallel:   Field{Name: "max_parallel", Label: "At most at once", Type: "number", Hint: "Empty: without limit.", Attrs: templ.Attributes{"min": "1"}},
 		Sending: Sending{
 			Sender: Field{Name: "sender", Label: "Signed calls only", Options: []Choice{
 				{Label: "No: the token is enough"}, {Value: "github", Label: "GitHub (X-Hub-Signature-256)"}, {Value: "gitlab", Label: "GitLab (X-Gitlab-Token)"},

@@ -131,11 +131,8 @@ func scheduleSpecimens() []Specimen {
 		}})},
 		{Name: "schedule-preview-error", Body: SchedulePreview(Schedule{Error: "minute: 61 is not between 0 and 59"})},
 		{Name: "schedule-preview-empty", Body: SchedulePreview(Schedule{})},
-		{Name: "moment", Body: stacked(
-			MomentPart(MomentData{Carried: galleryNow}),
-			MomentPart(MomentData{Carried: autumn[1], Both: autumn}),
-			MomentPart(MomentData{Note: "02:30 does not exist on 28 March 2027, when the clocks go forward from 02:00 to 03:00; runs at 03:00."}),
-		)},
+		{Name: "moment-twice", Body: MomentPart(MomentData{Carried: autumn[1], Both: autumn})},
+		{Name: "moment-moved", Body: MomentPart(MomentData{Carried: galleryNow, Note: "02:30 does not exist on 28 March 2027, when the clocks go forward from 02:00 to 03:00; runs at 03:00."})},
 		{Name: "placeholders", Body: Found([]Placeholder{{Name: "service", Value: "payments-api"}, {Name: "severity", Value: "high"}, {Name: "report_url", Missing: true}})},
 		{Name: "next-day", Body: NextDay(Ahead{Now: galleryNow, Runs: often})},
 		{Name: "next-day-empty", Body: NextDay(Ahead{Now: galleryNow})},

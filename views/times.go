@@ -29,6 +29,8 @@ func Took(d time.Duration) string {
 // Roughly says a duration by its largest unit alone: "6 min".
 func Roughly(d time.Duration) string {
 	switch {
+	case d > 0 && d < time.Second:
+		return Took(d)
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", max(0, int(d.Seconds())))
 	case d < time.Hour:
@@ -115,7 +117,18 @@ func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf("%d %s", n, several(noun))
+}
+
+// several is the plural of a noun: of its last word, where it has several.
+func several(noun string) string {
+	switch before, ends := strings.CutSuffix(noun, "y"); {
+	case ends && !strings.HasSuffix(before, "a") && !strings.HasSuffix(before, "e") && !strings.HasSuffix(before, "o"):
+		return before + "ies"
+	case strings.HasSuffix(noun, "s"), strings.HasSuffix(noun, "x"), strings.HasSuffix(noun, "ch"), strings.HasSuffix(noun, "sh"):
+		return noun + "es"
+	}
+	return noun + "s"
 }
 
 func first(s string) string {

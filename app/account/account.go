@@ -107,7 +107,7 @@ func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User,
 	}
 	bad := fault.Invalid{}
 	now := s.Now()
-	u := &db.User{ID: db.NewID(), Name: strings.TrimSpace(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
+	u := &db.User{ID: db.NewID(), Name: NameOf(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
 	if u.TimeZone == "" {
 		u.TimeZone = "UTC"
 	}

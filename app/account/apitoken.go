@@ -52,7 +52,7 @@ func (s *Service) Tokens(ctx context.Context, actor Actor) ([]db.APIToken, error
 // for bad input, by the fields name, days, scope and permissions, and fault.ErrForbidden for who comes by a token.
 func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (token string, err error) {
 	now := s.Now()
-	t := &db.APIToken{ID: db.NewID(), UserID: actor.ID, Name: strings.TrimSpace(in.Name), Narrowed: in.Narrowed, Permissions: []string{}, CreatedAt: now}
+	t := &db.APIToken{ID: db.NewID(), UserID: actor.ID, Name: NameOf(in.Name), Narrowed: in.Narrowed, Permissions: []string{}, CreatedAt: now}
 	bad := fault.Invalid{}
 	switch {
 	case t.Name == "":

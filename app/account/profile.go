@@ -71,12 +71,12 @@ type ProfileInput struct {
 // input, by the fields name, time_zone and theme, and fault.ErrStale when it was changed since the person saw it.
 func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInput) error {
 	bad := fault.Invalid{}
-	name := strings.TrimSpace(in.Name)
+	name := NameOf(in.Name)
 	if problem := checkName(name); problem != "" {
 		bad["name"] = problem
 	}
 	if _, err := cron.Zone(in.TimeZone); err != nil {
-		bad["time_zone"] = sentence(err)
+		bad["time_zone"] = fault.Sentence(err.Error())
 	}
 	if in.Theme != "" && in.Theme != "light" && in.Theme != "dark" {
 		bad["theme"] = "Choose light, dark or the system’s."
@@ -151,12 +151,6 @@ func checkName(name string) string {
 		return "This has characters that cannot be shown."
 	}
 	return ""
-}
-
-// sentence is an error as a sentence for a person.
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 }
 
 // ChangePassword gives a person a new password of their choice and ends all their sign-ins but the one given, since

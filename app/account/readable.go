@@ -12,6 +12,14 @@ func Readable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, misleads) && strings.ContainsFunc(text, visible)
 }
 
+// NameOf is a name as it was typed or pasted, without blanks around it and without the marks of direction that come along with
+// pasted Arabic and Hebrew: those show nothing. Signs that turn what stands behind them stay, for Readable to refuse.
+func NameOf(typed string) string {
+	return strings.TrimSpace(directionMarks.Replace(typed))
+}
+
+var directionMarks = strings.NewReplacer("\u200e", "", "\u200f", "", "\u061c", "")
+
 // misleads reports whether a rune ends a line, controls something, or turns the direction of writing.
 func misleads(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'

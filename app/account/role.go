@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -151,7 +150,7 @@ func applyRole(actor Actor, r *db.Role, in RoleInput) error {
 		return fault.ErrForbidden
 	}
 	bad := fault.Invalid{}
-	r.Name = strings.TrimSpace(in.Name)
+	r.Name = NameOf(in.Name)
 	switch {
 	case r.Name == "":
 		bad["name"] = "Give the role a name."

@@ -93,9 +93,9 @@ type Turn struct {
 
 	Spent Usage // what the resumed conversation has used so far
 
-	// MostUSD is what the turn may cost, of agents that hold themselves to that; 0 is no limit. They look after each step, so a
+	// MostUSD is what the turn may cost, of agents that hold themselves to that; nil is no limit. They look after each step, so a
 	// turn may cost that of one step more.
-	MostUSD float64
+	MostUSD *float64
 
 	Timeout time.Duration // of the whole turn; 0 is none
 	Idle    time.Duration // without any output; 0 is none

@@ -148,8 +148,8 @@ func (r *run) claudeCommand() ([]string, error) {
 	if r.Model != "" {
 		argv = append(argv, "--model="+r.Model)
 	}
-	if r.MostUSD > 0 { // of this call: what a resumed conversation cost before does not count
-		argv = append(argv, "--max-budget-usd="+strconv.FormatFloat(max(r.MostUSD, 1e-6), 'f', 6, 64))
+	if r.MostUSD != nil { // of this call: what a resumed conversation cost before does not count
+		argv = append(argv, "--max-budget-usd="+strconv.FormatFloat(max(*r.MostUSD, 1e-6), 'f', 6, 64))
 	}
 	if r.Resume != "" {
 		argv = append(argv, "--resume="+r.Resume)

@@ -104,7 +104,7 @@ func TestClaudeTellsWhatEachAnswerUsedOnce(t *testing.T) {
 func TestClaudeHoldsItselfToWhatATurnMayCost(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "go")
-	turn.MostUSD = 0.25
+	turn.MostUSD = new(0.25)
 	// As Claude Code 2.1 ends: the cost of the conversation, and no tokens.
 	res, f, _, c := replay(t, "claude", `{"type":"assistant","message":{"id":"a","content":[],"usage":{"input_tokens":100,"output_tokens":1}}}`+"\n"+
 		`{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.75,"model_usage_since_last_result":{"m":{"costUSD":0.3}},"usage":{"input_tokens":0},"errors":["Reached maximum budget ($0.25)"]}`+"\n", "1", "", turn)

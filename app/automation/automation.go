@@ -71,9 +71,17 @@ type Busy struct {
 	Automation string // its name
 	Execution  uuid.UUID
 	Session    uuid.UUID
+	// AtWork and Most are how many runs are in flight, and how many may be, of one that allows parallel sessions up to a limit;
+	// else 0.
+	AtWork, Most int
 }
 
-func (b *Busy) Error() string { return "a run of " + b.Automation + " is already in flight" }
+func (b *Busy) Error() string {
+	if b.Most > 0 {
+		return fmt.Sprintf("%s has %d of %d at work", b.Automation, b.AtWork, b.Most)
+	}
+	return "a run of " + b.Automation + " is already in flight"
+}
 
 // Unable says that an automation cannot run as it is. The attempt is recorded as a failed execution, or, where
 // its budget is used up, as a skipped one.

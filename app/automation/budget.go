@@ -37,7 +37,9 @@ func applyBudget(a *db.Automation, in map[string]BudgetInput, p Provider, bad fa
 	for _, period := range BudgetPeriods {
 		l, typed := limitsOf(&a.Budget, period.Key), in[period.Key]
 		field := "budget_" + period.Key + "_"
-		l.Money = amount(bad, field+"money", typed.Money, 1_000_000)
+		if l.Money = dollars(micros(amount(bad, field+"money", typed.Money, 1_000_000))); l.Money == 0 && typed.Money != "" && bad[field+"money"] == "" {
+			bad[field+"money"] = "Write at least 0.000001, or nothing for no limit."
+		}
 		l.Tokens = int64(amount(bad, field+"tokens", typed.Tokens, 1e12))
 		l.Turns = int(amount(bad, field+"turns", typed.Turns, 1e6))
 		l.Minutes = amount(bad, field+"minutes", typed.Minutes, 1e6)
@@ -86,6 +88,25 @@ func limitsOf(b *db.Budget, period string) *db.Limits {
 	}
 }
 
+// Money is counted in whole millionths of a dollar: parts of them are nobody's, and sums of them are exact.
+const microsPerDollar = 1_000_000
+
+func micros(usd float64) int64 { return int64(math.Round(usd * microsPerDollar)) }
+
+func dollars(micros int64) float64 { return float64(micros) / microsPerDollar }
+
+// raised is a limit of money made half as large again, rounded up to what a person reads of it. It is above what it was.
+func raised(usd float64) float64 {
+	m, step := micros(usd), int64(1)
+	switch { // as Amount shows it
+	case m >= microsPerDollar/10:
+		step = microsPerDollar / 100
+	case m >= microsPerDollar/1000:
+		step = microsPerDollar / 10_000
+	}
+	return dollars((m + (m+1)/2 + step - 1) / step * step)
+}
+
 // Gauge is one limit with what is used of it.
 type Gauge struct {
 	Period, Measure string // "day", "money"
@@ -112,16 +133,22 @@ func (g Gauge) String() string {
 func Amount(measure string, n float64) string {
 	switch measure {
 	case "money":
-		digits := 2
-		if n != 0 && math.Abs(n) < 0.1 { // else a small limit, or what is used of one, would read as nothing
-			digits = 4
+		switch { // a small limit, or what is used of one, must not read as nothing
+		case n != 0 && math.Abs(n) < 0.001:
+			text := strings.TrimSuffix(strings.TrimSuffix(strconv.FormatFloat(n, 'f', 6, 64), "0"), "0")
+			return "$" + text
+		case n != 0 && math.Abs(n) < 0.1:
+			return "$" + strconv.FormatFloat(n, 'f', 4, 64)
 		}
-		return "$" + strconv.FormatFloat(n, 'f', digits, 64)
+		return "$" + strconv.FormatFloat(n, 'f', 2, 64)
 	case "tokens":
 		return thousands(int64(n)) + " tokens"
 	case "turns":
 		return plural(int64(n), "message")
 	default:
+		if n < 1 {
+			return strconv.FormatFloat(math.Round(n*10_000)/10_000, 'f', -1, 64) + " minutes"
+		}
 		return strconv.FormatFloat(math.Round(n*10)/10, 'f', -1, 64) + " minutes"
 	}
 }
@@ -149,7 +176,7 @@ func gauges(period string, l db.Limits, used db.Spent) []Gauge {
 			list = append(list, Gauge{Period: period, Measure: measure, Limit: limit, Used: used, Unknown: unknown})
 		}
 	}
-	add("money", l.Money, used.CostUSD, used.Turns-used.Priced)
+	add("money", dollars(micros(l.Money)), dollars(micros(used.CostUSD)), used.Turns-used.Priced)
 	add("tokens", float64(l.Tokens), float64(used.Tokens()), used.Turns-used.Counted)
 	add("turns", float64(l.Turns), float64(used.Turns), 0)
 	add("minutes", l.Minutes, used.Minutes, 0)
@@ -268,8 +295,8 @@ type Allowance struct {
 	Reason string // the limit that is used up, as a sentence's end; empty while there is none
 	// Look is after how long to ask again while an agent is at work; 0: nothing that grows by itself is limited.
 	Look time.Duration
-	// MostUSD is how much money is left; 0: none is, or money is not limited.
-	MostUSD float64
+	// MostUSD is how much money is left, in dollars; nil: money is not limited.
+	MostUSD *float64
 }
 
 // Allowance says what a run may still use by the budget that its automation has now, and tells people once of each limit
@@ -292,8 +319,11 @@ func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool)
 			if g.Part() >= 1 && allowance.Reason == "" && (next || g.Measure != "turns") {
 				allowance.Reason = g.usedUp()
 			}
-			if left := g.Limit - g.Used; g.Measure == "money" && left > 0 && (allowance.MostUSD == 0 || left < allowance.MostUSD) {
-				allowance.MostUSD = left
+			if g.Measure == "money" {
+				left := dollars(max(0, micros(g.Limit)-micros(g.Used)))
+				if allowance.MostUSD == nil || left < *allowance.MostUSD {
+					allowance.MostUSD = &left
+				}
 			}
 			if g.Measure == "minutes" && g.Part() < 1 {
 				aim := g.Limit
@@ -396,7 +426,7 @@ func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return "", err
 	}
-	var raised string
+	var told string
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		a, err := db.LockAutomation(ctx, tx, id)
 		if err != nil {
@@ -407,7 +437,7 @@ func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.
 		l := limitsOf(&a.Budget, period)
 		switch measure {
 		case "money":
-			l.Money = math.Round(l.Money*raiseBy*100) / 100
+			l.Money = raised(l.Money)
 		case "tokens":
 			l.Tokens = int64(math.Ceil(float64(l.Tokens) * raiseBy))
 		case "turns":
@@ -420,7 +450,7 @@ func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.
 		}
 		for _, g := range gauges(period, *l, db.Spent{}) {
 			if g.Measure == measure {
-				raised = g.String()
+				told = g.String()
 			}
 		}
 		a.Version, a.UpdatedAt = a.Version+1, s.Now()
@@ -430,23 +460,21 @@ func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.
 		if err := s.auditChange(ctx, tx, actor.ID, "automation.update", &before, a); err != nil {
 			return err
 		}
-		if err := s.awake(ctx, tx, a); err != nil {
-			return err
+		if waitsForBudget(a, s.Now()) {
+			if err := s.schedule(ctx, tx, a, s.Now()); err != nil {
+				return err
+			}
 		}
 		return s.announceChange(ctx, tx, id)
 	})
-	return raised, wrap(err, "raise budget of automation %s", id)
+	return told, wrap(err, "raise budget of automation %s", id)
 }
 
-// awake lets a loop that waits for its budget look again.
-func (s *Service) awake(ctx context.Context, tx bun.Tx, a *db.Automation) error {
-	if a.Trigger != db.Loop || !a.Enabled || a.NextRunAt.IsZero() {
-		return nil
+// waitsForBudget reports whether a loop waits until its budget is full again.
+func waitsForBudget(a *db.Automation, now time.Time) bool {
+	if a.Trigger != db.Loop || !a.Enabled || !a.NextRunAt.After(now) {
+		return false
 	}
-	now := s.Now()
-	spending, err := db.SpendingOf(ctx, tx, []db.Period{period(a, now)}, now)
-	if err != nil || spending[a.ID].Stopped == uuid.Nil {
-		return err
-	}
-	return s.schedule(ctx, tx, a, now)
+	p := period(a, now)
+	return a.NextRunAt.Equal(resets(p, "day")) || a.NextRunAt.Equal(resets(p, "month"))
 }

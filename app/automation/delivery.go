@@ -130,7 +130,7 @@ func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uui
 			t.Prompt = withPayload(t.Prompt, payload)
 		}
 	}
-	if _, t.Refused = matches(readFilter(in.Filter, fault.Invalid{}), parameters); len(t.Prompt) > MaxPrompt {
+	if _, t.Refused = matches(readFilter(in.Filter, fault.Invalid{}), parameters, payload); len(t.Prompt) > MaxPrompt {
 		t.Refused = ErrTooLarge.Error()
 	}
 	return t, nil

@@ -286,6 +286,7 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 	if err != nil {
 		return err
 	}
+	f.a.NextRunAt = f.next // the due time is answered
 	if written {
 		if f.a.Trigger == db.OneTime {
 			f.a.NextRunAt = time.Time{} // this was its due time

@@ -24,8 +24,8 @@ type Input struct {
 	Name            string            `form:"name"`
 	Workspace       string            `form:"workspace"`
 	Trigger         string            `form:"trigger"`
-	RunAt           string            `form:"run_at"`         // as cron.Read reads it: a clock time in TimeZone, or RFC 3339
-	RunAtShown      time.Time         `form:"run_at_instant"` // what RunAt was shown for; a RunAt that was not touched is this instant
+	RunAt           string            `form:"run_at"` // as cron.Read reads it: a clock time in TimeZone, or RFC 3339
+	RunAtShown      time.Time         // what RunAt was shown for; a RunAt that was not touched is this instant
 	Cron            string            `form:"cron"`
 	TimeZone        string            `form:"time_zone"`
 	MaxIterations   string            `form:"max_iterations"`
@@ -55,6 +55,10 @@ type Input struct {
 	Timeout         string            `form:"timeout"`      // minutes; 0 is none
 	Retries         string            `form:"retries"`      // of what passes by itself; empty is DefaultRetries
 	Version         int64             `form:"version"`      // of what the person started from
+
+	// Named are the options, and the parameters as "parameters.NAME", that a program named by itself. One of them that has no
+	// effect is a mistake; a form has fields that are hidden, and those are left out of account.
+	Named []string
 
 	QualityInput
 }
@@ -174,6 +178,9 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	if rearmed(&before, a) {
 		a.Enabled, a.FailureStreak, a.SkipID = true, 0, uuid.Nil
 	}
+	if before.Trigger != a.Trigger { // what failed under another trigger says nothing of this one
+		a.FailureStreak, a.SkipID = 0, uuid.Nil
+	}
 	if rescheduled(&before, a) {
 		a.Iterations = 0
 		if err := s.begin(a, now); err != nil {
@@ -184,6 +191,9 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 		a.DisabledKind, a.DisabledReason, a.DisabledAt = "", "", time.Time{}
 	}
 	a.Version, a.UpdatedAt = a.Version+1, now
+	if waitsForBudget(&before, now) && a.Budget != before.Budget && a.Trigger == db.Loop && a.Enabled {
+		a.NextRunAt = now
+	}
 	if err := db.SaveAutomation(ctx, tx, a); err != nil {
 		return nil, "", err
 	}
@@ -233,7 +243,7 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 	case db.Recurring:
 		expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
 		if err != nil {
-			return fault.Invalid{"cron": capitalize(err.Error()) + "."}
+			return fault.Invalid{"cron": fault.Sentence(err.Error())}
 		}
 		if a.NextRunAt = expression.Next(now, zone); a.NextRunAt.IsZero() {
 			return fault.Invalid{"cron": "This never runs in this time zone."}
@@ -248,7 +258,7 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, now time.Time) error {
 	bad := fault.Invalid{}
 	a.Name = text(bad, "name", "Give the automation a name.", in.Name, 200, true)
-	s.applyWorkspace(ctx, q, actor, a, in, bad)
+	s.applyWorkspace(ctx, q, actor, a, &in, bad)
 	applyTrigger(a, in, now, bad)
 	s.applyWebhook(a, in, bad)
 	s.applyBot(ctx, q, actor, a, &in, bad)
@@ -260,7 +270,7 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *
 	return nil
 }
 
-func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) {
+func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input, bad fault.Invalid) {
 	id, err := uuid.Parse(in.Workspace)
 	if err != nil {
 		bad["workspace"] = "Choose a workspace."
@@ -277,7 +287,9 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 	default:
 		a.WorkspaceID = id
 		a.BaseBranch = text(bad, "base_branch", "", in.BaseBranch, 250, false)
-		a.Provider = cmpOr(in.Provider, w.Provider)
+		if a.Provider = cmpOr(in.Provider, w.Provider); strings.TrimSpace(in.Provider) == "" { // its model goes with it
+			in.Model = cmpOr(in.Model, w.Model)
+		}
 		if in.CreatePR && db.SessionType(in.SessionType) == db.Develop {
 			if problem := forgeProblem(w); problem != "" {
 				bad["create_pr"] = problem
@@ -292,22 +304,27 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 	if a.Trigger == db.OneTime && !a.Enabled {
 		over = a.RunAt
 	}
+	was := a.Cron
 	a.Trigger = db.Trigger(in.Trigger)
 	a.RunAt, a.Cron, a.TimeZone, a.MaxIterations, a.StopText = time.Time{}, "", "", 0, ""
-	a.CatchUp, a.AllowParallel, a.MaxParallel = false, false, 10
+	a.CatchUp, a.AllowParallel, a.MaxParallel = false, false, 0
 	switch a.Trigger {
 	case db.Manual:
 	case db.OneTime, db.Recurring:
 		zone, err := cron.Zone(strings.TrimSpace(in.TimeZone))
 		if err != nil {
-			bad["time_zone"] = sentence(err)
+			bad["time_zone"] = fault.Sentence(err.Error())
 			zone = time.UTC
 		}
 		a.TimeZone = strings.TrimSpace(in.TimeZone)
 		if a.Trigger == db.Recurring {
-			e, err := cron.Parse(in.Cron)
+			parse := cron.Typed
+			if in.Cron == was { // what nobody touched stays
+				parse = cron.Parse
+			}
+			e, err := parse(in.Cron)
 			if err != nil {
-				bad["cron"] = sentence(err)
+				bad["cron"] = fault.Sentence(err.Error())
 			}
 			a.Cron, a.CatchUp = e.String(), in.CatchUp
 			break
@@ -315,7 +332,7 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 		at, err := cron.Read(in.RunAt, zone, in.RunAtShown)
 		switch {
 		case err != nil:
-			bad["run_at"] = sentence(err)
+			bad["run_at"] = fault.Sentence(err.Error())
 		case now.Sub(at.At) > grace && !at.At.Equal(over) && bad["time_zone"] == "":
 			bad["run_at"] = "This time is more than 5 minutes past. Choose one in the future."
 		case at.At.Year() > now.Year()+100:
@@ -327,7 +344,7 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 		a.StopText = text(bad, "stop_text", "", in.StopText, 1000, false)
 	case db.HTTP:
 		a.AllowParallel = in.AllowParallel
-		a.MaxParallel = number(bad, "max_parallel", in.MaxParallel, 10, 1, 1000)
+		a.MaxParallel = number(bad, "max_parallel", in.MaxParallel, 0, 1, 1000)
 	default:
 		bad["trigger"] = "Choose what starts the automation."
 	}
@@ -348,6 +365,11 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 		a.ExecutionType = db.Inline
 	}
 	a.AutoComplete = in.AutoComplete
+	for name, on := range map[string]bool{"auto_complete": in.AutoComplete, "only_unchanged": in.OnlyUnchanged} {
+		if on && a.Trigger == db.HTTP && slices.Contains(in.Named, name) {
+			bad[name] = "Auto-Complete Session does not apply to an HTTP Trigger: its session stays open. Leave this out."
+		}
+	}
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
 	a.CreatePR = in.CreatePR && a.SessionType == db.Develop
 	if actor.Session == uuid.Nil {
@@ -395,9 +417,21 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 		return // applyWorkflow has taken them over
 	}
 	a.Parameters = map[string]string{}
-	for _, name := range p.Names(a.Prompt) {
+	names := p.Names(a.Prompt)
+	in.unused(names, "The prompt does not use this, so it would have no effect. Leave it out.", bad)
+	for _, name := range names {
 		if v, ok := in.Parameters[name]; ok && v != "" {
 			a.Parameters[name] = v
+		}
+	}
+}
+
+// unused refuses the parameters that a program named and that are none of names. An empty value takes one away, so it does no
+// harm.
+func (in Input) unused(names []string, problem string, bad fault.Invalid) {
+	for _, field := range in.Named {
+		if name, is := strings.CutPrefix(field, "parameters."); is && in.Parameters[name] != "" && !slices.Contains(names, name) {
+			bad["param."+name] = problem
 		}
 	}
 }
@@ -545,7 +579,7 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 	if errors.As(err, &missing) {
 		problem := "Give a value."
 		if missing.Wrong != "" {
-			problem = capitalize(missing.Wrong) + "."
+			problem = fault.Sentence(missing.Wrong)
 		}
 		return nil, fault.Invalid{"parameters." + missing.Name: problem}
 	}

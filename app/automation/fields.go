@@ -15,7 +15,9 @@ import (
 
 // text checks a line of text that a person typed.
 func text(bad fault.Invalid, field, missing, value string, most int, required bool) string {
-	value = strings.TrimSpace(value)
+	if value = strings.TrimSpace(value); field == "name" {
+		value = account.NameOf(value)
+	}
 	switch {
 	case value == "" && required:
 		bad[field] = missing
@@ -54,8 +56,6 @@ func minutes(bad fault.Invalid, field, value string, otherwise time.Duration) in
 	}
 	return int(math.Ceil(n * 60)) // 0 alone means none
 }
-
-func sentence(err error) string { return capitalize(strings.TrimSuffix(err.Error(), ".")) + "." }
 
 func cmpOr(a, b string) string {
 	if a = strings.TrimSpace(a); a != "" {

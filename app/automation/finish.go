@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/fault"
 	"carillon/db"
 )
 
@@ -194,7 +195,7 @@ func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	if e.Status != db.Succeeded {
 		reason = "its single run ended: " + e.Reason
 	}
-	if a.Trigger == db.OneTime && a.Enabled && a.NextRunAt.IsZero() {
+	if s.isLast(a, e) && a.Enabled {
 		title = a.Name + " was disabled"
 		if err := s.switchOff(ctx, tx, a, db.ByFinishing, reason); err != nil {
 			return err
@@ -209,7 +210,7 @@ func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	}
 	people = slices.DeleteFunc(people, func(id uuid.UUID) bool { return id == canceled })
 	return s.notify(ctx, tx, a, people, notice{
-		kind: NoticeDisabled, title: title, body: capitalize(reason) + ".", execution: e.ID, session: e.SessionID, key: "disabled " + e.ID.String(),
+		kind: NoticeDisabled, title: title, body: fault.Sentence(reason), execution: e.ID, session: e.SessionID, key: "disabled " + e.ID.String(),
 	})
 }
 
@@ -257,6 +258,12 @@ func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	return db.Announce(ctx, tx, "automation", a.ID)
 }
 
+// isLast reports whether an execution was the one run of a One-Time. One that has another time since, or has become a One-Time
+// since, has its run before it: the end of a run answers for its own due time alone.
+func (s *Service) isLast(a *db.Automation, e *db.Execution) bool {
+	return a.Trigger == db.OneTime && e.Source == db.BySchedule && a.NextRunAt.IsZero()
+}
+
 // after is what becomes of a session when its run has ended: stopped by a person it is canceled; with Auto-Complete
 // it is Done, unless files changed and those are to be looked at; else it stays open.
 func after(e *db.Execution, o Outcome) db.SessionStatus {
@@ -269,7 +276,7 @@ func after(e *db.Execution, o Outcome) db.SessionStatus {
 		return db.SessionDone
 	case e.Status == db.Succeeded && o.Completion == StaysOpen:
 		return db.SessionWaiting
-	case e.Snapshot.AutoComplete && !(e.Snapshot.OnlyUnchanged && o.FilesChanged):
+	case e.Snapshot.AutoComplete && e.Snapshot.Trigger != db.HTTP && !(e.Snapshot.OnlyUnchanged && o.FilesChanged):
 		return db.SessionDone
 	default:
 		return db.SessionWaiting
@@ -324,7 +331,7 @@ func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, sta
 //
 // Specification, "Auto-disable & failure notifications": Recurring and Loop after 3 in a row, One-Time at the first;
 // Manual and HTTP Trigger never, but their creator is told once a streak. A failure of Run Now on a scheduled
-// automation does not count; its success resets.
+// automation does not count; its success resets. Neither counts what began under another trigger.
 func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
 	if e.Neutral {
 		return nil
@@ -336,7 +343,10 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 		}
 		return nil
 	}
-	if a.Scheduled() && e.Source != db.BySchedule {
+	if a.Scheduled() && e.Source != db.BySchedule || e.Snapshot.Trigger != "" && e.Snapshot.Trigger != a.Trigger {
+		return nil
+	}
+	if a.Trigger == db.OneTime && !s.isLast(a, e) { // its next run is not held to it
 		return nil
 	}
 	a.FailureStreak++
@@ -351,10 +361,7 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 	case a.Scheduled() && a.FailureStreak >= maxFailures:
 		return s.disableFor(ctx, tx, a, e, db.ByFailures, fmt.Sprintf("%d runs in a row failed, the last one because %s", a.FailureStreak, e.Reason))
 	case !a.Scheduled() && a.FailureStreak == 1:
-		return s.tell(ctx, tx, a, notice{
-			kind: NoticeRunFailed, title: a.Name + " failed", body: capitalize(e.Reason) + ".", execution: e.ID, session: e.SessionID,
-			key: "failed " + e.ID.String(),
-		})
+		return s.tellFailure(ctx, tx, a, e)
 	}
 	return nil
 }
@@ -372,6 +379,14 @@ func (s *Service) tellNeutral(ctx context.Context, tx bun.Tx, a *db.Automation, 
 	})
 }
 
+// tellFailure tells the creator of a failure that switches nothing off.
+func (s *Service) tellFailure(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
+	return s.tell(ctx, tx, a, notice{
+		kind: NoticeRunFailed, title: a.Name + " failed", body: fault.Sentence(e.Reason), execution: e.ID, session: e.SessionID,
+		key: "failed " + e.ID.String(),
+	})
+}
+
 // disableFor switches an automation off for a reason and tells its creator.
 func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, kind db.DisabledKind, reason string) error {
 	if !a.Enabled {
@@ -380,7 +395,7 @@ func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	if err := s.switchOff(ctx, tx, a, kind, reason); err != nil {
 		return err
 	}
-	n := notice{kind: NoticeDisabled, title: a.Name + " was disabled", body: capitalize(reason) + ".", key: "disabled " + db.NewID().String()}
+	n := notice{kind: NoticeDisabled, title: a.Name + " was disabled", body: fault.Sentence(reason), key: "disabled " + db.NewID().String()}
 	if e != nil {
 		n.execution, n.session, n.key = e.ID, e.SessionID, "disabled "+e.ID.String()
 	}
@@ -428,7 +443,7 @@ func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, no
 			return err
 		}
 		return s.tell(ctx, tx, a, notice{
-			kind: NoticeLoopFinished, title: a.Name + " has finished its loop", body: capitalize(reason) + ".",
+			kind: NoticeLoopFinished, title: a.Name + " has finished its loop", body: fault.Sentence(reason),
 			execution: e.ID, session: e.SessionID, key: "finished " + e.ID.String(),
 		})
 	}

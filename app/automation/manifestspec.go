@@ -36,6 +36,9 @@ func (v *inventory) automationSpec(a *db.Automation) *manifest.Automation {
 	for _, c := range a.Filter.Conditions {
 		spec.Filter.Conditions = append(spec.Filter.Conditions, manifest.Condition{Field: c.Field, Operator: c.Operator, Value: manifest.Value{Text: c.Value}})
 	}
+	if a.Trigger == db.HTTP { // neither applies
+		spec.AutoComplete, spec.OnlyUnchanged = true, false
+	}
 	secrets := v.secretsOf(a)
 	for name, value := range a.Parameters {
 		if !slices.Contains(secrets, name) {
@@ -151,7 +154,7 @@ func automationTyped(spec *manifest.Automation, workspace, workflow, bot uuid.UU
 	in := Input{
 		Name: spec.Name, Workspace: idTyped(workspace), Trigger: spec.Trigger, RunAt: spec.RunAt, Cron: spec.Cron, TimeZone: spec.TimeZone,
 		MaxIterations: strconv.Itoa(spec.MaxIterations), StopText: spec.StopText, CatchUp: spec.CatchUp, AllowParallel: spec.AllowParallel,
-		MaxParallel: strconv.Itoa(spec.MaxParallel), Sender: spec.Sender, SignatureHeader: spec.SignatureHeader, SignatureSecret: spec.SignatureSecret.Text,
+		MaxParallel: wholeTyped(spec.MaxParallel), Sender: spec.Sender, SignatureHeader: spec.SignatureHeader, SignatureSecret: spec.SignatureSecret.Text,
 		Filter: db.Filter{Any: spec.Filter.Any}, AppendPayload: spec.AppendPayload, SessionType: spec.SessionType, ExecutionType: spec.ExecutionType,
 		Prompt: spec.Prompt, Parameters: map[string]string{}, Workflow: idTyped(workflow), Bot: idTyped(bot), BaseBranch: spec.BaseBranch, Provider: spec.Provider,
 		Model: spec.Model, Toggles: spec.Toggles, AutoComplete: spec.AutoComplete, OnlyUnchanged: spec.OnlyUnchanged, CreatePR: spec.CreatePR,
@@ -171,6 +174,14 @@ func automationTyped(spec *manifest.Automation, workspace, workflow, bot uuid.UU
 		in.Parameters[name] = value.Text
 	}
 	return in
+}
+
+// wholeTyped is a number of which 0 is none.
+func wholeTyped(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 func limitsTyped(l manifest.Limits) BudgetInput {
@@ -361,6 +372,20 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 	if spec.Enabled != nil && !*spec.Enabled && spec.Trigger == string(db.HTTP) {
 		m.wrong(e, "enabled", alwaysEnabled["enabled"])
 	}
+	if spec.Trigger == string(db.HTTP) {
+		for field, on := range map[string]bool{"auto_complete": spec.AutoComplete, "only_unchanged": spec.OnlyUnchanged} {
+			if on && e.doc.Has(field) {
+				m.wrong(e, field, "Auto-Complete Session does not apply to an HTTP Trigger: its session stays open. Leave this out.")
+			}
+		}
+		spec.AutoComplete, spec.OnlyUnchanged = true, false // as when they are left out
+	}
+	row := m.automations[e.row]
+	if spec.TimeZone == "" && (spec.Trigger == string(db.OneTime) || spec.Trigger == string(db.Recurring)) {
+		if spec.TimeZone = m.actor.TimeZone; row != nil && row.TimeZone != "" { // as it is; of a new one as in a new form
+			spec.TimeZone = row.TimeZone
+		}
+	}
 	workflow, bot := m.referred(e, manifest.KindWorkflow, "workflow", spec.Workflow), m.referred(e, manifest.KindBot, "bot", spec.Bot)
 	if workflow != uuid.Nil {
 		spec.Workflow = m.reference(manifest.KindWorkflow, e.workspace, workflow)
@@ -369,7 +394,6 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 		spec.Bot = m.reference(manifest.KindBot, e.workspace, bot)
 	}
 	in := automationTyped(&spec, e.workspace, workflow, bot)
-	row := m.automations[e.row]
 	mayChange := row != nil && CanManage(m.actor, row)
 	secrets := m.automationSecrets(&spec, &in, row, workflow, mayChange)
 	place := func(key string) string { return manifest.FieldOf(&spec, key) }

@@ -1,6 +1,7 @@
 package automation
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,14 +29,15 @@ var Operators = []struct{ Operator, Name string }{
 	{OpEquals, "equals"}, {OpNotEquals, "does not equal"}, {OpContains, "contains"}, {OpExists, "is there"}, {OpAbsent, "is not there"},
 }
 
-// holds reports whether a condition is met.
-func holds(c db.Condition, values map[string]string) bool {
+// holds reports whether a condition is met. Numbers are compared as numbers: 1000 equals 1e3.
+func holds(c db.Condition, values map[string]string, text func(field string) bool) bool {
 	value, ok := Lookup(values, c.Field)
+	equal := value == c.Value || ok && sameNumber(value, c.Value) && !text(c.Field)
 	switch c.Operator {
 	case OpEquals:
-		return ok && value == c.Value
+		return ok && equal
 	case OpNotEquals:
-		return value != c.Value
+		return !equal
 	case OpContains:
 		return ok && strings.Contains(value, c.Value)
 	case OpExists:
@@ -46,13 +48,32 @@ func holds(c db.Condition, values map[string]string) bool {
 	return false
 }
 
-// matches reports whether a payload passes an automation's filter, and else why not.
-func matches(f db.Filter, values map[string]string) (bool, string) {
+// textIn tells which fields of a body in JSON are texts: those are no numbers, whatever they look like. What is no JSON object
+// has no types, so nothing in it is.
+func textIn(body string) func(field string) bool {
+	return func(field string) bool {
+		var raw json.RawMessage
+		for key := range strings.SplitSeq(field, ".") {
+			var object map[string]json.RawMessage
+			if json.Unmarshal([]byte(cmpOr(string(raw), body)), &object) != nil {
+				return false
+			}
+			raw = object[key]
+			if raw == nil {
+				return false
+			}
+		}
+		return raw[0] == '"'
+	}
+}
+
+// matches reports whether a payload passes an automation's filter, and else why not. Body is what the call held, as text.
+func matches(f db.Filter, values map[string]string, body string) (bool, string) {
 	if len(f.Conditions) == 0 {
 		return true, ""
 	}
 	for _, c := range f.Conditions {
-		met := holds(c, values)
+		met := holds(c, values, textIn(body))
 		if met && f.Any {
 			return true, ""
 		}

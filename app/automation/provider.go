@@ -319,7 +319,7 @@ func ownProvider(in OwnProviderInput) (db.OwnProvider, error) {
 	if bad["command"] == "" {
 		var err error
 		if own.Command, err = words(command); err != nil {
-			bad["command"] = sentence(err)
+			bad["command"] = fault.Sentence(err.Error())
 		}
 	}
 	for _, key := range strings.FieldsFunc(in.Keys, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {

@@ -99,14 +99,14 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 // guard refuses a run that would overlap. Of an automation that runs one at a time, the unique index refuses what this look
 // misses; the look is for runs past the index, of one that allowed parallel sessions until a moment ago.
 //
-// Those that allow them have a cap. Calls that arrive together would all see room below it, so close to the cap they go one
+// Those that allow them may have a cap. Calls that arrive together would all see room below it, so close to the cap they go one
 // after the other, each waiting until the one before is on the disk. Further away they share the lock: each begun run that a
 // look cannot see yet has a connection to the database, so as many more than those seen stay below the cap.
 func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
-	if !a.AllowParallel {
-		if a.InFlight > 0 {
-			return s.busy(ctx, tx, a)
-		}
+	switch {
+	case !a.AllowParallel && a.InFlight > 0:
+		return s.busy(ctx, tx, a)
+	case !a.AllowParallel || a.MaxParallel == 0:
 		return nil
 	}
 	share, lock := a.InFlight+a.Connections <= a.MaxParallel, db.LockKey
@@ -137,7 +137,11 @@ func (s *Service) busy(ctx context.Context, q bun.IDB, a *db.Startable) error {
 	if len(list) == 0 {
 		return errAgain
 	}
-	return &Busy{Automation: a.Name, Execution: list[0].ID, Session: list[0].SessionID}
+	b := &Busy{Automation: a.Name, Execution: list[0].ID, Session: list[0].SessionID}
+	if a.AllowParallel {
+		b.AtWork, b.Most = len(list), a.MaxParallel
+	}
+	return b
 }
 
 // prepare makes the rows of a run, or says why there can be none. It writes nothing.
@@ -241,7 +245,7 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps, Parameters: withoutDefaults(a.WorkflowParameters), TimeZone: a.TimeZone,
 		BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools, ReadOnly: a.BotReadOnly,
 		Provider: p.ID, Model: model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
-		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
+		AutoComplete: a.AutoComplete && a.Trigger != db.HTTP, OnlyUnchanged: a.OnlyUnchanged && a.Trigger != db.HTTP, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
 		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,
 	}
 }

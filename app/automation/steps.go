@@ -5,12 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
 
+	"carillon/app/shell"
 	"carillon/db"
 )
 
@@ -133,6 +135,12 @@ func Expand(text string, values map[string]string) string {
 	}
 }
 
+// ScriptText is a step's text as bash is to read it, which has $alias and ${alias} as variables: an alias with a dash, which bash
+// would read as another one with a value to fall back on, is written with an underscore.
+func ScriptText(text string, values map[string]string) string {
+	return shell.Dashed(text, slices.Collect(maps.Keys(values)))
+}
+
 // automatic are the aliases that every run has by itself.
 var automatic = []string{"date", "time", "datetime", "timestamp", "year", "month", "day", "session-id", "automation-name", "execution-id", "workspace-name", "branch", "ticket-id", "ticket-title"}
 
@@ -233,19 +241,21 @@ func problemOf(p db.Parameter, value string) string {
 const maxValue = 64 << 10
 
 // workflowValues merges the values given with a trigger over those stored, and those over the defaults, with secrets in their
-// stored form. It returns a *MissingParameter for one that is required and has none, or that is not of its type.
+// stored form. One that is given and empty is empty. It returns a *MissingParameter for one that is required and has none, or that is not of its type.
 func (s *Service) workflowValues(parameters []db.Parameter, values map[string]string) error {
 	var secrets []string
 	for _, p := range parameters {
-		value := values[p.Alias]
-		if value == "" {
+		value, given := values[p.Alias]
+		if !given {
 			value = p.Default
 		}
 		if value == "" {
 			if p.Required {
 				return &MissingParameter{Name: p.Alias}
 			}
-			delete(values, p.Alias)
+			if !given {
+				delete(values, p.Alias)
+			}
 			continue
 		}
 		if p.Type == db.SecretParameter {

@@ -94,7 +94,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 	if problem != "" {
 		return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: problem, Automation: o.Name})
 	}
-	if ok, why := matches(o.Filter, parameters); !ok {
+	if ok, why := matches(o.Filter, parameters, payload); !ok {
 		return s.reject(ctx, o, fingerprint, call, verdictFiltered, &Answer{Status: 200, Error: why, Automation: o.Name})
 	}
 	if payload != "" { // a prompt is kept as it is sent

@@ -269,15 +269,20 @@ func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 			}
 			continue
 		case s.storedForm(p.Alias, value):
-			bad["param."+p.Alias] = capitalize(notStoredForm) + "."
+			bad["param."+p.Alias] = fault.Sentence(notStoredForm)
 		case problemOf(p, value) != "":
-			bad["param."+p.Alias] = capitalize(problemOf(p, value)) + "."
+			bad["param."+p.Alias] = fault.Sentence(problemOf(p, value))
 		case p.Type == db.SecretParameter:
 			value = s.seal(p.Alias, value)
 		}
 		stored[p.Alias] = value
 	}
 	a.Parameters = stored
+	aliases := make([]string, len(wf.Parameters))
+	for i, p := range wf.Parameters {
+		aliases[i] = p.Alias
+	}
+	in.unused(aliases, "The workflow has no parameter of this name. Leave it out.", bad)
 	if p, ok := s.provider(a.Provider); ok && p.Script {
 		for _, script := range scripts(wf.Steps) {
 			if reason := s.scriptProblem(p.ID, script.Step.Text); reason != "" {

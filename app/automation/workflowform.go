@@ -239,13 +239,13 @@ func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, b
 					p.Default = stored[j].Default
 				}
 			} else if s.storedForm(alias, p.Default) {
-				bad[field("default")] = capitalize(notStoredForm) + "."
+				bad[field("default")] = fault.Sentence(notStoredForm)
 			} else {
 				p.Default = s.seal(alias, p.Default)
 			}
 		} else if p.Default != "" {
 			if problem := problemOf(p, p.Default); problem != "" && bad[field("choices")] == "" {
-				bad[field("default")] = capitalize(problem) + "."
+				bad[field("default")] = fault.Sentence(problem)
 			}
 		}
 		list = append(list, p)

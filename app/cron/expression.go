@@ -11,6 +11,7 @@ package cron
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -92,6 +93,33 @@ func Parse(s string) (Expression, error) {
 	}
 	if err := e.never(); err != nil {
 		return Expression{}, err
+	}
+	return e, nil
+}
+
+// Typed is Parse for what a person types now. It also refuses a step beyond its field: */61 names the same minute as 0, and not
+// every 61st. Expressions with one are stored from before and go on as they did, so Parse takes them.
+func Typed(s string) (Expression, error) {
+	e, err := Parse(s)
+	if err != nil {
+		return Expression{}, err
+	}
+	texts := strings.Fields(s)
+	for i, f := range fields {
+		parts := strings.Split(texts[i], ",")
+		for j, part := range parts {
+			span, step, stepped := strings.Cut(part, "/")
+			if !stepped || number(step) <= f.wrap-f.first {
+				continue
+			}
+			only, _, _ := strings.Cut(span, "-")
+			if only == "*" {
+				only = strconv.Itoa(f.first)
+			}
+			parts[j] = only
+			instead := f.instead(strings.Join(parts, ","), "%s steps beyond %d, so it would mean %s alone; write %s", quote(part), f.wrap, only, only)
+			return Expression{}, correct(instead, texts, i)
+		}
 	}
 	return e, nil
 }

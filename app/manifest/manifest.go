@@ -116,8 +116,8 @@ type Automation struct {
 	StopText      string `yaml:"stop_text" form:"stop_text"`
 
 	AllowParallel   bool   `yaml:"allow_parallel" form:"allow_parallel"`
-	MaxParallel     int    `yaml:"max_parallel" form:"max_parallel" default:"10"`
-	Sender          string `yaml:"sender" form:"sender"` // who signs the calls of an HTTP Trigger
+	MaxParallel     int    `yaml:"max_parallel" form:"max_parallel"` // left out: without limit
+	Sender          string `yaml:"sender" form:"sender"`             // who signs the calls of an HTTP Trigger
 	SignatureHeader string `yaml:"signature_header" form:"signature_header"`
 	SignatureSecret Value  `yaml:"signature_secret" form:"signature_secret"` // never written; left out: the one stored stays
 	Filter          Filter `yaml:"filter" form:"filter"`

@@ -130,7 +130,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &invalid):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", sentences(invalid))
 	case errors.As(err, &busy):
-		s.refuseWith(w, r, http.StatusConflict, "A run is in flight", "A run of “"+busy.Automation+"” is already in flight, so no other was started.",
+		s.refuseWith(w, r, http.StatusConflict, "A run is in flight", fault.Sentence(busy.Error()+", so no other was started"),
 			views.Link{Text: "See the session", URL: views.SessionURL(busy.Session.String())})
 	case errors.As(err, &unable):
 		s.refuseWith(w, r, http.StatusBadRequest, "It cannot run", "“"+unable.Automation+"” cannot run: "+unable.Reason+".",

@@ -180,7 +180,7 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 		case err != nil:
 			s.Log.Error("let in an API call", "request", requestID(r), "err", err)
 			status, text := ours(w, r, err)
-			writeProblem(w, &APIProblem{Status: status, Detail: sentenceOf(text)})
+			writeProblem(w, &APIProblem{Status: status, Detail: fault.Sentence(text)})
 			return
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)

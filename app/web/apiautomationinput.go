@@ -22,7 +22,7 @@ type APIAutomationFields struct {
 	StopText        *string           `json:"stop_text,omitempty" doc:"Of a loop: stop when the final answer contains it."`
 	CatchUp         *bool             `json:"catch_up,omitempty" doc:"Auto-Execute Missed Runs on Startup."`
 	AllowParallel   *bool             `json:"allow_parallel,omitempty" doc:"Of http: several sessions at once."`
-	MaxParallel     *int              `json:"max_parallel,omitempty" minimum:"1"`
+	MaxParallel     *int              `json:"max_parallel,omitempty" minimum:"0" doc:"The most at once. 0: without limit, as when it is left out."`
 	Sender          *string           `json:"sender,omitempty" doc:"Of http: who signs the calls. Empty: the token is enough."`
 	SignatureHeader *string           `json:"signature_header,omitempty"`
 	SignatureSecret *string           `json:"signature_secret,omitempty" writeOnly:"true" doc:"Left out: the one stored stays."`
@@ -38,7 +38,7 @@ type APIAutomationFields struct {
 	Provider        *string           `json:"provider,omitempty" doc:"Id of the coding agent. Empty: the workspace's default."`
 	Model           *string           `json:"model,omitempty"`
 	Toggles         *[]string         `json:"toggles,omitempty" doc:"Session modes." enum:"code_architecture,ux_enhancement,edge_cases,code_review,verification,update_tests,update_docs"`
-	AutoComplete    *bool             `json:"auto_complete,omitempty" doc:"Mark the session Done when the run ends."`
+	AutoComplete    *bool             `json:"auto_complete,omitempty" doc:"Mark the session Done when the run ends. Not of http: its session stays open."`
 	OnlyUnchanged   *bool             `json:"only_unchanged,omitempty" doc:"Complete only if no file changes."`
 	CreatePR        *bool             `json:"create_pr,omitempty" doc:"Open a pull request after a successful run that changed files."`
 	MayAutomate     *bool             `json:"may_automate,omitempty" doc:"Its sessions may create, edit and run automations."`
@@ -78,7 +78,9 @@ func (f *APIAutomationFields) into(in *automation.Input) {
 	set(&in.StopText, f.StopText)
 	set(&in.CatchUp, f.CatchUp)
 	set(&in.AllowParallel, f.AllowParallel)
-	setNumber(&in.MaxParallel, f.MaxParallel)
+	if f.MaxParallel != nil {
+		in.MaxParallel = numberOrNone(float64(*f.MaxParallel))
+	}
 	set(&in.Sender, f.Sender)
 	set(&in.SignatureHeader, f.SignatureHeader)
 	set(&in.SignatureSecret, f.SignatureSecret)
@@ -120,7 +122,26 @@ func (f *APIAutomationFields) into(in *automation.Input) {
 		}
 	}
 	in.Parameters = parameters
+	if f.Provider != nil && *f.Provider == "" && f.Model == nil {
+		in.Model = "" // that of the workspace goes with its provider
+	}
+	in.Named = named(f.AutoComplete, f.OnlyUnchanged, f.Parameters)
 	f.checks(in)
+}
+
+// named lists what a program named by itself among the options that do not go with every automation.
+func named(autoComplete, onlyUnchanged *bool, parameters map[string]string) []string {
+	var list []string
+	if autoComplete != nil {
+		list = append(list, "auto_complete")
+	}
+	if onlyUnchanged != nil {
+		list = append(list, "only_unchanged")
+	}
+	for name := range parameters {
+		list = append(list, "parameters."+name)
+	}
+	return list
 }
 
 // when puts the time of a One-Time over what is there. Another zone alone leaves the moment as it is.

@@ -65,7 +65,7 @@ type APIAutomation struct {
 	StopText         string            `json:"stop_text,omitempty"`
 	CatchUp          bool              `json:"catch_up" doc:"Auto-Execute Missed Runs on Startup."`
 	AllowParallel    bool              `json:"allow_parallel"`
-	MaxParallel      int               `json:"max_parallel"`
+	MaxParallel      int               `json:"max_parallel,omitempty" doc:"Absent is without limit."`
 	TokenFingerprint string            `json:"token_fingerprint,omitempty" doc:"Of an HTTP Trigger: tells its tokens apart."`
 	Sender           string            `json:"sender,omitempty" doc:"Who signs the calls of an HTTP Trigger."`
 	SignatureHeader  string            `json:"signature_header,omitempty"`
@@ -228,7 +228,7 @@ func (a *api) automation(ctx context.Context, actor account.Actor, id uuid.UUID)
 		Filter: APIFilter{Any: r.Filter.Any, Conditions: []APICondition{}}, AppendPayload: r.AppendPayload, Prompt: r.Prompt,
 		Placeholders: append([]string{}, a.Rules.Names(r.Provider, r.Prompt)...), Parameters: plain, SecretParameters: secret,
 		WorkflowID: idOrNone(r.WorkflowID), BotID: idOrNone(r.BotID), BaseBranch: r.BaseBranch, Toggles: append([]string{}, r.Toggles...),
-		AutoComplete: r.AutoComplete, OnlyUnchanged: r.OnlyUnchanged, CreatePR: r.CreatePR, MayAutomate: r.MayAutomate,
+		AutoComplete: r.AutoComplete && r.Trigger != db.HTTP, OnlyUnchanged: r.OnlyUnchanged && r.Trigger != db.HTTP, CreatePR: r.CreatePR, MayAutomate: r.MayAutomate,
 		TimeoutMinutes: r.Timeout().Minutes(), Retries: r.Retries, Gate: APIGate(r.Gate), Success: APISuccess(r.Success),
 		Budget: APIBudget{Run: limits(r.Budget.Run), Day: limits(r.Budget.Day), Month: limits(r.Budget.Month)},
 	}

@@ -102,7 +102,7 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 			return (&APIProblem{Status: http.StatusNotFound, Detail: "There is nothing here, or you may not see it."}).complete()
 		}
 		if status != http.StatusUnprocessableEntity { // one reason, of the whole
-			p.Detail = sentenceOf(detail.Message)
+			p.Detail = fault.Sentence(detail.Message)
 			continue
 		}
 		p.Errors = append(p.Errors, fieldOf(detail))
@@ -122,14 +122,7 @@ func fieldOf(d *huma.ErrorDetail) APIFieldProblem {
 	if n, _ := fmt.Sscanf(message, "expected required property %s to be present", &missing); n == 1 {
 		field, message = strings.TrimPrefix(field+"."+missing, "."), "this is missing"
 	}
-	return APIFieldProblem{Field: field, Message: sentenceOf(message)}
-}
-
-func sentenceOf(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+	return APIFieldProblem{Field: field, Message: fault.Sentence(message)}
 }
 
 // problem is an error of an operation as an answer. It is, with newProblem, the one place where an error becomes one for
@@ -164,15 +157,15 @@ func (a *api) problem(ctx context.Context, err error) error {
 		}
 	case errors.As(err, &missing):
 		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
-		p.Errors = []APIFieldProblem{{Field: "parameters." + missing.Name, Message: sentenceOf(missing.Error())}}
+		p.Errors = []APIFieldProblem{{Field: "parameters." + missing.Name, Message: fault.Sentence(missing.Error())}}
 	case errors.As(err, &busy):
-		p.Status, p.Code, p.Detail = http.StatusConflict, "in_flight", "A run of “"+busy.Automation+"” is in flight already, so no other was started."
+		p.Status, p.Code, p.Detail = http.StatusConflict, "in_flight", fault.Sentence(busy.Error()+", so no other was started")
 		p.ExecutionID, p.SessionID, p.SessionURL = idOrNone(busy.Execution), idOrNone(busy.Session), a.link(views.SessionURL(busy.Session.String()))
 	case errors.As(err, &unable):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "cannot_run", "“"+unable.Automation+"” cannot run: "+unable.Reason+"."
 		p.ExecutionID = idOrNone(unable.Execution)
 	case errors.Is(err, automation.ErrTooLarge):
-		p.Status, p.Detail = http.StatusRequestEntityTooLarge, sentenceOf(err.Error())
+		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fault.Sentence(err.Error())
 	default:
 		if ctx.Err() == nil {
 			a.Log.Error("answer an API call", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)

@@ -338,7 +338,7 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 			starts = append(starts, views.Fact{Label: "Payload", Value: "Follows the prompt"})
 		}
 		starts = append(starts, views.Fact{Label: "Allow Parallel Sessions", Value: yes(a.AllowParallel)})
-		if a.AllowParallel {
+		if a.AllowParallel && a.MaxParallel > 0 {
 			starts = append(starts, views.Fact{Label: "At most at once", Value: strconv.Itoa(a.MaxParallel)})
 		}
 	}
@@ -351,8 +351,11 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 		{Label: "Base branch", Value: orDash(cmp(a.BaseBranch, a.Workspace.DefaultBranch)), Mono: true}, {Label: "Timeout", Value: timeout},
 		{Label: "Retries", Value: strconv.Itoa(a.Retries)},
 	}
-	ends := []views.Fact{{Label: "Auto-Complete Session", Value: yes(a.AutoComplete)}}
-	if a.SessionType == db.Develop {
+	var ends []views.Fact
+	if a.Trigger != db.HTTP {
+		ends = append(ends, views.Fact{Label: "Auto-Complete Session", Value: yes(a.AutoComplete)})
+	}
+	if a.Trigger != db.HTTP && a.SessionType == db.Develop {
 		ends = append(ends, views.Fact{Label: "Complete only if no file changes", Value: yes(a.OnlyUnchanged)})
 	}
 	ends = append(ends, qualityFacts(&a.Automation)...)
@@ -471,6 +474,9 @@ func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.
 		return err
 	}
 	given := parameters(r)
+	if err := s.emptied(r, actor, automationID, given); err != nil {
+		return err
+	}
 	run, err := s.Rules.RunNow(r.Context(), actor, automationID, given)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
@@ -494,6 +500,31 @@ func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.
 		return s.rowOrBack(w, r, actor, automationID, "started.")
 	}
 	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started.")
+}
+
+// emptied adds to what is given the values that were shown in the form of a run and were taken out of it. A secret is never
+// shown, so its empty field is none of them.
+func (s *Server) emptied(r *http.Request, actor account.Actor, automationID uuid.UUID, given map[string]string) error {
+	if len(r.PostForm) == 0 {
+		return nil
+	}
+	a, err := s.Rules.Editable(r.Context(), actor, automationID)
+	if err != nil {
+		return err
+	}
+	f, err := s.runForm(r, a, nil, nil)
+	if err != nil {
+		return err
+	}
+	for _, field := range f.Fields {
+		if field.Placeholder != "" || len(field.Options) > 0 { // empty, it shows what the workflow gives it
+			continue
+		}
+		if sent, there := r.PostForm[field.Name]; there && field.Value != "" && strings.Join(sent, "") == "" {
+			given[strings.TrimPrefix(field.Name, "param.")] = ""
+		}
+	}
+	return nil
 }
 
 // parameters are the values of a form's fields "param.NAME". An empty one is not given: the stored value stays.

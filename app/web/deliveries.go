@@ -110,7 +110,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.
 		},
 	}
 	if answer.Error != "" {
-		p.Reason = sentence(errors.New(answer.Error))
+		p.Reason = fault.Sentence(answer.Error)
 	}
 	if !p.CanReplay && len(d.Body) == 0 {
 		p.Cut = "What this call brought was not kept, so it cannot be replayed."

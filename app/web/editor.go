@@ -42,7 +42,7 @@ func typed(a *db.Automation) automation.Input {
 	in := automation.Input{
 		Name: a.Name, Workspace: a.WorkspaceID.String(), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, StopText: a.StopText,
 		Sender: a.Sender, SignatureHeader: a.SignatureHeader, Filter: a.Filter, AppendPayload: a.AppendPayload,
-		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: strconv.Itoa(a.MaxParallel), SessionType: string(a.SessionType),
+		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: numberOrNone(float64(a.MaxParallel)), SessionType: string(a.SessionType),
 		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
 		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
 		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Retries: strconv.Itoa(a.Retries), Version: a.Version,
@@ -83,7 +83,7 @@ func keepMoment(in *automation.Input) {
 func blankAutomation(actor account.Actor) automation.Input {
 	in := automation.Input{
 		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline),
-		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), Retries: strconv.Itoa(automation.DefaultRetries), MaxParallel: "10",
+		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), Retries: strconv.Itoa(automation.DefaultRetries),
 	}
 	offerSchedule(&in, actor)
 	return in
@@ -288,7 +288,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	})
 }
 
-// found lists a prompt's placeholders with their stored values.
+// found lists a prompt's placeholders with their stored values, and the values that the prompt has no use for any more.
 func (s *Server) found(in automation.Input) []views.Placeholder {
 	var list []views.Placeholder
 	for _, name := range s.Rules.Names(in.Provider, in.Prompt) {
@@ -354,11 +354,11 @@ func (s *Server) preview(actor account.Actor, expression, zoneName string) views
 	}
 	z, err := cron.Zone(strings.TrimSpace(zoneName))
 	if err != nil {
-		return views.Schedule{Now: now, Error: sentence(err)}
+		return views.Schedule{Now: now, Error: fault.Sentence(err.Error())}
 	}
-	e, err := cron.Parse(expression)
+	e, err := cron.Typed(expression)
 	if err != nil {
-		return views.Schedule{Now: now, Error: sentence(err)}
+		return views.Schedule{Now: now, Error: fault.Sentence(err.Error())}
 	}
 	preview := views.Schedule{Now: now.In(z), Words: e.Words() + ", " + cityOf(zoneName) + " time"}
 	if gap := e.ShortestGap(now, z); gap > 0 && gap < 5*time.Minute {
@@ -376,11 +376,6 @@ func (s *Server) preview(actor account.Actor, expression, zoneName string) views
 // cityOf is the part of a zone's name that people say.
 func cityOf(zone string) string {
 	return strings.ReplaceAll(zone[strings.LastIndex(zone, "/")+1:], "_", " ")
-}
-
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 }
 
 // models answers the editor when a provider is chosen.

@@ -143,7 +143,7 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 		}
 		return errors.New(strings.Join(list, " "))
 	case errors.As(err, &busy):
-		return fmt.Errorf("a run of %s is in flight already: %s", busy.Automation, c.link(views.SessionURL(busy.Session.String())))
+		return fmt.Errorf("%s: %s", busy.Error(), c.link(views.SessionURL(busy.Session.String())))
 	case errors.As(err, &unable):
 		return fmt.Errorf("%s cannot run: %s", unable.Automation, unable.Reason)
 	case errors.As(err, &missing), errors.Is(err, automation.ErrTooLarge):

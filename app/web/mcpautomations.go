@@ -46,7 +46,7 @@ func (c *mcpCaller) automationResult(a *db.Automation) automationResult {
 	r := c.automationItem(a)
 	r.Cron, r.TimeZone, r.SessionType, r.ExecutionType = a.Cron, a.TimeZone, string(a.SessionType), string(a.ExecutionType)
 	r.Prompt, r.Placeholders = a.Prompt, c.server.Rules.Names(a.Provider, a.Prompt)
-	r.Provider, r.Model, r.AutoComplete, r.CreatePR = a.Provider, a.Model, a.AutoComplete, a.CreatePR
+	r.Provider, r.Model, r.AutoComplete, r.CreatePR = a.Provider, a.Model, a.AutoComplete && a.Trigger != db.HTTP, a.CreatePR
 	return r
 }
 
@@ -253,7 +253,7 @@ type automationFields struct {
 	BaseBranch    *string           `json:"base_branch,omitempty"`
 	Provider      *string           `json:"provider,omitempty" jsonschema:"id of the coding agent; left out: the workspace's default"`
 	Model         *string           `json:"model,omitempty"`
-	AutoComplete  *bool             `json:"auto_complete,omitempty" jsonschema:"mark the session Done when the run ends"`
+	AutoComplete  *bool             `json:"auto_complete,omitempty" jsonschema:"mark the session Done when the run ends; not of http"`
 	OnlyUnchanged *bool             `json:"only_unchanged,omitempty" jsonschema:"complete only if no files changed"`
 	CreatePR      *bool             `json:"create_pr,omitempty" jsonschema:"open a pull request after a successful run that changed files"`
 	CatchUp       *bool             `json:"catch_up,omitempty" jsonschema:"run once after downtime"`
@@ -308,6 +308,7 @@ func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automatio
 		}
 	}
 	in.Parameters = parameters
+	in.Named = named(f.AutoComplete, f.OnlyUnchanged, f.Parameters)
 	if f.Workspace == nil && in.Workspace != "" {
 		return nil
 	}

@@ -1,0 +1,338 @@
+package automation
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// update changes an automation of Jonas's to what input with a change says.
+func (k *kit) update(a *db.Automation, change func(*Input)) *db.Automation {
+	k.t.Helper()
+	in := k.input()
+	change(&in)
+	in.Version = k.reload(a).Version
+	_, _, err := k.Update(k.t.Context(), k.jonas, a.ID, in)
+	check(k.t, err)
+	return k.reload(a)
+}
+
+func TestTheEndOfARunLeavesAOneTimeOnThatHasANewTime(t *testing.T) {
+	for name, tt := range map[string]struct {
+		begin func(*Input)
+		end   Outcome
+	}{
+		"success": {oneTime("2026-06-01T14:01"), success}, "failure": {oneTime("2026-06-01T14:01"), failure},
+		"recurring before, failure": {recurring("1 12 * * *"), failure}, "loop before, success": {loop, success},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := setup(t)
+			a := k.create(tt.begin)
+			k.tick(at("01 12:01:00"))
+			k.claim()
+			if a = k.update(a, oneTime("2026-06-03T09:00")); !a.Enabled {
+				t.Fatal("a new time switched it off")
+			}
+			session := k.history(a)[0].SessionID
+			s := k.session(session)
+			check(t, k.Finish(t.Context(), lease(*s), tt.end))
+			if a = k.reload(a); !a.Enabled || !a.NextRunAt.Equal(at("03 07:00:00")) {
+				t.Fatalf("enabled %v (%s), due %s; want it to run at its new time", a.Enabled, a.DisabledReason, a.NextRunAt)
+			}
+			k.tick(at("03 07:00:00"))
+			if got := k.history(a); len(got) != 2 || got[1].Status != db.Queued {
+				t.Errorf("its history is %s", k.statuses(a))
+			}
+			k.finish(success)
+			if a = k.reload(a); a.Enabled || a.DisabledKind != db.ByFinishing {
+				t.Errorf("after its own run it is enabled %v", a.Enabled)
+			}
+		})
+	}
+}
+
+func TestAnotherTriggerStartsTheCountOfFailuresAnew(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	for range 3 {
+		k.runNow(a)
+		k.finish(failure)
+	}
+	if a = k.update(a, recurring("0 13 * * *")); a.FailureStreak != 0 {
+		t.Errorf("it begins with %d failures", a.FailureStreak)
+	}
+	k.tick(at("01 13:00:00"))
+	k.finish(failure)
+	if a = k.reload(a); !a.Enabled || a.FailureStreak != 1 {
+		t.Errorf("after its first failure: enabled %v, %d failures", a.Enabled, a.FailureStreak)
+	}
+	k.tick(at("02 13:00:00"))
+	k.claim()
+	a = k.update(a, loop)
+	s := k.session(k.history(a)[4].SessionID)
+	check(t, k.Finish(t.Context(), lease(*s), failure)) // it began under the other one
+	if a = k.reload(a); a.FailureStreak != 0 {
+		t.Errorf("the loop begins with %d failures", a.FailureStreak)
+	}
+}
+
+func TestAnHTTPTriggersSessionStaysOpenWhateverIsStored(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Trigger = "http" })
+	_, err := k.DB.NewRaw("UPDATE automations SET auto_complete = true, only_unchanged = true WHERE id = ?", a.ID).Exec(t.Context())
+	check(t, err)
+	for _, by := range []Trigger{{Source: db.ByWebhook, Fingerprint: "12345678"}, {Source: db.ByHand, UserID: k.jonas.ID}} {
+		run, err := k.Start(t.Context(), a.ID, by)
+		check(t, err)
+		k.finish(success)
+		if got := k.session(run.Session.ID).Status; got != db.SessionWaiting {
+			t.Errorf("started %s, its session is %s; want it open", by.Source, got)
+		}
+	}
+	manual := k.create(nil) // with Auto-Complete, then another type
+	k.update(manual, func(in *Input) { in.Trigger = "http" })
+	run := k.runNow(manual)
+	k.finish(success)
+	if got := k.session(run.Session.ID).Status; got != db.SessionWaiting {
+		t.Errorf("after another type was chosen its session is %s", got)
+	}
+}
+
+func TestWhatAProgramNamesAndHasNoEffectIsRefused(t *testing.T) {
+	k := setup(t)
+	save := func(change func(*Input)) error {
+		in := k.input()
+		change(&in)
+		_, _, err := k.Create(t.Context(), k.jonas, in)
+		return err
+	}
+	http := func(in *Input) {
+		in.Trigger, in.Named, in.OnlyUnchanged = "http", []string{"auto_complete", "only_unchanged"}, true
+	}
+	err := save(http)
+	wantInvalid(t, err, "auto_complete")
+	wantInvalid(t, err, "only_unchanged")
+	check(t, save(func(in *Input) { http(in); in.Named = nil }))                                   // the hidden boxes of a form
+	check(t, save(func(in *Input) { http(in); in.AutoComplete, in.OnlyUnchanged = false, false })) // what holds anyway
+	err = save(func(in *Input) {
+		in.Prompt, in.Parameters, in.Named = "Look at {{what}}.", map[string]string{"what": "a", "who": "b"}, []string{"parameters.what", "parameters.who"}
+	})
+	wantInvalid(t, err, "param.who")
+	var bad fault.Invalid
+	if errors.As(err, &bad); bad["param.what"] != "" {
+		t.Error("what the prompt uses is refused, too")
+	}
+	yaml := "kind: Automation\nname: Hook\nworkspace: Scratch\ntrigger: http\nprovider: agent\nprompt: x\n"
+	for _, tt := range []struct {
+		more string
+		good bool
+	}{{"", true}, {"auto_complete: false\n", true}, {"auto_complete: true\n", false}, {"auto_complete: false\nonly_unchanged: true\n", false}} {
+		_, err := k.PlanManifest(t.Context(), k.jonas, files(yaml+tt.more))
+		if (err == nil) != tt.good {
+			t.Errorf("%q: %v", tt.more, err)
+		}
+	}
+	k.applyFiles(k.jonas, files(yaml))
+	if exported := k.export(k.jonas, "Scratch"); strings.Contains(exported, "auto_complete: true") {
+		t.Errorf("it is exported with the option:\n%s", exported)
+	}
+}
+
+func TestParallelSessionsHaveNoCapUnlessOneIsGiven(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.Trigger, in.AllowParallel = "http", true })
+	for range 12 {
+		k.runNow(a)
+	}
+	capped := k.create(func(in *Input) { in.Trigger, in.AllowParallel, in.MaxParallel = "http", true, "10" })
+	for range 10 {
+		k.runNow(capped)
+	}
+	_, err := k.RunNow(t.Context(), k.jonas, capped.ID, nil)
+	var busy *Busy
+	if !errors.As(err, &busy) || !strings.Contains(busy.Error(), "10 of 10 at work") || busy.Session == uuid.Nil {
+		t.Errorf("the eleventh: %v", err)
+	}
+}
+
+func TestAParameterThatIsGivenEmptyIsEmpty(t *testing.T) {
+	k := setup(t)
+	wf, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "W", Steps: []StepInput{{Kind: "message", Text: "On $base of $must."}}, Parameters: []ParameterInput{
+		{Alias: "base", Type: "text", Default: "main"}, {Alias: "must", Type: "text", Required: true, Default: "x"}, {Alias: "depth", Type: "number", Default: "2"},
+	}})
+	check(t, err)
+	a := k.create(func(in *Input) {
+		in.Trigger, in.ExecutionType, in.Workflow, in.Parameters = "http", "workflow", wf.ID.String(), map[string]string{"base": "release"}
+		in.AllowParallel = true
+	})
+	owner, err := db.AutomationByID(t.Context(), k.DB, a.ID)
+	check(t, err)
+	call := func(body string) (*Answer, db.Execution) {
+		t.Helper()
+		o := &db.TokenOwner{ID: owner.ID, Name: owner.Name}
+		answer, err := k.Receive(t.Context(), o, "12345678", Call{Method: "POST", ContentType: "application/json", Body: []byte(body), Headers: map[string]string{}})
+		check(t, err)
+		if answer.Execution == uuid.Nil {
+			return answer, db.Execution{}
+		}
+		e, err := db.ExecutionByID(t.Context(), k.DB, answer.Execution)
+		check(t, err)
+		return answer, *e
+	}
+	for body, want := range map[string]string{`{}`: "release", `{"base":""}`: "", `{"base":null}`: "", `{"base":"dev"}`: "dev"} {
+		if _, e := call(body); e.Parameters["base"] != want {
+			t.Errorf("%s gives %q; want %q", body, e.Parameters["base"], want)
+		}
+	}
+	if _, e := call(`{"depth":""}`); e.Parameters["depth"] != "" {
+		t.Errorf("an empty number is %q", e.Parameters["depth"])
+	}
+	if answer, _ := call(`{"must":""}`); answer.Status != 400 || !strings.Contains(answer.Error, "missing parameter: must") {
+		t.Errorf("one that is required and empty is answered %d %s", answer.Status, answer.Error)
+	}
+}
+
+func TestALoopThatWaitsForItsBudgetGoesOnWhenTheBudgetIsEdited(t *testing.T) {
+	for name, raised := range map[string]map[string]BudgetInput{"none": nil, "higher": {"day": {Turns: "10"}}} {
+		t.Run(name, func(t *testing.T) {
+			k := setup(t)
+			limited := func(in *Input) { loop(in); in.Budget = map[string]BudgetInput{"day": {Turns: "1"}} }
+			a := k.create(limited)
+			k.tick(at("01 12:00:00"))
+			s := k.claim()[0]
+			k.use(&Run{Execution: k.history(a)[0], Session: s}, db.TurnUsage{})
+			check(t, k.Finish(t.Context(), lease(s), success))
+			k.tick(at("01 12:00:06"))
+			if a = k.reload(a); !a.NextRunAt.Equal(at("02 00:00:00")) {
+				t.Fatalf("it is due %s, with %s; want it to wait for the next day", a.NextRunAt, k.statuses(a))
+			}
+			a = k.update(a, func(in *Input) { limited(in); in.Name = "Renamed" })
+			if !a.NextRunAt.Equal(at("02 00:00:00")) {
+				t.Errorf("a new name woke it: %s", a.NextRunAt)
+			}
+			k.update(a, func(in *Input) { loop(in); in.Budget = raised })
+			k.tick(at("01 12:00:10"))
+			k.expectStatuses(a, "succeeded skipped queued")
+		})
+	}
+}
+
+func TestEachRaiseOfALimitIsAboveWhatItWas(t *testing.T) {
+	for limit, want := range map[string]string{"0.003": "$0.0045 a day", "0.01": "$0.0150 a day", "0.000001": "$0.000002 a day", "5": "$7.50 a day", "0.15": "$0.23 a day"} {
+		t.Run(limit, func(t *testing.T) {
+			k := setup(t)
+			a := k.create(budget("day", BudgetInput{Money: limit}))
+			got, err := k.RaiseBudget(t.Context(), k.jonas, a.ID, "day.money")
+			check(t, err)
+			if after := k.reload(a).Budget.Day.Money; got != want || after <= a.Budget.Day.Money {
+				t.Errorf("$%s becomes “%s”, %g; want %s", limit, got, after, want)
+			}
+		})
+	}
+}
+
+func TestNothingLeftIsNotWithoutLimit(t *testing.T) {
+	k := setup(t)
+	free := k.spend(k.create(nil), db.TurnUsage{})
+	got, err := k.Allowance(t.Context(), free.Execution.ID, false)
+	check(t, err)
+	if got.MostUSD != nil {
+		t.Errorf("without a limit $%g are left", *got.MostUSD)
+	}
+	used := k.spend(k.create(budget("run", BudgetInput{Money: "0.3"})), db.TurnUsage{Counted: true, Priced: true, CostUSD: 0.1 + 0.2})
+	got, err = k.Allowance(t.Context(), used.Execution.ID, false)
+	check(t, err)
+	if got.MostUSD == nil || *got.MostUSD != 0 || got.Reason == "" {
+		t.Errorf("of a limit that is used up %v are left, because %q", got.MostUSD, got.Reason)
+	}
+	in := k.input()
+	budget("run", BudgetInput{Money: "0.0000001"})(&in)
+	_, _, err = k.Create(t.Context(), k.jonas, in)
+	wantInvalid(t, err, "budget_run_money")
+}
+
+func TestNumbersOfAFilterAreComparedAsNumbers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		body, value string
+		want        bool
+	}{
+		{`{"n":1e3}`, "1000", true}, {`{"n":1000.0}`, "1e3", true}, {`{"n":-0}`, "0", true}, {`{"n":0.10}`, "0.1", true},
+		{`{"n":9007199254740993}`, "9007199254740992", false}, {`{"n":9007199254740993}`, "9007199254740993.0", true},
+		{`{"n":1e999999}`, "1e999998", false}, {`{"n":1e99999999999}`, "1e99999999998", false},
+		{`{"n":"1.10"}`, "1.1", false}, {`{"n":"1.1"}`, "1.1", true}, {`{"n":1}`, "one", false}, {`{"n":true}`, "true", true},
+	} {
+		values, payload, problem := readParameters(Call{ContentType: "application/json", Body: []byte(tt.body)})
+		if problem != "" {
+			t.Fatal(problem)
+		}
+		for operator, want := range map[string]bool{OpEquals: tt.want, OpNotEquals: !tt.want} {
+			f := db.Filter{Conditions: []db.Condition{{Field: "n", Operator: operator, Value: tt.value}}}
+			if got, _ := matches(f, values, payload); got != want {
+				t.Errorf("%s %s %s is %v; want %v", tt.body, operator, tt.value, got, want)
+			}
+		}
+	}
+}
+
+func TestWhatIsLeftOutOfAManifestIsAsInANewForm(t *testing.T) {
+	k := setup(t)
+	_, err := k.DB.NewRaw("UPDATE users SET time_zone = 'Asia/Tokyo' WHERE id = ?", k.jonas.ID).Exec(t.Context())
+	check(t, err)
+	jonas := k.actor(k.jonas.ID)
+	text := "kind: Automation\nname: Nightly\nworkspace: Scratch\ntrigger: recurring\ncron: 0 2 * * *\nprovider: agent\nprompt: x\n"
+	id := k.applyFiles(jonas, files(text)).Changes[0].ID
+	a, err := k.Automation(t.Context(), jonas, id)
+	check(t, err)
+	if a.TimeZone != "Asia/Tokyo" {
+		t.Errorf("its time zone is %q", a.TimeZone)
+	}
+	if _, short := k.plan(k.mira, files(text)); short != "unchanged Automation Nightly" {
+		t.Errorf("applied again by somebody elsewhere: %s", short)
+	}
+}
+
+func TestTheModelOfTheWorkspaceGoesWithItsProvider(t *testing.T) {
+	k := setup(t)
+	_, err := k.DB.NewRaw("UPDATE workspaces SET provider = 'agent', model = 'large' WHERE id = ?", k.workspace.ID).Exec(t.Context())
+	check(t, err)
+	for _, tt := range []struct{ provider, model, want string }{{"", "", "large"}, {"", "small", "small"}, {"agent", "", ""}} {
+		a := k.create(func(in *Input) { in.Provider, in.Model = tt.provider, tt.model })
+		if a.Provider != "agent" || a.Model != tt.want {
+			t.Errorf("of %q and %q it has %s and %q; want %q", tt.provider, tt.model, a.Provider, a.Model, tt.want)
+		}
+	}
+}
+
+func TestMarksOfDirectionAreTakenOutOfAName(t *testing.T) {
+	k := setup(t)
+	if a := k.create(func(in *Input) { in.Name = "\u200fביקורת\u200f לילית\u200e" }); a.Name != "ביקורת לילית" {
+		t.Errorf("it is called %q", a.Name)
+	}
+	in := k.input()
+	in.Name = "audit\u202egnp.exe"
+	_, _, err := k.Create(t.Context(), k.jonas, in)
+	wantInvalid(t, err, "name")
+}
+
+func TestAScheduleWithAStepBeyondItsFieldIsRefusedAndAStoredOneGoesOn(t *testing.T) {
+	k := setup(t)
+	in := k.input()
+	recurring("*/61 * * * *")(&in)
+	_, _, err := k.Create(t.Context(), k.jonas, in)
+	if got := wantInvalid(t, err, "cron"); got != "Minute: */61 steps beyond 59, so it would mean 0 alone; write 0." {
+		t.Errorf("it is told %q", got)
+	}
+	a := k.create(recurring("0 * * * *"))
+	_, err = k.DB.NewRaw("UPDATE automations SET cron = '*/60 * * * *' WHERE id = ?", a.ID).Exec(t.Context())
+	check(t, err)
+	k.update(a, func(in *Input) { recurring("*/60 * * * *")(in); in.Name = "Renamed" })
+	k.tick(begun.Add(time.Hour))
+	k.expectStatuses(a, "queued")
+}
