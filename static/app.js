@@ -313,6 +313,10 @@ const once = (selector, act) => document.querySelectorAll(selector).forEach(el =
 function arrive() {
   once('[data-toast]', leave)
   once('[data-stream]', follow)
+  once('[data-zone]', el => {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
+    if (zone && el.value === el.defaultValue) el.value = zone
+  })
   once('[data-address]', el => history.replaceState(null, '', el.dataset.address))
   once('[data-say]', el => { document.getElementById('flow-said').textContent = el.dataset.say })
   showArrived()

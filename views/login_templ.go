@@ -324,6 +324,7 @@ func SignedOut(page Page, f KeptForm) templ.Component {
 type SetupForm struct {
 	Token                 string // from the one-time link
 	Name, Email, Password Field
+	TimeZone              Field
 }
 
 // NewSetupForm is the set-up with its fields named.
@@ -332,7 +333,22 @@ func NewSetupForm() SetupForm {
 		Name:     Field{Name: "name", Label: "Name", Autocomplete: "name", Required: true, Autofocus: true},
 		Email:    Field{Name: "email", Label: "Email", Type: "email", Autocomplete: "username", Required: true},
 		Password: Field{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password", Required: true, Hint: "At least 10 characters."},
+		TimeZone: newTimeZone(),
 	}
+}
+
+// newTimeZone asks somebody new for their time zone. The script puts the browser's in, for them to see.
+func newTimeZone() Field {
+	return Field{
+		Name: "time_zone", Label: "Time zone", Value: "UTC", Autocomplete: "off", Hint: "For showing times. You can change it later.",
+		Attrs: templ.Attributes{"data-zone": true},
+	}
+}
+
+// Typed is a field with what somebody typed, which no script replaces.
+func (f Field) Typed(value, mistake string) Field {
+	f.Value, f.Error, f.Attrs = value, mistake, nil
+	return f
 }
 
 // Setup is the page of the first start.
@@ -373,7 +389,7 @@ func Setup(page Page, f SetupForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Mistakes([]Field{f.Name, f.Email, f.Password}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Mistakes([]Field{f.Name, f.Email, f.Password, f.TimeZone}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -384,7 +400,7 @@ func Setup(page Page, f SetupForm) templ.Component {
 			var templ_7745c5c3_Var16 string
 			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(f.Token)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 103, Col: 53}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 119, Col: 53}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 			if templ_7745c5c3_Err != nil {
@@ -403,6 +419,10 @@ func Setup(page Page, f SetupForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			templ_7745c5c3_Err = Input(f.Password).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = Input(f.TimeZone).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1586,6 +1586,7 @@ func memberships(p UserPage) templ.Component {
 type JoinForm struct {
 	Address               string // to post to
 	Email, Name, Password Field
+	TimeZone              Field // of an invitation
 	Invites               bool
 }
 
@@ -1595,6 +1596,7 @@ func NewJoinForm() JoinForm {
 		Email:    Field{Name: "own-email", Label: "Email", Type: "email", Autocomplete: "username", Disabled: true, Why: "You sign in with it."},
 		Name:     Field{Name: "name", Label: "Name", Autocomplete: "name", Required: true, Autofocus: true},
 		Password: Field{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password", Required: true, Hint: "At least 10 characters."},
+		TimeZone: newTimeZone(),
 	}
 }
 
@@ -1641,7 +1643,7 @@ func Join(page Page, f JoinForm) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = Mistakes([]Field{f.Name, f.Password}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Mistakes([]Field{f.Name, f.Password, f.TimeZone}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1662,7 +1664,7 @@ func Join(page Page, f JoinForm) templ.Component {
 			var templ_7745c5c3_Var59 templ.SafeURL
 			templ_7745c5c3_Var59, templ_7745c5c3_Err = templ.JoinURLErrs(f.Address)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 454, Col: 60}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 456, Col: 60}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var59))
 			if templ_7745c5c3_Err != nil {
@@ -1687,6 +1689,14 @@ func Join(page Page, f JoinForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if f.Invites {
+				templ_7745c5c3_Err = Input(f.TimeZone).Render(ctx, templ_7745c5c3_Buffer)
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 118, " ")
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
 				templ_7745c5c3_Err = Button(Action{Label: "Join", Kind: "primary"}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1697,7 +1707,7 @@ func Join(page Page, f JoinForm) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 118, "</form></section>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 119, "</form></section>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/text/unicode/norm"
 
+	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/outbound"
 	"carillon/app/secret"
@@ -110,6 +111,8 @@ func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User,
 	u := &db.User{ID: db.NewID(), Name: NameOf(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
 	if u.TimeZone == "" {
 		u.TimeZone = "UTC"
+	} else if _, err := cron.Zone(u.TimeZone); err != nil {
+		bad["time_zone"] = fault.Sentence(err.Error())
 	}
 	var reason string
 	if u.Email, reason = cleanEmail(in.Email); reason != "" {

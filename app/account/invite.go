@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/secret"
 	"carillon/db"
@@ -153,18 +154,28 @@ func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.Pass
 	return link, u, nil
 }
 
-// Join lets the person of a link choose a password, and on an invitation what they are called, and signs them in. The link
-// works once. It returns fault.ErrNotFound as Joining does, and fault.Invalid for bad input, by the fields name and password.
-func (s *Service) Join(ctx context.Context, token, name, password, address, userAgent string) (*db.Login, error) {
+// JoinInput is what the person of a link types. Name and TimeZone, an IANA name, are of an invitation; without a zone the one
+// that they have stays.
+type JoinInput struct {
+	Name, Password, TimeZone string
+}
+
+// Join lets the person of a link choose a password, and on an invitation what they are called and their time zone, and signs
+// them in. The link works once. It returns fault.ErrNotFound as Joining does, and fault.Invalid for bad input, by the fields
+// name, password and time_zone.
+func (s *Service) Join(ctx context.Context, token string, in JoinInput, address, userAgent string) (*db.Login, error) {
 	link, u, err := s.linked(ctx, s.DB, token)
 	if err != nil {
 		return nil, err
 	}
 	bad := fault.Invalid{}
-	if problem := checkPassword(password); problem != "" {
+	if problem := checkPassword(in.Password); problem != "" {
 		bad["password"] = problem
 	}
-	name = strings.TrimSpace(name)
+	if _, err := cron.Zone(in.TimeZone); err != nil && link.Invites && in.TimeZone != "" {
+		bad["time_zone"] = fault.Sentence(err.Error())
+	}
+	name := NameOf(in.Name)
 	if !link.Invites {
 		name = u.Name
 	} else if problem := checkName(name); problem != "" {
@@ -173,7 +184,7 @@ func (s *Service) Join(ctx context.Context, token, name, password, address, user
 	if len(bad) > 0 {
 		return nil, bad
 	}
-	stored := s.hash(password) // before the transaction, since hashing waits for its turn
+	stored := s.hash(in.Password) // before the transaction, since hashing waits for its turn
 	now := s.Now().Truncate(time.Microsecond)
 	login := &db.Login{
 		ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LoginLifetime),
@@ -195,8 +206,10 @@ func (s *Service) Join(ctx context.Context, token, name, password, address, user
 		}
 		if link.Invites {
 			event.Action, event.Before, event.After = "user.accept_invitation", map[string]any{"name": u.Name}, map[string]any{"name": name}
-			u.Name, u.UpdatedAt = name, now
-			if err := db.UpdateUser(ctx, tx, u); err != nil {
+			if u.Name, u.UpdatedAt = name, now; in.TimeZone != "" {
+				u.TimeZone = in.TimeZone
+			}
+			if err := db.UpdateProfile(ctx, tx, u); err != nil {
 				return err
 			}
 		}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/views"
 )
@@ -68,15 +70,15 @@ func (s *Server) joinPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.deadLink(w, r, err)
 	}
-	s.showJoin(w, r, http.StatusOK, j, j.Name, nil)
+	s.showJoin(w, r, http.StatusOK, j, func(f *views.JoinForm) { f.Name.Value = j.Name })
 	return nil
 }
 
-func (s *Server) showJoin(w http.ResponseWriter, r *http.Request, status int, j *account.Joining, name string, bad fault.Invalid) {
+func (s *Server) showJoin(w http.ResponseWriter, r *http.Request, status int, j *account.Joining, fill func(*views.JoinForm)) {
 	f := views.NewJoinForm()
 	f.Address, f.Invites, f.Email.Value = views.JoinURL(r.PathValue("token")), j.Invites, j.Email
-	f.Name.Value, f.Name.Error, f.Password.Error = name, bad["name"], bad["password"]
-	f.Password.Autofocus = !j.Invites
+	f.Password.Autofocus, f.TimeZone.Suggest = !j.Invites, cron.Zones()
+	fill(&f)
 	s.render(w, r, status, views.Join(views.Page{Title: "Choose a password"}, f))
 }
 
@@ -91,15 +93,19 @@ func (s *Server) deadLink(w http.ResponseWriter, r *http.Request, err error) err
 }
 
 func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
-	token, name := r.PathValue("token"), r.PostFormValue("name")
-	login, err := s.Accounts.Join(r.Context(), token, name, r.PostFormValue("password"), s.address(r), r.UserAgent())
+	token := r.PathValue("token")
+	in := account.JoinInput{Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), TimeZone: strings.TrimSpace(r.PostFormValue("time_zone"))}
+	login, err := s.Accounts.Join(r.Context(), token, in, s.address(r), r.UserAgent())
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
 		j, err := s.Accounts.Joining(r.Context(), token)
 		if err != nil {
 			return s.deadLink(w, r, err)
 		}
-		s.showJoin(w, r, http.StatusUnprocessableEntity, j, name, bad)
+		s.showJoin(w, r, http.StatusUnprocessableEntity, j, func(f *views.JoinForm) {
+			f.Name.Value, f.Name.Error, f.Password.Error = in.Name, bad["name"], bad["password"]
+			f.TimeZone = f.TimeZone.Typed(in.TimeZone, bad["time_zone"])
+		})
 		return nil
 	}
 	if err != nil {

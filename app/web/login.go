@@ -17,6 +17,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"carillon/app/account"
+	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/db"
 	"carillon/views"
@@ -159,7 +160,7 @@ func (s *Server) setupPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f := views.NewSetupForm()
-	f.Token = r.FormValue("token")
+	f.Token, f.TimeZone.Suggest = r.FormValue("token"), cron.Zones()
 	return s.show(w, r, views.Setup(views.Page{Title: "Set up"}, f))
 }
 
@@ -178,7 +179,7 @@ func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
 	if err := s.maySetUp(r); err != nil {
 		return err
 	}
-	in := account.NewUser{Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password")}
+	in := account.NewUser{Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), TimeZone: strings.TrimSpace(r.PostFormValue("time_zone"))}
 	_, err := s.Accounts.Setup(r.Context(), in)
 	var invalid fault.Invalid
 	switch {
@@ -188,6 +189,8 @@ func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
 		f := views.NewSetupForm()
 		f.Token = r.FormValue("token")
 		f.Name.Value, f.Email.Value = in.Name, in.Email
+		f.TimeZone.Suggest = cron.Zones()
+		f.TimeZone = f.TimeZone.Typed(in.TimeZone, invalid["time_zone"])
 		f.Name.Error, f.Email.Error, f.Password.Error = invalid["name"], invalid["email"], invalid["password"]
 		s.render(w, r, http.StatusUnprocessableEntity, views.Setup(views.Page{Title: "Set up"}, f))
 		return nil

@@ -575,3 +575,26 @@ func TestTheAddressIsTheNearestHopThatIsNoTrustedProxy(t *testing.T) {
 		}
 	}
 }
+
+func TestSomebodyNewHasTheTimeZoneThatTheySee(t *testing.T) {
+	s := open(t)
+	b := s.nobody()
+	b.get("/setup?token=one-time").expect(t, 200, `name="time_zone"`)
+	again := b.post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password, "time_zone", "Mars/Base")
+	again.expect(t, 422, `value="Mars/Base"`)
+	if strings.Contains(again.body, "data-zone") {
+		t.Error("a script replaces what was typed")
+	}
+	b.post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password, "time_zone", "Asia/Tokyo").expectTo(t, "/")
+	link := b.post("/settings/users", "email", "lena@example.com", "roles", s.roleID(account.RoleMember)).link(t)
+	lena := s.nobody()
+	lena.get(link).expect(t, 200, `name="time_zone"`)
+	lena.post(link, "name", "Lena", "password", password, "time_zone", "America/Sao_Paulo").expectTo(t, "/")
+	for email, want := range map[string]string{"ada@example.com": "Asia/Tokyo", "lena@example.com": "America/Sao_Paulo"} {
+		var got string
+		check(t, s.server.DB.NewRaw("SELECT time_zone FROM users WHERE email = ?", email).Scan(t.Context(), &got))
+		if got != want {
+			t.Errorf("%s has the time zone %s; want %s", email, got, want)
+		}
+	}
+}
