@@ -21,6 +21,7 @@ const (
 	TaskForges       Task = "forges"        // keys are ids of workspaces
 	TaskSweep        Task = "sweep"         // keys are steps, and ids of automations with old history
 	TaskWorktrees    Task = "worktrees"     // keys are ids of sessions, and steps of a worker
+	TaskIdle         Task = "idle"          // open sessions to close; keys are their ids
 	TaskPack         Task = "pack"          // keys are a worker with ids of workspaces
 	TaskEmails       Task = "emails"        // keys are ids of copies
 	TaskWebhooks     Task = "webhooks"      // keys are ids of copies

@@ -55,6 +55,7 @@ type Session struct {
 	QueuedAt          time.Time     `bun:"queued_at,nullzero"`
 	StartedAt         time.Time     `bun:"started_at,nullzero"`
 	EndedAt           time.Time     `bun:"ended_at,nullzero"`
+	ReopenedAt        time.Time     `bun:"reopened_at,nullzero"` // by a person
 	ClosedAt          time.Time     `bun:"closed_at,nullzero"`
 	ClosedBy          uuid.UUID     `bun:"closed_by,nullzero,type:uuid"`
 	WorktreeRemovedAt time.Time     `bun:"worktree_removed_at,nullzero"`
@@ -655,6 +656,25 @@ func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
 		return fmt.Errorf("add turn: %w", err)
 	}
 	return nil
+}
+
+// IdleSessions lists open sessions that have done nothing for as many days as their workspace lets them, the longest first,
+// other than those that are set aside.
+func IdleSessions(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Session, error) {
+	var list []Session
+	err := q.NewSelect().Model(&list).Column("id", "title").
+		Join("JOIN workspaces w ON w.id = s.workspace_id AND w.idle_days IS NOT NULL").
+		Where("s.status = 'waiting'").Where("greatest(s.ended_at, s.reopened_at, s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'", now).
+		Where(awake(TaskIdle, "s.id"), now).OrderExpr("greatest(s.ended_at, s.reopened_at, s.created_at), s.id").Limit(int64(limit)).Scan(ctx)
+	return list, wrapped(err, "list idle sessions")
+}
+
+// IsIdle reports whether a session is still one of IdleSessions.
+func IsIdle(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) (bool, error) {
+	idle, err := q.NewSelect().Model((*Session)(nil)).Join("JOIN workspaces w ON w.id = s.workspace_id AND w.idle_days IS NOT NULL").
+		Where("s.id = ? AND s.status = 'waiting'", session).
+		Where("greatest(s.ended_at, s.reopened_at, s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'", now).Exists(ctx)
+	return idle, wrapped(err, "look whether a session is idle")
 }
 
 // SessionsToSweep lists closed sessions whose worktree can go: those that are known to be without changes and without ignored

@@ -362,8 +362,8 @@ func Requeue(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) e
 }
 
 // ReopenSession opens a closed session.
-func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID) error {
-	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'waiting'").Set("closed_at = NULL").Set("closed_by = NULL").
+func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'waiting'").Set("closed_at = NULL").Set("closed_by = NULL").Set("reopened_at = ?", now).
 		Where("s.id = ?", session).Where("s.status IN ('done', 'canceled')").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("reopen session %s: %w", session, err)

@@ -23,8 +23,9 @@ type Workspace struct {
 	ForgeSecret   []byte    `bun:"forge_secret_sealed,nullzero"`
 	Provider      string    `bun:"provider"`
 	Model         string    `bun:"model"`
-	Sandbox       bool      `bun:"sandbox"`         // agents are confined by bubblewrap
-	Offline       bool      `bun:"sandbox_offline"` // and have no network there
+	Sandbox       bool      `bun:"sandbox"`            // agents are confined by bubblewrap
+	Offline       bool      `bun:"sandbox_offline"`    // and have no network there
+	IdleDays      int       `bun:"idle_days,nullzero"` // after how many days without work open sessions are closed; 0: never
 	CreatedBy     uuid.UUID `bun:"created_by,nullzero,type:uuid"`
 	CreatedAt     time.Time `bun:"created_at"`
 	UpdatedAt     time.Time `bun:"updated_at"`
@@ -128,7 +129,7 @@ func InsertWorkspace(ctx context.Context, q bun.IDB, w *Workspace) error {
 
 // SaveWorkspace writes what people edit of a workspace, unless its version is another than theirs.
 func SaveWorkspace(ctx context.Context, q bun.IDB, w *Workspace, version int64) (bool, error) {
-	res, err := q.NewUpdate().Model(w).Column("name", "git_url", "default_branch", "token_sealed", "forge", "forge_base", "forge_secret_sealed", "provider", "model", "sandbox", "sandbox_offline", "updated_at", "version").
+	res, err := q.NewUpdate().Model(w).Column("name", "git_url", "default_branch", "token_sealed", "forge", "forge_base", "forge_secret_sealed", "provider", "model", "sandbox", "sandbox_offline", "idle_days", "updated_at", "version").
 		WherePK().Where("w.version = ?", version).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("save workspace %s: %w", w.ID, err)

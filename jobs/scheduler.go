@@ -350,6 +350,7 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 		{"deliveries", func(ctx context.Context) error {
 			return db.PruneDeliveries(ctx, s.DB, now.Add(-keepDeliveriesFor), now.Add(-24*time.Hour))
 		}},
+		{"idle sessions", s.Rules.CloseIdle},
 		{"what was set aside", func(ctx context.Context) error { return db.PruneSetAside(ctx, s.DB, now.Add(-keepAsideFor)) }},
 	})
 }

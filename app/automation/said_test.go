@@ -336,3 +336,36 @@ func TestAScheduleWithAStepBeyondItsFieldIsRefusedAndAStoredOneGoesOn(t *testing
 	k.tick(begun.Add(time.Hour))
 	k.expectStatuses(a, "queued")
 }
+
+func TestIdleSessionsAreClosedWhereTheirWorkspaceSaysSo(t *testing.T) {
+	k := setup(t)
+	held := k.create(func(in *Input) { loop(in); in.AutoComplete = false })
+	k.tick(begun)
+	k.finish(success)
+	session := k.history(held)[0].SessionID
+	closes := func(after time.Duration, want db.SessionStatus) {
+		t.Helper()
+		k.clock.Set(begun.Add(after))
+		check(t, k.CloseIdle(t.Context()))
+		if got := k.session(session).Status; got != want {
+			t.Errorf("after %s it is %s; want %s", after, got, want)
+		}
+	}
+	const day = 24 * time.Hour
+	closes(1000*day, db.SessionWaiting) // off by default
+	k.clock.Set(begun)
+	d, err := k.Workspace(t.Context(), k.mira, k.workspace.ID)
+	check(t, err)
+	in := WorkspaceInput{Name: d.Name, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Version: d.Version, IdleDays: "0"}
+	wantInvalid(t, k.UpdateWorkspace(t.Context(), k.mira, k.workspace.ID, in), "idle_days")
+	in.IdleDays = "3"
+	check(t, k.UpdateWorkspace(t.Context(), k.mira, k.workspace.ID, in))
+	closes(3*day, db.SessionWaiting)
+	closes(3*day+time.Minute, db.SessionDone)
+	if a := k.reload(held); a.NextRunAt.IsZero() {
+		t.Error("the loop that waited for it does not go on")
+	}
+	check(t, k.Reopen(t.Context(), k.jonas, session))
+	closes(6*day, db.SessionWaiting) // somebody looks at it again
+	closes(7*day, db.SessionDone)
+}

@@ -114,6 +114,43 @@ func (s *Service) MarkDone(ctx context.Context, actor account.Actor, id uuid.UUI
 	return wrap(err, "mark session %s done", id)
 }
 
+// idleBatch is how many idle sessions one call of CloseIdle closes at most; the next closes the rest.
+const idleBatch = 200
+
+// CloseIdle closes the sessions that have done nothing for as many days as their workspace lets them, as a person would by
+// marking them Done: a loop that waited for one goes on.
+func (s *Service) CloseIdle(ctx context.Context) error {
+	list, err := db.IdleSessions(ctx, s.DB, s.Now(), idleBatch)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		id := list[i].ID
+		row := Row{Task: db.TaskIdle, Key: id.String(), About: "the idle session " + list[i].Title}
+		if err := s.Deal(ctx, row, func(ctx context.Context) error { return s.closeIdle(ctx, id) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) closeIdle(ctx context.Context, id uuid.UUID) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		session, err := db.LockSession(ctx, tx, id)
+		if db.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		now := s.Now()
+		if idle, err := db.IsIdle(ctx, tx, id, now); err != nil || !idle { // somebody has written, or closed it, meanwhile
+			return err
+		}
+		return s.leave(ctx, tx, session, db.SessionDone, uuid.Nil, now)
+	})
+}
+
 // Reopen opens a closed session again.
 func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
@@ -126,7 +163,7 @@ func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID)
 		if err := db.SettlePullRequests(ctx, tx, id, now); err != nil { // else one that has ended would close it again
 			return err
 		}
-		return db.ReopenSession(ctx, tx, id)
+		return db.ReopenSession(ctx, tx, id, now)
 	})
 	return wrap(err, "reopen session %s", id)
 }

@@ -36,8 +36,9 @@ type WorkspaceInput struct {
 	ForgetForgeSecret bool            `form:"forget_forge_secret"`
 	Provider          string          `form:"provider"`
 	Model             string          `form:"model"`
-	Sandbox           bool            `form:"sandbox"` // agents are confined by bubblewrap
-	Offline           bool            `form:"offline"` // and have no network there
+	Sandbox           bool            `form:"sandbox"`   // agents are confined by bubblewrap
+	Offline           bool            `form:"offline"`   // and have no network there
+	IdleDays          string          `form:"idle_days"` // after how many days without work open sessions are closed; empty: never
 	Variables         []VariableInput `form:"variables"`
 	Version           int64           `form:"version"`
 }
@@ -239,7 +240,7 @@ func describedWorkspace(w *db.Workspace, variables []db.Variable) map[string]any
 		}
 	}
 	return map[string]any{
-		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model, "sandbox": w.Sandbox, "offline": w.Offline,
+		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model, "sandbox": w.Sandbox, "offline": w.Offline, "idle_days": w.IdleDays,
 		"token": sealed(w.TokenSealed), "forge_secret": sealed(w.ForgeSecret), "variables": names,
 	}
 }
@@ -266,6 +267,7 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
 	w.Model = text(bad, "model", "", in.Model, 200, false)
 	w.Sandbox, w.Offline = in.Sandbox, in.Sandbox && in.Offline
+	w.IdleDays = number(bad, "idle_days", in.IdleDays, 0, 1, 3650)
 	switch p, ok := s.provider(w.Provider); {
 	case w.Provider == "":
 	case !ok:

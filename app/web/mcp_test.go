@@ -318,7 +318,7 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 	if ran["session_url"] == "" {
 		t.Errorf("it ran %v", ran)
 	}
-	s.refused(c, "run_automation", map[string]any{"automation": target.ID.String()}, "in flight already")
+	s.refused(c, "run_automation", map[string]any{"automation": target.ID.String()}, "already in flight")
 	made := s.must(c, "create_automation", map[string]any{"name": "Made by a session", "trigger": "recurring", "cron": "0 2 * * *", "time_zone": "Europe/Berlin", "prompt": "Audit {{what}}.", "provider": "agent", "parameters": map[string]string{"what": "all"}})["automation"].(map[string]any)
 	if made["when"] != "Every day at 02:00" || made["next_run_at"] == nil {
 		t.Errorf("it made %v", made)

@@ -102,7 +102,7 @@ func workspaceInput(r *http.Request) automation.WorkspaceInput {
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
 	in := automation.WorkspaceInput{
 		Name: f.Get("name"), GitURL: f.Get("url"), DefaultBranch: f.Get("branch"), Token: f.Get("token"), ForgetToken: f.Get("forget_token") != "",
-		Provider: f.Get("provider"), Model: f.Get("model"), Version: version, Sandbox: f.Get("sandbox") != "", Offline: f.Get("offline") != "",
+		Provider: f.Get("provider"), Model: f.Get("model"), Version: version, Sandbox: f.Get("sandbox") != "", Offline: f.Get("offline") != "", IdleDays: f.Get("idle_days"),
 		Forge: f.Get("forge"), ForgeBase: f.Get("forge_base"), ForgeSecret: f.Get("forge_secret"), ForgetForgeSecret: f.Get("forget_forge_secret") != "",
 	}
 	values := f["variable_value"]
@@ -135,7 +135,7 @@ func (s *Server) editWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	in := automation.WorkspaceInput{Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model, Version: d.Version, Sandbox: d.Sandbox, Offline: d.Offline, Forge: d.Forge, ForgeBase: d.ForgeBase}
+	in := automation.WorkspaceInput{Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model, Version: d.Version, Sandbox: d.Sandbox, Offline: d.Offline, IdleDays: numberOrNone(float64(d.IdleDays)), Forge: d.Forge, ForgeBase: d.ForgeBase}
 	for _, v := range d.Variables {
 		in.Variables = append(in.Variables, automation.VariableInput{Name: v.Name, Value: v.Value, Secret: v.Secret})
 	}
@@ -164,6 +164,7 @@ func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	f.Model.Value, f.Model.Error = in.Model, bad["model"]
 	f.Sandbox.Checked, f.Offline.Checked = in.Sandbox, in.Offline
+	f.IdleDays.Value, f.IdleDays.Error = in.IdleDays, bad["idle_days"]
 	for i, v := range in.Variables {
 		kept := d != nil && slices.ContainsFunc(d.Variables, func(o db.Variable) bool { return o.Name == v.Name && o.Secret })
 		f.Variables = append(f.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: kept && v.Secret, Error: bad[fmt.Sprintf("variables.%d", i)]})
