@@ -1,0 +1,30 @@
+package web
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t *testing.T) {
+	t.Parallel()
+	s := &Server{Log: slog.New(slog.DiscardHandler)}
+	away := fmt.Errorf("list sessions: %w", io.ErrUnexpectedEOF)
+	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"a page":         func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, away) },
+		"a forge's call": func(w http.ResponseWriter, r *http.Request) { s.brokenHook(w, r, away) },
+		"a call of ours": func(w http.ResponseWriter, r *http.Request) { status, _ := ours(w, r, away); w.WriteHeader(status) },
+		"a problem of API": func(w http.ResponseWriter, _ *http.Request) {
+			writeProblem(w, &APIProblem{Status: http.StatusServiceUnavailable})
+		},
+	} {
+		w := httptest.NewRecorder()
+		answer(w, httptest.NewRequest(http.MethodGet, "/sessions", nil))
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s is answered %d with Retry-After %q; want 503 with one", name, w.Code, w.Header().Get("Retry-After"))
+		}
+	}
+}
