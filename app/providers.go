@@ -146,7 +146,7 @@ func (k *catalogue) known() []automation.Provider {
 	defer k.mu.Unlock()
 	list := make([]automation.Provider, len(k.list))
 	for i, p := range k.list {
-		list[i] = automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Off: k.off[p.ID], Models: k.modelsOf(p.ID), Unpriced: p.Unpriced}
+		list[i] = automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Off: k.off[p.ID], Models: k.modelsOf(p.ID), Unpriced: p.Unpriced, Keys: p.Keys}
 	}
 	return list
 }

@@ -312,7 +312,7 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 	err = tx.NewRaw(`WITH next AS (
 			SELECT s.id FROM sessions s WHERE s.status = 'queued' AND s.queued_at <= ?0
 			AND (`+isAt("?3")+` OR s.provider <> ALL(ARRAY(`+elsewhere("?3", "?5")+`))) AND `+mayTake("?3", "?6")+`
-			AND (s.id = ANY(?2::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE p.provider = s.provider))
+			AND (s.id = ANY(?2::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE `+paused+`))
 			ORDER BY `+order+` LIMIT ?1 FOR NO KEY UPDATE OF s SKIP LOCKED
 		), moved AS (
 			INSERT INTO session_moves (session_id, worker, name, seen_at, fence, at)
@@ -339,14 +339,14 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 	return list, nil
 }
 
-// probes picks, of each provider whose pause is over and that is not to be left to other workers, the session that tries it.
+// probes picks, of each account of a provider whose pause is over and that is not to be left to other workers, the session that tries it.
 func probes(ctx context.Context, tx bun.Tx, worker string, now time.Time) ([]uuid.UUID, error) {
 	var list []uuid.UUID
 	err := tx.NewRaw(`UPDATE provider_pauses p SET until = ?1 FROM (
-			SELECT DISTINCT ON (s.provider) s.provider, s.id FROM provider_pauses q JOIN sessions s ON s.provider = q.provider
-			WHERE q.until <= ?0 AND s.status = 'queued' AND s.queued_at <= ?0
-			AND (`+isAt("?2")+` OR q.provider <> ALL(ARRAY(`+elsewhere("?2", "?3")+`))) AND `+mayTake("?2", "?4")+` ORDER BY s.provider, s.queued_at, s.id
-		) AS first WHERE first.provider = p.provider AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence), now.Add(-WorkerGone)).Scan(ctx, &list)
+			SELECT DISTINCT ON (p.provider, p.workspace_id) p.provider, p.workspace_id, s.id FROM provider_pauses p JOIN sessions s ON `+paused+`
+			WHERE p.until <= ?0 AND s.status = 'queued' AND s.queued_at <= ?0
+			AND (`+isAt("?2")+` OR p.provider <> ALL(ARRAY(`+elsewhere("?2", "?3")+`))) AND `+mayTake("?2", "?4")+` ORDER BY p.provider, p.workspace_id, s.queued_at, s.id
+		) AS first WHERE first.provider = p.provider AND first.workspace_id IS NOT DISTINCT FROM p.workspace_id AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence), now.Add(-WorkerGone)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("pick who tries a provider: %w", err)
 	}

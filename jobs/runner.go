@@ -319,7 +319,7 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 		}()
 		return w.run(ctx)
 	}()
-	outcome.Began, outcome.TurnBegun = w.began, w.turned
+	outcome.Began, outcome.TurnBegun, outcome.OwnAccount = w.began, w.turned, w.account
 	w.close(ctx)
 	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
 		return // another process ends it: now, or when this worker lives again

@@ -108,7 +108,7 @@ func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outco
 	if w.execution == nil || turn != nil && isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient && o.Class != db.ErrorOutage {
 		return false
 	}
-	o.Began = w.began
+	o.Began, o.OwnAccount = w.began, w.account
 	plan, err := surelyOf(ctx, w, "plan retry", func(ctx context.Context) (*automation.Retry, error) { return w.Rules.PlanRetry(ctx, w.session.ID, o) })
 	if err != nil {
 		w.Log.Warn("plan retry", "session", w.session.ID, "err", err)

@@ -295,7 +295,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 			outcome.Neutral = true
 		}
 		outcome.RetryAt = failure.RetryAt
-		outcome.ProviderTrouble = !w.account && outcome.Status == db.Failed && (failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
+		outcome.ProviderTrouble = outcome.Status == db.Failed && (failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
 	}
 	var judged *db.Snapshot
 	if w.execution != nil {

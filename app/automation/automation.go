@@ -41,6 +41,7 @@ type Provider struct {
 	Script   bool     // the prompt is a shell script, so it needs the permission shell.use
 	Unpriced bool     // it never tells what it costs
 	Models   []string // the models it is known to have; empty: any name may be given
+	Keys     []string // variables by which it signs in; a name ending in * is a prefix
 	Off      bool     // an administrator lets nothing use it
 }
 

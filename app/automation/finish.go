@@ -30,6 +30,7 @@ type Outcome struct {
 	Began           time.Time // when the worker took the session
 	Tell            bool      // of a neutral end: its people are told, once in a row
 	ProviderTrouble bool      // it failed for the provider's own trouble, not the task's
+	OwnAccount      bool      // the agent signed in with the workspace's own variables
 	RetryAt         time.Time // when to try again, where the provider says
 	Interrupted     bool      // canceled in its turn alone: the session stays open
 	TurnBegun       bool      // the agent was given a message
@@ -62,7 +63,7 @@ func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
 		if session.Status != db.SessionInProgress || session.Worker != lease.Worker || session.Fence != lease.Fence {
 			return db.ErrLeaseLost
 		}
-		if err := s.noteProvider(ctx, tx, session.Provider, o, s.Now()); err != nil {
+		if err := s.noteProvider(ctx, tx, session, o, s.Now()); err != nil {
 			return err
 		}
 		o.Neutral = o.Neutral || o.ProviderTrouble

@@ -3,8 +3,11 @@ package automation
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
@@ -29,8 +32,13 @@ func pauseAfter(failures int) time.Duration {
 // noteProvider keeps account of a provider's own trouble. The first failure pauses its starts and tells those who can mend
 // it, once; what comes back from it, begun since the newest failure, ends the pause.
 //
-// Runs that were at work together fail together: they are one failure.
-func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, id string, o Outcome, now time.Time) error {
+// Runs that were at work together fail together: they are one failure. All of it concerns one account: the server's, or the own
+// one of the session's workspace.
+func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome, now time.Time) error {
+	id, workspace := session.Provider, uuid.Nil
+	if o.OwnAccount {
+		workspace = session.WorkspaceID
+	}
 	p, ok := s.provider(id)
 	if !ok || p.Script {
 		return nil
@@ -38,7 +46,7 @@ func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, id string, o Outc
 	if !o.ProviderTrouble && !o.answered() {
 		return nil
 	}
-	pause, err := db.LockPause(ctx, tx, id)
+	pause, err := db.LockPause(ctx, tx, id, workspace)
 	if err != nil {
 		return err
 	}
@@ -46,9 +54,9 @@ func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, id string, o Outc
 	case !o.ProviderTrouble && (pause == nil || !o.Began.After(pause.FailedAt)):
 		return nil
 	case !o.ProviderTrouble:
-		return s.endPause(ctx, tx, id)
+		return s.endPause(ctx, tx, id, workspace)
 	case pause == nil:
-		pause = &db.ProviderPause{Provider: id, Since: now, FailedAt: now, Failures: 1, ErrorClass: o.Class, Reason: o.Reason}
+		pause = &db.ProviderPause{Provider: id, WorkspaceID: workspace, Keys: likes(p.Keys), Since: now, FailedAt: now, Failures: 1, ErrorClass: o.Class, Reason: o.Reason}
 		pause.Until = pauseUntil(pause, o, now)
 		begun, err := db.InsertPause(ctx, tx, pause)
 		if err != nil || !begun { // another process was quicker, and has told
@@ -84,8 +92,30 @@ func pauseUntil(p *db.ProviderPause, o Outcome, now time.Time) time.Time {
 	return now.Add(pauseAfter(p.Failures))
 }
 
-func (s *Service) endPause(ctx context.Context, tx bun.Tx, id string) error {
-	ended, err := db.EndPause(ctx, tx, id)
+// likes writes names of variables as patterns of LIKE.
+func likes(keys []string) []string {
+	list := make([]string, len(keys))
+	for i, key := range keys {
+		prefix, open := strings.CutSuffix(key, "*")
+		list[i] = strings.NewReplacer(`\`, `\\`, `_`, `\_`, `%`, `\%`).Replace(prefix)
+		if open {
+			list[i] += "%"
+		}
+	}
+	return list
+}
+
+func (s *Service) endPause(ctx context.Context, tx bun.Tx, id string, workspace uuid.UUID) error {
+	ended, err := db.EndPause(ctx, tx, id, workspace)
+	if err != nil || !ended {
+		return err
+	}
+	return db.Announce(ctx, tx, "queue", [16]byte{})
+}
+
+// endPauses ends the pauses of all accounts of a provider.
+func (s *Service) endPauses(ctx context.Context, tx bun.Tx, id string) error {
+	ended, err := db.EndPauses(ctx, tx, id)
 	if err != nil || !ended {
 		return err
 	}
@@ -98,20 +128,36 @@ func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause 
 	if err != nil {
 		return err
 	}
+	whose := "Its runs wait"
+	if pause.WorkspaceID != uuid.Nil {
+		ws, err := db.WorkspaceByID(ctx, tx, pause.WorkspaceID)
+		if err != nil {
+			return err
+		}
+		whose = "It is the account of the workspace " + ws.Name + ". The runs there wait"
+	}
 	list := make([]db.Notification, 0, len(people))
 	for _, person := range people {
 		list = append(list, db.Notification{
 			ID: db.NewID(), UserID: person, Kind: NoticeProviderPaused, Title: p.Name + " is paused",
-			Body: fmt.Sprintf("%s. Its runs wait until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
-				capitalize(pause.Reason), pause.Until.UTC().Format("2 January 15:04 MST")),
-			DedupKey: fmt.Sprintf("provider %s %d", p.ID, pause.Since.UnixNano()), CreatedAt: s.Now(),
+			Body: fmt.Sprintf("%s. %s until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
+				capitalize(pause.Reason), whose, pause.Until.UTC().Format("2 January 15:04 MST")),
+			DedupKey: fmt.Sprintf("provider %s%s %d", p.ID, orEmpty(pause.WorkspaceID), pause.Since.UnixNano()), CreatedAt: s.Now(),
 		})
 	}
 	_, err = db.Notify(ctx, tx, list)
 	return err
 }
 
-// ResumeProvider lets the sessions of a paused provider start now.
+// orEmpty is an id after a space; nothing for none.
+func orEmpty(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return " " + id.String()
+}
+
+// ResumeProvider lets the sessions of a paused provider start now, whatever their account.
 func (s *Service) ResumeProvider(ctx context.Context, actor account.Actor, id string) error {
 	if !actor.Can(account.ManageSettings) {
 		return fault.ErrForbidden
@@ -121,19 +167,27 @@ func (s *Service) ResumeProvider(ctx context.Context, actor account.Actor, id st
 		return fault.ErrNotFound
 	}
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		pause, err := db.LockPause(ctx, tx, id)
-		if err != nil || pause == nil {
+		pauses, err := db.ProviderPauses(ctx, tx)
+		if err != nil {
 			return err
 		}
-		if err := s.endPause(ctx, tx, id); err != nil {
+		at := slices.IndexFunc(pauses, func(p db.ProviderPause) bool { return p.Provider == id })
+		if at < 0 {
+			return nil
+		}
+		if err := s.endPauses(ctx, tx, id); err != nil {
 			return err
 		}
-		return s.auditProvider(ctx, tx, actor.ID, "provider.resume", p.Name, pause.Reason, nil, nil)
+		return s.auditProvider(ctx, tx, actor.ID, "provider.resume", p.Name, pauses[at].Reason, nil, nil)
 	})
 	return wrap(err, "resume provider %s", id)
 }
 
-// PauseOf finds what keeps the sessions of a provider from starting; nil where nothing does.
-func (s *Service) PauseOf(ctx context.Context, provider string) (*db.ProviderPause, error) {
-	return db.PauseOf(ctx, s.DB, provider)
+// PauseOf finds what keeps a queued session from starting; nil where nothing does.
+func (s *Service) PauseOf(ctx context.Context, session uuid.UUID) (*db.ProviderPause, error) {
+	pauses, err := db.PausesOf(ctx, s.DB, []uuid.UUID{session})
+	if p, ok := pauses[session]; ok {
+		return &p, err
+	}
+	return nil, err
 }

@@ -1,6 +1,7 @@
 package automation
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +21,12 @@ func (k *kit) started() int {
 
 func (k *kit) pause() *db.ProviderPause {
 	k.t.Helper()
-	p, err := k.PauseOf(k.t.Context(), "agent")
+	states, err := k.ProviderStates(k.t.Context())
 	check(k.t, err)
-	return p
+	if p, ok := states.Pauses["agent"]; ok {
+		return &p
+	}
+	return nil
 }
 
 func (k *kit) runs(n int) []*db.Automation {
@@ -175,7 +179,61 @@ func TestScriptsAreNeverPaused(t *testing.T) {
 	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", "echo 401 unauthorized; exit 1" })
 	k.runNow(a)
 	k.finish(Outcome{Status: db.Failed, Class: "auth", Reason: "x", ProviderTrouble: true, Began: k.Now()})
-	if p, err := k.PauseOf(t.Context(), "shell"); err != nil || p != nil {
-		t.Errorf("the Shell provider is paused: %+v, %v", p, err)
+	if states, err := k.ProviderStates(t.Context()); err != nil || len(states.Pauses) > 0 {
+		t.Errorf("the Shell provider is paused: %+v, %v", states.Pauses, err)
+	}
+}
+
+// The agent of these tests signs in by AGENT_KEY or anything with AGENT_X.
+func TestAPauseConcernsOneAccount(t *testing.T) {
+	k := setup(t)
+	providers := k.Providers
+	k.Providers = func() []Provider {
+		list := slices.Clone(providers())
+		for i := range list {
+			list[i].Keys = []string{"AGENT_KEY", "AGENT_X*"}
+		}
+		return list
+	}
+	w, err := k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "x",
+		Variables: []VariableInput{{Name: "AGENT_X_TOKEN", Value: "y"}}})
+	check(t, err)
+	in := k.input()
+	in.Workspace = w.ID.String()
+	own, _, err := k.Create(t.Context(), k.mira, in)
+	check(t, err)
+	shared := k.create(nil)
+	run := func(a *db.Automation) []db.Session {
+		t.Helper()
+		_, err := k.RunNow(t.Context(), k.mira, a.ID, nil)
+		check(t, err)
+		k.clock.Add(time.Second)
+		return k.claim()
+	}
+	ends := func(list []db.Session, o Outcome) {
+		t.Helper()
+		if len(list) != 1 {
+			t.Fatalf("%d sessions started; want one", len(list))
+		}
+		o.Began, o.OwnAccount = k.Now(), list[0].WorkspaceID == w.ID
+		check(t, k.Finish(t.Context(), lease(list[0]), o))
+	}
+	ends(run(shared), k.refused("auth", time.Time{}))
+	ends(run(own), success)
+	if k.pause() == nil {
+		t.Error("the success of a workspace's own account ended the pause of the server's")
+	}
+	ends(run(own), k.refused("rate_limit", time.Time{}))
+	states, err := k.ProviderStates(t.Context())
+	check(t, err)
+	if list := states.Own["agent"]; len(list) != 1 || list[0].WorkspaceID != w.ID || list[0].Workspace != "Theirs" {
+		t.Errorf("the pauses of own accounts are %+v; want one, with its workspace's name", list)
+	}
+	if n := len(run(own)) + len(run(shared)); n != 0 {
+		t.Errorf("%d sessions started in their pauses; want none", n)
+	}
+	k.clock.Add(time.Hour) // each account has one that tries
+	if list := k.claim(); len(list) != 2 || list[0].WorkspaceID == list[1].WorkspaceID {
+		t.Errorf("%d sessions try after the pauses; want one of each account", len(list))
 	}
 }

@@ -22,12 +22,13 @@ import (
 type ProviderStates struct {
 	Settings db.ProviderSettings
 	Trials   map[string]db.ProviderTrial
-	Pauses   map[string]db.ProviderPause
+	Pauses   map[string]db.ProviderPause   // of the server's account
+	Own      map[string][]db.ProviderPause // of workspaces' own
 }
 
 // ProviderStates reads what is kept of the providers. Everybody who can sign in may: it holds no secret.
 func (s *Service) ProviderStates(ctx context.Context) (*ProviderStates, error) {
-	st := &ProviderStates{Trials: map[string]db.ProviderTrial{}, Pauses: map[string]db.ProviderPause{}}
+	st := &ProviderStates{Trials: map[string]db.ProviderTrial{}, Pauses: map[string]db.ProviderPause{}, Own: map[string][]db.ProviderPause{}}
 	var err error
 	if st.Settings, err = db.Providers(ctx, s.DB); err != nil {
 		return nil, err
@@ -44,6 +45,10 @@ func (s *Service) ProviderStates(ctx context.Context) (*ProviderStates, error) {
 		return nil, err
 	}
 	for _, p := range pauses {
+		if p.WorkspaceID != uuid.Nil {
+			st.Own[p.Provider] = append(st.Own[p.Provider], p)
+			continue
+		}
 		st.Pauses[p.Provider] = p
 	}
 	return st, nil
@@ -70,7 +75,7 @@ func (s *Service) SetProviderEnabled(ctx context.Context, actor account.Actor, i
 
 // release lets what waits for a provider that is gone fail, saying so, rather than wait on.
 func (s *Service) release(ctx context.Context, id string) error {
-	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.endPause(ctx, tx, id) })
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.endPauses(ctx, tx, id) })
 }
 
 // SaveModels sets the models that are suggested for a provider that cannot list its own, one a line. None: those that

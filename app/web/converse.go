@@ -30,7 +30,7 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 		p.Waits = fmt.Sprintf("Waiting for the worker %s, last seen %s, which has this session’s files.", away.Name, away.SeenAt.In(z).Format("2 January, 15:04"))
 		p.CanGiveUp = actor.Can(account.Admin)
 	} else if session.Status == db.SessionQueued {
-		switch pause, err := s.Rules.PauseOf(r.Context(), session.Provider); {
+		switch pause, err := s.Rules.PauseOf(r.Context(), session.ID); {
 		case err != nil:
 			return err
 		case pause != nil && pause.Until.After(s.Now()):

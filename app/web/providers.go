@@ -66,7 +66,7 @@ func (s *Server) providerStates(r *http.Request) (*providerStates, error) {
 		return nil, err
 	}
 	all := &providerStates{ProviderStates: states}
-	if len(states.Pauses) > 0 {
+	if len(states.Pauses)+len(states.Own) > 0 {
 		all.waiting, err = db.WaitingForProviders(r.Context(), s.DB)
 	}
 	return all, err
@@ -90,6 +90,13 @@ func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *pro
 	}
 	if pause, ok := states.Pauses[p.ID]; ok {
 		i.Pause = &views.ProviderPause{Since: in(pause.Since, z), Until: in(pause.Until, z), Kind: views.FailureWord(pause.ErrorClass), Reason: pause.Reason, Waiting: states.waiting[p.ID]}
+	}
+	if actor.Can(account.ManageSettings) { // the others see the workspaces that they may see alone
+		for _, pause := range states.Own[p.ID] {
+			i.OwnPauses = append(i.OwnPauses, views.ProviderPause{
+				Workspace: pause.Workspace, Since: in(pause.Since, z), Until: in(pause.Until, z), Kind: views.FailureWord(pause.ErrorClass), Reason: pause.Reason,
+			})
+		}
 	}
 	if t, ok := states.Trials[p.ID]; ok {
 		i.Trial = &views.ProviderTrial{

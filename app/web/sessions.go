@@ -100,7 +100,11 @@ func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
 	if !slices.ContainsFunc(list, func(session db.Session) bool { return session.Status == db.SessionQueued }) {
 		return nil, nil
 	}
-	pauses, err := db.ProviderPauses(ctx, s.DB)
+	ids := make([]uuid.UUID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	pauses, err := db.PausesOf(ctx, s.DB, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +127,7 @@ func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
 				waits[session.ID] = "waits for a place on " + workers
 			}
 		}
-		for _, p := range pauses {
-			if session.Status != db.SessionQueued || session.Provider != p.Provider {
-				continue
-			}
+		if p, ok := pauses[session.ID]; ok {
 			waits[session.ID] = "waits for " + s.providerName(p.Provider)
 			if p.Until.After(now) {
 				waits[session.ID] += " until " + p.Until.In(z).Format("2 January, 15:04")
