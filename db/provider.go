@@ -231,6 +231,9 @@ func LockPause(ctx context.Context, tx bun.Tx, provider string, workspace uuid.U
 
 // InsertPause begins a pause. It reports whether there was none yet.
 func InsertPause(ctx context.Context, q bun.IDB, p *ProviderPause) (bool, error) {
+	if p.Keys == nil {
+		p.Keys = []string{} // a row holds no null
+	}
 	res, err := q.NewInsert().Model(p).On("CONFLICT DO NOTHING").Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("pause %s: %w", p.Provider, err)
@@ -241,7 +244,7 @@ func InsertPause(ctx context.Context, q bun.IDB, p *ProviderPause) (bool, error)
 
 // SavePause writes what changes of a pause.
 func SavePause(ctx context.Context, q bun.IDB, p *ProviderPause) error {
-	_, err := q.NewUpdate().Model(p).Column("keys", "until", "failed_at", "failures", "error_class", "reason").
+	_, err := q.NewUpdate().Model(p).Column("until", "failed_at", "failures", "error_class", "reason").
 		Where("pp.provider = ?", p.Provider).Where("pp.workspace_id IS NOT DISTINCT FROM ?", orNull(p.WorkspaceID)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("pause %s: %w", p.Provider, err)
