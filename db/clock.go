@@ -66,11 +66,12 @@ func (c *Clock) Ask(ctx context.Context, q bun.IDB) error {
 // pulledBack are the instants to come that are further ahead than they were ever meant to be, as those are that were written
 // before the clock was set back. The argument is now.
 var pulledBack = []string{
-	// A loop rests at most two minutes, or until its budget is full again, which its newest row says; a One-Time waits for its
-	// time, or some seconds for a run in its way.
+	// A loop rests at most two minutes, or until its budget is full again, which the newest row of its schedule says; a
+	// One-Time waits for its time, or some seconds for a run in its way.
 	`UPDATE automations a SET next_run_at = ?0 WHERE a.enabled AND a.trigger = 'loop' AND a.next_run_at > ?0::timestamptz + interval '130 seconds'
 		AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.status = 'skipped' AND e.error_class = 'budget' AND e.created_at <= ?0
-			AND e.id = (SELECT x.id FROM executions x WHERE x.automation_id = a.id ORDER BY x.id DESC LIMIT 1))`,
+			AND e.id = (SELECT x.id FROM executions x WHERE x.automation_id = a.id AND (x.source = 'schedule' OR x.session_id IS NOT NULL)
+				ORDER BY x.id DESC LIMIT 1))`,
 	`UPDATE automations SET next_run_at = greatest(run_at, ?0) WHERE enabled AND trigger = 'one_time' AND next_run_at > greatest(run_at, ?0::timestamptz + interval '1 minute')`,
 	// A session is queued for now, or for when its run is tried again.
 	`UPDATE sessions s SET queued_at = ?0 WHERE s.status = 'queued' AND s.queued_at > ?0::timestamptz + interval '10 seconds'

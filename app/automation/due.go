@@ -382,7 +382,14 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 		switch {
 		case !ok && f.a.Trigger == db.Loop, f.a.Trigger == db.OneTime: // tried again within the grace; nothing is skipped yet
 			advance.Next = now.Add(blockedPause)
-		case !ok: // this due time has been answered already
+		case !ok: // this due time has been answered already, or the run in its way has ended meanwhile
+			answered, err := db.HasAnswer(ctx, tx, f.a.ID, f.due)
+			if err != nil {
+				return nil, err
+			}
+			if !answered { // the next look decides anew
+				continue
+			}
 		case f.away: // a run began meanwhile; the next look decides anew
 			continue
 		default:

@@ -214,9 +214,10 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	return a, token, s.announceChange(ctx, tx, id)
 }
 
-// rescheduled reports whether a change moves what an automation is due by.
+// rescheduled reports whether a change moves what an automation is due by. The zone of a One-Time is what its instant is shown
+// in, and moves nothing.
 func rescheduled(before, a *db.Automation) bool {
-	return before.Trigger != a.Trigger || before.Cron != a.Cron || before.TimeZone != a.TimeZone ||
+	return before.Trigger != a.Trigger || before.Cron != a.Cron || before.TimeZone != a.TimeZone && a.Trigger != db.OneTime ||
 		!before.RunAt.Equal(a.RunAt) || before.Enabled != a.Enabled
 }
 
@@ -300,9 +301,9 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 
 // applyTrigger keeps of the schedule what applies to the trigger chosen, and drops the rest.
 func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) {
-	var over time.Time // the time of a One-Time that is over: it may stay as it is
-	if a.Trigger == db.OneTime && !a.Enabled {
-		over = a.RunAt
+	var before time.Time // the time of a One-Time, which may stay as it is also when it is past
+	if a.Trigger == db.OneTime {
+		before = a.RunAt
 	}
 	was := a.Cron
 	a.Trigger = db.Trigger(in.Trigger)
@@ -333,7 +334,7 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 		switch {
 		case err != nil:
 			bad["run_at"] = fault.Sentence(err.Error())
-		case now.Sub(at.At) > grace && !at.At.Equal(over) && bad["time_zone"] == "":
+		case now.Sub(at.At) > grace && !at.At.Equal(before) && bad["time_zone"] == "":
 			bad["run_at"] = "This time is more than 5 minutes past. Choose one in the future."
 		case at.At.Year() > now.Year()+100:
 			bad["run_at"] = "This date is more than 100 years away."

@@ -1,0 +1,80 @@
+package automation
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+func TestALoopThatWaitsForItsBudgetIsNotWokenByARefusedRunNow(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { loop(in); budget("day", BudgetInput{Turns: "1"})(in) })
+	k.tick(begun)
+	k.finish(success)
+	k.exec("UPDATE executions SET turns = 1, started_at = created_at")
+	k.tick(begun.Add(time.Minute))
+	k.exec("UPDATE automations SET provider = 'gone'")
+	if _, err := k.RunNow(t.Context(), k.mira, a.ID, nil); err == nil {
+		t.Fatal("it ran by hand without its provider")
+	}
+	k.exec("UPDATE automations SET provider = 'agent'")
+	want := k.reload(a).NextRunAt
+	check(t, k.PullBack(t.Context()))
+	if got := k.reload(a).NextRunAt; !got.Equal(want) {
+		t.Errorf("it is due at %s; want %s, when its budget is full again", got, want)
+	}
+}
+
+// TestARunThatEndsWhileTheSchedulerLooksLeavesItsDueTimeToTheNextLook: a run may be in flight when what is due is selected, and
+// over when it is looked for to be named.
+func TestARunThatEndsWhileTheSchedulerLooksLeavesItsDueTimeToTheNextLook(t *testing.T) {
+	k := setup(t)
+	a := k.create(recurring("0 * * * *"))
+	k.tick(at("01 13:00:00"))
+	k.clock.Set(at("01 14:00:00"))
+	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		list, err := db.ClaimDue(ctx, tx, k.Now(), k.Now().Add(-grace), DueBatch)
+		check(t, err)
+		if len(list) != 1 || list[0].InFlight != 1 {
+			t.Fatalf("%d are due; want one with a run in flight", len(list))
+		}
+		_, err = tx.NewRaw("UPDATE executions SET status = 'succeeded', finished_at = ?", k.Now()).Exec(ctx)
+		check(t, err)
+		return k.startDue(ctx, tx, list, gap{}, k.Now())
+	}))
+	if next := k.reload(a).NextRunAt; !next.Equal(at("01 14:00:00")) {
+		t.Errorf("it is due at %s; want 14:00, which has no row yet", next)
+	}
+	k.tick(at("01 14:00:01"))
+	k.expectStatuses(a, "succeeded queued")
+	k.expectNoHoles()
+}
+
+// TestAnEditOfAOneTimeWithoutANewTimeDoesNotRunItAgain is about one whose run is in flight.
+func TestAnEditOfAOneTimeWithoutANewTimeDoesNotRunItAgain(t *testing.T) {
+	for name, late := range map[string]time.Duration{"within its grace": time.Minute, "later": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			k := setup(t)
+			a := k.create(oneTime("2026-06-02T09:00"))
+			k.tick(at("02 07:00:00"))
+			k.clock.Set(at("02 07:00:00").Add(late))
+			a = k.update(a, func(in *Input) { in.Name = "Renamed"; oneTime("2026-06-02T09:00")(in) })
+			a = k.update(a, func(in *Input) {
+				in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-02T07:00:00Z", "America/New_York"
+			})
+			if !a.NextRunAt.IsZero() || a.Name != "Audit" || a.TimeZone != "America/New_York" {
+				t.Errorf("it is due at %s, called %s, in %s; want its name and zone changed and nothing else", a.NextRunAt, a.Name, a.TimeZone)
+			}
+			k.finish(success)
+			k.tick(k.Now().Add(time.Minute))
+			k.expectStatuses(a, "succeeded")
+			if k.reload(a).Enabled {
+				t.Error("it is enabled after its run; want off")
+			}
+		})
+	}
+}
