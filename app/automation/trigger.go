@@ -44,11 +44,15 @@ type Call struct {
 	Signed          http.Header // as received, for the signature; never kept
 }
 
-// isForm reports whether a call's body is a form of fields. A body that begins as a JSON object does is JSON, whatever type
-// the call names: curl names a form unless it is told otherwise.
+// isForm reports whether a call's body is a form of fields. A body that begins as a JSON object does, or that is a JSON array,
+// is JSON, whatever type the call names: curl names a form unless it is told otherwise.
 func (c Call) isForm() bool {
 	kind, _, _ := mime.ParseMediaType(c.ContentType)
-	return kind == "application/x-www-form-urlencoded" && !bytes.HasPrefix(bytes.TrimSpace(c.Body), []byte("{"))
+	if kind != "application/x-www-form-urlencoded" {
+		return false
+	}
+	body := bytes.TrimSpace(withoutMark(c.Body))
+	return !bytes.HasPrefix(body, []byte("{")) && !(bytes.HasPrefix(body, []byte("[")) && json.Valid(body))
 }
 
 // Answer is what a caller is told.
@@ -230,31 +234,31 @@ func readParameters(call Call) (values map[string]string, payload, problem strin
 	for name, list := range query {
 		values[name] = list[len(list)-1] // of a repeated key the last wins
 	}
-	body := call.Body
+	body := withoutMark(call.Body)
 	if call.isForm() {
 		form, err := fieldsOf(string(body))
 		if err != nil {
 			return nil, "", "the form in the body cannot be read"
 		}
-		body = nil
 		for name, list := range form {
 			values[name] = list[len(list)-1]
 		}
-		payload = string(call.Body)
+		payload = string(body)
+		body = nil
 		if sent := form.Get("payload"); sent != "" && json.Valid([]byte(sent)) { // as GitHub sends it
 			delete(values, "payload")
 			body = []byte(sent)
 		}
 	}
-	if kind, _, _ := mime.ParseMediaType(call.ContentType); kind == "multipart/form-data" {
-		return nil, "", "the body must be a JSON object or a form of fields"
-	}
 	if len(bytes.TrimSpace(body)) > 0 {
+		if kind, _, _ := mime.ParseMediaType(call.ContentType); kind == "multipart/form-data" {
+			return nil, "", "the body must be a JSON object or a form of fields"
+		}
 		object, problem := readObject(body)
 		if problem != "" {
 			return nil, "", problem
 		}
-		payload = string(withoutMark(body))
+		payload = string(body)
 		for name, raw := range object {
 			values[name] = Text(raw)
 		}
@@ -278,7 +282,7 @@ func readObject(body []byte) (map[string]json.RawMessage, string) {
 	if !utf8.Valid(body) {
 		return nil, "the body is not UTF-8"
 	}
-	decoder := json.NewDecoder(bytes.NewReader(withoutMark(body)))
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	var object map[string]json.RawMessage
 	err := decoder.Decode(&object)
 	if err != nil || object == nil {
@@ -287,7 +291,7 @@ func readObject(body []byte) (map[string]json.RawMessage, string) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, "the body must be a JSON object and nothing after it"
 	}
-	return object, unstorable(withoutMark(body))
+	return object, unstorable(body)
 }
 
 // notText says that a NUL, or something that is not UTF-8, stands in a field, at any depth.

@@ -62,7 +62,7 @@ func (w *withholder) body(call Call) []byte {
 	if !call.isForm() {
 		return w.object(call.Body)
 	}
-	form, err := fieldsOf(string(call.Body))
+	form, err := fieldsOf(string(withoutMark(call.Body)))
 	if err != nil {
 		return []byte(withheld)
 	}

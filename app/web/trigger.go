@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -94,21 +95,37 @@ func (s *Server) refuseCall(w http.ResponseWriter, address string, a *automation
 	s.tell(w, a)
 }
 
-// receive reads the body and hands the call over.
+// answering is how long a call may be at work whose caller has hung up meanwhile.
+const answering = time.Minute
+
+// receive reads the body and hands the call over. From then on the call is answered and recorded whether or not its caller
+// waits: forges give up after some seconds and do not call again.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner, fingerprint, address string) (*automation.Answer, error) {
 	call := automation.Call{
 		Method: r.Method, Address: address, Headers: recordable(r.Header, owner.SignatureHeader), Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header), Signed: r.Header,
 	}
 	var err error
 	call.Sent, call.Body, err = readBody(w, r)
+	ctx, done := context.WithTimeout(context.WithoutCancel(r.Context()), answering)
+	defer done()
 	var tooLarge *http.MaxBytesError
+	var packed *packingError
 	switch {
 	case errors.As(err, &tooLarge):
-		return s.Rules.TooLarge(r.Context(), owner, fingerprint, call)
+		return s.Rules.TooLarge(ctx, owner, fingerprint, call)
+	case errors.As(err, &packed):
+		return s.Rules.Unreadable(ctx, owner, fingerprint, call, packed.Error())
 	case err != nil:
-		return s.Rules.Unreadable(r.Context(), owner, fingerprint, call, "the body could not be read")
+		return s.Rules.Unreadable(ctx, owner, fingerprint, call, "the body could not be read")
 	}
-	return s.Rules.Receive(r.Context(), owner, fingerprint, call)
+	return s.Rules.Receive(ctx, owner, fingerprint, call)
+}
+
+// packingError says that a body is packed in a way that is not unpacked here.
+type packingError struct{ coding string }
+
+func (e *packingError) Error() string {
+	return "the body is packed as " + db.Printable(e.coding, 50) + ", which is not known here: use gzip"
 }
 
 // readBody reads at most MaxBody bytes, whatever Content-Length says, also of what gzip unpacks to. It returns the body as it
@@ -118,12 +135,12 @@ func readBody(w http.ResponseWriter, r *http.Request) (sent, body []byte, err er
 	if err != nil {
 		return sent, sent, err
 	}
-	switch strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))) {
-	case "", "identity":
+	coding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")))
+	switch {
+	case coding == "", coding == "identity", len(sent) == 0:
 		return sent, sent, nil
-	case "gzip":
-	default:
-		return sent, sent, errors.New("unknown Content-Encoding")
+	case coding != "gzip" && coding != "x-gzip": // two names of one coding (RFC 9110, 8.4.1.3)
+		return sent, sent, &packingError{coding}
 	}
 	packed, err := gzip.NewReader(bytes.NewReader(sent))
 	if err != nil {

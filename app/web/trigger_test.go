@@ -3,10 +3,12 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -229,21 +232,94 @@ func TestABodyThatIsAJSONObjectIsReadAsOneWhateverItsType(t *testing.T) {
 		}
 		h.free()
 	}
-	res := h.call("POST", endpoint, h.token, "application/x-www-form-urlencoded", strings.NewReader(`{"what":`))
-	res.expect(t, 400, "must be a JSON object")
+	form := "application/x-www-form-urlencoded"
+	res := h.call("POST", endpoint, h.token, form, strings.NewReader("\uFEFF"+`{"what":"a","who":"b"}`))
+	if got, want := h.prompt(res), "Look at a of b."; got != want {
+		t.Errorf("with a byte-order mark the prompt is %q; want %q", got, want)
+	}
+	h.free()
+	if got, want := h.prompt(h.call("POST", endpoint, h.token, form, strings.NewReader("\uFEFFwhat=a&who=b"))), "Look at a of b."; got != want {
+		t.Errorf("of a form with a byte-order mark the prompt is %q; want %q", got, want)
+	}
+	h.free()
+	for _, body := range []string{`{"what":`, `[{"what":"a"}]`} {
+		h.call("POST", endpoint, h.token, form, strings.NewReader(body)).expect(t, 400, "must be a JSON object")
+	}
+}
+
+func TestAnEmptyBodyIsFineWhateverItsTypeAndPacking(t *testing.T) {
+	h := newHook(t, func(in *automation.Input) { in.AllowParallel = true })
+	for _, headers := range [][]string{
+		{"Content-Type", "application/json"}, {"Content-Type", "application/x-www-form-urlencoded"}, {"Content-Type", "multipart/form-data; boundary=x"},
+		{"Content-Encoding", "gzip"},
+	} {
+		h.send("", headers...).expect(t, 200, `"success":true`)
+	}
+	h.send("\uFEFF").expect(t, 200, `"success":true`)
+	h.send("x", "Content-Encoding", "br").expect(t, 400, "packed as br, which is not known here: use gzip")
+}
+
+// eventually waits for what has to come to be, however slow the machine is.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func TestACallThatIsBrokenOffIsRecorded(t *testing.T) {
+	h := newHook(t, nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(h.http.URL, "http://"))
+	check(t, err)
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: carillon\r\nApi-Authentication: %s\r\nContent-Length: 20\r\n\r\n{}", endpoint, h.token)
+	check(t, err)
+	check(t, conn.Close())
+	eventually(t, "the record of the call", func() bool { return len(h.deliveries("invalid")) == 1 })
+}
+
+func TestACallThatCameWholeIsAnsweredThoughItsCallerHasHungUp(t *testing.T) {
+	h := newHook(t, nil)
+	tx, err := h.server.DB.BeginTx(t.Context(), nil)
+	check(t, err)
+	_, err = tx.ExecContext(t.Context(), "SELECT 1 FROM automations WHERE id = ? FOR UPDATE", h.a.ID)
+	check(t, err)
+	ctx, hangUp := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.http.URL+endpoint, strings.NewReader(`{"what":"a","who":"b"}`))
+	check(t, err)
+	req.Header.Set("Api-Authentication", h.token)
+	gone := make(chan error, 1)
+	go func() {
+		_, err := http.DefaultClient.Do(req) //nolint:bodyclose // there is no answer
+		gone <- err
+	}()
+	waiting := func() (n int) {
+		check(t, h.server.DB.NewRaw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(t.Context(), &n))
+		return n
+	}
+	eventually(t, "the call to wait for its automation", func() bool { return waiting() > 0 })
+	hangUp()
+	if err := <-gone; err == nil {
+		t.Fatal("the call was answered")
+	}
+	check(t, tx.Commit())
+	eventually(t, "the record of the call", func() bool { return len(h.deliveries("started")) == 1 })
 }
 
 func TestASecretInJSONSentAsAFormIsNotKeptReadable(t *testing.T) {
 	h := newHook(t, nil)
 	o := &db.TokenOwner{ID: h.a.ID, Name: "Triage", Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}}}
-	_, err := h.rules.Unreadable(t.Context(), o, "", automation.Call{
-		ContentType: "application/x-www-form-urlencoded", Body: []byte(`{"key":"correct horse"}`),
-	}, "a reason")
-	check(t, err)
-	if d := h.deliveries("invalid")[0]; d.ID != uuid.Nil {
+	for _, body := range []string{`{"key":"correct horse"}`, "\uFEFF" + `{"key":"correct horse"}`, `[{"key":"correct horse"}]`, "\uFEFFkey=correct+horse"} {
+		_, err := h.rules.Unreadable(t.Context(), o, "", automation.Call{
+			ContentType: "application/x-www-form-urlencoded", Body: []byte(body),
+		}, "a reason")
+		check(t, err)
+	}
+	for _, d := range h.deliveries("invalid") {
 		kept, err := db.DeliveryByID(t.Context(), h.server.DB, d.ID)
 		check(t, err)
-		if strings.Contains(string(kept.Body), "correct horse") {
+		if text := string(kept.Body); strings.Contains(text, "correct horse") || strings.Contains(text, "correct+horse") {
 			t.Errorf("the body is kept as %s", kept.Body)
 		}
 	}
