@@ -457,6 +457,11 @@ func AppendEvents(ctx context.Context, tx bun.Tx, lease Lease, events []SessionE
 	if len(events) == 0 {
 		return nil
 	}
+	// The table first: else the session's row would be held while another transaction keeps the table, and neither would its
+	// lease be renewed nor could anybody stop it.
+	if _, err := tx.NewRaw("LOCK TABLE session_events IN ROW EXCLUSIVE MODE").Exec(ctx); err != nil {
+		return fmt.Errorf("append events: %w", err)
+	}
 	if err := updateLeased(ctx, tx, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery {
 		return u.Set("last_seq = ?", events[len(events)-1].Seq)
 	}); err != nil {

@@ -44,6 +44,7 @@ case "$how" in
 hang) echo '{"type":"assistant","message":{"content":[{"type":"text","text":"thinking"}]},"session_id":"'$id'"}'; touch "$dir/hanging"; sleep 300;;
 unknown) echo '{"type":"result","subtype":"error_during_execution","is_error":true,"session_id":"'$id'","errors":["No conversation found with session ID: '$resume'"]}'; exit 1;;
 write) echo changed > made.txt;;
+held) touch "$dir/hanging"; while [ ! -e "$dir/go" ]; do sleep 0.05; done; echo changed > made.txt; touch "$dir/done";;
 costly) echo '{"type":"result","subtype":"error_max_budget_usd","is_error":true,"session_id":"'$id'","total_cost_usd":'$most',"usage":{"input_tokens":0}}'; exit 1;;
 esac
 echo '{"type":"result","subtype":"success","is_error":false,"result":"answer '$n'","session_id":"'$id'","total_cost_usd":0.25,"usage":{"input_tokens":10,"output_tokens":3,"cache_read_input_tokens":1000,"cache_creation_input_tokens":0}}'

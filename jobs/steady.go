@@ -25,7 +25,8 @@ func (w *work) steady(ctx context.Context, what string, step func(ctx context.Co
 }
 
 // surely does a database step that writes down what a run did. It differs from steady in that it outlasts what ends the run
-// alone, as a timeout or a person's word; once the server is stopping or another worker has the session, it is tried only once.
+// alone, as a timeout or a person's word; once the server is stopping or another worker has the session, it is tried only once,
+// and for a few seconds.
 func (w *work) surely(ctx context.Context, what string, step func(ctx context.Context) error) error {
 	return w.persist(context.WithoutCancel(ctx), w.life, what, step)
 }
@@ -33,8 +34,10 @@ func (w *work) surely(ctx context.Context, what string, step func(ctx context.Co
 func (w *work) persist(ctx, while context.Context, what string, step func(ctx context.Context) error) error {
 	for pause := firstPause; ; pause = min(2*pause, mostPause) {
 		try, cancel := context.WithTimeout(ctx, tryWithin)
+		hurry := context.AfterFunc(while, func() { time.AfterFunc(stopPatience, cancel) })
 		err := step(try)
-		silent := errors.Is(try.Err(), context.DeadlineExceeded)
+		silent := try.Err() != nil && ctx.Err() == nil
+		hurry()
 		cancel()
 		switch {
 		case err == nil:

@@ -57,6 +57,8 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if err == nil && e.Status.InFlight() {
 		w.execution = e
 	}
+	ctx, done := w.bounded(ctx)
+	defer done()
 	ws, err := steadily(ctx, w, "read the workspace", w.ofWorkspace)
 	if err != nil {
 		return w.stuck(ctx, "read the workspace", err)
@@ -69,16 +71,16 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if err != nil {
 		return w.failed(agent.FailStart, err.Error())
 	}
-	ctx, done := w.open(ctx, append(environment.Secrets, secrets...))
-	defer done()
-
+	if err := w.open(ctx, append(environment.Secrets, secrets...)); err != nil {
+		return w.stuck(ctx, "read the transcript's size", err)
+	}
 	provider, reason := w.usable(s.Provider)
 	if reason != "" {
 		return w.failed(agent.FailStart, reason)
 	}
 	w.account = signsIn(provider, environment.Variables)
 	if w.bot, err = w.ofBot(ctx); err != nil {
-		return w.failed(agent.FailStart, err.Error())
+		return w.ended(ctx, agent.FailStart, err.Error())
 	}
 	tree, err := w.worktree(ctx, ws, environment.Token)
 	if err != nil {
@@ -116,14 +118,23 @@ func (w *work) at(turn uuid.UUID) {
 	w.running.turn = turn
 }
 
-// open starts the transcript and the run's timeout.
-func (w *work) open(ctx context.Context, secrets []string) (context.Context, context.CancelFunc) {
+// bounded is a context that ends with the run's timeout.
+func (w *work) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if w.execution == nil || w.execution.Snapshot.TimeoutSeconds == 0 {
+		return context.WithCancel(ctx)
+	}
+	limit := w.timeLeft(time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second)
+	return context.WithTimeoutCause(ctx, limit, errTimeout)
+}
+
+// open starts the transcript. The error is the run's end.
+func (w *work) open(ctx context.Context, secrets []string) error {
 	w.transcript = newTranscript(w.DB, w.lease, w.session.LastSeq)
 	w.token = automation.NewSessionToken()
 	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token), "••••••"), w.Now, w.Log
 	w.transcript.lost = w.lose
 	err := w.steady(ctx, "read the transcript's size", w.transcript.resume)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		w.Log.Warn("read the transcript's size", "session", w.session.ID, "err", err) // it is bounded as if it began here
 	}
 	w.stop, w.written = make(chan time.Duration, 1), make(chan struct{})
@@ -132,11 +143,7 @@ func (w *work) open(ctx context.Context, secrets []string) (context.Context, con
 		defer close(w.written)
 		w.transcript.run(background, w.stop)
 	}()
-	if w.execution != nil && w.execution.Snapshot.TimeoutSeconds > 0 {
-		limit := w.timeLeft(time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second)
-		return context.WithTimeoutCause(ctx, limit, errTimeout)
-	}
-	return context.WithCancel(ctx)
+	return context.Cause(ctx)
 }
 
 var errTimeout = errors.New("the run took too long")
@@ -430,7 +437,7 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 // ended is the outcome of work that ended early, and says a failure in the transcript.
 func (w *work) ended(ctx context.Context, class, reason string) automation.Outcome {
 	o := w.outcomeOf(ctx, class, reason)
-	if o.Status == db.Failed {
+	if o.Status == db.Failed && w.transcript != nil {
 		w.note(o.Reason)
 	}
 	return o
