@@ -62,6 +62,7 @@ type Snapshot struct {
 	Steps          []Step        `json:"steps,omitempty"`      // of the workflow
 	Parameters     []Parameter   `json:"parameters,omitempty"` // of the workflow, without the defaults of secrets
 	TimeZone       string        `json:"time_zone,omitempty"`  // of the automation
+	Cron           string        `json:"cron,omitempty"`       // of a Recurring
 	BotID          uuid.UUID     `json:"bot_id,omitzero"`
 	BotName        string        `json:"bot_name,omitempty"`
 	Instructions   string        `json:"instructions,omitempty"` // of the bot

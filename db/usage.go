@@ -141,8 +141,8 @@ type Spent struct {
 // Spending is what an automation used in a day and a month.
 type Spending struct {
 	Day, Month Spent
-	// Stopped is the newest execution of the automation's schedule, where that was not started since the budget was used up and
-	// no run began since: the next such due time is counted in it. What a person or a call asked for in vain has a row of its own.
+	// Stopped is the newest execution of the automation's schedule, where that was not started since the budget was used up, and
+	// neither did a run begin since nor the schedule begin anew: the next such due time is counted in it. What a person or a call asked for in vain has a row of its own.
 	Stopped uuid.UUID
 }
 
@@ -171,7 +171,8 @@ func SpendingOf(ctx context.Context, q bun.IDB, list []Period, now time.Time) (m
 			coalesce(sum(e.priced), 0) AS priced, coalesce(sum(e.tokens_in), 0) AS tokens_in, coalesce(sum(e.tokens_cached), 0) AS tokens_cached,
 			coalesce(sum(e.tokens_out), 0) AS tokens_out, coalesce(sum(e.cost_usd), 0) AS cost_usd,
 			coalesce(sum(extract(epoch FROM coalesce(e.finished_at, ?) - e.started_at)), 0)::float8 / 60 AS minutes,
-			(SELECT CASE WHEN n.status = 'skipped' AND n.error_class = 'budget' THEN n.id END
+			(SELECT CASE WHEN n.status = 'skipped' AND n.error_class = 'budget'
+					AND n.created_at >= coalesce((SELECT a.scheduled_since FROM automations a WHERE a.id = v.id), '-infinity') THEN n.id END
 				FROM executions n WHERE n.automation_id = v.id AND (n.source = 'schedule' OR n.session_id IS NOT NULL) ORDER BY n.id DESC LIMIT 1) AS stopped
 		FROM unnest(?::uuid[], ?::timestamptz[], ?::timestamptz[]) AS v(id, day, month)
 		CROSS JOIN (VALUES (true), (false)) AS d(today)

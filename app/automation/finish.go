@@ -124,8 +124,10 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	}
 	if o.Status == db.Skipped {
 		e.Neutral, e.SkipCount, e.ErrorClass = true, 1, db.ErrorGate
-		if e.LastSkippedFor.IsZero() { // else it caught up, and is the answer to more than one due time
+		if e.LastSkippedFor.IsZero() {
 			e.LastSkippedFor = e.ScheduledFor
+		} else if expression, zone, err := s.recurrence(e.Snapshot.Cron, e.Snapshot.TimeZone); err == nil { // it caught up for all of them
+			_, _, e.SkipCount = passed(expression, zone, e.ScheduledFor, e.LastSkippedFor)
 		}
 	}
 	if e.StartedAt.IsZero() {

@@ -78,3 +78,28 @@ func TestAnEditOfAOneTimeWithoutANewTimeDoesNotRunItAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestAStreakOfSkipsForABudgetEndsWhereTheScheduleBeginsAnew(t *testing.T) {
+	k := setup(t)
+	limited := budget("month", BudgetInput{Turns: "1"})
+	a := k.create(func(in *Input) { recurring("0 * * * *")(in); limited(in) })
+	k.tick(at("01 13:00:00"))
+	k.finish(success)
+	k.exec("UPDATE executions SET turns = 1, started_at = created_at")
+	k.tick(at("01 14:00:00"))
+	k.tick(at("01 15:00:00"))
+	k.update(a, func(in *Input) { loop(in); limited(in) })
+	k.tick(at("01 15:30:00"))
+	k.expectStatuses(a, "succeeded skipped×2 skipped")
+	if list := k.history(a); list[len(list)-1].Snapshot.Trigger != db.Loop {
+		t.Errorf("the row of the loop is one of a %s", list[len(list)-1].Snapshot.Trigger)
+	}
+}
+
+func TestACatchUpWhoseGateIsClosedCountsAllDueTimesThatItStandsFor(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { recurring("0 * * * *")(in); in.CatchUp = true })
+	k.tick(at("01 18:30:00"))
+	k.finish(Outcome{Status: db.Skipped, Reason: "its gate did not let it begin", Neutral: true})
+	k.expectStatuses(a, "skipped×6")
+}

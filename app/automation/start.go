@@ -242,7 +242,8 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 	}
 	return db.Snapshot{
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
-		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps, Parameters: withoutDefaults(a.WorkflowParameters), TimeZone: a.TimeZone,
+		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps, Parameters: withoutDefaults(a.WorkflowParameters),
+		TimeZone: a.TimeZone, Cron: a.Cron,
 		BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools, ReadOnly: a.BotReadOnly,
 		Provider: p.ID, Model: model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
 		AutoComplete: a.AutoComplete && a.Trigger != db.HTTP, OnlyUnchanged: a.OnlyUnchanged && a.Trigger != db.HTTP, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
