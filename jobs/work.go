@@ -225,7 +225,7 @@ func (w *work) formerEnd(ctx context.Context) automation.Outcome {
 	}
 	for _, t := range turns {
 		switch {
-		case isPass(t.Kind) || t.FinishedAt.IsZero():
+		case isPass(t.Kind) || t.Status.InFlight():
 		case t.Status == db.Succeeded:
 			w.answer = t.Answer
 		default:
