@@ -313,6 +313,12 @@ func QueueAgain(ctx context.Context, q bun.IDB, session, turn uuid.UUID, at time
 	return nil
 }
 
+// NoteOutage counts that a person's message in a session could not be given to the agent.
+func NoteOutage(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("outages = outages + 1").Where("s.id = ?", session).Exec(ctx)
+	return wrapped(err, "note an outage of session "+session.String())
+}
+
 // WaitingForProviders counts the queued sessions of each provider that is paused.
 func WaitingForProviders(ctx context.Context, q bun.IDB) (map[string]int, error) {
 	var rows []struct {

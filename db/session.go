@@ -73,6 +73,7 @@ type Session struct {
 
 	AtWorkSince time.Time `bun:"at_work_since,nullzero"` // when its worker took it
 	Resumes     int       `bun:"resumes"`                // how often a worker was lost during the work that goes on
+	Outages     int       `bun:"outages"`                // how often a person's message could not be given for an outage
 
 	InterruptAt time.Time `bun:"interrupt_requested_at,nullzero"` // the turn at work is to end, and the session to stay open
 	InterruptBy uuid.UUID `bun:"interrupt_requested_by,nullzero,type:uuid"`
@@ -99,7 +100,7 @@ const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, ti
 	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
 	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, " +
 	"interrupt_turn, cancel_turn, forget, commits, stashes, ignored_files, made_branches, not_saved, " +
-	"at_work_since, resumes"
+	"at_work_since, resumes, outages"
 
 // TurnKind is what a turn is for.
 type TurnKind string

@@ -336,13 +336,14 @@ func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Ti
 // ReleaseSession writes the status of a session that its worker has left.
 func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
 	s.LeaseUntil, s.CancelRequestedAt, s.InterruptAt = time.Time{}, time.Time{}, time.Time{}
-	s.InterruptTurn, s.CancelTurn, s.Resumes = uuid.Nil, uuid.Nil, 0
+	s.InterruptTurn, s.CancelTurn = uuid.Nil, uuid.Nil
+	s.Resumes, s.Outages = 0, 0
 	if s.Status != SessionQueued {
 		s.QueuedAt = time.Time{}
 	}
 	_, err := q.NewUpdate().Model(s).
 		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at", "interrupt_requested_at",
-			"interrupt_turn", "cancel_turn", "resumes").
+			"interrupt_turn", "cancel_turn", "resumes", "outages").
 		WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("release session %s: %w", s.ID, err)

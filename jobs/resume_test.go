@@ -102,3 +102,41 @@ func TestARemoteThatCannotBeReachedIsTriedAgainAndIsNoFailure(t *testing.T) {
 		t.Errorf("it %s: %q; want success", e.Status, e.Reason)
 	}
 }
+
+func TestAReplyThatARemoteKeepsFromTheAgentIsTriedAgainAndThatIsSaid(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	fake := k.withAgent()
+	from := repository(t)
+	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Away", GitURL: from})
+	check(t, err)
+	k.workspace = ws.ID
+	k.start()
+	run := k.run("One.", fakeChat)
+	k.ended(run)
+	k.waits(run.Session.ID, db.SessionWaiting)
+	turns := func(url string, gone bool) { // another worker would begin with a fetch: so does one that has lost its worktree
+		_, err := k.db.NewRaw("UPDATE workspaces SET git_url = ? WHERE id = ?", url, ws.ID).Exec(t.Context())
+		check(t, err)
+		if gone {
+			check(t, k.runner.Store.Remove(t.Context(), ws.ID.String(), run.Session.ID.String(), false))
+		}
+	}
+	turns("http://127.0.0.1:1/origin.git", true)
+	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "Two."))
+	k.eventually("the message to rest", func() error {
+		if s := k.session(run.Session.ID); s.Status != db.SessionQueued || s.Outages != 1 {
+			return fmt.Errorf("the session is %s after %d outages", s.Status, s.Outages)
+		}
+		return nil
+	})
+	if text := k.events(run.Session.ID); !strings.Contains(text, "\nretry ") {
+		t.Errorf("the transcript is %s; want the next attempt in it", text)
+	}
+	turns(from, false)
+	k.soon()
+	s := k.waits(run.Session.ID, db.SessionWaiting)
+	if calls := fake.calls(); len(calls) != 2 || !strings.Contains(calls[1], "Two.") || s.Outages != 0 {
+		t.Errorf("the agent was asked %q, %d outages are noted; want the message given, and none", calls, s.Outages)
+	}
+}

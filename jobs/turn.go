@@ -102,10 +102,13 @@ func (w *work) worked(ctx context.Context, tree workspace.Worktree) bool {
 	return err != nil || n > 0
 }
 
-// plansAgain notes a turn that failed for a moment's trouble as to be tried again, or all of the run where no turn was begun, and
-// says so in the transcript.
+// plansAgain notes a turn that failed for a moment's trouble as to be tried again, or all of the run where no turn was begun, or
+// people's messages that an outage kept from the agent, and says so in the transcript.
 func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outcome) bool {
-	if w.execution == nil || turn != nil && isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient && o.Class != db.ErrorOutage {
+	if turn != nil && isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient && o.Class != db.ErrorOutage {
+		return false
+	}
+	if w.execution == nil && o.Class != db.ErrorOutage { // a person sees the failure, and sends the message again
 		return false
 	}
 	o.Began, o.OwnAccount = w.began, w.account

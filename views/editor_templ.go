@@ -78,10 +78,10 @@ func NewAutomationForm() AutomationForm {
 			Mode:   Field{Name: "filter_any", Label: "Which conditions must hold", Options: []Choice{{Value: "", Label: "All of them"}, {Value: "yes", Label: "Any of them"}}},
 			Append: Field{Name: "append_payload", Label: "Append the payload", Hint: "It follows the prompt, fenced as data from an untrusted sender. A script finds it in $PARAM_payload."},
 		},
-		Timeout:      Field{Name: "timeout", Label: "Timeout in minutes", Type: "number", Hint: "0: without limit.", Attrs: templ.Attributes{"min": "0"}},
+		Timeout:      Field{Name: "timeout", Label: "Timeout in minutes", Type: "number", Hint: "0: without limit. Time at work counts, over retries and restarts; waiting does not, and ends after a day.", Attrs: templ.Attributes{"min": "0"}},
 		TogglesError: Field{Name: "toggles", Label: "Session modes"},
 		Quality:      NewQualityForm(),
-		Retries:      Field{Name: "retries", Label: "Retries", Type: "number", Hint: "How often it is tried again when the model’s servers fail for a moment. Other failures are not.", Attrs: templ.Attributes{"min": "0", "max": "10"}},
+		Retries:      Field{Name: "retries", Label: "Retries", Type: "number", Hint: "How often it is tried again when the model’s servers fail for a moment. A remote that cannot be reached and the like are tried again four times at least.", Attrs: templ.Attributes{"min": "0", "max": "10"}},
 	}
 }
 

@@ -88,7 +88,10 @@ func (r *run) runCodex(ctx context.Context) (Result, error) {
 		return res, r.stopped(ctx)
 	case c.failed != "":
 		return res, r.failure(trouble{text: c.failed}, now)
-	case c.total != nil && end.Exit == 0:
+	case c.total != nil: // its result decides; what came after that is only told
+		if end.Exit != 0 {
+			r.warn("%s ended with exit %d after its answer was complete.", r.Name, end.Exit)
+		}
 		res.Stop = "end_turn"
 		return res, nil
 	case c.said != "":

@@ -77,6 +77,9 @@ func (r *run) finish(p *process, stdout, stderr func()) ending {
 	for _, pid := range end.Left {
 		r.warn("Process %d could not be ended.", pid)
 	}
+	if end.Behind > 0 {
+		r.warn("Ended with the run, since they were still running in the background: %d processes (%s).", end.Behind, strings.Join(end.Names, ", "))
+	}
 	return end
 }
 

@@ -33,6 +33,9 @@ type ending struct {
 	Signal string `json:"signal,omitempty"`
 	Asked  bool   `json:"asked,omitempty"` // the server asked for the end, or died
 	Left   []int  `json:"left,omitempty"`  // processes that survived SIGKILL
+
+	Behind int      `json:"behind,omitempty"` // processes that were still at work after the program had ended by itself
+	Names  []string `json:"names,omitempty"`  // of some of their programs
 }
 
 // MaybeShim must be called first thing in main, and in TestMain of every package whose tests run
@@ -92,6 +95,13 @@ func runShim(grace time.Duration, path string, argv []string) ending {
 			ws = <-status
 		}
 	}
+	if !e.Asked {
+		select {
+		case <-gone:
+		case <-time.After(settle): // what ends with its parent has a moment
+			e.Behind, e.Names = behind()
+		}
+	}
 	e.Left = sweep(leader, gone, min(grace, time.Second))
 	if runtime.GOOS != "linux" {
 		signalAll(leader, syscall.SIGKILL) // orphans are not ours there, so gone came too early
@@ -102,6 +112,15 @@ func runShim(grace time.Duration, path string, argv []string) ending {
 	}
 	return e
 }
+
+// settle is how long what a program leaves behind may take to end by itself before it counts as left behind.
+const settle = 100 * time.Millisecond
+
+// Of the programs left behind so many are named, each by so many bytes at most.
+const (
+	mostNames = 10
+	longName  = 64
+)
 
 // reap waits for every child until there is none: no process is left unreaped in a container, and
 // gone is closed when nothing that descends from the shim lives.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -51,6 +52,23 @@ func signalAll(_ int, sig syscall.Signal) []int {
 		_ = syscall.Kill(pid, sig)
 	}
 	return all
+}
+
+// behind counts the descendants of this process, and names some of their programs, each once.
+func behind() (n int, names []string) {
+	all := descendants(os.Getpid())
+	for _, pid := range all {
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil { // it has ended meanwhile
+			continue
+		}
+		n++
+		known := string(bytes.TrimSpace(name[:min(len(name), longName)]))
+		if len(names) < mostNames && !slices.Contains(names, known) {
+			names = append(names, known)
+		}
+	}
+	return n, names
 }
 
 // descendants lists the living processes below root, by the parents that /proc shows.

@@ -114,3 +114,33 @@ func TestDetectTellsVersionOrProblem(t *testing.T) {
 		t.Errorf("a missing program: %+v", found)
 	}
 }
+
+func TestWhatAScriptLeavesInTheBackgroundIsEndedAndNoted(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs a list of descendants")
+	}
+	script := "for i in $(seq 15); do cp \"$(command -v sleep)\" ./daemon$i; ./daemon$i 300 >/dev/null 2>&1 & done\nsetsid ./daemon1 300 >/dev/null 2>&1 &\necho done"
+	_, f, s := runTurn(t, bash(), newTurn(t, script))
+	if f != nil {
+		t.Fatal(f)
+	}
+	var notes []string
+	for _, e := range s.list {
+		if e.Kind == EventWarning {
+			notes = append(notes, e.Text)
+		}
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], ": 16 processes (") || strings.Count(notes[0], "daemon") != mostNames {
+		t.Errorf("it warned of %q; want one note of 16 processes with %d names", notes, mostNames)
+	}
+	_, f, s = runTurn(t, bash(), newTurn(t, "sleep 0 & wait; echo done"))
+	if f != nil {
+		t.Fatal(f)
+	}
+	for _, e := range s.list {
+		if e.Kind == EventWarning {
+			t.Errorf("it warned of %q where nothing was left; want no note", e.Text)
+		}
+	}
+}

@@ -213,3 +213,36 @@ func (k *kit) addTurn(l db.Lease, turn *db.Turn) error {
 		return db.AddTurn(ctx, tx, turn)
 	})
 }
+
+func TestAReplyThatMeetsAnOutageIsTriedAgainAFewTimes(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(nil))
+	k.finish(success)
+	outage := Outcome{Status: db.Failed, Class: db.ErrorOutage, Reason: "the repository cannot be reached", Neutral: true, Tell: true}
+	for range 2 { // each message has its own attempts
+		check(t, k.Reply(t.Context(), k.jonas, run.Session.ID, "one"))
+		tried := 0
+		for again := true; again; tried++ {
+			s := k.claim()[0]
+			plan, err := k.PlanRetry(t.Context(), s.ID, outage)
+			check(t, err)
+			again, err = k.Again(t.Context(), lease(s), [16]byte{}, outage)
+			check(t, err)
+			if again != (plan != nil) {
+				t.Fatalf("it is tried again: %t, planned: %v", again, plan)
+			}
+			if !again {
+				check(t, k.Finish(t.Context(), lease(s), outage))
+			}
+			k.clock.Add(11 * time.Minute)
+		}
+		if tried != outageRetries+1 {
+			t.Errorf("it was tried %d times; want %d", tried, outageRetries+1)
+		}
+		turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
+		check(t, err)
+		if last := turns[len(turns)-1]; last.Status != db.Canceled || last.Reason != outage.Reason {
+			t.Errorf("the message is %s: %q; want it ended with the reason", last.Status, last.Reason)
+		}
+	}
+}

@@ -19,7 +19,7 @@ func retryPause(failed int) time.Duration {
 	return min(pause, 10*time.Minute)
 }
 
-// outageRetries is how often a run is tried again at least that no agent was asked for, since something that surrounds it could
+// outageRetries is how often a run is tried again at least, and a person's message, that no agent was asked for, since something that surrounds it could
 // not be used.
 const outageRetries = 4
 
@@ -33,17 +33,30 @@ type Retry struct {
 	Allowed int // attempts in all
 }
 
-// PlanRetry says when a run that failed in a way that passes by itself is tried again; nil where it is not: its attempts
-// are used up, its timeout would be over by then, or it belongs to no execution.
+// PlanRetry says when a run that failed in a way that passes by itself is tried again, or a person's message that an outage kept
+// from the agent; nil where it is not: its attempts are used up, or its timeout would be over by then.
 func (s *Service) PlanRetry(ctx context.Context, session uuid.UUID, o Outcome) (*Retry, error) {
 	e, err := db.ExecutionBySession(ctx, s.DB, session)
-	if db.IsNotFound(err) {
-		return nil, nil
+	if err != nil && !db.IsNotFound(err) {
+		return nil, err
 	}
+	if err == nil && e.Status.InFlight() {
+		return s.planRetry(ctx, s.DB, e, o)
+	}
+	of, err := db.SessionByID(ctx, s.DB, session)
 	if err != nil {
 		return nil, err
 	}
-	return s.planRetry(ctx, s.DB, e, o)
+	return s.planReply(of, o), nil
+}
+
+// planReply is planRetry for people's messages.
+func (s *Service) planReply(session *db.Session, o Outcome) *Retry {
+	if o.Status != db.Failed || o.Class != db.ErrorOutage || session.Outages >= outageRetries {
+		return nil
+	}
+	failed := session.Outages + 1
+	return &Retry{At: s.Now().Add(retryPause(failed)), Failed: failed, Allowed: outageRetries + 1}
 }
 
 func (s *Service) planRetry(ctx context.Context, q bun.IDB, e *db.Execution, o Outcome) (*Retry, error) {
@@ -114,7 +127,18 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 		}
 		e, err := db.LockExecutionInFlight(ctx, tx, session.ID)
 		if db.IsNotFound(err) {
-			return nil
+			plan := s.planReply(session, o)
+			if plan == nil {
+				return nil
+			}
+			again = true
+			if err := db.NoteOutage(ctx, tx, session.ID); err != nil {
+				return err
+			}
+			if err := db.QueueAgain(ctx, tx, session.ID, uuid.Nil, plan.At); err != nil {
+				return err
+			}
+			return db.Announce(ctx, tx, "session", session.ID)
 		}
 		if err != nil {
 			return err

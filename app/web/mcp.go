@@ -150,8 +150,15 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 		return err
 	}
 	c.server.Log.Error("answer an MCP call", "tool", tool, "request", c.request, "err", err)
+	if db.IsAway(err) {
+		return errors.New(toolAway)
+	}
 	return fmt.Errorf("something went wrong on our side, noted as %s", c.request)
 }
+
+// toolAway tells an agent that the database is away. What the call was to change may have been changed: the answer alone may be lost.
+const toolAway = "Carillon cannot reach its database at the moment: try again in " + awayFor + " seconds. " +
+	"If this call was to change something, look first whether it did."
 
 // link is an address of this site in full.
 func (c *mcpCaller) link(path string) string { return c.server.PublicURL.JoinPath(path).String() }
