@@ -17,8 +17,29 @@ import (
 // pushTime bounds bringing what a turn left to the remote.
 const pushTime = time.Minute
 
-// place makes the session's worktree, finds it again, or brings it here from where it was.
-func (w *work) place(ctx context.Context, ws *db.Workspace, remote workspace.Remote) (workspace.Worktree, error) {
+// place makes the session's worktree, finds it again, or brings it here from where it was. A repository that is damaged is
+// mended, and it is tried once more.
+func (w *work) place(ctx context.Context, ws *db.Workspace, remote workspace.Remote) (tree workspace.Worktree, err error) {
+	err = w.mending(ctx, func() (err error) {
+		tree, err = w.placeOnce(ctx, ws, remote)
+		return err
+	})
+	return tree, err
+}
+
+// mending does a step with the session's repository, and once more when that was damaged and could be mended.
+func (w *work) mending(ctx context.Context, step func() error) error {
+	err := step()
+	if !errors.Is(err, workspace.ErrDamaged) {
+		return err
+	}
+	if mend := w.Store.Mend(ctx, w.session.WorkspaceID.String(), w.remote); mend != nil {
+		return mend
+	}
+	return step()
+}
+
+func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote workspace.Remote) (workspace.Worktree, error) {
 	id, s := ws.ID.String(), w.session
 	if err := w.leaveFormer(ctx, id); err != nil {
 		return workspace.Worktree{}, err
@@ -49,13 +70,7 @@ func (w *work) place(ctx context.Context, ws *db.Workspace, remote workspace.Rem
 	if elsewhere {
 		return w.bringHere(ctx, ws, remote, base)
 	}
-	tree, err := w.Store.Add(ctx, id, s.ID.String(), base, "")
-	if errors.Is(err, workspace.ErrDamaged) && ws.GitURL != "" {
-		if err = w.Store.Mend(ctx, id, remote); err == nil {
-			tree, err = w.Store.Add(ctx, id, s.ID.String(), base, "")
-		}
-	}
-	return tree, err
+	return w.Store.Add(ctx, id, s.ID.String(), base, "")
 }
 
 // leaveFormer lets go of what is here of the session from before it was taken away from this worker, where another had it since.

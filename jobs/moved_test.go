@@ -113,3 +113,24 @@ func TestAWorkerThatComesBackInTimeHasItsSessionsAsTheyWere(t *testing.T) {
 		t.Errorf("on %q it has %d files and says %q; want both files and no loss", s.Worker, s.FilesChanged, s.NotSaved)
 	}
 }
+
+func TestARepositoryWithoutRemoteThatIsDamagedIsMended(t *testing.T) {
+	k := setup(t)
+	for what, damage := range map[string]string{
+		"a line that cannot be read": `echo 'no reference' >> "$(git rev-parse --git-path packed-refs)"`,
+		"a reference to nothing":     `echo 1111111111111111111111111111111111111111 > "$(git rev-parse --git-path refs/heads/broken)"`,
+		"a reference of rubbish":     `echo rubbish > "$(git rev-parse --git-path refs/heads/rubbish)"`,
+	} {
+		run := k.run("echo work > work.txt; "+damage, func(in *automation.Input) { in.Name = what })
+		if e, s := k.ended(run), k.session(run.Session.ID); e.Status != db.Succeeded || s.FilesChanged != 1 || s.Status != db.SessionWaiting {
+			t.Errorf("%s: the run %s (%s), the session is %s with %d files; want it open with one", what, e.Status, e.Reason, s.Status, s.FilesChanged)
+		}
+		check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
+		if s := k.answered(run.Session.ID); s.FilesChanged != 2 {
+			t.Errorf("%s: after a reply the session has %d files; want both", what, s.FilesChanged)
+		}
+		if e := k.ended(k.run("true", func(in *automation.Input) { in.Name = "After " + what })); e.Status != db.Succeeded {
+			t.Errorf("%s: the next run %s: %s", what, e.Status, e.Reason)
+		}
+	}
+}

@@ -406,7 +406,11 @@ const maxDiff = 1 << 20
 func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
-	c, err := w.Store.Changes(ctx, tree)
+	var c workspace.Changes
+	err := w.mending(ctx, func() (err error) {
+		c, err = w.Store.Changes(ctx, tree)
+		return err
+	})
 	if err != nil {
 		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The changed files could not be listed: " + err.Error()})
 		return true

@@ -86,19 +86,19 @@ func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
 	defer cancel()
 	look, err := s.look(ctx, w)
 	if err != nil {
-		return Changes{}, fmt.Errorf("list the changes: %w", err)
+		return Changes{}, fmt.Errorf("list the changes: %w", orDamaged(err))
 	}
 	defer look.close()
 
 	c := Changes{Head: look.head, Uncommitted: look.uncommitted, Ignored: look.ignored, Stashes: len(look.stashed), Branches: slices.Sorted(maps.Keys(look.made))}
 	if look.head != w.Base || look.tip != w.Base || len(look.made) > 0 {
 		if c.Commits, c.Ahead, err = s.ahead(ctx, look, w.Base); err != nil {
-			return Changes{}, fmt.Errorf("list the commits: %w", err)
+			return Changes{}, fmt.Errorf("list the commits: %w", orDamaged(err))
 		}
 	}
 	if c.Uncommitted || look.head != w.Base {
 		if err := s.files(ctx, look, w.Base, &c); err != nil {
-			return Changes{}, fmt.Errorf("list the changes: %w", err)
+			return Changes{}, fmt.Errorf("list the changes: %w", orDamaged(err))
 		}
 	}
 	c.Clean = !c.Uncommitted && c.Ahead == 0 && len(c.Files) == 0 && c.Stashes == 0

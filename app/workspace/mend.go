@@ -36,6 +36,14 @@ func looksDamaged(err error) bool {
 	return false
 }
 
+// orDamaged is an error that is ErrDamaged as well where git's words say that the mirror may be broken.
+func orDamaged(err error) error {
+	if looksDamaged(err) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
 // restoreHead gives a mirror back what makes it a repository in the eyes of an agent's git: its HEAD and a
 // configuration that can be read. The view does without both, so nothing else would notice.
 func (s *Store) restoreHead(ctx context.Context, mirror string) error {
@@ -64,14 +72,18 @@ func (s *Store) restoreHead(ctx context.Context, mirror string) error {
 }
 
 // Mend looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It is for a
-// caller that met ErrDamaged. Errors to tell apart: those of Sync.
+// caller that met ErrDamaged. Where the workspace has no remote, r has no URL: what cannot be read is set aside then, and nothing
+// is fetched. Errors to tell apart: those of Sync.
 func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	refs, err := s.ask(ctx, r)
-	if err != nil {
-		return err
+	var refs *remoteRefs
+	if r.URL != "" {
+		var err error
+		if refs, err = s.ask(ctx, r); err != nil {
+			return err
+		}
 	}
 	unlock, err := s.lock(ctx, "sync-"+id)
 	if err != nil {
@@ -85,7 +97,7 @@ func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 }
 
 // mend mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made the caller
-// look; it is returned where nothing is damaged.
+// look; it is returned where nothing is damaged. Nothing is fetched where refs is nil: the workspace has no remote.
 func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs, cause error) error {
 	mirror := s.mirror(id)
 	view, err := s.viewOf(id, mirror)
@@ -104,18 +116,20 @@ func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs,
 		return cause
 	}
 	s.log().Warn("the repository of a workspace is damaged and is mended", "workspace", id, "found", found, "cause", cause)
-	if found != "" && (strings.Contains(found, "corrupt") || !s.whole(ctx, view)) {
+	if refs != nil && found != "" && (strings.Contains(found, "corrupt") || !s.whole(ctx, view)) {
 		if err := s.addObjects(ctx, id, r, refs); err != nil {
 			return err
 		}
 	}
-	err = s.fetch(ctx, id, mirror, r, refs)
+	if refs != nil {
+		err = s.fetch(ctx, id, mirror, r, refs)
+	}
 	if found != "" {
 		aside, asideErr := s.setAside(ctx, id, view)
 		if asideErr != nil {
 			return errors.Join(err, asideErr)
 		}
-		if aside && looksDamaged(err) {
+		if refs != nil && aside && looksDamaged(err) {
 			err = s.fetch(ctx, id, mirror, r, refs)
 		}
 	}

@@ -165,7 +165,7 @@ func (s *Store) Has(ctx context.Context, workspaceID, sessionID string) (bool, e
 		return false, err
 	}
 	found, err := s.resolve(ctx, view, baseRef(sessionID))
-	return err == nil && found[0] != "", err
+	return err == nil && found[0] != "", orDamaged(err)
 }
 
 // Restore makes the worktree of a session that was on another worker, from the snapshot that the remote has of it. base is the

@@ -31,10 +31,7 @@ func (s *Store) Add(ctx context.Context, workspaceID, sessionID, base, branch st
 		return Worktree{}, err
 	}
 	if err := s.add(ctx, view, &w, base); err != nil {
-		if looksDamaged(err) {
-			err = fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		return Worktree{}, fmt.Errorf("make the worktree: %w", err)
+		return Worktree{}, fmt.Errorf("make the worktree: %w", orDamaged(err))
 	}
 	return w, nil
 }
