@@ -226,7 +226,7 @@ func TestAnErrorThatAnAgentTellsLikeAnAnswerIsAFailure(t *testing.T) {
 	if s.text(EventText) != "" || !strings.Contains(s.text(EventWarning), "Retrying") {
 		t.Errorf("said %q, warned %q", s.text(EventText), s.text(EventWarning))
 	}
-	res, f, s := runTurn(t, p, newTurn(t, "[[say Well, ]][[say Info: Response was interrupted due to a server error. Retrying...]][[say Well done.]]"))
+	res, f, _ := runTurn(t, p, newTurn(t, "[[say Well, ]][[say Info: Response was interrupted due to a server error. Retrying...]][[say Well done.]]"))
 	if f != nil || res.Text != "Well done." {
 		t.Errorf("a turn whose answer was begun twice answered %q: %v", res.Text, f)
 	}

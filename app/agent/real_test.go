@@ -199,6 +199,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				{"is limited", "[[status 429]][[tell rate limit exceeded]]", FailRateLimit},
 				{"is limited until a time", "[[status 429]][[after 2]][[tell Rate limit reached. Please try again in 40m.]]", FailRateLimit},
 				{"meets a server that fails", "[[status 500]][[tell internal server error]]", FailTransient},
+				{"loses its connection", "[[cut]]", FailTransient},
+				{"is answered nothing", "[[say ]]", FailTransient},
 			} {
 				t.Run(tt.name, func(t *testing.T) {
 					t.Parallel() // some try again for minutes, silently
