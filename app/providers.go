@@ -139,8 +139,8 @@ func (k *catalogue) providers() []agent.Provider {
 	return k.list
 }
 
-// known is what the rules need to know of the providers. Models that the catalogue names are suggestions, since the agents
-// take others too; those that an agent lists itself, on whichever worker, are all there are.
+// known is what the rules need to know of the providers. Models are those that an agent lists itself, on whichever worker. They
+// are offered; agents take others too.
 func (k *catalogue) known() []automation.Provider {
 	k.mu.Lock()
 	defer k.mu.Unlock()

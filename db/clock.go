@@ -84,6 +84,7 @@ var pulledBack = []string{
 		OR attempts = 0 AND next_attempt_at > ?0::timestamptz + interval '10 seconds')`,
 	`UPDATE pull_requests SET checked_at = ?0 WHERE state = 'open' AND checked_at > ?0::timestamptz + interval '10 seconds'`,
 	`UPDATE workers SET seen_at = ?0 WHERE seen_at > ?0::timestamptz + interval '10 seconds'`,
+	`UPDATE refused_models SET refused_at = ?0 WHERE refused_at > ?0::timestamptz + interval '10 seconds'`,
 	`UPDATE set_aside SET until = ?0 WHERE until > ?0::timestamptz + interval '65 minutes'`,
 }
 

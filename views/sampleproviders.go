@@ -9,7 +9,8 @@ func providerSpecimens() []Specimen {
 		SignIn: "Set ANTHROPIC_API_KEY for the server, or run claude once as the server's user and sign in with /login.",
 		Keys:   []ProviderKey{{Name: "ANTHROPIC_API_KEY", Set: true}, {Name: "CLAUDE_*"}}, Models: []string{"opus", "sonnet", "haiku"},
 		ModelsField: Field{Name: "models", ID: "models-claude", Label: "Models", Mono: true, Value: "opus\nsonnet\nhaiku"}, CanManage: true, Now: now,
-		Trial: &ProviderTrial{OK: true, At: ago(12 * time.Minute), Took: "4 s", Answer: "ready", Usage: "1,013 tokens in (1,000 cached), 3 out, $0.25"},
+		Refused: []RefusedModel{{Name: "haiku-1", Reason: "There's an issue with the selected model (haiku-1). It may not exist or you may not have access to it.", At: ago(time.Hour)}},
+		Trial:   &ProviderTrial{OK: true, At: ago(12 * time.Minute), Took: "4 s", Answer: "ready", Usage: "1,013 tokens in (1,000 cached), 3 out, $0.25"},
 	}
 	codex := ProviderItem{
 		ID: "codex", Name: "Codex", Driver: "Codex’s own stream", On: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/usr/local/bin/codex", Version: "0.169.0"}}, CanManage: true, Now: now,

@@ -242,8 +242,6 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 		bad["provider"] = fmt.Sprintf("There is no provider %s here. Choose another.", b.Provider)
 	case p.Script:
 		bad["provider"] = fmt.Sprintf("%s runs scripts and takes no instructions. Choose an agent.", p.Name)
-	case len(p.Models) > 0 && b.Model != "" && !slices.Contains(p.Models, b.Model):
-		bad["model"] = noModel(p, b.Model)
 	}
 	b.AllowedTools = []string{}
 	for _, tool := range strings.FieldsFunc(in.AllowedTools, func(r rune) bool { return r == '\n' || r == ',' || r == '\r' }) {

@@ -66,7 +66,6 @@ func TestABotsFormSaysWhatIsWrong(t *testing.T) {
 		"name":          func(in *BotInput) { in.Name = " " },
 		"instructions":  func(in *BotInput) { in.Instructions = "\n" },
 		"provider":      func(in *BotInput) { in.Provider = "nothing" },
-		"model":         func(in *BotInput) { in.Model = "huge" },
 		"workspace":     func(in *BotInput) { in.Workspace = uuid.NewString() },
 		"allowed_tools": func(in *BotInput) { in.AllowedTools = strings.Repeat("x", 201) },
 	} {

@@ -405,8 +405,6 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 	case p.Script && !actor.Can(account.UseShell):
 		account.Refused(ctx, actor, "may not run commands on a worker")
 		bad["provider"] = "You may not run shell scripts. Choose another provider."
-	case len(p.Models) > 0 && a.Model != "" && !slices.Contains(p.Models, a.Model):
-		bad["model"] = noModel(p, a.Model)
 	case p.Script && bad["prompt"] == "" && a.ExecutionType == db.Inline:
 		if reason := s.scriptProblem(p.ID, a.Prompt); reason != "" {
 			bad["prompt"] = reason

@@ -43,6 +43,9 @@ func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, session *db.Sessi
 	if !ok || p.Script {
 		return nil
 	}
+	if err := noteModel(ctx, tx, session, o, now); err != nil {
+		return err
+	}
 	if !o.ProviderTrouble && !o.answered() {
 		return nil
 	}
@@ -74,6 +77,23 @@ func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, session *db.Sessi
 		pause.Until = pauseUntil(pause, o, now)
 		return db.SavePause(ctx, tx, pause)
 	}
+}
+
+// refusalKept is how long the refusal of a model is told, unless the provider takes the model before.
+const refusalKept = 30 * 24 * time.Hour
+
+// noteModel keeps account of the models that a provider refuses to the server's account. A refusal concerns that model alone.
+func noteModel(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome, now time.Time) error {
+	switch {
+	case session.Model == "" || o.OwnAccount:
+		return nil
+	case o.Status == db.Failed && o.Class == "model":
+		m := &db.RefusedModel{Provider: session.Provider, Model: session.Model, RefusedAt: now, Reason: o.Reason}
+		return db.RefuseModel(ctx, tx, m, now.Add(-refusalKept))
+	case o.Status == db.Succeeded:
+		return db.AcceptModel(ctx, tx, session.Provider, session.Model, o.Began)
+	}
+	return nil
 }
 
 // answered reports whether the outcome shows that the provider works: of a failure, that it is the task's.

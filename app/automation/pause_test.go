@@ -185,6 +185,49 @@ func TestScriptsAreNeverPaused(t *testing.T) {
 }
 
 // The agent of these tests signs in by AGENT_KEY or anything with AGENT_X.
+func TestARefusedModelIsMarkedAndPausesNobody(t *testing.T) {
+	k := setup(t)
+	end := func(model string, o Outcome) {
+		t.Helper()
+		a := k.create(func(in *Input) { in.Model = model })
+		_, err := k.RunNow(t.Context(), k.mira, a.ID, nil)
+		check(t, err)
+		k.clock.Add(time.Second)
+		list := k.claim()
+		if len(list) != 1 {
+			t.Fatalf("%d sessions started; want one", len(list))
+		}
+		o.Began = k.Now()
+		k.clock.Add(time.Second)
+		check(t, k.Finish(t.Context(), lease(list[0]), o))
+	}
+	marks := func() []db.RefusedModel {
+		t.Helper()
+		states, err := k.ProviderStates(t.Context())
+		check(t, err)
+		return states.Refused["agent"]
+	}
+	refused := Outcome{Status: db.Failed, Class: "model", Reason: "not signed in"}
+	end("huge", refused)
+	if list := marks(); len(list) != 1 || list[0].Model != "huge" || list[0].Reason != "not signed in" {
+		t.Errorf("marked are %+v", list)
+	}
+	if k.pause() != nil {
+		t.Error("the refusal of a model paused the provider")
+	}
+	end("small", success) // another model goes on, and says nothing of the refused one
+	own := refused
+	own.OwnAccount = true
+	end("large", own) // a workspace's own account
+	if list := marks(); len(list) != 1 || list[0].Model != "huge" {
+		t.Errorf("marked are %+v; want huge alone", list)
+	}
+	end("huge", success)
+	if list := marks(); len(list) != 0 {
+		t.Errorf("marked after its success are %+v", list)
+	}
+}
+
 func TestAPauseConcernsOneAccount(t *testing.T) {
 	k := setup(t)
 	providers := k.Providers

@@ -24,11 +24,12 @@ type ProviderStates struct {
 	Trials   map[string]db.ProviderTrial
 	Pauses   map[string]db.ProviderPause   // of the server's account
 	Own      map[string][]db.ProviderPause // of workspaces' own
+	Refused  map[string][]db.RefusedModel  // models that the server's account does not get
 }
 
 // ProviderStates reads what is kept of the providers. Everybody who can sign in may: it holds no secret.
 func (s *Service) ProviderStates(ctx context.Context) (*ProviderStates, error) {
-	st := &ProviderStates{Trials: map[string]db.ProviderTrial{}, Pauses: map[string]db.ProviderPause{}, Own: map[string][]db.ProviderPause{}}
+	st := &ProviderStates{Trials: map[string]db.ProviderTrial{}, Pauses: map[string]db.ProviderPause{}, Own: map[string][]db.ProviderPause{}, Refused: map[string][]db.RefusedModel{}}
 	var err error
 	if st.Settings, err = db.Providers(ctx, s.DB); err != nil {
 		return nil, err
@@ -50,6 +51,13 @@ func (s *Service) ProviderStates(ctx context.Context) (*ProviderStates, error) {
 			continue
 		}
 		st.Pauses[p.Provider] = p
+	}
+	refused, err := db.RefusedModels(ctx, s.DB)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range refused {
+		st.Refused[m.Provider] = append(st.Refused[m.Provider], m)
 	}
 	return st, nil
 }
@@ -410,12 +418,3 @@ func slug(name string) string {
 }
 
 var notID = regexp.MustCompile(`[^a-z0-9]+`)
-
-// noModel says which models there are instead.
-func noModel(p Provider, model string) string {
-	some := strings.Join(p.Models[:min(8, len(p.Models))], ", ")
-	if len(p.Models) > 8 {
-		some += ", …"
-	}
-	return fmt.Sprintf("%s has no model %s. It has %s.", p.Name, model, some)
-}

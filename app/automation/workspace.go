@@ -268,12 +268,8 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 	w.Model = text(bad, "model", "", in.Model, 200, false)
 	w.Sandbox, w.Offline = in.Sandbox, in.Sandbox && in.Offline
 	w.IdleDays = number(bad, "idle_days", in.IdleDays, 0, 1, 3650)
-	switch p, ok := s.provider(w.Provider); {
-	case w.Provider == "":
-	case !ok:
+	if _, ok := s.provider(w.Provider); !ok && w.Provider != "" {
 		bad["provider"] = fmt.Sprintf("There is no provider %s here.", w.Provider)
-	case len(p.Models) > 0 && w.Model != "" && !slices.Contains(p.Models, w.Model):
-		bad["model"] = noModel(p, w.Model)
 	}
 	variables := s.applyVariables(w.ID, stored, in.Variables, bad)
 

@@ -36,7 +36,7 @@ type APIProvider struct {
 	Script    bool     `json:"script" doc:"The prompt is a shell script. Using it needs the permission shell.use."`
 	Enabled   bool     `json:"enabled" doc:"Whether automations may use it."`
 	Installed *bool    `json:"installed,omitempty" doc:"Whether its program is found on this server; absent while that is not known yet."`
-	Models    []string `json:"models" doc:"The models to choose from. Empty: any name may be given."`
+	Models    []string `json:"models" doc:"The models that are offered. Any other name may be given: the agent says at the run whether it has it."`
 }
 
 const basicsTag = "Basics"

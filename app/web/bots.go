@@ -173,7 +173,7 @@ func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.A
 			f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 		}
 		if p.ID == in.Provider {
-			f.Model.Suggest = s.modelsOf(p)
+			s.offerModels(&f.Model, p)
 		}
 	}
 	fill(&f.Model, in.Model)

@@ -251,7 +251,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	for _, p := range s.Providers() {
 		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 		if p.ID == in.Provider {
-			f.Model.Suggest = s.modelsOf(p)
+			s.offerModels(&f.Model, p)
 		}
 	}
 	fill(&f.Model, in.Model)
@@ -383,7 +383,7 @@ func (s *Server) models(w http.ResponseWriter, r *http.Request, _ account.Actor)
 	f := views.NewAutomationForm().Model
 	for _, p := range s.Providers() {
 		if p.ID == r.FormValue("provider") {
-			f.Suggest = s.modelsOf(p)
+			s.offerModels(&f, p)
 		}
 	}
 	return s.show(w, r, views.ModelField(f))

@@ -98,6 +98,9 @@ func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *pro
 			})
 		}
 	}
+	for _, m := range states.Refused[p.ID] {
+		i.Refused = append(i.Refused, views.RefusedModel{Name: m.Model, Reason: m.Reason, At: in(m.RefusedAt, z)})
+	}
 	if t, ok := states.Trials[p.ID]; ok {
 		i.Trial = &views.ProviderTrial{
 			Going: t.FinishedAt.IsZero(), OK: t.ErrorClass == "", At: in(t.FinishedAt, z), Kind: cmp(views.FailureWord(t.ErrorClass), t.ErrorClass), Reason: t.Reason, Answer: t.Answer,
@@ -196,6 +199,13 @@ func (s *Server) modelsOf(p agent.Provider) []string {
 		return all
 	}
 	return p.Models
+}
+
+// offerModels puts the models of a provider under a field, in which others can be typed.
+func (s *Server) offerModels(f *views.Field, p agent.Provider) {
+	if f.Suggest = s.modelsOf(p); len(f.Suggest) > 0 {
+		f.Hint = "Choose one that is offered or type another. " + p.Name + " says at the run whether it has it."
+	}
 }
 
 // namedProvider finds the provider of a path.
