@@ -343,11 +343,16 @@ func (n *night) step(zones []string) {
 		n.clock.Add(d)
 		n.away = append(n.away, gap{from: from, to: n.clock.Now()})
 		n.Service.looks, n.second.looks = looks{}, looks{} //nolint:govet // nobody holds them
-		first := n.rand.IntN(2) == 0
-		if first {
-			n.tickNow()
+		schedulers := []*Service{n.Service, n.second}
+		n.rand.Shuffle(2, func(i, j int) { schedulers[i], schedulers[j] = schedulers[j], schedulers[i] })
+		for _, one := range schedulers {
+			if n.rand.IntN(2) == 0 {
+				n.workersDie()
+			}
+			_, err := one.StartDue(ctx)
+			check(n.t, err)
+			n.look()
 		}
-		n.workersDie()
 		n.tickNow()
 	case 10:
 		n.note("all: workers die")
@@ -598,6 +603,9 @@ func (n *night) ledgerOf(id uuid.UUID) {
 				}
 			}
 		}
+		if n.back > 0 { // what was then was not in this order, and a time may come twice
+			continue
+		}
 		if k == 0 {
 			n.fail(id, "a row %s is for %s, when it was not due", e.Status, e.ScheduledFor.UTC())
 		}
@@ -606,12 +614,12 @@ func (n *night) ledgerOf(id uuid.UUID) {
 		}
 	}
 	for w, k := range must {
-		if k != 1 {
+		if k != 1 && (k == 0 || n.back <= 0) {
 			n.fail(id, "%s is answered by %d rows", time.Unix(w, 0).UTC(), k)
 		}
 	}
 	for w, k := range might {
-		if k > 1 {
+		if k > 1 && n.back <= 0 {
 			n.fail(id, "%s is answered by %d rows", time.Unix(w, 0).UTC(), k)
 		}
 	}
@@ -624,7 +632,7 @@ func (n *night) ledgerOf(id uuid.UUID) {
 // reason checks what a row says of a due time.
 func (n *night) reason(id uuid.UUID, e *db.Execution, w time.Time, all []db.Execution) {
 	n.t.Helper()
-	if n.back > 0 { // what was then was not in this order
+	if n.back > 0 {
 		return
 	}
 	down := slices.ContainsFunc(n.away, func(g gap) bool { return w.After(g.from) && w.Before(g.to) })

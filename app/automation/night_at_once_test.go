@@ -1,0 +1,103 @@
+package automation
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// TestPeopleSchedulersAndWorkersAtOnceDisturbNobody lets all of them at the same few automations at the same time.
+func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
+	k := setup(t)
+	ctx := t.Context()
+	var all []uuid.UUID
+	for _, change := range []func(*Input){recurring("* * * * *"), loop, recurring("*/2 * * * *"), oneTime("2026-06-01T14:05")} {
+		all = append(all, k.create(change).ID)
+	}
+	bot := k.newBot(nil)
+	all = append(all, k.create(ofBot(bot, recurring("* * * * *"))).ID)
+	expected := func(err error) bool {
+		var bad fault.Invalid
+		var busy *Busy
+		var unable *Unable
+		return err == nil || errors.As(err, &bad) || errors.As(err, &busy) || errors.As(err, &unable) || errors.Is(err, fault.ErrStale) ||
+			errors.Is(err, db.ErrLeaseLost) || errors.Is(err, fault.ErrNotFound) || db.IsNotFound(err)
+	}
+	var wait sync.WaitGroup
+	const rounds = 60
+	for who := range 8 {
+		wait.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(who), 1))
+			for range rounds {
+				id := all[r.IntN(len(all))]
+				var err error
+				switch who {
+				case 0, 1, 2:
+					k.clock.Add(7 * time.Second)
+					_, err = k.StartDue(ctx)
+				case 3:
+					var a *db.Automation
+					if a, err = db.AutomationByID(ctx, k.DB, id); err == nil {
+						err = k.SetEnabled(ctx, k.mira, id, !a.Enabled)
+					}
+				case 4:
+					var a *db.Automation
+					if a, err = db.AutomationByID(ctx, k.DB, id); err == nil && a.BotID == uuid.Nil {
+						in := k.input()
+						in.Version = a.Version
+						[]func(*Input){recurring("* * * * *"), loop, recurring("*/3 * * * *")}[r.IntN(3)](&in)
+						_, _, err = k.Update(ctx, k.mira, id, in)
+					}
+				case 5:
+					if r.IntN(2) == 0 {
+						_, err = k.RunNow(ctx, k.mira, id, nil)
+					} else {
+						_, _, err = k.FindHoles(ctx, uuid.Nil)
+						_, again := k.RepairSchedules(ctx)
+						err = errors.Join(err, again, k.PullBack(ctx), k.WatchGates(ctx))
+					}
+				case 6:
+					for _, s := range k.claim() {
+						if err = k.Finish(ctx, lease(s), []Outcome{success, failure, {Status: db.Succeeded, FilesChanged: true}, {Status: db.Skipped, Reason: "no", Neutral: true}}[r.IntN(4)]); !expected(err) {
+							break
+						}
+					}
+				case 7:
+					var execution uuid.UUID
+					if k.DB.NewRaw("SELECT id FROM executions WHERE status IN ('queued', 'running') LIMIT 1").Scan(ctx, &execution) == nil {
+						err = k.CancelExecution(ctx, k.mira, execution)
+					}
+				}
+				if !expected(err) && !strings.Contains(err.Error(), "is not in flight") {
+					t.Errorf("%d: %v", who, err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	var aside int
+	check(t, k.DB.NewRaw("SELECT count(*) FROM set_aside").Scan(ctx, &aside))
+	if aside > 0 {
+		t.Errorf("%d rows are set aside", aside)
+	}
+	for range 4 {
+		k.clock.Add(time.Minute)
+		k.tick(k.Now())
+		k.finish(success)
+	}
+	k.expectNoHoles()
+	n, err := k.RepairSchedules(ctx)
+	check(t, err)
+	if n > 0 {
+		t.Errorf("%d schedules were lost", n)
+	}
+}
