@@ -30,6 +30,9 @@ type looks struct {
 func (l *looks) begin(now time.Time) gap {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if now.Before(l.gap.to) { // the clock was ahead, and was set right
+		l.gap.to = now
+	}
 	if now.Sub(l.last) <= prompt {
 		return l.gap
 	}

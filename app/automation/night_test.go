@@ -103,3 +103,22 @@ func TestACatchUpWhoseGateIsClosedCountsAllDueTimesThatItStandsFor(t *testing.T)
 	k.finish(Outcome{Status: db.Skipped, Reason: "its gate did not let it begin", Neutral: true})
 	k.expectStatuses(a, "skipped×6")
 }
+
+// TestAClockThatWasAheadForAMomentMakesNoAbsenceOfTheTimeToCome: what is looked for after the clock was set right again passes
+// while Carillon is there.
+func TestAClockThatWasAheadForAMomentMakesNoAbsenceOfTheTimeToCome(t *testing.T) {
+	k := setup(t)
+	k.tick(at("01 12:00:00"))
+	k.tick(at("01 15:00:00"))
+	k.clock.Set(at("01 12:01:00"))
+	a := k.create(recurring("*/10 * * * *"))
+	for minute := range 21 {
+		k.clock.Set(at("01 12:01:00").Add(time.Duration(minute) * time.Minute))
+		k.looks.end(k.Now().Add(-time.Second), true)
+		k.tick(k.Now())
+	}
+	k.expectStatuses(a, "queued skipped")
+	if next := k.reload(a).NextRunAt; !next.Equal(at("01 12:30:00")) {
+		t.Errorf("it is due at %s; want 12:30", next)
+	}
+}
