@@ -435,8 +435,17 @@ func AnsweredOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Answered
 
 // HasAnswer reports whether a row of the schedule answers a due time.
 func HasAnswer(ctx context.Context, q bun.IDB, automation uuid.UUID, due time.Time) (bool, error) {
+	return hasAnswer(ctx, q, automation, due, "")
+}
+
+// HasAnswerBy is HasAnswer without what was missed after now, by a clock that was ahead: what is to come was not missed.
+func HasAnswerBy(ctx context.Context, q bun.IDB, automation uuid.UUID, due, now time.Time) (bool, error) {
+	return hasAnswer(ctx, q, automation, due, " AND NOT (e.status = 'missed' AND e.created_at > ?2)", now)
+}
+
+func hasAnswer(ctx context.Context, q bun.IDB, automation uuid.UUID, due time.Time, but string, args ...any) (bool, error) {
 	var has bool
 	err := q.NewRaw(`SELECT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = ?0 AND e.source = 'schedule'
-		AND e.scheduled_for <= ?1 AND greatest(e.last_skipped_for, e.scheduled_for) >= ?1)`, automation, due).Scan(ctx, &has)
+		AND e.scheduled_for <= ?1 AND greatest(e.last_skipped_for, e.scheduled_for) >= ?1`+but+`)`, append([]any{automation, due}, args...)...).Scan(ctx, &has)
 	return has, wrapped(err, "look for the answer of a due time")
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/db"
@@ -120,5 +121,25 @@ func TestAClockThatWasAheadForAMomentMakesNoAbsenceOfTheTimeToCome(t *testing.T)
 	k.expectStatuses(a, "queued skipped")
 	if next := k.reload(a).NextRunAt; !next.Equal(at("01 12:30:00")) {
 		t.Errorf("it is due at %s; want 12:30", next)
+	}
+}
+
+func TestWhatAClockThatWasAheadCalledMissedIsRunWhenItsTimeComes(t *testing.T) {
+	k := setup(t)
+	k.clock.Set(at("01 12:00:00"))
+	a := k.create(recurring("*/5 * * * *"))
+	k.tick(at("01 12:00:01"))
+	k.tick(at("01 15:00:00"))
+	k.finish(success)
+	k.clock.Set(at("01 12:01:00"))
+	for minute := range 12 {
+		k.clock.Set(at("01 12:01:00").Add(time.Duration(minute) * time.Minute))
+		k.tick(k.Now())
+		k.finish(success)
+		_, _, err := k.FindHoles(t.Context(), uuid.Nil)
+		check(t, err)
+	}
+	if list := k.history(a); !list[len(list)-1].ScheduledFor.Equal(at("01 12:10:00")) {
+		t.Errorf("the newest row is for %s; want one for 12:10\n%s", list[len(list)-1].ScheduledFor, k.statuses(a))
 	}
 }

@@ -69,9 +69,8 @@ func (n *night) note(format string, args ...any) {
 
 func (n *night) fail(a uuid.UUID, format string, args ...any) {
 	n.t.Helper()
-	from := 0
 	var lines []string
-	for _, line := range n.story[from:] {
+	for _, line := range n.story {
 		if strings.Contains(line, n.name(a)) || !strings.Contains(line, "A") || strings.Contains(line, "all") {
 			lines = append(lines, line)
 		}

@@ -175,7 +175,7 @@ func (s *Service) closeHole(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool,
 	if due.IsZero() {
 		return false, nil
 	}
-	answered, err := db.HasAnswer(ctx, tx, id, due)
+	answered, err := db.HasAnswerBy(ctx, tx, id, due, s.Now())
 	if err != nil || answered {
 		return false, err
 	}
