@@ -78,17 +78,21 @@ func (n *night) fail(a uuid.UUID, format string, args ...any) {
 	if len(lines) > 60 {
 		lines = lines[len(lines)-60:]
 	}
-	n.t.Errorf("%s at %s: %s\n%s\n%s", n.name(a), n.clock.Now().Format("02 15:04:05"), fmt.Sprintf(format, args...), strings.Join(lines, "\n"), n.rows(a))
+	n.t.Errorf("%s at %s: %s\n%s\n%s", n.name(a), moment(n.clock.Now()), fmt.Sprintf(format, args...),
+		strings.Join(lines, "\n"), n.rows(a))
 	n.t.FailNow()
 }
+
+func moment(t time.Time) string { return t.UTC().Format("02 15:04:05") }
 
 func (n *night) name(a uuid.UUID) string { return fmt.Sprint("A", slices.Index(n.all, a), ":") }
 
 func (n *night) rows(a uuid.UUID) string {
 	var text []string
 	for _, e := range n.history(&db.Automation{ID: a}) {
-		text = append(text, fmt.Sprintf("  %s %s/%s %s for %s to %s ×%d: %s [%s] made %s ended %s", e.ID.String()[24:], e.Snapshot.Trigger, e.Source, e.Status,
-			e.ScheduledFor.UTC().Format("02 15:04:05"), e.LastSkippedFor.UTC().Format("02 15:04:05"), e.SkipCount, e.Reason, e.ErrorClass, e.CreatedAt.UTC().Format("02 15:04:05"), e.FinishedAt.UTC().Format("02 15:04:05")))
+		text = append(text, fmt.Sprintf("  %s %s/%s %s for %s to %s ×%d: %s [%s] made %s ended %s",
+			e.ID.String()[24:], e.Snapshot.Trigger, e.Source, e.Status, moment(e.ScheduledFor), moment(e.LastSkippedFor),
+			e.SkipCount, e.Reason, e.ErrorClass, moment(e.CreatedAt), moment(e.FinishedAt)))
 	}
 	if len(text) > 40 {
 		text = text[len(text)-40:]
@@ -162,7 +166,8 @@ func liveThrough(t *testing.T, seed uint64) {
 }
 
 func said(in Input) string {
-	return fmt.Sprintf("%s %s %s in %s, catch up %t, complete %t, budget %v", in.Trigger, in.Cron, in.RunAt, in.TimeZone, in.CatchUp, in.AutoComplete, in.Budget)
+	return fmt.Sprintf("%s %s %s in %s, catch up %t, complete %t, budget %v",
+		in.Trigger, in.Cron, in.RunAt, in.TimeZone, in.CatchUp, in.AutoComplete, in.Budget)
 }
 
 // some is an automation of any type.
@@ -195,7 +200,8 @@ func (n *night) advance(d time.Duration) {
 	for {
 		now := n.clock.Now()
 		var next time.Time
-		check(n.t, n.DB.NewRaw("SELECT coalesce(min(next_run_at), ?) FROM automations WHERE enabled AND next_run_at > ?", to, now).Scan(n.t.Context(), &next))
+		check(n.t, n.DB.NewRaw("SELECT coalesce(min(next_run_at), ?) FROM automations WHERE enabled AND next_run_at > ?", to, now).
+			Scan(n.t.Context(), &next))
 		if next.After(to) {
 			next = to
 		}
@@ -268,7 +274,8 @@ func (n *night) end(i int, o Outcome) {
 	s := n.work[i]
 	n.work = slices.Delete(n.work, i, i+1)
 	if n.rand.IntN(4) > 0 && o.Status != db.Skipped {
-		n.exec("UPDATE executions SET turns = 1, started_at = coalesce(started_at, ?) WHERE session_id = ? AND status IN ('queued', 'running')", n.clock.Now(), s.ID)
+		n.exec(`UPDATE executions SET turns = 1, started_at = coalesce(started_at, ?)
+			WHERE session_id = ? AND status IN ('queued', 'running')`, n.clock.Now(), s.ID)
 	}
 	err := n.Finish(n.t.Context(), lease(s), o)
 	if errors.Is(err, db.ErrLeaseLost) || db.IsNotFound(err) {
@@ -440,42 +447,37 @@ func (n *night) workersDie() {
 	n.look()
 }
 
+// fact is what look finds out of an automation beside its row.
+type fact struct {
+	ID       uuid.UUID `bun:"id,type:uuid"`
+	InFlight int       `bun:"in_flight"`
+	Parallel bool      `bun:"parallel"`
+	Open     bool      `bun:"open"`
+	Told     int       `bun:"told"`
+	Budget   bool      `bun:"budget"`
+}
+
 // look compares what is stored with what it was, and with the rules.
 func (n *night) look() {
 	n.t.Helper()
 	ctx, now := n.t.Context(), n.clock.Now()
 	var list []db.Automation
 	check(n.t, n.DB.NewSelect().Model(&list).Scan(ctx))
-	var facts []struct {
-		ID       uuid.UUID `bun:"id,type:uuid"`
-		InFlight int       `bun:"in_flight"`
-		Parallel bool      `bun:"parallel"`
-		Open     bool      `bun:"open"`
-		Told     int       `bun:"told"`
-		Budget   bool      `bun:"budget"`
-	}
+	var facts []fact
 	check(n.t, n.DB.NewRaw(`SELECT a.id, count(e.id) AS in_flight, coalesce(bool_or(e.parallel), false) AS parallel,
 		EXISTS (SELECT 1 FROM sessions s WHERE s.status IN ('queued', 'in_progress', 'waiting') AND s.id =
-			(SELECT x.session_id FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' AND x.session_id IS NOT NULL ORDER BY x.id DESC LIMIT 1)) AS open,
+			(SELECT x.session_id FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule'
+				AND x.session_id IS NOT NULL ORDER BY x.id DESC LIMIT 1)) AS open,
 		(SELECT count(*) FROM notifications n WHERE n.automation_id = a.id) AS told,
-		coalesce((SELECT x.status = 'skipped' AND x.error_class = 'budget' FROM executions x WHERE x.automation_id = a.id AND (x.source = 'schedule' OR x.session_id IS NOT NULL) ORDER BY x.id DESC LIMIT 1), false) AS budget
+		coalesce((SELECT x.status = 'skipped' AND x.error_class = 'budget' FROM executions x WHERE x.automation_id = a.id
+			AND (x.source = 'schedule' OR x.session_id IS NOT NULL) ORDER BY x.id DESC LIMIT 1), false) AS budget
 		FROM automations a LEFT JOIN executions e ON e.automation_id = a.id AND e.status IN ('queued', 'running') GROUP BY a.id`).Scan(ctx, &facts))
 	there := map[uuid.UUID]bool{}
 	for i := range list {
 		a := &list[i]
 		there[a.ID] = true
 		before, known := n.last[a.ID]
-		at := slices.IndexFunc(facts, func(f struct {
-			ID       uuid.UUID `bun:"id,type:uuid"`
-			InFlight int       `bun:"in_flight"`
-			Parallel bool      `bun:"parallel"`
-			Open     bool      `bun:"open"`
-			Told     int       `bun:"told"`
-			Budget   bool      `bun:"budget"`
-		}) bool {
-			return f.ID == a.ID
-		})
-		f := facts[at]
+		f := facts[slices.IndexFunc(facts, func(f fact) bool { return f.ID == a.ID })]
 		n.budgets[a.ID] = n.budgets[a.ID] || a.Budget.Set()
 		if !known || before.Trigger != a.Trigger || before.Enabled != a.Enabled || !before.ScheduledSince.Equal(a.ScheduledSince) {
 			n.close(a.ID, before, now)
@@ -536,7 +538,8 @@ func (n *night) close(id uuid.UUID, before db.Automation, now time.Time) {
 func (n *night) streak(a *db.Automation) {
 	n.t.Helper()
 	var list []db.Execution
-	check(n.t, n.DB.NewSelect().Model(&list).Where("e.automation_id = ? AND e.finished_at IS NOT NULL AND NOT e.neutral", a.ID).OrderExpr("e.finished_at, e.id").Scan(n.t.Context()))
+	check(n.t, n.DB.NewSelect().Model(&list).Where("e.automation_id = ? AND e.finished_at IS NOT NULL AND NOT e.neutral", a.ID).
+		OrderExpr("e.finished_at, e.id").Scan(n.t.Context()))
 	want := 0
 	for _, e := range list {
 		switch {
