@@ -240,6 +240,26 @@ await scenario(async ({ open, step }) => {
     })
   }
 
+  step('a sign-in that ends while somebody types')
+  await attempt('the sign-in that ends', async () => {
+    await page.goto('/automations/new')
+    await page.context().clearCookies()
+    await page.getByLabel('Name', { exact: true }).fill('Typed while signed out')
+    await page.getByLabel('Prompt', { exact: true }).fill('echo {{typed}}')
+    await page.getByText('You were signed out.').waitFor()
+    await page.getByRole('button', { name: 'Save' }).click()
+    assert.equal(await page.getByLabel('Prompt', { exact: true }).inputValue(), 'echo {{typed}}')
+    assert.equal(new URL(page.url()).pathname, '/automations/new')
+    const other = await page.context().newPage()
+    await other.goto('/login')
+    await signIn(other)
+    await other.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+    await page.getByLabel('Provider', { exact: true }).selectOption('shell')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByRole('heading', { level: 1, name: 'Typed while signed out' }).waitFor()
+    await other.close()
+  })
+
   step('the password')
   await attempt('the password', async () => {
     await openAt(page, '/settings/profile')
