@@ -207,39 +207,6 @@ await scenario(async ({ open, step }) => {
     })
   }
 
-  // Buttons that end something come last, each on whatever is there to be ended.
-  const ends = key => /\{id\}\/deletion|deactivation|unlinking/.test(key) ? 3 : /deletion|removal|revocation|sign-outs|reset/.test(key) ? 2 : /bulk/.test(key) ? 1 : 0
-  const pressed = [...controls.values()].filter(b => !/logout/.test(b.key) && !(b.typed && b.sends && !b.named && b.kind === 'submit')) // signing out is signin.test.mjs's
-    .sort((a, b) => ends(a.key) - ends(b.key))
-  const answers = []
-  for (const b of pressed) {
-    const what = `${b.route}: ${b.key}`
-    step(what)
-    await attempt(what, async () => {
-      if (!await openAt(page, b.path)) return answers.push(`${what}: its page is gone`)
-      const button = await page.evaluateHandle(([name, sends, kind, named]) => [...document.querySelectorAll('button, main summary, nav summary')].find(el =>
-        (el.getAttribute('aria-label') || el.textContent).trim().replace(/\s+/g, ' ') === name && (el.tagName === 'SUMMARY' ? 'menu' : el.type) === kind
-        && (!sends || (el.getAttribute('formaction') || el.form?.getAttribute('action')) === sends) && (!named || el.name + '=' + el.value === named)), [b.name, b.sends, b.kind, b.named])
-      if (!await button.evaluate(el => !!el)) return answers.push(`${what}: is not there any more`)
-      const swaps = await button.evaluate(el => [...el.attributes, ...el.form?.attributes || []].some(a => a.name.startsWith('hx-')))
-      const leaves = await button.evaluate(el => el.type === 'submit' && !!el.form && el.form.method !== 'dialog')
-      const waits = !leaves ? null : swaps ? page.waitForResponse(r => r.request().headers()['hx-request'] === 'true') : page.waitForNavigation()
-      await button.evaluate(el => el.click())
-      if (!waits) return
-      const answer = await waits
-      // 409 and 422 are answers of a rule; what is told then is tested elsewhere.
-      assert.ok(!answer || answer.status() < 400 || answer.status() === 409 || answer.status() === 422, `answered ${answer.status()}`)
-    })
-  }
-
-  step('the links')
-  for (const [name, href] of links) {
-    await attempt(`the link to ${name}`, async () => {
-      const answer = await page.request.get(href, { maxRedirects: 5 })
-      assert.ok(answer.status() < 400 || answer.status() === 404, `answered ${answer.status()}`) // some were deleted above
-    })
-  }
-
   step('a sign-in that ends while somebody types')
   await attempt('the sign-in that ends', async () => {
     await page.goto('/automations/new')
@@ -259,6 +226,42 @@ await scenario(async ({ open, step }) => {
     await page.getByRole('heading', { level: 1, name: 'Typed while signed out' }).waitFor()
     await other.close()
   })
+
+  // Buttons that end something come last, each on whatever is there to be ended.
+  const ends = key => /\{id\}\/deletion|deactivation|unlinking/.test(key) ? 3 : /deletion|removal|revocation|sign-outs|reset/.test(key) ? 2 : /bulk/.test(key) ? 1 : 0
+  const context = page.context()
+  const pressed = [...controls.values()].filter(b => !/logout/.test(b.key) && !(b.typed && b.sends && !b.named && b.kind === 'submit')) // signing out is signin.test.mjs's
+    .sort((a, b) => ends(a.key) - ends(b.key))
+  const answers = []
+  for (const b of pressed) {
+    const what = `${b.route}: ${b.key}`
+    step(what)
+    const page = await context.newPage() // what one button leads to does not get in the way of the next
+    await attempt(what, async () => {
+      if (!await openAt(page, b.path)) return answers.push(`${what}: its page is gone`)
+      const button = await page.evaluateHandle(([name, sends, kind, named]) => [...document.querySelectorAll('button, main summary, nav summary')].find(el =>
+        (el.getAttribute('aria-label') || el.textContent).trim().replace(/\s+/g, ' ') === name && (el.tagName === 'SUMMARY' ? 'menu' : el.type) === kind
+        && (!sends || (el.getAttribute('formaction') || el.form?.getAttribute('action')) === sends) && (!named || el.name + '=' + el.value === named)), [b.name, b.sends, b.kind, b.named])
+      if (!await button.evaluate(el => !!el)) return answers.push(`${what}: is not there any more`)
+      const swaps = await button.evaluate(el => [...el.attributes, ...el.form?.attributes || []].some(a => a.name.startsWith('hx-')))
+      const leaves = await button.evaluate(el => el.type === 'submit' && !!el.form && el.form.method !== 'dialog')
+      const waits = !leaves ? null : swaps ? page.waitForResponse(r => r.request().headers()['hx-request'] === 'true') : page.waitForNavigation()
+      await button.evaluate(el => el.click())
+      if (!waits) return
+      const answer = await waits
+      // 409 and 422 are answers of a rule; what is told then is tested elsewhere.
+      assert.ok(!answer || answer.status() < 400 || answer.status() === 409 || answer.status() === 422, `answered ${answer.status()}`)
+    })
+    await page.close()
+  }
+
+  step('the links')
+  for (const [name, href] of links) {
+    await attempt(`the link to ${name}`, async () => {
+      const answer = await page.request.get(href, { maxRedirects: 5 })
+      assert.ok(answer.status() < 400 || answer.status() === 404, `answered ${answer.status()}`) // some were deleted above
+    })
+  }
 
   step('the password')
   await attempt('the password', async () => {
