@@ -155,7 +155,9 @@ func (l *lookout) look(ctx context.Context, then func()) {
 		last := l.looks[p.ID]
 		l.mu.Unlock()
 		file := stamp(p)
+		signedIn := agent.SignedIn(p, os.Environ())
 		if file != "" && file == last.stamp && time.Since(last.looked) < askAgainAfter {
+			l.change(p.ID, func(look *looked) { look.SignedIn = signedIn })
 			continue
 		}
 		found := agent.Detect(ctx, p)
@@ -164,6 +166,7 @@ func (l *lookout) look(ctx context.Context, then func()) {
 		}
 		l.change(p.ID, func(look *looked) {
 			look.Path, look.Version, look.Problem, look.Keys = found.Path, found.Version, found.Problem, agent.KeysSet(p, os.Environ())
+			look.SignedIn = signedIn
 			look.stamp, look.looked = file, time.Now()
 		})
 	}

@@ -25,6 +25,7 @@ type WorkerProvider struct {
 	Problem     string   `json:"problem,omitempty"`
 	Models      []string `json:"models,omitempty"`       // listed by the agent itself
 	ListProblem string   `json:"list_problem,omitempty"` // why it could not list them
+	SignedIn    string   `json:"signed_in,omitempty"`    // by which variable or file; empty: none was found
 	Keys        []string `json:"keys,omitempty"`         // names of the variables that are set by which it may sign in
 }
 

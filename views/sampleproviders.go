@@ -5,7 +5,7 @@ import "time"
 func providerSpecimens() []Specimen {
 	now := galleryNow
 	claude := ProviderItem{
-		ID: "claude", Name: "Claude Code", Driver: "Claude Code’s own stream", On: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/usr/local/bin/claude", Version: "2.1.330"}},
+		ID: "claude", Name: "Claude Code", Driver: "Claude Code’s own stream", On: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/usr/local/bin/claude", Version: "2.1.330", SignedIn: "ANTHROPIC_API_KEY"}},
 		SignIn: "Set ANTHROPIC_API_KEY for the server, or run claude once as the server's user and sign in with /login.",
 		Keys:   []ProviderKey{{Name: "ANTHROPIC_API_KEY", Set: true}, {Name: "CLAUDE_*"}}, Models: []string{"opus", "sonnet", "haiku"},
 		ModelsField: Field{Name: "models", ID: "models-claude", Label: "Models", Mono: true, Value: "opus\nsonnet\nhaiku"}, CanManage: true, Now: now,
@@ -13,7 +13,7 @@ func providerSpecimens() []Specimen {
 		Trial:   &ProviderTrial{OK: true, At: ago(12 * time.Minute), Took: "4 s", Answer: "ready", Usage: "1,013 tokens in (1,000 cached), 3 out, $0.25"},
 	}
 	codex := ProviderItem{
-		ID: "codex", Name: "Codex", Driver: "Codex’s own stream", On: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/usr/local/bin/codex", Version: "0.169.0"}}, CanManage: true, Now: now,
+		ID: "codex", Name: "Codex", Driver: "Codex’s own stream", On: true, State: "found", Workers: []ProviderWorker{{Name: "forge-1", Path: "/usr/local/bin/codex", Version: "0.169.0", TellsSignIn: true}}, CanManage: true, Now: now,
 		Pause: &ProviderPause{Since: ago(time.Hour), Until: now.Add(40 * time.Minute), Kind: "Quota or rate limit", Reason: "you have hit your usage limit; try again in 40 minutes", Waiting: 3},
 		Trial: &ProviderTrial{At: ago(time.Minute), Kind: "Authentication", Reason: "401 invalid api key"},
 	}

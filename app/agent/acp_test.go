@@ -243,8 +243,14 @@ func TestWhatGeminiSaysOfItsModeIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	p := acpProvider(t)
 	p.AutoMode = "auto"
-	if res, f, _ := runTurn(t, p, newTurn(t, "[[mode]][[say Well.]]")); f != nil || res.Text != "Well." {
+	res, f, s := runTurn(t, p, newTurn(t, "[[mode]][[say Well.]]"))
+	if f != nil || res.Text != "Well." {
 		t.Errorf("answered %q: %v", res.Text, f)
+	}
+	for _, e := range s.all() {
+		if strings.Contains(e.Text, "MODE_UPDATE") {
+			t.Errorf("told is %+v", e)
+		}
 	}
 }
 

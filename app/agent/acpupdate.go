@@ -127,9 +127,9 @@ func (a *acpAgent) update(raw json.RawMessage) {
 	switch u.Kind {
 	case "agent_message_chunk":
 		text := blockText(u.Content)
-		if mode, ok := strings.CutPrefix(text, "[MODE_UPDATE] "); ok && (mode == a.AutoMode || mode == a.ReadMode) {
-			a.emit(Event{Kind: EventLog, Text: text}) // Gemini says so of the mode that we chose, in the voice of the model
-			return
+		mode, ok := strings.CutPrefix(strings.TrimSpace(text), "[MODE_UPDATE] ")
+		if ok && mode != "" && (mode == a.AutoMode || mode == a.ReadMode) {
+			return // Gemini and Qwen say so of the mode that Carillon chose, in the voice of the model
 		}
 		if a.Experimental && a.notice(text) {
 			return
@@ -169,7 +169,7 @@ func (a *acpAgent) notice(text string) bool {
 	defer a.mu.Unlock()
 	if words, ok := strings.CutPrefix(text, "Info: "); ok {
 		a.cut = a.cut || strings.HasSuffix(strings.TrimSpace(words), "Retrying...") // what was said is said anew
-		a.emit(Event{Kind: EventWarning, Text: words})
+		a.warn("%s", words)
 		return true
 	}
 	words, failed := strings.CutPrefix(text, "Error: ")
@@ -177,7 +177,7 @@ func (a *acpAgent) notice(text string) bool {
 		a.broke = ""
 		return false
 	}
-	a.emit(Event{Kind: EventWarning, Text: words})
+	a.warn("%s", words)
 	return true
 }
 

@@ -37,6 +37,8 @@ type Provider struct {
 	Install string `json:"install,omitempty"`
 	// SignIn tells how the program gets its account.
 	SignIn string `json:"signIn,omitempty"`
+	// Account is the file, below the home folder, in which the program keeps its sign-in; empty where that is not known.
+	Account string `json:"account,omitempty"`
 	// Keys are the environment variables by which the program signs in. They are passed on.
 	Keys []string `json:"keys,omitempty"`
 	// PassEnv are further variables of the server passed on; a name ending in * is a prefix.
@@ -412,8 +414,25 @@ func (r *run) silence() {
 	r.emitTo = nil
 }
 
+// warn tells a reader of the transcript something, without raw JSON and without paths of the server.
 func (r *run) warn(format string, args ...any) {
-	r.emit(Event{Kind: EventWarning, Text: fmt.Sprintf(format, args...)})
+	r.emit(Event{Kind: EventWarning, Text: r.withoutPaths(plain(fmt.Sprintf(format, args...)))})
+}
+
+// withoutPaths writes the paths of the server as a reader knows them: those of the worktree as they are in the repository, those
+// of the server's user below ~, and those of the run without the folders around it.
+func (r *run) withoutPaths(text string) string {
+	var pairs []string
+	if r.Dir != "" {
+		pairs = append(pairs, filepath.Clean(r.Dir)+"/", "", filepath.Clean(r.Dir), "the worktree")
+	}
+	if r.RunDir != "" {
+		pairs = append(pairs, filepath.Clean(r.RunDir)+"/", "")
+	}
+	if home := os.Getenv("HOME"); len(home) > 1 {
+		pairs = append(pairs, filepath.Clean(home)+"/", "~/")
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // stopped is the failure of a turn that was ended from outside.

@@ -264,7 +264,7 @@ func (c *codexTurn) item(it codexItem, done bool, raw []byte) {
 		}
 		e.Tool.Name, e.Tool.Kind, e.Tool.Title = "apply_patch", "edit", "Change "+shorten(strings.Join(paths, ", "))
 	case "mcp_tool_call":
-		e.Tool = &Tool{Name: it.Server + "." + it.Tool, Kind: "other", Title: it.Server + " " + it.Tool, Input: it.Arguments}
+		e.Tool = &Tool{Name: it.Server + "." + it.Tool, Kind: "other", Title: it.Server + "." + it.Tool, Input: it.Arguments}
 		if it.Result != nil {
 			e.Tool.Result = contentText(it.Result.Content)
 		}

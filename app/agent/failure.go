@@ -43,6 +43,13 @@ const ofWords = "status"
 
 func says(kind, words string) saying { return saying{kind, regexp.MustCompile(`^(?:` + words + `)$`)} }
 
+// openCode are the sentences of OpenCode and of what was made from it. It passes on what a model's server said, without the status.
+var openCode = []saying{
+	says(FailTransient, `Cannot connect to API: .*`),
+	says(FailRateLimit, `(?:[Rr]ate limit exceeded|Too [Mm]any [Rr]equests)\.?`),
+	says(FailRateLimit, `This request would exceed (?:your organization's|the) rate limit .*`),
+}
+
 // sayings are whole sentences of the programs of the catalogue, where they give what they mean no field of its own. A sentence is
 // a whole line of what the program says of itself, never a part of one: paths, numbers and the output of tools decide nothing.
 var sayings = map[string][]saying{
@@ -71,8 +78,8 @@ var sayings = map[string][]saying{
 	"gemini": {
 		says(FailUnknown, `No previous sessions found for this project\.|Invalid session identifier "[\w-]+"\.`),
 	},
-	"opencode": {says(FailTransient, `Cannot connect to API: .*`)},
-	"kilo":     {says(FailTransient, `Cannot connect to API: .*`)},
+	"opencode": openCode,
+	"kilo":     openCode,
 	"qwen": {
 		says(FailTransient, `Model stream ended with empty response text\.|terminated|Connection error\.|Request timed out\.|fetch failed`),
 		says(ofWords, `(\d{3}) .*`),
@@ -178,6 +185,33 @@ func (t *trouble) read(raw []byte) bool {
 	return true
 }
 
+// plain replaces JSON at the end of a text by the words in it. Text that is no JSON stays as it is.
+func plain(text string) string {
+	for range 3 { // vendors put JSON into the words of JSON
+		at := strings.IndexAny(text, "{[")
+		if at < 0 || !json.Valid([]byte(text[at:])) {
+			return text
+		}
+		raw := json.RawMessage(text[at:])
+		var list []json.RawMessage
+		if json.Unmarshal(raw, &list) == nil && len(list) > 0 {
+			raw = list[0]
+		}
+		var t trouble
+		t.read(raw)
+		head := strings.TrimRight(text[:at], " :\t\r\n")
+		switch {
+		case head == "":
+			text = t.text
+		case t.text == "":
+			text = head
+		default:
+			text = head + ": " + t.text
+		}
+	}
+	return text
+}
+
 // failure makes a failure of what a program told. Its fields decide; where they say nothing, whole sentences that are known of it.
 // Anything else is a failure of the task.
 func (r *run) failure(t trouble, now time.Time) *Failure {
@@ -193,7 +227,7 @@ func (r *run) failure(t trouble, now time.Time) *Failure {
 	if said == FailUnknown && r.Resume != "" {
 		return r.unknownConversation(first)
 	}
-	f := &Failure{Kind: FailAgent, Reason: shorten(t.text)}
+	f := &Failure{Kind: FailAgent, Reason: shorten(plain(t.text))}
 	for _, kind := range []string{names[strings.ToLower(t.name)], ofStatus(t.status), said} {
 		if kind != "" && kind != FailUnknown {
 			f.Kind = kind
@@ -281,7 +315,7 @@ func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	case last == "":
 		f.Reason = fmt.Sprintf("%s ended with exit %d before its answer was complete", r.Name, end.Exit)
 	default:
-		f.Reason = fmt.Sprintf("exit %d: %s", end.Exit, last)
+		f.Reason = fmt.Sprintf("exit %d: %s", end.Exit, plain(last))
 	}
 	return f
 }

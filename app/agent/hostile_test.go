@@ -174,6 +174,12 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 		{"copilot", "Failed to get response from the AI model; retried 5 times (total retry wait time: 11.22 seconds) Last error: 429 Rate limit reached. Please try again in 40m.", FailRateLimit, ""},
 		{"copilot", "The provider rejected the prompt as too long", FailContext, ""},
 		{"copilot", "400 bad thing", FailAgent, ""},
+		{"opencode", "rate limit exceeded", FailRateLimit, ""},
+		{"kilo", "Too Many Requests", FailRateLimit, ""},
+		{"opencode", "reading src/rate limit exceeded.txt", FailAgent, ""},
+		{"qwen", `upstream said: {"error":{"message":"no such thing","type":"x"}}`, FailAgent, "upstream said: no such thing"},
+		{"qwen", `[{"error":{"code":400,"message":"bad thing"}}]`, FailAgent, "bad thing"},
+		{"qwen", "the list [1, 2] is short", FailAgent, "the list [1, 2] is short"},
 		{"opencode", "Incorrect API key provided: sk-x. You can find your API key at https://platform.openai.com/account/api-keys.", FailAuth, ""},
 	} {
 		r := &run{Provider: Provider{ID: tt.agent}, Turn: Turn{Resume: "x"}}

@@ -447,3 +447,45 @@ func TestPlainTextHasNoCommandsForATerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestAWarningHasNoPathsOfTheServerAndNoRawJSON(t *testing.T) {
+	t.Parallel()
+	var got string
+	r := &run{Turn: Turn{Dir: "/srv/work/1", RunDir: "/srv/runs/1"}, touch: func() {}, emitTo: func(e Event) { got = e.Text }}
+	for words, want := range map[string]string{
+		"cannot read /srv/work/1/src/a.go":                                 "cannot read src/a.go",
+		"the folder /srv/work/1 is no repository":                          "the folder the worktree is no repository",
+		"wrote /srv/runs/1/mcp.json":                                       "wrote mcp.json",
+		"read " + os.Getenv("HOME") + "/.codex/x":                          "read ~/.codex/x",
+		`stream error: {"error":{"message":"overloaded","type":"server"}}`: "stream error: overloaded",
+	} {
+		if r.warn("%s", words); got != want {
+			t.Errorf("%q became %q; want %q", words, got, want)
+		}
+	}
+}
+
+func TestASignInIsKnownByItsVariableOrFile(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	p := Provider{Keys: []string{"ANTHROPIC_*"}, Account: ".agent/auth.json"}
+	file := filepath.Join(home, p.Account)
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ file, variable, want string }{
+		{"", "", ""},
+		{"{}", "", ""}, // of one who signed out
+		{`{"token":"x"}`, "", "~/.agent/auth.json"},
+		{"", "ANTHROPIC_BASE_URL=https://x", ""},
+		{"", "ANTHROPIC_API_KEY=x", "ANTHROPIC_API_KEY"},
+		{"", "ANTHROPIC_API_KEY=", ""},
+	} {
+		if err := os.WriteFile(file, []byte(tt.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := SignedIn(p, []string{"HOME=" + home, tt.variable}); got != tt.want {
+			t.Errorf("with the file %q and %q it is signed in by %q; want %q", tt.file, tt.variable, got, tt.want)
+		}
+	}
+}

@@ -136,7 +136,8 @@ func (s *Server) addWorkers(i *views.ProviderItem, p agent.Provider) {
 	var set []string
 	for _, w := range s.Workers() {
 		found, looked := w.Providers[p.ID]
-		row := views.ProviderWorker{Name: w.Name, Path: found.Path, Version: found.Version, Problem: found.Problem, ListProblem: found.ListProblem, Looking: !looked}
+		row := views.ProviderWorker{Name: w.Name, Path: found.Path, Version: found.Version, Problem: found.Problem, ListProblem: found.ListProblem, Looking: !looked,
+			SignedIn: found.SignedIn, TellsSignIn: agent.TellsSignIn(p)}
 		i.Workers = append(i.Workers, row)
 		switch {
 		case looked && found.Problem == "":

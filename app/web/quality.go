@@ -131,7 +131,7 @@ func usageText(u db.Usage) (tokens, cost string) {
 	}
 	tokens, cost = "unknown", "unknown"
 	if u.Counted > 0 || u.Tokens() > 0 {
-		tokens = atLeast(u.Counted < u.Turns) + views.Thousands(u.TokensIn) + " in, " + views.Thousands(u.TokensCached) + " cached, " + views.Thousands(u.TokensOut) + " out"
+		tokens = tokenText(u.Counted < u.Turns, u.TokensIn+u.TokensCached, u.TokensCached, u.TokensOut)
 	}
 	if u.Priced > 0 || u.CostUSD > 0 {
 		cost = atLeast(u.Priced < u.Turns) + views.Dollars(u.CostUSD)

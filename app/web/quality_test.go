@@ -166,7 +166,7 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 		t.Error("what is unknown is shown as zero")
 	}
 	stopped := run(db.TurnUsage{TokensIn: 7, CostUSD: 0.5})
-	b.get("/executions/"+stopped.Execution.ID.String()).expect(t, http.StatusOK, "at least 7 in, 0 cached, 0 out")
+	b.get("/executions/"+stopped.Execution.ID.String()).expect(t, http.StatusOK, "at least 7 tokens in, 0 out")
 	b.get("/executions/"+stopped.Execution.ID.String()).expect(t, http.StatusOK, "at least $0.50")
 	for _, table := range []string{"turns", "executions"} { // the sums below are of the others
 		_, err := s.server.DB.NewRaw("UPDATE " + table + " SET tokens_in = 0, cost_usd = 0").Exec(t.Context())
@@ -174,7 +174,7 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 	}
 	told := run(db.TurnUsage{Counted: true, Priced: true, TokensIn: 12345, TokensCached: 40, TokensOut: 20, CostUSD: 0.25})
 	for _, path := range []string{"/sessions/" + told.Session.ID.String(), "/executions/" + told.Execution.ID.String()} {
-		b.get(path).expect(t, http.StatusOK, "12,345 in, 40 cached, 20 out")
+		b.get(path).expect(t, http.StatusOK, "12,385 tokens in (40 cached), 20 out")
 		b.get(path).expect(t, http.StatusOK, "$0.25")
 	}
 	b.get("/automations/"+a.ID.String()+"/settings").expect(t, http.StatusOK, "at least $0.25")

@@ -267,6 +267,9 @@ func (t *transcript) addTool(id string, at time.Time, a *agent.Event) views.Entr
 			if what, named := strings.CutPrefix(a.Tool.Title, e.Tool.Name+" "); named && e.Tool.Name != "" { // the name stands before it
 				e.Tool.Arg = what
 			}
+			if a.Tool.Title == e.Tool.Name { // so an agent calls what it knows nothing more of
+				e.Tool.Arg = firstLine(string(a.Tool.Input))
+			}
 		} else if e.Tool.Arg == "" && len(a.Tool.Input) > 0 {
 			e.Tool.Arg = firstLine(string(a.Tool.Input))
 		}

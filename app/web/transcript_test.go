@@ -71,3 +71,18 @@ func TestAToolThatItsTurnDidNotSeeEndDoesNotRunForEver(t *testing.T) {
 		t.Errorf("with the end of the turn %+v is sent; want the tool as not finished, and its name once", sent)
 	}
 }
+
+func TestAToolWhoseTitleIsItsNameIsNamedOnce(t *testing.T) {
+	t.Parallel()
+	const name = "mcp__carillon__create_ticket"
+	for input, want := range map[string]string{`{"title":"x"}`: `{"title":"x"}`, "": ""} {
+		call := agent.Tool{Name: name, Title: name, Input: json.RawMessage(input)}
+		if input == "" {
+			call.Input = nil
+		}
+		got := newTranscript(time.UTC, time.Now()).add(said(t, 1, agent.Event{Kind: agent.EventTool, ID: "a", Tool: &call}))
+		if len(got) != 1 || got[0].Tool.Name != name || got[0].Tool.Arg != want {
+			t.Errorf("shown is %+v; want %q beside the name", got, want)
+		}
+	}
+}

@@ -18,11 +18,7 @@ func usedText(u *agent.Usage) string {
 	}
 	text := ""
 	if u.Known || told {
-		text = atLeast(!u.Known) + tokens(u.Input+u.CacheRead+u.CacheWrite) + " tokens in"
-		if u.CacheRead > 0 {
-			text += " (" + tokens(u.CacheRead) + " cached)"
-		}
-		text += ", " + tokens(u.Output) + " out"
+		text = tokenText(!u.Known, u.Input+u.CacheRead+u.CacheWrite, u.CacheRead, u.Output)
 	}
 	if u.CostKnown || u.CostUSD > 0 {
 		if text != "" {
@@ -31,6 +27,15 @@ func usedText(u *agent.Usage) string {
 		text += money(u.CostUSD)
 	}
 	return text
+}
+
+// tokenText counts tokens the one way that all pages do: all that went in, those of them that came from a cache, what came out.
+func tokenText(some bool, all, cached, out int64) string {
+	text := atLeast(some) + tokens(all) + " tokens in"
+	if cached > 0 {
+		text += " (" + tokens(cached) + " cached)"
+	}
+	return text + ", " + tokens(out) + " out"
 }
 
 // tokens is a count with its thousands apart.
