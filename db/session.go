@@ -94,6 +94,9 @@ type Session struct {
 	Owner      *User       `bun:"rel:belongs-to,join:owner_id=id"`
 }
 
+// ChangesKnown reports whether what the session has changed could be listed; else its counts say nothing.
+func (s *Session) ChangesKnown() bool { return !s.ChangesAt.IsZero() || s.FilesChanged > 0 }
+
 // listColumns are a session's columns without the diff, which may be large.
 const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
 	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +

@@ -409,3 +409,22 @@ func TestAChangeLeavesWhatItDoesNotName(t *testing.T) {
 		t.Errorf("it was\n%v\nand became\n%v", before, after)
 	}
 }
+
+func TestWhatASessionChangedIsAbsentUntilItIsKnown(t *testing.T) {
+	s := open(t)
+	b := s.as("Jonas", account.RoleMember)
+	p := b.program()
+	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{
+		Name: "A", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent",
+	})
+	check(t, err)
+	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
+	check(t, err)
+	path := "/sessions/" + run.Session.ID.String()
+	if got := p.call("GET", path, nil); got.StatusCode != 200 || strings.Contains(got.body, "files_changed") {
+		t.Errorf("before the first answer it says %s; want no number of files", got.body)
+	}
+	_, err = s.server.DB.NewRaw("UPDATE sessions SET changes_at = now() WHERE id = ?", run.Session.ID).Exec(t.Context())
+	check(t, err)
+	p.call("GET", path, nil).expect(t, 200, `"files_changed":0`)
+}

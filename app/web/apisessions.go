@@ -30,9 +30,9 @@ type APISessionItem struct {
 	BaseBranch   string     `json:"base_branch"`
 	BaseCommit   string     `json:"base_commit" doc:"The commit that the session's worktree began from."`
 	Branch       string     `json:"branch"`
-	FilesChanged int        `json:"files_changed"`
-	LinesAdded   int        `json:"lines_added"`
-	LinesRemoved int        `json:"lines_removed"`
+	FilesChanged *int       `json:"files_changed,omitempty" doc:"Absent: it is not known, or not yet."`
+	LinesAdded   *int       `json:"lines_added,omitempty"`
+	LinesRemoved *int       `json:"lines_removed,omitempty"`
 	LastEvent    int64      `json:"last_event" doc:"Number of the newest event."`
 	CreatedAt    time.Time  `json:"created_at"`
 	StartedAt    *time.Time `json:"started_at,omitempty"`
@@ -103,8 +103,11 @@ func (a *api) sessionItem(s *db.Session) APISessionItem {
 	item := APISessionItem{
 		ID: s.ID.String(), URL: a.link(views.SessionURL(s.ID.String())), Title: s.Title, Type: string(s.Type), Status: string(s.Status), Workspace: APINamed{ID: s.WorkspaceID.String()},
 		Owner: APINamed{ID: s.OwnerID.String()}, Provider: s.Provider, Model: s.Model, BaseBranch: s.BaseBranch, BaseCommit: s.BaseCommit, Branch: s.Branch,
-		FilesChanged: s.FilesChanged, LinesAdded: s.LinesAdded, LinesRemoved: s.LinesRemoved, LastEvent: s.LastSeq, CreatedAt: s.CreatedAt.UTC(), StartedAt: moment(s.StartedAt), EndedAt: moment(s.EndedAt),
+		LastEvent: s.LastSeq, CreatedAt: s.CreatedAt.UTC(), StartedAt: moment(s.StartedAt), EndedAt: moment(s.EndedAt),
 		ClosedAt: moment(s.ClosedAt),
+	}
+	if s.ChangesKnown() {
+		item.FilesChanged, item.LinesAdded, item.LinesRemoved = &s.FilesChanged, &s.LinesAdded, &s.LinesRemoved
 	}
 	if s.Workspace != nil {
 		item.Workspace.Name = s.Workspace.Name

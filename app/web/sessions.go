@@ -357,7 +357,7 @@ const (
 func changesOf(session *db.Session) views.ChangesData {
 	c := views.ChangesData{Session: session.ID.String(), Added: session.LinesAdded, Removed: session.LinesRemoved, NotSaved: session.NotSaved, Beside: beside(session)}
 	switch {
-	case !session.ChangesAt.IsZero() || session.FilesChanged > 0:
+	case session.ChangesKnown():
 	case !session.EndedAt.IsZero() && session.Status != db.SessionInProgress:
 		c.Gone = "It is not known which files were changed: the run ended before they could be listed."
 	default:
