@@ -52,9 +52,11 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	address := s.address(r)
-	token := strings.TrimSpace(r.Header.Get(tokenHeader)) // an empty header counts as absent
-	if token == "" {
-		token = path
+	token := path
+	for _, value := range slices.Backward(r.Header.Values(tokenHeader)) { // the first that is not empty: that counts as absent
+		if value = strings.TrimSpace(value); value != "" {
+			token = value
+		}
 	}
 	hash, ok := automation.HashToken(token)
 	if !ok {

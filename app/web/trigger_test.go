@@ -339,6 +339,14 @@ func TestTheSignatureOfAPackedBodyIsOfTheBytesAsSent(t *testing.T) {
 	send(body).expect(t, 401, "the signature is wrong")
 }
 
+func TestOfAHeaderThatIsSentTwiceAnEmptyOneCountsAsAbsent(t *testing.T) {
+	h := newHook(t, nil)
+	req, err := http.NewRequest("POST", h.http.URL+endpoint, nil)
+	check(t, err)
+	req.Header["Api-Authentication"] = []string{"", h.token}
+	h.nobody().do(req).expect(t, 200, `"success":true`)
+}
+
 func TestASemicolonIsAPartOfItsValue(t *testing.T) {
 	h := newHook(t, nil)
 	form := "application/x-www-form-urlencoded"
