@@ -77,7 +77,8 @@ func TestACPSurvivesBurstsLongLinesAndBanners(t *testing.T) {
 		t.Fatal(f)
 	}
 	text := s.text(EventText)
-	if !strings.HasPrefix(text, strings.Repeat(".", 20000)) || !strings.HasSuffix(text, "end") || !strings.Contains(text, "… cut") || len(text) > maxAnswer+30_000 {
+	if !strings.HasPrefix(text, strings.Repeat(".", 20000)) || !strings.HasSuffix(text, "end") ||
+		!strings.Contains(text, "… cut") || len(text) > maxAnswer+30_000 {
 		t.Errorf("got %d bytes of text; want both ends, and the text of the long line cut", len(text))
 	}
 	if !strings.HasSuffix(res.Text, "end") {
@@ -230,7 +231,8 @@ func TestAnErrorThatAnAgentTellsLikeAnAnswerIsAFailure(t *testing.T) {
 	if f != nil || res.Text != "Well done." {
 		t.Errorf("a turn whose answer was begun twice answered %q: %v", res.Text, f)
 	}
-	if res, f, _ = runTurn(t, p, newTurn(t, "[[say Error: is what the test prints.]]")); f != nil || res.Text != "Error: is what the test prints." {
+	if res, f, _ = runTurn(t, p, newTurn(t, "[[say Error: is what the test prints.]]")); f != nil ||
+		res.Text != "Error: is what the test prints." {
 		t.Errorf("a model's own words became %q: %v", res.Text, f)
 	}
 	res, f, _ = runTurn(t, p, newTurn(t, "[[say Info: a.txt]][[say Error: 500]][[say Written.]]"))

@@ -36,7 +36,8 @@ func (a *acpAgent) chooseModel(opened acpSession) error {
 	default:
 	}
 	var f *Failure
-	if errors.As(err, &f) && (f.Kind == FailAgent || f.Kind == FailModel || f.Kind == FailAuth) { // it has the others all the same
+	// it has the others all the same
+	if errors.As(err, &f) && (f.Kind == FailAgent || f.Kind == FailModel || f.Kind == FailAuth) {
 		f.Kind, f.Reason = FailModel, fmt.Sprintf("%s refused the model %s: %s", a.Name, a.Model, f.Reason)
 		f.Fix = "Choose another model, or none for the provider's default."
 		if list := opened.models(); len(list) > 0 {

@@ -162,8 +162,8 @@ func (a *acpAgent) update(raw json.RawMessage) {
 	}
 }
 
-// notice takes what an agent says of itself in the voice of the model, and reports whether it was such a thing. An error after
-// which nothing is said is why the turn ended, though the agent ends it like one that went well.
+// notice takes what an agent says of itself in the voice of the model, and reports whether it was such a thing. An
+// error after which nothing is said is why the turn ended, though the agent ends it like one that went well.
 func (a *acpAgent) notice(text string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -37,7 +37,8 @@ type Provider struct {
 	Install string `json:"install,omitempty"`
 	// SignIn tells how the program gets its account.
 	SignIn string `json:"signIn,omitempty"`
-	// Account is the file, below the home folder, in which the program keeps its sign-in; empty where that is not known.
+	// Account is the file, below the home folder, in which the program keeps its sign-in; empty where that is not
+	// known.
 	Account string `json:"account,omitempty"`
 	// Keys are the environment variables by which the program signs in. They are passed on.
 	Keys []string `json:"keys,omitempty"`
@@ -51,16 +52,18 @@ type Provider struct {
 	AutoMode string `json:"autoMode,omitempty"`
 	// ReadMode is the ACP session mode that changes no files.
 	ReadMode string `json:"readMode,omitempty"`
-	// ReadEnv are further settings of a turn that changes no files, of a program whose ReadMode alone does not keep it from that.
+	// ReadEnv are further settings of a turn that changes no files, of a program whose ReadMode alone does not keep it
+	// from that.
 	ReadEnv []string `json:"readEnv,omitempty"`
-	// Chats is the folder, below the home folder, in which a program keeps conversations that it would lose without keepChat.
+	// Chats is the folder, below the home folder, in which a program keeps conversations that it would lose without
+	// keepChat.
 	Chats string `json:"chats,omitempty"`
 	// InstructionFile is what the program reads by itself in a repository; empty is AGENTS.md.
 	InstructionFile string `json:"instructionFile,omitempty"`
 	// Unpriced says that the program never tells what a turn costs. Of others nobody can say beforehand.
 	Unpriced bool `json:"unpriced,omitempty"`
-	// Understates says that the program tells of a turn what its last step used alone. The numbers are less than the truth then,
-	// so its usage never counts as known.
+	// Understates says that the program tells of a turn what its last step used alone. The numbers are less than the
+	// truth then, so its usage never counts as known.
 	Understates bool `json:"understates,omitempty"`
 	// Experimental marks a provider whose failures cannot be told from answers with certainty.
 	Experimental bool `json:"experimental,omitempty"`
@@ -95,8 +98,8 @@ type Turn struct {
 
 	Spent Usage // what the resumed conversation has used so far
 
-	// MostUSD is what the turn may cost, of agents that hold themselves to that; nil is no limit. They look after each step, so a
-	// turn may cost that of one step more.
+	// MostUSD is what the turn may cost, of agents that hold themselves to that; nil is no limit. They look after each
+	// step, so a turn may cost that of one step more.
 	MostUSD *float64
 
 	Timeout time.Duration // of the whole turn; 0 is none
@@ -107,12 +110,12 @@ type Turn struct {
 	RunDir  string
 	Sandbox *Sandbox // nil runs without one
 
-	// Used is told what the turn has used so far, whenever the agent says something about it; nil: nobody asks. It must not
-	// block. What the turn has used in the end may be more.
+	// Used is told what the turn has used so far, whenever the agent says something about it; nil: nobody asks. It must
+	// not block. What the turn has used in the end may be more.
 	Used func(Usage)
 
-	// Worked reports whether the agent has done anything that its events do not tell, such as change a file. It is asked where the
-	// agent ends without an answer, which is a failure if it has done nothing; nil: it has not.
+	// Worked reports whether the agent has done anything that its events do not tell, such as change a file. It is
+	// asked where the agent ends without an answer, which is a failure if it has done nothing; nil: it has not.
 	Worked func() bool
 
 	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
@@ -137,8 +140,8 @@ const (
 	EventLog        = "log"        // what the agent says about itself
 	EventOutput     = "output"     // a piece of Stream; the pieces of a stream joined are the whole
 
-	// EventConversation names the conversation (ID) that the turn is in, once, as soon as the agent does: what Result.Conversation
-	// will be. Of a turn that goes on with the conversation that it was given it does not come.
+	// EventConversation names the conversation (ID) that the turn is in, once, as soon as the agent does: what
+	// Result.Conversation will be. Of a turn that goes on with the conversation that it was given it does not come.
 	EventConversation = "conversation"
 )
 
@@ -202,8 +205,8 @@ func (u Usage) Add(v Usage) Usage {
 	}
 }
 
-// AtLeast returns of each number the greater one, for two counts of the same turn of which either may be less than the truth.
-// What is known is what is known of u.
+// AtLeast returns of each number the greater one, for two counts of the same turn of which either may be less than the
+// truth. What is known is what is known of u.
 func (u Usage) AtLeast(v Usage) Usage {
 	u.Input, u.CacheRead = max(u.Input, v.Input), max(u.CacheRead, v.CacheRead)
 	u.CacheWrite, u.Output = max(u.CacheWrite, v.CacheWrite), max(u.Output, v.Output)
@@ -255,8 +258,8 @@ func (f *Failure) Error() string { return f.Reason }
 
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// ErrUnknownConversation is what a Failure wraps where the agent does not know the conversation that it was to go on with. The
-// turn has done nothing: another without Turn.Resume begins anew.
+// ErrUnknownConversation is what a Failure wraps where the agent does not know the conversation that it was to go on
+// with. The turn has done nothing: another without Turn.Resume begins anew.
 var ErrUnknownConversation = errors.New("the agent does not know the conversation")
 
 // longestWait is how far ahead an agent is believed about when to try again.
@@ -301,7 +304,8 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	if p.Understates {
 		res.Usage.Known, res.Usage.CostKnown = false, false
 	}
-	if err == nil && p.Driver != DriverShell && strings.TrimSpace(res.Text) == "" && !r.worked && (t.Worked == nil || !t.Worked()) {
+	if err == nil && p.Driver != DriverShell && strings.TrimSpace(res.Text) == "" && !r.worked &&
+		(t.Worked == nil || !t.Worked()) {
 		err = &Failure{Kind: FailTransient, Reason: "the agent answered nothing"}
 	}
 	if err == nil {
@@ -403,7 +407,8 @@ func (r *run) conversation(id string) {
 
 // unknownConversation is the failure of a turn whose agent does not know the conversation.
 func (r *run) unknownConversation(words string) *Failure {
-	return &Failure{Kind: FailUnknown, Reason: fmt.Sprintf("%s does not know the conversation any more: %s", r.Name, shorten(words)), Cause: ErrUnknownConversation,
+	return &Failure{Kind: FailUnknown, Reason: fmt.Sprintf("%s does not know the conversation any more: %s", r.Name,
+		shorten(words)), Cause: ErrUnknownConversation,
 		Fix: "Start a new session."}
 }
 
@@ -419,8 +424,8 @@ func (r *run) warn(format string, args ...any) {
 	r.emit(Event{Kind: EventWarning, Text: r.withoutPaths(plain(fmt.Sprintf(format, args...)))})
 }
 
-// withoutPaths writes the paths of the server as a reader knows them: those of the worktree as they are in the repository, those
-// of the server's user below ~, and those of the run without the folders around it.
+// withoutPaths writes the paths of the server as a reader knows them: those of the worktree as they are in the
+// repository, those of the server's user below ~, and those of the run without the folders around it.
 func (r *run) withoutPaths(text string) string {
 	var pairs []string
 	if r.Dir != "" {

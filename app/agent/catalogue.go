@@ -49,7 +49,8 @@ func Catalogue() []Provider {
 			Install: "npm install -g @google/gemini-cli",
 			SignIn:  "Set GEMINI_API_KEY for the server, or run gemini once as the server's user and sign in.",
 			Account: ".gemini/oauth_creds.json",
-			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan", Chats: ".gemini/tmp", InstructionFile: "GEMINI.md", State: []string{".gemini"},
+			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan",
+			Chats: ".gemini/tmp", InstructionFile: "GEMINI.md", State: []string{".gemini"},
 		},
 		{
 			ID: "qwen", Name: "Qwen Code", Driver: DriverACP, Command: []string{"qwen", "--acp"},

@@ -12,9 +12,10 @@ import (
 	"strings"
 )
 
-// A Gemini CLI names the file of a conversation after the minute of its start and the first eight characters of its id. Loading a
-// conversation begins another such file. In the same minute it is the same file, which is then empty to its reader. In another
-// minute it is a second file without messages, and because of that the next start deletes all files of these characters.
+// A Gemini CLI names the file of a conversation after the minute of its start and the first eight characters of its id.
+// Loading a conversation begins another such file. In the same minute it is the same file, which is then empty to its
+// reader. In another minute it is a second file without messages, and because of that the next start deletes all files
+// of these characters.
 
 const (
 	chatPrefix = "session-"
@@ -26,7 +27,8 @@ const (
 	chatLine = 64 << 10
 )
 
-// keepChat puts the files of the conversation that is to be gone on with so that the program finds it, and does not delete it.
+// keepChat puts the files of the conversation that is to be gone on with so that the program finds it, and does not
+// delete it.
 func (r *run) keepChat(env []string) error {
 	if r.Chats == "" || r.Resume == "" || len(r.Resume) < chatShort || strings.ContainsAny(r.Resume, `/\*?[`) {
 		return nil

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The files are as Gemini CLI 0.61 leaves them: two after a conversation was loaded once, of which the second has no message.
+// The files are as Gemini CLI 0.61 leaves them: two after a conversation was loaded once, of which the second has no
+// message.
 func TestAConversationIsKeptFromWhatDeletesIt(t *testing.T) {
 	t.Parallel()
 	const id = "5ecad37c-90f8-4c7e-a91a-a87ae5d7d3b6"
@@ -63,7 +64,8 @@ func TestAConversationIsKeptFromWhatDeletesIt(t *testing.T) {
 	if _, err := os.Stat(stranger); err != nil {
 		t.Errorf("a file outside of the folder is gone: %v", err)
 	}
-	for _, nothing := range []*run{{}, {Provider: r.Provider}, {Provider: r.Provider, Turn: Turn{Resume: "../../x"}}, {Provider: Provider{Chats: ".none"}, Turn: r.Turn}} {
+	for _, nothing := range []*run{{}, {Provider: r.Provider}, {Provider: r.Provider, Turn: Turn{Resume: "../../x"}},
+		{Provider: Provider{Chats: ".none"}, Turn: r.Turn}} {
 		if err := nothing.keepChat([]string{"HOME=" + home}); err != nil {
 			t.Error(err)
 		}

@@ -112,7 +112,8 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	case ctx.Err() != nil && end.Asked:
 		return res, r.stopped(ctx)
 	case c.refused != nil:
-		return res, r.failure(trouble{fmt.Sprintf("the model's server refused the sign-in (%d)", c.refused.ErrorStatus), c.refused.ErrorStatus, ""}, now)
+		return res, r.failure(trouble{fmt.Sprintf("the model's server refused the sign-in (%d)", c.refused.ErrorStatus),
+			c.refused.ErrorStatus, ""}, now)
 	case c.last == nil:
 		return res, r.died(end, stderr, now)
 	case c.last.Subtype == "error_max_budget_usd":
@@ -182,8 +183,8 @@ func claudeServers(list []MCPServer) map[string]any {
 	return servers
 }
 
-// claudeUsage is what the turn used. The tokens are the turn's. The total cost is the conversation's in some versions and the
-// process's, which is the turn's, in others: the models' tokens, which it is for, tell which.
+// claudeUsage is what the turn used. The tokens are the turn's. The total cost is the conversation's in some versions
+// and the process's, which is the turn's, in others: the models' tokens, which it is for, tell which.
 func (r *run) claudeUsage(l *claudeLine) Usage {
 	var u Usage
 	if l.Usage != nil {
@@ -201,7 +202,8 @@ func (r *run) claudeUsage(l *claudeLine) Usage {
 		for _, m := range l.ModelUsage {
 			counted = counted.Add(Usage{Input: m.Input, CacheRead: m.CacheRead, CacheWrite: m.CacheWrite, Output: m.Output})
 		}
-		if r.Resume != "" && counted.tokens() > u.tokens() && counted.tokens() >= u.tokens()+r.Spent.tokens() && r.Spent.CostUSD <= u.CostUSD {
+		if r.Resume != "" && counted.tokens() > u.tokens() && counted.tokens() >= u.tokens()+r.Spent.tokens() &&
+			r.Spent.CostUSD <= u.CostUSD {
 			u.CostUSD -= r.Spent.CostUSD
 		}
 	}

@@ -98,8 +98,9 @@ func KeysSet(p Provider, environment []string) []string {
 // credential are the ends of names of variables that hold a secret, rather than an address or a choice.
 var credential = []string{"_KEY", "_TOKEN", "_SECRET_ACCESS_KEY", "_APPLICATION_CREDENTIALS"}
 
-// SignedIn tells by what a provider's program is signed in, as far as that is known without asking it: the name of a variable of
-// an environment, or a file of its own below the home folder. Empty: neither was found. The model's server may refuse either.
+// SignedIn tells by what a provider's program is signed in, as far as that is known without asking it: the name of a
+// variable of an environment, or a file of its own below the home folder. Empty: neither was found. The model's server
+// may refuse either.
 func SignedIn(p Provider, environment []string) string {
 	for _, name := range KeysSet(p, environment) {
 		if slices.ContainsFunc(credential, func(end string) bool { return strings.HasSuffix(name, end) }) {
@@ -111,7 +112,8 @@ func SignedIn(p Provider, environment []string) string {
 		return ""
 	}
 	const emptyObject = 3 // bytes: what is left of a file after its owner signed out
-	if file, err := os.Stat(filepath.Join(home, p.Account)); err != nil || !file.Mode().IsRegular() || file.Size() <= emptyObject {
+	if file, err := os.Stat(filepath.Join(home, p.Account)); err != nil || !file.Mode().IsRegular() ||
+		file.Size() <= emptyObject {
 		return ""
 	}
 	return "~/" + p.Account

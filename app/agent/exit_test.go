@@ -23,8 +23,8 @@ func TestASuccessThatIsFollowedByAnExitStatusIsASuccessWithAWarning(t *testing.T
 	}
 }
 
-// TestASuccessOverACPIsASuccessWhateverTheProgramsExitIs is about a program that is told to end after its answer: its exit says
-// nothing.
+// TestASuccessOverACPIsASuccessWhateverTheProgramsExitIs is about a program that is told to end after its answer: its
+// exit says nothing.
 func TestASuccessOverACPIsASuccessWhateverTheProgramsExitIs(t *testing.T) {
 	t.Parallel()
 	result, _, err := runFake(t, DriverACP, `

@@ -10,18 +10,23 @@ import (
 )
 
 // statuses are HTTP statuses that a model's server answered, as an agent passes them on.
-var statuses = map[int]string{401: FailAuth, 403: FailAuth, 402: FailRateLimit, 404: FailModel, 408: FailTransient, 413: FailContext, 429: FailRateLimit}
+var statuses = map[int]string{401: FailAuth, 403: FailAuth, 402: FailRateLimit, 404: FailModel, 408: FailTransient,
+	413: FailContext, 429: FailRateLimit}
 
 // names are the names that vendors and agents give to errors in fields of their own.
 var names = map[string]string{
-	"authentication_error": FailAuth, "authentication_failed": FailAuth, "invalid_api_key": FailAuth, "permission_error": FailAuth,
-	"unauthenticated": FailAuth, "permission_denied": FailAuth, "providerautherror": FailAuth,
-	"rate_limit": FailRateLimit, "rate_limit_error": FailRateLimit, "rate_limit_exceeded": FailRateLimit, "resource_exhausted": FailRateLimit,
-	"insufficient_quota": FailRateLimit, "quota_exceeded": FailRateLimit, "usage_limit_reached": FailRateLimit, "usage_limit_exceeded": FailRateLimit,
-	"billing_error":   FailRateLimit,
-	"model_not_found": FailModel, "providermodelnotfounderror": FailModel,
+	"authentication_error": FailAuth, "authentication_failed": FailAuth, "invalid_api_key": FailAuth,
+	"permission_error": FailAuth,
+	"unauthenticated":  FailAuth, "permission_denied": FailAuth, "providerautherror": FailAuth,
+	"rate_limit": FailRateLimit, "rate_limit_error": FailRateLimit, "rate_limit_exceeded": FailRateLimit,
+	"resource_exhausted": FailRateLimit,
+	"insufficient_quota": FailRateLimit, "quota_exceeded": FailRateLimit, "usage_limit_reached": FailRateLimit,
+	"usage_limit_exceeded": FailRateLimit,
+	"billing_error":        FailRateLimit,
+	"model_not_found":      FailModel, "providermodelnotfounderror": FailModel,
 	"context_length_exceeded": FailContext, "contextoverflowerror": FailContext, "prompt_too_long": FailContext,
-	"overloaded": FailTransient, "overloaded_error": FailTransient, "api_error": FailTransient, "server_error": FailTransient,
+	"overloaded": FailTransient, "overloaded_error": FailTransient, "api_error": FailTransient,
+	"server_error":          FailTransient,
 	"internal_server_error": FailTransient, "unavailable": FailTransient, "deadline_exceeded": FailTransient,
 }
 
@@ -43,15 +48,17 @@ const ofWords = "status"
 
 func says(kind, words string) saying { return saying{kind, regexp.MustCompile(`^(?:` + words + `)$`)} }
 
-// openCode are the sentences of OpenCode and of what was made from it. It passes on what a model's server said, without the status.
+// openCode are the sentences of OpenCode and of what was made from it. It passes on what a model's server said, without
+// the status.
 var openCode = []saying{
 	says(FailTransient, `Cannot connect to API: .*`),
 	says(FailRateLimit, `(?:[Rr]ate limit exceeded|Too [Mm]any [Rr]equests)\.?`),
 	says(FailRateLimit, `This request would exceed (?:your organization's|the) rate limit .*`),
 }
 
-// sayings are whole sentences of the programs of the catalogue, where they give what they mean no field of its own. A sentence is
-// a whole line of what the program says of itself, never a part of one: paths, numbers and the output of tools decide nothing.
+// sayings are whole sentences of the programs of the catalogue, where they give what they mean no field of its own. A
+// sentence is a whole line of what the program says of itself, never a part of one: paths, numbers and the output of
+// tools decide nothing.
 var sayings = map[string][]saying{
 	"claude": {
 		says(FailUnknown, `No conversation found with session ID: [\w-]+`),
@@ -109,7 +116,8 @@ var vendors = []saying{
 	says(FailModel, `(?:\d{3} )?The (?:requested )?model '?[^ ']*'? does not exist(?: or you do not have access to it)?\.`),
 }
 
-// said finds the kind of a failure in a line that a program said of itself; empty where it is no sentence that is known.
+// said finds the kind of a failure in a line that a program said of itself; empty where it is no sentence that is
+// known.
 func (r *run) said(line string, more ...saying) string {
 	line = strings.TrimSpace(line)
 	for _, s := range append(more, sayings[r.ID]...) {
@@ -149,7 +157,8 @@ func (t *trouble) read(raw []byte) bool {
 	}
 	for _, key := range []string{"code", "type", "status", "name", "errorName", "errorKind"} {
 		var word string
-		if json.Unmarshal(fields[key], &word) == nil && (t.name == "" || names[strings.ToLower(word)] != "") && names[strings.ToLower(t.name)] == "" {
+		if json.Unmarshal(fields[key], &word) == nil && (t.name == "" || names[strings.ToLower(word)] != "") &&
+			names[strings.ToLower(t.name)] == "" {
 			t.name = word
 		}
 	}
@@ -212,8 +221,8 @@ func plain(text string) string {
 	return text
 }
 
-// failure makes a failure of what a program told. Its fields decide; where they say nothing, whole sentences that are known of it.
-// Anything else is a failure of the task.
+// failure makes a failure of what a program told. Its fields decide; where they say nothing, whole sentences that are
+// known of it. Anything else is a failure of the task.
 func (r *run) failure(t trouble, now time.Time) *Failure {
 	t.text = strings.TrimPrefix(strings.TrimSpace(Clean(t.text)), "Internal error: ") // so the protocol's code is called
 	if strings.HasPrefix(t.text, "{") {
@@ -295,8 +304,8 @@ func retryAt(text string, now time.Time) time.Time {
 // otherVersion are the words with which programs refuse options that they do not know.
 var otherVersion = regexp.MustCompile(`(?im)^(?:error: )?((?:unknown|unrecognized|unexpected|invalid) (?:option|argument|flag|subcommand|command)s?\b[^\n]{0,100})`)
 
-// died is the failure of a program that ended without an answer. What it wrote to its standard error may be anything, the output
-// of tools and what a prompt says too: only a last line that is known of it tells the kind.
+// died is the failure of a program that ended without an answer. What it wrote to its standard error may be anything,
+// the output of tools and what a prompt says too: only a last line that is known of it tells the kind.
 func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	last := lastLine(stderr)
 	f := &Failure{Kind: FailAgent}
@@ -307,7 +316,8 @@ func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	}
 	switch {
 	case end.Signal == "" && otherVersion.MatchString(stderr):
-		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s", r.Name, otherVersion.FindStringSubmatch(stderr)[1])
+		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s", r.Name,
+			otherVersion.FindStringSubmatch(stderr)[1])
 		f.Fix = strings.TrimSpace("Install a newer one: " + r.Install)
 		f.RetryAt = time.Time{}
 	case end.Signal != "":
@@ -323,13 +333,15 @@ func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 // gitAdvice are the lines by which Git follows a failure, for a person at a terminal.
 var gitAdvice = map[string]bool{
 	"Please make sure you have the correct access rights": true, "and the repository exists.": true,
-	"Another git process seems to be running in this repository, e.g.": true, "an editor opened by 'git commit'. Please make sure all processes": true,
-	"are terminated then try again. If it still fails, a git process": true, "may have crashed in this repository earlier:": true,
-	"remove the file manually to continue.": true,
+	"Another git process seems to be running in this repository, e.g.": true,
+	"an editor opened by 'git commit'. Please make sure all processes": true,
+	"are terminated then try again. If it still fails, a git process":  true,
+	"may have crashed in this repository earlier:":                     true,
+	"remove the file manually to continue.":                            true,
 }
 
-// lastLine is the last line that says something. Where Git has failed its advice is left out, and what ssh said of the reason
-// stands before Git's own line.
+// lastLine is the last line that says something. Where Git has failed its advice is left out, and what ssh said of the
+// reason stands before Git's own line.
 func lastLine(text string) string {
 	before, last := "", ""
 	for line := range strings.Lines(Clean(text)) {

@@ -77,14 +77,18 @@ func TestWhatAnAgentAnswersIsJudgedByItsWordsAndNotByItsExit(t *testing.T) {
 			name, stream, exit, kind, reason string
 			retry                            time.Duration // from now; 0: none is told
 		}{
-			{"exits 0 with an error inside", sp.begin + sp.event + sp.failed("what a pity", 0), "0", FailAgent, "what a pity", 0},
+			{"exits 0 with an error inside", sp.begin + sp.event + sp.failed("what a pity", 0), "0", FailAgent, "what a pity",
+				0},
 			{"exits 0 before its answer", sp.begin + sp.event, "0", FailAgent, "before its answer was complete", 0},
 			{"exits 0 without a word", "\n", "0", FailAgent, "before its answer was complete", 0},
-			{"is limited, and says until when", sp.begin + sp.failed("Too Many Requests. Please try again in 20m.", 429), "1", FailRateLimit, "Too Many", 20 * time.Minute},
-			{"is limited, and does not say until when", sp.begin + sp.failed("Too Many Requests", 429), "1", FailRateLimit, "Too Many", 0},
+			{"is limited, and says until when", sp.begin + sp.failed("Too Many Requests. Please try again in 20m.", 429), "1",
+				FailRateLimit, "Too Many", 20 * time.Minute},
+			{"is limited, and does not say until when", sp.begin + sp.failed("Too Many Requests", 429), "1", FailRateLimit,
+				"Too Many", 0},
 			{"is limited, and exits 0", sp.begin + sp.failed("Too Many Requests", 429), "0", FailRateLimit, "Too Many", 0},
 			{"loses the network", sp.begin + sp.failed(sp.lost, 0), "1", FailTransient, "ENOTFOUND", 0},
-			{"has too long a conversation", sp.begin + sp.failed("prompt is too long: 210000 tokens > 200000 maximum", 0), "1", FailContext, "too long", 0},
+			{"has too long a conversation", sp.begin + sp.failed("prompt is too long: 210000 tokens > 200000 maximum", 0), "1",
+				FailContext, "too long", 0},
 			{"prints broken JSON", sp.begin + "{\"type\":\n{]\nnull\n[]\n7\n\"x\"\n{\"type\":{}}\n{\"type\":\"item.completed\",\"item\":7}\n" + sp.failed("a limit of nothing", 0), "1", FailAgent, "a limit of nothing", 0},
 			{"prints broken JSON and nothing else", "{\"type\":\n", "1", FailAgent, "exit 1", 0},
 			{"is killed", sp.begin + sp.event, "kill", FailAgent, "signal: killed", 0},
@@ -114,9 +118,12 @@ func TestWhatAnAgentAnswersIsJudgedByItsWordsAndNotByItsExit(t *testing.T) {
 
 // Whoever writes a prompt or a test can have a program print such things.
 var misleading = []string{
-	"    at render (/usr/lib/cli.js:403:17)", "src/quota/index.ts", "pages/login.tsx", "no matching closing token found", "curl: (22) The requested URL returned error: 403",
-	"    at cli.js:512:7", "network.test.js", "Error: 401 Unauthorized", "rate limit exceeded", "Not logged in", "the context window is too small", "model not found",
-	`{"error":{"type":"authentication_error","message":"invalid x-api-key"}}`, "HTTP 503 Service Unavailable", "terminated by ECONNRESET",
+	"    at render (/usr/lib/cli.js:403:17)", "src/quota/index.ts", "pages/login.tsx", "no matching closing token found",
+	"curl: (22) The requested URL returned error: 403",
+	"    at cli.js:512:7", "network.test.js", "Error: 401 Unauthorized", "rate limit exceeded", "Not logged in",
+	"the context window is too small", "model not found",
+	`{"error":{"type":"authentication_error","message":"invalid x-api-key"}}`, "HTTP 503 Service Unavailable",
+	"terminated by ECONNRESET",
 }
 
 func TestWordsThatTheProgramDoesNotSayOfItselfDecideNothing(t *testing.T) {
@@ -130,7 +137,8 @@ func TestWordsThatTheProgramDoesNotSayOfItselfDecideNothing(t *testing.T) {
 				if words[0] == '{' {
 					return // what a server answers, where the program passes it on as the error
 				}
-				_, f, _, _ = replay(t, sp.provider, sp.begin+sp.failed("the tests failed: "+strings.TrimSpace(words), 0), "1", "", newTurn(t, "x"))
+				_, f, _, _ = replay(t, sp.provider, sp.begin+sp.failed("the tests failed: "+strings.TrimSpace(words), 0), "1", "",
+					newTurn(t, "x"))
 				expectFailure(t, f, FailAgent, "the tests failed")
 			})
 		}
@@ -152,38 +160,47 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 		{"claude", "You've hit your session limit · resets 3pm (UTC)", FailRateLimit, ""},
 		{"claude", "Credit balance is too low", FailRateLimit, ""},
 		{"claude", "Prompt is too long · the request is ~210000 tokens (limit 200000) but this conversation is only ~1560 tokens", FailContext, ""},
-		{"codex", "unexpected status 401 Unauthorized: invalid x-api-key, url: http://127.0.0.1:1/v1/responses", FailAuth, ""},
+		{"codex", "unexpected status 401 Unauthorized: invalid x-api-key, url: http://127.0.0.1:1/v1/responses", FailAuth,
+			""},
 		{"codex", "unexpected status 402 Payment Required: You exceeded your current quota., url: http://127.0.0.1:1/v1/responses", FailRateLimit, ""},
-		{"codex", "unexpected status 529 <unknown status code>: Overloaded, url: http://127.0.0.1:1/v1/responses", FailTransient, ""},
+		{"codex", "unexpected status 529 <unknown status code>: Overloaded, url: http://127.0.0.1:1/v1/responses",
+			FailTransient, ""},
 		{"codex", "exceeded retry limit, last status: 429 Too Many Requests", FailRateLimit, ""},
 		{"codex", "The model gpt-9 does not exist or you do not have access to it.", FailModel, ""},
 		{"codex", `{"error":{"code":"","message":"bad thing","type":"error"}}`, FailAgent, "bad thing"},
 		{"codex", "We’re currently experiencing high demand, which may cause temporary errors.", FailTransient, ""},
-		{"gemini", `{"error":{"code":500,"message":"internal server error","status":"INTERNAL"}}`, FailTransient, "internal server error"},
-		{"gemini", `{"error":{"code":402,"message":"You exceeded your current quota.","status":"insufficient_quota"}}`, FailRateLimit, ""},
-		{"gemini", "The input token count (2100000) exceeds the maximum number of tokens allowed (1048576).", FailContext, ""},
+		{"gemini", `{"error":{"code":500,"message":"internal server error","status":"INTERNAL"}}`, FailTransient,
+			"internal server error"},
+		{"gemini", `{"error":{"code":402,"message":"You exceeded your current quota.","status":"insufficient_quota"}}`,
+			FailRateLimit, ""},
+		{"gemini", "The input token count (2100000) exceeds the maximum number of tokens allowed (1048576).", FailContext,
+			""},
 		{"qwen", "terminated", FailTransient, ""},
 		{"qwen", "401 invalid x-api-key", FailAuth, ""},
 		{"qwen", "404 The model gpt-9 does not exist or you do not have access to it.", FailModel, ""},
 		{"qwen", "400 This model's maximum context length is 128000 tokens. However, your messages resulted in 210000 tokens.", FailContext, ""},
 		{"qwen", "Model stream ended with empty response text.", FailTransient, ""},
 		{"copilot", "Authentication failed with provider at http://127.0.0.1:1/v1 (HTTP 401).\n  Check your COPILOT_PROVIDER_API_KEY.", FailAuth, ""},
-		{"copilot", "Model 'test-model' not found on provider at http://127.0.0.1:1/v1 (HTTP 404).\n  Check it.", FailModel, ""},
+		{"copilot", "Model 'test-model' not found on provider at http://127.0.0.1:1/v1 (HTTP 404).\n  Check it.", FailModel,
+			""},
 		{"copilot", "Failed to get response from the AI model; retried 5 times (total retry wait time: 5.00 seconds) Last error: Failed native model HTTP request: " +
-			"error decoding response body: error reading a body from connection: unexpected EOF during chunk size line", FailTransient, ""},
+			"error decoding response body: error reading a body from connection: unexpected EOF during chunk size line",
+			FailTransient, ""},
 		{"copilot", "Failed to get response from the AI model; retried 5 times (total retry wait time: 11.22 seconds) Last error: 429 Rate limit reached. Please try again in 40m.", FailRateLimit, ""},
 		{"copilot", "The provider rejected the prompt as too long", FailContext, ""},
 		{"copilot", "400 bad thing", FailAgent, ""},
 		{"opencode", "rate limit exceeded", FailRateLimit, ""},
 		{"kilo", "Too Many Requests", FailRateLimit, ""},
 		{"opencode", "reading src/rate limit exceeded.txt", FailAgent, ""},
-		{"qwen", `upstream said: {"error":{"message":"no such thing","type":"x"}}`, FailAgent, "upstream said: no such thing"},
+		{"qwen", `upstream said: {"error":{"message":"no such thing","type":"x"}}`, FailAgent,
+			"upstream said: no such thing"},
 		{"qwen", `[{"error":{"code":400,"message":"bad thing"}}]`, FailAgent, "bad thing"},
 		{"qwen", "the list [1, 2] is short", FailAgent, "the list [1, 2] is short"},
 		{"opencode", "Incorrect API key provided: sk-x. You can find your API key at https://platform.openai.com/account/api-keys.", FailAuth, ""},
 	} {
 		r := &run{Provider: Provider{ID: tt.agent}, Turn: Turn{Resume: "x"}}
-		if f := r.failure(trouble{text: tt.words}, time.Now()); f.Kind != tt.kind || tt.reason != "" && f.Reason != tt.reason {
+		if f := r.failure(trouble{text: tt.words}, time.Now()); f.Kind != tt.kind || tt.reason != "" &&
+			f.Reason != tt.reason {
 			t.Errorf("%s: %q is %s %q; want %s", tt.agent, tt.words, f.Kind, f.Reason, tt.kind)
 		}
 	}
@@ -200,7 +217,8 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 		if err := json.Unmarshal([]byte(tt.data), &data); err != nil {
 			t.Fatal(err)
 		}
-		if f := a.refused(&acp.RequestError{Code: -32603, Message: "Internal error", Data: data}); f.Kind != tt.kind || f.Reason != tt.reason {
+		if f := a.refused(&acp.RequestError{Code: -32603, Message: "Internal error", Data: data}); f.Kind != tt.kind ||
+			f.Reason != tt.reason {
 			t.Errorf("%s is %s %q; want %s %q", tt.data, f.Kind, f.Reason, tt.kind, tt.reason)
 		}
 	}
@@ -210,7 +228,8 @@ func TestAnAnswerWithoutAnythingIsAFailureThatMayPass(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ agent, stream string }{
 		{"claude", `{"type":"result","subtype":"success","session_id":"s","result":"","usage":{"input_tokens":1,"output_tokens":1}}` + "\n"},
-		{"codex", `{"type":"item.completed","item":{"id":"i","type":"agent_message","text":" "}}` + "\n" + `{"type":"turn.completed","usage":{"input_tokens":1}}` + "\n"},
+		{"codex", `{"type":"item.completed","item":{"id":"i","type":"agent_message","text":" "}}` + "\n" +
+			`{"type":"turn.completed","usage":{"input_tokens":1}}` + "\n"},
 	} {
 		turn := newTurn(t, "x")
 		_, f, _, _ := replay(t, tt.agent, tt.stream, "0", "", turn)
@@ -241,7 +260,8 @@ func TestAnACPAgentThatIsKilledOrLimitedSaysSo(t *testing.T) {
 		retry                      time.Duration
 	}{
 		{"is killed", "[[say x]][[kill]]", FailAgent, "signal: killed", 0},
-		{"is limited, and says until when", "[[fail 429 Too Many Requests, retry-after: 90]]", FailRateLimit, "Too Many", 90 * time.Second},
+		{"is limited, and says until when", "[[fail 429 Too Many Requests, retry-after: 90]]", FailRateLimit, "Too Many",
+			90 * time.Second},
 		{"is limited, and does not say until when", "[[fail 429 Too Many Requests]]", FailRateLimit, "Too Many", 0},
 		{"loses the network", "[[fail 500 terminated]]", FailTransient, "terminated", 0},
 	} {

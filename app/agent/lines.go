@@ -19,8 +19,8 @@ const (
 )
 
 // eachLine takes a stream to its end, line by line, without the line's end. A line is valid until the
-// next. Of a JSON object over the limit the long texts are cut, so that what else it says is known. Of what is over the limit
-// even then only the length is told.
+// next. Of a JSON object over the limit the long texts are cut, so that what else it says is known. Of what is over the
+// limit even then only the length is told.
 func eachLine(from io.Reader, limit int, line func([]byte), long func(n int)) {
 	in := bufio.NewReaderSize(from, 64<<10)
 	var buf []byte

@@ -33,7 +33,8 @@ func realTurn(t *testing.T, cli agenttest.CLI, prompt string) Turn {
 	return turn
 }
 
-// checkUsed compares what an agent told with what the model did: the same where it tells all of it, at least some of it otherwise.
+// checkUsed compares what an agent told with what the model did: the same where it tells all of it, at least some of it
+// otherwise.
 func checkUsed(t *testing.T, what string, u Usage, calls int) {
 	t.Helper()
 	in, out := u.Input+u.CacheRead+u.CacheWrite, u.Output
@@ -43,7 +44,8 @@ func checkUsed(t *testing.T, what string, u Usage, calls int) {
 	}
 }
 
-// Each agent that is installed keeps the rules that the recorded streams and the scripted agents of the other tests show.
+// Each agent that is installed keeps the rules that the recorded streams and the scripted agents of the other tests
+// show.
 func TestInstalledAgentsKeepTheRules(t *testing.T) {
 	t.Parallel()
 	for _, cli := range agenttest.CLIs {
@@ -108,7 +110,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 						cost = res.Usage.CostUSD
 					}
 					if res.Usage.CostKnown != (cost > 0) || res.Usage.CostUSD != cost {
-						t.Errorf("message %d cost %v (known: %v); want %v, as the first", i+1, res.Usage.CostUSD, res.Usage.CostKnown, cost)
+						t.Errorf("message %d cost %v (known: %v); want %v, as the first", i+1, res.Usage.CostUSD, res.Usage.CostKnown,
+							cost)
 					}
 					turn.Resume, sum, known = res.Conversation, sum.Add(res.Usage), known && res.Usage.Known
 				}

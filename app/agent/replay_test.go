@@ -129,7 +129,8 @@ func TestTheCostOfAClaudeTurnIsItsOwnWhateverTheVersionCounts(t *testing.T) {
 		{"of the process", result(0.25, 1), 0.25},
 		{"of the process, dearer than all before", result(0.75, 1), 0.75},
 		{"of the conversation", result(0.75, 3), 0.25},
-		{"of the process, with a model beside", strings.Replace(result(0.75, 1), `"modelUsage":{`, `"modelUsage":{"small":{"inputTokens":10},`, 1), 0.75},
+		{"of the process, with a model beside", strings.Replace(result(0.75, 1), `"modelUsage":{`,
+			`"modelUsage":{"small":{"inputTokens":10},`, 1), 0.75},
 	} {
 		res, f, _, _ := replay(t, "claude", strings.ReplaceAll(tt.line, "\n", "")+"\n", "0", "", turn)
 		if f != nil || !res.Usage.CostKnown || res.Usage.CostUSD != tt.cost {
@@ -204,13 +205,16 @@ func TestClaudeReadOnlyAndResume(t *testing.T) {
 
 func TestAResultOfTwelveMegabytesIsUnderstoodThoughItsTextIsCut(t *testing.T) {
 	t.Parallel()
-	line := `{"type":"result","subtype":"success","session_id":"s","result":"It begins.` + strings.Repeat(`\n\"quoted\" \\u0000 text`, 500_000) +
+	line := `{"type":"result","subtype":"success","session_id":"s","result":"It begins.` +
+		strings.Repeat(`\n\"quoted\" \\u0000 text`, 500_000) +
 		`\nNOTHING TO DO","total_cost_usd":1.25,"usage":{"input_tokens":7,"output_tokens":3}}` + "\n"
-	res, f, s, _ := replay(t, "claude", `{"type":"system","subtype":"init","session_id":"s"}`+"\n"+line, "0", "", newTurn(t, "x"))
+	res, f, s, _ := replay(t, "claude", `{"type":"system","subtype":"init","session_id":"s"}`+"\n"+line, "0", "",
+		newTurn(t, "x"))
 	if f != nil {
 		t.Fatal(f)
 	}
-	if !strings.HasPrefix(res.Text, "It begins.\n") || !strings.HasSuffix(res.Text, "\nNOTHING TO DO") || len(res.Text) > 2*maxAnswer || !strings.Contains(res.Text, "… cut") {
+	if !strings.HasPrefix(res.Text, "It begins.\n") || !strings.HasSuffix(res.Text, "\nNOTHING TO DO") ||
+		len(res.Text) > 2*maxAnswer || !strings.Contains(res.Text, "… cut") {
 		t.Errorf("of %d bytes %d are the answer, which begins %.40q", len(line), len(res.Text), res.Text)
 	}
 	if res.Usage.Input != 7 || res.Usage.CostUSD != 1.25 || s.text(EventWarning) != "" {
@@ -270,8 +274,10 @@ func TestTheConversationIsToldAsSoonAsTheAgentNamesIt(t *testing.T) {
 		return list
 	}
 	for _, tt := range []struct{ agent, stream, id string }{
-		{"claude", `{"type":"system","subtype":"init","session_id":"s"}` + "\n" + `{"type":"assistant","session_id":"s","message":{"id":"a","content":[{"type":"text","text":"x"}]}}` + "\n", "s"},
-		{"codex", `{"type":"thread.started","thread_id":"t"}` + "\n" + `{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"x"}}` + "\n", "t"},
+		{"claude", `{"type":"system","subtype":"init","session_id":"s"}` + "\n" +
+			`{"type":"assistant","session_id":"s","message":{"id":"a","content":[{"type":"text","text":"x"}]}}` + "\n", "s"},
+		{"codex", `{"type":"thread.started","thread_id":"t"}` + "\n" +
+			`{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"x"}}` + "\n", "t"},
 	} {
 		turn := newTurn(t, "x")
 		if _, _, s, _ := replay(t, tt.agent, tt.stream, "1", "", turn); !slices.Equal(named(s), []string{tt.id + " at 0"}) {
@@ -283,8 +289,12 @@ func TestTheConversationIsToldAsSoonAsTheAgentNamesIt(t *testing.T) {
 		}
 	}
 	_, f, s := runTurn(t, acpProvider(t), newTurn(t, "[[say x]][[die]]"))
-	at := slices.IndexFunc(s.all(), func(e Event) bool { return e.Kind == EventConversation && strings.HasPrefix(e.ID, "conversation-") })
-	if text := slices.IndexFunc(s.all(), func(e Event) bool { return e.Kind == EventText }); f == nil || at < 0 || at > text {
+	at := slices.IndexFunc(s.all(), func(e Event) bool {
+		return e.Kind == EventConversation &&
+			strings.HasPrefix(e.ID, "conversation-")
+	})
+	if text := slices.IndexFunc(s.all(), func(e Event) bool { return e.Kind == EventText }); f == nil || at < 0 ||
+		at > text {
 		t.Errorf("told %q, before its words at %d: %v", named(s), text, f)
 	}
 }
@@ -296,8 +306,10 @@ func TestAConversationThatTheAgentDoesNotKnowIsAFailureOfItsOwn(t *testing.T) {
 	turn.Resume = id
 	for _, tt := range []struct{ agent, stream, stderr string }{
 		{"claude", "\n", "No conversation found with session ID: " + id + "\n"},
-		{"claude", `{"type":"result","subtype":"error_during_execution","is_error":true,"session_id":"` + id + `","errors":["No conversation found with session ID: ` + id + `"]}` + "\n", ""},
-		{"codex", "\n", "Error: thread/resume: thread/resume failed: no rollout found for thread id " + id + " (code -32600)\n"},
+		{"claude", `{"type":"result","subtype":"error_during_execution","is_error":true,"session_id":"` + id +
+			`","errors":["No conversation found with session ID: ` + id + `"]}` + "\n", ""},
+		{"codex", "\n", "Error: thread/resume: thread/resume failed: no rollout found for thread id " + id +
+			" (code -32600)\n"},
 	} {
 		_, f, _, _ := replay(t, tt.agent, tt.stream, "1", tt.stderr, turn)
 		expectFailure(t, f, FailUnknown, id)
@@ -421,8 +433,10 @@ func TestRetryTimesAreRead(t *testing.T) {
 func TestCleanedJSONIsWhatPostgreSQLTakes(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		`{"a":"b"}`: `{"a":"b"}`, `{"a":"\u0000b"}`: "{\"a\":\"\uFFFDb\"}", `"\ud83d\ude00"`: `"😀"`, `"\ud83dx"`: "\"\uFFFDx\"",
-		`"\ude00\ud83d"`: "\"\uFFFD\uFFFD\"", `"\\u0000"`: `"\\u0000"`, `"\\\u0000"`: "\"\\\\\uFFFD\"", "\"\xff\"": "\"\uFFFD\"", `{"a":`: ``, ``: ``,
+		`{"a":"b"}`: `{"a":"b"}`, `{"a":"\u0000b"}`: "{\"a\":\"\uFFFDb\"}", `"\ud83d\ude00"`: `"😀"`,
+		`"\ud83dx"`:      "\"\uFFFDx\"",
+		`"\ude00\ud83d"`: "\"\uFFFD\uFFFD\"", `"\\u0000"`: `"\\u0000"`, `"\\\u0000"`: "\"\\\\\uFFFD\"",
+		"\"\xff\"": "\"\uFFFD\"", `{"a":`: ``, ``: ``,
 	} {
 		if got := string(cleanJSON(json.RawMessage(in))); got != want {
 			t.Errorf("%s became %s; want %s", in, got, want)
@@ -451,7 +465,8 @@ func TestPlainTextHasNoCommandsForATerminal(t *testing.T) {
 func TestAWarningHasNoPathsOfTheServerAndNoRawJSON(t *testing.T) {
 	t.Parallel()
 	var got string
-	r := &run{Turn: Turn{Dir: "/srv/work/1", RunDir: "/srv/runs/1"}, touch: func() {}, emitTo: func(e Event) { got = e.Text }}
+	r := &run{Turn: Turn{Dir: "/srv/work/1", RunDir: "/srv/runs/1"}, touch: func() {},
+		emitTo: func(e Event) { got = e.Text }}
 	for words, want := range map[string]string{
 		"cannot read /srv/work/1/src/a.go":                                 "cannot read src/a.go",
 		"the folder /srv/work/1 is no repository":                          "the folder the worktree is no repository",

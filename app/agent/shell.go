@@ -78,7 +78,8 @@ func (r *run) finish(p *process, stdout, stderr func()) ending {
 		r.warn("Process %d could not be ended.", pid)
 	}
 	if end.Behind > 0 {
-		r.warn("Ended with the run, since they were still running in the background: %d processes (%s).", end.Behind, strings.Join(end.Names, ", "))
+		r.warn("Ended with the run, since they were still running in the background: %d processes (%s).", end.Behind,
+			strings.Join(end.Names, ", "))
 	}
 	return end
 }
@@ -98,7 +99,8 @@ func (r *run) params(uses []string) ([]string, error) {
 	}
 	env := []string{"PARAMS_FILE=" + file}
 	if name, size := shell.TooLong(uses, r.Params); name != "" {
-		return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s is too long for a variable (%d bytes)", name, size),
+		return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s is too long for a variable (%d bytes)",
+			name, size),
 			Fix: "Read it in the script from the JSON file $PARAMS_FILE."}
 	}
 	given := shell.Values(uses, r.Params)

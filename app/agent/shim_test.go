@@ -131,7 +131,8 @@ func TestWhatAScriptLeavesInTheBackgroundIsEndedAndNoted(t *testing.T) {
 			notes = append(notes, e.Text)
 		}
 	}
-	if len(notes) != 1 || !strings.Contains(notes[0], ": 16 processes (") || strings.Count(notes[0], "daemon") != mostNames {
+	if len(notes) != 1 || !strings.Contains(notes[0], ": 16 processes (") ||
+		strings.Count(notes[0], "daemon") != mostNames {
 		t.Errorf("it warned of %q; want one note of 16 processes with %d names", notes, mostNames)
 	}
 	_, f, s = runTurn(t, bash(), newTurn(t, "sleep 0 & wait; echo done"))

@@ -157,8 +157,8 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 }
 
 // toolAway tells an agent that the database is away. What the call was to change may have been changed: the answer alone may be lost.
-const toolAway = "Carillon cannot reach its database at the moment: try again in " + awayFor + " seconds. " +
-	"If this call was to change something, look first whether it did."
+const toolAway = "the database cannot be reached at the moment: try again in " + awayFor + " seconds; " +
+	"if this call was to change something, look first whether it did"
 
 // link is an address of this site in full.
 func (c *mcpCaller) link(path string) string { return c.server.PublicURL.JoinPath(path).String() }

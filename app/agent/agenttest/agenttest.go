@@ -1,6 +1,6 @@
-// Package agenttest is a coding agent for tests: a program that speaks the Agent Client Protocol and calls the tools that it is
-// handed. A test binary becomes it by calling Serve where its arguments say so. Beside it there is Model, a stand-in for the
-// servers of models, with which the agents that people install can be tested (CLIs).
+// Package agenttest is a coding agent for tests: a program that speaks the Agent Client Protocol and calls the tools
+// that it is handed. A test binary becomes it by calling Serve where its arguments say so. Beside it there is Model, a
+// stand-in for the servers of models, with which the agents that people install can be tested (CLIs).
 package agenttest
 
 import (
@@ -22,14 +22,14 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// Serve is the agent, from its start to its end; it returns its exit status. It does what a message says in double brackets,
-// such as [[say Hello]]; a message without any is given to answer, where that is not nil.
+// Serve is the agent, from its start to its end; it returns its exit status. It does what a message says in double
+// brackets, such as [[say Hello]]; a message without any is given to answer, where that is not nil.
 //
-// Arguments choose traits: "load" for session/load in place of session/resume, "boasts" with it for one that offers the latter all
-// the same, "version=2", "nomodes", "banner" for one that
-// begins with a line that is no JSON, "lines" for one that ends what it says with a new line, "deaf" for one that reads
-// nothing, and "state=FOLDER" for where it keeps its conversations, which may also be in the variable STATE. The file messages
-// in that folder has each message that it got, quoted, one a line.
+// Arguments choose traits: "load" for session/load in place of session/resume, "boasts" with it for one that offers the
+// latter all the same, "version=2", "nomodes", "banner" for one that begins with a line that is no JSON, "lines" for
+// one that ends what it says with a new line, "deaf" for one that reads nothing, and "state=FOLDER" for where it keeps
+// its conversations, which may also be in the variable STATE. The file messages in that folder has each message that it
+// got, quoted, one a line.
 func Serve(args []string, answer func(*Message)) int {
 	s := newScripted(args)
 	s.play = answer
@@ -358,8 +358,8 @@ func (m *Message) Wait() {
 	m.canceled = true
 }
 
-// Call calls a tool of Carillon's, over the protocol and with the token that the session was handed, and returns what it says:
-// its structured content as JSON. What goes wrong is returned as text too, as a model would read it.
+// Call calls a tool of Carillon's, over the protocol and with the token that the session was handed, and returns what
+// it says: its structured content as JSON. What goes wrong is returned as text too, as a model would read it.
 func (m *Message) Call(tool string, arguments any) string {
 	m.calls++
 	id := fmt.Sprintf("tool-%d", m.calls)

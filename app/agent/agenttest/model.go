@@ -344,7 +344,8 @@ func (e *events) send(name string, v any) {
 
 func (e *events) json(v any) { _ = json.NewEncoder(e.w).Encode(v) }
 
-// wait holds the answer back where it is to hang, until the agent gives up, and ends the connection where it is to be cut.
+// wait holds the answer back where it is to hang, until the agent gives up, and ends the connection where it is to be
+// cut.
 func (e *events) wait() bool {
 	if !e.hang && !e.cut {
 		return false
