@@ -560,8 +560,8 @@ func TestTextsThatAreNotJSONAreRefusedAndCrashNothing(t *testing.T) {
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		check(t, err)
-		if len(bytes.TrimSpace(text)) == 0 {
-			continue // an empty body is fine
+		if len(bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))) == 0 {
+			continue // an empty body is fine, and a byte-order mark is skipped
 		}
 		if res := h.call("POST", endpoint, h.token, "application/json", bytes.NewReader(text)); res.StatusCode != 400 {
 			t.Errorf("%s answered %d %s; want 400", filepath.Base(f), res.StatusCode, res.body)
