@@ -50,7 +50,7 @@ await scenario(async ({ open, step }) => {
   await page.getByRole('radio', { name: 'Chat', exact: true }).check()
   await page.getByLabel('Provider', { exact: true }).waitFor()
 
-  step('a model that it lacks is a mistake')
+  step('a model that it does not list can be typed')
   await page.goto('/automations/new')
   await page.getByLabel('Name', { exact: true }).fill('Talk')
   await page.getByRole('radio', { name: 'Chat', exact: true }).check()
@@ -58,11 +58,13 @@ await scenario(async ({ open, step }) => {
   await page.locator('#model-list option[value=large]').waitFor({ state: 'attached' }) // the field comes anew, with its models
   await page.getByLabel('Prompt', { exact: true }).fill('Hello')
   await page.getByLabel('Model', { exact: true }).fill('gamma')
-  await page.getByRole('button', { name: 'Save' }).click()
-  await page.getByText('Our agent has no model gamma. It has small, large.').first().waitFor()
-  await page.getByLabel('Model', { exact: true }).fill('large')
   const auto = page.getByRole('switch', { name: 'Auto-Complete Session' })
   if (await auto.isChecked()) await auto.uncheck()
+  await page.getByRole('button', { name: 'Save' }).click()
+  await heading('Talk').waitFor()
+  await page.getByRole('link', { name: 'Edit' }).click()
+  await until('the typed model to be kept', async () => await page.getByLabel('Model', { exact: true }).inputValue() === 'gamma')
+  await page.getByLabel('Model', { exact: true }).fill('large')
   await page.getByRole('button', { name: 'Save' }).click()
   await heading('Talk').waitFor()
 
