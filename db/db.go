@@ -1,4 +1,4 @@
-// Package db holds the rows: one file a table, with its model, its enumerations and its queries, and the
+// Package db holds the rows: one file a table or a subject, with models, enumerations and queries, and the
 // migrations that make the tables. It knows SQL and nothing else; the rules are in package automation.
 package db
 
@@ -213,4 +213,11 @@ func orNull(id uuid.UUID) any {
 		return nil
 	}
 	return id
+}
+
+func wrapped(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }

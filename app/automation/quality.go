@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -29,9 +28,6 @@ type QualityInput struct {
 
 // maxCommand is the most bytes that a gate's or a success check's command may have.
 const maxCommand = 16 << 10
-
-// gatePause is after how long a loop asks its gate again that let no run through.
-const gatePause = time.Minute
 
 // applyQuality takes over gate, success check and budget.
 func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in Input, p Provider, bad fault.Invalid) {
@@ -78,30 +74,6 @@ func commandObstacle(a *db.Startable) string {
 		return ""
 	}
 	return fmt.Sprintf("its check runs a command, and %s, who owns the automation, may not run any", a.CreatorName)
-}
-
-// GateRefuses says why an automation's gate does not let a run through, as far as rows can tell: base is the commit at which
-// the run would begin. It is empty when the run may begin.
-func (s *Service) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Gate, base string) (string, error) {
-	if g.NoOpenPR {
-		url, err := db.OpenPullRequest(ctx, s.DB, automation)
-		if err != nil {
-			return "", err
-		}
-		if url != "" {
-			return "its pull request " + url + " is still open", nil
-		}
-	}
-	if g.BranchMoved {
-		last, err := db.LastSuccess(ctx, s.DB, automation)
-		if err != nil {
-			return "", err
-		}
-		if last != "" && last == base {
-			return "the branch has not moved since the last successful run", nil
-		}
-	}
-	return "", nil
 }
 
 // nothingMark is the line with which an agent says that there was nothing to do.

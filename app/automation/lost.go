@@ -1,0 +1,146 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+// Interrupt ends the sessions whose worker is gone: the server was restarted or its machine died. An execution that
+// cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing; so does one that has waited for a worker
+// for too long. It returns how many there were.
+// One that cannot be ended does not keep the others from it.
+func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
+	n, err := s.interruptLost(ctx, db.Lost{At: s.Now()}, resumable)
+	if err != nil {
+		return n, err
+	}
+	waited, err := s.endWaiting(ctx)
+	return n + waited, wrap(err, "end sessions that wait")
+}
+
+// InterruptFormer is Interrupt for the sessions of a former life of a worker, which are known to be without one. Those of others
+// are left to Interrupt: a worker whose lease is over for a moment may live.
+func (s *Service) InterruptFormer(ctx context.Context, worker string, resumable func(provider string) bool) (int, error) {
+	return s.interruptLost(ctx, db.Lost{At: s.Now(), Worker: worker}, resumable)
+}
+
+func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable func(provider string) bool) (int, error) {
+	list, err := db.LostSessions(ctx, s.DB, which, mostLost)
+	if err != nil {
+		return 0, wrap(err, "interrupt lost sessions")
+	}
+	n := 0
+	for i := range list {
+		id, ended := list[i].ID, false
+		err := s.Deal(ctx, Row{Task: db.TaskReap, Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone"}, func(ctx context.Context) error {
+			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+				ended = false
+				session, err := db.LockLostSession(ctx, tx, id, which)
+				if db.IsNotFound(err) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				ended = true
+				return s.interrupt(ctx, tx, session, resumable)
+			})
+			ended = ended && err == nil
+			return err
+		})
+		if err != nil {
+			return n, wrap(err, "interrupt lost sessions")
+		}
+		if ended {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// mostLost is how many lost sessions one call of Interrupt deals with; the next deals with the rest.
+const mostLost = 100
+
+func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) error {
+	o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: db.ErrorLost, Neutral: true, FilesChanged: true}
+	if session.CancelRequestedAt.IsZero() && session.InterruptAt.IsZero() {
+		goesOn, err := s.goesOn(ctx, tx, session, resumable)
+		switch {
+		case err != nil:
+			return err
+		case goesOn && session.Resumes < maxResumes:
+			if err := db.NoteWorked(ctx, tx, session.ID, session.LeaseUntil.Add(-db.LeaseFor)); err != nil {
+				return err
+			}
+			if err := db.Resume(ctx, tx, session.ID, s.Now()); err != nil {
+				return err
+			}
+			return db.Announce(ctx, tx, "queue", uuid.Nil)
+		case goesOn:
+			o.Reason, o.Tell = fmt.Sprintf("its worker was lost %d times while it was at work", session.Resumes+1), true
+		}
+	}
+	switch {
+	case !session.CancelRequestedAt.IsZero():
+		o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
+	case !session.InterruptAt.IsZero():
+		o = Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true, FilesChanged: true}
+	}
+	o.TurnBegun = true
+	if err := s.finish(ctx, tx, session, o); err != nil {
+		return err
+	}
+	return db.SumUsage(ctx, tx, session.ID) // the message that was cut off counts, with its usage unknown
+}
+
+// maxResumes is how often a run, or a person's message, goes on after its worker was lost. Behaviour, "Resumes after a crash".
+const maxResumes = 3
+
+// goesOn reports whether the work on a session can go on in another process: its agent goes on with the conversation, or was not
+// given a message yet.
+func (s *Service) goesOn(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) (bool, error) {
+	if session.Conversation != "" && resumable(session.Provider) {
+		return true, nil
+	}
+	given, err := db.HasTurnAtWork(ctx, tx, session.ID)
+	return !given && err == nil, err
+}
+
+// maxWait is how long a session waits for a worker, and with that for a place or for a paused provider.
+// Behaviour, "Timeout".
+const maxWait = 24 * time.Hour
+
+// endWaiting ends sessions that have waited too long. It returns how many.
+func (s *Service) endWaiting(ctx context.Context) (int, error) {
+	now := s.Now()
+	list, err := db.WaitingSessions(ctx, s.DB, now.Add(-maxWait), now, mostLost)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for i := range list {
+		id := list[i].ID
+		err := s.Deal(ctx, Row{Task: db.TaskReap, Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker"}, func(ctx context.Context) error {
+			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+				session, err := db.LockSession(ctx, tx, id)
+				if err != nil || session.Status != db.SessionQueued || !session.QueuedAt.Before(now.Add(-maxWait)) || session.Fence != list[i].Fence {
+					return err
+				}
+				return s.finish(ctx, tx, session, Outcome{
+					Status: db.Failed, Class: db.ErrorWaiting, Reason: "it waited for a day, and no worker could take it", Neutral: true, Tell: true, FilesChanged: true,
+				})
+			})
+		})
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
