@@ -116,7 +116,7 @@ func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
 			}
 		}
 		out, err := s.once(ctx, c)
-		held := lockOf(c, err)
+		held := s.lockOf(c, err)
 		if held == nil {
 			return out, err
 		}

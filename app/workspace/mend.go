@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -225,24 +227,8 @@ func (s *Store) mendReferences(ctx context.Context, id, view string) (bool, erro
 	}
 	defer unlock()
 	mirror, found := s.mirror(id), false
-	packed := filepath.Join(mirror, "packed-refs")
-	if text, err := os.ReadFile(packed); err == nil {
-		var good, bad strings.Builder
-		for line := range strings.Lines(string(text)) {
-			sha, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-			peeled, isPeeled := strings.CutPrefix(sha, "^")
-			if strings.HasPrefix(line, "#") || isSHA(sha) && strings.HasPrefix(name, "refs/") || isPeeled && isSHA(peeled) && name == "" {
-				good.WriteString(line)
-			} else {
-				bad.WriteString(line)
-			}
-		}
-		if bad.Len() > 0 {
-			found = true
-			if err := errors.Join(s.keepAside(id, "packed-refs", bad.String()), writeOnce(packed, good.String())); err != nil {
-				return false, diskFull(err)
-			}
-		}
+	if found, err = s.mendPacked(id, filepath.Join(mirror, "packed-refs")); err != nil {
+		return false, diskFull(err)
 	}
 	err = filepath.WalkDir(filepath.Join(mirror, "refs"), func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".lock") {
@@ -263,18 +249,89 @@ func (s *Store) mendReferences(ctx context.Context, id, view string) (bool, erro
 	return found, diskFull(err)
 }
 
-// keepAside appends to a file of what was set aside.
+// mendPacked sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether there were any.
+func (s *Store) mendPacked(id, packed string) (bool, error) {
+	if _, bad, err := readPacked(packed); err != nil || bad == "" {
+		return false, err
+	}
+	lock, err := os.OpenFile(packed+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) && s.breakLock(packed+".lock") {
+		lock, err = os.OpenFile(packed+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	}
+	if errors.Is(err, os.ErrExist) {
+		return false, fmt.Errorf("%w: %s", ErrLocked, packed)
+	} else if err != nil {
+		return false, err
+	}
+	good, bad, err := readPacked(packed)
+	if err == nil {
+		err = s.keepAside(id, "packed-refs", bad)
+	}
+	if err == nil {
+		_, err = lock.WriteString(good)
+	}
+	if err = errors.Join(err, lock.Close()); err != nil {
+		return false, errors.Join(err, os.Remove(packed+".lock"))
+	}
+	return true, os.Rename(packed+".lock", packed)
+}
+
+// mostPacked bounds what is read of packed-refs, in bytes: room for over a million references.
+const mostPacked = 256 << 20
+
+// readPacked reads packed-refs, which an agent can replace, and tells its lines apart: those of a reference, and others.
+func readPacked(path string) (good, bad string, err error) {
+	f, err := openPlain(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", "", nil
+	} else if err != nil {
+		return "", "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, mostPacked+1))
+	if err == nil && len(text) > mostPacked {
+		err = fmt.Errorf("%s is larger than %d bytes", path, mostPacked)
+	}
+	var fine, broken strings.Builder
+	for line := range strings.Lines(string(text)) {
+		sha, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		peeled, isPeeled := strings.CutPrefix(sha, "^")
+		if strings.HasPrefix(line, "#") || isSHA(sha) && strings.HasPrefix(name, "refs/") || isPeeled && isSHA(peeled) && name == "" {
+			fine.WriteString(line)
+		} else {
+			broken.WriteString(line)
+		}
+	}
+	return fine.String(), broken.String(), err
+}
+
+// keepAside appends to a file of what was set aside. It follows no link out of the mirror, where an agent can write, and waits
+// for no pipe.
 func (s *Store) keepAside(id, name, text string) error {
-	dir := filepath.Join(s.mirror(id), asideDir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	root, err := os.OpenRoot(s.mirror(id))
+	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	defer root.Close()
+	if err := root.MkdirAll(asideDir, 0o700); err != nil {
+		return err
+	}
+	f, err := root.OpenFile(filepath.Join(asideDir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(cleanText(text))
 	return errors.Join(err, f.Close())
+}
+
+// moveAside moves a part of the mirror to where it keeps what was set aside, and follows no link out of the mirror.
+func (s *Store) moveAside(id, from, to string) error {
+	root, err := os.OpenRoot(s.mirror(id))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return errors.Join(root.MkdirAll(filepath.Dir(to), 0o700), root.Rename(from, to))
 }
 
 // setAside takes out of the repository's way what names objects that are not there: references, whose names and values are
@@ -326,8 +383,8 @@ func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 			return found, ctx.Err()
 		}
 		found = true
-		to := filepath.Join(s.mirror(id), asideDir, fmt.Sprintf("%s-%d", session, time.Now().UnixNano()))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.Rename(admin, to)); err != nil {
+		to := filepath.Join(asideDir, fmt.Sprintf("%s-%d", session, time.Now().UnixNano()))
+		if err := s.moveAside(id, filepath.Join("worktrees", session), to); err != nil {
 			return found, diskFull(err)
 		}
 		s.log().Warn("set a worktree aside that names an object which is not there", "workspace", id, "session", session, "at", to)

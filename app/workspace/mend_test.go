@@ -97,3 +97,42 @@ func TestWhatGitCallsDamageIsNoneUntilFsckFindsIt(t *testing.T) {
 		t.Errorf("a sound repository was mended: %q", packs)
 	}
 }
+
+func TestWhatIsSetAsideGoesThroughNoLinkOfAnAgents(t *testing.T) {
+	t.Parallel()
+	for _, planted := range []string{asideDir, asideDir + "/refs", asideDir + "/packed-refs"} {
+		t.Run(planted, func(t *testing.T) {
+			t.Parallel()
+			s, remote := setup(t)
+			begin(t, s, remote, "s1")
+			outside := t.TempDir()
+			link := filepath.Join(s.mirror("w"), planted)
+			must(t, os.MkdirAll(filepath.Dir(link), 0o700))
+			target := outside
+			if planted != asideDir {
+				target = filepath.Join(outside, "file")
+			}
+			must(t, os.Symlink(target, link))
+			write(t, s.mirror("w"), "refs/heads/evil", "rubbish\n")
+			write(t, s.mirror("w"), "packed-refs", "rubbish\n")
+			if err := s.Mend(t.Context(), "w", remote); err == nil {
+				t.Error("it was set aside through a link")
+			}
+			if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+				t.Errorf("outside there is %v, %v; want nothing", left, err)
+			}
+		})
+	}
+}
+
+func TestAPipeInPlaceOfReferencesHoldsNoMending(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	begin(t, s, remote, "s1")
+	pipe(t, filepath.Join(s.mirror("w"), "packed-refs"))
+	view, err := s.view("w")
+	must(t, err)
+	if _, err := s.mendReferences(t.Context(), "w", view); err == nil {
+		t.Error("a pipe was read as references")
+	}
+}

@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 )
 
 // A snapshot is a commit of all that a session has: its tree is the files of the worktree, its parents are what the worktree
-// stands at, the commits on the stash and the branches that the agent made. It is made beside the worktree, whose HEAD and index
+// stands at, the session's branch, the commits on the stash and the branches that the agent made. It is made beside the worktree, whose HEAD and index
 // do not move, and stands under a name of its own, so that it can go to another worker by the remote.
 
 func snapshotRef(sessionID string) string { return "refs/carillon/sessions/" + sessionID }
@@ -70,6 +71,9 @@ func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 		}
 	}
 	parent("head", look.head)
+	if look.tip != look.head { // the worktree is on another branch, or on none
+		parent("branch "+w.Branch, look.tip)
+	}
 	for _, sha := range look.stashed {
 		parent("stash", sha)
 	}
@@ -133,24 +137,51 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 func leftRef(sessionID string) string { return "refs/carillon/left/" + sessionID }
 
 // Leave removes the worktree and the branch of a session that goes on elsewhere. A snapshot of what they hold stays in the
-// repository. It is no error when there is nothing to remove.
+// repository; where none can be made for trouble that passes, the worktree stays as well. base is the commit that the session
+// began from, where that is not known here. It is no error when there is nothing to remove. Errors to tell apart: those of
+// Snapshot.
 func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) error {
-	w := s.Worktree(workspaceID, sessionID, "", base)
-	kept, err := s.Snapshot(ctx, w)
+	view, err := s.view(workspaceID)
 	switch {
-	case errors.Is(err, ErrNoWorktree), errors.Is(err, ErrNoMirror): // there are no files
+	case errors.Is(err, ErrNoMirror):
+		return s.Remove(ctx, workspaceID, sessionID, false)
 	case err != nil:
-		s.log().Warn("keep the state of a session that went on elsewhere", "session", sessionID, "err", err)
-	default:
-		view, err := s.view(workspaceID)
-		if err != nil {
-			return err
-		}
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", leftRef(sessionID), kept.Commit}}); err != nil {
-			return fmt.Errorf("leave session %s: %w", sessionID, err)
-		}
+		return err
+	}
+	if err := s.keepLeft(ctx, view, s.Worktree(workspaceID, sessionID, "", base)); err != nil {
+		return fmt.Errorf("leave session %s: %w", sessionID, err)
 	}
 	return s.Remove(ctx, workspaceID, sessionID, false)
+}
+
+// keepLeft keeps what is here of a session that went on elsewhere: a snapshot of now, else the last one, else what its worktree
+// or its branch stands at.
+func (s *Store) keepLeft(ctx context.Context, view string, w Worktree) error {
+	branch, err := s.branchOf(ctx, view, w.Session)
+	if err != nil {
+		return err
+	}
+	w.Branch = cmp.Or(branch, w.Branch)
+	found, err := s.resolve(ctx, view, baseRef(w.Session), snapshotRef(w.Session), "worktrees/"+w.Session+"/HEAD", "refs/heads/"+w.Branch)
+	if err != nil {
+		return err
+	}
+	w.Base = cmp.Or(found[0], w.Base) // elsewhere it may have begun anew, from another one
+	left := cmp.Or(found[1:]...)
+	switch kept, err := s.Snapshot(ctx, w); {
+	case err == nil:
+		left = kept.Commit
+	case errors.Is(err, ErrNoWorktree): // there are no files
+	case Trouble(err):
+		return err
+	default:
+		s.log().Warn("keep the state of a session that went on elsewhere", "session", w.Session, "err", err)
+	}
+	if left == "" {
+		return nil
+	}
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", leftRef(w.Session), left}})
+	return err
 }
 
 // Has reports whether there is anything of the session here: its worktree, or what its branch kept.
@@ -220,13 +251,22 @@ func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote)
 			return false, err
 		}
 	}
-	var edit strings.Builder
-	fmt.Fprintf(&edit, "update refs/heads/%s %s\nupdate %s %s\n", w.Branch, head, baseRef(w.Session), w.Base)
-	if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())}); err != nil {
+	// Of a restore that was interrupted nothing is taken over: link begins anew where there is no name for the base.
+	if err := removeAll(s.common(w.Workspace, w.Session)); err != nil {
 		return false, err
 	}
-	if err := s.add(ctx, view, w, ""); err != nil {
+	tip := cmp.Or(branches["refs/heads/"+w.Branch], head)
+	delete(branches, "refs/heads/"+w.Branch)
+	if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, tip}}); err != nil {
 		return false, err
+	}
+	if _, err := s.link(ctx, view, w, ""); err != nil {
+		return false, err
+	}
+	if tip != head { // its worktree stood elsewhere than its branch
+		if err := writeOnce(filepath.Join(s.admin(w.Workspace, w.Session), "HEAD"), head+"\n"); err != nil {
+			return false, diskFull(err)
+		}
 	}
 	for name, sha := range branches { // one that is here already stays as it is
 		if _, err := s.git(ctx, call{gitDir: view, args: []string{"check-ref-format", name}}); err != nil {
@@ -246,7 +286,12 @@ func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote)
 			return false, err
 		}
 	}
-	return true, s.restoreStash(*w, stashed)
+	if err := s.restoreStash(*w, stashed); err != nil {
+		return false, err
+	}
+	// Written last, as Add does: who has this name has all of the session.
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", baseRef(w.Session), w.Base}})
+	return err == nil, err
 }
 
 // getSnapshot brings a session's snapshot from the remote; it is not there where the remote has none.

@@ -1,6 +1,10 @@
 package workspace
 
 import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -100,4 +104,110 @@ func TestASnapshotIsTakenDuringAMergeAndWithoutACommit(t *testing.T) {
 	if _, err := s.Snapshot(t.Context(), w2); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestASnapshotHoldsTheCommitsOfTheSessionsBranchThatItsWorktreeLeft(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, "work.txt", "work\n")
+	git(t, w.Dir, "add", "work.txt")
+	git(t, w.Dir, "commit", "-qm", "Work")
+	tip := git(t, w.Dir, "rev-parse", "HEAD")
+	git(t, w.Dir, "checkout", "-qb", "mine", w.Base)
+	git(t, w.Dir, "commit", "-qm", "Mine", "--allow-empty")
+	write(t, w.Dir, "new.txt", "new\n")
+	head := git(t, w.Dir, "rev-parse", "HEAD")
+	_, err := s.Snapshot(t.Context(), w)
+	must(t, err)
+	must(t, s.PushSnapshot(t.Context(), w, remote))
+	other := &Store{Root: filepath.Join(t.TempDir(), "other")}
+	must(t, other.Sync(t.Context(), "w", remote))
+	moved, found, err := other.Restore(t.Context(), "w", "s1", w.Base, remote)
+	if err != nil || !found {
+		t.Fatalf("got %v, %v; want the session", found, err)
+	}
+	if got := git(t, moved.Dir, "rev-parse", "HEAD", "carillon/s1", "mine"); got != head+"\n"+tip+"\n"+head {
+		t.Errorf("HEAD, its branch and the other stand at\n%s\nwant\n%s\n%s\n%s", got, head, tip, head)
+	}
+	if got := git(t, moved.Dir, "status", "--porcelain"); got != "?? new.txt" {
+		t.Errorf("its files are %q; want the new one", got)
+	}
+}
+
+func TestARestoreThatIsInterruptedBeginsAnew(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, "README.md", "stashed\n")
+	git(t, w.Dir, "stash")
+	write(t, w.Dir, "new.txt", "new\n")
+	_, err := s.Snapshot(t.Context(), w)
+	must(t, err)
+	must(t, s.PushSnapshot(t.Context(), w, remote))
+	other := &Store{Root: filepath.Join(t.TempDir(), "other")}
+	must(t, other.Sync(t.Context(), "w", remote))
+	real, err := exec.LookPath("git")
+	must(t, err)
+	for _, command := range []string{"worktree add", "read-tree --reset -u", "read-tree --reset"} {
+		dir := t.TempDir()
+		write(t, dir, "git", "#!/bin/sh\ncase \"$*\" in *\" "+command+" \"*) exit 9;; esac\nexec "+real+" \"$@\"\n")
+		must(t, os.Chmod(filepath.Join(dir, "git"), 0o755))
+		other.Git = filepath.Join(dir, "git")
+		if _, _, err := other.Restore(t.Context(), "w", "s1", w.Base, remote); err == nil {
+			t.Fatalf("without %s it succeeded", command)
+		}
+		if has, err := other.Has(t.Context(), "w", "s1"); err != nil || has {
+			t.Errorf("after %s failed the worker counts as one that has the session: %v, %v", command, has, err)
+		}
+	}
+	other.Git = ""
+	moved, found, err := other.Restore(t.Context(), "w", "s1", w.Base, remote)
+	if err != nil || !found || moved.Base != w.Base {
+		t.Fatalf("got %+v, %v, %v; want the session", moved, found, err)
+	}
+	c, err := other.Changes(t.Context(), moved)
+	must(t, err)
+	if short(c) != "uncommitted, added new.txt +1-0" || c.Stashes != 1 {
+		t.Errorf("got %s with %d on the stash; want all of it", short(c), c.Stashes)
+	}
+}
+
+func TestWhatASessionLeavesBehindIsKeptWhateverItsBaseIsElsewhere(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, "new.txt", "new\n")
+	must(t, s.Leave(t.Context(), "w", "s1", strings.Repeat("1", 40))) // it began anew elsewhere, from a commit that is not here
+	if got := git(t, s.mirror("w"), "show", leftRef("s1")+":new.txt"); got != "new" || exists(w.Dir) {
+		t.Errorf("what the session left there is %q", got)
+	}
+
+	swept := begin(t, s, remote, "s2")
+	write(t, swept.Dir, "work.txt", "work\n")
+	git(t, swept.Dir, "add", "work.txt")
+	git(t, swept.Dir, "commit", "-qm", "Work")
+	must(t, s.Remove(t.Context(), "w", "s2", true)) // its branch is all that there is
+	must(t, s.Leave(t.Context(), "w", "s2", swept.Base))
+	if got := git(t, s.mirror("w"), "show", leftRef("s2")+":work.txt"); got != "work" {
+		t.Errorf("of the branch of a session without a worktree it kept %q", got)
+	}
+}
+
+func TestASessionIsNotLeftWhileItsStateCannotBeKept(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, "new.txt", "new\n")
+	write(t, s.mirror("w"), snapshotRef("s1")+".lock", "")
+	s.lockWait = 1
+	if err := s.Leave(t.Context(), "w", "s1", w.Base); !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v; want ErrLocked", err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Leave(over, "w", "s1", w.Base); !Trouble(err) {
+		t.Errorf("got %v; want the end of the context", err)
+	}
+	expectChanges(t, s, w, "uncommitted, added new.txt +1-0")
 }

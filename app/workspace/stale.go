@@ -40,18 +40,37 @@ var (
 
 // lockOf is the lock on which a call failed, nil where it did not. A reference that another git moved meanwhile is one for a
 // fetch alone, which reads the reference again at its next try; a call that names the value that it expects is not tried again.
-func lockOf(c call, err error) *held {
+// What git said may be a remote's words, so a lock counts only where the server's own git makes them.
+func (s *Store) lockOf(c call, err error) *held {
 	var f *failure
 	if !errors.As(err, &f) {
 		return nil
 	}
 	if found := lockExists.FindStringSubmatch(f.said); found != nil {
-		return &held{of: f, file: beyondLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"}
+		if file := beyondLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"; s.isOurs(file) {
+			return &held{of: f, file: file}
+		}
+		return nil
 	}
 	if c.command() == "fetch" && refMoved.MatchString(f.said) {
 		return &held{of: f}
 	}
 	return nil
+}
+
+// isOurs reports whether a path, with its links followed, lies where the server's own git writes: in a mirror or in the server's
+// own folder. A file of a worktree whose name ends like that of a lock is none.
+func (s *Store) isOurs(path string) bool {
+	for _, dir := range []string{filepath.Join(s.root(), "repos"), s.own()} {
+		real, err := filepath.EvalSymlinks(dir)
+		if err != nil {
+			continue
+		}
+		if rel, err := filepath.Rel(real, path); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
 }
 
 // beyondLinks is the file that a path of a view stands for. Git tells of a view's path and locks the file.

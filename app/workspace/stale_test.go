@@ -118,16 +118,40 @@ func TestALockStaysWhileAGitThatMayHoldItIsAtWork(t *testing.T) {
 	}
 }
 
+func TestAFileOutsideOfTheRepositoriesThatARemoteNamesAsALockStays(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	outside := filepath.Join(t.TempDir(), "yarn.lock")
+	old := time.Now().Add(-time.Hour)
+	for _, lock := range []string{outside, filepath.Join(w.Dir, "Cargo.lock")} {
+		must(t, os.WriteFile(lock, []byte("mine\n"), 0o600))
+		must(t, os.Chtimes(lock, old, old))
+		write(t, remote.URL, "hooks/pre-receive", "#!/bin/sh\nprintf \"error: Unable to create '"+lock+"': File exists.\\n\" >&2\nexit 1\n")
+		must(t, os.Chmod(filepath.Join(remote.URL, "hooks/pre-receive"), 0o755))
+		if err := s.Push(t.Context(), w, remote, ""); !errors.Is(err, ErrRejected) {
+			t.Errorf("got %v; want ErrRejected", err)
+		}
+		if !exists(lock) {
+			t.Errorf("%s, which is no lock of ours, was removed", lock)
+		}
+		if said := "error: Unable to create '" + lock + "': File exists.\n"; s.lockOf(call{args: []string{"fetch"}}, &failure{said: said}) != nil {
+			t.Errorf("%s counts as a lock of ours", lock)
+		}
+	}
+}
+
 func TestAReferenceThatAnAgentMovesDuringAFetchIsFetchedAgain(t *testing.T) {
 	t.Parallel()
+	s := &Store{Root: t.TempDir()}
 	f := &failure{said: "error: cannot lock ref 'refs/remotes/origin/main': is at 1111111111111111111111111111111111111111 but expected 2222222222222222222222222222222222222222\n"}
-	if lockOf(call{args: []string{"-c", "x=y", "fetch"}}, f) == nil {
+	if s.lockOf(call{args: []string{"-c", "x=y", "fetch"}}, f) == nil {
 		t.Error("a fetch is not tried again")
 	}
-	if lockOf(call{args: []string{"update-ref"}}, f) != nil {
+	if s.lockOf(call{args: []string{"update-ref"}}, f) != nil {
 		t.Error("an update that names what it expects is tried again")
 	}
-	if looksDamaged(lockOf(call{args: []string{"fetch"}}, f).failure(time.Second)) {
+	if looksDamaged(s.lockOf(call{args: []string{"fetch"}}, f).failure(time.Second)) {
 		t.Error("it counts as damage")
 	}
 }

@@ -53,7 +53,8 @@ func (s *Store) add(ctx context.Context, view string, w *Worktree, base string) 
 func baseRef(sessionID string) string   { return "refs/carillon/base/" + sessionID }
 func branchRef(sessionID string) string { return "refs/carillon/branch/" + sessionID }
 
-// link makes branch and folder, without files, and fills in w. Whole is true when the worktree is there already.
+// link makes branch and folder, without files, and fills in w. Whole is true when the worktree is there already. One that is
+// there keeps its base; another gets the base of w, or where that is empty the commit of the base branch.
 func (s *Store) link(ctx context.Context, view string, w *Worktree, base string) (whole bool, err error) {
 	unlock, err := s.lock(ctx, "tree-"+w.Workspace)
 	if err != nil {
@@ -76,7 +77,10 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 		return false, err
 	}
 	started, tip, head := found[0], found[1], found[2]
-	if w.Base = started; started == "" {
+	if started != "" {
+		w.Base = started
+	}
+	if w.Base == "" {
 		if w.Base, err = s.head(ctx, w.Workspace, view, base); err != nil {
 			return false, err
 		}
