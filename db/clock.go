@@ -73,8 +73,10 @@ var pulledBack = []string{
 			AND e.id = (SELECT x.id FROM executions x WHERE x.automation_id = a.id AND (x.source = 'schedule' OR x.session_id IS NOT NULL)
 				ORDER BY x.id DESC LIMIT 1))`,
 	`UPDATE automations SET next_run_at = greatest(run_at, ?0) WHERE enabled AND trigger = 'one_time' AND next_run_at > greatest(run_at, ?0::timestamptz + interval '1 minute')`,
-	// A session is queued for now, or for when its run is tried again.
-	`UPDATE sessions s SET queued_at = ?0 WHERE s.status = 'queued' AND s.queued_at > ?0::timestamptz + interval '10 seconds'
+	// A session is queued for now, or for when its run is tried again, or a message that met an outage: that is at most ten
+	// minutes later.
+	`UPDATE sessions s SET queued_at = ?0 WHERE s.status = 'queued'
+		AND s.queued_at > ?0::timestamptz + CASE WHEN s.outages > 0 THEN interval '11 minutes' ELSE interval '10 seconds' END
 		AND NOT EXISTS (SELECT 1 FROM execution_attempts ea JOIN executions e ON e.id = ea.execution_id
 			WHERE e.session_id = s.id AND ea.retry_at = s.queued_at AND ea.failed_at <= ?0)`,
 	// Who renews a lease that lives does so every few seconds.

@@ -94,14 +94,6 @@ type Session struct {
 // ChangesKnown reports whether what the session has changed could be listed; else its counts say nothing.
 func (s *Session) ChangesKnown() bool { return !s.ChangesAt.IsZero() || s.FilesChanged > 0 }
 
-// listColumns are a session's columns without the diff, which may be large.
-const listColumns = "id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, branch, " +
-	"base_commit, conversation, files_changed, lines_added, lines_removed, diff_cut, last_seq, created_at, queued_at, started_at, " +
-	"ended_at, closed_at, closed_by, worktree_removed_at, worker, fence, lease_until, cancel_requested_at, cancel_requested_by, " +
-	"changes_at, pr_requested_at, pr_requested_by, pr_error, pr_checked_at, pr_changed_at, interrupt_requested_at, interrupt_requested_by, " +
-	"interrupt_turn, cancel_turn, forget, commits, stashes, ignored_files, made_branches, not_saved, " +
-	"at_work_since, resumes, outages"
-
 // SessionByID finds a session with its workspace, automation and owner, and its diff.
 func SessionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error) {
 	var s Session
@@ -112,10 +104,10 @@ func SessionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error)
 	return &s, nil
 }
 
-// LockSession finds a session and keeps others from changing it until the transaction ends.
+// LockSession finds a session, without its diff, and keeps others from changing it until the transaction ends.
 func LockSession(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Session, error) {
 	var s Session
-	err := tx.NewSelect().Model(&s).ColumnExpr(listColumns).Where("s.id = ?", id).For("NO KEY UPDATE").Scan(ctx)
+	err := tx.NewSelect().Model(&s).ExcludeColumn("diff").Where("s.id = ?", id).For("NO KEY UPDATE").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lock session %s: %w", id, err)
 	}

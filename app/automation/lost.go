@@ -13,8 +13,7 @@ import (
 
 // Interrupt ends the sessions whose worker is gone: the server was restarted or its machine died. An execution that
 // cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing; so does one that has waited for a worker
-// for too long. It returns how many there were.
-// One that cannot be ended does not keep the others from it.
+// for too long. One that cannot be ended does not keep the others from it. Interrupt returns how many it dealt with.
 func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
 	n, err := s.interruptLost(ctx, db.Lost{At: s.Now()}, resumable)
 	if err != nil {
@@ -125,22 +124,31 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 	}
 	n := 0
 	for i := range list {
-		id := list[i].ID
+		id, ended := list[i].ID, false
 		err := s.Deal(ctx, Row{Task: db.TaskReap, Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker"}, func(ctx context.Context) error {
-			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+				ended = false
 				session, err := db.LockSession(ctx, tx, id)
+				if db.IsNotFound(err) { // it is gone, which is no trouble
+					return nil
+				}
 				if err != nil || session.Status != db.SessionQueued || !session.QueuedAt.Before(now.Add(-maxWait)) || session.Fence != list[i].Fence {
 					return err
 				}
+				ended = true
 				return s.finish(ctx, tx, session, Outcome{
 					Status: db.Failed, Class: db.ErrorWaiting, Reason: "it waited for a day, and no worker could take it", Neutral: true, Tell: true, FilesChanged: true,
 				})
 			})
+			ended = ended && err == nil
+			return err
 		})
 		if err != nil {
 			return n, err
 		}
-		n++
+		if ended {
+			n++
+		}
 	}
 	return n, nil
 }

@@ -233,6 +233,8 @@ func TestAReplyThatMeetsAnOutageIsTriedAgainAFewTimes(t *testing.T) {
 			}
 			if !again {
 				check(t, k.Finish(t.Context(), lease(s), outage))
+			} else if check(t, k.PullBack(t.Context())); !k.session(s.ID).QueuedAt.Equal(plan.At) {
+				t.Errorf("attempt %d rests until %s where the clock is right; want %s", tried+2, k.session(s.ID).QueuedAt, plan.At)
 			}
 			k.clock.Add(11 * time.Minute)
 		}
