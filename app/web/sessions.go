@@ -204,6 +204,9 @@ func (s *Server) addTranscript(r *http.Request, actor account.Actor, session *db
 	for i := range events {
 		t.add(&events[i])
 	}
+	if session.Status != db.SessionInProgress {
+		t.rest()
+	}
 	p.Transcript = views.TranscriptData{
 		Session: session.ID.String(), After: strconv.FormatInt(t.seq, 10), Entries: t.entries, Live: true, State: stateOf(session),
 	}
@@ -238,11 +241,7 @@ func (s *Server) transcriptOf(r *http.Request, actor account.Actor, session *db.
 	if err != nil {
 		return nil, err
 	}
-	for _, turn := range turns {
-		if turn.Author != nil {
-			t.people[turn.AuthorID] = turn.Author.Name
-		}
-	}
+	t.know(turns)
 	return t, nil
 }
 

@@ -58,12 +58,8 @@ func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor acc
 		}
 	}
 	for {
-		again, err := s.sendEvents(r, out, t, session.ID)
-		if err != nil {
+		if err := s.sendAll(r, out, t, session.ID); err != nil {
 			return nil // the reader has gone, or comes again
-		}
-		if again {
-			continue
 		}
 		// Who signs out, or loses the right, must not go on reading.
 		if actor, err = s.actor(r); err != nil {
@@ -72,6 +68,11 @@ func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor acc
 		current, err := s.Rules.Session(r.Context(), actor, session.ID)
 		if err != nil {
 			return nil
+		}
+		if current.Status != db.SessionInProgress && t.open != uuid.Nil {
+			if err := s.sendRest(r, out, t, session.ID); err != nil {
+				return nil
+			}
 		}
 		if current.Status != status || current.FilesChanged != diff || !current.EndedAt.Equal(session.EndedAt) ||
 			!current.PRChangedAt.Equal(session.PRChangedAt) {
@@ -99,6 +100,28 @@ func stateOf(session *db.Session) string {
 	return string(session.Status) + " " + strconv.FormatInt(session.EndedAt.UnixMilli(), 36)
 }
 
+// sendAll sends the events that there are.
+func (s *Server) sendAll(r *http.Request, out *stream, t *transcript, session uuid.UUID) error {
+	for {
+		if more, err := s.sendEvents(r, out, t, session); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// sendRest sends the end of a turn of which no event tells it, of a session that nobody works on.
+func (s *Server) sendRest(r *http.Request, out *stream, t *transcript, session uuid.UUID) error {
+	if err := s.sendAll(r, out, t, session); err != nil { // the end may be among what came since
+		return err
+	}
+	turns, err := db.TurnsOf(r.Context(), s.DB, session)
+	if err != nil {
+		return err
+	}
+	t.know(turns)
+	return s.sendEntries(r, out, t, t.rest())
+}
+
 // sendEvents sends the next events, and reports whether there may be more.
 func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session uuid.UUID) (bool, error) {
 	events, err := db.EventsOf(r.Context(), s.DB, session, t.seq, streamBatch)
@@ -106,31 +129,25 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session
 		return false, err
 	}
 	t.now = s.Now()
-	var order []string
-	latest := map[string]views.Entry{}
-	stepped := false
+	var changed []views.Entry
+	stepped, known := false, false
 	for i := range events {
+		if !known && (events[i].Kind == "turn" || t.breaksOff(&events[i])) { // who wrote it, and how the former ended
+			turns, err := db.TurnsOf(r.Context(), s.DB, session)
+			if err != nil {
+				return false, err
+			}
+			t.know(turns)
+			known = true
+		}
 		if events[i].Kind != "output" {
 			t.output = -1
 		}
 		stepped = stepped || events[i].Kind == "turn" || events[i].Kind == "turn_end"
-		for _, e := range t.add(&events[i]) {
-			if _, ok := latest[e.ID]; !ok {
-				order = append(order, e.ID)
-			}
-			latest[e.ID] = e
-		}
+		changed = append(changed, t.add(&events[i])...)
 	}
 	t.output = -1 // what was sent is not sent again with more behind it
-	list := make([]templ.Component, len(order))
-	for i, entry := range order {
-		list[i] = views.EntryItem(latest[entry])
-	}
-	text, err := html(r, list)
-	if err != nil {
-		return false, err
-	}
-	if err := out.send("append", strconv.FormatInt(t.seq, 10), text); err != nil {
+	if err := s.sendEntries(r, out, t, changed); err != nil {
 		return false, err
 	}
 	t.forget(streamKnown)
@@ -140,4 +157,28 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session
 		}
 	}
 	return len(events) == streamBatch, nil
+}
+
+// sendEntries sends entries that were made or changed, each once, as it is now.
+func (s *Server) sendEntries(r *http.Request, out *stream, t *transcript, changed []views.Entry) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	var order []string
+	latest := map[string]views.Entry{}
+	for _, e := range changed {
+		if _, ok := latest[e.ID]; !ok {
+			order = append(order, e.ID)
+		}
+		latest[e.ID] = e
+	}
+	list := make([]templ.Component, len(order))
+	for i, entry := range order {
+		list[i] = views.EntryItem(latest[entry])
+	}
+	text, err := html(r, list)
+	if err != nil {
+		return err
+	}
+	return out.send("append", strconv.FormatInt(t.seq, 10), text)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/agent"
+	"carillon/app/fault"
 	"carillon/db"
 	"carillon/views"
 )
@@ -19,8 +20,9 @@ import (
 type transcript struct {
 	zone    *time.Location
 	now     time.Time
-	people  map[uuid.UUID]string // names of those who wrote messages
-	scripts bool                 // what is written to the session are scripts
+	people  map[uuid.UUID]string  // names of those who wrote messages
+	turns   map[uuid.UUID]db.Turn // how they are and when; without what was said
+	scripts bool                  // what is written to the session are scripts
 	// execution fills the first prompt, so that its placeholders show; nil for none
 	execution *db.Execution
 
@@ -28,10 +30,30 @@ type transcript struct {
 	byID    map[string]int
 	seq     int64 // of the last event taken in
 	output  int   // index of the output that may still grow, or -1
+
+	open   uuid.UUID         // the turn that has begun and of which no end was seen; zero: none
+	begun  bool              // the beginning of that turn was seen
+	closed uuid.UUID         // the turn that ended last
+	byRow  uuid.UUID         // the same, if its end is known by its row alone
+	ends   map[uuid.UUID]int // how often a turn has ended
+	last   time.Time         // when the last event came
 }
 
 func newTranscript(z *time.Location, now time.Time) *transcript {
-	return &transcript{zone: z, now: now, byID: map[string]int{}, output: -1, people: map[uuid.UUID]string{}}
+	return &transcript{
+		zone: z, now: now, byID: map[string]int{}, output: -1, people: map[uuid.UUID]string{}, turns: map[uuid.UUID]db.Turn{},
+		ends: map[uuid.UUID]int{},
+	}
+}
+
+// know takes in the turns of the session, as they are now.
+func (t *transcript) know(turns []db.Turn) {
+	for _, turn := range turns {
+		t.turns[turn.ID] = db.Turn{Status: turn.Status, Reason: turn.Reason, StartedAt: turn.StartedAt, FinishedAt: turn.FinishedAt}
+		if turn.Author != nil {
+			t.people[turn.AuthorID] = turn.Author.Name
+		}
+	}
 }
 
 // How long an entry may grow by joining the pieces that follow it, in bytes.
@@ -77,13 +99,86 @@ func (t *transcript) add(ev *db.SessionEvent) []views.Entry {
 		}))
 	}
 	t.seq = ev.Seq
+	if t.breaksOff(ev) {
+		changed = append(changed, t.breakOff()...)
+	}
 	if ev.Kind == "turn_end" {
 		changed = append(changed, t.stopTools(ev.At.In(t.zone))...)
 	}
 	if e, ok := t.entry(ev); ok {
 		changed = append(changed, e)
 	}
+	t.follow(ev)
 	return changed
+}
+
+// breaksOff reports whether an event shows that another process goes on with the session, and that the former wrote no end.
+func (t *transcript) breaksOff(ev *db.SessionEvent) bool {
+	return t.open != uuid.Nil && (ev.TurnID != t.open || ev.Kind == "turn")
+}
+
+// follow keeps account of the turn that is at work.
+func (t *transcript) follow(ev *db.SessionEvent) {
+	t.last = ev.At
+	switch {
+	case ev.TurnID == uuid.Nil:
+	case ev.Kind == "turn":
+		t.open, t.begun = ev.TurnID, true
+		t.closed, t.byRow = uuid.Nil, uuid.Nil
+	case ev.Kind == "retry":
+		t.open, t.begun, t.closed = uuid.Nil, false, ev.TurnID
+	case ev.TurnID != t.closed: // its beginning is further above
+		t.open = ev.TurnID
+	}
+}
+
+// breakOff ends the turn of which no end was written: the worker was killed, or another has its session. What is known of its end
+// is what the turn's row says. It returns the entries that it made or changed.
+func (t *transcript) breakOff() []views.Entry {
+	turn, stored := t.turns[t.open]
+	begun, known := t.begun, !turn.FinishedAt.IsZero() && !turn.StartedAt.After(t.last) // else its row speaks of how it went on
+	e := views.Entry{ID: t.end(t.open, true), Kind: "note", At: t.last.In(t.zone)}
+	if known {
+		e.At = turn.FinishedAt.In(t.zone)
+	}
+	switch {
+	case !stored && !begun: // a command of Carillon's, of which only lines behind its end may be shown here
+	case !known:
+		e.Text = "The work was interrupted here, and its end was not recorded."
+	case turn.Status == db.Succeeded:
+		e.Text = "Finished after " + views.Took(turn.FinishedAt.Sub(turn.StartedAt))
+	case turn.Status == db.Canceled:
+		e.Text = fault.Sentence(cmp(turn.Reason, "canceled"))
+	default:
+		e.Kind, e.Text = "error", turn.Reason
+	}
+	t.output = -1
+	changed := t.stopTools(e.At)
+	if e.Text == "" {
+		return changed
+	}
+	return append(changed, t.put(e))
+}
+
+// rest ends the turn at work where nobody works on the session any more. It returns the entries that it made or changed.
+func (t *transcript) rest() []views.Entry {
+	if t.turns[t.open].FinishedAt.IsZero() { // it comes again
+		return nil
+	}
+	return t.breakOff()
+}
+
+// end counts an end of a turn, and returns the id of its entry. It is the same whether the end is an event or known by the turn's
+// row alone, so that an event that comes late replaces what was shown in its place. A turn that was begun anew has more ends.
+func (t *transcript) end(turn uuid.UUID, byRow bool) string {
+	if byRow || t.byRow != turn {
+		t.ends[turn]++
+	}
+	t.open, t.begun, t.closed, t.byRow = uuid.Nil, false, turn, uuid.Nil
+	if byRow {
+		t.byRow = turn
+	}
+	return fmt.Sprintf("end-%s-%d", turn.String()[24:], t.ends[turn])
 }
 
 // put appends an entry, or replaces the one with its id.
@@ -132,6 +227,9 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		}
 		if json.Unmarshal(ev.Body, &end) != nil {
 			return views.Entry{}, false
+		}
+		if ev.TurnID != uuid.Nil {
+			own = t.end(ev.TurnID, false)
 		}
 		took := views.Took(time.Duration(end.Seconds * float64(time.Second)))
 		if used := usedText(end.Usage); used != "" {

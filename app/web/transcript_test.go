@@ -1,13 +1,20 @@
 package web
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"carillon/app/agent"
+	"carillon/app/automation"
 	"carillon/db"
 	"carillon/views"
 )
@@ -84,5 +91,160 @@ func TestAToolWhoseTitleIsItsNameIsNamedOnce(t *testing.T) {
 		if len(got) != 1 || got[0].Tool.Name != name || got[0].Tool.Arg != want {
 			t.Errorf("shown is %+v; want %q beside the name", got, want)
 		}
+	}
+}
+
+// cutOff lets the worker of a run be killed while its agent is in the middle of a message.
+func (s *site) cutOff(run *automation.Run) {
+	s.t.Helper()
+	lease := s.claimed(run)
+	turn, err := db.NextTurn(s.t.Context(), s.server.DB, lease, run.Execution.ID, time.Now())
+	check(s.t, err)
+	event := func(seq int64, kind, body string) db.SessionEvent {
+		return db.SessionEvent{SessionID: lease.Session, Seq: seq, TurnID: turn.ID, At: time.Now(), Kind: kind, Body: json.RawMessage(body)}
+	}
+	s.append(lease, event(1, "turn", `{"kind":"prompt","prompt":"Look around."}`), event(2, agent.EventText, `{"text":"I begin."}`),
+		event(3, agent.EventTool, `{"id":"a","tool":{"name":"Bash","title":"make test"}}`))
+	_, err = s.server.DB.NewRaw("UPDATE sessions SET lease_until = now() - interval '1 hour' WHERE id = ?", lease.Session).Exec(s.t.Context())
+	check(s.t, err)
+}
+
+func (s *site) reap() {
+	s.t.Helper()
+	if n, err := s.rules.Interrupt(s.t.Context(), func(string) bool { return false }); err != nil || n != 1 {
+		s.t.Fatalf("interrupted %d (%v); want 1", n, err)
+	}
+}
+
+const brokenOff = "Interrupted by a restart."
+
+func TestAMessageThatWasCutOffWithItsWorkerShowsItsEnd(t *testing.T) {
+	s := open(t)
+	mira := s.as("Mira", "administrator")
+	run := s.agentRun(mira)
+	s.cutOff(run)
+	page := "/sessions/" + run.Session.ID.String()
+	if a := mira.get(page); strings.Contains(a.body, brokenOff) {
+		t.Error("the end is shown before there is one")
+	}
+	s.reap()
+	a := mira.get(page)
+	if n := strings.Count(a.body, brokenOff); n != 1 {
+		t.Errorf("the end is shown %d times; want once", n)
+	}
+	if !strings.Contains(a.body, "Not finished") {
+		t.Error("a tool seems to run on")
+	}
+	mira.post(page+"/messages", "message", "Go on.")
+	lease := s.claimed(run)
+	turn, err := db.NextTurn(t.Context(), s.server.DB, lease, uuid.Nil, time.Now())
+	check(t, err)
+	s.append(lease, db.SessionEvent{SessionID: lease.Session, Seq: 4, TurnID: turn.ID, At: time.Now(), Kind: "turn", Body: json.RawMessage(`{"kind":"reply","prompt":"Go on, it said."}`)})
+	a = mira.get(page)
+	if end, next := strings.Index(a.body, brokenOff), strings.Index(a.body, "Go on, it said."); end < 0 || next < end || strings.Count(a.body, brokenOff) != 1 {
+		t.Errorf("the end stands at %d and the next message at %d; want the end once, and first", end, next)
+	}
+}
+
+func TestAnOpenPageIsToldTheEndOfAMessageThatWasCutOff(t *testing.T) {
+	s := open(t)
+	mira := s.as("Mira", "administrator")
+	run := s.agentRun(mira)
+	s.cutOff(run)
+	read := func(query string, until func(string) bool) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.http.URL+"/sessions/"+run.Session.ID.String()+"/stream"+query, nil)
+		check(t, err)
+		res, err := mira.client.Do(req)
+		check(t, err)
+		defer res.Body.Close() //nolint:errcheck // it is left in the middle
+		lines, got := bufio.NewScanner(res.Body), ""
+		for lines.Scan() {
+			if got += lines.Text() + "\n"; until(got) {
+				return got
+			}
+		}
+		t.Fatalf("the stream ended with %v after\n%s", lines.Err(), got)
+		return ""
+	}
+	reaped := false
+	got := read("?after=0", func(got string) bool {
+		if !reaped && strings.Contains(got, "make test") {
+			reaped = true
+			s.reap()
+			s.server.hub.wake("session", run.Session.ID)
+		}
+		return reaped && strings.Contains(got, brokenOff)
+	})
+	if !strings.Contains(got, "Not finished") {
+		t.Errorf("the page is told\n%s\nwant that the tool ended too", got)
+	}
+	again := read("?after=3", func(got string) bool { return strings.Contains(got, brokenOff) }) // of a page that was loaded before the end
+	for _, list := range []string{got, again} {
+		if id := elementOf(list, brokenOff); id == "" || id != elementOf(mira.get("/sessions/"+run.Session.ID.String()).body, brokenOff) {
+			t.Errorf("the end has the id %q; want that of the page, so that it is there once", id)
+		}
+	}
+}
+
+// elementOf is the id of the entry with a text.
+func elementOf(page, text string) string {
+	before, _, found := strings.Cut(page, text)
+	_, after, _ := strings.Cut(before[max(0, strings.LastIndex(before, "<li ")):], `id="`)
+	id, _, _ := strings.Cut(after, `"`)
+	if !found {
+		return ""
+	}
+	return id
+}
+
+func TestAnEndThatIsRecordedIsNotShownTwice(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	turn := db.Turn{ID: db.NewID(), Status: db.Canceled, Reason: "interrupted by a restart", StartedAt: now, FinishedAt: now}
+	event := func(seq int64, turn uuid.UUID, kind, body string) *db.SessionEvent {
+		return &db.SessionEvent{Seq: seq, TurnID: turn, At: now.Add(time.Duration(seq) * time.Minute), Kind: kind, Body: json.RawMessage(body)}
+	}
+	begin := `{"kind":"prompt","prompt":"Look."}`
+	for _, tt := range []struct {
+		name   string
+		began  time.Duration // the turn, for the last time
+		events []*db.SessionEvent
+		want   []string // kinds and texts
+	}{
+		{"an end that is written", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, "turn_end", `{"status":"canceled","seconds":2}`), event(3, turn.ID, agent.EventWarning, `{"text":"later"}`)},
+			[]string{"prompt Look.", "note Canceled after 2 s", "note later"}},
+		{"none", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, agent.EventText, `{"text":"So"}`)}, []string{"prompt Look.", "agent So", "note " + brokenOff}},
+		{"none, of a turn that began before what is shown", 0, []*db.SessionEvent{event(2, turn.ID, agent.EventText, `{"text":"So"}`)}, []string{"agent So", "note " + brokenOff}},
+		{"none, and begun anew", 3 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, uuid.Nil, agent.EventWarning, `{"text":"moved"}`), event(3, turn.ID, "turn", begin), event(4, turn.ID, "turn_end", `{"status":"succeeded","seconds":2}`)},
+			[]string{"prompt Look.", "note The work was interrupted here, and its end was not recorded.", "note moved", "prompt Look.", "note Finished after 2 s"}},
+		{"an end, and begun anew", 4 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, "turn_end", `{"status":"failed","reason":"stopped","seconds":2}`), event(3, turn.ID, "retry", `{}`), event(4, turn.ID, "turn", begin)},
+			[]string{"prompt Look.", "error stopped\nAfter 2 s", "note Attempt 0 of 0 failed. The next one starts at 00:00:00.", "prompt Look.", "note " + brokenOff}},
+	} {
+		tr := newTranscript(time.UTC, now)
+		row := turn
+		row.StartedAt = now.Add(tt.began)
+		tr.know([]db.Turn{row})
+		for _, ev := range tt.events {
+			tr.add(ev)
+		}
+		tr.rest()
+		var got []string
+		for _, e := range tr.entries {
+			got = append(got, e.Kind+" "+e.Text)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: shown is %q; want %q", tt.name, got, tt.want)
+		}
+	}
+	tr := newTranscript(time.UTC, now)
+	tr.know([]db.Turn{turn})
+	tr.add(event(1, turn.ID, "turn", begin))
+	tr.rest()
+	tr.add(event(2, turn.ID, "turn_end", `{"status":"failed","reason":"stopped","seconds":2}`))
+	if n := len(tr.entries); n != 2 || tr.entries[1].Text != "stopped\nAfter 2 s" {
+		t.Errorf("an end that is written late stands in %d entries; want it in the place of what the row says", n)
 	}
 }
