@@ -31,6 +31,16 @@ func RefusedModels(ctx context.Context, q bun.IDB) ([]RefusedModel, error) {
 	return list, nil
 }
 
+// RefusedModelsOf lists those of some models of a provider that were refused.
+func RefusedModelsOf(ctx context.Context, q bun.IDB, provider string, models []string) ([]RefusedModel, error) {
+	var list []RefusedModel
+	err := q.NewSelect().Model(&list).Where("rm.provider = ?", provider).Where("rm.model = ANY(?)", textArray(models)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list refused models of %s: %w", provider, err)
+	}
+	return list, nil
+}
+
 // RefuseModel writes that a model was refused, and forgets what was refused before a time.
 func RefuseModel(ctx context.Context, q bun.IDB, m *RefusedModel, before time.Time) error {
 	_, err := q.NewInsert().Model(m).On("CONFLICT (provider, model) DO UPDATE").

@@ -131,7 +131,7 @@ func newForm() AutomationForm {
 	f.Workspace.Value, f.Workspace.Options = "w1", []Choice{{Value: "w1", Label: "payments-api"}, {Value: "w2", Label: "storefront"}}
 	f.TimeZone.Value, f.TimeZone.Options = "Europe/Berlin", []Choice{{Value: "Europe/Berlin", Label: "Europe/Berlin (UTC+1, now 11:46)"}, {Value: "Etc/UTC", Label: "UTC"}}
 	f.Provider.Value, f.Provider.Options = "claude", []Choice{{Value: "claude", Label: "Claude Code"}, {Value: "codex", Label: "Codex", Off: "not installed"}}
-	f.Model.Suggest = []string{"opus", "sonnet"}
+	f.Model.Suggest, f.Model.Marks = []string{"opus", "sonnet"}, map[string]string{"sonnet": RefusedOn(galleryNow, galleryNow)}
 	f.Workflow.Options = []Choice{{Value: "", Label: "Choose a workflow"}, {Value: "wf1", Label: "Cut release"}}
 	f.Bot.Options = []Choice{{Value: "", Label: "Choose a bot"}, {Value: "b1", Label: "Ada", Locks: true}}
 	f.Timeout.Value, f.MaxParallel.Value = "360", "4"

@@ -173,7 +173,9 @@ func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.A
 			f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 		}
 		if p.ID == in.Provider {
-			s.offerModels(&f.Model, p)
+			if err := s.offerModels(r, actor, &f.Model, p); err != nil {
+				return err
+			}
 		}
 	}
 	fill(&f.Model, in.Model)

@@ -251,7 +251,9 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	for _, p := range s.Providers() {
 		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 		if p.ID == in.Provider {
-			s.offerModels(&f.Model, p)
+			if err := s.offerModels(r, actor, &f.Model, p); err != nil {
+				return err
+			}
 		}
 	}
 	fill(&f.Model, in.Model)
@@ -379,11 +381,13 @@ func cityOf(zone string) string {
 }
 
 // models answers the editor when a provider is chosen.
-func (s *Server) models(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
+func (s *Server) models(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := views.NewAutomationForm().Model
 	for _, p := range s.Providers() {
 		if p.ID == r.FormValue("provider") {
-			s.offerModels(&f, p)
+			if err := s.offerModels(r, actor, &f, p); err != nil {
+				return err
+			}
 		}
 	}
 	return s.show(w, r, views.ModelField(f))

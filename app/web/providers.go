@@ -202,11 +202,22 @@ func (s *Server) modelsOf(p agent.Provider) []string {
 	return p.Models
 }
 
-// offerModels puts the models of a provider under a field, in which others can be typed.
-func (s *Server) offerModels(f *views.Field, p agent.Provider) {
-	if f.Suggest = s.modelsOf(p); len(f.Suggest) > 0 {
-		f.Hint = "Choose one that is offered or type another. " + p.Name + " says at the run whether it has it."
+// offerModels puts the models of a provider under a field, in which others can be typed. Those that it refused are marked.
+func (s *Server) offerModels(r *http.Request, actor account.Actor, f *views.Field, p agent.Provider) error {
+	if f.Suggest = s.modelsOf(p); len(f.Suggest) == 0 {
+		return nil
 	}
+	f.Hint = "Choose one that is offered or type another. " + p.Name + " says at the run whether it has it."
+	refused, err := db.RefusedModelsOf(r.Context(), s.DB, p.ID, f.Suggest)
+	if err != nil {
+		return err
+	}
+	z := zone(actor)
+	f.Marks = make(map[string]string, len(refused))
+	for _, m := range refused {
+		f.Marks[m.Model] = views.RefusedOn(m.RefusedAt.In(z), s.Now().In(z))
+	}
+	return nil
 }
 
 // namedProvider finds the provider of a path.

@@ -15,6 +15,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/db"
+	"carillon/views"
 )
 
 func TestProvidersAreSeenByAllAndChangedByWhoManagesSettings(t *testing.T) {
@@ -337,6 +338,26 @@ func TestAnEditIsShownAsTheLinesThatChanged(t *testing.T) {
 		}
 		if signs != tt.signs || d.Added != tt.add || d.Removed != tt.del {
 			t.Errorf("%s: %q +%d -%d; want %q +%d -%d", tt.name, signs, d.Added, d.Removed, tt.signs, tt.add, tt.del)
+		}
+	}
+}
+
+func TestAModelThatWasRefusedIsMarkedWhereModelsAreOffered(t *testing.T) {
+	s := open(t)
+	s.server.Providers = func() []agent.Provider {
+		return []agent.Provider{{ID: "agent", Name: "Agent", Models: []string{"large", "small"}}, {ID: "other", Name: "Other", Models: []string{"small"}}}
+	}
+	mira := s.as("Mira", "administrator")
+	check(t, db.RefuseModel(t.Context(), s.server.DB, &db.RefusedModel{
+		Provider: "agent", Model: "small", RefusedAt: time.Date(2025, 3, 9, 12, 0, 0, 0, time.UTC), Reason: "there is no such model",
+	}, time.Time{}))
+	run := s.agentRun(mira)
+	for path, marked := range map[string]bool{
+		"/automations/models?provider=agent": true, "/automations/models?provider=other": false, views.AutomationURL(run.Execution.AutomationID.String()) + "/edit": true,
+	} {
+		a := mira.get(path)
+		if got := strings.Contains(a.body, `<option value="small" label="small (refused on 9 Mar 2025)">`); got != marked || strings.Count(a.body, "refused on") > 1 {
+			t.Errorf("%s marks the model: %t, among %d marks; want %t and no other", path, got, strings.Count(a.body, "refused on"), marked)
 		}
 	}
 }
