@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -216,6 +217,12 @@ func EndSkipStreak(ctx context.Context, q bun.IDB, automations []uuid.UUID) erro
 		return fmt.Errorf("end skip streak: %w", err)
 	}
 	return nil
+}
+
+// LimitLocks lets each further statement of a transaction fail that waits longer than a time for what another transaction holds.
+func LimitLocks(ctx context.Context, tx bun.Tx, most time.Duration) error {
+	_, err := tx.NewRaw("SELECT set_config('lock_timeout', ?, true)", strconv.FormatInt(most.Milliseconds(), 10)).Exec(ctx)
+	return wrapped(err, "limit the wait for locks")
 }
 
 // LockKey holds a lock named by an id until the transaction ends, without touching its row.

@@ -177,6 +177,26 @@ func TestAnAutomationThatCannotBeDealtWithIsSetAsideAndTheOthersStart(t *testing
 	}
 }
 
+func TestAnAutomationThatAnotherTransactionHoldsIsSetAsideAndTheOthersStart(t *testing.T) {
+	k := setup(t)
+	k.lockPatience = 500 * time.Millisecond
+	held, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
+	tx, err := k.DB.BeginTx(t.Context(), nil) // of a process that has stopped in the middle
+	check(t, err)
+	_, err = k.start(t.Context(), tx, held.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID})
+	check(t, err)
+	k.tick(at("01 13:00:00"))
+	k.expectStatuses(good, "queued")
+	k.expectStatuses(held, "")
+	check(t, tx.Rollback())
+	k.clock.Add(time.Minute)
+	k.tick(k.Now())
+	k.expectStatuses(held, "queued")
+	if e := k.history(held)[0]; !e.ScheduledFor.Equal(at("01 13:00:00")) {
+		t.Errorf("it ran for %s; want its due time 13:00", e.ScheduledFor)
+	}
+}
+
 func TestASessionThatCannotBeInterruptedKeepsNoOtherFromIt(t *testing.T) {
 	k := setup(t)
 	bad, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))

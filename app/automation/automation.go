@@ -32,7 +32,8 @@ type Service struct {
 	// Probe looks at a Git repository: its default branch, or what is wrong by the names of WorkspaceInput's fields.
 	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
 
-	looks looks // for due automations
+	looks        looks         // for due automations
+	lockPatience time.Duration // bounds how long StartDue waits for what another transaction holds; 0 is startLockPatience
 }
 
 // Provider is what the rules need to know of a way to run an agent.

@@ -1,6 +1,7 @@
 package automation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ const (
 	blockedPause = 15 * time.Second
 	// countMissed is how many missed due times are counted at most for one history row.
 	countMissed = 10_000
+	// startLockPatience is how long a statement waits at most for what another transaction holds, as that of a process that has
+	// stopped in the middle of starting a run does. Then the automation is set aside.
+	startLockPatience = 20 * time.Second
 )
 
 // StartDue starts what is due: the scheduler's way to Start, for up to DueBatch automations at once. Each due time ends
@@ -110,6 +114,9 @@ type firing struct {
 func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, away gap, now time.Time) error {
 	if len(list) == 0 {
 		return nil
+	}
+	if err := db.LimitLocks(ctx, tx, cmp.Or(s.lockPatience, startLockPatience)); err != nil {
+		return err
 	}
 	all := make([]*db.Startable, len(list))
 	for i := range list {
