@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -270,6 +271,32 @@ func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
 	wantErr(t, err, context.Canceled)
 	if resting, err = k.Resting(t.Context(), db.TaskEmails); len(resting) != 1 || err != nil {
 		t.Errorf("a context that is over sets aside %v, %v", resting, err)
+	}
+}
+
+func TestWhatIsSetAsideIsToldAlsoWhereTheDatabaseWasAwayMeanwhile(t *testing.T) {
+	k := setup(t)
+	row := Row{Task: db.TaskEmails, Key: "one", About: "the copy one"}
+	refuse := func(context.Context) error { return errors.New("no") }
+	k.exec(`CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100''; END'`)
+	k.exec("CREATE TRIGGER no_room BEFORE INSERT ON notifications EXECUTE FUNCTION no_room()")
+	if err := k.Deal(t.Context(), row, refuse); !db.IsAway(err) {
+		t.Fatalf("got %v; want that the database is away", err)
+	}
+	k.exec("DROP TRIGGER no_room ON notifications")
+	check(t, k.Deal(t.Context(), row, refuse))
+	k.expectInbox(k.mira, NoticeServer)
+}
+
+func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {
+	k := setup(t)
+	k.refuse("notifications", "poison", "kind <> 'server'")
+	row := Row{Task: db.TaskEmails, Key: "one", About: "the copy one"}
+	check(t, k.Deal(t.Context(), row, func(context.Context) error { return errors.New("no") }))
+	resting, err := k.Resting(t.Context(), db.TaskEmails)
+	check(t, err)
+	if !resting["one"] {
+		t.Error("it does not rest")
 	}
 }
 

@@ -60,20 +60,24 @@ func (s *Service) guarded(ctx context.Context, row Row, deal func(ctx context.Co
 	return deal(ctx)
 }
 
-// setAside sets a row aside because of an error.
+// setAside sets a row aside because of an error, and tells of it with that the first time.
 func (s *Service) setAside(ctx context.Context, row Row, reason error) error {
 	a := &db.SetAside{Task: row.Task, Key: db.Printable(row.Key, 300), About: db.Printable(row.About, 300), Error: db.Printable(plainly(reason), 500)}
-	if err := db.AddSetAside(ctx, s.DB, a, s.Now()); err != nil {
-		return err
+	set := func(tell bool) error {
+		return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+			if err := db.AddSetAside(ctx, tx, a, s.Now()); err != nil || a.Times > 1 || !tell { // a second time it was told of
+				return err
+			}
+			return s.tellOfAside(ctx, tx, row, a)
+		})
 	}
-	if a.Times > 1 {
-		return nil // it was logged, and told of
-	}
-	s.Log.Error("set aside", "task", row.Task, "key", row.Key, "about", row.About, "until", a.Until, "err", reason)
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.tellOfAside(ctx, tx, row, a) })
-	if err != nil && !db.IsAway(err) { // who cannot be told keeps nothing from going on
+	err := set(true)
+	if err != nil && ctx.Err() == nil && !db.IsAway(err) { // who cannot be told keeps nothing from going on
 		s.Log.Error("tell of what is set aside", "task", row.Task, "key", row.Key, "err", err)
-		return nil
+		err = set(false)
+	}
+	if err == nil && a.Times == 1 {
+		s.Log.Error("set aside", "task", row.Task, "key", row.Key, "about", row.About, "until", a.Until, "err", reason)
 	}
 	return err
 }
