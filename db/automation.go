@@ -218,11 +218,11 @@ const (
 
 // ownerMay is the condition that the owner of an automation has one of some permissions, named in SQL.
 func ownerMay(permissions string) string {
-	return "EXISTS (SELECT 1 FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = a.creator_id AND r.permissions && ARRAY[" + permissions + "])"
+	return "a.creator_id IN (SELECT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE r.permissions && ARRAY[" + permissions + "])"
 }
 
 // ownerGone is an OwnerGone as an expression.
-var ownerGone = "CASE WHEN EXISTS (SELECT 1 FROM users o WHERE o.id = a.creator_id AND o.deactivated_at IS NOT NULL) THEN 'inactive' " +
+var ownerGone = "CASE WHEN a.creator_id IN (SELECT o.id FROM users o WHERE o.deactivated_at IS NOT NULL) THEN 'inactive' " +
 	"WHEN NOT EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AND NOT " + ownerMay("'admin'") + " THEN 'outside' " +
 	"WHEN NOT " + ownerMay("'admin', 'automations.manage', 'automations.manage_all'") + " THEN 'powerless' ELSE '' END"
 
@@ -254,8 +254,8 @@ func (f AutomationFilter) apply(sel *bun.SelectQuery) *bun.SelectQuery {
 	return sel
 }
 
-// needsAttention is what a person should look at: switched off by Carillon for a fault, failing, or without an owner.
-const needsAttention = "(a.creator_id IN (SELECT o.id FROM users o WHERE o.deactivated_at IS NOT NULL) OR (NOT a.enabled AND a.disabled_kind IN ('failures', 'missed', 'removed', 'invalid')) OR a.failure_streak > 0 " +
+// needsAttention is what a person should look at: switched off by Carillon for a fault, failing, or without an owner who may have it.
+var needsAttention = "(" + ownerGone + " <> '' OR (NOT a.enabled AND a.disabled_kind IN ('failures', 'missed', 'removed', 'invalid')) OR a.failure_streak > 0 " +
 	"OR (a.execution_type = 'workflow' AND a.workflow_id IS NULL) OR (a.session_type = 'bot' AND a.bot_id IS NULL))"
 
 // Automations lists automations by name, with the newest run of each.
