@@ -268,3 +268,31 @@ func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing
 		t.Errorf("the stored values are %q; want that of what alone", now.Parameters)
 	}
 }
+
+// A stored call is tried with what is typed. The page of the trial knows as much of what was stored as the editor before it.
+func TestWhatIsTypedBeforeACallIsTriedIsNoPartOfWhatWasStored(t *testing.T) {
+	h := newHook(t, func(*automation.Input) {})
+	h.send(`{"what":"the build"}`).expect(t, 200, "")
+	address := "/automations/" + h.a.ID.String()
+	typed := h.owner.formAt(address+"/edit", address)
+	typed.action = address + "/trial?delivery=" + h.deliveries("")[0].ID.String()
+	tried := h.owner.submit(typed, "prompt", "Mend {{what}}.", "retries", "7")
+	tried.expect(t, 200, "Mend the build.")
+	h.owner.submit(h.owner.formAt(address+"/edit", address), "timeout", "9").expect(t, 303, "")
+	met := h.owner.submit(formIn(t, tried.body, address))
+	met.expect(t, 409, "Timeout in minutes")
+	again := formIn(t, met.body, address)
+	for name, want := range map[string]string{"prompt": "Mend {{what}}.", "retries": "7", "timeout": "9"} {
+		if got := again.values.Get(name); got != want {
+			t.Errorf("after another change the form has %q as %s; want %q", got, name, want)
+		}
+	}
+}
+
+func TestTheFormBesideASecretThatIsShownOnceCanBeSaved(t *testing.T) {
+	b := openSettings(t).as("Mira", account.RoleMember)
+	f := b.formAt("/settings/profile", "/settings/profile/notices")
+	first := b.submit(f, "webhook", "https://example.com/hook")
+	first.expect(t, 200, "Copy the secret of your webhook now.")
+	b.submit(formIn(t, first.body, f.action), "webhook", "https://example.com/other").expect(t, 303, "")
+}

@@ -35,7 +35,7 @@ const (
 var versionInput = []byte(`<input type="hidden" name="` + versionField + `" value="`)
 
 // stamped adds the hidden field "base" to each form of a page that has a version. A form that comes back to whoever sent it
-// keeps the one that it was sent with.
+// keeps the one that it was sent with, as long as its version is the same.
 func stamped(r *http.Request, page []byte) []byte {
 	if !bytes.Contains(page, versionInput) {
 		return page
@@ -55,7 +55,7 @@ func stamped(r *http.Request, page []byte) []byte {
 		}
 		end := i + bytes.IndexByte(page[i:], '>') + 1
 		base := f.stamp()
-		if r.Method == http.MethodPost && f.action == r.URL.Path {
+		if f.comesBack(r) {
 			base = r.PostForm.Get(baseField)
 		}
 		b.Write(page[:end])
@@ -64,6 +64,12 @@ func stamped(r *http.Request, page []byte) []byte {
 	}
 	b.Write(page)
 	return b.Bytes()
+}
+
+// comesBack reports whether a form is the one that a request brought, made of the same that is stored.
+func (f *shownForm) comesBack(r *http.Request) bool {
+	return r.Method == http.MethodPost && (f.action == r.URL.Path || slices.Contains(f.otherwise, r.URL.Path)) &&
+		r.PostForm.Has(baseField) && r.PostForm.Get(versionField) == f.values.Get(versionField)
 }
 
 // stamp is a fingerprint of each field that has a value.
@@ -289,12 +295,4 @@ func (s *Server) whoSaved(r *http.Request, actor account.Actor, c *views.Conflic
 		return nil
 	}
 	return nil
-}
-
-// versionOf is the version that a form shows: that with which it was sent, where it comes back, else the one stored.
-func versionOf(r *http.Request, action, stored string) string {
-	if r.Method == http.MethodPost && r.URL.Path == action {
-		return r.PostForm.Get(versionField)
-	}
-	return stored
 }

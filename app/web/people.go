@@ -297,8 +297,8 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.
 	if err := s.userEvents(r, actor, d, &p); err != nil {
 		return err
 	}
-	p.Version = versionOf(r, views.UserURL(p.Person.ID), account.PersonVersion(&d.User))
-	p.RolesVersion = versionOf(r, views.UserActionURL(p.Person.ID, "roles"), account.RolesVersion(chosen))
+	p.Version = account.PersonVersion(&d.User)
+	p.RolesVersion = account.RolesVersion(chosen)
 	if change != nil {
 		change(&p)
 	}
@@ -355,6 +355,7 @@ func (s *Server) updateUser(w http.ResponseWriter, r *http.Request, actor accoun
 	bad, status, err := s.again(r, actor, s.user, err)
 	if status != 0 {
 		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) {
+			p.Version = r.PostFormValue(versionField)
 			p.Email.Value, p.Email.Error, p.Name.Value, p.Name.Error = r.PostFormValue("email"), bad["email"], r.PostFormValue("name"), bad["name"]
 		})
 	}
@@ -381,7 +382,9 @@ func (s *Server) setRoles(w http.ResponseWriter, r *http.Request, actor account.
 		if err != nil {
 			return err
 		}
-		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) { p.Roles = choices })
+		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) {
+			p.RolesVersion, p.Roles = r.PostFormValue(versionField), choices
+		})
 	}
 	if err == nil && user == actor.ID {
 		return s.redirect(w, r, "/settings", "Saved.") // who gave up managing people sees the page no more

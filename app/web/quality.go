@@ -271,7 +271,10 @@ func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	p := views.TogglesPage{Version: versionOf(r, views.TogglesURL(), automation.TogglesVersion(list))}
+	p := views.TogglesPage{Version: automation.TogglesVersion(list)}
+	if typed != nil {
+		p.Version = r.PostFormValue(versionField)
+	}
 	for _, t := range list {
 		f := views.Field{Name: t.Key, Label: t.Name, Value: t.Now, Rows: 4, Error: bad[t.Key], Hint: "Added to the first prompt."}
 		if t.Pass != "" {

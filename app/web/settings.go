@@ -55,8 +55,8 @@ func (s *Server) profilePage(r *http.Request, actor account.Actor, me *account.P
 	if !me.HasPassword() {
 		p.Password.None = "You sign in without a password here. An administrator can give you one."
 	}
-	p.Version = versionOf(r, views.ProfileURL(), account.ProfileVersion(&me.User))
-	p.Notices.Version = versionOf(r, views.ProfileActionURL("notices"), account.NoticesVersion(me.Notices))
+	p.Version = account.ProfileVersion(&me.User)
+	p.Notices.Version = account.NoticesVersion(me.Notices)
 	n := &p.Notices
 	n.Email.Checked, n.Email.Hint = me.Notices.Email, "To "+me.Email+"."
 	if !s.Accounts.Mail {
@@ -151,6 +151,7 @@ func (s *Server) updateProfile(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	if status != 0 {
 		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) {
+			p.Version = r.PostFormValue(versionField)
 			p.Name.Value, p.TimeZone.Value, p.Theme.Value = r.PostFormValue("name"), r.PostFormValue("time_zone"), r.PostFormValue("theme")
 		})
 	}
@@ -191,6 +192,7 @@ func (s *Server) updateNotices(w http.ResponseWriter, r *http.Request, actor acc
 	case status != 0:
 		in := noticesInput(r)
 		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) {
+			p.Notices.Version = r.PostFormValue(versionField)
 			p.Notices.Email.Checked, p.Notices.Webhook.Value = in.Email, in.WebhookURL
 			for i := range p.Notices.Of {
 				p.Notices.Of[i].Checked = slices.Contains(in.Kinds, p.Notices.Of[i].Value)
