@@ -36,9 +36,8 @@ document.addEventListener('htmx:response:error', e => {
   if (found && toasts()) toasts().append(document.adoptNode(found))
   else toast('Something went wrong on our side. Try again in a moment.', 'fail')
 })
-document.addEventListener('htmx:error', e => {
-  if (e.detail.ctx) toast('Carillon did not answer. Check your connection, then try again.', 'fail')
-})
+const unanswered = () => toast('Carillon did not answer. Check your connection, then try again.', 'fail')
+document.addEventListener('htmx:error', e => { if (e.detail.ctx) unanswered() })
 
 // --- Signed out ---------------------------------------------------------------------------------------------------
 
@@ -53,7 +52,9 @@ async function askWhetherSignedIn() {
   signedOut(status === 401)
   return status !== 401
 }
-document.addEventListener('visibilitychange', () => { if (!document.hidden && bar() && !bar().hidden) askWhetherSignedIn() })
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && bar() && !bar().hidden) askWhetherSignedIn().catch(() => {}) // without an answer the bar stays
+})
 // Saving while the bar is shown asks first, and keeps the form where it is if nobody has signed in yet.
 document.addEventListener('submit', async e => {
   const form = e.target
@@ -61,7 +62,11 @@ document.addEventListener('submit', async e => {
   e.preventDefault()
   e.stopImmediatePropagation()
   const button = e.submitter
-  if (!await askWhetherSignedIn()) return
+  try {
+    if (!await askWhetherSignedIn()) return
+  } catch {
+    return unanswered()
+  }
   form.dataset.asked = 'yes'
   form.requestSubmit(button)
   delete form.dataset.asked

@@ -35,7 +35,7 @@ func (s StreakOfCalls) Said() string {
 	if s.Kept < s.Calls {
 		text += " The first " + Thousands(int64(s.Kept)) + " were kept."
 	}
-	return text + " Each of them can be replayed."
+	return text + " Each has a page of its own."
 }
 
 // DeliveriesPage is the tab of an HTTP Trigger with the calls that it got.

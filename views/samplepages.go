@@ -141,7 +141,7 @@ func newForm() AutomationForm {
 
 func conflictPage(p Page) Page {
 	p.Conflict = &Conflict{
-		Over: "/automations/a4", Who: "Mira Okafor", At: ago(2 * time.Minute), Now: galleryNow,
+		Who: "Mira Okafor", At: ago(2 * time.Minute), Now: galleryNow,
 		Both: []Value{{ID: "prompt", Name: "Prompt", Value: "Triage {{issue.title}} and {{issue.culprit}}."}}, Theirs: []Value{{ID: "base_branch", Name: "Base branch"}},
 	}
 	return p

@@ -156,8 +156,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 // awayFor is after how many seconds what failed while the database is away is worth another try.
 const awayFor = "5"
 
-// awayText tells a person that the database is away.
-const awayText = "Carillon cannot reach its database at the moment. Nothing was changed by this. Runs at work go on. Try again in some seconds."
+// awayText tells a person that the database is away. What the request was to change may have been changed: the answer alone may
+// be lost.
+const awayText = "Carillon cannot reach its database at the moment. Runs at work go on. Try again in some seconds. " +
+	"If this was to change something, look first whether it did."
 
 // ours is the status and the sentence's end with which programs are answered what failed on our side: 503 with Retry-After
 // while the database is away.

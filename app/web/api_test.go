@@ -428,3 +428,37 @@ func TestWhatASessionChangedIsAbsentUntilItIsKnown(t *testing.T) {
 	check(t, err)
 	p.call("GET", path, nil).expect(t, 200, `"files_changed":0`)
 }
+
+// A model is one of its provider's.
+func TestTheModelOfAnotherProviderDoesNotStay(t *testing.T) {
+	s := open(t)
+	b := s.as("Ada", account.RoleAdministrator)
+	p, c := b.program(), s.tool(b.program().token)
+	made := func(at string, with fields) map[string]any {
+		var out map[string]any
+		p.call("POST", at, with).into(t, &out)
+		return out
+	}
+	own := made("/automations", fields{"name": "A", "workspace_id": s.workspace, "provider": "agent", "model": "large", "prompt": "Look."})
+	bot := made("/bots", fields{"name": "B", "instructions": "Be kind.", "provider": "agent", "model": "large"})
+	var got map[string]any
+	p.call("PATCH", "/automations/"+own["id"].(string), fields{"version": 1, "provider": "agent"}).into(t, &got)
+	if got["model"] != "large" {
+		t.Errorf("with the same provider the model is %v; want large", got["model"])
+	}
+	p.call("PATCH", "/automations/"+own["id"].(string), fields{"version": 2, "provider": "shell"}).into(t, &got)
+	if got["provider"] != "shell" || got["model"] != "" {
+		t.Errorf("by API it became %v with the model %v; want shell with none", got["provider"], got["model"])
+	}
+	p.call("PATCH", "/bots/"+bot["id"].(string), fields{"version": 1, "provider": ""}).into(t, &got)
+	if got["provider"] != "" || got["model"] != "" {
+		t.Errorf("the bot has %q with the model %q; want neither", got["provider"], got["model"])
+	}
+	other := s.must(c, "create_automation", map[string]any{"name": "C", "workspace": "Scratch", "provider": "agent", "model": "large", "prompt": "Look."})["automation"].(map[string]any)
+	edited := s.must(c, "edit_automation", map[string]any{"automation": other["id"], "provider": "shell"})["automation"].(map[string]any)
+	if model, there := edited["model"]; edited["provider"] != "shell" || there && model != "" {
+		t.Errorf("by tool it became %v with the model %v; want shell with none", edited["provider"], model)
+	}
+	s.refused(c, "edit_automation", map[string]any{"automation": other["id"], "parameters": map[string]string{"who": "x"}}, "parameters.who: ")
+	s.refused(c, "edit_automation", map[string]any{"automation": other["id"], "timeout_minutes": -1}, "timeout_minutes: ")
+}

@@ -35,7 +35,7 @@ type APIAutomationFields struct {
 	WorkflowID      *string           `json:"workflow_id,omitempty" format:"uuid"`
 	BotID           *string           `json:"bot_id,omitempty" format:"uuid"`
 	BaseBranch      *string           `json:"base_branch,omitempty"`
-	Provider        *string           `json:"provider,omitempty" doc:"Id of the coding agent. Empty: the workspace's default."`
+	Provider        *string           `json:"provider,omitempty" doc:"Id of the coding agent. Empty: the workspace's default. Another one than before has its own default model, unless a model is given."`
 	Model           *string           `json:"model,omitempty"`
 	Toggles         *[]string         `json:"toggles,omitempty" doc:"Session modes." enum:"code_architecture,ux_enhancement,edge_cases,code_review,verification,update_tests,update_docs"`
 	AutoComplete    *bool             `json:"auto_complete,omitempty" doc:"Mark the session Done when the run ends. Not of http: its session stays open."`
@@ -60,6 +60,14 @@ func set[T any](to *T, given *T) {
 	if given != nil {
 		*to = *given
 	}
+}
+
+// setAgent puts a provider and a model over what is there. A model is one of its provider's: that of another one does not stay.
+func setAgent(provider, model, givenProvider, givenModel *string) {
+	if givenProvider != nil && *givenProvider != *provider {
+		*provider, *model = *givenProvider, ""
+	}
+	set(model, givenModel)
 }
 
 // setNumber is set for numbers, which forms have as texts.
@@ -91,8 +99,7 @@ func (f *APIAutomationFields) into(in *automation.Input) {
 	set(&in.Workflow, f.WorkflowID)
 	set(&in.Bot, f.BotID)
 	set(&in.BaseBranch, f.BaseBranch)
-	set(&in.Provider, f.Provider)
-	set(&in.Model, f.Model)
+	setAgent(&in.Provider, &in.Model, f.Provider, f.Model)
 	set(&in.Toggles, f.Toggles)
 	set(&in.AutoComplete, f.AutoComplete)
 	set(&in.OnlyUnchanged, f.OnlyUnchanged)
@@ -122,9 +129,6 @@ func (f *APIAutomationFields) into(in *automation.Input) {
 		}
 	}
 	in.Parameters = parameters
-	if f.Provider != nil && *f.Provider == "" && f.Model == nil {
-		in.Model = "" // that of the workspace goes with its provider
-	}
 	in.Named = named(f.AutoComplete, f.OnlyUnchanged, f.Parameters)
 	f.checks(in)
 }

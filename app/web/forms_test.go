@@ -158,7 +158,7 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 		met := ada.submit(second, tt.mine...)
 		who := "grace saved this"
 		if tt.action == "/settings/toggles" { // the audit log has no id for these
-			who = "Someone else saved this"
+			who = "This was saved while you had it open"
 		}
 		met.expect(t, 409, who)
 		if !strings.Contains(met.body, tt.label) {
@@ -295,4 +295,23 @@ func TestTheFormBesideASecretThatIsShownOnceCanBeSaved(t *testing.T) {
 	first := b.submit(f, "webhook", "https://example.com/hook")
 	first.expect(t, 200, "Copy the secret of your webhook now.")
 	b.submit(formIn(t, first.body, f.action), "webhook", "https://example.com/other").expect(t, 303, "")
+}
+
+// Who saved something long ago is not said to have saved it meanwhile.
+func TestAChangeThatNoPersonMadeIsNobodys(t *testing.T) {
+	s := open(t)
+	ada, grace := s.as("ada", account.RoleAdministrator), s.as("grace", account.RoleAdministrator)
+	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Broken"})
+	check(t, err)
+	address := "/tickets/" + ticket.ID.String()
+	grace.submit(grace.formAt(address+"/edit", address), "title", "Very broken").expect(t, 303, "")
+	f := ada.formAt(address+"/edit", address)
+	_, err = s.server.DB.NewUpdate().Model((*db.Ticket)(nil)).Set("status = 'in_progress'").Set("version = version + 1").Where("id = ?", ticket.ID).Exec(t.Context())
+	check(t, err)
+	s.event(db.AuditEvent{Action: "ticket.claim", SubjectKind: "ticket", SubjectID: ticket.ID})
+	met := ada.submit(f, "body", "It is.")
+	met.expect(t, 409, "This was saved while you had it open")
+	if strings.Contains(met.body, "grace saved this") {
+		t.Error("the page names grace, who saved it before it was opened")
+	}
 }

@@ -139,7 +139,7 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 	case errors.As(err, &invalid):
 		var list []string
 		for _, field := range slices.Sorted(maps.Keys(invalid)) {
-			list = append(list, field+": "+invalid[field])
+			list = append(list, toolField(field)+": "+invalid[field])
 		}
 		return errors.New(strings.Join(list, " "))
 	case errors.As(err, &busy):
@@ -154,6 +154,17 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 		return errors.New(toolAway)
 	}
 	return fmt.Errorf("something went wrong on our side, noted as %s", c.request)
+}
+
+// toolField is the name in tools of what forms call otherwise.
+func toolField(field string) string {
+	if name, is := strings.CutPrefix(field, "param."); is {
+		return "parameters." + name
+	}
+	if field == "timeout" {
+		return "timeout_minutes"
+	}
+	return field
 }
 
 // toolAway tells an agent that the database is away. What the call was to change may have been changed: the answer alone may be lost.

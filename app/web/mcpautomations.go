@@ -251,7 +251,7 @@ type automationFields struct {
 	Bot           *string           `json:"bot,omitempty" jsonschema:"id of the bot"`
 	Parameters    map[string]string `json:"parameters,omitempty" jsonschema:"stored values by name; those not named stay"`
 	BaseBranch    *string           `json:"base_branch,omitempty"`
-	Provider      *string           `json:"provider,omitempty" jsonschema:"id of the coding agent; left out: the workspace's default"`
+	Provider      *string           `json:"provider,omitempty" jsonschema:"id of the coding agent; empty: the workspace's default. Another one than before has its own default model, unless a model is given"`
 	Model         *string           `json:"model,omitempty"`
 	AutoComplete  *bool             `json:"auto_complete,omitempty" jsonschema:"mark the session Done when the run ends; not of http"`
 	OnlyUnchanged *bool             `json:"only_unchanged,omitempty" jsonschema:"complete only if no files changed"`
@@ -276,21 +276,18 @@ func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automatio
 	for to, from := range map[*string]*string{
 		&in.Name: f.Name, &in.Trigger: f.Trigger, &in.RunAt: f.RunAt, &in.Cron: f.Cron, &in.TimeZone: f.TimeZone, &in.StopText: f.StopText,
 		&in.SessionType: f.SessionType, &in.ExecutionType: f.ExecutionType, &in.Prompt: f.Prompt, &in.Workflow: f.Workflow, &in.Bot: f.Bot,
-		&in.BaseBranch: f.BaseBranch, &in.Provider: f.Provider, &in.Model: f.Model,
+		&in.BaseBranch: f.BaseBranch,
 	} {
-		if from != nil {
-			*to = *from
-		}
+		set(to, from)
 	}
+	setAgent(&in.Provider, &in.Model, f.Provider, f.Model)
 	if f.RunAt == nil {
 		keepMoment(in)
 	}
 	for to, from := range map[*bool]*bool{
 		&in.AutoComplete: f.AutoComplete, &in.OnlyUnchanged: f.OnlyUnchanged, &in.CreatePR: f.CreatePR, &in.CatchUp: f.CatchUp, &in.AllowParallel: f.AllowParallel,
 	} {
-		if from != nil {
-			*to = *from
-		}
+		set(to, from)
 	}
 	if f.MaxIterations != nil {
 		in.MaxIterations = ""

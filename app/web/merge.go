@@ -240,7 +240,7 @@ func (s *Server) again(r *http.Request, actor account.Actor, show handler, err e
 		return nil, 0, errors.Join(err, shownErr)
 	}
 	m := merge(stored, r.PostForm)
-	c := &views.Conflict{Over: r.URL.Path, Both: m.stored}
+	c := &views.Conflict{Both: m.stored}
 	for _, field := range m.theirs {
 		c.Theirs = append(c.Theirs, views.Value{Name: field.label, ID: field.id})
 	}
@@ -276,23 +276,21 @@ func (s *Server) storedForm(r *http.Request, actor account.Actor, show handler) 
 	return nil, nil
 }
 
-// whoSaved finds in the audit log who changed last what a form is of.
+// whoSaved finds in the audit log who changed last what a form is of. Nobody is named where the last line is of something else,
+// such as a session that took a ticket.
 func (s *Server) whoSaved(r *http.Request, actor account.Actor, c *views.Conflict) error {
 	subject := optionalID(r.PathValue("id"))
 	if strings.HasPrefix(r.URL.Path, views.ProfileURL()) {
 		subject = actor.ID
 	}
-	events, err := db.AuditOf(r.Context(), s.DB, subject, 10)
-	if err != nil {
+	events, err := db.AuditOf(r.Context(), s.DB, subject, 1)
+	if err != nil || len(events) == 0 {
 		return err
 	}
-	for _, e := range events {
-		_, what, _ := strings.Cut(e.Action, ".")
-		if !strings.HasPrefix(what, "update") && !strings.HasPrefix(what, "set_") || e.Actor == nil {
-			continue
-		}
+	e := events[0]
+	_, what, _ := strings.Cut(e.Action, ".")
+	if e.Actor != nil && (strings.HasPrefix(what, "update") || strings.HasPrefix(what, "set_")) {
 		c.Who, c.You, c.Program, c.At, c.Now = e.Actor.Name, e.ActorID == actor.ID, e.Token, e.At.In(zone(actor)), s.Now().In(zone(actor))
-		return nil
 	}
 	return nil
 }
