@@ -502,8 +502,9 @@ func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.
 	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started.")
 }
 
-// emptied adds to what is given the values that were shown in the form of a run and were taken out of it. A secret is never
-// shown, so its empty field is none of them.
+// emptied adds to what is given the values that were shown in the form of a run and were taken out of it: each is the workflow's
+// default then, which its empty field shows, or empty where there is none. A secret is never shown, so its empty field is none of
+// them.
 func (s *Server) emptied(r *http.Request, actor account.Actor, automationID uuid.UUID, given map[string]string) error {
 	if len(r.PostForm) == 0 {
 		return nil
@@ -517,11 +518,23 @@ func (s *Server) emptied(r *http.Request, actor account.Actor, automationID uuid
 		return err
 	}
 	for _, field := range f.Fields {
-		if field.Placeholder != "" || len(field.Options) > 0 { // empty, it shows what the workflow gives it
-			continue
-		}
 		if sent, there := r.PostForm[field.Name]; there && field.Value != "" && strings.Join(sent, "") == "" {
 			given[strings.TrimPrefix(field.Name, "param.")] = ""
+		}
+	}
+	if len(given) == 0 || a.ExecutionType != db.WorkflowDriven {
+		return nil
+	}
+	wf, err := db.WorkflowByID(r.Context(), s.DB, a.WorkflowID)
+	if db.IsNotFound(err) { // the run says so
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range wf.Parameters {
+		if value, there := given[p.Alias]; there && value == "" {
+			given[p.Alias] = p.Default
 		}
 	}
 	return nil

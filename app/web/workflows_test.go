@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
 )
 
 func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testing.T) {
@@ -47,4 +49,30 @@ func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testi
 	b.post(page+"/deletion").expect(t, http.StatusSeeOther, "")
 	b.get(page).expect(t, http.StatusNotFound, "")
 	b.get("/automations").expect(t, http.StatusOK, "Its workflow was removed")
+}
+
+// What the form of a run shows in an empty field is what the run has.
+func TestAStoredValueThatIsTakenOutOfTheFormOfARunGivesWayToTheWorkflowsDefault(t *testing.T) {
+	s := open(t)
+	ada := s.as("ada", account.RoleAdministrator)
+	wf, err := s.rules.CreateWorkflow(t.Context(), ada.actor, automation.WorkflowInput{
+		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "In $city, $level, $strict, $note."}},
+		Parameters: []automation.ParameterInput{
+			{Alias: "city", Type: "text", Default: "Berlin"}, {Alias: "level", Type: "choice", Choices: "low, high", Default: "low"},
+			{Alias: "strict", Type: "boolean"}, {Alias: "note", Type: "text"},
+		},
+	})
+	check(t, err)
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
+		Name: "A", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", ExecutionType: "workflow", Workflow: wf.ID.String(), Provider: "agent",
+		Parameters: map[string]string{"city": "Rome", "level": "high", "strict": "true", "note": "x"},
+	})
+	check(t, err)
+	address := "/automations/" + a.ID.String()
+	ada.submit(ada.formAt(address+"/runs", address+"/runs"), "param.city", "", "param.level", "", "param.strict", "", "param.note", "").expect(t, 303, "")
+	runs, err := s.rules.Executions(t.Context(), ada.actor, db.ExecutionFilter{Automation: a.ID, Limit: 10})
+	check(t, err)
+	if got := runs[0].Parameters; got["city"] != "Berlin" || got["level"] != "low" || got["strict"] != "" || got["note"] != "" {
+		t.Errorf("the run has %v; want Berlin, low, and the others empty", got)
+	}
 }
