@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,7 +116,8 @@ func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p
 }
 
 // ToldPullRequest takes over what a verified webhook of a workspace's forge tells of a pull request: for the sessions that
-// have it, and for the one that has its branch. It returns how many sessions that were.
+// have it, and for the one that has its branch. A session for which that fails keeps no other from it. It returns for how
+// many it did.
 func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.PullRequest) (int, error) {
 	branch := ""
 	if f, ok := ForgeOf(w); ok && f.owns(p) && !p.Fork {
@@ -125,12 +127,18 @@ func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.
 	if err != nil {
 		return 0, err
 	}
+	taken := 0
 	for _, id := range sessions {
-		if err := s.TakePullRequest(ctx, w, id, p, db.FoundByWebhook); err != nil {
-			return 0, err
+		e := s.TakePullRequest(ctx, w, id, p, db.FoundByWebhook)
+		switch {
+		case e == nil:
+			taken++
+		case ctx.Err() != nil || db.IsAway(e):
+			return taken, e
 		}
+		err = errors.Join(err, e)
 	}
-	return len(sessions), nil
+	return taken, err
 }
 
 // learn takes over what a forge told of a pull request, and lets it move the locked session. What was asked for is as it is

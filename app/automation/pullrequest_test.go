@@ -2,6 +2,7 @@ package automation
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,23 @@ func TestAMergedPullRequestMakesItsSessionDoneAndAClosedOneCanceled(t *testing.T
 		check(t, err)
 	}
 	k.expectInbox(k.jonas)
+}
+
+func TestASessionForWhichAPullRequestCannotBeTakenOverKeepsNoOtherFromIt(t *testing.T) {
+	k := setup(t)
+	k.hub()
+	bad, good := k.open(k.create(gated(nil))), k.open(k.create(gated(nil)))
+	for _, s := range []db.Session{bad, good} {
+		check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	}
+	k.refuse("pull_requests", "poison", fmt.Sprintf("session_id <> '%s' OR state <> 'merged'", bad.ID))
+	n, err := k.ToldPullRequest(t.Context(), &k.workspace, k.pull(7, forge.Merged, "theirs"))
+	if n != 1 || err == nil {
+		t.Errorf("it was taken over for %d, %v; want 1 and the error of the other", n, err)
+	}
+	if got := k.session(good.ID).Status; got != db.SessionDone {
+		t.Errorf("the other session is %s; want done", got)
+	}
 }
 
 func TestALoopGoesOnWhenItsPullRequestIsMergedOrClosed(t *testing.T) {
