@@ -70,6 +70,12 @@ func EndSetAside(ctx context.Context, q bun.IDB, task Task, keys ...string) erro
 	return nil
 }
 
+// EndRest lets a row that is set aside be tried again now.
+func EndRest(ctx context.Context, q bun.IDB, task Task, key string, now time.Time) error {
+	_, err := q.NewUpdate().Model((*SetAside)(nil)).Set("until = ?", now).Where("task = ? AND key = ? AND until > ?", task, key, now).Exec(ctx)
+	return wrapped(err, "end a rest")
+}
+
 // Resting lists the keys of a task that rest.
 func Resting(ctx context.Context, q bun.IDB, task Task, now time.Time) (map[string]bool, error) {
 	var keys []string

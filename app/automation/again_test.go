@@ -178,6 +178,32 @@ func TestAnAutomationThatCannotBeDealtWithIsSetAsideAndTheOthersStart(t *testing
 	}
 }
 
+func TestAnAutomationThatIsSetAsideIsTriedAgainAtOnceWhenAPersonChangesIt(t *testing.T) {
+	for name, change := range map[string]func(*kit, *db.Automation){
+		"an edit": func(k *kit, a *db.Automation) { k.update(a, func(in *Input) { loop(in); in.Name = "Good" }) },
+		"switched off and on": func(k *kit, a *db.Automation) {
+			check(k.t, k.SetEnabled(k.t.Context(), k.jonas, a.ID, false))
+			check(k.t, k.SetEnabled(k.t.Context(), k.jonas, a.ID, true))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := setup(t)
+			a := k.create(func(in *Input) { loop(in); in.Name = "Poison" })
+			k.refuse("executions", "poison", "snapshot->>'name' <> 'Poison'")
+			for range 8 { // until it rests for over half an hour
+				k.tick(k.Now())
+				k.exec("UPDATE set_aside SET until = ?", k.Now())
+			}
+			k.tick(k.Now())
+			k.expectStatuses(a, "")
+			k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
+			change(k, a)
+			k.tick(k.Now().Add(time.Second))
+			k.expectStatuses(a, "queued")
+		})
+	}
+}
+
 func TestAnAutomationThatAnotherTransactionHoldsIsSetAsideAndTheOthersStart(t *testing.T) {
 	k := setup(t)
 	k.lockPatience = 500 * time.Millisecond

@@ -197,6 +197,9 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	if err := db.SaveAutomation(ctx, tx, a); err != nil {
 		return nil, "", err
 	}
+	if err := db.EndRest(ctx, tx, db.TaskStart, id.String(), now); err != nil { // what kept it from starting may be mended now
+		return nil, "", err
+	}
 	var token string
 	switch {
 	case a.Trigger == db.HTTP && before.Trigger != db.HTTP:
@@ -500,6 +503,9 @@ func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor
 		}
 	}
 	if err := db.SaveSwitch(ctx, tx, a); err != nil {
+		return err
+	}
+	if err := db.EndRest(ctx, tx, db.TaskStart, id.String(), now); err != nil { // what kept it from starting may be mended now
 		return err
 	}
 	return s.announceChange(ctx, tx, id)
