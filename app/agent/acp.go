@@ -248,7 +248,7 @@ func call[T any](a *acpAgent, method string, params any) (T, error) {
 		if a.end.Start != "" {
 			return res, a.startFailure(errors.New(a.end.Start))
 		}
-		return res, a.died(a.end, a.stderr.String(), time.Now())
+		return res, a.died(a.end, a.stderr.String(), a.now())
 	default:
 	}
 	if rpc != nil {
@@ -279,7 +279,7 @@ func (a *acpAgent) refused(e *acp.RequestError) *Failure {
 	if e.Code >= 400 && e.Code < 600 {
 		told.status = e.Code // HTTP's, as gemini passes it on
 	}
-	f := a.failure(told, time.Now())
+	f := a.failure(told, a.now())
 	if f.Cause == nil {
 		f.Cause = e
 	}

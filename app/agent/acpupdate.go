@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	acp "github.com/coder/acp-go-sdk"
 )
@@ -359,7 +358,7 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 		return res, &Failure{Kind: FailAgent, Reason: fmt.Sprintf("%s stopped: %s", a.Name, strings.ReplaceAll(answer.StopReason, "_", " "))}
 	}
 	if first, _, _ := strings.Cut(broke, "\n"); broke != "" && (!res.Usage.Known || a.said(first) != "") {
-		return res, a.failure(trouble{text: broke}, time.Now())
+		return res, a.failure(trouble{text: broke}, a.now())
 	}
 	if broke != "" { // it was the model's, after all
 		res.Text = "Error: " + broke

@@ -102,6 +102,9 @@ type Turn struct {
 	// step, so a turn may cost that of one step more.
 	MostUSD *float64
 
+	// Now is the time from which "try again in a minute" counts; nil is that of the machine.
+	Now func() time.Time
+
 	Timeout time.Duration // of the whole turn; 0 is none
 	Idle    time.Duration // without any output; 0 is none
 
@@ -121,6 +124,13 @@ type Turn struct {
 	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
 
 	afterFunc func(time.Duration, func()) timer // times Idle; nil is time.AfterFunc
+}
+
+func (t *Turn) now() time.Time {
+	if t.Now == nil {
+		return time.Now()
+	}
+	return t.Now()
 }
 
 // timer is a *time.Timer that calls a function.
@@ -316,7 +326,7 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 		f = &Failure{Kind: FailAgent, Reason: err.Error(), Cause: err}
 	}
 	f.Reason, f.ExitCode = Clean(f.Reason), res.ExitCode
-	if time.Until(f.RetryAt) > longestWait {
+	if f.RetryAt.Sub(r.now()) > longestWait {
 		f.RetryAt = time.Time{}
 	}
 	return res, f

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // claudeLine is a line of claude's stream, as far as it is understood.
@@ -105,7 +104,7 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 			res.Usage = Usage{CostUSD: u.CostUSD, CostKnown: u.CostKnown}
 		}
 	}
-	now := time.Now()
+	now := r.now()
 	switch {
 	case err != nil:
 		return res, err

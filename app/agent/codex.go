@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // codexLine is a line of codex exec --json, as far as it is understood.
@@ -80,7 +79,7 @@ func (r *run) runCodex(ctx context.Context) (Result, error) {
 	c := &codexTurn{run: r, thread: r.Resume}
 	end, stderr, err := r.stream(ctx, argv, env, r.Prompt, c.line)
 	res := Result{Conversation: c.thread, Text: c.answer, ExitCode: end.Exit, Usage: r.codexUsage(c.total)}
-	now := time.Now()
+	now := r.now()
 	switch {
 	case err != nil:
 		return res, err

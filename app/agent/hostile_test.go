@@ -95,13 +95,14 @@ func TestWhatAnAgentAnswersIsJudgedByItsWordsAndNotByItsExit(t *testing.T) {
 		} {
 			t.Run(sp.provider+" "+tt.name, func(t *testing.T) {
 				t.Parallel()
-				before := time.Now()
+				now := time.Now().Add(2 * time.Hour).UTC() // the machine's clock is behind
 				turn := newTurn(t, "x")
+				turn.Now = func() time.Time { return now }
 				m := mark(t, &turn)
 				_, f, _, _ := replay(t, sp.provider, tt.stream, tt.exit, "", turn)
 				expectFailure(t, f, tt.kind, tt.reason)
-				if (tt.retry != 0) != !f.RetryAt.IsZero() || tt.retry != 0 && (f.RetryAt.Before(before.Add(tt.retry)) || f.RetryAt.After(time.Now().Add(tt.retry))) {
-					t.Errorf("try again at %s; want %s from now", f.RetryAt, tt.retry)
+				if (tt.retry != 0) != !f.RetryAt.IsZero() || tt.retry != 0 && !f.RetryAt.Equal(now.Add(tt.retry)) {
+					t.Errorf("try again at %s; want %s after %s", f.RetryAt, tt.retry, now)
 				}
 				expectNoSurvivor(t, m)
 			})
@@ -267,13 +268,14 @@ func TestAnACPAgentThatIsKilledOrLimitedSaysSo(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			before := time.Now()
+			now := time.Now().Add(2 * time.Hour).UTC() // the machine's clock is behind
 			turn := newTurn(t, tt.prompt)
+			turn.Now = func() time.Time { return now }
 			m := mark(t, &turn)
 			_, f, _ := runTurn(t, acpProvider(t), turn)
 			expectFailure(t, f, tt.kind, tt.reason)
-			if (tt.retry != 0) != !f.RetryAt.IsZero() || tt.retry != 0 && (f.RetryAt.Before(before.Add(tt.retry)) || f.RetryAt.After(time.Now().Add(tt.retry))) {
-				t.Errorf("try again at %s; want %s from now", f.RetryAt, tt.retry)
+			if (tt.retry != 0) != !f.RetryAt.IsZero() || tt.retry != 0 && !f.RetryAt.Equal(now.Add(tt.retry)) {
+				t.Errorf("try again at %s; want %s after %s", f.RetryAt, tt.retry, now)
 			}
 			expectNoSurvivor(t, m)
 		})
