@@ -66,15 +66,14 @@ func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*Perso
 
 // UpdatePerson changes the address and the name of somebody. It returns fault.ErrForbidden also for somebody who may do
 // more than the actor, since whoever owns the address may have links sent to it, and fault.Invalid for bad input, by the
-// fields email and name.
-// It returns fault.ErrStale where PersonVersion is not the version given any more; an empty one is not compared.
+// fields email and name. It returns fault.ErrStale where PersonVersion is not the version given any more; an empty one is not compared.
 func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name, version string) error {
 	bad := fault.Invalid{}
 	email, problem := cleanEmail(email)
 	if problem != "" {
 		bad["email"] = problem
 	}
-	name = strings.TrimSpace(name)
+	name = NameOf(name)
 	if problem := checkName(name); problem != "" {
 		bad["name"] = problem
 	}

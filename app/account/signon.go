@@ -145,7 +145,7 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 // add makes a person who has no password, with the roles of their groups, or as a Member where groups give none.
 func (a *admission) add(ctx context.Context, email string) (*db.User, error) {
 	local, _, _ := strings.Cut(email, "@")
-	name := strings.TrimSpace(db.Printable(a.who.Name, 200))
+	name := NameOf(db.Printable(a.who.Name, 200))
 	if checkName(name) != "" {
 		name = local
 	}

@@ -14,8 +14,9 @@ type shownForm struct {
 	action    string
 	otherwise []string // paths to which buttons of its own send it instead
 	values    url.Values
-	fields    []shownField // in the order of the page, each once
-	units     []formUnit   // fields that make sense together alone
+	fields    []shownField         // in the order of the page, each once
+	units     []formUnit           // fields that make sense together alone
+	choices   map[[2]string]string // how a value is called on screen, by the name of its field and itself
 }
 
 // shownField is a field of a form, or, of boxes with one name, one box.
@@ -46,7 +47,7 @@ func forms(page io.Reader) ([]*shownForm, error) {
 		case n.Data == "label" && attributeOf(n, "for") != "":
 			labels[attributeOf(n, "for")] = words(n)
 		case n.Data == "form" && strings.EqualFold(attributeOf(n, "method"), "post"):
-			list = append(list, &shownForm{action: attributeOf(n, "action"), values: url.Values{}})
+			list = append(list, &shownForm{action: attributeOf(n, "action"), values: url.Values{}, choices: map[[2]string]string{}})
 			for field := range n.Descendants() {
 				list[len(list)-1].read(field)
 			}
@@ -81,6 +82,11 @@ func (f *shownForm) read(n *dom.Node) {
 	switch n.Data {
 	case "select":
 		f.values[name] = append(f.values[name], chosen(n)...)
+		for o := range n.Descendants() {
+			if o.Type == dom.ElementNode && o.Data == "option" {
+				f.choices[[2]string{name, optionValue(o)}] = words(o)
+			}
+		}
 		f.note(name, n, "")
 	case "textarea":
 		f.values.Add(name, textOfNode(n))
@@ -97,6 +103,7 @@ func (f *shownForm) read(n *dom.Node) {
 			if has(n, "checked") {
 				f.values.Add(name, attributeOf(n, "value"))
 			}
+			f.choices[[2]string{name, attributeOf(n, "value")}] = within(n, "label")
 			f.note(name, n, legend(n))
 		default:
 			f.values.Add(name, attributeOf(n, "value"))
@@ -182,6 +189,14 @@ func legend(n *dom.Node) string {
 	return ""
 }
 
+// optionValue is the value of an option: its text, where it names none.
+func optionValue(o *dom.Node) string {
+	if has(o, "value") {
+		return attributeOf(o, "value")
+	}
+	return words(o)
+}
+
 // chosen are the values of a select: a folded one always has one, the first that can be chosen.
 func chosen(n *dom.Node) []string {
 	var list, first []string
@@ -189,10 +204,7 @@ func chosen(n *dom.Node) []string {
 		if o.Type != dom.ElementNode || o.Data != "option" {
 			continue
 		}
-		value := attributeOf(o, "value")
-		if !has(o, "value") {
-			value = words(o)
-		}
+		value := optionValue(o)
 		switch {
 		case has(o, "selected"):
 			list = append(list, value)

@@ -315,3 +315,25 @@ func TestAChangeThatNoPersonMadeIsNobodys(t *testing.T) {
 		t.Error("the page names grace, who saved it before it was opened")
 	}
 }
+
+func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
+	s := open(t)
+	ada := s.as("ada", account.RoleAdministrator)
+	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Broken", Priority: "medium"})
+	check(t, err)
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
+		Name: "A", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", ExecutionType: "inline", Provider: "agent", Prompt: "Look.",
+	})
+	check(t, err)
+	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
+	check(t, err)
+	for _, tt := range []struct{ thing, field, theirs, mine, want string }{
+		{"/tickets/" + ticket.ID.String(), "priority", "high", "low", "“High”"},
+		{"/automations/" + a.ID.String(), "trigger", "one_time", "loop", "“One-Time”"},
+		{"/bots/" + bot.ID.String(), "workspace", s.workspace, "nonsense", "“Scratch”"},
+	} {
+		first, second := ada.formAt(tt.thing+"/edit", tt.thing), ada.formAt(tt.thing+"/edit", tt.thing)
+		ada.submit(first, tt.field, tt.theirs, "run_at", "2090-01-01T10:00").expect(t, 303, "")
+		ada.submit(second, tt.field, tt.mine).expect(t, 409, tt.want)
+	}
+}

@@ -172,7 +172,7 @@ func merge(stored *shownForm, typed url.Values) merged {
 	slices.SortStableFunc(m.theirs, place)
 	slices.SortStableFunc(m.both, place)
 	for _, field := range m.both {
-		m.stored = append(m.stored, views.Value{Name: field.label, ID: field.id, Value: shown(field.key, theirs[field.key])})
+		m.stored = append(m.stored, views.Value{Name: field.label, ID: field.id, Value: stored.shown(field.key, theirs[field.key])})
 	}
 	m.values.Set(versionField, stored.values.Get(versionField))
 	m.values.Set(baseField, stored.stamp())
@@ -198,8 +198,8 @@ func (f *shownForm) place(key string) int {
 	return i
 }
 
-// shown is the value of a field in a few words; empty where that says nothing.
-func shown(key string, list []string) string {
+// shown is the value of a field in a few words, as the page calls it; empty where that says nothing.
+func (f *shownForm) shown(key string, list []string) string {
 	if strings.Contains(key, boxMark) {
 		if len(list) > 0 {
 			return "on"
@@ -209,7 +209,8 @@ func shown(key string, list []string) string {
 	if len(list) > 1 {
 		return ""
 	}
-	text := strings.Join(strings.Fields(strings.Join(list, "")), " ")
+	text := strings.Join(list, "")
+	text = strings.Join(strings.Fields(cmp(f.choices[[2]string{key, text}], text)), " ")
 	if utf8.RuneCountInString(text) > 80 {
 		text = string([]rune(text)[:80]) + "…"
 	}

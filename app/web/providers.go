@@ -91,7 +91,7 @@ func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *pro
 	if pause, ok := states.Pauses[p.ID]; ok {
 		i.Pause = &views.ProviderPause{Since: in(pause.Since, z), Until: in(pause.Until, z), Kind: views.FailureWord(pause.ErrorClass), Reason: pause.Reason, Waiting: states.waiting[p.ID]}
 	}
-	if actor.Can(account.ManageSettings) { // the others see the workspaces that they may see alone
+	if actor.Can(account.ManageSettings) { // it names workspaces that the others may not see
 		for _, pause := range states.Own[p.ID] {
 			i.OwnPauses = append(i.OwnPauses, views.ProviderPause{
 				Workspace: pause.Workspace, Since: in(pause.Since, z), Until: in(pause.Until, z), Kind: views.FailureWord(pause.ErrorClass), Reason: pause.Reason,
