@@ -181,6 +181,7 @@ func (s *Server) trial(w http.ResponseWriter, r *http.Request, actor account.Act
 	in := typed(a)
 	if r.Method == http.MethodPost {
 		in = automationInput(r)
+		bringsForm(r, views.AutomationURL(automationID.String()))
 	}
 	d, err := s.Rules.Delivery(r.Context(), actor, automationID, optionalID(r.FormValue("delivery")))
 	if err != nil {

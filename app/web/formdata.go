@@ -11,12 +11,11 @@ import (
 
 // shownForm is a form of a page: what a browser sends when nobody touches it, and how its fields are called.
 type shownForm struct {
-	action    string
-	otherwise []string // paths to which buttons of its own send it instead
-	values    url.Values
-	fields    []shownField         // in the order of the page, each once
-	units     []formUnit           // fields that make sense together alone
-	choices   map[[2]string]string // how a value is called on screen, by the name of its field and itself
+	action  string
+	values  url.Values
+	fields  []shownField         // in the order of the page, each once
+	units   []formUnit           // fields that make sense together alone
+	choices map[[2]string]string // how a value is called on screen, by the name of its field and itself
 }
 
 // shownField is a field of a form, or, of boxes with one name, one box.
@@ -71,9 +70,6 @@ func (f *shownForm) read(n *dom.Node) {
 	if prefix := attributeOf(n, "data-unit"); prefix != "" {
 		f.units = append(f.units, formUnit{prefix, attributeOf(n, "data-unit-label")})
 		f.note(prefix, n, attributeOf(n, "data-unit-label"))
-	}
-	if path, _, _ := strings.Cut(attributeOf(n, "formaction"), "?"); path != "" {
-		f.otherwise = append(f.otherwise, path)
 	}
 	name := attributeOf(n, "name")
 	if name == "" || has(n, "disabled") {

@@ -316,6 +316,37 @@ func TestAChangeThatNoPersonMadeIsNobodys(t *testing.T) {
 	}
 }
 
+// A button of a form that does something else than saving it gives back what is typed.
+func TestWhatIsTypedOutlivesTheOtherButtonsOfItsForm(t *testing.T) {
+	s := openSettings(t)
+	ada := s.as("ada", account.RoleAdministrator)
+	ada.submit(ada.formAt("/settings/toggles", "/settings/toggles"), "edge_cases", "Mind the gap.").expect(t, 303, "")
+	typed := ada.formAt("/settings/toggles", "/settings/toggles")
+	typed.action = "/settings/toggles/edge_cases/reset"
+	back := ada.submit(typed, "update_docs", "Write.")
+	back.expect(t, 200, "Write.")
+	ada.submit(ada.formAt("/settings/toggles", "/settings/toggles"), "update_tests", "Test.").expect(t, 303, "")
+	met := ada.submit(formIn(t, back.body, "/settings/toggles")) // and is still theirs after another change
+	met.expect(t, 409, "Update Tests")
+	ada.submit(formIn(t, met.body, "/settings/toggles")).expect(t, 303, "")
+	now := ada.formAt("/settings/toggles", "/settings/toggles").values
+	if now.Get("update_docs") != "Write." || now.Get("update_tests") != "Test." || now.Get("edge_cases") == "Mind the gap." {
+		t.Errorf("the texts are %q, %q and %q; want both that were typed, and edge_cases reset", now.Get("update_docs"), now.Get("update_tests"), now.Get("edge_cases"))
+	}
+	ada.submit(ada.formAt("/settings/toggles", "/settings/toggles")).expect(t, 303, "")
+
+	notices := "/settings/profile/notices"
+	ada.submit(ada.formAt("/settings/profile", notices), "webhook", "https://example.com/hook").expect(t, 200, "Copy the secret")
+	f := ada.formAt("/settings/profile", notices)
+	f.action = "/settings/profile/webhook-secret"
+	renewed := ada.submit(f, "webhook", "https://example.com/other")
+	renewed.expect(t, 200, "Copy the secret")
+	ada.submit(formIn(t, renewed.body, notices)).expect(t, 303, "")
+	if got := ada.formAt("/settings/profile", notices).values.Get("webhook"); got != "https://example.com/other" {
+		t.Errorf("the webhook is %s; want the one that was typed before its secret was renewed", got)
+	}
+}
+
 func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)

@@ -68,8 +68,18 @@ func stamped(r *http.Request, page []byte) []byte {
 
 // comesBack reports whether a form is the one that a request brought, made of the same that is stored.
 func (f *shownForm) comesBack(r *http.Request) bool {
-	return r.Method == http.MethodPost && (f.action == r.URL.Path || slices.Contains(f.otherwise, r.URL.Path)) &&
-		r.PostForm.Has(baseField) && r.PostForm.Get(versionField) == f.values.Get(versionField)
+	action, other := r.Context().Value(formKey{}).(string)
+	if !other {
+		action = r.URL.Path
+	}
+	return r.Method == http.MethodPost && f.action == action && r.PostForm.Has(baseField) && r.PostForm.Get(versionField) == f.values.Get(versionField)
+}
+
+type formKey struct{}
+
+// bringsForm notes that a request brings the form that is sent to another address: one of its buttons sends it here.
+func bringsForm(r *http.Request, action string) {
+	*r = *r.WithContext(context.WithValue(r.Context(), formKey{}, action))
 }
 
 // stamp is a fingerprint of each field that has a value.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -314,9 +315,38 @@ func (s *Server) saveToggles(w http.ResponseWriter, r *http.Request, actor accou
 	return s.redirect(w, r, views.TogglesURL(), "Saved. Runs that begin from now on have these texts.")
 }
 
+// resetToggle gives a toggle its own text again. What is typed into the other fields of the form comes back unsaved.
 func (s *Server) resetToggle(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	if err := s.Rules.ResetToggle(r.Context(), actor, r.PathValue("key")); err != nil {
+	key := r.PathValue("key")
+	before, err := s.Rules.ToggleTexts(r.Context(), actor)
+	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.TogglesURL(), "Reset.")
+	if err := s.Rules.ResetToggle(r.Context(), actor, key); err != nil {
+		return err
+	}
+	typed, unsaved := typedToggles(r), false
+	delete(typed, key)
+	for _, t := range before {
+		text, there := typed[t.Key]
+		unsaved = unsaved || there && text != t.Now
+	}
+	if !unsaved {
+		return s.redirect(w, r, views.TogglesURL(), "Reset.")
+	}
+	after, err := s.Rules.ToggleTexts(r.Context(), actor)
+	if err != nil {
+		return err
+	}
+	if base, err := url.ParseQuery(r.PostForm.Get(baseField)); err == nil && r.PostForm.Get(versionField) == automation.TogglesVersion(before) {
+		for _, t := range after { // the form goes on from this change
+			if t.Key == key {
+				base.Set(key, fingerprint([]string{t.Now}))
+			}
+		}
+		r.PostForm.Set(versionField, automation.TogglesVersion(after))
+		r.PostForm.Set(baseField, base.Encode())
+	}
+	bringsForm(r, views.TogglesURL())
+	return s.showToggles(w, r, actor, http.StatusOK, typed, nil)
 }

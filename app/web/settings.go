@@ -190,20 +190,22 @@ func (s *Server) updateNotices(w http.ResponseWriter, r *http.Request, actor acc
 	bad, status, err := s.again(r, actor, s.profile, err)
 	switch {
 	case status != 0:
-		in := noticesInput(r)
-		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) {
-			p.Notices.Version = r.PostFormValue(versionField)
-			p.Notices.Email.Checked, p.Notices.Webhook.Value = in.Email, in.WebhookURL
-			for i := range p.Notices.Of {
-				p.Notices.Of[i].Checked = slices.Contains(in.Kinds, p.Notices.Of[i].Value)
-			}
-		})
+		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) { fillNotices(r, &p.Notices) })
 	case err != nil:
 		return err
 	case secret != "":
 		return s.showSecret(w, r, actor, secret)
 	}
 	return s.redirect(w, r, views.ProfileURL()+"#notices", "Saved.")
+}
+
+// fillNotices puts back what was typed.
+func fillNotices(r *http.Request, f *views.NoticesForm) {
+	in := noticesInput(r)
+	f.Version, f.Email.Checked, f.Webhook.Value = in.Version, in.Email, in.WebhookURL
+	for i := range f.Of {
+		f.Of[i].Checked = slices.Contains(in.Kinds, f.Of[i].Value)
+	}
 }
 
 // showSecret shows a webhook's secret. It is part of this one answer, since a message kept for the next page would keep
@@ -217,7 +219,12 @@ func (s *Server) renewWebhookSecret(w http.ResponseWriter, r *http.Request, acto
 	if err != nil {
 		return err
 	}
-	return s.showSecret(w, r, actor, secret)
+	return s.showProfile(w, r, actor, http.StatusOK, nil, func(p *views.ProfilePage) {
+		if p.NewSecret = secret; r.PostForm.Has(versionField) { // the button is in the form, of which nothing was saved
+			fillNotices(r, &p.Notices)
+			bringsForm(r, views.ProfileActionURL("notices"))
+		}
+	})
 }
 
 func (s *Server) endOtherLogins(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
