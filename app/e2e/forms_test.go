@@ -23,8 +23,9 @@ type formPage struct {
 }
 
 // Every form of every page, found by the table of routes, is saved as it is, changed field by field, saved and seen again, and
-// every button is pressed: by forms.test.mjs, in one browser. A form that the script has no line for fails it. The server takes
-// part in no run, so that what changes in the database is what the forms change.
+// every button is pressed: by forms.test.mjs, in one browser. A form that the script has no line for fails it, and so does a route
+// that takes what a form or button sends and to which nothing was sent. The server takes part in no run, so that what changes in
+// the database is what the forms change.
 func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 	t.Parallel()
 	address := onDatabase(t)
@@ -36,7 +37,11 @@ func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 	t.Cleanup(func() { _ = d.Close() })
 	ids := seedForms(t, visit(t, s), d)
 	var pages []formPage
+	var sent []string // what forms and buttons send to
 	for _, route := range web.Routes() {
+		if path, ok := strings.CutPrefix(route, "POST "); ok && !strings.HasPrefix(path, "/api/") {
+			sent = append(sent, path)
+		}
 		path, ok := strings.CutPrefix(route, "GET ")
 		if !ok || !strings.Contains(path, "{") {
 			if ok {
@@ -52,7 +57,12 @@ func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 			pages = append(pages, formPage{path, "/"})
 		}
 	}
+	pages = append(pages, formPage{"/automations/{id}/trial", "/automations/" + ids["called"][0] + "/trial?delivery=" + first(ids["deliveries"])})
 	list, err := json.Marshal(pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes, err := json.Marshal(sent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +72,7 @@ func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 		}
 	}))
 	t.Cleanup(rows.Close)
-	script(t, s, "forms", "PAGES="+string(list), "ROWS="+rows.URL, "REPOSITORY="+repository(t))
+	script(t, s, "forms", "PAGES="+string(list), "ROUTES="+string(routes), "ROWS="+rows.URL, "REPOSITORY="+repository(t))
 }
 
 func first(list []string) string {
@@ -126,8 +136,14 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 		"parameter_default": {"Ada\nGrace", ""}, "parameter_choices": {"", "soft, loud"},
 	})
 	made("tickets", "/tickets", url.Values{"workspace": {scratch}, "title": {"Broken"}, "body": {"\nIt is.\n\n- so\n"}, "priority": {"high"}, "labels": {"qa, api"}})
+	made("tickets", "/tickets", url.Values{"workspace": {scratch}, "title": {"Slow"}, "priority": {"low"}})
+	made("tickets", "/tickets", url.Values{"workspace": {scratch}, "title": {"Old"}, "priority": {"low"}})
 	made("roles", "/settings/roles", url.Values{"name": {"Guest"}, "permissions": {"automations.view_own"}})
-	made("users", "/settings/users", url.Values{"email": {"jonas@example.com"}, "name": {"Jonas"}, "password": {adminPassword}, "roles": {member}})
+	jonas := made("users", "/settings/users", url.Values{"email": {"jonas@example.com"}, "name": {"Jonas"}, "password": {adminPassword}, "roles": {member}})
+	grace := made("users", "/settings/users", url.Values{"email": {"grace@example.com"}, "name": {"Grace"}, "roles": {member}}) // is invited
+	v.post(t, "/workspaces/"+scratch+"/removal", url.Values{"user": {grace}})
+	gone := made("users", "/settings/users", url.Values{"email": {"alan@example.com"}, "name": {"Alan"}, "password": {adminPassword}, "roles": {member}})
+	v.post(t, "/settings/users/"+gone+"/deactivation", nil)
 	ids["workspaces"] = []string{scratch}
 	ids["providers"] = nil
 	if a := v.post(t, "/settings/providers", url.Values{"name": {"Mine"}, "command": {"mine --acp 'two words'"}, "keys": {"MINE_KEY"}, "state": {".mine"}}); a.status == http.StatusSeeOther {
@@ -146,26 +162,88 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 		return made("automations", "/automations", form)
 	}
 	manual := automation("Manual", url.Values{"toggles": {"edge_cases"}, "budget_day_tokens": {"1000"}, "success_contains": {"DONE"}, "gate_command": {"\ntrue\n"}})
-	automation("Recurring", url.Values{"trigger": {"recurring"}, "cron": {"0 3 1 1 *"}, "time_zone": {"Europe/Berlin"}, "catch_up": {"true"}})
-	automation("Once", url.Values{"trigger": {"one_time"}, "run_at": {"2090-03-04T05:06"}, "time_zone": {"America/New_York"}})
+	recurring := automation("Recurring", url.Values{"trigger": {"recurring"}, "cron": {"0 3 1 1 *"}, "time_zone": {"Europe/Berlin"}, "catch_up": {"true"}})
+	once := automation("Once", url.Values{"trigger": {"one_time"}, "run_at": {"2090-03-04T05:06"}, "time_zone": {"America/New_York"}})
 	automation("Loop", url.Values{"trigger": {"loop"}, "max_iterations": {"3"}, "stop_text": {"ENOUGH"}})
-	automation("Webhook", url.Values{"trigger": {"http"}, "allow_parallel": {"true"}, "max_parallel": {"3"}, "filter_field": {"action"}, "filter_operator": {"equals"}, "filter_value": {"opened"}})
-	automation("By workflow", url.Values{"execution_type": {"workflow"}, "workflow": {flow}, "prompt": {""}, "param.who": {"Ada\nGrace"}, "param.how": {"loud"}})
-	automation("By bot", url.Values{"session_type": {"bot"}, "bot": {bot}, "prompt": {"Look."}})
-	run := v.post(t, "/automations/"+manual+"/runs", nil)
-	session := uuidText.FindString(run.to)
-	ids["sessions"] = []string{session}
-	var executions []string
-	if err := d.NewRaw("SELECT id::text FROM executions").Scan(t.Context(), &executions); err != nil {
-		t.Fatal(err)
+	called := automation("Webhook", url.Values{"trigger": {"http"}, "allow_parallel": {"true"}, "max_parallel": {"3"}, "filter_field": {"action"}, "filter_operator": {"equals"}, "filter_value": {"opened"}})
+	flowed := automation("By workflow", url.Values{"execution_type": {"workflow"}, "workflow": {flow}, "prompt": {""}, "param.who": {"Ada\nGrace"}, "param.how": {"loud"}})
+	asked := automation("By bot", url.Values{"session_type": {"bot"}, "bot": {bot}, "prompt": {"Look."}})
+	v.post(t, "/automations/"+once+"/transfer", url.Values{"to": {jonas}})
+	start := func(automation string) string {
+		return uuidText.FindString(v.run(t, "/automations/"+automation))
 	}
-	ids["executions"] = executions
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if _, err := d.NewRaw(query, args...).Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(query string, args ...any) (found []string) {
+		t.Helper()
+		if err := d.NewRaw(query, args...).Scan(t.Context(), &found); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	over, ran := start(manual), start(once)
+	calls(t, v, called)
 	// A session that is over and open takes a reply.
-	if _, err := d.NewRaw("UPDATE executions SET status = 'succeeded', started_at = now(), finished_at = now()").Exec(t.Context()); err != nil {
+	exec("UPDATE executions SET status = 'succeeded', started_at = now(), finished_at = now()")
+	exec("UPDATE sessions SET status = 'waiting', queued_at = NULL")
+	// One that is at work, with a message that waits.
+	working := start(asked)
+	exec("UPDATE sessions SET status = 'in_progress', queued_at = NULL, worker = 'here', fence = 1, lease_until = now() + interval '1 day' WHERE id = ?", working)
+	exec("UPDATE executions SET status = 'running', started_at = now() WHERE session_id = ?", working)
+	exec("UPDATE turns SET status = 'running', started_at = now() WHERE session_id = ?", working)
+	v.post(t, "/sessions/"+working+"/messages", url.Values{"message": {"And then?"}})
+	// One whose files are on a worker that is silent.
+	away := start(recurring)
+	exec("INSERT INTO workers (id, name, seen_at) VALUES ('away', 'forge-1', now() - interval '1 hour')")
+	exec("UPDATE sessions SET worker = 'away', branch = 'carillon/away', files_changed = 1 WHERE id = ?", away)
+	// One that is closed and could get a pull request.
+	closed := start(flowed)
+	var forge string
+	if err := d.NewRaw(`INSERT INTO workspaces SELECT (jsonb_populate_record(w, jsonb_build_object('id', gen_random_uuid(), 'name', 'Forge', 'scratch', false,
+		'git_url', 'https://github.com/o/r.git', 'token_sealed', '\x00'))).* FROM workspaces w RETURNING id::text`).Scan(t.Context(), &forge); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.NewRaw("UPDATE sessions SET status = 'waiting', queued_at = NULL").Exec(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	v.post(t, "/tickets", url.Values{"workspace": {forge}, "title": {"First"}, "priority": {"low"}})
+	exec("UPDATE executions SET status = 'succeeded', started_at = now(), finished_at = now() WHERE session_id = ?", closed)
+	exec(`UPDATE sessions SET status = 'done', queued_at = NULL, closed_at = now(), workspace_id = ?, branch = 'carillon/closed', files_changed = 1
+		WHERE id = ?`, forge, closed)
+	ids["sessions"] = []string{over, ran, working, away, closed}
+	ids["executions"] = list("SELECT id::text FROM executions ORDER BY status, id")
+	ids["called"] = []string{called}
+	ids["deliveries"] = list("SELECT id::text FROM webhook_deliveries")
+	exec(`INSERT INTO pull_requests (id, session_id, forge, repository, number, url, key, state, found_by, created_at, updated_at)
+		VALUES (gen_random_uuid(), ?, 'github', 'o/r', 7, 'https://example.com/o/r/pull/7', 'example.com/o/r/7', 'open', 'hand', now(), now())`, over)
+	v.post(t, "/sessions/"+over+"/tickets", url.Values{"ticket": {"#1"}})
+	exec(`INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason)
+		VALUES ('codex', now(), now() + interval '1 day', now(), 3, 'rate_limit', 'the quota is used up')`)
+	exec(`INSERT INTO api_tokens (id, user_id, name, hash, narrowed, created_at, expires_at)
+		VALUES (gen_random_uuid(), ?, 'Script', sha256('a'), false, now(), now() + interval '1 day')`, jonas)
+	exec(`INSERT INTO notifications (id, user_id, kind, title, dedup_key, created_at)
+		SELECT gen_random_uuid(), id, 'message', 'Notice ' || n, 'n' || n, now() FROM users, generate_series(1, 5) AS n WHERE email = ?`, adminEmail)
+	ids["inbox"] = list("SELECT id::text FROM notifications ORDER BY dedup_key LIMIT 2")
+	exec("UPDATE notifications SET starred_at = now() WHERE id = ?", ids["inbox"][1])
+	exec("INSERT INTO user_identities (issuer, subject, user_id, created_at, used_at) VALUES ('https://id.example.com', '7', ?, now(), now())", jonas)
 	return ids
+}
+
+// calls lets something outside call an automation's webhook.
+func calls(t *testing.T, v *visitor, automation string) {
+	t.Helper()
+	token := v.post(t, "/automations/"+automation+"/token", nil)
+	shown := token.first(with("id", "webhook_url")).attr("value")
+	if token.to != "" {
+		shown = v.get(t, token.to).first(with("id", "webhook_url")).attr("value")
+	}
+	res, err := http.Post(v.server.base+tokenAddress.FindString(shown), "application/json", strings.NewReader(`{"action":"opened"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // only its status is read
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("the call to %q answered %d", shown, res.StatusCode)
+	}
 }

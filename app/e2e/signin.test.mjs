@@ -1,9 +1,10 @@
 // The first administrator, signing in and out, and a deep link that survives it.
 import assert from 'node:assert/strict'
-import { admin, axe, inspect, scenario, setUp, signIn, signOut } from './browser.mjs'
+import { admin, axe, inspect, scenario, setUp, signIn, signOut, until } from './browser.mjs'
 
 await scenario(async ({ open, step }) => {
-  const page = await open()
+  const zone = 'Asia/Tokyo'
+  const page = await open({ timezoneId: zone })
 
   step('a stranger is told where the link to set up is')
   await page.goto('/')
@@ -16,6 +17,9 @@ await scenario(async ({ open, step }) => {
 
   step('the form to set it up keeps what was typed and says what is wrong')
   await page.goto(process.env.SETUP)
+  const timeZone = page.getByLabel('Time zone')
+  await until('the time zone of the browser to be proposed', async () => await timeZone.inputValue() === zone)
+  await timeZone.fill('Europe/Lisbon')
   await page.getByLabel('Name').fill(admin.name)
   await page.getByLabel('Email').fill(admin.email)
   await page.getByLabel('Password').fill('short')
@@ -24,10 +28,14 @@ await scenario(async ({ open, step }) => {
   assert.equal(await page.getByLabel('Name').inputValue(), admin.name)
   assert.equal(await page.getByLabel('Email').inputValue(), admin.email)
   assert.equal(await page.getByLabel('Password').inputValue(), '', 'a password is never sent back')
+  assert.equal(await timeZone.inputValue(), 'Europe/Lisbon', 'what was typed is kept, not the proposal')
   await inspect(page, 'setup')
 
   step('the link makes the first administrator, who is signed in')
   await setUp(page)
+  await page.goto('/settings/profile')
+  assert.equal(await timeZone.inputValue(), zone)
+  await page.goto('/')
   await inspect(page, 'overview-empty')
 
   step('what fetches itself anew does not fade while the answer is awaited')
