@@ -203,7 +203,7 @@ func PausesOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) (map[uuid.UU
 		Session uuid.UUID `bun:"session,type:uuid"`
 		ProviderPause
 	}
-	err := q.NewRaw("SELECT s.id AS session, p.* FROM sessions s JOIN provider_pauses p ON "+paused+" WHERE s.id = ANY(?::uuid[]) AND s.status = 'queued'",
+	err := q.NewRaw("SELECT s.id AS session, p.* FROM sessions s JOIN provider_pauses p ON "+paused+" WHERE s.id = ANY(?::uuid[]) AND s.status = 'queued' AND NOT s.at_gate",
 		UUIDs(sessions)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("find what sessions wait for: %w", err)
@@ -325,7 +325,7 @@ func WaitingForProviders(ctx context.Context, q bun.IDB) (map[string]int, error)
 		Provider string `bun:"provider"`
 		N        int    `bun:"n"`
 	}
-	err := q.NewRaw("SELECT s.provider, count(*) AS n FROM sessions s JOIN provider_pauses p ON "+paused+" WHERE s.status = 'queued' GROUP BY s.provider").Scan(ctx, &rows)
+	err := q.NewRaw("SELECT s.provider, count(*) AS n FROM sessions s JOIN provider_pauses p ON "+paused+" WHERE s.status = 'queued' AND NOT s.at_gate GROUP BY s.provider").Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("count sessions that wait for providers: %w", err)
 	}

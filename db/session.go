@@ -69,6 +69,7 @@ type Session struct {
 	PRChangedAt       time.Time     `bun:"pr_changed_at,nullzero"`
 
 	AtWorkSince time.Time `bun:"at_work_since,nullzero"` // when its worker took it
+	AtGate      bool      `bun:"at_gate"`                // its run has yet to pass its gate
 	Resumes     int       `bun:"resumes"`                // how often a worker was lost during the work that goes on
 	Outages     int       `bun:"outages"`                // how often a person's message could not be given for an outage
 

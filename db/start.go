@@ -344,13 +344,13 @@ func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Ti
 func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
 	s.LeaseUntil, s.CancelRequestedAt, s.InterruptAt = time.Time{}, time.Time{}, time.Time{}
 	s.InterruptTurn, s.CancelTurn = uuid.Nil, uuid.Nil
-	s.Resumes, s.Outages = 0, 0
+	s.Resumes, s.Outages, s.AtGate = 0, 0, false
 	if s.Status != SessionQueued {
 		s.QueuedAt = time.Time{}
 	}
 	_, err := q.NewUpdate().Model(s).
 		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at", "interrupt_requested_at",
-			"interrupt_turn", "cancel_turn", "resumes", "outages").
+			"interrupt_turn", "cancel_turn", "resumes", "outages", "at_gate").
 		WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("release session %s: %w", s.ID, err)

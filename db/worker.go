@@ -104,13 +104,13 @@ func WorkerFound(ctx context.Context, q bun.IDB, id string) (map[string]WorkerPr
 	return found, nil
 }
 
-// Working counts the sessions at work of each worker that has any.
+// Working counts the places of each worker that are taken, of those with any: a session whose gate is judged takes none.
 func Working(ctx context.Context, q bun.IDB) (map[string]int, error) {
 	var rows []struct {
 		Worker string `bun:"worker"`
 		N      int    `bun:"n"`
 	}
-	if err := q.NewRaw("SELECT worker, count(*) AS n FROM sessions WHERE status = 'in_progress' GROUP BY worker").Scan(ctx, &rows); err != nil {
+	if err := q.NewRaw("SELECT worker, count(*) AS n FROM sessions WHERE status = 'in_progress' AND NOT at_gate GROUP BY worker").Scan(ctx, &rows); err != nil {
 		return nil, fmt.Errorf("count sessions of workers: %w", err)
 	}
 	all := make(map[string]int, len(rows))

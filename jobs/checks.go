@@ -31,90 +31,10 @@ func (w *work) outOfBudget(reason string) automation.Outcome {
 	return o
 }
 
-// gate checks, before an agent begins, whether the run may begin. If not it says how the run ends.
-// A run that has begun before a restart has passed its gate.
-func (w *work) gate(ctx context.Context, ws *db.Workspace, token string, tree *workspace.Worktree, env []string) (automation.Outcome, bool) {
-	e := w.execution
-	if e == nil || !e.Snapshot.Gate.Set() {
-		return automation.Outcome{}, true
-	}
-	turns, err := w.runTurns(ctx)
-	if err != nil {
-		return w.stuck(ctx, "read the messages", err), false
-	}
-	for _, t := range turns {
-		if !t.StartedAt.IsZero() {
-			return automation.Outcome{}, true
-		}
-	}
-	reason, err := steadily(ctx, w, "check the gate", func(ctx context.Context) (string, error) {
-		return w.Rules.GateRefuses(ctx, e.AutomationID, e.Snapshot.Gate, tree.Base)
-	})
-	if err != nil {
-		return w.stuck(ctx, "check the gate", err), false
-	}
-	if reason == "" && e.Snapshot.Gate.Command != "" {
-		failure := w.command(ctx, "Gate", e.Snapshot.Gate.Command, *tree, env)
-		if failure != nil && failure.Kind != agent.FailAgent {
-			return w.ended(ctx, "gate", "its gate could not be checked: "+failure.Reason), false
-		}
-		if failure != nil {
-			reason = "its gate did not let it begin: " + failure.Reason
-		} else if err := w.renewTree(ctx, ws, token, tree); err != nil {
-			return w.unready(ctx, err), false
-		}
-	}
-	if reason == "" {
-		return automation.Outcome{}, true
-	}
-	w.note("Skipped: " + reason + ".")
-	return automation.Outcome{Status: db.Skipped, Reason: w.transcript.hide(reason), Neutral: true}, false
-}
-
-// dropWorktree removes the worktree of a session whose run did not begin: there is nothing in it to look at.
-func (r *Runner) dropWorktree(ctx context.Context, session *db.Session) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	goes, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, r.Now())
-	if err == nil && !goes { // of a loop, not even the session stays
-		var known map[uuid.UUID]uuid.UUID
-		known, err = db.KnownSessions(ctx, r.DB, []uuid.UUID{session.ID})
-		_, there := known[session.ID]
-		goes = err == nil && !there
-	}
-	if err == nil && goes {
-		if err = r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), false); err != nil {
-			err = errors.Join(err, db.KeepWorktree(ctx, r.DB, session.ID))
-		}
-	}
-	if err != nil {
-		r.Log.Warn("remove the worktree of a skipped run", "session", session.ID, "err", err) // retention does it later
-	}
-}
-
-// renewTree gives the agent a fresh worktree when the gate's command left something in this one.
-func (w *work) renewTree(ctx context.Context, ws *db.Workspace, token string, tree *workspace.Worktree) error {
-	c, err := w.Store.Changes(ctx, *tree)
-	if err != nil || c.Clean {
-		return err
-	}
-	if err := w.Store.Remove(ctx, ws.ID.String(), w.session.ID.String(), false); err != nil {
-		return err
-	}
-	w.session.Branch = "" // nothing of it is to come back
-	*tree, err = w.worktree(ctx, ws, token)
-	return err
-}
-
 // command runs a check's script in the worktree, in sight of the transcript. Of one that ends with another exit status than 0
 // the failure is of the kind agent.FailAgent.
 func (w *work) command(ctx context.Context, label, script string, tree workspace.Worktree, env []string) *agent.Failure {
-	var shell agent.Provider
-	for _, p := range w.Providers() {
-		if p.Driver == agent.DriverShell {
-			shell = p
-		}
-	}
+	shell := w.shell()
 	if shell.ID == "" {
 		return &agent.Failure{Kind: agent.FailStart, Reason: "the Shell provider is not available on this worker"}
 	}

@@ -108,17 +108,14 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer runs.Wait()
 	defer stop(errShutdown)
 	runs.Go(func() { r.keepHouse(ctx) })
-	free := make(chan struct{}, r.Max)
-	for range r.Max {
-		free <- struct{}{}
-	}
+	agents, gates := places(r.Max), places(gatesAtOnce)
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	renewed := r.Now()
 	for {
-		r.claim(ctx, runCtx, &runs, free)
+		r.claim(ctx, runCtx, &runs, agents, gates)
 		r.openRequested(ctx, runCtx, &runs)
 		r.tryRequested(ctx, runCtx, &runs)
 		select {
@@ -185,20 +182,39 @@ func (r *Runner) provider(id string) (agent.Provider, bool) {
 	return agent.Provider{}, false
 }
 
-// claim takes as many queued sessions as there are free places.
-func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, free chan struct{}) {
-	places := len(free)
-	if places == 0 || ctx.Err() != nil {
+// gatesAtOnce is how many gates a worker judges at once, beside the sessions at which its agents work.
+const gatesAtOnce = 8
+
+// places are so many free places.
+func places(n int) chan struct{} {
+	free := make(chan struct{}, n)
+	for range n {
+		free <- struct{}{}
+	}
+	return free
+}
+
+// claim takes as many queued sessions as there are free places for agents, and as many whose gate is to be judged as there are free
+// places for gates.
+func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents, gates chan struct{}) {
+	forAgents, forGates := len(agents), len(gates)
+	if forAgents+forGates == 0 || ctx.Err() != nil {
 		return
 	}
-	var list []db.Session
+	var work, judge []db.Session
 	err := r.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
 		now := r.Now()
-		list, err = db.ClaimSessions(ctx, tx, r.Worker, places, now, now.Add(leaseFor))
-		if err != nil {
-			return err
+		if forAgents > 0 {
+			if work, err = db.ClaimSessions(ctx, tx, r.Worker, forAgents, now, now.Add(leaseFor)); err != nil {
+				return err
+			}
 		}
-		for _, s := range list {
+		if forGates > 0 {
+			if judge, err = db.ClaimGates(ctx, tx, r.Worker, r.shell().ID, forGates, now, now.Add(leaseFor)); err != nil {
+				return err
+			}
+		}
+		for _, s := range slices.Concat(work, judge) {
 			if err := db.Announce(ctx, tx, "session", s.ID); err != nil {
 				return err
 			}
@@ -216,27 +232,34 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, free c
 		}
 		return
 	}
-	for i := range list {
-		<-free
-		session := &list[i]
-		life, lose := context.WithCancelCause(runCtx)
-		sessionCtx, cancel := context.WithCancelCause(runCtx)
-		run := &running{lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}, cancel: cancel, lose: lose}
-		r.mu.Lock()
-		r.runs[session.ID] = run
-		r.mu.Unlock()
-		runs.Go(func() {
-			defer func() {
-				r.forgetRun(run)
-				cancel(nil)
-				lose(nil)
-				free <- struct{}{}
-				r.Wake()
-			}()
-			r.work(sessionCtx, life, session, run)
-			runs.Go(func() { r.spare(runCtx, session) }) // the place is free meanwhile
-		})
+	for i := range work {
+		r.begin(runCtx, runs, &work[i], agents)
 	}
+	for i := range judge {
+		r.begin(runCtx, runs, &judge[i], gates)
+	}
+}
+
+// begin works on a claimed session, in one of the free places.
+func (r *Runner) begin(runCtx context.Context, runs *sync.WaitGroup, session *db.Session, free chan struct{}) {
+	<-free
+	life, lose := context.WithCancelCause(runCtx)
+	sessionCtx, cancel := context.WithCancelCause(runCtx)
+	run := &running{lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}, cancel: cancel, lose: lose}
+	r.mu.Lock()
+	r.runs[session.ID] = run
+	r.mu.Unlock()
+	runs.Go(func() {
+		defer func() {
+			r.forgetRun(run)
+			cancel(nil)
+			lose(nil)
+			free <- struct{}{}
+			r.Wake()
+		}()
+		r.work(sessionCtx, life, session, run)
+		runs.Go(func() { r.spare(runCtx, session) }) // the place is free meanwhile
+	})
 }
 
 // forgetRun removes a run that has ended. The session may have come back in the meantime, where the answer to the last write was
@@ -333,8 +356,16 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 			r.Log.Error("try session again", "session", session.ID, "err", err)
 		}
 	}
+	if w.passed {
+		err := w.surely(ctx, "pass the gate", func(ctx context.Context) error { return r.Rules.PassGate(ctx, w.lease) })
+		if err == nil || errors.Is(err, db.ErrLeaseLost) || life.Err() != nil {
+			return
+		}
+		r.Log.Error("pass the gate", "session", session.ID, "err", err)
+		outcome = ofOurs("something went wrong on our side: it could not be queued behind its gate")
+	}
 	w.finish(ctx, outcome)
-	if outcome.Status == db.Skipped {
+	if session.AtGate {
 		r.dropWorktree(ctx, session)
 	}
 }

@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(schedulerURL); url != "" {
 		os.Exit(scheduleUntilNothingIsDue(url))
 	}
+	if url := os.Getenv(workerURL); url != "" {
+		os.Exit(workUntilKilled(url))
+	}
 	dbtest.Main(m)
 }
 

@@ -37,6 +37,7 @@ type work struct {
 
 	began  time.Time
 	turned bool // a turn was begun
+	passed bool // the gate lets the run through, which waits for an agent's place next
 
 	tryAgain bool      // the run, later
 	again    uuid.UUID // the turn that is to be tried again; zero: none was begun
@@ -74,6 +75,9 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if err := w.open(ctx, append(environment.Secrets, secrets...)); err != nil {
 		return w.stuck(ctx, "read the transcript's size", err)
 	}
+	if s.AtGate {
+		return w.gate(ctx, ws, environment)
+	}
 	provider, reason := w.usable(s.Provider)
 	if reason != "" {
 		return w.failed(agent.FailStart, reason)
@@ -86,17 +90,26 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if err != nil {
 		return w.unready(ctx, err)
 	}
-	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), s.ID.String()+"-"); err != nil {
-		return w.outage(ctx, "the run's folder could not be made: "+err.Error())
-	}
-	if w.sandbox, err = w.confine(ctx, ws, provider, tree); err != nil {
-		return w.ended(ctx, agent.FailStart, err.Error())
-	}
-	env := append(w.Store.Env(ctx), environment.Variables...)
-	if outcome, ok := w.gate(ctx, ws, environment.Token, &tree, env); !ok {
-		return outcome
+	env, outcome := w.equip(ctx, ws, environment, provider, tree)
+	if outcome != nil {
+		return *outcome
 	}
 	return w.turns(ctx, provider, tree, env)
+}
+
+// equip makes what a provider's process needs beside the worktree, and returns its variables; or how the work ends, where that cannot
+// be made.
+func (w *work) equip(ctx context.Context, ws *db.Workspace, e automation.Environment, p agent.Provider, tree workspace.Worktree) ([]string, *automation.Outcome) {
+	var err error
+	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), w.session.ID.String()+"-"); err != nil {
+		o := w.outage(ctx, "the run's folder could not be made: "+err.Error())
+		return nil, &o
+	}
+	if w.sandbox, err = w.confine(ctx, ws, p, tree); err != nil {
+		o := w.ended(ctx, agent.FailStart, err.Error())
+		return nil, &o
+	}
+	return append(w.Store.Env(ctx), e.Variables...), nil
 }
 
 // ofWorkspace finds the session's workspace.

@@ -63,7 +63,7 @@ func (s *Service) explainRow(e *db.Execution, at time.Time) string {
 		text += fmt.Sprintf(", %s late", late.Round(time.Second))
 	}
 	text += ", and " + map[db.ExecutionStatus]string{
-		db.Queued: "waits for a worker", db.Running: "is still at work", db.Succeeded: "succeeded", db.Failed: "failed",
+		db.Queued: "has yet to begin", db.Running: "is still at work", db.Succeeded: "succeeded", db.Failed: "failed",
 		db.Canceled: "was canceled", db.TimedOut: "timed out",
 	}[e.Status]
 	if e.Reason != "" {

@@ -122,6 +122,9 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 			_, _, e.SkipCount = passed(expression, zone, e.ScheduledFor, e.LastSkippedFor)
 		}
 	}
+	if e.StartedAt.IsZero() && session.AtGate { // its gate ends it
+		e.StartedAt = session.AtWorkSince
+	}
 	if e.StartedAt.IsZero() {
 		e.StartedAt = now
 	}

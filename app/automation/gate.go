@@ -37,6 +37,36 @@ func (s *Service) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Ga
 	return "", nil
 }
 
+// PassGate ends what a worker does at the gate of a session, which lets the run through: it goes into the queue for an agent's
+// place. Waiting there counts into no timeout. A run that was asked to stop meanwhile ends instead. It returns db.ErrLeaseLost, and
+// changes nothing, when another process holds the session.
+func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		session, err := db.LockSession(ctx, tx, lease.Session)
+		if err != nil {
+			return err
+		}
+		if session.Status != db.SessionInProgress || session.Worker != lease.Worker || session.Fence != lease.Fence {
+			return db.ErrLeaseLost
+		}
+		if o, ok := askedToStop(session); ok {
+			return s.finish(ctx, tx, session, o)
+		}
+		now := s.Now()
+		if err := db.NoteWorked(ctx, tx, session.ID, now); err != nil {
+			return err
+		}
+		if err := db.PassGate(ctx, tx, session.ID, now); err != nil {
+			return err
+		}
+		if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
+			return err
+		}
+		return db.Announce(ctx, tx, "queue", uuid.Nil)
+	})
+	return wrap(err, "let session %s pass its gate", lease.Session)
+}
+
 // gateClosed keeps account of a loop whose gate let no run begin, and asks it again later. Of a streak there is one row and one
 // notice, and no session stays: nothing was done in it.
 func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, session *db.Session, now time.Time) error {

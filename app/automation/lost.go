@@ -67,8 +67,11 @@ func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable fu
 const mostLost = 100
 
 func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) error {
-	o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: db.ErrorLost, Neutral: true, FilesChanged: true}
-	if session.CancelRequestedAt.IsZero() && session.InterruptAt.IsZero() {
+	o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: db.ErrorLost, Neutral: true}
+	asked, toStop := askedToStop(session)
+	if toStop {
+		o = asked
+	} else {
 		goesOn, err := s.goesOn(ctx, tx, session, resumable)
 		switch {
 		case err != nil:
@@ -85,17 +88,22 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 			o.Reason, o.Tell = fmt.Sprintf("its worker was lost %d times while it was at work", session.Resumes+1), true
 		}
 	}
-	switch {
-	case !session.CancelRequestedAt.IsZero():
-		o = Outcome{Status: db.Canceled, Reason: "canceled", FilesChanged: true}
-	case !session.InterruptAt.IsZero():
-		o = Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true, FilesChanged: true}
-	}
-	o.TurnBegun = true
+	o.TurnBegun, o.FilesChanged = true, true
 	if err := s.finish(ctx, tx, session, o); err != nil {
 		return err
 	}
 	return db.SumUsage(ctx, tx, session.ID) // the message that was cut off counts, with its usage unknown
+}
+
+// askedToStop is how the work on a session ends that somebody has asked to end.
+func askedToStop(session *db.Session) (Outcome, bool) {
+	switch {
+	case !session.CancelRequestedAt.IsZero():
+		return Outcome{Status: db.Canceled, Reason: "canceled"}, true
+	case !session.InterruptAt.IsZero():
+		return Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true}, true
+	}
+	return Outcome{}, false
 }
 
 // maxResumes is how often a run, or a person's message, goes on after its worker was lost. Behaviour, "Resumes after a crash".

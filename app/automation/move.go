@@ -60,7 +60,9 @@ func AwayWorker(ctx context.Context, q bun.IDB, session *db.Session, now time.Ti
 
 // AwayWorkers are the silent workers that the queued ones of a list of sessions wait for, by the sessions' ids.
 func AwayWorkers(ctx context.Context, q bun.IDB, list []db.Session, now time.Time) (map[uuid.UUID]db.Worker, error) {
-	waits := func(s *db.Session) bool { return s.Status == db.SessionQueued && s.Worker != "" && s.HasWork() }
+	waits := func(s *db.Session) bool {
+		return s.Status == db.SessionQueued && !s.AtGate && s.Worker != "" && s.HasWork()
+	}
 	var ids []string
 	for i := range list {
 		if waits(&list[i]) {

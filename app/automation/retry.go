@@ -122,7 +122,7 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 		if session.Status != db.SessionInProgress || session.Worker != lease.Worker || session.Fence != lease.Fence {
 			return db.ErrLeaseLost
 		}
-		if !session.CancelRequestedAt.IsZero() || !session.InterruptAt.IsZero() {
+		if _, toStop := askedToStop(session); toStop {
 			return nil
 		}
 		e, err := db.LockExecutionInFlight(ctx, tx, session.ID)

@@ -220,7 +220,7 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	session := db.Session{
 		ID: e.SessionID, WorkspaceID: a.WorkspaceID, AutomationID: a.ID, OwnerID: owner, BotID: a.BotID,
 		Type: a.SessionType, Title: a.Name, Status: db.SessionQueued, Provider: provider.ID, Model: model,
-		BaseBranch: a.BaseBranch, CreatedAt: now, QueuedAt: now,
+		BaseBranch: a.BaseBranch, AtGate: a.Gate.Set(), CreatedAt: now, QueuedAt: now,
 	}
 	turn := db.Turn{
 		ID: db.NewID(), SessionID: session.ID, ExecutionID: e.ID, Position: 1, Kind: db.PromptTurn,

@@ -39,6 +39,8 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 			p.Waits = fmt.Sprintf("Waiting for %s, which was in trouble: another session tries it first. %s", s.providerName(session.Provider), pause.Reason)
 		case session.QueuedAt.After(s.Now()):
 			p.Waits = "It is tried again at " + session.QueuedAt.In(z).Format("15:04:05") + "."
+		case session.AtGate:
+			p.Waits = "Waiting for its gate to be judged."
 		default:
 			full, err := s.full(r.Context())
 			if err != nil {

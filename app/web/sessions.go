@@ -94,10 +94,10 @@ func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Lo
 	return rows, nil
 }
 
-// waits says of the queued sessions whose provider is in trouble that they wait for it, and of those that wait for a place where
-// that is.
+// waits says of the queued sessions whose provider is in trouble that they wait for it, of those that wait for a place where that
+// is, and of those that have yet to pass their gate that they do.
 func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location, now time.Time) (map[uuid.UUID]string, error) {
-	if !slices.ContainsFunc(list, func(session db.Session) bool { return session.Status == db.SessionQueued }) {
+	if !slices.ContainsFunc(list, func(session db.Session) bool { return session.AtGate || session.Status == db.SessionQueued }) {
 		return nil, nil
 	}
 	ids := make([]uuid.UUID, len(list))
@@ -118,6 +118,10 @@ func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
 	}
 	waits := map[uuid.UUID]string{}
 	for _, session := range list {
+		if session.AtGate {
+			waits[session.ID] = "waits for its gate"
+			continue
+		}
 		if w, ok := away[session.ID]; ok {
 			waits[session.ID] = "waits for worker " + w.Name + ", last seen " + w.SeenAt.In(z).Format("2 January, 15:04")
 			continue
