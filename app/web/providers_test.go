@@ -162,6 +162,20 @@ func TestASessionThatWaitsForASilentWorkerSaysSoAndAnAdministratorGivesItUp(t *t
 	}
 }
 
+func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
+	s := open(t)
+	mira := s.as("Mira", account.RoleAdministrator)
+	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{
+		Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "chat", Prompt: "Look around.", Provider: "agent",
+		QualityInput: automation.QualityInput{GateBranchMoved: true},
+	})
+	check(t, err)
+	run, err := s.rules.RunNow(t.Context(), mira.actor, a.ID, nil)
+	check(t, err)
+	mira.get("/sessions").expect(t, http.StatusOK, "waits for its gate")
+	mira.get("/sessions/"+run.Session.ID.String()).expect(t, http.StatusOK, "Waiting for its gate to be judged.")
+}
+
 // agentRun starts a run of an automation of the provider agent.
 func (s *site) agentRun(b *browser) *automation.Run {
 	s.t.Helper()
