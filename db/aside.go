@@ -76,17 +76,17 @@ func EndRest(ctx context.Context, q bun.IDB, task Task, key string, now time.Tim
 	return wrapped(err, "end a rest")
 }
 
-// Resting lists the keys of a task that rest.
-func Resting(ctx context.Context, q bun.IDB, task Task, now time.Time) (map[string]bool, error) {
-	var keys []string
-	if err := q.NewSelect().Model((*SetAside)(nil)).Column("key").Where("task = ?", task).Where("until > ?", now).Scan(ctx, &keys); err != nil {
-		return nil, fmt.Errorf("list what rests: %w", err)
+// SetAsideOf finds what a task has set aside: until when it rests, by its key. Its rest may be over.
+func SetAsideOf(ctx context.Context, q bun.IDB, task Task) (map[string]time.Time, error) {
+	var list []SetAside
+	if err := q.NewSelect().Model(&list).Column("key", "until").Where("task = ?", task).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list what %s has set aside: %w", task, err)
 	}
-	resting := make(map[string]bool, len(keys))
-	for _, k := range keys {
-		resting[k] = true
+	until := make(map[string]time.Time, len(list))
+	for _, a := range list {
+		until[a.Key] = a.Until
 	}
-	return resting, nil
+	return until, nil
 }
 
 // AllSetAside lists what is set aside, the longest first.

@@ -100,12 +100,13 @@ func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel, send fu
 			at.group.Wait()
 			return errors.Join(err, at.err)
 		}
+		round := d.Rules.Round(tasks[channel])
 		for i := range list {
 			c := &list[i]
-			row := automation.Row{Task: tasks[channel], Key: c.ID.String(), About: "the " + string(channel) + " copy of a notice"}
+			row := automation.Row{Key: c.ID.String(), About: "the " + string(channel) + " copy of a notice"}
 			at.begin(c.UserID, func() error {
 				// What was sent must be recorded even when this process is told to stop just now.
-				return d.Rules.Deal(context.WithoutCancel(ctx), row, func(context.Context) error { return d.attempt(ctx, c, send) })
+				return round.Deal(context.WithoutCancel(ctx), row, func(context.Context) error { return d.attempt(ctx, c, send) })
 			})
 		}
 		select {

@@ -46,19 +46,20 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	round := r.Rules.Round(db.TaskWorktrees)
 	for _, session := range list {
-		row := automation.Row{Task: db.TaskWorktrees, Key: session.ID.String(), About: "the worktree of the session " + session.Title}
-		if err := r.Rules.Deal(ctx, row, func(ctx context.Context) error { return r.sweepWorktree(ctx, &session, now) }); err != nil {
+		row := automation.Row{Key: session.ID.String(), About: "the worktree of the session " + session.Title}
+		if err := round.Deal(ctx, row, func(ctx context.Context) error { return r.sweepWorktree(ctx, &session, now) }); err != nil {
 			return err
 		}
 	}
-	if err := r.sweepMoved(ctx); err != nil {
+	if err := r.sweepMoved(ctx, round); err != nil {
 		return err
 	}
 	if err := r.Store.DropSpares(keepWorktreesFor); err != nil {
 		r.Log.Warn("remove spare worktrees", "err", err)
 	}
-	return r.sweepOrphans(ctx)
+	return r.sweepOrphans(ctx, round)
 }
 
 // sweepWorktree removes the worktree of one closed session.
@@ -75,7 +76,7 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 }
 
 // sweepOrphans removes worktrees whose session is not there any more.
-func (r *Runner) sweepOrphans(ctx context.Context) error {
+func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) error {
 	names, err := r.Store.Worktrees()
 	if err != nil || len(names) == 0 {
 		return err
@@ -101,7 +102,7 @@ func (r *Runner) sweepOrphans(ctx context.Context) error {
 		return err == nil && ok
 	}
 	for _, w := range list {
-		if err := r.deal(ctx, db.TaskWorktrees, "workspace "+w.ID.String(), "orphaned worktrees of the workspace "+w.Name, func(ctx context.Context) error {
+		if err := r.deal(ctx, round, "workspace "+w.ID.String(), "orphaned worktrees of the workspace "+w.Name, func(ctx context.Context) error {
 			return r.Store.Prune(ctx, w.ID.String(), keep)
 		}); err != nil {
 			return err
@@ -111,7 +112,7 @@ func (r *Runner) sweepOrphans(ctx context.Context) error {
 		if keep(name) {
 			continue
 		}
-		if err := r.deal(ctx, db.TaskWorktrees, name, "the orphaned worktree "+name, func(ctx context.Context) error {
+		if err := r.deal(ctx, round, name, "the orphaned worktree "+name, func(ctx context.Context) error {
 			return r.Store.Remove(ctx, uuid.Nil.String(), name, true)
 		}); err != nil {
 			return err
@@ -121,12 +122,12 @@ func (r *Runner) sweepOrphans(ctx context.Context) error {
 }
 
 // deal deals with one thing in this worker's data folder, unless it rests.
-func (r *Runner) deal(ctx context.Context, task db.Task, key, about string, deal func(ctx context.Context) error) error {
+func (r *Runner) deal(ctx context.Context, round *automation.Round, key, about string, deal func(ctx context.Context) error) error {
 	key = r.Worker + " " + key
-	if resting, err := r.Rules.Resting(ctx, task); err != nil || resting[key] {
+	if rests, err := round.Rests(ctx, key); err != nil || rests {
 		return err
 	}
-	return r.Rules.Deal(ctx, automation.Row{Task: task, Key: key, About: about}, deal)
+	return round.Deal(ctx, automation.Row{Key: key, About: about}, deal)
 }
 
 // tidy packs the repositories of all workspaces, and removes those of workspaces removed long ago.
@@ -135,8 +136,9 @@ func (r *Runner) tidy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	round := r.Rules.Round(db.TaskPack)
 	for _, w := range list {
-		if err := r.deal(ctx, db.TaskPack, w.ID.String(), "packing the repository of the workspace "+w.Name, func(ctx context.Context) error {
+		if err := r.deal(ctx, round, w.ID.String(), "packing the repository of the workspace "+w.Name, func(ctx context.Context) error {
 			err := r.Store.Tidy(ctx, w.ID.String())
 			if errors.Is(err, workspace.ErrNoMirror) {
 				return nil
@@ -151,7 +153,7 @@ func (r *Runner) tidy(ctx context.Context) error {
 		return err
 	}
 	for _, id := range gone {
-		if err := r.deal(ctx, db.TaskPack, id.String(), "the repository of a workspace that was removed", func(ctx context.Context) error {
+		if err := r.deal(ctx, round, id.String(), "the repository of a workspace that was removed", func(ctx context.Context) error {
 			return r.Store.Drop(ctx, id.String())
 		}); err != nil {
 			return err

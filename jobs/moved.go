@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carillon/app/agent"
+	"carillon/app/automation"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -196,13 +197,13 @@ func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
 
 // sweepMoved removes the worktrees of sessions that were taken away from this worker while it was silent and that are elsewhere
 // now. What they hold stays in the repository, as a commit that no branch names.
-func (r *Runner) sweepMoved(ctx context.Context) error {
+func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error {
 	list, err := db.MovesFrom(ctx, r.DB, r.Worker, 200)
 	if err != nil {
 		return err
 	}
 	for _, session := range list {
-		if err := r.deal(ctx, db.TaskWorktrees, "moved "+session.ID.String(), "the worktree of a session that moved, "+session.Title, func(ctx context.Context) error {
+		if err := r.deal(ctx, round, "moved "+session.ID.String(), "the worktree of a session that moved, "+session.Title, func(ctx context.Context) error {
 			if err := r.Store.Leave(ctx, session.WorkspaceID.String(), session.ID.String(), session.BaseCommit); err != nil {
 				return err
 			}

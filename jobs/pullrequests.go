@@ -39,10 +39,7 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, forgePatience)
 	defer cancel()
 	now := s.Now()
-	resting, err := s.Rules.Resting(ctx, db.TaskForges)
-	if err != nil {
-		return err
-	}
+	forges, pulls := s.Rules.Round(db.TaskForges), s.Rules.Round(db.TaskPullRequests)
 	for asked := 0; asked < checksPerTick && ctx.Err() == nil; {
 		list, err := db.ClaimPullRequestChecks(ctx, s.DB, now, now.Add(-forgeEvery+30*time.Second), checksAtOnce)
 		if err != nil || len(list) == 0 {
@@ -59,7 +56,7 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 				row.ID, "the pull request " + row.URL, func(ctx context.Context, a *asker) error { return s.check(ctx, a, row) },
 			})
 		}
-		if err := s.ask(ctx, byWorkspace, resting); err != nil {
+		if err := s.ask(ctx, byWorkspace, forges, pulls); err != nil {
 			return err
 		}
 	}
@@ -77,7 +74,7 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 			session.ID, "the pull request of the session " + session.Title, func(ctx context.Context, a *asker) error { return s.lookFor(ctx, a, session) },
 		})
 	}
-	return s.ask(ctx, byWorkspace, resting)
+	return s.ask(ctx, byWorkspace, forges, pulls)
 }
 
 // question is what a forge is asked about one row.
@@ -90,16 +87,16 @@ type question struct {
 // ask puts questions to the forges of workspaces: one after the other to each, and no more to one that wants to be left
 // alone or cannot be reached. It returns an error where the database is away; a workspace that cannot be asked is set aside,
 // and so is what cannot be taken over.
-func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]question, resting map[string]bool) error {
+func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]question, forges, pulls *automation.Round) error {
 	var group errgroup.Group
 	group.SetLimit(forgesAtOnce)
 	for id, questions := range byWorkspace {
-		if resting[id.String()] {
-			continue
-		}
 		group.Go(func() error {
+			if rests, err := forges.Rests(ctx, id.String()); err != nil || rests {
+				return err
+			}
 			var a *asker
-			err := s.Rules.Deal(ctx, automation.Row{Task: db.TaskForges, Key: id.String(), About: "the forge of the workspace " + id.String()}, func(ctx context.Context) (err error) {
+			err := forges.Deal(ctx, automation.Row{Key: id.String(), About: "the forge of the workspace " + id.String()}, func(ctx context.Context) (err error) {
 				a, err = s.asker(ctx, id)
 				return err
 			})
@@ -107,8 +104,8 @@ func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]questio
 				return err
 			}
 			for _, q := range questions {
-				row := automation.Row{Task: db.TaskPullRequests, Key: q.key.String(), About: q.about}
-				if err := s.Rules.Deal(ctx, row, func(ctx context.Context) error { return q.put(ctx, a) }); err != nil {
+				row := automation.Row{Key: q.key.String(), About: q.about}
+				if err := pulls.Deal(ctx, row, func(ctx context.Context) error { return q.put(ctx, a) }); err != nil {
 					return err
 				}
 			}

@@ -363,15 +363,16 @@ type step struct {
 
 // steps takes the steps of a task, other than those that rest.
 func (s *Scheduler) steps(ctx context.Context, task db.Task, list []step) error {
-	resting, err := s.Rules.Resting(ctx, task)
-	if err != nil {
-		return err
-	}
+	round := s.Rules.Round(task)
 	for _, one := range list {
-		if resting[one.name] {
+		rests, err := round.Rests(ctx, one.name)
+		if err != nil {
+			return err
+		}
+		if rests {
 			continue
 		}
-		if err := s.Rules.Deal(ctx, automation.Row{Task: task, Key: one.name, About: "the step " + one.name + " of " + taskNames[task]}, one.run); err != nil {
+		if err := round.Deal(ctx, automation.Row{Key: one.name, About: "the step " + one.name + " of " + taskNames[task]}, one.run); err != nil {
 			return err
 		}
 	}
@@ -400,9 +401,10 @@ func (s *Scheduler) sweepHistories(ctx context.Context, before time.Time) error 
 	if err != nil {
 		return err
 	}
+	round := s.Rules.Round(db.TaskSweep)
 	for i := range list {
-		row := automation.Row{Task: db.TaskSweep, Key: list[i].ID.String(), About: "the history of " + list[i].Name}
-		if err := s.Rules.Deal(ctx, row, func(ctx context.Context) error {
+		row := automation.Row{Key: list[i].ID.String(), About: "the history of " + list[i].Name}
+		if err := round.Deal(ctx, row, func(ctx context.Context) error {
 			_, err := db.PruneExecutionsOf(ctx, s.DB, list[i].ID, before, keepExecutions)
 			return err
 		}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -278,51 +279,96 @@ func TestAScheduleThatCannotBeRepairedKeepsNoOtherFromIt(t *testing.T) {
 
 func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
 	k := setup(t)
-	row := func(key string) Row { return Row{Task: db.TaskEmails, Key: key, About: "the copy " + key} }
+	row := func(key string) Row { return Row{Key: key, About: "the copy " + key} }
+	round := k.Round(db.TaskEmails)
+	expectResting := func(want ...string) {
+		t.Helper()
+		for _, r := range []*Round{round, k.Round(db.TaskEmails)} {
+			for _, key := range []string{"one", "two", "three"} {
+				if rests, err := r.Rests(t.Context(), key); rests != slices.Contains(want, key) || err != nil {
+					t.Errorf("%s rests: %t, %v; want %v to rest", key, rests, err, want)
+				}
+			}
+		}
+	}
 	for _, key := range []string{"one", "two", "one"} {
-		check(t, k.Deal(t.Context(), row(key), func(context.Context) error { panic("no") }))
+		check(t, round.Deal(t.Context(), row(key), func(context.Context) error { panic("no") }))
 	}
 	k.expectInbox(k.mira, NoticeServer)
-	resting, err := k.Resting(t.Context(), db.TaskEmails)
-	check(t, err)
-	if len(resting) != 2 || !resting["one"] || !resting["two"] {
-		t.Errorf("resting are %v; want one and two", resting)
-	}
-	check(t, k.Deal(t.Context(), row("one"), func(context.Context) error { return nil }))
-	if resting, err = k.Resting(t.Context(), db.TaskEmails); len(resting) != 1 || err != nil {
-		t.Errorf("then %v rest, %v; want two alone", resting, err)
-	}
+	expectResting("one", "two")
+	check(t, round.Deal(t.Context(), row("one"), func(context.Context) error { return nil }))
+	expectResting("two")
+	check(t, k.Round(db.TaskEmails).Deal(t.Context(), row("two"), func(context.Context) error { return nil })) // of another round
+	round = k.Round(db.TaskEmails)
+	expectResting()
 	ctx, cancel := context.WithCancel(t.Context())
-	err = k.Deal(ctx, row("three"), func(ctx context.Context) error { cancel(); return ctx.Err() })
+	err := round.Deal(ctx, row("three"), func(ctx context.Context) error { cancel(); return ctx.Err() })
 	wantErr(t, err, context.Canceled)
-	if resting, err = k.Resting(t.Context(), db.TaskEmails); len(resting) != 1 || err != nil {
-		t.Errorf("a context that is over sets aside %v, %v", resting, err)
+	expectResting()
+}
+
+func TestARowThatWasNotSetAsideCostsNoStatementBesideWhatIsDoneWithIt(t *testing.T) {
+	k := setup(t)
+	k.exec("CREATE TABLE ended (at timestamptz DEFAULT now())")
+	k.exec("CREATE FUNCTION note_ended() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO ended DEFAULT VALUES; RETURN NULL; END'")
+	k.exec("CREATE TRIGGER ended AFTER DELETE ON set_aside FOR EACH STATEMENT EXECUTE FUNCTION note_ended()")
+	expect := func(want int) {
+		t.Helper()
+		var n int
+		check(t, k.DB.NewRaw("SELECT count(*) FROM ended").Scan(t.Context(), &n))
+		if n != want {
+			t.Errorf("%d statements ended what is set aside; want %d", n, want)
+		}
 	}
+	for range 3 {
+		k.create(recurring("0 * * * *"))
+	}
+	k.tick(at("01 13:00:00"))
+	k.atWork()
+	k.clock.Add(time.Minute + time.Second)
+	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	if n != 3 || err != nil {
+		t.Fatalf("%d were interrupted, %v; want 3", n, err)
+	}
+	expect(0)
+	bad := k.create(recurring("0 * * * *"))
+	k.tick(at("01 14:00:00"))
+	k.atWork()
+	k.clock.Add(time.Minute + time.Second)
+	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'failed'", bad.ID))
+	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 3 || err != nil {
+		t.Fatalf("%d were interrupted beside the bad one, %v; want 3", n, err)
+	}
+	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
+	expect(0)
+	k.clock.Add(time.Minute)
+	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 1 || err != nil {
+		t.Fatalf("%d were interrupted after the rest of the bad one, %v; want 1", n, err)
+	}
+	expect(1)
 }
 
 func TestWhatIsSetAsideIsToldAlsoWhereTheDatabaseWasAwayMeanwhile(t *testing.T) {
 	k := setup(t)
-	row := Row{Task: db.TaskEmails, Key: "one", About: "the copy one"}
+	row := Row{Key: "one", About: "the copy one"}
 	refuse := func(context.Context) error { return errors.New("no") }
 	k.exec(`CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100''; END'`)
 	k.exec("CREATE TRIGGER no_room BEFORE INSERT ON notifications EXECUTE FUNCTION no_room()")
-	if err := k.Deal(t.Context(), row, refuse); !db.IsAway(err) {
+	if err := k.Round(db.TaskEmails).Deal(t.Context(), row, refuse); !db.IsAway(err) {
 		t.Fatalf("got %v; want that the database is away", err)
 	}
 	k.exec("DROP TRIGGER no_room ON notifications")
-	check(t, k.Deal(t.Context(), row, refuse))
+	check(t, k.Round(db.TaskEmails).Deal(t.Context(), row, refuse))
 	k.expectInbox(k.mira, NoticeServer)
 }
 
 func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {
 	k := setup(t)
 	k.refuse("notifications", "poison", "kind <> 'server'")
-	row := Row{Task: db.TaskEmails, Key: "one", About: "the copy one"}
-	check(t, k.Deal(t.Context(), row, func(context.Context) error { return errors.New("no") }))
-	resting, err := k.Resting(t.Context(), db.TaskEmails)
-	check(t, err)
-	if !resting["one"] {
-		t.Error("it does not rest")
+	row := Row{Key: "one", About: "the copy one"}
+	check(t, k.Round(db.TaskEmails).Deal(t.Context(), row, func(context.Context) error { return errors.New("no") }))
+	if rests, err := k.Round(db.TaskEmails).Rests(t.Context(), "one"); !rests || err != nil {
+		t.Errorf("it rests: %t, %v", rests, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,28 +18,66 @@ import (
 
 // Row is one of the many rows that a loop deals with.
 type Row struct {
-	Task       db.Task
 	Key        string         // names it within its task
 	About      string         // what it is, in words: "the session Nightly audit"
 	Automation *db.Automation // whose creator is told as well; nil: administrators alone
 }
 
+// Round is one round of a loop over many people's rows. It reads once what of its task is set aside, when it first needs that, so
+// that a row that was not set aside costs nothing beside what is done with it. Its methods may be called at once.
+type Round struct {
+	service *Service
+	task    db.Task
+
+	mu    sync.Mutex
+	aside map[string]time.Time // until when what is set aside rests, by key; nil: not read yet
+}
+
+// Round begins a round of a loop.
+func (s *Service) Round(task db.Task) *Round { return &Round{service: s, task: task} }
+
+// read reads what is set aside, if that was not done yet.
+func (r *Round) read(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.aside != nil {
+		return nil
+	}
+	aside, err := db.SetAsideOf(ctx, r.service.DB, r.task)
+	if err == nil {
+		r.aside = aside
+	}
+	return err
+}
+
+// Rests reports whether a row is set aside for now, for a loop whose query does not leave out what rests.
+func (r *Round) Rests(ctx context.Context, key string) (bool, error) {
+	if err := r.read(ctx); err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.aside[key].After(r.service.Now()), nil
+}
+
 // rowPatience bounds what a loop spends on one row.
 const rowPatience = 10 * time.Minute
 
-// Deal lets a loop over many people's rows deal with one of them, so that it never stops the others. What fails, panics or
-// takes too long is set aside: it is logged, people are told once, and it rests, each time in a row twice as long. A success
-// ends that. Deal returns an error only where the loop cannot go on with other rows either: ctx is over, or the database is
-// away.
+// Deal lets a loop deal with one of its rows, so that it never stops the others. What fails, panics or takes too long is set
+// aside: it is logged, people are told once, and it rests, each time in a row twice as long. A success ends that. Deal returns an
+// error only where the loop cannot go on with other rows either: ctx is over, or the database is away.
 //
-// The query that selects a loop's rows leaves out what rests, or the loop asks Resting.
-func (s *Service) Deal(ctx context.Context, row Row, deal func(ctx context.Context) error) error {
+// The query that selects a loop's rows leaves out what rests, or the loop asks Rests.
+func (r *Round) Deal(ctx context.Context, row Row, deal func(ctx context.Context) error) error {
+	if err := r.read(ctx); err != nil {
+		return err
+	}
 	inner, cancel := context.WithTimeout(ctx, rowPatience)
 	defer cancel()
-	err := s.guarded(inner, row, deal)
+	err := r.service.guarded(inner, r.task, row, deal)
 	switch {
 	case err == nil:
-		return db.EndSetAside(ctx, s.DB, row.Task, row.Key)
+		return r.end(ctx, row.Key)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case inner.Err() != nil:
@@ -46,23 +85,46 @@ func (s *Service) Deal(ctx context.Context, row Row, deal func(ctx context.Conte
 	case db.IsAway(err):
 		return err
 	}
-	return s.setAside(ctx, row, err)
+	until, err := r.service.setAside(ctx, r.task, row, err)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.aside[row.Key] = until
+	}
+	return err
+}
+
+// end forgets that a row was set aside, if it was.
+func (r *Round) end(ctx context.Context, key string) error {
+	r.mu.Lock()
+	_, was := r.aside[key]
+	r.mu.Unlock()
+	if !was {
+		return nil
+	}
+	if err := db.EndSetAside(ctx, r.service.DB, r.task, key); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.aside, key)
+	return nil
 }
 
 // guarded calls deal and makes an error of a panic.
-func (s *Service) guarded(ctx context.Context, row Row, deal func(ctx context.Context) error) (err error) {
+func (s *Service) guarded(ctx context.Context, task db.Task, row Row, deal func(ctx context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Log.Error("panic", "task", row.Task, "key", row.Key, "panic", p, "stack", string(debug.Stack()))
+			s.Log.Error("panic", "task", task, "key", row.Key, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	return deal(ctx)
 }
 
-// setAside sets a row aside because of an error, and tells of it with that the first time.
-func (s *Service) setAside(ctx context.Context, row Row, reason error) error {
-	a := &db.SetAside{Task: row.Task, Key: db.Printable(row.Key, 300), About: db.Printable(row.About, 300), Error: db.Printable(plainly(reason), 500)}
+// setAside sets a row aside because of an error, and tells of it with that the first time. It returns until when the row rests.
+func (s *Service) setAside(ctx context.Context, task db.Task, row Row, reason error) (time.Time, error) {
+	a := &db.SetAside{Task: task, Key: db.Printable(row.Key, 300), About: db.Printable(row.About, 300), Error: db.Printable(plainly(reason), 500)}
 	set := func(tell bool) error {
 		return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 			if err := db.AddSetAside(ctx, tx, a, s.Now()); err != nil || a.Times > 1 || !tell { // a second time it was told of
@@ -73,13 +135,13 @@ func (s *Service) setAside(ctx context.Context, row Row, reason error) error {
 	}
 	err := set(true)
 	if err != nil && ctx.Err() == nil && !db.IsAway(err) { // who cannot be told keeps nothing from going on
-		s.Log.Error("tell of what is set aside", "task", row.Task, "key", row.Key, "err", err)
+		s.Log.Error("tell of what is set aside", "task", task, "key", row.Key, "err", err)
 		err = set(false)
 	}
 	if err == nil && a.Times == 1 {
-		s.Log.Error("set aside", "task", row.Task, "key", row.Key, "about", row.About, "until", a.Until, "err", reason)
+		s.Log.Error("set aside", "task", task, "key", row.Key, "about", row.About, "until", a.Until, "err", reason)
 	}
-	return err
+	return a.Until, err
 }
 
 // tellOfAside tells administrators, once for as long as a loop has something set aside, and the creator of an automation that
@@ -122,11 +184,6 @@ func (s *Service) TellOfStandstill(ctx context.Context, since time.Time) error {
 		})
 	})
 	return wrap(err, "tell that the scheduler stands still")
-}
-
-// Resting lists the keys of a task that are set aside for now.
-func (s *Service) Resting(ctx context.Context, task db.Task) (map[string]bool, error) {
-	return db.Resting(ctx, s.DB, task, s.Now())
 }
 
 // plainly is an error in words for a person who runs the server.

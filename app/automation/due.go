@@ -81,9 +81,10 @@ func later(a, b time.Time) time.Time {
 // startSingly starts due automations each in a transaction of its own. What cannot be started even so is set aside; its due
 // time stays, and is answered when that is mended.
 func (s *Service) startSingly(ctx context.Context, list []db.Startable, away gap) error {
+	round := s.Round(db.TaskStart)
 	for i := range list {
 		a := &list[i].Automation
-		err := s.Deal(ctx, Row{Task: db.TaskStart, Key: a.ID.String(), About: "the automation " + a.Name, Automation: a}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the automation " + a.Name, Automation: a}, func(ctx context.Context) error {
 			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				now := s.Now()
 				due, err := db.ClaimDueOf(ctx, tx, now, waitsSince(away, now), a.ID)

@@ -34,10 +34,10 @@ func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable fu
 	if err != nil {
 		return 0, wrap(err, "interrupt lost sessions")
 	}
-	n := 0
+	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
 		id, ended := list[i].ID, false
-		err := s.Deal(ctx, Row{Task: db.TaskReap, Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone"}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone"}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
 				session, err := db.LockLostSession(ctx, tx, id, which)
@@ -130,10 +130,10 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n := 0
+	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
 		id, ended := list[i].ID, false
-		err := s.Deal(ctx, Row{Task: db.TaskReap, Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker"}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker"}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
 				session, err := db.LockSession(ctx, tx, id)

@@ -124,10 +124,11 @@ func (s *Service) CloseIdle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	round := s.Round(db.TaskIdle)
 	for i := range list {
 		id := list[i].ID
-		row := Row{Task: db.TaskIdle, Key: id.String(), About: "the idle session " + list[i].Title}
-		if err := s.Deal(ctx, row, func(ctx context.Context) error { return s.closeIdle(ctx, id) }); err != nil {
+		row := Row{Key: id.String(), About: "the idle session " + list[i].Title}
+		if err := round.Deal(ctx, row, func(ctx context.Context) error { return s.closeIdle(ctx, id) }); err != nil {
 			return err
 		}
 	}

@@ -21,9 +21,10 @@ func (s *Service) WatchGates(ctx context.Context) error {
 	if err != nil {
 		return wrap(err, "watch review gates")
 	}
+	round := s.Round(db.TaskGates)
 	for i := range list {
-		row := Row{Task: db.TaskGates, Key: list[i].ID.String(), About: "the loop " + list[i].Name + ", which waits for a review"}
-		if err := s.Deal(ctx, row, func(ctx context.Context) error {
+		row := Row{Key: list[i].ID.String(), About: "the loop " + list[i].Name + ", which waits for a review"}
+		if err := round.Deal(ctx, row, func(ctx context.Context) error {
 			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.tellOfGate(ctx, tx, list[i].ID) })
 		}); err != nil {
 			return wrap(err, "watch review gates")
@@ -60,10 +61,10 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, wrap(err, "repair schedules")
 	}
-	n := 0
+	n, round := 0, s.Round(db.TaskWatch)
 	for i := range list {
 		repaired := false
-		err := s.Deal(ctx, Row{Task: db.TaskWatch, Key: list[i].ID.String(), About: "the schedule of " + list[i].Name}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: list[i].ID.String(), About: "the schedule of " + list[i].Name}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 				repaired, err = s.repair(ctx, tx, list[i].ID)
 				return err
@@ -108,6 +109,7 @@ func (s *Service) FindHoles(ctx context.Context, after uuid.UUID) (holes int, ne
 	if err != nil {
 		return 0, after, wrap(err, "look for holes in the ledger")
 	}
+	round := s.Round(db.TaskWatch)
 	for i := range list {
 		a := &list[i]
 		next = a.ID
@@ -115,7 +117,7 @@ func (s *Service) FindHoles(ctx context.Context, after uuid.UUID) (holes int, ne
 			continue
 		}
 		closed := false
-		err := s.Deal(ctx, Row{Task: db.TaskWatch, Key: a.ID.String(), About: "the schedule of " + a.Name}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the schedule of " + a.Name}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 				closed, err = s.closeHole(ctx, tx, a.ID)
 				return err
