@@ -23,8 +23,8 @@ type Row struct {
 	Automation *db.Automation // whose creator is told as well; nil: administrators alone
 }
 
-// Round is one round of a loop over many people's rows. It reads once what of its task is set aside, when it first needs that, so
-// that a row that was not set aside costs nothing beside what is done with it. Its methods may be called at once.
+// Round is one round of a loop over many people's rows. It reads once what of its task is set aside, when it first needs that. So
+// a row that was not set aside costs nothing beside what is done with it. Its methods may be called from several goroutines.
 type Round struct {
 	service *Service
 	task    db.Task
@@ -64,8 +64,8 @@ func (r *Round) Rests(ctx context.Context, key string) (bool, error) {
 const rowPatience = 10 * time.Minute
 
 // Deal lets a loop deal with one of its rows, so that it never stops the others. What fails, panics or takes too long is set
-// aside: it is logged, people are told once, and it rests, each time in a row twice as long. A success ends that. Deal returns an
-// error only where the loop cannot go on with other rows either: ctx is over, or the database is away.
+// aside: it is logged, people are told once, and it rests, each time in a row twice as long. A success ends that. Deal returns
+// an error only where the loop cannot go on with other rows either: ctx is over, or the database is away.
 //
 // The query that selects a loop's rows leaves out what rests, or the loop asks Rests.
 func (r *Round) Deal(ctx context.Context, row Row, deal func(ctx context.Context) error) error {
