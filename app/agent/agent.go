@@ -314,7 +314,7 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	if p.Understates {
 		res.Usage.Known, res.Usage.CostKnown = false, false
 	}
-	if err == nil && p.Driver != DriverShell && strings.TrimSpace(res.Text) == "" && !r.worked &&
+	if err == nil && p.Driver != DriverShell && strings.TrimSpace(res.Text) == "" && !r.hasWorked() &&
 		(t.Worked == nil || !t.Worked()) {
 		err = &Failure{Kind: FailTransient, Reason: "the agent answered nothing"}
 	}
@@ -401,10 +401,18 @@ func (r *run) emit(e Event) {
 	e.Raw = cleanJSON(e.Raw)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.worked = r.worked || e.Kind == EventTool || e.Kind == EventText && strings.TrimSpace(e.Text) != ""
-	if r.emitTo != nil {
-		r.emitTo(e)
+	if r.emitTo == nil {
+		return
 	}
+	r.worked = r.worked || e.Kind == EventTool || e.Kind == EventText && strings.TrimSpace(e.Text) != ""
+	r.emitTo(e)
+}
+
+// hasWorked reports whether the agent said something or called a tool.
+func (r *run) hasWorked() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.worked
 }
 
 // conversation tells the name of the conversation, where it is new.

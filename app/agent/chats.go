@@ -3,6 +3,7 @@ package agent
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // A Gemini CLI names the file of a conversation after the minute of its start and the first eight characters of its id.
@@ -73,11 +75,14 @@ func (r *run) keepChat(env []string) error {
 
 // readChat reads whose conversation a file has, and whether it has no message.
 func readChat(root *os.Root, file string) (id string, empty bool, err error) {
-	f, err := root.Open(file)
+	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // of a pipe too it waits for nobody
 	if err != nil {
 		return "", false, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", false, cmp.Or(err, fs.ErrInvalid)
+	}
 	lines := bufio.NewReaderSize(f, chatLine)
 	first, err := lines.ReadSlice('\n')
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -43,6 +44,9 @@ func TestAConversationIsKeptFromWhatDeletesIt(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(home, ".gemini", "tmp", "planted")); err != nil {
 		t.Fatal(err)
 	}
+	if err := syscall.Mkfifo(filepath.Join(chats, "session-2026-11-29T20-39-5ecad37c.jsonl"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r := &run{Provider: Provider{Chats: ".gemini/tmp"}, Turn: Turn{Resume: id}}
 	for range 2 { // as often as a conversation goes on
 		if err := r.keepChat([]string{"HOME=" + home}); err != nil {
@@ -57,7 +61,8 @@ func TestAConversationIsKeptFromWhatDeletesIt(t *testing.T) {
 	for _, e := range list {
 		names = append(names, e.Name())
 	}
-	want := "session-1970-01-01T00-00-5ecad37c.jsonl session-2026-11-29T20-36-00000000.jsonl session-2026-11-29T20-38-5ecad37c.jsonl"
+	want := "session-1970-01-01T00-00-5ecad37c.jsonl session-2026-11-29T20-36-00000000.jsonl session-2026-11-29T20-38-5ecad37c.jsonl " +
+		"session-2026-11-29T20-39-5ecad37c.jsonl"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("left are %s; want %s", got, want)
 	}

@@ -305,7 +305,8 @@ func retryAt(text string, now time.Time) time.Time {
 var otherVersion = regexp.MustCompile(`(?im)^(?:error: )?((?:unknown|unrecognized|unexpected|invalid) (?:option|argument|flag|subcommand|command)s?\b[^\n]{0,100})`)
 
 // died is the failure of a program that ended without an answer. What it wrote to its standard error may be anything,
-// the output of tools and what a prompt says too: only a last line that is known of it tells the kind.
+// the output of tools and what a prompt says too: only a last line that is known of it tells the kind. That it refuses an
+// option counts of one that has not begun to work.
 func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	last := lastLine(stderr)
 	f := &Failure{Kind: FailAgent}
@@ -315,11 +316,10 @@ func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 		}
 	}
 	switch {
-	case end.Signal == "" && otherVersion.MatchString(stderr):
+	case end.Signal == "" && f.Kind == FailAgent && !r.hasWorked() && otherVersion.MatchString(stderr):
 		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s", r.Name,
 			otherVersion.FindStringSubmatch(stderr)[1])
 		f.Fix = strings.TrimSpace("Install a newer one: " + r.Install)
-		f.RetryAt = time.Time{}
 	case end.Signal != "":
 		f.Kind, f.Reason = FailAgent, fmt.Sprintf("%s was ended by a signal: %s", r.Name, end.Signal)
 	case last == "":

@@ -124,7 +124,7 @@ var misleading = []string{
 	"    at cli.js:512:7", "network.test.js", "Error: 401 Unauthorized", "rate limit exceeded", "Not logged in",
 	"the context window is too small", "model not found",
 	`{"error":{"type":"authentication_error","message":"invalid x-api-key"}}`, "HTTP 503 Service Unavailable",
-	"terminated by ECONNRESET",
+	"terminated by ECONNRESET", "error: unknown option '--frozen'",
 }
 
 func TestWordsThatTheProgramDoesNotSayOfItselfDecideNothing(t *testing.T) {
