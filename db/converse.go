@@ -61,16 +61,16 @@ func SetForget(ctx context.Context, q bun.IDB, session uuid.UUID) error {
 	return nil
 }
 
-// TakeForget ends a session's conversation where that was asked for, and reports whether it was.
-func TakeForget(ctx context.Context, q bun.IDB, lease Lease) (bool, error) {
-	res, err := q.NewUpdate().Model((*Session)(nil)).Set("forget = false").Set("conversation = ''").
+// TakeForget ends a session's conversation where that was asked for, and returns the one that goes on; empty: none does. Done
+// twice it returns the same. It returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
+func TakeForget(ctx context.Context, q bun.IDB, lease Lease) (conversation string, err error) {
+	err = q.NewUpdate().Model((*Session)(nil)).Set("conversation = CASE WHEN forget THEN '' ELSE conversation END").Set("forget = false").
 		Where("s.id = ?", lease.Session).Where("s.worker = ?", lease.Worker).Where("s.fence = ?", lease.Fence).
-		Where("s.status = 'in_progress' AND s.forget").Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("begin a new conversation of session %s: %w", lease.Session, err)
+		Where("s.status = 'in_progress'").Returning("conversation").Scan(ctx, &conversation)
+	if IsNotFound(err) {
+		return "", ErrLeaseLost
 	}
-	n, err := res.RowsAffected()
-	return n > 0, err
+	return conversation, wrapped(err, "begin a new conversation of session "+lease.Session.String())
 }
 
 // QueuedReplies lists the messages of people that the agent of a session has not begun with, in order.

@@ -60,7 +60,8 @@ func AppendEvents(ctx context.Context, tx bun.Tx, lease Lease, events []SessionE
 	}); err != nil {
 		return err
 	}
-	if _, err := tx.NewInsert().Model(&events).Exec(ctx); err != nil {
+	// An event is written twice where the answer to the first try was lost.
+	if _, err := tx.NewInsert().Model(&events).On("CONFLICT (session_id, seq) DO NOTHING").Exec(ctx); err != nil {
 		return fmt.Errorf("append events: %w", err)
 	}
 	return nil

@@ -57,7 +57,7 @@ func (m *meter) run(ctx context.Context) {
 		used := m.used
 		m.mu.Unlock()
 		used.Known, used.CostKnown = false, false // not all of it yet
-		if reason := m.note(ctx, used); reason != "" {
+		if reason := m.w.noteUsage(ctx, m.turn, m.w.session.Conversation, used); reason != "" {
 			m.cancel(budgetUsed(reason))
 			return
 		}
@@ -69,14 +69,7 @@ func (m *meter) run(ctx context.Context) {
 	}
 }
 
-// note writes what was used so far, within bounds: the turn's end waits for it.
-func (m *meter) note(ctx context.Context, used agent.Usage) string {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	return m.w.noteUsage(ctx, m.turn, m.w.session.Conversation, used)
-}
-
-// done ends the look. Where the agent did not tell at its end what the turn used, as one that was stopped, it is at least what
+// done ends the look, once what it is about to note is noted. Where the agent did not tell at its end what the turn used, as one that was stopped, it is at least what
 // it had told until then, and of one that tells a part at either time the greater part.
 func (m *meter) done(final agent.Usage) agent.Usage {
 	close(m.end)

@@ -168,8 +168,12 @@ func counted(n int, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-// keep keeps the state of the worktree as a turn left it, here and at the remote. That it could not be kept fails no run.
+// keep keeps the state of the worktree as a turn left it, here and at the remote. That it could not be kept fails no run. Where
+// another worker has the session, the state at the remote is that worker's.
 func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
+	if errors.Is(context.Cause(w.life), errLeaseLost) {
+		return
+	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*pushTime)
 	defer cancel()
 	kept, err := w.Store.Snapshot(limited, tree)
@@ -180,12 +184,15 @@ func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
 	if !kept.New || w.remote.URL == "" || w.remote.Token == "" {
 		return
 	}
-	wait := pushTime
-	if errors.Is(context.Cause(ctx), errShutdown) {
-		wait = pushTime / 6
-	}
-	limited, cancel = context.WithTimeout(context.WithoutCancel(ctx), wait)
+	limited, cancel = context.WithTimeout(context.WithoutCancel(ctx), pushTime)
 	defer cancel()
+	defer context.AfterFunc(w.life, func() {
+		if errors.Is(context.Cause(w.life), errLeaseLost) {
+			cancel()
+			return
+		}
+		time.AfterFunc(pushTime/6, cancel) // the server stops
+	})()
 	if err := w.Store.PushSnapshot(limited, tree, w.remote); err != nil {
 		w.Log.Info("push the state of a session", "session", w.session.ID, "err", err)
 		if !w.unpushed {

@@ -3,6 +3,7 @@ package jobs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -132,5 +133,29 @@ func TestARepositoryWithoutRemoteThatIsDamagedIsMended(t *testing.T) {
 		if e := k.ended(k.run("true", func(in *automation.Input) { in.Name = "After " + what })); e.Status != db.Succeeded {
 			t.Errorf("%s: the next run %s: %s", what, e.Status, e.Reason)
 		}
+	}
+}
+
+func TestAWorkerThatLostASessionLeavesItsStateAtTheRemoteAlone(t *testing.T) {
+	t.Parallel()
+	k, g := prepare(t), newGitea(t)
+	k.on(g)
+	k.start()
+	dir := t.TempDir()
+	run := k.run("echo old > file.txt; touch "+dir+"/begun; sleep 1000", nil)
+	k.eventually("the script to run", func() error { _, err := os.Stat(dir + "/begun"); return err })
+	_, err := k.db.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", run.Session.ID).Exec(t.Context())
+	check(t, err)
+	k.runner.Asked()
+	k.eventually("the run to be given up", func() error {
+		k.runner.mu.Lock()
+		defer k.runner.mu.Unlock()
+		if n := len(k.runner.runs); n > 0 {
+			return fmt.Errorf("%d are at work", n)
+		}
+		return nil
+	})
+	if refs := g.git(g.bare, "for-each-ref", "refs/carillon"); refs != "" {
+		t.Errorf("the remote has %s; want what the other worker puts there", refs)
 	}
 }

@@ -42,7 +42,7 @@ if [ -e "$dir/how" ]; then how="$(head -n 1 "$dir/how")"; sed -i 1d "$dir/how"; 
 case "$how" in
 500|401|429) echo '{"type":"result","subtype":"success","is_error":true,"api_error_status":'$how',"result":"API Error: '$how' from the server","session_id":"'$id'","usage":{"input_tokens":7,"output_tokens":1}}'; exit 1;;
 hang) echo '{"type":"assistant","message":{"content":[{"type":"text","text":"thinking"}]},"session_id":"'$id'"}'; touch "$dir/hanging"; sleep 300;;
-unknown) echo '{"type":"result","subtype":"error_during_execution","is_error":true,"session_id":"'$id'","errors":["No conversation found with session ID: '$resume'"]}'; exit 1;;
+unknown) echo '{"type":"result","subtype":"error_during_execution","is_error":true,"session_id":"of-no-use-'$n'","errors":["No conversation found with session ID: '$resume'"]}'; exit 1;;
 write) echo changed > made.txt;;
 held) touch "$dir/hanging"; while [ ! -e "$dir/go" ]; do sleep 0.05; done; echo changed > made.txt; touch "$dir/done";;
 costly) echo '{"type":"result","subtype":"error_max_budget_usd","is_error":true,"session_id":"'$id'","total_cost_usd":'$most',"usage":{"input_tokens":0}}'; exit 1;;

@@ -72,6 +72,26 @@ func TestAConversationThatTheAgentDoesNotKnowIsBegunAnewWithANote(t *testing.T) 
 	}
 }
 
+func TestTheConversationThatIsBegunAnewIsStoredAsSoonAsItIsNamed(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	fake := k.withAgent()
+	known := agent.Provider{ID: "claude", Name: "Fake agent", Driver: agent.DriverClaude, Command: []string{filepath.Join(fake.dir, "fake")}}
+	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], known} }
+	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "claude", Name: "Fake agent"}} }
+	fake.answers("ok", "unknown", "hang")
+	k.start()
+	run := k.run("One.", func(in *automation.Input) { fakeChat(in); in.Provider = "claude" })
+	k.ended(run)
+	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "Two."))
+	k.eventually("the new conversation to be stored", func() error {
+		if s := k.session(run.Session.ID); s.Conversation != "conversation-3" {
+			return fmt.Errorf("it is %q after %d calls", s.Conversation, len(fake.calls()))
+		}
+		return nil
+	})
+}
+
 func TestARemoteThatCannotBeReachedIsTriedAgainAndIsNoFailure(t *testing.T) {
 	t.Parallel()
 	k := prepare(t)

@@ -192,6 +192,37 @@ func TestAnEventThatTheDatabaseRefusesBecomesAWarning(t *testing.T) {
 	}
 }
 
+func TestEventsWhoseWritingWasNotAnsweredAreWrittenOnceAndCounted(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	tr := k.writer()
+	var logged strings.Builder
+	tr.log = slog.New(slog.NewTextHandler(&logged, nil))
+	for i := range 3 {
+		tr.agentEvent(agent.Event{Kind: agent.EventText, Text: fmt.Sprintf("text %d", i)})
+	}
+	unanswered := tr.pending
+	if !tr.flush(t.Context()) {
+		t.Fatal("something is left to write")
+	}
+	rows, total := len(tr.rows), tr.total
+	tr.rows, tr.total = nil, 0 // as it is when the answer is lost
+	tr.pending = unanswered
+	tr.agentEvent(agent.Event{Kind: agent.EventText, Text: "text 3"})
+	if !tr.flush(t.Context()) {
+		t.Error("something is left to write")
+	}
+	events, _ := k.stored(tr)
+	for i, e := range events {
+		if e.Text != fmt.Sprintf("text %d", i) {
+			t.Errorf("event %d is %s %q", i, e.Kind, e.Text)
+		}
+	}
+	if len(events) != 4 || len(tr.rows) != rows+1 || tr.total <= total || logged.Len() > 0 {
+		t.Errorf("%d events are stored and %d counted; want 4. It logged %s", len(events), len(tr.rows), logged.String())
+	}
+}
+
 func TestATranscriptEndsThoughTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	away, err := db.Open(t.Context(), dbtest.URL(t))

@@ -78,16 +78,18 @@ func (w *work) outage(ctx context.Context, reason string) automation.Outcome {
 	return o
 }
 
-// forget ends the conversation where somebody asked for that.
+// forget ends the conversation where somebody asked for that, and reports whether there was one.
 func (w *work) forget(ctx context.Context) bool {
-	asked, err := steadily(ctx, w, "reset context", func(ctx context.Context) (bool, error) { return db.TakeForget(ctx, w.DB, w.lease) })
+	goesOn, err := steadily(ctx, w, "reset context", func(ctx context.Context) (string, error) { return db.TakeForget(ctx, w.DB, w.lease) })
 	if err != nil {
 		w.Log.Warn("reset context", "session", w.session.ID, "err", err)
+		return false
 	}
-	if asked {
-		w.session.Conversation = ""
+	if goesOn != "" || w.session.Conversation == "" {
+		return false
 	}
-	return asked
+	w.session.Conversation = ""
+	return true
 }
 
 // worked reports whether the session has changed a file or its agent has reported anything: then an agent that says nothing has

@@ -289,6 +289,8 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	result, err := give()
 	if errors.Is(err, agent.ErrUnknownConversation) && w.session.Conversation != "" && ctx.Err() == nil {
 		w.note("The agent does not know the conversation any more. It begins anew, and knows nothing of what was said above.")
+		naming.Wait() // what the first call named is no conversation that could be gone on with
+		named = ""
 		w.keepConversation(ctx, "")
 		result, err = give()
 	}

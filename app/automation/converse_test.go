@@ -120,9 +120,9 @@ func TestResetContextHoldsForTheNextTurnAndForAgentsAlone(t *testing.T) {
 	if s.Conversation != "c1" || !s.Forget {
 		t.Fatalf("the next worker gets the conversation %q, to be forgotten %v", s.Conversation, s.Forget)
 	}
-	for _, want := range []bool{true, false} {
-		if got, err := db.TakeForget(ctx, k.DB, lease(s)); err != nil || got != want {
-			t.Errorf("took the reset %v, %v; want %v", got, err, want)
+	for range 2 { // the answer to the first try may be lost
+		if got, err := db.TakeForget(ctx, k.DB, lease(s)); err != nil || got != "" {
+			t.Errorf("the conversation that goes on is %q, %v; want none", got, err)
 		}
 	}
 	if got := k.session(s.ID); got.Conversation != "" || got.Forget {
