@@ -115,9 +115,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer poll.Stop()
 	renewed := r.Now()
 	for {
-		r.claim(ctx, runCtx, &runs, agents, gates)
-		r.openRequested(ctx, runCtx, &runs)
-		r.tryRequested(ctx, runCtx, &runs)
+		r.look(ctx, "claim sessions", func(ctx context.Context) { r.claim(ctx, runCtx, &runs, agents, gates) })
+		r.look(ctx, "look for requested pull requests", func(ctx context.Context) { r.openRequested(ctx, runCtx, &runs) })
+		r.look(ctx, "claim trial of a provider", func(ctx context.Context) { r.tryRequested(ctx, runCtx, &runs) })
 		select {
 		case <-ctx.Done():
 			return nil
@@ -137,11 +137,29 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// recover ends what a former life of this worker left: its processes died with it. A database that is away is waited for.
+// lookWithin bounds one look for work. All of them and a renewal take less than a lease lasts.
+const lookWithin = 10 * time.Second
+
+// look looks for work of one kind, within bounds: what waits for a table, or for a database that does not answer, keeps neither
+// other work nor the leases waiting.
+func (r *Runner) look(ctx context.Context, what string, look func(ctx context.Context)) {
+	limited, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	look(limited)
+	if limited.Err() != nil && ctx.Err() == nil {
+		r.Log.Error(what, "err", "the database did not answer within "+lookWithin.String())
+	}
+}
+
+// recover ends what a former life of this worker left: its processes died with it. A database that is away, or does not answer,
+// is waited for.
 func (r *Runner) recover(ctx context.Context) error {
 	for {
-		err := r.endFormer(ctx)
-		if err == nil || !db.IsAway(err) {
+		limited, cancel := context.WithTimeout(ctx, tryWithin)
+		err := r.endFormer(limited)
+		silent := limited.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !silent && !db.IsAway(err) {
 			return err
 		}
 		r.Log.Warn("end what a former life left", "err", err)

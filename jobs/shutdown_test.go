@@ -201,3 +201,18 @@ func TestTheEndOfARunRemovesNoOtherOfItsSession(t *testing.T) {
 		t.Errorf("%d runs are left; want none", len(r.runs))
 	}
 }
+
+func TestATableThatIsHeldKeepsARunnerFromNoOtherWork(t *testing.T) {
+	k := setup(t)
+	k.ended(k.run("true", nil)) // the runner is at work
+	tx, err := k.db.BeginTx(context.WithoutCancel(t.Context()), nil)
+	check(t, err)
+	t.Cleanup(func() { _ = tx.Rollback() })
+	_, err = tx.NewRaw("LOCK TABLE provider_trials IN ACCESS EXCLUSIVE MODE").Exec(t.Context())
+	check(t, err)
+	for _, name := range []string{"Begun before the look that waits", "Begun after it"} {
+		if e := k.ended(k.run("true", func(in *automation.Input) { in.Name = name })); e.Status != db.Succeeded {
+			t.Errorf("%s: it %s: %q; want success", name, e.Status, e.Reason)
+		}
+	}
+}

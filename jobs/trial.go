@@ -42,7 +42,9 @@ func (r *Runner) tryRequested(ctx, runCtx context.Context, runs *sync.WaitGroup)
 		defer r.Wake() // there may be more
 		r.try(runCtx, trial)
 		trial.FinishedAt = r.Now()
-		if err := db.FinishTrial(context.WithoutCancel(runCtx), r.DB, trial); err != nil {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(runCtx), tryWithin)
+		defer cancel()
+		if err := db.FinishTrial(limited, r.DB, trial); err != nil {
 			r.Log.Error("finish trial of a provider", "provider", trial.Provider, "err", err)
 		}
 	})
