@@ -270,12 +270,26 @@ func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Work
 		f.ExitCode, f.Answer, f.FilesChanged = o.ExitCode, o.Answer, o.FilesChanged
 		return &f
 	}
+	untold := ""
 	if c.PullRequest {
-		w.findPullRequest(ctx)
+		if untold = w.findPullRequest(ctx); ctx.Err() != nil {
+			return fail(w.ended(ctx, "success_check", "it ended before its success check"))
+		}
 	}
-	reason, err := surelyOf(ctx, w, "check its success", func(ctx context.Context) (string, error) {
-		return w.Rules.Unmet(ctx, c, w.session.ID, o.Answer, o.FilesChanged)
-	})
+	check := func(c db.SuccessCheck) (string, error) {
+		return surelyOf(ctx, w, "check its success", func(ctx context.Context) (string, error) {
+			return w.Rules.Unmet(ctx, c, w.session.ID, o.Answer, o.FilesChanged)
+		})
+	}
+	reason, err := check(c)
+	if err == nil && reason != "" && untold != "" {
+		other := c
+		other.PullRequest = false
+		var without string
+		if without, err = check(other); err == nil && without == "" { // the pull request alone is missing
+			return fail(w.untold(untold))
+		}
+	}
 	if err != nil {
 		return fail(w.broken("check its success", err))
 	}
@@ -294,57 +308,81 @@ func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Work
 	return fail(w.failed("success_check", w.transcript.hide(reason)))
 }
 
+// untold is the outcome of a run of which nobody could tell whether it meets its success check. It counts for nothing.
+func (w *work) untold(why string) automation.Outcome {
+	o := w.failed(db.ErrorOutage, "its success check could not be made: "+why)
+	o.Neutral, o.Tell = true, true
+	return o
+}
+
 // findPullRequest asks the forge about the pull requests that the agent has told of, and for one of the session's branch, unless
-// one is known. What cannot be found counts as not there.
-func (w *work) findPullRequest(ctx context.Context) {
+// one is known. What the forge does not have counts as not there. Where it could not be asked, for trouble that passes, it returns
+// why.
+func (w *work) findPullRequest(ctx context.Context) (untold string) {
 	known, err := steadily(ctx, w, "look for a pull request", func(ctx context.Context) (bool, error) { return db.HasPullRequest(ctx, w.DB, w.session.ID) })
 	if err != nil || known || w.Forge == nil {
-		return
+		return ""
+	}
+	ours := func(what string, err error) string {
+		w.Log.Warn(what, "session", w.session.ID, "workspace", w.session.WorkspaceID, "err", err)
+		return errOurs.Error()
 	}
 	ws, err := steadily(ctx, w, "read the workspace", w.ofWorkspace)
 	if err != nil {
-		w.Log.Warn("read the workspace", "workspace", w.session.WorkspaceID, "err", err)
-		return
+		return ours("read the workspace", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	client, repository, ok, err := forgeClient(ctx, w.Rules, ws, w.Forge, w.Now)
-	if err != nil || !ok {
-		return
-	}
-	named, err := db.PullRequestsOf(ctx, w.DB, []uuid.UUID{w.session.ID})
+	named, err := steadily(ctx, w, "read the pull requests", func(ctx context.Context) ([]db.PullRequest, error) {
+		return db.PullRequestsOf(ctx, w.DB, []uuid.UUID{w.session.ID})
+	})
 	if err != nil {
-		w.Log.Warn("read the pull requests", "session", w.session.ID, "err", err)
-		return
+		return ours("read the pull requests", err)
+	}
+	asking, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	client, repository, ok, err := forgeClient(asking, w.Rules, ws, w.Forge, w.Now)
+	switch {
+	case err != nil:
+		return ours("ask the forge", err)
+	case !ok:
+		return ""
 	}
 	for i := range named {
-		p, err := client.State(ctx, asked(&named[i]))
+		p, err := client.State(asking, asked(&named[i]))
+		if err != nil && forgeRecovers(err) {
+			untold = forgeProblem(err)
+		}
 		if err == nil {
-			err = w.Rules.CheckedPullRequest(ctx, &named[i], p)
+			err = w.surely(ctx, "note a pull request", func(ctx context.Context) error { return w.Rules.CheckedPullRequest(ctx, &named[i], p) })
 		}
 		if err != nil {
 			w.Log.Info("ask about a pull request that the agent told of", "session", w.session.ID, "err", err)
 		}
 	}
-	if known, err := db.HasPullRequest(ctx, w.DB, w.session.ID); err != nil || known {
-		return
+	known, err = steadily(ctx, w, "look for a pull request", func(ctx context.Context) (bool, error) { return db.HasPullRequest(ctx, w.DB, w.session.ID) })
+	if err != nil || known {
+		return ""
 	}
-	p, err := client.Find(ctx, repository, w.session.Branch)
+	p, err := client.Find(asking, repository, w.session.Branch)
 	if err != nil {
 		w.note("The forge could not be asked for a pull request. " + forgeProblem(err))
-		return
-	}
-	if p != nil {
-		err := w.surely(ctx, "note a pull request", func(ctx context.Context) error {
-			if err := db.Hold(ctx, w.DB, w.lease); err != nil {
-				return err
-			}
-			return w.Rules.TakePullRequest(ctx, ws, w.session.ID, *p, db.FoundByBranch)
-		})
-		if err != nil {
-			w.Log.Warn("note a pull request", "session", w.session.ID, "err", err)
+		if forgeRecovers(err) {
+			untold = forgeProblem(err)
 		}
+		return untold
 	}
+	if p == nil {
+		return untold
+	}
+	err = w.surely(ctx, "note a pull request", func(ctx context.Context) error {
+		if err := db.Hold(ctx, w.DB, w.lease); err != nil {
+			return err
+		}
+		return w.Rules.TakePullRequest(ctx, ws, w.session.ID, *p, db.FoundByBranch)
+	})
+	if err != nil {
+		return ours("note a pull request", err)
+	}
+	return ""
 }
 
 // passes gives the agent the messages that follow a run: Code Review and Verification. It reports whether there were any.

@@ -276,6 +276,35 @@ func TestASuccessCheckAsksTheForgeForAPullRequestThatNobodyTold(t *testing.T) {
 	}
 }
 
+func TestASuccessCheckWhoseForgeCannotBeAskedIsNoFailureOfTheAutomation(t *testing.T) {
+	k, g := forgeKit(t)
+	for _, tt := range []struct {
+		status  int
+		neutral bool
+	}{{503, true}, {429, true}, {422, false}} {
+		g.mu.Lock()
+		g.refuse, g.message = tt.status, "not now"
+		g.mu.Unlock()
+		run := k.run("true", func(in *automation.Input) {
+			in.Name, in.SuccessPullRequest = fmt.Sprint(tt.status), true
+			in.Trigger, in.Cron, in.TimeZone = "recurring", "0 0 1 1 *", "UTC"
+		})
+		e := k.ended(run)
+		if e.Status != db.Failed || e.Neutral != tt.neutral {
+			t.Errorf("of a forge that answers %d the run %s because %q, neutral %t; want it failed, neutral %t", tt.status, e.Status, e.Reason, e.Neutral, tt.neutral)
+		}
+	}
+	g.mu.Lock()
+	g.refuse, g.message = 503, "not now"
+	g.mu.Unlock()
+	run := k.run("true", func(in *automation.Input) {
+		in.Name, in.SuccessPullRequest, in.SuccessFilesChanged = "Another check", true, true
+	})
+	if e := k.ended(run); e.Status != db.Failed || e.Neutral {
+		t.Errorf("a run that changed no file %s because %q, neutral %t; want a failure that counts", e.Status, e.Reason, e.Neutral)
+	}
+}
+
 func TestNothingToDoHasNoPasses(t *testing.T) {
 	k, messages := setupAgent(t)
 	e := k.ended(k.ask("[[say NOTHING TO DO]]", func(in *automation.Input) { in.Toggles = []string{"code_review"} }))

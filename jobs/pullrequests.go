@@ -213,6 +213,23 @@ func (s *Scheduler) lookFor(ctx context.Context, a *asker, session *db.Session) 
 	return s.Rules.TakePullRequest(ctx, a.workspace, session.ID, *p, db.FoundByBranch)
 }
 
+// forgeRecovers reports whether what went wrong with a forge passes by itself: the network, a limit, an error of the forge's own. What a
+// person has to mend, such as a token, does not.
+func forgeRecovers(err error) bool {
+	var limit *forge.RateLimit
+	var refused *forge.Refused
+	var guarded *outbound.Refused
+	switch {
+	case errors.Is(err, forge.ErrCredentials), errors.Is(err, forge.ErrNotFound), errors.Is(err, forge.ErrElsewhere), errors.As(err, &guarded):
+		return false
+	case errors.As(err, &limit):
+		return true
+	case errors.As(err, &refused):
+		return refused.Status >= 500
+	}
+	return true
+}
+
 // forgeProblem says what went wrong with a forge, as a sentence for a person.
 func forgeProblem(err error) string {
 	var limit *forge.RateLimit
