@@ -40,9 +40,9 @@ func InsertReport(ctx context.Context, q bun.IDB, r *SessionReport) error {
 	return nil
 }
 
-// CountReports counts a session's reports.
-func CountReports(ctx context.Context, q bun.IDB, session uuid.UUID) (int64, error) {
-	n, err := q.NewSelect().Model((*SessionReport)(nil)).Where("sr.session_id = ?", session).Count(ctx)
+// CountReports counts a session's reports since a time; zero: all.
+func CountReports(ctx context.Context, q bun.IDB, session uuid.UUID, since time.Time) (int64, error) {
+	n, err := q.NewSelect().Model((*SessionReport)(nil)).Where("sr.session_id = ?", session).Where("sr.created_at >= ?", since).Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("count reports: %w", err)
 	}

@@ -63,6 +63,22 @@ func TestAnAgentForgetsAtClearContextAndIsToldSystemMessagesFromThereOn(t *testi
 	}
 }
 
+func TestAStepWhoseAgentDoesNothingFailsWhateverTheStepsBeforeItDid(t *testing.T) {
+	t.Parallel()
+	for what, steps := range map[string][]automation.StepInput{
+		"after a change":                     {say("First", "[[write a.txt|x]][[say Written.]]"), say("Second", "[[think Hm.]]")},
+		"after a file of the workflow's own": {say("First", "[[say Well.]]"), {Kind: "asset", Path: "b.txt", Text: "b"}, say("Second", "[[think Hm.]]")},
+	} {
+		t.Run(what, func(t *testing.T) {
+			k, _ := setupAgent(t)
+			run := k.workflow(automation.WorkflowInput{Steps: steps}, func(in *automation.Input) { in.Provider, in.Retries = "agent", "0" })
+			if e := k.ended(run); e.Status != db.Failed || !strings.Contains(e.Reason, "the agent answered nothing") {
+				t.Errorf("it %s: %q; want a failure", e.Status, e.Reason)
+			}
+		})
+	}
+}
+
 func TestALoopBlockOfMessagesEndsAtItsMarkerOverTheProtocol(t *testing.T) {
 	k, messages := setupAgent(t)
 	try, system := say("Try", "[[tell]][[say CLEAN]]"), automation.StepInput{Kind: "system_message", Text: "Once."}

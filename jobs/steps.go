@@ -115,6 +115,9 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 			return w.outOfBudget(reason)
 		}
 	}
+	if w.turned && step.Kind == db.MessageStep {
+		w.keep(ctx, tree)
+	}
 	w.turned = true
 	var outcome automation.Outcome
 	if step.Kind == db.MessageStep {

@@ -92,15 +92,21 @@ func (w *work) forget(ctx context.Context) bool {
 	return true
 }
 
-// worked reports whether the session has changed a file or its agent has reported anything: then an agent that says nothing has
-// done something. Where that cannot be told it says yes.
-func (w *work) worked(ctx context.Context, tree workspace.Worktree) bool {
+// worked reports whether the session has changed a file, or its agent has reported anything, since a turn began: then an agent
+// that says nothing has done something. Where that cannot be told it says yes.
+func (w *work) worked(ctx context.Context, tree workspace.Worktree, since time.Time) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
-	if c, err := w.Store.Changes(ctx, tree); err != nil || !c.Clean {
+	c, err := w.Store.Changes(ctx, tree)
+	if err != nil {
 		return true
 	}
-	n, err := db.CountReports(ctx, w.DB, w.session.ID)
+	if !c.Clean { // by this turn, or by one before, whose state is kept
+		if moved, err := w.Store.MovedOn(ctx, tree); err != nil || moved {
+			return true
+		}
+	}
+	n, err := db.CountReports(ctx, w.DB, w.session.ID, since)
 	return err != nil || n > 0
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -155,7 +156,7 @@ func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInpu
 		r.TicketID = t.ID
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		n, err := db.CountReports(ctx, tx, session.ID)
+		n, err := db.CountReports(ctx, tx, session.ID, time.Time{})
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,32 @@ func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	return kept, nil
 }
 
+// MovedOn reports whether the session's state is another than the last snapshot of it. Errors to tell apart: those of Snapshot.
+func (s *Store) MovedOn(ctx context.Context, w Worktree) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, mostReading)
+	defer cancel()
+	now, err := s.state(ctx, w)
+	if err != nil {
+		return false, fmt.Errorf("look at the state of the session: %w", err)
+	}
+	return now.New, nil
+}
+
 func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
+	kept, err := s.state(ctx, w)
+	if err != nil || !kept.New {
+		return kept, err
+	}
+	view, err := s.view(w.Workspace)
+	if err != nil {
+		return kept, err
+	}
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", snapshotRef(w.Session), kept.Commit}})
+	return kept, err
+}
+
+// state is the commit of all that the session has now, without its name.
+func (s *Store) state(ctx context.Context, w Worktree) (Snapshot, error) {
 	look, err := s.look(ctx, w)
 	if err != nil {
 		return Snapshot{}, err
@@ -90,11 +115,8 @@ func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	if err != nil {
 		return kept, err
 	}
-	if kept.New = before[0] != kept.Commit; !kept.New {
-		return kept, nil
-	}
-	_, err = s.git(ctx, call{gitDir: look.view, args: []string{"update-ref", snapshotRef(w.Session), kept.Commit}})
-	return kept, err
+	kept.New = before[0] != kept.Commit
+	return kept, nil
 }
 
 // left is what a snapshot does not hold.

@@ -30,6 +30,9 @@ func TestASessionGoesOnElsewhereWithAllThatItsLastTurnLeft(t *testing.T) {
 	status, head := git(t, w.Dir, "status", "--porcelain"), git(t, w.Dir, "rev-parse", "HEAD")
 	kept, err := s.Snapshot(t.Context(), w)
 	must(t, err)
+	if moved, err := s.MovedOn(t.Context(), w); err != nil || moved {
+		t.Errorf("it moved on from its snapshot: %v, %v", moved, err)
+	}
 	if again, err := s.Snapshot(t.Context(), w); err != nil || again.New || !kept.New || again.Commit != kept.Commit {
 		t.Errorf("the same state gave %+v and %+v, %v; want one commit", kept, again, err)
 	}
