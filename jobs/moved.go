@@ -181,7 +181,7 @@ func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
 		w.Log.Warn("keep the state of a session", "session", w.session.ID, "err", err)
 		return
 	}
-	if !kept.New || w.remote.URL == "" || w.remote.Token == "" {
+	if kept.Pushed || w.remote.URL == "" || w.remote.Token == "" {
 		return
 	}
 	limited, cancel = context.WithTimeout(context.WithoutCancel(ctx), pushTime)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +158,23 @@ func TestAWorkerThatLostASessionLeavesItsStateAtTheRemoteAlone(t *testing.T) {
 	})
 	if refs := g.git(g.bare, "for-each-ref", "refs/carillon"); refs != "" {
 		t.Errorf("the remote has %s; want what the other worker puts there", refs)
+	}
+}
+
+func TestAStateThatCouldNotBePushedIsPushedAfterALaterTurn(t *testing.T) {
+	k, g := forgeKit(t)
+	hook := filepath.Join(g.bare, "hooks", "pre-receive")
+	check(t, os.MkdirAll(filepath.Dir(hook), 0o700))
+	check(t, os.WriteFile(hook, []byte("#!/bin/sh\nexit 1\n"), 0o700))
+	run := k.run("echo work > work.txt", gate)
+	k.ended(run)
+	if refs := g.git(g.bare, "for-each-ref", "refs/carillon"); refs != "" {
+		t.Fatalf("the remote took %s", refs)
+	}
+	check(t, os.Remove(hook))
+	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "true"))
+	k.answered(run.Session.ID)
+	if refs := g.git(g.bare, "for-each-ref", "refs/carillon"); !strings.Contains(refs, run.Session.ID.String()) {
+		t.Errorf("the remote has %q; want the state that it did not take before", refs)
 	}
 }

@@ -18,11 +18,16 @@ import (
 
 func snapshotRef(sessionID string) string { return "refs/carillon/sessions/" + sessionID }
 
+// pushedRef is the last snapshot that was brought to the remote.
+func pushedRef(sessionID string) string { return "refs/carillon/pushed/" + sessionID }
+
 // Snapshot is what was kept of a session after a turn.
 type Snapshot struct {
 	Commit string
 	// New is whether it differs from the one before.
 	New bool
+	// Pushed is whether PushSnapshot has brought it to the remote.
+	Pushed bool
 	// Left are the changes that it does not hold, as parts of a sentence: "2 ignored files".
 	Left []string
 }
@@ -111,11 +116,11 @@ func (s *Store) state(ctx context.Context, w Worktree) (Snapshot, error) {
 		return kept, err
 	}
 	kept.Commit = strings.TrimSpace(string(out))
-	before, err := s.resolve(ctx, look.view, snapshotRef(w.Session))
+	before, err := s.resolve(ctx, look.view, snapshotRef(w.Session), pushedRef(w.Session))
 	if err != nil {
 		return kept, err
 	}
-	kept.New = before[0] != kept.Commit
+	kept.New, kept.Pushed = before[0] != kept.Commit, before[1] == kept.Commit
 	return kept, nil
 }
 
@@ -149,7 +154,17 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 		return err
 	}
 	ref := snapshotRef(w.Session)
-	if err := s.push(ctx, view, r, at, "+"+ref+":"+ref); err != nil {
+	found, err := s.resolve(ctx, view, ref)
+	if err == nil && found[0] == "" {
+		err = ErrNoWorktree
+	}
+	if err == nil {
+		err = s.push(ctx, view, r, at, "+"+found[0]+":"+ref)
+	}
+	if err == nil {
+		_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", pushedRef(w.Session), found[0]}})
+	}
+	if err != nil {
 		return fmt.Errorf("push the state of the session: %w", err)
 	}
 	return nil

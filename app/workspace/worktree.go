@@ -245,7 +245,7 @@ func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepB
 		branch = SessionBranch(sessionID)
 	}
 	var edit strings.Builder
-	for _, ref := range []string{"refs/heads/" + branch, branchRef(sessionID), baseRef(sessionID), snapshotRef(sessionID)} {
+	for _, ref := range []string{"refs/heads/" + branch, branchRef(sessionID), baseRef(sessionID), snapshotRef(sessionID), pushedRef(sessionID)} {
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", ref)
 	}
 	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())})
