@@ -105,8 +105,10 @@ func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel, send fu
 			c := &list[i]
 			row := automation.Row{Key: c.ID.String(), About: "the " + string(channel) + " copy of a notice"}
 			at.begin(c.UserID, func() error {
-				// What was sent must be recorded even when this process is told to stop just now.
-				return round.Deal(context.WithoutCancel(ctx), row, func(context.Context) error { return d.attempt(ctx, c, send) })
+				// What was sent must be recorded even when this process is told to stop just now, as long as the copy is its own.
+				recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimFor)
+				defer cancel()
+				return round.Deal(recording, row, func(recording context.Context) error { return d.attempt(ctx, recording, c, send) })
 			})
 		}
 		select {
@@ -158,15 +160,15 @@ type gone struct{ reason string }
 
 func (g *gone) Error() string { return g.reason }
 
-// attempt sends one copy and records what became of it.
-func (d *Deliverer) attempt(ctx context.Context, c *db.ClaimedCopy, send func(context.Context, *db.ClaimedCopy) error) error {
+// attempt sends one copy, until ctx is over, and records what became of it, until recording is.
+func (d *Deliverer) attempt(ctx, recording context.Context, c *db.ClaimedCopy, send func(context.Context, *db.ClaimedCopy) error) error {
 	err := error(&gone{"it is not wanted any more"})
 	if c.Wanted {
 		err = send(ctx, c)
 	}
 	if err != nil && ctx.Err() != nil { // this process stops: that says nothing about the copy, which is tried again soon
 		c.Status, c.NextAttemptAt = db.CopyQueued, d.Now().Add(pauses[0])
-		return db.EndCopy(context.WithoutCancel(ctx), d.DB, &c.Copy)
+		return db.EndCopy(recording, d.DB, &c.Copy)
 	}
 	var final *gone
 	switch {
@@ -179,8 +181,7 @@ func (d *Deliverer) attempt(ctx context.Context, c *db.ClaimedCopy, send func(co
 		c.Status, c.LastError, c.NextAttemptAt = db.CopyQueued, oneLine(err.Error(), 300), d.Now().Add(pauses[c.Attempts-1])
 		d.Log.Info("send a copy of a notice again later", "channel", c.Channel, "delivery", c.ID, "attempts", c.Attempts, "at", c.NextAttemptAt, "err", c.LastError)
 	}
-	// What was sent must be recorded even when this process is told to stop just now.
-	return db.EndCopy(context.WithoutCancel(ctx), d.DB, &c.Copy)
+	return db.EndCopy(recording, d.DB, &c.Copy)
 }
 
 // email sends a copy to the person's address.

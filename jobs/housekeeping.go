@@ -70,7 +70,9 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 		return err
 	}
 	if err := r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.Changed() || session.ChangesAt.IsZero()); err != nil {
-		return errors.Join(err, db.KeepWorktree(context.WithoutCancel(ctx), r.DB, session.ID))
+		noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryWithin)
+		defer cancel()
+		return errors.Join(err, db.KeepWorktree(noting, r.DB, session.ID))
 	}
 	return nil
 }

@@ -105,6 +105,9 @@ func (s *Store) breakLock(lock string) bool {
 	if err != nil || time.Since(info.ModTime()) < lockStale || s.gitSince(info.ModTime()) {
 		return false
 	}
+	if now, err := os.Lstat(lock); err != nil || !os.SameFile(info, now) || !now.ModTime().Equal(info.ModTime()) {
+		return false // another one by now
+	}
 	if err := os.Remove(lock); err != nil {
 		return false
 	}
