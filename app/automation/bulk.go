@@ -109,8 +109,10 @@ func (s *Service) bulkOne(ctx context.Context, actor account.Actor, action BulkA
 	switch {
 	case errors.As(err, &busy):
 		return "already in flight", nil
-	case errors.As(err, &unable):
+	case errors.As(err, &unable), errors.Is(err, ErrTooLarge), errors.As(err, &invalid) && action == BulkRun:
 		return "that cannot run", nil
+	case errors.Is(err, fault.ErrNotFound):
+		return "deleted meanwhile", nil
 	case errors.As(err, &invalid):
 		return "that cannot be enabled as it is", nil
 	case errors.Is(err, fault.ErrForbidden):

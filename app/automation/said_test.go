@@ -369,3 +369,15 @@ func TestIdleSessionsAreClosedWhereTheirWorkspaceSaysSo(t *testing.T) {
 	closes(6*day, db.SessionWaiting) // somebody looks at it again
 	closes(7*day, db.SessionDone)
 }
+
+func TestABulkRunGoesOnWhereOneCannotStart(t *testing.T) {
+	k := setup(t)
+	large, good := k.create(nil), k.create(nil)
+	k.exec("UPDATE automations SET prompt = repeat('x', ?) WHERE id = ?", MaxPrompt+1, large.ID)
+	lacking, _ := k.flow([]ParameterInput{{Alias: "what", Type: "text", Required: true}}, nil)
+	got, err := k.Bulk(t.Context(), k.jonas, BulkRun, []uuid.UUID{large.ID, lacking.ID, good.ID})
+	check(t, err)
+	if want := "Started 1, skipped 2: 2 that cannot run."; got.String() != want {
+		t.Errorf("it says %q; want %q", got, want)
+	}
+}
