@@ -47,7 +47,7 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 		s.Log.Warn("start due automations together", "err", err)
 		err = s.startSingly(ctx, list, away)
 	}
-	s.looks.end(began, err == nil)
+	s.looks.end(began, s.Now(), err == nil)
 	if err != nil {
 		return 0, fmt.Errorf("start due automations: %w", err)
 	}

@@ -46,11 +46,18 @@ func (l *looks) begin(now time.Time) gap {
 	return l.gap
 }
 
-// end says whether the look that began at a time has found out what is due.
-func (l *looks) end(began time.Time, ok bool) {
+// longestLook is how long one look takes at most. In what takes longer the machine has slept.
+const longestLook = 2 * time.Minute
+
+// end says whether the look that began at a time has found out, by now, what is due. While it looks, it is not away.
+func (l *looks) end(began, now time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failed = !ok; ok {
+	switch l.failed = !ok; {
+	case !ok:
+	case now.Sub(began) <= longestLook:
+		l.last = now
+	default:
 		l.last = began
 	}
 }

@@ -115,7 +115,7 @@ func TestAClockThatWasAheadForAMomentMakesNoAbsenceOfTheTimeToCome(t *testing.T)
 	a := k.create(recurring("*/10 * * * *"))
 	for minute := range 21 {
 		k.clock.Set(at("01 12:01:00").Add(time.Duration(minute) * time.Minute))
-		k.looks.end(k.Now().Add(-time.Second), true)
+		k.looks.end(k.Now().Add(-time.Second), k.Now().Add(-time.Second), true)
 		k.tick(k.Now())
 	}
 	k.expectStatuses(a, "queued skipped")

@@ -210,8 +210,8 @@ func (n *night) advance(d time.Duration) {
 			next = now.Add(time.Second)
 		}
 		n.clock.Set(next)
-		n.Service.looks.end(next.Add(-time.Second), true)
-		n.second.looks.end(next.Add(-time.Second), true)
+		n.Service.looks.end(next.Add(-time.Second), next.Add(-time.Second), true)
+		n.second.looks.end(next.Add(-time.Second), next.Add(-time.Second), true)
 		n.tickNow()
 		if n.rand.IntN(3) > 0 {
 			n.someWork()
@@ -227,7 +227,7 @@ func (n *night) tickNow() {
 	n.t.Helper()
 	for i := 0; ; i++ {
 		one := n.scheduler()
-		one.looks.end(one.looks.last, true)
+		one.looks.end(one.looks.last, one.looks.last, true)
 		k, err := one.StartDue(n.t.Context())
 		check(n.t, err)
 		n.look()
