@@ -39,7 +39,9 @@ type SetAside struct {
 	Until time.Time `bun:"until"` // how long it rests
 	Error string    `bun:"error"` // of the last time, in words
 
-	Oldest time.Time `bun:"oldest,scanonly"` // since when something of the same task is set aside without a break
+	// Oldest is since when something of the same task is set aside without a break. What nobody has tried again long after its
+	// rest is gone, and does not count.
+	Oldest time.Time `bun:"oldest,scanonly"`
 }
 
 // The rests of what is set aside: the first, which doubles each time, and the longest.
@@ -54,7 +56,7 @@ func AddSetAside(ctx context.Context, q bun.IDB, a *SetAside, now time.Time) err
 	err := q.NewRaw(`INSERT INTO set_aside AS sa (task, key, about, since, times, until, error) VALUES (?0, ?1, ?2, ?3, 1, ?3::timestamptz + make_interval(secs => ?4), ?5)
 		ON CONFLICT (task, key) DO UPDATE SET about = excluded.about, times = sa.times + 1, error = excluded.error,
 			until = ?3::timestamptz + make_interval(secs => least(?6::float8, ?4::float8 * power(2, least(sa.times, 30))))
-		RETURNING *, (SELECT least(sa.since, min(o.since)) FROM set_aside o WHERE o.task = ?0) AS oldest`,
+		RETURNING *, (SELECT least(sa.since, min(o.since)) FROM set_aside o WHERE o.task = ?0 AND o.until > ?3::timestamptz - 2 * make_interval(secs => ?6)) AS oldest`,
 		a.Task, a.Key, a.About, now, FirstRest.Seconds(), a.Error, LongestRest.Seconds()).Scan(ctx, a)
 	if err != nil {
 		return fmt.Errorf("set %s aside: %w", a.About, err)

@@ -376,6 +376,22 @@ func TestWhatIsSetAsideIsToldAlsoWhereTheDatabaseWasAwayMeanwhile(t *testing.T) 
 	k.expectInbox(k.mira, NoticeServer)
 }
 
+func TestWhatIsSetAsideAfterAnOlderOneIsGoneIsToldAnew(t *testing.T) {
+	k := setup(t)
+	refuse := func(context.Context) error { return errors.New("no") }
+	deal := func(key string) {
+		t.Helper()
+		check(t, k.Round(db.TaskEmails).Deal(t.Context(), Row{Key: key, About: "the copy " + key}, refuse))
+	}
+	deal("one")
+	k.clock.Add(time.Minute)
+	deal("two")
+	k.expectInbox(k.mira, NoticeServer)
+	k.clock.Add(24 * time.Hour) // nobody tries these again
+	deal("three")
+	k.expectInbox(k.mira, NoticeServer, NoticeServer)
+}
+
 func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {
 	k := setup(t)
 	k.refuse("notifications", "poison", "kind <> 'server'")
