@@ -144,8 +144,16 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 					return err
 				}
 				ended = true
+				reason := "it waited for a day, and no worker could take it"
+				pauses, err := db.PausesOf(ctx, tx, []uuid.UUID{id})
+				if err != nil {
+					return err
+				}
+				if p, ok := pauses[id]; ok {
+					reason = "it waited for a day, in which its provider could not be used: " + p.Reason
+				}
 				return s.finish(ctx, tx, session, Outcome{
-					Status: db.Failed, Class: db.ErrorWaiting, Reason: "it waited for a day, and no worker could take it", Neutral: true, Tell: true, FilesChanged: true,
+					Status: db.Failed, Class: db.ErrorWaiting, Reason: reason, Neutral: true, Tell: true, FilesChanged: true,
 				})
 			})
 			ended = ended && err == nil

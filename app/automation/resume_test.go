@@ -95,6 +95,21 @@ func TestASessionWaitsADayForAWorkerAndNoLonger(t *testing.T) {
 	k.expectInbox(k.jonas, NoticeRunFailed)
 }
 
+func TestARunThatWaitedADayForItsProviderSaysSo(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	k.runNow(a)
+	k.clock.Add(time.Second)
+	k.finish(k.refused("auth", k.Now().Add(72*time.Hour)))
+	k.runNow(a)
+	k.clock.Add(24*time.Hour + time.Second)
+	_, err := k.Interrupt(t.Context(), goesOn)
+	check(t, err)
+	if e := k.history(a)[1]; e.Status != db.Failed || !strings.Contains(e.Reason, "401 invalid x-api-key") {
+		t.Errorf("it %s: %q; want failed, with what its provider refused", e.Status, e.Reason)
+	}
+}
+
 func TestATimeoutCountsTheTimeAtWorkOverAttemptsAndResumes(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Timeout, in.Retries = "60", "3" })
