@@ -30,7 +30,7 @@ const takeNext = `, moved AS (
 // Those of a provider that this worker does not have stay for the workers that have it, as long as one of them lives. A session
 // that has files goes on where they are; when that worker is gone, another takes it and the move is noted.
 func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now, until time.Time) ([]Session, error) {
-	probes, err := probes(ctx, tx, worker, now)
+	probes, err := probes(ctx, tx, worker, limit, now)
 	if err != nil {
 		return nil, err
 	}
@@ -81,14 +81,15 @@ func PassGate(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) 
 	return wrapped(err, "queue session "+session.String()+" behind its gate")
 }
 
-// probes picks, of each account of a provider whose pause is over and that is not to be left to other workers, the session that tries it.
-func probes(ctx context.Context, tx bun.Tx, worker string, now time.Time) ([]uuid.UUID, error) {
+// probes picks, of each account of a provider whose pause is over and that is not to be left to other workers, the session that
+// tries it: no more than the worker has places for, since who is picked and not claimed keeps its account waiting.
+func probes(ctx context.Context, tx bun.Tx, worker string, limit int, now time.Time) ([]uuid.UUID, error) {
 	var list []uuid.UUID
-	err := tx.NewRaw(`UPDATE provider_pauses p SET until = ?1 FROM (
-			SELECT DISTINCT ON (p.provider, p.workspace_id) p.provider, p.workspace_id, s.id FROM provider_pauses p JOIN sessions s ON `+paused+`
+	err := tx.NewRaw(`UPDATE provider_pauses p SET until = ?1 FROM (SELECT * FROM (
+			SELECT DISTINCT ON (p.provider, p.workspace_id) p.provider, p.workspace_id, s.id, s.queued_at FROM provider_pauses p JOIN sessions s ON `+paused+`
 			WHERE p.until <= ?0 AND s.status = 'queued' AND NOT s.at_gate AND s.queued_at <= ?0
 			AND (`+isAt("?2")+` OR p.provider <> ALL(ARRAY(`+elsewhere("?2", "?3")+`))) AND `+mayTake("?2", "?4")+` ORDER BY p.provider, p.workspace_id, s.queued_at, s.id
-		) AS first WHERE first.provider = p.provider AND first.workspace_id IS NOT DISTINCT FROM p.workspace_id AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence), now.Add(-WorkerGone)).Scan(ctx, &list)
+		) AS oldest ORDER BY queued_at, id LIMIT ?5) AS first WHERE first.provider = p.provider AND first.workspace_id IS NOT DISTINCT FROM p.workspace_id AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence), now.Add(-WorkerGone), limit).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("pick who tries a provider: %w", err)
 	}

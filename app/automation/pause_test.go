@@ -1,10 +1,13 @@
 package automation
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/uptrace/bun"
 
 	"carillon/db"
 )
@@ -278,5 +281,25 @@ func TestAPauseConcernsOneAccount(t *testing.T) {
 	k.clock.Add(time.Hour) // each account has one that tries
 	if list := k.claim(); len(list) != 2 || list[0].WorkspaceID == list[1].WorkspaceID {
 		t.Errorf("%d sessions try after the pauses; want one of each account", len(list))
+	}
+}
+
+func TestAWorkerWithOnePlacePicksNobodyToTryAProviderWhomItCannotTake(t *testing.T) {
+	k := setup(t)
+	for _, provider := range []string{"agent", "other"} {
+		run := k.runNow(k.create(nil))
+		k.exec("UPDATE sessions SET provider = ? WHERE id = ?", provider, run.Session.ID)
+		_, err := db.InsertPause(t.Context(), k.DB, &db.ProviderPause{Provider: provider, Since: begun, FailedAt: begun, Until: begun, Failures: 1})
+		check(t, err)
+	}
+	for range 2 {
+		var list []db.Session
+		check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+			list, err = db.ClaimSessions(ctx, tx, k.worker, 1, k.Now(), k.Now().Add(time.Minute))
+			return err
+		}))
+		if len(list) != 1 {
+			t.Errorf("%d sessions try their provider; want one", len(list))
+		}
 	}
 }
