@@ -111,12 +111,22 @@ await scenario(async ({ open, step }) => {
   await page.getByLabel('Email').fill('grace@example.com')
   await page.getByRole('button', { name: 'Invite' }).click()
   await page.getByText('It works once').waitFor()
+  const invitation = new URL(await page.locator('#password-link').inputValue()).pathname
   await page.reload()
   assert.match(new URL(page.url()).pathname, /^\/settings\/users\/./)
   assert.equal(await page.getByText('It works once').count(), 0)
 
   step('another browser is not signed in')
-  const other = await open()
+  const other = await open({ timezoneId: 'America/Sao_Paulo' })
   await other.goto('/inbox')
   assert.equal(new URL(other.url()).pathname, '/login')
+
+  step('who was invited joins by the link, with the time zone of their browser')
+  await other.goto(invitation)
+  await until('the time zone of that browser to be proposed', async () => await other.getByLabel('Time zone').inputValue() === 'America/Sao_Paulo')
+  await other.getByLabel('Name').fill('Grace Hopper')
+  await other.getByLabel('Password').fill(admin.password)
+  await other.getByRole('button', { name: 'Join' }).click()
+  await other.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+  assert.equal((await other.goto(invitation)).status(), 404, 'the link works once')
 })
