@@ -95,3 +95,22 @@ func TestAdministratorsAreToldOnceThatNoPassIsCompleted(t *testing.T) {
 		t.Errorf("a pass that failed counts, %v", err)
 	}
 }
+
+func TestAPanicInAJobThatANotificationWokeEndsThatRoundAlone(t *testing.T) {
+	t.Parallel()
+	rounds := 0
+	job := (&Scheduler{Log: slog.New(slog.DiscardHandler)}).single("test", func(context.Context) error {
+		if rounds++; rounds == 1 {
+			panic("of the first round")
+		}
+		return nil
+	})
+	for range 2 {
+		if err := job.Execute(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if rounds != 2 {
+		t.Errorf("%d rounds ran; want two", rounds)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,12 +227,18 @@ func (s *Scheduler) single(name string, run func(context.Context) error) *single
 // jobPatience bounds one run of a job, whatever it waits for.
 const jobPatience = 30 * time.Minute
 
-// Execute runs the job unless it is running. Its errors are logged, not returned: quartz does nothing else with them.
+// Execute runs the job unless it is running. Its errors and panics are logged, not returned: quartz does nothing else with them,
+// and a notification that wakes it has nobody to tell.
 func (j *single) Execute(ctx context.Context) error {
 	if !j.mu.TryLock() {
 		return nil
 	}
 	defer j.mu.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			j.log.Error("panic", "job", j.name, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
 	inner, cancel := context.WithTimeout(ctx, jobPatience)
 	defer cancel()
 	if err := j.run(inner); err != nil && ctx.Err() == nil {
