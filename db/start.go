@@ -379,10 +379,11 @@ func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID, now time.T
 	return nil
 }
 
-// RequestCancel asks the worker of a session to end its run, or where no run is in flight the message at work.
+// RequestCancel asks the worker of a session to end its run, or where no run is in flight the message at work. Who asked first
+// stays the one who did.
 func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("cancel_requested_at = coalesce(cancel_requested_at, ?)", now).
-		Set("cancel_requested_by = ?", orNull(by)).
+		Set("cancel_requested_by = CASE WHEN cancel_requested_at IS NULL THEN ?::uuid ELSE cancel_requested_by END", orNull(by)).
 		Set(`cancel_turn = (SELECT t.id FROM turns t WHERE t.session_id = s.id AND t.status = 'running'
 			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.session_id = s.id AND e.status IN ('queued', 'running'))
 			ORDER BY t.position DESC LIMIT 1)`).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)

@@ -95,6 +95,19 @@ func TestASessionWaitsADayForAWorkerAndNoLonger(t *testing.T) {
 	k.expectInbox(k.jonas, NoticeRunFailed)
 }
 
+func TestARunIsCanceledByWhoAskedFirst(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	run := k.runNow(a)
+	s := k.atWork()[0]
+	check(t, k.Stop(t.Context(), k.jonas, run.Session.ID))
+	check(t, k.Stop(t.Context(), k.mira, run.Session.ID))
+	check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
+	if e := k.history(a)[0]; e.Reason != "canceled by Jonas" {
+		t.Errorf("it was %q; want canceled by Jonas, who asked first", e.Reason)
+	}
+}
+
 func TestARunThatWaitedADayForItsProviderSaysSo(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
