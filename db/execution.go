@@ -141,13 +141,13 @@ func EndedLike(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
 	return class == e.ErrorClass, wrapped(err, "find the run before "+e.ID.String())
 }
 
-// InFlight lists the executions of an automation that have yet to end, oldest first.
-func InFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) ([]Execution, error) {
-	var list []Execution
-	err := q.NewSelect().Model(&list).Where("e.automation_id = ?", automation).
-		Where("e.status IN ('queued', 'running')").Order("e.id").Scan(ctx)
+// SessionsInFlight lists the sessions of the executions of an automation that have yet to end, the oldest first.
+func SessionsInFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) ([]uuid.UUID, error) {
+	var list []uuid.UUID
+	err := q.NewSelect().Model((*Execution)(nil)).Column("session_id").Where("e.automation_id = ?", automation).
+		Where("e.status IN ('queued', 'running')").Order("e.id").Scan(ctx, &list)
 	if err != nil {
-		return nil, fmt.Errorf("list executions in flight: %w", err)
+		return nil, fmt.Errorf("list sessions in flight: %w", err)
 	}
 	return list, nil
 }

@@ -252,16 +252,25 @@ func CountInFlight(ctx context.Context, tx bun.Tx, automation uuid.UUID) (int, e
 	return n, nil
 }
 
+// InTheWay is the oldest execution in flight of an automation.
+type InTheWay struct {
+	AutomationID uuid.UUID
+	ID           uuid.UUID
+	SessionID    uuid.UUID
+	Count        int // how many are in flight, this one included
+}
+
 // OldestInFlight finds, for each automation that has one, its oldest execution in flight.
-func OldestInFlight(ctx context.Context, q bun.IDB, automations []uuid.UUID) (map[uuid.UUID]Execution, error) {
-	var list []Execution
-	err := q.NewSelect().Model(&list).Where("e.automation_id = ANY(?::uuid[])", UUIDs(automations)).
-		Where("e.status IN ('queued', 'running')").OrderExpr("e.id DESC").Scan(ctx)
+func OldestInFlight(ctx context.Context, q bun.IDB, automations ...uuid.UUID) (map[uuid.UUID]InTheWay, error) {
+	var list []InTheWay
+	err := q.NewRaw(`SELECT DISTINCT ON (automation_id) automation_id, id, session_id, count(*) OVER (PARTITION BY automation_id) AS count
+		FROM executions WHERE automation_id = ANY(?::uuid[]) AND status IN ('queued', 'running') ORDER BY automation_id, id`,
+		UUIDs(automations)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("list executions in flight: %w", err)
 	}
-	byID := make(map[uuid.UUID]Execution, len(list))
-	for _, e := range list { // newest first, so the oldest stays
+	byID := make(map[uuid.UUID]InTheWay, len(list))
+	for _, e := range list {
 		byID[e.AutomationID] = e
 	}
 	return byID, nil

@@ -379,7 +379,7 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 	for i, f := range blocked {
 		ids[i] = f.a.ID
 	}
-	inFlight, err := db.OldestInFlight(ctx, tx, ids)
+	inFlight, err := db.OldestInFlight(ctx, tx, ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -415,7 +415,7 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 }
 
 // addSkip counts skipped due times and returns the row of their streak.
-func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.Execution, now time.Time) (uuid.UUID, error) {
+func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.InTheWay, now time.Time) (uuid.UUID, error) {
 	a := f.a
 	if a.SkipID != uuid.Nil {
 		counted, err := db.AddSkip(ctx, tx, a.SkipID, f.n, f.last)

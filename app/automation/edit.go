@@ -543,12 +543,12 @@ func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	if err != nil {
 		return err
 	}
-	inFlight, err := db.InFlight(ctx, tx, id)
+	inFlight, err := db.SessionsInFlight(ctx, tx, id)
 	if err != nil {
 		return err
 	}
-	for _, e := range inFlight { // one, or as many as may run in parallel
-		session, err := db.LockSession(ctx, tx, e.SessionID)
+	for _, sessionID := range inFlight { // one, or as many as may run in parallel
+		session, err := db.LockSession(ctx, tx, sessionID)
 		if err != nil {
 			return err
 		}

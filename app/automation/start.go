@@ -130,16 +130,17 @@ func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
 
 // busy names the run that is in the way: the oldest. It returns errAgain when that has ended meanwhile.
 func (s *Service) busy(ctx context.Context, q bun.IDB, a *db.Startable) error {
-	list, err := db.InFlight(ctx, q, a.ID)
+	inFlight, err := db.OldestInFlight(ctx, q, a.ID)
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 {
+	oldest, ok := inFlight[a.ID]
+	if !ok {
 		return errAgain
 	}
-	b := &Busy{Automation: a.Name, Execution: list[0].ID, Session: list[0].SessionID}
+	b := &Busy{Automation: a.Name, Execution: oldest.ID, Session: oldest.SessionID}
 	if a.AllowParallel {
-		b.AtWork, b.Most = len(list), a.MaxParallel
+		b.AtWork, b.Most = oldest.Count, a.MaxParallel
 	}
 	return b
 }
