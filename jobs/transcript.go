@@ -19,16 +19,22 @@ import (
 	"carillon/db"
 )
 
-// How much of a session's transcript is kept, so that a run that prints 200 MB fills neither memory nor the database. Bytes of
-// the stored form. See shrink for what goes first.
+// bounds are how much of a session's transcript is kept, so that a run that prints 200 MB fills neither memory nor the database.
+// Bytes of the stored form. See shrink for what goes first.
+type bounds struct {
+	head    int // the events of this beginning are never dropped
+	all     int
+	recent  int // the end, which is cut after all else
+	pending int // in memory, while the database is slow or away
+}
+
+// keep are the bounds of every transcript but those of some tests.
+var keep = bounds{head: 512 << 10, all: 2 << 20, recent: 256 << 10, pending: 4 << 20}
+
 const (
-	keepHead    = 512 << 10 // the events of this beginning are never dropped
-	keepAll     = 2 << 20
-	keepRecent  = 256 << 10 // the end, which is cut after all else
-	keepPending = 4 << 20   // in memory, while the database is slow or away
-	perEvent    = 64        // what a row takes beside its body
-	maxText     = 64 << 10
-	flushEvery  = 100 * time.Millisecond
+	perEvent   = 64 // what a row takes beside its body
+	maxText    = 64 << 10
+	flushEvery = 100 * time.Millisecond
 )
 
 // How long the end of a transcript may take. A run ends whatever becomes of its transcript.
@@ -46,13 +52,14 @@ type transcript struct {
 	now   func() time.Time
 	log   *slog.Logger
 	lost  func() // the lease is no longer ours
+	keep  bounds
 
 	mu      sync.Mutex
 	turn    uuid.UUID
 	seq     int64
 	pending []event
 	size    int   // of pending
-	taken   int   // bytes added so far, until they reach keepHead
+	taken   int   // bytes added so far, until they reach keep.head
 	headSeq int64 // the last event of the beginning, which is never dropped
 
 	// Only the flusher touches what follows.
@@ -76,7 +83,7 @@ type event struct {
 
 // newTranscript goes on after the events that a session has.
 func newTranscript(d *db.DB, lease db.Lease, last int64) *transcript {
-	return &transcript{db: d, lease: lease, seq: last}
+	return &transcript{db: d, lease: lease, keep: keep, seq: last}
 }
 
 // resume reads how much the database has of the session already, so that its bounds hold for all of it.
@@ -96,7 +103,7 @@ func (t *transcript) resume(ctx context.Context) error {
 
 // head counts an event to the beginning while that is not complete.
 func (t *transcript) head(e kept) {
-	if t.taken < keepHead {
+	if t.taken < t.keep.head {
 		t.taken += e.size
 		t.headSeq = e.seq
 	}
@@ -249,12 +256,12 @@ func shorten(body json.RawMessage, most int) json.RawMessage {
 // last, before anything is dropped; then output goes, and then the rest. The beginning is never dropped.
 //
 // cut are indexes of events to be cut to the next of cuts, by level; drop are indexes to be dropped.
-func shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
+func (b bounds) shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
 	if over <= 0 {
 		return nil, nil
 	}
 	recent, behind := len(list), 0
-	for recent > 0 && behind+list[recent-1].size <= keepRecent {
+	for recent > 0 && behind+list[recent-1].size <= b.recent {
 		recent--
 		behind += list[recent].size
 	}
@@ -296,19 +303,19 @@ func shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
 
 // relieve makes room among what is pending while there is too much.
 func (t *transcript) relieve() {
-	if t.size > keepPending {
-		t.pending = reduce(t.pending, keepPending*3/4, t.headSeq)
+	if t.size > t.keep.pending {
+		t.pending = t.keep.reduce(t.pending, t.keep.pending*3/4, t.headSeq)
 		t.size = sizeOf(t.pending)
 	}
 }
 
 // reduce makes events that are not written yet take at most so many bytes, as far as that goes.
-func reduce(list []event, most int, headSeq int64) []event {
+func (b bounds) reduce(list []event, most int, headSeq int64) []event {
 	account := make([]kept, len(list))
 	for i := range list {
 		account[i] = list[i].kept
 	}
-	cut, drop := shrink(account, sizeOf(list)-most, headSeq)
+	cut, drop := b.shrink(account, sizeOf(list)-most, headSeq)
 	for _, i := range cut {
 		e := &list[i]
 		e.level = account[i].level
@@ -392,8 +399,8 @@ func (t *transcript) flush(ctx context.Context) bool {
 	if len(batch) == 0 {
 		return true
 	}
-	if sizeOf(batch) > keepAll {
-		batch = reduce(batch, keepAll, headSeq)
+	if sizeOf(batch) > t.keep.all {
+		batch = t.keep.reduce(batch, t.keep.all, headSeq)
 	}
 	left, err := t.write(ctx, batch, headSeq)
 	switch {
@@ -452,7 +459,7 @@ func (t *transcript) store(ctx context.Context, batch []event, headSeq int64) er
 		if err := db.AppendEvents(ctx, tx, t.lease, events); err != nil {
 			return err
 		}
-		cut, drop := shrink(rows, total-keepAll, headSeq)
+		cut, drop := t.keep.shrink(rows, total-t.keep.all, headSeq)
 		if err := t.cutRows(ctx, tx, rows, cut); err != nil {
 			return err
 		}

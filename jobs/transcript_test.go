@@ -60,8 +60,8 @@ func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 		tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: strings.Repeat("x", 16<<10)})
 	}
 	tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: "last"})
-	if tr.size > keepPending || tr.size != sizeOf(tr.pending) {
-		t.Errorf("%d bytes are pending, of which %d are counted; want at most %d", sizeOf(tr.pending), tr.size, keepPending)
+	if tr.size > keep.pending || tr.size != sizeOf(tr.pending) {
+		t.Errorf("%d bytes are pending, of which %d are counted; want at most %d", sizeOf(tr.pending), tr.size, keep.pending)
 	}
 	var first, last agent.Event
 	check(t, json.Unmarshal(tr.pending[0].row.Body, &first))
@@ -103,22 +103,26 @@ func expectWhole(t *testing.T, n int, events []agent.Event) {
 	}
 }
 
+// few are bounds that a short conversation reaches, in which each result has to be cut twice.
+var few = bounds{head: 40 << 10, all: 160 << 10, recent: 20 << 10, pending: 320 << 10}
+
 func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 	t.Parallel()
-	const n = 1500
+	const n = 100
 	k := prepare(t)
 	tr := k.writer()
+	tr.keep = few
 	i := 0
 	conversation(n, func(e agent.Event) {
 		tr.agentEvent(e)
-		if i++; i%50 == 0 && !tr.flush(t.Context()) {
+		if i++; i%20 == 0 && !tr.flush(t.Context()) {
 			t.Fatal("it was not written")
 		}
 	})
 	tr.end(t.Context(), time.Hour)
 	events, bytes := k.stored(tr)
-	if bytes > keepAll {
-		t.Errorf("%d bytes are kept; want at most %d", bytes, keepAll)
+	if bytes > few.all {
+		t.Errorf("%d bytes are kept; want at most %d", bytes, few.all)
 	}
 	expectWhole(t, n, events)
 	if last := events[len(events)-1].Tool.Result; len(last) < 2000 {
@@ -127,7 +131,7 @@ func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 
 	// A later message of the session goes on within the same bounds.
 	tr2 := newTranscript(k.db, tr.lease, tr.seq)
-	tr2.mask, tr2.now, tr2.log, tr2.lost = tr.mask, tr.now, tr.log, tr.lost
+	tr2.keep, tr2.mask, tr2.now, tr2.log, tr2.lost = few, tr.mask, tr.now, tr.log, tr.lost
 	check(t, tr2.resume(t.Context()))
 	for range 100 {
 		tr2.agentEvent(agent.Event{Kind: agent.EventOutput, Stream: "stdout", Text: strings.Repeat("y", 16<<10)})
@@ -135,17 +139,17 @@ func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 	tr2.agentEvent(agent.Event{Kind: agent.EventText, Text: "The end."})
 	tr2.end(t.Context(), time.Hour)
 	events, bytes = k.stored(tr)
-	if bytes > keepAll || events[len(events)-1].Text != "The end." {
-		t.Errorf("%d bytes are kept, the last is %.80q; want at most %d, and the end", bytes, events[len(events)-1].Text, keepAll)
+	if bytes > few.all || events[len(events)-1].Text != "The end." {
+		t.Errorf("%d bytes are kept, the last is %.80q; want at most %d, and the end", bytes, events[len(events)-1].Text, few.all)
 	}
 	expectWhole(t, n, events)
 }
 
 func TestWhatWaitsForTheDatabaseIsCutBeforeItIsDropped(t *testing.T) {
 	t.Parallel()
-	const n = 1500
+	const n = 100
 	tr := newTranscript(nil, db.Lease{}, 0)
-	tr.mask, tr.now = automation.Masker(nil, ""), time.Now
+	tr.keep, tr.mask, tr.now = few, automation.Masker(nil, ""), time.Now
 	conversation(n, tr.agentEvent)
 	var events []agent.Event
 	for _, e := range tr.pending {
@@ -153,8 +157,8 @@ func TestWhatWaitsForTheDatabaseIsCutBeforeItIsDropped(t *testing.T) {
 		check(t, json.Unmarshal(e.row.Body, &body))
 		events = append(events, body)
 	}
-	if tr.size > keepPending {
-		t.Errorf("%d bytes are pending; want at most %d", tr.size, keepPending)
+	if tr.size > few.pending {
+		t.Errorf("%d bytes are pending; want at most %d", tr.size, few.pending)
 	}
 	expectWhole(t, n, events)
 }

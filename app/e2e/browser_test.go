@@ -94,7 +94,7 @@ func TestScriptsAllRun(t *testing.T) {
 
 func TestPeopleSignInAndOut(t *testing.T) {
 	t.Parallel()
-	s := serve(t, onDatabase(t))
+	s := servePlain(t, onDatabase(t))
 	script(t, s, "signin", "SETUP="+s.setup(t))
 }
 
@@ -109,7 +109,7 @@ func TestWholeWay(t *testing.T) {
 
 func TestItWorksWithoutJavaScript(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
 	script(t, s, "nojs", "GATES="+folder(t))
 }
 
@@ -143,12 +143,12 @@ func repository(t testing.TB) string {
 
 func TestTicketsAndTemplatesInABrowser(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
 	script(t, s, "tickets", "CALL_TOOL="+callTool)
 }
 
 func TestWhatARunHasToPassInABrowser(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
 	script(t, s, "quality")
 }

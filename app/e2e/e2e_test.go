@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,19 +45,26 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// binary builds the program once for all tests: with the race detector when they have it, so that it watches a real
+// watched builds the program once for all tests: with the race detector when they have it, so that it watches a real
 // server, and what was compiled for other tests is not compiled again.
-var binary = sync.OnceValues(func() (string, error) {
+var watched = sync.OnceValues(func() (string, error) { return build("watched", os.Environ(), buildFlags...) })
+
+// plain builds the program once without the race detector, under which a page takes many times the CPU. It is compiled as go
+// vet compiles it, so that what one compiled serves the other.
+var plain = sync.OnceValues(func() (string, error) { return build("plain", append(os.Environ(), "GOFLAGS=")) })
+
+func build(name string, env []string, flags ...string) (string, error) {
 	if err := openSource(); err != nil {
 		return "", err
 	}
-	path := filepath.Join(scratch, "carillon-tested") // not the name by which people stop their own
-	args := append([]string{"build"}, buildFlags...)
-	if out, err := exec.Command("go", append(args, "-o", path, "carillon/app")...).CombinedOutput(); err != nil {
+	path := filepath.Join(scratch, "carillon-"+name) // not the name by which people stop their own
+	cmd := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", path, "carillon/app"})...)
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 // openSource opens what the program is built from, and what these tests run beside it. Go keeps the outcome of tests until
 // something that they opened changes. It does not see what a go command reads that builds the program for them, and
@@ -81,11 +89,12 @@ func openSource() error {
 
 // server is the program at work.
 type server struct {
-	base string // http://127.0.0.1:PORT
-	data string
-	env  []string
-	cmd  *exec.Cmd
-	log  *buffer // what all its lives wrote to stderr
+	program func() (string, error) // builds it
+	base    string                 // http://127.0.0.1:PORT
+	data    string
+	env     []string
+	cmd     *exec.Cmd
+	log     *buffer // what all its lives wrote to stderr
 
 	links chan string   // the one-time link that makes the first administrator
 	ended chan struct{} // closed when it has ended
@@ -102,10 +111,22 @@ const (
 var asAdministrator = []string{"CARILLON_ADMIN_EMAIL=" + adminEmail, "CARILLON_ADMIN_PASSWORD=" + adminPassword}
 
 // serve starts the program with a folder of the test's own, and stops it at the end. Settings are NAME=value; without
-// DATABASE_URL the database is the embedded one.
+// DATABASE_URL the database is the embedded one. The race detector watches it when it watches the tests.
 func serve(t testing.TB, settings ...string) *server {
 	t.Helper()
-	s := &server{data: folder(t), log: &buffer{}}
+	return serveProgram(t, watched, settings)
+}
+
+// servePlain is serve without the race detector, for scripts that look at hundreds of pages and for hundreds of megabytes.
+// The tests of packages web and jobs serve the same pages and take such output under it.
+func servePlain(t testing.TB, settings ...string) *server {
+	t.Helper()
+	return serveProgram(t, plain, settings)
+}
+
+func serveProgram(t testing.TB, program func() (string, error), settings []string) *server {
+	t.Helper()
+	s := &server{program: program, data: folder(t), log: &buffer{}}
 	s.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + folder(t), "TMPDIR=" + os.TempDir(), "CARILLON_PG_BIN=" + os.Getenv("CARILLON_PG_BIN"),
 		"CARILLON_DATA=" + s.data, "CARILLON_ADDR=127.0.0.1:0", "CARILLON_LOG=json",
@@ -139,7 +160,7 @@ func folder(t testing.TB) string {
 // start starts the program and waits until it says that it is ready.
 func (s *server) start(t testing.TB) {
 	t.Helper()
-	path, err := binary()
+	path, err := s.program()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type formPage struct {
 func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 	t.Parallel()
 	address := onDatabase(t)
-	s := serve(t, slices.Concat(asAdministrator, []string{address, "CARILLON_ROLES=web"})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{address, "CARILLON_ROLES=web"})...)
 	d, err := db.Open(t.Context(), strings.TrimPrefix(address, "DATABASE_URL="))
 	if err != nil {
 		t.Fatal(err)

@@ -127,7 +127,7 @@ func TestFormsThatDoNotDoAreRefusedWithReasons(t *testing.T) {
 
 func TestOutputOfAnySizeAndKindIsTaken(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
 	v := visit(t, s)
 	for _, tt := range []struct {
 		name, script string

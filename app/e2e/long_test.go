@@ -10,7 +10,7 @@ import (
 
 func TestNoNameIsWiderThanItsScreen(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
 	v := visit(t, s)
 	long := strings.Repeat("W", 200)
 	if a := v.post(t, "/settings/profile", url.Values{"name": {long}, "time_zone": {"UTC"}, "theme": {""}}); a.status != http.StatusSeeOther {

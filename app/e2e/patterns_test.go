@@ -82,12 +82,12 @@ func playPattern(m *agenttest.Message) bool {
 func TestTheCommonPatternsRunFromTheirTemplatesToTheirEnds(t *testing.T) {
 	t.Parallel()
 	h := serveHub(t)
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t), "CARILLON_OUTBOUND_PRIVATE=on"})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t), "CARILLON_OUTBOUND_PRIVATE=on"})...)
 	script(t, s, "patterns", "AGENT="+ownAgent(t), "HUB="+h.url, "HUB_TOKEN="+hubToken, "HUB_SECRET="+hubSecret)
 }
 
 func TestAWorkflowIsEditedRunAndRemovedInABrowser(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
 	script(t, s, "workflows", "AGENT="+ownAgent(t))
 }

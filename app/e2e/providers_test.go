@@ -41,6 +41,6 @@ func beAsked(m *agenttest.Message) {
 
 func TestAnAgentIsAddedTriedAndTalkedTo(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
 	script(t, s, "providers", "AGENT="+ownAgent(t))
 }

@@ -46,7 +46,7 @@ func TestASingleSignOnWorksInABrowser(t *testing.T) {
 	}))
 	mux.Handle("/", provider)
 
-	s := serve(t, slices.Concat(asAdministrator, []string{
+	s := servePlain(t, slices.Concat(asAdministrator, []string{
 		onDatabase(t), "CARILLON_OIDC_ISSUER=" + issuer, "CARILLON_OIDC_CLIENT_ID=carillon", "CARILLON_OIDC_CLIENT_SECRET=known to both",
 		"CARILLON_OIDC_AUTO_CREATE=on", "CARILLON_OIDC_NAME=Sign in with Acme",
 	})...)
