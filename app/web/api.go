@@ -63,10 +63,10 @@ func (s *Server) apiRoutes(table *routeTable) {
 	a.inboxRoutes()
 	a.ticketRoutes()
 	a.manifestRoutes()
-	document := apiDocument(a.huma.OpenAPI())
+	document := sync.OnceValue(func() []byte { return apiDocument(a.huma.OpenAPI()) }) // few ask for it
 	table.HandleFunc("GET "+apiPrefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(document)
+		_, _ = w.Write(document())
 	})
 	table.HandleFunc(apiPrefix+"/", s.noResource(&table.ServeMux))
 	table.HandleFunc("GET /help/api", s.page(s.apiHelp(a.huma.OpenAPI())))
