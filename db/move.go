@@ -81,10 +81,11 @@ func LatestMove(ctx context.Context, q bun.IDB, session uuid.UUID) (*SessionMove
 }
 
 // MovesFrom lists the sessions that were taken away from a worker and are elsewhere now.
-func MovesFrom(ctx context.Context, q bun.IDB, worker string, limit int) ([]Session, error) {
+func MovesFrom(ctx context.Context, q bun.IDB, worker string, now time.Time, limit int) ([]Session, error) {
 	var list []Session
 	err := q.NewSelect().Model(&list).Column("s.id", "s.workspace_id", "s.title", "s.base_commit").Join("JOIN session_moves sm ON sm.session_id = s.id").
-		Where("sm.worker = ?", worker).Where("s.worker NOT IN ('', ?)", worker).Limit(int64(limit)).Scan(ctx)
+		Where("sm.worker = ?", worker).Where("s.worker NOT IN ('', ?)", worker).
+		Where(awake(TaskWorktrees, "sm.worker || ' moved ' || sm.session_id"), now).Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions that moved from %s: %w", worker, err)
 	}

@@ -180,7 +180,7 @@ func ClaimBranchChecks(ctx context.Context, q bun.IDB, now, since time.Time, eve
 	var list []Session
 	err := q.NewRaw(`WITH next AS (
 			SELECT s.id FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
-			WHERE s.status IN ('waiting', 'done') AND s.branch <> '' AND s.files_changed > 0 AND s.ended_at > ?
+			WHERE s.status IN ('waiting', 'done') AND s.branch <> '' AND (s.files_changed > 0 OR s.commits > 0) AND s.ended_at > ?
 				AND w.git_url <> '' AND w.removed_at IS NULL
 				AND (s.pr_checked_at IS NULL OR s.pr_checked_at < ?::timestamptz - greatest(?::interval, (?::timestamptz - s.ended_at) / 10))
 				AND NOT EXISTS (SELECT 1 FROM pull_requests pr WHERE pr.session_id = s.id AND pr.found_by <> 'output')

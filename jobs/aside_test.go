@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -53,6 +54,28 @@ func TestAWorktreeThatCannotBeSweptKeepsNoOtherFromIt(t *testing.T) {
 	}
 	if got := aside(t, k.db, db.TaskWorktrees); len(got) != 1 || got[0] != bad.Session.ID.String() {
 		t.Errorf("set aside is %v; want the session %s", got, bad.Session.ID)
+	}
+}
+
+func TestAWorktreeThatMovedAndRestsHidesNoOther(t *testing.T) {
+	k := setup(t)
+	run := k.run("true", nil)
+	k.ended(run)
+	_, err := k.db.NewRaw("INSERT INTO session_moves (session_id, worker, fence, at) VALUES (?, 'gone', 1, now())", run.Session.ID).Exec(t.Context())
+	check(t, err)
+	moved := func() int {
+		list, err := db.MovesFrom(t.Context(), k.db, "gone", time.Now(), 1)
+		check(t, err)
+		return len(list)
+	}
+	if n := moved(); n != 1 {
+		t.Fatalf("%d sessions moved; want one", n)
+	}
+	gone := &Runner{DB: k.db, Rules: k.rules, Worker: "gone"}
+	round := k.rules.Round(db.TaskWorktrees)
+	check(t, gone.deal(t.Context(), round, "moved "+run.Session.ID.String(), "a worktree", func(context.Context) error { return errors.New("the disk is full") }))
+	if n := moved(); n != 0 {
+		t.Error("what rests is listed, and takes the place of another")
 	}
 }
 

@@ -64,17 +64,21 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 
 // sweepWorktree removes the worktree of one closed session.
 func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now time.Time) error {
-	// Noted first: who opens the session again meanwhile finds that its worktree is to be made anew.
-	goes, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, now)
-	if err != nil || !goes {
+	noted := false
+	// Noted first: who opens the session again meanwhile finds that its worktree is to be made anew. Who did so before keeps it.
+	err := r.Store.RemoveIf(ctx, session.WorkspaceID.String(), session.ID.String(), session.Changed() || session.ChangesAt.IsZero(),
+		func(ctx context.Context) (goes bool, err error) {
+			ctx, cancel := context.WithTimeout(ctx, tryWithin)
+			defer cancel()
+			noted, err = db.SetWorktreeRemoved(ctx, r.DB, session.ID, now)
+			return noted, err
+		})
+	if err == nil || !noted {
 		return err
 	}
-	if err := r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), session.Changed() || session.ChangesAt.IsZero()); err != nil {
-		noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryWithin)
-		defer cancel()
-		return errors.Join(err, db.KeepWorktree(noting, r.DB, session.ID))
-	}
-	return nil
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryWithin)
+	defer cancel()
+	return errors.Join(err, db.KeepWorktree(noting, r.DB, session.ID))
 }
 
 // sweepOrphans removes worktrees whose session is not there any more.

@@ -205,7 +205,7 @@ func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
 // sweepMoved removes the worktrees of sessions that were taken away from this worker while it was silent and that are elsewhere
 // now. What they hold stays in the repository, as a commit that no branch names.
 func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error {
-	list, err := db.MovesFrom(ctx, r.DB, r.Worker, 200)
+	list, err := db.MovesFrom(ctx, r.DB, r.Worker, r.Now(), 200)
 	if err != nil {
 		return err
 	}

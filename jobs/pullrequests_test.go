@@ -338,6 +338,17 @@ func TestAPullRequestIsFoundByTheSessionsBranch(t *testing.T) {
 	}
 }
 
+func TestAPullRequestIsLookedForWhereCommitsTakeEachOtherBack(t *testing.T) {
+	k, g := forgeKit(t)
+	run := k.run("git commit -q --allow-empty -m nothing", gate)
+	k.ended(run)
+	g.pull(4, "carillon/"+run.Session.ID.String(), "open", false)
+	check(t, k.follower().followPullRequests(t.Context()))
+	if list := k.pullRequests(run.Session.ID); len(list) != 1 || list[0].Number != 4 {
+		t.Errorf("the session has %+v; want #4", list)
+	}
+}
+
 func TestAForgeThatLimitsRequestsIsLeftAlone(t *testing.T) {
 	k, g := forgeKit(t)
 	var sessions []uuid.UUID

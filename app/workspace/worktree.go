@@ -210,6 +210,12 @@ func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string)
 // be kept. With the branch kept, a later Add brings the worktree back as of its last commit. It is no error
 // when there is nothing to remove.
 func (s *Store) Remove(ctx context.Context, workspaceID, sessionID string, keepBranch bool) error {
+	return s.RemoveIf(ctx, workspaceID, sessionID, keepBranch, func(context.Context) (bool, error) { return true, nil })
+}
+
+// RemoveIf is Remove if goes says so when its turn has come: nobody makes or removes a worktree of the workspace from then on
+// until this one is gone.
+func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, keepBranch bool, goes func(context.Context) (bool, error)) error {
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return err
 	}
@@ -218,6 +224,9 @@ func (s *Store) Remove(ctx context.Context, workspaceID, sessionID string, keepB
 		return err
 	}
 	defer unlock()
+	if ok, err := goes(ctx); err != nil || !ok {
+		return err
+	}
 	if err := s.remove(ctx, workspaceID, sessionID, keepBranch); err != nil {
 		return fmt.Errorf("remove worktree of session %s: %w", sessionID, err)
 	}

@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -289,6 +290,27 @@ func TestRemoveTakesFolderAndBranchAndMayBeRepeated(t *testing.T) {
 		t.Errorf("left behind: %s", refs)
 	}
 	begin(t, s, remote, "s1")
+}
+
+func TestWhetherAWorktreeGoesIsAskedWhileNobodyCanMakeIt(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	must(t, s.RemoveIf(t.Context(), "w", "s1", false, func(context.Context) (bool, error) {
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.Add(ended, "w", "s2", w.Base, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("a worktree is made meanwhile: %v", err)
+		}
+		return false, nil
+	}))
+	if !exists(w.Dir) {
+		t.Error("it is gone, though its session was opened again")
+	}
+	why := errors.New("the database is away")
+	if err := s.RemoveIf(t.Context(), "w", "s1", false, func(context.Context) (bool, error) { return true, why }); !errors.Is(err, why) || !exists(w.Dir) {
+		t.Errorf("got %v; want it kept while nobody knows", err)
+	}
 }
 
 func TestRemoveFollowsNoLinkOutOfTheWorktree(t *testing.T) {
