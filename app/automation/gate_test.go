@@ -9,6 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"carillon/app/fault"
 	"carillon/db"
 )
 
@@ -56,6 +57,17 @@ func TestARunAtItsGateIsInFlightAndTakenByNoAgent(t *testing.T) {
 	if n := len(k.claim()); n != 0 {
 		t.Errorf("%d agents began the next run before its gate was judged", n)
 	}
+}
+
+func TestNobodyWritesToASessionThatWaitsForItsGate(t *testing.T) {
+	k := setup(t)
+	run := k.runNow(k.create(behindGate))
+	var wrong fault.Invalid
+	if err := k.Reply(t.Context(), k.jonas, run.Session.ID, "true"); !errors.As(err, &wrong) || !strings.Contains(wrong["message"], "gate") {
+		t.Errorf("got %v; want the message refused, since it would be lost with the session or answered by an agent all the same", err)
+	}
+	check(t, k.PassGate(t.Context(), lease(k.atGate("test")[0])))
+	check(t, k.Reply(t.Context(), k.jonas, run.Session.ID, "true"))
 }
 
 func TestWaitingBehindAGateCountsIntoNoTimeoutAndIsBounded(t *testing.T) {

@@ -189,6 +189,9 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		if err := workspaceStands(ctx, tx, session.WorkspaceID, "message"); err != nil {
 			return err
 		}
+		if session.AtGate { // which may let nothing begin here, and then no agent is to answer
+			return fault.Invalid{"message": "The session waits for its gate. Write to it once its run has begun."}
+		}
 		t := db.Turn{
 			ID: db.NewID(), SessionID: id, Kind: db.ReplyTurn, AuthorID: actor.ID, Prompt: text,
 			Status: db.Queued, CreatedAt: now,
