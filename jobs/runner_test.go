@@ -170,11 +170,14 @@ func (k *kit) ended(run *automation.Run) *db.Execution {
 // patience bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
 const patience = 10 * time.Minute
 
+// maxPause is the longest pause between two looks of eventually. Each look costs a query or more.
+const maxPause = 200 * time.Millisecond
+
 // eventually waits for a condition.
 func (k *kit) eventually(what string, met func() error) {
 	k.t.Helper()
 	deadline := time.Now().Add(patience)
-	for {
+	for pause := 10 * time.Millisecond; ; pause = min(pause*5/4, maxPause) {
 		err := met()
 		if err == nil {
 			return
@@ -182,7 +185,7 @@ func (k *kit) eventually(what string, met func() error) {
 		if time.Now().After(deadline) {
 			k.t.Fatalf("waited for %s: %v", what, err)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

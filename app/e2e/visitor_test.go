@@ -136,12 +136,13 @@ func (v *visitor) fact(t testing.TB, session, label string) string {
 func (v *visitor) ends(t testing.TB, session, status string) {
 	t.Helper()
 	var is string
-	end := time.Now().Add(2 * patience)
+	end, pause := time.Now().Add(2*patience), 50*time.Millisecond
 	for is = v.fact(t, session, "Run"); is == "Queued" || is == "Running"; is = v.fact(t, session, "Run") {
 		if time.Now().After(end) {
 			t.Fatalf("%s is still %s after %s", session, is, 2*patience)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(pause)
+		pause = min(pause*5/4, time.Second) // each look is a page
 	}
 	if is != status {
 		t.Fatalf("the run ended as %s; want %s. Its session says: %s", is, status, v.get(t, session).said())
