@@ -38,14 +38,16 @@ type acpAgent struct {
 	quiet   atomic.Int64
 	rejects atomic.Int64
 
-	mu      sync.Mutex
-	session string
-	answer  strings.Builder // what was said since the last tool call
-	cut     bool            // a tool call came: what is said next begins the answer anew
-	broke   string          // the last error that it told in the voice of the model
-	steps   Usage           // summed over steps, of agents that tell it so
-	cost    *float64
-	router  bool // the agent chooses the model by asking one, which it does not tell in what it used
+	mu       sync.Mutex
+	session  string
+	answer   strings.Builder // what was said since the last tool call
+	cut      bool            // a tool call came: what is said next begins the answer anew
+	broke    string          // the last error that it told in the voice of the model
+	steps    Usage           // summed over steps, of agents that tell it so
+	cost     *float64
+	answered bool          // the agent answered the last call
+	over     chan struct{} // closed when that call returned
+	router   bool          // the agent chooses the model by asking one, which it does not tell in what it used
 }
 
 // acpSession is what session/new, session/resume and session/load answer.
@@ -147,6 +149,7 @@ func (r *run) startACP() (*acpAgent, error) {
 		defer close(a.ended)
 		a.end = r.finish(p, func() {
 			a.pace(p.stdout, out)
+			a.hear()
 			out.Close()
 		}, func() { _, _ = io.Copy(a.stderr, p.stderr) })
 	}()
@@ -167,6 +170,11 @@ func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
 			a.emit(Event{Kind: EventLog, Text: string(line[:min(len(line), maxRaw)])})
 			return
 		}
+		if m.Method == "" {
+			a.mu.Lock()
+			a.answered = true
+			a.mu.Unlock()
+		}
 		if m.ID == nil && m.Method != "$/cancel_request" {
 			select {
 			case a.paced <- struct{}{}:
@@ -175,6 +183,23 @@ func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
 		}
 		_, _ = to.Write(append(line, '\n'))
 	}, a.skipped)
+}
+
+// hear waits until the call whose answer the agent gave has it. The library may tell of the end of a connection rather than of
+// an answer that came before.
+func (a *acpAgent) hear() {
+	a.mu.Lock()
+	answered, over := a.answered, a.over
+	a.mu.Unlock()
+	if !answered {
+		return
+	}
+	timer := time.NewTimer(10 * time.Second) // an answer may be to no call
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+	}
 }
 
 // cancel asks the agent to stop, and ends it if it does not.
@@ -226,7 +251,12 @@ func (a *acpAgent) setSession(id string) {
 
 // call sends a request and waits for its answer, or for the agent's death.
 func call[T any](a *acpAgent, method string, params any) (T, error) {
+	over := make(chan struct{})
+	a.mu.Lock()
+	a.answered, a.over = false, over
+	a.mu.Unlock()
 	res, err := acp.SendRequest[T](a.conn, context.Background(), method, params)
+	close(over)
 	if err == nil {
 		return res, nil
 	}
