@@ -189,7 +189,7 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		if err := workspaceStands(ctx, tx, session.WorkspaceID, "message"); err != nil {
 			return err
 		}
-		if session.AtGate { // which may let nothing begin here, and then no agent is to answer
+		if session.AtGate && (session.Status == db.SessionQueued || session.Status == db.SessionInProgress) { // the gate may let nothing begin here, and then no agent is to answer
 			return fault.Invalid{"message": "The session waits for its gate. Write to it once its run has begun."}
 		}
 		t := db.Turn{
