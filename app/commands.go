@@ -77,6 +77,7 @@ func serverCommands() []command {
 			_, err := readConfig(p.getenv)
 			return err
 		}},
+		checkCommand(),
 		{name: "version", help: "Print the version", run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
 			fmt.Fprintln(p.stdout, "carillon", versionText())
 			return nil

@@ -105,6 +105,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"apply", "a.yaml"}, exitUsage, "", "expected carillon apply -f FILE"},
 		{[]string{"apply", "-f", "a.yaml", "--server", "carillon"}, exitUsage, "", `--server: "carillon" is no address`},
 		{[]string{"export", "all"}, exitUsage, "", "expected carillon export"},
+		{[]string{"check", "--help"}, exitOK, "changes nothing", ""},
+		{[]string{"check", "-for", "0s"}, exitUsage, "", "-since and -for are times above zero"},
 		{[]string{"fly"}, exitUsage, "", `there is no command "fly"; see carillon --help`},
 		{[]string{"user"}, exitUsage, "", `there is no command "user"`},
 		{[]string{"user", "remove", "x"}, exitUsage, "", "there is no command"},

@@ -124,6 +124,10 @@ func Migrated(ctx context.Context, d *DB) (bool, error) {
 		return false, fmt.Errorf("read migrations: %w", err)
 	}
 	list, err := migrate.NewMigrator(d.DB, migrations).MigrationsWithStatus(ctx)
+	var missing *pgconn.PgError
+	if errors.As(err, &missing) && missing.Code == "42P01" { // there is no table of migrations, so none was applied
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("read migrations: %w", err)
 	}
@@ -182,6 +186,12 @@ func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("ask the database for the time: %w", err)
 	}
 	return now, nil
+}
+
+// IsTimeout reports whether a statement was given up since it took longer than it may.
+func IsTimeout(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && (refused.Code == "57014" || refused.Code == "55P03") // canceled; a lock was waited for too long
 }
 
 // IsAway reports whether err says that the server cannot be reached now, is starting or stopping, or has no room: something

@@ -1,0 +1,298 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/app/secret"
+	"carillon/db"
+	"carillon/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// night is a database after some days of schedules with all that they leave behind.
+type night struct {
+	*automation.Service
+	t     *testing.T
+	now   atomic.Int64 // seconds
+	actor account.Actor
+	in    automation.Input
+}
+
+func newNight(t *testing.T) *night {
+	t.Helper()
+	t.Parallel()
+	n := &night{t: t}
+	n.now.Store(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).Unix())
+	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+	must(t, err)
+	n.Service = &automation.Service{
+		DB: dbtest.New(t), Now: n.at, Keys: keys, Log: slog.New(slog.DiscardHandler),
+		Providers: func() []automation.Provider { return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}} },
+		Probe:     func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
+	}
+	must(t, account.EnsureRoles(t.Context(), n.DB, n.at()))
+	must(t, n.EnsureScratch(t.Context()))
+	r, err := db.RoleByKey(t.Context(), n.DB, account.RoleAdministrator)
+	must(t, err)
+	u := &db.User{ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at()}
+	must(t, n.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), n.JoinScratch(ctx, tx, u.ID))
+	}))
+	u, err = db.UserByID(t.Context(), n.DB, u.ID)
+	must(t, err)
+	n.actor = account.ActorOf(u)
+	list, err := n.Workspaces(t.Context(), n.actor)
+	must(t, err)
+	n.in = automation.Input{Name: "Hourly", Workspace: list[0].ID.String(), Trigger: "recurring", Cron: "0 * * * *", TimeZone: "Europe/Berlin",
+		SessionType: "develop", Prompt: "true", Provider: "shell"}
+	return n
+}
+
+func (n *night) at() time.Time { return time.Unix(n.now.Load(), 0).UTC() }
+
+func (n *night) create(change func(*automation.Input)) *db.Automation {
+	n.t.Helper()
+	in := n.in
+	if change != nil {
+		change(&in)
+	}
+	a, _, err := n.Create(n.t.Context(), n.actor, in)
+	must(n.t, err)
+	return a
+}
+
+// hour lets an hour pass, at whose end what is due begins.
+func (n *night) hour() {
+	n.t.Helper()
+	n.now.Store(n.at().Truncate(time.Hour).Add(time.Hour + time.Second).Unix())
+	for more := 1; more > 0; {
+		var err error
+		more, err = n.StartDue(n.t.Context())
+		must(n.t, err)
+	}
+}
+
+// end ends all runs that can be claimed.
+func (n *night) end(o automation.Outcome) {
+	n.t.Helper()
+	for _, s := range n.claim() {
+		must(n.t, n.Finish(n.t.Context(), db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}, o))
+	}
+}
+
+func (n *night) claim() (list []db.Session) {
+	n.t.Helper()
+	must(n.t, n.DB.RunInTx(n.t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		list, err = db.ClaimSessions(ctx, tx, "test", 100, n.at(), n.at().Add(time.Minute))
+		return err
+	}))
+	return list
+}
+
+func (n *night) exec(query string, args ...any) {
+	n.t.Helper()
+	_, err := n.DB.NewRaw(query, args...).Exec(n.t.Context())
+	must(n.t, err)
+}
+
+// look looks at all promises, and returns what broke, by promise.
+func (n *night) look() map[string][]string {
+	n.t.Helper()
+	broken := map[string][]string{}
+	seen := 0
+	c := Check{DB: n.DB, Now: n.at, Since: n.at().AddDate(0, 0, -30), For: time.Hour}
+	must(n.t, c.Run(n.t.Context(), func(r Result) {
+		seen++
+		if r.Unseen != "" {
+			n.t.Errorf("%s was not looked at: %s", r.Promise, r.Unseen)
+		}
+		for _, b := range r.Breaches {
+			broken[r.Promise] = append(broken[r.Promise], b.What)
+		}
+	}))
+	if seen != Promises {
+		n.t.Errorf("%d promises were looked at; want all %d", seen, Promises)
+	}
+	return broken
+}
+
+// days are some days of schedules with runs that succeed, fail, block the next one and are missed.
+func (n *night) days() *db.Automation {
+	n.t.Helper()
+	a := n.create(nil)
+	n.create(func(in *automation.Input) { in.Name, in.CatchUp = "Caught up", true })
+	n.create(func(in *automation.Input) { in.Name, in.Trigger, in.Cron, in.TimeZone = "Loop", "loop", "", "" })
+	for i := range 24 {
+		n.hour()
+		switch {
+		case i%11 == 5: // it stays in the way of the next
+		case i%11 == 8:
+			n.end(automation.Outcome{Status: db.Failed, Reason: "exit 1", Class: "agent"})
+		default:
+			n.end(automation.Outcome{Status: db.Succeeded})
+		}
+		if i == 12 { // the server is down
+			n.now.Add(int64(5 * time.Hour / time.Second))
+		}
+	}
+	n.end(automation.Outcome{Status: db.Succeeded})
+	return a
+}
+
+func TestEveryPromiseHoldsAfterDaysOfSchedules(t *testing.T) {
+	n := newNight(t)
+	n.days()
+	if broken := n.look(); len(broken) > 0 {
+		t.Errorf("broken are %v; want none", broken)
+	}
+	var statuses []string
+	must(t, n.DB.NewRaw("SELECT DISTINCT status FROM executions WHERE source = 'schedule' ORDER BY 1").Scan(t.Context(), &statuses))
+	if want := []string{"failed", "missed", "skipped", "succeeded"}; !slices.Equal(statuses, want) {
+		t.Errorf("the days had runs that were %v; want %v", statuses, want)
+	}
+}
+
+func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
+	for promise, breaks := range map[string]func(n *night, a *db.Automation){
+		"lost-run": func(n *night, a *db.Automation) {
+			n.hour()
+			n.exec("UPDATE sessions SET status = 'done', queued_at = NULL, closed_at = now() WHERE status = 'queued' AND automation_id = ?", a.ID)
+			n.exec("UPDATE turns SET status = 'canceled', finished_at = now() WHERE status = 'queued'")
+		},
+		"endless-run": func(n *night, _ *db.Automation) {
+			n.hour()
+			n.claim()
+			n.now.Add(3600 / 2)
+		},
+		"endless-turn": func(n *night, a *db.Automation) {
+			n.exec("UPDATE turns SET status = 'queued', finished_at = NULL WHERE id = (SELECT id FROM turns WHERE finished_at IS NOT NULL ORDER BY id LIMIT 1)")
+		},
+		"guard": func(n *night, a *db.Automation) {
+			n.hour()
+			n.exec("DROP INDEX executions_one_in_flight")
+			n.exec(`UPDATE executions SET status = 'queued', finished_at = NULL, session_id = NULL WHERE id = (
+				SELECT id FROM executions WHERE automation_id = ? AND status = 'succeeded' ORDER BY id DESC LIMIT 1)`, a.ID)
+		},
+		"twice": func(n *night, a *db.Automation) {
+			n.exec("DROP INDEX executions_once")
+			n.exec(`UPDATE executions SET scheduled_for = (SELECT scheduled_for FROM executions WHERE automation_id = ?0 AND status = 'succeeded' ORDER BY id DESC LIMIT 1 OFFSET 1)
+				WHERE id = (SELECT id FROM executions WHERE automation_id = ?0 AND status = 'succeeded' ORDER BY id DESC LIMIT 1)`, a.ID)
+		},
+		"at-rest": func(n *night, a *db.Automation) {
+			n.exec("UPDATE automations SET next_run_at = NULL WHERE id = ?", a.ID)
+		},
+		"usage": func(n *night, a *db.Automation) {
+			n.exec("UPDATE executions SET tokens_out = tokens_out + 1 WHERE id = (SELECT id FROM executions WHERE automation_id = ? AND status = 'succeeded' LIMIT 1)", a.ID)
+		},
+		"late-words": func(n *night, a *db.Automation) {
+			n.exec(`INSERT INTO session_events (session_id, seq, turn_id, at, kind, body)
+				SELECT session_id, 100000, id, finished_at + interval '5 minutes', 'output', '{}' FROM turns WHERE finished_at IS NOT NULL LIMIT 1`)
+		},
+		"notice-twice": func(n *night, _ *db.Automation) {
+			n.exec("DROP INDEX notifications_once")
+			n.exec(`INSERT INTO notifications (id, user_id, kind, title, dedup_key, created_at)
+				SELECT gen_random_uuid(), ?, 'skipped', 'Twice', 'the same', ? FROM generate_series(1, 2)`, n.actor.ID, n.at())
+		},
+		"disabled-untold": func(n *night, a *db.Automation) {
+			n.exec("UPDATE automations SET enabled = false, next_run_at = NULL, disabled_kind = 'failures', disabled_at = ? WHERE id = ?", n.at(), a.ID)
+			n.exec("DELETE FROM notifications")
+		},
+		"index": func(n *night, _ *db.Automation) {
+			n.exec("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'executions_in_flight'::regclass")
+		},
+		"due": func(n *night, a *db.Automation) {
+			n.exec("DELETE FROM executions WHERE id = (SELECT id FROM executions WHERE automation_id = ? AND status = 'succeeded' ORDER BY id DESC LIMIT 1 OFFSET 2)", a.ID)
+		},
+	} {
+		t.Run(promise, func(t *testing.T) {
+			n := newNight(t)
+			a := n.days()
+			breaks(n, a)
+			broken := n.look()
+			if len(broken[promise]) == 0 {
+				t.Errorf("broken are %v; want %s", broken, promise)
+			}
+			for other, what := range broken {
+				if other != promise && !(promise == "guard" && other == "lost-run") && !(promise == "twice" && other == "due") {
+					t.Errorf("broken is %s too: %v", other, what)
+				}
+			}
+		})
+	}
+}
+
+func TestAnAnswerIsJudgedByTheScheduleThatItHad(t *testing.T) {
+	t.Parallel()
+	at := func(text string) time.Time {
+		when, err := time.Parse(time.RFC3339, text)
+		must(t, err)
+		return when
+	}
+	answer := func(first, last string, count int) db.Answer {
+		return db.Answer{ID: uuid.Nil, Name: "Nightly", For: at(first), Last: at(last), Count: count, Cron: "30 2 * * *", TimeZone: "Europe/Berlin"}
+	}
+	before := answer("2026-03-27T01:30:00Z", "2026-03-27T01:30:00Z", 0)
+	edited := answer("2026-03-30T00:30:00Z", "2026-03-30T00:30:00Z", 0)
+	edited.Edited = true
+	for _, tt := range []struct {
+		name   string
+		before *db.Answer
+		answer db.Answer
+		want   string
+	}{
+		{"the next one", &before, answer("2026-03-28T01:30:00Z", "2026-03-28T01:30:00Z", 0), ""},
+		{"a skip over the night whose clocks go forward", &before, answer("2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", 3), ""},
+		{"one is not counted", &before, answer("2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", 2), "counts 2 due times"},
+		{"one is passed by", &before, answer("2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", 0), "nothing answers 2026-03-28T01:30:00Z"},
+		{"a time that was not due", &before, answer("2026-03-28T01:31:00Z", "2026-03-28T01:31:00Z", 0), "was not due"},
+		{"up to a time that was not due", &before, answer("2026-03-28T01:30:00Z", "2026-03-30T00:31:00Z", 3), "up to 2026-03-30T00:31:00Z"},
+		{"one within the span of another", &edited, answer("2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", 0), "stands already"},
+		{"after an edit", &before, edited, ""},
+		{"the first one", nil, answer("2026-03-28T01:30:00Z", "2026-03-28T01:30:00Z", 0), ""},
+	} {
+		if got := judge(tt.before, tt.answer); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q; want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestWhatTakesTooLongIsToldAndKeepsNoOtherPromiseFromBeingLookedAt(t *testing.T) {
+	n := newNight(t)
+	n.days()
+	var unseen []string
+	c := Check{DB: n.DB, Now: n.at, Since: n.at().AddDate(0, 0, -30), For: time.Millisecond}
+	n.exec("CREATE FUNCTION slow() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN true; END'")
+	n.exec("ALTER TABLE notifications RENAME TO many")
+	n.exec("CREATE VIEW notifications AS SELECT * FROM many WHERE slow()")
+	n.exec("INSERT INTO many (id, user_id, kind, title, dedup_key, created_at) VALUES (gen_random_uuid(), ?, 'skipped', 'One', 'one', ?)", n.actor.ID, n.at())
+	seen := 0
+	must(t, c.Run(t.Context(), func(r Result) {
+		if seen++; r.Unseen != "" {
+			unseen = append(unseen, r.Promise)
+		}
+	}))
+	if !slices.Contains(unseen, "notice-twice") || seen != Promises {
+		t.Errorf("%d were looked at, of which too long took %v; want all looked at, and notice-twice among them", seen, unseen)
+	}
+}

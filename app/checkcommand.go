@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/check"
+	"carillon/db"
+)
+
+// checkCommand looks for what breaks a promise.
+func checkCommand() command {
+	return command{
+		name: "check", help: "Look for runs that break what is promised; 0 when nothing is wrong", run: (*program).check,
+		about: "It reads a database that may be in use, each promise on a snapshot of its own, and changes nothing. What it finds is a\n" +
+			"fault of Carillon's, or of who changed rows by hand.",
+		flags: func(f *flag.FlagSet) {
+			f.Duration("since", 30*24*time.Hour, "look at runs of this `time`")
+			f.Duration("for", time.Minute, "look at each promise for this `time` at most, and say what was left out")
+			f.Bool("json", false, "print a line of JSON for each promise")
+		},
+	}
+}
+
+// checkedPromise is a result as a program reads it.
+type checkedPromise struct {
+	Promise  string        `json:"promise"`
+	Sentence string        `json:"sentence"`
+	Holds    bool          `json:"holds"`
+	Breaches []foundBreach `json:"breaches"`
+	More     bool          `json:"more"`             // there are more than these
+	Unseen   string        `json:"unseen,omitempty"` // what was not looked at
+}
+
+type foundBreach struct {
+	Kind string    `json:"kind"`
+	ID   uuid.UUID `json:"id,omitzero"`
+	What string    `json:"what"`
+}
+
+func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
+	get := func(name string) any { return flags.Lookup(name).Value.(flag.Getter).Get() }
+	since, within := get("since").(time.Duration), get("for").(time.Duration)
+	if since <= 0 || within <= 0 {
+		return fmt.Errorf("%w: -since and -for are times above zero", errUsage)
+	}
+	c, err := readConfig(p.getenv)
+	if err != nil {
+		return err
+	}
+	opened, err := joinDatabase(ctx, c, newLog(c, p.stderr))
+	if err != nil {
+		return err
+	}
+	defer opened.close()
+	if current, err := db.Migrated(ctx, opened.DB); err != nil {
+		return err
+	} else if !current {
+		return errors.New("the database is of another version than this program: run carillon migrate, or the program of its version")
+	}
+	clock := &db.Clock{}
+	if err := clock.Ask(ctx, opened.DB); err != nil {
+		return err
+	}
+	print := p.printResult
+	if get("json").(bool) {
+		print = p.encodeResult
+	}
+	broken := 0
+	looks := check.Check{DB: opened.DB, Now: clock.Now, Since: clock.Now().Add(-since), For: within}
+	err = looks.Run(ctx, func(r check.Result) {
+		if len(r.Breaches) > 0 {
+			broken++
+		}
+		print(r)
+	})
+	if err == nil && broken > 0 {
+		err = fmt.Errorf("promises that are broken: %d", broken)
+	}
+	return err
+}
+
+func (p *program) printResult(r check.Result) {
+	word := "holds "
+	if len(r.Breaches) > 0 {
+		word = "BROKEN"
+	}
+	fmt.Fprintf(p.stdout, "%s  %-16s %s\n", word, r.Promise, r.Sentence)
+	for _, b := range r.Breaches {
+		id := ""
+		if b.ID != uuid.Nil {
+			id = b.ID.String() + " "
+		}
+		fmt.Fprintf(p.stdout, "          %s %s%s\n", b.Kind, id, b.What)
+	}
+	if r.More {
+		fmt.Fprintln(p.stdout, "          and more")
+	}
+	if r.Unseen != "" {
+		fmt.Fprintf(p.stdout, "          not looked at in full: %s\n", r.Unseen)
+	}
+}
+
+func (p *program) encodeResult(r check.Result) {
+	t := checkedPromise{Promise: r.Promise, Sentence: r.Sentence, Holds: len(r.Breaches) == 0, Breaches: []foundBreach{}, More: r.More, Unseen: r.Unseen}
+	for _, b := range r.Breaches {
+		t.Breaches = append(t.Breaches, foundBreach(b))
+	}
+	_ = json.NewEncoder(p.stdout).Encode(t) // a broken pipe ends the program
+}
