@@ -137,6 +137,7 @@ func serveProgram(t testing.TB, program func() (string, error), settings []strin
 		case <-s.ended:
 			t.Errorf("the server had ended before it was asked to: %v\n%s", s.cmd.ProcessState, s.log)
 		default:
+			s.check(t)
 			s.stop(t)
 		}
 		s.checkLog(t)
@@ -195,6 +196,20 @@ func (s *server) start(t testing.TB) {
 		t.Fatalf("the server ended at its start:\n%s", s.log)
 	case <-time.After(patience):
 		t.Fatalf("the server is not ready after %s:\n%s", patience, s.log)
+	}
+}
+
+// check expects that the server's database holds what is promised about runs.
+func (s *server) check(t testing.TB) {
+	t.Helper()
+	path, err := s.program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "check", "-for", patience.String())
+	cmd.Env, cmd.Dir = s.env, ".."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("carillon check: %v\n%s", err, out)
 	}
 }
 

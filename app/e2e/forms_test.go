@@ -188,8 +188,9 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 	over, ran := start(manual), start(once)
 	calls(t, v, called)
 	// A session that is over and open takes a reply.
+	exec("UPDATE turns SET status = 'succeeded', started_at = now(), finished_at = now()")
 	exec("UPDATE executions SET status = 'succeeded', started_at = now(), finished_at = now()")
-	exec("UPDATE sessions SET status = 'waiting', queued_at = NULL")
+	exec("UPDATE sessions SET status = 'waiting', queued_at = NULL, at_gate = false")
 	// One that is at work, with a message that waits.
 	working := start(asked)
 	exec("UPDATE sessions SET status = 'in_progress', queued_at = NULL, worker = 'here', fence = 1, lease_until = now() + interval '1 day' WHERE id = ?", working)
@@ -208,6 +209,7 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 		t.Fatal(err)
 	}
 	v.post(t, "/tickets", url.Values{"workspace": {forge}, "title": {"First"}, "priority": {"low"}})
+	exec("UPDATE turns SET status = 'succeeded', started_at = now(), finished_at = now() WHERE session_id = ?", closed)
 	exec("UPDATE executions SET status = 'succeeded', started_at = now(), finished_at = now() WHERE session_id = ?", closed)
 	exec(`UPDATE sessions SET status = 'done', queued_at = NULL, closed_at = now(), workspace_id = ?, branch = 'carillon/closed', files_changed = 1
 		WHERE id = ?`, forge, closed)
