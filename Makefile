@@ -20,7 +20,7 @@ test: export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) '-gcflags=all=-dwarf
 	'-gcflags=carillon/views=-dwarf=false -d=checkptr=0 -l'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench build static generate vuln clean need-go need-node need-git run-packages packages
+.PHONY: help run test check bench fuzz build static generate vuln clean need-go need-node need-git run-packages packages
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,16 @@ check: need-go need-node need-git packages ## Check formatting, vet, staticcheck
 
 bench: need-go need-node need-git packages ## Run the benchmarks and print a table; OUT=file writes it as JSON too
 	@go build -o tmp/report ./app/e2e/internal/report && tmp/report bench $(if $(OUT),-out "$(OUT)")
+
+FUZZ_TIME := 1m
+
+fuzz: need-go ## Feed what comes from outside to its parsers, a minute each; FUZZ_TIME=10m for longer
+	@grep -rlE '^func Fuzz' --include='*_test.go' app jobs db | while read -r file; do \
+		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]*).*/\1/p' "$$file"); do \
+			echo "== $$file $$name"; \
+			go test -vet=off -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 1s "./$$(dirname "$$file")" || exit 1; \
+		done; \
+	done
 
 # The first build compiles everything, and a newcomer waits for it. Data for debuggers and inlining in generated pages, which
 # spend their time copying strings, are a fifth of that; the traces of a panic need neither.
