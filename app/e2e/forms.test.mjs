@@ -106,7 +106,14 @@ const save = async (page, action, busy) => {
     const form = formAt(a)
     return [...form.querySelectorAll('button')].find(b => b.type === 'submit' && !b.name && !b.formNoValidate && !b.hasAttribute('formaction'))
   }, action)
+  // A changed address ends Playwright's wait too, before the page has gone. A document that goes takes its mark along.
+  await page.evaluate(() => { window.stays = true })
+  let leaves = false
+  const note = r => { leaves ||= r.isNavigationRequest() && r.method() === 'POST' }
+  page.on('request', note)
   const [answer] = await Promise.all([page.waitForNavigation(), button.evaluate(b => b.click())])
+  page.off('request', note)
+  if (leaves) await page.waitForFunction(() => !window.stays && document.readyState === 'complete')
   if (answer && answer.status() >= 400 && !(busy && answer.status() === 409)) { // none where it led to another part of the same page
     assert.fail(`saving ${action} answered ${answer.status()}: ${(await page.locator('main').innerText()).slice(0, 1500)}`)
   }
