@@ -6,12 +6,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
 
 	"carillon/app/check"
 	"carillon/db"
+	"carillon/db/embedded"
 )
 
 // checkCommand looks for what breaks a promise.
@@ -53,6 +55,9 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 	c, err := readConfig(p.getenv)
 	if err != nil {
 		return err
+	}
+	if _, running := embedded.Running(filepath.Join(c.Data, "postgres")); c.DatabaseURL == "" && !running {
+		return errors.New("the embedded database does not run, and a check starts none: start Carillon, or set DATABASE_URL")
 	}
 	opened, err := joinDatabase(ctx, c, newLog(c, p.stderr))
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -66,5 +67,14 @@ func TestCheckLeavesADatabaseOfAnotherVersionAsItIs(t *testing.T) {
 	var tables int
 	if err := d.NewRaw("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").Scan(t.Context(), &tables); err != nil || tables != 0 {
 		t.Errorf("it made %d tables, %v; want none", tables, err)
+	}
+}
+
+func TestCheckMakesNoDatabaseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	e := local(t)
+	oneLine(t, call(t, e, "", "check"), "the embedded database does not run")
+	if list, err := os.ReadDir(e["CARILLON_DATA"]); err != nil || len(list) != 0 {
+		t.Errorf("it left %v, %v; want nothing", list, err)
 	}
 }
