@@ -55,12 +55,17 @@ func LeasesLongOver(ctx context.Context, q bun.IDB, before time.Time, limit int)
 	return list, wrapped(err, "find leases that are long over")
 }
 
-// RunsPastTheirGuard finds automations that have more runs in flight than they may.
+// RunsPastTheirGuard finds automations that have more runs in flight than they may: more than one, or more than their cap where
+// they allow parallel sessions. Runs that began before the automation was last changed tell nothing of a cap.
 func RunsPastTheirGuard(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, automation_id AS id,
-			count(*) FILTER (WHERE NOT parallel) || ' runs are in flight that may not run beside others' AS what
-		FROM executions WHERE status IN ('queued', 'running') GROUP BY automation_id HAVING count(*) FILTER (WHERE NOT parallel) > 1
-		ORDER BY automation_id LIMIT ?`, limit)
+	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, f.automation_id AS id, CASE WHEN f.alone > 1 THEN f.alone || ' runs are in flight that may not run beside others'
+			ELSE f.runs || ' runs are in flight, and it may have ' || CASE WHEN a.allow_parallel THEN a.max_parallel ELSE 1 END END AS what
+		FROM (
+			SELECT automation_id, count(*) AS runs, count(*) FILTER (WHERE NOT parallel) AS alone, max(created_at) AS newest
+			FROM executions WHERE status IN ('queued', 'running') GROUP BY automation_id HAVING count(*) > 1
+		) f JOIN automations a ON a.id = f.automation_id
+		WHERE f.alone > 1 OR f.runs > CASE WHEN a.allow_parallel THEN a.max_parallel ELSE 1 END AND f.newest > a.updated_at + interval '1 minute'
+		ORDER BY f.automation_id LIMIT ?`, limit)
 	return list, wrapped(err, "find runs past their guard")
 }
 
@@ -85,12 +90,13 @@ func SchedulesAtRest(ctx context.Context, q bun.IDB, now, before time.Time, limi
 	return list, wrapped(err, "find schedules at rest")
 }
 
-// TurnsOfTheEnded finds turns that wait or work though the run or the session they are of is over.
+// TurnsOfTheEnded finds turns that wait or work though the run or the session they are of is over, or no worker will take them
+// since their session waits for a person.
 func TurnsOfTheEnded(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is ' || t.status || ' and its '
-			|| CASE WHEN s.closed_at IS NOT NULL THEN 'session is ' || s.status ELSE 'execution ' || e.status END AS what
+			|| CASE WHEN s.status NOT IN ('queued', 'in_progress') THEN 'session is ' || s.status ELSE 'execution ' || e.status END AS what
 		FROM turns t JOIN sessions s ON s.id = t.session_id LEFT JOIN executions e ON e.id = t.execution_id
-		WHERE t.status IN ('queued', 'running') AND (s.closed_at IS NOT NULL OR e.finished_at IS NOT NULL) ORDER BY t.id LIMIT ?`, limit)
+		WHERE t.status IN ('queued', 'running') AND (s.status NOT IN ('queued', 'in_progress') OR e.finished_at IS NOT NULL) ORDER BY t.id LIMIT ?`, limit)
 	return list, wrapped(err, "find turns of what is over")
 }
 
@@ -106,13 +112,46 @@ func WrongSums(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Br
 	return list, wrapped(err, "find wrong sums")
 }
 
+// toldWithin is how many of a turn's last events are looked at for what its agent told of its usage.
+const toldWithin = 8
+
+// UsageUnlikeTold finds turns that ended since a time and of which something else is noted than their agent told at its end. A
+// turn that was begun more than once has used more than its last end tells.
+func UsageUnlikeTold(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
+	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is noted with ' || t.tokens_in + t.tokens_cached + t.tokens_out || ' tokens and ' || t.cost_usd
+			|| ' USD, and its agent told of ' || u.tokens || ' and ' || u.cost AS what
+		FROM turns t JOIN sessions s ON s.id = t.session_id CROSS JOIN LATERAL (
+			SELECT count(*) AS ends, max(told.tokens) AS tokens, max(told.cost) AS cost FROM (
+				SELECT (v.body->'usage'->>'input')::numeric + (v.body->'usage'->>'cacheRead')::numeric + (v.body->'usage'->>'cacheWrite')::numeric
+					+ (v.body->'usage'->>'output')::numeric AS tokens, (v.body->'usage'->>'costUSD')::float8 AS cost
+				FROM (SELECT kind, body FROM session_events WHERE turn_id = t.id ORDER BY at DESC LIMIT ?) v
+				WHERE v.kind = 'turn_end' AND jsonb_typeof(v.body->'usage') = 'object'
+			) told
+		) u WHERE t.finished_at >= ? AND u.ends = 1 AND u.tokens BETWEEN 0 AND 1e12 AND u.cost BETWEEN 0 AND 1e6
+			AND (t.tokens_in + t.tokens_cached + t.tokens_out < u.tokens OR t.cost_usd < u.cost - 1e-6
+				OR (t.tokens_in + t.tokens_cached + t.tokens_out > u.tokens OR t.cost_usd > u.cost + 1e-6)
+					AND s.fence = 1 AND NOT EXISTS (SELECT 1 FROM execution_attempts ea WHERE ea.turn_id = t.id))
+		ORDER BY t.id LIMIT ?`, toldWithin, since, limit)
+	return list, wrapped(err, "find usage unlike what was told")
+}
+
 // LateWords finds events since a time of a turn that was over for longer than a moment when they came: only who lost a session
 // writes so.
 func LateWords(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'ended at ' || t.finished_at || ', and something was written of it at ' || max(v.at) AS what
-		FROM turns t JOIN session_events v ON v.session_id = t.session_id AND v.turn_id = t.id
-		WHERE t.finished_at >= ? AND v.at > t.finished_at + interval '1 minute' GROUP BY t.id ORDER BY t.id LIMIT ?`, since, limit)
+	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'ended at ' || t.finished_at || ', and something was written of it at ' || v.at AS what
+		FROM turns t CROSS JOIN LATERAL (SELECT at FROM session_events WHERE turn_id = t.id ORDER BY at DESC LIMIT 1) v
+		WHERE t.finished_at >= ? AND v.at > t.finished_at + interval '1 minute' ORDER BY t.id LIMIT ?`, since, limit)
 	return list, wrapped(err, "find late words")
+}
+
+// OnceUnanswered finds One-Times that Carillon switched off since a time as done, failed or missed, and that no execution
+// answers.
+func OnceUnanswered(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
+	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was switched off at ' || a.disabled_at || ' as ' || a.disabled_kind || ', and no execution answers ' || a.run_at AS what
+		FROM automations a WHERE a.trigger = 'one_time' AND NOT a.enabled AND a.disabled_kind IN ('finished', 'failures', 'missed') AND a.disabled_at >= ?
+			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id)
+		ORDER BY a.id LIMIT ?`, since, limit)
+	return list, wrapped(err, "find one-times without an answer")
 }
 
 // NoticesTwice finds people who were told the same thing twice since a time. It does not ask the index that keeps that out.

@@ -55,11 +55,11 @@ var promises = []promise{
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
 			return db.LeasesLongOver(ctx, q, c.Now().Add(-late), most+1)
 		}},
-	{"endless-turn", "No message waits or is worked on in a session or a run that is over.",
+	{"endless-turn", "No message waits or is worked on where no worker takes it: in a session or a run that is over.",
 		func(ctx context.Context, q bun.IDB, _ *Check) ([]db.Breach, error) {
 			return db.TurnsOfTheEnded(ctx, q, most+1)
 		}},
-	{"guard", "Of an automation that allows no parallel sessions, one run at most is in flight.",
+	{"guard", "Of an automation one run at most is in flight, or as many as it allows.",
 		func(ctx context.Context, q bun.IDB, _ *Check) ([]db.Breach, error) {
 			return db.RunsPastTheirGuard(ctx, q, most+1)
 		}},
@@ -75,6 +75,10 @@ var promises = []promise{
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
 			return db.WrongSums(ctx, q, c.Since, most+1)
 		}},
+	{"told-usage", "What a message used is what its agent told.",
+		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
+			return db.UsageUnlikeTold(ctx, q, c.Since, most+1)
+		}},
 	{"late-words", "Nothing is written of a message after its end.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
 			return db.LateWords(ctx, q, c.Since, most+1)
@@ -86,6 +90,10 @@ var promises = []promise{
 	{"disabled-untold", "Who created an automation is told when its failures disable it.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
 			return db.DisabledUntold(ctx, q, c.Since, most+1)
+		}},
+	{"one-time", "A One-Time that has had its time has an execution for it.",
+		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
+			return db.OnceUnanswered(ctx, q, c.Since, most+1)
 		}},
 	{"index", "Every index, and so every rule that the database holds, is in force.",
 		func(ctx context.Context, q bun.IDB, _ *Check) ([]db.Breach, error) {
