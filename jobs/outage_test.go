@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -189,6 +190,68 @@ func TestATimeoutEndsARunWhoseNextMessageCannotBeRead(t *testing.T) {
 	line.set(false)
 	if e := k.ended(run); e.Status != db.TimedOut && e.Status != db.Succeeded {
 		t.Errorf("it %s: %q; want an end of its own", e.Status, e.Reason)
+	}
+}
+
+func TestAWorkerThatCannotRenewItsLeasesStopsItsAgentsBeforeOthersTakeTheirSessions(t *testing.T) {
+	t.Parallel()
+	k, line := apart(t)
+	k.runner.silence = time.Nanosecond // the first renewal that fails
+	k.start()
+	dir := t.TempDir()
+	run := k.run("echo kept > file.txt; echo $$ > "+dir+"/pid; mv "+dir+"/pid "+dir+"/begun; sleep 1000", nil)
+	var pid int
+	k.eventually("the script to run", func() error {
+		text, err := os.ReadFile(dir + "/begun")
+		if err == nil {
+			_, err = fmt.Sscan(string(text), &pid)
+		}
+		return err
+	})
+	line.set(true)
+	k.eventually("the script to be stopped", func() error {
+		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("process %d: %v", pid, err)
+		}
+		return nil
+	})
+	if s := k.session(run.Session.ID); s.Status != db.SessionInProgress {
+		t.Errorf("the session is %s while its worker cannot tell; want in progress", s.Status)
+	}
+	line.set(false)
+	e := k.ended(run)
+	if e.Status != db.Failed || !e.Neutral || e.Reason != errCutOff.Error() {
+		t.Errorf("it %s, neutral %t: %q; want a neutral failure with the reason", e.Status, e.Neutral, e.Reason)
+	}
+	s := k.session(run.Session.ID)
+	if s.Status != db.SessionWaiting || s.FilesChanged != 1 {
+		t.Errorf("the session is %s with %d changed files; want it open with one", s.Status, s.FilesChanged)
+	}
+}
+
+func TestARunWithoutAnAgentAtWorkOutlastsADatabaseThatIsAwayForLong(t *testing.T) {
+	t.Parallel()
+	k, line := apart(t)
+	k.start()
+	script, begun, let := k.heldBack("echo the answer")
+	run := k.run(script, nil)
+	begun()
+	line.set(true)
+	let()
+	k.eventually("the agent to end", func() error {
+		k.runner.mu.Lock()
+		defer k.runner.mu.Unlock()
+		for _, r := range k.runner.runs {
+			if r.agents > 0 {
+				return errors.New("it is at work")
+			}
+		}
+		return nil
+	})
+	k.runner.cutOff(time.Hour)
+	line.set(false)
+	if e := k.ended(run); e.Status != db.Succeeded || strings.TrimSpace(e.Answer) != "the answer" {
+		t.Errorf("it %s, answered %q: %q; want success with the answer", e.Status, e.Answer, e.Reason)
 	}
 }
 

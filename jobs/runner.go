@@ -3,6 +3,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -26,6 +27,9 @@ const (
 	leaseFor = db.LeaseFor
 	// renewEvery keeps a lease with room for a few failures.
 	renewEvery = 5 * time.Second
+	// mostSilence is how long a worker goes on that cannot renew its leases. Then it stops its agents: once their leases are over,
+	// others may go on with their sessions. A renewal that fails late, and the end of an agent, fit into the rest of a lease.
+	mostSilence = leaseFor - 4*renewEvery
 	// pollEvery is the safety net below notifications.
 	pollEvery = time.Second
 )
@@ -35,6 +39,7 @@ var (
 	errCanceled  = errors.New("canceled")
 	errLeaseLost = errors.New("another worker took the session over")
 	errShutdown  = errors.New("the server is stopping")
+	errCutOff    = errors.New("its worker could not reach the database")
 
 	errInterrupted = errors.New("interrupted") // the turn alone; the session stays open
 )
@@ -57,6 +62,8 @@ type Runner struct {
 	wake  chan struct{}
 	asked chan struct{}
 
+	silence time.Duration // instead of mostSilence, for tests
+
 	mu   sync.Mutex
 	runs map[uuid.UUID]*running
 	// opening are the sessions of which a pull request is being opened.
@@ -69,6 +76,7 @@ type running struct {
 	cancel context.CancelCauseFunc // ends the run
 	lose   context.CancelCauseFunc // ends what outlasts that: another worker has the session
 	turn   uuid.UUID               // at work; zero: none is, or what runs is no message. Under the runner's lock
+	agents int                     // processes at work. Under the runner's lock
 }
 
 // meant reports whether a word that names a turn, or all that is at work, is of what runs now.
@@ -108,12 +116,10 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer runs.Wait()
 	defer stop(errShutdown)
 	runs.Go(func() { r.keepHouse(ctx) })
+	runs.Go(func() { r.keepLeases(ctx) })
 	agents, gates := places(r.Max), places(gatesAtOnce)
-	renew := time.NewTicker(renewEvery)
-	defer renew.Stop()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	renewed := r.Now()
 	for {
 		r.look(ctx, "claim sessions", func(ctx context.Context) { r.claim(ctx, runCtx, &runs, agents, gates) })
 		r.look(ctx, "look for requested pull requests", func(ctx context.Context) { r.openRequested(ctx, runCtx, &runs) })
@@ -123,21 +129,57 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		case <-r.wake:
 		case <-poll.C:
-		case <-r.asked:
-			r.renew(ctx)
-		case <-renew.C:
-			if r.renew(ctx) {
-				renewed = r.Now()
-			} else if r.Now().Sub(renewed) > leaseFor-2*renewEvery {
-				// Others may take the sessions now; two agents in one worktree is worse than one interrupted run. While the
-				// database is away for all, nobody can: the next renewal decides.
-				r.Log.Error("renew leases", "silent_for", r.Now().Sub(renewed))
-			}
 		}
 	}
 }
 
-// lookWithin bounds one look for work. All of them and a renewal take less than a lease lasts.
+// keepLeases renews the leases of all runs until ctx is over, whatever else the database is asked for meanwhile. When that has
+// failed for too long, it stops the agents.
+func (r *Runner) keepLeases(ctx context.Context) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	renewed := time.Now() // by the monotonic clock
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.asked:
+		case <-tick.C:
+		}
+		begun := time.Now()
+		if r.renew(ctx) {
+			renewed = begun
+		} else if silent := time.Since(renewed); ctx.Err() == nil && silent > cmp.Or(r.silence, mostSilence) {
+			r.cutOff(silent)
+		}
+	}
+}
+
+// cutOff stops the agents of all runs: their leases are about to end, and two agents in one session are worse than one that is
+// interrupted. What a run has to write without an agent at work goes on, as the lease decides over each write.
+func (r *Runner) cutOff(silent time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, run := range r.runs {
+		if run.agents > 0 {
+			r.Log.Error("stop the agent of a session whose lease cannot be renewed", "session", run.lease.Session, "silent_for", silent.Round(time.Second))
+			run.cancel(errCutOff)
+		}
+	}
+}
+
+// atWork notes that a process of a run has begun to work, until done is called.
+func (w *work) atWork() (done func()) {
+	count := func(n int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.running.agents += n
+	}
+	count(1)
+	return func() { count(-1) }
+}
+
+// lookWithin bounds one look for work.
 const lookWithin = 10 * time.Second
 
 // look looks for work of one kind, within bounds: what waits for a table, or for a database that does not answer, keeps neither
@@ -361,8 +403,12 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 		return w.run(ctx)
 	}()
 	outcome.Began, outcome.TurnBegun, outcome.OwnAccount = w.began, w.turned, w.account
+	if errors.Is(context.Cause(ctx), errCutOff) {
+		w.release(ctx)
+		return
+	}
 	w.close(ctx)
-	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+	if left(ctx) {
 		return // another process ends it: now, or when this worker lives again
 	}
 	if w.tryAgain {
@@ -385,6 +431,27 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 	w.finish(ctx, outcome)
 	if session.AtGate {
 		r.dropWorktree(ctx, session)
+	}
+}
+
+// left reports whether a run was ended for somebody to go on with it: nothing is concluded from how it ended.
+func left(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) || errors.Is(cause, errCutOff)
+}
+
+// release gives a session back whose agent was stopped, once the database answers: it goes on, or its run ends as interrupted.
+// Where others were faster, they have done the same.
+func (w *work) release(ctx context.Context) {
+	err := w.surely(ctx, "reach the database again", func(ctx context.Context) error { return db.Hold(ctx, w.DB, w.lease) })
+	w.close(ctx)
+	if err == nil {
+		err = w.surely(ctx, "give the session back", func(ctx context.Context) error {
+			return w.Rules.Release(ctx, w.lease, errCutOff.Error(), Resumable(w.Providers))
+		})
+	}
+	if err != nil && !errors.Is(err, db.ErrLeaseLost) && w.life.Err() == nil {
+		w.Log.Error("give the session back", "session", w.session.ID, "err", err) // the lease runs out, and the session is found
 	}
 }
 

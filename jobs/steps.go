@@ -223,7 +223,7 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 		outcome = w.ended(ctx, "step", "stopped")
 	}
 	w.transcript.add(EventTurnEnd, TurnEndEvent{ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), Class: outcome.Class})
-	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+	if left(ctx) {
 		return outcome // the step comes again: each of these may be taken twice
 	}
 	w.endTurn(ctx, turn, outcome, done)

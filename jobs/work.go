@@ -269,6 +269,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	var naming sync.WaitGroup
 	named := ""
 	give := func() (agent.Result, error) {
+		defer w.atWork()()
 		return agent.Run(ctx, p, agent.Turn{
 			Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn), Model: w.session.Model, Resume: w.session.Conversation,
 			Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idle(p), MCP: servers,
@@ -297,6 +298,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	naming.Wait()
 	w.at(uuid.Nil)
 	result.Usage = meter.done(result.Usage)
+	used := w.noteUsage(ctx, turn, result.Conversation, result.Usage) // before the transcript tells of it
 	w.dismiss(ctx)
 
 	outcome := automation.Outcome{Status: db.Succeeded, ExitCode: &result.ExitCode}
@@ -333,18 +335,17 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		if named != "" {
 			w.storeConversation(ctx, w.session.Conversation)
 		}
-		w.noteUsage(ctx, turn, result.Conversation, result.Usage)
 		return outcome // as it began: with the conversation that it went on with
 	}
 	if result.Conversation != "" && result.Conversation != w.session.Conversation {
 		w.keepConversation(ctx, result.Conversation)
 	}
-	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+	if left(ctx) {
 		return outcome // the turn comes again, or its session is not ours any more
 	}
 	w.notePullRequests(ctx, tree, heard.all(result.Text))
-	if reason := w.noteUsage(ctx, turn, result.Conversation, result.Usage); reason != "" && outcome.Class == agent.FailBudget {
-		outcome.Reason = reason
+	if used != "" && outcome.Class == agent.FailBudget {
+		outcome.Reason = used
 	}
 	w.endTurn(ctx, turn, outcome, w.answer)
 	return outcome

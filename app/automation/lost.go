@@ -48,7 +48,7 @@ func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable fu
 					return err
 				}
 				ended = true
-				return s.interrupt(ctx, tx, session, resumable)
+				return s.interrupt(ctx, tx, session, "interrupted by a restart", resumable)
 			})
 			ended = ended && err == nil
 			return err
@@ -66,8 +66,25 @@ func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable fu
 // mostLost is how many lost sessions one call of Interrupt deals with; the next deals with the rest.
 const mostLost = 100
 
-func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) error {
-	o := Outcome{Status: db.Failed, Reason: "interrupted by a restart", Class: db.ErrorLost, Neutral: true}
+// Release is Interrupt for one session, by the worker that holds it and has stopped its agent for a reason. It returns
+// db.ErrLeaseLost, and changes nothing, when the lease is no longer good.
+func (s *Service) Release(ctx context.Context, lease db.Lease, reason string, resumable func(provider string) bool) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.Hold(ctx, tx, lease); err != nil {
+			return err
+		}
+		session, err := db.LockSession(ctx, tx, lease.Session)
+		if err != nil {
+			return err
+		}
+		return s.interrupt(ctx, tx, session, reason, resumable)
+	})
+	return wrap(err, "release session %s", lease.Session)
+}
+
+// interrupt puts a session without a worker back into the queue where its work can go on, and ends it for a reason where not.
+func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, reason string, resumable func(provider string) bool) error {
+	o := Outcome{Status: db.Failed, Reason: reason, Class: db.ErrorLost, Neutral: true}
 	asked, toStop := askedToStop(session)
 	if toStop {
 		o = asked
