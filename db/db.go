@@ -57,6 +57,7 @@ func Open(ctx context.Context, url string) (*DB, error) {
 		config.MaxConns = 20
 	}
 	config.MaxConnIdleTime = 5 * time.Minute
+	config.AfterConnect = outlastNobody
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -71,6 +72,14 @@ func Open(ctx context.Context, url string) (*DB, error) {
 		return nil, fmt.Errorf("open database: the server is PostgreSQL %d, and Carillon needs %d or later", version, MinimumVersion)
 	}
 	return &DB{DB: bun.NewDB(stdlib.OpenDBFromPool(pool), postgres{pgdialect.New()}), Pool: pool}, nil
+}
+
+// outlastNobody lets the server end a transaction in which its client has said nothing for as long as a lease lasts. A client that
+// is cut off from the server does not end it, and the rows that it has locked would be kept from all others until the system
+// gives the connection up, which takes hours. It is no parameter of the start, since poolers refuse those that they do not know.
+func outlastNobody(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", LeaseFor.Milliseconds()), pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 // Close ends every connection.
@@ -205,7 +214,7 @@ func IsAway(err error) bool {
 		case "08", "53", "58": // broken connections; no room on the disk, in memory or for connections; errors of its machine
 			return true
 		}
-		return refused.Code == "25006" // it only reads: another is about to take its place
+		return refused.Code == "25006" || refused.Code == "25P03" // it only reads: another is about to take its place; the client was silent for too long
 	}
 	var dial *pgconn.ConnectError
 	var broken *net.OpError
