@@ -16,6 +16,7 @@ import (
 // does a line of the table for a package that is gone.
 var layers = map[string]string{
 	// Things of their own, which could be modules elsewhere.
+	"app/crash":           "",
 	"app/fault":           "",
 	"app/jsontext":        "",
 	"app/secret":          "",
@@ -25,19 +26,19 @@ var layers = map[string]string{
 	"app/forge":           "",
 	"app/outbound":        "",
 	"app/sso":             "",
-	"app/workspace":       "",
+	"app/workspace":       "app/crash",
 	"app/manifest":        "",
-	"app/agent":           "app/jsontext app/shell",
+	"app/agent":           "app/crash app/jsontext app/shell",
 	"app/agent/agenttest": "",
 
 	// Rows and SQL.
-	"db":          "",
+	"db":          "app/crash",
 	"db/embedded": "",
 	"db/dbtest":   "db db/embedded",
 
 	// The rules.
-	"app/account":    "app/cron app/fault app/outbound app/secret db",
-	"app/automation": "app/account app/cron app/fault app/forge app/jsontext app/manifest app/secret app/shell db",
+	"app/account":    "app/crash app/cron app/fault app/outbound app/secret db",
+	"app/automation": "app/account app/crash app/cron app/fault app/forge app/jsontext app/manifest app/secret app/shell db",
 
 	"app/check": "app/automation app/cron db", // automation for its tests alone: they make a history by the rules
 
@@ -48,11 +49,13 @@ var layers = map[string]string{
 		"db static views",
 
 	// What happens without a request.
-	"jobs": "app/account app/agent app/automation app/fault app/forge app/jsontext app/outbound app/secret app/workspace db",
+	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/jsontext app/outbound app/secret app/workspace db",
 
 	// The program, where all is connected, and the tests of the whole.
 	"app":                     everything,
 	"app/e2e":                 everything,
+	"app/e2e/faults":          everything,
+	"app/e2e/internal/stage":  "app/crash db/dbtest",
 	"app/e2e/internal/report": "db/dbtest",
 }
 

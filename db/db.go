@@ -21,6 +21,8 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/migrate"
+
+	"carillon/app/crash"
 )
 
 // DB is bun over one pool of pgx connections. Pool is the same pool, for LISTEN, which needs a connection of its own.
@@ -115,8 +117,10 @@ func Migrate(ctx context.Context, d *DB) error {
 		// The connection goes back to the pool, so the lock must go even when ctx is over.
 		_, _ = conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
 	}()
-	// Without this option a migration counts as applied before it ran, and a failed one is skipped next time.
-	migrator := migrate.NewMigrator(d.DB, migrations, migrate.WithMarkAppliedOnSuccess(true))
+	// That a migration is applied is noted in its own transaction: noted before, a failed one would be skipped next time, and
+	// noted after, one of a process that died in between would be applied twice. The migrator notes it again, for which it wants
+	// WithUpsert.
+	migrator := migrate.NewMigrator(d.DB, migrations, migrate.WithMarkAppliedOnSuccess(true), migrate.WithUpsert(true), migrate.AfterMigration(noteMigration))
 	if err := migrator.Init(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -124,6 +128,13 @@ func Migrate(ctx context.Context, d *DB) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// noteMigration notes that a migration is applied, in its transaction.
+func noteMigration(ctx context.Context, tx bun.IConn, m *migrate.Migration) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO bun_migrations (name, group_id, migrated_at) VALUES (?, ?, now()) ON CONFLICT (name) DO NOTHING", m.Name, m.GroupID)
+	crash.Here(crash.MigrationWritten)
+	return err
 }
 
 // Migrated reports whether every migration of this program has been applied.

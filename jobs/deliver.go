@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/db"
 )
 
@@ -100,6 +101,9 @@ func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel, send fu
 			at.group.Wait()
 			return errors.Join(err, at.err)
 		}
+		if len(list) > 0 {
+			crash.Here(crash.CopyClaimed)
+		}
 		round := d.Rules.Round(tasks[channel])
 		for i := range list {
 			c := &list[i]
@@ -165,6 +169,7 @@ func (d *Deliverer) attempt(ctx, recording context.Context, c *db.ClaimedCopy, s
 	err := error(&gone{"it is not wanted any more"})
 	if c.Wanted {
 		err = send(ctx, c)
+		crash.Here(crash.CopySent)
 	}
 	if err != nil && ctx.Err() != nil { // this process stops: that says nothing about the copy, which is tried again soon
 		c.Status, c.NextAttemptAt = db.CopyQueued, d.Now().Add(pauses[0])
@@ -181,7 +186,11 @@ func (d *Deliverer) attempt(ctx, recording context.Context, c *db.ClaimedCopy, s
 		c.Status, c.LastError, c.NextAttemptAt = db.CopyQueued, oneLine(err.Error(), 300), d.Now().Add(pauses[c.Attempts-1])
 		d.Log.Info("send a copy of a notice again later", "channel", c.Channel, "delivery", c.ID, "attempts", c.Attempts, "at", c.NextAttemptAt, "err", c.LastError)
 	}
-	return db.EndCopy(recording, d.DB, &c.Copy)
+	if err := db.EndCopy(recording, d.DB, &c.Copy); err != nil {
+		return err
+	}
+	crash.Here(crash.CopyEnded)
+	return nil
 }
 
 // email sends a copy to the person's address.

@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/db"
 )
 
@@ -47,6 +48,7 @@ func (w *work) gate(ctx context.Context, ws *db.Workspace, environment automatio
 		if outcome != nil {
 			return *outcome
 		}
+		crash.Here(crash.GateAsked)
 		failure := w.command(ctx, "Gate", e.Snapshot.Gate.Command, tree, env)
 		if failure != nil && failure.Kind != agent.FailAgent {
 			return w.ended(ctx, "gate", "its gate could not be checked: "+failure.Reason)
@@ -59,9 +61,11 @@ func (w *work) gate(ctx context.Context, ws *db.Workspace, environment automatio
 		w.note("Skipped: " + reason + ".")
 		return automation.Outcome{Status: db.Skipped, Reason: w.transcript.hide(reason), Neutral: true}
 	}
+	crash.Here(crash.GateJudged)
 	if err := w.leaveGate(ctx); err != nil {
 		return w.unready(ctx, err)
 	}
+	crash.Here(crash.GateLeft)
 	return w.pass()
 }
 
@@ -106,6 +110,7 @@ func (r *Runner) dropWorktree(ctx context.Context, session *db.Session) {
 		goes = err == nil && !there
 	}
 	if err == nil && goes {
+		crash.Here(crash.TreeDropping)
 		if err = r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), false); err != nil {
 			err = errors.Join(err, db.KeepWorktree(ctx, r.DB, session.ID))
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -20,7 +21,7 @@ const (
 
 // keepHouse removes worktrees that are over and packs repositories until ctx is over.
 func (r *Runner) keepHouse(ctx context.Context) {
-	sweep, tidy := time.NewTicker(sweepEvery), time.NewTicker(tidyEvery)
+	sweep, tidy := time.NewTicker(crash.Every(sweepEvery)), time.NewTicker(tidyEvery)
 	defer sweep.Stop()
 	defer tidy.Stop()
 	for {
@@ -70,9 +71,14 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 		func(ctx context.Context) (goes bool, err error) {
 			ctx, cancel := context.WithTimeout(ctx, tryWithin)
 			defer cancel()
-			noted, err = db.SetWorktreeRemoved(ctx, r.DB, session.ID, now)
+			if noted, err = db.SetWorktreeRemoved(ctx, r.DB, session.ID, now); noted {
+				crash.Here(crash.RemovalNoted)
+			}
 			return noted, err
 		})
+	if err == nil {
+		crash.Here(crash.RemovalDone)
+	}
 	if err == nil || !noted {
 		return err
 	}

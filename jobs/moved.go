@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -98,6 +99,7 @@ func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote workspace
 	if err != nil {
 		return workspace.Worktree{}, err
 	}
+	crash.Here(crash.StateRestored)
 	move, err := db.LatestMove(ctx, w.DB, s.ID)
 	if err != nil {
 		return workspace.Worktree{}, err
@@ -214,6 +216,7 @@ func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error 
 			if err := r.Store.Leave(ctx, session.WorkspaceID.String(), session.ID.String(), session.BaseCommit); err != nil {
 				return err
 			}
+			crash.Here(crash.LeftRemoved)
 			return db.ForgetMove(ctx, r.DB, session.ID, r.Worker)
 		}); err != nil {
 			return err

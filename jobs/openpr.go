@@ -13,6 +13,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/app/forge"
 	"carillon/app/workspace"
 	"carillon/db"
@@ -178,14 +179,17 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 	if err != nil {
 		return "", err
 	}
+	crash.Here(crash.RequestTaken)
 	tree := r.Store.Worktree(ws.ID.String(), session.ID.String(), session.Branch, session.BaseCommit)
 	if problem, err := r.commit(ctx, session, tree); problem != "" || err != nil {
 		return problem, err
 	}
+	crash.Here(crash.WorkCommitted)
 	err = r.Store.Push(ctx, tree, workspace.Remote{URL: ws.GitURL, Token: environment.Token, Branch: ws.DefaultBranch}, "")
 	if err != nil {
 		return r.pushProblem(session, err), nil
 	}
+	crash.Here(crash.BranchPushed)
 	answer, err := db.LastAnswer(ctx, r.DB, session.ID)
 	if err != nil {
 		return "", err
@@ -197,7 +201,10 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 		r.Log.Info("open a pull request", "session", session.ID, "err", err)
 		return forgeProblem(err), nil
 	}
-	return "", r.Rules.TakePullRequest(ctx, ws, session.ID, *p, db.FoundCreated)
+	crash.Here(crash.PullRequestOpened)
+	err = r.Rules.TakePullRequest(ctx, ws, session.ID, *p, db.FoundCreated)
+	crash.Here(crash.PullRequestNoted)
+	return "", err
 }
 
 // commit puts what is uncommitted into a commit. A worktree that was removed has its commits on its branch.

@@ -19,6 +19,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -283,6 +284,7 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 					return err
 				}
 			}
+			crash.Here(crash.SessionsClaiming)
 		}
 		return nil
 	})
@@ -291,6 +293,9 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 			r.Log.Error("claim sessions", "err", err)
 		}
 		return
+	}
+	if len(work)+len(judge) > 0 {
+		crash.Here(crash.SessionsClaimed)
 	}
 	for i := range work {
 		r.begin(runCtx, runs, &work[i], agents)
@@ -408,6 +413,7 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 		return
 	}
 	w.close(ctx)
+	crash.Here(crash.WorkClosed)
 	if left(ctx) {
 		return // another process ends it: now, or when this worker lives again
 	}
@@ -423,6 +429,7 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 	if w.passed {
 		err := w.surely(ctx, "pass the gate", func(ctx context.Context) error { return r.Rules.PassGate(ctx, w.lease) })
 		if err == nil || errors.Is(err, db.ErrLeaseLost) || life.Err() != nil {
+			crash.Here(crash.GatePassed)
 			return
 		}
 		r.Log.Error("pass the gate", "session", session.ID, "err", err)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/db"
 )
 
@@ -84,8 +85,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		{"reap-lost", 5 * time.Second, s.single("reap lost sessions", s.reap)},
 		{"review-gate", time.Minute, s.single("watch review gates", s.Rules.WatchGates)},
 		{"watchdog", time.Minute, s.single("watch for holes in the ledger", s.watch)},
-		{"follow-pull-requests", forgeEvery, s.single("follow pull requests", s.followPullRequests)},
-		{"sweep", 10 * time.Minute, s.single("sweep", s.sweep)},
+		{"follow-pull-requests", crash.Every(forgeEvery), s.single("follow pull requests", s.followPullRequests)},
+		{"sweep", crash.Every(10 * time.Minute), s.single("sweep", s.sweep)},
 	}
 	if s.Copies != nil {
 		jobs = append(jobs, ringing{"send-emails", 5 * time.Second, s.emails}, ringing{"send-webhooks", 5 * time.Second, s.webhooks},
@@ -394,6 +395,9 @@ func (s *Scheduler) sweepHistory(ctx context.Context, now time.Time) error {
 	before := now.Add(-keepExecutionsFor)
 	for {
 		n, err := db.PruneExecutions(ctx, s.DB, before, keepExecutions)
+		if n > 0 {
+			crash.Here(crash.HistoryPruned)
+		}
 		switch {
 		case err != nil && ctx.Err() == nil && !db.IsAway(err):
 			return s.sweepHistories(ctx, before)

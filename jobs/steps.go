@@ -18,6 +18,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -89,6 +90,7 @@ func (w *work) addTurn(ctx context.Context, t *db.Turn) (*db.Turn, error) {
 	if err != nil {
 		return nil, err
 	}
+	crash.Here(crash.TurnAdded)
 	return w.beginTurn(ctx, w.execution.ID)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/app/jsontext"
 	"carillon/db"
 )
@@ -478,6 +479,7 @@ func (t *transcript) store(ctx context.Context, batch []event, headSeq int64) er
 	if err != nil {
 		return err
 	}
+	crash.Here(crash.WordsWritten)
 	t.rows, t.total = rows, 0
 	for _, e := range rows {
 		t.total += e.size

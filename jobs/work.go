@@ -14,6 +14,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/crash"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -75,6 +76,7 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if err := w.open(ctx, append(environment.Secrets, secrets...)); err != nil {
 		return w.stuck(ctx, "read the transcript's size", err)
 	}
+	crash.Here(crash.RunOpened)
 	if s.AtGate {
 		return w.gate(ctx, ws, environment)
 	}
@@ -105,6 +107,7 @@ func (w *work) equip(ctx context.Context, ws *db.Workspace, e automation.Environ
 		o := w.outage(ctx, "the run's folder could not be made: "+err.Error())
 		return nil, &o
 	}
+	crash.Here(crash.RunFolderMade)
 	if w.sandbox, err = w.confine(ctx, ws, p, tree); err != nil {
 		o := w.ended(ctx, agent.FailStart, err.Error())
 		return nil, &o
@@ -250,6 +253,7 @@ func (w *work) formerEnd(ctx context.Context) automation.Outcome {
 
 // turn runs one message.
 func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, parameters map[string]string, turn *db.Turn) automation.Outcome {
+	crash.Here(crash.TurnBegun)
 	w.transcript.begin(turn.ID)
 	w.at(turn.ID)
 	defer w.at(uuid.Nil)
@@ -279,6 +283,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 			if e.Kind == agent.EventConversation { // no reader of the transcript needs it; a resume does, should this process die
 				if named == "" {
 					named = e.ID
+					crash.Here(crash.ConversationHeard)
 					naming.Go(func() { w.storeConversation(ctx, e.ID) })
 				}
 				return
@@ -297,6 +302,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	}
 	naming.Wait()
 	w.at(uuid.Nil)
+	crash.Here(crash.AgentEnded)
 	result.Usage = meter.done(result.Usage)
 	used := w.noteUsage(ctx, turn, result.Conversation, result.Usage) // before the transcript tells of it
 	w.dismiss(ctx)
@@ -347,6 +353,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	if used != "" && outcome.Class == agent.FailBudget {
 		outcome.Reason = used
 	}
+	crash.Here(crash.UsageNoted)
 	w.endTurn(ctx, turn, outcome, w.answer)
 	return outcome
 }
@@ -362,6 +369,7 @@ func (w *work) storeConversation(ctx context.Context, conversation string) {
 	if err != nil {
 		w.Log.Warn("note the conversation", "session", w.session.ID, "err", err)
 	}
+	crash.Here(crash.ConversationStored)
 }
 
 // endTurn writes how a turn ended.
@@ -373,6 +381,7 @@ func (w *work) endTurn(ctx context.Context, turn *db.Turn, o automation.Outcome,
 	if err != nil {
 		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // the end of the session's work ends it too
 	}
+	crash.Here(crash.TurnEnded)
 }
 
 // idle is how long an agent may say nothing: it is silent for over a minute while it retries, and for ever when it hangs. A
@@ -400,6 +409,7 @@ func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (wo
 	if err != nil {
 		return workspace.Worktree{}, err
 	}
+	crash.Here(crash.TreeMade)
 	// The base is the commit that this worktree began from: one that was made anew may begin from a later one.
 	s.Branch, s.BaseCommit = tree.Branch, tree.Base
 	err = w.steady(ctx, "note the worktree", func(ctx context.Context) error {
@@ -408,6 +418,7 @@ func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (wo
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errOurs, err)
 	}
+	crash.Here(crash.TreeNoted)
 	return tree, err
 }
 
@@ -447,6 +458,7 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 	if err != nil && !errors.Is(err, db.ErrLeaseLost) {
 		w.Log.Warn("note changes", "session", w.session.ID, "err", err)
 	}
+	crash.Here(crash.ChangesNoted)
 	if !c.Clean || w.session.Changed() {
 		w.keep(ctx, tree)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/text/unicode/norm"
 
+	"carillon/app/crash"
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/outbound"
@@ -171,6 +172,9 @@ func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User,
 			if err := s.Joined(ctx, tx, u.ID); err != nil {
 				return err
 			}
+		}
+		if in.first {
+			crash.Here(crash.AdministratorMade)
 		}
 		if in.invite != nil {
 			if *in.invite, err = s.link(ctx, tx, by, u.ID, true, now); err != nil {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"carillon/app/crash"
 )
 
 // command is a program to start.
@@ -104,6 +106,7 @@ func start(c command) (*process, error) {
 		p.close()
 		return nil, err
 	}
+	crash.Here(crash.AgentStarted)
 	return p, nil
 }
 

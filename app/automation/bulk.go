@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/db"
 )
@@ -75,6 +76,7 @@ func (s *Service) Bulk(ctx context.Context, actor account.Actor, action BulkActi
 		} else {
 			result.Skipped[reason]++
 		}
+		crash.Here(crash.BulkOneDone)
 	}
 	return result, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/crash"
 	"carillon/app/cron"
 	"carillon/db"
 )
@@ -41,6 +42,9 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 		if list, err = db.ClaimDue(ctx, tx, now, waitsSince(away, now), DueBatch); err != nil {
 			return err
 		}
+		if len(list) > 0 {
+			crash.Here(crash.DueClaimed)
+		}
 		return s.startDue(ctx, tx, list, away, now)
 	})
 	if err != nil && len(list) > 0 && ctx.Err() == nil && !db.IsAway(err) { // one of them keeps the others from starting
@@ -54,6 +58,7 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 	if len(list) == 0 {
 		return 0, nil
 	}
+	crash.Here(crash.DueCommitted)
 	ids := make([]uuid.UUID, len(list))
 	for i := range list {
 		ids[i] = list[i].ID
@@ -170,7 +175,11 @@ func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, 
 			return err
 		}
 	}
-	return db.AdvanceAutomations(ctx, tx, append(in, skipped...))
+	if err := db.AdvanceAutomations(ctx, tx, append(in, skipped...)); err != nil {
+		return err
+	}
+	crash.Here(crash.DueWritten)
+	return nil
 }
 
 // keep is the count of iterations of what is not a loop, whose runs have none.

@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/shell"
@@ -85,6 +86,7 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*d
 	if err != nil {
 		return nil, "", wrap(err, "create automation")
 	}
+	crash.Here(crash.CreationCommitted)
 	return a, token, nil
 }
 
@@ -121,6 +123,7 @@ func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor, in
 	if err := s.audit(ctx, tx, actor.ID, "automation.create", a, ""); err != nil {
 		return nil, "", err
 	}
+	crash.Here(crash.AutomationCreated)
 	return a, token, s.announceChange(ctx, tx, a.ID)
 }
 
@@ -156,6 +159,7 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 	if err != nil {
 		return nil, "", wrap(err, "update automation %s", id)
 	}
+	crash.Here(crash.EditCommitted)
 	return a, token, nil
 }
 
@@ -214,6 +218,7 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	if err := s.auditChange(ctx, tx, actor.ID, "automation.update", &before, a); err != nil {
 		return nil, "", err
 	}
+	crash.Here(crash.AutomationSaved)
 	return a, token, s.announceChange(ctx, tx, id)
 }
 
@@ -508,6 +513,7 @@ func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor
 	if err := db.EndRest(ctx, tx, db.TaskStart, id.String(), now); err != nil { // what kept it from starting may be mended now
 		return err
 	}
+	crash.Here(crash.SwitchWritten)
 	return s.announceChange(ctx, tx, id)
 }
 
@@ -562,6 +568,7 @@ func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	if err := db.DeleteAutomation(ctx, tx, id); err != nil {
 		return err
 	}
+	crash.Here(crash.DeletionWritten)
 	return s.announceChange(ctx, tx, id)
 }
 

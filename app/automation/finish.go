@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/db"
 )
@@ -59,8 +60,15 @@ func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
 			return err
 		}
 		o.Neutral = o.Neutral || o.ProviderTrouble
-		return s.finish(ctx, tx, session, o)
+		if err := s.finish(ctx, tx, session, o); err != nil {
+			return err
+		}
+		crash.Here(crash.EndWritten)
+		return nil
 	})
+	if err == nil {
+		crash.Here(crash.EndCommitted)
+	}
 	return wrap(err, "finish session %s", lease.Session)
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/crash"
 	"carillon/db"
 )
 
@@ -62,6 +63,7 @@ func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
 		if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
 			return err
 		}
+		crash.Here(crash.GatePassing)
 		return db.Announce(ctx, tx, "queue", uuid.Nil)
 	})
 	return wrap(err, "let session %s pass its gate", lease.Session)

@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/db"
 )
@@ -90,6 +91,9 @@ func (s *Service) notify(ctx context.Context, tx bun.Tx, a *db.Automation, peopl
 		})
 	}
 	_, err := db.Notify(ctx, tx, list)
+	if err == nil && len(list) > 0 {
+		crash.Here(crash.NoticeWritten)
+	}
 	return err
 }
 

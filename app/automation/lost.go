@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/crash"
 	"carillon/db"
 )
 
@@ -47,9 +48,13 @@ func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable fu
 				if err != nil {
 					return err
 				}
+				crash.Here(crash.LostLocked)
 				ended = true
 				return s.interrupt(ctx, tx, session, "interrupted by a restart", resumable)
 			})
+			if ended && err == nil {
+				crash.Here(crash.LostCommitted)
+			}
 			ended = ended && err == nil
 			return err
 		})
@@ -100,6 +105,7 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 			if err := db.Resume(ctx, tx, session.ID, s.Now()); err != nil {
 				return err
 			}
+			crash.Here(crash.LostResumed)
 			return db.Announce(ctx, tx, "queue", uuid.Nil)
 		case goesOn:
 			o.Reason, o.Tell = fmt.Sprintf("its worker was lost %d times while it was at work", session.Resumes+1), true
@@ -109,7 +115,11 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 	if err := s.finish(ctx, tx, session, o); err != nil {
 		return err
 	}
-	return db.SumUsage(ctx, tx, session.ID) // the message that was cut off counts, with its usage unknown
+	if err := db.SumUsage(ctx, tx, session.ID); err != nil { // the message that was cut off counts, with its usage unknown
+		return err
+	}
+	crash.Here(crash.LostEnded)
+	return nil
 }
 
 // askedToStop is how the work on a session ends that somebody has asked to end.

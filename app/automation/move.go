@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/db"
 )
@@ -41,6 +42,7 @@ func (s *Service) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid
 		if err := s.auditSession(ctx, tx, actor, "session.give_up_worker", session, map[string]any{"worker": home.Name}); err != nil {
 			return err
 		}
+		crash.Here(crash.MoveWritten)
 		if err := db.Announce(ctx, tx, "queue", uuid.Nil); err != nil {
 			return err
 		}

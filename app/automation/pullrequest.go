@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/db"
@@ -61,7 +62,11 @@ func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session 
 		if err != nil {
 			return err
 		}
-		return s.take(ctx, tx, locked, p, key, by)
+		if err := s.take(ctx, tx, locked, p, key, by); err != nil {
+			return err
+		}
+		crash.Here(crash.PullRequestTaken)
+		return nil
 	})
 	return wrap(err, "take pull request %s over into session %s", key, session)
 }
@@ -107,7 +112,11 @@ func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p
 			return err
 		}
 		current.CheckedAt = s.Now()
-		return s.learn(ctx, tx, session, current, p, true)
+		if err := s.learn(ctx, tx, session, current, p, true); err != nil {
+			return err
+		}
+		crash.Here(crash.PullRequestChecked)
+		return nil
 	})
 	if db.IsNotFound(err) {
 		return nil // the session, or its pull request, went meanwhile
@@ -119,6 +128,7 @@ func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p
 // have it, and for the one that has its branch. A session for which that fails keeps no other from it. It returns for how
 // many it did.
 func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.PullRequest) (int, error) {
+	crash.Here(crash.EventVerified)
 	branch := ""
 	if f, ok := ForgeOf(w); ok && f.owns(p) && !p.Fork {
 		branch = p.Branch // in another repository, or a fork, the same name is another branch

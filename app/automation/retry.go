@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/crash"
 	"carillon/db"
 )
 
@@ -164,7 +165,11 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 		if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
 			return err
 		}
+		crash.Here(crash.RetryWritten)
 		return db.Announce(ctx, tx, "automation", e.AutomationID)
 	})
+	if again && err == nil {
+		crash.Here(crash.RetryCommitted)
+	}
 	return again && err == nil, wrap(err, "try session %s again", lease.Session)
 }

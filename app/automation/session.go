@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/db"
 )
@@ -61,7 +62,7 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 	if !CanManageSession(actor, seen) {
 		return fault.ErrForbidden
 	}
-	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, id)
 		if err != nil {
 			return err
@@ -69,8 +70,13 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 		if err := change(ctx, tx, session, s.Now()); err != nil {
 			return err
 		}
+		crash.Here(crash.SessionChanged)
 		return db.Announce(ctx, tx, "session", id)
 	})
+	if err == nil {
+		crash.Here(crash.SessionChangeCommitted)
+	}
+	return err
 }
 
 // Stop ends what a session is doing. One that is only queued ends at once; one at work is asked to, and ends as

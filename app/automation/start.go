@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/shell"
 	"carillon/db"
@@ -24,7 +25,9 @@ import (
 func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, error) {
 	var run *Run
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		run, err = s.start(ctx, tx, id, by)
+		if run, err = s.start(ctx, tx, id, by); err == nil {
+			crash.Here(crash.StartWritten)
+		}
 		return err
 	})
 	var unable *Unable
@@ -38,6 +41,7 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, er
 	if err != nil {
 		return nil, wrap(err, "start automation %s", id)
 	}
+	crash.Here(crash.StartCommitted)
 	s.announceRun(id)
 	return run, nil
 }

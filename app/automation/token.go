@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/secret"
 	"carillon/db"
@@ -51,6 +52,7 @@ func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.U
 		if err := s.audit(ctx, tx, actor.ID, "automation.regenerate", a, ""); err != nil {
 			return err
 		}
+		crash.Here(crash.TokenIssued)
 		return s.announceChange(ctx, tx, id)
 	})
 	return token, wrap(err, "regenerate token of automation %s", id)

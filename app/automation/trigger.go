@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/jsontext"
 	"carillon/db"
@@ -104,6 +105,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 	if payload != "" { // a prompt is kept as it is sent
 		_, payload, _ = readParameters(withhold(o, call))
 	}
+	crash.Here(crash.CallReceived)
 	answer := &Answer{}
 	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Parameters: parameters, Payload: payload}
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -121,6 +123,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 		if err != nil {
 			return err
 		}
+		crash.Here(crash.CallStarted)
 		*answer = Answer{Status: 200, Execution: run.Execution.ID, Session: run.Session.ID, Automation: run.Automation, Unresolved: run.Unresolved}
 		if call.Key != "" {
 			text, err := json.Marshal(answer)
@@ -135,6 +138,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 		return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictStarted, answer))
 	})
 	if err == nil {
+		crash.Here(crash.CallCommitted)
 		s.announceRun(o.ID)
 	}
 	return s.answer(ctx, o, fingerprint, call, by, answer, err)

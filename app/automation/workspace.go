@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/db"
 )
@@ -63,9 +64,11 @@ func (s *Service) EnsureScratch(ctx context.Context) error {
 			return err
 		}
 		now := s.Now()
-		return db.InsertWorkspace(ctx, tx, &db.Workspace{
+		err = db.InsertWorkspace(ctx, tx, &db.Workspace{
 			ID: db.NewID(), Name: ScratchName, DefaultBranch: "main", Provider: "shell", CreatedAt: now, UpdatedAt: now, Version: 1,
 		})
+		crash.Here(crash.ScratchMade)
+		return err
 	})
 	return wrap(err, "make the workspace %s", ScratchName)
 }

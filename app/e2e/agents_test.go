@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"carillon/app/agent/agenttest"
+	"carillon/app/e2e/internal/stage"
 )
 
 // The agents that people install, through the whole program. Where one is not installed, the scripted agent of the other tests
@@ -21,22 +22,22 @@ func TestInstalledAgentsWorkThroughTheWholeProgram(t *testing.T) {
 			model := &agenttest.Model{}
 			vendor := httptest.NewServer(model)
 			t.Cleanup(func() { vendor.CloseClientConnections(); vendor.Close() })
-			s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)}, cli.Settings(t, vendor.URL))...)
-			v := visit(t, s)
+			s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)}, cli.Settings(t, vendor.URL))...)
+			v := stage.Visit(t, s)
 			start := func(name, prompt string) string {
-				form := v.form(t, name, prompt)
+				form := v.Form(t, name, prompt)
 				form.Set("provider", cli.ID)
 				form.Set("model", cli.Model)
 				form.Del("auto_complete")
-				a := v.post(t, "/automations", form)
-				if a.status != http.StatusSeeOther {
-					t.Fatalf("saving answered %d %s", a.status, a.said())
+				a := v.Post(t, "/automations", form)
+				if a.Status != http.StatusSeeOther {
+					t.Fatalf("saving answered %d %s", a.Status, a.Said())
 				}
-				return v.run(t, a.to)
+				return v.Run(t, a.To)
 			}
 			shows := func(session, text string) {
 				t.Helper()
-				eventually(t, "the session to show "+text, func() bool { return strings.Contains(v.get(t, session).said(), text) })
+				stage.Eventually(t, "the session to show "+text, func() bool { return strings.Contains(v.Get(t, session).Said(), text) })
 			}
 
 			prompt := "[[run echo by the agent > made.txt]][[say It is written.]]"
@@ -44,21 +45,21 @@ func TestInstalledAgentsWorkThroughTheWholeProgram(t *testing.T) {
 				prompt = `[[use ` + cli.Tool + ` {"title":"Found by the agent"}]]` + prompt
 			}
 			session := start("Work", prompt)
-			v.ends(t, session, "Succeeded")
+			v.Ends(t, session, "Succeeded")
 			shows(session, "made.txt")
 			if cli.Tool != "" {
 				shows(session, "#1 Found by the agent")
 			}
 
-			s.stop(t)
-			s.start(t)
-			if a := v.post(t, session+"/messages", url.Values{"message": {"[[recall]]"}}); a.status != http.StatusSeeOther {
-				t.Fatalf("a message answered %d %s", a.status, a.said())
+			s.Stop(t)
+			s.Start(t)
+			if a := v.Post(t, session+"/messages", url.Values{"message": {"[[recall]]"}}); a.Status != http.StatusSeeOther {
+				t.Fatalf("a message answered %d %s", a.Status, a.Said())
 			}
 			shows(session, "(echo by the agent > made.txt)")
 
-			v.ends(t, start("Refused", "[[status 401]][[tell invalid x-api-key]]"), "Failed")
-			if page := v.get(t, "/settings/providers").said(); !strings.Contains(page, "Paused: Authentication") {
+			v.Ends(t, start("Refused", "[[status 401]][[tell invalid x-api-key]]"), "Failed")
+			if page := v.Get(t, "/settings/providers").Said(); !strings.Contains(page, "Paused: Authentication") {
 				t.Errorf("after a refused sign-in the providers say %q", page)
 			}
 		})

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"carillon/app/e2e/internal/stage"
 )
 
 var apiToken = regexp.MustCompile(`carillon_api_[A-Za-z0-9_-]{43}`)
@@ -17,9 +19,9 @@ var apiToken = regexp.MustCompile(`carillon_api_[A-Za-z0-9_-]{43}`)
 // run is over, and reads what it said.
 func TestAProgramMakesRunsAndReadsWithATokenOfAPerson(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
-	v := visit(t, s)
-	token := apiToken.FindString(v.post(t, "/settings/tokens", url.Values{"name": {"Script"}, "days": {"90"}, "scope": {"all"}}).first(with("id", "token")).attr("value"))
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
+	v := stage.Visit(t, s)
+	token := apiToken.FindString(v.Post(t, "/settings/tokens", url.Values{"name": {"Script"}, "days": {"90"}, "scope": {"all"}}).First(stage.With("id", "token")).Attr("value"))
 	if token == "" {
 		t.Fatal("the page after making a token does not show it")
 	}
@@ -32,7 +34,7 @@ func TestAProgramMakesRunsAndReadsWithATokenOfAPerson(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		req, err := http.NewRequestWithContext(t.Context(), method, s.base+"/api/v1"+path, bytes.NewReader(text))
+		req, err := http.NewRequestWithContext(t.Context(), method, s.Base+"/api/v1"+path, bytes.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +66,7 @@ func TestAProgramMakesRunsAndReadsWithATokenOfAPerson(t *testing.T) {
 	}
 	call("POST", "/automations/"+automation.ID+"/runs", 201, object{"parameters": object{"who": "world"}}, &run)
 	var execution struct{ Status, Reason string }
-	eventually(t, "the run to end", func() bool {
+	stage.Eventually(t, "the run to end", func() bool {
 		call("GET", "/executions/"+run.ExecutionID, 200, nil, &execution)
 		return execution.Status != "queued" && execution.Status != "running"
 	})
@@ -95,7 +97,7 @@ func TestAProgramMakesRunsAndReadsWithATokenOfAPerson(t *testing.T) {
 	if !strings.Contains(said, "Hello, world") {
 		t.Errorf("the transcript says %s; want what the script wrote", said)
 	}
-	if strings.Contains(s.log.String(), token) {
+	if strings.Contains(s.Log.String(), token) {
 		t.Error("the log has the token")
 	}
 }

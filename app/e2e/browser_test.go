@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"carillon/app/e2e/internal/stage"
 )
 
 // browser unpacks the browser once, before scripts need it at the same time, and says what is missing.
@@ -28,32 +30,32 @@ var browser = sync.OnceValue(func() error {
 })
 
 // script runs a *.test.mjs against a server, with more variables for its environment. What it prints is shown when it fails.
-func script(t testing.TB, s *server, name string, env ...string) {
+func script(t testing.TB, s *stage.Server, name string, env ...string) {
 	t.Helper()
 	t.Logf("%s", node(t, s, name+".test.mjs", env...))
 }
 
 // node runs a file of this folder with the packages of the browser tests and returns what it printed.
-func node(t testing.TB, s *server, file string, env ...string) string {
+func node(t testing.TB, s *stage.Server, file string, env ...string) string {
 	t.Helper()
 	if err := browser(); err != nil {
 		t.Fatal(err)
 	}
 	name, _, _ := strings.Cut(file, ".")
 	// The script itself says at which step it waited in vain; this is for one that does not end even so.
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*stage.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", file)
 	cmd.WaitDelay = time.Second // its browser may hold its output open
-	cmd.Env = append(os.Environ(), "BASE="+s.base, "SCENARIO="+name, "FAILED="+failed(t))
+	cmd.Env = append(os.Environ(), "BASE="+s.Base, "SCENARIO="+name, "FAILED="+failed(t))
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		log := filepath.Join(failed(t), name+".log")
-		if err := os.WriteFile(log, []byte(s.log.String()), 0o644); err != nil {
+		if err := os.WriteFile(log, []byte(s.Log.String()), 0o644); err != nil {
 			t.Error(err)
 		}
-		t.Fatalf("%s: %v\n%s\nThe server's log is %s. It noted:\n%s", file, err, out, log, s.complaints())
+		t.Fatalf("%s: %v\n%s\nThe server's log is %s. It noted:\n%s", file, err, out, log, s.Complaints())
 	}
 	return string(out)
 }
@@ -94,61 +96,33 @@ func TestScriptsAllRun(t *testing.T) {
 
 func TestPeopleSignInAndOut(t *testing.T) {
 	t.Parallel()
-	s := servePlain(t, onDatabase(t))
-	script(t, s, "signin", "SETUP="+s.setup(t))
+	s := stage.ServePlain(t, stage.OnDatabase(t))
+	script(t, s, "signin", "SETUP="+s.Setup(t))
 }
 
 // TestWholeWay drives the program from its first start to the history of a run, on the embedded database as it starts by
 // itself.
 func TestWholeWay(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	gates := folder(t)
-	script(t, s, "whole", "SETUP="+s.setup(t), "REPOSITORY="+repository(t), "GATES="+gates)
+	s := stage.Serve(t)
+	gates := stage.Folder(t)
+	script(t, s, "whole", "SETUP="+s.Setup(t), "REPOSITORY="+stage.Repository(t), "GATES="+gates)
 }
 
 func TestItWorksWithoutJavaScript(t *testing.T) {
 	t.Parallel()
-	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
-	script(t, s, "nojs", "GATES="+folder(t))
-}
-
-// repository makes a Git repository with a history, and returns a local clone of it.
-func repository(t testing.TB) string {
-	t.Helper()
-	dir := folder(t)
-	source, clone := filepath.Join(dir, "source"), filepath.Join(dir, "greeter")
-	git := func(in string, args ...string) {
-		cmd := exec.Command("git", append([]string{"-c", "user.name=Grace Hopper", "-c", "user.email=grace@example.com", "-c", "commit.gpgsign=false"}, args...)...)
-		cmd.Dir = in
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
-	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(source, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	git(dir, "init", "-q", "-b", "main", source)
-	write("greeting.txt", "Hello, world.\nThis line stays.\n")
-	git(source, "add", ".")
-	git(source, "commit", "-q", "-m", "Greet the world")
-	write("README.md", "# Greeter\n\nIt greets.\n")
-	git(source, "add", ".")
-	git(source, "commit", "-q", "-m", "Say what it is")
-	git(dir, "clone", "-q", source, clone)
-	return clone
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
+	script(t, s, "nojs", "GATES="+stage.Folder(t))
 }
 
 func TestTicketsAndTemplatesInABrowser(t *testing.T) {
 	t.Parallel()
-	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
 	script(t, s, "tickets", "CALL_TOOL="+callTool)
 }
 
 func TestWhatARunHasToPassInABrowser(t *testing.T) {
 	t.Parallel()
-	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
 	script(t, s, "quality")
 }

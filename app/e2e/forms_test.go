@@ -12,6 +12,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"carillon/app/e2e/internal/stage"
 	"carillon/app/web"
 	"carillon/db"
 )
@@ -28,14 +29,14 @@ type formPage struct {
 // the database is what the forms change.
 func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 	t.Parallel()
-	address := onDatabase(t)
-	s := servePlain(t, slices.Concat(asAdministrator, []string{address, "CARILLON_ROLES=web"})...)
+	address := stage.OnDatabase(t)
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{address, "CARILLON_ROLES=web"})...)
 	d, err := db.Open(t.Context(), strings.TrimPrefix(address, "DATABASE_URL="))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
-	ids := seedForms(t, visit(t, s), d)
+	ids := seedForms(t, stage.Visit(t, s), d)
 	var pages []formPage
 	var sent []string // what forms and buttons send to
 	for _, route := range web.Routes() {
@@ -72,7 +73,7 @@ func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 		}
 	}))
 	t.Cleanup(rows.Close)
-	script(t, s, "forms", "PAGES="+string(list), "ROUTES="+string(routes), "ROWS="+rows.URL, "REPOSITORY="+repository(t))
+	script(t, s, "forms", "PAGES="+string(list), "ROUTES="+string(routes), "ROWS="+rows.URL, "REPOSITORY="+stage.Repository(t))
 }
 
 func first(list []string) string {
@@ -103,20 +104,20 @@ var uuidText = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
 // seedForms makes one of everything that has a form, through the forms themselves, and returns the ids by the first part of the
 // address.
-func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
+func seedForms(t *testing.T, v *stage.Visitor, d *db.DB) map[string][]string {
 	t.Helper()
 	ids := map[string][]string{}
 	made := func(kind, path string, form url.Values) string {
 		t.Helper()
-		a := v.post(t, path, form)
-		id := uuidText.FindString(a.to)
-		if a.status == http.StatusOK { // what is told once is shown in the answer
+		a := v.Post(t, path, form)
+		id := uuidText.FindString(a.To)
+		if a.Status == http.StatusOK { // what is told once is shown in the answer
 			if err := d.NewRaw("SELECT id::text FROM automations WHERE name = ? UNION SELECT id::text FROM users WHERE name = ?", form.Get("name"), form.Get("name")).Scan(t.Context(), &id); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if id == "" {
-			t.Fatalf("POST %s answered %d %s: %s", path, a.status, a.to, a.said())
+			t.Fatalf("POST %s answered %d %s: %s", path, a.Status, a.To, a.Said())
 		}
 		ids[kind] = append(ids[kind], id)
 		return id
@@ -139,21 +140,21 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 	made("tickets", "/tickets", url.Values{"workspace": {scratch}, "title": {"Slow"}, "priority": {"low"}})
 	made("tickets", "/tickets", url.Values{"workspace": {scratch}, "title": {"Old"}, "priority": {"low"}})
 	made("roles", "/settings/roles", url.Values{"name": {"Guest"}, "permissions": {"automations.view_own"}})
-	jonas := made("users", "/settings/users", url.Values{"email": {"jonas@example.com"}, "name": {"Jonas"}, "password": {adminPassword}, "roles": {member}})
+	jonas := made("users", "/settings/users", url.Values{"email": {"jonas@example.com"}, "name": {"Jonas"}, "password": {stage.AdminPassword}, "roles": {member}})
 	grace := made("users", "/settings/users", url.Values{"email": {"grace@example.com"}, "name": {"Grace"}, "roles": {member}}) // is invited
-	v.post(t, "/workspaces/"+scratch+"/removal", url.Values{"user": {grace}})
-	gone := made("users", "/settings/users", url.Values{"email": {"alan@example.com"}, "name": {"Alan"}, "password": {adminPassword}, "roles": {member}})
-	v.post(t, "/settings/users/"+gone+"/deactivation", nil)
+	v.Post(t, "/workspaces/"+scratch+"/removal", url.Values{"user": {grace}})
+	gone := made("users", "/settings/users", url.Values{"email": {"alan@example.com"}, "name": {"Alan"}, "password": {stage.AdminPassword}, "roles": {member}})
+	v.Post(t, "/settings/users/"+gone+"/deactivation", nil)
 	ids["workspaces"] = []string{scratch}
 	ids["providers"] = nil
-	if a := v.post(t, "/settings/providers", url.Values{"name": {"Mine"}, "command": {"mine --acp 'two words'"}, "keys": {"MINE_KEY"}, "state": {".mine"}}); a.status == http.StatusSeeOther {
-		_, id, _ := strings.Cut(a.to, "#provider-")
+	if a := v.Post(t, "/settings/providers", url.Values{"name": {"Mine"}, "command": {"mine --acp 'two words'"}, "keys": {"MINE_KEY"}, "state": {".mine"}}); a.Status == http.StatusSeeOther {
+		_, id, _ := strings.Cut(a.To, "#provider-")
 		ids["providers"] = []string{id}
 	} else {
-		t.Fatalf("the agent answered %d %s", a.status, a.said())
+		t.Fatalf("the agent answered %d %s", a.Status, a.Said())
 	}
 	automation := func(name string, more url.Values) string {
-		form := v.form(t, name, "\n\necho {{who}}\n  indented\n")
+		form := v.Form(t, name, "\n\necho {{who}}\n  indented\n")
 		form.Set("provider", "claude")
 		form.Set("param.who", "Ada\n\nGrace")
 		for key, list := range more {
@@ -168,9 +169,9 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 	called := automation("Webhook", url.Values{"trigger": {"http"}, "allow_parallel": {"true"}, "max_parallel": {"3"}, "filter_field": {"action"}, "filter_operator": {"equals"}, "filter_value": {"opened"}})
 	flowed := automation("By workflow", url.Values{"execution_type": {"workflow"}, "workflow": {flow}, "prompt": {""}, "param.who": {"Ada\nGrace"}, "param.how": {"loud"}})
 	asked := automation("By bot", url.Values{"session_type": {"bot"}, "bot": {bot}, "prompt": {"Look."}})
-	v.post(t, "/automations/"+once+"/transfer", url.Values{"to": {jonas}})
+	v.Post(t, "/automations/"+once+"/transfer", url.Values{"to": {jonas}})
 	start := func(automation string) string {
-		return uuidText.FindString(v.run(t, "/automations/"+automation))
+		return uuidText.FindString(v.Run(t, "/automations/"+automation))
 	}
 	exec := func(query string, args ...any) {
 		t.Helper()
@@ -196,7 +197,7 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 	exec("UPDATE sessions SET status = 'in_progress', queued_at = NULL, worker = 'here', fence = 1, lease_until = now() + interval '1 day' WHERE id = ?", working)
 	exec("UPDATE executions SET status = 'running', started_at = now() WHERE session_id = ?", working)
 	exec("UPDATE turns SET status = 'running', started_at = now() WHERE session_id = ?", working)
-	v.post(t, "/sessions/"+working+"/messages", url.Values{"message": {"And then?"}})
+	v.Post(t, "/sessions/"+working+"/messages", url.Values{"message": {"And then?"}})
 	// One whose files are on a worker that is silent.
 	away := start(recurring)
 	exec("INSERT INTO workers (id, name, seen_at) VALUES ('away', 'forge-1', now() - interval '1 hour')")
@@ -208,7 +209,7 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 		'git_url', 'https://github.com/o/r.git', 'token_sealed', '\x00'))).* FROM workspaces w RETURNING id::text`).Scan(t.Context(), &forge); err != nil {
 		t.Fatal(err)
 	}
-	v.post(t, "/tickets", url.Values{"workspace": {forge}, "title": {"First"}, "priority": {"low"}})
+	v.Post(t, "/tickets", url.Values{"workspace": {forge}, "title": {"First"}, "priority": {"low"}})
 	exec("UPDATE turns SET status = 'succeeded', started_at = now(), finished_at = now() WHERE session_id = ?", closed)
 	exec("UPDATE executions SET status = 'succeeded', started_at = now(), finished_at = now() WHERE session_id = ?", closed)
 	exec(`UPDATE sessions SET status = 'done', queued_at = NULL, closed_at = now(), workspace_id = ?, branch = 'carillon/closed', files_changed = 1
@@ -219,13 +220,13 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 	ids["deliveries"] = list("SELECT id::text FROM webhook_deliveries")
 	exec(`INSERT INTO pull_requests (id, session_id, forge, repository, number, url, key, state, found_by, created_at, updated_at)
 		VALUES (gen_random_uuid(), ?, 'github', 'o/r', 7, 'https://example.com/o/r/pull/7', 'example.com/o/r/7', 'open', 'hand', now(), now())`, over)
-	v.post(t, "/sessions/"+over+"/tickets", url.Values{"ticket": {"#1"}})
+	v.Post(t, "/sessions/"+over+"/tickets", url.Values{"ticket": {"#1"}})
 	exec(`INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason)
 		VALUES ('codex', now(), now() + interval '1 day', now(), 3, 'rate_limit', 'the quota is used up')`)
 	exec(`INSERT INTO api_tokens (id, user_id, name, hash, narrowed, created_at, expires_at)
 		VALUES (gen_random_uuid(), ?, 'Script', sha256('a'), false, now(), now() + interval '1 day')`, jonas)
 	exec(`INSERT INTO notifications (id, user_id, kind, title, dedup_key, created_at)
-		SELECT gen_random_uuid(), id, 'message', 'Notice ' || n, 'n' || n, now() FROM users, generate_series(1, 5) AS n WHERE email = ?`, adminEmail)
+		SELECT gen_random_uuid(), id, 'message', 'Notice ' || n, 'n' || n, now() FROM users, generate_series(1, 5) AS n WHERE email = ?`, stage.AdminEmail)
 	ids["inbox"] = list("SELECT id::text FROM notifications ORDER BY dedup_key LIMIT 2")
 	exec("UPDATE notifications SET starred_at = now() WHERE id = ?", ids["inbox"][1])
 	exec("INSERT INTO user_identities (issuer, subject, user_id, created_at, used_at) VALUES ('https://id.example.com', '7', ?, now(), now())", jonas)
@@ -233,14 +234,14 @@ func seedForms(t *testing.T, v *visitor, d *db.DB) map[string][]string {
 }
 
 // calls lets something outside call an automation's webhook.
-func calls(t *testing.T, v *visitor, automation string) {
+func calls(t *testing.T, v *stage.Visitor, automation string) {
 	t.Helper()
-	token := v.post(t, "/automations/"+automation+"/token", nil)
-	shown := token.first(with("id", "webhook_url")).attr("value")
-	if token.to != "" {
-		shown = v.get(t, token.to).first(with("id", "webhook_url")).attr("value")
+	token := v.Post(t, "/automations/"+automation+"/token", nil)
+	shown := token.First(stage.With("id", "webhook_url")).Attr("value")
+	if token.To != "" {
+		shown = v.Get(t, token.To).First(stage.With("id", "webhook_url")).Attr("value")
 	}
-	res, err := http.Post(v.server.base+tokenAddress.FindString(shown), "application/json", strings.NewReader(`{"action":"opened"}`))
+	res, err := http.Post(v.Server.Base+tokenAddress.FindString(shown), "application/json", strings.NewReader(`{"action":"opened"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

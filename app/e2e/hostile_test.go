@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"carillon/app/e2e/internal/stage"
 )
 
 // The Big List of Naughty Strings, by Max Woolf; its licence (MIT) is in testdata/blns.LICENSE.txt.
@@ -22,15 +24,15 @@ var naughty []byte
 
 func TestNamesAreShownAsTypedOrRefused(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
-	v := visit(t, s)
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
+	v := stage.Visit(t, s)
 	var names []string
 	if err := json.Unmarshal(naughty, &names); err != nil || len(names) < 400 {
 		t.Fatalf("%d strings, %v; want all of the list", len(names), err)
 	}
 	names = append(names, "  between blanks\t", strings.Repeat("W", 200), strings.Repeat("字", 200), "a\u202eb", "\ufeff")
-	form := v.form(t, "", "true")
-	scripts := len(v.get(t, "/automations").find(element("script")))
+	form := v.Form(t, "", "true")
+	scripts := len(v.Get(t, "/automations").Find(stage.Element("script")))
 	var saved, refused int
 	var mu sync.Mutex
 	var workers sync.WaitGroup
@@ -42,27 +44,27 @@ func TestNamesAreShownAsTypedOrRefused(t *testing.T) {
 					typed[k] = values
 				}
 				typed.Set("name", name)
-				a := v.post(t, "/automations", typed)
+				a := v.Post(t, "/automations", typed)
 				mu.Lock()
-				switch a.status {
+				switch a.Status {
 				case http.StatusSeeOther:
 					saved++
 				case http.StatusUnprocessableEntity:
 					refused++
 				default:
-					t.Errorf("%q answered %d; want 303 or 422", name, a.status)
+					t.Errorf("%q answered %d; want 303 or 422", name, a.Status)
 				}
 				mu.Unlock()
-				shown, want := a.page, name
-				if a.status == http.StatusSeeOther {
-					shown, want = v.get(t, a.to).page, strings.TrimSpace(name)
-					if got := shown.first(element("h1")).text(); got != want {
+				shown, want := a.Page, name
+				if a.Status == http.StatusSeeOther {
+					shown, want = v.Get(t, a.To).Page, strings.TrimSpace(name)
+					if got := shown.First(stage.Element("h1")).Text(); got != want {
 						t.Errorf("%q is shown as %q", want, got)
 					}
-				} else if got := shown.first(with("id", "name")); got.attr("value") != want || got.attr("aria-invalid") != "true" {
-					t.Errorf("%q is refused and comes back as %q, marked %q", want, got.attr("value"), got.attr("aria-invalid"))
+				} else if got := shown.First(stage.With("id", "name")); got.Attr("value") != want || got.Attr("aria-invalid") != "true" {
+					t.Errorf("%q is refused and comes back as %q, marked %q", want, got.Attr("value"), got.Attr("aria-invalid"))
 				}
-				if n := len(shown.find(element("script"))); n != scripts {
+				if n := len(shown.Find(stage.Element("script"))); n != scripts {
 					t.Errorf("%q makes %d scripts of %d", name, n, scripts)
 				}
 			}
@@ -73,17 +75,17 @@ func TestNamesAreShownAsTypedOrRefused(t *testing.T) {
 		t.Errorf("%d saved, %d refused; want most saved, and empty ones and those with control characters refused", saved, refused)
 	}
 	for _, path := range []string{"/automations", "/automations?q=%27%22%3Cscript%3E%25_", "/executions"} {
-		if a := v.get(t, path); a.status != http.StatusOK || len(a.find(element("script"))) != scripts {
-			t.Errorf("%s answered %d with %d scripts; want 200 with %d", path, a.status, len(a.find(element("script"))), scripts)
+		if a := v.Get(t, path); a.Status != http.StatusOK || len(a.Find(stage.Element("script"))) != scripts {
+			t.Errorf("%s answered %d with %d scripts; want 200 with %d", path, a.Status, len(a.Find(stage.Element("script"))), scripts)
 		}
 	}
-	v.alive(t)
+	v.Alive(t)
 }
 
 func TestFormsThatDoNotDoAreRefusedWithReasons(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
-	v := visit(t, s)
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
+	v := stage.Visit(t, s)
 	for _, tt := range []struct {
 		name         string
 		field, value string
@@ -111,24 +113,24 @@ func TestFormsThatDoNotDoAreRefusedWithReasons(t *testing.T) {
 		{"a time limit beyond all", "timeout", "1e300", 422, "number of minutes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			form := v.form(t, "A name", "echo fine")
+			form := v.Form(t, "A name", "echo fine")
 			form.Set(tt.field, tt.value)
-			a := v.post(t, "/automations", form)
-			if a.status != tt.status || !strings.Contains(a.said(), tt.want) {
-				t.Errorf("answered %d %.300s; want %d with %q", a.status, a.said(), tt.status, tt.want)
+			a := v.Post(t, "/automations", form)
+			if a.Status != tt.status || !strings.Contains(a.Said(), tt.want) {
+				t.Errorf("answered %d %.300s; want %d with %q", a.Status, a.Said(), tt.status, tt.want)
 			}
-			v.alive(t)
+			v.Alive(t)
 		})
 	}
-	if n := len(v.get(t, "/automations").find(with("class", "title-link"))); n != 0 {
+	if n := len(v.Get(t, "/automations").Find(stage.With("class", "title-link"))); n != 0 {
 		t.Errorf("%d automations were saved; want none", n)
 	}
 }
 
 func TestOutputOfAnySizeAndKindIsTaken(t *testing.T) {
 	t.Parallel()
-	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
-	v := visit(t, s)
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
+	v := stage.Visit(t, s)
 	for _, tt := range []struct {
 		name, script string
 		shown        []string
@@ -141,33 +143,33 @@ func TestOutputOfAnySizeAndKindIsTaken(t *testing.T) {
 		{"a million empty lines", "head -c 1000000 /dev/zero | tr '\\0' '\\n'\necho the last line", []string{"the last line"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			automation := v.automation(t, tt.name, tt.script)
+			automation := v.Automation(t, tt.name, tt.script)
 			begun := time.Now()
-			session := v.run(t, automation)
-			v.ends(t, session, "Succeeded")
+			session := v.Run(t, automation)
+			v.Ends(t, session, "Succeeded")
 			ended := time.Now()
-			a := v.get(t, session)
-			t.Logf("ran %.1f s; its page has %d KiB and took %.1f s", ended.Sub(begun).Seconds(), a.size>>10, time.Since(ended).Seconds())
-			if a.size > 8<<20 {
-				t.Errorf("its page has %d bytes; want at most 8 MiB", a.size)
+			a := v.Get(t, session)
+			t.Logf("ran %.1f s; its page has %d KiB and took %.1f s", ended.Sub(begun).Seconds(), a.Size>>10, time.Since(ended).Seconds())
+			if a.Size > 8<<20 {
+				t.Errorf("its page has %d bytes; want at most 8 MiB", a.Size)
 			}
-			transcript := v.get(t, session+"?whole=yes").first(with("id", "transcript"))
-			if n := len(transcript.find(element("script"))); n != 0 {
+			transcript := v.Get(t, session+"?whole=yes").First(stage.With("id", "transcript"))
+			if n := len(transcript.Find(stage.Element("script"))); n != 0 {
 				t.Errorf("the transcript has %d scripts", n)
 			}
 			printed := ""
-			for _, out := range transcript.find(with("class", "out")) {
-				printed += out.text()
+			for _, out := range transcript.Find(stage.With("class", "out")) {
+				printed += out.Text()
 			}
 			for _, want := range tt.shown {
 				if !strings.Contains(printed, want) {
 					t.Errorf("the transcript lacks %q; it begins %.200q and ends %.200q", want, printed, printed[max(0, len(printed)-200):])
 				}
 			}
-			v.alive(t)
+			v.Alive(t)
 		})
 	}
-	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid)); err == nil {
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Pid())); err == nil {
 		for line := range strings.Lines(string(text)) {
 			if strings.HasPrefix(line, "VmHWM") {
 				t.Log("the most memory: ", strings.TrimSpace(line))
@@ -178,28 +180,28 @@ func TestOutputOfAnySizeAndKindIsTaken(t *testing.T) {
 
 func TestStopEndsWhatIgnoresIt(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
-	v := visit(t, s)
-	gates := folder(t)
-	mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.data)
-	automation := v.automation(t, "Stubborn", fmt.Sprintf(`export %s
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
+	v := stage.Visit(t, s)
+	gates := stage.Folder(t)
+	mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.Data)
+	automation := v.Automation(t, "Stubborn", fmt.Sprintf(`export %s
 trap '' TERM INT HUP
 setsid bash -c "trap '' TERM INT HUP; (trap '' TERM INT HUP; while :; do sleep 1; done) & touch '%[2]s/child'; while :; do sleep 1; done" &
 until [ -e '%[2]s/child' ]; do sleep 0.02; done
 touch '%[2]s/started'
 while :; do sleep 1; done
 `, mark, gates))
-	session := v.run(t, automation)
-	exists(t, filepath.Join(gates, "started"))
-	if a := v.post(t, session+"/stop", nil); a.status != http.StatusSeeOther {
-		t.Fatalf("Stop answered %d %s; want 303", a.status, a.said())
+	session := v.Run(t, automation)
+	stage.Exists(t, filepath.Join(gates, "started"))
+	if a := v.Post(t, session+"/stop", nil); a.Status != http.StatusSeeOther {
+		t.Fatalf("Stop answered %d %s; want 303", a.Status, a.Said())
 	}
-	v.ends(t, session, "Canceled")
-	if n := marked(t, mark); n != 0 {
+	v.Ends(t, session, "Canceled")
+	if n := stage.Marked(t, mark); n != 0 {
 		t.Errorf("%d processes of the run are left; want none", n)
 	}
-	if history := v.get(t, automation).said(); !strings.Contains(history, "anceled by "+adminName) {
+	if history := v.Get(t, automation).Said(); !strings.Contains(history, "anceled by "+stage.AdminName) {
 		t.Errorf("the history says %q; want who canceled it", history)
 	}
-	v.alive(t)
+	v.Alive(t)
 }

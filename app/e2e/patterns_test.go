@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/agent/agenttest"
 	"carillon/app/automation"
+	"carillon/app/e2e/internal/stage"
 )
 
 // playPattern does what the common patterns of the specification ask for, in the words of the templates: it audits and makes
@@ -81,13 +82,13 @@ func playPattern(m *agenttest.Message) bool {
 
 func TestTheCommonPatternsRunFromTheirTemplatesToTheirEnds(t *testing.T) {
 	t.Parallel()
-	h := serveHub(t)
-	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t), "CARILLON_OUTBOUND_PRIVATE=on"})...)
-	script(t, s, "patterns", "AGENT="+ownAgent(t), "HUB="+h.url, "HUB_TOKEN="+hubToken, "HUB_SECRET="+hubSecret)
+	h := stage.ServeHub(t)
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t), "CARILLON_OUTBOUND_PRIVATE=on"})...)
+	script(t, s, "patterns", "AGENT="+ownAgent(t), "HUB="+h.URL, "HUB_TOKEN="+stage.HubToken, "HUB_SECRET="+stage.HubSecret)
 }
 
 func TestAWorkflowIsEditedRunAndRemovedInABrowser(t *testing.T) {
 	t.Parallel()
-	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
 	script(t, s, "workflows", "AGENT="+ownAgent(t))
 }

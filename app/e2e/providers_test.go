@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"carillon/app/agent/agenttest"
+	"carillon/app/e2e/internal/stage"
 )
 
 // agentRole is the first argument with which this test binary is a coding agent.
@@ -19,7 +20,7 @@ func ownAgent(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return program + " " + agentRole + " state=" + folder(t)
+	return program + " " + agentRole + " state=" + stage.Folder(t)
 }
 
 // beAsked is what the agent does with a message that has no directives in it.
@@ -41,6 +42,6 @@ func beAsked(m *agenttest.Message) {
 
 func TestAnAgentIsAddedTriedAndTalkedTo(t *testing.T) {
 	t.Parallel()
-	s := servePlain(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
 	script(t, s, "providers", "AGENT="+ownAgent(t))
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"carillon/app/e2e/internal/stage"
 )
 
 func TestKilledServerLeavesNoProcessAndNoRunInFlight(t *testing.T) {
@@ -16,16 +18,16 @@ func TestKilledServerLeavesNoProcessAndNoRunInFlight(t *testing.T) {
 		settings func(t *testing.T) []string
 	}{
 		{"the embedded database", func(*testing.T) []string { return nil }},
-		{"a database of its own", func(t *testing.T) []string { return []string{onDatabase(t)} }},
+		{"a database of its own", func(t *testing.T) []string { return []string{stage.OnDatabase(t)} }},
 	} {
 		t.Run("with "+tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, slices.Concat(asAdministrator, tt.settings(t))...)
-			v := visit(t, s)
-			gates := folder(t)
-			mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.data)
+			s := stage.Serve(t, slices.Concat(stage.AsAdministrator, tt.settings(t))...)
+			v := stage.Visit(t, s)
+			gates := stage.Folder(t)
+			mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.Data)
 			// One child stays in its group, one leaves it and ignores what it is asked.
-			automation := v.automation(t, "Long one", fmt.Sprintf(`export %s
+			automation := v.Automation(t, "Long one", fmt.Sprintf(`export %s
 sleep 3600 &
 setsid bash -c "trap '' TERM HUP INT; touch '%[2]s/child'; while :; do sleep 1; done" &
 until [ -e '%[2]s/child' ]; do sleep 0.02; done
@@ -33,40 +35,40 @@ if [ -e '%[2]s/again' ]; then exit 0; fi
 touch '%[2]s/started'
 wait
 `, mark, gates))
-			session := v.run(t, automation)
-			exists(t, filepath.Join(gates, "started"))
+			session := v.Run(t, automation)
+			stage.Exists(t, filepath.Join(gates, "started"))
 			// A child that has yet to become its program does not show the mark.
-			eventually(t, "the script and its children to run", func() bool { return marked(t, mark) >= 3 })
-			if is := v.fact(t, session, "Run"); is != "Running" {
+			stage.Eventually(t, "the script and its children to run", func() bool { return stage.Marked(t, mark) >= 3 })
+			if is := v.Fact(t, session, "Run"); is != "Running" {
 				t.Fatalf("the run is %s; want Running", is)
 			}
 
-			s.kill(t)
-			s.start(t)
-			v.ends(t, session, "Failed")
-			history := v.get(t, automation).said()
+			s.Kill(t)
+			s.Start(t)
+			v.Ends(t, session, "Failed")
+			history := v.Get(t, automation).Said()
 			if want := "interrupted by a restart"; !strings.Contains(strings.ToLower(history), want) {
 				t.Errorf("the history says %q; want %q in it", history, want)
 			}
-			eventually(t, "the processes of the run to be gone", func() bool { return marked(t, mark) == 0 })
+			stage.Eventually(t, "the processes of the run to be gone", func() bool { return stage.Marked(t, mark) == 0 })
 
-			touch(t, filepath.Join(gates, "again"))
-			v.ends(t, v.run(t, automation), "Succeeded")
-			eventually(t, "the processes of the next run to be gone", func() bool { return marked(t, mark) == 0 })
+			stage.Touch(t, filepath.Join(gates, "again"))
+			v.Ends(t, v.Run(t, automation), "Succeeded")
+			stage.Eventually(t, "the processes of the next run to be gone", func() bool { return stage.Marked(t, mark) == 0 })
 		})
 	}
 }
 
 func TestStoppedServerWaitsForNobody(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
-	v := visit(t, s)
-	gates := folder(t)
-	mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.data)
-	automation := v.automation(t, "Patient one", fmt.Sprintf("export %s\necho Waiting\ntouch '%s/started'\nsleep 3600\n", mark, gates))
-	session := v.run(t, automation)
-	exists(t, filepath.Join(gates, "started"))
-	stream, err := v.client.Get(s.base + session + "/stream?after=0")
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
+	v := stage.Visit(t, s)
+	gates := stage.Folder(t)
+	mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.Data)
+	automation := v.Automation(t, "Patient one", fmt.Sprintf("export %s\necho Waiting\ntouch '%s/started'\nsleep 3600\n", mark, gates))
+	session := v.Run(t, automation)
+	stage.Exists(t, filepath.Join(gates, "started"))
+	stream, err := v.Client.Get(s.Base + session + "/stream?after=0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,13 +77,13 @@ func TestStoppedServerWaitsForNobody(t *testing.T) {
 		t.Fatalf("the stream answered %d, %v; want that it has begun", stream.StatusCode, err)
 	}
 
-	s.stop(t) // does not wait for the hour of the run
-	if n := marked(t, mark); n != 0 {
+	s.Stop(t) // does not wait for the hour of the run
+	if n := stage.Marked(t, mark); n != 0 {
 		t.Errorf("%d processes of the run are left", n)
 	}
-	s.start(t)
-	v.ends(t, session, "Failed")
-	if history := v.get(t, automation).said(); !strings.Contains(strings.ToLower(history), "interrupted by a restart") {
+	s.Start(t)
+	v.Ends(t, session, "Failed")
+	if history := v.Get(t, automation).Said(); !strings.Contains(strings.ToLower(history), "interrupted by a restart") {
 		t.Errorf("the history says %q; want that a restart interrupted it", history)
 	}
 }

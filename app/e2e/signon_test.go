@@ -13,6 +13,8 @@ import (
 
 	"github.com/zitadel/oidc/v3/example/server/storage"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"carillon/app/e2e/internal/stage"
 )
 
 // TestASingleSignOnWorksInABrowser goes through the pages of a real provider, so that the browser itself judges the
@@ -46,11 +48,11 @@ func TestASingleSignOnWorksInABrowser(t *testing.T) {
 	}))
 	mux.Handle("/", provider)
 
-	s := servePlain(t, slices.Concat(asAdministrator, []string{
-		onDatabase(t), "CARILLON_OIDC_ISSUER=" + issuer, "CARILLON_OIDC_CLIENT_ID=carillon", "CARILLON_OIDC_CLIENT_SECRET=known to both",
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{
+		stage.OnDatabase(t), "CARILLON_OIDC_ISSUER=" + issuer, "CARILLON_OIDC_CLIENT_ID=carillon", "CARILLON_OIDC_CLIENT_SECRET=known to both",
 		"CARILLON_OIDC_AUTO_CREATE=on", "CARILLON_OIDC_NAME=Sign in with Acme",
 	})...)
-	clients["carillon"] = storage.WebClient("carillon", "known to both", s.base+"/login/sso/callback")
+	clients["carillon"] = storage.WebClient("carillon", "known to both", s.Base+"/login/sso/callback")
 	site.Start()
 	script(t, s, "signon")
 }

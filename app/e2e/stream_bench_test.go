@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"carillon/app/e2e/internal/stage"
 )
 
 // burstAgent speaks the Agent Client Protocol. To the prompt "FILE N PAUSE" it waits for the file and then uses N tools, 500
@@ -51,22 +53,22 @@ func BenchmarkAgentToBrowser(b *testing.B) {
 			if err := os.WriteFile(agent, []byte(burstAgent), 0o700); err != nil {
 				b.Fatal(err)
 			}
-			s := serve(b, slices.Concat(asAdministrator, []string{onDatabase(b)})...)
-			v := visit(b, s)
-			if a := v.post(b, "/settings/providers", url.Values{"name": {"Burst"}, "driver": {"acp"}, "command": {agent}}); a.status != http.StatusSeeOther {
-				b.Fatalf("adding the agent answered %d %s", a.status, a.said())
+			s := stage.Serve(b, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(b)})...)
+			v := stage.Visit(b, s)
+			if a := v.Post(b, "/settings/providers", url.Values{"name": {"Burst"}, "driver": {"acp"}, "command": {agent}}); a.Status != http.StatusSeeOther {
+				b.Fatalf("adding the agent answered %d %s", a.Status, a.Said())
 			}
 			n := 0
 			watch := func(events int) map[string]float64 {
 				n++
 				start := filepath.Join(dir, "start"+strconv.Itoa(n))
-				form := v.form(b, "Burst "+strconv.Itoa(n), "go:"+start+" "+strconv.Itoa(events)+" "+bb.pause)
+				form := v.Form(b, "Burst "+strconv.Itoa(n), "go:"+start+" "+strconv.Itoa(events)+" "+bb.pause)
 				form.Set("provider", "burst")
-				a := v.post(b, "/automations", form)
-				if a.status != http.StatusSeeOther {
-					b.Fatalf("saving answered %d %s", a.status, a.said())
+				a := v.Post(b, "/automations", form)
+				if a.Status != http.StatusSeeOther {
+					b.Fatalf("saving answered %d %s", a.Status, a.Said())
 				}
-				return measure(b, s, "stream", "SESSION="+v.run(b, a.to), "START="+start)
+				return measure(b, s, "stream", "SESSION="+v.Run(b, a.To), "START="+start)
 			}
 			watch(500) // signing in takes memory, and the first run makes the repository
 			for b.Loop() {
@@ -74,14 +76,14 @@ func BenchmarkAgentToBrowser(b *testing.B) {
 				b.ReportMetric(seen["shown"]/seen["seconds"], "events/s")
 				b.ReportMetric(100*seen["shown"]/float64(bb.events), "%-shown")
 				b.ReportMetric(seen["page"], "page-MiB")
-				b.ReportMetric(v.heap(b), "server-MiB")
+				b.ReportMetric(heap(b, v), "server-MiB")
 			}
 		})
 	}
 }
 
 // measure runs a script NAME.bench.mjs, whose last line is a JSON object of figures.
-func measure(b *testing.B, s *server, name string, env ...string) map[string]float64 {
+func measure(b *testing.B, s *stage.Server, name string, env ...string) map[string]float64 {
 	b.Helper()
 	lines := strings.Split(strings.TrimSpace(node(b, s, name+".bench.mjs", env...)), "\n")
 	figures := map[string]float64{}
@@ -92,9 +94,9 @@ func measure(b *testing.B, s *server, name string, env ...string) map[string]flo
 }
 
 // heap is the memory in use of the program, in MiB, as it tells itself.
-func (v *visitor) heap(b *testing.B) float64 {
+func heap(b *testing.B, v *stage.Visitor) float64 {
 	b.Helper()
-	res, err := v.client.Get(v.server.base + "/metrics")
+	res, err := v.Client.Get(v.Server.Base + "/metrics")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"carillon/app/automation"
+	"carillon/app/e2e/internal/stage"
 )
 
 // callTool is how a script calls a tool of Carillon's with nothing but bash.
@@ -24,16 +25,16 @@ const callTool = `call() {
 
 func TestOneAutomationCreatesATicketAndALoopWorksTheQueueOff(t *testing.T) {
 	t.Parallel()
-	s := serve(t, slices.Concat(asAdministrator, []string{onDatabase(t)})...)
-	v := visit(t, s)
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
+	v := stage.Visit(t, s)
 
-	audit := v.run(t, v.automation(t, "Nightly audit", callTool+`call create_ticket '{"title":"undici: high-severity advisory","priority":"high","labels":["security"]}' | grep -q '"number":1'`))
-	v.ends(t, audit, "Succeeded")
-	if page := v.get(t, audit).said(); !strings.Contains(page, "#1 undici: high-severity advisory") {
+	audit := v.Run(t, v.Automation(t, "Nightly audit", callTool+`call create_ticket '{"title":"undici: high-severity advisory","priority":"high","labels":["security"]}' | grep -q '"number":1'`))
+	v.Ends(t, audit, "Succeeded")
+	if page := v.Get(t, audit).Said(); !strings.Contains(page, "#1 undici: high-severity advisory") {
 		t.Errorf("the session does not show the ticket that it created: %s", page)
 	}
 
-	form := v.form(t, "QA loop", callTool+`next=$(call claim_next_ticket '{}')
+	form := v.Form(t, "QA loop", callTool+`next=$(call claim_next_ticket '{}')
 case $next in
   *'"found":false'*) call report_result '{"outcome":"nothing_to_do","summary":"No ticket."}' >/dev/null; echo "`+automation.QueueEmpty+`"; exit;;
   *'"number":1'*) ;;
@@ -44,18 +45,18 @@ call update_ticket '{"number":1,"status":"done"}' | grep -q '"status":"done"'
 `)
 	form.Set("trigger", "loop")
 	form.Set("stop_text", automation.QueueEmpty)
-	a := v.post(t, "/automations", form)
-	if a.status != http.StatusSeeOther {
-		t.Fatalf("saving the loop answered %d %s", a.status, a.said())
+	a := v.Post(t, "/automations", form)
+	if a.Status != http.StatusSeeOther {
+		t.Fatalf("saving the loop answered %d %s", a.Status, a.Said())
 	}
 	var loop string
-	eventually(t, "the loop to stop at the end of the queue", func() bool {
-		loop = v.get(t, a.to).said()
+	stage.Eventually(t, "the loop to stop at the end of the queue", func() bool {
+		loop = v.Get(t, a.To).Said()
 		return strings.Contains(loop, "It is off since") && strings.Contains(loop, automation.QueueEmpty)
 	})
-	list := v.get(t, "/tickets").first(element("main"))
-	link := list.first(with("class", "title-link")).attr("href")
-	ticket := v.get(t, link).said()
+	list := v.Get(t, "/tickets").First(stage.Element("main"))
+	link := list.First(stage.With("class", "title-link")).Attr("href")
+	ticket := v.Get(t, link).Said()
 	for _, want := range []string{"Created by a session of ada", "Taken from the queue by a session of ada", "Set to Done by a session of ada", "Upgraded it.", "QA loop"} {
 		if !strings.Contains(ticket, want) {
 			t.Errorf("the ticket says %q; want %q in it", ticket, want)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"carillon/app/e2e/internal/stage"
 	"carillon/db/dbtest"
 )
 
@@ -22,14 +23,14 @@ var tokenAddress = regexp.MustCompile(`/api/automations/http-trigger/[A-Za-z0-9_
 func TestEveryCallThatWasAcceptedHasItsRunOnceAfterTheServerWasKilled(t *testing.T) {
 	t.Parallel()
 	address := dbtest.URL(t)
-	s := serve(t, slices.Concat(asAdministrator, []string{"DATABASE_URL=" + address, "CARILLON_TRIGGER_RATE=0", "CARILLON_MAX_SESSIONS=4"})...)
-	v := visit(t, s)
-	ran := filepath.Join(folder(t), "ran")
-	form := v.form(t, "Called", fmt.Sprintf("basename \"$PWD\" >> '%s'", ran)) // a worktree has the name of its session
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{"DATABASE_URL=" + address, "CARILLON_TRIGGER_RATE=0", "CARILLON_MAX_SESSIONS=4"})...)
+	v := stage.Visit(t, s)
+	ran := filepath.Join(stage.Folder(t), "ran")
+	form := v.Form(t, "Called", fmt.Sprintf("basename \"$PWD\" >> '%s'", ran)) // a worktree has the name of its session
 	form.Set("trigger", "http")
 	form.Set("allow_parallel", "true")
 	form.Set("max_parallel", "1000")
-	shown := v.get(t, v.post(t, "/automations", form).to).first(with("id", "webhook_url")).attr("value")
+	shown := v.Get(t, v.Post(t, "/automations", form).To).First(stage.With("id", "webhook_url")).Attr("value")
 	hook := tokenAddress.FindString(shown)
 	if hook == "" {
 		t.Fatal("the page after saving does not show the webhook's address")
@@ -47,7 +48,7 @@ func TestEveryCallThatWasAcceptedHasItsRunOnceAfterTheServerWasKilled(t *testing
 	for range 8 {
 		callers.Go(func() {
 			for {
-				res, err := http.Post(s.base+hook, "application/json", strings.NewReader(`{"a":1}`))
+				res, err := http.Post(s.Base+hook, "application/json", strings.NewReader(`{"a":1}`))
 				if err != nil {
 					return
 				}
@@ -67,9 +68,9 @@ func TestEveryCallThatWasAcceptedHasItsRunOnceAfterTheServerWasKilled(t *testing
 		})
 	}
 	<-enough
-	s.kill(t)
+	s.Kill(t)
 	callers.Wait()
-	s.start(t)
+	s.Start(t)
 
 	conn, err := pgx.Connect(t.Context(), address)
 	if err != nil {
@@ -88,7 +89,7 @@ func TestEveryCallThatWasAcceptedHasItsRunOnceAfterTheServerWasKilled(t *testing
 			t.Errorf("the call was accepted as %s, and there is no such execution", r.ExecutionID)
 		}
 	}
-	eventually(t, "every run to end", func() bool {
+	stage.Eventually(t, "every run to end", func() bool {
 		return count("SELECT count(*) FROM executions WHERE status IN ('queued', 'running')") == 0
 	})
 	if n := count("SELECT count(*) FROM executions WHERE status = 'failed' AND reason <> 'interrupted by a restart'"); n != 0 {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"carillon/app/crash"
 )
 
 // A snapshot is a commit of all that a session has: its tree is the files of the worktree, its parents are what the worktree
@@ -63,7 +65,9 @@ func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	if err != nil {
 		return kept, err
 	}
+	crash.Here(crash.StateCommitted)
 	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", snapshotRef(w.Session), kept.Commit}})
+	crash.Here(crash.StateKept)
 	return kept, err
 }
 
@@ -160,6 +164,7 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 	}
 	if err == nil {
 		err = s.push(ctx, view, r, at, "+"+found[0]+":"+ref)
+		crash.Here(crash.StatePushed)
 	}
 	if err == nil {
 		_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", pushedRef(w.Session), found[0]}})
@@ -188,6 +193,7 @@ func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) 
 	if err := s.keepLeft(ctx, view, s.Worktree(workspaceID, sessionID, "", base)); err != nil {
 		return fmt.Errorf("leave session %s: %w", sessionID, err)
 	}
+	crash.Here(crash.LeftKept)
 	return s.Remove(ctx, workspaceID, sessionID, false)
 }
 
@@ -265,6 +271,7 @@ func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote)
 		return false, err
 	}
 	kept := found[0]
+	crash.Here(crash.StateFetched)
 	out, err := s.git(ctx, call{gitDir: view, args: []string{"cat-file", "commit", kept}, limit: 1 << 20})
 	if err != nil {
 		return false, err

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"carillon/app/crash"
 )
 
 // Writing ten thousand files takes most of the time between a start and its agent. So each workspace has a spare: a folder
@@ -63,6 +65,7 @@ func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
 		gitDir: view, workTree: files, args: []string{"read-tree", "--reset", "-u", commit}, env: []string{"GIT_INDEX_FILE=" + made},
 	})
 	if err == nil {
+		crash.Here(crash.SpareFilled)
 		// Files as old as their index are suspect to Git, which would read them all again.
 		now := time.Now().Add(time.Second)
 		err = errors.Join(os.Chtimes(made, now, now), os.Rename(made, index))
@@ -80,6 +83,7 @@ func (s *Store) takeSpare(w Worktree) error {
 	if err := os.Rename(filepath.Join(dir, spareIndex), index); err != nil {
 		return nil
 	}
+	crash.Here(crash.SpareTaken)
 	err := removeAll(w.Dir)
 	if err == nil {
 		err = os.Rename(filepath.Join(dir, spareFiles), w.Dir)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"carillon/app/crash"
 )
 
 const (
@@ -48,6 +50,7 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 	} else {
 		if err = s.restoreHead(ctx, s.mirror(id)); err == nil {
 			err = s.fetch(ctx, id, s.mirror(id), r, refs)
+			crash.Here(crash.MirrorFetched)
 		}
 		if looksDamaged(err) {
 			err = s.mend(ctx, id, r, refs, err)
@@ -81,6 +84,7 @@ func (s *Store) create(ctx context.Context, id string, r Remote, refs *remoteRef
 	if err != nil {
 		return err
 	}
+	crash.Here(crash.MirrorMade)
 	return os.Rename(made, s.mirror(id))
 }
 

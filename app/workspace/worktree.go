@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"carillon/app/crash"
 )
 
 // Add makes the worktree of a session: a folder with the files of the base branch, on a branch of its own.
@@ -42,9 +44,11 @@ func (s *Store) add(ctx context.Context, view string, w *Worktree, base string) 
 		return err
 	}
 	// The files come without the lock, so that worktrees fill in parallel.
+	crash.Here(crash.TreeLinked)
 	if err := s.checkOut(ctx, view, *w); err != nil {
 		return err
 	}
+	crash.Here(crash.TreeFilled)
 	// Written last: who has this name has a whole worktree. It also keeps the base from being collected.
 	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", baseRef(w.Session), w.Base}})
 	return err
@@ -113,6 +117,7 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 			return false, err
 		}
 	}
+	crash.Here(crash.TreeBranched)
 	if _, err := s.git(ctx, call{gitDir: view, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--", w.Dir, w.Branch}}); err != nil {
 		return false, err
 	}
@@ -237,6 +242,7 @@ func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepB
 	if err := errors.Join(removeAll(s.dir(sessionID)), removeAll(s.admin(workspaceID, sessionID))); err != nil {
 		return err
 	}
+	crash.Here(crash.FolderRemoved)
 	view, err := s.view(workspaceID)
 	if errors.Is(err, ErrNoMirror) || keepBranch {
 		return nil // what the session configured and has on its stash stays for a worktree that comes back

@@ -1,4 +1,4 @@
-package e2e
+package stage
 
 import (
 	"bytes"
@@ -22,29 +22,29 @@ import (
 
 // What the workspace of a hub signs in and its webhooks are signed with.
 const (
-	hubToken  = "token-of-the-workspace"
-	hubSecret = "secret-of-the-webhooks"
+	HubToken  = "token-of-the-workspace"
+	HubSecret = "secret-of-the-webhooks"
 )
 
-// hub is a forge on this machine: a bare repository that Git reaches over http, and GitHub's API as far as Carillon asks it,
+// Hub is a forge on this machine: a bare repository that Git reaches over http, and GitHub's API as far as Carillon asks it,
 // whose answers are those that were recorded of the real one, with the names put in.
-type hub struct {
-	url  string // http://127.0.0.1:PORT
-	bare string // the repository's folder
+type Hub struct {
+	URL  string // http://127.0.0.1:PORT
+	Bare string // the repository's folder
 
 	mu    sync.Mutex
 	pulls []map[string]any
 }
 
-// serveHub starts a hub with a repository acme/app.
-func serveHub(t *testing.T) *hub {
+// ServeHub starts a hub with a repository acme/app.
+func ServeHub(t testing.TB) *Hub {
 	t.Helper()
-	dir := folder(t)
-	h := &hub{bare: filepath.Join(dir, "acme", "app.git")}
-	if err := os.MkdirAll(filepath.Dir(h.bare), 0o755); err != nil {
+	dir := Folder(t)
+	h := &Hub{Bare: filepath.Join(dir, "acme", "app.git")}
+	if err := os.MkdirAll(filepath.Dir(h.Bare), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"clone", "-q", "--bare", repository(t), h.bare}, {"-C", h.bare, "config", "http.receivepack", "true"}} {
+	for _, args := range [][]string{{"clone", "-q", "--bare", Repository(t), h.Bare}, {"-C", h.Bare, "config", "http.receivepack", "true"}} {
 		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
@@ -64,7 +64,7 @@ func serveHub(t *testing.T) *hub {
 			h.api(w, r)
 		case strings.HasPrefix(r.URL.Path, "/ended/"):
 			h.ended(w, r)
-		case password != hubToken:
+		case password != HubToken:
 			w.Header().Set("WWW-Authenticate", `Basic realm="hub"`)
 			http.Error(w, "Who are you?", http.StatusUnauthorized)
 		default:
@@ -72,13 +72,13 @@ func serveHub(t *testing.T) *hub {
 		}
 	}))
 	t.Cleanup(server.Close)
-	h.url = server.URL
+	h.URL = server.URL
 	return h
 }
 
 // api is GitHub's, about pull requests.
-func (h *hub) api(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Authorization") != "Bearer "+hubToken {
+func (h *Hub) api(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "Bearer "+HubToken {
 		http.Error(w, `{"message":"Bad credentials"}`, http.StatusUnauthorized)
 		return
 	}
@@ -97,7 +97,7 @@ func (h *hub) api(w http.ResponseWriter, r *http.Request) {
 			answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed"})
 			return
 		}
-		if exec.Command("git", "-C", h.bare, "rev-parse", "--verify", "-q", "refs/heads/"+in.Head).Run() != nil { // as GitHub does
+		if exec.Command("git", "-C", h.Bare, "rev-parse", "--verify", "-q", "refs/heads/"+in.Head).Run() != nil { // as GitHub does
 			answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"}}})
 			return
 		}
@@ -130,8 +130,8 @@ func (h *hub) api(w http.ResponseWriter, r *http.Request) {
 }
 
 // recorded is a webhook that was recorded of GitHub.
-func (h *hub) recorded(action string) (map[string]any, error) {
-	text, err := os.ReadFile("../forge/testdata/github/pull_request." + action + ".json")
+func (h *Hub) recorded(action string) (map[string]any, error) {
+	text, err := os.ReadFile(filepath.Join(Root(), "app", "forge", "testdata", "github", "pull_request."+action+".json"))
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +140,10 @@ func (h *hub) recorded(action string) (map[string]any, error) {
 }
 
 // name makes a recorded pull request one of this hub's.
-func (h *hub) name(pull map[string]any, number int, title, head, base string) {
+func (h *Hub) name(pull map[string]any, number int, title, head, base string) {
 	now := time.Now().UTC().Format(time.RFC3339)
 	pull["number"], pull["title"], pull["created_at"], pull["updated_at"] = number, title, now, now
-	pull["html_url"] = fmt.Sprintf("%s/acme/app/pull/%d", h.url, number)
+	pull["html_url"] = fmt.Sprintf("%s/acme/app/pull/%d", h.URL, number)
 	for end, ref := range map[string]string{"head": head, "base": base} {
 		branch := pull[end].(map[string]any)
 		branch["ref"], branch["label"] = ref, "acme:"+ref
@@ -152,7 +152,7 @@ func (h *hub) name(pull map[string]any, number int, title, head, base string) {
 }
 
 // ended ends a pull request, as somebody does on its page, and sends the webhook of that: POST /ended/1?merged=yes&hook=URL.
-func (h *hub) ended(w http.ResponseWriter, r *http.Request) {
+func (h *Hub) ended(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var n int
@@ -180,7 +180,7 @@ func (h *hub) ended(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	mac := hmac.New(sha256.New, []byte(hubSecret))
+	mac := hmac.New(sha256.New, []byte(HubSecret))
 	mac.Write(body)
 	hook, err := http.NewRequestWithContext(r.Context(), http.MethodPost, r.FormValue("hook"), bytes.NewReader(body))
 	if err != nil {
