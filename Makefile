@@ -15,8 +15,8 @@ TEST_FLAGS = $(RACE) -parallel 4 -timeout 60m -vet=off
 
 # How tests are compiled, and the program that they start: without data for debuggers, without inlining in generated pages, and
 # without the checks of package unsafe, which is not used here and which the race detector brings along. That is a fifth of
-# the compiler's time and a tenth of the tests'.
-test: export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) '-gcflags=all=-dwarf=false -d=checkptr=0' \
+# the compiler's time and a tenth of the tests'. Crash points, which tests kill the program at, are compiled for tests alone.
+test: export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) -tags=crashpoints '-gcflags=all=-dwarf=false -d=checkptr=0' \
 	'-gcflags=carillon/views=-dwarf=false -d=checkptr=0 -l'
 
 .DEFAULT_GOAL := help
@@ -36,6 +36,7 @@ check: need-go need-node need-git packages ## Check formatting, vet, staticcheck
 	@unformatted=$$(git ls-files -z -co --exclude-standard '*.go' | xargs -0 gofmt -l) && \
 	if [ -n "$$unformatted" ]; then echo "Not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go vet -tags crashpoints ./app/crash
 	go tool staticcheck ./...
 	go test -count=1 -run 'Import|Layers' ./app
 	go tool templ fmt -fail views

@@ -266,6 +266,7 @@ func (s *Store) Scratch(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("make the repository: %w", err)
 	}
+	crash.Here(crash.MirrorMade)
 	return os.Rename(made, s.mirror(id))
 }
 
