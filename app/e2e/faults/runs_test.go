@@ -1,6 +1,10 @@
 package faults
 
 import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -8,24 +12,12 @@ import (
 	"carillon/app/e2e/internal/stage"
 )
 
-func TestNoRunIsLostWhereverAProcessDies(t *testing.T) {
+func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
+	t.Parallel()
 	needsPoints(t)
 	s := newScene(t, stage.Plan{})
 	changes := s.v.Automation(t, "Changes a file", s.script("echo Changed > made.txt"))
-	// run presses Run now, and wants a run that ended so.
-	run := func(want string) func(t *testing.T, s *scene) func(*testing.T) {
-		return func(t *testing.T, s *scene) func(*testing.T) {
-			before := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1", id(changes))
-			s.v.Run(t, changes)
-			return func(t *testing.T) {
-				status, reason := s.outcome(t, changes, before)
-				if status != want && want != "" || status == "failed" && !strings.Contains(reason, "interrupted by a restart") {
-					t.Errorf("the run %s: %q; want %s", status, reason, want)
-				}
-			}
-		}
-	}
-	succeeds, fails, either := run("succeeded"), run("failed"), run("")
+	succeeds, fails, either := s.runs(changes, "succeeded"), s.runs(changes, "failed"), s.runs(changes, "")
 	s.suffer(t, []fault{
 		{crash.MirrorMade, stage.Worker, 0, succeeds},
 		{crash.SessionsClaiming, stage.Worker, 0, succeeds},
@@ -52,4 +44,68 @@ func TestNoRunIsLostWhereverAProcessDies(t *testing.T) {
 		{crash.EndCommitted, stage.Worker, 0, succeeds},
 		{crash.SpareFilled, stage.Worker, 0, succeeds},
 	})
+
+	form := s.v.Form(t, "Has a gate", s.script("true"))
+	form.Set("gate_command", "true")
+	passes := s.runs(s.make(t, "/automations", form), "succeeded")
+	form = s.v.Form(t, "Has a closed gate", s.script("true"))
+	form.Set("gate_command", "exit 1")
+	stays := s.runs(s.make(t, "/automations", form), "skipped")
+	s.suffer(t, []fault{
+		{crash.GateAsked, stage.Worker, 0, passes},
+		{crash.GateJudged, stage.Worker, 0, passes},
+		{crash.GateLeft, stage.Worker, 0, passes},
+		{crash.GatePassing, stage.Worker, 0, passes},
+		{crash.GatePassed, stage.Worker, 0, passes},
+		{crash.TreeDropping, stage.Worker, 0, stays},
+	})
+
+	steps := filepath.Join(s.dir, "steps")
+	flow := s.make(t, "/workflows", url.Values{
+		"name": {"Two steps"}, "step_kind": {"message", "message"}, "step_text": {"echo one >> " + steps, "echo two >> " + steps}, "step_label": {"", ""},
+		"step_path": {"", ""}, "step_marker": {"", ""}, "step_max": {"", ""},
+	})
+	form = s.v.Form(t, "Takes steps", "")
+	form.Set("execution_type", "workflow")
+	form.Set("workflow", id(flow))
+	takes := s.runs(s.make(t, "/automations", form), "succeeded")
+	s.suffer(t, []fault{
+		{crash.TurnAdded, stage.Worker, 0, func(t *testing.T, s *scene) func(*testing.T) {
+			proof := takes(t, s)
+			return func(t *testing.T) {
+				proof(t)
+				if text, err := os.ReadFile(steps); err != nil || string(text) != "one\ntwo\n" {
+					t.Errorf("the steps noted %q, %v; want each once", text, err)
+				}
+			}
+		}},
+	})
+
+	plain := s.runs(s.v.Automation(t, "Changes nothing", s.script("true")), "succeeded")
+	s.suffer(t, []fault{
+		{crash.RemovalNoted, stage.Worker, 0, plain},
+		{crash.FolderRemoved, stage.Worker, 0, plain},
+		{crash.RemovalDone, stage.Worker, 0, plain},
+	})
+}
+
+// runs presses Run now of an automation, and wants one run of it that ended so; empty: it succeeded, or was interrupted.
+func (s *scene) runs(automation, want string) func(t *testing.T, s *scene) func(*testing.T) {
+	return func(t *testing.T, s *scene) func(*testing.T) {
+		before := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1", id(automation))
+		s.v.Run(t, automation)
+		return func(t *testing.T) {
+			status, reason := s.outcome(t, automation, before)
+			if status != want && want != "" || status == "failed" && !strings.Contains(reason, "interrupted by a restart") {
+				t.Errorf("the run %s: %q; want %s", status, reason, want)
+			}
+		}
+	}
+}
+
+// holds is a script that waits until the test lets it go on.
+func (s *scene) holds(name string) (script string, started func(t *testing.T), goOn func(t *testing.T)) {
+	file := filepath.Join(s.dir, name)
+	script = s.script(fmt.Sprintf("touch '%[1]s.started'\nuntil [ -e '%[1]s.go' ]; do sleep 0.05; done", file))
+	return script, func(t *testing.T) { stage.Exists(t, file+".started") }, func(t *testing.T) { stage.Touch(t, file+".go") }
 }

@@ -45,6 +45,7 @@ func (s *scene) suffer(t *testing.T, faults []fault) {
 			s.Arm(t, f.role, f.point, max(1, f.times))
 			proof := f.play(t, s)
 			s.Dead(t, f.role).Start(t)
+			s.hurry(t)
 			s.settled(t)
 			proof(t)
 		})
@@ -52,6 +53,13 @@ func (s *scene) suffer(t *testing.T, faults []fault) {
 			t.Fatalf("what follows would begin with the rest of it.\n%s", s.Complaints())
 		}
 	}
+}
+
+// hurry lets the time be over that is waited before something is tried again.
+func (s *scene) hurry(t *testing.T) {
+	t.Helper()
+	s.Exec(t, "UPDATE notice_deliveries SET next_attempt_at = now() WHERE status = 'queued' AND next_attempt_at > now()")
+	s.Exec(t, "UPDATE sessions SET queued_at = now() WHERE status = 'queued' AND queued_at > now()")
 }
 
 // settled waits until all has come to its end, and looks whether that is as it should be.

@@ -33,6 +33,8 @@ type Plan struct {
 	// Settings are NAME=value for every process, and Of more for one. n counts from 0 within a role.
 	Settings []string
 	Of       func(role string, n int) []string
+	// Later leaves it to the test to start them.
+	Later bool
 }
 
 // The roles of a process.
@@ -92,9 +94,11 @@ func Start(t testing.TB, p Plan) *Fleet {
 		f.Workers = append(f.Workers, member(Worker, n))
 	}
 	for _, s := range f.All() {
-		s.Start(t)
+		if !p.Later {
+			s.Start(t)
+		}
 		t.Cleanup(func() {
-			if s.State() == nil {
+			if s.Ended != nil && s.State() == nil {
 				s.Stop(t)
 			}
 		})

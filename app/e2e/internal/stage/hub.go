@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -31,6 +32,8 @@ const (
 type Hub struct {
 	URL  string // http://127.0.0.1:PORT
 	Bare string // the repository's folder
+
+	Away atomic.Bool // it answers nobody
 
 	mu    sync.Mutex
 	pulls []map[string]any
@@ -60,6 +63,8 @@ func ServeHub(t testing.TB) *Hub {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, password, _ := r.BasicAuth()
 		switch {
+		case h.Away.Load():
+			http.Error(w, "It is being mended.", http.StatusServiceUnavailable)
 		case strings.HasPrefix(r.URL.Path, "/api/v3/repos/acme/app/pulls"):
 			h.api(w, r)
 		case strings.HasPrefix(r.URL.Path, "/ended/"):
@@ -127,6 +132,19 @@ func (h *Hub) api(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(http.StatusOK, h.pulls[n-1])
 	}
+}
+
+// Opened counts the pull requests that were opened of a branch.
+func (h *Hub) Opened(branch string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, p := range h.pulls {
+		if p["head"].(map[string]any)["ref"] == branch {
+			n++
+		}
+	}
+	return n
 }
 
 // recorded is a webhook that was recorded of GitHub.

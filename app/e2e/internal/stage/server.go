@@ -101,19 +101,10 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
-// StartAnyway starts the program, and waits until it is ready or has ended. It reports whether it is ready.
-func (s *Server) StartAnyway(t testing.TB) bool {
+// Launch starts the program and waits for nothing.
+func (s *Server) Launch(t testing.TB) {
 	t.Helper()
-	addresses := s.launch(t)
-	select {
-	case s.Base = <-addresses:
-		return true
-	case <-s.Ended:
-		return false
-	case <-time.After(Patience):
-		t.Fatalf("the server is not ready after %s:\n%s", Patience, s.Log)
-		return false
-	}
+	s.launch(t)
 }
 
 // servesPages reports whether the server has the role for that.
@@ -163,7 +154,7 @@ func (s *Server) launch(t testing.TB) <-chan string {
 	return addresses
 }
 
-// State is how the server ended; nil while it runs.
+// State is how the server ended; nil while it runs, and before it was started.
 func (s *Server) State() *os.ProcessState {
 	select {
 	case <-s.Ended:
