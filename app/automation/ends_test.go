@@ -235,3 +235,20 @@ func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) 
 		}
 	}
 }
+
+func TestDeletingAnAutomationCancelsTheSessionOfItsRunAtWork(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	atWork := k.atWork()
+	check(t, k.Delete(t.Context(), k.jonas, a.ID))
+	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
+	check(t, err)
+	// The worker ends the message before it ends the work.
+	check(t, db.FinishTurn(t.Context(), k.DB, lease(atWork[0]), turns[0].ID, db.Canceled, "canceled", "", k.Now()))
+	check(t, k.Finish(t.Context(), lease(atWork[0]), Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
+	if got := k.session(run.Session.ID).Status; got != db.SessionCanceled {
+		t.Errorf("the session is %s; want canceled", got)
+	}
+}
