@@ -40,7 +40,8 @@ var layers = map[string]string{
 	"app/account":    "app/crash app/cron app/fault app/outbound app/secret db",
 	"app/automation": "app/account app/crash app/cron app/fault app/forge app/jsontext app/manifest app/secret app/shell db",
 
-	"app/check": "app/automation app/cron db", // automation for its tests alone: they make a history by the rules
+	"app/check": "app/automation app/cron db",                                                                        // automation for its tests alone: they make a history by the rules
+	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret db", // crontest; the rest for its tests alone
 
 	// What people see.
 	"static": "",

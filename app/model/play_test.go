@@ -1,0 +1,603 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/cron"
+	"carillon/app/fault"
+	"carillon/app/forge"
+	"carillon/app/secret"
+	"carillon/db"
+	"carillon/db/dbtest"
+)
+
+// system is Carillon: its rules on real rows in a real PostgreSQL, with two schedulers, a worker and the clock of the test.
+type system struct {
+	db        *db.DB
+	now       time.Time
+	rules     [2]*automation.Service // two processes
+	looked    int
+	keys      *secret.Keys
+	workspace uuid.UUID
+	people    map[string]account.Actor
+
+	// of one sequence
+	automations []uuid.UUID
+	sessions    []uuid.UUID
+	turns       map[uuid.UUID]uuid.UUID // at work, by session
+	held        map[uuid.UUID]db.Session
+	tokens      []string
+	prints      map[string]int // number of a token by its fingerprint
+	heard       []string       // all answers and rows
+}
+
+func open(t testing.TB) *system {
+	t.Helper()
+	s := &system{db: dbtest.New(t), now: Nights[0].Begin, people: map[string]account.Actor{}}
+	var err error
+	if s.keys, err = secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="); err != nil {
+		t.Fatal(err)
+	}
+	s.boot()
+	ctx := context.Background()
+	if err := errors.Join(account.EnsureRoles(ctx, s.db, s.now), s.rules[0].EnsureScratch(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.NewRaw("SELECT id FROM workspaces LIMIT 1").Scan(ctx, &s.workspace); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range New(Nights[0]).People {
+		if err := s.join(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// join gives a person of the model an account.
+func (s *system) join(ctx context.Context, p *Person) error {
+	var may []string
+	for name, has := range map[account.Permission]bool{account.Admin: p.Admin, account.Manage: p.Manage, account.ManageAll: p.ManageAll,
+		account.ViewAll: p.ViewAll, account.ViewOwn: p.ViewOwn} {
+		if has {
+			may = append(may, string(name))
+		}
+	}
+	role := &db.Role{ID: db.NewID(), Name: "Role of " + p.Name, Permissions: may, CreatedAt: s.now, UpdatedAt: s.now, Version: 1}
+	u := &db.User{ID: db.NewID(), Email: p.Name + "@example.com", Name: p.Name, TimeZone: "UTC", CreatedAt: s.now, UpdatedAt: s.now}
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		return errors.Join(db.InsertRole(ctx, tx, role), db.InsertUser(ctx, tx, u, role.ID))
+	})
+	if err != nil {
+		return err
+	}
+	if !p.Outside {
+		if err := db.AddMember(ctx, s.db, s.workspace, u.ID); err != nil {
+			return err
+		}
+	}
+	if u, err = db.UserByID(ctx, s.db, u.ID); err == nil {
+		s.people[p.Name] = account.ActorOf(u)
+	}
+	return err
+}
+
+// boot starts the processes.
+func (s *system) boot() {
+	for i := range s.rules {
+		s.rules[i] = &automation.Service{
+			DB: s.db, Keys: s.keys, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
+			Providers: func() []automation.Provider {
+				return []automation.Provider{{ID: "agent", Name: "Agent", Models: []string{"small"}}}
+			},
+			Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
+		}
+	}
+}
+
+// clear forgets what the last sequence left.
+func (s *system) clear(ctx context.Context, begin time.Time) error {
+	for _, statement := range []string{
+		"DELETE FROM notifications", "DELETE FROM automations", "DELETE FROM sessions", "DELETE FROM set_aside", "UPDATE users SET deactivated_at = NULL",
+	} {
+		if _, err := s.db.NewRaw(statement).Exec(ctx); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	for _, p := range New(Nights[0]).People {
+		if err := s.member(ctx, p.Name, !p.Outside); err != nil {
+			return err
+		}
+	}
+	s.now, s.automations, s.sessions, s.tokens, s.prints = begin, nil, nil, nil, map[string]int{}
+	s.turns, s.held = map[uuid.UUID]uuid.UUID{}, map[uuid.UUID]db.Session{}
+	s.boot()
+	return nil
+}
+
+func (s *system) member(ctx context.Context, name string, is bool) error {
+	was, err := db.IsMember(ctx, s.db, s.workspace, s.people[name].ID)
+	switch {
+	case err != nil || was == is:
+		return err
+	case is:
+		return db.AddMember(ctx, s.db, s.workspace, s.people[name].ID)
+	}
+	return db.RemoveMember(ctx, s.db, s.workspace, s.people[name].ID)
+}
+
+// look lets a scheduler look at all that is due, one of two by turns.
+func (s *system) look(ctx context.Context) error {
+	for i := 0; ; i++ {
+		s.looked++
+		n, err := s.rules[s.looked%2].StartDue(ctx)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil
+		}
+		if i > 2000 {
+			return errors.New("the scheduler does not come to an end")
+		}
+	}
+}
+
+// input is an automation as the editor sends it.
+func (s *system) input(set, shown Settings, name string, version int64) automation.Input {
+	in := automation.Input{
+		Name: name, Workspace: s.workspace.String(), Trigger: string(set.Trigger), SessionType: "develop", Prompt: set.Prompt, Provider: "agent", Cron: set.Cron,
+		TimeZone: set.Zone, CatchUp: set.CatchUp, MaxIterations: number(set.MaxIterations), StopText: set.StopText, AllowParallel: set.Parallel,
+		MaxParallel: number(set.MaxParallel), AutoComplete: set.AutoComplete, OnlyUnchanged: set.OnlyUnchanged, Version: version,
+	}
+	if set.MostTurns > 0 {
+		in.Budget = map[string]automation.BudgetInput{"day": {Turns: strconv.Itoa(set.MostTurns)}}
+	}
+	if set.Trigger == OneTime {
+		in.RunAt = set.RunAt.Format(time.RFC3339Nano)
+		if set.RunAt.Equal(shown.RunAt) && set.Zone == shown.Zone { // not touched: as the form shows it
+			in.RunAt, in.RunAtShown = cron.Shown(set.RunAt, zoneOf(set.Zone)), set.RunAt
+		}
+	}
+	return in
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// answer is what an error says to who asked.
+func answer(err error) (string, error) {
+	var bad fault.Invalid
+	var unable *automation.Unable
+	switch {
+	case err == nil:
+		return done, nil
+	case errors.Is(err, fault.ErrForbidden):
+		return forbidden, nil
+	case errors.Is(err, fault.ErrNotFound):
+		return notFound, nil
+	case errors.As(err, &bad):
+		return invalid, nil
+	case errors.As(err, &unable):
+		return "unable", nil
+	}
+	return "", err
+}
+
+// do lets an act happen.
+func (s *system) do(ctx context.Context, act Act) (string, error) {
+	rules, who := s.rules[0], s.people[act.Who.Name]
+	var a, session uuid.UUID
+	if act.Automation != nil {
+		a = s.automations[act.Automation.N]
+	}
+	if act.Session != nil {
+		session = s.sessions[act.Session.N]
+	}
+	switch act.Do {
+	case Create:
+		made, token, err := rules.Create(ctx, who, s.input(act.Settings, Settings{}, fmt.Sprintf("A%d", len(s.automations)), 0))
+		if err == nil {
+			s.automations = append(s.automations, made.ID)
+			s.issued(token)
+		}
+		return answer(err)
+	case Edit:
+		var version int64
+		if err := s.db.NewRaw("SELECT version FROM automations WHERE id = ?", a).Scan(ctx, &version); err != nil && !db.IsNotFound(err) {
+			return "", err
+		}
+		_, token, err := rules.Update(ctx, who, a, s.input(act.Settings, act.Automation.Settings, fmt.Sprintf("A%d", act.Automation.N), version))
+		s.issued(token)
+		return answer(err)
+	case Switch:
+		return answer(rules.SetEnabled(ctx, who, a, act.Yes))
+	case RunNow:
+		_, err := rules.RunNow(ctx, who, a, nil)
+		var busy *automation.Busy
+		if errors.As(err, &busy) {
+			n, err := s.row(ctx, a, busy.Execution)
+			return fmt.Sprint("busy with row ", n), err
+		}
+		return answer(err)
+	case Regenerate:
+		token, err := rules.Regenerate(ctx, who, a, 0)
+		s.issued(token)
+		return answer(err)
+	case Transfer:
+		return answer(rules.Transfer(ctx, who, a, s.people[act.To.Name].ID))
+	case Delete:
+		return answer(rules.Delete(ctx, who, a))
+	case Call:
+		var answers []string
+		for range act.Calls {
+			text, err := s.call(ctx, act)
+			if err != nil {
+				return "", err
+			}
+			answers = append(answers, text)
+		}
+		return strings.Join(answers, ", "), nil
+	case Cancel:
+		var id uuid.UUID
+		i := slices.Index(act.Automation.Rows, act.Row)
+		if err := s.db.NewRaw("SELECT id FROM executions WHERE automation_id = ? ORDER BY id OFFSET ? LIMIT 1", a, i).Scan(ctx, &id); err != nil {
+			return "", err
+		}
+		return quiet(answer(rules.CancelExecution(ctx, who, id)))
+	case Reply:
+		return answer(rules.Reply(ctx, who, session, "And now?"))
+	case Stop:
+		return answer(rules.Stop(ctx, who, session))
+	case Complete:
+		return answer(rules.MarkDone(ctx, who, session))
+	case Reopen:
+		return answer(rules.Reopen(ctx, who, session))
+	case Link:
+		return answer(rules.LinkPullRequest(ctx, who, session, fmt.Sprintf("https://github.com/you/project/pull/%d", act.Session.N+1)))
+	case Forge:
+		list, err := db.PullRequestsOf(ctx, s.db, []uuid.UUID{session})
+		if err != nil || len(list) != 1 {
+			return fmt.Sprint(len(list), " pull requests"), err
+		}
+		p := forge.PullRequest{Forge: forge.Kind(list[0].Forge), Repository: list[0].Repository, Number: list[0].Number, State: forge.State(act.State)}
+		return "", rules.CheckedPullRequest(ctx, &list[0], p)
+	case Leave:
+		since := s.now
+		if act.Who.Inactive {
+			since = time.Time{}
+		}
+		return "", db.SetDeactivated(ctx, s.db, who.ID, since, s.now)
+	case Member:
+		return "", s.member(ctx, act.Who.Name, act.Who.Outside)
+	case Take:
+		return "", s.take(ctx, act.Yes)
+	case End:
+		return "", s.end(ctx, s.held[session], act.Outcome)
+	case Die:
+		return "", s.die(ctx, act.Yes)
+	case Watch:
+		return s.watch(ctx)
+	}
+	return "", nil
+}
+
+// quiet leaves out that something was done.
+func quiet(text string, err error) (string, error) {
+	if text == done {
+		text = ""
+	}
+	return text, err
+}
+
+// issued keeps a token that was shown once.
+func (s *system) issued(token string) {
+	if token == "" {
+		return
+	}
+	s.tokens = append(s.tokens, token)
+	hash, _ := automation.HashToken(token)
+	s.prints[automation.Fingerprint(hash)] = len(s.tokens)
+}
+
+// row is the number of an execution in its automation's history; -1: it is not there.
+func (s *system) row(ctx context.Context, a, execution uuid.UUID) (int, error) {
+	n := -1
+	err := s.db.NewRaw("SELECT count(*) FROM executions e WHERE e.automation_id = ?0 AND e.id < ?1 AND EXISTS (SELECT 1 FROM executions x WHERE x.automation_id = ?0 AND x.id = ?1) HAVING count(*) > 0 OR EXISTS (SELECT 1 FROM executions x WHERE x.automation_id = ?0 AND x.id = ?1)",
+		a, execution).Scan(ctx, &n)
+	if db.IsNotFound(err) {
+		return -1, nil
+	}
+	return n, err
+}
+
+// call is one call of an HTTP Trigger.
+func (s *system) call(ctx context.Context, act Act) (string, error) {
+	token := "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	if act.A > 0 {
+		token = s.tokens[act.A-1]
+	}
+	hash, _ := automation.HashToken(token)
+	owner, err := s.rules[0].TokenOwner(ctx, hash)
+	if err != nil {
+		return answer(err)
+	}
+	kind := act.Body.Type
+	if kind == "" {
+		kind = "application/json"
+	}
+	body := []byte(act.Body.Text)
+	got, err := s.rules[0].Receive(ctx, owner, automation.Fingerprint(hash), automation.Call{Method: "POST", ContentType: kind, Body: body, Sent: body})
+	if err != nil {
+		return "", err
+	}
+	switch got.Status {
+	case 200:
+		n, err := s.row(ctx, owner.ID, got.Execution)
+		return fmt.Sprintf("200 row %d missing %v", n, got.Unresolved), err
+	case 400:
+		if got.Execution == uuid.Nil {
+			return "400", nil
+		}
+		fallthrough
+	default:
+		n, err := s.row(ctx, owner.ID, got.Execution)
+		return fmt.Sprintf("%d row %d", got.Status, n), err
+	}
+}
+
+// take lets the worker take what is queued, and give each agent its next message.
+func (s *system) take(ctx context.Context, given bool) error {
+	var list []db.Session
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		list, err = db.ClaimSessions(ctx, tx, "worker", 1000, s.now, s.now.Add(db.LeaseFor))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, session := range list {
+		s.held[session.ID] = session
+		if !given {
+			continue
+		}
+		execution := uuid.Nil
+		e, err := db.ExecutionBySession(ctx, s.db, session.ID)
+		switch {
+		case err == nil && e.Status.InFlight():
+			execution = e.ID
+		case err != nil && !db.IsNotFound(err):
+			return err
+		}
+		turn, err := db.NextTurn(ctx, s.db, lease(session), execution, s.now)
+		if err != nil {
+			return err
+		}
+		if turn == nil {
+			return errors.New("a session was queued without a message")
+		}
+		s.turns[session.ID] = turn.ID
+	}
+	return nil
+}
+
+func lease(s db.Session) db.Lease { return db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence} }
+
+// end is the end of an agent's work, written as the runner writes it.
+func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
+	out := automation.Outcome{
+		Status: db.ExecutionStatus(o.Status), Class: o.Why, Answer: o.Answer, FilesChanged: o.Changed, TurnBegun: true, Began: session.AtWorkSince,
+	}
+	if out.Status != db.Succeeded {
+		out.Reason = "exit 1"
+	}
+	out.Neutral, out.Tell = o.Why == "outage", o.Why == "outage"
+	var asked bool
+	if err := s.db.NewRaw("SELECT cancel_requested_at IS NOT NULL FROM sessions WHERE id = ?", session.ID).Scan(ctx, &asked); err != nil {
+		return err
+	}
+	if asked {
+		out.Status, out.Reason, out.Class, out.Neutral, out.Tell = db.Canceled, "canceled", "", false, false
+	}
+	turn := s.turns[session.ID]
+	if err := db.AddUsage(ctx, s.db, lease(session), turn, db.TurnUsage{}); err != nil {
+		return err
+	}
+	plan, err := s.rules[0].PlanRetry(ctx, session.ID, out)
+	if err != nil {
+		return err
+	}
+	if plan != nil {
+		again, err := s.rules[0].Again(ctx, lease(session), turn, out)
+		if again || err != nil {
+			return err
+		}
+	}
+	status := out.Status
+	if status == db.TimedOut {
+		status = db.Failed
+	}
+	if err := db.FinishTurn(ctx, s.db, lease(session), turn, status, out.Reason, out.Answer, s.now); err != nil {
+		return err
+	}
+	return s.rules[0].Finish(ctx, lease(session), out)
+}
+
+// die ends the leases of the worker.
+func (s *system) die(ctx context.Context, resumable bool) error {
+	conversation := ""
+	if resumable {
+		conversation = "known"
+	}
+	_, err := s.db.NewRaw("UPDATE sessions SET lease_until = ?, conversation = ? WHERE status = 'in_progress'", s.now.Add(-time.Second), conversation).Exec(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.rules[0].Interrupt(ctx, func(string) bool { return resumable })
+	return err
+}
+
+// renew says that the worker lives.
+func (s *system) renew(ctx context.Context) error {
+	var held []db.Lease
+	for _, session := range s.held {
+		held = append(held, lease(session))
+	}
+	_, err := db.RenewLeases(ctx, s.db, held, s.now.Add(db.LeaseFor))
+	return err
+}
+
+// watch lets the watchdogs look. They find nothing to mend.
+func (s *system) watch(ctx context.Context) (string, error) {
+	if err := s.renew(ctx); err != nil {
+		return "", err
+	}
+	repaired, err := s.rules[0].RepairSchedules(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := s.rules[0].PullBack(ctx); err != nil {
+		return "", err
+	}
+	holes, _, err := s.rules[0].FindHoles(ctx, uuid.Nil)
+	if err != nil {
+		return "", err
+	}
+	if repaired+holes > 0 {
+		return fmt.Sprintf("%d schedules repaired, %d holes", repaired, holes), nil
+	}
+	if _, err := s.rules[0].Interrupt(ctx, func(string) bool { return true }); err != nil {
+		return "", err
+	}
+	return "", s.rules[0].WatchGates(ctx)
+}
+
+// lines writes down what is stored.
+func (s *system) lines(ctx context.Context, w *World) (Lines, error) {
+	var l Lines
+	var list []db.Automation
+	if err := s.db.NewSelect().Model(&list).Relation("Creator").Scan(ctx); err != nil {
+		return nil, err
+	}
+	byID := map[uuid.UUID]*db.Automation{}
+	for i := range list {
+		byID[list[i].ID] = &list[i]
+	}
+	var rows []struct {
+		db.Execution `bun:",extend"`
+		ByName       string `bun:"by_name"`
+		Text         string `bun:"text"`
+	}
+	err := s.db.NewRaw(`SELECT e.id, e.automation_id, e.session_id, e.source, e.mark, e.status, e.error_class, e.scheduled_for, e.last_skipped_for, e.skip_count, e.turns,
+			e.token_fingerprint, coalesce(u.name, '') AS by_name,
+			CASE WHEN e.source = 'webhook' THEN coalesce((SELECT t.prompt FROM turns t WHERE t.session_id = e.session_id AND t.position = 1), '') ELSE '' END AS text
+		FROM executions e LEFT JOIN users u ON u.id = e.user_id ORDER BY e.id`).Scan(ctx, &rows)
+	if err != nil {
+		return nil, err
+	}
+	var calls []struct {
+		ID uuid.UUID `bun:"automation_id,type:uuid"`
+		N  int       `bun:"n"`
+	}
+	if err := s.db.NewRaw("SELECT automation_id, count(*) AS n FROM webhook_deliveries GROUP BY 1").Scan(ctx, &calls); err != nil {
+		return nil, err
+	}
+	called := map[uuid.UUID]int{}
+	for _, c := range calls {
+		called[c.ID] = c.N
+	}
+	sessionOf := map[[2]int]uuid.UUID{}
+	for n, id := range s.automations {
+		a := byID[id]
+		if a == nil {
+			l.Add("A%d is gone", n)
+			continue
+		}
+		over := a.DisabledKind == db.ByFinishing || a.DisabledKind == db.ByFailures || a.DisabledKind == db.ByMissing
+		l.Add("%s", AutomationLine{
+			N: n, Owner: a.Creator.Name, Enabled: a.Enabled, Over: over, Due: a.NextRunAt, Strikes: a.FailureStreak, Iterations: a.Iterations,
+			Streak: a.SkipID != uuid.Nil, Calls: called[id],
+			Settings: Settings{
+				Trigger: Trigger(a.Trigger), Prompt: a.Prompt, Cron: a.Cron, Zone: a.TimeZone, RunAt: a.RunAt, CatchUp: a.CatchUp, MaxIterations: a.MaxIterations,
+				StopText: a.StopText, Parallel: a.AllowParallel, MaxParallel: a.MaxParallel, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged,
+				MostTurns: a.Budget.Day.Turns,
+			},
+		})
+		i := 0
+		for _, e := range rows {
+			if e.AutomationID != id {
+				continue
+			}
+			if e.SessionID != uuid.Nil {
+				sessionOf[[2]int{n, i}] = e.SessionID
+			}
+			l.Add("%s", RowLine{
+				A: n, N: i, Source: string(e.Source), Mark: string(e.Mark), Status: string(e.Status), Why: e.ErrorClass, For: e.ScheduledFor, Last: e.LastSkippedFor,
+				Count: e.SkipCount, Turns: e.Turns, By: e.ByName, Token: s.prints[e.TokenFingerprint], Text: e.Text,
+			})
+			i++
+		}
+	}
+	for len(s.sessions) < len(w.Sessions) { // which session is which the history says
+		made := w.Sessions[len(s.sessions)]
+		s.sessions = append(s.sessions, sessionOf[[2]int{made.Of.N, slices.Index(made.Of.Rows, made.Row)}])
+	}
+	var sessions []struct {
+		ID     uuid.UUID `bun:"id,type:uuid"`
+		Status string    `bun:"status"`
+		Owner  string    `bun:"owner"`
+	}
+	if err := s.db.NewRaw("SELECT s.id, s.status, u.name AS owner FROM sessions s JOIN users u ON u.id = s.owner_id ORDER BY s.id").Scan(ctx, &sessions); err != nil {
+		return nil, err
+	}
+	for n, id := range s.sessions {
+		i := slices.IndexFunc(sessions, func(one struct {
+			ID     uuid.UUID `bun:"id,type:uuid"`
+			Status string    `bun:"status"`
+			Owner  string    `bun:"owner"`
+		}) bool {
+			return one.ID == id
+		})
+		if i < 0 {
+			l.Add("S%d is nowhere", n)
+			continue
+		}
+		l.Add("S%d of %s is %s", n, sessions[i].Owner, sessions[i].Status)
+	}
+	if len(sessions) != len(s.sessions) {
+		l.Add("%d sessions", len(sessions))
+	}
+	var notices []struct {
+		Title string `bun:"title"`
+		Kind  string `bun:"kind"`
+		To    string `bun:"to"`
+	}
+	if err := s.db.NewRaw(`SELECT n.title, n.kind, u.name AS "to" FROM notifications n JOIN users u ON u.id = n.user_id`).Scan(ctx, &notices); err != nil {
+		return nil, err
+	}
+	counts := map[Notice]int{}
+	for _, n := range notices {
+		of := -1
+		_, _ = fmt.Sscanf(n.Title, "A%d", &of)
+		counts[Notice{To: n.To, Kind: n.Kind, Of: of}]++
+	}
+	l.Notices(counts)
+	return l, nil
+}
