@@ -40,8 +40,7 @@ var layers = map[string]string{
 	"app/account":    "app/crash app/cron app/fault app/outbound app/secret db",
 	"app/automation": "app/account app/crash app/cron app/fault app/forge app/jsontext app/manifest app/secret app/shell db",
 
-	"app/check": "app/automation app/cron db",                                                                        // automation for its tests alone: they make a history by the rules
-	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret db", // crontest; the rest for its tests alone
+	"app/check": "app/automation app/cron db", // automation for its tests alone: they make a history by the rules
 
 	// What people see.
 	"static": "",
@@ -51,6 +50,9 @@ var layers = map[string]string{
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/jsontext app/outbound app/secret app/workspace db",
+
+	// The model imports crontest alone; the rest is what its tests compare it with.
+	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret app/web db",
 
 	// The program, where all is connected, and the tests of the whole.
 	"app":                     everything,

@@ -34,11 +34,12 @@ const (
 	Die        Kind = "Die"        // the workers die
 	Down       Kind = "Down"       // the server is stopped for some time, workers too
 	Watch      Kind = "Watch"      // the watchdogs look
+	Blip       Kind = "Blip"       // the database loses all connections in the middle of what comes next
 )
 
 // Kinds lists the kinds.
 var Kinds = []Kind{Wait, Create, Edit, Switch, RunNow, Call, Regenerate, Cancel, Delete, Transfer, Reply, Stop, Complete, Reopen, Link, Forge, Leave, Member,
-	Take, End, Die, Down, Watch}
+	Take, End, Die, Down, Watch, Blip}
 
 // Op is one act as a value. Numbers are taken modulo what there is, so that any op means something in any world, and a sequence
 // of ops is the same in each of its runs.
@@ -121,6 +122,29 @@ type Body struct {
 	Bad        bool              // 400
 }
 
+// Carry is how a call is made.
+type Carry struct {
+	Method, Header, Path string // of the token: good, bad, none, empty, misshapen
+	Query                map[string]string
+	Status               int // what is answered whatever the token; 0: what the automation says
+}
+
+// Carries are the ways to call. Specification, "How it works": "GET: in the URL path, or in the Api-Authentication header. The header
+// wins if both are supplied", "POST: in the Api-Authentication header". Behaviour: "no token, or one of the wrong shape: 401";
+// "an empty header counts as absent"; "every other method: 405"; "On key collision, the body wins".
+var Carries = []Carry{
+	{Method: "POST", Header: "good"},
+	{Method: "GET", Path: "good", Query: map[string]string{"x": "asked"}},
+	{Method: "POST", Path: "good", Query: map[string]string{"x": "asked"}},
+	{Method: "POST", Header: "good", Path: "bad"},
+	{Method: "GET", Header: "empty", Path: "good"},
+	{Method: "GET", Header: "bad", Path: "good", Status: 404},
+	{Method: "POST", Status: 401},
+	{Method: "POST", Header: "misshapen", Path: "good", Status: 401},
+	{Method: "PUT", Header: "good", Status: 405},
+	{Method: "HEAD", Header: "good", Status: 405},
+}
+
 // MostCalls is how many calls come at once at most.
 const MostCalls = 12
 
@@ -159,6 +183,7 @@ type Act struct {
 	For        time.Duration
 	Outcome    Outcome
 	Body       Body
+	Carry      Carry
 	Calls      int
 	Yes        bool
 	State      string
@@ -249,8 +274,14 @@ func (w *World) Means(o Op, night Night) (act Act, ok bool) {
 		} else {
 			act.A = 0
 		}
-		act.Calls, act.Body = 1, at(Bodies, o.B)
-		if o.N%8 == 7 {
+		act.Calls, act.Body, act.Carry = 1, at(Bodies, o.B), Carries[0]
+		if o.N%4 == 3 {
+			act.Carry = at(Carries, o.N/4)
+		}
+		if act.Carry.Method == "GET" {
+			act.Body = Body{}
+		}
+		if o.N%8 == 6 {
 			act.Calls = MostCalls
 		}
 		return act, true

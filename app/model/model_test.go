@@ -130,7 +130,7 @@ func (s *system) both(ctx context.Context, w *World, act Act) (want, got string,
 				return "", "", err
 			}
 		}
-		if err := s.die(ctx, act.Yes); err != nil {
+		if err := s.steadily(ctx, func(ctx context.Context) error { return s.die(ctx, act.Yes) }); err != nil {
 			return "", "", err
 		}
 		w.Lose(act.Yes)

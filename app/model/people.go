@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -246,14 +247,16 @@ func (w *World) turn(a *Automation, on bool) string {
 // concurrent-execution guard (the response body still carries the blocking session's ids), and 400 for other client errors".
 func (w *World) call(act Act) string {
 	a := act.Automation
-	if a == nil || a.Gone || a.Token != act.A {
+	switch {
+	case act.Carry.Status != 0:
+		return fmt.Sprint(act.Carry.Status)
+	case a == nil || a.Gone || a.Token != act.A:
 		return notFound
 	}
-	if act.Body.Bad {
-		a.Calls++
+	a.Calls++         // Behaviour, "Deliveries that met a run in flight": "each is kept"
+	if act.Body.Bad { // Behaviour: "body not a JSON object (array, scalar, broken, wrong encoding): 400"
 		return "400"
 	}
-	a.Calls++
 	r := &Row{Source: "webhook", Token: act.A}
 	switch w.ask(a, r, a.Owner) {
 	case "unable": // Behaviour: "400 with the reason; a failed execution is recorded and its id returned"
@@ -261,7 +264,12 @@ func (w *World) call(act Act) string {
 	case "busy":
 		return fmt.Sprint("409 row ", slices.Index(a.Rows, a.guard()))
 	}
-	text, missing := placeholders(a.Prompt, act.Body.Good)
+	values := maps.Clone(act.Carry.Query)
+	if values == nil {
+		values = map[string]string{}
+	}
+	maps.Copy(values, act.Body.Good)
+	text, missing := placeholders(a.Prompt, values)
 	r.Text = text
 	return fmt.Sprintf("200 row %d missing %v", len(a.Rows)-1, missing)
 }

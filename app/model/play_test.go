@@ -1,10 +1,15 @@
 package model
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
@@ -20,6 +26,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/app/secret"
+	"carillon/app/web"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -42,16 +49,34 @@ type system struct {
 	tokens      []string
 	prints      map[string]int // number of a token by its fingerprint
 	heard       []string       // all answers and rows
+
+	site   http.Handler
+	called int
+	lost   error
+	blip   int // at which statement from now on the database loses its connections; 0: at none
+	admin  *pgxpool.Pool
 }
 
 func open(t testing.TB) *system {
 	t.Helper()
-	s := &system{db: dbtest.New(t), now: Nights[0].Begin, people: map[string]account.Actor{}}
+	s := &system{db: dbtest.New(t), now: Nights[0].Begin, people: map[string]account.Actor{}, rules: [2]*automation.Service{{}, {}}}
 	var err error
 	if s.keys, err = secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="); err != nil {
 		t.Fatal(err)
 	}
+	s.db.AddQueryHook(s)
+	if s.admin, err = pgxpool.NewWithConfig(t.Context(), s.db.Pool.Config()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.admin.Close)
 	s.boot()
+	log := slog.New(slog.DiscardHandler)
+	server := &web.Server{
+		DB: s.db, Accounts: &account.Service{DB: s.db, Now: func() time.Time { return s.now }, Log: log}, Rules: s.rules[0], Keys: s.keys,
+		PublicURL: &url.URL{Scheme: "http", Host: "carillon.test"}, Now: func() time.Time { return s.now }, Log: log,
+	}
+	server.Init()
+	s.site = server.Handler()
 	ctx := context.Background()
 	if err := errors.Join(account.EnsureRoles(ctx, s.db, s.now), s.rules[0].EnsureScratch(ctx)); err != nil {
 		t.Fatal(err)
@@ -95,10 +120,41 @@ func (s *system) join(ctx context.Context, p *Person) error {
 	return err
 }
 
+// steady marks statements that a blip may meet.
+type steady struct{}
+
+// BeforeQuery is where the database loses its connections: before a statement or the end of a transaction is sent.
+func (s *system) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context {
+	if ctx.Value(steady{}) == nil || s.blip == 0 {
+		return ctx
+	}
+	if s.blip--; s.blip == 0 {
+		_, s.lost = s.admin.Exec(context.WithoutCancel(ctx), `SELECT pg_terminate_backend(pid, 600000) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	}
+	return ctx
+}
+
+// AfterQuery completes a bun.QueryHook.
+func (s *system) AfterQuery(context.Context, *bun.QueryEvent) {}
+
+// steadily does something that is done all or not at all, and again where the database went away meanwhile, as each caller does:
+// a person, a sender, a scheduler, a worker.
+func (s *system) steadily(ctx context.Context, do func(ctx context.Context) error) error {
+	for {
+		switch err := do(context.WithValue(ctx, steady{}, true)); {
+		case s.lost != nil:
+			return s.lost
+		case err == nil || !db.IsAway(err):
+			return err
+		}
+	}
+}
+
 // boot starts the processes.
 func (s *system) boot() {
 	for i := range s.rules {
-		s.rules[i] = &automation.Service{
+		*s.rules[i] = automation.Service{
 			DB: s.db, Keys: s.keys, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
 			Providers: func() []automation.Provider {
 				return []automation.Provider{{ID: "agent", Name: "Agent", Models: []string{"small"}}}
@@ -122,7 +178,7 @@ func (s *system) clear(ctx context.Context, begin time.Time) error {
 			return err
 		}
 	}
-	s.now, s.automations, s.sessions, s.tokens, s.prints = begin, nil, nil, nil, map[string]int{}
+	s.blip, s.now, s.automations, s.sessions, s.tokens, s.prints = 0, begin, nil, nil, nil, map[string]int{}
 	s.turns, s.held = map[uuid.UUID]uuid.UUID{}, map[uuid.UUID]db.Session{}
 	s.boot()
 	return nil
@@ -143,7 +199,11 @@ func (s *system) member(ctx context.Context, name string, is bool) error {
 func (s *system) look(ctx context.Context) error {
 	for i := 0; ; i++ {
 		s.looked++
-		n, err := s.rules[s.looked%2].StartDue(ctx)
+		var n int
+		err := s.steadily(ctx, func(ctx context.Context) (err error) {
+			n, err = s.rules[s.looked%2].StartDue(ctx)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -203,6 +263,35 @@ func answer(err error) (string, error) {
 
 // do lets an act happen.
 func (s *system) do(ctx context.Context, act Act) (string, error) {
+	switch act.Do {
+	case Blip:
+		s.blip = 1 + act.N%20
+		return "", nil
+	case Take:
+		return "", s.take(ctx, act.Yes)
+	case End:
+		return "", s.end(ctx, s.held[s.sessions[act.Session.N]], act.Outcome)
+	case Call:
+		var answers []string
+		for range act.Calls {
+			text, err := s.call(ctx, act)
+			if err != nil {
+				return "", err
+			}
+			answers = append(answers, text)
+		}
+		return strings.Join(answers, ", "), nil
+	}
+	var got string
+	err := s.steadily(ctx, func(ctx context.Context) (err error) {
+		got, err = s.ask(ctx, act)
+		return err
+	})
+	return got, err
+}
+
+// ask does what an operation of the rules does.
+func (s *system) ask(ctx context.Context, act Act) (string, error) {
 	rules, who := s.rules[0], s.people[act.Who.Name]
 	var a, session uuid.UUID
 	if act.Automation != nil {
@@ -233,7 +322,7 @@ func (s *system) do(ctx context.Context, act Act) (string, error) {
 		_, err := rules.RunNow(ctx, who, a, nil)
 		var busy *automation.Busy
 		if errors.As(err, &busy) {
-			n, err := s.row(ctx, a, busy.Execution)
+			n, err := s.row(ctx, a, busy.Execution, busy.Session.String())
 			return fmt.Sprint("busy with row ", n), err
 		}
 		return answer(err)
@@ -245,16 +334,6 @@ func (s *system) do(ctx context.Context, act Act) (string, error) {
 		return answer(rules.Transfer(ctx, who, a, s.people[act.To.Name].ID))
 	case Delete:
 		return answer(rules.Delete(ctx, who, a))
-	case Call:
-		var answers []string
-		for range act.Calls {
-			text, err := s.call(ctx, act)
-			if err != nil {
-				return "", err
-			}
-			answers = append(answers, text)
-		}
-		return strings.Join(answers, ", "), nil
 	case Cancel:
 		var id uuid.UUID
 		i := slices.Index(act.Automation.Rows, act.Row)
@@ -287,10 +366,6 @@ func (s *system) do(ctx context.Context, act Act) (string, error) {
 		return "", db.SetDeactivated(ctx, s.db, who.ID, since, s.now)
 	case Member:
 		return "", s.member(ctx, act.Who.Name, act.Who.Outside)
-	case Take:
-		return "", s.take(ctx, act.Yes)
-	case End:
-		return "", s.end(ctx, s.held[session], act.Outcome)
 	case Die:
 		return "", s.die(ctx, act.Yes)
 	case Watch:
@@ -317,58 +392,115 @@ func (s *system) issued(token string) {
 	s.prints[automation.Fingerprint(hash)] = len(s.tokens)
 }
 
-// row is the number of an execution in its automation's history; -1: it is not there.
-func (s *system) row(ctx context.Context, a, execution uuid.UUID) (int, error) {
-	n := -1
-	err := s.db.NewRaw("SELECT count(*) FROM executions e WHERE e.automation_id = ?0 AND e.id < ?1 AND EXISTS (SELECT 1 FROM executions x WHERE x.automation_id = ?0 AND x.id = ?1) HAVING count(*) > 0 OR EXISTS (SELECT 1 FROM executions x WHERE x.automation_id = ?0 AND x.id = ?1)",
-		a, execution).Scan(ctx, &n)
-	if db.IsNotFound(err) {
-		return -1, nil
+// row is the number of an execution in its automation's history, which has launched a session, or none; -1: there is no such one.
+func (s *system) row(ctx context.Context, a, execution uuid.UUID, session string) (int, error) {
+	var list []struct {
+		ID      uuid.UUID `bun:"id,type:uuid"`
+		Session string    `bun:"session"`
 	}
-	return n, err
+	err := s.db.NewRaw("SELECT id, coalesce(session_id::text, '') AS session FROM executions WHERE automation_id = ? ORDER BY id", a).Scan(ctx, &list)
+	for i, e := range list {
+		if e.ID == execution && e.Session == session {
+			return i, err
+		}
+	}
+	return -1, err
 }
 
-// call is one call of an HTTP Trigger.
+// call is one call of an HTTP Trigger over HTTP.
 func (s *system) call(ctx context.Context, act Act) (string, error) {
-	token := "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	token := map[string]string{"good": unknown, "bad": unknown, "misshapen": "letmein", "empty": " "}
 	if act.A > 0 {
-		token = s.tokens[act.A-1]
+		token["good"] = s.tokens[act.A-1]
 	}
-	hash, _ := automation.HashToken(token)
-	owner, err := s.rules[0].TokenOwner(ctx, hash)
-	if err != nil {
-		return answer(err)
+	query := url.Values{}
+	for name, value := range act.Carry.Query {
+		query.Set(name, value)
 	}
-	kind := act.Body.Type
-	if kind == "" {
-		kind = "application/json"
+	path := "/api/automations/http-trigger"
+	if act.Carry.Path != "" {
+		path += "/" + token[act.Carry.Path]
 	}
-	body := []byte(act.Body.Text)
-	got, err := s.rules[0].Receive(ctx, owner, automation.Fingerprint(hash), automation.Call{Method: "POST", ContentType: kind, Body: body, Sent: body})
-	if err != nil {
-		return "", err
+	ctx = context.WithValue(ctx, steady{}, true)
+	r := httptest.NewRequestWithContext(ctx, act.Carry.Method, path+"?"+query.Encode(), strings.NewReader(act.Body.Text))
+	if act.Carry.Header != "" {
+		r.Header.Set("Api-Authentication", token[act.Carry.Header])
 	}
-	switch got.Status {
-	case 200:
-		n, err := s.row(ctx, owner.ID, got.Execution)
-		return fmt.Sprintf("200 row %d missing %v", n, got.Unresolved), err
-	case 400:
-		if got.Execution == uuid.Nil {
-			return "400", nil
+	r.Header.Set("Content-Type", cmp.Or(act.Body.Type, "application/json"))
+	s.called++
+	r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:4711", s.called>>16&255, s.called>>8&255, s.called&255) // each caller from its own address
+	w := httptest.NewRecorder()
+	s.site.ServeHTTP(w, r)
+	if s.lost != nil {
+		return "", s.lost
+	}
+	if w.Code == http.StatusServiceUnavailable { // senders call again
+		return s.call(ctx, act)
+	}
+	var said struct {
+		Success        bool     `json:"success"`
+		Error          *string  `json:"error"`
+		SessionID      *string  `json:"sessionId"`
+		SessionURL     *string  `json:"sessionUrl"`
+		ExecutionID    *string  `json:"executionId"`
+		AutomationName *string  `json:"automationName"`
+		Unresolved     []string `json:"unresolvedPlaceholders"`
+	}
+	status := w.Code
+	if act.Carry.Method == "HEAD" {
+		return fmt.Sprint(status), nil
+	}
+	// Specification, "Response"; behaviour: "every error: the same JSON envelope".
+	if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" ||
+		said.Success != (status == http.StatusOK) || (said.Error == nil) != said.Success {
+		return fmt.Sprintf("%d with the envelope %s", status, w.Body), nil
+	}
+	known := status != http.StatusUnauthorized && status != http.StatusNotFound && status != http.StatusMethodNotAllowed
+	if name := fmt.Sprintf("A%d", numberOf(act.Automation)); known && (said.AutomationName == nil || *said.AutomationName != name) {
+		return fmt.Sprintf("%d with the envelope %s", status, w.Body), nil
+	}
+	text := fmt.Sprint(status)
+	if said.ExecutionID != nil {
+		id, err := uuid.Parse(*said.ExecutionID)
+		if err != nil {
+			return "", err
 		}
-		fallthrough
-	default:
-		n, err := s.row(ctx, owner.ID, got.Execution)
-		return fmt.Sprintf("%d row %d", got.Status, n), err
+		session := ""
+		if said.SessionID != nil {
+			if session = *said.SessionID; said.SessionURL == nil || *said.SessionURL != "http://carillon.test/sessions/"+session {
+				return fmt.Sprintf("%d with the envelope %s", status, w.Body), nil
+			}
+		}
+		n, err := s.row(ctx, s.automations[act.Automation.N], id, session)
+		if err != nil {
+			return "", err
+		}
+		text += fmt.Sprint(" row ", n)
 	}
+	if status == http.StatusOK {
+		text += fmt.Sprintf(" missing %v", said.Unresolved)
+	}
+	return text, nil
+}
+
+// unknown has the shape of a token.
+const unknown = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+func numberOf(a *Automation) int {
+	if a == nil {
+		return -1
+	}
+	return a.N
 }
 
 // take lets the worker take what is queued, and give each agent its next message.
 func (s *system) take(ctx context.Context, given bool) error {
 	var list []db.Session
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
-		list, err = db.ClaimSessions(ctx, tx, "worker", 1000, s.now, s.now.Add(db.LeaseFor))
-		return err
+	err := s.steadily(ctx, func(ctx context.Context) error {
+		return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
+			list, err = db.ClaimSessions(ctx, tx, "worker", 1000, s.now, s.now.Add(db.LeaseFor))
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -386,7 +518,11 @@ func (s *system) take(ctx context.Context, given bool) error {
 		case err != nil && !db.IsNotFound(err):
 			return err
 		}
-		turn, err := db.NextTurn(ctx, s.db, lease(session), execution, s.now)
+		var turn *db.Turn
+		err = s.steadily(ctx, func(ctx context.Context) (err error) {
+			turn, err = db.NextTurn(ctx, s.db, lease(session), execution, s.now)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -417,7 +553,7 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 		out.Status, out.Reason, out.Class, out.Neutral, out.Tell = db.Canceled, "canceled", "", false, false
 	}
 	turn := s.turns[session.ID]
-	if err := db.AddUsage(ctx, s.db, lease(session), turn, db.TurnUsage{}); err != nil {
+	if err := s.steadily(ctx, func(ctx context.Context) error { return db.AddUsage(ctx, s.db, lease(session), turn, db.TurnUsage{}) }); err != nil {
 		return err
 	}
 	plan, err := s.rules[0].PlanRetry(ctx, session.ID, out)
@@ -425,7 +561,11 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 		return err
 	}
 	if plan != nil {
-		again, err := s.rules[0].Again(ctx, lease(session), turn, out)
+		var again bool
+		err := s.steadily(ctx, func(ctx context.Context) (err error) {
+			again, err = s.rules[0].Again(ctx, lease(session), turn, out)
+			return err
+		})
 		if again || err != nil {
 			return err
 		}
@@ -434,10 +574,13 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 	if status == db.TimedOut {
 		status = db.Failed
 	}
-	if err := db.FinishTurn(ctx, s.db, lease(session), turn, status, out.Reason, out.Answer, s.now); err != nil {
+	err = s.steadily(ctx, func(ctx context.Context) error {
+		return db.FinishTurn(ctx, s.db, lease(session), turn, status, out.Reason, out.Answer, s.now)
+	})
+	if err != nil {
 		return err
 	}
-	return s.rules[0].Finish(ctx, lease(session), out)
+	return s.steadily(ctx, func(ctx context.Context) error { return s.rules[0].Finish(ctx, lease(session), out) })
 }
 
 // die ends the leases of the worker.
