@@ -161,11 +161,12 @@ func NoticesTwice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([
 	return list, wrapped(err, "find notices given twice")
 }
 
-// DisabledUntold finds automations that Carillon disabled since a time for their failures without telling their creator.
+// DisabledUntold finds automations that Carillon disabled since a time for their failures without telling anybody: their creator, or
+// who is told in the place of one that is gone. They may have changed hands since.
 func DisabledUntold(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was disabled at ' || a.disabled_at || ', and its creator was not told' AS what
+	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was disabled at ' || a.disabled_at || ', and nobody was told' AS what
 		FROM automations a WHERE NOT a.enabled AND a.disabled_kind = 'failures' AND a.disabled_at >= ?
-			AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.automation_id = a.id AND n.user_id = a.creator_id AND n.created_at >= a.disabled_at - interval '1 minute')
+			AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.automation_id = a.id AND n.kind = 'disabled' AND n.created_at >= a.disabled_at - interval '1 minute')
 		ORDER BY a.id LIMIT ?`, since, limit)
 	return list, wrapped(err, "find automations that were disabled untold")
 }

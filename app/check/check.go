@@ -87,7 +87,7 @@ var promises = []promise{
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
 			return db.NoticesTwice(ctx, q, c.Since, most+1)
 		}},
-	{"disabled-untold", "Who created an automation is told when its failures disable it.",
+	{"disabled-untold", "Who created an automation, or manages it in their place, is told when its failures disable it.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
 			return db.DisabledUntold(ctx, q, c.Since, most+1)
 		}},

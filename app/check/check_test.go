@@ -286,6 +286,28 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 	}
 }
 
+func TestManagersToldInThePlaceOfACreatorThatIsGoneAreEnough(t *testing.T) {
+	n := newNight(t)
+	r, err := db.RoleByKey(t.Context(), n.DB, account.RoleMember)
+	must(t, err)
+	ada := &db.User{ID: db.NewID(), Email: "ada@example.com", Name: "Ada", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at()}
+	must(t, n.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return errors.Join(db.InsertUser(ctx, tx, ada, r.ID), n.JoinScratch(ctx, tx, ada.ID))
+	}))
+	a := n.create(func(in *automation.Input) { in.Trigger, in.RunAt = "one_time", n.at().Add(10*time.Minute).Format(time.RFC3339) })
+	must(t, n.Transfer(t.Context(), n.actor, a.ID, ada.ID))
+	must(t, db.SetDeactivated(t.Context(), n.DB, ada.ID, n.at(), n.at()))
+	n.now.Store(n.at().Add(10 * time.Minute).Unix())
+	_, err = n.StartDue(t.Context())
+	must(t, err)
+	if a, err = db.AutomationByID(t.Context(), n.DB, a.ID); err != nil || a.DisabledKind != db.ByFailures {
+		t.Fatalf("it is off for %q: %v", a.DisabledKind, err)
+	}
+	if broken := n.look(); len(broken) > 0 {
+		t.Errorf("broken are %v", broken)
+	}
+}
+
 func TestAnAnswerIsJudgedByTheScheduleThatItHad(t *testing.T) {
 	t.Parallel()
 	at := func(text string) time.Time {

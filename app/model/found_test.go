@@ -13,3 +13,12 @@ func TestFoundDeletedAtWork(t *testing.T) {
 		{Do: End},
 	}})
 }
+
+func TestFoundDisabledForAnOwnerWhoIsGone(t *testing.T) {
+	t.Parallel()
+	replay(t, sequence{Ops: []Op{
+		{Do: Create, Who: 2, B: 1},
+		{Do: Leave, Who: 2},
+		{Do: Wait, N: 3},
+	}})
+}

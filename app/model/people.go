@@ -358,7 +358,9 @@ func (w *World) forge(s *Session, state string) {
 // reap ends what has waited for a worker for too long. Behaviour, "Timeout": "waiting for a place, a worker or a paused provider
 // does not count and is bounded by a day, neutral at its end".
 func (w *World) reap() {
-	for _, s := range w.Sessions {
+	longest := slices.Clone(w.Sessions)
+	slices.SortStableFunc(longest, func(a, b *Session) int { return a.From.Compare(b.From) })
+	for _, s := range longest {
 		most := waiting
 		if s.had { // Open: an hour more where a worker had it
 			most += time.Hour
