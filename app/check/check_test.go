@@ -294,7 +294,9 @@ func TestManagersToldInThePlaceOfACreatorThatIsGoneAreEnough(t *testing.T) {
 	must(t, n.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		return errors.Join(db.InsertUser(ctx, tx, ada, r.ID), n.JoinScratch(ctx, tx, ada.ID))
 	}))
-	a := n.create(func(in *automation.Input) { in.Trigger, in.RunAt = "one_time", n.at().Add(10*time.Minute).Format(time.RFC3339) })
+	a := n.create(func(in *automation.Input) {
+		in.Trigger, in.RunAt = "one_time", n.at().Add(10*time.Minute).Format(time.RFC3339)
+	})
 	must(t, n.Transfer(t.Context(), n.actor, a.ID, ada.ID))
 	must(t, db.SetDeactivated(t.Context(), n.DB, ada.ID, n.at(), n.at()))
 	n.now.Store(n.at().Add(10 * time.Minute).Unix())

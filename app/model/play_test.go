@@ -64,7 +64,7 @@ func open(t testing.TB) *system {
 	if s.keys, err = secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="); err != nil {
 		t.Fatal(err)
 	}
-	s.db.AddQueryHook(s)
+	s.db.DB = s.db.WithQueryHook(s)
 	if s.admin, err = pgxpool.NewWithConfig(t.Context(), s.db.Pool.Config()); err != nil {
 		t.Fatal(err)
 	}
