@@ -20,7 +20,7 @@ test: export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) -tags=crashpoints '-
 	'-gcflags=carillon/views=-dwarf=false -d=checkptr=0 -l'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz prove build static generate vuln clean need-go need-node need-git run-packages packages
+.PHONY: help run test check bench fuzz prove soak build static generate vuln clean need-go need-node need-git run-packages packages
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,11 @@ SEED := 1
 prove: need-go need-node packages ## Compare what Carillon does with a model of its rules, in random sequences: STEPS=1000000 SEED=1
 	STEPS=$(STEPS) SEED=$(SEED) WORKERS=$$(getconf _NPROCESSORS_ONLN) DIFFERENCES=$(or $(DIFFERENCES),1) \
 		go test -count=1 -v -vet=off -timeout 0 -run '^TestSequences$$' ./app/model
+
+SOAK := 30m
+
+soak: need-go need-node need-git packages ## Run the program under load for SOAK=30m, kill a process a minute, and prove that nothing is lost
+	SOAK=$(SOAK) go test -vet=off -count=1 -v -timeout 0 ./app/e2e/soak
 
 # The first build compiles everything, and a newcomer waits for it. Data for debuggers and inlining in generated pages, which
 # spend their time copying strings, are a fifth of that; the traces of a panic need neither.

@@ -58,6 +58,7 @@ var layers = map[string]string{
 	"app":                     everything,
 	"app/e2e":                 everything,
 	"app/e2e/faults":          everything,
+	"app/e2e/soak":            everything,
 	"app/e2e/internal/stage":  "app/crash db/dbtest",
 	"app/e2e/internal/report": "db/dbtest",
 }

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -28,8 +29,10 @@ type Plan struct {
 	// Through is the address at which processes reach the database; nil: Database. A test may put a proxy there, one for each
 	// process.
 	Through func(role string, n int) string
-	// Schedulers and Workers are how many there are; 0: two.
-	Schedulers, Workers int
+	// Webs, Schedulers and Workers are how many there are; 0: one for pages, and two of the others.
+	Webs, Schedulers, Workers int
+	// Program builds what is started; nil: Watched.
+	Program func() (string, error)
 	// Settings are NAME=value for every process, and Of more for one. n counts from 0 within a role.
 	Settings []string
 	Of       func(role string, n int) []string
@@ -46,7 +49,8 @@ const (
 
 // Fleet is the program as several processes on one database.
 type Fleet struct {
-	Web        *Server
+	Web        *Server // the first of Webs
+	Webs       []*Server
 	Schedulers []*Server
 	Workers    []*Server
 	Database   string        // its address, without what Through puts between
@@ -67,30 +71,40 @@ func Start(t testing.TB, p Plan) *Fleet {
 	_, _ = rand.Read(key) // it never fails
 	address := free(t)
 	common := append([]string{
-		"CARILLON_SECRET=" + base64.StdEncoding.EncodeToString(key), "CARILLON_ADDR=" + address, "CARILLON_URL=http://" + address, "CARILLON_TRIGGER_RATE=0",
+		"CARILLON_SECRET=" + base64.StdEncoding.EncodeToString(key), "CARILLON_URL=http://" + address, "CARILLON_TRIGGER_RATE=0",
 	}, p.Settings...)
 	member := func(role string, n int) *Server {
 		through := f.Database
 		if p.Through != nil {
 			through = p.Through(role, n)
 		}
-		settings := append(slices.Clone(common), "DATABASE_URL="+through, "CARILLON_ROLES="+role)
+		settings := append(slices.Clone(common), "DATABASE_URL="+through, "CARILLON_ROLES="+role, "CARILLON_ADDR="+address)
 		if crash.Compiled {
 			settings = append(settings, crash.Variable+"="+filepath.Join(f.crashes, role))
 		}
 		if role == Web {
 			settings = append(settings, AsAdministrator...)
+			if n > 0 {
+				settings = append(settings, "CARILLON_ADDR="+free(t))
+			}
 		}
 		if p.Of != nil {
 			settings = append(settings, p.Of(role, n)...)
 		}
-		return prepare(t, Watched, settings)
+		program := p.Program
+		if program == nil {
+			program = Watched
+		}
+		return prepare(t, program, settings)
 	}
-	f.Web = member(Web, 0)
-	for n := range max(p.Schedulers, 2*zero(p.Schedulers)) {
+	for n := range cmp.Or(p.Webs, 1) {
+		f.Webs = append(f.Webs, member(Web, n))
+	}
+	f.Web = f.Webs[0]
+	for n := range cmp.Or(p.Schedulers, 2) {
 		f.Schedulers = append(f.Schedulers, member(Scheduler, n))
 	}
-	for n := range max(p.Workers, 2*zero(p.Workers)) {
+	for n := range cmp.Or(p.Workers, 2) {
 		f.Workers = append(f.Workers, member(Worker, n))
 	}
 	for _, s := range f.All() {
@@ -104,14 +118,6 @@ func Start(t testing.TB, p Plan) *Fleet {
 		})
 	}
 	return f
-}
-
-// zero is 1 for 0 and else 0.
-func zero(n int) int {
-	if n == 0 {
-		return 1
-	}
-	return 0
 }
 
 func (f *Fleet) connect(t testing.TB) {
@@ -143,7 +149,7 @@ func free(t testing.TB) string {
 }
 
 // All are the processes.
-func (f *Fleet) All() []*Server { return slices.Concat([]*Server{f.Web}, f.Schedulers, f.Workers) }
+func (f *Fleet) All() []*Server { return slices.Concat(f.Webs, f.Schedulers, f.Workers) }
 
 // With are the processes of a role.
 func (f *Fleet) With(role string) []*Server {
@@ -153,7 +159,7 @@ func (f *Fleet) With(role string) []*Server {
 	case Worker:
 		return f.Workers
 	}
-	return []*Server{f.Web}
+	return f.Webs
 }
 
 // Count is the number that a query gives.
