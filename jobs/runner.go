@@ -63,7 +63,8 @@ type Runner struct {
 	wake  chan struct{}
 	asked chan struct{}
 
-	silence time.Duration // instead of mostSilence, for tests
+	silence  time.Duration // instead of mostSilence, for tests
+	timeIsUp chan struct{} // closed: the timeout of each run has come, for tests that do not wait for it
 
 	mu   sync.Mutex
 	runs map[uuid.UUID]*running

@@ -121,11 +121,13 @@ func TestARunEndsThoughTheTableOfEventsIsHeld(t *testing.T) {
 	t.Run("by its timeout", func(t *testing.T) {
 		t.Parallel()
 		k := prepare(t)
+		k.runner.timeIsUp = make(chan struct{})
 		k.start()
 		script, begun, gone := k.lasting()
-		run := k.run(script, func(in *automation.Input) { in.Timeout = "0.2" })
+		run := k.run(script, nil)
 		begun()
 		k.heldTable()
+		close(k.runner.timeIsUp)
 		if e := k.ended(run); e.Status != db.TimedOut {
 			t.Errorf("it %s: %q; want timed out", e.Status, e.Reason)
 		}

@@ -140,7 +140,20 @@ func (w *work) bounded(ctx context.Context) (context.Context, context.CancelFunc
 		return context.WithCancel(ctx)
 	}
 	limit := w.timeLeft(time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second)
-	return context.WithTimeoutCause(ctx, limit, errTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
+	if w.timeIsUp == nil {
+		return ctx, cancel
+	}
+	ctx, timeOut := context.WithCancelCause(ctx)
+	go func() {
+		defer timeOut(nil)
+		select {
+		case <-w.timeIsUp:
+			timeOut(errTimeout)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // open starts the transcript. The error is the run's end.
