@@ -52,6 +52,7 @@ func says(kind, words string) saying { return saying{kind, regexp.MustCompile(`^
 // the status.
 var openCode = []saying{
 	says(FailTransient, `Cannot connect to API: .*`),
+	says(FailTransient, `Connection reset by server|Response decompression failed|Provider response headers timed out after \d+ ?ms`),
 	says(FailRateLimit, `(?:[Rr]ate limit exceeded|Too [Mm]any [Rr]equests)\.?`),
 	says(FailRateLimit, `This request would exceed (?:your organization's|the) rate limit .*`),
 }
