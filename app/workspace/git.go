@@ -191,8 +191,12 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	if ctx.Err() != nil {
 		f.words, f.said, f.cause = "", "", ctx.Err()
 	}
-	if strings.Contains(f.said, "No space left on device") {
+	switch {
+	case ctx.Err() != nil: // ended by us
+	case saysDiskFull(f.said) || s.diskIsFull():
 		f.cause = errors.Join(ErrDiskFull, err)
+	case wasKilled(cmd.ProcessState) || strings.Contains(f.said, " died of signal "): // git itself, or one that it had started
+		f.cause = errors.Join(ErrKilled, err)
 	}
 	return out.buf.Bytes(), f
 }
@@ -298,9 +302,38 @@ func (s *Store) environment() []string {
 	return env
 }
 
+// wasKilled is whether a process was ended by a signal.
+func wasKilled(state *os.ProcessState) bool {
+	if state == nil {
+		return false
+	}
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled()
+}
+
+// saysDiskFull is whether git says that a file could not be written, which it names no cause for in many places: it opens a file
+// that it may not write to before it writes.
+func saysDiskFull(said string) bool {
+	return slices.ContainsFunc([]string{
+		"No space left on device", "Disk quota exceeded", "Out of diskspace", "couldn't write '", "failed to write new configuration file", "unable to write loose object file",
+	}, func(words string) bool { return strings.Contains(said, words) })
+}
+
+// leastRoom is how many bytes a disk has that is not full: what git writes at once is less.
+const leastRoom = 64 << 10
+
+// diskIsFull is whether the disk with the data folder has no room left.
+func (s *Store) diskIsFull() bool {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(s.root(), &disk); err != nil {
+		return false
+	}
+	return uint64(disk.Bavail)*uint64(disk.Bsize) < leastRoom || disk.Files > 0 && disk.Ffree == 0
+}
+
 // diskFull gives an error that comes from a full disk the name by which callers know it.
 func diskFull(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, err)
 	}
 	return err

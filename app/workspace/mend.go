@@ -27,7 +27,7 @@ var damage = []string{
 // looksDamaged is whether the mirror may be broken, going by what git said of it.
 func looksDamaged(err error) bool {
 	var f *failure
-	if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrLocked) || !errors.As(err, &f) {
+	if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) || !errors.As(err, &f) {
 		return false
 	}
 	for _, words := range damage {

@@ -325,7 +325,7 @@ var symptoms = []struct {
 // remoteError names the kind of a failure at a remote and keeps git's own words. Nil stays nil.
 func remoteError(err error) error {
 	var f *failure
-	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || errors.Is(err, ErrLocked) || f.said == "" {
+	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) || f.said == "" {
 		return err
 	}
 	words := strings.ToLower(f.said)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -113,6 +114,29 @@ func (s *Store) breakLock(lock string) bool {
 	}
 	s.log().Warn("removed a lock that a Git which was killed had left", "file", lock, "since", info.ModTime())
 	return true
+}
+
+// breakLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met them since.
+func (s *Store) breakLocks(view string) {
+	tops := []string{view}
+	for _, part := range shared {
+		if dir, err := filepath.EvalSymlinks(filepath.Join(view, part)); err == nil && part != "objects" {
+			tops = append(tops, dir, filepath.Dir(dir))
+		}
+	}
+	for _, top := range tops {
+		whole := filepath.Base(top) == "refs"
+		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error { // a file may go meanwhile
+			switch {
+			case err != nil:
+			case entry.IsDir() && !whole && path != top && filepath.Base(top) != "worktrees":
+				return fs.SkipDir
+			case strings.HasSuffix(path, ".lock") && entry.Type().IsRegular() && s.isOurs(path):
+				s.breakLock(path)
+			}
+			return nil
+		})
+	}
 }
 
 // gitSince reports whether a git is at work in the data folder that began before a time. Where the system does not tell of

@@ -271,7 +271,7 @@ func (s *Store) Scratch(ctx context.Context, id string) error {
 }
 
 // Tidy packs what piled up in the workspace's repository, if that is worth it, and drops what no branch and no
-// worktree has used for two weeks. It can take minutes; Sync waits for it. Once a day is enough.
+// worktree has used for two weeks, and removes locks that killed gits left. It can take minutes; Sync waits for it. Once a day is enough.
 func (s *Store) Tidy(ctx context.Context, id string) error {
 	return s.tidy(ctx, id, "gc", "--quiet", "--auto")
 }
@@ -286,6 +286,7 @@ func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
 		return err
 	}
 	defer unlock()
+	s.breakLocks(view)
 	if _, err := s.git(ctx, call{gitDir: view, args: append([]string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false"}, args...)}); err != nil {
 		return fmt.Errorf("tidy workspace %s: %w", id, err)
 	}

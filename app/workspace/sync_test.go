@@ -332,6 +332,39 @@ func TestALockThatAKilledGitLeftIsBroken(t *testing.T) {
 	}
 }
 
+func TestGitThatCannotWriteWithoutAWordOfTheDiskNamesAFullDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("a small disk cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() { must(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
+	_, remote := setup(t)
+	s := &Store{Root: filepath.Join(disk, "data")}
+	must(t, s.Sync(t.Context(), "w", remote))
+	view, err := s.view("w")
+	must(t, err)
+	at := func(args ...string) error {
+		_, err := s.git(t.Context(), call{gitDir: view, args: args})
+		return err
+	}
+	must(t, at("update-ref", "refs/heads/here", "refs/remotes/origin/main"))
+	must(t, at("config", "a.b", "c"))
+	fill(t, filepath.Join(disk, "filler"))
+	for _, args := range [][]string{
+		{"update-ref", "refs/heads/there", "refs/remotes/origin/main"}, {"symbolic-ref", "refs/there", "refs/heads/main"}, {"commit-tree", "-m", "x", "refs/remotes/origin/main^{tree}"},
+		{"pack-refs", "--all"}, {"read-tree", "refs/remotes/origin/main"}, {"config", "a.b", "d"},
+	} {
+		if err := at(args...); !errors.Is(err, ErrDiskFull) || !Trouble(err) {
+			t.Errorf("%v: got %v; want ErrDiskFull", args, err)
+		}
+	}
+	for _, said := range []string{"fatal: cannot update ref 'refs/heads/q': couldn't write '/data/q.lock'", "fatal: sha1 file 'index.lock' write error. Out of diskspace"} {
+		if !saysDiskFull(said) {
+			t.Errorf("%q does not tell of it once there is room again", said)
+		}
+	}
+}
+
 func TestAFullDiskIsNamedAndForgottenWhenThereIsRoom(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=2m"); err != nil {

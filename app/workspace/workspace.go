@@ -55,14 +55,17 @@ var (
 	ErrDiskFull = errors.New("the disk is full")
 	// ErrLocked says that another Git holds a lock in the repository. The error's text names the file.
 	ErrLocked = errors.New("a file of the repository is locked")
+	// ErrKilled says that a Git was ended from outside, as the system does that has no memory left.
+	ErrKilled = errors.New("a Git was killed")
 	// ErrDamaged says that objects or references of the repository are missing or broken. Mend may help.
 	ErrDamaged = errors.New("the repository is damaged")
 )
 
 // Trouble reports whether an error comes of the machine, its disk or the network: the same call may succeed later, and who
-// asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrDamaged and an end of the context.
+// asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged and an end of the
+// context.
 func Trouble(err error) bool {
-	for _, kind := range []error{ErrLocked, ErrUnreachable, ErrDiskFull, ErrDamaged, context.Canceled, context.DeadlineExceeded} {
+	for _, kind := range []error{ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, kind) {
 			return true
 		}
