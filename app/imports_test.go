@@ -60,6 +60,7 @@ var layers = map[string]string{
 	"app/e2e/faults":          everything,
 	"app/e2e/soak":            everything,
 	"app/e2e/internal/stage":  "app/crash db/dbtest",
+	"app/e2e/siege":           everything,
 	"app/e2e/internal/report": "db/dbtest",
 }
 
