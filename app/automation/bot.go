@@ -215,11 +215,16 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 	b.WorkspaceID = uuid.Nil
 	if in.Workspace != "" {
 		id, err := uuid.Parse(in.Workspace)
-		if err == nil {
+		if err != nil {
+			err = fault.ErrNotFound
+		} else {
 			_, err = s.workspace(ctx, q, actor, id)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, fault.ErrNotFound):
 			bad["workspace"] = "This workspace does not exist, or you are not a member of it."
+		case err != nil:
+			return err
 		}
 		b.WorkspaceID = id
 	}
@@ -287,24 +292,23 @@ func describedBot(b *db.Bot) map[string]any {
 }
 
 // applyBot takes over the bot of an automation, and with it the agent where that is not chosen or the bot decides.
-func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input, bad fault.Invalid) {
+func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input, bad fault.Invalid) error {
 	a.BotID = uuid.Nil
 	if db.SessionType(in.SessionType) != db.BotType {
-		return
+		return nil
 	}
 	id, err := uuid.Parse(in.Bot)
 	if err != nil {
 		bad["bot"] = "Choose a bot."
-		return
+		return nil
 	}
 	b, err := s.bot(ctx, q, actor, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound), err == nil && b.WorkspaceID != uuid.Nil && b.WorkspaceID != a.WorkspaceID:
 		bad["bot"] = "This bot does not exist, or is not for this workspace. Choose another."
-		return
+		return nil
 	case err != nil:
-		bad["bot"] = "The bot could not be read. Try again."
-		return
+		return err
 	}
 	a.BotID = id
 	if b.LocksAgent {
@@ -314,6 +318,7 @@ func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, 
 	if p, ok := s.provider(a.Provider); ok && p.Script {
 		bad["provider"] = fmt.Sprintf("%s runs scripts, and a bot is an agent. Choose another provider.", p.Name)
 	}
+	return nil
 }
 
 // agentOf is the provider and the model that a run of an automation is to have: its own, its bot's where that decides or where

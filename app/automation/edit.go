@@ -263,15 +263,22 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 	return nil
 }
 
-// apply puts what a person typed into an automation, or says what is wrong with it, all at once.
+// apply puts what a person typed into an automation, or says what is wrong with it, all at once. What cannot be read for a fault
+// of ours is no mistake of the person's: that is another error than fault.Invalid.
 func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, now time.Time) error {
 	bad := fault.Invalid{}
 	a.Name = text(bad, "name", "Give the automation a name.", in.Name, 200, true)
-	s.applyWorkspace(ctx, q, actor, a, &in, bad)
+	if err := s.applyWorkspace(ctx, q, actor, a, &in, bad); err != nil {
+		return err
+	}
 	applyTrigger(a, in, now, bad)
 	s.applyWebhook(a, in, bad)
-	s.applyBot(ctx, q, actor, a, &in, bad)
-	s.applyWorkflow(ctx, q, actor, a, in, bad)
+	if err := s.applyBot(ctx, q, actor, a, &in, bad); err != nil {
+		return err
+	}
+	if err := s.applyWorkflow(ctx, q, actor, a, in, bad); err != nil {
+		return err
+	}
 	s.applyWork(ctx, actor, a, in, bad)
 	if len(bad) > 0 {
 		return bad
@@ -279,18 +286,18 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *
 	return nil
 }
 
-func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input, bad fault.Invalid) {
+func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input, bad fault.Invalid) error {
 	id, err := uuid.Parse(in.Workspace)
 	if err != nil {
 		bad["workspace"] = "Choose a workspace."
-		return
+		return nil
 	}
 	w, err := s.workspace(ctx, q, actor, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		bad["workspace"] = "This workspace does not exist, or you are not a member of it."
 	case err != nil:
-		bad["workspace"] = "The workspace could not be read. Try again."
+		return err
 	case !w.RemovedAt.IsZero():
 		bad["workspace"] = "This workspace was removed. Choose another."
 	default:
@@ -305,6 +312,7 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 			}
 		}
 	}
+	return nil
 }
 
 // applyTrigger keeps of the schedule what applies to the trigger chosen, and drops the rest.

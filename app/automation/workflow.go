@@ -236,25 +236,24 @@ func describedWorkflow(wf *db.Workflow) map[string]any {
 
 // applyWorkflow takes over the workflow of an automation, and the values stored for its parameters. An empty secret keeps the
 // one stored.
-func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) {
+func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) error {
 	before := a.WorkflowID
 	a.WorkflowID = uuid.Nil
 	if db.ExecutionType(in.ExecutionType) != db.WorkflowDriven || db.SessionType(in.SessionType) != db.Develop {
-		return
+		return nil
 	}
 	id, err := uuid.Parse(in.Workflow)
 	if err != nil {
 		bad["workflow"] = "Choose a workflow."
-		return
+		return nil
 	}
 	wf, err := s.workflow(ctx, q, actor, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound), err == nil && wf.WorkspaceID != uuid.Nil && wf.WorkspaceID != a.WorkspaceID:
 		bad["workflow"] = "This workflow does not exist, or is not for this workspace. Choose another."
-		return
+		return nil
 	case err != nil:
-		bad["workflow"] = "The workflow could not be read. Try again."
-		return
+		return err
 	}
 	a.WorkflowID = id
 	stored := map[string]string{}
@@ -291,6 +290,7 @@ func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 			}
 		}
 	}
+	return nil
 }
 
 // scripts are the messages among steps, with those in loops.

@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -85,11 +86,16 @@ func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor accou
 	wf.WorkspaceID = uuid.Nil
 	if in.Workspace != "" {
 		id, err := uuid.Parse(in.Workspace)
-		if err == nil {
+		if err != nil {
+			err = fault.ErrNotFound
+		} else {
 			_, err = s.workspace(ctx, q, actor, id)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, fault.ErrNotFound):
 			bad["workspace"] = "This workspace does not exist, or you are not a member of it."
+		case err != nil:
+			return err
 		}
 		wf.WorkspaceID = id
 	}
