@@ -193,6 +193,7 @@ type Answer struct {
 	Cron         string    `bun:"cron"`
 	TimeZone     string    `bun:"time_zone"`
 	Edited       bool      `bun:"edited"` // the automation was changed or switched between the answer before and this one
+	Mixed        bool      `bun:"mixed"`  // the automation was changed or switched while this one counted due times
 }
 
 // SchedulesAfter lists up to limit Recurring automations after one in the order of their ids.
@@ -217,7 +218,9 @@ func Answers(ctx context.Context, q bun.IDB, automations []uuid.UUID, since time
 			) x
 		) SELECT automation_id, name, id, status, scheduled_for, last, skip_count, created_at, cron, time_zone,
 			previous IS NOT NULL AND EXISTS (SELECT 1 FROM audit_events v WHERE v.subject_id = answers.automation_id
-				AND v.at BETWEEN previous - interval '1 minute' AND answers.created_at + interval '1 minute') AS edited
+				AND v.at BETWEEN previous - interval '1 minute' AND answers.created_at + interval '1 minute') AS edited,
+			skip_count > 1 AND last > created_at AND EXISTS (SELECT 1 FROM audit_events v WHERE v.subject_id = answers.automation_id
+				AND v.at BETWEEN answers.created_at AND last + interval '1 minute') AS mixed
 		FROM answers ORDER BY automation_id, scheduled_for`,
 		UUIDs(automations), since, limit).Scan(ctx, &list)
 	return list, wrapped(err, "list answers to due times")

@@ -201,15 +201,10 @@ func judge(before *db.Answer, a db.Answer) string {
 	if next := expression.Next(a.For.Add(-time.Second), zone); !next.Equal(a.For) {
 		return fmt.Sprintf("of %q is for %s, when %q in %s was not due", a.Name, stamp(a.For), a.Cron, a.TimeZone)
 	}
-	n, last := 1, a.For
-	for next := expression.Next(a.For, zone); !next.IsZero() && !next.After(a.Last) && n < counted; next = expression.Next(next, zone) {
-		n, last = n+1, next
-	}
-	if n < counted && !last.Equal(a.Last) {
-		return fmt.Sprintf("of %q stands for due times up to %s, when %q in %s was not due", a.Name, stamp(a.Last), a.Cron, a.TimeZone)
-	}
-	if a.Count > 0 && a.Count != n {
-		return fmt.Sprintf("of %q counts %d due times from %s to %s, and %d were due", a.Name, a.Count, stamp(a.For), stamp(a.Last), n)
+	if !a.Mixed { // else it stands for due times of several schedules: a streak goes on across a change
+		if what := judgeCount(expression, zone, a); what != "" {
+			return what
+		}
 	}
 	if before == nil || before.Cron != a.Cron || before.TimeZone != a.TimeZone || a.Edited {
 		return ""
@@ -219,6 +214,21 @@ func judge(before *db.Answer, a db.Answer) string {
 	}
 	if missing := expression.Next(before.Last, zone); missing.Before(a.For) {
 		return fmt.Sprintf("of %q is for %s, and nothing answers %s before it", a.Name, stamp(a.For), stamp(missing))
+	}
+	return ""
+}
+
+// judgeCount says what is wrong with how many due times an answer stands for.
+func judgeCount(expression cron.Expression, zone *time.Location, a db.Answer) string {
+	n, last := 1, a.For
+	for next := expression.Next(a.For, zone); !next.IsZero() && !next.After(a.Last) && n < counted; next = expression.Next(next, zone) {
+		n, last = n+1, next
+	}
+	if n < counted && !last.Equal(a.Last) {
+		return fmt.Sprintf("of %q stands for due times up to %s, when %q in %s was not due", a.Name, stamp(a.Last), a.Cron, a.TimeZone)
+	}
+	if a.Count > 0 && a.Count != n {
+		return fmt.Sprintf("of %q counts %d due times from %s to %s, and %d were due", a.Name, a.Count, stamp(a.For), stamp(a.Last), n)
 	}
 	return ""
 }

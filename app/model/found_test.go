@@ -22,3 +22,29 @@ func TestFoundDisabledForAnOwnerWhoIsGone(t *testing.T) {
 		{Do: Wait, N: 3},
 	}})
 }
+
+func TestFoundStreakThatGoesOnAcrossAnEdit(t *testing.T) {
+	t.Parallel()
+	replay(t, sequence{Ops: []Op{
+		{Do: Create, B: 2, N: 3},
+		{Do: Wait, N: 3},
+		{Do: Edit, B: 2, N: 1},
+		{Do: Wait, N: 3},
+	}})
+}
+
+func TestFoundDatabaseAwayWhileAnAutomationIsMade(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for n := range 14 {
+		q := sequence{Ops: []Op{
+			{Do: Blip, N: n},
+			{Do: Create},
+			{Do: Blip, N: n},
+			{Do: Edit},
+		}}
+		if _, err := s.play(t.Context(), q); err != nil {
+			t.Fatal(err, q.source())
+		}
+	}
+}
