@@ -408,10 +408,11 @@ func HasQueuedTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, er
 }
 
 // HasRunTurns reports whether a session has messages under way or waiting that a run began with, not a person, or, of one at work,
-// has had one since its worker took it: the worker ends the message before it ends the work.
+// has had one at last since its worker took it: the worker ends the message before it ends the work.
 func HasRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
 	return q.NewSelect().Model((*Turn)(nil)).Join("JOIN sessions AS s ON s.id = t.session_id").Where("t.session_id = ?", session).
-		Where("t.status IN ('queued', 'running') OR s.status = 'in_progress' AND t.finished_at >= s.at_work_since").
+		Where(`t.status IN ('queued', 'running') OR s.status = 'in_progress' AND t.finished_at >= s.at_work_since
+			AND NOT EXISTS (SELECT 1 FROM turns l WHERE l.session_id = t.session_id AND l.position > t.position AND l.started_at IS NOT NULL)`).
 		Where("t.kind <> 'reply'").Exists(ctx)
 }
 
