@@ -313,6 +313,28 @@ func TestManagersToldInThePlaceOfACreatorThatIsGoneAreEnough(t *testing.T) {
 	}
 }
 
+func TestAStreakOfSkipsGoesOnAcrossAnEditOfTheSchedule(t *testing.T) {
+	n := newNight(t)
+	a := n.create(nil)
+	for i := range 8 {
+		n.hour()
+		if i == 2 {
+			in := n.in
+			in.Cron, in.Version = "0 */2 * * *", a.Version
+			_, _, err := n.Update(t.Context(), n.actor, a.ID, in)
+			must(t, err)
+		}
+	}
+	n.end(automation.Outcome{Status: db.Succeeded})
+	n.hour()
+	n.hour()
+	var skips int
+	must(t, n.DB.NewRaw("SELECT max(skip_count) FROM executions").Scan(t.Context(), &skips))
+	if broken := n.look(); skips < 4 || len(broken) > 0 {
+		t.Errorf("a streak has %d skips, and broken are %v; want 4 and none", skips, broken)
+	}
+}
+
 func TestAnAnswerIsJudgedByTheScheduleThatItHad(t *testing.T) {
 	t.Parallel()
 	at := func(text string) time.Time {
