@@ -155,3 +155,17 @@ func Printable(text string, most int) string {
 	}
 	return text
 }
+
+// NamesOf finds the names of workflows and bots by their ids.
+func NamesOf(ctx context.Context, q bun.IDB, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	var rows []struct {
+		ID   uuid.UUID `bun:"id,type:uuid"`
+		Name string    `bun:"name"`
+	}
+	err := q.NewRaw("SELECT id, name FROM workflows WHERE id = ANY(?0::uuid[]) UNION ALL SELECT id, name FROM bots WHERE id = ANY(?0::uuid[])", UUIDs(ids)).Scan(ctx, &rows)
+	names := make(map[uuid.UUID]string, len(rows))
+	for _, r := range rows {
+		names[r.ID] = r.Name
+	}
+	return names, wrapped(err, "find names")
+}

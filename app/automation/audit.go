@@ -53,6 +53,15 @@ func described(a *db.Automation) map[string]any {
 	maps.Copy(m, map[string]any{
 		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": shownValues(a.Parameters),
 	})
+	for name, id := range map[string]uuid.UUID{"workflow_id": a.WorkflowID, "bot_id": a.BotID} {
+		if m[name] = ""; id != uuid.Nil {
+			m[name] = id.String()
+		}
+	}
+	m["signature_secret"] = ""
+	if len(a.SignatureSealed) > 0 {
+		m["signature_secret"] = storedAs(a.SignatureSealed)
+	}
 	if !a.RunAt.IsZero() {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)
 	}

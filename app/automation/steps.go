@@ -193,12 +193,17 @@ func shownValues(values map[string]string) map[string]string {
 	shown := map[string]string{}
 	for name, value := range values {
 		if strings.HasPrefix(value, sealedMark) {
-			sum := sha256.Sum256([]byte(value))
-			value = "stored (" + hex.EncodeToString(sum[:4]) + ")"
+			value = storedAs([]byte(value))
 		}
 		shown[name] = value
 	}
 	return shown
+}
+
+// storedAs names what is stored of a secret so that a change of it shows, and nothing else does.
+func storedAs(sealed []byte) string {
+	sum := sha256.Sum256(sealed)
+	return "stored (" + hex.EncodeToString(sum[:4]) + ")"
 }
 
 // unseal opens the stored form of a secret value; ok is false for what is none, or cannot be opened.

@@ -220,12 +220,12 @@ func (s *Service) auditWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 	return db.AddAudit(ctx, q, e)
 }
 
-// describedWorkflow is what the audit log keeps of a workflow; the defaults of secrets stay out.
+// describedWorkflow is what the audit log keeps of a workflow. Of the defaults of secrets it has whether they changed.
 func describedWorkflow(wf *db.Workflow) map[string]any {
 	parameters := make([]db.Parameter, len(wf.Parameters))
 	for i, p := range wf.Parameters {
-		if p.Type == db.SecretParameter {
-			p.Default = ""
+		if p.Type == db.SecretParameter && p.Default != "" {
+			p.Default = storedAs([]byte(p.Default))
 		}
 		parameters[i] = p
 	}

@@ -2,8 +2,6 @@ package automation
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/url"
@@ -232,8 +230,7 @@ func describedWorkspace(w *db.Workspace, variables []db.Variable) map[string]any
 		if b == nil {
 			return ""
 		}
-		sum := sha256.Sum256(b)
-		return "stored (" + hex.EncodeToString(sum[:4]) + ")"
+		return storedAs(b)
 	}
 	names := map[string]any{}
 	for _, v := range variables {

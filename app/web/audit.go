@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -62,7 +63,10 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Act
 	if err := s.auditChoices(r, actor, &p); err != nil {
 		return err
 	}
-	names := map[string]string{} // of people and workspaces, which changes have by their ids
+	names, err := s.namedIn(ctx, list) // of what changes have by its id
+	if err != nil {
+		return err
+	}
 	for _, choice := range slices.Concat(p.Person.Options, p.Workspace.Options) {
 		names[choice.Value] = choice.Label
 	}
@@ -71,6 +75,29 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Act
 		p.Rows = append(p.Rows, auditItem(&list[i], zone(actor), names))
 	}
 	return s.withSettings(w, r, actor, "Audit log", func(page views.Page) error { return s.show(w, r, views.Audit(page, p)) })
+}
+
+// namedIn are the names of the workflows and bots that automations were changed to or from, as far as they are still there.
+func (s *Server) namedIn(ctx context.Context, list []db.AuditEvent) (map[string]string, error) {
+	var ids []uuid.UUID
+	for i := range list {
+		for _, m := range []map[string]any{list[i].Before, list[i].After} {
+			for _, key := range []string{"workflow_id", "bot_id"} {
+				if text, _ := m[key].(string); text != "" {
+					ids = append(ids, optionalID(text))
+				}
+			}
+		}
+	}
+	names := map[string]string{}
+	if len(ids) == 0 {
+		return names, nil
+	}
+	found, err := db.NamesOf(ctx, s.DB, ids)
+	for id, name := range found {
+		names[id.String()] = name
+	}
+	return names, err
 }
 
 // auditChoices fills in what the log can be narrowed to.

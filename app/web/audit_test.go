@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/db"
 )
 
@@ -226,4 +227,23 @@ func TestTheAuditLogIsOnlyAddedTo(t *testing.T) {
 	if len(list) != 1 || list[0].ID != e.ID || list[0].ActorID != uuid.Nil || list[0].SubjectName != "kept" {
 		t.Errorf("the log is %+v", list)
 	}
+}
+
+func TestTheAuditLogNamesTheBotsAndWorkflowsThatAnAutomationWasChangedTo(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleAdministrator)
+	bot := func(name string) string {
+		made, err := s.rules.CreateBot(t.Context(), b.actor, automation.BotInput{Name: name, Instructions: "Review.", Enabled: true})
+		check(t, err)
+		return made.ID.String()
+	}
+	in := automation.Input{Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "bot", Prompt: "Look.", Provider: "agent", Bot: bot("Rita")}
+	a, _, err := s.rules.Create(t.Context(), b.actor, in)
+	check(t, err)
+	in.Bot, in.Version = bot("Otto"), a.Version
+	_, _, err = s.rules.Update(t.Context(), b.actor, a.ID, in)
+	check(t, err)
+	page := b.get("/settings/audit?action=automation.update")
+	page.expect(t, http.StatusOK, "Otto")
+	page.expect(t, http.StatusOK, "Rita")
 }

@@ -298,7 +298,7 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 	b := s.as("Mira", account.RoleMember)
 	target, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Name: "Target", Workspace: b.workspace, Trigger: "manual", SessionType: "chat", Prompt: "x", Provider: "agent"})
 	check(t, err)
-	managing := []string{"create_automation", "edit_automation", "list_automations", "run_automation"}
+	managing := []string{"create_automation", "edit_automation", "enable_automation", "list_automations", "run_automation"}
 
 	plain := s.tool(b.agent(nil).token)
 	for _, name := range managing {
@@ -352,7 +352,7 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 		t.Error("an unknown token connected")
 	}
 	c := s.tool("hers")
-	if names := strings.Join(toolNames(t, c), " "); names != "create_automation create_ticket edit_automation list_automations list_past_runs list_tickets read_automation read_ticket run_automation update_ticket" {
+	if names := strings.Join(toolNames(t, c), " "); names != "create_automation create_ticket edit_automation enable_automation list_automations list_past_runs list_tickets read_automation read_ticket run_automation update_ticket" {
 		t.Errorf("a person has the tools %s", names)
 	}
 	made := s.must(c, "create_automation", map[string]any{"name": "Hook", "trigger": "http", "prompt": "x", "provider": "agent"}) // she has one workspace

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"time"
 
@@ -105,6 +104,7 @@ func (c *mcpCaller) automationTools(server *mcp.Server) {
 	add(c, server, "run_automation", "Run an automation now, without changing its schedule.", false, c.runAutomation)
 	add(c, server, "create_automation", "Create an automation.", false, c.createAutomation)
 	add(c, server, "edit_automation", "Change an automation. What is left out stays.", false, c.editAutomation)
+	add(c, server, "enable_automation", "Switch an automation on or off. Switched on it starts anew. An HTTP Trigger is always on.", false, c.enableAutomation)
 }
 
 // automationOf finds the automation that is meant: by id, or of a session the one that started it.
@@ -234,31 +234,43 @@ func (c *mcpCaller) runAutomation(ctx context.Context, in runAutomationArgs) (st
 	return startedResult{ExecutionID: run.Execution.ID.String(), SessionID: session, SessionURL: c.link(views.SessionURL(session)), Unresolved: run.Unresolved}, nil
 }
 
-// automationFields are what a tool may say of an automation; what is nil stays, or is the editor's default.
+// automationFields are what a tool may say of an automation: all that the API takes. What is nil stays, or is the editor's default.
 type automationFields struct {
-	Name          *string           `json:"name,omitempty"`
-	Workspace     *string           `json:"workspace,omitempty" jsonschema:"name or id of the workspace; a session leaves it out"`
-	Trigger       *string           `json:"trigger,omitempty" jsonschema:"manual, one_time, recurring, loop or http"`
-	RunAt         *string           `json:"run_at,omitempty" jsonschema:"one_time: RFC 3339, or 2006-01-02T15:04 in time_zone; another time zone alone leaves the moment as it is"`
-	Cron          *string           `json:"cron,omitempty" jsonschema:"recurring: five fields, such as 0 2 * * *"`
-	TimeZone      *string           `json:"time_zone,omitempty" jsonschema:"IANA name, such as Europe/Berlin"`
-	MaxIterations *int              `json:"max_iterations,omitempty" jsonschema:"loop; 0: without limit"`
-	StopText      *string           `json:"stop_text,omitempty" jsonschema:"loop: stop when the final answer contains this"`
-	SessionType   *string           `json:"session_type,omitempty" jsonschema:"develop, chat or bot"`
-	ExecutionType *string           `json:"execution_type,omitempty" jsonschema:"inline or workflow"`
-	Prompt        *string           `json:"prompt,omitempty" jsonschema:"what the agent is to do; {{name}} is filled in when it runs"`
-	Workflow      *string           `json:"workflow,omitempty" jsonschema:"id of the workflow"`
-	Bot           *string           `json:"bot,omitempty" jsonschema:"id of the bot"`
-	Parameters    map[string]string `json:"parameters,omitempty" jsonschema:"stored values by name; those not named stay"`
-	BaseBranch    *string           `json:"base_branch,omitempty"`
-	Provider      *string           `json:"provider,omitempty" jsonschema:"id of the coding agent; empty: the workspace's default. Another one than before has its own default model, unless a model is given"`
-	Model         *string           `json:"model,omitempty"`
-	AutoComplete  *bool             `json:"auto_complete,omitempty" jsonschema:"mark the session Done when the run ends; not of http"`
-	OnlyUnchanged *bool             `json:"only_unchanged,omitempty" jsonschema:"complete only if no files changed"`
-	CreatePR      *bool             `json:"create_pr,omitempty" jsonschema:"open a pull request after a successful run that changed files"`
-	CatchUp       *bool             `json:"catch_up,omitempty" jsonschema:"run once after downtime"`
-	AllowParallel *bool             `json:"allow_parallel,omitempty" jsonschema:"http: several sessions at once"`
-	Timeout       *float64          `json:"timeout_minutes,omitempty" jsonschema:"0: none"`
+	Name            *string           `json:"name,omitempty"`
+	Workspace       *string           `json:"workspace,omitempty" jsonschema:"name or id of the workspace; a session leaves it out"`
+	Trigger         *string           `json:"trigger,omitempty" jsonschema:"manual, one_time, recurring, loop or http"`
+	RunAt           *string           `json:"run_at,omitempty" jsonschema:"one_time: RFC 3339, or 2006-01-02T15:04 in time_zone; another time zone alone leaves the moment as it is"`
+	Cron            *string           `json:"cron,omitempty" jsonschema:"recurring: five fields, such as 0 2 * * *"`
+	TimeZone        *string           `json:"time_zone,omitempty" jsonschema:"IANA name, such as Europe/Berlin"`
+	CatchUp         *bool             `json:"catch_up,omitempty" jsonschema:"recurring: run once after downtime"`
+	MaxIterations   *int              `json:"max_iterations,omitempty" jsonschema:"loop; 0: without limit"`
+	StopText        *string           `json:"stop_text,omitempty" jsonschema:"loop: stop when the final answer contains this"`
+	AllowParallel   *bool             `json:"allow_parallel,omitempty" jsonschema:"http: several sessions at once"`
+	MaxParallel     *int              `json:"max_parallel,omitempty" jsonschema:"http: the most at once; 0: without limit"`
+	Sender          *string           `json:"sender,omitempty" jsonschema:"http: who signs the calls; empty: the token is enough"`
+	SignatureHeader *string           `json:"signature_header,omitempty" jsonschema:"http: where a sender of another kind has its signature"`
+	SignatureSecret *string           `json:"signature_secret,omitempty" jsonschema:"http: left out, the one stored stays"`
+	Filter          *APIFilter        `json:"filter,omitempty" jsonschema:"http: what a payload must have to start a run, as a whole; field is a dotted path, and with any one condition is enough"`
+	AppendPayload   *bool             `json:"append_payload,omitempty" jsonschema:"http: the payload is added to the prompt"`
+	SessionType     *string           `json:"session_type,omitempty" jsonschema:"develop, chat or bot"`
+	ExecutionType   *string           `json:"execution_type,omitempty" jsonschema:"inline or workflow"`
+	Prompt          *string           `json:"prompt,omitempty" jsonschema:"what the agent is to do; {{name}} is filled in when it runs"`
+	Workflow        *string           `json:"workflow,omitempty" jsonschema:"id of the workflow"`
+	Bot             *string           `json:"bot,omitempty" jsonschema:"id of the bot"`
+	Parameters      map[string]string `json:"parameters,omitempty" jsonschema:"stored values by name; those not named stay"`
+	BaseBranch      *string           `json:"base_branch,omitempty"`
+	Provider        *string           `json:"provider,omitempty" jsonschema:"id of the coding agent; empty: the workspace's default. Another one than before has its own default model, unless a model is given"`
+	Model           *string           `json:"model,omitempty"`
+	Toggles         *[]string         `json:"toggles,omitempty" jsonschema:"session modes of develop: code_architecture, ux_enhancement, edge_cases, code_review, verification, update_tests, update_docs"`
+	AutoComplete    *bool             `json:"auto_complete,omitempty" jsonschema:"mark the session Done when the run ends; not of http"`
+	OnlyUnchanged   *bool             `json:"only_unchanged,omitempty" jsonschema:"complete only if no files changed"`
+	CreatePR        *bool             `json:"create_pr,omitempty" jsonschema:"open a pull request after a successful run that changed files"`
+	MayAutomate     *bool             `json:"may_automate,omitempty" jsonschema:"its sessions may create, edit and run automations; a session cannot set this"`
+	Timeout         *float64          `json:"timeout_minutes,omitempty" jsonschema:"0: none"`
+	Retries         *int              `json:"retries,omitempty" jsonschema:"how often a failure that passes by itself is tried again"`
+	Gate            *APIGate          `json:"gate,omitempty" jsonschema:"what lets a run begin, as a whole: command is a script whose exit status 0 lets it through"`
+	Success         *APISuccess       `json:"success,omitempty" jsonschema:"what must hold at the end of a run, as a whole: command is a script whose exit status 0 is right"`
+	Budget          *APIBudget        `json:"budget,omitempty" jsonschema:"the most that a run, a day and a month may use, as a whole: money in US dollars; 0: no limit"`
 }
 
 type editAutomationArgs struct {
@@ -273,39 +285,16 @@ type savedResult struct {
 
 // into puts what a tool says over what is there.
 func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automation.Input) error {
-	for to, from := range map[*string]*string{
-		&in.Name: f.Name, &in.Trigger: f.Trigger, &in.RunAt: f.RunAt, &in.Cron: f.Cron, &in.TimeZone: f.TimeZone, &in.StopText: f.StopText,
-		&in.SessionType: f.SessionType, &in.ExecutionType: f.ExecutionType, &in.Prompt: f.Prompt, &in.Workflow: f.Workflow, &in.Bot: f.Bot,
-		&in.BaseBranch: f.BaseBranch,
-	} {
-		set(to, from)
+	said := APIAutomationFields{
+		Name: f.Name, Trigger: f.Trigger, Cron: f.Cron, TimeZone: f.TimeZone, CatchUp: f.CatchUp, MaxIterations: f.MaxIterations, StopText: f.StopText,
+		AllowParallel: f.AllowParallel, MaxParallel: f.MaxParallel, Sender: f.Sender, SignatureHeader: f.SignatureHeader, SignatureSecret: f.SignatureSecret,
+		Filter: f.Filter, AppendPayload: f.AppendPayload, SessionType: f.SessionType, ExecutionType: f.ExecutionType, Prompt: f.Prompt,
+		WorkflowID: f.Workflow, BotID: f.Bot, Parameters: f.Parameters, BaseBranch: f.BaseBranch, Provider: f.Provider, Model: f.Model, Toggles: f.Toggles,
+		AutoComplete: f.AutoComplete, OnlyUnchanged: f.OnlyUnchanged, CreatePR: f.CreatePR, MayAutomate: f.MayAutomate, TimeoutMinutes: f.Timeout,
+		Retries: f.Retries, Gate: f.Gate, Success: f.Success, Budget: f.Budget,
 	}
-	setAgent(&in.Provider, &in.Model, f.Provider, f.Model)
-	if f.RunAt == nil {
-		keepMoment(in)
-	}
-	for to, from := range map[*bool]*bool{
-		&in.AutoComplete: f.AutoComplete, &in.OnlyUnchanged: f.OnlyUnchanged, &in.CreatePR: f.CreatePR, &in.CatchUp: f.CatchUp, &in.AllowParallel: f.AllowParallel,
-	} {
-		set(to, from)
-	}
-	if f.MaxIterations != nil {
-		in.MaxIterations = ""
-		if *f.MaxIterations != 0 {
-			in.MaxIterations = strconv.Itoa(*f.MaxIterations)
-		}
-	}
-	if f.Timeout != nil {
-		in.Timeout = strconv.FormatFloat(*f.Timeout, 'f', -1, 64)
-	}
-	parameters := map[string]string{}
-	for _, from := range []map[string]string{in.Parameters, f.Parameters} {
-		for name, value := range from {
-			parameters[name] = value
-		}
-	}
-	in.Parameters = parameters
-	in.Named = named(f.AutoComplete, f.OnlyUnchanged, f.Parameters)
+	said.into(in)
+	set(&in.RunAt, f.RunAt)
 	if f.Workspace == nil && in.Workspace != "" {
 		return nil
 	}
@@ -348,6 +337,22 @@ func (c *mcpCaller) editAutomation(ctx context.Context, in editAutomationArgs) (
 		return savedResult{}, err
 	}
 	return c.saved(ctx, a, token)
+}
+
+type enableAutomationArgs struct {
+	Automation string `json:"automation" jsonschema:"id of the automation"`
+	Enabled    bool   `json:"enabled"`
+}
+
+func (c *mcpCaller) enableAutomation(ctx context.Context, in enableAutomationArgs) (savedResult, error) {
+	a, err := c.automationOf(ctx, in.Automation)
+	if err != nil {
+		return savedResult{}, err
+	}
+	if err := c.server.Rules.SetEnabled(ctx, c.actor, a.ID, in.Enabled); err != nil {
+		return savedResult{}, err
+	}
+	return c.saved(ctx, a, "")
 }
 
 func (c *mcpCaller) saved(ctx context.Context, a *db.Automation, token string) (savedResult, error) {

@@ -100,8 +100,12 @@ func schemaOf[In any](s *toolSchemas) *jsonschema.Schema {
 	return schema
 }
 
-// plain takes null out of the types of a schema.
+// plain takes null out of the types of a schema. Within an object everything may be left out: what it lacks is as if it were empty.
 func plain(p *jsonschema.Schema) {
+	p.Required = nil
+	for _, inner := range p.Properties {
+		plain(inner)
+	}
 	for _, t := range p.Types {
 		if t != "null" {
 			p.Type, p.Types = t, nil

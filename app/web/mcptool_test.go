@@ -16,7 +16,7 @@ func TestWhatToolsTakeIsDescribedPlainly(t *testing.T) {
 	c := s.tool(b.agent(func(in *automation.Input) { in.MayAutomate = true }).token)
 	r, err := c.ListTools(t.Context(), nil)
 	check(t, err)
-	if len(r.Tools) != 13 {
+	if len(r.Tools) != 14 {
 		t.Errorf("there are %d tools", len(r.Tools))
 	}
 	for _, tool := range r.Tools {
