@@ -186,6 +186,11 @@ func (y *annual) foresee() {
 	y.plans(day(7, 14, 0), func() { y.exec("UPDATE users SET deactivated_at = NULL WHERE id = ?", y.nora.ID) })
 	for n, versions := range y.plan {
 		for i, v := range versions {
+			for _, a := range away { // the list does not know of downtimes
+				if from := instant(y.t, a.from); !v.oneTime() && (during(v.from, from, a.long) || during(v.to, from, a.long)) {
+					y.t.Fatalf("%03d is edited while Carillon is away: %+v", n, v)
+				}
+			}
 			y.plans(v.from, func() { y.edit(n, i) })
 			if last := i == len(versions)-1; !v.oneTime() && (last && v.to.Before(yearEnds) || !last && v.to.Before(versions[i+1].from)) {
 				y.plans(v.to, func() { check(y.t, y.SetEnabled(y.t.Context(), y.mira, y.ids[n], false)) })
@@ -211,6 +216,8 @@ func (y *annual) foresee() {
 		}
 	}
 }
+
+func during(at, from time.Time, long time.Duration) bool { return at.After(from) && at.Before(from.Add(long)) }
 
 func day(month time.Month, day, hour int) time.Time {
 	return time.Date(2027, month, day, hour, 0, 20, 0, time.UTC)

@@ -326,6 +326,28 @@ func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) err
 	if err != nil {
 		return err
 	}
+	at := map[string]bool{}
+	var more int
+	c.Files, more = readFiles(out, l.conflicts)
+	for i := range c.Files {
+		at[c.Files[i].Path] = true
+	}
+	c.More += more
+	for _, path := range l.nested {
+		c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Added})
+	}
+	for _, path := range l.submodules {
+		if !at[cleanText(path)] {
+			c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Modified})
+		}
+	}
+	c.More += l.more
+	return nil
+}
+
+// readFiles reads what Git's diff with --raw, --numstat and -z lists: up to mostFiles files, and how many more there are. Names
+// may be any bytes but NUL.
+func readFiles(out []byte, conflicts map[string]bool) (list []FileChange, more int) {
 	fields := bytes.Split(bytes.TrimSuffix(out, []byte{0}), []byte{0})
 	at := map[string]int{}
 	next := func() string {
@@ -339,19 +361,21 @@ func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) err
 	for len(fields) > 0 {
 		line := next()
 		if raw, ok := strings.CutPrefix(line, ":"); ok {
-			f := FileChange{Status: statusOf(raw[strings.LastIndexByte(raw, ' ')+1:]), Path: cleanText(next())}
+			path := next()
+			f := FileChange{Status: statusOf(raw[strings.LastIndexByte(raw, ' ')+1:]), Path: cleanText(path)}
 			if f.Status == Renamed {
-				f.Old, f.Path = f.Path, cleanText(next())
+				path = next()
+				f.Old, f.Path = f.Path, cleanText(path)
 			}
-			if l.conflicts[f.Path] {
+			if conflicts[path] {
 				f.Status = Conflicted
 			}
-			if len(c.Files) == mostFiles {
-				c.More++
+			if len(list) == mostFiles {
+				more++
 				continue
 			}
-			at[f.Path] = len(c.Files)
-			c.Files = append(c.Files, f)
+			at[f.Path] = len(list)
+			list = append(list, f)
 			continue
 		}
 		part := strings.SplitN(line, "\t", 3)
@@ -363,22 +387,13 @@ func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) err
 			_, path = next(), next()
 		}
 		if i, ok := at[cleanText(path)]; ok {
-			f := &c.Files[i]
+			f := &list[i]
 			f.Binary = part[0] == "-"
 			f.Additions, _ = strconv.Atoi(part[0])
 			f.Deletions, _ = strconv.Atoi(part[1])
 		}
 	}
-	for _, path := range l.nested {
-		c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Added})
-	}
-	for _, path := range l.submodules {
-		if _, listed := at[cleanText(path)]; !listed {
-			c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Modified})
-		}
-	}
-	c.More += l.more
-	return nil
+	return list, more
 }
 
 // readIgnored counts what is ignored, by the session's own list at exclude and those of the repository.
