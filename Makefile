@@ -50,11 +50,13 @@ bench: need-go need-node need-git packages ## Run the benchmarks and print a tab
 
 FUZZ_TIME := 1m
 
+# Before Go 1.27 a target may end with its time as if that were a failure: go.dev/issue/75804. One that found something says so.
 fuzz: need-go ## Feed what comes from outside to its parsers, a minute each; FUZZ_TIME=10m for longer
-	@grep -rlE '^func Fuzz' --include='*_test.go' app jobs db | while read -r file; do \
+	@mkdir -p tmp && grep -rlE '^func Fuzz' --include='*_test.go' app jobs db views | while read -r file; do \
 		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]*).*/\1/p' "$$file"); do \
 			echo "== $$file $$name"; \
-			go test -vet=off -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 1s "./$$(dirname "$$file")" || exit 1; \
+			go test -vet=off -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 1s "./$$(dirname "$$file")" 2>&1 | tee tmp/fuzz.txt; \
+			if grep -q '^FAIL' tmp/fuzz.txt && { grep -q 'Failing input' tmp/fuzz.txt || ! grep -q 'context deadline exceeded' tmp/fuzz.txt; }; then exit 1; fi; \
 		done; \
 	done
 

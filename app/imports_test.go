@@ -45,7 +45,7 @@ var layers = map[string]string{
 	// What people see.
 	"static": "",
 	"views":  "static",
-	"app/web": "app/account app/agent app/automation app/cron app/fault app/forge app/manifest app/outbound app/secret app/sso app/workspace " +
+	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/manifest app/outbound app/secret app/sso app/workspace " +
 		"db static views",
 
 	// What happens without a request.

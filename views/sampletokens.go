@@ -30,6 +30,10 @@ func tokenSpecimens() []Specimen {
 	return []Specimen{
 		{Name: "page-tokens", Page: Tokens(page, full)},
 		{Name: "page-api-help", Page: APIHelp(samplePage("API", ""), help)},
+		{Name: "page-help", Page: Help(samplePage("Help", ""))},
+		{Name: "page-promises", Page: Promises(samplePage("What is promised and how it is tested", ""), []Promise{
+			{"lost-run", "Every run in flight has a session that waits for a worker or has one."}, {"twice", "No due time has two executions."},
+		})},
 		{Name: "page-tokens-empty", Page: Tokens(page, p)},
 		{Name: "page-tokens-made", Page: Tokens(page, made)},
 		{Name: "page-tokens-wrong", Page: Tokens(page, wrong)},

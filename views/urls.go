@@ -167,6 +167,12 @@ func TokensURL() string { return "/settings/tokens" }
 // APIHelpURL explains the API.
 func APIHelpURL() string { return "/help/api" }
 
+// HelpURL lists the pages of the help.
+func HelpURL() string { return "/help" }
+
+// PromisesURL says what is promised and how it is tested.
+func PromisesURL() string { return "/help/promises" }
+
 // TokenRevocationURL takes POST to revoke an API token.
 func TokenRevocationURL(id string) string { return under("settings", "tokens", id, "revocation") }
 

@@ -104,6 +104,18 @@ var promises = []promise{
 // Promises is how many there are.
 var Promises = len(promises) + 1
 
+// duePromise is the one that is looked at for one automation after the other.
+const duePromise, dueSentence = "due", "Every due time of a Recurring automation is answered, by one execution and with a true count."
+
+// List is what is promised, by name and sentence, in the order in which Run looks at it.
+func List() []Result {
+	list := make([]Result, 0, Promises)
+	for _, p := range promises {
+		list = append(list, Result{Promise: p.name, Sentence: p.sentence})
+	}
+	return append(list, Result{Promise: duePromise, Sentence: dueSentence})
+}
+
 // Run looks at every promise, each on a snapshot of its own, and calls done with each result. A promise that cannot be looked at
 // keeps no other from it. It returns the errors of those that could not be looked at at all.
 func (c *Check) Run(ctx context.Context, done func(Result)) error {
@@ -116,7 +128,7 @@ func (c *Check) Run(ctx context.Context, done func(Result)) error {
 		})
 		wrong = append(wrong, c.conclude(&r, err, done))
 	}
-	r := Result{Promise: "due", Sentence: "Every due time of a Recurring automation is answered, by one execution and with a true count."}
+	r := Result{Promise: duePromise, Sentence: dueSentence}
 	err := c.due(ctx, &r)
 	return errors.Join(append(wrong, c.conclude(&r, err, done))...)
 }

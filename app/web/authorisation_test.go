@@ -238,7 +238,9 @@ var expectations = []expectation{
 	{"GET /settings/roles/{id}", "role", "", forAdmin},
 	{"POST /settings/roles/{id}", "role", "", wrongForAdmin},
 	{"POST /settings/roles/{id}/deletion", "role", "", byAdmin},
+	{"GET /help", "", "", forSignedIn},
 	{"GET /help/permissions", "", "", forSignedIn},
+	{"GET /help/promises", "", "", forSignedIn},
 	{"GET /help/api", "", "", forSignedIn},
 
 	{"GET /settings/audit", "", "", forAdmin},

@@ -23,7 +23,9 @@ func (s *Server) roleRoutes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/roles/{id}", s.page(s.updateRole))
 	mux.HandleFunc("POST /settings/roles/{id}/deletion", s.page(s.deleteRole))
 
+	mux.HandleFunc("GET /help", s.page(s.help))
 	mux.HandleFunc("GET /help/permissions", s.page(s.permissions))
+	mux.HandleFunc("GET /help/promises", s.page(s.promises))
 }
 
 func (s *Server) roles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
