@@ -217,7 +217,9 @@ func (y *annual) foresee() {
 	}
 }
 
-func during(at, from time.Time, long time.Duration) bool { return at.After(from) && at.Before(from.Add(long)) }
+func during(at, from time.Time, long time.Duration) bool {
+	return at.After(from) && at.Before(from.Add(long))
+}
 
 func day(month time.Month, day, hour int) time.Time {
 	return time.Date(2027, month, day, hour, 0, 20, 0, time.UTC)
