@@ -20,8 +20,8 @@ import (
 func checkCommand() command {
 	return command{
 		name: "check", help: "Look for runs that break what is promised; 0 when nothing is wrong", run: (*program).check,
-		about: "It reads a database that may be in use, each promise on a snapshot of its own, and changes nothing. What it finds is a\n" +
-			"fault of Carillon's, or of who changed rows by hand.",
+		about: "It reads a database that may be in use, each promise on a snapshot of its own, and changes nothing. Where a worker keeps\n" +
+			"its files in CARILLON_DATA it looks there too. What it finds is a fault of Carillon's, or of who changed rows by hand.",
 		flags: func(f *flag.FlagSet) {
 			f.Duration("since", 30*24*time.Hour, "look at runs of this `time`")
 			f.Duration("for", time.Minute, "look at each promise for this `time` at most, and say what was left out")
@@ -79,6 +79,12 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 	}
 	broken := 0
 	looks := check.Check{DB: opened.DB, Now: clock.Now, Since: clock.Now().Add(-since), For: within}
+	if looks.Folder, err = check.WorkerOf(c.Data); err != nil {
+		return err
+	}
+	if looks.Folder != nil {
+		looks.Folder.Settled = time.Now().Add(-check.LeftFor)
+	}
 	err = looks.Run(ctx, func(r check.Result) {
 		if len(r.Breaches) > 0 {
 			broken++

@@ -40,7 +40,7 @@ var layers = map[string]string{
 	"app/account":    "app/crash app/cron app/fault app/outbound app/secret db",
 	"app/automation": "app/account app/crash app/cron app/fault app/forge app/jsontext app/manifest app/secret app/shell db",
 
-	"app/check": "app/automation app/cron db", // automation for its tests alone: they make a history by the rules
+	"app/check": "app/automation app/cron app/workspace db", // automation for its tests alone: they make a history by the rules
 
 	// What people see.
 	"static": "",
@@ -59,7 +59,7 @@ var layers = map[string]string{
 	"app/e2e":                 everything,
 	"app/e2e/faults":          everything,
 	"app/e2e/soak":            everything,
-	"app/e2e/internal/stage":  "app/crash db/dbtest",
+	"app/e2e/internal/stage":  "app/check app/crash db db/dbtest",
 	"app/e2e/siege":           everything,
 	"app/e2e/internal/report": "db/dbtest",
 }

@@ -74,3 +74,36 @@ func KeepWorktree(ctx context.Context, q bun.IDB, session uuid.UUID) error {
 	}
 	return nil
 }
+
+// Unneeded is a session of which a worker needs nothing any more that it may have in its data folder.
+type Unneeded struct {
+	ID          uuid.UUID `bun:"id"`
+	WorkspaceID uuid.UUID `bun:"workspace_id"` // zero: nobody knows the session
+	BaseCommit  string    `bun:"base_commit"`
+	Elsewhere   bool      `bun:"elsewhere"` // it goes on at another worker
+	Keeps       bool      `bun:"keeps"`     // its branch stays: it has changed something, or that is not known
+}
+
+// UnneededOf lists which of some sessions are over for a worker: those that nobody knows, those whose worktree is noted as removed
+// since before a time, and those that another worker has. It leaves out those whose move to another worker is noted: MovesFrom has
+// them.
+func UnneededOf(ctx context.Context, q bun.IDB, worker string, sessions []uuid.UUID, before time.Time) ([]Unneeded, error) {
+	if len(sessions) == 0 {
+		return nil, nil
+	}
+	var list []Unneeded
+	err := q.NewRaw(`SELECT x.id, coalesce(s.workspace_id, '00000000-0000-0000-0000-000000000000') AS workspace_id, coalesce(s.base_commit, '') AS base_commit,
+			coalesce(s.worker NOT IN ('', ?0), false) AS elsewhere, coalesce(s.changes_at IS NULL OR `+changed+`, false) AS keeps
+		FROM unnest(?1::uuid[]) AS x(id) LEFT JOIN sessions s ON s.id = x.id
+		WHERE s.id IS NULL OR s.closed_at IS NOT NULL AND s.worktree_removed_at < ?2
+			OR s.worker NOT IN ('', ?0) AND NOT EXISTS (SELECT 1 FROM session_moves sm WHERE sm.session_id = s.id AND sm.worker = ?0)
+		ORDER BY x.id`, worker, UUIDs(sessions), before).Scan(ctx, &list)
+	return list, wrapped(err, "list sessions that are over for a worker")
+}
+
+// SessionsAtWork lists the sessions that a worker works on.
+func SessionsAtWork(ctx context.Context, q bun.IDB, worker string) ([]uuid.UUID, error) {
+	var list []uuid.UUID
+	err := q.NewRaw("SELECT id FROM sessions WHERE status = 'in_progress' AND worker = ?", worker).Scan(ctx, &list)
+	return list, wrapped(err, "list sessions at work")
+}

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -60,6 +61,9 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 	if err := r.Store.DropSpares(keepWorktreesFor); err != nil {
 		r.Log.Warn("remove spare worktrees", "err", err)
 	}
+	if err := r.Store.SweepUnfinished(ctx); err != nil && ctx.Err() == nil {
+		r.Log.Warn("remove repositories that were not made to their end", "err", err)
+	}
 	return r.sweepOrphans(ctx, round)
 }
 
@@ -87,50 +91,60 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 	return errors.Join(err, db.KeepWorktree(noting, r.DB, session.ID))
 }
 
-// sweepOrphans removes worktrees whose session is not there any more.
+// sweepOrphans removes what this worker has of sessions of which it needs nothing any more: those that are not there any more,
+// those whose removal a process began that died, and those that went on elsewhere before anything was noted here.
 func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) error {
-	names, err := r.Store.Worktrees()
-	if err != nil || len(names) == 0 {
+	held, err := r.Store.Inventory(ctx)
+	if err != nil || len(held) == 0 {
 		return err
 	}
-	var ids []uuid.UUID
-	for _, name := range names {
-		if id, err := uuid.Parse(name); err == nil {
-			ids = append(ids, id)
+	byID, ids := make(map[uuid.UUID]workspace.Holding, len(held)), make([]uuid.UUID, 0, len(held))
+	for _, h := range held {
+		id, err := uuid.Parse(h.Session)
+		switch {
+		case err == nil:
+			byID[id], ids = h, append(ids, id)
+		case h.Folder: // nobody's
+			if err := r.deal(ctx, round, h.Session, "the orphaned worktree "+h.Session, func(ctx context.Context) error {
+				return r.Store.Remove(ctx, uuid.Nil.String(), h.Session, true)
+			}); err != nil {
+				return err
+			}
 		}
 	}
-	known, err := db.KnownSessions(ctx, r.DB, ids)
-	if err != nil || len(known) == len(names) {
-		return err
-	}
-	// A session that nobody knows has no workspace to name: each is asked to let go of what is not its own.
-	list, err := db.Workspaces(ctx, r.DB, uuid.Nil)
+	list, err := db.UnneededOf(ctx, r.DB, r.Worker, ids, r.Now())
 	if err != nil {
 		return err
 	}
-	keep := func(session string) bool {
-		id, err := uuid.Parse(session)
-		_, ok := known[id]
-		return err == nil && ok
-	}
-	for _, w := range list {
-		if err := r.deal(ctx, round, "workspace "+w.ID.String(), "orphaned worktrees of the workspace "+w.Name, func(ctx context.Context) error {
-			return r.Store.Prune(ctx, w.ID.String(), keep)
-		}); err != nil {
-			return err
+	for _, u := range list {
+		h := byID[u.ID]
+		if !h.Folder && !h.Place && (u.Keeps || u.WorkspaceID == uuid.Nil) {
+			continue // what is kept
 		}
-	}
-	for _, name := range names {
-		if keep(name) {
-			continue
-		}
-		if err := r.deal(ctx, round, name, "the orphaned worktree "+name, func(ctx context.Context) error {
-			return r.Store.Remove(ctx, uuid.Nil.String(), name, true)
-		}); err != nil {
+		if err := r.deal(ctx, round, u.ID.String(), "the orphaned worktree "+h.Session, func(ctx context.Context) error { return r.letGo(ctx, u, h) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// letGo removes what is here of a session, if nothing of it is needed still when nobody else works on it.
+func (r *Runner) letGo(ctx context.Context, u db.Unneeded, h workspace.Holding) error {
+	where := cmp.Or(h.Workspace, uuid.Nil.String())
+	still := func(ctx context.Context) (bool, error) {
+		list, err := db.UnneededOf(ctx, r.DB, r.Worker, []uuid.UUID{u.ID}, r.Now())
+		return len(list) > 0, err
+	}
+	unused, err := r.Store.Unused(ctx, where, h.Session)
+	switch {
+	case err != nil:
+		return err
+	case u.Elsewhere && !unused: // it is not known how it came here, so it stays
+		return nil
+	case u.Elsewhere:
+		return r.Store.LeaveIf(ctx, where, h.Session, u.BaseCommit, still)
+	}
+	return r.Store.RemoveIf(ctx, where, h.Session, u.Keeps || u.WorkspaceID == uuid.Nil && !unused, still)
 }
 
 // deal deals with one thing in this worker's data folder, unless it rests.

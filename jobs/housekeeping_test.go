@@ -164,3 +164,59 @@ func TestHistoryKeepsTheNewestAndTheYoungAndWhatIsInFlight(t *testing.T) {
 		t.Error("the one in flight is gone")
 	}
 }
+
+// A process may die between any two steps of a removal. What a sweep that died has left, the next one removes.
+func TestTheNextSweepRemovesWhatOneThatDiedHasLeft(t *testing.T) {
+	k := setup(t)
+	run := func() *db.Session {
+		t.Helper()
+		r := k.run("true", func(in *automation.Input) { in.OnlyUnchanged = false })
+		k.ended(r)
+		k.eventually("the session to be closed", func() error {
+			if s := k.session(r.Session.ID); s.Status != db.SessionDone {
+				return fmt.Errorf("it is %s", s.Status)
+			}
+			return nil
+		})
+		return k.session(r.Session.ID)
+	}
+	noted, branch := run(), run()
+	removed := func(s *db.Session) {
+		t.Helper()
+		_, err := db.SetWorktreeRemoved(t.Context(), k.db, s.ID, time.Now().Add(-time.Minute))
+		check(t, err)
+	}
+	removed(noted)
+	removed(branch)
+	check(t, k.runner.Store.Remove(t.Context(), k.workspace.String(), branch.ID.String(), true))
+	check(t, k.runner.sweepWorktrees(t.Context(), time.Now()))
+	held, err := k.runner.Store.Inventory(t.Context())
+	check(t, err)
+	for _, h := range held {
+		if h.Session == noted.ID.String() || h.Session == branch.ID.String() {
+			t.Errorf("after the sweep there is %+v", h)
+		}
+	}
+}
+
+// A worker that died before it noted a worktree has it still, when another has done the work.
+func TestTheSweepRemovesAWorktreeThatWasNotNotedBeforeTheSessionWentElsewhere(t *testing.T) {
+	k := setup(t)
+	r := k.run("true", nil)
+	k.ended(r)
+	id := r.Session.ID.String()
+	_, err := k.db.ExecContext(t.Context(), "UPDATE sessions SET worker = 'another' WHERE id = ?", id)
+	check(t, err)
+	check(t, k.runner.sweepWorktrees(t.Context(), time.Now()))
+	if _, there := k.folder(r.Session.ID); there {
+		t.Error("the worktree is still there")
+	}
+	changed := k.run("echo x > new.txt", nil)
+	k.ended(changed)
+	_, err = k.db.ExecContext(t.Context(), "UPDATE sessions SET worker = 'another' WHERE id = ?", changed.Session.ID.String())
+	check(t, err)
+	check(t, k.runner.sweepWorktrees(t.Context(), time.Now()))
+	if _, there := k.folder(changed.Session.ID); !there {
+		t.Error("a worktree with work in it was removed")
+	}
+}

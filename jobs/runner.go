@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -107,6 +109,7 @@ func (r *Runner) Init() {
 // Run works until ctx is over, then stops what is under way and returns when nothing is left of it. Executions that it
 // stops so are found by the next start and end as interrupted, or are resumed.
 func (r *Runner) Run(ctx context.Context) error {
+	r.outlive(ctx)
 	if err := r.recover(ctx); err != nil {
 		if ctx.Err() != nil { // stopped before it began: the next start does it
 			return nil
@@ -194,6 +197,43 @@ func (r *Runner) look(ctx context.Context, what string, look func(ctx context.Co
 		r.Log.Error(what, "err", "the database did not answer within "+lookWithin.String())
 	}
 }
+
+// outliveWithin is how long a process may take to end whose worker has died. Its shim kills it after a few seconds.
+const outliveWithin = time.Minute
+
+// outlive waits until the processes that a former life of this worker started have ended, which they do soon after it, and removes
+// the folders of their runs. Until then no other agent is to work in their worktrees, nor another run beside theirs.
+func (r *Runner) outlive(ctx context.Context) {
+	folders, err := filepath.Glob(filepath.Join(r.Data, "runs", "*"))
+	if err != nil {
+		r.Log.Warn("look for the folders of former runs", "err", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, outliveWithin)
+	defer cancel()
+	for _, dir := range folders {
+		ended, err := agent.Ended(dir)
+		for ; err == nil && !ended && limited.Err() == nil; ended, err = agent.Ended(dir) {
+			select {
+			case <-limited.Done():
+			case <-time.After(outlivePause):
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && !ended {
+			err = errors.New("its processes have not ended within " + outliveWithin.String())
+		}
+		if err == nil {
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
+			r.Log.Warn("remove the folder of a former run", "dir", dir, "err", err)
+		}
+	}
+}
+
+const outlivePause = 20 * time.Millisecond
 
 // recover ends what a former life of this worker left: its processes died with it. A database that is away, or does not answer,
 // is waited for.

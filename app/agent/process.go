@@ -27,6 +27,7 @@ type command struct {
 	pipeIn  bool
 	grace   time.Duration
 	sandbox *Sandbox
+	hold    string // a folder that is locked until all that the child started has ended, even where this process dies before
 }
 
 // process is a child under its shim.
@@ -88,6 +89,13 @@ func start(c command) (*process, error) {
 	p.report, childReport = pipe(false)
 	p.cmd.Stdout, p.cmd.Stderr = childOut, childErr
 	p.cmd.ExtraFiles = []*os.File{childLife, childReport}
+	if c.hold != "" {
+		held, e := hold(c.hold)
+		if e == nil {
+			theirs, p.cmd.ExtraFiles = append(theirs, held), append(p.cmd.ExtraFiles, held)
+		}
+		err = errors.Join(err, e)
+	}
 	switch {
 	case c.pipeIn:
 		var childIn *os.File
@@ -108,6 +116,36 @@ func start(c command) (*process, error) {
 	}
 	crash.Here(crash.AgentStarted)
 	return p, nil
+}
+
+// hold opens a folder and locks it together with others who do so. The lock is the file's: whoever inherits it keeps it.
+func hold(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+// Ended reports whether all has ended that was started with a folder as RunDir, also by a process that has died since.
+func Ended(runDir string) (bool, error) {
+	f, err := os.Open(runDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // closing unlocks
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // stop asks the shim to end the child and all that descends from it.

@@ -20,6 +20,7 @@ const shimName = "carillon-run-child"
 const (
 	lifeFD   = 3 // end of file asks the shim to end its child
 	reportFD = 4 // takes one ending
+	heldFD   = 5 // a folder that is locked while the shim lives, where there is one
 )
 
 // shimReady is set by MaybeShim. Without it a program that forgot the call would start itself whole,

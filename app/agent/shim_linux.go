@@ -21,6 +21,7 @@ func closeOnExec() {
 	if unix.CloseRange(lifeFD, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC) != nil { // an old kernel
 		syscall.CloseOnExec(lifeFD)
 		syscall.CloseOnExec(reportFD)
+		syscall.CloseOnExec(heldFD)
 	}
 }
 

@@ -12,6 +12,7 @@ func selfPath() (string, error) { return os.Executable() }
 func closeOnExec() {
 	syscall.CloseOnExec(lifeFD)
 	syscall.CloseOnExec(reportFD)
+	syscall.CloseOnExec(heldFD)
 }
 
 func adopt() {}

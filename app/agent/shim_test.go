@@ -27,8 +27,8 @@ func TestKillingTheServerEndsItsChildren(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs a subreaper")
 	}
-	m := fmt.Sprintf("mark-%d-%d", os.Getpid(), time.Now().UnixNano())
-	cmd := exec.Command(os.Args[0], "server", "trap '' TERM; setsid nohup sleep 300 >/dev/null 2>&1 & echo ready; while true; do sleep 300 || true; done", t.TempDir(), m)
+	m, dir := fmt.Sprintf("mark-%d-%d", os.Getpid(), time.Now().UnixNano()), t.TempDir()
+	cmd := exec.Command(os.Args[0], "server", "trap '' TERM; setsid nohup sleep 300 >/dev/null 2>&1 & echo ready; while true; do sleep 300 || true; done", dir, m)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,14 @@ func TestKillingTheServerEndsItsChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	if ended, err := Ended(dir); err != nil || ended && len(marked(m)) > 0 {
+		t.Errorf("while children of the killed server live they have ended: %v, %v", ended, err)
+	}
 	until(t, "all children of the killed server have ended", func() bool { return len(marked(m)) == 0 })
+	until(t, "the folder of the run to be free", func() bool {
+		ended, err := Ended(dir)
+		return ended && err == nil
+	})
 }
 
 func TestTerminalSignalsDoNotReachAChild(t *testing.T) {

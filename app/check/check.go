@@ -21,6 +21,8 @@ type Check struct {
 	Now   func() time.Time
 	Since time.Time     // what is over since before is not looked at
 	For   time.Duration // how long each promise is looked at at most
+
+	Folder *Folder // of a worker on this machine; nil: none is looked at
 }
 
 // Result is what was found about one promise.
@@ -101,7 +103,7 @@ var promises = []promise{
 		}},
 }
 
-// Promises is how many there are.
+// Promises is how many there are without that of a worker's folder.
 var Promises = len(promises) + 1
 
 // duePromise is the one that is looked at for one automation after the other.
@@ -130,7 +132,17 @@ func (c *Check) Run(ctx context.Context, done func(Result)) error {
 	}
 	r := Result{Promise: duePromise, Sentence: dueSentence}
 	err := c.due(ctx, &r)
-	return errors.Join(append(wrong, c.conclude(&r, err, done))...)
+	wrong = append(wrong, c.conclude(&r, err, done))
+	if c.Folder != nil {
+		limited, cancel := context.WithTimeout(ctx, c.For)
+		defer cancel()
+		r, err := c.Folder.Look(limited, c.DB)
+		if limited.Err() != nil && ctx.Err() == nil {
+			r.Unseen, err = fmt.Sprintf("it took longer than %s", c.For), nil
+		}
+		wrong = append(wrong, c.conclude(&r, err, done))
+	}
+	return errors.Join(wrong...)
 }
 
 // conclude ends the look at one promise.

@@ -183,10 +183,15 @@ func leftRef(sessionID string) string { return "refs/carillon/left/" + sessionID
 // began from, where that is not known here. It is no error when there is nothing to remove. Errors to tell apart: those of
 // Snapshot.
 func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) error {
+	return s.LeaveIf(ctx, workspaceID, sessionID, base, func(context.Context) (bool, error) { return true, nil })
+}
+
+// LeaveIf is Leave if goes says so when its turn has come, as RemoveIf asks it.
+func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string, goes func(context.Context) (bool, error)) error {
 	view, err := s.view(workspaceID)
 	switch {
 	case errors.Is(err, ErrNoMirror):
-		return s.Remove(ctx, workspaceID, sessionID, false)
+		return s.RemoveIf(ctx, workspaceID, sessionID, false, goes)
 	case err != nil:
 		return err
 	}
@@ -194,7 +199,7 @@ func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) 
 		return fmt.Errorf("leave session %s: %w", sessionID, err)
 	}
 	crash.Here(crash.LeftKept)
-	return s.Remove(ctx, workspaceID, sessionID, false)
+	return s.RemoveIf(ctx, workspaceID, sessionID, false, goes)
 }
 
 // keepLeft keeps what is here of a session that went on elsewhere: a snapshot of now, else the last one, else what its worktree

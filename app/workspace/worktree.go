@@ -267,24 +267,6 @@ func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepB
 	return err
 }
 
-// Prune removes the worktrees of a workspace that keep does not want, and keeps their branches.
-func (s *Store) Prune(ctx context.Context, workspaceID string, keep func(sessionID string) bool) error {
-	if err := checkID(workspaceID); err != nil {
-		return err
-	}
-	sessions, err := s.sessions(workspaceID)
-	if err != nil {
-		return fmt.Errorf("prune workspace %s: %w", workspaceID, err)
-	}
-	var failed []error
-	for _, id := range sessions {
-		if !keep(id) {
-			failed = append(failed, s.Remove(ctx, workspaceID, id, true))
-		}
-	}
-	return errors.Join(failed...)
-}
-
 // sessions are the sessions with a worktree in the workspace's repository.
 func (s *Store) sessions(workspaceID string) ([]string, error) {
 	return folders(filepath.Join(s.mirror(workspaceID), "worktrees"))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -326,19 +327,59 @@ func TestRemoveFollowsNoLinkOutOfTheWorktree(t *testing.T) {
 	}
 }
 
-func TestPruneKeepsWhatIsWantedAndEveryBranch(t *testing.T) {
+func TestInventoryListsWhatThereIsOfSessions(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
 	for _, id := range []string{"s1", "s2", "s3"} {
 		begin(t, s, remote, id)
 	}
-	must(t, s.Prune(t.Context(), "w", func(id string) bool { return id == "s2" }))
-	left, err := s.Worktrees()
-	if err != nil || strings.Join(left, " ") != "s2" {
-		t.Errorf("left %q, %v; want s2", left, err)
+	changed := begin(t, s, remote, "s4")
+	write(t, changed.Dir, "new.txt", "new")
+	_, err := s.Snapshot(t.Context(), changed)
+	must(t, err)
+	must(t, s.Remove(t.Context(), "w", "s2", true))
+	must(t, s.Remove(t.Context(), "w", "s3", false))
+	must(t, os.MkdirAll(s.dir("s5"), 0o700))
+	list, err := s.Inventory(t.Context())
+	must(t, err)
+	want := map[string]Holding{
+		"s1": {"w", "s1", true, true, true}, "s2": {"w", "s2", false, false, true}, "s4": {"w", "s4", true, true, true}, "s5": {"", "s5", true, false, false},
 	}
-	if got := git(t, s.mirror("w"), "branch", "--list", "--format=%(refname:short)"); got != "carillon/s1\ncarillon/s2\ncarillon/s3" {
-		t.Errorf("branches left: %q", got)
+	for _, h := range list {
+		if h != want[h.Session] {
+			t.Errorf("there is %+v; want %+v", h, want[h.Session])
+		}
+		delete(want, h.Session)
+	}
+	for id := range want {
+		t.Errorf("%s is not in the inventory", id)
+	}
+	for id, unused := range map[string]bool{"s1": true, "s2": true, "s3": true, "s4": false} {
+		if got, err := s.Unused(t.Context(), "w", id); err != nil || got != unused {
+			t.Errorf("%s is unused: %v, %v; want %v", id, got, err, unused)
+		}
+	}
+}
+
+func TestLeftoversAreLocksAndHalfMadeRepositoriesFromBeforeATime(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	begin(t, s, remote, "s1")
+	lock, half := filepath.Join(s.mirror("w"), "refs", "heads", "main.lock"), filepath.Join(s.root(), "repos", ".new-w.git-1")
+	must(t, os.WriteFile(lock, nil, 0o600))
+	must(t, os.Mkdir(half, 0o700))
+	if list, err := s.Leftovers(time.Now().Add(-time.Minute)); err != nil || len(list) > 0 {
+		t.Errorf("left over are %v, %v; want none that old", list, err)
+	}
+	list, err := s.Leftovers(time.Now().Add(time.Minute))
+	must(t, err)
+	var paths []string
+	for _, l := range list {
+		paths = append(paths, l.Path)
+	}
+	slices.Sort(paths)
+	if want := []string{half, lock}; !slices.Equal(paths, want) {
+		t.Errorf("left over are %v; want %v", paths, want)
 	}
 }
 

@@ -4,13 +4,23 @@ package faults
 
 import (
 	"os"
+	"syscall"
 	"testing"
 
+	"carillon/app/agent/agenttest"
 	"carillon/app/crash"
 	"carillon/app/e2e/internal/stage"
 )
 
-func TestMain(m *testing.M) { os.Exit(stage.Run(m)) }
+// agentRole is the first argument with which this test binary is a coding agent.
+const agentRole = "--acp"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == agentRole {
+		syscall.Exit(agenttest.Serve(os.Args[2:], nil)) // without the race detector's second of waiting
+	}
+	os.Exit(stage.Run(m))
+}
 
 func needsPoints(t *testing.T) {
 	t.Helper()

@@ -19,30 +19,30 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 	changes := s.v.Automation(t, "Changes a file", s.script("echo Changed > made.txt"))
 	succeeds, fails, either := s.runs(changes, "succeeded"), s.runs(changes, "failed"), s.runs(changes, "")
 	s.suffer(t, []fault{
-		{crash.MirrorMade, stage.Worker, 0, succeeds},
-		{crash.SessionsClaiming, stage.Worker, 0, succeeds},
-		{crash.SessionsClaimed, stage.Worker, 0, succeeds},
-		{crash.RunOpened, stage.Worker, 0, succeeds},
-		{crash.TreeBranched, stage.Worker, 0, succeeds},
-		{crash.SpareTaken, stage.Worker, 0, succeeds},
-		{crash.TreeLinked, stage.Worker, 0, succeeds},
-		{crash.TreeFilled, stage.Worker, 0, succeeds},
-		{crash.TreeMade, stage.Worker, 0, succeeds},
-		{crash.TreeNoted, stage.Worker, 0, succeeds},
-		{crash.RunFolderMade, stage.Worker, 0, succeeds},
-		{crash.TurnBegun, stage.Worker, 0, fails},
-		{crash.AgentStarted, stage.Worker, 0, fails},
-		{crash.WordsWritten, stage.Worker, 0, either},
-		{crash.AgentEnded, stage.Worker, 0, fails},
-		{crash.UsageNoted, stage.Worker, 0, fails},
-		{crash.TurnEnded, stage.Worker, 0, succeeds},
-		{crash.ChangesNoted, stage.Worker, 0, succeeds},
-		{crash.StateCommitted, stage.Worker, 0, succeeds},
-		{crash.StateKept, stage.Worker, 0, succeeds},
-		{crash.WorkClosed, stage.Worker, 0, succeeds},
-		{crash.EndWritten, stage.Worker, 0, succeeds},
-		{crash.EndCommitted, stage.Worker, 0, succeeds},
-		{crash.SpareFilled, stage.Worker, 0, succeeds},
+		{point: crash.MirrorMade, role: stage.Worker, play: succeeds},
+		{point: crash.SessionsClaiming, role: stage.Worker, play: succeeds},
+		{point: crash.SessionsClaimed, role: stage.Worker, play: succeeds},
+		{point: crash.RunOpened, role: stage.Worker, play: succeeds},
+		{point: crash.TreeBranched, role: stage.Worker, play: succeeds},
+		{point: crash.SpareTaken, role: stage.Worker, play: succeeds},
+		{point: crash.TreeLinked, role: stage.Worker, play: succeeds},
+		{point: crash.TreeFilled, role: stage.Worker, play: succeeds},
+		{point: crash.TreeMade, role: stage.Worker, play: succeeds},
+		{point: crash.TreeNoted, role: stage.Worker, play: succeeds},
+		{point: crash.RunFolderMade, role: stage.Worker, play: succeeds},
+		{point: crash.TurnBegun, role: stage.Worker, play: fails},
+		{point: crash.AgentStarted, role: stage.Worker, play: fails},
+		{point: crash.WordsWritten, role: stage.Worker, play: either},
+		{point: crash.AgentEnded, role: stage.Worker, play: fails},
+		{point: crash.UsageNoted, role: stage.Worker, play: fails},
+		{point: crash.TurnEnded, role: stage.Worker, play: succeeds},
+		{point: crash.ChangesNoted, role: stage.Worker, play: succeeds},
+		{point: crash.StateCommitted, role: stage.Worker, play: succeeds},
+		{point: crash.StateKept, role: stage.Worker, play: succeeds},
+		{point: crash.WorkClosed, role: stage.Worker, play: succeeds},
+		{point: crash.EndWritten, role: stage.Worker, play: succeeds},
+		{point: crash.EndCommitted, role: stage.Worker, play: succeeds},
+		{point: crash.SpareFilled, role: stage.Worker, play: succeeds},
 	})
 
 	form := s.v.Form(t, "Has a gate", s.script("true"))
@@ -52,12 +52,12 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 	form.Set("gate_command", "exit 1")
 	stays := s.runs(s.make(t, "/automations", form), "skipped")
 	s.suffer(t, []fault{
-		{crash.GateAsked, stage.Worker, 0, passes},
-		{crash.GateJudged, stage.Worker, 0, passes},
-		{crash.GateLeft, stage.Worker, 0, passes},
-		{crash.GatePassing, stage.Worker, 0, passes},
-		{crash.GatePassed, stage.Worker, 0, passes},
-		{crash.TreeDropping, stage.Worker, 0, stays},
+		{point: crash.GateAsked, role: stage.Worker, play: passes},
+		{point: crash.GateJudged, role: stage.Worker, play: passes},
+		{point: crash.GateLeft, role: stage.Worker, play: passes},
+		{point: crash.GatePassing, role: stage.Worker, play: passes},
+		{point: crash.GatePassed, role: stage.Worker, play: passes},
+		{point: crash.TreeDropping, role: stage.Worker, play: stays},
 	})
 
 	steps := filepath.Join(s.dir, "steps")
@@ -70,7 +70,7 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 	form.Set("workflow", id(flow))
 	takes := s.runs(s.make(t, "/automations", form), "succeeded")
 	s.suffer(t, []fault{
-		{crash.TurnAdded, stage.Worker, 0, func(t *testing.T, s *scene) func(*testing.T) {
+		{point: crash.TurnAdded, role: stage.Worker, play: func(t *testing.T, s *scene) func(*testing.T) {
 			proof := takes(t, s)
 			return func(t *testing.T) {
 				proof(t)
@@ -83,9 +83,9 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 
 	plain := s.runs(s.v.Automation(t, "Changes nothing", s.script("true")), "succeeded")
 	s.suffer(t, []fault{
-		{crash.RemovalNoted, stage.Worker, 0, plain},
-		{crash.FolderRemoved, stage.Worker, 0, plain},
-		{crash.RemovalDone, stage.Worker, 0, plain},
+		{point: crash.RemovalNoted, role: stage.Worker, play: plain},
+		{point: crash.FolderRemoved, role: stage.Worker, play: plain},
+		{point: crash.RemovalDone, role: stage.Worker, play: plain},
 	})
 }
 

@@ -32,7 +32,9 @@ func newScene(t *testing.T, p stage.Plan) *scene {
 type fault struct {
 	point crash.Point
 	role  string
-	times int // at which time that it comes there; 0: the first
+	times int  // at which time that it comes there; 0: the first
+	again bool // it depends on which process does the work whether one comes there: else it is played again
+	waits bool // until proof is asked for, something waits for a person
 	// play leads to the point, and returns what has to be so when all has settled.
 	play func(t *testing.T, s *scene) (proof func(t *testing.T))
 }
@@ -44,15 +46,27 @@ func (s *scene) suffer(t *testing.T, faults []fault) {
 		ok := t.Run(string(f.point)+" of the "+f.role, func(t *testing.T) {
 			s.Arm(t, f.role, f.point, max(1, f.times))
 			proof := f.play(t, s)
+			for f.again && !s.reached(t, f.role) {
+				proof = f.play(t, s)
+			}
 			s.Dead(t, f.role).Start(t)
 			s.hurry(t)
-			s.settled(t)
+			if !f.waits {
+				s.settled(t)
+			}
 			proof(t)
 		})
 		if !ok {
 			t.Fatalf("what follows would begin with the rest of it.\n%s", s.Complaints())
 		}
 	}
+}
+
+// reached reports, when all has settled, whether somebody has come to the point.
+func (s *scene) reached(t *testing.T, role string) bool {
+	t.Helper()
+	stage.Eventually(t, "somebody to die, or all to settle", func() bool { return s.Hit(role) || s.Left(t) == "" })
+	return s.Hit(role)
 }
 
 // hurry lets the time be over that is waited before something is tried again.
@@ -97,6 +111,13 @@ func (s *scene) ran(t *testing.T) map[string]int {
 // send sends a form to a server that may die of it.
 func (s *scene) send(path string, form url.Values) {
 	if res, err := s.v.Client.PostForm(s.Web.Base+path, form); err == nil {
+		_ = res.Body.Close()
+	}
+}
+
+// sendTo sends a form to another server, which may not get its own answer.
+func (s *scene) sendTo(address string, form url.Values) {
+	if res, err := http.PostForm(address, form); err == nil {
 		_ = res.Body.Close()
 	}
 }

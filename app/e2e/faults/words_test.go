@@ -89,21 +89,21 @@ func TestNothingIsHalfDoneWhereverTheProcessForPagesDies(t *testing.T) {
 	script, started, _ := s.holds("stopped")
 	held := s.v.Automation(t, "Is stopped", script)
 	s.suffer(t, []fault{
-		{crash.StartWritten, stage.Web, 0, begins(0)},
-		{crash.StartCommitted, stage.Web, 0, begins(1)},
-		{crash.CallReceived, stage.Web, 0, calls},
-		{crash.CallStarted, stage.Web, 0, calls},
-		{crash.CallCommitted, stage.Web, 0, calls},
-		{crash.AutomationCreated, stage.Web, 0, edits("/automations", filled("Made", "0 4 1 1 *"), 0, "SELECT count(*) FROM automations WHERE name = 'Made'")},
-		{crash.CreationCommitted, stage.Web, 0, edits("/automations", filled("Made", "0 4 1 1 *"), 1, "SELECT count(*) FROM automations WHERE name = 'Made' AND next_run_at IS NOT NULL")},
-		{crash.AutomationSaved, stage.Web, 0, edits(recurring, filled("Recurring", "0 4 2 1 *"), 1, "SELECT count(*) FROM automations WHERE id = $1 AND cron = '0 3 1 1 *' AND version = 1", id(recurring))},
-		{crash.EditCommitted, stage.Web, 0, edits(recurring, filled("Recurring", "0 4 2 1 *"), 1,
+		{point: crash.StartWritten, role: stage.Web, play: begins(0)},
+		{point: crash.StartCommitted, role: stage.Web, play: begins(1)},
+		{point: crash.CallReceived, role: stage.Web, play: calls},
+		{point: crash.CallStarted, role: stage.Web, play: calls},
+		{point: crash.CallCommitted, role: stage.Web, play: calls},
+		{point: crash.AutomationCreated, role: stage.Web, play: edits("/automations", filled("Made", "0 4 1 1 *"), 0, "SELECT count(*) FROM automations WHERE name = 'Made'")},
+		{point: crash.CreationCommitted, role: stage.Web, play: edits("/automations", filled("Made", "0 4 1 1 *"), 1, "SELECT count(*) FROM automations WHERE name = 'Made' AND next_run_at IS NOT NULL")},
+		{point: crash.AutomationSaved, role: stage.Web, play: edits(recurring, filled("Recurring", "0 4 2 1 *"), 1, "SELECT count(*) FROM automations WHERE id = $1 AND cron = '0 3 1 1 *' AND version = 1", id(recurring))},
+		{point: crash.EditCommitted, role: stage.Web, play: edits(recurring, filled("Recurring", "0 4 2 1 *"), 1,
 			"SELECT count(*) FROM automations WHERE id = $1 AND cron = '0 4 2 1 *' AND next_run_at::date::text LIKE '%-01-02'", id(recurring))},
-		{crash.SwitchWritten, stage.Web, 0, edits(recurring+"/enabled", func(*testing.T) url.Values { return url.Values{"enabled": {"false"}} }, 1,
+		{point: crash.SwitchWritten, role: stage.Web, play: edits(recurring+"/enabled", func(*testing.T) url.Values { return url.Values{"enabled": {"false"}} }, 1,
 			"SELECT count(*) FROM automations WHERE id = $1 AND enabled AND next_run_at IS NOT NULL", id(recurring))},
-		{crash.BulkOneDone, stage.Web, 0, edits("/automations/bulk", bulk, 1, "SELECT count(*) FROM automations WHERE id IN ($1, $2) AND NOT enabled", id(recurring), id(other))},
-		{crash.DeletionWritten, stage.Web, 0, edits(other+"/deletion", nothing, 1, "SELECT count(*) FROM automations WHERE id = $1", id(other))},
-		{crash.TokenIssued, stage.Web, 0, func(t *testing.T, s *scene) func(*testing.T) {
+		{point: crash.BulkOneDone, role: stage.Web, play: edits("/automations/bulk", bulk, 1, "SELECT count(*) FROM automations WHERE id IN ($1, $2) AND NOT enabled", id(recurring), id(other))},
+		{point: crash.DeletionWritten, role: stage.Web, play: edits(other+"/deletion", nothing, 1, "SELECT count(*) FROM automations WHERE id = $1", id(other))},
+		{point: crash.TokenIssued, role: stage.Web, play: func(t *testing.T, s *scene) func(*testing.T) {
 			s.send("/automations/"+called+"/token", nil)
 			return func(t *testing.T) {
 				if !s.call(hook, "after the token") {
@@ -112,9 +112,9 @@ func TestNothingIsHalfDoneWhereverTheProcessForPagesDies(t *testing.T) {
 				s.settled(t)
 			}
 		}},
-		{crash.SessionChanged, stage.Web, 0, edits(talk+"/messages", message("echo Never"), 0, "SELECT count(*) FROM turns WHERE prompt = 'echo Never'")},
-		{crash.SessionChangeCommitted, stage.Web, 0, edits(talk+"/messages", message("echo Once"), 1, "SELECT count(*) FROM turns WHERE prompt = 'echo Once' AND status = 'succeeded'")},
-		{crash.SessionChangeCommitted, stage.Web, 0, func(t *testing.T, s *scene) func(*testing.T) {
+		{point: crash.SessionChanged, role: stage.Web, play: edits(talk+"/messages", message("echo Never"), 0, "SELECT count(*) FROM turns WHERE prompt = 'echo Never'")},
+		{point: crash.SessionChangeCommitted, role: stage.Web, play: edits(talk+"/messages", message("echo Once"), 1, "SELECT count(*) FROM turns WHERE prompt = 'echo Once' AND status = 'succeeded'")},
+		{point: crash.SessionChangeCommitted, role: stage.Web, play: func(t *testing.T, s *scene) func(*testing.T) {
 			session := s.v.Run(t, held)
 			started(t)
 			s.send(session+"/stop", nil)
@@ -124,7 +124,7 @@ func TestNothingIsHalfDoneWhereverTheProcessForPagesDies(t *testing.T) {
 				}
 			}
 		}},
-		{crash.NoticeWritten, stage.Web, 0, func(t *testing.T, s *scene) func(*testing.T) {
+		{point: crash.NoticeWritten, role: stage.Web, play: func(t *testing.T, s *scene) func(*testing.T) {
 			unable := s.v.Automation(t, "Cannot start", s.script("true"))
 			s.Exec(t, "UPDATE automations SET provider = 'gone' WHERE id = $1", id(unable))
 			s.send(unable+"/runs", nil)
@@ -221,10 +221,10 @@ func TestEveryDueTimeIsAnsweredOnceWhereverASchedulerDies(t *testing.T) {
 	}
 	script, started, goOn := s.holds("in the way")
 	s.suffer(t, []fault{
-		{crash.DueClaimed, stage.Scheduler, 0, fires},
-		{crash.DueWritten, stage.Scheduler, 0, fires},
-		{crash.DueCommitted, stage.Scheduler, 0, fires},
-		{crash.NoticeWritten, stage.Scheduler, 0, func(t *testing.T, s *scene) func(*testing.T) {
+		{point: crash.DueClaimed, role: stage.Scheduler, play: fires},
+		{point: crash.DueWritten, role: stage.Scheduler, play: fires},
+		{point: crash.DueCommitted, role: stage.Scheduler, play: fires},
+		{point: crash.NoticeWritten, role: stage.Scheduler, play: func(t *testing.T, s *scene) func(*testing.T) {
 			blocked := s.v.Automation(t, "Blocked", script)
 			s.v.Run(t, blocked)
 			started(t)
@@ -241,11 +241,11 @@ func TestEveryDueTimeIsAnsweredOnceWhereverASchedulerDies(t *testing.T) {
 				}
 			}
 		}},
-		{crash.NoticeWritten, stage.Worker, 0, tells},
-		{crash.CopyClaimed, stage.Scheduler, 0, tells},
-		{crash.CopySent, stage.Scheduler, 0, tells},
-		{crash.CopyEnded, stage.Scheduler, 0, tells},
-		{crash.HistoryPruned, stage.Scheduler, 0, func(t *testing.T, s *scene) func(*testing.T) {
+		{point: crash.NoticeWritten, role: stage.Worker, play: tells},
+		{point: crash.CopyClaimed, role: stage.Scheduler, play: tells},
+		{point: crash.CopySent, role: stage.Scheduler, play: tells},
+		{point: crash.CopyEnded, role: stage.Scheduler, play: tells},
+		{point: crash.HistoryPruned, role: stage.Scheduler, play: func(t *testing.T, s *scene) func(*testing.T) {
 			old := s.v.Automation(t, "Old", s.script("true"))
 			s.Exec(t, `INSERT INTO executions (id, automation_id, source, status, parameters, snapshot, created_at, started_at, finished_at)
 				SELECT gen_random_uuid(), $1, 'manual', 'failed', '{}', '{}', now() - interval '100 days', now() - interval '100 days', now() - interval '100 days'

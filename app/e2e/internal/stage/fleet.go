@@ -17,7 +17,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"carillon/app/check"
 	"carillon/app/crash"
+	"carillon/db"
 	"carillon/db/dbtest"
 )
 
@@ -55,6 +57,7 @@ type Fleet struct {
 	Workers    []*Server
 	Database   string        // its address, without what Through puts between
 	DB         *pgxpool.Pool // on it
+	rows       *db.DB        // the same
 	crashes    string        // folder of the files by which processes are told to die, by role
 }
 
@@ -67,6 +70,11 @@ func Start(t testing.TB, p Plan) *Fleet {
 		f.Database = dbtest.URL(t)
 	}
 	f.connect(t)
+	var err error
+	if f.rows, err = db.Open(t.Context(), f.Database); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.rows.Close() })
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails
 	address := free(t)
@@ -201,12 +209,18 @@ func (f *Fleet) Disarm(t testing.TB, role string) bool {
 	return os.Remove(filepath.Join(f.crashes, role)) == nil
 }
 
+// Hit reports whether a process of a role that was armed has come to its point.
+func (f *Fleet) Hit(role string) bool {
+	_, err := os.Stat(filepath.Join(f.crashes, role) + crash.Hit)
+	return err == nil
+}
+
 // Dead waits until a process of a role that was armed has died by SIGKILL, and returns it.
 func (f *Fleet) Dead(t testing.TB, role string) *Server {
 	t.Helper()
 	path := filepath.Join(f.crashes, role)
 	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(path + crash.Hit); err != nil {
+		if !f.Hit(role) {
 			continue
 		}
 		for _, s := range f.With(role) {
@@ -270,8 +284,47 @@ func (f *Fleet) Settle(t testing.TB) {
 	t.Fatalf("after %s there are %s.\n%s", Patience, left, f.Complaints())
 }
 
-// Check expects that everything holds that is promised: of the database, and of the files of each worker.
+// Check expects that everything holds that is promised: of the database, and of the files of each worker. Nothing may be under
+// way. What a worker removes by itself is waited for.
 func (f *Fleet) Check(t testing.TB) {
 	t.Helper()
-	f.Web.Check(t)
+	now := time.Now()
+	c := check.Check{DB: f.rows, Now: time.Now, Since: now.AddDate(0, 0, -30), For: Patience}
+	err := c.Run(t.Context(), func(r check.Result) { tell(t, r) })
+	if err != nil {
+		t.Errorf("look at the promises: %v", err)
+	}
+	for _, s := range f.Workers {
+		var last check.Result
+		for ; ; time.Sleep(100 * time.Millisecond) {
+			folder, err := check.WorkerOf(s.Data)
+			if err != nil || folder == nil {
+				t.Errorf("there is no folder of a worker in %s: %v", s.Data, err)
+				break
+			}
+			folder.Settled = time.Now()
+			last, err = folder.Look(t.Context(), f.rows)
+			if err != nil {
+				t.Errorf("look at a worker's folder: %v", err)
+				break
+			}
+			if len(last.Breaches) == 0 || s.State() != nil || time.Now().After(now.Add(Patience)) { // who is dead removes nothing
+				break
+			}
+		}
+		if s.State() == nil {
+			tell(t, last)
+		}
+	}
+}
+
+// tell fails the test for each breach of a promise.
+func tell(t testing.TB, r check.Result) {
+	t.Helper()
+	for _, b := range r.Breaches {
+		t.Errorf("broken is %s: %s %s %s", r.Promise, b.Kind, b.ID, b.What)
+	}
+	if r.Unseen != "" {
+		t.Errorf("%s was not looked at: %s", r.Promise, r.Unseen)
+	}
 }

@@ -106,6 +106,13 @@ func (h *Hub) api(w http.ResponseWriter, r *http.Request) {
 			answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"}}})
 			return
 		}
+		for _, p := range h.pulls {
+			if p["state"] == "open" && p["head"].(map[string]any)["ref"] == in.Head {
+				answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{
+					"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for acme:" + in.Head + "."}}})
+				return
+			}
+		}
 		p, err := h.recorded("opened")
 		if err != nil {
 			answer(http.StatusInternalServerError, map[string]any{"message": err.Error()})

@@ -1,0 +1,143 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/workspace"
+	"carillon/db"
+)
+
+// Folder is the data folder of a worker.
+type Folder struct {
+	Root   string
+	Worker string // under which name it holds sessions
+	// Settled is before when what is in the folder has changed for the last time that is looked at. What is younger may be under way.
+	Settled time.Time
+}
+
+// LeftFor is how long what a process left that died may be in a folder: a worker looks for it more often than that.
+const LeftFor = time.Hour
+
+// WorkerOf finds the folder of a worker. It is nil where no worker uses the folder.
+func WorkerOf(root string) (*Folder, error) {
+	text, err := os.ReadFile(filepath.Join(root, "worker"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.Parse(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, nil // it is being made
+	}
+	return &Folder{Root: root, Worker: id.String()}, nil
+}
+
+// Look looks for what is left in the folder of sessions that are over, and of processes that died. It changes nothing.
+func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
+	r := Result{Promise: "left-behind", Sentence: "A worker keeps no worktree, branch or folder of what is over, and no lock of a process that is gone."}
+	find := func() error {
+		store := &workspace.Store{Root: f.Root}
+		held, err := store.Inventory(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f.sessions(ctx, d, held, &r); err != nil {
+			return err
+		}
+		if err := f.runs(ctx, d, &r); err != nil {
+			return err
+		}
+		left, err := store.Leftovers(f.Settled)
+		for _, l := range left {
+			r.Breaches = append(r.Breaches, db.Breach{Kind: "file", What: l.Path + " " + l.What})
+		}
+		return err
+	}
+	err := find()
+	if len(r.Breaches) > most {
+		r.Breaches, r.More = r.Breaches[:most], true
+	}
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", r.Promise, err)
+	}
+	return r, nil
+}
+
+// sessions finds what is kept of sessions of which nothing is needed here.
+func (f *Folder) sessions(ctx context.Context, d *db.DB, held []workspace.Holding, r *Result) error {
+	var ids []uuid.UUID
+	byID := map[uuid.UUID]workspace.Holding{}
+	for _, h := range held {
+		if id, err := uuid.Parse(h.Session); err == nil {
+			byID[id], ids = h, append(ids, id)
+		}
+	}
+	list, err := db.UnneededOf(ctx, d, f.Worker, ids, f.Settled)
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		h := byID[u.ID]
+		kept := u.Keeps || u.Elsewhere || u.WorkspaceID == uuid.Nil // then a branch may stay
+		if kept && !h.Folder && !h.Place || u.WorkspaceID == uuid.Nil && f.young(filepath.Join(f.Root, "worktrees", h.Session)) {
+			continue
+		}
+		var has []string
+		for what, there := range map[string]bool{"a worktree": h.Folder, "a place for one in the repository": h.Place, "a branch": h.Branch && !kept} {
+			if there {
+				has = append(has, what)
+			}
+		}
+		slices.Sort(has)
+		over := "its worktree is noted as removed"
+		switch {
+		case u.WorkspaceID == uuid.Nil:
+			over = "nobody knows the session"
+		case u.Elsewhere:
+			over = "another worker has the session"
+		}
+		r.Breaches = append(r.Breaches, db.Breach{Kind: "session", ID: u.ID, What: "has " + strings.Join(has, " and ") + " here, and " + over})
+	}
+	return nil
+}
+
+// runs finds folders of runs that no session at work has.
+func (f *Folder) runs(ctx context.Context, d *db.DB, r *Result) error {
+	entries, err := os.ReadDir(filepath.Join(f.Root, "runs"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	working, err := db.SessionsAtWork(ctx, d, f.Worker)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(f.Root, "runs", e.Name())
+		at := min(len(e.Name()), len(uuid.UUID{}.String()))
+		session, _ := uuid.Parse(e.Name()[:at]) // else it is of a trial
+		if !f.young(path) && !slices.Contains(working, session) {
+			r.Breaches = append(r.Breaches, db.Breach{Kind: "file", What: path + " is the folder of a run that is over"})
+		}
+	}
+	return nil
+}
+
+// young reports whether a file has changed too lately to be looked at, or is gone.
+func (f *Folder) young(path string) bool {
+	info, err := os.Lstat(path)
+	return err != nil || !info.ModTime().Before(f.Settled)
+}
