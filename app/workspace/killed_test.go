@@ -151,7 +151,13 @@ func liveOn(t *testing.T, k *killer) {
 	if _, err := os.Stat(w.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the worktree is still there: %v", err)
 	}
-	again("the removal of what nobody knows", func() error { return s.Prune(t.Context(), "w", func(string) bool { return false }) })
+	again("the removal of what nobody knows", func() error {
+		held, err := s.Inventory(t.Context())
+		for _, h := range held {
+			err = errors.Join(err, s.Remove(t.Context(), "w", h.Session, true))
+		}
+		return err
+	})
 	age(t, s.root())
 	again("the packing at the end", func() error { return s.Tidy(t.Context(), "w") })
 	if refs := git(t, s.mirror("w"), "for-each-ref", "--format=%(refname)", "refs/heads/carillon/"); refs != "" {
