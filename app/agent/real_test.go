@@ -29,7 +29,7 @@ func realAgent(t *testing.T, cli agenttest.CLI) (Provider, *agenttest.Model) {
 
 func realTurn(t *testing.T, cli agenttest.CLI, prompt string) Turn {
 	turn := newTurn(t, prompt)
-	turn.Model, turn.Timeout, turn.grace = cli.Model, patience, 5*time.Second
+	turn.Model, turn.Timeout, turn.grace = cli.Model, 3*patience, 5*time.Second // Kilo waits ten minutes after its connection was cut
 	return turn
 }
 
