@@ -131,21 +131,23 @@ type proof struct {
 }
 
 var proofs = []proof{
-	{"Check", "Reads a database in use, at one moment for each promise, and changes nothing. Every test of the whole program ends with it. The check is tested itself: each promise is broken on purpose, and it must find that and nothing else.",
+	{"Check", "Reads a database in use, each promise at one moment, and changes nothing. Every test of the whole program ends with it. It is tested itself: each promise is broken on purpose, and it must find that and nothing else.",
 		"carillon check"},
-	{"Crash points", "The process is killed at each named step of a run, an edit, a call, a notice, a hand-over and a migration, once as the process for pages, as a scheduler and as a worker. What was under way must come to one end. No released program has these points in it.",
+	{"Crash points", "A process is killed at each named step of a run, an edit, a call, a notice and a migration: a worker, a scheduler or the process for pages. What was under way must come to one end. No released program has these points in it.",
 		"make test"},
-	{"Faults of the surroundings", "PostgreSQL is stopped, unreachable, read-only or replaced by its copy, disks are full, clocks are wrong, Git is killed while it writes, processes are frozen, and a worker is cut off from the database.",
+	{"Faults of the surroundings", "Under load, PostgreSQL is stopped, frozen, unreachable, slow, full, read-only, out of connections and replaced by its replica; a worker is frozen or cut off from it; clocks are set; the disk of the worktrees is full; Git is killed; the forge is away.",
 		"make test"},
-	{"Model", "Random sequences of what people, clocks, workers, agents and senders do are compared with a small model of the rules, step by step. A difference is printed as a Go test of its own.",
+	{"Soak", "10,000 automations, calls at half of what can be answered and twenty sessions at once, while a process is killed each minute. At the end every promise must hold, each call that was accepted has one run, and memory has not grown.",
+		"make soak"},
+	{"Model", "Random sequences of what people, clocks, workers, agents, senders and forges do are compared with a model of the rules that a person can read. A sequence that parts them is made small and printed as a Go test.",
 		"make prove"},
-	{"Year", "200 automations of all types live through 2027 in 12 time zones, with edits, downtimes, failures and changes of the clocks. Each due time of a list that another program made must have one answer, and a true one. Without the variable the year ends in April.",
+	{"Year", "200 automations of all types live through 2027 in 12 time zones, with edits, downtimes, failures and changes of the clocks. Each due time of a list that a script of its own made must have one answer, and a true one. In make test the year ends in April.",
 		"YEAR=whole go test -run TestAYear ./app/automation"},
-	{"Two runs of one thing", "The same night is entered by the form, the API, tools of MCP and YAML, and must leave the same rows. The same scenario is run by one process and by five, and must leave the same history.",
+	{"Two runs of one thing", "The same night is entered by the form, the API, the tools of MCP and YAML, and must leave the same rows. The same scenario is run by one process and by five, and must leave the same history.",
 		"make test"},
-	{"Fuzzing", "Whatever comes from outside is read with damaged input: schedules, calls, signatures, manifests, scripts, transcripts of agents, diffs, events of forges and what agents write.",
+	{"Fuzzing", "Every reader of what comes from outside gets damaged input: schedules, calls, signatures, manifests, scripts, transcripts and failures of agents, diffs, events and answers of forges, and what agents write.",
 		"make fuzz"},
-	{"Browser", "A real browser goes through the pages as people do, with and without JavaScript, and sends every form that it finds.",
+	{"Browser", "A real browser goes through the pages as people do, with and without JavaScript, fills in every form, and presses every button.",
 		"make test"},
 }
 
@@ -187,19 +189,19 @@ func Promises(page Page, promises []Promise) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, " <div class=\"stack\"><section class=\"section form-wide\"><h2 class=\"h2\">What is promised</h2><p class=\"prose\">Whatever happens to processes, machines and connections: no run is lost, none happens twice, and every due time is answered. In detail, by the names that the command carillon check gives them:</p></section><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Promise</th><th class=\"th\" scope=\"col\">Name</th></tr></thead> <tbody class=\"tbody\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, " <div class=\"stack\"><section class=\"stack\" aria-label=\"What is promised\"><h2 class=\"h2\">What is promised</h2><p class=\"prose\">Whatever happens to processes, machines and connections: no run is lost, none happens twice, and every due time is answered. In detail, by the names that carillon check has for them:</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Promise</th><th class=\"th\" scope=\"col\">Name</th></tr></thead> <tbody class=\"tbody\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			for _, promise := range promises {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, "<tr class=\"row\"><td class=\"cell cell-main\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, "<tr class=\"row\"><td class=\"cell\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var8 string
 				templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(promise.Sentence)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 88, Col: 53}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 89, Col: 44}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 				if templ_7745c5c3_Err != nil {
@@ -212,7 +214,7 @@ func Promises(page Page, promises []Promise) templ.Component {
 				var templ_7745c5c3_Var9 string
 				templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(promise.Name)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 89, Col: 59}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 90, Col: 60}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 				if templ_7745c5c3_Err != nil {
@@ -223,45 +225,45 @@ func Promises(page Page, promises []Promise) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div><section class=\"section form-wide\"><h2 class=\"h2\">How it is tested</h2><p class=\"prose\">carillon check is a command of the program and may be used on a live database at any time. The other commands are for a copy of the source code.</p></section><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Test</th><th class=\"th\" scope=\"col\">What it does</th><th class=\"th\" scope=\"col\">Run it yourself</th></tr></thead> <tbody class=\"tbody\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></section><section class=\"stack\" aria-label=\"How it is tested\"><h2 class=\"h2\">How it is tested</h2><p class=\"prose\">carillon check is a command of the program. It may look at a live database at any time. The other commands are for a copy of the source code.</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Test</th><th class=\"th\" scope=\"col\">Run it yourself</th></tr></thead> <tbody class=\"tbody\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			for _, p := range proofs {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<tr class=\"row\"><th class=\"cell cell-main\" scope=\"row\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<tr class=\"row\"><td class=\"cell\"><strong>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var10 string
 				templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(p.Name)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 111, Col: 55}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 112, Col: 26}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "</th><td class=\"cell\" data-th=\"What it does\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "</strong> <span class=\"sub\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var11 string
 				templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(p.About)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 112, Col: 57}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 113, Col: 37}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "</td><td class=\"cell mono\" data-th=\"Run it yourself\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "</span></td><td class=\"cell mono\" data-th=\"Run it yourself\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var12 string
 				templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(p.Command)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 113, Col: 67}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 115, Col: 68}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 				if templ_7745c5c3_Err != nil {
@@ -272,7 +274,7 @@ func Promises(page Page, promises []Promise) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "</tbody></table></div></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "</tbody></table></div></section></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
