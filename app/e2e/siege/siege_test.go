@@ -208,14 +208,20 @@ func (s *siege) load() {
 	t := s.t
 	t.Helper()
 	v := stage.Visit(t, s.Web)
-	s.token = apiToken.FindString(v.Post(t, "/settings/tokens", url.Values{"name": {"Siege"}, "days": {"90"}, "scope": {"all"}}).First(stage.With("id", "token")).Attr("value"))
+	made := v.Post(t, "/settings/tokens", url.Values{"name": {"Siege"}, "days": {"90"}, "scope": {"all"}})
+	s.token = apiToken.FindString(made.First(stage.With("id", "token")).Attr("value"))
 	self, err := os.Executable()
 	must(t, err)
-	if a := v.Post(t, "/settings/providers", url.Values{"name": {"Held"}, "driver": {"acp"}, "command": {self + " " + agentRole + " state=" + stage.Folder(t)}}); a.Status != http.StatusSeeOther {
-		t.Fatalf("adding the agent answered %d %s", a.Status, a.Said())
-	}
-	if a := v.Post(t, "/workspaces", url.Values{"name": {"Forge"}, "url": {s.hub.URL + "/acme/app.git"}, "branch": {"main"}, "token": {stage.HubToken}, "forge": {"github"}, "forge_base": {s.hub.URL}}); a.Status != http.StatusSeeOther {
-		t.Fatalf("adding the workspace answered %d %s", a.Status, a.Said())
+	for path, form := range map[string]url.Values{
+		"/settings/providers": {"name": {"Held"}, "driver": {"acp"}, "command": {self + " " + agentRole + " state=" + stage.Folder(t)}},
+		"/workspaces": {
+			"name": {"Forge"}, "url": {s.hub.URL + "/acme/app.git"}, "branch": {"main"}, "token": {stage.HubToken},
+			"forge": {"github"}, "forge_base": {s.hub.URL},
+		},
+	} {
+		if a := v.Post(t, path, form); a.Status != http.StatusSeeOther {
+			t.Fatalf("%s answered %d %s", path, a.Status, a.Said())
+		}
 	}
 	var workspaces struct{ Items []struct{ ID, Name string } }
 	s.call("GET", "/workspaces", 200, nil, &workspaces)
@@ -369,11 +375,13 @@ func (s *siege) suffer(t *testing.T, name string, interrupted bool, happen func(
 	t.Run(name, func(t *testing.T) {
 		of := *s
 		of.t = t
-		f := &fault{siege: &of, interrupted: interrupted}
+		f := &fault{siege: &of, interrupted: interrupted || long > 0} // in life a fault outlasts leases
 		began := time.Now()
 		must(t, os.Remove(f.gate()))
 		f.script, f.agent = f.run(f.held), f.run(f.heldAgent)
-		f.once = f.automation(fields{"name": "Once", "trigger": "one_time", "time_zone": "UTC", "run_at": time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339), "prompt": "true"}, nil)
+		f.once = f.automation(fields{
+			"name": "Once", "trigger": "one_time", "time_zone": "UTC", "run_at": time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339), "prompt": "true",
+		}, nil)
 		f.atWork()
 		happen(f)
 		s.database, s.replica = f.database, f.replica
@@ -414,9 +422,11 @@ func (f *fault) recover() {
 	end := time.Now().Add(patience)
 	for f.Count(f.t, "SELECT count(*) FROM executions WHERE finished_at IS NULL AND created_at <= $1", until) > 0 {
 		if time.Now().After(end) {
-			f.t.Fatalf("runs of before are still in flight after %s:\n%s\n%s", patience,
-				f.text("SELECT string_agg(concat_ws(' ', e.id, e.status, e.reason, s.status, s.worker, s.lease_until, s.queued_at), E'\n') FROM executions e LEFT JOIN sessions s ON s.id = e.session_id WHERE e.finished_at IS NULL"), f.Complaints())
+			f.t.Fatalf("runs of before are still in flight after %s:\n%s\n%s", patience, f.text(`
+				SELECT string_agg(concat_ws(' ', e.id, e.status, e.reason, s.status, s.worker, s.lease_until, s.queued_at), E'\n')
+				FROM executions e LEFT JOIN sessions s ON s.id = e.session_id WHERE e.finished_at IS NULL`), f.Complaints())
 		}
+		f.hasten()
 		time.Sleep(100 * time.Millisecond)
 	}
 	eventually(f.t, "the One-Time to be answered", func() bool {
@@ -437,6 +447,9 @@ func (s *siege) text(query string, args ...any) string {
 	return *answer
 }
 
+// badWords are in what a process writes that has met a fault of its own.
+var badWords = regexp.MustCompile(`DATA RACE|"msg":"panic|^panic:|^fatal error:|^goroutine `)
+
 // prove proves what is promised: by the program's own check, by the answers that callers got, by what scripts noted, by files and
 // by processes.
 func (f *fault) prove() {
@@ -452,7 +465,7 @@ func (f *fault) prove() {
 			f.t.Errorf("a process has ended: %v\n%s", server.State(), server.Log)
 		}
 		for line := range strings.Lines(server.Log.String()) {
-			if strings.Contains(line, "DATA RACE") || strings.Contains(line, `"msg":"panic`) || strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "goroutine ") {
+			if badWords.MatchString(line) {
 				f.t.Errorf("a process noted: %s", line)
 			}
 		}
@@ -501,9 +514,9 @@ func (f *fault) proveCalls() {
 		}
 	}
 	must(f.t, rows.Err())
-	if n := f.Count(f.t, "SELECT count(*) FROM executions WHERE source = 'webhook' AND status NOT IN ('queued', 'running', 'succeeded') AND NOT neutral"); n > 0 {
-		f.t.Errorf("%d calls' runs failed for what was no trouble of theirs: %s", n,
-			f.text("SELECT string_agg(DISTINCT status || ' ' || error_class || ' ' || reason, E'\n') FROM executions WHERE source = 'webhook' AND status NOT IN ('queued', 'running', 'succeeded') AND NOT neutral"))
+	if failed := f.text(`SELECT string_agg(DISTINCT concat_ws(' ', status, error_class, reason), E'\n') FROM executions
+		WHERE source = 'webhook' AND status NOT IN ('queued', 'running', 'succeeded') AND NOT neutral`); failed != "" {
+		f.t.Errorf("runs of calls failed for what was no trouble of theirs: %s", failed)
 	}
 }
 
@@ -537,17 +550,25 @@ func (f *fault) proveMinutes() {
 	}
 }
 
+// ended is how a run ended: its status, whether it counts for nothing, and the reason.
+func (f *fault) ended(r run) string {
+	f.t.Helper()
+	return f.text(`SELECT concat_ws(' ', status, CASE WHEN neutral THEN 'neutral' END, nullif(reason, '')) FROM executions WHERE id = $1`, r.ExecutionID)
+}
+
 // proveHeld expects that what was at work ended as it should, and that its work is there.
 func (f *fault) proveHeld() {
 	f.t.Helper()
 	for what, r := range map[string]run{"script": f.script, "agent": f.agent} {
-		status := f.text("SELECT concat_ws(' ', status, CASE WHEN neutral THEN 'neutral' END, ': ' || nullif(reason, '')) FROM executions WHERE id = $1", r.ExecutionID)
+		status := f.ended(r)
 		if status != "succeeded" && !(f.interrupted && strings.HasPrefix(status, "failed neutral")) {
 			f.t.Errorf("the held %s %s", what, status)
 		}
 	}
-	if told, of := f.text("SELECT string_agg(concat_ws('/', status, tokens_in, tokens_cached, tokens_out), ' ') FROM turns WHERE session_id = $1", f.agent.SessionID), "succeeded/100/40/20"; !f.interrupted && told != of {
-		f.t.Errorf("of the held agent is noted %s; want %s", told, of)
+	const used = "succeeded/100/40/20"
+	noted := f.text(`SELECT string_agg(concat_ws('/', status, tokens_in, tokens_cached, tokens_out), ' ') FROM turns WHERE session_id = $1`, f.agent.SessionID)
+	if noted != used && !f.interrupted {
+		f.t.Errorf("of the held agent is noted %s; want %s", noted, used)
 	}
 	if f.script.SessionID != "" {
 		f.proveWork(f.script.SessionID)
