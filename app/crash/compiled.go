@@ -50,6 +50,7 @@ func Here(p Point) {
 	if os.Rename(path, path+Hit) != nil {
 		return
 	}
+	_ = os.WriteFile(path+Hit, []byte(strconv.Itoa(os.Getpid())), 0o600) // without it nobody learns who
 	fmt.Fprintf(os.Stderr, `{"level":"INFO","msg":"crash","point":%q}`+"\n", string(p))
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {} // the signal comes at any moment

@@ -3,7 +3,7 @@
 //
 // A process that was built with the tag and started with the variable CARILLON_CRASH looks at each point whether the file that
 // the variable names says "POINT N". When it reaches that point for the N-th time since, it renames the file, with Hit at the
-// end of its name, and ends by SIGKILL.
+// end of its name, writes the number of its process into it, and ends by SIGKILL.
 package crash
 
 // Point is a place in the code. Each has what has happened before it and what has not.

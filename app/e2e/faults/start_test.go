@@ -18,11 +18,11 @@ func TestTheNextStartGoesOnWhereAStartDied(t *testing.T) {
 		role  string
 		times int
 	}{
-		{crash.MigrationWritten, stage.Web, 1}, {crash.MigrationWritten, stage.Web, 5},
-		{crash.MigrationWritten, stage.Scheduler, 1}, {crash.MigrationWritten, stage.Scheduler, 7},
-		{crash.MigrationWritten, stage.Worker, 1}, {crash.MigrationWritten, stage.Worker, 9},
-		{crash.ScratchMade, stage.Web, 1}, {crash.ScratchMade, stage.Scheduler, 1}, {crash.ScratchMade, stage.Worker, 1},
-		{crash.AdministratorMade, stage.Web, 1},
+		{point: crash.MigrationWritten, role: stage.Web, times: 1}, {point: crash.MigrationWritten, role: stage.Web, times: 5},
+		{point: crash.MigrationWritten, role: stage.Scheduler, times: 1}, {point: crash.MigrationWritten, role: stage.Scheduler, times: 7},
+		{point: crash.MigrationWritten, role: stage.Worker, times: 1}, {point: crash.MigrationWritten, role: stage.Worker, times: 9},
+		{point: crash.ScratchMade, role: stage.Web, times: 1}, {point: crash.ScratchMade, role: stage.Scheduler, times: 1}, {point: crash.ScratchMade, role: stage.Worker, times: 1},
+		{point: crash.AdministratorMade, role: stage.Web, times: 1},
 	} {
 		ok := t.Run(string(tt.point)+" of the "+tt.role, func(t *testing.T) {
 			f.Arm(t, tt.role, tt.point, tt.times)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -223,8 +224,9 @@ func (f *Fleet) Dead(t testing.TB, role string) *Server {
 		if !f.Hit(role) {
 			continue
 		}
+		who, _ := os.ReadFile(path + crash.Hit)
 		for _, s := range f.With(role) {
-			if state := s.State(); state != nil {
+			if state := s.State(); state != nil && strconv.Itoa(state.Pid()) == string(who) {
 				if status, ok := state.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 					t.Fatalf("a %s ended by itself: %v\n%s", role, state, s.Log)
 				}
