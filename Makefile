@@ -69,8 +69,9 @@ prove: need-go need-node packages ## Compare what Carillon does with a model of 
 
 SOAK := 30m
 
-soak: need-go need-node need-git packages ## Run the program under load for SOAK=30m, kill a process a minute, and prove that nothing is lost
+soak: need-go need-node need-git packages ## Run the program under load and kill its processes, each minute and then at random points, SOAK=30m of both
 	SOAK=$(SOAK) go test -vet=off -count=1 -v -timeout 0 ./app/e2e/soak
+	SOAK=$(SOAK) go test -tags=crashpoints -vet=off -count=1 -v -timeout 0 -run OverAndOver ./app/e2e/faults
 
 # The first build compiles everything, and a newcomer waits for it. Data for debuggers and inlining in generated pages, which
 # spend their time copying strings, are a fifth of that; the traces of a panic need neither.

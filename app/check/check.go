@@ -115,7 +115,7 @@ func List() []Result {
 	for _, p := range promises {
 		list = append(list, Result{Promise: p.name, Sentence: p.sentence})
 	}
-	return append(list, Result{Promise: duePromise, Sentence: dueSentence})
+	return append(list, Result{Promise: duePromise, Sentence: dueSentence}, Result{Promise: leftPromise, Sentence: leftSentence})
 }
 
 // Run looks at every promise, each on a snapshot of its own, and calls done with each result. A promise that cannot be looked at

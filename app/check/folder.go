@@ -43,9 +43,11 @@ func WorkerOf(root string) (*Folder, error) {
 	return &Folder{Root: root, Worker: id.String()}, nil
 }
 
+const leftPromise, leftSentence = "left-behind", "A worker keeps no worktree, branch or folder of what is over, and no lock of a process that is gone."
+
 // Look looks for what is left in the folder of sessions that are over, and of processes that died. It changes nothing.
 func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
-	r := Result{Promise: "left-behind", Sentence: "A worker keeps no worktree, branch or folder of what is over, and no lock of a process that is gone."}
+	r := Result{Promise: leftPromise, Sentence: leftSentence}
 	find := func() error {
 		store := &workspace.Store{Root: f.Root}
 		held, err := store.Inventory(ctx)
