@@ -22,16 +22,19 @@ var comesTo = map[string][]crash.Point{
 		crash.SessionChanged, crash.SessionChangeCommitted,
 	},
 	stage.Scheduler: {
-		crash.DueClaimed, crash.DueWritten, crash.DueCommitted, crash.NoticeWritten, crash.LostLocked, crash.LostEnded, crash.LostCommitted,
+		crash.DueClaimed, crash.DueWritten, crash.DueCommitted,
 	},
 	stage.Worker: {
 		crash.SessionsClaiming, crash.SessionsClaimed, crash.RunOpened, crash.TreeBranched, crash.SpareTaken, crash.TreeLinked, crash.TreeFilled,
 		crash.TreeMade, crash.TreeNoted, crash.GateAsked, crash.GateJudged, crash.GateLeft, crash.GatePassing, crash.GatePassed, crash.RunFolderMade,
 		crash.TurnBegun, crash.AgentStarted, crash.WordsWritten, crash.AgentEnded, crash.UsageNoted, crash.TurnEnded, crash.ChangesNoted,
 		crash.StateCommitted, crash.StateKept, crash.WorkClosed, crash.EndWritten, crash.EndCommitted, crash.NoticeWritten, crash.SpareFilled,
-		crash.RemovalNoted, crash.FolderRemoved, crash.RemovalDone, crash.LostLocked, crash.LostEnded, crash.LostResumed, crash.LostCommitted,
+		crash.RemovalNoted, crash.FolderRemoved, crash.RemovalDone,
 	},
 }
+
+// begun are the points that a worker comes to when it begins anew, where it died in the middle of work.
+var begun = []crash.Point{crash.LostLocked, crash.LostEnded, crash.LostResumed, crash.LostCommitted}
 
 // settleEvery is after how many deaths all comes to rest and is looked at.
 const settleEvery = 25
@@ -62,15 +65,20 @@ func TestNothingIsLostWhereverProcessesDieOverAndOver(t *testing.T) {
 			role := []string{stage.Web, stage.Scheduler, stage.Worker, stage.Worker}[chance.IntN(4)]
 			point := comesTo[role][chance.IntN(len(comesTo[role]))]
 			s.Arm(t, role, point, 1+chance.IntN(4))
-			for over := time.Now().Add(20 * time.Second); !s.Hit(role) && time.Now().Before(over); {
-				time.Sleep(20 * time.Millisecond)
+			dead := s.dies(t, role, 10*time.Second)
+			for dead != nil {
+				n++
+				deaths[role+" "+string(point)]++
+				again := role == stage.Worker && chance.IntN(3) == 0
+				if again {
+					point = begun[chance.IntN(len(begun))]
+					s.Arm(t, role, point, 1)
+				}
+				dead.Start(t)
+				if dead = nil; again {
+					dead = s.dies(t, role, 3*time.Second)
+				}
 			}
-			if s.Disarm(t, role) { // nobody has come there
-				continue
-			}
-			s.Dead(t, role).Start(t)
-			n++
-			deaths[role+" "+string(point)]++
 		}
 		stop()
 		s.hurry(t)
@@ -89,6 +97,18 @@ func TestNothingIsLostWhereverProcessesDieOverAndOver(t *testing.T) {
 	for _, name := range names {
 		t.Logf("%5d  %s", deaths[name], name)
 	}
+}
+
+// dies is the process of a role that dies at the point for which it is armed; nil where none comes there within a time.
+func (s *scene) dies(t *testing.T, role string, within time.Duration) *stage.Server {
+	t.Helper()
+	for over := time.Now().Add(within); !s.Hit(role) && time.Now().Before(over); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if s.Disarm(t, role) {
+		return nil
+	}
+	return s.Dead(t, role)
 }
 
 // work is what people and callers do.
