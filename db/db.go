@@ -19,7 +19,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/migrate"
 
 	"carillon/app/crash"
@@ -73,7 +72,7 @@ func Open(ctx context.Context, url string) (*DB, error) {
 		pool.Close()
 		return nil, fmt.Errorf("open database: the server is PostgreSQL %d, and Carillon needs %d or later", version, MinimumVersion)
 	}
-	return &DB{DB: bun.NewDB(stdlib.OpenDBFromPool(pool), postgres{pgdialect.New()}), Pool: pool}, nil
+	return &DB{DB: bun.NewDB(stdlib.OpenDBFromPool(pool), ours), Pool: pool}, nil
 }
 
 // outlastNobody lets the server end a transaction in which its client has said nothing for as long as a lease lasts. A client that

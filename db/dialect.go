@@ -13,6 +13,10 @@ import (
 // refuses.
 type postgres struct{ *pgdialect.Dialect }
 
+// ours is the dialect of all databases of the process: what it knows of the models is the same for each of them, and dear to
+// find out.
+var ours = postgres{pgdialect.New()}
+
 var errNUL = errors.New("a NUL byte in JSON")
 
 // AppendJSON appends JSON as a literal of SQL, unchanged. A NUL byte cannot stand in JSON: it would end the statement.
