@@ -141,7 +141,7 @@ var proofs = []proof{
 		"make soak"},
 	{"Model", "Random sequences of what people, clocks, workers, agents, senders and forges do are compared with a model of the rules that a person can read. A sequence that parts them is made small and printed as a Go test.",
 		"make prove"},
-	{"Year", "200 automations of all types live through 2027 in 12 time zones, with edits, downtimes, failures and changes of the clocks. Each due time of a list that a script of its own made must have one answer, and a true one. In make test the year ends in April.",
+	{"Year", "200 automations of all types live through 2027 in 12 time zones, with edits, downtimes, failures and changes of the clocks. Each due time of a list that a script of its own made must have one answer, and a true one. In make test a third of them live until April.",
 		"YEAR=whole go test -run TestAYear ./app/automation"},
 	{"Two runs of one thing", "The same night is entered by the form, the API, the tools of MCP and YAML, and must leave the same rows. The same scenario is run by one process and by five, and must leave the same history.",
 		"make test"},
