@@ -30,6 +30,13 @@ func CancelRunningTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reaso
 	return nil
 }
 
+// CancelRunTurns ends what a run has left of a session and what its agent is at work on, and keeps what people wrote since.
+func CancelRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).Set("finished_at = ?", now).
+		Where("t.session_id = ?", session).Where("t.status = 'running' OR t.status = 'queued' AND t.kind <> 'reply'").Exec(ctx)
+	return wrapped(err, "cancel what a run left of session "+session.String())
+}
+
 // CancelOpenTurns ends all turns of a session that have yet to end.
 func CancelOpenTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
 	return CancelTurns(ctx, q, session, uuid.Nil, reason, now)

@@ -87,8 +87,16 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 			if err != nil {
 				return err
 			}
-			if orphaned { // who deleted the automation stopped its run with it
+			later, err := db.QueuedReplies(ctx, tx, session.ID)
+			if err != nil {
+				return err
+			}
+			switch {
+			case !orphaned:
+			case len(later) == 0: // who deleted the automation stopped its run with it
 				status = db.SessionCanceled
+			default: // what was written since is meant to be answered
+				cancel = db.CancelRunTurns
 			}
 		}
 		if err := cancel(ctx, tx, session.ID, o.Reason, now); err != nil {
