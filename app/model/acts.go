@@ -34,12 +34,15 @@ const (
 	Die        Kind = "Die"        // the workers die
 	Down       Kind = "Down"       // the server is stopped for some time, workers too
 	Watch      Kind = "Watch"      // the watchdogs look
+	Raise      Kind = "Raise"      // a person raises a budget
+	Remove     Kind = "Remove"     // a workflow is removed
+	Print      Kind = "Print"      // an agent prints the address of somebody else's pull request
 	Blip       Kind = "Blip"       // the database loses all connections in the middle of what comes next
 )
 
 // Kinds lists the kinds.
 var Kinds = []Kind{Wait, Create, Edit, Switch, RunNow, Call, Regenerate, Cancel, Delete, Transfer, Reply, Stop, Complete, Reopen, Link, Forge, Leave, Member,
-	Take, End, Die, Down, Watch, Blip}
+	Take, End, Die, Down, Watch, Raise, Remove, Print, Blip}
 
 // Op is one act as a value. Numbers are taken modulo what there is, so that any op means something in any world, and a sequence
 // of ops is the same in each of its runs.
@@ -111,6 +114,8 @@ var (
 		{Text: `{"x":"the moon"}`, Type: "application/x-www-form-urlencoded", Good: map[string]string{"x": "the moon"}},
 		{Text: `x=the+moon`, Type: "application/x-www-form-urlencoded", Good: map[string]string{"x": "the moon"}},
 		{Text: `{"y":{"z":"a\u0000b"}}`, Bad: true}, {Text: `["x"]`, Bad: true}, {Text: `{"x":`, Bad: true},
+		{Text: `{"ticket":"T-9"}`, Good: map[string]string{"ticket": "T-9"}}, {Text: `{"target":""}`, Good: map[string]string{"target": ""}},
+		{Text: `{"ticket":null,"target":"main"}`, Good: map[string]string{"ticket": "", "target": "main"}},
 		{Text: `{"x":"{{y.z}}","y":{"z":null}}`, Good: map[string]string{"x": "{{y.z}}", "y.z": ""}},
 	}
 )
@@ -164,7 +169,7 @@ func New(night Night) *World {
 		{Name: "Otto", ViewOwn: true},
 		{Name: "Nora", Manage: true, Outside: true},
 	}}
-	w.back = w.Now
+	w.back, w.Flows = w.Now, 1
 	for _, p := range w.People {
 		p.told, p.toldSession = map[*Automation]bool{}, map[*Session]bool{}
 	}
@@ -187,7 +192,15 @@ type Act struct {
 	Calls      int
 	Yes        bool
 	State      string
+	Pull       string // of Forge: which pull request, and how Carillon hears of it
 }
+
+// The pull requests that a forge may tell of.
+const (
+	askedPull  = "asked"  // the session's, since Carillon asks
+	toldPull   = "told"   // the one of its branch, by a webhook
+	othersPull = "others" // somebody else's
+)
 
 // Means finds what an op refers to. ok is false where there is nothing for it, or where the person cannot sign in.
 func (w *World) Means(o Op, night Night) (act Act, ok bool) {
@@ -214,6 +227,9 @@ func (w *World) Means(o Op, night Night) (act Act, ok bool) {
 		act.Settings.MostTurns, act.Settings.MaxIterations = n/8%4, n/8%4
 		act.Settings.MaxParallel = n / 8 % 4
 		act.Settings.Prompt = at(prompts, n)
+		if o.B/5%4 == 3 {
+			act.Settings.Flow, act.Settings.Branch, act.Settings.Ticket = w.Flows, at([]string{"", "release"}, n), at([]string{"T-1", ""}, n/2)
+		}
 		act.Settings = act.Settings.applying()
 		return act, person && len(w.Automations) < 6
 	case Edit:
@@ -221,7 +237,7 @@ func (w *World) Means(o Op, night Night) (act Act, ok bool) {
 			return act, false
 		}
 		s := act.Automation.Settings
-		switch o.B % 13 {
+		switch o.B % 16 {
 		case 0:
 			s.Prompt = at(prompts, o.N)
 		case 1:
@@ -248,13 +264,19 @@ func (w *World) Means(o Op, night Night) (act Act, ok bool) {
 			s.StopText = []string{"ALL DONE", ""}[o.N%2]
 		case 12:
 			s.MostTurns = o.N % 5
+		case 13:
+			s.Flow, s.Ticket = w.Flows, "T-1"
+		case 14:
+			s.Flow, s.Prompt = 0, at(prompts, o.N)
+		case 15:
+			s.Branch, s.Ticket = at([]string{"", "release"}, o.N), at([]string{"T-1", "", "T-2"}, o.N)
 		}
 		act.Settings = s.applying()
 		return act, person
 	case Switch:
 		act.Yes = act.Automation != nil && !act.Automation.Enabled
 		return act, person && act.Automation != nil
-	case RunNow, Delete, Regenerate:
+	case RunNow, Delete, Regenerate, Raise:
 		return act, person && act.Automation != nil
 	case Transfer:
 		act.To = at(w.People, o.N)
@@ -288,8 +310,9 @@ func (w *World) Means(o Op, night Night) (act Act, ok bool) {
 	case Reply, Stop, Complete, Reopen, Link:
 		return act, person && act.Session != nil
 	case Forge:
-		act.State = at([]string{"closed", "merged", "open"}, o.N)
-		return act, act.Session != nil && act.Session.Pull != ""
+		act.State, act.Pull = at([]string{"closed", "merged", "open"}, o.N), at([]string{askedPull, toldPull, othersPull}, o.B)
+		s := act.Session
+		return act, s != nil && (act.Pull == askedPull && s.Pull != "" || act.Pull == toldPull && s.had || act.Pull == othersPull)
 	case Leave, Member:
 		return act, !act.Who.Admin
 	case Take:
@@ -308,6 +331,8 @@ func (w *World) Means(o Op, night Night) (act Act, ok bool) {
 		}
 		act.Session, act.Outcome = at(atWork, o.A), at(Outcomes, o.N)
 		return act, true
+	case Print:
+		return act, act.Session != nil && act.Session.Status == "in_progress" && act.Session.Busy
 	case Die:
 		act.Yes = o.N%2 == 0
 		return act, true
@@ -344,6 +369,11 @@ func (s Settings) applying() Settings {
 	}
 	if s.Trigger != HTTP {
 		s.Parallel, s.MaxParallel = false, 0
+	}
+	if s.Flow != 0 {
+		s.Prompt = ""
+	} else {
+		s.Branch, s.Ticket = "", ""
 	}
 	s.OnlyUnchanged = s.OnlyUnchanged && s.AutoComplete
 	return s

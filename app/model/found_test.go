@@ -14,6 +14,19 @@ func TestFoundDeletedAtWork(t *testing.T) {
 	}})
 }
 
+func TestFoundReplyAfterADeletion(t *testing.T) {
+	t.Parallel()
+	replay(t, sequence{Ops: []Op{
+		{Do: Create, B: 3},
+		{Do: Take},
+		{Do: Delete},
+		{Do: Reply},
+		{Do: Die},
+		{Do: Take},
+		{Do: End},
+	}})
+}
+
 func TestFoundDisabledForAnOwnerWhoIsGone(t *testing.T) {
 	t.Parallel()
 	replay(t, sequence{Ops: []Op{

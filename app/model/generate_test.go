@@ -16,7 +16,7 @@ type sequence struct {
 // weights are how often each kind of act is drawn.
 var weights = map[Kind]int{
 	Wait: 14, Create: 8, Edit: 10, Switch: 7, RunNow: 6, Call: 6, Regenerate: 1, Cancel: 3, Delete: 1, Transfer: 2, Reply: 3, Stop: 2, Complete: 5, Reopen: 2, Link: 3, Forge: 3,
-	Leave: 1, Member: 1, Take: 14, End: 14, Die: 2, Down: 3, Watch: 2, Blip: 3,
+	Leave: 1, Member: 1, Take: 14, End: 14, Die: 2, Down: 3, Watch: 2, Blip: 3, Raise: 1, Remove: 1, Print: 2,
 }
 
 // who acts: mostly people who may.

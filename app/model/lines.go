@@ -38,8 +38,8 @@ func (l AutomationLine) String() string {
 	if s.Trigger != Loop {
 		l.Iterations = 0
 	}
-	return fmt.Sprintf("A%d of %s: %s %q %s %s at %s, catch up %t, most iterations %d, stop at %q, parallel %t %d, complete %t %t, turns a day %d",
-		l.N, l.Owner, s.Trigger, s.Prompt, s.Cron, s.Zone, Stamp(s.RunAt), s.CatchUp, s.MaxIterations, s.StopText, s.Parallel, s.MaxParallel, s.AutoComplete, s.OnlyUnchanged, s.MostTurns) +
+	return fmt.Sprintf("A%d of %s: %s %q %s %s at %s, catch up %t, most iterations %d, stop at %q, parallel %t %d, complete %t %t, turns a day %d, workflow %d %q %q",
+		l.N, l.Owner, s.Trigger, s.Prompt, s.Cron, s.Zone, Stamp(s.RunAt), s.CatchUp, s.MaxIterations, s.StopText, s.Parallel, s.MaxParallel, s.AutoComplete, s.OnlyUnchanged, s.MostTurns, s.Flow, s.Branch, s.Ticket) +
 		fmt.Sprintf("\nA%d state: enabled %t, over %t, due %s, %d strikes, %d iterations, streak %t, %d calls",
 			l.N, l.Enabled, l.Over, Stamp(l.Due), l.Strikes, l.Iterations, l.Streak, l.Calls)
 }

@@ -65,7 +65,7 @@ func (w *World) Do(act Act) string {
 	switch act.Do {
 	case Create:
 		return w.create(p, act.Settings)
-	case Edit, Switch, RunNow, Delete, Transfer, Regenerate:
+	case Edit, Switch, RunNow, Delete, Transfer, Regenerate, Raise:
 		if no := p.may(a); no != "" {
 			return no
 		}
@@ -93,7 +93,11 @@ func (w *World) Do(act Act) string {
 		}
 		return w.converse(act)
 	case Forge:
-		w.forge(s, act.State)
+		if act.Pull != othersPull { // what becomes of others' pull requests is not the session's, whatever its agent printed
+			w.forge(s, act.State)
+		}
+	case Remove:
+		w.removeFlow()
 	case Leave:
 		p.Inactive = !p.Inactive
 	case Member:
@@ -147,7 +151,9 @@ func (w *World) manage(act Act) string {
 		}
 		return w.turn(a, act.Yes)
 	case RunNow:
-		switch answer := w.ask(a, &Row{Source: "manual", By: p}, p); answer {
+		switch answer := w.ask(a, &Row{Source: "manual", By: p}, p, nil); answer {
+		case "missing":
+			return invalid
 		case "busy":
 			return fmt.Sprint("busy with row ", slices.Index(a.Rows, a.guard()))
 		default:
@@ -158,6 +164,13 @@ func (w *World) manage(act Act) string {
 			return invalid
 		}
 		w.token(a)
+	case Raise:
+		if a.MostTurns == 0 {
+			return notFound
+		}
+		before := *a
+		a.MostTurns += (a.MostTurns + 1) / 2 // each raise is above what it was
+		w.wake(a, &before)
 	case Transfer:
 		to := act.To
 		if a.Owner == to || to.Inactive || to.Outside && !to.Admin || !to.mayManage() || !p.ManageAll && !p.Admin && !p.covers(to) {
@@ -187,6 +200,9 @@ func (w *World) manage(act Act) string {
 
 // edit changes settings. Behaviour, "Snapshot": "editing the automation changes later runs only".
 func (w *World) edit(_ *Person, a *Automation, s Settings) string {
+	if s.Flow < 0 { // "Choose a workflow."
+		return invalid
+	}
 	before := *a
 	a.Settings = s
 	if s.Trigger == HTTP { // "Always enabled"
@@ -210,9 +226,7 @@ func (w *World) edit(_ *Person, a *Automation, s Settings) string {
 			return invalid
 		}
 	}
-	if a.Trigger == Loop && before.Trigger == Loop && a.Enabled && before.MostTurns != s.MostTurns && before.Due.After(w.Now) && before.Due.Equal(tomorrow(&before, w.Now)) {
-		a.Due = w.Now // a Loop that waits for its budget goes on when that is edited
-	}
+	w.wake(a, &before)
 	if a.Enabled {
 		a.Over = false
 	}
@@ -223,6 +237,30 @@ func (w *World) edit(_ *Person, a *Automation, s Settings) string {
 		a.Token = 0
 	}
 	return done
+}
+
+// wake lets a Loop that waits for its budget go on when that was changed.
+func (w *World) wake(a, before *Automation) {
+	if a.Trigger == Loop && before.Trigger == Loop && a.Enabled && before.MostTurns != a.MostTurns && before.Due.After(w.Now) && before.Due.Equal(tomorrow(before, w.Now)) {
+		a.Due = w.Now
+	}
+}
+
+// removeFlow removes the workflow that there is, and makes another one. Behaviour, "Removed Bot or Workflow": "Recurring, Loop and
+// One-Time: disabled and notified when it is removed, not at the next run. Manual and HTTP Trigger stay; their runs fail with a
+// clear error".
+func (w *World) removeFlow() {
+	for _, a := range w.Automations {
+		if a.Gone || a.Flow != w.Flows {
+			continue
+		}
+		a.Flow = -1
+		if a.scheduled() && a.Enabled {
+			a.Enabled, a.Due = false, time.Time{}
+			w.tell(a, "disabled", nil)
+		}
+	}
+	w.Flows++
 }
 
 // turn switches an automation on or off. Behaviour, "Run Now": "Enabling again resets" the strikes.
@@ -236,7 +274,7 @@ func (w *World) turn(a *Automation, on bool) string {
 		return done
 	}
 	a.Strikes, a.Iterations, a.streak = 0, 0, nil
-	if !w.begin(a) {
+	if a.Flow < 0 || !w.begin(a) {
 		*a = before
 		return invalid
 	}
@@ -257,20 +295,23 @@ func (w *World) call(act Act) string {
 	if act.Body.Bad { // Behaviour: "body not a JSON object (array, scalar, broken, wrong encoding): 400"
 		return "400"
 	}
-	r := &Row{Source: "webhook", Token: act.A}
-	switch w.ask(a, r, a.Owner) {
-	case "unable": // Behaviour: "400 with the reason; a failed execution is recorded and its id returned"
-		return fmt.Sprint("400 row ", len(a.Rows)-1)
-	case "busy":
-		return fmt.Sprint("409 row ", slices.Index(a.Rows, a.guard()))
-	}
 	values := maps.Clone(act.Carry.Query)
 	if values == nil {
 		values = map[string]string{}
 	}
 	maps.Copy(values, act.Body.Good)
-	text, missing := placeholders(a.Prompt, values)
-	r.Text = text
+	switch w.ask(a, &Row{Source: "webhook", Token: act.A}, a.Owner, values) {
+	case "unable": // Behaviour: "400 with the reason; a failed execution is recorded and its id returned"
+		return fmt.Sprint("400 row ", len(a.Rows)-1)
+	case "missing":
+		return "400"
+	case "busy":
+		return fmt.Sprint("409 row ", slices.Index(a.Rows, a.guard()))
+	}
+	if a.Flow > 0 { // Behaviour, "unresolvedPlaceholders": "inline: an array, empty when all resolved; workflow: null"
+		return fmt.Sprintf("200 row %d", len(a.Rows)-1)
+	}
+	_, missing := placeholders(a.Prompt, values)
 	return fmt.Sprintf("200 row %d missing %v", len(a.Rows)-1, missing)
 }
 
@@ -323,6 +364,14 @@ func (w *World) converse(act Act) string {
 		}
 	}
 	return done
+}
+
+// Lists reports whether an automation is in somebody's list: those that they were told of alone are not.
+func (p *Person) Lists(a *Automation) bool {
+	if a.Gone || p.Outside && !p.Admin {
+		return false
+	}
+	return a.Owner == p && (p.ViewOwn || p.mayManage()) || p.ViewAll || p.ManageAll || p.Admin
 }
 
 // forge is a change of a pull request. Specification: "When a Loop automation's pull request is closed without merging, an inbox

@@ -37,6 +37,7 @@ type system struct {
 	now       time.Time
 	rules     [2]*automation.Service // two processes
 	looked    int
+	ticks     int
 	keys      *secret.Keys
 	workspace uuid.UUID
 	people    map[string]account.Actor
@@ -48,6 +49,7 @@ type system struct {
 	held        map[uuid.UUID]db.Session
 	tokens      []string
 	prints      map[string]int // number of a token by its fingerprint
+	flows       []uuid.UUID    // the workflows that there were
 	heard       []string       // all answers and rows
 
 	site   http.Handler
@@ -167,7 +169,7 @@ func (s *system) boot() {
 // clear forgets what the last sequence left.
 func (s *system) clear(ctx context.Context, begin time.Time) error {
 	for _, statement := range []string{
-		"DELETE FROM notifications", "DELETE FROM automations", "DELETE FROM sessions", "DELETE FROM set_aside", "UPDATE users SET deactivated_at = NULL",
+		"DELETE FROM notifications", "DELETE FROM automations", "DELETE FROM sessions", "DELETE FROM workflows", "DELETE FROM set_aside", "UPDATE users SET deactivated_at = NULL",
 	} {
 		if _, err := s.db.NewRaw(statement).Exec(ctx); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
@@ -180,8 +182,22 @@ func (s *system) clear(ctx context.Context, begin time.Time) error {
 	}
 	s.blip, s.now, s.automations, s.sessions, s.tokens, s.prints = 0, begin, nil, nil, nil, map[string]int{}
 	s.turns, s.held = map[uuid.UUID]uuid.UUID{}, map[uuid.UUID]db.Session{}
+	s.flows = nil
 	s.boot()
-	return nil
+	return s.flow(ctx)
+}
+
+// flow makes a workflow.
+func (s *system) flow(ctx context.Context) error {
+	wf, err := s.rules[0].CreateWorkflow(ctx, s.people["Mira"], automation.WorkflowInput{
+		Name:       fmt.Sprint("Release ", len(s.flows)+1),
+		Steps:      []automation.StepInput{{Kind: "message", Text: "Release $target for $ticket."}},
+		Parameters: []automation.ParameterInput{{Alias: "target", Type: "text", Default: "main"}, {Alias: "ticket", Type: "text", Required: true}},
+	})
+	if err == nil {
+		s.flows = append(s.flows, wf.ID)
+	}
+	return err
 }
 
 func (s *system) member(ctx context.Context, name string, is bool) error {
@@ -225,6 +241,12 @@ func (s *system) input(set, shown Settings, name string, version int64) automati
 	}
 	if set.MostTurns > 0 {
 		in.Budget = map[string]automation.BudgetInput{"day": {Turns: strconv.Itoa(set.MostTurns)}}
+	}
+	if set.Flow != 0 {
+		in.ExecutionType, in.Parameters = "workflow", map[string]string{"target": set.Branch, "ticket": set.Ticket}
+		if set.Flow > 0 {
+			in.Workflow = s.flows[set.Flow-1].String()
+		}
 	}
 	if set.Trigger == OneTime {
 		in.RunAt = set.RunAt.Format(time.RFC3339Nano)
@@ -330,6 +352,16 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		token, err := rules.Regenerate(ctx, who, a, 0)
 		s.issued(token)
 		return answer(err)
+	case Raise:
+		_, err := rules.RaiseBudget(ctx, who, a, "day.turns")
+		return answer(err)
+	case Remove:
+		if err := rules.RemoveWorkflow(ctx, s.people["Mira"], s.flows[len(s.flows)-1]); err != nil && !errors.Is(err, fault.ErrNotFound) {
+			return "", err
+		}
+		return "", s.flow(ctx)
+	case Print:
+		return "", rules.FoundPullRequests(ctx, s.repository(), session, branch(session), []forge.PullRequest{others(act.Session)})
 	case Transfer:
 		return answer(rules.Transfer(ctx, who, a, s.people[act.To.Name].ID))
 	case Delete:
@@ -352,7 +384,19 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 	case Link:
 		return answer(rules.LinkPullRequest(ctx, who, session, fmt.Sprintf("https://github.com/you/project/pull/%d", act.Session.N+1)))
 	case Forge:
+		switch act.Pull {
+		case toldPull:
+			p := forge.PullRequest{Forge: "github", Repository: "you/project", Number: int64(act.Session.N + 1), State: forge.State(act.State), Branch: branch(session)}
+			_, err := rules.ToldPullRequest(ctx, s.repository(), p)
+			return "", err
+		case othersPull:
+			p := others(act.Session)
+			p.State, p.Branch = forge.State(act.State), "somebody/s"
+			_, err := rules.ToldPullRequest(ctx, s.repository(), p)
+			return "", err
+		}
 		list, err := db.PullRequestsOf(ctx, s.db, []uuid.UUID{session})
+		list = slices.DeleteFunc(list, func(p db.PullRequest) bool { return p.Number != int64(act.Session.N+1) })
 		if err != nil || len(list) != 1 {
 			return fmt.Sprint(len(list), " pull requests"), err
 		}
@@ -372,6 +416,19 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		return s.watch(ctx)
 	}
 	return "", nil
+}
+
+// repository is the workspace with the repository that its pull requests are of.
+func (s *system) repository() *db.Workspace {
+	return &db.Workspace{ID: s.workspace, GitURL: "https://github.com/you/project"}
+}
+
+// branch is the branch of a session.
+func branch(session uuid.UUID) string { return "carillon/" + session.String() }
+
+// others is a pull request of somebody else's.
+func others(s *Session) forge.PullRequest {
+	return forge.PullRequest{Forge: "github", Repository: "you/project", Number: int64(1000 + s.N)}
 }
 
 // quiet leaves out that something was done.
@@ -477,7 +534,7 @@ func (s *system) call(ctx context.Context, act Act) (string, error) {
 		}
 		text += fmt.Sprint(" row ", n)
 	}
-	if status == http.StatusOK {
+	if status == http.StatusOK && said.Unresolved != nil {
 		text += fmt.Sprintf(" missing %v", said.Unresolved)
 	}
 	return text, nil
@@ -507,6 +564,12 @@ func (s *system) take(ctx context.Context, given bool) error {
 	}
 	for _, session := range list {
 		s.held[session.ID] = session
+		err := s.steadily(ctx, func(ctx context.Context) error {
+			return db.SetWorktree(ctx, s.db, lease(session), db.Worktree{Branch: branch(session.ID)})
+		})
+		if err != nil {
+			return err
+		}
 		if !given {
 			continue
 		}
@@ -632,68 +695,154 @@ func (s *system) watch(ctx context.Context) (string, error) {
 	return "", s.rules[0].WatchGates(ctx)
 }
 
+// flowOf is the number of the workflow of an automation; 0: it runs a prompt; -1: the workflow is gone.
+func (s *system) flowOf(kind string, workflow uuid.UUID) int {
+	switch n := slices.Index(s.flows, workflow); {
+	case kind != "workflow":
+		return 0
+	case n < 0:
+		return -1
+	default:
+		return n + 1
+	}
+}
+
+// lists compares what each person sees in the list of automations. It returns who sees something else than they may.
+func (s *system) lists(ctx context.Context, w *World) (string, error) {
+	for _, p := range w.People {
+		if p.Inactive {
+			continue
+		}
+		list, err := s.rules[0].Automations(ctx, s.people[p.Name], db.AutomationFilter{Limit: 100})
+		if err != nil {
+			return "", err
+		}
+		for _, a := range w.Automations {
+			if there := slices.ContainsFunc(list, func(r db.AutomationRow) bool { return r.ID == s.automations[a.N] }); there != p.Lists(a) {
+				return fmt.Sprintf("List of %s has A%d: %t", p.Name, a.N, there), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// stored is everything that is compared, as one statement reads it.
+type stored struct {
+	Automations []struct {
+		ID       uuid.UUID `json:"id"`
+		Owner    string    `json:"owner"`
+		Trigger  Trigger   `json:"trigger"`
+		Prompt   string    `json:"prompt"`
+		Cron     string    `json:"cron"`
+		Zone     string    `json:"time_zone"`
+		RunAt    time.Time `json:"run_at"`
+		CatchUp  bool      `json:"catch_up"`
+		Most     int       `json:"max_iterations"`
+		StopText string    `json:"stop_text"`
+		Parallel bool      `json:"allow_parallel"`
+		Cap      int       `json:"max_parallel"`
+		Complete bool      `json:"auto_complete"`
+		Only     bool      `json:"only_unchanged"`
+		Budget   db.Budget `json:"budget"`
+		Kind     string    `json:"execution_type"`
+		Workflow uuid.UUID `json:"workflow_id"`
+		Values   struct {
+			Target string `json:"target"`
+			Ticket string `json:"ticket"`
+		} `json:"parameters"`
+		Enabled    bool      `json:"enabled"`
+		Why        string    `json:"disabled_kind"`
+		Due        time.Time `json:"next_run_at"`
+		Strikes    int       `json:"failure_streak"`
+		Iterations int       `json:"iterations"`
+		Skip       uuid.UUID `json:"skip_id"`
+		Calls      int       `json:"calls"`
+	} `json:"automations"`
+	Rows []struct {
+		Of      uuid.UUID `json:"automation_id"`
+		Session uuid.UUID `json:"session_id"`
+		Source  string    `json:"source"`
+		Mark    string    `json:"mark"`
+		Status  string    `json:"status"`
+		Why     string    `json:"error_class"`
+		For     time.Time `json:"scheduled_for"`
+		Last    time.Time `json:"last_skipped_for"`
+		Count   int       `json:"skip_count"`
+		Turns   int       `json:"turns"`
+		Print   string    `json:"token_fingerprint"`
+		By      string    `json:"by"`
+		Text    string    `json:"text"`
+	} `json:"executions"`
+	Sessions []struct {
+		ID     uuid.UUID `json:"id"`
+		Status string    `json:"status"`
+		Owner  string    `json:"owner"`
+	} `json:"sessions"`
+	Notices []struct {
+		Title string `json:"title"`
+		Kind  string `json:"kind"`
+		To    string `json:"to"`
+		Times int    `json:"times"`
+	} `json:"notices"`
+}
+
+const readStored = `SELECT json_build_object(
+	'automations', (SELECT json_agg(r) FROM (SELECT a.*, u.name AS owner,
+			(SELECT count(*) FROM webhook_deliveries d WHERE d.automation_id = a.id) AS calls
+		FROM automations a JOIN users u ON u.id = a.creator_id) r),
+	'executions', (SELECT json_agg(r) FROM (SELECT e.automation_id, e.session_id, e.source, e.mark, e.status, e.error_class, e.scheduled_for, e.last_skipped_for, e.skip_count,
+			e.turns, e.token_fingerprint, (SELECT u.name FROM users u WHERE u.id = e.user_id) AS by,
+			CASE WHEN e.source = 'webhook' AND e.session_id IS NOT NULL AND e.snapshot->>'execution_type' = 'workflow'
+				THEN 'with ' || coalesce(e.parameters->>'target', '-') || ', ' || coalesce(e.parameters->>'ticket', '-')
+				WHEN e.source = 'webhook' THEN (SELECT t.prompt FROM turns t WHERE t.session_id = e.session_id AND t.position = 1) END AS text
+		FROM executions e ORDER BY e.id) r),
+	'sessions', (SELECT json_agg(r) FROM (SELECT s.id, s.status, u.name AS owner FROM sessions s JOIN users u ON u.id = s.owner_id) r),
+	'notices', (SELECT json_agg(r) FROM (SELECT n.title, n.kind, u.name AS "to", count(*) AS times FROM notifications n JOIN users u ON u.id = n.user_id GROUP BY 1, 2, 3) r))`
+
 // lines writes down what is stored.
 func (s *system) lines(ctx context.Context, w *World) (Lines, error) {
+	var text []byte
+	if err := s.db.NewRaw(readStored).Scan(ctx, &text); err != nil {
+		return nil, err
+	}
+	var all stored
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
 	var l Lines
-	var list []db.Automation
-	if err := s.db.NewSelect().Model(&list).Relation("Creator").Scan(ctx); err != nil {
-		return nil, err
-	}
-	byID := map[uuid.UUID]*db.Automation{}
-	for i := range list {
-		byID[list[i].ID] = &list[i]
-	}
-	var rows []struct {
-		db.Execution `bun:",extend"`
-		ByName       string `bun:"by_name"`
-		Text         string `bun:"text"`
-	}
-	err := s.db.NewRaw(`SELECT e.id, e.automation_id, e.session_id, e.source, e.mark, e.status, e.error_class, e.scheduled_for, e.last_skipped_for, e.skip_count, e.turns,
-			e.token_fingerprint, coalesce(u.name, '') AS by_name,
-			CASE WHEN e.source = 'webhook' THEN coalesce((SELECT t.prompt FROM turns t WHERE t.session_id = e.session_id AND t.position = 1), '') ELSE '' END AS text
-		FROM executions e LEFT JOIN users u ON u.id = e.user_id ORDER BY e.id`).Scan(ctx, &rows)
-	if err != nil {
-		return nil, err
-	}
-	var calls []struct {
-		ID uuid.UUID `bun:"automation_id,type:uuid"`
-		N  int       `bun:"n"`
-	}
-	if err := s.db.NewRaw("SELECT automation_id, count(*) AS n FROM webhook_deliveries GROUP BY 1").Scan(ctx, &calls); err != nil {
-		return nil, err
-	}
-	called := map[uuid.UUID]int{}
-	for _, c := range calls {
-		called[c.ID] = c.N
-	}
 	sessionOf := map[[2]int]uuid.UUID{}
 	for n, id := range s.automations {
-		a := byID[id]
-		if a == nil {
+		there := false
+		for _, a := range all.Automations {
+			if a.ID != id {
+				continue
+			}
+			there = true
+			l.Add("%s", AutomationLine{
+				N: n, Owner: a.Owner, Enabled: a.Enabled, Over: a.Why == string(db.ByFinishing) || a.Why == string(db.ByFailures) || a.Why == string(db.ByMissing),
+				Due: a.Due, Strikes: a.Strikes, Iterations: a.Iterations, Streak: a.Skip != uuid.Nil, Calls: a.Calls,
+				Settings: Settings{
+					Trigger: a.Trigger, Prompt: a.Prompt, Cron: a.Cron, Zone: a.Zone, RunAt: a.RunAt, CatchUp: a.CatchUp, MaxIterations: a.Most, StopText: a.StopText,
+					Parallel: a.Parallel, MaxParallel: a.Cap, AutoComplete: a.Complete, OnlyUnchanged: a.Only, MostTurns: a.Budget.Day.Turns,
+					Branch: a.Values.Target, Ticket: a.Values.Ticket, Flow: s.flowOf(a.Kind, a.Workflow),
+				},
+			})
+		}
+		if !there {
 			l.Add("A%d is gone", n)
 			continue
 		}
-		over := a.DisabledKind == db.ByFinishing || a.DisabledKind == db.ByFailures || a.DisabledKind == db.ByMissing
-		l.Add("%s", AutomationLine{
-			N: n, Owner: a.Creator.Name, Enabled: a.Enabled, Over: over, Due: a.NextRunAt, Strikes: a.FailureStreak, Iterations: a.Iterations,
-			Streak: a.SkipID != uuid.Nil, Calls: called[id],
-			Settings: Settings{
-				Trigger: Trigger(a.Trigger), Prompt: a.Prompt, Cron: a.Cron, Zone: a.TimeZone, RunAt: a.RunAt, CatchUp: a.CatchUp, MaxIterations: a.MaxIterations,
-				StopText: a.StopText, Parallel: a.AllowParallel, MaxParallel: a.MaxParallel, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged,
-				MostTurns: a.Budget.Day.Turns,
-			},
-		})
 		i := 0
-		for _, e := range rows {
-			if e.AutomationID != id {
+		for _, e := range all.Rows {
+			if e.Of != id {
 				continue
 			}
-			if e.SessionID != uuid.Nil {
-				sessionOf[[2]int{n, i}] = e.SessionID
+			if e.Session != uuid.Nil {
+				sessionOf[[2]int{n, i}] = e.Session
 			}
 			l.Add("%s", RowLine{
-				A: n, N: i, Source: string(e.Source), Mark: string(e.Mark), Status: string(e.Status), Why: e.ErrorClass, For: e.ScheduledFor, Last: e.LastSkippedFor,
-				Count: e.SkipCount, Turns: e.Turns, By: e.ByName, Token: s.prints[e.TokenFingerprint], Text: e.Text,
+				A: n, N: i, Source: e.Source, Mark: e.Mark, Status: e.Status, Why: e.Why, For: e.For, Last: e.Last, Count: e.Count, Turns: e.Turns, By: e.By,
+				Token: s.prints[e.Print], Text: e.Text,
 			})
 			i++
 		}
@@ -702,44 +851,26 @@ func (s *system) lines(ctx context.Context, w *World) (Lines, error) {
 		made := w.Sessions[len(s.sessions)]
 		s.sessions = append(s.sessions, sessionOf[[2]int{made.Of.N, slices.Index(made.Of.Rows, made.Row)}])
 	}
-	var sessions []struct {
-		ID     uuid.UUID `bun:"id,type:uuid"`
-		Status string    `bun:"status"`
-		Owner  string    `bun:"owner"`
-	}
-	if err := s.db.NewRaw("SELECT s.id, s.status, u.name AS owner FROM sessions s JOIN users u ON u.id = s.owner_id ORDER BY s.id").Scan(ctx, &sessions); err != nil {
-		return nil, err
-	}
 	for n, id := range s.sessions {
-		i := slices.IndexFunc(sessions, func(one struct {
-			ID     uuid.UUID `bun:"id,type:uuid"`
-			Status string    `bun:"status"`
-			Owner  string    `bun:"owner"`
-		}) bool {
-			return one.ID == id
-		})
-		if i < 0 {
-			l.Add("S%d is nowhere", n)
-			continue
+		there := false
+		for _, one := range all.Sessions {
+			if one.ID == id {
+				there = true
+				l.Add("S%d of %s is %s", n, one.Owner, one.Status)
+			}
 		}
-		l.Add("S%d of %s is %s", n, sessions[i].Owner, sessions[i].Status)
+		if !there {
+			l.Add("S%d is nowhere", n)
+		}
 	}
-	if len(sessions) != len(s.sessions) {
-		l.Add("%d sessions", len(sessions))
-	}
-	var notices []struct {
-		Title string `bun:"title"`
-		Kind  string `bun:"kind"`
-		To    string `bun:"to"`
-	}
-	if err := s.db.NewRaw(`SELECT n.title, n.kind, u.name AS "to" FROM notifications n JOIN users u ON u.id = n.user_id`).Scan(ctx, &notices); err != nil {
-		return nil, err
+	if len(all.Sessions) != len(s.sessions) {
+		l.Add("%d sessions", len(all.Sessions))
 	}
 	counts := map[Notice]int{}
-	for _, n := range notices {
+	for _, n := range all.Notices {
 		of := -1
 		_, _ = fmt.Sscanf(n.Title, "A%d", &of)
-		counts[Notice{To: n.To, Kind: n.Kind, Of: of}]++
+		counts[Notice{To: n.To, Kind: n.Kind, Of: of}] += n.Times
 	}
 	l.Notices(counts)
 	return l, nil

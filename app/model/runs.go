@@ -2,9 +2,11 @@ package model
 
 import "time"
 
-// cannotStart reports whether something that rows can tell keeps an automation from running. Behaviour, "Creator gone or without
-// access": "the run fails with that reason".
-func (w *World) cannotStart(a *Automation) bool {
+// cannotStart reports whether something that rows can tell keeps an automation from running. Behaviour, "What is a failure": "the
+// run cannot start (workspace, clone, bot, workflow, provider, model, creator's access gone)".
+func (w *World) cannotStart(a *Automation) bool { return w.ownerless(a) || a.Flow < 0 }
+
+func (w *World) ownerless(a *Automation) bool {
 	o := a.Owner
 	return o.Inactive || o.Outside && !o.Admin || !o.mayManage()
 }
@@ -45,7 +47,7 @@ func (a *Automation) guard() *Row {
 
 // ask starts a run for a person or a call, and says how that went: done, busy or unable. Behaviour, "Run Now": "any type, also
 // disabled ones; never moves or consumes the schedule".
-func (w *World) ask(a *Automation, r *Row, owner *Person) string {
+func (w *World) ask(a *Automation, r *Row, owner *Person, given map[string]string) string {
 	switch {
 	case w.cannotStart(a):
 		r.Status, r.Why = "failed", "start"
@@ -57,11 +59,40 @@ func (w *World) ask(a *Automation, r *Row, owner *Person) string {
 		r.Status, r.Why, r.Count, r.Last = "skipped", "budget", 1, w.Now
 		w.record(a, r)
 		return "unable"
+	case a.Flow > 0 && a.values(given)["ticket"] == "":
+		return "missing" // Behaviour: "400 missing parameter: NAME; nothing is created"
 	case a.guard() != nil:
 		return "busy"
 	}
+	if r.Source == "webhook" {
+		r.Text = a.said(given)
+	}
 	w.start(a, r, owner)
 	return "done"
+}
+
+// values are those of the parameters of its workflow. Specification: "they merge into the workflow parameter dictionary (overriding
+// stored defaults)". Behaviour, "Explicitly empty parameter": "empty; 400 where required; never the workflow's default".
+func (a *Automation) values(given map[string]string) map[string]string {
+	values := map[string]string{"target": "main", "ticket": ""}
+	for name, value := range map[string]string{"target": a.Branch, "ticket": a.Ticket} {
+		if value != "" {
+			values[name] = value
+		}
+	}
+	for name, value := range given {
+		values[name] = value
+	}
+	return values
+}
+
+// said is what a call comes to: its prompt, or the values of its workflow.
+func (a *Automation) said(given map[string]string) string {
+	if a.Flow > 0 {
+		return "with " + a.values(given)["target"] + ", " + a.values(given)["ticket"]
+	}
+	text, _ := placeholders(a.Prompt, given)
+	return text
 }
 
 // count lets the end of a run count for the automation.

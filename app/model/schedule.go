@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -153,19 +154,20 @@ func (w *World) fire(a *Automation, due, last time.Time, n int, mark string, fol
 	if mark == "catch_up" {
 		r.Last = last
 	}
+	spent := a.MostTurns > 0 && w.turnsToday(a) >= a.MostTurns
 	switch {
-	case w.cannotStart(a):
-		// Behaviour, "What is a failure": "the run cannot start (... creator's access gone)".
+	case w.cannotStart(a), !spent && a.Flow > 0 && a.values(nil)["ticket"] == "":
+		// Behaviour, "What is a failure": "the run cannot start (... creator's access gone), ... a missing required parameter".
 		r.Status, r.Why = "failed", "start"
 		w.record(a, r)
 		w.count(a, r)
-		if a.Enabled && a.Strikes == 1 && a.Trigger != OneTime { // its managers are told at the first run that fails for it
+		if a.Enabled && a.Strikes == 1 && a.Trigger != OneTime && w.ownerless(a) { // its managers are told at the first run that fails for it
 			w.tell(a, "failed", nil)
 		}
 		if a.Enabled && a.Trigger == Loop {
 			a.Due = w.Now.Add(rest(a.Strikes))
 		}
-	case a.MostTurns > 0 && w.turnsToday(a) >= a.MostTurns:
+	case spent:
 		w.outOfBudget(a, r, last, n)
 	default:
 		if a.Trigger == Loop {
@@ -207,18 +209,17 @@ func (w *World) skip(a *Automation, due, last time.Time, n int) {
 		return
 	}
 	blocker := a.inFlight()[0]
-	r := &Row{Status: "skipped", For: due, Last: last, Count: n, blocker: blocker}
+	r := &Row{Status: "skipped", For: due, Last: last, Count: n}
 	if a.Trigger == Loop {
 		r.Mark = "loop"
 	}
-	first := true
-	for _, other := range a.Rows { // "a multi-hour stuck session emits one notification"
-		first = first && other.blocker != blocker
-	}
 	w.record(a, r)
 	a.streak = r
-	if first {
-		w.tell(a, "skipped", blocker.Session)
+	for _, p := range w.audience(a) { // "a multi-hour stuck session emits one notification"
+		if !slices.Contains(blocker.skipped, p) {
+			blocker.skipped = append(blocker.skipped, p)
+			w.notice(p, "skipped", a, blocker.Session)
+		}
 	}
 }
 

@@ -35,6 +35,10 @@ type Settings struct {
 	AutoComplete  bool      // "Auto-Complete Session"
 	OnlyUnchanged bool      // "Complete only if no file changes"
 	MostTurns     int       // a budget: messages to the agent a day; 0: none
+	// Flow is the how manieth workflow it runs, with the values stored for its two parameters; 0: none, its prompt; -1: one that
+	// was removed. Branch is the parameter target, "main" by default, and Ticket is required.
+	Flow           int
+	Branch, Ticket string
 }
 
 // Person is somebody with an account.
@@ -85,7 +89,7 @@ type Row struct {
 	answer    string
 	worked    time.Duration // in earlier attempts and before resumes
 	attempts  map[string]int
-	blocker   *Row
+	skipped   []*Person // who was told that it is in the way
 }
 
 // InFlight reports whether a run has yet to end. Behaviour, "In flight": "an execution that is queued or running".
@@ -134,6 +138,7 @@ type World struct {
 	Sessions    []*Session
 	Notices     []Notice
 	Tokens      []*Automation // whose each token is that was ever issued
+	Flows       int           // how many workflows there were; the last one is there
 	back        time.Time     // since when Carillon has been running
 }
 
@@ -179,3 +184,13 @@ func (a *Automation) scheduled() bool {
 
 // Start says that Carillon starts again.
 func (w *World) Start() { w.back = w.Now }
+
+// Waits reports whether something is due.
+func (w *World) Waits() bool {
+	for _, a := range w.Automations {
+		if !a.Gone && a.Enabled && !a.Due.IsZero() && !a.Due.After(w.Now) {
+			return true
+		}
+	}
+	return false
+}
