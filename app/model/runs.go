@@ -243,7 +243,7 @@ func (w *World) finish(s *Session, changed bool) {
 	s.Prompt = false
 	enabled := a.Enabled
 	w.count(a, r)
-	if r.neutral() && r.Why != "interrupted" || r.Why == "interrupted" && s.Resumes >= mostResumes {
+	if r.neutral() && (r.Why != "interrupted" || r.tired) {
 		if r.As.Trigger != OneTime || r.Source != "schedule" { // one notice of a streak
 			w.tellNeutral(a, r)
 		}
@@ -371,7 +371,8 @@ func (w *World) loop(s *Session) {
 }
 
 // Lose is what becomes of the sessions at work whose workers are gone. Behaviour, "Restart of the server": "A running one is
-// resumed when the provider can resume a conversation, else it ends failed, interrupted by a restart, neutral".
+// resumed when the provider can resume a conversation, else it ends failed, interrupted by a restart, neutral"; "Resumes after a
+// crash": "three, then neutral and told".
 func (w *World) Lose(resumable bool) {
 	for _, s := range w.Sessions {
 		if s.Status != "in_progress" {
@@ -390,7 +391,7 @@ func (w *World) Lose(resumable bool) {
 			if r := s.Row; s.StopBy != nil {
 				r.Status, r.Why = "canceled", ""
 			} else {
-				r.Status, r.Why = "failed", "interrupted"
+				r.Status, r.Why, r.tired = "failed", "interrupted", goesOn
 			}
 			if s.Given {
 				s.Row.Turns = 1

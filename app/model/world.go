@@ -89,6 +89,7 @@ type Row struct {
 	answer    string
 	worked    time.Duration // in earlier attempts and before resumes
 	attempts  map[string]int
+	tired     bool      // it was lost too often to be resumed once more
 	skipped   []*Person // who was told that it is in the way
 }
 
