@@ -24,7 +24,7 @@ func TestTheHelpListsItsPagesAndEveryPromise(t *testing.T) {
 		page.expect(t, http.StatusOK, p.Sentence)
 		page.expect(t, http.StatusOK, ">"+p.Promise+"<")
 	}
-	if len(promised.List()) != promised.Promises {
-		t.Errorf("%d of %d promises are listed", len(promised.List()), promised.Promises)
+	if all := promised.Promises + 1; len(promised.List()) != all { // with that of a worker's folder
+		t.Errorf("%d of %d promises are listed", len(promised.List()), all)
 	}
 }
