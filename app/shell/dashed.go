@@ -16,7 +16,7 @@ func Dashed(script string, names []string) string {
 		return script
 	}
 	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) }) // the longest first
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(script), "")
+	file, err := parse(script)
 	if err != nil {
 		return script
 	}

@@ -11,6 +11,7 @@ import (
 // inspector walks a script and looks at each reading of a parameter, with everything around it.
 type inspector struct {
 	*script
+	*effort
 	around []syntax.Node // from the file to the node itself
 	found  map[int]bool  // places of placeholders that bash expands, or that stand in a comment
 	quoted []quoted      // texts that bash takes as they are
@@ -26,7 +27,7 @@ type quoted struct {
 
 // inspect finds parameters that would not expand, and those whose value would be read as code.
 func (s *script) inspect(file *syntax.File) {
-	in := &inspector{script: s, found: map[int]bool{}}
+	in := &inspector{script: s, effort: &effort{}, found: map[int]bool{}}
 	syntax.Walk(file, func(n syntax.Node) bool {
 		if n == nil {
 			in.around = in.around[:len(in.around)-1]
@@ -37,7 +38,7 @@ func (s *script) inspect(file *syntax.File) {
 		return true
 	})
 	for _, h := range s.holes {
-		if !in.found[h.at] {
+		if !in.found[h.at] && len(s.problems) < maxProblems {
 			s.problem(h.source, in.unexpanded(h))
 		}
 	}
@@ -46,12 +47,15 @@ func (s *script) inspect(file *syntax.File) {
 func (in *inspector) look(n syntax.Node) {
 	switch n := n.(type) {
 	case *syntax.Comment:
-		for _, h := range in.holes {
-			if h.at >= int(n.Pos().Offset()) && h.at < int(n.End().Offset()) {
-				in.found[h.at] = true
+		from, to := int(n.Pos().Offset()), int(n.End().Offset())
+		for _, h := range in.holes[in.before(from-1):] {
+			if h.at >= to {
+				break
 			}
+			in.found[h.at] = true
 		}
 	case *syntax.SglQuoted:
+		in.spend(len(in.around))
 		q := quoted{from: int(n.Pos().Offset()), to: int(n.End().Offset()), what: "between single quotes"}
 		if p, text := in.code(); text == "" {
 			q.code = p
@@ -62,12 +66,13 @@ func (in *inspector) look(n syntax.Node) {
 			q := quoted{from: int(n.Hdoc.Pos().Offset()), to: int(n.Hdoc.End().Offset()), what: "in a here-document with a quoted end mark"}
 			q.how = "write the end mark after << without quotes"
 			if stmt, ok := in.above(1).(*syntax.Stmt); ok {
-				q.code = readsCode(stmt)
+				q.code = in.readsCode(stmt)
 			}
 			in.quoted = append(in.quoted, q)
 		}
 	case *syntax.ParamExp:
 		if n.Param != nil && strings.HasPrefix(n.Param.Value, "PARAM_") {
+			in.spend(len(in.around))
 			name := "$" + n.Param.Value
 			at := int(n.Pos().Offset())
 			if h := in.hole(n); h != nil {
@@ -152,6 +157,7 @@ func (in *inspector) bare(n *syntax.Lit) {
 		return
 	}
 	for _, m := range parameterName.FindAllStringIndex(n.Value, -1) {
+		in.spend(len(in.around))
 		variable := n.Value[m[0]:m[1]]
 		if text := in.arithmetic("$"+variable, variable); text != "" {
 			in.problem(in.original(int(n.Pos().Offset())+m[0]), text)
@@ -250,6 +256,7 @@ func (in *inspector) assigned(name, variable string) string {
 			if n.Naked {
 				return fmt.Sprintf("the value of %s would name a variable and may hold code: write the variable's name, and the value after =", name)
 			}
+			in.spend(len(decl.Args) / 8)
 			for _, a := range decl.Args {
 				if a.Naked && a.Value != nil && strings.HasPrefix(a.Value.Lit(), "-") && strings.ContainsAny(a.Value.Lit(), "in") {
 					return fmt.Sprintf("%s %s evaluates the value of %s: leave the option out", decl.Variant.Value, a.Value.Lit(), name)
@@ -269,17 +276,18 @@ func (in *inspector) code() (*program, string) {
 		switch n := in.around[i].(type) {
 		case *syntax.CallExpr:
 			// printf %q quotes for the shell that reads it again.
-			if name, _ := static(first(n.Args)); name == "printf" && len(n.Args) > 1 {
-				if format, _ := static(n.Args[1]); strings.Contains(format, "%q") && child != n.Args[1] {
+			if name, _ := in.static(first(n.Args)); name == "printf" && len(n.Args) > 1 {
+				if format, _ := in.static(n.Args[1]); strings.Contains(format, "%q") && child != n.Args[1] {
 					if p, text := in.outer(i); p != nil && !p.shell {
 						return p, text
 					}
 					return nil, ""
 				}
 			}
+			in.spend(len(n.Args) / 8)
 			for at, arg := range n.Args {
 				if child == arg {
-					if p, text := readsArgument(n.Args, at, int(in.around[len(in.around)-1].Pos().Offset())); p != nil {
+					if p, text := in.readsArgument(n.Args, at, int(in.around[len(in.around)-1].Pos().Offset())); p != nil {
 						return p, text
 					}
 				}
@@ -289,13 +297,13 @@ func (in *inspector) code() (*program, string) {
 				continue
 			}
 			if stmt, ok := in.around[i-1].(*syntax.Stmt); ok && (child == n.Hdoc || n.Op == syntax.WordHdoc && child == n.Word) {
-				if p := readsCode(stmt); p != nil {
+				if p := in.readsCode(stmt); p != nil {
 					return p, ""
 				}
 			}
 		case *syntax.BinaryCmd:
 			if (n.Op == syntax.Pipe || n.Op == syntax.PipeAll) && child == n.X {
-				if p := readsCode(n.Y); p != nil {
+				if p := in.readsCode(n.Y); p != nil {
 					return p, ""
 				}
 			}
@@ -306,7 +314,7 @@ func (in *inspector) code() (*program, string) {
 
 // outer goes on looking from a level further out.
 func (in *inspector) outer(level int) (*program, string) {
-	return (&inspector{script: in.script, around: in.around[:level+1]}).code()
+	return (&inspector{script: in.script, effort: in.effort, around: in.around[:level+1]}).code()
 }
 
 func first(args []*syntax.Word) *syntax.Word {

@@ -133,17 +133,17 @@ func find(name string) *program {
 }
 
 // unwrap skips sudo, env and the like: it returns where the command itself begins.
-func unwrap(args []*syntax.Word) int {
+func (e *effort) unwrap(args []*syntax.Word) int {
 	at := 0
 	for at < len(args) {
-		name, whole := static(args[at])
+		name, whole := e.static(args[at])
 		values, ok := wrappers[path.Base(name)]
 		if !whole || !ok {
 			break
 		}
-		next := skipFlags(args, at+1, values)
+		next := e.skipFlags(args, at+1, values)
 		for next < len(args) && path.Base(name) == "env" {
-			if text, _ := static(args[next]); !strings.Contains(text, "=") {
+			if text, _ := e.static(args[next]); !strings.Contains(text, "=") {
 				break
 			}
 			next++
@@ -156,9 +156,9 @@ func unwrap(args []*syntax.Word) int {
 	return min(at, len(args))
 }
 
-func skipFlags(args []*syntax.Word, at int, values map[string]int) int {
+func (e *effort) skipFlags(args []*syntax.Word, at int, values map[string]int) int {
 	for at < len(args) {
-		text, _ := static(args[at])
+		text, _ := e.static(args[at])
 		if text == "--" {
 			return at + 1
 		}
@@ -171,29 +171,29 @@ func skipFlags(args []*syntax.Word, at int, values map[string]int) int {
 }
 
 // readsArgument finds the program that reads args[at] as code. place is where the parameter stands.
-func readsArgument(args []*syntax.Word, at, place int) (*program, string) {
-	start := unwrap(args)
+func (e *effort) readsArgument(args []*syntax.Word, at, place int) (*program, string) {
+	start := e.unwrap(args)
 	if at == start && at < len(args) && place <= lead(args[at]) {
 		return &program{name: "bash", shell: false}, "the value of %s would choose the command that runs: use case to map it to commands that you know"
 	}
 	if start >= len(args) || at <= start {
 		return nil, ""
 	}
-	name, _ := static(args[start])
-	if p, text := builtin(path.Base(name), args[start+1:], at-start-1); p != nil {
+	name, _ := e.static(args[start])
+	if p, text := e.builtin(path.Base(name), args[start+1:], at-start-1); p != nil {
 		return p, text
 	}
 	if p := find(name); p != nil {
-		code, _ := p.arguments(args[start+1:])
+		code, _ := p.arguments(e, args[start+1:])
 		if slices.Contains(code, at-start-1) {
 			return p, ""
 		}
 	}
 	// find -exec, docker exec, kubectl exec --: an interpreter with its flag among the arguments.
 	for i := start + 1; i < at; i++ {
-		name, whole := static(args[i])
+		name, whole := e.static(args[i])
 		if slices.Contains([]string{"-exec", "-execdir", "-ok", "-okdir"}, name) {
-			return readsArgument(args[i+1:], at-i-1, place)
+			return e.readsArgument(args[i+1:], at-i-1, place)
 		}
 		p := find(name)
 		if !whole || p == nil || len(p.flags) == 0 || strings.HasPrefix(name, "-") {
@@ -201,7 +201,7 @@ func readsArgument(args []*syntax.Word, at, place int) (*program, string) {
 		}
 		inner := *p
 		inner.first, inner.all, inner.file = false, false, false
-		if code, _ := inner.arguments(args[i+1:]); slices.Contains(code, at-i-1) {
+		if code, _ := inner.arguments(e, args[i+1:]); slices.Contains(code, at-i-1) {
 			return p, ""
 		}
 	}
@@ -219,17 +219,17 @@ func lead(w *syntax.Word) int {
 }
 
 // builtin knows the builtins that evaluate the index in a variable's name.
-func builtin(name string, args []*syntax.Word, at int) (*program, string) {
+func (e *effort) builtin(name string, args []*syntax.Word, at int) (*program, string) {
 	const text = "the value of %s would name a variable and may hold code: use case to map it to names that you know"
 	p := &program{name: name}
 	if values, ok := named[name]; ok {
-		operands := skipFlags(args, 0, values)
+		operands := e.skipFlags(args, 0, values)
 		if at >= operands {
 			return p, text
 		}
 	}
 	if at > 0 {
-		before, _ := static(args[at-1])
+		before, _ := e.static(args[at-1])
 		if before == "-v" && (name == "printf" || name == "test" || name == "[") {
 			return p, text
 		}
@@ -238,32 +238,33 @@ func builtin(name string, args []*syntax.Word, at int) (*program, string) {
 }
 
 // readsCode is the program of a statement that reads its standard input as code.
-func readsCode(stmt *syntax.Stmt) *program {
+func (e *effort) readsCode(stmt *syntax.Stmt) *program {
 	if stmt == nil {
 		return nil
 	}
+	e.spend(1)
 	switch cmd := stmt.Cmd.(type) {
 	case *syntax.BinaryCmd:
-		return readsCode(cmd.X)
+		return e.readsCode(cmd.X)
 	case *syntax.TimeClause:
-		return readsCode(cmd.Stmt)
+		return e.readsCode(cmd.Stmt)
 	case *syntax.CallExpr:
-		start := unwrap(cmd.Args)
+		start := e.unwrap(cmd.Args)
 		if start >= len(cmd.Args) {
 			return nil
 		}
-		name, _ := static(cmd.Args[start])
-		if path.Base(cmdName(cmd)) == "xargs" {
+		name, _ := e.static(cmd.Args[start])
+		if path.Base(e.cmdName(cmd)) == "xargs" {
 			return nil // its input is arguments
 		}
 		if p := find(name); p != nil {
-			if _, stdin := p.arguments(cmd.Args[start+1:]); stdin {
+			if _, stdin := p.arguments(e, cmd.Args[start+1:]); stdin {
 				return p
 			}
 		}
 		// docker exec -i box bash, ssh host sh -s
 		for i := len(cmd.Args) - 1; i > start; i-- {
-			last, _ := static(cmd.Args[i])
+			last, _ := e.static(cmd.Args[i])
 			if p := find(last); p != nil && p.shell && p.file {
 				return p
 			}
@@ -275,18 +276,18 @@ func readsCode(stmt *syntax.Stmt) *program {
 	return nil
 }
 
-func cmdName(cmd *syntax.CallExpr) string {
-	name, _ := static(first(cmd.Args))
+func (e *effort) cmdName(cmd *syntax.CallExpr) string {
+	name, _ := e.static(first(cmd.Args))
 	return name
 }
 
 // arguments tells which arguments are code, and whether standard input is.
-func (p *program) arguments(args []*syntax.Word) (code []int, stdin bool) {
+func (p *program) arguments(e *effort, args []*syntax.Word) (code []int, stdin bool) {
 	had := false
 	operand := 0
 	ended := false
 	for i := 0; i < len(args); i++ {
-		text, whole := static(args[i])
+		text, whole := e.static(args[i])
 		if !ended && whole && text == "--" {
 			ended = true
 			continue
@@ -347,15 +348,16 @@ func (p *program) flagged(text string) bool {
 }
 
 // static is the text of a word as far as it is the same for every value; whole if all of it is.
-func static(w *syntax.Word) (text string, whole bool) {
+func (e *effort) static(w *syntax.Word) (text string, whole bool) {
 	if w == nil {
+		e.spend(1)
 		return "", true
 	}
+	e.spend(1 + len(w.Parts))
 	var b strings.Builder
-	if !literal(&b, w.Parts) {
-		return b.String(), false
-	}
-	return b.String(), true
+	whole = literal(&b, w.Parts)
+	e.spend(b.Len() / 64)
+	return b.String(), whole
 }
 
 func literal(b *strings.Builder, parts []syntax.WordPart) bool {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -93,7 +94,12 @@ type script struct {
 
 func read(source string) *script {
 	s := &script{source: strings.ReplaceAll(source, "\r\n", "\n")} // browsers send forms so
-	s.fill()
+	if len(s.source) <= MaxScript {
+		s.fill()
+	}
+	if s.outOfBounds() {
+		return s
+	}
 	if at := strings.IndexFunc(s.source, func(r rune) bool { return r == 0 }); at >= 0 {
 		s.problem(at, "a NUL byte: bash cannot read it")
 	}
@@ -103,14 +109,15 @@ func read(source string) *script {
 	if len(s.problems) > 0 {
 		return s
 	}
-	parser := syntax.NewParser(syntax.Variant(syntax.LangBash), syntax.KeepComments(true))
-	file, err := parser.Parse(strings.NewReader(s.compiled), "")
+	file, err := parse(s.compiled, syntax.KeepComments(true))
 	if err != nil {
 		s.syntaxError(err)
 		return s
 	}
 	s.collect(file)
-	s.inspect(file)
+	if !within(func() { s.inspect(file) }) {
+		s.problem(0, tooMuch)
+	}
 	s.quote()
 	slices.SortStableFunc(s.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
@@ -164,26 +171,45 @@ func (s *script) syntaxError(err error) {
 	case errors.As(err, &lang):
 		at, text = int(lang.Pos.Offset()), fmt.Sprintf("%s: not a feature of bash", lang.Feature)
 	}
-	for _, h := range s.holes {
-		text = strings.ReplaceAll(text, "${"+h.variable+"}", h.text())
-	}
+	text = s.inSource(text)
 	s.problem(s.original(at), "syntax error: "+text)
+}
+
+// variableText is ${PARAM_name} in a message of the parser.
+var variableText = regexp.MustCompile(`\$\{(PARAM_\w+)\}`)
+
+// inSource writes the placeholders of a message as the author did.
+func (s *script) inSource(text string) string {
+	return variableText.ReplaceAllStringFunc(text, func(variable string) string {
+		if i := slices.IndexFunc(s.holes, func(h hole) bool { return "${"+h.variable+"}" == variable }); i >= 0 {
+			return s.holes[i].text()
+		}
+		return variable
+	})
+}
+
+// before is how many holes begin at a place of the compiled script or before it.
+func (s *script) before(at int) int {
+	return sort.Search(len(s.holes), func(i int) bool { return s.holes[i].at > at })
 }
 
 // original is the place in the source of a place in the compiled script.
 func (s *script) original(at int) int {
-	for i := len(s.holes) - 1; i >= 0; i-- {
-		if h := s.holes[i]; at >= h.end() {
-			return h.source + h.length + at - h.end()
-		} else if at >= h.at {
-			return h.source
-		}
+	i := s.before(at)
+	if i == 0 {
+		return at
 	}
-	return at
+	if h := s.holes[i-1]; at >= h.end() {
+		return h.source + h.length + at - h.end()
+	}
+	return s.holes[i-1].source
 }
 
-// problem notes a problem at a place in the source.
+// problem notes a problem at a place in the source, one of the first maxProblems.
 func (s *script) problem(at int, text string) {
+	if len(s.problems) >= maxProblems {
+		return
+	}
 	before := s.source[:min(at, len(s.source))]
 	line := before[strings.LastIndexByte(before, '\n')+1:]
 	p := Problem{Line: strings.Count(before, "\n") + 1, Column: utf8.RuneCountInString(line) + 1, Text: text}
@@ -231,14 +257,15 @@ func (s *script) collect(file *syntax.File) {
 		all = append(all, use{h.at, h.name})
 	}
 	slices.SortFunc(all, func(a, b use) int { return cmp.Compare(a.at, b.at) })
-	known := map[string]bool{}
+	known, written := map[string]bool{}, map[string]bool{}
 	for _, h := range s.holes {
 		known[h.variable] = true // its own name wins over the variable's
+		written[h.name] = true
 	}
 	listed := map[string]bool{}
 	for _, u := range all {
 		v := Variable(u.name)
-		direct := !slices.ContainsFunc(s.holes, func(h hole) bool { return h.name == u.name })
+		direct := !written[u.name]
 		if listed[v] || direct && (known[v] || set[v]) {
 			continue
 		}
@@ -250,10 +277,8 @@ func (s *script) collect(file *syntax.File) {
 // hole is the placeholder that a variable stands for, nil if the author wrote the variable.
 func (s *script) hole(n *syntax.ParamExp) *hole {
 	at := int(n.Pos().Offset())
-	for i := range s.holes {
-		if s.holes[i].at == at {
-			return &s.holes[i]
-		}
+	if i := s.before(at); i > 0 && s.holes[i-1].at == at {
+		return &s.holes[i-1]
 	}
 	return nil
 }

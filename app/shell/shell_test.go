@@ -249,6 +249,9 @@ func FuzzCompile(f *testing.F) {
 	f.Add("echo '{{x}}' \"{{ y.z }}\" <<EOF\n{{a}}\nEOF\n")
 	f.Add("sudo env -u x timeout 5 bash -euo pipefail -c \"{{x}}\" | find . -exec {{y}}")
 	f.Add("{{x}}$(({{y}}))[[ {{z}} -eq 1 ]]")
+	for _, piece := range []string{"(+", "$((", "$((~", "${a[", "if ", "time ", "a()", "`", "[[ ! ", "{{a}}|", "a?"} {
+		f.Add(strings.Repeat(piece, maxOpen-2))
+	}
 	f.Fuzz(func(t *testing.T, script string) {
 		compiled, uses, err := Compile(script)
 		again, usesAgain, _ := Compile(script)
