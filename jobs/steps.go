@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -267,6 +266,14 @@ func unwritten(path string, err error) error {
 	return fmt.Errorf("%s could not be written: %w", path, err)
 }
 
+// unread is the same of a file that could not be read.
+func unread(path string, err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	return fmt.Errorf("%s could not be read: %w", path, err)
+}
+
 // What lies between these lines of an instruction file is Carillon's; the rest is the repository's own.
 const (
 	instructionsBegin = "<!-- carillon: begin -->"
@@ -279,13 +286,9 @@ func (w *work) instructionFile(p agent.Provider, tree workspace.Worktree, step d
 	if path == "" {
 		path = cmp.Or(p.InstructionFile, "AGENTS.md")
 	}
-	inside, err := workspace.Inside(tree.Dir, path)
-	if err != nil {
-		return "", err
-	}
-	old, err := os.ReadFile(filepath.Join(tree.Dir, inside))
+	old, err := workspace.ReadFile(tree, path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read %s: %w", path, err)
+		return "", unread(path, err)
 	}
 	if err := workspace.WriteFile(tree, path, []byte(withInstructions(string(old), content))); err != nil {
 		return "", unwritten(path, err)

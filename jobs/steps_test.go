@@ -158,6 +158,22 @@ func TestAnAssetIsNotWrittenThroughALinkOutOfTheWorktree(t *testing.T) {
 	}
 }
 
+func TestAnInstructionFileThatIsAPipeOrWithoutEndFailsItsStep(t *testing.T) {
+	k := setup(t)
+	for script, want := range map[string]string{
+		"mkfifo CLAUDE.md":                  "CLAUDE.md is not a file",
+		"truncate -s 1T CLAUDE.md":          "it has more than 1 MiB",
+		"ln -s /dev/zero CLAUDE.md":         "leads out of the worktree",
+		"mkfifo pipe; ln -s pipe CLAUDE.md": "pipe is not a file",
+	} {
+		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Leave", script), {Kind: "instruction_file", Path: "CLAUDE.md", Text: "x"}}}, nil)
+		e := k.ended(run)
+		if e.Status != db.Failed || !strings.HasPrefix(e.Reason, "step 2 ") || !strings.Contains(e.Reason, want) {
+			t.Errorf("after %s it ended %s %q; want failed by step 2: %s", script, e.Status, e.Reason, want)
+		}
+	}
+}
+
 func TestSecretParametersAreSealedAtRestAndMasked(t *testing.T) {
 	k := setup(t)
 	const secret = "hunter2-hunter2"

@@ -193,6 +193,9 @@ func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
 	return l, nil
 }
 
+// maxIndex is the most bytes of an index: that of a million files has less than 200 MiB.
+const maxIndex = 512 << 20
+
 // copyIndex copies the agent's index: with it git knows which files did not change without reading them.
 func (s *Store) copyIndex(path string) (string, error) {
 	if err := s.prepare(); err != nil {
@@ -210,8 +213,11 @@ func (s *Store) copyIndex(path string) (string, error) {
 	}
 	defer from.Close()
 	info, err := from.Stat()
+	if err == nil && info.Size() > maxIndex {
+		err = fmt.Errorf("the index of the worktree has %d MiB: at most %d are read", info.Size()>>20, maxIndex>>20)
+	}
 	if err == nil {
-		_, err = io.Copy(to, from)
+		_, err = io.Copy(to, io.LimitReader(from, maxIndex)) // it may grow meanwhile
 	}
 	// The age of an index tells git which entries changed too shortly before it to be trusted.
 	if err == nil {

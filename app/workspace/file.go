@@ -3,9 +3,11 @@ package workspace
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // ErrOutside says that a path does not lead to a file within the worktree, or leads into Git's own.
@@ -54,6 +56,54 @@ func intoGit(rel string) bool {
 		}
 	}
 	return false
+}
+
+// MaxRead is the most bytes that ReadFile reads.
+const MaxRead = 1 << 20
+
+// ErrLarge says that a file has more than MaxRead bytes.
+var ErrLarge = errors.New("it has more than 1 MiB")
+
+// ReadFile reads a file of the worktree as whatever an agent left there: a link is followed within the worktree alone, a pipe or a
+// device is never waited for, and nothing is read of a file that is too long. Errors to tell apart: ErrOutside for a path that Inside
+// refuses and for what is no file, ErrLarge, os.ErrNotExist.
+func ReadFile(w Worktree, rel string) ([]byte, error) {
+	text, err := readFile(w.Dir, rel)
+	if err != nil {
+		return nil, fmt.Errorf("read %s in the worktree of session %s: %w", rel, w.Session, err)
+	}
+	return text, nil
+}
+
+func readFile(dir, rel string) ([]byte, error) {
+	rel, err := Inside(dir, rel)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir) // it holds also when an agent swaps a folder for a link between the look and the reading
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%w: %s is not a file", ErrOutside, rel)
+	case info.Size() > MaxRead:
+		return nil, ErrLarge
+	}
+	text, err := io.ReadAll(io.LimitReader(f, MaxRead+1))
+	if err == nil && len(text) > MaxRead { // it grows
+		return nil, ErrLarge
+	}
+	return text, err
 }
 
 // WriteFile writes a file of the worktree, with the folders that it needs, whole or not at all. A file that is

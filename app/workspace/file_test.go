@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -48,5 +49,49 @@ func TestAFileIsWrittenOnlyWithinTheWorktree(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".carillon-*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// A former step or an agent leaves whatever it wants where the server reads.
+func TestWhatAnAgentLeftIsReadWithinABoundAndNeverWaitedFor(t *testing.T) {
+	t.Parallel()
+	outside := t.TempDir()
+	write(t, outside, "secret.txt", "of the server")
+	dir := t.TempDir()
+	write(t, dir, "plain.txt", "text")
+	write(t, dir, "exact.txt", strings.Repeat("x", MaxRead))
+	write(t, dir, "large.txt", strings.Repeat("x", MaxRead+1))
+	write(t, dir, "endless.txt", "")
+	must(t, os.Truncate(filepath.Join(dir, "endless.txt"), 1<<40))
+	pipe(t, filepath.Join(dir, "pipe"))
+	for link, target := range map[string]string{
+		"in.txt": "plain.txt", "out.txt": filepath.Join(outside, "secret.txt"), "zero": "/dev/zero", "to-pipe": "pipe", "to-endless": "endless.txt", "out": outside,
+	} {
+		must(t, os.Symlink(target, filepath.Join(dir, link)))
+	}
+	w := Worktree{Session: "s1", Dir: dir}
+	for rel, size := range map[string]int{"plain.txt": 4, "in.txt": 4, "exact.txt": MaxRead} {
+		if text, err := ReadFile(w, rel); err != nil || len(text) != size {
+			t.Errorf("%s: %d bytes, %v", rel, len(text), err)
+		}
+	}
+	for rel, want := range map[string]error{
+		"large.txt": ErrLarge, "endless.txt": ErrLarge, "to-endless": ErrLarge, "pipe": ErrOutside, "to-pipe": ErrOutside, ".": ErrOutside,
+		"out.txt": ErrOutside, "zero": ErrOutside, "out/secret.txt": ErrOutside, "../x": ErrOutside, ".git/config": ErrOutside, "none.txt": os.ErrNotExist,
+	} {
+		if text, err := ReadFile(w, rel); !errors.Is(err, want) {
+			t.Errorf("%s: %d bytes, %v; want %v", rel, len(text), err, want)
+		}
+	}
+}
+
+func TestAnIndexWithoutEndIsNotCopied(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "index")
+	must(t, os.WriteFile(path, nil, 0o600))
+	must(t, os.Truncate(path, 1<<40))
+	s, _ := setup(t)
+	if to, err := s.copyIndex(path); err == nil {
+		t.Errorf("it was copied to %s", to)
 	}
 }
