@@ -58,6 +58,8 @@ type Trigger struct {
 	Kept bool
 	// Payload is what a webhook's body holds, for an automation that wants it whole.
 	Payload string
+
+	hidden []string // secrets that have been replaced in the other Parameters
 }
 
 // Run is a run that was started.

@@ -124,9 +124,10 @@ func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uui
 		}
 	}
 	p, _ := s.provider(in.Provider)
-	_, t.Unresolved = resolve(p.Names(in.Prompt), t.Values)
+	found := ValuesOf(t.Values)
+	_, t.Unresolved = resolve(p.Names(in.Prompt), found)
 	if t.Prompt = in.Prompt; !p.Script {
-		if t.Prompt = fill(in.Prompt, t.Values); in.AppendPayload && payload != "" {
+		if t.Prompt = fill(in.Prompt, found); in.AppendPayload && payload != "" {
 			t.Prompt = withPayload(t.Prompt, payload)
 		}
 	}

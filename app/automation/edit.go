@@ -444,8 +444,12 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 // unused refuses the parameters that a program named and that are none of names. An empty value takes one away, so it does no
 // harm.
 func (in Input) unused(names []string, problem string, bad fault.Invalid) {
+	used := map[string]bool{}
+	for _, name := range names {
+		used[name] = true
+	}
 	for _, field := range in.Named {
-		if name, is := strings.CutPrefix(field, "parameters."); is && in.Parameters[name] != "" && !slices.Contains(names, name) {
+		if name, is := strings.CutPrefix(field, "parameters."); is && in.Parameters[name] != "" && !used[name] {
 			bad["param."+name] = problem
 		}
 	}

@@ -31,11 +31,11 @@ func FuzzCall(f *testing.F) {
 			return
 		}
 		names := Placeholders(prompt)
-		resolved, unresolved := resolve(names, values)
+		resolved, unresolved := resolve(names, ValuesOf(values))
 		if len(resolved)+len(unresolved) != len(names) {
 			t.Errorf("of %q %d are resolved and %d are not", names, len(resolved), len(unresolved))
 		}
-		filled := fill(prompt, resolved)
+		filled := fill(prompt, ValuesOf(resolved))
 		if len(names) == 0 && filled != prompt {
 			t.Errorf("%q became %q without a placeholder", prompt, filled)
 		}

@@ -30,8 +30,8 @@ var Operators = []struct{ Operator, Name string }{
 }
 
 // holds reports whether a condition is met. Numbers are compared as numbers: 1000 equals 1e3.
-func holds(c db.Condition, values map[string]string, text func(field string) bool) bool {
-	value, ok := Lookup(values, c.Field)
+func holds(c db.Condition, values *Values, text func(field string) bool) bool {
+	value, ok := values.Lookup(c.Field)
 	equal := value == c.Value || ok && sameNumber(value, c.Value) && !text(c.Field)
 	switch c.Operator {
 	case OpEquals:
@@ -51,19 +51,13 @@ func holds(c db.Condition, values map[string]string, text func(field string) boo
 // textIn tells which fields of a body in JSON are texts: those are no numbers, whatever they look like. What is no JSON object
 // has no types, so nothing in it is.
 func textIn(body string) func(field string) bool {
+	in := ValuesOf(nil)
 	return func(field string) bool {
-		var raw json.RawMessage
-		for key := range strings.SplitSeq(field, ".") {
-			var object map[string]json.RawMessage
-			if json.Unmarshal([]byte(cmpOr(string(raw), body)), &object) != nil {
-				return false
-			}
-			raw = object[key]
-			if raw == nil {
-				return false
-			}
+		if strings.Count(field, ".") >= maxParts {
+			return false
 		}
-		return raw[0] == '"'
+		raw := in.descend("", func() json.RawMessage { return json.RawMessage(body) }, field)
+		return len(raw) > 0 && raw[0] == '"'
 	}
 }
 
@@ -72,8 +66,9 @@ func matches(f db.Filter, values map[string]string, body string) (bool, string) 
 	if len(f.Conditions) == 0 {
 		return true, ""
 	}
+	found, text := ValuesOf(values), textIn(body)
 	for _, c := range f.Conditions {
-		met := holds(c, values, textIn(body))
+		met := holds(c, found, text)
 		if met && f.Any {
 			return true, ""
 		}

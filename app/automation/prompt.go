@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
-	"slices"
 	"strings"
 
 	"carillon/app/shell"
@@ -13,12 +12,20 @@ import (
 // placeholder is {{name}}, with blanks inside the braces allowed, and dots for a path into a nested value.
 var placeholder = regexp.MustCompile(`\{\{[ \t]*([A-Za-z0-9_][A-Za-z0-9_.-]*)[ \t]*\}\}`)
 
-// Placeholders lists the names between braces in a prompt, each once, in their order.
+// maxParts is how many parts a dotted path has at most.
+const maxParts = 32
+
+// Placeholders lists the names between braces in a prompt, each once, in their order. A prompt that is too long has none.
 func Placeholders(prompt string) []string {
+	if len(prompt) > MaxPrompt {
+		return nil
+	}
 	var names []string
-	for _, m := range placeholder.FindAllStringSubmatch(prompt, -1) {
-		if !slices.Contains(names, m[1]) {
-			names = append(names, m[1])
+	listed := map[string]bool{}
+	for _, m := range placeholder.FindAllStringSubmatchIndex(prompt, -1) {
+		if name := prompt[m[2]:m[3]]; !listed[name] {
+			listed[name] = true
+			names = append(names, name)
 		}
 	}
 	return names
@@ -27,7 +34,7 @@ func Placeholders(prompt string) []string {
 // Names lists what a prompt asks for: its placeholders, and for a script also the parameters that it reads by
 // themselves.
 func (p Provider) Names(prompt string) []string {
-	if p.Script {
+	if p.Script && len(prompt) <= MaxPrompt {
 		if _, uses, err := shell.Compile(prompt); err == nil {
 			return uses
 		}
@@ -36,50 +43,119 @@ func (p Provider) Names(prompt string) []string {
 }
 
 // fill puts values in the place of a prompt's placeholders, in one pass: a value that holds {{x}} is not expanded
-// again. A placeholder without a value stays as written.
-func fill(prompt string, values map[string]string) string {
-	return placeholder.ReplaceAllStringFunc(prompt, func(hole string) string {
-		name := placeholder.FindStringSubmatch(hole)[1]
-		if v, ok := Lookup(values, name); ok {
-			return v
-		}
-		return hole
-	})
+// again. A placeholder without a value stays as written. It ends early with a text that is longer than MaxPrompt.
+func fill(prompt string, values *Values) string {
+	var b strings.Builder
+	for _, part := range values.Parts(prompt) {
+		b.WriteString(part.Text)
+	}
+	return b.String()
 }
 
-// Lookup finds a value by its name, or by a dotted path into a value that is a JSON object or array.
-func Lookup(values map[string]string, name string) (string, bool) {
-	if v, ok := values[name]; ok {
-		return v, true
+// Part is a piece of a prompt.
+type Part struct {
+	Text   string
+	Filled bool // the value of a placeholder
+	Open   bool // a placeholder without a value, as it is written
+}
+
+// Parts splits a prompt into its text and what its placeholders stand for. With the part by which all are longer than MaxPrompt it
+// ends: no prompt is.
+func (v *Values) Parts(prompt string) []Part {
+	var parts []Part
+	from, size := 0, 0
+	add := func(part Part) bool {
+		if part.Text != "" || part.Filled {
+			parts = append(parts, part)
+		}
+		size += len(part.Text)
+		return size <= MaxPrompt
 	}
-	for i := range name {
+	for _, m := range placeholder.FindAllStringSubmatchIndex(prompt[:min(len(prompt), MaxPrompt+1)], -1) {
+		if !add(Part{Text: prompt[from:m[0]]}) {
+			return parts
+		}
+		from = m[1]
+		part := Part{Text: prompt[m[0]:m[1]], Open: true}
+		if value, ok := v.Lookup(prompt[m[2]:m[3]]); ok {
+			part = Part{Text: value, Filled: true}
+		}
+		if !add(part) {
+			return parts
+		}
+	}
+	add(Part{Text: prompt[from:]})
+	return parts
+}
+
+// Values finds values by their names and by paths into them. Each JSON text in them is read once, however many paths lead into it.
+// It is not for use by several goroutines.
+type Values struct {
+	named   map[string]string
+	found   map[string]found                      // by name
+	objects map[string]map[string]json.RawMessage // by the path to them; nil for what is none
+}
+
+type found struct {
+	value string
+	ok    bool
+}
+
+// ValuesOf looks into values. The map must not change meanwhile.
+func ValuesOf(named map[string]string) *Values {
+	return &Values{named: named, found: map[string]found{}, objects: map[string]map[string]json.RawMessage{}}
+}
+
+// Lookup finds a value by its name, or by a dotted path of at most 32 parts into a value that is a JSON object.
+func (v *Values) Lookup(name string) (string, bool) {
+	if value, ok := v.named[name]; ok {
+		return value, true
+	}
+	if f, ok := v.found[name]; ok {
+		return f.value, f.ok
+	}
+	var f found
+	if strings.Count(name, ".") < maxParts {
+		f.value, f.ok = v.find(name)
+	}
+	v.found[name] = f
+	return f.value, f.ok
+}
+
+func (v *Values) find(name string) (string, bool) {
+	for i := range len(name) {
 		if name[i] != '.' {
 			continue
 		}
-		if text, ok := values[name[:i]]; ok {
-			if v, ok := descend(text, name[i+1:]); ok {
-				return v, true
-			}
+		text, ok := v.named[name[:i]]
+		if !ok {
+			continue
+		}
+		read := func() json.RawMessage { return json.RawMessage(text) }
+		if raw := v.descend(name[:i]+"\x00", read, name[i+1:]); raw != nil {
+			return Text(raw), true
 		}
 	}
 	return "", false
 }
 
-// descend follows a dotted path into a JSON text.
-func descend(text, path string) (string, bool) {
-	raw := json.RawMessage(text)
-	for key := range strings.SplitSeq(path, ".") {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(raw, &object) != nil {
-			return "", false
+// descend follows a dotted path into a JSON text, which has a name of its own; nil where it leads nowhere.
+func (v *Values) descend(at string, text func() json.RawMessage, path string) json.RawMessage {
+	for {
+		object, known := v.objects[at]
+		if !known {
+			if json.Unmarshal(text(), &object) != nil {
+				object = nil
+			}
+			v.objects[at] = object
 		}
-		next, ok := object[key]
-		if !ok {
-			return "", false
+		key, rest, more := strings.Cut(path, ".")
+		raw, ok := object[key]
+		if !ok || !more {
+			return raw
 		}
-		raw = next
+		at, path, text = at+key+".", rest, func() json.RawMessage { return raw }
 	}
-	return Text(raw), true
 }
 
 // Text is a JSON value as a placeholder shows it: a string as it is, null as nothing, everything else as compact JSON.
@@ -96,11 +172,11 @@ func Text(raw json.RawMessage) string {
 }
 
 // resolve splits names into those that values supply, with what they supply, and the others.
-func resolve(names []string, values map[string]string) (resolved map[string]string, unresolved []string) {
+func resolve(names []string, values *Values) (resolved map[string]string, unresolved []string) {
 	resolved = make(map[string]string, len(names))
 	unresolved = []string{}
 	for _, name := range names {
-		if v, ok := Lookup(values, name); ok {
+		if v, ok := values.Lookup(name); ok {
 			resolved[name] = v
 		} else {
 			unresolved = append(unresolved, name)

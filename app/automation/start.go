@@ -179,7 +179,8 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		}
 	}
 
-	resolved, unresolved := resolve(provider.Names(a.Prompt), values)
+	names, found := provider.Names(a.Prompt), ValuesOf(values)
+	resolved, unresolved := resolve(names, found)
 	for name, value := range resolved { // a path may lead into a text that holds JSON
 		if !storable(value) {
 			return nil, &MissingParameter{Name: name, Wrong: "this is not text"}
@@ -188,16 +189,16 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	prompt := a.Prompt
 	if a.ExecutionType == db.WorkflowDriven {
 		unresolved = nil
-		if err := s.workflowValues(a.WorkflowParameters, values); err != nil {
+		if err := s.workflowValues(a.WorkflowParameters, values, by.hidden); err != nil {
 			return nil, err
 		}
 	} else if provider.Script {
 		maps.Copy(values, resolved) // a script gets values as variables, so dotted names must be among them
-		if name, size := shell.TooLong(provider.Names(a.Prompt), values); name != "" {
+		if name, size := shell.TooLong(names, values); name != "" {
 			return nil, &TooLong{Name: name, Bytes: size}
 		}
 	} else {
-		if prompt = fill(a.Prompt, values); payload != "" {
+		if prompt = fill(a.Prompt, found); payload != "" {
 			prompt = withPayload(prompt, payload)
 		}
 	}

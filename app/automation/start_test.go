@@ -63,12 +63,12 @@ func TestPlaceholdersShowValuesAsTheyAre(t *testing.T) {
 	for name, want := range map[string]string{
 		"text": "a b", "object.n": "1.50", "object.list": `[1,"x"]`, "object.deep.yes": "true", "object.deep.none": "", "object.deep": `{"yes":true,"none":null}`,
 	} {
-		if got, ok := Lookup(values, name); !ok || got != want {
+		if got, ok := ValuesOf(values).Lookup(name); !ok || got != want {
 			t.Errorf("{{%s}} is %q, %t; want %q", name, got, ok, want)
 		}
 	}
 	for _, name := range []string{"nothing", "text.x", "object.missing", "object.n.x"} {
-		if got, ok := Lookup(values, name); ok {
+		if got, ok := ValuesOf(values).Lookup(name); ok {
 			t.Errorf("{{%s}} is %q; want it unresolved", name, got)
 		}
 	}

@@ -100,39 +100,84 @@ func (w *walk) loop(loop db.Step, path []int) bool {
 	return true
 }
 
+// maxExpanded is the length from which Expand leaves a text as it is written.
+const maxExpanded = 4 << 20
+
 // Expand puts values in place of $alias and ${alias} in a text, the longest alias first, in one pass: a value that holds $alias
-// is not expanded again. What names no value stays as written.
+// is not expanded again. What names no value stays as written, and so does what comes after 4 MiB of text.
 func Expand(text string, values map[string]string) string {
-	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
+	if strings.IndexByte(text, '$') < 0 {
+		return text
 	}
-	sort.Slice(names, func(i, j int) bool {
-		return len(names[i]) > len(names[j]) || len(names[i]) == len(names[j]) && names[i] < names[j]
-	})
+	names := aliasesOf(values)
 	var b strings.Builder
-	for {
-		at := strings.IndexByte(text, '$')
-		if at < 0 {
-			b.WriteString(text)
-			return b.String()
+	brace := -1 // the next closing brace, where it has been looked for
+	for at := 0; at < len(text); {
+		next := strings.IndexByte(text[at:], '$')
+		if next < 0 || b.Len() > maxExpanded {
+			b.WriteString(text[at:])
+			break
 		}
-		b.WriteString(text[:at])
-		text = text[at:]
+		b.WriteString(text[at : at+next])
+		at += next
 		value, length := "$", 1
-		for _, name := range names {
-			if strings.HasPrefix(text[1:], name) {
-				value, length = values[name], 1+len(name)
-				break
+		if name, ok := names.longest(text[at+1:]); ok {
+			value, length = values[name], 1+len(name)
+		}
+		if strings.HasPrefix(text[at+1:], "{") {
+			if brace < at && brace < len(text) {
+				if brace = strings.IndexByte(text[at:], '}') + at; brace < at {
+					brace = len(text)
+				}
 			}
-			if strings.HasPrefix(text[1:], "{"+name+"}") {
-				value, length = values[name], len(name)+len("${}")
-				break
+			if brace < len(text) {
+				name := text[at+2 : brace]
+				if given, ok := values[name]; ok && len(name) >= length-1 {
+					value, length = given, len(name)+len("${}")
+				}
 			}
 		}
 		b.WriteString(value)
-		text = text[length:]
+		at += length
 	}
+	return b.String()
+}
+
+// aliases finds the longest of many names with which a text begins.
+type aliases struct {
+	names   []string // in their order
+	shorter []int    // for each the place of the longest other one with which it begins, or -1
+}
+
+func aliasesOf(values map[string]string) aliases {
+	a := aliases{names: slices.Sorted(maps.Keys(values)), shorter: make([]int, len(values))}
+	for i, name := range a.names {
+		before := i - 1
+		for before >= 0 && !strings.HasPrefix(name, a.names[before]) {
+			before = a.shorter[before]
+		}
+		a.shorter[i] = before
+	}
+	return a
+}
+
+func (a aliases) longest(text string) (name string, ok bool) {
+	// Each name with which the text begins is one with which the last name that is not behind the text begins, or is that itself.
+	at := sort.Search(len(a.names), func(i int) bool { return a.names[i] > text }) - 1
+	if at < 0 {
+		return "", false
+	}
+	same := 0
+	for last := a.names[at]; same < len(last) && same < len(text) && last[same] == text[same]; {
+		same++
+	}
+	for at >= 0 && len(a.names[at]) > same {
+		at = a.shorter[at]
+	}
+	if at < 0 {
+		return "", false
+	}
+	return a.names[at], true
 }
 
 // ScriptText is a step's text as bash is to read it, which has $alias and ${alias} as variables: an alias with a dash, which bash
@@ -247,7 +292,9 @@ const maxValue = 64 << 10
 
 // workflowValues merges the values given with a trigger over those stored, and those over the defaults, with secrets in their
 // stored form. One that is given and empty is empty. It returns a *MissingParameter for one that is required and has none, or that is not of its type.
-func (s *Service) workflowValues(parameters []db.Parameter, values map[string]string) error {
+//
+// What a caller sends beside may repeat secrets, so they are replaced there, but for those that are hidden in it already.
+func (s *Service) workflowValues(parameters []db.Parameter, values map[string]string, hidden []string) error {
 	var secrets []string
 	for _, p := range parameters {
 		value, given := values[p.Alias]
@@ -264,7 +311,9 @@ func (s *Service) workflowValues(parameters []db.Parameter, values map[string]st
 			continue
 		}
 		if p.Type == db.SecretParameter {
-			secrets = append(secrets, value)
+			if !slices.Contains(hidden, value) && !s.storedForm(p.Alias, value) {
+				secrets = append(secrets, value)
+			}
 			values[p.Alias] = s.seal(p.Alias, value)
 			continue
 		}
@@ -273,14 +322,7 @@ func (s *Service) workflowValues(parameters []db.Parameter, values map[string]st
 		}
 		values[p.Alias] = value
 	}
-	if len(secrets) > 0 { // what a caller sends beside may repeat them
-		hide := Masker(secrets, withheld)
-		for name, value := range values {
-			if !slices.ContainsFunc(parameters, func(p db.Parameter) bool { return p.Alias == name }) {
-				values[name] = hideValue(hide, value)
-			}
-		}
-	}
+	hideOthers(values, parameters, secrets)
 	return nil
 }
 

@@ -43,6 +43,8 @@ type Call struct {
 	Sent            []byte      // the body as it came, perhaps packed: what a signature covers; never kept
 	Key             string      // what the sender calls this delivery; empty for none
 	Signed          http.Header // as received, for the signature; never kept
+
+	shown *Call // what others may read of it, once it has been looked through
 }
 
 // isForm reports whether a call's body is a form of fields. A body that begins as a JSON object does, or that is a JSON array,
@@ -92,6 +94,7 @@ func (s *Service) TokenOwner(ctx context.Context, hash []byte) (*db.TokenOwner, 
 // Receive handles a call of an automation: it starts a run, or says why not, and records the delivery. The answer is
 // durable before it is returned. An error means that the call is neither answered nor recorded.
 func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call) (*Answer, error) {
+	call = call.looked(o)
 	if problem := s.unsigned(o, call); problem != "" {
 		return s.reject(ctx, o, fingerprint, call, verdictSignature, &Answer{Status: 401, Error: problem, Automation: o.Name})
 	}
@@ -103,11 +106,12 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 		return s.reject(ctx, o, fingerprint, call, verdictFiltered, &Answer{Status: 200, Error: why, Automation: o.Name})
 	}
 	if payload != "" { // a prompt is kept as it is sent
-		_, payload, _ = readParameters(withhold(o, call))
+		_, payload, _ = readParameters(call.withheldBy(o))
 	}
 	crash.Here(crash.CallReceived)
 	answer := &Answer{}
-	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Parameters: parameters, Payload: payload}
+	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Payload: payload}
+	by.Parameters, by.hidden = hideGiven(o, parameters)
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if call.Key != "" {
 			again, err := s.answered(ctx, tx, o, call.Key)

@@ -2,7 +2,9 @@ package automation
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -35,6 +37,49 @@ func withhold(o *db.TokenOwner, call Call) Call {
 	call.Body = w.body(call)
 	call.Query = string(Masker(w.found, withheld)([]byte(call.Query)))
 	return call
+}
+
+// withheldBy is the call as it may be read by others, looked through once.
+func (c Call) withheldBy(o *db.TokenOwner) Call {
+	if c.shown != nil {
+		return *c.shown
+	}
+	return withhold(o, c)
+}
+
+// looked is the call with what others may read of it, for which it is looked through here: in a transaction nothing has to.
+func (c Call) looked(o *db.TokenOwner) Call {
+	shown := withhold(o, c)
+	c.shown = &shown
+	return c
+}
+
+// hideGiven replaces the secrets that a call gives in the other values that it gives, and lists them. The values stay as they were.
+func hideGiven(o *db.TokenOwner, given map[string]string) (values map[string]string, secrets []string) {
+	for _, p := range o.Parameters {
+		if value := given[p.Alias]; p.Type == db.SecretParameter && value != "" {
+			secrets = append(secrets, value)
+		}
+	}
+	if len(secrets) == 0 {
+		return given, nil
+	}
+	values = maps.Clone(given)
+	hideOthers(values, o.Parameters, secrets)
+	return values, secrets
+}
+
+// hideOthers replaces secrets in the values that are none of a workflow's parameters.
+func hideOthers(values map[string]string, parameters []db.Parameter, secrets []string) {
+	if len(secrets) == 0 {
+		return
+	}
+	hide := Masker(secrets, withheld)
+	for name, value := range values {
+		if !slices.ContainsFunc(parameters, func(p db.Parameter) bool { return p.Alias == name }) {
+			values[name] = hideValue(hide, value)
+		}
+	}
 }
 
 type withholder struct {
@@ -135,7 +180,7 @@ func deliveryPurpose(id uuid.UUID) string { return "delivery " + id.String() }
 
 // keepCall notes with a delivery what its call brought: readable without secrets, and sealed with them.
 func (s *Service) keepCall(o *db.TokenOwner, call Call, d *db.Delivery) {
-	shown := withhold(o, call)
+	shown := call.withheldBy(o)
 	d.Query, d.Size = db.Printable(shown.Query, 4096), int64(len(call.Body))
 	d.Body = shown.Body[:min(len(shown.Body), keepBody)]
 	if shown.Query == call.Query && bytes.Equal(shown.Body, call.Body) || len(call.Body) > keepBody {
@@ -189,41 +234,93 @@ func (s *Service) keptValues(workflow *db.Workflow, values map[string]string) ma
 // shortest is how long a secret is at least that is looked for in other text: a shorter one is in ordinary text too.
 const shortest = 6
 
-// Masker replaces secrets in text: as they are, line by line, and as JSON and addresses write them.
+// What looking for secrets may cost. Whoever calls an automation chooses them.
+const (
+	maxSecret      = 64 << 10 // bytes of a secret whose lines are looked for too; a longer one is looked for as a whole
+	maxSecretLines = 200      // lines of the same
+	longForm       = 1 << 10  // bytes from which a form is looked for by itself
+	maxForms       = 5000     // forms that are looked for in one pass
+	maxLongForms   = 500
+)
+
+// Masker replaces secrets in text: as they are, line by line, and as JSON and addresses write them. A secret of more than 64 KiB or
+// 200 lines is looked for as a whole. Where there are more forms than can be looked for at a bounded cost, all of a text is replaced.
 func Masker(secrets []string, by string) func([]byte) []byte {
-	var olds [][]byte
-	add := func(form string) {
-		known := func(old []byte) bool { return string(old) == form }
-		if len(form) >= shortest && !slices.ContainsFunc(olds, known) {
-			olds = append(olds, []byte(form))
+	forms := formsOf(secrets)
+	var long, short []string
+	for _, form := range forms {
+		if len(form) >= longForm {
+			long = append(long, form)
+		} else {
+			short = append(short, form)
+		}
+	}
+	switch {
+	case len(forms) == 0:
+		return func(text []byte) []byte { return text }
+	case len(short) > maxForms || len(long) > maxLongForms:
+		return func(text []byte) []byte {
+			if len(text) < shortest {
+				return text
+			}
+			return []byte(by)
+		}
+	}
+	pairs := make([]string, 0, 2*len(short))
+	for _, form := range short { // the longest first: of those that begin at one place the first counts
+		pairs = append(pairs, form, by)
+	}
+	replacer := strings.NewReplacer(pairs...)
+	return func(text []byte) []byte {
+		for _, form := range long {
+			if len(form) > len(text) {
+				continue
+			}
+			text = bytes.ReplaceAll(text, []byte(form), []byte(by))
+		}
+		if len(pairs) == 0 {
+			return text
+		}
+		return []byte(replacer.Replace(string(text)))
+	}
+}
+
+// formsOf lists how secrets may stand in a text, each form once and the longest first: else what is left of a longer one could tell it.
+// Of more than can be looked for it lists some that are too many.
+func formsOf(secrets []string) []string {
+	known := map[string]bool{}
+	add := func(forms ...string) {
+		for _, form := range forms {
+			if len(form) >= shortest {
+				known[form] = true
+			}
 		}
 	}
 	for _, s := range secrets {
 		if len(s) < shortest {
 			continue
 		}
-		for _, part := range append([]string{s}, strings.Split(s, "\n")...) {
+		parts := []string{s}
+		if len(s) <= maxSecret && strings.Count(s, "\n") < maxSecretLines {
+			parts = append(parts, strings.Split(s, "\n")...)
+		}
+		for _, part := range parts {
 			add(part)
 			part = strings.TrimSpace(part)
-			add(part)
-			add(url.QueryEscape(part))
-			add(url.PathEscape(part))
+			add(part, url.QueryEscape(part), url.PathEscape(part))
 			for _, html := range []bool{true, false} {
 				within := quoted(part, html)
-				add(within)
-				add(quoted(within, html)) // JSON as a text in JSON
+				add(within, quoted(within, html)) // JSON as a text in JSON
 			}
 		}
-		add(quoted(s, true))
-		add(quoted(s, false))
-	}
-	slices.SortStableFunc(olds, func(a, b []byte) int { return len(b) - len(a) }) // else what is left of a longer one could tell it
-	return func(text []byte) []byte {
-		for _, old := range olds {
-			text = bytes.ReplaceAll(text, old, []byte(by))
+		add(quoted(s, true), quoted(s, false))
+		if len(known) > maxForms+maxLongForms {
+			break
 		}
-		return text
 	}
+	return slices.SortedFunc(maps.Keys(known), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+	})
 }
 
 // hideValue replaces secrets in the value of a parameter, which may be a JSON object or array.

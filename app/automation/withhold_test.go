@@ -2,7 +2,9 @@ package automation
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,5 +36,66 @@ func TestARecordWithoutSecretsStaysJSON(t *testing.T) {
 		if !strings.Contains(kept, `"x\nabcdefgh"`) {
 			t.Errorf("as %s more than secrets are gone: %s", kind, kept)
 		}
+	}
+}
+
+func TestALongSecretIsLookedForAsAWhole(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	for i := range maxSecretLines + 1 {
+		lines = append(lines, fmt.Sprintf("line %d of the secret", i))
+	}
+	short, many, long := strings.Join(lines[:maxSecretLines], "\n"), strings.Join(lines, "\n"), strings.Repeat("0123456789abcde\n", maxSecret/16)+"x"
+	for _, tt := range []struct {
+		name, secret, text, want string
+	}{
+		{"lines of a short one", short, "so " + lines[7] + " it is", "so * it is"},
+		{"a short one", short, "so " + short + " it is", "so * it is"},
+		{"lines of one of many lines", many, "so " + lines[7] + " it is", "so " + lines[7] + " it is"},
+		{"one of many lines", many, "so " + many + " it is", "so * it is"},
+		{"one of many lines in an address", many, "so " + url.QueryEscape(many) + " it is", "so * it is"},
+		{"one of many bytes", long, "so " + long + " it is", "so * it is"},
+		{"lines of one of many bytes", long, "so 0123456789abcde it is", "so 0123456789abcde it is"},
+	} {
+		if got := string(Masker([]string{tt.secret}, "*")([]byte(tt.text))); got != tt.want {
+			t.Errorf("%s: %.80q; want %.80q", tt.name, got, tt.want)
+		}
+	}
+	if n := len(formsOf([]string{strings.Repeat("a\"b\n", 10_000)})); n > 20 {
+		t.Errorf("a secret of 10,000 lines is looked for in %d forms", n)
+	}
+}
+
+func TestWhereThereAreTooManySecretsNothingIsLeftOfAText(t *testing.T) {
+	t.Parallel()
+	var secrets []string
+	for i := range 3 * maxForms {
+		secrets = append(secrets, fmt.Sprintf("secret %d", i))
+	}
+	if n := len(formsOf(secrets)); n > 2*maxForms {
+		t.Errorf("%d forms were made", n)
+	}
+	if got := string(Masker(secrets, "*")([]byte("this has secret 14999"))); got != "*" {
+		t.Errorf("it became %q", got)
+	}
+	body := strings.Repeat("key=abcdef&", 10) + "x=" + strings.Repeat("y", 1000)
+	o := &db.TokenOwner{Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}}}
+	if kept := withhold(o, Call{ContentType: "application/x-www-form-urlencoded", Body: []byte(body)}); strings.Contains(string(kept.Body), "abcdef") {
+		t.Errorf("it is kept as %.100s", kept.Body)
+	}
+}
+
+// What a start does while it holds rows of the database must not depend on what a caller sends.
+func TestACallIsLookedThroughBeforeTheTransactionOfItsStart(t *testing.T) {
+	t.Parallel()
+	o := &db.TokenOwner{Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}}}
+	call := Call{ContentType: "application/json", Body: []byte(`{"key":"abcdefgh","said":"abcdefgh!"}`)}.looked(o)
+	if call.shown == nil || strings.Contains(string(call.withheldBy(o).Body), "abcdefgh") {
+		t.Errorf("it was not looked through: %+v", call.shown)
+	}
+	given := map[string]string{"key": "abcdefgh", "said": "abcdefgh!"}
+	values, hidden := hideGiven(o, given)
+	if values["said"] != withheld+"!" || values["key"] != "abcdefgh" || given["said"] != "abcdefgh!" || !slices.Equal(hidden, []string{"abcdefgh"}) {
+		t.Errorf("hidden %q, in %q, of %q", hidden, values, given)
 	}
 }

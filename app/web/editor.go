@@ -293,7 +293,9 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 // found lists a prompt's placeholders with their stored values, and the values that the prompt has no use for any more.
 func (s *Server) found(in automation.Input) []views.Placeholder {
 	var list []views.Placeholder
+	listed := map[string]bool{}
 	for _, name := range s.Rules.Names(in.Provider, in.Prompt) {
+		listed[name] = true
 		value, ok := in.Parameters[name]
 		list = append(list, views.Placeholder{Name: name, Value: value, Missing: !ok})
 	}
@@ -301,7 +303,7 @@ func (s *Server) found(in automation.Input) []views.Placeholder {
 		return list // the values are those of the workflow's parameters
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Parameters)) {
-		if !slices.ContainsFunc(list, func(p views.Placeholder) bool { return p.Name == name }) {
+		if !listed[name] {
 			list = append(list, views.Placeholder{Name: name, Value: in.Parameters[name], Dropped: true})
 		}
 	}

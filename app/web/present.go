@@ -308,29 +308,8 @@ func firstLine(text string) string {
 // promptParts splits a filled prompt, so that what was filled in shows. Values are looked for in the order of the template.
 func promptParts(template string, parameters map[string]string) []views.Part {
 	var parts []views.Part
-	rest := template
-	for {
-		open := strings.Index(rest, "{{")
-		if open < 0 {
-			break
-		}
-		end := strings.Index(rest[open:], "}}")
-		if end < 0 {
-			break
-		}
-		hole := rest[open : open+end+2]
-		names := automation.Placeholders(hole)
-		if len(names) != 1 {
-			parts, rest = append(parts, views.Part{Text: rest[:open+2]}), rest[open+2:]
-			continue
-		}
-		parts = append(parts, views.Part{Text: rest[:open]})
-		if value, ok := automation.Lookup(parameters, names[0]); ok {
-			parts = append(parts, views.Part{Text: value, Filled: true})
-		} else {
-			parts = append(parts, views.Part{Text: hole, Open: true})
-		}
-		rest = rest[open+end+2:]
+	for _, part := range automation.ValuesOf(parameters).Parts(template) {
+		parts = append(parts, views.Part(part))
 	}
-	return append(parts, views.Part{Text: rest})
+	return parts
 }

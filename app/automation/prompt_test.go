@@ -1,0 +1,120 @@
+package automation
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"carillon/db"
+)
+
+func TestAPromptThatIsTooLongHasNoPlaceholders(t *testing.T) {
+	t.Parallel()
+	prompt := strings.Repeat("{{a}}", MaxPrompt)
+	for _, p := range []Provider{{}, {Script: true}} {
+		if names := p.Names(prompt); names != nil {
+			t.Errorf("a prompt of %d bytes has %d", len(prompt), len(names))
+		}
+	}
+}
+
+// allocated is how many pieces of memory something takes.
+func allocated(do func()) float64 { return testing.AllocsPerRun(1, do) }
+
+func TestAPathOfManyPartsLeadsNowhereAndReadsNothing(t *testing.T) {
+	const deep = 1000
+	values := map[string]string{"a": strings.Repeat(`{"a":`, deep) + "1" + strings.Repeat("}", deep)}
+	path := strings.Repeat("a.", 31) + "a"
+	if _, ok := ValuesOf(values).Lookup(path); !ok {
+		t.Error("a path of 32 parts leads nowhere")
+	}
+	if value, ok := ValuesOf(values).Lookup(path + ".a"); ok {
+		t.Errorf("a path of 33 parts leads to %d bytes", len(value))
+	}
+	long := strings.Repeat("a.", deep) + "a"
+	f := db.Filter{Conditions: slices.Repeat([]db.Condition{{Field: long, Operator: OpAbsent}}, maxConditions)}
+	if n := allocated(func() { matches(f, values, values["a"]) }); n > 100 {
+		t.Errorf("a filter with paths of %d parts took %v pieces of memory", deep, n)
+	}
+}
+
+func TestValuesAreReadOnceHoweverManyPathsLeadIntoThem(t *testing.T) {
+	var fields, names []string
+	for i := range 500 {
+		fields = append(fields, fmt.Sprintf(`"f%d":{"x":%d}`, i, i))
+		names = append(names, fmt.Sprintf("object.f%d.x", i))
+	}
+	values := map[string]string{"object": "{" + strings.Join(fields, ",") + "}"}
+	n := allocated(func() {
+		if _, unresolved := resolve(names, ValuesOf(values)); len(unresolved) > 0 {
+			t.Errorf("nothing for %q", unresolved)
+		}
+	})
+	if n > 500*60 { // read anew for each name it would be 500 times 500
+		t.Errorf("500 paths into one text took %v pieces of memory", n)
+	}
+}
+
+func TestFillingEndsWhereAPromptWouldBeTooLong(t *testing.T) {
+	t.Parallel()
+	value := strings.Repeat("x", 1<<20)
+	for _, prompt := range []string{strings.Repeat("{{a}}", MaxPrompt/5), strings.Repeat("{", MaxPrompt), strings.Repeat("{{", MaxPrompt/8) + strings.Repeat("{{b}}", MaxPrompt/8)} {
+		values := ValuesOf(map[string]string{"a": value, "b": ""})
+		if got := fill(prompt, values); len(got) > 2*MaxPrompt+len(value) {
+			t.Errorf("%.10s became %d bytes", prompt, len(got))
+		}
+		if parts := values.Parts(prompt); len(parts) > len(prompt)/2 {
+			t.Errorf("%.10s has %d parts", prompt, len(parts))
+		}
+	}
+	values := map[string]string{"a": value}
+	if got := Expand(strings.Repeat("$a", MaxPrompt/2), values); len(got) > maxExpanded+len(value)+MaxPrompt {
+		t.Errorf("it became %d bytes", len(got))
+	}
+}
+
+// slowExpand is what Expand does, by trying each name at each place.
+func slowExpand(text string, values map[string]string) string {
+	names := slices.SortedFunc(maps.Keys(values), func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	var b strings.Builder
+next:
+	for text != "" {
+		if text[0] == '$' {
+			for _, name := range names {
+				for _, form := range []string{"$" + name, "${" + name + "}"} {
+					if strings.HasPrefix(text, form) {
+						b.WriteString(values[name])
+						text = text[len(form):]
+						continue next
+					}
+				}
+			}
+		}
+		b.WriteByte(text[0])
+		text = text[1:]
+	}
+	return b.String()
+}
+
+func FuzzExpand(f *testing.F) {
+	f.Add("$a $ab ${ab} ${abc} ${a $ba$", "a", "ab", "b")
+	f.Add("$${a}${", "$", "a", "{")
+	f.Fuzz(func(t *testing.T, text, a, b, c string) {
+		values := map[string]string{}
+		for _, name := range []string{a, b, c, a + b, a + b + c} {
+			if name != "" && !strings.ContainsAny(name, "{}") {
+				values[name] = "<" + name + ">"
+			}
+		}
+		if got, want := Expand(text, values), slowExpand(text, values); got != want {
+			t.Errorf("%q with %q became %q; want %q", text, values, got, want)
+		}
+	})
+}
