@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"carillon/app/web"
 	"carillon/db"
 	"carillon/jobs"
 )
@@ -27,6 +28,7 @@ func newMetrics(database *db.DB, now func() time.Time, scheduler *jobs.Scheduler
 type rowMetrics struct {
 	database *db.DB
 	now      func() time.Time
+	last     web.Shared[*db.Gauges]
 }
 
 var (
@@ -41,9 +43,11 @@ func (m *rowMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeB
 
 // Collect implements prometheus.Collector.
 func (m *rowMetrics) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	g, err := db.ReadGauges(ctx, m.database, m.now())
+	g, err := m.last.Get(func() (*db.Gauges, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return db.ReadGauges(ctx, m.database, m.now())
+	})
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(sessionsMetric, err)
 		return

@@ -1,6 +1,9 @@
 package shell
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -64,6 +67,31 @@ func TestAScriptOfBracketsIsRefusedWithASentenceAndAPlace(t *testing.T) {
 		if _, _, err := Compile(script); err == nil {
 			t.Errorf("%.20s was compiled", script)
 		}
+	}
+}
+
+// Every door through which a script comes leads to the place that counts first.
+func TestOnePlaceReadsScripts(t *testing.T) {
+	t.Parallel()
+	places := 0
+	check := func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if strings.Contains(string(text), `"mvdan.cc/sh/`) && filepath.Base(filepath.Dir(path)) != "shell" {
+			t.Errorf("%s reads scripts by itself", path)
+		}
+		places += strings.Count(string(text), "syntax.NewParser(")
+		return err
+	}
+	for _, root := range []string{"../../app", "../../jobs", "../../db", "../../views"} {
+		if err := filepath.WalkDir(root, check); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if places != 1 {
+		t.Errorf("the parser is called in %d places; want one", places)
 	}
 }
 

@@ -59,14 +59,17 @@ func (s *Server) page(h handler) http.HandlerFunc {
 }
 
 // denied writes what a request was refused into the audit log. Of a page that asks for the same part again and again, it
-// writes one line a minute.
+// writes one line a minute, and of one person at one address a thousand at once, and then one every three seconds.
 func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 	actor, why, any := refusals.Taken()
 	if !any {
 		return
 	}
-	asked := r.Method + " " + redacted(r)
+	asked := method(r) + " " + redacted(r)
 	if r.Method == http.MethodGet && s.refused.take(actor.ID.String()+" "+asked) > 0 {
+		return
+	}
+	if s.refusals.take(actor.ID.String()+" "+s.address(r)) > 0 {
 		return
 	}
 	ctx := db.ByToken(context.WithoutCancel(r.Context()), actor.TokenName) // one does not get out of the log by hanging up
@@ -144,11 +147,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil:
 		w.WriteHeader(499) // the person has gone; nobody reads this
 	case db.IsAway(err):
-		s.Log.Error("answer request", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
+		s.Log.Error("answer request", "method", method(r), "path", redacted(r), "request", requestID(r), "err", err)
 		w.Header().Set("Retry-After", awayFor)
 		s.refuse(w, r, http.StatusServiceUnavailable, "The database is away", awayText)
 	default:
-		s.Log.Error("answer request", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
+		s.Log.Error("answer request", "method", method(r), "path", redacted(r), "request", requestID(r), "err", err)
 		s.refuse(w, r, http.StatusInternalServerError, "Something went wrong on our side", "It was noted as "+requestID(r)+". Try again in a moment.")
 	}
 }
@@ -347,8 +350,26 @@ func requestID(r *http.Request) string {
 
 // redacted is a request's path without secrets, also where it is not spelled as it should be: a slash too many or a
 // capital letter misses the route, and the token is in it all the same.
+//
+// It is cut: anybody may send 64 KiB of path.
 func redacted(r *http.Request) string {
-	path := r.URL.Path
+	return shortened(withoutSecrets(r.URL.Path), maxLogged)
+}
+
+// maxLogged is the most bytes of a path in the log.
+const maxLogged = 500
+
+// method is a request's method for the log: a stranger may call it anything.
+func method(r *http.Request) string { return shortened(r.Method, 20) }
+
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+func withoutSecrets(path string) string {
 	lower := strings.ToLower(path)
 	for _, before := range []string{"http-trigger/", "join/"} {
 		i := strings.Index(lower, before)
@@ -380,7 +401,7 @@ func (s *Server) logged(next http.Handler) http.Handler {
 				}
 			}
 			if !strings.HasPrefix(r.URL.Path, "/static/") {
-				s.Log.Info("request", "method", r.Method, "path", redacted(r), "status", rec.status, "bytes", rec.bytes,
+				s.Log.Info("request", "method", method(r), "path", redacted(r), "status", rec.status, "bytes", rec.bytes,
 					"took", time.Since(begun).Round(time.Microsecond), "request", id)
 			}
 			if p != nil { // what was sent so far must not pass for the whole

@@ -168,7 +168,7 @@ func (a *api) problem(ctx context.Context, err error) error {
 		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fault.Sentence(err.Error())
 	default:
 		if ctx.Err() == nil {
-			a.Log.Error("answer an API call", "method", r.Method, "path", redacted(r), "request", requestID(r), "err", err)
+			a.Log.Error("answer an API call", "method", method(r), "path", redacted(r), "request", requestID(r), "err", err)
 		}
 		if db.IsAway(err) {
 			p.Status, p.Detail = http.StatusServiceUnavailable, awayText

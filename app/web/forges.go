@@ -10,7 +10,6 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/forge"
-	"carillon/app/secret"
 	"carillon/db"
 )
 
@@ -23,8 +22,8 @@ type hookAnswer struct {
 	Sessions int `json:"sessions"`
 }
 
-// forgeHook takes the pull-request webhooks of a workspace's forge. Whoever cannot show the workspace's secret learns nothing,
-// and an unknown workspace costs as much as a known one.
+// forgeHook takes the pull-request webhooks of a workspace's forge. Whoever cannot show the workspace's secret learns nothing but
+// whether there is such a workspace, and its body is read only where there is.
 func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 	kind := forge.Kind(r.PathValue("kind"))
 	switch {
@@ -34,6 +33,18 @@ func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
 		tellForge(w, http.StatusMethodNotAllowed, hookAnswer{Error: "use POST"})
+		return
+	}
+	ws, key, err := s.hookOf(r)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		s.refuseHook(w, r, http.StatusNotFound, "there is no such workspace")
+		return
+	case err != nil:
+		s.brokenHook(w, r, err)
+		return
+	case key == "":
+		s.refuseHook(w, r, http.StatusUnauthorized, forge.ErrNoSecret.Error())
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, forge.MaxPayload))
@@ -46,17 +57,11 @@ func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 		tellForge(w, http.StatusBadRequest, hookAnswer{Error: "the body could not be read"})
 		return
 	}
-	ws, err := s.verified(r, kind, body)
-	switch {
-	case errors.Is(err, fault.ErrNotFound):
-		s.refuseHook(w, r, http.StatusNotFound, "there is no such workspace")
-	case errors.Is(err, forge.ErrNoSecret), errors.Is(err, forge.ErrNoSignature), errors.Is(err, forge.ErrSignature):
+	if err := forge.Verify(kind, r.Header, body, []string{key}, s.Now()); err != nil {
 		s.refuseHook(w, r, http.StatusUnauthorized, err.Error())
-	case err != nil:
-		s.brokenHook(w, r, err)
-	default:
-		s.takeHook(w, r, ws, kind, body)
+		return
 	}
+	s.takeHook(w, r, ws, kind, body)
 }
 
 // refuseHook answers a webhook that cannot show the workspace's secret. Only such webhooks count towards the limit of their
@@ -70,18 +75,14 @@ func (s *Server) refuseHook(w http.ResponseWriter, r *http.Request, status int, 
 	tellForge(w, status, hookAnswer{Error: problem})
 }
 
-// verified finds the workspace of a webhook that has its secret.
-func (s *Server) verified(r *http.Request, kind forge.Kind, body []byte) (*db.Workspace, error) {
-	workspaceID, _ := uuid.Parse(r.PathValue("workspace")) // nonsense is a workspace that nobody has
-	ws, key, err := s.Rules.ForgeHook(r.Context(), workspaceID)
-	if errors.Is(err, fault.ErrNotFound) {
-		_ = forge.Verify(kind, r.Header, body, []string{secret.Token()}, s.Now()) // for its cost alone
-		return nil, err
-	}
+// hookOf finds the workspace of a webhook, and the secret of its webhooks, which is empty where it has none. It reads nothing of the
+// body: whoever names no workspace sends it for nothing.
+func (s *Server) hookOf(r *http.Request) (*db.Workspace, string, error) {
+	workspaceID, err := uuid.Parse(r.PathValue("workspace"))
 	if err != nil {
-		return nil, err
+		return nil, "", fault.ErrNotFound
 	}
-	return ws, forge.Verify(kind, r.Header, body, []string{key}, s.Now())
+	return s.Rules.ForgeHook(r.Context(), workspaceID)
 }
 
 // takeHook reads a webhook that is believed.
@@ -106,7 +107,7 @@ func (s *Server) takeHook(w http.ResponseWriter, r *http.Request, ws *db.Workspa
 }
 
 func (s *Server) brokenHook(w http.ResponseWriter, r *http.Request, err error) {
-	s.Log.Error("take a forge's webhook", "path", r.URL.Path, "request", requestID(r), "err", err)
+	s.Log.Error("take a forge's webhook", "path", redacted(r), "request", requestID(r), "err", err)
 	status, text := ours(w, r, err)
 	tellForge(w, status, hookAnswer{Error: text})
 }

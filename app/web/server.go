@@ -66,7 +66,9 @@ type Server struct {
 	attempts  *sessions.CookieStore // of signing in by single sign-on
 	strangers *limits               // bad tokens, by address
 	callers   *limits               // calls, by token
-	refused   *limits               // refusals written down, by person and address
+	refused   *limits               // pages that were refused and written down, by person and page
+	refusals  *limits               // all refusals written down, by person and address
+	migrated  *Shared[bool]         // whether the database is
 	hub       *hub
 	stop      chan struct{} // closed when streams are to end
 }
@@ -77,6 +79,8 @@ func (s *Server) Init() {
 	s.strangers = newLimits(rate.Every(3*time.Second), 20)
 	s.callers = newLimits(rate.Inf, 0)
 	s.refused = newLimits(rate.Every(time.Minute), 1)
+	s.refusals = newLimits(rate.Every(3*time.Second), 1000)
+	s.migrated = &Shared[bool]{}
 	if s.TriggerRate > 0 {
 		s.callers = newLimits(rate.Limit(s.TriggerRate), max(1, int(20*s.TriggerRate)))
 	}
@@ -316,10 +320,12 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 
 // ready answers 200 when the database is reachable and migrated.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	migrated, err := db.Migrated(ctx, s.DB)
+	migrated, err := s.migrated.Get(func() (bool, error) { // for all who ask, so also where this one hangs up
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 3*time.Second)
+		defer cancel()
+		return db.Migrated(ctx, s.DB)
+	})
 	switch {
 	case err != nil:
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
