@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 )
@@ -23,12 +24,16 @@ var weights = map[Kind]int{
 var who = []int{1, 0, 1, 1, 2, 0, 3, 1, 0, 2, 1, 4, 5, 6, 1, 0}
 
 // draw makes the sequence of a seed, always the same one. Some sequences lack some kinds of acts and so have more of the others:
-// what all kinds together rarely lead to, a few kinds do.
+// what all kinds together rarely lead to, a few kinds do. WITHOUT in the environment leaves kinds out of all: "Blip Call".
 func draw(seed uint64) sequence {
+	without := strings.Fields(os.Getenv("WITHOUT"))
 	r := rand.New(rand.NewPCG(seed, 0))
 	var kinds []Kind
 	lacking := r.IntN(3) // of 4
 	for _, k := range Kinds {
+		if slices.Contains(without, string(k)) {
+			continue
+		}
 		if k == Wait || k == Create || k == Take || k == End || r.IntN(4) >= lacking {
 			kinds = append(kinds, slices.Repeat([]Kind{k}, weights[k])...)
 		}
