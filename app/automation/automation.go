@@ -33,6 +33,7 @@ type Service struct {
 	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
 
 	looks        looks         // for due automations
+	scripts      scriptNames   // the parameters of scripts
 	lockPatience time.Duration // bounds how long StartDue waits for what another transaction holds; 0 is startLockPatience
 }
 

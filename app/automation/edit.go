@@ -471,9 +471,13 @@ func (s *Service) scriptProblem(provider, script string) string {
 	return reason
 }
 
-// Names lists the parameters that a prompt for a provider asks for, each once, in their order.
+// Names lists the parameters that a prompt for a provider asks for, each once, in their order. The list is not to be changed: of a
+// script it is remembered, so that lists of automations parse each script once.
 func (s *Service) Names(provider, prompt string) []string {
 	p, _ := s.provider(provider)
+	if p.Script && len(prompt) <= MaxPrompt {
+		return s.scripts.of(prompt, p.Names)
+	}
 	return p.Names(prompt)
 }
 

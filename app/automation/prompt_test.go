@@ -118,3 +118,25 @@ func FuzzExpand(f *testing.F) {
 		}
 	})
 }
+
+func TestAScriptIsParsedOnceHoweverManyListsShowIt(t *testing.T) {
+	t.Parallel()
+	s := &Service{Providers: func() []Provider { return []Provider{{ID: "shell", Script: true}, {ID: "agent"}} }}
+	for range 100 {
+		if names := s.Names("shell", `echo {{x}} "$PARAM_y"`); !slices.Equal(names, []string{"x", "y"}) {
+			t.Errorf("got %q", names)
+		}
+		if names := s.Names("agent", "echo {{x}} $PARAM_y"); !slices.Equal(names, []string{"x"}) {
+			t.Errorf("got %q", names)
+		}
+	}
+	if s.scripts.parsed != 1 {
+		t.Errorf("one script was parsed %d times", s.scripts.parsed)
+	}
+	for i := range maxScripts + 10 {
+		s.scripts.of(fmt.Sprint(i), func(script string) []string { return make([]string, 50) })
+	}
+	if len(s.scripts.known) > maxScripts || s.scripts.names > maxScriptNames || s.scripts.names != 50*len(s.scripts.known) {
+		t.Errorf("%d scripts with %d names are kept", len(s.scripts.known), s.scripts.names)
+	}
+}

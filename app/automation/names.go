@@ -1,0 +1,44 @@
+package automation
+
+import (
+	"crypto/sha256"
+	"sync"
+)
+
+// What is remembered of scripts: lists show the placeholders of each row.
+const (
+	maxScripts     = 5000
+	maxScriptNames = 100_000
+)
+
+// scriptNames remembers which parameters scripts ask for, by what the scripts say: to find them a script is parsed, which takes
+// a thousand times as long as its hash. It forgets all rather than grow without bound. Its zero value is ready.
+type scriptNames struct {
+	mu     sync.Mutex
+	known  map[[sha256.Size]byte][]string
+	names  int // in all of known
+	parsed int // scripts that were not known
+}
+
+// of lists the parameters that a script asks for, by find where the script is not known. The list is not to be changed.
+func (s *scriptNames) of(script string, find func(string) []string) []string {
+	key := sha256.Sum256([]byte(script))
+	s.mu.Lock()
+	names, ok := s.known[key]
+	s.mu.Unlock()
+	if ok {
+		return names
+	}
+	names = find(script) // others need not wait for it
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parsed++
+	if s.known == nil || len(s.known) >= maxScripts || s.names+len(names) > maxScriptNames {
+		s.known, s.names = map[[sha256.Size]byte][]string{}, 0
+	}
+	if _, ok := s.known[key]; !ok {
+		s.known[key] = names
+		s.names += len(names)
+	}
+	return names
+}
