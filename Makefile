@@ -20,7 +20,7 @@ test: export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) -tags=crashpoints '-
 	'-gcflags=carillon/views=-dwarf=false -d=checkptr=0 -l'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz prove soak build static generate vuln clean need-go need-node need-git run-packages packages
+.PHONY: help run test check bench fuzz prove soak siege build static generate vuln clean need-go need-node need-git run-packages packages
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,12 @@ SOAK := 30m
 soak: need-go need-node need-git packages ## Run the program under load and kill its processes, each minute and then at random points, SOAK=30m of both
 	SOAK=$(SOAK) go test -vet=off -count=1 -v -timeout 0 ./app/e2e/soak
 	SOAK=$(SOAK) go test -tags=crashpoints -vet=off -count=1 -v -timeout 0 -run OverAndOver ./app/e2e/faults
+
+SIEGE := 30m
+
+siege: need-go need-node need-git packages ## Let faults of the surroundings last as long as in life, for SIEGE=30m, and kill Git in each of its calls
+	CARILLON_SIEGE=$(SIEGE) go test -vet=off -count=1 -v -timeout 0 ./app/e2e/siege
+	CARILLON_SIEGE=$(SIEGE) go test -vet=off -count=1 -timeout 0 -run '^TestGitThatIsKilled' ./app/workspace
 
 # The first build compiles everything, and a newcomer waits for it. Data for debuggers and inlining in generated pages, which
 # spend their time copying strings, are a fifth of that; the traces of a panic need neither.
