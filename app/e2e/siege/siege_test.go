@@ -454,7 +454,9 @@ var badWords = regexp.MustCompile(`DATA RACE|"msg":"panic|^panic:|^fatal error:|
 // by processes.
 func (f *fault) prove() {
 	f.t.Helper()
-	f.Check(f.t)
+	for _, worker := range f.Workers { // with its folder; everything goes on meanwhile
+		worker.Check(f.t)
+	}
 	f.proveCalls()
 	f.proveMinutes()
 	f.proveHeld()
