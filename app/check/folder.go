@@ -92,7 +92,7 @@ func (f *Folder) sessions(ctx context.Context, d *db.DB, held []workspace.Holdin
 	for _, u := range list {
 		h := byID[u.ID]
 		kept := u.Keeps || u.Elsewhere || u.WorkspaceID == uuid.Nil // then a branch may stay
-		if kept && !h.Folder && !h.Place || u.WorkspaceID == uuid.Nil && f.young(filepath.Join(f.Root, "worktrees", h.Session)) {
+		if kept && !h.Folder && !h.Place || (u.WorkspaceID == uuid.Nil || u.Elsewhere && h.Folder) && f.young(filepath.Join(f.Root, "worktrees", h.Session)) {
 			continue
 		}
 		var has []string
