@@ -52,6 +52,9 @@ func TestWhatIsLeftInAWorkersFolderIsFound(t *testing.T) {
 	n.exec("UPDATE sessions SET worker = 'another' WHERE id IN (?, ?)", elsewhere, moved)
 	n.exec("INSERT INTO session_moves (session_id, worker, name, fence, at) VALUES (?, ?, '', 1, now())", moved, worker)
 	later := time.Now().Add(time.Minute)
+	if got := look(time.Now().Add(-time.Minute)); got != "" {
+		t.Errorf("found is %q of what another worker has since a moment; want nothing yet", got)
+	}
 	if got, want := look(later), elsewhere+" has a place for one in the repository and a worktree here, and another worker has the session"; got != want {
 		t.Errorf("found is %q; want %q", got, want)
 	}
