@@ -59,7 +59,7 @@ func (d *difference) kind() string {
 // play lets a sequence happen to Carillon and to the model, and returns the first difference, and how many ops did something.
 func (s *system) play(ctx context.Context, q sequence) (steps int, err error) {
 	night := at(Nights, q.Night)
-	if err := s.clear(ctx, night.Begin); err != nil {
+	if err := s.untilThere(ctx, func(ctx context.Context) error { return s.clear(ctx, night.Begin) }); err != nil {
 		return 0, err
 	}
 	s.heard, s.ticks = nil, 0
@@ -85,11 +85,19 @@ func (s *system) play(ctx context.Context, q sequence) (steps int, err error) {
 			return steps, &difference{step: i, want: want, got: got, at: w.Now, story: story}
 		}
 	}
-	if got, err := s.lists(ctx, w); err != nil || got != "" {
-		return steps, &difference{step: len(q.Ops) - 1, got: strings.Join([]string{got, fmt.Sprint(err)}, " "), at: w.Now, story: story}
-	}
-	if got, err := s.promises(ctx); err != nil || got != "" {
-		return steps, &difference{step: len(q.Ops) - 1, got: strings.Join([]string{got, fmt.Sprint(err)}, " "), at: w.Now, story: story}
+	s.blip = 0
+	var got string
+	for _, look := range []func(context.Context) (string, error){func(ctx context.Context) (string, error) { return s.lists(ctx, w) }, s.promises} {
+		err := s.untilThere(ctx, func(ctx context.Context) (err error) {
+			got, err = look(ctx)
+			return err
+		})
+		if err != nil {
+			got = err.Error()
+		}
+		if got != "" {
+			return steps, &difference{step: len(q.Ops) - 1, got: got, at: w.Now, story: story}
+		}
 	}
 	return steps, nil
 }

@@ -143,8 +143,13 @@ func (s *system) AfterQuery(context.Context, *bun.QueryEvent) {}
 // steadily does something that is done all or not at all, and again where the database went away meanwhile, as each caller does:
 // a person, a sender, a scheduler, a worker.
 func (s *system) steadily(ctx context.Context, do func(ctx context.Context) error) error {
+	return s.untilThere(context.WithValue(ctx, steady{}, true), do)
+}
+
+// untilThere does something again while the database is away: connections that a blip ended may be found out later.
+func (s *system) untilThere(ctx context.Context, do func(ctx context.Context) error) error {
 	for {
-		switch err := do(context.WithValue(ctx, steady{}, true)); {
+		switch err := do(ctx); {
 		case s.lost != nil:
 			return s.lost
 		case err == nil || !db.IsAway(err):
@@ -574,7 +579,11 @@ func (s *system) take(ctx context.Context, given bool) error {
 			continue
 		}
 		execution := uuid.Nil
-		e, err := db.ExecutionBySession(ctx, s.db, session.ID)
+		var e *db.Execution
+		err = s.untilThere(ctx, func(ctx context.Context) (err error) {
+			e, err = db.ExecutionBySession(ctx, s.db, session.ID)
+			return err
+		})
 		switch {
 		case err == nil && e.Status.InFlight():
 			execution = e.ID
@@ -609,7 +618,10 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 	}
 	out.Neutral, out.Tell = o.Why == "outage", o.Why == "outage"
 	var asked bool
-	if err := s.db.NewRaw("SELECT cancel_requested_at IS NOT NULL FROM sessions WHERE id = ?", session.ID).Scan(ctx, &asked); err != nil {
+	err := s.untilThere(ctx, func(ctx context.Context) error {
+		return s.db.NewRaw("SELECT cancel_requested_at IS NOT NULL FROM sessions WHERE id = ?", session.ID).Scan(ctx, &asked)
+	})
+	if err != nil {
 		return err
 	}
 	if asked {
@@ -619,7 +631,11 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 	if err := s.steadily(ctx, func(ctx context.Context) error { return db.AddUsage(ctx, s.db, lease(session), turn, db.TurnUsage{}) }); err != nil {
 		return err
 	}
-	plan, err := s.rules[0].PlanRetry(ctx, session.ID, out)
+	var plan *automation.Retry
+	err = s.steadily(ctx, func(ctx context.Context) (err error) {
+		plan, err = s.rules[0].PlanRetry(ctx, session.ID, out)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -802,7 +818,7 @@ const readStored = `SELECT json_build_object(
 // lines writes down what is stored.
 func (s *system) lines(ctx context.Context, w *World) (Lines, error) {
 	var text []byte
-	if err := s.db.NewRaw(readStored).Scan(ctx, &text); err != nil {
+	if err := s.untilThere(ctx, func(ctx context.Context) error { return s.db.NewRaw(readStored).Scan(ctx, &text) }); err != nil {
 		return nil, err
 	}
 	var all stored
