@@ -150,16 +150,6 @@ func (c *cluster) end(signal syscall.Signal) {
 	c.process = nil
 }
 
-// gone reports whether the server has ended of itself.
-func (c *cluster) gone() bool {
-	select {
-	case <-c.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 // url is where a role reaches a database by the server's socket.
 func (c *cluster) url(role, database string) string {
 	query := url.Values{"host": {c.dir}, "port": {"5432"}, "sslmode": {"disable"}}
