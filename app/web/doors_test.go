@@ -1,184 +1,624 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
-	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/uptrace/bun"
 
+	"carillon/app/account"
 	"carillon/app/automation"
-	"carillon/app/forge"
+	"carillon/db"
 )
 
-// door is what one may send to some routes at most.
-type door struct {
-	name  string // as SECURITY.md has it
-	most  int64  // bytes of a body
-	leads func(method, path string) bool
-}
-
-// doors are the routes that take text, by the bound of their body.
-var doors = []door{
-	{"HTTP trigger", automation.MaxBody, func(_, path string) bool { return strings.HasPrefix(path, triggerPath) }},
-	{"webhooks of forges", forge.MaxPayload, func(_, path string) bool { return strings.HasPrefix(path, "/api/forges/") }},
-	{"MCP", maxCall, func(_, path string) bool { return path == "/mcp" }},
-	{"API: manifests", maxAPIManifest, func(_, path string) bool { return manifestPath(path) }},
-	{"API: workflows", maxAPIWorkflow, func(_, path string) bool { return strings.HasPrefix(path, apiPrefix+"/workflows") }},
-	{"API: the rest", maxAPIBody, func(_, path string) bool {
-		return strings.HasPrefix(path, apiPrefix+"/") && !manifestPath(path) && !strings.HasPrefix(path, apiPrefix+"/workflows")
-	}},
-	{"forms", maxForm, func(_, path string) bool { return !strings.HasPrefix(path, "/api/") && path != "/mcp" }},
-}
-
-func manifestPath(path string) bool {
-	return path == apiPrefix+"/plans" || path == apiPrefix+"/applications"
-}
-
-// doorOf is the door of a route, nil for one that reads no body.
-func doorOf(t *testing.T, pattern string) *door {
-	t.Helper()
-	method, path, ok := strings.Cut(pattern, " ")
-	if !ok {
-		method, path = "", pattern
-	}
-	if path == "/api/" || method == http.MethodGet || method == http.MethodDelete || method == http.MethodHead {
-		return nil
-	}
-	var found *door
-	for i, d := range doors {
-		if d.leads(method, path) {
-			if found != nil {
-				t.Errorf("%s leads to %s and %s", pattern, found.name, d.name)
-			}
-			found = &doors[i]
-		}
-	}
-	if found == nil {
-		t.Errorf("%s has no bound: decide one", pattern)
-	}
-	return found
-}
-
-func TestEveryDoorHasABoundThatIsWrittenDown(t *testing.T) {
+// TestANightEnteredThroughEachDoorGivesTheSameRows enters automations of all types with all their fields, and edits of each,
+// through the form, the API, the tools of MCP and YAML, over HTTP. The same night is lived through behind each door, and the
+// rows that it leaves are compared. left says what is not compared.
+func TestANightEnteredThroughEachDoorGivesTheSameRows(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../SECURITY.md")
-	check(t, err)
-	used := map[string]bool{}
-	for _, pattern := range Routes() {
-		if d := doorOf(t, pattern); d != nil {
-			used[d.name] = true
+	nights := map[string][]string{}
+	var mu sync.Mutex
+	t.Run("nights", func(t *testing.T) {
+		for _, name := range []string{"form", "API", "MCP", "YAML"} {
+			t.Run(name, func(t *testing.T) {
+				rows := liveBehind(t, name)
+				mu.Lock()
+				defer mu.Unlock()
+				nights[name] = rows
+			})
+		}
+	})
+	want := nights["form"]
+	for name, got := range nights {
+		differences := 0
+		for i := range max(len(got), len(want)) {
+			a, b := at(want, i), at(got, i)
+			if a == b {
+				continue
+			}
+			if differences++; differences > 12 {
+				t.Errorf("%s: and more", name)
+				break
+			}
+			t.Errorf("row %d\nby the form: %s\nby %s: %s", i, apart(a, b), name, apart(b, a))
 		}
 	}
-	for _, d := range doors {
-		if line := fmt.Sprintf("| %s | %d MiB |", d.name, d.most>>20); !strings.Contains(string(text), line) {
-			t.Errorf("SECURITY.md lacks %s", line)
-		}
-		if !used[d.name] {
-			t.Errorf("no route leads to %s", d.name)
-		}
+	if len(want) < 300 {
+		t.Errorf("the night left %d rows; want a busy one", len(want))
 	}
 }
 
-func TestNoDoorTakesABodyOverItsBound(t *testing.T) {
-	x := newWalk(t)
-	x.server.strangers = newLimits(rate.Inf, 0)
-	token := x.tokens()["admin"]
-	for _, e := range apiExpectations {
-		method, path, _ := strings.Cut(e.route, " ")
-		d := doorOf(t, method+" "+apiPrefix+path)
-		if d == nil || e.form == "" {
+func at(list []string, i int) string {
+	if i < len(list) {
+		return list[i]
+	}
+	return ""
+}
+
+// apart is what one text has from where it differs from another, and the beginning that says what it is.
+func apart(a, b string) string {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	from := max(0, n-60)
+	return a[:min(len(a), 40)] + " … " + a[from:min(len(a), n+160)]
+}
+
+// left are the columns that tell of the door and not of the night, and those that chance is in.
+var left = map[string][]string{
+	"automations":        {"signature_sealed"},                  // sealed anew each time
+	"executions":         {"token_fingerprint"},                 // of a token that is made by chance
+	"audit_events":       {"address", "token"},                  // how a person came
+	"webhook_deliveries": {"fingerprint", "address", "headers"}, // the token, and the port of the server
+	"sessions":           {}, "turns": {}, "notifications": {},
+}
+
+// doorsBegin is an evening before a night in which clocks change in Berlin.
+var doorsBegin = time.Date(2027, 3, 27, 22, 0, 0, 0, time.UTC)
+
+// behind is a night behind a door.
+type behind struct {
+	*browser
+	now   atomic.Int64
+	door  door
+	made  []entered
+	bot   string
+	steps string // the id of the workflow
+}
+
+// entered is an automation as it was entered last.
+type entered struct {
+	id, hook string
+	in       automation.Input
+}
+
+// door is a way to enter automations.
+type door interface {
+	create(in automation.Input) (id, hook string)
+	edit(e *entered, in automation.Input) (hook string)
+	enable(e *entered, on bool)
+}
+
+func (n *behind) tick(d time.Duration) { n.now.Add(int64(d)) }
+
+func liveBehind(t *testing.T, name string) []string {
+	n := &behind{}
+	s := open(t)
+	n.now.Store(doorsBegin.UnixNano())
+	clock := func() time.Time { return time.Unix(0, n.now.Load()).UTC() }
+	s.rules.Now, s.server.Now = clock, clock
+	s.rules.Providers = func() []automation.Provider {
+		return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
+	}
+	n.browser = s.as("Mira", account.RoleAdministrator)
+	n.exec("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'")
+	workflow, err := s.rules.CreateWorkflow(t.Context(), n.actor, automation.WorkflowInput{
+		Name: "Release", Workspace: s.workspace, Steps: []automation.StepInput{{Kind: "message", Text: "Mend $depth with $token."}},
+		Parameters: []automation.ParameterInput{{Alias: "depth", Type: "number", Default: "2", Required: true}, {Alias: "token", Type: "secret"}},
+	})
+	check(t, err)
+	bot, err := s.rules.CreateBot(t.Context(), n.actor, automation.BotInput{Name: "Rita", Workspace: s.workspace, Instructions: "Review.", Enabled: true})
+	check(t, err)
+	n.steps, n.bot = workflow.ID.String(), bot.ID.String()
+	switch name {
+	case "form":
+		n.door = formDoor{n}
+	case "API":
+		n.door = apiDoor{n, n.program()}
+	case "MCP":
+		n.door = mcpDoor{n, s.tool(n.newToken())}
+	case "YAML":
+		n.door = yamlDoor{n, n.program()}
+	}
+	n.live()
+	return n.rows()
+}
+
+// live is the night.
+func (n *behind) live() {
+	table := n.table()
+	for _, in := range table {
+		n.tick(time.Second)
+		e := entered{in: in}
+		e.id, e.hook = n.door.create(in)
+		n.made = append(n.made, e)
+	}
+	n.hours(2)
+	for i := range n.made { // each becomes another of the table
+		n.tick(time.Second)
+		e := &n.made[i]
+		in := table[(i+7)%len(table)]
+		in.Name = e.in.Name
+		if hook := n.door.edit(e, in); hook != "" {
+			e.hook = hook
+		}
+		e.in = in
+	}
+	n.hours(6)
+	for _, on := range []bool{false, true} {
+		for i := range n.made {
+			if e := &n.made[i]; i%3 == 0 && e.in.Trigger != "http" && e.in.Trigger != "one_time" {
+				n.tick(time.Second)
+				n.door.enable(e, on)
+			}
+		}
+		n.hours(1)
+	}
+}
+
+// hours lets hours pass: each half hour what is due begins, people and senders start some more, and workers do what there is.
+func (n *behind) hours(hours int) {
+	n.t.Helper()
+	for half := range 2 * hours {
+		now := time.Unix(0, n.now.Load())
+		n.now.Store(now.Truncate(30 * time.Minute).Add(30*time.Minute + time.Second).UnixNano())
+		n.start()
+		for i, e := range n.made {
+			switch {
+			case e.in.Trigger == "http" && (i+half)%2 == 0:
+				n.send(e)
+			case e.in.Trigger != "http" && (i+half)%9 == 0:
+				n.tick(time.Second)
+				n.post("/automations/"+e.id+"/runs", "param.what", "by hand")
+			}
+		}
+		n.work(half)
+	}
+}
+
+func (n *behind) start() {
+	for more := 1; more > 0; {
+		var err error
+		more, err = n.rules.StartDue(n.t.Context())
+		check(n.t, err)
+	}
+}
+
+// send calls the webhook of an automation. Where its calls must be signed, this one is not, and is refused.
+func (n *behind) send(e entered) {
+	n.t.Helper()
+	n.tick(time.Second)
+	address, err := url.Parse(e.hook)
+	check(n.t, err)
+	req, err := http.NewRequest(http.MethodPost, n.http.URL+address.Path, strings.NewReader(`{"action":"1","what":"a call","depth":"4"}`))
+	check(n.t, err)
+	req.Header.Set("Content-Type", "application/json")
+	a := n.do(req)
+	if a.StatusCode != http.StatusOK && a.StatusCode != http.StatusConflict && a.StatusCode != http.StatusUnauthorized && a.StatusCode != http.StatusBadRequest {
+		n.t.Errorf("a call of %s is answered %d %s", e.in.Name, a.StatusCode, a.body)
+	}
+}
+
+// work lets a worker do what is queued. Each fifth run fails, and each seventh goes on until the next time.
+func (n *behind) work(round int) {
+	n.t.Helper()
+	var list []db.Session
+	check(n.t, n.rules.DB.RunInTx(n.t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		list, err = db.ClaimSessions(ctx, tx, "test", 1000, n.rules.Now(), n.rules.Now().Add(time.Minute))
+		return err
+	}))
+	slices.SortFunc(list, func(a, b db.Session) int {
+		if by := strings.Compare(a.Title, b.Title); by != 0 {
+			return by
+		}
+		return a.CreatedAt.Compare(b.CreatedAt)
+	})
+	for i, s := range list {
+		if (i+round)%7 == 3 {
 			continue
 		}
-		e.form = `{"name":"` + strings.Repeat("x", int(d.most)) + `"}`
-		if a := x.askAPI("admin", token, method, path, e); a.StatusCode != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s answered %d to more than %d bytes; want 413", e.route, a.StatusCode, d.most)
+		n.tick(time.Second)
+		o := automation.Outcome{Status: db.Succeeded, Answer: "It is done.", FilesChanged: i%2 == 0}
+		if (i+round)%5 == 2 {
+			o = automation.Outcome{Status: db.Failed, Reason: "exit 1", Class: "agent"}
+		}
+		check(n.t, n.rules.Finish(n.t.Context(), db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}, o))
+	}
+}
+
+func (n *behind) exec(query string) {
+	n.t.Helper()
+	_, err := n.rules.DB.NewRaw(query).Exec(n.t.Context())
+	check(n.t, err)
+}
+
+// table holds automations of each trigger with each kind of session, with every option that goes with them and without.
+func (n *behind) table() []automation.Input {
+	var list []automation.Input
+	for _, trigger := range []db.Trigger{db.Manual, db.OneTime, db.Recurring, db.Loop, db.HTTP} {
+		for i, session := range []string{"develop", "develop-workflow", "develop-plain", "chat", "bot"} {
+			in := automation.Input{
+				Name: string(trigger) + " " + session, Workspace: n.workspace, Trigger: string(trigger), ExecutionType: "inline", Provider: "agent",
+				Prompt: "Look at {{what}}.\n\nThen report.", Parameters: map[string]string{"what": "the: tests # all"},
+				Timeout: "360", Retries: "2", AutoComplete: true,
+			}
+			in.SessionType, _, _ = strings.Cut(session, "-")
+			if session != "develop-plain" {
+				in.BaseBranch, in.Model, in.MayAutomate, in.Timeout, in.Retries = "release", "large", true, "90.5", "0"
+				in.QualityInput = automation.QualityInput{
+					GateCommand: "test -f go.mod\nexit 0", GateBranchMoved: true, GateNoOpenPR: true, SuccessCommand: "go test ./...", SuccessContains: "done",
+					Budget: map[string]automation.BudgetInput{"run": {Money: "1.25", Turns: "3"}, "day": {Tokens: "1000000"}, "month": {Money: "20", Minutes: "90.5"}},
+				}
+			}
+			switch trigger {
+			case db.OneTime: // a time that the clocks leave out, and one after each other
+				in.RunAt, in.TimeZone = fmt.Sprintf("2027-03-28T0%d:30", 2+i%3*2), "Europe/Berlin"
+			case db.Recurring:
+				in.Cron, in.TimeZone, in.CatchUp = []string{"*/30 * * * *", "30 2 * * *", "0 0-4 * * sun", "15 1,3 * * *", "0 */2 28 * *"}[i], "Europe/Berlin", i%2 == 0
+			case db.Loop:
+				in.MaxIterations, in.StopText = []string{"", "3"}[i%2], []string{"ALL DONE", ""}[i%2]
+			case db.HTTP:
+				in.AllowParallel, in.MaxParallel, in.AppendPayload = i%2 == 0, []string{"3", ""}[i%2], i%2 == 1
+				if session == "chat" {
+					in.Sender, in.SignatureHeader, in.SignatureSecret = "hmac", "X-Signature", "a secret of some length"
+				}
+				if session != "develop-plain" {
+					in.Filter = db.Filter{Any: true, Conditions: []db.Condition{{Field: "action", Operator: automation.OpEquals, Value: "1"}, {Field: "draft", Operator: automation.OpAbsent}}}
+				}
+			}
+			switch session {
+			case "develop":
+				in.OnlyUnchanged, in.CreatePR, in.Toggles = true, true, []string{"edge_cases", "code_review"}
+			case "develop-workflow":
+				in.ExecutionType, in.Workflow, in.Prompt, in.AutoComplete = "workflow", n.steps, "", false
+				in.Parameters = map[string]string{"depth": "3", "token": "a secret of some length"}
+				in.SuccessFilesChanged, in.SuccessPullRequest = true, true
+			case "bot":
+				in.Bot = n.bot
+			}
+			list = append(list, in)
 		}
 	}
-	if answered, _ := x.ask("admin", expectation{route: "POST /tickets", form: "title=" + strings.Repeat("x", maxForm)}); answered != "413" {
-		t.Errorf("a form of more than %d bytes is answered %s; want 413", maxForm, answered)
+	return list
+}
+
+var hookAddress = regexp.MustCompile(`/api/automations/http-trigger/[A-Za-z0-9_-]{43}`)
+
+// formDoor is the editor, filled in as a browser would.
+type formDoor struct{ *behind }
+
+func (d formDoor) create(in automation.Input) (id, hook string) {
+	return d.send(d.get("/automations/new"), "/automations", in)
+}
+
+func (d formDoor) edit(e *entered, in automation.Input) string {
+	_, hook := d.send(d.get("/automations/"+e.id+"/edit"), "/automations/"+e.id, in)
+	return hook
+}
+
+func (d formDoor) send(page *answer, action string, in automation.Input) (id, hook string) {
+	d.t.Helper()
+	forms := formsOf(d.t, page.body)
+	i := slices.IndexFunc(forms, func(f form) bool { return f.action == action })
+	if i < 0 {
+		d.t.Fatalf("%s has no form for %s", page.Request.URL, action)
+	}
+	values := forms[i].values
+	for name := range values {
+		if strings.HasPrefix(name, "param.") || strings.HasPrefix(name, "filter_") {
+			values.Del(name)
+		}
+	}
+	set := func(name, value string) { values.Set(name, value) }
+	tick := func(name string, on bool) {
+		if values.Del(name); on {
+			values.Set(name, "true")
+		}
+	}
+	for name, value := range map[string]string{
+		"name": in.Name, "workspace": in.Workspace, "trigger": in.Trigger, "run_at": in.RunAt, "cron": in.Cron, "time_zone": in.TimeZone,
+		"max_iterations": in.MaxIterations, "stop_text": in.StopText, "max_parallel": in.MaxParallel, "sender": in.Sender, "signature_header": in.SignatureHeader,
+		"signature_secret": in.SignatureSecret, "session_type": in.SessionType, "execution_type": in.ExecutionType, "prompt": in.Prompt,
+		"workflow": in.Workflow, "bot": in.Bot, "base_branch": in.BaseBranch, "provider": in.Provider, "model": in.Model, "timeout": in.Timeout, "retries": in.Retries,
+		"gate_command": in.GateCommand, "success_command": in.SuccessCommand, "success_contains": in.SuccessContains,
+	} {
+		set(name, value)
+	}
+	for name, on := range map[string]bool{
+		"catch_up": in.CatchUp, "allow_parallel": in.AllowParallel, "append_payload": in.AppendPayload, "auto_complete": in.AutoComplete,
+		"only_unchanged": in.OnlyUnchanged, "create_pr": in.CreatePR, "may_automate": in.MayAutomate, "filter_any": in.Filter.Any,
+		"gate_branch_moved": in.GateBranchMoved, "gate_no_open_pr": in.GateNoOpenPR, "success_files_changed": in.SuccessFilesChanged, "success_pull_request": in.SuccessPullRequest,
+	} {
+		tick(name, on)
+	}
+	values["toggles"] = in.Toggles
+	for name, value := range in.Parameters {
+		set("param."+name, value)
+	}
+	for _, c := range in.Filter.Conditions {
+		values.Add("filter_field", c.Field)
+		values.Add("filter_operator", c.Operator)
+		values.Add("filter_value", c.Value)
+	}
+	for _, p := range automation.BudgetPeriods {
+		b := in.Budget[p.Key]
+		for unit, value := range map[string]string{"money": b.Money, "tokens": b.Tokens, "turns": b.Turns, "minutes": b.Minutes} {
+			set("budget_"+p.Key+"_"+unit, value)
+		}
+	}
+	var fields []string
+	for name, list := range values {
+		for _, value := range list {
+			fields = append(fields, name, value)
+		}
+	}
+	a := d.post(action, fields...)
+	if a.StatusCode != http.StatusSeeOther && a.StatusCode != http.StatusOK {
+		d.t.Fatalf("the form of %s is answered %d %s", in.Name, a.StatusCode, wrongIn(a.body))
+	}
+	shown := a.body
+	if where := a.Header.Get("Location"); where != "" {
+		shown = d.get(where).body
+	}
+	check(d.t, d.rules.DB.NewRaw("SELECT id FROM automations WHERE name = ?", in.Name).Scan(d.t.Context(), &id))
+	return id, hookAddress.FindString(shown)
+}
+
+var wrong = regexp.MustCompile(`(?s)class="[^"]*error[^"]*"[^>]*>(.{0,200})`)
+
+func wrongIn(page string) string { return fmt.Sprint(wrong.FindAllString(page, 5)) }
+
+func (d formDoor) enable(e *entered, on bool) {
+	d.t.Helper()
+	if a := d.post("/automations/"+e.id+"/enabled", "enabled", strconv.FormatBool(on)); a.StatusCode != http.StatusSeeOther {
+		d.t.Errorf("switching %s is answered %d", e.in.Name, a.StatusCode)
 	}
 }
 
-// costly are texts that cost the most that is known of what reads them.
-func costly(size int) []string {
-	path := "{{" + strings.Repeat("a.", 1000) + "a}}"
-	return []string{
-		strings.Repeat("(+", size/2), strings.Repeat("$((", size/3), strings.Repeat("{", size), strings.Repeat(path, size/len(path)), strings.Repeat("{{a}}", size/5),
-	}
-}
-
-// TestCostlyTextsThroughEveryDoorAreAnswered sends them as every text of every form and of every call of the API. None ends the
-// server, none is our fault, and none fills the log, the audit log or the answer.
-func TestCostlyTextsThroughEveryDoorAreAnswered(t *testing.T) {
-	x := newWalk(t)
-	x.server.strangers = newLimits(rate.Inf, 0)
-	log := &safeBuffer{}
-	x.server.Log = slog.New(slog.NewTextHandler(log, nil))
-	token, admin := x.tokens()["admin"], x.who["admin"].actor.ID
-	lines := func() (n int) {
-		check(t, x.server.DB.NewRaw("SELECT count(*) FROM audit_events WHERE actor_id = ?", admin).Scan(t.Context(), &n))
+// spelt is an automation as programs say it: every field by itself.
+func spelt(in automation.Input) fields {
+	number := func(text string) float64 {
+		n, _ := strconv.ParseFloat(text, 64)
 		return n
 	}
-	requests, logged, before := 0, 0, lines()
-	done := func(route, answered string, sent, got int) {
-		requests++
-		if answered >= "500" && answered < "600" {
-			t.Errorf("%s is answered %s", route, answered)
-		}
-		if got > 10*sent+1<<20 {
-			t.Errorf("%s answers %d bytes to %d", route, got, sent)
-		}
-		if all := len(log.String()); all-logged > 8<<10 {
-			t.Errorf("%s writes %d bytes of log", route, all-logged)
-			logged = all
-		} else {
-			logged = all
-		}
-	}
-	texts, prompts := costly(16<<10), costly(automation.MaxPrompt)
-	for at, e := range expectations {
-		if method, _, ok := strings.Cut(e.route, " "); ok && method != http.MethodPost || strings.Contains(e.route, "/logout") || e.route == "/mcp" || strings.HasPrefix(e.route, "/api/") {
-			continue
-		}
-		form := url.Values{"provider": {"shell"}, "prompt": {prompts[at%len(prompts)]}}
-		for i, field := range strings.Fields("name title body text message step_text step_label description instructions labels parameter_default param.a success_command gate_command " +
-			"success_contains stop_text filter_field filter_value cron time_zone model base_branch email reason search allowed_tools next back") {
-			form.Set(field, texts[(at+i)%len(texts)])
-		}
-		if e.form != "" {
-			e.form += "&"
-		}
-		e.form += form.Encode()
-		answered, body := x.ask("admin", e)
-		done(e.route, answered, len(e.form), len(body))
-	}
-	for at, e := range apiExpectations {
-		method, path, _ := strings.Cut(e.route, " ")
-		var fields map[string]any
-		if json.Unmarshal([]byte(e.form), &fields) != nil {
-			continue
-		}
-		for name, value := range fields {
-			if text, ok := value.(string); ok && text != "WORKSPACE" && name != "provider" && !strings.HasSuffix(name, "_id") {
-				fields[name] = texts[at%len(texts)]
+	limits := func(period string) fields {
+		b, l := in.Budget[period], fields{}
+		for unit, value := range map[string]string{"money": b.Money, "tokens": b.Tokens, "turns": b.Turns, "minutes": b.Minutes} {
+			if value != "" {
+				l[unit] = number(value)
 			}
 		}
-		if _, ok := fields["prompt"]; ok {
-			fields["prompt"], fields["provider"] = prompts[at%len(prompts)], "shell"
-		}
-		raw, err := json.Marshal(fields)
-		check(t, err)
-		e.form = string(raw)
-		a := x.askAPI("admin", token, method, path, e)
-		done(e.route, fmt.Sprint(a.StatusCode), len(e.form), len(a.body))
+		return l
 	}
-	if n := lines() - before; requests < 80 || n > 3*requests {
-		t.Errorf("%d requests left %d lines in the audit log", requests, n)
+	conditions := []fields{}
+	for _, c := range in.Filter.Conditions {
+		conditions = append(conditions, fields{"field": c.Field, "operator": c.Operator, "value": c.Value})
 	}
+	f := fields{
+		"name": in.Name, "trigger": in.Trigger, "cron": in.Cron, "time_zone": in.TimeZone, "max_iterations": number(in.MaxIterations), "stop_text": in.StopText,
+		"catch_up": in.CatchUp, "allow_parallel": in.AllowParallel, "max_parallel": number(in.MaxParallel), "sender": in.Sender, "signature_header": in.SignatureHeader,
+		"filter": fields{"any": in.Filter.Any, "conditions": conditions}, "append_payload": in.AppendPayload, "session_type": in.SessionType,
+		"execution_type": in.ExecutionType, "prompt": in.Prompt, "parameters": in.Parameters, "base_branch": in.BaseBranch, "provider": in.Provider, "model": in.Model,
+		"toggles": append([]string{}, in.Toggles...), "create_pr": in.CreatePR, "may_automate": in.MayAutomate, "timeout_minutes": number(in.Timeout),
+		"retries": number(in.Retries), "gate": fields{"command": in.GateCommand, "branch_moved": in.GateBranchMoved, "no_open_pr": in.GateNoOpenPR},
+		"success": fields{"command": in.SuccessCommand, "contains": in.SuccessContains, "files_changed": in.SuccessFilesChanged, "pull_request": in.SuccessPullRequest},
+		"budget":  fields{"run": limits("run"), "day": limits("day"), "month": limits("month")},
+	}
+	if in.SignatureSecret != "" {
+		f["signature_secret"] = in.SignatureSecret
+	}
+	if in.Trigger != "http" { // it does not apply, and saying it is a mistake
+		f["auto_complete"], f["only_unchanged"] = in.AutoComplete, in.OnlyUnchanged
+	}
+	return f
 }
+
+// over lets a change say of each stored parameter that the new version lacks that it goes.
+func over(f fields, before automation.Input) fields {
+	parameters := map[string]string{}
+	for name := range before.Parameters {
+		parameters[name] = ""
+	}
+	maps.Copy(parameters, f["parameters"].(map[string]string))
+	f["parameters"] = parameters
+	return f
+}
+
+func (f fields) with(name, value string) fields {
+	if value != "" {
+		f[name] = value
+	}
+	return f
+}
+
+// apiDoor is the HTTP API.
+type apiDoor struct {
+	*behind
+	client *program
+}
+
+func (d apiDoor) fields(in automation.Input) fields {
+	f := spelt(in).with("workspace_id", in.Workspace).with("workflow_id", in.Workflow).with("bot_id", in.Bot)
+	if in.RunAt != "" { // the instant that the clock time means
+		zone, err := time.LoadLocation(in.TimeZone)
+		check(d.t, err)
+		at, err := time.ParseInLocation("2006-01-02T15:04", in.RunAt, zone)
+		check(d.t, err)
+		if at.In(zone).Format("2006-01-02T15:04") != in.RunAt || at.Hour() == 2 || in.RunAt == "2027-03-28T02:30" {
+			at = time.Date(2027, 3, 28, 1, 0, 0, 0, time.UTC) // it is left out
+		}
+		f["run_at"] = at.Format(time.RFC3339)
+	}
+	return f
+}
+
+func (d apiDoor) saved(a *answer) (id, hook string) {
+	d.t.Helper()
+	if a.StatusCode >= 300 {
+		d.t.Fatalf("%s is answered %d %s", a.Request.URL, a.StatusCode, a.body)
+	}
+	var made APIAutomation
+	a.into(d.t, &made)
+	return made.ID, made.WebhookURL
+}
+
+func (d apiDoor) create(in automation.Input) (id, hook string) {
+	return d.saved(d.client.call("POST", "/automations", d.fields(in)))
+}
+
+func (d apiDoor) edit(e *entered, in automation.Input) string {
+	var is APIAutomation
+	d.client.call("GET", "/automations/"+e.id, nil).into(d.t, &is)
+	f := over(d.fields(in), e.in)
+	f["version"] = is.Version
+	_, hook := d.saved(d.client.call("PATCH", "/automations/"+e.id, f))
+	return hook
+}
+
+func (d apiDoor) enable(e *entered, on bool) {
+	d.saved(d.client.call("POST", "/automations/"+e.id+"/enabled", fields{"enabled": on}))
+}
+
+// mcpDoor are the tools of a person's own agent.
+type mcpDoor struct {
+	*behind
+	client *mcp.ClientSession
+}
+
+func (d mcpDoor) fields(in automation.Input) fields {
+	return spelt(in).with("workspace", in.Workspace).with("workflow", in.Workflow).with("bot", in.Bot).with("run_at", in.RunAt)
+}
+
+func (d mcpDoor) create(in automation.Input) (id, hook string) {
+	made := d.must(d.client, "create_automation", d.fields(in))
+	hook, _ = made["webhook_url"].(string)
+	return made["automation"].(map[string]any)["id"].(string), hook
+}
+
+func (d mcpDoor) edit(e *entered, in automation.Input) string {
+	f := over(d.fields(in), e.in)
+	f["automation"] = e.id
+	hook, _ := d.must(d.client, "edit_automation", f)["webhook_url"].(string)
+	return hook
+}
+
+func (d mcpDoor) enable(e *entered, on bool) {
+	d.must(d.client, "enable_automation", map[string]any{"automation": e.id, "enabled": on})
+}
+
+// yamlDoor is a manifest that is planned and applied, as carillon apply does. JSON is YAML.
+type yamlDoor struct {
+	*behind
+	client *program
+}
+
+func (d yamlDoor) apply(in automation.Input, more fields) (id, hook string) {
+	d.t.Helper()
+	f := spelt(in).with("run_at", in.RunAt)
+	f["kind"] = "Automation"
+	var w db.Workspace
+	check(d.t, d.rules.DB.NewSelect().Model(&w).Where("w.id = ?", in.Workspace).Scan(d.t.Context()))
+	f["workspace"] = w.Name
+	if in.Workflow != "" {
+		f["workflow"] = "Release"
+	}
+	if in.Bot != "" {
+		f["bot"] = "Rita"
+	}
+	for name, value := range f { // what is as if left out, a manifest leaves out
+		if (value == "" || value == false || value == 0.0) && name != "auto_complete" && name != "retries" && name != "timeout_minutes" {
+			delete(f, name)
+		}
+	}
+	maps.Copy(f, more)
+	text, err := json.Marshal(f)
+	check(d.t, err)
+	body := fields{"files": []fields{{"name": "a.yaml", "content": string(text)}}}
+	var plan APIPlan
+	a := d.client.call("POST", "/plans", body)
+	a.into(d.t, &plan)
+	body["fingerprint"] = plan.Fingerprint
+	if a = d.client.call("POST", "/applications", body); a.StatusCode >= 300 {
+		d.t.Fatalf("%s is answered %d %s", in.Name, a.StatusCode, a.body)
+	}
+	a.into(d.t, &plan)
+	if len(plan.Webhooks) > 0 {
+		hook = plan.Webhooks[0].URL
+	}
+	return plan.Changes[0].ID, hook
+}
+
+func (d yamlDoor) create(in automation.Input) (id, hook string) { return d.apply(in, nil) }
+
+func (d yamlDoor) edit(e *entered, in automation.Input) string {
+	_, hook := d.apply(in, fields{"id": e.id})
+	return hook
+}
+
+func (d yamlDoor) enable(e *entered, on bool) { d.apply(e.in, fields{"id": e.id, "enabled": on}) }
+
+// rows are all rows that the night has left, each as JSON, with names in the place of ids.
+func (n *behind) rows() []string {
+	n.t.Helper()
+	names := map[string]string{n.workspace: "the workspace", n.bot: "the bot", n.steps: "the workflow", n.actor.ID.String(): "the person"}
+	var list []string
+	for _, table := range slices.Sorted(maps.Keys(left)) {
+		var rows []json.RawMessage
+		where := ""
+		if table == "audit_events" {
+			where = "WHERE subject_kind = 'automation'"
+		}
+		check(n.t, n.rules.DB.NewRaw("SELECT to_jsonb(t) FROM ? t ? ORDER BY id", bun.Ident(table), bun.Safe(where)).Scan(n.t.Context(), &rows))
+		for i, row := range rows {
+			var columns map[string]any
+			check(n.t, json.Unmarshal(row, &columns))
+			for _, column := range left[table] {
+				delete(columns, column)
+			}
+			if id, ok := columns["id"].(string); ok {
+				names[id] = fmt.Sprintf("%s %d", table, i)
+			}
+			for _, side := range []any{columns, columns["before"], columns["after"]} {
+				if side, ok := side.(map[string]any); ok && (table == "audit_events" || columns["trigger"] == "http") {
+					delete(side, "auto_complete") // an HTTP Trigger has them and ignores them
+					delete(side, "only_unchanged")
+				}
+			}
+			text, err := json.Marshal(columns)
+			check(n.t, err)
+			list = append(list, table+" "+string(text))
+		}
+	}
+	for i := range list {
+		list[i] = anID.ReplaceAllStringFunc(list[i], func(id string) string { return cmp(names[id], id) })
+		list[i] = sealedValue.ReplaceAllString(list[i], "sealed")
+	}
+	return list
+}
+
+// sealedValue is a secret as it is stored, or how the audit names that: both are different each time.
+var sealedValue = regexp.MustCompile(`sealed:[A-Za-z0-9+/=_-]+|stored \([0-9a-f]{8}\)`)
