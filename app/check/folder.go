@@ -92,7 +92,11 @@ func (f *Folder) sessions(ctx context.Context, d *db.DB, held []workspace.Holdin
 	for _, u := range list {
 		h := byID[u.ID]
 		kept := u.Keeps || u.Elsewhere || u.WorkspaceID == uuid.Nil // then a branch may stay
-		if kept && !h.Folder && !h.Place || (u.WorkspaceID == uuid.Nil || u.Elsewhere && h.Folder) && f.young(filepath.Join(f.Root, "worktrees", h.Session)) {
+		here := filepath.Join(f.Root, "worktrees", h.Session)
+		if !h.Folder { // its place in the repository, where a Git was killed that made it
+			here = filepath.Join(f.Root, "repos", u.WorkspaceID.String()+".git", "worktrees", h.Session)
+		}
+		if kept && !h.Folder && !h.Place || (u.WorkspaceID == uuid.Nil || u.Elsewhere) && f.young(here) {
 			continue
 		}
 		var has []string
