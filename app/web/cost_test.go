@@ -120,7 +120,7 @@ func TestReadinessAsksTheDatabaseOnceForManyWhoAsk(t *testing.T) {
 func TestAScriptOfBracketsEndsNothing(t *testing.T) {
 	s := open(t)
 	b := s.as("mia", "manager")
-	for _, script := range []string{strings.Repeat("(+", 950<<10), strings.Repeat("$((", 65<<10)} {
+	for _, script := range []string{strings.Repeat("((+", 600<<10), "$((" + strings.Repeat("(", 250<<10)} {
 		b.post("/automations/placeholders", "provider", "shell", "prompt", script).expect(t, 200, "")
 		a := b.post("/automations", "name", "Brackets", "workspace", s.workspace, "trigger", "manual", "session_type", "chat", "provider", "shell", "prompt", script)
 		if a.StatusCode == http.StatusSeeOther || a.StatusCode >= 500 {
