@@ -260,7 +260,7 @@ type run struct {
 
 	mu                  sync.Mutex
 	next, played, found int
-	told                time.Time
+	told                int // steps when it was last said how far it is
 }
 
 // take counts what was played and gives the next seed, as long as there is one.
@@ -271,11 +271,9 @@ func (r *run) take(t *testing.T, steps int, differs bool) (seed int, more bool) 
 	if differs {
 		r.found++
 	}
-	if time.Since(r.told) > time.Minute {
-		if !r.told.IsZero() {
-			t.Logf("%d steps so far, next is SEED=%d", r.played, r.next)
-		}
-		r.told = time.Now()
+	if r.played-r.told >= 10_000 {
+		t.Logf("%d steps so far, next is SEED=%d", r.played, r.next)
+		r.told = r.played
 	}
 	if r.played >= r.steps || r.found >= r.most {
 		return 0, false

@@ -124,7 +124,7 @@ func (c *cluster) start() {
 }
 
 func (c *cluster) answers() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, c.url(embedded.Name, "postgres"))
 	if err != nil {

@@ -633,11 +633,31 @@ func (f *fault) proveFiles() {
 	eventually(f.t, "locks to go: "+strings.Join(locks, ", "), func() bool {
 		locks = slices.DeleteFunc(locks, func(path string) bool { return !there(path) })
 		for _, path := range locks {
-			if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > 10*time.Second { // no Git is at work with it
+			if there(path) && !f.gitAtWork() {
 				f.pack(path)
 			}
 		}
 		return len(locks) == 0
+	})
+}
+
+// gitAtWork reports whether a Git of a worker's is at work, whose lock this may be.
+func (f *fault) gitAtWork() bool {
+	found, _ := filepath.Glob("/proc/[0-9]*/comm") // none where there is no /proc
+	return slices.ContainsFunc(found, func(path string) bool {
+		dir := filepath.Dir(path)
+		name, err := os.ReadFile(path)
+		if err != nil || strings.TrimSpace(string(name)) != "git" {
+			return false
+		}
+		arguments, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // it may be gone
+		at, _ := os.Readlink(filepath.Join(dir, "cwd"))
+		for n := range f.Workers {
+			if strings.HasPrefix(at, f.data(n)) || strings.Contains(string(arguments), f.data(n)) {
+				return true
+			}
+		}
+		return false
 	})
 }
 
