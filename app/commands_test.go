@@ -430,3 +430,14 @@ func children(t *testing.T, dir string) int {
 	}
 	return n
 }
+
+func TestAServerThatIsAskedToStopWhileItBeginsEndsWell(t *testing.T) {
+	t.Parallel()
+	e := local(t, environment{"DATABASE_URL": dbtest.URL(t)})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var stdout, stderr bytes.Buffer
+	if status := run(ctx, []string{"serve"}, e.get, strings.NewReader(""), &stdout, &stderr); status != 0 {
+		t.Errorf("it ended with status %d; want 0:\n%s", status, stderr.String())
+	}
+}

@@ -39,7 +39,12 @@ import (
 
 // serve is the application: it opens what it needs, runs the roles of this process until ctx is over, and closes
 // everything in the reverse order.
-func (p *program) serve(ctx context.Context, _ *flag.FlagSet) error {
+func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
+	defer func() {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // it was asked to stop while it began
+			err = nil
+		}
+	}()
 	c, err := readConfig(p.getenv)
 	if err != nil {
 		return err
