@@ -219,25 +219,20 @@ func TestEveryDueTimeIsAnsweredOnceWhereverASchedulerDies(t *testing.T) {
 			}
 		}
 	}
-	script, started, goOn := s.holds("in the way")
 	s.suffer(t, []fault{
 		{point: crash.DueClaimed, role: stage.Scheduler, play: fires},
 		{point: crash.DueWritten, role: stage.Scheduler, play: fires},
 		{point: crash.DueCommitted, role: stage.Scheduler, play: fires},
 		{point: crash.NoticeWritten, role: stage.Scheduler, play: func(t *testing.T, s *scene) func(*testing.T) {
-			blocked := s.v.Automation(t, "Blocked", script)
-			s.v.Run(t, blocked)
-			started(t)
-			s.Exec(t, `UPDATE automations SET trigger = 'recurring', time_zone = 'UTC', enabled = true, cron = to_char(now() AT TIME ZONE 'UTC', 'FMMI FMHH24 FMDD FMMM') || ' *',
-				next_run_at = date_trunc('minute', now()) WHERE id = $1`, id(blocked))
-			s.Dead(t, stage.Scheduler) // the other one writes it
-			stage.Eventually(t, "the skip", func() bool {
-				return s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1 AND status = 'skipped'", id(blocked)) == 1
-			})
-			goOn(t)
+			unable := s.v.Automation(t, "Unable", s.script("true"))
+			s.Exec(t, `UPDATE automations SET trigger = 'one_time', time_zone = 'UTC', enabled = true, provider = 'gone', run_at = date_trunc('minute', now()),
+				next_run_at = date_trunc('minute', now()) WHERE id = $1`, id(unable))
 			return func(t *testing.T) {
-				if n := s.Count(t, "SELECT count(*) FROM notifications WHERE automation_id = $1", id(blocked)); n != 1 {
-					t.Errorf("a skip was told %d times", n)
+				if status, reason := s.outcome(t, unable, 0); status != "failed" {
+					t.Errorf("what cannot start %s: %s", status, reason)
+				}
+				if n := s.Count(t, "SELECT count(*) FROM notifications WHERE automation_id = $1", id(unable)); n != 1 {
+					t.Errorf("a run that could not start was told %d times", n)
 				}
 			}
 		}},
