@@ -139,12 +139,12 @@ var proofs = []proof{
 		"make siege"},
 	{"Soak", "10,000 automations, calls at half of what can be answered and twenty sessions at once, while a process is killed each minute. At the end every promise must hold, each call that was accepted has one run, and memory has not grown.",
 		"make soak"},
-	{"Model", "Random sequences of what people, clocks, workers, agents, senders and forges do are compared with a model of the rules that a person can read. A sequence that parts them is made small and printed as a Go test.",
+	{"Model", "Random sequences of what people, clocks, workers, agents, senders and forges do are compared with a model of the rules that a person can read. A sequence after which they differ is made small and printed as a Go test.",
 		"make prove"},
 	{"Year", "200 automations of all types live through 2027 in 12 time zones, with edits, downtimes, failures and changes of the clocks. Each due time of a list that a script of its own made must have one answer, and a true one. In make test a third of them live until April.",
 		"YEAR=whole go test -run TestAYear ./app/automation"},
 	{"Two runs of one thing", "The same night is entered by the form, the API, the tools of MCP and YAML, and must leave the same rows. The same scenario is run by one process and by five, and must leave the same history.",
-		"make test"},
+		"make test, and longer: make siege"},
 	{"Fuzzing", "Every reader of what comes from outside gets damaged input: schedules, calls, signatures, manifests, scripts, transcripts and failures of agents, diffs, events and answers of forges, and what agents write.",
 		"make fuzz"},
 	{"Browser", "A real browser goes through the pages as people do, with and without JavaScript, fills in every form, and presses every button.",
@@ -189,7 +189,7 @@ func Promises(page Page, promises []Promise) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, " <div class=\"stack\"><section class=\"stack\" aria-label=\"What is promised\"><h2 class=\"h2\">What is promised</h2><p class=\"prose\">Whatever happens to processes, machines and connections: no run is lost, none happens twice, and every due time is answered. In detail, by the names that carillon check has for them:</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Promise</th><th class=\"th\" scope=\"col\">Name</th></tr></thead> <tbody class=\"tbody\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, " <div class=\"stack\"><section class=\"stack\" aria-label=\"What is promised\"><h2 class=\"h2\">What is promised</h2><p class=\"prose\">Whatever happens to processes, machines and connections: no run is lost, none happens twice, and every due time is answered. In detail, by the names that <code>carillon check</code> has for them:</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Promise</th><th class=\"th\" scope=\"col\">Name</th></tr></thead> <tbody class=\"tbody\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -225,7 +225,7 @@ func Promises(page Page, promises []Promise) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></section><section class=\"stack\" aria-label=\"How it is tested\"><h2 class=\"h2\">How it is tested</h2><p class=\"prose\">carillon check is a command of the program. It may look at a live database at any time. The other commands are for a copy of the source code.</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Test</th><th class=\"th\" scope=\"col\">Run it yourself</th></tr></thead> <tbody class=\"tbody\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></section><section class=\"stack\" aria-label=\"How it is tested\"><h2 class=\"h2\">How it is tested</h2><p class=\"prose\"><code>carillon check</code> is a command of the program. It may look at a live database at any time. The other commands are for a copy of the source code.</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Test</th><th class=\"th\" scope=\"col\">Run it yourself</th></tr></thead> <tbody class=\"tbody\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

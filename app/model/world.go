@@ -57,7 +57,7 @@ type Person struct {
 // Automation is one automation with its history.
 type Automation struct {
 	Settings
-	N          int // the how manieth it is
+	N          int // its number, from 0
 	Owner      *Person
 	Gone       bool // deleted
 	Enabled    bool
@@ -68,7 +68,7 @@ type Automation struct {
 	Iterations int       // of a Loop
 	Rows       []*Row    // the execution history
 	streak     *Row      // the skips that go on
-	Token      int       // the how manieth token works; 0: none does
+	Token      int       // the number of the token that works; 0: none does
 	Calls      int       // that were answered, whatever with
 }
 
@@ -79,7 +79,7 @@ type Row struct {
 	Mark      string // loop, catch_up
 	Status    string
 	By        *Person // of Run Now: who
-	Token     int     // of a call: the how manieth token was used
+	Token     int     // of a call: the number of the token that was used
 	For, Last time.Time
 	Count     int
 	Created   time.Time
