@@ -21,7 +21,7 @@ const EventRetry = "retry"
 
 // RetryEvent announces the next attempt in the transcript.
 type RetryEvent struct {
-	Failed  int       `json:"failed"`  // the how manieth attempt has failed
+	Failed  int       `json:"failed"`  // attempts that have failed so far
 	Allowed int       `json:"allowed"` // attempts in all
 	At      time.Time `json:"at"`
 }

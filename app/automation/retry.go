@@ -27,7 +27,7 @@ const outageRetries = 4
 // patience is how far away a time may be that the provider names for trying again.
 const patience = time.Hour
 
-// Retry is when a failed run is tried again, and the how manieth attempt has failed.
+// Retry says when a failed run is tried again, and how many attempts have failed so far.
 type Retry struct {
 	At      time.Time
 	Failed  int

@@ -38,7 +38,7 @@ type Settings struct {
 	AutoComplete  bool      // "Auto-Complete Session"
 	OnlyUnchanged bool      // "Complete only if no file changes"
 	MostTurns     int       // a budget: messages to the agent a day; 0: none
-	// Flow is the how manieth workflow it runs, with the values stored for its two parameters; 0: none, its prompt; -1: one that
+	// Flow is the number of the workflow it runs, with the values stored for its two parameters; 0: none, its prompt; -1: one that
 	// was removed. Branch is the parameter target, "main" by default, and Ticket is required.
 	Flow           int
 	Branch, Ticket string
