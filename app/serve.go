@@ -237,8 +237,8 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 				_ = site.Close()
 			}
 		}
-		p.greet(c, x.setup)
 	}
+	p.greet(c, x.setup)
 	<-ctx.Done()
 	log.Info("stopping", "cause", context.Cause(ctx))
 	if stopHTTP != nil {
@@ -267,8 +267,12 @@ func toolsAddress(c *config, listener net.Listener) string {
 	return "http://" + net.JoinHostPort(host, port) + "/mcp"
 }
 
-// greet prints where to go.
+// greet prints where to go, or what a process does that serves no pages.
 func (p *program) greet(c *config, setup string) {
+	if !c.has(roleWeb) {
+		fmt.Fprintf(p.stdout, "Carillon is ready as %s\n", strings.Join(c.Roles, " and "))
+		return
+	}
 	fmt.Fprintf(p.stdout, "Carillon is ready at %s\n", c.URL)
 	if setup != "" {
 		link := c.URL.JoinPath("setup")

@@ -81,7 +81,20 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 		}},
 	})
 
-	plain := s.runs(s.v.Automation(t, "Changes nothing", s.script("true")), "succeeded")
+	// The worker that removes a worktree could have the next run in hand, so all worktrees of earlier runs go first.
+	swept := func(t *testing.T) {
+		stage.Eventually(t, "the worktrees of earlier runs to go", func() bool {
+			return s.Count(t, "SELECT count(*) FROM sessions WHERE closed_at IS NOT NULL AND worktree_removed_at IS NULL AND worker <> '' "+
+				"AND changes_at IS NOT NULL AND files_changed + commits + stashes + ignored_files = 0") == 0
+		})
+		s.Check(t)
+	}
+	swept(t)
+	removes := s.runs(s.v.Automation(t, "Changes nothing", s.script("true")), "succeeded")
+	plain := func(t *testing.T, s *scene) func(*testing.T) {
+		proof := removes(t, s)
+		return func(t *testing.T) { proof(t); swept(t) }
+	}
 	s.suffer(t, []fault{
 		{point: crash.RemovalNoted, role: stage.Worker, play: plain},
 		{point: crash.FolderRemoved, role: stage.Worker, play: plain},

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -227,7 +226,7 @@ func (f *Fleet) Dead(t testing.TB, role string) *Server {
 		who, _ := os.ReadFile(path + crash.Hit)
 		for _, s := range f.With(role) {
 			if state := s.State(); state != nil && strconv.Itoa(state.Pid()) == string(who) {
-				if status, ok := state.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+				if !s.Died() {
 					t.Fatalf("a %s ended by itself: %v\n%s", role, state, s.Log)
 				}
 				return s

@@ -85,16 +85,17 @@ func prepare(t testing.TB, program func() (string, error), settings []string) *S
 // OnDatabase is the setting for a database of the test's own.
 func OnDatabase(t testing.TB) string { return "DATABASE_URL=" + dbtest.URL(t) }
 
-// Start starts the program, and waits until it says that it is ready where it serves pages.
+// Start starts the program, and waits until it says that it is ready. One that serves no pages may die at once of what it
+// finds to do.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	addresses := s.launch(t)
-	if !s.servesPages() {
-		return
-	}
 	select {
 	case s.Base = <-addresses:
 	case <-s.Ended:
+		if !s.servesPages() && s.Died() {
+			return
+		}
 		t.Fatalf("the server ended at its start:\n%s", s.Log)
 	case <-time.After(Patience):
 		t.Fatalf("the server is not ready after %s:\n%s", Patience, s.Log)
@@ -144,6 +145,8 @@ func (s *Server) launch(t testing.TB) <-chan string {
 			line := strings.TrimSpace(lines.Text())
 			if address, ok := strings.CutPrefix(line, "Carillon is ready at "); ok {
 				addresses <- address
+			} else if strings.HasPrefix(line, "Carillon is ready as ") {
+				addresses <- ""
 			} else if strings.Contains(line, "/setup?token=") {
 				links <- line
 			}
@@ -162,6 +165,16 @@ func (s *Server) State() *os.ProcessState {
 	default:
 		return nil
 	}
+}
+
+// Died reports whether the server was ended by SIGKILL.
+func (s *Server) Died() bool {
+	state := s.State()
+	if state == nil {
+		return false
+	}
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signal() == syscall.SIGKILL
 }
 
 // Signal sends the server's process a signal.
