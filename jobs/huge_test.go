@@ -17,8 +17,8 @@ import (
 	"carillon/db"
 )
 
-// hugeBytes is the setting for the size of each of the files, for measuring by hand: 10000 makes a repository of 1 GB.
-const hugeBytes = "CARILLON_TEST_HUGE_BYTES"
+// hugeFiles and hugeBytes are settings for measuring by hand: 100000 files of 10000 bytes each make a repository of 1 GB.
+const hugeFiles, hugeBytes = "CARILLON_TEST_HUGE_FILES", "CARILLON_TEST_HUGE_BYTES"
 
 // importFiles makes a bare repository of many files in one commit.
 func importFiles(t *testing.T, bare string, files, size int) {
@@ -44,17 +44,21 @@ func importFiles(t *testing.T, bare string, files, size int) {
 	check(t, cmd.Wait())
 }
 
-func TestARunInARepositoryOfAHundredThousandFilesStartsAndItsChangeIsFound(t *testing.T) {
+func TestARunInARepositoryOfManyFilesStartsAndItsChangeIsFound(t *testing.T) {
 	t.Parallel()
-	size := 10
-	if text := os.Getenv(hugeBytes); text != "" {
-		var err error
-		size, err = strconv.Atoi(text)
+	set := func(name string, byDefault int) int {
+		text := os.Getenv(name)
+		if text == "" {
+			return byDefault
+		}
+		n, err := strconv.Atoi(text)
 		check(t, err)
+		return n
 	}
+	files, size := set(hugeFiles, 20_000), set(hugeBytes, 10)
 	k := prepare(t)
 	bare := filepath.Join(t.TempDir(), "repository.git")
-	importFiles(t, bare, 100_000, size)
+	importFiles(t, bare, files, size)
 	k.start()
 	w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Huge", GitURL: bare, DefaultBranch: "main"})
 	check(t, err)
@@ -63,7 +67,7 @@ func TestARunInARepositoryOfAHundredThousandFilesStartsAndItsChangeIsFound(t *te
 	runtime.ReadMemStats(&before)
 	for _, which := range []string{"first", "second"} {
 		begun := time.Now()
-		run := k.run(`ls d7/e3 | wc -l; echo changed > d7/e3/f30307.txt`, func(in *automation.Input) { in.Name = which })
+		run := k.run(`ls d7/e3 | wc -l; echo changed > d7/e3/f307.txt`, func(in *automation.Input) { in.Name = which })
 		e := k.ended(run)
 		if e.Status != db.Succeeded {
 			t.Fatalf("the %s run %s: %s", which, e.Status, e.Reason)

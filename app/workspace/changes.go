@@ -76,6 +76,8 @@ const (
 	mostCommits = 200
 	// An agent can leave things behind that make reading wait, such as a pipe in place of .gitignore.
 	mostReading = 2 * time.Minute
+	// mostOfFile is the most bytes of a changed file that is read. A file of a terabyte costs its agent one call.
+	mostOfFile = 1 << 30
 )
 
 // Changes looks at what the session changed since its base: commits, the index, the files, and new files that
@@ -113,7 +115,8 @@ type look struct {
 	head, tip   string
 	changed     []string // changed since the index
 	untracked   []string
-	nested      []string // folders that are repositories of their own
+	large       []FileChange // changed files of more than mostOfFile, which are in neither list
+	nested      []string     // folders that are repositories of their own
 	conflicts   map[string]bool
 	more        int
 	uncommitted bool
@@ -279,7 +282,7 @@ func (l *look) read(ctx context.Context, w Worktree) error {
 }
 
 // include takes the new files into the index, so that a diff shows them, and settles conflicts there. What the
-// folder no longer has as a file or link of its own is left out: reading a pipe would wait for a writer.
+// folder no longer has as a file or link of its own is left out: reading a pipe would wait for a writer. So is what is too large.
 func (l *look) include(ctx context.Context, w Worktree) error {
 	var edit strings.Builder
 	add := func(path string) {
@@ -288,29 +291,53 @@ func (l *look) include(ctx context.Context, w Worktree) error {
 	drop := func(path string) {
 		fmt.Fprintf(&edit, "0 %s\t%s\x00", zero(w.Base), path)
 	}
-	for _, path := range l.untracked {
-		add(path)
-	}
+	l.large = nil
+	var tooLarge strings.Builder
+	l.untracked = slices.DeleteFunc(l.untracked, func(path string) bool {
+		if !l.isLarge(path) {
+			add(path)
+			return false
+		}
+		l.large = append(l.large, FileChange{Path: cleanText(path), Status: Added, Binary: true})
+		return true
+	})
 	for path := range l.conflicts {
 		drop(path)
-		if l.has(path) {
+		if l.has(path) && !l.isLarge(path) {
 			add(path)
 		}
 	}
 	kept := l.changed[:0]
 	for _, path := range l.changed {
-		if l.has(path) {
+		switch {
+		case l.isLarge(path):
+			l.large = append(l.large, FileChange{Path: cleanText(path), Status: Modified, Binary: true})
+			if !l.conflicts[path] {
+				tooLarge.WriteString(path + "\x00")
+			}
+		case l.has(path):
 			kept = append(kept, path)
-		} else if !l.conflicts[path] {
+		case !l.conflicts[path]:
 			drop(path)
 		}
 	}
 	l.changed = kept
-	if edit.Len() == 0 {
-		return nil
+	if edit.Len() > 0 {
+		if _, err := l.git(ctx, strings.NewReader(edit.String()), "update-index", "-z", "--index-info"); err != nil {
+			return err
+		}
 	}
-	_, err := l.git(ctx, strings.NewReader(edit.String()), "update-index", "-z", "--index-info")
-	return err
+	if tooLarge.Len() > 0 { // Git takes them for what the index says of them
+		_, err := l.git(ctx, strings.NewReader(tooLarge.String()), "update-index", "--assume-unchanged", "-z", "--stdin")
+		return err
+	}
+	return nil
+}
+
+// isLarge is whether the file at the path has more bytes than are read.
+func (l *look) isLarge(path string) bool {
+	info, err := os.Lstat(filepath.Join(l.dir, path))
+	return err == nil && info.Mode().IsRegular() && info.Size() > mostOfFile
 }
 
 // has is whether there is a file, a link or a folder at the path, and no link on the way to it.
@@ -339,6 +366,11 @@ func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) err
 		at[c.Files[i].Path] = true
 	}
 	c.More += more
+	for _, f := range l.large {
+		if !at[f.Path] {
+			c.Files = append(c.Files, f)
+		}
+	}
 	for _, path := range l.nested {
 		c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Added})
 	}

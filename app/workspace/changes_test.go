@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -218,6 +219,31 @@ func TestTooManyNewFilesAreCounted(t *testing.T) {
 	c, err := s.Changes(t.Context(), w)
 	if err != nil || c.Clean || len(c.Files) != mostFiles || c.More != 7 {
 		t.Errorf("got %d files and %d more, %v", len(c.Files), c.More, err)
+	}
+}
+
+// Git would read a file as long as it has a name.
+func TestAFileOfATerabyteIsListedAndNotRead(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	const terabyte = 1 << 40
+	write(t, w.Dir, "new", "")
+	must(t, os.Truncate(filepath.Join(w.Dir, "new"), terabyte))
+	must(t, os.Truncate(filepath.Join(w.Dir, "README.md"), terabyte))
+	git(t, w.Dir, "rm", "-q", "docs/b.txt") // which could have been renamed to what is new
+	write(t, w.Dir, "small", "small\n")
+	expectChanges(t, s, w, "uncommitted, deleted docs/b.txt +0-1, added small +1-0, added new +0-0 binary, modified README.md +0-0 binary")
+	text, truncated, err := s.Diff(t.Context(), w, 1<<20)
+	if err != nil || truncated || !strings.Contains(text, "+small") {
+		t.Errorf("the diff is %v, %v\n%s", truncated, err, text)
+	}
+	kept, err := s.Snapshot(t.Context(), w)
+	if err != nil || !slices.Contains(kept.Left, "2 changed files of more than 1 GiB") {
+		t.Errorf("the snapshot leaves out %q, %v", kept.Left, err)
+	}
+	if _, err := s.Commit(t.Context(), w, "All", "", ""); err == nil || !strings.Contains(err.Error(), "has more than 1 GiB") {
+		t.Errorf("Commit says %v", err)
 	}
 }
 

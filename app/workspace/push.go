@@ -44,6 +44,9 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 	if len(look.conflicts) > 0 {
 		return "", ErrConflicts
 	}
+	if len(look.large) > 0 {
+		return "", fmt.Errorf("%s has more than 1 GiB: that is hardly meant", look.large[0].Path)
+	}
 	paths := strings.Join(append(look.untracked, look.changed...), "\x00")
 	if err := look.refuseLarge(ctx, paths); err != nil {
 		return "", err

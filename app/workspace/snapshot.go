@@ -140,6 +140,7 @@ func (l *look) left() []string {
 		}
 	}
 	add(l.ignored, "ignored file", "ignored files")
+	add(len(l.large), "changed file of more than 1 GiB", "changed files of more than 1 GiB")
 	add(len(l.submodules), "submodule with edits", "submodules with edits")
 	add(len(l.nested), "nested repository", "nested repositories")
 	add(l.more, "new file beyond those that are listed", "new files beyond those that are listed")
