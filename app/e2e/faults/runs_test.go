@@ -24,7 +24,7 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 		{point: crash.SessionsClaimed, role: stage.Worker, play: succeeds},
 		{point: crash.RunOpened, role: stage.Worker, play: succeeds},
 		{point: crash.TreeBranched, role: stage.Worker, play: succeeds},
-		{point: crash.SpareTaken, role: stage.Worker, play: succeeds},
+		{point: crash.SpareTaken, role: stage.Worker, again: true, play: succeeds},
 		{point: crash.TreeLinked, role: stage.Worker, play: succeeds},
 		{point: crash.TreeFilled, role: stage.Worker, play: succeeds},
 		{point: crash.TreeMade, role: stage.Worker, play: succeeds},
