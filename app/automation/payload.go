@@ -163,26 +163,28 @@ func (s *Service) applyWebhook(a *db.Automation, in Input, bad fault.Invalid) {
 	}
 }
 
-// unsigned says why a call does not count as coming from the sender that an automation expects, or nothing.
-func (s *Service) unsigned(o *db.TokenOwner, call Call) string {
+// signed says why a call does not count as coming from the sender that an automation expects, or nothing. Signature is what
+// forge.Signed says of it; nil: it is not signed, and need not be.
+func (s *Service) signed(o *db.TokenOwner, call Call) (signature []byte, problem string) {
 	if o.Sender == "" {
-		return ""
+		return nil, ""
 	}
 	secret, err := s.Keys.Open(o.SignatureSealed, signaturePurpose(&db.Automation{ID: o.ID}))
 	if err != nil {
 		s.Log.Error("open the secret of a sender", "automation", o.ID, "err", err)
-		return "the secret that calls are signed with cannot be read here"
+		return nil, "the secret that calls are signed with cannot be read here"
 	}
-	err = forge.Signature{Scheme: forge.Scheme(o.Sender), Secret: secret, Header: o.SignatureHeader}.Check(call.Signed, call.Sent, s.Now())
+	want := forge.Signature{Scheme: forge.Scheme(o.Sender), Secret: secret, Header: o.SignatureHeader}
+	err = want.Check(call.Signed, call.Sent, s.Now())
 	switch {
 	case err == nil:
-		return ""
+		return want.Signed(call.Signed, call.Sent), ""
 	case errors.Is(err, forge.ErrNoSignature):
-		return "the call is not signed"
+		return nil, "the call is not signed"
 	case errors.Is(err, forge.ErrTimestamp):
-		return "the signature is too old, or of the future"
+		return nil, "the signature is too old, or of the future"
 	}
-	return "the signature is wrong"
+	return nil, "the signature is wrong"
 }
 
 // payloadName is the parameter in which a run keeps the payload that it is given whole.

@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -149,6 +150,30 @@ func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.
 		err = errors.Join(err, e)
 	}
 	return taken, err
+}
+
+// ToldOnce is ToldPullRequest for a webhook with a signature, nil where it has none: what was signed and taken is answered again
+// for as long as a delivery's key, and does nothing.
+func (s *Service) ToldOnce(ctx context.Context, w *db.Workspace, p forge.PullRequest, signature []byte) (int, error) {
+	if signature == nil {
+		return s.ToldPullRequest(ctx, w, p)
+	}
+	b := &db.SignedBody{WorkspaceID: w.ID, Signature: signature, At: s.Now()}
+	text, err := db.AnswerToSigned(ctx, s.DB, b, b.At.Add(-keyFor))
+	if err != nil {
+		return 0, err
+	}
+	taken := 0
+	if text != nil {
+		return taken, json.Unmarshal(text, &taken)
+	}
+	if taken, err = s.ToldPullRequest(ctx, w, p); err != nil {
+		return taken, err
+	}
+	if b.Answer, err = json.Marshal(taken); err != nil {
+		return taken, err
+	}
+	return taken, db.SaveSigned(ctx, s.DB, b)
 }
 
 // learn takes over what a forge told of a pull request, and lets it move the locked session. What was asked for is as it is

@@ -3,6 +3,7 @@ package automation
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ const (
 	MaxBody = 1 << 20
 	// keepBody is how much of a body the delivery keeps.
 	keepBody = 64 << 10
-	// keyFor is how long the first answer to a delivery's key is given again.
+	// keyFor is how long the first answer to a delivery's key, or to what was signed, is given again.
 	keyFor = 24 * time.Hour
 )
 
@@ -95,7 +96,8 @@ func (s *Service) TokenOwner(ctx context.Context, hash []byte) (*db.TokenOwner, 
 // durable before it is returned. An error means that the call is neither answered nor recorded.
 func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call) (*Answer, error) {
 	call = call.looked(o)
-	if problem := s.unsigned(o, call); problem != "" {
+	signature, problem := s.signed(o, call)
+	if problem != "" {
 		return s.reject(ctx, o, fingerprint, call, verdictSignature, &Answer{Status: 401, Error: problem, Automation: o.Name})
 	}
 	parameters, payload, problem := readParameters(call)
@@ -113,15 +115,13 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Payload: payload}
 	by.Parameters, by.hidden = hideGiven(o, parameters)
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if call.Key != "" {
-			again, err := s.answered(ctx, tx, o, call.Key)
-			if err != nil {
-				return err
-			}
-			if again != nil {
-				*answer = *again
-				return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictDuplicate, answer))
-			}
+		again, err := s.answered(ctx, tx, o, call.Key, signature)
+		if err != nil {
+			return err
+		}
+		if again != nil {
+			*answer = *again
+			return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictDuplicate, answer))
 		}
 		run, err := s.start(ctx, tx, o.ID, by)
 		if err != nil {
@@ -129,15 +129,8 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 		}
 		crash.Here(crash.CallStarted)
 		*answer = Answer{Status: 200, Execution: run.Execution.ID, Session: run.Session.ID, Automation: run.Automation, Unresolved: run.Unresolved}
-		if call.Key != "" {
-			text, err := json.Marshal(answer)
-			if err != nil {
-				return err
-			}
-			key := &db.DeliveryKey{AutomationID: o.ID, Key: call.Key, At: s.Now(), Status: answer.Status, Answer: text}
-			if err := db.SaveDeliveryKey(ctx, tx, key); err != nil {
-				return err
-			}
+		if err := s.remember(ctx, tx, o, call.Key, signature, answer); err != nil {
+			return err
 		}
 		return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictStarted, answer))
 	})
@@ -194,21 +187,56 @@ func (s *Service) Unreadable(ctx context.Context, o *db.TokenOwner, fingerprint 
 	return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: reason, Automation: o.Name})
 }
 
-// answered finds the first answer to a delivery's key, and keeps others with the same key waiting until this
-// transaction has one.
-func (s *Service) answered(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string) (*Answer, error) {
-	if err := db.LockText(ctx, tx, o.ID.String()+" "+key); err != nil {
-		return nil, err
+// answered finds the first answer to a delivery's key, or to what it has signed, and keeps others with the same key or
+// signature waiting until this transaction has one. A key is not signed: who repeats a signed call may give it another.
+func (s *Service) answered(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string, signature []byte) (*Answer, error) {
+	since := s.Now().Add(-keyFor)
+	if key != "" {
+		if err := db.LockText(ctx, tx, o.ID.String()+" "+key); err != nil {
+			return nil, err
+		}
+		k, err := db.DeliveryKeyByName(ctx, tx, o.ID, key, since)
+		if err == nil {
+			a := &Answer{}
+			return a, json.Unmarshal(k.Answer, a)
+		}
+		if !db.IsNotFound(err) {
+			return nil, err
+		}
 	}
-	k, err := db.DeliveryKeyByName(ctx, tx, o.ID, key, s.Now().Add(-keyFor))
-	if db.IsNotFound(err) {
+	if signature == nil {
 		return nil, nil
 	}
-	if err != nil {
+	if err := db.LockText(ctx, tx, o.ID.String()+" signed "+hex.EncodeToString(signature)); err != nil {
+		return nil, err
+	}
+	text, err := db.AnswerToSigned(ctx, tx, &db.SignedBody{AutomationID: o.ID, Signature: signature}, since)
+	if err != nil || text == nil {
 		return nil, err
 	}
 	a := &Answer{}
-	return a, json.Unmarshal(k.Answer, a)
+	return a, json.Unmarshal(text, a)
+}
+
+// remember keeps the answer to a delivery for others with its key, and for others that show the same signature.
+func (s *Service) remember(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string, signature []byte, answer *Answer) error {
+	if key == "" && signature == nil {
+		return nil
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		k := &db.DeliveryKey{AutomationID: o.ID, Key: key, At: s.Now(), Status: answer.Status, Answer: text}
+		if err := db.SaveDeliveryKey(ctx, tx, k); err != nil {
+			return err
+		}
+	}
+	if signature == nil {
+		return nil
+	}
+	return db.SaveSigned(ctx, tx, &db.SignedBody{AutomationID: o.ID, Signature: signature, At: s.Now(), Answer: text})
 }
 
 func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verdict string, a *Answer) *db.Delivery {

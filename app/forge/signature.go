@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -102,6 +103,41 @@ func (s Signature) Check(header http.Header, body []byte, now time.Time) error {
 	return errors.New("check signature: there is no scheme " + strconv.Quote(string(s.Scheme)))
 }
 
+// Signed names a request that s has checked by what its signature covers and by the secret, the same in whatever form the
+// signature is sent. Nil: the request shows a secret and signs nothing, as GitLab's token.
+func (s Signature) Signed(header http.Header, body []byte) []byte {
+	covered := [][]byte{body}
+	key := []byte(s.Secret)
+	switch s.Scheme {
+	case SchemeGitLab:
+		if len(header.Values("X-Gitlab-Token")) > 0 && oneOf(header.Get("X-Gitlab-Token"), []string{s.Secret}) == nil {
+			return nil
+		}
+		covered = standardCovers(header, body)
+	case SchemeStandard:
+		covered = standardCovers(header, body)
+	}
+	mac := hmac.New(sha256.New, append([]byte("signed body\x00"), key...))
+	for _, part := range covered {
+		mac.Write(part)
+	}
+	return mac.Sum(nil)
+}
+
+// standardCovers is what a signature of Standard Webhooks covers.
+func standardCovers(header http.Header, body []byte) [][]byte {
+	prefix := standardPrefix(header)
+	return [][]byte{[]byte(header.Get(prefix+"id") + "." + header.Get(prefix+"timestamp") + "."), body}
+}
+
+// standardPrefix begins the names of the headers of Standard Webhooks that a request has.
+func standardPrefix(header http.Header) string {
+	if len(header.Values("webhook-signature")) == 0 && len(header.Values("svix-signature")) > 0 {
+		return "svix-" // the name of the standard before it was one; many senders have kept it
+	}
+	return "webhook-"
+}
+
 func (s Signature) hmac(header http.Header, body []byte) error {
 	if s.Secret == "" {
 		return ErrNoSecret
@@ -140,16 +176,12 @@ func (s Signature) hmac(header http.Header, body []byte) error {
 // standard checks a signature of Standard Webhooks: v1, HMAC-SHA256 over id, time and body. Secrets that are none of
 // this standard are passed over.
 func standard(header http.Header, body []byte, secrets []string, now time.Time, tolerance time.Duration) error {
-	prefix := "webhook-"
-	if len(header.Values("webhook-signature")) == 0 && len(header.Values("svix-signature")) > 0 {
-		prefix = "svix-" // the name of the standard before it was one; many senders have kept it
-	}
+	prefix := standardPrefix(header)
 	signatures, err := single(header, prefix+"signature")
 	if err != nil {
 		return err
 	}
-	id, err := single(header, prefix+"id")
-	if err != nil {
+	if _, err := single(header, prefix+"id"); err != nil {
 		return ErrSignature
 	}
 	stamp, err := single(header, prefix+"timestamp")
@@ -160,8 +192,7 @@ func standard(header http.Header, body []byte, secrets []string, now time.Time, 
 	if err != nil || seconds < 0 {
 		return ErrSignature
 	}
-	signed := make([]byte, 0, len(id)+len(stamp)+len(body)+2)
-	signed = append(append(append(append(append(signed, id...), '.'), stamp...), '.'), body...)
+	signed := bytes.Join(standardCovers(header, body), nil)
 	valid := false
 	for _, secret := range secrets {
 		key, ok := standardKey(secret)

@@ -92,6 +92,53 @@ func TestCallsOfASignedSenderNeedItsSignature(t *testing.T) {
 	}
 }
 
+// A key is not signed, so that whoever repeats what was sent may name it anew, and may write the same signature in another form.
+func TestASignedCallIsTakenOnceWhateverItsKey(t *testing.T) {
+	const body, secret = `{"action":"opened"}`, "correct horse battery"
+	signed := mac(secret, body)
+	for sender, forms := range map[string][]string{
+		"github": {"sha256=" + hex.EncodeToString(signed), "sha256=" + strings.ToUpper(hex.EncodeToString(signed))},
+		"hmac":   {hex.EncodeToString(signed), base64.StdEncoding.EncodeToString(signed), "sha256=" + base64.RawURLEncoding.EncodeToString(signed)},
+	} {
+		t.Run(sender, func(t *testing.T) {
+			header := map[string]string{"github": "X-Hub-Signature-256", "hmac": "X-Acme-Signature"}[sender]
+			h := newHook(t, func(in *automation.Input) {
+				in.Sender, in.SignatureSecret, in.AllowParallel = sender, secret, true
+				if sender == "hmac" {
+					in.SignatureHeader = header
+				}
+			})
+			first := h.send(body, header, forms[0], "Idempotency-Key", "one")
+			first.expect(t, 200, `"success":true`)
+			for i, form := range forms {
+				for _, key := range []string{"", fmt.Sprint("other ", i)} {
+					if again := h.send(body, header, form, "Idempotency-Key", key); again.StatusCode != 200 || again.body != first.body {
+						t.Errorf("%s under the key %q is answered %d %s; want the first answer", form, key, again.StatusCode, again.body)
+					}
+				}
+			}
+			if n := len(h.deliveries("started")); n != 1 {
+				t.Errorf("%d calls started a run; want one", n)
+			}
+			other := `{"action":"closed"}`
+			h.send(other, header, map[string]string{"github": "sha256="}[sender]+hex.EncodeToString(mac(secret, other))).expect(t, 200, `"success":true`)
+			if n := len(h.deliveries("started")); n != 2 {
+				t.Errorf("%d calls started a run after one with another body; want two", n)
+			}
+			// As long as a key, and no longer.
+			h.owner.exec("UPDATE signed_bodies SET at = at - interval '25 hours'")
+			h.send(body, header, forms[0]).expect(t, 200, `"success":true`)
+			if n := len(h.deliveries("started")); n != 3 {
+				t.Errorf("%d calls started a run after a day; want three", n)
+			}
+			check(t, db.PruneDeliveries(t.Context(), h.server.DB, time.Time{}, time.Now().Add(time.Hour)))
+			if n, err := h.server.DB.NewSelect().Model((*db.SignedBody)(nil)).Count(t.Context()); err != nil || n != 0 {
+				t.Errorf("%d signed bodies are left after their time, %v", n, err)
+			}
+		})
+	}
+}
+
 func TestASendersSecretIsKeptAndChangedAndForgotten(t *testing.T) {
 	h := newHook(t, func(in *automation.Input) { in.Sender, in.SignatureSecret, in.AllowParallel = "gitlab", "first", true })
 	fields := func(more ...string) []string {

@@ -61,7 +61,7 @@ func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 		s.refuseHook(w, r, http.StatusUnauthorized, err.Error())
 		return
 	}
-	s.takeHook(w, r, ws, kind, body)
+	s.takeHook(w, r, ws, kind, body, forge.Signed(kind, r.Header, body, key))
 }
 
 // refuseHook answers a webhook that cannot show the workspace's secret. Only such webhooks count towards the limit of their
@@ -85,8 +85,8 @@ func (s *Server) hookOf(r *http.Request) (*db.Workspace, string, error) {
 	return s.Rules.ForgeHook(r.Context(), workspaceID)
 }
 
-// takeHook reads a webhook that is believed.
-func (s *Server) takeHook(w http.ResponseWriter, r *http.Request, ws *db.Workspace, kind forge.Kind, body []byte) {
+// takeHook reads a webhook that is believed. Signature is what forge.Signed says of it.
+func (s *Server) takeHook(w http.ResponseWriter, r *http.Request, ws *db.Workspace, kind forge.Kind, body, signature []byte) {
 	e, err := forge.Parse(kind, r.Header, body)
 	if errors.Is(err, forge.ErrPayload) {
 		tellForge(w, http.StatusBadRequest, hookAnswer{Error: err.Error()})
@@ -98,7 +98,7 @@ func (s *Server) takeHook(w http.ResponseWriter, r *http.Request, ws *db.Workspa
 	}
 	answer := hookAnswer{Success: true, Event: string(e.Kind)}
 	if e.Kind != forge.Ping && e.Kind != forge.Ignored {
-		if answer.Sessions, err = s.Rules.ToldPullRequest(r.Context(), ws, e.PullRequest); err != nil {
+		if answer.Sessions, err = s.Rules.ToldOnce(r.Context(), ws, e.PullRequest, signature); err != nil {
 			s.brokenHook(w, r, err)
 			return
 		}

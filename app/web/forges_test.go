@@ -176,6 +176,27 @@ func TestEachForgesWebhooksMoveTheSessionAndTheInboxShowsWhatWasDiscarded(t *tes
 	}
 }
 
+func TestASignedWebhookOfAForgeIsTakenOnce(t *testing.T) {
+	b := open(t).as("Mira", account.RoleAdministrator)
+	w := b.repository("App", "https://github.com/Codertocat/Hello-World.git", "")
+	session := b.opened(w, "manual", "changes")
+	body := payload(t, "github/pull_request.closed_unmerged.json")
+	hook := func() {
+		b.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(t, 200, `"sessions":1`)
+	}
+	hook()
+	if got := b.reload(session.ID); got.Status != db.SessionCanceled {
+		t.Fatalf("the session is %s; want it canceled by its pull request", got.Status)
+	}
+	// A person goes on with the session without that pull request.
+	b.exec("DELETE FROM pull_requests WHERE session_id = ?", session.ID)
+	b.exec("UPDATE sessions SET status = 'waiting', closed_at = NULL WHERE id = ?", session.ID)
+	hook()
+	if got := b.reload(session.ID); got.Status != db.SessionWaiting {
+		t.Errorf("the session is %s after the same webhook came again; want it untouched", got.Status)
+	}
+}
+
 func TestAForgesWebhookWithoutTheSecretIsRefused(t *testing.T) {
 	b := open(t).as("Mira", account.RoleAdministrator)
 	w := b.repository("App", "https://github.com/Codertocat/Hello-World.git", "")
