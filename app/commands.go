@@ -72,6 +72,7 @@ func serverCommands() []command {
 		{name: "user list", help: "List the people", run: (*program).userList},
 		{name: "user reset-password", args: "EMAIL", help: "Give a person a new password, read from standard input", run: (*program).userReset},
 		{name: "user unlink", args: "EMAIL", help: "Forget a person's accounts at the single sign-on; the next sign-in there finds them by e-mail", run: (*program).userUnlink},
+		{name: "user confirm-address", args: "EMAIL", help: "Confirm the changed address of a person, as a link in a mail to it does", run: (*program).userConfirm},
 		{name: "config", help: "Print and check the settings in force, secrets masked", run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
 			printSettings(p.stdout, p.getenv)
 			_, err := readConfig(p.getenv)
@@ -290,6 +291,23 @@ func (p *program) userReset(ctx context.Context, flags *flag.FlagSet) error {
 			return plainly(err)
 		}
 		fmt.Fprintf(p.stdout, "%s has a new password. Their sign-ins have ended.\n", u.Name)
+		return nil
+	})
+}
+
+func (p *program) userConfirm(ctx context.Context, flags *flag.FlagSet) error {
+	return p.withAccounts(ctx, func(ctx context.Context, accounts *account.Service) error {
+		u, err := db.UserByEmail(ctx, accounts.DB, flags.Arg(0))
+		if db.IsNotFound(err) {
+			return fmt.Errorf("there is nobody with the address %s", flags.Arg(0))
+		}
+		if err != nil {
+			return err
+		}
+		if err := accounts.ConfirmAddress(ctx, u.ID); err != nil {
+			return plainly(err)
+		}
+		fmt.Fprintf(p.stdout, "The address of %s is confirmed.\n", u.Name)
 		return nil
 	})
 }

@@ -58,12 +58,13 @@ type ClaimedCopy struct {
 	Automation   string    `bun:"automation"`
 	ExecutionID  uuid.UUID `bun:"execution_id"`
 	SessionID    uuid.UUID `bun:"session_id"`
-	Wanted       bool      `bun:"wanted"` // still: the person is active and has not switched the channel off
+	Wanted       bool      `bun:"wanted"` // still: the person is active, has not switched the channel off, and the address is theirs
 	URL          string    `bun:"url"`    // of the person's webhook
 	Secret       []byte    `bun:"secret"` // of the person's webhook, sealed
 }
 
-// queueCopies makes the copies of notices whose people want copies, and wakes those who send them.
+// queueCopies makes the copies of notices whose people want copies, and wakes those who send them. To an address that nobody
+// confirmed yet no copy goes.
 func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 	if len(written) == 0 {
 		return nil
@@ -77,7 +78,8 @@ func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 		SELECT gen_random_uuid(), n.id, c.channel, 'queued', 0, n.created_at, n.created_at
 		FROM notifications n
 		JOIN notice_preferences p ON p.user_id = n.user_id
-		CROSS JOIN LATERAL (VALUES ('email', p.email), ('webhook', p.webhook_url <> '')) AS c(channel, wanted)
+		JOIN users u ON u.id = n.user_id
+		CROSS JOIN LATERAL (VALUES ('email', p.email AND u.email_changed_at IS NULL), ('webhook', p.webhook_url <> '')) AS c(channel, wanted)
 		WHERE n.id = ANY(?::uuid[]) AND c.wanted AND n.kind <> ALL(p.muted)`, UUIDs(ids)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("queue copies of notices: %w", err)
@@ -117,7 +119,8 @@ func ClaimCopies(
 		)
 		SELECT c.*, n.user_id, u.email, n.kind, n.title, n.body, n.link, n.created_at AS told_at, n.automation_id, coalesce(a.name, '') AS automation,
 			n.execution_id, n.session_id, coalesce(p.webhook_url, '') AS url, p.webhook_secret AS secret,
-			u.deactivated_at IS NULL AND coalesce(CASE c.channel WHEN 'email' THEN p.email ELSE p.webhook_url <> '' END, false) AS wanted
+			u.deactivated_at IS NULL AND coalesce(CASE c.channel WHEN 'email' THEN p.email AND u.email_changed_at IS NULL
+				ELSE p.webhook_url <> '' END, false) AS wanted
 		FROM claimed c
 		JOIN notifications n ON n.id = c.notification_id
 		JOIN users u ON u.id = n.user_id

@@ -120,9 +120,9 @@ func CanAdminister(ctx context.Context, q bun.IDB, permission string) (bool, err
 		Where("u.deactivated_at IS NULL").Where("? = ANY(r.permissions)", permission).Where(invitedUntil + " IS NULL").Exists(ctx)
 }
 
-// UpdateUser writes a person's address and name.
+// UpdateUser writes a person's address, whether it waits to be confirmed, and their name.
 func UpdateUser(ctx context.Context, q bun.IDB, u *User) error {
-	if _, err := q.NewUpdate().Model(u).Column("email", "name", "updated_at").WherePK().Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model(u).Column("email", "name", "updated_at", "email_changed_at").WherePK().Exec(ctx); err != nil {
 		return fmt.Errorf("update user %s: %w", u.ID, err)
 	}
 	return nil
@@ -158,13 +158,15 @@ func SetCreator(ctx context.Context, q bun.IDB, automation, creator uuid.UUID, n
 	return nil
 }
 
-// PasswordLink lets a person choose a password.
+// PasswordLink lets a person choose a password, or confirm their address.
 type PasswordLink struct {
 	bun.BaseModel `bun:"table:password_links,alias:pl"`
 
 	UserID    uuid.UUID `bun:"user_id,pk,type:uuid"`
 	Hash      []byte    `bun:"hash"`
 	Invites   bool      `bun:"invites"`
+	Confirms  bool      `bun:"confirms"` // it confirms the address, and lets nobody choose a password
+	Mailed    bool      `bun:"mailed"`   // it went to the person's address alone: its maker never saw it
 	CreatedBy uuid.UUID `bun:"created_by,nullzero,type:uuid"`
 	CreatedAt time.Time `bun:"created_at"`
 	ExpiresAt time.Time `bun:"expires_at"`
@@ -173,6 +175,7 @@ type PasswordLink struct {
 // SavePasswordLink writes a link; one that the person had is no more.
 func SavePasswordLink(ctx context.Context, q bun.IDB, l *PasswordLink) error {
 	_, err := q.NewInsert().Model(l).On("CONFLICT (user_id) DO UPDATE").Set("hash = EXCLUDED.hash").Set("invites = EXCLUDED.invites").
+		Set("confirms = EXCLUDED.confirms").Set("mailed = EXCLUDED.mailed").
 		Set("created_by = EXCLUDED.created_by").Set("created_at = EXCLUDED.created_at").Set("expires_at = EXCLUDED.expires_at").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save password link: %w", err)
@@ -201,6 +204,37 @@ func TakePasswordLink(ctx context.Context, q bun.IDB, user uuid.UUID, hash []byt
 	}
 	n, err := res.RowsAffected()
 	return n > 0, err
+}
+
+// ExpirePasswordLink ends what a person's link can do. An invitation stays open, and needs another link.
+func ExpirePasswordLink(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) error {
+	_, err := q.NewUpdate().Model((*PasswordLink)(nil)).Set("expires_at = ?", now).
+		Where("pl.user_id = ?", user).Where("pl.expires_at > ?", now).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("expire password link: %w", err)
+	}
+	return nil
+}
+
+// ConfirmAddress notes that the mail to a person's changed address was answered.
+func ConfirmAddress(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) error {
+	_, err := q.NewUpdate().Model((*User)(nil)).Set("email_changed_at = NULL").Set("updated_at = ?", now).Where("u.id = ?", user).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("confirm address of user %s: %w", user, err)
+	}
+	return nil
+}
+
+// InAllWorkspacesOf reports whether somebody is a member of every workspace that a person is a member of.
+func InAllWorkspacesOf(ctx context.Context, q bun.IDB, somebody, person uuid.UUID) (bool, error) {
+	missing, err := q.NewSelect().TableExpr("workspace_members AS m").
+		Join("JOIN workspaces AS w ON w.id = m.workspace_id AND w.removed_at IS NULL").Where("m.user_id = ?", person).
+		Where("NOT EXISTS (SELECT FROM workspace_members o WHERE o.workspace_id = m.workspace_id AND o.user_id = ?)", somebody).
+		Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("compare workspaces of %s and %s: %w", somebody, person, err)
+	}
+	return !missing, nil
 }
 
 // EndInvitation deletes a person's invitation, if there is one: they have come in by another way.

@@ -23,6 +23,8 @@ type User struct {
 	DeactivatedAt time.Time `bun:"deactivated_at,nullzero"`
 	CreatedAt     time.Time `bun:"created_at"`
 	UpdatedAt     time.Time `bun:"updated_at"`
+	// EmailChangedAt is when somebody changed the address, until a mail to it was answered; zero: nobody did, or it was.
+	EmailChangedAt time.Time `bun:"email_changed_at,nullzero"`
 
 	// Permissions and RoleName come from the person's roles where the query says so.
 	Permissions []string `bun:"permissions,array,scanonly"`

@@ -191,7 +191,7 @@ func UserNewURL() string { return "/settings/users/new" }
 // UserURL is the page of one person; it takes their name and address by POST.
 func UserURL(id string) string { return under("settings", "users", id) }
 
-// UserActionURL takes POST: "roles", "invitation", "reset", "deactivation", "activation", "memberships", "transfer", "unlinking" or
+// UserActionURL takes POST: "roles", "invitation", "reset", "address", "deactivation", "activation", "memberships", "transfer", "unlinking" or
 // "token-revocation".
 func UserActionURL(id, action string) string { return under("settings", "users", id, action) }
 

@@ -96,7 +96,7 @@ type addition struct {
 	NewUser
 	first  bool        // refused when anybody exists
 	roles  []uuid.UUID // in place of Role
-	invite *string     // takes the token of a link, by which the person chooses a password
+	invite *Link       // takes a link, by which the person chooses a password
 }
 
 func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User, error) {
@@ -177,7 +177,7 @@ func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User,
 			crash.Here(crash.AdministratorMade)
 		}
 		if in.invite != nil {
-			if *in.invite, err = s.link(ctx, tx, by, u.ID, true, now); err != nil {
+			if *in.invite, err = s.link(ctx, tx, *actor, u, true, now); err != nil {
 				return err
 			}
 		}
@@ -215,7 +215,7 @@ func plain(text string) bool { return Readable(text) }
 
 // SetPassword gives a person a new password and ends all their sign-ins and API tokens. A nil actor is the command line. It returns
 // fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and for that of somebody
-// who may do more than the actor: it would be the way to become them.
+// who may do more than the actor or is in a workspace where the actor is not: it would be the way to become them.
 func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID, password string) error {
 	if actor != nil && (actor.ID == user || !actor.Can(ManageUsers)) {
 		return fault.ErrForbidden
@@ -232,13 +232,22 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 		if err != nil {
 			return err
 		}
-		if actor != nil && !actor.Covers(u.Permissions) {
-			return fault.ErrForbidden
+		if actor != nil {
+			reaches, err := s.reaches(ctx, tx, *actor, user)
+			if err != nil {
+				return err
+			}
+			if !reaches || !actor.Covers(u.Permissions) {
+				return fault.ErrForbidden
+			}
 		}
 		if err := db.SetPasswordHash(ctx, tx, user, stored, s.Now()); err != nil {
 			return err
 		}
 		if err := shutOut(ctx, tx, user); err != nil {
+			return err
+		}
+		if err := s.tellReset(ctx, tx, actor, user, s.Now()); err != nil {
 			return err
 		}
 		event := db.AuditEvent{ID: db.NewID(), At: s.Now(), Action: "user.reset_password", SubjectKind: "user", SubjectID: user, SubjectName: u.Name}

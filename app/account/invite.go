@@ -1,8 +1,10 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,24 +33,37 @@ type Invitation struct {
 	Password string
 }
 
-// Invite adds a person. When they have yet to choose a password it returns the token of the link with which they do, the
+// Link is a link by which a person chooses a password or confirms an address.
+type Link struct {
+	Token string // empty: there is no link
+	// Mailed says that it goes to the person by e-mail alone and is shown to nobody: whoever holds it may become the person, and its
+	// maker is no member of one of the person's workspaces.
+	Mailed bool
+}
+
+// Invite adds a person. When they have yet to choose a password it returns the link with which they do, the
 // only time that it can be had. It returns fault.Invalid for bad input, by the fields email, name, password and roles, and
 // fault.ErrForbidden also for a role that may do more than the actor.
-func (s *Service) Invite(ctx context.Context, actor Actor, in Invitation) (u *db.User, token string, err error) {
+func (s *Service) Invite(ctx context.Context, actor Actor, in Invitation) (u *db.User, link Link, err error) {
 	if strings.TrimSpace(in.Name) == "" {
 		in.Name, _, _ = strings.Cut(strings.TrimSpace(in.Email), "@")
 	}
 	a := addition{NewUser: NewUser{Email: in.Email, Name: in.Name, Password: in.Password}, roles: in.Roles}
 	if in.Password == "" {
-		a.invite = &token
+		a.invite = &link
 	}
 	u, err = s.add(ctx, &actor, a)
-	return u, token, err
+	var bad fault.Invalid
+	if errors.As(err, &bad) && bad["user"] != "" { // there is no page of the person to say it on
+		bad["email"] = bad["user"]
+		delete(bad, "user")
+	}
+	return u, link, err
 }
 
 // RenewInvitation makes a new link for somebody who has yet to accept their invitation; the old one works no more. It
-// returns fault.Invalid, by the field user, when they have accepted it.
-func (s *Service) RenewInvitation(ctx context.Context, actor Actor, user uuid.UUID) (token string, err error) {
+// returns fault.Invalid, by the field user, when they have accepted it, and where the link could go to nobody.
+func (s *Service) RenewInvitation(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
 	err = s.changeOther(ctx, &actor, user, "user.invite", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
 		p, err := db.PersonByID(ctx, tx, user, now)
 		if err != nil {
@@ -57,18 +72,19 @@ func (s *Service) RenewInvitation(ctx context.Context, actor Actor, user uuid.UU
 		if p.Status() != db.Invited {
 			return change{}, fault.Invalid{"user": u.Name + " has no open invitation."}
 		}
-		token, err = s.link(ctx, tx, actor.ID, user, true, now)
+		link, err = s.link(ctx, tx, actor, u, true, now)
 		return change{}, err
 	})
-	return token, err
+	return link, err
 }
 
-// ResetPassword takes a person's password away, ends all their sign-ins and API tokens, and returns the token of a link with which they
-// choose another, the only time that it can be had. It returns fault.ErrForbidden also for the actor's own, and for that of
-// somebody who may do more than the actor: it would be the way to become them.
-func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID) (token string, err error) {
+// ResetPassword takes a person's password away, ends all their sign-ins and API tokens, tells them by a notice, and returns the link with
+// which they choose another, the only time that it can be had. It returns fault.ErrForbidden also for the actor's own, and for that of
+// somebody who may do more than the actor: it would be the way to become them. It returns fault.Invalid, by the field user, where the
+// link could go to nobody.
+func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
 	if actor.ID == user {
-		return "", fault.ErrForbidden
+		return Link{}, fault.ErrForbidden
 	}
 	err = s.changeOther(ctx, &actor, user, "user.reset_password", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
 		p, err := db.PersonByID(ctx, tx, user, now)
@@ -87,21 +103,56 @@ func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID
 		if err := shutOut(ctx, tx, user); err != nil {
 			return change{}, err
 		}
-		token, err = s.link(ctx, tx, actor.ID, user, false, now)
-		return change{}, err
+		if err := s.tellReset(ctx, tx, &actor, user, now); err != nil {
+			return change{}, err
+		}
+		link, err = s.link(ctx, tx, actor, u, false, now)
+		return change{after: map[string]any{"by_mail_alone": link.Mailed}}, err
 	})
-	return token, err
+	return link, err
 }
 
-// link writes a link and returns its token.
-func (s *Service) link(ctx context.Context, tx bun.Tx, by, user uuid.UUID, invites bool, now time.Time) (string, error) {
+// tellReset tells a person that somebody took their password. A nil actor is the command line.
+func (s *Service) tellReset(ctx context.Context, tx bun.Tx, actor *Actor, user uuid.UUID, now time.Time) error {
+	by := "Whoever runs the server"
+	if actor != nil {
+		by = actor.Name
+	}
+	return tellOwn(ctx, tx, user, now, by+" reset your password",
+		"Every sign-in and API token that you had ended then. If you did not ask for it, ask them why.")
+}
+
+// reaches reports whether somebody may hold a link by which they could become a person: they are a member of all the person's
+// workspaces, or an administrator, so that nothing opens to them that was shut.
+func (s *Service) reaches(ctx context.Context, q bun.IDB, actor Actor, person uuid.UUID) (bool, error) {
+	if actor.Can(Admin) {
+		return true, nil
+	}
+	return db.InAllWorkspacesOf(ctx, q, actor.ID, person)
+}
+
+// link writes a link by which a person chooses a password.
+func (s *Service) link(ctx context.Context, tx bun.Tx, by Actor, u *db.User, invites bool, now time.Time) (Link, error) {
+	shown, err := s.reaches(ctx, tx, by, u.ID)
+	if err != nil {
+		return Link{}, err
+	}
+	switch {
+	case shown:
+	case !s.Mail:
+		return Link{}, fault.Invalid{"user": "You are not a member of all workspaces of " + u.Name +
+			", so the link would have to go by e-mail, and no mail server is set. Ask an administrator."}
+	case !u.EmailChangedAt.IsZero():
+		return Link{}, fault.Invalid{"user": "You are not a member of all workspaces of " + u.Name +
+			", so the link would have to go by e-mail, and nobody has confirmed the address yet. Ask an administrator."}
+	}
+	l := Link{Token: secret.Token(), Mailed: !shown}
 	lifetime := ResetLifetime
 	if invites {
 		lifetime = InvitationLifetime
 	}
-	token := secret.Token()
-	return token, db.SavePasswordLink(ctx, tx, &db.PasswordLink{
-		UserID: user, Hash: linkHash(token), Invites: invites, CreatedBy: by, CreatedAt: now, ExpiresAt: now.Add(lifetime),
+	return l, db.SavePasswordLink(ctx, tx, &db.PasswordLink{
+		UserID: u.ID, Hash: linkHash(l.Token), Invites: invites, Mailed: l.Mailed, CreatedBy: by.ID, CreatedAt: now, ExpiresAt: now.Add(lifetime),
 	})
 }
 
@@ -113,7 +164,8 @@ func linkHash(token string) []byte {
 // Joining is what a link's page needs to know of the person that it is for.
 type Joining struct {
 	Email, Name string
-	Invites     bool // else it resets a password
+	Invites     bool // else it resets a password, or:
+	Confirms    bool // it confirms the address
 }
 
 // Joining finds whom a link is for. It returns fault.ErrNotFound for a link that does not work, or no more.
@@ -122,11 +174,11 @@ func (s *Service) Joining(ctx context.Context, token string) (*Joining, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Joining{Email: u.Email, Name: u.Name, Invites: link.Invites}, nil
+	return &Joining{Email: u.Email, Name: u.Name, Invites: link.Invites, Confirms: link.Confirms}, nil
 }
 
 // linked finds a link that works, and its person. A link is worth what its maker may do now: else somebody could make one,
-// wait until the person may do more, and become them.
+// wait until the person may do more or comes into another workspace, and become them.
 func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.PasswordLink, *db.User, error) {
 	link, err := db.PasswordLinkByHash(ctx, q, linkHash(token), s.Now())
 	if db.IsNotFound(err) {
@@ -149,6 +201,10 @@ func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.Pass
 		}
 		if by := ActorOf(maker); !maker.DeactivatedAt.IsZero() || !by.Can(ManageUsers) || !by.Covers(u.Permissions) {
 			return nil, nil, fault.ErrNotFound
+		} else if !link.Mailed {
+			if ok, err := s.reaches(ctx, q, by, u.ID); err != nil || !ok {
+				return nil, nil, cmp.Or(err, error(fault.ErrNotFound))
+			}
 		}
 	}
 	return link, u, nil
@@ -165,6 +221,9 @@ type JoinInput struct {
 // name, password and time_zone.
 func (s *Service) Join(ctx context.Context, token string, in JoinInput, address, userAgent string) (*db.Login, error) {
 	link, u, err := s.linked(ctx, s.DB, token)
+	if err == nil && link.Confirms {
+		err = fault.ErrNotFound
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/secret"
 	"carillon/db"
 )
 
@@ -67,7 +68,11 @@ func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*Perso
 // UpdatePerson changes the address and the name of somebody. It returns fault.ErrForbidden also for somebody who may do
 // more than the actor, since whoever owns the address may have links sent to it, and fault.Invalid for bad input, by the
 // fields email and name. It returns fault.ErrStale where PersonVersion is not the version given any more; an empty one is not compared.
-func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name, version string) error {
+//
+// Another address is changed only by who is a member of all the person's workspaces, or an administrator. The links of before work no more.
+// Until the mail to the new address is answered, for which it returns the link where there is a mail server, the address counts for
+// nothing that comes from outside; an address of somebody who has yet to accept an invitation needs no answer but that of the invitation.
+func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name, version string) (link Link, err error) {
 	bad := fault.Invalid{}
 	email, problem := cleanEmail(email)
 	if problem != "" {
@@ -79,21 +84,131 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 	}
 	if len(bad) > 0 {
 		if !actor.Can(ManageUsers) {
-			return fault.ErrForbidden
+			return Link{}, fault.ErrForbidden
 		}
-		return bad
+		return Link{}, bad
 	}
-	return s.changeOther(ctx, &actor, user, "user.update", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+	err = s.changeOther(ctx, &actor, user, "user.update", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
 		if version != "" && version != PersonVersion(u) {
 			return change{}, fault.ErrStale
 		}
 		c := change{before: map[string]any{"email": u.Email, "name": u.Name}, after: map[string]any{"email": email, "name": name}}
+		another := !strings.EqualFold(u.Email, email)
 		u.Email, u.Name, u.UpdatedAt = email, name, now
+		var open bool
+		if another {
+			if open, err = s.readdress(ctx, tx, actor, u, now); err != nil {
+				return c, err
+			}
+		}
 		err := db.UpdateUser(ctx, tx, u)
 		if db.Conflict(err) == "users_email" {
 			return c, fault.Invalid{"email": "Somebody has this address already."}
 		}
+		if err == nil && open && user != actor.ID {
+			err = tellOwn(ctx, tx, user, now, actor.Name+" changed the e-mail address of your account",
+				"You sign in as "+email+" now. If you did not ask for it, ask them why.")
+		}
+		if err == nil && open && s.Mail {
+			link, err = addressLink(ctx, tx, actor.ID, user, now)
+		}
 		return c, err
+	})
+	return link, err
+}
+
+// readdress prepares a person's row for another address. It reports whether a mail to it has to be answered.
+func (s *Service) readdress(ctx context.Context, tx bun.Tx, actor Actor, u *db.User, now time.Time) (open bool, err error) {
+	reaches, err := s.reaches(ctx, tx, actor, u.ID)
+	if err != nil {
+		return false, err
+	}
+	if !reaches {
+		return false, fault.Invalid{"email": "You are not a member of all workspaces of this person, so an administrator has to change the address."}
+	}
+	if err := db.ExpirePasswordLink(ctx, tx, u.ID, now); err != nil { // it is in the mailbox of before
+		return false, err
+	}
+	p, err := db.PersonByID(ctx, tx, u.ID, now)
+	if err != nil || p.Status() == db.Invited {
+		return false, err
+	}
+	u.EmailChangedAt = now
+	return true, nil
+}
+
+// addressLink writes a link that confirms a person's address.
+func addressLink(ctx context.Context, tx bun.Tx, by, user uuid.UUID, now time.Time) (Link, error) {
+	l := Link{Token: secret.Token(), Mailed: true}
+	return l, db.SavePasswordLink(ctx, tx, &db.PasswordLink{
+		UserID: user, Hash: linkHash(l.Token), Confirms: true, Mailed: true, CreatedBy: by, CreatedAt: now, ExpiresAt: now.Add(InvitationLifetime),
+	})
+}
+
+// RenewAddressLink makes a new link for a person's changed address that nobody confirmed yet; the old one works no more. It returns
+// fault.Invalid, by the field user, when there is nothing to confirm and without a mail server, and fault.ErrForbidden also for somebody
+// who may do more than the actor.
+func (s *Service) RenewAddressLink(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
+	err = s.changeOther(ctx, &actor, user, "user.ask_address", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+		switch {
+		case u.EmailChangedAt.IsZero() || !u.DeactivatedAt.IsZero():
+			return change{}, fault.Invalid{"user": "There is no address to confirm."}
+		case !s.Mail:
+			return change{}, fault.Invalid{"user": "No mail server is set. Whoever runs the server can confirm the address: carillon user confirm-address."}
+		}
+		link, err = addressLink(ctx, tx, actor.ID, user, now)
+		return change{after: map[string]any{"email": u.Email}}, err
+	})
+	return link, err
+}
+
+// AnswerAddress confirms the address of the person of a link that was sent to it. The link works once. It returns fault.ErrNotFound as
+// Joining does.
+func (s *Service) AnswerAddress(ctx context.Context, token, address string) error {
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		link, u, err := s.linked(ctx, tx, token)
+		if err != nil {
+			return err
+		}
+		if _, err := db.LockUser(ctx, tx, u.ID); err != nil {
+			return err
+		}
+		// Again, now that nothing moves: the address may have been changed meanwhile.
+		if link, u, err = s.linked(ctx, tx, token); err != nil {
+			return err
+		}
+		if !link.Confirms {
+			return fault.ErrNotFound
+		}
+		if _, err := db.TakePasswordLink(ctx, tx, u.ID, linkHash(token)); err != nil {
+			return err
+		}
+		now := s.Now()
+		if err := db.ConfirmAddress(ctx, tx, u.ID, now); err != nil {
+			return err
+		}
+		return db.AddAudit(ctx, tx, db.AuditEvent{
+			ID: db.NewID(), At: now, ActorID: u.ID, Action: "user.confirm_address", SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
+			Reason: "by the mail to it", After: map[string]any{"email": u.Email}, Address: address,
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("answer address: %w", err)
+	}
+	return nil
+}
+
+// ConfirmAddress confirms a person's changed address without a mail, from the command line. It returns fault.Invalid, by the field user,
+// when there is nothing to confirm.
+func (s *Service) ConfirmAddress(ctx context.Context, user uuid.UUID) error {
+	return s.changeOther(ctx, nil, user, "user.confirm_address", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+		if u.EmailChangedAt.IsZero() {
+			return change{}, fault.Invalid{"user": "There is no address to confirm."}
+		}
+		if err := db.ExpirePasswordLink(ctx, tx, user, now); err != nil {
+			return change{}, err
+		}
+		return change{after: map[string]any{"email": u.Email}}, db.ConfirmAddress(ctx, tx, user, now)
 	})
 }
 

@@ -43,7 +43,7 @@ func TestMarksOfDirectionThatArePastedAlongAreDroppedWhoeverTypesTheName(t *test
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.UpdatePerson(t.Context(), admin, u.ID, u.Email, "\u200f\u05de\u05d9\u05e8\u05d4\u200f", ""); err != nil {
+	if _, err := s.UpdatePerson(t.Context(), admin, u.ID, u.Email, "\u200f\u05de\u05d9\u05e8\u05d4\u200f", ""); err != nil {
 		t.Fatal(err)
 	}
 	now, err := s.Person(t.Context(), admin, u.ID)

@@ -42,7 +42,7 @@ func (n *NotAdmitted) Error() string { return n.Reason }
 
 // SignInFromOutside makes a login for somebody whom a single sign-on vouches for. Whom it knows by the account is that
 // person; at the first sign-in, an address that the provider has verified finds the person, or adds them where that is
-// wanted. It returns *NotAdmitted.
+// wanted. An account that was there before loses then what others may have of it. It returns *NotAdmitted.
 func (s *Service) SignInFromOutside(ctx context.Context, who Outsider, address, userAgent string) (*db.Login, error) {
 	now := s.Now().Truncate(time.Microsecond)
 	var login *db.Login
@@ -89,6 +89,7 @@ type admission struct {
 	who     Outsider
 	now     time.Time
 	address string
+	added   bool // the person has come into being by this sign-in
 }
 
 // person finds or adds who it is, and locks their row.
@@ -131,6 +132,10 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 	if err != nil || !u.DeactivatedAt.IsZero() {
 		return u, err
 	}
+	if !u.EmailChangedAt.IsZero() {
+		return nil, &NotAdmitted{"Somebody gave the address " + email + " to an account here, and nobody has confirmed it. " +
+			"Open the link in the mail that was sent to it if the account is yours, or ask an administrator."}
+	}
 	link := &db.Identity{Issuer: a.who.Issuer, Subject: a.who.Subject, UserID: u.ID, Email: email, CreatedAt: a.now, UsedAt: a.now}
 	if err := db.InsertIdentity(ctx, a.tx, link); err != nil {
 		if db.Conflict(err) == "user_identities_one" {
@@ -139,7 +144,56 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 		}
 		return nil, err
 	}
-	return u, a.audit(ctx, u, "user.link_identity", nil, map[string]any{"issuer": link.Issuer, "subject": link.Subject, "email": email})
+	var taken map[string]any
+	if !a.added {
+		if taken, err = a.takeOver(ctx, u, link.Issuer); err != nil {
+			return nil, err
+		}
+	}
+	return u, a.audit(ctx, u, "user.link_identity", taken, map[string]any{"issuer": link.Issuer, "subject": link.Subject, "email": email})
+}
+
+// takeOver takes from an account what would let somebody else in who used it before its owner came by a single sign-on: its password and
+// the links to choose one, its sign-ins, its API tokens, and the webhook to which copies of its notices went. It tells the owner, and
+// returns what the account had.
+func (a *admission) takeOver(ctx context.Context, u *db.User, issuer string) (had map[string]any, err error) {
+	logins, err := db.Logins(ctx, a.tx, u.ID, a.now)
+	if err != nil {
+		return nil, err
+	}
+	had = map[string]any{"password": u.PasswordHash != "", "sign_ins": len(logins)}
+	tokens, err := db.DeleteAPITokens(ctx, a.tx, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	had["api_tokens"] = tokens
+	if err := db.DeleteLogins(ctx, a.tx, u.ID, uuid.Nil); err != nil {
+		return nil, err
+	}
+	if u.PasswordHash != "" {
+		if err := db.SetPasswordHash(ctx, a.tx, u.ID, "", a.now); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := db.TakePasswordLink(ctx, a.tx, u.ID, nil); err != nil {
+		return nil, err
+	}
+	notices, err := db.NoticePreferencesOf(ctx, a.tx, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	if had["webhook"] = notices.WebhookURL != ""; notices.WebhookURL != "" {
+		notices.WebhookURL, notices.WebhookSecret, notices.UpdatedAt = "", nil, a.now
+		if err := db.SaveNoticePreferences(ctx, a.tx, notices); err != nil {
+			return nil, err
+		}
+		if err := db.DeleteQueuedCopies(ctx, a.tx, u.ID, db.WebhookChannel); err != nil {
+			return nil, err
+		}
+	}
+	return had, tellOwn(ctx, a.tx, u.ID, a.now, "You sign in by single sign-on from now on",
+		"The account here that has your address belongs to "+issuer+" now. Its password, its sign-ins, its API tokens and the webhook of its "+
+			"notices ended, since somebody else may have had them. Look through the automations that it owns: they act with your rights.")
 }
 
 // add makes a person who has no password, with the roles of their groups, or as a Member where groups give none.
@@ -183,6 +237,7 @@ func (a *admission) add(ctx context.Context, email string) (*db.User, error) {
 			return nil, err
 		}
 	}
+	a.added = true
 	return u, a.audit(ctx, u, "user.create", nil, after)
 }
 

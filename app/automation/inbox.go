@@ -41,6 +41,7 @@ var NoticeKinds = []struct{ Kind, Name string }{
 	{NoticeTransferred, "Automations that changed hands"},
 	{NoticeProviderPaused, "Paused providers"},
 	{NoticeServer, "Trouble of the server"},
+	{account.NoticeKind, "Changes of your account"},
 }
 
 // notice is what one event tells its people.

@@ -225,6 +225,7 @@ var expectations = []expectation{
 	{"POST /settings/users/{id}/roles", "user", "roles=ROLE", byAdmin},
 	{"POST /settings/users/{id}/invitation", "invited", "", forAdmin},
 	{"POST /settings/users/{id}/reset", "user", "", forAdmin},
+	{"POST /settings/users/{id}/address", "readdressed", "", forAdmin},
 	{"POST /settings/users/{id}/deactivation", "user", "", byAdmin},
 	{"POST /settings/users/{id}/activation", "gone", "", byAdmin},
 	{"POST /settings/users/{id}/unlinking", "linked", "", byAdmin},
@@ -263,7 +264,8 @@ const hush = "Hush"
 
 func newWalk(t *testing.T) *walk {
 	s := open(t)
-	s.server.Gallery = true
+	s.server.Gallery, s.server.Accounts.Mail = true, true
+	s.server.Letter = func(context.Context, string, string, string) error { return nil }
 	s.server.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "carillon 1\n") })
 	s.http.Config.Handler = s.server.Handler()
 	x := &walk{site: s, who: map[string]*browser{
@@ -356,6 +358,12 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	"invited": func(x *walk) uuid.UUID {
 		u := x.person()
 		check(x.t, db.SavePasswordLink(x.t.Context(), x.server.DB, &db.PasswordLink{UserID: u.ID, Hash: append(u.ID[:], u.ID[:]...), Invites: true, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+		return u.ID
+	},
+	"readdressed": func(x *walk) uuid.UUID {
+		u := x.person()
+		u.EmailChangedAt = time.Now()
+		check(x.t, db.UpdateUser(x.t.Context(), x.server.DB, u))
 		return u.ID
 	},
 	"linked": func(x *walk) uuid.UUID {

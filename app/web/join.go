@@ -16,12 +16,12 @@ import (
 
 // makeLink makes a link for a person and shows it, or says beside the person why there is none.
 func (s *Server) makeLink(w http.ResponseWriter, r *http.Request, actor account.Actor,
-	link func(ctx context.Context, actor account.Actor, user uuid.UUID) (string, error), what string) error {
+	link func(ctx context.Context, actor account.Actor, user uuid.UUID) (account.Link, error), what string) error {
 	user, err := id(r)
 	if err != nil {
 		return err
 	}
-	token, err := link(r.Context(), actor, user)
+	made, err := link(r.Context(), actor, user)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
 		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) { p.Problem = sentences(bad) })
@@ -29,7 +29,7 @@ func (s *Server) makeLink(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
-	return s.showLink(w, r, actor, user, token, what)
+	return s.showLink(w, r, actor, user, made, what)
 }
 
 // switchUser activates or deactivates a person, or says beside them why not.
@@ -77,6 +77,10 @@ func (s *Server) joinPage(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) showJoin(w http.ResponseWriter, r *http.Request, status int, j *account.Joining, fill func(*views.JoinForm)) {
 	f := views.NewJoinForm()
 	f.Address, f.Invites, f.Email.Value = views.JoinURL(r.PathValue("token")), j.Invites, j.Email
+	if j.Confirms {
+		s.render(w, r, status, views.ConfirmAddress(views.Page{Title: "Confirm your address"}, f.Address, j.Name, j.Email))
+		return
+	}
 	f.Password.Autofocus, f.TimeZone.Suggest = !j.Invites, cron.Zones()
 	fill(&f)
 	s.render(w, r, status, views.Join(views.Page{Title: "Choose a password"}, f))
@@ -94,6 +98,14 @@ func (s *Server) deadLink(w http.ResponseWriter, r *http.Request, err error) err
 
 func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 	token := r.PathValue("token")
+	if j, err := s.Accounts.Joining(r.Context(), token); err == nil && j.Confirms {
+		if err := s.Accounts.AnswerAddress(r.Context(), token, s.address(r)); err != nil {
+			return s.deadLink(w, r, err)
+		}
+		s.render(w, r, http.StatusOK, views.BlankErrorPage(views.Page{Title: "Confirmed"}, "Your address is confirmed",
+			"Mail of Carillon for you goes to "+j.Email+" now, and a single sign-on finds your account by it."))
+		return nil
+	}
 	in := account.JoinInput{Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), TimeZone: strings.TrimSpace(r.PostFormValue("time_zone"))}
 	login, err := s.Accounts.Join(r.Context(), token, in, s.address(r), r.UserAgent())
 	var bad fault.Invalid

@@ -28,6 +28,7 @@ func (s *Server) peopleRoutes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/users/{id}/roles", s.page(s.setRoles))
 	mux.HandleFunc("POST /settings/users/{id}/invitation", s.page(s.renewInvitation))
 	mux.HandleFunc("POST /settings/users/{id}/reset", s.page(s.resetPassword))
+	mux.HandleFunc("POST /settings/users/{id}/address", s.page(s.renewAddressLink))
 	mux.HandleFunc("POST /settings/users/{id}/deactivation", s.page(s.deactivateUser))
 	mux.HandleFunc("POST /settings/users/{id}/activation", s.page(s.activateUser))
 	mux.HandleFunc("POST /settings/users/{id}/unlinking", s.page(s.unlinkUser))
@@ -206,7 +207,7 @@ func (s *Server) inviteForm(w http.ResponseWriter, r *http.Request, actor accoun
 
 func (s *Server) invite(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := account.Invitation{Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), Roles: chosenRoles(r)}
-	u, token, err := s.Accounts.Invite(r.Context(), actor, in)
+	u, link, err := s.Accounts.Invite(r.Context(), actor, in)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
 		return s.inviteForm(w, r, actor, http.StatusUnprocessableEntity, in, bad)
@@ -214,21 +215,29 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request, actor account.Ac
 	if err != nil {
 		return err
 	}
-	if token == "" {
+	if link.Token == "" {
 		return s.redirect(w, r, views.UserURL(u.ID.String()), u.Name+" can sign in now.")
 	}
-	return s.showLink(w, r, actor, u.ID, token, "invitation")
+	return s.showLink(w, r, actor, u.ID, link, "invitation")
 }
 
-// showLink shows a link once. It is part of this one answer, since a message kept for the next page would keep it in the
-// browser.
-func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, token, what string) error {
-	link, lifetime := s.PublicURL.JoinPath("join", token).String(), account.InvitationLifetime
+// showLink sends a link and shows it once, or says that it went by e-mail alone. It is part of this one answer, since a message kept for
+// the next page would keep it in the browser.
+func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, made account.Link, what string) error {
+	link, lifetime := s.PublicURL.JoinPath("join", made.Token).String(), account.InvitationLifetime
 	if what == "reset" {
 		lifetime = account.ResetLifetime
 	}
 	until := s.Now().Add(lifetime).In(zone(actor))
 	mailed := s.mailLink(r, actor, user, link, what, until)
+	if made.Mailed && !mailed {
+		return s.showUser(w, r, actor, user, http.StatusBadGateway, func(p *views.UserPage) {
+			p.Problem = "The e-mail with the link could not be sent. Try again in a moment."
+		})
+	}
+	if made.Mailed {
+		return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) { p.LinkFor, p.LinkUntil, p.Mailed = what, until, true })
+	}
 	return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
 		p.NewLink, p.LinkFor, p.LinkUntil, p.Mailed = link, what, until, mailed
 	})
@@ -243,8 +252,12 @@ func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, 
 	u, err := db.UserByID(r.Context(), s.DB, user)
 	if err == nil {
 		subject, text := "Join Carillon", actor.Name+" invites you to Carillon. Choose a name and a password here:"
-		if what == "reset" {
+		switch what {
+		case "reset":
 			subject, text = "Choose a new password for Carillon", actor.Name+" reset your password for Carillon. Choose another here:"
+		case "address":
+			subject, text = "Confirm your address for Carillon", actor.Name+" gave this address to the account of “"+u.Name+
+				"” in Carillon. Confirm it only if that account is yours; otherwise leave this mail unanswered. Confirm it here:"
 		}
 		text += "\n\n" + link + "\n\nThe link works once, until " + views.Exact(until) + ".\n"
 		err = s.Letter(r.Context(), u.Email, subject, text)
@@ -253,6 +266,18 @@ func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, 
 		s.Log.Warn("send a link by e-mail", "user", user, "request", requestID(r), "err", err)
 	}
 	return err == nil
+}
+
+// mailFormer tells the former address of an account, where there is a mail server, that the account has another.
+func (s *Server) mailFormer(r *http.Request, actor account.Actor, before *db.User, now string) {
+	if s.Letter == nil {
+		return
+	}
+	err := s.Letter(r.Context(), before.Email, "Your address for Carillon was changed", actor.Name+" gave the account of “"+before.Name+
+		"” in Carillon another address: "+now+". Mail of Carillon goes there once it is confirmed. If you did not ask for it, ask them why.\n")
+	if err != nil {
+		s.Log.Warn("tell the former address of an account", "user", before.ID, "request", requestID(r), "err", err)
+	}
 }
 
 func (s *Server) user(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -276,6 +301,7 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.
 		p.Why = d.Name + " may do what you may not, so you cannot change the account."
 	}
 	p.Name.Value, p.Email.Value = d.Name, d.Email
+	p.Unconfirmed = !d.EmailChangedAt.IsZero()
 	p.Facts = userFacts(d, p, z)
 	p.Identities = identityItems(d.Identities, z)
 	for _, t := range d.Tokens {
@@ -318,12 +344,16 @@ func userFacts(d *account.PersonDetail, p views.UserPage, z *time.Location) []vi
 	case d.Status() == db.Invited:
 		status = "Invited, the link holds until " + views.Exact(d.InvitedUntil.In(z))
 	}
+	email := d.Email
+	if !d.EmailChangedAt.IsZero() {
+		email += ", not confirmed"
+	}
 	seen := "Not signed in"
 	if !d.SeenAt.IsZero() {
 		seen = views.Ago(d.SeenAt.In(z), p.Now)
 	}
 	return []views.Fact{
-		{Label: "Email", Value: d.Email}, {Label: "Status", Value: status}, {Label: "Last seen", Value: seen},
+		{Label: "Email", Value: email}, {Label: "Status", Value: status}, {Label: "Last seen", Value: seen},
 		{Label: "Signed in", Value: views.Count(len(d.Logins), "browser")}, {Label: "Added", Value: views.Ago(d.CreatedAt.In(z), p.Now)},
 	}
 }
@@ -351,13 +381,21 @@ func (s *Server) updateUser(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	err = s.Accounts.UpdatePerson(r.Context(), actor, user, r.PostFormValue("email"), r.PostFormValue("name"), r.PostFormValue(versionField))
+	before, err := db.UserByID(r.Context(), s.DB, user)
+	if err != nil && !db.IsNotFound(err) {
+		return err
+	}
+	link, err := s.Accounts.UpdatePerson(r.Context(), actor, user, r.PostFormValue("email"), r.PostFormValue("name"), r.PostFormValue(versionField))
 	bad, status, err := s.again(r, actor, s.user, err)
 	if status != 0 {
 		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) {
 			p.Version = r.PostFormValue(versionField)
 			p.Email.Value, p.Email.Error, p.Name.Value, p.Name.Error = r.PostFormValue("email"), bad["email"], r.PostFormValue("name"), bad["name"]
 		})
+	}
+	if err == nil && link.Token != "" {
+		s.mailFormer(r, actor, before, strings.TrimSpace(r.PostFormValue("email")))
+		return s.showLink(w, r, actor, user, link, "address")
 	}
 	return s.changed(w, r, user, err, "Saved.")
 }
@@ -398,6 +436,10 @@ func (s *Server) renewInvitation(w http.ResponseWriter, r *http.Request, actor a
 
 func (s *Server) resetPassword(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.makeLink(w, r, actor, s.Accounts.ResetPassword, "reset")
+}
+
+func (s *Server) renewAddressLink(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.makeLink(w, r, actor, s.Accounts.RenewAddressLink, "address")
 }
 
 func (s *Server) deactivateUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
