@@ -36,9 +36,11 @@ type config struct {
 	Gallery       bool
 	SMTP          *url.URL // nil: no e-mail
 	SMTPFrom      mail.Address
-	Private       bool // people's webhooks may lead into private networks
-	TriggerRate   float64
-	OIDC          oidcConfig
+	Private       bool // people's webhooks, forges and remotes may lead into private networks
+
+	LocalRepositories []string // folders below which repositories may be, whoever names them
+	TriggerRate       float64
+	OIDC              oidcConfig
 }
 
 // The roles of a process.
@@ -204,7 +206,19 @@ var settings = []setting{
 		c.SMTPFrom = *from
 		return ""
 	}},
-	{"CARILLON_OUTBOUND_PRIVATE", "off", "on or off: whether people's webhooks, and the forges of workspaces, may be on this machine and in private networks", false, onOff(func(c *config, on bool) { c.Private = on })},
+	{"CARILLON_OUTBOUND_PRIVATE", "off", "on or off: whether people's webhooks, and the forges and repositories of workspaces, may be on this machine and in private networks", false, onOff(func(c *config, on bool) { c.Private = on })},
+	{"CARILLON_LOCAL_REPOSITORIES", "", "folders of this machine, parted by colons, below which anybody who manages workspaces may name a repository; elsewhere administrators alone", false, func(c *config, text string) string {
+		c.LocalRepositories = nil
+		for folder := range strings.SplitSeq(text, ":") {
+			if text != "" && !filepath.IsAbs(folder) {
+				return "absolute folders, parted by colons, such as /srv/git:/home/git"
+			}
+			if text != "" {
+				c.LocalRepositories = append(c.LocalRepositories, filepath.Clean(folder))
+			}
+		}
+		return ""
+	}},
 	{"CARILLON_OIDC_ISSUER", "", "single sign-on: address of an OpenID Connect provider; empty: none. It must know CARILLON_URL with /login/sso/callback", false, readIssuer},
 	{"CARILLON_OIDC_CLIENT_ID", "", "by which the provider knows this server; with CARILLON_OIDC_ISSUER", false, func(c *config, text string) string {
 		c.OIDC.ClientID = text

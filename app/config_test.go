@@ -100,6 +100,7 @@ var bad = []struct{ name, value, expected string }{
 	{"CARILLON_SMTP_URL", "smtp://u:hunter2@:25", "smtp://user:password@mail.example.com:587"},
 	{"CARILLON_SMTP_FROM", "nobody", "an e-mail address"},
 	{"CARILLON_OUTBOUND_PRIVATE", "true", "on or off"},
+	{"CARILLON_LOCAL_REPOSITORIES", "/srv/git:git", "absolute folders"},
 	{"CARILLON_OIDC_ISSUER", "login.example.com", "https://login.example.com/realms/acme"},
 	{"CARILLON_OIDC_ISSUER", "https://ada:hunter2@login.example.com", "https://login.example.com/realms/acme"},
 	{"CARILLON_OIDC_ISSUER", "https://login.example.com?realm=acme", "https://login.example.com/realms/acme"},

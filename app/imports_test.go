@@ -26,7 +26,7 @@ var layers = map[string]string{
 	"app/forge":           "",
 	"app/outbound":        "",
 	"app/sso":             "",
-	"app/workspace":       "app/crash",
+	"app/workspace":       "app/crash app/outbound", // outbound for its tests alone
 	"app/manifest":        "",
 	"app/agent":           "app/crash app/jsontext app/shell",
 	"app/agent/agenttest": "",

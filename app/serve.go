@@ -164,7 +164,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	})
 	loop("clock", func(ctx context.Context) error { return keepTime(ctx, x.clock, x.database) })
 	loop("providers", x.agents.keepUp(x.database, log))
-	store := &workspace.Store{Root: c.Data, Log: log}
+	store := newStore(c, log)
 	var runner *jobs.Runner
 	var scheduler *jobs.Scheduler
 	if c.has(roleWorker) {
@@ -403,11 +403,20 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 	}
 }
 
+// newStore wires what keeps repositories. Their remotes obey the policy of people's webhooks.
+func newStore(c *config, log *slog.Logger) *workspace.Store {
+	store := &workspace.Store{Root: c.Data, Log: log}
+	if !c.Private {
+		store.Reach = outbound.Policy{}.Reach
+	}
+	return store
+}
+
 // newRules wires the rules.
 func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
-	store := &workspace.Store{Root: c.Data, Log: log}
+	store := newStore(c, log)
 	return &automation.Service{
-		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: agents.known,
+		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: agents.known, LocalRepositories: c.LocalRepositories,
 		ProvidersChanged: func(ctx context.Context) error { return agents.reload(ctx, database) },
 		Probe:            func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
 	}
@@ -442,7 +451,7 @@ func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (st
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	branch, branches, err := store.Probe(ctx, workspace.Remote{URL: r.URL, Token: r.Token, Branch: r.Branch})
+	branch, branches, err := store.Probe(ctx, workspace.Remote{URL: r.URL, Token: r.Token, Branch: r.Branch, Anywhere: r.Anywhere})
 	var missing *workspace.NoBranch
 	switch {
 	case err == nil:

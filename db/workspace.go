@@ -15,7 +15,8 @@ type Workspace struct {
 
 	ID            uuid.UUID `bun:"id,pk,type:uuid"`
 	Name          string    `bun:"name"`
-	GitURL        string    `bun:"git_url"` // empty: a repository that Carillon makes itself
+	GitURL        string    `bun:"git_url"`         // empty: a repository that Carillon makes itself
+	Anywhere      bool      `bun:"remote_anywhere"` // its address is older than the policy for remotes, which does not hold for it
 	DefaultBranch string    `bun:"default_branch"`
 	TokenSealed   []byte    `bun:"token_sealed,nullzero"`
 	Forge         string    `bun:"forge"`      // empty: known by the repository's address
@@ -129,7 +130,9 @@ func InsertWorkspace(ctx context.Context, q bun.IDB, w *Workspace) error {
 
 // SaveWorkspace writes what people edit of a workspace, unless its version is another than theirs.
 func SaveWorkspace(ctx context.Context, q bun.IDB, w *Workspace, version int64) (bool, error) {
-	res, err := q.NewUpdate().Model(w).Column("name", "git_url", "default_branch", "token_sealed", "forge", "forge_base", "forge_secret_sealed", "provider", "model", "sandbox", "sandbox_offline", "idle_days", "updated_at", "version").
+	res, err := q.NewUpdate().Model(w).
+		Column("name", "git_url", "remote_anywhere", "default_branch", "token_sealed", "forge", "forge_base", "forge_secret_sealed").
+		Column("provider", "model", "sandbox", "sandbox_offline", "idle_days", "updated_at", "version").
 		WherePK().Where("w.version = ?", version).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("save workspace %s: %w", w.ID, err)

@@ -185,7 +185,8 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 		return problem, err
 	}
 	crash.Here(crash.WorkCommitted)
-	err = r.Store.Push(ctx, tree, workspace.Remote{URL: ws.GitURL, Token: environment.Token, Branch: ws.DefaultBranch}, "")
+	remote := workspace.Remote{URL: ws.GitURL, Token: environment.Token, Branch: ws.DefaultBranch, Anywhere: ws.Anywhere}
+	err = r.Store.Push(ctx, tree, remote, "")
 	if err != nil {
 		return r.pushProblem(session, err), nil
 	}

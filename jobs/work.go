@@ -417,7 +417,7 @@ func turnStatus(s db.ExecutionStatus) db.ExecutionStatus {
 // worktree brings the repository up to date and makes the session's worktree, or finds it again.
 func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (workspace.Worktree, error) {
 	s := w.session
-	w.remote = workspace.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch}
+	w.remote = workspace.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch, Anywhere: ws.Anywhere}
 	tree, err := w.place(ctx, ws, w.remote)
 	if err != nil {
 		return workspace.Worktree{}, err

@@ -31,6 +31,8 @@ type Service struct {
 	ProvidersChanged func(ctx context.Context) error
 	// Probe looks at a Git repository: its default branch, or what is wrong by the names of WorkspaceInput's fields.
 	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
+	// LocalRepositories are folders below which whoever manages workspaces may name a repository; elsewhere administrators alone.
+	LocalRepositories []string
 
 	looks        looks         // for due automations
 	scripts      scriptNames   // the parameters of scripts

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,8 +20,12 @@ import (
 	"carillon/db"
 )
 
-// Remote is a Git repository to look at: the address, an access token or none, and a branch or none.
-type Remote struct{ URL, Token, Branch string }
+// Remote is a Git repository to look at: the address, an access token or none, and a branch or none. Anywhere is that of the
+// workspace.
+type Remote struct {
+	URL, Token, Branch string
+	Anywhere           bool
+}
 
 // WorkspaceInput is a workspace as a person typed it.
 type WorkspaceInput struct {
@@ -125,7 +130,7 @@ func (s *Service) CreateWorkspace(ctx context.Context, actor account.Actor, in W
 	}
 	now := s.Now()
 	w := &db.Workspace{ID: db.NewID(), CreatedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
-	variables, err := s.applyWorkspaceInput(ctx, w, nil, in)
+	variables, err := s.applyWorkspaceInput(ctx, actor, w, nil, in)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +165,7 @@ func (s *Service) UpdateWorkspace(ctx context.Context, actor account.Actor, id u
 		return fault.ErrStale
 	}
 	w := seen.Workspace
-	variables, err := s.applyWorkspaceInput(ctx, &w, seen.Variables, in)
+	variables, err := s.applyWorkspaceInput(ctx, actor, &w, seen.Variables, in)
 	if err != nil {
 		return err
 	}
@@ -260,8 +265,9 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 var reserved = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "BASH_ENV", "ENV", "IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "PARAMS_FILE"}
 
 // applyWorkspaceInput puts what a person typed into a workspace, or says what is wrong with it.
-func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stored []db.Variable, in WorkspaceInput) ([]db.Variable, error) {
+func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, w *db.Workspace, stored []db.Variable, in WorkspaceInput) ([]db.Variable, error) {
 	bad := fault.Invalid{}
+	formerURL := w.GitURL
 	before := tokenGoesTo(w)
 	w.Name = text(bad, "name", "Give the workspace a name.", in.Name, 100, true)
 	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
@@ -275,6 +281,12 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 
 	own := w.DefaultBranch != "" && w.GitURL == "" // a saved one whose repository Carillon makes itself
 	w.GitURL = text(bad, "url", "Write where the repository is.", in.GitURL, 2000, !own)
+	if w.GitURL != formerURL {
+		w.Anywhere = false
+		if folder := localFolder(w.GitURL); folder != "" && !actor.Can(account.Admin) && !s.sharedFolder(folder) {
+			bad["url"] = notShared
+		}
+	}
 	w.DefaultBranch = text(bad, "branch", "", in.DefaultBranch, 250, false)
 	s.applyForge(w, in, bad)
 	token := strings.TrimSpace(in.Token)
@@ -296,7 +308,7 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 			w.DefaultBranch = "main"
 		}
 	} else if len(bad) == 0 {
-		branch, problems := s.Probe(ctx, Remote{URL: w.GitURL, Token: token, Branch: w.DefaultBranch})
+		branch, problems := s.Probe(ctx, Remote{URL: w.GitURL, Token: token, Branch: w.DefaultBranch, Anywhere: w.Anywhere})
 		for field, problem := range problems {
 			bad[field] = problem
 		}
@@ -308,6 +320,36 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, w *db.Workspace, stor
 		return nil, bad
 	}
 	return variables, nil
+}
+
+// notShared says why a folder is refused, whether or not it is there.
+const notShared = "A folder of the server is given by administrators alone, except below those that CARILLON_LOCAL_REPOSITORIES names."
+
+// localFolder is the folder of the server that a repository's address names, or "" where it names none.
+func localFolder(address string) string {
+	if strings.HasPrefix(address, "/") {
+		return address
+	}
+	if !strings.HasPrefix(strings.ToLower(address), "file:") {
+		return ""
+	}
+	if u, err := url.Parse(address); err == nil && u.Path != "" {
+		return u.Path
+	}
+	return address // which is no address, and no shared folder
+}
+
+// sharedFolder reports whether a folder lies below one that everybody who manages workspaces may name, where links lead in both.
+func (s *Service) sharedFolder(folder string) bool {
+	real, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(s.LocalRepositories, func(shared string) bool {
+		root, err := filepath.EvalSymlinks(shared)
+		below, relErr := filepath.Rel(root, real)
+		return err == nil && relErr == nil && below != "." && filepath.IsLocal(below)
+	})
 }
 
 // tokenGoesTo lists the servers that get the access token of a workspace. A stored one goes to no other: who may change the
@@ -421,7 +463,7 @@ func (s *Service) CheckWorkspace(ctx context.Context, actor account.Actor, id uu
 	if err != nil {
 		return "", err
 	}
-	_, problems := s.Probe(ctx, Remote{URL: w.GitURL, Token: e.Token, Branch: w.DefaultBranch})
+	_, problems := s.Probe(ctx, Remote{URL: w.GitURL, Token: e.Token, Branch: w.DefaultBranch, Anywhere: w.Anywhere})
 	return strings.Join(slices.Sorted(maps.Values(problems)), " "), nil
 }
 

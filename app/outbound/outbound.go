@@ -80,6 +80,33 @@ func (p Policy) client(dialer *net.Dialer, timeout time.Duration) *http.Client {
 	}
 }
 
+// Reach looks up the addresses of a host to which p lets a program connect that makes its connections itself, such as Git. Of the
+// addresses of a name only those that are allowed are returned. The error is a *Refused where none is; of a name that is not found
+// it is what the look-up says.
+func (p Policy) Reach(ctx context.Context, host string) ([]netip.Addr, error) {
+	return p.reach(ctx, net.DefaultResolver, host)
+}
+
+func (p Policy) reach(ctx context.Context, resolver *net.Resolver, host string) ([]netip.Addr, error) {
+	found, err := resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", host, err)
+	}
+	var allowed []netip.Addr
+	var refused error
+	for _, a := range found {
+		if a = a.Unmap(); p.Private || Public(a) {
+			allowed = append(allowed, a)
+		} else {
+			refused = &Refused{a}
+		}
+	}
+	if len(allowed) == 0 {
+		return nil, refused
+	}
+	return allowed, nil
+}
+
 // control sees the address that a connection is about to be made to.
 func control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)

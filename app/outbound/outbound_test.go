@@ -2,11 +2,13 @@ package outbound
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,5 +164,38 @@ func TestAddressesAsTyped(t *testing.T) {
 	}
 	if got := (Policy{Private: true}).CheckURL("http://127.0.0.1:9000/hook"); got != "" {
 		t.Errorf("where private addresses are allowed: %s", got)
+	}
+}
+
+func TestOnlyAllowedAddressesOfANameAreReturned(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name            string
+		leads           []string
+		public, private string
+	}{
+		{"public", []string{"93.184.215.14"}, "[93.184.215.14]", "[93.184.215.14]"},
+		{"this machine", []string{"127.0.0.1"}, "[]", "[127.0.0.1]"},
+		{"both", []string{"10.0.0.1", "93.184.215.14"}, "[93.184.215.14]", "[10.0.0.1 93.184.215.14]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			resolver := nameServer(t, func(int64) (found []netip.Addr) {
+				for _, a := range tt.leads {
+					found = append(found, netip.MustParseAddr(a))
+				}
+				return found
+			})
+			for policy, want := range map[Policy]string{{}: tt.public, {Private: true}: tt.private} {
+				got, err := policy.reach(t.Context(), resolver, "git.example.test")
+				slices.SortFunc(got, netip.Addr.Compare)
+				if fmt.Sprint(got) != want {
+					t.Errorf("with %+v the name leads to %v; want %s", policy, got, want)
+				}
+				if refused := (*Refused)(nil); errors.As(err, &refused) != (want == "[]") {
+					t.Errorf("with %+v: got %v", policy, err)
+				}
+			}
+		})
 	}
 }

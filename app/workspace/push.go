@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -191,17 +192,21 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 
 // push brings something of a view to the remote at a place, or to the longer form of its URL where it redirects there.
 func (s *Store) push(ctx context.Context, view string, r Remote, at, spec string) error {
+	way, err := s.way(ctx, r)
+	if err != nil {
+		return err
+	}
 	once := func(at string) error {
 		_, err := s.git(ctx, call{
 			gitDir: view,
 			args:   []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at, spec},
 			// A path's own hooks run at a push, so git's check of who owns it must not be relaxed.
-			env:     append(r.credentials(), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+s.own("tmp")),
+			env:     append(slices.Clone(way), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+s.own("tmp")),
 			secrets: r.secrets(),
 		})
 		return remoteError(err)
 	}
-	err := once(at)
+	err = once(at)
 	if errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
 		err = once(at + ".git")
 	}

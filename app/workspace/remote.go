@@ -1,11 +1,15 @@
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -20,6 +24,8 @@ type Remote struct {
 	URL string
 	// Token is for http and https: an access token, or "user:password" where a forge wants a name with it.
 	Token string
+	// Anywhere lets Git go wherever the URL and redirects without a token lead: Store.Reach is not asked.
+	Anywhere bool
 	// Branch is the default branch of the workspace. Empty: the remote's own.
 	Branch string
 }
@@ -176,10 +182,14 @@ func (s *Store) ask(ctx context.Context, r Remote) (*remoteRefs, error) {
 	if err != nil {
 		return nil, err
 	}
+	way, err := s.way(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its branches: %w", r.name(), err)
+	}
 	list := func(at string) ([]byte, error) {
 		return s.git(ctx, call{
 			args:    []string{"ls-remote", "--quiet", "--symref", "--", at, "HEAD", "refs/heads/*"},
-			env:     r.credentials(),
+			env:     way,
 			secrets: r.secrets(),
 		})
 	}
@@ -220,16 +230,7 @@ func (s *Store) locate(r Remote) (string, error) {
 	if err := CheckURL(r.URL); err != nil {
 		return "", err
 	}
-	folder := ""
-	if strings.HasPrefix(r.URL, "/") {
-		folder = r.URL
-	} else if strings.HasPrefix(strings.ToLower(r.URL), "file:") {
-		u, err := url.Parse(r.URL)
-		if err != nil {
-			return "", err
-		}
-		folder = u.Path
-	}
+	folder := folderOf(r.URL)
 	if folder == "" {
 		return r.URL, nil
 	}
@@ -262,24 +263,111 @@ func (r Remote) web() bool {
 	return ok && (scheme == "http" || scheme == "https")
 }
 
-// credentials hands the token to git by its environment: an argument shows in the list of processes, and a
-// file stays behind. The header is for the remote's host alone, and redirects are not followed, because git
-// would send the header along to wherever it is redirected.
-func (r Remote) credentials() []string {
-	if r.Token == "" || !r.web() {
-		return nil
+// way is how Git reaches a remote, as variables. It hands over the token so, because an argument shows in the list of processes
+// and a file stays behind; the header is for the remote's host alone. Redirects are not followed: they lead to addresses that
+// nobody typed, and Git would send the header along. The host is judged first (Store.Reach). By http and https Git then connects
+// to the addresses that were found, whatever its name leads to meanwhile (http.curloptResolve, Git 2.37; an older one looks the
+// name up again, and so does ssh, and a proxy of the server's environment). Errors: a BadURL, ErrUnreachable.
+func (s *Store) way(ctx context.Context, r Remote) ([]string, error) {
+	addresses, err := s.reach(ctx, r)
+	if err != nil || !r.web() {
+		return nil, err
 	}
 	u, err := url.Parse(r.URL)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return []string{
-		"GIT_CONFIG_COUNT=2",
-		"GIT_CONFIG_KEY_0=http." + u.Scheme + "://" + u.Host + "/.extraHeader",
-		"GIT_CONFIG_VALUE_0=Authorization: Basic " + r.basic(),
-		"GIT_CONFIG_KEY_1=http.followRedirects",
-		"GIT_CONFIG_VALUE_1=false",
+	var settings []string
+	add := func(key, value string) {
+		n := len(settings) / 2
+		settings = append(settings, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, value))
 	}
+	if r.Token != "" {
+		add("http."+u.Scheme+"://"+u.Host+"/.extraHeader", "Authorization: Basic "+r.basic())
+	}
+	if r.Token != "" || !r.Anywhere {
+		add("http.followRedirects", "false")
+	}
+	if len(addresses) > 0 {
+		var list []string
+		for _, a := range addresses {
+			if a.Is6() {
+				list = append(list, "["+a.String()+"]")
+			} else {
+				list = append(list, a.String())
+			}
+		}
+		port := map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+		add("http.curloptResolve", u.Hostname()+":"+cmp.Or(u.Port(), port)+":"+strings.Join(list, ","))
+	}
+	return append(settings, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)/2)), nil
+}
+
+// reach asks whether the host of a remote may be connected to, and returns the addresses to which its name leads; none for an
+// address, a folder, and a host that is not judged.
+func (s *Store) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
+	host := r.host()
+	if host == "" || s.Reach == nil || r.Anywhere {
+		return nil, nil
+	}
+	if strings.IndexFunc(host, func(c rune) bool { return c > '~' }) >= 0 {
+		return nil, BadURL("Write the name of the host in ASCII: xn-- and what follows.") // curl and Carillon could read it differently
+	}
+	addresses, err := s.Reach(ctx, host)
+	var unknown *net.DNSError
+	switch _, literal := netip.ParseAddr(host); {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.As(err, &unknown) && r.web() && proxied():
+		return nil, nil // the proxy alone knows the names out there
+	case errors.As(err, &unknown):
+		return nil, fmt.Errorf("%w: could not resolve host %s", ErrUnreachable, host)
+	case err != nil:
+		return nil, BadURL(fmt.Sprintf("%s may not be reached from here: %v. CARILLON_OUTBOUND_PRIVATE=on allows it.", host, err))
+	case literal == nil:
+		return nil, nil
+	}
+	return addresses, nil
+}
+
+// proxied is whether Git goes through a proxy of the server's environment.
+func proxied() bool {
+	return slices.ContainsFunc(passed, func(name string) bool {
+		return strings.HasSuffix(strings.ToLower(name), "_proxy") && !strings.EqualFold(name, "no_proxy") && os.Getenv(name) != ""
+	})
+}
+
+// host is the server of a remote, by name or address; empty for a folder.
+func (r Remote) host() string {
+	if folderOf(r.URL) != "" {
+		return ""
+	}
+	if strings.Contains(r.URL, "://") {
+		u, err := url.Parse(r.URL)
+		if err != nil {
+			return ""
+		}
+		return u.Hostname()
+	}
+	if m := scpLike.FindStringSubmatch(r.URL); m != nil {
+		return strings.Trim(m[2], "[]")
+	}
+	return ""
+}
+
+// folderOf is the folder of the server that a URL names, or "" where it names none.
+func folderOf(raw string) string {
+	if strings.HasPrefix(raw, "/") {
+		return raw
+	}
+	if !strings.HasPrefix(strings.ToLower(raw), "file:") {
+		return ""
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Path
 }
 
 func (r Remote) basic() string {

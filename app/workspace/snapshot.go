@@ -353,8 +353,12 @@ func (s *Store) getSnapshot(ctx context.Context, view string, r Remote, ref stri
 	if err != nil {
 		return false, err
 	}
+	way, err := s.way(ctx, r)
+	if err != nil {
+		return false, err
+	}
 	ask := func(at string, args ...string) ([]byte, error) {
-		out, err := s.git(ctx, call{gitDir: view, args: args, env: r.credentials(), secrets: r.secrets()})
+		out, err := s.git(ctx, call{gitDir: view, args: args, env: way, secrets: r.secrets()})
 		return out, remoteError(err)
 	}
 	out, err := ask(at, "ls-remote", "--quiet", "--", at, ref)

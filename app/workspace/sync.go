@@ -140,11 +140,15 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 		specs = append(specs, "+HEAD:"+detachedRef)
 	}
 	if len(refs.heads) > 0 || refs.detached != "" {
-		_, err := s.git(ctx, call{
+		way, err := s.way(ctx, r)
+		if err != nil {
+			return err
+		}
+		_, err = s.git(ctx, call{
 			gitDir: view,
 			args: slices.Concat(settings, []string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force", "--no-recurse-submodules",
 				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs),
-			env:     r.credentials(),
+			env:     way,
 			secrets: r.secrets(),
 		})
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,6 +28,8 @@ type Store struct {
 	Root string
 	// Git is the git program, 2.31 or newer. Empty: the one found on the PATH.
 	Git string
+	// Reach judges the host of a remote before Git connects to it, and returns the addresses to which Git may; nil: any.
+	Reach func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Log is told what was mended in a repository; nil is slog's default.
 	Log *slog.Logger
 
