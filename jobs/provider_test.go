@@ -368,6 +368,69 @@ echo done`, filepath.Join(k.runner.Data, "secret"), outside), nil))
 	}
 }
 
+func TestASandboxedRunReachesNoOtherSession(t *testing.T) {
+	t.Parallel()
+	if err := agent.SandboxAvailable(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	k := prepare(t)
+	_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = true")
+	check(t, err)
+	k.start()
+	first := k.ended(k.run("echo one", nil))
+	mirrors, err := filepath.Glob(filepath.Join(k.runner.Data, "repos", "*.git"))
+	if err != nil || len(mirrors) != 1 {
+		t.Fatalf("the repositories are %q, %v", mirrors, err)
+	}
+	e := k.ended(k.run(fmt.Sprintf(`cd %[1]q
+for file in config HEAD hooks/post-checkout info/exclude info/attributes objects/info/alternates refs/carillon/x/y \
+	worktrees/%[2]s/HEAD worktrees/%[2]s/x sessions/%[2]s/config sessions/%[2]s/x; do
+	mkdir -p "$(dirname "$file")" 2>/dev/null || true
+	if (: >> "$file") 2>/dev/null; then echo "opened $file"; fi
+done
+for dir in objects refs worktrees sessions hooks info; do
+	if mv $dir moved 2>/dev/null; then echo "moved $dir"; mv moved $dir; fi
+done
+mkdir sessions/new 2>/dev/null && echo "made a session"
+cd "$OLDPWD"
+git switch -qc other && echo x > x && git add x && git commit -qm x && git switch -q - && git branch -qD other && git stash list && git tag t && git tag -d t >/dev/null
+git config core.fsmonitor true && git config --global user.name me
+echo x > y && git add y && git stash -q && git stash pop -q && git commit -qm y && git log -1 --format=%%s`, mirrors[0], first.SessionID), nil))
+	if e.Status != db.Succeeded || strings.TrimSpace(e.Answer) != "y" {
+		t.Errorf("the run is %s with %q: %s", e.Status, e.Answer, e.Reason)
+	}
+}
+
+func TestAReadOnlyMessageInASandboxChangesNothing(t *testing.T) {
+	t.Parallel()
+	if err := agent.SandboxAvailable(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	k := prepare(t)
+	_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = true")
+	check(t, err)
+	k.start()
+	e := k.ended(k.run("echo one", nil))
+	s := k.session(e.SessionID)
+	tree := k.runner.Store.Worktree(s.WorkspaceID.String(), s.ID.String(), s.Branch, s.BaseCommit)
+	ws, err := db.WorkspaceByID(t.Context(), k.db, s.WorkspaceID)
+	check(t, err)
+	w := &work{Runner: k.runner}
+	box, err := w.confine(t.Context(), ws, tree)
+	check(t, err)
+	said := ""
+	_, err = agent.Run(t.Context(), agent.Catalogue()[0], agent.Turn{
+		Dir: tree.Dir, RunDir: t.TempDir(), ReadOnly: true, Sandbox: box,
+		Prompt: `for file in x .git/x "$(git rev-parse --git-dir)/x" "$(git rev-parse --git-common-dir)/x" "$(git rev-parse --git-path objects)/x" "$(git rev-parse --git-path refs/heads)/x"; do
+	if (: > "$file") 2>/dev/null; then echo "opened $file"; fi
+done
+git status --short; git log -1 --format=tformat:ok; echo fine > ~/x`,
+	}, func(e agent.Event) { said += e.Text })
+	if err != nil || said != "ok\n" {
+		t.Errorf("it said %q, %v", said, err)
+	}
+}
+
 func TestARetryLeavesOfTheTimeoutWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	k := prepare(t)

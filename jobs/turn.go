@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -145,7 +144,7 @@ func known(p agent.Provider, u agent.Usage) *agent.Usage {
 
 // confine prepares the sandbox that a workspace wants for its agents; nil is none. A workspace that wants one gets one, or
 // its runs fail.
-func (w *work) confine(ctx context.Context, ws *db.Workspace, p agent.Provider, tree workspace.Worktree) (*agent.Sandbox, error) {
+func (w *work) confine(ctx context.Context, ws *db.Workspace, tree workspace.Worktree) (*agent.Sandbox, error) {
 	if !ws.Sandbox {
 		return nil, nil
 	}
@@ -156,21 +155,15 @@ func (w *work) confine(ctx context.Context, ws *db.Workspace, p agent.Provider, 
 	if err != nil {
 		return nil, err
 	}
-	box := &agent.Sandbox{Writable: w.Store.Writable(tree), Hidden: []string{data}, Network: !ws.Offline}
-	home, err := os.UserHomeDir()
+	mounts, err := w.Store.Mounts(tree)
 	if err != nil {
-		return box, nil // then an agent has no state there either
+		return nil, fmt.Errorf("show the repository in the sandbox: %w", err)
 	}
-	for _, path := range p.State {
-		path = filepath.Join(home, path)
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !strings.HasSuffix(path, ".json") {
-			if err := os.MkdirAll(path, 0o700); err != nil {
-				return nil, fmt.Errorf("make the agent's folder %s: %w", path, err)
-			}
-		} else if err != nil {
-			continue
-		}
-		box.Writable = append(box.Writable, path)
+	box := &agent.Sandbox{
+		Hidden: append([]string{data}, w.Hidden...), Shown: w.Shown, Home: w.Store.Home(tree.Workspace), Network: !ws.Offline,
+	}
+	for _, m := range mounts {
+		box.Repository = append(box.Repository, agent.Mount(m))
 	}
 	return box, nil
 }

@@ -108,11 +108,11 @@ func (w *work) equip(ctx context.Context, ws *db.Workspace, e automation.Environ
 		return nil, &o
 	}
 	crash.Here(crash.RunFolderMade)
-	if w.sandbox, err = w.confine(ctx, ws, p, tree); err != nil {
+	if w.sandbox, err = w.confine(ctx, ws, tree); err != nil {
 		o := w.ended(ctx, agent.FailStart, err.Error())
 		return nil, &o
 	}
-	return append(w.Store.Env(ctx), e.Variables...), nil
+	return append(w.Store.Env(ctx, w.sandbox != nil), e.Variables...), nil
 }
 
 // ofWorkspace finds the session's workspace.

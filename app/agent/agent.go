@@ -67,8 +67,12 @@ type Provider struct {
 	Understates bool `json:"understates,omitempty"`
 	// Experimental marks a provider whose failures cannot be told from answers with certainty.
 	Experimental bool `json:"experimental,omitempty"`
-	// State are the program's own files and folders below the home folder: what a Sandbox lets it write.
+	// State are the program's own folders below the home folder that each workspace with a Sandbox keeps: what it needs to go on
+	// with its conversations. Where Account is empty they begin as a copy of the server's own.
 	State []string `json:"state,omitempty"`
+	// Config are the files and folders below the home folder by which a person configures the program. A Sandbox shows those
+	// of the server's user, read-only.
+	Config []string `json:"config,omitempty"`
 }
 
 // MCPServer is a tool server that the agent may use: a program (Command) or an address (URL).
@@ -309,6 +313,11 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 		return Result{}, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
 	res, err := r.drive(ctx)
+	if r.account != nil {
+		if e := r.settle(r.account); e != nil {
+			r.warn("The sign-in of %s could not be looked after: %v.", r.Name, e)
+		}
+	}
 	r.silence()
 	res.Text, res.Conversation = Clean(res.Text), Clean(res.Conversation)
 	if p.Understates {
@@ -341,6 +350,9 @@ type run struct {
 	mu     sync.Mutex
 	emitTo func(Event)
 	worked bool // it said something, or called a tool
+
+	box     *Sandbox // the turn's, prepared
+	account *account // of the sandbox; nil: it shares none
 }
 
 func (r *run) drive(ctx context.Context) (Result, error) {
@@ -373,7 +385,7 @@ func (r *run) prepare() error {
 	if err := os.Chmod(r.RunDir, 0o700); err != nil {
 		return fmt.Errorf("folder of the run: %w", err)
 	}
-	return nil
+	return r.prepareBox()
 }
 
 // used tells what the turn has used so far.

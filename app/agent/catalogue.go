@@ -18,14 +18,17 @@ func Catalogue() []Provider {
 			Keys:    []string{"ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"},
 			SetEnv: []string{"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1",
 				"CLAUDE_CODE_MAX_RETRIES=4", "ENABLE_TOOL_SEARCH=false"},
-			Models: []string{"opus", "sonnet", "haiku"}, InstructionFile: "CLAUDE.md", State: []string{".claude", ".claude.json"},
+			Models: []string{"opus", "sonnet", "haiku"}, InstructionFile: "CLAUDE.md", State: []string{".claude/projects"},
+			Config: []string{".claude/settings.json", ".claude/CLAUDE.md", ".claude/agents", ".claude/commands", ".claude/skills",
+				".claude/plugins"},
 		},
 		{
 			ID: "codex", Name: "Codex", Driver: DriverCodex, Command: []string{"codex"},
 			Install: "npm install -g @openai/codex",
 			SignIn:  "Set CODEX_API_KEY for the server, or run codex login once as the server's user.",
 			Account: ".codex/auth.json",
-			Keys:    []string{"OPENAI_*", "CODEX_*"}, Unpriced: true, State: []string{".codex"},
+			Keys:    []string{"OPENAI_*", "CODEX_*"}, Unpriced: true, State: []string{".codex/sessions"},
+			Config: []string{".codex/config.toml", ".codex/hooks.json", ".codex/AGENTS.md", ".codex/prompts"},
 		},
 		{
 			ID: "opencode", Name: "OpenCode", Driver: DriverACP, Command: []string{"opencode", "acp"},
@@ -35,7 +38,7 @@ func Catalogue() []Provider {
 			Keys:    append([]string{"OPENCODE_*"}, vendors...),
 			SetEnv:  []string{"OPENCODE_DISABLE_AUTOUPDATE=1"}, ReadMode: "plan", Understates: true,
 			ReadEnv: []string{`OPENCODE_PERMISSION={"bash":"deny","edit":"deny"}`}, // in its mode plan the shell still writes
-			State:   xdg("opencode"),
+			State:   xdg("opencode"), Config: []string{".config/opencode"},
 		},
 		{
 			ID: "kilo", Name: "Kilo Code", Driver: DriverACP, Command: []string{"kilo", "acp"},
@@ -43,6 +46,7 @@ func Catalogue() []Provider {
 			SignIn:  "Set KILO_API_KEY or the key of a model's vendor for the server, or run kilo auth login once as the server's user.",
 			Account: ".local/share/kilo/auth.json",
 			Keys:    append([]string{"KILO_*"}, vendors...), ReadMode: "plan", Understates: true, State: xdg("kilo"),
+			Config: []string{".config/kilo"},
 		},
 		{
 			ID: "gemini", Name: "Gemini CLI", Driver: DriverACP, Command: []string{"gemini", "--acp", "--skip-trust"},
@@ -50,14 +54,16 @@ func Catalogue() []Provider {
 			SignIn:  "Set GEMINI_API_KEY for the server, or run gemini once as the server's user and sign in.",
 			Account: ".gemini/oauth_creds.json",
 			Keys:    []string{"GEMINI_*", "GOOGLE_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan",
-			Chats: ".gemini/tmp", InstructionFile: "GEMINI.md", State: []string{".gemini"},
+			Chats: ".gemini/tmp", InstructionFile: "GEMINI.md", State: []string{".gemini/tmp"},
+			Config: []string{".gemini/settings.json", ".gemini/GEMINI.md", ".gemini/.env", ".gemini/extensions", ".gemini/commands"},
 		},
 		{
 			ID: "qwen", Name: "Qwen Code", Driver: DriverACP, Command: []string{"qwen", "--acp"},
 			Install: "npm install -g @qwen-code/qwen-code",
 			SignIn:  "Set OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL, or DASHSCOPE_API_KEY, for the server, or run qwen once as the server's user and sign in.",
 			Account: ".qwen/oauth_creds.json",
-			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan", InstructionFile: "QWEN.md", State: []string{".qwen"},
+			Keys:    []string{"OPENAI_*", "DASHSCOPE_*", "QWEN_*"}, Unpriced: true, AutoMode: "yolo", ReadMode: "plan", InstructionFile: "QWEN.md", State: []string{".qwen/projects", ".qwen/tmp"},
+			Config: []string{".qwen/settings.json", ".qwen/QWEN.md", ".qwen/.env", ".qwen/extensions", ".qwen/commands"},
 		},
 		{
 			ID: "copilot", Name: "GitHub Copilot", Driver: DriverACP, Command: []string{"copilot", "--acp", "--allow-all"},
@@ -68,7 +74,5 @@ func Catalogue() []Provider {
 	}
 }
 
-// xdg are the folders of a program that keeps to the usual places.
-func xdg(name string) []string {
-	return []string{".config/" + name, ".local/share/" + name, ".local/state/" + name, ".cache/" + name}
-}
+// xdg are the folders in which a program that keeps to the usual places remembers its conversations.
+func xdg(name string) []string { return []string{".local/share/" + name, ".local/state/" + name} }

@@ -29,10 +29,14 @@ var reserved = []string{
 // has no way in. The second result names what the workspace wanted and may not set.
 func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	values := map[string]string{}
+	home := ""
+	if t.Sandbox != nil {
+		home = t.Sandbox.Home
+	}
 	allowed := slices.Concat(passed, p.Keys, p.PassEnv)
 	for _, kv := range server {
 		name, value, _ := strings.Cut(kv, "=")
-		if named(allowed, name) && !named(secret, name) {
+		if named(allowed, name) && !named(secret, name) && (home == "" || !elsewhere(name)) {
 			values[name] = value
 		}
 	}
@@ -58,6 +62,9 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 			name, value, _ := strings.Cut(kv, "=")
 			values[name] = value
 		}
+	}
+	if home != "" {
+		values["HOME"] = home
 	}
 	values["TMPDIR"], values["PWD"] = filepath.Join(t.RunDir, "tmp"), t.Dir
 	for name, value := range values {

@@ -6,41 +6,92 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
-// Sandbox runs the child under bubblewrap: the file system read-only, /tmp empty, other processes
-// out of sight. The worktree (unless Turn.ReadOnly) and Turn.RunDir are writable.
+// Sandbox runs the child under bubblewrap, without any capability: the file system read-only, /tmp and /run empty, the
+// homes of people and of the server's user out of sight, and other processes too. The worktree and Turn.RunDir are
+// writable; in a read-only turn nothing of the repository is.
 type Sandbox struct {
-	Writable []string // further folders: the bare repository of the worktree, the agent's home
-	Hidden   []string // folders and files that the child must not read: the server's data
-	Network  bool     // agents need it to reach their model
+	Repository []Mount  // what belongs to the worktree outside of it, in this order; nothing of it is writable in a read-only turn
+	Writable   []string // further folders and files
+	Hidden     []string // folders and files that the child must not read: the server's data, the database's socket
+	Shown      []string // folders and files of the homes that it may read all the same
+
+	// Home is the folder of the workspace in which its caches and what its agents remember are kept. It is the child's home
+	// folder, of which all else begins empty with each start. Empty: the server's own home, without what is in it.
+	Home    string
+	Network bool // agents need it to reach their model
+
+	home []homeMount // what Home is made of for one start
 }
 
-// SandboxAvailable tells why a sandbox cannot be had here; nil if it can. It starts bubblewrap once:
-// containers often have the program and forbid what it does.
+// homeMount shows a file or folder at another place.
+type homeMount struct {
+	from, path string
+	writable   bool
+}
+
+// Mount is a folder or a file that is seen in a sandbox where it lies. What lies below another one is named after it.
+type Mount struct {
+	Path     string
+	Writable bool
+}
+
+// The ways to have a user namespace, the strictest first. Without one a sandbox of root has no capabilities all the same.
+var userNamespaces = [][]string{{"--unshare-user", "--disable-userns"}, {"--unshare-user"}, {"--unshare-user-try"}}
+
+// worked remembers, of each bubblewrap by its path, which of userNamespaces it can do here.
+var worked struct {
+	sync.Mutex
+	how map[string][]string
+}
+
+// SandboxAvailable tells why a sandbox cannot be had here; nil if it can. It starts bubblewrap, and once that has worked it
+// believes that it still does: containers often have the program and forbid what it does.
 func SandboxAvailable(ctx context.Context) error {
+	_, err := userNamespace(ctx)
+	return err
+}
+
+func userNamespace(ctx context.Context) ([]string, error) {
 	path, err := exec.LookPath("bwrap")
 	if err != nil {
-		return errors.New("bubblewrap (bwrap) is not installed")
+		return nil, errors.New("bubblewrap (bwrap) is not installed")
+	}
+	worked.Lock()
+	defer worked.Unlock()
+	if how, ok := worked.how[path]; ok {
+		return how, nil
 	}
 	truth, err := exec.LookPath("true")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	argv, err := (&Sandbox{}).wrap([]string{truth}, "/")
-	if err != nil {
-		return err
+	for _, how := range userNamespaces {
+		var argv []string
+		if argv, err = (&Sandbox{}).wrapAs(path, how, []string{truth}, "/"); err != nil {
+			return nil, err
+		}
+		cmd := exec.CommandContext(ctx, path, argv[1:]...)
+		cmd.Env = []string{}
+		var out []byte
+		if out, err = cmd.CombinedOutput(); err == nil {
+			if worked.how == nil {
+				worked.how = map[string][]string{}
+			}
+			worked.how[path] = how
+			return how, nil
+		}
+		err = fmt.Errorf("bubblewrap does not work here: %w: %s", err, strings.TrimSpace(Clean(string(out))))
 	}
-	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Env = []string{}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("bubblewrap does not work here: %w: %s", err, strings.TrimSpace(Clean(string(out))))
-	}
-	return nil
+	return nil, err
 }
 
 // wrap is the command line that runs argv inside.
@@ -50,28 +101,150 @@ func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 		return nil, &Failure{Kind: FailStart, Reason: "the sandbox: bubblewrap (bwrap) is not installed",
 			Fix: "Install the package bubblewrap, or switch the sandbox off.", Cause: err}
 	}
-	out := []string{bwrap, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"}
+	how, err := userNamespace(context.Background())
+	if err != nil {
+		return nil, &Failure{Kind: FailStart, Reason: "the sandbox: " + err.Error(), Cause: err}
+	}
+	return s.wrapAs(bwrap, how, argv, dir)
+}
+
+// kernel is what a process of root can change the whole machine by, also without a capability: by the owner of the files
+// alone. A new /proc has them writable.
+var kernel = []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi",
+	"/proc/mtrr"}
+
+func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]string, error) {
+	out := append([]string{bwrap}, user...)
+	out = append(out, "--cap-drop", "ALL", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent",
+		"--new-session")
+	if !s.Network {
+		out = append(out, "--unshare-net")
+	}
+	out = append(out, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+	for _, path := range kernel {
+		out = append(out, "--ro-bind-try", path, path)
+	}
+	out = append(out, "--tmpfs", "/tmp")
+	secluded := s.secluded()
+	for _, path := range secluded {
+		out = append(out, "--tmpfs", path)
+	}
+	for _, path := range slices.Concat(programs(secluded, argv[0]), s.Shown) {
+		out = append(out, "--ro-bind-try", path, path)
+	}
 	for _, path := range s.Hidden {
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
+		real, err := filepath.EvalSymlinks(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		info, statErr := os.Stat(real)
+		switch err = errors.Join(err, statErr); {
 		case err != nil:
 			return nil, fmt.Errorf("the sandbox: %w", err)
 		case info.IsDir():
-			out = append(out, "--tmpfs", path)
+			out = append(out, "--tmpfs", real)
 		default:
-			out = append(out, "--ro-bind", "/dev/null", path)
+			out = append(out, "--ro-bind", "/dev/null", real)
 		}
 	}
 	if dir != "/" {
 		out = append(out, "--ro-bind", dir, dir) // it may lie below /tmp or something hidden
 	}
+	for _, m := range s.home {
+		out = append(out, bind(m.writable), m.from, m.path)
+	}
+	for _, m := range s.Repository {
+		out = append(out, bind(m.Writable), m.Path, m.Path)
+	}
 	for _, path := range s.Writable {
 		out = append(out, "--bind", path, path)
 	}
-	out = append(out, "--chdir", dir, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session")
-	if !s.Network {
-		out = append(out, "--unshare-net")
-	}
+	out = append(out, "--chdir", dir)
 	return append(append(out, "--"), argv...), nil
+}
+
+func bind(writable bool) string {
+	if writable {
+		return "--bind"
+	}
+	return "--ro-bind"
+}
+
+// secluded are the folders that are seen empty: where people and the server's user have their files, and where services
+// have their sockets.
+func (s *Sandbox) secluded() []string {
+	paths := []string{"/run", "/var/run", "/home", "/root"}
+	if home, err := os.UserHomeDir(); err == nil {
+		paths = append(paths, home)
+	}
+	for _, m := range moved {
+		if path := os.Getenv(m.variable); filepath.IsAbs(path) {
+			paths = append(paths, path)
+		}
+	}
+	var list []string
+	for _, path := range paths {
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil || real == "/" || slices.Contains(list, real) {
+			continue
+		}
+		if info, err := os.Stat(real); err == nil && info.IsDir() {
+			list = append(list, real)
+		}
+	}
+	return list
+}
+
+// programs are the files of secluded folders that programs need: the folders on the PATH with what belongs to them, the
+// program to be started, and the file that tells where names are resolved.
+func programs(secluded []string, program string) []string {
+	inside := func(path string) bool {
+		return slices.ContainsFunc(secluded, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
+	}
+	var list []string
+	show := func(paths ...string) {
+		for _, path := range paths {
+			real, err := filepath.EvalSymlinks(path)
+			if err != nil {
+				continue
+			}
+			for _, p := range []string{path, real} {
+				if inside(p) && !slices.Contains(list, p) {
+					list = append(list, p)
+				}
+			}
+		}
+	}
+	for _, path := range filepath.SplitList(os.Getenv("PATH")) {
+		if !filepath.IsAbs(path) || !inside(path) {
+			continue
+		}
+		path = filepath.Clean(path)
+		show(path)
+		parent := filepath.Dir(path)
+		switch name := filepath.Base(parent); {
+		case slices.Contains(secluded, parent) || slices.Contains(secluded, filepath.Dir(parent)) && !strings.HasPrefix(name, ".") &&
+			!slices.Contains(toolFolders, name): // ~/bin, /home/somebody/bin
+		case name == ".local" || name == ".cargo" || name == ".config":
+			show(filepath.Join(parent, "lib"))
+		case filepath.Base(path) == "shims" || slices.Contains(toolFolders, name) || isFolder(filepath.Join(parent, "lib")):
+			show(parent)
+		}
+	}
+	if filepath.IsAbs(program) {
+		if real, err := filepath.EvalSymlinks(program); err == nil && inside(real) &&
+			!slices.Contains(secluded, filepath.Dir(real)) {
+			show(filepath.Dir(real))
+		}
+	}
+	show("/etc/resolv.conf", "/etc/hosts")
+	return list
+}
+
+// toolFolders are the names of folders of programs that need all of them.
+var toolFolders = []string{"go", ".volta", ".bun", ".deno"}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

@@ -60,6 +60,102 @@ func TestSandboxOfAReadOnlyTurnKeepsTheWorktree(t *testing.T) {
 	}
 }
 
+func TestSandboxHasNoCapabilitiesAndCannotChangeTheMachine(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	turn := newTurn(t, `grep -E '^Cap(Eff|Prm|Bnd)' /proc/self/status | grep -v 0000000000000000 || echo none
+was=$(cat /proc/sys/kernel/core_uses_pid)
+for file in /proc/sys/kernel/core_uses_pid /proc/sys/vm/swappiness /proc/sysrq-trigger; do
+	if [ -e "$file" ] && (: >> "$file") 2>/dev/null; then echo "opened $file"; fi
+done
+mount -o remount,rw / 2>/dev/null && echo remounted
+umount -l /tmp 2>/dev/null && echo unmounted
+mount -t tmpfs none /mnt 2>/dev/null && echo mounted
+if [ "$(id -u)" = 0 ]; then chown 1 "$TMPDIR" 2>/dev/null && echo chowned; mknod "$TMPDIR/sda" b 8 0 2>/dev/null && echo made; fi
+(echo x > /etc/carillon-test) 2>/dev/null && echo written
+echo end`)
+	turn.Sandbox = &Sandbox{}
+	if _, f, s := runTurn(t, bash(), turn); f != nil || s.stream("stdout") != "none\nend\n" {
+		t.Errorf("printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
+	}
+}
+
+func TestSandboxShowsNoHomesAndNoSocketsOfServices(t *testing.T) {
+	home, data := t.TempDir(), t.TempDir()
+	needSandbox(t)
+	_ = os.MkdirAll(filepath.Join(home, ".ssh"), 0o700)
+	_ = os.WriteFile(filepath.Join(home, ".ssh", "id_ed25519"), []byte("s3cret"), 0o600)
+	_ = os.MkdirAll(filepath.Join(home, "tools", "bin"), 0o700)
+	_ = os.WriteFile(filepath.Join(home, "tools", "bin", "my-tool"), []byte("#!/bin/sh\necho tool\n"), 0o700)
+	_ = os.WriteFile(filepath.Join(home, ".shown"), []byte("shown\n"), 0o600)
+	_ = os.WriteFile(filepath.Join(home, "given.json"), []byte("given\n"), 0o600)
+	t.Setenv("HOME", home)
+	t.Setenv("SSL_CERT_FILE", filepath.Join(home, "given.json"))
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "moved"))
+	t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(home, "tools", "bin"))
+	turn := newTurn(t, `ls -A /run /home /root {{home}}/.ssh 2>/dev/null | grep -E 'sock|ssh|docker|id_ed' || echo hidden
+my-tool; cat "$SSL_CERT_FILE" ~/.shown; echo "${XDG_CONFIG_HOME:-unset}"
+[ "$HOME" != {{home}} ] && echo own
+echo kept > ~/.npm/x; echo gone > ~/.npmrc`)
+	turn.Params = map[string]string{"home": home}
+	turn.Sandbox = &Sandbox{Hidden: []string{data}, Home: filepath.Join(data, "homes", "w"), Shown: []string{filepath.Join(home, ".shown")}}
+	_, f, s := runTurn(t, bash(), turn)
+	if f != nil || s.stream("stdout") != "hidden\ntool\ngiven\nshown\nunset\nown\n" {
+		t.Fatalf("printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
+	}
+	turn.Prompt = `cat ~/.npm/x; [ -e ~/.npmrc ] || echo fresh`
+	turn.RunDir = t.TempDir()
+	if _, f, s := runTurn(t, bash(), turn); f != nil || s.stream("stdout") != "kept\nfresh\n" {
+		t.Errorf("the next start printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
+	}
+}
+
+func TestSandboxSharesTheSignInAndShowsTheConfigurationReadOnly(t *testing.T) {
+	needSandbox(t)
+	home, data := t.TempDir(), t.TempDir()
+	signIn := filepath.Join(home, ".tool", "auth.json")
+	_ = os.MkdirAll(filepath.Join(home, ".tool", "chats"), 0o700)
+	_ = os.WriteFile(filepath.Join(home, ".tool", "settings.json"), []byte("{}"), 0o600)
+	_ = os.WriteFile(filepath.Join(home, ".tool", "chats", "other"), []byte("s3cret"), 0o600)
+	first := `{"tokens":{"refresh":"r0","account_id":"us"},"until":1}`
+	renewed := strings.NewReplacer("r0", "r1", ":1", ":2").Replace(first)
+	_ = os.WriteFile(signIn, []byte(first), 0o600)
+	t.Setenv("HOME", home)
+	p := bash()
+	p.Account, p.State, p.Config = ".tool/auth.json", []string{".tool/chats"}, []string{".tool/settings.json"}
+	give := func(workspace, script string) string {
+		t.Helper()
+		turn := newTurn(t, script)
+		turn.Params = map[string]string{"first": first, "renewed": renewed}
+		turn.Sandbox = &Sandbox{Hidden: []string{data}, Home: filepath.Join(data, "homes", workspace)}
+		_, f, s := runTurn(t, p, turn)
+		if f != nil {
+			t.Fatal(f, s.stream("stderr"))
+		}
+		return s.stream("stdout") + s.text(EventWarning)
+	}
+	for _, c := range []struct{ what, script, prints, kept string }{
+		{"reads", `cat ~/.tool/auth.json; ls ~/.tool/chats`, first, first},
+		{"configures", `(echo x > ~/.tool/settings.json) 2>/dev/null || echo refused; rm -f ~/.tool/settings.json 2>/dev/null || echo refused`,
+			"refused\nrefused\n", first},
+		{"renews in its place", `printf %s {{renewed}} > ~/.tool/auth.json`, "", renewed},
+		{"signs out", `echo '{}' > ~/.tool/auth.json`, "The file of Shell script's sign-in was no sign-in any more after a turn. It was put back as it was.", renewed},
+		{"renews by another file", `printf %s {{first}} > ~/.tool/new; sleep 0.01; touch ~/.tool/new; mv ~/.tool/new ~/.tool/auth.json`, "", first},
+		{"is another account", `sed s/us/them/ ~/.tool/auth.json > ~/.tool/new; cp ~/.tool/new ~/.tool/auth.json`, "The file of Shell script's sign-in was no sign-in any more after a turn. It was put back as it was.", first},
+		{"leaves a chat", `echo mine > ~/.tool/chats/one`, "", first},
+	} {
+		if got := give("w", c.script); got != c.prints {
+			t.Errorf("%s: printed %q, want %q", c.what, got, c.prints)
+		}
+		if now, _ := os.ReadFile(signIn); string(now) != c.kept {
+			t.Errorf("%s: the sign-in is %s, want %s", c.what, now, c.kept)
+		}
+	}
+	if got := give("w", `cat ~/.tool/chats/*`) + give("v", `cat ~/.tool/auth.json; ls ~/.tool/chats`); got != "mine\n"+first {
+		t.Errorf("the next start and another workspace see %q", got)
+	}
+}
+
 func TestSandboxWithNetworkReachesAServer(t *testing.T) {
 	t.Parallel()
 	needSandbox(t)

@@ -32,7 +32,7 @@ func (r *run) runShell(ctx context.Context) (Result, error) {
 	}
 	p, err := start(command{
 		argv: append(slices.Clone(r.Command), "--noprofile", "--norc", "-e", "-u", "-o", "pipefail", script),
-		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, sandbox: r.sandbox(), hold: r.RunDir,
+		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, sandbox: r.box, hold: r.RunDir,
 	})
 	if err != nil {
 		return Result{}, r.startFailure(err)
@@ -131,17 +131,4 @@ func (r *run) scriptFault(exit int, stderr string, uses []string) string {
 		return fmt.Sprintf("exit %d", exit)
 	}
 	return fmt.Sprintf("exit %d: %s", exit, last)
-}
-
-// sandbox is the turn's, with what the run itself needs.
-func (r *run) sandbox() *Sandbox {
-	if r.Sandbox == nil {
-		return nil
-	}
-	s := *r.Sandbox
-	s.Writable = append(slices.Clone(s.Writable), r.RunDir)
-	if !r.ReadOnly {
-		s.Writable = append(s.Writable, r.Dir)
-	}
-	return &s
 }

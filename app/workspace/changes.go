@@ -154,6 +154,9 @@ func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.ownObjects(s.mirror(w.Workspace), true); err != nil {
+		return nil, err
+	}
 	if !isFolder(w.Dir) || !isFolder(s.admin(w.Workspace, w.Session)) {
 		return nil, ErrNoWorktree
 	}

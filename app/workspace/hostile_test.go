@@ -303,3 +303,53 @@ func TestLookingLeavesTheAgentsIndexAndFoldersAlone(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+func TestObjectsOfAnotherRepositoryAreNotShown(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	other := t.TempDir()
+	git(t, other, "init", "-q")
+	write(t, other, "secret.txt", "s3cret\n")
+	blob := git(t, other, "hash-object", "-w", "secret.txt")
+	foreign := filepath.Join(other, ".git", "objects")
+	stage := func() { // an entry of the session's index that names the other's object
+		entry := "100644," + blob + ",stolen.txt"
+		git(t, w.Dir, "update-index", "--add", "--info-only", "--cacheinfo", entry)
+		write(t, w.Dir, "stolen.txt", "")
+	}
+	objects := filepath.Join(s.mirror("w"), "objects")
+	must(t, os.MkdirAll(filepath.Join(objects, "info"), 0o700))
+	for what, lay := range map[string]func() (path string){
+		"a list of other repositories": func() string {
+			write(t, filepath.Join(objects, "info"), "alternates", foreign+"\n")
+			return filepath.Join(objects, "info", "alternates")
+		},
+		"a link in place of a folder": func() string {
+			path := filepath.Join(objects, blob[:2])
+			must(t, os.RemoveAll(path))
+			must(t, os.Symlink(filepath.Join(foreign, blob[:2]), path))
+			return path
+		},
+		"a link in place of an object": func() string {
+			must(t, os.MkdirAll(filepath.Join(objects, blob[:2]), 0o700))
+			path := filepath.Join(objects, blob[:2], blob[2:])
+			must(t, os.Symlink(filepath.Join(foreign, blob[:2], blob[2:]), path))
+			return path
+		},
+	} {
+		path := lay()
+		stage()
+		text, _, err := s.Diff(t.Context(), w, 1<<20)
+		if strings.Contains(string(text), "s3cret") {
+			t.Errorf("%s: shown: %s, %v", what, text, err)
+		}
+		if _, err := s.Commit(t.Context(), w, "Steal", "", ""); err == nil {
+			if got := tryGit(w.Dir, "show", "HEAD:stolen.txt"); strings.Contains(got, "s3cret") {
+				t.Errorf("%s: committed", what)
+			}
+		}
+		_ = os.RemoveAll(path)
+		_ = tryGit(w.Dir, "reset", "-q", "--hard", w.Base)
+	}
+}

@@ -172,6 +172,9 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	if err != nil {
 		return err
 	}
+	if err := s.ownObjects(s.mirror(w.Workspace), true); err != nil {
+		return err
+	}
 	branch = cmp.Or(branch, w.Branch)
 	if _, err := s.git(ctx, call{args: []string{"check-ref-format", "--branch", branch}}); err != nil {
 		return fmt.Errorf("“%s” cannot be the name of a branch", branch)

@@ -39,6 +39,9 @@ func (s *Store) viewOf(name, mirror string) (string, error) {
 			return "", err
 		}
 	}
+	if err := s.ownObjects(mirror, false); err != nil {
+		return "", err
+	}
 	for _, part := range shared {
 		// Through a link of an agent's making the server would write where the agent cannot.
 		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && info.Mode()&os.ModeSymlink != 0 {

@@ -23,8 +23,8 @@ import (
 // Store keeps the mirrors and worktrees of all workspaces under one folder. Its zero value with Root set is
 // ready; it must not be copied. Several processes on one machine may share a Root.
 type Store struct {
-	// Root is the data folder. Beneath it: repos/<workspace>.git (mirrors), worktrees/<session>, git (what
-	// the server alone reads and writes: views, locks, the settings of its Git).
+	// Root is the data folder. Beneath it: repos/<workspace>.git (mirrors), worktrees/<session>, homes/<workspace> (what
+	// sandboxes keep), git (what the server alone reads and writes: views, locks, the settings of its Git).
 	Root string
 	// Git is the git program, 2.31 or newer. Empty: the one found on the PATH.
 	Git string
@@ -96,12 +96,6 @@ func (s *Store) Worktree(workspaceID, sessionID, branch, base string) Worktree {
 
 // SessionBranch is the name of the branch that a session gets unless it is given another.
 func SessionBranch(sessionID string) string { return "carillon/" + sessionID }
-
-// Writable are the folders that an agent in the worktree has to be able to write to, for a sandbox: the
-// worktree, and the repository that its commits go into. Nothing else of the data folder is its business.
-func (s *Store) Writable(w Worktree) []string {
-	return []string{w.Dir, s.mirror(w.Workspace)}
-}
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 

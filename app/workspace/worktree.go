@@ -121,7 +121,8 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	if _, err := s.git(ctx, call{gitDir: view, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--", w.Dir, w.Branch}}); err != nil {
 		return false, err
 	}
-	if err := errors.Join(s.takeSpare(*w), s.separate(*w)); err != nil {
+	// Git has named the view in the folder, which belongs to the server alone: a sandbox hides it.
+	if err := errors.Join(s.takeSpare(*w), s.repairLink(*w)); err != nil {
 		return false, err
 	}
 	_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", branchRef(w.Session), "refs/heads/" + w.Branch}})
@@ -316,7 +317,7 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
 	}
 	// The repository last: it alone knows which worktrees belong to the workspace.
-	for _, path := range []string{s.spare(workspaceID), s.own("views", workspaceID), s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID), s.originFile(workspaceID)} {
+	for _, path := range []string{s.Home(workspaceID), s.spare(workspaceID), s.own("views", workspaceID), s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID), s.originFile(workspaceID)} {
 		failed = append(failed, removeAll(path))
 	}
 	if err := errors.Join(failed...); err != nil {
@@ -326,8 +327,9 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 }
 
 // Env is what an agent's own Git needs in its environment: it never asks, it does not look for a repository
-// above the worktrees, and it has a name for its commits where the machine gives none.
-func (s *Store) Env(ctx context.Context) []string {
+// above the worktrees, and it has a name for its commits: where the machine gives none, and in a sandbox (boxed), which does not
+// show what gives one.
+func (s *Store) Env(ctx context.Context, boxed bool) []string {
 	env := []string{
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_EDITOR=true",
@@ -342,8 +344,13 @@ func (s *Store) Env(ctx context.Context) []string {
 		// The person's configuration, as the agent will find it; not the server's own.
 		cmd := exec.CommandContext(ctx, program, "config", "--get", who.key)
 		cmd.Dir, cmd.Stderr = string(filepath.Separator), io.Discard
-		if out, err := cmd.Output(); err != nil || strings.TrimSpace(string(out)) == "" {
-			env = append(env, "GIT_AUTHOR_"+who.names+"="+who.value, "GIT_COMMITTER_"+who.names+"="+who.value)
+		out, err := cmd.Output()
+		value := strings.TrimSpace(string(out))
+		if err != nil || value == "" {
+			value, err = who.value, errors.New("the machine gives none")
+		}
+		if boxed || err != nil {
+			env = append(env, "GIT_AUTHOR_"+who.names+"="+value, "GIT_COMMITTER_"+who.names+"="+value)
 		}
 	}
 	return env

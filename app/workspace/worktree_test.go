@@ -466,12 +466,16 @@ func TestAgentsGetANameForCommitsWhereTheMachineHasNone(t *testing.T) {
 	t.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	config := filepath.Join(t.TempDir(), "gitconfig")
 	t.Setenv("GIT_CONFIG_GLOBAL", config)
-	if env := strings.Join(s.Env(t.Context()), " "); !strings.Contains(env, "GIT_AUTHOR_NAME=Carillon") || !strings.Contains(env, "GIT_COMMITTER_EMAIL=") {
+	if env := strings.Join(s.Env(t.Context(), false), " "); !strings.Contains(env, "GIT_AUTHOR_NAME=Carillon") || !strings.Contains(env, "GIT_COMMITTER_EMAIL=") {
 		t.Errorf("without a name: %s", env)
 	}
 	write(t, filepath.Dir(config), "gitconfig", "[user]\n\tname = Ada\n\temail = ada@example.com\n")
-	if env := strings.Join(s.Env(t.Context()), " "); strings.Contains(env, "GIT_AUTHOR") || !strings.Contains(env, "GIT_TERMINAL_PROMPT=0") {
+	if env := strings.Join(s.Env(t.Context(), false), " "); strings.Contains(env, "GIT_AUTHOR") || !strings.Contains(env, "GIT_TERMINAL_PROMPT=0") {
 		t.Errorf("with a name: %s", env)
+	}
+	if env := strings.Join(s.Env(t.Context(), true), " "); !strings.Contains(env, "GIT_AUTHOR_NAME=Ada ") ||
+		!strings.Contains(env, "GIT_COMMITTER_EMAIL=ada@example.com") {
+		t.Errorf("in a sandbox, which does not show what gives the name: %s", env)
 	}
 }
 

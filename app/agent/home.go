@@ -1,0 +1,383 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// A child in a sandbox has a home folder of its workspace. What lies in Sandbox.Home is kept: the caches of package
+// managers and what the agents remember. All else in it begins empty with each start, so that nothing that one run leaves,
+// such as settings of Git, of a shell or of the agent itself, is obeyed by another. From the home of the server's user come
+// the agent's configuration, read-only, and the file of its sign-in, which is shared: programs renew their sign-ins, and an
+// old one may be worth nothing afterwards.
+
+// caches are the folders of a home that every workspace keeps.
+var caches = []string{".cache", ".npm", "go/pkg", ".cargo/registry", ".cargo/git", ".gradle/caches", ".gradle/wrapper",
+	".m2/repository", ".nuget/packages", ".bundle/cache", ".yarn/berry/cache", ".local/share/pnpm/store", ".bun/install/cache",
+	".pub-cache", ".composer/cache", ".local/share/uv"}
+
+// moved are the variables by which the folders of a home are elsewhere, and the folder that each moves. In a sandbox with a
+// home of its own they do not hold.
+var moved = []struct{ variable, folder string }{
+	{"XDG_CONFIG_HOME", ".config"}, {"XDG_DATA_HOME", ".local/share"}, {"XDG_STATE_HOME", ".local/state"}, {"XDG_CACHE_HOME", ".cache"},
+	{"CLAUDE_CONFIG_DIR", ".claude"}, {"CODEX_HOME", ".codex"}, {"COPILOT_HOME", ".copilot"}, {"GEMINI_CLI_HOME", ""},
+}
+
+// places are further variables that name files of the server's user, which a child with a home of its own does not see.
+var places = []string{"OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "KILO_CONFIG", "KILO_CONFIG_DIR", "QWEN_HOME", "CODEX_SQLITE_HOME"}
+
+// fileVariables are variables of the server whose values are paths of files that a child has to read.
+var fileVariables = []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+	"GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE",
+	"AWS_WEB_IDENTITY_TOKEN_FILE", "CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY"}
+
+// elsewhere reports whether a variable names a place that a child with a home of its own has somewhere else.
+func elsewhere(name string) bool {
+	return slices.Contains(places, name) || slices.ContainsFunc(moved, func(m struct{ variable, folder string }) bool { return m.variable == name })
+}
+
+// serverPath is where a path below the home folder is for the server's own user; empty where that is not known.
+func serverPath(relative string) string {
+	for _, m := range moved {
+		value := os.Getenv(m.variable)
+		if !filepath.IsAbs(value) {
+			continue
+		}
+		switch rest, ok := strings.CutPrefix(relative, m.folder+"/"); {
+		case ok:
+			return filepath.Join(value, rest)
+		case m.folder == "" && strings.HasPrefix(relative, ".gemini/"):
+			return filepath.Join(value, relative)
+		}
+	}
+	home, err := os.UserHomeDir()
+	if err != nil || !filepath.IsAbs(home) {
+		return ""
+	}
+	return filepath.Join(home, relative)
+}
+
+// account is the file of a sign-in that a sandbox shares with the server.
+type account struct {
+	shared string // the server's
+	seen   string // where the program looks for it: a link to the shared one, or what the program put in its place
+}
+
+// box prepares the turn's sandbox, with what the run itself needs.
+func (r *run) prepareBox() error {
+	if r.Sandbox == nil {
+		return nil
+	}
+	s := *r.Sandbox
+	s.Repository, s.Writable, s.Shown = slices.Clone(s.Repository), append(slices.Clone(s.Writable), r.RunDir), slices.Clone(s.Shown)
+	if r.ReadOnly {
+		for i := range s.Repository {
+			s.Repository[i].Writable = false
+		}
+	} else {
+		s.Repository = append([]Mount{{Path: r.Dir, Writable: true}}, s.Repository...)
+	}
+	for _, name := range fileVariables {
+		if path := os.Getenv(name); filepath.IsAbs(path) && named(slices.Concat(passed, r.Keys, r.PassEnv), name) {
+			s.Shown = append(s.Shown, path)
+		}
+	}
+	if s.Home != "" {
+		if err := r.furnish(&s); err != nil {
+			return fmt.Errorf("the home of the sandbox: %w", err)
+		}
+	}
+	r.box = &s
+	return nil
+}
+
+// furnish makes the home of a start.
+func (r *run) furnish(s *Sandbox) error {
+	fresh, err := os.MkdirTemp(r.RunDir, "home-")
+	if err != nil {
+		return err
+	}
+	s.home = []homeMount{{from: fresh, path: s.Home, writable: true}}
+	kept := slices.Concat(caches, r.State)
+	for _, path := range kept {
+		dir := filepath.Join(s.Home, path)
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) && r.Account == "" && slices.Contains(r.State, path) {
+			if err := copyState(serverPath(path), dir); err != nil {
+				return err
+			}
+		}
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() { // a file that a provider keeps
+			s.home = append(s.home, homeMount{from: dir, path: dir, writable: true})
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		s.home = append(s.home, homeMount{from: dir, path: dir, writable: true})
+	}
+	for _, path := range r.Config {
+		if from := serverPath(path); from != "" && (isFolder(from) || isFile(from)) {
+			s.home = append(s.home, homeMount{from: from, path: filepath.Join(s.Home, path)})
+		}
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		for _, path := range s.Shown {
+			relative, ok := strings.CutPrefix(path, home+"/")
+			if !ok || slices.ContainsFunc(kept, func(k string) bool { return within(k, relative) || within(relative, k) }) {
+				continue
+			}
+			link := filepath.Join(fresh, relative)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o700), os.Symlink(path, link)); err != nil {
+				return err
+			}
+		}
+	}
+	return r.shareAccount(s, fresh)
+}
+
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// shareAccount gives the home a link to the server's sign-in, if there is one.
+func (r *run) shareAccount(s *Sandbox, fresh string) error {
+	if r.Account == "" {
+		return nil
+	}
+	shared := serverPath(r.Account)
+	if shared == "" || !isFile(shared) {
+		return nil
+	}
+	dir := filepath.Join(fresh, filepath.Dir(r.Account))
+	for _, path := range r.State {
+		if within(r.Account, path) { // in a folder that is kept
+			dir = filepath.Join(s.Home, filepath.Dir(r.Account))
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	a := &account{shared: shared, seen: filepath.Join(dir, filepath.Base(r.Account))}
+	if err := r.settle(a); err != nil { // what a former run left, whose end nobody saw
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	name := filepath.Base(a.seen)
+	if was, err := root.Readlink(name); err != nil || was != shared {
+		if err := root.RemoveAll(name); err != nil {
+			return err
+		}
+		if err := root.Symlink(shared, name); err != nil && !errors.Is(err, fs.ErrExist) { // another start of the same moment made it
+			return err
+		}
+	}
+	s.Writable = append(s.Writable, shared)
+	r.account = a
+	return nil
+}
+
+// mostAccount is how long the file of a sign-in is, at most.
+const mostAccount = 1 << 20
+
+// good are the sign-ins as they were last when they had the form of one, by their files.
+var good = struct {
+	sync.Mutex
+	text map[string][]byte
+}{text: map[string][]byte{}}
+
+// settle keeps a shared sign-in good after a turn. A program that renewed it by a new file in place of the link has that
+// file taken over. What is no sign-in any more is put back as it was. Both under a lock, for all processes.
+func (r *run) settle(a *account) error {
+	dir, err := os.Open(filepath.Dir(a.shared))
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // closing unlocks
+	good.Lock()
+	defer good.Unlock()
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	now, changed, err := readAccount(a.shared)
+	if err != nil && !errors.Is(err, errNoAccount) {
+		return err
+	}
+	was := good.text[a.shared]
+	if was != nil && (now == nil || !sameForm(was, now)) {
+		if err := replaceAccount(a.shared, was); err != nil {
+			return err
+		}
+		r.warn("The file of %s's sign-in was no sign-in any more after a turn. It was put back as it was.", r.Name)
+		return nil
+	}
+	own, renewed, err := readAccount(a.seen)
+	if err == nil && now != nil && renewed > changed && !bytes.Equal(own, now) && sameForm(now, own) {
+		if err := replaceAccount(a.shared, own); err != nil {
+			return err
+		}
+		now = own
+	}
+	if now != nil {
+		good.text[a.shared] = now
+	}
+	return nil
+}
+
+var errNoAccount = errors.New("the file is no sign-in")
+
+// readAccount reads a sign-in, and when it was changed. It follows no link and waits for no pipe.
+func readAccount(path string) (text []byte, changed int64, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, errNoAccount
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > mostAccount {
+		return nil, 0, errNoAccount
+	}
+	if text, err = io.ReadAll(io.LimitReader(f, mostAccount)); err != nil {
+		return nil, 0, err
+	}
+	var object map[string]any
+	if json.Unmarshal(text, &object) != nil || len(object) == 0 {
+		return nil, 0, errNoAccount
+	}
+	return text, info.ModTime().UnixNano(), nil
+}
+
+// replaceAccount writes a sign-in. The file stays the one that sandboxes at work have.
+func replaceAccount(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(text, 0)
+	return errors.Join(err, f.Truncate(int64(len(text))), f.Close())
+}
+
+// sameForm reports whether a JSON value has all that another one has: the keys, each with a value of its kind that is not
+// empty where the other's is not, and the same account.
+func sameForm(was, is []byte) bool {
+	var a, b any
+	return json.Unmarshal(was, &a) == nil && json.Unmarshal(is, &b) == nil && sameValue("", a, b)
+}
+
+func sameValue(key string, was, is any) bool {
+	switch was := was.(type) {
+	case map[string]any:
+		now, ok := is.(map[string]any)
+		if !ok {
+			return false
+		}
+		for key, value := range was {
+			if value == nil {
+				continue
+			}
+			if other, ok := now[key]; !ok || !sameValue(key, value, other) {
+				return false
+			}
+		}
+	case string:
+		now, ok := is.(string)
+		return ok && (was == "" || now != "") && (now == was || key != "account_id" && key != "email")
+	case float64:
+		_, ok := is.(float64)
+		return ok
+	}
+	return true
+}
+
+// Of the state of a program whose sign-in is in no known file so much is copied at first.
+const (
+	mostStateFiles = 2_000
+	mostStateBytes = 64 << 20
+)
+
+var errMuchState = errors.New("its own files in the server's home are too many or too large to be copied")
+
+// copyState copies what a program keeps in the server's home to the home of a workspace: plain files and folders alone.
+func copyState(from, to string) error {
+	if from == "" {
+		return nil
+	}
+	if info, err := os.Stat(from); err != nil {
+		return nil //nolint:nilerr // there is nothing to begin with
+	} else if info.Mode().IsRegular() {
+		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), copyPlain(from, to))
+	}
+	made, err := os.MkdirTemp(mkParent(to), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(made) //nolint:errcheck // it has been moved, or is swept with the workspace
+	files, size := 0, int64(0)
+	err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(made, relative)
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(target, 0o700)
+		case !d.Type().IsRegular():
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if files, size = files+1, size+info.Size(); files > mostStateFiles || size > mostStateBytes {
+			return errMuchState
+		}
+		return copyPlain(path, target)
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(made, to); err != nil && !isFolder(to) { // another start of the same moment was first
+		return err
+	}
+	return nil
+}
+
+func mkParent(path string) string {
+	parent := filepath.Dir(path)
+	_ = os.MkdirAll(parent, 0o700) // what is missing is told by who writes into it
+	return parent
+}
+
+func copyPlain(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o600)
+}

@@ -1,0 +1,111 @@
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Mount is a folder or file of the data folder that a sandbox of a session shows.
+type Mount struct {
+	Path     string
+	Writable bool
+}
+
+// Mounts are what an agent in the worktree needs of the repository that its commits go into, for a sandbox that hides the data
+// folder: what lies in another one comes after it. Its Git writes objects, references and what belongs to the session. The
+// mirror's configuration, hooks and excluded files, where it has other objects from, what Carillon notes in it and what belongs to
+// other sessions can only be read: each would be obeyed by somebody else's Git, or by the server's.
+func (s *Store) Mounts(w Worktree) ([]Mount, error) {
+	mirror := s.mirror(w.Workspace)
+	var list []Mount
+	for _, m := range []struct {
+		part             string
+		writable, folder bool // a folder is made where it is not there: what is not there cannot be kept from being made
+	}{
+		{"", true, true}, // Git locks packed-refs beside it
+		{"config", false, false}, {"config.worktree", false, false}, {"HEAD", false, false}, {"carillon-sha256", false, false},
+		{"hooks", false, true}, {"info", false, true},
+		{"objects", true, true}, {"objects/info", false, true},
+		{"refs", true, true}, {"refs/carillon", false, true},
+		{"worktrees", false, true}, {filepath.Join("worktrees", w.Session), true, false},
+		{"sessions", false, true}, {filepath.Join("sessions", w.Session), true, false},
+	} {
+		path := filepath.Join(mirror, m.part)
+		if m.folder && !isFolder(path) {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // a link or a file of an agent's making
+				return nil, err
+			}
+			if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+				return nil, diskFull(err)
+			}
+		}
+		info, err := os.Lstat(path)
+		if errors.Is(err, os.ErrNotExist) && !m.folder {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode()&os.ModeSymlink != 0 {
+			return nil, fmt.Errorf("%s in the repository is a link, which Carillon did not make", m.part)
+		}
+		list = append(list, Mount{Path: path, Writable: m.writable})
+	}
+	return list, nil
+}
+
+// Home is the folder in which the workspace's caches, and what its agents remember, are kept for sandboxes.
+func (s *Store) Home(workspaceID string) string {
+	return filepath.Join(s.root(), "homes", workspaceID)
+}
+
+// ownObjects sees to it that a repository has no objects but its own: a file that names others, or a link in their place,
+// would show what belongs to another repository of this machine. Links below are looked for where deep.
+func (s *Store) ownObjects(mirror string, deep bool) error {
+	objects := filepath.Join(mirror, "objects")
+	for _, name := range []string{"alternates", "http-alternates"} {
+		switch err := os.Remove(filepath.Join(objects, "info", name)); {
+		case err == nil:
+			s.log().Warn("removed from the repository what an agent had written: objects of other repositories", "file", name, "repository",
+				filepath.Base(mirror))
+		case !errors.Is(err, os.ErrNotExist):
+			return err
+		}
+	}
+	folders, err := os.ReadDir(objects)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // of a damaged one
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range folders {
+		path := filepath.Join(objects, e.Name())
+		switch {
+		case e.Type()&os.ModeSymlink != 0:
+			return foreignObjects(path)
+		case !e.IsDir() || !deep:
+			continue
+		}
+		files, err := os.ReadDir(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			if f.Type()&os.ModeSymlink != 0 {
+				return foreignObjects(filepath.Join(path, f.Name()))
+			}
+		}
+	}
+	return nil
+}
+
+func foreignObjects(path string) error {
+	return fmt.Errorf("%s in the repository is a link, which Carillon did not make. Remove it",
+		filepath.Join("objects", filepath.Base(filepath.Dir(path)), filepath.Base(path)))
+}
