@@ -33,6 +33,9 @@ type config struct {
 	LogFormat     string
 	Proxies       []netip.Prefix
 	Shell         bool
+	Sandbox       bool     // a new workspace begins with a sandbox where one can be had
+	Hidden        []string // paths that sandboxes hide beside their own
+	Shown         []string // paths of homes that sandboxes show, read-only
 	Gallery       bool
 	SMTP          *url.URL // nil: no e-mail
 	SMTPFrom      mail.Address
@@ -170,6 +173,9 @@ var settings = []setting{
 		return ""
 	}},
 	{"CARILLON_SHELL", "on", "on or off: whether the Shell provider, which runs commands on a worker, can be used", false, onOff(func(c *config, on bool) { c.Shell = on })},
+	{"CARILLON_SANDBOX", "on", "on or off: whether a new workspace begins with a sandbox for its agents, where bubblewrap works", false, onOff(func(c *config, on bool) { c.Sandbox = on })},
+	{"CARILLON_SANDBOX_HIDE", "", "files and folders that sandboxes hide, beside homes, /run and Carillon's data: absolute paths separated by colons", false, readPaths(func(c *config, paths []string) { c.Hidden = paths })},
+	{"CARILLON_SANDBOX_SHOW", "", "files and folders of homes that sandboxes show, read-only, such as /home/carillon/.npmrc: absolute paths separated by colons", false, readPaths(func(c *config, paths []string) { c.Shown = paths })},
 	{"CARILLON_TRIGGER_RATE", "50", "calls a second that each webhook token may make, with bursts of twenty times as many; 0: no limit", false, func(c *config, text string) string {
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(n >= 0 && n <= 1e6) { // NaN is neither
@@ -246,6 +252,22 @@ var settings = []setting{
 		return ""
 	}},
 	{"CARILLON_GALLERY", "off", "on or off: serve /gallery, every component in every state, for development", false, onOff(func(c *config, on bool) { c.Gallery = on })},
+}
+
+// readPaths takes a list of absolute paths.
+func readPaths(set func(*config, []string)) func(*config, string) string {
+	return func(c *config, text string) string {
+		var paths []string
+		for _, path := range filepath.SplitList(text) {
+			if clean := filepath.Clean(path); filepath.IsAbs(clean) && clean != "/" && !strings.ContainsRune(clean, 0) {
+				paths = append(paths, clean)
+				continue
+			}
+			return "absolute paths separated by colons, such as /srv/keys:/mnt/backup"
+		}
+		set(c, paths)
+		return ""
+	}
 }
 
 func onOff(set func(*config, bool)) func(*config, string) string {

@@ -43,12 +43,14 @@ func TestSettingsAreTaken(t *testing.T) {
 		"CARILLON_URL": "https://carillon.example.com/", "CARILLON_SECRET": key + ", " + key, "CARILLON_ADMIN_EMAIL": "ada@example.com",
 		"CARILLON_ADMIN_PASSWORD": "correct horse battery", "CARILLON_ROLES": "web, worker", "CARILLON_MAX_SESSIONS": "12", "CARILLON_PG_BIN": "/opt/pg/bin",
 		"CARILLON_LOG": "json", "CARILLON_TRUSTED_PROXIES": "10.0.0.0/8, ::1/128", "CARILLON_SHELL": "off", "CARILLON_GALLERY": "on",
+		"CARILLON_SANDBOX": "off", "CARILLON_SANDBOX_HIDE": "/srv/keys/:/mnt", "CARILLON_SANDBOX_SHOW": "/home/c/.npmrc",
 	}.get)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.DatabaseURL != "postgresql://u:p@db.example.com/carillon" || c.Data != "/srv/carillon" || c.Addr != "[::1]:9000" || c.URL.String() != "https://carillon.example.com" ||
 		c.AdminEmail != "ada@example.com" || c.AdminPassword != "correct horse battery" || c.has(roleScheduler) || !c.has(roleWorker) || c.MaxSessions != 12 ||
+		c.Sandbox || !slices.Equal(c.Hidden, []string{"/srv/keys", "/mnt"}) || !slices.Equal(c.Shown, []string{"/home/c/.npmrc"}) ||
 		c.PGBin != "/opt/pg/bin" || c.LogFormat != "json" || c.Shell || !c.Gallery {
 		t.Errorf("got %+v; want what was set", c)
 	}
@@ -63,6 +65,9 @@ var bad = []struct{ name, value, expected string }{
 	{"DATABASE_URL", "mysql://u:hunter2@host/db", "postgres://user:password@host:5432/database"},
 	{"DATABASE_URL", "postgres://u:hunter2@host:port/db", "postgres://user:password@host:5432/database"},
 	{"CARILLON_DATA", "a\x00b", "a folder"},
+	{"CARILLON_SANDBOX", "yes", "on or off"},
+	{"CARILLON_SANDBOX_HIDE", "keys", "absolute paths"},
+	{"CARILLON_SANDBOX_SHOW", "/", "absolute paths"},
 	{"CARILLON_ADDR", "8080", "host:port"},
 	{"CARILLON_ADDR", "localhost", "host:port"},
 	{"CARILLON_ADDR", "127.0.0.1:http", "host:port"},
@@ -212,5 +217,19 @@ func TestPrintingSettingsSaysWhichOneServeWouldRefuse(t *testing.T) {
 	}
 	if strings.Contains(o.stdout+o.stderr, "hunter2") {
 		t.Errorf("got %+v with a secret", o)
+	}
+}
+
+func TestTheFoldersOfTheDatabasesSocketsAreKnown(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"postgres://carillon@/carillon?host=/var/run/postgresql":          "/var/run/postgresql",
+		"postgres:///carillon?host=%2Ftmp%2Fcarillon-pg-1&port=5432":      "/tmp/carillon-pg-1",
+		"postgres://u:p@db.example.com:5432/carillon":                     "",
+		"postgres://u:p@db.example.com:5432/carillon?sslrootcert=/srv/ca": "",
+	} {
+		if got := strings.Join(socketFolders(address), " "); got != want {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,7 +96,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.work(ctx, c, log, &parts{database: database, clock: clock, gone: opened.gone, agents: agents, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+	return p.work(ctx, c, log, &parts{database: database, clock: clock, gone: opened.gone, address: opened.address, agents: agents, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
 }
 
 // keepTime asks the database for its time until ctx is over. While the database is away the time known goes on.
@@ -134,6 +135,7 @@ type parts struct {
 	database *db.DB
 	clock    *db.Clock // whose time all rules go by
 	gone     <-chan error
+	address  string // of the database
 	agents   *catalogue
 	rules    *automation.Service
 	accounts *account.Service
@@ -178,6 +180,8 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		runner.MCP = toolsAddress(c, x.listener)
+		runner.Hidden, runner.Shown = slices.Concat(c.Hidden, socketFolders(x.address)), c.Shown
+		tellRoom(ctx, log)
 		runner.Init()
 		loop("worker", runner.Run)
 		loop("lookout", newLookout(x.agents, x.database, worker, c.MaxSessions, log).run)
@@ -337,6 +341,8 @@ type openDB struct {
 	*db.DB
 	gone  <-chan error // tells when the embedded server cannot be kept alive; nil for a server of others
 	close func()
+
+	address string // of the database
 }
 
 // openDatabase opens the server of the settings, or starts the embedded one.
@@ -346,7 +352,7 @@ func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, er
 		if err != nil {
 			return nil, fmt.Errorf("DATABASE_URL: %w", err)
 		}
-		return &openDB{DB: database, close: func() { _ = database.Close() }}, nil
+		return &openDB{DB: database, address: c.DatabaseURL, close: func() { _ = database.Close() }}, nil
 	}
 	server, err := embedded.Start(ctx, embedded.Config{Dir: filepath.Join(c.Data, "postgres"), Bin: c.PGBin, Log: log})
 	if c.PGBin != "" && errors.Is(err, embedded.ErrNoBinaries) {
@@ -359,7 +365,7 @@ func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, er
 	if err != nil {
 		return nil, errors.Join(err, server.Stop())
 	}
-	return &openDB{DB: database, gone: server.Gone(), close: func() {
+	return &openDB{DB: database, address: server.URL(embedded.Name), gone: server.Gone(), close: func() {
 		_ = database.Close()
 		if err := server.Stop(); err != nil {
 			log.Error("stop the database", "err", err)
@@ -419,6 +425,7 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: agents.known, LocalRepositories: c.LocalRepositories,
 		ProvidersChanged: func(ctx context.Context) error { return agents.reload(ctx, database) },
 		Probe:            func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
+		Sandboxed:        func(ctx context.Context) bool { return c.Sandbox && agent.SandboxAvailable(ctx) == nil },
 	}
 }
 

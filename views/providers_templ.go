@@ -1504,7 +1504,7 @@ func NewProviderForm() ProviderForm {
 		Name:     Field{Name: "name", Label: "Name", Required: true},
 		Command:  Field{Name: "command", Label: "Command", Required: true, Mono: true, Placeholder: "my-agent --acp", Hint: "The program and its arguments. It speaks the Agent Client Protocol over its standard input and output, and runs as the server’s user. No shell reads this."},
 		Keys:     Field{Name: "keys", Label: "Variables of the server that it gets", Mono: true, Placeholder: "MY_AGENT_KEY, OPENAI_*", Hint: "Names alone, with commas between. A * at the end stands for any rest. Agents see nothing else of the server’s environment."},
-		State:    Field{Name: "state", Label: "Its own files", Rows: 3, Mono: true, Placeholder: ".config/my-agent", Hint: "Paths below the home folder, one a line. In a workspace with a sandbox it can write only these and the worktree."},
+		State:    Field{Name: "state", Label: "Its own files", Rows: 3, Mono: true, Placeholder: ".config/my-agent", Hint: "Paths below the home folder, one a line. A workspace with a sandbox keeps a copy of its own of them, which begins as the server’s."},
 		AutoMode: Field{Name: "auto_mode", Label: "Mode that asks nothing", Mono: true, Hint: "The protocol’s session mode for unattended runs. Empty: its default; what it asks for is allowed."},
 		ReadMode: Field{Name: "read_mode", Label: "Mode that changes nothing", Mono: true, Hint: "For read-only bots. Empty: what it asks for is refused."},
 	}

@@ -804,7 +804,7 @@ func NewWorkspaceForm() WorkspaceForm {
 		ForgeSecret: Field{Name: "forge_secret", Label: "Webhook secret", Type: "password", Autocomplete: "off", Hint: "At least 16 characters, the same as at the forge. Stored encrypted."},
 		Provider:    Field{Name: "provider", Label: "Default provider"},
 		Model:       Field{Name: "model", Label: "Default model", Placeholder: "Provider’s default", Hint: "Any name that the agent knows. It says at the run whether it has it.", Autocomplete: "off"},
-		Sandbox:     Field{Name: "sandbox", Label: "Run agents in a sandbox", Hint: "They can write the worktree and their own files alone, and read nothing of Carillon’s data. Needs bubblewrap on the worker: where it is missing, runs fail, saying so."},
+		Sandbox:     Field{Name: "sandbox", Label: "Run agents in a sandbox", Hint: "They can write the worktree and a home of the workspace’s own alone, have no rights of the system, and see nothing of Carillon’s data, of homes and of services’ sockets. Needs bubblewrap on the worker: where it is missing, runs fail, saying so. Without a sandbox, who may run agents here can do all that Carillon’s own user can."},
 		Offline:     Field{Name: "offline", Label: "Without network", Hint: "Agents reach their model over the network, so this suits scripts alone."},
 		IdleDays:    Field{Name: "idle_days", Label: "Close idle sessions after days", Type: "number", Hint: "Open sessions that have done nothing for so long are marked Done; a loop that waits for one goes on. Empty: never.", Attrs: templ.Attributes{"min": "1"}},
 	}

@@ -94,6 +94,23 @@ func userNamespace(ctx context.Context) ([]string, error) {
 	return nil, err
 }
 
+// SandboxHolds says in words how a sandbox is made here: what SandboxAvailable found.
+func SandboxHolds() string {
+	worked.Lock()
+	defer worked.Unlock()
+	path, err := exec.LookPath("bwrap")
+	how, ok := worked.how[path]
+	switch {
+	case err != nil || !ok:
+		return "no sandbox"
+	case slices.Contains(how, "--disable-userns"):
+		return "a user namespace of its own, in which no further ones can be made"
+	case slices.Contains(how, "--unshare-user"):
+		return "a user namespace of its own"
+	}
+	return "no user namespace of its own"
+}
+
 // wrap is the command line that runs argv inside.
 func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 	bwrap, err := exec.LookPath("bwrap")
@@ -134,7 +151,7 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	}
 	for _, path := range s.Hidden {
 		real, err := filepath.EvalSymlinks(path)
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) { // what the server may not reach its children cannot
 			continue
 		}
 		info, statErr := os.Stat(real)

@@ -33,6 +33,8 @@ type Service struct {
 	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
 	// LocalRepositories are folders below which whoever manages workspaces may name a repository; elsewhere administrators alone.
 	LocalRepositories []string
+	// Sandboxed reports whether a new workspace begins with a sandbox for its agents; nil: it begins without.
+	Sandboxed func(ctx context.Context) bool
 
 	looks        looks         // for due automations
 	scripts      scriptNames   // the parameters of scripts

@@ -47,6 +47,11 @@ type WorkspaceInput struct {
 	Version           int64           `form:"version"`
 }
 
+// NewWorkspace is what the form of a new workspace begins with.
+func (s *Service) NewWorkspace(ctx context.Context) WorkspaceInput {
+	return WorkspaceInput{Sandbox: s.Sandboxed != nil && s.Sandboxed(ctx)}
+}
+
 // VariableInput is one variable as a person typed it. The value of a secret that stays empty is the one stored.
 type VariableInput struct {
 	Name, Value string
@@ -58,6 +63,7 @@ const ScratchName = "Scratch"
 
 // EnsureScratch makes the workspace Scratch if there is none, and never was.
 func (s *Service) EnsureScratch(ctx context.Context) error {
+	sandbox := s.NewWorkspace(ctx).Sandbox
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // several servers may start at once
 			return err
@@ -69,6 +75,7 @@ func (s *Service) EnsureScratch(ctx context.Context) error {
 		now := s.Now()
 		err = db.InsertWorkspace(ctx, tx, &db.Workspace{
 			ID: db.NewID(), Name: ScratchName, DefaultBranch: "main", Provider: "shell", CreatedAt: now, UpdatedAt: now, Version: 1,
+			Sandbox: sandbox,
 		})
 		crash.Here(crash.ScratchMade)
 		return err

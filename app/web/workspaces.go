@@ -59,6 +59,8 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 			network = "The worktree and the agent’s own files can be written; there is no network"
 		}
 		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: network})
+	} else {
+		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: "None: agents and scripts can do all that Carillon’s own user can on the worker"})
 	}
 	s.showForge(&p, d)
 	for _, v := range d.Variables {
@@ -120,7 +122,7 @@ func (s *Server) newWorkspace(w http.ResponseWriter, r *http.Request, actor acco
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	return s.workspaceForm(w, r, actor, http.StatusOK, nil, automation.WorkspaceInput{}, nil)
+	return s.workspaceForm(w, r, actor, http.StatusOK, nil, s.Rules.NewWorkspace(r.Context()), nil)
 }
 
 func (s *Server) editWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -78,6 +78,7 @@ func prepare(t testing.TB, program func() (string, error), settings []string) *S
 	s.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + Folder(t), "TMPDIR=" + os.TempDir(), "CARILLON_PG_BIN=" + os.Getenv("CARILLON_PG_BIN"),
 		"CARILLON_DATA=" + s.Data, "CARILLON_ADDR=127.0.0.1:0", "CARILLON_LOG=json",
+		"CARILLON_SANDBOX=off", // scripts of tests look at files of theirs
 	}, settings...)
 	return s
 }
