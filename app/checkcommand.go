@@ -6,7 +6,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +22,8 @@ import (
 func checkCommand() command {
 	return command{
 		name: "check", help: "Look for runs that break what is promised; 0 when nothing is wrong", run: (*program).check,
-		about: "It reads a database that may be in use, each promise on a snapshot of its own, and changes nothing. Where a worker keeps\n" +
+		about: "It reads a database that may be in use, each promise on a snapshot of its own, and changes nothing. It warns where that writes\n" +
+			"values of statements into its own log. Where a worker keeps\n" +
 			"its files in CARILLON_DATA it looks there too. What it finds is a fault of Carillon's, or of who changed rows by hand.",
 		flags: func(f *flag.FlagSet) {
 			f.Duration("since", 30*24*time.Hour, "look at runs of this `time`")
@@ -69,6 +72,13 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 	} else if !current {
 		return errors.New("the database is of another version than this program: run carillon migrate, or the program of its version")
 	}
+	warnings := p.stdout
+	if get("json").(bool) {
+		warnings = p.stderr
+	}
+	if err := warnOfLog(ctx, opened.DB, warnings); err != nil {
+		return err
+	}
 	clock := &db.Clock{}
 	if err := clock.Ask(ctx, opened.DB); err != nil {
 		return err
@@ -93,6 +103,16 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 	})
 	if err == nil && broken > 0 {
 		err = fmt.Errorf("promises that are broken: %d", broken)
+	}
+	return err
+}
+
+// warnOfLog says where the database writes values of statements into its log.
+func warnOfLog(ctx context.Context, database *db.DB, w io.Writer) error {
+	list, err := db.LoggedValues(ctx, database)
+	if err == nil && len(list) > 0 {
+		fmt.Fprintf(w, "warns   %-16s The database writes values of statements, such as prompts, into its own log: %s.\n", "log", strings.Join(list, ", "))
+		fmt.Fprintln(w, "          Set log_min_error_statement = panic for Carillon's role or its database, and the others off: see README.")
 	}
 	return err
 }

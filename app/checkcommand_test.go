@@ -78,3 +78,34 @@ func TestCheckMakesNoDatabaseOfItsOwn(t *testing.T) {
 		t.Errorf("it left %v, %v; want nothing", list, err)
 	}
 }
+
+func TestCheckWarnsOfADatabaseThatLogsValuesOfStatements(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	d, err := db.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	set := func(name, value string) {
+		t.Helper()
+		if _, err := d.NewRaw("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET " + name + " = " + value + "', current_database()); END $$").Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := local(t, environment{"DATABASE_URL": url})
+	set("log_min_error_statement", "panic")
+	set("log_min_duration_statement", "-1")
+	if o := call(t, e, "", "check"); o.status != exitOK || strings.Contains(o.stdout, "into its own log") {
+		t.Errorf("status %d of a database that logs no values:\n%s%s", o.status, o.stdout, o.stderr)
+	}
+	set("log_min_error_statement", "error")
+	set("log_min_duration_statement", "1000")
+	if o := call(t, e, "", "check"); o.status != exitOK || !strings.Contains(o.stdout, "log_min_duration_statement = 1000, log_min_error_statement = error") {
+		t.Errorf("status %d of a database that logs values:\n%s%s", o.status, o.stdout, o.stderr)
+	}
+	o := call(t, e, "", "check", "-json")
+	if !strings.Contains(o.stderr, "log_min_error_statement = error") || strings.Contains(o.stdout, "log_min_error_statement") {
+		t.Errorf("of a program that reads the results:\n%s%s", o.stdout, o.stderr)
+	}
+}

@@ -58,7 +58,7 @@ type ClaimedCopy struct {
 	Automation   string    `bun:"automation"`
 	ExecutionID  uuid.UUID `bun:"execution_id"`
 	SessionID    uuid.UUID `bun:"session_id"`
-	Wanted       bool      `bun:"wanted"` // still: the person is active, has not switched the channel off, and the address is theirs
+	Wanted       bool      `bun:"wanted"` // still: the person is active, at home in the automation's workspace, and has not switched the channel off
 	URL          string    `bun:"url"`    // of the person's webhook
 	Secret       []byte    `bun:"secret"` // of the person's webhook, sealed
 }
@@ -120,7 +120,10 @@ func ClaimCopies(
 		SELECT c.*, n.user_id, u.email, n.kind, n.title, n.body, n.link, n.created_at AS told_at, n.automation_id, coalesce(a.name, '') AS automation,
 			n.execution_id, n.session_id, coalesce(p.webhook_url, '') AS url, p.webhook_secret AS secret,
 			u.deactivated_at IS NULL AND coalesce(CASE c.channel WHEN 'email' THEN p.email AND u.email_changed_at IS NULL
-				ELSE p.webhook_url <> '' END, false) AS wanted
+				ELSE p.webhook_url <> '' END, false)
+				AND (a.id IS NULL OR EXISTS (SELECT FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = n.user_id)
+					OR EXISTS (SELECT FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = n.user_id AND 'admin' = ANY(r.permissions)))
+				AS wanted
 		FROM claimed c
 		JOIN notifications n ON n.id = c.notification_id
 		JOIN users u ON u.id = n.user_id

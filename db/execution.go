@@ -296,7 +296,7 @@ func PruneExecutions(ctx context.Context, q bun.IDB, before time.Time, keep int)
 // history is set aside.
 func AutomationsToPrune(ctx context.Context, q bun.IDB, now, before time.Time) ([]Automation, error) {
 	var list []Automation
-	err := q.NewSelect().Model(&list).Column("id", "name").
+	err := q.NewSelect().Model(&list).Column("id", "name", "workspace_id").
 		Where("a.id IN (SELECT automation_id FROM executions WHERE created_at < ?)", before).Where(awake(TaskSweep, "a.id"), now).Scan(ctx)
 	return list, wrapped(err, "list automations with old executions")
 }

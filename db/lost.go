@@ -26,7 +26,7 @@ func (l Lost) among(sel *bun.SelectQuery) *bun.SelectQuery {
 // LostSessions lists up to limit sessions that are without a worker, other than those that are set aside.
 func LostSessions(ctx context.Context, q bun.IDB, which Lost, limit int) ([]Session, error) {
 	var list []Session
-	err := which.among(q.NewSelect().Model(&list)).Column("id", "title").
+	err := which.among(q.NewSelect().Model(&list)).Column("id", "title", "workspace_id").
 		Where(awake(TaskReap, "s.id"), which.At).OrderExpr("s.lease_until").Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list lost sessions")
 }

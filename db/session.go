@@ -202,7 +202,7 @@ func SetConversation(ctx context.Context, q bun.IDB, lease Lease, conversation s
 // other than those that are set aside.
 func IdleSessions(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Session, error) {
 	var list []Session
-	err := q.NewSelect().Model(&list).Column("id", "title").
+	err := q.NewSelect().Model(&list).Column("id", "title", "workspace_id").
 		Join("JOIN workspaces w ON w.id = s.workspace_id AND w.idle_days IS NOT NULL").
 		Where("s.status = 'waiting'").Where("greatest(s.ended_at, s.reopened_at, s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'", now).
 		Where(awake(TaskIdle, "s.id"), now).OrderExpr("greatest(s.ended_at, s.reopened_at, s.created_at), s.id").Limit(int64(limit)).Scan(ctx)

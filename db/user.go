@@ -131,6 +131,22 @@ func HoldersOf(ctx context.Context, q bun.IDB, permissions ...string) ([]uuid.UU
 	return ids, nil
 }
 
+// HoldersIn lists the active people whose roles hold a permission and who are members of a workspace, and those whose roles hold the
+// permission of administrators: they are at home in every workspace.
+func HoldersIn(ctx context.Context, q bun.IDB, workspace uuid.UUID, permission, admin string) ([]uuid.UUID, error) {
+	var ids []uuid.UUID
+	err := q.NewSelect().TableExpr("users AS u").ColumnExpr("DISTINCT u.id").
+		Join("JOIN user_roles ur ON ur.user_id = u.id").Join("JOIN roles r ON r.id = ur.role_id").
+		Where("u.deactivated_at IS NULL").
+		Where(`(? = ANY(r.permissions) OR ? = ANY(r.permissions)
+			AND EXISTS (SELECT FROM workspace_members m WHERE m.workspace_id = ? AND m.user_id = u.id))`, admin, permission, workspace).
+		Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("list holders of %s in workspace %s: %w", permission, workspace, err)
+	}
+	return ids, nil
+}
+
 // RoleByKey finds a role built in.
 func RoleByKey(ctx context.Context, q bun.IDB, key string) (*Role, error) {
 	var r Role

@@ -73,7 +73,7 @@ func TestAWorktreeThatMovedAndRestsHidesNoOther(t *testing.T) {
 	}
 	gone := &Runner{DB: k.db, Rules: k.rules, Worker: "gone"}
 	round := k.rules.Round(db.TaskWorktrees)
-	check(t, gone.deal(t.Context(), round, "moved "+run.Session.ID.String(), "a worktree", func(context.Context) error { return errors.New("the disk is full") }))
+	check(t, gone.deal(t.Context(), round, automation.Row{Key: "moved " + run.Session.ID.String(), About: "a worktree"}, func(context.Context) error { return errors.New("the disk is full") }))
 	if n := moved(); n != 0 {
 		t.Error("what rests is listed, and takes the place of another")
 	}

@@ -50,7 +50,7 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 	}
 	round := r.Rules.Round(db.TaskWorktrees)
 	for _, session := range list {
-		row := automation.Row{Key: session.ID.String(), About: "the worktree of the session " + session.Title}
+		row := automation.Row{Key: session.ID.String(), About: "the worktree of the session " + session.Title, Workspace: session.WorkspaceID}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error { return r.sweepWorktree(ctx, &session, now) }); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 		case err == nil:
 			byID[id], ids = h, append(ids, id)
 		case h.Folder: // nobody's
-			if err := r.deal(ctx, round, h.Session, "the orphaned worktree "+h.Session, func(ctx context.Context) error {
+			if err := r.deal(ctx, round, automation.Row{Key: h.Session, About: "the orphaned worktree " + h.Session}, func(ctx context.Context) error {
 				return r.Store.Remove(ctx, uuid.Nil.String(), h.Session, true)
 			}); err != nil {
 				return err
@@ -121,7 +121,8 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 		if !h.Folder && !h.Place && (u.Keeps || u.WorkspaceID == uuid.Nil) {
 			continue // what is kept
 		}
-		if err := r.deal(ctx, round, u.ID.String(), "the orphaned worktree "+h.Session, func(ctx context.Context) error { return r.letGo(ctx, u, h) }); err != nil {
+		row := automation.Row{Key: u.ID.String(), About: "the orphaned worktree " + h.Session}
+		if err := r.deal(ctx, round, row, func(ctx context.Context) error { return r.letGo(ctx, u, h) }); err != nil {
 			return err
 		}
 	}
@@ -148,12 +149,12 @@ func (r *Runner) letGo(ctx context.Context, u db.Unneeded, h workspace.Holding) 
 }
 
 // deal deals with one thing in this worker's data folder, unless it rests.
-func (r *Runner) deal(ctx context.Context, round *automation.Round, key, about string, deal func(ctx context.Context) error) error {
-	key = r.Worker + " " + key
-	if rests, err := round.Rests(ctx, key); err != nil || rests {
+func (r *Runner) deal(ctx context.Context, round *automation.Round, row automation.Row, deal func(ctx context.Context) error) error {
+	row.Key = r.Worker + " " + row.Key
+	if rests, err := round.Rests(ctx, row.Key); err != nil || rests {
 		return err
 	}
-	return round.Deal(ctx, automation.Row{Key: key, About: about}, deal)
+	return round.Deal(ctx, row, deal)
 }
 
 // tidy packs the repositories of all workspaces, and removes those of workspaces removed long ago.
@@ -164,7 +165,8 @@ func (r *Runner) tidy(ctx context.Context) error {
 	}
 	round := r.Rules.Round(db.TaskPack)
 	for _, w := range list {
-		if err := r.deal(ctx, round, w.ID.String(), "packing the repository of the workspace "+w.Name, func(ctx context.Context) error {
+		row := automation.Row{Key: w.ID.String(), About: "packing the repository of the workspace " + w.Name, Workspace: w.ID}
+		if err := r.deal(ctx, round, row, func(ctx context.Context) error {
 			err := r.Store.Tidy(ctx, w.ID.String())
 			if errors.Is(err, workspace.ErrNoMirror) {
 				return nil
@@ -179,7 +181,7 @@ func (r *Runner) tidy(ctx context.Context) error {
 		return err
 	}
 	for _, id := range gone {
-		if err := r.deal(ctx, round, id.String(), "the repository of a workspace that was removed", func(ctx context.Context) error {
+		if err := r.deal(ctx, round, automation.Row{Key: id.String(), About: "the repository of a workspace that was removed"}, func(ctx context.Context) error {
 			return r.Store.Drop(ctx, id.String())
 		}); err != nil {
 			return err

@@ -212,7 +212,10 @@ func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error 
 		return err
 	}
 	for _, session := range list {
-		if err := r.deal(ctx, round, "moved "+session.ID.String(), "the worktree of a session that moved, "+session.Title, func(ctx context.Context) error {
+		row := automation.Row{
+			Key: "moved " + session.ID.String(), About: "the worktree of a session that moved, " + session.Title, Workspace: session.WorkspaceID,
+		}
+		if err := r.deal(ctx, round, row, func(ctx context.Context) error {
 			if err := r.Store.Leave(ctx, session.WorkspaceID.String(), session.ID.String(), session.BaseCommit); err != nil {
 				return err
 			}

@@ -96,7 +96,7 @@ func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]questio
 				return err
 			}
 			var a *asker
-			err := forges.Deal(ctx, automation.Row{Key: id.String(), About: "the forge of the workspace " + id.String()}, func(ctx context.Context) (err error) {
+			err := forges.Deal(ctx, automation.Row{Key: id.String(), About: "the forge of the workspace " + id.String(), Workspace: id}, func(ctx context.Context) (err error) {
 				a, err = s.asker(ctx, id)
 				return err
 			})
@@ -104,7 +104,7 @@ func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]questio
 				return err
 			}
 			for _, q := range questions {
-				row := automation.Row{Key: q.key.String(), About: q.about}
+				row := automation.Row{Key: q.key.String(), About: q.about, Workspace: id}
 				if err := pulls.Deal(ctx, row, func(ctx context.Context) error { return q.put(ctx, a) }); err != nil {
 					return err
 				}

@@ -414,7 +414,7 @@ func (s *Scheduler) sweepHistories(ctx context.Context, before time.Time) error 
 	}
 	round := s.Rules.Round(db.TaskSweep)
 	for i := range list {
-		row := automation.Row{Key: list[i].ID.String(), About: "the history of " + list[i].Name}
+		row := automation.Row{Key: list[i].ID.String(), About: "the history of " + list[i].Name, Workspace: list[i].WorkspaceID}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error {
 			_, err := db.PruneExecutionsOf(ctx, s.DB, list[i].ID, before, keepExecutions)
 			return err

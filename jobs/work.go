@@ -160,7 +160,7 @@ func (w *work) bounded(ctx context.Context) (context.Context, context.CancelFunc
 func (w *work) open(ctx context.Context, secrets []string) error {
 	w.transcript = newTranscript(w.DB, w.lease, w.session.LastSeq)
 	w.token = automation.NewSessionToken()
-	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token), "••••••"), w.Now, w.Log
+	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token), automation.Hidden), w.Now, w.Log
 	w.transcript.lost = w.lose
 	err := w.steady(ctx, "read the transcript's size", w.transcript.resume)
 	if err != nil && ctx.Err() == nil {

@@ -79,6 +79,40 @@ func (s *Service) OwnSession(ctx context.Context, actor account.Actor) (*db.Sess
 	return db.SessionByID(ctx, s.DB, actor.Session)
 }
 
+// Hidden stands where a session repeats one of its secrets.
+const Hidden = "••••••"
+
+// SessionMasker is what replaces the secrets of a session in what its agent wants to have stored: those of its workspace, the secret
+// values of its run, and its token. It returns fault.ErrForbidden for a person.
+func (s *Service) SessionMasker(ctx context.Context, actor account.Actor, token string) (func([]byte) []byte, error) {
+	session, err := s.OwnSession(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	w, err := db.WorkspaceByID(ctx, s.DB, session.WorkspaceID)
+	if err != nil {
+		return nil, err
+	}
+	environment, err := s.Environment(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	secrets := append(environment.Secrets, token)
+	e, err := db.ExecutionBySession(ctx, s.DB, session.ID)
+	switch {
+	case db.IsNotFound(err):
+	case err != nil:
+		return nil, err
+	default:
+		_, given, err := s.OpenValues(e)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, given...)
+	}
+	return Masker(secrets, Hidden), nil
+}
+
 // OwnAutomation is the automation that started the session as which the actor asks, whoever created it: a session may read
 // what it was started by. It returns fault.ErrNotFound when there is none, or none any more.
 func (s *Service) OwnAutomation(ctx context.Context, actor account.Actor) (*db.Automation, error) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
@@ -21,6 +22,7 @@ type Row struct {
 	Key        string         // names it within its task
 	About      string         // what it is, in words: "the session Nightly audit"
 	Automation *db.Automation // whose creator is told as well; nil: administrators alone
+	Workspace  uuid.UUID      // to which it belongs: only its members are told; zero, without Automation: it names nothing of a workspace
 }
 
 // Round is one round of a loop over many people's rows. It reads once what of its task is set aside, when it first needs that. So
@@ -147,7 +149,7 @@ func (s *Service) setAside(ctx context.Context, task db.Task, row Row, reason er
 // tellOfAside tells administrators, once for as long as a loop has something set aside, and the creator of an automation that
 // does not start.
 func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.SetAside) error {
-	people, err := db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
+	people, err := s.keepers(ctx, tx, row)
 	if err != nil {
 		return err
 	}
@@ -168,6 +170,19 @@ func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.Set
 		people = union(people, creator)
 	}
 	return s.notify(ctx, tx, &about, people, n)
+}
+
+// keepers are who is told of what is set aside: who may change settings and, of what belongs to a workspace, is a member of it too, since
+// its names are in the notice.
+func (s *Service) keepers(ctx context.Context, tx bun.Tx, row Row) ([]uuid.UUID, error) {
+	workspace := row.Workspace
+	if row.Automation != nil {
+		workspace = row.Automation.WorkspaceID
+	}
+	if workspace == uuid.Nil {
+		return db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
+	}
+	return db.HoldersIn(ctx, tx, workspace, string(account.ManageSettings), string(account.Admin))
 }
 
 // TellOfStandstill tells administrators that the scheduler has completed no pass since a time.

@@ -50,8 +50,9 @@ type notice struct {
 	execution, session           uuid.UUID
 }
 
-// tell puts a notice into the inbox of an automation's creator. When the creator has no active account any more, the
-// holders of automations.manage_all get it.
+// tell puts a notice into the inbox of an automation's creator. When the creator has no active account any more, or is no member of the
+// automation's workspace, those of its members get it who hold automations.manage_all, and administrators: a notice says what only who
+// may see the automation may read.
 func (s *Service) tell(ctx context.Context, tx bun.Tx, a *db.Automation, n notice) error {
 	people, err := s.audience(ctx, tx, a)
 	if err != nil {
@@ -69,7 +70,7 @@ func (s *Service) audience(ctx context.Context, tx bun.Tx, a *db.Automation) ([]
 	if may {
 		return []uuid.UUID{a.CreatorID}, nil
 	}
-	return db.HoldersOf(ctx, tx, string(account.ManageAll), string(account.Admin))
+	return db.HoldersIn(ctx, tx, a.WorkspaceID, string(account.ManageAll), string(account.Admin))
 }
 
 // mayHear reports whether a person has an active account and is a member of a workspace, or an administrator.

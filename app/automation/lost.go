@@ -38,7 +38,7 @@ func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable fu
 	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
 		id, ended := list[i].ID, false
-		err := round.Deal(ctx, Row{Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone"}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone", Workspace: list[i].WorkspaceID}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
 				session, err := db.LockLostSession(ctx, tx, id, which)
@@ -160,7 +160,7 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
 		id, ended := list[i].ID, false
-		err := round.Deal(ctx, Row{Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker"}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker", Workspace: list[i].WorkspaceID}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
 				session, err := db.LockSession(ctx, tx, id)

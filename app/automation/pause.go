@@ -142,9 +142,9 @@ func (s *Service) endPauses(ctx context.Context, tx bun.Tx, id string) error {
 	return db.Announce(ctx, tx, "queue", [16]byte{})
 }
 
-// tellOfPause puts one notice into the inbox of each who may change settings.
+// tellOfPause puts one notice into the inbox of each who may change settings; of a workspace's own account, of its members alone.
 func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause *db.ProviderPause) error {
-	people, err := db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
+	people, err := s.keepers(ctx, tx, Row{Workspace: pause.WorkspaceID})
 	if err != nil {
 		return err
 	}

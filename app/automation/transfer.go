@@ -109,8 +109,9 @@ func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Act
 			return err
 		}
 	}
-	if actor.ID == before.ID || !before.DeactivatedAt.IsZero() {
-		return nil
+	may, err := s.mayHear(ctx, tx, before.ID, a.WorkspaceID)
+	if err != nil || !may || actor.ID == before.ID {
+		return err
 	}
 	n.title, n.body = a.Name+" has another owner", fmt.Sprintf("%s gave it to %s.", actor.Name, owner.Name)
 	return s.notify(ctx, tx, a, []uuid.UUID{before.ID}, n)

@@ -23,7 +23,7 @@ func (s *Service) WatchGates(ctx context.Context) error {
 	}
 	round := s.Round(db.TaskGates)
 	for i := range list {
-		row := Row{Key: list[i].ID.String(), About: "the loop " + list[i].Name + ", which waits for a review"}
+		row := Row{Key: list[i].ID.String(), About: "the loop " + list[i].Name + ", which waits for a review", Workspace: list[i].WorkspaceID}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error {
 			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.tellOfGate(ctx, tx, list[i].ID) })
 		}); err != nil {
@@ -64,7 +64,7 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 	n, round := 0, s.Round(db.TaskWatch)
 	for i := range list {
 		repaired := false
-		err := round.Deal(ctx, Row{Key: list[i].ID.String(), About: "the schedule of " + list[i].Name}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: list[i].ID.String(), About: "the schedule of " + list[i].Name, Workspace: list[i].WorkspaceID}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 				repaired, err = s.repair(ctx, tx, list[i].ID)
 				return err
@@ -117,7 +117,7 @@ func (s *Service) FindHoles(ctx context.Context, after uuid.UUID) (holes int, ne
 			continue
 		}
 		closed := false
-		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the schedule of " + a.Name}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the schedule of " + a.Name, Workspace: a.WorkspaceID}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 				closed, err = s.closeHole(ctx, tx, a.ID)
 				return err

@@ -3,6 +3,7 @@ package automation
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"math"
@@ -238,12 +239,17 @@ const shortest = 6
 const (
 	maxSecret      = 64 << 10 // bytes of a secret whose lines are looked for too; a longer one is looked for as a whole
 	maxSecretLines = 200      // lines of the same
-	longForm       = 1 << 10  // bytes from which a form is looked for by itself
-	maxForms       = 5000     // forms that are looked for in one pass
-	maxLongForms   = 500
+
+	maxEncodedLines = 20      // lines of a secret from which they are not looked for in base64, but the whole alone
+	maxWrapped      = 8 << 10 // letters of base64 that are also looked for as programs break them into lines
+	longForm        = 1 << 10 // bytes from which a form is looked for by itself
+	maxForms        = 5000    // forms that are looked for in one pass
+	maxLongForms    = 500
 )
 
-// Masker replaces secrets in text: as they are, line by line, and as JSON and addresses write them. A secret of more than 64 KiB or
+// Masker replaces secrets in text: as they are, line by line, and as JSON, addresses and base64 write them. It is a help against what
+// slips out, and no wall: whoever has a secret can write it in other ways.
+// A secret of more than 64 KiB or
 // 200 lines is looked for as a whole. Where there are more forms than can be looked for at a bounded cost, all of a text is replaced.
 func Masker(secrets []string, by string) func([]byte) []byte {
 	forms := formsOf(secrets)
@@ -304,10 +310,19 @@ func formsOf(secrets []string) []string {
 		if len(s) <= maxSecret && strings.Count(s, "\n") < maxSecretLines {
 			parts = append(parts, strings.Split(s, "\n")...)
 		}
+		if len(s) <= maxSecret {
+			add(inBase64(s)...)
+			if len(parts) <= maxEncodedLines {
+				for _, line := range parts[1:] {
+					add(inBase64(strings.TrimSpace(line))...)
+				}
+			}
+		}
 		for _, part := range parts {
 			add(part)
 			part = strings.TrimSpace(part)
-			add(part, url.QueryEscape(part), url.PathEscape(part))
+			add(part)
+			add(inAddresses(part)...)
 			for _, html := range []bool{true, false} {
 				within := quoted(part, html)
 				add(within, quoted(within, html)) // JSON as a text in JSON
@@ -321,6 +336,57 @@ func formsOf(secrets []string) []string {
 	return slices.SortedFunc(maps.Keys(known), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
 	})
+}
+
+// inBase64 lists how base64 writes a text, by the usual letters and by those of addresses: alone or within another text, so at each of the
+// three places of a group of bytes at which it may begin, and as programs break it into lines. What stands beside the text decides the
+// first and the last letters of it, which are left out.
+func inBase64(text string) []string {
+	if len(text) < shortest {
+		return nil
+	}
+	var forms []string
+	for before := range 3 {
+		whole := append(make([]byte, before, before+len(text)), text...)
+		first, end := (before*8+5)/6, len(whole)*8/6 // the letters that hold bits of the text alone
+		for _, letters := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			form := letters.EncodeToString(whole)[first:end]
+			forms = append(forms, form)
+			if before > 0 || len(form) > maxWrapped {
+				continue
+			}
+			for _, columns := range []int{64, 76} {
+				if len(form) > columns {
+					for line := range slices.Chunk([]byte(form), columns) {
+						forms = append(forms, string(line))
+					}
+				}
+			}
+		}
+	}
+	return forms
+}
+
+// inAddresses lists how addresses write a text: as a value of a query, as a part of a path, as scripts of browsers do, and with escapes of
+// small letters.
+func inAddresses(text string) []string {
+	query := url.QueryEscape(text)
+	script := componentSigns.Replace(query)
+	return []string{query, url.PathEscape(text), script, smallEscapes(query), smallEscapes(script)}
+}
+
+// componentSigns makes of a value of a query what encodeURIComponent writes.
+var componentSigns = strings.NewReplacer("+", "%20", "%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*")
+
+// smallEscapes is a text of an address with the letters of its escapes small.
+func smallEscapes(text string) string {
+	b := []byte(text)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:i+3], bytes.ToLower(b[i+1:i+3]))
+		}
+	}
+	return string(b)
 }
 
 // hideValue replaces secrets in the value of a parameter, which may be a JSON object or array.

@@ -1,9 +1,11 @@
 package automation
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -97,5 +99,37 @@ func TestACallIsLookedThroughBeforeTheTransactionOfItsStart(t *testing.T) {
 	values, hidden := hideGiven(o, given)
 	if values["said"] != withheld+"!" || values["key"] != "abcdefgh" || given["said"] != "abcdefgh!" || !slices.Equal(hidden, []string{"abcdefgh"}) {
 		t.Errorf("hidden %q, in %q, of %q", hidden, values, given)
+	}
+}
+
+func TestSecretsAreFoundInBase64AndInAddressesHoweverTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{"hunter2-and-more", "ab/cd+ef==", "sixsix", "key with spaces & ünï?>~", strings.Repeat("long secret/", 20), "first line of it\nsecond line of it"} {
+		hide := Masker([]string{secret}, "*")
+		script := strings.NewReplacer("+", "%20").Replace(url.QueryEscape(secret))
+		for _, text := range []string{
+			url.QueryEscape(secret), url.PathEscape(secret), script, strings.ToLower(script), smallEscapes(url.QueryEscape(secret)),
+		} {
+			if got := string(hide([]byte("x " + text + " y"))); got != "x * y" && text != strings.ToLower(script) {
+				t.Errorf("%q in an address, %q, became %q", secret, text, got)
+			}
+		}
+		for _, before := range []string{"", "u", "u:", "u:p", "user:"} {
+			for _, behind := range []string{"", "\n", "!!", "and so on"} {
+				for _, letters := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+					text := letters.EncodeToString([]byte(before + secret + behind))
+					got := string(hide([]byte("x " + text + " y")))
+					// Of the first and the last byte the letters beside may tell some bits; nothing else is left.
+					if left := len(text) - (len(secret)*4/3 - 4); !strings.Contains(got, "*") || len(got) > left+6 {
+						t.Errorf("%q between %q and %q, %s, became %q", secret, before, behind, text, got)
+					}
+				}
+			}
+		}
+	}
+	wrapped := regexp.MustCompile(".{76}").ReplaceAllString(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("0123456789abcdef", 20))), "$0\n")
+	got := string(Masker([]string{strings.Repeat("0123456789abcdef", 20)}, "*")([]byte(wrapped)))
+	if len(strings.ReplaceAll(got, "\n", "")) > 12 {
+		t.Errorf("as a program breaks it into lines it became %q", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -149,23 +150,31 @@ func (s *Service) EditableWorkflow(ctx context.Context, actor account.Actor, id 
 	return wf, nil
 }
 
-// DuplicateWorkflow makes a workflow like another, with “copy” after its name.
-func (s *Service) DuplicateWorkflow(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Workflow, error) {
+// DuplicateWorkflow makes a workflow like another, with “copy” after its name. The defaults of secret parameters are left out, and their
+// names returned: the steps of the copy are the copier's, who could have them tell what only those knew who entered it.
+func (s *Service) DuplicateWorkflow(ctx context.Context, actor account.Actor, id uuid.UUID) (copied *db.Workflow, leftOut []string, err error) {
 	from, err := s.EditableWorkflow(ctx, actor, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now, name := s.Now(), []rune(from.Name)
 	wf := *from
 	wf.ID, wf.CreatedBy, wf.CreatedAt, wf.UpdatedAt, wf.Version = db.NewID(), actor.ID, now, now, 1
 	wf.Name = string(name[:min(len(name), 195)]) + " copy"
+	wf.Parameters = slices.Clone(from.Parameters)
+	for i := range wf.Parameters {
+		if p := &wf.Parameters[i]; p.Type == db.SecretParameter && p.Default != "" {
+			p.Default = ""
+			leftOut = append(leftOut, p.Alias)
+		}
+	}
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.InsertWorkflow(ctx, tx, &wf); err != nil {
 			return err
 		}
 		return s.auditWorkflow(ctx, tx, actor, "workflow.create", nil, &wf)
 	})
-	return &wf, wrap(err, "duplicate workflow %s", id)
+	return &wf, leftOut, wrap(err, "duplicate workflow %s", id)
 }
 
 // RemoveWorkflow deletes a workflow. Specification: Recurring and Loop automations "are auto-disabled ... when the linked Bot or

@@ -168,7 +168,7 @@ func (w *World) audience(a *Automation) []*Person {
 	}
 	var list []*Person
 	for _, p := range w.People {
-		if !p.Inactive && (p.ManageAll || p.Admin) {
+		if p.hears() && (p.ManageAll || p.Admin) {
 			list = append(list, p)
 		}
 	}

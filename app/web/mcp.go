@@ -38,7 +38,7 @@ func (s *Server) mcpServer() http.Handler {
 	schemas := &toolSchemas{}
 	inner := mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server {
 		actor, _ := r.Context().Value(mcpActor{}).(account.Actor)
-		return s.tools(&mcpCaller{server: s, actor: actor, address: s.address(r), request: requestID(r)}, schemas)
+		return s.tools(&mcpCaller{server: s, actor: actor, address: s.address(r), request: requestID(r), token: bearerToken(r)}, schemas)
 	}, &mcp.StreamableHTTPOptions{
 		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: maxCall, Logger: slog.New(slog.DiscardHandler),
 		// It would refuse who comes through a proxy on the same machine. The check of the origin below is ours, and no page of
@@ -94,7 +94,24 @@ type mcpCaller struct {
 	server           *Server
 	actor            account.Actor
 	address, request string
+	token            string // by which it was let in
 	schemas          *toolSchemas
+}
+
+// withoutSecrets are the arguments of a session's call as they may be stored: an agent may have read its secrets, and repeat them in what
+// people and other sessions read. What is no JSON is left for who reads it.
+func (c *mcpCaller) withoutSecrets(ctx context.Context, arguments json.RawMessage) (json.RawMessage, error) {
+	if !c.session() || len(arguments) == 0 {
+		return arguments, nil
+	}
+	hide, err := c.server.Rules.SessionMasker(ctx, c.actor, c.token)
+	if err != nil {
+		return nil, err
+	}
+	if masked, ok := automation.MaskJSON(hide, arguments); ok {
+		return masked, nil
+	}
+	return arguments, nil
 }
 
 // session reports whether a session calls, not a person.

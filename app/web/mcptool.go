@@ -26,8 +26,16 @@ func add[In, Out any](c *mcpCaller, server *mcp.Server, name, description string
 		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: reads, OpenWorldHint: &closed, DestructiveHint: &harmless},
 	}, func(ctx context.Context, r *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		var in In
-		err := decode(r.Params.Arguments, schema.Required, &in)
 		var out Out
+		arguments, err := r.Params.Arguments, error(nil)
+		if !reads {
+			if arguments, err = c.withoutSecrets(ctx, arguments); err != nil {
+				err = c.told(ctx, name, err)
+			}
+		}
+		if err == nil {
+			err = decode(arguments, schema.Required, &in)
+		}
 		if err == nil {
 			out, err = call(ctx, in)
 			err = c.told(ctx, name, err)

@@ -318,11 +318,15 @@ func (s *Server) duplicateWorkflow(w http.ResponseWriter, r *http.Request, actor
 	if err != nil {
 		return err
 	}
-	wf, err := s.Rules.DuplicateWorkflow(r.Context(), actor, workflowID)
+	wf, leftOut, err := s.Rules.DuplicateWorkflow(r.Context(), actor, workflowID)
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.WorkflowEditURL(wf.ID.String()), "Duplicated.")
+	message := "Duplicated."
+	if len(leftOut) > 0 {
+		message += " The secret defaults of $" + strings.Join(leftOut, ", $") + " were left out: enter them again."
+	}
+	return s.redirect(w, r, views.WorkflowEditURL(wf.ID.String()), message)
 }
 
 func (s *Server) removeWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -1,0 +1,79 @@
+package automation
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/db"
+)
+
+func TestNoticesOfAnAutomationWithoutAnOwnerGoToWhoMaySeeItAlone(t *testing.T) {
+	k := setup(t)
+	inside, outside := k.person("Inside", account.RoleManager), k.person("Outside", account.RoleManager)
+	check(t, db.RemoveMember(t.Context(), k.DB, k.workspace.ID, outside.ID))
+	for _, tt := range []struct {
+		name string
+		left func() error
+	}{
+		{"deactivated", func() error { return db.SetDeactivated(t.Context(), k.DB, k.jonas.ID, begun, begun) }},
+		{"no member any more", func() error {
+			check(t, db.SetDeactivated(t.Context(), k.DB, k.jonas.ID, time.Time{}, begun))
+			return db.RemoveMember(t.Context(), k.DB, k.workspace.ID, k.jonas.ID)
+		}},
+	} {
+		a, err := db.AutomationByID(t.Context(), k.DB, k.createdBy(k.mira).ID)
+		check(t, err)
+		check(t, db.SetCreator(t.Context(), k.DB, a.ID, k.jonas.ID, begun))
+		a.CreatorID = k.jonas.ID
+		check(t, tt.left())
+		check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+			return k.tell(ctx, tx, a, notice{kind: NoticeRunFailed, title: "It failed", body: "with words of the agent", key: tt.name})
+		}))
+	}
+	k.expectInbox(inside, NoticeRunFailed, NoticeRunFailed)
+	k.expectInbox(k.mira, NoticeRunFailed, NoticeRunFailed) // an administrator is at home everywhere
+	k.expectInbox(outside)
+	k.expectInbox(k.jonas)
+}
+
+// createdBy makes an automation of somebody's.
+func (k *kit) createdBy(who account.Actor) *db.Automation {
+	k.t.Helper()
+	a, _, err := k.Create(k.t.Context(), who, k.input())
+	check(k.t, err)
+	return a
+}
+
+func TestTroubleOfAWorkspaceIsToldToItsOwnKeepersAlone(t *testing.T) {
+	k := setup(t)
+	role := db.Role{ID: db.NewID(), Name: "Keeper", Permissions: []string{string(account.ManageSettings)}, CreatedAt: begun, Version: 1}
+	check(t, db.InsertRole(t.Context(), k.DB, &role))
+	inside, outside := k.person("Inside", account.RoleMember), k.person("Outside", account.RoleMember)
+	for _, who := range []account.Actor{inside, outside} {
+		check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+			return db.SetRoles(ctx, tx, who.ID, []uuid.UUID{role.ID})
+		}))
+	}
+	check(t, db.RemoveMember(t.Context(), k.DB, k.workspace.ID, outside.ID))
+	a := k.create(nil)
+	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		err := k.tellOfAside(ctx, tx, Row{Key: "1", Automation: a}, &db.SetAside{Task: "x", Key: "1", About: "the automation " + a.Name, Error: "no"})
+		if err == nil {
+			err = k.tellOfAside(ctx, tx, Row{Key: "2", Workspace: k.workspace.ID}, &db.SetAside{Task: "y", Key: "2", About: "the session Secret plans", Error: "no"})
+		}
+		if err == nil {
+			err = k.tellOfPause(ctx, tx, Provider{ID: "agent", Name: "Agent"}, &db.ProviderPause{Provider: "agent", WorkspaceID: k.workspace.ID, Reason: "no", Until: begun, Since: begun})
+		}
+		if err == nil { // of the whole server: for all who keep it
+			err = k.tellOfAside(ctx, tx, Row{Key: "3"}, &db.SetAside{Task: "z", Key: "3", About: "a step of the sweep", Error: "no"})
+		}
+		return err
+	}))
+	k.expectInbox(inside, NoticeServer, NoticeServer, NoticeProviderPaused, NoticeServer)
+	k.expectInbox(outside, NoticeServer)
+}

@@ -1,0 +1,23 @@
+package db
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/uptrace/bun"
+)
+
+// LoggedValues lists the settings, such as "log_min_error_statement = error", by which the server writes values of statements into its own
+// log. Statements carry prompts, names and addresses in their text; secrets are in them hashed or sealed alone.
+func LoggedValues(ctx context.Context, q bun.IDB) ([]string, error) {
+	var list []string
+	err := q.NewRaw(`SELECT name || ' = ' || setting FROM pg_settings
+		WHERE name = 'log_min_error_statement' AND setting NOT IN ('log', 'fatal', 'panic')
+			OR name = 'log_statement' AND setting IN ('mod', 'all')
+			OR name IN ('log_min_duration_statement', 'log_min_duration_sample') AND setting <> '-1'
+		ORDER BY name`).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("read what the database logs: %w", err)
+	}
+	return list, nil
+}
