@@ -61,6 +61,8 @@ type Automation struct {
 	ID             uuid.UUID         `bun:"id,pk,type:uuid"`
 	WorkspaceID    uuid.UUID         `bun:"workspace_id,type:uuid"`
 	CreatorID      uuid.UUID         `bun:"creator_id,type:uuid"`
+	MadeBy         PeopleIDs         `bun:"made_by,type:uuid[]"`    // whose words it was created with
+	ChangedBy      PeopleIDs         `bun:"changed_by,type:uuid[]"` // whose words it was last changed with
 	Name           string            `bun:"name"`
 	Trigger        Trigger           `bun:"trigger"`
 	RunAt          time.Time         `bun:"run_at,nullzero"`
@@ -377,7 +379,7 @@ func InsertAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone", "max_iterations", "stop_text",
 		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
-		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "gate", "success", "budget", "auto_complete", "only_unchanged", "create_pr", "sender", "signature_header", "signature_sealed", "filter", "append_payload", "may_automate", "timeout_seconds", "retries",
+		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "gate", "success", "budget", "auto_complete", "only_unchanged", "create_pr", "sender", "signature_header", "signature_sealed", "filter", "append_payload", "may_automate", "changed_by", "timeout_seconds", "retries",
 		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "version", "updated_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save automation %s: %w", a.ID, err)

@@ -24,6 +24,7 @@ type Bot struct {
 	ReadOnly     bool      `bun:"read_only"`
 	Enabled      bool      `bun:"enabled"`
 	CreatedBy    uuid.UUID `bun:"created_by,nullzero,type:uuid"`
+	ChangedBy    uuid.UUID `bun:"changed_by,nullzero,type:uuid"` // who last changed it
 	CreatedAt    time.Time `bun:"created_at"`
 	UpdatedAt    time.Time `bun:"updated_at"`
 	Version      int64     `bun:"version"`
@@ -89,7 +90,7 @@ func InsertBot(ctx context.Context, q bun.IDB, b *Bot) error {
 
 // SaveBot writes what people edit of a bot.
 func SaveBot(ctx context.Context, q bun.IDB, b *Bot) error {
-	_, err := q.NewUpdate().Model(b).Column("workspace_id", "name", "instructions", "provider", "model", "locks_agent", "allowed_tools", "read_only", "enabled",
+	_, err := q.NewUpdate().Model(b).Column("workspace_id", "name", "instructions", "provider", "model", "locks_agent", "allowed_tools", "read_only", "enabled", "changed_by",
 		"updated_at", "version").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save bot %s: %w", b.ID, err)

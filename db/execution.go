@@ -75,6 +75,7 @@ type Snapshot struct {
 	AutoComplete   bool          `json:"auto_complete"`
 	OnlyUnchanged  bool          `json:"only_unchanged"`
 	CreatePR       bool          `json:"create_pr,omitempty"`
+	MayAutomate    bool          `json:"may_automate,omitempty"`
 	TimeoutSeconds int           `json:"timeout_seconds"`
 	Retries        int           `json:"retries,omitempty"`
 	StopText       string        `json:"stop_text,omitempty"`

@@ -27,10 +27,10 @@ const insertRuns = `
 WITH given AS (
 	SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::boolean[], $9::timestamptz[], $10::timestamptz[],
 		$11::integer[], $12::text[], $13::text[], $14::text[], $15::timestamptz[],
-		$16::uuid[], $17::uuid[], $18::uuid[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::boolean[])
+		$16::uuid[], $17::uuid[], $18::uuid[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::boolean[], $25::text[])
 	AS given(id, automation_id, session_id, source, mark, user_id, token_fingerprint, parallel, scheduled_for, last_skipped_for,
 		iteration, parameters, unresolved, snapshot, created_at,
-		workspace_id, owner_id, bot_id, type, title, provider, model, base_branch, at_gate)
+		workspace_id, owner_id, bot_id, type, title, provider, model, base_branch, at_gate, people)
 ), begun AS (
 	INSERT INTO executions (id, automation_id, session_id, source, mark, user_id, token_fingerprint, status, parallel, scheduled_for, last_skipped_for,
 		iteration, parameters, unresolved, snapshot, created_at)
@@ -38,13 +38,13 @@ WITH given AS (
 		iteration, parameters::jsonb, unresolved::text[], snapshot::jsonb, created_at
 	FROM given ON CONFLICT DO NOTHING RETURNING id
 ), opened AS (
-	INSERT INTO sessions (id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, at_gate, created_at, queued_at)
-	SELECT session_id, workspace_id, automation_id, owner_id, bot_id, type, title, 'queued', provider, model, base_branch, at_gate, created_at, created_at
+	INSERT INTO sessions (id, workspace_id, automation_id, owner_id, bot_id, type, title, status, provider, model, base_branch, at_gate, people, created_at, queued_at)
+	SELECT session_id, workspace_id, automation_id, owner_id, bot_id, type, title, 'queued', provider, model, base_branch, at_gate, people::uuid[], created_at, created_at
 	FROM given WHERE id IN (SELECT id FROM begun)
 ), asked AS (
 	INSERT INTO turns (id, session_id, execution_id, position, kind, label, author_id, prompt, status, created_at)
 	SELECT id, session_id, execution_id, position, kind, label, author_id, prompt, 'queued', created_at
-	FROM unnest($25::uuid[], $26::uuid[], $27::uuid[], $28::integer[], $29::text[], $30::text[], $31::uuid[], $32::text[], $33::timestamptz[])
+	FROM unnest($26::uuid[], $27::uuid[], $28::uuid[], $29::integer[], $30::text[], $31::text[], $32::uuid[], $33::text[], $34::timestamptz[])
 		AS turn(id, session_id, execution_id, position, kind, label, author_id, prompt, created_at)
 	WHERE execution_id IN (SELECT id FROM begun)
 )
@@ -63,6 +63,7 @@ func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool,
 	user, workspace, owner, bot := make(ids, n), make(ids, n), make(ids, n), make(ids, n)
 	parallel, gated, iteration := make([]bool, n), make([]bool, n), make([]int32, n)
 	scheduled, last, created := make(times, n), make(times, n), make(times, n)
+	people := make([]string, n)
 	parameters, unresolved, snapshot := make([]string, n), make([]*string, n), make([]string, n)
 	kind, title, provider, model, branch := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	var turns turnColumns
@@ -82,7 +83,7 @@ func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool,
 		parameters[i], unresolved[i], snapshot[i] = string(given), arrayOrNull(e.Unresolved), string(as)
 		workspace[i], owner[i], bot[i] = idValue(s.WorkspaceID), idValue(s.OwnerID), idValue(s.BotID)
 		kind[i], title[i], provider[i], model[i], branch[i] = string(s.Type), s.Title, s.Provider, s.Model, s.BaseBranch
-		gated[i] = s.AtGate
+		gated[i], people[i] = s.AtGate, s.People.String()
 		for j := range runs[i].Turns {
 			turns.add(&runs[i].Turns[j])
 		}
@@ -94,7 +95,7 @@ func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool,
 	}
 	rows, err := tx.Tx.QueryContext(ctx, insertRuns, mode,
 		id, automation, session, source, mark, user, fingerprint, parallel, scheduled, last, iteration, parameters, unresolved, snapshot, created,
-		workspace, owner, bot, kind, title, provider, model, branch, gated,
+		workspace, owner, bot, kind, title, provider, model, branch, gated, people,
 		turns.id, turns.session, turns.execution, turns.position, turns.kind, turns.label, turns.author, turns.prompt, turns.created)
 	if err != nil {
 		return nil, fmt.Errorf("insert runs: %w", err)

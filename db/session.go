@@ -32,6 +32,7 @@ type Session struct {
 	WorkspaceID       uuid.UUID     `bun:"workspace_id,type:uuid"`
 	AutomationID      uuid.UUID     `bun:"automation_id,nullzero,type:uuid"`
 	OwnerID           uuid.UUID     `bun:"owner_id,type:uuid"`
+	People            PeopleIDs     `bun:"people,type:uuid[]"` // who had a word in what it was started with, the owner of its automation first
 	BotID             uuid.UUID     `bun:"bot_id,nullzero,type:uuid"`
 	Type              SessionType   `bun:"type"`
 	Title             string        `bun:"title"`
@@ -86,6 +87,9 @@ type Session struct {
 	IgnoredFiles int    `bun:"ignored_files"` // ignored files and folders: no change, and removed with the worktree
 	MadeBranches string `bun:"made_branches"` // those that the agent made beside Branch, one a line
 	NotSaved     string `bun:"not_saved"`     // what was lost when it moved to another worker, as sentences
+
+	// MayAutomate is of SessionByToken and SpeakingSession: its run was started with an automation whose sessions manage automations.
+	MayAutomate bool `bun:"may_automate,scanonly"`
 
 	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`

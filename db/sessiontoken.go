@@ -45,11 +45,25 @@ func DeleteSessionTokens(ctx context.Context, q bun.IDB, session uuid.UUID, fenc
 // it. The row alone would not say so: a worker that was killed leaves it behind.
 func SessionByToken(ctx context.Context, q bun.IDB, hash []byte) (*Session, error) {
 	var s Session
-	err := q.NewSelect().Model(&s).ExcludeColumn("diff").Relation("Automation").Relation("Owner").
+	err := q.NewSelect().Model(&s).ExcludeColumn("diff").ColumnExpr(mayAutomate).Relation("Automation").Relation("Owner").
 		Where(`s.status = 'in_progress' AND EXISTS (SELECT 1 FROM session_tokens st JOIN turns t ON t.id = st.turn_id
 			WHERE st.hash = ? AND st.session_id = s.id AND st.fence = s.fence AND t.session_id = s.id AND t.status = 'running')`, hash).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find session by token: %w", err)
+	}
+	return &s, nil
+}
+
+// mayAutomate is Session.MayAutomate as an expression. Of a session whose run is gone it is false.
+const mayAutomate = "coalesce((SELECT (e.snapshot->>'may_automate')::boolean FROM executions e WHERE e.session_id = s.id LIMIT 1), false) AS may_automate"
+
+// SpeakingSession finds a session as SessionByToken does, by its id and whatever it does at the moment.
+func SpeakingSession(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error) {
+	var s Session
+	err := q.NewSelect().Model(&s).ExcludeColumn("diff").ColumnExpr(mayAutomate).Relation("Automation").Relation("Owner").
+		Where("s.id = ?", id).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find session %s: %w", id, err)
 	}
 	return &s, nil
 }

@@ -33,6 +33,7 @@ type Startable struct {
 	BotLocks           bool              `bun:"bot_locks,scanonly"`
 	BotReadOnly        bool              `bun:"bot_read_only,scanonly"`
 	BotTools           []string          `bun:"bot_tools,array,scanonly"`
+	WordsBy            PeopleIDs         `bun:"words_by,scanonly"`    // who made and last changed its bot and its workflow
 	InFlight           int               `bun:"in_flight,scanonly"`   // executions that have yet to end; of those that are claimed as due, 1 stands for any number
 	Spending           *Spending         `bun:"-"`                    // what its budget counts; nil until asked for
 	Instructions       map[string]string `bun:"-"`                    // the texts of the session toggles, where it has any
@@ -49,6 +50,7 @@ func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
 		ColumnExpr("coalesce(b.name, '') AS bot_name, NOT coalesce(b.enabled, true) AS bot_off, coalesce(b.instructions, '') AS bot_instructions, coalesce(b.provider, '') AS bot_provider").
 		ColumnExpr("coalesce(b.model, '') AS bot_model, coalesce(b.locks_agent, false) AS bot_locks, coalesce(b.read_only, false) AS bot_read_only, coalesce(b.allowed_tools, '{}') AS bot_tools").
 		ColumnExpr("coalesce(wf.name, '') AS workflow_name, wf.steps AS workflow_steps, wf.parameters AS workflow_parameters").
+		ColumnExpr("array_remove(ARRAY[b.created_by, b.changed_by, wf.created_by, wf.changed_by], NULL) AS words_by").
 		Join("LEFT JOIN workflows AS wf ON wf.id = a.workflow_id").
 		Join("JOIN workspaces AS w ON w.id = a.workspace_id").
 		Join("JOIN users AS u ON u.id = a.creator_id").

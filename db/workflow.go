@@ -69,6 +69,7 @@ type Workflow struct {
 	Steps       []Step      `bun:"steps,type:jsonb"`
 	Parameters  []Parameter `bun:"parameters,type:jsonb"`
 	CreatedBy   uuid.UUID   `bun:"created_by,nullzero,type:uuid"`
+	ChangedBy   uuid.UUID   `bun:"changed_by,nullzero,type:uuid"` // who last changed it
 	CreatedAt   time.Time   `bun:"created_at"`
 	UpdatedAt   time.Time   `bun:"updated_at"`
 	Version     int64       `bun:"version"`
@@ -153,7 +154,7 @@ func InsertWorkflow(ctx context.Context, q bun.IDB, wf *Workflow) error {
 
 // SaveWorkflow writes what people edit of a workflow.
 func SaveWorkflow(ctx context.Context, q bun.IDB, wf *Workflow) error {
-	_, err := q.NewUpdate().Model(wf).Column("workspace_id", "name", "description", "steps", "parameters", "updated_at", "version").WherePK().Exec(ctx)
+	_, err := q.NewUpdate().Model(wf).Column("workspace_id", "name", "description", "steps", "parameters", "changed_by", "updated_at", "version").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save workflow %s: %w", wf.ID, err)
 	}

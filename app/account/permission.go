@@ -69,6 +69,8 @@ type Actor struct {
 	Theme    string
 	Role     string // names of their roles
 	held     []string
+	people   []Actor   // of a session: everybody who had a word in it, see InSession
+	owner    uuid.UUID // of a session: who owns its automation
 
 	// Session and Workspace are set where a session asks on behalf of the person, see InSession. Else they are zero.
 	Session, Workspace uuid.UUID
@@ -97,9 +99,22 @@ func (a Actor) Covers(held []string) bool {
 	return !slices.ContainsFunc(held, func(p string) bool { return !a.Can(Permission(p)) })
 }
 
-// Access is what the actor may see in lists.
+// Access is what the actor may see in lists. A session sees what everybody sees who had a word in it: where one of them sees
+// their own alone, that person's, and where two do, nothing.
 func (a Actor) Access() db.Access {
-	return db.Access{User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin), Only: a.Workspace}
+	access := db.Access{User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin), Only: a.Workspace}
+	if access.All || !access.Own {
+		return access
+	}
+	narrow := 0
+	for _, p := range a.people {
+		if !p.Can(ViewAll) {
+			narrow++
+			access.User = p.ID
+		}
+	}
+	access.Own = narrow <= 1
+	return access
 }
 
 // The keys of the roles built in.

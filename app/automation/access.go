@@ -3,6 +3,7 @@ package automation
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -25,7 +26,7 @@ func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.U
 	if err := s.isMember(ctx, s.DB, actor, a.WorkspaceID); err != nil {
 		return nil, err
 	}
-	if a.CreatorID == actor.ID && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll) {
+	if sees(actor, a.CreatorID) {
 		return a, nil
 	}
 	if err := s.wasTold(ctx, actor, db.Told{Automation: id}); err != nil {
@@ -56,10 +57,22 @@ func (s *Service) unseen(ctx context.Context, actor account.Actor, err error, wh
 	return err
 }
 
-// CanManage reports whether a person may change, run and delete an automation that they see.
-func CanManage(actor account.Actor, a *db.Automation) bool {
-	return a.CreatorID == actor.ID && actor.Can(account.Manage) || actor.Can(account.ManageAll)
+// sees reports whether the actor sees what belongs to one of some people, in a workspace that the actor is a member of.
+func sees(actor account.Actor, owners ...uuid.UUID) bool {
+	return actor.Every(func(p account.Actor) bool {
+		return slices.Contains(owners, p.ID) && p.Can(account.ViewOwn) || p.Can(account.ViewAll)
+	})
 }
+
+// manages reports whether the actor may change what belongs to one of some people and they see.
+func manages(actor account.Actor, owners ...uuid.UUID) bool {
+	return actor.Every(func(p account.Actor) bool {
+		return slices.Contains(owners, p.ID) && p.Can(account.Manage) || p.Can(account.ManageAll)
+	})
+}
+
+// CanManage reports whether a person may change, run and delete an automation that they see.
+func CanManage(actor account.Actor, a *db.Automation) bool { return manages(actor, a.CreatorID) }
 
 // manageable finds an automation that a person may change: fault.ErrNotFound if they may not see it, and
 // fault.ErrForbidden if they may not change it.
@@ -144,8 +157,7 @@ func (s *Service) Execution(ctx context.Context, actor account.Actor, id uuid.UU
 	if err := s.isMember(ctx, s.DB, actor, e.Automation.WorkspaceID); err != nil {
 		return nil, err
 	}
-	mine := e.Automation.CreatorID == actor.ID && actor.Can(account.ViewOwn)
-	if mine || actor.Can(account.ViewAll) {
+	if sees(actor, e.Automation.CreatorID) {
 		return e, nil
 	}
 	of := db.Told{Automation: e.AutomationID, Execution: id, Session: e.SessionID}

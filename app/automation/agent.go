@@ -44,8 +44,8 @@ func (s *Service) DismissSession(ctx context.Context, lease db.Lease) error {
 }
 
 // SessionActor is as whom the session of a token asks: its owner, within its workspace, with the permissions of
-// account.Actor.InSession. It returns fault.ErrNotFound for a token that opens nothing, or nothing any more: the turn is over,
-// or its owner may not work in the workspace now.
+// account.Actor.InSession, which everybody has who had a word in it. It returns fault.ErrNotFound for a token that opens nothing,
+// or nothing any more: the turn is over, or its owner or the author of its message may not work in the workspace now.
 func (s *Service) SessionActor(ctx context.Context, token string) (account.Actor, error) {
 	hash := sha256.Sum256([]byte(token))
 	session, err := db.SessionByToken(ctx, s.DB, hash[:])
@@ -55,20 +55,64 @@ func (s *Service) SessionActor(ctx context.Context, token string) (account.Actor
 	if err != nil {
 		return account.Actor{}, err
 	}
-	owner, err := db.UserByID(ctx, s.DB, session.OwnerID)
+	return s.spokenFor(ctx, session, true)
+}
+
+// ActsFor is as whom the agent of a session that a person may see asks, or would ask if it were at work now.
+func (s *Service) ActsFor(ctx context.Context, actor account.Actor, id uuid.UUID) (account.Actor, error) {
+	if _, err := s.Session(ctx, actor, id); err != nil {
+		return account.Actor{}, err
+	}
+	session, err := db.SpeakingSession(ctx, s.DB, id)
 	if err != nil {
 		return account.Actor{}, err
 	}
-	if !owner.DeactivatedAt.IsZero() {
-		return account.Actor{}, fault.ErrNotFound
-	}
-	actor := account.ActorOf(owner)
-	if err := s.isMember(ctx, s.DB, actor, session.WorkspaceID); err != nil {
+	return s.spokenFor(ctx, session, false)
+}
+
+// spokenFor is as whom the agent of a session asks. What it may do is what everybody may do who had a word in it: the owner of its
+// automation, who created that and who last changed it, the same of its bot and its workflow, who pressed Run now, and who wrote
+// to it. Where asks, its owner and the author of the message at work must be able to work in the workspace now: else it
+// returns fault.ErrNotFound. Others who cannot any more are account.Actor.Former.
+func (s *Service) spokenFor(ctx context.Context, session *db.Session, asks bool) (account.Actor, error) {
+	authors, now, err := db.Authors(ctx, s.DB, session.ID)
+	if err != nil {
 		return account.Actor{}, err
 	}
-	// One whose automation is gone may have been started by any.
-	automates := session.Automation != nil && session.Automation.MayAutomate
-	return actor.InSession(session.ID, session.WorkspaceID, automates), nil
+	a := session.Automation
+	people := db.PeopleIDs{session.OwnerID}.With(session.People...).With(authors...)
+	if len(session.People) == 0 && a != nil { // of before that was noted
+		people = people.With(a.CreatorID).With(a.MadeBy...).With(a.ChangedBy...)
+	}
+	list, err := db.Speakers(ctx, s.DB, session.WorkspaceID, people)
+	if err != nil {
+		return account.Actor{}, err
+	}
+	var self account.Actor
+	var others []account.Actor
+	for i := range list {
+		p := &list[i]
+		who := account.ActorOf(&p.User)
+		if gone := !p.DeactivatedAt.IsZero() || !p.Member && !who.Can(account.Admin); gone {
+			if asks && (p.ID == session.OwnerID || p.ID == now) {
+				account.Refused(ctx, who, "may not work in the workspace of the session any more")
+				return account.Actor{}, fault.ErrNotFound
+			}
+			who = who.Former()
+		}
+		if p.ID == session.OwnerID {
+			self = who
+		} else {
+			others = append(others, who)
+		}
+	}
+	owner := session.OwnerID
+	if len(session.People) > 0 {
+		owner = session.People[0]
+	}
+	// One whose automation is gone may have been started by any. What the run began with decides, and taking it back is at once.
+	automates := session.MayAutomate && a != nil && a.MayAutomate
+	return self.InSession(session.ID, session.WorkspaceID, automates, others...).OnBehalfOf(owner), nil
 }
 
 // OwnSession is the session as which the actor asks. It returns fault.ErrForbidden for a person.

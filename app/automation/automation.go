@@ -55,8 +55,9 @@ type Provider struct {
 type Trigger struct {
 	Source      db.Source
 	Mark        db.Mark
-	UserID      uuid.UUID // by hand: who
-	Fingerprint string    // by webhook: of the token used
+	UserID      uuid.UUID    // by hand: who
+	People      db.PeopleIDs // by hand: on whose words; of a session everybody who had one in it
+	Fingerprint string       // by webhook: of the token used
 	// Parameters are the values given with the call. They go over the automation's stored ones.
 	Parameters map[string]string
 	// Kept says that Parameters are those of an earlier run, with secrets in their stored form. Nobody else may give that form.

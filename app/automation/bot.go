@@ -87,7 +87,7 @@ func (s *Service) createBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 		return nil, fault.ErrForbidden
 	}
 	now := s.Now()
-	b := &db.Bot{ID: db.NewID(), CreatedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
+	b := &db.Bot{ID: db.NewID(), CreatedBy: actor.ID, ChangedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
 	if err := s.applyBotInput(ctx, tx, actor, b, in); err != nil {
 		return nil, err
 	}
@@ -127,6 +127,7 @@ func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	if err := s.mayChangeBot(ctx, tx, actor, b, b.WorkspaceID); err != nil {
 		return nil, err
 	}
+	b.ChangedBy = actor.ID
 	b.Version, b.UpdatedAt = b.Version+1, s.Now()
 	if err := db.SaveBot(ctx, tx, b); err != nil {
 		return nil, err

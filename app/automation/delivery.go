@@ -91,7 +91,7 @@ func (s *Service) again(ctx context.Context, actor account.Actor, id uuid.UUID, 
 	if err := s.canUseProvider(actor, a.Provider); err != nil {
 		return nil, err
 	}
-	by.Source, by.Mark, by.UserID = db.ByHand, db.ReplayMark, actor.ID
+	by.Source, by.Mark, by.UserID, by.People = db.ByHand, db.ReplayMark, actor.ID, actor.People()
 	return s.Start(ctx, id, by)
 }
 

@@ -92,14 +92,14 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*d
 
 // create is Create within a transaction. One that is created off may have a time that is past.
 func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor, in Input, on bool) (*db.Automation, string, error) {
-	if !actor.Can(account.Manage) {
-		return nil, "", fault.ErrForbidden
-	}
 	now := s.Now()
-	a := &db.Automation{ID: db.NewID(), CreatorID: actor.ID, Enabled: true, Version: 1, CreatedAt: now, UpdatedAt: now}
+	a := &db.Automation{ID: db.NewID(), CreatorID: actor.OwnerOfNew(), MadeBy: actor.People(), ChangedBy: actor.People(), Enabled: true, Version: 1, CreatedAt: now, UpdatedAt: now}
 	if !on {
 		a.Enabled, a.DisabledKind, a.DisabledReason, a.DisabledAt = false, db.ByPerson, "turned off by "+actor.Name, now
 		a.Trigger, a.RunAt = db.OneTime, timeTyped(in) // as one that is over
+	}
+	if !CanManage(actor, a) { // it would belong to somebody whose automations not everybody may manage who had a word in it
+		return nil, "", fault.ErrForbidden
 	}
 	if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
 		return nil, "", err
@@ -194,6 +194,7 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	if a.Enabled {
 		a.DisabledKind, a.DisabledReason, a.DisabledAt = "", "", time.Time{}
 	}
+	a.ChangedBy = actor.People()
 	a.Version, a.UpdatedAt = a.Version+1, now
 	if waitsForBudget(&before, now) && a.Budget != before.Budget && a.Trigger == db.Loop && a.Enabled {
 		a.NextRunAt = now
@@ -602,7 +603,7 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 			return nil, fault.Invalid{"parameters." + name: "This value has bytes that are not text."}
 		}
 	}
-	run, err := s.Start(ctx, id, Trigger{Source: db.ByHand, UserID: actor.ID, Parameters: parameters})
+	run, err := s.Start(ctx, id, Trigger{Source: db.ByHand, UserID: actor.ID, People: actor.People(), Parameters: parameters})
 	var missing *MissingParameter
 	if errors.As(err, &missing) {
 		problem := "Give a value."

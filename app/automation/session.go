@@ -43,14 +43,21 @@ func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, sessio
 
 // seesSession reports whether a person sees a session of a workspace that they are a member of.
 func seesSession(actor account.Actor, session *db.Session) bool {
-	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
-	return mine && actor.Can(account.ViewOwn) || actor.Can(account.ViewAll)
+	return sees(actor, ownersOf(session)...)
 }
 
 // CanManageSession reports whether a person may stop, close, reopen and answer a session that they see.
 func CanManageSession(actor account.Actor, session *db.Session) bool {
-	mine := session.OwnerID == actor.ID || (session.Automation != nil && session.Automation.CreatorID == actor.ID)
-	return mine && actor.Can(account.Manage) || actor.Can(account.ManageAll)
+	return manages(actor, ownersOf(session)...)
+}
+
+// ownersOf are whose a session is: its own owner's, and that of its automation.
+func ownersOf(session *db.Session) []uuid.UUID {
+	owners := []uuid.UUID{session.OwnerID}
+	if session.Automation != nil {
+		owners = append(owners, session.Automation.CreatorID)
+	}
+	return owners
 }
 
 // changeSession locks a session that a person may manage, and lets change decide.

@@ -226,6 +226,7 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	session := db.Session{
 		ID: e.SessionID, WorkspaceID: a.WorkspaceID, AutomationID: a.ID, OwnerID: owner, BotID: a.BotID,
 		Type: a.SessionType, Title: a.Name, Status: db.SessionQueued, Provider: provider.ID, Model: model,
+		People:     db.PeopleIDs{a.CreatorID}.With(e.UserID).With(by.People...).With(a.MadeBy...).With(a.ChangedBy...).With(a.WordsBy...),
 		BaseBranch: a.BaseBranch, AtGate: a.Gate.Set(), CreatedAt: now, QueuedAt: now,
 	}
 	turn := db.Turn{
@@ -252,7 +253,7 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 		TimeZone: a.TimeZone, Cron: a.Cron,
 		BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools, ReadOnly: a.BotReadOnly,
 		Provider: p.ID, Model: model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
-		AutoComplete: a.AutoComplete && a.Trigger != db.HTTP, OnlyUnchanged: a.OnlyUnchanged && a.Trigger != db.HTTP, CreatePR: a.CreatePR, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
+		AutoComplete: a.AutoComplete && a.Trigger != db.HTTP, OnlyUnchanged: a.OnlyUnchanged && a.Trigger != db.HTTP, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
 		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,
 	}
 }

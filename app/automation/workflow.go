@@ -70,7 +70,7 @@ func (s *Service) createWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 		return nil, fault.ErrForbidden
 	}
 	now := s.Now()
-	wf := &db.Workflow{ID: db.NewID(), CreatedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
+	wf := &db.Workflow{ID: db.NewID(), CreatedBy: actor.ID, ChangedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
 	if err := s.applyWorkflowInput(ctx, tx, actor, wf, in); err != nil {
 		return nil, err
 	}
@@ -113,6 +113,7 @@ func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, wf.WorkspaceID, !reflect.DeepEqual(before.Steps, wf.Steps)); err != nil {
 		return nil, err
 	}
+	wf.ChangedBy = actor.ID
 	wf.Version, wf.UpdatedAt = wf.Version+1, s.Now()
 	if err := db.SaveWorkflow(ctx, tx, wf); err != nil {
 		return nil, err

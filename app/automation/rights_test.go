@@ -1,0 +1,246 @@
+package automation
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// automating lets the sessions of an automation manage automations.
+func automating(in *Input) { in.MayAutomate = true }
+
+// asks begins the next turn of a session that is queued, and is as whom its agent asks.
+func (k *kit) asks() (db.Session, account.Actor) {
+	k.t.Helper()
+	session := k.claim()[0]
+	actor, err := k.SessionActor(k.t.Context(), k.admit(session))
+	check(k.t, err)
+	return session, actor
+}
+
+// may sums up what a session may do, as permissions.
+func may(actor account.Actor) string {
+	text := ""
+	for _, p := range account.Permissions {
+		if actor.Can(p.Permission) {
+			text += string(p.Permission) + " "
+		}
+	}
+	return text
+}
+
+const (
+	aMembers  = "automations.view_own automations.manage tickets.manage shell.use "
+	aManagers = "automations.view_own automations.view_all automations.manage automations.manage_all tickets.manage shell.use "
+)
+
+func TestWhoRunsAnAutomationOfSomebodyWeakerLendsItNoRights(t *testing.T) {
+	k := setup(t)
+	manager, lee := k.person("Max", account.RoleManager), k.person("Lee", account.RoleMember)
+	a := k.create(automating) // a Member's
+	theirs, _, err := k.Create(t.Context(), lee, k.input())
+	check(t, err)
+	managers, _, err := k.Create(t.Context(), manager, k.input())
+	check(t, err)
+	_, err = k.RunNow(t.Context(), manager, a.ID, nil)
+	check(t, err)
+	_, agent := k.asks()
+	if got := may(agent); got != aMembers {
+		t.Errorf("a Member's automation that a Manager runs may %s", got)
+	}
+	in := k.input()
+	for name, other := range map[string]*db.Automation{"another Member's": theirs, "the Manager's own": managers} {
+		in.Version = other.Version
+		_, _, err = k.Update(t.Context(), agent, other.ID, in)
+		if !errors.Is(err, fault.ErrNotFound) {
+			t.Errorf("its agent edits %s automation with %v; want not found", name, err)
+		}
+		_, err = k.RunNow(t.Context(), agent, other.ID, nil)
+		wantErr(t, err, fault.ErrNotFound)
+	}
+	in.Provider, in.Prompt = "shell", "true"
+	made, _, err := k.Create(t.Context(), agent, in)
+	check(t, err)
+	if made.CreatorID != k.jonas.ID {
+		t.Error("what it makes does not belong to the owner of its automation")
+	}
+	list, err := k.Automations(t.Context(), agent, db.AutomationFilter{Limit: 10})
+	check(t, err)
+	if len(list) != 2 { // its own and what it made
+		t.Errorf("it lists %d automations; want the Member's two", len(list))
+	}
+}
+
+func TestWhatASessionMakesOrRunsGivesNoMoreThanTheSessionHad(t *testing.T) {
+	k := setup(t)
+	manager := k.person("Max", account.RoleManager)
+	in := k.input()
+	in.MayAutomate = true
+	mine, _, err := k.Create(t.Context(), manager, in)
+	check(t, err)
+	in.MayAutomate = false
+	target, _, err := k.Create(t.Context(), manager, in)
+	check(t, err)
+	// The Manager's session has a Member's words in it from here on.
+	_, err = k.DB.NewRaw("UPDATE automations SET changed_by = ARRAY[?]::uuid[] WHERE id = ?", k.jonas.ID, mine.ID).Exec(t.Context())
+	check(t, err)
+	_, err = k.RunNow(t.Context(), k.mira, mine.ID, nil)
+	check(t, err)
+	_, agent := k.asks()
+	_, err = k.RunNow(t.Context(), agent, target.ID, nil)
+	wantErr(t, err, fault.ErrNotFound)
+	_, _, err = k.Create(t.Context(), agent, in)
+	wantErr(t, err, fault.ErrForbidden) // it would be the Manager's, and the Member manages none of theirs
+
+	_, err = k.RunNow(t.Context(), k.mira, k.create(automating).ID, nil)
+	check(t, err)
+	_, agent = k.asks()
+	own := k.create(automating)
+	_, err = k.RunNow(t.Context(), agent, own.ID, nil)
+	check(t, err)
+	_, next := k.asks()
+	if got := next.People(); len(got) != 2 {
+		t.Errorf("a run that a session started acts for %d people; want Mira and Jonas", len(got))
+	}
+	edit := k.input()
+	edit.Version = own.Version
+	changed, _, err := k.Update(t.Context(), agent, own.ID, edit)
+	check(t, err)
+	if len(changed.ChangedBy) != 2 || !changed.MayAutomate {
+		t.Errorf("after an edit of a session it was changed by %v, may automate %v", changed.ChangedBy, changed.MayAutomate)
+	}
+}
+
+func TestTheAuthorOfAMessageIsAmongThoseWhoseRightsCount(t *testing.T) {
+	k := setup(t)
+	in := k.input()
+	in.MayAutomate, in.AutoComplete = true, false
+	a, _, err := k.Create(t.Context(), k.mira, in)
+	check(t, err)
+	_, err = k.RunNow(t.Context(), k.mira, a.ID, nil)
+	check(t, err)
+	manager := k.person("Max", account.RoleManager)
+	writer := k.role(k.person("Lee", account.RoleMember), account.ManageAll)
+	session, agent := k.asks()
+	if got := may(agent); got != aManagers {
+		t.Errorf("the first message may %s", got)
+	}
+	// What is written meanwhile counts once its turn has come, and from then on.
+	check(t, k.Reply(t.Context(), manager, session.ID, "And this?"))
+	if got, err := k.ActsFor(t.Context(), k.mira, session.ID); err != nil || len(got.People()) != 1 {
+		t.Errorf("it acts for %v before its turn (%v)", got.Names(), err)
+	}
+	check(t, k.Finish(t.Context(), lease(session), success))
+	for _, tt := range []struct {
+		who  account.Actor
+		want string
+	}{{manager, aManagers}, {writer, "automations.view_own automations.view_all automations.manage automations.manage_all "}, {k.mira, "automations.view_own automations.view_all automations.manage automations.manage_all "}} {
+		if tt.who.ID != manager.ID {
+			check(t, k.Reply(t.Context(), tt.who, session.ID, "And this?"))
+		}
+		claimed := k.claim()[0]
+		turn, err := db.NextTurn(t.Context(), k.DB, lease(claimed), uuid.Nil, k.Now())
+		check(t, err)
+		token := NewSessionToken()
+		check(t, k.AdmitSession(t.Context(), lease(claimed), turn.ID, token))
+		agent, err = k.SessionActor(t.Context(), token)
+		check(t, err)
+		if got := may(agent); got != tt.want {
+			t.Errorf("a message of %s may %s; want %s", tt.who.Name, got, tt.want)
+		}
+		check(t, db.FinishTurn(t.Context(), k.DB, lease(claimed), turn.ID, db.Succeeded, "", "", k.Now()))
+		check(t, k.Finish(t.Context(), lease(claimed), success))
+	}
+}
+
+func TestOnlyAnAuthorWhoMayStillWorkThereIsAskedFor(t *testing.T) {
+	k := setup(t)
+	a := k.create(func(in *Input) { in.AutoComplete = false })
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	manager := k.person("Max", account.RoleManager)
+	session, _ := k.asks()
+	check(t, k.Finish(t.Context(), lease(session), success))
+	check(t, k.Reply(t.Context(), manager, session.ID, "And this?"))
+	claimed := k.claim()[0]
+	turn, err := db.NextTurn(t.Context(), k.DB, lease(claimed), uuid.Nil, k.Now())
+	check(t, err)
+	token := NewSessionToken()
+	check(t, k.AdmitSession(t.Context(), lease(claimed), turn.ID, token))
+	_, err = k.SessionActor(t.Context(), token)
+	check(t, err)
+	k.deactivate(manager)
+	_, err = k.SessionActor(t.Context(), token)
+	wantErr(t, err, fault.ErrNotFound)
+}
+
+func TestALaterMayAutomateReachesNoRunThatBeganBefore(t *testing.T) {
+	k := setup(t)
+	a := k.create(nil)
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	session, _ := k.asks()
+	in := k.input()
+	in.MayAutomate, in.Version = true, a.Version
+	_, _, err = k.Update(t.Context(), k.jonas, a.ID, in)
+	check(t, err)
+	agent, err := k.ActsFor(t.Context(), k.jonas, session.ID)
+	check(t, err)
+	if got := may(agent); got != "automations.view_own tickets.manage " {
+		t.Errorf("a run from before it was allowed may %s", got)
+	}
+}
+
+func TestWhoMadeAndWhoChangedWhatASessionRunsCount(t *testing.T) {
+	k := setup(t)
+	manager := k.person("Max", account.RoleManager)
+	weak := k.role(k.person("Lee", account.RoleMember), account.ManageBots, account.ManageWorkflows, account.Manage)
+	bot, err := k.CreateBot(t.Context(), manager, BotInput{Name: "Reviewer", Instructions: "Look.", Enabled: true})
+	check(t, err)
+	flow := WorkflowInput{Name: "Audit", Steps: []StepInput{{Kind: string(db.MessageStep), Text: "Look."}}}
+	wf, err := k.CreateWorkflow(t.Context(), manager, flow)
+	check(t, err)
+	for name, tt := range map[string]struct {
+		change func(in *Input)
+		edit   func()
+	}{
+		"its bot": {func(in *Input) { in.SessionType, in.Bot = "bot", bot.ID.String() }, func() {
+			_, err := k.UpdateBot(t.Context(), weak, bot.ID, BotInput{Name: "Reviewer", Instructions: "Look again.", Enabled: true, Version: bot.Version})
+			check(t, err)
+		}},
+		"its workflow": {func(in *Input) { in.ExecutionType, in.Workflow, in.Prompt = "workflow", wf.ID.String(), "" }, func() {
+			again := flow
+			again.Version, again.Steps = wf.Version, []StepInput{{Kind: string(db.MessageStep), Text: "Look again."}}
+			_, err := k.UpdateWorkflow(t.Context(), weak, wf.ID, again)
+			check(t, err)
+		}},
+	} {
+		in := k.input()
+		in.MayAutomate = true
+		tt.change(&in)
+		a, _, err := k.Create(t.Context(), manager, in)
+		check(t, err)
+		for _, want := range []string{aManagers, "automations.view_own automations.manage "} {
+			_, err = k.RunNow(t.Context(), manager, a.ID, nil)
+			check(t, err)
+			session, agent := k.asks()
+			if got := may(agent); got != want {
+				t.Errorf("%s: may %s; want %s", name, got, want)
+			}
+			check(t, k.Finish(t.Context(), lease(session), success))
+			if want == aManagers {
+				tt.edit()
+				if k.reload(a).MayAutomate {
+					continue
+				}
+				_, err = k.DB.NewRaw("UPDATE automations SET may_automate = true WHERE id = ?", a.ID).Exec(t.Context())
+				check(t, err)
+			}
+		}
+	}
+}
