@@ -149,9 +149,9 @@ func AutomationsOwned(ctx context.Context, q bun.IDB, user uuid.UUID, limit int)
 	return list, nil
 }
 
-// SetCreator writes who owns an automation.
+// SetCreator writes who owns an automation. It raises the version: who opened it before the hand-over changes it no more.
 func SetCreator(ctx context.Context, q bun.IDB, automation, creator uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("creator_id = ?", creator).Set("updated_at = ?", now).Where("a.id = ?", automation).Exec(ctx)
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("creator_id = ?", creator).Set("version = a.version + 1").Set("updated_at = ?", now).Where("a.id = ?", automation).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("set creator of automation %s: %w", automation, err)
 	}

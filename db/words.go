@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -97,4 +98,42 @@ func Authors(ctx context.Context, q bun.IDB, session uuid.UUID) (all PeopleIDs, 
 		}
 	}
 	return all, now, wrapped(err, "find who wrote to session "+session.String())
+}
+
+// CreatorOf is who owns an automation; zero where there is none.
+func CreatorOf(ctx context.Context, q bun.IDB, automation uuid.UUID) (uuid.UUID, error) {
+	var creator uuid.UUID
+	err := q.NewRaw("SELECT creator_id FROM automations WHERE id = ?", automation).Scan(ctx, &creator)
+	if IsNotFound(err) {
+		return uuid.Nil, nil
+	}
+	return creator, wrapped(err, "find the owner of automation "+automation.String())
+}
+
+// LockAutomating lists the automations whose sessions may manage automations and that use a bot or a workflow, by the column
+// bot_id or workflow_id, and keeps others from changing them until the transaction ends.
+func LockAutomating(ctx context.Context, tx bun.Tx, column string, id uuid.UUID) ([]Automation, error) {
+	var list []Automation
+	err := tx.NewSelect().Model(&list).Where("a.may_automate").Where("a.? = ?", bun.Ident(column), id).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
+	return list, wrapped(err, "lock automations whose sessions manage automations")
+}
+
+// StopAutomating takes from the sessions of automations that they may manage automations.
+func StopAutomating(ctx context.Context, q bun.IDB, automations []uuid.UUID, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("may_automate = false").Set("version = a.version + 1").Set("updated_at = ?", now).
+		Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
+	return wrapped(err, "stop sessions from managing automations")
+}
+
+// UsersByID finds people with their permissions, by their ids.
+func UsersByID(ctx context.Context, q bun.IDB, ids PeopleIDs) (map[uuid.UUID]*User, error) {
+	var list []User
+	if err := selectUsers(q, &list).Where("u.id = ANY(?::uuid[])", UUIDs(ids)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("find users: %w", err)
+	}
+	byID := make(map[uuid.UUID]*User, len(list))
+	for i := range list {
+		byID[list[i].ID] = &list[i]
+	}
+	return byID, nil
 }

@@ -16,9 +16,6 @@ var (
 	inAutomating = []Permission{Manage, ManageAll, UseShell}
 )
 
-// Automating reports whether a permission is one that a session has only where its automation lets it manage automations.
-func Automating(p Permission) bool { return slices.Contains(inAutomating, p) }
-
 // InSession is the person as whom a session asks: it sees its own workspace and no other, whatever the person sees, and may
 // do what the person and everybody else who had a word in it may do, with tickets, and with automations only where automates
 // says so.
@@ -46,6 +43,23 @@ func (a Actor) InSession(session, workspace uuid.UUID, automates bool, others ..
 // Former is somebody who cannot ask for anything any more, as the author of words that are still acted on: what their roles say
 // of reading and of tickets stays, and they leave nobody a right to manage automations.
 func (a Actor) Former() Actor { return a.within(inSession) }
+
+// Still is the actor with what of their permissions is among those held now.
+func (a Actor) Still(held []string) Actor {
+	var left []string
+	for _, p := range Permissions {
+		if a.Can(p.Permission) && Grants(held, p.Permission) {
+			left = append(left, string(p.Permission))
+		}
+	}
+	a.held = left
+	return a
+}
+
+// CoversInSession reports whether the actor may do all that a session of somebody with a set of permissions may do at most.
+func (a Actor) CoversInSession(held []string) bool {
+	return !slices.ContainsFunc(slices.Concat(inSession, inAutomating), func(p Permission) bool { return Grants(held, p) && !a.Can(p) })
+}
 
 // within is the person with no more than the permissions given.
 func (a Actor) within(allowed []Permission) Actor {

@@ -87,6 +87,48 @@ func (s *Service) manageable(ctx context.Context, actor account.Actor, id uuid.U
 	return a, nil
 }
 
+// lockManageable locks an automation that the actor may change until the transaction ends, and asks under the lock what was asked
+// before it: who waited for it may have lost the automation to another owner, or the right to change any, meanwhile. It returns
+// the errors of manageable.
+func (s *Service) lockManageable(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
+	a, err := db.LockAutomation(ctx, tx, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if actor, err = s.asOfNow(ctx, tx, actor); err != nil {
+		return nil, err
+	}
+	if err := s.isMember(ctx, tx, actor, a.WorkspaceID); err != nil {
+		return nil, err
+	}
+	switch {
+	case CanManage(actor, a):
+		return a, nil
+	case sees(actor, a.CreatorID):
+		return nil, fault.ErrForbidden
+	}
+	return nil, s.unseen(ctx, actor, fault.ErrNotFound, "may not change the automation any more")
+}
+
+// asOfNow is the actor with what of their rights is left now. Whose account has ended is refused. A session was looked up for the
+// call that asks, with everybody on whose words it acts.
+func (s *Service) asOfNow(ctx context.Context, tx bun.Tx, actor account.Actor) (account.Actor, error) {
+	if actor.Session != uuid.Nil {
+		return actor, nil
+	}
+	u, err := db.UserByID(ctx, tx, actor.ID)
+	if err != nil {
+		return actor, err
+	}
+	if !u.DeactivatedAt.IsZero() {
+		return actor, fault.ErrForbidden
+	}
+	return actor.Still(u.Permissions), nil
+}
+
 // Editable finds an automation for its edit page, with the errors of every change.
 func (s *Service) Editable(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
 	return s.manageable(ctx, actor, id)

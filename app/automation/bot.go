@@ -111,10 +111,20 @@ func (s *Service) UpdateBot(ctx context.Context, actor account.Actor, id uuid.UU
 	return b, wrap(err, "update bot %s", id)
 }
 
-// updateBot is UpdateBot within a transaction, of one that the actor may change.
+// updateBot is UpdateBot within a transaction.
 func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in BotInput) (*db.Bot, error) {
-	b, err := db.LockBot(ctx, tx, id)
+	automating, err := db.LockAutomating(ctx, tx, "bot_id", id)
 	if err != nil {
+		return nil, err
+	}
+	b, err := db.LockBot(ctx, tx, id)
+	if db.IsNotFound(err) {
+		return nil, fault.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.stillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
 		return nil, err
 	}
 	if b.Version != in.Version {
@@ -130,6 +140,9 @@ func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	b.ChangedBy = actor.ID
 	b.Version, b.UpdatedAt = b.Version+1, s.Now()
 	if err := db.SaveBot(ctx, tx, b); err != nil {
+		return nil, err
+	}
+	if err := s.stopAutomating(ctx, tx, actor, automating, "the bot “"+b.Name+"”"); err != nil {
 		return nil, err
 	}
 	return b, s.auditBot(ctx, tx, actor, "bot.update", &before, b)
@@ -180,6 +193,9 @@ func (s *Service) removeBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 		return fault.ErrNotFound
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.stillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
 		return err
 	}
 	if err := s.mayChangeBot(ctx, tx, actor, b, uuid.Nil); err != nil {

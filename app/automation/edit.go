@@ -104,6 +104,9 @@ func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor, in
 	if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
 		return nil, "", err
 	}
+	if err := s.keepAutomating(ctx, tx, actor, &db.Automation{CreatorID: a.CreatorID}, a); err != nil {
+		return nil, "", err
+	}
 	if a.Trigger == db.HTTP && !a.Enabled {
 		return nil, "", alwaysEnabled
 	}
@@ -163,9 +166,9 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 	return a, token, nil
 }
 
-// update is Update within a transaction, of an automation that the actor may change.
+// update is Update within a transaction.
 func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in Input) (*db.Automation, string, error) {
-	a, err := db.LockAutomation(ctx, tx, id)
+	a, err := s.lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return nil, "", err
 	}
@@ -174,6 +177,9 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	}
 	before, now := *a, s.Now()
 	if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
+		return nil, "", err
+	}
+	if err := s.keepAutomating(ctx, tx, actor, &before, a); err != nil {
 		return nil, "", err
 	}
 	if a.Trigger == db.HTTP {
@@ -492,9 +498,9 @@ func (s *Service) SetEnabled(ctx context.Context, actor account.Actor, id uuid.U
 	return wrap(err, "switch automation %s", id)
 }
 
-// setEnabled is SetEnabled within a transaction, of an automation that the actor may change.
+// setEnabled is SetEnabled within a transaction.
 func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, on bool) error {
-	a, err := db.LockAutomation(ctx, tx, id)
+	a, err := s.lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return err
 	}
@@ -553,16 +559,13 @@ func (s *Service) Delete(ctx context.Context, actor account.Actor, id uuid.UUID)
 	return wrap(err, "delete automation %s", id)
 }
 
-// delete is Delete within a transaction, of an automation that the actor may change.
+// delete is Delete within a transaction.
 func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) error {
 	// Sessions first: who ends one holds it before it wants the automation.
 	if err := db.LockSessionsOf(ctx, tx, id); err != nil {
 		return err
 	}
-	a, err := db.LockAutomation(ctx, tx, id)
-	if db.IsNotFound(err) { // someone was quicker
-		return fault.ErrNotFound
-	}
+	a, err := s.lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ const (
 	NoticeBudget       = "budget"        // a budget is used up, or will be soon
 	NoticeMessage      = "message"       // an agent wrote to people
 	NoticeTransferred  = "transferred"   // an automation has another owner
+	NoticeRights       = "rights"        // sessions of an automation lost the right to manage automations
 
 	NoticeProviderPaused = "provider" // the starts of a provider wait, since it refuses
 	NoticeServer         = "server"   // Carillon itself is in trouble: something was set aside, or the scheduler stands still
@@ -39,6 +40,7 @@ var NoticeKinds = []struct{ Kind, Name string }{
 	{NoticeReview, "Blocking review findings"}, {NoticeBudget, "Budgets"},
 	{NoticeMessage, "Messages of sessions"},
 	{NoticeTransferred, "Automations that changed hands"},
+	{NoticeRights, "Sessions that lost a right"},
 	{NoticeProviderPaused, "Paused providers"},
 	{NoticeServer, "Trouble of the server"},
 	{account.NoticeKind, "Changes of your account"},

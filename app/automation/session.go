@@ -74,6 +74,9 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 		if err != nil {
 			return err
 		}
+		if err := s.stillManages(ctx, tx, actor, session); err != nil {
+			return err
+		}
 		if err := change(ctx, tx, session, s.Now()); err != nil {
 			return err
 		}
@@ -84,6 +87,30 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 		crash.Here(crash.SessionChangeCommitted)
 	}
 	return err
+}
+
+// stillManages asks under a session's lock what was asked before it: its automation may have changed hands meanwhile, and the
+// right to manage any may be gone.
+func (s *Service) stillManages(ctx context.Context, tx bun.Tx, actor account.Actor, session *db.Session) error {
+	actor, err := s.asOfNow(ctx, tx, actor)
+	if err != nil {
+		return err
+	}
+	if err := s.isMember(ctx, tx, actor, session.WorkspaceID); err != nil {
+		return err
+	}
+	owners := []uuid.UUID{session.OwnerID}
+	if session.AutomationID != uuid.Nil {
+		creator, err := db.CreatorOf(ctx, tx, session.AutomationID)
+		if err != nil {
+			return err
+		}
+		owners = append(owners, creator)
+	}
+	if !manages(actor, owners...) {
+		return fault.ErrForbidden
+	}
+	return nil
 }
 
 // Stop ends what a session is doing. One that is only queued ends at once; one at work is asked to, and ends as

@@ -23,15 +23,9 @@ func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid
 		return err
 	}
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		a, err := db.LockAutomation(ctx, tx, id)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
+		a, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
-		}
-		if !CanManage(actor, a) { // it has changed hands meanwhile
-			return fault.ErrForbidden
 		}
 		owner, err := db.UserByID(ctx, tx, to)
 		if db.IsNotFound(err) {

@@ -94,13 +94,20 @@ func (s *Service) UpdateWorkflow(ctx context.Context, actor account.Actor, id uu
 	return wf, wrap(err, "update workflow %s", id)
 }
 
-// updateWorkflow is UpdateWorkflow within a transaction, of one that the actor may change.
+// updateWorkflow is UpdateWorkflow within a transaction.
 func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in WorkflowInput) (*db.Workflow, error) {
+	automating, err := db.LockAutomating(ctx, tx, "workflow_id", id)
+	if err != nil {
+		return nil, err
+	}
 	wf, err := db.LockWorkflow(ctx, tx, id)
 	if db.IsNotFound(err) {
 		return nil, fault.ErrNotFound
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := s.stillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
 		return nil, err
 	}
 	if wf.Version != in.Version {
@@ -116,6 +123,9 @@ func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	wf.ChangedBy = actor.ID
 	wf.Version, wf.UpdatedAt = wf.Version+1, s.Now()
 	if err := db.SaveWorkflow(ctx, tx, wf); err != nil {
+		return nil, err
+	}
+	if err := s.stopAutomating(ctx, tx, actor, automating, "the workflow “"+wf.Name+"”"); err != nil {
 		return nil, err
 	}
 	return wf, s.auditWorkflow(ctx, tx, actor, "workflow.update", &before, wf)
@@ -199,6 +209,9 @@ func (s *Service) removeWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 		return fault.ErrNotFound
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.stillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
 		return err
 	}
 	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, uuid.Nil, false); err != nil {

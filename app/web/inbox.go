@@ -90,6 +90,7 @@ var noticeLooks = map[string][3]string{
 	automation.NoticeBudget:       {"activity", "warn", "Budget"},
 	automation.NoticeMessage:      {"message-square-code", "idle", "Message of a session"},
 	automation.NoticeTransferred:  {"users", "idle", "Another owner"},
+	automation.NoticeRights:       {"users", "idle", "A right less"},
 
 	automation.NoticeProviderPaused: {"pause", "warn", "Paused provider"},
 	automation.NoticeServer:         {"circle-alert", "fail", "Trouble of the server"},

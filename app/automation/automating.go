@@ -1,0 +1,85 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/db"
+)
+
+// coversOwner reports whether the actor may do all that the owner of an automation may do. A session is asked for what a session
+// may do at most, by everybody who had a word in it.
+func coversOwner(actor account.Actor, owner *db.User) bool {
+	if actor.Session != uuid.Nil {
+		return actor.CoversInSession(owner.Permissions)
+	}
+	return actor.Covers(owner.Permissions)
+}
+
+// keepAutomating decides whether the sessions of an automation that is saved may manage automations. Who may not do all that its
+// owner may do cannot allow it, which is fault.Invalid; and where they change what was allowed before, it is switched off, and the
+// owner told. A program with a token that holds less than the person is among those.
+func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, before, a *db.Automation) error {
+	if !a.MayAutomate {
+		return nil
+	}
+	owner, err := db.UserByID(ctx, tx, a.CreatorID)
+	if err != nil || coversOwner(actor, owner) {
+		return err
+	}
+	if !before.MayAutomate {
+		account.Refused(ctx, actor, "may not let sessions of somebody who may do more manage automations")
+		return fault.Invalid{"may_automate": fmt.Sprintf("Only who may do all that %s, the owner, may do can allow this.", owner.Name)}
+	}
+	a.MayAutomate = false
+	return s.tellAutomating(ctx, tx, actor, a, "this automation")
+}
+
+// stopAutomating is keepAutomating for the automations that use what the actor has changed, such as a bot.
+func (s *Service) stopAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation, what string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var people db.PeopleIDs
+	for i := range list {
+		people = people.With(list[i].CreatorID)
+	}
+	owners, err := db.UsersByID(ctx, tx, people)
+	if err != nil {
+		return err
+	}
+	var stopped []uuid.UUID
+	for i := range list {
+		a := &list[i]
+		if coversOwner(actor, owners[a.CreatorID]) {
+			continue
+		}
+		before := *a
+		a.MayAutomate = false
+		stopped = append(stopped, a.ID)
+		if err := s.auditChange(ctx, tx, actor.ID, "automation.update", &before, a); err != nil {
+			return err
+		}
+		if err := s.tellAutomating(ctx, tx, actor, a, what); err != nil {
+			return err
+		}
+		if err := s.announceChange(ctx, tx, a.ID); err != nil {
+			return err
+		}
+	}
+	return db.StopAutomating(ctx, tx, stopped, s.Now())
+}
+
+// tellAutomating tells the owner of an automation that its sessions do not manage automations any more.
+func (s *Service) tellAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, what string) error {
+	return s.tell(ctx, tx, a, notice{
+		kind: NoticeRights, title: a.Name + " manages no automations any more", key: "rights " + db.NewID().String(),
+		body: fmt.Sprintf("%s, who may do less than its owner, changed %s. So its sessions may not manage automations until that is allowed again. "+
+			"Look at what it runs first.", actor.Name, what),
+	})
+}
