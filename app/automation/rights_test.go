@@ -1,10 +1,13 @@
 package automation
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"carillon/app/account"
 	"carillon/app/fault"
@@ -242,5 +245,152 @@ func TestWhoMadeAndWhoChangedWhatASessionRunsCount(t *testing.T) {
 				check(t, err)
 			}
 		}
+	}
+}
+
+func TestSomebodyWeakerWhoEditsTakesFromSessionsThatTheyManageAutomations(t *testing.T) {
+	k := setup(t)
+	manager := k.person("Max", account.RoleManager)
+	in := k.input()
+	in.MayAutomate = true
+	a, _, err := k.Create(t.Context(), k.mira, in)
+	check(t, err)
+	in.Version, in.Prompt = a.Version, "Look around twice."
+	changed, _, err := k.Update(t.Context(), manager, a.ID, in)
+	check(t, err)
+	if changed.MayAutomate || k.reload(a).MayAutomate {
+		t.Error("the sessions of an Administrator's automation that a Manager edited still manage automations")
+	}
+	k.expectInbox(k.mira, NoticeRights)
+	in.Version = changed.Version
+	_, _, err = k.Update(t.Context(), manager, a.ID, in)
+	wantInvalid(t, err, "may_automate")
+	changed, _, err = k.Update(t.Context(), k.mira, a.ID, in)
+	check(t, err)
+	if !changed.MayAutomate {
+		t.Error("its owner cannot allow it again")
+	}
+	k.expectInbox(k.mira, NoticeRights)
+
+	// Whoever may do as much, edits it as it is.
+	b := k.create(automating)
+	in.Version = b.Version
+	changed, _, err = k.Update(t.Context(), manager, b.ID, in)
+	check(t, err)
+	if !changed.MayAutomate {
+		t.Error("a Manager who edits a Member's automation takes it away")
+	}
+}
+
+func TestABotOrWorkflowThatSomebodyWeakerChangesTakesItToo(t *testing.T) {
+	k := setup(t)
+	weak := k.role(k.person("Lee", account.RoleMember), account.ManageBots, account.Manage)
+	bot, err := k.CreateBot(t.Context(), k.mira, BotInput{Name: "Reviewer", Instructions: "Look.", Enabled: true})
+	check(t, err)
+	a := k.create(func(in *Input) { in.MayAutomate, in.SessionType, in.Bot = true, "bot", bot.ID.String() })
+	other := k.create(automating)
+	bot, err = k.UpdateBot(t.Context(), k.mira, bot.ID, BotInput{Name: "Reviewer", Instructions: "Look twice.", Enabled: true, Version: bot.Version})
+	check(t, err)
+	if !k.reload(a).MayAutomate {
+		t.Error("an Administrator's change took it away")
+	}
+	_, err = k.UpdateBot(t.Context(), weak, bot.ID, BotInput{Name: "Reviewer", Instructions: "Look away.", Enabled: true, Version: bot.Version})
+	check(t, err)
+	if got := k.reload(a); got.MayAutomate || got.Version != a.Version+1 || !k.reload(other).MayAutomate {
+		t.Errorf("after a weaker person's change: %v, version %d; the other %v", got.MayAutomate, got.Version, k.reload(other).MayAutomate)
+	}
+	k.expectInbox(k.jonas, NoticeRights)
+}
+
+// whileItWaits lets what is called wait for an automation's lock, changes something under that lock, and returns the result.
+func (k *kit) whileItWaits(a *db.Automation, change func(ctx context.Context, tx bun.Tx) error, call func() error) error {
+	k.t.Helper()
+	result := make(chan error, 1)
+	check(k.t, k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := db.LockAutomation(ctx, tx, a.ID); err != nil {
+			return err
+		}
+		go func() { result <- call() }()
+		for end := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
+			var waits bool
+			err := k.DB.NewRaw("SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')").Scan(ctx, &waits)
+			if err != nil {
+				return err
+			}
+			if waits {
+				break
+			}
+			if time.Now().After(end) {
+				return errors.New("nothing waits")
+			}
+		}
+		return change(ctx, tx)
+	}))
+	return <-result
+}
+
+func TestAChangeThatWaitedForAHandOverIsRefusedAndNotWritten(t *testing.T) {
+	k := setup(t)
+	lee := k.person("Lee", account.RoleMember)
+	for name, call := range map[string]func(a *db.Automation) error{
+		"an edit": func(a *db.Automation) error {
+			in := k.input()
+			in.Name, in.Version = "Stolen", a.Version
+			_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+			return err
+		},
+		"a switch":   func(a *db.Automation) error { return k.SetEnabled(t.Context(), k.jonas, a.ID, false) },
+		"a deletion": func(a *db.Automation) error { return k.Delete(t.Context(), k.jonas, a.ID) },
+		"a hand-over": func(a *db.Automation) error {
+			return k.Transfer(t.Context(), k.jonas, a.ID, k.mira.ID)
+		},
+	} {
+		a := k.create(nil)
+		err := k.whileItWaits(a, func(ctx context.Context, tx bun.Tx) error {
+			return db.SetCreator(ctx, tx, a.ID, lee.ID, begun)
+		}, func() error { return call(a) })
+		if !errors.Is(err, fault.ErrNotFound) && !errors.Is(err, fault.ErrStale) {
+			t.Errorf("%s that waited: %v; want not found or stale", name, err)
+		}
+		if got := k.reload(a); got.Name != a.Name || !got.Enabled || got.CreatorID != lee.ID || got.Version != a.Version+1 {
+			t.Errorf("%s that waited was carried out: %+v", name, got)
+		}
+	}
+
+	// Who sees everybody's and edits from before the hand-over is told that it changed.
+	a := k.create(nil)
+	in := k.input()
+	in.Version = a.Version
+	err := k.whileItWaits(a, func(ctx context.Context, tx bun.Tx) error {
+		return db.SetCreator(ctx, tx, a.ID, lee.ID, begun)
+	}, func() error {
+		_, _, err := k.Update(t.Context(), k.mira, a.ID, in)
+		return err
+	})
+	wantErr(t, err, fault.ErrStale)
+}
+
+func TestAChangeThatWaitedForTheEndOfARightIsRefused(t *testing.T) {
+	k := setup(t)
+	manager := k.person("Max", account.RoleManager)
+	for name, take := range map[string]func(ctx context.Context, tx bun.Tx) error{
+		"the role": func(ctx context.Context, tx bun.Tx) error {
+			member, err := db.RoleByKey(ctx, tx, account.RoleMember)
+			return errors.Join(err, db.SetRoles(ctx, tx, manager.ID, []uuid.UUID{member.ID}))
+		},
+		"the membership": func(ctx context.Context, tx bun.Tx) error {
+			return db.RemoveMember(ctx, tx, k.workspace.ID, manager.ID)
+		},
+	} {
+		a := k.create(nil)
+		err := k.whileItWaits(a, take, func() error { return k.SetEnabled(t.Context(), manager, a.ID, false) })
+		if err == nil || !k.reload(a).Enabled {
+			t.Errorf("after %s was taken: %v, enabled %v", name, err, k.reload(a).Enabled)
+		}
+		manager = k.actor(manager.ID)
+		admin, err := db.RoleByKey(t.Context(), k.DB, account.RoleManager)
+		check(t, errors.Join(err, db.SetRoles(t.Context(), k.DB, manager.ID, []uuid.UUID{admin.ID})))
+		check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, manager.ID))
+		manager = k.actor(manager.ID)
 	}
 }

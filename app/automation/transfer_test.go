@@ -35,8 +35,8 @@ func TestATransferChangesTheOwnerTellsBothAndIsWrittenDown(t *testing.T) {
 	a := k.create(nil)
 	lee := k.person("Lee", account.RoleMember)
 	check(t, k.Transfer(t.Context(), k.mira, a.ID, lee.ID))
-	if got := k.reload(a); got.CreatorID != lee.ID || got.Version != a.Version {
-		t.Errorf("the owner is %s, version %d; want Lee and what it was", got.CreatorID, got.Version)
+	if got := k.reload(a); got.CreatorID != lee.ID || got.Version != a.Version+1 {
+		t.Errorf("the owner is %s, version %d; want Lee and a version more", got.CreatorID, got.Version)
 	}
 	for _, who := range []account.Actor{k.jonas, lee} {
 		list, err := k.Inbox(t.Context(), who, db.NotificationFilter{Limit: 5})
