@@ -29,7 +29,8 @@ func (w *work) admit(ctx context.Context, p agent.Provider, turn uuid.UUID) ([]a
 	return []agent.MCPServer{{Name: "carillon", URL: w.MCP, Headers: map[string]string{"Authorization": "Bearer " + w.token}}}, nil, nil
 }
 
-// dismiss ends the token with the turn. Where that fails, the end of the turn in the database ends it.
+// dismiss ends the token with the turn, and tells in the transcript which calls it was refused. Where the former fails, the end of
+// the turn in the database ends it.
 func (w *work) dismiss(ctx context.Context) {
 	if w.MCP == "" {
 		return
@@ -38,5 +39,12 @@ func (w *work) dismiss(ctx context.Context) {
 	defer cancel()
 	if err := w.Rules.DismissSession(ctx, w.lease); err != nil {
 		w.Log.Warn("end the session's token", "session", w.session.ID, "err", err)
+	}
+	refused, err := w.Rules.RefusedCalls(ctx, w.session.ID)
+	if err != nil {
+		w.Log.Warn("read the session's refused calls", "session", w.session.ID, "err", err)
+	}
+	for _, text := range refused {
+		w.transcript.add(agent.EventPermission, agent.Event{Kind: agent.EventPermission, Text: text})
 	}
 }

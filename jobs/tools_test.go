@@ -28,6 +28,9 @@ func serveTools(t *testing.T, rules *automation.Service) *toolServer {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		actor, err := rules.SessionActor(r.Context(), token)
+		if err == nil {
+			err = rules.NoteRefusedCall(r.Context(), actor, "edit_automation", "lacks the permission")
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.seen, s.as = append(s.seen, token), append(s.as, fmt.Sprint(actor.Name, " ", actor.Session, " ", err))
@@ -70,6 +73,9 @@ func TestAScriptReachesTheToolsWithATokenThatEndsWithItAndIsNotWrittenDown(t *te
 		if strings.Contains(text, tokens[0]) || !strings.Contains(text, "••••••") {
 			t.Errorf("the %s has the token, or nothing in its place: %s", what, text)
 		}
+	}
+	if text := k.transcript(session.ID); !strings.Contains(text, "A call of the tool edit_automation was refused: lacks the permission.") {
+		t.Errorf("the transcript does not tell of the call that was refused: %s", text)
 	}
 	if !strings.Contains(e.Answer, tools.URL) {
 		t.Errorf("the script was not told where the tools are: %s", e.Answer)

@@ -115,6 +115,25 @@ func (s *Service) spokenFor(ctx context.Context, session *db.Session, asks bool)
 	return self.InSession(session.ID, session.WorkspaceID, automates, others...).OnBehalfOf(owner), nil
 }
 
+// NoteRefusedCall keeps for the transcript of a session that a call of a tool was refused, and why.
+func (s *Service) NoteRefusedCall(ctx context.Context, actor account.Actor, tool, why string) error {
+	return db.AddRefusedCall(ctx, s.DB, &db.RefusedCall{SessionID: actor.Session, Tool: tool, Reason: db.Printable(why, 500), Times: 1, At: s.Now()})
+}
+
+// RefusedCalls takes the refused calls of a session for its transcript, as sentences.
+func (s *Service) RefusedCalls(ctx context.Context, session uuid.UUID) ([]string, error) {
+	list, err := db.TakeRefusedCalls(ctx, s.DB, session)
+	var texts []string
+	for _, c := range list {
+		text := fmt.Sprintf("A call of the tool %s was refused: %s.", c.Tool, c.Reason)
+		if c.Times > 1 {
+			text = fmt.Sprintf("%d calls of the tool %s were refused: %s.", c.Times, c.Tool, c.Reason)
+		}
+		texts = append(texts, text)
+	}
+	return texts, err
+}
+
 // OwnSession is the session as which the actor asks. It returns fault.ErrForbidden for a person.
 func (s *Service) OwnSession(ctx context.Context, actor account.Actor) (*db.Session, error) {
 	if actor.Session == uuid.Nil {

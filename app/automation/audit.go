@@ -58,6 +58,7 @@ func described(a *db.Automation) map[string]any {
 			m[name] = id.String()
 		}
 	}
+	m["made_by"], m["changed_by"] = a.MadeBy.String(), a.ChangedBy.String() // of a change by a session, all on whose words it acted
 	m["signature_secret"] = ""
 	if len(a.SignatureSealed) > 0 {
 		m["signature_secret"] = storedAs(a.SignatureSealed)

@@ -148,7 +148,7 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 	case errors.Is(err, fault.ErrForbidden):
 		account.Refused(ctx, c.actor, "lacks the permission for the tool "+tool)
 		if c.session() {
-			return errors.New("this session may not do that: its automation or its owner does not allow it")
+			return errors.New("this session may not do that: its automation or somebody who had a word in it may not")
 		}
 		return errors.New("you may not do that")
 	case errors.Is(err, fault.ErrStale):

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/uptrace/bun"
 
@@ -305,7 +306,7 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 		if slices.Contains(toolNames(t, plain), name) {
 			t.Errorf("a session that may not has the tool %s", name)
 		}
-		s.refused(plain, name, map[string]any{"automation": target.ID.String(), "name": "x"}, "unknown tool")
+		s.refused(plain, name, map[string]any{"automation": target.ID.String(), "name": "x"}, "may not do that")
 	}
 	list, err := db.Executions(t.Context(), s.server.DB, db.ExecutionFilter{Automation: target.ID, Access: db.Access{All: true, Everywhere: true}, Limit: 10})
 	check(t, err)
@@ -336,7 +337,7 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 	// Taken back while it runs, it is refused from the next call on.
 	_, err = s.server.DB.NewRaw("UPDATE automations SET may_automate = false WHERE id = ?", x.own.ID).Exec(t.Context())
 	check(t, err)
-	s.refused(c, "edit_automation", map[string]any{"automation": made["id"], "cron": "0 4 * * *"}, "unknown tool")
+	s.refused(c, "edit_automation", map[string]any{"automation": made["id"], "cron": "0 4 * * *"}, "may not do that")
 }
 
 func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
@@ -378,5 +379,36 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 		"create_automation": {"name": "x", "prompt": "y", "provider": "agent"}, "create_ticket": {"title": "x"},
 	} {
 		s.refused(c, tool, args, "you may not do that")
+	}
+}
+
+func TestEveryRefusedCallOfASessionIsInItsTranscriptAndInTheAuditLog(t *testing.T) {
+	s := open(t)
+	b := s.as("Mira", account.RoleMember)
+	theirs, _, err := s.rules.Create(t.Context(), s.as("Lee", account.RoleMember).actor, automation.Input{Name: "Target", Workspace: b.workspace, Trigger: "manual", SessionType: "chat", Prompt: "x", Provider: "agent"})
+	check(t, err)
+	plain, managing := b.agent(nil), b.agent(func(in *automation.Input) { in.Name, in.MayAutomate = "Manager", true })
+	c := s.tool(plain.token)
+	for range 2 {
+		s.refused(c, "run_automation", map[string]any{"automation": theirs.ID.String()}, "may not do that")
+	}
+	s.refused(s.tool(managing.token), "edit_automation", map[string]any{"automation": theirs.ID.String(), "name": "Mine"}, "may not be seen")
+	for _, tt := range []struct {
+		session uuid.UUID
+		want    string
+	}{
+		{plain.session.ID, "2 calls of the tool run_automation were refused: lacks the permission for the tool run_automation."},
+		{managing.session.ID, "A call of the tool edit_automation was refused: may not see the automation."},
+	} {
+		texts, err := s.rules.RefusedCalls(t.Context(), tt.session)
+		check(t, err)
+		if len(texts) != 1 || texts[0] != tt.want {
+			t.Errorf("the transcript gets %q; want %q", texts, tt.want)
+		}
+	}
+	var reasons []string
+	check(t, s.server.DB.NewRaw("SELECT reason FROM audit_events WHERE action = 'permission.denied' ORDER BY id").Scan(t.Context(), &reasons))
+	if got := strings.Join(reasons, "; "); strings.Count(got, "run_automation") != 2 || !strings.Contains(got, "may not see the automation") {
+		t.Errorf("the audit log has %q", got)
 	}
 }

@@ -98,7 +98,9 @@ func (c *mcpCaller) automationTools(server *mcp.Server) {
 	add(c, server, "read_automation", "Read an automation: what starts it, what it does, how it fares.", true, c.readAutomation)
 	add(c, server, "list_past_runs", "List an automation's runs with their final answers, the newest first.", true, c.pastRuns)
 	if c.session() && !c.actor.Can(account.Manage) {
-		return // the operations refuse too; tools that are always refused only mislead
+		// The operations refuse too; tools that are always refused only mislead.
+		server.AddReceivingMiddleware(c.unlisted("list_automations", "run_automation", "create_automation", "edit_automation", "enable_automation"))
+		return
 	}
 	add(c, server, "list_automations", "List automations by name.", true, c.listAutomations)
 	add(c, server, "run_automation", "Run an automation now, without changing its schedule.", false, c.runAutomation)

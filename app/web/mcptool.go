@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"carillon/app/account"
+	"carillon/app/fault"
 )
 
 // add gives a server a tool: what it is for, whether it only reads, and what carries it out.
@@ -37,8 +41,10 @@ func add[In, Out any](c *mcpCaller, server *mcp.Server, name, description string
 			err = decode(arguments, schema.Required, &in)
 		}
 		if err == nil {
-			out, err = call(ctx, in)
-			err = c.told(ctx, name, err)
+			err = c.gathered(ctx, name, func(ctx context.Context) error {
+				out, err = call(ctx, in)
+				return c.told(ctx, name, err)
+			})
 		}
 		if err != nil {
 			return &mcp.CallToolResult{IsError: true, Content: []mcp.Content{&mcp.TextContent{Text: err.Error()}}}, nil
@@ -49,6 +55,40 @@ func add[In, Out any](c *mcpCaller, server *mcp.Server, name, description string
 		}
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: string(text)}}, StructuredContent: json.RawMessage(text)}, nil
 	})
+}
+
+// unlisted answers calls of tools that a session has not got, since it may not manage automations: as refused, not as unknown, so
+// that what it tried is known.
+func (c *mcpCaller) unlisted(names ...string) mcp.Middleware {
+	return func(next mcp.MethodHandler) mcp.MethodHandler {
+		return func(ctx context.Context, method string, r mcp.Request) (mcp.Result, error) {
+			call, is := r.(*mcp.CallToolRequest)
+			if !is || !slices.Contains(names, call.Params.Name) {
+				return next(ctx, method, r)
+			}
+			err := c.gathered(ctx, call.Params.Name, func(ctx context.Context) error { return c.told(ctx, call.Params.Name, fault.ErrForbidden) })
+			return &mcp.CallToolResult{IsError: true, Content: []mcp.Content{&mcp.TextContent{Text: err.Error()}}}, nil
+		}
+	}
+}
+
+// gathered carries out a call of a tool, and notes what it was refused, for the transcript of the session that calls too.
+func (c *mcpCaller) gathered(ctx context.Context, tool string, call func(ctx context.Context) error) error {
+	inner, refusals := account.Gather(ctx)
+	err := call(inner)
+	actor, why, any := refusals.Taken()
+	if !any {
+		return err
+	}
+	if !c.session() {
+		account.Refused(ctx, actor, why)
+	} else {
+		account.Refused(ctx, actor, why+", in session "+c.actor.Session.String())
+		if err := c.server.Rules.NoteRefusedCall(context.WithoutCancel(ctx), c.actor, tool, why); err != nil {
+			c.server.Log.Error("note a refused call", "tool", tool, "request", c.request, "err", err)
+		}
+	}
+	return err
 }
 
 // decode reads the arguments of a call. Its errors are for the agent that wrote them.

@@ -280,6 +280,11 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		{Label: "Workspace", Value: session.Workspace.Name, URL: views.WorkspaceURL(session.WorkspaceID.String())},
 		{Label: "Agent", Value: s.providerName(session.Provider)}, {Label: "Owner", Value: session.Owner.Name},
 	}
+	acts, err := s.Rules.ActsFor(r.Context(), actor, session.ID)
+	if err != nil {
+		return nil, err
+	}
+	p.Facts = append(p.Facts, rightsFacts(acts)...)
 	if session.Model != "" {
 		p.Facts = append(p.Facts, views.Fact{Label: "Model", Value: session.Model})
 	}
@@ -329,6 +334,26 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		return nil, err
 	}
 	return p, s.addPullRequests(r.Context(), p, session, manage)
+}
+
+// sessionMay are the permissions of a session in words.
+var sessionMay = map[account.Permission]string{
+	account.ViewOwn: "see own automations", account.ViewAll: "see everyone’s automations",
+	account.Manage: "manage own automations", account.ManageAll: "manage everyone’s automations",
+	account.ManageTickets: "create and edit tickets", account.UseShell: "use the Shell provider",
+}
+
+// rightsFacts say on whose words a session acts, and what its agent may do by Carillon's tools.
+func rightsFacts(session account.Actor) []views.Fact {
+	var list []string
+	for _, p := range session.May() {
+		list = append(list, sessionMay[p])
+	}
+	may := strings.Join(list, ", ")
+	return []views.Fact{
+		{Label: "Acts for", Value: strings.Join(session.Names(), ", ")},
+		{Label: "May", Value: cmp(may, "read its own automation and report")},
+	}
 }
 
 // shortSHA is a commit's id as people write it.

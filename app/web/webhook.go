@@ -33,7 +33,11 @@ func (s *Server) webhook(r *http.Request, actor account.Actor, a *db.Automation,
 	w.LastCall = "It has not been called yet."
 	if len(calls) > 0 {
 		c := calls[0]
-		w.LastCall = fmt.Sprintf("Last called %s from %s with the token %s, answered %d.", views.Moment(c.LastAt.In(zone(actor)), s.Now().In(zone(actor))), c.Address, c.Fingerprint, c.Status)
+		from := ""
+		if w.CanManage { // whose address it is, is for who may look into the calls
+			from = " from " + c.Address
+		}
+		w.LastCall = fmt.Sprintf("Last called %s%s with the token %s, answered %d.", views.Moment(c.LastAt.In(zone(actor)), s.Now().In(zone(actor))), from, c.Fingerprint, c.Status)
 	}
 	w.Examples = s.snippets(s.Rules.Names(a.Provider, a.Prompt))
 	return w, nil

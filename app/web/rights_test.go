@@ -1,0 +1,50 @@
+package web
+
+import (
+	"strings"
+	"testing"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/db"
+)
+
+func TestASessionSaysForWhomItActsAndWhatItMay(t *testing.T) {
+	s := open(t)
+	owner, manager := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager)
+	in := automation.Input{Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent", MayAutomate: true}
+	a, _, err := s.rules.Create(t.Context(), owner.actor, in)
+	check(t, err)
+	run, err := s.rules.RunNow(t.Context(), manager.actor, a.ID, nil)
+	check(t, err)
+	page := manager.get("/sessions/" + run.Session.ID.String()).body
+	for _, want := range []string{"Acts for", "Max, Jonas", "manage own automations, create and edit tickets, use the Shell provider"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page of a session lacks %q", want)
+		}
+	}
+	if strings.Contains(page, "everyone’s automations") {
+		t.Error("the page names a right that the owner of the automation has not")
+	}
+}
+
+func TestWhoSeesAnAutomationSeesItsValuesAndWhoManagesItWhereACallCameFrom(t *testing.T) {
+	h := newHook(t, nil)
+	viewer := h.as("Vera", account.RoleMember)
+	h.custom(viewer, "Viewers", account.ViewAll)
+	a := h.call("POST", endpoint, h.token, "application/json", strings.NewReader(`{"what":"the-value","who":"x"}`))
+	if a.StatusCode != 200 {
+		t.Fatalf("the call was answered %d", a.StatusCode)
+	}
+	list, err := db.Executions(t.Context(), h.server.DB, db.ExecutionFilter{Automation: h.a.ID, Access: db.Access{All: true, Everywhere: true}, Limit: 1})
+	check(t, err)
+	for who, b := range map[string]*browser{"the owner": h.owner, "a viewer": viewer} {
+		if page := b.get("/executions/" + list[0].ID.String()).body; !strings.Contains(page, "the-value") {
+			t.Errorf("%s does not see the value of a call", who)
+		}
+		page := b.get("/automations/" + h.a.ID.String() + "/settings").body
+		if !strings.Contains(page, "Last called") || strings.Contains(page, " from 127.0.0.1") != (b == h.owner) {
+			t.Errorf("%s sees the address of the last caller, or the owner does not", who)
+		}
+	}
+}
