@@ -38,8 +38,10 @@ func may(actor account.Actor) string {
 }
 
 const (
-	aMembers  = "automations.view_own automations.manage tickets.manage shell.use "
-	aManagers = "automations.view_own automations.view_all automations.manage automations.manage_all tickets.manage shell.use "
+	aMembers   = "automations.view_own automations.manage tickets.manage shell.use "
+	everyones  = "automations.view_own automations.view_all automations.manage automations.manage_all "
+	aManagers  = everyones + "tickets.manage shell.use "
+	setChanger = "UPDATE automations SET changed_by = ARRAY[?]::uuid[] WHERE id = ?"
 )
 
 func TestWhoRunsAnAutomationOfSomebodyWeakerLendsItNoRights(t *testing.T) {
@@ -90,7 +92,7 @@ func TestWhatASessionMakesOrRunsGivesNoMoreThanTheSessionHad(t *testing.T) {
 	target, _, err := k.Create(t.Context(), manager, in)
 	check(t, err)
 	// The Manager's session has a Member's words in it from here on.
-	_, err = k.DB.NewRaw("UPDATE automations SET changed_by = ARRAY[?]::uuid[] WHERE id = ?", k.jonas.ID, mine.ID).Exec(t.Context())
+	_, err = k.DB.NewRaw(setChanger, k.jonas.ID, mine.ID).Exec(t.Context())
 	check(t, err)
 	_, err = k.RunNow(t.Context(), k.mira, mine.ID, nil)
 	check(t, err)
@@ -142,7 +144,7 @@ func TestTheAuthorOfAMessageIsAmongThoseWhoseRightsCount(t *testing.T) {
 	for _, tt := range []struct {
 		who  account.Actor
 		want string
-	}{{manager, aManagers}, {writer, "automations.view_own automations.view_all automations.manage automations.manage_all "}, {k.mira, "automations.view_own automations.view_all automations.manage automations.manage_all "}} {
+	}{{manager, aManagers}, {writer, everyones}, {k.mira, everyones}} {
 		if tt.who.ID != manager.ID {
 			check(t, k.Reply(t.Context(), tt.who, session.ID, "And this?"))
 		}
@@ -213,10 +215,13 @@ func TestWhoMadeAndWhoChangedWhatASessionRunsCount(t *testing.T) {
 		edit   func()
 	}{
 		"its bot": {func(in *Input) { in.SessionType, in.Bot = "bot", bot.ID.String() }, func() {
-			_, err := k.UpdateBot(t.Context(), weak, bot.ID, BotInput{Name: "Reviewer", Instructions: "Look again.", Enabled: true, Version: bot.Version})
+			in := BotInput{Name: "Reviewer", Instructions: "Look again.", Enabled: true, Version: bot.Version}
+			_, err := k.UpdateBot(t.Context(), weak, bot.ID, in)
 			check(t, err)
 		}},
-		"its workflow": {func(in *Input) { in.ExecutionType, in.Workflow, in.Prompt = "workflow", wf.ID.String(), "" }, func() {
+		"its workflow": {func(in *Input) {
+			in.ExecutionType, in.Workflow, in.Prompt = "workflow", wf.ID.String(), ""
+		}, func() {
 			again := flow
 			again.Version, again.Steps = wf.Version, []StepInput{{Kind: string(db.MessageStep), Text: "Look again."}}
 			_, err := k.UpdateWorkflow(t.Context(), weak, wf.ID, again)
@@ -287,23 +292,32 @@ func TestABotOrWorkflowThatSomebodyWeakerChangesTakesItToo(t *testing.T) {
 	weak := k.role(k.person("Lee", account.RoleMember), account.ManageBots, account.Manage)
 	bot, err := k.CreateBot(t.Context(), k.mira, BotInput{Name: "Reviewer", Instructions: "Look.", Enabled: true})
 	check(t, err)
+	look := func(how string) BotInput {
+		return BotInput{Name: "Reviewer", Instructions: how, Enabled: true, Version: bot.Version}
+	}
 	a := k.create(func(in *Input) { in.MayAutomate, in.SessionType, in.Bot = true, "bot", bot.ID.String() })
 	other := k.create(automating)
-	bot, err = k.UpdateBot(t.Context(), k.mira, bot.ID, BotInput{Name: "Reviewer", Instructions: "Look twice.", Enabled: true, Version: bot.Version})
+	bot, err = k.UpdateBot(t.Context(), k.mira, bot.ID, look("Look twice."))
 	check(t, err)
 	if !k.reload(a).MayAutomate {
 		t.Error("an Administrator's change took it away")
 	}
-	_, err = k.UpdateBot(t.Context(), weak, bot.ID, BotInput{Name: "Reviewer", Instructions: "Look away.", Enabled: true, Version: bot.Version})
+	_, err = k.UpdateBot(t.Context(), weak, bot.ID, look("Look away."))
 	check(t, err)
-	if got := k.reload(a); got.MayAutomate || got.Version != a.Version+1 || !k.reload(other).MayAutomate {
-		t.Errorf("after a weaker person's change: %v, version %d; the other %v", got.MayAutomate, got.Version, k.reload(other).MayAutomate)
+	if got := k.reload(a); got.MayAutomate || got.Version != a.Version+1 {
+		t.Errorf("after a weaker person's change: %v, version %d", got.MayAutomate, got.Version)
+	}
+	if !k.reload(other).MayAutomate {
+		t.Error("an automation without the bot lost it too")
 	}
 	k.expectInbox(k.jonas, NoticeRights)
 }
 
-// whileItWaits lets what is called wait for an automation's lock, changes something under that lock, and returns the result.
-func (k *kit) whileItWaits(a *db.Automation, change func(ctx context.Context, tx bun.Tx) error, call func() error) error {
+// underLock changes something in a transaction that holds a lock for which others wait.
+type underLock func(ctx context.Context, tx bun.Tx) error
+
+// whileItWaits lets a call wait for an automation's lock, changes something under that lock, and returns the result.
+func (k *kit) whileItWaits(a *db.Automation, change underLock, call func() error) error {
 	k.t.Helper()
 	result := make(chan error, 1)
 	check(k.t, k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
@@ -373,7 +387,7 @@ func TestAChangeThatWaitedForAHandOverIsRefusedAndNotWritten(t *testing.T) {
 func TestAChangeThatWaitedForTheEndOfARightIsRefused(t *testing.T) {
 	k := setup(t)
 	manager := k.person("Max", account.RoleManager)
-	for name, take := range map[string]func(ctx context.Context, tx bun.Tx) error{
+	for name, take := range map[string]underLock{
 		"the role": func(ctx context.Context, tx bun.Tx) error {
 			member, err := db.RoleByKey(ctx, tx, account.RoleMember)
 			return errors.Join(err, db.SetRoles(ctx, tx, manager.ID, []uuid.UUID{member.ID}))
