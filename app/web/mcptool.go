@@ -80,10 +80,8 @@ func (c *mcpCaller) gathered(ctx context.Context, tool string, call func(ctx con
 	if !any {
 		return err
 	}
-	if !c.session() {
-		account.Refused(ctx, actor, why)
-	} else {
-		account.Refused(ctx, actor, why+", in session "+c.actor.Session.String())
+	account.Refused(ctx, actor, why)
+	if c.session() {
 		if err := c.server.Rules.NoteRefusedCall(context.WithoutCancel(ctx), c.actor, tool, why); err != nil {
 			c.server.Log.Error("note a refused call", "tool", tool, "request", c.request, "err", err)
 		}
