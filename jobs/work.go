@@ -460,7 +460,10 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The diff could not be read: " + err.Error()})
 	}
 	summary := db.ChangeSummary{
-		Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut, Commits: c.Ahead, Stashes: c.Stashes, Ignored: c.Ignored, Branches: c.Branches,
+		Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut, Commits: c.Ahead, Stashes: c.Stashes, Ignored: c.Ignored,
+	}
+	for _, name := range c.Branches {
+		summary.Branches = append(summary.Branches, w.transcript.hide(name))
 	}
 	for _, f := range c.Files {
 		summary.Added += f.Additions

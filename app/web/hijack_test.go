@@ -11,6 +11,7 @@ import (
 	"github.com/zitadel/oidc/v3/example/server/storage"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/db"
 )
 
@@ -261,5 +262,33 @@ func TestNoCopyOfANoticeGoesToAnAddressThatNobodyConfirmed(t *testing.T) {
 	check(t, err)
 	if n != 2 {
 		t.Errorf("%d copies; want those of before the change and of after the confirmation", n)
+	}
+}
+
+func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
+	s := open(t)
+	ada, mira, left := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember), s.as("Lee", account.RoleMember)
+	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{
+		Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent",
+	})
+	check(t, err)
+	for _, who := range []*browser{ada, mira, left} {
+		check(t, db.SaveNoticePreferences(t.Context(), s.server.DB, &db.NoticePreferences{UserID: who.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))
+		_, err := db.Notify(t.Context(), s.server.DB, []db.Notification{{
+			ID: db.NewID(), UserID: who.actor.ID, Kind: "failed", Title: who.actor.Name, DedupKey: "1", AutomationID: a.ID, CreatedAt: time.Now(),
+		}})
+		check(t, err)
+	}
+	for _, who := range []*browser{ada, left} {
+		check(t, db.RemoveMember(t.Context(), s.server.DB, uuid.MustParse(s.workspace), who.actor.ID))
+	}
+	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.EmailChannel, time.Now().Add(time.Minute), time.Now(), nil, 10)
+	check(t, err)
+	wanted := map[string]bool{}
+	for _, c := range list {
+		wanted[c.Title] = c.Wanted
+	}
+	if len(list) != 3 || !wanted["Mira"] || !wanted["Ada"] || wanted["Lee"] { // an administrator is at home everywhere
+		t.Errorf("wanted are %v", wanted)
 	}
 }
