@@ -19,6 +19,9 @@ import (
 // a token of the owner's that is for seeing their own automations alone.
 var apiPeople = []string{"viewer", "owner", "manager", "outsider", "elsewhere", "admin", "narrow"}
 
+// apiFormer was a member of the workspace, and is answered as who never was: unlikeMembers.
+const apiFormer = "former"
+
 // strangers are who is refused by every route, whatever it is: without a token, with one of nobody, one of a session, one that
 // has expired, one of somebody deactivated, and with the cookie of an administrator.
 var strangers = []string{"nobody", "unknown", "session", "expired", "deactivated", "cookie"}
@@ -117,6 +120,7 @@ func (x *walk) tokens() map[string]string {
 		make(who, x.who[who])
 	}
 	make("narrow", x.who["owner"], string(account.ViewOwn))
+	make(apiFormer, x.who[apiFormer])
 	make("expired", x.who["admin"])
 	_, err := x.server.DB.NewUpdate().Model((*db.APIToken)(nil)).Set("expires_at = ?", time.Now()).Where("at.name = 'expired'").Exec(x.t.Context())
 	check(x.t, err)
@@ -146,7 +150,7 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 		}
 		lines[pattern] = true
 		want, got := strings.Fields(e.answers), []string{}
-		for _, who := range append(slices.Clone(apiPeople), strangers...) {
+		for _, who := range slices.Concat(apiPeople, strangers, []string{apiFormer}) {
 			a := x.askAPI(who, tokens[who], method, path, e)
 			if action := apiLines[e.route]; action != "" && who == "admin" {
 				if line := x.lines(x.who["admin"].actor.ID)[0]; line.Action != action || line.Address != "127.0.0.1" || line.Token != "admin" {
@@ -159,7 +163,11 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 				}
 			}
 			answered := fmt.Sprint(a.StatusCode)
-			if slices.Contains(strangers, who) {
+			if who == apiFormer {
+				if as := want[slices.Index(apiPeople, unlikeMembers[who])]; answered != as {
+					t.Errorf("%s answers %s to %s; want %s, as to %s", e.route, answered, who, as, unlikeMembers[who])
+				}
+			} else if slices.Contains(strangers, who) {
 				if answered != "401" || a.Header.Get("WWW-Authenticate") == "" {
 					t.Errorf("%s answers %s to %s; want 401 with WWW-Authenticate", e.route, answered, who)
 				}
@@ -172,7 +180,7 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 			if a.Header.Get("Cache-Control") != "no-store" || len(a.Header.Values("Set-Cookie")) > 0 {
 				t.Errorf("%s answers %s with %v; want it kept nowhere, and no cookie", e.route, who, a.Header)
 			}
-			if (slices.Contains(strangers, who) || who == "outsider" || who == "elsewhere") && strings.Contains(a.body, hush) {
+			if (slices.Contains(strangers, who) || who == "outsider" || who == "elsewhere" || who == apiFormer) && strings.Contains(a.body, hush) {
 				t.Errorf("%s tells %s, who gets %s, of what they may not see", e.route, who, answered)
 			}
 		}
