@@ -15,6 +15,7 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
+	"carillon/app/agent"
 	"carillon/app/secret"
 )
 
@@ -35,6 +36,7 @@ type config struct {
 	Shell         bool
 	Sandbox       bool     // a new workspace begins with a sandbox where one can be had
 	Hidden        []string // paths that sandboxes hide beside their own
+	Limits        agent.Limits
 	Shown         []string // paths of homes that sandboxes show, read-only
 	Gallery       bool
 	SMTP          *url.URL // nil: no e-mail
@@ -176,6 +178,22 @@ var settings = []setting{
 	{"CARILLON_SANDBOX", "on", "on or off: whether a new workspace begins with a sandbox for its agents, where bubblewrap works", false, onOff(func(c *config, on bool) { c.Sandbox = on })},
 	{"CARILLON_SANDBOX_HIDE", "", "files and folders that sandboxes hide, beside homes, /run and Carillon's data: absolute paths separated by colons", false, readPaths(func(c *config, paths []string) { c.Hidden = paths })},
 	{"CARILLON_SANDBOX_SHOW", "", "files and folders of homes that sandboxes show, read-only, such as /home/carillon/.npmrc: absolute paths separated by colons", false, readPaths(func(c *config, paths []string) { c.Shown = paths })},
+	{"CARILLON_RUN_PROCESSES", "2000", "processes that a message's agent may have at once; 0: no limit", false, func(c *config, text string) string {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n != 0 && n < 10 {
+			return "0, or a whole number from 10"
+		}
+		c.Limits.Processes = n
+		return ""
+	}},
+	{"CARILLON_RUN_MEMORY", "0", "MiB of memory that a message's agent and all that it starts may use; 0: no limit", false, func(c *config, text string) string {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 || n > 1<<30 {
+			return "0, or a number of MiB"
+		}
+		c.Limits.Memory = n << 20
+		return ""
+	}},
 	{"CARILLON_TRIGGER_RATE", "50", "calls a second that each webhook token may make, with bursts of twenty times as many; 0: no limit", false, func(c *config, text string) string {
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(n >= 0 && n <= 1e6) { // NaN is neither

@@ -66,6 +66,8 @@ var bad = []struct{ name, value, expected string }{
 	{"DATABASE_URL", "postgres://u:hunter2@host:port/db", "postgres://user:password@host:5432/database"},
 	{"CARILLON_DATA", "a\x00b", "a folder"},
 	{"CARILLON_SANDBOX", "yes", "on or off"},
+	{"CARILLON_RUN_PROCESSES", "5", "from 10"},
+	{"CARILLON_RUN_MEMORY", "-1", "MiB"},
 	{"CARILLON_SANDBOX_HIDE", "keys", "absolute paths"},
 	{"CARILLON_SANDBOX_SHOW", "/", "absolute paths"},
 	{"CARILLON_ADDR", "8080", "host:port"},

@@ -181,6 +181,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		}
 		runner.MCP = toolsAddress(c, x.listener)
 		runner.Hidden, runner.Shown = slices.Concat(c.Hidden, socketFolders(x.address)), c.Shown
+		runner.Limits = c.Limits
 		tellRoom(ctx, log)
 		runner.Init()
 		loop("worker", runner.Run)

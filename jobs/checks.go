@@ -42,7 +42,7 @@ func (w *work) command(ctx context.Context, label, script string, tree workspace
 	w.transcript.begin(id)
 	w.transcript.add(EventTurn, TurnEvent{ID: id, Kind: string(db.StepTurn), Label: label, Prompt: cut(script)})
 	done := w.atWork()
-	result, err := agent.Run(ctx, shell, agent.Turn{Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout, Sandbox: w.sandbox}, w.transcript.agentEvent)
+	result, err := agent.Run(ctx, shell, agent.Turn{Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout, Sandbox: w.sandbox, Limits: w.Limits}, w.transcript.agentEvent)
 	done()
 	var failure *agent.Failure
 	if err != nil && !errors.As(err, &failure) {

@@ -54,11 +54,12 @@ type Runner struct {
 	Rules     *automation.Service
 	Store     *workspace.Store
 	Providers func() []agent.Provider
-	Worker    string   // names this worker for as long as its data folder lives
-	Max       int      // sessions at once
-	Data      string   // folder for the runs' own folders
-	Hidden    []string // folders and files that a sandbox hides beside Data: the database's socket, and what an administrator named
-	Shown     []string // folders and files of homes that a sandbox shows all the same, read-only
+	Worker    string       // names this worker for as long as its data folder lives
+	Max       int          // sessions at once
+	Data      string       // folder for the runs' own folders
+	Hidden    []string     // folders and files that a sandbox hides beside Data: the database's socket, and what an administrator named
+	Shown     []string     // folders and files of homes that a sandbox shows all the same, read-only
+	Limits    agent.Limits // of each message
 	Now       func() time.Time
 	Log       *slog.Logger
 	MCP       string       // address of the MCP server as agents here reach it; empty: they get none

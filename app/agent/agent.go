@@ -85,6 +85,13 @@ type MCPServer struct {
 	Headers map[string]string `json:"headers,omitempty"`
 }
 
+// Limits are what the processes of a turn may use together, looked at twice a second; 0 is no limit. A turn that uses more is ended, and
+// fails. Only Linux can do it.
+type Limits struct {
+	Processes int
+	Memory    int64 // bytes
+}
+
 // Turn is one prompt and what surrounds it.
 type Turn struct {
 	Dir          string // the worktree; must exist
@@ -116,6 +123,7 @@ type Turn struct {
 	// the tool configuration and TMPDIR there; the caller removes it.
 	RunDir  string
 	Sandbox *Sandbox // nil runs without one
+	Limits  Limits   // what the turn's processes may use together
 
 	// Used is told what the turn has used so far, whenever the agent says something about it; nil: nobody asks. It must
 	// not block. What the turn has used in the end may be more.
@@ -318,6 +326,9 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 			r.warn("The sign-in of %s could not be looked after: %v.", r.Name, e)
 		}
 	}
+	if r.over != "" && ctx.Err() == nil {
+		err = &Failure{Kind: FailAgent, Reason: r.over, Fix: "Let it do less at once, or ask an administrator for a higher limit."}
+	}
 	r.silence()
 	res.Text, res.Conversation = Clean(res.Text), Clean(res.Conversation)
 	if p.Understates {
@@ -352,6 +363,7 @@ type run struct {
 	worked bool // it said something, or called a tool
 
 	box     *Sandbox // the turn's, prepared
+	over    string   // which limit the turn went over
 	account *account // of the sandbox; nil: it shares none
 }
 

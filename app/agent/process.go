@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +26,7 @@ type command struct {
 	pipeIn  bool
 	grace   time.Duration
 	sandbox *Sandbox
+	limits  Limits
 	hold    string // a folder that is locked until all that the child started has ended, even where this process dies before
 }
 
@@ -62,7 +62,7 @@ func start(c command) (*process, error) {
 	}
 	p := &process{grace: c.grace, cmd: &exec.Cmd{
 		Path: self,
-		Args: append([]string{shimName, strconv.Itoa(int(c.grace.Milliseconds()))}, argv...),
+		Args: append([]string{shimName, fmt.Sprintf("%d,%d,%d", c.grace.Milliseconds(), c.limits.Processes, c.limits.Memory)}, argv...),
 		Dir:  c.dir,
 		Env:  c.env,
 		// A session of its own: no terminal to ask for a password on, no Ctrl-C meant for the server.

@@ -156,6 +156,32 @@ func TestSandboxSharesTheSignInAndShowsTheConfigurationReadOnly(t *testing.T) {
 	}
 }
 
+func TestProjectsBuildInASandbox(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	data := t.TempDir()
+	for _, c := range []struct{ program, script string }{
+		{"go", `printf 'module example.com/x\ngo 1.21\n' > go.mod; printf 'package x\nfunc F() int { return 1 }\n' > x.go
+printf 'package x\nimport "testing"\nfunc TestF(t *testing.T) { if F() != 1 { t.Fail() } }\n' > x_test.go
+GOFLAGS=-mod=mod GOTOOLCHAIN=local go test ./... >/dev/null && [ -d ~/.cache/go-build ] && echo fine`},
+		{"npm", `printf '{"name":"x","version":"1.0.0","scripts":{"test":"node x.js"}}' > package.json
+echo 'require("fs").writeFileSync("made", "fine")' > x.js
+npm test --silent && cat made && [ -d ~/.npm ]`},
+		{"python3", `printf 'import unittest\nclass T(unittest.TestCase):\n  def test(self): self.assertEqual(1, 1)\n' > test_x.py
+python3 -m unittest -q 2>/dev/null && python3 -m venv --without-pip env && env/bin/python -c 'print("fine")'`},
+	} {
+		if _, err := exec.LookPath(c.program); err != nil {
+			t.Logf("not tried, since it is not installed: %s", c.program)
+			continue
+		}
+		turn := newTurn(t, c.script)
+		turn.Sandbox = &Sandbox{Hidden: []string{data}, Home: filepath.Join(data, "homes", "w"), Network: true}
+		if _, f, s := runTurn(t, bash(), turn); f != nil || strings.TrimSpace(s.stream("stdout")) != "fine" {
+			t.Errorf("%s: printed %q %q, %v", c.program, s.stream("stdout"), s.stream("stderr"), f)
+		}
+	}
+}
+
 func TestSandboxWithNetworkReachesAServer(t *testing.T) {
 	t.Parallel()
 	needSandbox(t)

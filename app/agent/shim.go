@@ -4,10 +4,10 @@ package agent
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -35,6 +35,8 @@ type ending struct {
 	Asked  bool   `json:"asked,omitempty"` // the server asked for the end, or died
 	Left   []int  `json:"left,omitempty"`  // processes that survived SIGKILL
 
+	Over string `json:"over,omitempty"` // the limit for which it was ended
+
 	Behind int      `json:"behind,omitempty"` // processes that were still at work after the program had ended by itself
 	Names  []string `json:"names,omitempty"`  // of some of their programs
 }
@@ -49,14 +51,16 @@ func MaybeShim() {
 		return
 	}
 	closeOnExec()
-	grace, _ := strconv.Atoi(os.Args[1])
-	e := runShim(time.Duration(grace)*time.Millisecond, os.Args[2], os.Args[2:])
+	var grace int64
+	var limits Limits
+	_, _ = fmt.Sscanf(os.Args[1], "%d,%d,%d", &grace, &limits.Processes, &limits.Memory) // as start wrote it
+	e := runShim(time.Duration(grace)*time.Millisecond, limits, os.Args[2], os.Args[2:])
 	report := os.NewFile(reportFD, "report")
 	_ = json.NewEncoder(report).Encode(e) // if nobody listens, nobody needs it
 	syscall.Exit(0)                       // not os.Exit, which runs the race detector's second of waiting
 }
 
-func runShim(grace time.Duration, path string, argv []string) ending {
+func runShim(grace time.Duration, limits Limits, path string, argv []string) ending {
 	// The kernel ties Pdeathsig to the thread that starts the child, so that thread has to stay.
 	runtime.LockOSThread()
 	asked := make(chan struct{}, 2)
@@ -72,12 +76,15 @@ func runShim(grace time.Duration, path string, argv []string) ending {
 	}()
 
 	adopt()
+	restore := offer()
 	leader, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
 		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: leaderAttr(),
 	})
+	restore()
 	if err != nil {
 		return ending{Start: err.Error()}
 	}
+	over := watch(limits)
 	status := make(chan syscall.WaitStatus, 1)
 	gone := make(chan struct{})
 	go reap(leader, status, gone)
@@ -86,6 +93,9 @@ func runShim(grace time.Duration, path string, argv []string) ending {
 	var ws syscall.WaitStatus
 	select {
 	case ws = <-status:
+	case e.Over = <-over:
+		sweep(leader, gone, 0)
+		ws = <-status
 	case <-asked:
 		e.Asked = true
 		terminate(leader, path)
@@ -96,7 +106,7 @@ func runShim(grace time.Duration, path string, argv []string) ending {
 			ws = <-status
 		}
 	}
-	if !e.Asked {
+	if !e.Asked && e.Over == "" {
 		select {
 		case <-gone:
 		case <-time.After(settle): // what ends with its parent has a moment

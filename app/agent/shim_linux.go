@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +54,81 @@ func signalAll(_ int, sig syscall.Signal) []int {
 		_ = syscall.Kill(pid, sig)
 	}
 	return all
+}
+
+// offer has the kernel end what is started next, rather than the server, where the memory of the machine is used up, and write no
+// file with the memory of what crashes. Restore takes the first back for this process.
+func offer() (restore func()) {
+	const file = "/proc/self/oom_score_adj"
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	was, err := os.ReadFile(file)
+	if err != nil {
+		return func() {}
+	}
+	if n, err := strconv.Atoi(string(bytes.TrimSpace(was))); err != nil || n >= 500 || os.WriteFile(file, []byte("500"), 0) != nil {
+		return func() {}
+	}
+	return func() { _ = os.WriteFile(file, was, 0) }
+}
+
+// watchEvery is how often is looked at what the descendants use.
+const watchEvery = 500 * time.Millisecond
+
+// watch tells when the descendants of this process use more than they may.
+func watch(l Limits) <-chan string {
+	if l.Processes <= 0 && l.Memory <= 0 {
+		return nil
+	}
+	over := make(chan string, 1)
+	go func() {
+		for {
+			time.Sleep(watchEvery)
+			all := descendants(os.Getpid())
+			if l.Processes > 0 && len(all) > l.Processes {
+				over <- fmt.Sprintf("it was ended since it had more than %d processes at once", l.Processes)
+				return
+			}
+			// What processes share counts once where it matters, which takes longer to find out.
+			if l.Memory > 0 && memory(all, resident) > l.Memory && memory(all, share) > l.Memory {
+				over <- fmt.Sprintf("it was ended since it used more than %d MiB of memory", l.Memory>>20)
+				return
+			}
+		}
+	}()
+	return over
+}
+
+func memory(pids []int, of func(pid int) int64) (sum int64) {
+	for _, pid := range pids {
+		sum += of(pid)
+	}
+	return sum
+}
+
+// resident is the memory of a process, with all that it shares with others.
+func resident(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	fields := bytes.Fields(text)
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64) // of what is no number nothing
+	return pages * int64(os.Getpagesize())
+}
+
+// share is the memory of a process, with its part of what it shares; where that cannot be read, its resident one.
+func share(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return resident(pid)
+	}
+	for line := range bytes.Lines(text) {
+		if fields := bytes.Fields(line); len(fields) > 1 && string(fields[0]) == "Pss:" {
+			kib, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+			return kib << 10
+		}
+	}
+	return resident(pid)
 }
 
 // behind counts the descendants of this process, and names some of their programs, each once.

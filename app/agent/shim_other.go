@@ -33,5 +33,10 @@ func signalAll(leader int, sig syscall.Signal) []int {
 // behind finds nothing: elsewhere than on Linux descendants cannot be listed.
 func behind() (n int, names []string) { return 0, nil }
 
+// offer and watch do nothing: only Linux tells what descendants use.
+func offer() (restore func()) { return func() {} }
+
+func watch(Limits) <-chan string { return nil }
+
 // Conceal does nothing here: only Linux can do it.
 func Conceal() error { return nil }

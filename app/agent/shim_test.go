@@ -152,3 +152,35 @@ func TestWhatAScriptLeavesInTheBackgroundIsEndedAndNoted(t *testing.T) {
 		}
 	}
 }
+
+func TestARunThatTakesTooMuchIsEndedAlone(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can do it")
+	}
+	boxes := []*Sandbox{nil}
+	if SandboxAvailable(t.Context()) == nil {
+		boxes = append(boxes, &Sandbox{})
+	}
+	for _, box := range boxes {
+		for script, c := range map[string]struct {
+			limits Limits
+			reason string
+		}{
+			"for i in $(seq 60); do sleep 3000 & done; wait":                       {Limits{Processes: 40}, "it had more than 40 processes at once"},
+			"x=$(head -c 40000000 /dev/zero | tr '\\0' x); sleep 3000; echo ${#x}": {Limits{Memory: 30 << 20}, "it used more than 30 MiB of memory"},
+		} {
+			turn := newTurn(t, script)
+			turn.Limits, turn.Sandbox = c.limits, box
+			m := mark(t, &turn)
+			_, f, _ := runTurn(t, bash(), turn)
+			expectFailure(t, f, FailAgent, c.reason)
+			expectNoSurvivor(t, m)
+		}
+	}
+	turn := newTurn(t, "cat /proc/self/oom_score_adj; ulimit -c; echo fine")
+	turn.Limits = Limits{Processes: 40, Memory: 1 << 30}
+	if _, f, s := runTurn(t, bash(), turn); f != nil || s.stream("stdout") != "500\n0\nfine\n" {
+		t.Errorf("a run within its limits printed %q, %v", s.stream("stdout"), f)
+	}
+}
