@@ -146,7 +146,7 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	for _, path := range secluded {
 		out = append(out, "--tmpfs", path)
 	}
-	for _, path := range slices.Concat(programs(secluded, argv[0]), s.Shown) {
+	for _, path := range slices.Concat(programs(append(secluded, "/tmp"), argv[0]), s.Shown) {
 		out = append(out, "--ro-bind-try", path, path)
 	}
 	for _, path := range s.Hidden {
@@ -259,7 +259,7 @@ func programs(secluded []string, program string) []string {
 }
 
 // toolFolders are the names of folders of programs that need all of them.
-var toolFolders = []string{"go", ".volta", ".bun", ".deno"}
+var toolFolders = []string{"go", ".volta", ".bun", ".deno", "node_modules"}
 
 func isFolder(path string) bool {
 	info, err := os.Stat(path)

@@ -89,18 +89,20 @@ func TestSandboxShowsNoHomesAndNoSocketsOfServices(t *testing.T) {
 	_ = os.WriteFile(filepath.Join(home, "tools", "bin", "my-tool"), []byte("#!/bin/sh\necho tool\n"), 0o700)
 	_ = os.WriteFile(filepath.Join(home, ".shown"), []byte("shown\n"), 0o600)
 	_ = os.WriteFile(filepath.Join(home, "given.json"), []byte("given\n"), 0o600)
+	tools := t.TempDir() // elsewhere, below /tmp
+	_ = os.WriteFile(filepath.Join(tools, "my-other"), []byte("#!/bin/sh\necho other\n"), 0o700)
 	t.Setenv("HOME", home)
 	t.Setenv("SSL_CERT_FILE", filepath.Join(home, "given.json"))
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "moved"))
-	t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(home, "tools", "bin"))
+	t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(home, "tools", "bin")+":"+tools)
 	turn := newTurn(t, `ls -A /run /home /root {{home}}/.ssh 2>/dev/null | grep -E 'sock|ssh|docker|id_ed' || echo hidden
-my-tool; cat "$SSL_CERT_FILE" ~/.shown; echo "${XDG_CONFIG_HOME:-unset}"
+my-tool; my-other; cat "$SSL_CERT_FILE" ~/.shown; echo "${XDG_CONFIG_HOME:-unset}"
 [ "$HOME" != {{home}} ] && echo own
 echo kept > ~/.npm/x; echo gone > ~/.npmrc`)
 	turn.Params = map[string]string{"home": home}
 	turn.Sandbox = &Sandbox{Hidden: []string{data}, Home: filepath.Join(data, "homes", "w"), Shown: []string{filepath.Join(home, ".shown")}}
 	_, f, s := runTurn(t, bash(), turn)
-	if f != nil || s.stream("stdout") != "hidden\ntool\ngiven\nshown\nunset\nown\n" {
+	if f != nil || s.stream("stdout") != "hidden\ntool\nother\ngiven\nshown\nunset\nown\n" {
 		t.Fatalf("printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
 	}
 	turn.Prompt = `cat ~/.npm/x; [ -e ~/.npmrc ] || echo fresh`
