@@ -1,10 +1,13 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,15 +74,50 @@ func (w *work) runTurns(ctx context.Context) ([]db.Turn, error) {
 
 func isPass(k db.TurnKind) bool { return k == db.ReviewTurn || k == db.VerificationTurn }
 
-// instructions is what an agent is told beside the message: by its bot, and about how a run ends.
-func (w *work) instructions(p agent.Provider, turn *db.Turn) string {
+// longGuide is how much of a repository's instruction file is handed to an agent, in bytes.
+const longGuide = 64 << 10
+
+// longTold is how much of instructions is handed to an agent at once, in bytes: an argument has at most 128 KiB.
+const longTold = 112 << 10
+
+// guide is the repository's instruction file, for a program that does not read it by itself as it is started.
+func (w *work) guide(p agent.Provider, tree workspace.Worktree) string {
+	if !p.Unread {
+		return ""
+	}
+	name := cmp.Or(p.InstructionFile, "AGENTS.md")
+	text, err := workspace.ReadFile(tree, name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return ""
+	case err != nil:
+		w.note(fmt.Sprintf("The agent does not get %s: %s.", name, unread(name, err)))
+		return ""
+	case len(text) > longGuide:
+		w.note(fmt.Sprintf("The agent does not get %s: it has more than %d KiB.", name, longGuide>>10))
+		return ""
+	case strings.TrimSpace(string(text)) == "":
+		return ""
+	}
+	return fmt.Sprintf("The repository's %s:\n\n%s", name, agent.Clean(string(text)))
+}
+
+// instructions is what an agent is told beside the message: by its bot, by the repository, and about how a run ends.
+func (w *work) instructions(p agent.Provider, tree workspace.Worktree, turn *db.Turn) string {
 	if p.Driver == agent.DriverShell {
 		return ""
 	}
-	if w.execution == nil || isPass(turn.Kind) {
-		return w.bot.Instructions
+	parts := []string{w.bot.Instructions, w.guide(p, tree)}
+	if w.execution != nil && !isPass(turn.Kind) {
+		parts = append(parts, automation.RunInstructions)
 	}
-	return strings.TrimSpace(w.bot.Instructions + "\n\n" + automation.RunInstructions)
+	if n := len(parts[0]) + len(parts[1]); n > longTold {
+		w.note(fmt.Sprintf("The agent does not get the repository's instruction file: with its bot's instructions it has more than %d KiB.",
+			longTold>>10))
+		parts[1] = ""
+	}
+	parts = slices.DeleteFunc(parts, func(part string) bool { return strings.TrimSpace(part) == "" })
+	return strings.TrimSpace(strings.Join(parts, "\n\n"))
 }
 
 // limits are what a bot tells an agent and holds it to.

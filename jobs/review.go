@@ -15,9 +15,10 @@ var reviewTools = []string{"Bash(git diff:*)", "Bash(git log:*)", "Bash(git show
 // reviewDiff is how much of the diff is given to the reviewer that may not run git, in bytes.
 const reviewDiff = 64 << 10
 
-// reviewsReadOnly reports whether a message is a review, and the provider can be held to looking.
+// reviewsReadOnly reports whether a message is a review by an agent. It changes nothing: by the provider's own means, or in
+// the sandbox; agent.Run refuses it where there is neither.
 func reviewsReadOnly(p agent.Provider, turn *db.Turn) bool {
-	return turn.Kind == db.ReviewTurn && (p.Driver == agent.DriverClaude || p.Driver == agent.DriverCodex || p.Driver == agent.DriverACP && p.ReadMode != "")
+	return turn.Kind == db.ReviewTurn && p.Driver != agent.DriverShell
 }
 
 // limitsOf are what holds the agent in a message: its bot's limits, and in a review that it changes nothing.

@@ -291,7 +291,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 			Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn), Model: w.session.Model, Resume: w.session.Conversation,
 			Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idle(p), MCP: servers,
 			Worked:       func() bool { return w.worked(ctx, tree, begun) },
-			Instructions: w.instructions(p, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
+			Instructions: w.instructions(p, tree, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
 		}, func(e agent.Event) {
 			if e.Kind == agent.EventConversation { // no reader of the transcript needs it; a resume does, should this process die
 				if named == "" {

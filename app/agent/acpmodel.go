@@ -53,9 +53,6 @@ func (a *acpAgent) chooseMode(opened acpSession) error {
 		mode = a.ReadMode
 	}
 	if mode == "" {
-		if a.ReadOnly && a.Sandbox == nil {
-			a.warn("%s has no mode without changes: it was asked to change nothing, and what it asks for is refused.", a.Name)
-		}
 		return nil
 	}
 	if opened.Modes != nil {
@@ -69,6 +66,9 @@ func (a *acpAgent) chooseMode(opened acpSession) error {
 	if option := opened.option("mode"); option != nil && slices.Contains(option.values(), mode) {
 		_, err := call[json.RawMessage](a, "session/set_config_option", object{"sessionId": a.sessionID(), "configId": option.ID, "value": mode})
 		return err
+	}
+	if a.ReadOnly && a.Sandbox == nil && !a.Asks {
+		return a.unheld(fmt.Sprintf("%s does not offer the mode %s", a.Name, mode))
 	}
 	a.warn("%s does not offer the mode %s.", a.Name, mode)
 	return nil
@@ -108,7 +108,7 @@ func Models(ctx context.Context, p Provider, dir string, env []string) ([]string
 		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
 	defer runDir.remove()
-	r := &run{Provider: p, Turn: Turn{Dir: dir, Env: env, RunDir: string(runDir), grace: time.Second}, touch: func() {}}
+	r := &run{Provider: p, Turn: Turn{Dir: dir, Env: env, RunDir: string(runDir), grace: time.Second, allVendors: true}, touch: func() {}}
 	if err := r.prepare(); err != nil {
 		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}

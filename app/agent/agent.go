@@ -48,6 +48,26 @@ type Provider struct {
 	SetEnv []string `json:"setEnv,omitempty"`
 	// Models are offered when the program cannot list its own.
 	Models []string `json:"models,omitempty"`
+	// VendorKeys are, of a program that speaks with many vendors, those of Keys that are one vendor's, by the word before
+	// the slash in a model's name. A turn gets those of the vendor of its model alone.
+	VendorKeys map[string][]string `json:"vendorKeys,omitempty"`
+	// KeysWhere are those of Keys that are passed on only where another variable is set: that a cloud is to be used.
+	KeysWhere map[string][]string `json:"keysWhere,omitempty"`
+	// HoldEnv are KEY=VALUE settings of the program that nothing else changes, neither a variable of the server nor one of
+	// a workspace: by them it leaves the configuration that a repository brings.
+	HoldEnv []string `json:"holdEnv,omitempty"`
+	// PinEnv are variables that are empty where nobody sets them, so that no file of a repository does.
+	PinEnv []string `json:"pinEnv,omitempty"`
+	// DotEnv are files of a repository from which the program takes variables. What steers a program is pinned as PinEnv.
+	DotEnv []string `json:"dotEnv,omitempty"`
+	// Obeys are files and folders of a repository by which the program runs something or speaks to another server, and
+	// which it cannot be told to leave. The sandbox hides them; without one a turn is refused where they are.
+	Obeys []string `json:"obeys,omitempty"`
+	// Unread says that the program does not read InstructionFile of a repository by itself, as it is started: the caller
+	// hands it over in Turn.Instructions.
+	Unread bool `json:"unread,omitempty"`
+	// Asks says that the program asks before each change, so that a turn that changes nothing refuses them.
+	Asks bool `json:"asks,omitempty"`
 	// AutoMode is the ACP session mode that asks no questions.
 	AutoMode string `json:"autoMode,omitempty"`
 	// ReadMode is the ACP session mode that changes no files.
@@ -132,6 +152,8 @@ type Turn struct {
 	// Worked reports whether the agent has done anything that its events do not tell, such as change a file. It is
 	// asked where the agent ends without an answer, which is a failure if it has done nothing; nil: it has not.
 	Worked func() bool
+
+	allVendors bool // the keys of all vendors are passed on: to list the models of all
 
 	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
 
@@ -320,6 +342,9 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	if err := r.prepare(); err != nil {
 		return Result{}, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
+	if err := r.guarded(); err != nil {
+		return Result{}, err
+	}
 	res, err := r.drive(ctx)
 	if r.account != nil {
 		if e := r.settle(r.account); e != nil {
@@ -356,15 +381,16 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 type run struct {
 	Provider
 	Turn
-	touch  func() // tells that the agent said something
-	named  string // the conversation that was told last
-	mu     sync.Mutex
-	emitTo func(Event)
-	worked bool // it said something, or called a tool
-
+	touch   func() // tells that the agent said something
+	named   string // the conversation that was told last
+	mu      sync.Mutex
+	emitTo  func(Event)
+	worked  bool     // it said something, or called a tool
 	box     *Sandbox // the turn's, prepared
 	over    string   // which limit the turn went over
 	account *account // of the sandbox; nil: it shares none
+	masked  []string // files of the repository that the sandbox hides
+	pins    []string // variables that are empty where nobody sets them
 }
 
 func (r *run) drive(ctx context.Context) (Result, error) {

@@ -138,9 +138,13 @@ func (r *run) claudeCommand() ([]string, error) {
 	if r.ReadOnly {
 		mode = "dontAsk" // refuses what is not allowed beforehand
 	}
-	// A hook in the repository's settings would run without a question.
-	argv := append(slices.Clone(r.Command), "-p", "--output-format=stream-json", "--verbose",
-		"--permission-mode="+mode, `--settings={"disableAllHooks":true}`)
+	if err := r.resumes(); err != nil {
+		return nil, err
+	}
+	// Settings and tool servers of the repository would run programs without a question, and name the server that the key
+	// is sent to. Without its settings the repository's CLAUDE.md is not read either: see Provider.Unread.
+	argv := append(slices.Clone(r.Command), "-p", "--output-format=stream-json", "--verbose", "--setting-sources=user",
+		"--strict-mcp-config", "--permission-mode="+mode, `--settings={"disableAllHooks":true}`)
 	if r.ReadOnly {
 		argv = append(argv, "--allowedTools="+strings.Join(append([]string{"Read", "Grep", "Glob"}, r.AllowedTools...), ","),
 			"--disallowedTools=Write,Edit,MultiEdit,NotebookEdit")
@@ -153,7 +157,8 @@ func (r *run) claudeCommand() ([]string, error) {
 	}
 	if r.Resume != "" {
 		argv = append(argv, "--resume="+r.Resume)
-	} else if r.Instructions != "" { // a resumed conversation keeps its own
+	}
+	if r.Instructions != "" { // a resumed conversation has forgotten its own
 		argv = append(argv, "--append-system-prompt="+r.Instructions)
 	}
 	if len(r.MCP) > 0 {
@@ -165,7 +170,7 @@ func (r *run) claudeCommand() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		argv = append(argv, "--strict-mcp-config", "--mcp-config="+path)
+		argv = append(argv, "--mcp-config="+path)
 	}
 	return argv, nil
 }
@@ -215,7 +220,7 @@ func (c *claudeTurn) line(raw []byte, stop func()) {
 		c.emit(Event{Kind: EventLog, Text: string(raw)})
 		return
 	}
-	if l.SessionID != "" {
+	if identifier.MatchString(l.SessionID) {
 		c.session = l.SessionID
 		c.conversation(l.SessionID)
 	}

@@ -100,6 +100,9 @@ func (r *run) runCodex(ctx context.Context) (Result, error) {
 }
 
 func (r *run) codexCommand() (argv, env []string, err error) {
+	if err := r.resumes(); err != nil {
+		return nil, nil, err
+	}
 	argv = append(slices.Clone(r.Command), "exec", "--json", "--skip-git-repo-check")
 	if r.ReadOnly {
 		argv = append(argv, "--sandbox=read-only")
@@ -202,8 +205,10 @@ func (c *codexTurn) line(raw []byte, _ func()) {
 	}
 	switch l.Type {
 	case "thread.started":
-		c.thread = l.ThreadID
-		c.conversation(l.ThreadID)
+		if identifier.MatchString(l.ThreadID) {
+			c.thread = l.ThreadID
+			c.conversation(l.ThreadID)
+		}
 	case "error":
 		c.said = l.Message
 		c.warn("%s", l.Message) // also said while it tries again

@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"carillon/app/shell"
 )
 
 // passed are the server's variables that every child gets; a name ending in * is a prefix.
@@ -18,13 +21,6 @@ var passed = []string{
 // secret are the server's own, which no list of a provider can pass on.
 var secret = []string{"CARILLON_*", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE"}
 
-// reserved are names that a workspace cannot set: the run's own, and those that make the dynamic
-// linker or a shell load code before the program.
-var reserved = []string{
-	"PARAM_*", "PARAMS_FILE", "TMPDIR", "TMP", "TEMP",
-	"LD_*", "DYLD_*", "BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "BASH_FUNC_*",
-}
-
 // environment is what a child sees, in full. It begins with nothing, so that a secret of the server
 // has no way in. The second result names what the workspace wanted and may not set.
 func environment(server []string, p Provider, t Turn) (env, refused []string) {
@@ -33,10 +29,10 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	if t.Sandbox != nil {
 		home = t.Sandbox.Home
 	}
-	allowed := slices.Concat(passed, p.Keys, p.PassEnv)
+	allowed, others := slices.Concat(passed, p.Keys, p.PassEnv), p.othersKeys(server, t)
 	for _, kv := range server {
 		name, value, _ := strings.Cut(kv, "=")
-		if named(allowed, name) && !named(secret, name) && (home == "" || !elsewhere(name)) {
+		if named(allowed, name) && !named(secret, name) && !named(others, name) && (home == "" || !elsewhere(name)) {
 			values[name] = value
 		}
 	}
@@ -51,17 +47,24 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	}
 	for _, kv := range t.Env {
 		name, value, ok := strings.Cut(kv, "=")
-		if !ok || name == "" || strings.ContainsRune(kv, 0) || strings.ContainsAny(name, " \t\n%()") || named(reserved, name) {
+		if !ok || name == "" || strings.ContainsRune(kv, 0) || strings.ContainsAny(name, " \t\n%()") || shell.Reserved(name) {
 			refused = append(refused, name)
 			continue
 		}
 		values[name] = value
 	}
-	if t.ReadOnly { // after what the workspace wants
-		for _, kv := range p.ReadEnv {
-			name, value, _ := strings.Cut(kv, "=")
-			values[name] = value
+	for _, name := range p.PinEnv {
+		if _, set := values[name]; !set {
+			values[name] = ""
 		}
+	}
+	held := p.HoldEnv
+	if t.ReadOnly {
+		held = slices.Concat(held, p.ReadEnv)
+	}
+	for _, kv := range held { // after what the workspace wants
+		name, value, _ := strings.Cut(kv, "=")
+		values[name] = value
 	}
 	if home != "" {
 		values["HOME"] = home
@@ -73,6 +76,35 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	slices.Sort(env)
 	return env, refused
 }
+
+// othersKeys are the keys that are of no use to a turn: those of vendors that its model is not of, and of clouds that are
+// not in use. Without a model it is of the first vendor, by name, of which the server has a key.
+func (p Provider) othersKeys(server []string, t Turn) []string {
+	var list []string
+	for cloud, names := range p.KeysWhere {
+		if !on(server, cloud) && !on(t.Env, cloud) {
+			list = append(list, names...)
+		}
+	}
+	if t.allVendors {
+		return list
+	}
+	own, _, chosen := strings.Cut(t.Model, "/")
+	for _, vendor := range slices.Sorted(maps.Keys(p.VendorKeys)) {
+		names := p.VendorKeys[vendor]
+		has := slices.ContainsFunc(names, func(name string) bool { return on(server, name) || on(t.Env, name) })
+		if !chosen && has {
+			own, chosen = vendor, true
+		}
+		if vendor != own {
+			list = append(list, names...)
+		}
+	}
+	return slices.DeleteFunc(list, func(name string) bool { return slices.Contains(p.VendorKeys[own], name) })
+}
+
+// on reports whether an environment has a variable with a value.
+func on(environment []string, name string) bool { return variable(environment, name) != "" }
 
 func named(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(s string) bool {
@@ -86,6 +118,11 @@ func (r *run) env() []string {
 	env, refused := environment(os.Environ(), r.Provider, r.Turn)
 	for _, name := range refused {
 		r.warn("The workspace variable %s was left out: it may not be set.", name)
+	}
+	for _, name := range r.pins {
+		if !slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") }) {
+			env = append(env, name+"=")
+		}
 	}
 	return env
 }

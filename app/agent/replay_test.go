@@ -185,18 +185,15 @@ func TestClaudeTurnTellsItsStory(t *testing.T) {
 func TestClaudeReadOnlyAndResume(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "look")
-	turn.ReadOnly, turn.AllowedTools, turn.Resume, turn.Instructions = true, []string{"Bash(git log:*)"}, "abc", "ignored on resume"
+	turn.ReadOnly, turn.AllowedTools, turn.Resume, turn.Instructions = true, []string{"Bash(git log:*)"}, "abc", "Be kind."
 	_, f, s, c := replay(t, "claude", "claude-mcp", "0", "", turn)
 	if f != nil {
 		t.Fatal(f)
 	}
-	for _, arg := range []string{"--permission-mode=dontAsk", "--allowedTools=Read,Grep,Glob,Bash(git log:*)", "--resume=abc"} {
+	for _, arg := range []string{"--permission-mode=dontAsk", "--allowedTools=Read,Grep,Glob,Bash(git log:*)", "--resume=abc", "--append-system-prompt=Be kind."} {
 		if !c.has(arg) {
 			t.Errorf("called with %q; want %s", c.Args, arg)
 		}
-	}
-	if strings.Contains(strings.Join(c.Args, " "), "ignored") {
-		t.Errorf("called with %q", c.Args)
 	}
 	if _, ended := toolEvents(s); len(ended) != 1 || ended[0].Tool.Result != "pong" {
 		t.Errorf("tools ended: %+v", ended)

@@ -25,7 +25,9 @@ type Sandbox struct {
 	// Home is the folder of the workspace in which its caches and what its agents remember are kept. It is the child's home
 	// folder, of which all else begins empty with each start. Empty: the server's own home, without what is in it.
 	Home    string
-	Network bool // agents need it to reach their model
+	Masked  []string // files and folders of the worktree that are seen empty: what the agent would obey
+	Empty   string   // a file without content, which is seen in place of each file of Masked
+	Network bool     // agents need it to reach their model
 
 	home []homeMount // what Home is made of for one start
 }
@@ -176,6 +178,7 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	for _, path := range s.Writable {
 		out = append(out, "--bind", path, path)
 	}
+	out = append(out, mask(s.Masked, s.Empty)...)
 	out = append(out, "--chdir", dir)
 	return append(append(out, "--"), argv...), nil
 }

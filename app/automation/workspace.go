@@ -1,6 +1,7 @@
 package automation
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -17,6 +18,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/crash"
 	"carillon/app/fault"
+	"carillon/app/shell"
 	"carillon/db"
 )
 
@@ -268,11 +270,9 @@ func redactedURL(address string) string {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 
-// reserved are variables that Carillon or the system sets for a session; a workspace's would break it or slip code in.
-var reserved = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "BASH_ENV", "ENV", "IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "PARAMS_FILE"}
-
 // applyWorkspaceInput puts what a person typed into a workspace, or says what is wrong with it.
-func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, w *db.Workspace, stored []db.Variable, in WorkspaceInput) ([]db.Variable, error) {
+func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, w *db.Workspace, stored []db.Variable,
+	in WorkspaceInput) ([]db.Variable, error) {
 	bad := fault.Invalid{}
 	formerURL := w.GitURL
 	before := tokenGoesTo(w)
@@ -284,7 +284,7 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, 
 	if _, ok := s.provider(w.Provider); !ok && w.Provider != "" {
 		bad["provider"] = fmt.Sprintf("There is no provider %s here.", w.Provider)
 	}
-	variables := s.applyVariables(w.ID, stored, in.Variables, bad)
+	variables := s.applyVariables(actor, w.ID, stored, in.Variables, bad)
 
 	own := w.DefaultBranch != "" && w.GitURL == "" // a saved one whose repository Carillon makes itself
 	w.GitURL = text(bad, "url", "Write where the repository is.", in.GitURL, 2000, !own)
@@ -379,7 +379,10 @@ func strangers(before, now []string) string {
 	return strings.Join(slices.DeleteFunc(slices.Clone(now), func(o string) bool { return slices.Contains(before, o) }), " and ")
 }
 
-func (s *Service) applyVariables(workspace uuid.UUID, stored []db.Variable, in []VariableInput, bad fault.Invalid) []db.Variable {
+// applyVariables makes a workspace's variables of what a person typed. Those that steer programs are set and changed by who
+// may run commands; others leave them as they are, or take them out.
+func (s *Service) applyVariables(actor account.Actor, workspace uuid.UUID, stored []db.Variable, in []VariableInput,
+	bad fault.Invalid) []db.Variable {
 	var list []db.Variable
 	for i, v := range in {
 		name := strings.TrimSpace(v.Name)
@@ -391,7 +394,7 @@ func (s *Service) applyVariables(workspace uuid.UUID, stored []db.Variable, in [
 		switch {
 		case !variableName.MatchString(name):
 			bad[field] = "A name has letters, digits and underscores, and does not begin with a digit."
-		case slices.Contains(reserved, name) || strings.HasPrefix(name, "CARILLON_") || strings.HasPrefix(name, "PARAM_"):
+		case shell.Own(name):
 			bad[field] = name + " is set by Carillon itself. Choose another name."
 		case slices.ContainsFunc(list, func(o db.Variable) bool { return o.Name == name }):
 			bad[field] = name + " is there twice."
@@ -409,9 +412,19 @@ func (s *Service) applyVariables(workspace uuid.UUID, stored []db.Variable, in [
 			}
 			row.Sealed = stored[j].Sealed
 		}
+		if shell.Steers(name) && bad[field] == "" && !actor.Can(account.UseShell) && !keeps(stored, row) {
+			bad[field] = name + " decides which code runs, or to whom agents give their keys. To set it takes the permission shell.use."
+		}
 		list = append(list, row)
 	}
 	return list
+}
+
+// keeps reports whether a variable is stored as it is. Of a secret that was typed again it cannot tell.
+func keeps(stored []db.Variable, v db.Variable) bool {
+	return slices.ContainsFunc(stored, func(o db.Variable) bool {
+		return o.Name == v.Name && o.Secret == v.Secret && o.Value == v.Value && bytes.Equal(o.Sealed, v.Sealed)
+	})
 }
 
 // AddMember lets a person see and use a workspace.

@@ -235,18 +235,13 @@ func (in *inspector) arithmetic(name, variable string) string {
 	return ""
 }
 
-// loads are variables by which bash, the linker or an interpreter loads or runs what they hold.
-var loads = map[string]bool{"PATH": true, "BASH_ENV": true, "ENV": true, "PS4": true, "PROMPT_COMMAND": true, "SHELLOPTS": true,
-	"LD_PRELOAD": true, "LD_LIBRARY_PATH": true, "PYTHONSTARTUP": true, "PYTHONPATH": true, "PERL5OPT": true, "PERL5LIB": true,
-	"RUBYOPT": true, "NODE_OPTIONS": true, "GIT_SSH_COMMAND": true, "GIT_EXTERNAL_DIFF": true, "EDITOR": true, "PAGER": true}
-
 func (in *inspector) assigned(name, variable string) string {
 	for i := len(in.around) - 2; i >= 0; i-- {
 		switch n := in.around[i].(type) {
 		case *syntax.CmdSubst, *syntax.ProcSubst:
 			return ""
 		case *syntax.Assign:
-			if n.Name != nil && loads[n.Name.Value] {
+			if n.Name != nil && LoadsCode(n.Name.Value) {
 				return fmt.Sprintf("the value of %s would decide which code runs, by the variable %s: set it to a text of your own", name, n.Name.Value)
 			}
 			decl, ok := in.around[i-1].(*syntax.DeclClause)
