@@ -8,7 +8,7 @@ import (
 
 // unindexed are the foreign keys that need no index: what they refer to is never removed, or the table has a few rows.
 var unindexed = map[string]string{
-	"bots.created_by": people, "bots.changed_by": people, "workflows.changed_by": people, "provider_trials.requested_by": people, "sessions.cancel_requested_by": people, "sessions.closed_by": people,
+	"bots.created_by": people, "transfer_offers.to_id": people, "transfer_offers.from_id": people, "bots.changed_by": people, "workflows.changed_by": people, "provider_trials.requested_by": people, "sessions.cancel_requested_by": people, "sessions.closed_by": people,
 	"sessions.interrupt_requested_by": people, "sessions.pr_requested_by": people, "tickets.created_by": people, "trigger_tokens.created_by": people,
 	"turns.author_id": people, "workflows.created_by": people, "workspaces.created_by": people,
 	"bots.workspace_id": workspaces, "workflows.workspace_id": workspaces,

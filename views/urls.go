@@ -227,5 +227,8 @@ func AuditSubjectURL(id string) string { return "/settings/audit?subject=" + url
 // AuditPersonURL is the audit log of what one person did.
 func AuditPersonURL(id string) string { return "/settings/audit?person=" + url.QueryEscape(id) }
 
+// OfferURL takes POST with an answer to the open offer of an automation: accept, decline or withdraw.
+func OfferURL(id string) string { return under("automations", id, "offer") }
+
 // TransferURL takes POST to give an automation to another owner.
 func TransferURL(id string) string { return under("automations", id, "transfer") }

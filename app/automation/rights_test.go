@@ -356,7 +356,8 @@ func TestAChangeThatWaitedForAHandOverIsRefusedAndNotWritten(t *testing.T) {
 		"a switch":   func(a *db.Automation) error { return k.SetEnabled(t.Context(), k.jonas, a.ID, false) },
 		"a deletion": func(a *db.Automation) error { return k.Delete(t.Context(), k.jonas, a.ID) },
 		"a hand-over": func(a *db.Automation) error {
-			return k.Transfer(t.Context(), k.jonas, a.ID, k.mira.ID)
+			_, err := k.Transfer(t.Context(), k.jonas, a.ID, k.mira.ID)
+			return err
 		},
 	} {
 		a := k.create(nil)

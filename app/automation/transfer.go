@@ -14,15 +14,16 @@ import (
 )
 
 // Transfer gives an automation to another owner, with whose access it runs by schedule and webhook from then on. Runs in
-// flight stay whose they are. The actor needs what every change of it needs; who may change their own alone can give it
-// only to somebody who may do no more than they, since what they wrote would run with that person's access.
+// flight stay whose they are. The actor needs what every change of it needs. Somebody who may do more than the actor is
+// asked first, since what it runs would run with that person's access: offered says so, and that nothing has changed
+// yet. Who takes it over themselves, with the right to manage everyone's, has agreed.
 //
 // It returns fault.Invalid, by the field to, for somebody who cannot own it, and the errors of every change.
-func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid.UUID) error {
+func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid.UUID) (offered bool, err error) {
 	if _, err := s.manageable(ctx, actor, id); err != nil {
-		return err
+		return false, err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		a, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
@@ -37,35 +38,42 @@ func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid
 		if a.CreatorID == to {
 			return fault.Invalid{"to": owner.Name + " owns it already."}
 		}
-		if reason, err := s.cannotOwn(ctx, tx, actor, owner, a); err != nil {
+		if reason, err := s.cannotOwn(ctx, tx, owner, a); err != nil {
 			return err
 		} else if reason != "" {
 			return fault.Invalid{"to": reason}
 		}
-		before, err := db.UserByID(ctx, tx, a.CreatorID)
-		if err != nil {
-			return err
+		if offered = to != actor.ID && !actor.Covers(owner.Permissions); offered {
+			err = s.offer(ctx, tx, actor, a, owner)
+		} else if err = db.DeleteOffer(ctx, tx, id); err == nil {
+			err = s.handOn(ctx, tx, actor, a, owner)
 		}
-		if err := db.SetCreator(ctx, tx, id, to, s.Now()); err != nil {
-			return err
-		}
-		if err := s.tellTransfer(ctx, tx, actor, a, before, owner); err != nil {
-			return err
-		}
-		err = db.AddAudit(ctx, tx, db.AuditEvent{
-			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: "automation.transfer", SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name, WorkspaceID: a.WorkspaceID,
-			Before: map[string]any{"owner": before.Name, "creator_id": before.ID.String()}, After: map[string]any{"owner": owner.Name, "creator_id": to.String()},
-		})
 		if err != nil {
 			return err
 		}
 		return s.announceChange(ctx, tx, id)
 	})
-	return wrap(err, "transfer automation %s", id)
+	return offered && err == nil, wrap(err, "transfer automation %s", id)
 }
 
-// cannotOwn says why somebody cannot be given an automation by the actor, as a sentence, or nothing.
-func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, actor account.Actor, owner *db.User, a *db.Automation) (string, error) {
+// handOn writes who owns an automation from now on, and tells both.
+func (s *Service) handOn(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, owner *db.User) error {
+	before, err := db.UserByID(ctx, tx, a.CreatorID)
+	if err != nil {
+		return err
+	}
+	if err := db.SetCreator(ctx, tx, a.ID, owner.ID, s.Now()); err != nil {
+		return err
+	}
+	if err := s.tellTransfer(ctx, tx, actor, a, before, owner); err != nil {
+		return err
+	}
+	return s.auditOffer(ctx, tx, actor, "automation.transfer", a,
+		map[string]any{"owner": before.Name, "creator_id": before.ID.String()}, map[string]any{"owner": owner.Name, "creator_id": owner.ID.String()})
+}
+
+// cannotOwn says why somebody cannot be given an automation, as a sentence, or nothing.
+func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *db.Automation) (string, error) {
 	w, err := db.WorkspaceByID(ctx, q, a.WorkspaceID)
 	if err != nil {
 		return "", err
@@ -85,9 +93,6 @@ func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, actor account.Actor,
 		return owner.Name + " may not have automations.", nil
 	case provider.Script && !may(account.UseShell):
 		return fmt.Sprintf("%s may not use the provider %s.", owner.Name, provider.Name), nil
-	case !actor.Can(account.ManageAll) && !actor.Covers(owner.Permissions):
-		account.Refused(ctx, actor, "may not give an automation to somebody who may do more")
-		return owner.Name + " may do more than you. Ask somebody who manages everyone’s automations.", nil
 	}
 	return "", nil
 }
@@ -108,10 +113,13 @@ func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Act
 		return err
 	}
 	n.title, n.body = a.Name+" has another owner", fmt.Sprintf("%s gave it to %s.", actor.Name, owner.Name)
+	if actor.ID == owner.ID {
+		n.body = owner.Name + " took it over."
+	}
 	return s.notify(ctx, tx, a, []uuid.UUID{before.ID}, n)
 }
 
-// Heirs lists by name whom an automation could be given to by the actor. It returns the errors of every change.
+// Heirs lists by name whom an automation could be given or offered to. It returns the errors of every change.
 func (s *Service) Heirs(ctx context.Context, actor account.Actor, id uuid.UUID) ([]db.User, error) {
 	a, err := s.manageable(ctx, actor, id)
 	if err != nil {
@@ -135,7 +143,6 @@ func (s *Service) Heirs(ctx context.Context, actor account.Actor, id uuid.UUID) 
 		case u.ID == a.CreatorID || !u.DeactivatedAt.IsZero():
 		case !isMember[u.ID] && !account.Grants(u.Permissions, account.Admin):
 		case !account.Grants(u.Permissions, account.Manage):
-		case !actor.Can(account.ManageAll) && !actor.Covers(u.Permissions):
 		default:
 			list = append(list, u)
 		}
@@ -144,7 +151,7 @@ func (s *Service) Heirs(ctx context.Context, actor account.Actor, id uuid.UUID) 
 }
 
 // HandOver gives the automations of one person to another, each as if alone, at most maxBulk at once. It leaves out those
-// that the actor does not see and those that the new owner cannot have, and counts them by reason. It returns
+// that the actor does not see, those that the new owner cannot have and those that they are asked to accept, and counts them by reason. It returns
 // fault.ErrForbidden without automations.manage_all.
 func (s *Service) HandOver(ctx context.Context, actor account.Actor, from, to uuid.UUID) (BulkResult, error) {
 	result := BulkResult{Action: bulkTransfer, Skipped: map[string]int{}}
@@ -163,9 +170,11 @@ func (s *Service) HandOver(ctx context.Context, actor account.Actor, from, to uu
 		return result, err
 	}
 	for _, a := range list {
-		err := s.Transfer(ctx, actor, a.ID, to)
+		offered, err := s.Transfer(ctx, actor, a.ID, to)
 		var invalid fault.Invalid
 		switch {
+		case offered:
+			result.Skipped["that "+owner.Name+" is asked to accept"]++
 		case err == nil:
 			result.Done++
 		case errors.Is(err, fault.ErrNotFound), errors.Is(err, fault.ErrForbidden): // noted where it was refused

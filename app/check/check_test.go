@@ -300,7 +300,9 @@ func TestManagersToldInThePlaceOfACreatorThatIsGoneAreEnough(t *testing.T) {
 	a := n.create(func(in *automation.Input) {
 		in.Trigger, in.RunAt = "one_time", n.at().Add(10*time.Minute).Format(time.RFC3339)
 	})
-	must(t, n.Transfer(t.Context(), n.actor, a.ID, ada.ID))
+	if _, err := n.Transfer(t.Context(), n.actor, a.ID, ada.ID); err != nil {
+		t.Fatal(err)
+	}
 	must(t, db.SetDeactivated(t.Context(), n.DB, ada.ID, n.at(), n.at()))
 	n.now.Store(n.at().Add(10 * time.Minute).Unix())
 	_, err = n.StartDue(t.Context())

@@ -173,8 +173,12 @@ func (w *World) manage(act Act) string {
 		w.wake(a, &before)
 	case Transfer:
 		to := act.To
-		if a.Owner == to || to.Inactive || to.Outside && !to.Admin || !to.mayManage() || !p.ManageAll && !p.Admin && !p.covers(to) {
+		if a.Owner == to || to.Inactive || to.Outside && !to.Admin || !to.mayManage() {
 			return invalid
+		}
+		if p != to && !p.covers(to) { // who may do more is asked first
+			w.notice(to, "transferred", a, nil)
+			return done
 		}
 		before := a.Owner
 		a.Owner = to

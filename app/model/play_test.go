@@ -368,7 +368,8 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 	case Print:
 		return "", rules.FoundPullRequests(ctx, s.repository(), session, branch(session), []forge.PullRequest{others(act.Session)})
 	case Transfer:
-		return answer(rules.Transfer(ctx, who, a, s.people[act.To.Name].ID))
+		_, err := rules.Transfer(ctx, who, a, s.people[act.To.Name].ID)
+		return answer(err)
 	case Delete:
 		return answer(rules.Delete(ctx, who, a))
 	case Cancel:

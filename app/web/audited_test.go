@@ -48,6 +48,7 @@ var changes = []audited{
 	{"POST /automations/{id}", "automation", automationForm, "automation.update", true, true},
 	{"POST /automations/{id}/enabled", "automation", "enabled=false", "automation.disable", true, true},
 	{"POST /automations/{id}/token", "hook", "", "automation.regenerate", false, false},
+	{"POST /automations/{id}/offer", "offered", "answer=withdraw", "automation.withdraw_offer", true, false},
 	{"POST /automations/{id}/transfer", "automation", "to=MANAGER", "automation.transfer", true, true},
 	{"POST /automations/{id}/deletion", "automation", "", "automation.delete", true, false},
 	{"POST /automations/{id}/budget/run.turns", "budgeted", "", "automation.update", true, true},

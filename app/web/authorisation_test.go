@@ -101,7 +101,8 @@ var expectations = []expectation{
 	{"POST /automations/{id}/runs", "automation", "", managed},
 	{"POST /automations/{id}/enabled", "automation", "enabled=false", managed},
 	{"POST /automations/{id}/token", "hook", "", managed},
-	{"POST /automations/{id}/transfer", "automation", "to=MANAGER", "login 403 400 303 404 404 303"},
+	{"POST /automations/{id}/transfer", "automation", "to=MANAGER", "login 403 303 303 404 404 303"},
+	{"POST /automations/{id}/offer", "offered", "answer=accept&version=1", "login 404 404 303 404 404 404"},
 	{"GET /automations/{id}/deliveries", "hook", "", forManaging},
 	{"GET /automations/{id}/deliveries/{delivery}", "hook", "", noneOfIt},
 	{"POST /automations/{id}/deliveries/{delivery}/replays", "hook", "", noneOfIt},
@@ -344,6 +345,12 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	"budgeted": func(x *walk) uuid.UUID { // an automation with a budget
 		id := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual").ID
 		x.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"turns": 2}}' WHERE id = ?`, id)
+		return id
+	},
+	"offered": func(x *walk) uuid.UUID { // an automation that the owner offers to the manager
+		id := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual").ID
+		_, err := x.rules.Transfer(x.t.Context(), x.who["owner"].actor, id, x.who["manager"].actor.ID)
+		check(x.t, err)
 		return id
 	},
 	"creator": func(x *walk) uuid.UUID { // somebody who has an automation

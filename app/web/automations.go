@@ -270,7 +270,8 @@ func (s *Server) automationPage(r *http.Request, actor account.Actor, automation
 	} else if text := warning(&a.Automation); text != "" {
 		p.Why = text + ", so its runs fail. Edit it and choose another."
 	}
-	return p, a, nil
+	p.Offer, err = s.offer(r, actor, &a.Automation)
+	return p, a, err
 }
 
 // summary sums up the last runs in words.

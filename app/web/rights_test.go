@@ -28,6 +28,27 @@ func TestASessionSaysForWhomItActsAndWhatItMay(t *testing.T) {
 	}
 }
 
+func TestAnOfferIsAnsweredOnThePageOfItsAutomation(t *testing.T) {
+	s := open(t)
+	owner, manager, viewer := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager), s.as("Vera", account.RoleMember)
+	s.custom(viewer, "Viewers", account.ViewAll)
+	in := automation.Input{Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"}
+	a, _, err := s.rules.Create(t.Context(), owner.actor, in)
+	check(t, err)
+	page := "/automations/" + a.ID.String()
+	owner.post(page+"/transfer", "to", manager.actor.ID.String()).expect(t, 303, "")
+	owner.get(page).expect(t, 200, "has offered it to Max")
+	if strings.Contains(viewer.get(page).body, "offered") {
+		t.Error("who may only see the automation sees the offer")
+	}
+	manager.get(page).expect(t, 200, "Jonas asks you to take this automation over")
+	manager.post(page+"/offer", "answer", "accept", "version", "7").expect(t, 409, "")
+	manager.post(page+"/offer", "answer", "accept", "version", "1").expect(t, 303, "")
+	if now, err := s.rules.Automation(t.Context(), manager.actor, a.ID); err != nil || now.CreatorID != manager.actor.ID {
+		t.Errorf("after the consent: %+v, %v", now, err)
+	}
+}
+
 func TestWhoSeesAnAutomationSeesItsValuesAndWhoManagesItWhereACallCameFrom(t *testing.T) {
 	h := newHook(t, nil)
 	viewer := h.as("Vera", account.RoleMember)

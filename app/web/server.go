@@ -180,6 +180,7 @@ func (s *Server) routes(mux *routeTable) {
 	mux.HandleFunc("POST /automations/{id}/enabled", s.page(s.enable))
 	mux.HandleFunc("POST /automations/{id}/token", s.page(s.regenerate))
 	mux.HandleFunc("POST /automations/{id}/transfer", s.page(s.transfer))
+	mux.HandleFunc("POST /automations/{id}/offer", s.page(s.answerOffer))
 	mux.HandleFunc("GET /automations/{id}/deliveries", s.page(s.deliveries))
 	mux.HandleFunc("GET /automations/{id}/deliveries/{delivery}", s.page(s.delivery))
 	mux.HandleFunc("POST /automations/{id}/deliveries/{delivery}/replays", s.page(s.replay))

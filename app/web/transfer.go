@@ -2,7 +2,9 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -44,14 +46,58 @@ func (s *Server) transfer(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.Transfer(r.Context(), actor, automationID, optionalID(r.PostFormValue("to"))); err != nil {
+	offered, err := s.Rules.Transfer(r.Context(), actor, automationID, optionalID(r.PostFormValue("to")))
+	if err != nil {
 		return err
 	}
 	to := views.AutomationSettingsURL(automationID.String())
 	if _, err := s.Rules.Automation(r.Context(), actor, automationID); errors.Is(err, fault.ErrNotFound) {
 		to = "/automations" // who sees their own alone sees it no more
 	}
+	if offered {
+		return s.redirect(w, r, to, "Offered. It changes hands once that is accepted.")
+	}
 	return s.redirect(w, r, to, "Transferred.")
+}
+
+// offer is the open offer of an automation, as far as it concerns the actor.
+func (s *Server) offer(r *http.Request, actor account.Actor, a *db.Automation) (views.OfferData, error) {
+	o, err := s.Rules.Offer(r.Context(), actor, a)
+	if err != nil || o == nil {
+		return views.OfferData{}, err
+	}
+	data := views.OfferData{Mine: o.ToID == actor.ID, Version: strconv.FormatInt(a.Version, 10)}
+	data.Text = fmt.Sprintf("%s has offered it to %s, who has not answered yet.", o.From.Name, o.To.Name)
+	if data.Mine {
+		data.Text = o.From.Name + " asks you to take this automation over. It would run with your access, so look at its settings and its prompt first."
+	}
+	return data, nil
+}
+
+// answerOffer accepts, declines or withdraws the open offer of an automation.
+func (s *Server) answerOffer(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	to, said := views.AutomationURL(automationID.String()), ""
+	switch r.PostFormValue("answer") {
+	case "accept":
+		version, _ := strconv.ParseInt(r.PostFormValue("version"), 10, 64) // one that is none is stale
+		said, err = "It is yours now.", s.Rules.AcceptOffer(r.Context(), actor, automationID, version)
+	case "decline":
+		to, said, err = "/automations", "Declined.", s.Rules.DeclineOffer(r.Context(), actor, automationID)
+	case "withdraw":
+		said, err = "Withdrawn.", s.Rules.WithdrawOffer(r.Context(), actor, automationID)
+	default:
+		if _, err = s.Rules.Automation(r.Context(), actor, automationID); err == nil {
+			err = fault.Invalid{"answer": "Accept or decline the offer."}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, to, said)
 }
 
 // userHandover offers to give a person's automations to somebody else.
