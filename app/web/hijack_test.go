@@ -132,6 +132,7 @@ func TestAnAddressThatSomebodyChangedIsLinkedOnlyOnceItsMailIsAnswered(t *testin
 		t.Errorf("the letter to %q says %q", mail.to, mail.text)
 	}
 	clerk.get(page).expect(t, 200, "boss@example.com, not confirmed")
+	clerk.get(page).expect(t, 200, "Send the mail again")
 	first := mail.link(t)
 	if clerk.get(page); strings.Contains(clerk.get(page).body, first) {
 		t.Error("the page shows the link of the mail")

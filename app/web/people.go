@@ -301,7 +301,7 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.
 		p.Why = d.Name + " may do what you may not, so you cannot change the account."
 	}
 	p.Name.Value, p.Email.Value = d.Name, d.Email
-	p.Unconfirmed = !d.EmailChangedAt.IsZero()
+	p.Unconfirmed, p.Mails = !d.EmailChangedAt.IsZero(), s.Letter != nil
 	p.Facts = userFacts(d, p, z)
 	p.Identities = identityItems(d.Identities, z)
 	for _, t := range d.Tokens {
