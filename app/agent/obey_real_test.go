@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -145,5 +146,61 @@ func TestInstalledClaudeIsToldItsInstructionsInEveryMessage(t *testing.T) {
 			t.Errorf("resumed %q: the model was not told: %v", turn.Resume, f)
 		}
 		turn.Resume = res.Conversation
+	}
+}
+
+// installed are the folders that a program needs: that of its link, and that into which npm has put it.
+func installed(t *testing.T, program string) []string {
+	t.Helper()
+	link, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	real, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, _, _ := strings.Cut(real, "/node_modules/")
+	return []string{filepath.Dir(link), folder}
+}
+
+// What a program would obey is hidden from it in the sandbox, and it works all the same.
+func TestInstalledAgentsSeeNothingOfWhatTheyWouldObeyInTheSandbox(t *testing.T) {
+	t.Parallel()
+	if err := SandboxAvailable(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	for _, cli := range agenttest.CLIs {
+		t.Run(cli.ID, func(t *testing.T) {
+			cli.Find(t)
+			p, model := realAgent(t, cli)
+			if len(p.Obeys) == 0 {
+				t.Skip("it obeys nothing that it cannot be told to leave")
+			}
+			url, calls := stranger(t)
+			turn := realTurn(t, cli, "[[say It is well.]]")
+			mark := filepath.Join(turn.Dir, "ran")
+			files := hostileFiles(mark, url)
+			writeAll(t, turn.Dir, files)
+			turn.Sandbox = &Sandbox{Network: true}
+			for _, kv := range p.SetEnv { // the homes of the test lie in a folder that the sandbox empties
+				if name, value, _ := strings.Cut(kv, "="); name == "HOME" {
+					turn.Sandbox.Writable = append(turn.Sandbox.Writable, value)
+				}
+			}
+			turn.Sandbox.Shown = append(turn.Sandbox.Shown, installed(t, cli.Program)...)
+			res, f, s := runTurn(t, p, turn)
+			if f != nil || res.Text != "It is well." || len(model.Calls()) == 0 {
+				t.Errorf("answered %q after %d calls: %v\n%s", res.Text, len(model.Calls()), f, s.text(EventWarning))
+			}
+			if _, err := os.Stat(mark); err == nil || calls.Load() > 0 {
+				t.Errorf("a file of the repository ran something: %v, or %d calls went to a stranger", err == nil, calls.Load())
+			}
+			for name, want := range files {
+				if got, err := os.ReadFile(filepath.Join(turn.Dir, name)); err != nil || string(got) != want {
+					t.Errorf("it changed %s: %v", name, err)
+				}
+			}
+		})
 	}
 }
