@@ -1,0 +1,132 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+
+	"carillon/app/automation"
+)
+
+// untilWaiting waits until some statement of the database waits for a lock, or none does.
+func (x *walk) untilWaiting(want bool) {
+	x.t.Helper()
+	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		var n int
+		check(x.t, x.server.DB.NewRaw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(x.t.Context(), &n))
+		if (n > 0) == want {
+			return
+		}
+	}
+	x.t.Fatalf("waited for ten minutes for statements to wait: %t", want)
+}
+
+// TestWhatAPersonAsksForEndsWhenTheyLeave holds what pages and calls read, and sees that the statement of who has gone is given up.
+func TestWhatAPersonAsksForEndsWhenTheyLeave(t *testing.T) {
+	x := newWalk(t)
+	token := x.tokens()["admin"]
+	session := x.who["owner"].agent(nil)
+	tx, err := x.server.DB.BeginTx(t.Context(), nil)
+	check(t, err)
+	defer tx.Rollback() //nolint:errcheck // it changed nothing
+	_, err = tx.ExecContext(t.Context(), "LOCK TABLE tickets, automations, executions, workflows, bots, workspaces, notifications, session_events IN ACCESS EXCLUSIVE MODE")
+	check(t, err)
+	for _, route := range []string{
+		"GET /tickets", "GET /automations", "GET /executions", "GET /sessions", "GET /workflows", "GET /bots", "GET /workspaces", "GET /inbox",
+		"POST /tickets", "POST /automations", "GET /api/v1/automations", "GET /api/v1/tickets", "GET /api/v1/export", "POST /api/v1/tickets", "POST /mcp",
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		ctx, leave := context.WithCancel(t.Context())
+		body := url.Values{"workspace": {x.workspace}, "title": {"x"}, "name": {"x"}}.Encode()
+		kind := "application/x-www-form-urlencoded"
+		client, bearer := x.who["admin"].client, ""
+		switch {
+		case path == "/mcp":
+			body, kind, client, bearer = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_tickets","arguments":{}}}`, "application/json", http.DefaultClient, session.token
+		case strings.HasPrefix(path, "/api/"):
+			body, kind, client, bearer = `{"workspace_id":"`+x.workspace+`","title":"x"}`, "application/json", http.DefaultClient, token
+		}
+		if method == http.MethodGet {
+			body = ""
+		}
+		req, err := http.NewRequestWithContext(ctx, method, x.http.URL+path, strings.NewReader(body))
+		check(t, err)
+		req.Header.Set("Content-Type", kind)
+		req.Header.Set("Accept", "application/json, text/event-stream, text/html")
+		if bearer != "" {
+			req.Header.Set("Authorization", "Bearer "+bearer)
+		}
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			if res, err := client.Do(req); err == nil {
+				t.Errorf("%s was answered %d, though what it reads is held", route, res.StatusCode)
+				_ = res.Body.Close()
+			}
+		}()
+		x.untilWaiting(true)
+		leave()
+		<-left
+		x.untilWaiting(false)
+	}
+}
+
+// TestCostlyTextsThroughToolsAreAnswered sends the costliest texts as every text of every tool.
+func TestCostlyTextsThroughToolsAreAnswered(t *testing.T) {
+	x := newWalk(t)
+	x.server.strangers = newLimits(rate.Inf, 0)
+	texts := costly(16 << 10)
+	c := x.tool(x.who["manager"].agent(func(in *automation.Input) { in.MayAutomate = true }).token)
+	r, err := c.ListTools(t.Context(), nil)
+	check(t, err)
+	for at, tool := range r.Tools {
+		for field := range propertiesOf(t, tool.InputSchema, "string") {
+			args := map[string]any{"title": "x", "number": 1, "outcome": "done", "summary": "x", "body": "x", "automation": uuid.NewString(), "name": "x"}
+			for name := range args {
+				if _, takes := propertiesOf(t, tool.InputSchema, "")[name]; !takes {
+					delete(args, name)
+				}
+			}
+			args[field] = texts[at%len(texts)]
+			if told, _ := x.call(c, tool.Name, args); strings.Contains(told, "our side") || len(told) > 1<<20 {
+				t.Errorf("%s with a costly %s answers %.300s", tool.Name, field, told)
+			}
+		}
+	}
+}
+
+func TestCostlyTextsToWebhooksAreAnswered(t *testing.T) {
+	h := newHook(t, nil)
+	for _, text := range costly(16 << 10) {
+		for _, body := range []string{`{"what":"` + text + `"}`, `{"` + text + `":"x"}`, text} {
+			if a := h.send(body); a.StatusCode >= 500 {
+				t.Errorf("a call of %.40s… is answered %d", body, a.StatusCode)
+			}
+		}
+	}
+}
+
+// propertiesOf are the arguments of a tool of a type, or all.
+func propertiesOf(t *testing.T, schema any, kind string) map[string]bool {
+	t.Helper()
+	raw, err := json.Marshal(schema)
+	check(t, err)
+	var takes struct {
+		Properties map[string]struct{ Type string }
+	}
+	check(t, json.Unmarshal(raw, &takes))
+	list := map[string]bool{}
+	for name, p := range takes.Properties {
+		if kind == "" || p.Type == kind {
+			list[name] = true
+		}
+	}
+	return list
+}
