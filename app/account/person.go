@@ -166,15 +166,16 @@ func (s *Service) RenewAddressLink(ctx context.Context, actor Actor, user uuid.U
 // Joining does.
 func (s *Service) AnswerAddress(ctx context.Context, token, address string) error {
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		link, u, err := s.linked(ctx, tx, token)
+		_, before, err := s.linked(ctx, tx, token)
 		if err != nil {
 			return err
 		}
-		if _, err := db.LockUser(ctx, tx, u.ID); err != nil {
+		if _, err := db.LockUser(ctx, tx, before.ID); err != nil {
 			return err
 		}
 		// Again, now that nothing moves: the address may have been changed meanwhile.
-		if link, u, err = s.linked(ctx, tx, token); err != nil {
+		link, u, err := s.linked(ctx, tx, token)
+		if err != nil {
 			return err
 		}
 		if !link.Confirms {
