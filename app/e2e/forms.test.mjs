@@ -58,10 +58,11 @@ const forms = {
   '/workspaces/{id}/members': { seen: '' },
 }
 
-// Routes to which other scenarios send.
+// Routes to which other scenarios send, or tests by HTTP in app/web where a page has them only with another person or a mail server.
 const elsewhere = {
   '/login': 'signin', '/logout': 'signin', '/setup': 'signin', '/join/{token}': 'signin',
   '/automations/{id}/budget/{limit}': 'quality', '/automations/placeholders': 'whole',
+  '/automations/{id}/offer': 'rights_test.go', '/settings/users/{id}/address': 'hijack_test.go',
 }
 // These show something, ask something outside, or change what ROWS leaves out or what is chosen already.
 const changesNothing = /\bdo=|do=$|\/check |\/trial |\/preferences\/workspace |\/sign-outs/
