@@ -3,7 +3,7 @@
 // link followed. The pages are those of the server's table of routes. A form that has no line below fails the test, and so does a
 // button that could not be pressed, one whose press changes nothing, and a route for forms to which nothing was sent.
 import assert from 'node:assert/strict'
-import { base, scenario, signIn } from './browser.mjs'
+import { base, scenario, signIn, until } from './browser.mjs'
 
 const pages = JSON.parse(process.env.PAGES)
 const routes = JSON.parse(process.env.ROUTES)
@@ -101,24 +101,49 @@ const openAt = async (page, path) => {
 const same = (now, want) => assert.deepEqual(Object.fromEntries(Object.keys(want).map(n => [n, (now[n] || []).slice(0, Math.max(want[n].length, want[n].length && /^(variable|filter)_/.test(n) ? 0 : (now[n] || []).length))])), want)
 const rows = async () => (await fetch(process.env.ROWS)).json()
 
-// save presses the button of a form, and returns the answer.
-const save = async (page, action, busy) => {
-  const button = await page.evaluateHandle(a => {
-    const form = formAt(a)
-    return [...form.querySelectorAll('button')].find(b => b.type === 'submit' && !b.name && !b.formNoValidate && !b.hasAttribute('formaction'))
-  }, action)
-  // A changed address ends Playwright's wait too, before the page has gone. A document that goes takes its mark along.
-  await page.evaluate(() => { window.stays = true })
-  let leaves = false
-  const note = r => { leaves ||= r.isNavigationRequest() && r.method() === 'POST' }
-  page.on('request', note)
-  const [answer] = await Promise.all([page.waitForNavigation(), button.evaluate(b => b.click())])
-  page.off('request', note)
-  if (leaves) await page.waitForFunction(() => !window.stays && document.readyState === 'complete')
-  if (answer && answer.status() >= 400 && !(busy && answer.status() === 409)) { // none where it led to another part of the same page
-    assert.fail(`saving ${action} answered ${answer.status()}: ${(await page.locator('main').innerText()).slice(0, 1500)}`)
+// press looks for a button and clicks on it in one go, since what fetches itself anew may put another in its place, and returns
+// the status of the answer when its page, or its part of one, has come: 0 where none was asked for, null where the button is not there.
+const press = async (page, find, what) => {
+  const asked = [], answered = new Map()
+  const ask = r => { if (r.isNavigationRequest() && r.frame() === page.mainFrame() || r.headers()['hx-request'] === 'true') asked.push(r) }
+  const answer = r => answered.set(r.request(), r.status())
+  page.on('request', ask)
+  page.on('response', answer)
+  try {
+    // A document that goes takes its mark along. A changed address alone does not end the wait for another page.
+    const sent = await page.evaluate(([source, what]) => {
+      const button = eval(source)(what)
+      if (!button) return null
+      const { form } = button
+      const leaves = button.type === 'submit' && !!form && form.method !== 'dialog'
+      const swaps = leaves && [...button.attributes, ...form.attributes].some(a => a.name.startsWith('hx-'))
+      window.stays = true
+      button.click()
+      return { leaves, swaps, to: leaves && new URL(button.getAttribute('formaction') || form.getAttribute('action') || '', location.href).pathname }
+    }, [`(${find})`, what])
+    if (!sent) return null
+    if (!sent.leaves) return 0
+    if (sent.swaps) { // or leads elsewhere, if the answer says so
+      const mine = () => asked.find(r => new URL(r.url()).pathname === sent.to && answered.has(r))
+      await until(`the answer of ${sent.to}`, mine)
+      await page.waitForFunction(() => document.readyState === 'complete' && !document.querySelector('.htmx-request'), null, { polling: 25 })
+      return answered.get(mine())
+    }
+    await page.waitForFunction(() => !window.stays && document.readyState === 'complete', null, { polling: 25 })
+    return answered.get(asked.findLast(r => r.isNavigationRequest() && answered.has(r)))
+  } finally {
+    page.off('request', ask)
+    page.off('response', answer)
   }
-  return answer
+}
+
+// save presses the button of a form, and returns the status of the answer.
+const save = async (page, action, busy) => {
+  const status = await press(page, a => [...formAt(a).querySelectorAll('button')].find(b => b.type === 'submit' && !b.name && !b.formNoValidate && !b.hasAttribute('formaction')), action)
+  if (!status || status >= 400 && !(busy && status === 409)) {
+    assert.fail(`saving ${action} answered ${status}: ${(await page.locator('main').innerText()).slice(0, 1500)}`)
+  }
+  return status
 }
 
 // change writes another value into each field that can be seen, and returns what is then to be seen again.
@@ -174,7 +199,12 @@ await scenario(async ({ open, step }) => {
     if (r.method() === 'POST') sent.add(new URL(r.url()).pathname)
   })
   const attempt = async (what, act) => {
-    try { await act() } catch (err) { wrong.push(`${what}: ${err.message}`) }
+    try {
+      await act()
+    } catch (err) {
+      wrong.push(`${what}: ${err.message}`)
+      console.log(`  ${err.message.split('\n')[0]}`)
+    }
   }
   await page.goto('/login')
   await signIn(page)
@@ -303,16 +333,11 @@ await scenario(async ({ open, step }) => {
       let refused = 0
       for (const { path, name, sends } of b.at) { // what was pressed before has changed some pages, or is in its way
         if (!await openAt(page, path)) continue
-        const button = (await page.evaluateHandle(find, [name, sends, b.kind, b.named])).asElement()
-        if (!button) continue
-        const swaps = await button.evaluate(el => [...el.attributes, ...el.form?.attributes || []].some(a => a.name.startsWith('hx-')))
-        const leaves = await button.evaluate(el => el.type === 'submit' && !!el.form && el.form.method !== 'dialog')
         const changes = b.sends && !changesNothing.test(b.key + ' ')
         const before = changes && await rows()
-        const waits = !leaves ? null : swaps ? page.waitForResponse(r => r.request().headers()['hx-request'] === 'true') : page.waitForNavigation()
-        await button.evaluate(el => el.click())
-        const answer = waits && await waits
-        refused = answer ? answer.status() : 0
+        const status = await press(page, find, [name, sends, b.kind, b.named])
+        if (status === null) continue
+        refused = status
         if (refused === 409 || refused === 422) continue // by a rule; what is told then is tested elsewhere
         assert.ok(refused < 400, `answered ${refused}`)
         if (changes) assert.notDeepEqual(await rows(), before, 'nothing has changed')
