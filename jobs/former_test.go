@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -29,6 +30,30 @@ func TestAWorkerBeginsWhenNoProcessOfItsFormerLifeIsLeft(t *testing.T) {
 	}
 	check(t, held.Close())
 	k.ended(run)
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder of the former run is still there: %v", err)
+	}
+}
+
+// A program may have renewed its sign-in just before its worker died. The old one may be worth nothing any more.
+func TestASignInThatAFormerRunRenewedIsTakenOver(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	shared := filepath.Join(t.TempDir(), "auth.json")
+	check(t, os.WriteFile(shared, []byte(`{"refresh":"old","expires":1000}`), 0o600))
+	dir := filepath.Join(k.runner.Data, "runs", uuid.NewString()+"-1")
+	home := filepath.Join(dir, "home-1")
+	check(t, os.MkdirAll(home, 0o700))
+	const renewed = `{"refresh":"new","expires":2000}`
+	check(t, os.WriteFile(filepath.Join(home, "auth.json"), []byte(renewed), 0o600))
+	note, err := json.Marshal(map[string]string{"Name": "Tool", "Shared": shared, "Folder": home, "Seen": "auth.json"})
+	check(t, err)
+	check(t, os.WriteFile(filepath.Join(dir, "sign-in.json"), note, 0o600))
+	k.start()
+	k.ended(k.run("true", nil))
+	if text, err := os.ReadFile(shared); err != nil || string(text) != renewed {
+		t.Errorf("the sign-in is %s (%v); want %s", text, err, renewed)
+	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the folder of the former run is still there: %v", err)
 	}

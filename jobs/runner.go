@@ -228,6 +228,9 @@ func (r *Runner) outlive(ctx context.Context) {
 			err = errors.New("its processes have not ended within " + outliveWithin.String())
 		}
 		if err == nil {
+			err = agent.TakeOverSignIn(dir)
+		}
+		if err == nil {
 			err = os.RemoveAll(dir)
 		}
 		if err != nil {

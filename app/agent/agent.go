@@ -339,18 +339,16 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	if ctx.Err() != nil {
 		return Result{}, r.stopped(ctx)
 	}
+	defer r.forgetSignIn()
 	if err := r.prepare(); err != nil {
 		return Result{}, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
 	if err := r.guarded(); err != nil {
 		return Result{}, err
 	}
+	signedIn := r.keepSignIn()
 	res, err := r.drive(ctx)
-	if r.account != nil {
-		if e := r.settle(r.account); e != nil {
-			r.warn("The sign-in of %s could not be looked after: %v.", r.Name, e)
-		}
-	}
+	signedIn()
 	if r.over != "" && ctx.Err() == nil {
 		err = &Failure{Kind: FailAgent, Reason: r.over, Fix: "Let it do less at once, or ask an administrator for a higher limit."}
 	}

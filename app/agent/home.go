@@ -1,25 +1,19 @@
 package agent
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 )
 
 // A child in a sandbox has a home folder of its workspace. What lies in Sandbox.Home is kept: the caches of package
 // managers and what the agents remember. All else in it begins empty with each start, so that nothing that one run leaves,
 // such as settings of Git, of a shell or of the agent itself, is obeyed by another. From the home of the server's user come
-// the agent's configuration, read-only, and the file of its sign-in, which is shared: programs renew their sign-ins, and an
-// old one may be worth nothing afterwards.
+// the agent's configuration, read-only, and a copy of its sign-in: see account.
 
 // caches are the folders of a home that every workspace keeps.
 var caches = []string{".cache", ".npm", "go/pkg", ".cargo/registry", ".cargo/git", ".gradle/caches", ".gradle/wrapper",
@@ -65,12 +59,6 @@ func serverPath(relative string) string {
 		return ""
 	}
 	return filepath.Join(home, relative)
-}
-
-// account is the file of a sign-in that a sandbox shares with the server.
-type account struct {
-	shared string // the server's
-	seen   string // where the program looks for it: a link to the shared one, or what the program put in its place
 }
 
 // box prepares the turn's sandbox, with what the run itself needs.
@@ -142,7 +130,7 @@ func (r *run) furnish(s *Sandbox) error {
 			}
 		}
 	}
-	return r.shareAccount(s, fresh)
+	return r.signIn(s, fresh)
 }
 
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
@@ -150,165 +138,6 @@ func within(path, dir string) bool { return path == dir || strings.HasPrefix(pat
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
-}
-
-// shareAccount gives the home a link to the server's sign-in, if there is one.
-func (r *run) shareAccount(s *Sandbox, fresh string) error {
-	if r.Account == "" {
-		return nil
-	}
-	shared := serverPath(r.Account)
-	if shared == "" || !isFile(shared) {
-		return nil
-	}
-	dir := filepath.Join(fresh, filepath.Dir(r.Account))
-	for _, path := range r.State {
-		if within(r.Account, path) { // in a folder that is kept
-			dir = filepath.Join(s.Home, filepath.Dir(r.Account))
-		}
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	a := &account{shared: shared, seen: filepath.Join(dir, filepath.Base(r.Account))}
-	if err := r.settle(a); err != nil { // what a former run left, whose end nobody saw
-		return err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	name := filepath.Base(a.seen)
-	if was, err := root.Readlink(name); err != nil || was != shared {
-		if err := root.RemoveAll(name); err != nil {
-			return err
-		}
-		if err := root.Symlink(shared, name); err != nil && !errors.Is(err, fs.ErrExist) { // another start of the same moment made it
-			return err
-		}
-	}
-	s.Writable = append(s.Writable, shared)
-	r.account = a
-	return nil
-}
-
-// mostAccount is how long the file of a sign-in is, at most.
-const mostAccount = 1 << 20
-
-// good are the sign-ins as they were last when they had the form of one, by their files.
-var good = struct {
-	sync.Mutex
-	text map[string][]byte
-}{text: map[string][]byte{}}
-
-// settle keeps a shared sign-in good after a turn. A program that renewed it by a new file in place of the link has that
-// file taken over. What is no sign-in any more is put back as it was. Both under a lock, for all processes.
-func (r *run) settle(a *account) error {
-	dir, err := os.Open(filepath.Dir(a.shared))
-	if err != nil {
-		return err
-	}
-	defer dir.Close() //nolint:errcheck // closing unlocks
-	good.Lock()
-	defer good.Unlock()
-	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
-		return err
-	}
-	now, changed, err := readAccount(a.shared)
-	if err != nil && !errors.Is(err, errNoAccount) {
-		return err
-	}
-	was := good.text[a.shared]
-	if was != nil && (now == nil || !sameForm(was, now)) {
-		if err := replaceAccount(a.shared, was); err != nil {
-			return err
-		}
-		r.warn("The file of %s's sign-in was no sign-in any more after a turn. It was put back as it was.", r.Name)
-		return nil
-	}
-	own, renewed, err := readAccount(a.seen)
-	if err == nil && now != nil && renewed > changed && !bytes.Equal(own, now) && sameForm(now, own) {
-		if err := replaceAccount(a.shared, own); err != nil {
-			return err
-		}
-		now = own
-	}
-	if now != nil {
-		good.text[a.shared] = now
-	}
-	return nil
-}
-
-var errNoAccount = errors.New("the file is no sign-in")
-
-// readAccount reads a sign-in, and when it was changed. It follows no link and waits for no pipe.
-func readAccount(path string) (text []byte, changed int64, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if errors.Is(err, syscall.ELOOP) || errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, errNoAccount
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > mostAccount {
-		return nil, 0, errNoAccount
-	}
-	if text, err = io.ReadAll(io.LimitReader(f, mostAccount)); err != nil {
-		return nil, 0, err
-	}
-	var object map[string]any
-	if json.Unmarshal(text, &object) != nil || len(object) == 0 {
-		return nil, 0, errNoAccount
-	}
-	return text, info.ModTime().UnixNano(), nil
-}
-
-// replaceAccount writes a sign-in. The file stays the one that sandboxes at work have.
-func replaceAccount(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(text, 0)
-	return errors.Join(err, f.Truncate(int64(len(text))), f.Close())
-}
-
-// sameForm reports whether a JSON value has all that another one has: the keys, each with a value of its kind that is not
-// empty where the other's is not, and the same account.
-func sameForm(was, is []byte) bool {
-	var a, b any
-	return json.Unmarshal(was, &a) == nil && json.Unmarshal(is, &b) == nil && sameValue("", a, b)
-}
-
-func sameValue(key string, was, is any) bool {
-	switch was := was.(type) {
-	case map[string]any:
-		now, ok := is.(map[string]any)
-		if !ok {
-			return false
-		}
-		for key, value := range was {
-			if value == nil {
-				continue
-			}
-			if other, ok := now[key]; !ok || !sameValue(key, value, other) {
-				return false
-			}
-		}
-	case string:
-		now, ok := is.(string)
-		return ok && (was == "" || now != "") && (now == was || key != "account_id" && key != "email")
-	case float64:
-		_, ok := is.(float64)
-		return ok
-	}
-	return true
 }
 
 // Of the state of a program whose sign-in is in no known file so much is copied at first.

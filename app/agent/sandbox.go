@@ -30,6 +30,7 @@ type Sandbox struct {
 	Network bool     // agents need it to reach their model
 
 	home []homeMount // what Home is made of for one start
+	kept []string    // files of writable folders that the child cannot change
 }
 
 // homeMount shows a file or folder at another place.
@@ -177,6 +178,9 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	}
 	for _, path := range s.Writable {
 		out = append(out, "--bind", path, path)
+	}
+	for _, path := range s.kept {
+		out = append(out, "--ro-bind", path, path)
 	}
 	out = append(out, mask(s.Masked, s.Empty)...)
 	out = append(out, "--chdir", dir)

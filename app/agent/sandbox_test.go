@@ -141,9 +141,10 @@ func TestSandboxSharesTheSignInAndShowsTheConfigurationReadOnly(t *testing.T) {
 		{"configures", `(echo x > ~/.tool/settings.json) 2>/dev/null || echo refused; rm -f ~/.tool/settings.json 2>/dev/null || echo refused`,
 			"refused\nrefused\n", first},
 		{"renews in its place", `printf %s {{renewed}} > ~/.tool/auth.json`, "", renewed},
-		{"signs out", `echo '{}' > ~/.tool/auth.json`, "The file of Shell script's sign-in was no sign-in any more after a turn. It was put back as it was.", renewed},
+		{"signs out", `echo '{}' > ~/.tool/auth.json`, "What Shell script left in place of its sign-in is none. The one from before stays.", renewed},
 		{"renews by another file", `printf %s {{first}} > ~/.tool/new; sleep 0.01; touch ~/.tool/new; mv ~/.tool/new ~/.tool/auth.json`, "", first},
-		{"is another account", `sed s/us/them/ ~/.tool/auth.json > ~/.tool/new; cp ~/.tool/new ~/.tool/auth.json`, "The file of Shell script's sign-in was no sign-in any more after a turn. It was put back as it was.", first},
+		{"is another account", `sed s/us/them/ ~/.tool/auth.json > ~/.tool/new; cp ~/.tool/new ~/.tool/auth.json`,
+			"What Shell script left in place of its sign-in is of another form or account. The one from before stays.", first},
 		{"leaves a chat", `echo mine > ~/.tool/chats/one`, "", first},
 	} {
 		if got := give("w", c.script); got != c.prints {

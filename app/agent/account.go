@@ -1,0 +1,414 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// account is the sign-in of a program in a sandbox. The program works with a copy of the server's file. Programs renew
+// their sign-ins, and an old one may be worth nothing afterwards, so that the copy is looked at while the program works:
+// what it renewed is taken over for the server and with that for every other sandbox, and what was renewed elsewhere
+// becomes its copy. The server's file is changed under a lock alone, by a sign-in of the same form and account that is not
+// older. Whatever a program writes beside that stays its own.
+type account struct {
+	name   string // the provider's
+	shared string // the server's file
+	root   *os.Root
+	seen   string // the copy, within root
+	base   []byte // what both were when they were the same
+}
+
+const (
+	// mostAccount is how long the file of a sign-in is, at most.
+	mostAccount = 1 << 20
+	// accountEvery is how long a renewal waits until others have it, at most.
+	accountEvery = 250 * time.Millisecond
+	// accountPatience is how long the lock on a sign-in is waited for, which others hold for a moment.
+	accountPatience = 30 * time.Second
+	// accountNote is the file, in Turn.RunDir, that tells where a run has its copy.
+	accountNote = "sign-in.json"
+)
+
+// signInNote is what accountNote has.
+type signInNote struct{ Name, Shared, Folder, Seen string }
+
+// signIn gives the home a copy of the server's sign-in, if there is one.
+func (r *run) signIn(s *Sandbox, fresh string) error {
+	if r.Account == "" {
+		return nil
+	}
+	shared, err := filepath.EvalSymlinks(serverPath(r.Account))
+	if err != nil || !isFile(shared) {
+		return nil //nolint:nilerr // the server is not signed in
+	}
+	n := signInNote{Name: r.Name, Shared: shared, Folder: fresh, Seen: r.Account}
+	for _, path := range r.State {
+		if rest, ok := strings.CutPrefix(r.Account, path+"/"); ok { // in a folder that is kept
+			n.Folder, n.Seen = filepath.Join(s.Home, path), rest
+		}
+	}
+	a, err := n.open()
+	if err != nil {
+		return err
+	}
+	r.account = a
+	if _, _, err := a.sync(atBegin); err != nil {
+		return err
+	}
+	note, _ := json.Marshal(n) // strings always are JSON
+	path, err := r.write(accountNote, note)
+	s.kept = append(s.kept, path)
+	return err
+}
+
+func (n signInNote) open() (*account, error) {
+	root, err := os.OpenRoot(n.Folder)
+	if err != nil {
+		return nil, err
+	}
+	return &account{name: n.Name, shared: n.Shared, root: root, seen: filepath.Clean(n.Seen)}, nil
+}
+
+// keepSignIn keeps the turn's sign-in and the server's the same until the function that it returns is called.
+func (r *run) keepSignIn() (end func()) {
+	a := r.account
+	if a == nil {
+		return func() {}
+	}
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(accountEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				if a.changed() {
+					_, _, _ = a.sync(atWork) // what does not go now is tried again, and told at the end
+				}
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(done)
+		<-stopped
+		switch own, fits, err := a.sync(atEnd); {
+		case err != nil:
+			r.warn("The sign-in of %s could not be looked after: %v.", r.Name, err)
+		case own == nil:
+			r.warn("What %s left in place of its sign-in is none. The one from before stays.", r.Name)
+		case !fits:
+			r.warn("What %s left in place of its sign-in is of another form or account. The one from before stays.", r.Name)
+		}
+	})
+}
+
+// forgetSignIn lets go of the folder in which the copy is.
+func (r *run) forgetSignIn() {
+	if r.account != nil {
+		_ = r.account.root.Close() // nothing was written through it
+	}
+}
+
+// TakeOverSignIn takes over what a run renewed whose worker died. Dir was its Turn.RunDir; nothing of the run is alive.
+func TakeOverSignIn(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, accountNote))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var n signInNote
+	if err := json.Unmarshal(text, &n); err != nil {
+		return fmt.Errorf("%s: %w", accountNote, err)
+	}
+	a, err := n.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer a.root.Close()
+	if _, _, err = a.sync(atEnd); errors.Is(err, fs.ErrNotExist) { // the server's folder of that program is gone
+		return nil
+	}
+	return err
+}
+
+// The moments at which a copy and the server's sign-in are made the same.
+type moment int
+
+const (
+	atBegin moment = iota // nothing runs yet: the copy is the server's then
+	atWork                // the program may be about to write
+	atEnd                 // the program is gone: its copy is of no use any more
+)
+
+// changed reports whether the copy or the server's sign-in is another than when they were the same.
+func (a *account) changed() bool {
+	own, _, _ := a.readSeen()
+	now, _, _ := readAccount(os.OpenFile(a.shared, readPlain, 0))
+	return !bytes.Equal(own, a.base) || !bytes.Equal(now, a.base)
+}
+
+// sync takes over a renewed copy, or renews the copy. It returns what the program has in its place, nil for what is no
+// sign-in, and whether that may be taken over at all.
+func (a *account) sync(when moment) (own []byte, fits bool, err error) {
+	unlock, err := lockAccount(a.shared, when)
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlock()
+	own, ownAt, err := a.readSeen()
+	if err != nil && !errors.Is(err, errNoAccount) {
+		return nil, false, err
+	}
+	now, nowAt, err := readAccount(os.OpenFile(a.shared, readPlain, 0))
+	if errors.Is(err, errNoAccount) { // a person has signed out, or is about to sign in: nothing of a run's changes that
+		if when == atBegin {
+			return nil, true, a.root.RemoveAll(a.seen)
+		}
+		return own, true, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	fits = own != nil && sameForm(now, own)
+	switch {
+	case bytes.Equal(own, now):
+		a.base = now
+	case fits && !bytes.Equal(own, a.base) && renews(own, ownAt, now, nowAt, bytes.Equal(now, a.base)):
+		if err := replaceAccount(a.shared, own); err != nil {
+			return own, fits, err
+		}
+		a.base = own
+	case when == atBegin, when == atWork && own != nil && !bytes.Equal(now, a.base):
+		if err := a.renewSeen(now); err != nil {
+			return own, fits, err
+		}
+		a.base, own, fits = now, now, true
+	}
+	return own, fits, nil
+}
+
+// renews reports whether a sign-in takes the place of another one: by what they tell about when they end or were renewed,
+// else because the program had the other one before, else by when they were written.
+func renews(own []byte, ownAt time.Time, now []byte, nowAt time.Time, had bool) bool {
+	a, b := freshness(own), freshness(now)
+	switch {
+	case a != 0 && b != 0 && a != b:
+		return a > b
+	case had:
+		return true
+	}
+	return ownAt.After(nowAt)
+}
+
+var errNoAccount = errors.New("the file is no sign-in")
+
+// readPlain opens a file to be read. It waits for no pipe.
+const readPlain = os.O_RDONLY | syscall.O_NONBLOCK
+
+func (a *account) readSeen() ([]byte, time.Time, error) {
+	if info, err := a.root.Lstat(a.seen); err != nil || !info.Mode().IsRegular() {
+		return nil, time.Time{}, errNoAccount
+	}
+	f, err := a.root.OpenFile(a.seen, readPlain, 0)
+	if err != nil { // gone, or a link by now
+		return nil, time.Time{}, errNoAccount
+	}
+	return readAccount(f, nil)
+}
+
+// readAccount reads a sign-in, and when it was written. It closes the file.
+func readAccount(f *os.File, err error) ([]byte, time.Time, error) {
+	var none time.Time
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, none, errNoAccount
+	}
+	if err != nil {
+		return nil, none, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, none, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > mostAccount {
+		return nil, none, errNoAccount
+	}
+	text, err := io.ReadAll(io.LimitReader(f, mostAccount+1))
+	if err != nil {
+		return nil, none, err
+	}
+	var object map[string]any
+	if len(text) > mostAccount || json.Unmarshal(text, &object) != nil || len(object) == 0 {
+		return nil, none, errNoAccount
+	}
+	return text, info.ModTime(), nil
+}
+
+// renewSeen gives the program another sign-in.
+func (a *account) renewSeen(text []byte) error {
+	if dir := filepath.Dir(a.seen); dir != "." {
+		if err := a.root.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	temp := a.seen + "." + rand.Text()
+	if err := a.root.WriteFile(temp, text, 0o600); err != nil {
+		return err
+	}
+	err := a.root.Rename(temp, a.seen)
+	if err != nil { // a folder is there
+		err = errors.Join(a.root.RemoveAll(a.seen), a.root.Rename(temp, a.seen))
+	}
+	return err
+}
+
+// replaceAccount writes the server's sign-in, whole.
+func replaceAccount(path string, text []byte) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")
+	if err == nil {
+		_, err = temp.Write(text)
+		err = errors.Join(err, temp.Chmod(info.Mode().Perm()), temp.Sync(), temp.Close())
+		if err == nil {
+			err = os.Rename(temp.Name(), path)
+		}
+		if err == nil {
+			return nil
+		}
+		_ = os.Remove(temp.Name())
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) // the file is mounted by itself, or the folder takes no other
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(text, 0)
+	return errors.Join(err, f.Truncate(int64(len(text))), f.Sync(), f.Close())
+}
+
+// lockAccount keeps all others, of other processes too, from a sign-in until unlock is called.
+func lockAccount(shared string, when moment) (unlock func(), err error) {
+	dir, err := os.Open(filepath.Dir(shared))
+	if err != nil {
+		return nil, err
+	}
+	end := time.Now().Add(accountPatience)
+	for {
+		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { _ = dir.Close() }, nil // closing unlocks
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || when == atWork || time.Now().After(end):
+			return nil, errors.Join(fmt.Errorf("lock the sign-in: %w", err), dir.Close())
+		}
+		time.Sleep(accountEvery / 50)
+	}
+}
+
+// sameForm reports whether a JSON value has all that another one has: the keys, each with a value of its kind that is not
+// empty where the other's is not, and the same account.
+func sameForm(was, is []byte) bool {
+	var a, b any
+	return json.Unmarshal(was, &a) == nil && json.Unmarshal(is, &b) == nil && sameValue("", a, b)
+}
+
+func sameValue(key string, was, is any) bool {
+	switch was := was.(type) {
+	case map[string]any:
+		now, ok := is.(map[string]any)
+		if !ok {
+			return false
+		}
+		for key, value := range was {
+			if value == nil {
+				continue
+			}
+			if other, ok := now[key]; !ok || !sameValue(key, value, other) {
+				return false
+			}
+		}
+	case string:
+		now, ok := is.(string)
+		return ok && (was == "" || now != "") && (now == was || key != "account_id" && key != "email")
+	case float64:
+		_, ok := is.(float64)
+		return ok
+	}
+	return true
+}
+
+// ends are the names that programs give to the time at which a sign-in ends, or at which it was renewed. Those of codex's
+// tokens are within them.
+var ends = []string{"expiresat", "expires", "expirydate", "expiry", "exp", "lastrefresh"}
+
+// freshness is by what a sign-in is told to be newer than another one: the latest time that it names, in milliseconds; 0
+// where it names none.
+func freshness(text []byte) int64 {
+	var value any
+	if json.Unmarshal(text, &value) != nil {
+		return 0
+	}
+	return latest("", value)
+}
+
+func latest(key string, value any) int64 {
+	most := int64(0)
+	switch v := value.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			most = max(most, latest(key, inner))
+		}
+	case []any:
+		for _, inner := range v {
+			most = max(most, latest("", inner))
+		}
+	case float64:
+		if isEnd(key) && v > 0 && v < 1e15 {
+			if v < 1e11 { // seconds
+				v *= 1000
+			}
+			return believed(int64(v))
+		}
+	case string:
+		if at, err := time.Parse(time.RFC3339, v); err == nil && isEnd(key) {
+			return believed(at.UnixMilli())
+		}
+	}
+	return most
+}
+
+// longestSignIn is how far ahead the end of a sign-in is believed. What a run made up must not outlast every renewal.
+const longestSignIn = 400 * 24 * time.Hour
+
+func believed(ms int64) int64 {
+	if time.UnixMilli(ms).After(time.Now().Add(longestSignIn)) {
+		return 0
+	}
+	return ms
+}
+
+func isEnd(key string) bool {
+	return slices.Contains(ends, strings.ToLower(strings.ReplaceAll(key, "_", "")))
+}
