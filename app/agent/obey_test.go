@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"carillon/app/agent/agenttest"
 )
 
 func TestClaudeObeysNoSettingsOfTheRepository(t *testing.T) {
@@ -61,13 +63,13 @@ func TestAFileThatAnAgentObeysIsHiddenOrTheTurnRefused(t *testing.T) {
 	if _, f, _ := runTurn(t, p, turn); f != nil {
 		t.Fatal(f)
 	}
-	writeAll(t, turn.Dir, map[string]string{"agent.json": "{}"})
+	agenttest.WriteAll(t, turn.Dir, map[string]string{"agent.json": "{}"})
 	_, f, _ := runTurn(t, p, turn)
 	expectFailure(t, f, FailStart, "the repository has agent.json")
 
 	box := &run{Provider: p, Turn: turn}
 	box.Sandbox = &Sandbox{}
-	writeAll(t, turn.Dir, map[string]string{".agent/hooks.json": "{}"})
+	agenttest.WriteAll(t, turn.Dir, map[string]string{".agent/hooks.json": "{}"})
 	if err := errors.Join(box.prepareBox(), box.guarded()); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func TestTheSandboxShowsWhatAnAgentObeysEmpty(t *testing.T) {
 	turn := newTurn(t, "cat agent.json > seen.txt; cat .agent/* >> seen.txt 2>/dev/null || true; echo x > .agent/new || true; echo y > agent.json || true; true")
 	turn.Sandbox = &Sandbox{}
 	files := map[string]string{"agent.json": "secret", ".agent/hooks.json": "secret"}
-	writeAll(t, turn.Dir, files)
+	agenttest.WriteAll(t, turn.Dir, files)
 	_, f, _ := runTurn(t, p, turn)
 	seen, err := os.ReadFile(filepath.Join(turn.Dir, "seen.txt"))
 	if f != nil || err != nil || strings.Contains(string(seen), "secret") {
@@ -109,7 +111,7 @@ func TestAFileOfVariablesSteersNoAgent(t *testing.T) {
 	t.Parallel()
 	r := &run{Provider: Provider{Keys: []string{"AGENT_*"}, DotEnv: []string{".env"}, PinEnv: []string{"MODEL_BASE_URL"}}, Turn: newTurn(t, "")}
 	r.Env = []string{"MODEL_API_BASE=https://example.com"}
-	writeAll(t, r.Dir, map[string]string{".env": "\ufeffexport HTTPS_PROXY=http://evil\nNODE_OPTIONS: --require ./x\n  AGENT_MODE =\"yolo\"\n" +
+	agenttest.WriteAll(t, r.Dir, map[string]string{".env": "\ufeffexport HTTPS_PROXY=http://evil\nNODE_OPTIONS: --require ./x\n  AGENT_MODE =\"yolo\"\n" +
 		"MODEL_API_BASE=http://evil\nSTAGE=test\nPORT=3000\n"})
 	if err := r.guarded(); err != nil {
 		t.Fatal(err)

@@ -258,7 +258,11 @@ func programs(secluded []string, program string) []string {
 	if filepath.IsAbs(program) {
 		if real, err := filepath.EvalSymlinks(program); err == nil && inside(real) &&
 			!slices.Contains(secluded, filepath.Dir(real)) {
-			show(filepath.Dir(real))
+			dir := filepath.Dir(real)
+			if before, _, found := strings.Cut(real, "/node_modules/"); found { // beside it are the packages that it needs
+				dir = filepath.Join(before, "node_modules")
+			}
+			show(dir)
 		}
 	}
 	show("/etc/resolv.conf", "/etc/hosts")

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -109,6 +110,34 @@ echo kept > ~/.npm/x; echo gone > ~/.npmrc`)
 	turn.RunDir = t.TempDir()
 	if _, f, s := runTurn(t, bash(), turn); f != nil || s.stream("stdout") != "kept\nfresh\n" {
 		t.Errorf("the next start printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
+	}
+}
+
+// npm may install a program into a folder of its own, with a link to it in a folder on the PATH.
+func TestSandboxShowsThePackagesOfAProgramOfNpm(t *testing.T) {
+	needSandbox(t)
+	dir := t.TempDir()
+	packages := filepath.Join(dir, "app", "node_modules")
+	const script = "#!/bin/sh\ncat \"$(dirname \"$(readlink -f \"$0\")\")/../../dep/word\"; ls %s\n"
+	for path, text := range map[string]string{
+		"@x/tool/bin/tool.js": fmt.Sprintf(script, filepath.Join(dir, "app")), "@x/dep/word": "word\n", "../secret": "s3cret",
+	} {
+		path = filepath.Join(packages, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(filepath.Join(packages, "@x/tool/bin/tool.js"), filepath.Join(bin, "my-tool")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", os.Getenv("PATH")+":"+bin)
+	p := bash()
+	p.Command = []string{"my-tool"}
+	turn := newTurn(t, "")
+	turn.Sandbox = &Sandbox{Home: filepath.Join(t.TempDir(), "w")}
+	if _, f, s := runTurn(t, p, turn); f != nil || s.stream("stdout") != "word\nnode_modules\n" {
+		t.Errorf("printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
 	}
 }
 

@@ -49,6 +49,7 @@ type Call struct {
 	Model  string
 	System string
 	Prompt string // the message that decided
+	Told   string // all messages of the user
 	Tools  []string
 	Key    string // what it signed in with
 }
@@ -168,6 +169,9 @@ func (m *Model) aside(w http.ResponseWriter, r *http.Request) {
 func (m *Model) note(r *http.Request, api string, q question, prompt string) {
 	key := r.Header.Get("x-api-key") + r.Header.Get("x-goog-api-key") + strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	call := Call{API: api, Model: q.model, System: q.system, Prompt: prompt, Key: key}
+	for _, m := range q.messages {
+		call.Told += m.text + "\n"
+	}
 	for _, t := range q.tools {
 		call.Tools = append(call.Tools, t.name)
 	}
