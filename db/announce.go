@@ -31,6 +31,18 @@ func Announce(ctx context.Context, q bun.IDB, topic string, id uuid.UUID) error 
 	return nil
 }
 
+// AnnounceEach announces a topic with each of some ids, as Announce does with one, in one statement.
+func AnnounceEach(ctx context.Context, q bun.IDB, topic string, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := q.NewRaw("SELECT pg_notify(?, ? || ' ' || id) FROM unnest(?::uuid[]) AS id", Channel, topic, UUIDs(ids)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("announce %s of %d: %w", topic, len(ids), err)
+	}
+	return nil
+}
+
 // AnnounceSoon announces what has been committed, beside Announce, which is part of a transaction. PostgreSQL commits the
 // transactions that announce something one after the other, each with a write to the disk of its own; so where many run at
 // once, they leave it to this. It returns at once, and what comes in quick succession goes out together, each message once.

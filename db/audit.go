@@ -51,15 +51,21 @@ func addressOf(ctx context.Context) string {
 	return address
 }
 
-// AddAudit writes a line of the audit log. Without an address of its own it has that of From.
-func AddAudit(ctx context.Context, q bun.IDB, e AuditEvent) error {
-	if e.Address == "" {
-		e.Address = addressOf(ctx)
+// AddAudit writes lines of the audit log, in one statement. A line without an address of its own has that of From.
+func AddAudit(ctx context.Context, q bun.IDB, events ...AuditEvent) error {
+	if len(events) == 0 {
+		return nil
 	}
-	if e.Token == "" {
-		e.Token, _ = ctx.Value(tokenKey{}).(string)
+	for i := range events {
+		e := &events[i]
+		if e.Address == "" {
+			e.Address = addressOf(ctx)
+		}
+		if e.Token == "" {
+			e.Token, _ = ctx.Value(tokenKey{}).(string)
+		}
 	}
-	if _, err := q.NewInsert().Model(&e).Exec(ctx); err != nil {
+	if _, err := q.NewInsert().Model(&events).Exec(ctx); err != nil {
 		return fmt.Errorf("write audit log: %w", err)
 	}
 	return nil

@@ -106,10 +106,15 @@ func DeleteBot(ctx context.Context, q bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// LockBotUsers finds the automations that use a bot, and keeps others from changing them until the transaction ends.
+// usedBy are the columns of an automation that decide what becomes of it when a bot or a workflow changes. There may be many, so
+// that prompts are not read.
+var usedBy = []string{"id", "name", "workspace_id", "creator_id", "trigger", "enabled", "may_automate"}
+
+// LockBotUsers finds the automations that use a bot, and keeps others from changing them until the transaction ends. They have the
+// columns of usedBy alone.
 func LockBotUsers(ctx context.Context, tx bun.Tx, bot uuid.UUID) ([]Automation, error) {
 	var list []Automation
-	err := tx.NewSelect().Model(&list).Where("a.bot_id = ?", bot).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
+	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.bot_id = ?", bot).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lock automations of bot %s: %w", bot, err)
 	}

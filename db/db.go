@@ -39,7 +39,10 @@ const MinimumVersion = 15
 const connectWithin = 10 * time.Second
 
 // Open connects to the PostgreSQL server at url and checks that it answers and is new enough.
-func Open(ctx context.Context, url string) (*DB, error) {
+func Open(ctx context.Context, url string) (*DB, error) { return OpenTraced(ctx, url, nil) }
+
+// OpenTraced is Open with a tracer, which is told of every statement, also of those that bun does not know of. None is nil.
+func OpenTraced(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -47,6 +50,7 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	// bun writes arguments into the text of a statement, so every statement is new: a statement cache
 	// would only add a round trip, and break on live connections when a migration changes a table.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.ConnConfig.Tracer = tracer
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "carillon"
 	}

@@ -42,10 +42,16 @@ func Notify(ctx context.Context, q bun.IDB, list []Notification) ([]Notification
 	if err != nil && !IsNotFound(err) {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
-	for _, n := range written { // a handful: the people who are told of one event
-		if err := Announce(ctx, q, "inbox", n.UserID); err != nil {
-			return nil, err
+	var people []uuid.UUID
+	told := map[uuid.UUID]bool{}
+	for _, n := range written {
+		if !told[n.UserID] {
+			told[n.UserID] = true
+			people = append(people, n.UserID)
 		}
+	}
+	if err := AnnounceEach(ctx, q, "inbox", people); err != nil {
+		return nil, err
 	}
 	return written, queueCopies(ctx, q, written)
 }

@@ -342,6 +342,16 @@ func SaveSwitch(ctx context.Context, q bun.IDB, a *Automation) error {
 	return nil
 }
 
+// SwitchOff disables automations that are locked, all for one reason; their schedules go with it.
+func SwitchOff(ctx context.Context, q bun.IDB, automations []uuid.UUID, kind DisabledKind, reason string, now time.Time) error {
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("enabled = false").Set("next_run_at = NULL").Set("disabled_kind = ?", kind).
+		Set("disabled_reason = ?", reason).Set("disabled_at = ?", now).Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("switch %d automations off: %w", len(automations), err)
+	}
+	return nil
+}
+
 // SetNextRun writes when an automation is due next.
 func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time) error {
 	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("next_run_at = ?", bun.NullZero(at)).Where("a.id = ?", automation).Exec(ctx)

@@ -131,20 +131,31 @@ func HoldersOf(ctx context.Context, q bun.IDB, permissions ...string) ([]uuid.UU
 	return ids, nil
 }
 
-// HoldersIn lists the active people whose roles hold a permission and who are members of a workspace, and those whose roles hold the
-// permission of administrators: they are at home in every workspace.
-func HoldersIn(ctx context.Context, q bun.IDB, workspace uuid.UUID, permission, admin string) ([]uuid.UUID, error) {
-	var ids []uuid.UUID
-	err := q.NewSelect().TableExpr("users AS u").ColumnExpr("DISTINCT u.id").
+// HoldersIn lists, by workspace, the active people whose roles hold a permission and who are members of it, and those whose roles
+// hold the permission of administrators: they are at home in every workspace.
+func HoldersIn(ctx context.Context, q bun.IDB, workspaces []uuid.UUID, permission, admin string) (map[uuid.UUID][]uuid.UUID, error) {
+	if len(workspaces) == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		WorkspaceID uuid.UUID `bun:"workspace_id,type:uuid"`
+		UserID      uuid.UUID `bun:"user_id,type:uuid"`
+	}
+	err := q.NewSelect().TableExpr("unnest(?::uuid[]) AS w(id)", UUIDs(workspaces)).Join("CROSS JOIN users AS u").
 		Join("JOIN user_roles ur ON ur.user_id = u.id").Join("JOIN roles r ON r.id = ur.role_id").
+		ColumnExpr("DISTINCT w.id AS workspace_id, u.id AS user_id").
 		Where("u.deactivated_at IS NULL").
 		Where(`(? = ANY(r.permissions) OR ? = ANY(r.permissions)
-			AND EXISTS (SELECT FROM workspace_members m WHERE m.workspace_id = ? AND m.user_id = u.id))`, admin, permission, workspace).
-		Scan(ctx, &ids)
+			AND EXISTS (SELECT FROM workspace_members m WHERE m.workspace_id = w.id AND m.user_id = u.id))`, admin, permission).
+		Scan(ctx, &rows)
 	if err != nil {
-		return nil, fmt.Errorf("list holders of %s in workspace %s: %w", permission, workspace, err)
+		return nil, fmt.Errorf("list holders of %s in workspaces: %w", permission, err)
 	}
-	return ids, nil
+	holders := make(map[uuid.UUID][]uuid.UUID, len(workspaces))
+	for _, r := range rows {
+		holders[r.WorkspaceID] = append(holders[r.WorkspaceID], r.UserID)
+	}
+	return holders, nil
 }
 
 // RoleByKey finds a role built in.

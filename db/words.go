@@ -114,7 +114,7 @@ func CreatorOf(ctx context.Context, q bun.IDB, automation uuid.UUID) (uuid.UUID,
 // bot_id or workflow_id, and keeps others from changing them until the transaction ends.
 func LockAutomating(ctx context.Context, tx bun.Tx, column string, id uuid.UUID) ([]Automation, error) {
 	var list []Automation
-	err := tx.NewSelect().Model(&list).Where("a.may_automate").Where("a.? = ?", bun.Ident(column), id).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
+	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.may_automate").Where("a.? = ?", bun.Ident(column), id).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
 	return list, wrapped(err, "lock automations whose sessions manage automations")
 }
 

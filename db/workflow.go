@@ -169,10 +169,11 @@ func DeleteWorkflow(ctx context.Context, q bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// LockWorkflowUsers finds the automations that use a workflow, and keeps others from changing them until the transaction ends.
+// LockWorkflowUsers finds the automations that use a workflow, and keeps others from changing them until the transaction ends. They
+// have the columns of usedBy alone.
 func LockWorkflowUsers(ctx context.Context, tx bun.Tx, workflow uuid.UUID) ([]Automation, error) {
 	var list []Automation
-	err := tx.NewSelect().Model(&list).Where("a.workflow_id = ?", workflow).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
+	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.workflow_id = ?", workflow).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lock automations of workflow %s: %w", workflow, err)
 	}

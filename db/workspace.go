@@ -89,6 +89,27 @@ func IsMember(ctx context.Context, q bun.IDB, workspace, user uuid.UUID) (bool, 
 		Where("workspace_id = ?", workspace).Where("user_id = ?", user).Exists(ctx)
 }
 
+// Membership is that somebody is a member of a workspace.
+type Membership struct {
+	WorkspaceID uuid.UUID `bun:"workspace_id,type:uuid"`
+	UserID      uuid.UUID `bun:"user_id,type:uuid"`
+}
+
+// MembershipsAmong finds which of some people are members of which of some workspaces.
+func MembershipsAmong(ctx context.Context, q bun.IDB, workspaces, people []uuid.UUID) (map[Membership]bool, error) {
+	var list []Membership
+	err := q.NewSelect().Table("workspace_members").Column("workspace_id", "user_id").
+		Where("workspace_id = ANY(?::uuid[])", UUIDs(workspaces)).Where("user_id = ANY(?::uuid[])", UUIDs(people)).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("find members of workspaces: %w", err)
+	}
+	found := make(map[Membership]bool, len(list))
+	for _, m := range list {
+		found[m] = true
+	}
+	return found, nil
+}
+
 // MembersOf lists the members of a workspace by name.
 func MembersOf(ctx context.Context, q bun.IDB, workspace uuid.UUID) ([]User, error) {
 	var list []User

@@ -322,15 +322,20 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 				return err
 			}
 		}
+		var sessions, automations []uuid.UUID
 		for _, s := range slices.Concat(work, judge) {
-			if err := db.Announce(ctx, tx, "session", s.ID); err != nil {
-				return err
-			}
+			sessions = append(sessions, s.ID)
 			if s.AutomationID != uuid.Nil {
-				if err := db.Announce(ctx, tx, "automation", s.AutomationID); err != nil {
-					return err
-				}
+				automations = append(automations, s.AutomationID)
 			}
+		}
+		if err := db.AnnounceEach(ctx, tx, "session", sessions); err != nil {
+			return err
+		}
+		if err := db.AnnounceEach(ctx, tx, "automation", automations); err != nil {
+			return err
+		}
+		if len(sessions) > 0 {
 			crash.Here(crash.SessionsClaiming)
 		}
 		return nil

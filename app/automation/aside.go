@@ -182,7 +182,8 @@ func (s *Service) keepers(ctx context.Context, tx bun.Tx, row Row) ([]uuid.UUID,
 	if workspace == uuid.Nil {
 		return db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
 	}
-	return db.HoldersIn(ctx, tx, workspace, string(account.ManageSettings), string(account.Admin))
+	holders, err := db.HoldersIn(ctx, tx, []uuid.UUID{workspace}, string(account.ManageSettings), string(account.Admin))
+	return holders[workspace], err
 }
 
 // TellOfStandstill tells administrators that the scheduler has completed no pass since a time.

@@ -14,6 +14,11 @@ import (
 
 // audit records what was done to an automation. A zero actor is Carillon itself.
 func (s *Service) audit(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, a *db.Automation, reason string) error {
+	return db.AddAudit(ctx, q, s.auditLine(actor, action, a, reason))
+}
+
+// auditLine is the line of audit.
+func (s *Service) auditLine(actor uuid.UUID, action string, a *db.Automation, reason string) db.AuditEvent {
 	event := db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
 		WorkspaceID: a.WorkspaceID, Reason: reason,
@@ -26,18 +31,23 @@ func (s *Service) audit(ctx context.Context, q bun.IDB, actor uuid.UUID, action 
 	case "automation.enable", "automation.disable":
 		event.Before, event.After = map[string]any{"enabled": !a.Enabled}, map[string]any{"enabled": a.Enabled}
 	}
-	return db.AddAudit(ctx, q, event)
+	return event
 }
 
 // auditChange records an edit with what was there before.
 func (s *Service) auditChange(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, before, a *db.Automation) error {
+	return db.AddAudit(ctx, q, s.changeLine(actor, action, before, a))
+}
+
+// changeLine is the line of auditChange.
+func (s *Service) changeLine(actor uuid.UUID, action string, before, a *db.Automation) db.AuditEvent {
 	was, is := described(before), described(a)
 	maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
 	maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
-	return db.AddAudit(ctx, q, db.AuditEvent{
+	return db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
 		WorkspaceID: a.WorkspaceID, Before: was, After: is,
-	})
+	}
 }
 
 // described is what the audit log keeps of an automation.

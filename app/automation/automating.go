@@ -3,6 +3,7 @@ package automation
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -37,23 +38,33 @@ func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.A
 		return fault.Invalid{"may_automate": fmt.Sprintf("Only who may do all that %s, the owner, may do can allow this.", owner.Name)}
 	}
 	a.MayAutomate = false
-	return s.tellAutomating(ctx, tx, actor, a, "this automation")
+	return s.tell(ctx, tx, a, stoppedAutomating(actor, a, "this automation"))
 }
+
+// atOnce is how many automations are changed by one statement, where something that many use changes.
+const atOnce = 500
 
 // stopAutomating is keepAutomating for the automations that use what the actor has changed, such as a bot.
 func (s *Service) stopAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation, what string) error {
-	if len(list) == 0 {
-		return nil
+	for part := range slices.Chunk(list, atOnce) {
+		if err := s.stopAutomatingOf(ctx, tx, actor, part, what); err != nil {
+			return err
+		}
 	}
-	var people db.PeopleIDs
+	return nil
+}
+
+func (s *Service) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation, what string) error {
+	people := make([]uuid.UUID, len(list))
 	for i := range list {
-		people = people.With(list[i].CreatorID)
+		people[i] = list[i].CreatorID
 	}
-	owners, err := db.UsersByID(ctx, tx, people)
+	owners, err := db.UsersByID(ctx, tx, distinct(people))
 	if err != nil {
 		return err
 	}
-	var stopped []uuid.UUID
+	var stopped []*db.Automation
+	var lines []db.AuditEvent
 	for i := range list {
 		a := &list[i]
 		if coversOwner(actor, owners[a.CreatorID]) {
@@ -61,25 +72,38 @@ func (s *Service) stopAutomating(ctx context.Context, tx bun.Tx, actor account.A
 		}
 		before := *a
 		a.MayAutomate = false
-		stopped = append(stopped, a.ID)
-		if err := s.auditChange(ctx, tx, actor.ID, "automation.update", &before, a); err != nil {
-			return err
-		}
-		if err := s.tellAutomating(ctx, tx, actor, a, what); err != nil {
-			return err
-		}
-		if err := s.announceChange(ctx, tx, a.ID); err != nil {
-			return err
-		}
+		stopped, lines = append(stopped, a), append(lines, s.changeLine(actor.ID, "automation.update", &before, a))
 	}
-	return db.StopAutomating(ctx, tx, stopped, s.Now())
+	if len(stopped) == 0 {
+		return nil
+	}
+	if err := db.AddAudit(ctx, tx, lines...); err != nil {
+		return err
+	}
+	err = s.tellEach(ctx, tx, stopped, func(a *db.Automation) notice { return stoppedAutomating(actor, a, what) })
+	if err != nil {
+		return err
+	}
+	if err := db.StopAutomating(ctx, tx, idsOf(stopped), s.Now()); err != nil {
+		return err
+	}
+	return s.announceChange(ctx, tx, idsOf(stopped)...)
 }
 
-// tellAutomating tells the owner of an automation that its sessions do not manage automations any more.
-func (s *Service) tellAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, what string) error {
-	return s.tell(ctx, tx, a, notice{
+// idsOf are the ids of automations.
+func idsOf(list []*db.Automation) []uuid.UUID {
+	ids := make([]uuid.UUID, len(list))
+	for i, a := range list {
+		ids[i] = a.ID
+	}
+	return ids
+}
+
+// stoppedAutomating tells the owner of an automation that its sessions do not manage automations any more.
+func stoppedAutomating(actor account.Actor, a *db.Automation, what string) notice {
+	return notice{
 		kind: NoticeRights, title: a.Name + " manages no automations any more", key: "rights " + db.NewID().String(),
 		body: fmt.Sprintf("%s, who may do less than its owner, changed %s. So its sessions may not manage automations until that is allowed again. "+
 			"Look at what it runs first.", actor.Name, what),
-	})
+	}
 }

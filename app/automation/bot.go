@@ -212,14 +212,30 @@ func (s *Service) removeBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 
 // disableUsers switches off what a schedule starts of automations that lost what they run, and tells their creators.
 func (s *Service) disableUsers(ctx context.Context, tx bun.Tx, users []db.Automation, reason string) error {
-	for i := range users {
-		a := &users[i]
-		if a.Scheduled() {
-			if err := s.disableFor(ctx, tx, a, nil, db.ByRemoval, reason); err != nil {
+	for part := range slices.Chunk(users, atOnce) {
+		var all, disabled []*db.Automation
+		var lines []db.AuditEvent
+		for i := range part {
+			a := &part[i]
+			all = append(all, a)
+			if a.Scheduled() && a.Enabled {
+				a.Enabled = false
+				disabled, lines = append(disabled, a), append(lines, s.auditLine(uuid.Nil, "automation.disable", a, reason))
+			}
+		}
+		if len(disabled) > 0 {
+			if err := db.SwitchOff(ctx, tx, idsOf(disabled), db.ByRemoval, reason, s.Now()); err != nil {
+				return err
+			}
+			if err := db.AddAudit(ctx, tx, lines...); err != nil {
+				return err
+			}
+			err := s.tellEach(ctx, tx, disabled, func(a *db.Automation) notice { return disabledNotice(a, reason) })
+			if err != nil {
 				return err
 			}
 		}
-		if err := s.announceChange(ctx, tx, a.ID); err != nil {
+		if err := s.announceChange(ctx, tx, idsOf(all)...); err != nil {
 			return err
 		}
 	}

@@ -618,10 +618,10 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 	return run, err
 }
 
-// announceChange tells schedulers and open pages that an automation changed.
-func (s *Service) announceChange(ctx context.Context, q bun.IDB, id uuid.UUID) error {
+// announceChange tells schedulers and open pages that automations changed.
+func (s *Service) announceChange(ctx context.Context, q bun.IDB, ids ...uuid.UUID) error {
 	if err := db.Announce(ctx, q, "schedule", uuid.Nil); err != nil {
 		return err
 	}
-	return db.Announce(ctx, q, "automation", id)
+	return db.AnnounceEach(ctx, q, "automation", ids)
 }

@@ -84,11 +84,16 @@ func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	if err := s.switchOff(ctx, tx, a, kind, reason); err != nil {
 		return err
 	}
-	n := notice{kind: NoticeDisabled, title: a.Name + " was disabled", body: fault.Sentence(reason), key: "disabled " + db.NewID().String()}
+	n := disabledNotice(a, reason)
 	if e != nil {
 		n.execution, n.session, n.key = e.ID, e.SessionID, "disabled "+e.ID.String()
 	}
 	return s.tell(ctx, tx, a, n)
+}
+
+// disabledNotice says that an automation was switched off, and why.
+func disabledNotice(a *db.Automation, reason string) notice {
+	return notice{kind: NoticeDisabled, title: a.Name + " was disabled", body: fault.Sentence(reason), key: "disabled " + db.NewID().String()}
 }
 
 // switchOff disables an automation that is locked; the schedule goes with it.

@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -56,37 +57,100 @@ type notice struct {
 // automation's workspace, those of its members get it who hold automations.manage_all, and administrators: a notice says what only who
 // may see the automation may read.
 func (s *Service) tell(ctx context.Context, tx bun.Tx, a *db.Automation, n notice) error {
-	people, err := s.audience(ctx, tx, a)
+	return s.tellEach(ctx, tx, []*db.Automation{a}, func(*db.Automation) notice { return n })
+}
+
+// tellEach is tell for several automations, each with a notice of its own. How many statements it takes does not depend on how many
+// they are.
+func (s *Service) tellEach(ctx context.Context, tx bun.Tx, list []*db.Automation, say func(a *db.Automation) notice) error {
+	people, err := s.audiences(ctx, tx, list)
 	if err != nil {
 		return err
 	}
-	return s.notify(ctx, tx, a, people, n)
+	var notices []db.Notification
+	for _, a := range list {
+		notices = append(notices, s.noticesOf(a, people[a.ID], say(a))...)
+	}
+	return s.post(ctx, tx, notices)
 }
 
 // audience is who is told of what happens to an automation: see tell.
 func (s *Service) audience(ctx context.Context, tx bun.Tx, a *db.Automation) ([]uuid.UUID, error) {
-	may, err := s.mayHear(ctx, tx, a.CreatorID, a.WorkspaceID)
+	people, err := s.audiences(ctx, tx, []*db.Automation{a})
+	return people[a.ID], err
+}
+
+// audiences is audience for several automations, by their ids.
+func (s *Service) audiences(ctx context.Context, tx bun.Tx, list []*db.Automation) (map[uuid.UUID][]uuid.UUID, error) {
+	about := make([]db.Membership, len(list))
+	for i, a := range list {
+		about[i] = db.Membership{WorkspaceID: a.WorkspaceID, UserID: a.CreatorID}
+	}
+	may, err := s.mayHear(ctx, tx, about)
 	if err != nil {
 		return nil, err
 	}
-	if may {
-		return []uuid.UUID{a.CreatorID}, nil
+	people, workspaces := map[uuid.UUID][]uuid.UUID{}, []uuid.UUID{}
+	for i, a := range list {
+		if may[about[i]] {
+			people[a.ID] = []uuid.UUID{a.CreatorID}
+		} else {
+			workspaces = append(workspaces, a.WorkspaceID)
+		}
 	}
-	return db.HoldersIn(ctx, tx, a.WorkspaceID, string(account.ManageAll), string(account.Admin))
+	holders, err := db.HoldersIn(ctx, tx, distinct(workspaces), string(account.ManageAll), string(account.Admin))
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range list {
+		if !may[about[i]] {
+			people[a.ID] = holders[a.WorkspaceID]
+		}
+	}
+	return people, nil
 }
 
-// mayHear reports whether a person has an active account and is a member of a workspace, or an administrator.
-func (s *Service) mayHear(ctx context.Context, tx bun.Tx, person, workspace uuid.UUID) (bool, error) {
-	u, err := db.UserByID(ctx, tx, person)
-	if err != nil || !u.DeactivatedAt.IsZero() {
-		return false, err
+// mayHear finds who of some people may be told of a workspace: who has an active account and is a member of it, or an
+// administrator.
+func (s *Service) mayHear(ctx context.Context, tx bun.Tx, about []db.Membership) (map[db.Membership]bool, error) {
+	var people, workspaces []uuid.UUID
+	for _, m := range about {
+		people, workspaces = append(people, m.UserID), append(workspaces, m.WorkspaceID)
 	}
-	member, err := db.IsMember(ctx, tx, workspace, person)
-	return member || account.Grants(u.Permissions, account.Admin), err
+	people, workspaces = distinct(people), distinct(workspaces)
+	users, err := db.UsersByID(ctx, tx, people)
+	if err != nil {
+		return nil, err
+	}
+	members, err := db.MembershipsAmong(ctx, tx, workspaces, people)
+	if err != nil {
+		return nil, err
+	}
+	may := map[db.Membership]bool{}
+	for _, m := range about {
+		u := users[m.UserID]
+		may[m] = u != nil && u.DeactivatedAt.IsZero() && (members[m] || account.Grants(u.Permissions, account.Admin))
+	}
+	return may, nil
+}
+
+// distinct is a list with each id once.
+func distinct(ids []uuid.UUID) []uuid.UUID {
+	seen := make(map[uuid.UUID]bool, len(ids))
+	return slices.DeleteFunc(ids, func(id uuid.UUID) bool {
+		again := seen[id]
+		seen[id] = true
+		return again
+	})
 }
 
 // notify puts a notice into the inboxes of people, into each once.
 func (s *Service) notify(ctx context.Context, tx bun.Tx, a *db.Automation, people []uuid.UUID, n notice) error {
+	return s.post(ctx, tx, s.noticesOf(a, people, n))
+}
+
+// noticesOf is a notice about an automation for each of some people.
+func (s *Service) noticesOf(a *db.Automation, people []uuid.UUID, n notice) []db.Notification {
 	list := make([]db.Notification, 0, len(people))
 	for _, person := range people {
 		list = append(list, db.Notification{
@@ -94,6 +158,11 @@ func (s *Service) notify(ctx context.Context, tx bun.Tx, a *db.Automation, peopl
 			AutomationID: a.ID, ExecutionID: n.execution, SessionID: n.session, DedupKey: n.key, CreatedAt: s.Now(),
 		})
 	}
+	return list
+}
+
+// post puts notices into inboxes.
+func (s *Service) post(ctx context.Context, tx bun.Tx, list []db.Notification) error {
 	_, err := db.Notify(ctx, tx, list)
 	if err == nil && len(list) > 0 {
 		crash.Here(crash.NoticeWritten)

@@ -294,16 +294,17 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	if err != nil {
 		return err
 	}
-	for _, person := range append(others, session.OwnerID) {
-		if slices.Contains(people, person) {
-			continue
-		}
-		may, err := s.mayHear(ctx, tx, person, session.WorkspaceID)
-		if err != nil {
-			return err
-		}
-		if may {
-			people = append(people, person)
+	about := []db.Membership{{WorkspaceID: session.WorkspaceID, UserID: session.OwnerID}}
+	for _, person := range others {
+		about = append(about, db.Membership{WorkspaceID: session.WorkspaceID, UserID: person})
+	}
+	may, err := s.mayHear(ctx, tx, about)
+	if err != nil {
+		return err
+	}
+	for _, m := range about {
+		if may[m] && !slices.Contains(people, m.UserID) {
+			people = append(people, m.UserID)
 		}
 	}
 	name := fmt.Sprintf("Pull request #%d", p.Number)
@@ -454,12 +455,7 @@ func (s *Service) ExpireRequests(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, id := range ids { // few: of a worker that is away
-			if err := db.Announce(ctx, tx, "session", id); err != nil {
-				return err
-			}
-		}
-		return nil
+		return db.AnnounceEach(ctx, tx, "session", ids)
 	})
 	return wrap(err, "expire requests for pull requests")
 }

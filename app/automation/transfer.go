@@ -108,8 +108,9 @@ func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Act
 			return err
 		}
 	}
-	may, err := s.mayHear(ctx, tx, before.ID, a.WorkspaceID)
-	if err != nil || !may || actor.ID == before.ID {
+	about := db.Membership{WorkspaceID: a.WorkspaceID, UserID: before.ID}
+	may, err := s.mayHear(ctx, tx, []db.Membership{about})
+	if err != nil || !may[about] || actor.ID == before.ID {
 		return err
 	}
 	n.title, n.body = a.Name+" has another owner", fmt.Sprintf("%s gave it to %s.", actor.Name, owner.Name)

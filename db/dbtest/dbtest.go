@@ -60,7 +60,7 @@ func New(t testing.TB) *db.DB {
 	url := URL(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	d, err := db.Open(ctx, url)
+	d, err := db.OpenTraced(ctx, url, &Work{})
 	if err != nil {
 		t.Fatalf("dbtest: %v", err)
 	}
