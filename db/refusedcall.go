@@ -25,10 +25,18 @@ func AddRefusedCall(ctx context.Context, q bun.IDB, c *RefusedCall) error {
 	return wrapped(err, "note a refused call")
 }
 
-// TakeRefusedCalls takes out the refused calls of a session, in the order of their first times.
-func TakeRefusedCalls(ctx context.Context, q bun.IDB, session uuid.UUID) ([]RefusedCall, error) {
+// RefusedCalls lists the refused calls of a session that its transcript does not hold yet, in the order of their first times.
+func RefusedCalls(ctx context.Context, q bun.IDB, session uuid.UUID) ([]RefusedCall, error) {
 	var list []RefusedCall
-	err := q.NewRaw(`WITH taken AS (DELETE FROM refused_calls WHERE session_id = ? RETURNING session_id, tool, reason, times, at)
-		SELECT * FROM taken ORDER BY at, tool, reason`, session).Scan(ctx, &list)
-	return list, wrapped(err, "take refused calls of session "+session.String())
+	err := q.NewSelect().Model(&list).Where("rc.session_id = ?", session).Order("rc.at", "rc.tool", "rc.reason").Scan(ctx)
+	return list, wrapped(err, "list refused calls of session "+session.String())
+}
+
+// DropRefusedCall takes out a refused call as it was listed, in the transaction in which the transcript tells of it. What was
+// counted with it meanwhile stays, as of a later time. Dropped again, as where the answer to the first try was lost, it changes nothing.
+func DropRefusedCall(ctx context.Context, tx bun.Tx, c *RefusedCall, now time.Time) error {
+	_, err := tx.NewRaw(`WITH told AS (DELETE FROM refused_calls WHERE session_id = ?0 AND tool = ?1 AND reason = ?2 AND at = ?3 AND times <= ?4)
+		UPDATE refused_calls SET times = times - ?4, at = greatest(?5, at + interval '1 microsecond')
+		WHERE session_id = ?0 AND tool = ?1 AND reason = ?2 AND at = ?3 AND times > ?4`, c.SessionID, c.Tool, c.Reason, c.At, c.Times, now).Exec(ctx)
+	return wrapped(err, "drop a refused call")
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"carillon/app/agent"
+	"carillon/app/automation"
 )
 
 // The environment by which a script reaches the MCP server: it has no tools, but may ask with a request of its own.
@@ -40,11 +42,23 @@ func (w *work) dismiss(ctx context.Context) {
 	if err := w.Rules.DismissSession(ctx, w.lease); err != nil {
 		w.Log.Warn("end the session's token", "session", w.session.ID, "err", err)
 	}
-	refused, err := w.Rules.RefusedCalls(ctx, w.session.ID)
-	if err != nil {
-		w.Log.Warn("read the session's refused calls", "session", w.session.ID, "err", err)
+	w.tellRefused(ctx)
+}
+
+// tellRefused tells in the transcript which calls of tools were refused. They leave the table of those that it does not hold in the
+// transaction that writes them into it. Those of before that still wait for it are waited for; else they would be told twice.
+func (w *work) tellRefused(ctx context.Context) {
+	refused, err := []automation.RefusedCall(nil), w.transcript.settled(ctx)
+	if err == nil {
+		refused, err = w.Rules.RefusedCalls(ctx, w.session.ID)
 	}
-	for _, text := range refused {
-		w.transcript.add(agent.EventPermission, agent.Event{Kind: agent.EventPermission, Text: text})
+	if err != nil { // they stay, and are told later
+		w.Log.Warn("read the session's refused calls", "session", w.session.ID, "err", err)
+		return
+	}
+	for _, c := range refused {
+		w.transcript.addWith(agent.EventPermission, agent.Event{Kind: agent.EventPermission, Text: c.Text()}, func(ctx context.Context, tx bun.Tx) error {
+			return w.Rules.ToldRefusedCall(ctx, tx, c)
+		})
 	}
 }

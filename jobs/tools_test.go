@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"carillon/app/agent"
 	"carillon/app/automation"
@@ -133,5 +137,75 @@ echo '{"type":"result","subtype":"success","is_error":false,"result":"done","ses
 		if !strings.Contains(diff, want) {
 			t.Errorf("it %s (%s); the tools are %s; want %s", e.Status, e.Reason, diff, want)
 		}
+	}
+}
+
+// refuse notes a refused call of a session.
+func (k *kit) refuse(session uuid.UUID, tool string) {
+	k.t.Helper()
+	check(k.t, db.AddRefusedCall(k.t.Context(), k.db, &db.RefusedCall{SessionID: session, Tool: tool, Reason: "lacks the permission", Times: 1, At: time.Now()}))
+}
+
+// untold counts the refused calls that wait for the transcript of a session.
+func (k *kit) untold(session uuid.UUID) (n int) {
+	k.t.Helper()
+	list, err := db.RefusedCalls(k.t.Context(), k.db, session)
+	check(k.t, err)
+	for _, c := range list {
+		n += c.Times
+	}
+	return n
+}
+
+func TestARefusedCallWaitsUntilTheTranscriptHoldsItAndIsToldOnce(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	tr := k.writer()
+	w := &work{Runner: k.runner, transcript: tr, session: &db.Session{ID: tr.lease.Session}}
+	told := func() string {
+		var b strings.Builder
+		events, _ := k.stored(tr)
+		for _, e := range events {
+			b.WriteString(e.Text + " ")
+		}
+		return strings.TrimSpace(b.String())
+	}
+	once, twice := "A call of the tool edit_automation was refused: lacks the permission.", "2 calls of the tool edit_automation were refused: lacks the permission."
+	k.refuse(w.session.ID, "edit_automation")
+	k.refuse(w.session.ID, "edit_automation")
+	w.tellRefused(t.Context())
+	if k.untold(w.session.ID) != 2 || told() != "" {
+		t.Errorf("before it is written, %d calls wait and the transcript has %q", k.untold(w.session.ID), told())
+	}
+	k.refuse(w.session.ID, "edit_automation") // by a call that was let in before the turn ended
+	batch := tr.pending
+	check(t, tr.store(t.Context(), batch, 0))
+	check(t, tr.store(t.Context(), batch, 0)) // the answer to the first try was lost
+	if k.untold(w.session.ID) != 1 || told() != twice {
+		t.Errorf("after it was written, %d calls wait and the transcript has %q", k.untold(w.session.ID), told())
+	}
+	tr.flush(t.Context())
+	w.tellRefused(t.Context())
+	giving, cancel := context.WithTimeout(t.Context(), flushEvery)
+	defer cancel()
+	w.tellRefused(giving) // what waits to be written is not told again
+	tr.flush(t.Context())
+	if k.untold(w.session.ID) != 0 || told() != twice+" "+once {
+		t.Errorf("at the end %d calls wait and the transcript has %q", k.untold(w.session.ID), told())
+	}
+}
+
+func TestARefusedCallOfATurnWhoseWorkerDiedIsToldByTheNext(t *testing.T) {
+	t.Parallel()
+	k := prepare(t)
+	run := k.run("true", nil)
+	k.refuse(run.Session.ID, "run_automation")
+	_, err := k.db.NewRaw("UPDATE sessions SET fence = 1 WHERE id = ?", run.Session.ID).Exec(t.Context()) // another worker had it
+	check(t, err)
+	k.start()
+	k.ended(run)
+	text := k.transcript(run.Session.ID)
+	if strings.Count(text, "A call of the tool run_automation was refused: lacks the permission.") != 1 || k.untold(run.Session.ID) != 0 {
+		t.Errorf("%d calls wait and the transcript has %s", k.untold(run.Session.ID), text)
 	}
 }

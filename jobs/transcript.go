@@ -62,6 +62,7 @@ type transcript struct {
 	size    int   // of pending
 	taken   int   // bytes added so far, until they reach keep.head
 	headSeq int64 // the last event of the beginning, which is never dropped
+	joined  int   // events with something else to write that are neither written nor given up
 
 	// Only the flusher touches what follows.
 	rows  []kept // what the database has of the session
@@ -79,7 +80,8 @@ type kept struct {
 // event is one that waits to be written.
 type event struct {
 	kept
-	row db.SessionEvent
+	row  db.SessionEvent
+	with func(ctx context.Context, tx bun.Tx) error // what is written in the same transaction; may be nil
 }
 
 // newTranscript goes on after the events that a session has.
@@ -114,7 +116,11 @@ func (t *transcript) head(e kept) {
 func (t *transcript) hide(text string) string { return string(t.mask([]byte(text))) }
 
 // add appends an event of the runner's own or of the agent, without the run's secrets and as a column takes it.
-func (t *transcript) add(kind string, body any) {
+func (t *transcript) add(kind string, body any) { t.addWith(kind, body, nil) }
+
+// addWith is add of an event with which something else is written, in the same transaction: neither is without the other. It may
+// be tried again after it was committed, where the answer was lost.
+func (t *transcript) addWith(kind string, body any, with func(ctx context.Context, tx bun.Tx) error) {
 	raw, err := json.Marshal(t.masked(body))
 	if err == nil {
 		var ok bool
@@ -130,7 +136,10 @@ func (t *transcript) add(kind string, body any) {
 	t.seq++
 	e := event{kept{seq: t.seq, size: len(raw) + perEvent, kind: kind}, db.SessionEvent{
 		SessionID: t.lease.Session, Seq: t.seq, TurnID: t.turn, At: t.now(), Kind: kind, Body: raw,
-	}}
+	}, with}
+	if with != nil {
+		t.joined++
+	}
 	t.head(e.kept)
 	t.pending = append(t.pending, e)
 	t.size += e.size
@@ -141,6 +150,23 @@ func (t *transcript) add(kind string, body any) {
 func warning(text string) json.RawMessage {
 	raw, _ := json.Marshal(agent.Event{Kind: agent.EventWarning, Text: agent.Clean(text)}) // texts always marshal
 	return raw
+}
+
+// settled waits until no event of addWith waits to be written. It returns the cause of a context that ends before.
+func (t *transcript) settled(ctx context.Context) error {
+	for {
+		t.mu.Lock()
+		joined := t.joined
+		t.mu.Unlock()
+		if joined == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(flushEvery / 2):
+		}
+	}
 }
 
 // masked is the body of an event without the run's secrets. What people and agents wrote is masked, decoded; fields of ours
@@ -404,6 +430,7 @@ func (t *transcript) flush(ctx context.Context) bool {
 		batch = t.keep.reduce(batch, t.keep.all, headSeq)
 	}
 	left, err := t.write(ctx, batch, headSeq)
+	defer t.count()
 	switch {
 	case errors.Is(err, db.ErrLeaseLost):
 		t.lost()
@@ -418,6 +445,18 @@ func (t *transcript) flush(ctx context.Context) bool {
 		return false
 	}
 	return true
+}
+
+// count counts the events of addWith that are left.
+func (t *transcript) count() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.joined = 0
+	for i := range t.pending {
+		if t.pending[i].with != nil {
+			t.joined++
+		}
+	}
 }
 
 // write writes a batch. It returns what is not written, with the reason. A batch that is refused is halved until the event is
@@ -473,6 +512,13 @@ func (t *transcript) store(ctx context.Context, batch []event, headSeq int64) er
 				return err
 			}
 			rows = without(rows, drop)
+		}
+		for i := range batch {
+			if with := batch[i].with; with != nil {
+				if err := with(ctx, tx); err != nil {
+					return err
+				}
+			}
 		}
 		return db.Announce(ctx, tx, "session", t.lease.Session)
 	})

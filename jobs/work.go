@@ -207,6 +207,7 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 	outcome.Status = db.Succeeded
 	if w.session.Fence > 1 { // else nobody had it before
 		outcome = w.formerEnd(ctx)
+		w.tellRefused(ctx) // of a turn whose worker ended before it had told
 	}
 	for outcome.Status == db.Succeeded {
 		turn, err := w.nextTurn(ctx)

@@ -120,18 +120,33 @@ func (s *Service) NoteRefusedCall(ctx context.Context, actor account.Actor, tool
 	return db.AddRefusedCall(ctx, s.DB, &db.RefusedCall{SessionID: actor.Session, Tool: tool, Reason: db.Printable(why, 500), Times: 1, At: s.Now()})
 }
 
-// RefusedCalls takes the refused calls of a session for its transcript, as sentences.
-func (s *Service) RefusedCalls(ctx context.Context, session uuid.UUID) ([]string, error) {
-	list, err := db.TakeRefusedCalls(ctx, s.DB, session)
-	var texts []string
-	for _, c := range list {
-		text := fmt.Sprintf("A call of the tool %s was refused: %s.", c.Tool, c.Reason)
-		if c.Times > 1 {
-			text = fmt.Sprintf("%d calls of the tool %s were refused: %s.", c.Times, c.Tool, c.Reason)
-		}
-		texts = append(texts, text)
+// RefusedCall is a call of a tool that a session was refused, and that its transcript is to tell of.
+type RefusedCall struct {
+	db.RefusedCall
+}
+
+// Text says what was refused, as a sentence.
+func (c RefusedCall) Text() string {
+	if c.Times > 1 {
+		return fmt.Sprintf("%d calls of the tool %s were refused: %s.", c.Times, c.Tool, c.Reason)
 	}
-	return texts, err
+	return fmt.Sprintf("A call of the tool %s was refused: %s.", c.Tool, c.Reason)
+}
+
+// RefusedCalls lists the refused calls of a session that its transcript does not hold yet. They stay listed until
+// ToldRefusedCall, in the transaction that writes them there.
+func (s *Service) RefusedCalls(ctx context.Context, session uuid.UUID) ([]RefusedCall, error) {
+	rows, err := db.RefusedCalls(ctx, s.DB, session)
+	list := make([]RefusedCall, len(rows))
+	for i, row := range rows {
+		list[i] = RefusedCall{row}
+	}
+	return list, err
+}
+
+// ToldRefusedCall notes that the transcript holds a refused call, once the transaction commits.
+func (s *Service) ToldRefusedCall(ctx context.Context, tx bun.Tx, c RefusedCall) error {
+	return db.DropRefusedCall(ctx, tx, &c.RefusedCall, s.Now())
 }
 
 // OwnSession is the session as which the actor asks. It returns fault.ErrForbidden for a person.

@@ -402,8 +402,8 @@ func TestEveryRefusedCallOfASessionIsInItsTranscriptAndInTheAuditLog(t *testing.
 	} {
 		texts, err := s.rules.RefusedCalls(t.Context(), tt.session)
 		check(t, err)
-		if len(texts) != 1 || texts[0] != tt.want {
-			t.Errorf("the transcript gets %q; want %q", texts, tt.want)
+		if len(texts) != 1 || texts[0].Text() != tt.want {
+			t.Errorf("the transcript gets %v; want %q", texts, tt.want)
 		}
 	}
 	var reasons []string
