@@ -89,28 +89,28 @@ func (s *Service) manageable(ctx context.Context, actor account.Actor, id uuid.U
 
 // lockManageable locks an automation that the actor may change until the transaction ends, and asks under the lock what was asked
 // before it: who waited for it may have lost the automation to another owner, or the right to change any, meanwhile. It returns
-// the errors of manageable.
-func (s *Service) lockManageable(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
+// the actor as of now too, whom all else that the change needs is to be asked of, and the errors of manageable.
+func (s *Service) lockManageable(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) (*db.Automation, account.Actor, error) {
 	a, err := db.LockAutomation(ctx, tx, id)
 	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
+		return nil, actor, fault.ErrNotFound
 	}
 	if err != nil {
-		return nil, err
+		return nil, actor, err
 	}
 	if actor, err = s.asOfNow(ctx, tx, actor); err != nil {
-		return nil, err
+		return nil, actor, err
 	}
 	if err := s.isMember(ctx, tx, actor, a.WorkspaceID); err != nil {
-		return nil, err
+		return nil, actor, err
 	}
 	switch {
 	case CanManage(actor, a):
-		return a, nil
+		return a, actor, nil
 	case sees(actor, a.CreatorID):
-		return nil, fault.ErrForbidden
+		return nil, actor, fault.ErrForbidden
 	}
-	return nil, s.unseen(ctx, actor, fault.ErrNotFound, "may not change the automation any more")
+	return nil, actor, s.unseen(ctx, actor, fault.ErrNotFound, "may not change the automation any more")
 }
 
 // asOfNow is the actor with what of their rights is left now. Whose account has ended is refused. A session was looked up for the
@@ -237,19 +237,20 @@ func (s *Service) mayChangeShared(ctx context.Context, actor account.Actor, uses
 }
 
 // stillMay asks once more whether a person may do something, after a wait for somebody else's server in which the permission,
-// the membership of a workspace, if one is given, or the account may have been taken from them.
-func (s *Service) stillMay(ctx context.Context, tx bun.Tx, actor account.Actor, p account.Permission, workspace uuid.UUID) error {
-	u, err := db.UserByID(ctx, tx, actor.ID)
+// the membership of a workspace, if one is given, or the account may have been taken from them. It returns the actor as of now,
+// whom all else that the change needs is to be asked of.
+func (s *Service) stillMay(ctx context.Context, tx bun.Tx, actor account.Actor, p account.Permission, workspace uuid.UUID) (account.Actor, error) {
+	actor, err := s.asOfNow(ctx, tx, actor)
 	if err != nil {
-		return err
+		return actor, err
 	}
-	if !u.DeactivatedAt.IsZero() || !account.Grants(u.Permissions, p) {
-		return fault.ErrForbidden
+	if !actor.Can(p) {
+		return actor, fault.ErrForbidden
 	}
 	if workspace == uuid.Nil {
-		return nil
+		return actor, nil
 	}
-	return s.isMember(ctx, tx, account.ActorOf(u), workspace)
+	return actor, s.isMember(ctx, tx, actor, workspace)
 }
 
 // AutomationRow is Automation with what a list shows beside it.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"carillon/app/account"
 	"carillon/app/fault"
@@ -209,4 +210,81 @@ func TestAPermissionThatIsTakenDuringAWaitIsGone(t *testing.T) {
 			wantErr(t, err, tt.want)
 		}
 	}
+}
+
+// What decides which code runs is asked for again once the repository's server has answered.
+func TestTheRightToRunCommandsThatIsTakenDuringAWaitIsGone(t *testing.T) {
+	k := setup(t)
+	role := db.Role{ID: db.NewID(), Name: "Of workspaces", Permissions: []string{string(account.ManageWorkspaces)}, CreatedAt: begun, Version: 1}
+	check(t, db.InsertRole(t.Context(), k.DB, &role))
+	meanwhile := func() {}
+	k.Probe = func(context.Context, Remote) (string, fault.Invalid) {
+		meanwhile()
+		return "main", nil
+	}
+	in := WorkspaceInput{
+		GitURL: "https://git.example.com/a/b.git", Version: 1,
+		Variables: []VariableInput{{Name: "COLOUR", Value: "red"}, {Name: "LD_PRELOAD", Value: "/tmp/theirs.so"}},
+	}
+	otto := k.holding("Otto", account.ManageWorkspaces, account.UseShell)
+	take := func() { check(t, db.SetRoles(t.Context(), k.DB, otto.ID, []uuid.UUID{role.ID})) }
+	for _, tt := range []struct {
+		name string
+		call func() error
+	}{
+		{"a new workspace", func() error {
+			_, err := k.CreateWorkspace(t.Context(), otto, in)
+			return err
+		}},
+		{"a change", func() error {
+			first := in
+			first.Variables = in.Variables[:1]
+			keep := meanwhile
+			meanwhile = func() {}
+			w, err := k.CreateWorkspace(t.Context(), otto, first)
+			check(t, err)
+			meanwhile = keep
+			return k.UpdateWorkspace(t.Context(), otto, w.ID, in)
+		}},
+	} {
+		in.Name, meanwhile = "Of Otto, "+tt.name, take
+		wantInvalid(t, tt.call(), "variables.1")
+		otto = k.actor(otto.ID)
+		check(t, db.SetRoles(t.Context(), k.DB, otto.ID, []uuid.UUID{role.ID, roleOf(k, account.RoleMember)}))
+		otto = k.actor(otto.ID)
+	}
+	var n int
+	check(t, k.DB.NewRaw("SELECT count(*) FROM workspace_variables WHERE name = 'LD_PRELOAD'").Scan(t.Context(), &n))
+	if n != 0 {
+		t.Errorf("%d variables were saved", n)
+	}
+}
+
+func roleOf(k *kit, key string) uuid.UUID {
+	k.t.Helper()
+	r, err := db.RoleByKey(k.t.Context(), k.DB, key)
+	check(k.t, err)
+	return r.ID
+}
+
+// An edit that waited for a lock asks for all that it needs as of then, not only for the right to edit.
+func TestTheRightToRunCommandsThatIsTakenDuringAWaitForALockIsGone(t *testing.T) {
+	k := setup(t)
+	plain := db.Role{ID: db.NewID(), Name: "Without commands", Permissions: []string{string(account.Manage), string(account.ManageSettings)}, CreatedAt: begun, Version: 1}
+	check(t, db.InsertRole(t.Context(), k.DB, &plain))
+	lee := k.holding("Lee", account.Manage, account.ManageSettings, account.UseShell)
+	in := k.input()
+	a, _, err := k.Create(t.Context(), lee, in)
+	check(t, err)
+	in.Version, in.Provider, in.Prompt = a.Version, "shell", "make"
+	err = k.whileItWaits(a, func(ctx context.Context, tx bun.Tx) error { return db.SetRoles(ctx, tx, lee.ID, []uuid.UUID{plain.ID}) }, func() error {
+		_, _, err := k.Update(t.Context(), lee, a.ID, in)
+		return err
+	})
+	wantInvalid(t, err, "provider")
+	// Who has the rights of before in hand, as a request that is under way, adds no program for the workers either.
+	_, err = k.AddProvider(t.Context(), lee, OwnProviderInput{Name: "Theirs", Command: "/tmp/theirs"})
+	wantErr(t, err, fault.ErrForbidden)
+	check(t, db.SetRoles(t.Context(), k.DB, lee.ID, nil))
+	wantErr(t, k.SetProviderEnabled(t.Context(), lee, "agent", false), fault.ErrForbidden)
 }

@@ -124,7 +124,7 @@ func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	if err != nil {
 		return nil, err
 	}
-	if err := s.stillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
+	if actor, err = s.stillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
 		return nil, err
 	}
 	if b.Version != in.Version {
@@ -195,7 +195,7 @@ func (s *Service) removeBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	if err != nil {
 		return err
 	}
-	if err := s.stillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
+	if actor, err = s.stillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
 		return err
 	}
 	if err := s.mayChangeBot(ctx, tx, actor, b, uuid.Nil); err != nil {

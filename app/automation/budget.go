@@ -428,7 +428,7 @@ func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.
 	}
 	var told string
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		a, err := s.lockManageable(ctx, tx, actor, id)
+		a, actor, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}

@@ -168,7 +168,7 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 
 // update is Update within a transaction.
 func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in Input) (*db.Automation, string, error) {
-	a, err := s.lockManageable(ctx, tx, actor, id)
+	a, actor, err := s.lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return nil, "", err
 	}
@@ -500,7 +500,7 @@ func (s *Service) SetEnabled(ctx context.Context, actor account.Actor, id uuid.U
 
 // setEnabled is SetEnabled within a transaction.
 func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, on bool) error {
-	a, err := s.lockManageable(ctx, tx, actor, id)
+	a, actor, err := s.lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return err
 	}
@@ -565,7 +565,7 @@ func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	if err := db.LockSessionsOf(ctx, tx, id); err != nil {
 		return err
 	}
-	a, err := s.lockManageable(ctx, tx, actor, id)
+	a, actor, err := s.lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return err
 	}

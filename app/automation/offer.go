@@ -146,7 +146,7 @@ func (s *Service) WithdrawOffer(ctx context.Context, actor account.Actor, id uui
 		return err
 	}
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		a, err := s.lockManageable(ctx, tx, actor, id)
+		a, actor, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}

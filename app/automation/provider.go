@@ -68,7 +68,7 @@ func (s *Service) SetProviderEnabled(ctx context.Context, actor account.Actor, i
 	if on {
 		action = "provider.enable"
 	}
-	err := s.changeProviders(ctx, actor, id, action, func(p *db.ProviderSettings) error {
+	err := s.changeProviders(ctx, actor, id, action, func(_ account.Actor, p *db.ProviderSettings) error {
 		p.Disabled = slices.DeleteFunc(p.Disabled, func(d string) bool { return d == id })
 		if !on {
 			p.Disabled = append(p.Disabled, id)
@@ -102,7 +102,7 @@ func (s *Service) SaveModels(ctx context.Context, actor account.Actor, id, lines
 	if len(bad) > 0 {
 		return bad
 	}
-	return s.changeProviders(ctx, actor, id, "provider.models", func(p *db.ProviderSettings) error {
+	return s.changeProviders(ctx, actor, id, "provider.models", func(_ account.Actor, p *db.ProviderSettings) error {
 		if version != "" && version != ModelsVersion(*p, id) {
 			return fault.ErrStale
 		}
@@ -136,7 +136,7 @@ type OwnProviderInput struct {
 // AddProvider adds an agent that speaks the Agent Client Protocol, and returns its id. Its command runs on the workers, so
 // the actor must be allowed to run commands, too.
 func (s *Service) AddProvider(ctx context.Context, actor account.Actor, in OwnProviderInput) (string, error) {
-	if err := s.mayAddProviders(actor); err != nil {
+	if err := mayAddProviders(actor); err != nil {
 		return "", err
 	}
 	own, err := ownProvider(in)
@@ -144,7 +144,10 @@ func (s *Service) AddProvider(ctx context.Context, actor account.Actor, in OwnPr
 		return "", err
 	}
 	own.ID = slug(own.Name)
-	err = s.changeProviders(ctx, actor, "", "provider.create", func(p *db.ProviderSettings) error {
+	err = s.changeProviders(ctx, actor, "", "provider.create", func(actor account.Actor, p *db.ProviderSettings) error {
+		if err := mayAddProviders(actor); err != nil {
+			return err
+		}
 		taken := func(id string) bool { _, known := s.provider(id); return known || ownIndex(p, id) >= 0 }
 		for n, base := 2, own.ID; taken(own.ID); n++ {
 			own.ID = fmt.Sprintf("%s-%d", base, n)
@@ -160,7 +163,7 @@ func (s *Service) AddProvider(ctx context.Context, actor account.Actor, in OwnPr
 
 // UpdateProvider changes an agent that was added.
 func (s *Service) UpdateProvider(ctx context.Context, actor account.Actor, id string, in OwnProviderInput) error {
-	if err := s.mayAddProviders(actor); err != nil {
+	if err := mayAddProviders(actor); err != nil {
 		return err
 	}
 	own, err := ownProvider(in)
@@ -168,7 +171,10 @@ func (s *Service) UpdateProvider(ctx context.Context, actor account.Actor, id st
 		return err
 	}
 	own.ID = id
-	return s.changeProviders(ctx, actor, id, "provider.update", func(p *db.ProviderSettings) error {
+	return s.changeProviders(ctx, actor, id, "provider.update", func(actor account.Actor, p *db.ProviderSettings) error {
+		if err := mayAddProviders(actor); err != nil {
+			return err
+		}
 		i := ownIndex(p, id)
 		if i < 0 {
 			return fault.ErrNotFound
@@ -186,7 +192,7 @@ func (s *Service) UpdateProvider(ctx context.Context, actor account.Actor, id st
 
 // RemoveProvider removes an agent that was added. Automations that use it fail from then on, saying so.
 func (s *Service) RemoveProvider(ctx context.Context, actor account.Actor, id string) error {
-	err := s.changeProviders(ctx, actor, id, "provider.delete", func(p *db.ProviderSettings) error {
+	err := s.changeProviders(ctx, actor, id, "provider.delete", func(_ account.Actor, p *db.ProviderSettings) error {
 		i := ownIndex(p, id)
 		if i < 0 {
 			return fault.ErrNotFound
@@ -205,7 +211,8 @@ func (s *Service) RemoveProvider(ctx context.Context, actor account.Actor, id st
 	return s.release(ctx, id)
 }
 
-func (s *Service) mayAddProviders(actor account.Actor) error {
+// mayAddProviders refuses who may not say which commands run on the workers.
+func mayAddProviders(actor account.Actor) error {
 	if !actor.Can(account.ManageSettings) || !actor.Can(account.UseShell) {
 		return fault.ErrForbidden
 	}
@@ -226,9 +233,9 @@ func nameOfItsOwn(p *db.ProviderSettings, all []Provider, own db.OwnProvider) er
 	return nil
 }
 
-// changeProviders lets change decide on the settings of the providers, which nobody else changes meanwhile. A provider that
-// is named must exist.
-func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, action string, change func(p *db.ProviderSettings) error) error {
+// changeProviders lets change decide on the settings of the providers, which nobody else changes meanwhile, with the actor as of
+// now. A provider that is named must exist.
+func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, action string, change func(actor account.Actor, p *db.ProviderSettings) error) error {
 	if !actor.Can(account.ManageSettings) {
 		return fault.ErrForbidden
 	}
@@ -245,11 +252,15 @@ func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, 
 		if err != nil {
 			return err
 		}
+		actor, err := s.stillMay(ctx, tx, actor, account.ManageSettings, uuid.Nil)
+		if err != nil {
+			return err
+		}
 		var before map[string]any
 		if id != "" { // else it is a new one
 			before = describedProvider(&p, id, name)
 		}
-		if err := change(&p); err != nil {
+		if err := change(actor, &p); err != nil {
 			return err
 		}
 		if id == "" && len(p.Own) > 0 {

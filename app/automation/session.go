@@ -220,6 +220,10 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		return fault.Invalid{"message": "The message is over 256 KiB."}
 	}
 	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+		actor, err := s.asOfNow(ctx, tx, actor)
+		if err != nil {
+			return err
+		}
 		if err := s.canUseProvider(actor, session.Provider); err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.U
 	}
 	var token string
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		a, err := s.lockManageable(ctx, tx, actor, id)
+		a, actor, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid
 		return false, err
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		a, err := s.lockManageable(ctx, tx, actor, id)
+		a, actor, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}

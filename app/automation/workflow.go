@@ -107,7 +107,7 @@ func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	if err != nil {
 		return nil, err
 	}
-	if err := s.stillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
+	if actor, err = s.stillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
 		return nil, err
 	}
 	if wf.Version != in.Version {
@@ -211,7 +211,7 @@ func (s *Service) removeWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	if err != nil {
 		return err
 	}
-	if err := s.stillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
+	if actor, err = s.stillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
 		return err
 	}
 	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, uuid.Nil, false); err != nil {

@@ -144,7 +144,11 @@ func (s *Service) CreateWorkspace(ctx context.Context, actor account.Actor, in W
 		return nil, err
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, uuid.Nil); err != nil {
+		actor, err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, uuid.Nil)
+		if err != nil {
+			return err
+		}
+		if err := s.stillApplies(actor, &db.Workspace{}, w, nil, variables); err != nil {
 			return err
 		}
 		if err := db.InsertWorkspace(ctx, tx, w); err != nil {
@@ -180,7 +184,11 @@ func (s *Service) UpdateWorkspace(ctx context.Context, actor account.Actor, id u
 	}
 	w.Version, w.UpdatedAt = w.Version+1, s.Now()
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, id); err != nil {
+		actor, err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, id)
+		if err != nil {
+			return err
+		}
+		if err := s.stillApplies(actor, &seen.Workspace, &w, seen.Variables, variables); err != nil {
 			return err
 		}
 		saved, err := db.SaveWorkspace(ctx, tx, &w, in.Version)
@@ -215,6 +223,9 @@ func (s *Service) RemoveWorkspace(ctx context.Context, actor account.Actor, id u
 		return err
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, id); err != nil {
+			return err
+		}
 		if err := db.MarkWorkspaceRemoved(ctx, tx, id, s.Now()); err != nil {
 			return err
 		}
@@ -290,7 +301,7 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, 
 	w.GitURL = text(bad, "url", "Write where the repository is.", in.GitURL, 2000, !own)
 	if w.GitURL != formerURL {
 		w.Anywhere = false
-		if folder := localFolder(w.GitURL); folder != "" && !actor.Can(account.Admin) && !s.sharedFolder(folder) {
+		if s.needsAdmin(w) && !actor.Can(account.Admin) {
 			bad["url"] = notShared
 		}
 	}
@@ -327,6 +338,30 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, 
 		return nil, bad
 	}
 	return variables, nil
+}
+
+// stillApplies asks once more for what applyWorkspaceInput asked of the actor, since the repository's server was waited for
+// meanwhile.
+func (s *Service) stillApplies(actor account.Actor, before, w *db.Workspace, stored, variables []db.Variable) error {
+	bad := fault.Invalid{}
+	if w.GitURL != before.GitURL && s.needsAdmin(w) && !actor.Can(account.Admin) {
+		bad["url"] = notShared
+	}
+	for i, v := range variables {
+		if !maySet(actor, stored, v) {
+			bad[fmt.Sprintf("variables.%d", i)] = v.Name + steering
+		}
+	}
+	if len(bad) > 0 {
+		return bad
+	}
+	return nil
+}
+
+// needsAdmin reports whether a workspace's repository is a folder of the server that administrators alone may name.
+func (s *Service) needsAdmin(w *db.Workspace) bool {
+	folder := localFolder(w.GitURL)
+	return folder != "" && !s.sharedFolder(folder)
 }
 
 // notShared says why a folder is refused, whether or not it is there.
@@ -412,12 +447,20 @@ func (s *Service) applyVariables(actor account.Actor, workspace uuid.UUID, store
 			}
 			row.Sealed = stored[j].Sealed
 		}
-		if shell.Steers(name) && bad[field] == "" && !actor.Can(account.UseShell) && !keeps(stored, row) {
-			bad[field] = name + " decides which code runs, or to whom agents give their keys. To set it takes the permission shell.use."
+		if bad[field] == "" && !maySet(actor, stored, row) {
+			bad[field] = name + steering
 		}
 		list = append(list, row)
 	}
 	return list
+}
+
+// steering says why a variable is refused.
+const steering = " decides which code runs, or to whom agents give their keys. To set it takes the permission shell.use."
+
+// maySet reports whether the actor may have a variable saved as it is.
+func maySet(actor account.Actor, stored []db.Variable, v db.Variable) bool {
+	return !shell.Steers(v.Name) || actor.Can(account.UseShell) || keeps(stored, v)
 }
 
 // keeps reports whether a variable is stored as it is. Of a secret that was typed again it cannot tell.
@@ -453,6 +496,9 @@ func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, pe
 		return err
 	}
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, id); err != nil {
+			return err
+		}
 		if err := change(ctx, tx, id, person); err != nil {
 			return err
 		}
