@@ -40,13 +40,16 @@ var layers = map[string]string{
 	"app/account":    "app/crash app/cron app/fault app/outbound app/secret db",
 	"app/automation": "app/account app/crash app/cron app/fault app/forge app/jsontext app/manifest app/secret app/shell db",
 
+	// What is said of machines.
+	"app/isolation": "db",
+
 	"app/check": "app/automation app/cron app/workspace db", // automation for its tests alone: they make a history by the rules
 
 	// What people see.
 	"static": "",
 	"views":  "static",
-	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/manifest app/outbound app/secret app/sso app/workspace " +
-		"db static views",
+	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/isolation app/manifest app/outbound app/secret app/sso " +
+		"app/workspace db static views",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/jsontext app/outbound app/secret app/workspace db",

@@ -42,10 +42,14 @@ type lookout struct {
 	db     *db.DB
 	worker db.Worker
 	log    *slog.Logger
+	// machine finds out what holds on this machine; nil: nobody asks.
+	machine func(ctx context.Context) db.Machine
 
 	mu    sync.Mutex
 	looks map[string]looked
-	said  map[string]db.WorkerProvider // what the others know
+	holds db.Machine                   // what was found of the machine last
+	said  map[string]db.WorkerProvider // what the others know of the providers
+	known db.Machine                   // and of the machine
 }
 
 // looked is what a look at a provider found.
@@ -58,11 +62,9 @@ type looked struct {
 }
 
 func newLookout(agents *catalogue, q *db.DB, worker string, places int, log *slog.Logger) *lookout {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		name = "worker"
+	return &lookout{
+		agents: agents, db: q, worker: db.Worker{ID: worker, Name: hostName("worker"), Places: places}, log: log, looks: map[string]looked{},
 	}
-	return &lookout{agents: agents, db: q, worker: db.Worker{ID: worker, Name: name, Places: places}, log: log, looks: map[string]looked{}}
 }
 
 // remember takes what a former life of this worker found for found, until it is looked for again: else the sessions of an
@@ -85,6 +87,7 @@ func (l *lookout) remember(ctx context.Context) {
 // run looks until ctx is over: at once, each minute, and when what there is to look for was changed.
 func (l *lookout) run(ctx context.Context) error {
 	l.remember(ctx)
+	l.lookAround(ctx)
 	var beats sync.WaitGroup
 	defer beats.Wait()
 	beats.Go(func() { // a look may take long
@@ -108,7 +111,19 @@ func (l *lookout) run(ctx context.Context) error {
 		case <-again.C:
 		case <-l.agents.changed:
 		}
+		l.lookAround(ctx)
 	}
+}
+
+// lookAround finds out what holds on this machine. The next beat tells it.
+func (l *lookout) lookAround(ctx context.Context) {
+	if l.machine == nil {
+		return
+	}
+	m := l.machine(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holds = m
 }
 
 // tell writes what was found, and that this worker lives. It announces what is new.
@@ -117,10 +132,10 @@ func (l *lookout) tell(ctx context.Context) {
 	defer l.mu.Unlock()
 	found := l.found()
 	w := l.worker
-	w.SeenAt, w.Providers = l.agents.now(), found
+	w.SeenAt, w.Providers, w.Machine = l.agents.now(), found, l.holds
 	err := db.SaveWorker(ctx, l.db, &w)
-	if err == nil && (l.said == nil || !reflect.DeepEqual(found, l.said)) {
-		l.said = found
+	if err == nil && (l.said == nil || !reflect.DeepEqual(found, l.said) || !reflect.DeepEqual(l.holds, l.known)) {
+		l.said, l.known = found, l.holds
 		err = errors.Join(db.Announce(ctx, l.db, "workers", uuid.Nil), db.ForgetWorkers(ctx, l.db, w.SeenAt.Add(-workerForgotten)))
 	}
 	if err != nil && ctx.Err() == nil {

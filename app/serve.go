@@ -166,6 +166,8 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	})
 	loop("clock", func(ctx context.Context) error { return keepTime(ctx, x.clock, x.database) })
 	loop("providers", x.agents.keepUp(x.database, log))
+	machine := func(ctx context.Context) db.Machine { return lookAtMachine(ctx, c, x.database) }
+	tellMachine(log, machine(ctx))
 	store := newStore(c, log)
 	var runner *jobs.Runner
 	var scheduler *jobs.Scheduler
@@ -182,10 +184,13 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		runner.MCP = toolsAddress(c, x.listener)
 		runner.Hidden, runner.Shown = slices.Concat(c.Hidden, socketFolders(x.address)), c.Shown
 		runner.Limits = c.Limits
-		tellRoom(ctx, log)
 		runner.Init()
 		loop("worker", runner.Run)
-		loop("lookout", newLookout(x.agents, x.database, worker, c.MaxSessions, log).run)
+		look := newLookout(x.agents, x.database, worker, c.MaxSessions, log)
+		look.machine = machine
+		loop("lookout", look.run)
+	} else {
+		loop("presence", (&presence{db: x.database, now: x.clock.Now, look: machine, log: log}).run)
 	}
 	if c.has(roleScheduler) {
 		scheduler = &jobs.Scheduler{

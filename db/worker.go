@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +17,7 @@ type Worker struct {
 	SeenAt    time.Time                 // when it last said that it lives
 	Places    int                       // sessions that it runs at once; 0: it did not say
 	Providers map[string]WorkerProvider // those that it has looked for, by id
+	Machine   Machine                   // what holds there; without roles it has not looked
 }
 
 // WorkerProvider is what a worker found of a provider. An empty Problem: its program can run.
@@ -53,10 +55,12 @@ func SaveWorker(ctx context.Context, q bun.IDB, w *Worker) error {
 		found = map[string]WorkerProvider{} // an object, as those who read it expect
 	}
 	providers, err := json.Marshal(found)
-	if err == nil {
-		_, err = q.NewRaw(`INSERT INTO workers (id, name, seen_at, places, providers) VALUES (?, ?, ?, ?, ?::jsonb)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, places = excluded.places, providers = excluded.providers`,
-			w.ID, w.Name, w.SeenAt, w.Places, string(providers)).Exec(ctx)
+	machine, machineErr := json.Marshal(w.Machine)
+	if err = errors.Join(err, machineErr); err == nil {
+		_, err = q.NewRaw(`INSERT INTO workers (id, name, seen_at, places, providers, machine) VALUES (?, ?, ?, ?, ?::jsonb, ?::jsonb)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, places = excluded.places,
+				providers = excluded.providers, machine = excluded.machine`,
+			w.ID, w.Name, w.SeenAt, w.Places, string(providers), string(machine)).Exec(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("save worker %s: %w", w.ID, err)
@@ -72,15 +76,18 @@ func Workers(ctx context.Context, q bun.IDB, since time.Time) ([]Worker, error) 
 		SeenAt    time.Time `bun:"seen_at"`
 		Places    int       `bun:"places"`
 		Providers string    `bun:"providers"`
+		Machine   string    `bun:"machine"`
 	}
-	err := q.NewRaw("SELECT id, name, seen_at, places, providers::text AS providers FROM workers WHERE seen_at > ? ORDER BY name, id", since).Scan(ctx, &rows)
+	err := q.NewRaw(`SELECT id, name, seen_at, places, providers::text AS providers, machine::text AS machine FROM workers
+		WHERE seen_at > ? ORDER BY name, id`, since).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
 	list := make([]Worker, len(rows))
 	for i, r := range rows {
 		list[i] = Worker{ID: r.ID, Name: r.Name, SeenAt: r.SeenAt, Places: r.Places}
-		if err := json.Unmarshal([]byte(r.Providers), &list[i].Providers); err != nil {
+		err := errors.Join(json.Unmarshal([]byte(r.Providers), &list[i].Providers), json.Unmarshal([]byte(r.Machine), &list[i].Machine))
+		if err != nil {
 			return nil, fmt.Errorf("read worker %s: %w", r.ID, err)
 		}
 	}

@@ -151,41 +151,20 @@ var proofs = []proof{
 		"make test"},
 }
 
-// obedience is what an agent takes from the files of a repository.
-type obedience struct{ Agent, Reads, Kept, Looks string }
-
-// Switched on, the sandbox hides files; without it the turn is refused while they are there.
-const hidden = ": hidden in the sandbox; without one the turn is refused while they are there."
-
-var obediences = []obedience{
-	{"Claude Code", "CLAUDE.md of the root, at most 64 KiB, handed over by Carillon. What it imports by @ is not.",
-		".claude/ and .mcp.json are not read: only the settings of the server's user are, and no hook runs.",
-		"It is refused every tool that is not allowed beforehand."},
-	{"Codex", "AGENTS.md, by itself.",
-		".codex/ is not read, since no folder is trusted.",
-		"It runs commands in a sandbox of its own without writing."},
-	{"OpenCode", "AGENTS.md of the root, at most 64 KiB, handed over by Carillon.",
-		"opencode.json, opencode.jsonc and .opencode/" + hidden,
-		"Its tools for editing and for commands are denied."},
-	{"Kilo Code", "AGENTS.md of the root, at most 64 KiB, handed over by Carillon.",
-		"kilo.json, kilo.jsonc, .kilo/, .kilocode/ and those of OpenCode" + hidden,
-		"Its tools for editing and for commands are denied."},
-	{"Gemini CLI", "GEMINI.md, by itself. Of .env what is the project's own.",
-		".gemini/" + hidden + " Variables of .env that steer programs, such as addresses of models and proxies, are empty.",
-		"It runs in its mode plan."},
-	{"Qwen Code", "QWEN.md and AGENTS.md, by itself. Of .env what is the project's own.",
-		".qwen/" + hidden + " Variables of .env that steer programs, such as addresses of models and proxies, are empty.",
-		"It runs in its mode plan."},
-	{"GitHub Copilot", "AGENTS.md and .github/copilot-instructions.md, by itself.",
-		".github/hooks/ and .github/copilot/" + hidden + " .mcp.json and .vscode/mcp.json are not read.",
-		"It asks before each change, and is refused."},
-	{"Providers of your own", "What their programs read.",
-		"Nothing is kept from them. Use them with repositories that only people push to whom you trust.",
-		"A session mode for it, or the sandbox. Without either the turn is refused."},
+// Obedience is what an agent takes from the files of a repository.
+type Obedience struct {
+	Agent string
+	Reads string   // what it is told by the repository
+	Shut  string   // what is kept from it, in a sandbox and without one; may be empty
+	Obeys []string // what it obeys otherwise
+	Looks string   // what holds it in a turn that changes nothing
 }
 
+// hidden says what becomes of the files that an agent would obey. What a workspace's page says of them follows from it.
+const hidden = "hidden in the sandbox; without one the turn is refused while the repository has it."
+
 // Promises is the page that says what is promised and how it is tested.
-func Promises(page Page, promises []Promise) templ.Component {
+func Promises(page Page, promises []Promise, agents []Obedience) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -234,7 +213,7 @@ func Promises(page Page, promises []Promise) templ.Component {
 				var templ_7745c5c3_Var8 string
 				templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(promise.Sentence)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 122, Col: 44}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 101, Col: 44}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 				if templ_7745c5c3_Err != nil {
@@ -247,7 +226,7 @@ func Promises(page Page, promises []Promise) templ.Component {
 				var templ_7745c5c3_Var9 string
 				templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(promise.Name)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 123, Col: 60}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 102, Col: 60}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 				if templ_7745c5c3_Err != nil {
@@ -258,11 +237,11 @@ func Promises(page Page, promises []Promise) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></section><section class=\"stack\" aria-label=\"What agents take from a repository\"><h2 class=\"h2\">What agents take from a repository</h2><p class=\"prose\">A repository is text of others, and the programs of agents have files by which it would run commands or send a key to another server. Each agent gets the keys of its own vendor alone. What is hidden looks empty to Git in the sandbox: an agent that commits everything commits that too.</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Agent</th><th class=\"th\" scope=\"col\">What it reads</th><th class=\"th\" scope=\"col\">What is kept from it</th><th class=\"th\" scope=\"col\">Where it may change nothing</th></tr></thead> <tbody class=\"tbody\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></section><section class=\"stack\" id=\"agents\" aria-label=\"What agents take from a repository\"><h2 class=\"h2\">What agents take from a repository</h2><p class=\"prose\">A repository is text of others, and the programs of agents have files by which it would run commands or send a key to another server. Each agent gets the keys of its own vendor alone. What is hidden looks unchanged to Git in the sandbox, and cannot be read or changed there.</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Agent</th><th class=\"th\" scope=\"col\">What it reads</th><th class=\"th\" scope=\"col\">What is kept from it</th><th class=\"th\" scope=\"col\">Where it may change nothing</th></tr></thead> <tbody class=\"tbody\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, o := range obediences {
+			for _, o := range agents {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<tr class=\"row\"><td class=\"cell cell-main\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -270,7 +249,7 @@ func Promises(page Page, promises []Promise) templ.Component {
 				var templ_7745c5c3_Var10 string
 				templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(o.Agent)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 146, Col: 45}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 125, Col: 45}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 				if templ_7745c5c3_Err != nil {
@@ -283,7 +262,7 @@ func Promises(page Page, promises []Promise) templ.Component {
 				var templ_7745c5c3_Var11 string
 				templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(o.Reads)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 147, Col: 59}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 126, Col: 59}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 				if templ_7745c5c3_Err != nil {
@@ -293,83 +272,106 @@ func Promises(page Page, promises []Promise) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				var templ_7745c5c3_Var12 string
-				templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(o.Kept)
-				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 148, Col: 65}
-				}
-				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
-				if templ_7745c5c3_Err != nil {
-					return templ_7745c5c3_Err
-				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "</td><td class=\"cell\" data-th=\"Where it may change nothing\">")
-				if templ_7745c5c3_Err != nil {
-					return templ_7745c5c3_Err
+				if len(o.Obeys) > 0 {
+					templ_7745c5c3_Err = names(o.Obeys).Render(ctx, templ_7745c5c3_Buffer)
+					if templ_7745c5c3_Err != nil {
+						return templ_7745c5c3_Err
+					}
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, " ")
+					if templ_7745c5c3_Err != nil {
+						return templ_7745c5c3_Err
+					}
+					var templ_7745c5c3_Var12 string
+					templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(": " + hidden + " ")
+					if templ_7745c5c3_Err != nil {
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 130, Col: 32}
+					}
+					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
+					if templ_7745c5c3_Err != nil {
+						return templ_7745c5c3_Err
+					}
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, " ")
+					if templ_7745c5c3_Err != nil {
+						return templ_7745c5c3_Err
+					}
 				}
 				var templ_7745c5c3_Var13 string
-				templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(o.Looks)
+				templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(o.Shut)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 149, Col: 73}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 132, Col: 18}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "</td></tr>")
-				if templ_7745c5c3_Err != nil {
-					return templ_7745c5c3_Err
-				}
-			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "</tbody></table></div></section><section class=\"stack\" aria-label=\"How it is tested\"><h2 class=\"h2\">How it is tested</h2><p class=\"prose\"><code>carillon check</code> is a command of the program. It may look at a live database at any time. The other commands are for a copy of the source code.</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Test</th><th class=\"th\" scope=\"col\">Run it yourself</th></tr></thead> <tbody class=\"tbody\">")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			for _, p := range proofs {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<tr class=\"row\"><td class=\"cell\"><strong>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "</td><td class=\"cell\" data-th=\"Where it may change nothing\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var14 string
-				templ_7745c5c3_Var14, templ_7745c5c3_Err = templ.JoinStringErrs(p.Name)
+				templ_7745c5c3_Var14, templ_7745c5c3_Err = templ.JoinStringErrs(o.Looks)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 171, Col: 26}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 134, Col: 73}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var14))
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "</strong> <span class=\"sub\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "</td></tr>")
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "</tbody></table></div></section><section class=\"stack\" aria-label=\"How it is tested\"><h2 class=\"h2\">How it is tested</h2><p class=\"prose\"><code>carillon check</code> is a command of the program. It may look at a live database at any time. The other commands are for a copy of the source code.</p><div class=\"table-wrap\"><table class=\"table table-plain\"><thead class=\"thead\"><tr><th class=\"th\" scope=\"col\">Test</th><th class=\"th\" scope=\"col\">Run it yourself</th></tr></thead> <tbody class=\"tbody\">")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			for _, p := range proofs {
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<tr class=\"row\"><td class=\"cell\"><strong>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var15 string
-				templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(p.About)
+				templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(p.Name)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 172, Col: 37}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 156, Col: 26}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "</span></td><td class=\"cell mono\" data-th=\"Run it yourself\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "</strong> <span class=\"sub\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var16 string
-				templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(p.Command)
+				templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(p.About)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 174, Col: 68}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 157, Col: 37}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "</td></tr>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</span></td><td class=\"cell mono\" data-th=\"Run it yourself\">")
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
+				var templ_7745c5c3_Var17 string
+				templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(p.Command)
+				if templ_7745c5c3_Err != nil {
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `help.templ`, Line: 159, Col: 68}
+				}
+				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "</td></tr>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</tbody></table></div></section></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "</tbody></table></div></section></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -22,6 +22,7 @@ func pageSpecimens() []Specimen {
 	list = append(list, workflowSpecimens()...)
 	list = append(list, peopleSpecimens()...)
 	list = append(list, qualitySpecimens()...)
+	list = append(list, isolationSpecimens()...)
 	return append(list, otherSpecimens()...)
 }
 

@@ -33,6 +33,9 @@ func tokenSpecimens() []Specimen {
 		{Name: "page-help", Page: Help(samplePage("Help", ""))},
 		{Name: "page-promises", Page: Promises(samplePage("What is promised and how it is tested", ""), []Promise{
 			{"lost-run", "Every run in flight has a session that waits for a worker or has one."}, {"twice", "No due time has two executions."},
+		}, []Obedience{
+			{Agent: "Claude Code", Reads: "CLAUDE.md of the root, handed over by Carillon.", Shut: ".claude is not read.", Looks: "It is refused every tool that is not allowed beforehand."},
+			{Agent: "Gemini CLI", Reads: "GEMINI.md, by itself.", Shut: "Variables of .env that steer programs are empty.", Obeys: []string{".gemini"}, Looks: "It runs in its mode plan."},
 		})},
 		{Name: "page-tokens-empty", Page: Tokens(page, p)},
 		{Name: "page-tokens-made", Page: Tokens(page, made)},

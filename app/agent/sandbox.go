@@ -48,70 +48,100 @@ type Mount struct {
 // The ways to have a user namespace, the strictest first. Without one a sandbox of root has no capabilities all the same.
 var userNamespaces = [][]string{{"--unshare-user", "--disable-userns"}, {"--unshare-user"}, {"--unshare-user-try"}}
 
-// worked remembers, of each bubblewrap by its path, which of userNamespaces it can do here.
+// ability is what a bubblewrap can do here.
+type ability struct {
+	users   []string // of userNamespaces
+	offline error    // why it cannot take the network away; nil if it can
+}
+
+// worked remembers what each bubblewrap can do here, by its path.
 var worked struct {
 	sync.Mutex
-	how map[string][]string
+	can map[string]ability
 }
 
 // SandboxAvailable tells why a sandbox cannot be had here; nil if it can. It starts bubblewrap, and once that has worked it
 // believes that it still does: containers often have the program and forbid what it does.
 func SandboxAvailable(ctx context.Context) error {
-	_, err := userNamespace(ctx)
+	_, err := sandboxAbility(ctx)
 	return err
 }
 
-func userNamespace(ctx context.Context) ([]string, error) {
+func sandboxAbility(ctx context.Context) (ability, error) {
 	path, err := exec.LookPath("bwrap")
 	if err != nil {
-		return nil, errors.New("bubblewrap (bwrap) is not installed")
+		return ability{}, errors.New("bubblewrap (bwrap) is not installed")
 	}
 	worked.Lock()
 	defer worked.Unlock()
-	if how, ok := worked.how[path]; ok {
-		return how, nil
+	if can, ok := worked.can[path]; ok {
+		return can, nil
 	}
 	truth, err := exec.LookPath("true")
 	if err != nil {
-		return nil, err
+		return ability{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, how := range userNamespaces {
-		var argv []string
-		if argv, err = (&Sandbox{}).wrapAs(path, how, []string{truth}, "/"); err != nil {
-			return nil, err
-		}
-		cmd := exec.CommandContext(ctx, path, argv[1:]...)
-		cmd.Env = []string{}
-		var out []byte
-		if out, err = cmd.CombinedOutput(); err == nil {
-			if worked.how == nil {
-				worked.how = map[string][]string{}
+	var offline error
+	for _, network := range []bool{false, true} { // containers may forbid to make a network alone
+		for _, users := range userNamespaces {
+			if err = tryBubblewrap(ctx, path, truth, users, network); err == nil {
+				if worked.can == nil {
+					worked.can = map[string]ability{}
+				}
+				can := ability{users: users, offline: offline}
+				worked.can[path] = can
+				return can, nil
 			}
-			worked.how[path] = how
-			return how, nil
 		}
-		err = fmt.Errorf("bubblewrap does not work here: %w: %s", err, strings.TrimSpace(Clean(string(out))))
+		if offline == nil {
+			offline = err
+		}
 	}
-	return nil, err
+	return ability{}, offline
 }
 
-// SandboxHolds says in words how a sandbox is made here: what SandboxAvailable found.
-func SandboxHolds() string {
-	worked.Lock()
-	defer worked.Unlock()
-	path, err := exec.LookPath("bwrap")
-	how, ok := worked.how[path]
-	switch {
-	case err != nil || !ok:
-		return "no sandbox"
-	case slices.Contains(how, "--disable-userns"):
-		return "a user namespace of its own, in which no further ones can be made"
-	case slices.Contains(how, "--unshare-user"):
-		return "a user namespace of its own"
+// tryBubblewrap starts a program that does nothing in a sandbox.
+func tryBubblewrap(ctx context.Context, bwrap, truth string, users []string, network bool) error {
+	argv, err := (&Sandbox{Network: network}).wrapAs(bwrap, users, []string{truth}, "/")
+	if err != nil {
+		return err
 	}
-	return "no user namespace of its own"
+	cmd := exec.CommandContext(ctx, bwrap, argv[1:]...)
+	cmd.Env = []string{}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("bubblewrap does not work here: %w: %s", err, strings.TrimSpace(Clean(string(out))))
+	}
+	return nil
+}
+
+// SandboxState is what sandboxes can do on this machine.
+type SandboxState struct {
+	Version string // of bubblewrap, such as 0.8.0; empty: it is not there, or did not tell
+	Problem error  // why there can be no sandbox; nil: there can
+	Offline error  // why there can be none without a network; nil: there can
+
+	// OwnUsers says that a sandbox has a user namespace of its own, and NoFurther that no further ones can be made in it.
+	OwnUsers, NoFurther bool
+}
+
+// LookAtSandbox finds out what sandboxes can do here. It starts bubblewrap, which takes up to ten seconds.
+func LookAtSandbox(ctx context.Context) SandboxState {
+	var s SandboxState
+	can, err := sandboxAbility(ctx)
+	s.Problem, s.Offline = err, can.offline
+	s.OwnUsers, s.NoFurther = slices.Contains(can.users, "--unshare-user"), slices.Contains(can.users, "--disable-userns")
+	path, err := exec.LookPath("bwrap")
+	if err != nil {
+		return s
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, path, "--version").Output(); err == nil {
+		s.Version = versionNumber.FindString(Clean(string(out)))
+	}
+	return s
 }
 
 // wrap is the command line that runs argv inside.
@@ -121,11 +151,14 @@ func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 		return nil, &Failure{Kind: FailStart, Reason: "the sandbox: bubblewrap (bwrap) is not installed",
 			Fix: "Install the package bubblewrap, or switch the sandbox off.", Cause: err}
 	}
-	how, err := userNamespace(context.Background())
+	can, err := sandboxAbility(context.Background())
+	if err == nil && !s.Network && can.offline != nil {
+		err = fmt.Errorf("it cannot be without a network here: %w", can.offline)
+	}
 	if err != nil {
 		return nil, &Failure{Kind: FailStart, Reason: "the sandbox: " + err.Error(), Cause: err}
 	}
-	return s.wrapAs(bwrap, how, argv, dir)
+	return s.wrapAs(bwrap, can.users, argv, dir)
 }
 
 // kernel is what a process of root can change the whole machine by, also without a capability: by the owner of the files

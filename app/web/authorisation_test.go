@@ -200,6 +200,7 @@ var expectations = []expectation{
 	{"POST /settings/tokens", "", "", wrongForSignedIn},
 	{"POST /settings/tokens/{id}/revocation", "token", "", byOwnerAlone},
 	{"GET /settings/usage", "", "", "login 200 200 200 200 200 200"},
+	{"GET /settings/isolation", "", "", forAdmin},
 	{"GET /settings/toggles", "", "", "login 403 403 403 403 403 200"},
 	{"POST /settings/toggles", "", "edge_cases=Mind+the+gap.", "login 403 403 403 403 403 303"},
 	{"POST /settings/toggles/{key}/reset", "", "", "login 403 403 403 403 403 404"}, // there is no toggle of this name

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"carillon/app/account"
+	"carillon/app/agent"
 	promised "carillon/app/check"
 	"carillon/views"
 )
@@ -20,6 +21,19 @@ func (s *Server) promises(w http.ResponseWriter, r *http.Request, actor account.
 		list = append(list, views.Promise{Name: p.Promise, Sentence: p.Sentence})
 	}
 	return s.with(w, r, actor, "", "What is promised and how it is tested", func(page views.Page) error {
-		return s.show(w, r, views.Promises(page, list))
+		return s.show(w, r, views.Promises(page, list, s.obediences()))
 	})
+}
+
+// obediences are what the agents of this installation take from a repository.
+func (s *Server) obediences() []views.Obedience {
+	var list []views.Obedience
+	for _, p := range s.Providers() {
+		if p.Driver == agent.DriverShell { // its script is the person's own
+			continue
+		}
+		o := p.Obedience()
+		list = append(list, views.Obedience{Agent: p.Name, Reads: o.Reads, Shut: o.Shut, Obeys: o.Obeys, Looks: o.Looks})
+	}
+	return list
 }

@@ -50,6 +50,7 @@ func settingsTabs(actor account.Actor, path string) []views.Tab {
 		{"Users", views.UsersURL(), account.ManageUsers},
 		{"Roles", views.RolesURL(), account.ManageUsers},
 		{"Session toggles", views.TogglesURL(), account.ManageSettings},
+		{"Isolation", views.IsolationURL(), account.ManageSettings},
 		{"Usage", views.UsageURL(""), ""},
 		{"Audit log", views.AuditURL(), account.ViewAudit},
 	} {

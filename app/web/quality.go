@@ -57,6 +57,7 @@ func numberOrNone(n float64) string {
 func (s *Server) qualityRoutes(mux *routeTable) {
 	mux.HandleFunc("POST /automations/{id}/budget/{limit}", s.page(s.raiseBudget))
 	mux.HandleFunc("GET /settings/usage", s.page(s.usage))
+	mux.HandleFunc("GET /settings/isolation", s.page(s.isolation))
 	mux.HandleFunc("GET /settings/toggles", s.page(s.toggles))
 	mux.HandleFunc("POST /settings/toggles", s.page(s.saveToggles))
 	mux.HandleFunc("POST /settings/toggles/{key}/reset", s.page(s.resetToggle))

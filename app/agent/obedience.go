@@ -1,0 +1,62 @@
+package agent
+
+// Obedience is what a provider's program takes from the files of a repository, in words for people. It is said here once,
+// for all pages.
+type Obedience struct {
+	Reads string   // what it is told by the repository: sentences
+	Shut  string   // what is kept from it, in a sandbox and without one: sentences; may be empty
+	Obeys []string // what it obeys otherwise: hidden in the sandbox; without one a turn is refused where they are
+	Looks string   // what holds it in a turn that changes nothing: a sentence
+}
+
+const (
+	plans  = "It runs in its mode plan."
+	denied = "Its tools for editing and for commands are denied."
+	pinned = "Variables of .env that steer programs, such as addresses of models and proxies, are empty."
+	given  = "AGENTS.md of the root, at most 64 KiB, handed over by Carillon."
+)
+
+// obedience is what is known of the programs of the catalogue, by id.
+var obedience = map[string]Obedience{
+	"claude": {
+		Reads: "CLAUDE.md of the root, at most 64 KiB, handed over by Carillon. What it imports by @ is not.",
+		Shut:  ".claude and .mcp.json are not read: only the settings of the server’s user are, and no hook runs.",
+		Looks: "It is refused every tool that is not allowed beforehand.",
+	},
+	"codex": {
+		Reads: "AGENTS.md, by itself.",
+		Shut:  ".codex is not read, since no folder is trusted.",
+		Looks: "It runs commands in a sandbox of its own without writing.",
+	},
+	"opencode": {Reads: given, Looks: denied},
+	"kilo":     {Reads: given, Looks: denied},
+	"gemini":   {Reads: "GEMINI.md, by itself. Of .env what is the project’s own.", Shut: pinned, Looks: plans},
+	"qwen":     {Reads: "QWEN.md and AGENTS.md, by itself. Of .env what is the project’s own.", Shut: pinned, Looks: plans},
+	"copilot": {
+		Reads: "AGENTS.md and .github/copilot-instructions.md, by itself.",
+		Shut:  ".mcp.json and .vscode/mcp.json are not read.",
+		Looks: "It asks before each change, and is refused.",
+	},
+}
+
+// Obedience says what the provider's program takes from a repository.
+func (p Provider) Obedience() Obedience {
+	o, known := obedience[p.ID]
+	o.Obeys = p.Obeys
+	if known {
+		return o
+	}
+	o.Reads = "What its program reads."
+	if len(p.Obeys) == 0 {
+		o.Shut = "Nothing is kept from it. Use it with repositories that only people push to whom you trust."
+	}
+	switch {
+	case p.ReadMode != "":
+		o.Looks = "It runs in its mode " + p.ReadMode + "."
+	case p.Holds():
+		o.Looks = "It asks before each change, and is refused."
+	default:
+		o.Looks = "The sandbox. Without one the turn is refused."
+	}
+	return o
+}

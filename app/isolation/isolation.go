@@ -1,0 +1,231 @@
+// Package isolation says in words what keeps agents and scripts from the rest of a machine, and what does not: to the
+// log of
+// a process at its start, and to administrators on a page.
+package isolation
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carillon/db"
+)
+
+// Kind is how far something holds.
+type Kind string
+
+// The kinds of a Statement.
+const (
+	Holds   Kind = "ok"
+	Partly  Kind = "warn" // it holds, with a gap that Do tells how to close
+	Missing Kind = "fail" // it does not hold
+	Chosen  Kind = "info" // a choice of who runs the machine
+)
+
+// Statement says of one thing whether it holds on a machine.
+type Statement struct {
+	Name string
+	Kind Kind
+	Text string // sentences
+	Do   string // what to do where it does not hold; may be empty
+}
+
+// closes is the first version of bubblewrap that can keep a sandbox from making further user namespaces.
+var closes = []int{0, 8}
+
+// Of is what holds on the machine of a process, what matters most first. Who runs no agents there is told less.
+func Of(m db.Machine) []Statement {
+	runs := slices.Contains(m.Roles, "worker")
+	list := []Statement{user(m, runs)}
+	if runs || slices.Contains(m.Roles, "web") {
+		list = append(list, sandbox(m, runs))
+	}
+	if runs {
+		if m.NoSandbox == "" {
+			list = append(list, namespaces(m), network(m))
+		}
+		list = append(list, bubblewrap(m), processes(m), memory(m), disk(), hides(m), shows(m))
+		if m.Shell {
+			list = append(list, Statement{"Shell provider", Chosen, "People with the permission shell.use run " +
+				"commands here: in a sandbox where their workspace has one.",
+				"CARILLON_SHELL=off switches it off."})
+		} else {
+			list = append(list, Statement{"Shell provider", Holds, "It is switched off.", ""})
+		}
+	}
+	return append(list, Database(m)...)
+}
+
+func user(m db.Machine, runs bool) Statement {
+	switch {
+	case m.Root && runs:
+		return Statement{"User", Missing, "Carillon runs as root. Agents and scripts of a workspace without a " +
+			"sandbox can do everything on this machine.",
+			"Run Carillon as a user of its own."}
+	case m.Root:
+		return Statement{"User", Partly, "Carillon runs as root.", "Run Carillon as a user of its own."}
+	}
+	return Statement{"User", Holds, "Carillon runs as a user of its own, not as root.", ""}
+}
+
+func sandbox(m db.Machine, runs bool) Statement {
+	const name = "Sandbox"
+	if !runs {
+		switch {
+		case !m.ConfinesNew:
+			return Statement{name, Chosen, "A new workspace begins without a sandbox, since the settings say " +
+				"so.", "CARILLON_SANDBOX=on gives it one."}
+		case m.NoSandbox != "":
+			return Statement{name, Partly, "A new workspace begins without a sandbox: on this machine, where its " +
+				"form is made, " + m.NoSandbox + ".", mend(m)}
+		}
+		return Statement{name, Holds, "A new workspace begins with a sandbox.", ""}
+	}
+	if m.NoSandbox != "" {
+		return Statement{name, Missing, "No sandbox can be had: " + m.NoSandbox + ". Agents and scripts can do all " +
+			"that Carillon’s own user can: read its " +
+			"data folder, its keys and its database. Runs of workspaces that want a sandbox fail.", mend(m)}
+	}
+	return Statement{name, Holds, "Sandboxes work. In one, agents and scripts have no capabilities, and see no " +
+		"homes, sockets of services and data of " +
+		"Carillon. In a workspace without one they can do all that Carillon’s own user can.", ""}
+}
+
+// mend is what to do where no sandbox can be had.
+func mend(m db.Machine) string {
+	if m.Bubblewrap == "" {
+		return "Install the package bubblewrap."
+	}
+	return "Let Carillon’s user make namespaces. On the machine: kernel.unprivileged_userns_clone=1, and on Ubuntu " +
+		"kernel.apparmor_restrict_unprivileged_userns=0. In a container: profiles of seccomp and AppArmor that " +
+		"allow it."
+}
+
+func namespaces(m db.Machine) Statement {
+	const name = "User namespaces"
+	switch m.Namespace {
+	case db.NamespaceClosed:
+		return Statement{name, Holds, "A sandbox has one of its own, in which no further ones can be made.", ""}
+	case db.NamespaceOpen:
+		text := "A sandbox has one of its own. In it further ones can be made, by which more of the kernel can be " +
+			"attacked."
+		if older(m.Bubblewrap) {
+			return Statement{name, Partly, text, "Install bubblewrap 0.8 or newer, which prevents it."}
+		}
+		return Statement{name, Partly, text + " Bubblewrap could not prevent it on this machine.", ""}
+	}
+	return Statement{name, Partly, "A sandbox has none of its own: its root is that of the machine, without " +
+		"capabilities.",
+		"Let Carillon’s user make user namespaces."}
+}
+
+func older(version string) bool {
+	for i, text := range strings.SplitN(version, ".", len(closes)+1) {
+		if i == len(closes) {
+			break
+		}
+		switch n, err := strconv.Atoi(text); {
+		case err != nil || n > closes[i]:
+			return false
+		case n < closes[i]:
+			return true
+		}
+	}
+	return false
+}
+
+func bubblewrap(m db.Machine) Statement {
+	const name = "Bubblewrap"
+	switch {
+	case m.Bubblewrap == "" && m.NoSandbox != "":
+		return Statement{name, Missing, "It is not installed.", "Install the package bubblewrap."}
+	case m.Bubblewrap == "":
+		return Statement{name, Chosen, "It does not tell its version.", ""}
+	case older(m.Bubblewrap):
+		return Statement{name, Partly, "Version " + m.Bubblewrap + ", which cannot keep a sandbox from making user " +
+			"namespaces.", "Install 0.8 or newer."}
+	}
+	return Statement{name, Holds, "Version " + m.Bubblewrap + ", which can do all that Carillon asks of it.", ""}
+}
+
+func network(m db.Machine) Statement {
+	const name = "Without network"
+	if m.NoOffline != "" {
+		return Statement{name, Missing, "A sandbox cannot be without a network here: " + m.NoOffline + ". Runs of " +
+			"workspaces that want that fail.",
+			"Let Carillon’s user make network namespaces."}
+	}
+	return Statement{name, Holds, "A workspace may have its agents and scripts without a network.", ""}
+}
+
+func processes(m db.Machine) Statement {
+	const name = "Processes of a run"
+	switch {
+	case !m.CountsLimits:
+		return Statement{name, Missing, "They are not limited: this system cannot tell how many there are.", "Run " +
+			"workers on Linux."}
+	case m.Processes == 0:
+		return Statement{name, Missing, "They are not limited.", "Set CARILLON_RUN_PROCESSES."}
+	}
+	return Statement{name, Holds, fmt.Sprintf("At most %d at once. A run that starts more is ended "+
+		"alone.", m.Processes), ""}
+}
+
+func memory(m db.Machine) Statement {
+	const name = "Memory of a run"
+	switch {
+	case !m.CountsLimits:
+		return Statement{name, Missing, "It is not limited: this system cannot tell how much there is.", "Run " +
+			"workers on Linux."}
+	case m.Memory == 0:
+		return Statement{name, Partly, "It is not limited. Where the machine’s memory runs out, the kernel ends " +
+			"runs before Carillon.", "Set CARILLON_RUN_MEMORY."}
+	}
+	return Statement{name, Holds, fmt.Sprintf("At most %d MiB. A run that takes more is ended "+
+		"alone.", m.Memory>>20), ""}
+}
+
+func disk() Statement {
+	return Statement{"Disk of a run", Partly, "What a run writes is not limited.", "Keep CARILLON_DATA on a disk of " +
+		"its own, or of a quota."}
+}
+
+func hides(m db.Machine) Statement {
+	const name = "Hidden beside"
+	if len(m.Hides) == 0 {
+		return Statement{name, Chosen, "Sandboxes hide homes, /run and Carillon’s data, and nothing " +
+			"beside.", "CARILLON_SANDBOX_HIDE names more."}
+	}
+	return Statement{name, Chosen, "Sandboxes hide homes, /run, Carillon’s data, and " + strings.Join(m.Hides, ", "+
+		"") + ".", ""}
+}
+
+func shows(m db.Machine) Statement {
+	const name = "Shown of homes"
+	if len(m.Shows) == 0 {
+		return Statement{name, Chosen, "Sandboxes of all workspaces show nothing of homes but the folders of " +
+			"programs.", ""}
+	}
+	return Statement{name, Chosen, "Sandboxes of all workspaces show, read-only, " + strings.Join(m.Shows, ", "+
+		"") + ".", ""}
+}
+
+// Database is what holds of the database that a process uses.
+func Database(m db.Machine) []Statement {
+	which := "One of others, by DATABASE_URL."
+	if m.OwnDatabase {
+		which = "The embedded PostgreSQL, of Carillon’s own."
+	}
+	list := []Statement{{"Database", Chosen, which, ""}}
+	const name = "Log of the database"
+	switch {
+	case m.LogsUnknown:
+		return append(list, Statement{name, Partly, "Whether it has values of statements could not be read.", ""})
+	case len(m.Logs) > 0:
+		return append(list, Statement{name, Missing, "It has values of statements, prompts and names among them: " +
+			"" + strings.Join(m.Logs, ", ") + ".",
+			"Set log_min_error_statement to log or fatal, log_statement to none or ddl, and the durations to -1."})
+	}
+	return append(list, Statement{name, Holds, "It has no values of statements.", ""})
+}

@@ -1,0 +1,88 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/app/account"
+	"carillon/app/agent"
+	"carillon/db"
+	"carillon/views"
+)
+
+func TestThePageOfIsolationSaysWhatHoldsOnEachMachine(t *testing.T) {
+	s := open(t)
+	admin := s.as("Mira", account.RoleAdministrator)
+	page := admin.get(views.IsolationURL())
+	page.expect(t, http.StatusOK, "No worker is running")
+	page.expect(t, http.StatusOK, "Scratch") // which has no sandbox
+
+	all := db.Machine{Roles: []string{"worker"}, Bubblewrap: "0.8.0", Namespace: db.NamespaceClosed, CountsLimits: true, Processes: 2000}
+	none := db.Machine{Roles: []string{"worker"}, Root: true, NoSandbox: "bubblewrap (bwrap) is not " +
+		"installed", Logs: []string{"log_statement = all"}}
+	s.server.Providers = func() []agent.Provider { return agent.Catalogue() }
+	s.server.Workers = func() []db.Worker {
+		return []db.Worker{
+			{ID: "a", Name: "forge-1", Machine: all, Providers: map[string]db.WorkerProvider{"codex": {Version: "0.171.0"}, "qwen": {Problem: "not found"}, "shell": {}}},
+			{ID: "b", Name: "forge-2", Machine: none}, {ID: "c", Name: "forge-3"},
+		}
+	}
+	check(t, db.SaveServer(t.Context(), s.server.DB, &db.Server{ID: "w", Name: "front", SeenAt: time.Now(), Machine: db.Machine{Roles: []string{"web"}, OwnDatabase: true}}))
+	check(t, db.SaveServer(t.Context(), s.server.DB, &db.Server{ID: "x", Name: "long-gone", SeenAt: time.Now().Add(-time.Hour)}))
+	page = admin.get(views.IsolationURL())
+	for _, want := range []string{
+		"forge-1", "runs agents", "Sandboxes work", "At most 2000", "<strong>Codex</strong>", "0.171.0: It runs " +
+			"commands in a sandbox of its own",
+		"forge-2", "runs as root", "No sandbox can be had: bubblewrap (bwrap) is not installed", "Install the " +
+			"package bubblewrap.", "log_statement = all",
+		"No agent is installed", "forge-3", "It has not told yet", "front", "serves pages", "The embedded PostgreSQL",
+	} {
+		page.expect(t, http.StatusOK, want)
+	}
+	for _, hidden := range []string{"long-gone", "Qwen Code", "Shell script"} {
+		if strings.Contains(page.body, hidden) {
+			t.Errorf("the page has %q", hidden)
+		}
+	}
+	s.as("Jonas", account.RoleManager).get(views.IsolationURL()).expect(t, http.StatusForbidden, "")
+}
+
+func TestWorkspacesWithoutASandboxAreListedByPagesToWhoMaySeeThem(t *testing.T) {
+	s := open(t)
+	admin := s.as("Mira", account.RoleAdministrator)
+	item := func(id string) string { return fmt.Sprintf(`item" href="%s"`, views.WorkspaceURL(id)) }
+	confined := db.NewID()
+	for i := range pageSize + 1 {
+		now, id := time.Now(), db.NewID()
+		if i == 0 {
+			id = confined
+		}
+		check(t, db.InsertWorkspace(t.Context(), s.server.DB, &db.Workspace{
+			ID: id, Name: fmt.Sprintf("open %03d", i), DefaultBranch: "main", CreatedAt: now, UpdatedAt: now, Version: 1, Sandbox: i == 0,
+		}))
+	}
+	page := admin.get(views.IsolationURL())
+	page.expect(t, http.StatusOK, views.Count(pageSize+1, "workspace")) // with Scratch
+	page.expect(t, http.StatusOK, "open 001")
+	page.expect(t, http.StatusOK, `rel="next"`)
+	if strings.Contains(page.body, item(confined.String())) || strings.Contains(page.body, item(s.workspace)) {
+		t.Error("the first page has a workspace with a sandbox, or one of the next page")
+	}
+	_, rest, _ := strings.Cut(page.body, `<a class="btn btn-small" href="`)
+	next, _, _ := strings.Cut(rest, `"`)
+	admin.get(next).expect(t, http.StatusOK, item(s.workspace))
+
+	keeper := s.as("Keeper", account.RoleMember)
+	s.custom(keeper, "Keeper", account.ManageSettings)
+	check(t, db.RemoveMember(t.Context(), s.server.DB, uuid.MustParse(s.workspace), keeper.actor.ID))
+	page = keeper.get(views.IsolationURL())
+	page.expect(t, http.StatusOK, "You are a member of none of them")
+	if strings.Contains(page.body, "open 001") {
+		t.Error("who is a member of none of them learns their names")
+	}
+}
