@@ -3,6 +3,7 @@ package main
 import (
 	"net/url"
 	"path/filepath"
+	"slices"
 )
 
 // socketFolders are the folders of a database's Unix sockets, by its address.
@@ -18,4 +19,10 @@ func socketFolders(address string) []string {
 		}
 	}
 	return list
+}
+
+// hiddenPaths are what sandboxes hide of this machine beside homes and sockets of services: Carillon's data, the folders of the
+// database's sockets, and what the settings name.
+func hiddenPaths(c *config, address string) []string {
+	return slices.Concat([]string{c.Data}, c.Hidden, socketFolders(address))
 }

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,6 +87,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 		return err
 	}
 	rules := newRules(c, agents, database, keys, log)
+	rules.Conceals = func(path string) string { return agent.Concealed(path, hiddenPaths(c, opened.address)) }
 	if err := rules.EnsureScratch(ctx); err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		runner.MCP = toolsAddress(c, x.listener)
-		runner.Hidden, runner.Shown = slices.Concat(c.Hidden, socketFolders(x.address)), c.Shown
+		runner.Hidden, runner.Shown = hiddenPaths(c, x.address), c.Shown
 		runner.Limits = c.Limits
 		runner.Init()
 		loop("worker", runner.Run)

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,6 +27,7 @@ type Workspace struct {
 	Model         string    `bun:"model"`
 	Sandbox       bool      `bun:"sandbox"`            // agents are confined by bubblewrap
 	Offline       bool      `bun:"sandbox_offline"`    // and have no network there
+	Shows         string    `bun:"sandbox_shows"`      // paths of the machine that the sandbox shows, one a line
 	IdleDays      int       `bun:"idle_days,nullzero"` // after how many days without work open sessions are closed; 0: never
 	CreatedBy     uuid.UUID `bun:"created_by,nullzero,type:uuid"`
 	CreatedAt     time.Time `bun:"created_at"`
@@ -36,6 +38,14 @@ type Workspace struct {
 	Automations int64 `bun:"automations,scanonly"` // how many belong to it, where the query says so
 	Members     int64 `bun:"members,scanonly"`
 	Live        int64 `bun:"live,scanonly"` // sessions at work
+}
+
+// ShowsPaths are the paths of the machine that the workspace's sandbox shows.
+func (w *Workspace) ShowsPaths() []string {
+	if w.Shows == "" {
+		return nil
+	}
+	return strings.Split(w.Shows, "\n")
 }
 
 // Variable is one entry of the environment of a workspace's sessions.
@@ -153,7 +163,7 @@ func InsertWorkspace(ctx context.Context, q bun.IDB, w *Workspace) error {
 func SaveWorkspace(ctx context.Context, q bun.IDB, w *Workspace, version int64) (bool, error) {
 	res, err := q.NewUpdate().Model(w).
 		Column("name", "git_url", "remote_anywhere", "default_branch", "token_sealed", "forge", "forge_base", "forge_secret_sealed").
-		Column("provider", "model", "sandbox", "sandbox_offline", "idle_days", "updated_at", "version").
+		Column("provider", "model", "sandbox", "sandbox_offline", "sandbox_shows", "idle_days", "updated_at", "version").
 		WherePK().Where("w.version = ?", version).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("save workspace %s: %w", w.ID, err)

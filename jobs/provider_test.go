@@ -368,6 +368,30 @@ echo done`, filepath.Join(k.runner.Data, "secret"), outside), nil))
 	}
 }
 
+func TestAWorkspaceIsShownPathsOfTheMachineAndAMissingOneIsAWarning(t *testing.T) {
+	t.Parallel()
+	if err := agent.SandboxAvailable(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	k := prepare(t)
+	given := t.TempDir()
+	check(t, os.WriteFile(filepath.Join(given, "word"), []byte("shown"), 0o600))
+	paths := strings.Join([]string{given, "/nowhere/at/all", k.runner.Data}, "\n")
+	_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = true, sandbox_shows = ?", paths)
+	check(t, err)
+	k.start()
+	e := k.ended(k.run(fmt.Sprintf(`cat %[1]s/word; (echo no > %[1]s/x) 2>/dev/null || echo " and kept"`, given), nil))
+	if e.Status != db.Succeeded || strings.TrimSpace(e.Answer) != "shown and kept" {
+		t.Errorf("the run is %s with %q: %s", e.Status, e.Answer, e.Reason)
+	}
+	events := k.events(e.SessionID)
+	for _, want := range []string{"/nowhere/at/all is not shown in the sandbox: it is not there on this worker", "sandboxes hide it"} {
+		if !strings.Contains(events, want) {
+			t.Errorf("the transcript lacks %q:\n%s", want, events)
+		}
+	}
+}
+
 func TestASandboxedRunReachesNoOtherSession(t *testing.T) {
 	t.Parallel()
 	if err := agent.SandboxAvailable(t.Context()); err != nil {

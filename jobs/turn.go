@@ -161,6 +161,7 @@ func (w *work) confine(ctx context.Context, ws *db.Workspace, tree workspace.Wor
 	}
 	box := &agent.Sandbox{
 		Hidden: append([]string{data}, w.Hidden...), Shown: w.Shown, Home: w.Store.Home(tree.Workspace), Network: !ws.Offline,
+		Given: ws.ShowsPaths(),
 	}
 	for _, m := range mounts {
 		box.Repository = append(box.Repository, agent.Mount(m))

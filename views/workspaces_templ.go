@@ -787,6 +787,7 @@ type WorkspaceForm struct {
 	KeepForgeSecret   bool  // one is stored: an empty field keeps it
 	Provider, Model   Field // defaults of its automations
 	Sandbox, Offline  Field
+	Shows             Field // paths of the machine
 	IdleDays          Field
 	Version           string     // guards against saving over someone else's change
 	Variables         []Variable // an empty one at the end is for a new one
@@ -806,6 +807,7 @@ func NewWorkspaceForm() WorkspaceForm {
 		Model:       Field{Name: "model", Label: "Default model", Placeholder: "Provider’s default", Hint: "Any name that the agent knows. It says at the run whether it has it.", Autocomplete: "off"},
 		Sandbox:     Field{Name: "sandbox", Label: "Run agents in a sandbox", Hint: "They can write the worktree and a home of the workspace’s own alone, have no rights of the system, and see nothing of Carillon’s data, of homes and of services’ sockets. Needs bubblewrap on the worker: where it is missing, runs fail, saying so. Without a sandbox, who may run agents here can do all that Carillon’s own user can."},
 		Offline:     Field{Name: "offline", Label: "Without network", Hint: "Agents reach their model over the network, so this suits scripts alone."},
+		Shows:       Field{Name: "shows", Label: "Shown of the machine, read-only", Rows: 3, Mono: true, Placeholder: "~/.npmrc", Hint: "Files and folders of each worker that the sandbox shows at the same place, one a line: absolute, or ~/ for one of the home of Carillon’s user, which is shown in the sandbox’s own. Everybody who runs agents here can read them, with what links in a path lead to. What a worker lacks, and what sandboxes hide, is told in the transcript and left out."},
 		IdleDays:    Field{Name: "idle_days", Label: "Close idle sessions after days", Type: "number", Hint: "Open sessions that have done nothing for so long are marked Done; a loop that waits for one goes on. Empty: never.", Attrs: templ.Attributes{"min": "1"}},
 	}
 }
@@ -874,7 +876,7 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 			var templ_7745c5c3_Var32 templ.SafeURL
 			templ_7745c5c3_Var32, templ_7745c5c3_Err = templ.JoinURLErrs(f.address())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 289, Col: 67}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 291, Col: 67}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var32))
 			if templ_7745c5c3_Err != nil {
@@ -927,7 +929,7 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Mistakes([]Field{f.Name, f.URL, f.Branch, f.Token, f.ForgeKind, f.ForgeBase, f.ForgeSecret, f.Provider, f.Model}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Mistakes([]Field{f.Name, f.URL, f.Branch, f.Token, f.ForgeKind, f.ForgeBase, f.ForgeSecret, f.Provider, f.Model, f.Shows}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1017,6 +1019,10 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
+			templ_7745c5c3_Err = Textarea(f.Shows).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 77, "</div></section><section class=\"section\"><h2 class=\"h2\">Sessions</h2>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -1091,7 +1097,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var34 string
 			templ_7745c5c3_Var34, templ_7745c5c3_Err = templ.JoinStringErrs(keptName(v))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 363, Col: 64}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 366, Col: 64}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var34))
 			if templ_7745c5c3_Err != nil {
@@ -1126,7 +1132,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var37 string
 			templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(v.Name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 364, Col: 81}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 367, Col: 81}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 			if templ_7745c5c3_Err != nil {
@@ -1139,7 +1145,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var38 string
 			templ_7745c5c3_Var38, templ_7745c5c3_Err = templ.JoinStringErrs("Name of variable " + itoa(i+1))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 364, Col: 128}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 367, Col: 128}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var38))
 			if templ_7745c5c3_Err != nil {
@@ -1160,7 +1166,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var39 string
 			templ_7745c5c3_Var39, templ_7745c5c3_Err = templ.JoinStringErrs(itoa(i))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 367, Col: 80}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 370, Col: 80}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var39))
 			if templ_7745c5c3_Err != nil {
@@ -1196,7 +1202,7 @@ func VariableFields(list []Variable) templ.Component {
 				var templ_7745c5c3_Var40 string
 				templ_7745c5c3_Var40, templ_7745c5c3_Err = templ.JoinStringErrs(v.Error)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 373, Col: 21}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 376, Col: 21}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var40))
 				if templ_7745c5c3_Err != nil {

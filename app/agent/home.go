@@ -85,6 +85,7 @@ func (r *run) prepareBox() error {
 			return fmt.Errorf("the home of the sandbox: %w", err)
 		}
 	}
+	r.give(&s)
 	r.box = &s
 	return nil
 }

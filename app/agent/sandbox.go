@@ -21,6 +21,7 @@ type Sandbox struct {
 	Writable   []string // further folders and files
 	Hidden     []string // folders and files that the child must not read: the server's data, the database's socket
 	Shown      []string // folders and files of the homes that it may read all the same
+	Given      []string // further ones of the machine, absolute or with ~/ in front; what is not there is told, and no failure
 
 	// Home is the folder of the workspace in which its caches and what its agents remember are kept. It is the child's home
 	// folder, of which all else begins empty with each start. Empty: the server's own home, without what is in it.
@@ -29,8 +30,9 @@ type Sandbox struct {
 	Empty   string   // a file without content, which is seen in place of each file of Masked
 	Network bool     // agents need it to reach their model
 
-	home []homeMount // what Home is made of for one start
-	kept []string    // files of writable folders that the child cannot change
+	home             []homeMount  // what Home is made of for one start
+	given, givenHome []givenMount // what of Given is shown, in its place and in Home
+	kept             []string     // files of writable folders that the child cannot change
 }
 
 // homeMount shows a file or folder at another place.
@@ -200,11 +202,17 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 			out = append(out, "--ro-bind", "/dev/null", real)
 		}
 	}
+	for _, m := range s.given {
+		out = append(out, "--ro-bind-try", m.from, m.path)
+	}
 	if dir != "/" {
 		out = append(out, "--ro-bind", dir, dir) // it may lie below /tmp or something hidden
 	}
 	for _, m := range s.home {
 		out = append(out, bind(m.writable), m.from, m.path)
+	}
+	for _, m := range s.givenHome {
+		out = append(out, "--ro-bind-try", m.from, m.path)
 	}
 	for _, m := range s.Repository {
 		out = append(out, bind(m.Writable), m.Path, m.Path)

@@ -35,6 +35,9 @@ type Service struct {
 	LocalRepositories []string
 	// Sandboxed reports whether a new workspace begins with a sandbox for its agents; nil: it begins without.
 	Sandboxed func(ctx context.Context) bool
+	// Conceals tells why no sandbox shows a path of this machine; empty: one may. Other machines decide by themselves. nil: all
+	// may be shown.
+	Conceals func(path string) string
 
 	looks        looks         // for due automations
 	scripts      scriptNames   // the parameters of scripts

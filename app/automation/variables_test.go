@@ -1,6 +1,7 @@
 package automation
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -43,4 +44,63 @@ func TestVariablesThatSteerProgramsAreSetByWhoMayRunCommands(t *testing.T) {
 		t.Error("LD_PRELOAD was set")
 	}
 	check(t, save(manager))
+}
+
+func TestPathsOfTheMachineAreGivenToAWorkspaceByWhoMayChangeTheSettings(t *testing.T) {
+	k := setup(t)
+	k.Conceals = func(path string) string {
+		if strings.HasPrefix(path, "/data") {
+			return "sandboxes hide it"
+		}
+		return ""
+	}
+	boss, manager := k.holding("Boss", account.ManageWorkspaces, account.ManageSettings), k.holding("Manager", account.ManageWorkspaces)
+	check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, boss.ID))
+	check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, manager.ID))
+	save := func(who account.Actor, paths string) (string, error) {
+		d, err := k.Workspace(t.Context(), who, k.workspace.ID)
+		check(t, err)
+		err = k.UpdateWorkspace(t.Context(), who, k.workspace.ID, WorkspaceInput{
+			Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Version: d.Version, Shows: paths,
+		})
+		d, readErr := k.Workspace(t.Context(), who, k.workspace.ID)
+		check(t, readErr)
+		return d.Shows, err
+	}
+	for _, wrong := range []string{
+		".npmrc", "~", "~/..", "~/../other", "/", "/opt/..", "~other/x", "/data/secret", "/opt/../data", "/a\x00b", "/" + strings.Repeat("x", 600),
+		strings.Repeat("/a\n", 1) + strings.Join(manyPaths(31), "\n"),
+	} {
+		if _, err := save(boss, wrong); err == nil || err.(fault.Invalid)["shows"] == "" {
+			t.Errorf("%.40q was taken: %v", wrong, err)
+		}
+	}
+	if _, err := save(manager, "~/.npmrc"); err == nil || !strings.Contains(err.(fault.Invalid)["shows"], "settings") {
+		t.Errorf("who may not change the settings gave a path: %v", err)
+	}
+	const kept = "~/.npmrc\n/opt/my tools"
+	if is, err := save(boss, " ~/.npmrc \n\n/opt/./my tools/\n~/.npmrc\n"); err != nil || is != kept {
+		t.Errorf("the paths are %q, %v; want %q", is, err, kept)
+	}
+	for _, typed := range []string{"", kept} { // as others' forms bring it
+		if is, err := save(manager, typed); err != nil || is != kept {
+			t.Errorf("another who saves %q leaves %q, %v", typed, is, err)
+		}
+	}
+	events, err := db.AuditEvents(t.Context(), k.DB, db.AuditFilter{Action: "workspace.update", Limit: 10})
+	check(t, err)
+	if len(events) == 0 || !strings.Contains(fmt.Sprint(events), "my tools") {
+		t.Errorf("the audit log has %v", events)
+	}
+	if is, err := save(boss, ""); err != nil || is != "" {
+		t.Errorf("taken back they are %q, %v", is, err)
+	}
+}
+
+func manyPaths(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("/opt/%d", i)
+	}
+	return list
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -44,6 +46,7 @@ type WorkspaceInput struct {
 	Model             string          `form:"model"`
 	Sandbox           bool            `form:"sandbox"`   // agents are confined by bubblewrap
 	Offline           bool            `form:"offline"`   // and have no network there
+	Shows             string          `form:"shows"`     // paths of the machine that the sandbox shows, one a line; for ManageSettings alone
 	IdleDays          string          `form:"idle_days"` // after how many days without work open sessions are closed; empty: never
 	Variables         []VariableInput `form:"variables"`
 	Version           int64           `form:"version"`
@@ -265,7 +268,7 @@ func describedWorkspace(w *db.Workspace, variables []db.Variable) map[string]any
 		}
 	}
 	return map[string]any{
-		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model, "sandbox": w.Sandbox, "offline": w.Offline, "idle_days": w.IdleDays,
+		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model, "sandbox": w.Sandbox, "offline": w.Offline, "shows": w.Shows, "idle_days": w.IdleDays,
 		"token": sealed(w.TokenSealed), "forge_secret": sealed(w.ForgeSecret), "variables": names,
 	}
 }
@@ -291,6 +294,7 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, 
 	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
 	w.Model = text(bad, "model", "", in.Model, 200, false)
 	w.Sandbox, w.Offline = in.Sandbox, in.Sandbox && in.Offline
+	s.applyShows(actor, w, in.Shows, bad)
 	w.IdleDays = number(bad, "idle_days", in.IdleDays, 0, 1, 3650)
 	if _, ok := s.provider(w.Provider); !ok && w.Provider != "" {
 		bad["provider"] = fmt.Sprintf("There is no provider %s here.", w.Provider)
@@ -347,6 +351,9 @@ func (s *Service) stillApplies(actor account.Actor, before, w *db.Workspace, sto
 	if w.GitURL != before.GitURL && s.needsAdmin(w) && !actor.Can(account.Admin) {
 		bad["url"] = notShared
 	}
+	if w.Shows != before.Shows && !actor.Can(account.ManageSettings) {
+		bad["shows"] = showsNeeds
+	}
 	for i, v := range variables {
 		if !maySet(actor, stored, v) {
 			bad[fmt.Sprintf("variables.%d", i)] = v.Name + steering
@@ -362,6 +369,47 @@ func (s *Service) stillApplies(actor account.Actor, before, w *db.Workspace, sto
 func (s *Service) needsAdmin(w *db.Workspace) bool {
 	folder := localFolder(w.GitURL)
 	return folder != "" && !s.sharedFolder(folder)
+}
+
+// What a workspace may be shown of the machine, at most.
+const (
+	mostShows   = 30  // paths
+	longestShow = 500 // bytes of one
+)
+
+// showsNeeds says why paths of the machine are refused, whatever they are.
+const showsNeeds = "What sandboxes show of the machine is set by who may change the installation’s settings."
+
+// applyShows puts the paths of the machine into a workspace that its sandbox shows. They may be anything that the server's user
+// can read, so they are set by who may change the settings of the installation. Others leave them as they are.
+func (s *Service) applyShows(actor account.Actor, w *db.Workspace, typed string, bad fault.Invalid) {
+	var list []string
+	for line := range strings.Lines(typed) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		clean := path.Clean(line)
+		switch {
+		case !utf8.ValidString(line) || strings.ContainsFunc(line, unicode.IsControl) || len(line) > longestShow:
+			bad["shows"] = fmt.Sprintf("A path is over %d bytes long, or has characters that cannot be shown.", longestShow)
+		case clean == "~" || clean == "/" || !path.IsAbs(clean) && !strings.HasPrefix(clean, "~/"):
+			bad["shows"] = line + " is no path below / or ~/. Write one such as ~/.npmrc or /opt/tools."
+		case s.Conceals != nil && s.Conceals(clean) != "":
+			bad["shows"] = fmt.Sprintf("%s cannot be shown: %s.", line, s.Conceals(clean))
+		case !slices.Contains(list, clean):
+			list = append(list, clean)
+		}
+	}
+	if len(list) > mostShows {
+		bad["shows"] = fmt.Sprintf("These are %d paths. At most %d fit.", len(list), mostShows)
+	}
+	text := strings.Join(list, "\n")
+	switch {
+	case actor.Can(account.ManageSettings):
+		w.Shows = text
+	case text != "" && text != w.Shows:
+		bad["shows"] = showsNeeds
+	}
 }
 
 // notShared says why a folder is refused, whether or not it is there.

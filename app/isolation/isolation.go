@@ -192,7 +192,7 @@ func disk() Statement {
 }
 
 func hides(m db.Machine) Statement {
-	const name = "Hidden beside"
+	const name = "Further hidden paths"
 	if len(m.Hides) == 0 {
 		return Statement{name, Chosen, "Sandboxes hide homes, /run and Carillon’s data, and nothing " +
 			"beside.", "CARILLON_SANDBOX_HIDE names more."}
@@ -202,7 +202,7 @@ func hides(m db.Machine) Statement {
 }
 
 func shows(m db.Machine) Statement {
-	const name = "Shown of homes"
+	const name = "Shown paths"
 	if len(m.Shows) == 0 {
 		return Statement{name, Chosen, "Sandboxes of all workspaces show nothing of homes but the folders of " +
 			"programs.", ""}

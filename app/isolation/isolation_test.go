@@ -33,8 +33,7 @@ func TestAMachineThatHoldsAllSaysSoOfEachThing(t *testing.T) {
 			t.Errorf("of %s it says %+v; want that it holds, with %q", name, s, want)
 		}
 	}
-	for name, want := range map[string]string{"Hidden beside": "/srv/keys", "Shown of " +
-		"homes": "/home/c/.npmrc", "Database": "embedded"} {
+	for name, want := range map[string]string{"Further hidden paths": "/srv/keys", "Shown paths": "/home/c/.npmrc", "Database": "embedded"} {
 		if s := all[name]; s.Kind != Chosen || !strings.Contains(s.Text, want) {
 			t.Errorf("of %s it says %+v; want %q", name, s, want)
 		}

@@ -86,3 +86,25 @@ func TestWorkspacesWithoutASandboxAreListedByPagesToWhoMaySeeThem(t *testing.T) 
 		t.Error("who is a member of none of them learns their names")
 	}
 }
+
+func TestPathsOfTheMachineAreInTheFormOfAWorkspaceAndOnItsPage(t *testing.T) {
+	s := open(t)
+	boss, manager := s.as("Boss", account.RoleAdministrator), s.as("Manager", account.RoleMember)
+	s.custom(manager, "Keeper of workspaces", account.ManageWorkspaces)
+	save := func(b *browser, name, version string, more ...string) *answer {
+		return b.post(views.WorkspaceURL(s.workspace), append([]string{"name", name, "branch", "main", "version", version, "sandbox", "true"}, more...)...)
+	}
+	save(boss, "Scratch", "1", "shows", "~/.npmrc\nnowhere").expect(t, http.StatusUnprocessableEntity, "nowhere is no path below / or ~/.")
+	if a := save(boss, "Scratch", "1", "shows", "~/.npmrc\n/opt/tools"); a.StatusCode != http.StatusSeeOther {
+		t.Fatalf("saving answered %d", a.StatusCode)
+	}
+	manager.get(views.WorkspaceURL(s.workspace)).expect(t, http.StatusOK, "~/.npmrc, /opt/tools")
+	form := manager.get(views.WorkspaceEditURL(s.workspace))
+	form.expect(t, http.StatusOK, "~/.npmrc\n/opt/tools")
+	form.expect(t, http.StatusOK, "Who may change the installation’s settings sets them.")
+	if a := save(manager, "Renamed", "2"); a.StatusCode != http.StatusSeeOther { // without the field, which is disabled
+		t.Fatalf("saving answered %d", a.StatusCode)
+	}
+	boss.get(views.WorkspaceURL(s.workspace)).expect(t, http.StatusOK, "~/.npmrc, /opt/tools")
+	save(manager, "Renamed", "3", "shows", "~/.ssh").expect(t, http.StatusUnprocessableEntity, "installation’s settings")
+}

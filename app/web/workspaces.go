@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"carillon/app/account"
 	"carillon/app/automation"
@@ -59,6 +60,9 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 			network = "The worktree and the agent’s own files can be written; there is no network"
 		}
 		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: network})
+		if paths := d.ShowsPaths(); len(paths) > 0 {
+			p.Facts = append(p.Facts, views.Fact{Label: "Shown of the machine, read-only", Value: strings.Join(paths, ", "), Mono: true})
+		}
 	} else {
 		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: "None: agents and scripts can do all that Carillon’s own user can on the worker"})
 	}
@@ -104,7 +108,7 @@ func workspaceInput(r *http.Request) automation.WorkspaceInput {
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
 	in := automation.WorkspaceInput{
 		Name: f.Get("name"), GitURL: f.Get("url"), DefaultBranch: f.Get("branch"), Token: f.Get("token"), ForgetToken: f.Get("forget_token") != "",
-		Provider: f.Get("provider"), Model: f.Get("model"), Version: version, Sandbox: f.Get("sandbox") != "", Offline: f.Get("offline") != "", IdleDays: f.Get("idle_days"),
+		Provider: f.Get("provider"), Model: f.Get("model"), Version: version, Sandbox: f.Get("sandbox") != "", Offline: f.Get("offline") != "", Shows: f.Get("shows"), IdleDays: f.Get("idle_days"),
 		Forge: f.Get("forge"), ForgeBase: f.Get("forge_base"), ForgeSecret: f.Get("forge_secret"), ForgetForgeSecret: f.Get("forget_forge_secret") != "",
 	}
 	values := f["variable_value"]
@@ -137,7 +141,7 @@ func (s *Server) editWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	in := automation.WorkspaceInput{Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model, Version: d.Version, Sandbox: d.Sandbox, Offline: d.Offline, IdleDays: numberOrNone(float64(d.IdleDays)), Forge: d.Forge, ForgeBase: d.ForgeBase}
+	in := automation.WorkspaceInput{Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model, Version: d.Version, Sandbox: d.Sandbox, Offline: d.Offline, Shows: d.Shows, IdleDays: numberOrNone(float64(d.IdleDays)), Forge: d.Forge, ForgeBase: d.ForgeBase}
 	for _, v := range d.Variables {
 		in.Variables = append(in.Variables, automation.VariableInput{Name: v.Name, Value: v.Value, Secret: v.Secret})
 	}
@@ -166,6 +170,13 @@ func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	f.Model.Value, f.Model.Error = in.Model, bad["model"]
 	f.Sandbox.Checked, f.Offline.Checked = in.Sandbox, in.Offline
+	f.Shows.Value, f.Shows.Error = in.Shows, bad["shows"]
+	if !actor.Can(account.ManageSettings) {
+		f.Shows.Disabled, f.Shows.Why = true, "Who may change the installation’s settings sets them."
+		if d != nil {
+			f.Shows.Value = d.Shows // a field that cannot be filled in is not posted
+		}
+	}
 	f.IdleDays.Value, f.IdleDays.Error = in.IdleDays, bad["idle_days"]
 	for i, v := range in.Variables {
 		kept := d != nil && slices.ContainsFunc(d.Variables, func(o db.Variable) bool { return o.Name == v.Name && o.Secret })
