@@ -114,7 +114,7 @@ func (k *catalogue) apply(s db.ProviderSettings) {
 	for _, o := range s.Own {
 		own[o.ID] = true
 		list = append(list, agent.Provider{
-			ID: o.ID, Name: o.Name, Driver: agent.DriverACP, Command: o.Command, Keys: o.Keys, State: o.State, AutoMode: o.AutoMode, ReadMode: o.ReadMode,
+			ID: o.ID, Name: o.Name, Driver: agent.DriverACP, Command: o.Command, Keys: o.Keys, State: o.State, Obeys: o.Obeys, AutoMode: o.AutoMode, ReadMode: o.ReadMode,
 			Models: s.Models[o.ID], Install: "Install its program on every worker.", SignIn: "Sign it in as the server's user, or set its variables for the server.",
 		})
 	}

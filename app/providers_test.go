@@ -45,7 +45,7 @@ func TestTheCatalogueTakesOverWhatAnAdministratorSaved(t *testing.T) {
 	k := newCatalogue(&config{Shell: true})
 	k.apply(db.ProviderSettings{
 		Disabled: []string{"codex"}, Models: map[string][]string{"claude": {"mine"}},
-		Own: []db.OwnProvider{{ID: "own", Name: "Own", Command: []string{"own", "--acp"}, Keys: []string{"OWN_*"}, State: []string{".own"}}},
+		Own: []db.OwnProvider{{ID: "own", Name: "Own", Command: []string{"own", "--acp"}, Keys: []string{"OWN_*"}, State: []string{".own"}, Obeys: []string{"own.json"}}},
 	})
 	if p := knownAs(k, "codex"); !p.Off {
 		t.Error("a provider that was switched off is offered")
@@ -58,7 +58,8 @@ func TestTheCatalogueTakesOverWhatAnAdministratorSaved(t *testing.T) {
 	if !slices.Equal(claude.Models, []string{"mine"}) || len(knownAs(k, "claude").Models) > 0 {
 		t.Errorf("models that were typed are %v, and hold people to %v; want suggestions", claude.Models, knownAs(k, "claude").Models)
 	}
-	if own.ID != "own" || own.Driver != agent.DriverACP || !slices.Equal(own.Keys, []string{"OWN_*"}) {
+	if own.ID != "own" || own.Driver != agent.DriverACP || !slices.Equal(own.Keys, []string{"OWN_*"}) ||
+		!slices.Equal(own.Obeys, []string{"own.json"}) {
 		t.Errorf("an agent that was added is %+v", own)
 	}
 	k.apply(db.ProviderSettings{})

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"carillon/app/agent"
 )
 
 // SECURITY.md says where each defence is tested. A test that was renamed or removed must not stay in it.
@@ -35,6 +37,24 @@ func TestSecurityNamesTestsThatThereAre(t *testing.T) {
 	}
 	if found < 50 {
 		t.Errorf("SECURITY.md names %d tests; want those of every attack", found)
+	}
+}
+
+// The table of what agents take from a repository names every file that a known agent would obey.
+func TestSecurityNamesEveryFileThatSteersAnAgent(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range agent.Catalogue() {
+		_, row, _ := strings.Cut(string(text), "\n| "+p.Name+" |")
+		row, _, _ = strings.Cut(row, "\n")
+		for _, file := range p.Obeys {
+			if !strings.Contains(row, "`"+file+"`") && !strings.Contains(row, "`"+file+"/`") {
+				t.Errorf("the row of %s lacks %s: %s", p.Name, file, row)
+			}
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type OwnProvider struct {
 	Command  []string `json:"command"`
 	Keys     []string `json:"keys,omitempty"`      // variables of the server that it gets
 	State    []string `json:"state,omitempty"`     // its own files below the home folder, which a sandbox lets it write
+	Obeys    []string `json:"obeys,omitempty"`     // files and folders of a repository that steer it, which a sandbox hides
 	AutoMode string   `json:"auto_mode,omitempty"` // the session mode that asks no questions
 	ReadMode string   `json:"read_mode,omitempty"` // the session mode that changes nothing
 }

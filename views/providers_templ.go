@@ -1496,6 +1496,7 @@ type ProviderForm struct {
 	Version                                        string
 	ID, Was                                        string
 	Name, Command, Keys, State, AutoMode, ReadMode Field
+	Obeys                                          Field // files of a repository that steer it
 }
 
 // NewProviderForm is the form with its fields named.
@@ -1505,13 +1506,14 @@ func NewProviderForm() ProviderForm {
 		Command:  Field{Name: "command", Label: "Command", Required: true, Mono: true, Placeholder: "my-agent --acp", Hint: "The program and its arguments. It speaks the Agent Client Protocol over its standard input and output, and runs as the server’s user. No shell reads this."},
 		Keys:     Field{Name: "keys", Label: "Variables of the server that it gets", Mono: true, Placeholder: "MY_AGENT_KEY, OPENAI_*", Hint: "Names alone, with commas between. A * at the end stands for any rest. Agents see nothing else of the server’s environment."},
 		State:    Field{Name: "state", Label: "Its own files", Rows: 3, Mono: true, Placeholder: ".config/my-agent", Hint: "Paths below the home folder, one a line. A workspace with a sandbox keeps a copy of its own of them, which begins as the server’s."},
+		Obeys:    Field{Name: "obeys", Label: "Files of a repository that steer it", Rows: 3, Mono: true, Placeholder: ".my-agent", Hint: "Files and folders by which it runs commands or speaks to another server, one a line. The sandbox hides them; without one a turn is refused while the repository has them. Empty: nothing is kept from it."},
 		AutoMode: Field{Name: "auto_mode", Label: "Mode that asks nothing", Mono: true, Hint: "The protocol’s session mode for unattended runs. Empty: its default; what it asks for is allowed."},
 		ReadMode: Field{Name: "read_mode", Label: "Mode that changes nothing", Mono: true, Hint: "For read-only bots. Empty: what it asks for is refused."},
 	}
 }
 
 func (f ProviderForm) fields() []Field {
-	return []Field{f.Name, f.Command, f.Keys, f.State, f.AutoMode, f.ReadMode}
+	return []Field{f.Name, f.Command, f.Keys, f.State, f.Obeys, f.AutoMode, f.ReadMode}
 }
 
 // EditProvider is the form of an agent of one's own.
@@ -1569,7 +1571,7 @@ func EditProvider(page Page, f ProviderForm) templ.Component {
 				var templ_7745c5c3_Var60 string
 				templ_7745c5c3_Var60, templ_7745c5c3_Err = templ.JoinStringErrs("Edit " + f.Was)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `providers.templ`, Line: 452, Col: 22}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `providers.templ`, Line: 454, Col: 22}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var60))
 				if templ_7745c5c3_Err != nil {
@@ -1583,7 +1585,7 @@ func EditProvider(page Page, f ProviderForm) templ.Component {
 			var templ_7745c5c3_Var61 templ.SafeURL
 			templ_7745c5c3_Var61, templ_7745c5c3_Err = templ.JoinURLErrs(f.address())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `providers.templ`, Line: 456, Col: 68}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `providers.templ`, Line: 458, Col: 68}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var61))
 			if templ_7745c5c3_Err != nil {
@@ -1614,6 +1616,10 @@ func EditProvider(page Page, f ProviderForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			templ_7745c5c3_Err = Textarea(f.State).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = Textarea(f.Obeys).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

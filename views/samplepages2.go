@@ -98,7 +98,9 @@ func workspaceSpecimens() []Specimen {
 		Members:   []Member{{ID: "u1", Name: "Mira Okafor", Email: "mira@acme.example", You: true}, {ID: "u2", Name: "Jonas Weber", Email: "jonas@acme.example"}},
 		AddMember: Field{Name: "user", Label: "Add a member", Options: []Choice{{Value: "u3", Label: "Ada Lin"}}}}
 	one.Hook, one.HookNote = "https://carillon.acme.example/api/forges/github/w1", "Add a webhook with this address to the repository at GitHub: content type application/json, the secret, and the event Pull requests."
-	plain := WorkspacePage{Now: galleryNow, ID: "w3", Name: "Scratch", Facts: []Fact{{Label: "Git URL", Value: "made by Carillon"}}, Members: one.Members[:1]}
+	one.Agents = []Obedience{{Agent: "OpenCode", Obeys: []string{"opencode.json", "opencode.jsonc", ".opencode"}}, {Agent: "Gemini CLI", Obeys: []string{".gemini"}}}
+	one.Sandbox = true
+	plain := WorkspacePage{Now: galleryNow, ID: "w3", Name: "Scratch", Facts: []Fact{{Label: "Git URL", Value: "made by Carillon"}}, Members: one.Members[:1], Agents: one.Agents[1:]}
 	form := NewWorkspaceForm()
 	form.ID, form.Was, form.Name.Value, form.URL.Value, form.URL.Error, form.KeepToken = "w1", "payments-api", "payments-api", "htps://x", "Write an https or ssh address, or a path on this server.", true
 	form.ForgeKind.Options, form.KeepForgeSecret = []Choice{{Label: "Detected by the Git URL"}, {Value: "github", Label: "GitHub"}}, true

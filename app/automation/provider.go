@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -129,6 +130,7 @@ type OwnProviderInput struct {
 	Command  string `form:"command"` // the program and its arguments, quoted as in a shell
 	Keys     string `form:"keys"`    // names of variables, with spaces or commas between
 	State    string `form:"state"`   // paths below the home folder, one a line
+	Obeys    string `form:"obeys"`   // paths in a repository, one a line
 	AutoMode string `form:"auto_mode"`
 	ReadMode string `form:"read_mode"`
 }
@@ -290,6 +292,7 @@ func describedProvider(p *db.ProviderSettings, id, name string) map[string]any {
 	for _, o := range p.Own {
 		if o.ID == id || id == "" && o.Name == name {
 			m["command"], m["keys"] = strings.Join(o.Command, " "), strings.Join(o.Keys, " ")
+			m["obeys"] = strings.Join(o.Obeys, ", ")
 		}
 	}
 	return m
@@ -367,10 +370,39 @@ func ownProvider(in OwnProviderInput) (db.OwnProvider, error) {
 			own.State = append(own.State, clean)
 		}
 	}
+	own.Obeys = obeyed(in.Obeys, bad)
 	if len(bad) > 0 {
 		return own, bad
 	}
 	return own, nil
+}
+
+// mostObeyed is how many files and folders of a repository an agent that was added may have hidden.
+const mostObeyed = 50
+
+// obeyed reads the files and folders of a repository that steer an agent, one a line.
+func obeyed(typed string, bad fault.Invalid) []string {
+	var list []string
+	for line := range strings.Lines(typed) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		clean := path.Clean(strings.TrimPrefix(line, "/"))
+		switch {
+		case !utf8.ValidString(line) || strings.ContainsFunc(line, unicode.IsControl) || len(line) > 200:
+			bad["obeys"] = "A path is over 200 bytes long, or has characters that cannot be shown."
+		case clean == "." || clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsAny(clean, "*?["):
+			bad["obeys"] = line + " is no path in a repository. Write one such as .agent/hooks.json, without signs that stand for others."
+		case clean == ".git" || strings.HasPrefix(clean, ".git/"):
+			bad["obeys"] = line + " belongs to Git, which the agent needs."
+		case !slices.Contains(list, clean):
+			list = append(list, clean)
+		}
+	}
+	if len(list) > mostObeyed {
+		bad["obeys"] = fmt.Sprintf("These are %d paths. At most %d fit.", len(list), mostObeyed)
+	}
+	return list
 }
 
 var keyName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{1,99}\*?$`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,17 +55,24 @@ func TestAnAgentOfOnesOwnIsCheckedSavedAndRemoved(t *testing.T) {
 		{OwnProviderInput{Name: "Mine", Command: "mine", Keys: "CARILLON_SECRET"}, "keys"},
 		{OwnProviderInput{Name: "Mine", Command: "mine", State: "/etc"}, "state"},
 		{OwnProviderInput{Name: "Mine", Command: "mine", State: "a/../../b"}, "state"},
+		{OwnProviderInput{Name: "Mine", Command: "mine", Obeys: "../x"}, "obeys"},
+		{OwnProviderInput{Name: "Mine", Command: "mine", Obeys: ".mine\n."}, "obeys"},
+		{OwnProviderInput{Name: "Mine", Command: "mine", Obeys: "a/../.git/hooks"}, "obeys"},
+		{OwnProviderInput{Name: "Mine", Command: "mine", Obeys: "*.json"}, "obeys"},
+		{OwnProviderInput{Name: "Mine", Command: "mine", Obeys: strings.Join(manyPaths(51), "\n")}, "obeys"},
 	} {
 		_, err := k.AddProvider(ctx, k.mira, tt.in)
 		wantInvalid(t, err, tt.field)
 	}
-	id, err := k.AddProvider(ctx, k.mira, OwnProviderInput{Name: "My Agent!", Command: `/opt/my agent/bin --acp 'a b' ""`, Keys: "MY_KEY, OTHER_*", State: "~/.config/mine\n\n.cache/mine\n"})
+	id, err := k.AddProvider(ctx, k.mira, OwnProviderInput{Name: "My Agent!", Command: `/opt/my agent/bin --acp 'a b' ""`, Keys: "MY_KEY, OTHER_*", State: "~/.config/mine\n\n.cache/mine\n",
+		Obeys: ".mine/\n /mine.json\n.mine\n"})
 	check(t, err)
 	st, err := k.ProviderStates(ctx)
 	check(t, err)
 	own := st.Settings.Own[0]
 	if id != "my-agent" || own.ID != id || !slices.Equal(own.Command, []string{"/opt/my", "agent/bin", "--acp", "a b", ""}) ||
-		!slices.Equal(own.Keys, []string{"MY_KEY", "OTHER_*"}) || !slices.Equal(own.State, []string{".config/mine", ".cache/mine"}) {
+		!slices.Equal(own.Keys, []string{"MY_KEY", "OTHER_*"}) || !slices.Equal(own.State, []string{".config/mine", ".cache/mine"}) ||
+		!slices.Equal(own.Obeys, []string{".mine", "mine.json"}) {
 		t.Errorf("saved %q as %+v", id, own)
 	}
 	if told != 1 {

@@ -87,6 +87,35 @@ func TestWorkspacesWithoutASandboxAreListedByPagesToWhoMaySeeThem(t *testing.T) 
 	}
 }
 
+func TestThePageOfAWorkspaceSaysWhichFilesWouldSteerAgentsAndWhatBecomesOfThem(t *testing.T) {
+	s := open(t)
+	admin := s.as("Mira", account.RoleAdministrator)
+	mine := agent.Provider{ID: "mine", Name: "Mine", Driver: agent.DriverACP, Obeys: []string{".mine", "mine.json"}}
+	s.server.Providers = func() []agent.Provider { return append(agent.Catalogue(), mine) }
+	for _, sandbox := range []bool{false, true} {
+		_, err := s.server.DB.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = ?", sandbox)
+		check(t, err)
+		page := admin.get(views.WorkspaceURL(s.workspace))
+		want := map[bool]string{false: "is refused while the repository has one of its own", true: "The sandbox hides these files"}[sandbox]
+		for _, want := range []string{want, "OpenCode", ">opencode.jsonc<", "Gemini CLI", ">.gemini<", "Mine", ">.mine<", ">mine.json<"} {
+			page.expect(t, http.StatusOK, want)
+		}
+		if strings.Contains(page.body, ">Claude Code<") {
+			t.Error("an agent is listed that obeys none")
+		}
+	}
+	help := admin.get(views.PromisesURL()) // of the same list
+	for _, p := range append(agent.Catalogue(), mine) {
+		if p.Driver == agent.DriverShell {
+			continue
+		}
+		o := p.Obedience()
+		for _, want := range append([]string{p.Name, o.Reads, o.Looks}, o.Obeys...) {
+			help.expect(t, http.StatusOK, want)
+		}
+	}
+}
+
 func TestPathsOfTheMachineAreInTheFormOfAWorkspaceAndOnItsPage(t *testing.T) {
 	s := open(t)
 	boss, manager := s.as("Boss", account.RoleAdministrator), s.as("Manager", account.RoleMember)

@@ -300,7 +300,7 @@ func (s *Server) saveModels(w http.ResponseWriter, r *http.Request, actor accoun
 
 func ownProviderInput(r *http.Request) automation.OwnProviderInput {
 	f := r.PostForm
-	return automation.OwnProviderInput{Version: f.Get(versionField), Name: f.Get("name"), Command: f.Get("command"), Keys: f.Get("keys"), State: f.Get("state"), AutoMode: f.Get("auto_mode"), ReadMode: f.Get("read_mode")}
+	return automation.OwnProviderInput{Version: f.Get(versionField), Name: f.Get("name"), Command: f.Get("command"), Keys: f.Get("keys"), State: f.Get("state"), Obeys: f.Get("obeys"), AutoMode: f.Get("auto_mode"), ReadMode: f.Get("read_mode")}
 }
 
 func (s *Server) newProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -346,7 +346,8 @@ func (s *Server) editProvider(w http.ResponseWriter, r *http.Request, actor acco
 		return err
 	}
 	in := automation.OwnProviderInput{
-		Version: automation.OwnVersion(*o), Name: o.Name, Command: commandLine(o.Command), Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), AutoMode: o.AutoMode, ReadMode: o.ReadMode,
+		Version: automation.OwnVersion(*o), Name: o.Name, Command: commandLine(o.Command), Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), Obeys: strings.Join(o.Obeys, "\n"),
+		AutoMode: o.AutoMode, ReadMode: o.ReadMode,
 	}
 	return s.providerForm(w, r, actor, http.StatusOK, o.ID, o.Name, in, nil)
 }
@@ -370,7 +371,7 @@ func (s *Server) updateProvider(w http.ResponseWriter, r *http.Request, actor ac
 func (s *Server) providerForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, id, was string, in automation.OwnProviderInput, bad fault.Invalid) error {
 	f := views.NewProviderForm()
 	f.ID, f.Was, f.Version = id, was, in.Version
-	for field, value := range map[*views.Field]string{&f.Name: in.Name, &f.Command: in.Command, &f.Keys: in.Keys, &f.State: in.State, &f.AutoMode: in.AutoMode, &f.ReadMode: in.ReadMode} {
+	for field, value := range map[*views.Field]string{&f.Name: in.Name, &f.Command: in.Command, &f.Keys: in.Keys, &f.State: in.State, &f.Obeys: in.Obeys, &f.AutoMode: in.AutoMode, &f.ReadMode: in.ReadMode} {
 		field.Value, field.Error = value, bad[field.Name]
 	}
 	title := "Add agent"

@@ -66,6 +66,12 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	} else {
 		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: "None: agents and scripts can do all that Carillon’s own user can on the worker"})
 	}
+	p.Sandbox = d.Sandbox
+	for _, o := range s.obediences() {
+		if len(o.Obeys) > 0 {
+			p.Agents = append(p.Agents, o)
+		}
+	}
 	s.showForge(&p, d)
 	for _, v := range d.Variables {
 		p.Variables = append(p.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: v.Secret})
