@@ -82,6 +82,11 @@ type Snapshot struct {
 	Gate           Gate          `json:"gate,omitzero"`
 	Success        SuccessCheck  `json:"success,omitzero"`
 	Version        int64         `json:"version"`
+
+	// Outside are the names of those values of the run that a webhook call brought; nil: none came, or it was not noted yet.
+	Outside []string `json:"outside,omitzero"`
+	// Untrusted is the name of the marks between which those stand in what the agent is told; empty: they have none.
+	Untrusted string `json:"untrusted,omitempty"`
 }
 
 // Execution is one firing of one automation, or one due time that came to nothing.

@@ -107,7 +107,7 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	if err != nil {
 		return w.stuck(ctx, "read the values of the workflow", err)
 	}
-	system, fresh := systemMessages(placed[:at], values)
+	system, fresh := systemMessages(placed[:at], values, w.execution.Snapshot)
 	w.bot.Instructions = strings.Join(system, "\n\n")
 	here := placed[at]
 	step := here.Step
@@ -129,7 +129,7 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 			given = maps.Clone(w.execution.Parameters)
 			maps.Copy(given, values)
 		} else {
-			told.Prompt = automation.Expand(step.Text, values) + step.After
+			told.Prompt = automation.ExpandFenced(step.Text, values, w.execution.Snapshot) + step.After
 			if w.session.Conversation != "" && len(fresh) > 0 {
 				told.Prompt = "<system-message>\n" + strings.Join(fresh, "\n\n") + "\n</system-message>\n\n" + told.Prompt
 			}
@@ -175,13 +175,13 @@ func (w *work) stepValues(ctx context.Context, tree workspace.Worktree) (map[str
 
 // systemMessages are what the steps taken tell the agent beside every message. Fresh are those since its last message: an agent
 // that goes on with a conversation keeps the system prompt with which that began, so that these have to come with the message.
-func systemMessages(placed []automation.Placed, values map[string]string) (all, fresh []string) {
+func systemMessages(placed []automation.Placed, values map[string]string, run db.Snapshot) (all, fresh []string) {
 	for _, at := range placed {
 		switch at.Step.Kind {
 		case db.MessageStep:
 			fresh = nil
 		case db.SystemStep:
-			if text := automation.Expand(at.Step.Text, values); !slices.Contains(all, text) { // of a loop once
+			if text := automation.ExpandFenced(at.Step.Text, values, run); !slices.Contains(all, text) { // of a loop once
 				all, fresh = append(all, text), append(fresh, text)
 			}
 		}
@@ -211,6 +211,9 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 	}
 	begun := w.Now()
 	content := automation.Expand(step.Text, values)
+	if step.Kind == db.SystemStep || step.Kind == db.InstructionStep { // an agent reads it as its own
+		content = automation.ExpandFenced(step.Text, values, w.execution.Snapshot)
+	}
 	w.transcript.begin(turn.ID)
 	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(content), Author: turn.AuthorID})
 	done, err := w.take(ctx, p, tree, step, content)

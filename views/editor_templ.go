@@ -57,7 +57,7 @@ func NewAutomationForm() AutomationForm {
 			{Value: "develop", Label: "Develop"}, {Value: "chat", Label: "Chat"}, {Value: "bot", Label: "Bot"}}},
 		ExecutionType: Field{Name: "execution_type", Label: "Execution type", Value: "inline", Options: []Choice{
 			{Value: "inline", Label: "Inline"}, {Value: "workflow", Label: "Workflow"}}},
-		Prompt:        Field{Name: "prompt", Label: "Prompt", Rows: 8, Mono: true, Hint: "{{name}} is filled in when it runs: with a stored value, or with what the webhook brings."},
+		Prompt:        Field{Name: "prompt", Label: "Prompt", Rows: 8, Mono: true, Hint: "{{name}} is filled in when it runs: with a stored value, or with what the webhook brings, which the agent gets as data from outside."},
 		Workflow:      Field{Name: "workflow", Label: "Workflow"},
 		Bot:           Field{Name: "bot", Label: "Bot"},
 		Provider:      Field{Name: "provider", Label: "Provider"},

@@ -65,6 +65,8 @@ type Trigger struct {
 	Parameters map[string]string
 	// Kept says that Parameters are those of an earlier run, with secrets in their stored form. Nobody else may give that form.
 	Kept bool
+	// Outside are the names of those of Parameters that a webhook call brought, of a trigger that is not one itself.
+	Outside []string
 	// Payload is what a webhook's body holds, for an automation that wants it whole.
 	Payload string
 

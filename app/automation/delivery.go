@@ -65,7 +65,7 @@ func (s *Service) Replay(ctx context.Context, actor account.Actor, id, delivery 
 	if err != nil {
 		return nil, err
 	}
-	return s.again(ctx, actor, id, Trigger{Parameters: parameters, Payload: payload})
+	return s.again(ctx, actor, id, Trigger{Parameters: parameters, Outside: names(parameters), Payload: payload})
 }
 
 // RunAgain starts a run with the input of an earlier one, as the automation is now. It returns the errors of RunNow, and
@@ -79,7 +79,8 @@ func (s *Service) RunAgain(ctx context.Context, actor account.Actor, execution u
 	if err != nil {
 		return nil, false, err
 	}
-	run, err = s.again(ctx, actor, e.AutomationID, Trigger{Parameters: e.Parameters, Kept: true, Payload: e.Parameters[payloadName]})
+	run, err = s.again(ctx, actor, e.AutomationID, Trigger{Parameters: e.Parameters, Kept: true, Outside: outsideOf(e),
+		Payload: e.Parameters[payloadName]})
 	return run, e.Snapshot.Version != a.Version, err
 }
 
@@ -124,11 +125,12 @@ func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uui
 		}
 	}
 	p, _ := s.provider(in.Provider)
-	found := ValuesOf(t.Values)
+	mark := newMark()
+	found := ValuesOf(t.Values).fenced(mark, names(parameters))
 	_, t.Unresolved = resolve(p.Names(in.Prompt), found)
 	if t.Prompt = in.Prompt; !p.Script {
 		if t.Prompt = fill(in.Prompt, found); in.AppendPayload && payload != "" {
-			t.Prompt = withPayload(t.Prompt, payload)
+			t.Prompt = withPayload(t.Prompt, payload, mark)
 		}
 	}
 	if _, t.Refused = matches(readFilter(in.Filter, fault.Invalid{}), parameters, payload); len(t.Prompt) > MaxPrompt {

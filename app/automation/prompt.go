@@ -60,8 +60,9 @@ type Part struct {
 }
 
 // Parts splits a prompt into its text and what its placeholders stand for. With the part by which all are longer than MaxPrompt it
-// ends: no prompt is.
+// ends: no prompt is. Where a value stands between marks, the last part says what they mean.
 func (v *Values) Parts(prompt string) []Part {
+	marked := false
 	var parts []Part
 	from, size := 0, 0
 	add := func(part Part) bool {
@@ -77,14 +78,20 @@ func (v *Values) Parts(prompt string) []Part {
 		}
 		from = m[1]
 		part := Part{Text: prompt[m[0]:m[1]], Open: true}
-		if value, ok := v.Lookup(prompt[m[2]:m[3]]); ok {
-			part = Part{Text: value, Filled: true}
+		if f := v.lookup(prompt[m[2]:m[3]]); f.ok {
+			part = Part{Text: f.value, Filled: true}
+			if v.outside[f.of] {
+				part.Text = fence(v.mark, f.value)
+				marked = marked || part.Text != f.value
+			}
 		}
 		if !add(part) {
 			return parts
 		}
 	}
-	add(Part{Text: prompt[from:]})
+	if add(Part{Text: prompt[from:]}) && marked {
+		add(Part{Text: fenceNote(v.mark)})
+	}
 	return parts
 }
 
@@ -94,10 +101,14 @@ type Values struct {
 	named   map[string]string
 	found   map[string]found                      // by name
 	objects map[string]map[string]json.RawMessage // by the path to them; nil for what is none
+
+	mark    string          // of values from outside, in Parts
+	outside map[string]bool // the names of those; nil: they have no marks
 }
 
 type found struct {
 	value string
+	of    string // the name of the value that it is in
 	ok    bool
 }
 
@@ -106,23 +117,39 @@ func ValuesOf(named map[string]string) *Values {
 	return &Values{named: named, found: map[string]found{}, objects: map[string]map[string]json.RawMessage{}}
 }
 
+// fenced has Parts put values of some names between marks; without a mark it does not.
+func (v *Values) fenced(mark string, outside []string) *Values {
+	if v.mark = mark; mark == "" {
+		return v
+	}
+	v.outside = make(map[string]bool, len(outside))
+	for _, name := range outside {
+		v.outside[name] = true
+	}
+	return v
+}
+
 // Lookup finds a value by its name, or by a dotted path of at most 32 parts into a value that is a JSON object.
 func (v *Values) Lookup(name string) (string, bool) {
-	if value, ok := v.named[name]; ok {
-		return value, true
-	}
-	if f, ok := v.found[name]; ok {
-		return f.value, f.ok
-	}
-	var f found
-	if strings.Count(name, ".") < maxParts {
-		f.value, f.ok = v.find(name)
-	}
-	v.found[name] = f
+	f := v.lookup(name)
 	return f.value, f.ok
 }
 
-func (v *Values) find(name string) (string, bool) {
+func (v *Values) lookup(name string) found {
+	if value, ok := v.named[name]; ok {
+		return found{value, name, true}
+	}
+	f, known := v.found[name]
+	if !known {
+		if strings.Count(name, ".") < maxParts {
+			f = v.find(name)
+		}
+		v.found[name] = f
+	}
+	return f
+}
+
+func (v *Values) find(name string) found {
 	for i := range len(name) {
 		if name[i] != '.' {
 			continue
@@ -133,10 +160,10 @@ func (v *Values) find(name string) (string, bool) {
 		}
 		read := func() json.RawMessage { return json.RawMessage(text) }
 		if raw := v.descend(name[:i]+"\x00", read, name[i+1:]); raw != nil {
-			return Text(raw), true
+			return found{Text(raw), name[:i], true}
 		}
 	}
-	return "", false
+	return found{}
 }
 
 // descend follows a dotted path into a JSON text, which has a name of its own; nil where it leads nowhere.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -179,7 +180,15 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		}
 	}
 
-	names, found := provider.Names(a.Prompt), ValuesOf(values)
+	outside, mark := by.outside(), ""
+	if payload != "" && values[payloadName] == payload && !slices.Contains(outside, payloadName) {
+		outside = append(slices.Clone(outside), payloadName)
+	}
+	if (len(outside) > 0 || payload != "") && !provider.Script {
+		mark = newMark()
+	}
+
+	names, found := provider.Names(a.Prompt), ValuesOf(values).fenced(mark, outside)
 	resolved, unresolved := resolve(names, found)
 	for name, value := range resolved { // a path may lead into a text that holds JSON
 		if !storable(value) {
@@ -199,7 +208,7 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		}
 	} else {
 		if prompt = fill(a.Prompt, found); payload != "" {
-			prompt = withPayload(prompt, payload)
+			prompt = withPayload(prompt, payload, mark)
 		}
 	}
 	if len(prompt) > MaxPrompt {
@@ -219,6 +228,7 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		Status: db.Queued, Parallel: a.AllowParallel,
 		Parameters: values, Unresolved: unresolved, Snapshot: snapshot(a, provider), CreatedAt: now,
 	}
+	e.Snapshot.Outside, e.Snapshot.Untrusted = outside, mark
 	if by.Source == db.ByHand {
 		e.UserID = by.UserID
 	}
@@ -336,6 +346,7 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 		if e.Parameters == nil {
 			e.Parameters = map[string]string{}
 		}
+		e.Snapshot.Outside = by.outside()
 		if !unable.Until.IsZero() {
 			e.Status, e.ErrorClass, e.Neutral, e.SkipCount, e.LastSkippedFor = db.Skipped, db.ErrorBudget, true, 1, now
 		}

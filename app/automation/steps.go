@@ -402,14 +402,14 @@ var StepKinds = []struct {
 // firstStep begins the run of a workflow: its snapshot gets what goes with the first message, and the turn is the first step.
 func firstStep(e *db.Execution, turn *db.Turn, a *db.Startable, p Provider, payload string) error {
 	for _, message := range scripts(e.Snapshot.Steps) {
-		if len(Expand(message.Step.Text, e.Parameters)) > MaxPrompt {
+		if len(ExpandFenced(message.Step.Text, e.Parameters, e.Snapshot)) > MaxPrompt {
 			return ErrTooLarge
 		}
 	}
 	if !p.Script {
 		after := ""
 		if payload != "" { // never expanded: who sends it could ask for a secret by its alias
-			after = withPayload("", payload)
+			after = withPayload("", payload, e.Snapshot.Untrusted)
 		}
 		e.Snapshot.Steps = afterFirst(e.Snapshot.Steps, instructed(after, a))
 	}

@@ -209,7 +209,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		d.PullRequest = pulls[e.SessionID]
 	}
 	if sn.Prompt != "" {
-		d.Prompt, d.Script = promptParts(sn.Prompt, e.Parameters), s.isScript(sn.Provider)
+		d.Prompt, d.Script = promptParts(e), s.isScript(sn.Provider)
 	}
 	return d, nil
 }

@@ -306,9 +306,9 @@ func firstLine(text string) string {
 }
 
 // promptParts splits a filled prompt, so that what was filled in shows. Values are looked for in the order of the template.
-func promptParts(template string, parameters map[string]string) []views.Part {
+func promptParts(e *db.Execution) []views.Part {
 	var parts []views.Part
-	for _, part := range automation.ValuesOf(parameters).Parts(template) {
+	for _, part := range automation.PromptParts(e) {
 		parts = append(parts, views.Part(part))
 	}
 	return parts

@@ -210,7 +210,7 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		case db.PromptTurn:
 			e.Kind, e.Who = "prompt", "Prompt"
 			if t.execution != nil && t.execution.Snapshot.Prompt != "" {
-				e.Fill = withRest(promptParts(t.execution.Snapshot.Prompt, t.execution.Parameters), turn.Prompt)
+				e.Fill = withRest(promptParts(t.execution), turn.Prompt)
 			}
 		case db.StepTurn, db.ReviewTurn, db.VerificationTurn:
 			e.Kind, e.Who = "prompt", cmp(turn.Label, turn.Kind)

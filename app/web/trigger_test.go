@@ -194,6 +194,8 @@ func TestOnKeyCollisionTheBodyWinsAndOfARepeatedKeyTheLast(t *testing.T) {
 	}
 }
 
+var marks = regexp.MustCompile(`untrusted-[a-z2-7]{16}`)
+
 func TestValuesArriveAsTheyAre(t *testing.T) {
 	h := newHook(t, func(in *automation.Input) {
 		in.Prompt = "{{s}}|{{n}}|{{b}}|{{z}}|{{o}}|{{l}}|{{pull_request.title}}|{{ s }}"
@@ -201,7 +203,13 @@ func TestValuesArriveAsTheyAre(t *testing.T) {
 	body := `{"s":"{{n}} $(rm -rf .) ` + "`x`" + `\n","n":1.50,"b":true,"z":null,"o":{"a": [1, 2]},"l":[ "x" ],"pull_request":{"title":"Fix"}}`
 	res := h.call("POST", endpoint, h.token, "application/json", strings.NewReader(body))
 	s := "{{n}} $(rm -rf .) `x`\n"
-	if got, want := h.prompt(res), s+`|1.50|true||{"a":[1,2]}|["x"]|Fix|`+s; got != want {
+	got := h.prompt(res)
+	between := func(value string) string { // marks, which say that it came from outside
+		m := marks.FindString(got)
+		return "<" + m + ">" + value + "</" + m + ">"
+	}
+	want := between(s) + `|1.50|true||` + between(`{"a":[1,2]}`) + `|` + between(`["x"]`) + `|Fix|` + between(s) + "\n\nWhat stands between "
+	if !strings.HasPrefix(got, want) {
 		t.Errorf("the prompt is %q; want %q", got, want)
 	}
 	if u := res.envelope(t).UnresolvedPlaceholders; u == nil || len(u) != 0 {
