@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
@@ -55,8 +55,8 @@ type system struct {
 	site   http.Handler
 	called int
 	lost   error
-	blip   int // at which statement from now on the database loses its connections; 0: at none
-	admin  *pgxpool.Pool
+	blip   int       // at which statement from now on the database loses its connections; 0: at none
+	admin  *pgx.Conn // one connection alone, since it ends all others
 }
 
 func open(t testing.TB) *system {
@@ -67,10 +67,10 @@ func open(t testing.TB) *system {
 		t.Fatal(err)
 	}
 	s.db.DB = s.db.WithQueryHook(s)
-	if s.admin, err = pgxpool.NewWithConfig(t.Context(), s.db.Pool.Config()); err != nil {
+	if s.admin, err = pgx.ConnectConfig(t.Context(), s.db.Pool.Config().ConnConfig); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.admin.Close)
+	t.Cleanup(func() { _ = s.admin.Close(context.Background()) })
 	s.boot()
 	log := slog.New(slog.DiscardHandler)
 	server := &web.Server{
