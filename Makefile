@@ -20,7 +20,7 @@ test: export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) -tags=crashpoints '-
 	'-gcflags=carillon/views=-dwarf=false -d=checkptr=0 -l'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz prove soak siege build static generate sbom vuln vuln-go vuln-npm clean need-go need-node need-git run-packages packages
+.PHONY: help run test check bench fuzz prove soak siege attack build static generate sbom vuln vuln-go vuln-npm clean need-go need-node need-git run-packages packages
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,11 @@ SIEGE := 30m
 siege: need-go need-node need-git packages ## Let faults of the surroundings last as long as in life, for SIEGE=30m, and kill Git in each of its calls
 	CARILLON_SIEGE=$(SIEGE) go test -vet=off -count=1 -v -timeout 0 ./app/e2e/siege
 	CARILLON_SIEGE=$(SIEGE) go test -vet=off -count=1 -timeout 0 -run '^TestGitThatIsKilled' ./app/workspace
+
+attack: need-go need-node need-git packages ## Play attacks from inside of a sandbox, as this user and as another, and print what stopped each
+	@mkdir -p tmp && rm -f tmp/attacks.txt && touch tmp/attacks.txt && \
+	if ATTACKS=$(CURDIR)/tmp/attacks.txt go test -vet=off -count=1 -timeout 60m ./app/e2e/attack > tmp/attack.log 2>&1; \
+	then cat tmp/attacks.txt; else cat tmp/attack.log tmp/attacks.txt; exit 1; fi
 
 # The first build compiles everything, and a newcomer waits for it. Data for debuggers and inlining in generated pages, which
 # spend their time copying strings, are a fifth of that; the traces of a panic need neither.

@@ -60,6 +60,7 @@ var layers = map[string]string{
 	// The program, where all is connected, and the tests of the whole.
 	"app":                     everything,
 	"app/e2e":                 everything,
+	"app/e2e/attack":          everything,
 	"app/e2e/faults":          everything,
 	"app/e2e/soak":            everything,
 	"app/e2e/internal/stage":  "app/check app/crash db db/dbtest",

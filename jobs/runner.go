@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -231,7 +230,7 @@ func (r *Runner) outlive(ctx context.Context) {
 			err = agent.TakeOverSignIn(dir)
 		}
 		if err == nil {
-			err = os.RemoveAll(dir)
+			err = workspace.RemoveAll(dir)
 		}
 		if err != nil {
 			r.Log.Warn("remove the folder of a former run", "dir", dir, "err", err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carillon/app/agent"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -67,7 +68,7 @@ func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
 		return
 	}
 	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
+		if err := workspace.RemoveAll(dir); err != nil {
 			r.Log.Warn("remove the trial's folder", "dir", dir, "err", err)
 		}
 	}()

@@ -188,7 +188,7 @@ func (w *work) close(ctx context.Context) {
 		<-w.written
 	}
 	if w.dir != "" {
-		if err := os.RemoveAll(w.dir); err != nil {
+		if err := workspace.RemoveAll(w.dir); err != nil {
 			w.Log.Warn("remove the run's folder", "dir", w.dir, "err", err)
 		}
 	}

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -19,6 +20,25 @@ func NameOf(typed string) string {
 }
 
 var directionMarks = strings.NewReplacer("\u200e", "", "\u200f", "", "\u061c", "")
+
+// Plain shows what a text hides: signs that control something or turn the direction of writing, tabs excepted, are written as their
+// numbers, ⟨U+202E⟩. So code and file names on a page look like what they are.
+func Plain(text string) string {
+	if !strings.ContainsFunc(text, hides) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if hides(r) {
+			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func hides(r rune) bool { return misleads(r) && r != '\t' }
 
 // misleads reports whether a rune ends a line, controls something, or turns the direction of writing.
 func misleads(r rune) bool {

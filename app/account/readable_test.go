@@ -51,3 +51,15 @@ func TestMarksOfDirectionThatArePastedAlongAreDroppedWhoeverTypesTheName(t *test
 		t.Errorf("the name is %+q, %v; want it without the marks", now.Name, err)
 	}
 }
+
+func TestWhatATextHidesIsWrittenAsNumbers(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"plain\ttext": "plain\ttext", "turned\u202egnp.exe": "turned⟨U+202E⟩gnp.exe", "red\x1b[31m": "red⟨U+001B⟩[31m",
+		"a\nb": "a⟨U+000A⟩b", "": "", "קוד": "קוד", "if a {\u2066// }": "if a {⟨U+2066⟩// }",
+	} {
+		if got := Plain(text); got != want {
+			t.Errorf("%q is shown as %q; want %q", text, got, want)
+		}
+	}
+}

@@ -68,8 +68,7 @@ func (r *run) signIn(s *Sandbox, fresh string) error {
 		return err
 	}
 	note, _ := json.Marshal(n) // strings always are JSON
-	path, err := r.write(accountNote, note)
-	s.kept = append(s.kept, path)
+	_, err = r.write(accountNote, note)
 	return err
 }
 
@@ -182,7 +181,7 @@ func (a *account) sync(when moment) (own []byte, fits bool, err error) {
 	now, nowAt, err := readAccount(os.OpenFile(a.shared, readPlain, 0))
 	if errors.Is(err, errNoAccount) { // a person has signed out, or is about to sign in: nothing of a run's changes that
 		if when == atBegin {
-			return nil, true, a.root.RemoveAll(a.seen)
+			return nil, true, a.putAside()
 		}
 		return own, true, nil
 	}
@@ -277,9 +276,19 @@ func (a *account) renewSeen(text []byte) error {
 	}
 	err := a.root.Rename(temp, a.seen)
 	if err != nil { // a folder is there
-		err = errors.Join(a.root.RemoveAll(a.seen), a.root.Rename(temp, a.seen))
+		err = errors.Join(a.putAside(), a.root.Rename(temp, a.seen))
 	}
 	return err
+}
+
+// putAside takes away what is in the place of the copy. A folder stays under another name: what a program put into one may be more
+// than can be removed in a moment, and goes with its home.
+func (a *account) putAside() error {
+	err := a.root.Remove(a.seen)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return a.root.Rename(a.seen, a.seen+"."+rand.Text())
 }
 
 // replaceAccount writes the server's sign-in, whole.

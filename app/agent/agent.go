@@ -415,7 +415,7 @@ func (r *run) prepare() error {
 	if info, err := os.Stat(r.Dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("the worktree %s is not there", r.Dir)
 	}
-	if err := os.MkdirAll(filepath.Join(r.RunDir, "tmp"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(r.RunDir, temporary), 0o700); err != nil {
 		return fmt.Errorf("folder of the run: %w", err)
 	}
 	if err := os.Chmod(r.RunDir, 0o700); err != nil {
@@ -520,6 +520,9 @@ func (r *run) stopped(ctx context.Context) *Failure {
 		return &Failure{Kind: FailCanceled, Reason: "canceled: " + cause.Error(), Cause: cause}
 	}
 }
+
+// temporary is the folder for temporary files in Turn.RunDir.
+const temporary = "tmp"
 
 // write puts a file of the run into its folder, readable by nobody else, and returns its path.
 func (r *run) write(name string, content []byte) (string, error) {

@@ -69,7 +69,7 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	if home != "" {
 		values["HOME"] = home
 	}
-	values["TMPDIR"], values["PWD"] = filepath.Join(t.RunDir, "tmp"), t.Dir
+	values["TMPDIR"], values["PWD"] = filepath.Join(t.RunDir, temporary), t.Dir
 	for name, value := range values {
 		env = append(env, name+"="+value)
 	}

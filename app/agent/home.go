@@ -67,7 +67,23 @@ func (r *run) prepareBox() error {
 		return nil
 	}
 	s := *r.Sandbox
-	s.Repository, s.Writable, s.Shown = slices.Clone(s.Repository), append(slices.Clone(s.Writable), r.RunDir), slices.Clone(s.Shown)
+	s.Repository, s.Shown = slices.Clone(s.Repository), slices.Clone(s.Shown)
+	// In the folder of the run the server writes the files of the next message, through whatever is there in their place. So of
+	// that folder the child can write where its temporary files are, and no more.
+	s.temp = filepath.Join(r.RunDir, temporary)
+	s.Writable = append(slices.Clone(s.Writable), s.temp)
+	s.Repository = append(s.Repository, Mount{Path: r.RunDir})
+	covers := ""
+	s.covers = func() (string, error) {
+		if covers == "" {
+			made, err := os.MkdirTemp(r.RunDir, "covers-")
+			if err != nil {
+				return "", err
+			}
+			covers = made
+		}
+		return os.MkdirTemp(covers, "")
+	}
 	if r.ReadOnly {
 		for i := range s.Repository {
 			s.Repository[i].Writable = false
@@ -99,6 +115,9 @@ func (r *run) furnish(s *Sandbox) error {
 	s.home = []homeMount{{from: fresh, path: s.Home, writable: true}}
 	kept := slices.Concat(caches, r.State)
 	for _, path := range kept {
+		if err := plainBelow(s.Home, path); err != nil {
+			return err
+		}
 		dir := filepath.Join(s.Home, path)
 		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) && r.Account == "" && slices.Contains(r.State, path) {
 			if err := copyState(serverPath(path), dir); err != nil {
@@ -132,6 +151,23 @@ func (r *run) furnish(s *Sandbox) error {
 		}
 	}
 	return r.signIn(s, fresh)
+}
+
+// plainBelow expects that no part of a path below a folder is a link. Where what one program keeps is in a folder of another one,
+// that one can put a link there, whose target would be shown to the first.
+func plainBelow(dir, path string) error {
+	for part := range strings.SplitSeq(path, "/") {
+		dir = filepath.Join(dir, part)
+		switch info, err := os.Lstat(dir); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case info.Mode()&fs.ModeSymlink != 0:
+			return fmt.Errorf("%s is a link, which Carillon did not make. Remove it", path)
+		}
+	}
+	return nil
 }
 
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }

@@ -13,9 +13,10 @@ import (
 	"time"
 )
 
-// Sandbox runs the child under bubblewrap, without any capability: the file system read-only, /tmp and /run empty, the
-// homes of people and of the server's user out of sight, and other processes too. The worktree and Turn.RunDir are
-// writable; in a read-only turn nothing of the repository is.
+// Sandbox runs the child under bubblewrap, without any capability: the file system read-only, /run empty, the homes of
+// people and of the server's user out of sight, and other processes too. The worktree is writable, and a folder for
+// temporary files, which is /tmp too; in a read-only turn nothing of the repository is. What the child writes is on the disk
+// and below Turn.RunDir, the worktree, the repository and Home: a file system in memory would take memory that no process has.
 type Sandbox struct {
 	Repository []Mount  // what belongs to the worktree outside of it, in this order; nothing of it is writable in a read-only turn
 	Writable   []string // further folders and files
@@ -32,7 +33,21 @@ type Sandbox struct {
 
 	home             []homeMount  // what Home is made of for one start
 	given, givenHome []givenMount // what of Given is shown, in its place and in Home
-	kept             []string     // files of writable folders that the child cannot change
+	// covers makes a folder that is seen in place of another one, for one start; nil: a file system in memory is.
+	covers func() (string, error)
+	temp   string // the folder for temporary files; empty: one in memory
+}
+
+// cover shows a folder empty.
+func (s *Sandbox) cover(path string) ([]string, error) {
+	if s.covers == nil {
+		return []string{"--tmpfs", path}, nil
+	}
+	dir, err := s.covers()
+	if err != nil {
+		return nil, fmt.Errorf("the sandbox: %w", err)
+	}
+	return []string{"--bind", dir, path}, nil
 }
 
 // homeMount shows a file or folder at another place.
@@ -166,7 +181,7 @@ func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 // kernel is what a process of root can change the whole machine by, also without a capability: by the owner of the files
 // alone. A new /proc has them writable.
 var kernel = []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi",
-	"/proc/mtrr"}
+	"/proc/mtrr", "/proc/pressure"}
 
 func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]string, error) {
 	out := append([]string{bwrap}, user...)
@@ -179,11 +194,20 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	for _, path := range kernel {
 		out = append(out, "--ro-bind-try", path, path)
 	}
-	out = append(out, "--tmpfs", "/tmp")
-	secluded := s.secluded()
-	for _, path := range secluded {
-		out = append(out, "--tmpfs", path)
+	if s.temp != "" {
+		out = append(out, "--bind", s.temp, "/tmp")
+	} else {
+		out = append(out, "--tmpfs", "/tmp")
 	}
+	secluded := s.secluded()
+	for _, path := range append([]string{"/dev/shm"}, secluded...) {
+		covered, err := s.cover(path)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, covered...)
+	}
+	out = append(out, "--remount-ro", "/dev")
 	for _, path := range slices.Concat(programs(append(secluded, "/tmp"), argv[0]), s.Shown) {
 		out = append(out, "--ro-bind-try", path, path)
 	}
@@ -197,7 +221,11 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 		case err != nil:
 			return nil, fmt.Errorf("the sandbox: %w", err)
 		case info.IsDir():
-			out = append(out, "--tmpfs", real)
+			covered, err := s.cover(real)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, covered...)
 		default:
 			out = append(out, "--ro-bind", "/dev/null", real)
 		}
@@ -219,9 +247,6 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	}
 	for _, path := range s.Writable {
 		out = append(out, "--bind", path, path)
-	}
-	for _, path := range s.kept {
-		out = append(out, "--ro-bind", path, path)
 	}
 	out = append(out, mask(s.Masked, s.Empty)...)
 	out = append(out, "--chdir", dir)

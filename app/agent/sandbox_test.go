@@ -188,6 +188,69 @@ func TestSandboxSharesTheSignInAndShowsTheConfigurationReadOnly(t *testing.T) {
 	}
 }
 
+func TestAMessageDoesNotChooseWhereTheNextOnesFilesAreWritten(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	outside := filepath.Join(t.TempDir(), "outside")
+	_ = os.WriteFile(outside, []byte("as it was"), 0o600)
+	turn := newTurn(t, `dir=$(dirname "$TMPDIR"); cd "$dir"
+for name in params.json prompt empty; do rm -f $name; ln -s {{outside}} $name; done 2>/dev/null || true
+mkfifo mcp.json 2>/dev/null || true
+mv tmp was 2>/dev/null && ln -s / tmp
+echo kept > tmp/x; echo kept > /tmp/y; ls tmp | tr '\n' ' '`)
+	turn.Params, turn.Sandbox = map[string]string{"outside": outside}, &Sandbox{}
+	for range 2 {
+		_, f, s := runTurn(t, bash(), turn)
+		if f != nil || !strings.Contains(s.stream("stdout"), "x ") || !strings.Contains(s.stream("stdout"), "y ") {
+			t.Errorf("printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
+		}
+	}
+	if text, _ := os.ReadFile(outside); string(text) != "as it was" {
+		t.Errorf("the server wrote %q", text)
+	}
+	if info, err := os.Lstat(filepath.Join(turn.RunDir, "tmp")); err != nil || !info.IsDir() {
+		t.Errorf("the folder for temporary files is %v, %v", info, err)
+	}
+}
+
+func TestAStrangersSignInIsNotTakenOver(t *testing.T) {
+	needSandbox(t)
+	home, data, stranger := t.TempDir(), t.TempDir(), t.TempDir()
+	const form = `{"tokens":{"refresh":"%s"}}`
+	_ = os.MkdirAll(filepath.Join(home, ".tool"), 0o700)
+	_ = os.WriteFile(filepath.Join(home, ".tool", "auth.json"), fmt.Appendf(nil, form, "own"), 0o600)
+	later := time.Now().Add(time.Hour)
+	_ = os.WriteFile(filepath.Join(stranger, "auth.json"), fmt.Appendf(nil, form, "stranger"), 0o600)
+	_ = os.Chtimes(filepath.Join(stranger, "auth.json"), later, later)
+	t.Setenv("HOME", home)
+	p := bash()
+	p.Account, p.State = ".tool/auth.json", []string{".tool/chats"}
+	turn := newTurn(t, `mv ~/.tool ~/moved; ln -s {{stranger}} ~/.tool; echo linked`)
+	turn.Params = map[string]string{"stranger": stranger}
+	turn.Sandbox = &Sandbox{Hidden: []string{data}, Home: filepath.Join(data, "homes", "w")}
+	if _, f, s := runTurn(t, p, turn); f != nil || s.stream("stdout") != "linked\n" {
+		t.Errorf("printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
+	}
+	if text, _ := os.ReadFile(filepath.Join(home, ".tool", "auth.json")); string(text) != fmt.Sprintf(form, "own") {
+		t.Errorf("the sign-in became %s", text)
+	}
+}
+
+func TestALinkInAKeptHomeIsNotShown(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	data := t.TempDir()
+	kept := filepath.Join(data, "homes", "w")
+	_ = os.MkdirAll(filepath.Join(kept, ".local", "share"), 0o700)
+	_ = os.Symlink(data, filepath.Join(kept, ".local", "share", "tool"))
+	p := bash()
+	p.State = []string{".local/share/tool"}
+	turn := newTurn(t, "ls -A ~/.local/share/tool")
+	turn.Sandbox = &Sandbox{Hidden: []string{data}, Home: kept}
+	_, f, _ := runTurn(t, p, turn)
+	expectFailure(t, f, FailStart, "is a link, which Carillon did not make")
+}
+
 func TestProjectsBuildInASandbox(t *testing.T) {
 	t.Parallel()
 	needSandbox(t)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -76,6 +77,9 @@ func runShim(grace time.Duration, limits Limits, path string, argv []string) end
 	}()
 
 	adopt()
+	if boxed(path) {
+		newKeyring()
+	}
 	restore := offer()
 	leader, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
 		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: leaderAttr(),
@@ -126,6 +130,9 @@ func runShim(grace time.Duration, limits Limits, path string, argv []string) end
 
 // settle is how long what a program leaves behind may take to end by itself before it counts as left behind.
 const settle = 100 * time.Millisecond
+
+// boxed reports whether a program makes a sandbox.
+func boxed(path string) bool { return filepath.Base(path) == "bwrap" }
 
 // Of the programs left behind so many are named, each by so many bytes at most.
 const (

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +29,10 @@ func closeOnExec() {
 // adopt makes the kernel give orphaned descendants to this process in place of init.
 func adopt() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
+// newKeyring gives this thread, and what it starts, a ring of the kernel's keys in place of the one that came from who started the
+// server: with that come its tickets and keys of file systems. Where there are no rings nothing is to be kept.
+func newKeyring() { _, _, _ = unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0) }
+
 func leaderAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -37,7 +40,7 @@ func leaderAttr() *syscall.SysProcAttr {
 // terminate asks the child's group to end. bubblewrap would end at once and take the child with it, so
 // its processes are left out.
 func terminate(leader int, path string) {
-	if filepath.Base(path) != "bwrap" {
+	if !boxed(path) {
 		_ = syscall.Kill(-leader, syscall.SIGTERM)
 		return
 	}

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Changes is what a session did to its files since its base.
@@ -116,6 +118,7 @@ type look struct {
 	changed     []string // changed since the index
 	untracked   []string
 	large       []FileChange // changed files of more than mostOfFile, which are in neither list
+	closed      []FileChange // changed files that their program let nobody read, which are in neither list
 	nested      []string     // folders that are repositories of their own
 	conflicts   map[string]bool
 	more        int
@@ -294,29 +297,31 @@ func (l *look) include(ctx context.Context, w Worktree) error {
 	drop := func(path string) {
 		fmt.Fprintf(&edit, "0 %s\t%s\x00", zero(w.Base), path)
 	}
-	l.large = nil
-	var tooLarge strings.Builder
+	l.large, l.closed = nil, nil
+	var unread strings.Builder
 	l.untracked = slices.DeleteFunc(l.untracked, func(path string) bool {
-		if !l.isLarge(path) {
+		list := l.unread(path)
+		if list == nil {
 			add(path)
 			return false
 		}
-		l.large = append(l.large, FileChange{Path: cleanText(path), Status: Added, Binary: true})
+		*list = append(*list, FileChange{Path: cleanText(path), Status: Added, Binary: true})
 		return true
 	})
 	for path := range l.conflicts {
 		drop(path)
-		if l.has(path) && !l.isLarge(path) {
+		if l.has(path) && l.unread(path) == nil {
 			add(path)
 		}
 	}
 	kept := l.changed[:0]
 	for _, path := range l.changed {
+		list := l.unread(path)
 		switch {
-		case l.isLarge(path):
-			l.large = append(l.large, FileChange{Path: cleanText(path), Status: Modified, Binary: true})
+		case list != nil:
+			*list = append(*list, FileChange{Path: cleanText(path), Status: Modified, Binary: true})
 			if !l.conflicts[path] {
-				tooLarge.WriteString(path + "\x00")
+				unread.WriteString(path + "\x00")
 			}
 		case l.has(path):
 			kept = append(kept, path)
@@ -330,17 +335,29 @@ func (l *look) include(ctx context.Context, w Worktree) error {
 			return err
 		}
 	}
-	if tooLarge.Len() > 0 { // Git takes them for what the index says of them
-		_, err := l.git(ctx, strings.NewReader(tooLarge.String()), "update-index", "--assume-unchanged", "-z", "--stdin")
+	if unread.Len() > 0 { // Git takes them for what the index says of them
+		_, err := l.git(ctx, strings.NewReader(unread.String()), "update-index", "--assume-unchanged", "-z", "--stdin")
 		return err
 	}
 	return nil
 }
 
-// isLarge is whether the file at the path has more bytes than are read.
-func (l *look) isLarge(path string) bool {
-	info, err := os.Lstat(filepath.Join(l.dir, path))
-	return err == nil && info.Mode().IsRegular() && info.Size() > mostOfFile
+// unread is the list to which a file belongs that is not read: it has too many bytes, or its program let nobody read it. Nil: it
+// is read.
+func (l *look) unread(path string) *[]FileChange {
+	path = filepath.Join(l.dir, path)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrPermission): // of a folder that nobody may look into
+		return &l.closed
+	case err != nil || !info.Mode().IsRegular():
+		return nil
+	case info.Size() > mostOfFile:
+		return &l.large
+	case info.Mode().Perm()&0o400 == 0 && unix.Access(path, unix.R_OK) != nil:
+		return &l.closed
+	}
+	return nil
 }
 
 // has is whether there is a file, a link or a folder at the path, and no link on the way to it.
@@ -369,7 +386,7 @@ func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) err
 		at[c.Files[i].Path] = true
 	}
 	c.More += more
-	for _, f := range l.large {
+	for _, f := range slices.Concat(l.large, l.closed) {
 		if !at[f.Path] {
 			c.Files = append(c.Files, f)
 		}

@@ -173,7 +173,9 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
 
+	relieved := relieve(c.workTree)
 	err = cmd.Run()
+	relieved()
 	if cmd.Process != nil && (err != nil || ctx.Err() != nil) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}

@@ -353,3 +353,116 @@ func TestObjectsOfAnotherRepositoryAreNotShown(t *testing.T) {
 		_ = tryGit(w.Dir, "reset", "-q", "--hard", w.Base)
 	}
 }
+
+func TestTheServerWritesNoReferenceThroughALink(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"refs/heads", "refs/remotes/origin", "refs/remotes/origin/deep", "refs/tags"} {
+		t.Run(part, func(t *testing.T) {
+			t.Parallel()
+			s, remote := setup(t)
+			w := begin(t, s, remote, "s1")
+			outside := t.TempDir()
+			path := filepath.Join(s.mirror("w"), part)
+			if exists(path) {
+				must(t, os.Rename(path, path+"-moved"))
+			}
+			must(t, os.Symlink(outside, path))
+			git(t, remote.URL, "branch", "secret", "main")
+			git(t, remote.URL, "branch", "deep/secret", "main")
+			git(t, remote.URL, "tag", "secret", "main")
+			_ = s.Sync(t.Context(), "w", remote) // a repository without its branches may be refused
+			_, _ = s.Add(t.Context(), "w", "s2", "main", "")
+			_, _ = s.Changes(t.Context(), w)
+			if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+				t.Errorf("written was %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestTheServerAddsToNoLogThroughALink(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"logs", "logs/HEAD"} {
+		t.Run(part, func(t *testing.T) {
+			t.Parallel()
+			s, remote := setup(t)
+			w := begin(t, s, remote, "s1")
+			outside := t.TempDir()
+			write(t, outside, "HEAD", "")
+			path := filepath.Join(s.admin("w", "s1"), part)
+			must(t, os.RemoveAll(path))
+			must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+			target := outside
+			if part == "logs/HEAD" {
+				target = filepath.Join(outside, "HEAD")
+			}
+			must(t, os.Symlink(target, path))
+			write(t, w.Dir, "new.txt", "new\n")
+			if _, err := s.Commit(t.Context(), w, "New", "", ""); err != nil {
+				t.Error(err)
+			}
+			if text, err := os.ReadFile(filepath.Join(outside, "HEAD")); err != nil || len(text) > 0 {
+				t.Errorf("added was %q, %v", text, err)
+			}
+		})
+	}
+}
+
+func TestAnAgentDoesNotSayHowObjectsAreNamed(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, "new.txt", "new\n")
+	write(t, s.mirror("w"), markSHA256, "")
+	expectChanges(t, s, w, "uncommitted, added new.txt +1-0")
+	begin(t, s, remote, "s2")
+}
+
+func TestAPipeInPlaceOfAFileOfRulesHoldsNobody(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	pipe(t, filepath.Join(w.Dir, ".gitignore"))
+	must(t, os.Mkdir(filepath.Join(w.Dir, "inner"), 0o755))
+	pipe(t, filepath.Join(w.Dir, "inner", ".gitattributes"))
+	pipe(t, filepath.Join(w.Dir, "inner", ".gitignore"))
+	write(t, w.Dir, "inner/new.txt", "new\n")
+	expectChanges(t, s, w, "uncommitted, added inner/new.txt +1-0")
+}
+
+func TestFilesThatNobodyMayReadAreNamed(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, "README.md", "changed\n")
+	write(t, w.Dir, "new.txt", "new\n")
+	write(t, w.Dir, "closed/inner.txt", "new\n")
+	write(t, w.Dir, "fine.txt", "new\n")
+	for _, name := range []string{"README.md", "new.txt", "closed", "docs"} {
+		path := filepath.Join(w.Dir, name)
+		must(t, os.Chmod(path, 0))
+		t.Cleanup(func() { _ = os.Chmod(path, 0o700) })
+	}
+	c, err := s.Changes(t.Context(), w)
+	must(t, err)
+	named := map[string]bool{}
+	for _, f := range c.Files {
+		named[f.Path] = true
+	}
+	if !named["README.md"] || !named["new.txt"] || !named["fine.txt"] {
+		t.Errorf("named are %v", named)
+	}
+	if _, _, err := s.Diff(t.Context(), w, 1<<20); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Snapshot(t.Context(), w); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Commit(t.Context(), w, "New", "", ""); os.Geteuid() != 0 && (err == nil || !strings.Contains(err.Error(), "may be read by nobody")) {
+		t.Errorf("the commit: %v", err)
+	}
+	must(t, s.Remove(t.Context(), "w", "s1", true))
+	if exists(w.Dir) {
+		t.Error("the worktree is still there")
+	}
+}

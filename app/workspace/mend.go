@@ -65,7 +65,7 @@ func (s *Store) restoreHead(ctx context.Context, mirror string) error {
 	}
 	err = errors.Join(
 		writeOnce(filepath.Join(mirror, "HEAD"), noHead),
-		writeOnce(filepath.Join(mirror, "config"), configOf(mirror)),
+		writeOnce(filepath.Join(mirror, "config"), configOf(exists(filepath.Join(mirror, markSHA256)))),
 	)
 	if err != nil {
 		return diskFull(err)

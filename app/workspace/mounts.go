@@ -3,8 +3,10 @@ package workspace
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Mount is a folder or file of the data folder that a sandbox of a session shows.
@@ -19,16 +21,21 @@ type Mount struct {
 // other sessions can only be read: each would be obeyed by somebody else's Git, or by the server's.
 func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 	mirror := s.mirror(w.Workspace)
+	if err := s.ownReferences(mirror); err != nil {
+		return nil, err
+	}
 	var list []Mount
 	for _, m := range []struct {
 		part             string
 		writable, folder bool // a folder is made where it is not there: what is not there cannot be kept from being made
 	}{
 		{"", true, true}, // Git locks packed-refs beside it
-		{"config", false, false}, {"config.worktree", false, false}, {"HEAD", false, false}, {"carillon-sha256", false, false},
+		{"config", false, false}, {"config.worktree", false, false}, {"HEAD", false, false}, {markSHA256, false, false},
 		{"hooks", false, true}, {"info", false, true},
 		{"objects", true, true}, {"objects/info", false, true},
 		{"refs", true, true}, {"refs/carillon", false, true},
+		// Writable as refs is: a folder that is mounted cannot be replaced by a link, through which the server would write.
+		{"refs/heads", true, true}, {"refs/tags", true, true}, {"refs/remotes", true, true}, {"refs/remotes/origin", true, true},
 		{"worktrees", false, true}, {filepath.Join("worktrees", w.Session), true, false},
 		{"sessions", false, true}, {filepath.Join("sessions", w.Session), true, false},
 	} {
@@ -100,6 +107,50 @@ func (s *Store) ownObjects(mirror string, deep bool) error {
 			if f.Type()&os.ModeSymlink != 0 {
 				return foreignObjects(filepath.Join(path, f.Name()))
 			}
+		}
+	}
+	return nil
+}
+
+// ownReferences removes from the references of a repository each link that leads elsewhere: through one of a folder the server's
+// Git would write where the agent that made it cannot.
+func (s *Store) ownReferences(mirror string) error {
+	refs := filepath.Join(mirror, "refs") // a link in place of all is refused by who looks
+	err := filepath.WalkDir(refs, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || path == refs || d.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		target, err := os.Readlink(path)
+		if info, statErr := os.Stat(path); err == nil && strings.HasPrefix(target, "refs/") && (statErr != nil || !info.IsDir()) {
+			return nil // a symbolic reference as old versions of Git make them
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		s.log().Warn("removed from the references of the repository a link, which Carillon did not make", "repository", filepath.Base(mirror))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look through the references: %w", err)
+	}
+	return nil
+}
+
+// ownLog removes a link in place of the log of a worktree's HEAD, or on the way to it: the server's Git adds to a log that is there.
+func (s *Store) ownLog(admin string) error {
+	for _, path := range []string{filepath.Join(admin, "logs"), filepath.Join(admin, "logs", "HEAD")} {
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() && !info.Mode().IsRegular() {
+			return os.Remove(path)
 		}
 	}
 	return nil

@@ -48,6 +48,9 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 	if len(look.large) > 0 {
 		return "", fmt.Errorf("%s has more than 1 GiB: that is hardly meant", look.large[0].Path)
 	}
+	if len(look.closed) > 0 {
+		return "", fmt.Errorf("%s may be read by nobody: that is hardly meant", look.closed[0].Path)
+	}
 	paths := strings.Join(append(look.untracked, look.changed...), "\x00")
 	if err := look.refuseLarge(ctx, paths); err != nil {
 		return "", err
@@ -85,6 +88,9 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 		return "", err
 	}
 	sha := strings.TrimSpace(string(out))
+	if err := s.ownLog(admin); err != nil {
+		return "", err
+	}
 	_, err = s.git(ctx, call{gitDir: look.view, args: []string{"update-ref", "-m", "commit by Carillon", "worktrees/" + w.Session + "/HEAD", sha,
 		cmp.Or(look.head, zero(sha))}})
 	if err != nil {

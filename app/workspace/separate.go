@@ -73,7 +73,7 @@ func (s *Store) separate(w Worktree) error {
 func (s *Store) sessionConfig(w Worktree) string {
 	var b strings.Builder
 	version, format := 0, ""
-	if exists(filepath.Join(s.mirror(w.Workspace), "carillon-sha256")) {
+	if ofSHA256(s.mirror(w.Workspace)) {
 		version, format = 1, "\tobjectFormat = sha256\n"
 	}
 	fmt.Fprintf(&b, "[core]\n\trepositoryformatversion = %d\n\tlogAllRefUpdates = true\n", version)

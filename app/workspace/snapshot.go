@@ -140,6 +140,7 @@ func (l *look) left() []string {
 		}
 	}
 	add(l.ignored, "ignored file", "ignored files")
+	add(len(l.closed), "changed file that may be read by nobody", "changed files that may be read by nobody")
 	add(len(l.large), "changed file of more than 1 GiB", "changed files of more than 1 GiB")
 	add(len(l.submodules), "submodule with edits", "submodules with edits")
 	add(len(l.nested), "nested repository", "nested repositories")

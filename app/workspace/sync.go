@@ -112,7 +112,7 @@ func (s *Store) build(ctx context.Context, id string, fill func(mirror, name str
 		return "", err
 	}
 	if sha256 {
-		if err := os.WriteFile(filepath.Join(temp, "carillon-sha256"), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(temp, markSHA256), nil, 0o600); err != nil {
 			return "", diskFull(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -39,7 +40,7 @@ func (s *Store) viewOf(name, mirror string) (string, error) {
 			return "", err
 		}
 	}
-	if err := s.ownObjects(mirror, false); err != nil {
+	if err := errors.Join(s.ownObjects(mirror, false), s.ownReferences(mirror)); err != nil {
 		return "", err
 	}
 	for _, part := range shared {
@@ -62,7 +63,7 @@ func (s *Store) viewOf(name, mirror string) (string, error) {
 			return "", err
 		}
 	}
-	if err := writeOnce(filepath.Join(view, "config"), configOf(mirror)); err != nil {
+	if err := writeOnce(filepath.Join(view, "config"), configOf(ofSHA256(mirror))); err != nil {
 		return "", err
 	}
 	return view, writeOnce(filepath.Join(view, "HEAD"), noHead)
@@ -71,10 +72,25 @@ func (s *Store) viewOf(name, mirror string) (string, error) {
 // noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.
 const noHead = "ref: refs/heads/carillon-has-no-head\n"
 
+// markSHA256 is the file by which Carillon notes that the names of a mirror's objects are SHA-256.
+const markSHA256 = "carillon-sha256"
+
+// ofSHA256 reports whether the names of a mirror's objects are SHA-256. The mark alone does not say so: where there is none, an
+// agent can make it, but in a sandbox it cannot write the mirror's configuration.
+func ofSHA256(mirror string) bool {
+	if !exists(filepath.Join(mirror, markSHA256)) {
+		return false
+	}
+	config, err := readSmall(filepath.Join(mirror, "config"))
+	return err != nil || formatSHA256.Match(config)
+}
+
+var formatSHA256 = regexp.MustCompile(`(?im)^\s*objectformat\s*=\s*sha256\s*$`)
+
 // configOf is the whole configuration of a view, and the first one of a mirror.
-func configOf(mirror string) string {
+func configOf(sha256 bool) string {
 	const core = "\tbare = true\n\tlogAllRefUpdates = false\n"
-	if exists(filepath.Join(mirror, "carillon-sha256")) {
+	if sha256 {
 		return "[core]\n\trepositoryformatversion = 1\n" + core + "[extensions]\n\tobjectFormat = sha256\n"
 	}
 	return "[core]\n\trepositoryformatversion = 0\n" + core

@@ -5,6 +5,7 @@ package stage
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -20,12 +21,14 @@ import (
 type Server struct {
 	Base string // http://127.0.0.1:PORT, of one that serves pages
 	Data string
+	Home string // of the user whom it runs as, to the program
 	Env  []string
 	Log  *Buffer // what all its lives wrote to stderr
 
 	Ended chan struct{} // closed when it has ended
 
 	program func() (string, error) // builds it
+	user    *syscall.Credential    // whom it runs as; nil: who runs the tests
 	cmd     *exec.Cmd
 	links   chan string // the one-time link that makes the first administrator
 }
@@ -54,9 +57,43 @@ func ServePlain(t testing.TB, settings ...string) *Server {
 	return serveProgram(t, Plain, settings)
 }
 
+// ServeAs is Serve as another user, which root alone can do: its folders belong to that user. The source, which the programs of
+// the embedded database are in, must be readable to everybody: see Enters.
+func ServeAs(t testing.TB, user *syscall.Credential, settings ...string) *Server {
+	t.Helper()
+	s := prepare(t, Watched, settings)
+	if s.user = user; user != nil {
+		temporary := Folder(t)
+		s.Env = append(s.Env, "TMPDIR="+temporary)
+		if err := os.Chmod(scratch, 0o711); err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{s.Data, s.Home, temporary} {
+			if err := os.Chown(dir, int(user.Uid), int(user.Gid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return serve(t, s)
+}
+
+// Enters tells why another user cannot use a folder; nil: it can.
+func Enters(user *syscall.Credential, dir string) error {
+	cmd := exec.Command("ls", dir)
+	cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: user}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
 func serveProgram(t testing.TB, program func() (string, error), settings []string) *Server {
 	t.Helper()
-	s := prepare(t, program, settings)
+	return serve(t, prepare(t, program, settings))
+}
+
+func serve(t testing.TB, s *Server) *Server {
+	t.Helper()
 	s.Start(t)
 	t.Cleanup(func() {
 		select {
@@ -74,9 +111,9 @@ func serveProgram(t testing.TB, program func() (string, error), settings []strin
 // prepare is a server with a folder of the test's own, which is not started.
 func prepare(t testing.TB, program func() (string, error), settings []string) *Server {
 	t.Helper()
-	s := &Server{program: program, Data: Folder(t), Log: &Buffer{}}
+	s := &Server{program: program, Data: Folder(t), Home: Folder(t), Log: &Buffer{}}
 	s.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + Folder(t), "TMPDIR=" + os.TempDir(), "CARILLON_PG_BIN=" + os.Getenv("CARILLON_PG_BIN"),
+		"PATH=" + os.Getenv("PATH"), "HOME=" + s.Home, "TMPDIR=" + os.TempDir(), "CARILLON_PG_BIN=" + os.Getenv("CARILLON_PG_BIN"),
 		"CARILLON_DATA=" + s.Data, "CARILLON_ADDR=127.0.0.1:0", "CARILLON_LOG=json",
 		"CARILLON_SANDBOX=off", // scripts of tests look at files of theirs
 	}, settings...)
@@ -129,6 +166,7 @@ func (s *Server) launch(t testing.TB) <-chan string {
 	}
 	s.cmd = exec.Command(path, "serve")
 	s.cmd.Env, s.cmd.Stderr = s.Env, s.Log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.user}
 	s.cmd.Dir = Root() // from where the binaries of PostgreSQL in node_modules are found
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -201,6 +239,7 @@ func (s *Server) Command(t testing.TB, arguments ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, arguments...)
 	cmd.Env, cmd.Dir = s.Env, Root()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.user}
 	return cmd
 }
 
