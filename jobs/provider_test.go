@@ -455,6 +455,54 @@ git status --short; git log -1 --format=tformat:ok; echo fine > ~/x`,
 	}
 }
 
+func TestAnAgentThatCommitsAllLeavesWhatIsHiddenFromItAsItWas(t *testing.T) {
+	t.Parallel()
+	if err := agent.SandboxAvailable(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	k := prepare(t)
+	_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = true")
+	check(t, err)
+	k.start()
+	e := k.ended(k.run(`mkdir -p .agent/hooks && echo '{"run": "x"}' > agent.json && echo x > .agent/hooks/start && git add -A && git commit -qm mine
+echo mine > own.json`, nil))
+	s := k.session(e.SessionID)
+	tree := k.runner.Store.Worktree(s.WorkspaceID.String(), s.ID.String(), s.Branch, s.BaseCommit)
+	ws, err := db.WorkspaceByID(t.Context(), k.db, s.WorkspaceID)
+	check(t, err)
+	w := &work{Runner: k.runner, session: s}
+	obeys := agent.Catalogue()[0]
+	obeys.Obeys = []string{"agent.json", ".agent", "own.json", "absent"}
+	give := func(p agent.Provider, script string) string {
+		t.Helper()
+		box, err := w.confine(t.Context(), ws, tree)
+		check(t, err)
+		said := ""
+		_, err = agent.Run(t.Context(), p, agent.Turn{
+			Dir: tree.Dir, RunDir: t.TempDir(), Sandbox: box, Prompt: script, Env: k.runner.Store.Env(t.Context(), true),
+		}, func(e agent.Event) {
+			if e.Kind == agent.EventOutput {
+				said += e.Text
+			}
+		})
+		if err != nil {
+			t.Errorf("%v, after %q", err, said)
+		}
+		return said
+	}
+	if said := give(obeys, `cat agent.json own.json .agent/hooks/start 2>/dev/null || true; git status --short; echo x > x; git add -A && git commit -qam all; git status --short`); said != "" {
+		t.Errorf("what is hidden is seen, or changed for Git: %q", said)
+	}
+	want := "{\"run\": \"x\"}\nx\nx\nmine\n?? own.json\n"
+	if said := give(agent.Catalogue()[0], `for f in agent.json .agent/hooks/start x; do git show HEAD:$f; done; cat own.json; git status --short`); said != want {
+		t.Errorf("the repository has %q; want %q", said, want)
+	}
+	c, err := k.runner.Store.Changes(t.Context(), tree)
+	if check(t, err); len(c.Files) != 4 {
+		t.Errorf("the session's changes are %+v", c.Files)
+	}
+}
+
 func TestARetryLeavesOfTheTimeoutWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	k := prepare(t)

@@ -142,6 +142,9 @@ func known(p agent.Provider, u agent.Usage) *agent.Usage {
 	return &u
 }
 
+// coverPatience is how long the index of a session may take to be changed.
+const coverPatience = 5 * time.Minute
+
 // confine prepares the sandbox that a workspace wants for its agents; nil is none. A workspace that wants one gets one, or
 // its runs fail.
 func (w *work) confine(ctx context.Context, ws *db.Workspace, tree workspace.Worktree) (*agent.Sandbox, error) {
@@ -162,6 +165,20 @@ func (w *work) confine(ctx context.Context, ws *db.Workspace, tree workspace.Wor
 	box := &agent.Sandbox{
 		Hidden: append([]string{data}, w.Hidden...), Shown: w.Shown, Home: w.Store.Home(tree.Workspace), Network: !ws.Offline,
 		Given: ws.ShowsPaths(),
+	}
+	box.Cover = func(paths []string) (func(), error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), coverPatience)
+		defer cancel()
+		if err := w.Store.Cover(ctx, tree, paths); err != nil {
+			return nil, err
+		}
+		return func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), coverPatience)
+			defer cancel()
+			if err := w.Store.Uncover(ctx, tree); err != nil { // the next use of the worktree does it
+				w.Log.Warn("take back that hidden files look unchanged", "session", tree.Session, "err", err)
+			}
+		}, nil
 	}
 	for _, m := range mounts {
 		box.Repository = append(box.Repository, agent.Mount(m))

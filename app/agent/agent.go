@@ -343,6 +343,11 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	if err := r.prepare(); err != nil {
 		return Result{}, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
+	defer func() {
+		if r.uncover != nil {
+			r.uncover()
+		}
+	}()
 	if err := r.guarded(); err != nil {
 		return Result{}, err
 	}
@@ -388,6 +393,8 @@ type run struct {
 	over    string   // which limit the turn went over
 	account *account // of the sandbox; nil: it shares none
 	masked  []string // files of the repository that the sandbox hides
+	ignored string   // a file that lists them for Git
+	uncover func()   // ends that Git takes them for unchanged; nil: it does not
 	pins    []string // variables that are empty where nobody sets them
 }
 

@@ -124,6 +124,9 @@ func (r *run) env() []string {
 			env = append(env, name+"=")
 		}
 	}
+	if r.ignored != "" {
+		env = ignoring(env, r.ignored)
+	}
 	return env
 }
 

@@ -9,16 +9,19 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"carillon/app/shell"
 )
 
-// A repository is text of others. Some programs obey files in it: they start what those name, or speak to the server that
+// A repository is text of others. Some programs obey files in it: they start what those name, or speak to the server
+// that
 // those name and send it their key. What is here keeps such files from them.
 
-// Holds reports whether a program can be held to looking by its own means. Another runs a turn that changes nothing in a
+// Holds reports whether a program can be held to looking by its own means. Another runs a turn that changes nothing in
+// a
 // Sandbox, or not at all.
 func (p Provider) Holds() bool {
 	switch p.Driver {
@@ -35,6 +38,7 @@ func (r *run) guarded() error {
 	if r.ReadOnly && r.Sandbox == nil && !r.Holds() {
 		return r.unheld(r.Name + " has no way to be held to looking")
 	}
+	var rels []string
 	for _, rel := range r.Obeys {
 		path, err := r.obeyed(rel)
 		switch {
@@ -44,9 +48,8 @@ func (r *run) guarded() error {
 		case r.Sandbox == nil:
 			return r.exposed(rel, "this workspace runs without the sandbox, which would hide it")
 		default:
-			r.masked = append(r.masked, path)
-			r.warn("%s of the repository is hidden from %s, which would run what it names. To Git in the sandbox it looks empty.",
-				rel, r.Name)
+			r.masked, rels = append(r.masked, path), append(rels, rel)
+			r.warn("%s of the repository is hidden from %s, which would run what it names.", rel, r.Name)
 		}
 	}
 	if len(r.masked) > 0 {
@@ -55,6 +58,9 @@ func (r *run) guarded() error {
 			return err
 		}
 		r.box.Masked, r.box.Empty = append(slices.Clone(r.box.Masked), r.masked...), empty
+		if err := r.cover(rels); err != nil {
+			return err
+		}
 	}
 	for _, rel := range r.DotEnv {
 		names, err := r.steering(rel)
@@ -66,6 +72,49 @@ func (r *run) guarded() error {
 	return nil
 }
 
+// ignoredFile is the name of the file in Turn.RunDir that has Git ignore what is hidden and not tracked.
+const ignoredFile = "ignored"
+
+// cover keeps Git in the sandbox from taking what is hidden for emptied, or for new.
+func (r *run) cover(rels []string) error {
+	var lines strings.Builder
+	for _, rel := range rels {
+		for _, c := range rel {
+			if strings.ContainsRune(`\*?[]!# `, c) {
+				lines.WriteByte('\\')
+			}
+			lines.WriteRune(c)
+		}
+		lines.WriteByte('\n')
+	}
+	var err error
+	if r.ignored, err = r.write(ignoredFile, []byte("/"+strings.ReplaceAll(strings.TrimSuffix(lines.String(), "\n"), "\n", "\n/")+"\n")); err != nil {
+		return err
+	}
+	if r.Sandbox.Cover == nil {
+		return nil
+	}
+	uncover, err := r.Sandbox.Cover(rels)
+	if err != nil {
+		r.warn("To Git in the sandbox, what is hidden looks empty: %v.", err)
+		return nil
+	}
+	r.uncover = uncover
+	return nil
+}
+
+// ignoring adds to an environment what has Git ignore the files of a list, beside what else it is configured by there.
+func ignoring(env []string, list string) []string {
+	const count = "GIT_CONFIG_COUNT"
+	n, err := strconv.Atoi(variable(env, count))
+	if err != nil || n < 0 {
+		n = 0
+	}
+	env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, count+"=") })
+	return append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=core.excludesFile", n), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, list),
+		fmt.Sprintf("%s=%d", count, n+1))
+}
+
 // unheld is the failure of a turn that is to change nothing and cannot be held to that.
 func (r *run) unheld(why string) *Failure {
 	return &Failure{Kind: FailStart, Reason: "this turn may change nothing, and " + why,
@@ -74,11 +123,14 @@ func (r *run) unheld(why string) *Failure {
 
 // exposed is the failure of a turn whose repository has a file that the program would obey.
 func (r *run) exposed(rel, why string) *Failure {
-	return &Failure{Kind: FailStart, Reason: fmt.Sprintf("the repository has %s, by which %s runs what others wrote, and %s",
-		rel, r.Name, why), Fix: "Switch the sandbox on in the workspace, take the file out of the repository, or choose another provider."}
+	return &Failure{Kind: FailStart, Reason: fmt.Sprintf("the repository has %s, by which %s runs what others "+
+		"wrote, and %s",
+		rel, r.Name, why), Fix: "Switch the sandbox on in the workspace, take the file out of the repository, or " +
+		"choose another provider."}
 }
 
-// obeyed is where a file or a folder of the repository lies; empty if there is none. A link is an error: what is bound over
+// obeyed is where a file or a folder of the repository lies; empty if there is none. A link is an error: what is bound
+// over
 // it would be bound over its target.
 func (r *run) obeyed(rel string) (string, error) {
 	path := r.Dir
@@ -103,7 +155,8 @@ const longDotEnv = 256 << 10
 // assigned is the beginning of an assignment, in any of the forms that programs read.
 var assigned = regexp.MustCompile(`([\w.-]+)[\s\pZ\x{FEFF}]*[=:]`)
 
-// steering names the variables in a file of the repository that decide what the program runs, or to whom it speaks and with
+// steering names the variables in a file of the repository that decide what the program runs, or to whom it speaks and
+// with
 // which key. The program takes none of them where they are set, if only to nothing.
 func (r *run) steering(rel string) ([]string, error) {
 	root, err := os.OpenRoot(r.Dir)
@@ -145,7 +198,8 @@ func (r *run) steering(rel string) ([]string, error) {
 // identifier is what an id of a conversation looks like that may become an argument of a program.
 var identifier = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$`)
 
-// resumes checks the id of the conversation that is to be gone on with. It came from a program, and becomes an argument.
+// resumes checks the id of the conversation that is to be gone on with. It came from a program, and becomes an
+// argument.
 func (r *run) resumes() error {
 	if r.Resume == "" || identifier.MatchString(r.Resume) {
 		return nil

@@ -26,10 +26,13 @@ type Sandbox struct {
 
 	// Home is the folder of the workspace in which its caches and what its agents remember are kept. It is the child's home
 	// folder, of which all else begins empty with each start. Empty: the server's own home, without what is in it.
-	Home    string
-	Masked  []string // files and folders of the worktree that are seen empty: what the agent would obey
-	Empty   string   // a file without content, which is seen in place of each file of Masked
-	Network bool     // agents need it to reach their model
+	Home   string
+	Masked []string // files and folders of the worktree that are seen empty: what the agent would obey
+	Empty  string   // a file without content, which is seen in place of each file of Masked
+	// Cover is told what is seen empty, by its paths in the worktree, before the child starts, so that Git does not take it for
+	// changed; what it returns is called when the child has ended. nil: to Git it looks emptied.
+	Cover   func(paths []string) (uncover func(), err error)
+	Network bool // agents need it to reach their model
 
 	home             []homeMount  // what Home is made of for one start
 	given, givenHome []givenMount // what of Given is shown, in its place and in Home

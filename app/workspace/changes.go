@@ -174,7 +174,9 @@ func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
 	if l.index, err = s.copyIndex(filepath.Join(s.admin(w.Workspace, w.Session), "index")); err != nil {
 		return nil, diskFull(err)
 	}
-	err = l.read(ctx, w)
+	if err = l.uncover(ctx, w); err == nil {
+		err = l.read(ctx, w)
+	}
 	if f := (*failure)(nil); errors.As(err, &f) && ctx.Err() == nil {
 		// An index that the copy cannot stand for, such as a split one: without it only speed is lost.
 		start := l.head
@@ -200,6 +202,16 @@ func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// uncover has the look see covered files as they are.
+func (l *look) uncover(ctx context.Context, w Worktree) error {
+	c, err := l.store.covered(w.Session)
+	if err != nil || len(c.Entries) == 0 || !exists(l.index) {
+		return err
+	}
+	_, err = l.store.uncover(ctx, l.view, w, l.index, c)
+	return err
 }
 
 // maxIndex is the most bytes of an index: that of a million files has less than 200 MiB.

@@ -98,7 +98,10 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	switch folder := isFolder(w.Dir); {
 	case started != "" && folder && isFolder(admin) && (head != "" || exists(filepath.Join(admin, "index"))):
 		s.breakLock(filepath.Join(admin, "index.lock")) // agents are killed, and their git with them
-		if tip == "" {                                  // the agent removed its branch, or it was set aside
+		if err := s.Uncover(ctx, *w); err != nil {      // and so are servers
+			return false, err
+		}
+		if tip == "" { // the agent removed its branch, or it was set aside
 			if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base, zero(w.Base)}}); err != nil {
 				return false, err
 			}
@@ -109,7 +112,7 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	}
 
 	// Nothing yet, the rest of an interrupted Add, or a lost folder.
-	if err := errors.Join(removeAll(w.Dir), removeAll(admin)); err != nil {
+	if err := errors.Join(removeAll(w.Dir), removeAll(admin), removeIfThere(s.coverNote(w.Session))); err != nil {
 		return false, err
 	}
 	if tip == "" { // by itself: a lock that git worktree meets after it has made the branch would leave half of both
@@ -186,7 +189,7 @@ func (s *Store) repairLink(w Worktree) error {
 // relink gives a folder back its place in a mirror that lost it. The files in it stay as they are.
 func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string) error {
 	admin := s.admin(w.Workspace, w.Session)
-	if err := removeAll(admin); err != nil {
+	if err := errors.Join(removeAll(admin), removeIfThere(s.coverNote(w.Session))); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(admin, 0o700); err != nil {
@@ -240,7 +243,8 @@ func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, kee
 }
 
 func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepBranch bool) error {
-	if err := errors.Join(removeAll(s.dir(sessionID)), removeAll(s.admin(workspaceID, sessionID))); err != nil {
+	err := errors.Join(removeAll(s.dir(sessionID)), removeAll(s.admin(workspaceID, sessionID)), removeIfThere(s.coverNote(sessionID)))
+	if err != nil {
 		return err
 	}
 	crash.Here(crash.FolderRemoved)
