@@ -92,13 +92,18 @@ func (a Actor) People() db.PeopleIDs {
 	return people
 }
 
+// Behind lists those on whose words the actor acts, the person themselves first.
+func (a Actor) Behind() []Actor {
+	if len(a.people) == 0 {
+		return []Actor{a}
+	}
+	return slices.Clone(a.people)
+}
+
 // Names are the names of those on whose words the actor acts, the person themselves first.
 func (a Actor) Names() []string {
-	if len(a.people) == 0 {
-		return []string{a.Name}
-	}
 	var list []string
-	for _, p := range a.people {
+	for _, p := range a.Behind() {
 		list = append(list, p.Name)
 	}
 	return list

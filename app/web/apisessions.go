@@ -43,8 +43,10 @@ type APISessionItem struct {
 // APISession is a session in full.
 type APISession struct {
 	APISessionItem
-	Diff    string `json:"diff" doc:"What changed, as a unified diff."`
-	DiffCut bool   `json:"diff_cut" doc:"The diff is too long to be kept whole."`
+	Diff    string     `json:"diff" doc:"What changed, as a unified diff."`
+	DiffCut bool       `json:"diff_cut" doc:"The diff is too long to be kept whole."`
+	ActsFor []APINamed `json:"acts_for" doc:"On whose words it acts: by Carillon's tools it may do what all of them may do. The first is its owner."`
+	May     []string   `json:"may" enum:"automations.view_own,automations.view_all,automations.manage,automations.manage_all,tickets.manage,shell.use" doc:"The permissions that its agent has by Carillon's tools, in its own workspace and as of now. Those that another one of the list brings along are left out. Whatever it may, it reads its own automation and reports."`
 }
 
 // APIEvent is one thing that an agent did or said.
@@ -126,7 +128,18 @@ func (a *api) getSession(ctx context.Context, actor account.Actor, in *APIOneByI
 	if err != nil {
 		return APISession{}, err
 	}
-	return APISession{APISessionItem: a.sessionItem(s), Diff: s.Diff, DiffCut: s.DiffCut}, nil
+	acts, err := a.Rules.ActsFor(ctx, actor, s.ID)
+	if err != nil {
+		return APISession{}, err
+	}
+	session := APISession{APISessionItem: a.sessionItem(s), Diff: s.Diff, DiffCut: s.DiffCut, ActsFor: []APINamed{}, May: []string{}}
+	for _, person := range acts.Behind() {
+		session.ActsFor = append(session.ActsFor, APINamed{ID: person.ID.String(), Name: person.Name})
+	}
+	for _, p := range acts.May() {
+		session.May = append(session.May, string(p))
+	}
+	return session, nil
 }
 
 type listEventsQuery struct {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,59 @@ func TestASessionSaysForWhomItActsAndWhatItMay(t *testing.T) {
 	}
 	if strings.Contains(page, "everyone’s automations") {
 		t.Error("the page names a right that the owner of the automation has not")
+	}
+}
+
+func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
+	s := open(t)
+	owner, manager := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager)
+	in := automation.Input{Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"}
+	plain, _, err := s.rules.Create(t.Context(), owner.actor, in)
+	check(t, err)
+	in.MayAutomate = true
+	managing, _, err := s.rules.Create(t.Context(), owner.actor, in)
+	check(t, err)
+	p := owner.program()
+	var got struct {
+		ActsFor []APINamed `json:"acts_for"`
+		May     []string   `json:"may"`
+	}
+	for _, tt := range []struct {
+		a   *db.Automation
+		may string
+	}{{plain, "automations.view_own tickets.manage"}, {managing, "automations.manage tickets.manage shell.use"}} {
+		run, err := s.rules.RunNow(t.Context(), manager.actor, tt.a.ID, nil)
+		check(t, err)
+		path := "/sessions/" + run.Session.ID.String()
+		for _, a := range []*answer{p.call("GET", path, nil), p.call("POST", path+"/stop", nil)} {
+			a.into(t, &got)
+			want := []APINamed{{manager.actor.ID.String(), "Max"}, {owner.actor.ID.String(), "Jonas"}}
+			if !slices.Equal(got.ActsFor, want) || strings.Join(got.May, " ") != tt.may {
+				t.Errorf("%s %s says that it acts for %v and may %q; want %v and %q", a.Request.Method, path, got.ActsFor, got.May, want, tt.may)
+			}
+		}
+	}
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]struct {
+					Description string
+					Items       struct{ Enum []string }
+				}
+			}
+		}
+	}
+	p.call("GET", "/openapi.json", nil).into(t, &doc)
+	fields := doc.Components.Schemas["Session"].Properties
+	var known []string
+	for permission := range sessionMay {
+		known = append(known, string(permission))
+	}
+	if enum := fields["may"].Items.Enum; len(enum) != len(known) || slices.ContainsFunc(known, func(p string) bool { return !slices.Contains(enum, p) }) {
+		t.Errorf("a session is described to have some of %v; want %v", enum, known)
+	}
+	if fields["acts_for"].Description == "" || fields["may"].Description == "" {
+		t.Errorf("the description lacks what it acts for and what it may: %+v", fields)
 	}
 }
 
