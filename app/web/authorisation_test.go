@@ -264,8 +264,9 @@ type walk struct {
 // hush is in the name of everything that outsiders must not learn of.
 const hush = "Hush"
 
-func newWalk(t *testing.T) *walk {
-	s := open(t)
+func newWalk(t *testing.T) *walk { return walkOn(t, open(t)) }
+
+func walkOn(t *testing.T, s *site) *walk {
 	s.server.Gallery, s.server.Accounts.Mail = true, true
 	s.server.Letter = func(context.Context, string, string, string) error { return nil }
 	s.server.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "carillon 1\n") })

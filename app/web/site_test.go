@@ -37,6 +37,11 @@ type site struct {
 
 func open(t *testing.T) *site {
 	t.Parallel()
+	return openAlone(t)
+}
+
+// openAlone is open for a test that runs beside no other of the package, as it must where what the process spends is measured.
+func openAlone(t *testing.T) *site {
 	d := dbtest.New(t)
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	check(t, err)
