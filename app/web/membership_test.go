@@ -1,17 +1,21 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 	"golang.org/x/time/rate"
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/forge"
 	"carillon/db"
 )
 
@@ -82,27 +86,258 @@ func TestNoToolTellsOfAnotherWorkspace(t *testing.T) {
 	}
 }
 
-// noticeRights say of every kind of notice who may be told by it.
+// noticeRights say of every kind of notice who may be told by it of a thing of the workspace that belongs to the owner. Nobody
+// else may hear of it, in the inbox or by a copy.
 var noticeRights = map[string]string{
-	automation.NoticeDisabled: "members", automation.NoticeRunFailed: "members", automation.NoticeSkipped: "members",
-	automation.NoticeMissed: "members", automation.NoticeLoopFinished: "members", automation.NoticePRClosed: "members",
-	automation.NoticeReview: "members", automation.NoticeBudget: "members", automation.NoticeMessage: "members",
-	automation.NoticeTransferred: "members", automation.NoticeRights: "members", automation.NoticeProviderPaused: "those who may change settings",
-	automation.NoticeServer: "administrators", account.NoticeKind: "the person",
+	automation.NoticeDisabled: "owner", automation.NoticeRunFailed: "owner", automation.NoticeSkipped: "owner",
+	automation.NoticeMissed: "owner", automation.NoticeLoopFinished: "owner", automation.NoticePRClosed: "owner",
+	automation.NoticeReview: "owner", automation.NoticeBudget: "owner", automation.NoticeMessage: "owner",
+	automation.NoticeTransferred: "owner manager", // who had it and who has it
+	automation.NoticeRights:      "owner", automation.NoticeProviderPaused: "keeper admin",
+	automation.NoticeServer: "owner keeper admin", account.NoticeKind: "owner",
 }
 
-// TestCopiesOfNoticesGoToMembersAlone fails on a kind of notice without a stated right, and on a copy of one about a workspace
-// that goes to who has left it, or is deactivated.
+// happenings make each kind of notice happen once, about something of the owner's.
+var happenings = map[string]func(h *happening){
+	automation.NoticeDisabled: func(h *happening) {
+		bot := subjects["bot"](h.walk)
+		h.make(func(in *automation.Input) {
+			in.SessionType, in.Bot, in.Trigger, in.Cron, in.TimeZone = "bot", bot.String(), "recurring", "0 9 * * *", "UTC"
+		})
+		check(h.t, h.rules.RemoveBot(h.t.Context(), h.who["admin"].actor, bot))
+	},
+	automation.NoticeRunFailed: func(h *happening) {
+		_, lease := h.begun(nil)
+		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{Status: db.Failed, Class: "agent", Reason: hush + " broke"}))
+	},
+	automation.NoticeSkipped: func(h *happening) {
+		a := h.make(func(in *automation.Input) { in.Trigger, in.Cron, in.TimeZone = "recurring", "* * * * *", "UTC" })
+		_, err := h.rules.RunNow(h.t.Context(), h.who["owner"].actor, a.ID, nil)
+		check(h.t, err)
+		h.later(0)
+		h.later(h.now.Truncate(time.Minute).Add(time.Minute).Sub(h.now)) // to the second: what is late was missed
+	},
+	automation.NoticeMissed: func(h *happening) {
+		h.make(func(in *automation.Input) {
+			in.Trigger, in.RunAt, in.TimeZone = "one_time", h.now.UTC().Add(2*time.Hour).Format("2006-01-02T15:04"), "UTC"
+		})
+		h.later(24 * time.Hour)
+	},
+	automation.NoticeLoopFinished: func(h *happening) {
+		a := h.make(func(in *automation.Input) { in.Trigger, in.StopText = "loop", "ALL DONE" })
+		h.later(time.Minute)
+		check(h.t, h.rules.Finish(h.t.Context(), h.claimed(a), automation.Outcome{Status: db.Succeeded, Answer: hush + ": ALL DONE"}))
+		h.later(time.Minute)
+	},
+	automation.NoticePRClosed: func(h *happening) {
+		w := h.who["admin"].repository(h.name("repository"), "https://github.com/Codertocat/Hello-World.git", "")
+		check(h.t, db.AddMember(h.t.Context(), h.server.DB, w.ID, h.who["owner"].actor.ID))
+		a := h.make(func(in *automation.Input) { in.Trigger, in.Workspace = "loop", w.ID.String() })
+		h.later(time.Minute)
+		lease := h.claimed(a)
+		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
+		h.who["owner"].exec("UPDATE sessions SET branch = 'changes', files_changed = 1 WHERE id = ?", lease.Session)
+		body := payload(h.t, "github/pull_request.closed_unmerged.json")
+		h.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(h.t, 200, `"sessions":1`)
+	},
+	automation.NoticeReview: func(h *happening) {
+		run, lease := h.begun(nil)
+		check(h.t, h.rules.NoteReview(h.t.Context(), lease, run.Execution.ID, hush+" is wrong.\nREVIEW: BLOCKING"))
+	},
+	automation.NoticeBudget: func(h *happening) {
+		run, _ := h.begun(nil)
+		h.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"minutes": 1}}' WHERE id = ?`, run.Execution.AutomationID)
+		h.now = h.now.Add(2 * time.Minute)
+		_, err := h.rules.Allowance(h.t.Context(), run.Execution.ID, true)
+		check(h.t, err)
+	},
+	automation.NoticeMessage: func(h *happening) {
+		run, lease := h.begun(nil)
+		turn, err := db.NextTurn(h.t.Context(), h.server.DB, lease, run.Execution.ID, h.now)
+		check(h.t, err)
+		token := automation.NewSessionToken()
+		check(h.t, h.rules.AdmitSession(h.t.Context(), lease, turn.ID, token))
+		h.must(h.tool(token), "send_inbox_message", map[string]any{"title": hush + " is done", "body": "x"})
+	},
+	automation.NoticeTransferred: func(h *happening) {
+		a := h.make(nil)
+		_, err := h.rules.Transfer(h.t.Context(), h.who["admin"].actor, a.ID, h.who["manager"].actor.ID)
+		check(h.t, err)
+	},
+	automation.NoticeRights: func(h *happening) {
+		bot := subjects["bot"](h.walk)
+		h.make(func(in *automation.Input) { in.SessionType, in.Bot, in.MayAutomate = "bot", bot.String(), true })
+		weak := h.as("Weak", account.RoleMember)
+		h.custom(weak, "Weak", account.ManageBots)
+		_, err := h.rules.UpdateBot(h.t.Context(), weak.actor, bot, automation.BotInput{Name: hush + " bot", Workspace: h.workspace, Instructions: "x", Enabled: true, Version: 1})
+		check(h.t, err)
+	},
+	automation.NoticeProviderPaused: func(h *happening) {
+		_, lease := h.begun(nil)
+		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{
+			Status: db.Failed, Class: "auth", Reason: hush + " is signed out", ProviderTrouble: true, OwnAccount: true, Began: h.now,
+		}))
+	},
+	automation.NoticeServer: func(h *happening) {
+		a := h.make(nil)
+		row := automation.Row{Key: a.ID.String(), About: a.Name, Automation: a}
+		check(h.t, h.rules.Round(db.TaskStart).Deal(h.t.Context(), row, func(context.Context) error { return errors.New("broken") }))
+	},
+	account.NoticeKind: func(h *happening) {
+		h.who["admin"].post("/settings/users/"+h.who["owner"].actor.ID.String()+"/reset").expect(h.t, 200, "")
+	},
+}
+
+// happening is a walk of which the time is moved.
+type happening struct {
+	*walk
+	now time.Time
+}
+
+// later moves the time, and starts what is due.
+func (h *happening) later(d time.Duration) {
+	h.t.Helper()
+	h.now = h.now.Add(d)
+	_, err := h.rules.StartDue(h.t.Context())
+	check(h.t, err)
+}
+
+// make makes an automation of the owner's.
+func (h *happening) make(change func(*automation.Input)) *db.Automation {
+	h.t.Helper()
+	in := automation.Input{Name: h.name("automation"), Workspace: h.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent", AutoComplete: true}
+	if change != nil {
+		change(&in)
+	}
+	a, _, err := h.rules.Create(h.t.Context(), h.who["owner"].actor, in)
+	check(h.t, err)
+	return a
+}
+
+// begun is a run of the owner's at work.
+func (h *happening) begun(change func(*automation.Input)) (*automation.Run, db.Lease) {
+	h.t.Helper()
+	run, err := h.rules.RunNow(h.t.Context(), h.who["owner"].actor, h.make(change).ID, nil)
+	check(h.t, err)
+	return run, h.claim(run.Session.ID)
+}
+
+// claimed takes the session of an automation that waits for a worker.
+func (h *happening) claimed(a *db.Automation) db.Lease {
+	h.t.Helper()
+	var id uuid.UUID
+	check(h.t, h.server.DB.NewRaw("SELECT id FROM sessions WHERE automation_id = ? AND status = 'queued'", a.ID).Scan(h.t.Context(), &id))
+	return h.claim(id)
+}
+
+// claim takes a session as a worker would.
+func (h *happening) claim(id uuid.UUID) db.Lease {
+	h.t.Helper()
+	lease := db.Lease{Session: id, Worker: "test"}
+	check(h.t, h.server.DB.RunInTx(h.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		list, err := db.ClaimSessions(ctx, tx, lease.Worker, 100, h.now, h.now.Add(time.Hour))
+		for _, session := range list {
+			if session.ID == id {
+				lease.Fence = session.Fence
+			}
+		}
+		return err
+	}))
+	return lease
+}
+
+// TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt makes each kind happen. A kind without a stated right, or that does not
+// happen, fails it; so does a notice or a copy, by e-mail or webhook, for anybody else.
+func TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt(t *testing.T) {
+	x := newWalk(t)
+	h := &happening{walk: x, now: time.Now()}
+	x.rules.Now = func() time.Time { return h.now }
+	x.who["keeper"] = x.as("Keeper", account.RoleMember) // who may change settings
+	x.custom(x.who["keeper"], "Keepers", account.ManageSettings)
+	for _, who := range x.who {
+		if who.actor.ID != uuid.Nil {
+			who.exec(`INSERT INTO notice_preferences (user_id, email, webhook_url, webhook_secret, updated_at)
+				VALUES (?, true, 'https://example.com/hook', 'x', now())`, who.actor.ID)
+		}
+	}
+	_, err := x.server.DB.NewRaw("DELETE FROM notifications").Exec(t.Context())
+	check(t, err)
+	for _, k := range automation.NoticeKinds {
+		right, happen := noticeRights[k.Kind], happenings[k.Kind]
+		if right == "" || happen == nil {
+			t.Errorf("the tables lack the kind of notice %s: decide whom it may tell, and make it happen", k.Kind)
+			continue
+		}
+		happen(h)
+		allowed := map[uuid.UUID]string{}
+		for who := range strings.FieldsSeq(right) {
+			allowed[x.who[who].actor.ID] = who
+		}
+		var list []db.Notification
+		check(t, x.server.DB.NewSelect().Model(&list).Where("n.kind = ?", k.Kind).Scan(t.Context()))
+		heard := map[string]bool{}
+		for _, n := range list {
+			if who := allowed[n.UserID]; who != "" {
+				heard[who] = true
+			} else {
+				t.Errorf("the notice %s, %q, is told to %s", k.Kind, n.Title, x.whoIs(n.UserID))
+			}
+			for _, who := range []string{"viewer", "outsider", "elsewhere", "former", "deactivated", "nobody"} {
+				if page := x.who[who].get("/inbox/" + n.ID.String()); page.StatusCode == 200 || strings.Contains(page.body, hush) {
+					t.Errorf("the notice %s is shown to %s", k.Kind, who)
+				}
+			}
+		}
+		if len(heard) != len(allowed) {
+			t.Errorf("the notice %s was heard by %v; want by each of %s", k.Kind, heard, right)
+		}
+		for _, channel := range []db.CopyChannel{db.EmailChannel, db.WebhookChannel} {
+			x.copies(channel, h.now, func(c db.ClaimedCopy) {
+				if c.Wanted && c.Kind == k.Kind && allowed[c.UserID] == "" {
+					t.Errorf("a copy of the notice %s by %s goes to %s", k.Kind, channel, x.whoIs(c.UserID))
+				}
+			})
+		}
+	}
+	for _, who := range []string{"viewer", "outsider", "elsewhere", "former"} {
+		if page := x.who[who].get("/inbox"); strings.Contains(page.body, hush) {
+			t.Errorf("the inbox of %s tells of what they may not see", who)
+		}
+	}
+}
+
+// copies claims all copies of a channel.
+func (x *walk) copies(channel db.CopyChannel, now time.Time, each func(db.ClaimedCopy)) {
+	x.t.Helper()
+	for {
+		list, err := db.ClaimCopies(x.t.Context(), x.server.DB, channel, now.Add(time.Second), now.Add(1000*time.Hour), nil, 100)
+		check(x.t, err)
+		if len(list) == 0 {
+			return
+		}
+		for _, c := range list {
+			each(c)
+		}
+	}
+}
+
+// whoIs names a person of the walk.
+func (x *walk) whoIs(id uuid.UUID) string {
+	for who, b := range x.who {
+		if b.actor.ID == id {
+			return who
+		}
+	}
+	return id.String()
+}
+
+// TestCopiesOfNoticesGoToMembersAlone fails on a copy of a notice about a workspace that goes to who has left it, or is deactivated.
 func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
 	x := newWalk(t)
 	ctx, now := t.Context(), time.Now()
 	a := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
 	for _, k := range automation.NoticeKinds {
-		right := noticeRights[k.Kind]
-		if right == "" {
-			t.Errorf("the table lacks the kind of notice %s: decide whom it may tell", k.Kind)
-		}
-		if right != "members" {
+		if noticeRights[k.Kind] != "owner" || k.Kind == account.NoticeKind {
 			continue
 		}
 		for _, who := range []string{"owner", "former", "outsider", "elsewhere", "deactivated"} {
