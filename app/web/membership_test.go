@@ -4,6 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -358,5 +362,194 @@ func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
 				t.Errorf("%d copies of the notice %s are due; want one", len(list), k.Kind)
 			}
 		}
+	}
+}
+
+// notFilters are fields of lists that narrow nothing: where a page of a list begins, its order, and how it is shown.
+var notFilters = []string{"after", "before", "sort", "order", "page", "limit", "cursor", "from", "next", "back", "template"}
+
+// rowsOf are the addresses of own rows on the page of a list.
+func rowsOf(path, body string) []string {
+	return regexp.MustCompile(`href="`+regexp.QuoteMeta(path)+`/`+anID.String()+`"`).FindAllString(body, -1)
+}
+
+// TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace asks for every page that takes no id, and for every list of the API: what can
+// be chosen there names nothing of another workspace, and an id of there, or a text that names it, finds nothing.
+func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
+	x := newWalk(t)
+	x.server.strangers = newLimits(rate.Inf, 0)
+	eve := x.who["elsewhere"]
+	x.custom(eve, "Most of elsewhere", account.ManageAll, account.ViewAll, account.ManageTickets, account.ManageBots, account.ManageWorkflows, account.UseShell, account.ViewAudit)
+	eve.settled()
+	x.workspaceOf("A second", "elsewhere", "outsider", "former") // so that there is one to choose
+	foreign := map[string]string{"workspace": x.workspace, "user": x.who["owner"].actor.ID.String(), "hidden": x.workspaceOf(x.name("workspace"), "owner").String()}
+	for _, kind := range []string{"automation", "hook", "execution", "waiting", "workflow", "bot", "notice"} {
+		foreign[kind] = subjects[kind](x).String()
+	}
+	ticket, err := x.rules.CreateTicket(t.Context(), x.who["owner"].actor, automation.TicketInput{
+		Workspace: x.workspace, Title: x.name("ticket"), Labels: "hush", Assignee: x.who["owner"].actor.ID.String(),
+	})
+	check(t, err)
+	foreign["ticket"] = ticket.ID.String()
+	lists, fields := 0, map[string]bool{}
+	for _, pattern := range Routes() {
+		method, path, _ := strings.Cut(pattern, " ")
+		path = strings.TrimSuffix(path, "{$}")
+		if method != http.MethodGet || strings.Contains(path, "{") || strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/static") {
+			continue
+		}
+		for _, who := range []string{"elsewhere", "outsider", "former", "deactivated"} {
+			b := x.who[who]
+			page := b.get(path)
+			if strings.Contains(strings.ToLower(page.body), strings.ToLower(hush)) {
+				t.Errorf("GET %s tells %s of another workspace", path, who)
+			}
+			all := rowsOf(path, page.body)
+			if page.StatusCode != http.StatusOK || page.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+				continue
+			}
+			if len(all) > 0 {
+				lists++
+			}
+			asked := map[string]bool{}
+			for _, f := range formsOf(t, page.body) {
+				if f.method != http.MethodGet {
+					continue
+				}
+				for _, field := range slices.Sorted(maps.Keys(f.values)) {
+					if asked[field] || slices.Contains(notFilters, field) {
+						continue
+					}
+					asked[field], fields[path+" "+field] = true, true
+					values := slices.Sorted(maps.Values(foreign))
+					if !slices.Contains(f.ids, field) {
+						values = []string{hush, "hush", foreign["automation"]} // a text is looked for as it stands
+					}
+					for _, value := range values {
+						got := b.get(path + "?" + url.Values{field: {value}}.Encode())
+						told := strings.ReplaceAll(strings.ToLower(got.body), `value="`+strings.ToLower(value)+`"`, "") // what was typed is shown again
+						told = strings.ReplaceAll(told, url.Values{field: {strings.ToLower(value)}}.Encode(), "")
+						if strings.Contains(told, "hush ") || got.StatusCode >= 500 {
+							t.Errorf("GET %s with %s=%s answers %s with %d, and tells of another workspace", path, field, value, who, got.StatusCode)
+						}
+						if rows := rowsOf(path, got.body); len(all) > 0 && len(rows) > 0 && slices.Contains(f.ids, field) && anID.MatchString(value) && idField(f, page.body, field) {
+							t.Errorf("GET %s with %s=%s, which is not of theirs, finds %d rows for %s", path, field, value, len(rows), who)
+						}
+					}
+				}
+			}
+		}
+	}
+	if lists < 6 || len(fields) < 15 {
+		t.Errorf("%d lists and %d filters were tried: %v", lists, len(fields), fields)
+	}
+	x.filtersOfTheAPI(foreign)
+}
+
+// idField reports whether a field of a form takes ids: whether one can be chosen.
+func idField(f form, page, field string) bool {
+	return anID.MatchString(f.values.Get(field)) ||
+		regexp.MustCompile(`(?s)<select[^>]* name="`+regexp.QuoteMeta(field)+`".*?</select>`).FindString(page) != "" &&
+			anID.MatchString(regexp.MustCompile(`(?s)<select[^>]* name="`+regexp.QuoteMeta(field)+`".*?</select>`).FindString(page))
+}
+
+// filtersOfTheAPI gives the filters of every list of the API the ids of another workspace.
+func (x *walk) filtersOfTheAPI(foreign map[string]string) {
+	x.t.Helper()
+	p := &program{site: x.site, token: x.tokens()["elsewhere"]}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct {
+				Name, In string
+				Schema   struct{ Type, Format string }
+			}
+		}
+	}
+	p.call("GET", "/openapi.json", nil).into(x.t, &doc)
+	tried := 0
+	for path, methods := range doc.Paths {
+		if strings.Contains(path, "{") {
+			continue
+		}
+		for _, parameter := range methods["get"].Parameters {
+			if parameter.In != "query" || slices.Contains(notFilters, parameter.Name) || parameter.Schema.Type != "string" {
+				continue
+			}
+			values := []string{hush}
+			if parameter.Schema.Format == "uuid" {
+				values = slices.Sorted(maps.Values(foreign))
+			}
+			for _, value := range values {
+				tried++
+				got := p.call("GET", path+"?"+url.Values{parameter.Name: {value}}.Encode(), nil)
+				var list struct{ Items []json.RawMessage }
+				if got.StatusCode == http.StatusOK {
+					got.into(x.t, &list)
+				}
+				if strings.Contains(got.body, hush+" ") || len(list.Items) > 0 || got.StatusCode >= 500 {
+					x.t.Errorf("GET %s with %s=%s answers %d with %d items: %.200s", path, parameter.Name, value, got.StatusCode, len(list.Items), got.body)
+				}
+			}
+		}
+	}
+	if tried < 20 {
+		x.t.Errorf("%d filters of the API were tried", tried)
+	}
+}
+
+// TestNoToolTellsAPersonsProgramOfAnotherWorkspace calls every tool with the API tokens of who is no member: it tells of nothing, and
+// who may not come in at all is not let in.
+func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
+	x := newWalk(t)
+	x.server.strangers = newLimits(rate.Inf, 0)
+	tokens := x.tokens()
+	theirs := []any{x.workspace, "Scratch", x.ticket().Number}
+	for _, kind := range []string{"automation", "hook", "execution", "session", "ticket", "workflow", "bot"} {
+		theirs = append(theirs, subjects[kind](x).String())
+	}
+	own := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
+	if told, failed := x.call(x.tool(tokens["owner"]), "read_automation", map[string]any{"automation": own.ID.String()}); failed || !strings.Contains(told, hush) {
+		t.Errorf("the owner's program is told %s", told)
+	}
+	for _, who := range []string{"deactivated", "expired", "unknown"} {
+		if _, err := x.connect(tokens[who], ""); err == nil {
+			t.Errorf("the token %s is let in", who)
+		}
+	}
+	for _, who := range []string{"outsider", "elsewhere", "former", "narrow"} {
+		c := x.tool(tokens[who])
+		r, err := c.ListTools(t.Context(), nil)
+		check(t, err)
+		for _, tool := range r.Tools {
+			takes := propertiesOf(t, tool.InputSchema, "")
+			if toolRights[tool.Name] == "" {
+				t.Errorf("the table lacks %s: decide what a program may do with it", tool.Name)
+			}
+			if who == "narrow" { // who sees their own alone changes nothing
+				told, failed := x.call(c, tool.Name, map[string]any{"automation": own.ID.String(), "name": "x", "prompt": "x", "provider": "agent", "enabled": false})
+				if !failed && !tool.Annotations.ReadOnlyHint {
+					t.Errorf("%s lets a token that may only see do %.200s", tool.Name, told)
+				}
+				continue
+			}
+			for _, value := range theirs {
+				for field := range takes {
+					args := map[string]any{field: value}
+					for name := range takes {
+						if _, given := args[name]; !given && slices.Contains([]string{"title", "name", "prompt", "status", "provider"}, name) {
+							args[name] = "done"
+						}
+					}
+					if told, _ := x.call(c, tool.Name, args); strings.Contains(told, hush) {
+						t.Errorf("%s tells %s with %v: %.300s", tool.Name, who, args, told)
+					}
+				}
+			}
+		}
+	}
+	var n int
+	check(t, x.server.DB.NewRaw("SELECT count(*) FROM automations WHERE name = 'done' AND workspace_id = ?", x.workspace).Scan(t.Context(), &n))
+	if again, err := db.AutomationByID(t.Context(), x.server.DB, own.ID); err != nil || n > 0 || !again.Enabled || again.Name != own.Name {
+		t.Errorf("a stranger's program changed something: %d, %+v, %v", n, again, err)
 	}
 }
