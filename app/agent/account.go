@@ -2,7 +2,9 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +30,9 @@ type account struct {
 	root   *os.Root
 	seen   string // the copy, within root
 	base   []byte // what both were when they were the same
+
+	renewing *os.File  // locked while the program is the one that may renew a sign-in that has ended
+	since    time.Time // when it was locked
 }
 
 const (
@@ -37,6 +42,10 @@ const (
 	accountEvery = 250 * time.Millisecond
 	// accountPatience is how long the lock on a sign-in is waited for, which others hold for a moment.
 	accountPatience = 30 * time.Second
+	// renewPatience is how long a program whose sign-in has ended is waited for to renew it, by those that would too.
+	renewPatience = 30 * time.Second
+	// renewBefore is how long before its end programs renew a sign-in.
+	renewBefore = 5 * time.Minute
 	// accountNote is the file, in Turn.RunDir, that tells where a run has its copy.
 	accountNote = "sign-in.json"
 )
@@ -64,6 +73,7 @@ func (r *run) signIn(s *Sandbox, fresh string) error {
 		return err
 	}
 	r.account = a
+	a.awaitWritten()
 	if _, _, err := a.sync(atBegin); err != nil {
 		return err
 	}
@@ -80,12 +90,14 @@ func (n signInNote) open() (*account, error) {
 	return &account{name: n.Name, shared: n.Shared, root: root, seen: filepath.Clean(n.Seen)}, nil
 }
 
-// keepSignIn keeps the turn's sign-in and the server's the same until the function that it returns is called.
-func (r *run) keepSignIn() (end func()) {
+// keepSignIn keeps the turn's sign-in and the server's the same until the function that it returns is called. Of several that
+// start with a sign-in that has ended one renews it, and the others wait for that.
+func (r *run) keepSignIn(ctx context.Context) (end func()) {
 	a := r.account
 	if a == nil {
 		return func() {}
 	}
+	r.waitForRenewal(ctx)
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -99,12 +111,16 @@ func (r *run) keepSignIn() (end func()) {
 				if a.changed() {
 					_, _, _ = a.sync(atWork) // what does not go now is tried again, and told at the end
 				}
+				if !ended(a.base) || time.Since(a.since) > renewPatience {
+					a.letOthersRenew()
+				}
 			}
 		}
 	}()
 	return sync.OnceFunc(func() {
 		close(done)
 		<-stopped
+		defer a.letOthersRenew()
 		switch own, fits, err := a.sync(atEnd); {
 		case err != nil:
 			r.warn("The sign-in of %s could not be looked after: %v.", r.Name, err)
@@ -114,6 +130,70 @@ func (r *run) keepSignIn() (end func()) {
 			r.warn("What %s left in place of its sign-in is of another form or account. The one from before stays.", r.Name)
 		}
 	})
+}
+
+// waitForRenewal waits while another program renews a sign-in that has ended, within bounds: of most sign-ins the vendor renews
+// each once. Where it returns with a sign-in that has ended, this program is the one that may renew it, or waited in vain.
+func (r *run) waitForRenewal(ctx context.Context) {
+	a := r.account
+	if env, _ := environment(os.Environ(), r.Provider, r.Turn); signedInBy(r.Provider, env) != "" { // the file is of no use then
+		return
+	}
+	patience := r.renewPatience
+	if patience == 0 {
+		patience = renewPatience
+	}
+	for until := time.Now().Add(patience); ended(a.base) && a.renewing == nil && ctx.Err() == nil && time.Now().Before(until); {
+		f, err := os.Open(a.shared)
+		if err == nil && syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			a.renewing, a.since = f, time.Now() // until the file is another, or this one is closed
+		} else {
+			_ = f.Close() // nothing was written
+			select {
+			case <-ctx.Done():
+			case <-time.After(accountEvery):
+			}
+		}
+		_, _, _ = a.sync(atWork) // with what is there by now
+	}
+}
+
+func (a *account) letOthersRenew() {
+	if a.renewing != nil {
+		_ = a.renewing.Close() // which unlocks
+		a.renewing = nil
+	}
+}
+
+// ended reports whether a sign-in says that it has ended, or is about to: its program will renew it.
+func ended(text []byte) bool {
+	var value any
+	if json.Unmarshal(text, &value) != nil {
+		return false
+	}
+	at := max(latest("", value, ends[1:]), accessEnds("", value))
+	return at != 0 && time.UnixMilli(at).Before(time.Now().Add(renewBefore))
+}
+
+// accessEnds is when the token by which a program asks ends, where that is a JWT; 0 where none is.
+func accessEnds(key string, value any) int64 {
+	most := int64(0)
+	switch v := value.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			most = max(most, accessEnds(key, inner))
+		}
+	case string:
+		parts := strings.Split(v, ".")
+		if len(parts) != 3 || plainKey(key) != "accesstoken" && plainKey(key) != "access" {
+			return 0
+		}
+		var claims any
+		if text, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil && json.Unmarshal(text, &claims) == nil {
+			return latest("", claims, []string{"exp"})
+		}
+	}
+	return most
 }
 
 // forgetSignIn lets go of the folder in which the copy is.
@@ -148,6 +228,19 @@ func TakeOverSignIn(dir string) error {
 		return nil
 	}
 	return err
+}
+
+// awaitWritten waits a moment for a copy that another run of the workspace is just writing.
+func (a *account) awaitWritten() {
+	for range 20 {
+		if own, _, _ := a.readSeen(); own != nil {
+			return
+		}
+		if info, err := a.root.Lstat(a.seen); err != nil || !info.Mode().IsRegular() {
+			return
+		}
+		time.Sleep(accountEvery / 5)
+	}
 }
 
 // The moments at which a copy and the server's sign-in are made the same.
@@ -368,9 +461,8 @@ func sameValue(key string, was, is any) bool {
 	return true
 }
 
-// ends are the names that programs give to the time at which a sign-in ends, or at which it was renewed. Those of codex's
-// tokens are within them.
-var ends = []string{"expiresat", "expires", "expirydate", "expiry", "exp", "lastrefresh"}
+// ends are the names that programs give to the time at which a sign-in was renewed, the first, and at which it ends.
+var ends = []string{"lastrefresh", "expiresat", "expires", "expirydate", "expiry", "exp"}
 
 // freshness is by what a sign-in is told to be newer than another one: the latest time that it names, in milliseconds; 0
 // where it names none.
@@ -379,29 +471,30 @@ func freshness(text []byte) int64 {
 	if json.Unmarshal(text, &value) != nil {
 		return 0
 	}
-	return latest("", value)
+	return latest("", value, ends)
 }
 
-func latest(key string, value any) int64 {
+// latest is the latest time in a value that has one of some names.
+func latest(key string, value any, names []string) int64 {
 	most := int64(0)
 	switch v := value.(type) {
 	case map[string]any:
 		for key, inner := range v {
-			most = max(most, latest(key, inner))
+			most = max(most, latest(key, inner, names))
 		}
 	case []any:
 		for _, inner := range v {
-			most = max(most, latest("", inner))
+			most = max(most, latest("", inner, names))
 		}
 	case float64:
-		if isEnd(key) && v > 0 && v < 1e15 {
+		if slices.Contains(names, plainKey(key)) && v > 0 && v < 1e15 {
 			if v < 1e11 { // seconds
 				v *= 1000
 			}
 			return believed(int64(v))
 		}
 	case string:
-		if at, err := time.Parse(time.RFC3339, v); err == nil && isEnd(key) {
+		if at, err := time.Parse(time.RFC3339, v); err == nil && slices.Contains(names, plainKey(key)) {
 			return believed(at.UnixMilli())
 		}
 	}
@@ -418,6 +511,4 @@ func believed(ms int64) int64 {
 	return ms
 }
 
-func isEnd(key string) bool {
-	return slices.Contains(ends, strings.ToLower(strings.ReplaceAll(key, "_", "")))
-}
+func plainKey(key string) string { return strings.ToLower(strings.ReplaceAll(key, "_", "")) }

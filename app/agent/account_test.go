@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -33,11 +35,14 @@ func newSignIns(t *testing.T) *signIns {
 	return s
 }
 
-// signInOf is a sign-in whose token ends after hours.
+// signInOf is a sign-in whose token ends in some hours, from a day on.
 func signInOf(token string, hours int) string {
-	at := time.Date(2026, 6, 1, hours, 0, 0, 0, time.UTC)
+	at := day.Add(time.Duration(hours) * time.Hour)
 	return fmt.Sprintf(`{"oauth":{"refreshToken":"%s","expiresAt":%d},"account_id":"us"}`, token, at.UnixMilli())
 }
+
+// day is one on which no sign-in of signInOf has ended.
+var day = time.Now().Truncate(time.Hour).Add(24 * time.Hour)
 
 // signIn is a person who signs in on the server, by a new file.
 func (s *signIns) signIn(token string, hours int) {
@@ -126,6 +131,64 @@ func TestARenewalReachesEveryRunThatIsAtWork(t *testing.T) {
 	}
 }
 
+// Of a sign-in that has ended the vendor takes each renewal once. Runs that start together all find that it has ended.
+func TestOneOfSeveralRunsRenewsASignInThatHasEnded(t *testing.T) {
+	s := newSignIns(t)
+	for i, was := range []string{signInOf("r1", -48), `{"tokens":{"access_token":"` + jwt(day.Add(-48*time.Hour)) + `","id":"r1"},"account_id":"us"}`} {
+		if err := os.WriteFile(s.shared, []byte(was), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		renewed := strings.NewReplacer(`"r1"`, `"r2"`, fmt.Sprint(day.Add(-48*time.Hour).UnixMilli()), fmt.Sprint(day.UnixMilli()),
+			jwt(day.Add(-48*time.Hour)), jwt(day)).Replace(was)
+		renew := fmt.Sprintf(`if grep -q '"r1"' ~/.tool/auth.json; then mkdir "$gates/used%d" || echo reused; sleep 0.5; rename '%s'; fi; has r2`, i, renewed)
+		s.beside(renew, renew, renew, renew)
+		s.expect("after four runs", renewed)
+	}
+}
+
+// Who waits for a renewal that does not come goes on, and who is stopped does not wait.
+func TestARenewalThatDoesNotComeIsNotWaitedForForEver(t *testing.T) {
+	s := newSignIns(t)
+	s.signIn("r1", -48)
+	turn := func(script string) Turn {
+		turn := newTurn(t, "gates={{gates}}"+library+script)
+		turn.Params = map[string]string{"gates": s.gates}
+		turn.Sandbox = &Sandbox{Hidden: []string{s.data}, Home: filepath.Join(s.data, "homes", "w"), Writable: []string{s.gates}}
+		return turn
+	}
+	var holder sync.WaitGroup
+	holder.Go(func() { runTurn(t, s.provider, turn("tell holds; await out")) })
+	s.await("holds")
+	waiter := turn("echo went on")
+	waiter.renewPatience = 10 * time.Millisecond
+	if _, f, seen := runTurn(t, s.provider, waiter); f != nil || seen.stream("stdout") != "went on\n" {
+		t.Errorf("who waited said %q: %v", seen.stream("stdout"), f)
+	}
+	stopped := turn("echo went on")
+	stopped.renewPatience = patience
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, f, _ := runTurnIn(ctx, t, s.provider, stopped); f == nil || f.Kind != FailCanceled {
+		t.Errorf("who was stopped ended with %v", f)
+	}
+	byVariable := turn("echo went on")
+	byVariable.renewPatience = patience
+	p := s.provider
+	p.Keys, byVariable.Env = []string{"TOOL_*"}, []string{"TOOL_API_KEY=k"}
+	if _, f, seen := runTurn(t, p, byVariable); f != nil || seen.stream("stdout") != "went on\n" {
+		t.Errorf("who is signed in by a variable said %q: %v", seen.stream("stdout"), f)
+	}
+	if err := os.WriteFile(filepath.Join(s.gates, "out"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holder.Wait()
+}
+
+// jwt is a token that says when it ends.
+func jwt(at time.Time) string {
+	return "e30." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, at.Unix())) + ".c2ln"
+}
+
 func TestAnOlderSignInTakesNoNewersPlace(t *testing.T) {
 	s := newSignIns(t)
 	r1, r2, r3 := signInOf("r1", 1), signInOf("r2", 2), signInOf("r3", 3)
@@ -141,7 +204,7 @@ func TestAnOlderSignInTakesNoNewersPlace(t *testing.T) {
 	s.expect("after a run that outlasted a renewal", r3)
 	s.beside("has r3; tell both1; await both2; place '"+signInOf("a", 5)+"'", "has r3; tell both2; await both1; rename '"+signInOf("b", 6)+"'")
 	s.expect("after two renewals at the same time", signInOf("b", 6))
-	far := strings.Replace(signInOf("mine", 7), fmt.Sprint(time.Date(2026, 6, 1, 7, 0, 0, 0, time.UTC).UnixMilli()), "99999999999999", 1)
+	far := strings.Replace(signInOf("mine", 7), fmt.Sprint(day.Add(7*time.Hour).UnixMilli()), "99999999999999", 1)
 	s.run("w", "place '"+far+"'")
 	s.run("w", "place '"+signInOf("c", 8)+"'")
 	s.expect("after a run that named an end in thousands of years", signInOf("c", 8))

@@ -155,6 +155,8 @@ type Turn struct {
 
 	allVendors bool // the keys of all vendors are passed on: to list the models of all
 
+	renewPatience time.Duration // for another's renewal of a sign-in; 0 is the usual one
+
 	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
 
 	afterFunc func(time.Duration, func()) timer // times Idle; nil is time.AfterFunc
@@ -351,7 +353,7 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	if err := r.guarded(); err != nil {
 		return Result{}, err
 	}
-	signedIn := r.keepSignIn()
+	signedIn := r.keepSignIn(ctx)
 	res, err := r.drive(ctx)
 	signedIn()
 	if r.over != "" && ctx.Err() == nil {

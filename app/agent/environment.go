@@ -149,10 +149,8 @@ var credential = []string{"_KEY", "_TOKEN", "_SECRET_ACCESS_KEY", "_APPLICATION_
 // variable of an environment, or a file of its own below the home folder. Empty: neither was found. The model's server
 // may refuse either.
 func SignedIn(p Provider, environment []string) string {
-	for _, name := range KeysSet(p, environment) {
-		if slices.ContainsFunc(credential, func(end string) bool { return strings.HasSuffix(name, end) }) {
-			return name
-		}
+	if name := signedInBy(p, environment); name != "" {
+		return name
 	}
 	home := variable(environment, "HOME")
 	if p.Account == "" || !filepath.IsAbs(home) {
@@ -164,6 +162,16 @@ func SignedIn(p Provider, environment []string) string {
 		return ""
 	}
 	return "~/" + p.Account
+}
+
+// signedInBy is the name of a variable by which a provider's program is signed in; empty where there is none.
+func signedInBy(p Provider, environment []string) string {
+	for _, name := range KeysSet(p, environment) {
+		if slices.ContainsFunc(credential, func(end string) bool { return strings.HasSuffix(name, end) }) {
+			return name
+		}
+	}
+	return ""
 }
 
 // TellsSignIn reports whether SignedIn knows where to look for the sign-in of a provider.

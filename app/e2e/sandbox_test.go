@@ -288,14 +288,14 @@ func (v *vendorOfSignIns) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"id_token": token(time.Hour), "access_token": token(time.Hour), "refresh_token": v.good})
 }
 
-// Codex itself renews a sign-in that has ended, in one workspace after another, of which each has a sandbox. The vendor takes
-// each of them once.
+// Codex itself renews a sign-in that has ended, in several workspaces at the same time and later, of which each has a sandbox.
+// The vendor takes each of them once.
 func TestInstalledCodexRenewsItsSignInForAllWorkspaces(t *testing.T) {
 	t.Parallel()
 	vendor := &vendorOfSignIns{Model: &agenttest.Model{}, t: t, good: "r1"}
 	server := httptest.NewServer(vendor)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	b := serveBoxed(t, "codex", "CODEX_REFRESH_TOKEN_URL_OVERRIDE="+server.URL+"/oauth/token")
+	b := serveBoxed(t, "codex", "CODEX_REFRESH_TOKEN_URL_OVERRIDE="+server.URL+"/oauth/token", "CODEX_TEST_KEY=")
 	agenttest.WriteAll(t, b.home, map[string]string{
 		".codex/config.toml": fmt.Sprintf("model_provider = \"test\"\n[model_providers.test]\nname = \"test\"\nbase_url = %q\n"+
 			"wire_api = \"responses\"\nrequires_openai_auth = true\nrequest_max_retries = 1\nstream_max_retries = 1\n", server.URL+"/v1"),
@@ -303,13 +303,19 @@ func TestInstalledCodexRenewsItsSignInForAllWorkspaces(t *testing.T) {
 	for i := range 3 {
 		agenttest.WriteAll(t, b.home, map[string]string{".codex/auth.json": fmt.Sprintf(`{"tokens":{"id_token":%q,"access_token":%q,`+
 			`"refresh_token":"r%d","account_id":"us"},"last_refresh":"2026-01-01T00:00:00Z"}`, token(-time.Hour), token(-time.Hour), i+1)})
-		for range 2 { // of which the second finds a good one
-			session := b.start(b.workspace(stage.Repository(t)), "Renew", "[[say It is well.]]", nil)
-			b.Ends(t, session, "Succeeded")
-			b.shows(session, "It is well.")
+		var sessions []string // two at the same time, and one later
+		for range 2 {
+			sessions = append(sessions, b.start(b.workspace(stage.Repository(t)), "Renew", "[[say It is well.]]", nil))
+		}
+		for n := 0; n < len(sessions); n++ {
+			b.Ends(t, sessions[n], "Succeeded")
+			b.shows(sessions[n], "It is well.")
 			text, err := os.ReadFile(filepath.Join(b.home, ".codex/auth.json"))
 			if want := fmt.Sprintf(`"refresh_token": "r%d"`, i+2); err != nil || !strings.Contains(string(text), want) {
 				t.Errorf("the server's sign-in is %s (%v); want %s", text, err, want)
+			}
+			if n == 1 {
+				sessions = append(sessions, b.start(b.workspace(stage.Repository(t)), "Renew", "[[say It is well.]]", nil))
 			}
 		}
 	}
