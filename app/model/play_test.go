@@ -811,7 +811,7 @@ const readStored = `SELECT json_build_object(
 			e.turns, e.token_fingerprint, (SELECT u.name FROM users u WHERE u.id = e.user_id) AS by,
 			CASE WHEN e.source = 'webhook' AND e.session_id IS NOT NULL AND e.snapshot->>'execution_type' = 'workflow'
 				THEN 'with ' || coalesce(e.parameters->>'target', '-') || ', ' || coalesce(e.parameters->>'ticket', '-')
-				WHEN e.source = 'webhook' THEN (SELECT t.prompt FROM turns t WHERE t.session_id = e.session_id AND t.position = 1) END AS text
+				WHEN e.source = 'webhook' THEN (SELECT regexp_replace(t.prompt, 'untrusted-[a-z2-7]{16}', 'untrusted', 'g') FROM turns t WHERE t.session_id = e.session_id AND t.position = 1) END AS text
 		FROM executions e ORDER BY e.id) r),
 	'sessions', (SELECT json_agg(r) FROM (SELECT s.id, s.status, u.name AS owner FROM sessions s JOIN users u ON u.id = s.owner_id) r),
 	'notices', (SELECT json_agg(r) FROM (SELECT n.title, n.kind, u.name AS "to", count(*) AS times FROM notifications n JOIN users u ON u.id = n.user_id GROUP BY 1, 2, 3) r))`
