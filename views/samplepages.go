@@ -79,7 +79,15 @@ func automationSpecimens() []Specimen {
 	off := page
 	off.Automation, off.Selected, off.Detail, off.Why = rows[4], nil, false, "Disabled after 3 failures in a row. The last: provider “codex” not found. Enabling it resets the count."
 
+	offered := page
+	offered.Offer = OfferData{Mine: true, Version: "7", Text: "Jonas Weiß asks you to take this automation over. It would run with your access, " +
+		"so look at its settings and its prompt first."}
+	made := page
+	made.Offer = OfferData{Version: "7", Text: "Jonas Weiß has offered it to Mira Okafor, who has not answered yet."}
+
 	return []Specimen{
+		{Name: "page-automation-offered", Page: Automation(samplePage(rows[0].Name, "automations"), offered)},
+		{Name: "page-automation-offer-made", Page: Automation(samplePage(rows[0].Name, "automations"), made)},
 		{Name: "page-automations", Page: Automations(samplePage("Automations", "automations"), full)},
 		{Name: "page-automations-empty", Page: Automations(samplePage("Automations", "automations"), AutomationsPage{CanCreate: true})},
 		{Name: "page-automations-none", Page: Automations(samplePage("Automations", "automations"), none)},

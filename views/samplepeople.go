@@ -33,6 +33,10 @@ func peopleSpecimens() []Specimen {
 	user.Workspaces, user.Join.Options = []Choice{{Value: "w1", Label: "payments-api"}}, []Choice{{Value: "w2", Label: "storefront"}}
 	user.Transfer.Options = []Choice{{Value: "u1", Label: "Mira Okafor"}}
 	user.Events, user.EventsURL = sampleAudit()[:2], AuditSubjectURL("u2")
+	changed := user
+	changed.Unconfirmed, changed.Mails = true, true
+	unmailed := changed
+	unmailed.Mails = false
 	link := user
 	link.Person, link.NewLink, link.LinkFor, link.LinkUntil = invited, "https://carillon.example/join/s3cret", "invitation", galleryNow.Add(7*24*time.Hour)
 	reset := user
@@ -52,6 +56,9 @@ func peopleSpecimens() []Specimen {
 		{Name: "page-invite", Page: Invite(page, form)},
 		{Name: "page-invite-wrong", Page: Invite(page, wrong)},
 		{Name: "page-user", Page: UserDetail(page, user)},
+		{Name: "page-user-unconfirmed", Page: UserDetail(page, changed)},
+		{Name: "page-user-unconfirmed-unmailed", Page: UserDetail(page, unmailed)},
+		{Name: "page-confirm-address", Page: ConfirmAddress(Page{Title: "Is this your address?"}, JoinURL("s3cret"), "Jonas Weiß", "jonas@elsewhere.example")},
 		{Name: "page-user-invited", Page: UserDetail(page, link)},
 		{Name: "page-user-reset", Page: UserDetail(page, reset)},
 		{Name: "page-user-deactivated", Page: UserDetail(page, inactive)},

@@ -36,7 +36,7 @@ func TestThePageOfIsolationSaysWhatHoldsOnEachMachine(t *testing.T) {
 	check(t, db.SaveServer(t.Context(), s.server.DB, &db.Server{ID: "x", Name: "long-gone", SeenAt: time.Now().Add(-time.Hour)}))
 	page = admin.get(views.IsolationURL())
 	for _, want := range []string{
-		"forge-1", "runs agents", "Sandboxes work", "At most 2000", "<strong>Codex</strong>", "0.171.0: It runs " +
+		"forge-1", "runs agents", "Sandboxes work", "At most 2000", "<strong>Codex 0.171.0:</strong>", "It runs " +
 			"commands in a sandbox of its own",
 		"forge-2", "runs as root", "No sandbox can be had: bubblewrap (bwrap) is not installed", "Install the " +
 			"package bubblewrap.", "log_statement = all",
