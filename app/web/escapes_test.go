@@ -51,7 +51,7 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 			if f.method != http.MethodPost || f.action == "/logout" {
 				continue
 			}
-			for _, asks := range []string{"sender", "forge"} { // for a secret, for an address
+			for _, asks := range []string{"sender", "forge", "shows"} { // for a secret, for an address, for paths
 				if f.values.Has(asks) {
 					f.values.Set(asks, "")
 				}
