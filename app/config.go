@@ -194,6 +194,22 @@ var settings = []setting{
 		c.Limits.Memory = n << 20
 		return ""
 	}},
+	{"CARILLON_RUN_DISK", "20480", "MiB of files that a message's agent and all that it starts may write; 0: no limit", false, func(c *config, text string) string {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 || n > 1<<30 {
+			return "0, or a number of MiB"
+		}
+		c.Limits.Disk = n << 20
+		return ""
+	}},
+	{"CARILLON_DISK_FREE", "256", "MiB that are to be free on the disk of the data folder; with less no run begins; 0: no limit", false, func(c *config, text string) string {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 || n > 1<<30 {
+			return "0, or a number of MiB"
+		}
+		c.Limits.Room = n << 20
+		return ""
+	}},
 	{"CARILLON_TRIGGER_RATE", "50", "calls a second that each webhook token may make, with bursts of twenty times as many; 0: no limit", false, func(c *config, text string) string {
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(n >= 0 && n <= 1e6) { // NaN is neither

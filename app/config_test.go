@@ -68,6 +68,8 @@ var bad = []struct{ name, value, expected string }{
 	{"CARILLON_SANDBOX", "yes", "on or off"},
 	{"CARILLON_RUN_PROCESSES", "5", "from 10"},
 	{"CARILLON_RUN_MEMORY", "-1", "MiB"},
+	{"CARILLON_RUN_DISK", "-1", "MiB"},
+	{"CARILLON_DISK_FREE", "much", "MiB"},
 	{"CARILLON_SANDBOX_HIDE", "keys", "absolute paths"},
 	{"CARILLON_SANDBOX_SHOW", "/", "absolute paths"},
 	{"CARILLON_ADDR", "8080", "host:port"},

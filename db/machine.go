@@ -26,6 +26,10 @@ type Machine struct {
 	Processes    int    `json:"processes,omitempty"`     // that a message's agent may have at once; 0: no limit
 	Memory       int64  `json:"memory,omitempty"`        // in bytes, that it may use; 0: no limit
 
+	Disk   int64 `json:"disk,omitempty"`    // in bytes of files, that it may write; 0: no limit
+	Room   int64 `json:"room,omitempty"`    // in bytes, that is to be free where runs write; 0: no limit
+	NoRoom bool  `json:"no_room,omitempty"` // less is free
+
 	Hides []string `json:"hides,omitempty"` // paths that the settings hide beside what always is
 	Shows []string `json:"shows,omitempty"` // paths of homes that the settings show
 

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,6 +70,8 @@ type Runner struct {
 
 	silence  time.Duration // instead of mostSilence, for tests
 	timeIsUp chan struct{} // closed: the timeout of each run has come, for tests that do not wait for it
+
+	cramped atomic.Bool // the disk has too little room for a run to begin
 
 	mu   sync.Mutex
 	runs map[uuid.UUID]*running
@@ -305,7 +308,7 @@ func places(n int) chan struct{} {
 // places for gates.
 func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents, gates chan struct{}) {
 	forAgents, forGates := len(agents), len(gates)
-	if forAgents+forGates == 0 || ctx.Err() != nil {
+	if forAgents+forGates == 0 || ctx.Err() != nil || r.lacksRoom() {
 		return
 	}
 	var work, judge []db.Session
@@ -354,6 +357,19 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 	for i := range judge {
 		r.begin(runCtx, runs, &judge[i], gates)
 	}
+}
+
+// lacksRoom reports whether the disk of the data folder is so full that nothing may begin. What waits is looked at again and again.
+func (r *Runner) lacksRoom() bool {
+	lacks := agent.LacksRoom(r.Data, r.Limits.Room)
+	if r.cramped.Swap(lacks) != lacks {
+		if lacks {
+			r.Log.Warn("no run begins: the disk of the data folder has too little room left", "folder", r.Data, "setting", "CARILLON_DISK_FREE")
+		} else {
+			r.Log.Info("runs begin again: the disk of the data folder has room")
+		}
+	}
+	return lacks
 }
 
 // begin works on a claimed session, in one of the free places.

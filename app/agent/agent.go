@@ -110,6 +110,35 @@ type MCPServer struct {
 type Limits struct {
 	Processes int
 	Memory    int64 // bytes
+	Disk      int64 // bytes of files that are there, of those that the turn wrote
+	// Room is what is to be free on the disk of Turn.RunDir, in bytes. Where less is, a turn that has written much ends. A small
+	// disk has less: see LacksRoom.
+	Room int64
+}
+
+// bounds are the limits of one turn, with the folders in which it writes.
+type bounds struct {
+	Limits
+	Grace  int64    // milliseconds between SIGTERM and SIGKILL
+	Own    []string // its own, the first of them on the disk that is to have Limits.Room
+	Shared []string // in which others write too: looked through where the turn itself has written as much as it may
+}
+
+// bounds tells where the turn writes. Without a sandbox it may write elsewhere too.
+func (r *run) bounds() bounds {
+	b := bounds{Limits: r.Limits, Own: []string{r.RunDir, r.Dir}}
+	if r.box != nil {
+		if r.box.Home != "" {
+			b.Shared = append(b.Shared, r.box.Home)
+		}
+		for _, m := range r.box.Repository {
+			if m.Writable && m.Path != r.Dir { // what follows lies in it
+				b.Shared = append(b.Shared, m.Path)
+				break
+			}
+		}
+	}
+	return b
 }
 
 // Turn is one prompt and what surrounds it.
@@ -358,6 +387,9 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, err
 	signedIn()
 	if r.over != "" && ctx.Err() == nil {
 		err = &Failure{Kind: FailAgent, Reason: r.over, Fix: "Let it do less at once, or ask an administrator for a higher limit."}
+		if r.lacked {
+			err = &Failure{Kind: FailTransient, Reason: r.over, Fix: "Ask an administrator to make room."}
+		}
 	}
 	r.silence()
 	res.Text, res.Conversation = Clean(res.Text), Clean(res.Conversation)
@@ -393,6 +425,7 @@ type run struct {
 	worked  bool     // it said something, or called a tool
 	box     *Sandbox // the turn's, prepared
 	over    string   // which limit the turn went over
+	lacked  bool     // the disk had no room left
 	account *account // of the sandbox; nil: it shares none
 	masked  []string // files of the repository that the sandbox hides
 	ignored string   // a file that lists them for Git

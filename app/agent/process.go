@@ -26,7 +26,7 @@ type command struct {
 	pipeIn  bool
 	grace   time.Duration
 	sandbox *Sandbox
-	limits  Limits
+	bounds  bounds
 	hold    string // a folder that is locked until all that the child started has ended, even where this process dies before
 }
 
@@ -60,9 +60,14 @@ func start(c command) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.bounds.Grace = c.grace.Milliseconds()
+	limits, err := json.Marshal(c.bounds)
+	if err != nil {
+		return nil, err
+	}
 	p := &process{grace: c.grace, cmd: &exec.Cmd{
 		Path: self,
-		Args: append([]string{shimName, fmt.Sprintf("%d,%d,%d", c.grace.Milliseconds(), c.limits.Processes, c.limits.Memory)}, argv...),
+		Args: append([]string{shimName, string(limits)}, argv...),
 		Dir:  c.dir,
 		Env:  c.env,
 		// A session of its own: no terminal to ask for a password on, no Ctrl-C meant for the server.

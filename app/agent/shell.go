@@ -32,7 +32,7 @@ func (r *run) runShell(ctx context.Context) (Result, error) {
 	}
 	p, err := start(command{
 		argv: append(slices.Clone(r.Command), "--noprofile", "--norc", "-e", "-u", "-o", "pipefail", script),
-		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, sandbox: r.box, limits: r.Limits, hold: r.RunDir,
+		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir,
 	})
 	if err != nil {
 		return Result{}, r.startFailure(err)
@@ -74,7 +74,7 @@ func (r *run) finish(p *process, stdout, stderr func()) ending {
 		close(drained)
 	}()
 	end := p.wait(drained)
-	r.over = end.Over
+	r.over, r.lacked = end.Over, end.Lacked
 	for _, pid := range end.Left {
 		r.warn("Process %d could not be ended.", pid)
 	}

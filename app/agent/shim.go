@@ -4,7 +4,6 @@ package agent
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -36,7 +35,8 @@ type ending struct {
 	Asked  bool   `json:"asked,omitempty"` // the server asked for the end, or died
 	Left   []int  `json:"left,omitempty"`  // processes that survived SIGKILL
 
-	Over string `json:"over,omitempty"` // the limit for which it was ended
+	Over   string `json:"over,omitempty"`   // the limit for which it was ended
+	Lacked bool   `json:"lacked,omitempty"` // that was no limit of its own: the disk had no room left
 
 	Behind int      `json:"behind,omitempty"` // processes that were still at work after the program had ended by itself
 	Names  []string `json:"names,omitempty"`  // of some of their programs
@@ -52,16 +52,15 @@ func MaybeShim() {
 		return
 	}
 	closeOnExec()
-	var grace int64
-	var limits Limits
-	_, _ = fmt.Sscanf(os.Args[1], "%d,%d,%d", &grace, &limits.Processes, &limits.Memory) // as start wrote it
-	e := runShim(time.Duration(grace)*time.Millisecond, limits, os.Args[2], os.Args[2:])
+	var b bounds
+	_ = json.Unmarshal([]byte(os.Args[1]), &b) // as start wrote it
+	e := runShim(time.Duration(b.Grace)*time.Millisecond, b, os.Args[2], os.Args[2:])
 	report := os.NewFile(reportFD, "report")
 	_ = json.NewEncoder(report).Encode(e) // if nobody listens, nobody needs it
 	syscall.Exit(0)                       // not os.Exit, which runs the race detector's second of waiting
 }
 
-func runShim(grace time.Duration, limits Limits, path string, argv []string) ending {
+func runShim(grace time.Duration, limits bounds, path string, argv []string) ending {
 	// The kernel ties Pdeathsig to the thread that starts the child, so that thread has to stay.
 	runtime.LockOSThread()
 	asked := make(chan struct{}, 2)
@@ -97,7 +96,8 @@ func runShim(grace time.Duration, limits Limits, path string, argv []string) end
 	var ws syscall.WaitStatus
 	select {
 	case ws = <-status:
-	case e.Over = <-over:
+	case o := <-over:
+		e.Over, e.Lacked = o.why, o.lacked
 		sweep(leader, gone, 0)
 		ws = <-status
 	case <-asked:
@@ -130,6 +130,12 @@ func runShim(grace time.Duration, limits Limits, path string, argv []string) end
 
 // settle is how long what a program leaves behind may take to end by itself before it counts as left behind.
 const settle = 100 * time.Millisecond
+
+// excess is why a turn is ended.
+type excess struct {
+	why    string
+	lacked bool // the disk had no room left
+}
 
 // boxed reports whether a program makes a sandbox.
 func boxed(path string) bool { return filepath.Base(path) == "bwrap" }

@@ -2,8 +2,11 @@ package agent
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,34 +78,153 @@ func offer() (restore func()) {
 	return func() { _ = os.WriteFile(file, was, 0) }
 }
 
-// watchEvery is how often is looked at what the descendants use.
-const watchEvery = 500 * time.Millisecond
+// How often is looked at what the descendants use: a look through folders takes a twentieth of the time at most.
+const (
+	watchEvery   = 500 * time.Millisecond
+	diskEvery    = 2 * time.Second
+	diskSeldom   = time.Minute
+	diskPart     = 20
+	mostNewFiles = 500_000 // of a folder that are looked at; what has more counts by what was written
+)
 
 // watch tells when the descendants of this process use more than they may.
-func watch(l Limits) <-chan string {
-	if l.Processes <= 0 && l.Memory <= 0 {
+func watch(l bounds) <-chan excess {
+	if l.Processes <= 0 && l.Memory <= 0 && l.Disk <= 0 && l.Room <= 0 {
 		return nil
 	}
-	over := make(chan string, 1)
+	over := make(chan excess, 1)
 	go func() {
+		f, d := &family{root: os.Getpid()}, newWriting(l)
 		for {
 			time.Sleep(watchEvery)
+			if why := d.over(f); why != nil {
+				over <- *why
+				return
+			}
+			if l.Processes <= 0 && l.Memory <= 0 {
+				continue
+			}
 			if n := tasks(); l.Memory <= 0 && 0 < n && n <= l.Processes {
 				continue // the whole machine has no more, and one file is read instead of one for each process
 			}
-			all := descendants(os.Getpid())
+			all := f.now()
 			if l.Processes > 0 && len(all) > l.Processes {
-				over <- fmt.Sprintf("it was ended since it had more than %d processes at once", l.Processes)
+				over <- excess{why: fmt.Sprintf("it was ended since it had more than %d processes at once", l.Processes)}
 				return
 			}
 			// What processes share counts once where it matters, which takes longer to find out.
 			if l.Memory > 0 && memory(all, resident) > l.Memory && memory(all, share) > l.Memory {
-				over <- fmt.Sprintf("it was ended since it used more than %d MiB of memory", l.Memory>>20)
+				over <- excess{why: fmt.Sprintf("it was ended since it used more than %d MiB of memory", l.Memory>>20)}
 				return
 			}
 		}
 	}()
 	return over
+}
+
+// writing is what a turn has written.
+type writing struct {
+	bounds
+	began time.Time
+	next  time.Time
+	free  int64 // the most that was free on the disk
+}
+
+func newWriting(l bounds) *writing {
+	w := &writing{bounds: l, began: time.Now().Add(-time.Second)} // a file's time is that of the kernel's last tick
+	if len(l.Own) > 0 {
+		w.free, _ = room(l.Own[0])
+	}
+	return w
+}
+
+// much is what a turn has to have written to be ended where the disk has no room left.
+const much = 64 << 20
+
+// over tells whether the turn has written more than it may, or much where the disk has no room. How much is free is looked at first: who
+// fills a disk takes from that.
+func (w *writing) over(f *family) *excess {
+	now := time.Now()
+	if w.Disk <= 0 && w.Room <= 0 || len(w.Own) == 0 || now.Before(w.next) {
+		return nil
+	}
+	w.next = now.Add(diskEvery)
+	free, least := room(w.Own[0])
+	w.free = max(w.free, free)
+	least = min(least, w.Room)
+	lacks := free < least
+	if !lacks && (w.Disk <= 0 || w.free-free < w.Disk/2) {
+		return nil
+	}
+	wrote := written(f.now())
+	most := w.Disk
+	if lacks && (most <= 0 || most > much) {
+		most = much
+	}
+	there, whole := w.files(w.Own)
+	if wrote > most && there <= most {
+		more, all := w.files(w.Shared)
+		there, whole = there+more, whole && all
+	}
+	w.next = time.Now().Add(min(max(diskEvery, diskPart*time.Since(now)), diskSeldom))
+	switch {
+	case there <= most && (whole || wrote <= most):
+		return nil
+	case w.Disk > 0 && max(there, wrote) > w.Disk && (there > w.Disk || !whole):
+		return &excess{why: fmt.Sprintf("it was ended since it wrote more than %d MiB of files", w.Disk>>20)}
+	case lacks:
+		return &excess{fmt.Sprintf("it was ended since the disk has less than %d MiB left and it had written over %d MiB of files",
+			least>>20, most>>20), true}
+	}
+	return nil
+}
+
+// files is how many bytes the files of folders take on the disk that were changed since the turn began, and whether all could be looked
+// at.
+func (w *writing) files(folders []string) (sum int64, whole bool) {
+	whole = true
+	looked := 0
+	for _, dir := range folders {
+		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if looked++; looked > mostNewFiles || err != nil && !errors.Is(err, fs.ErrNotExist) {
+				whole = false
+			}
+			switch {
+			case looked > mostNewFiles || sum > w.Disk && w.Disk > 0:
+				return fs.SkipAll
+			case err != nil || !d.Type().IsRegular():
+				return nil
+			}
+			info, err := d.Info()
+			if err != nil {
+				return nil // it is gone
+			}
+			if s, ok := info.Sys().(*syscall.Stat_t); ok && time.Unix(s.Ctim.Unix()).After(w.began) {
+				sum += s.Blocks * 512
+			}
+			return nil
+		})
+	}
+	return sum, whole
+}
+
+// written is how many bytes processes, those that they waited for, and what this process waited for have given to disks, without
+// what was removed before it got there.
+func written(pids []int) (sum int64) {
+	for _, pid := range append(pids, os.Getpid()) {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+		for line := range bytes.Lines(text) {
+			name, value, _ := bytes.Cut(line, []byte(": "))
+			n, _ := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
+			switch string(name) {
+			case "write_bytes":
+				sum += n
+			case "cancelled_write_bytes":
+				sum -= n
+			}
+		}
+	}
+	return sum
 }
 
 // tasks is how many processes and threads there are on the machine; 0 where that cannot be read.
@@ -168,17 +290,39 @@ func behind() (n int, names []string) {
 }
 
 // descendants lists the living processes below root, by the parents that /proc shows.
-func descendants(root int) []int {
+func descendants(root int) []int { return (&family{root: root}).now() }
+
+// family finds the descendants of a process again and again. Of processes that were none it reads no more than that they are there:
+// none becomes one later.
+type family struct {
+	root    int
+	foreign map[int]bool
+	looks   int
+}
+
+// afresh is after how many looks all processes are read again: a number may belong to another process by then.
+const afresh = 60
+
+// now lists the living descendants.
+func (f *family) now() []int {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
+	if f.looks++; f.looks%afresh == 0 {
+		f.foreign = nil
+	}
+	var strangers []int // whose children are none of ours
 	children := map[int][]int{}
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
+			continue
+		}
+		if f.foreign[pid] {
+			strangers = append(strangers, pid)
 			continue
 		}
 		stat, err := os.ReadFile("/proc/" + name + "/stat")
@@ -195,10 +339,20 @@ func descendants(root int) []int {
 		}
 	}
 	var all []int
-	for next := children[root]; len(next) > 0; {
+	for next := children[f.root]; len(next) > 0; {
 		pid := next[0]
 		all = append(all, pid)
 		next = append(next[1:], children[pid]...)
+	}
+	// Whose parents ended between the reading of both is neither for now.
+	f.foreign = map[int]bool{}
+	for next := append(strangers, children[0]...); len(next) > 0; {
+		pid := next[0]
+		next = next[1:]
+		if pid != f.root && !f.foreign[pid] {
+			f.foreign[pid] = true
+			next = append(next, children[pid]...)
+		}
 	}
 	return all
 }

@@ -38,7 +38,7 @@ func behind() (n int, names []string) { return 0, nil }
 // offer and watch do nothing: only Linux tells what descendants use.
 func offer() (restore func()) { return func() {} }
 
-func watch(Limits) <-chan string { return nil }
+func watch(bounds) <-chan excess { return nil }
 
 // Conceal does nothing here: only Linux can do it.
 func Conceal() error { return nil }

@@ -178,8 +178,23 @@ func TestARunThatTakesTooMuchIsEndedAlone(t *testing.T) {
 			expectNoSurvivor(t, m)
 		}
 	}
-	turn := newTurn(t, "cat /proc/self/oom_score_adj; ulimit -c; echo fine")
-	turn.Limits = Limits{Processes: 40, Memory: 1 << 30}
+	for _, box := range boxes {
+		for script, limits := range map[string]Limits{
+			"head -c 60000000 /dev/urandom > \"$TMPDIR/x\"; sleep 3000":                          {Disk: 20 << 20},
+			"for i in 1 2 3; do head -c 12000000 /dev/urandom > x$i; done; sleep 3000":           {Disk: 20 << 20},
+			"mkdir closed; head -c 60000000 /dev/urandom > closed/x; chmod 0 closed; sleep 3000": {Disk: 20 << 20},
+		} {
+			turn := newTurn(t, script)
+			turn.Limits, turn.Sandbox = limits, box
+			m := mark(t, &turn)
+			_, f, _ := runTurn(t, bash(), turn)
+			expectFailure(t, f, FailAgent, "it wrote more than 20 MiB of files")
+			expectNoSurvivor(t, m)
+			_ = os.Chmod(filepath.Join(turn.Dir, "closed"), 0o700)
+		}
+	}
+	turn := newTurn(t, "truncate -s 1T hole; head -c 30000000 /dev/urandom > x; rm x; cat /proc/self/oom_score_adj; ulimit -c; echo fine")
+	turn.Limits = Limits{Processes: 40, Memory: 1 << 30, Disk: 100 << 20, Room: 1}
 	if _, f, s := runTurn(t, bash(), turn); f != nil || s.stream("stdout") != "500\n0\nfine\n" {
 		t.Errorf("a run within its limits printed %q, %v", s.stream("stdout"), f)
 	}

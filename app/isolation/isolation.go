@@ -45,7 +45,7 @@ func Of(m db.Machine) []Statement {
 		if m.NoSandbox == "" {
 			list = append(list, namespaces(m), network(m))
 		}
-		list = append(list, bubblewrap(m), processes(m), memory(m), disk(), hides(m), shows(m))
+		list = append(list, bubblewrap(m), processes(m), memory(m), disk(m), room(m), hides(m), shows(m))
 		if m.Shell {
 			list = append(list, Statement{"Shell provider", Chosen, "People with the permission shell.use run " +
 				"commands here: in a sandbox where their workspace has one.",
@@ -186,9 +186,29 @@ func memory(m db.Machine) Statement {
 		"alone.", m.Memory>>20), ""}
 }
 
-func disk() Statement {
-	return Statement{"Disk of a run", Partly, "What a run writes is not limited.", "Keep CARILLON_DATA on a disk of " +
-		"its own, or of a quota."}
+func disk(m db.Machine) Statement {
+	const name = "Disk of a run"
+	const own = "Keep CARILLON_DATA on a disk of its own, or of a quota."
+	switch {
+	case !m.CountsLimits:
+		return Statement{name, Partly, "What a run writes is not limited: this system cannot tell how much that is.", own}
+	case m.Disk == 0:
+		return Statement{name, Partly, "What a run writes is not limited.", "Set CARILLON_RUN_DISK. " + own}
+	}
+	return Statement{name, Holds, fmt.Sprintf("At most %d MiB of files. A run that writes more is ended "+
+		"alone.", m.Disk>>20), ""}
+}
+
+func room(m db.Machine) Statement {
+	const name = "Free disk"
+	switch {
+	case m.Room == 0:
+		return Statement{name, Partly, "Runs begin however full the disk is.", "Set CARILLON_DISK_FREE."}
+	case m.NoRoom:
+		return Statement{name, Missing, fmt.Sprintf("Less than %d MiB are left on the disk of the data folder, or than a "+
+			"fiftieth of it. No run begins, and one that writes much is ended.", m.Room>>20), "Make room."}
+	}
+	return Statement{name, Holds, fmt.Sprintf("With less than %d MiB no run begins.", m.Room>>20), ""}
 }
 
 func hides(m db.Machine) Statement {

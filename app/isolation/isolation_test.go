@@ -20,13 +20,13 @@ func TestAMachineThatHoldsAllSaysSoOfEachThing(t *testing.T) {
 	t.Parallel()
 	m := db.Machine{
 		Roles: []string{"web", "scheduler", "worker"}, Bubblewrap: "0.8.0", Namespace: db.NamespaceClosed, ConfinesNew: true, CountsLimits: true,
-		Processes: 2000, Memory: 4 << 30, OwnDatabase: true, Hides: []string{"/srv/keys"}, Shows: []string{"/home/c/.npmrc"},
+		Processes: 2000, Memory: 4 << 30, Disk: 20 << 30, Room: 256 << 20, OwnDatabase: true, Hides: []string{"/srv/keys"}, Shows: []string{"/home/c/.npmrc"},
 	}
 	all := words(m)
 	for name, want := range map[string]string{
 		"User": "not as root", "Sandbox": "Sandboxes work", "User namespaces": "no further " +
 			"ones", "Bubblewrap": "0.8.0", "Without network": "may have",
-		"Processes of a run": "At most 2000", "Memory of a run": "At most 4096 MiB", "Shell provider": "switched " +
+		"Processes of a run": "At most 2000", "Memory of a run": "At most 4096 MiB", "Disk of a run": "At most 20480 MiB", "Free disk": "256 MiB", "Shell provider": "switched " +
 			"off", "Log of the database": "no values",
 	} {
 		if s := all[name]; s.Kind != Holds || !strings.Contains(s.Text, want) {
@@ -84,6 +84,8 @@ func TestGapsOfASandboxAreSaid(t *testing.T) {
 		{func(m *db.Machine) { m.NoOffline = "loopback: not permitted" }, "Without network", "loopback", Missing},
 		{func(m *db.Machine) { m.Bubblewrap, m.NoSandbox = "0.8.0", "no namespaces" }, "Sandbox", "no " +
 			"namespaces", Missing},
+		{func(*db.Machine) {}, "Disk of a run", "not limited", Partly},
+		{func(m *db.Machine) { m.Room, m.NoRoom = 1<<20, true }, "Free disk", "No run begins", Missing},
 		{func(*db.Machine) {}, "Processes of a run", "not limited", Missing},
 		{func(m *db.Machine) { m.LogsUnknown = true }, "Log of the database", "could not be read", Partly},
 		{func(m *db.Machine) { m.Roles = []string{"web"}; m.NoSandbox = "x" }, "Sandbox", "begins without a " +

@@ -299,6 +299,7 @@ func set(t *testing.T, as *syscall.Credential, settings []string) *scene {
 	}
 	s.server = stage.ServeAs(t, as, slices.Concat(stage.AsAdministrator, settings, []string{
 		"PATH=" + p.Tools + ":" + os.Getenv("PATH"), "CARILLON_SANDBOX=on", "CARILLON_RUN_PROCESSES=200", "CARILLON_RUN_MEMORY=500",
+		"CARILLON_RUN_DISK=50",
 		"AWS_SECRET_ACCESS_KEY=" + secret, "SSH_AUTH_SOCK=/run/" + secret,
 	})...)
 	p.Data, p.Home, p.Server = s.server.Data, s.server.Home, s.server.Pid()

@@ -83,6 +83,11 @@ var attacks = []attack{
 		name: "all of the memory", tries: "take more and more", in: alone,
 		script: "head -c 1000000000 /dev/zero | tail -c 1000000000 | sleep 3000", ends: "it was ended since it used more than 500 MiB of memory",
 	},
+	{
+		name: "all of the disk", tries: "write more and more, in worktree, home, /tmp and /dev/shm", in: alone,
+		script: "for to in x ~/.cache/x /tmp/x /dev/shm/x; do head -c 20000000 /dev/urandom > \"$to\"; done; sleep 3000",
+		ends:   "it was ended since it wrote more than 50 MiB of files",
+	},
 }
 
 const nobodys = 0o666
