@@ -1508,7 +1508,7 @@ func NewProviderForm() ProviderForm {
 		State:    Field{Name: "state", Label: "Its own files", Rows: 3, Mono: true, Placeholder: ".config/my-agent", Hint: "Paths below the home folder, one a line. A workspace with a sandbox keeps a copy of its own of them, which begins as the server’s."},
 		Obeys:    Field{Name: "obeys", Label: "Files of a repository that steer it", Rows: 3, Mono: true, Placeholder: ".my-agent", Hint: "Files and folders by which it runs commands or speaks to another server, one a line. The sandbox hides them; without one a turn is refused while the repository has them. Empty: nothing is kept from it."},
 		AutoMode: Field{Name: "auto_mode", Label: "Mode that asks nothing", Mono: true, Hint: "The protocol’s session mode for unattended runs. Empty: its default; what it asks for is allowed."},
-		ReadMode: Field{Name: "read_mode", Label: "Mode that changes nothing", Mono: true, Hint: "For read-only bots. Empty: what it asks for is refused."},
+		ReadMode: Field{Name: "read_mode", Label: "Mode that changes nothing", Mono: true, Hint: "For read-only bots. Empty: the sandbox keeps it from changing anything. Without one its turn is refused."},
 	}
 }
 
