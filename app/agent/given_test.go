@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -79,4 +80,37 @@ func TestWhatIsNeverShownIsToldWhenItIsTyped(t *testing.T) {
 			t.Errorf("%s: %q; want shown: %v", path, why, shown)
 		}
 	}
+}
+
+func TestWhatABubblewrapCannotDoIsFoundOut(t *testing.T) {
+	needSandbox(t)
+	real, err := exec.LookPath("bwrap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	fake := `#!/bin/sh
+case " $* " in
+*" --version "*) echo "bubblewrap 0.4.1"; exit;;
+*" --disable-userns "*) echo "Unknown option --disable-userns" >&2; exit 1;;
+*" --unshare-net "*) echo "loopback: Failed RTM_NEWADDR" >&2; exit 1;;
+esac
+exec ` + real + ` "$@"
+`
+	if err := os.WriteFile(filepath.Join(dir, "bwrap"), []byte(fake), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	is := LookAtSandbox(t.Context())
+	if is.Problem != nil || is.Version != "0.4.1" || is.NoFurther || is.Offline == nil || !strings.Contains(is.Offline.Error(), "RTM_NEWADDR") {
+		t.Errorf("found %+v", is)
+	}
+	turn := newTurn(t, "echo fine")
+	turn.Sandbox = &Sandbox{Network: true}
+	if _, f, s := runTurn(t, bash(), turn); f != nil || s.stream("stdout") != "fine\n" {
+		t.Errorf("with a network it printed %q, %v", s.stream("stdout"), f)
+	}
+	turn.Sandbox = &Sandbox{}
+	_, f, _ := runTurn(t, bash(), turn)
+	expectFailure(t, f, FailStart, "cannot be without a network here")
 }
