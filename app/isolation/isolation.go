@@ -188,7 +188,7 @@ func memory(m db.Machine) Statement {
 
 func disk(m db.Machine) Statement {
 	const name = "Disk of a run"
-	const own = "Keep CARILLON_DATA on a disk of its own, or of a quota."
+	const own = "Keep CARILLON_DATA on a disk of its own, or with a quota."
 	switch {
 	case !m.CountsLimits:
 		return Statement{name, Partly, "What a run writes is not limited: this system cannot tell how much that is.", own}
