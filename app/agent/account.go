@@ -75,7 +75,10 @@ func (r *run) signIn(s *Sandbox, fresh string) error {
 	r.account = a
 	a.awaitWritten()
 	if _, _, err := a.sync(atBegin); err != nil {
-		return err
+		r.warn("The sign-in of %s could not be looked after: %v.", r.Name, err)
+		if err := a.copyOnly(); err != nil {
+			return err
+		}
 	}
 	note, _ := json.Marshal(n) // strings always are JSON
 	_, err = r.write(accountNote, note)
@@ -228,6 +231,19 @@ func TakeOverSignIn(dir string) error {
 		return nil
 	}
 	return err
+}
+
+// copyOnly gives the program a copy where it has none, without a lock: the server's file cannot be changed.
+func (a *account) copyOnly() error {
+	if own, _, _ := a.readSeen(); own != nil {
+		return nil
+	}
+	now, _, err := readAccount(os.OpenFile(a.shared, readPlain, 0))
+	if err != nil {
+		return err
+	}
+	a.base = now
+	return a.renewSeen(now)
 }
 
 // awaitWritten waits a moment for a copy that another run of the workspace is just writing.
