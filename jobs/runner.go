@@ -359,12 +359,14 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 	}
 }
 
-// lacksRoom reports whether the disk of the data folder is so full that nothing may begin. What waits is looked at again and again.
+// lacksRoom reports whether the disk of the data folder is so full that nothing may begin. What waits is looked at
+// again and again.
 func (r *Runner) lacksRoom() bool {
 	lacks := agent.LacksRoom(r.Data, r.Limits.Room)
 	if r.cramped.Swap(lacks) != lacks {
 		if lacks {
-			r.Log.Warn("no run begins: the disk of the data folder has too little room left", "folder", r.Data, "setting", "CARILLON_DISK_FREE")
+			r.Log.Warn("no run begins: the disk of the data folder has too little room left", "folder", r.Data,
+				"setting", "CARILLON_DISK_FREE")
 		} else {
 			r.Log.Info("runs begin again: the disk of the data folder has room")
 		}

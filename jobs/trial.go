@@ -72,7 +72,7 @@ func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
 			r.Log.Warn("remove the trial's folder", "dir", dir, "err", err)
 		}
 	}()
-	turn := agent.Turn{Dir: filepath.Join(dir, "work"), RunDir: filepath.Join(dir, "run"), Prompt: trialPrompt, Timeout: trialTimeout}
+	turn := agent.Turn{Dir: filepath.Join(dir, "work"), RunDir: filepath.Join(dir, "run"), Prompt: trialPrompt, Timeout: trialTimeout, Limits: r.Limits}
 	if p.Driver == agent.DriverShell {
 		turn.Prompt = trialScript
 	}

@@ -21,8 +21,8 @@ func NameOf(typed string) string {
 
 var directionMarks = strings.NewReplacer("\u200e", "", "\u200f", "", "\u061c", "")
 
-// Plain shows what a text hides: signs that control something or turn the direction of writing, tabs excepted, are written as their
-// numbers, ⟨U+202E⟩. So code and file names on a page look like what they are.
+// Plain shows what a text hides: signs that control something or turn the direction of writing, tabs excepted, are
+// written as their numbers, ⟨U+202E⟩. So code and file names on a page look like what they are.
 func Plain(text string) string {
 	if !strings.ContainsFunc(text, hides) {
 		return text

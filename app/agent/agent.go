@@ -111,8 +111,8 @@ type Limits struct {
 	Processes int
 	Memory    int64 // bytes
 	Disk      int64 // bytes of files that are there, of those that the turn wrote
-	// Room is what is to be free on the disk of Turn.RunDir, in bytes. Where less is, a turn that has written much ends. A small
-	// disk has less: see LacksRoom.
+	// Room is what is to be free on the disk of Turn.RunDir, in bytes. Where less is, a turn that has written much
+	// ends. A small disk has less: see LacksRoom.
 	Room int64
 }
 

@@ -68,8 +68,8 @@ func (r *run) prepareBox() error {
 	}
 	s := *r.Sandbox
 	s.Repository, s.Shown = slices.Clone(s.Repository), slices.Clone(s.Shown)
-	// In the folder of the run the server writes the files of the next message, through whatever is there in their place. So of
-	// that folder the child can write where its temporary files are, and no more.
+	// In the folder of the run the server writes the files of the next message, through whatever is there in their
+	// place. So of that folder the child can write where its temporary files are, and no more.
 	s.temp = filepath.Join(r.RunDir, temporary)
 	s.Writable = append(slices.Clone(s.Writable), s.temp)
 	s.Repository = append(s.Repository, Mount{Path: r.RunDir})
@@ -153,8 +153,8 @@ func (r *run) furnish(s *Sandbox) error {
 	return r.signIn(s, fresh)
 }
 
-// plainBelow expects that no part of a path below a folder is a link. Where what one program keeps is in a folder of another one,
-// that one can put a link there, whose target would be shown to the first.
+// plainBelow expects that no part of a path below a folder is a link. Where what one program keeps is in a folder of
+// another one, that one can put a link there, whose target would be shown to the first.
 func plainBelow(dir, path string) error {
 	for part := range strings.SplitSeq(path, "/") {
 		dir = filepath.Join(dir, part)

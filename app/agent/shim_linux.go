@@ -32,8 +32,9 @@ func closeOnExec() {
 // adopt makes the kernel give orphaned descendants to this process in place of init.
 func adopt() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
-// newKeyring gives this thread, and what it starts, a ring of the kernel's keys in place of the one that came from who started the
-// server: with that come its tickets and keys of file systems. Where there are no rings nothing is to be kept.
+// newKeyring gives this thread, and what it starts, a ring of the kernel's keys in place of the one that came from who
+// started the server: with that come its tickets and keys of file systems. Where there are no rings nothing is to be
+// kept.
 func newKeyring() { _, _, _ = unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0) }
 
 func leaderAttr() *syscall.SysProcAttr {
@@ -109,7 +110,8 @@ func watch(l bounds) <-chan excess {
 			}
 			all := f.now()
 			if l.Processes > 0 && len(all) > l.Processes {
-				over <- excess{why: fmt.Sprintf("it was ended since it had more than %d processes at once", l.Processes)}
+				over <- excess{why: fmt.Sprintf("it was ended since it had more than %d processes at once",
+					l.Processes)}
 				return
 			}
 			// What processes share counts once where it matters, which takes longer to find out.
@@ -141,8 +143,8 @@ func newWriting(l bounds) *writing {
 // much is what a turn has to have written to be ended where the disk has no room left.
 const much = 64 << 20
 
-// over tells whether the turn has written more than it may, or much where the disk has no room. How much is free is looked at first: who
-// fills a disk takes from that.
+// over tells whether the turn has written more than it may, or much where the disk has no room. How much is free is
+// looked at first: who fills a disk takes from that.
 func (w *writing) over(f *family) *excess {
 	now := time.Now()
 	if w.Disk <= 0 && w.Room <= 0 || len(w.Own) == 0 || now.Before(w.next) {
@@ -179,8 +181,8 @@ func (w *writing) over(f *family) *excess {
 	return nil
 }
 
-// files is how many bytes the files of folders take on the disk that were changed since the turn began, and whether all could be looked
-// at.
+// files is how many bytes the files of folders take on the disk that were changed since the turn began, and whether all
+// could be looked at.
 func (w *writing) files(folders []string) (sum int64, whole bool) {
 	whole = true
 	looked := 0
@@ -208,8 +210,8 @@ func (w *writing) files(folders []string) (sum int64, whole bool) {
 	return sum, whole
 }
 
-// written is how many bytes processes, those that they waited for, and what this process waited for have given to disks, without
-// what was removed before it got there.
+// written is how many bytes processes, those that they waited for, and what this process waited for have given to
+// disks, without what was removed before it got there.
 func written(pids []int) (sum int64) {
 	for _, pid := range append(pids, os.Getpid()) {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
@@ -292,8 +294,8 @@ func behind() (n int, names []string) {
 // descendants lists the living processes below root, by the parents that /proc shows.
 func descendants(root int) []int { return (&family{root: root}).now() }
 
-// family finds the descendants of a process again and again. Of processes that were none it reads no more than that they are there:
-// none becomes one later.
+// family finds the descendants of a process again and again. Of processes that were none it reads no more than that
+// they are there: none becomes one later.
 type family struct {
 	root    int
 	foreign map[int]bool

@@ -22,7 +22,8 @@ func TestTheDescendantsOfAProcessAreFoundAgainAndAgain(t *testing.T) {
 				until(t, "its processes to be found", func() bool {
 					found = 0
 					for _, pid := range f.now() {
-						if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)); strings.Contains(string(text), m) {
+						if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ",
+							pid)); strings.Contains(string(text), m) {
 							found++
 						}
 					}
@@ -64,7 +65,8 @@ func TestARunEndsWhereTheDiskHasNoRoomLeft(t *testing.T) {
 		ended <- fmt.Sprint(s.stream("stdout"), err)
 	}()
 	_, f, _ = runTurn(t, bash(), turn)
-	expectFailure(t, f, FailTransient, "it was ended since the disk has less than 8 MiB left and it had written over 64 MiB of files")
+	expectFailure(t, f, FailTransient,
+		"it was ended since the disk has less than 8 MiB left and it had written over 64 MiB of files")
 	if !LacksRoom(disk, 100<<20) {
 		t.Error("a full disk has room")
 	}

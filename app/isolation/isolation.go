@@ -191,7 +191,8 @@ func disk(m db.Machine) Statement {
 	const own = "Keep CARILLON_DATA on a disk of its own, or with a quota."
 	switch {
 	case !m.CountsLimits:
-		return Statement{name, Partly, "What a run writes is not limited: this system cannot tell how much that is.", own}
+		return Statement{name, Partly, "What a run writes is not limited: this system cannot tell how much that is.",
+			own}
 	case m.Disk == 0:
 		return Statement{name, Partly, "What a run writes is not limited.", "Set CARILLON_RUN_DISK. " + own}
 	}
@@ -205,8 +206,9 @@ func room(m db.Machine) Statement {
 	case m.Room == 0:
 		return Statement{name, Partly, "Runs begin however full the disk is.", "Set CARILLON_DISK_FREE."}
 	case m.NoRoom:
-		return Statement{name, Missing, fmt.Sprintf("Less than %d MiB are left on the disk of the data folder, or than a "+
-			"fiftieth of it. No run begins, and one that writes much is ended.", m.Room>>20), "Make room."}
+		return Statement{name, Missing,
+			fmt.Sprintf("Less than %d MiB are left on the disk of the data folder, or than a "+
+				"fiftieth of it. No run begins, and one that writes much is ended.", m.Room>>20), "Make room."}
 	}
 	return Statement{name, Holds, fmt.Sprintf("With less than %d MiB no run begins.", m.Room>>20), ""}
 }

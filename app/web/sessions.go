@@ -396,7 +396,8 @@ func changesOf(session *db.Session) views.ChangesData {
 		if i >= shownFiles {
 			break
 		}
-		d := views.Diff{Path: account.Plain(f.Path), From: account.Plain(f.Old), Kind: string(f.Status), Added: f.Additions, Removed: f.Deletions, Binary: f.Binary, Open: i < 3}
+		d := views.Diff{Path: account.Plain(f.Path), From: account.Plain(f.Old), Kind: string(f.Status),
+			Added: f.Additions, Removed: f.Deletions, Binary: f.Binary, Open: i < 3}
 	hunks:
 		for _, h := range f.Hunks {
 			if len(d.Lines) > 0 || h.Heading != "" {
@@ -407,7 +408,8 @@ func changesOf(session *db.Session) views.ChangesData {
 					d.Cut = true
 					break hunks
 				}
-				d.Lines = append(d.Lines, views.DiffLine{Old: l.Old, New: l.New, Sign: sign(l.Kind), Text: account.Plain(strings.TrimSuffix(l.Text, "\r"))})
+				d.Lines = append(d.Lines, views.DiffLine{Old: l.Old, New: l.New, Sign: sign(l.Kind),
+					Text: account.Plain(strings.TrimSuffix(l.Text, "\r"))})
 			}
 		}
 		c.Files = append(c.Files, d)

@@ -354,8 +354,8 @@ func (l *look) include(ctx context.Context, w Worktree) error {
 	return nil
 }
 
-// unread is the list to which a file belongs that is not read: it has too many bytes, or its program let nobody read it. Nil: it
-// is read.
+// unread is the list to which a file belongs that is not read: it has too many bytes, or its program let nobody read
+// it. Nil: it is read.
 func (l *look) unread(path string) *[]FileChange {
 	path = filepath.Join(l.dir, path)
 	info, err := os.Lstat(path)

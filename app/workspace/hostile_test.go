@@ -458,7 +458,8 @@ func TestFilesThatNobodyMayReadAreNamed(t *testing.T) {
 	if _, err := s.Snapshot(t.Context(), w); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Commit(t.Context(), w, "New", "", ""); os.Geteuid() != 0 && (err == nil || !strings.Contains(err.Error(), "may be read by nobody")) {
+	if _, err := s.Commit(t.Context(), w, "New", "", ""); os.Geteuid() != 0 && (err == nil ||
+		!strings.Contains(err.Error(), "may be read by nobody")) {
 		t.Errorf("the commit: %v", err)
 	}
 	must(t, s.Remove(t.Context(), "w", "s1", true))

@@ -34,8 +34,10 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 		{"hooks", false, true}, {"info", false, true},
 		{"objects", true, true}, {"objects/info", false, true},
 		{"refs", true, true}, {"refs/carillon", false, true},
-		// Writable as refs is: a folder that is mounted cannot be replaced by a link, through which the server would write.
-		{"refs/heads", true, true}, {"refs/tags", true, true}, {"refs/remotes", true, true}, {"refs/remotes/origin", true, true},
+		// Writable as refs is: a folder that is mounted cannot be replaced by a link, through which the server would
+		// write.
+		{"refs/heads", true, true}, {"refs/tags", true, true}, {"refs/remotes", true, true}, {"refs/remotes/origin",
+			true, true},
 		{"worktrees", false, true}, {filepath.Join("worktrees", w.Session), true, false},
 		{"sessions", false, true}, {filepath.Join("sessions", w.Session), true, false},
 	} {
@@ -112,8 +114,8 @@ func (s *Store) ownObjects(mirror string, deep bool) error {
 	return nil
 }
 
-// ownReferences removes from the references of a repository each link that leads elsewhere: through one of a folder the server's
-// Git would write where the agent that made it cannot.
+// ownReferences removes from the references of a repository each link that leads elsewhere: through one of a folder the
+// server's Git would write where the agent that made it cannot.
 func (s *Store) ownReferences(mirror string) error {
 	refs := filepath.Join(mirror, "refs") // a link in place of all is refused by who looks
 	err := filepath.WalkDir(refs, func(path string, d fs.DirEntry, err error) error {
@@ -124,13 +126,15 @@ func (s *Store) ownReferences(mirror string) error {
 			return err
 		}
 		target, err := os.Readlink(path)
-		if info, statErr := os.Stat(path); err == nil && strings.HasPrefix(target, "refs/") && (statErr != nil || !info.IsDir()) {
+		if info, statErr := os.Stat(path); err == nil && strings.HasPrefix(target, "refs/") && (statErr != nil ||
+			!info.IsDir()) {
 			return nil // a symbolic reference as old versions of Git make them
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		s.log().Warn("removed from the references of the repository a link, which Carillon did not make", "repository", filepath.Base(mirror))
+		s.log().Warn("removed from the references of the repository a link, which Carillon did not make",
+			"repository", filepath.Base(mirror))
 		return nil
 	})
 	if err != nil {
@@ -139,7 +143,8 @@ func (s *Store) ownReferences(mirror string) error {
 	return nil
 }
 
-// ownLog removes a link in place of the log of a worktree's HEAD, or on the way to it: the server's Git adds to a log that is there.
+// ownLog removes a link in place of the log of a worktree's HEAD, or on the way to it: the server's Git adds to a log
+// that is there.
 func (s *Store) ownLog(admin string) error {
 	for _, path := range []string{filepath.Join(admin, "logs"), filepath.Join(admin, "logs", "HEAD")} {
 		info, err := os.Lstat(path)

@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// Git opens each .gitignore and .gitattributes of a worktree, and waits for a writer where a program left a pipe in its place.
+// Git opens each .gitignore and .gitattributes of a worktree, and waits for a writer where a program left a pipe in its
+// place.
 const (
 	pipesAfter = 2 * time.Second // a Git that takes longer may wait for one
 	pipesEvery = 5 * time.Second
 )
 
-// relieve looks for pipes in a worktree while a Git takes long that works on it, and ends who waits for them: their files are
-// then empty. An empty folder is none. The caller calls stop once that Git has ended.
+// relieve looks for pipes in a worktree while a Git takes long that works on it, and ends who waits for them: their
+// files are then empty. An empty folder is none. The caller calls stop once that Git has ended.
 func relieve(dir string) (stop func()) {
 	if dir == "" {
 		return func() {}

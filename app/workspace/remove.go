@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// deepest is how many folders are open at once, one in the other: what is deeper is moved up first. A program may leave as
-	// many as it likes, and each that is open takes one of the server's descriptors.
+	// deepest is how many folders are open at once, one in the other: what is deeper is moved up first. A program may
+	// leave as many as it likes, and each that is open takes one of the server's descriptors.
 	deepest = 64
 	// atOnce is how many names of a folder are read at once.
 	atOnce = 1000
 )
 
-// RemoveAll removes a file or a folder with all that is in it, as os.RemoveAll does, whatever a program has left there: folders
-// that may be neither read nor written, and more of them in one another than a path can name or descriptors are free. It follows
-// no link.
+// RemoveAll removes a file or a folder with all that is in it, as os.RemoveAll does, whatever a program has left there:
+// folders that may be neither read nor written, and more of them in one another than a path can name or descriptors are
+// free. It follows no link.
 func RemoveAll(path string) error {
 	err := os.Remove(path)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -75,8 +75,8 @@ const noHead = "ref: refs/heads/carillon-has-no-head\n"
 // markSHA256 is the file by which Carillon notes that the names of a mirror's objects are SHA-256.
 const markSHA256 = "carillon-sha256"
 
-// ofSHA256 reports whether the names of a mirror's objects are SHA-256. The mark alone does not say so: where there is none, an
-// agent can make it, but in a sandbox it cannot write the mirror's configuration.
+// ofSHA256 reports whether the names of a mirror's objects are SHA-256. The mark alone does not say so: where there is
+// none, an agent can make it, but in a sandbox it cannot write the mirror's configuration.
 func ofSHA256(mirror string) bool {
 	if !exists(filepath.Join(mirror, markSHA256)) {
 		return false

@@ -1,5 +1,6 @@
-// Package attack plays a list of attacks from inside of the sandbox of a real run, and looks from outside at what became of them: as
-// the user who runs the tests and, where that is root, as another one too. make attack prints the table.
+// Package attack plays a list of attacks from inside of the sandbox of a real run, and looks from outside at what
+// became of them: as the user who runs the tests and, where that is root, as another one too. make attack prints the
+// table.
 package attack
 
 import (
@@ -298,12 +299,14 @@ func set(t *testing.T, as *syscall.Credential, settings []string) *scene {
 		_, _ = unix.AddKey("user", p.Key, []byte(secret), unix.KEY_SPEC_SESSION_KEYRING)
 	}
 	s.server = stage.ServeAs(t, as, slices.Concat(stage.AsAdministrator, settings, []string{
-		"PATH=" + p.Tools + ":" + os.Getenv("PATH"), "CARILLON_SANDBOX=on", "CARILLON_RUN_PROCESSES=200", "CARILLON_RUN_MEMORY=500",
+		"PATH=" + p.Tools + ":" + os.Getenv("PATH"), "CARILLON_SANDBOX=on", "CARILLON_RUN_PROCESSES=200",
+		"CARILLON_RUN_MEMORY=500",
 		"CARILLON_RUN_DISK=50",
 		"AWS_SECRET_ACCESS_KEY=" + secret, "SSH_AUTH_SOCK=/run/" + secret,
 	})...)
 	p.Data, p.Home, p.Server = s.server.Data, s.server.Home, s.server.Pid()
-	p.HomeFiles = []string{filepath.Join(p.Home, ".ssh", "id_ed25519"), filepath.Join(p.Home, ".netrc"), filepath.Join(p.Home, ".claude.json")}
+	p.HomeFiles = []string{filepath.Join(p.Home, ".ssh", "id_ed25519"), filepath.Join(p.Home, ".netrc"),
+		filepath.Join(p.Home, ".claude.json")}
 	for _, path := range p.HomeFiles {
 		put(path, secret, 0o600)
 	}
@@ -315,14 +318,17 @@ func set(t *testing.T, as *syscall.Credential, settings []string) *scene {
 	s.workspace = s.v.Form(t, "", "").Get("workspace")
 	source := stage.Repository(t)
 	check(t, os.Chmod(filepath.Dir(source), 0o755))
-	a := s.v.Post(t, "/workspaces", url.Values{"name": {"Neighbour"}, "url": {source}, "branch": {"main"}, "sandbox": {"true"}, "offline": {"true"}})
+	a := s.v.Post(t, "/workspaces", url.Values{"name": {"Neighbour"}, "url": {source}, "branch": {"main"},
+		"sandbox": {"true"}, "offline": {"true"}})
 	if a.Status != http.StatusSeeOther {
 		t.Fatalf("a workspace was not made: %d %s", a.Status, a.Said())
 	}
 	s.neighbour = filepath.Base(a.To)
-	p.Mirror, p.Neighbour = filepath.Join(p.Data, "repos", s.workspace+".git"), filepath.Join(p.Data, "repos", s.neighbour+".git")
+	p.Mirror, p.Neighbour = filepath.Join(p.Data, "repos", s.workspace+".git"), filepath.Join(p.Data, "repos",
+		s.neighbour+".git")
 	s.v.Ends(t, s.run(s.neighbour, "Neighbour", "echo "+secret+" > ~/.cache/kept; echo fine"), "Succeeded")
-	p.NeighbourFiles = []string{filepath.Join(p.Neighbour, "config"), filepath.Join(p.Data, "homes", s.neighbour, ".cache", "kept")}
+	p.NeighbourFiles = []string{filepath.Join(p.Neighbour, "config"), filepath.Join(p.Data, "homes", s.neighbour,
+		".cache", "kept")}
 
 	s.bystander = s.run(s.workspace, "Bystander", "touch ready; until [ -e go ]; do sleep 0.2; done; echo fine")
 	p.Session = filepath.Base(s.bystander)
@@ -351,7 +357,8 @@ func set(t *testing.T, as *syscall.Credential, settings []string) *scene {
 		listen(filepath.Join(dir, p.Mark))
 	}
 	p.Sockets = append(p.Sockets, databaseSockets(p.Data, settings)...)
-	p.DataFiles = files(t, p.Data, filepath.Join(p.Data, "secret"), p.Mirror, filepath.Join(p.Data, "homes", s.workspace))
+	p.DataFiles = files(t, p.Data, filepath.Join(p.Data, "secret"), p.Mirror, filepath.Join(p.Data, "homes",
+		s.workspace))
 	list, err := os.ReadDir("/dev")
 	check(t, err)
 	for _, d := range list {
@@ -456,7 +463,8 @@ func (s *scene) play(in string) (session string) {
 	case offline:
 		session = s.run(s.neighbour, in, script)
 	case reading:
-		a := s.v.Post(s.t, "/bots", url.Values{"name": {"Reader"}, "read_only": {"true"}, "enabled": {"true"}, "instructions": {"Look."}})
+		a := s.v.Post(s.t, "/bots", url.Values{"name": {"Reader"}, "read_only": {"true"}, "enabled": {"true"},
+			"instructions": {"Look."}})
 		if a.Status != http.StatusSeeOther {
 			s.t.Fatalf("the bot was not made: %d %s", a.Status, a.Said())
 		}
@@ -478,7 +486,8 @@ func (s *scene) collect(in, session string, results map[string]*result) {
 	if in == offline {
 		workspace = s.neighbour
 	}
-	text, err := os.ReadFile(filepath.Join(s.place.Data, "homes", workspace, ".cache", resultFile+strings.ReplaceAll(in, " ", "-")))
+	text, err := os.ReadFile(filepath.Join(s.place.Data, "homes", workspace, ".cache",
+		resultFile+strings.ReplaceAll(in, " ", "-")))
 	if err == nil {
 		err = json.Unmarshal(text, &results)
 	}
@@ -505,30 +514,35 @@ func (s *scene) end(a attack, r *result) {
 // lookedAt expects that the server has looked at what the run left.
 func lookedAt(s *scene, r *result) {
 	a := s.v.Get(s.t, s.session+"/changes")
-	r.expect(fmt.Sprintf("its changes answered %d %s, and it said %s", a.Status, a.Said(), s.said(s.session)), a.Status == http.StatusOK && strings.Contains(a.Said(), "link-to-home"), "the server looks at all that is left")
+	r.expect(fmt.Sprintf("its changes answered %d %s, and it said %s", a.Status, a.Said(), s.said(s.session)),
+		a.Status == http.StatusOK && strings.Contains(a.Said(), "link-to-home"), "the server looks at all that is left")
 }
 
 func linksAfter(s *scene, r *result) {
 	a := s.v.Get(s.t, s.session+"/changes")
-	r.expect("the changes tell what a link leads to", a.Status == http.StatusOK && !strings.Contains(a.Text(), secret), "the server shows links as links")
+	r.expect("the changes tell what a link leads to", a.Status == http.StatusOK && !strings.Contains(a.Text(),
+		secret), "the server shows links as links")
 	for _, path := range s.place.HomeFiles {
 		_, err := os.Stat(path)
 		r.expect(path+" is gone", err == nil, "the server removes links as links")
 	}
 	key, err := os.ReadFile(s.place.DataFiles[0])
-	r.expect("the key was changed", err == nil && len(key) > 20 && !strings.Contains(a.Text(), strings.TrimSpace(string(key))), "the server shows links as links")
+	r.expect("the key was changed", err == nil && len(key) > 20 && !strings.Contains(a.Text(),
+		strings.TrimSpace(string(key))), "the server shows links as links")
 }
 
 func namesAfter(s *scene, r *result) {
 	a := s.v.Get(s.t, s.session+"/changes")
-	r.expect("a hidden byte is on the page", a.Status == http.StatusOK && !strings.ContainsAny(a.Text(), "\x1b\u202e"), "names are shown with what they hide")
+	r.expect("a hidden byte is on the page", a.Status == http.StatusOK && !strings.ContainsAny(a.Text(),
+		"\x1b\u202e"), "names are shown with what they hide")
 }
 
 // removed expects that the folders of the run are gone.
 func removed(s *scene, r *result) {
 	session := filepath.Base(s.session)
 	left, err := filepath.Glob(filepath.Join(s.place.Data, "runs", session+"*"))
-	r.expect("the run's folder stays: "+strings.Join(left, " "), err == nil && len(left) == 0, "rights are given back before a folder is removed")
+	r.expect("the run's folder stays: "+strings.Join(left, " "), err == nil && len(left) == 0,
+		"rights are given back before a folder is removed")
 }
 
 func outlived(s *scene, r *result) {
@@ -540,7 +554,8 @@ func configurationAfter(s *scene, r *result) {
 	text, err := os.ReadFile(filepath.Join(s.place.Home, ".claude", "settings.json"))
 	r.expect("the settings are others", err == nil && string(text) == "{}", "they are mounted read-only")
 	for _, dir := range []string{s.place.Home, filepath.Join(s.place.Data, "homes", s.workspace)} {
-		for _, name := range []string{".gitconfig", ".bashrc", ".npmrc", ".claude.json", ".claude/CLAUDE.md", ".config/git/config"} {
+		for _, name := range []string{".gitconfig", ".bashrc", ".npmrc", ".claude.json", ".claude/CLAUDE.md",
+			".config/git/config"} {
 			text, _ := os.ReadFile(filepath.Join(dir, name))
 			r.expect(name+" stayed", string(text) != planted, "a home begins empty with each run")
 		}
@@ -549,5 +564,6 @@ func configurationAfter(s *scene, r *result) {
 
 func signInsAfter(s *scene, r *result) {
 	text, err := os.ReadFile(filepath.Join(s.place.Home, ".claude", ".credentials.json"))
-	r.expect("it is "+string(text), err == nil && string(text) == fmt.Sprintf(signIn, "own", 1), "what is no sign-in is put back, and no link is followed")
+	r.expect("it is "+string(text), err == nil && string(text) == fmt.Sprintf(signIn, "own", 1),
+		"what is no sign-in is put back, and no link is followed")
 }

@@ -38,50 +38,74 @@ type attack struct {
 	after func(s *scene, r *result) // what is looked at from outside, once its run has ended
 }
 
-// attacks is the list. Whatever is tried does no harm to the machine where it is not held: files are opened and not written, mounts
-// and namespaces are the attacker's own, and what is without end ends.
+// attacks is the list. Whatever is tried does no harm to the machine where it is not held: files are opened and not
+// written, mounts and namespaces are the attacker's own, and what is without end ends.
 var attacks = []attack{
 	{name: "mounts", tries: "mount, bind, remount, unmount, change the root", in: open, play: mounts},
 	{name: "new namespaces", tries: "make one of each kind, of users first", in: open, play: namespaces},
-	{name: "capabilities", tries: "have any, get some by a set-user-ID program, change owners, the name of the machine or the kernel", in: open, play: capabilities},
-	{name: "the kernel's files", tries: "open all of /proc, /proc/sys, /sys/kernel, /sys/fs and the like for writing", in: open, play: kernelFiles},
+	{name: "capabilities",
+		tries: "have any, get some by a set-user-ID program, change owners, the name of the machine or the kernel",
+		in:    open, play: capabilities},
+	{name: "the kernel's files", tries: "open all of /proc, /proc/sys, /sys/kernel, /sys/fs and the like for writing",
+		in: open, play: kernelFiles},
 	{name: "devices", tries: "open those of the machine, make one", in: open, play: devices},
-	{name: "memory by file systems", tries: "find one in memory that takes more than a part of the machine's", in: open, play: fileSystems},
-	{name: "sockets of services", tries: "speak to the database, to services in /run, homes and /tmp", in: open, play: sockets},
-	{name: "sockets without a network", tries: "the same, abstract ones, Carillon's port and the loopback interface", in: offline, play: cutOff},
-	{name: "other processes", tries: "signal, trace, read memory and environment of the server and of another run", in: open, play: processes},
-	{name: "what a child inherits", tries: "find secrets in variables, open files, the terminal, the kernel's keys", in: open, play: inheritance},
-	{name: "the data folder", tries: "read its key, the database, other files; write beside what is its own", in: open, play: dataFolder, after: coveredAfter},
-	{name: "homes", tries: "read keys and sign-ins of Carillon's user and of others; write there", in: open, play: homes},
-	{name: "the machine's files", tries: "write programs, configuration, folders on the PATH", in: open, play: machineFiles},
+	{name: "memory by file systems", tries: "find one in memory that takes more than a part of the machine's",
+		in: open, play: fileSystems},
+	{name: "sockets of services", tries: "speak to the database, to services in /run, homes and /tmp", in: open,
+		play: sockets},
+	{name: "sockets without a network", tries: "the same, abstract ones, Carillon's port and the loopback interface",
+		in: offline, play: cutOff},
+	{name: "other processes", tries: "signal, trace, read memory and environment of the server and of another run",
+		in: open, play: processes},
+	{name: "what a child inherits", tries: "find secrets in variables, open files, the terminal, the kernel's keys",
+		in: open, play: inheritance},
+	{name: "the data folder", tries: "read its key, the database, other files; write beside what is its own",
+		in: open, play: dataFolder, after: coveredAfter},
+	{name: "homes", tries: "read keys and sign-ins of Carillon's user and of others; write there", in: open,
+		play: homes},
+	{name: "the machine's files", tries: "write programs, configuration, folders on the PATH", in: open,
+		play: machineFiles},
 	{name: "a neighbour's workspace", tries: "read and write its repository and its home", in: open, play: neighbours},
-	{name: "another session", tries: "read and write its worktree, its Git folder, its run's folder", in: open, play: otherSession},
+	{name: "another session", tries: "read and write its worktree, its Git folder, its run's folder", in: open,
+		play: otherSession},
 	{
-		name: "hooks and configuration of the repository", tries: "write them, move away what they are in, say that it is of SHA-256",
-		in: open, play: repository, after: lookedAt,
+		name:  "hooks and configuration of the repository",
+		tries: "write them, move away what they are in, say that it is of SHA-256",
+		in:    open, play: repository, after: lookedAt,
 	},
-	{name: "references", tries: "put links in place of their folders, for the server to write through", in: open, play: references, after: lookedAt},
+	{name: "references", tries: "put links in place of their folders, for the server to write through", in: open,
+		play: references, after: lookedAt},
 	{name: "objects of other repositories", tries: "write objects/info/alternates", in: open, play: alternates},
-	{name: "the run's own folder", tries: "put links and pipes where the server writes its next script", in: open, play: runFolder},
+	{name: "the run's own folder", tries: "put links and pipes where the server writes its next script", in: open,
+		play: runFolder},
 	{
-		name: "links out of the worktree", tries: "read and write through them, and let the server look, commit and remove", in: open,
+		name:  "links out of the worktree",
+		tries: "read and write through them, and let the server look, commit and remove", in: open,
 		play: links, after: linksAfter,
 	},
-	{name: "pipes and what is no file", tries: "let the server wait for a pipe", in: open, play: pipes, after: lookedAt},
+	{name: "pipes and what is no file", tries: "let the server wait for a pipe", in: open, play: pipes,
+		after: lookedAt},
 	{name: "a file of a terabyte", tries: "let the server read a hole", in: open, play: hole, after: lookedAt},
-	{name: "hidden bytes in file names", tries: "line breaks, escapes, no UTF-8", in: open, play: names, after: namesAfter},
-	{name: "what cannot be removed", tries: "leave folders without rights, and thousands in one another", in: open, play: stubborn, after: removed},
-	{name: "processes that outlive the run", tries: "daemons that heed no signal", in: open, play: daemons, after: outlived},
+	{name: "hidden bytes in file names", tries: "line breaks, escapes, no UTF-8", in: open, play: names,
+		after: namesAfter},
+	{name: "what cannot be removed", tries: "leave folders without rights, and thousands in one another", in: open,
+		play: stubborn, after: removed},
+	{name: "processes that outlive the run", tries: "daemons that heed no signal", in: open, play: daemons,
+		after: outlived},
 	{name: "a turn that may change nothing", tries: "write the worktree and the repository", in: reading, play: writes},
-	{name: "configuration of agents", tries: "change what later runs obey", in: reading, play: configuration, after: configurationAfter},
-	{name: "sign-ins of agents", tries: "put a stranger's in place of the shared one, or ruin it", in: reading, play: signIns, after: signInsAfter},
+	{name: "configuration of agents", tries: "change what later runs obey", in: reading, play: configuration,
+		after: configurationAfter},
+	{name: "sign-ins of agents", tries: "put a stranger's in place of the shared one, or ruin it", in: reading,
+		play: signIns, after: signInsAfter},
 	{
 		name: "processes without end", tries: "start more and more", in: alone,
-		script: "for i in $(seq 400); do sleep 3000 & done; wait", ends: "it was ended since it had more than 200 processes at once",
+		script: "for i in $(seq 400); do sleep 3000 & done; wait",
+		ends:   "it was ended since it had more than 200 processes at once",
 	},
 	{
 		name: "all of the memory", tries: "take more and more", in: alone,
-		script: "head -c 1000000000 /dev/zero | tail -c 1000000000 | sleep 3000", ends: "it was ended since it used more than 500 MiB of memory",
+		script: "head -c 1000000000 /dev/zero | tail -c 1000000000 | sleep 3000",
+		ends:   "it was ended since it used more than 500 MiB of memory",
 	},
 	{
 		name: "all of the disk", tries: "write more and more, in worktree, home, /tmp and /dev/shm", in: alone,
@@ -114,8 +138,9 @@ func mounts(p *place, r *result) {
 // namespaces tries to begin a process in a namespace of its own, in which it might have rights.
 func namespaces(p *place, r *result) {
 	for name, flag := range map[string]uintptr{
-		"users": unix.CLONE_NEWUSER, "mounts": unix.CLONE_NEWNS, "processes": unix.CLONE_NEWPID, "networks": unix.CLONE_NEWNET,
-		"IPC": unix.CLONE_NEWIPC, "names": unix.CLONE_NEWUTS, "cgroups": unix.CLONE_NEWCGROUP,
+		"users": unix.CLONE_NEWUSER, "mounts": unix.CLONE_NEWNS, "processes": unix.CLONE_NEWPID,
+		"networks": unix.CLONE_NEWNET,
+		"IPC":      unix.CLONE_NEWIPC, "names": unix.CLONE_NEWUTS, "cgroups": unix.CLONE_NEWCGROUP,
 	} {
 		if name == "users" && !p.Unnested {
 			continue // this bubblewrap cannot forbid it; within, none of the other attacks gets further
@@ -158,7 +183,8 @@ func kernelFiles(_ *place, r *result) {
 			if err != nil {
 				return nil
 			}
-			if _, err := strconv.Atoi(d.Name()); err == nil && filepath.Dir(path) == "/proc" || path == "/proc/self" || path == "/proc/thread-self" {
+			if _, err := strconv.Atoi(d.Name()); err == nil && filepath.Dir(path) == "/proc" ||
+				path == "/proc/self" || path == "/proc/thread-self" {
 				return fs.SkipDir
 			}
 			if looked++; looked > 4000 {
@@ -202,11 +228,13 @@ func fileSystems(_ *place, r *result) {
 	for line := range strings.Lines(string(text)) {
 		before, after, _ := strings.Cut(line, " - ")
 		fields, kind := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 6 || len(kind) < 1 || kind[0] != "tmpfs" || slices.Contains(strings.Split(fields[5], ","), "ro") {
+		if len(fields) < 6 || len(kind) < 1 || kind[0] != "tmpfs" || slices.Contains(strings.Split(fields[5], ","),
+			"ro") {
 			continue
 		}
 		var is unix.Statfs_t
-		if err := unix.Statfs(fields[4], &is); err != nil || is.Type != unix.TMPFS_MAGIC { // another one is mounted over it
+		// another one is mounted over it
+		if err := unix.Statfs(fields[4], &is); err != nil || is.Type != unix.TMPFS_MAGIC {
 			continue
 		}
 		size := is.Blocks * uint64(is.Bsize)
@@ -271,13 +299,16 @@ func processes(p *place, r *result) {
 func inheritance(p *place, r *result) {
 	for _, kv := range os.Environ() {
 		name, value, _ := strings.Cut(kv, "=")
-		bad := strings.HasPrefix(name, "CARILLON_") && !strings.HasPrefix(name, "CARILLON_MCP_") || strings.HasPrefix(name, "PG") || name == "DATABASE_URL" || strings.Contains(value, secret)
+		bad := strings.HasPrefix(name, "CARILLON_") && !strings.HasPrefix(name, "CARILLON_MCP_") ||
+			strings.HasPrefix(name, "PG") || name == "DATABASE_URL" || strings.Contains(value, secret)
 		r.expect("find "+name, !bad, "the environment is made of a list")
 	}
 	files, _ := os.ReadDir("/proc/self/fd")
 	for _, f := range files {
 		to, _ := os.Readlink("/proc/self/fd/" + f.Name())
-		if n, _ := strconv.Atoi(f.Name()); n > 2 && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/proc/") && !strings.HasPrefix(to, "/sys/") && to != "" { // those are of Go
+		// those are of Go
+		if n, _ := strconv.Atoi(f.Name()); n > 2 && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to,
+			"/proc/") && !strings.HasPrefix(to, "/sys/") && to != "" {
 			r.expect("use descriptor "+f.Name()+" of "+to, false, "")
 		}
 	}
@@ -356,7 +387,8 @@ func homes(p *place, r *result) {
 			if slices.Contains(p.covered(), path) || f.Name() == left { // made by itself
 				continue
 			}
-			shown := slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool { return strings.HasPrefix(dir+"/", path+"/") })
+			shown := slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")),
+				func(dir string) bool { return strings.HasPrefix(dir+"/", path+"/") })
 			r.expect("see "+path, shown, "they are empty")
 		}
 	}
@@ -370,7 +402,8 @@ func machineFiles(p *place, r *result) {
 		}
 	}
 	r.change("/etc/passwd", "/etc/hosts", filepath.Join(p.Tools, "claude"))
-	r.try("put another program in its place", os.Rename(filepath.Join(p.Tools, "claude"), filepath.Join(p.Tools, "other")))
+	r.try("put another program in its place", os.Rename(filepath.Join(p.Tools, "claude"), filepath.Join(p.Tools,
+		"other")))
 }
 
 func neighbours(p *place, r *result) {
@@ -395,8 +428,10 @@ func otherSession(p *place, r *result) {
 }
 
 func repository(p *place, r *result) {
-	_ = os.WriteFile(filepath.Join(p.Mirror, "carillon-sha256"), nil, 0o600) // without it the changes below would not be listed
-	for _, name := range []string{"config", "HEAD", "hooks/post-checkout", "info/exclude", "info/attributes", "refs/carillon/x"} {
+	// without it the changes below would not be listed
+	_ = os.WriteFile(filepath.Join(p.Mirror, "carillon-sha256"), nil, 0o600)
+	for _, name := range []string{"config", "HEAD", "hooks/post-checkout", "info/exclude", "info/attributes",
+		"refs/carillon/x"} {
 		_ = os.MkdirAll(filepath.Dir(filepath.Join(p.Mirror, name)), 0o700)
 		f, err := os.OpenFile(filepath.Join(p.Mirror, name), os.O_WRONLY|os.O_CREATE, 0o600)
 		if err == nil {
@@ -429,7 +464,8 @@ func references(p *place, r *result) {
 
 func alternates(p *place, r *result) {
 	for _, name := range []string{"alternates", "http-alternates"} {
-		r.try("write "+name, os.WriteFile(filepath.Join(p.Mirror, "objects", "info", name), []byte(p.Neighbour+"/objects\n"), 0o600))
+		r.try("write "+name, os.WriteFile(filepath.Join(p.Mirror, "objects", "info", name),
+			[]byte(p.Neighbour+"/objects\n"), 0o600))
 	}
 	dir := filepath.Join(p.Mirror, "objects", "info")
 	r.try("move objects/info", os.Rename(dir, dir+"-moved"))
@@ -448,17 +484,20 @@ func runFolder(p *place, r *result) {
 	r.try("put a link in place of tmp", os.Rename(os.TempDir(), filepath.Join(dir, "was")))
 }
 
-// links are in the worktree. What they lead to is not there in the sandbox, and must not be there for the server either.
+// links are in the worktree. What they lead to is not there in the sandbox, and must not be there for the server
+// either.
 func links(p *place, r *result) {
 	for name, to := range map[string]string{
-		"link-to-key": p.DataFiles[0], "link-to-home": p.Home, "link-to-root": "/", "link-up": "../..", "link-to-neighbour": p.Neighbour,
-		"link-to-sign-in": filepath.Join(p.Home, ".claude", ".credentials.json"),
+		"link-to-key": p.DataFiles[0], "link-to-home": p.Home, "link-to-root": "/", "link-up": "../..",
+		"link-to-neighbour": p.Neighbour,
+		"link-to-sign-in":   filepath.Join(p.Home, ".claude", ".credentials.json"),
 	} {
 		if err := os.Symlink(to, name); err != nil {
 			r.Through = append(r.Through, "no link could be made: "+err.Error())
 		}
 	}
-	r.read("link-to-key", "link-to-sign-in", "link-to-home/.ssh/id_ed25519", "link-to-neighbour/config", "link-up/secret")
+	r.read("link-to-key", "link-to-sign-in", "link-to-home/.ssh/id_ed25519", "link-to-neighbour/config",
+		"link-up/secret")
 	r.make("link-to-root/etc")
 	_ = os.Remove("README.md")
 	_ = os.Symlink(p.DataFiles[0], "README.md")
@@ -484,7 +523,8 @@ func hole(_ *place, r *result) {
 	}
 }
 
-var hidden = []string{"line\nbreak", "red\x1b[31m", "not\xffUTF-8", "turned\u202egnp.exe", "-rf", strings.Repeat("n", 255), "; touch x", "$(touch x)"}
+var hidden = []string{"line\nbreak", "red\x1b[31m", "not\xffUTF-8", "turned\u202egnp.exe", "-rf", strings.Repeat("n",
+	255), "; touch x", "$(touch x)"}
 
 func names(_ *place, r *result) {
 	for _, name := range hidden {
@@ -522,7 +562,8 @@ func stubborn(_ *place, r *result) {
 
 func daemons(p *place, r *result) {
 	for range 3 {
-		cmd := exec.Command("bash", "-c", "trap '' TERM HUP INT; (setsid bash -c 'trap \"\" TERM HUP INT; while true; do sleep 300; done' &) & wait; sleep 3000")
+		cmd := exec.Command("bash", "-c",
+			"trap '' TERM HUP INT; (setsid bash -c 'trap \"\" TERM HUP INT; while true; do sleep 300; done' &) & wait; sleep 3000")
 		cmd.Env = append(os.Environ(), "MARK="+p.Mark)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {
@@ -535,8 +576,10 @@ func writes(p *place, r *result) {
 	here, _ := os.Getwd()
 	r.make(here, filepath.Join(here, ".git"), p.Mirror, p.Mirror+"/objects", p.Mirror+"/refs", p.Mirror+"/refs/heads")
 	r.change("greeting.txt", filepath.Join(here, ".git"))
-	for _, args := range [][]string{{"commit", "--allow-empty", "-qm", "x"}, {"branch", "other"}, {"config", "core.fsmonitor", "true"}, {"stash", "-q"}} {
-		out, err := exec.Command("git", append([]string{"-c", "user.name=x", "-c", "user.email=x@example.com"}, args...)...).CombinedOutput()
+	for _, args := range [][]string{{"commit", "--allow-empty", "-qm", "x"}, {"branch", "other"}, {"config",
+		"core.fsmonitor", "true"}, {"stash", "-q"}} {
+		out, err := exec.Command("git", append([]string{"-c", "user.name=x", "-c", "user.email=x@example.com"},
+			args...)...).CombinedOutput()
 		if args[0] == "stash" && strings.Contains(string(out), "No local changes") {
 			continue
 		}
@@ -559,7 +602,9 @@ func configuration(_ *place, r *result) {
 	r.change(filepath.Join(dir, "settings.json"))
 	r.try("remove the settings", os.Remove(filepath.Join(dir, "settings.json")))
 	r.try("replace the settings", os.Rename(filepath.Join(dir, "settings.json"), filepath.Join(dir, "was")))
-	for _, name := range []string{".gitconfig", ".bashrc", ".claude.json", ".npmrc", ".claude/CLAUDE.md", ".config/git/config"} { // gone with the run
+	// gone with the run
+	for _, name := range []string{".gitconfig", ".bashrc", ".claude.json", ".npmrc", ".claude/CLAUDE.md",
+		".config/git/config"} {
 		path := filepath.Join(os.Getenv("HOME"), name)
 		_ = os.MkdirAll(filepath.Dir(path), 0o700)
 		_ = os.WriteFile(path, []byte(planted), 0o600)
@@ -574,7 +619,8 @@ func signIns(p *place, r *result) {
 	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), "refreshToken") {
 		r.Through = append(r.Through, fmt.Sprintf("the sign-in cannot be used: %v", err)) // an agent needs it
 	}
-	r.try("take it by another name", os.Link(filepath.Join(p.Home, ".claude", ".credentials.json"), filepath.Join(home, "kept")))
+	r.try("take it by another name", os.Link(filepath.Join(p.Home, ".claude", ".credentials.json"),
+		filepath.Join(home, "kept")))
 	_ = os.WriteFile(file, []byte("{}"), 0o600)
 	// The server looks for what a program put in its place.
 	if err := os.Rename(filepath.Join(home, ".claude"), filepath.Join(home, "moved")); err != nil {

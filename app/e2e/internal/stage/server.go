@@ -57,8 +57,8 @@ func ServePlain(t testing.TB, settings ...string) *Server {
 	return serveProgram(t, Plain, settings)
 }
 
-// ServeAs is Serve as another user, which root alone can do: its folders belong to that user. The source, which the programs of
-// the embedded database are in, must be readable to everybody: see Enters.
+// ServeAs is Serve as another user, which root alone can do: its folders belong to that user. The source, which the
+// programs of the embedded database are in, must be readable to everybody: see Enters.
 func ServeAs(t testing.TB, user *syscall.Credential, settings ...string) *Server {
 	t.Helper()
 	s := prepare(t, Watched, settings)
@@ -113,7 +113,8 @@ func prepare(t testing.TB, program func() (string, error), settings []string) *S
 	t.Helper()
 	s := &Server{program: program, Data: Folder(t), Home: Folder(t), Log: &Buffer{}}
 	s.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + s.Home, "TMPDIR=" + os.TempDir(), "CARILLON_PG_BIN=" + os.Getenv("CARILLON_PG_BIN"),
+		"PATH=" + os.Getenv("PATH"), "HOME=" + s.Home, "TMPDIR=" + os.TempDir(), "CARILLON_PG_BIN=" +
+			os.Getenv("CARILLON_PG_BIN"),
 		"CARILLON_DATA=" + s.Data, "CARILLON_ADDR=127.0.0.1:0", "CARILLON_LOG=json",
 		"CARILLON_SANDBOX=off", // scripts of tests look at files of theirs
 	}, settings...)
