@@ -73,6 +73,9 @@ soak: need-go need-node need-git packages ## Run the program under load and kill
 	SOAK=$(SOAK) go test -vet=off -count=1 -v -timeout 0 ./app/e2e/soak
 	SOAK=$(SOAK) go test -tags=crashpoints -vet=off -count=1 -v -timeout 0 -run OverAndOver ./app/e2e/faults
 
+doors: need-go need-node packages ## Send every costly text through every door, and print what the slowest requests took
+	CARILLON_DOORS=all go test -vet=off -count=1 -v -timeout 0 -run '^TestCostlyTextsThroughEveryDoor' ./app/web
+
 SIEGE := 30m
 
 siege: need-go need-node need-git packages ## Let faults of the surroundings last as long as in life, for SIEGE=30m, and kill Git in each of its calls

@@ -36,7 +36,7 @@ type Bot struct {
 // Bots lists the bots that are for all workspaces and those of the workspaces that a person is a member of, by name.
 func Bots(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Bot, error) {
 	var list []Bot
-	sel := page.of(q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").
+	sel := page.of(q.NewSelect().Model(&list).ExcludeColumn("instructions").Relation("Workspace").ColumnExpr("left(b.instructions, 500) AS instructions").
 		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.bot_id = b.id) AS uses"), "b")
 	if !v.Everywhere {
 		sel = sel.Where("(b.workspace_id IS NULL OR b.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)

@@ -221,11 +221,13 @@ type ExecutionFilter struct {
 	Limit      int
 }
 
-// Executions lists history, newest first.
+// Executions lists history, newest first, without what a run was given: its values, and the prompt, steps, parameters and instructions of
+// its snapshot, which may be megabytes each.
 func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution, error) {
 	var list []Execution
 	sel := q.NewSelect().Model(&list).Relation("Automation").Relation("User").
-		ColumnExpr("?TableColumns").Limit(int64(f.Limit))
+		ExcludeColumn("snapshot", "parameters").ColumnExpr("e.snapshot - '{prompt,steps,parameters,instructions}'::text[] AS snapshot").
+		Limit(int64(f.Limit))
 	sel = f.Access.narrow(sel, "automation", "creator_id")
 	if f.Automation != uuid.Nil {
 		sel = sel.Where("e.automation_id = ?", f.Automation)

@@ -75,7 +75,8 @@ type Workflow struct {
 	Version     int64       `bun:"version"`
 
 	Workspace *Workspace `bun:"rel:belongs-to,join:workspace_id=id"`
-	Uses      int        `bun:"uses,scanonly"` // how many automations use it, where the query says so
+	Uses      int        `bun:"uses,scanonly"`       // how many automations use it, where the query says so
+	StepCount int        `bun:"step_count,scanonly"` // how many steps it has, in a list, which has neither them nor the parameters
 }
 
 // ByName is a page of a list that goes by name: at most Limit rows after the one with the name and id given, or from the
@@ -97,10 +98,11 @@ func (p ByName) of(sel *bun.SelectQuery, table string) *bun.SelectQuery {
 	return sel.OrderExpr("lower(?0.name), ?0.id", bun.Ident(table)).Limit(int64(limit))
 }
 
-// Workflows lists the workflows that are for all workspaces and those of the workspaces that a person is a member of, by name.
+// Workflows lists the workflows that are for all workspaces and those of the workspaces that a person is a member of, by name, without
+// their steps and parameters, which may be megabytes each.
 func Workflows(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Workflow, error) {
 	var list []Workflow
-	sel := page.of(q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").
+	sel := page.of(q.NewSelect().Model(&list).ExcludeColumn("steps", "parameters").Relation("Workspace").ColumnExpr("wf.step_count").
 		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses"), "wf")
 	if !v.Everywhere {
 		sel = sel.Where("(wf.workspace_id IS NULL OR wf.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)

@@ -282,8 +282,9 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 		bad["provider"] = fmt.Sprintf("%s runs scripts and takes no instructions. Choose an agent.", p.Name)
 	}
 	b.AllowedTools = []string{}
+	seen := onceEach{}
 	for _, tool := range strings.FieldsFunc(in.AllowedTools, func(r rune) bool { return r == '\n' || r == ',' || r == '\r' }) {
-		if tool = strings.TrimSpace(tool); tool == "" || slices.Contains(b.AllowedTools, tool) {
+		if tool = strings.TrimSpace(tool); tool == "" || !seen.isNew(tool) {
 			continue
 		}
 		if len(tool) > 200 || !storable(tool) || strings.ContainsFunc(tool, func(r rune) bool { return r < ' ' }) {

@@ -440,6 +440,9 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 	}
 	a.Parameters = map[string]string{}
 	names := p.Names(a.Prompt)
+	if len(names) > maxNames && bad["prompt"] == "" {
+		bad["prompt"] = fmt.Sprintf("The prompt asks for %d different values. At most %d fit.", len(names), maxNames)
+	}
 	in.unused(names, "The prompt does not use this, so it would have no effect. Leave it out.", bad)
 	for _, name := range names {
 		if v, ok := in.Parameters[name]; ok && v != "" {
@@ -482,11 +485,17 @@ func (s *Service) scriptProblem(provider, script string) string {
 // script it is remembered, so that lists of automations parse each script once.
 func (s *Service) Names(provider, prompt string) []string {
 	p, _ := s.provider(provider)
+	var names []string
 	if p.Script && len(prompt) <= MaxPrompt {
-		return s.scripts.of(prompt, p.Names)
+		names = s.scripts.of(prompt, p.Names)
+	} else {
+		names = p.Names(prompt)
 	}
-	return p.Names(prompt)
+	return names[:min(len(names), maxNames)]
 }
+
+// maxNames is how many different values a prompt asks for at most. A page has a field for each.
+const maxNames = 500
 
 // SetEnabled switches an automation on or off. Switched on it starts anew: no failures, no iterations, and its schedule
 // from now. An HTTP Trigger cannot be switched off: that is fault.Invalid.

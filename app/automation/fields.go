@@ -63,3 +63,16 @@ func cmpOr(a, b string) string {
 	}
 	return b
 }
+
+// onceEach tells which texts of a list that a person typed are new. To look through what is kept so far would take the square of how
+// many they are, before it is known that they are too many.
+type onceEach map[string]bool
+
+// isNew reports whether a text is seen for the first time.
+func (o onceEach) isNew(text string) bool {
+	if o[text] {
+		return false
+	}
+	o[text] = true
+	return true
+}

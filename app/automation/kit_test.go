@@ -193,11 +193,8 @@ var (
 // history lists an automation's executions, oldest first.
 func (k *kit) history(a *db.Automation) []db.Execution {
 	k.t.Helper()
-	list, err := db.Executions(k.t.Context(), k.DB, db.ExecutionFilter{Automation: a.ID, Access: db.Access{All: true, Everywhere: true}, Limit: 10000})
-	check(k.t, err)
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
-	}
+	var list []db.Execution
+	check(k.t, k.DB.NewSelect().Model(&list).Relation("Automation").Relation("User").Where("e.automation_id = ?", a.ID).Order("e.id").Scan(k.t.Context()))
 	return list
 }
 

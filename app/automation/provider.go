@@ -92,8 +92,9 @@ func (s *Service) release(ctx context.Context, id string) error {
 func (s *Service) SaveModels(ctx context.Context, actor account.Actor, id, lines, version string) error {
 	bad := fault.Invalid{}
 	var models []string
+	seen := onceEach{}
 	for line := range strings.Lines(lines) {
-		if model := text(bad, "models", "", line, 200, false); model != "" && !slices.Contains(models, model) {
+		if model := text(bad, "models", "", line, 200, false); model != "" && seen.isNew(model) {
 			models = append(models, model)
 		}
 	}
@@ -334,6 +335,9 @@ func (s *Service) TryProvider(ctx context.Context, actor account.Actor, id strin
 	return wrap(err, "try provider %s", id)
 }
 
+// mostOfOwn is how many variables, and how many paths, an agent that was added has at most.
+const mostOfOwn = 100
+
 // ownProvider checks an agent as typed.
 func ownProvider(in OwnProviderInput) (db.OwnProvider, error) {
 	bad := fault.Invalid{}
@@ -370,6 +374,12 @@ func ownProvider(in OwnProviderInput) (db.OwnProvider, error) {
 			own.State = append(own.State, clean)
 		}
 	}
+	if len(own.Keys) > mostOfOwn {
+		bad["keys"] = fmt.Sprintf("These are %d variables. At most %d fit.", len(own.Keys), mostOfOwn)
+	}
+	if len(own.State) > mostOfOwn {
+		bad["state"] = fmt.Sprintf("These are %d paths. At most %d fit.", len(own.State), mostOfOwn)
+	}
 	own.Obeys = obeyed(in.Obeys, bad)
 	if len(bad) > 0 {
 		return own, bad
@@ -383,6 +393,7 @@ const mostObeyed = 50
 // obeyed reads the files and folders of a repository that steer an agent, one a line.
 func obeyed(typed string, bad fault.Invalid) []string {
 	var list []string
+	seen := onceEach{}
 	for line := range strings.Lines(typed) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
@@ -395,7 +406,7 @@ func obeyed(typed string, bad fault.Invalid) []string {
 			bad["obeys"] = line + " is no path in a repository. Write one such as .agent/hooks.json, without signs that stand for others."
 		case clean == ".git" || strings.HasPrefix(clean, ".git/"):
 			bad["obeys"] = line + " belongs to Git, which the agent needs."
-		case !slices.Contains(list, clean):
+		case seen.isNew(clean):
 			list = append(list, clean)
 		}
 	}

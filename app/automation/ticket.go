@@ -364,9 +364,10 @@ func ticketBody(bad fault.Invalid, field, value string) string {
 // labels reads labels with commas between them, each once.
 func labels(bad fault.Invalid, value string) []string {
 	list := []string{}
+	seen := onceEach{}
 	for label := range strings.SplitSeq(value, ",") {
 		label = text(bad, "labels", "", label, maxLabel, false)
-		if label != "" && !slices.ContainsFunc(list, func(o string) bool { return strings.EqualFold(o, label) }) {
+		if label != "" && seen.isNew(strings.ToLower(label)) {
 			list = append(list, label)
 		}
 	}

@@ -306,7 +306,12 @@ func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 	}
 	in.unused(aliases, "The workflow has no parameter of this name. Leave it out.", bad)
 	if p, ok := s.provider(a.Provider); ok && p.Script {
+		size := 0
 		for _, script := range scripts(wf.Steps) {
+			if size += len(script.Step.Text); size > maxScriptBytes {
+				bad["workflow"] = fmt.Sprintf("The steps of this workflow are over %d MiB long together, which is too much for scripts.", maxScriptBytes>>20)
+				break
+			}
 			if reason := s.scriptProblem(p.ID, script.Step.Text); reason != "" {
 				bad["workflow"] = fmt.Sprintf("Step %s of this workflow is no script for %s: %s", script.Number(), p.Name, reason)
 				break
@@ -315,6 +320,9 @@ func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 	}
 	return nil
 }
+
+// maxScriptBytes is how long the steps of a workflow may be together, in bytes, where they run as scripts: each is parsed.
+const maxScriptBytes = 1 << 20
 
 // scripts are the messages among steps, with those in loops.
 func scripts(steps []db.Step) []Placed {

@@ -264,8 +264,9 @@ func variable(alias string) string { return strings.ReplaceAll(alias, "-", "_") 
 
 func readChoices(typed string) []string {
 	var list []string
+	seen := onceEach{}
 	for _, c := range strings.FieldsFunc(typed, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
-		if c = strings.TrimSpace(c); c != "" && !slices.Contains(list, c) {
+		if c = strings.TrimSpace(c); c != "" && seen.isNew(c) {
 			list = append(list, c)
 		}
 	}

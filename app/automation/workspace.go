@@ -384,6 +384,7 @@ const showsNeeds = "What sandboxes show of the machine is set by who may change 
 // can read, so they are set by who may change the settings of the installation. Others leave them as they are.
 func (s *Service) applyShows(actor account.Actor, w *db.Workspace, typed string, bad fault.Invalid) {
 	var list []string
+	seen := onceEach{}
 	for line := range strings.Lines(typed) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
@@ -396,7 +397,7 @@ func (s *Service) applyShows(actor account.Actor, w *db.Workspace, typed string,
 			bad["shows"] = line + " is no path below / or ~/. Write one such as ~/.npmrc or /opt/tools."
 		case s.Conceals != nil && s.Conceals(clean) != "":
 			bad["shows"] = fmt.Sprintf("%s cannot be shown: %s.", line, s.Conceals(clean))
-		case !slices.Contains(list, clean):
+		case seen.isNew(clean):
 			list = append(list, clean)
 		}
 	}
@@ -462,11 +463,19 @@ func strangers(before, now []string) string {
 	return strings.Join(slices.DeleteFunc(slices.Clone(now), func(o string) bool { return slices.Contains(before, o) }), " and ")
 }
 
+// mostVariables is how many variables a workspace has at most.
+const mostVariables = 500
+
 // applyVariables makes a workspace's variables of what a person typed. Those that steer programs are set and changed by who
 // may run commands; others leave them as they are, or take them out.
 func (s *Service) applyVariables(actor account.Actor, workspace uuid.UUID, stored []db.Variable, in []VariableInput,
 	bad fault.Invalid) []db.Variable {
 	var list []db.Variable
+	if len(in) > mostVariables && len(in) > len(stored) {
+		bad[fmt.Sprintf("variables.%d", mostVariables)] = fmt.Sprintf("These are %d variables. At most %d fit.", len(in), mostVariables)
+		return nil
+	}
+	seen := onceEach{}
 	for i, v := range in {
 		name := strings.TrimSpace(v.Name)
 		if name == "" && v.Value == "" {
@@ -479,7 +488,7 @@ func (s *Service) applyVariables(actor account.Actor, workspace uuid.UUID, store
 			bad[field] = "A name has letters, digits and underscores, and does not begin with a digit."
 		case shell.Own(name):
 			bad[field] = name + " is set by Carillon itself. Choose another name."
-		case slices.ContainsFunc(list, func(o db.Variable) bool { return o.Name == name }):
+		case !seen.isNew(name):
 			bad[field] = name + " is there twice."
 		case len(v.Value) > 64<<10 || strings.ContainsRune(v.Value, 0) || !utf8.ValidString(v.Value):
 			bad[field] = "The value is over 64 KiB, or not text."

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -156,5 +157,21 @@ func TestTheExampleOfTheREADMECanBeRead(t *testing.T) {
 	list, err := Read([]File{{"README.md", example}})
 	if !ok || !closed || err != nil || len(list) != 2 {
 		t.Errorf("read %d documents, %v", len(list), err)
+	}
+}
+
+// The parser looks ahead to the end of a line, which took gigabytes for a line of four mebibytes.
+func TestALineOfSignsIsRefusedBeforeItIsParsed(t *testing.T) {
+	t.Parallel()
+	for _, sign := range []string{"{{a}}", "[", "&a ", "!a ", "\"", "a: ", "'"} {
+		text := "kind: Bot\nname: " + strings.Repeat(sign, (MaxSize-100)/len(sign))
+		_, err := Read([]File{{"a.yaml", text}})
+		if err == nil || !strings.Contains(err.Error(), "a.yaml:2: This line has over 500000 signs") {
+			t.Errorf("%q again and again: %.200v", sign, err)
+		}
+	}
+	longest := "kind: Automation\nname: A\nprompt: " + strconv.Quote(strings.Repeat("{\"", 128<<10)) + "\n"
+	if _, err := Read([]File{{"a.yaml", longest}}); err != nil && strings.Contains(err.Error(), "signs") {
+		t.Errorf("the longest prompt in one line: %.200v", err)
 	}
 }

@@ -20,6 +20,9 @@ const (
 	MaxSize = 4 << 20
 	// MaxDocuments is the most documents that a manifest may have.
 	MaxDocuments = 2000
+	// maxSigns is how many signs that divide YAML one line may have: more than a prompt at its longest. The parser looks ahead to the
+	// end of a line, and keeps some hundred bytes for each.
+	maxSigns = 500_000
 	// maxMistakes is how many mistakes are told at once.
 	maxMistakes = 100
 )
@@ -103,7 +106,28 @@ type reader struct {
 	doc       *Document // at which it is
 }
 
+// crowded is the number of a line that has more than maxSigns, or 0.
+func crowded(text string) int {
+	line, signs := 1, 0
+	for i := range len(text) {
+		switch text[i] {
+		case '\n':
+			line, signs = line+1, 0
+		case '{', '}', '[', ']', ',', ':', '&', '*', '!', '"', '\'':
+			if signs++; signs > maxSigns {
+				return line
+			}
+		}
+	}
+	return 0
+}
+
 func (r *reader) file(f File) {
+	if line := crowded(f.Content); line > 0 {
+		text := fmt.Sprintf("This line has over %d signs that divide YAML, such as { and \". Break it into several.", maxSigns)
+		r.mistakes = append(r.mistakes, Mistake{File: f.Name, Line: line, Text: text})
+		return
+	}
 	for n, err := range nodes(f.Content) {
 		if err != nil {
 			m := Mistake{File: f.Name, Text: "This is not YAML: " + err.Error() + "."}

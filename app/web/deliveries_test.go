@@ -295,8 +295,7 @@ func TestADeliveryIsShownAndReplayedWithTheSameInput(t *testing.T) {
 	h.owner.post(list+"/"+d.ID.String()+"/replays").expect(t, 409, "already in flight")
 	h.free()
 	h.owner.post(list+"/"+d.ID.String()+"/replays").expect(t, 303, "")
-	runs, err := h.rules.Executions(t.Context(), h.owner.actor, db.ExecutionFilter{Automation: h.a.ID, Limit: 10})
-	check(t, err)
+	runs := h.runs(h.a.ID)
 	if e := runs[0]; len(runs) != 2 || e.Mark != db.ReplayMark || e.Source != db.ByHand || e.UserID != h.owner.actor.ID || e.Parameters["what"] != "<b>the build</b>" {
 		t.Errorf("the replay is %+v", runs[0])
 	}
@@ -392,8 +391,7 @@ func TestAnExecutionIsRunAgainWithTheSameInput(t *testing.T) {
 	id := first.envelope(t).ExecutionID
 	h.owner.get("/executions/"+id).expect(t, 200, "Run again")
 	h.owner.post("/executions/"+id+"/repetitions").expect(t, 303, "")
-	runs, err := h.rules.Executions(t.Context(), h.owner.actor, db.ExecutionFilter{Automation: h.a.ID, Limit: 10})
-	check(t, err)
+	runs := h.runs(h.a.ID)
 	if len(runs) != 2 || runs[0].Parameters["what"] != "the build" || runs[0].Mark != db.ReplayMark {
 		t.Fatalf("the runs are %+v", runs)
 	}
@@ -465,8 +463,7 @@ func TestWhatACallBroughtIsShownBetweenTheMarksThatTheAgentSees(t *testing.T) {
 	}
 	h.free()
 	h.owner.post("/automations/"+h.a.ID.String()+"/deliveries/"+d.ID.String()+"/replays").expect(t, 303, "")
-	runs, err := h.rules.Executions(t.Context(), h.owner.actor, db.ExecutionFilter{Automation: h.a.ID, Limit: 10})
-	check(t, err)
+	runs := h.runs(h.a.ID)
 	turns, err := db.TurnsOf(t.Context(), h.server.DB, runs[0].SessionID)
 	check(t, err)
 	if got := turns[0].Prompt; marks.ReplaceAllString(got, "m") != marks.ReplaceAllString(prompt, "m") || strings.Contains(got, m) {

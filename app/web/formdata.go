@@ -16,6 +16,7 @@ type shownForm struct {
 	fields  []shownField         // in the order of the page, each once
 	units   []formUnit           // fields that make sense together alone
 	choices map[[2]string]string // how a value is called on screen, by the name of its field and itself
+	noted   map[string]bool      // keys of fields
 }
 
 // shownField is a field of a form, or, of boxes with one name, one box.
@@ -46,7 +47,7 @@ func forms(page io.Reader) ([]*shownForm, error) {
 		case n.Data == "label" && attributeOf(n, "for") != "":
 			labels[attributeOf(n, "for")] = words(n)
 		case n.Data == "form" && strings.EqualFold(attributeOf(n, "method"), "post"):
-			list = append(list, &shownForm{action: attributeOf(n, "action"), values: url.Values{}, choices: map[[2]string]string{}})
+			list = append(list, &shownForm{action: attributeOf(n, "action"), values: url.Values{}, choices: map[[2]string]string{}, noted: map[string]bool{}})
 			for field := range n.Descendants() {
 				list[len(list)-1].read(field)
 			}
@@ -115,9 +116,10 @@ func (f *shownForm) note(key string, n *dom.Node, label string) {
 	if unit, ok := f.unitOf(key); ok && unit.prefix != key {
 		return
 	}
-	if slices.ContainsFunc(f.fields, func(o shownField) bool { return o.key == key }) {
+	if f.noted[key] {
 		return
 	}
+	f.noted[key] = true
 	if aria := attributeOf(n, "aria-label"); aria != "" && label == "" {
 		label = aria
 	}

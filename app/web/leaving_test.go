@@ -8,11 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
-	"golang.org/x/time/rate"
-
-	"carillon/app/automation"
 )
 
 // untilWaiting waits until some statement of the database waits for a lock, or none does.
@@ -75,41 +70,6 @@ func TestWhatAPersonAsksForEndsWhenTheyLeave(t *testing.T) {
 		leave()
 		<-left
 		x.untilWaiting(false)
-	}
-}
-
-// TestCostlyTextsThroughToolsAreAnswered sends the costliest texts as every text of every tool.
-func TestCostlyTextsThroughToolsAreAnswered(t *testing.T) {
-	x := newWalk(t)
-	x.server.strangers = newLimits(rate.Inf, 0)
-	texts := costly(16 << 10)
-	c := x.tool(x.who["manager"].agent(func(in *automation.Input) { in.MayAutomate = true }).token)
-	r, err := c.ListTools(t.Context(), nil)
-	check(t, err)
-	for at, tool := range r.Tools {
-		for field := range propertiesOf(t, tool.InputSchema, "string") {
-			args := map[string]any{"title": "x", "number": 1, "outcome": "done", "summary": "x", "body": "x", "automation": uuid.NewString(), "name": "x"}
-			for name := range args {
-				if _, takes := propertiesOf(t, tool.InputSchema, "")[name]; !takes {
-					delete(args, name)
-				}
-			}
-			args[field] = texts[at%len(texts)]
-			if told, _ := x.call(c, tool.Name, args); strings.Contains(told, "our side") || len(told) > 1<<20 {
-				t.Errorf("%s with a costly %s answers %.300s", tool.Name, field, told)
-			}
-		}
-	}
-}
-
-func TestCostlyTextsToWebhooksAreAnswered(t *testing.T) {
-	h := newHook(t, nil)
-	for _, text := range costly(16 << 10) {
-		for _, body := range []string{`{"what":"` + text + `"}`, `{"` + text + `":"x"}`, text} {
-			if a := h.send(body); a.StatusCode >= 500 {
-				t.Errorf("a call of %.40s… is answered %d", body, a.StatusCode)
-			}
-		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
@@ -178,4 +179,11 @@ func (l testLog) Write(b []byte) (int, error) {
 		l.t.Log(strings.TrimSpace(string(b)))
 	}
 	return len(b), nil
+}
+
+// runs are the executions of an automation, the newest first, in full.
+func (s *site) runs(of uuid.UUID) (list []db.Execution) {
+	s.t.Helper()
+	check(s.t, s.server.DB.NewSelect().Model(&list).Where("e.automation_id = ?", of).OrderExpr("e.id DESC").Scan(s.t.Context()))
+	return list
 }

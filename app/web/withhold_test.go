@@ -49,8 +49,7 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 		t.Error("the page of the call shows the secret")
 	}
 	h.owner.post(path+"/replays").expect(t, 303, "")
-	runs, err := h.rules.Executions(t.Context(), h.owner.actor, db.ExecutionFilter{Automation: h.a.ID, Limit: 10})
-	check(t, err)
+	runs := h.runs(h.a.ID)
 	e, err := h.rules.Execution(t.Context(), h.owner.actor, runs[0].ID)
 	check(t, err)
 	values, _, err := h.rules.OpenValues(e)

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -28,7 +28,7 @@ func (s *Server) workflows(w http.ResponseWriter, r *http.Request, actor account
 }
 
 func workflowItem(wf *db.Workflow) views.WorkflowItem {
-	i := views.WorkflowItem{ID: wf.ID.String(), Name: wf.Name, About: wf.Description, Where: "All workspaces", Steps: len(wf.Steps), Uses: wf.Uses}
+	i := views.WorkflowItem{ID: wf.ID.String(), Name: wf.Name, About: wf.Description, Where: "All workspaces", Steps: max(len(wf.Steps), wf.StepCount), Uses: wf.Uses}
 	if wf.Workspace != nil {
 		i.Where = wf.Workspace.Name
 	}
@@ -112,6 +112,22 @@ func kindName(kind db.StepKind) string {
 	return string(kind)
 }
 
+// tickedRows tells of a form which of its rows have a box ticked, by the name of the boxes and the number of the row.
+func tickedRows(f url.Values) func(name string, row int) bool {
+	rows := map[string]map[string]bool{}
+	return func(name string, row int) bool {
+		ticked, known := rows[name]
+		if !known {
+			ticked = map[string]bool{}
+			for _, i := range f[name] {
+				ticked[i] = true
+			}
+			rows[name] = ticked
+		}
+		return ticked[strconv.Itoa(row)]
+	}
+}
+
 // workflowInput reads the form of a workflow as typed.
 func workflowInput(r *http.Request) automation.WorkflowInput {
 	f := r.PostForm
@@ -123,7 +139,7 @@ func workflowInput(r *http.Request) automation.WorkflowInput {
 		}
 		return ""
 	}
-	ticked := func(name string, i int) bool { return slices.Contains(f[name], strconv.Itoa(i)) }
+	ticked := tickedRows(f)
 	for i, kind := range f["step_kind"] {
 		in.Steps = append(in.Steps, automation.StepInput{
 			Kind: kind, Label: at("step_label", i), Text: at("step_text", i), Path: at("step_path", i), Marker: at("step_marker", i), Max: at("step_max", i),
@@ -355,7 +371,11 @@ func (s *Server) workflowField(r *http.Request, actor account.Actor, f *views.Au
 			c.Label += " (" + wf.Workspace.Name + ")"
 		}
 		if c.Value == in.Workflow {
-			f.Parameters = valueFields(wf.Parameters, in.Parameters, a != nil && a.WorkflowID == wf.ID, bad, "param.")
+			chosen, _, err := s.Rules.Workflow(r.Context(), actor, wf.ID)
+			if err != nil {
+				return err
+			}
+			f.Parameters = valueFields(chosen.Parameters, in.Parameters, a != nil && a.WorkflowID == wf.ID, bad, "param.")
 		}
 		f.Workflow.Options = append(f.Workflow.Options, c)
 	}

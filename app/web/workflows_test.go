@@ -7,7 +7,6 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
-	"carillon/db"
 )
 
 func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testing.T) {
@@ -70,8 +69,7 @@ func TestAStoredValueThatIsTakenOutOfTheFormOfARunGivesWayToTheWorkflowsDefault(
 	check(t, err)
 	address := "/automations/" + a.ID.String()
 	ada.submit(ada.formAt(address+"/runs", address+"/runs"), "param.city", "", "param.level", "", "param.strict", "", "param.note", "").expect(t, 303, "")
-	runs, err := s.rules.Executions(t.Context(), ada.actor, db.ExecutionFilter{Automation: a.ID, Limit: 10})
-	check(t, err)
+	runs := s.runs(a.ID)
 	if got := runs[0].Parameters; got["city"] != "Berlin" || got["level"] != "low" || got["strict"] != "" || got["note"] != "" {
 		t.Errorf("the run has %v; want Berlin, low, and the others empty", got)
 	}

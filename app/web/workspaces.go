@@ -117,9 +117,9 @@ func workspaceInput(r *http.Request) automation.WorkspaceInput {
 		Provider: f.Get("provider"), Model: f.Get("model"), Version: version, Sandbox: f.Get("sandbox") != "", Offline: f.Get("offline") != "", Shows: f.Get("shows"), IdleDays: f.Get("idle_days"),
 		Forge: f.Get("forge"), ForgeBase: f.Get("forge_base"), ForgeSecret: f.Get("forge_secret"), ForgetForgeSecret: f.Get("forget_forge_secret") != "",
 	}
-	values := f["variable_value"]
+	values, secret := f["variable_value"], tickedRows(f)
 	for i, name := range f["variable_name"] {
-		v := automation.VariableInput{Name: name, Secret: slices.Contains(f["variable_secret"], strconv.Itoa(i))}
+		v := automation.VariableInput{Name: name, Secret: secret("variable_secret", i)}
 		if i < len(values) {
 			v.Value = values[i]
 		}
@@ -184,9 +184,14 @@ func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor acc
 		}
 	}
 	f.IdleDays.Value, f.IdleDays.Error = in.IdleDays, bad["idle_days"]
+	kept := map[string]bool{}
+	if d != nil {
+		for _, o := range d.Variables {
+			kept[o.Name] = o.Secret
+		}
+	}
 	for i, v := range in.Variables {
-		kept := d != nil && slices.ContainsFunc(d.Variables, func(o db.Variable) bool { return o.Name == v.Name && o.Secret })
-		f.Variables = append(f.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: kept && v.Secret, Error: bad[fmt.Sprintf("variables.%d", i)]})
+		f.Variables = append(f.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: kept[v.Name] && v.Secret, Error: bad[fmt.Sprintf("variables.%d", i)]})
 	}
 	if n := len(f.Variables); n == 0 || f.Variables[n-1].Name != "" {
 		f.Variables = append(f.Variables, views.Variable{})
