@@ -2,6 +2,8 @@ package automation
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -80,4 +82,76 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 			t.Errorf("%d notices %s went to the owner, %d to who manages all; want %d and 2", of, kind, all, users-2)
 		}
 	}
+}
+
+func TestListsDoNotReadWhatMayBeMegabytes(t *testing.T) {
+	k := setup(t)
+	steps := []StepInput{{Kind: "message", Text: strings.Repeat("x", maxStepText)}, {Kind: "message", Text: "Look."}}
+	wf, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Long", Steps: steps, Parameters: []ParameterInput{{Alias: "what", Type: "text"}}})
+	check(t, err)
+	workflows, err := k.Workflows(t.Context(), k.mira)
+	check(t, err)
+	if len(workflows) != 1 || workflows[0].Steps != nil || workflows[0].Parameters != nil || workflows[0].StepCount != 2 {
+		t.Errorf("the list of workflows has %d steps and %d parameters of %d workflows", len(workflows[0].Steps), len(workflows[0].Parameters), len(workflows))
+	}
+	_, err = k.CreateBot(t.Context(), k.mira, BotInput{Name: "Reviewer", Instructions: strings.Repeat("x", maxInstructions), Enabled: true})
+	check(t, err)
+	bots, err := k.Bots(t.Context(), k.mira)
+	check(t, err)
+	if len(bots) != 1 || len(bots[0].Instructions) > 1000 {
+		t.Errorf("the list of %d bots has their instructions", len(bots))
+	}
+	a := k.create(func(in *Input) {
+		in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "", map[string]string{"what": strings.Repeat("x", maxValue)}
+	})
+	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, err)
+	runs, err := k.Executions(t.Context(), k.jonas, db.ExecutionFilter{Limit: 10})
+	check(t, err)
+	if len(runs) != 1 || runs[0].Parameters != nil || runs[0].Snapshot.Steps != nil || runs[0].Snapshot.Parameters != nil || runs[0].Snapshot.WorkflowName != "Long" {
+		t.Errorf("the history has %d runs with %d values and %d steps", len(runs), len(runs[0].Parameters), len(runs[0].Snapshot.Steps))
+	}
+	if e, err := k.Execution(t.Context(), k.jonas, run.Execution.ID); err != nil || len(e.Snapshot.Steps) != 2 || len(e.Parameters) == 0 {
+		t.Errorf("one run alone has %d steps, %v", len(e.Snapshot.Steps), err)
+	}
+}
+
+func TestWhatIsTypedIsBoundedInNumberToo(t *testing.T) {
+	k := setup(t)
+	in := k.input()
+	in.Prompt = ""
+	for i := range maxNames + 1 {
+		in.Prompt += fmt.Sprintf("{{a%d}} ", i)
+	}
+	_, _, err := k.Create(t.Context(), k.jonas, in)
+	wantInvalid(t, err, "prompt")
+	if n := len(k.Names("agent", in.Prompt)); n != maxNames {
+		t.Errorf("a form would have %d fields; want %d", n, maxNames)
+	}
+	in.Prompt = in.Prompt[:strings.LastIndex(in.Prompt, "{{")]
+	_, _, err = k.Create(t.Context(), k.jonas, in)
+	check(t, err)
+
+	var keys, lines strings.Builder
+	variables := make([]VariableInput, mostVariables+1)
+	for i := range variables {
+		variables[i] = VariableInput{Name: fmt.Sprint("A", i), Value: "x"}
+		fmt.Fprintf(&keys, "KEY_%d ", i)
+		fmt.Fprintf(&lines, ".config/%d\n", i)
+	}
+	_, err = k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{Name: "Many", GitURL: "https://git.example.com/a/b.git", Variables: variables})
+	wantInvalid(t, err, fmt.Sprintf("variables.%d", mostVariables))
+	_, err = k.AddProvider(t.Context(), k.mira, OwnProviderInput{Name: "Many", Command: "agent", Keys: keys.String(), State: lines.String()})
+	wantInvalid(t, err, "keys")
+	wantInvalid(t, err, "state")
+
+	steps := slices.Repeat([]StepInput{{Kind: "message", Text: strings.Repeat(":\n", maxStepText/2)}}, maxScriptBytes/maxStepText+1)
+	wf, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Long", Steps: steps})
+	check(t, err)
+	in.ExecutionType, in.Workflow, in.Prompt, in.Provider = "workflow", wf.ID.String(), "", "shell"
+	_, _, err = k.Create(t.Context(), k.jonas, in)
+	wantInvalid(t, err, "workflow")
+	in.Provider = "agent"
+	_, _, err = k.Create(t.Context(), k.jonas, in)
+	check(t, err)
 }
