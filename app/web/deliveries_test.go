@@ -337,8 +337,7 @@ func TestEachCallThatMetARunInFlightIsKeptFoldedAndReplayed(t *testing.T) {
 	h.owner.get(list+"/"+all[0].ID.String()).expect(t, 200, "See all of them")
 	h.free()
 	h.owner.post(views.ReplayURL(h.a.ID.String(), all[0].ID.String())).expect(t, 303, "")
-	latest, err := db.Executions(t.Context(), h.server.DB, db.ExecutionFilter{Access: h.owner.actor.Access(), Automation: h.a.ID, Limit: 1})
-	check(t, err)
+	latest := h.runs(h.a.ID)
 	if got := latest[0].Parameters["what"]; got != "fourth" {
 		t.Errorf("the replay of the last call ran with %q; want its own value, fourth", got)
 	}
