@@ -64,9 +64,12 @@ func TestAConversationThatTheAgentDoesNotKnowIsBegunAnewWithANote(t *testing.T) 
 	if calls := fake.calls(); len(calls) != 3 || !strings.HasPrefix(calls[1], "conversation-1 ") || !strings.HasPrefix(calls[2], "new ") {
 		t.Errorf("the agent was asked %q; want the message once in the old conversation and once anew", calls)
 	}
-	if text := k.events(run.Session.ID); !strings.Contains(text, "begins anew") {
-		t.Errorf("the transcript is %s; want a note", text)
-	}
+	k.eventually("the note in the transcript", func() error { // which is written beside the turn
+		if text := k.events(run.Session.ID); !strings.Contains(text, "begins anew") {
+			return fmt.Errorf("the transcript is %s", text)
+		}
+		return nil
+	})
 	if s := k.session(run.Session.ID); s.Conversation != "conversation-3" {
 		t.Errorf("the conversation is %q; want the new one", s.Conversation)
 	}
