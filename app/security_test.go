@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,6 +99,89 @@ func TestNoPackageRunsAScriptWhileItIsInstalled(t *testing.T) {
 	for line := range strings.Lines(string(makefile)) {
 		if strings.Contains(line, "npm ci") && !strings.Contains(line, "node static/links.mjs") {
 			t.Errorf("the Makefile installs packages without the links of the embedded PostgreSQL: %s", line)
+		}
+	}
+}
+
+// withoutLicence are packages that say no licence in the lock file. static/LICENSES.txt has them.
+var withoutLicence = []string{"htmx.org"}
+
+// TestTheListOfPackagesIsWholeAndSaysTheirLicences makes the list of npm packages as make sbom does.
+func TestTheListOfPackagesIsWholeAndSaysTheirLicences(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const command = "npm sbom --sbom-format cyclonedx --package-lock-only"
+	if !strings.Contains(string(makefile), command) {
+		t.Fatalf("make sbom does not call %s", command)
+	}
+	args := strings.Fields(command)
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made struct {
+		Components []struct {
+			Purl     string
+			Licenses []json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(out, &made); err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]int{}
+	for _, c := range made.Components {
+		listed[strings.Replace(c.Purl, "%40", "@", 1)] = len(c.Licenses)
+	}
+	text, err := os.ReadFile("../package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lock struct {
+		Packages map[string]struct{ Version string }
+	}
+	if err := json.Unmarshal(text, &lock); err != nil {
+		t.Fatal(err)
+	}
+	for path, p := range lock.Packages {
+		if path == "" {
+			continue
+		}
+		name := path[strings.LastIndex(path, "node_modules/")+len("node_modules/"):]
+		licences, ok := listed["pkg:npm/"+name+"@"+p.Version]
+		if !ok {
+			t.Errorf("the list lacks %s %s", name, p.Version)
+		}
+		if (licences == 0) != slices.Contains(withoutLicence, name) {
+			t.Errorf("%s %s has %d licences in the list", name, p.Version, licences)
+		}
+	}
+}
+
+// TestEveryModuleOfTheProgramHasItsLicenceBesideIt looks at what the licences in the list of Go modules are read from.
+func TestEveryModuleOfTheProgramHasItsLicenceBesideIt(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if module, dir, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			modules[module] = dir
+		}
+	}
+	if len(modules) < 20 {
+		t.Fatalf("the program is made of %d modules", len(modules))
+	}
+	for module, dir := range modules {
+		files, err := filepath.Glob(filepath.Join(dir, "[LlCc][IiOo][CcPp]*"))
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s has no licence in %s", module, dir)
 		}
 	}
 }
