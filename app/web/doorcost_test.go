@@ -568,6 +568,9 @@ func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 	if os.Getenv("CARILLON_DOORS") == "all" {
 		rounds, shapes = len(costlyShapes), costlyShapes
 	}
+	if raced {
+		shapes = shapes[:1]
+	}
 	for shift := range rounds {
 		c.everyRoute(s, shift)
 		c.everyArgument(s, shift)
@@ -588,6 +591,9 @@ func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 		}
 		for _, d := range bodyBounds {
 			b := d.costs
+			if raced {
+				b.memory *= 4
+			}
 			if d.name == one.door && (one.statements > b.statements || one.rows > b.rows || one.logged > b.log<<10 || one.memory > b.memory<<20 || int64(one.answer) > b.answer<<20) {
 				t.Errorf("%s with %s takes %d statements, writes %d rows and %d bytes of log, allocates %d KiB and answers %d KiB; want at most %+v",
 					one.route, one.text, one.statements, one.rows, one.logged, one.memory>>10, one.answer>>10, b)
