@@ -39,8 +39,9 @@ type Startable struct {
 	Instructions       map[string]string `bun:"-"`                    // the texts of the session toggles, where it has any
 	Connections        int               `bun:"connections,scanonly"` // how many the server allows at once; of those that are claimed as due, 0
 	// of those that are claimed as due
-	Answered bool   `bun:"answered,scanonly"` // of a One-Time: its run_at has a row
-	Aside    string `bun:"aside,scanonly"`    // why it was set aside until now, in words
+	Answered      bool      `bun:"answered,scanonly"`                // of a One-Time: its run_at has a row; of a Recurring: its due time has one, from when the clock was ahead
+	AnsweredAhead time.Time `bun:"answered_ahead,nullzero,scanonly"` // of a Recurring: the first later due time that has a row already; zero: none, as ever while the clock was right
+	Aside         string    `bun:"aside,scanonly"`                   // why it was set aside until now, in words
 }
 
 func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
@@ -147,7 +148,13 @@ func claimDue(ctx context.Context, tx bun.Tx, now, since time.Time, limit int, n
 		Where(awake(TaskStart, "a.id"), now).
 		Where("NOT (a.trigger = 'recurring' AND a.catch_up AND a.next_run_at < ? AND "+hasInFlight+")", since).
 		ColumnExpr(hasInFlight + "::int AS in_flight").
-		ColumnExpr("CASE WHEN a.trigger = 'one_time' THEN EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for = a.run_at) ELSE false END AS answered").
+		ColumnExpr(`CASE a.trigger
+			WHEN 'one_time' THEN EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for = a.run_at)
+			WHEN 'recurring' THEN coalesce((SELECT greatest(e.last_skipped_for, e.scheduled_for) >= a.next_run_at FROM executions e
+				WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for <= a.next_run_at ORDER BY e.scheduled_for DESC LIMIT 1), false)
+			ELSE false END AS answered`).
+		ColumnExpr(`CASE a.trigger WHEN 'recurring' THEN (SELECT min(e.scheduled_for) FROM executions e
+			WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for > a.next_run_at) END AS answered_ahead`).
 		ColumnExpr("coalesce((SELECT sa.error FROM set_aside sa WHERE sa.task = 'start' AND sa.key = a.id::text), '') AS aside").
 		Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
 	if err != nil {
@@ -201,10 +208,10 @@ func InsertExecution(ctx context.Context, q bun.IDB, e *Execution) (bool, error)
 }
 
 // AddSkip counts n more skipped due times, the last of them at a time, in the row of a streak. It reports whether there is
-// such a row.
+// such a row, and whether it stands for earlier times alone.
 func AddSkip(ctx context.Context, q bun.IDB, id uuid.UUID, n int, at time.Time) (bool, error) {
 	res, err := q.NewUpdate().Model((*Execution)(nil)).Set("skip_count = skip_count + ?", n).Set("last_skipped_for = ?", at).
-		Where("e.id = ?", id).Exec(ctx)
+		Where("e.id = ?", id).Where("greatest(e.last_skipped_for, e.scheduled_for) < ?", at).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("count a skip: %w", err)
 	}
@@ -467,17 +474,31 @@ func AnsweredOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Answered
 
 // HasAnswer reports whether a row of the schedule answers a due time.
 func HasAnswer(ctx context.Context, q bun.IDB, automation uuid.UUID, due time.Time) (bool, error) {
-	return hasAnswer(ctx, q, automation, due, "")
-}
-
-// HasAnswerBy is HasAnswer without what was missed after now, by a clock that was ahead: what is to come was not missed.
-func HasAnswerBy(ctx context.Context, q bun.IDB, automation uuid.UUID, due, now time.Time) (bool, error) {
-	return hasAnswer(ctx, q, automation, due, " AND NOT (e.status = 'missed' AND e.created_at > ?2)", now)
-}
-
-func hasAnswer(ctx context.Context, q bun.IDB, automation uuid.UUID, due time.Time, but string, args ...any) (bool, error) {
 	var has bool
-	err := q.NewRaw(`SELECT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = ?0 AND e.source = 'schedule'
-		AND e.scheduled_for <= ?1 AND greatest(e.last_skipped_for, e.scheduled_for) >= ?1`+but+`)`, append([]any{automation, due}, args...)...).Scan(ctx, &has)
+	err := q.NewRaw(`SELECT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = ? AND e.source = 'schedule'
+		AND e.scheduled_for <= ? AND greatest(e.last_skipped_for, e.scheduled_for) >= ?)`, automation, due, due).Scan(ctx, &has)
 	return has, wrapped(err, "look for the answer of a due time")
+}
+
+// AnsweredTooSoon lists the rows of an automation that stand for due times after now because a clock was ahead: what was missed
+// by it, and the runs that caught up for that. What it started or skipped otherwise is answered.
+func AnsweredTooSoon(ctx context.Context, tx bun.Tx, automation uuid.UUID, now time.Time) ([]Execution, error) {
+	var list []Execution
+	err := tx.NewSelect().Model(&list).Where("e.automation_id = ?", automation).Where("e.source = 'schedule' AND e.created_at > ?", now).
+		Where("greatest(e.last_skipped_for, e.scheduled_for) > ?", now).
+		Where("e.status = 'missed' OR e.mark = ?", CatchUpMark).OrderExpr("e.scheduled_for").Scan(ctx)
+	return list, wrapped(err, "list what was answered too soon")
+}
+
+// ShortenAnswer lets a row stand for n due times alone, the last of them at a time.
+func ShortenAnswer(ctx context.Context, tx bun.Tx, execution uuid.UUID, n int, last time.Time) error {
+	_, err := tx.NewUpdate().Model((*Execution)(nil)).Set("last_skipped_for = ?", last).
+		Set("skip_count = CASE WHEN e.skip_count = 0 THEN 0 ELSE ? END", n).Where("e.id = ?", execution).Exec(ctx)
+	return wrapped(err, "shorten execution "+execution.String())
+}
+
+// DropMissed removes a row that says that due times were missed which are yet to come.
+func DropMissed(ctx context.Context, tx bun.Tx, execution uuid.UUID) error {
+	_, err := tx.NewDelete().Model((*Execution)(nil)).Where("e.id = ?", execution).Where("e.status = 'missed'").Exec(ctx)
+	return wrapped(err, "remove execution "+execution.String())
 }

@@ -209,6 +209,9 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away g
 			return nil, s.disableFor(ctx, tx, &a.Automation, nil, db.ByInvalid, err.Error())
 		}
 		f.next = expression.Next(f.due, zone)
+		if a.Answered { // while the clock was ahead
+			return nil, db.AdvanceAutomations(ctx, tx, []db.Advance{{ID: a.ID, Next: f.next, Iterations: a.Iterations}})
+		}
 		late := now.Sub(f.due) > grace
 		f.away = late && a.CatchUp || away.has(f.due)
 		switch {
@@ -217,7 +220,7 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away g
 		case f.away && a.InFlight > 0: // the run in flight is in nobody's way: nobody would have started these
 			return nil, s.missRecurring(ctx, tx, f, expression, zone, waitsSince(away, now).Add(-1), away, now)
 		case late: // one run catches up for all, or all of them met the same run in flight
-			f.last, f.next, f.n = passed(expression, zone, f.due, now)
+			f.last, f.next, f.n = passed(expression, zone, f.due, unanswered(a, now))
 			by.Mark = db.CatchUpMark
 		}
 	}
@@ -355,7 +358,7 @@ func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away ga
 // missRecurring records the due times up to one that came too late, in one row, and goes on with the first that did not.
 func (s *Service) missRecurring(ctx context.Context, tx bun.Tx, f *firing, expression cron.Expression, zone *time.Location, until time.Time, away gap, now time.Time) error {
 	a := f.a
-	last, next, n := passed(expression, zone, f.due, until)
+	last, next, n := passed(expression, zone, f.due, unanswered(a, until))
 	e := ledger(a, db.Missed, absence(a, f.due, away), f.due, now)
 	e.SkipCount, e.LastSkippedFor = n, last
 	if _, err := db.InsertExecution(ctx, tx, &e); err != nil { // one that has a row already is answered
@@ -363,6 +366,14 @@ func (s *Service) missRecurring(ctx context.Context, tx bun.Tx, f *firing, expre
 	}
 	// A streak of skips does not go on across it: its row would count these due times too.
 	return db.AdvanceAutomations(ctx, tx, []db.Advance{{ID: a.ID, Next: next, Iterations: a.Iterations}})
+}
+
+// unanswered is the end of the time up to which due times of an automation have no rows yet, and at most until.
+func unanswered(a *db.Startable, until time.Time) time.Time {
+	if ahead := a.AnsweredAhead; !ahead.IsZero() && !ahead.After(until) {
+		return ahead.Add(-1)
+	}
+	return until
 }
 
 // passed goes through the due times from the first on that come no later than a time: it returns the last of them, the one

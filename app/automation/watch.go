@@ -177,16 +177,48 @@ func (s *Service) closeHole(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool,
 	if due.IsZero() {
 		return false, nil
 	}
-	answered, err := db.HasAnswerBy(ctx, tx, id, due, s.Now())
+	if !hole {
+		s.Log.Warn("a schedule was ahead of the clock", "automation", id, "due", due, "next", a.NextRunAt)
+		if err := s.takeBack(ctx, tx, &a.Automation, s.Now()); err != nil {
+			return false, err
+		}
+		return false, s.schedule(ctx, tx, &a.Automation, due) // StartDue passes over what is answered
+	}
+	answered, err := db.HasAnswer(ctx, tx, id, due)
 	if err != nil || answered {
 		return false, err
 	}
-	if hole {
-		s.Log.Error("a due time has no row", "automation", id, "due", due, "next", a.NextRunAt)
-	} else {
-		s.Log.Warn("a schedule was ahead of the clock", "automation", id, "due", due, "next", a.NextRunAt)
+	s.Log.Error("a due time has no row", "automation", id, "due", due, "next", a.NextRunAt)
+	return true, s.schedule(ctx, tx, &a.Automation, due)
+}
+
+// takeBack opens due times again that a clock which was ahead has passed by: what is to come was not missed. A row that stands
+// for some of them and for others stands for the others alone.
+func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now time.Time) error {
+	expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+	if err != nil {
+		return nil //nolint:nilerr // StartDue disables what cannot be read, saying why
 	}
-	return hole, s.schedule(ctx, tx, &a.Automation, due)
+	list, err := db.AnsweredTooSoon(ctx, tx, a.ID, now)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		e := &list[i]
+		switch {
+		case e.Snapshot.Cron != a.Cron || e.Snapshot.TimeZone != a.TimeZone: // of another schedule
+			continue
+		case e.Status == db.Missed && e.ScheduledFor.After(now):
+			err = db.DropMissed(ctx, tx, e.ID)
+		default:
+			last, _, n := passed(expression, zone, e.ScheduledFor, now)
+			err = db.ShortenAnswer(ctx, tx, e.ID, n, last)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PullBack lets what waits for an instant that a clock which was set back has put too far ahead go on in time. Recurring

@@ -204,7 +204,7 @@ func (c *Check) due(ctx context.Context, r *Result) error {
 			if of > 1 {
 				before = &answers[i-1]
 			}
-			if what := judge(before, a); what != "" {
+			if what := judge(before, a, c.Now().Add(-settled)); what != "" {
 				r.Breaches = append(r.Breaches, db.Breach{Kind: "execution", ID: a.ID, What: what})
 			}
 		}
@@ -212,8 +212,12 @@ func (c *Check) due(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// judge says what is wrong with an answer that follows another of the same automation; before is nil for the first one.
-func judge(before *db.Answer, a db.Answer) string {
+// settled is after what time a due time has its answer, unless something is wrong.
+const settled = 6 * time.Minute
+
+// judge says what is wrong with an answer that follows another of the same automation; before is nil for the first one. Of the
+// due times between the two, those up to due have an answer: an answer of a clock that was ahead stands there before its time.
+func judge(before *db.Answer, a db.Answer, due time.Time) string {
 	expression, err := cron.Parse(a.Cron)
 	if err != nil { // of a time when the automation was no Recurring
 		return ""
@@ -236,7 +240,7 @@ func judge(before *db.Answer, a db.Answer) string {
 	if !a.For.After(before.Last) {
 		return fmt.Sprintf("of %q is for %s, for which the execution %s stands already", a.Name, stamp(a.For), before.ID)
 	}
-	if missing := expression.Next(before.Last, zone); missing.Before(a.For) {
+	if missing := expression.Next(before.Last, zone); missing.Before(a.For) && !missing.After(due) {
 		return fmt.Sprintf("of %q is for %s, and nothing answers %s before it", a.Name, stamp(a.For), stamp(missing))
 	}
 	return ""

@@ -366,7 +366,10 @@ func TestAnAnswerIsJudgedByTheScheduleThatItHad(t *testing.T) {
 		{"after an edit", &before, edited, ""},
 		{"the first one", nil, answer("2026-03-28T01:30:00Z", "2026-03-28T01:30:00Z", 0), ""},
 	} {
-		if got := judge(tt.before, tt.answer); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+		if got := judge(tt.before, tt.answer, at("2026-03-28T01:00:00Z")); strings.Contains(got, "nothing answers") {
+			t.Errorf("%s: before it is due, %q", tt.name, got)
+		}
+		if got := judge(tt.before, tt.answer, at("2026-04-01T00:00:00Z")); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: %q; want %q", tt.name, got, tt.want)
 		}
 	}
