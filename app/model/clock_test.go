@@ -66,7 +66,7 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 			return "", "", err
 		}
 	}
-	const lastly = 50 * time.Minute // in the end the clock is right, for longer than it ever was ahead
+	const lastly = 50 * time.Minute       // in the end the clock is right, for longer than it ever was ahead
 	ends := map[uuid.UUID]time.Duration{} // when a session's agent ends, by the time that really passes
 	real, ahead := time.Duration(0), time.Duration(0)
 	to := []time.Duration{5 * time.Minute, 0, -5 * time.Minute, 0, 40 * time.Minute, 0, 40 * time.Second, -90 * time.Second, 0}
