@@ -1,0 +1,123 @@
+package web
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/manifest"
+)
+
+// doorFields are what a door knows of a resource, by the paths that manifests use, and what it leaves out on purpose, with the
+// reason.
+type doorFields struct {
+	name    string
+	knows   map[string]bool
+	without map[string]string
+}
+
+// has reports whether a door knows a field, by itself or as part of a whole.
+func (d doorFields) has(path string) bool {
+	whole, _, _ := strings.Cut(path, ".")
+	return d.knows[path] || d.knows[whole]
+}
+
+// canonical is the name in manifests of a field that a door calls by the id of what it names, or in another unit.
+func canonical(name string) string {
+	switch name {
+	case "workspace_id", "workflow_id", "bot_id":
+		return strings.TrimSuffix(name, "_id")
+	case "timeout_seconds":
+		return "timeout_minutes"
+	}
+	return name
+}
+
+// TestEveryDoorKnowsEveryFieldOfAnAutomation holds what can be said of an automation through each door against the fields of its
+// manifest. A new field that a door lacks fails, and so does a reason for one that the door has.
+func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
+	s := open(t)
+	ada := s.as("ada", account.RoleAdministrator)
+	all := pathsOf(reflect.TypeFor[manifest.Automation](), "yaml")
+	own := map[string]string{
+		"id":      "it is in the address",
+		"enabled": "an operation of its own switches automations on and off",
+	}
+
+	page := map[string]bool{}
+	for name := range ada.formAt("/automations/new", "/automations").names() {
+		page[manifest.FieldOf(&manifest.Automation{}, name)] = true
+	}
+	for _, part := range []string{"filter", "parameters"} { // rows that the browser adds
+		page[part] = strings.Contains(ada.get("/automations/new").body, part)
+	}
+
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
+		Name: "Nightly", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Provider: "shell", Prompt: "true",
+	})
+	check(t, err)
+	line := map[string]bool{}
+	for name := range s.lastAudit(a.ID).After {
+		line[canonical(name)] = true
+	}
+
+	for _, door := range []doorFields{
+		{"the form", page, own},
+		{"the API", pathsOf(reflect.TypeFor[APIAutomationFields](), "json"), own},
+		{"the answer of the API", pathsOf(reflect.TypeFor[APIAutomation](), "json"), map[string]string{"signature_secret": "secrets are never shown"}},
+		{"the tools", pathsOf(reflect.TypeFor[automationFields](), "json"), own},
+		{"the audit log", line, map[string]string{"id": "it is the subject of the line"}},
+	} {
+		for _, path := range slices.Sorted(maps.Keys(all)) {
+			reason, left := door.without[path]
+			switch {
+			case !left && !door.has(path):
+				t.Errorf("%s lacks %s: add it, or say here why not", door.name, path)
+			case left && door.has(path):
+				t.Errorf("%s has %s, though this test says: %s", door.name, path, reason)
+			}
+		}
+	}
+}
+
+// pathsOf lists the fields of a type and those within them, by a tag.
+func pathsOf(t reflect.Type, tag string) map[string]bool {
+	all := map[string]bool{}
+	var add func(t reflect.Type, before string)
+	add = func(t reflect.Type, before string) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get(tag), ",")
+			if f.Anonymous {
+				add(f.Type, before)
+				continue
+			}
+			name = canonical(name)
+			inner := f.Type
+			if inner.Kind() == reflect.Pointer {
+				inner = inner.Elem()
+			}
+			if inner.Kind() == reflect.Struct && inner.PkgPath() != "time" && inner != reflect.TypeFor[manifest.Value]() && inner != reflect.TypeFor[APINamed]() {
+				add(inner, before+name+".")
+				continue
+			}
+			all[before+name] = true
+		}
+	}
+	add(t, "")
+	return all
+}
+
+// names are the names of the fields of a form.
+func (f *shownForm) names() map[string]bool {
+	all := map[string]bool{}
+	for _, field := range f.fields {
+		name, _, _ := strings.Cut(field.key, boxMark)
+		all[name] = true
+	}
+	return all
+}
