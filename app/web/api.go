@@ -55,13 +55,20 @@ func (s *Server) apiRoutes(table *routeTable) {
 	config.RejectUnknownQueryParameters = true
 	a := &api{Server: s, huma: humago.NewWithPrefix(&apiMux{server: s, table: table}, apiPrefix, config)}
 	a.basicRoutes()
+	a.workspaceRoutes()
 	a.automationRoutes()
+	a.transferRoutes()
+	a.deliveryRoutes()
 	a.executionRoutes()
 	a.sessionRoutes()
+	a.converseRoutes()
+	a.pullRequestRoutes()
 	a.workflowRoutes()
 	a.botRoutes()
 	a.inboxRoutes()
 	a.ticketRoutes()
+	a.peopleRoutes()
+	a.roleRoutes()
 	a.manifestRoutes()
 	document := sync.OnceValue(func() []byte { return apiDocument(a.huma.OpenAPI()) }) // few ask for it
 	table.HandleFunc("GET "+apiPrefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
@@ -303,7 +310,7 @@ func (s *Server) apiHelp(o *huma.OpenAPI) handler {
 }
 
 // apiTags are the kinds of things, in the order of the help.
-var apiTags = []string{basicsTag, automationsTag, executionsTag, sessionsTag, workflowsTag, botsTag, inboxTag, ticketsTag, manifestsTag}
+var apiTags = []string{basicsTag, workspacesTag, automationsTag, executionsTag, sessionsTag, workflowsTag, botsTag, inboxTag, ticketsTag, manifestsTag, peopleTag}
 
 // apiOp is an operation of the API. The name is its operationId.
 type apiOp struct {

@@ -6,8 +6,6 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
-	"carillon/db"
-	"carillon/views"
 )
 
 // APIMe is who asks.
@@ -19,7 +17,7 @@ type APIMe struct {
 	Permissions []string `json:"permissions" doc:"What this token may do now, with what is included."`
 }
 
-// APIWorkspace is a workspace. Its variables, secrets and members are not in it.
+// APIWorkspace is a workspace as a list has it.
 type APIWorkspace struct {
 	ID            string `json:"id" format:"uuid"`
 	Name          string `json:"name"`
@@ -43,8 +41,6 @@ const basicsTag = "Basics"
 
 func (a *api) basicRoutes() {
 	answers(a, apiOp{method: http.MethodGet, path: "/me", name: "getMe", tag: basicsTag, summary: "Who asks, and what they may do"}, a.me)
-	answers(a, apiOp{method: http.MethodGet, path: "/workspaces", name: "listWorkspaces", tag: basicsTag, summary: "List your workspaces by name"}, a.listWorkspaces)
-	answers(a, apiOp{method: http.MethodGet, path: "/workspaces/{id}", name: "getWorkspace", tag: basicsTag, summary: "Get a workspace"}, a.getWorkspace)
 	answers(a, apiOp{method: http.MethodGet, path: "/providers", name: "listProviders", tag: basicsTag, summary: "List the providers with their models"}, a.listProviders)
 }
 
@@ -56,28 +52,6 @@ func (a *api) me(_ context.Context, actor account.Actor, _ *struct{}) (APIMe, er
 		}
 	}
 	return me, nil
-}
-
-func (a *api) workspaceItem(w *db.Workspace) APIWorkspace {
-	return APIWorkspace{
-		ID: w.ID.String(), Name: w.Name, URL: a.link(views.WorkspaceURL(w.ID.String())), DefaultBranch: w.DefaultBranch, Provider: w.Provider, Model: w.Model,
-	}
-}
-
-func (a *api) listWorkspaces(ctx context.Context, actor account.Actor, _ *struct{}) (pageOf[APIWorkspace], error) {
-	list, err := a.Rules.Workspaces(ctx, actor)
-	if err != nil {
-		return pageOf[APIWorkspace]{}, err
-	}
-	return paginate(list, len(list), a.workspaceItem, nil), nil // all: a person is a member of a few
-}
-
-func (a *api) getWorkspace(ctx context.Context, actor account.Actor, in *APIOneByID) (APIWorkspace, error) {
-	w, err := a.Rules.Workspace(ctx, actor, in.id())
-	if err != nil {
-		return APIWorkspace{}, err
-	}
-	return a.workspaceItem(&w.Workspace), nil
 }
 
 func (a *api) listProviders(context.Context, account.Actor, *struct{}) (pageOf[APIProvider], error) {

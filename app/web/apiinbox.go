@@ -33,6 +33,16 @@ func (a *api) inboxRoutes() {
 	does(a, apiOp{method: http.MethodPost, path: "/inbox/reading", name: "readAllNotices", tag: inboxTag, summary: "Mark all your notices as read"}, a.readAllNotices)
 	answers(a, apiOp{method: http.MethodGet, path: "/inbox/{id}", name: "getNotice", tag: inboxTag, summary: "Get a notice", about: "Getting it does not mark it as read."}, a.getNotice)
 	answers(a, apiOp{method: http.MethodPost, path: "/inbox/{id}/reading", name: "readNotice", tag: inboxTag, summary: "Mark a notice as read, or as unread"}, a.readNoticeByID)
+	answers(a, apiOp{
+		method: http.MethodPost, path: "/inbox/{id}/star", name: "starNotice", tag: inboxTag,
+		summary: "Mark a notice with a star, or take it away",
+	}, a.starNoticeByID)
+	does(a, apiOp{
+		method: http.MethodPost, path: "/inbox/{id}/dismissal", name: "dismissNotice", tag: inboxTag,
+		summary: "Take a notice out of the inbox",
+	}, func(ctx context.Context, actor account.Actor, in *APIOneByID) error {
+		return a.Rules.Dismiss(ctx, actor, in.id())
+	})
 }
 
 type listNoticesQuery struct {
@@ -83,6 +93,21 @@ type readNoticeQuery struct {
 
 func (a *api) readNoticeByID(ctx context.Context, actor account.Actor, in *readNoticeQuery) (APINotice, error) {
 	if err := a.Rules.Read(ctx, actor, in.id(), in.Body == nil || in.Body.Read == nil || *in.Body.Read); err != nil {
+		return APINotice{}, err
+	}
+	return a.getNotice(ctx, actor, &in.APIOneByID)
+}
+
+type starNoticeQuery struct {
+	APIOneByID
+	Body *struct {
+		Starred *bool `json:"starred,omitempty" doc:"false: without a star. Left out: with one."`
+	}
+}
+
+func (a *api) starNoticeByID(ctx context.Context, actor account.Actor, in *starNoticeQuery) (APINotice, error) {
+	starred := in.Body == nil || in.Body.Starred == nil || *in.Body.Starred
+	if err := a.Rules.Star(ctx, actor, in.id(), starred); err != nil {
 		return APINotice{}, err
 	}
 	return a.getNotice(ctx, actor, &in.APIOneByID)

@@ -69,6 +69,30 @@ func (a *api) ticketRoutes() {
 	creates(a, apiOp{method: http.MethodPost, path: "/tickets", name: "createTicket", tag: ticketsTag, summary: "Create a ticket"}, a.createTicketByAPI)
 	answers(a, apiOp{method: http.MethodGet, path: "/tickets/{id}", name: "getTicket", tag: ticketsTag, summary: "Get a ticket"}, a.getTicket)
 	answers(a, apiOp{method: http.MethodPatch, path: "/tickets/{id}", name: "updateTicket", tag: ticketsTag, summary: "Change a ticket", about: "What is left out stays."}, a.updateTicketByAPI)
+	does(a, apiOp{
+		method: http.MethodPost, path: "/sessions/{id}/tickets", name: "linkTicket", tag: ticketsTag,
+		summary: "Note that a session works on a ticket of its workspace",
+	}, func(ctx context.Context, actor account.Actor, in *linkTicketQuery) error {
+		return a.Rules.LinkTicket(ctx, actor, in.id(), in.Body.Number)
+	})
+	does(a, apiOp{
+		method: http.MethodDelete, path: "/tickets/{id}/sessions/{session}", name: "unlinkTicket", tag: ticketsTag,
+		summary: "Take the link between a ticket and a session away", about: "A ticket that the session has claimed stays.",
+	}, func(ctx context.Context, actor account.Actor, in *unlinkTicketQuery) error {
+		return a.Rules.UnlinkTicket(ctx, actor, in.id(), optionalID(in.Session))
+	})
+}
+
+type linkTicketQuery struct {
+	APIOneByID
+	Body struct {
+		Number int64 `json:"number" minimum:"1" doc:"Of the ticket, in the session's workspace."`
+	}
+}
+
+type unlinkTicketQuery struct {
+	APIOneByID
+	Session string `path:"session" format:"uuid"`
 }
 
 type listTicketsQuery struct {

@@ -91,6 +91,21 @@ func (a *api) workflowRoutes() {
 		about: "What is left out stays. Runs that have started keep what they started with."}, a.updateWorkflowByAPI)
 	does(a, apiOp{method: http.MethodDelete, path: "/workflows/{id}", name: "deleteWorkflow", tag: workflowsTag, summary: "Delete a workflow",
 		about: "Automations with it that a schedule starts are switched off at once; runs of the others fail."}, a.deleteWorkflow)
+	creates(a, apiOp{
+		method: http.MethodPost, path: "/workflows/{id}/copies", name: "duplicateWorkflow", tag: workflowsTag,
+		summary: "Duplicate a workflow", about: "Defaults of secret parameters are left out: give them anew.",
+	}, a.duplicateWorkflowByAPI)
+}
+
+func (a *api) duplicateWorkflowByAPI(
+	ctx context.Context, actor account.Actor, in *APIOneByID,
+) (APIWorkflow, string, error) {
+	wf, _, err := a.Rules.DuplicateWorkflow(ctx, actor, in.id())
+	if err != nil {
+		return APIWorkflow{}, "", err
+	}
+	full, err := a.getWorkflow(ctx, actor, &APIOneByID{wf.ID.String()})
+	return full, "workflows/" + wf.ID.String(), err
 }
 
 func (a *api) workflowItem(wf *db.Workflow) APIWorkflowItem {

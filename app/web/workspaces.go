@@ -147,11 +147,20 @@ func (s *Server) editWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	in := automation.WorkspaceInput{Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model, Version: d.Version, Sandbox: d.Sandbox, Offline: d.Offline, Shows: d.Shows, IdleDays: numberOrNone(float64(d.IdleDays)), Forge: d.Forge, ForgeBase: d.ForgeBase}
+	return s.workspaceForm(w, r, actor, http.StatusOK, d, typedWorkspace(d), nil)
+}
+
+// typedWorkspace is a workspace as its form would have it typed.
+func typedWorkspace(d *automation.WorkspaceDetail) automation.WorkspaceInput {
+	in := automation.WorkspaceInput{
+		Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model,
+		Version: d.Version, Sandbox: d.Sandbox, Offline: d.Offline, Shows: d.Shows,
+		IdleDays: numberOrNone(float64(d.IdleDays)), Forge: d.Forge, ForgeBase: d.ForgeBase,
+	}
 	for _, v := range d.Variables {
 		in.Variables = append(in.Variables, automation.VariableInput{Name: v.Name, Value: v.Value, Secret: v.Secret})
 	}
-	return s.workspaceForm(w, r, actor, http.StatusOK, d, in, nil)
+	return in
 }
 
 func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, d *automation.WorkspaceDetail, in automation.WorkspaceInput, bad fault.Invalid) error {

@@ -1,0 +1,245 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/db"
+	"carillon/views"
+)
+
+// APIWorkspaceDetail is a workspace in full. Secrets are not in it.
+type APIWorkspaceDetail struct {
+	APIWorkspace
+	GitURL    string        `json:"git_url" doc:"Empty: Carillon keeps the repository itself."`
+	HasToken  bool          `json:"has_token" doc:"A token for the repository is stored."`
+	Forge     string        `json:"forge" doc:"Empty: known by the repository's address."`
+	ForgeBase string        `json:"forge_base"`
+	Sandbox   bool          `json:"sandbox"`
+	Offline   bool          `json:"offline" doc:"The sandbox has no network."`
+	Shows     string        `json:"shows" doc:"Paths of the machine that the sandbox shows, read-only, one a line."`
+	IdleDays  int           `json:"idle_days,omitempty" doc:"After so many days open sessions are closed. Absent: never."`
+	Variables []APIVariable `json:"variables"`
+	Members   []APIMember   `json:"members"`
+	Version   int64         `json:"version" doc:"Send it along with a change."`
+}
+
+// APIVariable is a variable of a workspace.
+type APIVariable struct {
+	Name   string `json:"name"`
+	Value  string `json:"value" required:"false" doc:"Of a secret never told; left out in a change, the one stored stays."`
+	Secret bool   `json:"secret" required:"false"`
+}
+
+// APIMember is a person who works in a workspace.
+type APIMember struct {
+	APINamed
+	Email string `json:"email"`
+	Role  string `json:"role"`
+}
+
+// APIWorkspaceFields are what may be said of a workspace. What is nil stays.
+type APIWorkspaceFields struct {
+	Name          *string        `json:"name,omitempty"`
+	GitURL        *string        `json:"git_url,omitempty"`
+	DefaultBranch *string        `json:"default_branch,omitempty" doc:"Empty: the repository's own."`
+	Token         *string        `json:"token,omitempty" writeOnly:"true" doc:"For the repository. Empty: none any more."`
+	Forge         *string        `json:"forge,omitempty"`
+	ForgeBase     *string        `json:"forge_base,omitempty"`
+	ForgeSecret   *string        `json:"forge_secret,omitempty" writeOnly:"true" doc:"Of the forge's webhooks. Empty: none."`
+	Provider      *string        `json:"provider,omitempty"`
+	Model         *string        `json:"model,omitempty"`
+	Sandbox       *bool          `json:"sandbox,omitempty"`
+	Offline       *bool          `json:"offline,omitempty"`
+	Shows         *string        `json:"shows,omitempty" doc:"For who may change the installation's settings."`
+	IdleDays      *int           `json:"idle_days,omitempty" minimum:"0" doc:"0: never."`
+	Variables     *[]APIVariable `json:"variables,omitempty" doc:"As a whole."`
+}
+
+// APIWorkspaceChange is a change of a workspace.
+type APIWorkspaceChange struct {
+	APIWorkspaceFields
+	Version int64 `json:"version" doc:"The version that was read."`
+}
+
+// APIChecked is what a look at a repository found.
+type APIChecked struct {
+	Problem string `json:"problem" doc:"Empty: the repository answers."`
+}
+
+const workspacesTag = "Workspaces"
+
+func (a *api) workspaceRoutes() {
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/workspaces", name: "listWorkspaces", tag: workspacesTag,
+		summary: "List your workspaces by name",
+	}, a.listWorkspaces)
+	creates(a, apiOp{
+		method: http.MethodPost, path: "/workspaces", name: "createWorkspace", tag: workspacesTag,
+		summary: "Create a workspace", about: "Whoever creates one is its first member.",
+	}, a.createWorkspaceByAPI)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/workspaces/{id}", name: "getWorkspace", tag: workspacesTag,
+		summary: "Get a workspace",
+	}, a.getWorkspace)
+	answers(a, apiOp{
+		method: http.MethodPatch, path: "/workspaces/{id}", name: "updateWorkspace", tag: workspacesTag,
+		summary: "Change a workspace", about: "What is left out stays.",
+	}, a.updateWorkspaceByAPI)
+	does(a, apiOp{
+		method: http.MethodDelete, path: "/workspaces/{id}", name: "deleteWorkspace", tag: workspacesTag,
+		summary: "Remove a workspace", about: "Its sessions stay to be read.",
+	}, func(ctx context.Context, actor account.Actor, in *APIOneByID) error {
+		return a.Rules.RemoveWorkspace(ctx, actor, in.id())
+	})
+	answers(a, apiOp{
+		method: http.MethodPost, path: "/workspaces/{id}/check", name: "checkWorkspace", tag: workspacesTag,
+		summary: "Look whether the repository answers",
+	}, func(ctx context.Context, actor account.Actor, in *APIOneByID) (APIChecked, error) {
+		problem, err := a.Rules.CheckWorkspace(ctx, actor, in.id())
+		return APIChecked{problem}, err
+	})
+	does(a, apiOp{
+		method: http.MethodPost, path: "/workspaces/{id}/members", name: "addMember", tag: workspacesTag,
+		summary: "Let a person work in a workspace",
+	}, func(ctx context.Context, actor account.Actor, in *addMemberQuery) error {
+		return a.Rules.AddMember(ctx, actor, in.id(), optionalID(in.Body.User))
+	})
+	does(a, apiOp{
+		method: http.MethodDelete, path: "/workspaces/{id}/members/{user}", name: "removeMember", tag: workspacesTag,
+		summary: "Take a person's access to a workspace away", about: "Their automations there fail from then on.",
+	}, func(ctx context.Context, actor account.Actor, in *oneMember) error {
+		return a.Rules.RemoveMember(ctx, actor, in.id(), optionalID(in.User))
+	})
+}
+
+type addMemberQuery struct {
+	APIOneByID
+	Body struct {
+		User string `json:"user_id" format:"uuid"`
+	}
+}
+
+type oneMember struct {
+	APIOneByID
+	User string `path:"user" format:"uuid"`
+}
+
+func (a *api) workspaceItem(w *db.Workspace) APIWorkspace {
+	return APIWorkspace{
+		ID: w.ID.String(), Name: w.Name, URL: a.link(views.WorkspaceURL(w.ID.String())), DefaultBranch: w.DefaultBranch,
+		Provider: w.Provider, Model: w.Model,
+	}
+}
+
+func (a *api) listWorkspaces(ctx context.Context, actor account.Actor, _ *struct{}) (pageOf[APIWorkspace], error) {
+	list, err := a.Rules.Workspaces(ctx, actor)
+	if err != nil {
+		return pageOf[APIWorkspace]{}, err
+	}
+	return paginate(list, len(list), a.workspaceItem, nil), nil // all: a person is a member of a few
+}
+
+func (a *api) getWorkspace(ctx context.Context, actor account.Actor, in *APIOneByID) (APIWorkspaceDetail, error) {
+	d, err := a.Rules.Workspace(ctx, actor, in.id())
+	if err != nil {
+		return APIWorkspaceDetail{}, err
+	}
+	full := APIWorkspaceDetail{
+		APIWorkspace: a.workspaceItem(&d.Workspace), GitURL: d.GitURL, HasToken: d.HasToken, Forge: d.Forge,
+		ForgeBase: d.ForgeBase, Sandbox: d.Sandbox, Offline: d.Offline, Shows: d.Shows, IdleDays: d.IdleDays,
+		Variables: []APIVariable{}, Members: []APIMember{}, Version: d.Version,
+	}
+	for _, v := range d.Variables {
+		full.Variables = append(full.Variables, APIVariable{Name: v.Name, Value: v.Value, Secret: v.Secret})
+	}
+	for _, m := range d.Members {
+		full.Members = append(full.Members, APIMember{APINamed{m.ID.String(), m.Name}, m.Email, m.RoleName})
+	}
+	return full, nil
+}
+
+// into puts what was said over what is there.
+func (f *APIWorkspaceFields) into(in *automation.WorkspaceInput) {
+	set(&in.Name, f.Name)
+	set(&in.GitURL, f.GitURL)
+	set(&in.DefaultBranch, f.DefaultBranch)
+	set(&in.Token, f.Token)
+	in.ForgetToken = f.Token != nil && *f.Token == ""
+	set(&in.Forge, f.Forge)
+	set(&in.ForgeBase, f.ForgeBase)
+	set(&in.ForgeSecret, f.ForgeSecret)
+	in.ForgetForgeSecret = f.ForgeSecret != nil && *f.ForgeSecret == ""
+	setAgent(&in.Provider, &in.Model, f.Provider, f.Model)
+	set(&in.Sandbox, f.Sandbox)
+	set(&in.Offline, f.Offline)
+	set(&in.Shows, f.Shows)
+	if f.IdleDays != nil {
+		in.IdleDays = numberOrNone(float64(*f.IdleDays))
+	}
+	if f.Variables != nil {
+		in.Variables = nil
+		for _, v := range *f.Variables {
+			in.Variables = append(in.Variables, automation.VariableInput(v))
+		}
+	}
+}
+
+type createWorkspaceQuery struct{ Body APIWorkspaceFields }
+
+func (a *api) createWorkspaceByAPI(
+	ctx context.Context, actor account.Actor, in *createWorkspaceQuery,
+) (APIWorkspaceDetail, string, error) {
+	input := a.Rules.NewWorkspace(ctx)
+	in.Body.into(&input)
+	w, err := a.Rules.CreateWorkspace(ctx, actor, input)
+	if err != nil {
+		return APIWorkspaceDetail{}, "", workspaceProblem(err)
+	}
+	full, err := a.getWorkspace(ctx, actor, &APIOneByID{w.ID.String()})
+	return full, "workspaces/" + w.ID.String(), err
+}
+
+type updateWorkspaceQuery struct {
+	APIOneByID
+	Body APIWorkspaceChange
+}
+
+func (a *api) updateWorkspaceByAPI(
+	ctx context.Context, actor account.Actor, in *updateWorkspaceQuery,
+) (APIWorkspaceDetail, error) {
+	d, err := a.Rules.Workspace(ctx, actor, in.id())
+	if err != nil {
+		return APIWorkspaceDetail{}, err
+	}
+	input := typedWorkspace(d)
+	in.Body.into(&input)
+	input.Version = in.Body.Version
+	if err := a.Rules.UpdateWorkspace(ctx, actor, in.id(), input); err != nil {
+		return APIWorkspaceDetail{}, workspaceProblem(err)
+	}
+	return a.getWorkspace(ctx, actor, &in.APIOneByID)
+}
+
+// workspaceProblem names the fields of a mistake as the API does.
+func workspaceProblem(err error) error {
+	var bad fault.Invalid
+	if !errors.As(err, &bad) {
+		return err
+	}
+	named := fault.Invalid{}
+	for field, problem := range bad {
+		switch field {
+		case "url":
+			field = "git_url"
+		case "branch":
+			field = "default_branch"
+		}
+		named[field] = problem
+	}
+	return named
+}
