@@ -25,7 +25,7 @@ type APIDelivery struct {
 	ExecutionID string          `json:"execution_id,omitempty" format:"uuid" doc:"What it started."`
 	BlockedBy   string          `json:"blocked_by,omitempty" format:"uuid" doc:"The run that was in its way."`
 	Calls       int             `json:"calls" doc:"How many calls in a row met the same run, of the first of them; else 1."`
-	Replayable  bool            `json:"replayable" doc:"All of it is kept, so it can be sent again."`
+	Replayable  *bool           `json:"replayable,omitempty" doc:"All of it is kept, so it can be sent again. Not in lists."`
 }
 
 func (a *api) deliveryRoutes() {
@@ -54,7 +54,7 @@ func deliveryItem(d *db.Delivery) APIDelivery {
 	return APIDelivery{
 		ID: d.ID.String(), At: d.At.UTC(), Verdict: d.Verdict, Status: d.Status, Method: d.Method, Address: d.Address,
 		Fingerprint: d.Fingerprint, Size: d.Size, ExecutionID: idOrNone(d.ExecutionID), BlockedBy: idOrNone(d.BlockedBy),
-		Calls: max(d.Folded, 1), Replayable: d.Whole(),
+		Calls: max(d.Folded, 1),
 	}
 }
 
@@ -84,8 +84,8 @@ func (a *api) getDelivery(ctx context.Context, actor account.Actor, in *APIOneDe
 	if err != nil {
 		return APIDelivery{}, err
 	}
-	item := deliveryItem(d)
-	item.Answer, item.Body = d.Answer, string(d.Body)
+	item, whole := deliveryItem(d), d.Whole()
+	item.Answer, item.Body, item.Replayable = d.Answer, string(d.Body), &whole
 	return item, nil
 }
 
