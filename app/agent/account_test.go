@@ -166,8 +166,12 @@ func TestARenewalThatDoesNotComeIsNotWaitedForForEver(t *testing.T) {
 	}
 	stopped := turn("echo went on")
 	stopped.renewPatience = patience
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	go func() { // before it waits or while it does
+		time.Sleep(50 * time.Millisecond)
+		cancel()
+	}()
 	if _, f, _ := runTurnIn(ctx, t, s.provider, stopped); f == nil || f.Kind != FailCanceled {
 		t.Errorf("who was stopped ended with %v", f)
 	}

@@ -288,11 +288,17 @@ func (x *walk) askAPI(who, token, method, path string, e expectation) *answer {
 	if e.form == "" {
 		return p.call(method, path, nil)
 	}
+	return p.call(method, path, x.apiForm(e))
+}
+
+// apiForm is the body of an expectation with what its words stand for.
+func (x *walk) apiForm(e expectation) string {
+	x.t.Helper()
 	form := e.form
 	if before, after, ok := strings.Cut(form, "TICKET"); ok {
 		form = before + fmt.Sprint(x.ticket().Number) + after
 	}
-	return p.call(method, path, strings.NewReplacer("WORKSPACE", x.workspace, "AUTOMATION", uuid.NewString(),
+	return strings.NewReplacer("WORKSPACE", x.workspace, "AUTOMATION", uuid.NewString(),
 		"OWNER", x.who["owner"].actor.ID.String(), "MANAGER", x.who["manager"].actor.ID.String(),
-		"ROLE", x.roleID(account.RoleMember)).Replace(form))
+		"ROLE", x.roleID(account.RoleMember)).Replace(form)
 }

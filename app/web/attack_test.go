@@ -52,7 +52,7 @@ func TestIDsThatAreNothingAreNotFoundOnEveryRoute(t *testing.T) {
 	bodies := map[string]any{}
 	for _, e := range apiExpectations {
 		if e.form != "" {
-			bodies[e.route] = e.form
+			bodies[e.route] = x.apiForm(e)
 		}
 	}
 	for _, p := range x.patterns() {
