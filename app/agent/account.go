@@ -157,7 +157,11 @@ func (r *run) waitForRenewal(ctx context.Context) {
 			case <-time.After(accountEvery):
 			}
 		}
-		_, _, _ = a.sync(atWork) // with what is there by now
+		_, _, err = a.sync(atWork) // with what is there by now
+		for a.renewing != nil && errors.Is(err, syscall.EWOULDBLOCK) && ctx.Err() == nil && time.Now().Before(until) {
+			time.Sleep(accountEvery / 50) // others hold the lock for a moment: who may renew must know whether somebody has
+			_, _, err = a.sync(atWork)
+		}
 	}
 }
 
