@@ -121,7 +121,7 @@ func ClaimCopies(
 			n.execution_id, n.session_id, coalesce(p.webhook_url, '') AS url, p.webhook_secret AS secret,
 			u.deactivated_at IS NULL AND coalesce(CASE c.channel WHEN 'email' THEN p.email AND u.email_changed_at IS NULL
 				ELSE p.webhook_url <> '' END, false)
-				AND (a.id IS NULL OR EXISTS (SELECT FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = n.user_id)
+				AND (n.workspace_id IS NULL OR EXISTS (SELECT FROM workspace_members m WHERE m.workspace_id = n.workspace_id AND m.user_id = n.user_id)
 					OR EXISTS (SELECT FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = n.user_id AND 'admin' = ANY(r.permissions)))
 				AS wanted
 		FROM claimed c

@@ -18,6 +18,7 @@ type Notification struct {
 	Kind         string    `bun:"kind"`
 	Title        string    `bun:"title"`
 	Body         string    `bun:"body"`
+	WorkspaceID  uuid.UUID `bun:"workspace_id,nullzero,type:uuid"` // of which it tells; zero: of none
 	AutomationID uuid.UUID `bun:"automation_id,nullzero,type:uuid"`
 	ExecutionID  uuid.UUID `bun:"execution_id,nullzero,type:uuid"`
 	SessionID    uuid.UUID `bun:"session_id,nullzero,type:uuid"`

@@ -158,7 +158,7 @@ func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.Set
 		body: fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; all else goes on. What follows it in the same way is in the server's log.", capitalize(strings.TrimSuffix(a.Error, "."))),
 		key:  fmt.Sprintf("aside %s %d", a.Task, a.Oldest.UnixNano()),
 	}
-	about := db.Automation{}
+	about := db.Automation{WorkspaceID: row.Workspace}
 	if row.Automation != nil {
 		about = *row.Automation
 		n.body = fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; its runs wait meanwhile. This counts for nothing.", capitalize(strings.TrimSuffix(a.Error, ".")))

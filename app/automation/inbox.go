@@ -155,7 +155,7 @@ func (s *Service) noticesOf(a *db.Automation, people []uuid.UUID, n notice) []db
 	for _, person := range people {
 		list = append(list, db.Notification{
 			ID: db.NewID(), UserID: person, Kind: n.kind, Title: n.title, Body: n.body, Link: n.link,
-			AutomationID: a.ID, ExecutionID: n.execution, SessionID: n.session, DedupKey: n.key, CreatedAt: s.Now(),
+			WorkspaceID: a.WorkspaceID, AutomationID: a.ID, ExecutionID: n.execution, SessionID: n.session, DedupKey: n.key, CreatedAt: s.Now(),
 		})
 	}
 	return list

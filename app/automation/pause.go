@@ -159,7 +159,7 @@ func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause 
 	list := make([]db.Notification, 0, len(people))
 	for _, person := range people {
 		list = append(list, db.Notification{
-			ID: db.NewID(), UserID: person, Kind: NoticeProviderPaused, Title: p.Name + " is paused",
+			ID: db.NewID(), UserID: person, WorkspaceID: pause.WorkspaceID, Kind: NoticeProviderPaused, Title: p.Name + " is paused",
 			Body: fmt.Sprintf("%s. %s until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
 				capitalize(pause.Reason), whose, pause.Until.UTC().Format("2 January 15:04 MST")),
 			DedupKey: fmt.Sprintf("provider %s%s %d", p.ID, orEmpty(pause.WorkspaceID), pause.Since.UnixNano()), CreatedAt: s.Now(),

@@ -270,11 +270,11 @@ func (x *walk) askAPI(who, token, method, path string, e expectation) *answer {
 	} else if e.subject != "" {
 		subject := subjects[e.subject](x)
 		path = strings.Replace(path, "{id}", subject.String(), 1)
-		if strings.Contains(path, "{pull_request}") {
-			path = strings.Replace(path, "{pull_request}", x.pullRequest(subject).String(), 1)
+		if before, after, ok := strings.Cut(path, "{pull_request}"); ok {
+			path = before + x.pullRequest(subject).String() + after
 		}
-		if strings.Contains(path, "{session}") {
-			path = strings.Replace(path, "{session}", x.linked(subject).String(), 1)
+		if before, after, ok := strings.Cut(path, "{session}"); ok {
+			path = before + x.linked(subject).String() + after
 		}
 	}
 	path = strings.NewReplacer("{user}", x.who["owner"].actor.ID.String()).Replace(path)

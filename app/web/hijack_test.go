@@ -276,13 +276,15 @@ func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 	for _, who := range []*browser{ada, mira, left} {
 		check(t, db.SaveNoticePreferences(t.Context(), s.server.DB, &db.NoticePreferences{UserID: who.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))
 		_, err := db.Notify(t.Context(), s.server.DB, []db.Notification{{
-			ID: db.NewID(), UserID: who.actor.ID, Kind: "failed", Title: who.actor.Name, DedupKey: "1", AutomationID: a.ID, CreatedAt: time.Now(),
+			ID: db.NewID(), UserID: who.actor.ID, Kind: "failed", Title: who.actor.Name, DedupKey: "1", WorkspaceID: a.WorkspaceID, AutomationID: a.ID,
+			CreatedAt: time.Now(),
 		}})
 		check(t, err)
 	}
 	for _, who := range []*browser{ada, left} {
 		check(t, db.RemoveMember(t.Context(), s.server.DB, uuid.MustParse(s.workspace), who.actor.ID))
 	}
+	check(t, s.rules.Delete(t.Context(), ada.actor, a.ID)) // what it told of stays the workspace's
 	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.EmailChannel, time.Now().Add(time.Minute), time.Now(), nil, 10)
 	check(t, err)
 	wanted := map[string]bool{}

@@ -348,7 +348,8 @@ func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
 			person := x.who[who].actor.ID
 			x.who[who].exec(`INSERT INTO notice_preferences (user_id, email, updated_at) VALUES (?, true, now()) ON CONFLICT (user_id) DO UPDATE SET email = true`, person)
 			_, err := db.Notify(ctx, x.server.DB, []db.Notification{{
-				ID: db.NewID(), UserID: person, Kind: k.Kind, Title: x.name("notice"), AutomationID: a.ID, DedupKey: uuid.NewString(), CreatedAt: now,
+				ID: db.NewID(), UserID: person, Kind: k.Kind, Title: x.name("notice"), WorkspaceID: a.WorkspaceID, AutomationID: a.ID,
+				DedupKey: uuid.NewString(), CreatedAt: now,
 			}})
 			check(t, err)
 			list, err := db.ClaimCopies(ctx, x.server.DB, db.EmailChannel, now.Add(time.Second), now.Add(time.Hour), nil, 100)
