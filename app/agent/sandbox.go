@@ -186,6 +186,9 @@ func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 var kernel = []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi",
 	"/proc/mtrr", "/proc/pressure"}
 
+// ownFolders are those of the machine in whose place a sandbox has its own, empty at first.
+var ownFolders = []string{"/tmp", "/dev/shm"}
+
 func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]string, error) {
 	out := append([]string{bwrap}, user...)
 	out = append(out, "--cap-drop", "ALL", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent",
@@ -211,7 +214,7 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 		out = append(out, covered...)
 	}
 	out = append(out, "--remount-ro", "/dev")
-	for _, path := range slices.Concat(programs(append(secluded, "/tmp"), argv[0]), s.Shown) {
+	for _, path := range slices.Concat(programs(append(secluded, ownFolders...), argv[0]), s.Shown) {
 		out = append(out, "--ro-bind-try", path, path)
 	}
 	for _, path := range s.Hidden {
