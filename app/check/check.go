@@ -83,7 +83,7 @@ var promises = []promise{
 		}},
 	{"late-words", "Nothing is written of a message after its end.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
-			return db.LateWords(ctx, q, c.Since, most+1)
+			return db.LateWords(ctx, q, c.Since, c.Now(), most+1)
 		}},
 	{"notice-twice", "Nobody is told the same thing twice.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
