@@ -1117,7 +1117,7 @@ func EditTicket(page Page, f TicketForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if f.ID == "" {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 75, "<div hx-get=\"/tickets/assignees\" hx-trigger=\"change from:#workspace\" hx-include=\"#workspace\" hx-target=\"#assignee-field\" hx-swap=\"outerHTML\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 75, "<div hx-get=\"/tickets/assignees\" hx-trigger=\"change from:#workspace\" hx-include=\"#workspace\" hx-target=\"#assignee-field\" hx-swap=\"outerHTML\" hx-sync=\"this:replace\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

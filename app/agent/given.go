@@ -57,7 +57,7 @@ func concealed(real string, hidden []string) string {
 	}
 	home, err := os.UserHomeDir()
 	switch {
-	case crosses(systems):
+	case !within(real, "/dev/shm") && crosses(systems): // files in memory are files
 		return "it belongs to the system"
 	case crosses(hidden):
 		return "sandboxes hide it, or something in it"
@@ -74,7 +74,7 @@ func concealed(real string, hidden []string) string {
 
 // give adds to a sandbox what its workspace is given. What cannot be shown is told, and left out.
 func (r *run) give(s *Sandbox) {
-	secluded := append(s.secluded(), "/tmp")
+	secluded := append(s.secluded(), ownFolders...)
 	for _, path := range s.Given {
 		if why := r.giveOne(s, path, secluded); why != "" {
 			r.warn("%s is not shown in the sandbox: %s.", path, why)
