@@ -70,7 +70,7 @@ func (a *api) peopleRoutes() {
 	}, a.setRolesByAPI)
 	answers(a, apiOp{
 		method: http.MethodPost, path: "/people/{id}/deactivation", name: "deactivatePerson", tag: peopleTag,
-		summary: "Deactivate an account", about: "Every sign-in and token of it ends, and its automations are switched off.",
+		summary: "Deactivate an account", about: "Every sign-in and token of it ends. Runs of its automations fail until they have another owner.",
 	}, a.personChange((*account.Service).Deactivate))
 	answers(a, apiOp{
 		method: http.MethodPost, path: "/people/{id}/activation", name: "activatePerson", tag: peopleTag,
@@ -165,7 +165,7 @@ func (a *api) getPerson(ctx context.Context, actor account.Actor, in *APIOneByID
 type setRolesQuery struct {
 	APIOneByID
 	Body struct {
-		Roles []string `json:"role_ids" minItems:"1"`
+		Roles []string `json:"role_ids" minItems:"1" maxItems:"100"`
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // APIBulk is what is done to several automations.
 type APIBulk struct {
 	Action string   `json:"action" enum:"enable,disable,delete,run"`
-	IDs    []string `json:"ids" minItems:"1" doc:"Of the automations."`
+	IDs    []string `json:"ids" minItems:"1" maxItems:"500" doc:"Of the automations."`
 }
 
 // APIBulkResult says how many automations something was done to.
