@@ -1,0 +1,22 @@
+//go:build unix && !linux
+
+package runas
+
+import "errors"
+
+func mayChange() error { return errors.New("that can be had on Linux alone") }
+
+// Do calls a function: elsewhere than on Linux there is no other user.
+func (u *User) Do(fn func() error) error { return fn() }
+
+// Own does nothing: elsewhere than on Linux there is no other user.
+func (u *User) Own(...string) error { return nil }
+
+// Apart reports that nothing keeps programs apart: only Linux can.
+func Apart() bool { return false }
+
+// Restrict does nothing: elsewhere than on Linux there is no other user.
+func Restrict() {}
+
+// Drop does nothing: elsewhere than on Linux there is no other user.
+func Drop() {}
