@@ -89,7 +89,7 @@ func TestTheLogOfAStartHasTheWordsOfThePage(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
 	m := lookAtMachine(t.Context(), &config{Roles: []string{roleWeb, roleWorker}, Limits: agent.Limits{Processes: 10}}, d)
-	if available := agent.SandboxAvailable(t.Context()) == nil; available != (m.NoSandbox == "") || available && (m.Bubblewrap == "" || m.Namespace == "") {
+	if available := agent.SandboxAvailable(t.Context(), nil) == nil; available != (m.NoSandbox == "") || available && (m.Bubblewrap == "" || m.Namespace == "") {
 		t.Errorf("a sandbox can be had: %v; the machine is %+v", available, m)
 	}
 	var log bytes.Buffer

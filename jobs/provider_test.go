@@ -341,7 +341,7 @@ func TestASwitchedOffProviderStartsNothing(t *testing.T) {
 
 func TestAWorkspaceWithASandboxConfinesItsAgents(t *testing.T) {
 	t.Parallel()
-	if err := agent.SandboxAvailable(t.Context()); err != nil {
+	if err := agent.SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	k := prepare(t)
@@ -370,7 +370,7 @@ echo done`, filepath.Join(k.runner.Data, "secret"), outside), nil))
 
 func TestAWorkspaceIsShownPathsOfTheMachineAndAMissingOneIsAWarning(t *testing.T) {
 	t.Parallel()
-	if err := agent.SandboxAvailable(t.Context()); err != nil {
+	if err := agent.SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	k := prepare(t)
@@ -394,7 +394,7 @@ func TestAWorkspaceIsShownPathsOfTheMachineAndAMissingOneIsAWarning(t *testing.T
 
 func TestASandboxedRunReachesNoOtherSession(t *testing.T) {
 	t.Parallel()
-	if err := agent.SandboxAvailable(t.Context()); err != nil {
+	if err := agent.SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	k := prepare(t)
@@ -427,7 +427,7 @@ echo x > y && git add y && git stash -q && git stash pop -q && git commit -qm y 
 
 func TestAReadOnlyMessageInASandboxChangesNothing(t *testing.T) {
 	t.Parallel()
-	if err := agent.SandboxAvailable(t.Context()); err != nil {
+	if err := agent.SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	k := prepare(t)
@@ -457,7 +457,7 @@ git status --short; git log -1 --format=tformat:ok; echo fine > ~/x`,
 
 func TestAnAgentThatCommitsAllLeavesWhatIsHiddenFromItAsItWas(t *testing.T) {
 	t.Parallel()
-	if err := agent.SandboxAvailable(t.Context()); err != nil {
+	if err := agent.SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	k := prepare(t)

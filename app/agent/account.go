@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"carillon/app/runas"
 )
 
 // account is the sign-in of a program in a sandbox. The program works with a copy of the server's file. Programs renew
@@ -28,8 +30,9 @@ type account struct {
 	name   string // the provider's
 	shared string // the server's file
 	root   *os.Root
-	seen   string // the copy, within root
-	base   []byte // what both were when they were the same
+	seen   string      // the copy, within root
+	base   []byte      // what both were when they were the same
+	user   *runas.User // whose files both are; nil: the server's own
 
 	renewing *os.File  // locked while the program is the one that may renew a sign-in that has ended
 	since    time.Time // when it was locked
@@ -51,18 +54,27 @@ const (
 )
 
 // signInNote is what accountNote has.
-type signInNote struct{ Name, Shared, Folder, Seen string }
+type signInNote struct {
+	Name, Shared, Folder, Seen string
+	User                       *runas.User `json:",omitempty"`
+}
 
 // signIn gives the home a copy of the server's sign-in, if there is one.
 func (r *run) signIn(s *Sandbox, fresh string) error {
 	if r.Account == "" {
 		return nil
 	}
-	shared, err := filepath.EvalSymlinks(serverPath(r.Account))
-	if err != nil || !isFile(shared) {
+	shared := ""
+	err := r.User.Do(func() (err error) {
+		if shared, err = filepath.EvalSymlinks(r.sourcePath(r.Account)); err == nil && !isFile(shared) {
+			err = errNoAccount
+		}
+		return err
+	})
+	if err != nil {
 		return nil //nolint:nilerr // the server is not signed in
 	}
-	n := signInNote{Name: r.Name, Shared: shared, Folder: fresh, Seen: r.Account}
+	n := signInNote{Name: r.Name, Shared: shared, Folder: fresh, Seen: r.Account, User: r.User}
 	for _, path := range r.State {
 		if rest, ok := strings.CutPrefix(r.Account, path+"/"); ok { // in a folder that is kept
 			n.Folder, n.Seen = filepath.Join(s.Home, path), rest
@@ -86,11 +98,15 @@ func (r *run) signIn(s *Sandbox, fresh string) error {
 }
 
 func (n signInNote) open() (*account, error) {
-	root, err := os.OpenRoot(n.Folder)
+	a := &account{name: n.Name, shared: n.Shared, seen: filepath.Clean(n.Seen), user: n.User}
+	err := n.User.Do(func() (err error) {
+		a.root, err = os.OpenRoot(n.Folder)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &account{name: n.Name, shared: n.Shared, root: root, seen: filepath.Clean(n.Seen)}, nil
+	return a, nil
 }
 
 // keepSignIn keeps the turn's sign-in and the server's the same until the function that it returns is called. Of several that
@@ -147,7 +163,11 @@ func (r *run) waitForRenewal(ctx context.Context) {
 		patience = renewPatience
 	}
 	for until := time.Now().Add(patience); ended(a.base) && a.renewing == nil && ctx.Err() == nil && time.Now().Before(until); {
-		f, err := os.Open(a.shared)
+		var f *os.File
+		err := a.user.Do(func() (err error) {
+			f, err = os.Open(a.shared)
+			return err
+		})
 		if err == nil && syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 			a.renewing, a.since = f, time.Now() // until the file is another, or this one is closed
 		} else {
@@ -238,7 +258,9 @@ func TakeOverSignIn(dir string) error {
 }
 
 // copyOnly gives the program a copy where it has none, without a lock: the server's file cannot be changed.
-func (a *account) copyOnly() error {
+func (a *account) copyOnly() error { return a.user.Do(a.copyOnce) }
+
+func (a *account) copyOnce() error {
 	if own, _, _ := a.readSeen(); own != nil {
 		return nil
 	}
@@ -252,6 +274,10 @@ func (a *account) copyOnly() error {
 
 // awaitWritten waits a moment for a copy that another run of the workspace is just writing.
 func (a *account) awaitWritten() {
+	_ = a.user.Do(func() error { a.awaitCopy(); return nil }) // it fails in nothing
+}
+
+func (a *account) awaitCopy() {
 	for range 20 {
 		if own, _, _ := a.readSeen(); own != nil {
 			return
@@ -274,14 +300,26 @@ const (
 
 // changed reports whether the copy or the server's sign-in is another than when they were the same.
 func (a *account) changed() bool {
-	own, _, _ := a.readSeen()
-	now, _, _ := readAccount(os.OpenFile(a.shared, readPlain, 0))
-	return !bytes.Equal(own, a.base) || !bytes.Equal(now, a.base)
+	var own, now []byte
+	err := a.user.Do(func() error {
+		own, _, _ = a.readSeen()
+		now, _, _ = readAccount(os.OpenFile(a.shared, readPlain, 0))
+		return nil
+	})
+	return err == nil && (!bytes.Equal(own, a.base) || !bytes.Equal(now, a.base))
 }
 
 // sync takes over a renewed copy, or renews the copy. It returns what the program has in its place, nil for what is no
 // sign-in, and whether that may be taken over at all.
 func (a *account) sync(when moment) (own []byte, fits bool, err error) {
+	err = a.user.Do(func() (err error) {
+		own, fits, err = a.syncOnce(when)
+		return err
+	})
+	return own, fits, err
+}
+
+func (a *account) syncOnce(when moment) (own []byte, fits bool, err error) {
 	unlock, err := lockAccount(a.shared, when)
 	if err != nil {
 		return nil, false, err

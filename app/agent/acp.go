@@ -133,7 +133,7 @@ func (r *run) startACP() (*acpAgent, error) {
 	if err := r.keepChat(env); err != nil {
 		r.warn("The files of the conversation could not be put right for %s: %s", r.Name, err)
 	}
-	p, err := start(command{argv: r.Command, dir: r.Dir, env: env, pipeIn: true, grace: r.grace, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir})
+	p, err := start(command{argv: r.Command, dir: r.Dir, env: env, pipeIn: true, grace: r.grace, user: r.User, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir})
 	if err != nil {
 		return nil, r.startFailure(err)
 	}

@@ -108,6 +108,9 @@ func Models(ctx context.Context, p Provider, dir string, env []string) ([]string
 		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
 	defer runDir.remove()
+	if err := p.User.Own(dir); err != nil {
+		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
+	}
 	r := &run{Provider: p, Turn: Turn{Dir: dir, Env: env, RunDir: string(runDir), grace: time.Second, allVendors: true}, touch: func() {}}
 	if err := r.prepare(); err != nil {
 		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}

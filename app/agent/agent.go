@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"carillon/app/runas"
 )
 
 // The drivers: the ways to speak with a provider's program.
@@ -93,6 +95,10 @@ type Provider struct {
 	// Config are the files and folders below the home folder by which a person configures the program. A Sandbox shows those
 	// of the server's user, read-only.
 	Config []string `json:"config,omitempty"`
+
+	// User is whom the program runs as, with all that it starts. Its home is the one in which it is configured and signed
+	// in. nil: the server's own.
+	User *runas.User `json:"-"`
 }
 
 // MCPServer is a tool server that the agent may use: a program (Command) or an address (URL).
@@ -119,7 +125,8 @@ type Limits struct {
 // bounds are the limits of one turn, with the folders in which it writes.
 type bounds struct {
 	Limits
-	Grace  int64    // milliseconds between SIGTERM and SIGKILL
+	Grace  int64 // milliseconds between SIGTERM and SIGKILL
+	User   *runas.User
 	Own    []string // its own, the first of them on the disk that is to have Limits.Room
 	Shared []string // in which others write too: looked through where the turn itself has written as much as it may
 }
@@ -463,6 +470,11 @@ func (r *run) prepare() error {
 	if err := os.Chmod(r.RunDir, 0o700); err != nil {
 		return fmt.Errorf("folder of the run: %w", err)
 	}
+	// The files of the next message lie there: the user goes through it, and can neither list nor change it.
+	err := errors.Join(r.User.Pass(r.RunDir), r.User.Own(filepath.Join(r.RunDir, temporary)))
+	if err != nil {
+		return fmt.Errorf("folder of the run: %w", err)
+	}
 	return r.prepareBox()
 }
 
@@ -542,7 +554,7 @@ func (r *run) withoutPaths(text string) string {
 	if r.RunDir != "" {
 		pairs = append(pairs, filepath.Clean(r.RunDir)+"/", "")
 	}
-	if home := os.Getenv("HOME"); len(home) > 1 {
+	if home, err := r.User.HomeDir(); err == nil && len(home) > 1 {
 		pairs = append(pairs, filepath.Clean(home)+"/", "~/")
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
@@ -569,7 +581,7 @@ const temporary = "tmp"
 // write puts a file of the run into its folder, readable by nobody else, and returns its path.
 func (r *run) write(name string, content []byte) (string, error) {
 	path := filepath.Join(r.RunDir, name)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(path, content, 0o600), r.User.Read(path)); err != nil {
 		return "", &Failure{Kind: FailStart, Reason: "folder of the run: " + err.Error(), Cause: err}
 	}
 	return path, nil

@@ -42,7 +42,11 @@ func (r *run) keepChat(env []string) error {
 	if !filepath.IsAbs(home) {
 		return nil
 	}
-	root, err := os.OpenRoot(filepath.Join(home, r.Chats)) // it follows no link that leads out of it
+	return r.User.Do(func() error { return r.keepChatBelow(filepath.Join(home, r.Chats)) })
+}
+
+func (r *run) keepChatBelow(dir string) error {
+	root, err := os.OpenRoot(dir) // it follows no link that leads out of it
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

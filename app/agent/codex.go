@@ -171,7 +171,7 @@ func (r *run) launcher(name string, s MCPServer) (string, error) {
 		b.WriteString(" " + quote(arg))
 	}
 	path := filepath.Join(r.RunDir, name)
-	if err := os.WriteFile(path, []byte(b.String()+"\n"), 0o700); err != nil {
+	if err := errors.Join(os.WriteFile(path, []byte(b.String()+"\n"), 0o700), r.User.Run(path)); err != nil {
 		return "", &Failure{Kind: FailStart, Reason: "folder of the run: " + err.Error(), Cause: err}
 	}
 	return path, nil

@@ -35,13 +35,16 @@ func Detect(ctx context.Context, p Provider) Found {
 	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errTimeout)
 	defer cancel()
 	temp, err := tempDir()
+	if err == nil {
+		defer temp.remove()
+		err = p.User.Own(string(temp))
+	}
 	if err != nil {
 		return Found{Path: path, Problem: err.Error()}
 	}
-	defer temp.remove()
 	env, _ := environment(os.Environ(), p, Turn{RunDir: string(temp), Dir: string(temp)})
 	out, end, err := capture(ctx, command{
-		argv: []string{path, "--version"}, dir: string(temp), env: env, grace: time.Second,
+		argv: []string{path, "--version"}, dir: string(temp), env: env, grace: time.Second, user: p.User,
 	})
 	found := Found{Path: path}
 	first, _, _ := strings.Cut(strings.TrimSpace(out), "\n")

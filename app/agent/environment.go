@@ -26,7 +26,10 @@ var secret = []string{"CARILLON_*", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", 
 func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	values := map[string]string{}
 	home := ""
-	if t.Sandbox != nil {
+	if p.User != nil {
+		home = p.User.Home
+	}
+	if t.Sandbox != nil && t.Sandbox.Home != "" {
 		home = t.Sandbox.Home
 	}
 	allowed, others := slices.Concat(passed, p.Keys, p.PassEnv), p.othersKeys(server, t)
@@ -68,6 +71,9 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	}
 	if home != "" {
 		values["HOME"] = home
+	}
+	if p.User != nil {
+		values["USER"], values["LOGNAME"] = p.User.Name, p.User.Name
 	}
 	values["TMPDIR"], values["PWD"] = filepath.Join(t.RunDir, temporary), t.Dir
 	for name, value := range values {
@@ -153,6 +159,9 @@ func SignedIn(p Provider, environment []string) string {
 		return name
 	}
 	home := variable(environment, "HOME")
+	if p.User != nil {
+		home = p.User.Home
+	}
 	if p.Account == "" || !filepath.IsAbs(home) {
 		return ""
 	}

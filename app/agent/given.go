@@ -86,7 +86,7 @@ func (r *run) give(s *Sandbox) {
 func (r *run) giveOne(s *Sandbox, path string, secluded []string) string {
 	named, relative := filepath.Clean(path), ""
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		home, err := os.UserHomeDir()
+		home, err := r.User.HomeDir()
 		if err != nil || !filepath.IsAbs(home) {
 			return "this worker has no home folder"
 		}
@@ -99,6 +99,8 @@ func (r *run) giveOne(s *Sandbox, path string, secluded []string) string {
 		return "it is not there on this worker"
 	case err != nil:
 		return "it cannot be looked at on this worker"
+	case !r.User.Reaches(real):
+		return "the user as whom agents run cannot reach it"
 	case !isFolder(real) && !isFile(real):
 		return "it is neither a file nor a folder"
 	}

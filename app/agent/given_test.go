@@ -101,7 +101,7 @@ exec ` + real + ` "$@"
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	is := LookAtSandbox(t.Context())
+	is := LookAtSandbox(t.Context(), nil)
 	if is.Problem != nil || is.Version != "0.4.1" || is.NoFurther || is.Offline == nil || !strings.Contains(is.Offline.Error(), "RTM_NEWADDR") {
 		t.Errorf("found %+v", is)
 	}

@@ -40,6 +40,18 @@ func elsewhere(name string) bool {
 	return slices.Contains(places, name) || slices.ContainsFunc(moved, func(m struct{ variable, folder string }) bool { return m.variable == name })
 }
 
+// sourcePath is where a path below the home folder is from which a sandbox has configuration and sign-ins: that of the
+// user as whom programs run. It is empty where that is not known.
+func (p Provider) sourcePath(relative string) string {
+	if p.User == nil {
+		return serverPath(relative)
+	}
+	if p.User.Home == "" {
+		return ""
+	}
+	return filepath.Join(p.User.Home, relative)
+}
+
 // serverPath is where a path below the home folder is for the server's own user; empty where that is not known.
 func serverPath(relative string) string {
 	for _, m := range moved {
@@ -67,6 +79,7 @@ func (r *run) prepareBox() error {
 		return nil
 	}
 	s := *r.Sandbox
+	s.user = r.User
 	s.Repository, s.Shown = slices.Clone(s.Repository), slices.Clone(s.Shown)
 	// In the folder of the run the server writes the files of the next message, through whatever is there in their
 	// place. So of that folder the child can write where its temporary files are, and no more.
@@ -77,12 +90,19 @@ func (r *run) prepareBox() error {
 	s.covers = func() (string, error) {
 		if covers == "" {
 			made, err := os.MkdirTemp(r.RunDir, "covers-")
+			if err == nil {
+				err = r.User.Own(made)
+			}
 			if err != nil {
 				return "", err
 			}
 			covers = made
 		}
-		return os.MkdirTemp(covers, "")
+		cover, err := os.MkdirTemp(covers, "")
+		if err != nil {
+			return "", err
+		}
+		return cover, r.User.Own(cover)
 	}
 	if r.ReadOnly {
 		for i := range s.Repository {
@@ -92,7 +112,7 @@ func (r *run) prepareBox() error {
 		s.Repository = append([]Mount{{Path: r.Dir, Writable: true}}, s.Repository...)
 	}
 	for _, name := range fileVariables {
-		if path := os.Getenv(name); filepath.IsAbs(path) && named(slices.Concat(passed, r.Keys, r.PassEnv), name) {
+		if path := os.Getenv(name); filepath.IsAbs(path) && named(slices.Concat(passed, r.Keys, r.PassEnv), name) && r.User.Reaches(path) {
 			s.Shown = append(s.Shown, path)
 		}
 	}
@@ -112,7 +132,18 @@ func (r *run) furnish(s *Sandbox) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(os.MkdirAll(s.Home, 0o700), r.User.Own(fresh, s.Home)); err != nil {
+		return err
+	}
 	s.home = []homeMount{{from: fresh, path: s.Home, writable: true}}
+	if err := r.User.Do(func() error { return r.fill(s, fresh) }); err != nil {
+		return err
+	}
+	return r.signIn(s, fresh)
+}
+
+// fill makes the home of a start: with the rights of the user whose programs write there too.
+func (r *run) fill(s *Sandbox, fresh string) error {
 	kept := slices.Concat(caches, r.State)
 	for _, path := range kept {
 		if err := plainBelow(s.Home, path); err != nil {
@@ -120,7 +151,7 @@ func (r *run) furnish(s *Sandbox) error {
 		}
 		dir := filepath.Join(s.Home, path)
 		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) && r.Account == "" && slices.Contains(r.State, path) {
-			if err := copyState(serverPath(path), dir); err != nil {
+			if err := copyState(r.sourcePath(path), dir); err != nil {
 				return err
 			}
 		}
@@ -134,11 +165,11 @@ func (r *run) furnish(s *Sandbox) error {
 		s.home = append(s.home, homeMount{from: dir, path: dir, writable: true})
 	}
 	for _, path := range r.Config {
-		if from := serverPath(path); from != "" && (isFolder(from) || isFile(from)) {
+		if from := r.sourcePath(path); from != "" && (isFolder(from) || isFile(from)) {
 			s.home = append(s.home, homeMount{from: from, path: filepath.Join(s.Home, path)})
 		}
 	}
-	if home, err := os.UserHomeDir(); err == nil {
+	if home, err := r.User.HomeDir(); err == nil {
 		for _, path := range s.Shown {
 			relative, ok := strings.CutPrefix(path, home+"/")
 			if !ok || slices.ContainsFunc(kept, func(k string) bool { return within(k, relative) || within(relative, k) }) {
@@ -150,7 +181,7 @@ func (r *run) furnish(s *Sandbox) error {
 			}
 		}
 	}
-	return r.signIn(s, fresh)
+	return nil
 }
 
 // plainBelow expects that no part of a path below a folder is a link. Where what one program keeps is in a folder of

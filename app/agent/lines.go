@@ -79,7 +79,7 @@ func (r *run) stream(ctx context.Context, argv, env []string, prompt string, onL
 		return ending{}, "", err
 	}
 	defer stdin.Close()
-	p, err := start(command{argv: argv, dir: r.Dir, env: env, stdin: stdin, grace: r.grace, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir})
+	p, err := start(command{argv: argv, dir: r.Dir, env: env, stdin: stdin, grace: r.grace, user: r.User, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir})
 	if err != nil {
 		return ending{}, "", r.startFailure(err)
 	}

@@ -108,7 +108,7 @@ func installed(t *testing.T, program string) []string {
 // What a program would obey is hidden from it in the sandbox, and it works all the same.
 func TestInstalledAgentsSeeNothingOfWhatTheyWouldObeyInTheSandbox(t *testing.T) {
 	t.Parallel()
-	if err := SandboxAvailable(t.Context()); err != nil {
+	if err := SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	for _, cli := range agenttest.CLIs {

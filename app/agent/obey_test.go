@@ -86,7 +86,7 @@ func TestAFileThatAnAgentObeysIsHiddenOrTheTurnRefused(t *testing.T) {
 
 func TestTheSandboxShowsWhatAnAgentObeysEmpty(t *testing.T) {
 	t.Parallel()
-	if err := SandboxAvailable(t.Context()); err != nil {
+	if err := SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	p := bash()

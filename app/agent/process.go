@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"carillon/app/crash"
+	"carillon/app/runas"
 )
 
 // command is a program to start.
@@ -27,7 +28,8 @@ type command struct {
 	grace   time.Duration
 	sandbox *Sandbox
 	bounds  bounds
-	hold    string // a folder that is locked until all that the child started has ended, even where this process dies before
+	user    *runas.User // as whom it runs; nil: the server's own
+	hold    string      // a folder that is locked until all that the child started has ended, even where this process dies before
 }
 
 // process is a child under its shim.
@@ -52,6 +54,7 @@ func start(c command) (*process, error) {
 	}
 	argv := append([]string{path}, c.argv[1:]...)
 	if c.sandbox != nil {
+		c.sandbox.user = c.user
 		if argv, err = c.sandbox.wrap(argv, c.dir); err != nil {
 			return nil, err
 		}
@@ -60,7 +63,11 @@ func start(c command) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.bounds.Grace = c.grace.Milliseconds()
+	if !c.user.Reaches(path) {
+		return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the user %s, as whom agents and scripts run, cannot reach %s", c.user.Name, path),
+			Fix: "Install the program where every user can read it."}
+	}
+	c.bounds.Grace, c.bounds.User = c.grace.Milliseconds(), c.user
 	limits, err := json.Marshal(c.bounds)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"carillon/app/runas"
 )
 
 // Sandbox runs the child under bubblewrap, without any capability: the file system read-only, /run empty, the homes of
@@ -38,7 +41,8 @@ type Sandbox struct {
 	given, givenHome []givenMount // what of Given is shown, in its place and in Home
 	// covers makes a folder that is seen in place of another one, for one start; nil: a file system in memory is.
 	covers func() (string, error)
-	temp   string // the folder for temporary files; empty: one in memory
+	temp   string      // the folder for temporary files; empty: one in memory
+	user   *runas.User // as whom it runs; nil: the server's own
 }
 
 // cover shows a folder empty.
@@ -82,19 +86,26 @@ var worked struct {
 
 // SandboxAvailable tells why a sandbox cannot be had here; nil if it can. It starts bubblewrap, and once that has worked it
 // believes that it still does: containers often have the program and forbid what it does.
-func SandboxAvailable(ctx context.Context) error {
-	_, err := sandboxAbility(ctx)
+func SandboxAvailable(ctx context.Context, user *runas.User) error {
+	_, err := sandboxAbility(ctx, user)
 	return err
 }
 
-func sandboxAbility(ctx context.Context) (ability, error) {
+func sandboxAbility(ctx context.Context, user *runas.User) (ability, error) {
 	path, err := exec.LookPath("bwrap")
 	if err != nil {
 		return ability{}, errors.New("bubblewrap (bwrap) is not installed")
 	}
+	if !user.Reaches(path) {
+		return ability{}, fmt.Errorf("the user %s cannot reach bubblewrap (%s)", user.Name, path)
+	}
+	key := path
+	if user != nil {
+		key += fmt.Sprintf(" %d:%d", user.UID, user.GID)
+	}
 	worked.Lock()
 	defer worked.Unlock()
-	if can, ok := worked.can[path]; ok {
+	if can, ok := worked.can[key]; ok {
 		return can, nil
 	}
 	truth, err := exec.LookPath("true")
@@ -106,12 +117,12 @@ func sandboxAbility(ctx context.Context) (ability, error) {
 	var offline error
 	for _, network := range []bool{false, true} { // containers may forbid to make a network alone
 		for _, users := range userNamespaces {
-			if err = tryBubblewrap(ctx, path, truth, users, network); err == nil {
+			if err = tryBubblewrap(ctx, user, path, truth, users, network); err == nil {
 				if worked.can == nil {
 					worked.can = map[string]ability{}
 				}
 				can := ability{users: users, offline: offline}
-				worked.can[path] = can
+				worked.can[key] = can
 				return can, nil
 			}
 		}
@@ -123,13 +134,16 @@ func sandboxAbility(ctx context.Context) (ability, error) {
 }
 
 // tryBubblewrap starts a program that does nothing in a sandbox.
-func tryBubblewrap(ctx context.Context, bwrap, truth string, users []string, network bool) error {
-	argv, err := (&Sandbox{Network: network}).wrapAs(bwrap, users, []string{truth}, "/")
+func tryBubblewrap(ctx context.Context, user *runas.User, bwrap, truth string, users []string, network bool) error {
+	argv, err := (&Sandbox{Network: network, user: user}).wrapAs(bwrap, users, []string{truth}, "/")
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, bwrap, argv[1:]...)
-	cmd.Env = []string{}
+	cmd.Env, cmd.Dir = []string{}, "/"
+	if user != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user.Credential()}
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("bubblewrap does not work here: %w: %s", err, strings.TrimSpace(Clean(string(out))))
 	}
@@ -147,9 +161,9 @@ type SandboxState struct {
 }
 
 // LookAtSandbox finds out what sandboxes can do here. It starts bubblewrap, which takes up to ten seconds.
-func LookAtSandbox(ctx context.Context) SandboxState {
+func LookAtSandbox(ctx context.Context, user *runas.User) SandboxState {
 	var s SandboxState
-	can, err := sandboxAbility(ctx)
+	can, err := sandboxAbility(ctx, user)
 	s.Problem, s.Offline = err, can.offline
 	s.OwnUsers, s.NoFurther = slices.Contains(can.users, "--unshare-user"), slices.Contains(can.users, "--disable-userns")
 	path, err := exec.LookPath("bwrap")
@@ -171,7 +185,7 @@ func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 		return nil, &Failure{Kind: FailStart, Reason: "the sandbox: bubblewrap (bwrap) is not installed",
 			Fix: "Install the package bubblewrap, or switch the sandbox off.", Cause: err}
 	}
-	can, err := sandboxAbility(context.Background())
+	can, err := sandboxAbility(context.Background(), s.user)
 	if err == nil && !s.Network && can.offline != nil {
 		err = fmt.Errorf("it cannot be without a network here: %w", can.offline)
 	}
@@ -215,10 +229,15 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	}
 	out = append(out, "--remount-ro", "/dev")
 	for _, path := range slices.Concat(programs(append(secluded, ownFolders...), argv[0]), s.Shown) {
-		out = append(out, "--ro-bind-try", path, path)
+		if s.user.Reaches(path) {
+			out = append(out, "--ro-bind-try", path, path)
+		}
 	}
 	for _, path := range s.Hidden {
 		real, err := filepath.EvalSymlinks(path)
+		if err == nil && !s.user.Reaches(real) { // nor does anything that runs as the user
+			continue
+		}
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) { // what the server may not reach its children cannot
 			continue
 		}
@@ -243,6 +262,9 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 		out = append(out, "--ro-bind", dir, dir) // it may lie below /tmp or something hidden
 	}
 	for _, m := range s.home {
+		if !s.user.Reaches(m.from) {
+			continue
+		}
 		out = append(out, bind(m.writable), m.from, m.path)
 	}
 	for _, m := range s.givenHome {
@@ -273,6 +295,9 @@ func (s *Sandbox) secluded() []string {
 	if home, err := os.UserHomeDir(); err == nil {
 		paths = append(paths, home)
 	}
+	if s.user != nil && s.user.Home != "" {
+		paths = append(paths, s.user.Home)
+	}
 	for _, m := range moved {
 		if path := os.Getenv(m.variable); filepath.IsAbs(path) {
 			paths = append(paths, path)
@@ -281,7 +306,7 @@ func (s *Sandbox) secluded() []string {
 	var list []string
 	for _, path := range paths {
 		real, err := filepath.EvalSymlinks(path)
-		if err != nil || real == "/" || slices.Contains(list, real) {
+		if err != nil || real == "/" || !s.user.Reaches(real) || slices.Contains(list, real) {
 			continue
 		}
 		if info, err := os.Stat(real); err == nil && info.IsDir() {

@@ -17,7 +17,7 @@ import (
 
 func needSandbox(t *testing.T) {
 	t.Helper()
-	if err := SandboxAvailable(t.Context()); err != nil {
+	if err := SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 }
@@ -328,7 +328,7 @@ func TestSandboxThatIsMissingIsAStartFailure(t *testing.T) {
 	turn.Sandbox = &Sandbox{}
 	_, f, _ := runTurn(t, p, turn)
 	expectFailure(t, f, FailStart, "bubblewrap (bwrap) is not installed")
-	if err := SandboxAvailable(t.Context()); err == nil {
+	if err := SandboxAvailable(t.Context(), nil); err == nil {
 		t.Error("a sandbox without its program is available")
 	}
 }

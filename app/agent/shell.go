@@ -32,7 +32,7 @@ func (r *run) runShell(ctx context.Context) (Result, error) {
 	}
 	p, err := start(command{
 		argv: append(slices.Clone(r.Command), "--noprofile", "--norc", "-e", "-u", "-o", "pipefail", script),
-		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir,
+		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, user: r.User, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir,
 	})
 	if err != nil {
 		return Result{}, r.startFailure(err)

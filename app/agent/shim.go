@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"carillon/app/runas"
 )
 
 // shimName is argv[0] of the server's binary when it is to be the parent of a child.
@@ -80,8 +82,16 @@ func runShim(grace time.Duration, limits bounds, path string, argv []string) end
 		newKeyring()
 	}
 	restore := offer()
+	attr := leaderAttr()
+	if limits.User != nil {
+		attr.Credential = limits.User.Credential()
+		runas.Drop()
+		if !boxed(path) { // a sandbox does that itself, by what is forbidden from here on
+			runas.Restrict()
+		}
+	}
 	leader, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: leaderAttr(),
+		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: attr,
 	})
 	restore()
 	if err != nil {

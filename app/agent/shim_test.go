@@ -159,7 +159,7 @@ func TestARunThatTakesTooMuchIsEndedAlone(t *testing.T) {
 		t.Skip("only Linux can do it")
 	}
 	boxes := []*Sandbox{nil}
-	if SandboxAvailable(t.Context()) == nil {
+	if SandboxAvailable(t.Context(), nil) == nil {
 		boxes = append(boxes, &Sandbox{})
 	}
 	for _, box := range boxes {

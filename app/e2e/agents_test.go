@@ -25,7 +25,7 @@ func TestInstalledAgentsWorkThroughTheWholeProgram(t *testing.T) {
 // The same in a sandbox.
 func TestInstalledAgentsWorkInASandboxThroughTheWholeProgram(t *testing.T) {
 	t.Parallel()
-	if err := agent.SandboxAvailable(t.Context()); err != nil {
+	if err := agent.SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	for _, cli := range agenttest.CLIs {

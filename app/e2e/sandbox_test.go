@@ -47,7 +47,7 @@ func serveBoxed(t *testing.T, id string, settings ...string) *boxed {
 	t.Helper()
 	cli := agenttest.CLIs[slices.IndexFunc(agenttest.CLIs, func(c agenttest.CLI) bool { return c.ID == id })]
 	cli.Find(t)
-	if err := agent.SandboxAvailable(t.Context()); err != nil {
+	if err := agent.SandboxAvailable(t.Context(), nil); err != nil {
 		t.Skip(err)
 	}
 	b := &boxed{t: t, cli: cli, model: &agenttest.Model{}}

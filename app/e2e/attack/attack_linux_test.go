@@ -157,7 +157,7 @@ const signIn = `{"claudeAiOauth":{"accessToken":"%s","refreshToken":"%[1]s","exp
 func TestNothingGetsOutOfASandbox(t *testing.T) {
 	var table strings.Builder
 	to := os.Getenv("ATTACKS")
-	if err := agent.SandboxAvailable(t.Context()); err != nil && to != "" {
+	if err := agent.SandboxAvailable(t.Context(), nil); err != nil && to != "" {
 		t.Fatal(err)
 	} else if err != nil {
 		t.Skip(err)
