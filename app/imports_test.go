@@ -26,9 +26,10 @@ var layers = map[string]string{
 	"app/forge":           "",
 	"app/outbound":        "",
 	"app/sso":             "",
-	"app/workspace":       "app/crash app/outbound", // outbound for its tests alone
+	"app/workspace":       "app/crash app/outbound app/runas", // outbound for its tests alone
 	"app/manifest":        "",
-	"app/agent":           "app/crash app/jsontext app/shell",
+	"app/runas":           "",
+	"app/agent":           "app/crash app/jsontext app/runas app/shell",
 	"app/agent/agenttest": "",
 
 	// Rows and SQL.
@@ -52,7 +53,7 @@ var layers = map[string]string{
 		"app/workspace db static views",
 
 	// What happens without a request.
-	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/jsontext app/outbound app/secret app/workspace db",
+	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/jsontext app/outbound app/runas app/secret app/workspace db",
 
 	// The model imports crontest alone; the rest is what its tests compare it with.
 	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret app/web db",

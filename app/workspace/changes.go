@@ -222,6 +222,15 @@ func (s *Store) copyIndex(path string) (string, error) {
 	if err := s.prepare(); err != nil {
 		return "", err
 	}
+	copied := ""
+	err := s.User.Do(func() (err error) {
+		copied, err = s.copyIndexOnce(path)
+		return err
+	})
+	return copied, err
+}
+
+func (s *Store) copyIndexOnce(path string) (string, error) {
 	to, err := os.CreateTemp(s.own("tmp"), "index-*")
 	if err != nil {
 		return "", err

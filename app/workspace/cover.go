@@ -159,7 +159,8 @@ func (s *Store) indexOf(w Worktree) string {
 
 // putIndex puts a copy in the place of the session's index. A lock on it that a killed Git left keeps nobody from that.
 func (s *Store) putIndex(index string, w Worktree) error {
-	if err := errors.Join(os.Chmod(index, 0o644), os.Rename(index, s.indexOf(w))); err != nil {
+	err := s.User.Do(func() error { return errors.Join(os.Chmod(index, 0o644), os.Rename(index, s.indexOf(w))) })
+	if err != nil {
 		return fmt.Errorf("write the index of the session: %w", diskFull(err))
 	}
 	return nil

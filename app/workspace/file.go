@@ -68,7 +68,11 @@ var ErrLarge = errors.New("it has more than 1 MiB")
 // device is never waited for, and nothing is read of a file that is too long. Errors to tell apart: ErrOutside for a path that Inside
 // refuses and for what is no file, ErrLarge, os.ErrNotExist.
 func ReadFile(w Worktree, rel string) ([]byte, error) {
-	text, err := readFile(w.Dir, rel)
+	var text []byte
+	err := w.user.Do(func() (err error) {
+		text, err = readFile(w.Dir, rel)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s in the worktree of session %s: %w", rel, w.Session, err)
 	}
@@ -109,7 +113,7 @@ func readFile(dir, rel string) ([]byte, error) {
 // WriteFile writes a file of the worktree, with the folders that it needs, whole or not at all. A file that is
 // there keeps its mode. The error is ErrOutside for a path that Inside refuses and for one that is no file.
 func WriteFile(w Worktree, rel string, data []byte) error {
-	if err := writeFile(w.Dir, rel, data); err != nil {
+	if err := w.user.Do(func() error { return writeFile(w.Dir, rel, data) }); err != nil {
 		return fmt.Errorf("write %s in the worktree of session %s: %w", rel, w.Session, diskFull(err))
 	}
 	return nil

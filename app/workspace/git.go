@@ -170,6 +170,9 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	cmd.Stdout, cmd.Stderr = out, last
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if c.workTree != "" { // what its user put there leads to nothing that this user itself could not reach
+		cmd.SysProcAttr.Credential = s.User.Credential()
+	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
 
@@ -225,7 +228,7 @@ func (s *Store) prepare() error {
 			return err
 		}
 	}
-	return writeOnce(s.own("home", ".gitconfig"), protectedConfig)
+	return errors.Join(writeOnce(s.own("home", ".gitconfig"), protectedConfig), s.letIn())
 }
 
 // writeOnce makes the file hold exactly the text, for all to see at once. A link or pipe in its place is

@@ -99,7 +99,7 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 	for _, left := range []string{"MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "CHERRY_PICK_HEAD", "REVERT_HEAD"} {
 		_ = os.Remove(filepath.Join(admin, left))
 	}
-	return sha, replaceIndex(look.index, filepath.Join(admin, "index"))
+	return sha, s.User.Do(func() error { return replaceIndex(look.index, filepath.Join(admin, "index")) })
 }
 
 // refuseLarge keeps the contents of a file that belongs to Git LFS from being committed in place of its pointer.

@@ -23,7 +23,7 @@ var separated = []string{"objects", "packed-refs", "shallow", "worktrees", "refs
 
 // separate makes the session's own common Git folder, where it is not there yet, and points the worktree at it. What the
 // session configured stays.
-func (s *Store) separate(w Worktree) error {
+func (s *Store) separate(w Worktree, configured string) error {
 	mirror, dir := s.mirror(w.Workspace), s.common(w.Workspace, w.Session)
 	for _, folder := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "refs")} {
 		// Through a link of an agent's making the server would write where the agent cannot.
@@ -58,7 +58,7 @@ func (s *Store) separate(w Worktree) error {
 		}
 	}
 	if config := filepath.Join(dir, "config"); !exists(config) {
-		if err := writeOnce(config, s.sessionConfig(w)); err != nil {
+		if err := writeOnce(config, configured); err != nil {
 			return diskFull(err)
 		}
 	}

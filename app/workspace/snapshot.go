@@ -380,7 +380,8 @@ func (s *Store) restoreStash(w Worktree, stashed []string) error {
 		return nil
 	}
 	ref := filepath.Join(s.common(w.Workspace, w.Session), "refs", "stash")
-	return errors.Join(s.restoreLog(w, "refs/stash", stashed), diskFull(writeOnce(ref, stashed[0]+"\n")))
+	return errors.Join(s.restoreLog(w, "refs/stash", stashed),
+		diskFull(s.User.Do(func() error { return writeOnce(ref, stashed[0]+"\n") })))
 }
 
 // restoreLog writes the session's own log of a reference, of commits that are given newest first.
@@ -392,8 +393,7 @@ func (s *Store) restoreLog(w Worktree, ref string, commits []string) error {
 		was = sha
 	}
 	path := filepath.Join(s.common(w.Workspace, w.Session), "logs", filepath.FromSlash(ref))
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return diskFull(err)
-	}
-	return diskFull(writeOnce(path, log.String()))
+	return diskFull(s.User.Do(func() error {
+		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), writeOnce(path, log.String()))
+	}))
 }

@@ -60,6 +60,9 @@ func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
 	if err := os.MkdirAll(files, 0o700); err != nil {
 		return diskFull(err)
 	}
+	if err := s.User.Own(dir); err != nil {
+		return err
+	}
 	made := index + ".new"
 	_, err = s.git(ctx, call{
 		gitDir: view, workTree: files, args: []string{"read-tree", "--reset", "-u", commit}, env: []string{"GIT_INDEX_FILE=" + made},
@@ -68,7 +71,7 @@ func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
 		crash.Here(crash.SpareFilled)
 		// Files as old as their index are suspect to Git, which would read them all again.
 		now := time.Now().Add(time.Second)
-		err = errors.Join(os.Chtimes(made, now, now), os.Rename(made, index))
+		err = s.User.Do(func() error { return errors.Join(os.Chtimes(made, now, now), os.Rename(made, index)) })
 	}
 	if err != nil {
 		return errors.Join(err, removeAll(dir))

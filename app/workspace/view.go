@@ -66,7 +66,7 @@ func (s *Store) viewOf(name, mirror string) (string, error) {
 	if err := writeOnce(filepath.Join(view, "config"), configOf(ofSHA256(mirror))); err != nil {
 		return "", err
 	}
-	return view, writeOnce(filepath.Join(view, "HEAD"), noHead)
+	return view, errors.Join(writeOnce(filepath.Join(view, "HEAD"), noHead), s.share(view, mirror))
 }
 
 // noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.

@@ -18,6 +18,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"carillon/app/runas"
 )
 
 // Store keeps the mirrors and worktrees of all workspaces under one folder. Its zero value with Root set is
@@ -30,6 +32,9 @@ type Store struct {
 	Git string
 	// Reach judges the host of a remote before Git connects to it, and returns the addresses to which Git may; nil: any.
 	Reach func(ctx context.Context, host string) ([]netip.Addr, error)
+	// User is whom agents run as, where that is another user than the server's own: worktrees are that user's, and Git has
+	// its rights where it reads and writes their files. nil: the server's own.
+	User *runas.User
 	// Log is told what was mended in a repository; nil is slog's default.
 	Log *slog.Logger
 
@@ -47,6 +52,8 @@ type Worktree struct {
 	Branch string
 	// Base is the commit that the session started from.
 	Base string
+
+	user *runas.User // whose files these are; nil: the server's own
 }
 
 var (
@@ -90,7 +97,7 @@ func (s *Store) Worktree(workspaceID, sessionID, branch, base string) Worktree {
 	}
 	return Worktree{
 		Workspace: workspaceID, Session: sessionID,
-		Dir: s.dir(sessionID), Branch: branch, Base: base,
+		Dir: s.dir(sessionID), Branch: branch, Base: base, user: s.User,
 	}
 }
 

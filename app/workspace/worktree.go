@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"carillon/app/crash"
 )
@@ -178,12 +179,17 @@ func (s *Store) checkOut(ctx context.Context, view string, w Worktree) error {
 
 // repairLink points the folder at its place in the mirror again, as after a move of the data folder.
 func (s *Store) repairLink(w Worktree) error {
-	admin := s.admin(w.Workspace, w.Session)
-	return errors.Join(
-		writeOnce(filepath.Join(w.Dir, ".git"), "gitdir: "+admin+"\n"),
-		writeOnce(filepath.Join(admin, "gitdir"), filepath.Join(w.Dir, ".git")+"\n"),
-		s.separate(w),
-	)
+	admin, config := s.admin(w.Workspace, w.Session), s.sessionConfig(w)
+	if err := s.handOver(w); err != nil {
+		return err
+	}
+	return s.User.Do(func() error {
+		return errors.Join(
+			writeOnce(filepath.Join(w.Dir, ".git"), "gitdir: "+admin+"\n"),
+			writeOnce(filepath.Join(admin, "gitdir"), filepath.Join(w.Dir, ".git")+"\n"),
+			s.separate(w, config),
+		)
+	})
 }
 
 // relink gives a folder back its place in a mirror that lost it. The files in it stay as they are.
@@ -347,6 +353,10 @@ func (s *Store) Env(ctx context.Context, boxed bool) []string {
 	for _, who := range []struct{ key, value, names string }{{"user.name", "Carillon", "NAME"}, {"user.email", "carillon@localhost", "EMAIL"}} {
 		// The person's configuration, as the agent will find it; not the server's own.
 		cmd := exec.CommandContext(ctx, program, "config", "--get", who.key)
+		if s.User != nil {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.User.Credential()}
+			cmd.Env = append(os.Environ(), "HOME="+s.User.Home, "XDG_CONFIG_HOME=")
+		}
 		cmd.Dir, cmd.Stderr = string(filepath.Separator), io.Discard
 		out, err := cmd.Output()
 		value := strings.TrimSpace(string(out))

@@ -1,0 +1,117 @@
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Where agents run as another user than the server (Store.User), that user owns the worktrees and what belongs to each in
+// the repository, may add to objects and references, and reads the rest of the repository. The server's own folders it can
+// go through, to what it is given there, and no more.
+
+// letIn lets the user go through the folders of the server on the way to its own.
+func (s *Store) letIn() error {
+	if s.User == nil {
+		return nil
+	}
+	ways := []string{s.root(), s.own(), s.own("home")}
+	for _, dir := range []string{filepath.Join(s.root(), "repos"), filepath.Join(s.root(), "worktrees"),
+		filepath.Join(s.root(), "runs"), filepath.Join(s.root(), "homes"), s.own("views"), s.own("spares")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		ways = append(ways, dir)
+	}
+	err := errors.Join(s.User.Pass(ways...), s.User.Read(s.own("home", ".gitconfig")), s.User.Add(s.own("tmp")))
+	if err != nil {
+		return fmt.Errorf("let the user %s reach what it is given: %w", s.User.Name, err)
+	}
+	return nil
+}
+
+// LetIn lets the user of agents reach the folders of runs. It needs no repository.
+func (s *Store) LetIn() error { return s.prepare() }
+
+// fanOut is how many folders of objects there are, by the first byte of their names.
+const fanOut = 256
+
+// share lets the user read a view and its repository, and add objects and references. What the server has there the user
+// can neither remove nor replace, beside references.
+func (s *Store) share(view, mirror string) error {
+	u := s.User
+	if u == nil {
+		return nil
+	}
+	err := errors.Join(u.Enter(view), u.Read(filepath.Join(view, "config"), filepath.Join(view, "HEAD")), u.Add(mirror))
+	for _, part := range []string{"objects", "objects/pack", "refs", "refs/heads", "refs/tags", "refs/remotes", "refs/remotes/origin"} {
+		dir := filepath.Join(mirror, part)
+		err = errors.Join(err, os.MkdirAll(dir, 0o700), u.Add(dir))
+	}
+	for i := range fanOut {
+		dir := filepath.Join(mirror, "objects", fmt.Sprintf("%02x", i))
+		if made := os.Mkdir(dir, 0o700); made != nil && !errors.Is(made, fs.ErrExist) {
+			err = errors.Join(err, made)
+		}
+		err = errors.Join(err, u.Add(dir))
+	}
+	for _, part := range []string{"hooks", "info", "objects/info", "refs/carillon", "worktrees", "sessions"} {
+		dir := filepath.Join(mirror, part)
+		err = errors.Join(err, os.MkdirAll(dir, 0o700), u.Enter(dir))
+	}
+	for _, part := range []string{"config", "HEAD", markSHA256} {
+		if read := u.Read(filepath.Join(mirror, part)); !errors.Is(read, fs.ErrNotExist) {
+			err = errors.Join(err, read)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("let the user %s use the repository: %w", u.Name, err)
+	}
+	return nil
+}
+
+// handOver gives the user what is a session's: its worktree, its place in the repository and its own Git folder, with the
+// references that others may replace. What is the user's already is not looked through. Where the setting was switched
+// off again, the server takes them back.
+func (s *Store) handOver(w Worktree) error {
+	mirror, common := s.mirror(w.Workspace), s.common(w.Workspace, w.Session)
+	for _, folder := range []string{filepath.Dir(common), common} {
+		if exists(folder) && !isFolder(folder) {
+			if err := os.Remove(folder); err != nil {
+				return err
+			}
+		}
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return diskFull(err)
+		}
+	}
+	if err := s.User.Own(w.Dir, s.admin(w.Workspace, w.Session), common); err != nil {
+		return err
+	}
+	if s.User == nil {
+		return nil
+	}
+	err := s.User.Own(filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "shallow"))
+	for _, kind := range []string{"heads", "tags", "remotes"} {
+		err = errors.Join(err, s.ownBelow(filepath.Join(mirror, "refs", kind)))
+	}
+	return errors.Join(err, s.share(s.own("views", w.Workspace), mirror))
+}
+
+// ownBelow gives the user each reference of a folder, and each folder of them.
+func (s *Store) ownBelow(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || path == dir || filepath.Base(filepath.Dir(path)) == "refs" {
+			return err
+		}
+		if d.IsDir() && filepath.Base(path) == "origin" && filepath.Base(dir) == "remotes" {
+			return nil // the folder itself stays the server's
+		}
+		return s.User.Own(path)
+	})
+}
