@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"carillon/app/agent"
+	"carillon/app/runas"
 	"carillon/app/secret"
 )
 
@@ -34,8 +35,10 @@ type config struct {
 	LogFormat     string
 	Proxies       []netip.Prefix
 	Shell         bool
-	Sandbox       bool     // a new workspace begins with a sandbox where one can be had
-	Hidden        []string // paths that sandboxes hide beside their own
+	Sandbox       bool        // a new workspace begins with a sandbox where one can be had
+	agents        *runas.User // who AgentUser is; nil: the server's own
+	AgentUser     string      // name or number of the user that agents and scripts run as; empty: the server's own
+	Hidden        []string    // paths that sandboxes hide beside their own
 	Limits        agent.Limits
 	Shown         []string // paths of homes that sandboxes show, read-only
 	Gallery       bool
@@ -178,6 +181,13 @@ var settings = []setting{
 	{"CARILLON_SANDBOX", "on", "on or off: whether a new workspace begins with a sandbox for its agents, where bubblewrap works", false, onOff(func(c *config, on bool) { c.Sandbox = on })},
 	{"CARILLON_SANDBOX_HIDE", "", "files and folders that sandboxes hide, beside homes, /run and Carillon's data: absolute paths separated by colons", false, readPaths(func(c *config, paths []string) { c.Hidden = paths })},
 	{"CARILLON_SANDBOX_SHOW", "", "files and folders of homes that sandboxes show, read-only, such as /home/carillon/.npmrc: absolute paths separated by colons", false, readPaths(func(c *config, paths []string) { c.Shown = paths })},
+	{"CARILLON_AGENT_USER", "", "name or number of the user that agents and scripts run as, where this worker may change to it (root may); empty: Carillon's own", false, func(c *config, text string) string {
+		if strings.ContainsAny(text, "\x00\n :/") {
+			return "the name or number of a user of this machine"
+		}
+		c.AgentUser = text
+		return ""
+	}},
 	{"CARILLON_RUN_PROCESSES", "2000", "processes that a message's agent may have at once; 0: no limit", false, func(c *config, text string) string {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 || n != 0 && n < 10 {

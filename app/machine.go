@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/isolation"
+	"carillon/app/runas"
 	"carillon/db"
 )
 
@@ -23,7 +24,7 @@ func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 		Disk: c.Limits.Disk, Room: c.Limits.Room, NoRoom: agent.LacksRoom(c.Data, c.Limits.Room), Hides: c.Hidden, Shows: c.Shown, OwnDatabase: c.DatabaseURL == "",
 	}
 	if c.has(roleWorker) || c.has(roleWeb) {
-		box := agent.LookAtSandbox(ctx)
+		box := agent.LookAtSandbox(ctx, c.agents)
 		m.Bubblewrap, m.Namespace = box.Version, db.NamespaceNone
 		switch {
 		case box.NoFurther:
@@ -37,6 +38,9 @@ func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 		if box.Offline != nil {
 			m.NoOffline = box.Offline.Error()
 		}
+	}
+	if c.agents != nil {
+		m.AgentUser, m.Apart = c.agents.Name, runas.Apart()
 	}
 	var err error
 	if m.Logs, err = db.LoggedValues(ctx, q); err != nil {

@@ -12,12 +12,14 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/runas"
 	"carillon/db"
 )
 
 // catalogue is the ways to run an agent that this installation offers, with what each worker found of them on its machine.
 type catalogue struct {
 	base []agent.Provider // without what an administrator has changed
+	user *runas.User      // as whom their programs run; nil: the server's own
 	now  func() time.Time
 
 	mu      sync.Mutex
@@ -32,7 +34,7 @@ type catalogue struct {
 
 // newCatalogue leaves out the Shell provider where the settings switch it off.
 func newCatalogue(c *config) *catalogue {
-	k := &catalogue{now: time.Now, changed: make(chan struct{}, 1)}
+	k := &catalogue{now: time.Now, changed: make(chan struct{}, 1), user: c.agents}
 	for _, p := range agent.Catalogue() {
 		if p.Driver != agent.DriverShell || c.Shell {
 			k.base = append(k.base, p)
@@ -117,6 +119,9 @@ func (k *catalogue) apply(s db.ProviderSettings) {
 			ID: o.ID, Name: o.Name, Driver: agent.DriverACP, Command: o.Command, Keys: o.Keys, State: o.State, Obeys: o.Obeys, AutoMode: o.AutoMode, ReadMode: o.ReadMode,
 			Models: s.Models[o.ID], Install: "Install its program on every worker.", SignIn: "Sign it in as the server's user, or set its variables for the server.",
 		})
+	}
+	for i := range list {
+		list[i].User = k.user
 	}
 	off := map[string]bool{}
 	for _, id := range s.Disabled {

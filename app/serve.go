@@ -29,6 +29,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/outbound"
+	"carillon/app/runas"
 	"carillon/app/secret"
 	"carillon/app/web"
 	"carillon/app/workspace"
@@ -55,6 +56,9 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 	}
 	keys, err := loadKeys(c)
 	if err != nil {
+		return err
+	}
+	if err := c.findAgentUser(); err != nil {
 		return err
 	}
 	// The address first: a second server is told so before it touches a database.
@@ -97,6 +101,28 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 		return err
 	}
 	return p.work(ctx, c, log, &parts{database: database, clock: clock, gone: opened.gone, address: opened.address, agents: agents, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+}
+
+// findAgentUser finds the user that agents and scripts of this worker run as. It must be one that they can: a worker that
+// was told to use one never runs them as its own.
+func (c *config) findAgentUser() error {
+	if c.AgentUser == "" || !c.has(roleWorker) {
+		return nil
+	}
+	u, err := runas.LookUp(c.AgentUser)
+	if err != nil {
+		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
+	}
+	syscall.Umask(0o022) // what Git writes in a repository the user has to read
+	if err := (&workspace.Store{Root: c.Data, User: u}).LetIn(); err != nil {
+		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
+	}
+	if runs := filepath.Join(c.Data, "runs"); !u.Reaches(filepath.Join(runs, ".")) {
+		return fmt.Errorf("CARILLON_AGENT_USER: the user %s cannot reach CARILLON_DATA, %s: a folder above it is closed to others",
+			u.Name, c.Data)
+	}
+	c.agents = u
+	return nil
 }
 
 // keepTime asks the database for its time until ctx is over. While the database is away the time known goes on.
@@ -417,7 +443,7 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 
 // newStore wires what keeps repositories. Their remotes obey the policy of people's webhooks.
 func newStore(c *config, log *slog.Logger) *workspace.Store {
-	store := &workspace.Store{Root: c.Data, Log: log}
+	store := &workspace.Store{Root: c.Data, Log: log, User: c.agents}
 	if !c.Private {
 		store.Reach = outbound.Policy{}.Reach
 	}
@@ -431,7 +457,7 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: agents.known, LocalRepositories: c.LocalRepositories,
 		ProvidersChanged: func(ctx context.Context) error { return agents.reload(ctx, database) },
 		Probe:            func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
-		Sandboxed:        func(ctx context.Context) bool { return c.Sandbox && agent.SandboxAvailable(ctx) == nil },
+		Sandboxed:        func(ctx context.Context) bool { return c.Sandbox && agent.SandboxAvailable(ctx, c.agents) == nil },
 	}
 }
 

@@ -16,6 +16,9 @@ type Machine struct {
 	Roles []string `json:"roles,omitempty"` // of the process: web, scheduler, worker
 	Root  bool     `json:"root,omitempty"`  // it runs as root
 
+	AgentUser string `json:"agent_user,omitempty"` // as whom agents and scripts run; empty: the process's own user
+	Apart     bool   `json:"apart,omitempty"`      // programs of that user, of different runs, are kept apart
+
 	Bubblewrap   string `json:"bubblewrap,omitempty"`    // its version; empty: it is not there, or did not tell
 	NoSandbox    string `json:"no_sandbox,omitempty"`    // why no sandbox can be had; empty: it can
 	Namespace    string `json:"namespace,omitempty"`     // of users, in a sandbox: closed, open or none

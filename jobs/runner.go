@@ -114,6 +114,9 @@ func (r *Runner) Init() {
 // Run works until ctx is over, then stops what is under way and returns when nothing is left of it. Executions that it
 // stops so are found by the next start and end as interrupted, or are resumed.
 func (r *Runner) Run(ctx context.Context) error {
+	if err := r.Store.LetIn(); err != nil {
+		r.Log.Error("prepare the data folder", "err", err) // each run says so too
+	}
 	r.outlive(ctx)
 	if err := r.recover(ctx); err != nil {
 		if ctx.Err() != nil { // stopped before it began: the next start does it

@@ -76,7 +76,7 @@ func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
 	if p.Driver == agent.DriverShell {
 		turn.Prompt = trialScript
 	}
-	if err := errors.Join(os.Mkdir(turn.Dir, 0o700), os.Mkdir(turn.RunDir, 0o700)); err != nil {
+	if err := errors.Join(os.Mkdir(turn.Dir, 0o700), os.Mkdir(turn.RunDir, 0o700), p.User.Pass(dir), p.User.Own(turn.Dir)); err != nil {
 		fail(agent.FailStart, "the trial's folder could not be made: "+err.Error())
 		return
 	}

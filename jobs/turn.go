@@ -151,7 +151,7 @@ func (w *work) confine(ctx context.Context, ws *db.Workspace, tree workspace.Wor
 	if !ws.Sandbox {
 		return nil, nil
 	}
-	if err := agent.SandboxAvailable(ctx); err != nil {
+	if err := agent.SandboxAvailable(ctx, w.Store.User); err != nil {
 		return nil, fmt.Errorf("this workspace runs agents in a sandbox only, and %w. Install the package bubblewrap on the worker, or switch the sandbox off in the workspace", err)
 	}
 	data, err := filepath.Abs(w.Data)

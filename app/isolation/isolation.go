@@ -58,11 +58,20 @@ func Of(m db.Machine) []Statement {
 }
 
 func user(m db.Machine, runs bool) Statement {
+	const name = "User"
 	switch {
+	case m.AgentUser != "" && runs && m.Apart:
+		return Statement{name, Holds, "Agents and scripts run as the user " + m.AgentUser + ", in a sandbox and without. " +
+			"It reads neither Carillon’s keys nor its database, and no memory of other runs. Of other workspaces without a sandbox it " +
+			"can read the files.", ""}
+	case m.AgentUser != "" && runs:
+		return Statement{name, Partly, "Agents and scripts run as the user " + m.AgentUser + ", in a sandbox and without. " +
+			"It reads neither Carillon’s keys nor its database. Without a sandbox it can read files, memory and environments of " +
+			"other runs.", "Use a kernel with Landlock from Linux 6.12 on, or sandboxes."}
 	case m.Root && runs:
 		return Statement{"User", Missing, "Carillon runs as root. Agents and scripts of a workspace without a " +
 			"sandbox can do everything on this machine.",
-			"Run Carillon as a user of its own."}
+			"Run Carillon as a user of its own, or set CARILLON_AGENT_USER."}
 	case m.Root:
 		return Statement{"User", Partly, "Carillon runs as root.", "Run Carillon as a user of its own."}
 	}
@@ -84,12 +93,22 @@ func sandbox(m db.Machine, runs bool) Statement {
 	}
 	if m.NoSandbox != "" {
 		return Statement{name, Missing, "No sandbox can be had: " + m.NoSandbox + ". Agents and scripts can do all " +
-			"that Carillon’s own user can: read its " +
-			"data folder, its keys and its database. Runs of workspaces that want a sandbox fail.", mend(m)}
+			"that " + whom(m) + " Runs of workspaces that want a sandbox fail.", mend(m)}
 	}
 	return Statement{name, Holds, "Sandboxes work. In one, agents and scripts have no capabilities, and see no " +
 		"homes, sockets of services and data of " +
-		"Carillon. In a workspace without one they can do all that Carillon’s own user can.", ""}
+		"Carillon. In a workspace without one they can do all that " + whom(m), ""}
+}
+
+// whom ends a sentence on what agents and scripts can do without a sandbox.
+func whom(m db.Machine) string {
+	if m.AgentUser != "" {
+		return "the user " + m.AgentUser + " can."
+	}
+	if m.NoSandbox != "" {
+		return "Carillon’s own user can: read its data folder, its keys and its database."
+	}
+	return "Carillon’s own user can."
 }
 
 // mend is what to do where no sandbox can be had.
