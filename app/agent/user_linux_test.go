@@ -54,7 +54,7 @@ func TestAScriptRunsAsTheUserOfTheSettings(t *testing.T) {
 	t.Parallel()
 	p, turn := asAnother(t, bash(), `id -u; id -g; id -G; echo "$HOME $USER"; touch made "$TMPDIR/x"
 grep -E '^(CapEff|CapPrm|CapInh|CapAmb|NoNewPrivs):' /proc/self/status
-ls "`+"$(dirname \"$PARAMS_FILE\")"+`" 2>&1; echo x > "$PARAMS_FILE" || echo refused; cat "$PARAMS_FILE"`)
+ls "`+"$(dirname \"$PARAMS_FILE\")"+`" 2>&1 || true; echo x > "$PARAMS_FILE" || echo refused; cat "$PARAMS_FILE"`)
 	res, f, s := runTurn(t, p, turn)
 	if f != nil {
 		t.Fatalf("failed: %v\n%s", f, s.stream("stderr"))
@@ -99,7 +99,7 @@ func TestAScriptOfAnotherUserReadsNothingOfTheServerOrOfAnotherRun(t *testing.T)
 		return err == nil
 	})
 	turn := newTurn(t, fmt.Sprintf(`cat %s/secret && echo READ; cat /proc/%d/environ && echo READ
-pid=$(cat %s/pid); cat /proc/$pid/environ && echo READ; kill -9 $pid && echo KILLED; ls /proc/$pid/fd && echo READ; true`,
+pid=$(cat %s/pid); cat /proc/$pid/environ && echo READ; kill -9 $pid && echo KILLED; cat /proc/$pid/fd/1 && echo READ; readlink /proc/$pid/cwd && echo READ; true`,
 		closed, os.Getpid(), other.Dir))
 	if err := p.User.Own(turn.Dir); err != nil {
 		t.Fatal(err)
@@ -153,6 +153,9 @@ cat "$HIDDEN/secret" && echo READ; sed -n 's/^CapEff:\t//p' /proc/self/status; t
 		}
 	}
 	p.User = nil // the setting is switched off again
+	if err := p.User.Own(turn.Dir); err != nil {
+		t.Fatal(err)
+	}
 	if _, f, s := runTurn(t, p, turn); f != nil {
 		t.Errorf("without the setting it failed: %v %s", f, s.stream("stderr"))
 	}
@@ -209,7 +212,7 @@ func TestALinkInTheUsersHomeLeadsTheServerNowhere(t *testing.T) {
 	turn.Sandbox = &Sandbox{Home: filepath.Join(t.TempDir(), "home"), Network: true}
 	turn.Timeout = 2 * time.Minute
 	res, f, s := runTurn(t, p, turn)
-	if f != nil || strings.Contains(res.Text, "server") {
+	if strings.Contains(res.Text, "server") {
 		t.Errorf("it ended with %v and read %q %s; want nothing read", f, res.Text, s.stream("stderr"))
 	}
 	if text, err := os.ReadFile(filepath.Join(closed, "login.json")); err != nil || !strings.Contains(string(text), "of the server") {
