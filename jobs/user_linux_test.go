@@ -55,25 +55,64 @@ func TestScriptsRunAsAnotherUserInASandboxAndWithout(t *testing.T) {
 				t.Skip(err)
 			}
 			check(t, os.WriteFile(filepath.Join(k.runner.Data, "secret"), []byte("key"), 0o600))
-			if sandbox {
-				_, err := k.db.NewRaw("UPDATE workspaces SET sandbox = true WHERE id = ?", k.workspace).Exec(t.Context())
-				check(t, err)
-			}
+			_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = ?", sandbox)
+			check(t, err)
 			k.start()
-			script := `id -u; cat ` + k.runner.Data + `/secret && echo BAD; ls ` + k.runner.Data + ` && echo BAD
-echo x > made; git add -A; git commit -qm "by the user"; git status --short; (setsid sleep 1000 &)`
-			e := k.waitFor(k.fire(k.automation("as another", script)))
-			events := k.events(e.SessionID)
-			if e.Status != db.Succeeded || strings.Contains(events, "BAD") || !strings.Contains(events, fmt.Sprint(u.UID)) {
-				t.Fatalf("it ended as %s %s: %s", e.Status, e.Reason, events)
+			e := k.ended(k.run(`id -u; cat `+k.runner.Data+`/secret && echo BAD; cat `+k.runner.Data+`/postgres/* && echo BAD
+echo x > made; git add -A; git commit -qm "by the user"; git status --short; (setsid sleep 1000 &)`, nil))
+			if e.Status != db.Succeeded || strings.Contains(e.Answer, "BAD") || !strings.HasPrefix(e.Answer, fmt.Sprint(u.UID)) {
+				t.Fatalf("it ended as %s with %q: %s\n%s", e.Status, e.Answer, e.Reason, k.events(e.SessionID))
 			}
-			var s db.Session
-			check(t, k.db.NewSelect().Model(&s).Where("id = ?", e.SessionID).Scan(t.Context()))
-			if s.Commits != 1 || s.FilesChanged != 1 {
+			if s := k.session(e.SessionID); s.Commits != 1 || s.FilesChanged != 1 {
 				t.Errorf("the session has %d commits and %d changed files; want one of each", s.Commits, s.FilesChanged)
 			}
-			if left, _ := filepath.Glob(filepath.Join(k.runner.Data, "runs", "*")); len(left) > 0 {
-				t.Errorf("folders of runs are left: %v", left)
+			k.eventually("the run's folder to be removed", func() error {
+				if left, _ := filepath.Glob(filepath.Join(k.runner.Data, "runs", "*")); len(left) > 0 {
+					return fmt.Errorf("there are %v", left)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func TestAConversationGoesOnWhenTheUserOfAgentsChanges(t *testing.T) {
+	t.Parallel()
+	for _, sandbox := range []bool{false, true} {
+		t.Run(fmt.Sprintf("sandbox %v", sandbox), func(t *testing.T) {
+			t.Parallel()
+			k := prepare(t)
+			f := k.withAgent()
+			u := k.asAnother()
+			if err := agent.SandboxAvailable(t.Context(), u); err != nil && sandbox {
+				t.Skip(err)
+			}
+			_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = ?", sandbox)
+			check(t, err)
+			program := strings.ReplaceAll(fakeScript, `echo "$resume $prompt" >> "$dir/calls"`,
+				`echo "$resume $prompt" >> calls; dir="$PWD"; git add -A; git commit -qm "$prompt"; mkdir -p "$HOME/.cache/x"; echo x >> "$HOME/.cache/x/y"`)
+			check(t, os.Chmod(filepath.Dir(f.dir), 0o711))
+			check(t, os.WriteFile(filepath.Join(f.dir, "fake"), []byte(program), 0o755)) //nolint:gosec // the other user runs it
+			k.use(nil)
+			k.start()
+			id := k.run("first", fakeChat).Session.ID
+			for i, user := range []*runas.User{u, u, nil, u} {
+				k.waits(id, db.SessionWaiting)
+				k.stop()
+				k.use(user)
+				check(t, k.rules.Reply(t.Context(), k.actor, id, fmt.Sprintf("message %d", i)))
+				k.start()
+			}
+			k.eventually("all messages to be committed", func() error {
+				if s := k.session(id); s.Status != db.SessionWaiting || s.Commits != 5 {
+					return fmt.Errorf("it is %s with %d commits", s.Status, s.Commits)
+				}
+				return nil
+			})
+			text, err := os.ReadFile(filepath.Join(k.runner.Store.Worktree("", id.String(), "", "").Dir, "calls"))
+			want := "new first\nconversation-1 message 0\nconversation-1 message 1\nconversation-1 message 2\nconversation-1 message 3\n"
+			if err != nil || string(text) != want {
+				t.Errorf("it was called with %q, %v; want %q", text, err, want)
 			}
 		})
 	}
