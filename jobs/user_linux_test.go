@@ -92,7 +92,8 @@ func TestAConversationGoesOnWhenTheUserOfAgentsChanges(t *testing.T) {
 			program := strings.ReplaceAll(fakeScript, `echo "$resume $prompt" >> "$dir/calls"`,
 				`echo "$resume $prompt" >> calls; dir="$PWD"; git add -A; git commit -qm "$prompt"; mkdir -p "$HOME/.cache/x"; echo x >> "$HOME/.cache/x/y"`)
 			check(t, os.Chmod(filepath.Dir(f.dir), 0o711))
-			check(t, os.WriteFile(filepath.Join(f.dir, "fake"), []byte(program), 0o755)) //nolint:gosec // the other user runs it
+			check(t, os.WriteFile(filepath.Join(f.dir, "fake"), []byte(program), 0o700))
+			check(t, os.Chmod(filepath.Join(f.dir, "fake"), 0o755)) //nolint:gosec // the other user runs it
 			k.use(nil)
 			k.start()
 			id := k.run("first", fakeChat).Session.ID

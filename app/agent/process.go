@@ -63,9 +63,10 @@ func start(c command) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.user.Reaches(path) {
-		return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the user %s, as whom agents and scripts run, cannot reach %s", c.user.Name, path),
-			Fix: "Install the program where every user can read it."}
+	if !c.user.Runs(path) {
+		return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the user %s, as whom agents and scripts run, may not run %s",
+			c.user.Name, path),
+			Fix: "Install the program where every user can read and run it."}
 	}
 	c.bounds.Grace, c.bounds.User = c.grace.Milliseconds(), c.user
 	limits, err := json.Marshal(c.bounds)

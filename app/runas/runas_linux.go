@@ -69,6 +69,11 @@ func (u *User) Do(fn func() error) error {
 	return e.err
 }
 
+// Runs reports whether the user may run a program. A nil User may run all that this process may.
+func (u *User) Runs(path string) bool {
+	return u == nil || u.Do(func() error { return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) }) == nil
+}
+
 // become gives this thread, for its use of files, the rights of the user.
 func (u *User) become() error {
 	if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); e != 0 {
