@@ -70,6 +70,7 @@ var bad = []struct{ name, value, expected string }{
 	{"CARILLON_RUN_MEMORY", "-1", "MiB"},
 	{"CARILLON_RUN_DISK", "-1", "MiB"},
 	{"CARILLON_DISK_FREE", "much", "MiB"},
+	{"CARILLON_AGENT_USER", "a/b", "the name or number of a user"},
 	{"CARILLON_SANDBOX_HIDE", "keys", "absolute paths"},
 	{"CARILLON_SANDBOX_SHOW", "/", "absolute paths"},
 	{"CARILLON_ADDR", "8080", "host:port"},

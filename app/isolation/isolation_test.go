@@ -99,3 +99,18 @@ func TestGapsOfASandboxAreSaid(t *testing.T) {
 		}
 	}
 }
+
+func TestAnotherUserForAgentsIsSaid(t *testing.T) {
+	t.Parallel()
+	m := db.Machine{Roles: []string{"worker"}, Root: true, AgentUser: "agents", Apart: true}
+	if s := words(m)["User"]; s.Kind != Holds || !strings.Contains(s.Text, "as the user agents") {
+		t.Errorf("of the user it says %+v", s)
+	}
+	if s := words(m)["Sandbox"]; !strings.Contains(s.Text, "the user agents can") || strings.Contains(s.Text, "own user") {
+		t.Errorf("of sandboxes it says %+v", s)
+	}
+	m.Apart = false
+	if s := words(m)["User"]; s.Kind != Partly || s.Do == "" {
+		t.Errorf("of a kernel that keeps nothing apart it says %+v", s)
+	}
+}
