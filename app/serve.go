@@ -77,6 +77,10 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 		return err
 	}
 	defer opened.close()
+	if c.agents != nil && c.DatabaseURL == "" && c.agents.Belongs(filepath.Join(c.Data, "postgres", "cluster")) {
+		return fmt.Errorf("CARILLON_AGENT_USER: the embedded database runs as the user %s, who can read all of it; name another one",
+			c.agents.Name)
+	}
 	database := opened.DB
 	if err := prepare(ctx, database); err != nil {
 		return err
