@@ -106,7 +106,7 @@ func TestAConversationGoesOnWhenTheUserOfAgentsChanges(t *testing.T) {
 			}
 			k.eventually("all messages to be committed", func() error {
 				if s := k.session(id); s.Status != db.SessionWaiting || s.Commits != 5 {
-					return fmt.Errorf("it is %s with %d commits", s.Status, s.Commits)
+					return fmt.Errorf("it is %s with %d commits: %s", s.Status, s.Commits, k.events(id))
 				}
 				return nil
 			})

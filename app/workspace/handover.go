@@ -90,12 +90,16 @@ func (s *Store) handOver(w Worktree) error {
 	if err := s.User.Own(w.Dir, s.admin(w.Workspace, w.Session), common); err != nil {
 		return err
 	}
-	if s.User == nil {
-		return nil
+	was, err := os.Lstat(mirror)
+	if err != nil || s.User == nil && was.Mode()&os.ModeSticky == 0 { // it was never shared
+		return err
 	}
-	err := s.User.Own(filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "shallow"))
+	err = s.User.Own(filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "shallow"))
 	for _, kind := range []string{"heads", "tags", "remotes"} {
 		err = errors.Join(err, s.ownBelow(filepath.Join(mirror, "refs", kind)))
+	}
+	if s.User == nil {
+		return errors.Join(err, os.Chmod(mirror, 0o700))
 	}
 	return errors.Join(err, s.share(s.own("views", w.Workspace), mirror))
 }
