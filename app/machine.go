@@ -41,6 +41,11 @@ func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 	}
 	if c.agents != nil {
 		m.AgentUser, m.Apart = c.agents.Name, runas.Apart()
+		for _, path := range c.Shown {
+			if _, err := os.Lstat(path); err == nil && !c.agents.Reaches(path) {
+				m.Unreached = append(m.Unreached, path)
+			}
+		}
 	}
 	var err error
 	if m.Logs, err = db.LoggedValues(ctx, q); err != nil {

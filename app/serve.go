@@ -95,7 +95,9 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 		return err
 	}
 	rules := newRules(c, agents, database, keys, log)
-	rules.Conceals = func(path string) string { return agent.Concealed(path, hiddenPaths(c, opened.address)) }
+	rules.Conceals = func(path string) string {
+		return agent.Concealed(path, c.agents, hiddenPaths(c, opened.address))
+	}
 	if err := rules.EnsureScratch(ctx); err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ type Machine struct {
 
 	AgentUser string `json:"agent_user,omitempty"` // as whom agents and scripts run; empty: the process's own user
 	Apart     bool   `json:"apart,omitempty"`      // programs of that user, of different runs, are kept apart
+	// Unreached are those of Shows that AgentUser cannot look at.
+	Unreached []string `json:"unreached,omitempty"`
 
 	Bubblewrap   string `json:"bubblewrap,omitempty"`    // its version; empty: it is not there, or did not tell
 	NoSandbox    string `json:"no_sandbox,omitempty"`    // why no sandbox can be had; empty: it can

@@ -80,7 +80,7 @@ func roleSpecimens(page Page) []Specimen {
 	role := NewRoleForm()
 	role.Boxes = []PermissionBox{
 		{Permission: "automations.manage_all", Capability: "Manage anyone's automations", Implies: []string{"automations.view_all"}, Checked: true},
-		{Permission: "shell.use", Capability: "Use the Shell provider: run commands on a worker, and outside of a sandbox with all that Carillon’s own user may do there", Off: "You do not hold it, so you cannot grant it."},
+		{Permission: "shell.use", Capability: "Use the Shell provider: run commands on a worker, and outside of a sandbox with all that the user of CARILLON_AGENT_USER may do there, and without that setting Carillon’s own user", Off: "You do not hold it, so you cannot grant it."},
 	}
 	fixed := role
 	fixed.ID, fixed.Was, fixed.BuiltIn, fixed.Why, fixed.People = "r1", "Administrator", true, "This role is built in, so it stays as it is.", []Link{{"Mira Okafor", UserURL("u1")}}

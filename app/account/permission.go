@@ -45,7 +45,8 @@ var Permissions = []struct {
 	{ManageUsers, "Invite, change and deactivate people, and edit roles", nil},
 	{ManageSettings, "Change the settings of this installation", nil},
 	{ViewAudit, "Read the audit log", nil},
-	{UseShell, "Use the Shell provider: run commands on a worker, and outside of a sandbox with all that Carillon’s own user may do there", nil},
+	{UseShell, "Use the Shell provider: run commands on a worker, and outside of a sandbox with all that " +
+		"the user of CARILLON_AGENT_USER may do there, and without that setting Carillon’s own user", nil},
 	{Admin, "Everything, in every workspace", nil}, // Can answers for what it implies
 }
 

@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"carillon/app/runas"
 )
 
 // A workspace may be given files and folders of the machine, which its sandbox shows read-only where they lie:
 // Sandbox.Given.
-// A path that begins with ~/ lies in the home of the server's user, and is shown in the home of the sandbox.
+// A path that begins with ~/ lies in the home of the user as whom agents run, and is shown in the home of the sandbox.
 
 // givenMount is a path of the machine that a sandbox shows.
 type givenMount struct{ from, path string }
@@ -25,17 +27,17 @@ var (
 )
 
 // Concealed tells why a path of this machine is shown in no sandbox that hides some paths: where its links lead, it
-// lies in
-// one of them or holds one. A path may begin with ~/. Empty: it may be shown, as far as it is there.
-func Concealed(path string, hidden []string) string {
+// lies in one of them or holds one. A path may begin with ~/, the home of the user as whom agents run. Empty: it may be
+// shown, as far as it is there.
+func Concealed(path string, user *runas.User, hidden []string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		home, err := os.UserHomeDir()
+		home, err := user.HomeDir()
 		if err != nil {
 			return "there is no home folder here"
 		}
 		path = filepath.Join(home, rest)
 	}
-	return concealed(followed(path), hidden)
+	return concealed(followed(path), user, hidden)
 }
 
 // followed is where a path leads, as far as it is there.
@@ -51,17 +53,17 @@ func followed(path string) string {
 }
 
 // concealed is Concealed for a path without links.
-func concealed(real string, hidden []string) string {
+func concealed(real string, user *runas.User, hidden []string) string {
 	crosses := func(paths []string) bool {
 		return slices.ContainsFunc(paths, func(p string) bool { p = followed(p); return within(real, p) || within(p, real) })
 	}
-	home, err := os.UserHomeDir()
+	whole := func(home string, err error) bool { return err == nil && within(followed(home), real) }
 	switch {
 	case !within(real, "/dev/shm") && crosses(systems): // files in memory are files
 		return "it belongs to the system"
 	case crosses(hidden):
 		return "sandboxes hide it, or something in it"
-	case err == nil && within(followed(home), real):
+	case whole(os.UserHomeDir()), whole(user.HomeDir()):
 		return "the home folder as a whole is not shown: name something in it"
 	}
 	for _, dir := range sockets {
@@ -104,7 +106,7 @@ func (r *run) giveOne(s *Sandbox, path string, secluded []string) string {
 	case !isFolder(real) && !isFile(real):
 		return "it is neither a file nor a folder"
 	}
-	if why := concealed(real, s.Hidden); why != "" {
+	if why := concealed(real, r.User, s.Hidden); why != "" {
 		return why
 	}
 	if slices.ContainsFunc(s.Shown, func(shown string) bool { return within(named, shown) }) {

@@ -76,7 +76,7 @@ func TestWhatIsNeverShownIsToldWhenItIsTyped(t *testing.T) {
 		"~/in/link": false, "~/in/link/key/that/is/not/there": false, data: false, filepath.Dir(data): false, filepath.Join(data, "x"): false, home: false,
 		"/run": false, "/var/run": false, "/proc/1/environ": false, "/dev/sda": false, "/sys": false,
 	} {
-		if why := Concealed(path, []string{data}); shown != (why == "") {
+		if why := Concealed(path, nil, []string{data}); shown != (why == "") {
 			t.Errorf("%s: %q; want shown: %v", path, why, shown)
 		}
 	}

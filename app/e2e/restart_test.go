@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,12 +20,18 @@ func TestKilledServerLeavesNoProcessAndNoRunInFlight(t *testing.T) {
 	}{
 		{"the embedded database", func(*testing.T) []string { return nil }},
 		{"a database of its own", func(t *testing.T) []string { return []string{stage.OnDatabase(t)} }},
+		{"another user for agents", func(t *testing.T) []string {
+			return []string{stage.OnDatabase(t), stage.ForAgents(t)}
+		}},
 	} {
 		t.Run("with "+tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := stage.Serve(t, slices.Concat(stage.AsAdministrator, tt.settings(t))...)
 			v := stage.Visit(t, s)
 			gates := stage.Folder(t)
+			if err := os.Chmod(gates, 0o777); err != nil { //nolint:gosec // scripts of another user write there
+				t.Fatal(err)
+			}
 			mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.Data)
 			// One child stays in its group, one leaves it and ignores what it is asked.
 			automation := v.Automation(t, "Long one", fmt.Sprintf(`export %s

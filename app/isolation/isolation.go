@@ -248,8 +248,12 @@ func shows(m db.Machine) Statement {
 		return Statement{name, Chosen, "Sandboxes of all workspaces show nothing of homes but the folders of " +
 			"programs.", ""}
 	}
-	return Statement{name, Chosen, "Sandboxes of all workspaces show, read-only, " + strings.Join(m.Shows, ", "+
-		"") + ".", ""}
+	text := "Sandboxes of all workspaces show, read-only, " + strings.Join(m.Shows, ", ") + "."
+	if len(m.Unreached) > 0 {
+		return Statement{name, Partly, text + " The user " + m.AgentUser + " cannot reach " +
+			strings.Join(m.Unreached, ", ") + ".", "Let that user read them, or take them out of CARILLON_SANDBOX_SHOW."}
+	}
+	return Statement{name, Chosen, text, ""}
 }
 
 // Database is what holds of the database that a process uses.

@@ -109,6 +109,10 @@ func TestAnotherUserForAgentsIsSaid(t *testing.T) {
 	if s := words(m)["Sandbox"]; !strings.Contains(s.Text, "the user agents can") || strings.Contains(s.Text, "own user") {
 		t.Errorf("of sandboxes it says %+v", s)
 	}
+	m.Shows, m.Unreached = []string{"/home/c/.npmrc", "/home/c/.pip"}, []string{"/home/c/.pip"}
+	if s := words(m)["Shown paths"]; s.Kind != Partly || !strings.Contains(s.Text, "cannot reach /home/c/.pip.") {
+		t.Errorf("of a path that the user cannot reach it says %+v", s)
+	}
 	m.Apart = false
 	if s := words(m)["User"]; s.Kind != Partly || s.Do == "" {
 		t.Errorf("of a kernel that keeps nothing apart it says %+v", s)

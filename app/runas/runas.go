@@ -85,6 +85,12 @@ func (u *User) Belongs(path string) bool {
 	return ok && uid == u.uid()
 }
 
+// Owns is Belongs for what was looked at already.
+func (u *User) Owns(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == u.uid()
+}
+
 func (u *User) uid() int {
 	if u == nil {
 		return os.Geteuid()

@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Changes is what a session did to its files since its base.
@@ -113,6 +111,7 @@ func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
 type look struct {
 	store       *Store
 	view, dir   string
+	folders     []string // the worktree, and what is the session's own of the repository
 	index       string
 	head, tip   string
 	changed     []string // changed since the index
@@ -171,6 +170,7 @@ func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
 		return nil, fmt.Errorf("its base commit %s is gone", w.Base)
 	}
 	l := &look{store: s, view: view, dir: w.Dir, head: found[0], tip: found[1], conflicts: map[string]bool{}}
+	l.folders = []string{w.Dir, s.admin(w.Workspace, w.Session), s.common(w.Workspace, w.Session)}
 	if l.index, err = s.copyIndex(filepath.Join(s.admin(w.Workspace, w.Session), "index")); err != nil {
 		return nil, diskFull(err)
 	}
@@ -311,15 +311,35 @@ func (l *look) read(ctx context.Context, w Worktree) error {
 // include takes the new files into the index, so that a diff shows them, and settles conflicts there. What the
 // folder no longer has as a file or link of its own is left out: reading a pipe would wait for a writer. So is what is too large.
 func (l *look) include(ctx context.Context, w Worktree) error {
-	var edit strings.Builder
+	var edit, unread strings.Builder
+	err := l.store.User.Do(func() error { // what the user of agents may not read the Git of that user cannot either
+		l.sort(w, &edit, &unread)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if edit.Len() > 0 {
+		if _, err := l.git(ctx, strings.NewReader(edit.String()), "update-index", "-z", "--index-info"); err != nil {
+			return err
+		}
+	}
+	if unread.Len() > 0 { // Git takes them for what the index says of them
+		_, err := l.git(ctx, strings.NewReader(unread.String()), "update-index", "--assume-unchanged", "-z", "--stdin")
+		return err
+	}
+	return nil
+}
+
+// sort writes what is to be edited in the index, and which of its files are not read.
+func (l *look) sort(w Worktree, edit, unread *strings.Builder) {
 	add := func(path string) {
-		fmt.Fprintf(&edit, "100644 %s\t%s\x00", emptyBlob(w.Base), path)
+		fmt.Fprintf(edit, "100644 %s\t%s\x00", emptyBlob(w.Base), path)
 	}
 	drop := func(path string) {
-		fmt.Fprintf(&edit, "0 %s\t%s\x00", zero(w.Base), path)
+		fmt.Fprintf(edit, "0 %s\t%s\x00", zero(w.Base), path)
 	}
 	l.large, l.closed = nil, nil
-	var unread strings.Builder
 	l.untracked = slices.DeleteFunc(l.untracked, func(path string) bool {
 		list := l.unread(path)
 		if list == nil {
@@ -351,16 +371,6 @@ func (l *look) include(ctx context.Context, w Worktree) error {
 		}
 	}
 	l.changed = kept
-	if edit.Len() > 0 {
-		if _, err := l.git(ctx, strings.NewReader(edit.String()), "update-index", "-z", "--index-info"); err != nil {
-			return err
-		}
-	}
-	if unread.Len() > 0 { // Git takes them for what the index says of them
-		_, err := l.git(ctx, strings.NewReader(unread.String()), "update-index", "--assume-unchanged", "-z", "--stdin")
-		return err
-	}
-	return nil
 }
 
 // unread is the list to which a file belongs that is not read: it has too many bytes, or its program let nobody read
@@ -375,9 +385,14 @@ func (l *look) unread(path string) *[]FileChange {
 		return nil
 	case info.Size() > mostOfFile:
 		return &l.large
-	case info.Mode().Perm()&0o400 == 0 && unix.Access(path, unix.R_OK) != nil:
+	case info.Mode().Perm()&0o400 != 0 && l.store.User.Owns(info):
+		return nil
+	}
+	f, err := openPlain(path)
+	if err != nil {
 		return &l.closed
 	}
+	f.Close()
 	return nil
 }
 
@@ -507,7 +522,7 @@ func (l *look) editedSubmodules(ctx context.Context) ([]string, error) {
 		if !exists(filepath.Join(dir, ".git")) || !l.has(path) {
 			continue // it was never filled
 		}
-		if clean, err := l.store.cleanSubmodule(ctx, dir); err != nil && ctx.Err() != nil {
+		if clean, err := l.cleanSubmodule(ctx, dir); err != nil && ctx.Err() != nil {
 			return nil, err
 		} else if err != nil || !clean {
 			edited = append(edited, path)
@@ -516,13 +531,13 @@ func (l *look) editedSubmodules(ctx context.Context) ([]string, error) {
 	return edited, nil
 }
 
-// cleanSubmodule is whether the files of a submodule are those of its commit, with none that is new and not ignored.
-func (s *Store) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
+// submoduleOf is the Git folder of a submodule. It is one of the session's own: its files are for nobody else.
+func (l *look) submoduleOf(dir string) (string, error) {
 	gitDir := filepath.Join(dir, ".git")
 	if text, err := readSmall(gitDir); err == nil {
 		at, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "gitdir: ")
 		if !ok {
-			return false, fmt.Errorf("%s names no Git folder", gitDir)
+			return "", fmt.Errorf("%s names no Git folder", gitDir)
 		}
 		if gitDir = at; !filepath.IsAbs(at) {
 			gitDir = filepath.Join(dir, at)
@@ -530,22 +545,37 @@ func (s *Store) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
 	}
 	gitDir, err := filepath.EvalSymlinks(gitDir)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	if root, err := filepath.EvalSymlinks(s.root()); err != nil || !strings.HasPrefix(gitDir, root+string(filepath.Separator)) {
-		return false, fmt.Errorf("%s is outside of the data folder", gitDir)
+	for _, own := range l.folders {
+		if own, err = filepath.EvalSymlinks(own); err == nil && strings.HasPrefix(gitDir, own+string(filepath.Separator)) {
+			return gitDir, nil
+		}
 	}
-	head, err := readSmall(filepath.Join(gitDir, "HEAD"))
+	return "", fmt.Errorf("%s is outside of the session's folders", gitDir)
+}
+
+// cleanSubmodule is whether the files of a submodule are those of its commit, with none that is new and not ignored.
+func (l *look) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
+	s := l.store
+	var gitDir string
+	var head []byte
+	err := s.User.Do(func() (err error) {
+		if gitDir, err = l.submoduleOf(dir); err == nil {
+			head, err = readSmall(filepath.Join(gitDir, "HEAD"))
+		}
+		return err
+	})
 	if err != nil {
 		return false, err
 	}
 	name := fmt.Sprintf(".submodule-%x", sha256.Sum256([]byte(dir)))[:40]
-	view, err := s.viewOf(name, gitDir)
+	view, err := s.viewAs(s.User, name, gitDir)
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = removeAll(s.own("views", name)) }()
-	if err := writeOnce(filepath.Join(view, "HEAD"), string(head)); err != nil {
+	if err := errors.Join(writeOnce(filepath.Join(view, "HEAD"), string(head)), s.showView(view)); err != nil {
 		return false, err
 	}
 	index, err := s.copyIndex(filepath.Join(gitDir, "index"))

@@ -45,7 +45,7 @@ func (s *Store) share(view, mirror string) error {
 	if u == nil {
 		return nil
 	}
-	err := errors.Join(u.Enter(view), u.Read(filepath.Join(view, "config"), filepath.Join(view, "HEAD")), u.Add(mirror))
+	err := errors.Join(s.showView(view), u.Add(mirror))
 	for _, part := range []string{"objects", "objects/pack", "refs", "refs/heads", "refs/tags", "refs/remotes", "refs/remotes/origin"} {
 		dir := filepath.Join(mirror, part)
 		err = errors.Join(err, os.MkdirAll(dir, 0o700), u.Add(dir))
@@ -70,6 +70,11 @@ func (s *Store) share(view, mirror string) error {
 		return fmt.Errorf("let the user %s use the repository: %w", u.Name, err)
 	}
 	return nil
+}
+
+// showView lets the user read a view. It can change nothing there.
+func (s *Store) showView(view string) error {
+	return errors.Join(s.User.Enter(view), s.User.Read(filepath.Join(view, "config"), filepath.Join(view, "HEAD")))
 }
 
 // handOver gives the user what is a session's: its worktree, its place in the repository and its own Git folder, with the

@@ -152,7 +152,7 @@ func (s *Store) gitSince(at time.Time) bool {
 		if err != nil || !bytes.HasPrefix(name, []byte("git")) {
 			continue
 		}
-		if info, err := os.Stat(process); err != nil || !mine(info) {
+		if info, err := os.Stat(process); err != nil || !s.mine(info) {
 			continue
 		}
 		if began, ok := processBegan(process, booted); ok && began.After(at.Add(time.Second)) {
@@ -178,9 +178,10 @@ func (s *Store) worksHere(process string) bool {
 	return err == nil && bytes.Contains(arguments, []byte(s.root()))
 }
 
-func mine(info os.FileInfo) bool {
+// mine reports whether a process is this user's, or that of the user of agents: both write in repositories.
+func (s *Store) mine(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Uid) == os.Geteuid()
+	return ok && (int(stat.Uid) == os.Geteuid() || s.User != nil && int(stat.Uid) == s.User.UID)
 }
 
 // bootTime is when the system began; zero where it does not tell.

@@ -2,12 +2,14 @@ package workspace
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"carillon/app/runas"
 )
@@ -126,6 +128,107 @@ mv $M/objects/00 $M/objects/000 && echo BAD; echo y > $M/config.x && rm $M/confi
 			t.Errorf("something was let through:\n%s", out)
 			break
 		}
+	}
+}
+
+func TestAFileThatItsUserMayNotReadHoldsUpNoLook(t *testing.T) {
+	t.Parallel()
+	u := another(t)
+	s := mirrored(t, u)
+	w, err := s.Add(t.Context(), "w", "one", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.Dir, "of-the-server"), []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := as(t, u, w.Dir, `echo x > closed; chmod 0 closed; mkdir dir; echo x > dir/y; chmod 0 dir; echo x > seen`); err != nil {
+		t.Fatal(out, err)
+	}
+	changes, err := s.Changes(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := map[string]bool{}
+	for _, f := range changes.Files {
+		at[f.Path] = f.Binary
+	}
+	if seen, ok := at["seen"]; !ok || seen || !at["closed"] || !at["of-the-server"] {
+		t.Errorf("the changes are %+v; want the file that can be read, and those that cannot as such", changes.Files)
+	}
+}
+
+func TestASubmoduleOpensNoOtherRepositoryToAnotherUser(t *testing.T) {
+	t.Parallel()
+	u := another(t)
+	s := mirrored(t, u)
+	ctx := t.Context()
+	w, err := s.Add(ctx, "w", "one", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := filepath.Join(s.Root, "closed")
+	for _, part := range []string{"objects", "refs"} {
+		if err := os.MkdirAll(filepath.Join(closed, part), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(closed, "HEAD"), []byte("ref: refs/heads/main\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	view := s.own("views", "w")
+	for _, gitDir := range []string{closed, view} {
+		if out, err := as(t, u, w.Dir, `rm -rf part; mkdir part; echo "gitdir: `+gitDir+`" > part/.git
+git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),part`); err != nil {
+			t.Fatal(out, err)
+		}
+		if _, err := s.Changes(ctx, w); err != nil {
+			t.Error(err)
+		}
+		if out, err := as(t, u, w.Dir, `echo x > `+gitDir+`/planted`); err == nil {
+			t.Errorf("the user writes in %s: %s", gitDir, out)
+		}
+	}
+	if exists(filepath.Join(closed, "worktrees")) {
+		t.Error("something was made in a folder that is not the session's")
+	}
+}
+
+func TestALockOfAGitOfAnotherUserThatIsAtWorkStays(t *testing.T) {
+	t.Parallel()
+	u := another(t)
+	s := mirrored(t, u)
+	w, err := s.Add(t.Context(), "w", "one", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := filepath.Join(s.mirror("w"), "packed-refs.lock")
+	old := time.Now().Add(-10 * time.Minute)
+	if err := errors.Join(os.WriteFile(lock, nil, 0o644), os.Chtimes(lock, old, old)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "git", "hash-object", "--stdin")
+	cmd.Dir, cmd.SysProcAttr = w.Dir, &syscall.SysProcAttr{Credential: u.Credential()}
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now().Add(time.Hour) // of a lock that is younger than the Git
+	if !s.gitSince(began) {
+		t.Error("a Git of the user of agents is not seen")
+	}
+	_ = stdin.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if s.gitSince(began) {
+		t.Error("a Git is seen that has ended")
+	}
+	if !s.breakLock(lock) {
+		t.Error("the lock stays after it")
 	}
 }
 

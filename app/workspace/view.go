@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"carillon/app/runas"
 )
 
 // view makes sure that the workspace's view exists and returns it. A view is a Git folder whose configuration
@@ -33,21 +35,28 @@ var shared = []string{"objects", "refs", "packed-refs", "shallow", "worktrees"}
 
 // viewOf makes the view of the repository at mirror. Name is the workspace's id, or a temporary one.
 func (s *Store) viewOf(name, mirror string) (string, error) {
-	view := s.own("views", name)
-	// Git removes the folder of the worktrees with the last of them; the link to it must not lead nowhere.
-	for _, dir := range []string{view, filepath.Join(mirror, "worktrees")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", err
-		}
+	view, err := s.viewAs(nil, name, mirror)
+	if err != nil {
+		return "", err
 	}
-	if err := errors.Join(s.ownObjects(mirror, false), s.ownReferences(mirror)); err != nil {
+	return view, s.share(view, mirror)
+}
+
+// viewAs makes the view of a repository whose files a user has, and touches those with that user's rights alone.
+func (s *Store) viewAs(user *runas.User, name, mirror string) (string, error) {
+	view := s.own("views", name)
+	if err := os.MkdirAll(view, 0o700); err != nil {
+		return "", err
+	}
+	sha256 := false
+	err := user.Do(func() error {
+		sha256 = ofSHA256(mirror)
+		return s.settle(mirror)
+	})
+	if err != nil {
 		return "", err
 	}
 	for _, part := range shared {
-		// Through a link of an agent's making the server would write where the agent cannot.
-		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && info.Mode()&os.ModeSymlink != 0 {
-			return "", fmt.Errorf("%s in the repository is a link, which Carillon did not make", part)
-		}
 		target, err := filepath.Rel(view, filepath.Join(mirror, part))
 		if err != nil {
 			return "", err
@@ -63,10 +72,25 @@ func (s *Store) viewOf(name, mirror string) (string, error) {
 			return "", err
 		}
 	}
-	if err := writeOnce(filepath.Join(view, "config"), configOf(ofSHA256(mirror))); err != nil {
+	if err := writeOnce(filepath.Join(view, "config"), configOf(sha256)); err != nil {
 		return "", err
 	}
-	return view, errors.Join(writeOnce(filepath.Join(view, "HEAD"), noHead), s.share(view, mirror))
+	return view, writeOnce(filepath.Join(view, "HEAD"), noHead)
+}
+
+// settle sees to it that a repository can be viewed: what a view has in common with it is there and its own.
+func (s *Store) settle(mirror string) error {
+	// Git removes the folder of the worktrees with the last of them; the link to it must not lead nowhere.
+	if err := os.MkdirAll(filepath.Join(mirror, "worktrees"), 0o700); err != nil {
+		return err
+	}
+	for _, part := range shared {
+		// Through a link of an agent's making the server would write where the agent cannot.
+		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && info.Mode()&os.ModeSymlink != 0 {
+			return fmt.Errorf("%s in the repository is a link, which Carillon did not make", part)
+		}
+	}
+	return errors.Join(s.ownObjects(mirror, false), s.ownReferences(mirror))
 }
 
 // noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.

@@ -61,6 +61,7 @@ type place struct {
 	Stranger          string // a folder with somebody's sign-in
 	Mark              string // of daemons
 	Unnested          bool   // bubblewrap can forbid further namespaces of users
+	SignedIn          bool   // the agent is signed in for the user as whom it runs
 }
 
 // result is what became of an attack.
@@ -180,6 +181,9 @@ func TestNothingGetsOutOfASandbox(t *testing.T) {
 		}
 		playAll(t, &table, other)
 	})
+	t.Run("with another user for agents", func(t *testing.T) {
+		playAll(t, &table, nil, stage.OnDatabase(t), stage.ForAgents(t))
+	})
 }
 
 // another is a user beside root, with a name, which initdb wants, or why none can be had.
@@ -201,6 +205,15 @@ func another() (*syscall.Credential, error) {
 	}
 	other := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	return other, stage.Enters(other, filepath.Join(stage.Root(), "node_modules"))
+}
+
+// agentUser is the user of agents that a setting names; empty: it is another setting.
+func agentUser(setting string) string {
+	name, _ := strings.CutPrefix(setting, "CARILLON_AGENT_USER=")
+	if name == setting {
+		return ""
+	}
+	return name
 }
 
 // playAll plays the list, as a user, and adds its table.
@@ -233,11 +246,16 @@ func playAll(t *testing.T, table *strings.Builder, as *syscall.Credential, setti
 	s.v.Ends(t, s.bystander, "Succeeded") // another run was not touched
 	s.v.Alive(t)
 
-	who := os.Geteuid()
+	who, agents := os.Geteuid(), ""
+	for _, setting := range settings {
+		if name := agentUser(setting); name != "" {
+			agents = ", agents as " + name
+		}
+	}
 	if as != nil {
 		who = int(as.Uid)
 	}
-	fmt.Fprintf(table, "As user %d\n\n", who)
+	fmt.Fprintf(table, "As user %d%s\n\n", who, agents)
 	w := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ATTACK\tTRIED\tSTOPPED BY\t")
 	for _, a := range attacks {
@@ -298,6 +316,7 @@ func set(t *testing.T, as *syscall.Credential, settings []string) *scene {
 		p.Key = "carillon-attack"
 		_, _ = unix.AddKey("user", p.Key, []byte(secret), unix.KEY_SPEC_SESSION_KEYRING)
 	}
+	p.SignedIn = !slices.ContainsFunc(settings, func(setting string) bool { return agentUser(setting) != "" })
 	s.server = stage.ServeAs(t, as, slices.Concat(stage.AsAdministrator, settings, []string{
 		"PATH=" + p.Tools + ":" + os.Getenv("PATH"), "CARILLON_SANDBOX=on", "CARILLON_RUN_PROCESSES=200",
 		"CARILLON_RUN_MEMORY=500",

@@ -622,7 +622,7 @@ const planted = "planted by an attack"
 func signIns(p *place, r *result) {
 	home := os.Getenv("HOME")
 	file := filepath.Join(home, ".claude", ".credentials.json")
-	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), "refreshToken") {
+	if text, err := os.ReadFile(file); p.SignedIn && (err != nil || !strings.Contains(string(text), "refreshToken")) {
 		r.Through = append(r.Through, fmt.Sprintf("the sign-in cannot be used: %v", err)) // an agent needs it
 	}
 	r.try("take it by another name", os.Link(filepath.Join(p.Home, ".claude", ".credentials.json"),

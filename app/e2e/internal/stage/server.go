@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"slices"
 	"strings"
 	"syscall"
@@ -75,6 +76,21 @@ func ServeAs(t testing.TB, user *syscall.Credential, settings ...string) *Server
 		}
 	}
 	return serve(t, s)
+}
+
+// ForAgents is the setting by which agents and scripts run as another user. It skips a test that may not have that.
+func ForAgents(t testing.TB) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, which alone may start programs as another user")
+	}
+	if _, err := user.Lookup("nobody"); err != nil {
+		t.Skip("needs the user nobody: ", err)
+	}
+	if err := os.Chmod(scratch, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return "CARILLON_AGENT_USER=nobody"
 }
 
 // Enters tells why another user cannot use a folder; nil: it can.
