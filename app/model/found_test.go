@@ -61,3 +61,26 @@ func TestFoundDatabaseAwayWhileAnAutomationIsMade(t *testing.T) {
 		}
 	}
 }
+
+func TestFoundTransferFromWhoHasLeftTheWorkspace(t *testing.T) {
+	t.Parallel()
+	replay(t, sequence{Ops: []Op{
+		{Do: Create, Who: 2},
+		{Do: Member, Who: 2},
+		{Do: Transfer},
+	}})
+}
+
+func TestFoundDatabaseAwayAtTheEndOfACall(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for n := range 20 {
+		if _, err := s.play(t.Context(), sequence{Ops: []Op{
+			{Do: Create, B: 4},
+			{Do: Blip, N: n},
+			{Do: Call, N: 54},
+		}}); err != nil {
+			t.Fatal(n, err)
+		}
+	}
+}

@@ -185,7 +185,7 @@ func (w *World) manage(act Act) string {
 		if p != to {
 			w.notice(to, "transferred", a, nil)
 		}
-		if p != before && !before.Inactive {
+		if p != before && before.hears() {
 			w.notice(before, "transferred", a, nil)
 		}
 	case Delete:

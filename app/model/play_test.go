@@ -461,7 +461,11 @@ func (s *system) row(ctx context.Context, a, execution uuid.UUID, session string
 		ID      uuid.UUID `bun:"id,type:uuid"`
 		Session string    `bun:"session"`
 	}
-	err := s.db.NewRaw("SELECT id, coalesce(session_id::text, '') AS session FROM executions WHERE automation_id = ? ORDER BY id", a).Scan(ctx, &list)
+	err := s.untilThere(ctx, func(ctx context.Context) error {
+		list = nil
+		return s.db.NewRaw(`SELECT id, coalesce(session_id::text, '') AS session FROM executions WHERE automation_id = ?
+			ORDER BY id`, a).Scan(ctx, &list)
+	})
 	for i, e := range list {
 		if e.ID == execution && e.Session == session {
 			return i, err
