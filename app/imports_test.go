@@ -18,10 +18,11 @@ var layers = map[string]string{
 	// Things of their own, which could be modules elsewhere.
 	"app/crash":           "",
 	"app/fault":           "",
+	"app/form":            "app/fault",
 	"app/jsontext":        "",
 	"app/secret":          "",
 	"app/shell":           "",
-	"app/cron":            "",
+	"app/cron":            "app/form",
 	"app/cron/crontest":   "",
 	"app/forge":           "",
 	"app/outbound":        "",
@@ -38,8 +39,8 @@ var layers = map[string]string{
 	"db/dbtest":   "db db/embedded",
 
 	// The rules.
-	"app/account":    "app/crash app/cron app/fault app/outbound app/secret db",
-	"app/automation": "app/account app/crash app/cron app/fault app/forge app/jsontext app/manifest app/secret app/shell db",
+	"app/account":    "app/crash app/cron app/fault app/form app/outbound app/secret db",
+	"app/automation": "app/account app/crash app/cron app/fault app/forge app/form app/jsontext app/manifest app/secret app/shell db",
 
 	// What is said of machines.
 	"app/isolation": "db",
@@ -48,12 +49,13 @@ var layers = map[string]string{
 
 	// What people see.
 	"static": "",
-	"views":  "static",
-	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/isolation app/manifest app/outbound app/secret app/sso " +
+	"views":  "app/form static",
+	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation app/manifest app/outbound app/secret app/sso " +
 		"app/workspace db static views",
 
 	// What happens without a request.
-	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/jsontext app/outbound app/runas app/secret app/workspace db",
+	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +
+		"app/runas app/secret app/workspace db",
 
 	// The model imports crontest alone; the rest is what its tests compare it with.
 	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret app/web db",

@@ -10,6 +10,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
+	"carillon/app/form"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -136,7 +137,7 @@ func notSaved(s *db.Session, move *db.SessionMove, found bool, why string) strin
 	case found:
 		fmt.Fprintf(&b, "and goes on from what its last finished turn left there. What was changed after that was not saved")
 		if s.IgnoredFiles > 0 {
-			fmt.Fprintf(&b, ", nor %s", counted(s.IgnoredFiles, "ignored file"))
+			fmt.Fprintf(&b, ", nor %s", form.Count(s.IgnoredFiles, "ignored file"))
 		}
 		b.WriteString(".")
 	case had != "":
@@ -155,19 +156,12 @@ func hadChanged(s *db.Session) string {
 	for _, c := range []struct {
 		n    int
 		what string
-	}{{s.FilesChanged, "changed file"}, {s.Commits, "commit"}, {s.Stashes, "entry of its stash"}} {
+	}{{s.FilesChanged, "changed file"}, {s.Commits, "commit"}, {s.Stashes, "stash entry"}} {
 		if c.n > 0 {
-			list = append(list, strings.Replace(counted(c.n, c.what), "entry of its stashs", "entries of its stash", 1))
+			list = append(list, form.Count(c.n, c.what))
 		}
 	}
 	return strings.Join(list, ", ")
-}
-
-func counted(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // keep keeps the state of the worktree as a turn left it, here and at the remote. That it could not be kept fails no run. Where

@@ -112,25 +112,6 @@ func daysBetween(from, to time.Time) int {
 	return int(day(to).Sub(day(from)).Hours() / 24)
 }
 
-// Count says a number with its noun: "1 run", "51 runs".
-func Count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %s", n, several(noun))
-}
-
-// several is the plural of a noun: of its last word, where it has several.
-func several(noun string) string {
-	switch before, ends := strings.CutSuffix(noun, "y"); {
-	case ends && !strings.HasSuffix(before, "a") && !strings.HasSuffix(before, "e") && !strings.HasSuffix(before, "o"):
-		return before + "ies"
-	case strings.HasSuffix(noun, "s"), strings.HasSuffix(noun, "x"), strings.HasSuffix(noun, "ch"), strings.HasSuffix(noun, "sh"):
-		return noun + "es"
-	}
-	return noun + "s"
-}
-
 func first(s string) string {
 	for _, r := range s {
 		return strings.ToUpper(string(r))

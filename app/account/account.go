@@ -20,6 +20,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/outbound"
 	"carillon/app/secret"
 	"carillon/db"
@@ -109,7 +110,7 @@ func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User,
 	}
 	bad := fault.Invalid{}
 	now := s.Now()
-	u := &db.User{ID: db.NewID(), Name: NameOf(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
+	u := &db.User{ID: db.NewID(), Name: form.NameOf(in.Name), TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now}
 	if u.TimeZone == "" {
 		u.TimeZone = "UTC"
 	} else if _, err := cron.Zone(u.TimeZone); err != nil {
@@ -210,8 +211,6 @@ func cleanEmail(text string) (email, problem string) {
 	}
 	return email, ""
 }
-
-func plain(text string) bool { return Readable(text) }
 
 // SetPassword gives a person a new password and ends all their sign-ins and API tokens. A nil actor is the command line. It returns
 // fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and for that of somebody

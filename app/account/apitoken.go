@@ -8,12 +8,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/secret"
 	"carillon/db"
 )
@@ -52,16 +52,9 @@ func (s *Service) Tokens(ctx context.Context, actor Actor) ([]db.APIToken, error
 // for bad input, by the fields name, days, scope and permissions, and fault.ErrForbidden for who comes by a token.
 func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (token string, err error) {
 	now := s.Now()
-	t := &db.APIToken{ID: db.NewID(), UserID: actor.ID, Name: NameOf(in.Name), Narrowed: in.Narrowed, Permissions: []string{}, CreatedAt: now}
+	t := &db.APIToken{ID: db.NewID(), UserID: actor.ID, Narrowed: in.Narrowed, Permissions: []string{}, CreatedAt: now}
 	bad := fault.Invalid{}
-	switch {
-	case t.Name == "":
-		bad["name"] = "Give the token a name, such as that of the program that uses it."
-	case utf8.RuneCountInString(t.Name) > 100:
-		bad["name"] = "Use at most 100 characters."
-	case !plain(t.Name):
-		bad["name"] = "This has characters that cannot be shown."
-	}
+	t.Name = form.Name(bad, "name", "Give the token a name, such as that of the program that uses it.", in.Name, 100)
 	if days, err := strconv.Atoi(in.Days); err == nil && slices.Contains(TokenDays, days) {
 		t.ExpiresAt = now.AddDate(0, 0, days)
 	} else {

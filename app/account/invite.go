@@ -14,6 +14,7 @@ import (
 
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/secret"
 	"carillon/db"
 )
@@ -234,7 +235,7 @@ func (s *Service) Join(ctx context.Context, token string, in JoinInput, address,
 	if _, err := cron.Zone(in.TimeZone); err != nil && link.Invites && in.TimeZone != "" {
 		bad["time_zone"] = fault.Sentence(err.Error())
 	}
-	name := NameOf(in.Name)
+	name := form.NameOf(in.Name)
 	if !link.Invites {
 		name = u.Name
 	} else if problem := checkName(name); problem != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/secret"
 	"carillon/db"
 )
@@ -78,7 +79,7 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 	if problem != "" {
 		bad["email"] = problem
 	}
-	name = NameOf(name)
+	name = form.NameOf(name)
 	if problem := checkName(name); problem != "" {
 		bad["name"] = problem
 	}

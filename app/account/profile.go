@@ -8,13 +8,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -71,7 +71,7 @@ type ProfileInput struct {
 // input, by the fields name, time_zone and theme, and fault.ErrStale when it was changed since the person saw it.
 func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInput) error {
 	bad := fault.Invalid{}
-	name := NameOf(in.Name)
+	name := form.NameOf(in.Name)
 	if problem := checkName(name); problem != "" {
 		bad["name"] = problem
 	}
@@ -142,15 +142,9 @@ func (s *Service) own(ctx context.Context, actor Actor, action string, fn func(c
 
 // checkName says what is wrong with what a person is to be called, or "".
 func checkName(name string) string {
-	switch {
-	case name == "":
-		return "Say what to call you."
-	case utf8.RuneCountInString(name) > 200:
-		return "Use at most 200 characters."
-	case !plain(name):
-		return "This has characters that cannot be shown."
-	}
-	return ""
+	bad := fault.Invalid{}
+	form.Name(bad, "name", "Say what to call you.", name, 200)
+	return bad["name"]
 }
 
 // ChangePassword gives a person a new password of their choice and ends all their sign-ins but the one given, since

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -150,15 +150,7 @@ func applyRole(actor Actor, r *db.Role, in RoleInput) error {
 		return fault.ErrForbidden
 	}
 	bad := fault.Invalid{}
-	r.Name = NameOf(in.Name)
-	switch {
-	case r.Name == "":
-		bad["name"] = "Give the role a name."
-	case utf8.RuneCountInString(r.Name) > 100:
-		bad["name"] = "Use at most 100 characters."
-	case !plain(r.Name):
-		bad["name"] = "This has characters that cannot be shown."
-	}
+	r.Name = form.Name(bad, "name", "Give the role a name.", in.Name, 100)
 	r.Permissions = []string{}
 	for _, p := range Permissions { // in the order of the matrix, each once
 		if slices.Contains(in.Permissions, string(p.Permission)) && p.Permission != Admin {

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -199,7 +200,7 @@ func (a *admission) takeOver(ctx context.Context, u *db.User, issuer string) (ha
 // add makes a person who has no password, with the roles of their groups, or as a Member where groups give none.
 func (a *admission) add(ctx context.Context, email string) (*db.User, error) {
 	local, _, _ := strings.Cut(email, "@")
-	name := NameOf(db.Printable(a.who.Name, 200))
+	name := form.NameOf(db.Printable(a.who.Name, 200))
 	if checkName(name) != "" {
 		name = local
 	}

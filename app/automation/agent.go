@@ -15,6 +15,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/secret"
 	"carillon/db"
 )
@@ -299,7 +300,7 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 		return 0, err
 	}
 	bad := fault.Invalid{}
-	title := text(bad, "title", "Give the message a title.", in.Title, maxTitle, true)
+	title := form.Line(bad, "title", "Give the message a title.", in.Title, maxTitle, true)
 	body := longText(bad, "body", in.Body)
 	if len(bad) > 0 {
 		return 0, bad

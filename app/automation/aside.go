@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -155,13 +156,13 @@ func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.Set
 	}
 	n := notice{
 		kind: NoticeServer, title: "Carillon cannot deal with " + a.About,
-		body: fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; all else goes on. What follows it in the same way is in the server's log.", capitalize(strings.TrimSuffix(a.Error, "."))),
+		body: fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; all else goes on. What follows it in the same way is in the server's log.", form.Capitalize(strings.TrimSuffix(a.Error, "."))),
 		key:  fmt.Sprintf("aside %s %d", a.Task, a.Oldest.UnixNano()),
 	}
 	about := db.Automation{WorkspaceID: row.Workspace}
 	if row.Automation != nil {
 		about = *row.Automation
-		n.body = fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; its runs wait meanwhile. This counts for nothing.", capitalize(strings.TrimSuffix(a.Error, ".")))
+		n.body = fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; its runs wait meanwhile. This counts for nothing.", form.Capitalize(strings.TrimSuffix(a.Error, ".")))
 		n.key = fmt.Sprintf("aside %s %s %d", a.Task, a.Key, a.Since.UnixNano())
 		creator, err := s.audience(ctx, tx, &about)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -244,7 +245,7 @@ func (s *Service) disableUsers(ctx context.Context, tx bun.Tx, users []db.Automa
 
 func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Actor, b *db.Bot, in BotInput) error {
 	bad := fault.Invalid{}
-	b.Name = text(bad, "name", "Give the bot a name.", in.Name, 200, true)
+	b.Name = form.Name(bad, "name", "Give the bot a name.", in.Name, 200)
 	b.WorkspaceID = uuid.Nil
 	if in.Workspace != "" {
 		id, err := uuid.Parse(in.Workspace)
@@ -270,7 +271,7 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 	case !utf8.ValidString(b.Instructions) || strings.ContainsRune(b.Instructions, 0):
 		bad["instructions"] = "The instructions have bytes that are not text."
 	}
-	b.Provider, b.Model = strings.TrimSpace(in.Provider), text(bad, "model", "", in.Model, 200, false)
+	b.Provider, b.Model = strings.TrimSpace(in.Provider), form.Line(bad, "model", "", in.Model, 200, false)
 	b.LocksAgent, b.ReadOnly, b.Enabled = in.LocksAgent, in.ReadOnly, in.Enabled
 	p, ok := s.provider(b.Provider)
 	switch {
@@ -282,9 +283,9 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 		bad["provider"] = fmt.Sprintf("%s runs scripts and takes no instructions. Choose an agent.", p.Name)
 	}
 	b.AllowedTools = []string{}
-	seen := onceEach{}
+	seen := form.Seen{}
 	for _, tool := range strings.FieldsFunc(in.AllowedTools, func(r rune) bool { return r == '\n' || r == ',' || r == '\r' }) {
-		if tool = strings.TrimSpace(tool); tool == "" || !seen.isNew(tool) {
+		if tool = strings.TrimSpace(tool); tool == "" || !seen.Add(tool) {
 			continue
 		}
 		if len(tool) > 200 || !storable(tool) || strings.ContainsFunc(tool, func(r rune) bool { return r < ' ' }) {
@@ -348,7 +349,7 @@ func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, 
 	if b.LocksAgent {
 		in.Provider, in.Model = b.Provider, b.Model
 	}
-	a.Provider = cmpOr(cmpOr(in.Provider, b.Provider), a.Provider)
+	a.Provider = form.Or(form.Or(in.Provider, b.Provider), a.Provider)
 	if p, ok := s.provider(a.Provider); ok && p.Script {
 		bad["provider"] = fmt.Sprintf("%s runs scripts, and a bot is an agent. Choose another provider.", p.Name)
 	}

@@ -14,6 +14,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -142,31 +143,15 @@ func Amount(measure string, n float64) string {
 		}
 		return "$" + strconv.FormatFloat(n, 'f', 2, 64)
 	case "tokens":
-		return thousands(int64(n)) + " tokens"
+		return form.Thousands(int64(n)) + " tokens"
 	case "turns":
-		return plural(int64(n), "message")
+		return form.Count(int64(n), "message")
 	default:
 		if n < 1 {
 			return strconv.FormatFloat(math.Round(n*10_000)/10_000, 'f', -1, 64) + " minutes"
 		}
 		return strconv.FormatFloat(math.Round(n*10)/10, 'f', -1, 64) + " minutes"
 	}
-}
-
-func plural(n int64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return thousands(n) + " " + word + "s"
-}
-
-// thousands writes a number with commas.
-func thousands(n int64) string {
-	text := strconv.FormatInt(n, 10)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
 
 func gauges(period string, l db.Limits, used db.Spent) []Gauge {
@@ -284,7 +269,7 @@ func (s *Service) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unabl
 		}
 		return s.tell(ctx, tx, &a.Automation, notice{
 			kind: NoticeMissed, title: a.Name + " was missed", execution: e.ID, key: "missed " + e.ID.String(),
-			body: capitalize(unable.Reason) + ", so it did not run. Raise the budget and set a new time to run it.",
+			body: form.Capitalize(unable.Reason) + ", so it did not run. Raise the budget and set a new time to run it.",
 		})
 	}
 	return db.AdvanceAutomations(ctx, tx, []db.Advance{advance})

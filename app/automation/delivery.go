@@ -8,6 +8,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -46,7 +47,7 @@ func (s *Service) input(d *db.Delivery) (parameters map[string]string, payload s
 	}
 	parameters, payload, problem := readParameters(call)
 	if problem != "" {
-		return nil, "", fault.Invalid{"delivery": capitalize(problem) + ", so this call starts nothing."}
+		return nil, "", fault.Invalid{"delivery": form.Capitalize(problem) + ", so this call starts nothing."}
 	}
 	if d.Sealed != nil && payload != "" { // as its own run got it
 		_, payload, _ = readParameters(Call{Query: d.Query, ContentType: call.ContentType, Body: d.Body})

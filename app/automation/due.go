@@ -13,6 +13,7 @@ import (
 
 	"carillon/app/crash"
 	"carillon/app/cron"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -317,7 +318,7 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 		if ownerless && f.a.FailureStreak == 1 {
 			if err := s.tell(ctx, tx, &f.a.Automation, notice{
 				kind: NoticeRunFailed, title: f.a.Name + " failed", execution: e.ID, key: "failed " + e.ID.String(),
-				body: capitalize(reason) + ". Its runs fail until it has another owner.",
+				body: form.Capitalize(reason) + ". Its runs fail until it has another owner.",
 			}); err != nil {
 				return err
 			}
@@ -351,7 +352,7 @@ func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away ga
 	}
 	return s.tell(ctx, tx, &a.Automation, notice{
 		kind: NoticeMissed, title: a.Name + " was missed", execution: e.ID, key: "missed " + e.ID.String(),
-		body: capitalize(reason) + ", so it did not run. Set a new time to run it.",
+		body: form.Capitalize(reason) + ", so it did not run. Set a new time to run it.",
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/shell"
 	"carillon/db"
 )
@@ -274,7 +275,7 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 // of ours is no mistake of the person's: that is another error than fault.Invalid.
 func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, now time.Time) error {
 	bad := fault.Invalid{}
-	a.Name = text(bad, "name", "Give the automation a name.", in.Name, 200, true)
+	a.Name = form.Name(bad, "name", "Give the automation a name.", in.Name, 200)
 	if err := s.applyWorkspace(ctx, q, actor, a, &in, bad); err != nil {
 		return err
 	}
@@ -309,9 +310,9 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 		bad["workspace"] = "This workspace was removed. Choose another."
 	default:
 		a.WorkspaceID = id
-		a.BaseBranch = text(bad, "base_branch", "", in.BaseBranch, 250, false)
-		if a.Provider = cmpOr(in.Provider, w.Provider); strings.TrimSpace(in.Provider) == "" { // its model goes with it
-			in.Model = cmpOr(in.Model, w.Model)
+		a.BaseBranch = form.Line(bad, "base_branch", "", in.BaseBranch, 250, false)
+		if a.Provider = form.Or(in.Provider, w.Provider); strings.TrimSpace(in.Provider) == "" { // its model goes with it
+			in.Model = form.Or(in.Model, w.Model)
 		}
 		if in.CreatePR && db.SessionType(in.SessionType) == db.Develop {
 			if problem := forgeProblem(w); problem != "" {
@@ -364,11 +365,11 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 		}
 		a.RunAt = at.At
 	case db.Loop:
-		a.MaxIterations = number(bad, "max_iterations", in.MaxIterations, 0, 0, 1_000_000)
-		a.StopText = text(bad, "stop_text", "", in.StopText, 1000, false)
+		a.MaxIterations = form.Whole(bad, "max_iterations", in.MaxIterations, 0, 0, 1_000_000)
+		a.StopText = form.Line(bad, "stop_text", "", in.StopText, 1000, false)
 	case db.HTTP:
 		a.AllowParallel = in.AllowParallel
-		a.MaxParallel = number(bad, "max_parallel", in.MaxParallel, 0, 1, 1000)
+		a.MaxParallel = form.Whole(bad, "max_parallel", in.MaxParallel, 0, 1, 1000)
 	default:
 		bad["trigger"] = "Choose what starts the automation."
 	}
@@ -399,9 +400,9 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 	if actor.Session == uuid.Nil {
 		a.MayAutomate = in.MayAutomate
 	}
-	a.Model = text(bad, "model", "", in.Model, 200, false)
-	a.TimeoutSeconds = minutes(bad, "timeout", in.Timeout, DefaultTimeout)
-	a.Retries = number(bad, "retries", in.Retries, DefaultRetries, 0, 10)
+	a.Model = form.Line(bad, "model", "", in.Model, 200, false)
+	a.TimeoutSeconds = form.Minutes(bad, "timeout", in.Timeout, DefaultTimeout, maxTimeout)
+	a.Retries = form.Whole(bad, "retries", in.Retries, DefaultRetries, 0, 10)
 	if bad["retries"] != "" {
 		bad["retries"] = "Write a whole number from 0 to 10."
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -63,7 +64,7 @@ func (s *Service) tellNeutral(ctx context.Context, tx bun.Tx, a *db.Automation, 
 		return err
 	}
 	return s.tell(ctx, tx, a, notice{
-		kind: NoticeRunFailed, title: a.Name + " could not run", body: capitalize(e.Reason) + ". This does not count against the automation.",
+		kind: NoticeRunFailed, title: a.Name + " could not run", body: form.Capitalize(e.Reason) + ". This does not count against the automation.",
 		execution: e.ID, session: e.SessionID, key: "failed " + e.ID.String(),
 	})
 }

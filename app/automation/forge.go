@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -94,7 +95,7 @@ const minForgeSecret = 16
 // applyForge puts what a person typed about the forge into a workspace.
 func (s *Service) applyForge(w *db.Workspace, in WorkspaceInput, bad fault.Invalid) {
 	w.Forge = strings.TrimSpace(in.Forge)
-	w.ForgeBase = strings.TrimRight(text(bad, "forge_base", "", in.ForgeBase, 500, false), "/")
+	w.ForgeBase = strings.TrimRight(form.Line(bad, "forge_base", "", in.ForgeBase, 500, false), "/")
 	kind := forge.Kind(w.Forge)
 	switch base, err := url.Parse(w.ForgeBase); {
 	case w.Forge != "" && !kind.Valid():

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/crash"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -90,7 +91,7 @@ func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	} else {
 		err = s.tell(ctx, tx, a, notice{
 			kind: NoticeSkipped, title: a.Name + " waits for its gate", execution: e.ID, key: "skipped " + e.ID.String(),
-			body: capitalize(e.Reason) + ". It is asked again each minute; until it lets a run begin, that is counted in the history without a notice of its own.",
+			body: form.Capitalize(e.Reason) + ". It is asked again each minute; until it lets a run begin, that is counted in the history without a notice of its own.",
 		})
 	}
 	if err != nil {

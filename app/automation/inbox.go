@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -220,13 +218,4 @@ func (s *Service) ReadAll(ctx context.Context, actor account.Actor) error {
 // Unread counts a person's unread notices.
 func (s *Service) Unread(ctx context.Context, actor account.Actor) (int64, error) {
 	return db.CountUnread(ctx, s.DB, actor.ID)
-}
-
-// capitalize makes a sentence of a sentence's end.
-func capitalize(text string) string {
-	first, size := utf8.DecodeRuneInString(text)
-	if size == 0 {
-		return text
-	}
-	return string(unicode.ToUpper(first)) + text[size:]
 }

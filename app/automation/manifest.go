@@ -19,6 +19,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/manifest"
 	"carillon/db"
 )
@@ -397,5 +398,5 @@ func switchesOff(users []db.Automation) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("This switches off %s that use it.", plural(int64(n), "automation"))
+	return fmt.Sprintf("This switches off %s that use it.", form.Count(n, "automation"))
 }

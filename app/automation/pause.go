@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -161,7 +162,7 @@ func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause 
 		list = append(list, db.Notification{
 			ID: db.NewID(), UserID: person, WorkspaceID: pause.WorkspaceID, Kind: NoticeProviderPaused, Title: p.Name + " is paused",
 			Body: fmt.Sprintf("%s. %s until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
-				capitalize(pause.Reason), whose, pause.Until.UTC().Format("2 January 15:04 MST")),
+				form.Capitalize(pause.Reason), whose, pause.Until.UTC().Format("2 January 15:04 MST")),
 			DedupKey: fmt.Sprintf("provider %s%s %d", p.ID, orEmpty(pause.WorkspaceID), pause.Since.UnixNano()), CreatedAt: s.Now(),
 		})
 	}

@@ -16,6 +16,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -92,14 +93,14 @@ func (s *Service) release(ctx context.Context, id string) error {
 func (s *Service) SaveModels(ctx context.Context, actor account.Actor, id, lines, version string) error {
 	bad := fault.Invalid{}
 	var models []string
-	seen := onceEach{}
+	seen := form.Seen{}
 	for line := range strings.Lines(lines) {
-		if model := text(bad, "models", "", line, 200, false); model != "" && seen.isNew(model) {
+		if model := form.Line(bad, "models", "", line, 200, false); model != "" && seen.Add(model) {
 			models = append(models, model)
 		}
 	}
 	if len(models) > 200 {
-		bad["models"] = fmt.Sprintf("These are %d models. At most 200 fit.", len(models))
+		bad["models"] = form.TooMany(len(models), "models", 200)
 	}
 	if len(bad) > 0 {
 		return bad
@@ -342,11 +343,11 @@ const mostOfOwn = 100
 func ownProvider(in OwnProviderInput) (db.OwnProvider, error) {
 	bad := fault.Invalid{}
 	own := db.OwnProvider{
-		Name:     text(bad, "name", "Give the agent a name.", in.Name, 60, true),
-		AutoMode: text(bad, "auto_mode", "", in.AutoMode, 100, false),
-		ReadMode: text(bad, "read_mode", "", in.ReadMode, 100, false),
+		Name:     form.Name(bad, "name", "Give the agent a name.", in.Name, 60),
+		AutoMode: form.Line(bad, "auto_mode", "", in.AutoMode, 100, false),
+		ReadMode: form.Line(bad, "read_mode", "", in.ReadMode, 100, false),
 	}
-	command := text(bad, "command", "Write the command that starts the agent.", in.Command, 2000, true)
+	command := form.Line(bad, "command", "Write the command that starts the agent.", in.Command, 2000, true)
 	if bad["command"] == "" {
 		var err error
 		if own.Command, err = words(command); err != nil {
@@ -375,10 +376,10 @@ func ownProvider(in OwnProviderInput) (db.OwnProvider, error) {
 		}
 	}
 	if len(own.Keys) > mostOfOwn {
-		bad["keys"] = fmt.Sprintf("These are %d variables. At most %d fit.", len(own.Keys), mostOfOwn)
+		bad["keys"] = form.TooMany(len(own.Keys), "variables", mostOfOwn)
 	}
 	if len(own.State) > mostOfOwn {
-		bad["state"] = fmt.Sprintf("These are %d paths. At most %d fit.", len(own.State), mostOfOwn)
+		bad["state"] = form.TooMany(len(own.State), "paths", mostOfOwn)
 	}
 	own.Obeys = obeyed(in.Obeys, bad)
 	if len(bad) > 0 {
@@ -393,7 +394,7 @@ const mostObeyed = 50
 // obeyed reads the files and folders of a repository that steer an agent, one a line.
 func obeyed(typed string, bad fault.Invalid) []string {
 	var list []string
-	seen := onceEach{}
+	seen := form.Seen{}
 	for line := range strings.Lines(typed) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
@@ -406,12 +407,12 @@ func obeyed(typed string, bad fault.Invalid) []string {
 			bad["obeys"] = line + " is no path in a repository. Write one such as .agent/hooks.json, without signs that stand for others."
 		case clean == ".git" || strings.HasPrefix(clean, ".git/"):
 			bad["obeys"] = line + " belongs to Git, which the agent needs."
-		case seen.isNew(clean):
+		case seen.Add(clean):
 			list = append(list, clean)
 		}
 	}
 	if len(list) > mostObeyed {
-		bad["obeys"] = fmt.Sprintf("These are %d paths. At most %d fit.", len(list), mostObeyed)
+		bad["obeys"] = form.TooMany(len(list), "paths", mostObeyed)
 	}
 	return list
 }

@@ -16,6 +16,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -202,7 +203,7 @@ func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row
 	if !p.Updated.IsZero() {
 		row.RemoteAt = p.Updated
 	}
-	row.URL, row.Title, row.Branch, row.UpdatedAt = cmpOr(p.URL, row.URL), cmpOr(p.Title, row.Title), cmpOr(p.Branch, row.Branch), now
+	row.URL, row.Title, row.Branch, row.UpdatedAt = form.Or(p.URL, row.URL), form.Or(p.Title, row.Title), form.Or(p.Branch, row.Branch), now
 	if err := db.SavePullRequest(ctx, tx, row); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/shell"
 	"carillon/db"
 )
@@ -37,7 +38,7 @@ func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in
 	}
 	a.Success = db.SuccessCheck{
 		Command:  command(ctx, actor, bad, "success_command", in.SuccessCommand, before.Success.Command),
-		Contains: text(bad, "success_contains", "", in.SuccessContains, 1000, false),
+		Contains: form.Line(bad, "success_contains", "", in.SuccessContains, 1000, false),
 	}
 	if a.SessionType == db.Develop {
 		a.Success.FilesChanged, a.Success.PullRequest = in.SuccessFilesChanged, in.SuccessPullRequest

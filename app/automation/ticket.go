@@ -14,6 +14,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -278,13 +279,13 @@ func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid
 // applyTicket puts a change into a ticket, or says what is wrong with it, all at once.
 func (s *Service) applyTicket(ctx context.Context, q bun.IDB, t *db.Ticket, c TicketChange, bad fault.Invalid) error {
 	if c.Title != nil {
-		t.Title = text(bad, "title", "Say in a few words what is to be done.", *c.Title, maxTitle, true)
+		t.Title = form.Line(bad, "title", "Say in a few words what is to be done.", *c.Title, maxTitle, true)
 	}
 	if c.Body != nil {
 		t.Body = ticketBody(bad, "body", *c.Body)
 	}
 	if c.Priority != nil {
-		if t.Priority = ParsePriority(cmpOr(*c.Priority, "medium")); t.Priority == 0 {
+		if t.Priority = ParsePriority(form.Or(*c.Priority, "medium")); t.Priority == 0 {
 			bad["priority"] = "Choose one of urgent, high, medium and low."
 		}
 	}
@@ -292,7 +293,7 @@ func (s *Service) applyTicket(ctx context.Context, q bun.IDB, t *db.Ticket, c Ti
 		t.Labels = labels(bad, *c.Labels)
 	}
 	if c.Status != nil {
-		status := db.TicketStatus(cmpOr(*c.Status, string(db.TicketOpen)))
+		status := db.TicketStatus(form.Or(*c.Status, string(db.TicketOpen)))
 		if !slices.Contains(TicketStatuses, status) {
 			bad["status"] = "Choose one of open, in_progress, done and canceled."
 		} else {
@@ -364,15 +365,15 @@ func ticketBody(bad fault.Invalid, field, value string) string {
 // labels reads labels with commas between them, each once.
 func labels(bad fault.Invalid, value string) []string {
 	list := []string{}
-	seen := onceEach{}
+	seen := form.Seen{}
 	for label := range strings.SplitSeq(value, ",") {
-		label = text(bad, "labels", "", label, maxLabel, false)
-		if label != "" && seen.isNew(strings.ToLower(label)) {
+		label = form.Line(bad, "labels", "", label, maxLabel, false)
+		if label != "" && seen.Add(strings.ToLower(label)) {
 			list = append(list, label)
 		}
 	}
 	if len(list) > maxLabels {
-		bad["labels"] = fmt.Sprintf("These are %d labels. At most %d fit.", len(list), maxLabels)
+		bad["labels"] = form.TooMany(len(list), "labels", maxLabels)
 	}
 	return list
 }

@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -160,7 +161,7 @@ func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid
 			findings = string([]rune(findings)[:2000]) + "…"
 		}
 		return s.tell(ctx, tx, e.Automation, notice{
-			kind: NoticeReview, title: "The review of " + e.Automation.Name + " found something blocking", body: cmpOr(findings, "Read the review in the session."),
+			kind: NoticeReview, title: "The review of " + e.Automation.Name + " found something blocking", body: form.Or(findings, "Read the review in the session."),
 			execution: e.ID, session: e.SessionID, key: "review " + e.ID.String(),
 		})
 	})

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -83,7 +84,7 @@ func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *d
 		return "", err
 	}
 	may := func(p account.Permission) bool { return account.Grants(owner.Permissions, p) }
-	provider, _ := s.provider(cmpOr(a.Provider, w.Provider))
+	provider, _ := s.provider(form.Or(a.Provider, w.Provider))
 	switch {
 	case !owner.DeactivatedAt.IsZero():
 		return owner.Name + " has no active account.", nil

@@ -15,6 +15,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -81,8 +82,8 @@ func TypedWorkflow(wf *db.Workflow) WorkflowInput {
 
 func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor account.Actor, wf *db.Workflow, in WorkflowInput) error {
 	bad := fault.Invalid{}
-	wf.Name = text(bad, "name", "Give the workflow a name.", in.Name, 200, true)
-	wf.Description = text(bad, "description", "", in.Description, 500, false)
+	wf.Name = form.Name(bad, "name", "Give the workflow a name.", in.Name, 200)
+	wf.Description = form.Line(bad, "description", "", in.Description, 500, false)
 	wf.WorkspaceID = uuid.Nil
 	if in.Workspace != "" {
 		id, err := uuid.Parse(in.Workspace)
@@ -149,7 +150,7 @@ func readSteps(rows []StepInput, bad fault.Invalid) []db.Step {
 
 func readStep(i int, row StepInput, bad fault.Invalid) db.Step {
 	field := func(name string) string { return fmt.Sprintf("steps.%d.%s", i, name) }
-	step := db.Step{Kind: db.StepKind(row.Kind), Label: text(bad, field("label"), "", row.Label, 100, false)}
+	step := db.Step{Kind: db.StepKind(row.Kind), Label: form.Line(bad, field("label"), "", row.Label, 100, false)}
 	content := strings.ReplaceAll(row.Text, "\r\n", "\n")
 	switch {
 	case len(content) > maxStepText:
@@ -177,7 +178,7 @@ func readStep(i int, row StepInput, bad fault.Invalid) db.Step {
 	case db.CompleteStep:
 		step.OnlyUnchanged = row.OnlyUnchanged
 	case db.LoopStep:
-		step.Marker = text(bad, field("marker"), "", row.Marker, 200, false)
+		step.Marker = form.Line(bad, field("marker"), "", row.Marker, 200, false)
 		n, err := strconv.Atoi(strings.TrimSpace(row.Max))
 		if err != nil || n < 1 || n > maxRounds {
 			bad[field("max")] = fmt.Sprintf("Write how often it repeats at most: a whole number from 1 to %d.", maxRounds)
@@ -192,7 +193,7 @@ func readStep(i int, row StepInput, bad fault.Invalid) db.Step {
 
 // readPath checks the path of a file within the worktree. Where links lead shows when it is written.
 func readPath(field, typed string, required bool, bad fault.Invalid) string {
-	path := text(bad, field, "Write the file's path within the repository.", typed, 500, required)
+	path := form.Line(bad, field, "Write the file's path within the repository.", typed, 500, required)
 	if path == "" {
 		return ""
 	}
@@ -219,7 +220,7 @@ func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, b
 			continue // an empty row
 		}
 		field := func(name string) string { return fmt.Sprintf("parameters.%d.%s", i, name) }
-		p := db.Parameter{Alias: alias, Label: text(bad, field("label"), "", row.Label, 100, false), Type: db.ParameterType(row.Type), Required: row.Required}
+		p := db.Parameter{Alias: alias, Label: form.Line(bad, field("label"), "", row.Label, 100, false), Type: db.ParameterType(row.Type), Required: row.Required}
 		switch {
 		case !aliasPattern.MatchString(alias):
 			bad[field("alias")] = "An alias has at most 50 letters, digits, _ and -, and begins with a letter."
@@ -264,9 +265,9 @@ func variable(alias string) string { return strings.ReplaceAll(alias, "-", "_") 
 
 func readChoices(typed string) []string {
 	var list []string
-	seen := onceEach{}
+	seen := form.Seen{}
 	for _, c := range strings.FieldsFunc(typed, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
-		if c = strings.TrimSpace(c); c != "" && seen.isNew(c) {
+		if c = strings.TrimSpace(c); c != "" && seen.Add(c) {
 			list = append(list, c)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/crash"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/shell"
 	"carillon/db"
 )
@@ -290,26 +291,26 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, 
 	bad := fault.Invalid{}
 	formerURL := w.GitURL
 	before := tokenGoesTo(w)
-	w.Name = text(bad, "name", "Give the workspace a name.", in.Name, 100, true)
-	w.Provider = text(bad, "provider", "", in.Provider, 100, false)
-	w.Model = text(bad, "model", "", in.Model, 200, false)
+	w.Name = form.Name(bad, "name", "Give the workspace a name.", in.Name, 100)
+	w.Provider = form.Line(bad, "provider", "", in.Provider, 100, false)
+	w.Model = form.Line(bad, "model", "", in.Model, 200, false)
 	w.Sandbox, w.Offline = in.Sandbox, in.Sandbox && in.Offline
 	s.applyShows(actor, w, in.Shows, bad)
-	w.IdleDays = number(bad, "idle_days", in.IdleDays, 0, 1, 3650)
+	w.IdleDays = form.Whole(bad, "idle_days", in.IdleDays, 0, 1, 3650)
 	if _, ok := s.provider(w.Provider); !ok && w.Provider != "" {
 		bad["provider"] = fmt.Sprintf("There is no provider %s here.", w.Provider)
 	}
 	variables := s.applyVariables(actor, w.ID, stored, in.Variables, bad)
 
 	own := w.DefaultBranch != "" && w.GitURL == "" // a saved one whose repository Carillon makes itself
-	w.GitURL = text(bad, "url", "Write where the repository is.", in.GitURL, 2000, !own)
+	w.GitURL = form.Line(bad, "url", "Write where the repository is.", in.GitURL, 2000, !own)
 	if w.GitURL != formerURL {
 		w.Anywhere = false
 		if s.needsAdmin(w) && !actor.Can(account.Admin) {
 			bad["url"] = notShared
 		}
 	}
-	w.DefaultBranch = text(bad, "branch", "", in.DefaultBranch, 250, false)
+	w.DefaultBranch = form.Line(bad, "branch", "", in.DefaultBranch, 250, false)
 	s.applyForge(w, in, bad)
 	token := strings.TrimSpace(in.Token)
 	switch {
@@ -384,7 +385,7 @@ const showsNeeds = "What sandboxes show of the machine is set by who may change 
 // can read, so they are set by who may change the settings of the installation. Others leave them as they are.
 func (s *Service) applyShows(actor account.Actor, w *db.Workspace, typed string, bad fault.Invalid) {
 	var list []string
-	seen := onceEach{}
+	seen := form.Seen{}
 	for line := range strings.Lines(typed) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
@@ -397,12 +398,12 @@ func (s *Service) applyShows(actor account.Actor, w *db.Workspace, typed string,
 			bad["shows"] = line + " is no path below / or ~/. Write one such as ~/.npmrc or /opt/tools."
 		case s.Conceals != nil && s.Conceals(clean) != "":
 			bad["shows"] = fmt.Sprintf("%s cannot be shown: %s.", line, s.Conceals(clean))
-		case seen.isNew(clean):
+		case seen.Add(clean):
 			list = append(list, clean)
 		}
 	}
 	if len(list) > mostShows {
-		bad["shows"] = fmt.Sprintf("These are %d paths. At most %d fit.", len(list), mostShows)
+		bad["shows"] = form.TooMany(len(list), "paths", mostShows)
 	}
 	text := strings.Join(list, "\n")
 	switch {
@@ -472,10 +473,10 @@ func (s *Service) applyVariables(actor account.Actor, workspace uuid.UUID, store
 	bad fault.Invalid) []db.Variable {
 	var list []db.Variable
 	if len(in) > mostVariables && len(in) > len(stored) {
-		bad[fmt.Sprintf("variables.%d", mostVariables)] = fmt.Sprintf("These are %d variables. At most %d fit.", len(in), mostVariables)
+		bad[fmt.Sprintf("variables.%d", mostVariables)] = form.TooMany(len(in), "variables", mostVariables)
 		return nil
 	}
-	seen := onceEach{}
+	seen := form.Seen{}
 	for i, v := range in {
 		name := strings.TrimSpace(v.Name)
 		if name == "" && v.Value == "" {
@@ -488,7 +489,7 @@ func (s *Service) applyVariables(actor account.Actor, workspace uuid.UUID, store
 			bad[field] = "A name has letters, digits and underscores, and does not begin with a digit."
 		case shell.Own(name):
 			bad[field] = name + " is set by Carillon itself. Choose another name."
-		case !seen.isNew(name):
+		case !seen.Add(name):
 			bad[field] = name + " is there twice."
 		case len(v.Value) > 64<<10 || strings.ContainsRune(v.Value, 0) || !utf8.ValidString(v.Value):
 			bad[field] = "The value is over 64 KiB, or not text."

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"carillon/app/form"
 )
 
 // An Expression is a parsed five-field cron expression. It is a plain value: comparable, safe to
@@ -163,11 +165,11 @@ func (e Expression) never() error {
 		}
 		months = append(months, monthNames[m])
 	}
-	days := join(numbers(uint64(e.day)), "or")
+	days := form.List(numbers(uint64(e.day)), "or")
 	if len(months) == 1 {
 		return fmt.Errorf("%w: %s has no day %s", ErrNever, months[0], days)
 	}
-	return fmt.Errorf("%w: none of %s has a day %s", ErrNever, join(months, "and"), days)
+	return fmt.Errorf("%w: none of %s has a day %s", ErrNever, form.List(months, "and"), days)
 }
 
 // String is the text of the expression as it was written, with single spaces between the fields.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"carillon/app/form"
 )
 
 // An Occurrence is one run to come, for a preview.
@@ -124,7 +126,7 @@ func readings(walls []int64, today int64) string {
 		}
 		texts = append(texts, reading(wall, today))
 	}
-	return join(texts, "and")
+	return form.List(texts, "and")
 }
 
 // reading is the time of day, with the date unless it is that of today.

@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
+
+	"carillon/app/form"
 )
 
 // Words is the expression in English, exact enough to tell it from every expression that fires at
@@ -28,7 +30,7 @@ func (e Expression) Words() string {
 		}
 		times += " " + tail
 	}
-	return capital(times)
+	return form.Capitalize(times)
 }
 
 // times says at which times of a matching day runs are. It is a list, "02:00 and 14:00", or when
@@ -36,12 +38,12 @@ func (e Expression) Words() string {
 func (e Expression) times() (text string, repeated bool) {
 	hours, minutes := values(uint64(e.hour)), values(e.minute)
 	if len(hours) < 24 && len(hours)*len(minutes) <= 4 && !(len(minutes) == 1 && even(hours, 24) && len(hours) > 3) {
-		return join(e.clock(), "and"), false
+		return form.List(e.clock(), "and"), false
 	}
 	if len(minutes) == 1 {
 		return e.hourly(hours, minutes[0])
 	}
-	every := "at minutes " + join(runs(minutes, strconv.Itoa), "and")
+	every := "at minutes " + form.List(runs(minutes, strconv.Itoa), "and")
 	of := " of every hour"
 	if even(minutes, 60) && minutes[0] == 0 {
 		every, of = "every "+strconv.Itoa(60/len(minutes))+" minutes", ""
@@ -59,7 +61,7 @@ func (e Expression) times() (text string, repeated bool) {
 		}
 		return every + of + " " + strings.Join(between, ", and "), true
 	}
-	during := join(texts(hours, func(h int) string { return fmt.Sprintf("%02d", h) }), "and")
+	during := form.List(texts(hours, func(h int) string { return fmt.Sprintf("%02d", h) }), "and")
 	if of != "" {
 		return every + " of the hours " + during, true
 	}
@@ -78,14 +80,14 @@ func (e Expression) hourly(hours []int, m int) (string, bool) {
 	step := hours[1] - hours[0]
 	for i := range hours[1:] {
 		if hours[i+1]-hours[i] != step {
-			return join(clock, "and"), false
+			return form.List(clock, "and"), false
 		}
 	}
 	switch {
 	case step == 1:
 		return fmt.Sprintf("every hour from %s to %s", clock[0], clock[len(clock)-1]), true
 	case len(hours) == 4 && even(hours, 24):
-		return fmt.Sprintf("every %d hours, at %s", step, join(clock, "and")), true
+		return fmt.Sprintf("every %d hours, at %s", step, form.List(clock, "and")), true
 	}
 	return fmt.Sprintf("every %d hours from %s to %s", step, clock[0], clock[len(clock)-1]), true
 }
@@ -161,14 +163,3 @@ func texts(list []int, text func(int) string) []string {
 }
 
 func numbers(set uint64) []string { return texts(values(set), strconv.Itoa) }
-
-// join writes a list as English has it: "a, b and c".
-func join(list []string, word string) string {
-	if len(list) < 2 {
-		return strings.Join(list, "")
-	}
-	last := len(list) - 1
-	return strings.Join(list[:last], ", ") + " " + word + " " + list[last]
-}
-
-func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"carillon/app/form"
 )
 
 var monthNames = [...]string{"", "January", "February", "March", "April", "May", "June", "July",
@@ -40,13 +42,13 @@ func (e Expression) days() (head, tail string) {
 		tail = "on " + e.dates() + ", and on " + weekdays(e.weekday) + in
 	case allDays:
 		list := weekdays(e.weekday) + in
-		return capital(list), "on " + list
+		return form.Capitalize(list), "on " + list
 	case allWeekdays:
 		tail = "on " + e.dates()
 	default:
-		tail = "on " + weekdayList(e.weekday) + in + " that fall on the " + join(runs(values(uint64(e.day)), ordinal), "or")
+		tail = "on " + weekdayList(e.weekday) + in + " that fall on the " + form.List(runs(values(uint64(e.day)), ordinal), "or")
 	}
-	return capital(tail), tail
+	return form.Capitalize(tail), tail
 }
 
 // dates is the days of the month: "day 1 of every month", "25 December".
@@ -77,7 +79,7 @@ func (e Expression) dates() string {
 	if e.month != everyMonth {
 		months = e.months()
 	}
-	return "the " + join(runs(days, ordinal), "and") + " of " + months + whereMissing(missing)
+	return "the " + form.List(runs(days, ordinal), "and") + " of " + months + whereMissing(missing)
 }
 
 func whereMissing(missing bool) string {
@@ -88,7 +90,7 @@ func whereMissing(missing bool) string {
 }
 
 func (e Expression) months() string {
-	return join(runs(values(uint64(e.month)), func(m int) string { return monthNames[m] }), "and")
+	return form.List(runs(values(uint64(e.month)), func(m int) string { return monthNames[m] }), "and")
 }
 
 // weekdays names a choice of weekdays that is not all of them.
@@ -117,7 +119,7 @@ func weekdayList(set uint8) string {
 			list = append(list, weekdayNames[d]+"s")
 		}
 	}
-	return join(list, "and")
+	return form.List(list, "and")
 }
 
 func ordinal(n int) string {

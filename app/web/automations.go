@@ -16,6 +16,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -39,7 +40,7 @@ func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor accou
 		return err
 	}
 	p := views.AutomationsPage{
-		Now: now, Total: views.Count(int(all.Total), "automation"), Running: int(all.Running), Attention: int(all.Attention),
+		Now: now, Total: form.Count(int(all.Total), "automation"), Running: int(all.Running), Attention: int(all.Attention),
 		Search: f.Search, CanCreate: actor.Can(account.Manage),
 		Filtered: f.Search != "" || f.Trigger != "" || f.Workspace != uuid.Nil || f.Mine || f.State != "" || f.AfterID != uuid.Nil,
 		Trigger: views.Field{Name: "trigger", Label: "Type", Value: string(f.Trigger), Options: []views.Choice{
@@ -261,7 +262,7 @@ func (s *Server) automationPage(r *http.Request, actor account.Actor, automation
 		p.Count = "1000+"
 	}
 	if n > 0 {
-		p.Uses = fmt.Sprintf("Its history of %s goes with it. Sessions stay.", views.Count(n, "execution"))
+		p.Uses = fmt.Sprintf("Its history of %s goes with it. Sessions stay.", form.Count(n, "execution"))
 	}
 	if !a.Enabled && a.DisabledReason != "" {
 		p.Why = fmt.Sprintf("It is off since %s: %s. %s", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"), a.DisabledReason, switchingOn(&a.Automation, s.Now()))

@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -69,7 +70,7 @@ func (s *Server) bot(w http.ResponseWriter, r *http.Request, actor account.Actor
 	p.Hidden = b.Uses - len(users)
 	p.Warning = "No automation uses it."
 	if b.Uses > 0 {
-		p.Warning = views.Count(b.Uses, "automation") + " with it stay without a bot. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another bot is chosen."
+		p.Warning = form.Count(b.Uses, "automation") + " with it stay without a bot. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another bot is chosen."
 	}
 	return s.with(w, r, actor, "bots", b.Name, func(page views.Page) error { return s.show(w, r, views.Bot(page, p)) })
 }

@@ -323,7 +323,7 @@ func (d formDoor) edit(e *entered, in automation.Input) string {
 func (d formDoor) send(page *answer, action string, in automation.Input) (id, hook string) {
 	d.t.Helper()
 	forms := formsOf(d.t, page.body)
-	i := slices.IndexFunc(forms, func(f form) bool { return f.action == action })
+	i := slices.IndexFunc(forms, func(f pageForm) bool { return f.action == action })
 	if i < 0 {
 		d.t.Fatalf("%s has no form for %s", page.Request.URL, action)
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // form is a form of a page as a browser would send it.
-type form struct {
+type pageForm struct {
 	method, action string
 	values         url.Values
 	ids            []string // fields that take ids: choices, and what already holds one
@@ -49,11 +49,11 @@ func textOf(n *dom.Node) string {
 }
 
 // formsOf reads the forms of a page. What a person would have to write is written.
-func formsOf(t *testing.T, page string) []form {
+func formsOf(t *testing.T, page string) []pageForm {
 	t.Helper()
 	doc, err := dom.Parse(strings.NewReader(page))
 	check(t, err)
-	var list []form
+	var list []pageForm
 	outside := map[string][]*dom.Node{} // fields that name their form
 	for n := range doc.Descendants() {
 		if id, ok := attribute(n, "form"); ok && n.Type == dom.ElementNode {
@@ -64,7 +64,7 @@ func formsOf(t *testing.T, page string) []form {
 		if n.Type != dom.ElementNode || n.Data != "form" {
 			continue
 		}
-		f := form{values: url.Values{}}
+		f := pageForm{values: url.Values{}}
 		f.method, _ = attribute(n, "method")
 		f.method = strings.ToUpper(cmp(f.method, "get"))
 		f.action, _ = attribute(n, "action")
@@ -82,7 +82,7 @@ func formsOf(t *testing.T, page string) []form {
 	return list
 }
 
-func (f *form) read(n *dom.Node) {
+func (f *pageForm) read(n *dom.Node) {
 	name, named := attribute(n, "name")
 	if n.Type != dom.ElementNode || !named || name == "" {
 		return

@@ -9,6 +9,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/form"
 	"carillon/app/isolation"
 	"carillon/db"
 	"carillon/views"
@@ -27,7 +28,7 @@ func (s *Server) isolation(w http.ResponseWriter, r *http.Request, actor account
 	for _, ws := range d.Unconfined {
 		p.Unconfined = append(p.Unconfined, views.Link{Text: ws.Name, URL: views.WorkspaceURL(ws.ID.String())})
 	}
-	p.Count = views.Count(d.Count, "workspace")
+	p.Count = form.Count(d.Count, "workspace")
 	if d.Count == automation.MostUnconfined {
 		p.Count = fmt.Sprintf("%d workspaces or more", d.Count)
 	}

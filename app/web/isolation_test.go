@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/agent"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -67,7 +68,7 @@ func TestWorkspacesWithoutASandboxAreListedByPagesToWhoMaySeeThem(t *testing.T) 
 		}))
 	}
 	page := admin.get(views.IsolationURL())
-	page.expect(t, http.StatusOK, views.Count(pageSize+1, "workspace")) // with Scratch
+	page.expect(t, http.StatusOK, form.Count(pageSize+1, "workspace")) // with Scratch
 	page.expect(t, http.StatusOK, "open 001")
 	page.expect(t, http.StatusOK, `rel="next"`)
 	if strings.Contains(page.body, item(confined.String())) || strings.Contains(page.body, item(s.workspace)) {

@@ -448,7 +448,7 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 }
 
 // idField reports whether a field of a form takes ids: whether one can be chosen.
-func idField(f form, page, field string) bool {
+func idField(f pageForm, page, field string) bool {
 	return anID.MatchString(f.values.Get(field)) ||
 		regexp.MustCompile(`(?s)<select[^>]* name="`+regexp.QuoteMeta(field)+`".*?</select>`).FindString(page) != "" &&
 			anID.MatchString(regexp.MustCompile(`(?s)<select[^>]* name="`+regexp.QuoteMeta(field)+`".*?</select>`).FindString(page))

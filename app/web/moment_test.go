@@ -39,7 +39,7 @@ func (s *site) expectRunAt(id, want string) {
 }
 
 // editor opens the edit page of an automation and returns its form.
-func (b *browser) editor(id string) form {
+func (b *browser) editor(id string) pageForm {
 	b.t.Helper()
 	page := b.get("/automations/" + id + "/edit")
 	page.expect(b.t, 200, `name="run_at"`)
@@ -49,7 +49,7 @@ func (b *browser) editor(id string) form {
 		}
 	}
 	b.t.Fatal("there is no form")
-	return form{}
+	return pageForm{}
 }
 
 func TestAnInstantGivenToTheAPIStaysWhatItIs(t *testing.T) {

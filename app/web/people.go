@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -355,7 +356,7 @@ func userFacts(d *account.PersonDetail, p views.UserPage, z *time.Location) []vi
 	}
 	return []views.Fact{
 		{Label: "Email", Value: email}, {Label: "Status", Value: status}, {Label: "Last seen", Value: seen},
-		{Label: "Signed in", Value: views.Count(len(d.Logins), "browser")}, {Label: "Added", Value: views.Ago(d.CreatedAt.In(z), p.Now)},
+		{Label: "Signed in", Value: form.Count(len(d.Logins), "browser")}, {Label: "Added", Value: views.Ago(d.CreatedAt.In(z), p.Now)},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -260,17 +261,8 @@ func item(e *db.Execution, z *time.Location, now time.Time) views.ExecutionItem 
 		i.Note = kind + ": " + e.Reason
 	}
 	i.Status = resultOf(e)
-	i.Note = capital(i.Note)
+	i.Note = form.Capitalize(i.Note)
 	return i
-}
-
-// capital begins a sentence.
-func capital(text string) string {
-	r, n := utf8.DecodeRuneInString(text)
-	if n == 0 {
-		return text
-	}
-	return string(unicode.ToUpper(r)) + text[n:]
 }
 
 // sourceDetail says who or what fired an execution, beyond its source.

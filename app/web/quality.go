@@ -12,6 +12,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -239,7 +240,7 @@ func (s *Server) gauges(r *http.Request, actor account.Actor, a *db.Automation) 
 		if g.Period != "run" {
 			v.Used = automation.Amount(g.Measure, g.Used)
 			if g.Unknown > 0 {
-				v.Unknown = views.Count(g.Unknown, "message")
+				v.Unknown = form.Count(g.Unknown, "message")
 			}
 		}
 		if automation.CanManage(actor, a) {

@@ -15,6 +15,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/views"
@@ -396,12 +397,12 @@ func changesOf(session *db.Session) views.ChangesData {
 		if i >= shownFiles {
 			break
 		}
-		d := views.Diff{Path: account.Plain(f.Path), From: account.Plain(f.Old), Kind: string(f.Status),
+		d := views.Diff{Path: form.Plain(f.Path), From: form.Plain(f.Old), Kind: string(f.Status),
 			Added: f.Additions, Removed: f.Deletions, Binary: f.Binary, Open: i < 3}
 	hunks:
 		for _, h := range f.Hunks {
 			if len(d.Lines) > 0 || h.Heading != "" {
-				d.Lines = append(d.Lines, views.DiffLine{Sign: "@", Text: account.Plain(h.Heading)})
+				d.Lines = append(d.Lines, views.DiffLine{Sign: "@", Text: form.Plain(h.Heading)})
 			}
 			for _, l := range h.Lines {
 				if len(d.Lines) >= shownLines {
@@ -409,7 +410,7 @@ func changesOf(session *db.Session) views.ChangesData {
 					break hunks
 				}
 				d.Lines = append(d.Lines, views.DiffLine{Old: l.Old, New: l.New, Sign: sign(l.Kind),
-					Text: account.Plain(strings.TrimSuffix(l.Text, "\r"))})
+					Text: form.Plain(strings.TrimSuffix(l.Text, "\r"))})
 			}
 		}
 		c.Files = append(c.Files, d)

@@ -12,6 +12,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -114,7 +115,7 @@ func fared(c *db.Copy, now time.Time) string {
 	case db.CopySent:
 		return "The last one was sent " + views.Ago(c.SentAt.In(now.Location()), now) + "."
 	case db.CopyFailed:
-		return fmt.Sprintf("The last one was given up after %s%s.", views.Count(c.Attempts, "attempt"), why)
+		return fmt.Sprintf("The last one was given up after %s%s.", form.Count(c.Attempts, "attempt"), why)
 	}
 	return fmt.Sprintf("The last one could not be sent yet%s. It is tried again %s.", why, again)
 }

@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -95,7 +96,7 @@ func (t *transcript) add(ev *db.SessionEvent) []views.Entry {
 	if t.seq > 0 && ev.Seq > t.seq+1 {
 		changed = append(changed, t.put(views.Entry{
 			ID: fmt.Sprintf("gap-%d", ev.Seq), Kind: "note", At: ev.At.In(t.zone),
-			Text: views.Count(int(ev.Seq-t.seq-1), "entry") + " left out here: there was more than is kept",
+			Text: form.Count(int(ev.Seq-t.seq-1), "entry") + " left out here: there was more than is kept",
 		}))
 	}
 	t.seq = ev.Seq

@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -68,7 +69,7 @@ func (s *Server) workflow(w http.ResponseWriter, r *http.Request, actor account.
 	if wf.Uses == 1 {
 		p.Warning = "1 automation uses it and stays without a workflow. If a schedule starts it, it is disabled at once and its creator is told; else its runs fail until another workflow is chosen."
 	} else if wf.Uses > 1 {
-		p.Warning = views.Count(wf.Uses, "automation") + " use it and stay without a workflow. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another workflow is chosen."
+		p.Warning = form.Count(wf.Uses, "automation") + " use it and stay without a workflow. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another workflow is chosen."
 	}
 	return s.with(w, r, actor, "workflows", wf.Name, func(page views.Page) error { return s.show(w, r, views.Workflow(page, p)) })
 }

@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -88,7 +89,7 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	p.Uses = "Its sessions stay to be read."
 	if len(rows) > 0 {
-		p.Uses = fmt.Sprintf("%s use it; their runs will fail until another workspace is chosen. Its sessions stay to be read.", views.Count(len(rows), "automation"))
+		p.Uses = fmt.Sprintf("%s use it; their runs will fail until another workspace is chosen. Its sessions stay to be read.", form.Count(len(rows), "automation"))
 	}
 	if manage {
 		people, err := db.Users(r.Context(), s.DB)
