@@ -136,11 +136,12 @@ func UsageUnlikeTold(ctx context.Context, q bun.IDB, since time.Time, limit int)
 }
 
 // LateWords finds events since a time of a turn that was over for longer than a moment when they came: only who lost a session
-// writes so. Left out is what a clock that was ahead wrote: what comes before the event that ends the turn or before a much earlier one,
-// and what is of a time to come.
+// writes so. Left out is what a clock that was ahead wrote: what was there when the turn ended, what comes before the event
+// that ends the turn or before a much earlier one, and what is of a time to come.
 func LateWords(ctx context.Context, q bun.IDB, since, now time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'ended at ' || t.finished_at || ', and something was written of it at ' || v.at AS what
-		FROM turns t CROSS JOIN LATERAL (SELECT at, seq, session_id FROM session_events WHERE turn_id = t.id ORDER BY at DESC LIMIT 1) v
+		FROM turns t CROSS JOIN LATERAL (SELECT at, seq, session_id FROM session_events
+			WHERE turn_id = t.id AND seq > coalesce(t.ended_seq, 0) ORDER BY at DESC LIMIT 1) v
 		WHERE t.finished_at >= ? AND v.at > t.finished_at + interval '1 minute' AND v.at <= ?
 			AND NOT EXISTS (SELECT 1 FROM session_events e WHERE e.turn_id = t.id AND e.kind = 'turn_end' AND e.seq > v.seq)
 			AND NOT EXISTS (SELECT 1 FROM session_events e WHERE e.session_id = v.session_id AND e.seq > v.seq

@@ -20,10 +20,19 @@ func RequestInterrupt(ctx context.Context, q bun.IDB, session, by uuid.UUID, now
 	return nil
 }
 
+// cancelTurns ends turns of a session as canceled.
+func cancelTurns(q bun.IDB, session uuid.UUID, reason string, now time.Time) *bun.UpdateQuery {
+	return q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).
+		Set("finished_at = ?", now).Set(endedSeq).Where("t.session_id = ?", session)
+}
+
+// endedSeq notes at the end of a turn which event of the session was the last by then. Whoever ends a turn has its session
+// locked, or its lease.
+const endedSeq = "ended_seq = (SELECT last_seq FROM sessions WHERE id = t.session_id)"
+
 // CancelRunningTurns ends the turn of a session that is at work. Queued ones stay.
 func CancelRunningTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).Set("finished_at = ?", now).
-		Where("t.session_id = ?", session).Where("t.status = 'running'").Exec(ctx)
+	_, err := cancelTurns(q, session, reason, now).Where("t.status = 'running'").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("cancel running turns of session %s: %w", session, err)
 	}
@@ -32,8 +41,7 @@ func CancelRunningTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reaso
 
 // CancelRunTurns ends what a run has left of a session and what its agent is at work on, and keeps what people wrote since.
 func CancelRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).Set("finished_at = ?", now).
-		Where("t.session_id = ?", session).Where("t.status = 'running' OR t.status = 'queued' AND t.kind <> 'reply'").Exec(ctx)
+	_, err := cancelTurns(q, session, reason, now).Where("t.status = 'running' OR t.status = 'queued' AND t.kind <> 'reply'").Exec(ctx)
 	return wrapped(err, "cancel what a run left of session "+session.String())
 }
 
@@ -44,15 +52,13 @@ func CancelOpenTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason s
 
 // CancelQueuedReplies ends the messages of people that the agent of a session has not begun with.
 func CancelQueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).Set("finished_at = ?", now).
-		Where("t.session_id = ?", session).Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)
+	_, err := cancelTurns(q, session, reason, now).Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)
 	return wrapped(err, "cancel queued messages of session "+session.String())
 }
 
 // WithdrawTurn ends a person's message that is only queued. It reports whether it was.
 func WithdrawTurn(ctx context.Context, q bun.IDB, session, turn uuid.UUID, reason string, now time.Time) (bool, error) {
-	res, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).Set("finished_at = ?", now).
-		Where("t.session_id = ?", session).Where("t.id = ?", turn).Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)
+	res, err := cancelTurns(q, session, reason, now).Where("t.id = ?", turn).Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("withdraw turn %s: %w", turn, err)
 	}

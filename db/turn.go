@@ -40,6 +40,7 @@ type Turn struct {
 	CreatedAt   time.Time       `bun:"created_at"`
 	StartedAt   time.Time       `bun:"started_at,nullzero"`
 	FinishedAt  time.Time       `bun:"finished_at,nullzero"`
+	EndedSeq    int64           `bun:"ended_seq,nullzero"` // the last event of the session when the turn ended
 
 	TurnUsage
 
@@ -83,15 +84,14 @@ func NextTurn(ctx context.Context, q bun.IDB, lease Lease, execution uuid.UUID, 
 
 // FinishTurn ends a turn. It returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
 func FinishTurn(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID, status ExecutionStatus, reason, answer string, now time.Time) error {
-	return leased(ctx, q, lease, "finish turn "+turn.String(), `UPDATE turns t SET status = ?, reason = ?, answer = ?, finished_at = ?
-		FROM held WHERE t.id = ?`, status, reason, answer, now, turn)
+	return leased(ctx, q, lease, "finish turn "+turn.String(), `UPDATE turns t SET status = ?, reason = ?, answer = ?, finished_at = ?,
+		`+endedSeq+` FROM held WHERE t.id = ?`, status, reason, answer, now, turn)
 }
 
 // CancelTurns ends the turns of a session that are at work, and the queued ones of an execution, or all queued ones
 // where the execution is zero.
 func CancelTurns(ctx context.Context, q bun.IDB, session, execution uuid.UUID, reason string, now time.Time) error {
-	update := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'canceled'").Set("reason = ?", reason).Set("finished_at = ?", now).
-		Where("t.session_id = ?", session)
+	update := cancelTurns(q, session, reason, now)
 	if execution == uuid.Nil {
 		update = update.Where("t.status IN ('queued', 'running')")
 	} else {

@@ -315,6 +315,23 @@ func TestManagersToldInThePlaceOfACreatorThatIsGoneAreEnough(t *testing.T) {
 	}
 }
 
+func TestWhatAClockThatWasAheadWroteBeforeTheEndIsNotLate(t *testing.T) {
+	n := newNight(t)
+	n.days()
+	ahead := `INSERT INTO session_events (session_id, seq, turn_id, at, kind, body)
+		SELECT session_id, ended_seq + ?, id, finished_at + interval '5 minutes', 'output', '{}' FROM turns
+		WHERE finished_at IS NOT NULL ORDER BY id LIMIT 1 ON CONFLICT (session_id, seq) DO UPDATE SET at = excluded.at`
+	n.exec("DELETE FROM session_events WHERE turn_id = (SELECT id FROM turns WHERE finished_at IS NOT NULL ORDER BY id LIMIT 1)")
+	n.exec(ahead, 0)
+	if broken := n.look(); len(broken["late-words"]) > 0 {
+		t.Errorf("broken are %v", broken)
+	}
+	n.exec(ahead, 1)
+	if broken := n.look(); len(broken["late-words"]) == 0 {
+		t.Errorf("broken are %v; want what was written after the end", broken)
+	}
+}
+
 func TestAStreakOfSkipsGoesOnAcrossAnEditOfTheSchedule(t *testing.T) {
 	n := newNight(t)
 	a := n.create(nil)
