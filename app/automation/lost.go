@@ -115,9 +115,6 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 	if err := s.finish(ctx, tx, session, o); err != nil {
 		return err
 	}
-	if err := db.SumUsage(ctx, tx, session.ID); err != nil { // the message that was cut off counts, with its usage unknown
-		return err
-	}
 	crash.Here(crash.LostEnded)
 	return nil
 }

@@ -84,3 +84,17 @@ func TestFoundDatabaseAwayAtTheEndOfACall(t *testing.T) {
 		}
 	}
 }
+
+func TestFoundCanceledAfterItsWorkerWasLost(t *testing.T) {
+	t.Parallel()
+	replay(t, sequence{Ops: []Op{
+		{Do: Create},
+		{Do: RunNow},
+		{Do: Take},
+		{Do: Die},
+		{Do: Cancel},
+		{Do: Reply},
+		{Do: Take},
+		{Do: Die, N: 61},
+	}})
+}

@@ -323,8 +323,12 @@ func (w *World) call(act Act) string {
 func (w *World) stop(s *Session, by *Person) {
 	switch s.Status {
 	case "queued":
+		given := s.Given
 		s.StopBy, s.Replies, s.Given = by, 0, false
 		if r := s.Row; r != nil && r.InFlight() {
+			if given { // a worker that was lost had begun with it
+				r.Turns = 1
+			}
 			r.Status, r.Why = "canceled", ""
 			w.finish(s, false)
 			return
@@ -421,8 +425,12 @@ func (w *World) reap() {
 		if s.Status != "queued" || !s.From.Before(w.Now.Add(-most)) {
 			continue
 		}
+		given := s.Given
 		s.Given = false
 		if r := s.Row; r != nil && r.InFlight() {
+			if given {
+				r.Turns = 1
+			}
 			r.Status, r.Why = "failed", "waiting"
 			w.finish(s, true)
 			continue
