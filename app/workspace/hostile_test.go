@@ -427,7 +427,7 @@ func TestAPipeInPlaceOfAFileOfRulesHoldsNobody(t *testing.T) {
 	pipe(t, filepath.Join(w.Dir, "inner", ".gitattributes"))
 	pipe(t, filepath.Join(w.Dir, "inner", ".gitignore"))
 	write(t, w.Dir, "inner/new.txt", "new\n")
-	expectChanges(t, s, w, "uncommitted, added inner/new.txt +1-0")
+	expectChanges(t, s, w, "uncommitted, deleted .gitignore +0-1, added inner/new.txt +1-0")
 }
 
 func TestFilesThatNobodyMayReadAreNamed(t *testing.T) {

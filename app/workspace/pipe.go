@@ -13,6 +13,7 @@ import (
 const (
 	pipesAfter = 2 * time.Second // a Git that takes longer may wait for one
 	pipesEvery = 5 * time.Second
+	pipesNext  = 100 * time.Millisecond // where it waited for one, it may wait for the next
 )
 
 // relieve looks for pipes in a worktree while a Git takes long that works on it, and ends who waits for them: their
@@ -23,12 +24,13 @@ func relieve(dir string) (stop func()) {
 	}
 	done := make(chan struct{})
 	go func() {
-		for wait := pipesAfter; ; wait = pipesEvery {
+		for wait := pipesAfter; ; {
 			select {
 			case <-done:
 				return
 			case <-time.After(wait):
 			}
+			wait = pipesEvery
 			_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 				select {
 				case <-done:
@@ -39,6 +41,7 @@ func relieve(dir string) (stop func()) {
 					// It can be opened where somebody reads, who learns by its closing that nothing comes.
 					if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0); err == nil {
 						_ = f.Close()
+						wait = pipesNext
 					}
 				}
 				return nil
