@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"carillon/app/runas"
 )
@@ -210,7 +209,6 @@ func TestALinkInTheUsersHomeLeadsTheServerNowhere(t *testing.T) {
 	}
 	turn.Prompt = `mkdir -p "$HOME/.prog"; cat "$HOME/.prog/login.json" 2>/dev/null; ` + turn.Prompt
 	turn.Sandbox = &Sandbox{Home: filepath.Join(t.TempDir(), "home"), Network: true}
-	turn.Timeout = 2 * time.Minute
 	res, f, s := runTurn(t, p, turn)
 	if strings.Contains(res.Text, "server") {
 		t.Errorf("it ended with %v and read %q %s; want nothing read", f, res.Text, s.stream("stderr"))
