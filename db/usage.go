@@ -48,19 +48,23 @@ func AddUsage(ctx context.Context, d *DB, lease Lease, turn uuid.UUID, u TurnUsa
 		if err != nil || !execution.Valid {
 			return err
 		}
-		return SumUsage(ctx, tx, execution.UUID)
+		return sumUsage(ctx, tx, "id", execution.UUID)
 	})
 	return wrapped(err, "note usage of turn "+turn.String())
 }
 
-// SumUsage sums an execution up anew.
-func SumUsage(ctx context.Context, q bun.IDB, execution uuid.UUID) error {
+// SumUsage sums the execution of a session up anew, if it has one.
+func SumUsage(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+	return wrapped(sumUsage(ctx, q, "session_id", session), "sum up usage of the run of session "+session.String())
+}
+
+func sumUsage(ctx context.Context, q bun.IDB, by string, id uuid.UUID) error {
 	_, err := q.NewRaw(`UPDATE executions e SET turns = s.turns, counted = s.counted, priced = s.priced,
 			tokens_in = s.tokens_in, tokens_cached = s.tokens_cached, tokens_out = s.tokens_out, cost_usd = s.cost_usd
 		FROM executions x CROSS JOIN LATERAL (
 			SELECT count(*) AS turns, `+usageSums+` FROM turns t WHERE t.execution_id = x.id AND t.started_at IS NOT NULL AND NOT t.own
-		) s WHERE x.id = ? AND e.id = x.id`, execution).Exec(ctx)
-	return wrapped(err, "sum up usage of execution "+execution.String())
+		) s WHERE x.? = ? AND e.id = x.id`, bun.Ident(by), id).Exec(ctx)
+	return err
 }
 
 // usageSums sum up turns, named t.

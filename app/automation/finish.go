@@ -125,9 +125,6 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err := db.CancelTurns(ctx, tx, session.ID, e.ID, o.Reason, now); err != nil {
 		return err
 	}
-	if err := db.SumUsage(ctx, tx, e.ID); err != nil { // a message that was cut off counts, with its usage unknown
-		return err
-	}
 	e.Status, e.Reason, e.ErrorClass, e.ExitCode, e.Neutral = o.Status, o.Reason, o.Class, o.ExitCode, o.Neutral || o.Status == db.Canceled
 	e.Answer, e.FinishedAt = o.Answer, now
 	if o.NothingToDo && o.Status == db.Succeeded {

@@ -112,11 +112,20 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 		}
 	}
 	o.TurnBegun, o.FilesChanged = true, true
-	if err := s.finish(ctx, tx, session, o); err != nil {
+	if err := s.finishUnattended(ctx, tx, session, o); err != nil {
 		return err
 	}
 	crash.Here(crash.LostEnded)
 	return nil
+}
+
+// finishUnattended is finish for a session that no worker is at work on. A message that was cut off counts, with its usage
+// unknown.
+func (s *Service) finishUnattended(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
+	if err := s.finish(ctx, tx, session, o); err != nil {
+		return err
+	}
+	return db.SumUsage(ctx, tx, session.ID)
 }
 
 // askedToStop is how the work on a session ends that somebody has asked to end.
@@ -176,7 +185,7 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 				if p, ok := pauses[id]; ok {
 					reason = "it waited for a day, in which its provider could not be used: " + p.Reason
 				}
-				return s.finish(ctx, tx, session, Outcome{
+				return s.finishUnattended(ctx, tx, session, Outcome{
 					Status: db.Failed, Class: db.ErrorWaiting, Reason: reason, Neutral: true, Tell: true, FilesChanged: true,
 				})
 			})

@@ -132,7 +132,7 @@ func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by u
 	switch session.Status {
 	case db.SessionQueued:
 		session.CancelRequestedBy = by
-		return s.finish(ctx, tx, session, Outcome{Status: db.Canceled, Reason: reason})
+		return s.finishUnattended(ctx, tx, session, Outcome{Status: db.Canceled, Reason: reason})
 	case db.SessionInProgress:
 		if err := db.RequestCancel(ctx, tx, session.ID, by, now); err != nil {
 			return err
