@@ -47,7 +47,7 @@ func LookUp(text string) (*User, error) {
 		return nil, fmt.Errorf("the group of the user %s is root’s or that of Carillon itself", u.Name)
 	}
 	if err := mayChange(); err != nil {
-		return nil, fmt.Errorf("Carillon may not change to the user %s: %w", u.Name, err)
+		return nil, fmt.Errorf("this process may not change to the user %s: %w", u.Name, err)
 	}
 	return u, nil
 }
