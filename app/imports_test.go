@@ -30,7 +30,8 @@ var layers = map[string]string{
 	"app/workspace":       "app/crash app/outbound app/runas", // outbound for its tests alone
 	"app/manifest":        "",
 	"app/runas":           "",
-	"app/agent":           "app/crash app/jsontext app/runas app/shell",
+	"app/transcript":      "",
+	"app/agent":           "app/crash app/jsontext app/runas app/shell app/transcript",
 	"app/agent/agenttest": "",
 
 	// Rows and SQL.
@@ -51,11 +52,11 @@ var layers = map[string]string{
 	"static": "",
 	"views":  "app/form static",
 	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation app/manifest app/outbound app/secret app/sso " +
-		"app/workspace db static views",
+		"app/transcript app/workspace db static views",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +
-		"app/runas app/secret app/workspace db",
+		"app/runas app/secret app/transcript app/workspace db",
 
 	// The model imports crontest alone; the rest is what its tests compare it with.
 	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret app/web db",

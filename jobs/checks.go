@@ -15,6 +15,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -43,7 +44,7 @@ func (w *work) command(ctx context.Context, label, script string, tree workspace
 	}
 	id, begun := db.NewID(), w.Now()
 	w.transcript.begin(id)
-	w.transcript.add(EventTurn, TurnEvent{ID: id, Kind: string(db.StepTurn), Label: label, Prompt: cut(script)})
+	w.transcript.add(transcript.KindTurn, transcript.Turn{ID: id, Kind: string(db.StepTurn), Label: label, Prompt: cut(script)})
 	done := w.atWork()
 	result, err := agent.Run(ctx, shell, agent.Turn{Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout, Sandbox: w.sandbox, Limits: w.Limits}, w.transcript.agentEvent)
 	done()
@@ -51,13 +52,13 @@ func (w *work) command(ctx context.Context, label, script string, tree workspace
 	if err != nil && !errors.As(err, &failure) {
 		failure = &agent.Failure{Kind: agent.FailStart, Reason: err.Error()}
 	}
-	w.transcript.add(EventTurnEnd, TurnEndEvent{ID: id, Status: string(db.Succeeded), Seconds: w.Now().Sub(begun).Seconds(), ExitCode: &result.ExitCode})
+	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{ID: id, Status: string(db.Succeeded), Seconds: w.Now().Sub(begun).Seconds(), ExitCode: &result.ExitCode})
 	return failure
 }
 
 // note writes a line of the runner's own into the transcript.
 func (w *work) note(text string) {
-	w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: text})
+	w.transcript.add(transcript.KindWarning, transcript.Event{Kind: transcript.KindWarning, Text: text})
 }
 
 // runTurns lists the messages of the run itself, without people's replies.
@@ -221,9 +222,9 @@ func (w *work) moneyLeft(ctx context.Context) *float64 {
 }
 
 // spent is what the conversation that goes on has used so far, since some agents tell the sum over all of it.
-func (w *work) spent(ctx context.Context) agent.Usage {
+func (w *work) spent(ctx context.Context) transcript.Usage {
 	if w.session.Conversation == "" {
-		return agent.Usage{}
+		return transcript.Usage{}
 	}
 	u, err := steadily(ctx, w, "read usage", func(ctx context.Context) (db.Usage, error) {
 		return db.ConversationUsage(ctx, w.DB, w.session.ID, w.session.Conversation)
@@ -231,7 +232,7 @@ func (w *work) spent(ctx context.Context) agent.Usage {
 	if err != nil {
 		w.Log.Warn("read usage", "session", w.session.ID, "err", err)
 	}
-	return agent.Usage{
+	return transcript.Usage{
 		Known: u.Counted > 0, Input: u.TokensIn, CacheRead: u.TokensCached, Output: u.TokensOut, CostKnown: u.Priced > 0, CostUSD: u.CostUSD,
 	}
 }
@@ -241,7 +242,7 @@ const mostTokens = 1e12
 
 // noteUsage records what the agent told of a turn, tells of limits that are reached by it, and returns the one that is used up.
 // A database that is away is waited for, also by a run that was asked to end.
-func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u agent.Usage) string {
+func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u transcript.Usage) string {
 	noted := usageOf(turn, conversation, u)
 	err := w.surely(ctx, "note usage", func(ctx context.Context) error { return db.AddUsage(ctx, w.DB, w.lease, turn.ID, noted) })
 	if err != nil {
@@ -251,7 +252,7 @@ func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string
 }
 
 // usageOf is what is recorded of what the agent told of a turn.
-func usageOf(turn *db.Turn, conversation string, u agent.Usage) db.TurnUsage {
+func usageOf(turn *db.Turn, conversation string, u transcript.Usage) db.TurnUsage {
 	noted := db.TurnUsage{Conversation: conversation, Counted: u.Known, Priced: u.CostKnown}
 	// What was told while it was at work is less than all of it: its numbers count, and it stays unknown how much it was.
 	tokens := func(n int64) int64 { return min(max(0, n), mostTokens) }

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"carillon/app/agent"
+	"carillon/app/transcript"
 	"carillon/db"
 )
 
@@ -22,7 +22,7 @@ type meter struct {
 	ended  chan struct{}
 
 	mu   sync.Mutex
-	used agent.Usage
+	used transcript.Usage
 }
 
 // measure begins to look at what a turn uses. The turn's context ends with the budget; done must be called when the agent has
@@ -35,7 +35,7 @@ func (w *work) measure(ctx context.Context, turn *db.Turn) (_ context.Context, m
 }
 
 // tell takes what the turn has used so far.
-func (m *meter) tell(u agent.Usage) {
+func (m *meter) tell(u transcript.Usage) {
 	m.mu.Lock()
 	m.used = u
 	m.mu.Unlock()
@@ -71,7 +71,7 @@ func (m *meter) run(ctx context.Context) {
 
 // done ends the look, once what it is about to note is noted. Where the agent did not tell at its end what the turn used, as one that was stopped, it is at least what
 // it had told until then, and of one that tells a part at either time the greater part.
-func (m *meter) done(final agent.Usage) agent.Usage {
+func (m *meter) done(final transcript.Usage) transcript.Usage {
 	close(m.end)
 	<-m.ended
 	m.mu.Lock()

@@ -3,21 +3,21 @@ package jobs
 import (
 	"testing"
 
-	"carillon/app/agent"
+	"carillon/app/transcript"
 )
 
 func TestOfTwoCountsOfATurnThatMayBothBeTooSmallTheGreaterIsKept(t *testing.T) {
 	t.Parallel()
-	told := agent.Usage{Input: 100, CacheRead: 40, Output: 5, CostUSD: 0.25}
+	told := transcript.Usage{Input: 100, CacheRead: 40, Output: 5, CostUSD: 0.25}
 	for _, tt := range []struct {
 		name              string
-		told, final, want agent.Usage
+		told, final, want transcript.Usage
 	}{
-		{"nothing while it worked", agent.Usage{}, told, told},
-		{"nothing at its end", told, agent.Usage{}, told},
-		{"more at its end", told, agent.Usage{Input: 90, CacheRead: 50, Output: 20}, agent.Usage{Input: 100, CacheRead: 50, Output: 20, CostUSD: 0.25}},
-		{"all of it at its end", told, agent.Usage{Known: true, Input: 1, Output: 1, CostKnown: true, CostUSD: 0.125},
-			agent.Usage{Known: true, Input: 1, Output: 1, CostKnown: true, CostUSD: 0.125}},
+		{"nothing while it worked", transcript.Usage{}, told, told},
+		{"nothing at its end", told, transcript.Usage{}, told},
+		{"more at its end", told, transcript.Usage{Input: 90, CacheRead: 50, Output: 20}, transcript.Usage{Input: 100, CacheRead: 50, Output: 20, CostUSD: 0.25}},
+		{"all of it at its end", told, transcript.Usage{Known: true, Input: 1, Output: 1, CostKnown: true, CostUSD: 0.125},
+			transcript.Usage{Known: true, Input: 1, Output: 1, CostKnown: true, CostUSD: 0.125}},
 	} {
 		m := &meter{used: tt.told, end: make(chan struct{}), ended: make(chan struct{})}
 		close(m.ended)

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/app/form"
+	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -193,7 +193,7 @@ func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
 		w.Log.Info("push the state of a session", "session", w.session.ID, "err", err)
 		if !w.unpushed {
 			w.unpushed = true
-			w.transcript.add(agent.EventLog, agent.Event{Kind: agent.EventLog, Text: "What this turn left is kept on this worker alone. It could not be pushed to the remote: " + err.Error()})
+			w.transcript.add(transcript.KindLog, transcript.Event{Kind: transcript.KindLog, Text: "What this turn left is kept on this worker alone. It could not be pushed to the remote: " + err.Error()})
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/app/forge"
+	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -47,7 +47,7 @@ type mentions struct {
 const maxMentions = 50
 
 // hear looks at one thing that an agent said, or that its tools did.
-func (m *mentions) hear(e agent.Event) {
+func (m *mentions) hear(e transcript.Event) {
 	text := e.Text
 	if e.Tool != nil {
 		text += "\n" + e.Tool.Result

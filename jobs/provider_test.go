@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/transcript"
 	"carillon/db"
 )
 
@@ -449,7 +450,7 @@ func TestAReadOnlyMessageInASandboxChangesNothing(t *testing.T) {
 	if (: > "$file") 2>/dev/null; then echo "opened $file"; fi
 done
 git status --short; git log -1 --format=tformat:ok; echo fine > ~/x`,
-	}, func(e agent.Event) { said += e.Text })
+	}, func(e transcript.Event) { said += e.Text })
 	if err != nil || said != "ok\n" {
 		t.Errorf("it said %q, %v", said, err)
 	}
@@ -480,8 +481,8 @@ echo mine > own.json`, nil))
 		said := ""
 		_, err = agent.Run(t.Context(), p, agent.Turn{
 			Dir: tree.Dir, RunDir: t.TempDir(), Sandbox: box, Prompt: script, Env: k.runner.Store.Env(t.Context(), true),
-		}, func(e agent.Event) {
-			if e.Kind == agent.EventOutput {
+		}, func(e transcript.Event) {
+			if e.Kind == transcript.KindOutput {
 				said += e.Text
 			}
 		})

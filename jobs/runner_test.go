@@ -22,6 +22,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/secret"
+	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
@@ -196,7 +197,7 @@ func (k *kit) transcript(session uuid.UUID) string {
 	check(k.t, err)
 	var b strings.Builder
 	for _, ev := range list {
-		var e agent.Event
+		var e transcript.Event
 		check(k.t, json.Unmarshal(ev.Body, &e))
 		b.WriteString(e.Text)
 	}

@@ -167,7 +167,7 @@ func TestWhileTheTableOfEventsIsHeldTheRowOfASessionIsNot(t *testing.T) {
 	k.run("true", nil)
 	lease := k.claimed("test")
 	k.heldTable()
-	tr := newTranscript(k.db, lease, 0)
+	tr := newTranscriptWriter(k.db, lease, 0)
 	tr.mask, tr.now, tr.log, tr.lost = func(b []byte) []byte { return b }, time.Now, k.runner.Log, func() {}
 	tr.add("log", map[string]string{"text": "one"})
 	ctx, cancel := context.WithCancel(t.Context())

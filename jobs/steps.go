@@ -18,6 +18,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
+	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -215,18 +216,18 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 		content = automation.ExpandFenced(step.Text, values, w.execution.Snapshot)
 	}
 	w.transcript.begin(turn.ID)
-	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(content), Author: turn.AuthorID})
+	w.transcript.add(transcript.KindTurn, transcript.Turn{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(content), Author: turn.AuthorID})
 	done, err := w.take(ctx, p, tree, step, content)
 	outcome := automation.Outcome{Status: db.Succeeded}
 	if err != nil {
 		outcome = automation.Outcome{Status: db.Failed, Class: "step", Reason: w.transcript.hide(err.Error())}
 	} else {
-		w.transcript.add(agent.EventLog, agent.Event{Kind: agent.EventLog, Text: done})
+		w.transcript.add(transcript.KindLog, transcript.Event{Kind: transcript.KindLog, Text: done})
 	}
 	if ctx.Err() != nil {
 		outcome = w.ended(ctx, "step", "stopped")
 	}
-	w.transcript.add(EventTurnEnd, TurnEndEvent{ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), Class: outcome.Class})
+	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), Class: outcome.Class})
 	if left(ctx) {
 		return outcome // the step comes again: each of these may be taken twice
 	}

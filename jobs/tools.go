@@ -8,6 +8,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/transcript"
 )
 
 // The environment by which a script reaches the MCP server: it has no tools, but may ask with a request of its own.
@@ -57,7 +58,7 @@ func (w *work) tellRefused(ctx context.Context) {
 		return
 	}
 	for _, c := range refused {
-		w.transcript.addWith(agent.EventPermission, agent.Event{Kind: agent.EventPermission, Text: c.Text()}, func(ctx context.Context, tx bun.Tx) error {
+		w.transcript.addWith(transcript.KindPermission, transcript.Event{Kind: transcript.KindPermission, Text: c.Text()}, func(ctx context.Context, tx bun.Tx) error {
 			return w.Rules.ToldRefusedCall(ctx, tx, c)
 		})
 	}

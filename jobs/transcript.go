@@ -17,6 +17,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/app/jsontext"
+	"carillon/app/transcript"
 	"carillon/db"
 )
 
@@ -44,9 +45,9 @@ const (
 	stopPatience = 5 * time.Second // while the server stops, or where another worker has the session
 )
 
-// transcript writes what happens in a session as rows, in batches. Events are numbered without gaps as they come; a gap
+// transcriptWriter writes what happens in a session as rows, in batches. Events are numbered without gaps as they come; a gap
 // that a reader finds is what was left out.
-type transcript struct {
+type transcriptWriter struct {
 	db    *db.DB
 	lease db.Lease
 	mask  func([]byte) []byte
@@ -84,13 +85,13 @@ type event struct {
 	with func(ctx context.Context, tx bun.Tx) error // what is written in the same transaction; may be nil
 }
 
-// newTranscript goes on after the events that a session has.
-func newTranscript(d *db.DB, lease db.Lease, last int64) *transcript {
-	return &transcript{db: d, lease: lease, keep: keep, seq: last}
+// newTranscriptWriter goes on after the events that a session has.
+func newTranscriptWriter(d *db.DB, lease db.Lease, last int64) *transcriptWriter {
+	return &transcriptWriter{db: d, lease: lease, keep: keep, seq: last}
 }
 
 // resume reads how much the database has of the session already, so that its bounds hold for all of it.
-func (t *transcript) resume(ctx context.Context) error {
+func (t *transcriptWriter) resume(ctx context.Context) error {
 	list, err := db.EventSizes(ctx, t.db, t.lease.Session)
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func (t *transcript) resume(ctx context.Context) error {
 }
 
 // head counts an event to the beginning while that is not complete.
-func (t *transcript) head(e kept) {
+func (t *transcriptWriter) head(e kept) {
 	if t.taken < t.keep.head {
 		t.taken += e.size
 		t.headSeq = e.seq
@@ -113,14 +114,14 @@ func (t *transcript) head(e kept) {
 }
 
 // hide is a text without the run's secrets.
-func (t *transcript) hide(text string) string { return string(t.mask([]byte(text))) }
+func (t *transcriptWriter) hide(text string) string { return string(t.mask([]byte(text))) }
 
 // add appends an event of the runner's own or of the agent, without the run's secrets and as a column takes it.
-func (t *transcript) add(kind string, body any) { t.addWith(kind, body, nil) }
+func (t *transcriptWriter) add(kind string, body any) { t.addWith(kind, body, nil) }
 
 // addWith is add of an event with which something else is written, in the same transaction: neither is without the other. It may
 // be tried again after it was committed, where the answer was lost.
-func (t *transcript) addWith(kind string, body any, with func(ctx context.Context, tx bun.Tx) error) {
+func (t *transcriptWriter) addWith(kind string, body any, with func(ctx context.Context, tx bun.Tx) error) {
 	raw, err := json.Marshal(t.masked(body))
 	if err == nil {
 		var ok bool
@@ -129,7 +130,7 @@ func (t *transcript) addWith(kind string, body any, with func(ctx context.Contex
 		}
 	}
 	if err != nil {
-		kind, raw = agent.EventWarning, warning("An event could not be recorded: "+t.hide(err.Error()))
+		kind, raw = transcript.KindWarning, warning("An event could not be recorded: "+t.hide(err.Error()))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,12 +149,12 @@ func (t *transcript) addWith(kind string, body any, with func(ctx context.Contex
 
 // warning is the body of an event that warns.
 func warning(text string) json.RawMessage {
-	raw, _ := json.Marshal(agent.Event{Kind: agent.EventWarning, Text: agent.Clean(text)}) // texts always marshal
+	raw, _ := json.Marshal(transcript.Event{Kind: transcript.KindWarning, Text: agent.Clean(text)}) // texts always marshal
 	return raw
 }
 
 // settled waits until no event of addWith waits to be written. It returns the cause of a context that ends before.
-func (t *transcript) settled(ctx context.Context) error {
+func (t *transcriptWriter) settled(ctx context.Context) error {
 	for {
 		t.mu.Lock()
 		joined := t.joined
@@ -171,9 +172,9 @@ func (t *transcript) settled(ctx context.Context) error {
 
 // masked is the body of an event without the run's secrets. What people and agents wrote is masked, decoded; fields of ours
 // are not, so that a number of tokens or the kind of an event never becomes something else.
-func (t *transcript) masked(body any) any {
+func (t *transcriptWriter) masked(body any) any {
 	switch b := body.(type) {
-	case agent.Event:
+	case transcript.Event:
 		b.Text, b.ID = t.hide(b.Text), t.hide(b.ID)
 		b.Raw = t.maskJSON(b.Raw)
 		if b.Tool != nil {
@@ -192,10 +193,10 @@ func (t *transcript) masked(body any) any {
 			b.Plan[i].Text = t.hide(b.Plan[i].Text)
 		}
 		return b
-	case TurnEvent:
+	case transcript.Turn:
 		b.Label, b.Prompt = t.hide(b.Label), t.hide(b.Prompt)
 		return b
-	case TurnEndEvent:
+	case transcript.TurnEnd:
 		b.Reason = t.hide(b.Reason)
 		return b
 	}
@@ -203,7 +204,7 @@ func (t *transcript) masked(body any) any {
 }
 
 // maskJSON is JSON of an agent's without the run's secrets; what is none is left out.
-func (t *transcript) maskJSON(raw json.RawMessage) json.RawMessage {
+func (t *transcriptWriter) maskJSON(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 {
 		return nil
 	}
@@ -215,8 +216,8 @@ func (t *transcript) maskJSON(raw json.RawMessage) json.RawMessage {
 }
 
 // agentEvent appends what an agent said, cut to what a row may hold.
-func (t *transcript) agentEvent(e agent.Event) {
-	e = t.masked(e).(agent.Event) // first: what is left of a secret that is cut could tell it
+func (t *transcriptWriter) agentEvent(e transcript.Event) {
+	e = t.masked(e).(transcript.Event) // first: what is left of a secret that is cut could tell it
 	e.Text = automation.Ends(e.Text, maxText)
 	if len(e.Raw) > maxText {
 		e.Raw = nil
@@ -254,7 +255,7 @@ var cuts = []int{2048, 200}
 
 // shorten cuts what a tool was given and gave: the call itself stays, with its title and whether it went well.
 func shorten(body json.RawMessage, most int) json.RawMessage {
-	var e agent.Event
+	var e transcript.Event
 	if json.Unmarshal(body, &e) != nil || e.Tool == nil {
 		return body
 	}
@@ -298,7 +299,7 @@ func (b bounds) shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
 		for _, part := range [][2]int{{0, recent}, {recent, len(list)}} {
 			for i := part[0]; i < part[1] && over > 0; i++ {
 				e := &chosen[i]
-				if least := 2*most + 512; e.kind == agent.EventTool && e.level <= level && e.size > least {
+				if least := 2*most + 512; e.kind == transcript.KindTool && e.level <= level && e.size > least {
 					over -= e.size - least
 					e.size, e.level = least, level+1
 				}
@@ -313,7 +314,7 @@ func (b bounds) shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
 	for _, output := range []bool{true, false} {
 		for i := 0; i < len(chosen)-1 && over > 0; i++ {
 			e := &chosen[i]
-			if e.size == 0 || e.seq <= headSeq || output != (e.kind == agent.EventOutput) {
+			if e.size == 0 || e.seq <= headSeq || output != (e.kind == transcript.KindOutput) {
 				continue
 			}
 			over -= e.size
@@ -329,7 +330,7 @@ func (b bounds) shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
 }
 
 // relieve makes room among what is pending while there is too much.
-func (t *transcript) relieve() {
+func (t *transcriptWriter) relieve() {
 	if t.size > t.keep.pending {
 		t.pending = t.keep.reduce(t.pending, t.keep.pending*3/4, t.headSeq)
 		t.size = sizeOf(t.pending)
@@ -378,7 +379,7 @@ func without[T any](list []T, drop []int) []T {
 }
 
 // begin lets the events that follow belong to a turn.
-func (t *transcript) begin(turn uuid.UUID) {
+func (t *transcriptWriter) begin(turn uuid.UUID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn = turn
@@ -386,7 +387,7 @@ func (t *transcript) begin(turn uuid.UUID) {
 
 // run writes what is added until stop gives how long the end may take, and then what is left. Until then it waits for a
 // database that is away.
-func (t *transcript) run(ctx context.Context, stop <-chan time.Duration) {
+func (t *transcriptWriter) run(ctx context.Context, stop <-chan time.Duration) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -401,7 +402,7 @@ func (t *transcript) run(ctx context.Context, stop <-chan time.Duration) {
 }
 
 // end writes what is left, within its time.
-func (t *transcript) end(ctx context.Context, patience time.Duration) {
+func (t *transcriptWriter) end(ctx context.Context, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for pause := flushEvery; !t.flush(ctx); pause = min(2*pause, 2*time.Second) {
@@ -418,7 +419,7 @@ func (t *transcript) end(ctx context.Context, patience time.Duration) {
 
 // flush writes what is pending. It reports whether nothing is left to write. Where the database cannot be asked now, it stays
 // pending; what the database refuses for what it is is replaced by a warning.
-func (t *transcript) flush(ctx context.Context) bool {
+func (t *transcriptWriter) flush(ctx context.Context) bool {
 	t.mu.Lock()
 	batch, headSeq := t.pending, t.headSeq
 	t.pending, t.size = nil, 0
@@ -448,7 +449,7 @@ func (t *transcript) flush(ctx context.Context) bool {
 }
 
 // count counts the events of addWith that are left.
-func (t *transcript) count() {
+func (t *transcriptWriter) count() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.joined = 0
@@ -461,7 +462,7 @@ func (t *transcript) count() {
 
 // write writes a batch. It returns what is not written, with the reason. A batch that is refused is halved until the event is
 // found that the database does not take.
-func (t *transcript) write(ctx context.Context, batch []event, headSeq int64) (left []event, err error) {
+func (t *transcriptWriter) write(ctx context.Context, batch []event, headSeq int64) (left []event, err error) {
 	err = t.store(ctx, batch, headSeq)
 	if err == nil || errors.Is(err, db.ErrLeaseLost) || !db.IsRefused(err) {
 		return batch, err
@@ -475,7 +476,7 @@ func (t *transcript) write(ctx context.Context, batch []event, headSeq int64) (l
 	}
 	e := batch[0]
 	t.log.Error("an event cannot be recorded", "session", t.lease.Session, "seq", e.seq, "kind", e.kind, "err", err)
-	e.kind, e.row.Kind = agent.EventWarning, agent.EventWarning
+	e.kind, e.row.Kind = transcript.KindWarning, transcript.KindWarning
 	e.row.Body = warning("An event could not be recorded: the database does not take what it holds.")
 	e.size = len(e.row.Body) + perEvent
 	if err = t.store(ctx, []event{e}, headSeq); err != nil && db.IsRefused(err) {
@@ -485,7 +486,7 @@ func (t *transcript) write(ctx context.Context, batch []event, headSeq int64) (l
 }
 
 // store writes a batch in one transaction, with what has to go for it, and takes account of that.
-func (t *transcript) store(ctx context.Context, batch []event, headSeq int64) error {
+func (t *transcriptWriter) store(ctx context.Context, batch []event, headSeq int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	rows, total := slices.Clone(t.rows), t.total
@@ -534,7 +535,7 @@ func (t *transcript) store(ctx context.Context, batch []event, headSeq int64) er
 }
 
 // cutRows cuts the results of tool calls that are stored, and notes how long they are then.
-func (t *transcript) cutRows(ctx context.Context, tx bun.Tx, rows []kept, cut []int) error {
+func (t *transcriptWriter) cutRows(ctx context.Context, tx bun.Tx, rows []kept, cut []int) error {
 	if len(cut) == 0 {
 		return nil
 	}

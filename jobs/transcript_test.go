@@ -15,12 +15,13 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/transcript"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
 
 // writer is the transcript of a session that a worker holds.
-func (k *kit) writer(secrets ...string) *transcript {
+func (k *kit) writer(secrets ...string) *transcriptWriter {
 	k.t.Helper()
 	run := k.run("true", nil)
 	var list []db.Session
@@ -31,19 +32,19 @@ func (k *kit) writer(secrets ...string) *transcript {
 	if len(list) != 1 || list[0].ID != run.Session.ID {
 		k.t.Fatalf("claimed %d sessions; want that of the run", len(list))
 	}
-	tr := newTranscript(k.db, db.Lease{Session: run.Session.ID, Worker: "test", Fence: list[0].Fence}, 0)
+	tr := newTranscriptWriter(k.db, db.Lease{Session: run.Session.ID, Worker: "test", Fence: list[0].Fence}, 0)
 	tr.mask, tr.now, tr.log = automation.Masker(secrets, "••••••"), time.Now, slog.New(slog.DiscardHandler)
 	tr.lost = func() { k.t.Error("the lease was lost") }
 	return tr
 }
 
 // stored is what the database has of a transcript.
-func (k *kit) stored(tr *transcript) (events []agent.Event, bytes int) {
+func (k *kit) stored(tr *transcriptWriter) (events []transcript.Event, bytes int) {
 	k.t.Helper()
 	list, err := db.LatestEvents(k.t.Context(), k.db, tr.lease.Session, 100_000)
 	check(k.t, err)
 	for _, row := range list {
-		var e agent.Event
+		var e transcript.Event
 		check(k.t, json.Unmarshal(row.Body, &e))
 		events = append(events, e)
 		bytes += len(row.Body)
@@ -53,17 +54,17 @@ func (k *kit) stored(tr *transcript) (events []agent.Event, bytes int) {
 
 func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 	t.Parallel()
-	tr := newTranscript(nil, db.Lease{}, 0)
+	tr := newTranscriptWriter(nil, db.Lease{}, 0)
 	tr.mask, tr.now = automation.Masker(nil, ""), time.Now
-	tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: "first"})
+	tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Text: "first"})
 	for range 1000 {
-		tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: strings.Repeat("x", 16<<10)})
+		tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Text: strings.Repeat("x", 16<<10)})
 	}
-	tr.agentEvent(agent.Event{Kind: agent.EventOutput, Text: "last"})
+	tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Text: "last"})
 	if tr.size > keep.pending || tr.size != sizeOf(tr.pending) {
 		t.Errorf("%d bytes are pending, of which %d are counted; want at most %d", sizeOf(tr.pending), tr.size, keep.pending)
 	}
-	var first, last agent.Event
+	var first, last transcript.Event
 	check(t, json.Unmarshal(tr.pending[0].row.Body, &first))
 	check(t, json.Unmarshal(tr.pending[len(tr.pending)-1].row.Body, &last))
 	if first.Text != "first" || last.Text != "last" || tr.pending[len(tr.pending)-1].seq != 1002 {
@@ -72,29 +73,29 @@ func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 }
 
 // conversation is a long turn of an agent: many messages, each followed by a tool call with a large result.
-func conversation(n int, each func(agent.Event)) {
+func conversation(n int, each func(transcript.Event)) {
 	result := strings.Repeat("a line of a file\n", 1500)
 	for i := range n {
 		id := fmt.Sprint(i)
-		each(agent.Event{Kind: agent.EventText, Text: "Message " + id + "."})
+		each(transcript.Event{Kind: transcript.KindText, Text: "Message " + id + "."})
 		input, _ := json.Marshal(map[string]string{"file_path": "file" + id})
 		raw, _ := json.Marshal(map[string]string{"type": "user", "content": result})
-		each(agent.Event{Kind: agent.EventTool, ID: id, Tool: &agent.Tool{Name: "Read", Title: "Read file" + id, Input: input}})
-		each(agent.Event{Kind: agent.EventTool, ID: id, Done: true, OK: true, Tool: &agent.Tool{Result: result + "end " + id}, Raw: raw})
+		each(transcript.Event{Kind: transcript.KindTool, ID: id, Tool: &transcript.Tool{Name: "Read", Title: "Read file" + id, Input: input}})
+		each(transcript.Event{Kind: transcript.KindTool, ID: id, Done: true, OK: true, Tool: &transcript.Tool{Result: result + "end " + id}, Raw: raw})
 	}
 }
 
 // expectWhole checks that nothing but results is missing of a conversation.
-func expectWhole(t *testing.T, n int, events []agent.Event) {
+func expectWhole(t *testing.T, n int, events []transcript.Event) {
 	t.Helper()
 	texts, calls, ends := 0, 0, 0
 	for _, e := range events {
 		switch {
-		case e.Kind == agent.EventText && e.Text == fmt.Sprintf("Message %d.", texts):
+		case e.Kind == transcript.KindText && e.Text == fmt.Sprintf("Message %d.", texts):
 			texts++
-		case e.Kind == agent.EventTool && e.Done && strings.HasSuffix(e.Tool.Result, "end "+fmt.Sprint(ends)):
+		case e.Kind == transcript.KindTool && e.Done && strings.HasSuffix(e.Tool.Result, "end "+fmt.Sprint(ends)):
 			ends++
-		case e.Kind == agent.EventTool && e.Tool.Title == fmt.Sprintf("Read file%d", calls):
+		case e.Kind == transcript.KindTool && e.Tool.Title == fmt.Sprintf("Read file%d", calls):
 			calls++
 		}
 	}
@@ -113,7 +114,7 @@ func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 	tr := k.writer()
 	tr.keep = few
 	i := 0
-	conversation(n, func(e agent.Event) {
+	conversation(n, func(e transcript.Event) {
 		tr.agentEvent(e)
 		if i++; i%20 == 0 && !tr.flush(t.Context()) {
 			t.Fatal("it was not written")
@@ -130,13 +131,13 @@ func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 	}
 
 	// A later message of the session goes on within the same bounds.
-	tr2 := newTranscript(k.db, tr.lease, tr.seq)
+	tr2 := newTranscriptWriter(k.db, tr.lease, tr.seq)
 	tr2.keep, tr2.mask, tr2.now, tr2.log, tr2.lost = few, tr.mask, tr.now, tr.log, tr.lost
 	check(t, tr2.resume(t.Context()))
 	for range 100 {
-		tr2.agentEvent(agent.Event{Kind: agent.EventOutput, Stream: "stdout", Text: strings.Repeat("y", 16<<10)})
+		tr2.agentEvent(transcript.Event{Kind: transcript.KindOutput, Stream: "stdout", Text: strings.Repeat("y", 16<<10)})
 	}
-	tr2.agentEvent(agent.Event{Kind: agent.EventText, Text: "The end."})
+	tr2.agentEvent(transcript.Event{Kind: transcript.KindText, Text: "The end."})
 	tr2.end(t.Context(), time.Hour)
 	events, bytes = k.stored(tr)
 	if bytes > few.all || events[len(events)-1].Text != "The end." {
@@ -148,12 +149,12 @@ func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 func TestWhatWaitsForTheDatabaseIsCutBeforeItIsDropped(t *testing.T) {
 	t.Parallel()
 	const n = 100
-	tr := newTranscript(nil, db.Lease{}, 0)
+	tr := newTranscriptWriter(nil, db.Lease{}, 0)
 	tr.keep, tr.mask, tr.now = few, automation.Masker(nil, ""), time.Now
 	conversation(n, tr.agentEvent)
-	var events []agent.Event
+	var events []transcript.Event
 	for _, e := range tr.pending {
-		var body agent.Event
+		var body transcript.Event
 		check(t, json.Unmarshal(e.row.Body, &body))
 		events = append(events, body)
 	}
@@ -174,7 +175,7 @@ func TestAnEventThatTheDatabaseRefusesBecomesAWarning(t *testing.T) {
 		if i == 7 || i == 30 {
 			text = "poison"
 		}
-		tr.agentEvent(agent.Event{Kind: agent.EventText, Text: text})
+		tr.agentEvent(transcript.Event{Kind: transcript.KindText, Text: text})
 	}
 	if !tr.flush(t.Context()) {
 		t.Error("something is left to write")
@@ -184,13 +185,13 @@ func TestAnEventThatTheDatabaseRefusesBecomesAWarning(t *testing.T) {
 		t.Fatalf("%d events are stored; want 40", len(events))
 	}
 	for i, e := range events {
-		if refused := i == 7 || i == 30; refused != (e.Kind == agent.EventWarning && strings.Contains(e.Text, "could not be recorded")) {
+		if refused := i == 7 || i == 30; refused != (e.Kind == transcript.KindWarning && strings.Contains(e.Text, "could not be recorded")) {
 			t.Errorf("event %d is %s %q", i, e.Kind, e.Text)
 		}
 	}
 	_, err = k.db.NewRaw("ALTER TABLE session_events ADD CHECK (seq < 41)").Exec(t.Context())
 	check(t, err)
-	tr.agentEvent(agent.Event{Kind: agent.EventText, Text: "never"})
+	tr.agentEvent(transcript.Event{Kind: transcript.KindText, Text: "never"})
 	if !tr.flush(t.Context()) {
 		t.Error("what can never be written is tried again")
 	}
@@ -203,7 +204,7 @@ func TestEventsWhoseWritingWasNotAnsweredAreWrittenOnceAndCounted(t *testing.T) 
 	var logged strings.Builder
 	tr.log = slog.New(slog.NewTextHandler(&logged, nil))
 	for i := range 3 {
-		tr.agentEvent(agent.Event{Kind: agent.EventText, Text: fmt.Sprintf("text %d", i)})
+		tr.agentEvent(transcript.Event{Kind: transcript.KindText, Text: fmt.Sprintf("text %d", i)})
 	}
 	unanswered := tr.pending
 	if !tr.flush(t.Context()) {
@@ -212,7 +213,7 @@ func TestEventsWhoseWritingWasNotAnsweredAreWrittenOnceAndCounted(t *testing.T) 
 	rows, total := len(tr.rows), tr.total
 	tr.rows, tr.total = nil, 0 // as it is when the answer is lost
 	tr.pending = unanswered
-	tr.agentEvent(agent.Event{Kind: agent.EventText, Text: "text 3"})
+	tr.agentEvent(transcript.Event{Kind: transcript.KindText, Text: "text 3"})
 	if !tr.flush(t.Context()) {
 		t.Error("something is left to write")
 	}
@@ -232,9 +233,9 @@ func TestATranscriptEndsThoughTheDatabaseIsAway(t *testing.T) {
 	away, err := db.Open(t.Context(), dbtest.URL(t))
 	check(t, err)
 	check(t, away.Close())
-	tr := newTranscript(away, db.Lease{}, 0)
+	tr := newTranscriptWriter(away, db.Lease{}, 0)
 	tr.mask, tr.now, tr.log = automation.Masker(nil, ""), time.Now, slog.New(slog.DiscardHandler)
-	tr.agentEvent(agent.Event{Kind: agent.EventText, Text: "lost"})
+	tr.agentEvent(transcript.Event{Kind: transcript.KindText, Text: "lost"})
 	stop := make(chan time.Duration, 1)
 	stop <- time.Millisecond
 	tr.run(t.Context(), stop) // returns
@@ -247,7 +248,7 @@ func TestATranscriptEndsThoughItsTableIsHeld(t *testing.T) {
 	t.Parallel()
 	k := prepare(t)
 	tr := k.writer()
-	tr.agentEvent(agent.Event{Kind: agent.EventText, Text: "waits"})
+	tr.agentEvent(transcript.Event{Kind: transcript.KindText, Text: "waits"})
 	tx, err := k.db.BeginTx(t.Context(), nil)
 	check(t, err)
 	_, err = tx.NewRaw("LOCK TABLE session_events IN ACCESS EXCLUSIVE MODE").Exec(t.Context())
@@ -293,17 +294,17 @@ func TestFieldsOfOurOwnAreNotMasked(t *testing.T) {
 	t.Parallel()
 	k := prepare(t)
 	tr := k.writer("123456", "succeeded", "stdout")
-	tr.add(EventTurnEnd, TurnEndEvent{Status: "succeeded", Reason: "it said 123456", Usage: &agent.Usage{Known: true, Input: 123456}})
-	tr.agentEvent(agent.Event{Kind: agent.EventOutput, Stream: "stdout", Text: "123456\n"})
+	tr.add(transcript.KindTurnEnd, transcript.TurnEnd{Status: "succeeded", Reason: "it said 123456", Usage: &transcript.Usage{Known: true, Input: 123456}})
+	tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Stream: "stdout", Text: "123456\n"})
 	tr.end(t.Context(), time.Hour)
 	list, err := db.LatestEvents(t.Context(), k.db, tr.lease.Session, 10)
 	check(t, err)
-	var end TurnEndEvent
+	var end transcript.TurnEnd
 	check(t, json.Unmarshal(list[0].Body, &end))
 	if end.Status != "succeeded" || end.Usage == nil || end.Usage.Input != 123456 || end.Reason != "it said ••••••" {
 		t.Errorf("the end of the turn is %+v", end)
 	}
-	var said agent.Event
+	var said transcript.Event
 	check(t, json.Unmarshal(list[1].Body, &said))
 	if said.Stream != "stdout" || said.Text != "••••••\n" {
 		t.Errorf("the output is %+v", said)
@@ -351,13 +352,13 @@ func TestWhateverAnAgentSendsIsRecordedAndItsRunEnds(t *testing.T) {
 		if strings.Contains(string(row.Body), "12345678") {
 			t.Errorf("a secret is in %s", row.Body)
 		}
-		var e agent.Event
+		var e transcript.Event
 		check(t, json.Unmarshal(row.Body, &e))
 		if e.Tool != nil && strings.HasPrefix(e.Tool.Result, `result \u0000 `+"\uFFFD") {
 			results++
 		}
-		if row.Kind == EventTurnEnd {
-			var end TurnEndEvent
+		if row.Kind == transcript.KindTurnEnd {
+			var end transcript.TurnEnd
 			check(t, json.Unmarshal(row.Body, &end))
 			usage = end.Usage.Input
 		}

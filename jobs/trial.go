@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carillon/app/agent"
+	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -80,7 +81,7 @@ func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
 		fail(agent.FailStart, "the trial's folder could not be made: "+err.Error())
 		return
 	}
-	result, err := agent.Run(ctx, p, turn, func(agent.Event) {})
+	result, err := agent.Run(ctx, p, turn, func(transcript.Event) {})
 	trial.Answer = cut(result.Text)
 	if result.Usage.Known {
 		trial.Usage, _ = json.Marshal(result.Usage)

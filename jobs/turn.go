@@ -11,19 +11,10 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
 )
-
-// EventRetry says that a turn is tried again: RetryEvent.
-const EventRetry = "retry"
-
-// RetryEvent announces the next attempt in the transcript.
-type RetryEvent struct {
-	Failed  int       `json:"failed"`  // attempts that have failed so far
-	Allowed int       `json:"allowed"` // attempts in all
-	At      time.Time `json:"at"`
-}
 
 // usable finds a provider, or says why it cannot be used.
 func (w *work) usable(id string) (agent.Provider, string) {
@@ -130,12 +121,12 @@ func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outco
 	if turn != nil {
 		w.again = turn.ID
 	}
-	w.transcript.add(EventRetry, RetryEvent{Failed: plan.Failed, Allowed: plan.Allowed, At: plan.At})
+	w.transcript.add(transcript.KindRetry, transcript.Retry{Failed: plan.Failed, Allowed: plan.Allowed, At: plan.At})
 	return true
 }
 
 // known is a usage to show: of a script there is none.
-func known(p agent.Provider, u agent.Usage) *agent.Usage {
+func known(p agent.Provider, u transcript.Usage) *transcript.Usage {
 	if p.Driver == agent.DriverShell {
 		return nil
 	}

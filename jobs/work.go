@@ -15,6 +15,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
+	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -27,7 +28,7 @@ type work struct {
 	running    *running
 	life       context.Context // ends with the server, or when another worker has the session
 	execution  *db.Execution   // nil: a person's reply
-	transcript *transcript
+	transcript *transcriptWriter
 	stop       chan time.Duration // ends the transcript
 	written    chan struct{}
 	dir        string // of this run alone
@@ -158,7 +159,7 @@ func (w *work) bounded(ctx context.Context) (context.Context, context.CancelFunc
 
 // open starts the transcript. The error is the run's end.
 func (w *work) open(ctx context.Context, secrets []string) error {
-	w.transcript = newTranscript(w.DB, w.lease, w.session.LastSeq)
+	w.transcript = newTranscriptWriter(w.DB, w.lease, w.session.LastSeq)
 	w.token = automation.NewSessionToken()
 	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token), automation.Hidden), w.Now, w.Log
 	w.transcript.lost = w.lose
@@ -272,9 +273,9 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	w.at(turn.ID)
 	defer w.at(uuid.Nil)
 	if w.forget(ctx) {
-		w.transcript.add(agent.EventLog, agent.Event{Kind: agent.EventLog, Text: "The context was reset: the agent knows nothing of what was said above."})
+		w.transcript.add(transcript.KindLog, transcript.Event{Kind: transcript.KindLog, Text: "The context was reset: the agent knows nothing of what was said above."})
 	}
-	w.transcript.add(EventTurn, TurnEvent{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID})
+	w.transcript.add(transcript.KindTurn, transcript.Turn{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID})
 	begun := w.Now()
 	var heard mentions
 	servers, toolEnv, err := w.admit(ctx, p, turn.ID)
@@ -293,8 +294,8 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 			Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idle(p), MCP: servers,
 			Worked:       func() bool { return w.worked(ctx, tree, begun) },
 			Instructions: w.instructions(p, tree, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
-		}, func(e agent.Event) {
-			if e.Kind == agent.EventConversation { // no reader of the transcript needs it; a resume does, should this process die
+		}, func(e transcript.Event) {
+			if e.Kind == transcript.KindConversation { // no reader of the transcript needs it; a resume does, should this process die
 				if named == "" {
 					named = e.ID
 					crash.Here(crash.ConversationHeard)
@@ -347,7 +348,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	}
 	w.answer = automation.KeptAnswer(w.transcript.hide(agent.Plain(result.Text)), judged)
 	outcome.Reason = w.transcript.hide(outcome.Reason)
-	w.transcript.add(EventTurnEnd, TurnEndEvent{
+	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{
 		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), ExitCode: outcome.ExitCode,
 		Class: outcome.Class, Usage: known(p, result.Usage),
 	})
@@ -453,12 +454,12 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 		return err
 	})
 	if err != nil {
-		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The changed files could not be listed: " + err.Error()})
+		w.transcript.add(transcript.KindWarning, transcript.Event{Kind: transcript.KindWarning, Text: "The changed files could not be listed: " + err.Error()})
 		return true
 	}
 	diff, cut, err := w.Store.Diff(ctx, tree, maxDiff)
 	if err != nil {
-		w.transcript.add(agent.EventWarning, agent.Event{Kind: agent.EventWarning, Text: "The diff could not be read: " + err.Error()})
+		w.transcript.add(transcript.KindWarning, transcript.Event{Kind: transcript.KindWarning, Text: "The diff could not be read: " + err.Error()})
 	}
 	summary := db.ChangeSummary{
 		Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut, Commits: c.Ahead, Stashes: c.Stashes, Ignored: c.Ignored,
@@ -527,31 +528,4 @@ func (w *work) broken(what string, err error) automation.Outcome {
 func mkdirAll(dir string) string {
 	_ = os.MkdirAll(dir, 0o700)
 	return dir
-}
-
-// The kinds of events that the runner adds to those of the agent.
-const (
-	EventTurn    = "turn"     // a message was given to the agent: TurnEvent
-	EventTurnEnd = "turn_end" // and its answer is complete: TurnEndEvent
-)
-
-// TurnEvent begins a turn in the transcript.
-type TurnEvent struct {
-	ID     uuid.UUID `json:"id"`
-	Kind   string    `json:"kind"`
-	Label  string    `json:"label,omitempty"`
-	Prompt string    `json:"prompt"`
-	Author uuid.UUID `json:"author,omitzero"`
-}
-
-// TurnEndEvent ends a turn in the transcript.
-type TurnEndEvent struct {
-	ID       uuid.UUID `json:"id"`
-	Status   string    `json:"status"`
-	Reason   string    `json:"reason,omitempty"`
-	Seconds  float64   `json:"seconds"`
-	ExitCode *int      `json:"exit_code,omitempty"`
-
-	Class string       `json:"class,omitempty"` // of a failure
-	Usage *agent.Usage `json:"usage,omitempty"` // nil: a script, which uses none
 }

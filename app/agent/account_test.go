@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"carillon/app/transcript"
 )
 
 // signIns is a server's home with a sign-in, and workspaces in which a script stands for the program that it is of.
@@ -79,7 +81,7 @@ func (s *signIns) run(workspace, script string) string {
 	if f != nil {
 		s.Errorf("%s: %v: %s", workspace, f, seen.stream("stderr"))
 	}
-	return seen.stream("stdout") + seen.text(EventWarning)
+	return seen.stream("stdout") + seen.text(transcript.KindWarning)
 }
 
 // beside runs scripts of several workspaces at the same time.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	acp "github.com/coder/acp-go-sdk"
+
+	"carillon/app/transcript"
 )
 
 const (
@@ -40,10 +42,10 @@ type acpAgent struct {
 
 	mu       sync.Mutex
 	session  string
-	answer   strings.Builder // what was said since the last tool call
-	cut      bool            // a tool call came: what is said next begins the answer anew
-	broke    string          // the last error that it told in the voice of the model
-	steps    Usage           // summed over steps, of agents that tell it so
+	answer   strings.Builder  // what was said since the last tool call
+	cut      bool             // a tool call came: what is said next begins the answer anew
+	broke    string           // the last error that it told in the voice of the model
+	steps    transcript.Usage // summed over steps, of agents that tell it so
 	cost     *float64
 	answered bool          // the agent answered the last call
 	over     chan struct{} // closed when that call returned
@@ -167,7 +169,7 @@ func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
 			Method string          `json:"method"`
 		}
 		if line[0] != '{' || json.Unmarshal(line, &m) != nil || m.ID == nil && m.Method == "" {
-			a.emit(Event{Kind: EventLog, Text: string(line[:min(len(line), maxRaw)])})
+			a.emit(transcript.Event{Kind: transcript.KindLog, Text: string(line[:min(len(line), maxRaw)])})
 			return
 		}
 		if m.Method == "" {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"carillon/app/transcript"
 )
 
 // acpProvider is the scripted agent with some traits.
@@ -37,30 +39,30 @@ func TestACPTurnTellsItsStory(t *testing.T) {
 	if res.Text != "Done, all." || res.Stop != "end_turn" || !strings.HasPrefix(res.Conversation, "conversation-") || res.ExitCode != 0 {
 		t.Errorf("result %+v", res)
 	}
-	if want := (Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}); res.Usage != want {
+	if want := (transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}); res.Usage != want {
 		t.Errorf("usage %+v; want %+v", res.Usage, want)
 	}
-	if s.text(EventText) != "First Done, all." || s.text(EventThought) != "Hm." {
-		t.Errorf("said %q, thought %q", s.text(EventText), s.text(EventThought))
+	if s.text(transcript.KindText) != "First Done, all." || s.text(transcript.KindThought) != "Hm." {
+		t.Errorf("said %q, thought %q", s.text(transcript.KindText), s.text(transcript.KindThought))
 	}
-	var begun, ended *Event
+	var begun, ended *transcript.Event
 	logs := ""
 	for _, e := range s.all() {
 		switch {
-		case e.Kind == EventTool && !e.Done:
+		case e.Kind == transcript.KindTool && !e.Done:
 			begun = &e
-		case e.Kind == EventTool:
+		case e.Kind == transcript.KindTool:
 			ended = &e
-		case e.Kind == EventPlan && (len(e.Plan) != 1 || e.Plan[0] != Step{"Write it", "pending"}):
+		case e.Kind == transcript.KindPlan && (len(e.Plan) != 1 || e.Plan[0] != (transcript.Step{Text: "Write it", State: "pending"})):
 			t.Errorf("plan %+v", e.Plan)
-		case e.Kind == EventLog:
+		case e.Kind == transcript.KindLog:
 			logs += e.Text + string(e.Raw)
 		}
 	}
 	if begun == nil || begun.Tool.Title != "Write out.txt" || begun.Tool.Kind != "edit" || string(begun.Tool.Input) != `{"path":"out.txt"}` {
 		t.Errorf("the tool began as %+v", begun)
 	}
-	if ended == nil || !ended.OK || ended.ID != begun.ID || ended.Tool.Result != "written" || !slices.Equal(ended.Tool.Edits, []Edit{{Path: "out.txt", Action: "add", New: "content"}}) {
+	if ended == nil || !ended.OK || ended.ID != begun.ID || ended.Tool.Result != "written" || !slices.Equal(ended.Tool.Edits, []transcript.Edit{{Path: "out.txt", Action: "add", New: "content"}}) {
 		t.Errorf("the tool ended as %+v", ended)
 	}
 	if !strings.Contains(logs, "no JSON") || !strings.Contains(logs, "strange_update") || strings.Contains(logs, `\u0000`) {
@@ -76,7 +78,7 @@ func TestACPSurvivesBurstsLongLinesAndBanners(t *testing.T) {
 	if f != nil {
 		t.Fatal(f)
 	}
-	text := s.text(EventText)
+	text := s.text(transcript.KindText)
 	if !strings.HasPrefix(text, strings.Repeat(".", 20000)) || !strings.HasSuffix(text, "end") ||
 		!strings.Contains(text, "… cut") || len(text) > maxAnswer+30_000 {
 		t.Errorf("got %d bytes of text; want both ends, and the text of the long line cut", len(text))
@@ -89,8 +91,8 @@ func TestACPSurvivesBurstsLongLinesAndBanners(t *testing.T) {
 func TestACPSlowReaderLosesNothing(t *testing.T) {
 	t.Parallel()
 	n := 0
-	_, err := Run(t.Context(), acpProvider(t), newTurn(t, "[[burst 3000]]"), func(e Event) {
-		if e.Kind == EventText {
+	_, err := Run(t.Context(), acpProvider(t), newTurn(t, "[[burst 3000]]"), func(e transcript.Event) {
+		if e.Kind == transcript.KindText {
 			n++
 			time.Sleep(100 * time.Microsecond)
 		}
@@ -116,8 +118,8 @@ func TestACPResumesInANewProcessWithModelAndMode(t *testing.T) {
 		if f != nil {
 			t.Fatal(f)
 		}
-		if want := `mode auto model large before "Be kind.\n\n[[say one]]\n" prompt "[[tell]]"`; res.Text != want || s.text(EventText) != want {
-			t.Errorf("%v: said %q; want %q", traits, s.text(EventText), want)
+		if want := `mode auto model large before "Be kind.\n\n[[say one]]\n" prompt "[[tell]]"`; res.Text != want || s.text(transcript.KindText) != want {
+			t.Errorf("%v: said %q; want %q", traits, s.text(transcript.KindText), want)
 		}
 		if res.Conversation != first.Conversation {
 			t.Errorf("conversation %q; want %q", res.Conversation, first.Conversation)
@@ -154,7 +156,9 @@ func TestACPPermissionsAreGrantedUnlessReadOnly(t *testing.T) {
 			if f != nil || !strings.Contains(res.Text, tt.want) {
 				t.Errorf("answered %q, %v; want %s", res.Text, f, tt.want)
 			}
-			if !slices.ContainsFunc(s.all(), func(e Event) bool { return e.Kind == EventPermission && e.OK == tt.ok && e.Text == "May I?" }) {
+			if !slices.ContainsFunc(s.all(), func(e transcript.Event) bool {
+				return e.Kind == transcript.KindPermission && e.OK == tt.ok && e.Text == "May I?"
+			}) {
 				t.Errorf("no permission event with OK %v", tt.ok)
 			}
 		})
@@ -165,8 +169,8 @@ func TestACPPermissionsAreGrantedUnlessReadOnly(t *testing.T) {
 		t.Errorf("a read-only turn ran in: %s", res.Text)
 	}
 	turn = newTurn(t, "[[tell]]")
-	if _, _, s := runTurn(t, acpProvider(t, "nomodes"), turn); !strings.Contains(s.text(EventWarning), "does not offer the mode auto") {
-		t.Errorf("warned %q", s.text(EventWarning))
+	if _, _, s := runTurn(t, acpProvider(t, "nomodes"), turn); !strings.Contains(s.text(transcript.KindWarning), "does not offer the mode auto") {
+		t.Errorf("warned %q", s.text(transcript.KindWarning))
 	}
 }
 
@@ -224,8 +228,8 @@ func TestAnErrorThatAnAgentTellsLikeAnAnswerIsAFailure(t *testing.T) {
 	p.ID, p.Experimental = "copilot", true
 	_, f, s := runTurn(t, p, newTurn(t, "[[say Info: Request failed due to a transient API error. Retrying...]][[say Error: 401 bad key]][[nousage]]"))
 	expectFailure(t, f, FailAuth, "401 bad key")
-	if s.text(EventText) != "" || !strings.Contains(s.text(EventWarning), "Retrying") {
-		t.Errorf("said %q, warned %q", s.text(EventText), s.text(EventWarning))
+	if s.text(transcript.KindText) != "" || !strings.Contains(s.text(transcript.KindWarning), "Retrying") {
+		t.Errorf("said %q, warned %q", s.text(transcript.KindText), s.text(transcript.KindWarning))
 	}
 	res, f, _ := runTurn(t, p, newTurn(t, "[[say Well, ]][[say Info: Response was interrupted due to a server error. Retrying...]][[say Well done.]]"))
 	if f != nil || res.Text != "Well done." {
@@ -265,7 +269,7 @@ func TestACPCancelIsAskedForFirstAndForcedThen(t *testing.T) {
 		turn := newTurn(t, tt.prompt)
 		m := mark(t, &turn)
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := Run(ctx, acpProvider(t, tt.traits...), turn, func(e Event) {
+		_, err := Run(ctx, acpProvider(t, tt.traits...), turn, func(e transcript.Event) {
 			if e.Text == "waiting" {
 				cancel()
 			}
@@ -324,8 +328,8 @@ func TestACPCostIsTheShareOfTheTurn(t *testing.T) {
 	}
 	turn := newTurn(t, "[[cost 0.75]][[say x]]")
 	turn.Resume, turn.Spent = first.Conversation, first.Usage
-	var told Usage
-	turn.Used = func(u Usage) { told = u }
+	var told transcript.Usage
+	turn.Used = func(u transcript.Usage) { told = u }
 	second, f, _ := runTurn(t, p, turn)
 	if f != nil || second.Usage.CostUSD != 0.5 || told.CostUSD != 0.5 || !told.CostKnown {
 		t.Errorf("second turn: %+v, %v, and %+v told while at work; want 0.5 USD", second.Usage, f, told)
@@ -379,14 +383,14 @@ func TestRecordedACPTurnsAreUnderstood(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
-		usage Usage
-		edits []Edit
+		usage transcript.Usage
+		edits []transcript.Edit
 		begun string
 	}{
-		{"codex", Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, nil, "printf %s 'from acp' > '/home/dev/acp-codex/out.txt'"},
-		{"copilot", Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, []Edit{{Path: "/home/dev/acp-copilot/out.txt", Action: "add", New: "from acp"}}, "Creating /home/dev/acp-copilot/out.txt"},
-		{"gemini", Usage{Known: true, Input: 280, Output: 40}, []Edit{{Path: "/home/dev/acp-gemini3/out.txt", Action: "add", New: "from acp"}}, "Writing to out.txt"},
-		{"opencode", Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}, []Edit{{Path: "/home/dev/acp-oc/out.txt", Action: "update"}}, "write"},
+		{"codex", transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, nil, "printf %s 'from acp' > '/home/dev/acp-codex/out.txt'"},
+		{"copilot", transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, []transcript.Edit{{Path: "/home/dev/acp-copilot/out.txt", Action: "add", New: "from acp"}}, "Creating /home/dev/acp-copilot/out.txt"},
+		{"gemini", transcript.Usage{Known: true, Input: 280, Output: 40}, []transcript.Edit{{Path: "/home/dev/acp-gemini3/out.txt", Action: "add", New: "from acp"}}, "Writing to out.txt"},
+		{"opencode", transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}, []transcript.Edit{{Path: "/home/dev/acp-oc/out.txt", Action: "update"}}, "write"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -418,7 +422,7 @@ func TestRecordedACPTurnsAreUnderstood(t *testing.T) {
 				t.Errorf("result %+v; want usage %+v", res, tt.usage)
 			}
 			begun, ended := toolEvents(s)
-			var edits []Edit
+			var edits []transcript.Edit
 			for _, e := range append(begun, ended...) {
 				if e.Tool.Edits != nil {
 					edits = e.Tool.Edits

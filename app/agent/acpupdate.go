@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	acp "github.com/coder/acp-go-sdk"
+
+	"carillon/app/transcript"
 )
 
 // acpUpdate is what an agent tells during a turn, as far as it is understood.
@@ -51,8 +53,8 @@ type acpTokens struct {
 
 // usage makes Input the tokens from no cache. Agents differ; where the total is input and output
 // alone, the cached ones are among the input.
-func (t acpTokens) usage() Usage {
-	u := Usage{Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output}
+func (t acpTokens) usage() transcript.Usage {
+	u := transcript.Usage{Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output}
 	if cached := t.CacheRead + t.CacheWrite; cached > 0 && t.Total == t.Input+t.Output && cached <= t.Input {
 		u.Input -= cached
 	}
@@ -114,7 +116,7 @@ func (a *acpAgent) retell(raw json.RawMessage) {
 func (a *acpAgent) update(raw json.RawMessage) {
 	var u acpUpdate
 	if err := json.Unmarshal(raw, &u); err != nil && u.Kind == "" {
-		a.emit(Event{Kind: EventLog, Text: "an update that is not understood", Raw: raw})
+		a.emit(transcript.Event{Kind: transcript.KindLog, Text: "an update that is not understood", Raw: raw})
 		return
 	}
 	if u.Meta.Usage != nil {
@@ -135,18 +137,18 @@ func (a *acpAgent) update(raw json.RawMessage) {
 		}
 		a.say(text)
 		if text != "" {
-			a.emit(Event{Kind: EventText, ID: u.MessageID, Text: text})
+			a.emit(transcript.Event{Kind: transcript.KindText, ID: u.MessageID, Text: text})
 		}
 	case "agent_thought_chunk":
-		a.emit(Event{Kind: EventThought, ID: u.MessageID, Text: blockText(u.Content)})
+		a.emit(transcript.Event{Kind: transcript.KindThought, ID: u.MessageID, Text: blockText(u.Content)})
 	case "tool_call", "tool_call_update":
 		a.tool(u, raw)
 	case "plan", "plan_update":
-		steps := []Step{}
+		steps := []transcript.Step{}
 		for _, e := range u.Entries {
-			steps = append(steps, Step{Text: e.Content, State: e.Status})
+			steps = append(steps, transcript.Step{Text: e.Content, State: e.Status})
 		}
-		a.emit(Event{Kind: EventPlan, Plan: steps, Raw: raw})
+		a.emit(transcript.Event{Kind: transcript.KindPlan, Plan: steps, Raw: raw})
 	case "usage_update":
 		// Zero is what agents say of a model whose price they do not know.
 		if u.Cost != nil && u.Cost.Amount > 0 && (u.Cost.Currency == "" || u.Cost.Currency == "USD") {
@@ -157,7 +159,7 @@ func (a *acpAgent) update(raw json.RawMessage) {
 		}
 	case "user_message_chunk", "available_commands_update", "current_mode_update", "config_option_update", "session_info_update":
 	default:
-		a.emit(Event{Kind: EventLog, Text: u.Kind, Raw: raw})
+		a.emit(transcript.Event{Kind: transcript.KindLog, Text: u.Kind, Raw: raw})
 	}
 }
 
@@ -207,7 +209,7 @@ func (a *acpAgent) tool(u acpUpdate, raw json.RawMessage) {
 		a.cut = true
 		a.mu.Unlock()
 	}
-	t := &Tool{Name: u.Name, Kind: u.ToolKind, Title: u.Title, Input: u.Input}
+	t := &transcript.Tool{Name: u.Name, Kind: u.ToolKind, Title: u.Title, Input: u.Input}
 	var parts []string
 	var content []struct {
 		Type    string          `json:"type"`
@@ -222,7 +224,7 @@ func (a *acpAgent) tool(u acpUpdate, raw json.RawMessage) {
 		case "content":
 			parts = append(parts, blockText(c.Content))
 		case "diff":
-			e := Edit{Path: c.Path, Action: "update", New: c.New}
+			e := transcript.Edit{Path: c.Path, Action: "update", New: c.New}
 			if c.Old == nil || *c.Old == "" {
 				e.Action = "add"
 			} else {
@@ -233,14 +235,14 @@ func (a *acpAgent) tool(u acpUpdate, raw json.RawMessage) {
 	}
 	if len(t.Edits) == 0 && (u.ToolKind == "edit" || u.ToolKind == "delete") && u.Status != "failed" {
 		for _, l := range u.Locations { // not every agent shows what it changes
-			t.Edits = append(t.Edits, Edit{Path: l.Path, Action: map[string]string{"edit": "update", "delete": "delete"}[u.ToolKind]})
+			t.Edits = append(t.Edits, transcript.Edit{Path: l.Path, Action: map[string]string{"edit": "update", "delete": "delete"}[u.ToolKind]})
 		}
 	}
 	t.Result = strings.Join(parts, "\n")
 	if t.Result == "" {
 		t.Result = outputText(u.Output)
 	}
-	a.emit(Event{Kind: EventTool, ID: u.ToolCallID, Text: u.Title, Tool: t, Raw: raw,
+	a.emit(transcript.Event{Kind: transcript.KindTool, ID: u.ToolCallID, Text: u.Title, Tool: t, Raw: raw,
 		Done: u.Status == "completed" || u.Status == "failed", OK: u.Status == "completed"})
 }
 
@@ -316,12 +318,12 @@ func (a *acpAgent) permission(params json.RawMessage) (any, *acp.RequestError) {
 	if !granted {
 		a.rejects.Add(1)
 	}
-	a.emit(Event{Kind: EventPermission, ID: p.Tool.ID, Text: p.Tool.Title, Done: true, OK: granted, Raw: params})
+	a.emit(transcript.Event{Kind: transcript.KindPermission, ID: p.Tool.ID, Text: p.Tool.Title, Done: true, OK: granted, Raw: params})
 	return object{"outcome": outcome}, nil
 }
 
 // soFar is what the turn has used, of agents that tell it while they are at work.
-func (a *acpAgent) soFar() Usage {
+func (a *acpAgent) soFar() transcript.Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u := a.steps
@@ -345,7 +347,7 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 	case answer.Usage != nil:
 		res.Usage = answer.Usage.usage()
 	case quota != nil && !res.Usage.Known:
-		res.Usage = Usage{Known: !a.router, Input: quota.Tokens.Input, Output: quota.Tokens.Output}
+		res.Usage = transcript.Usage{Known: !a.router, Input: quota.Tokens.Input, Output: quota.Tokens.Output}
 	}
 	res.Usage.CostKnown, res.Usage.CostUSD = sum.CostKnown, sum.CostUSD
 	switch answer.StopReason {

@@ -7,7 +7,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"carillon/app/runas"
+	"carillon/app/transcript"
 )
 
 // The drivers: the ways to speak with a provider's program.
@@ -163,7 +163,7 @@ type Turn struct {
 	ReadOnly     bool     // the agent may look, not change; of a script only the Sandbox can make it so
 	AllowedTools []string // what a read-only turn may use without asking; names of the provider
 
-	Spent Usage // what the resumed conversation has used so far
+	Spent transcript.Usage // what the resumed conversation has used so far
 
 	// MostUSD is what the turn may cost, of agents that hold themselves to that; nil is no limit. They look after each
 	// step, so a turn may cost that of one step more.
@@ -183,7 +183,7 @@ type Turn struct {
 
 	// Used is told what the turn has used so far, whenever the agent says something about it; nil: nobody asks. It must
 	// not block. What the turn has used in the end may be more.
-	Used func(Usage)
+	Used func(transcript.Usage)
 
 	// Worked reports whether the agent has done anything that its events do not tell, such as change a file. It is
 	// asked where the agent ends without an answer, which is a failure if it has done nothing; nil: it has not.
@@ -211,98 +211,11 @@ type timer interface {
 	Reset(time.Duration) bool
 }
 
-// The kinds of Event.
-const (
-	EventText       = "text"       // the answer, in pieces
-	EventThought    = "thought"    // the agent thinking aloud, in pieces
-	EventTool       = "tool"       // a tool call began (Done false) or ended
-	EventPlan       = "plan"       // the agent's list of steps, whole each time
-	EventPermission = "permission" // the agent asked whether it may; OK is our answer
-	EventWarning    = "warning"    // something a reader should know
-	EventLog        = "log"        // what the agent says about itself
-	EventOutput     = "output"     // a piece of Stream; the pieces of a stream joined are the whole
-
-	// EventConversation names the conversation (ID) that the turn is in, once, as soon as the agent does: what
-	// Result.Conversation will be. Of a turn that goes on with the conversation that it was given it does not come.
-	EventConversation = "conversation"
-)
-
-// Event is something that happened during a turn. Text is valid UTF-8 without NUL.
-type Event struct {
-	Kind   string          `json:"kind"`
-	ID     string          `json:"id,omitempty"` // of a tool call or a message; the same again is its continuation
-	Text   string          `json:"text,omitempty"`
-	Stream string          `json:"stream,omitempty"` // of an output: stdout or stderr
-	Tool   *Tool           `json:"tool,omitempty"`
-	Plan   []Step          `json:"plan,omitempty"`
-	Done   bool            `json:"done,omitempty"`
-	OK     bool            `json:"ok,omitempty"`
-	Raw    json.RawMessage `json:"raw,omitempty"` // what the agent sent, if it is at most 64 KiB
-}
-
-// Tool is a call of one of the agent's tools. A later event of the same ID has what is new, which
-// takes the place of what was; an empty field means nothing new.
-type Tool struct {
-	Name   string          `json:"name,omitempty"`  // the agent's name: Bash, Write, apply_patch
-	Kind   string          `json:"kind,omitempty"`  // read edit delete move search execute think fetch other
-	Title  string          `json:"title,omitempty"` // one line for a person
-	Input  json.RawMessage `json:"input,omitempty"`
-	Result string          `json:"result,omitempty"`
-	Edits  []Edit          `json:"edits,omitempty"`
-}
-
-// Edit is a file that a tool call changed. Old and New are whole texts or the changed parts, as far
-// as the agent tells them.
-type Edit struct {
-	Path   string `json:"path"`
-	Action string `json:"action"` // add update delete
-	Old    string `json:"old,omitempty"`
-	New    string `json:"new,omitempty"`
-}
-
-// Step is a line of a plan.
-type Step struct {
-	Text  string `json:"text"`
-	State string `json:"state"` // pending in_progress completed
-}
-
-// Usage is what a turn used. Known false means that the agent did not tell: unknown, not zero.
-// Input counts tokens that came from no cache.
-type Usage struct {
-	Known      bool    `json:"known"`
-	Input      int64   `json:"input"`
-	CacheRead  int64   `json:"cacheRead"`
-	CacheWrite int64   `json:"cacheWrite"`
-	Output     int64   `json:"output"`
-	CostKnown  bool    `json:"costKnown"`
-	CostUSD    float64 `json:"costUSD"` // the program's own estimate
-}
-
-// Add returns the sum of two usages, known where either is.
-func (u Usage) Add(v Usage) Usage {
-	return Usage{
-		Known: u.Known || v.Known, Input: u.Input + v.Input, CacheRead: u.CacheRead + v.CacheRead,
-		CacheWrite: u.CacheWrite + v.CacheWrite, Output: u.Output + v.Output,
-		CostKnown: u.CostKnown || v.CostKnown, CostUSD: u.CostUSD + v.CostUSD,
-	}
-}
-
-// AtLeast returns of each number the greater one, for two counts of the same turn of which either may be less than the
-// truth. What is known is what is known of u.
-func (u Usage) AtLeast(v Usage) Usage {
-	u.Input, u.CacheRead = max(u.Input, v.Input), max(u.CacheRead, v.CacheRead)
-	u.CacheWrite, u.Output = max(u.CacheWrite, v.CacheWrite), max(u.Output, v.Output)
-	u.CostUSD = max(u.CostUSD, v.CostUSD)
-	return u
-}
-
-func (u Usage) tokens() int64 { return u.Input + u.CacheRead + u.CacheWrite + u.Output }
-
 // Result is the end of a turn. Beside an error it holds what was known by then.
 type Result struct {
-	Conversation string // for Turn.Resume; empty where the driver cannot resume
-	Text         string // the final answer; of the shell driver the end of its standard output
-	Usage        Usage  // of this turn alone
+	Conversation string           // for Turn.Resume; empty where the driver cannot resume
+	Text         string           // the final answer; of the shell driver the end of its standard output
+	Usage        transcript.Usage // of this turn alone
 	ExitCode     int
 	Stop         string // the agent's word for why it ended, such as end_turn
 }
@@ -355,7 +268,7 @@ var (
 // Run runs one turn and returns when nothing that it started is alive. It calls emit for each event,
 // one at a time, and not after it returned. The error is a *Failure. To stop a turn, cancel ctx: the
 // failure is then FailCanceled and wraps context.Cause(ctx).
-func Run(ctx context.Context, p Provider, t Turn, emit func(Event)) (Result, error) {
+func Run(ctx context.Context, p Provider, t Turn, emit func(transcript.Event)) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &run{Provider: p, Turn: t, emitTo: emit, touch: func() {}, named: t.Resume}
@@ -428,7 +341,7 @@ type run struct {
 	touch   func() // tells that the agent said something
 	named   string // the conversation that was told last
 	mu      sync.Mutex
-	emitTo  func(Event)
+	emitTo  func(transcript.Event)
 	worked  bool     // it said something, or called a tool
 	box     *Sandbox // the turn's, prepared
 	over    string   // which limit the turn went over
@@ -479,17 +392,17 @@ func (r *run) prepare() error {
 }
 
 // used tells what the turn has used so far.
-func (r *run) used(u Usage) {
+func (r *run) used(u transcript.Usage) {
 	if r.Used != nil {
 		r.Used(u)
 	}
 }
 
 // emit hands on an event, cleaned, one at a time.
-func (r *run) emit(e Event) {
+func (r *run) emit(e transcript.Event) {
 	e.Text, e.ID = Clean(e.Text), Clean(e.ID)
 	if e.Tool != nil {
-		e.Tool.clean()
+		cleanTool(e.Tool)
 		if r.Dir != "" { // where the worktree lies tells nobody anything
 			e.Tool.Title = strings.ReplaceAll(e.Tool.Title, strings.TrimSuffix(r.Dir, "/")+"/", "")
 		}
@@ -506,7 +419,7 @@ func (r *run) emit(e Event) {
 	if r.emitTo == nil {
 		return
 	}
-	r.worked = r.worked || e.Kind == EventTool || e.Kind == EventText && strings.TrimSpace(e.Text) != ""
+	r.worked = r.worked || e.Kind == transcript.KindTool || e.Kind == transcript.KindText && strings.TrimSpace(e.Text) != ""
 	r.emitTo(e)
 }
 
@@ -521,7 +434,7 @@ func (r *run) hasWorked() bool {
 func (r *run) conversation(id string) {
 	if id = Clean(id); id != "" && id != r.named {
 		r.named = id
-		r.emit(Event{Kind: EventConversation, ID: id})
+		r.emit(transcript.Event{Kind: transcript.KindConversation, ID: id})
 	}
 }
 
@@ -541,7 +454,7 @@ func (r *run) silence() {
 
 // warn tells a reader of the transcript something, without raw JSON and without paths of the server.
 func (r *run) warn(format string, args ...any) {
-	r.emit(Event{Kind: EventWarning, Text: r.withoutPaths(plain(fmt.Sprintf(format, args...)))})
+	r.emit(transcript.Event{Kind: transcript.KindWarning, Text: r.withoutPaths(plain(fmt.Sprintf(format, args...)))})
 }
 
 // withoutPaths writes the paths of the server as a reader knows them: those of the worktree as they are in the

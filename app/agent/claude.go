@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"carillon/app/transcript"
 )
 
 // claudeLine is a line of claude's stream, as far as it is understood.
@@ -59,8 +61,8 @@ type claudeTokens struct {
 	Output     int64 `json:"output_tokens"`
 }
 
-func (t claudeTokens) usage() Usage {
-	return Usage{Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output}
+func (t claudeTokens) usage() transcript.Usage {
+	return transcript.Usage{Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output}
 }
 
 type claudeBlock struct {
@@ -79,11 +81,11 @@ type claudeBlock struct {
 type claudeTurn struct {
 	*run
 	session string
-	edits   map[string][]Edit // of tool calls that have not ended
-	steps   map[string]Usage  // by the model's answers, of which a line tells a part
-	last    *claudeLine       // the result
-	refused *claudeLine       // the server refused to let us in
-	erred   string            // the name of the error that it said last, in the voice of the model
+	edits   map[string][]transcript.Edit // of tool calls that have not ended
+	steps   map[string]transcript.Usage  // by the model's answers, of which a line tells a part
+	last    *claudeLine                  // the result
+	refused *claudeLine                  // the server refused to let us in
+	erred   string                       // the name of the error that it said last, in the voice of the model
 }
 
 func (r *run) runClaude(ctx context.Context) (Result, error) {
@@ -95,13 +97,13 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	if os.Geteuid() == 0 {
 		env = append(env, "IS_SANDBOX=1") // without it root may not skip the questions
 	}
-	c := &claudeTurn{run: r, session: r.Resume, edits: map[string][]Edit{}, steps: map[string]Usage{}}
+	c := &claudeTurn{run: r, session: r.Resume, edits: map[string][]transcript.Edit{}, steps: map[string]transcript.Usage{}}
 	end, stderr, err := r.stream(ctx, argv, env, r.Prompt, c.line)
 	res := Result{Conversation: c.session, ExitCode: end.Exit}
 	if l := c.last; l != nil {
 		res.Text, res.Stop, res.Usage = l.Result, l.StopReason, r.claudeUsage(l)
 		if u := res.Usage; u.Input+u.CacheRead+u.CacheWrite+u.Output == 0 { // one that ended early tells none in its result
-			res.Usage = Usage{CostUSD: u.CostUSD, CostKnown: u.CostKnown}
+			res.Usage = transcript.Usage{CostUSD: u.CostUSD, CostKnown: u.CostKnown}
 		}
 	}
 	now := r.now()
@@ -189,8 +191,8 @@ func claudeServers(list []MCPServer) map[string]any {
 
 // claudeUsage is what the turn used. The tokens are the turn's. The total cost is the conversation's in some versions
 // and the process's, which is the turn's, in others: the models' tokens, which it is for, tell which.
-func (r *run) claudeUsage(l *claudeLine) Usage {
-	var u Usage
+func (r *run) claudeUsage(l *claudeLine) transcript.Usage {
+	var u transcript.Usage
 	if l.Usage != nil {
 		u = l.Usage.usage()
 	}
@@ -202,11 +204,11 @@ func (r *run) claudeUsage(l *claudeLine) Usage {
 		}
 	case l.TotalCost != nil:
 		u.CostKnown, u.CostUSD = true, *l.TotalCost
-		var counted Usage
+		var counted transcript.Usage
 		for _, m := range l.ModelUsage {
-			counted = counted.Add(Usage{Input: m.Input, CacheRead: m.CacheRead, CacheWrite: m.CacheWrite, Output: m.Output})
+			counted = counted.Add(transcript.Usage{Input: m.Input, CacheRead: m.CacheRead, CacheWrite: m.CacheWrite, Output: m.Output})
 		}
-		if r.Resume != "" && counted.tokens() > u.tokens() && counted.tokens() >= u.tokens()+r.Spent.tokens() &&
+		if r.Resume != "" && counted.Tokens() > u.Tokens() && counted.Tokens() >= u.Tokens()+r.Spent.Tokens() &&
 			r.Spent.CostUSD <= u.CostUSD {
 			u.CostUSD -= r.Spent.CostUSD
 		}
@@ -217,7 +219,7 @@ func (r *run) claudeUsage(l *claudeLine) Usage {
 func (c *claudeTurn) line(raw []byte, stop func()) {
 	var l claudeLine
 	if json.Unmarshal(raw, &l) != nil {
-		c.emit(Event{Kind: EventLog, Text: string(raw)})
+		c.emit(transcript.Event{Kind: transcript.KindLog, Text: string(raw)})
 		return
 	}
 	if identifier.MatchString(l.SessionID) {
@@ -250,13 +252,13 @@ func (c *claudeTurn) system(l claudeLine, raw []byte, stop func()) {
 			stop()
 		}
 	case "permission_denied":
-		c.emit(Event{Kind: EventPermission, ID: l.ToolUseID, Text: l.ToolName, Done: true, Raw: raw})
+		c.emit(transcript.Event{Kind: transcript.KindPermission, ID: l.ToolUseID, Text: l.ToolName, Done: true, Raw: raw})
 	}
 }
 
 // soFar is what the model's answers have used.
-func (c *claudeTurn) soFar() Usage {
-	var sum Usage
+func (c *claudeTurn) soFar() transcript.Usage {
+	var sum transcript.Usage
 	for _, step := range c.steps {
 		sum = sum.Add(step)
 	}
@@ -284,20 +286,20 @@ func (c *claudeTurn) message(l claudeLine, raw []byte) {
 	for _, b := range blocks(m.Content) {
 		switch b.Type {
 		case "text":
-			kind := EventText
+			kind := transcript.KindText
 			if l.Parent != "" {
-				kind = EventThought // a subagent speaks to the agent, not to us
+				kind = transcript.KindThought // a subagent speaks to the agent, not to us
 			}
-			c.emit(Event{Kind: kind, ID: m.ID, Text: b.Text})
+			c.emit(transcript.Event{Kind: kind, ID: m.ID, Text: b.Text})
 		case "thinking":
-			c.emit(Event{Kind: EventThought, ID: m.ID, Text: b.Thinking})
+			c.emit(transcript.Event{Kind: transcript.KindThought, ID: m.ID, Text: b.Thinking})
 		case "tool_use", "server_tool_use", "mcp_tool_use":
 			if steps := todos(b); steps != nil {
-				c.emit(Event{Kind: EventPlan, ID: b.ID, Plan: steps})
+				c.emit(transcript.Event{Kind: transcript.KindPlan, ID: b.ID, Plan: steps})
 			}
 			c.edits[b.ID] = claudeEdits(b)
-			c.emit(Event{Kind: EventTool, ID: b.ID, Text: claudeTitle(b), Raw: raw,
-				Tool: &Tool{Name: b.Name, Kind: claudeKinds[b.Name], Title: claudeTitle(b), Input: b.Input}})
+			c.emit(transcript.Event{Kind: transcript.KindTool, ID: b.ID, Text: claudeTitle(b), Raw: raw,
+				Tool: &transcript.Tool{Name: b.Name, Kind: claudeKinds[b.Name], Title: claudeTitle(b), Input: b.Input}})
 		}
 	}
 }
@@ -318,7 +320,7 @@ func (c *claudeTurn) results(l claudeLine, raw []byte) {
 		if b.Type != "tool_result" {
 			continue
 		}
-		tool := &Tool{Result: contentText(b.Content)}
+		tool := &transcript.Tool{Result: contentText(b.Content)}
 		if !b.IsError {
 			tool.Edits = c.edits[b.ToolUseID]
 		}
@@ -328,7 +330,7 @@ func (c *claudeTurn) results(l claudeLine, raw []byte) {
 			}
 		}
 		delete(c.edits, b.ToolUseID)
-		c.emit(Event{Kind: EventTool, ID: b.ToolUseID, Tool: tool, Done: true, OK: !b.IsError, Raw: raw})
+		c.emit(transcript.Event{Kind: transcript.KindTool, ID: b.ToolUseID, Tool: tool, Done: true, OK: !b.IsError, Raw: raw})
 	}
 }
 
@@ -394,34 +396,34 @@ func claudeTitle(b claudeBlock) string {
 	return b.Name
 }
 
-func claudeEdits(b claudeBlock) []Edit {
+func claudeEdits(b claudeBlock) []transcript.Edit {
 	var in claudeInput
 	if json.Unmarshal(b.Input, &in) != nil || in.FilePath == "" {
 		return nil
 	}
 	switch b.Name {
 	case "Write":
-		return []Edit{{Path: in.FilePath, Action: "update", New: in.Content}}
+		return []transcript.Edit{{Path: in.FilePath, Action: "update", New: in.Content}}
 	case "Edit":
-		return []Edit{{Path: in.FilePath, Action: "update", Old: in.OldString, New: in.NewString}}
+		return []transcript.Edit{{Path: in.FilePath, Action: "update", Old: in.OldString, New: in.NewString}}
 	case "MultiEdit":
-		var list []Edit
+		var list []transcript.Edit
 		for _, e := range in.Edits {
-			list = append(list, Edit{Path: in.FilePath, Action: "update", Old: e.OldString, New: e.NewString})
+			list = append(list, transcript.Edit{Path: in.FilePath, Action: "update", Old: e.OldString, New: e.NewString})
 		}
 		return list
 	}
 	return nil
 }
 
-func todos(b claudeBlock) []Step {
+func todos(b claudeBlock) []transcript.Step {
 	var in claudeInput
 	if b.Name != "TodoWrite" || json.Unmarshal(b.Input, &in) != nil {
 		return nil
 	}
-	steps := []Step{}
+	steps := []transcript.Step{}
 	for _, t := range in.Todos {
-		steps = append(steps, Step{Text: t.Content, State: t.Status})
+		steps = append(steps, transcript.Step{Text: t.Content, State: t.Status})
 	}
 	return steps
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"carillon/app/jsontext"
+	"carillon/app/transcript"
 )
 
 const maxRaw = 64 << 10
@@ -28,7 +29,8 @@ func Plain(text string) string {
 	return terminalCommands.ReplaceAllString(text, "")
 }
 
-func (t *Tool) clean() {
+// cleanTool makes what is told of a tool call fit for storing.
+func cleanTool(t *transcript.Tool) {
 	t.Name, t.Kind, t.Title, t.Result = Clean(t.Name), Clean(t.Kind), Clean(t.Title), Clean(t.Result)
 	t.Input = cleanJSON(t.Input)
 	for i := range t.Edits {

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"carillon/app/transcript"
 )
 
 // codexLine is a line of codex exec --json, as far as it is understood.
@@ -68,7 +70,7 @@ type codexTurn struct {
 	*run
 	thread, answer, said string // said: its last error, which it may get over
 	failed               string
-	total                *Usage
+	total                *transcript.Usage
 }
 
 func (r *run) runCodex(ctx context.Context) (Result, error) {
@@ -180,16 +182,16 @@ func (r *run) launcher(name string, s MCPServer) (string, error) {
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // codexUsage is what the turn used: codex counts the whole thread, cached tokens among the input.
-func (r *run) codexUsage(total *Usage) Usage {
+func (r *run) codexUsage(total *transcript.Usage) transcript.Usage {
 	if total == nil {
-		return Usage{}
+		return transcript.Usage{}
 	}
 	u := *total
 	u.Input -= u.CacheRead + u.CacheWrite
 	if s := r.Spent; r.Resume != "" && s.Known && s.Input <= u.Input && s.CacheRead <= u.CacheRead && s.Output <= u.Output {
 		u.Input, u.CacheRead, u.CacheWrite, u.Output = u.Input-s.Input, u.CacheRead-s.CacheRead, max(0, u.CacheWrite-s.CacheWrite), u.Output-s.Output
 	} else if r.Resume != "" && !s.Known {
-		return Usage{} // the share of this turn cannot be told
+		return transcript.Usage{} // the share of this turn cannot be told
 	}
 	return u
 }
@@ -199,7 +201,7 @@ func (c *codexTurn) line(raw []byte, _ func()) {
 	if err := json.Unmarshal(raw, &l); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if !errors.As(err, &wrong) {
-			c.emit(Event{Kind: EventLog, Text: string(raw)})
+			c.emit(transcript.Event{Kind: transcript.KindLog, Text: string(raw)})
 			return
 		}
 	}
@@ -218,9 +220,9 @@ func (c *codexTurn) line(raw []byte, _ func()) {
 			c.failed = l.Error.Message
 		}
 	case "turn.completed":
-		c.total = &Usage{}
+		c.total = &transcript.Usage{}
 		if u := l.Usage; u != nil {
-			c.total = &Usage{Known: true, Input: u.Input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, Output: u.Output}
+			c.total = &transcript.Usage{Known: true, Input: u.Input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, Output: u.Output}
 		}
 	case "item.started", "item.updated", "item.completed":
 		if l.Item != nil {
@@ -230,45 +232,45 @@ func (c *codexTurn) line(raw []byte, _ func()) {
 }
 
 func (c *codexTurn) item(it codexItem, done bool, raw []byte) {
-	e := Event{Kind: EventTool, ID: it.ID, Done: done, OK: done && it.Status != "failed" && it.Status != "declined", Raw: raw, Tool: &Tool{}}
+	e := transcript.Event{Kind: transcript.KindTool, ID: it.ID, Done: done, OK: done && it.Status != "failed" && it.Status != "declined", Raw: raw, Tool: &transcript.Tool{}}
 	switch it.Type {
 	case "agent_message":
 		if done {
 			c.answer = it.Text
-			c.emit(Event{Kind: EventText, ID: it.ID, Text: it.Text})
+			c.emit(transcript.Event{Kind: transcript.KindText, ID: it.ID, Text: it.Text})
 		}
 		return
 	case "reasoning":
 		if done {
-			c.emit(Event{Kind: EventThought, ID: it.ID, Text: it.Text})
+			c.emit(transcript.Event{Kind: transcript.KindThought, ID: it.ID, Text: it.Text})
 		}
 		return
 	case "error":
 		c.warn("%s", it.Message)
 		return
 	case "todo_list":
-		e = Event{Kind: EventPlan, ID: it.ID, Plan: []Step{}}
+		e = transcript.Event{Kind: transcript.KindPlan, ID: it.ID, Plan: []transcript.Step{}}
 		for _, step := range it.Items {
 			state := "pending"
 			if step.Completed {
 				state = "completed"
 			}
-			e.Plan = append(e.Plan, Step{Text: step.Text, State: state})
+			e.Plan = append(e.Plan, transcript.Step{Text: step.Text, State: state})
 		}
 	case "command_execution":
 		input, _ := json.Marshal(map[string]string{"command": it.Command})
 		first, _, _ := strings.Cut(it.Command, "\n")
-		e.Tool = &Tool{Name: "shell", Kind: "execute", Title: shorten(first), Input: input, Result: it.Output}
+		e.Tool = &transcript.Tool{Name: "shell", Kind: "execute", Title: shorten(first), Input: input, Result: it.Output}
 		e.OK = e.OK && (it.ExitCode == nil || *it.ExitCode == 0)
 	case "file_change":
 		var paths []string
 		for _, change := range it.Changes {
-			e.Tool.Edits = append(e.Tool.Edits, Edit{Path: change.Path, Action: change.Kind})
+			e.Tool.Edits = append(e.Tool.Edits, transcript.Edit{Path: change.Path, Action: change.Kind})
 			paths = append(paths, change.Path)
 		}
 		e.Tool.Name, e.Tool.Kind, e.Tool.Title = "apply_patch", "edit", "Change "+shorten(strings.Join(paths, ", "))
 	case "mcp_tool_call":
-		e.Tool = &Tool{Name: it.Server + "." + it.Tool, Kind: "other", Title: it.Server + "." + it.Tool, Input: it.Arguments}
+		e.Tool = &transcript.Tool{Name: it.Server + "." + it.Tool, Kind: "other", Title: it.Server + "." + it.Tool, Input: it.Arguments}
 		if it.Result != nil {
 			e.Tool.Result = contentText(it.Result.Content)
 		}
@@ -276,9 +278,9 @@ func (c *codexTurn) item(it codexItem, done bool, raw []byte) {
 			e.Tool.Result, e.OK = it.Error.Message, false
 		}
 	case "web_search":
-		e.Tool = &Tool{Name: "web_search", Kind: "fetch", Title: "Search " + shorten(it.Query)}
+		e.Tool = &transcript.Tool{Name: "web_search", Kind: "fetch", Title: "Search " + shorten(it.Query)}
 	default:
-		e = Event{Kind: EventLog, ID: it.ID, Text: it.Type, Raw: raw}
+		e = transcript.Event{Kind: transcript.KindLog, ID: it.ID, Text: it.Type, Raw: raw}
 	}
 	if e.Tool != nil {
 		e.Text = e.Tool.Title

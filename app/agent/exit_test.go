@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"carillon/app/transcript"
 )
 
 func TestASuccessThatIsFollowedByAnExitStatusIsASuccessWithAWarning(t *testing.T) {
@@ -54,8 +56,8 @@ func runFake(t *testing.T, driver, script string) (result Result, warned string,
 		t.Fatal(err)
 	}
 	p := Provider{ID: "fake", Name: "Fake agent", Driver: driver, Command: []string{program}}
-	result, err = Run(t.Context(), p, Turn{Dir: dir, RunDir: t.TempDir(), Prompt: "Do it."}, func(e Event) {
-		if e.Kind == EventWarning {
+	result, err = Run(t.Context(), p, Turn{Dir: dir, RunDir: t.TempDir(), Prompt: "Do it."}, func(e transcript.Event) {
+		if e.Kind == transcript.KindWarning {
 			warned += e.Text
 		}
 	})

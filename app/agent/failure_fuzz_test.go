@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"carillon/app/jsontext"
+	"carillon/app/transcript"
 )
 
 // FuzzFailures reads why an agent's server refused, which may be any text, and when it says to try again.
@@ -19,7 +20,7 @@ func FuzzFailures(f *testing.F) {
 	f.Add(-1, "\x00", "retry after 999999999999999999999999 days and 1e309 hours", "\xff")
 	f.Fuzz(func(t *testing.T, status int, name, text, stderr string) {
 		now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-		r := heard(func(Event) {})
+		r := heard(func(transcript.Event) {})
 		for _, failure := range []*Failure{r.failure(trouble{status: status, name: name, text: text}, now), r.died(ending{Exit: 1}, stderr, now)} {
 			reason := Clean(failure.Reason)
 			if failure.Kind == "" || reason == "" || len(reason) > 4096 || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0) {

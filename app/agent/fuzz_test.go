@@ -10,10 +10,11 @@ import (
 	"unicode/utf8"
 
 	"carillon/app/jsontext"
+	"carillon/app/transcript"
 )
 
 // heard is a turn without a program, of which a test says the lines.
-func heard(emit func(Event)) *run {
+func heard(emit func(transcript.Event)) *run {
 	return &run{Turn: Turn{Prompt: "Look."}, touch: func() {}, emitTo: emit}
 }
 
@@ -42,7 +43,7 @@ func FuzzTranscripts(f *testing.F) {
 		if len(text) > 64<<10 {
 			return
 		}
-		recorded := func(e Event) {
+		recorded := func(e transcript.Event) {
 			raw, err := json.Marshal(e)
 			if err != nil {
 				if json.Valid(e.Raw) || len(e.Raw) == 0 {
@@ -54,7 +55,7 @@ func FuzzTranscripts(f *testing.F) {
 				t.Errorf("an event that is no text: %q", stored)
 			}
 		}
-		claude := &claudeTurn{run: heard(recorded), edits: map[string][]Edit{}, steps: map[string]Usage{}}
+		claude := &claudeTurn{run: heard(recorded), edits: map[string][]transcript.Edit{}, steps: map[string]transcript.Usage{}}
 		codex := &codexTurn{run: heard(recorded)}
 		acp := &acpAgent{run: heard(recorded)}
 		lines := bufio.NewScanner(bytes.NewReader(text))

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"carillon/app/agent/agenttest"
+	"carillon/app/transcript"
 )
 
 func TestASandboxShowsWhatItsWorkspaceIsGivenReadOnlyAndTellsWhatItCannotShow(t *testing.T) {
@@ -48,7 +49,7 @@ echo fine > ~/.cargo/registry/x`)
 	if want := "registry\n[user]\n#!/bin/sh\necho tool\ninside\ncargo\nhidden\n"; f != nil || s.stream("stdout") != want {
 		t.Errorf("printed %q %q, %v; want %q", s.stream("stdout"), s.stream("stderr"), f, want)
 	}
-	warned := s.text(EventWarning)
+	warned := s.text(transcript.KindWarning)
 	for path, why := range map[string]string{
 		"~/absent": "not there", "/absent/too": "not there", "~/leads": "hide it", "~/key": "hide " +
 			"it", "~/leads/secret": "hide it",

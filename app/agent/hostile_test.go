@@ -15,6 +15,8 @@ import (
 	"time"
 
 	acp "github.com/coder/acp-go-sdk"
+
+	"carillon/app/transcript"
 )
 
 // speaker is one driver's way of telling a turn, for what every driver must bear.
@@ -333,8 +335,8 @@ func expectLittleMemory(t *testing.T, p Provider, prompt string, pieces int64, e
 	runtime.ReadMemStats(&m)
 	before := int64(m.HeapAlloc)
 	var events, peak atomic.Int64
-	res, err := Run(t.Context(), p, turn, func(e Event) {
-		if e.Kind == EventText && events.Add(1)%5000 == 0 {
+	res, err := Run(t.Context(), p, turn, func(e transcript.Event) {
+		if e.Kind == transcript.KindText && events.Add(1)%5000 == 0 {
 			runtime.GC()
 			runtime.ReadMemStats(&m)
 			peak.Store(max(peak.Load(), int64(m.HeapAlloc)))
@@ -370,8 +372,8 @@ func TestATurnThatWasStoppedIsCanceledHoweverWellItsAgentEnds(t *testing.T) {
 			m := mark(t, &turn)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			_, err := Run(ctx, p, turn, func(e Event) {
-				if e.Kind == EventText {
+			_, err := Run(ctx, p, turn, func(e transcript.Event) {
+				if e.Kind == transcript.KindText {
 					cancel()
 				}
 			})

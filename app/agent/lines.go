@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"carillon/app/jsontext"
+	"carillon/app/transcript"
 )
 
 const (
@@ -89,7 +90,7 @@ func (r *run) stream(ctx context.Context, argv, env []string, prompt string, onL
 		eachLine(p.stdout, maxLine, func(line []byte) {
 			r.touch()
 			if line[0] != '{' {
-				r.emit(Event{Kind: EventLog, Text: string(line)})
+				r.emit(transcript.Event{Kind: transcript.KindLog, Text: string(line)})
 				return
 			}
 			onLine(line, p.stop)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"carillon/app/agent/agenttest"
+	"carillon/app/transcript"
 )
 
 // roles are the programs that this test binary can be when a test starts it as a child; which one is
@@ -36,19 +37,19 @@ func TestMain(m *testing.M) {
 // seen collects the events of a turn.
 type seen struct {
 	mu   sync.Mutex
-	list []Event
+	list []transcript.Event
 }
 
-func (s *seen) emit(e Event) {
+func (s *seen) emit(e transcript.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list = append(s.list, e)
 }
 
-func (s *seen) all() []Event {
+func (s *seen) all() []transcript.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Event(nil), s.list...)
+	return append([]transcript.Event(nil), s.list...)
 }
 
 // text joins the text of all events of a kind.
@@ -65,7 +66,7 @@ func (s *seen) text(kind string) string {
 func (s *seen) stream(name string) string {
 	var b strings.Builder
 	for _, e := range s.all() {
-		if e.Kind == EventOutput && e.Stream == name {
+		if e.Kind == transcript.KindOutput && e.Stream == name {
 			b.WriteString(e.Text)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"carillon/app/agent/agenttest"
+	"carillon/app/transcript"
 )
 
 // stranger is a server that somebody names in a repository. It counts who comes.
@@ -51,7 +52,7 @@ func TestInstalledAgentsObeyNoFileOfTheRepository(t *testing.T) {
 				}
 				res, f, s := runTurn(t, p, turn)
 				if f != nil || len(model.Calls()) == 0 || !readOnly && res.Text != "It is well." {
-					t.Errorf("read-only %v: answered %q after %d calls: %v\n%s", readOnly, res.Text, len(model.Calls()), f, s.text(EventWarning))
+					t.Errorf("read-only %v: answered %q after %d calls: %v\n%s", readOnly, res.Text, len(model.Calls()), f, s.text(transcript.KindWarning))
 				}
 				if _, err := os.Stat(mark); err == nil {
 					t.Errorf("read-only %v: a file of the repository ran something", readOnly)
@@ -132,7 +133,7 @@ func TestInstalledAgentsSeeNothingOfWhatTheyWouldObeyInTheSandbox(t *testing.T) 
 			turn.Sandbox.Shown = append(turn.Sandbox.Shown, installed(t, cli.Program)...)
 			res, f, s := runTurn(t, p, turn)
 			if f != nil || res.Text != "It is well." || len(model.Calls()) == 0 {
-				t.Errorf("answered %q after %d calls: %v\n%s", res.Text, len(model.Calls()), f, s.text(EventWarning))
+				t.Errorf("answered %q after %d calls: %v\n%s", res.Text, len(model.Calls()), f, s.text(transcript.KindWarning))
 			}
 			if _, err := os.Stat(mark); err == nil || calls.Load() > 0 {
 				t.Errorf("a file of the repository ran something: %v, or %d calls went to a stranger", err == nil, calls.Load())

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"carillon/app/agent/agenttest"
+	"carillon/app/transcript"
 )
 
 func TestClaudeObeysNoSettingsOfTheRepository(t *testing.T) {
@@ -199,7 +200,7 @@ func TestAnIDOfAnAgentBecomesNoOption(t *testing.T) {
 	}
 	said := `{"type":"system","subtype":"init","session_id":"--settings=x"}` + "\n" + `{"type":"result","subtype":"success","result":"ok","session_id":"--settings=x"}` + "\n"
 	if res, f, s, _ := replay(t, "claude", said, "0", "", newTurn(t, "go")); f != nil || res.Conversation != "" ||
-		slices.ContainsFunc(s.all(), func(e Event) bool { return e.Kind == EventConversation }) {
+		slices.ContainsFunc(s.all(), func(e transcript.Event) bool { return e.Kind == transcript.KindConversation }) {
 		t.Errorf("the conversation is %q: %v", res.Conversation, f)
 	}
 	said = `{"type":"thread.started","thread_id":"--last"}` + "\n" + `{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}` + "\n"

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"carillon/app/transcript"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 // pieces makes events of a child's two outputs: few of many small writes, and several of a long line.
 // The order between the streams is kept as far as two pipes allow.
 type pieces struct {
-	emit func(Event)
+	emit func(transcript.Event)
 
 	mu    sync.Mutex
 	rest  map[string][]byte // bytes of each stream that wait for the end of their line
@@ -35,7 +37,7 @@ type piece struct {
 	text   []byte
 }
 
-func newPieces(emit func(Event)) *pieces {
+func newPieces(emit func(transcript.Event)) *pieces {
 	p := &pieces{emit: emit, rest: map[string][]byte{}, slow: map[string]*time.Timer{}, runs: map[string]bool{}}
 	p.timer = time.AfterFunc(time.Hour, func() { p.locked(p.flush) })
 	p.timer.Stop()
@@ -139,7 +141,7 @@ func (p *pieces) push(stream string, text []byte) {
 func (p *pieces) flush() {
 	p.timer.Stop()
 	for _, e := range p.ready {
-		p.emit(Event{Kind: EventOutput, Stream: e.stream, Text: string(e.text)})
+		p.emit(transcript.Event{Kind: transcript.KindOutput, Stream: e.stream, Text: string(e.text)})
 	}
 	p.ready, p.size = nil, 0
 }

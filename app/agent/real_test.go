@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carillon/app/agent/agenttest"
+	"carillon/app/transcript"
 )
 
 // realAgent is an installed agent that talks to a model of the test's own.
@@ -35,7 +36,7 @@ func realTurn(t *testing.T, cli agenttest.CLI, prompt string) Turn {
 
 // checkUsed compares what an agent told with what the model did: the same where it tells all of it, at least some of it
 // otherwise.
-func checkUsed(t *testing.T, what string, u Usage, calls int) {
+func checkUsed(t *testing.T, what string, u transcript.Usage, calls int) {
 	t.Helper()
 	in, out := u.Input+u.CacheRead+u.CacheWrite, u.Output
 	wantIn, wantOut := int64(calls*(agenttest.FreshTokens+agenttest.CachedTokens)), int64(calls*agenttest.OutputTokens)
@@ -56,8 +57,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				turn := realTurn(t, cli, "[[say The answer is 42.]]")
 				m := mark(t, &turn)
 				res, f, s := runTurn(t, p, turn)
-				if f != nil || res.Text != "The answer is 42." || !strings.Contains(s.text(EventText), res.Text) {
-					t.Errorf("answered %q, said %q: %v", res.Text, s.text(EventText), f)
+				if f != nil || res.Text != "The answer is 42." || !strings.Contains(s.text(transcript.KindText), res.Text) {
+					t.Errorf("answered %q, said %q: %v", res.Text, s.text(transcript.KindText), f)
 				}
 				if u := res.Usage; u.Known && (u.Input+u.CacheRead+u.CacheWrite < agenttest.FreshTokens || u.Output < agenttest.OutputTokens) {
 					t.Errorf("used %+v; want at least what one call uses", u)
@@ -87,7 +88,7 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 			t.Run("goes on with its conversation for ten messages, and tells what each used", func(t *testing.T) {
 				p, model := realAgent(t, cli)
 				turn := realTurn(t, cli, "")
-				var sum Usage
+				var sum transcript.Usage
 				var cost float64 // of the first message, which is like the others
 				known, calls := true, 0
 				for i := range 10 {
@@ -124,7 +125,7 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				turn := realTurn(t, cli, "[[say Well.]]")
 				turn.Resume = "01234567-89ab-4cde-8f01-23456789abcd"
 				_, f, s := runTurn(t, p, turn)
-				if f == nil && strings.Contains(s.text(EventWarning), "It may have forgotten it") {
+				if f == nil && strings.Contains(s.text(transcript.KindWarning), "It may have forgotten it") {
 					return // it begins one of that name
 				}
 				expectFailure(t, f, FailUnknown, "")

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"carillon/app/transcript"
 )
 
 // replayRole is a program that prints a recorded stream. Its arguments: the file, the exit status or
@@ -73,12 +75,12 @@ func replay(t *testing.T, provider, stream, exit, stderr string, turn Turn) (Res
 	return res, f, s, c
 }
 
-func toolEvents(s *seen) (begun, ended []Event) {
+func toolEvents(s *seen) (begun, ended []transcript.Event) {
 	for _, e := range s.all() {
 		switch {
-		case e.Kind == EventTool && e.Done:
+		case e.Kind == transcript.KindTool && e.Done:
 			ended = append(ended, e)
-		case e.Kind == EventTool:
+		case e.Kind == transcript.KindTool:
 			begun = append(begun, e)
 		}
 	}
@@ -91,11 +93,11 @@ func TestClaudeTellsWhatEachAnswerUsedOnce(t *testing.T) {
 		return fmt.Sprintf(`{"type":"assistant","message":{"id":%q,"content":[{"type":"text","text":"x"}],"usage":{"input_tokens":%d,"cache_read_input_tokens":5,"output_tokens":%d}}}`+"\n", id, in, out)
 	}
 	turn := newTurn(t, "go")
-	var told []Usage
-	turn.Used = func(u Usage) { told = append(told, u) }
+	var told []transcript.Usage
+	turn.Used = func(u transcript.Usage) { told = append(told, u) }
 	// Of one answer, each block is a line of its own with the whole usage.
 	replay(t, "claude", answer("a", 100, 1)+answer("a", 100, 7)+answer("b", 50, 2), "1", "", turn)
-	want := []Usage{{Known: true, Input: 100, CacheRead: 5, Output: 1}, {Known: true, Input: 100, CacheRead: 5, Output: 7}, {Known: true, Input: 150, CacheRead: 10, Output: 9}}
+	want := []transcript.Usage{{Known: true, Input: 100, CacheRead: 5, Output: 1}, {Known: true, Input: 100, CacheRead: 5, Output: 7}, {Known: true, Input: 150, CacheRead: 10, Output: 9}}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %+v; want %+v", told, want)
 	}
@@ -109,7 +111,7 @@ func TestClaudeHoldsItselfToWhatATurnMayCost(t *testing.T) {
 	res, f, _, c := replay(t, "claude", `{"type":"assistant","message":{"id":"a","content":[],"usage":{"input_tokens":100,"output_tokens":1}}}`+"\n"+
 		`{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.75,"model_usage_since_last_result":{"m":{"costUSD":0.3}},"usage":{"input_tokens":0},"errors":["Reached maximum budget ($0.25)"]}`+"\n", "1", "", turn)
 	expectFailure(t, f, FailBudget, "what its budget leaves is used up")
-	if want := (Usage{CostKnown: true, CostUSD: 0.3}); res.Usage != want || !c.has("--max-budget-usd=0.250000") {
+	if want := (transcript.Usage{CostKnown: true, CostUSD: 0.3}); res.Usage != want || !c.has("--max-budget-usd=0.250000") {
 		t.Errorf("used %+v, called with %q; want %+v", res.Usage, c.Args, want)
 	}
 }
@@ -121,7 +123,7 @@ func TestTheCostOfAClaudeTurnIsItsOwnWhateverTheVersionCounts(t *testing.T) {
 			"modelUsage":{"m":{"inputTokens":%d,"cacheReadInputTokens":%d,"outputTokens":%d,"costUSD":%g}}}`, total, 100*models, 40*models, 20*models, total)
 	}
 	turn := newTurn(t, "x")
-	turn.Resume, turn.Spent = "s", Usage{Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.5}
+	turn.Resume, turn.Spent = "s", transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.5}
 	for _, tt := range []struct {
 		name, line string
 		cost       float64
@@ -149,7 +151,7 @@ func TestClaudeTurnTellsItsStory(t *testing.T) {
 		t.Fatal(f)
 	}
 	want := Result{Conversation: "a3ef9691-d60a-495c-bdba-ef53b9eab285", Text: "Stub answer after the tool call.", Stop: "end_turn",
-		Usage: Usage{Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.001616}}
+		Usage: transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.001616}}
 	if res != want {
 		t.Errorf("result %+v; want %+v", res, want)
 	}
@@ -158,11 +160,11 @@ func TestClaudeTurnTellsItsStory(t *testing.T) {
 		t.Errorf("tools began: %+v", begun)
 	}
 	if len(ended) != 1 || !ended[0].OK || ended[0].ID != begun[0].ID || !strings.HasPrefix(ended[0].Tool.Result, "File created") ||
-		!slices.Equal(ended[0].Tool.Edits, []Edit{{Path: "/home/dev/claude2/out.txt", Action: "add", New: "from claude"}}) {
+		!slices.Equal(ended[0].Tool.Edits, []transcript.Edit{{Path: "/home/dev/claude2/out.txt", Action: "add", New: "from claude"}}) {
 		t.Errorf("tools ended: %+v", ended)
 	}
-	if s.text(EventText) != want.Text {
-		t.Errorf("said %q", s.text(EventText))
+	if s.text(transcript.KindText) != want.Text {
+		t.Errorf("said %q", s.text(transcript.KindText))
 	}
 	for _, arg := range []string{"-p", "--output-format=stream-json", "--permission-mode=bypassPermissions", `--settings={"disableAllHooks":true}`, "--model=opus", "--append-system-prompt=Be kind.",
 		"--strict-mcp-config", "--mcp-config=" + turn.RunDir + "/mcp.json"} {
@@ -214,8 +216,8 @@ func TestAResultOfTwelveMegabytesIsUnderstoodThoughItsTextIsCut(t *testing.T) {
 		len(res.Text) > 2*maxAnswer || !strings.Contains(res.Text, "… cut") {
 		t.Errorf("of %d bytes %d are the answer, which begins %.40q", len(line), len(res.Text), res.Text)
 	}
-	if res.Usage.Input != 7 || res.Usage.CostUSD != 1.25 || s.text(EventWarning) != "" {
-		t.Errorf("it used %+v, and warned %q", res.Usage, s.text(EventWarning))
+	if res.Usage.Input != 7 || res.Usage.CostUSD != 1.25 || s.text(transcript.KindWarning) != "" {
+		t.Errorf("it used %+v, and warned %q", res.Usage, s.text(transcript.KindWarning))
 	}
 }
 
@@ -264,7 +266,7 @@ func TestTheConversationIsToldAsSoonAsTheAgentNamesIt(t *testing.T) {
 	named := func(s *seen) []string {
 		var list []string
 		for i, e := range s.all() {
-			if e.Kind == EventConversation {
+			if e.Kind == transcript.KindConversation {
 				list = append(list, fmt.Sprint(e.ID, " at ", i))
 			}
 		}
@@ -286,11 +288,11 @@ func TestTheConversationIsToldAsSoonAsTheAgentNamesIt(t *testing.T) {
 		}
 	}
 	_, f, s := runTurn(t, acpProvider(t), newTurn(t, "[[say x]][[die]]"))
-	at := slices.IndexFunc(s.all(), func(e Event) bool {
-		return e.Kind == EventConversation &&
+	at := slices.IndexFunc(s.all(), func(e transcript.Event) bool {
+		return e.Kind == transcript.KindConversation &&
 			strings.HasPrefix(e.ID, "conversation-")
 	})
-	if text := slices.IndexFunc(s.all(), func(e Event) bool { return e.Kind == EventText }); f == nil || at < 0 ||
+	if text := slices.IndexFunc(s.all(), func(e transcript.Event) bool { return e.Kind == transcript.KindText }); f == nil || at < 0 ||
 		at > text {
 		t.Errorf("told %q, before its words at %d: %v", named(s), text, f)
 	}
@@ -330,12 +332,12 @@ func TestCodexTurnTellsItsStory(t *testing.T) {
 		t.Fatal(f)
 	}
 	want := Result{Conversation: "01a20818-78bf-78c1-ad73-e76dbb13b535", Text: "Stub answer after the tool call.", Stop: "end_turn",
-		Usage: Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}}
+		Usage: transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}}
 	if res != want {
 		t.Errorf("result %+v; want %+v", res, want)
 	}
 	begun, ended := toolEvents(s)
-	if len(begun) != 1 || len(ended) != 1 || !ended[0].OK || !slices.Equal(ended[0].Tool.Edits, []Edit{{Path: "/home/dev/codex1/out.txt", Action: "add"}}) {
+	if len(begun) != 1 || len(ended) != 1 || !ended[0].OK || !slices.Equal(ended[0].Tool.Edits, []transcript.Edit{{Path: "/home/dev/codex1/out.txt", Action: "add"}}) {
 		t.Errorf("tools: %+v, %+v", begun, ended)
 	}
 	wantArgs := []string{"exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model=gpt-5.5",
@@ -356,20 +358,20 @@ func TestCodexTurnTellsItsStory(t *testing.T) {
 func TestCodexUsageIsTheShareOfTheTurn(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "x")
-	turn.ReadOnly, turn.Resume, turn.Spent = true, "old", Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}
+	turn.ReadOnly, turn.Resume, turn.Spent = true, "old", transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}
 	res, f, _, c := replay(t, "codex", "codex-resume", "0", "", turn)
-	if want := (Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}); f != nil || res.Usage != want {
+	if want := (transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}); f != nil || res.Usage != want {
 		t.Errorf("usage %+v, %v; want %+v", res.Usage, f, want)
 	}
 	if got := c.Args[len(c.Args)-3:]; !slices.Equal(got, []string{"resume", "old", "-"}) || !c.has("--sandbox=read-only") {
 		t.Errorf("called with %q", c.Args)
 	}
-	turn.Spent = Usage{}
+	turn.Spent = transcript.Usage{}
 	if res, _, _, _ = replay(t, "codex", "codex-resume", "0", "", turn); res.Usage.Known {
 		t.Errorf("usage %+v; want unknown, since what was spent before is", res.Usage)
 	}
-	if res, _, s, _ := replay(t, "codex", "codex-mcp", "0", "", newTurn(t, "x")); res.Usage.Input != 100 || !strings.Contains(s.text(EventWarning), "Model metadata") {
-		t.Errorf("usage %+v, warned %q", res.Usage, s.text(EventWarning))
+	if res, _, s, _ := replay(t, "codex", "codex-mcp", "0", "", newTurn(t, "x")); res.Usage.Input != 100 || !strings.Contains(s.text(transcript.KindWarning), "Model metadata") {
+		t.Errorf("usage %+v, warned %q", res.Usage, s.text(transcript.KindWarning))
 	}
 }
 
@@ -463,7 +465,7 @@ func TestAWarningHasNoPathsOfTheServerAndNoRawJSON(t *testing.T) {
 	t.Parallel()
 	var got string
 	r := &run{Turn: Turn{Dir: "/srv/work/1", RunDir: "/srv/runs/1"}, touch: func() {},
-		emitTo: func(e Event) { got = e.Text }}
+		emitTo: func(e transcript.Event) { got = e.Text }}
 	for words, want := range map[string]string{
 		"cannot read /srv/work/1/src/a.go":                                 "cannot read src/a.go",
 		"the folder /srv/work/1 is no repository":                          "the folder the worktree is no repository",

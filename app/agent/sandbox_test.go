@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"carillon/app/transcript"
 )
 
 func needSandbox(t *testing.T) {
@@ -163,7 +165,7 @@ func TestSandboxSharesTheSignInAndShowsTheConfigurationReadOnly(t *testing.T) {
 		if f != nil {
 			t.Fatal(f, s.stream("stderr"))
 		}
-		return s.stream("stdout") + s.text(EventWarning)
+		return s.stream("stdout") + s.text(transcript.KindWarning)
 	}
 	for _, c := range []struct{ what, script, prints, kept string }{
 		{"reads", `cat ~/.tool/auth.json; ls ~/.tool/chats`, first, first},
@@ -304,7 +306,7 @@ func TestSandboxIsEndedGentlyThenByForce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s := &seen{}
-	_, err := Run(ctx, bash(), turn, func(e Event) {
+	_, err := Run(ctx, bash(), turn, func(e transcript.Event) {
 		s.emit(e)
 		if strings.Contains(e.Text, "ready") {
 			cancel()
@@ -341,7 +343,7 @@ func concealedRole(args []string) int {
 	}
 	turn := Turn{Dir: args[0], RunDir: args[0], grace: time.Second,
 		Prompt: "echo ran; read -r _ _ _ server _ < /proc/$PPID/stat; cat /proc/$server/environ /proc/$server/maps || true"}
-	_, err := Run(context.Background(), bash(), turn, func(e Event) { fmt.Print(e.Text) })
+	_, err := Run(context.Background(), bash(), turn, func(e transcript.Event) { fmt.Print(e.Text) })
 	fmt.Println(err)
 	return 0
 }

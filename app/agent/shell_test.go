@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"carillon/app/transcript"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -106,8 +108,8 @@ func TestOutputWithoutALineEndAppearsWhileItGrows(t *testing.T) {
 	turn := newTurn(t, `printf begun; while [ ! -e seen ]; do printf .; sleep 0.05; done; echo end`)
 	err := error(nil)
 	told := false
-	_, f := Run(t.Context(), bash(), turn, func(e Event) {
-		if !told && e.Kind == EventOutput && strings.HasPrefix(e.Text, "begun") {
+	_, f := Run(t.Context(), bash(), turn, func(e transcript.Event) {
+		if !told && e.Kind == transcript.KindOutput && strings.HasPrefix(e.Text, "begun") {
 			told = true
 			err = os.WriteFile(filepath.Join(turn.Dir, "seen"), nil, 0o600)
 		}
@@ -176,7 +178,7 @@ func TestTimeoutEndsWhatLeftTheProcessGroup(t *testing.T) {
 	m := mark(t, &turn)
 	ctx, late := context.WithCancelCause(t.Context())
 	s := &seen{}
-	_, err := Run(ctx, bash(), turn, func(e Event) {
+	_, err := Run(ctx, bash(), turn, func(e transcript.Event) {
 		s.emit(e)
 		if strings.Contains(e.Text, "ready") {
 			late(errTimeout) // as the timer does
@@ -235,7 +237,7 @@ func TestCancelHasTheCallersCause(t *testing.T) {
 	turn := newTurn(t, "trap 'echo bye; exit 0' TERM; echo ready; while true; do sleep 0.01; done")
 	turn.grace = patience
 	s := &seen{}
-	_, err := Run(ctx, bash(), turn, func(e Event) {
+	_, err := Run(ctx, bash(), turn, func(e transcript.Event) {
 		s.emit(e)
 		if strings.Contains(e.Text, "ready") {
 			cancel(cause)
@@ -257,7 +259,7 @@ func TestSilenceEndsATurnAndOutputKeepsIt(t *testing.T) {
 	silence := &silence{}
 	turn.afterFunc = silence.afterFunc
 	s := &seen{}
-	_, err := Run(t.Context(), bash(), turn, func(e Event) {
+	_, err := Run(t.Context(), bash(), turn, func(e transcript.Event) {
 		s.emit(e)
 		if strings.Contains(s.stream("stdout"), "5\n") {
 			silence.ends()
@@ -314,7 +316,7 @@ func TestSecretsOfTheServerNeverReachAChild(t *testing.T) {
 			t.Errorf("the child did not see %s", want)
 		}
 	}
-	if warnings := s.text(EventWarning); !strings.Contains(warnings, "LD_PRELOAD") {
+	if warnings := s.text(transcript.KindWarning); !strings.Contains(warnings, "LD_PRELOAD") {
 		t.Errorf("warned %q; want LD_PRELOAD named", warnings)
 	}
 }
@@ -344,7 +346,7 @@ func TestAFloodOfOutputNeedsLittleMemoryAndFewEvents(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	before := int64(m.HeapAlloc)
-	_, err := Run(t.Context(), bash(), turn, func(e Event) {
+	_, err := Run(t.Context(), bash(), turn, func(e transcript.Event) {
 		bytes.Add(int64(len(e.Text)))
 		if events.Add(1)%500 == 0 {
 			runtime.ReadMemStats(&m)
@@ -382,7 +384,7 @@ func TestUnfinishedLineIsShownWhileTheScriptRuns(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "printf 'Password: '; while [ ! -e go ]; do sleep 0.01; done; echo end")
 	var text string
-	_, err := Run(t.Context(), bash(), turn, func(e Event) {
+	_, err := Run(t.Context(), bash(), turn, func(e transcript.Event) {
 		text += e.Text
 		if text == "Password: " {
 			_ = os.WriteFile(filepath.Join(turn.Dir, "go"), nil, 0o600)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"carillon/app/transcript"
 )
 
 func TestTheDescendantsOfAProcessAreFoundAgainAndAgain(t *testing.T) {
@@ -17,7 +19,7 @@ func TestTheDescendantsOfAProcessAreFoundAgainAndAgain(t *testing.T) {
 		m := mark(t, &turn)
 		ctx, cancel := context.WithCancel(t.Context())
 		found := -1
-		_, err := Run(ctx, bash(), turn, func(e Event) {
+		_, err := Run(ctx, bash(), turn, func(e transcript.Event) {
 			if found < 0 && strings.Contains(e.Text, "ready") {
 				until(t, "its processes to be found", func() bool {
 					found = 0

@@ -12,12 +12,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"carillon/app/transcript"
 )
 
 // serverRole is a program that runs one script and is killed meanwhile.
 func serverRole(args []string) int {
 	turn := Turn{Prompt: args[0], Dir: args[1], RunDir: args[1], grace: 200 * time.Millisecond, Env: []string{"TEST_MARK=" + args[2]}}
-	_, err := Run(context.Background(), bash(), turn, func(e Event) { fmt.Print(e.Text) })
+	_, err := Run(context.Background(), bash(), turn, func(e transcript.Event) { fmt.Print(e.Text) })
 	fmt.Println(err)
 	return 0
 }
@@ -134,7 +136,7 @@ func TestWhatAScriptLeavesInTheBackgroundIsEndedAndNoted(t *testing.T) {
 	}
 	var notes []string
 	for _, e := range s.list {
-		if e.Kind == EventWarning {
+		if e.Kind == transcript.KindWarning {
 			notes = append(notes, e.Text)
 		}
 	}
@@ -147,7 +149,7 @@ func TestWhatAScriptLeavesInTheBackgroundIsEndedAndNoted(t *testing.T) {
 		t.Fatal(f)
 	}
 	for _, e := range s.list {
-		if e.Kind == EventWarning {
+		if e.Kind == transcript.KindWarning {
 			t.Errorf("it warned of %q where nothing was left; want no note", e.Text)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"carillon/app/agent"
+	"carillon/app/transcript"
 	"carillon/views"
 )
 
@@ -42,7 +42,7 @@ const (
 )
 
 // editDiff shows an edit that an agent told of, line by line. The lines have numbers only where they are those of the file.
-func editDiff(edit agent.Edit) views.Diff {
+func editDiff(edit transcript.Edit) views.Diff {
 	d := views.Diff{Path: edit.Path, Kind: map[string]string{"add": "added", "delete": "deleted"}[edit.Action]}
 	if d.Kind == "" {
 		d.Kind = "modified"

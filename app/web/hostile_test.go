@@ -15,9 +15,9 @@ import (
 	dom "golang.org/x/net/html"
 
 	"carillon/app/account"
-	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/forge"
+	"carillon/app/transcript"
 	"carillon/db"
 )
 
@@ -170,15 +170,15 @@ func (s *site) tell(w *db.Workspace) {
 		lease := db.Lease{Session: session.ID, Worker: "test", Fence: session.Fence}
 		var rows []db.SessionEvent
 		seq := session.LastSeq
-		for _, e := range []agent.Event{
-			{Kind: agent.EventText, ID: markup, Text: markup + "\n\n# " + markup + "\n\n[a](javascript:alert(1)) ![b](javascript:alert(2)) <javascript:alert(3)> `" + markup + "`\n```" + markup + "\n" + markup + "\n```\n"},
-			{Kind: agent.EventThought, Text: markup},
-			{Kind: agent.EventPlan, Plan: []agent.Step{{Text: markup, State: "completed"}, {Text: markup, State: markup}}},
-			{Kind: agent.EventPermission, Text: markup}, {Kind: agent.EventWarning, Text: markup}, {Kind: agent.EventLog, Text: markup},
-			{Kind: agent.EventOutput, Stream: "stdout", Text: markup + "\x1b[31m" + markup + "\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\x1b]1337;File=inline=1:" + markup + "\x07\n"},
-			{Kind: agent.EventOutput, Stream: "stderr", Text: markup},
-			{Kind: agent.EventTool, ID: markup, Done: true, Tool: &agent.Tool{Name: markup, Kind: markup, Title: markup, Result: markup,
-				Edits: []agent.Edit{{Path: markup, Action: markup, Old: markup, New: markup + markup}}}},
+		for _, e := range []transcript.Event{
+			{Kind: transcript.KindText, ID: markup, Text: markup + "\n\n# " + markup + "\n\n[a](javascript:alert(1)) ![b](javascript:alert(2)) <javascript:alert(3)> `" + markup + "`\n```" + markup + "\n" + markup + "\n```\n"},
+			{Kind: transcript.KindThought, Text: markup},
+			{Kind: transcript.KindPlan, Plan: []transcript.Step{{Text: markup, State: "completed"}, {Text: markup, State: markup}}},
+			{Kind: transcript.KindPermission, Text: markup}, {Kind: transcript.KindWarning, Text: markup}, {Kind: transcript.KindLog, Text: markup},
+			{Kind: transcript.KindOutput, Stream: "stdout", Text: markup + "\x1b[31m" + markup + "\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\x1b]1337;File=inline=1:" + markup + "\x07\n"},
+			{Kind: transcript.KindOutput, Stream: "stderr", Text: markup},
+			{Kind: transcript.KindTool, ID: markup, Done: true, Tool: &transcript.Tool{Name: markup, Kind: markup, Title: markup, Result: markup,
+				Edits: []transcript.Edit{{Path: markup, Action: markup, Old: markup, New: markup + markup}}}},
 		} {
 			body, err := json.Marshal(e)
 			check(s.t, err)

@@ -12,6 +12,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/transcript"
 	"carillon/db"
 	"carillon/views"
 )
@@ -176,7 +177,7 @@ func providerKeys(keys, set []string) []views.ProviderKey {
 
 // usageWords is a stored usage in words; nothing where the agent did not tell.
 func usageWords(raw json.RawMessage) string {
-	var u agent.Usage
+	var u transcript.Usage
 	if len(raw) == 0 || json.Unmarshal(raw, &u) != nil {
 		return ""
 	}

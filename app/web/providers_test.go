@@ -14,6 +14,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/transcript"
 	"carillon/db"
 	"carillon/views"
 )
@@ -302,14 +303,14 @@ func TestATranscriptShowsToolsPlansPermissionsAndUsage(t *testing.T) {
 		check(t, err)
 		events = append(events, db.SessionEvent{SessionID: run.Session.ID, Seq: int64(len(events) + 1), TurnID: turn, At: time.Now(), Kind: kind, Body: raw})
 	}
-	add(agent.EventPlan, agent.Event{Kind: agent.EventPlan, Plan: []agent.Step{{Text: "Read it", State: "completed"}, {Text: "Mend it", State: "in_progress"}}})
-	add(agent.EventTool, agent.Event{Kind: agent.EventTool, ID: "1", Tool: &agent.Tool{Name: "Bash", Title: "List", Input: json.RawMessage(`{"command":"ls -l /srv"}`)}})
-	add(agent.EventTool, agent.Event{Kind: agent.EventTool, ID: "1", Tool: &agent.Tool{Result: "total 0"}, Done: true, OK: true})
-	add(agent.EventTool, agent.Event{Kind: agent.EventTool, ID: "2", Tool: &agent.Tool{Name: "Edit", Title: "a.go", Edits: []agent.Edit{{Path: "a.go", Action: "update", Old: "a\nb\nc\n", New: "a\nB\nc\n"}}}, Done: true, OK: true})
-	add(agent.EventPermission, agent.Event{Kind: agent.EventPermission, Text: "Run rm", OK: false})
+	add(transcript.KindPlan, transcript.Event{Kind: transcript.KindPlan, Plan: []transcript.Step{{Text: "Read it", State: "completed"}, {Text: "Mend it", State: "in_progress"}}})
+	add(transcript.KindTool, transcript.Event{Kind: transcript.KindTool, ID: "1", Tool: &transcript.Tool{Name: "Bash", Title: "List", Input: json.RawMessage(`{"command":"ls -l /srv"}`)}})
+	add(transcript.KindTool, transcript.Event{Kind: transcript.KindTool, ID: "1", Tool: &transcript.Tool{Result: "total 0"}, Done: true, OK: true})
+	add(transcript.KindTool, transcript.Event{Kind: transcript.KindTool, ID: "2", Tool: &transcript.Tool{Name: "Edit", Title: "a.go", Edits: []transcript.Edit{{Path: "a.go", Action: "update", Old: "a\nb\nc\n", New: "a\nB\nc\n"}}}, Done: true, OK: true})
+	add(transcript.KindPermission, transcript.Event{Kind: transcript.KindPermission, Text: "Run rm", OK: false})
 	add("retry", map[string]any{"failed": 1, "allowed": 3, "at": time.Now()})
-	add("turn_end", map[string]any{"status": "succeeded", "seconds": 2, "usage": agent.Usage{Known: true, Input: 1200, CacheRead: 300, Output: 40}})
-	add("turn_end", map[string]any{"status": "failed", "class": agent.FailTransient, "reason": "500", "seconds": 2, "usage": agent.Usage{}})
+	add("turn_end", map[string]any{"status": "succeeded", "seconds": 2, "usage": transcript.Usage{Known: true, Input: 1200, CacheRead: 300, Output: 40}})
+	add("turn_end", map[string]any{"status": "failed", "class": agent.FailTransient, "reason": "500", "seconds": 2, "usage": transcript.Usage{}})
 	s.append(lease, events...)
 	page := mira.get("/sessions/" + run.Session.ID.String())
 	for _, want := range []string{"Mend it", "ls -l /srv", "total 0", "<strong>Refused: </strong>", "Attempt 1 of 3 failed.", "1,500 tokens in (300 cached), 40 out", "usage unknown", "Transient: 500"} {
@@ -334,16 +335,16 @@ func TestAnEditIsShownAsTheLinesThatChanged(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name     string
-		edit     agent.Edit
+		edit     transcript.Edit
 		signs    string
 		add, del int
 	}{
-		{"a line changed", agent.Edit{Old: "a\nb\nc", New: "a\nx\nc", Action: "update"}, " -+ ", 1, 1},
-		{"a new file", agent.Edit{New: "a\nb\n", Action: "add"}, "++", 2, 0},
-		{"a deleted file", agent.Edit{Old: "a\n", Action: "delete"}, "-", 0, 1},
-		{"nothing", agent.Edit{Old: "a", New: "a", Action: "update"}, "", 0, 0},
-		{"far apart", agent.Edit{Old: "a\n1\n2\n3\n4\n5\n6\n7\n8\nz", New: "A\n1\n2\n3\n4\n5\n6\n7\n8\nZ", Action: "update"}, "-+   @   -+", 2, 2},
-		{"in a long file", agent.Edit{Old: long("old"), New: long("new"), Action: "update"}, "   -+   ", 1, 1},
+		{"a line changed", transcript.Edit{Old: "a\nb\nc", New: "a\nx\nc", Action: "update"}, " -+ ", 1, 1},
+		{"a new file", transcript.Edit{New: "a\nb\n", Action: "add"}, "++", 2, 0},
+		{"a deleted file", transcript.Edit{Old: "a\n", Action: "delete"}, "-", 0, 1},
+		{"nothing", transcript.Edit{Old: "a", New: "a", Action: "update"}, "", 0, 0},
+		{"far apart", transcript.Edit{Old: "a\n1\n2\n3\n4\n5\n6\n7\n8\nz", New: "A\n1\n2\n3\n4\n5\n6\n7\n8\nZ", Action: "update"}, "-+   @   -+", 2, 2},
+		{"in a long file", transcript.Edit{Old: long("old"), New: long("new"), Action: "update"}, "   -+   ", 1, 1},
 	} {
 		d := editDiff(tt.edit)
 		signs := ""

@@ -232,8 +232,8 @@ func (s *Server) seenSession(r *http.Request, actor account.Actor) (*db.Session,
 }
 
 // transcriptOf prepares the reading of a session's events.
-func (s *Server) transcriptOf(r *http.Request, actor account.Actor, session *db.Session) (*transcript, error) {
-	t := newTranscript(zone(actor), s.Now())
+func (s *Server) transcriptOf(r *http.Request, actor account.Actor, session *db.Session) (*transcriptView, error) {
+	t := newTranscriptView(zone(actor), s.Now())
 	t.scripts = s.isScript(session.Provider)
 	e, err := db.ExecutionBySession(r.Context(), s.DB, session.ID)
 	if err != nil && !db.IsNotFound(err) {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/transcript"
 	"carillon/db"
 	"carillon/views"
 )
@@ -101,7 +102,7 @@ func stateOf(session *db.Session) string {
 }
 
 // sendAll sends the events that there are.
-func (s *Server) sendAll(r *http.Request, out *stream, t *transcript, session uuid.UUID) error {
+func (s *Server) sendAll(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) error {
 	for {
 		if more, err := s.sendEvents(r, out, t, session); err != nil || !more {
 			return err
@@ -110,7 +111,7 @@ func (s *Server) sendAll(r *http.Request, out *stream, t *transcript, session uu
 }
 
 // sendRest sends the end of a turn of which no event tells it, of a session that nobody works on.
-func (s *Server) sendRest(r *http.Request, out *stream, t *transcript, session uuid.UUID) error {
+func (s *Server) sendRest(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) error {
 	if err := s.sendAll(r, out, t, session); err != nil { // the end may be among what came since
 		return err
 	}
@@ -123,7 +124,7 @@ func (s *Server) sendRest(r *http.Request, out *stream, t *transcript, session u
 }
 
 // sendEvents sends the next events, and reports whether there may be more.
-func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session uuid.UUID) (bool, error) {
+func (s *Server) sendEvents(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) (bool, error) {
 	events, err := db.EventsOf(r.Context(), s.DB, session, t.seq, streamBatch)
 	if err != nil || len(events) == 0 {
 		return false, err
@@ -132,7 +133,7 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session
 	var changed []views.Entry
 	stepped, known := false, false
 	for i := range events {
-		if !known && (events[i].Kind == "turn" || t.breaksOff(&events[i])) { // who wrote it, and how the former ended
+		if !known && (events[i].Kind == transcript.KindTurn || t.breaksOff(&events[i])) { // who wrote it, and how the former ended
 			turns, err := db.TurnsOf(r.Context(), s.DB, session)
 			if err != nil {
 				return false, err
@@ -143,7 +144,7 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session
 		if events[i].Kind != "output" {
 			t.output = -1
 		}
-		stepped = stepped || events[i].Kind == "turn" || events[i].Kind == "turn_end"
+		stepped = stepped || events[i].Kind == transcript.KindTurn || events[i].Kind == transcript.KindTurnEnd
 		changed = append(changed, t.add(&events[i])...)
 	}
 	t.output = -1 // what was sent is not sent again with more behind it
@@ -160,7 +161,7 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcript, session
 }
 
 // sendEntries sends entries that were made or changed, each once, as it is now.
-func (s *Server) sendEntries(r *http.Request, out *stream, t *transcript, changed []views.Entry) error {
+func (s *Server) sendEntries(r *http.Request, out *stream, t *transcriptView, changed []views.Entry) error {
 	if len(changed) == 0 {
 		return nil
 	}

@@ -9,16 +9,16 @@ import (
 
 	"github.com/google/uuid"
 
-	"carillon/app/agent"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/transcript"
 	"carillon/db"
 	"carillon/views"
 )
 
-// transcript makes what a page shows of a session's events: pieces of a message become one entry, and a tool call with
+// transcriptView makes what a page shows of a session's events: pieces of a message become one entry, and a tool call with
 // its result another.
-type transcript struct {
+type transcriptView struct {
 	zone    *time.Location
 	now     time.Time
 	people  map[uuid.UUID]string  // names of those who wrote messages
@@ -40,15 +40,15 @@ type transcript struct {
 	last   time.Time         // when the last event came
 }
 
-func newTranscript(z *time.Location, now time.Time) *transcript {
-	return &transcript{
+func newTranscriptView(z *time.Location, now time.Time) *transcriptView {
+	return &transcriptView{
 		zone: z, now: now, byID: map[string]int{}, output: -1, people: map[uuid.UUID]string{}, turns: map[uuid.UUID]db.Turn{},
 		ends: map[uuid.UUID]int{},
 	}
 }
 
 // know takes in the turns of the session, as they are now.
-func (t *transcript) know(turns []db.Turn) {
+func (t *transcriptView) know(turns []db.Turn) {
 	for _, turn := range turns {
 		t.turns[turn.ID] = db.Turn{Status: turn.Status, Reason: turn.Reason, StartedAt: turn.StartedAt, FinishedAt: turn.FinishedAt}
 		if turn.Author != nil {
@@ -65,7 +65,7 @@ const (
 
 // forget drops all but the newest entries, and tools that run, so that a page that is followed for hours takes no more memory
 // than one that was just opened.
-func (t *transcript) forget(keep int) {
+func (t *transcriptView) forget(keep int) {
 	if len(t.entries) < 2*keep {
 		return
 	}
@@ -91,7 +91,7 @@ func (t *transcript) forget(keep int) {
 }
 
 // add takes in an event, and returns the entries that it made or changed.
-func (t *transcript) add(ev *db.SessionEvent) []views.Entry {
+func (t *transcriptView) add(ev *db.SessionEvent) []views.Entry {
 	var changed []views.Entry
 	if t.seq > 0 && ev.Seq > t.seq+1 {
 		changed = append(changed, t.put(views.Entry{
@@ -103,7 +103,7 @@ func (t *transcript) add(ev *db.SessionEvent) []views.Entry {
 	if t.breaksOff(ev) {
 		changed = append(changed, t.breakOff()...)
 	}
-	if ev.Kind == "turn_end" {
+	if ev.Kind == transcript.KindTurnEnd {
 		changed = append(changed, t.stopTools(ev.At.In(t.zone))...)
 	}
 	if e, ok := t.entry(ev); ok {
@@ -114,19 +114,19 @@ func (t *transcript) add(ev *db.SessionEvent) []views.Entry {
 }
 
 // breaksOff reports whether an event shows that another process goes on with the session, and that the former wrote no end.
-func (t *transcript) breaksOff(ev *db.SessionEvent) bool {
-	return t.open != uuid.Nil && (ev.TurnID != t.open || ev.Kind == "turn")
+func (t *transcriptView) breaksOff(ev *db.SessionEvent) bool {
+	return t.open != uuid.Nil && (ev.TurnID != t.open || ev.Kind == transcript.KindTurn)
 }
 
 // follow keeps account of the turn that is at work.
-func (t *transcript) follow(ev *db.SessionEvent) {
+func (t *transcriptView) follow(ev *db.SessionEvent) {
 	t.last = ev.At
 	switch {
 	case ev.TurnID == uuid.Nil:
-	case ev.Kind == "turn":
+	case ev.Kind == transcript.KindTurn:
 		t.open, t.begun = ev.TurnID, true
 		t.closed, t.byRow = uuid.Nil, uuid.Nil
-	case ev.Kind == "retry":
+	case ev.Kind == transcript.KindRetry:
 		t.open, t.begun, t.closed = uuid.Nil, false, ev.TurnID
 	case ev.TurnID != t.closed: // its beginning is further above
 		t.open = ev.TurnID
@@ -135,7 +135,7 @@ func (t *transcript) follow(ev *db.SessionEvent) {
 
 // breakOff ends the turn of which no end was written: the worker was killed, or another has its session. What is known of its end
 // is what the turn's row says. It returns the entries that it made or changed.
-func (t *transcript) breakOff() []views.Entry {
+func (t *transcriptView) breakOff() []views.Entry {
 	turn, stored := t.turns[t.open]
 	begun, known := t.begun, !turn.FinishedAt.IsZero() && !turn.StartedAt.After(t.last) // else its row speaks of how it went on
 	e := views.Entry{ID: t.end(t.open, true), Kind: "note", At: t.last.In(t.zone)}
@@ -162,7 +162,7 @@ func (t *transcript) breakOff() []views.Entry {
 }
 
 // rest ends the turn at work where nobody works on the session any more. It returns the entries that it made or changed.
-func (t *transcript) rest() []views.Entry {
+func (t *transcriptView) rest() []views.Entry {
 	if t.turns[t.open].FinishedAt.IsZero() { // it comes again
 		return nil
 	}
@@ -171,7 +171,7 @@ func (t *transcript) rest() []views.Entry {
 
 // end counts an end of a turn, and returns the id of its entry. It is the same whether the end is an event or known by the turn's
 // row alone, so that an event that comes late replaces what was shown in its place. A turn that was begun anew has more ends.
-func (t *transcript) end(turn uuid.UUID, byRow bool) string {
+func (t *transcriptView) end(turn uuid.UUID, byRow bool) string {
 	if byRow || t.byRow != turn {
 		t.ends[turn]++
 	}
@@ -183,7 +183,7 @@ func (t *transcript) end(turn uuid.UUID, byRow bool) string {
 }
 
 // put appends an entry, or replaces the one with its id.
-func (t *transcript) put(e views.Entry) views.Entry {
+func (t *transcriptView) put(e views.Entry) views.Entry {
 	if i, ok := t.byID[e.ID]; ok {
 		t.entries[i] = e
 		return e
@@ -193,16 +193,13 @@ func (t *transcript) put(e views.Entry) views.Entry {
 	return e
 }
 
-func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
+func (t *transcriptView) entry(ev *db.SessionEvent) (views.Entry, bool) {
 	at := ev.At.In(t.zone)
 	own := "e" + strconv.FormatInt(ev.Seq, 10)
 	switch ev.Kind {
-	case "turn":
+	case transcript.KindTurn:
 		t.output = -1
-		var turn struct {
-			Kind, Label, Prompt string
-			Author              uuid.UUID
-		}
+		var turn transcript.Turn
 		if json.Unmarshal(ev.Body, &turn) != nil {
 			return views.Entry{}, false
 		}
@@ -217,15 +214,9 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 			e.Kind, e.Who = "prompt", cmp(turn.Label, turn.Kind)
 		}
 		return t.put(e), true
-	case "turn_end":
+	case transcript.KindTurnEnd:
 		t.output = -1
-		var end struct {
-			Status, Reason string
-			Seconds        float64
-			ExitCode       *int `json:"exit_code"`
-			Class          string
-			Usage          *agent.Usage
-		}
+		var end transcript.TurnEnd
 		if json.Unmarshal(ev.Body, &end) != nil {
 			return views.Entry{}, false
 		}
@@ -248,22 +239,19 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 			return t.put(views.Entry{ID: own, Kind: "error", At: at, Text: end.Reason + "\nAfter " + took}), true
 		}
 	}
-	if ev.Kind == "retry" {
+	if ev.Kind == transcript.KindRetry {
 		t.output = -1
-		var again struct {
-			Failed, Allowed int
-			At              time.Time
-		}
+		var again transcript.Retry
 		if json.Unmarshal(ev.Body, &again) != nil {
 			return views.Entry{}, false
 		}
 		return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: fmt.Sprintf("Attempt %d of %d failed. The next one starts at %s.", again.Failed, again.Allowed, again.At.In(t.zone).Format("15:04:05"))}), true
 	}
-	var a agent.Event
+	var a transcript.Event
 	if json.Unmarshal(ev.Body, &a) != nil {
 		return views.Entry{}, false
 	}
-	if ev.Kind != agent.EventOutput {
+	if ev.Kind != transcript.KindOutput {
 		t.output = -1
 	}
 	id := own
@@ -271,11 +259,11 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		id = ev.Kind + "-" + ev.TurnID.String()[24:] + "-" + elementID(a.ID)
 	}
 	switch ev.Kind {
-	case agent.EventOutput:
+	case transcript.KindOutput:
 		return t.addOutput(own, at, &a)
-	case agent.EventText, agent.EventThought:
+	case transcript.KindText, transcript.KindThought:
 		kind := "agent"
-		if ev.Kind == agent.EventThought {
+		if ev.Kind == transcript.KindThought {
 			kind = "thought"
 		}
 		if id == own { // pieces of one message follow each other
@@ -293,17 +281,17 @@ func (t *transcript) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		}
 		e.Text += a.Text
 		return t.put(e), true
-	case agent.EventTool:
+	case transcript.KindTool:
 		return t.addTool(id, at, &a), true
-	case agent.EventPlan:
+	case transcript.KindPlan:
 		e := views.Entry{ID: "plan-" + ev.TurnID.String()[24:], Kind: "plan", At: at}
 		for _, step := range a.Plan {
 			e.Plan = append(e.Plan, views.PlanStep{Text: step.Text, State: step.State})
 		}
 		return t.put(e), true
-	case agent.EventPermission:
+	case transcript.KindPermission:
 		return t.put(views.Entry{ID: own, Kind: "permission", At: at, Text: a.Text, OK: a.OK}), true
-	case agent.EventWarning, agent.EventLog:
+	case transcript.KindWarning, transcript.KindLog:
 		return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: a.Text}), true
 	}
 	return views.Entry{}, false
@@ -322,7 +310,7 @@ func withRest(parts []views.Part, sent string) []views.Part {
 }
 
 // addOutput joins a script's output. Only a page that is made whole joins; a stream sends pieces as they come.
-func (t *transcript) addOutput(own string, at time.Time, a *agent.Event) (views.Entry, bool) {
+func (t *transcriptView) addOutput(own string, at time.Time, a *transcript.Event) (views.Entry, bool) {
 	kind := "output"
 	if a.Stream == "stderr" {
 		kind = "output-err"
@@ -338,7 +326,7 @@ func (t *transcript) addOutput(own string, at time.Time, a *agent.Event) (views.
 
 // stopTools ends the tool calls of which the agent told no end before its turn ended: it was stopped, or forgot them. It
 // returns those.
-func (t *transcript) stopTools(at time.Time) (stopped []views.Entry) {
+func (t *transcriptView) stopTools(at time.Time) (stopped []views.Entry) {
 	for i, e := range t.entries {
 		if e.Tool != nil && e.Tool.Status == "running" {
 			tool := *e.Tool
@@ -350,7 +338,7 @@ func (t *transcript) stopTools(at time.Time) (stopped []views.Entry) {
 	return stopped
 }
 
-func (t *transcript) addTool(id string, at time.Time, a *agent.Event) views.Entry {
+func (t *transcriptView) addTool(id string, at time.Time, a *transcript.Event) views.Entry {
 	e := views.Entry{ID: id, Kind: "tool", At: at, Tool: &views.Tool{Status: "running", Start: at, Now: t.now}}
 	if i, ok := t.byID[id]; ok && t.entries[i].Tool != nil {
 		e = t.entries[i]

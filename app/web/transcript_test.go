@@ -13,14 +13,14 @@ import (
 
 	"github.com/google/uuid"
 
-	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/transcript"
 	"carillon/db"
 	"carillon/views"
 )
 
 // said is an event of an agent as it is stored.
-func said(t *testing.T, seq int64, e agent.Event) *db.SessionEvent {
+func said(t *testing.T, seq int64, e transcript.Event) *db.SessionEvent {
 	t.Helper()
 	body, err := json.Marshal(e)
 	check(t, err)
@@ -29,9 +29,9 @@ func said(t *testing.T, seq int64, e agent.Event) *db.SessionEvent {
 
 func TestAPageThatIsFollowedForHoursKeepsLittleAndStillKnowsWhatRuns(t *testing.T) {
 	t.Parallel()
-	tr := newTranscript(time.UTC, time.Now())
+	tr := newTranscriptView(time.UTC, time.Now())
 	tool := func(n int, id, title string, done bool) []views.Entry {
-		return tr.add(said(t, int64(n), agent.Event{Kind: agent.EventTool, ID: id, Done: done, OK: done, Tool: &agent.Tool{Title: title}}))
+		return tr.add(said(t, int64(n), transcript.Event{Kind: transcript.KindTool, ID: id, Done: done, OK: done, Tool: &transcript.Tool{Title: title}}))
 	}
 	tool(1, "long", "make test", false)
 	for n := range 50_000 {
@@ -49,10 +49,10 @@ func TestAPageThatIsFollowedForHoursKeepsLittleAndStillKnowsWhatRuns(t *testing.
 
 func TestAMessageThatIsWrittenInManyPiecesIsNotSentAnewForEver(t *testing.T) {
 	t.Parallel()
-	tr := newTranscript(time.UTC, time.Now())
+	tr := newTranscriptView(time.UTC, time.Now())
 	longest, all := 0, map[string]string{}
 	for n := range 5000 {
-		for _, e := range tr.add(said(t, int64(n+1), agent.Event{Kind: agent.EventText, ID: "m", Text: fmt.Sprintf("piece %d of a long message, ", n)})) {
+		for _, e := range tr.add(said(t, int64(n+1), transcript.Event{Kind: transcript.KindText, ID: "m", Text: fmt.Sprintf("piece %d of a long message, ", n)})) {
 			longest = max(longest, len(e.Text))
 			all[e.ID] = e.Text
 		}
@@ -71,8 +71,8 @@ func TestAMessageThatIsWrittenInManyPiecesIsNotSentAnewForEver(t *testing.T) {
 
 func TestAToolThatItsTurnDidNotSeeEndDoesNotRunForEver(t *testing.T) {
 	t.Parallel()
-	tr := newTranscript(time.UTC, time.Now())
-	tr.add(said(t, 1, agent.Event{Kind: agent.EventTool, ID: "a", Tool: &agent.Tool{Name: "Bash", Title: "Bash make test"}}))
+	tr := newTranscriptView(time.UTC, time.Now())
+	tr.add(said(t, 1, transcript.Event{Kind: transcript.KindTool, ID: "a", Tool: &transcript.Tool{Name: "Bash", Title: "Bash make test"}}))
 	sent := tr.add(&db.SessionEvent{Seq: 2, At: time.Now(), Kind: "turn_end", Body: []byte(`{"status":"canceled","seconds":1}`)})
 	if len(sent) != 2 || sent[0].Tool == nil || sent[0].Tool.Status != "canceled" || sent[0].Tool.Arg != "make test" || tr.entries[0].Tool.Status != "canceled" {
 		t.Errorf("with the end of the turn %+v is sent; want the tool as not finished, and its name once", sent)
@@ -83,11 +83,11 @@ func TestAToolWhoseTitleIsItsNameIsNamedOnce(t *testing.T) {
 	t.Parallel()
 	const name = "mcp__carillon__create_ticket"
 	for input, want := range map[string]string{`{"title":"x"}`: `{"title":"x"}`, "": ""} {
-		call := agent.Tool{Name: name, Title: name, Input: json.RawMessage(input)}
+		call := transcript.Tool{Name: name, Title: name, Input: json.RawMessage(input)}
 		if input == "" {
 			call.Input = nil
 		}
-		got := newTranscript(time.UTC, time.Now()).add(said(t, 1, agent.Event{Kind: agent.EventTool, ID: "a", Tool: &call}))
+		got := newTranscriptView(time.UTC, time.Now()).add(said(t, 1, transcript.Event{Kind: transcript.KindTool, ID: "a", Tool: &call}))
 		if len(got) != 1 || got[0].Tool.Name != name || got[0].Tool.Arg != want {
 			t.Errorf("shown is %+v; want %q beside the name", got, want)
 		}
@@ -103,8 +103,8 @@ func (s *site) cutOff(run *automation.Run) {
 	event := func(seq int64, kind, body string) db.SessionEvent {
 		return db.SessionEvent{SessionID: lease.Session, Seq: seq, TurnID: turn.ID, At: time.Now(), Kind: kind, Body: json.RawMessage(body)}
 	}
-	s.append(lease, event(1, "turn", `{"kind":"prompt","prompt":"Look around."}`), event(2, agent.EventText, `{"text":"I begin."}`),
-		event(3, agent.EventTool, `{"id":"a","tool":{"name":"Bash","title":"make test"}}`))
+	s.append(lease, event(1, "turn", `{"kind":"prompt","prompt":"Look around."}`), event(2, transcript.KindText, `{"text":"I begin."}`),
+		event(3, transcript.KindTool, `{"id":"a","tool":{"name":"Bash","title":"make test"}}`))
 	_, err = s.server.DB.NewRaw("UPDATE sessions SET lease_until = now() - interval '1 hour' WHERE id = ?", lease.Session).Exec(s.t.Context())
 	check(s.t, err)
 }
@@ -214,16 +214,16 @@ func TestAnEndThatIsRecordedIsNotShownTwice(t *testing.T) {
 		events []*db.SessionEvent
 		want   []string // kinds and texts
 	}{
-		{"an end that is written", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, "turn_end", `{"status":"canceled","seconds":2}`), event(3, turn.ID, agent.EventWarning, `{"text":"later"}`)},
+		{"an end that is written", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, "turn_end", `{"status":"canceled","seconds":2}`), event(3, turn.ID, transcript.KindWarning, `{"text":"later"}`)},
 			[]string{"prompt Look.", "note Canceled after 2 s", "note later"}},
-		{"none", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, agent.EventText, `{"text":"So"}`)}, []string{"prompt Look.", "agent So", "note " + brokenOff}},
-		{"none, of a turn that began before what is shown", 0, []*db.SessionEvent{event(2, turn.ID, agent.EventText, `{"text":"So"}`)}, []string{"agent So", "note " + brokenOff}},
-		{"none, and begun anew", 3 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, uuid.Nil, agent.EventWarning, `{"text":"moved"}`), event(3, turn.ID, "turn", begin), event(4, turn.ID, "turn_end", `{"status":"succeeded","seconds":2}`)},
+		{"none", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, transcript.KindText, `{"text":"So"}`)}, []string{"prompt Look.", "agent So", "note " + brokenOff}},
+		{"none, of a turn that began before what is shown", 0, []*db.SessionEvent{event(2, turn.ID, transcript.KindText, `{"text":"So"}`)}, []string{"agent So", "note " + brokenOff}},
+		{"none, and begun anew", 3 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, uuid.Nil, transcript.KindWarning, `{"text":"moved"}`), event(3, turn.ID, "turn", begin), event(4, turn.ID, "turn_end", `{"status":"succeeded","seconds":2}`)},
 			[]string{"prompt Look.", "note The work was interrupted here, and its end was not recorded.", "note moved", "prompt Look.", "note Finished after 2 s"}},
 		{"an end, and begun anew", 4 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, "turn_end", `{"status":"failed","reason":"stopped","seconds":2}`), event(3, turn.ID, "retry", `{}`), event(4, turn.ID, "turn", begin)},
 			[]string{"prompt Look.", "error stopped\nAfter 2 s", "note Attempt 0 of 0 failed. The next one starts at 00:00:00.", "prompt Look.", "note " + brokenOff}},
 	} {
-		tr := newTranscript(time.UTC, now)
+		tr := newTranscriptView(time.UTC, now)
 		row := turn
 		row.StartedAt = now.Add(tt.began)
 		tr.know([]db.Turn{row})
@@ -239,7 +239,7 @@ func TestAnEndThatIsRecordedIsNotShownTwice(t *testing.T) {
 			t.Errorf("%s: shown is %q; want %q", tt.name, got, tt.want)
 		}
 	}
-	tr := newTranscript(time.UTC, now)
+	tr := newTranscriptView(time.UTC, now)
 	tr.know([]db.Turn{turn})
 	tr.add(event(1, turn.ID, "turn", begin))
 	tr.rest()

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"strconv"
 
-	"carillon/app/agent"
+	"carillon/app/transcript"
 )
 
 // usedText is what a turn used, in words. Unknown is said, never shown as nothing.
-func usedText(u *agent.Usage) string {
+func usedText(u *transcript.Usage) string {
 	if u == nil {
 		return ""
 	}
