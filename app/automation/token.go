@@ -55,7 +55,10 @@ func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.U
 		crash.Here(crash.TokenIssued)
 		return s.announceChange(ctx, tx, id)
 	})
-	return token, wrap(err, "regenerate token of automation %s", id)
+	if err != nil {
+		return "", wrap(err, "regenerate token of automation %s", id)
+	}
+	return token, nil
 }
 
 // issueToken makes the one current token of an automation.

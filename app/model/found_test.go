@@ -98,3 +98,19 @@ func TestFoundCanceledAfterItsWorkerWasLost(t *testing.T) {
 		{Do: Die, N: 61},
 	}})
 }
+
+func TestFoundDatabaseAwayWhileATokenIsIssued(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for n := range 20 {
+		if _, err := s.play(t.Context(), sequence{Ops: []Op{
+			{Do: Create, B: 14},
+			{Do: Blip, N: n},
+			{Do: Switch},
+			{Do: Regenerate},
+			{Do: Call},
+		}}); err != nil {
+			t.Fatal(n, err)
+		}
+	}
+}
