@@ -42,7 +42,7 @@ func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 	if c.agents != nil {
 		m.AgentUser, m.Apart = c.agents.Name, runas.Apart()
 		for _, path := range c.Shown {
-			if _, err := os.Lstat(path); err == nil && !c.agents.Reaches(path) {
+			if _, err := os.Lstat(path); err == nil && !c.agents.Uses(path) {
 				m.Unreached = append(m.Unreached, path)
 			}
 		}

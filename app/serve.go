@@ -123,7 +123,7 @@ func (c *config) findAgentUser() error {
 	if err := (&workspace.Store{Root: c.Data, User: u}).LetIn(); err != nil {
 		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
 	}
-	if runs := filepath.Join(c.Data, "runs"); !u.Reaches(filepath.Join(runs, ".")) {
+	if !u.Uses(filepath.Join(c.Data, "runs")) {
 		return fmt.Errorf("CARILLON_AGENT_USER: the user %s cannot reach CARILLON_DATA, %s: a folder above it is closed to others",
 			u.Name, c.Data)
 	}

@@ -186,7 +186,7 @@ func unconfined(p IsolationPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<div class=\"panel-body\"><p class=\"prose\">Their agents and scripts can do all that Carillon’s own user can on a worker. The form of a workspace switches its sandbox on.</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<div class=\"panel-body\"><p class=\"prose\">Their agents and scripts can do all that the user that agents run as can do on a worker. The form of a workspace switches its sandbox on.</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1505,7 +1505,7 @@ type ProviderForm struct {
 func NewProviderForm() ProviderForm {
 	return ProviderForm{
 		Name:     Field{Name: "name", Label: "Name", Required: true},
-		Command:  Field{Name: "command", Label: "Command", Required: true, Mono: true, Placeholder: "my-agent --acp", Hint: "The program and its arguments. It speaks the Agent Client Protocol over its standard input and output, and runs as the server’s user. No shell reads this."},
+		Command:  Field{Name: "command", Label: "Command", Required: true, Mono: true, Placeholder: "my-agent --acp", Hint: "The program and its arguments. It speaks the Agent Client Protocol over its standard input and output, and runs as the user that agents run as. No shell reads this."},
 		Keys:     Field{Name: "keys", Label: "Variables of the server that it gets", Mono: true, Placeholder: "MY_AGENT_KEY, OPENAI_*", Hint: "Names alone, with commas between. A * at the end stands for any rest. Agents see nothing else of the server’s environment."},
 		State:    Field{Name: "state", Label: "Its own files", Rows: 3, Mono: true, Placeholder: ".config/my-agent", Hint: "Paths below the home folder, one a line. A workspace with a sandbox keeps a copy of its own of them, which begins as the server’s."},
 		Obeys:    Field{Name: "obeys", Label: "Files of a repository that steer it", Rows: 3, Mono: true, Placeholder: ".my-agent", Hint: "Files and folders by which it runs commands or speaks to another server, one a line. The sandbox hides them; without one a turn is refused while the repository has them. Empty: nothing is kept from it."},

@@ -101,8 +101,8 @@ func (r *run) giveOne(s *Sandbox, path string, secluded []string) string {
 		return "it is not there on this worker"
 	case err != nil:
 		return "it cannot be looked at on this worker"
-	case !r.User.Reaches(real):
-		return "the user as whom agents run cannot reach it"
+	case !r.User.Uses(real):
+		return "the user that agents run as cannot read it"
 	case !isFolder(real) && !isFile(real):
 		return "it is neither a file nor a folder"
 	}

@@ -100,6 +100,14 @@ func sandbox(m db.Machine, runs bool) Statement {
 		"Carillon. In a workspace without one they can do all that " + whom(m), ""}
 }
 
+// userOf is the user that agents run as.
+func userOf(m db.Machine) string {
+	if m.AgentUser != "" {
+		return "the user " + m.AgentUser
+	}
+	return "Carillon’s user"
+}
+
 // whom ends a sentence on what agents and scripts can do without a sandbox.
 func whom(m db.Machine) string {
 	if m.AgentUser != "" {
@@ -116,7 +124,7 @@ func mend(m db.Machine) string {
 	if m.Bubblewrap == "" {
 		return "Install the package bubblewrap."
 	}
-	return "Let Carillon’s user make namespaces. On the machine: kernel.unprivileged_userns_clone=1, and on Ubuntu " +
+	return "Let " + userOf(m) + " make namespaces. On the machine: kernel.unprivileged_userns_clone=1, and on Ubuntu " +
 		"kernel.apparmor_restrict_unprivileged_userns=0. In a container: profiles of seccomp and AppArmor that " +
 		"allow it."
 }
@@ -136,7 +144,7 @@ func namespaces(m db.Machine) Statement {
 	}
 	return Statement{name, Partly, "A sandbox has none of its own: its root is that of the machine, without " +
 		"capabilities.",
-		"Let Carillon’s user make user namespaces."}
+		"Let " + userOf(m) + " make user namespaces."}
 }
 
 func older(version string) bool {
@@ -173,7 +181,7 @@ func network(m db.Machine) Statement {
 	if m.NoOffline != "" {
 		return Statement{name, Missing, "A sandbox cannot be without a network here: " + m.NoOffline + ". Runs of " +
 			"workspaces that want that fail.",
-			"Let Carillon’s user make network namespaces."}
+			"Let " + userOf(m) + " make network namespaces."}
 	}
 	return Statement{name, Holds, "A workspace may have its agents and scripts without a network.", ""}
 }
@@ -250,7 +258,7 @@ func shows(m db.Machine) Statement {
 	}
 	text := "Sandboxes of all workspaces show, read-only, " + strings.Join(m.Shows, ", ") + "."
 	if len(m.Unreached) > 0 {
-		return Statement{name, Partly, text + " The user " + m.AgentUser + " cannot reach " +
+		return Statement{name, Partly, text + " The user " + m.AgentUser + " cannot read " +
 			strings.Join(m.Unreached, ", ") + ".", "Let that user read them, or take them out of CARILLON_SANDBOX_SHOW."}
 	}
 	return Statement{name, Chosen, text, ""}

@@ -110,8 +110,8 @@ func TestAnotherUserForAgentsIsSaid(t *testing.T) {
 		t.Errorf("of sandboxes it says %+v", s)
 	}
 	m.Shows, m.Unreached = []string{"/home/c/.npmrc", "/home/c/.pip"}, []string{"/home/c/.pip"}
-	if s := words(m)["Shown paths"]; s.Kind != Partly || !strings.Contains(s.Text, "cannot reach /home/c/.pip.") {
-		t.Errorf("of a path that the user cannot reach it says %+v", s)
+	if s := words(m)["Shown paths"]; s.Kind != Partly || !strings.Contains(s.Text, "cannot read /home/c/.pip.") {
+		t.Errorf("of a path that the user cannot read it says %+v", s)
 	}
 	m.Apart = false
 	if s := words(m)["User"]; s.Kind != Partly || s.Do == "" {

@@ -79,6 +79,27 @@ func (u *User) Reaches(path string) bool {
 	}) == nil
 }
 
+// Uses reports whether the user can read a file, or use what lies in a folder. A nil User can.
+func (u *User) Uses(path string) bool {
+	return u == nil || u.Do(func() error {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			return err
+		case info.IsDir():
+			_, err = os.Lstat(path + "/.") // its own entry: who may go into it finds that
+			return err
+		case !info.Mode().IsRegular():
+			return nil
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}) == nil
+}
+
 // Belongs reports whether a file or folder is the user's; of a nil User, whether it is this process's.
 func (u *User) Belongs(path string) bool {
 	uid, ok := ownerOf(path)

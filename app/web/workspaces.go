@@ -65,7 +65,7 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 			p.Facts = append(p.Facts, views.Fact{Label: "Shown of the machine, read-only", Value: strings.Join(paths, ", "), Mono: true})
 		}
 	} else {
-		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: "None: agents and scripts can do all that Carillon’s own user can on the worker"})
+		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: "None: agents and scripts can do all that their user can do on the worker"})
 	}
 	p.Sandbox = d.Sandbox
 	for _, o := range s.obediences() {
