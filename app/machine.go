@@ -94,7 +94,7 @@ func (p *presence) run(ctx context.Context) error {
 	defer beat.Stop()
 	var looked time.Time
 	for {
-		if looked.IsZero() || time.Since(looked) >= lookEvery {
+		if looked.IsZero() || time.Since(looked) >= detectEvery {
 			s.Machine, looked = p.look(ctx), time.Now()
 		}
 		s.SeenAt = p.now()

@@ -38,7 +38,7 @@ func TestAWorkerTellsWhatHoldsOnItsMachineAtOnceAndWhenItChanges(t *testing.T) {
 	k.base = nil
 	k.apply(db.ProviderSettings{})
 	var memory atomic.Int64
-	l := newLookout(k, d, "w1", 4, slog.New(slog.DiscardHandler))
+	l := newAgentDetector(k, d, "w1", 4, slog.New(slog.DiscardHandler))
 	l.machine = func(context.Context) db.Machine {
 		return db.Machine{Roles: []string{roleWorker}, Memory: memory.Load()}
 	}

@@ -19,7 +19,7 @@ func newMetrics(database *db.DB, now func() time.Time, scheduler *jobs.Scheduler
 	if scheduler != nil {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "carillon_ledger_holes_total", Help: "Due times found without a row. It must stay 0.",
-		}, func() float64 { return float64(scheduler.Holes.Load()) }))
+		}, func() float64 { return float64(scheduler.Gaps.Load()) }))
 	}
 	return r
 }

@@ -80,8 +80,8 @@ func TestModelsThatAnAgentListsAreAllThereAre(t *testing.T) {
 	k := newCatalogue(&config{})
 	k.base = nil
 	k.apply(db.ProviderSettings{Own: []db.OwnProvider{{ID: "own", Name: "Own", Command: []string{program}}, {ID: "none", Name: "None", Command: []string{filepath.Join(t.TempDir(), "nothing")}}}})
-	l := newLookout(k, nil, "here", 4, slog.New(slog.DiscardHandler))
-	l.look(t.Context(), func() {})
+	l := newAgentDetector(k, nil, "here", 4, slog.New(slog.DiscardHandler))
+	l.detect(t.Context(), func() {})
 	found := l.found()
 	if own := found["own"]; own.Problem != "" || own.Path != program || !slices.Equal(own.Models, []string{"alpha", "beta"}) {
 		t.Errorf("an agent that lists its models is %+v", own)
@@ -109,7 +109,7 @@ func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
 	defer stop()
 	var loops sync.WaitGroup
 	loops.Go(func() { _ = web.keepUp(d, log)(ctx) })
-	loops.Go(func() { _ = newLookout(worker, d, "w1", 4, log).run(ctx) })
+	loops.Go(func() { _ = newAgentDetector(worker, d, "w1", 4, log).run(ctx) })
 	defer loops.Wait()
 	defer stop()
 	for deadline := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
@@ -123,9 +123,9 @@ func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
 	}
 	stop()
 	loops.Wait()
-	again := newLookout(worker, d, "w1", 4, log)
+	again := newAgentDetector(worker, d, "w1", 4, log)
 	again.remember(t.Context())
-	again.tell(t.Context())
+	again.save(t.Context())
 	list, err := db.Workers(t.Context(), d, now.Add(-time.Minute))
 	if err != nil || len(list) != 1 || !list[0].Has("shell") || list[0].Places != 4 {
 		t.Errorf("a worker that begins again and has not looked is %+v, %v; want what its former life found", list, err)
@@ -152,15 +152,15 @@ func TestAProgramIsAskedForItsVersionAgainWhenItsFileIsAnother(t *testing.T) {
 	k := newCatalogue(&config{})
 	k.base = []agent.Provider{{ID: "own", Driver: agent.DriverClaude, Command: []string{program}}}
 	k.apply(db.ProviderSettings{})
-	l := newLookout(k, nil, "here", 4, slog.New(slog.DiscardHandler))
+	l := newAgentDetector(k, nil, "here", 4, slog.New(slog.DiscardHandler))
 	put("1.0.0")
-	l.look(t.Context(), func() {})
-	l.look(t.Context(), func() {})
+	l.detect(t.Context(), func() {})
+	l.detect(t.Context(), func() {})
 	if asked, err := os.ReadFile(filepath.Join(dir, "asked")); err != nil || string(asked) != "asked\n" {
 		t.Errorf("it was asked %q, %v; want once", asked, err)
 	}
 	put("2.0.0")
-	l.look(t.Context(), func() {})
+	l.detect(t.Context(), func() {})
 	if got := l.found()["own"]; got.Version != "2.0.0" {
 		t.Errorf("after an update it is %+v", got)
 	}

@@ -218,9 +218,9 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		runner.Limits = c.Limits
 		runner.Init()
 		loop("worker", runner.Run)
-		look := newLookout(x.agents, x.database, worker, c.MaxSessions, log)
-		look.machine = machine
-		loop("lookout", look.run)
+		detector := newAgentDetector(x.agents, x.database, worker, c.MaxSessions, log)
+		detector.machine = machine
+		loop("agent detector", detector.run)
 	} else {
 		loop("presence", (&presence{db: x.database, now: x.clock.Now, look: machine, log: log}).run)
 	}

@@ -15,7 +15,7 @@ type Task string
 const (
 	TaskStart        Task = "start"         // due automations; keys are their ids
 	TaskGates        Task = "gates"         // loops that a review holds; keys are ids of automations
-	TaskWatch        Task = "watch"         // the look for lost schedules and for holes; keys are ids of automations, and steps
+	TaskWatch        Task = "watch"         // the look for lost schedules and for gaps; keys are ids of automations, and steps
 	TaskReap         Task = "reap"          // sessions whose worker is gone; keys are their ids
 	TaskPullRequests Task = "pull_requests" // keys are ids of pull requests, of sessions without one, and steps
 	TaskForges       Task = "forges"        // keys are ids of workspaces

@@ -31,13 +31,13 @@ type Scheduler struct {
 	Copies    *Deliverer   // of notices; nil: this process sends none
 	Forge     *http.Client // asks forges: it must refuse what people may not reach through this server; nil: none is asked
 
-	// Holes counts due times that had no row. It stays 0 unless something is broken.
-	Holes atomic.Int64
+	// Gaps counts due times that had no row. It stays 0 unless something is broken.
+	Gaps atomic.Int64
 
 	claim, emails, webhooks *single
 	standstill              *single
 	passes                  passes
-	checked                 uuid.UUID // how far the look for holes has come
+	checked                 uuid.UUID // how far the look for gaps has come
 	mu                      sync.Mutex
 	limited                 map[uuid.UUID]time.Time // workspaces whose forge wants to be asked again only later
 	reaped, awake           time.Time               // when the look for dead workers was last tried, and since when it has been without a gap
@@ -84,7 +84,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		{"claim-due", time.Second, s.claim},
 		{"reap-lost", 5 * time.Second, s.single("reap lost sessions", s.reap)},
 		{"review-gate", time.Minute, s.single("watch review gates", s.Rules.WatchGates)},
-		{"watchdog", time.Minute, s.single("watch for holes in the ledger", s.watch)},
+		{"watchdog", time.Minute, s.single("watch for gaps in the ledger", s.watch)},
 		{"follow-pull-requests", crash.Every(forgeEvery), s.single("follow pull requests", s.followPullRequests)},
 		{"sweep", crash.Every(10 * time.Minute), s.single("sweep", s.sweep)},
 	}
@@ -323,14 +323,14 @@ func (s *Scheduler) watch(ctx context.Context) error {
 			if n > 0 {
 				s.Log.Error("automations without a next run were scheduled again", "count", n)
 			}
-			s.Holes.Add(int64(n))
+			s.Gaps.Add(int64(n))
 			return err
 		}},
 		{"what is ahead of the clock", s.Rules.PullBack},
-		{"holes", func(ctx context.Context) error {
-			holes, next, err := s.Rules.FindHoles(ctx, s.checked)
+		{"gaps", func(ctx context.Context) error {
+			gaps, next, err := s.Rules.FindGaps(ctx, s.checked)
 			s.checked = next
-			s.Holes.Add(int64(holes))
+			s.Gaps.Add(int64(gaps))
 			return err
 		}},
 	})

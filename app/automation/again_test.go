@@ -402,7 +402,7 @@ func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {
 	}
 }
 
-// TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered lets the look for holes meet the answer of a due time: the answer is
+// TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered lets the look for gaps meet the answer of a due time: the answer is
 // committed between what the look reads and what it locks.
 func TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered(t *testing.T) {
 	k := setup(t)
@@ -431,14 +431,14 @@ func TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered(t *testing.T) {
 				done = true
 			default:
 			}
-			holes, _, err := k.FindHoles(t.Context(), uuid.Nil)
+			gaps, _, err := k.FindGaps(t.Context(), uuid.Nil)
 			check(t, err)
-			found += holes
+			found += gaps
 		}
 		k.exec("UPDATE executions SET status = 'succeeded', finished_at = ? WHERE status = 'queued'", k.Now())
 	}
 	if found != 0 {
-		t.Errorf("found %d holes; want none", found)
+		t.Errorf("found %d gaps; want none", found)
 	}
 }
 

@@ -580,18 +580,18 @@ func TestAHoleInTheLedgerIsFoundAndClosedByTheRuleForMissedRuns(t *testing.T) {
 	k.tick(at("01 13:00:00"))
 	k.finish(success)
 	k.clock.Set(at("01 16:30:00"))
-	if n, _, err := k.FindHoles(t.Context(), uuid.Nil); n != 0 || err != nil {
-		t.Errorf("found %d holes, %v; want none: the next run is only late", n, err)
+	if n, _, err := k.FindGaps(t.Context(), uuid.Nil); n != 0 || err != nil {
+		t.Errorf("found %d gaps, %v; want none: the next run is only late", n, err)
 	}
 	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 17:00:00"), a.ID) // 14:00 to 16:00 were lost
-	n, _, err := k.FindHoles(t.Context(), uuid.Nil)
+	n, _, err := k.FindGaps(t.Context(), uuid.Nil)
 	check(t, err)
 	k.tick(at("01 16:30:01"))
 	if n != 1 {
-		t.Errorf("found %d holes; want 1", n)
+		t.Errorf("found %d gaps; want 1", n)
 	}
 	k.expectStatuses(a, "succeeded missed×3")
-	if n, _, err := k.FindHoles(t.Context(), uuid.Nil); n != 0 || err != nil {
-		t.Errorf("then it finds %d holes, %v; want none", n, err)
+	if n, _, err := k.FindGaps(t.Context(), uuid.Nil); n != 0 || err != nil {
+		t.Errorf("then it finds %d gaps, %v; want none", n, err)
 	}
 }

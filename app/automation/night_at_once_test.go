@@ -60,7 +60,7 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 					if r.IntN(2) == 0 {
 						_, err = k.RunNow(ctx, k.mira, id, nil)
 					} else {
-						_, _, err = k.FindHoles(ctx, uuid.Nil)
+						_, _, err = k.FindGaps(ctx, uuid.Nil)
 						_, again := k.RepairSchedules(ctx)
 						err = errors.Join(err, again, k.PullBack(ctx), k.WatchGates(ctx))
 					}

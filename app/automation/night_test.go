@@ -136,7 +136,7 @@ func TestWhatAClockThatWasAheadCalledMissedIsRunWhenItsTimeComes(t *testing.T) {
 		k.clock.Set(at("01 12:01:00").Add(time.Duration(minute) * time.Minute))
 		k.tick(k.Now())
 		k.finish(success)
-		_, _, err := k.FindHoles(t.Context(), uuid.Nil)
+		_, _, err := k.FindGaps(t.Context(), uuid.Nil)
 		check(t, err)
 	}
 	if list := k.history(a); !list[len(list)-1].ScheduledFor.Equal(at("01 12:10:00")) {

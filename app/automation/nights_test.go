@@ -391,11 +391,11 @@ func (n *night) step(zones []string) {
 		repaired, err := n.RepairSchedules(ctx)
 		check(n.t, err)
 		check(n.t, n.PullBack(ctx))
-		holes, _, err := n.FindHoles(ctx, uuid.Nil)
+		gaps, _, err := n.FindGaps(ctx, uuid.Nil)
 		check(n.t, err)
 		check(n.t, n.WatchGates(ctx))
-		if repaired+holes > 0 {
-			n.fail(a, "the watch repaired %d schedules and found %d holes at %s", repaired, holes, before)
+		if repaired+gaps > 0 {
+			n.fail(a, "the watch repaired %d schedules and found %d gaps at %s", repaired, gaps, before)
 		}
 	case 16:
 		if n.back < 0 {
@@ -406,10 +406,10 @@ func (n *night) step(zones []string) {
 		n.back += d
 		n.clock.Add(-d)
 		check(n.t, n.PullBack(ctx))
-		holes, _, err := n.FindHoles(ctx, uuid.Nil)
+		gaps, _, err := n.FindGaps(ctx, uuid.Nil)
 		check(n.t, err)
-		if holes > 0 {
-			n.fail(a, "the watch found %d holes", holes)
+		if gaps > 0 {
+			n.fail(a, "the watch found %d gaps", gaps)
 		}
 	case 15:
 		if n.rand.IntN(6) == 0 {

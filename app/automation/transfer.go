@@ -121,8 +121,8 @@ func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Act
 	return s.notify(ctx, tx, a, []uuid.UUID{before.ID}, n)
 }
 
-// Heirs lists by name whom an automation could be given or offered to. It returns the errors of every change.
-func (s *Service) Heirs(ctx context.Context, actor account.Actor, id uuid.UUID) ([]db.User, error) {
+// PossibleOwners lists by name whom an automation could be given or offered to. It returns the errors of every change.
+func (s *Service) PossibleOwners(ctx context.Context, actor account.Actor, id uuid.UUID) ([]db.User, error) {
 	a, err := s.manageable(ctx, actor, id)
 	if err != nil {
 		return nil, err

@@ -96,10 +96,10 @@ func TestAnAutomationGoesOnlyToSomebodyWhoCouldOwnIt(t *testing.T) {
 	if got := k.reload(a); got.CreatorID != k.jonas.ID {
 		t.Fatal("it changed hands all the same")
 	}
-	heirs, err := k.Heirs(t.Context(), k.jonas, a.ID)
+	possibleOwners, err := k.PossibleOwners(t.Context(), k.jonas, a.ID)
 	check(t, err)
 	var names []string
-	for _, u := range heirs {
+	for _, u := range possibleOwners {
 		names = append(names, u.Name)
 	}
 	if got := strings.Join(names, " "); got != "Boss Max Mira NoShell Stranger" { // the one who may not use its provider is told so

@@ -108,7 +108,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 		return s.reject(ctx, o, fingerprint, call, verdictFiltered, &Answer{Status: 200, Error: why, Automation: o.Name})
 	}
 	if payload != "" { // a prompt is kept as it is sent
-		_, payload, _ = readParameters(call.withheldBy(o))
+		_, payload, _ = readParameters(call.redactedBy(o))
 	}
 	crash.Here(crash.CallReceived)
 	answer := &Answer{}

@@ -98,16 +98,16 @@ func (s *Service) repair(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, er
 	return true, s.schedule(ctx, tx, a, a.NextRunAt)
 }
 
-// holesBatch is how many schedules one look for holes checks.
-const holesBatch = 500
+// gapsBatch is how many schedules one look for gaps checks.
+const gapsBatch = 500
 
-// FindHoles checks the ledger of the next recurring automations after a given one: a due time that no row answers and that
+// FindGaps checks the ledger of the next recurring automations after a given one: a due time that no row answers and that
 // the schedule has passed by is a hole. There is no known way for one to come about. It is closed by making that time due
-// again, so that the rule for missed runs answers it. FindHoles returns how many it found, and where to go on.
-func (s *Service) FindHoles(ctx context.Context, after uuid.UUID) (holes int, next uuid.UUID, err error) {
-	list, err := db.SchedulesToCheck(ctx, s.DB, s.Now(), after, holesBatch)
+// again, so that the rule for missed runs answers it. FindGaps returns how many it found, and where to go on.
+func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next uuid.UUID, err error) {
+	list, err := db.SchedulesToCheck(ctx, s.DB, s.Now(), after, gapsBatch)
 	if err != nil {
-		return 0, after, wrap(err, "look for holes in the ledger")
+		return 0, after, wrap(err, "look for gaps in the ledger")
 	}
 	round := s.Round(db.TaskWatch)
 	for i := range list {
@@ -126,16 +126,16 @@ func (s *Service) FindHoles(ctx context.Context, after uuid.UUID) (holes int, ne
 			return err
 		})
 		if err != nil {
-			return holes, next, wrap(err, "look for holes in the ledger")
+			return gaps, next, wrap(err, "look for gaps in the ledger")
 		}
 		if closed {
-			holes++
+			gaps++
 		}
 	}
-	if len(list) < holesBatch {
+	if len(list) < gapsBatch {
 		next = uuid.Nil // begin again
 	}
-	return holes, next, nil
+	return gaps, next, nil
 }
 
 // expected is the due time that a schedule should have next where that is before its next run; else zero. hole says that it is
@@ -222,7 +222,7 @@ func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now
 }
 
 // PullBack lets what waits for an instant that a clock which was set back has put too far ahead go on in time. Recurring
-// schedules are computed anew by FindHoles.
+// schedules are computed anew by FindGaps.
 func (s *Service) PullBack(ctx context.Context) error {
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return db.PullBack(ctx, tx, s.Now()) })
 }

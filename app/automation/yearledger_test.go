@@ -126,7 +126,7 @@ func (y *annual) effective(n int, rows []db.Execution, end time.Time) (want []ti
 // recurringLedger compares the due times of a Recurring with the rows that answer them, and those with what happened.
 func (y *annual) recurringLedger(n int, want []time.Time, rows []db.Execution) (problems []string) {
 	scheduled := slices.DeleteFunc(slices.Clone(rows), func(e db.Execution) bool { return e.Source != db.BySchedule })
-	problems = holes(want, scheduled)
+	problems = gaps(want, scheduled)
 	blockers := map[uuid.UUID]bool{}
 	caughtUp := map[time.Time]int{} // by the end of the downtime
 	for _, e := range scheduled {
@@ -399,9 +399,9 @@ func (y *annual) callLedger(n int, rows []db.Execution) (problems []string) {
 	return append(problems, y.notices(n, map[string]int{NoticeRunFailed: told})...)
 }
 
-// holes compares due times with the rows that answer them. A row answers the time that it is for, and, when it stands for
+// gaps compares due times with the rows that answer them. A row answers the time that it is for, and, when it stands for
 // several, as a skip, a miss or a catch-up does, all due times up to its last. Every due time must be answered by one row.
-func holes(want []time.Time, rows []db.Execution) (problems []string) {
+func gaps(want []time.Time, rows []db.Execution) (problems []string) {
 	answers := make(map[int64]int, len(want))
 	due := make(map[int64]bool, len(want))
 	for _, w := range want {
@@ -435,10 +435,10 @@ func holes(want []time.Time, rows []db.Execution) (problems []string) {
 func (k *kit) expectNoHoles() {
 	k.t.Helper()
 	for next := uuid.Nil; ; {
-		n, after, err := k.FindHoles(k.t.Context(), next)
+		n, after, err := k.FindGaps(k.t.Context(), next)
 		check(k.t, err)
 		if n != 0 {
-			k.t.Errorf("the watchdog finds %d holes", n)
+			k.t.Errorf("the watchdog finds %d gaps", n)
 		}
 		if after == uuid.Nil {
 			return

@@ -134,6 +134,6 @@ func (s *system) minute(ctx context.Context) error {
 	if err := s.rules[0].PullBack(ctx); err != nil {
 		return err
 	}
-	_, _, err := s.rules[0].FindHoles(ctx, uuid.Nil)
+	_, _, err := s.rules[0].FindGaps(ctx, uuid.Nil)
 	return err
 }

@@ -703,12 +703,12 @@ func (s *system) watch(ctx context.Context) (string, error) {
 	if err := s.rules[0].PullBack(ctx); err != nil {
 		return "", err
 	}
-	holes, _, err := s.rules[0].FindHoles(ctx, uuid.Nil)
+	gaps, _, err := s.rules[0].FindGaps(ctx, uuid.Nil)
 	if err != nil {
 		return "", err
 	}
-	if repaired+holes > 0 {
-		return fmt.Sprintf("%d schedules repaired, %d holes", repaired, holes), nil
+	if repaired+gaps > 0 {
+		return fmt.Sprintf("%d schedules repaired, %d gaps", repaired, gaps), nil
 	}
 	if _, err := s.rules[0].Interrupt(ctx, func(string) bool { return true }); err != nil {
 		return "", err

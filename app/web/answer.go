@@ -66,7 +66,7 @@ func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 		return
 	}
 	asked := method(r) + " " + redacted(r)
-	if r.Method == http.MethodGet && s.refused.take(actor.ID.String()+" "+asked) > 0 {
+	if r.Method == http.MethodGet && s.denialLimiter.take(actor.ID.String()+" "+asked) > 0 {
 		return
 	}
 	if s.refusals.take(actor.ID.String()+" "+s.address(r)) > 0 {

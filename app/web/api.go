@@ -176,7 +176,7 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
 			key := "api " + s.address(r)
-			if wait := s.strangers.take(key); wait > 0 {
+			if wait := s.badTokenLimiter.take(key); wait > 0 {
 				w.Header().Set("Retry-After", retryAfter(wait))
 				writeProblem(w, &APIProblem{Status: http.StatusTooManyRequests, Detail: "There were too many calls with a bad token from this address."})
 				return

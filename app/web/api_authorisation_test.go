@@ -184,8 +184,8 @@ func (x *walk) tokens() map[string]string {
 // answer to anybody that the table does not expect.
 func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 	x := newWalk(t)
-	x.server.strangers = newLimits(rate.Inf, 0) // they are more than one address may be
-	x.server.refusals = newLimits(rate.Inf, 0)
+	x.server.badTokenLimiter = newRateLimiter(rate.Inf, 0) // they are more than one address may be
+	x.server.refusals = newRateLimiter(rate.Inf, 0)
 	tokens := x.tokens()
 	routes := &routeTable{}
 	x.server.routes(routes)

@@ -369,7 +369,7 @@ func TestSecretsDoNotComeOut(t *testing.T) {
 
 func TestGuessersOfTokensWaitAndOthersDoNot(t *testing.T) {
 	s := open(t)
-	s.server.strangers = newLimits(0, 20) // nothing comes back, however long the test takes
+	s.server.badTokenLimiter = newRateLimiter(0, 20) // nothing comes back, however long the test takes
 	good := s.as("Owner", account.RoleMember).program()
 	bad := &program{site: s, token: account.TokenPrefix + strings.Repeat("A", 43)}
 	for range 20 {

@@ -94,7 +94,7 @@ func TestEveryDoorHasABoundThatIsWrittenDown(t *testing.T) {
 
 func TestNoDoorTakesABodyOverItsBound(t *testing.T) {
 	x := newWalk(t)
-	x.server.strangers = newLimits(rate.Inf, 0)
+	x.server.badTokenLimiter = newRateLimiter(rate.Inf, 0)
 	token := x.tokens()["admin"]
 	for _, e := range apiExpectations {
 		method, path, _ := strings.Cut(e.route, " ")

@@ -63,7 +63,7 @@ func TestWhatAStrangerSendsIsCutInTheLog(t *testing.T) {
 
 func TestRefusalsOfOnePersonAtOneAddressFillNoAuditLog(t *testing.T) {
 	s := open(t)
-	s.server.refusals = newLimits(rate.Every(24*time.Hour), 5)
+	s.server.refusals = newRateLimiter(rate.Every(24*time.Hour), 5)
 	vera, other := s.as("vera", "member"), s.as("otto", "member")
 	for range 12 {
 		for _, path := range []string{"/people/" + uuid.NewString() + "/deactivation", "/roles/new", "/workspaces/new"} {

@@ -46,7 +46,7 @@ type costs struct {
 
 func measured(t *testing.T) *costs {
 	c := &costs{walk: walkOn(t, openAlone(t)), log: &safeBuffer{}, done: make(chan cost, 1)}
-	c.server.strangers = newLimits(rate.Inf, 0)
+	c.server.badTokenLimiter = newRateLimiter(rate.Inf, 0)
 	c.server.Log = slog.New(slog.NewTextHandler(c.log, nil))
 	inner, work := c.http.Config.Handler, dbtest.WorkOf(c.server.DB)
 	c.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

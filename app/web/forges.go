@@ -67,7 +67,7 @@ func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 // refuseHook answers a webhook that cannot show the workspace's secret. Only such webhooks count towards the limit of their
 // address, and only they are held to it: a forge that has the secret is never kept out by another sender of its address.
 func (s *Server) refuseHook(w http.ResponseWriter, r *http.Request, status int, problem string) {
-	if wait := s.strangers.take("forge " + s.address(r)); wait > 0 {
+	if wait := s.badTokenLimiter.take("forge " + s.address(r)); wait > 0 {
 		w.Header().Set("Retry-After", retryAfter(wait))
 		tellForge(w, http.StatusTooManyRequests, hookAnswer{Error: "too many webhooks with a wrong secret from this address"})
 		return

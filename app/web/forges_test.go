@@ -246,7 +246,7 @@ func TestAForgesWebhookIsAnsweredByWhatItIs(t *testing.T) {
 
 func TestGuessingAForgesSecretIsSlowedDownAndNeverKeepsTheForgeOut(t *testing.T) {
 	site := open(t)
-	site.server.strangers = newLimits(0, 20) // nothing comes back, however long the test takes
+	site.server.badTokenLimiter = newRateLimiter(0, 20) // nothing comes back, however long the test takes
 	b := site.as("Mira", account.RoleAdministrator)
 	w := b.repository("App", "https://github.com/Codertocat/Hello-World.git", "").ID.String()
 	for range 20 {

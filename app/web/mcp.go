@@ -55,7 +55,7 @@ func (s *Server) mcpServer() http.Handler {
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
 			key := "mcp " + s.address(r)
-			if wait := s.strangers.take(key); wait > 0 {
+			if wait := s.badTokenLimiter.take(key); wait > 0 {
 				w.Header().Set("Retry-After", retryAfter(wait))
 				s.mcpRefuse(w, http.StatusTooManyRequests, "too many calls with a bad token from this address")
 				return

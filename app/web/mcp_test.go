@@ -236,7 +236,7 @@ func TestATokenThatOpensNothingIsRefusedAtMCP(t *testing.T) {
 
 func TestBadTokensAtMCPSlowTheirAddressDownAndGoodOnesGoOn(t *testing.T) {
 	s := open(t)
-	s.server.strangers = newLimits(0, 20) // nothing comes back, however long the test takes
+	s.server.badTokenLimiter = newRateLimiter(0, 20) // nothing comes back, however long the test takes
 	b := s.as("Mira", account.RoleMember)
 	x := b.agent(nil)
 	status := func(token string) int {

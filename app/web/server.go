@@ -62,27 +62,27 @@ type Server struct {
 	// Letter sends an e-mail of plain text now; nil: there is no mail server.
 	Letter func(ctx context.Context, to, subject, text string) error
 
-	cookies   *sessions.CookieStore
-	attempts  *sessions.CookieStore // of signing in by single sign-on
-	strangers *limits               // bad tokens, by address
-	callers   *limits               // calls, by token
-	refused   *limits               // pages that were refused and written down, by person and page
-	refusals  *limits               // all refusals written down, by person and address
-	migrated  *Shared[bool]         // whether the database is
-	hub       *hub
-	stop      chan struct{} // closed when streams are to end
+	cookies         *sessions.CookieStore
+	attempts        *sessions.CookieStore // of signing in by single sign-on
+	badTokenLimiter *rateLimiter          // bad tokens, by address
+	tokenLimiter    *rateLimiter          // calls, by token
+	denialLimiter   *rateLimiter          // pages that were refused and written down, by person and page
+	refusals        *rateLimiter          // all refusals written down, by person and address
+	migrated        *Shared[bool]         // whether the database is
+	hub             *hub
+	stop            chan struct{} // closed when streams are to end
 }
 
 // Init prepares a Server for Handler and Listen.
 func (s *Server) Init() {
 	s.hub = newHub()
-	s.strangers = newLimits(rate.Every(3*time.Second), 20)
-	s.callers = newLimits(rate.Inf, 0)
-	s.refused = newLimits(rate.Every(time.Minute), 1)
-	s.refusals = newLimits(rate.Every(3*time.Second), 1000)
+	s.badTokenLimiter = newRateLimiter(rate.Every(3*time.Second), 20)
+	s.tokenLimiter = newRateLimiter(rate.Inf, 0)
+	s.denialLimiter = newRateLimiter(rate.Every(time.Minute), 1)
+	s.refusals = newRateLimiter(rate.Every(3*time.Second), 1000)
 	s.migrated = &Shared[bool]{}
 	if s.TriggerRate > 0 {
-		s.callers = newLimits(rate.Limit(s.TriggerRate), max(1, int(20*s.TriggerRate)))
+		s.tokenLimiter = newRateLimiter(rate.Limit(s.TriggerRate), max(1, int(20*s.TriggerRate)))
 	}
 	s.stop = make(chan struct{})
 	s.cookies = sessions.NewCookieStore(s.Keys.Cookies()...)

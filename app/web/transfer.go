@@ -24,12 +24,12 @@ func (s *Server) transferForm(r *http.Request, actor account.Actor, id uuid.UUID
 	if !p.Automation.CanManage {
 		return nil
 	}
-	heirs, err := s.Rules.Heirs(r.Context(), actor, id)
+	possibleOwners, err := s.Rules.PossibleOwners(r.Context(), actor, id)
 	if err != nil {
 		return err
 	}
 	p.Transfer = views.NewTransferField()
-	p.Transfer.Options = choicesOf(heirs)
+	p.Transfer.Options = choicesOf(possibleOwners)
 	return nil
 }
 

@@ -75,7 +75,7 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fingerprint := automation.Fingerprint(hash)
-	if wait := s.callers.take(fingerprint); wait > 0 {
+	if wait := s.tokenLimiter.take(fingerprint); wait > 0 {
 		s.slowDown(w, wait, "too many calls with this token")
 		return
 	}
@@ -90,7 +90,7 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 // refuseCall answers a call with a bad token. Only such calls count towards the limit of their address, and only they are held to
 // it: a good token of the same address is never kept out.
 func (s *Server) refuseCall(w http.ResponseWriter, address string, a *automation.Answer) {
-	if wait := s.strangers.take(address); wait > 0 {
+	if wait := s.badTokenLimiter.take(address); wait > 0 {
 		s.slowDown(w, wait, "too many calls with a bad token from this address")
 		return
 	}
@@ -258,7 +258,7 @@ func retryAfter(wait time.Duration) string {
 }
 
 // limits holds a limiter per key: a token's fingerprint, or an address. It forgets them all rather than grow without bound.
-type limits struct {
+type rateLimiter struct {
 	every rate.Limit
 	burst int
 
@@ -269,11 +269,11 @@ type limits struct {
 // maxLimits is how many keys are kept.
 const maxLimits = 20_000
 
-func newLimits(every rate.Limit, burst int) *limits {
-	return &limits{every: every, burst: burst, keys: map[string]*rate.Limiter{}}
+func newRateLimiter(every rate.Limit, burst int) *rateLimiter {
+	return &rateLimiter{every: every, burst: burst, keys: map[string]*rate.Limiter{}}
 }
 
-func (l *limits) of(key string) *rate.Limiter {
+func (l *rateLimiter) of(key string) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limiter, ok := l.keys[key]
@@ -288,7 +288,7 @@ func (l *limits) of(key string) *rate.Limiter {
 }
 
 // take uses one up, or says how long to wait for one.
-func (l *limits) take(key string) time.Duration {
+func (l *rateLimiter) take(key string) time.Duration {
 	reservation := l.of(key).Reserve()
 	wait := reservation.Delay()
 	if wait > 0 {

@@ -541,7 +541,7 @@ func TestTheSameDeliveryWithinADayStartsOneRun(t *testing.T) {
 
 func TestBadTokensFromOneAddressAreSlowedDownAndNeverKeepAGoodOneOut(t *testing.T) {
 	h := newHook(t, nil)
-	h.server.strangers = newLimits(0, 20) // nothing comes back, however long the test takes
+	h.server.badTokenLimiter = newRateLimiter(0, 20) // nothing comes back, however long the test takes
 	for i := range 25 {
 		token, want := strings.Repeat("A", 43), 404
 		if i%2 == 0 {

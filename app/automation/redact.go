@@ -18,39 +18,39 @@ import (
 	"carillon/db"
 )
 
-// withheld stands in the record of a call where a secret was.
-const withheld = "(secret)"
+// redacted stands in the record of a call where a secret was.
+const redacted = "(secret)"
 
-// withhold gives a call as it may be read by others: without the values of an automation's secret parameters, wherever in it
+// redact gives a call as it may be read by others: without the values of an automation's secret parameters, wherever in it
 // they stand. A body that cannot be read may hold any of them, so nothing of it is left.
-func withhold(o *db.TokenOwner, call Call) Call {
+func redact(o *db.TokenOwner, call Call) Call {
 	if !o.TakesSecrets() {
 		return call
 	}
-	w := &withholder{owner: o}
+	w := &redactor{owner: o}
 	query, err := fieldsOf(call.Query)
 	switch {
 	case err != nil:
-		call.Query = withheld
+		call.Query = redacted
 	case w.form(query):
 		call.Query = query.Encode()
 	}
 	call.Body = w.body(call)
-	call.Query = string(Masker(w.found, withheld)([]byte(call.Query)))
+	call.Query = string(Masker(w.found, redacted)([]byte(call.Query)))
 	return call
 }
 
-// withheldBy is the call as it may be read by others, looked through once.
-func (c Call) withheldBy(o *db.TokenOwner) Call {
+// redactedBy is the call as it may be read by others, looked through once.
+func (c Call) redactedBy(o *db.TokenOwner) Call {
 	if c.shown != nil {
 		return *c.shown
 	}
-	return withhold(o, c)
+	return redact(o, c)
 }
 
 // looked is the call with what others may read of it, for which it is looked through here: in a transaction nothing has to.
 func (c Call) looked(o *db.TokenOwner) Call {
-	shown := withhold(o, c)
+	shown := redact(o, c)
 	c.shown = &shown
 	return c
 }
@@ -75,7 +75,7 @@ func hideOthers(values map[string]string, parameters []db.Parameter, secrets []s
 	if len(secrets) == 0 {
 		return
 	}
-	hide := Masker(secrets, withheld)
+	hide := Masker(secrets, redacted)
 	for name, value := range values {
 		if !slices.ContainsFunc(parameters, func(p db.Parameter) bool { return p.Alias == name }) {
 			values[name] = hideValue(hide, value)
@@ -83,13 +83,13 @@ func hideOthers(values map[string]string, parameters []db.Parameter, secrets []s
 	}
 }
 
-type withholder struct {
+type redactor struct {
 	owner *db.TokenOwner
 	found []string // secrets, to be looked for elsewhere too
 }
 
 // form takes the secrets out of fields. It reports whether there were any.
-func (w *withholder) form(fields url.Values) bool {
+func (w *redactor) form(fields url.Values) bool {
 	any := false
 	for name, list := range fields {
 		if !w.owner.Secret(name) {
@@ -97,20 +97,20 @@ func (w *withholder) form(fields url.Values) bool {
 		}
 		for i := range list {
 			w.found = append(w.found, list[i])
-			list[i] = withheld
+			list[i] = redacted
 		}
 		any = true
 	}
 	return any
 }
 
-func (w *withholder) body(call Call) []byte {
+func (w *redactor) body(call Call) []byte {
 	if !call.isForm() {
 		return w.object(call.Body)
 	}
 	form, err := fieldsOf(string(withoutMark(call.Body)))
 	if err != nil {
-		return []byte(withheld)
+		return []byte(redacted)
 	}
 	sent := form.Get("payload")
 	inPayload := sent != "" && json.Valid([]byte(sent))
@@ -122,7 +122,7 @@ func (w *withholder) body(call Call) []byte {
 	if inPayload {
 		masked = string(w.object([]byte(sent)))
 	}
-	hide := Masker(w.found, withheld)
+	hide := Masker(w.found, redacted)
 	for _, list := range form {
 		for i, value := range list {
 			list[i] = string(hide([]byte(value)))
@@ -140,12 +140,12 @@ func (w *withholder) body(call Call) []byte {
 }
 
 // object takes the secrets out of a JSON object, and leaves the rest as it was written.
-func (w *withholder) object(body []byte) []byte {
+func (w *redactor) object(body []byte) []byte {
 	if body = withoutMark(body); len(bytes.TrimSpace(body)) == 0 {
 		return body
 	}
 	if _, problem := readObject(body); problem != "" {
-		return []byte(withheld)
+		return []byte(redacted)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	_, _ = decoder.Token() // readObject has read it: no error can follow
@@ -159,14 +159,14 @@ func (w *withholder) object(body []byte) []byte {
 		if text, _ := name.(string); w.owner.Secret(text) {
 			w.found = append(w.found, Text(value))
 			b.Write(body[last : end-len(value)])
-			b.WriteString(`"` + withheld + `"`)
+			b.WriteString(`"` + redacted + `"`)
 			last = end
 		}
 	}
 	b.Write(body[last:])
-	masked, ok := MaskJSON(Masker(w.found, withheld), b.Bytes())
+	masked, ok := MaskJSON(Masker(w.found, redacted), b.Bytes())
 	if !ok { // nested too deeply to be looked through
-		return []byte(withheld)
+		return []byte(redacted)
 	}
 	return masked
 }
@@ -181,7 +181,7 @@ func deliveryPurpose(id uuid.UUID) string { return "delivery " + id.String() }
 
 // keepCall notes with a delivery what its call brought: readable without secrets, and sealed with them.
 func (s *Service) keepCall(o *db.TokenOwner, call Call, d *db.Delivery) {
-	shown := call.withheldBy(o)
+	shown := call.redactedBy(o)
 	d.Query, d.Size = db.Printable(shown.Query, 4096), int64(len(call.Body))
 	d.Body = shown.Body[:min(len(shown.Body), keepBody)]
 	if shown.Query == call.Query && bytes.Equal(shown.Body, call.Body) || len(call.Body) > keepBody {
@@ -223,7 +223,7 @@ func (s *Service) keptValues(workflow *db.Workflow, values map[string]string) ma
 			kept[p.Alias] = s.seal(p.Alias, values[p.Alias])
 		}
 	}
-	hide := Masker(secrets, withheld)
+	hide := Masker(secrets, redacted)
 	for name, value := range values {
 		if _, sealed := kept[name]; !sealed {
 			kept[name] = hideValue(hide, value)

@@ -24,10 +24,10 @@ func TestARecordWithoutSecretsStaysJSON(t *testing.T) {
 	for kind, sent := range map[string]string{
 		"application/json": body, "application/x-www-form-urlencoded": url.Values{"payload": {body}, "said": {"nabcdefgh"}}.Encode(),
 	} {
-		kept := string(withhold(o, Call{ContentType: kind, Body: []byte(sent)}).Body)
+		kept := string(redact(o, Call{ContentType: kind, Body: []byte(sent)}).Body)
 		if kind != "application/json" {
 			form, err := url.ParseQuery(kept)
-			if err != nil || form.Get("said") != withheld {
+			if err != nil || form.Get("said") != redacted {
 				t.Errorf("the form became %q, %v", kept, err)
 			}
 			kept = form.Get("payload")
@@ -82,7 +82,7 @@ func TestWhereThereAreTooManySecretsNothingIsLeftOfAText(t *testing.T) {
 	}
 	body := strings.Repeat("key=abcdef&", 10) + "x=" + strings.Repeat("y", 1000)
 	o := &db.TokenOwner{Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}}}
-	if kept := withhold(o, Call{ContentType: "application/x-www-form-urlencoded", Body: []byte(body)}); strings.Contains(string(kept.Body), "abcdef") {
+	if kept := redact(o, Call{ContentType: "application/x-www-form-urlencoded", Body: []byte(body)}); strings.Contains(string(kept.Body), "abcdef") {
 		t.Errorf("it is kept as %.100s", kept.Body)
 	}
 }
@@ -92,12 +92,12 @@ func TestACallIsLookedThroughBeforeTheTransactionOfItsStart(t *testing.T) {
 	t.Parallel()
 	o := &db.TokenOwner{Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}}}
 	call := Call{ContentType: "application/json", Body: []byte(`{"key":"abcdefgh","said":"abcdefgh!"}`)}.looked(o)
-	if call.shown == nil || strings.Contains(string(call.withheldBy(o).Body), "abcdefgh") {
+	if call.shown == nil || strings.Contains(string(call.redactedBy(o).Body), "abcdefgh") {
 		t.Errorf("it was not looked through: %+v", call.shown)
 	}
 	given := map[string]string{"key": "abcdefgh", "said": "abcdefgh!"}
 	values, hidden := hideGiven(o, given)
-	if values["said"] != withheld+"!" || values["key"] != "abcdefgh" || given["said"] != "abcdefgh!" || !slices.Equal(hidden, []string{"abcdefgh"}) {
+	if values["said"] != redacted+"!" || values["key"] != "abcdefgh" || given["said"] != "abcdefgh!" || !slices.Equal(hidden, []string{"abcdefgh"}) {
 		t.Errorf("hidden %q, in %q, of %q", hidden, values, given)
 	}
 }

@@ -23,9 +23,9 @@ import (
 )
 
 const (
-	// lookEvery is how long a look for installed agents holds, since they update themselves, and people install them; and
-	// askAgainAfter how long the version of a program holds whose file is the same: asking for it starts the program.
-	lookEvery     = time.Minute
+	// detectEvery is the time between two detections of the installed agents: they update themselves, and people install them.
+	// askAgainAfter is how long the version of a program holds whose file is the same: asking for it starts the program.
+	detectEvery   = time.Minute
 	askAgainAfter = 15 * time.Minute
 	// listEvery is how long an agent's own list of models holds, and listAgainAfter how soon one that failed is asked for again.
 	listEvery      = time.Hour
@@ -36,8 +36,8 @@ const (
 	workerForgotten = 24 * time.Hour
 )
 
-// lookout looks on a worker for what is installed of the providers, and lets all know.
-type lookout struct {
+// agentDetector detects on a worker which agents are installed, and saves it for all processes.
+type agentDetector struct {
 	agents *catalogue
 	db     *db.DB
 	worker db.Worker
@@ -45,144 +45,145 @@ type lookout struct {
 	// machine finds out what holds on this machine; nil: nobody asks.
 	machine func(ctx context.Context) db.Machine
 
-	mu    sync.Mutex
-	looks map[string]looked
-	holds db.Machine                   // what was found of the machine last
-	said  map[string]db.WorkerProvider // what the others know of the providers
-	known db.Machine                   // and of the machine
+	mu         sync.Mutex
+	detections map[string]detection
+	holds      db.Machine                   // what was found of the machine last
+	said       map[string]db.WorkerProvider // what the others know of the providers
+	known      db.Machine                   // and of the machine
 }
 
-// looked is what a look at a provider found.
-type looked struct {
+// detection is what was detected of a provider.
+type detection struct {
 	db.WorkerProvider
 	stamp    string // of the program's file
-	looked   time.Time
+	detected time.Time
 	listed   time.Time
 	listedBy string // path and version of what listed the models
 }
 
-func newLookout(agents *catalogue, q *db.DB, worker string, places int, log *slog.Logger) *lookout {
-	return &lookout{
-		agents: agents, db: q, worker: db.Worker{ID: worker, Name: hostName("worker"), Places: places}, log: log, looks: map[string]looked{},
+func newAgentDetector(agents *catalogue, q *db.DB, worker string, places int, log *slog.Logger) *agentDetector {
+	return &agentDetector{
+		agents: agents, db: q, worker: db.Worker{ID: worker, Name: hostName("worker"), Places: places}, log: log, detections: map[string]detection{},
 	}
 }
 
 // remember takes what a former life of this worker found for found, until it is looked for again: else the sessions of an
 // agent would go to workers without it whenever the one that has it restarts.
-func (l *lookout) remember(ctx context.Context) {
-	found, err := db.WorkerFound(ctx, l.db, l.worker.ID)
+func (d *agentDetector) remember(ctx context.Context) {
+	found, err := db.WorkerFound(ctx, d.db, d.worker.ID)
 	if err != nil {
 		if ctx.Err() == nil {
-			l.log.Warn("read what was installed here", "err", err)
+			d.log.Warn("read what was installed here", "err", err)
 		}
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for id, p := range found {
-		l.looks[id] = looked{WorkerProvider: p}
+		d.detections[id] = detection{WorkerProvider: p}
 	}
 }
 
 // run looks until ctx is over: at once, each minute, and when what there is to look for was changed.
-func (l *lookout) run(ctx context.Context) error {
-	l.remember(ctx)
-	l.lookAround(ctx)
+func (d *agentDetector) run(ctx context.Context) error {
+	d.remember(ctx)
+	d.detectMachine(ctx)
 	var beats sync.WaitGroup
 	defer beats.Wait()
 	beats.Go(func() { // a look may take long
 		beat := time.NewTicker(workerBeat)
 		defer beat.Stop()
 		for ctx.Err() == nil {
-			l.tell(ctx)
+			d.save(ctx)
 			select {
 			case <-ctx.Done():
 			case <-beat.C:
 			}
 		}
 	})
-	again := time.NewTicker(lookEvery)
+	again := time.NewTicker(detectEvery)
 	defer again.Stop()
 	for {
-		l.look(ctx, func() { l.tell(ctx) })
+		d.detect(ctx, func() { d.save(ctx) })
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-again.C:
-		case <-l.agents.changed:
+		case <-d.agents.changed:
 		}
-		l.lookAround(ctx)
+		d.detectMachine(ctx)
 	}
 }
 
-// lookAround finds out what holds on this machine. The next beat tells it.
-func (l *lookout) lookAround(ctx context.Context) {
-	if l.machine == nil {
+// detectMachine finds out what holds on this machine. The next beat tells it.
+func (d *agentDetector) detectMachine(ctx context.Context) {
+	if d.machine == nil {
 		return
 	}
-	m := l.machine(ctx)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.holds = m
+	m := d.machine(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.holds = m
 }
 
-// tell writes what was found, and that this worker lives. It announces what is new.
-func (l *lookout) tell(ctx context.Context) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	found := l.found()
-	w := l.worker
-	w.SeenAt, w.Providers, w.Machine = l.agents.now(), found, l.holds
-	err := db.SaveWorker(ctx, l.db, &w)
-	if err == nil && (l.said == nil || !reflect.DeepEqual(found, l.said) || !reflect.DeepEqual(l.holds, l.known)) {
-		l.said, l.known = found, l.holds
-		err = errors.Join(db.Announce(ctx, l.db, "workers", uuid.Nil), db.ForgetWorkers(ctx, l.db, w.SeenAt.Add(-workerForgotten)))
+// save writes what was found, and that this worker lives. It announces what is new.
+func (d *agentDetector) save(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := d.found()
+	w := d.worker
+	w.SeenAt, w.Providers, w.Machine = d.agents.now(), found, d.holds
+	err := db.SaveWorker(ctx, d.db, &w)
+	if err == nil && (d.said == nil || !reflect.DeepEqual(found, d.said) || !reflect.DeepEqual(d.holds, d.known)) {
+		d.said, d.known = found, d.holds
+		err = errors.Join(db.Announce(ctx, d.db, "workers", uuid.Nil), db.ForgetWorkers(ctx, d.db, w.SeenAt.Add(-workerForgotten)))
 	}
 	if err != nil && ctx.Err() == nil {
-		l.log.Warn("tell what is installed here", "err", err)
+		d.log.Warn("tell what is installed here", "err", err)
 	}
 }
 
-func (l *lookout) found() map[string]db.WorkerProvider {
-	found := make(map[string]db.WorkerProvider, len(l.looks))
-	for id, look := range l.looks {
-		found[id] = look.WorkerProvider
+// found is what is installed, by provider.
+func (d *agentDetector) found() map[string]db.WorkerProvider {
+	found := make(map[string]db.WorkerProvider, len(d.detections))
+	for id, one := range d.detections {
+		found[id] = one.WorkerProvider
 	}
 	return found
 }
 
-// look looks at the providers one after the other, since starting an agent takes as much memory as a small run: first what is
+// detect looks at the providers one after the other, since starting an agent takes as much memory as a small run: first what is
 // installed, then the models, which take longer. It calls then after each of the two.
-func (l *lookout) look(ctx context.Context, then func()) {
-	l.agents.mu.Lock()
-	list, off, own := slices.Clone(l.agents.list), maps.Clone(l.agents.off), maps.Clone(l.agents.own)
-	l.agents.mu.Unlock()
-	l.mu.Lock()
-	maps.DeleteFunc(l.looks, func(id string, _ looked) bool {
+func (d *agentDetector) detect(ctx context.Context, then func()) {
+	d.agents.mu.Lock()
+	list, off, own := slices.Clone(d.agents.list), maps.Clone(d.agents.off), maps.Clone(d.agents.own)
+	d.agents.mu.Unlock()
+	d.mu.Lock()
+	maps.DeleteFunc(d.detections, func(id string, _ detection) bool {
 		return !slices.ContainsFunc(list, func(p agent.Provider) bool { return p.ID == id })
 	})
-	l.mu.Unlock()
+	d.mu.Unlock()
 	for _, p := range list {
 		if ctx.Err() != nil {
 			return
 		}
-		l.mu.Lock()
-		last := l.looks[p.ID]
-		l.mu.Unlock()
+		d.mu.Lock()
+		last := d.detections[p.ID]
+		d.mu.Unlock()
 		file := stamp(p)
 		signedIn := agent.SignedIn(p, os.Environ())
-		if file != "" && file == last.stamp && time.Since(last.looked) < askAgainAfter {
-			l.change(p.ID, func(look *looked) { look.SignedIn = signedIn })
+		if file != "" && file == last.stamp && time.Since(last.detected) < askAgainAfter {
+			d.change(p.ID, func(now *detection) { now.SignedIn = signedIn })
 			continue
 		}
 		found := agent.Detect(ctx, p)
 		if own[p.ID] && found.Path != "" && !strings.HasPrefix(found.Problem, "does not start") {
 			found.Problem = "" // it need not know --version to speak the protocol
 		}
-		l.change(p.ID, func(look *looked) {
-			look.Path, look.Version, look.Problem, look.Keys = found.Path, found.Version, found.Problem, agent.KeysSet(p, os.Environ())
-			look.SignedIn = signedIn
-			look.stamp, look.looked = file, time.Now()
+		d.change(p.ID, func(now *detection) {
+			now.Path, now.Version, now.Problem = found.Path, found.Version, found.Problem
+			now.Keys, now.SignedIn = agent.KeysSet(p, os.Environ()), signedIn
+			now.stamp, now.detected = file, time.Now()
 		})
 	}
 	then()
@@ -190,11 +191,11 @@ func (l *lookout) look(ctx context.Context, then func()) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.mu.Lock()
-		look := l.looks[p.ID]
-		l.mu.Unlock()
-		look.list(ctx, p, off[p.ID])
-		l.change(p.ID, func(l *looked) { *l = look })
+		d.mu.Lock()
+		last := d.detections[p.ID]
+		d.mu.Unlock()
+		last.list(ctx, p, off[p.ID])
+		d.change(p.ID, func(now *detection) { *now = last })
 	}
 	then()
 }
@@ -222,16 +223,17 @@ func stamp(p agent.Provider) string {
 	return fmt.Sprint(p.Command, path, info.ModTime(), info.Size(), number)
 }
 
-func (l *lookout) change(id string, how func(look *looked)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	look := l.looks[id]
-	how(&look)
-	l.looks[id] = look
+// change changes what was detected of a provider.
+func (d *agentDetector) change(id string, how func(now *detection)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.detections[id]
+	how(&now)
+	d.detections[id] = now
 }
 
 // list asks an agent for its models, where it is there and was not asked lately.
-func (l *looked) list(ctx context.Context, p agent.Provider, off bool) {
+func (l *detection) list(ctx context.Context, p agent.Provider, off bool) {
 	by := l.Path + " " + l.Version
 	if p.Driver != agent.DriverACP || l.Problem != "" || off {
 		l.Models, l.ListProblem, l.listed = nil, "", time.Time{}
