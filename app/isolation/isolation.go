@@ -57,17 +57,21 @@ func Of(m db.Machine) []Statement {
 	return append(list, Database(m)...)
 }
 
+// runsAs is what another user for agents holds without a sandbox, and what not.
+const runsAs = "That keeps them from Carillon’s keys and database as they are. Without a sandbox they share the files of all " +
+	"such workspaces, and a script that exchanges folders of its repository while Carillon’s Git works there can have it " +
+	"write elsewhere."
+
 func user(m db.Machine, runs bool) Statement {
 	const name = "User"
 	switch {
 	case m.AgentUser != "" && runs && m.Apart:
-		return Statement{name, Holds, "Agents and scripts run as the user " + m.AgentUser + ", in a sandbox and without. " +
-			"It reads neither Carillon’s keys nor its database, and no memory of other runs. Of other workspaces without a sandbox it " +
-			"can read the files.", ""}
+		return Statement{name, Partly, "Agents and scripts run as the user " + m.AgentUser + ", in a sandbox and without. " +
+			runsAs + " It reads no memory of other runs.", "Use sandboxes."}
 	case m.AgentUser != "" && runs:
 		return Statement{name, Partly, "Agents and scripts run as the user " + m.AgentUser + ", in a sandbox and without. " +
-			"It reads neither Carillon’s keys nor its database. Without a sandbox it can read files, memory and environments of " +
-			"other runs.", "Use a kernel with Landlock from Linux 6.12 on, or sandboxes."}
+			runsAs + " Without a sandbox it can read memory and environments of other runs.",
+			"Use sandboxes, and a kernel with Landlock from Linux 6.12 on."}
 	case m.Root && runs:
 		return Statement{"User", Missing, "Carillon runs as root. Agents and scripts of a workspace without a " +
 			"sandbox can do everything on this machine.",

@@ -103,7 +103,7 @@ func TestGapsOfASandboxAreSaid(t *testing.T) {
 func TestAnotherUserForAgentsIsSaid(t *testing.T) {
 	t.Parallel()
 	m := db.Machine{Roles: []string{"worker"}, Root: true, AgentUser: "agents", Apart: true}
-	if s := words(m)["User"]; s.Kind != Holds || !strings.Contains(s.Text, "as the user agents") {
+	if s := words(m)["User"]; s.Kind != Partly || !strings.Contains(s.Text, "as the user agents") || s.Do != "Use sandboxes." {
 		t.Errorf("of the user it says %+v", s)
 	}
 	if s := words(m)["Sandbox"]; !strings.Contains(s.Text, "the user agents can") || strings.Contains(s.Text, "own user") {

@@ -120,10 +120,32 @@ func (u *User) Own(paths ...string) error {
 	return nil
 }
 
+// OwnWithin is Own for all that is in a folder, and not for the folder itself. What is there is found by descriptors: a folder
+// that is replaced meanwhile by a link leads nowhere.
+func (u *User) OwnWithin(dir string) error {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("hand over what is in %s: %w", dir, err)
+	}
+	defer unix.Close(fd)
+	if u == nil && os.Geteuid() != 0 {
+		return nil // who may not give files away was not given any
+	}
+	h := &hand{to: u, from: os.Geteuid(), any: u == nil}
+	if err := h.inside(fd, 0); err != nil {
+		return fmt.Errorf("hand over what is in %s: %w", dir, err)
+	}
+	return nil
+}
+
 // hand hands a folder over.
 type hand struct {
 	to   *User
 	from int
+	any  bool // whoever has them
 }
 
 // over hands over one name in a folder, the folder itself after what is in it: an interrupted hand-over begins again.
@@ -147,7 +169,7 @@ func (h *hand) over(dir int, name string, depth int) error {
 		}
 	}
 	owner := int(stat.Uid)
-	if owner != h.from && owner != os.Geteuid() || !folder && stat.Nlink > 1 && owner == os.Geteuid() {
+	if !h.any && owner != h.from && owner != os.Geteuid() || !folder && stat.Nlink > 1 && owner == os.Geteuid() {
 		return nil
 	}
 	return unix.Fchownat(fd, "", h.to.uid(), h.to.gid(), unix.AT_EMPTY_PATH)

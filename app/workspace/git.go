@@ -223,7 +223,7 @@ func (s *Store) program() (string, error) {
 const protectedConfig = "[safe]\n\tdirectory = *\n[protocol \"ext\"]\n\tallow = never\n[gc]\n\tauto = 0\n"
 
 func (s *Store) prepare() error {
-	for _, dir := range []string{s.own("home"), s.own("tmp"), filepath.Join(s.root(), "repos"), filepath.Join(s.root(), "worktrees")} {
+	for _, dir := range []string{s.own("home"), s.own("tmp"), s.own("empty"), filepath.Join(s.root(), "repos"), filepath.Join(s.root(), "worktrees")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}

@@ -100,27 +100,11 @@ func (s *Store) handOver(w Worktree) error {
 		return err
 	}
 	err = s.User.Own(filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "shallow"))
-	for _, kind := range []string{"heads", "tags", "remotes"} {
-		err = errors.Join(err, s.ownBelow(filepath.Join(mirror, "refs", kind)))
+	for _, folder := range []string{"heads", "tags", "remotes/origin"} { // these themselves stay the server's
+		err = errors.Join(err, s.User.OwnWithin(filepath.Join(mirror, "refs", filepath.FromSlash(folder))))
 	}
 	if s.User == nil {
 		return errors.Join(err, os.Chmod(mirror, 0o700))
 	}
 	return errors.Join(err, s.share(s.own("views", w.Workspace), mirror))
-}
-
-// ownBelow gives the user each reference of a folder, and each folder of them.
-func (s *Store) ownBelow(dir string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || path == dir || filepath.Base(filepath.Dir(path)) == "refs" {
-			return err
-		}
-		if d.IsDir() && filepath.Base(path) == "origin" && filepath.Base(dir) == "remotes" {
-			return nil // the folder itself stays the server's
-		}
-		return s.User.Own(path)
-	})
 }

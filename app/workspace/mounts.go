@@ -116,30 +116,46 @@ func (s *Store) ownObjects(mirror string, deep bool) error {
 
 // ownReferences removes from the references of a repository each link that leads elsewhere: through one of a folder the
 // server's Git would write where the agent that made it cannot.
+//
+// The folders may be exchanged meanwhile. What is removed lies among the references all the same.
 func (s *Store) ownReferences(mirror string) error {
-	refs := filepath.Join(mirror, "refs") // a link in place of all is refused by who looks
-	err := filepath.WalkDir(refs, func(path string, d fs.DirEntry, err error) error {
+	refs, err := os.OpenRoot(filepath.Join(mirror, "refs")) // a link in place of all is refused by who looks
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look through the references: %w", err)
+	}
+	defer refs.Close()
+	err = fs.WalkDir(refs.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil || path == refs || d.Type()&fs.ModeSymlink == 0 {
+		if err != nil || d.Type()&fs.ModeSymlink == 0 {
 			return err
 		}
-		target, err := os.Readlink(path)
-		if info, statErr := os.Stat(path); err == nil && strings.HasPrefix(target, "refs/") && (statErr != nil ||
-			!info.IsDir()) {
-			return nil // a symbolic reference as old versions of Git make them
-		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		s.log().Warn("removed from the references of the repository a link, which Carillon did not make",
-			"repository", filepath.Base(mirror))
-		return nil
+		return s.removeLink(refs, path, mirror)
 	})
 	if err != nil {
 		return fmt.Errorf("look through the references: %w", err)
 	}
+	return nil
+}
+
+// removeLink removes a link among references, but for a symbolic reference as old versions of Git make them.
+func (s *Store) removeLink(refs *os.Root, path, mirror string) error {
+	target, err := refs.Readlink(path)
+	if err != nil {
+		return nil //nolint:nilerr // it is no link any more
+	}
+	if info, err := refs.Stat(path); strings.HasPrefix(target, "refs/") && (err != nil || !info.IsDir()) {
+		return nil
+	}
+	if err := refs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.log().Warn("removed from the references of the repository a link, which Carillon did not make",
+		"repository", filepath.Base(mirror))
 	return nil
 }
 

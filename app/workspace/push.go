@@ -210,7 +210,7 @@ func (s *Store) push(ctx context.Context, view string, r Remote, at, spec string
 			gitDir: view,
 			args:   []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at, spec},
 			// A path's own hooks run at a push, so git's check of who owns it must not be relaxed.
-			env:     append(slices.Clone(way), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+s.own("tmp")),
+			env:     append(slices.Clone(way), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+s.own("empty")),
 			secrets: r.secrets(),
 		})
 		return remoteError(err)

@@ -122,7 +122,7 @@ ls $D && echo BAD; cat $D/secret && echo BAD; ls $D/git $D/git/home $D/worktrees
 echo x >> $M/config && echo BAD; echo x > $M/hooks/post-checkout && echo BAD; mv $M/hooks $M/h && echo BAD; mv $M/objects $M/o && echo BAD
 rm -r $M/refs/carillon && echo BAD; mv $M/refs/heads $M/refs/h && echo BAD; mkdir $M/worktrees/x && echo BAD
 mv $M/sessions/one $M/sessions/x && echo BAD; echo x > $M/objects/info/alternates && echo BAD; echo x > $D/git/views/w/config && echo BAD
-mv $M/objects/00 $M/objects/000 && echo BAD; echo y > $M/config.x && rm $M/config.x; true`)
+mv $M/objects/00 $M/objects/000 && echo BAD; echo x > $D/git/empty/.netrc && echo BAD; ls $D/git/empty && echo BAD; echo y > $M/config.x && rm $M/config.x; true`)
 	for line := range strings.Lines(out) {
 		if strings.TrimSpace(line) == "BAD" {
 			t.Errorf("something was let through:\n%s", out)

@@ -53,6 +53,9 @@ func (s *Store) viewAs(user *runas.User, name, mirror string) (string, error) {
 		sha256 = ofSHA256(mirror)
 		return s.settle(mirror)
 	})
+	if err == nil {
+		err = s.ownReferences(mirror)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -90,7 +93,7 @@ func (s *Store) settle(mirror string) error {
 			return fmt.Errorf("%s in the repository is a link, which Carillon did not make", part)
 		}
 	}
-	return errors.Join(s.ownObjects(mirror, false), s.ownReferences(mirror))
+	return s.ownObjects(mirror, false)
 }
 
 // noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.
