@@ -26,9 +26,12 @@ type call struct {
 	// workTree is the folder whose files are compared with the index. Git runs there, else in the server's own
 	// folder, where no repository is found by accident.
 	workTree string
-	args     []string
-	env      []string
-	stdin    io.ReadSeeker
+	// asUser runs Git with the rights of the user of agents also where it touches no work tree: for what that user may write,
+	// links of its making then lead to nothing else.
+	asUser bool
+	args   []string
+	env    []string
+	stdin  io.ReadSeeker
 	// limit is how many bytes of output are kept; 0 means 64 MiB. More output ends git.
 	limit int64
 	// secrets never appear in an error.
@@ -170,7 +173,7 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	cmd.Stdout, cmd.Stderr = out, last
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if c.workTree != "" { // what its user put there leads to nothing that this user itself could not reach
+	if c.workTree != "" || c.asUser { // what its user put there leads to nothing that this user itself could not reach
 		cmd.SysProcAttr.Credential = s.User.Credential()
 	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

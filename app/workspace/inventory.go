@@ -162,8 +162,14 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 		switch {
 		case errors.Is(err, os.ErrNotExist): // it went meanwhile
 			return nil
-		case err != nil:
+		case err != nil && path == repos:
 			return err
+		case err != nil: // of one folder: the others are looked through all the same
+			s.log().Warn("look for locks", "folder", path, "err", err)
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
 		case d.IsDir() && d.Name() == "objects":
 			return filepath.SkipDir
 		case d.IsDir() && filepath.Dir(path) == repos && strings.HasPrefix(d.Name(), ".new-"):

@@ -91,8 +91,10 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 	if err := s.ownLog(admin); err != nil {
 		return "", err
 	}
-	_, err = s.git(ctx, call{gitDir: look.view, args: []string{"update-ref", "-m", "commit by Carillon", "worktrees/" + w.Session + "/HEAD", sha,
-		cmp.Or(look.head, zero(sha))}})
+	_, err = s.git(ctx, call{
+		gitDir: look.view, asUser: true,
+		args: []string{"update-ref", "-m", "commit by Carillon", "worktrees/" + w.Session + "/HEAD", sha, cmp.Or(look.head, zero(sha))},
+	})
 	if err != nil {
 		return "", err
 	}

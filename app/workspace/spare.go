@@ -91,7 +91,9 @@ func (s *Store) takeSpare(w Worktree) error {
 	if err == nil {
 		err = os.Rename(filepath.Join(dir, spareFiles), w.Dir)
 	}
-	if err == nil {
+	if err == nil && !isFolder(w.Dir) { // an agent put something else in its place
+		err = os.Remove(w.Dir)
+	} else if err == nil {
 		return s.repairLink(w)
 	}
 	// Without its files the index would hide that they are missing; every file is written, as without a spare.

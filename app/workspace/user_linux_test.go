@@ -298,3 +298,49 @@ func TestWorktreesAreHandedOverWhenTheSettingChanges(t *testing.T) {
 		t.Error("a file outside of the worktree was handed over")
 	}
 }
+
+// A commit by Carillon moves what the session's HEAD names with the rights of who wrote that HEAD.
+func TestACommitOfAnotherUserMovesNoReferenceOfTheServerAndWritesThroughNoLink(t *testing.T) {
+	t.Parallel()
+	u := another(t)
+	s := mirrored(t, u)
+	ctx := t.Context()
+	one, err := s.Add(ctx, "w", "one", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Add(ctx, "w", "two", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := as(t, u, one.Dir, "echo 'ref: refs/carillon/base/two' > "+s.admin("w", "one")+"/HEAD; echo x > new"); err != nil {
+		t.Fatal(out, err)
+	}
+	if sha, err := s.Commit(ctx, one, "x", "a", "a@b"); err == nil {
+		t.Errorf("it was committed as %s through a reference of the server", sha)
+	}
+	again, err := s.Add(ctx, "w", "two", "", "")
+	if err != nil || again.Base != one.Base {
+		t.Errorf("the base of the other session is %s, %v; want %s", again.Base, err, one.Base)
+	}
+}
+
+func TestALinkInPlaceOfAPreparedWorktreeIsNotTaken(t *testing.T) {
+	t.Parallel()
+	u := another(t)
+	s := mirrored(t, u)
+	ctx := t.Context()
+	if err := s.Spare(ctx, "w", ""); err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	if out, err := as(t, u, "/", "cd "+s.spare("w")+"; mv "+spareFiles+" f2; ln -s "+outside+" "+spareFiles); err != nil {
+		t.Fatal(out, err)
+	}
+	w, err := s.Add(ctx, "w", "one", "", "")
+	if err != nil || !isFolder(w.Dir) {
+		t.Errorf("the worktree is a folder: %t, %v", isFolder(w.Dir), err)
+	}
+	if names, err := os.ReadDir(outside); err != nil || len(names) > 0 {
+		t.Errorf("outside are %v, %v", names, err)
+	}
+}
