@@ -91,10 +91,13 @@ func (s *Store) takeSpare(w Worktree) error {
 	if err == nil {
 		err = os.Rename(filepath.Join(dir, spareFiles), w.Dir)
 	}
-	if err == nil && !isFolder(w.Dir) { // an agent put something else in its place
-		err = os.Remove(w.Dir)
-	} else if err == nil {
+	switch {
+	case err == nil && isFolder(w.Dir):
 		return s.repairLink(w)
+	case err == nil: // an agent put something else in its place
+		if err := os.Remove(w.Dir); err != nil {
+			return err
+		}
 	}
 	// Without its files the index would hide that they are missing; every file is written, as without a spare.
 	return errors.Join(os.Remove(index), os.MkdirAll(w.Dir, 0o700), s.repairLink(w))
