@@ -142,7 +142,7 @@ func (w *work) ofBot(ctx context.Context) (limits, error) {
 		return limits{}, errors.New("the bot of this session was removed")
 	}
 	if err != nil {
-		return limits{}, err
+		return limits{}, ourFault(err)
 	}
 	if !b.Enabled {
 		return limits{}, fmt.Errorf("the bot %s is switched off", b.Name)

@@ -78,16 +78,20 @@ func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote workspace
 
 // leaveFormer lets go of what is here of the session from before it was taken away from this worker, where another had it since.
 func (w *work) leaveFormer(ctx context.Context, workspaceID string) error {
-	move, err := db.MoveFrom(ctx, w.DB, w.session.ID, w.Worker)
+	move, err := steadily(ctx, w, "find the session's move", func(ctx context.Context) (*db.SessionMove, error) {
+		return db.MoveFrom(ctx, w.DB, w.session.ID, w.Worker)
+	})
 	if err != nil || move == nil {
-		return err
+		return ourFault(err)
 	}
 	if w.session.Fence > move.Fence+1 {
 		if err := w.Store.Leave(ctx, workspaceID, w.session.ID.String(), w.session.BaseCommit); err != nil {
 			return err
 		}
 	}
-	return db.ForgetMove(ctx, w.DB, w.session.ID, w.Worker)
+	return ourFault(w.steady(ctx, "forget the session's move", func(ctx context.Context) error {
+		return db.ForgetMove(ctx, w.DB, w.session.ID, w.Worker)
+	}))
 }
 
 // bringHere makes the worktree of a session whose files are on a worker that is gone, and says what was not saved.
@@ -101,13 +105,17 @@ func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote workspace
 		return workspace.Worktree{}, err
 	}
 	crash.Here(crash.StateRestored)
-	move, err := db.LatestMove(ctx, w.DB, s.ID)
+	move, err := steadily(ctx, w, "find the session's move", func(ctx context.Context) (*db.SessionMove, error) {
+		return db.LatestMove(ctx, w.DB, s.ID)
+	})
 	if err != nil {
-		return workspace.Worktree{}, err
+		return workspace.Worktree{}, ourFault(err)
 	}
 	s.NotSaved = notSaved(s, move, found, lacks(ws, remote))
 	w.note(s.NotSaved)
-	return tree, db.SetNotSaved(ctx, w.DB, w.lease, s.NotSaved)
+	return tree, ourFault(w.steady(ctx, "note what was not saved", func(ctx context.Context) error {
+		return db.SetNotSaved(ctx, w.DB, w.lease, s.NotSaved)
+	}))
 }
 
 // lacks is why the remote of a workspace has no copy of a session.

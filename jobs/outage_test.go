@@ -24,6 +24,9 @@ import (
 	"carillon/db/dbtest"
 )
 
+// nameOfLine is what the database calls connections that lead through a line.
+const nameOfLine = "line"
+
 // line is a connection between a runner and its database that can be cut.
 type line struct {
 	t        *testing.T
@@ -45,7 +48,7 @@ func lineTo(t *testing.T, to string) (*line, string) {
 	l := &line{t: t, server: filepath.Join(config.Host, fmt.Sprintf(".s.PGSQL.%d", config.Port)), listener: listener, conns: map[net.Conn]bool{}}
 	go l.serve()
 	t.Cleanup(func() { _ = listener.Close(); l.set(true) })
-	through := url.URL{Scheme: "postgres", User: url.User(config.User), Host: listener.Addr().String(), Path: "/" + config.Database, RawQuery: "sslmode=disable"}
+	through := url.URL{Scheme: "postgres", User: url.User(config.User), Host: listener.Addr().String(), Path: "/" + config.Database, RawQuery: "sslmode=disable&application_name=" + nameOfLine}
 	return l, through.String()
 }
 

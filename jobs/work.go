@@ -86,7 +86,9 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 		return w.failed(agent.FailStart, reason)
 	}
 	w.account = signsIn(provider, environment.Variables)
-	if w.bot, err = w.ofBot(ctx); err != nil {
+	if w.bot, err = w.ofBot(ctx); errors.Is(err, errOurs) {
+		return w.stuck(ctx, "read the bot", err)
+	} else if err != nil {
 		return w.ended(ctx, agent.FailStart, err.Error())
 	}
 	tree, err := w.worktree(ctx, ws, environment.Token)
@@ -427,18 +429,23 @@ func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (wo
 	crash.Here(crash.TreeMade)
 	// The base is the commit that this worktree began from: one that was made anew may begin from a later one.
 	s.Branch, s.BaseCommit = tree.Branch, tree.Base
-	err = w.steady(ctx, "note the worktree", func(ctx context.Context) error {
+	err = ourFault(w.steady(ctx, "note the worktree", func(ctx context.Context) error {
 		return db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
-	})
-	if err != nil {
-		err = fmt.Errorf("%w: %w", errOurs, err)
-	}
+	}))
 	crash.Here(crash.TreeNoted)
 	return tree, err
 }
 
 // errOurs says that something went wrong on our side.
 var errOurs = errors.New("something went wrong on our side")
+
+// ourFault makes what a database step refused, or what kept it from being done, errOurs.
+func ourFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errOurs, err)
+}
 
 // maxDiff is how much of a session's diff is kept, in bytes.
 const maxDiff = 1 << 20
