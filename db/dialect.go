@@ -13,12 +13,6 @@ import (
 // refuses.
 type postgres struct{ *pgdialect.Dialect }
 
-// ours is the dialect of all databases of the process: what it knows of the models is the same for each of them, and dear to
-// find out.
-var ours = postgres{pgdialect.New()}
-
-var errNUL = errors.New("a NUL byte in JSON")
-
 // AppendJSON appends JSON as a literal of SQL, unchanged. A NUL byte cannot stand in JSON: it would end the statement.
 func (postgres) AppendJSON(b, text []byte) []byte {
 	if bytes.IndexByte(text, 0) >= 0 {
@@ -28,3 +22,9 @@ func (postgres) AppendJSON(b, text []byte) []byte {
 	b = append(b, bytes.ReplaceAll(text, []byte("'"), []byte("''"))...)
 	return append(b, '\'')
 }
+
+// ours is the dialect of all databases of the process: what it knows of the models is the same for each of them, and dear to
+// find out.
+var ours = postgres{pgdialect.New()}
+
+var errNUL = errors.New("a NUL byte in JSON")

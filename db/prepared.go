@@ -14,6 +14,19 @@ import (
 // an accepted webhook call go this way.
 type prepared struct{ q queryer }
 
+func (p prepared) exec(ctx context.Context, query string, args ...any) error {
+	_, err := p.q.ExecContext(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
+	return err
+}
+
+func (p prepared) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return p.q.QueryContext(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
+}
+
+func (p prepared) row(ctx context.Context, query string, args ...any) *sql.Row {
+	return p.q.QueryRowContext(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
+}
+
 // queryer is what *sql.DB and *sql.Tx have in common.
 type queryer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
@@ -32,17 +45,4 @@ func prepare(q bun.IDB) prepared {
 		return prepared{q.DB.DB}
 	}
 	panic(fmt.Sprintf("db: %T runs no prepared statements", q))
-}
-
-func (p prepared) exec(ctx context.Context, query string, args ...any) error {
-	_, err := p.q.ExecContext(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
-	return err
-}
-
-func (p prepared) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return p.q.QueryContext(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
-}
-
-func (p prepared) row(ctx context.Context, query string, args ...any) *sql.Row {
-	return p.q.QueryRowContext(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
 }

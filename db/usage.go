@@ -146,12 +146,6 @@ type Spending struct {
 	Stopped uuid.UUID
 }
 
-// ErrorBudget is the error class of what a budget kept from running or stopped.
-const ErrorBudget = "budget"
-
-// ErrorGate is the error class of what a gate kept from running.
-const ErrorGate = "gate"
-
 // SpendingOf sums up what automations used, in one query.
 func SpendingOf(ctx context.Context, q bun.IDB, list []Period, now time.Time) (map[uuid.UUID]Spending, error) {
 	if len(list) == 0 {
@@ -194,31 +188,4 @@ func SpendingOf(ctx context.Context, q bun.IDB, list []Period, now time.Time) (m
 		byID[r.ID] = s
 	}
 	return byID, nil
-}
-
-// LastSuccess finds the commit on which an automation's last successful run began; empty when there was none.
-func LastSuccess(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, error) {
-	var commit string
-	err := q.NewRaw(`SELECT s.base_commit FROM executions e JOIN sessions s ON s.id = e.session_id
-		WHERE e.automation_id = ? AND e.status = 'succeeded' ORDER BY e.id DESC LIMIT 1`, automation).Scan(ctx, &commit)
-	if IsNotFound(err) {
-		return "", nil
-	}
-	return commit, wrapped(err, "find the last success")
-}
-
-// OpenPullRequest finds an open pull request of an automation's sessions; its address is empty when there is none.
-func OpenPullRequest(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, error) {
-	var url string
-	err := q.NewRaw(`SELECT pr.url FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id
-		WHERE s.automation_id = ? AND pr.state = 'open' AND pr.found_by <> 'output' ORDER BY pr.id DESC LIMIT 1`, automation).Scan(ctx, &url)
-	if IsNotFound(err) {
-		return "", nil
-	}
-	return url, wrapped(err, "find an open pull request")
-}
-
-// HasPullRequest reports whether a session is known to have led to a pull request.
-func HasPullRequest(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
-	return q.NewSelect().Model((*PullRequest)(nil)).Where("pr.session_id = ? AND pr.found_by <> 'output'", session).Exists(ctx)
 }

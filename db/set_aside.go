@@ -1,0 +1,118 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// SetAside is a row that a loop could not deal with. It rests, and the loop goes on with the others.
+type SetAside struct {
+	bun.BaseModel `bun:"table:set_aside,alias:sa"`
+
+	Task  Task      `bun:"task,pk"`
+	Key   string    `bun:"key,pk"`
+	About string    `bun:"about"` // what it is, in words
+	Since time.Time `bun:"since"` // of the first time in a row
+	Times int       `bun:"times"` // in a row
+	Until time.Time `bun:"until"` // how long it rests
+	Error string    `bun:"error"` // of the last time, in words
+
+	// Oldest is since when something of the same task is set aside without a break. What nobody has tried again long after its
+	// rest is gone, and does not count.
+	Oldest time.Time `bun:"oldest,scanonly"`
+}
+
+// Task is a loop over many people's rows.
+type Task string
+
+// The loops that set aside what they cannot deal with.
+const (
+	TaskStart        Task = "start"         // due automations; keys are their ids
+	TaskGates        Task = "gates"         // loops that a review holds; keys are ids of automations
+	TaskWatch        Task = "watch"         // the look for lost schedules and for gaps; keys are ids of automations, and steps
+	TaskReap         Task = "reap"          // sessions whose worker is gone; keys are their ids
+	TaskPullRequests Task = "pull_requests" // keys are ids of pull requests, of sessions without one, and steps
+	TaskForges       Task = "forges"        // keys are ids of workspaces
+	TaskSweep        Task = "sweep"         // keys are steps, and ids of automations with old history
+	TaskWorktrees    Task = "worktrees"     // keys are ids of sessions, and steps of a worker
+	TaskIdle         Task = "idle"          // open sessions to close; keys are their ids
+	TaskPack         Task = "pack"          // keys are a worker with ids of workspaces
+	TaskEmails       Task = "emails"        // keys are ids of copies
+	TaskWebhooks     Task = "webhooks"      // keys are ids of copies
+)
+
+// The rests of what is set aside: the first, which doubles each time, and the longest.
+const (
+	FirstRest   = 15 * time.Second
+	LongestRest = time.Hour
+)
+
+// AddSetAside sets a row aside, or lets it rest anew for twice as long as the last time. It fills in Since, Times, Until and
+// Oldest.
+func AddSetAside(ctx context.Context, q bun.IDB, a *SetAside, now time.Time) error {
+	err := q.NewRaw(`INSERT INTO set_aside AS sa (task, key, about, since, times, until, error) VALUES (?0, ?1, ?2, ?3, 1, ?3::timestamptz + make_interval(secs => ?4), ?5)
+		ON CONFLICT (task, key) DO UPDATE SET about = excluded.about, times = sa.times + 1, error = excluded.error,
+			until = ?3::timestamptz + make_interval(secs => least(?6::float8, ?4::float8 * power(2, least(sa.times, 30))))
+		RETURNING *, (SELECT least(sa.since, min(o.since)) FROM set_aside o WHERE o.task = ?0 AND o.until > ?3::timestamptz - 2 * make_interval(secs => ?6)) AS oldest`,
+		a.Task, a.Key, a.About, now, FirstRest.Seconds(), a.Error, LongestRest.Seconds()).Scan(ctx, a)
+	if err != nil {
+		return fmt.Errorf("set %s aside: %w", a.About, err)
+	}
+	return nil
+}
+
+// EndSetAside forgets that rows of a task were set aside: they were dealt with.
+func EndSetAside(ctx context.Context, q bun.IDB, task Task, keys ...string) error {
+	if _, err := q.NewDelete().Model((*SetAside)(nil)).Where("task = ?", task).Where("key = ANY(?)", textArray(keys)).Exec(ctx); err != nil {
+		return fmt.Errorf("end what is set aside: %w", err)
+	}
+	return nil
+}
+
+// EndRest lets a row that is set aside be tried again now.
+func EndRest(ctx context.Context, q bun.IDB, task Task, key string, now time.Time) error {
+	_, err := q.NewUpdate().Model((*SetAside)(nil)).Set("until = ?", now).Where("task = ? AND key = ? AND until > ?", task, key, now).Exec(ctx)
+	return wrapped(err, "end a rest")
+}
+
+// SetAsideOf finds what a task has set aside: until when it rests, by its key. Its rest may be over.
+func SetAsideOf(ctx context.Context, q bun.IDB, task Task) (map[string]time.Time, error) {
+	var list []SetAside
+	if err := q.NewSelect().Model(&list).Column("key", "until").Where("task = ?", task).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list what %s has set aside: %w", task, err)
+	}
+	until := make(map[string]time.Time, len(list))
+	for _, a := range list {
+		until[a.Key] = a.Until
+	}
+	return until, nil
+}
+
+// AllSetAside lists what is set aside, the longest first.
+func AllSetAside(ctx context.Context, q bun.IDB, limit int) ([]SetAside, error) {
+	var list []SetAside
+	if err := q.NewSelect().Model(&list).Order("since", "task", "key").Limit(int64(limit)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list what is set aside: %w", err)
+	}
+	return list, nil
+}
+
+// PruneSetAside forgets what nobody has tried again since a time: it is gone.
+func PruneSetAside(ctx context.Context, q bun.IDB, before time.Time) error {
+	if _, err := q.NewDelete().Model((*SetAside)(nil)).Where("until < ?", before).Exec(ctx); err != nil {
+		return fmt.Errorf("prune what is set aside: %w", err)
+	}
+	return nil
+}
+
+// awake is the condition that leaves out of a task's query what rests at a time: key is the SQL expression of a row's key, and
+// the one argument is the time.
+func awake(task Task, key string) string { return awakeAt(task, key, "?") }
+
+// awakeAt is awake with a placeholder of one's own for the time.
+func awakeAt(task Task, key, now string) string {
+	return "NOT EXISTS (SELECT 1 FROM set_aside sa WHERE sa.task = '" + string(task) + "' AND sa.key = (" + key + ")::text AND sa.until > " + now + ")"
+}

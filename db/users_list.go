@@ -1,0 +1,107 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// PersonStatus is how a person's account stands.
+type PersonStatus string
+
+// How an account stands.
+const (
+	Active      PersonStatus = "active"
+	Invited     PersonStatus = "invited" // has yet to accept an invitation, which may have expired
+	Deactivated PersonStatus = "deactivated"
+)
+
+// PersonFilter narrows the list of people. Zero fields do not narrow.
+type PersonFilter struct {
+	Search string // in the name or the address
+	Status PersonStatus
+	Role   uuid.UUID
+	After  uuid.UUID // people after this one, by name
+	Before uuid.UUID // people before this one
+	Limit  int
+	Now    time.Time // what tells an invitation that holds
+}
+
+// Person is a user with what a list shows beside it.
+type Person struct {
+	User `bun:",extend"`
+
+	SeenAt       time.Time `bun:"seen_at,scanonly,nullzero"`       // when they last used a sign-in that still holds; zero: none does
+	InvitedUntil time.Time `bun:"invited_until,scanonly,nullzero"` // of an invitation that was not accepted
+	Workspaces   int64     `bun:"workspaces,scanonly"`
+	Automations  int64     `bun:"automations,scanonly"`
+}
+
+// Status is how the account stands.
+func (p *Person) Status() PersonStatus {
+	switch {
+	case !p.DeactivatedAt.IsZero():
+		return Deactivated
+	case !p.InvitedUntil.IsZero():
+		return Invited
+	}
+	return Active
+}
+
+func selectPeople(q bun.IDB, model any, now time.Time) *bun.SelectQuery {
+	return selectUsers(q, model).
+		ColumnExpr("(SELECT max(l.seen_at) FROM logins l WHERE l.user_id = u.id AND l.expires_at > ?) AS seen_at", now).
+		ColumnExpr(invitedUntil + " AS invited_until").
+		ColumnExpr("(SELECT count(*) FROM workspace_members m JOIN workspaces w ON w.id = m.workspace_id AND w.removed_at IS NULL WHERE m.user_id = u.id) AS workspaces").
+		ColumnExpr("(SELECT count(*) FROM automations a WHERE a.creator_id = u.id) AS automations")
+}
+
+// People lists people by name. With Before they are those nearest to it, in the same order.
+func People(ctx context.Context, q bun.IDB, f PersonFilter) ([]Person, error) {
+	var list []Person
+	sel := selectPeople(q, &list, f.Now).Limit(int64(f.Limit))
+	if f.Search != "" {
+		like := "%" + likeEscaper.Replace(strings.ToLower(f.Search)) + "%"
+		sel = sel.Where("(lower(u.name) LIKE ? OR lower(u.email) LIKE ?)", like, like)
+	}
+	switch f.Status {
+	case Active:
+		sel = sel.Where("u.deactivated_at IS NULL").Where(invitedUntil + " IS NULL")
+	case Invited:
+		sel = sel.Where("u.deactivated_at IS NULL").Where(invitedUntil + " IS NOT NULL")
+	case Deactivated:
+		sel = sel.Where("u.deactivated_at IS NOT NULL")
+	}
+	if f.Role != uuid.Nil {
+		sel = sel.Where("u.id IN (SELECT user_id FROM user_roles WHERE role_id = ?)", f.Role)
+	}
+	if f.After != uuid.Nil {
+		sel = sel.Where("(lower(u.name), u.id) > (SELECT lower(name), id FROM users WHERE id = ?)", f.After)
+	}
+	if f.Before != uuid.Nil {
+		sel = sel.Where("(lower(u.name), u.id) < (SELECT lower(name), id FROM users WHERE id = ?)", f.Before).OrderExpr("lower(u.name) DESC, u.id DESC")
+	} else {
+		sel = sel.OrderExpr("lower(u.name), u.id")
+	}
+	if err := sel.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list people: %w", err)
+	}
+	if f.Before != uuid.Nil {
+		slices.Reverse(list)
+	}
+	return list, nil
+}
+
+// PersonByID finds a person with what a list shows beside them.
+func PersonByID(ctx context.Context, q bun.IDB, id uuid.UUID, now time.Time) (*Person, error) {
+	var p Person
+	if err := selectPeople(q, &p, now).Where("u.id = ?", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("find person %s: %w", id, err)
+	}
+	return &p, nil
+}

@@ -1,0 +1,146 @@
+package db
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// UUIDs makes ids an argument for = ANY(?) and unnest(?::uuid[]); right for an empty list too.
+func UUIDs(ids []uuid.UUID) any {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return textArray(texts)
+}
+
+// textArray never passes nil, which would be NULL and match nothing.
+func textArray(list []string) any {
+	if list == nil {
+		list = []string{}
+	}
+	return pgdialect.Array(list)
+}
+
+func intArray(list []int64) any { return pgdialect.Array(list) }
+
+// orNull makes a zero id an argument that is NULL.
+func orNull(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return id
+}
+
+// likeEscape makes text match itself in a LIKE pattern.
+func likeEscape(text string) string {
+	var b []byte
+	for i := range len(text) {
+		if c := text[i]; c == '%' || c == '_' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, text[i])
+	}
+	return string(b)
+}
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// Printable makes a text of any origin fit for a text column: valid UTF-8, no control characters, at most so many bytes.
+func Printable(text string, most int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
+	}
+	return text
+}
+
+// PeopleIDs are the ids of people, each once, in the form of a uuid[].
+type PeopleIDs []uuid.UUID
+
+// With is the list with more people behind it, each once and nobody for a zero id.
+func (p PeopleIDs) With(more ...uuid.UUID) PeopleIDs {
+	list := slices.Clone(p)
+	for _, id := range more {
+		if id != uuid.Nil && !slices.Contains(list, id) {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// String is the list as PostgreSQL writes it.
+func (p PeopleIDs) String() string {
+	texts := make([]string, len(p))
+	for i, id := range p {
+		texts[i] = id.String()
+	}
+	return "{" + strings.Join(texts, ",") + "}"
+}
+
+// Value is the list for the database.
+func (p PeopleIDs) Value() (driver.Value, error) { return p.String(), nil }
+
+// Scan reads a uuid[].
+func (p *PeopleIDs) Scan(src any) error {
+	*p = nil
+	var text string
+	switch v := src.(type) {
+	case nil:
+		return nil
+	case string:
+		text = v
+	case []byte:
+		text = string(v)
+	default:
+		return fmt.Errorf("read people: unexpected %T", src)
+	}
+	for one := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {
+		if one == "" {
+			continue
+		}
+		id, err := uuid.Parse(one)
+		if err != nil {
+			return fmt.Errorf("read people: %w", err)
+		}
+		*p = append(*p, id)
+	}
+	return nil
+}
+
+// ids and times are columns in the form that pgx writes without reflection. A zero value is NULL.
+type (
+	ids   = pgtype.FlatArray[pgtype.UUID]
+	times = pgtype.FlatArray[pgtype.Timestamptz]
+)
+
+func idValue(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: id != uuid.Nil} }
+
+func timeValue(t time.Time) pgtype.Timestamptz {
+	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
+}
+
+// arrayOrNull is a list as PostgreSQL writes a text[], NULL for nil.
+func arrayOrNull(list []string) *string {
+	if list == nil {
+		return nil
+	}
+	quoted := make([]string, len(list))
+	for i, text := range list {
+		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+	}
+	text := "{" + strings.Join(quoted, ",") + "}"
+	return &text
+}
