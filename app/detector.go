@@ -136,7 +136,7 @@ func (d *agentDetector) save(ctx context.Context) {
 	err := db.SaveWorker(ctx, d.db, &w)
 	if err == nil && (d.said == nil || !reflect.DeepEqual(found, d.said) || !reflect.DeepEqual(d.holds, d.known)) {
 		d.said, d.known = found, d.holds
-		err = errors.Join(db.Announce(ctx, d.db, "workers", uuid.Nil), db.ForgetWorkers(ctx, d.db, w.SeenAt.Add(-workerForgotten)))
+		err = errors.Join(db.Notify(ctx, d.db, "workers", uuid.Nil), db.ForgetWorkers(ctx, d.db, w.SeenAt.Add(-workerForgotten)))
 	}
 	if err != nil && ctx.Err() == nil {
 		d.log.Warn("tell what is installed here", "err", err)

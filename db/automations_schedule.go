@@ -29,7 +29,7 @@ const hasInFlight = "EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = 
 func claimDue(ctx context.Context, tx bun.Tx, now, since time.Time, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]Startable, error) {
 	var list []Startable
 	err := narrow(startables(tx, &list).Where("a.enabled AND a.next_run_at <= ?", now)).
-		Where(awake(TaskStart, "a.id"), now).
+		Where(notSetAside(TaskStart, "a.id"), now).
 		Where("NOT (a.trigger = 'recurring' AND a.catch_up AND a.next_run_at < ? AND "+hasInFlight+")", since).
 		ColumnExpr(hasInFlight + "::int AS in_flight").
 		ColumnExpr(`CASE a.trigger
@@ -120,7 +120,7 @@ func Upcoming(ctx context.Context, q bun.IDB, v Access, until time.Time, limit i
 // are set aside.
 func HeldGates(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Automation, error) {
 	var list []Automation
-	err := q.NewSelect().Model(&list).Where(heldGate, before).Where(awake(TaskGates, "a.id"), now).Limit(int64(limit)).Scan(ctx)
+	err := q.NewSelect().Model(&list).Where(heldGate, before).Where(notSetAside(TaskGates, "a.id"), now).Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list held loops")
 }
 
@@ -151,7 +151,7 @@ func LockHeldGate(ctx context.Context, tx bun.Tx, automation uuid.UUID, before t
 // Unscheduled lists automations that ought to have a next run and have none, other than those that are set aside.
 func Unscheduled(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Automation, error) {
 	var list []Automation
-	err := q.NewSelect().Model(&list).Where(unscheduled).Where(awake(TaskWatch, "a.id"), now).Limit(int64(limit)).Scan(ctx)
+	err := q.NewSelect().Model(&list).Where(unscheduled).Where(notSetAside(TaskWatch, "a.id"), now).Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list unscheduled automations")
 }
 
@@ -188,7 +188,7 @@ func SchedulesToCheck(ctx context.Context, q bun.IDB, now time.Time, after uuid.
 	var list []Answered
 	err := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").ColumnExpr(answeredAt).
 		Where("a.trigger = 'recurring' AND a.enabled AND a.next_run_at IS NOT NULL").Where("a.id > ?", after).
-		Where(awake(TaskWatch, "a.id"), now).OrderExpr("a.id").Limit(int64(limit)).Scan(ctx)
+		Where(notSetAside(TaskWatch, "a.id"), now).OrderExpr("a.id").Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list schedules to check")
 }
 

@@ -65,17 +65,17 @@ func DueTimesAnsweredTwice(ctx context.Context, q bun.IDB, since time.Time, limi
 // while nothing is in its way.
 func SchedulesAtRest(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'is enabled and has no next run' AS what
-			FROM automations a WHERE `+unscheduled+` AND a.updated_at < ?1 AND `+awakeAt(TaskWatch, "a.id", "?0")+`
+			FROM automations a WHERE `+unscheduled+` AND a.updated_at < ?1 AND `+notSetAsideAt(TaskWatch, "a.id", "?0")+`
 		UNION ALL
 		SELECT 'automation', a.id, 'was due at ' || a.next_run_at
-			FROM automations a WHERE a.enabled AND a.next_run_at < ?1 AND NOT `+hasInFlight+` AND `+awakeAt(TaskStart, "a.id", "?0")+`
+			FROM automations a WHERE a.enabled AND a.next_run_at < ?1 AND NOT `+hasInFlight+` AND `+notSetAsideAt(TaskStart, "a.id", "?0")+`
 		LIMIT ?2`, now, before, limit)
 	return list, wrapped(err, "find schedules at rest")
 }
 
-// TurnsOfTheEnded finds turns that wait or work though the run or the session they are of is over, or no worker will take them
+// TurnsWithoutWork finds turns that wait or work though the run or the session they are of is over, or no worker will take them
 // since their session waits for a person.
-func TurnsOfTheEnded(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
+func TurnsWithoutWork(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is ' || t.status || ' and its '
 			|| CASE WHEN s.status NOT IN ('queued', 'in_progress') THEN 'session is ' || s.status ELSE 'execution ' || e.status END AS what
 		FROM turns t JOIN sessions s ON s.id = t.session_id LEFT JOIN executions e ON e.id = t.execution_id
@@ -95,12 +95,12 @@ func WrongSums(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Br
 	return list, wrapped(err, "find wrong sums")
 }
 
-// toldWithin is how many of a turn's last events are looked at for what its agent told of its usage.
-const toldWithin = 8
+// lastEvents is how many of a turn's last events are looked at for what its agent told of its usage.
+const lastEvents = 8
 
-// UsageUnlikeTold finds turns that ended since a time and of which something else is noted than their agent told at its end. A
+// UsageUnlikeReported finds turns that ended since a time and of which something else is noted than their agent told at its end. A
 // turn that was begun more than once has used more than its last end tells.
-func UsageUnlikeTold(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
+func UsageUnlikeReported(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is noted with ' || t.tokens_in + t.tokens_cached + t.tokens_out || ' tokens and ' || t.cost_usd
 			|| ' USD, and its agent told of ' || u.tokens || ' and ' || u.cost AS what
 		FROM turns t JOIN sessions s ON s.id = t.session_id CROSS JOIN LATERAL (
@@ -114,14 +114,14 @@ func UsageUnlikeTold(ctx context.Context, q bun.IDB, since time.Time, limit int)
 			AND (t.tokens_in + t.tokens_cached + t.tokens_out < u.tokens OR t.cost_usd < u.cost - 1e-6
 				OR (t.tokens_in + t.tokens_cached + t.tokens_out > u.tokens OR t.cost_usd > u.cost + 1e-6)
 					AND s.fence = 1 AND NOT EXISTS (SELECT 1 FROM execution_attempts ea WHERE ea.turn_id = t.id))
-		ORDER BY t.id LIMIT ?`, toldWithin, since, limit)
+		ORDER BY t.id LIMIT ?`, lastEvents, since, limit)
 	return list, wrapped(err, "find usage unlike what was told")
 }
 
-// LateWords finds events since a time of a turn that was over for longer than a moment when they came: only who lost a session
+// LateEvents finds events since a time of a turn that was over for longer than a moment when they came: only who lost a session
 // writes so. Left out is what a clock that was ahead wrote: what was there when the turn ended, what comes before the event
 // that ends the turn or before a much earlier one, and what is of a time to come.
-func LateWords(ctx context.Context, q bun.IDB, since, now time.Time, limit int) ([]Breach, error) {
+func LateEvents(ctx context.Context, q bun.IDB, since, now time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'ended at ' || t.finished_at || ', and something was written of it at ' || v.at AS what
 		FROM turns t CROSS JOIN LATERAL (SELECT at, seq, session_id FROM session_events
 			WHERE turn_id = t.id AND seq > coalesce(t.ended_seq, 0) ORDER BY at DESC LIMIT 1) v
@@ -132,9 +132,9 @@ func LateWords(ctx context.Context, q bun.IDB, since, now time.Time, limit int) 
 	return list, wrapped(err, "find late words")
 }
 
-// OnceUnanswered finds One-Times that Carillon switched off since a time as done, failed or missed, and that no execution
+// OneTimesUnanswered finds One-Times that Carillon switched off since a time as done, failed or missed, and that no execution
 // answers.
-func OnceUnanswered(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
+func OneTimesUnanswered(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was switched off at ' || a.disabled_at || ' as ' || a.disabled_kind || ', and no execution answers ' || a.run_at AS what
 		FROM automations a WHERE a.trigger = 'one_time' AND NOT a.enabled AND a.disabled_kind IN ('finished', 'failures', 'missed') AND a.disabled_at >= ?
 			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id)
@@ -149,9 +149,9 @@ func NoticesTwice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([
 	return list, wrapped(err, "find notices given twice")
 }
 
-// DisabledUntold finds automations that Carillon disabled since a time for their failures without telling anybody: their creator, or
+// DisabledWithoutNotice finds automations that Carillon disabled since a time for their failures without telling anybody: their creator, or
 // who is told in the place of one that is gone. They may have changed hands since.
-func DisabledUntold(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
+func DisabledWithoutNotice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was disabled at ' || a.disabled_at || ', and nobody was told' AS what
 		FROM automations a WHERE NOT a.enabled AND a.disabled_kind = 'failures' AND a.disabled_at >= ?
 			AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.automation_id = a.id AND n.kind = 'disabled' AND n.created_at >= a.disabled_at - interval '1 minute')

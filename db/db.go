@@ -19,7 +19,7 @@ type DB struct {
 	*bun.DB
 	Pool *pgxpool.Pool
 
-	soon announcements
+	later pending
 }
 
 // MinimumVersion is the oldest major version of PostgreSQL that the migrations run on.
@@ -52,7 +52,7 @@ func OpenTraced(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, e
 		config.MaxConns = 20
 	}
 	config.MaxConnIdleTime = 5 * time.Minute
-	config.AfterConnect = outlastNobody
+	config.AfterConnect = limitIdleTransactions
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -66,20 +66,20 @@ func OpenTraced(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, e
 		pool.Close()
 		return nil, fmt.Errorf("open database: the server is PostgreSQL %d, and Carillon needs %d or later", version, MinimumVersion)
 	}
-	return &DB{DB: bun.NewDB(stdlib.OpenDBFromPool(pool), ours), Pool: pool}, nil
+	return &DB{DB: bun.NewDB(stdlib.OpenDBFromPool(pool), sharedDialect), Pool: pool}, nil
 }
 
-// outlastNobody lets the server end a transaction in which its client has said nothing for as long as a lease lasts. A client that
+// limitIdleTransactions lets the server end a transaction in which its client has said nothing for as long as a lease lasts. A client that
 // is cut off from the server does not end it, and the rows that it has locked would be kept from all others until the system
 // gives the connection up, which takes hours. It is no parameter of the start, since poolers refuse those that they do not know.
-func outlastNobody(ctx context.Context, c *pgx.Conn) error {
+func limitIdleTransactions(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", LeaseFor.Milliseconds()), pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
 // Close ends every connection.
 func (d *DB) Close() error {
-	d.soon.end()
+	d.later.end()
 	err := d.DB.Close()
 	d.Pool.Close()
 	return err

@@ -23,8 +23,8 @@ func (postgres) AppendJSON(b, text []byte) []byte {
 	return append(b, '\'')
 }
 
-// ours is the dialect of all databases of the process: what it knows of the models is the same for each of them, and dear to
+// sharedDialect is the dialect of all databases of the process: what it knows of the models is the same for each of them, and dear to
 // find out.
-var ours = postgres{pgdialect.New()}
+var sharedDialect = postgres{pgdialect.New()}
 
 var errNUL = errors.New("a NUL byte in JSON")

@@ -94,10 +94,10 @@ const NothingToDo = "nothing_to_do"
 
 // The classes of what ends a run without a fault of the automation.
 const (
-	ErrorOutage  = "outage"   // what surrounds it could not be used for a moment: the network, the forge, a lock, the disk
-	ErrorWaiting = "waiting"  // no worker took it in time
-	ErrorOurs    = "internal" // something went wrong on our side
-	ErrorLost    = "interrupted"
+	ErrorOutage   = "outage"   // what surrounds it could not be used for a moment: the network, the forge, a lock, the disk
+	ErrorWaiting  = "waiting"  // no worker took it in time
+	ErrorInternal = "internal" // something went wrong on our side
+	ErrorLost     = "interrupted"
 )
 
 // ErrorBudget is the error class of what a budget kept from running or stopped.
@@ -375,7 +375,7 @@ func PruneExecutions(ctx context.Context, q bun.IDB, before time.Time, keep int)
 func AutomationsToPrune(ctx context.Context, q bun.IDB, now, before time.Time) ([]Automation, error) {
 	var list []Automation
 	err := q.NewSelect().Model(&list).Column("id", "name", "workspace_id").
-		Where("a.id IN (SELECT automation_id FROM executions WHERE created_at < ?)", before).Where(awake(TaskSweep, "a.id"), now).Scan(ctx)
+		Where("a.id IN (SELECT automation_id FROM executions WHERE created_at < ?)", before).Where(notSetAside(TaskSweep, "a.id"), now).Scan(ctx)
 	return list, wrapped(err, "list automations with old executions")
 }
 

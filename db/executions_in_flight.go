@@ -29,8 +29,8 @@ func CountInFlight(ctx context.Context, tx bun.Tx, automation uuid.UUID) (int, e
 	return n, nil
 }
 
-// InTheWay is the oldest execution in flight of an automation.
-type InTheWay struct {
+// OldestRun is the oldest execution in flight of an automation.
+type OldestRun struct {
 	AutomationID uuid.UUID
 	ID           uuid.UUID
 	SessionID    uuid.UUID
@@ -38,15 +38,15 @@ type InTheWay struct {
 }
 
 // OldestInFlight finds, for each automation that has one, its oldest execution in flight.
-func OldestInFlight(ctx context.Context, q bun.IDB, automations ...uuid.UUID) (map[uuid.UUID]InTheWay, error) {
-	var list []InTheWay
+func OldestInFlight(ctx context.Context, q bun.IDB, automations ...uuid.UUID) (map[uuid.UUID]OldestRun, error) {
+	var list []OldestRun
 	err := q.NewRaw(`SELECT DISTINCT ON (automation_id) automation_id, id, session_id, count(*) OVER (PARTITION BY automation_id) AS count
 		FROM executions WHERE automation_id = ANY(?::uuid[]) AND status IN ('queued', 'running') ORDER BY automation_id, id`,
 		UUIDs(automations)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("list executions in flight: %w", err)
 	}
-	byID := make(map[uuid.UUID]InTheWay, len(list))
+	byID := make(map[uuid.UUID]OldestRun, len(list))
 	for _, e := range list {
 		byID[e.AutomationID] = e
 	}

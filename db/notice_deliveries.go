@@ -87,7 +87,7 @@ func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	return Announce(ctx, q, "delivery", uuid.Nil)
+	return Notify(ctx, q, "delivery", uuid.Nil)
 }
 
 // dueCopies bounds how many due copies one claim looks at, the longest due first.
@@ -107,7 +107,7 @@ func ClaimCopies(
 		WITH oldest AS (
 			SELECT d.id, d.next_attempt_at, n.user_id FROM notice_deliveries d JOIN notifications n ON n.id = d.notification_id
 			WHERE d.status = 'queued' AND d.channel = ? AND d.next_attempt_at <= ? AND n.user_id <> ALL(?::uuid[])
-				AND `+awake("emails", "d.id")+` AND `+awake("webhooks", "d.id")+`
+				AND `+notSetAside("emails", "d.id")+` AND `+notSetAside("webhooks", "d.id")+`
 			ORDER BY d.next_attempt_at, d.id LIMIT ?
 		), first AS (
 			SELECT DISTINCT ON (user_id) id FROM oldest ORDER BY user_id, next_attempt_at, id

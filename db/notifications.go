@@ -32,16 +32,16 @@ type Notification struct {
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
 }
 
-// Notify writes notices; one whose key its person has had already is left out. It returns those written, queues
+// InsertNotifications writes notices; one whose key its person has had already is left out. It returns those written, queues
 // the copies that their people want, and tells the people's open pages.
-func Notify(ctx context.Context, q bun.IDB, list []Notification) ([]Notification, error) {
+func InsertNotifications(ctx context.Context, q bun.IDB, list []Notification) ([]Notification, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
 	var written []Notification
 	err := q.NewInsert().Model(&list).On("CONFLICT (user_id, dedup_key) DO NOTHING").Returning("*").Scan(ctx, &written)
 	if err != nil && !IsNotFound(err) {
-		return nil, fmt.Errorf("notify: %w", err)
+		return nil, fmt.Errorf("insert notifications: %w", err)
 	}
 	var people []uuid.UUID
 	told := map[uuid.UUID]bool{}
@@ -51,17 +51,17 @@ func Notify(ctx context.Context, q bun.IDB, list []Notification) ([]Notification
 			people = append(people, n.UserID)
 		}
 	}
-	if err := AnnounceEach(ctx, q, "inbox", people); err != nil {
+	if err := NotifyEach(ctx, q, "inbox", people); err != nil {
 		return nil, err
 	}
 	return written, queueCopies(ctx, q, written)
 }
 
-// Told is what a notice is about. Zero fields do not count.
-type Told struct{ Automation, Execution, Session uuid.UUID }
+// NoticeSubject is what a notice is about. Zero fields do not count.
+type NoticeSubject struct{ Automation, Execution, Session uuid.UUID }
 
-// WasTold reports whether a person has had a notice about one of these, dismissed or not.
-func WasTold(ctx context.Context, q bun.IDB, person uuid.UUID, of Told) (bool, error) {
+// HasNotice reports whether a person has had a notice about one of these, dismissed or not.
+func HasNotice(ctx context.Context, q bun.IDB, person uuid.UUID, of NoticeSubject) (bool, error) {
 	told, err := q.NewSelect().Model((*Notification)(nil)).Where("n.user_id = ?", person).
 		Where("(n.automation_id = ? OR n.execution_id = ? OR n.session_id = ?)", orNull(of.Automation), orNull(of.Execution), orNull(of.Session)).
 		Exists(ctx)
@@ -142,7 +142,7 @@ func MarkNotification(ctx context.Context, q bun.IDB, user, id uuid.UUID, column
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return fmt.Errorf("mark notification %s: %w", id, errNoRows)
 	}
-	return Announce(ctx, q, "inbox", user)
+	return Notify(ctx, q, "inbox", user)
 }
 
 // MarkAllRead marks every unread notice of a person as read.
@@ -152,7 +152,7 @@ func MarkAllRead(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) 
 	if err != nil {
 		return fmt.Errorf("mark all notifications read: %w", err)
 	}
-	return Announce(ctx, q, "inbox", user)
+	return Notify(ctx, q, "inbox", user)
 }
 
 // PruneNotifications deletes notices that were read before a time and are not starred.

@@ -16,10 +16,10 @@ import (
 // Channel is the one channel on which processes tell each other, through the database, what has changed.
 const Channel = "carillon"
 
-// Announce tells all processes, once the transaction commits, that something of a topic changed: "session" with
+// Notify tells all processes, once the transaction commits, that something of a topic changed: "session" with
 // its id, "automation" with its id, "inbox" with its person's id, "queue", "schedule",
 // "delivery", "providers" and "workers" with none; and to the worker of a session with its id: "cancel", "interrupt".
-func Announce(ctx context.Context, q bun.IDB, topic string, id uuid.UUID) error {
+func Notify(ctx context.Context, q bun.IDB, topic string, id uuid.UUID) error {
 	payload := topic
 	if id != uuid.Nil {
 		payload += " " + id.String()
@@ -30,8 +30,8 @@ func Announce(ctx context.Context, q bun.IDB, topic string, id uuid.UUID) error 
 	return nil
 }
 
-// AnnounceEach announces a topic with each of some ids, as Announce does with one, in one statement.
-func AnnounceEach(ctx context.Context, q bun.IDB, topic string, ids []uuid.UUID) error {
+// NotifyEach announces a topic with each of some ids, as Notify does with one, in one statement.
+func NotifyEach(ctx context.Context, q bun.IDB, topic string, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -42,13 +42,13 @@ func AnnounceEach(ctx context.Context, q bun.IDB, topic string, ids []uuid.UUID)
 	return nil
 }
 
-// AnnounceSoon announces what has been committed, beside Announce, which is part of a transaction. PostgreSQL commits the
+// NotifyLater announces what has been committed, beside Notify, which is part of a transaction. PostgreSQL commits the
 // transactions that announce something one after the other, each with a write to the disk of its own; so where many run at
 // once, they leave it to this. It returns at once, and what comes in quick succession goes out together, each message once.
 //
 // What is announced in the moment before a process dies, or while the database is away, is lost: whoever hears announcements
 // looks by themselves now and then, too.
-func (d *DB) AnnounceSoon(topic string, ids ...uuid.UUID) {
+func (d *DB) NotifyLater(topic string, ids ...uuid.UUID) {
 	messages := []string{topic}
 	if len(ids) > 0 {
 		messages = messages[:0]
@@ -56,19 +56,19 @@ func (d *DB) AnnounceSoon(topic string, ids ...uuid.UUID) {
 			messages = append(messages, topic+" "+id.String())
 		}
 	}
-	if d.soon.add(messages) {
-		go d.announceAll()
+	if d.later.add(messages) {
+		go d.notifyAll()
 	}
 }
 
-// between is how long announcements wait for others when some went out just before.
-const between = 10 * time.Millisecond
+// notifyInterval is how long announcements wait for others when some went out just before.
+const notifyInterval = 10 * time.Millisecond
 
-// announceAll sends announcements until none is waiting.
-func (d *DB) announceAll() {
-	defer d.soon.senders.Done()
+// notifyAll sends announcements until none is waiting.
+func (d *DB) notifyAll() {
+	defer d.later.senders.Done()
 	for {
-		messages := d.soon.take()
+		messages := d.later.take()
 		if len(messages) == 0 {
 			return
 		}
@@ -77,12 +77,12 @@ func (d *DB) announceAll() {
 		_, _ = d.Pool.Exec(ctx, `WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 			SELECT pg_notify($1, message) FROM quick, unnest($2::text[]) AS message`, pgx.QueryExecModeCacheStatement, Channel, messages)
 		cancel()
-		time.Sleep(between)
+		time.Sleep(notifyInterval)
 	}
 }
 
-// announcements are those that wait to be sent.
-type announcements struct {
+// pending are those that wait to be sent.
+type pending struct {
 	mu      sync.Mutex
 	waiting map[string]struct{}
 	sending bool // somebody takes what is waiting
@@ -91,7 +91,7 @@ type announcements struct {
 }
 
 // add reports whether the caller must see to it that somebody sends.
-func (a *announcements) add(messages []string) bool {
+func (a *pending) add(messages []string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended {
@@ -112,7 +112,7 @@ func (a *announcements) add(messages []string) bool {
 }
 
 // take empties what is waiting. With nothing, the caller is no longer the one who sends.
-func (a *announcements) take() []string {
+func (a *pending) take() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := make([]string, 0, len(a.waiting))
@@ -125,7 +125,7 @@ func (a *announcements) take() []string {
 }
 
 // end waits until all is sent, and lets nothing more in.
-func (a *announcements) end() {
+func (a *pending) end() {
 	a.mu.Lock()
 	a.ended = true
 	a.mu.Unlock()

@@ -41,14 +41,14 @@ func TestWhatIsAnnouncedSoonIsHeardBeforeTheDatabaseIsClosed(t *testing.T) {
 	})
 	<-connected
 	for range 1000 { // in quick succession: each is told far fewer times
-		teller.AnnounceSoon("queue")
-		teller.AnnounceSoon("automation", ids...)
+		teller.NotifyLater("queue")
+		teller.NotifyLater("automation", ids...)
 	}
 	if err := teller.Close(); err != nil {
 		t.Error(err)
 	}
-	teller.AnnounceSoon("too late")
-	hearer.AnnounceSoon("last")
+	teller.NotifyLater("too late")
+	hearer.NotifyLater("last")
 	<-enough
 	stop()
 	listening.Wait()

@@ -170,7 +170,7 @@ func ClaimPullRequestChecks(ctx context.Context, q bun.IDB, now, before time.Tim
 	err := q.NewRaw(`WITH next AS (
 			SELECT pr.id FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id JOIN workspaces w ON w.id = s.workspace_id
 			WHERE pr.state = 'open' AND (pr.checked_at IS NULL OR pr.checked_at < ?) AND w.removed_at IS NULL
-				AND `+awake(TaskPullRequests, "pr.id")+`
+				AND `+notSetAside(TaskPullRequests, "pr.id")+`
 			ORDER BY pr.checked_at NULLS FIRST LIMIT ? FOR NO KEY UPDATE OF pr SKIP LOCKED
 		)
 		UPDATE pull_requests pr SET checked_at = ? FROM next, sessions s WHERE pr.id = next.id AND s.id = pr.session_id

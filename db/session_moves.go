@@ -70,7 +70,7 @@ func MovesFrom(ctx context.Context, q bun.IDB, worker string, now time.Time, lim
 	var list []Session
 	err := q.NewSelect().Model(&list).Column("s.id", "s.workspace_id", "s.title", "s.base_commit").Join("JOIN session_moves sm ON sm.session_id = s.id").
 		Where("sm.worker = ?", worker).Where("s.worker NOT IN ('', ?)", worker).
-		Where(awake(TaskWorktrees, "sm.worker || ' moved ' || sm.session_id"), now).Limit(int64(limit)).Scan(ctx)
+		Where(notSetAside(TaskWorktrees, "sm.worker || ' moved ' || sm.session_id"), now).Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions that moved from %s: %w", worker, err)
 	}

@@ -245,7 +245,7 @@ func IdleSessions(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]S
 	err := q.NewSelect().Model(&list).Column("id", "title", "workspace_id").
 		Join("JOIN workspaces w ON w.id = s.workspace_id AND w.idle_days IS NOT NULL").
 		Where("s.status = 'waiting'").Where("greatest(s.ended_at, s.reopened_at, s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'", now).
-		Where(awake(TaskIdle, "s.id"), now).OrderExpr("greatest(s.ended_at, s.reopened_at, s.created_at), s.id").Limit(int64(limit)).Scan(ctx)
+		Where(notSetAside(TaskIdle, "s.id"), now).OrderExpr("greatest(s.ended_at, s.reopened_at, s.created_at), s.id").Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list idle sessions")
 }
 

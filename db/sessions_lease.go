@@ -97,13 +97,13 @@ func updateLeased(ctx context.Context, q bun.IDB, lease Lease, set func(*bun.Upd
 	return ErrLeaseLost
 }
 
-// Lost says which sessions at work are without a worker.
-type Lost struct {
+// LostFilter says which sessions at work are without a worker.
+type LostFilter struct {
 	At     time.Time
 	Worker string // those that it held in a former life; empty: those whose worker has not renewed its lease until At
 }
 
-func (l Lost) among(sel *bun.SelectQuery) *bun.SelectQuery {
+func (l LostFilter) among(sel *bun.SelectQuery) *bun.SelectQuery {
 	sel = sel.Where("s.status = 'in_progress'")
 	if l.Worker != "" {
 		return sel.Where("s.worker IN (?, '')", l.Worker)
@@ -112,16 +112,16 @@ func (l Lost) among(sel *bun.SelectQuery) *bun.SelectQuery {
 }
 
 // LostSessions lists up to limit sessions that are without a worker, other than those that are set aside.
-func LostSessions(ctx context.Context, q bun.IDB, which Lost, limit int) ([]Session, error) {
+func LostSessions(ctx context.Context, q bun.IDB, which LostFilter, limit int) ([]Session, error) {
 	var list []Session
 	err := which.among(q.NewSelect().Model(&list)).Column("id", "title", "workspace_id").
-		Where(awake(TaskReap, "s.id"), which.At).OrderExpr("s.lease_until").Limit(int64(limit)).Scan(ctx)
+		Where(notSetAside(TaskReap, "s.id"), which.At).OrderExpr("s.lease_until").Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list lost sessions")
 }
 
 // LockLostSession locks one of them, for ending or resuming it. The error is IsNotFound where its worker has renewed its lease
 // since, or another process deals with it.
-func LockLostSession(ctx context.Context, tx bun.Tx, session uuid.UUID, which Lost) (*Session, error) {
+func LockLostSession(ctx context.Context, tx bun.Tx, session uuid.UUID, which LostFilter) (*Session, error) {
 	var s Session
 	err := which.among(tx.NewSelect().Model(&s)).ExcludeColumn("diff").Where("s.id = ?", session).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
 	if err != nil {

@@ -63,7 +63,7 @@ func ClaimBranchChecks(ctx context.Context, q bun.IDB, now, since time.Time, eve
 				AND w.git_url <> '' AND w.removed_at IS NULL
 				AND (s.pr_checked_at IS NULL OR s.pr_checked_at < ?::timestamptz - greatest(?::interval, (?::timestamptz - s.ended_at) / 10))
 				AND NOT EXISTS (SELECT 1 FROM pull_requests pr WHERE pr.session_id = s.id AND pr.found_by <> 'output')
-				AND `+awake(TaskPullRequests, "s.id")+`
+				AND `+notSetAside(TaskPullRequests, "s.id")+`
 			ORDER BY s.pr_checked_at NULLS FIRST LIMIT ? FOR NO KEY UPDATE OF s SKIP LOCKED
 		)
 		UPDATE sessions s SET pr_checked_at = ? FROM next WHERE s.id = next.id

@@ -158,16 +158,16 @@ func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
 func WaitingSessions(ctx context.Context, q bun.IDB, before, now time.Time, limit int) ([]Session, error) {
 	var list []Session
 	err := q.NewSelect().Model(&list).Column("id", "title", "fence").Where("s.status = 'queued'").Where("s.queued_at < ?", before).
-		Where("(s.worker = '' OR s.queued_at < ?)", before.Add(-hourMore)).
-		Where(awake(TaskReap, "s.id"), now).OrderExpr("s.queued_at, s.id").Limit(int64(limit)).Scan(ctx)
+		Where("(s.worker = '' OR s.queued_at < ?)", before.Add(-extraWait)).
+		Where(notSetAside(TaskReap, "s.id"), now).OrderExpr("s.queued_at, s.id").Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list sessions that wait")
 }
 
-// hourMore is how much longer a session may wait that a worker had: when that is gone for a day, others get time to take it.
-const hourMore = time.Hour
+// extraWait is how much longer a session may wait that a worker had: when that is gone for a day, others get time to take it.
+const extraWait = time.Hour
 
-// Working counts the places of each worker that are taken, of those with any: a session whose gate is judged takes none.
-func Working(ctx context.Context, q bun.IDB) (map[string]int, error) {
+// PlacesTaken counts the places of each worker that are taken, of those with any: a session whose gate is judged takes none.
+func PlacesTaken(ctx context.Context, q bun.IDB) (map[string]int, error) {
 	var rows []struct {
 		Worker string `bun:"worker"`
 		N      int    `bun:"n"`

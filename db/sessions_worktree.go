@@ -64,7 +64,7 @@ func SessionsToSweep(ctx context.Context, q bun.IDB, worker string, now, before 
 	err := q.NewSelect().Model(&list).Column("id", "title", "workspace_id", "files_changed", "commits", "stashes", "changes_at").
 		Where("s.closed_at IS NOT NULL AND s.worktree_removed_at IS NULL").Where("s.worker = ?", worker).
 		Where("((NOT "+changed+" AND s.ignored_files = 0 AND s.changes_at IS NOT NULL) OR s.closed_at < ?)", before).
-		Where(awake(TaskWorktrees, "s.id"), now).Limit(int64(limit)).Scan(ctx)
+		Where(notSetAside(TaskWorktrees, "s.id"), now).Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list worktrees to sweep: %w", err)
 	}

@@ -108,11 +108,11 @@ func PruneSetAside(ctx context.Context, q bun.IDB, before time.Time) error {
 	return nil
 }
 
-// awake is the condition that leaves out of a task's query what rests at a time: key is the SQL expression of a row's key, and
+// notSetAside is the condition that leaves out of a task's query what rests at a time: key is the SQL expression of a row's key, and
 // the one argument is the time.
-func awake(task Task, key string) string { return awakeAt(task, key, "?") }
+func notSetAside(task Task, key string) string { return notSetAsideAt(task, key, "?") }
 
-// awakeAt is awake with a placeholder of one's own for the time.
-func awakeAt(task Task, key, now string) string {
+// notSetAsideAt is notSetAside with a placeholder of one's own for the time.
+func notSetAsideAt(task Task, key, now string) string {
 	return "NOT EXISTS (SELECT 1 FROM set_aside sa WHERE sa.task = '" + string(task) + "' AND sa.key = (" + key + ")::text AND sa.until > " + now + ")"
 }

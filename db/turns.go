@@ -150,9 +150,9 @@ func NextTurn(ctx context.Context, q bun.IDB, lease Lease, execution uuid.UUID, 
 	return &t, nil
 }
 
-// OwnTurn notes that a turn is a step that Carillon takes itself. It returns ErrLeaseLost, and changes nothing, when the
+// MarkTurnOwn notes that a turn is a step that Carillon takes itself. It returns ErrLeaseLost, and changes nothing, when the
 // lease is no longer good.
-func OwnTurn(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID) error {
+func MarkTurnOwn(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID) error {
 	return leased(ctx, q, lease, "note turn "+turn.String()+" as one of Carillon's", "UPDATE turns t SET own = true FROM held WHERE t.id = ?", turn)
 }
 

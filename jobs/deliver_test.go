@@ -65,7 +65,7 @@ func TestANoticeToldTwiceHasOneCopy(t *testing.T) {
 	p.wants(true, "")
 	n := p.tell(nil)
 	n.ID = db.NewID()
-	_, err := db.Notify(t.Context(), p.DB, []db.Notification{n})
+	_, err := db.InsertNotifications(t.Context(), p.DB, []db.Notification{n})
 	check(t, err)
 	p.only()
 }
@@ -74,7 +74,7 @@ func TestACopyGoesWithTheTransactionOfItsNotice(t *testing.T) {
 	p := setupPost(t)
 	p.wants(true, "")
 	err := p.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.Notify(ctx, tx, []db.Notification{{ID: db.NewID(), UserID: p.mira.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: p.clock()}})
+		_, err := db.InsertNotifications(ctx, tx, []db.Notification{{ID: db.NewID(), UserID: p.mira.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: p.clock()}})
 		check(t, err)
 		return io.ErrUnexpectedEOF
 	})

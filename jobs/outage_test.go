@@ -278,7 +278,7 @@ func TestWhatATurnOfALostSessionWritesIsRefused(t *testing.T) {
 			return err
 		}(),
 		"the end of a turn": db.FinishTurn(t.Context(), k.db, stale, turn, db.Succeeded, "", "answer 1", time.Now()),
-		"a step's mark":     db.OwnTurn(t.Context(), k.db, stale, turn),
+		"a step's mark":     db.MarkTurnOwn(t.Context(), k.db, stale, turn),
 		"usage":             db.AddUsage(t.Context(), k.db, stale, turn, db.TurnUsage{Counted: true, TokensOut: 7}),
 		"the conversation":  db.SetConversation(t.Context(), k.db, stale, "other"),
 		"the changes":       db.SetChanges(t.Context(), k.db, stale, db.ChangeSummary{Files: 3}, time.Now()),

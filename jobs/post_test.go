@@ -126,7 +126,7 @@ func (p *post) tell(change func(n *db.Notification)) db.Notification {
 	if change != nil {
 		change(&n)
 	}
-	list, err := db.Notify(p.t.Context(), p.DB, []db.Notification{n})
+	list, err := db.InsertNotifications(p.t.Context(), p.DB, []db.Notification{n})
 	check(p.t, err)
 	return list[0]
 }

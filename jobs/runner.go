@@ -334,10 +334,10 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 				automations = append(automations, s.AutomationID)
 			}
 		}
-		if err := db.AnnounceEach(ctx, tx, "session", sessions); err != nil {
+		if err := db.NotifyEach(ctx, tx, "session", sessions); err != nil {
 			return err
 		}
-		if err := db.AnnounceEach(ctx, tx, "automation", automations); err != nil {
+		if err := db.NotifyEach(ctx, tx, "automation", automations); err != nil {
 			return err
 		}
 		if len(sessions) > 0 {

@@ -207,7 +207,7 @@ func prelude(values map[string]string) string {
 
 // ownStep takes a step that needs no agent.
 func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step, values map[string]string, turn *db.Turn) automation.Outcome {
-	if err := w.steady(ctx, "note a step", func(ctx context.Context) error { return db.OwnTurn(ctx, w.DB, w.lease, turn.ID) }); err != nil {
+	if err := w.steady(ctx, "note a step", func(ctx context.Context) error { return db.MarkTurnOwn(ctx, w.DB, w.lease, turn.ID) }); err != nil {
 		return w.stuck(ctx, "note a step", err)
 	}
 	begun := w.Now()

@@ -521,7 +521,7 @@ func (t *transcriptWriter) store(ctx context.Context, batch []event, headSeq int
 				}
 			}
 		}
-		return db.Announce(ctx, tx, "session", t.lease.Session)
+		return db.Notify(ctx, tx, "session", t.lease.Session)
 	})
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ const NoticeKind = "account"
 // tellOwn puts a notice about a person's account into their inbox.
 func tellOwn(ctx context.Context, tx bun.Tx, user uuid.UUID, now time.Time, title, body string) error {
 	id := db.NewID()
-	_, err := db.Notify(ctx, tx, []db.Notification{{
+	_, err := db.InsertNotifications(ctx, tx, []db.Notification{{
 		ID: id, UserID: user, Kind: NoticeKind, Title: title, Body: body, DedupKey: "account " + id.String(), CreatedAt: now,
 	}})
 	return err

@@ -29,7 +29,7 @@ func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.U
 	if sees(actor, a.CreatorID) {
 		return a, nil
 	}
-	if err := s.wasTold(ctx, actor, db.Told{Automation: id}); err != nil {
+	if err := s.wasTold(ctx, actor, db.NoticeSubject{Automation: id}); err != nil {
 		return nil, s.unseen(ctx, actor, err, "may not see the automation")
 	}
 	return a, nil
@@ -38,11 +38,11 @@ func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.U
 // wasTold lets through who had a notice about something, as far as they are members of its workspace: they may read what it is
 // about. Specification, "Auto-disable & failure notifications": "The notification deep-links to the session". Otherwise it
 // returns fault.ErrNotFound.
-func (s *Service) wasTold(ctx context.Context, actor account.Actor, of db.Told) error {
+func (s *Service) wasTold(ctx context.Context, actor account.Actor, of db.NoticeSubject) error {
 	if actor.Session != uuid.Nil || actor.Token != uuid.Nil && !actor.Can(account.ViewOwn) {
 		return fault.ErrNotFound // an agent reads no inbox, and a program may read no more than its token says
 	}
-	told, err := db.WasTold(ctx, s.DB, actor.ID, of)
+	told, err := db.HasNotice(ctx, s.DB, actor.ID, of)
 	if err == nil && !told {
 		return fault.ErrNotFound
 	}
@@ -202,7 +202,7 @@ func (s *Service) Execution(ctx context.Context, actor account.Actor, id uuid.UU
 	if sees(actor, e.Automation.CreatorID) {
 		return e, nil
 	}
-	of := db.Told{Automation: e.AutomationID, Execution: id, Session: e.SessionID}
+	of := db.NoticeSubject{Automation: e.AutomationID, Execution: id, Session: e.SessionID}
 	if err := s.wasTold(ctx, actor, of); err != nil {
 		return nil, s.unseen(ctx, actor, err, "may not see the execution")
 	}

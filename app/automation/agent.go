@@ -284,7 +284,7 @@ func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInpu
 		if err := db.InsertReport(ctx, tx, r); err != nil {
 			return err
 		}
-		return db.Announce(ctx, tx, "session", session.ID)
+		return db.Notify(ctx, tx, "session", session.ID)
 	})
 	return r, wrap(err, "report of session %s", session.ID)
 }

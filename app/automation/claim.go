@@ -104,7 +104,7 @@ func (s *Service) LinkTicket(ctx context.Context, actor account.Actor, session u
 		if err := db.LinkTicket(ctx, tx, t.ID, session, s.Now()); err != nil {
 			return err
 		}
-		return db.Announce(ctx, tx, "session", session)
+		return db.Notify(ctx, tx, "session", session)
 	})
 }
 
@@ -128,7 +128,7 @@ func (s *Service) UnlinkTicket(ctx context.Context, actor account.Actor, ticket,
 		if !there {
 			return fault.ErrNotFound
 		}
-		return db.Announce(ctx, tx, "session", session)
+		return db.Notify(ctx, tx, "session", session)
 	})
 }
 

@@ -64,11 +64,11 @@ func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, sta
 	if err := db.ReleaseSession(ctx, tx, session); err != nil {
 		return err
 	}
-	if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
+	if err := db.Notify(ctx, tx, "session", session.ID); err != nil {
 		return err
 	}
 	if session.Status == db.SessionQueued {
-		return db.Announce(ctx, tx, "queue", uuid.Nil)
+		return db.Notify(ctx, tx, "queue", uuid.Nil)
 	}
 	if session.Status.Closed() {
 		return s.closed(ctx, tx, session, now)
@@ -144,5 +144,5 @@ func (s *Service) schedule(ctx context.Context, tx bun.Tx, a *db.Automation, at 
 	if err := db.SetNextRun(ctx, tx, a.ID, at); err != nil {
 		return err
 	}
-	return db.Announce(ctx, tx, "schedule", uuid.Nil)
+	return db.Notify(ctx, tx, "schedule", uuid.Nil)
 }

@@ -22,7 +22,7 @@ func (s *Service) InterruptTurn(ctx context.Context, actor account.Actor, id uui
 		if err := db.RequestInterrupt(ctx, tx, id, actor.ID, now); err != nil {
 			return err
 		}
-		return db.Announce(ctx, tx, "interrupt", id)
+		return db.Notify(ctx, tx, "interrupt", id)
 	})
 	return wrap(err, "interrupt session %s", id)
 }

@@ -436,7 +436,7 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 }
 
 // addSkip counts skipped due times and returns the row of their streak.
-func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.InTheWay, now time.Time) (uuid.UUID, error) {
+func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.OldestRun, now time.Time) (uuid.UUID, error) {
 	a := f.a
 	if a.SkipID != uuid.Nil {
 		counted, err := db.AddSkip(ctx, tx, a.SkipID, f.n, f.last)

@@ -630,8 +630,8 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 
 // announceChange tells schedulers and open pages that automations changed.
 func (s *Service) announceChange(ctx context.Context, q bun.IDB, ids ...uuid.UUID) error {
-	if err := db.Announce(ctx, q, "schedule", uuid.Nil); err != nil {
+	if err := db.Notify(ctx, q, "schedule", uuid.Nil); err != nil {
 		return err
 	}
-	return db.AnnounceEach(ctx, q, "automation", ids)
+	return db.NotifyEach(ctx, q, "automation", ids)
 }

@@ -199,7 +199,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err := s.leave(ctx, tx, session, status, by, now); err != nil {
 		return err
 	}
-	return db.Announce(ctx, tx, "automation", a.ID)
+	return db.Notify(ctx, tx, "automation", a.ID)
 }
 
 // endOneTime switches a One-Time off whose single run has ended, unless it has another due time by now. Every end that is no

@@ -61,11 +61,11 @@ func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
 		if err := db.PassGate(ctx, tx, session.ID, now); err != nil {
 			return err
 		}
-		if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
+		if err := db.Notify(ctx, tx, "session", session.ID); err != nil {
 			return err
 		}
 		crash.Here(crash.GatePassing)
-		return db.Announce(ctx, tx, "queue", uuid.Nil)
+		return db.Notify(ctx, tx, "queue", uuid.Nil)
 	})
 	return wrap(err, "let session %s pass its gate", lease.Session)
 }
@@ -108,8 +108,8 @@ func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e
 			return err
 		}
 	}
-	if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
+	if err := db.Notify(ctx, tx, "session", session.ID); err != nil {
 		return err
 	}
-	return db.Announce(ctx, tx, "automation", a.ID)
+	return db.Notify(ctx, tx, "automation", a.ID)
 }

@@ -161,7 +161,7 @@ func (s *Service) noticesOf(a *db.Automation, people []uuid.UUID, n notice) []db
 
 // post puts notices into inboxes.
 func (s *Service) post(ctx context.Context, tx bun.Tx, list []db.Notification) error {
-	_, err := db.Notify(ctx, tx, list)
+	_, err := db.InsertNotifications(ctx, tx, list)
 	if err == nil && len(list) > 0 {
 		crash.Here(crash.NoticeWritten)
 	}

@@ -16,7 +16,7 @@ import (
 // cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing; so does one that has waited for a worker
 // for too long. One that cannot be ended does not keep the others from it. Interrupt returns how many it dealt with.
 func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
-	n, err := s.interruptLost(ctx, db.Lost{At: s.Now()}, resumable)
+	n, err := s.interruptLost(ctx, db.LostFilter{At: s.Now()}, resumable)
 	if err != nil {
 		return n, err
 	}
@@ -27,10 +27,10 @@ func (s *Service) Interrupt(ctx context.Context, resumable func(provider string)
 // InterruptFormer is Interrupt for the sessions of a former life of a worker, which are known to be without one. Those of others
 // are left to Interrupt: a worker whose lease is over for a moment may live.
 func (s *Service) InterruptFormer(ctx context.Context, worker string, resumable func(provider string) bool) (int, error) {
-	return s.interruptLost(ctx, db.Lost{At: s.Now(), Worker: worker}, resumable)
+	return s.interruptLost(ctx, db.LostFilter{At: s.Now(), Worker: worker}, resumable)
 }
 
-func (s *Service) interruptLost(ctx context.Context, which db.Lost, resumable func(provider string) bool) (int, error) {
+func (s *Service) interruptLost(ctx context.Context, which db.LostFilter, resumable func(provider string) bool) (int, error) {
 	list, err := db.LostSessions(ctx, s.DB, which, mostLost)
 	if err != nil {
 		return 0, wrap(err, "interrupt lost sessions")
@@ -106,7 +106,7 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 				return err
 			}
 			crash.Here(crash.LostResumed)
-			return db.Announce(ctx, tx, "queue", uuid.Nil)
+			return db.Notify(ctx, tx, "queue", uuid.Nil)
 		case goesOn:
 			o.Reason, o.Tell = fmt.Sprintf("its worker was lost %d times while it was at work", session.Resumes+1), true
 		}

@@ -43,10 +43,10 @@ func (s *Service) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid
 			return err
 		}
 		crash.Here(crash.MoveWritten)
-		if err := db.Announce(ctx, tx, "queue", uuid.Nil); err != nil {
+		if err := db.Notify(ctx, tx, "queue", uuid.Nil); err != nil {
 			return err
 		}
-		return db.Announce(ctx, tx, "session", id)
+		return db.Notify(ctx, tx, "session", id)
 	})
 	return wrap(err, "give up the worker of session %s", id)
 }

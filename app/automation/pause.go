@@ -131,7 +131,7 @@ func (s *Service) endPause(ctx context.Context, tx bun.Tx, id string, workspace 
 	if err != nil || !ended {
 		return err
 	}
-	return db.Announce(ctx, tx, "queue", [16]byte{})
+	return db.Notify(ctx, tx, "queue", [16]byte{})
 }
 
 // endPauses ends the pauses of all accounts of a provider.
@@ -140,7 +140,7 @@ func (s *Service) endPauses(ctx context.Context, tx bun.Tx, id string) error {
 	if err != nil || !ended {
 		return err
 	}
-	return db.Announce(ctx, tx, "queue", [16]byte{})
+	return db.Notify(ctx, tx, "queue", [16]byte{})
 }
 
 // tellOfPause puts one notice into the inbox of each who may change settings; of a workspace's own account, of its members alone.
@@ -166,7 +166,7 @@ func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause 
 			DedupKey: fmt.Sprintf("provider %s%s %d", p.ID, orEmpty(pause.WorkspaceID), pause.Since.UnixNano()), CreatedAt: s.Now(),
 		})
 	}
-	_, err = db.Notify(ctx, tx, list)
+	_, err = db.InsertNotifications(ctx, tx, list)
 	return err
 }
 

@@ -280,7 +280,7 @@ func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, 
 		if err := s.auditProvider(ctx, tx, actor.ID, action, name, "", before, after); err != nil {
 			return err
 		}
-		return db.Announce(ctx, tx, "providers", uuid.Nil)
+		return db.Notify(ctx, tx, "providers", uuid.Nil)
 	})
 	if err == nil && s.ProvidersChanged != nil {
 		err = s.ProvidersChanged(ctx)
@@ -331,7 +331,7 @@ func (s *Service) TryProvider(ctx context.Context, actor account.Actor, id strin
 		if err := s.auditProvider(ctx, tx, actor.ID, "provider.test", p.Name, "", nil, nil); err != nil {
 			return err
 		}
-		return db.Announce(ctx, tx, "queue", uuid.Nil)
+		return db.Notify(ctx, tx, "queue", uuid.Nil)
 	})
 	return wrap(err, "try provider %s", id)
 }

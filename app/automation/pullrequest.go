@@ -241,7 +241,7 @@ func (s *Service) showPullRequests(ctx context.Context, tx bun.Tx, session *db.S
 	if err := db.TouchPullRequests(ctx, tx, session.ID, now); err != nil {
 		return err
 	}
-	return db.Announce(ctx, tx, "session", session.ID)
+	return db.Notify(ctx, tx, "session", session.ID)
 }
 
 // settled is what the ends of its pull requests make of an open session: Done when one was merged, Canceled when they were
@@ -403,7 +403,7 @@ func (s *Service) askForPullRequest(ctx context.Context, tx bun.Tx, session, by 
 	if err := db.RequestPullRequest(ctx, tx, session, by, now); err != nil {
 		return err
 	}
-	return db.Announce(ctx, tx, "queue", uuid.Nil)
+	return db.Notify(ctx, tx, "queue", uuid.Nil)
 }
 
 // cannotOpen says what keeps a session from getting a pull request, as a sentence, or nothing.
@@ -439,7 +439,7 @@ func (s *Service) EndPullRequestRequest(ctx context.Context, session *db.Session
 		if err := db.EndPullRequestRequest(ctx, tx, session.ID, session.PRRequestedAt, problem, s.Now()); err != nil {
 			return err
 		}
-		return db.Announce(ctx, tx, "session", session.ID)
+		return db.Notify(ctx, tx, "session", session.ID)
 	})
 	return wrap(err, "end request of session %s", session.ID)
 }
@@ -456,7 +456,7 @@ func (s *Service) ExpireRequests(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return db.AnnounceEach(ctx, tx, "session", ids)
+		return db.NotifyEach(ctx, tx, "session", ids)
 	})
 	return wrap(err, "expire requests for pull requests")
 }

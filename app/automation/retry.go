@@ -139,7 +139,7 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 			if err := db.QueueAgain(ctx, tx, session.ID, uuid.Nil, plan.At); err != nil {
 				return err
 			}
-			return db.Announce(ctx, tx, "session", session.ID)
+			return db.Notify(ctx, tx, "session", session.ID)
 		}
 		if err != nil {
 			return err
@@ -162,11 +162,11 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 		if err := db.QueueAgain(ctx, tx, session.ID, turn, plan.At); err != nil {
 			return err
 		}
-		if err := db.Announce(ctx, tx, "session", session.ID); err != nil {
+		if err := db.Notify(ctx, tx, "session", session.ID); err != nil {
 			return err
 		}
 		crash.Here(crash.RetryWritten)
-		return db.Announce(ctx, tx, "automation", e.AutomationID)
+		return db.Notify(ctx, tx, "automation", e.AutomationID)
 	})
 	if again && err == nil {
 		crash.Here(crash.RetryCommitted)

@@ -38,7 +38,7 @@ func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, sessio
 	if seesSession(actor, session) {
 		return nil
 	}
-	return s.unseen(ctx, actor, s.wasTold(ctx, actor, db.Told{Session: session.ID}), "may not see the session")
+	return s.unseen(ctx, actor, s.wasTold(ctx, actor, db.NoticeSubject{Session: session.ID}), "may not see the session")
 }
 
 // seesSession reports whether a person sees a session of a workspace that they are a member of.
@@ -81,7 +81,7 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 			return err
 		}
 		crash.Here(crash.SessionChanged)
-		return db.Announce(ctx, tx, "session", id)
+		return db.Notify(ctx, tx, "session", id)
 	})
 	if err == nil {
 		crash.Here(crash.SessionChangeCommitted)
@@ -137,7 +137,7 @@ func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by u
 		if err := db.RequestCancel(ctx, tx, session.ID, by, now); err != nil {
 			return err
 		}
-		return db.Announce(ctx, tx, "cancel", session.ID)
+		return db.Notify(ctx, tx, "cancel", session.ID)
 	default:
 		return nil
 	}
@@ -253,7 +253,7 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 				return err
 			}
 		}
-		return db.Announce(ctx, tx, "queue", uuid.Nil)
+		return db.Notify(ctx, tx, "queue", uuid.Nil)
 	})
 	return wrap(err, "reply to session %s", id)
 }

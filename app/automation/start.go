@@ -366,6 +366,6 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 // announceRun tells workers that there is something to do, and open pages that something changed. It is called when that is
 // committed.
 func (s *Service) announceRun(automations ...uuid.UUID) {
-	s.DB.AnnounceSoon("queue")
-	s.DB.AnnounceSoon("automation", automations...)
+	s.DB.NotifyLater("queue")
+	s.DB.NotifyLater("automation", automations...)
 }

@@ -59,7 +59,7 @@ var promises = []promise{
 		}},
 	{"endless-turn", "No message waits or is worked on where no worker takes it: in a session or a run that is over.",
 		func(ctx context.Context, q bun.IDB, _ *Check) ([]db.Breach, error) {
-			return db.TurnsOfTheEnded(ctx, q, most+1)
+			return db.TurnsWithoutWork(ctx, q, most+1)
 		}},
 	{"guard", "Of an automation one run at most is in flight, or as many as it allows.",
 		func(ctx context.Context, q bun.IDB, _ *Check) ([]db.Breach, error) {
@@ -79,11 +79,11 @@ var promises = []promise{
 		}},
 	{"told-usage", "What a message used is what its agent told.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
-			return db.UsageUnlikeTold(ctx, q, c.Since, most+1)
+			return db.UsageUnlikeReported(ctx, q, c.Since, most+1)
 		}},
 	{"late-words", "Nothing is written of a message after its end.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
-			return db.LateWords(ctx, q, c.Since, c.Now(), most+1)
+			return db.LateEvents(ctx, q, c.Since, c.Now(), most+1)
 		}},
 	{"notice-twice", "Nobody is told the same thing twice.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
@@ -91,11 +91,11 @@ var promises = []promise{
 		}},
 	{"disabled-untold", "Who created an automation, or manages it in their place, is told when its failures disable it.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
-			return db.DisabledUntold(ctx, q, c.Since, most+1)
+			return db.DisabledWithoutNotice(ctx, q, c.Since, most+1)
 		}},
 	{"one-time", "A One-Time that has had its time has an execution for it.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
-			return db.OnceUnanswered(ctx, q, c.Since, most+1)
+			return db.OneTimesUnanswered(ctx, q, c.Since, most+1)
 		}},
 	{"index", "Every index, and so every rule that the database holds, is in force.",
 		func(ctx context.Context, q bun.IDB, _ *Check) ([]db.Breach, error) {

@@ -216,7 +216,7 @@ func TestAProgramSortsAnInbox(t *testing.T) {
 	ada := s.as("ada", account.RoleAdministrator)
 	p := ada.program()
 	n := db.Notification{ID: db.NewID(), UserID: ada.actor.ID, Kind: automation.NoticeSkipped, Title: "Skipped", DedupKey: "x", CreatedAt: s.server.Now()}
-	_, err := db.Notify(t.Context(), s.server.DB, []db.Notification{n})
+	_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{n})
 	check(t, err)
 	var notice APINotice
 	for _, starred := range []bool{true, false} {

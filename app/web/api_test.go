@@ -274,7 +274,7 @@ func TestPagesLoseAndDoubleNothingWhileRowsAreAdded(t *testing.T) {
 			a := p.automation(fields{"name": name})
 			p.call("POST", "/automations/"+a.ID+"/runs", nil).expect(t, 201, "")
 		case "inbox":
-			_, err := db.Notify(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: owner.actor.ID, Kind: automation.NoticeSkipped, Title: name, DedupKey: name, CreatedAt: time.Now()}})
+			_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: owner.actor.ID, Kind: automation.NoticeSkipped, Title: name, DedupKey: name, CreatedAt: time.Now()}})
 			check(t, err)
 		}
 	}

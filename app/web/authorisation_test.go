@@ -377,7 +377,7 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	},
 	"notice": func(x *walk) uuid.UUID {
 		n := db.Notification{ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: automation.NoticeSkipped, Title: x.name("notice"), DedupKey: uuid.NewString(), CreatedAt: time.Now()}
-		_, err := db.Notify(x.t.Context(), x.server.DB, []db.Notification{n})
+		_, err := db.InsertNotifications(x.t.Context(), x.server.DB, []db.Notification{n})
 		check(x.t, err)
 		return n.ID
 	},

@@ -234,7 +234,7 @@ func TestNoCopyOfANoticeGoesToAnAddressThatNobodyConfirmed(t *testing.T) {
 	admin, mira := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember)
 	check(t, db.SaveNoticePreferences(t.Context(), s.server.DB, &db.NoticePreferences{UserID: mira.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))
 	told := func(key string) {
-		_, err := db.Notify(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: mira.actor.ID, Kind: "failed", Title: key, DedupKey: key, CreatedAt: time.Now()}})
+		_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: mira.actor.ID, Kind: "failed", Title: key, DedupKey: key, CreatedAt: time.Now()}})
 		check(t, err)
 	}
 	claimed := func() (wanted []string) {
@@ -275,7 +275,7 @@ func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 	check(t, err)
 	for _, who := range []*browser{ada, mira, left} {
 		check(t, db.SaveNoticePreferences(t.Context(), s.server.DB, &db.NoticePreferences{UserID: who.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))
-		_, err := db.Notify(t.Context(), s.server.DB, []db.Notification{{
+		_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{{
 			ID: db.NewID(), UserID: who.actor.ID, Kind: "failed", Title: who.actor.Name, DedupKey: "1", WorkspaceID: a.WorkspaceID, AutomationID: a.ID,
 			CreatedAt: time.Now(),
 		}})

@@ -347,7 +347,7 @@ func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
 		for _, who := range []string{"owner", "former", "outsider", "elsewhere", "deactivated"} {
 			person := x.who[who].actor.ID
 			x.who[who].exec(`INSERT INTO notice_preferences (user_id, email, updated_at) VALUES (?, true, now()) ON CONFLICT (user_id) DO UPDATE SET email = true`, person)
-			_, err := db.Notify(ctx, x.server.DB, []db.Notification{{
+			_, err := db.InsertNotifications(ctx, x.server.DB, []db.Notification{{
 				ID: db.NewID(), UserID: person, Kind: k.Kind, Title: x.name("notice"), WorkspaceID: a.WorkspaceID, AutomationID: a.ID,
 				DedupKey: uuid.NewString(), CreatedAt: now,
 			}})

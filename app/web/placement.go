@@ -21,7 +21,7 @@ func (s *Server) full(ctx context.Context) (func(provider string) string, error)
 	if len(workers) == 0 {
 		return func(string) string { return "" }, nil
 	}
-	working, err := db.Working(ctx, s.DB)
+	working, err := db.PlacesTaken(ctx, s.DB)
 	if err != nil {
 		return nil, err
 	}

@@ -178,7 +178,7 @@ func TestThePageSaysHowTheLastCopyFared(t *testing.T) {
 	b := s.as("Mira", account.RoleMember)
 	b.post("/settings/profile/notices", "webhook", "https://example.com/hook", "kinds", "disabled")
 	now := time.Now()
-	_, err := db.Notify(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: b.actor.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: now}})
+	_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: b.actor.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: now}})
 	check(t, err)
 	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.WebhookChannel, now, now.Add(time.Minute), nil, 10)
 	check(t, err)
