@@ -22,7 +22,8 @@ func (v Access) within(sel *bun.SelectQuery, table string) *bun.SelectQuery {
 	case v.Everywhere:
 		return sel
 	}
-	return sel.Where("?.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", bun.Ident(table), v.User)
+	return sel.Where("?.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)",
+		bun.Ident(table), v.User)
 }
 
 // narrow limits a query to what a person may see: columns name the workspace and the owner.

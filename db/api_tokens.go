@@ -48,7 +48,8 @@ func InsertAPIToken(ctx context.Context, q bun.IDB, t *APIToken) error {
 func TokenHolderByHash(ctx context.Context, q bun.IDB, hash []byte, now time.Time) (*TokenHolder, error) {
 	var h TokenHolder
 	err := selectUsers(q, &h).
-		ColumnExpr("at.id AS token, at.name AS token_name, at.narrowed, at.permissions AS narrowed_to, at.used_at AS token_used_at").
+		ColumnExpr(`at.id AS token, at.name AS token_name, at.narrowed, at.permissions AS narrowed_to,
+			at.used_at AS token_used_at`).
 		Join("JOIN api_tokens AS at ON at.user_id = u.id").
 		Where("at.hash = ?", hash).Where("at.expires_at > ?", now).Where("u.deactivated_at IS NULL").Scan(ctx)
 	if err != nil {
@@ -59,7 +60,8 @@ func TokenHolderByHash(ctx context.Context, q bun.IDB, hash []byte, now time.Tim
 
 // TouchAPIToken notes that a token was used, and from where, as From says. It writes at most once a minute for each.
 func TouchAPIToken(ctx context.Context, q bun.IDB, token uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model(&APIToken{ID: token, UsedAt: now, UsedFrom: addressOf(ctx)}).Column("used_at", "used_from").WherePK().
+	_, err := q.NewUpdate().Model(&APIToken{ID: token, UsedAt: now, UsedFrom: addressOf(ctx)}).
+		Column("used_at", "used_from").WherePK().
 		Where("(at.used_at IS NULL OR at.used_at <= ?)", now.Add(-time.Minute)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("touch API token: %w", err)
@@ -76,11 +78,12 @@ func APITokensOf(ctx context.Context, q bun.IDB, user uuid.UUID) ([]APIToken, er
 	return list, nil
 }
 
-// DeleteAPIToken ends a token of a person's and returns what it was. Its error is one of IsNotFound where they have no such
-// token.
+// DeleteAPIToken ends a token of a person's and returns what it was. Its error is one of IsNotFound where they have no
+// such token.
 func DeleteAPIToken(ctx context.Context, q bun.IDB, user, token uuid.UUID) (*APIToken, error) {
 	var t APIToken
-	if err := q.NewDelete().Model(&t).Where("at.id = ?", token).Where("at.user_id = ?", user).Returning("*").Scan(ctx); err != nil {
+	if err := q.NewDelete().Model(&t).Where("at.id = ?", token).Where("at.user_id = ?", user).Returning("*").
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("delete API token: %w", err)
 	}
 	return &t, nil
@@ -93,4 +96,10 @@ func DeleteAPITokens(ctx context.Context, q bun.IDB, user uuid.UUID) (int64, err
 		return 0, fmt.Errorf("delete API tokens: %w", err)
 	}
 	return res.RowsAffected()
+}
+
+// pruneAPITokens deletes the tokens that expired before a time.
+func pruneAPITokens(ctx context.Context, q bun.IDB, before time.Time) error {
+	_, err := q.NewDelete().Table("api_tokens").Where("expires_at < ?", before).Exec(ctx)
+	return wrapped(err, "prune API tokens")
 }

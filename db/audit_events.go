@@ -40,7 +40,8 @@ func From(ctx context.Context, address string) context.Context {
 
 type tokenKey struct{}
 
-// ByToken notes in ctx the name of the API token by which something is asked for, as From notes from where; empty: by none.
+// ByToken notes in ctx the name of the API token by which something is asked for, as From notes from where; empty: by
+// none.
 func ByToken(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, tokenKey{}, name)
 }
@@ -73,7 +74,8 @@ func AddAudit(ctx context.Context, q bun.IDB, events ...AuditEvent) error {
 // AuditOf lists the newest lines about a subject.
 func AuditOf(ctx context.Context, q bun.IDB, subject uuid.UUID, limit int) ([]AuditEvent, error) {
 	var list []AuditEvent
-	err := q.NewSelect().Model(&list).Relation("Actor").Where("ae.subject_id = ?", subject).OrderExpr("ae.at DESC, ae.id DESC").Limit(int64(limit)).Scan(ctx)
+	err := q.NewSelect().Model(&list).Relation("Actor").Where("ae.subject_id = ?", subject).
+		OrderExpr("ae.at DESC, ae.id DESC").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read audit log: %w", err)
 	}
@@ -98,7 +100,8 @@ type AuditFilter struct {
 func AuditEvents(ctx context.Context, q bun.IDB, f AuditFilter) ([]AuditEvent, error) {
 	var list []AuditEvent
 	sel := q.NewSelect().Model(&list).Relation("Actor").Limit(int64(f.Limit))
-	for column, id := range map[string]uuid.UUID{"actor_id": f.Actor, "subject_id": f.Subject, "workspace_id": f.Workspace} {
+	for column, id := range map[string]uuid.UUID{"actor_id": f.Actor, "subject_id": f.Subject,
+		"workspace_id": f.Workspace} {
 		if id != uuid.Nil {
 			sel = sel.Where("ae.? = ?", bun.Ident(column), id)
 		}
@@ -116,7 +119,8 @@ func AuditEvents(ctx context.Context, q bun.IDB, f AuditFilter) ([]AuditEvent, e
 		sel = sel.Where("ae.id < ?", f.Before)
 	}
 	if f.Member != uuid.Nil {
-		sel = sel.Where("(ae.workspace_id IS NULL OR ae.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", f.Member)
+		sel = sel.Where(`(ae.workspace_id IS NULL OR ae.workspace_id IN (SELECT workspace_id FROM workspace_members
+			WHERE user_id = ?))`, f.Member)
 	}
 	if f.After != uuid.Nil { // ids sort by time
 		sel = sel.Where("ae.id > ?", f.After).OrderExpr("ae.id")
@@ -132,14 +136,15 @@ func AuditEvents(ctx context.Context, q bun.IDB, f AuditFilter) ([]AuditEvent, e
 	return list, nil
 }
 
-// AuditActions lists the actions that the audit log has lines of. It jumps from one to the next in the index, since the log
-// is long and the actions are few.
+// AuditActions lists the actions that the audit log has lines of. It jumps from one to the next in the index, since the
+// log is long and the actions are few.
 func AuditActions(ctx context.Context, q bun.IDB) ([]string, error) {
 	var list []string
 	err := q.NewRaw(`WITH RECURSIVE t (action) AS (
 		(SELECT action FROM audit_events ORDER BY action USING ~<~ LIMIT 1)
 		UNION ALL
-		SELECT (SELECT ae.action FROM audit_events ae WHERE ae.action ~>~ t.action ORDER BY ae.action USING ~<~ LIMIT 1) FROM t WHERE t.action IS NOT NULL
+		SELECT (SELECT ae.action FROM audit_events ae WHERE ae.action ~>~ t.action ORDER BY ae.action USING ~<~ LIMIT 1)
+			FROM t WHERE t.action IS NOT NULL
 	) SELECT action FROM t WHERE action IS NOT NULL`).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("list audited actions: %w", err)

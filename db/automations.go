@@ -125,7 +125,8 @@ const (
 
 // Gate is what must hold before a run begins. Checking it costs no tokens. The zero Gate lets every run through.
 type Gate struct {
-	Command     string `json:"command,omitempty"`      // a script in a fresh worktree; exit status 0 lets the run through
+	// a script in a fresh worktree; exit status 0 lets the run through
+	Command     string `json:"command,omitempty"`
 	BranchMoved bool   `json:"branch_moved,omitempty"` // the base branch moved since the last success
 	NoOpenPR    bool   `json:"no_open_pr,omitempty"`   // no pull request of the automation's sessions is open
 }
@@ -133,7 +134,8 @@ type Gate struct {
 // Set reports whether there is anything to check.
 func (g Gate) Set() bool { return g != Gate{} }
 
-// SuccessCheck is what must hold at the end of a run for it to count as a success. The zero SuccessCheck asks for nothing.
+// SuccessCheck is what must hold at the end of a run for it to count as a success. The zero SuccessCheck asks for
+// nothing.
 type SuccessCheck struct {
 	Command      string `json:"command,omitempty"` // a script in the worktree; exit status 0 is right
 	Contains     string `json:"contains,omitempty"`
@@ -201,7 +203,8 @@ func LockAutomation(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Automation, 
 // AutomationsOwned lists the automations of which a person is the creator, by name.
 func AutomationsOwned(ctx context.Context, q bun.IDB, user uuid.UUID, limit int) ([]Automation, error) {
 	var list []Automation
-	err := q.NewSelect().Model(&list).Where("a.creator_id = ?", user).OrderExpr("lower(a.name), a.id").Limit(int64(limit)).Scan(ctx)
+	err := q.NewSelect().Model(&list).Where("a.creator_id = ?", user).OrderExpr("lower(a.name), a.id").
+		Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list automations of user %s: %w", user, err)
 	}
@@ -211,7 +214,8 @@ func AutomationsOwned(ctx context.Context, q bun.IDB, user uuid.UUID, limit int)
 // AutomationsOf lists the automations of workspaces that a person may see, in full, by name.
 func AutomationsOf(ctx context.Context, q bun.IDB, v Access, workspaces []uuid.UUID) ([]Automation, error) {
 	var list []Automation
-	sel := q.NewSelect().Model(&list).Where("a.workspace_id = ANY(?)", UUIDs(workspaces)).OrderExpr("lower(a.name), a.id")
+	sel := q.NewSelect().Model(&list).Where("a.workspace_id = ANY(?)", UUIDs(workspaces)).
+		OrderExpr("lower(a.name), a.id")
 	if err := v.narrow(sel, "a", "creator_id").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list automations of workspaces: %w", err)
 	}
@@ -248,19 +252,26 @@ func InsertAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 
 // SaveAutomation writes what people edit of an automation, and the schedule that follows from it.
 func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
-	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone", "max_iterations", "stop_text",
-		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type", "execution_type", "prompt", "workflow_id",
-		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "gate", "success", "budget", "auto_complete", "only_unchanged", "create_pr", "sender", "signature_header", "signature_sealed", "filter", "append_payload", "may_automate", "changed_by", "timeout_seconds", "retries",
-		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "version", "updated_at").WherePK().Exec(ctx)
+	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone",
+		"max_iterations", "stop_text",
+		"iterations", "next_run_at", "scheduled_since", "catch_up", "allow_parallel", "max_parallel", "session_type",
+		"execution_type", "prompt", "workflow_id",
+		"bot_id", "parameters", "base_branch", "provider", "model", "toggles", "gate", "success", "budget",
+		"auto_complete", "only_unchanged", "create_pr", "sender", "signature_header", "signature_sealed", "filter",
+		"append_payload", "may_automate", "changed_by", "timeout_seconds", "retries",
+		"enabled", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "version",
+		"updated_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save automation %s: %w", a.ID, err)
 	}
 	return nil
 }
 
-// SetCreator writes who owns an automation. It raises the version: who opened it before the hand-over changes it no more.
+// SetCreator writes who owns an automation. It raises the version: who opened it before the hand-over changes it no
+// more.
 func SetCreator(ctx context.Context, q bun.IDB, automation, creator uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("creator_id = ?", creator).Set("version = a.version + 1").Set("updated_at = ?", now).Where("a.id = ?", automation).Exec(ctx)
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("creator_id = ?", creator).Set("version = a.version + 1").
+		Set("updated_at = ?", now).Where("a.id = ?", automation).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("set creator of automation %s: %w", automation, err)
 	}
@@ -270,7 +281,8 @@ func SetCreator(ctx context.Context, q bun.IDB, automation, creator uuid.UUID, n
 // SaveSwitch writes whether an automation is enabled, why not, and its schedule with that.
 func SaveSwitch(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).
-		Column("enabled", "next_run_at", "scheduled_since", "disabled_kind", "disabled_reason", "disabled_at", "failure_streak", "skip_id", "iterations").WherePK().Exec(ctx)
+		Column("enabled", "next_run_at", "scheduled_since", "disabled_kind", "disabled_reason", "disabled_at",
+			"failure_streak", "skip_id", "iterations").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("switch automation %s: %w", a.ID, err)
 	}
@@ -278,9 +290,13 @@ func SaveSwitch(ctx context.Context, q bun.IDB, a *Automation) error {
 }
 
 // SwitchOff disables automations that are locked, all for one reason; their schedules go with it.
-func SwitchOff(ctx context.Context, q bun.IDB, automations []uuid.UUID, kind DisabledKind, reason string, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("enabled = false").Set("next_run_at = NULL").Set("disabled_kind = ?", kind).
-		Set("disabled_reason = ?", reason).Set("disabled_at = ?", now).Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
+func SwitchOff(
+	ctx context.Context, q bun.IDB, automations []uuid.UUID, kind DisabledKind, reason string, now time.Time,
+) error {
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("enabled = false").Set("next_run_at = NULL").
+		Set("disabled_kind = ?", kind).
+		Set("disabled_reason = ?", reason).Set("disabled_at = ?", now).
+		Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("switch %d automations off: %w", len(automations), err)
 	}
@@ -289,7 +305,8 @@ func SwitchOff(ctx context.Context, q bun.IDB, automations []uuid.UUID, kind Dis
 
 // SetFailureStreak writes how many failures in a row an automation has.
 func SetFailureStreak(ctx context.Context, q bun.IDB, automation uuid.UUID, n int) error {
-	if _, err := q.NewUpdate().Model((*Automation)(nil)).Set("failure_streak = ?", n).Where("a.id = ?", automation).Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model((*Automation)(nil)).Set("failure_streak = ?", n).Where("a.id = ?", automation).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("set failure streak: %w", err)
 	}
 	return nil

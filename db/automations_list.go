@@ -39,12 +39,16 @@ const (
 
 // ownerMay is the condition that the owner of an automation has one of some permissions, named in SQL.
 func ownerMay(permissions string) string {
-	return "a.creator_id IN (SELECT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE r.permissions && ARRAY[" + permissions + "])"
+	return `a.creator_id IN (SELECT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id
+		WHERE r.permissions && ARRAY[` + permissions + "])"
 }
 
 // ownerGone is an OwnerGone as an expression.
-var ownerGone = "CASE WHEN a.creator_id IN (SELECT o.id FROM users o WHERE o.deactivated_at IS NOT NULL) THEN 'inactive' " +
-	"WHEN NOT EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AND NOT " + ownerMay("'admin'") + " THEN 'outside' " +
+var ownerGone = `CASE WHEN a.creator_id IN (SELECT o.id FROM users o
+	WHERE o.deactivated_at IS NOT NULL) THEN 'inactive' ` +
+	`WHEN NOT EXISTS (SELECT 1 FROM workspace_members m
+		WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AND NOT ` + ownerMay("'admin'") +
+	" THEN 'outside' " +
 	"WHEN NOT " + ownerMay("'admin', 'automations.manage', 'automations.manage_all'") + " THEN 'powerless' ELSE '' END"
 
 // AutomationFilter narrows a list of automations. Zero fields do not narrow.
@@ -66,7 +70,7 @@ func (f AutomationFilter) apply(sel *bun.SelectQuery) *bun.SelectQuery {
 		sel = sel.Where("a.creator_id = ?", f.Access.User)
 	}
 	if f.Search != "" {
-		like := "%" + likeEscape(f.Search) + "%"
+		like := containing(f.Search)
 		sel = sel.Where("(a.name ILIKE ? OR a.prompt ILIKE ?)", like, like)
 	}
 	if f.Trigger != "" {
@@ -81,15 +85,18 @@ func (f AutomationFilter) apply(sel *bun.SelectQuery) *bun.SelectQuery {
 	case "disabled":
 		sel = sel.Where("NOT a.enabled")
 	case "running":
-		sel = sel.Where("EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))")
+		sel = sel.Where(`EXISTS (SELECT 1 FROM executions e
+			WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))`)
 	case "attention":
 		sel = sel.Where(needsAttention)
 	}
 	return sel
 }
 
-// needsAttention is what a person should look at: switched off by Carillon for a fault, failing, or without an owner who may have it.
-var needsAttention = "(" + ownerGone + " <> '' OR (NOT a.enabled AND a.disabled_kind IN ('failures', 'missed', 'removed', 'invalid')) OR a.failure_streak > 0 " +
+// needsAttention is what a person should look at: switched off by Carillon for a fault, failing, or without an owner
+// who may have it.
+var needsAttention = "(" + ownerGone + ` <> '' OR (NOT a.enabled
+	AND a.disabled_kind IN ('failures', 'missed', 'removed', 'invalid')) OR a.failure_streak > 0 ` +
 	"OR (a.execution_type = 'workflow' AND a.workflow_id IS NULL) OR (a.session_type = 'bot' AND a.bot_id IS NULL))"
 
 // Automations lists automations by name, with the newest run of each.
@@ -104,7 +111,8 @@ func Automations(ctx context.Context, q bun.IDB, f AutomationFilter) ([]Automati
 
 // AutomationRowByID reads one automation as a list shows it, whoever asks.
 func AutomationRowByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*AutomationRow, error) {
-	list, err := automationRows(ctx, q, 1, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
+	list, err := automationRows(ctx, q, 1,
+		func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
 	if err != nil {
 		return nil, err
 	}
@@ -114,17 +122,24 @@ func AutomationRowByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Automatio
 	return &list[0], nil
 }
 
-func automationRows(ctx context.Context, q bun.IDB, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]AutomationRow, error) {
+func automationRows(
+	ctx context.Context, q bun.IDB, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery,
+) ([]AutomationRow, error) {
 	var list []AutomationRow
 	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").Relation("Workspace").Relation("Creator").
-		ColumnExpr("e.id AS last_id, coalesce(e.status, '') AS last_status, e.created_at AS last_at, e.started_at AS last_started_at, e.finished_at AS last_finished_at, e.session_id AS last_session_id").
-		ColumnExpr("EXISTS (SELECT 1 FROM executions x WHERE x.automation_id = a.id AND x.status IN ('queued', 'running')) AS in_flight").
+		ColumnExpr(`e.id AS last_id, coalesce(e.status, '') AS last_status, e.created_at AS last_at,
+			e.started_at AS last_started_at, e.finished_at AS last_finished_at, e.session_id AS last_session_id`).
+		ColumnExpr(`EXISTS (SELECT 1 FROM executions x
+			WHERE x.automation_id = a.id AND x.status IN ('queued', 'running')) AS in_flight`).
 		ColumnExpr("coalesce((SELECT name FROM workflows wf WHERE wf.id = a.workflow_id), '') AS workflow_name").
-		ColumnExpr("EXISTS (SELECT 1 FROM workflows wf WHERE wf.id = a.workflow_id AND wf.parameters NOT IN ('[]', 'null')) AS workflow_asks").
+		ColumnExpr(`EXISTS (SELECT 1 FROM workflows wf
+			WHERE wf.id = a.workflow_id AND wf.parameters NOT IN ('[]', 'null')) AS workflow_asks`).
 		ColumnExpr("coalesce((SELECT name FROM bots b WHERE b.id = a.bot_id), '') AS bot_name").
-		ColumnExpr("coalesce((SELECT left(encode(t.hash, 'hex'), 8) FROM trigger_tokens t WHERE t.automation_id = a.id AND t.expires_at IS NULL), '') AS fingerprint").
+		ColumnExpr(`coalesce((SELECT left(encode(t.hash, 'hex'), 8) FROM trigger_tokens t
+			WHERE t.automation_id = a.id AND t.expires_at IS NULL), '') AS fingerprint`).
 		ColumnExpr(ownerGone + " AS owner_gone").
-		Join("LEFT JOIN LATERAL (SELECT * FROM executions e WHERE e.automation_id = a.id ORDER BY e.id DESC LIMIT 1) AS e ON true").
+		Join(`LEFT JOIN LATERAL (SELECT * FROM executions e WHERE e.automation_id = a.id ORDER BY e.id DESC
+			LIMIT 1) AS e ON true`).
 		OrderExpr("lower(a.name), a.id").Limit(int64(limit))
 	if err := narrow(sel).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list automations: %w", err)
@@ -144,7 +159,8 @@ func CountAutomations(ctx context.Context, q bun.IDB, f AutomationFilter) (Autom
 	var c AutomationCounts
 	sel := q.NewSelect().TableExpr("automations AS a").
 		ColumnExpr("count(*) AS total").
-		ColumnExpr("count(*) FILTER (WHERE EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))) AS running").
+		ColumnExpr(`count(*) FILTER (WHERE EXISTS (SELECT 1 FROM executions e
+			WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))) AS running`).
 		ColumnExpr("count(*) FILTER (WHERE " + needsAttention + ") AS attention")
 	if err := f.apply(sel).Scan(ctx, &c); err != nil {
 		return AutomationCounts{}, fmt.Errorf("count automations: %w", err)

@@ -12,34 +12,44 @@ import (
 // ClaimDue locks up to limit automations that are due, the longest due first. Several schedulers may claim at once;
 // each automation goes to one.
 //
-// Two kinds stay: what is set aside, and a Recurring that is to catch up for due times that passed before since, while a run of
-// it is in flight, since that run began earlier.
+// Two kinds stay: what is set aside, and a Recurring that is to catch up for due times that passed before since, while
+// a run of it is in flight, since that run began earlier.
 func ClaimDue(ctx context.Context, tx bun.Tx, now, since time.Time, limit int) ([]Startable, error) {
-	return claimDue(ctx, tx, now, since, limit, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.OrderExpr("a.next_run_at, a.id") })
+	return claimDue(ctx, tx, now, since, limit,
+		func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.OrderExpr("a.next_run_at, a.id") })
 }
 
 // ClaimDueOf is ClaimDue for one automation: it gives none if that is not due, or taken.
 func ClaimDueOf(ctx context.Context, tx bun.Tx, now, since time.Time, id uuid.UUID) ([]Startable, error) {
-	return claimDue(ctx, tx, now, since, 1, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
+	return claimDue(ctx, tx, now, since, 1,
+		func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
 }
 
 // hasInFlight is the condition that a run of an automation is in flight.
-const hasInFlight = "EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))"
+const hasInFlight = `EXISTS (SELECT 1 FROM executions e
+	WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))`
 
-func claimDue(ctx context.Context, tx bun.Tx, now, since time.Time, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]Startable, error) {
+func claimDue(
+	ctx context.Context, tx bun.Tx, now, since time.Time, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery,
+) ([]Startable, error) {
 	var list []Startable
 	err := narrow(startables(tx, &list).Where("a.enabled AND a.next_run_at <= ?", now)).
 		Where(notSetAside(TaskStart, "a.id"), now).
 		Where("NOT (a.trigger = 'recurring' AND a.catch_up AND a.next_run_at < ? AND "+hasInFlight+")", since).
 		ColumnExpr(hasInFlight + "::int AS in_flight").
 		ColumnExpr(`CASE a.trigger
-			WHEN 'one_time' THEN EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for = a.run_at)
-			WHEN 'recurring' THEN coalesce((SELECT greatest(e.last_skipped_for, e.scheduled_for) >= a.next_run_at FROM executions e
-				WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for <= a.next_run_at ORDER BY e.scheduled_for DESC LIMIT 1), false)
+			WHEN 'one_time' THEN EXISTS (SELECT 1 FROM executions e
+				WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for = a.run_at)
+			WHEN 'recurring' THEN coalesce((SELECT greatest(e.last_skipped_for, e.scheduled_for) >= a.next_run_at
+				FROM executions e
+				WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for <= a.next_run_at
+					ORDER BY e.scheduled_for DESC LIMIT 1), false)
 			ELSE false END AS answered`).
 		ColumnExpr(`CASE a.trigger WHEN 'recurring' THEN (SELECT min(e.scheduled_for) FROM executions e
-			WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for > a.next_run_at) END AS answered_ahead`).
-		ColumnExpr("coalesce((SELECT sa.error FROM set_aside sa WHERE sa.task = 'start' AND sa.key = a.id::text), '') AS aside").
+			WHERE e.automation_id = a.id AND e.source = 'schedule'
+				AND e.scheduled_for > a.next_run_at) END AS answered_ahead`).
+		ColumnExpr(`coalesce((SELECT sa.error FROM set_aside sa
+			WHERE sa.task = 'start' AND sa.key = a.id::text), '') AS aside`).
 		Limit(int64(limit)).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("claim due automations: %w", err)
@@ -71,8 +81,10 @@ func AdvanceAutomations(ctx context.Context, q bun.IDB, list []Advance) error {
 			skips[i] = a.SkipID.String()
 		}
 	}
-	_, err := q.NewRaw(`UPDATE automations a SET next_run_at = nullif(v.next, '')::timestamptz, iterations = v.iterations, skip_id = nullif(v.skip, '')::uuid
-		FROM unnest(?::uuid[], ?::text[], ?::int[], ?::text[]) AS v(id, next, iterations, skip) WHERE a.id = v.id AND a.enabled`,
+	_, err := q.NewRaw(`UPDATE automations a SET next_run_at = nullif(v.next, '')::timestamptz,
+		iterations = v.iterations, skip_id = nullif(v.skip, '')::uuid
+		FROM unnest(?::uuid[], ?::text[], ?::int[], ?::text[]) AS v(id, next, iterations, skip)
+			WHERE a.id = v.id AND a.enabled`,
 		UUIDs(ids), textArray(next), intArray(iterations), textArray(skips)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("advance automations: %w", err)
@@ -82,7 +94,8 @@ func AdvanceAutomations(ctx context.Context, q bun.IDB, list []Advance) error {
 
 // SetNextRun writes when an automation is due next.
 func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time) error {
-	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("next_run_at = ?", bun.NullZero(at)).Where("a.id = ?", automation).Exec(ctx)
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("next_run_at = ?", bun.NullZero(at)).
+		Where("a.id = ?", automation).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("schedule automation %s: %w", automation, err)
 	}
@@ -91,7 +104,8 @@ func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Ti
 
 // SetSkip begins a skip streak of an automation with its row.
 func SetSkip(ctx context.Context, q bun.IDB, automation, execution uuid.UUID) error {
-	if _, err := q.NewUpdate().Model((*Automation)(nil)).Set("skip_id = ?", execution).Where("a.id = ?", automation).Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model((*Automation)(nil)).Set("skip_id = ?", execution).Where("a.id = ?", automation).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("begin skip streak: %w", err)
 	}
 	return nil
@@ -99,7 +113,8 @@ func SetSkip(ctx context.Context, q bun.IDB, automation, execution uuid.UUID) er
 
 // EndSkipStreak lets the next skip of automations begin a new row.
 func EndSkipStreak(ctx context.Context, q bun.IDB, automations []uuid.UUID) error {
-	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("skip_id = NULL").Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("skip_id = NULL").
+		Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("end skip streak: %w", err)
 	}
@@ -109,18 +124,20 @@ func EndSkipStreak(ctx context.Context, q bun.IDB, automations []uuid.UUID) erro
 // Upcoming lists enabled automations that are due before a time, the next one first.
 func Upcoming(ctx context.Context, q bun.IDB, v Access, until time.Time, limit int) ([]Automation, error) {
 	var list []Automation
-	sel := q.NewSelect().Model(&list).Where("a.enabled AND a.next_run_at < ?", until).Order("a.next_run_at").Limit(int64(limit))
+	sel := q.NewSelect().Model(&list).Where("a.enabled AND a.next_run_at < ?", until).Order("a.next_run_at").
+		Limit(int64(limit))
 	if err := v.narrow(sel, "a", "creator_id").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list upcoming automations: %w", err)
 	}
 	return list, nil
 }
 
-// HeldGates lists loops that are held by an open session since before a time and were not told of yet, other than those that
-// are set aside.
+// HeldGates lists loops that are held by an open session since before a time and were not told of yet, other than those
+// that are set aside.
 func HeldGates(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Automation, error) {
 	var list []Automation
-	err := q.NewSelect().Model(&list).Where(heldGate, before).Where(notSetAside(TaskGates, "a.id"), now).Limit(int64(limit)).Scan(ctx)
+	err := q.NewSelect().Model(&list).Where(heldGate, before).Where(notSetAside(TaskGates, "a.id"), now).
+		Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list held loops")
 }
 
@@ -128,13 +145,17 @@ func HeldGates(ctx context.Context, q bun.IDB, now, before time.Time, limit int)
 const heldGate = `a.trigger = 'loop' AND a.enabled AND a.next_run_at IS NULL AND a.skip_id IS NULL AND EXISTS (
 	SELECT 1 FROM executions e JOIN sessions s ON s.id = e.session_id
 	WHERE s.status = 'waiting' AND s.ended_at < ?
-	AND e.id = (SELECT x.id FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' AND x.session_id IS NOT NULL ORDER BY x.id DESC LIMIT 1))`
+	AND e.id = (SELECT x.id FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule'
+		AND x.session_id IS NOT NULL ORDER BY x.id DESC LIMIT 1))`
 
-// LockHeldGate locks one of them, and finds the execution of the session that holds it; nil where it is not held any more, or
-// another process deals with it.
-func LockHeldGate(ctx context.Context, tx bun.Tx, automation uuid.UUID, before time.Time) (*Startable, *Execution, error) {
+// LockHeldGate locks one of them, and finds the execution of the session that holds it; nil where it is not held any
+// more, or another process deals with it.
+func LockHeldGate(
+	ctx context.Context, tx bun.Tx, automation uuid.UUID, before time.Time,
+) (*Startable, *Execution, error) {
 	var list []Startable
-	err := startables(tx, &list).Where("a.id = ?", automation).Where(heldGate, before).For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
+	err := startables(tx, &list).Where("a.id = ?", automation).Where(heldGate, before).
+		For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
 	if err != nil || len(list) == 0 {
 		return nil, nil, wrapped(err, "lock held loop")
 	}
@@ -151,20 +172,24 @@ func LockHeldGate(ctx context.Context, tx bun.Tx, automation uuid.UUID, before t
 // Unscheduled lists automations that ought to have a next run and have none, other than those that are set aside.
 func Unscheduled(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Automation, error) {
 	var list []Automation
-	err := q.NewSelect().Model(&list).Where(unscheduled).Where(notSetAside(TaskWatch, "a.id"), now).Limit(int64(limit)).Scan(ctx)
+	err := q.NewSelect().Model(&list).Where(unscheduled).Where(notSetAside(TaskWatch, "a.id"), now).Limit(int64(limit)).
+		Scan(ctx)
 	return list, wrapped(err, "list unscheduled automations")
 }
 
-// unscheduled is the condition that an enabled automation ought to have a next run and has none: a Recurring, or a Loop or
-// One-Time of which nothing is in flight, open or over.
-const unscheduled = `a.enabled AND a.next_run_at IS NULL AND (a.trigger = 'recurring' OR (a.trigger IN ('loop', 'one_time')
+// unscheduled is the condition that an enabled automation ought to have a next run and has none: a Recurring, or a Loop
+// or One-Time of which nothing is in flight, open or over.
+const unscheduled = `a.enabled AND a.next_run_at IS NULL
+	AND (a.trigger = 'recurring' OR (a.trigger IN ('loop', 'one_time')
 	AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))
-	AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.automation_id = a.id AND s.status IN ('queued', 'in_progress', 'waiting'))))`
+	AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.automation_id = a.id
+		AND s.status IN ('queued', 'in_progress', 'waiting'))))`
 
 // LockUnscheduled locks one of them; nil where it has a next run by now, or another process deals with it.
 func LockUnscheduled(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Automation, error) {
 	var a Automation
-	err := tx.NewSelect().Model(&a).Where("a.id = ?", automation).Where(unscheduled).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+	err := tx.NewSelect().Model(&a).Where("a.id = ?", automation).Where(unscheduled).For("NO KEY UPDATE SKIP LOCKED").
+		Scan(ctx)
 	if IsNotFound(err) {
 		return nil, nil
 	}
@@ -180,10 +205,11 @@ type Answered struct {
 
 // answeredAt is the newest due time of an automation that a row answers.
 const answeredAt = `(SELECT max(greatest(e.last_skipped_for, e.scheduled_for)) FROM
-	(SELECT x.last_skipped_for, x.scheduled_for FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule' ORDER BY x.id DESC LIMIT 5) e) AS answered_at`
+	(SELECT x.last_skipped_for, x.scheduled_for FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule'
+		ORDER BY x.id DESC LIMIT 5) e) AS answered_at`
 
-// SchedulesToCheck lists up to limit enabled recurring automations after a given one, in the order of their ids. It locks none:
-// what it says of each was true together at one instant, and AnsweredOf says what is true now.
+// SchedulesToCheck lists up to limit enabled recurring automations after a given one, in the order of their ids. It
+// locks none: what it says of each was true together at one instant, and AnsweredOf says what is true now.
 func SchedulesToCheck(ctx context.Context, q bun.IDB, now time.Time, after uuid.UUID, limit int) ([]Answered, error) {
 	var list []Answered
 	err := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").ColumnExpr(answeredAt).
@@ -192,10 +218,11 @@ func SchedulesToCheck(ctx context.Context, q bun.IDB, now time.Time, after uuid.
 	return list, wrapped(err, "list schedules to check")
 }
 
-// AnsweredOf finds what SchedulesToCheck lists, of one automation that the transaction has locked before: what was committed
-// until then counts.
+// AnsweredOf finds what SchedulesToCheck lists, of one automation that the transaction has locked before: what was
+// committed until then counts.
 func AnsweredOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Answered, error) {
 	var a Answered
-	err := tx.NewSelect().Model(&a).ColumnExpr("?TableColumns").ColumnExpr(answeredAt).Where("a.id = ?", automation).Scan(ctx)
+	err := tx.NewSelect().Model(&a).ColumnExpr("?TableColumns").ColumnExpr(answeredAt).Where("a.id = ?", automation).
+		Scan(ctx)
 	return &a, wrapped(err, "find the answered due times of automation "+automation.String())
 }

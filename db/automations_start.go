@@ -13,43 +13,53 @@ import (
 type Startable struct {
 	Automation `bun:",extend"`
 
-	WorkspaceName      string            `bun:"workspace_name,scanonly"`
-	WorkspaceRemoved   bool              `bun:"workspace_removed,scanonly"`
-	WorkspaceProvider  string            `bun:"workspace_provider,scanonly"`
-	WorkspaceModel     string            `bun:"workspace_model,scanonly"`
-	CreatorName        string            `bun:"creator_name,scanonly"`
-	CreatorInactive    bool              `bun:"creator_inactive,scanonly"`
-	CreatorMember      bool              `bun:"creator_member,scanonly"`
-	CreatorPermissions []string          `bun:"creator_permissions,array,scanonly"`
-	WorkflowName       string            `bun:"workflow_name,scanonly"`
-	WorkflowSteps      []Step            `bun:"workflow_steps,type:jsonb,scanonly"`
-	WorkflowParameters []Parameter       `bun:"workflow_parameters,type:jsonb,scanonly"`
-	BotName            string            `bun:"bot_name,scanonly"`
-	BotOff             bool              `bun:"bot_off,scanonly"`
-	BotInstructions    string            `bun:"bot_instructions,scanonly"`
-	BotProvider        string            `bun:"bot_provider,scanonly"`
-	BotModel           string            `bun:"bot_model,scanonly"`
-	BotLocks           bool              `bun:"bot_locks,scanonly"`
-	BotReadOnly        bool              `bun:"bot_read_only,scanonly"`
-	BotTools           []string          `bun:"bot_tools,array,scanonly"`
-	WordsBy            PeopleIDs         `bun:"words_by,scanonly"`    // who made and last changed its bot and its workflow
-	InFlight           int               `bun:"in_flight,scanonly"`   // executions that have yet to end; of those that are claimed as due, 1 stands for any number
-	Spending           *Spending         `bun:"-"`                    // what its budget counts; nil until asked for
-	Instructions       map[string]string `bun:"-"`                    // the texts of the session toggles, where it has any
-	Connections        int               `bun:"connections,scanonly"` // how many the server allows at once; of those that are claimed as due, 0
+	WorkspaceName      string      `bun:"workspace_name,scanonly"`
+	WorkspaceRemoved   bool        `bun:"workspace_removed,scanonly"`
+	WorkspaceProvider  string      `bun:"workspace_provider,scanonly"`
+	WorkspaceModel     string      `bun:"workspace_model,scanonly"`
+	CreatorName        string      `bun:"creator_name,scanonly"`
+	CreatorInactive    bool        `bun:"creator_inactive,scanonly"`
+	CreatorMember      bool        `bun:"creator_member,scanonly"`
+	CreatorPermissions []string    `bun:"creator_permissions,array,scanonly"`
+	WorkflowName       string      `bun:"workflow_name,scanonly"`
+	WorkflowSteps      []Step      `bun:"workflow_steps,type:jsonb,scanonly"`
+	WorkflowParameters []Parameter `bun:"workflow_parameters,type:jsonb,scanonly"`
+	BotName            string      `bun:"bot_name,scanonly"`
+	BotOff             bool        `bun:"bot_off,scanonly"`
+	BotInstructions    string      `bun:"bot_instructions,scanonly"`
+	BotProvider        string      `bun:"bot_provider,scanonly"`
+	BotModel           string      `bun:"bot_model,scanonly"`
+	BotLocks           bool        `bun:"bot_locks,scanonly"`
+	BotReadOnly        bool        `bun:"bot_read_only,scanonly"`
+	BotTools           []string    `bun:"bot_tools,array,scanonly"`
+	// who made and last changed its bot and its workflow
+	WordsBy PeopleIDs `bun:"words_by,scanonly"`
+	// executions that have yet to end; of those that are claimed as due, 1 stands for any number
+	InFlight int       `bun:"in_flight,scanonly"`
+	Spending *Spending `bun:"-"` // what its budget counts; nil until asked for
+	// the texts of the session toggles, where it has any
+	Instructions map[string]string `bun:"-"`
+	// how many the server allows at once; of those that are claimed as due, 0
+	Connections int `bun:"connections,scanonly"`
 	// of those that are claimed as due
-	Answered      bool      `bun:"answered,scanonly"`                // of a One-Time: its run_at has a row; of a Recurring: its due time has one, from when the clock was ahead
-	AnsweredAhead time.Time `bun:"answered_ahead,nullzero,scanonly"` // of a Recurring: the first later due time that has a row already; zero: none, as ever while the clock was right
-	Aside         string    `bun:"aside,scanonly"`                   // why it was set aside until now, in words
+	// of a One-Time: its run_at has a row; of a Recurring: its due time has one, from when the clock was ahead
+	Answered bool `bun:"answered,scanonly"`
+	// of a Recurring: the first later due time that has a row already; zero: none, as ever while the clock was right
+	AnsweredAhead time.Time `bun:"answered_ahead,nullzero,scanonly"`
+	Aside         string    `bun:"aside,scanonly"` // why it was set aside until now, in words
 }
 
 func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
 	return q.NewSelect().Model(list).ColumnExpr("?TableColumns").
-		ColumnExpr("w.name AS workspace_name, w.removed_at IS NOT NULL AS workspace_removed, w.provider AS workspace_provider, w.model AS workspace_model").
+		ColumnExpr(`w.name AS workspace_name, w.removed_at IS NOT NULL AS workspace_removed,
+			w.provider AS workspace_provider, w.model AS workspace_model`).
 		ColumnExpr("u.name AS creator_name, u.deactivated_at IS NOT NULL AS creator_inactive").
-		ColumnExpr("coalesce(b.name, '') AS bot_name, NOT coalesce(b.enabled, true) AS bot_off, coalesce(b.instructions, '') AS bot_instructions, coalesce(b.provider, '') AS bot_provider").
-		ColumnExpr("coalesce(b.model, '') AS bot_model, coalesce(b.locks_agent, false) AS bot_locks, coalesce(b.read_only, false) AS bot_read_only, coalesce(b.allowed_tools, '{}') AS bot_tools").
-		ColumnExpr("coalesce(wf.name, '') AS workflow_name, wf.steps AS workflow_steps, wf.parameters AS workflow_parameters").
+		ColumnExpr(`coalesce(b.name, '') AS bot_name, NOT coalesce(b.enabled, true) AS bot_off,
+			coalesce(b.instructions, '') AS bot_instructions, coalesce(b.provider, '') AS bot_provider`).
+		ColumnExpr(`coalesce(b.model, '') AS bot_model, coalesce(b.locks_agent, false) AS bot_locks,
+			coalesce(b.read_only, false) AS bot_read_only, coalesce(b.allowed_tools, '{}') AS bot_tools`).
+		ColumnExpr(`coalesce(wf.name, '') AS workflow_name, wf.steps AS workflow_steps,
+			wf.parameters AS workflow_parameters`).
 		ColumnExpr("array_remove(ARRAY[b.created_by, b.changed_by, wf.created_by, wf.changed_by], NULL) AS words_by").
 		Join("LEFT JOIN workflows AS wf ON wf.id = a.workflow_id").
 		Join("JOIN workspaces AS w ON w.id = a.workspace_id").
@@ -57,8 +67,8 @@ func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
 		Join("LEFT JOIN bots AS b ON b.id = a.bot_id")
 }
 
-// addCreators completes startable automations with what their creators may do. They are few, however many automations there
-// are, so asking for each once is much quicker than for each automation.
+// addCreators completes startable automations with what their creators may do. They are few, however many automations
+// there are, so asking for each once is much quicker than for each automation.
 func addCreators(ctx context.Context, q bun.IDB, list []Startable) error {
 	creators := map[uuid.UUID]bool{}
 	var ids []uuid.UUID
@@ -77,8 +87,11 @@ func addCreators(ctx context.Context, q bun.IDB, list []Startable) error {
 		Workspaces  []string  `bun:"workspaces,array"`
 	}
 	err := q.NewRaw(`SELECT u.id AS user_id,
-			coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = u.id), '{}') AS permissions,
-			coalesce((SELECT array_agg(m.workspace_id::text) FROM workspace_members m WHERE m.user_id = u.id), '{}') AS workspaces
+			coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur
+				JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p
+				WHERE ur.user_id = u.id), '{}') AS permissions,
+			coalesce((SELECT array_agg(m.workspace_id::text) FROM workspace_members m
+				WHERE m.user_id = u.id), '{}') AS workspaces
 		FROM unnest(?::uuid[]) AS u(id)`, UUIDs(ids)).Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("read what creators may do: %w", err)
@@ -107,9 +120,13 @@ func addCreators(ctx context.Context, q bun.IDB, list []Startable) error {
 func StartableByID(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Startable, error) {
 	var list []Startable
 	q := startables(tx, &list).Where("a.id = $1").
-		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AS creator_member").
-		ColumnExpr("coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = a.creator_id), '{}') AS creator_permissions").
-		ColumnExpr("(SELECT count(*) FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running')) AS in_flight").
+		ColumnExpr(`EXISTS (SELECT 1 FROM workspace_members m
+			WHERE m.workspace_id = a.workspace_id AND m.user_id = a.creator_id) AS creator_member`).
+		ColumnExpr(`coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur
+			JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p
+			WHERE ur.user_id = a.creator_id), '{}') AS creator_permissions`).
+		ColumnExpr(`(SELECT count(*) FROM executions e
+			WHERE e.automation_id = a.id AND e.status IN ('queued', 'running')) AS in_flight`).
 		ColumnExpr("current_setting('max_connections')::int AS connections")
 	rows, err := prepare(tx).query(ctx, q.String(), id)
 	if err == nil {

@@ -9,25 +9,27 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// usedBy are the columns of an automation that decide what becomes of it when a bot or a workflow changes. There may be many, so
-// that prompts are not read.
+// usedBy are the columns of an automation that decide what becomes of it when a bot or a workflow changes. There may be
+// many, so that prompts are not read.
 var usedBy = []string{"id", "name", "workspace_id", "creator_id", "trigger", "enabled", "may_automate"}
 
 // BotUsers lists the automations with a bot that a person may see, by name.
 func BotUsers(ctx context.Context, q bun.IDB, v Access, bot uuid.UUID, limit int) ([]Automation, error) {
 	var list []Automation
-	sel := q.NewSelect().Model(&list).Column("id", "name").Where("a.bot_id = ?", bot).OrderExpr("lower(a.name), a.id").Limit(int64(limit))
+	sel := q.NewSelect().Model(&list).Column("id", "name").Where("a.bot_id = ?", bot).OrderExpr("lower(a.name), a.id").
+		Limit(int64(limit))
 	if err := v.narrow(sel, "a", "creator_id").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list automations of bot %s: %w", bot, err)
 	}
 	return list, nil
 }
 
-// LockBotUsers finds the automations that use a bot, and keeps others from changing them until the transaction ends. They have the
-// columns of usedBy alone.
+// LockBotUsers finds the automations that use a bot, and keeps others from changing them until the transaction ends.
+// They have the columns of usedBy alone.
 func LockBotUsers(ctx context.Context, tx bun.Tx, bot uuid.UUID) ([]Automation, error) {
 	var list []Automation
-	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.bot_id = ?", bot).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
+	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.bot_id = ?", bot).OrderExpr("a.id").
+		For("NO KEY UPDATE").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lock automations of bot %s: %w", bot, err)
 	}
@@ -37,35 +39,39 @@ func LockBotUsers(ctx context.Context, tx bun.Tx, bot uuid.UUID) ([]Automation, 
 // WorkflowUsers lists the automations with a workflow that a person may see, by name.
 func WorkflowUsers(ctx context.Context, q bun.IDB, v Access, workflow uuid.UUID, limit int) ([]Automation, error) {
 	var list []Automation
-	sel := q.NewSelect().Model(&list).Column("id", "name").Where("a.workflow_id = ?", workflow).OrderExpr("lower(a.name), a.id").Limit(int64(limit))
+	sel := q.NewSelect().Model(&list).Column("id", "name").Where("a.workflow_id = ?", workflow).
+		OrderExpr("lower(a.name), a.id").Limit(int64(limit))
 	if err := v.narrow(sel, "a", "creator_id").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list automations of workflow %s: %w", workflow, err)
 	}
 	return list, nil
 }
 
-// LockWorkflowUsers finds the automations that use a workflow, and keeps others from changing them until the transaction ends. They
-// have the columns of usedBy alone.
+// LockWorkflowUsers finds the automations that use a workflow, and keeps others from changing them until the
+// transaction ends. They have the columns of usedBy alone.
 func LockWorkflowUsers(ctx context.Context, tx bun.Tx, workflow uuid.UUID) ([]Automation, error) {
 	var list []Automation
-	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.workflow_id = ?", workflow).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
+	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.workflow_id = ?", workflow).OrderExpr("a.id").
+		For("NO KEY UPDATE").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lock automations of workflow %s: %w", workflow, err)
 	}
 	return list, nil
 }
 
-// LockAutomating lists the automations whose sessions may manage automations and that use a bot or a workflow, by the column
-// bot_id or workflow_id, and keeps others from changing them until the transaction ends.
+// LockAutomating lists the automations whose sessions may manage automations and that use a bot or a workflow, by the
+// column bot_id or workflow_id, and keeps others from changing them until the transaction ends.
 func LockAutomating(ctx context.Context, tx bun.Tx, column string, id uuid.UUID) ([]Automation, error) {
 	var list []Automation
-	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.may_automate").Where("a.? = ?", bun.Ident(column), id).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
+	err := tx.NewSelect().Model(&list).Column(usedBy...).Where("a.may_automate").
+		Where("a.? = ?", bun.Ident(column), id).OrderExpr("a.id").For("NO KEY UPDATE").Scan(ctx)
 	return list, wrapped(err, "lock automations whose sessions manage automations")
 }
 
 // StopAutomating takes from the sessions of automations that they may manage automations.
 func StopAutomating(ctx context.Context, q bun.IDB, automations []uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("may_automate = false").Set("version = a.version + 1").Set("updated_at = ?", now).
+	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("may_automate = false").Set("version = a.version + 1").
+		Set("updated_at = ?", now).
 		Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
 	return wrapped(err, "stop sessions from managing automations")
 }
@@ -91,7 +97,8 @@ func uses(ctx context.Context, q bun.IDB, column string, id, person uuid.UUID) (
 	var list []Use
 	err := q.NewSelect().Distinct().TableExpr("automations AS a").Join("JOIN workspaces AS w ON w.id = a.workspace_id").
 		ColumnExpr("a.workspace_id, coalesce(nullif(a.provider, ''), w.provider) AS provider").
-		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = a.workspace_id AND m.user_id = ?) AS member", person).
+		ColumnExpr(`EXISTS (SELECT 1 FROM workspace_members m
+			WHERE m.workspace_id = a.workspace_id AND m.user_id = ?) AS member`, person).
 		Where("a.? = ?", bun.Ident(column), id).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("list where %s %s is used: %w", column, id, err)

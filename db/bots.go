@@ -36,10 +36,12 @@ type Bot struct {
 // Bots lists the bots that are for all workspaces and those of the workspaces that a person is a member of, by name.
 func Bots(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Bot, error) {
 	var list []Bot
-	sel := page.of(q.NewSelect().Model(&list).ExcludeColumn("instructions").Relation("Workspace").ColumnExpr("left(b.instructions, 500) AS instructions").
+	sel := page.of(q.NewSelect().Model(&list).ExcludeColumn("instructions").Relation("Workspace").
+		ColumnExpr("left(b.instructions, 500) AS instructions").
 		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.bot_id = b.id) AS uses"), "b")
 	if !v.Everywhere {
-		sel = sel.Where("(b.workspace_id IS NULL OR b.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
+		sel = sel.Where(`(b.workspace_id IS NULL OR b.workspace_id IN (SELECT workspace_id FROM workspace_members
+			WHERE user_id = ?))`, v.User)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list bots: %w", err)
@@ -52,7 +54,8 @@ func EveryBot(ctx context.Context, q bun.IDB, v Access) ([]Bot, error) {
 	var list []Bot
 	sel := q.NewSelect().Model(&list).OrderExpr("lower(b.name), b.id")
 	if !v.Everywhere {
-		sel = sel.Where("(b.workspace_id IS NULL OR b.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
+		sel = sel.Where(`(b.workspace_id IS NULL OR b.workspace_id IN (SELECT workspace_id FROM workspace_members
+			WHERE user_id = ?))`, v.User)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list every bot: %w", err)
@@ -90,7 +93,8 @@ func InsertBot(ctx context.Context, q bun.IDB, b *Bot) error {
 
 // SaveBot writes what people edit of a bot.
 func SaveBot(ctx context.Context, q bun.IDB, b *Bot) error {
-	_, err := q.NewUpdate().Model(b).Column("workspace_id", "name", "instructions", "provider", "model", "locks_agent", "allowed_tools", "read_only", "enabled", "changed_by",
+	_, err := q.NewUpdate().Model(b).Column("workspace_id", "name", "instructions", "provider", "model", "locks_agent",
+		"allowed_tools", "read_only", "enabled", "changed_by",
 		"updated_at", "version").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save bot %s: %w", b.ID, err)

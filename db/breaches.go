@@ -24,73 +24,91 @@ func breaches(ctx context.Context, q bun.IDB, query string, args ...any) ([]Brea
 
 // RunsWithoutWork finds executions in flight that nobody works on nor will.
 func RunsWithoutWork(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'execution' AS kind, e.id, CASE WHEN s.id IS NULL THEN 'is ' || e.status || ' and has no session'
+	list, err := breaches(ctx, q, `SELECT 'execution' AS kind, e.id, CASE WHEN s.id IS NULL THEN 'is ' || e.status
+		|| ' and has no session'
 			ELSE 'is ' || e.status || ' and its session is ' || s.status END AS what
 		FROM executions e LEFT JOIN sessions s ON s.id = e.session_id
-		WHERE e.status IN ('queued', 'running') AND (s.id IS NULL OR s.status NOT IN ('queued', 'in_progress')) ORDER BY e.id LIMIT ?`, limit)
+		WHERE e.status IN ('queued', 'running') AND (s.id IS NULL OR s.status NOT IN ('queued', 'in_progress'))
+			ORDER BY e.id LIMIT ?`, limit)
 	return list, wrapped(err, "find runs without work")
 }
 
 // LeasesLongOver finds sessions whose worker is silent since before a time and that nobody took away from it.
 func LeasesLongOver(ctx context.Context, q bun.IDB, before time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'session' AS kind, s.id, 'is in progress and its worker''s lease ended at ' || s.lease_until AS what
-		FROM sessions s WHERE s.status = 'in_progress' AND s.lease_until < ? ORDER BY s.lease_until LIMIT ?`, before, limit)
+	list, err := breaches(ctx, q, `SELECT 'session' AS kind, s.id, 'is in progress and its worker''s lease ended at '
+		|| s.lease_until AS what
+		FROM sessions s WHERE s.status = 'in_progress' AND s.lease_until < ? ORDER BY s.lease_until
+			LIMIT ?`, before, limit)
 	return list, wrapped(err, "find leases that are long over")
 }
 
-// RunsPastTheirGuard finds automations that have more runs in flight than they may: more than one, or more than their cap where
-// they allow parallel sessions. Runs that began before the automation was last changed tell nothing of a cap.
+// RunsPastTheirGuard finds automations that have more runs in flight than they may: more than one, or more than their
+// cap where they allow parallel sessions. Runs that began before the automation was last changed tell nothing of a cap.
 func RunsPastTheirGuard(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, f.automation_id AS id, CASE WHEN f.alone > 1 THEN f.alone || ' runs are in flight that may not run beside others'
-			ELSE f.runs || ' runs are in flight, and it may have ' || CASE WHEN a.allow_parallel THEN a.max_parallel ELSE 1 END END AS what
+	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, f.automation_id AS id, CASE
+		WHEN f.alone > 1 THEN f.alone || ' runs are in flight that may not run beside others'
+			ELSE f.runs || ' runs are in flight, and it may have ' || CASE WHEN a.allow_parallel THEN a.max_parallel
+				ELSE 1 END END AS what
 		FROM (
-			SELECT automation_id, count(*) AS runs, count(*) FILTER (WHERE NOT parallel) AS alone, max(created_at) AS newest
+			SELECT automation_id, count(*) AS runs, count(*) FILTER (WHERE NOT parallel) AS alone,
+				max(created_at) AS newest
 			FROM executions WHERE status IN ('queued', 'running') GROUP BY automation_id HAVING count(*) > 1
 		) f JOIN automations a ON a.id = f.automation_id
-		WHERE f.alone > 1 OR f.runs > CASE WHEN a.allow_parallel THEN a.max_parallel ELSE 1 END AND f.newest > a.updated_at + interval '1 minute'
+		WHERE f.alone > 1 OR f.runs > CASE WHEN a.allow_parallel THEN a.max_parallel ELSE 1 END
+			AND f.newest > a.updated_at + interval '1 minute'
 		ORDER BY f.automation_id LIMIT ?`, limit)
 	return list, wrapped(err, "find runs past their guard")
 }
 
-// DueTimesAnsweredTwice finds due times since a time for which there are two executions. It does not ask the index that keeps
-// them out.
+// DueTimesAnsweredTwice finds due times since a time for which there are two executions. It does not ask the index that
+// keeps them out.
 func DueTimesAnsweredTwice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, automation_id AS id, count(*) || ' executions are for ' || scheduled_for AS what
-		FROM executions WHERE source = 'schedule' AND scheduled_for >= ? GROUP BY automation_id, scheduled_for HAVING count(*) > 1
+	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, automation_id AS id, count(*) || ' executions are for '
+		|| scheduled_for AS what
+		FROM executions WHERE source = 'schedule' AND scheduled_for >= ? GROUP BY automation_id, scheduled_for
+			HAVING count(*) > 1
 		ORDER BY automation_id, scheduled_for LIMIT ?`, since, limit)
 	return list, wrapped(err, "find due times that are answered twice")
 }
 
-// SchedulesAtRest finds enabled automations that have no next run though they should, or whose run is due since before a time
-// while nothing is in its way.
+// SchedulesAtRest finds enabled automations that have no next run though they should, or whose run is due since before
+// a time while nothing is in its way.
 func SchedulesAtRest(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'is enabled and has no next run' AS what
-			FROM automations a WHERE `+unscheduled+` AND a.updated_at < ?1 AND `+notSetAsideAt(TaskWatch, "a.id", "?0")+`
+			FROM automations a WHERE `+unscheduled+` AND a.updated_at < ?1
+				AND `+notSetAsideAt(TaskWatch, "a.id", "?0")+`
 		UNION ALL
 		SELECT 'automation', a.id, 'was due at ' || a.next_run_at
-			FROM automations a WHERE a.enabled AND a.next_run_at < ?1 AND NOT `+hasInFlight+` AND `+notSetAsideAt(TaskStart, "a.id", "?0")+`
+			FROM automations a WHERE a.enabled AND a.next_run_at < ?1 AND NOT `+hasInFlight+`
+				AND `+notSetAsideAt(TaskStart, "a.id", "?0")+`
 		LIMIT ?2`, now, before, limit)
 	return list, wrapped(err, "find schedules at rest")
 }
 
-// TurnsWithoutWork finds turns that wait or work though the run or the session they are of is over, or no worker will take them
-// since their session waits for a person.
+// TurnsWithoutWork finds turns that wait or work though the run or the session they are of is over, or no worker will
+// take them since their session waits for a person.
 func TurnsWithoutWork(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is ' || t.status || ' and its '
-			|| CASE WHEN s.status NOT IN ('queued', 'in_progress') THEN 'session is ' || s.status ELSE 'execution ' || e.status END AS what
+			|| CASE WHEN s.status NOT IN ('queued', 'in_progress') THEN 'session is ' || s.status ELSE 'execution '
+				|| e.status END AS what
 		FROM turns t JOIN sessions s ON s.id = t.session_id LEFT JOIN executions e ON e.id = t.execution_id
-		WHERE t.status IN ('queued', 'running') AND (s.status NOT IN ('queued', 'in_progress') OR e.finished_at IS NOT NULL) ORDER BY t.id LIMIT ?`, limit)
+		WHERE t.status IN ('queued', 'running') AND (s.status NOT IN ('queued', 'in_progress')
+			OR e.finished_at IS NOT NULL) ORDER BY t.id LIMIT ?`, limit)
 	return list, wrapped(err, "find turns of what is over")
 }
 
 // WrongSums finds executions that ended since a time and say that they used something else than their turns.
 func WrongSums(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'execution' AS kind, e.id, 'tells of ' || e.tokens_in + e.tokens_cached + e.tokens_out || ' tokens and ' || e.cost_usd
-			|| ' USD, and its messages of ' || s.tokens_in + s.tokens_cached + s.tokens_out || ' and ' || s.cost_usd AS what
+	list, err := breaches(ctx, q, `SELECT 'execution' AS kind, e.id, 'tells of '
+		|| e.tokens_in + e.tokens_cached + e.tokens_out || ' tokens and ' || e.cost_usd
+			|| ' USD, and its messages of ' || s.tokens_in + s.tokens_cached + s.tokens_out || ' and '
+				|| s.cost_usd AS what
 		FROM executions e CROSS JOIN LATERAL (
-			SELECT count(*) AS turns, `+usageSums+` FROM turns t WHERE t.execution_id = e.id AND t.started_at IS NOT NULL AND NOT t.own
+			SELECT count(*) AS turns, `+usageSums+` FROM turns t
+				WHERE t.execution_id = e.id AND t.started_at IS NOT NULL AND NOT t.own
 		) s WHERE e.finished_at >= ? AND e.session_id IS NOT NULL
-			AND (e.tokens_in, e.tokens_cached, e.tokens_out, e.priced, e.counted) IS DISTINCT FROM (s.tokens_in, s.tokens_cached, s.tokens_out, s.priced, s.counted)
+			AND (e.tokens_in, e.tokens_cached, e.tokens_out, e.priced, e.counted) IS DISTINCT FROM (s.tokens_in,
+				s.tokens_cached, s.tokens_out, s.priced, s.counted)
 		ORDER BY e.id LIMIT ?`, since, limit)
 	return list, wrapped(err, "find wrong sums")
 }
@@ -98,14 +116,16 @@ func WrongSums(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Br
 // lastEvents is how many of a turn's last events are looked at for what its agent told of its usage.
 const lastEvents = 8
 
-// UsageUnlikeReported finds turns that ended since a time and of which something else is noted than their agent told at its end. A
-// turn that was begun more than once has used more than its last end tells.
+// UsageUnlikeReported finds turns that ended since a time and of which something else is noted than their agent told at
+// its end. A turn that was begun more than once has used more than its last end tells.
 func UsageUnlikeReported(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is noted with ' || t.tokens_in + t.tokens_cached + t.tokens_out || ' tokens and ' || t.cost_usd
+	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is noted with '
+		|| t.tokens_in + t.tokens_cached + t.tokens_out || ' tokens and ' || t.cost_usd
 			|| ' USD, and its agent told of ' || u.tokens || ' and ' || u.cost AS what
 		FROM turns t JOIN sessions s ON s.id = t.session_id CROSS JOIN LATERAL (
 			SELECT count(*) AS ends, max(told.tokens) AS tokens, max(told.cost) AS cost FROM (
-				SELECT (v.body->'usage'->>'input')::numeric + (v.body->'usage'->>'cacheRead')::numeric + (v.body->'usage'->>'cacheWrite')::numeric
+				SELECT (v.body->'usage'->>'input')::numeric + (v.body->'usage'->>'cacheRead')::numeric
+					+ (v.body->'usage'->>'cacheWrite')::numeric
 					+ (v.body->'usage'->>'output')::numeric AS tokens, (v.body->'usage'->>'costUSD')::float8 AS cost
 				FROM (SELECT kind, body FROM session_events WHERE turn_id = t.id ORDER BY at DESC LIMIT ?) v
 				WHERE v.kind = 'turn_end' AND jsonb_typeof(v.body->'usage') = 'object'
@@ -118,50 +138,61 @@ func UsageUnlikeReported(ctx context.Context, q bun.IDB, since time.Time, limit 
 	return list, wrapped(err, "find usage unlike what was told")
 }
 
-// LateEvents finds events since a time of a turn that was over for longer than a moment when they came: only who lost a session
-// writes so. Left out is what a clock that was ahead wrote: what was there when the turn ended, what comes before the event
-// that ends the turn or before a much earlier one, and what is of a time to come.
+// LateEvents finds events since a time of a turn that was over for longer than a moment when they came: only who lost a
+// session writes so. Left out is what a clock that was ahead wrote: what was there when the turn ended, what comes
+// before the event that ends the turn or before a much earlier one, and what is of a time to come.
 func LateEvents(ctx context.Context, q bun.IDB, since, now time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'ended at ' || t.finished_at || ', and something was written of it at ' || v.at AS what
+	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'ended at ' || t.finished_at
+		|| ', and something was written of it at ' || v.at AS what
 		FROM turns t CROSS JOIN LATERAL (SELECT at, seq, session_id FROM session_events
 			WHERE turn_id = t.id AND seq > coalesce(t.ended_seq, 0) ORDER BY at DESC LIMIT 1) v
 		WHERE t.finished_at >= ? AND v.at > t.finished_at + interval '1 minute' AND v.at <= ?
-			AND NOT EXISTS (SELECT 1 FROM session_events e WHERE e.turn_id = t.id AND e.kind = 'turn_end' AND e.seq > v.seq)
+			AND NOT EXISTS (SELECT 1 FROM session_events e
+				WHERE e.turn_id = t.id AND e.kind = 'turn_end' AND e.seq > v.seq)
 			AND NOT EXISTS (SELECT 1 FROM session_events e WHERE e.session_id = v.session_id AND e.seq > v.seq
 				AND e.at < v.at - interval '1 minute') ORDER BY t.id LIMIT ?`, since, now, limit)
 	return list, wrapped(err, "find late words")
 }
 
-// OneTimesUnanswered finds One-Times that Carillon switched off since a time as done, failed or missed, and that no execution
-// answers.
+// OneTimesUnanswered finds One-Times that Carillon switched off since a time as done, failed or missed, and that no
+// execution answers.
 func OneTimesUnanswered(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was switched off at ' || a.disabled_at || ' as ' || a.disabled_kind || ', and no execution answers ' || a.run_at AS what
-		FROM automations a WHERE a.trigger = 'one_time' AND NOT a.enabled AND a.disabled_kind IN ('finished', 'failures', 'missed') AND a.disabled_at >= ?
+	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was switched off at ' || a.disabled_at || ' as '
+		|| a.disabled_kind || ', and no execution answers ' || a.run_at AS what
+		FROM automations a WHERE a.trigger = 'one_time' AND NOT a.enabled
+			AND a.disabled_kind IN ('finished', 'failures', 'missed') AND a.disabled_at >= ?
 			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id)
 		ORDER BY a.id LIMIT ?`, since, limit)
 	return list, wrapped(err, "find one-times without an answer")
 }
 
-// NoticesTwice finds people who were told the same thing twice since a time. It does not ask the index that keeps that out.
+// NoticesTwice finds people who were told the same thing twice since a time. It does not ask the index that keeps that
+// out.
 func NoticesTwice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'notice' AS kind, (array_agg(id ORDER BY id))[1] AS id, 'was given ' || count(*) || ' times: ' || dedup_key AS what
-		FROM notifications WHERE created_at >= ? GROUP BY user_id, dedup_key HAVING count(*) > 1 ORDER BY 2 LIMIT ?`, since, limit)
+	list, err := breaches(ctx, q, `SELECT 'notice' AS kind, (array_agg(id ORDER BY id))[1] AS id, 'was given '
+		|| count(*) || ' times: ' || dedup_key AS what
+		FROM notifications WHERE created_at >= ? GROUP BY user_id, dedup_key HAVING count(*) > 1 ORDER BY 2 LIMIT ?`,
+		since, limit)
 	return list, wrapped(err, "find notices given twice")
 }
 
-// DisabledWithoutNotice finds automations that Carillon disabled since a time for their failures without telling anybody: their creator, or
-// who is told in the place of one that is gone. They may have changed hands since.
+// DisabledWithoutNotice finds automations that Carillon disabled since a time for their failures without telling
+// anybody: their creator, or who is told in the place of one that is gone. They may have changed hands since.
 func DisabledWithoutNotice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was disabled at ' || a.disabled_at || ', and nobody was told' AS what
+	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was disabled at ' || a.disabled_at
+		|| ', and nobody was told' AS what
 		FROM automations a WHERE NOT a.enabled AND a.disabled_kind = 'failures' AND a.disabled_at >= ?
-			AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.automation_id = a.id AND n.kind = 'disabled' AND n.created_at >= a.disabled_at - interval '1 minute')
+			AND NOT EXISTS (SELECT 1 FROM notifications n
+				WHERE n.automation_id = a.id AND n.kind = 'disabled'
+				AND n.created_at >= a.disabled_at - interval '1 minute')
 		ORDER BY a.id LIMIT ?`, since, limit)
 	return list, wrapped(err, "find automations that were disabled untold")
 }
 
 // UnusableIndexes finds indexes that the database does not use or whose constraint it does not hold.
 func UnusableIndexes(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
-	list, err := breaches(ctx, q, `SELECT 'index' AS kind, NULL::uuid AS id, c.relname || ' is not valid: REINDEX INDEX ' || c.relname AS what
+	list, err := breaches(ctx, q, `SELECT 'index' AS kind, NULL::uuid AS id, c.relname
+		|| ' is not valid: REINDEX INDEX ' || c.relname AS what
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = current_schema() AND NOT (i.indisvalid AND i.indisready) ORDER BY c.relname LIMIT ?`, limit)
 	return list, wrapped(err, "find indexes that cannot be used")
@@ -179,25 +210,28 @@ type Answer struct {
 	CreatedAt    time.Time `bun:"created_at"`
 	Cron         string    `bun:"cron"`
 	TimeZone     string    `bun:"time_zone"`
-	Edited       bool      `bun:"edited"` // the automation was changed or switched between the answer before and this one
-	Mixed        bool      `bun:"mixed"`  // the automation was changed or switched while this one counted due times
+	// the automation was changed or switched between the answer before and this one
+	Edited bool `bun:"edited"`
+	Mixed  bool `bun:"mixed"` // the automation was changed or switched while this one counted due times
 }
 
 // SchedulesAfter lists up to limit Recurring automations after one in the order of their ids.
 func SchedulesAfter(ctx context.Context, q bun.IDB, after uuid.UUID, limit int) ([]uuid.UUID, error) {
 	var list []uuid.UUID
-	err := q.NewRaw("SELECT id FROM automations WHERE trigger = 'recurring' AND id > ? ORDER BY id LIMIT ?", after, limit).Scan(ctx, &list)
+	err := q.NewRaw("SELECT id FROM automations WHERE trigger = 'recurring' AND id > ? ORDER BY id LIMIT ?", after,
+		limit).Scan(ctx, &list)
 	return list, wrapped(err, "list schedules")
 }
 
-// Answers lists the answers of automations to due times since a time, by automation and due time. Of one automation they are
-// the newest, up to limit.
+// Answers lists the answers of automations to due times since a time, by automation and due time. Of one automation
+// they are the newest, up to limit.
 func Answers(ctx context.Context, q bun.IDB, automations []uuid.UUID, since time.Time, limit int) ([]Answer, error) {
 	var list []Answer
 	err := q.NewRaw(`WITH answers AS (
 			SELECT x.*, lag(x.created_at) OVER (PARTITION BY x.automation_id ORDER BY x.scheduled_for) AS previous
 			FROM unnest(?::uuid[]) AS a(id) CROSS JOIN LATERAL (
-				SELECT e.automation_id, coalesce(e.snapshot->>'name', '') AS name, e.id, e.status, e.scheduled_for, e.skip_count, e.created_at,
+				SELECT e.automation_id, coalesce(e.snapshot->>'name', '') AS name, e.id, e.status, e.scheduled_for,
+					e.skip_count, e.created_at,
 					greatest(e.scheduled_for, e.last_skipped_for) AS last,
 					coalesce(e.snapshot->>'cron', '') AS cron, coalesce(e.snapshot->>'time_zone', '') AS time_zone
 				FROM executions e WHERE e.automation_id = a.id AND e.source = 'schedule' AND e.scheduled_for >= ?
@@ -206,7 +240,8 @@ func Answers(ctx context.Context, q bun.IDB, automations []uuid.UUID, since time
 		) SELECT automation_id, name, id, status, scheduled_for, last, skip_count, created_at, cron, time_zone,
 			previous IS NOT NULL AND EXISTS (SELECT 1 FROM audit_events v WHERE v.subject_id = answers.automation_id
 				AND v.at BETWEEN previous - interval '1 minute' AND answers.created_at + interval '1 minute') AS edited,
-			skip_count > 1 AND last > created_at AND EXISTS (SELECT 1 FROM audit_events v WHERE v.subject_id = answers.automation_id
+			skip_count > 1 AND last > created_at AND EXISTS (SELECT 1 FROM audit_events v
+				WHERE v.subject_id = answers.automation_id
 				AND v.at BETWEEN answers.created_at AND last + interval '1 minute') AS mixed
 		FROM answers ORDER BY automation_id, scheduled_for`,
 		UUIDs(automations), since, limit).Scan(ctx, &list)

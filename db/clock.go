@@ -18,9 +18,9 @@ func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 	return now, nil
 }
 
-// Clock is the time of the database, as a process tells it without asking each time: it goes on from the last answer by the
-// monotonic clock, so a machine whose own clock is wrong, or is set, has the same time as all others. Before the first answer
-// it is the machine's own time. Any number of goroutines may use it; Ask is for one at a time.
+// Clock is the time of the database, as a process tells it without asking each time: it goes on from the last answer by
+// the monotonic clock, so a machine whose own clock is wrong, or is set, has the same time as all others. Before the
+// first answer it is the machine's own time. Any number of goroutines may use it; Ask is for one at a time.
 type Clock struct {
 	// Machine is the machine's time, with a monotonic reading; nil: time.Now.
 	Machine func() time.Time
@@ -48,8 +48,8 @@ func (c *Clock) Now() time.Time {
 	return c.told.Add(now.Sub(c.asked))
 }
 
-// Ask asks the database for its time. The answer counts as that of the middle of the time that it took; what it cannot tell
-// from the time known so far leaves that as it is, so the clock does not tremble.
+// Ask asks the database for its time. The answer counts as that of the middle of the time that it took; what it cannot
+// tell from the time known so far leaves that as it is, so the clock does not tremble.
 func (c *Clock) Ask(ctx context.Context, q bun.IDB) error {
 	before := c.machine()
 	told, err := Now(ctx, q)

@@ -17,7 +17,8 @@ func TestTheClockHasTheTimeOfTheDatabaseWhateverTheMachinesClockSays(t *testing.
 			t.Errorf("%s is %s off the database's time", name, off)
 		}
 	}
-	for name, ahead := range map[string]time.Duration{"a machine a day ahead": 24 * time.Hour, "one a day behind": -24 * time.Hour} {
+	for name, ahead := range map[string]time.Duration{"a machine a day ahead": 24 * time.Hour,
+		"one a day behind": -24 * time.Hour} {
 		shift := ahead
 		c := &db.Clock{Machine: func() time.Time { return time.Now().Add(shift) }} // with its monotonic reading
 		if err := c.Ask(t.Context(), d); err != nil {

@@ -34,8 +34,8 @@ func Dangling(err error) string {
 	return ""
 }
 
-// InUse reports whether err says that a row cannot be deleted because others refer to it. Servers from 18 on tell that by a
-// code of its own.
+// InUse reports whether err says that a row cannot be deleted because others refer to it. Servers from 18 on tell that
+// by a code of its own.
 func InUse(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && (pgErr.Code == "23001" || pgErr.Code == "23503")
@@ -48,8 +48,8 @@ func IsRetriable(err error) bool {
 	return errors.As(err, &pgErr) && (pgErr.Code == "40P01" || pgErr.Code == "40001")
 }
 
-// IsRefused reports whether err says that the server does not take a statement for what it holds: data that it cannot store, a
-// constraint, or a bound of its own. The same again is refused again.
+// IsRefused reports whether err says that the server does not take a statement for what it holds: data that it cannot
+// store, a constraint, or a bound of its own. The same again is refused again.
 func IsRefused(err error) bool {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) || len(pgErr.Code) != 5 {
@@ -65,21 +65,25 @@ func IsRefused(err error) bool {
 // IsTimeout reports whether a statement was given up since it took longer than it may.
 func IsTimeout(err error) bool {
 	var refused *pgconn.PgError
-	return errors.As(err, &refused) && (refused.Code == "57014" || refused.Code == "55P03") // canceled; a lock was waited for too long
+	// canceled; a lock was waited for too long
+	return errors.As(err, &refused) && (refused.Code == "57014" || refused.Code == "55P03")
 }
 
-// IsAway reports whether err says that the server cannot be reached now, is starting or stopping, or has no room: something
-// that passes. A wrong password or a missing database does not, and a statement that was canceled says nothing.
+// IsAway reports whether err says that the server cannot be reached now, is starting or stopping, or has no room:
+// something that passes. A wrong password or a missing database does not, and a statement that was canceled says
+// nothing.
 func IsAway(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code[:2] {
 		case "57": // operator intervention: starting up, shutting down
 			return refused.Code != "57014" // query canceled
-		case "08", "53", "58": // broken connections; no room on the disk, in memory or for connections; errors of its machine
+		// broken connections; no room on the disk, in memory or for connections; errors of its machine
+		case "08", "53", "58":
 			return true
 		}
-		return refused.Code == "25006" || refused.Code == "25P03" // it only reads: another is about to take its place; the client was silent for too long
+		// it only reads: another is about to take its place; the client was silent for too long
+		return refused.Code == "25006" || refused.Code == "25P03"
 	}
 	var dial *pgconn.ConnectError
 	var broken *net.OpError

@@ -25,7 +25,8 @@ type Attempt struct {
 // AttemptsOf lists the failed attempts of an execution after which it was tried again, in order.
 func AttemptsOf(ctx context.Context, q bun.IDB, execution uuid.UUID) ([]Attempt, error) {
 	var list []Attempt
-	if err := q.NewSelect().Model(&list).Where("ea.execution_id = ?", execution).Order("ea.attempt").Scan(ctx); err != nil {
+	if err := q.NewSelect().Model(&list).Where("ea.execution_id = ?", execution).Order("ea.attempt").
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list attempts of execution %s: %w", execution, err)
 	}
 	return list, nil

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,7 +40,8 @@ type Execution struct {
 	CreatedAt        time.Time         `bun:"created_at"`
 	StartedAt        time.Time         `bun:"started_at,nullzero"`
 	FinishedAt       time.Time         `bun:"finished_at,nullzero"`
-	WorkedSeconds    float64           `bun:"worked_seconds"` // at work in earlier attempts and before resumes; without time of waiting
+	// at work in earlier attempts and before resumes; without time of waiting
+	WorkedSeconds float64 `bun:"worked_seconds"`
 
 	Usage // the sums over its turns
 
@@ -94,7 +96,8 @@ const NothingToDo = "nothing_to_do"
 
 // The classes of what ends a run without a fault of the automation.
 const (
-	ErrorOutage   = "outage"   // what surrounds it could not be used for a moment: the network, the forge, a lock, the disk
+	// what surrounds it could not be used for a moment: the network, the forge, a lock, the disk
+	ErrorOutage   = "outage"
 	ErrorWaiting  = "waiting"  // no worker took it in time
 	ErrorInternal = "internal" // something went wrong on our side
 	ErrorLost     = "interrupted"
@@ -139,7 +142,8 @@ type Snapshot struct {
 	Success        SuccessCheck  `json:"success,omitzero"`
 	Version        int64         `json:"version"`
 
-	// Outside are the names of those values of the run that a webhook call brought; nil: none came, or it was not noted yet.
+	// Outside are the names of those values of the run that a webhook call brought; nil: none came, or it was not noted
+	// yet.
 	Outside []string `json:"outside,omitzero"`
 	// Untrusted is the name of the marks between which those stand in what the agent is told; empty: they have none.
 	Untrusted string `json:"untrusted,omitempty"`
@@ -148,7 +152,8 @@ type Snapshot struct {
 // ExecutionByID finds an execution with its automation, who ran it, and its session.
 func ExecutionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Execution, error) {
 	var e Execution
-	err := q.NewSelect().Model(&e).Relation("Automation").Relation("User").Relation("Session").Where("e.id = ?", id).Scan(ctx)
+	err := q.NewSelect().Model(&e).Relation("Automation").Relation("User").Relation("Session").Where("e.id = ?", id).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find execution %s: %w", id, err)
 	}
@@ -171,7 +176,8 @@ func RunsOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) (map[uuid.UUID
 		return nil, nil
 	}
 	var list []Execution
-	err := q.NewSelect().Model(&list).Column("id", "session_id", "status", "result").Where("e.session_id = ANY(?::uuid[])", UUIDs(sessions)).Scan(ctx)
+	err := q.NewSelect().Model(&list).Column("id", "session_id", "status", "result").
+		Where("e.session_id = ANY(?::uuid[])", UUIDs(sessions)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list executions of sessions: %w", err)
 	}
@@ -208,15 +214,16 @@ func LastSuccess(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, 
 func EndedLike(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
 	var class string
 	err := q.NewRaw(`SELECT CASE WHEN status = 'failed' THEN error_class ELSE '' END FROM executions
-		WHERE automation_id = ? AND id < ? AND session_id IS NOT NULL ORDER BY id DESC LIMIT 1`, e.AutomationID, e.ID).Scan(ctx, &class)
+		WHERE automation_id = ? AND id < ? AND session_id IS NOT NULL ORDER BY id DESC LIMIT 1`, e.AutomationID, e.ID).
+		Scan(ctx, &class)
 	if IsNotFound(err) {
 		return false, nil
 	}
 	return class == e.ErrorClass, wrapped(err, "find the run before "+e.ID.String())
 }
 
-// InsertExecution writes an execution that has no session: failed to start, skipped, missed. It reports whether it did: a due
-// time that has a row already gets no second one, and then nothing may refer to this one.
+// InsertExecution writes an execution that has no session: failed to start, skipped, missed. It reports whether it did:
+// a due time that has a row already gets no second one, and then nothing may refer to this one.
 func InsertExecution(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
 	res, err := q.NewInsert().Model(e).On("CONFLICT DO NOTHING").Exec(ctx)
 	if err != nil {
@@ -228,7 +235,8 @@ func InsertExecution(ctx context.Context, q bun.IDB, e *Execution) (bool, error)
 
 // EndExecution writes how an execution ended.
 func EndExecution(ctx context.Context, q bun.IDB, e *Execution) error {
-	_, err := q.NewUpdate().Model(e).Column("status", "reason", "error_class", "exit_code", "neutral", "answer", "result", "skip_count", "last_skipped_for", "started_at", "finished_at").WherePK().Exec(ctx)
+	_, err := q.NewUpdate().Model(e).Column("status", "reason", "error_class", "exit_code", "neutral", "answer",
+		"result", "skip_count", "last_skipped_for", "started_at", "finished_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("end execution %s: %w", e.ID, err)
 	}
@@ -237,8 +245,10 @@ func EndExecution(ctx context.Context, q bun.IDB, e *Execution) error {
 
 // NoteWorked adds the time since a session's worker took it to what its run in flight has worked, if it has one.
 func NoteWorked(ctx context.Context, q bun.IDB, session uuid.UUID, until time.Time) error {
-	_, err := q.NewRaw(`UPDATE executions e SET worked_seconds = worked_seconds + greatest(0, extract(epoch FROM ? - s.at_work_since))
-		FROM sessions s WHERE s.id = ? AND e.session_id = s.id AND e.status IN ('queued', 'running') AND s.at_work_since IS NOT NULL`, until, session).Exec(ctx)
+	_, err := q.NewRaw(`UPDATE executions e SET worked_seconds = worked_seconds + greatest(0, extract(epoch
+		FROM ? - s.at_work_since))
+		FROM sessions s WHERE s.id = ? AND e.session_id = s.id AND e.status IN ('queued', 'running')
+			AND s.at_work_since IS NOT NULL`, until, session).Exec(ctx)
 	return wrapped(err, "note how long session "+session.String()+" has worked")
 }
 
@@ -263,12 +273,13 @@ type ExecutionFilter struct {
 	Limit      int
 }
 
-// Executions lists history, newest first, without what a run was given: its values, and the prompt, steps, parameters and instructions of
-// its snapshot, which may be megabytes each.
+// Executions lists history, newest first, without what a run was given: its values, and the prompt, steps, parameters
+// and instructions of its snapshot, which may be megabytes each.
 func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution, error) {
 	var list []Execution
 	sel := q.NewSelect().Model(&list).Relation("Automation").Relation("User").
-		ExcludeColumn("snapshot", "parameters").ColumnExpr("e.snapshot - '{prompt,steps,parameters,instructions}'::text[] AS snapshot").
+		ExcludeColumn("snapshot", "parameters").
+		ColumnExpr("e.snapshot - '{prompt,steps,parameters,instructions}'::text[] AS snapshot").
 		Limit(int64(f.Limit))
 	sel = f.Access.narrow(sel, "automation", "creator_id")
 	if f.Automation != uuid.Nil {
@@ -307,9 +318,7 @@ func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution,
 		return nil, fmt.Errorf("list executions: %w", err)
 	}
 	if f.After != uuid.Nil {
-		for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-			list[i], list[j] = list[j], list[i]
-		}
+		slices.Reverse(list)
 	}
 	return list, nil
 }
@@ -317,7 +326,8 @@ func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution,
 // CountExecutions counts the runs of an automation, up to a cap, since an exact count of a long history is slow.
 func CountExecutions(ctx context.Context, q bun.IDB, automation uuid.UUID, most int) (int, error) {
 	var n int
-	err := q.NewRaw("SELECT count(*) FROM (SELECT 1 FROM executions WHERE automation_id = ? LIMIT ?) t", automation, most).Scan(ctx, &n)
+	err := q.NewRaw("SELECT count(*) FROM (SELECT 1 FROM executions WHERE automation_id = ? LIMIT ?) t", automation,
+		most).Scan(ctx, &n)
 	if err != nil {
 		return 0, fmt.Errorf("count executions: %w", err)
 	}
@@ -370,18 +380,22 @@ func PruneExecutions(ctx context.Context, q bun.IDB, before time.Time, keep int)
 	return res.RowsAffected()
 }
 
-// AutomationsToPrune lists the automations that have executions older than a time, with their names, other than those whose
-// history is set aside.
+// AutomationsToPrune lists the automations that have executions older than a time, with their names, other than those
+// whose history is set aside.
 func AutomationsToPrune(ctx context.Context, q bun.IDB, now, before time.Time) ([]Automation, error) {
 	var list []Automation
 	err := q.NewSelect().Model(&list).Column("id", "name", "workspace_id").
-		Where("a.id IN (SELECT automation_id FROM executions WHERE created_at < ?)", before).Where(notSetAside(TaskSweep, "a.id"), now).Scan(ctx)
+		Where("a.id IN (SELECT automation_id FROM executions WHERE created_at < ?)", before).
+		Where(notSetAside(TaskSweep, "a.id"), now).Scan(ctx)
 	return list, wrapped(err, "list automations with old executions")
 }
 
 // PruneExecutionsOf is PruneExecutions for one automation.
-func PruneExecutionsOf(ctx context.Context, q bun.IDB, automation uuid.UUID, before time.Time, keep int) (int64, error) {
-	res, err := q.NewRaw(`DELETE FROM executions e WHERE e.id IN (SELECT id FROM executions x WHERE x.automation_id = ?0 ORDER BY x.id DESC OFFSET ?1)
+func PruneExecutionsOf(
+	ctx context.Context, q bun.IDB, automation uuid.UUID, before time.Time, keep int,
+) (int64, error) {
+	res, err := q.NewRaw(`DELETE FROM executions e WHERE e.id IN (SELECT id FROM executions x WHERE x.automation_id = ?0
+		ORDER BY x.id DESC OFFSET ?1)
 		AND e.created_at < ?2 AND e.status NOT IN ('queued', 'running')`, automation, keep, before).Exec(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("prune executions of automation %s: %w", automation, err)

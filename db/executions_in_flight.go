@@ -22,7 +22,8 @@ func SessionsInFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) ([]u
 // CountInFlight counts the executions of an automation that have yet to end.
 func CountInFlight(ctx context.Context, tx bun.Tx, automation uuid.UUID) (int, error) {
 	var n int
-	err := prepare(tx).row(ctx, "SELECT count(*) FROM executions WHERE automation_id = $1 AND status IN ('queued', 'running')", automation).Scan(&n)
+	err := prepare(tx).row(ctx, `SELECT count(*) FROM executions
+		WHERE automation_id = $1 AND status IN ('queued', 'running')`, automation).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count executions in flight: %w", err)
 	}
@@ -40,8 +41,10 @@ type OldestRun struct {
 // OldestInFlight finds, for each automation that has one, its oldest execution in flight.
 func OldestInFlight(ctx context.Context, q bun.IDB, automations ...uuid.UUID) (map[uuid.UUID]OldestRun, error) {
 	var list []OldestRun
-	err := q.NewRaw(`SELECT DISTINCT ON (automation_id) automation_id, id, session_id, count(*) OVER (PARTITION BY automation_id) AS count
-		FROM executions WHERE automation_id = ANY(?::uuid[]) AND status IN ('queued', 'running') ORDER BY automation_id, id`,
+	err := q.NewRaw(`SELECT DISTINCT ON (automation_id) automation_id, id, session_id,
+		count(*) OVER (PARTITION BY automation_id) AS count
+		FROM executions WHERE automation_id = ANY(?::uuid[]) AND status IN ('queued', 'running')
+			ORDER BY automation_id, id`,
 		UUIDs(automations)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("list executions in flight: %w", err)

@@ -11,12 +11,16 @@ import (
 
 // ExecutionAt finds the row that answers a due time: the one for it, the streak that covers it, or a run that was asked
 // for within a margin of it.
-func ExecutionAt(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time, within time.Duration) (*Execution, error) {
+func ExecutionAt(
+	ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time, within time.Duration,
+) (*Execution, error) {
 	var e Execution
 	err := q.NewSelect().Model(&e).Where("e.automation_id = ?", automation).
-		Where("((e.scheduled_for <= ? AND coalesce(e.last_skipped_for, e.scheduled_for) > ?) OR (e.scheduled_for IS NULL AND e.created_at >= ? AND e.created_at < ?))",
+		Where(`((e.scheduled_for <= ? AND coalesce(e.last_skipped_for, e.scheduled_for) > ?)
+			OR (e.scheduled_for IS NULL AND e.created_at >= ? AND e.created_at < ?))`,
 			at.Add(within), at.Add(-within), at, at.Add(within)).
-		OrderExpr("(e.source = 'schedule') DESC, abs(extract(epoch FROM coalesce(e.scheduled_for, e.created_at) - ?))", at).Limit(1).Scan(ctx)
+		OrderExpr("(e.source = 'schedule') DESC, abs(extract(epoch FROM coalesce(e.scheduled_for, e.created_at) - ?))",
+			at).Limit(1).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find the execution at %s: %w", at, err)
 	}
@@ -26,7 +30,8 @@ func ExecutionAt(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.T
 // LatestScheduled finds the newest execution of an automation that the schedule started and that has a session.
 func LatestScheduled(ctx context.Context, q bun.IDB, automation uuid.UUID) (*Execution, error) {
 	var e Execution
-	err := q.NewSelect().Model(&e).Where("e.automation_id = ?", automation).Where("e.source = 'schedule'").Where("e.session_id IS NOT NULL").
+	err := q.NewSelect().Model(&e).Where("e.automation_id = ?", automation).Where("e.source = 'schedule'").
+		Where("e.session_id IS NOT NULL").
 		OrderExpr("e.id DESC").Limit(1).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find latest scheduled execution: %w", err)
@@ -34,13 +39,15 @@ func LatestScheduled(ctx context.Context, q bun.IDB, automation uuid.UUID) (*Exe
 	return &e, nil
 }
 
-// GateStreak finds the row in which a loop's closed gate was counted last, if its schedule did nothing else and no run began
-// since: the newest execution before a given one. Zero: there is none.
+// GateStreak finds the row in which a loop's closed gate was counted last, if its schedule did nothing else and no run
+// began since: the newest execution before a given one. Zero: there is none.
 func GateStreak(ctx context.Context, q bun.IDB, automation, before uuid.UUID) (uuid.UUID, error) {
 	var id uuid.UUID
-	err := q.NewRaw(`SELECT CASE WHEN e.status = 'skipped' AND e.error_class = 'gate' AND e.source = 'schedule' AND e.session_id IS NULL THEN e.id
+	err := q.NewRaw(`SELECT CASE WHEN e.status = 'skipped' AND e.error_class = 'gate' AND e.source = 'schedule'
+		AND e.session_id IS NULL THEN e.id
 			ELSE '00000000-0000-0000-0000-000000000000' END
-		FROM executions e WHERE e.automation_id = ? AND e.id < ? AND (e.source = 'schedule' OR e.session_id IS NOT NULL) ORDER BY e.id DESC LIMIT 1`,
+		FROM executions e WHERE e.automation_id = ? AND e.id < ? AND (e.source = 'schedule' OR e.session_id IS NOT NULL)
+			ORDER BY e.id DESC LIMIT 1`,
 		automation, before).Scan(ctx, &id)
 	if IsNotFound(err) {
 		return uuid.Nil, nil
@@ -48,10 +55,11 @@ func GateStreak(ctx context.Context, q bun.IDB, automation, before uuid.UUID) (u
 	return id, wrapped(err, "find the streak of a gate")
 }
 
-// AddSkip counts n more skipped due times, the last of them at a time, in the row of a streak. It reports whether there is
-// such a row, and whether it stands for earlier times alone.
+// AddSkip counts n more skipped due times, the last of them at a time, in the row of a streak. It reports whether there
+// is such a row, and whether it stands for earlier times alone.
 func AddSkip(ctx context.Context, q bun.IDB, id uuid.UUID, n int, at time.Time) (bool, error) {
-	res, err := q.NewUpdate().Model((*Execution)(nil)).Set("skip_count = skip_count + ?", n).Set("last_skipped_for = ?", at).
+	res, err := q.NewUpdate().Model((*Execution)(nil)).Set("skip_count = skip_count + ?", n).
+		Set("last_skipped_for = ?", at).
 		Where("e.id = ?", id).Where("greatest(e.last_skipped_for, e.scheduled_for) < ?", at).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("count a skip: %w", err)
@@ -64,15 +72,17 @@ func AddSkip(ctx context.Context, q bun.IDB, id uuid.UUID, n int, at time.Time) 
 func HasAnswer(ctx context.Context, q bun.IDB, automation uuid.UUID, due time.Time) (bool, error) {
 	var has bool
 	err := q.NewRaw(`SELECT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = ? AND e.source = 'schedule'
-		AND e.scheduled_for <= ? AND greatest(e.last_skipped_for, e.scheduled_for) >= ?)`, automation, due, due).Scan(ctx, &has)
+		AND e.scheduled_for <= ? AND greatest(e.last_skipped_for, e.scheduled_for) >= ?)`, automation, due, due).
+		Scan(ctx, &has)
 	return has, wrapped(err, "look for the answer of a due time")
 }
 
-// AnsweredTooSoon lists the rows of an automation that stand for due times after now because a clock was ahead: what was missed
-// by it, and the runs that caught up for that. What it started or skipped otherwise is answered.
+// AnsweredTooSoon lists the rows of an automation that stand for due times after now because a clock was ahead: what
+// was missed by it, and the runs that caught up for that. What it started or skipped otherwise is answered.
 func AnsweredTooSoon(ctx context.Context, tx bun.Tx, automation uuid.UUID, now time.Time) ([]Execution, error) {
 	var list []Execution
-	err := tx.NewSelect().Model(&list).Where("e.automation_id = ?", automation).Where("e.source = 'schedule' AND e.created_at > ?", now).
+	err := tx.NewSelect().Model(&list).Where("e.automation_id = ?", automation).
+		Where("e.source = 'schedule' AND e.created_at > ?", now).
 		Where("greatest(e.last_skipped_for, e.scheduled_for) > ?", now).
 		Where("e.status = 'missed' OR e.mark = ?", CatchUpMark).OrderExpr("e.scheduled_for").Scan(ctx)
 	return list, wrapped(err, "list what was answered too soon")
@@ -87,6 +97,7 @@ func ShortenAnswer(ctx context.Context, tx bun.Tx, execution uuid.UUID, n int, l
 
 // DropMissed removes a row that says that due times were missed which are yet to come.
 func DropMissed(ctx context.Context, tx bun.Tx, execution uuid.UUID) error {
-	_, err := tx.NewDelete().Model((*Execution)(nil)).Where("e.id = ?", execution).Where("e.status = 'missed'").Exec(ctx)
+	_, err := tx.NewDelete().Model((*Execution)(nil)).Where("e.id = ?", execution).Where("e.status = 'missed'").
+		Exec(ctx)
 	return wrapped(err, "remove execution "+execution.String())
 }

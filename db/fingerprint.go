@@ -6,7 +6,8 @@ import (
 	"encoding/json"
 )
 
-// Fingerprint is a short text that differs where what it is made of does. It stands for a version of what has no column for one.
+// Fingerprint is a short text that differs where what it is made of does. It stands for a version of what has no column
+// for one.
 func Fingerprint(of ...any) string {
 	raw, err := json.Marshal(of)
 	if err != nil {

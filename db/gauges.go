@@ -24,10 +24,13 @@ func ReadGauges(ctx context.Context, q bun.IDB, now time.Time) (*Gauges, error) 
 		N     float64 `bun:"n"`
 	}
 	err := q.NewRaw(`
-		SELECT 'session' AS kind, status AS label, count(*)::float8 AS n FROM sessions WHERE status IN ('queued', 'in_progress', 'waiting') GROUP BY status
-		UNION ALL SELECT 'ended', status, count(*) FROM executions WHERE created_at > ? AND finished_at > ? GROUP BY status
+		SELECT 'session' AS kind, status AS label, count(*)::float8 AS n FROM sessions
+			WHERE status IN ('queued', 'in_progress', 'waiting') GROUP BY status
+		UNION ALL SELECT 'ended', status, count(*) FROM executions WHERE created_at > ? AND finished_at > ?
+			GROUP BY status
 		UNION ALL SELECT 'enabled', trigger, count(*) FROM automations WHERE enabled GROUP BY trigger
-		UNION ALL SELECT 'overdue', '', greatest(0, coalesce(extract(epoch FROM ?::timestamptz - min(next_run_at)), 0)) FROM automations WHERE enabled AND next_run_at <= ?`,
+		UNION ALL SELECT 'overdue', '', greatest(0, coalesce(extract(epoch FROM ?::timestamptz - min(next_run_at)), 0))
+			FROM automations WHERE enabled AND next_run_at <= ?`,
 		now.Add(-7*time.Hour), now.Add(-time.Hour), now, now).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("read gauges: %w", err)

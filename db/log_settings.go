@@ -7,8 +7,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// LoggedValues lists the settings, such as "log_min_error_statement = error", by which the server writes values of statements into its own
-// log. Statements carry prompts, names and addresses in their text; secrets are in them hashed or sealed alone.
+// LoggedValues lists the settings, such as "log_min_error_statement = error", by which the server writes values of
+// statements into its own log. Statements carry prompts, names and addresses in their text; secrets are in them hashed
+// or sealed alone.
 func LoggedValues(ctx context.Context, q bun.IDB) ([]string, error) {
 	var list []string
 	err := q.NewRaw(`SELECT name || ' = ' || setting FROM pg_settings

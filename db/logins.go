@@ -33,7 +33,8 @@ func InsertLogin(ctx context.Context, q bun.IDB, l *Login) error {
 // Logins lists a person's sign-ins that are still good, the last used first.
 func Logins(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) ([]Login, error) {
 	var list []Login
-	err := q.NewSelect().Model(&list).Where("l.user_id = ?", user).Where("l.expires_at > ?", now).OrderExpr("l.seen_at DESC, l.id DESC").Scan(ctx)
+	err := q.NewSelect().Model(&list).Where("l.user_id = ?", user).Where("l.expires_at > ?", now).
+		OrderExpr("l.seen_at DESC, l.id DESC").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list logins: %w", err)
 	}
@@ -43,7 +44,8 @@ func Logins(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) ([]Lo
 // LoginAddresses lists from where the person of an e-mail address is signed in.
 func LoginAddresses(ctx context.Context, q bun.IDB, email string, now time.Time) ([]string, error) {
 	var list []string
-	err := q.NewSelect().TableExpr("logins AS l").ColumnExpr("DISTINCT l.address").Join("JOIN users u ON u.id = l.user_id").
+	err := q.NewSelect().TableExpr("logins AS l").ColumnExpr("DISTINCT l.address").
+		Join("JOIN users u ON u.id = l.user_id").
 		Where("lower(u.email) = lower(?)", email).Where("l.expires_at > ?", now).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of logins: %w", err)
@@ -81,8 +83,15 @@ func DeleteLoginOf(ctx context.Context, q bun.IDB, user, login uuid.UUID) (bool,
 
 // DeleteLogins ends every sign-in of a person, except one where it is not zero.
 func DeleteLogins(ctx context.Context, q bun.IDB, user, except uuid.UUID) error {
-	if _, err := q.NewDelete().Table("logins").Where("user_id = ?", user).Where("id <> ?", except).Exec(ctx); err != nil {
+	if _, err := q.NewDelete().Table("logins").Where("user_id = ?", user).Where("id <> ?", except).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("delete logins: %w", err)
 	}
 	return nil
+}
+
+// pruneLogins deletes the logins that expired before a time.
+func pruneLogins(ctx context.Context, q bun.IDB, before time.Time) error {
+	_, err := q.NewDelete().Table("logins").Where("expires_at < ?", before).Exec(ctx)
+	return wrapped(err, "prune logins")
 }

@@ -58,13 +58,14 @@ type ClaimedCopy struct {
 	Automation   string    `bun:"automation"`
 	ExecutionID  uuid.UUID `bun:"execution_id"`
 	SessionID    uuid.UUID `bun:"session_id"`
-	Wanted       bool      `bun:"wanted"` // still: the person is active, at home in the automation's workspace, and has not switched the channel off
-	URL          string    `bun:"url"`    // of the person's webhook
-	Secret       []byte    `bun:"secret"` // of the person's webhook, sealed
+	// still: the person is active, at home in the automation's workspace, and has not switched the channel off
+	Wanted bool   `bun:"wanted"`
+	URL    string `bun:"url"`    // of the person's webhook
+	Secret []byte `bun:"secret"` // of the person's webhook, sealed
 }
 
-// queueCopies makes the copies of notices whose people want copies, and wakes those who send them. To an address that nobody
-// confirmed yet no copy goes.
+// queueCopies makes the copies of notices whose people want copies, and wakes those who send them. To an address that
+// nobody confirmed yet no copy goes.
 func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 	if len(written) == 0 {
 		return nil
@@ -79,7 +80,9 @@ func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 		FROM notifications n
 		JOIN notice_preferences p ON p.user_id = n.user_id
 		JOIN users u ON u.id = n.user_id
-		CROSS JOIN LATERAL (VALUES ('email', p.email AND u.email_changed_at IS NULL), ('webhook', p.webhook_url <> '')) AS c(channel, wanted)
+		CROSS JOIN LATERAL (
+			VALUES ('email', p.email AND u.email_changed_at IS NULL), ('webhook', p.webhook_url <> '')
+		) AS c(channel, wanted)
 		WHERE n.id = ANY(?::uuid[]) AND c.wanted AND n.kind <> ALL(p.muted)`, UUIDs(ids)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("queue copies of notices: %w", err)
@@ -93,9 +96,9 @@ func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 // dueCopies bounds how many due copies one claim looks at, the longest due first.
 const dueCopies = 1000
 
-// ClaimCopies takes up to limit copies of a channel whose time has come, the longest due first, at most one of each person and
-// none of those in except. Each is one process's until the given time; then, if nothing was recorded, it is anyone's again.
-// Several processes may claim at once.
+// ClaimCopies takes up to limit copies of a channel whose time has come, the longest due first, at most one of each
+// person and none of those in except. Each is one process's until the given time; then, if nothing was recorded, it is
+// anyone's again. Several processes may claim at once.
 func ClaimCopies(
 	ctx context.Context, q bun.IDB, channel CopyChannel, now, until time.Time, except []uuid.UUID, limit int,
 ) ([]ClaimedCopy, error) {
@@ -105,24 +108,31 @@ func ClaimCopies(
 	var list []ClaimedCopy
 	err := q.NewRaw(`
 		WITH oldest AS (
-			SELECT d.id, d.next_attempt_at, n.user_id FROM notice_deliveries d JOIN notifications n ON n.id = d.notification_id
+			SELECT d.id, d.next_attempt_at, n.user_id FROM notice_deliveries d
+				JOIN notifications n ON n.id = d.notification_id
 			WHERE d.status = 'queued' AND d.channel = ? AND d.next_attempt_at <= ? AND n.user_id <> ALL(?::uuid[])
 				AND `+notSetAside("emails", "d.id")+` AND `+notSetAside("webhooks", "d.id")+`
 			ORDER BY d.next_attempt_at, d.id LIMIT ?
 		), first AS (
 			SELECT DISTINCT ON (user_id) id FROM oldest ORDER BY user_id, next_attempt_at, id
 		), due AS (
-			SELECT d.id FROM notice_deliveries d WHERE d.id IN (SELECT id FROM first) AND d.status = 'queued' AND d.next_attempt_at <= ?
+			SELECT d.id FROM notice_deliveries d WHERE d.id IN (SELECT id FROM first) AND d.status = 'queued'
+				AND d.next_attempt_at <= ?
 			ORDER BY d.next_attempt_at, d.id LIMIT ? FOR UPDATE SKIP LOCKED
 		), claimed AS (
-			UPDATE notice_deliveries d SET attempts = d.attempts + 1, next_attempt_at = ? FROM due WHERE d.id = due.id RETURNING d.*
+			UPDATE notice_deliveries d SET attempts = d.attempts + 1, next_attempt_at = ? FROM due WHERE d.id = due.id
+				RETURNING d.*
 		)
-		SELECT c.*, n.user_id, u.email, n.kind, n.title, n.body, n.link, n.created_at AS told_at, n.automation_id, coalesce(a.name, '') AS automation,
+		SELECT c.*, n.user_id, u.email, n.kind, n.title, n.body, n.link, n.created_at AS told_at, n.automation_id,
+			coalesce(a.name, '') AS automation,
 			n.execution_id, n.session_id, coalesce(p.webhook_url, '') AS url, p.webhook_secret AS secret,
-			u.deactivated_at IS NULL AND coalesce(CASE c.channel WHEN 'email' THEN p.email AND u.email_changed_at IS NULL
+			u.deactivated_at IS NULL AND coalesce(CASE c.channel WHEN 'email' THEN p.email
+				AND u.email_changed_at IS NULL
 				ELSE p.webhook_url <> '' END, false)
-				AND (n.workspace_id IS NULL OR EXISTS (SELECT FROM workspace_members m WHERE m.workspace_id = n.workspace_id AND m.user_id = n.user_id)
-					OR EXISTS (SELECT FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = n.user_id AND 'admin' = ANY(r.permissions)))
+				AND (n.workspace_id IS NULL OR EXISTS (SELECT FROM workspace_members m
+					WHERE m.workspace_id = n.workspace_id AND m.user_id = n.user_id)
+					OR EXISTS (SELECT FROM user_roles ur JOIN roles r ON r.id = ur.role_id
+						WHERE ur.user_id = n.user_id AND 'admin' = ANY(r.permissions)))
 				AS wanted
 		FROM claimed c
 		JOIN notifications n ON n.id = c.notification_id
@@ -171,8 +181,10 @@ func DeleteQueuedCopies(ctx context.Context, q bun.IDB, user uuid.UUID, channel 
 // LastCopy finds the newest copy for a person by a channel that was tried; nil when there is none.
 func LastCopy(ctx context.Context, q bun.IDB, user uuid.UUID, channel CopyChannel) (*Copy, error) {
 	var c Copy
-	err := q.NewSelect().Model(&c).Join("JOIN notifications AS n ON n.id = nd.notification_id").Where("n.user_id = ?", user).
-		Where("nd.channel = ?", channel).Where("nd.status <> 'queued' OR nd.last_error <> ''").OrderExpr("nd.notification_id DESC").Limit(1).Scan(ctx)
+	err := q.NewSelect().Model(&c).Join("JOIN notifications AS n ON n.id = nd.notification_id").
+		Where("n.user_id = ?", user).
+		Where("nd.channel = ?", channel).Where("nd.status <> 'queued' OR nd.last_error <> ''").
+		OrderExpr("nd.notification_id DESC").Limit(1).Scan(ctx)
 	if IsNotFound(err) {
 		return nil, nil
 	}

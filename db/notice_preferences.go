@@ -33,8 +33,10 @@ func NoticePreferencesOf(ctx context.Context, q bun.IDB, user uuid.UUID) (*Notic
 
 // SaveNoticePreferences writes what a person chose.
 func SaveNoticePreferences(ctx context.Context, q bun.IDB, p *NoticePreferences) error {
-	_, err := q.NewInsert().Model(p).On("CONFLICT (user_id) DO UPDATE").Set("email = EXCLUDED.email").Set("webhook_url = EXCLUDED.webhook_url").
-		Set("webhook_secret = EXCLUDED.webhook_secret").Set("muted = EXCLUDED.muted").Set("updated_at = EXCLUDED.updated_at").Exec(ctx)
+	_, err := q.NewInsert().Model(p).On("CONFLICT (user_id) DO UPDATE").Set("email = EXCLUDED.email").
+		Set("webhook_url = EXCLUDED.webhook_url").
+		Set("webhook_secret = EXCLUDED.webhook_secret").Set("muted = EXCLUDED.muted").
+		Set("updated_at = EXCLUDED.updated_at").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save notice preferences: %w", err)
 	}

@@ -32,8 +32,8 @@ type Notification struct {
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
 }
 
-// InsertNotifications writes notices; one whose key its person has had already is left out. It returns those written, queues
-// the copies that their people want, and tells the people's open pages.
+// InsertNotifications writes notices; one whose key its person has had already is left out. It returns those written,
+// queues the copies that their people want, and tells the people's open pages.
 func InsertNotifications(ctx context.Context, q bun.IDB, list []Notification) ([]Notification, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -63,7 +63,8 @@ type NoticeSubject struct{ Automation, Execution, Session uuid.UUID }
 // HasNotice reports whether a person has had a notice about one of these, dismissed or not.
 func HasNotice(ctx context.Context, q bun.IDB, person uuid.UUID, of NoticeSubject) (bool, error) {
 	told, err := q.NewSelect().Model((*Notification)(nil)).Where("n.user_id = ?", person).
-		Where("(n.automation_id = ? OR n.execution_id = ? OR n.session_id = ?)", orNull(of.Automation), orNull(of.Execution), orNull(of.Session)).
+		Where("(n.automation_id = ? OR n.execution_id = ? OR n.session_id = ?)", orNull(of.Automation),
+			orNull(of.Execution), orNull(of.Session)).
 		Exists(ctx)
 	if err != nil {
 		return false, fmt.Errorf("look for a notice: %w", err)
@@ -84,7 +85,8 @@ type NotificationFilter struct {
 // Notifications lists a person's notices, newest first.
 func Notifications(ctx context.Context, q bun.IDB, f NotificationFilter) ([]Notification, error) {
 	var list []Notification
-	sel := q.NewSelect().Model(&list).Relation("Automation").Where("n.user_id = ?", f.User).Where("n.dismissed_at IS NULL").
+	sel := q.NewSelect().Model(&list).Relation("Automation").Where("n.user_id = ?", f.User).
+		Where("n.dismissed_at IS NULL").
 		OrderExpr("n.id DESC").Limit(int64(f.Limit))
 	if f.Unread {
 		sel = sel.Where("n.read_at IS NULL")
@@ -107,7 +109,8 @@ func Notifications(ctx context.Context, q bun.IDB, f NotificationFilter) ([]Noti
 // NotificationByID finds a notice of a person.
 func NotificationByID(ctx context.Context, q bun.IDB, user, id uuid.UUID) (*Notification, error) {
 	var n Notification
-	if err := q.NewSelect().Model(&n).Relation("Automation").Where("n.id = ?", id).Where("n.user_id = ?", user).Scan(ctx); err != nil {
+	if err := q.NewSelect().Model(&n).Relation("Automation").Where("n.id = ?", id).Where("n.user_id = ?", user).
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("find notification %s: %w", id, err)
 	}
 	return &n, nil
@@ -125,7 +128,8 @@ func CountUnread(ctx context.Context, q bun.IDB, user uuid.UUID) (int64, error) 
 
 // CountNotices counts the notices of a kind that a session led to.
 func CountNotices(ctx context.Context, q bun.IDB, session uuid.UUID, kind string) (int, error) {
-	n, err := q.NewSelect().Model((*Notification)(nil)).Where("n.session_id = ?", session).Where("n.kind = ?", kind).Count(ctx)
+	n, err := q.NewSelect().Model((*Notification)(nil)).Where("n.session_id = ?", session).Where("n.kind = ?", kind).
+		Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("count notices of session %s: %w", session, err)
 	}

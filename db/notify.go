@@ -35,7 +35,8 @@ func NotifyEach(ctx context.Context, q bun.IDB, topic string, ids []uuid.UUID) e
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := q.NewRaw("SELECT pg_notify(?, ? || ' ' || id) FROM unnest(?::uuid[]) AS id", Channel, topic, UUIDs(ids)).Exec(ctx)
+	_, err := q.NewRaw("SELECT pg_notify(?, ? || ' ' || id) FROM unnest(?::uuid[]) AS id", Channel, topic, UUIDs(ids)).
+		Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("announce %s of %d: %w", topic, len(ids), err)
 	}
@@ -43,11 +44,12 @@ func NotifyEach(ctx context.Context, q bun.IDB, topic string, ids []uuid.UUID) e
 }
 
 // NotifyLater announces what has been committed, beside Notify, which is part of a transaction. PostgreSQL commits the
-// transactions that announce something one after the other, each with a write to the disk of its own; so where many run at
-// once, they leave it to this. It returns at once, and what comes in quick succession goes out together, each message once.
+// transactions that announce something one after the other, each with a write to the disk of its own; so where many run
+// at once, they leave it to this. It returns at once, and what comes in quick succession goes out together, each
+// message once.
 //
-// What is announced in the moment before a process dies, or while the database is away, is lost: whoever hears announcements
-// looks by themselves now and then, too.
+// What is announced in the moment before a process dies, or while the database is away, is lost: whoever hears
+// announcements looks by themselves now and then, too.
 func (d *DB) NotifyLater(topic string, ids ...uuid.UUID) {
 	messages := []string{topic}
 	if len(ids) > 0 {
@@ -75,7 +77,8 @@ func (d *DB) notifyAll() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		// Nothing is lost with an announcement that is lost, so nobody waits for the disk.
 		_, _ = d.Pool.Exec(ctx, `WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-			SELECT pg_notify($1, message) FROM quick, unnest($2::text[]) AS message`, pgx.QueryExecModeCacheStatement, Channel, messages)
+			SELECT pg_notify($1, message) FROM quick, unnest($2::text[]) AS message`, pgx.QueryExecModeCacheStatement,
+			Channel, messages)
 		cancel()
 		time.Sleep(notifyInterval)
 	}
@@ -134,7 +137,9 @@ func (a *pending) end() {
 
 // Listen calls heard for every announcement until ctx is over. After each connection, the first too, it calls
 // connected: what was announced in between has been missed. A lost connection is made again.
-func (d *DB) Listen(ctx context.Context, log *slog.Logger, connected func(), heard func(topic string, id uuid.UUID)) error {
+func (d *DB) Listen(
+	ctx context.Context, log *slog.Logger, connected func(), heard func(topic string, id uuid.UUID),
+) error {
 	pause := 100 * time.Millisecond
 	for {
 		begun := time.Now()

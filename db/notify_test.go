@@ -32,12 +32,13 @@ func TestWhatIsAnnouncedSoonIsHeardBeforeTheDatabaseIsClosed(t *testing.T) {
 	heard := map[string]int{}
 	var listening sync.WaitGroup
 	listening.Go(func() {
-		_ = hearer.Listen(ctx, slog.New(slog.DiscardHandler), func() { close(connected) }, func(topic string, id uuid.UUID) {
-			heard[topic+" "+id.String()]++
-			if topic == "last" {
-				close(enough)
-			}
-		})
+		_ = hearer.Listen(ctx, slog.New(slog.DiscardHandler), func() { close(connected) },
+			func(topic string, id uuid.UUID) {
+				heard[topic+" "+id.String()]++
+				if topic == "last" {
+					close(enough)
+				}
+			})
 	})
 	<-connected
 	for range 1000 { // in quick succession: each is told far fewer times
@@ -55,7 +56,8 @@ func TestWhatIsAnnouncedSoonIsHeardBeforeTheDatabaseIsClosed(t *testing.T) {
 	if heard["too late "+uuid.Nil.String()] > 0 {
 		t.Error("something was told after the end")
 	}
-	for _, want := range []string{"queue " + uuid.Nil.String(), "automation " + ids[0].String(), "automation " + ids[1].String(), "automation " + ids[2].String()} {
+	for _, want := range []string{"queue " + uuid.Nil.String(), "automation " + ids[0].String(), "automation " +
+		ids[1].String(), "automation " + ids[2].String()} {
 		if n := heard[want]; n == 0 || n > 100 {
 			t.Errorf("%s was heard %d times; want a few", want, n)
 		}

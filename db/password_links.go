@@ -27,9 +27,11 @@ const invitedUntil = "(SELECT pl.expires_at FROM password_links pl WHERE pl.user
 
 // SavePasswordLink writes a link; one that the person had is no more.
 func SavePasswordLink(ctx context.Context, q bun.IDB, l *PasswordLink) error {
-	_, err := q.NewInsert().Model(l).On("CONFLICT (user_id) DO UPDATE").Set("hash = EXCLUDED.hash").Set("invites = EXCLUDED.invites").
+	_, err := q.NewInsert().Model(l).On("CONFLICT (user_id) DO UPDATE").Set("hash = EXCLUDED.hash").
+		Set("invites = EXCLUDED.invites").
 		Set("confirms = EXCLUDED.confirms").Set("mailed = EXCLUDED.mailed").
-		Set("created_by = EXCLUDED.created_by").Set("created_at = EXCLUDED.created_at").Set("expires_at = EXCLUDED.expires_at").Exec(ctx)
+		Set("created_by = EXCLUDED.created_by").Set("created_at = EXCLUDED.created_at").
+		Set("expires_at = EXCLUDED.expires_at").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save password link: %w", err)
 	}
@@ -71,7 +73,8 @@ func ExpirePasswordLink(ctx context.Context, q bun.IDB, user uuid.UUID, now time
 
 // EndInvitation deletes a person's invitation, if there is one: they have come in by another way.
 func EndInvitation(ctx context.Context, q bun.IDB, user uuid.UUID) error {
-	if _, err := q.NewDelete().Model((*PasswordLink)(nil)).Where("pl.user_id = ?", user).Where("pl.invites").Exec(ctx); err != nil {
+	if _, err := q.NewDelete().Model((*PasswordLink)(nil)).Where("pl.user_id = ?", user).Where("pl.invites").
+		Exec(ctx); err != nil {
 		return fmt.Errorf("end invitation: %w", err)
 	}
 	return nil

@@ -9,9 +9,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// prepared is what runs statements as they are, with $1, $2 for their arguments. The server plans each once for a connection;
-// what bun writes it must plan each time, which for a statement of one row takes longer than to run it. So the statements of
-// an accepted webhook call go this way.
+// prepared is what runs statements as they are, with $1, $2 for their arguments. The server plans each once for a
+// connection; what bun writes it must plan each time, which for a statement of one row takes longer than to run it. So
+// the statements of an accepted webhook call go this way.
 type prepared struct{ q queryer }
 
 func (p prepared) exec(ctx context.Context, query string, args ...any) error {

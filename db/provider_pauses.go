@@ -9,15 +9,16 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// ProviderPause keeps the sessions of a provider's account from starting until a time, and after it lets one at a time try, until
-// one succeeds. The account is the server's, or a workspace's own: of one whose variables match Keys.
+// ProviderPause keeps the sessions of a provider's account from starting until a time, and after it lets one at a time
+// try, until one succeeds. The account is the server's, or a workspace's own: of one whose variables match Keys.
 type ProviderPause struct {
 	bun.BaseModel `bun:"table:provider_pauses,alias:pp"`
 
 	Provider    string    `bun:"provider"`
 	WorkspaceID uuid.UUID `bun:"workspace_id,nullzero,type:uuid"` // zero: the server's account
-	Keys        []string  `bun:"keys,array"`                      // patterns of LIKE: variables that sign the provider in
-	Workspace   string    `bun:"workspace,scanonly"`              // its name; empty for the server's account
+	// patterns of LIKE: variables that sign the provider in
+	Keys      []string `bun:"keys,array"`
+	Workspace string   `bun:"workspace,scanonly"` // its name; empty for the server's account
 
 	Since      time.Time `bun:"since"`
 	Until      time.Time `bun:"until"`
@@ -31,15 +32,18 @@ type ProviderPause struct {
 func ProviderPauses(ctx context.Context, q bun.IDB) ([]ProviderPause, error) {
 	var list []ProviderPause
 	err := q.NewSelect().Model(&list).ColumnExpr("pp.*").ColumnExpr("coalesce(w.name, '') AS workspace").
-		Join("LEFT JOIN workspaces AS w ON w.id = pp.workspace_id").OrderExpr("pp.provider, pp.workspace_id NULLS FIRST").Scan(ctx)
+		Join("LEFT JOIN workspaces AS w ON w.id = pp.workspace_id").
+		OrderExpr("pp.provider, pp.workspace_id NULLS FIRST").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list paused providers: %w", err)
 	}
 	return list, nil
 }
 
-// account selects the workspace whose own account the session s uses with the provider of the pause p; null for the server's.
-const account = `(SELECT v.workspace_id FROM workspace_variables v WHERE v.workspace_id = s.workspace_id AND v.name LIKE ANY(p.keys) LIMIT 1)`
+// account selects the workspace whose own account the session s uses with the provider of the pause p; null for the
+// server's.
+const account = `(SELECT v.workspace_id FROM workspace_variables v
+	WHERE v.workspace_id = s.workspace_id AND v.name LIKE ANY(p.keys) LIMIT 1)`
 
 // paused is true where the pause p keeps the session s from starting.
 const paused = `p.provider = s.provider AND p.workspace_id IS NOT DISTINCT FROM ` + account
@@ -53,7 +57,8 @@ func PausesOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) (map[uuid.UU
 		Session uuid.UUID `bun:"session,type:uuid"`
 		ProviderPause
 	}
-	err := q.NewRaw("SELECT s.id AS session, p.* FROM sessions s JOIN provider_pauses p ON "+paused+" WHERE s.id = ANY(?::uuid[]) AND s.status = 'queued' AND NOT s.at_gate",
+	err := q.NewRaw(`SELECT s.id AS session, p.* FROM sessions s JOIN provider_pauses p ON `+paused+`
+		WHERE s.id = ANY(?::uuid[]) AND s.status = 'queued' AND NOT s.at_gate`,
 		UUIDs(sessions)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("find what sessions wait for: %w", err)
@@ -71,7 +76,8 @@ func WaitingForProviders(ctx context.Context, q bun.IDB) (map[string]int, error)
 		Provider string `bun:"provider"`
 		N        int    `bun:"n"`
 	}
-	err := q.NewRaw("SELECT s.provider, count(*) AS n FROM sessions s JOIN provider_pauses p ON "+paused+" WHERE s.status = 'queued' AND NOT s.at_gate GROUP BY s.provider").Scan(ctx, &rows)
+	err := q.NewRaw(`SELECT s.provider, count(*) AS n FROM sessions s JOIN provider_pauses p ON `+paused+`
+		WHERE s.status = 'queued' AND NOT s.at_gate GROUP BY s.provider`).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("count sessions that wait for providers: %w", err)
 	}
@@ -82,11 +88,12 @@ func WaitingForProviders(ctx context.Context, q bun.IDB) (map[string]int, error)
 	return waiting, nil
 }
 
-// LockPause finds the pause of a provider's account, for changing it; nil where there is none. The account is a workspace's own,
-// or the server's where the id is zero.
+// LockPause finds the pause of a provider's account, for changing it; nil where there is none. The account is a
+// workspace's own, or the server's where the id is zero.
 func LockPause(ctx context.Context, tx bun.Tx, provider string, workspace uuid.UUID) (*ProviderPause, error) {
 	var p ProviderPause
-	err := tx.NewSelect().Model(&p).Where("pp.provider = ?", provider).Where("pp.workspace_id IS NOT DISTINCT FROM ?", orNull(workspace)).For("UPDATE").Scan(ctx)
+	err := tx.NewSelect().Model(&p).Where("pp.provider = ?", provider).
+		Where("pp.workspace_id IS NOT DISTINCT FROM ?", orNull(workspace)).For("UPDATE").Scan(ctx)
 	if IsNotFound(err) {
 		return nil, nil
 	}
@@ -112,7 +119,8 @@ func InsertPause(ctx context.Context, q bun.IDB, p *ProviderPause) (bool, error)
 // SavePause writes what changes of a pause.
 func SavePause(ctx context.Context, q bun.IDB, p *ProviderPause) error {
 	_, err := q.NewUpdate().Model(p).Column("until", "failed_at", "failures", "error_class", "reason").
-		Where("pp.provider = ?", p.Provider).Where("pp.workspace_id IS NOT DISTINCT FROM ?", orNull(p.WorkspaceID)).Exec(ctx)
+		Where("pp.provider = ?", p.Provider).Where("pp.workspace_id IS NOT DISTINCT FROM ?", orNull(p.WorkspaceID)).
+		Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("pause %s: %w", p.Provider, err)
 	}

@@ -35,13 +35,14 @@ func ProviderTrials(ctx context.Context, q bun.IDB) ([]ProviderTrial, error) {
 	return list, nil
 }
 
-// RequestTrial asks a worker to try a provider. One that was asked for or begun after stale stays. It reports whether it
-// wrote the request.
+// RequestTrial asks a worker to try a provider. One that was asked for or begun after stale stays. It reports whether
+// it wrote the request.
 func RequestTrial(ctx context.Context, q bun.IDB, provider string, by uuid.UUID, now, stale time.Time) (bool, error) {
 	res, err := q.NewRaw(`INSERT INTO provider_trials (provider, requested_by, requested_at) VALUES (?0, ?1, ?2)
 		ON CONFLICT (provider) DO UPDATE SET requested_by = excluded.requested_by, requested_at = excluded.requested_at,
 			worker = '', started_at = NULL, finished_at = NULL, error_class = '', reason = '', answer = '', usage = NULL
-		WHERE provider_trials.finished_at IS NOT NULL OR coalesce(provider_trials.started_at, provider_trials.requested_at) < ?3`,
+		WHERE provider_trials.finished_at IS NOT NULL
+			OR coalesce(provider_trials.started_at, provider_trials.requested_at) < ?3`,
 		provider, orNull(by), now, stale).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("request trial of %s: %w", provider, err)
@@ -50,12 +51,13 @@ func RequestTrial(ctx context.Context, q bun.IDB, provider string, by uuid.UUID,
 	return n > 0, err
 }
 
-// ClaimTrial takes a requested trial for a worker; nil where there is none. As of sessions, it leaves to others what they have
-// and it has not.
+// ClaimTrial takes a requested trial for a worker; nil where there is none. As of sessions, it leaves to others what
+// they have and it has not.
 func ClaimTrial(ctx context.Context, q bun.IDB, worker string, now time.Time) (*ProviderTrial, error) {
 	var t ProviderTrial
 	err := q.NewRaw(`UPDATE provider_trials SET worker = ?0, started_at = ?1 WHERE provider = (
-			SELECT provider FROM provider_trials WHERE started_at IS NULL AND provider <> ALL(ARRAY(`+elsewhere("?0", "?2")+`))
+			SELECT provider FROM provider_trials WHERE started_at IS NULL AND provider <> ALL(ARRAY(`+elsewhere("?0",
+		"?2")+`))
 			ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
 		) RETURNING *`, worker, now, now.Add(-WorkerSilence)).Scan(ctx, &t)
 	if IsNotFound(err) {
@@ -79,7 +81,8 @@ func FinishTrial(ctx context.Context, q bun.IDB, t *ProviderTrial) error {
 
 // AbandonTrials ends what a former life of a worker was trying.
 func AbandonTrials(ctx context.Context, q bun.IDB, worker, reason string, now time.Time) error {
-	_, err := q.NewUpdate().Model((*ProviderTrial)(nil)).Set("finished_at = ?", now).Set("error_class = 'interrupted'").Set("reason = ?", reason).
+	_, err := q.NewUpdate().Model((*ProviderTrial)(nil)).Set("finished_at = ?", now).Set("error_class = 'interrupted'").
+		Set("reason = ?", reason).
 		Where("pt.worker = ?", worker).Where("pt.started_at IS NOT NULL AND pt.finished_at IS NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("abandon trials: %w", err)

@@ -13,29 +13,30 @@ import (
 type PullRequest struct {
 	bun.BaseModel `bun:"table:pull_requests,alias:pr"`
 
-	ID         uuid.UUID        `bun:"id,pk,type:uuid"`
-	SessionID  uuid.UUID        `bun:"session_id,type:uuid"`
-	Forge      string           `bun:"forge"`
-	Repository string           `bun:"repository"`
-	Number     int64            `bun:"number"`
-	URL        string           `bun:"url"`
-	Key        string           `bun:"key"`
-	Title      string           `bun:"title"`
-	Branch     string           `bun:"branch"` // its own; of one that is not confirmed, the branch that the worktree was on
-	State      PullRequestState `bun:"state"`
-	FoundBy    FoundBy          `bun:"found_by"`
-	CreatedAt  time.Time        `bun:"created_at"`
-	UpdatedAt  time.Time        `bun:"updated_at"`
-	RemoteAt   time.Time        `bun:"remote_at,nullzero"`
-	CheckedAt  time.Time        `bun:"checked_at,nullzero"`
-	SettledAt  time.Time        `bun:"settled_at,nullzero"`
-	Problem    string           `bun:"problem"`
+	ID         uuid.UUID `bun:"id,pk,type:uuid"`
+	SessionID  uuid.UUID `bun:"session_id,type:uuid"`
+	Forge      string    `bun:"forge"`
+	Repository string    `bun:"repository"`
+	Number     int64     `bun:"number"`
+	URL        string    `bun:"url"`
+	Key        string    `bun:"key"`
+	Title      string    `bun:"title"`
+	// its own; of one that is not confirmed, the branch that the worktree was on
+	Branch    string           `bun:"branch"`
+	State     PullRequestState `bun:"state"`
+	FoundBy   FoundBy          `bun:"found_by"`
+	CreatedAt time.Time        `bun:"created_at"`
+	UpdatedAt time.Time        `bun:"updated_at"`
+	RemoteAt  time.Time        `bun:"remote_at,nullzero"`
+	CheckedAt time.Time        `bun:"checked_at,nullzero"`
+	SettledAt time.Time        `bun:"settled_at,nullzero"`
+	Problem   string           `bun:"problem"`
 
 	WorkspaceID uuid.UUID `bun:"workspace_id,scanonly,type:uuid"` // of its session, where the query says so
 }
 
-// Confirmed reports whether a pull request is known to be its session's: by the forge, by a person, or since Carillon opened it.
-// One that is not is shown, and moves nothing.
+// Confirmed reports whether a pull request is known to be its session's: by the forge, by a person, or since Carillon
+// opened it. One that is not is shown, and moves nothing.
 func (p *PullRequest) Confirmed() bool { return p.FoundBy != FoundInOutput }
 
 // PullRequestState is where a pull request stands.
@@ -70,19 +71,23 @@ func InsertPullRequest(ctx context.Context, tx bun.Tx, p *PullRequest) (bool, er
 	return n > 0, err
 }
 
-// SessionPullRequest finds a pull request of a session, for a change under the session's lock. It goes by the repository's
-// name, since forges do not always know under which host they are reached.
-func SessionPullRequest(ctx context.Context, tx bun.Tx, session uuid.UUID, forge, repository string, number int64) (*PullRequest, error) {
+// SessionPullRequest finds a pull request of a session, for a change under the session's lock. It goes by the
+// repository's name, since forges do not always know under which host they are reached.
+func SessionPullRequest(
+	ctx context.Context, tx bun.Tx, session uuid.UUID, forge, repository string, number int64,
+) (*PullRequest, error) {
 	var p PullRequest
 	err := tx.NewSelect().Model(&p).Where("pr.session_id = ?", session).
-		Where("pr.forge = ? AND lower(pr.repository) = lower(?) AND pr.number = ?", forge, repository, number).Limit(1).Scan(ctx)
+		Where("pr.forge = ? AND lower(pr.repository) = lower(?) AND pr.number = ?", forge, repository, number).Limit(1).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find pull request %d of session %s: %w", number, session, err)
 	}
 	return &p, nil
 }
 
-// PullRequestsOf lists the pull requests of sessions: those that are confirmed first, of these the open ones, then the newest.
+// PullRequestsOf lists the pull requests of sessions: those that are confirmed first, of these the open ones, then the
+// newest.
 func PullRequestsOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) ([]PullRequest, error) {
 	if len(sessions) == 0 {
 		return nil, nil
@@ -98,23 +103,27 @@ func PullRequestsOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) ([]Pul
 
 // HasPullRequest reports whether a session is known to have led to a pull request.
 func HasPullRequest(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
-	return q.NewSelect().Model((*PullRequest)(nil)).Where("pr.session_id = ? AND pr.found_by <> 'output'", session).Exists(ctx)
+	return q.NewSelect().Model((*PullRequest)(nil)).Where("pr.session_id = ? AND pr.found_by <> 'output'", session).
+		Exists(ctx)
 }
 
 // OpenPullRequest finds an open pull request of an automation's sessions; its address is empty when there is none.
 func OpenPullRequest(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, error) {
 	var url string
 	err := q.NewRaw(`SELECT pr.url FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id
-		WHERE s.automation_id = ? AND pr.state = 'open' AND pr.found_by <> 'output' ORDER BY pr.id DESC LIMIT 1`, automation).Scan(ctx, &url)
+		WHERE s.automation_id = ? AND pr.state = 'open' AND pr.found_by <> 'output' ORDER BY pr.id DESC
+			LIMIT 1`, automation).Scan(ctx, &url)
 	if IsNotFound(err) {
 		return "", nil
 	}
 	return url, wrapped(err, "find an open pull request")
 }
 
-// SessionsOfPullRequest lists the sessions of a workspace that a pull request belongs to: those that it is known of, and,
-// unless branch is empty, those that have the branch.
-func SessionsOfPullRequest(ctx context.Context, q bun.IDB, workspace uuid.UUID, forge, repository string, number int64, branch string) ([]uuid.UUID, error) {
+// SessionsOfPullRequest lists the sessions of a workspace that a pull request belongs to: those that it is known of,
+// and, unless branch is empty, those that have the branch.
+func SessionsOfPullRequest(
+	ctx context.Context, q bun.IDB, workspace uuid.UUID, forge, repository string, number int64, branch string,
+) ([]uuid.UUID, error) {
 	var ids []uuid.UUID
 	err := q.NewRaw(`SELECT pr.session_id FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id
 			WHERE pr.forge = ? AND lower(pr.repository) = lower(?) AND pr.number = ? AND s.workspace_id = ?
@@ -129,7 +138,8 @@ func SessionsOfPullRequest(ctx context.Context, q bun.IDB, workspace uuid.UUID, 
 
 // SavePullRequest writes what a forge told of a pull request.
 func SavePullRequest(ctx context.Context, tx bun.Tx, p *PullRequest) error {
-	_, err := tx.NewUpdate().Model(p).Column("url", "title", "branch", "state", "found_by", "updated_at", "remote_at", "checked_at", "settled_at", "problem").
+	_, err := tx.NewUpdate().Model(p).Column("url", "title", "branch", "state", "found_by", "updated_at", "remote_at",
+		"checked_at", "settled_at", "problem").
 		WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save pull request %s: %w", p.ID, err)
@@ -149,7 +159,8 @@ func SettlePullRequests(ctx context.Context, tx bun.Tx, session uuid.UUID, now t
 
 // NotePullRequestProblem notes why the forge could not be asked for a pull request.
 func NotePullRequestProblem(ctx context.Context, q bun.IDB, id uuid.UUID, problem string) error {
-	if _, err := q.NewUpdate().Model((*PullRequest)(nil)).Set("problem = ?", problem).Where("pr.id = ?", id).Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model((*PullRequest)(nil)).Set("problem = ?", problem).Where("pr.id = ?", id).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("note problem of pull request %s: %w", id, err)
 	}
 	return nil
@@ -168,7 +179,8 @@ func DeletePullRequest(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 func ClaimPullRequestChecks(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]PullRequest, error) {
 	var list []PullRequest
 	err := q.NewRaw(`WITH next AS (
-			SELECT pr.id FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id JOIN workspaces w ON w.id = s.workspace_id
+			SELECT pr.id FROM pull_requests pr JOIN sessions s ON s.id = pr.session_id
+				JOIN workspaces w ON w.id = s.workspace_id
 			WHERE pr.state = 'open' AND (pr.checked_at IS NULL OR pr.checked_at < ?) AND w.removed_at IS NULL
 				AND `+notSetAside(TaskPullRequests, "pr.id")+`
 			ORDER BY pr.checked_at NULLS FIRST LIMIT ? FOR NO KEY UPDATE OF pr SKIP LOCKED

@@ -24,7 +24,8 @@ const MaxRefusedModels = 200
 // RefusedModels lists the models that were refused, the newest first.
 func RefusedModels(ctx context.Context, q bun.IDB) ([]RefusedModel, error) {
 	var list []RefusedModel
-	err := q.NewSelect().Model(&list).OrderExpr("rm.refused_at DESC, rm.provider, rm.model").Limit(MaxRefusedModels).Scan(ctx)
+	err := q.NewSelect().Model(&list).OrderExpr("rm.refused_at DESC, rm.provider, rm.model").Limit(MaxRefusedModels).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list refused models: %w", err)
 	}
@@ -34,7 +35,8 @@ func RefusedModels(ctx context.Context, q bun.IDB) ([]RefusedModel, error) {
 // RefusedModelsOf lists those of some models of a provider that were refused.
 func RefusedModelsOf(ctx context.Context, q bun.IDB, provider string, models []string) ([]RefusedModel, error) {
 	var list []RefusedModel
-	err := q.NewSelect().Model(&list).Where("rm.provider = ?", provider).Where("rm.model = ANY(?)", textArray(models)).Scan(ctx)
+	err := q.NewSelect().Model(&list).Where("rm.provider = ?", provider).Where("rm.model = ANY(?)", textArray(models)).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list refused models of %s: %w", provider, err)
 	}

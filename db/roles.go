@@ -34,8 +34,10 @@ type RoleRow struct {
 func Roles(ctx context.Context, q bun.IDB) ([]RoleRow, error) {
 	var list []RoleRow
 	err := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").
-		ColumnExpr("(SELECT count(*) FROM user_roles ur JOIN users u ON u.id = ur.user_id AND u.deactivated_at IS NULL WHERE ur.role_id = r.id) AS people").
-		OrderExpr("r.key IS NULL, array_position(ARRAY['administrator', 'manager', 'member'], r.key), lower(r.name)").Scan(ctx)
+		ColumnExpr(`(SELECT count(*) FROM user_roles ur JOIN users u ON u.id = ur.user_id AND u.deactivated_at IS NULL
+			WHERE ur.role_id = r.id) AS people`).
+		OrderExpr("r.key IS NULL, array_position(ARRAY['administrator', 'manager', 'member'], r.key), lower(r.name)").
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list roles: %w", err)
 	}
@@ -63,7 +65,8 @@ func RoleByKey(ctx context.Context, q bun.IDB, key string) (*Role, error) {
 // RolesOf lists the roles of a person by name.
 func RolesOf(ctx context.Context, q bun.IDB, user uuid.UUID) ([]Role, error) {
 	var list []Role
-	err := q.NewSelect().Model(&list).Where("r.id IN (SELECT role_id FROM user_roles WHERE user_id = ?)", user).OrderExpr("lower(r.name)").Scan(ctx)
+	err := q.NewSelect().Model(&list).Where("r.id IN (SELECT role_id FROM user_roles WHERE user_id = ?)", user).
+		OrderExpr("lower(r.name)").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list roles of user %s: %w", user, err)
 	}
@@ -73,7 +76,8 @@ func RolesOf(ctx context.Context, q bun.IDB, user uuid.UUID) ([]Role, error) {
 // RolesNamed finds roles by name, whatever its case.
 func RolesNamed(ctx context.Context, q bun.IDB, names []string) ([]Role, error) {
 	var list []Role
-	err := q.NewSelect().Model(&list).Where("lower(r.name) = ANY (SELECT lower(n) FROM unnest(?::text[]) n)", pgdialect.Array(names)).
+	err := q.NewSelect().Model(&list).Where("lower(r.name) = ANY (SELECT lower(n) FROM unnest(?::text[]) n)",
+		pgdialect.Array(names)).
 		OrderExpr("r.name").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find roles by name: %w", err)
@@ -84,7 +88,8 @@ func RolesNamed(ctx context.Context, q bun.IDB, names []string) ([]Role, error) 
 // RolesByIDs finds roles, and keeps others from changing them until the transaction ends.
 func RolesByIDs(ctx context.Context, tx bun.Tx, ids []uuid.UUID) ([]Role, error) {
 	var list []Role
-	err := tx.NewSelect().Model(&list).Where("r.id = ANY(?)", pgdialect.Array(ids)).OrderExpr("lower(r.name)").For("SHARE").Scan(ctx)
+	err := tx.NewSelect().Model(&list).Where("r.id = ANY(?)", pgdialect.Array(ids)).OrderExpr("lower(r.name)").
+		For("SHARE").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find roles: %w", err)
 	}
@@ -113,7 +118,8 @@ func EnsureRole(ctx context.Context, q bun.IDB, r *Role) error {
 
 // SaveRole writes what people edit of a role, unless its version is another than theirs.
 func SaveRole(ctx context.Context, q bun.IDB, r *Role, version int64) (bool, error) {
-	res, err := q.NewUpdate().Model(r).Column("name", "permissions", "updated_at", "version").WherePK().Where("r.version = ?", version).Exec(ctx)
+	res, err := q.NewUpdate().Model(r).Column("name", "permissions", "updated_at", "version").WherePK().
+		Where("r.version = ?", version).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("save role %s: %w", r.ID, err)
 	}

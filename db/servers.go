@@ -22,7 +22,8 @@ func SaveServer(ctx context.Context, q bun.IDB, s *Server) error {
 	machine, err := json.Marshal(s.Machine)
 	if err == nil {
 		_, err = q.NewRaw(`INSERT INTO servers (id, name, seen_at, machine) VALUES (?, ?, ?, ?::jsonb)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, machine = excluded.machine`,
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at,
+				machine = excluded.machine`,
 			s.ID, s.Name, s.SeenAt, string(machine)).Exec(ctx)
 	}
 	if err != nil {

@@ -37,7 +37,8 @@ func EventsOf(ctx context.Context, q bun.IDB, session uuid.UUID, after int64, li
 // LatestEvents lists the newest limit events of a session, in order.
 func LatestEvents(ctx context.Context, q bun.IDB, session uuid.UUID, limit int) ([]SessionEvent, error) {
 	var list []SessionEvent
-	newest := q.NewSelect().Model((*SessionEvent)(nil)).Where("ev.session_id = ?", session).OrderExpr("ev.seq DESC").Limit(int64(limit))
+	newest := q.NewSelect().Model((*SessionEvent)(nil)).Where("ev.session_id = ?", session).OrderExpr("ev.seq DESC").
+		Limit(int64(limit))
 	if err := q.NewSelect().TableExpr("(?) AS ev", newest).OrderExpr("ev.seq").Scan(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list latest events of session %s: %w", session, err)
 	}
@@ -47,7 +48,8 @@ func LatestEvents(ctx context.Context, q bun.IDB, session uuid.UUID, limit int) 
 // EventsBySeq finds events of a session by their numbers.
 func EventsBySeq(ctx context.Context, q bun.IDB, session uuid.UUID, seqs []int64) ([]SessionEvent, error) {
 	var list []SessionEvent
-	err := q.NewSelect().Model(&list).Where("session_id = ?", session).Where("seq = ANY(?)", pgdialect.Array(seqs)).Order("seq").Scan(ctx)
+	err := q.NewSelect().Model(&list).Where("session_id = ?", session).Where("seq = ANY(?)", pgdialect.Array(seqs)).
+		Order("seq").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
@@ -60,8 +62,8 @@ func AppendEvents(ctx context.Context, tx bun.Tx, lease Lease, events []SessionE
 	if len(events) == 0 {
 		return nil
 	}
-	// The table first: else the session's row would be held while another transaction keeps the table, and neither would its
-	// lease be renewed nor could anybody stop it.
+	// The table first: else the session's row would be held while another transaction keeps the table, and neither
+	// would its lease be renewed nor could anybody stop it.
 	if _, err := tx.NewRaw("LOCK TABLE session_events IN ROW EXCLUSIVE MODE").Exec(ctx); err != nil {
 		return fmt.Errorf("append events: %w", err)
 	}
@@ -79,7 +81,8 @@ func AppendEvents(ctx context.Context, tx bun.Tx, lease Lease, events []SessionE
 
 // DropEvents deletes events of a session, to keep a long transcript bounded.
 func DropEvents(ctx context.Context, q bun.IDB, session uuid.UUID, seqs []int64) error {
-	_, err := q.NewDelete().Model((*SessionEvent)(nil)).Where("session_id = ?", session).Where("seq = ANY(?)", pgdialect.Array(seqs)).Exec(ctx)
+	_, err := q.NewDelete().Model((*SessionEvent)(nil)).Where("session_id = ?", session).
+		Where("seq = ANY(?)", pgdialect.Array(seqs)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("drop events: %w", err)
 	}
@@ -96,7 +99,8 @@ type EventSize struct {
 // EventSizes lists how much each event of a session takes, in their order.
 func EventSizes(ctx context.Context, q bun.IDB, session uuid.UUID) ([]EventSize, error) {
 	var list []EventSize
-	err := q.NewSelect().Model((*SessionEvent)(nil)).Column("seq", "kind").ColumnExpr("octet_length(body::text) AS bytes").
+	err := q.NewSelect().Model((*SessionEvent)(nil)).Column("seq", "kind").
+		ColumnExpr("octet_length(body::text) AS bytes").
 		Where("session_id = ?", session).Order("seq").Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("read sizes of events: %w", err)

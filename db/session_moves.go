@@ -38,8 +38,10 @@ func MoveSession(ctx context.Context, tx bun.Tx, session uuid.UUID, now time.Tim
 
 const (
 	insertMove = `INSERT INTO session_moves (session_id, worker, name, seen_at, fence, at)
-		SELECT s.id, s.worker, coalesce(w.name, ''), w.seen_at, s.fence, ? FROM sessions s LEFT JOIN workers w ON w.id = s.worker`
-	onMoved = "ON CONFLICT (session_id, worker) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, fence = excluded.fence, at = excluded.at"
+		SELECT s.id, s.worker, coalesce(w.name, ''), w.seen_at, s.fence, ? FROM sessions s
+			LEFT JOIN workers w ON w.id = s.worker`
+	onMoved = `ON CONFLICT (session_id, worker) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at,
+		fence = excluded.fence, at = excluded.at`
 )
 
 // LatestMove is the last move of a session, nil where it never moved.
@@ -68,7 +70,8 @@ func MoveFrom(ctx context.Context, q bun.IDB, session uuid.UUID, worker string) 
 // MovesFrom lists the sessions that were taken away from a worker and are elsewhere now.
 func MovesFrom(ctx context.Context, q bun.IDB, worker string, now time.Time, limit int) ([]Session, error) {
 	var list []Session
-	err := q.NewSelect().Model(&list).Column("s.id", "s.workspace_id", "s.title", "s.base_commit").Join("JOIN session_moves sm ON sm.session_id = s.id").
+	err := q.NewSelect().Model(&list).Column("s.id", "s.workspace_id", "s.title", "s.base_commit").
+		Join("JOIN session_moves sm ON sm.session_id = s.id").
 		Where("sm.worker = ?", worker).Where("s.worker NOT IN ('', ?)", worker).
 		Where(notSetAside(TaskWorktrees, "sm.worker || ' moved ' || sm.session_id"), now).Limit(int64(limit)).Scan(ctx)
 	if err != nil {

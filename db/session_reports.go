@@ -42,7 +42,8 @@ func InsertReport(ctx context.Context, q bun.IDB, r *SessionReport) error {
 
 // CountReports counts a session's reports since a time; zero: all.
 func CountReports(ctx context.Context, q bun.IDB, session uuid.UUID, since time.Time) (int64, error) {
-	n, err := q.NewSelect().Model((*SessionReport)(nil)).Where("sr.session_id = ?", session).Where("sr.created_at >= ?", since).Count(ctx)
+	n, err := q.NewSelect().Model((*SessionReport)(nil)).Where("sr.session_id = ?", session).
+		Where("sr.created_at >= ?", since).Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("count reports: %w", err)
 	}
@@ -61,7 +62,8 @@ func ReportsOfTicket(ctx context.Context, q bun.IDB, ticket uuid.UUID, limit int
 
 func reports(ctx context.Context, q bun.IDB, where string, id uuid.UUID, limit int) ([]SessionReport, error) {
 	var list []SessionReport
-	if err := q.NewSelect().Model(&list).Where(where, id).OrderExpr("sr.id DESC").Limit(int64(limit)).Scan(ctx); err != nil {
+	if err := q.NewSelect().Model(&list).Where(where, id).OrderExpr("sr.id DESC").Limit(int64(limit)).
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list reports: %w", err)
 	}
 	return list, nil

@@ -31,23 +31,26 @@ func PutSessionToken(ctx context.Context, tx bun.Tx, t *SessionToken) error {
 	return nil
 }
 
-// DeleteSessionTokens ends the tokens of a session that a worker has made that held it by a fence, and those before. The ones
-// of a worker that has taken the session over since stay.
+// DeleteSessionTokens ends the tokens of a session that a worker has made that held it by a fence, and those before.
+// The ones of a worker that has taken the session over since stay.
 func DeleteSessionTokens(ctx context.Context, q bun.IDB, session uuid.UUID, fence int64) error {
-	_, err := q.NewDelete().Model((*SessionToken)(nil)).Where("st.session_id = ?", session).Where("st.fence <= ?", fence).Exec(ctx)
+	_, err := q.NewDelete().Model((*SessionToken)(nil)).Where("st.session_id = ?", session).
+		Where("st.fence <= ?", fence).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("delete tokens of session %s: %w", session, err)
 	}
 	return nil
 }
 
-// SessionByToken finds the session that a token is good for: its turn runs, and the worker that made the token still holds
-// it. The row alone would not say so: a worker that was killed leaves it behind.
+// SessionByToken finds the session that a token is good for: its turn runs, and the worker that made the token still
+// holds it. The row alone would not say so: a worker that was killed leaves it behind.
 func SessionByToken(ctx context.Context, q bun.IDB, hash []byte) (*Session, error) {
 	var s Session
-	err := q.NewSelect().Model(&s).ExcludeColumn("diff").ColumnExpr(mayAutomate).Relation("Automation").Relation("Owner").
+	err := q.NewSelect().Model(&s).ExcludeColumn("diff").ColumnExpr(mayAutomate).Relation("Automation").
+		Relation("Owner").
 		Where(`s.status = 'in_progress' AND EXISTS (SELECT 1 FROM session_tokens st JOIN turns t ON t.id = st.turn_id
-			WHERE st.hash = ? AND st.session_id = s.id AND st.fence = s.fence AND t.session_id = s.id AND t.status = 'running')`, hash).Scan(ctx)
+			WHERE st.hash = ? AND st.session_id = s.id AND st.fence = s.fence AND t.session_id = s.id
+				AND t.status = 'running')`, hash).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find session by token: %w", err)
 	}

@@ -13,11 +13,12 @@ import (
 type Session struct {
 	bun.BaseModel `bun:"table:sessions,alias:s"`
 
-	ID                uuid.UUID     `bun:"id,pk,type:uuid"`
-	WorkspaceID       uuid.UUID     `bun:"workspace_id,type:uuid"`
-	AutomationID      uuid.UUID     `bun:"automation_id,nullzero,type:uuid"`
-	OwnerID           uuid.UUID     `bun:"owner_id,type:uuid"`
-	People            PeopleIDs     `bun:"people,type:uuid[]"` // who had a word in what it was started with, the owner of its automation first
+	ID           uuid.UUID `bun:"id,pk,type:uuid"`
+	WorkspaceID  uuid.UUID `bun:"workspace_id,type:uuid"`
+	AutomationID uuid.UUID `bun:"automation_id,nullzero,type:uuid"`
+	OwnerID      uuid.UUID `bun:"owner_id,type:uuid"`
+	// who had a word in what it was started with, the owner of its automation first
+	People            PeopleIDs     `bun:"people,type:uuid[]"`
 	BotID             uuid.UUID     `bun:"bot_id,nullzero,type:uuid"`
 	Type              SessionType   `bun:"type"`
 	Title             string        `bun:"title"`
@@ -57,9 +58,11 @@ type Session struct {
 	AtWorkSince time.Time `bun:"at_work_since,nullzero"` // when its worker took it
 	AtGate      bool      `bun:"at_gate"`                // its run has yet to pass its gate
 	Resumes     int       `bun:"resumes"`                // how often a worker was lost during the work that goes on
-	Outages     int       `bun:"outages"`                // how often a person's message could not be given for an outage
+	// how often a person's message could not be given for an outage
+	Outages int `bun:"outages"`
 
-	InterruptAt time.Time `bun:"interrupt_requested_at,nullzero"` // the turn at work is to end, and the session to stay open
+	// the turn at work is to end, and the session to stay open
+	InterruptAt time.Time `bun:"interrupt_requested_at,nullzero"`
 	InterruptBy uuid.UUID `bun:"interrupt_requested_by,nullzero,type:uuid"`
 	// InterruptTurn is the turn that was at work when that was asked; zero: none was.
 	InterruptTurn uuid.UUID `bun:"interrupt_turn,nullzero,type:uuid"`
@@ -73,7 +76,8 @@ type Session struct {
 	MadeBranches string `bun:"made_branches"` // those that the agent made beside Branch, one a line
 	NotSaved     string `bun:"not_saved"`     // what was lost when it moved to another worker, as sentences
 
-	// MayAutomate is of SessionByToken and SpeakingSession: its run was started with an automation whose sessions manage automations.
+	// MayAutomate is of SessionByToken and SpeakingSession: its run was started with an automation whose sessions
+	// manage automations.
 	MayAutomate bool `bun:"may_automate,scanonly"`
 
 	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
@@ -105,7 +109,8 @@ func (s *Session) ChangesKnown() bool { return !s.ChangesAt.IsZero() || s.FilesC
 // SessionByID finds a session with its workspace, automation and owner, and its diff.
 func SessionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error) {
 	var s Session
-	err := q.NewSelect().Model(&s).Relation("Workspace").Relation("Automation").Relation("Owner").Where("s.id = ?", id).Scan(ctx)
+	err := q.NewSelect().Model(&s).Relation("Workspace").Relation("Automation").Relation("Owner").Where("s.id = ?", id).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find session %s: %w", id, err)
 	}
@@ -115,7 +120,8 @@ func SessionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error)
 // SpeakingSession finds a session as SessionByToken does, by its id and whatever it does at the moment.
 func SpeakingSession(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error) {
 	var s Session
-	err := q.NewSelect().Model(&s).ExcludeColumn("diff").ColumnExpr(mayAutomate).Relation("Automation").Relation("Owner").
+	err := q.NewSelect().Model(&s).ExcludeColumn("diff").ColumnExpr(mayAutomate).Relation("Automation").
+		Relation("Owner").
 		Where("s.id = ?", id).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find session %s: %w", id, err)
@@ -124,7 +130,8 @@ func SpeakingSession(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, er
 }
 
 // mayAutomate is Session.MayAutomate as an expression. Of a session whose run is gone it is false.
-const mayAutomate = "coalesce((SELECT (e.snapshot->>'may_automate')::boolean FROM executions e WHERE e.session_id = s.id LIMIT 1), false) AS may_automate"
+const mayAutomate = `coalesce((SELECT (e.snapshot->>'may_automate')::boolean FROM executions e WHERE e.session_id = s.id
+	LIMIT 1), false) AS may_automate`
 
 // LockSession finds a session, without its diff, and keeps others from changing it until the transaction ends.
 func LockSession(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Session, error) {
@@ -138,7 +145,8 @@ func LockSession(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Session, error)
 
 // LockSessionsOf keeps others from changing the sessions of an automation until the transaction ends.
 func LockSessionsOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) error {
-	_, err := tx.NewRaw("SELECT 1 FROM sessions WHERE automation_id = ? ORDER BY id FOR NO KEY UPDATE", automation).Exec(ctx)
+	_, err := tx.NewRaw("SELECT 1 FROM sessions WHERE automation_id = ? ORDER BY id FOR NO KEY UPDATE", automation).
+		Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("lock sessions of automation %s: %w", automation, err)
 	}
@@ -148,7 +156,8 @@ func LockSessionsOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) error 
 // KnownSessions tells which of the ids are sessions, with their workspaces.
 func KnownSessions(ctx context.Context, q bun.IDB, ids []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
 	var list []Session
-	if err := q.NewSelect().Model(&list).Column("id", "workspace_id").Where("s.id = ANY(?::uuid[])", UUIDs(ids)).Scan(ctx); err != nil {
+	if err := q.NewSelect().Model(&list).Column("id", "workspace_id").Where("s.id = ANY(?::uuid[])", UUIDs(ids)).
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("look up sessions: %w", err)
 	}
 	known := make(map[uuid.UUID]uuid.UUID, len(list))
@@ -174,7 +183,8 @@ type SessionFilter struct {
 // Sessions lists sessions, newest first, without their diffs.
 func Sessions(ctx context.Context, q bun.IDB, f SessionFilter) ([]Session, error) {
 	var list []Session
-	sel := q.NewSelect().Model(&list).ExcludeColumn("diff").Relation("Workspace").Relation("Automation").Relation("Owner").
+	sel := q.NewSelect().Model(&list).ExcludeColumn("diff").Relation("Workspace").Relation("Automation").
+		Relation("Owner").
 		OrderExpr("s.id DESC").Limit(int64(f.Limit))
 	sel = sessionAccess(sel, f.Access)
 	if len(f.Statuses) > 0 {
@@ -193,7 +203,7 @@ func Sessions(ctx context.Context, q bun.IDB, f SessionFilter) ([]Session, error
 		sel = sel.Where("s.owner_id = ?", f.Access.User)
 	}
 	if f.Search != "" {
-		like := "%" + likeEscape(f.Search) + "%"
+		like := containing(f.Search)
 		sel = sel.Where("(s.title ILIKE ? OR s.branch ILIKE ?)", like, like)
 	}
 	if f.Before != uuid.Nil {
@@ -208,8 +218,10 @@ func Sessions(ctx context.Context, q bun.IDB, f SessionFilter) ([]Session, error
 // SessionsOfTicket lists the sessions that worked on a ticket, the newest first, without their diffs.
 func SessionsOfTicket(ctx context.Context, q bun.IDB, ticket uuid.UUID) ([]Session, error) {
 	var list []Session
-	err := q.NewSelect().Model(&list).ExcludeColumn("diff").Relation("Workspace").Relation("Automation").Relation("Owner").
-		Where("s.id IN (SELECT session_id FROM ticket_sessions WHERE ticket_id = ?)", ticket).OrderExpr("s.id DESC").Limit(100).Scan(ctx)
+	err := q.NewSelect().Model(&list).ExcludeColumn("diff").Relation("Workspace").Relation("Automation").
+		Relation("Owner").
+		Where("s.id IN (SELECT session_id FROM ticket_sessions WHERE ticket_id = ?)", ticket).OrderExpr("s.id DESC").
+		Limit(100).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions of ticket %s: %w", ticket, err)
 	}
@@ -222,7 +234,8 @@ func sessionAccess(sel *bun.SelectQuery, v Access) *bun.SelectQuery {
 	switch {
 	case v.All:
 	case v.Own:
-		sel = sel.Where("(s.owner_id = ? OR s.automation_id IN (SELECT id FROM automations WHERE creator_id = ?))", v.User, v.User)
+		sel = sel.Where("(s.owner_id = ? OR s.automation_id IN (SELECT id FROM automations WHERE creator_id = ?))",
+			v.User, v.User)
 	default:
 		sel = sel.Where("false")
 	}
@@ -231,35 +244,41 @@ func sessionAccess(sel *bun.SelectQuery, v Access) *bun.SelectQuery {
 
 // CountLive counts the sessions at work that a person may see.
 func CountLive(ctx context.Context, q bun.IDB, v Access) (int64, error) {
-	n, err := sessionAccess(q.NewSelect().TableExpr("sessions AS s"), v).Where("s.status IN ('queued', 'in_progress')").Count(ctx)
+	n, err := sessionAccess(q.NewSelect().TableExpr("sessions AS s"), v).Where("s.status IN ('queued', 'in_progress')").
+		Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("count live sessions: %w", err)
 	}
 	return n, nil
 }
 
-// IdleSessions lists open sessions that have done nothing for as many days as their workspace lets them, the longest first,
-// other than those that are set aside.
+// IdleSessions lists open sessions that have done nothing for as many days as their workspace lets them, the longest
+// first, other than those that are set aside.
 func IdleSessions(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Session, error) {
 	var list []Session
 	err := q.NewSelect().Model(&list).Column("id", "title", "workspace_id").
 		Join("JOIN workspaces w ON w.id = s.workspace_id AND w.idle_days IS NOT NULL").
-		Where("s.status = 'waiting'").Where("greatest(s.ended_at, s.reopened_at, s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'", now).
-		Where(notSetAside(TaskIdle, "s.id"), now).OrderExpr("greatest(s.ended_at, s.reopened_at, s.created_at), s.id").Limit(int64(limit)).Scan(ctx)
+		Where("s.status = 'waiting'").Where(`greatest(s.ended_at, s.reopened_at,
+			s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'`, now).
+		Where(notSetAside(TaskIdle, "s.id"), now).OrderExpr("greatest(s.ended_at, s.reopened_at, s.created_at), s.id").
+		Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list idle sessions")
 }
 
 // IsIdle reports whether a session is still one of IdleSessions.
 func IsIdle(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) (bool, error) {
-	idle, err := q.NewSelect().Model((*Session)(nil)).Join("JOIN workspaces w ON w.id = s.workspace_id AND w.idle_days IS NOT NULL").
+	idle, err := q.NewSelect().Model((*Session)(nil)).Join(`JOIN workspaces w ON w.id = s.workspace_id
+		AND w.idle_days IS NOT NULL`).
 		Where("s.id = ? AND s.status = 'waiting'", session).
-		Where("greatest(s.ended_at, s.reopened_at, s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'", now).Exists(ctx)
+		Where("greatest(s.ended_at, s.reopened_at, s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'",
+			now).Exists(ctx)
 	return idle, wrapped(err, "look whether a session is idle")
 }
 
 // ReopenSession opens a closed session.
 func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'waiting'").Set("closed_at = NULL").Set("closed_by = NULL").Set("reopened_at = ?", now).
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'waiting'").Set("closed_at = NULL").
+		Set("closed_by = NULL").Set("reopened_at = ?", now).
 		Where("s.id = ?", session).Where("s.status IN ('done', 'canceled')").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("reopen session %s: %w", session, err)
@@ -267,11 +286,12 @@ func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID, now time.T
 	return nil
 }
 
-// RequestCancel asks the worker of a session to end its run, or where no run is in flight the message at work. Who asked first
-// stays the one who did.
+// RequestCancel asks the worker of a session to end its run, or where no run is in flight the message at work. Who
+// asked first stays the one who did.
 func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("cancel_requested_at = coalesce(cancel_requested_at, ?)", now).
-		Set("cancel_requested_by = CASE WHEN cancel_requested_at IS NULL THEN ?::uuid ELSE cancel_requested_by END", orNull(by)).
+		Set("cancel_requested_by = CASE WHEN cancel_requested_at IS NULL THEN ?::uuid ELSE cancel_requested_by END",
+			orNull(by)).
 		Set(`cancel_turn = (SELECT t.id FROM turns t WHERE t.session_id = s.id AND t.status = 'running'
 			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.session_id = s.id AND e.status IN ('queued', 'running'))
 			ORDER BY t.position DESC LIMIT 1)`).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
@@ -283,9 +303,11 @@ func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now ti
 
 // RequestInterrupt asks the worker of a session to end its turn alone.
 func RequestInterrupt(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Session)(nil)).Set("interrupt_requested_at = coalesce(interrupt_requested_at, ?)", now).
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("interrupt_requested_at = coalesce(interrupt_requested_at, ?)",
+		now).
 		Set("interrupt_requested_by = ?", orNull(by)).
-		Set("interrupt_turn = (SELECT id FROM turns WHERE session_id = s.id AND status = 'running' ORDER BY position DESC LIMIT 1)").Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
+		Set(`interrupt_turn = (SELECT id FROM turns WHERE session_id = s.id AND status = 'running'
+			ORDER BY position DESC LIMIT 1)`).Where("s.id = ?", session).Where("s.status = 'in_progress'").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("request interrupt of session %s: %w", session, err)
 	}
@@ -294,16 +316,18 @@ func RequestInterrupt(ctx context.Context, q bun.IDB, session, by uuid.UUID, now
 
 // SetForget lets the next turn of a session begin a new conversation.
 func SetForget(ctx context.Context, q bun.IDB, session uuid.UUID) error {
-	if _, err := q.NewUpdate().Model((*Session)(nil)).Set("forget = true").Where("s.id = ?", session).Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model((*Session)(nil)).Set("forget = true").Where("s.id = ?", session).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("forget conversation of session %s: %w", session, err)
 	}
 	return nil
 }
 
-// TakeForget ends a session's conversation where that was asked for, and returns the one that goes on; empty: none does. Done
-// twice it returns the same. It returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
+// TakeForget ends a session's conversation where that was asked for, and returns the one that goes on; empty: none
+// does. Done twice it returns the same. It returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
 func TakeForget(ctx context.Context, q bun.IDB, lease Lease) (conversation string, err error) {
-	err = q.NewUpdate().Model((*Session)(nil)).Set("conversation = CASE WHEN forget THEN '' ELSE conversation END").Set("forget = false").
+	err = q.NewUpdate().Model((*Session)(nil)).Set("conversation = CASE WHEN forget THEN '' ELSE conversation END").
+		Set("forget = false").
 		Where("s.id = ?", lease.Session).Where("s.worker = ?", lease.Worker).Where("s.fence = ?", lease.Fence).
 		Where("s.status = 'in_progress'").Returning("conversation").Scan(ctx, &conversation)
 	if IsNotFound(err) {
@@ -314,7 +338,8 @@ func TakeForget(ctx context.Context, q bun.IDB, lease Lease) (conversation strin
 
 // SetConversation notes the agent's own id of the conversation, with which the next turn resumes it.
 func SetConversation(ctx context.Context, q bun.IDB, lease Lease, conversation string) error {
-	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery { return u.Set("conversation = ?", conversation) })
+	return updateLeased(ctx, q, lease,
+		func(u *bun.UpdateQuery) *bun.UpdateQuery { return u.Set("conversation = ?", conversation) })
 }
 
 // ForgetSession removes a session in which nothing was done, with its messages and what they left.

@@ -29,19 +29,22 @@ type Held struct {
 	Fence             int64     `bun:"fence"`
 	CancelRequestedAt time.Time `bun:"cancel_requested_at,nullzero"`
 	InterruptAt       time.Time `bun:"interrupt_requested_at,nullzero"`
-	InterruptTurn     uuid.UUID `bun:"interrupt_turn,nullzero,type:uuid"` // which alone is to end; zero: whichever is at work
-	CancelTurn        uuid.UUID `bun:"cancel_turn,nullzero,type:uuid"`    // the same of a cancel; zero: all that is at work
+	// which alone is to end; zero: whichever is at work
+	InterruptTurn uuid.UUID `bun:"interrupt_turn,nullzero,type:uuid"`
+	// the same of a cancel; zero: all that is at work
+	CancelTurn uuid.UUID `bun:"cancel_turn,nullzero,type:uuid"`
 }
 
-// RenewLeases keeps sessions that a worker runs until a time, and returns those that it still holds. Of a session that the
-// worker has but does not run, as after a crash between claiming and running, the lease must end.
+// RenewLeases keeps sessions that a worker runs until a time, and returns those that it still holds. Of a session that
+// the worker has but does not run, as after a crash between claiming and running, the lease must end.
 func RenewLeases(ctx context.Context, q bun.IDB, running []Lease, until time.Time) ([]Held, error) {
 	ids, workers, fences := make([]uuid.UUID, len(running)), make([]string, len(running)), make([]int64, len(running))
 	for i, l := range running {
 		ids[i], workers[i], fences[i] = l.Session, l.Worker, l.Fence
 	}
 	var list []Held
-	err := q.NewRaw(`UPDATE sessions s SET lease_until = ? FROM unnest(?::uuid[], ?::text[], ?::bigint[]) AS l(id, worker, fence)
+	err := q.NewRaw(`UPDATE sessions s SET lease_until = ?
+		FROM unnest(?::uuid[], ?::text[], ?::bigint[]) AS l(id, worker, fence)
 		WHERE s.id = l.id AND s.worker = l.worker AND s.fence = l.fence AND s.status = 'in_progress'
 		RETURNING s.id, s.fence, s.cancel_requested_at, s.interrupt_requested_at, s.interrupt_turn, s.cancel_turn`,
 		until, UUIDs(ids), textArray(workers), intArray(fences)).Scan(ctx, &list)
@@ -53,12 +56,13 @@ func RenewLeases(ctx context.Context, q bun.IDB, running []Lease, until time.Tim
 
 // held selects the session of a lease that is good, and keeps others from taking it until the transaction ends.
 func held(q bun.IDB, lease Lease) *bun.SelectQuery {
-	return q.NewSelect().TableExpr("sessions").ColumnExpr("1").Where("id = ?", lease.Session).Where("worker = ?", lease.Worker).
+	return q.NewSelect().TableExpr("sessions").ColumnExpr("1").Where("id = ?", lease.Session).
+		Where("worker = ?", lease.Worker).
 		Where("fence = ?", lease.Fence).Where("status = 'in_progress'").For("NO KEY UPDATE")
 }
 
-// Hold keeps others from taking a session until the transaction ends, or only asks, outside of one. It returns ErrLeaseLost
-// when the lease is no longer good.
+// Hold keeps others from taking a session until the transaction ends, or only asks, outside of one. It returns
+// ErrLeaseLost when the lease is no longer good.
 func Hold(ctx context.Context, q bun.IDB, lease Lease) error {
 	found, err := held(q, lease).Exists(ctx)
 	if err != nil {
@@ -86,7 +90,8 @@ func leased(ctx context.Context, q bun.IDB, lease Lease, what, update string, ar
 // updateLeased changes a session that a worker holds, by the columns set.
 func updateLeased(ctx context.Context, q bun.IDB, lease Lease, set func(*bun.UpdateQuery) *bun.UpdateQuery) error {
 	res, err := set(q.NewUpdate().Model((*Session)(nil))).
-		Where("id = ?", lease.Session).Where("worker = ?", lease.Worker).Where("fence = ?", lease.Fence).Where("status = 'in_progress'").
+		Where("id = ?", lease.Session).Where("worker = ?", lease.Worker).Where("fence = ?", lease.Fence).
+		Where("status = 'in_progress'").
 		Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("update session %s: %w", lease.Session, err)
@@ -119,11 +124,12 @@ func LostSessions(ctx context.Context, q bun.IDB, which LostFilter, limit int) (
 	return list, wrapped(err, "list lost sessions")
 }
 
-// LockLostSession locks one of them, for ending or resuming it. The error is IsNotFound where its worker has renewed its lease
-// since, or another process deals with it.
+// LockLostSession locks one of them, for ending or resuming it. The error is IsNotFound where its worker has renewed
+// its lease since, or another process deals with it.
 func LockLostSession(ctx context.Context, tx bun.Tx, session uuid.UUID, which LostFilter) (*Session, error) {
 	var s Session
-	err := which.among(tx.NewSelect().Model(&s)).ExcludeColumn("diff").Where("s.id = ?", session).For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
+	err := which.among(tx.NewSelect().Model(&s)).ExcludeColumn("diff").Where("s.id = ?", session).
+		For("NO KEY UPDATE SKIP LOCKED").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find lost session: %w", err)
 	}

@@ -11,7 +11,8 @@ import (
 
 // RequestPullRequest asks the worker that has a session's worktree to open a pull request. By may be zero.
 func RequestPullRequest(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Session)(nil)).Set("pr_requested_at = ?", now).Set("pr_requested_by = ?", orNull(by)).
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("pr_requested_at = ?", now).
+		Set("pr_requested_by = ?", orNull(by)).
 		Set("pr_error = ''").Set("pr_changed_at = ?", now).Where("s.id = ?", session).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("request pull request of session %s: %w", session, err)
@@ -20,16 +21,20 @@ func RequestPullRequest(ctx context.Context, q bun.IDB, session, by uuid.UUID, n
 }
 
 // EndPullRequestRequest ends the request made at a time, with what went wrong or nothing.
-func EndPullRequestRequest(ctx context.Context, q bun.IDB, session uuid.UUID, requested time.Time, problem string, now time.Time) error {
+func EndPullRequestRequest(
+	ctx context.Context, q bun.IDB, session uuid.UUID, requested time.Time, problem string, now time.Time,
+) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("pr_requested_at = NULL").Set("pr_requested_by = NULL").
-		Set("pr_error = ?", problem).Set("pr_changed_at = ?", now).Where("s.id = ?", session).Where("s.pr_requested_at = ?", requested).Exec(ctx)
+		Set("pr_error = ?", problem).Set("pr_changed_at = ?", now).Where("s.id = ?", session).
+		Where("s.pr_requested_at = ?", requested).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("end request of session %s: %w", session, err)
 	}
 	return nil
 }
 
-// RequestedPullRequests lists the idle sessions of a worker for which a pull request is to be opened, oldest request first.
+// RequestedPullRequests lists the idle sessions of a worker for which a pull request is to be opened, oldest request
+// first.
 func RequestedPullRequests(ctx context.Context, q bun.IDB, worker string, limit int) ([]Session, error) {
 	var list []Session
 	err := q.NewSelect().Model(&list).ExcludeColumn("diff").Relation("Workspace").Where("s.worker = ?", worker).
@@ -42,10 +47,13 @@ func RequestedPullRequests(ctx context.Context, q bun.IDB, worker string, limit 
 }
 
 // ExpirePullRequestRequests ends the requests made before a time with a reason, and returns their sessions.
-func ExpirePullRequestRequests(ctx context.Context, q bun.IDB, before time.Time, reason string, now time.Time) ([]uuid.UUID, error) {
+func ExpirePullRequestRequests(
+	ctx context.Context, q bun.IDB, before time.Time, reason string, now time.Time,
+) ([]uuid.UUID, error) {
 	var ids []uuid.UUID
 	err := q.NewRaw(`UPDATE sessions SET pr_requested_at = NULL, pr_requested_by = NULL, pr_error = ?, pr_changed_at = ?
-		WHERE pr_requested_at < ? AND status NOT IN ('queued', 'in_progress') RETURNING id`, reason, now, before).Scan(ctx, &ids)
+		WHERE pr_requested_at < ? AND status NOT IN ('queued', 'in_progress') RETURNING id`, reason, now, before).
+		Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("expire requests for pull requests: %w", err)
 	}
@@ -53,21 +61,26 @@ func ExpirePullRequestRequests(ctx context.Context, q bun.IDB, before time.Time,
 }
 
 // ClaimBranchChecks takes up to limit idle sessions with changes and no pull request, for asking the forge by their
-// branches. Each is asked about every few minutes at first, and more rarely the longer its last turn is over: a tenth of
-// that time apart. Sessions whose last turn ended before since are left alone.
-func ClaimBranchChecks(ctx context.Context, q bun.IDB, now, since time.Time, every time.Duration, limit int) ([]Session, error) {
+// branches. Each is asked about every few minutes at first, and more rarely the longer its last turn is over: a tenth
+// of that time apart. Sessions whose last turn ended before since are left alone.
+func ClaimBranchChecks(
+	ctx context.Context, q bun.IDB, now, since time.Time, every time.Duration, limit int,
+) ([]Session, error) {
 	var list []Session
 	err := q.NewRaw(`WITH next AS (
 			SELECT s.id FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
-			WHERE s.status IN ('waiting', 'done') AND s.branch <> '' AND (s.files_changed > 0 OR s.commits > 0) AND s.ended_at > ?
+			WHERE s.status IN ('waiting', 'done') AND s.branch <> '' AND (s.files_changed > 0 OR s.commits > 0)
+				AND s.ended_at > ?
 				AND w.git_url <> '' AND w.removed_at IS NULL
-				AND (s.pr_checked_at IS NULL OR s.pr_checked_at < ?::timestamptz - greatest(?::interval, (?::timestamptz - s.ended_at) / 10))
+				AND (s.pr_checked_at IS NULL OR s.pr_checked_at < ?::timestamptz - greatest(?::interval,
+					(?::timestamptz - s.ended_at) / 10))
 				AND NOT EXISTS (SELECT 1 FROM pull_requests pr WHERE pr.session_id = s.id AND pr.found_by <> 'output')
 				AND `+notSetAside(TaskPullRequests, "s.id")+`
 			ORDER BY s.pr_checked_at NULLS FIRST LIMIT ? FOR NO KEY UPDATE OF s SKIP LOCKED
 		)
 		UPDATE sessions s SET pr_checked_at = ? FROM next WHERE s.id = next.id
-		RETURNING s.id, s.workspace_id, s.branch, s.title`, since, now, fmt.Sprintf("%d seconds", int(every/time.Second)), now, now, limit, now).Scan(ctx, &list)
+		RETURNING s.id, s.workspace_id, s.branch, s.title`, since, now,
+		fmt.Sprintf("%d seconds", int(every/time.Second)), now, now, limit, now).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim branches to check: %w", err)
 	}
@@ -76,7 +89,8 @@ func ClaimBranchChecks(ctx context.Context, q bun.IDB, now, since time.Time, eve
 
 // TouchPullRequests notes that something about a session's pull requests changed, for pages that show it.
 func TouchPullRequests(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
-	if _, err := q.NewUpdate().Model((*Session)(nil)).Set("pr_changed_at = ?", now).Where("s.id = ?", session).Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model((*Session)(nil)).Set("pr_changed_at = ?", now).Where("s.id = ?", session).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("touch pull requests of session %s: %w", session, err)
 	}
 	return nil

@@ -9,11 +9,12 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// ClaimSessions takes up to limit queued sessions for a worker until a time, oldest first, and marks the executions that they
-// belong to as running. Several workers may claim at once; each session goes to one. Those that have yet to pass their gate stay:
-// ClaimGates takes them. The sessions of a paused provider stay; when its time has come, the oldest of them goes first and alone.
-// Those of a provider that this worker does not have stay for the workers that have it, as long as one of them lives. A session
-// that has files goes on where they are; when that worker is gone, another takes it and the move is noted.
+// ClaimSessions takes up to limit queued sessions for a worker until a time, oldest first, and marks the executions
+// that they belong to as running. Several workers may claim at once; each session goes to one. Those that have yet to
+// pass their gate stay: ClaimGates takes them. The sessions of a paused provider stay; when its time has come, the
+// oldest of them goes first and alone. Those of a provider that this worker does not have stay for the workers that
+// have it, as long as one of them lives. A session that has files goes on where they are; when that worker is gone,
+// another takes it and the move is noted.
 func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now, until time.Time) ([]Session, error) {
 	probes, err := probes(ctx, tx, worker, limit, now)
 	if err != nil {
@@ -29,7 +30,8 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 			AND (`+isAt("?3")+` OR s.provider <> ALL(ARRAY(`+elsewhere("?3", "?5")+`))) AND `+mayTake("?3", "?6")+`
 			AND (s.id = ANY(?2::uuid[]) OR NOT EXISTS (SELECT 1 FROM provider_pauses p WHERE `+paused+`))
 			ORDER BY `+order+` LIMIT ?1 FOR NO KEY UPDATE OF s SKIP LOCKED
-		)`+takeNext, now, limit, UUIDs(probes), worker, until, now.Add(-WorkerSilence), now.Add(-WorkerGone)).Scan(ctx, &list)
+		)`+takeNext, now, limit, UUIDs(probes), worker, until, now.Add(-WorkerSilence), now.Add(-WorkerGone)).
+		Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("claim sessions: %w", err)
 	}
@@ -40,27 +42,32 @@ func ClaimSessions(ctx context.Context, tx bun.Tx, worker string, limit int, now
 	for i, s := range list {
 		ids[i] = s.ID
 	}
-	_, err = tx.NewRaw("UPDATE executions SET status = 'running', started_at = ? WHERE session_id = ANY(?::uuid[]) AND status = 'queued'", now, UUIDs(ids)).Exec(ctx)
+	_, err = tx.NewRaw(`UPDATE executions SET status = 'running', started_at = ?
+		WHERE session_id = ANY(?::uuid[]) AND status = 'queued'`, now, UUIDs(ids)).Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("start executions: %w", err)
 	}
 	return list, nil
 }
 
-// ClaimGates takes up to limit queued sessions whose gate is to be judged for a worker until a time, oldest first. Their
-// executions stay queued: they begin after the gate has opened. Such a session has nothing to keep, so any worker takes it. A
-// worker without the provider by which the commands of gates run leaves them to those that have it, as long as one of them lives.
-func ClaimGates(ctx context.Context, tx bun.Tx, worker, shell string, limit int, now, until time.Time) ([]Session, error) {
+// ClaimGates takes up to limit queued sessions whose gate is to be judged for a worker until a time, oldest first.
+// Their executions stay queued: they begin after the gate has opened. Such a session has nothing to keep, so any worker
+// takes it. A worker without the provider by which the commands of gates run leaves them to those that have it, as long
+// as one of them lives.
+func ClaimGates(
+	ctx context.Context, tx bun.Tx, worker, shell string, limit int, now, until time.Time,
+) ([]Session, error) {
 	var list []Session
 	err := tx.NewRaw(`WITH next AS (
 			SELECT s.id FROM sessions s WHERE s.status = 'queued' AND s.at_gate AND s.queued_at <= ?0
-			AND ?2 <> ALL(ARRAY(`+elsewhere("?3", "?5")+`)) ORDER BY queued_at, id LIMIT ?1 FOR NO KEY UPDATE OF s SKIP LOCKED
+			AND ?2 <> ALL(ARRAY(`+elsewhere("?3", "?5")+`)) ORDER BY queued_at, id LIMIT ?1
+				FOR NO KEY UPDATE OF s SKIP LOCKED
 		)`+takeNext, now, limit, shell, worker, until, now.Add(-WorkerSilence)).Scan(ctx, &list)
 	return list, wrapped(err, "claim gates")
 }
 
-// takeNext gives the sessions that the table next names to a worker, and notes those that had something on another. ?0 is now,
-// ?3 the worker, ?4 until when.
+// takeNext gives the sessions that the table next names to a worker, and notes those that had something on another. ?0
+// is now, ?3 the worker, ?4 until when.
 const takeNext = `, moved AS (
 		INSERT INTO session_moves (session_id, worker, name, seen_at, fence, at)
 		SELECT s.id, s.worker, coalesce(w.name, ''), w.seen_at, s.fence, ?0
@@ -74,15 +81,21 @@ const takeNext = `, moved AS (
 // probeFor is how long a session that tries a provider after its pause keeps the others waiting at most.
 const probeFor = 5 * time.Minute
 
-// probes picks, of each account of a provider whose pause is over and that is not to be left to other workers, the session that
-// tries it: no more than the worker has places for, since who is picked and not claimed keeps its account waiting.
+// probes picks, of each account of a provider whose pause is over and that is not to be left to other workers, the
+// session that tries it: no more than the worker has places for, since who is picked and not claimed keeps its account
+// waiting.
 func probes(ctx context.Context, tx bun.Tx, worker string, limit int, now time.Time) ([]uuid.UUID, error) {
 	var list []uuid.UUID
 	err := tx.NewRaw(`UPDATE provider_pauses p SET until = ?1 FROM (SELECT * FROM (
-			SELECT DISTINCT ON (p.provider, p.workspace_id) p.provider, p.workspace_id, s.id, s.queued_at FROM provider_pauses p JOIN sessions s ON `+paused+`
+			SELECT DISTINCT ON (p.provider, p.workspace_id) p.provider, p.workspace_id, s.id, s.queued_at
+				FROM provider_pauses p JOIN sessions s ON `+paused+`
 			WHERE p.until <= ?0 AND s.status = 'queued' AND NOT s.at_gate AND s.queued_at <= ?0
-			AND (`+isAt("?2")+` OR p.provider <> ALL(ARRAY(`+elsewhere("?2", "?3")+`))) AND `+mayTake("?2", "?4")+` ORDER BY p.provider, p.workspace_id, s.queued_at, s.id
-		) AS oldest ORDER BY queued_at, id LIMIT ?5) AS first WHERE first.provider = p.provider AND first.workspace_id IS NOT DISTINCT FROM p.workspace_id AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence), now.Add(-WorkerGone), limit).Scan(ctx, &list)
+			AND (`+isAt("?2")+` OR p.provider <> ALL(ARRAY(`+elsewhere("?2", "?3")+`))) AND `+mayTake("?2", "?4")+`
+				ORDER BY p.provider, p.workspace_id, s.queued_at, s.id
+		) AS oldest ORDER BY queued_at, id LIMIT ?5) AS first
+			WHERE first.provider = p.provider AND first.workspace_id IS NOT DISTINCT FROM p.workspace_id
+			AND p.until <= ?0 RETURNING first.id`, now, now.Add(probeFor), worker, now.Add(-WorkerSilence),
+		now.Add(-WorkerGone), limit).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("pick who tries a provider: %w", err)
 	}
@@ -92,8 +105,8 @@ func probes(ctx context.Context, tx bun.Tx, worker string, limit int, now time.T
 // isAt is the condition that a worker has something of the session, of the table alias s. worker is a placeholder.
 func isAt(worker string) string { return "(s.worker = " + worker + " AND " + hasWork + ")" }
 
-// mayTake is the condition under which a worker may take a session, of the table alias s: what there is of it is here, or
-// nowhere, or on a worker that is gone. worker and gone are placeholders.
+// mayTake is the condition under which a worker may take a session, of the table alias s: what there is of it is here,
+// or nowhere, or on a worker that is gone. worker and gone are placeholders.
 func mayTake(worker, gone string) string {
 	return `(s.worker IN ('', ` + worker + `) OR NOT (` + hasWork + `)
 		OR NOT EXISTS (SELECT 1 FROM workers home WHERE home.id = s.worker AND home.seen_at > ` + gone + `))`
@@ -101,15 +114,18 @@ func mayTake(worker, gone string) string {
 
 // PassGate puts a session whose gate has opened into the queue for an agent's place, of any worker.
 func PassGate(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Session)(nil)).Set("at_gate = false").Set("status = 'queued'").Set("queued_at = ?", now).Set("lease_until = NULL").
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("at_gate = false").Set("status = 'queued'").
+		Set("queued_at = ?", now).Set("lease_until = NULL").
 		Set("worker = ''").Set("branch = ''").Set("base_commit = ''").Where("s.id = ?", session).Exec(ctx)
 	return wrapped(err, "queue session "+session.String()+" behind its gate")
 }
 
 // Requeue puts a session into the queue.
 func Requeue(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'queued'").Set("queued_at = ?", now).Set("lease_until = NULL").
-		Set("closed_at = NULL").Set("closed_by = NULL").Set("cancel_requested_at = NULL").Set("interrupt_requested_at = NULL").
+	_, err := q.NewUpdate().Model((*Session)(nil)).Set("status = 'queued'").Set("queued_at = ?", now).
+		Set("lease_until = NULL").
+		Set("closed_at = NULL").Set("closed_by = NULL").Set("cancel_requested_at = NULL").
+		Set("interrupt_requested_at = NULL").
 		Set("cancel_turn = NULL").Set("interrupt_turn = NULL").Where("s.id = ?", session).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("queue session %s: %w", session, err)
@@ -121,7 +137,8 @@ func Requeue(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) e
 func QueueAgain(ctx context.Context, q bun.IDB, session, turn uuid.UUID, at time.Time) error {
 	_, err := q.NewUpdate().Model((*Turn)(nil)).Set("status = 'queued'").Where("t.id = ?", turn).Exec(ctx)
 	if err == nil {
-		_, err = q.NewUpdate().Model((*Session)(nil)).Set("status = 'queued'").Set("queued_at = ?", at).Set("lease_until = NULL").Where("s.id = ?", session).Exec(ctx)
+		_, err = q.NewUpdate().Model((*Session)(nil)).Set("status = 'queued'").Set("queued_at = ?", at).
+			Set("lease_until = NULL").Where("s.id = ?", session).Exec(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("queue session %s again: %w", session, err)
@@ -144,7 +161,8 @@ func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
 		s.QueuedAt = time.Time{}
 	}
 	_, err := q.NewUpdate().Model(s).
-		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at", "interrupt_requested_at",
+		Column("status", "queued_at", "lease_until", "ended_at", "closed_at", "closed_by", "cancel_requested_at",
+			"interrupt_requested_at",
 			"interrupt_turn", "cancel_turn", "resumes", "outages", "at_gate").
 		WherePK().Exec(ctx)
 	if err != nil {
@@ -153,26 +171,30 @@ func ReleaseSession(ctx context.Context, q bun.IDB, s *Session) error {
 	return nil
 }
 
-// WaitingSessions lists up to limit sessions that have waited since before a time for a worker, other than those that are set
-// aside.
+// WaitingSessions lists up to limit sessions that have waited since before a time for a worker, other than those that
+// are set aside.
 func WaitingSessions(ctx context.Context, q bun.IDB, before, now time.Time, limit int) ([]Session, error) {
 	var list []Session
-	err := q.NewSelect().Model(&list).Column("id", "title", "fence").Where("s.status = 'queued'").Where("s.queued_at < ?", before).
+	err := q.NewSelect().Model(&list).Column("id", "title", "fence").Where("s.status = 'queued'").
+		Where("s.queued_at < ?", before).
 		Where("(s.worker = '' OR s.queued_at < ?)", before.Add(-extraWait)).
 		Where(notSetAside(TaskReap, "s.id"), now).OrderExpr("s.queued_at, s.id").Limit(int64(limit)).Scan(ctx)
 	return list, wrapped(err, "list sessions that wait")
 }
 
-// extraWait is how much longer a session may wait that a worker had: when that is gone for a day, others get time to take it.
+// extraWait is how much longer a session may wait that a worker had: when that is gone for a day, others get time to
+// take it.
 const extraWait = time.Hour
 
-// PlacesTaken counts the places of each worker that are taken, of those with any: a session whose gate is judged takes none.
+// PlacesTaken counts the places of each worker that are taken, of those with any: a session whose gate is judged takes
+// none.
 func PlacesTaken(ctx context.Context, q bun.IDB) (map[string]int, error) {
 	var rows []struct {
 		Worker string `bun:"worker"`
 		N      int    `bun:"n"`
 	}
-	if err := q.NewRaw("SELECT worker, count(*) AS n FROM sessions WHERE status = 'in_progress' AND NOT at_gate GROUP BY worker").Scan(ctx, &rows); err != nil {
+	if err := q.NewRaw(`SELECT worker, count(*) AS n FROM sessions WHERE status = 'in_progress' AND NOT at_gate
+		GROUP BY worker`).Scan(ctx, &rows); err != nil {
 		return nil, fmt.Errorf("count sessions of workers: %w", err)
 	}
 	all := make(map[string]int, len(rows))

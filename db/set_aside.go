@@ -20,8 +20,8 @@ type SetAside struct {
 	Until time.Time `bun:"until"` // how long it rests
 	Error string    `bun:"error"` // of the last time, in words
 
-	// Oldest is since when something of the same task is set aside without a break. What nobody has tried again long after its
-	// rest is gone, and does not count.
+	// Oldest is since when something of the same task is set aside without a break. What nobody has tried again long
+	// after its rest is gone, and does not count.
 	Oldest time.Time `bun:"oldest,scanonly"`
 }
 
@@ -30,9 +30,10 @@ type Task string
 
 // The loops that set aside what they cannot deal with.
 const (
-	TaskStart        Task = "start"         // due automations; keys are their ids
-	TaskGates        Task = "gates"         // loops that a review holds; keys are ids of automations
-	TaskWatch        Task = "watch"         // the look for lost schedules and for gaps; keys are ids of automations, and steps
+	TaskStart Task = "start" // due automations; keys are their ids
+	TaskGates Task = "gates" // loops that a review holds; keys are ids of automations
+	// the look for lost schedules and for gaps; keys are ids of automations, and steps
+	TaskWatch        Task = "watch"
 	TaskReap         Task = "reap"          // sessions whose worker is gone; keys are their ids
 	TaskPullRequests Task = "pull_requests" // keys are ids of pull requests, of sessions without one, and steps
 	TaskForges       Task = "forges"        // keys are ids of workspaces
@@ -50,13 +51,16 @@ const (
 	LongestRest = time.Hour
 )
 
-// AddSetAside sets a row aside, or lets it rest anew for twice as long as the last time. It fills in Since, Times, Until and
-// Oldest.
+// AddSetAside sets a row aside, or lets it rest anew for twice as long as the last time. It fills in Since, Times,
+// Until and Oldest.
 func AddSetAside(ctx context.Context, q bun.IDB, a *SetAside, now time.Time) error {
-	err := q.NewRaw(`INSERT INTO set_aside AS sa (task, key, about, since, times, until, error) VALUES (?0, ?1, ?2, ?3, 1, ?3::timestamptz + make_interval(secs => ?4), ?5)
+	err := q.NewRaw(`INSERT INTO set_aside AS sa (task, key, about, since, times, until, error)
+		VALUES (?0, ?1, ?2, ?3, 1, ?3::timestamptz + make_interval(secs => ?4), ?5)
 		ON CONFLICT (task, key) DO UPDATE SET about = excluded.about, times = sa.times + 1, error = excluded.error,
-			until = ?3::timestamptz + make_interval(secs => least(?6::float8, ?4::float8 * power(2, least(sa.times, 30))))
-		RETURNING *, (SELECT least(sa.since, min(o.since)) FROM set_aside o WHERE o.task = ?0 AND o.until > ?3::timestamptz - 2 * make_interval(secs => ?6)) AS oldest`,
+			until = ?3::timestamptz + make_interval(secs => least(?6::float8,
+				?4::float8 * power(2, least(sa.times, 30))))
+		RETURNING *, (SELECT least(sa.since, min(o.since)) FROM set_aside o
+			WHERE o.task = ?0 AND o.until > ?3::timestamptz - 2 * make_interval(secs => ?6)) AS oldest`,
 		a.Task, a.Key, a.About, now, FirstRest.Seconds(), a.Error, LongestRest.Seconds()).Scan(ctx, a)
 	if err != nil {
 		return fmt.Errorf("set %s aside: %w", a.About, err)
@@ -66,7 +70,8 @@ func AddSetAside(ctx context.Context, q bun.IDB, a *SetAside, now time.Time) err
 
 // EndSetAside forgets that rows of a task were set aside: they were dealt with.
 func EndSetAside(ctx context.Context, q bun.IDB, task Task, keys ...string) error {
-	if _, err := q.NewDelete().Model((*SetAside)(nil)).Where("task = ?", task).Where("key = ANY(?)", textArray(keys)).Exec(ctx); err != nil {
+	if _, err := q.NewDelete().Model((*SetAside)(nil)).Where("task = ?", task).Where("key = ANY(?)", textArray(keys)).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("end what is set aside: %w", err)
 	}
 	return nil
@@ -74,7 +79,8 @@ func EndSetAside(ctx context.Context, q bun.IDB, task Task, keys ...string) erro
 
 // EndRest lets a row that is set aside be tried again now.
 func EndRest(ctx context.Context, q bun.IDB, task Task, key string, now time.Time) error {
-	_, err := q.NewUpdate().Model((*SetAside)(nil)).Set("until = ?", now).Where("task = ? AND key = ? AND until > ?", task, key, now).Exec(ctx)
+	_, err := q.NewUpdate().Model((*SetAside)(nil)).Set("until = ?", now).
+		Where("task = ? AND key = ? AND until > ?", task, key, now).Exec(ctx)
 	return wrapped(err, "end a rest")
 }
 
@@ -108,11 +114,12 @@ func PruneSetAside(ctx context.Context, q bun.IDB, before time.Time) error {
 	return nil
 }
 
-// notSetAside is the condition that leaves out of a task's query what rests at a time: key is the SQL expression of a row's key, and
-// the one argument is the time.
+// notSetAside is the condition that leaves out of a task's query what rests at a time: key is the SQL expression of a
+// row's key, and the one argument is the time.
 func notSetAside(task Task, key string) string { return notSetAsideAt(task, key, "?") }
 
 // notSetAsideAt is notSetAside with a placeholder of one's own for the time.
 func notSetAsideAt(task Task, key, now string) string {
-	return "NOT EXISTS (SELECT 1 FROM set_aside sa WHERE sa.task = '" + string(task) + "' AND sa.key = (" + key + ")::text AND sa.until > " + now + ")"
+	return "NOT EXISTS (SELECT 1 FROM set_aside sa WHERE sa.task = '" + string(task) + "' AND sa.key = (" + key +
+		")::text AND sa.until > " + now + ")"
 }

@@ -15,7 +15,8 @@ func SettingTexts(ctx context.Context, q bun.IDB, prefix string) (map[string]str
 		Key   string `bun:"key"`
 		Value string `bun:"value"`
 	}
-	err := q.NewRaw("SELECT key, value #>> '{}' AS value FROM settings WHERE starts_with(key, ?) AND jsonb_typeof(value) = 'string'", prefix).Scan(ctx, &rows)
+	err := q.NewRaw(`SELECT key, value #>> '{}' AS value FROM settings
+		WHERE starts_with(key, ?) AND jsonb_typeof(value) = 'string'`, prefix).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
@@ -39,7 +40,8 @@ func SaveSettingText(ctx context.Context, q bun.IDB, key, text string, now time.
 	value, err := json.Marshal(text)
 	if err == nil {
 		_, err = q.NewRaw(`INSERT INTO settings (key, value, updated_at) VALUES (?, ?::jsonb, ?)
-			ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`, key, string(value), now).Exec(ctx)
+			ON CONFLICT (key) DO UPDATE SET value = excluded.value,
+				updated_at = excluded.updated_at`, key, string(value), now).Exec(ctx)
 	}
 	return wrapped(err, "save setting "+key)
 }
@@ -59,12 +61,13 @@ type ProviderSettings struct {
 
 // OwnProvider is an agent that speaks the Agent Client Protocol, added by an administrator.
 type OwnProvider struct {
-	ID       string   `json:"id"`
-	Name     string   `json:"name"`
-	Command  []string `json:"command"`
-	Keys     []string `json:"keys,omitempty"`      // variables of the server that it gets
-	State    []string `json:"state,omitempty"`     // its own files below the home folder, which a sandbox lets it write
-	Obeys    []string `json:"obeys,omitempty"`     // files and folders of a repository that steer it, which a sandbox hides
+	ID      string   `json:"id"`
+	Name    string   `json:"name"`
+	Command []string `json:"command"`
+	Keys    []string `json:"keys,omitempty"`  // variables of the server that it gets
+	State   []string `json:"state,omitempty"` // its own files below the home folder, which a sandbox lets it write
+	// files and folders of a repository that steer it, which a sandbox hides
+	Obeys    []string `json:"obeys,omitempty"`
 	AutoMode string   `json:"auto_mode,omitempty"` // the session mode that asks no questions
 	ReadMode string   `json:"read_mode,omitempty"` // the session mode that changes nothing
 }
@@ -80,7 +83,8 @@ func Providers(ctx context.Context, q bun.IDB) (ProviderSettings, error) {
 // LockProviders is Providers for changing them: no one else may until the transaction ends.
 func LockProviders(ctx context.Context, tx bun.Tx) (ProviderSettings, error) {
 	// The row has to exist to be locked.
-	if _, err := tx.NewRaw("INSERT INTO settings (key, value, updated_at) VALUES (?, '{}', now()) ON CONFLICT DO NOTHING", providersKey).Exec(ctx); err != nil {
+	if _, err := tx.NewRaw(`INSERT INTO settings (key, value, updated_at) VALUES (?, '{}', now())
+		ON CONFLICT DO NOTHING`, providersKey).Exec(ctx); err != nil {
 		return ProviderSettings{}, fmt.Errorf("lock providers: %w", err)
 	}
 	return readProviders(ctx, tx, " FOR UPDATE")
@@ -106,7 +110,8 @@ func readProviders(ctx context.Context, q bun.IDB, lock string) (ProviderSetting
 func SaveProviders(ctx context.Context, q bun.IDB, p ProviderSettings, now time.Time) error {
 	raw, err := json.Marshal(p)
 	if err == nil {
-		_, err = q.NewRaw("INSERT INTO settings (key, value, updated_at) VALUES (?, ?::jsonb, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+		_, err = q.NewRaw(`INSERT INTO settings (key, value, updated_at) VALUES (?, ?::jsonb, ?)
+			ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`,
 			providersKey, string(raw), now).Exec(ctx)
 	}
 	if err != nil {

@@ -43,7 +43,8 @@ func AddSignInFailure(ctx context.Context, q bun.IDB, now time.Time, keys ...[]b
 func TakeBackFailure(ctx context.Context, q bun.IDB, at time.Time, keys ...[]byte) error {
 	for _, key := range keys {
 		_, err := q.NewRaw("DELETE FROM sign_in_failures WHERE ctid IN "+
-			"(SELECT ctid FROM sign_in_failures WHERE key = ? AND at = ? LIMIT 1 FOR UPDATE SKIP LOCKED)", key, at).Exec(ctx)
+			"(SELECT ctid FROM sign_in_failures WHERE key = ? AND at = ? LIMIT 1 FOR UPDATE SKIP LOCKED)", key, at).
+			Exec(ctx)
 		if err != nil {
 			return fmt.Errorf("take back sign-in failure: %w", err)
 		}
@@ -61,14 +62,12 @@ func ClearSignInFailures(ctx context.Context, q bun.IDB, key []byte) error {
 
 // PruneSignIns deletes logins that expired, API tokens that did so a month ago, and failures that no longer count.
 func PruneSignIns(ctx context.Context, q bun.IDB, now time.Time) error {
-	if _, err := q.NewDelete().Table("logins").Where("expires_at < ?", now).Exec(ctx); err != nil {
-		return fmt.Errorf("prune logins: %w", err)
+	if err := pruneLogins(ctx, q, now); err != nil {
+		return err
 	}
-	if _, err := q.NewDelete().Table("api_tokens").Where("expires_at < ?", now.AddDate(0, -1, 0)).Exec(ctx); err != nil {
-		return fmt.Errorf("prune API tokens: %w", err)
+	if err := pruneAPITokens(ctx, q, now.AddDate(0, -1, 0)); err != nil {
+		return err
 	}
-	if _, err := q.NewDelete().Table("sign_in_failures").Where("at < ?", now.Add(-24*time.Hour)).Exec(ctx); err != nil {
-		return fmt.Errorf("prune sign-in failures: %w", err)
-	}
-	return nil
+	_, err := q.NewDelete().Table("sign_in_failures").Where("at < ?", now.Add(-24*time.Hour)).Exec(ctx)
+	return wrapped(err, "prune sign-in failures")
 }

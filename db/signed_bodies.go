@@ -10,7 +10,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// SignedBody is a signed request that was taken, with what it was answered. It belongs to an automation or to a workspace.
+// SignedBody is a signed request that was taken, with what it was answered. It belongs to an automation or to a
+// workspace.
 type SignedBody struct {
 	bun.BaseModel `bun:"table:signed_bodies,alias:sb"`
 
@@ -47,10 +48,17 @@ func AnswerToSigned(ctx context.Context, q bun.IDB, b *SignedBody, since time.Ti
 // SaveSigned keeps the answer to a signed body; one that is too old is replaced.
 func SaveSigned(ctx context.Context, q bun.IDB, b *SignedBody) error {
 	column, _ := b.owner()
-	_, err := q.NewInsert().Model(b).On("CONFLICT (?, signature) WHERE ? IS NOT NULL DO UPDATE", bun.Ident(column), bun.Ident(column)).
+	_, err := q.NewInsert().Model(b).On("CONFLICT (?, signature) WHERE ? IS NOT NULL DO UPDATE", bun.Ident(column),
+		bun.Ident(column)).
 		Set("at = EXCLUDED.at").Set("answer = EXCLUDED.answer").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save a signed body: %w", err)
 	}
 	return nil
+}
+
+// pruneSigned deletes the signed bodies that came before a time.
+func pruneSigned(ctx context.Context, q bun.IDB, before time.Time) error {
+	_, err := q.NewDelete().Model((*SignedBody)(nil)).Where("sb.at < ?", before).Exec(ctx)
+	return wrapped(err, "prune signed bodies")
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// NextTicketNumber counts a workspace's tickets on. Whoever comes at the same time waits for the end of the transaction.
+// NextTicketNumber counts a workspace's tickets on. Whoever comes at the same time waits for the end of the
+// transaction.
 func NextTicketNumber(ctx context.Context, tx bun.Tx, workspace uuid.UUID) (int64, error) {
 	var n int64
 	err := tx.NewRaw(`INSERT INTO ticket_numbers AS n (workspace_id, last) VALUES (?, 1)

@@ -20,7 +20,8 @@ type TicketSession struct {
 
 // LinkTicket notes that a session worked on a ticket.
 func LinkTicket(ctx context.Context, q bun.IDB, ticket, session uuid.UUID, now time.Time) error {
-	_, err := q.NewInsert().Model(&TicketSession{TicketID: ticket, SessionID: session, CreatedAt: now}).On("CONFLICT DO NOTHING").Exec(ctx)
+	_, err := q.NewInsert().Model(&TicketSession{TicketID: ticket, SessionID: session, CreatedAt: now}).
+		On("CONFLICT DO NOTHING").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("link ticket %s: %w", ticket, err)
 	}

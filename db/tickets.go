@@ -77,7 +77,8 @@ func TicketByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Ticket, error) {
 // TicketByNumber finds a workspace's ticket by its number.
 func TicketByNumber(ctx context.Context, q bun.IDB, workspace uuid.UUID, number int64) (*Ticket, error) {
 	var t Ticket
-	if err := selectTickets(q, &t).Where("tk.workspace_id = ?", workspace).Where("tk.number = ?", number).Scan(ctx); err != nil {
+	if err := selectTickets(q, &t).Where("tk.workspace_id = ?", workspace).Where("tk.number = ?", number).
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("find ticket #%d of workspace %s: %w", number, workspace, err)
 	}
 	return &t, nil
@@ -128,7 +129,7 @@ func (f TicketFilter) apply(sel *bun.SelectQuery) *bun.SelectQuery {
 		sel = sel.Where("? = ANY(tk.labels)", f.Label)
 	}
 	if f.Search != "" {
-		like := "%" + likeEscape(f.Search) + "%"
+		like := containing(f.Search)
 		sel = sel.Where("(tk.title ILIKE ? OR tk.body ILIKE ? OR '#' || tk.number::text = ?)", like, like, f.Search)
 	}
 	return sel
@@ -159,7 +160,8 @@ func Tickets(ctx context.Context, q bun.IDB, f TicketFilter) ([]Ticket, error) {
 // TicketsOfSession lists the tickets that a session worked on, the newest link first.
 func TicketsOfSession(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Ticket, error) {
 	var list []Ticket
-	err := selectTickets(q, &list).Join("JOIN ticket_sessions AS ts ON ts.ticket_id = tk.id").Where("ts.session_id = ?", session).
+	err := selectTickets(q, &list).Join("JOIN ticket_sessions AS ts ON ts.ticket_id = tk.id").
+		Where("ts.session_id = ?", session).
 		OrderExpr("ts.created_at DESC, tk.id DESC").Limit(100).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list tickets of session %s: %w", session, err)
@@ -170,7 +172,8 @@ func TicketsOfSession(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Tick
 // TicketsCreatedIn lists the tickets that a session created, in their order.
 func TicketsCreatedIn(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Ticket, error) {
 	var list []Ticket
-	if err := selectTickets(q, &list).Where("tk.created_session = ?", session).OrderExpr("tk.id").Limit(100).Scan(ctx); err != nil {
+	if err := selectTickets(q, &list).Where("tk.created_session = ?", session).OrderExpr("tk.id").Limit(100).
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list tickets created in session %s: %w", session, err)
 	}
 	return list, nil
@@ -185,12 +188,15 @@ func CountTicketsCreatedIn(ctx context.Context, q bun.IDB, session uuid.UUID) (i
 	return int(n), nil
 }
 
-// ClaimTicket takes the front of a workspace's queue for a session: of the open tickets the most urgent, and of those the
-// oldest, with a label, unless that is empty. Several sessions may claim at once; each ticket goes to one. It returns nil when
-// there is none.
-func ClaimTicket(ctx context.Context, tx bun.Tx, workspace, session uuid.UUID, label string, now time.Time) (*Ticket, error) {
+// ClaimTicket takes the front of a workspace's queue for a session: of the open tickets the most urgent, and of those
+// the oldest, with a label, unless that is empty. Several sessions may claim at once; each ticket goes to one. It
+// returns nil when there is none.
+func ClaimTicket(
+	ctx context.Context, tx bun.Tx, workspace, session uuid.UUID, label string, now time.Time,
+) (*Ticket, error) {
 	var t Ticket
-	err := tx.NewRaw(`UPDATE tickets SET status = 'in_progress', claimed_by = ?, updated_at = ?, version = version + 1 WHERE id = (
+	err := tx.NewRaw(`UPDATE tickets SET status = 'in_progress', claimed_by = ?, updated_at = ?, version = version + 1
+		WHERE id = (
 			SELECT id FROM tickets WHERE workspace_id = ? AND status = 'open' AND (? = '' OR ? = ANY(labels))
 			ORDER BY priority, number LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 		) RETURNING *`, session, now, workspace, label, label).Scan(ctx, &t)
@@ -203,7 +209,8 @@ func ClaimTicket(ctx context.Context, tx bun.Tx, workspace, session uuid.UUID, l
 	return &t, nil
 }
 
-// ClaimedTicket finds the ticket that a session has taken from the queue and not finished. It returns nil when there is none.
+// ClaimedTicket finds the ticket that a session has taken from the queue and not finished. It returns nil when there is
+// none.
 func ClaimedTicket(ctx context.Context, q bun.IDB, session uuid.UUID) (*Ticket, error) {
 	var t Ticket
 	err := selectTickets(q, &t).Where("tk.claimed_by = ?", session).Scan(ctx)
@@ -230,11 +237,13 @@ func AssigneesOfSession(ctx context.Context, q bun.IDB, session uuid.UUID) ([]uu
 // TicketLabels lists the labels that the newest tickets of a workspace have, or of all that a person may see, by name.
 func TicketLabels(ctx context.Context, q bun.IDB, v Access, workspace uuid.UUID, limit int) ([]string, error) {
 	var list []string
-	newest := v.within(q.NewSelect().TableExpr("tickets AS tk"), "tk").ColumnExpr("tk.labels").OrderExpr("tk.id DESC").Limit(2000)
+	newest := v.within(q.NewSelect().TableExpr("tickets AS tk"), "tk").ColumnExpr("tk.labels").OrderExpr("tk.id DESC").
+		Limit(2000)
 	if workspace != uuid.Nil {
 		newest = newest.Where("tk.workspace_id = ?", workspace)
 	}
-	err := q.NewSelect().TableExpr("(?) AS newest, unnest(newest.labels) AS label", newest).ColumnExpr("DISTINCT label").OrderExpr("label").Limit(int64(limit)).Scan(ctx, &list)
+	err := q.NewSelect().TableExpr("(?) AS newest, unnest(newest.labels) AS label", newest).
+		ColumnExpr("DISTINCT label").OrderExpr("label").Limit(int64(limit)).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("list labels: %w", err)
 	}
@@ -251,7 +260,8 @@ func InsertTicket(ctx context.Context, q bun.IDB, t *Ticket) error {
 
 // SaveTicket writes what changes of a ticket.
 func SaveTicket(ctx context.Context, q bun.IDB, t *Ticket) error {
-	_, err := q.NewUpdate().Model(t).Column("title", "body", "priority", "status", "assignee_id", "labels", "claimed_by", "version", "updated_at", "closed_at").
+	_, err := q.NewUpdate().Model(t).Column("title", "body", "priority", "status", "assignee_id", "labels",
+		"claimed_by", "version", "updated_at", "closed_at").
 		WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save ticket %s: %w", t.ID, err)

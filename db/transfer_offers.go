@@ -24,7 +24,8 @@ type TransferOffer struct {
 // PutOffer writes an offer. One that was open is no more.
 func PutOffer(ctx context.Context, q bun.IDB, o *TransferOffer) error {
 	_, err := q.NewInsert().Model(o).On("CONFLICT (automation_id) DO UPDATE").
-		Set("to_id = EXCLUDED.to_id").Set("from_id = EXCLUDED.from_id").Set("created_at = EXCLUDED.created_at").Exec(ctx)
+		Set("to_id = EXCLUDED.to_id").Set("from_id = EXCLUDED.from_id").Set("created_at = EXCLUDED.created_at").
+		Exec(ctx)
 	return wrapped(err, "write an offer of an automation")
 }
 

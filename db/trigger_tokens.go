@@ -32,7 +32,8 @@ func InsertToken(ctx context.Context, q bun.IDB, t *TriggerToken) error {
 
 // DeleteTokens ends every token of an automation.
 func DeleteTokens(ctx context.Context, q bun.IDB, automation uuid.UUID) error {
-	if _, err := q.NewDelete().Model((*TriggerToken)(nil)).Where("tt.automation_id = ?", automation).Exec(ctx); err != nil {
+	if _, err := q.NewDelete().Model((*TriggerToken)(nil)).Where("tt.automation_id = ?", automation).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("delete trigger tokens: %w", err)
 	}
 	return nil
@@ -51,7 +52,8 @@ func RetireTokens(ctx context.Context, q bun.IDB, automation uuid.UUID, until ti
 // CurrentToken finds the current token of an automation.
 func CurrentToken(ctx context.Context, q bun.IDB, automation uuid.UUID) (*TriggerToken, error) {
 	var t TriggerToken
-	if err := q.NewSelect().Model(&t).Where("tt.automation_id = ?", automation).Where("tt.expires_at IS NULL").Scan(ctx); err != nil {
+	if err := q.NewSelect().Model(&t).Where("tt.automation_id = ?", automation).Where("tt.expires_at IS NULL").
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("find trigger token: %w", err)
 	}
 	return &t, nil
@@ -72,24 +74,28 @@ type TokenOwner struct {
 
 // TakesSecrets reports whether calls may bring secrets.
 func (o *TokenOwner) TakesSecrets() bool {
-	return o.WorkflowGone || slices.ContainsFunc(o.Parameters, func(p Parameter) bool { return p.Type == SecretParameter })
+	return o.WorkflowGone || slices.ContainsFunc(o.Parameters,
+		func(p Parameter) bool { return p.Type == SecretParameter })
 }
 
 // Secret reports whether a value of this name is a secret. Once the workflow is gone, any may be.
 func (o *TokenOwner) Secret(name string) bool {
-	return o.WorkflowGone || slices.ContainsFunc(o.Parameters, func(p Parameter) bool { return p.Type == SecretParameter && p.Alias == name })
+	return o.WorkflowGone || slices.ContainsFunc(o.Parameters,
+		func(p Parameter) bool { return p.Type == SecretParameter && p.Alias == name })
 }
 
 // AutomationByToken finds the automation of a token's hash that is still good.
 func AutomationByToken(ctx context.Context, q bun.IDB, hash []byte, now time.Time) (*TokenOwner, error) {
 	var o TokenOwner
 	var filter, parameters []byte
-	err := prepare(q).row(ctx, `SELECT a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type,
+	err := prepare(q).row(ctx, `SELECT a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter,
+		a.execution_type,
 			w.parameters, a.execution_type = 'workflow' AND w.id IS NULL
 		FROM trigger_tokens t JOIN automations a ON a.id = t.automation_id
 		LEFT JOIN workflows w ON w.id = a.workflow_id AND a.execution_type = 'workflow'
 		WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2) AND a.trigger = 'http'`, hash, now).
-		Scan(&o.ID, &o.Name, &o.Sender, &o.SignatureHeader, &o.SignatureSealed, &filter, &o.ExecutionType, &parameters, &o.WorkflowGone)
+		Scan(&o.ID, &o.Name, &o.Sender, &o.SignatureHeader, &o.SignatureSealed, &filter, &o.ExecutionType, &parameters,
+			&o.WorkflowGone)
 	if err == nil {
 		err = json.Unmarshal(filter, &o.Filter)
 	}

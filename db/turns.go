@@ -52,7 +52,8 @@ const (
 // TurnsOf lists a session's turns in order, with their authors.
 func TurnsOf(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, error) {
 	var list []Turn
-	if err := q.NewSelect().Model(&list).Relation("Author").Where("t.session_id = ?", session).Order("t.position").Scan(ctx); err != nil {
+	if err := q.NewSelect().Model(&list).Relation("Author").Where("t.session_id = ?", session).Order("t.position").
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list turns of session %s: %w", session, err)
 	}
 	return list, nil
@@ -61,7 +62,8 @@ func TurnsOf(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, error) 
 // QueuedReplies lists the messages of people that the agent of a session has not begun with, in order.
 func QueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, error) {
 	var list []Turn
-	err := q.NewSelect().Model(&list).Relation("Author").Where("t.session_id = ?", session).Where("t.status = 'queued' AND t.kind = 'reply'").Order("t.position").Scan(ctx)
+	err := q.NewSelect().Model(&list).Relation("Author").Where("t.session_id = ?", session).
+		Where("t.status = 'queued' AND t.kind = 'reply'").Order("t.position").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list queued messages of session %s: %w", session, err)
 	}
@@ -71,22 +73,25 @@ func QueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, e
 // LastAnswer is the agent's answer to the last message of a session that it has answered, or nothing.
 func LastAnswer(ctx context.Context, q bun.IDB, session uuid.UUID) (string, error) {
 	var answer string
-	err := q.NewRaw("SELECT answer FROM turns WHERE session_id = ? AND answer <> '' ORDER BY position DESC LIMIT 1", session).Scan(ctx, &answer)
+	err := q.NewRaw("SELECT answer FROM turns WHERE session_id = ? AND answer <> '' ORDER BY position DESC LIMIT 1",
+		session).Scan(ctx, &answer)
 	if err != nil && !IsNotFound(err) {
 		return "", fmt.Errorf("read last answer of session %s: %w", session, err)
 	}
 	return answer, nil
 }
 
-// Authors lists who wrote the messages of a session up to the one that is at work or, where none is, all of them; and who wrote
-// the one at work, zero where nobody did or none is.
+// Authors lists who wrote the messages of a session up to the one that is at work or, where none is, all of them; and
+// who wrote the one at work, zero where nobody did or none is.
 func Authors(ctx context.Context, q bun.IDB, session uuid.UUID) (all PeopleIDs, now uuid.UUID, err error) {
 	var rows []struct {
 		AuthorID uuid.UUID `bun:"author_id,type:uuid"`
 		Now      bool      `bun:"now"`
 	}
-	err = q.NewRaw(`SELECT author_id, bool_or(status = 'running') AS now FROM turns WHERE session_id = ?0 AND author_id IS NOT NULL
-		AND position <= coalesce((SELECT min(position) FROM turns WHERE session_id = ?0 AND status = 'running'), 2147483647)
+	err = q.NewRaw(`SELECT author_id, bool_or(status = 'running') AS now FROM turns
+		WHERE session_id = ?0 AND author_id IS NOT NULL
+		AND position <= coalesce((SELECT min(position) FROM turns
+			WHERE session_id = ?0 AND status = 'running'), 2147483647)
 		GROUP BY author_id ORDER BY min(position)`, session).Scan(ctx, &rows)
 	for _, r := range rows {
 		all = all.With(r.AuthorID)
@@ -99,7 +104,8 @@ func Authors(ctx context.Context, q bun.IDB, session uuid.UUID) (all PeopleIDs, 
 
 // HasTurnAtWork reports whether the agent of a session was given a message that has not ended.
 func HasTurnAtWork(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
-	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'running'").Exists(ctx)
+	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'running'").
+		Exists(ctx)
 }
 
 // HasQueuedTurns reports whether a session has a message waiting for its agent.
@@ -107,22 +113,25 @@ func HasQueuedTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, er
 	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'queued'").Exists(ctx)
 }
 
-// HasRunTurns reports whether a session has messages under way or waiting that a run began with, not a person, or, of one at work,
-// has had one at last since its worker took it: the worker ends the message before it ends the work.
+// HasRunTurns reports whether a session has messages under way or waiting that a run began with, not a person, or, of
+// one at work, has had one at last since its worker took it: the worker ends the message before it ends the work.
 func HasRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
-	return q.NewSelect().Model((*Turn)(nil)).Join("JOIN sessions AS s ON s.id = t.session_id").Where("t.session_id = ?", session).
+	return q.NewSelect().Model((*Turn)(nil)).Join("JOIN sessions AS s ON s.id = t.session_id").
+		Where("t.session_id = ?", session).
 		Where(`t.status IN ('queued', 'running') OR s.status = 'in_progress' AND t.finished_at >= s.at_work_since
-			AND NOT EXISTS (SELECT 1 FROM turns l WHERE l.session_id = t.session_id AND l.position > t.position AND l.started_at IS NOT NULL)`).
+			AND NOT EXISTS (SELECT 1 FROM turns l WHERE l.session_id = t.session_id AND l.position > t.position
+				AND l.started_at IS NOT NULL)`).
 		Where("t.kind <> 'reply'").Exists(ctx)
 }
 
-// AddTurn queues a message behind a session's last turn. It locks the session, so that two messages that come at once have a
-// place each. A message that is there already is left as it is.
+// AddTurn queues a message behind a session's last turn. It locks the session, so that two messages that come at once
+// have a place each. A message that is there already is left as it is.
 func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
 	if _, err := tx.NewRaw("SELECT 1 FROM sessions WHERE id = ? FOR NO KEY UPDATE", t.SessionID).Exec(ctx); err != nil {
 		return fmt.Errorf("add turn: %w", err)
 	}
-	if err := tx.NewRaw("SELECT coalesce(max(position), 0) + 1 FROM turns WHERE session_id = ?", t.SessionID).Scan(ctx, &t.Position); err != nil {
+	if err := tx.NewRaw("SELECT coalesce(max(position), 0) + 1 FROM turns WHERE session_id = ?", t.SessionID).
+		Scan(ctx, &t.Position); err != nil {
 		return fmt.Errorf("add turn: %w", err)
 	}
 	if _, err := tx.NewInsert().Model(t).On("CONFLICT (id) DO NOTHING").Exec(ctx); err != nil {
@@ -131,16 +140,18 @@ func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
 	return nil
 }
 
-// NextTurn starts the next turn of a session that belongs to an execution, or to none where that is zero. A turn that
-// a worker left running when it died comes again. It returns nil when there is none, and ErrLeaseLost when the lease is no
-// longer good.
+// NextTurn starts the next turn of a session that belongs to an execution, or to none where that is zero. A turn that a
+// worker left running when it died comes again. It returns nil when there is none, and ErrLeaseLost when the lease is
+// no longer good.
 func NextTurn(ctx context.Context, q bun.IDB, lease Lease, execution uuid.UUID, now time.Time) (*Turn, error) {
 	var t Turn
 	err := q.NewRaw(`WITH held AS (?)
 		UPDATE turns t SET status = 'running', started_at = ? FROM held, (
-			SELECT id, started_at IS NOT NULL AS again FROM turns WHERE session_id = ? AND execution_id IS NOT DISTINCT FROM ? AND status IN ('queued', 'running')
+			SELECT id, started_at IS NOT NULL AS again FROM turns
+				WHERE session_id = ? AND execution_id IS NOT DISTINCT FROM ? AND status IN ('queued', 'running')
 			ORDER BY position LIMIT 1
-		) next WHERE t.id = next.id RETURNING t.*, next.again`, held(q, lease), now, lease.Session, orNull(execution)).Scan(ctx, &t)
+		) next WHERE t.id = next.id RETURNING t.*, next.again`, held(q, lease), now, lease.Session, orNull(execution)).
+		Scan(ctx, &t)
 	if IsNotFound(err) {
 		return nil, Hold(ctx, q, lease)
 	}
@@ -150,20 +161,25 @@ func NextTurn(ctx context.Context, q bun.IDB, lease Lease, execution uuid.UUID, 
 	return &t, nil
 }
 
-// MarkTurnOwn notes that a turn is a step that Carillon takes itself. It returns ErrLeaseLost, and changes nothing, when the
-// lease is no longer good.
+// MarkTurnOwn notes that a turn is a step that Carillon takes itself. It returns ErrLeaseLost, and changes nothing,
+// when the lease is no longer good.
 func MarkTurnOwn(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID) error {
-	return leased(ctx, q, lease, "note turn "+turn.String()+" as one of Carillon's", "UPDATE turns t SET own = true FROM held WHERE t.id = ?", turn)
+	return leased(ctx, q, lease, "note turn "+turn.String()+" as one of Carillon's",
+		"UPDATE turns t SET own = true FROM held WHERE t.id = ?", turn)
 }
 
 // FinishTurn ends a turn. It returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
-func FinishTurn(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID, status ExecutionStatus, reason, answer string, now time.Time) error {
-	return leased(ctx, q, lease, "finish turn "+turn.String(), `UPDATE turns t SET status = ?, reason = ?, answer = ?, finished_at = ?,
+func FinishTurn(
+	ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID, status ExecutionStatus, reason, answer string,
+	now time.Time,
+) error {
+	return leased(ctx, q, lease, "finish turn "+turn.String(), `UPDATE turns t
+		SET status = ?, reason = ?, answer = ?, finished_at = ?,
 		`+endedSeq+` FROM held WHERE t.id = ?`, status, reason, answer, now, turn)
 }
 
-// endedSeq notes at the end of a turn which event of the session was the last by then. Whoever ends a turn has its session
-// locked, or its lease.
+// endedSeq notes at the end of a turn which event of the session was the last by then. Whoever ends a turn has its
+// session locked, or its lease.
 const endedSeq = "ended_seq = (SELECT last_seq FROM sessions WHERE id = t.session_id)"
 
 // cancelTurns ends turns of a session as canceled.
@@ -196,9 +212,11 @@ func CancelRunningTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reaso
 	return nil
 }
 
-// CancelRunTurns ends what a run has left of a session and what its agent is at work on, and keeps what people wrote since.
+// CancelRunTurns ends what a run has left of a session and what its agent is at work on, and keeps what people wrote
+// since.
 func CancelRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
-	_, err := cancelTurns(q, session, reason, now).Where("t.status = 'running' OR t.status = 'queued' AND t.kind <> 'reply'").Exec(ctx)
+	_, err := cancelTurns(q, session, reason, now).Where(`t.status = 'running' OR t.status = 'queued'
+		AND t.kind <> 'reply'`).Exec(ctx)
 	return wrapped(err, "cancel what a run left of session "+session.String())
 }
 
@@ -215,7 +233,8 @@ func CancelQueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID, reas
 
 // WithdrawTurn ends a person's message that is only queued. It reports whether it was.
 func WithdrawTurn(ctx context.Context, q bun.IDB, session, turn uuid.UUID, reason string, now time.Time) (bool, error) {
-	res, err := cancelTurns(q, session, reason, now).Where("t.id = ?", turn).Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)
+	res, err := cancelTurns(q, session, reason, now).Where("t.id = ?", turn).
+		Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("withdraw turn %s: %w", turn, err)
 	}

@@ -10,25 +10,29 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// OnSnapshot runs a function on one snapshot of the database that it cannot change, and in which no statement takes longer than
-// a time.
+// OnSnapshot runs a function on one snapshot of the database that it cannot change, and in which no statement takes
+// longer than a time.
 func OnSnapshot(ctx context.Context, d *DB, within time.Duration, do func(ctx context.Context, q bun.IDB) error) error {
 	return d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		for _, setting := range []string{"TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", "LOCAL lock_timeout = '5s'"} {
+		for _, setting := range []string{"TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+			"LOCAL lock_timeout = '5s'"} {
 			if _, err := tx.ExecContext(ctx, "SET "+setting); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.NewRaw("SELECT set_config('statement_timeout', ?, true)", fmt.Sprint(max(1, within.Milliseconds()), "ms")).Exec(ctx); err != nil {
+		if _, err := tx.NewRaw("SELECT set_config('statement_timeout', ?, true)",
+			fmt.Sprint(max(1, within.Milliseconds()), "ms")).Exec(ctx); err != nil {
 			return err
 		}
 		return do(ctx, tx)
 	})
 }
 
-// LimitLocks lets each further statement of a transaction fail that waits longer than a time for what another transaction holds.
+// LimitLocks lets each further statement of a transaction fail that waits longer than a time for what another
+// transaction holds.
 func LimitLocks(ctx context.Context, tx bun.Tx, most time.Duration) error {
-	_, err := tx.NewRaw("SELECT set_config('lock_timeout', ?, true)", strconv.FormatInt(most.Milliseconds(), 10)).Exec(ctx)
+	_, err := tx.NewRaw("SELECT set_config('lock_timeout', ?, true)", strconv.FormatInt(most.Milliseconds(), 10)).
+		Exec(ctx)
 	return wrapped(err, "limit the wait for locks")
 }
 

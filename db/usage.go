@@ -35,16 +35,18 @@ type TurnUsage struct {
 	CostUSD      float64 `bun:"cost_usd"`
 }
 
-// AddUsage notes what a turn used, and sums its execution up anew. Noting a turn again replaces what was noted. It returns
-// ErrLeaseLost, and changes nothing, when the lease is no longer good.
+// AddUsage notes what a turn used, and sums its execution up anew. Noting a turn again replaces what was noted. It
+// returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
 func AddUsage(ctx context.Context, d *DB, lease Lease, turn uuid.UUID, u TurnUsage) error {
 	err := d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := Hold(ctx, tx, lease); err != nil {
 			return err
 		}
 		var execution uuid.NullUUID
-		err := tx.NewRaw(`UPDATE turns SET conversation = ?, counted = ?, priced = ?, tokens_in = ?, tokens_cached = ?, tokens_out = ?, cost_usd = ? WHERE id = ? RETURNING execution_id`,
-			u.Conversation, u.Counted, u.Priced, u.TokensIn, u.TokensCached, u.TokensOut, u.CostUSD, turn).Scan(ctx, &execution)
+		err := tx.NewRaw(`UPDATE turns SET conversation = ?, counted = ?, priced = ?, tokens_in = ?, tokens_cached = ?,
+			tokens_out = ?, cost_usd = ? WHERE id = ? RETURNING execution_id`,
+			u.Conversation, u.Counted, u.Priced, u.TokensIn, u.TokensCached, u.TokensOut, u.CostUSD, turn).
+			Scan(ctx, &execution)
 		if err != nil || !execution.Valid {
 			return err
 		}
@@ -62,7 +64,8 @@ func sumUsage(ctx context.Context, q bun.IDB, by string, id uuid.UUID) error {
 	_, err := q.NewRaw(`UPDATE executions e SET turns = s.turns, counted = s.counted, priced = s.priced,
 			tokens_in = s.tokens_in, tokens_cached = s.tokens_cached, tokens_out = s.tokens_out, cost_usd = s.cost_usd
 		FROM executions x CROSS JOIN LATERAL (
-			SELECT count(*) AS turns, `+usageSums+` FROM turns t WHERE t.execution_id = x.id AND t.started_at IS NOT NULL AND NOT t.own
+			SELECT count(*) AS turns, `+usageSums+` FROM turns t
+				WHERE t.execution_id = x.id AND t.started_at IS NOT NULL AND NOT t.own
 		) s WHERE x.? = ? AND e.id = x.id`, bun.Ident(by), id).Exec(ctx)
 	return err
 }
@@ -75,14 +78,17 @@ const usageSums = `count(*) FILTER (WHERE t.counted) AS counted, count(*) FILTER
 // SessionUsage sums up the turns of a session that have ended, those of people's replies too.
 func SessionUsage(ctx context.Context, q bun.IDB, session uuid.UUID) (Usage, error) {
 	var u Usage
-	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.started_at IS NOT NULL AND t.finished_at IS NOT NULL AND NOT t.own", session).Scan(ctx, &u)
+	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+` FROM turns t
+		WHERE t.session_id = ? AND t.started_at IS NOT NULL AND t.finished_at IS NOT NULL AND NOT t.own`, session).
+		Scan(ctx, &u)
 	return u, wrapped(err, "sum up usage of session "+session.String())
 }
 
 // ConversationUsage sums up what a conversation of a session's agent has used.
 func ConversationUsage(ctx context.Context, q bun.IDB, session uuid.UUID, conversation string) (Usage, error) {
 	var u Usage
-	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+" FROM turns t WHERE t.session_id = ? AND t.conversation = ? AND t.conversation <> ''",
+	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+` FROM turns t
+		WHERE t.session_id = ? AND t.conversation = ? AND t.conversation <> ''`,
 		session, conversation).Scan(ctx, &u)
 	return u, wrapped(err, "sum up usage of a conversation")
 }
@@ -97,10 +103,13 @@ type UsageRow struct {
 	Seconds float64   `bun:"seconds"`
 }
 
-// UsageBetween sums up the turns that ended from one time to another, by automation, by person and by workspace, the most
-// expensive first, with one row for all. A person is whose session it is, or who wrote the message. Of each grouping it gives
-// at most limit rows. Runs of the providers named as scripts take time, and are no messages to an agent.
-func UsageBetween(ctx context.Context, q bun.IDB, access Access, from, to time.Time, scripts []string, limit int) ([]UsageRow, error) {
+// UsageBetween sums up the turns that ended from one time to another, by automation, by person and by workspace, the
+// most expensive first, with one row for all. A person is whose session it is, or who wrote the message. Of each
+// grouping it gives at most limit rows. Runs of the providers named as scripts take time, and are no messages to an
+// agent.
+func UsageBetween(
+	ctx context.Context, q bun.IDB, access Access, from, to time.Time, scripts []string, limit int,
+) ([]UsageRow, error) {
 	sel := q.NewSelect().TableExpr("turns AS t").Join("JOIN sessions AS s ON s.id = t.session_id").
 		ColumnExpr("grouping(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS which").
 		ColumnExpr("coalesce(s.automation_id, coalesce(t.author_id, s.owner_id), s.workspace_id) AS id").
@@ -111,8 +120,10 @@ func UsageBetween(ctx context.Context, q bun.IDB, access Access, from, to time.T
 	sel = sessionAccess(sel, access)
 	var list []UsageRow
 	err := q.NewRaw(`WITH used AS (?), ranked AS (
-			SELECT *, CASE which WHEN 3 THEN 'automation' WHEN 5 THEN 'person' WHEN 6 THEN 'workspace' ELSE 'total' END AS by_what,
-				row_number() OVER (PARTITION BY which ORDER BY cost_usd DESC, tokens_in + tokens_cached + tokens_out DESC, seconds DESC) AS place
+			SELECT *, CASE which WHEN 3 THEN 'automation' WHEN 5 THEN 'person' WHEN 6 THEN 'workspace'
+				ELSE 'total' END AS by_what,
+				row_number() OVER (PARTITION BY which
+					ORDER BY cost_usd DESC, tokens_in + tokens_cached + tokens_out DESC, seconds DESC) AS place
 			FROM used
 		) SELECT r.by_what, r.id, coalesce(a.name, u.name, w.name, '') AS name, r.turns, r.counted, r.priced,
 			r.tokens_in, r.tokens_cached, r.tokens_out, r.cost_usd, r.seconds
@@ -141,8 +152,9 @@ type Spent struct {
 // Spending is what an automation used in a day and a month.
 type Spending struct {
 	Day, Month Spent
-	// Stopped is the newest execution of the automation's schedule, where that was not started since the budget was used up, and
-	// neither did a run begin since nor the schedule begin anew: the next such due time is counted in it. What a person or a call asked for in vain has a row of its own.
+	// Stopped is the newest execution of the automation's schedule, where that was not started since the budget was
+	// used up, and neither did a run begin since nor the schedule begin anew: the next such due time is counted in it.
+	// What a person or a call asked for in vain has a row of its own.
 	Stopped uuid.UUID
 }
 
@@ -153,7 +165,9 @@ func SpendingOf(ctx context.Context, q bun.IDB, list []Period, now time.Time) (m
 	}
 	ids, days, months := make([]uuid.UUID, len(list)), make([]string, len(list)), make([]string, len(list))
 	for i, p := range list {
-		ids[i], days[i], months[i] = p.Automation, p.Day.UTC().Format(time.RFC3339Nano), p.Month.UTC().Format(time.RFC3339Nano)
+		ids[i] = p.Automation
+		days[i] = p.Day.UTC().Format(time.RFC3339Nano)
+		months[i] = p.Month.UTC().Format(time.RFC3339Nano)
 	}
 	var rows []struct {
 		Spent
@@ -161,16 +175,20 @@ func SpendingOf(ctx context.Context, q bun.IDB, list []Period, now time.Time) (m
 		Today     bool      `bun:"today"`
 		StoppedBy uuid.UUID `bun:"stopped,nullzero,type:uuid"`
 	}
-	err := q.NewRaw(`SELECT v.id AS automation_id, d.today, coalesce(sum(e.turns), 0) AS turns, coalesce(sum(e.counted), 0) AS counted,
-			coalesce(sum(e.priced), 0) AS priced, coalesce(sum(e.tokens_in), 0) AS tokens_in, coalesce(sum(e.tokens_cached), 0) AS tokens_cached,
+	err := q.NewRaw(`SELECT v.id AS automation_id, d.today, coalesce(sum(e.turns), 0) AS turns,
+			coalesce(sum(e.counted), 0) AS counted, coalesce(sum(e.priced), 0) AS priced,
+			coalesce(sum(e.tokens_in), 0) AS tokens_in, coalesce(sum(e.tokens_cached), 0) AS tokens_cached,
 			coalesce(sum(e.tokens_out), 0) AS tokens_out, coalesce(sum(e.cost_usd), 0) AS cost_usd,
 			coalesce(sum(extract(epoch FROM coalesce(e.finished_at, ?) - e.started_at)), 0)::float8 / 60 AS minutes,
 			(SELECT CASE WHEN n.status = 'skipped' AND n.error_class = 'budget'
-					AND n.created_at >= coalesce((SELECT a.scheduled_since FROM automations a WHERE a.id = v.id), '-infinity') THEN n.id END
-				FROM executions n WHERE n.automation_id = v.id AND (n.source = 'schedule' OR n.session_id IS NOT NULL) ORDER BY n.id DESC LIMIT 1) AS stopped
+					AND n.created_at >= coalesce((SELECT a.scheduled_since FROM automations a
+						WHERE a.id = v.id), '-infinity') THEN n.id END
+				FROM executions n WHERE n.automation_id = v.id AND (n.source = 'schedule' OR n.session_id IS NOT NULL)
+					ORDER BY n.id DESC LIMIT 1) AS stopped
 		FROM unnest(?::uuid[], ?::timestamptz[], ?::timestamptz[]) AS v(id, day, month)
 		CROSS JOIN (VALUES (true), (false)) AS d(today)
-		LEFT JOIN executions e ON e.automation_id = v.id AND e.created_at >= CASE WHEN d.today THEN v.day ELSE v.month END
+		LEFT JOIN executions e ON e.automation_id = v.id AND e.created_at >= CASE WHEN d.today THEN v.day
+			ELSE v.month END
 			AND e.started_at IS NOT NULL AND e.session_id IS NOT NULL
 		GROUP BY v.id, d.today`, now, UUIDs(ids), textArray(days), textArray(months)).Scan(ctx, &rows)
 	if err != nil {

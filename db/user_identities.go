@@ -33,13 +33,15 @@ func IdentityBySubject(ctx context.Context, q bun.IDB, issuer, subject string) (
 // Identities lists a person's accounts at single sign-ons, the last used first.
 func Identities(ctx context.Context, q bun.IDB, user uuid.UUID) ([]Identity, error) {
 	var list []Identity
-	if err := q.NewSelect().Model(&list).Where("user_id = ?", user).OrderExpr("used_at DESC, issuer, subject").Scan(ctx); err != nil {
+	if err := q.NewSelect().Model(&list).Where("user_id = ?", user).OrderExpr("used_at DESC, issuer, subject").
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list identities: %w", err)
 	}
 	return list, nil
 }
 
-// InsertIdentity links a person with an account. Conflict tells user_identities_one when they have another of the provider.
+// InsertIdentity links a person with an account. Conflict tells user_identities_one when they have another of the
+// provider.
 func InsertIdentity(ctx context.Context, q bun.IDB, i *Identity) error {
 	if _, err := q.NewInsert().Model(i).Exec(ctx); err != nil {
 		return fmt.Errorf("insert identity: %w", err)

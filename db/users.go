@@ -23,7 +23,8 @@ type User struct {
 	DeactivatedAt time.Time `bun:"deactivated_at,nullzero"`
 	CreatedAt     time.Time `bun:"created_at"`
 	UpdatedAt     time.Time `bun:"updated_at"`
-	// EmailChangedAt is when somebody changed the address, until a mail to it was answered; zero: nobody did, or it was.
+	// EmailChangedAt is when somebody changed the address, until a mail to it was answered; zero: nobody did, or it
+	// was.
 	EmailChangedAt time.Time `bun:"email_changed_at,nullzero"`
 
 	// Permissions and RoleName come from the person's roles where the query says so.
@@ -35,8 +36,10 @@ type User struct {
 func selectUsers(q bun.IDB, model any) *bun.SelectQuery {
 	return q.NewSelect().Model(model).
 		ColumnExpr("?TableColumns").
-		ColumnExpr("coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = u.id), '{}') AS permissions").
-		ColumnExpr("coalesce((SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id), '') AS role_name")
+		ColumnExpr(`coalesce((SELECT array_agg(DISTINCT p) FROM user_roles ur
+			JOIN roles r ON r.id = ur.role_id, unnest(r.permissions) p WHERE ur.user_id = u.id), '{}') AS permissions`).
+		ColumnExpr(`coalesce((SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM user_roles ur
+			JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id), '') AS role_name`)
 }
 
 // UserByID finds a person with their permissions.
@@ -100,7 +103,8 @@ func HasUsers(ctx context.Context, q bun.IDB) (bool, error) {
 // MembersOf lists the members of a workspace by name.
 func MembersOf(ctx context.Context, q bun.IDB, workspace uuid.UUID) ([]User, error) {
 	var list []User
-	err := selectUsers(q, &list).Where("u.id IN (SELECT user_id FROM workspace_members WHERE workspace_id = ?)", workspace).
+	err := selectUsers(q, &list).Where("u.id IN (SELECT user_id FROM workspace_members WHERE workspace_id = ?)",
+		workspace).
 		OrderExpr("lower(u.name), u.id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list members of workspace %s: %w", workspace, err)
@@ -132,9 +136,11 @@ func HoldersOf(ctx context.Context, q bun.IDB, permissions ...string) ([]uuid.UU
 	return ids, nil
 }
 
-// HoldersIn lists, by workspace, the active people whose roles hold a permission and who are members of it, and those whose roles
-// hold the permission of administrators: they are at home in every workspace.
-func HoldersIn(ctx context.Context, q bun.IDB, workspaces []uuid.UUID, permission, admin string) (map[uuid.UUID][]uuid.UUID, error) {
+// HoldersIn lists, by workspace, the active people whose roles hold a permission and who are members of it, and those
+// whose roles hold the permission of administrators: they are at home in every workspace.
+func HoldersIn(
+	ctx context.Context, q bun.IDB, workspaces []uuid.UUID, permission, admin string,
+) (map[uuid.UUID][]uuid.UUID, error) {
 	if len(workspaces) == 0 {
 		return nil, nil
 	}
@@ -147,7 +153,8 @@ func HoldersIn(ctx context.Context, q bun.IDB, workspaces []uuid.UUID, permissio
 		ColumnExpr("DISTINCT w.id AS workspace_id, u.id AS user_id").
 		Where("u.deactivated_at IS NULL").
 		Where(`(? = ANY(r.permissions) OR ? = ANY(r.permissions)
-			AND EXISTS (SELECT FROM workspace_members m WHERE m.workspace_id = w.id AND m.user_id = u.id))`, admin, permission).
+			AND EXISTS (SELECT FROM workspace_members m
+				WHERE m.workspace_id = w.id AND m.user_id = u.id))`, admin, permission).
 		Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("list holders of %s in workspaces: %w", permission, err)
@@ -159,11 +166,13 @@ func HoldersIn(ctx context.Context, q bun.IDB, workspaces []uuid.UUID, permissio
 	return holders, nil
 }
 
-// CanAdminister reports whether anybody active holds a permission who could sign in: an invitation that nobody accepted does
-// not count.
+// CanAdminister reports whether anybody active holds a permission who could sign in: an invitation that nobody accepted
+// does not count.
 func CanAdminister(ctx context.Context, q bun.IDB, permission string) (bool, error) {
-	return q.NewSelect().TableExpr("users AS u").Join("JOIN user_roles ur ON ur.user_id = u.id").Join("JOIN roles r ON r.id = ur.role_id").
-		Where("u.deactivated_at IS NULL").Where("? = ANY(r.permissions)", permission).Where(invitedUntil + " IS NULL").Exists(ctx)
+	return q.NewSelect().TableExpr("users AS u").Join("JOIN user_roles ur ON ur.user_id = u.id").
+		Join("JOIN roles r ON r.id = ur.role_id").
+		Where("u.deactivated_at IS NULL").Where("? = ANY(r.permissions)", permission).Where(invitedUntil + " IS NULL").
+		Exists(ctx)
 }
 
 // Speaker is somebody on whose words a session acts.
@@ -177,7 +186,8 @@ type Speaker struct {
 func Speakers(ctx context.Context, q bun.IDB, workspace uuid.UUID, people PeopleIDs) ([]Speaker, error) {
 	var list []Speaker
 	err := selectUsers(q, &list).
-		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = ? AND m.user_id = u.id) AS member", workspace).
+		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = ? AND m.user_id = u.id) AS member",
+			workspace).
 		Where("u.id = ANY(?::uuid[])", UUIDs(people)).OrderExpr("lower(u.name), u.id").Scan(ctx)
 	return list, wrapped(err, "find whose words a session acts on")
 }
@@ -201,7 +211,8 @@ func InsertUser(ctx context.Context, q bun.IDB, u *User, roles ...uuid.UUID) err
 
 // UpdateUser writes a person's address, whether it waits to be confirmed, and their name.
 func UpdateUser(ctx context.Context, q bun.IDB, u *User) error {
-	if _, err := q.NewUpdate().Model(u).Column("email", "name", "updated_at", "email_changed_at").WherePK().Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model(u).Column("email", "name", "updated_at", "email_changed_at").WherePK().
+		Exec(ctx); err != nil {
 		return fmt.Errorf("update user %s: %w", u.ID, err)
 	}
 	return nil
@@ -209,7 +220,8 @@ func UpdateUser(ctx context.Context, q bun.IDB, u *User) error {
 
 // UpdateProfile writes a person's name, time zone and theme.
 func UpdateProfile(ctx context.Context, q bun.IDB, u *User) error {
-	if _, err := q.NewUpdate().Model(u).Column("name", "time_zone", "theme", "updated_at").WherePK().Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model(u).Column("name", "time_zone", "theme", "updated_at").WherePK().
+		Exec(ctx); err != nil {
 		return fmt.Errorf("update profile: %w", err)
 	}
 	return nil
@@ -217,7 +229,8 @@ func UpdateProfile(ctx context.Context, q bun.IDB, u *User) error {
 
 // SetPasswordHash writes the stored form of a person's password.
 func SetPasswordHash(ctx context.Context, q bun.IDB, user uuid.UUID, hash string, now time.Time) error {
-	_, err := q.NewUpdate().Model((*User)(nil)).Set("password_hash = ?", hash).Set("updated_at = ?", now).Where("u.id = ?", user).Exec(ctx)
+	_, err := q.NewUpdate().Model((*User)(nil)).Set("password_hash = ?", hash).Set("updated_at = ?", now).
+		Where("u.id = ?", user).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("set password of user %s: %w", user, err)
 	}
@@ -226,7 +239,8 @@ func SetPasswordHash(ctx context.Context, q bun.IDB, user uuid.UUID, hash string
 
 // SetTheme writes how the pages look for a person.
 func SetTheme(ctx context.Context, q bun.IDB, user uuid.UUID, theme string) error {
-	if _, err := q.NewUpdate().Model((*User)(nil)).Set("theme = ?", theme).Where("u.id = ?", user).Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model((*User)(nil)).Set("theme = ?", theme).Where("u.id = ?", user).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("set theme: %w", err)
 	}
 	return nil
@@ -234,7 +248,8 @@ func SetTheme(ctx context.Context, q bun.IDB, user uuid.UUID, theme string) erro
 
 // SetDeactivated writes since when a person may not sign in; a zero time lets them again.
 func SetDeactivated(ctx context.Context, q bun.IDB, user uuid.UUID, since, now time.Time) error {
-	_, err := q.NewUpdate().Model(&User{ID: user, DeactivatedAt: since, UpdatedAt: now}).Column("deactivated_at", "updated_at").WherePK().Exec(ctx)
+	_, err := q.NewUpdate().Model(&User{ID: user, DeactivatedAt: since, UpdatedAt: now}).
+		Column("deactivated_at", "updated_at").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("deactivate user %s: %w", user, err)
 	}
@@ -243,7 +258,8 @@ func SetDeactivated(ctx context.Context, q bun.IDB, user uuid.UUID, since, now t
 
 // ConfirmAddress notes that the mail to a person's changed address was answered.
 func ConfirmAddress(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) error {
-	_, err := q.NewUpdate().Model((*User)(nil)).Set("email_changed_at = NULL").Set("updated_at = ?", now).Where("u.id = ?", user).Exec(ctx)
+	_, err := q.NewUpdate().Model((*User)(nil)).Set("email_changed_at = NULL").Set("updated_at = ?", now).
+		Where("u.id = ?", user).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("confirm address of user %s: %w", user, err)
 	}

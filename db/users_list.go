@@ -36,7 +36,8 @@ type PersonFilter struct {
 type Person struct {
 	User `bun:",extend"`
 
-	SeenAt       time.Time `bun:"seen_at,scanonly,nullzero"`       // when they last used a sign-in that still holds; zero: none does
+	// when they last used a sign-in that still holds; zero: none does
+	SeenAt       time.Time `bun:"seen_at,scanonly,nullzero"`
 	InvitedUntil time.Time `bun:"invited_until,scanonly,nullzero"` // of an invitation that was not accepted
 	Workspaces   int64     `bun:"workspaces,scanonly"`
 	Automations  int64     `bun:"automations,scanonly"`
@@ -57,7 +58,8 @@ func selectPeople(q bun.IDB, model any, now time.Time) *bun.SelectQuery {
 	return selectUsers(q, model).
 		ColumnExpr("(SELECT max(l.seen_at) FROM logins l WHERE l.user_id = u.id AND l.expires_at > ?) AS seen_at", now).
 		ColumnExpr(invitedUntil + " AS invited_until").
-		ColumnExpr("(SELECT count(*) FROM workspace_members m JOIN workspaces w ON w.id = m.workspace_id AND w.removed_at IS NULL WHERE m.user_id = u.id) AS workspaces").
+		ColumnExpr(`(SELECT count(*) FROM workspace_members m
+			JOIN workspaces w ON w.id = m.workspace_id AND w.removed_at IS NULL WHERE m.user_id = u.id) AS workspaces`).
 		ColumnExpr("(SELECT count(*) FROM automations a WHERE a.creator_id = u.id) AS automations")
 }
 
@@ -66,7 +68,7 @@ func People(ctx context.Context, q bun.IDB, f PersonFilter) ([]Person, error) {
 	var list []Person
 	sel := selectPeople(q, &list, f.Now).Limit(int64(f.Limit))
 	if f.Search != "" {
-		like := "%" + likeEscaper.Replace(strings.ToLower(f.Search)) + "%"
+		like := containing(strings.ToLower(f.Search))
 		sel = sel.Where("(lower(u.name) LIKE ? OR lower(u.email) LIKE ?)", like, like)
 	}
 	switch f.Status {
@@ -80,15 +82,7 @@ func People(ctx context.Context, q bun.IDB, f PersonFilter) ([]Person, error) {
 	if f.Role != uuid.Nil {
 		sel = sel.Where("u.id IN (SELECT user_id FROM user_roles WHERE role_id = ?)", f.Role)
 	}
-	if f.After != uuid.Nil {
-		sel = sel.Where("(lower(u.name), u.id) > (SELECT lower(name), id FROM users WHERE id = ?)", f.After)
-	}
-	if f.Before != uuid.Nil {
-		sel = sel.Where("(lower(u.name), u.id) < (SELECT lower(name), id FROM users WHERE id = ?)", f.Before).OrderExpr("lower(u.name) DESC, u.id DESC")
-	} else {
-		sel = sel.OrderExpr("lower(u.name), u.id")
-	}
-	if err := sel.Scan(ctx); err != nil {
+	if err := byName(sel, "u", "users", f.After, f.Before).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list people: %w", err)
 	}
 	if f.Before != uuid.Nil {

@@ -39,21 +39,13 @@ func orNull(id uuid.UUID) any {
 	return id
 }
 
-// likeEscape makes text match itself in a LIKE pattern.
-func likeEscape(text string) string {
-	var b []byte
-	for i := range len(text) {
-		if c := text[i]; c == '%' || c == '_' || c == '\\' {
-			b = append(b, '\\')
-		}
-		b = append(b, text[i])
-	}
-	return string(b)
-}
+// containing is a pattern for LIKE that what contains a text matches.
+func containing(text string) string { return "%" + likeEscaper.Replace(text) + "%" }
 
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// Printable makes a text of any origin fit for a text column: valid UTF-8, no control characters, at most so many bytes.
+// Printable makes a text of any origin fit for a text column: valid UTF-8, no control characters, at most so many
+// bytes.
 func Printable(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

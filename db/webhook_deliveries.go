@@ -29,20 +29,26 @@ type Delivery struct {
 	Answer       json.RawMessage   `bun:"answer,type:jsonb"`
 	ExecutionID  uuid.UUID         `bun:"execution_id,nullzero,type:uuid"`
 	BlockedBy    uuid.UUID         `bun:"blocked_by,nullzero,type:uuid"`
-	Folded       int               `bun:"folded"`                  // how many calls its streak has, of the first one; else 1
-	Head         uuid.UUID         `bun:"head,nullzero,type:uuid"` // the first call of its streak; Nil: this one, or it is in no streak
-	LastAt       time.Time         `bun:"last_at"`
-	Sealed       []byte            `bun:"sealed"` // what it brought as it was, where Query and Body are without secrets; nil: nothing was left out, or it was too large
+	// how many calls its streak has, of the first one; else 1
+	Folded int `bun:"folded"`
+	// the first call of its streak; Nil: this one, or it is in no streak
+	Head   uuid.UUID `bun:"head,nullzero,type:uuid"`
+	LastAt time.Time `bun:"last_at"`
+	// what it brought as it was, where Query and Body are without secrets; nil: nothing was left out, or it was too
+	// large
+	Sealed []byte `bun:"sealed"`
 }
 
 // Whole reports whether all that a call brought was kept, so that it can be sent again.
 func (d *Delivery) Whole() bool { return d.Sealed != nil || d.Size <= int64(len(d.Body)) }
 
-// KeptOfStreak is how many calls are kept of those that met the same run in flight. Behaviour: "each is kept, folded on screen".
+// KeptOfStreak is how many calls are kept of those that met the same run in flight. Behaviour: "each is kept, folded on
+// screen".
 const KeptOfStreak = 1000
 
 const insertDelivery = `
-INSERT INTO webhook_deliveries AS d (id, automation_id, at, method, address, fingerprint, headers, query, size, body, verdict,
+INSERT INTO webhook_deliveries AS d (id, automation_id, at, method, address, fingerprint, headers, query, size, body,
+	verdict,
 	status, answer, execution_id, blocked_by, folded, last_at, sealed)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
 
@@ -53,13 +59,14 @@ WITH head AS (` + insertDelivery + `
 	DO UPDATE SET folded = d.folded + 1, last_at = greatest(d.last_at, EXCLUDED.last_at)
 	RETURNING d.id, d.folded
 )
-INSERT INTO webhook_deliveries (id, automation_id, at, method, address, fingerprint, headers, query, size, body, verdict,
+INSERT INTO webhook_deliveries (id, automation_id, at, method, address, fingerprint, headers, query, size, body,
+	verdict,
 	status, answer, execution_id, blocked_by, folded, last_at, sealed, head)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, head.id
 FROM head WHERE head.id <> $1 AND head.folded <= $19`
 
-// InsertDelivery records a call. Calls that the same run was in the way of are a streak: the first one counts them all, and the
-// first KeptOfStreak are kept.
+// InsertDelivery records a call. Calls that the same run was in the way of are a streak: the first one counts them all,
+// and the first KeptOfStreak are kept.
 func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
 	headers, err := json.Marshal(d.Headers)
 	if err != nil {
@@ -71,7 +78,8 @@ func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
 	}
 	insert := insertDelivery
 	values := []any{
-		d.ID, d.AutomationID, d.At, d.Method, d.Address, d.Fingerprint, string(headers), d.Query, d.Size, body, d.Verdict,
+		d.ID, d.AutomationID, d.At, d.Method, d.Address, d.Fingerprint, string(headers), d.Query, d.Size, body,
+		d.Verdict,
 		d.Status, string(d.Answer), orNull(d.ExecutionID), orNull(d.BlockedBy), d.Folded, d.LastAt, d.Sealed,
 	}
 	if d.Verdict == "busy" {
@@ -94,7 +102,8 @@ type DeliveryFilter struct {
 // Deliveries lists the calls of an automation, newest first, without their bodies.
 func Deliveries(ctx context.Context, q bun.IDB, automation uuid.UUID, f DeliveryFilter) ([]Delivery, error) {
 	var list []Delivery
-	sel := q.NewSelect().Model(&list).ExcludeColumn("body", "answer", "sealed").Where("d.automation_id = ?", automation).OrderExpr("d.id DESC").Limit(int64(f.Limit))
+	sel := q.NewSelect().Model(&list).ExcludeColumn("body", "answer", "sealed").
+		Where("d.automation_id = ?", automation).OrderExpr("d.id DESC").Limit(int64(f.Limit))
 	if f.Streak != uuid.Nil {
 		sel = sel.Where("(d.head = ? OR d.id = ?)", f.Streak, f.Streak)
 	} else {
@@ -121,16 +130,15 @@ func DeliveryByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Delivery, erro
 	return &d, nil
 }
 
-// PruneDeliveries deletes calls made before a time; a streak goes when its last call was made before it.
+// PruneDeliveries deletes calls made before a time; a streak goes when its last call was made before it. What says that
+// a delivery or a signed body was taken goes by a time of its own.
 func PruneDeliveries(ctx context.Context, q bun.IDB, before, keysBefore time.Time) error {
-	if _, err := q.NewDelete().Model((*Delivery)(nil)).Where("d.last_at < ? AND d.head IS NULL", before).Exec(ctx); err != nil {
+	_, err := q.NewDelete().Model((*Delivery)(nil)).Where("d.last_at < ? AND d.head IS NULL", before).Exec(ctx)
+	if err != nil {
 		return fmt.Errorf("prune deliveries: %w", err)
 	}
-	if _, err := q.NewDelete().Model((*DeliveryKey)(nil)).Where("wk.at < ?", keysBefore).Exec(ctx); err != nil {
-		return fmt.Errorf("prune delivery keys: %w", err)
+	if err := pruneDeliveryKeys(ctx, q, keysBefore); err != nil {
+		return err
 	}
-	if _, err := q.NewDelete().Model((*SignedBody)(nil)).Where("sb.at < ?", keysBefore).Exec(ctx); err != nil {
-		return fmt.Errorf("prune signed bodies: %w", err)
-	}
-	return nil
+	return pruneSigned(ctx, q, keysBefore)
 }

@@ -22,9 +22,12 @@ type DeliveryKey struct {
 }
 
 // DeliveryKeyByName finds the first answer to a key since a time.
-func DeliveryKeyByName(ctx context.Context, q bun.IDB, automation uuid.UUID, key string, since time.Time) (*DeliveryKey, error) {
+func DeliveryKeyByName(
+	ctx context.Context, q bun.IDB, automation uuid.UUID, key string, since time.Time,
+) (*DeliveryKey, error) {
 	var k DeliveryKey
-	err := q.NewSelect().Model(&k).Where("wk.automation_id = ?", automation).Where("wk.key = ?", key).Where("wk.at > ?", since).Scan(ctx)
+	err := q.NewSelect().Model(&k).Where("wk.automation_id = ?", automation).Where("wk.key = ?", key).
+		Where("wk.at > ?", since).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find delivery key: %w", err)
 	}
@@ -39,4 +42,10 @@ func SaveDeliveryKey(ctx context.Context, q bun.IDB, k *DeliveryKey) error {
 		return fmt.Errorf("save delivery key: %w", err)
 	}
 	return nil
+}
+
+// pruneDeliveryKeys deletes the keys of deliveries that came before a time.
+func pruneDeliveryKeys(ctx context.Context, q bun.IDB, before time.Time) error {
+	_, err := q.NewDelete().Model((*DeliveryKey)(nil)).Where("wk.at < ?", before).Exec(ctx)
+	return wrapped(err, "prune delivery keys")
 }

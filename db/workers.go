@@ -40,8 +40,8 @@ type WorkerProvider struct {
 // WorkerSilence is how long a worker may be silent that lives.
 const WorkerSilence = 2 * time.Minute
 
-// elsewhere selects the providers that a worker leaves to others: one that was seen since a time has them, and itself it does
-// not, as far as it has looked. worker and since are placeholders.
+// elsewhere selects the providers that a worker leaves to others: one that was seen since a time has them, and itself
+// it does not, as far as it has looked. worker and since are placeholders.
 func elsewhere(worker, since string) string {
 	return `SELECT found.key FROM workers w, jsonb_each(w.providers) AS found
 		WHERE (w.seen_at > ` + since + ` OR w.id = ` + worker + `) AND found.value->>'problem' IS NULL
@@ -57,7 +57,8 @@ func SaveWorker(ctx context.Context, q bun.IDB, w *Worker) error {
 	providers, err := json.Marshal(found)
 	machine, machineErr := json.Marshal(w.Machine)
 	if err = errors.Join(err, machineErr); err == nil {
-		_, err = q.NewRaw(`INSERT INTO workers (id, name, seen_at, places, providers, machine) VALUES (?, ?, ?, ?, ?::jsonb, ?::jsonb)
+		_, err = q.NewRaw(`INSERT INTO workers (id, name, seen_at, places, providers, machine)
+			VALUES (?, ?, ?, ?, ?::jsonb, ?::jsonb)
 			ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, places = excluded.places,
 				providers = excluded.providers, machine = excluded.machine`,
 			w.ID, w.Name, w.SeenAt, w.Places, string(providers), string(machine)).Exec(ctx)
@@ -78,7 +79,8 @@ func Workers(ctx context.Context, q bun.IDB, since time.Time) ([]Worker, error) 
 		Providers string    `bun:"providers"`
 		Machine   string    `bun:"machine"`
 	}
-	err := q.NewRaw(`SELECT id, name, seen_at, places, providers::text AS providers, machine::text AS machine FROM workers
+	err := q.NewRaw(`SELECT id, name, seen_at, places, providers::text AS providers, machine::text AS machine
+		FROM workers
 		WHERE seen_at > ? ORDER BY name, id`, since).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
@@ -86,7 +88,8 @@ func Workers(ctx context.Context, q bun.IDB, since time.Time) ([]Worker, error) 
 	list := make([]Worker, len(rows))
 	for i, r := range rows {
 		list[i] = Worker{ID: r.ID, Name: r.Name, SeenAt: r.SeenAt, Places: r.Places}
-		err := errors.Join(json.Unmarshal([]byte(r.Providers), &list[i].Providers), json.Unmarshal([]byte(r.Machine), &list[i].Machine))
+		err := errors.Join(json.Unmarshal([]byte(r.Providers), &list[i].Providers),
+			json.Unmarshal([]byte(r.Machine), &list[i].Machine))
 		if err != nil {
 			return nil, fmt.Errorf("read worker %s: %w", r.ID, err)
 		}

@@ -26,8 +26,9 @@ type Workflow struct {
 	Version     int64       `bun:"version"`
 
 	Workspace *Workspace `bun:"rel:belongs-to,join:workspace_id=id"`
-	Uses      int        `bun:"uses,scanonly"`       // how many automations use it, where the query says so
-	StepCount int        `bun:"step_count,scanonly"` // how many steps it has, in a list, which has neither them nor the parameters
+	Uses      int        `bun:"uses,scanonly"` // how many automations use it, where the query says so
+	// how many steps it has, in a list, which has neither them nor the parameters
+	StepCount int `bun:"step_count,scanonly"`
 }
 
 // StepKind is what a step of a workflow does.
@@ -46,15 +47,17 @@ const (
 
 // Step is one step of a workflow. Which fields count depends on its kind.
 type Step struct {
-	Kind          StepKind `json:"kind"`
-	Label         string   `json:"label,omitempty"`
-	Text          string   `json:"text,omitempty"`
-	After         string   `json:"after,omitempty"`          // of a message in a run: goes after the text as it is, with nothing expanded
-	Path          string   `json:"path,omitempty"`           // of a file, within the worktree
-	OnlyUnchanged bool     `json:"only_unchanged,omitempty"` // complete only if no file changes
-	Marker        string   `json:"marker,omitempty"`         // a loop ends when an answer contains it; empty: never before Max
-	Max           int      `json:"max,omitempty"`            // rounds of a loop at most
-	Steps         []Step   `json:"steps,omitempty"`          // of a loop
+	Kind  StepKind `json:"kind"`
+	Label string   `json:"label,omitempty"`
+	Text  string   `json:"text,omitempty"`
+	// of a message in a run: goes after the text as it is, with nothing expanded
+	After         string `json:"after,omitempty"`
+	Path          string `json:"path,omitempty"`           // of a file, within the worktree
+	OnlyUnchanged bool   `json:"only_unchanged,omitempty"` // complete only if no file changes
+	// a loop ends when an answer contains it; empty: never before Max
+	Marker string `json:"marker,omitempty"`
+	Max    int    `json:"max,omitempty"`   // rounds of a loop at most
+	Steps  []Step `json:"steps,omitempty"` // of a loop
 }
 
 // ParameterType is what values a workflow's parameter takes.
@@ -79,14 +82,16 @@ type Parameter struct {
 	Choices  []string      `json:"choices,omitempty"`
 }
 
-// Workflows lists the workflows that are for all workspaces and those of the workspaces that a person is a member of, by name, without
-// their steps and parameters, which may be megabytes each.
+// Workflows lists the workflows that are for all workspaces and those of the workspaces that a person is a member of,
+// by name, without their steps and parameters, which may be megabytes each.
 func Workflows(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Workflow, error) {
 	var list []Workflow
-	sel := page.of(q.NewSelect().Model(&list).ExcludeColumn("steps", "parameters").Relation("Workspace").ColumnExpr("wf.step_count").
+	sel := page.of(q.NewSelect().Model(&list).ExcludeColumn("steps", "parameters").Relation("Workspace").
+		ColumnExpr("wf.step_count").
 		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses"), "wf")
 	if !v.Everywhere {
-		sel = sel.Where("(wf.workspace_id IS NULL OR wf.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
+		sel = sel.Where(`(wf.workspace_id IS NULL OR wf.workspace_id IN (SELECT workspace_id FROM workspace_members
+			WHERE user_id = ?))`, v.User)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list workflows: %w", err)
@@ -99,7 +104,8 @@ func EveryWorkflow(ctx context.Context, q bun.IDB, v Access) ([]Workflow, error)
 	var list []Workflow
 	sel := q.NewSelect().Model(&list).OrderExpr("lower(wf.name), wf.id")
 	if !v.Everywhere {
-		sel = sel.Where("(wf.workspace_id IS NULL OR wf.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?))", v.User)
+		sel = sel.Where(`(wf.workspace_id IS NULL OR wf.workspace_id IN (SELECT workspace_id FROM workspace_members
+			WHERE user_id = ?))`, v.User)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list every workflow: %w", err)
@@ -111,14 +117,16 @@ func EveryWorkflow(ctx context.Context, q bun.IDB, v Access) ([]Workflow, error)
 func WorkflowByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Workflow, error) {
 	var wf Workflow
 	err := q.NewSelect().Model(&wf).ColumnExpr("?TableColumns").Relation("Workspace").
-		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses").Where("wf.id = ?", id).Scan(ctx)
+		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses").Where("wf.id = ?", id).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find workflow %s: %w", id, err)
 	}
 	return &wf, nil
 }
 
-// WorkflowNamed finds a workflow of a workspace, or one for all workspaces, by its name. It returns zero when there is none.
+// WorkflowNamed finds a workflow of a workspace, or one for all workspaces, by its name. It returns zero when there is
+// none.
 func WorkflowNamed(ctx context.Context, q bun.IDB, workspace uuid.UUID, name string) (uuid.UUID, error) {
 	var id uuid.UUID
 	err := q.NewRaw(`SELECT id FROM workflows WHERE name = ? AND (workspace_id = ? OR workspace_id IS NULL)
@@ -138,7 +146,8 @@ func NamesOf(ctx context.Context, q bun.IDB, ids []uuid.UUID) (map[uuid.UUID]str
 		ID   uuid.UUID `bun:"id,type:uuid"`
 		Name string    `bun:"name"`
 	}
-	err := q.NewRaw("SELECT id, name FROM workflows WHERE id = ANY(?0::uuid[]) UNION ALL SELECT id, name FROM bots WHERE id = ANY(?0::uuid[])", UUIDs(ids)).Scan(ctx, &rows)
+	err := q.NewRaw(`SELECT id, name FROM workflows WHERE id = ANY(?0::uuid[]) UNION ALL SELECT id, name FROM bots
+		WHERE id = ANY(?0::uuid[])`, UUIDs(ids)).Scan(ctx, &rows)
 	names := make(map[uuid.UUID]string, len(rows))
 	for _, r := range rows {
 		names[r.ID] = r.Name
@@ -165,7 +174,8 @@ func InsertWorkflow(ctx context.Context, q bun.IDB, wf *Workflow) error {
 
 // SaveWorkflow writes what people edit of a workflow.
 func SaveWorkflow(ctx context.Context, q bun.IDB, wf *Workflow) error {
-	_, err := q.NewUpdate().Model(wf).Column("workspace_id", "name", "description", "steps", "parameters", "changed_by", "updated_at", "version").WherePK().Exec(ctx)
+	_, err := q.NewUpdate().Model(wf).Column("workspace_id", "name", "description", "steps", "parameters", "changed_by",
+		"updated_at", "version").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save workflow %s: %w", wf.ID, err)
 	}

@@ -32,7 +32,8 @@ type Membership struct {
 func MembershipsAmong(ctx context.Context, q bun.IDB, workspaces, people []uuid.UUID) (map[Membership]bool, error) {
 	var list []Membership
 	err := q.NewSelect().Table("workspace_members").Column("workspace_id", "user_id").
-		Where("workspace_id = ANY(?::uuid[])", UUIDs(workspaces)).Where("user_id = ANY(?::uuid[])", UUIDs(people)).Scan(ctx, &list)
+		Where("workspace_id = ANY(?::uuid[])", UUIDs(workspaces)).Where("user_id = ANY(?::uuid[])", UUIDs(people)).
+		Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("find members of workspaces: %w", err)
 	}
@@ -47,7 +48,8 @@ func MembershipsAmong(ctx context.Context, q bun.IDB, workspaces, people []uuid.
 func InAllWorkspacesOf(ctx context.Context, q bun.IDB, somebody, person uuid.UUID) (bool, error) {
 	missing, err := q.NewSelect().TableExpr("workspace_members AS m").
 		Join("JOIN workspaces AS w ON w.id = m.workspace_id AND w.removed_at IS NULL").Where("m.user_id = ?", person).
-		Where("NOT EXISTS (SELECT FROM workspace_members o WHERE o.workspace_id = m.workspace_id AND o.user_id = ?)", somebody).
+		Where("NOT EXISTS (SELECT FROM workspace_members o WHERE o.workspace_id = m.workspace_id AND o.user_id = ?)",
+			somebody).
 		Exists(ctx)
 	if err != nil {
 		return false, fmt.Errorf("compare workspaces of %s and %s: %w", somebody, person, err)
@@ -57,7 +59,8 @@ func InAllWorkspacesOf(ctx context.Context, q bun.IDB, somebody, person uuid.UUI
 
 // AddMember makes a person a member of a workspace.
 func AddMember(ctx context.Context, q bun.IDB, workspace, user uuid.UUID) error {
-	if _, err := q.NewInsert().Model(&Member{WorkspaceID: workspace, UserID: user}).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+	if _, err := q.NewInsert().Model(&Member{WorkspaceID: workspace, UserID: user}).On("CONFLICT DO NOTHING").
+		Exec(ctx); err != nil {
 		return fmt.Errorf("add member: %w", err)
 	}
 	return nil
@@ -74,7 +77,9 @@ func RemoveMember(ctx context.Context, q bun.IDB, workspace, user uuid.UUID) err
 // JoinNamed makes a person a member of the workspace of a name, if there is one, and returns its id, or none.
 func JoinNamed(ctx context.Context, q bun.IDB, name string, user uuid.UUID) (uuid.UUID, error) {
 	var joined []uuid.UUID
-	err := q.NewRaw("INSERT INTO workspace_members (workspace_id, user_id) SELECT id, ? FROM workspaces WHERE name = ? AND removed_at IS NULL ON CONFLICT DO NOTHING RETURNING workspace_id", user, name).Scan(ctx, &joined)
+	err := q.NewRaw(`INSERT INTO workspace_members (workspace_id, user_id) SELECT id, ? FROM workspaces
+		WHERE name = ? AND removed_at IS NULL ON CONFLICT DO NOTHING RETURNING workspace_id`, user, name).
+		Scan(ctx, &joined)
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("join workspace %s: %w", name, err)
 	}

@@ -15,26 +15,28 @@ import (
 type Workspace struct {
 	bun.BaseModel `bun:"table:workspaces,alias:w"`
 
-	ID            uuid.UUID `bun:"id,pk,type:uuid"`
-	Name          string    `bun:"name"`
-	GitURL        string    `bun:"git_url"`         // empty: a repository that Carillon makes itself
-	Anywhere      bool      `bun:"remote_anywhere"` // its address is older than the policy for remotes, which does not hold for it
-	DefaultBranch string    `bun:"default_branch"`
-	TokenSealed   []byte    `bun:"token_sealed,nullzero"`
-	Forge         string    `bun:"forge"`      // empty: known by the repository's address
-	ForgeBase     string    `bun:"forge_base"` // web address of a forge of one's own
-	ForgeSecret   []byte    `bun:"forge_secret_sealed,nullzero"`
-	Provider      string    `bun:"provider"`
-	Model         string    `bun:"model"`
-	Sandbox       bool      `bun:"sandbox"`            // agents are confined by bubblewrap
-	Offline       bool      `bun:"sandbox_offline"`    // and have no network there
-	Shows         string    `bun:"sandbox_shows"`      // paths of the machine that the sandbox shows, one a line
-	IdleDays      int       `bun:"idle_days,nullzero"` // after how many days without work open sessions are closed; 0: never
-	CreatedBy     uuid.UUID `bun:"created_by,nullzero,type:uuid"`
-	CreatedAt     time.Time `bun:"created_at"`
-	UpdatedAt     time.Time `bun:"updated_at"`
-	RemovedAt     time.Time `bun:"removed_at,nullzero"`
-	Version       int64     `bun:"version"`
+	ID     uuid.UUID `bun:"id,pk,type:uuid"`
+	Name   string    `bun:"name"`
+	GitURL string    `bun:"git_url"` // empty: a repository that Carillon makes itself
+	// its address is older than the policy for remotes, which does not hold for it
+	Anywhere      bool   `bun:"remote_anywhere"`
+	DefaultBranch string `bun:"default_branch"`
+	TokenSealed   []byte `bun:"token_sealed,nullzero"`
+	Forge         string `bun:"forge"`      // empty: known by the repository's address
+	ForgeBase     string `bun:"forge_base"` // web address of a forge of one's own
+	ForgeSecret   []byte `bun:"forge_secret_sealed,nullzero"`
+	Provider      string `bun:"provider"`
+	Model         string `bun:"model"`
+	Sandbox       bool   `bun:"sandbox"`         // agents are confined by bubblewrap
+	Offline       bool   `bun:"sandbox_offline"` // and have no network there
+	Shows         string `bun:"sandbox_shows"`   // paths of the machine that the sandbox shows, one a line
+	// after how many days without work open sessions are closed; 0: never
+	IdleDays  int       `bun:"idle_days,nullzero"`
+	CreatedBy uuid.UUID `bun:"created_by,nullzero,type:uuid"`
+	CreatedAt time.Time `bun:"created_at"`
+	UpdatedAt time.Time `bun:"updated_at"`
+	RemovedAt time.Time `bun:"removed_at,nullzero"`
+	Version   int64     `bun:"version"`
 
 	Automations int64 `bun:"automations,scanonly"` // how many belong to it, where the query says so
 	Members     int64 `bun:"members,scanonly"`
@@ -64,7 +66,8 @@ func Workspaces(ctx context.Context, q bun.IDB, member uuid.UUID) ([]Workspace, 
 	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").
 		ColumnExpr("(SELECT count(*) FROM automations a WHERE a.workspace_id = w.id) AS automations").
 		ColumnExpr("(SELECT count(*) FROM workspace_members m WHERE m.workspace_id = w.id) AS members").
-		ColumnExpr("(SELECT count(*) FROM sessions s WHERE s.workspace_id = w.id AND s.status IN ('queued', 'in_progress')) AS live").
+		ColumnExpr(`(SELECT count(*) FROM sessions s
+			WHERE s.workspace_id = w.id AND s.status IN ('queued', 'in_progress')) AS live`).
 		Where("w.removed_at IS NULL").OrderExpr("lower(w.name), w.id")
 	if member != uuid.Nil {
 		sel = sel.Where("w.id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", member)
@@ -79,7 +82,8 @@ func Workspaces(ctx context.Context, q bun.IDB, member uuid.UUID) ([]Workspace, 
 func WorkspacesOf(ctx context.Context, q bun.IDB, user uuid.UUID) ([]Workspace, error) {
 	var list []Workspace
 	err := q.NewSelect().Model(&list).Where("w.removed_at IS NULL").
-		Where("w.id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", user).OrderExpr("lower(w.name), w.id").Scan(ctx)
+		Where("w.id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", user).
+		OrderExpr("lower(w.name), w.id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list workspaces of user %s: %w", user, err)
 	}
@@ -93,7 +97,8 @@ func AnyWorkspace(ctx context.Context, q bun.IDB) (bool, error) {
 
 // AnyWorkspaceNamed reports whether there is a workspace of any of some names.
 func AnyWorkspaceNamed(ctx context.Context, q bun.IDB, names []string) (bool, error) {
-	return q.NewSelect().Model((*Workspace)(nil)).Where("lower(w.name) = ANY(SELECT lower(n) FROM unnest(?::text[]) n)", textArray(names)).
+	return q.NewSelect().Model((*Workspace)(nil)).Where("lower(w.name) = ANY(SELECT lower(n) FROM unnest(?::text[]) n)",
+		textArray(names)).
 		Where("w.removed_at IS NULL").Exists(ctx)
 }
 
@@ -108,8 +113,10 @@ func InsertWorkspace(ctx context.Context, q bun.IDB, w *Workspace) error {
 // SaveWorkspace writes what people edit of a workspace, unless its version is another than theirs.
 func SaveWorkspace(ctx context.Context, q bun.IDB, w *Workspace, version int64) (bool, error) {
 	res, err := q.NewUpdate().Model(w).
-		Column("name", "git_url", "remote_anywhere", "default_branch", "token_sealed", "forge", "forge_base", "forge_secret_sealed").
-		Column("provider", "model", "sandbox", "sandbox_offline", "sandbox_shows", "idle_days", "updated_at", "version").
+		Column("name", "git_url", "remote_anywhere", "default_branch", "token_sealed", "forge", "forge_base",
+			"forge_secret_sealed").
+		Column("provider", "model", "sandbox", "sandbox_offline", "sandbox_shows", "idle_days", "updated_at",
+			"version").
 		WherePK().Where("w.version = ?", version).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("save workspace %s: %w", w.ID, err)
@@ -120,7 +127,8 @@ func SaveWorkspace(ctx context.Context, q bun.IDB, w *Workspace, version int64) 
 
 // MarkWorkspaceRemoved takes a workspace out of use.
 func MarkWorkspaceRemoved(ctx context.Context, q bun.IDB, id uuid.UUID, now time.Time) error {
-	if _, err := q.NewUpdate().Model((*Workspace)(nil)).Set("removed_at = ?", now).Where("w.id = ?", id).Exec(ctx); err != nil {
+	if _, err := q.NewUpdate().Model((*Workspace)(nil)).Set("removed_at = ?", now).Where("w.id = ?", id).
+		Exec(ctx); err != nil {
 		return fmt.Errorf("remove workspace %s: %w", id, err)
 	}
 	return nil
@@ -129,7 +137,8 @@ func MarkWorkspaceRemoved(ctx context.Context, q bun.IDB, id uuid.UUID, now time
 // RemovedWorkspaces lists the workspaces taken out of use before a time.
 func RemovedWorkspaces(ctx context.Context, q bun.IDB, before time.Time) ([]uuid.UUID, error) {
 	var ids []uuid.UUID
-	if err := q.NewSelect().Model((*Workspace)(nil)).Column("id").Where("w.removed_at < ?", before).Scan(ctx, &ids); err != nil {
+	if err := q.NewSelect().Model((*Workspace)(nil)).Column("id").Where("w.removed_at < ?", before).
+		Scan(ctx, &ids); err != nil {
 		return nil, fmt.Errorf("list removed workspaces: %w", err)
 	}
 	return ids, nil
@@ -143,25 +152,15 @@ type UnconfinedFilter struct {
 	Limit  int
 }
 
-// Unconfined lists the workspaces in use whose agents and scripts run without a sandbox, by name. With Before they are
-// those
-// nearest to it, in the same order.
+// Unconfined lists the workspaces in use whose agents and scripts run without a sandbox, by name. With Before they
+// are those nearest to it, in the same order.
 func Unconfined(ctx context.Context, q bun.IDB, f UnconfinedFilter) ([]Workspace, error) {
 	var list []Workspace
 	sel := q.NewSelect().Model(&list).Where("NOT w.sandbox").Where("w.removed_at IS NULL").Limit(int64(f.Limit))
 	if f.Member != uuid.Nil {
 		sel = sel.Where("w.id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", f.Member)
 	}
-	if f.After != uuid.Nil {
-		sel = sel.Where("(lower(w.name), w.id) > (SELECT lower(name), id FROM workspaces WHERE id = ?)", f.After)
-	}
-	if f.Before != uuid.Nil {
-		sel = sel.Where("(lower(w.name), w.id) < (SELECT lower(name), id FROM workspaces WHERE id = ?)", f.Before).
-			OrderExpr("lower(w.name) DESC, w.id DESC")
-	} else {
-		sel = sel.OrderExpr("lower(w.name), w.id")
-	}
-	if err := sel.Scan(ctx); err != nil {
+	if err := byName(sel, "w", "workspaces", f.After, f.Before).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list workspaces without a sandbox: %w", err)
 	}
 	if f.Before != uuid.Nil {
@@ -173,8 +172,8 @@ func Unconfined(ctx context.Context, q bun.IDB, f UnconfinedFilter) ([]Workspace
 // CountUnconfined counts the workspaces in use without a sandbox, up to most.
 func CountUnconfined(ctx context.Context, q bun.IDB, most int) (int, error) {
 	var n int
-	err := q.NewRaw("SELECT count(*) FROM (SELECT 1 FROM workspaces WHERE NOT sandbox AND removed_at IS NULL LIMIT "+
-		"?) AS counted", most).Scan(ctx, &n)
+	err := q.NewRaw(`SELECT count(*) FROM (SELECT 1 FROM workspaces WHERE NOT sandbox AND removed_at IS NULL
+		LIMIT ?) AS counted`, most).Scan(ctx, &n)
 	if err != nil {
 		return 0, fmt.Errorf("count workspaces without a sandbox: %w", err)
 	}

@@ -1,7 +1,7 @@
-// Package dbtest gives tests a real database. Each test gets a database of its own, a copy of one that was migrated once, on
-// a throw-away PostgreSQL server. One server serves all test binaries of a run when Serve started it; otherwise the first
-// test of a test binary that asks for a database starts one. The programs of the server come from the folder that
-// CARILLON_PG_BIN names, else from where package embedded finds them.
+// Package dbtest gives tests a real database. Each test gets a database of its own, a copy of one that was migrated
+// once, on a throw-away PostgreSQL server. One server serves all test binaries of a run when Serve started it;
+// otherwise the first test of a test binary that asks for a database starts one. The programs of the server come from
+// the folder that CARILLON_PG_BIN names, else from where package embedded finds them.
 package dbtest
 
 import (
@@ -97,7 +97,8 @@ func create(t testing.TB, template string) string {
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), shared.databases.Add(1))
 	// The other strategy writes every page to the log too, which costs eight times the CPU. Copying files needs a
 	// checkpoint of the whole server, which is cheap where nothing is synced to disk.
-	if _, err := shared.admin.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY file_copy"); err != nil {
+	if _, err := shared.admin.Exec(ctx,
+		"CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY file_copy"); err != nil {
 		t.Fatalf("dbtest: %v", err)
 	}
 	t.Cleanup(func() {
@@ -128,8 +129,8 @@ func (p *process) start() error {
 	p.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		// Go keeps the outcome of tests while what they read with package os stays the same. This address differs each time
-		// and changes no outcome.
+		// Go keeps the outcome of tests while what they read with package os stays the same. This address differs each
+		// time and changes no outcome.
 		at, _ := syscall.Getenv(address)
 		if p.err = p.open(ctx, at); p.err != nil {
 			p.err = errors.Join(p.err, p.close())
@@ -138,7 +139,8 @@ func (p *process) start() error {
 	return p.err
 }
 
-// open connects to the server at a URL. An empty one starts a server and migrates the database that the others are copies of.
+// open connects to the server at a URL. An empty one starts a server and migrates the database that the others are
+// copies of.
 func (p *process) open(ctx context.Context, at string) error {
 	if at == "" {
 		if err := p.serve(ctx); err != nil {
@@ -192,7 +194,8 @@ const (
 )
 
 // temporary is the folder for temporary files, which TMPDIR chooses. Without it, that is a file system in memory where
-// there is one with room, as on Linux: a database is hundreds of files, and a disk takes several times the CPU to make them.
+// there is one with room, as on Linux: a database is hundreds of files, and a disk takes several times the CPU to make
+// them.
 func temporary() string {
 	var there syscall.Statfs_t
 	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &there) != nil || there.Bavail*uint64(there.Bsize) < room {
@@ -215,7 +218,8 @@ func migrate(ctx context.Context, url string) error {
 func (p *process) settle(ctx context.Context) error {
 	for {
 		var connected bool
-		err := p.admin.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = $1)", embedded.Name).Scan(&connected)
+		err := p.admin.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = $1)", embedded.Name).
+			Scan(&connected)
 		if err != nil || !connected {
 			return err
 		}
@@ -258,7 +262,8 @@ func removeLeftovers(ctx context.Context, parent string) {
 	}
 	for _, entry := range entries {
 		info, err := entry.Info()
-		if err != nil || !info.IsDir() || !strings.HasPrefix(entry.Name(), prefix) || time.Since(info.ModTime()) < settled {
+		if err != nil || !info.IsDir() || !strings.HasPrefix(entry.Name(), prefix) ||
+			time.Since(info.ModTime()) < settled {
 			continue
 		}
 		_ = embedded.Remove(ctx, filepath.Join(parent, entry.Name()))

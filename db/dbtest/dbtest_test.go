@@ -61,7 +61,8 @@ func TestEmptyDatabaseHasNoTables(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, Empty(t))
 	var tables int
-	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").Scan(&tables); err != nil || tables != 0 {
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").
+		Scan(&tables); err != nil || tables != 0 {
 		t.Errorf("%d tables, %v; want 0", tables, err)
 	}
 }
@@ -84,7 +85,8 @@ func TestDatabaseIsDroppedAtTheEndWhoeverIsConnected(t *testing.T) {
 	})
 	defer left.Close(context.Background())
 	var there bool
-	if err := shared.admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil || there {
+	if err := shared.admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).
+		Scan(&there); err != nil || there {
 		t.Errorf("database %s is there: %v, %v; want it dropped", name, there, err)
 	}
 }

@@ -100,7 +100,8 @@ func (s *Server) writeAccess() error {
 	if err := s.write("pg_hba.conf", fmt.Sprintf("local all %s peer map=owner\n", Name)); err != nil {
 		return err
 	}
-	return s.write("pg_ident.conf", fmt.Sprintf("owner \"%s\" %s\n", strings.ReplaceAll(s.runner.login, `"`, `""`), Name))
+	return s.write("pg_ident.conf", fmt.Sprintf("owner \"%s\" %s\n", strings.ReplaceAll(s.runner.login, `"`, `""`),
+		Name))
 }
 
 func (s *Server) write(name, text string) error {

@@ -161,8 +161,8 @@ func (s *Server) start(ctx context.Context) error {
 // URL is where pgx reaches a database of the server. It stays the same when the server dies and comes back.
 func (s *Server) URL(database string) string { return address(s.socket, database) }
 
-// Running is where pgx reaches Carillon's database on the server that another process runs in a folder, if there seems to
-// be one.
+// Running is where pgx reaches Carillon's database on the server that another process runs in a folder, if there seems
+// to be one.
 func Running(dir string) (string, bool) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -230,7 +230,8 @@ func (s *Server) ensureDatabase(ctx context.Context) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var there bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", Name).Scan(&there); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", Name).
+		Scan(&there); err != nil {
 		return err
 	}
 	if there {

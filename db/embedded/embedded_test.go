@@ -31,12 +31,14 @@ func TestFirstStartMakesTheDatabaseAndLaterStartsKeepIt(t *testing.T) {
 	if got := query(t, s, "SELECT a::text FROM kept"); got != "42" {
 		t.Errorf("got %s; want 42", got)
 	}
-	for setting, want := range map[string]string{"fsync": "on", "data_checksums": "on", "listen_addresses": "", "jit": "off", "TimeZone": "UTC"} {
+	for setting, want := range map[string]string{"fsync": "on", "data_checksums": "on", "listen_addresses": "",
+		"jit": "off", "TimeZone": "UTC"} {
 		if got := query(t, s, "SELECT current_setting($1)", setting); got != want {
 			t.Errorf("%s is %q; want %q", setting, got, want)
 		}
 	}
-	if got := query(t, s, "SELECT lower('ÄÖ') || (ARRAY(SELECT unnest(ARRAY['b','a','B']) ORDER BY 1))[1]"); got != "äöB" {
+	if got := query(t, s,
+		`SELECT lower('ÄÖ') || (ARRAY(SELECT unnest(ARRAY['b','a','B']) ORDER BY 1))[1]`); got != "äöB" {
 		t.Errorf("lower and sort order give %q; want äöB", got)
 	}
 }
@@ -198,7 +200,8 @@ func TestLockFilesOfStrangersAndZombiesAreNotBelieved(t *testing.T) {
 		stranger.Process.Kill()
 		stranger.Wait()
 	}()
-	for name, pid := range map[string]int{"postmaster.pid": stranger.Process.Pid, socketName + ".lock": zombie.Process.Pid} {
+	for name, pid := range map[string]int{"postmaster.pid": stranger.Process.Pid, socketName +
+		".lock": zombie.Process.Pid} {
 		text := fmt.Sprintf("%d\n%s\n1\n5432\n%s\n\n", pid, cluster(dir), cluster(dir))
 		if err := os.WriteFile(filepath.Join(cluster(dir), name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -244,7 +247,8 @@ func TestClusterOfAnotherVersionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Start(t.Context(), Config{Dir: dir, Bin: programs})
-	if err == nil || !strings.Contains(err.Error(), "was made by PostgreSQL 99") || !strings.Contains(err.Error(), programs+" is PostgreSQL ") {
+	if err == nil || !strings.Contains(err.Error(), "was made by PostgreSQL 99") ||
+		!strings.Contains(err.Error(), programs+" is PostgreSQL ") {
 		t.Errorf("Start: %v; want both versions", err)
 	}
 }
@@ -355,7 +359,8 @@ func TestURLLeavesNothingToTheEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Host != s.socket || config.Port != port || config.User != Name || config.Database != Name || config.TLSConfig != nil {
+	if config.Host != s.socket || config.Port != port || config.User != Name || config.Database != Name ||
+		config.TLSConfig != nil {
 		t.Errorf("got %s:%d %s %s %v", config.Host, config.Port, config.User, config.Database, config.TLSConfig)
 	}
 }

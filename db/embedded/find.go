@@ -121,7 +121,8 @@ func installed() []string {
 
 // npmPlatform is the npm package of this system, or "".
 func npmPlatform() string {
-	arch := map[string]string{"amd64": "x64", "arm64": "arm64", "386": "ia32", "ppc64le": "ppc64", "arm": "arm"}[runtime.GOARCH]
+	arch := map[string]string{"amd64": "x64", "arm64": "arm64", "386": "ia32", "ppc64le": "ppc64",
+		"arm": "arm"}[runtime.GOARCH]
 	if arch == "" {
 		return ""
 	}

@@ -25,7 +25,8 @@ func TestMissingProgramsSayWhatToDo(t *testing.T) {
 func TestOnlyTheVersionThatMadeTheClusterServes(t *testing.T) {
 	t.Parallel()
 	dir := fakePrograms(t, "postgres (PostgreSQL) 16.4 (Debian 16.4-1)")
-	for major, want := range map[int]string{0: "", 16: "", 18: "PostgreSQL 18 is needed, but " + dir + " is PostgreSQL 16"} {
+	for major, want := range map[int]string{0: "", 16: "", 18: "PostgreSQL 18 is needed, but " + dir +
+		" is PostgreSQL 16"} {
 		got, err := Find(dir, major)
 		if want == "" && (err != nil || got != dir) {
 			t.Errorf("version %d: got %s, %v; want %s", major, got, err, dir)
@@ -35,7 +36,8 @@ func TestOnlyTheVersionThatMadeTheClusterServes(t *testing.T) {
 		}
 	}
 	old := fakePrograms(t, "postgres (PostgreSQL) 14.1")
-	if _, err := Find(old, 0); err == nil || !strings.Contains(err.Error(), "PostgreSQL 15 or later is needed, but "+old+" is PostgreSQL 14") {
+	if _, err := Find(old, 0); err == nil || !strings.Contains(err.Error(),
+		"PostgreSQL 15 or later is needed, but "+old+" is PostgreSQL 14") {
 		t.Errorf("got %v; want both versions", err)
 	}
 }
@@ -48,7 +50,8 @@ func TestProgramsThatDoNotRunAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Find(dir, 0)
-	if err == nil || !strings.Contains(err.Error(), dir+" cannot be used") || !strings.Contains(err.Error(), "libpq.so.5") {
+	if err == nil || !strings.Contains(err.Error(), dir+" cannot be used") ||
+		!strings.Contains(err.Error(), "libpq.so.5") {
 		t.Errorf("got %v; want the folder and the reason", err)
 	}
 }
@@ -103,7 +106,8 @@ func TestLibrariesThatTheArchiveCouldNotLinkAreLinked(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, want := range map[string]string{"libpq.so.5": "library", "libbroken.so": "library", "libreal.so": "a file, and no link"} {
+	for name, want := range map[string]string{"libpq.so.5": "library", "libbroken.so": "library",
+		"libreal.so": "a file, and no link"} {
 		if got, err := os.ReadFile(filepath.Join(lib, name)); err != nil || string(got) != want {
 			t.Errorf("%s holds %q, %v; want %q", name, got, err, want)
 		}

@@ -19,7 +19,8 @@ const (
 	quitPatience = 5 * time.Second
 	// throwawayPatience is how long one of tests may take, also on a slow and busy machine.
 	throwawayPatience = 10 * time.Minute
-	// A server that dies before it answers, or within quickDeath of its start, died quickly; quickDeaths in a row are the end.
+	// A server that dies before it answers, or within quickDeath of its start, died quickly; quickDeaths in a row are
+	// the end.
 	quickDeath  = 10 * time.Second
 	quickDeaths = 5
 	firstPause  = 100 * time.Millisecond

@@ -12,8 +12,8 @@ type Programs struct {
 	runner runner
 }
 
-// FindPrograms finds the programs for clusters below a folder of this user. bin is as in Find. A caller can tell ErrNoBinaries
-// apart.
+// FindPrograms finds the programs for clusters below a folder of this user. bin is as in Find. A caller can tell
+// ErrNoBinaries apart.
 func FindPrograms(ctx context.Context, bin, dir string) (*Programs, error) {
 	bin, err := Find(bin, 0)
 	if err != nil {
@@ -26,8 +26,8 @@ func FindPrograms(ctx context.Context, bin, dir string) (*Programs, error) {
 	return &Programs{Bin: bin, runner: r}, nil
 }
 
-// Command is a call of one of the programs, in a process group of its own that ends with this process on Linux. Root runs it as
-// somebody else, since PostgreSQL refuses to be root.
+// Command is a call of one of the programs, in a process group of its own that ends with this process on Linux. Root
+// runs it as somebody else, since PostgreSQL refuses to be root.
 func (p *Programs) Command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(p.Bin, name), args...)
 	cmd.Env = environment

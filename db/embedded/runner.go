@@ -34,7 +34,8 @@ func chooseRunner(ctx context.Context, config Config, bin, cluster string) (runn
 	euid := os.Geteuid()
 	if euid != 0 {
 		if owner >= 0 && owner != euid {
-			return runner{}, fmt.Errorf("%s belongs to user %s: run as that user, or give the folder to the one who runs this", cluster, userName(owner))
+			return runner{}, fmt.Errorf("%s belongs to user %s: run as that user, or give the folder to "+
+				"the one who runs this", cluster, userName(owner))
 		}
 		return runner{login: userName(euid)}, nil
 	}
@@ -77,8 +78,9 @@ func userRunner(ctx context.Context, dir, bin, cluster string, owner int) (runne
 		return runner{}, err
 	}
 	if err := r.tryRun(ctx, bin, dir); err != nil {
-		return runner{}, fmt.Errorf("PostgreSQL does not run as root, and user %s cannot run it (%w): run as an ordinary user, "+
-			"or put the programs and %s where that user can reach them, or set DATABASE_URL", account.Username, err, dir)
+		return runner{}, fmt.Errorf("PostgreSQL does not run as root, and user %s cannot run it (%w): "+
+			"run as an ordinary user, or put the programs and %s where that user can reach them, or set DATABASE_URL",
+			account.Username, err, dir)
 	}
 	if owner == 0 {
 		err := filepath.WalkDir(cluster, func(path string, _ os.DirEntry, err error) error {

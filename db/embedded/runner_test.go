@@ -80,7 +80,8 @@ func TestFolderThatTheOtherUserCannotReachSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := runnerOf(t, Config{Dir: closed, separate: true})
-	if err == nil || !strings.Contains(err.Error(), "run as an ordinary user") || !strings.Contains(err.Error(), closed) {
+	if err == nil || !strings.Contains(err.Error(), "run as an ordinary user") ||
+		!strings.Contains(err.Error(), closed) {
 		t.Errorf("got %v; want advice", err)
 	}
 }
