@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/check"
+	"carillon/app/runas"
 	"carillon/db"
 	"carillon/db/embedded"
 )
@@ -91,6 +92,11 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 	looks := check.Check{DB: opened.DB, Now: clock.Now, Since: clock.Now().Add(-since), For: within}
 	if looks.Folder, err = check.WorkerOf(c.Data); err != nil {
 		return err
+	}
+	if looks.Folder != nil && c.AgentUser != "" {
+		if looks.Folder.User, err = runas.LookUp(c.AgentUser); err != nil {
+			return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
+		}
 	}
 	if looks.Folder != nil {
 		looks.Folder.Settled = time.Now().Add(-check.LeftFor)

@@ -27,7 +27,7 @@ var layers = map[string]string{
 	"app/forge":           "",
 	"app/outbound":        "",
 	"app/sso":             "",
-	"app/workspace":       "app/crash app/outbound app/runas", // outbound for its tests alone
+	"app/workspace":       "app/agent app/crash app/outbound app/runas", // agent and outbound for its tests alone
 	"app/manifest":        "",
 	"app/runas":           "",
 	"app/transcript":      "",
@@ -46,7 +46,7 @@ var layers = map[string]string{
 	// What is said of machines.
 	"app/isolation": "db",
 
-	"app/check": "app/automation app/cron app/workspace db", // automation for its tests alone: they make a history by the rules
+	"app/check": "app/automation app/cron app/runas app/workspace db", // automation for its tests alone: they make a history by the rules
 
 	// What people see.
 	"static": "",

@@ -450,6 +450,9 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 // newStore wires what keeps repositories. Their remotes obey the policy of people's webhooks.
 func newStore(c *config, log *slog.Logger) *workspace.Store {
 	store := &workspace.Store{Root: c.Data, Log: log, User: c.agents}
+	if c.has(roleWorker) && c.agents == nil {
+		store.Confine = agent.NewConfiner(context.Background())
+	}
 	if !c.Private {
 		store.Reach = outbound.Policy{}.Reach
 	}

@@ -94,9 +94,9 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 // sweepOrphans removes what this worker has of sessions of which it needs nothing any more: those that are not there any more,
 // those whose removal a process began that died, and those that went on elsewhere before anything was noted here.
 func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) error {
-	held, err := r.Store.Inventory(ctx)
-	if err != nil || len(held) == 0 {
-		return err
+	held, unread := r.Store.Inventory(ctx) // of a repository that cannot be read the others' sessions are dealt with all the same
+	if len(held) == 0 {
+		return unread
 	}
 	byID, ids := make(map[uuid.UUID]workspace.Holding, len(held)), make([]uuid.UUID, 0, len(held))
 	for _, h := range held {
@@ -114,7 +114,7 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 	}
 	list, err := db.UnneededOf(ctx, r.DB, r.Worker, ids, r.Now())
 	if err != nil {
-		return err
+		return errors.Join(err, unread)
 	}
 	for _, u := range list {
 		h := byID[u.ID]
@@ -123,10 +123,10 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 		}
 		row := automation.Row{Key: u.ID.String(), About: "the orphaned worktree " + h.Session}
 		if err := r.deal(ctx, round, row, func(ctx context.Context) error { return r.letGo(ctx, u, h) }); err != nil {
-			return err
+			return errors.Join(err, unread)
 		}
 	}
-	return nil
+	return unread
 }
 
 // letGo removes what is here of a session, if nothing of it is needed still when nobody else works on it.

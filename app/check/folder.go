@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"carillon/app/runas"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -20,6 +21,8 @@ import (
 type Folder struct {
 	Root   string
 	Worker string // under which name it holds sessions
+	// User is whom agents run as; nil: the server's own.
+	User *runas.User
 	// Settled is before when what is in the folder has changed for the last time that is looked at. What is younger may be under way.
 	Settled time.Time
 }
@@ -49,7 +52,7 @@ const leftPromise, leftSentence = "left-behind", "A worker keeps no worktree, br
 func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
 	r := Result{Promise: leftPromise, Sentence: leftSentence}
 	find := func() error {
-		store := &workspace.Store{Root: f.Root}
+		store := &workspace.Store{Root: f.Root, User: f.User}
 		held, err := store.Inventory(ctx)
 		if err != nil {
 			return err

@@ -58,9 +58,8 @@ func Of(m db.Machine) []Statement {
 }
 
 // runsAs is what another user for agents holds without a sandbox, and what not.
-const runsAs = "That keeps them from Carillon’s keys and database as they are. Without a sandbox they share the files of all " +
-	"such workspaces, and a script that exchanges folders of its repository while Carillon’s Git works there can have it " +
-	"write elsewhere."
+const runsAs = "That keeps them from Carillon’s keys, its database and its other files. Without a sandbox they share the files of " +
+	"all such workspaces."
 
 func user(m db.Machine, runs bool) Statement {
 	const name = "User"

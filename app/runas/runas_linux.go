@@ -120,9 +120,9 @@ func (u *User) Own(paths ...string) error {
 	return nil
 }
 
-// OwnWithin is Own for all that is in a folder, and not for the folder itself. What is there is found by descriptors: a folder
-// that is replaced meanwhile by a link leads nowhere.
-func (u *User) OwnWithin(dir string) error {
+// OwnWithin is Own for all that is in a folder and that this process or a former user has, and not for the folder itself. What is
+// there is found by descriptors: a folder that is replaced meanwhile by a link leads nowhere.
+func (u *User) OwnWithin(dir string, former int) error {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
@@ -134,7 +134,7 @@ func (u *User) OwnWithin(dir string) error {
 	if u == nil && os.Geteuid() != 0 {
 		return nil // who may not give files away was not given any
 	}
-	h := &hand{to: u, from: os.Geteuid(), any: u == nil}
+	h := &hand{to: u, from: former, any: u == nil}
 	if err := h.inside(fd, 0); err != nil {
 		return fmt.Errorf("hand over what is in %s: %w", dir, err)
 	}
@@ -169,6 +169,9 @@ func (h *hand) over(dir int, name string, depth int) error {
 		}
 	}
 	owner := int(stat.Uid)
+	if owner == h.to.uid() {
+		return nil
+	}
 	if !h.any && owner != h.from && owner != os.Geteuid() || !folder && stat.Nlink > 1 && owner == os.Geteuid() {
 		return nil
 	}

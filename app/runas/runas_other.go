@@ -16,7 +16,7 @@ func (u *User) Do(fn func() error) error { return fn() }
 func (u *User) Own(...string) error { return nil }
 
 // OwnWithin does nothing: elsewhere than on Linux there is no other user.
-func (u *User) OwnWithin(string) error { return nil }
+func (u *User) OwnWithin(string, int) error { return nil }
 
 // Apart reports that nothing keeps programs apart: only Linux can.
 func Apart() bool { return false }

@@ -26,12 +26,15 @@ type call struct {
 	// workTree is the folder whose files are compared with the index. Git runs there, else in the server's own
 	// folder, where no repository is found by accident.
 	workTree string
-	// asUser runs Git with the rights of the user of agents also where it touches no work tree: for what that user may write,
-	// links of its making then lead to nothing else.
-	asUser bool
-	args   []string
-	env    []string
-	stdin  io.ReadSeeker
+	// asServer runs Git with the rights of the server: it reaches remotes with keys and tokens, which no process of the
+	// user of agents may see. Every other call on a repository has the rights of that user, where there is one: what the
+	// user put there, such as a link, leads to nothing that the user itself could not reach.
+	asServer bool
+	// folders are those in which Git writes beside the repository.
+	folders []string
+	args    []string
+	env     []string
+	stdin   io.ReadSeeker
 	// limit is how many bytes of output are kept; 0 means 64 MiB. More output ends git.
 	limit int64
 	// secrets never appear in an error.
@@ -45,6 +48,7 @@ type failure struct {
 	words   string // for a person
 	said    string // all of it that was kept
 	cause   error
+	piped   bool // it had waited for a pipe in the repository, which is gone
 }
 
 func (f *failure) Error() string {
@@ -67,6 +71,9 @@ func (c call) command() string {
 	}
 	return ""
 }
+
+// confinedSignal is what bubblewrap adds to the number of the signal that ended its program.
+const confinedSignal = 128
 
 // errTooMuch says that there was more output than the call's limit; what fits is returned with it.
 var errTooMuch = errors.New("more output than the limit")
@@ -109,9 +116,21 @@ var overrides = []string{
 // sshCommand never asks: a host seen for the first time is trusted and remembered, a changed one is refused.
 const sshCommand = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
+// localLimit bounds a Git that reaches no remote: what agents left in a repository may hold it up for ever. Packing the largest
+// repositories takes less.
+const localLimit = time.Hour
+
+// errEndless says that a Git did not end within localLimit.
+var errEndless = fmt.Errorf("it did not end within %s: %w", localLimit, context.DeadlineExceeded)
+
 // git runs git and returns its standard output. It ends git and everything git started when ctx is done. A file that
 // another git has locked is waited for; one that stays locked is ErrLocked.
 func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
+	if !c.asServer {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, localLimit, errEndless)
+		defer cancel()
+	}
 	for begun := time.Now(); ; {
 		if c.stdin != nil {
 			if _, err := c.stdin.Seek(0, io.SeekStart); err != nil {
@@ -119,6 +138,9 @@ func (s *Store) git(ctx context.Context, c call) ([]byte, error) {
 			}
 		}
 		out, err := s.once(ctx, c)
+		if f := (*failure)(nil); errors.As(err, &f) && f.piped && ctx.Err() == nil {
+			continue
+		}
 		held := s.lockOf(c, err)
 		if held == nil {
 			return out, err
@@ -164,7 +186,8 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	}
 	out := &head{left: limit}
 	last := &tail{}
-	cmd := exec.CommandContext(ctx, program, args...)
+	argv := s.confined(c, append([]string{program}, args...))
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = cmp.Or(c.workTree, s.own("home"))
 	cmd.Env = append(s.environment(), c.env...)
 	if c.stdin != nil {
@@ -173,15 +196,15 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	cmd.Stdout, cmd.Stderr = out, last
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if c.workTree != "" || c.asUser { // what its user put there leads to nothing that this user itself could not reach
+	if (c.workTree != "" || c.gitDir != "") && !c.asServer {
 		cmd.SysProcAttr.Credential = s.User.Credential()
 	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
 
-	relieved := relieve(c.workTree)
+	relieved := s.relieve(c)
 	err = cmd.Run()
-	relieved()
+	piped := relieved()
 	if cmd.Process != nil && (err != nil || ctx.Err() != nil) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
@@ -191,19 +214,27 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	case err == nil:
 		return out.buf.Bytes(), nil
 	}
+	killed := wasKilled(cmd.ProcessState)
 	f := &failure{command: c.command(), exit: -1, words: redact(last.words(), c.secrets), said: redact(cleanText(string(last.buf)), c.secrets), cause: err}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		f.exit = exit.ExitCode()
 	}
+	if argv[0] != program && f.exit > confinedSignal && f.exit < confinedSignal+65 { // so bubblewrap tells that its program was killed
+		f.exit, killed = -1, true
+	}
+	f.piped = piped
 	if ctx.Err() != nil {
 		f.words, f.said, f.cause = "", "", ctx.Err()
+		if errors.Is(context.Cause(ctx), errEndless) {
+			f.cause = errEndless
+		}
 	}
 	switch {
 	case ctx.Err() != nil: // ended by us
 	case saysDiskFull(f.said) || s.diskIsFull():
 		f.cause = errors.Join(ErrDiskFull, err)
-	case wasKilled(cmd.ProcessState) || strings.Contains(f.said, " died of signal "): // git itself, or one that it had started
+	case killed || strings.Contains(f.said, " died of signal "): // git itself, or one that it had started
 		f.cause = errors.Join(ErrKilled, err)
 	}
 	return out.buf.Bytes(), f
@@ -252,6 +283,9 @@ func writeOnce(path, text string) error {
 	return os.Rename(f.Name(), path)
 }
 
+// mostSmall is how much readSmall reads, in bytes.
+const mostSmall = 64 << 10
+
 // readSmall reads a file that an agent can replace: never through a link, never waiting, at most 64 KiB.
 func readSmall(path string) ([]byte, error) {
 	f, err := openPlain(path)
@@ -259,7 +293,23 @@ func readSmall(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, 64<<10))
+	return io.ReadAll(io.LimitReader(f, mostSmall))
+}
+
+// readBelow reads a file below a root as readSmall does.
+func readBelow(root *os.Root, name string, most int64) ([]byte, error) {
+	if info, err := root.Lstat(name); err != nil || !info.Mode().IsRegular() {
+		return nil, cmp.Or(err, fmt.Errorf("%s is not a file", name))
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, cmp.Or(err, fmt.Errorf("%s is not a file", name))
+	}
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 // openPlain opens a file for reading that is neither link nor pipe.

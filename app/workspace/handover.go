@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // Where agents run as another user than the server (Store.User), that user owns the worktrees and what belongs to each in
@@ -38,27 +40,32 @@ func (s *Store) LetIn() error { return s.prepare() }
 // fanOut is how many folders of objects there are, by the first byte of their names.
 const fanOut = 256
 
-// share lets the user read a view and its repository, and add objects and references. What the server has there the user
-// can neither remove nor replace, beside references.
+// handedTo is the file that notes to which user the shared parts of a repository were handed over.
+func (s *Store) handedTo(mirror string) string { return s.own("handed", filepath.Base(mirror)) }
+
+// share lets the user read a view and its repository, and use it as its own but for what the server's Git obeys: its
+// configuration, hooks and excluded files, and where it has other objects from. The folders of objects and references stay the
+// server's as well, so that nobody puts a link in their place.
 func (s *Store) share(view, mirror string) error {
 	u := s.User
 	if u == nil {
 		return nil
 	}
-	err := errors.Join(s.showView(view), u.Add(mirror))
-	for _, part := range []string{"objects", "objects/pack", "refs", "refs/heads", "refs/tags", "refs/remotes", "refs/remotes/origin"} {
-		dir := filepath.Join(mirror, part)
-		err = errors.Join(err, os.MkdirAll(dir, 0o700), u.Add(dir))
-	}
+	err := s.showView(view)
+	folders := []string{"objects", "objects/pack", "refs", "refs/heads", "refs/tags", "refs/remotes", "refs/remotes/origin", "refs/carillon",
+		"worktrees", "sessions"}
 	for i := range fanOut {
-		dir := filepath.Join(mirror, "objects", fmt.Sprintf("%02x", i))
+		folders = append(folders, fmt.Sprintf("objects/%02x", i))
+	}
+	for _, part := range folders {
+		dir := filepath.Join(mirror, filepath.FromSlash(part))
 		if made := os.Mkdir(dir, 0o700); made != nil && !errors.Is(made, fs.ErrExist) {
 			err = errors.Join(err, made)
 		}
 		err = errors.Join(err, u.Add(dir))
 	}
-	for _, part := range []string{"hooks", "info", "objects/info", "refs/carillon", "worktrees", "sessions"} {
-		dir := filepath.Join(mirror, part)
+	for _, part := range []string{"hooks", "info", "objects/info"} {
+		dir := filepath.Join(mirror, filepath.FromSlash(part))
 		err = errors.Join(err, os.MkdirAll(dir, 0o700), u.Enter(dir))
 	}
 	for _, part := range []string{"config", "HEAD", markSHA256} {
@@ -66,10 +73,55 @@ func (s *Store) share(view, mirror string) error {
 			err = errors.Join(err, read)
 		}
 	}
+	if err = errors.Join(err, u.Add(mirror)); err == nil {
+		err = s.handOverShared(mirror)
+	}
 	if err != nil {
 		return fmt.Errorf("let the user %s use the repository: %w", u.Name, err)
 	}
 	return nil
+}
+
+// handOverShared hands over, once, what was made in a repository for all its sessions while another user had it: objects,
+// references and what was set aside. Sessions' own folders are handed over with their worktrees.
+func (s *Store) handOverShared(mirror string) error {
+	noted := s.handedTo(mirror)
+	text, err := readSmall(noted)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	former, uid := strings.TrimSpace(string(text)), ""
+	if s.User != nil {
+		uid = strconv.Itoa(s.User.UID)
+	}
+	if former == uid {
+		return nil
+	}
+	had := os.Geteuid()
+	if n, err := strconv.Atoi(former); err == nil {
+		had = n
+	}
+	err = s.User.Own(filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "shallow"), filepath.Join(mirror, asideDir))
+	for _, folder := range []string{"heads", "tags", "remotes/origin", "carillon"} {
+		err = errors.Join(err, s.User.OwnWithin(filepath.Join(mirror, "refs", filepath.FromSlash(folder)), had))
+	}
+	if err = errors.Join(err, s.handOverObjects(mirror, had)); err != nil {
+		return err
+	}
+	if s.User == nil {
+		return errors.Join(os.Chmod(mirror, 0o700), removeIfThere(noted))
+	}
+	return errors.Join(os.MkdirAll(s.own("handed"), 0o700), writeOnce(noted, uid+"\n"))
+}
+
+// handOverObjects hands over the objects of a repository that a user had, and not the folders that hold them.
+func (s *Store) handOverObjects(mirror string, had int) error {
+	objects := filepath.Join(mirror, "objects")
+	err := s.User.OwnWithin(filepath.Join(objects, "pack"), had)
+	for i := range fanOut {
+		err = errors.Join(err, s.User.OwnWithin(filepath.Join(objects, fmt.Sprintf("%02x", i)), had))
+	}
+	return err
 }
 
 // showView lets the user read a view. It can change nothing there.
@@ -95,16 +147,8 @@ func (s *Store) handOver(w Worktree) error {
 	if err := s.User.Own(w.Dir, s.admin(w.Workspace, w.Session), common); err != nil {
 		return err
 	}
-	was, err := os.Lstat(mirror)
-	if err != nil || s.User == nil && was.Mode()&os.ModeSticky == 0 { // it was never shared
-		return err
-	}
-	err = s.User.Own(filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "shallow"))
-	for _, folder := range []string{"heads", "tags", "remotes/origin"} { // these themselves stay the server's
-		err = errors.Join(err, s.User.OwnWithin(filepath.Join(mirror, "refs", filepath.FromSlash(folder))))
-	}
 	if s.User == nil {
-		return errors.Join(err, os.Chmod(mirror, 0o700))
+		return s.handOverShared(mirror) // back
 	}
-	return errors.Join(err, s.share(s.own("views", w.Workspace), mirror))
+	return nil
 }

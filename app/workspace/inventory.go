@@ -23,7 +23,8 @@ type Holding struct {
 }
 
 // Inventory lists what there is here of sessions, in no order, and changes nothing. Names that only say what a session left when it
-// went on elsewhere are left out.
+// went on elsewhere are left out. Of a repository that cannot be read there is what its folders tell; the error names each, beside
+// the list of all others.
 func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	found := map[string]*Holding{}
 	of := func(workspaceID, sessionID string) *Holding {
@@ -41,12 +42,16 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at the repositories: %w", err)
 	}
+	var failed []error
 	for _, id := range mirrors {
 		places, err := folders(filepath.Join(s.mirror(id), "worktrees"))
 		configured, other := folders(filepath.Join(s.mirror(id), "sessions"))
 		named, third := s.namesOfSessions(ctx, id)
 		if err := errors.Join(err, other, third); err != nil {
-			return nil, fmt.Errorf("look at the repository of workspace %s: %w", id, err)
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("look at the repository of workspace %s: %w", id, err)
+			}
+			failed = append(failed, fmt.Errorf("look at the repository of workspace %s: %w", id, err))
 		}
 		for _, name := range places {
 			of(id, name).Place = true
@@ -66,7 +71,7 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	for _, h := range found {
 		list = append(list, *h)
 	}
-	return list, nil
+	return list, errors.Join(failed...)
 }
 
 // mirrors are the workspaces that have a repository here.
@@ -87,8 +92,9 @@ func (s *Store) namesOfSessions(ctx context.Context, workspaceID string) ([]stri
 	if !exists(view) { // nobody has used it yet
 		return nil, nil
 	}
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)", "refs/heads/" + filepath.Dir(SessionBranch("x")),
-		filepath.Dir(baseRef("x")), filepath.Dir(branchRef("x")), filepath.Dir(snapshotRef("x")), filepath.Dir(pushedRef("x"))}})
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)",
+		"refs/heads/" + filepath.Dir(SessionBranch("x")), filepath.Dir(baseRef("x")), filepath.Dir(branchRef("x")),
+		filepath.Dir(snapshotRef("x")), filepath.Dir(pushedRef("x"))}})
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +164,7 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 		}
 	}
 	repos := filepath.Join(s.root(), "repos")
-	err := filepath.WalkDir(repos, func(path string, d fs.DirEntry, err error) error {
+	look := func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, os.ErrNotExist): // it went meanwhile
 			return nil
@@ -175,11 +181,12 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 		case d.IsDir() && filepath.Dir(path) == repos && strings.HasPrefix(d.Name(), ".new-"):
 			add(path, "is a repository that was not made to its end")
 			return filepath.SkipDir
-		case !d.IsDir() && strings.HasSuffix(d.Name(), ".lock"):
+		case !d.IsDir() && isLock(path):
 			add(path, "is a lock of a Git that is gone")
 		}
 		return nil
-	})
+	}
+	err := errors.Join(filepath.WalkDir(repos, look), filepath.WalkDir(s.own("exchanges"), look))
 	if err != nil {
 		return nil, fmt.Errorf("look for locks: %w", err)
 	}

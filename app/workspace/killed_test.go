@@ -209,7 +209,7 @@ func age(t *testing.T, dir string) {
 	t.Helper()
 	old := time.Now().Add(-time.Hour)
 	must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".lock") {
+		if err == nil && isLock(path) {
 			err = os.Chtimes(path, old, old)
 		}
 		return err
@@ -241,5 +241,23 @@ func TestGitThatIsKilledInAnyCommandThatWritesLosesNoWorkAndLeavesNoLock(t *test
 				}
 			})
 		}
+	}
+}
+
+func TestPackedReferencesThatAKilledGitWasWritingKeepNobodyFromWritingThem(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	s.Log, s.lockWait = slog.New(slog.DiscardHandler), time.Millisecond
+	begin(t, s, remote, "s1")
+	must(t, s.tidy(t.Context(), "w", "gc", "--quiet"))
+	left := filepath.Join(s.mirror("w"), "packed-refs.new")
+	write(t, filepath.Dir(left), filepath.Base(left), "half")
+	if err := s.Remove(t.Context(), "w", "s1", false); !errors.Is(err, ErrLocked) {
+		t.Errorf("a young one gives %v; want ErrLocked", err)
+	}
+	age(t, s.root())
+	must(t, s.Remove(t.Context(), "w", "s1", false))
+	if exists(left) {
+		t.Error("what a killed Git left stays")
 	}
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -50,8 +51,15 @@ func orDamaged(err error) error {
 // configuration that can be read. The view does without both, so nothing else would notice.
 func (s *Store) restoreHead(ctx context.Context, mirror string) error {
 	look := func() error {
-		_, err := s.git(ctx, call{gitDir: mirror, args: []string{"rev-parse", "--git-dir"}})
+		_, err := s.git(ctx, call{gitDir: mirror, asServer: true, args: []string{"rev-parse", "--git-dir"}})
 		return err
+	}
+	for _, part := range []string{"commondir", "HEAD", "config"} { // Git would wait for a pipe
+		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && !info.Mode().IsRegular() {
+			if err := removeAll(filepath.Join(mirror, part)); err != nil {
+				return err
+			}
+		}
 	}
 	var f *failure
 	err := look()
@@ -64,6 +72,7 @@ func (s *Store) restoreHead(ctx context.Context, mirror string) error {
 		}
 	}
 	err = errors.Join(
+		removeAll(filepath.Join(mirror, "commondir")), // of a worktree's place, which a mirror is not
 		writeOnce(filepath.Join(mirror, "HEAD"), noHead),
 		writeOnce(filepath.Join(mirror, "config"), configOf(exists(filepath.Join(mirror, markSHA256)))),
 	)
@@ -106,7 +115,10 @@ func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs,
 	if err != nil {
 		return diskFull(err)
 	}
-	references, err := s.mendReferences(ctx, id, view)
+	if err := removeAll(s.own("exchanges", id)); err != nil { // it may name what is missing; it is made anew
+		return err
+	}
+	references, err := s.mendReferences(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -220,77 +232,106 @@ const asideDir = "carillon-aside"
 
 // mendReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It reports
 // whether there was anything.
-func (s *Store) mendReferences(ctx context.Context, id, view string) (bool, error) {
+func (s *Store) mendReferences(ctx context.Context, id string) (bool, error) {
 	unlock, err := s.lock(ctx, "tree-"+id)
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
-	mirror, found := s.mirror(id), false
-	if found, err = s.mendPacked(id, filepath.Join(mirror, "packed-refs")); err != nil {
-		return false, diskFull(err)
-	}
-	err = filepath.WalkDir(filepath.Join(mirror, "refs"), func(path string, d os.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".lock") {
-			return err
-		}
-		text, err := readSmall(path)
+	found := false
+	err = s.User.Do(func() error {
+		mirror, err := os.OpenRoot(s.mirror(id))
 		if err != nil {
 			return err
 		}
-		value := strings.TrimSpace(string(text))
-		if isSHA(value) || strings.HasPrefix(value, "ref: refs/") {
-			return nil
+		defer mirror.Close()
+		packed, err := s.mendPacked(mirror, id)
+		if err != nil {
+			return err
 		}
-		found = true
-		name, _ := filepath.Rel(mirror, path)
-		return errors.Join(s.keepAside(id, "refs", name+" "+value+"\n"), os.Remove(path))
+		single, err := mendSingle(mirror)
+		found = packed || single
+		return err
 	})
 	return found, diskFull(err)
 }
 
-// mendPacked sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether there were any.
-func (s *Store) mendPacked(id, packed string) (bool, error) {
-	if _, bad, err := readPacked(packed); err != nil || bad == "" {
+// mendSingle sets aside the files of references that cannot be read.
+func mendSingle(mirror *os.Root) (bool, error) {
+	bad := map[string]string{}
+	err := fs.WalkDir(mirror.FS(), "refs", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".lock") {
+			return there(err)
+		}
+		text, err := readBelow(mirror, path, mostSmall)
+		if err != nil {
+			return there(err)
+		}
+		if value := strings.TrimSpace(string(text)); !isSHA(value) && !strings.HasPrefix(value, "ref: refs/") {
+			bad[path] = value
+		}
+		return nil
+	})
+	if err != nil || len(bad) == 0 {
 		return false, err
 	}
-	lock, err := os.OpenFile(packed+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, os.ErrExist) && s.breakLock(packed+".lock") {
-		lock, err = os.OpenFile(packed+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	var kept strings.Builder
+	for _, path := range slices.Sorted(maps.Keys(bad)) {
+		fmt.Fprintf(&kept, "%s %s\n", path, bad[path])
+	}
+	if err := keepAside(mirror, "refs", kept.String()); err != nil {
+		return false, err
+	}
+	for path := range bad {
+		if err := there(mirror.Remove(path)); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// mendPacked sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether there were any.
+func (s *Store) mendPacked(mirror *os.Root, id string) (bool, error) {
+	const packed, locked = "packed-refs", "packed-refs.lock"
+	if _, bad, err := readPacked(mirror); err != nil || bad == "" {
+		return false, err
+	}
+	lock, err := mirror.OpenFile(locked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if path := filepath.Join(s.mirror(id), locked); errors.Is(err, os.ErrExist) && s.breakLock(path) {
+		lock, err = mirror.OpenFile(locked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	}
 	if errors.Is(err, os.ErrExist) {
-		return false, fmt.Errorf("%w: %s", ErrLocked, packed)
+		return false, fmt.Errorf("%w: %s", ErrLocked, filepath.Join(s.mirror(id), packed))
 	} else if err != nil {
 		return false, err
 	}
-	good, bad, err := readPacked(packed)
+	good, bad, err := readPacked(mirror)
 	if err == nil {
-		err = s.keepAside(id, "packed-refs", bad)
+		err = keepAside(mirror, packed, bad)
 	}
 	if err == nil {
 		_, err = lock.WriteString(good)
 	}
 	if err = errors.Join(err, lock.Close()); err != nil {
-		return false, errors.Join(err, os.Remove(packed+".lock"))
+		return false, errors.Join(err, mirror.Remove(locked))
 	}
-	return true, os.Rename(packed+".lock", packed)
+	return true, mirror.Rename(locked, packed)
 }
 
 // mostPacked bounds what is read of packed-refs, in bytes: room for over a million references.
 const mostPacked = 256 << 20
 
 // readPacked reads packed-refs, which an agent can replace, and tells its lines apart: those of a reference, and others.
-func readPacked(path string) (good, bad string, err error) {
-	f, err := openPlain(path)
+func readPacked(mirror *os.Root) (good, bad string, err error) {
+	text, err := readBelow(mirror, "packed-refs", mostPacked+1)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", "", nil
-	} else if err != nil {
-		return "", "", err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, mostPacked+1))
 	if err == nil && len(text) > mostPacked {
-		err = fmt.Errorf("%s is larger than %d bytes", path, mostPacked)
+		err = fmt.Errorf("packed-refs is larger than %d bytes", mostPacked)
+	}
+	if err != nil {
+		return "", "", err
 	}
 	var fine, broken strings.Builder
 	for line := range strings.Lines(string(text)) {
@@ -305,18 +346,19 @@ func readPacked(path string) (good, bad string, err error) {
 	return fine.String(), broken.String(), err
 }
 
-// keepAside appends to a file of what was set aside. It follows no link out of the mirror, where an agent can write, and waits
-// for no pipe.
-func (s *Store) keepAside(id, name, text string) error {
-	root, err := os.OpenRoot(s.mirror(id))
-	if err != nil {
+// keepAside writes what was set aside into a file of its own in a mirror. An agent that put a link in the place of the folder, or of
+// the file, leads it nowhere else.
+func keepAside(mirror *os.Root, name, text string) error {
+	if info, err := mirror.Lstat(asideDir); err == nil && !info.IsDir() {
+		if err := mirror.Remove(asideDir); err != nil {
+			return err
+		}
+	}
+	if err := mirror.MkdirAll(asideDir, 0o700); err != nil {
 		return err
 	}
-	defer root.Close()
-	if err := root.MkdirAll(asideDir, 0o700); err != nil {
-		return err
-	}
-	f, err := root.OpenFile(filepath.Join(asideDir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, 0o600)
+	name = filepath.Join(asideDir, fmt.Sprintf("%s-%d", name, time.Now().UnixNano()))
+	f, err := mirror.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -324,14 +366,16 @@ func (s *Store) keepAside(id, name, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// moveAside moves a part of the mirror to where it keeps what was set aside, and follows no link out of the mirror.
-func (s *Store) moveAside(id, from, to string) error {
-	root, err := os.OpenRoot(s.mirror(id))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return errors.Join(root.MkdirAll(filepath.Dir(to), 0o700), root.Rename(from, to))
+// aside does something in a mirror with the rights of the user of agents.
+func (s *Store) aside(id string, do func(mirror *os.Root) error) error {
+	return diskFull(s.User.Do(func() error {
+		mirror, err := os.OpenRoot(s.mirror(id))
+		if err != nil {
+			return err
+		}
+		defer mirror.Close()
+		return do(mirror)
+	}))
 }
 
 // setAside takes out of the repository's way what names objects that are not there: references, whose names and values are
@@ -347,24 +391,28 @@ func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	found := false
+	var kept, edit strings.Builder
 	for line := range strings.Lines(string(out)) {
 		name, sha, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if strings.HasPrefix(name, origin) || s.complete(ctx, view, sha) {
 			continue
 		}
 		if ctx.Err() != nil {
-			return found, ctx.Err()
+			return false, ctx.Err()
 		}
-		found = true
-		if err := s.keepAside(id, "refs", name+" "+sha+"\n"); err != nil {
-			return found, diskFull(err)
-		}
-		edit := "option no-deref\ndelete " + name + "\n"
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit)}); err != nil {
+		fmt.Fprintf(&kept, "%s %s\n", name, sha)
+		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", name)
+		s.log().Warn("set a reference aside that names an object which is not there", "workspace", id, "ref", name, "object", sha)
+	}
+	found := kept.Len() > 0
+	if found {
+		if err := s.aside(id, func(mirror *os.Root) error { return keepAside(mirror, "refs", kept.String()) }); err != nil {
 			return found, err
 		}
-		s.log().Warn("set a reference aside that names an object which is not there", "workspace", id, "ref", name, "object", sha)
+		edits := strings.NewReader(edit.String())
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: edits}); err != nil {
+			return found, err
+		}
 	}
 	sessions, err := s.sessions(id)
 	if err != nil {
@@ -384,8 +432,11 @@ func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 		}
 		found = true
 		to := filepath.Join(asideDir, fmt.Sprintf("%s-%d", session, time.Now().UnixNano()))
-		if err := s.moveAside(id, filepath.Join("worktrees", session), to); err != nil {
-			return found, diskFull(err)
+		err = s.aside(id, func(mirror *os.Root) error {
+			return errors.Join(mirror.MkdirAll(asideDir, 0o700), mirror.Rename(filepath.Join("worktrees", session), to))
+		})
+		if err != nil {
+			return found, err
 		}
 		s.log().Warn("set a worktree aside that names an object which is not there", "workspace", id, "session", session, "at", to)
 	}

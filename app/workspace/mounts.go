@@ -36,8 +36,7 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 		{"refs", true, true}, {"refs/carillon", false, true},
 		// Writable as refs is: a folder that is mounted cannot be replaced by a link, through which the server would
 		// write.
-		{"refs/heads", true, true}, {"refs/tags", true, true}, {"refs/remotes", true, true}, {"refs/remotes/origin",
-			true, true},
+		{"refs/heads", true, true}, {"refs/tags", true, true}, {"refs/remotes", true, true}, {"refs/remotes/origin", true, true}, {"refs/heads/carillon", true, true},
 		{"worktrees", false, true}, {filepath.Join("worktrees", w.Session), true, false},
 		{"sessions", false, true}, {filepath.Join("sessions", w.Session), true, false},
 	} {
@@ -71,51 +70,79 @@ func (s *Store) Home(workspaceID string) string {
 }
 
 // ownObjects sees to it that a repository has no objects but its own: a file that names others, or a link in their place,
-// would show what belongs to another repository of this machine. Links below are looked for where deep.
+// would show what belongs to another repository of this machine, and a pipe would hold up each Git. What is below the folders of
+// objects is looked at where deep.
+//
+// The folders may be exchanged meanwhile. What is removed lies among the objects all the same.
 func (s *Store) ownObjects(mirror string, deep bool) error {
-	objects := filepath.Join(mirror, "objects")
-	for _, name := range []string{"alternates", "http-alternates"} {
-		switch err := os.Remove(filepath.Join(objects, "info", name)); {
-		case err == nil:
-			s.log().Warn("removed from the repository what an agent had written: objects of other repositories", "file", name, "repository",
-				filepath.Base(mirror))
-		case !errors.Is(err, os.ErrNotExist):
-			return err
-		}
-	}
-	folders, err := os.ReadDir(objects)
-	if errors.Is(err, os.ErrNotExist) {
+	objects, err := os.OpenRoot(filepath.Join(mirror, "objects"))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // of a damaged one
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("look through the objects: %w", err)
 	}
-	for _, e := range folders {
-		path := filepath.Join(objects, e.Name())
-		switch {
-		case e.Type()&os.ModeSymlink != 0:
-			return foreignObjects(path)
-		case !e.IsDir() || !deep:
-			continue
-		}
-		files, err := os.ReadDir(path)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+	defer objects.Close()
+	for _, name := range []string{"info/alternates", "info/http-alternates"} {
+		switch err := objects.Remove(name); {
+		case err == nil:
+			s.foreign(mirror, "objects/"+name)
+		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
+	}
+	folders, err := readDir(objects, ".")
+	if err != nil {
+		return fmt.Errorf("look through the objects: %w", err)
+	}
+	for _, e := range folders {
+		if err := s.ownObject(objects, e.Name(), e, mirror); err != nil {
+			return err
+		}
+		if !e.IsDir() || !deep {
+			continue
+		}
+		files, err := readDir(objects, e.Name())
+		if err != nil {
+			continue // gone, or closed to the server, whose Git says what it lacks
+		}
 		for _, f := range files {
-			if f.Type()&os.ModeSymlink != 0 {
-				return foreignObjects(filepath.Join(path, f.Name()))
+			if err := s.ownObject(objects, filepath.Join(e.Name(), f.Name()), f, mirror); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-// ownReferences removes from the references of a repository each link that leads elsewhere: through one of a folder the
-// server's Git would write where the agent that made it cannot.
+// ownObject removes what is neither a file nor a folder.
+func (s *Store) ownObject(objects *os.Root, name string, d fs.DirEntry, mirror string) error {
+	if d.IsDir() || d.Type().IsRegular() {
+		return nil
+	}
+	if err := there(objects.Remove(name)); err != nil {
+		return err
+	}
+	s.foreign(mirror, filepath.Join("objects", name))
+	return nil
+}
+
+func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ReadDir(-1)
+}
+
+// deepestRef is how many folders are in one another in the name of a reference. Git makes no path that is longer than the system
+// permits, and reads none.
+const deepestRef = 200
+
+// ownReferences removes from the references of a repository what neither Git nor Carillon makes: a link that leads elsewhere,
+// through which the server's Git would write where the agent that made it cannot, a pipe, and folders so deep in one another
+// that no reference has such a name.
 //
 // The folders may be exchanged meanwhile. What is removed lies among the references all the same.
 func (s *Store) ownReferences(mirror string) error {
@@ -128,13 +155,27 @@ func (s *Store) ownReferences(mirror string) error {
 	}
 	defer refs.Close()
 	err = fs.WalkDir(refs.FS(), ".", func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir() && strings.Count(path, "/") >= deepestRef:
+			if err := removeBelow(refs, path); err != nil {
+				return err
+			}
+			s.foreign(mirror, "folders in one another below refs")
+			return fs.SkipDir
+		case d.IsDir() || d.Type().IsRegular():
+			return nil
+		case d.Type()&fs.ModeSymlink != 0 && symbolic(refs, path):
 			return nil
 		}
-		if err != nil || d.Type()&fs.ModeSymlink == 0 {
+		if err := there(refs.Remove(path)); err != nil {
 			return err
 		}
-		return s.removeLink(refs, path, mirror)
+		s.foreign(mirror, "refs/"+path)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("look through the references: %w", err)
@@ -142,21 +183,14 @@ func (s *Store) ownReferences(mirror string) error {
 	return nil
 }
 
-// removeLink removes a link among references, but for a symbolic reference as old versions of Git make them.
-func (s *Store) removeLink(refs *os.Root, path, mirror string) error {
+// symbolic reports whether a link among references is a symbolic reference as old versions of Git make them.
+func symbolic(refs *os.Root, path string) bool {
 	target, err := refs.Readlink(path)
-	if err != nil {
-		return nil //nolint:nilerr // it is no link any more
+	if err != nil || !strings.HasPrefix(target, "refs/") {
+		return false
 	}
-	if info, err := refs.Stat(path); strings.HasPrefix(target, "refs/") && (err != nil || !info.IsDir()) {
-		return nil
-	}
-	if err := refs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	s.log().Warn("removed from the references of the repository a link, which Carillon did not make",
-		"repository", filepath.Base(mirror))
-	return nil
+	info, err := refs.Stat(path)
+	return err != nil || !info.IsDir()
 }
 
 // ownLog removes a link in place of the log of a worktree's HEAD, or on the way to it: the server's Git adds to a log
@@ -175,9 +209,4 @@ func (s *Store) ownLog(admin string) error {
 		}
 	}
 	return nil
-}
-
-func foreignObjects(path string) error {
-	return fmt.Errorf("%s in the repository is a link, which Carillon did not make. Remove it",
-		filepath.Join("objects", filepath.Base(filepath.Dir(path)), filepath.Base(path)))
 }

@@ -4,26 +4,29 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// Git opens each .gitignore and .gitattributes of a worktree, and waits for a writer where a program left a pipe in its
-// place.
+// Git opens each .gitignore and .gitattributes of a worktree, and much of its repository, and waits for a writer where a program
+// left a pipe in the place of a file.
 const (
 	pipesAfter = 2 * time.Second // a Git that takes longer may wait for one
 	pipesEvery = 5 * time.Second
 	pipesNext  = 100 * time.Millisecond // where it waited for one, it may wait for the next
 )
 
-// relieve looks for pipes in a worktree while a Git takes long that works on it, and ends who waits for them: their
-// files are then empty. An empty folder is none. The caller calls stop once that Git has ended.
-func relieve(dir string) (stop func()) {
-	if dir == "" {
-		return func() {}
+// relieve looks for pipes in a worktree and its repository while a Git takes long that works on it, and ends who waits for them:
+// their files are then empty. A pipe in the repository is removed, since what Git reads there may not be empty. The caller calls
+// stop once that Git has ended, which reports whether one was removed.
+func (s *Store) relieve(c call) (stop func() bool) {
+	if c.workTree == "" && c.gitDir == "" {
+		return func() bool { return false }
 	}
-	done := make(chan struct{})
+	done, over, removed := make(chan struct{}), make(chan struct{}), false
 	go func() {
+		defer close(over)
 		for wait := pipesAfter; ; {
 			select {
 			case <-done:
@@ -31,22 +34,63 @@ func relieve(dir string) (stop func()) {
 			case <-time.After(wait):
 			}
 			wait = pipesEvery
-			_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-				select {
-				case <-done:
-					return fs.SkipAll
-				default:
-				}
-				if err == nil && d.Type()&fs.ModeNamedPipe != 0 {
-					// It can be opened where somebody reads, who learns by its closing that nothing comes.
-					if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0); err == nil {
-						_ = f.Close()
-						wait = pipesNext
+			tops := readBy(c)
+			_ = s.User.Do(func() error {
+				for _, top := range tops {
+					if relievePipes(top, top != c.workTree, done) {
+						wait, removed = pipesNext, removed || top != c.workTree
 					}
 				}
 				return nil
 			})
 		}
 	}()
-	return func() { close(done) }
+	return func() bool {
+		close(done)
+		<-over
+		return removed
+	}
+}
+
+// readBy are the folders and files in which a Git reads.
+func readBy(c call) (list []string) {
+	if c.workTree != "" {
+		list = append(list, c.workTree)
+	}
+	if c.gitDir == "" {
+		return list
+	}
+	for _, part := range append([]string{"."}, shared...) { // a view links to the parts of a mirror
+		if real, err := filepath.EvalSymlinks(filepath.Join(c.gitDir, part)); err == nil {
+			list = append(list, real)
+		}
+	}
+	return list
+}
+
+// relievePipes ends who waits for a pipe below a folder, and reports whether anybody did.
+func relievePipes(top string, remove bool, done <-chan struct{}) (found bool) {
+	_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		select {
+		case <-done:
+			return fs.SkipAll
+		default:
+		}
+		switch {
+		case err != nil:
+		case d.IsDir() && len(d.Name()) == 2 && filepath.Base(filepath.Dir(path)) == "objects" && strings.HasSuffix(filepath.Dir(filepath.Dir(path)), ".git"):
+			return fs.SkipDir // single objects, which are named by what is in them
+		case d.Type()&fs.ModeNamedPipe != 0:
+			// It can be opened where somebody reads, who learns by its closing that nothing comes.
+			if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0); err == nil {
+				if remove {
+					_ = os.Remove(path)
+				}
+				_ = f.Close()
+				found = true
+			}
+		}
+		return nil
+	})
+	return found
 }

@@ -88,20 +88,36 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 		return "", err
 	}
 	sha := strings.TrimSpace(string(out))
-	if err := s.ownLog(admin); err != nil {
+	if err := s.User.Do(func() error { return errors.Join(onBranch(admin), s.ownLog(admin)) }); err != nil {
 		return "", err
 	}
 	_, err = s.git(ctx, call{
-		gitDir: look.view, asUser: true,
-		args: []string{"update-ref", "-m", "commit by Carillon", "worktrees/" + w.Session + "/HEAD", sha, cmp.Or(look.head, zero(sha))},
+		gitDir: look.view,
+		args:   []string{"update-ref", "-m", "commit by Carillon", "worktrees/" + w.Session + "/HEAD", sha, cmp.Or(look.head, zero(sha))},
 	})
 	if err != nil {
 		return "", err
 	}
-	for _, left := range []string{"MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "CHERRY_PICK_HEAD", "REVERT_HEAD"} {
-		_ = os.Remove(filepath.Join(admin, left))
+	return sha, s.User.Do(func() error {
+		for _, left := range []string{"MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "CHERRY_PICK_HEAD", "REVERT_HEAD"} {
+			_ = os.Remove(filepath.Join(admin, left))
+		}
+		return replaceIndex(look.index, filepath.Join(admin, "index"))
+	})
+}
+
+// onBranch refuses a HEAD that stands for what is no branch: a commit would move that. An agent may write its HEAD, and may not
+// write what Carillon notes in the repository.
+func onBranch(admin string) error {
+	text, err := readSmall(filepath.Join(admin, "HEAD"))
+	if err != nil {
+		return err
 	}
-	return sha, s.User.Do(func() error { return replaceIndex(look.index, filepath.Join(admin, "index")) })
+	name, symbolic := strings.CutPrefix(strings.TrimSpace(string(text)), "ref:")
+	if name = strings.TrimSpace(name); symbolic && !strings.HasPrefix(name, "refs/heads/") {
+		return fmt.Errorf("the worktree stands at %s, which is not a branch", cleanText(name))
+	}
+	return nil
 }
 
 // refuseLarge keeps the contents of a file that belongs to Git LFS from being committed in place of its pointer.
@@ -195,22 +211,27 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	if head == "" {
 		return fmt.Errorf("push the session: %w", ErrNoWorktree)
 	}
-	if err := s.push(ctx, view, r, at, head+":refs/heads/"+branch); err != nil {
+	if err := s.push(ctx, w.Workspace, r, at, head+":refs/heads/"+branch); err != nil {
 		return fmt.Errorf("push to %s: %w", branch, err)
 	}
 	return nil
 }
 
-// push brings something of a view to the remote at a place, or to the longer form of its URL where it redirects there.
-func (s *Store) push(ctx context.Context, view string, r Remote, at, spec string) error {
+// push brings a commit of a workspace's repository to the remote at a place, or to the longer form of its URL where it redirects
+// there.
+func (s *Store) push(ctx context.Context, id string, r Remote, at, spec string) error {
+	view, err := s.exchange(ctx, id, s.mirror(id))
+	if err != nil {
+		return err
+	}
 	way, err := s.way(ctx, r)
 	if err != nil {
 		return err
 	}
 	once := func(at string) error {
 		_, err := s.git(ctx, call{
-			gitDir: view,
-			args:   []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at, spec},
+			gitDir: view, asServer: true,
+			args: []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at, spec},
 			// A path's own hooks run at a push, so git's check of who owns it must not be relaxed.
 			env:     append(slices.Clone(way), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+s.own("empty")),
 			secrets: r.secrets(),

@@ -49,6 +49,19 @@ func RemoveAll(path string) error {
 
 func removeAll(path string) error { return RemoveAll(path) }
 
+// removeBelow is RemoveAll for a folder below a root, which it does not leave.
+func removeBelow(root *os.Root, name string) error {
+	folder, err := root.OpenRoot(name)
+	if err != nil {
+		return there(err)
+	}
+	r := &remover{top: folder}
+	if err := errors.Join(r.empty(folder, "", 0), folder.Close()); err != nil {
+		return err
+	}
+	return there(root.Remove(name))
+}
+
 // remover removes what is in a folder.
 type remover struct {
 	top   *os.Root

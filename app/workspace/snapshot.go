@@ -165,7 +165,7 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 		err = ErrNoWorktree
 	}
 	if err == nil {
-		err = s.push(ctx, view, r, at, "+"+found[0]+":"+ref)
+		err = s.push(ctx, w.Workspace, r, at, "+"+found[0]+":"+ref)
 		crash.Here(crash.StatePushed)
 	}
 	if err == nil {
@@ -270,7 +270,7 @@ func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string
 
 func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote) (bool, error) {
 	ref := snapshotRef(w.Session)
-	if there, err := s.getSnapshot(ctx, view, r, ref); err != nil || !there {
+	if there, err := s.getSnapshot(ctx, w.Workspace, view, r, ref); err != nil || !there {
 		return false, err
 	}
 	found, err := s.resolve(ctx, view, ref, w.Base)
@@ -315,7 +315,8 @@ func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote)
 		return false, err
 	}
 	if tip != head { // its worktree stood elsewhere than its branch
-		if err := writeOnce(filepath.Join(s.admin(w.Workspace, w.Session), "HEAD"), head+"\n"); err != nil {
+		at := filepath.Join(s.admin(w.Workspace, w.Session), "HEAD")
+		if err := s.User.Do(func() error { return writeOnce(at, head+"\n") }); err != nil {
 			return false, diskFull(err)
 		}
 	}
@@ -346,7 +347,7 @@ func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote)
 }
 
 // getSnapshot brings a session's snapshot from the remote; it is not there where the remote has none.
-func (s *Store) getSnapshot(ctx context.Context, view string, r Remote, ref string) (bool, error) {
+func (s *Store) getSnapshot(ctx context.Context, id, view string, r Remote, ref string) (bool, error) {
 	if r.URL == "" {
 		return false, nil
 	}
@@ -358,8 +359,12 @@ func (s *Store) getSnapshot(ctx context.Context, view string, r Remote, ref stri
 	if err != nil {
 		return false, err
 	}
+	exchange, err := s.exchange(ctx, id, s.mirror(id))
+	if err != nil {
+		return false, err
+	}
 	ask := func(at string, args ...string) ([]byte, error) {
-		out, err := s.git(ctx, call{gitDir: view, args: args, env: way, secrets: r.secrets()})
+		out, err := s.git(ctx, call{gitDir: exchange, asServer: true, args: args, env: way, secrets: r.secrets()})
 		return out, remoteError(err)
 	}
 	out, err := ask(at, "ls-remote", "--quiet", "--", at, ref)
@@ -370,7 +375,21 @@ func (s *Store) getSnapshot(ctx context.Context, view string, r Remote, ref stri
 	if err != nil || len(out) == 0 {
 		return false, err
 	}
-	_, err = ask(at, "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc", "--", at, "+"+ref+":"+ref)
+	_, err = ask(at, "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc",
+		"--", at, "+"+ref+":"+ref)
+	if err != nil {
+		return false, err
+	}
+	out, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"rev-parse", "--verify", ref}})
+	if err == nil {
+		err = s.handOverObjects(s.mirror(id), os.Geteuid())
+	}
+	if err == nil {
+		_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, strings.TrimSpace(string(out))}})
+	}
+	if err == nil { // in the exchange it would be asked for at each fetch
+		_, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"update-ref", "-d", ref}})
+	}
 	return err == nil, err
 }
 

@@ -83,8 +83,8 @@ func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
 func (s *Store) takeSpare(w Worktree) error {
 	dir, index := s.spare(w.Workspace), filepath.Join(s.admin(w.Workspace, w.Session), "index")
 	// Whoever has the index has the spare.
-	if err := os.Rename(filepath.Join(dir, spareIndex), index); err != nil {
-		return nil
+	if err := s.User.Do(func() error { return os.Rename(filepath.Join(dir, spareIndex), index) }); err != nil {
+		return nil //nolint:nilerr // there is none, or it is not whole
 	}
 	crash.Here(crash.SpareTaken)
 	err := removeAll(w.Dir)
@@ -100,7 +100,7 @@ func (s *Store) takeSpare(w Worktree) error {
 		}
 	}
 	// Without its files the index would hide that they are missing; every file is written, as without a spare.
-	return errors.Join(os.Remove(index), os.MkdirAll(w.Dir, 0o700), s.repairLink(w))
+	return errors.Join(s.User.Do(func() error { return os.Remove(index) }), os.MkdirAll(w.Dir, 0o700), s.repairLink(w))
 }
 
 // DropSpares removes the spares that nobody took for a while.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +37,7 @@ type held struct {
 
 var (
 	lockExists = regexp.MustCompile(`Unable to create '([^']+\.lock)': File exists`)
+	newExists  = regexp.MustCompile(`unable to create file (.+/packed-refs\.new): File exists`)
 	refMoved   = regexp.MustCompile(`cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+`)
 )
 
@@ -46,6 +48,9 @@ func (s *Store) lockOf(c call, err error) *held {
 	var f *failure
 	if !errors.As(err, &f) {
 		return nil
+	}
+	if found := newExists.FindStringSubmatch(f.said); found != nil && s.isOurs(filepath.Clean(found[1])) {
+		return &held{of: f, file: filepath.Clean(found[1])}
 	}
 	if found := lockExists.FindStringSubmatch(f.said); found != nil {
 		if file := beyondLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"; s.isOurs(file) {
@@ -62,16 +67,24 @@ func (s *Store) lockOf(c call, err error) *held {
 // isOurs reports whether a path, with its links followed, lies where the server's own git writes: in a mirror or in the server's
 // own folder. A file of a worktree whose name ends like that of a lock is none.
 func (s *Store) isOurs(path string) bool {
+	return slices.ContainsFunc(s.ours(), func(dir string) bool {
+		rel, err := filepath.Rel(dir, path)
+		return err == nil && filepath.IsLocal(rel)
+	})
+}
+
+// ours are the folders in which the server's own git writes, with their links followed, and as they are named.
+func (s *Store) ours() []string {
+	var list []string
 	for _, dir := range []string{filepath.Join(s.root(), "repos"), s.own()} {
-		real, err := filepath.EvalSymlinks(dir)
-		if err != nil {
-			continue
-		}
-		if rel, err := filepath.Rel(real, path); err == nil && filepath.IsLocal(rel) {
-			return true
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			list = append(list, real)
+			if real != dir {
+				list = append(list, dir)
+			}
 		}
 	}
-	return false
+	return list
 }
 
 // beyondLinks is the file that a path of a view stands for. Git tells of a view's path and locks the file.
@@ -96,42 +109,65 @@ func (h *held) failure(waited time.Duration) error {
 	return &f
 }
 
+// isLock reports whether a file of that name keeps gits from their work: a lock, or packed-refs as they are being written, which
+// git never overwrites.
+func isLock(path string) bool {
+	return strings.HasSuffix(path, ".lock") || filepath.Base(path) == "packed-refs.new"
+}
+
 // breakLock removes a lock that a killed git left behind, and reports whether it is gone. One that a git which began before it
-// may hold stays.
+// may hold stays. Nothing is removed beyond a link out of the folders in which the server's git writes.
 func (s *Store) breakLock(lock string) bool {
-	info, err := os.Lstat(lock)
+	root, name := s.belowOurs(lock)
+	if root == nil {
+		return false
+	}
+	defer root.Close()
+	info, err := root.Lstat(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return false // released: the next try comes after a pause
 	}
-	if err != nil || time.Since(info.ModTime()) < lockStale || s.gitSince(info.ModTime()) {
+	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < lockStale || s.gitSince(info.ModTime()) {
 		return false
 	}
-	if now, err := os.Lstat(lock); err != nil || !os.SameFile(info, now) || !now.ModTime().Equal(info.ModTime()) {
+	if now, err := root.Lstat(name); err != nil || !os.SameFile(info, now) || !now.ModTime().Equal(info.ModTime()) {
 		return false // another one by now
 	}
-	if err := os.Remove(lock); err != nil {
+	if err := root.Remove(name); err != nil {
 		return false
 	}
 	s.log().Warn("removed a lock that a Git which was killed had left", "file", lock, "since", info.ModTime())
 	return true
 }
 
+// belowOurs opens the folder of those in which the server's own git writes that holds a path, and gives the rest of the path.
+func (s *Store) belowOurs(path string) (*os.Root, string) {
+	for _, dir := range s.ours() {
+		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
+			if root, err := os.OpenRoot(dir); err == nil {
+				return root, rel
+			}
+		}
+	}
+	return nil, ""
+}
+
 // breakLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met them since.
-func (s *Store) breakLocks(view string) {
-	tops := []string{view}
+func (s *Store) breakLocks(id, view string) {
+	tops := []string{view, s.own("exchanges", id)}
 	for _, part := range shared {
 		if dir, err := filepath.EvalSymlinks(filepath.Join(view, part)); err == nil && part != "objects" {
 			tops = append(tops, dir, filepath.Dir(dir))
 		}
 	}
 	for _, top := range tops {
-		whole := filepath.Base(top) == "refs"
+		whole := filepath.Base(top) == "refs" || top == s.own("exchanges", id)
 		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error { // a file may go meanwhile
 			switch {
 			case err != nil:
 			case entry.IsDir() && !whole && path != top && filepath.Base(top) != "worktrees":
 				return fs.SkipDir
-			case strings.HasSuffix(path, ".lock") && entry.Type().IsRegular() && s.isOurs(path):
+			case isLock(path) && entry.Type().IsRegular() && s.isOurs(path):
 				s.breakLock(path)
 			}
 			return nil

@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,7 +65,8 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 
 // sweep removes what an interrupted Sync left behind.
 func (s *Store) sweep(id string) {
-	for _, pattern := range []string{filepath.Join(s.root(), "repos", ".new-"+id+".git-*"), s.own("views", ".new-"+id+".git-*")} {
+	for _, pattern := range []string{filepath.Join(s.root(), "repos", ".new-"+id+".git-*"), s.own("views", ".new-"+id+".git-*"),
+		s.own("exchanges", ".new-"+id+".git-*")} {
 		left, _ := filepath.Glob(pattern)
 		for _, path := range left {
 			_ = removeAll(path)
@@ -85,7 +87,8 @@ func (s *Store) create(ctx context.Context, id string, r Remote, refs *remoteRef
 		return err
 	}
 	crash.Here(crash.MirrorMade)
-	return os.Rename(made, s.mirror(id))
+	// What was known of the remote is of a mirror that is gone.
+	return errors.Join(removeAll(s.own("exchanges", id)), os.Rename(made, s.mirror(id)))
 }
 
 // build makes a whole bare repository in a temporary folder and returns that.
@@ -100,6 +103,7 @@ func (s *Store) build(ctx context.Context, id string, fill func(mirror, name str
 	name := filepath.Base(temp)
 	defer func() {
 		_ = removeAll(s.own("views", name))
+		_ = removeAll(s.own("exchanges", name))
 		if err != nil {
 			_ = removeAll(temp)
 		}
@@ -127,12 +131,18 @@ func (r *remoteRefs) sha256() bool {
 }
 
 // fetch brings the remote's branches into a mirror. Name is the name of the mirror's view; settings stand before git's command.
+// The Git that reaches the remote writes objects into the mirror and nothing else; the names follow with the rights of the user
+// of agents.
 func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs, settings ...string) error {
 	view, err := s.viewOf(name, mirror)
 	if err != nil {
 		return diskFull(err)
 	}
 	if same, err := s.current(ctx, view, refs); err != nil || same {
+		return err
+	}
+	exchange, err := s.exchange(ctx, name, mirror)
+	if err != nil {
 		return err
 	}
 	specs := []string{"+refs/heads/*:" + origin + "*", "^refs/heads/HEAD"}
@@ -145,13 +155,19 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 			return err
 		}
 		_, err = s.git(ctx, call{
-			gitDir: view,
+			gitDir: exchange, asServer: true,
 			args: slices.Concat(settings, []string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force", "--no-recurse-submodules",
 				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs),
 			env:     way,
 			secrets: r.secrets(),
 		})
 		if err != nil {
+			return err
+		}
+		if err := s.handOverObjects(mirror, os.Geteuid()); err != nil {
+			return err
+		}
+		if err := s.takeOver(ctx, exchange, view, refs); err != nil {
 			return err
 		}
 	}
@@ -281,17 +297,33 @@ func (s *Store) Tidy(ctx context.Context, id string) error {
 }
 
 func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
-	view, err := s.view(id)
-	if err != nil {
-		return err
-	}
 	unlock, err := s.lock(ctx, "sync-"+id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s.breakLocks(view)
-	if _, err := s.git(ctx, call{gitDir: view, args: append([]string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false"}, args...)}); err != nil {
+	view, err := s.view(id)
+	if err != nil {
+		return err
+	}
+	s.breakLocks(id, view)
+	if err := s.handOverObjects(s.mirror(id), os.Geteuid()); err != nil { // what is packed anew is removed
+		return fmt.Errorf("tidy workspace %s: %w", id, err)
+	}
+	// Git notes that it is at work beside the configuration, which its user may read and not write.
+	packing := s.own("views", ".tidy-"+id)
+	defer func() { _ = removeAll(packing) }()
+	if _, err = s.viewOf(filepath.Base(packing), s.mirror(id)); err == nil {
+		err = s.User.Add(packing)
+	}
+	if err == nil {
+		settings := []string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.writeCommitGraph=false", "-c", "repack.updateServerInfo=false"}
+		_, err = s.git(ctx, call{gitDir: packing, folders: []string{packing}, args: append(settings, args...)})
+	}
+	if exchange := s.own("exchanges", id); err == nil && exists(exchange) {
+		_, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"pack-refs", "--all"}})
+	}
+	if err != nil {
 		return fmt.Errorf("tidy workspace %s: %w", id, err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package workspace
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,14 +63,7 @@ func (s *Store) viewAs(user *runas.User, name, mirror string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		link := filepath.Join(view, part)
-		if was, err := os.Readlink(link); err == nil && was == target {
-			continue
-		}
-		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
-		if err := os.Symlink(target, link); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := linkOnce(filepath.Join(view, part), target); err != nil {
 			return "", err
 		}
 	}
@@ -81,19 +73,35 @@ func (s *Store) viewAs(user *runas.User, name, mirror string) (string, error) {
 	return view, writeOnce(filepath.Join(view, "HEAD"), noHead)
 }
 
-// settle sees to it that a repository can be viewed: what a view has in common with it is there and its own.
+// settle sees to it that a repository can be viewed: what a view has in common with it is there and its own. What an agent put
+// in the place of a file of Git, such as a link or a pipe, is removed: it would hold up or mislead each Git from then on.
 func (s *Store) settle(mirror string) error {
 	// Git removes the folder of the worktrees with the last of them; the link to it must not lead nowhere.
 	if err := os.MkdirAll(filepath.Join(mirror, "worktrees"), 0o700); err != nil {
 		return err
 	}
-	for _, part := range shared {
+	for _, part := range []string{"objects", "refs", "worktrees"} {
 		// Through a link of an agent's making the server would write where the agent cannot.
 		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && info.Mode()&os.ModeSymlink != 0 {
 			return fmt.Errorf("%s in the repository is a link, which Carillon did not make", part)
 		}
 	}
+	for _, part := range []string{"packed-refs", "shallow"} {
+		info, err := os.Lstat(filepath.Join(mirror, part))
+		if err != nil || info.Mode().IsRegular() {
+			continue
+		}
+		if err := removeAll(filepath.Join(mirror, part)); err != nil {
+			return err
+		}
+		s.foreign(mirror, part)
+	}
 	return s.ownObjects(mirror, false)
+}
+
+// foreign tells in the log that something was removed from a repository which an agent had put there.
+func (s *Store) foreign(mirror, what string) {
+	s.log().Warn("removed from the repository what neither Git nor Carillon makes", "what", what, "repository", filepath.Base(mirror))
 }
 
 // noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.

@@ -35,6 +35,9 @@ type Store struct {
 	// User is whom agents run as, where that is another user than the server's own: worktrees are that user's, and Git has
 	// its rights where it reads and writes their files. nil: the server's own.
 	User *runas.User
+	// Confine makes a command line run so that it can write in some folders alone, and not in what is kept below them. nil: it
+	// cannot be had, or is not wanted.
+	Confine func(argv, writable, kept []string) []string
 	// Log is told what was mended in a repository; nil is slog's default.
 	Log *slog.Logger
 

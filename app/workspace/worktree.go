@@ -122,7 +122,11 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 		}
 	}
 	crash.Here(crash.TreeBranched)
-	if _, err := s.git(ctx, call{gitDir: view, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--", w.Dir, w.Branch}}); err != nil {
+	// The folder of all worktrees is the server's: the user of agents makes none in it.
+	if err := errors.Join(os.MkdirAll(w.Dir, 0o700), s.User.Own(w.Dir)); err != nil {
+		return false, diskFull(err)
+	}
+	if _, err := s.git(ctx, call{gitDir: view, folders: []string{w.Dir}, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--", w.Dir, w.Branch}}); err != nil {
 		return false, err
 	}
 	// Git has named the view in the folder, which belongs to the server alone: a sandbox hides it.
@@ -198,7 +202,7 @@ func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string)
 	if err := errors.Join(removeAll(admin), removeIfThere(s.coverNote(w.Session))); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(admin, 0o700); err != nil {
+	if err := s.User.Do(func() error { return os.MkdirAll(admin, 0o700) }); err != nil {
 		return diskFull(err)
 	}
 	if tip == "" {
@@ -207,7 +211,7 @@ func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string)
 		}
 	}
 	err := errors.Join(
-		writeOnce(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n"),
+		s.User.Do(func() error { return writeOnce(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n") }),
 		s.repairLink(w),
 	)
 	if err != nil {
@@ -327,7 +331,8 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
 	}
 	// The repository last: it alone knows which worktrees belong to the workspace.
-	for _, path := range []string{s.Home(workspaceID), s.spare(workspaceID), s.own("views", workspaceID), s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID), s.originFile(workspaceID)} {
+	for _, path := range []string{s.Home(workspaceID), s.spare(workspaceID), s.own("views", workspaceID), s.own("exchanges", workspaceID),
+		s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID), s.originFile(workspaceID)} {
 		failed = append(failed, removeAll(path))
 	}
 	if err := errors.Join(failed...); err != nil {

@@ -1,0 +1,154 @@
+package workspace
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Git that reaches a remote has keys and tokens in its environment, so that no agent may run it, read its memory or lead it
+// elsewhere. It works in an exchange: a Git folder of the server's own with names of its own for what the remote has. Of the
+// mirror it has the objects alone, whose folders are the server's.
+
+// exchange makes sure that the exchange of the repository at mirror exists and returns it. Name is the workspace's id, or a
+// temporary one. A new one begins with the remote's branches as the mirror knows them, so that little has to be fetched.
+func (s *Store) exchange(ctx context.Context, name, mirror string) (string, error) {
+	dir := s.own("exchanges", name)
+	fresh := !exists(filepath.Join(dir, "HEAD"))
+	if err := os.MkdirAll(filepath.Join(dir, "refs"), 0o700); err != nil {
+		return "", diskFull(err)
+	}
+	objects, err := filepath.Rel(dir, filepath.Join(mirror, "objects"))
+	if err != nil {
+		return "", err
+	}
+	if err := linkOnce(filepath.Join(dir, "objects"), objects); err != nil {
+		return "", diskFull(err)
+	}
+	config := configOf(false)
+	shallow := ""
+	err = s.User.Do(func() error {
+		config, shallow = configOf(ofSHA256(mirror)), shallowCommits(mirror)
+		return nil
+	})
+	if shallow == "" {
+		err = errors.Join(err, removeIfThere(filepath.Join(dir, "shallow")))
+	} else {
+		err = errors.Join(err, writeOnce(filepath.Join(dir, "shallow"), shallow))
+	}
+	err = errors.Join(err, writeOnce(filepath.Join(dir, "config"), config))
+	if err == nil && fresh && mirror == s.mirror(name) {
+		s.seed(ctx, dir, s.own("views", name))
+	}
+	return dir, diskFull(errors.Join(err, writeOnce(filepath.Join(dir, "HEAD"), noHead)))
+}
+
+// seed names in a new exchange what a view knows of the remote. Without it the next fetch brings everything.
+func (s *Store) seed(ctx context.Context, exchange, view string) {
+	if err := writeOnce(filepath.Join(exchange, "HEAD"), noHead); err != nil {
+		return
+	}
+	names, err := s.branches(ctx, call{gitDir: view})
+	if err != nil || len(names) == 0 {
+		return
+	}
+	var edit strings.Builder
+	for name, sha := range names {
+		if isSHA(sha) {
+			fmt.Fprintf(&edit, "update %s %s\n", name, sha)
+		}
+	}
+	_, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())})
+	if err != nil {
+		s.log().Info("the remote's branches are fetched anew", "repository", filepath.Base(exchange), "err", err)
+	}
+}
+
+// branches are the remote's branches as a Git folder knows them, by their full names, with detachedRef. Of a name that stands for
+// another one the value is that name; the remote's default branch is left out.
+func (s *Store) branches(ctx context.Context, c call) (map[string]string, error) {
+	c.args = []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef}
+	out, err := s.git(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	list := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		part := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(part) == 3 && part[0] != origin+"HEAD" {
+			list[part[0]] = cmp.Or(part[2], part[1])
+		}
+	}
+	return list, nil
+}
+
+// takeOver gives the mirror of a view the remote's branches as its exchange has them: first without those that are gone, which
+// may stand in the way of others.
+func (s *Store) takeOver(ctx context.Context, exchange, view string, refs *remoteRefs) error {
+	there, err := s.branches(ctx, call{gitDir: exchange, asServer: true})
+	if err != nil {
+		return err
+	}
+	if refs.detached == "" {
+		delete(there, detachedRef)
+	}
+	here, err := s.branches(ctx, call{gitDir: view})
+	if err != nil {
+		return err
+	}
+	var gone, moved strings.Builder
+	for name := range here {
+		if there[name] == "" {
+			fmt.Fprintf(&gone, "option no-deref\ndelete %s\n", name)
+		}
+	}
+	for name, sha := range there {
+		if here[name] != sha {
+			fmt.Fprintf(&moved, "option no-deref\nupdate %s %s\n", name, sha)
+		}
+	}
+	for _, edit := range []string{gone.String(), moved.String()} {
+		if edit == "" {
+			continue
+		}
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit)}); err != nil {
+			return err
+		}
+	}
+	// A session that stands at what is missing keeps the Git of every other session from fetching.
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--quiet", "--max-count=1", "--all"}})
+	return err
+}
+
+// shallowCommits are the lines of a mirror's shallow file that name a commit: whose parents are not there.
+func shallowCommits(mirror string) string {
+	text, err := readSmall(filepath.Join(mirror, "shallow"))
+	if err != nil {
+		return ""
+	}
+	var list strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if isSHA(strings.TrimSpace(line)) {
+			list.WriteString(strings.TrimSpace(line) + "\n")
+		}
+	}
+	return list.String()
+}
+
+// linkOnce makes a path a link to a target.
+func linkOnce(path, target string) error {
+	if was, err := os.Readlink(path); err == nil && was == target {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
