@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
@@ -13,6 +14,10 @@ import (
 	"carillon/app/crash"
 )
 
+// migrationFiles are the migrations: SQL that goes forward only, and that nobody changes once it is released. The first
+// ones, 0001 to 0012, define the tables, each those of one topic. Each later one is named by its date and a number, as
+// 20261231000001_topic.tx.up.sql.
+//
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
@@ -20,7 +25,8 @@ var migrationFiles embed.FS
 // the connection, unlike a row, cannot be left behind by a crash.
 const migrationLock = 0x0ca7111
 
-// Migrate brings the tables to the newest version. Several servers may call it at once.
+// Migrate brings the tables to the newest version. Several servers may call it at once. It refuses a database that
+// another version of Carillon has to deal with, in one sentence that says which.
 func Migrate(ctx context.Context, d *DB) error {
 	migrations := migrate.NewMigrations()
 	if err := migrations.Discover(migrationFiles); err != nil {
@@ -38,11 +44,15 @@ func Migrate(ctx context.Context, d *DB) error {
 		// The connection goes back to the pool, so the lock must go even when ctx is over.
 		_, _ = conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
 	}()
-	// That a migration is applied is noted in its own transaction: noted before, a failed one would be skipped next time, and
-	// noted after, one of a process that died in between would be applied twice. The migrator notes it again, for which it wants
-	// WithUpsert.
-	migrator := migrate.NewMigrator(d.DB, migrations, migrate.WithMarkAppliedOnSuccess(true), migrate.WithUpsert(true), migrate.AfterMigration(noteMigration))
+	// That a migration is applied is noted in its own transaction: noted before, a failed one would be skipped next
+	// time, and noted after, one of a process that died in between would be applied twice. The migrator notes it again,
+	// for which it wants WithUpsert.
+	migrator := migrate.NewMigrator(d.DB, migrations,
+		migrate.WithMarkAppliedOnSuccess(true), migrate.WithUpsert(true), migrate.AfterMigration(noteMigration))
 	if err := migrator.Init(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if err := adoptFormer(ctx, d, migrations.Sorted()); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if _, err := migrator.Migrate(ctx); err != nil {
@@ -53,9 +63,68 @@ func Migrate(ctx context.Context, d *DB) error {
 
 // noteMigration notes that a migration is applied, in its transaction.
 func noteMigration(ctx context.Context, tx bun.IConn, m *migrate.Migration) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO bun_migrations (name, group_id, migrated_at) VALUES (?, ?, now()) ON CONFLICT (name) DO NOTHING", m.Name, m.GroupID)
+	_, err := tx.ExecContext(ctx, "INSERT INTO bun_migrations (name, group_id, migrated_at) VALUES (?, ?, now()) "+
+		"ON CONFLICT (name) DO NOTHING", m.Name, m.GroupID)
 	crash.Here(crash.MigrationWritten)
 	return err
+}
+
+// former are the names of the migrations that stood in the folder up to lastFormer. Those whose names sort before them
+// were put together from them: they make the same tables at once, each those of one topic.
+var former = []string{
+	"20261123000001", "20261123000002", "20261123000003", "20261123000004", "20261123000005", "20261123000006",
+	"20261123000012", "20261123000013", "20261123000014", "20261123000015", "20261123000017", "20261128000001",
+	"20261128000002", "20261128000021", "20261128000031", "20261128000041", "20261128000042", "20261128000061",
+	"20261129000005", "20261129000015", "20261129000016", "20261129000035", "20261129000036", "20261129000045",
+	"20261129000055", "20261129000070", "20261129000071", "20261129000072", "20261129000085", "20261129000090",
+	"20261129100001", "20261130000030", "20261130000031", "20261130000032", "20261130000040", "20261130000050",
+	"20261130000051", "20261130000052", "20261130000065", "20261130000066", "20261130000075", "20261130000076",
+	"20261130100040", "20261130100077",
+}
+
+// lastFormer is the newest commit of which the migrations are those of former.
+const lastFormer = "97fca01"
+
+// adoptFormer marks a database that has all former migrations as one that has those that were put together from them.
+// The former names stay, so that a process of the former version, which still runs beside this one, finds its database
+// as it was.
+//
+// A database that has only some of the former migrations is refused: no released version left one, and lastFormer
+// brings it up. So the former migrations need not be kept, and nothing is lost. A database with a migration that is not
+// known here is refused too: it is of a newer version, whose tables this one may not understand.
+func adoptFormer(ctx context.Context, d *DB, known migrate.MigrationSlice) error {
+	return d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		var applied []string
+		if err := tx.NewRaw("SELECT name FROM bun_migrations ORDER BY name").Scan(ctx, &applied); err != nil {
+			return err
+		}
+		missing := slices.Clone(former)
+		for _, name := range applied {
+			if i := slices.Index(missing, name); i >= 0 {
+				missing = slices.Delete(missing, i, i+1)
+			} else if !slices.ContainsFunc(known, func(m migrate.Migration) bool { return m.Name == name }) {
+				return fmt.Errorf("the database is of a newer version of Carillon, by migration %s: run that version",
+					name)
+			}
+		}
+		if len(missing) == len(former) { // it is new, or was made by the migrations that are here
+			return nil
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("the database is too old for this version of Carillon, it lacks migration %s: "+
+				"run carillon migrate of commit %s first", missing[0], lastFormer)
+		}
+		var adopted []string
+		for _, m := range known {
+			if m.Name < former[0] && !slices.Contains(applied, m.Name) {
+				adopted = append(adopted, m.Name)
+			}
+		}
+		_, err := tx.NewRaw(`INSERT INTO bun_migrations (name, group_id, migrated_at)
+			SELECT name, (SELECT max(group_id) + 1 FROM bun_migrations), now() FROM unnest(?::text[]) AS name`,
+			textArray(adopted)).Exec(ctx)
+		return err
+	})
 }
 
 // Migrated reports whether every migration of this program has been applied.

@@ -180,18 +180,3 @@ func TestAGateIsJudgedByAWorkerThatCanRunItsCommandAsLongAsOneLives(t *testing.T
 		t.Error("nobody judges a gate where no live worker has the shell")
 	}
 }
-
-func TestRunsThatWaitedWhenGatesGotAQueueHaveYetToPassThem(t *testing.T) {
-	k := setup(t)
-	gated, plain := k.runNow(k.create(behindGate)), k.runNow(k.create(nil))
-	begun := k.runNow(k.create(behindGate))
-	k.exec("UPDATE turns SET started_at = now() WHERE session_id = ?", begun.Session.ID)
-	k.exec("ALTER TABLE sessions DROP COLUMN at_gate")
-	k.exec("DELETE FROM bun_migrations WHERE name = '20261129100001'")
-	check(t, db.Migrate(t.Context(), k.DB))
-	for run, want := range map[*Run]bool{gated: true, plain: false, begun: false} {
-		if got := k.session(run.Session.ID).AtGate; got != want {
-			t.Errorf("one is at its gate: %t; want %t", got, want)
-		}
-	}
-}

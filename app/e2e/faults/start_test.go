@@ -18,10 +18,15 @@ func TestTheNextStartGoesOnWhereAStartDied(t *testing.T) {
 		role  string
 		times int
 	}{
-		{point: crash.MigrationWritten, role: stage.Web, times: 1}, {point: crash.MigrationWritten, role: stage.Web, times: 5},
-		{point: crash.MigrationWritten, role: stage.Scheduler, times: 1}, {point: crash.MigrationWritten, role: stage.Scheduler, times: 7},
-		{point: crash.MigrationWritten, role: stage.Worker, times: 1}, {point: crash.MigrationWritten, role: stage.Worker, times: 9},
-		{point: crash.ScratchMade, role: stage.Web, times: 1}, {point: crash.ScratchMade, role: stage.Scheduler, times: 1}, {point: crash.ScratchMade, role: stage.Worker, times: 1},
+		{point: crash.MigrationWritten, role: stage.Web, times: 1},
+		{point: crash.MigrationWritten, role: stage.Web, times: 3},
+		{point: crash.MigrationWritten, role: stage.Scheduler, times: 1},
+		{point: crash.MigrationWritten, role: stage.Scheduler, times: 5},
+		{point: crash.MigrationWritten, role: stage.Worker, times: 1},
+		{point: crash.MigrationWritten, role: stage.Worker, times: 6},
+		{point: crash.ScratchMade, role: stage.Web, times: 1},
+		{point: crash.ScratchMade, role: stage.Scheduler, times: 1},
+		{point: crash.ScratchMade, role: stage.Worker, times: 1},
 		{point: crash.AdministratorMade, role: stage.Web, times: 1},
 	} {
 		ok := t.Run(string(tt.point)+" of the "+tt.role, func(t *testing.T) {

@@ -1,11 +1,11 @@
--- Tickets: work to be done in a workspace, by people and by sessions. And what a session may ask for while it runs.
+-- Tickets: work to be done in a workspace, by people and by sessions. And what sessions report of it.
 
 -- The newest number of each workspace's tickets; its row is locked while one is made, so that numbers have no gaps.
 CREATE TABLE ticket_numbers (
   workspace_id uuid PRIMARY KEY REFERENCES workspaces ON DELETE CASCADE,
   last         bigint NOT NULL
 );
---bun:split
+
 CREATE TABLE tickets (
   id           uuid PRIMARY KEY,
   workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE RESTRICT,
@@ -18,7 +18,8 @@ CREATE TABLE tickets (
   labels       text[] NOT NULL DEFAULT '{}',
   created_by   uuid REFERENCES users ON DELETE SET NULL,    -- the person, or the owner of the session
   created_session uuid REFERENCES sessions ON DELETE SET NULL, -- null: a person wrote it
-  claimed_by   uuid REFERENCES sessions ON DELETE SET NULL, -- the session that took it from the queue, while it is in progress
+  -- the session that took it from the queue, while it is in progress
+  claimed_by   uuid REFERENCES sessions ON DELETE SET NULL,
   version      bigint NOT NULL DEFAULT 1,          -- of what people edit; tells two editors apart
   created_at   timestamptz NOT NULL,
   updated_at   timestamptz NOT NULL,
@@ -27,18 +28,13 @@ CREATE TABLE tickets (
   CHECK ((status IN ('done', 'canceled')) = (closed_at IS NOT NULL)),
   CHECK (claimed_by IS NULL OR status = 'in_progress')
 );
---bun:split
 -- The queue: what a session takes next is at its front.
 CREATE INDEX tickets_queue ON tickets (workspace_id, priority, number) WHERE status = 'open';
---bun:split
 CREATE INDEX tickets_list ON tickets (workspace_id, id DESC);
---bun:split
 CREATE INDEX tickets_assignee ON tickets (assignee_id, id DESC) WHERE assignee_id IS NOT NULL;
---bun:split
 CREATE UNIQUE INDEX tickets_claimed ON tickets (claimed_by) WHERE claimed_by IS NOT NULL; -- one at a time
---bun:split
 CREATE INDEX tickets_created_session ON tickets (created_session) WHERE created_session IS NOT NULL;
---bun:split
+
 -- Sessions that worked on a ticket.
 CREATE TABLE ticket_sessions (
   ticket_id  uuid NOT NULL REFERENCES tickets ON DELETE CASCADE,
@@ -46,9 +42,8 @@ CREATE TABLE ticket_sessions (
   created_at timestamptz NOT NULL,
   PRIMARY KEY (ticket_id, session_id)
 );
---bun:split
 CREATE INDEX ticket_sessions_session ON ticket_sessions (session_id);
---bun:split
+
 -- What sessions report by themselves, beside their final answer.
 CREATE TABLE session_reports (
   id         uuid PRIMARY KEY,
@@ -58,22 +53,5 @@ CREATE TABLE session_reports (
   summary    text NOT NULL,
   created_at timestamptz NOT NULL
 );
---bun:split
 CREATE INDEX session_reports_session ON session_reports (session_id, id DESC);
---bun:split
 CREATE INDEX session_reports_ticket ON session_reports (ticket_id, id DESC) WHERE ticket_id IS NOT NULL;
---bun:split
--- The secret by which the agent of a session asks the MCP server: only its hash. It is good while the turn runs that it was
--- made for, and the worker that made it holds the session.
-CREATE TABLE session_tokens (
-  hash       bytea PRIMARY KEY CHECK (octet_length(hash) = 32), -- SHA-256 of the token
-  session_id uuid NOT NULL REFERENCES sessions ON DELETE CASCADE,
-  turn_id    uuid NOT NULL REFERENCES turns ON DELETE CASCADE,
-  fence      bigint NOT NULL,
-  created_at timestamptz NOT NULL
-);
---bun:split
-CREATE INDEX session_tokens_session ON session_tokens (session_id);
---bun:split
-ALTER TABLE automations
-  ADD COLUMN may_automate boolean NOT NULL DEFAULT false; -- its sessions may create, edit and run automations
