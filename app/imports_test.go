@@ -48,10 +48,13 @@ var layers = map[string]string{
 
 	"app/check": "app/automation app/cron app/runas app/workspace db", // automation for its tests alone: they make a history by the rules
 
+	// What every request needs.
+	"app/middleware": "app/account db",
+
 	// What people see.
 	"static": "",
 	"views":  "app/form static",
-	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation app/manifest app/outbound app/secret app/sso " +
+	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation app/manifest app/middleware app/outbound app/secret app/sso " +
 		"app/transcript app/workspace db static views",
 
 	// What happens without a request.

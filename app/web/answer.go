@@ -10,18 +10,16 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/a-h/templ"
-	"github.com/google/uuid"
 
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
 )
@@ -65,16 +63,16 @@ func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 	if !any {
 		return
 	}
-	asked := method(r) + " " + redacted(r)
-	if r.Method == http.MethodGet && s.denialLimiter.take(actor.ID.String()+" "+asked) > 0 {
+	asked := middleware.Method(r) + " " + middleware.Path(r)
+	if r.Method == http.MethodGet && s.denialLimiter.Take(actor.ID.String()+" "+asked) > 0 {
 		return
 	}
-	if s.refusals.take(actor.ID.String()+" "+s.address(r)) > 0 {
+	if s.refusals.Take(actor.ID.String()+" "+s.Proxies.Address(r)) > 0 {
 		return
 	}
 	ctx := db.ByToken(context.WithoutCancel(r.Context()), actor.TokenName) // one does not get out of the log by hanging up
-	if err := s.Accounts.Denied(ctx, actor, asked, why, s.address(r)); err != nil {
-		s.Log.Error("write a refusal into the audit log", "request", requestID(r), "err", err)
+	if err := s.Accounts.Denied(ctx, actor, asked, why, s.Proxies.Address(r)); err != nil {
+		s.Log.Error("write a refusal into the audit log", "request", middleware.RequestID(r), "err", err)
 	}
 }
 
@@ -147,14 +145,17 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil:
 		w.WriteHeader(499) // the person has gone; nobody reads this
 	case db.IsAway(err):
-		s.Log.Error("answer request", "method", method(r), "path", redacted(r), "request", requestID(r), "err", err)
+		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
 		w.Header().Set("Retry-After", awayFor)
 		s.refuse(w, r, http.StatusServiceUnavailable, "The database is away", awayText)
 	default:
-		s.Log.Error("answer request", "method", method(r), "path", redacted(r), "request", requestID(r), "err", err)
-		s.refuse(w, r, http.StatusInternalServerError, "Something went wrong on our side", "It was noted as "+requestID(r)+". Try again in a moment.")
+		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
+		s.refuse(w, r, http.StatusInternalServerError, ourFault, "It was noted as "+middleware.RequestID(r)+". Try again in a moment.")
 	}
 }
+
+// ourFault is the title of what failed on our side.
+const ourFault = "Something went wrong on our side"
 
 // awayFor is after how many seconds what failed while the database is away is worth another try.
 const awayFor = "5"
@@ -171,7 +172,7 @@ func ours(w http.ResponseWriter, r *http.Request, err error) (status int, text s
 		w.Header().Set("Retry-After", awayFor)
 		return http.StatusServiceUnavailable, "the database is away; try again in some seconds"
 	}
-	return http.StatusInternalServerError, "something went wrong on our side; it was noted as " + requestID(r)
+	return http.StatusInternalServerError, "something went wrong on our side; it was noted as " + middleware.RequestID(r)
 }
 
 // sentences are mistakes as one text, always in the same order.
@@ -224,7 +225,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, c te
 		if r.Context().Err() != nil {
 			return // the reader has gone
 		}
-		s.Log.Error("render", "path", redacted(r), "request", requestID(r), "err", err)
+		s.Log.Error("render", "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 		return
 	}
@@ -316,127 +317,6 @@ func lines(values url.Values) {
 		}
 	}
 }
-
-// policy allows what this site serves itself and nothing else; no inline script or style.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
-	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-
-// headed puts the security headers on every answer.
-func (s *Server) headed(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-		if s.PublicURL.Scheme == "https" {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
-		if !strings.HasPrefix(r.URL.Path, "/static/") {
-			h.Set("Cache-Control", "no-store")
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-type requestKey struct{}
-
-// requestID names a request in the log and in an apology.
-func requestID(r *http.Request) string {
-	id, _ := r.Context().Value(requestKey{}).(string)
-	return id
-}
-
-// redacted is a request's path without secrets, also where it is not spelled as it should be: a slash too many or a
-// capital letter misses the route, and the token is in it all the same.
-//
-// It is cut: anybody may send 64 KiB of path.
-func redacted(r *http.Request) string {
-	return shortened(withoutSecrets(r.URL.Path), maxLogged)
-}
-
-// maxLogged is the most bytes of a path in the log.
-const maxLogged = 500
-
-// method is a request's method for the log: a stranger may call it anything.
-func method(r *http.Request) string { return shortened(r.Method, 20) }
-
-func shortened(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
-}
-
-func withoutSecrets(path string) string {
-	lower := strings.ToLower(path)
-	for _, before := range []string{"http-trigger/", "join/"} {
-		i := strings.Index(lower, before)
-		switch {
-		case i < 0:
-		case len(lower) != len(path): // letters whose small form is longer or shorter
-			return "***"
-		default:
-			return path[:i+len(before)] + "***"
-		}
-	}
-	return path
-}
-
-// logged writes a line per request, and turns a panic into an answer.
-func (s *Server) logged(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun := time.Now() // how long it took, which no rule depends on
-		id := uuid.NewString()[:8]
-		r = r.WithContext(contextWith(r.Context(), requestKey{}, id))
-		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
-		defer func() {
-			p := recover()
-			if p != nil && p != http.ErrAbortHandler {
-				s.Log.Error("panic", "request", id, "path", redacted(r), "panic", p, "stack", string(debug.Stack()))
-				if !rec.begun {
-					s.refuse(rec, r, http.StatusInternalServerError, "Something went wrong on our side", "It was noted as "+id+". Try again in a moment.")
-					p = nil
-				}
-			}
-			if !strings.HasPrefix(r.URL.Path, "/static/") {
-				s.Log.Info("request", "method", method(r), "path", redacted(r), "status", rec.status, "bytes", rec.bytes,
-					"took", time.Since(begun).Round(time.Microsecond), "request", id)
-			}
-			if p != nil { // what was sent so far must not pass for the whole
-				panic(http.ErrAbortHandler)
-			}
-		}()
-		ctx, refusals := account.Gather(db.From(r.Context(), s.address(r)))
-		r = r.WithContext(ctx)
-		defer s.denied(r, refusals)
-		next.ServeHTTP(rec, r)
-	})
-}
-
-// recorder notes what an answer was, for the log.
-type recorder struct {
-	http.ResponseWriter
-	status int
-	bytes  int64
-	begun  bool // the status has been sent
-}
-
-func (r *recorder) WriteHeader(status int) {
-	r.status, r.begun = status, true
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(b []byte) (int, error) {
-	r.begun = true
-	n, err := r.ResponseWriter.Write(b)
-	r.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // join renders components one after the other.
 func join(list ...templ.Component) templ.Component {

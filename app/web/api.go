@@ -20,6 +20,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
 )
@@ -175,9 +176,9 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 		actor, err := s.personOf(r)
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
-			key := "api " + s.address(r)
-			if wait := s.badTokenLimiter.take(key); wait > 0 {
-				w.Header().Set("Retry-After", retryAfter(wait))
+			key := "api " + s.Proxies.Address(r)
+			if wait := s.badTokenLimiter.Take(key); wait > 0 {
+				w.Header().Set("Retry-After", middleware.RetryAfter(wait))
 				writeProblem(w, &APIProblem{Status: http.StatusTooManyRequests, Detail: "There were too many calls with a bad token from this address."})
 				return
 			}
@@ -185,7 +186,7 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 			writeProblem(w, &APIProblem{Status: http.StatusUnauthorized, Detail: "There is no token, or one that is not good any more. Send it as Authorization: Bearer TOKEN."})
 			return
 		case err != nil:
-			s.Log.Error("let in an API call", "request", requestID(r), "err", err)
+			s.Log.Error("let in an API call", "request", middleware.RequestID(r), "err", err)
 			status, text := ours(w, r, err)
 			writeProblem(w, &APIProblem{Status: status, Detail: fault.Sentence(text)})
 			return
@@ -210,19 +211,10 @@ func isText(query url.Values) bool {
 	return true
 }
 
-// bearerToken is the token that a request carries, or nothing.
-func bearerToken(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
-}
-
 // personOf is the person on whose behalf a request asks, by their API token. It returns fault.ErrNotFound for a token that
 // opens nothing.
 func (s *Server) personOf(r *http.Request) (account.Actor, error) {
-	token := bearerToken(r)
+	token := middleware.BearerToken(r)
 	if token == "" || s.Bearer == nil {
 		return account.Actor{}, fault.ErrNotFound
 	}

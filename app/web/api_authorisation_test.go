@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"carillon/app/account"
+	"carillon/app/middleware"
 	"carillon/db"
 )
 
@@ -184,8 +185,8 @@ func (x *walk) tokens() map[string]string {
 // answer to anybody that the table does not expect.
 func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = newRateLimiter(rate.Inf, 0) // they are more than one address may be
-	x.server.refusals = newRateLimiter(rate.Inf, 0)
+	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0) // they are more than one address may be
+	x.server.refusals = middleware.NewRateLimiter(rate.Inf, 0)
 	tokens := x.tokens()
 	routes := &routeTable{}
 	x.server.routes(routes)

@@ -17,6 +17,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/middleware"
 	"carillon/db"
 )
 
@@ -369,7 +370,7 @@ func TestSecretsDoNotComeOut(t *testing.T) {
 
 func TestGuessersOfTokensWaitAndOthersDoNot(t *testing.T) {
 	s := open(t)
-	s.server.badTokenLimiter = newRateLimiter(0, 20) // nothing comes back, however long the test takes
+	s.server.badTokenLimiter = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
 	good := s.as("Owner", account.RoleMember).program()
 	bad := &program{site: s, token: account.TokenPrefix + strings.Repeat("A", 43)}
 	for range 20 {

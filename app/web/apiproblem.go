@@ -16,6 +16,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
 )
@@ -168,13 +169,13 @@ func (a *api) problem(ctx context.Context, err error) error {
 		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fault.Sentence(err.Error())
 	default:
 		if ctx.Err() == nil {
-			a.Log.Error("answer an API call", "method", method(r), "path", redacted(r), "request", requestID(r), "err", err)
+			a.Log.Error("answer an API call", "method", middleware.Method(r), "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
 		}
 		if db.IsAway(err) {
 			p.Status, p.Detail = http.StatusServiceUnavailable, awayText
 			break
 		}
-		p.Status, p.Detail = http.StatusInternalServerError, "Something went wrong on our side. It was noted as "+requestID(r)+"."
+		p.Status, p.Detail = http.StatusInternalServerError, "Something went wrong on our side. It was noted as "+middleware.RequestID(r)+"."
 	}
 	return p.complete()
 }

@@ -15,6 +15,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
 )
@@ -278,7 +279,7 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request, actor accou
 		return write(list)
 	})
 	if err != nil && begun {
-		s.Log.Warn("export the audit log", "request", requestID(r), "err", err)
+		s.Log.Warn("export the audit log", "request", middleware.RequestID(r), "err", err)
 		panic(http.ErrAbortHandler) // half a log must not pass for the whole
 	}
 	return err

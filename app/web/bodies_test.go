@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/forge"
+	"carillon/app/middleware"
 )
 
 // bodyBound is what one may send to some routes at most, and what one request may cost there.
@@ -94,7 +95,7 @@ func TestEveryDoorHasABoundThatIsWrittenDown(t *testing.T) {
 
 func TestNoDoorTakesABodyOverItsBound(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = newRateLimiter(rate.Inf, 0)
+	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
 	token := x.tokens()["admin"]
 	for _, e := range apiExpectations {
 		method, path, _ := strings.Cut(e.route, " ")

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
+
+	"carillon/app/middleware"
 )
 
 // unread is a body that nobody is to read.
@@ -63,7 +65,7 @@ func TestWhatAStrangerSendsIsCutInTheLog(t *testing.T) {
 
 func TestRefusalsOfOnePersonAtOneAddressFillNoAuditLog(t *testing.T) {
 	s := open(t)
-	s.server.refusals = newRateLimiter(rate.Every(24*time.Hour), 5)
+	s.server.refusals = middleware.NewRateLimiter(rate.Every(24*time.Hour), 5)
 	vera, other := s.as("vera", "member"), s.as("otto", "member")
 	for range 12 {
 		for _, path := range []string{"/people/" + uuid.NewString() + "/deactivation", "/roles/new", "/workspaces/new"} {

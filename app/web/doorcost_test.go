@@ -21,6 +21,7 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/forge"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -46,7 +47,7 @@ type costs struct {
 
 func measured(t *testing.T) *costs {
 	c := &costs{walk: walkOn(t, openAlone(t)), log: &safeBuffer{}, done: make(chan cost, 1)}
-	c.server.badTokenLimiter = newRateLimiter(rate.Inf, 0)
+	c.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
 	c.server.Log = slog.New(slog.NewTextHandler(c.log, nil))
 	inner, work := c.http.Config.Handler, dbtest.WorkOf(c.server.DB)
 	c.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

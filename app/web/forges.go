@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/middleware"
 	"carillon/db"
 )
 
@@ -67,8 +68,8 @@ func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 // refuseHook answers a webhook that cannot show the workspace's secret. Only such webhooks count towards the limit of their
 // address, and only they are held to it: a forge that has the secret is never kept out by another sender of its address.
 func (s *Server) refuseHook(w http.ResponseWriter, r *http.Request, status int, problem string) {
-	if wait := s.badTokenLimiter.take("forge " + s.address(r)); wait > 0 {
-		w.Header().Set("Retry-After", retryAfter(wait))
+	if wait := s.badTokenLimiter.Take("forge " + s.Proxies.Address(r)); wait > 0 {
+		w.Header().Set("Retry-After", middleware.RetryAfter(wait))
 		tellForge(w, http.StatusTooManyRequests, hookAnswer{Error: "too many webhooks with a wrong secret from this address"})
 		return
 	}
@@ -107,7 +108,7 @@ func (s *Server) takeHook(w http.ResponseWriter, r *http.Request, ws *db.Workspa
 }
 
 func (s *Server) brokenHook(w http.ResponseWriter, r *http.Request, err error) {
-	s.Log.Error("take a forge's webhook", "path", redacted(r), "request", requestID(r), "err", err)
+	s.Log.Error("take a forge's webhook", "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
 	status, text := ours(w, r, err)
 	tellForge(w, status, hookAnswer{Error: text})
 }

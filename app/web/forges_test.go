@@ -20,6 +20,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/forge"
+	"carillon/app/middleware"
 	"carillon/db"
 )
 
@@ -246,7 +247,7 @@ func TestAForgesWebhookIsAnsweredByWhatItIs(t *testing.T) {
 
 func TestGuessingAForgesSecretIsSlowedDownAndNeverKeepsTheForgeOut(t *testing.T) {
 	site := open(t)
-	site.server.badTokenLimiter = newRateLimiter(0, 20) // nothing comes back, however long the test takes
+	site.server.badTokenLimiter = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
 	b := site.as("Mira", account.RoleAdministrator)
 	w := b.repository("App", "https://github.com/Codertocat/Hello-World.git", "").ID.String()
 	for range 20 {

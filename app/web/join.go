@@ -99,7 +99,7 @@ func (s *Server) deadLink(w http.ResponseWriter, r *http.Request, err error) err
 func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 	token := r.PathValue("token")
 	if j, err := s.Accounts.Joining(r.Context(), token); err == nil && j.Confirms {
-		if err := s.Accounts.AnswerAddress(r.Context(), token, s.address(r)); err != nil {
+		if err := s.Accounts.AnswerAddress(r.Context(), token, s.Proxies.Address(r)); err != nil {
 			return s.deadLink(w, r, err)
 		}
 		s.render(w, r, http.StatusOK, views.BlankErrorPage(views.Page{Title: "Confirmed"}, "Your address is confirmed",
@@ -107,7 +107,7 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	in := account.JoinInput{Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), TimeZone: strings.TrimSpace(r.PostFormValue("time_zone"))}
-	login, err := s.Accounts.Join(r.Context(), token, in, s.address(r), r.UserAgent())
+	login, err := s.Accounts.Join(r.Context(), token, in, s.Proxies.Address(r), r.UserAgent())
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
 		j, err := s.Accounts.Joining(r.Context(), token)

@@ -95,7 +95,7 @@ func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
-	login, err := s.Accounts.SignIn(r.Context(), r.PostFormValue("email"), r.PostFormValue("password"), s.address(r), r.UserAgent())
+	login, err := s.Accounts.SignIn(r.Context(), r.PostFormValue("email"), r.PostFormValue("password"), s.Proxies.Address(r), r.UserAgent())
 	var throttled *account.Throttled
 	switch {
 	case errors.Is(err, account.ErrWrongCredentials):
@@ -197,7 +197,7 @@ func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	login, err := s.Accounts.SignIn(r.Context(), in.Email, in.Password, s.address(r), r.UserAgent())
+	login, err := s.Accounts.SignIn(r.Context(), in.Email, in.Password, s.Proxies.Address(r), r.UserAgent())
 	var throttled *account.Throttled
 	switch {
 	case errors.As(err, &throttled): // others guessed from this address; the account is there all the same

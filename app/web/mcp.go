@@ -17,6 +17,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
 )
@@ -38,7 +39,7 @@ func (s *Server) mcpServer() http.Handler {
 	schemas := &toolSchemas{}
 	inner := mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server {
 		actor, _ := r.Context().Value(mcpActor{}).(account.Actor)
-		return s.tools(&mcpCaller{server: s, actor: actor, address: s.address(r), request: requestID(r), token: bearerToken(r)}, schemas)
+		return s.tools(&mcpCaller{server: s, actor: actor, address: s.Proxies.Address(r), request: middleware.RequestID(r), token: middleware.BearerToken(r)}, schemas)
 	}, &mcp.StreamableHTTPOptions{
 		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: maxCall, Logger: slog.New(slog.DiscardHandler),
 		// It would refuse who comes through a proxy on the same machine. The check of the origin below is ours, and no page of
@@ -54,16 +55,16 @@ func (s *Server) mcpServer() http.Handler {
 		actor, err := s.mcpCallerOf(r)
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
-			key := "mcp " + s.address(r)
-			if wait := s.badTokenLimiter.take(key); wait > 0 {
-				w.Header().Set("Retry-After", retryAfter(wait))
+			key := "mcp " + s.Proxies.Address(r)
+			if wait := s.badTokenLimiter.Take(key); wait > 0 {
+				w.Header().Set("Retry-After", middleware.RetryAfter(wait))
 				s.mcpRefuse(w, http.StatusTooManyRequests, "too many calls with a bad token from this address")
 				return
 			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="Carillon"`)
 			s.mcpRefuse(w, http.StatusUnauthorized, "no token, or one that is not good any more: send it as Authorization: Bearer TOKEN")
 		case err != nil:
-			s.Log.Error("let in an MCP call", "request", requestID(r), "err", err)
+			s.Log.Error("let in an MCP call", "request", middleware.RequestID(r), "err", err)
 			status, text := ours(w, r, err)
 			s.mcpRefuse(w, status, text)
 		default:
@@ -77,7 +78,7 @@ type mcpActor struct{}
 // mcpCallerOf is who calls: a session by its token, or a person by theirs. It returns fault.ErrNotFound for a token that
 // opens nothing.
 func (s *Server) mcpCallerOf(r *http.Request) (account.Actor, error) {
-	if token := bearerToken(r); strings.HasPrefix(token, automation.SessionTokenPrefix) {
+	if token := middleware.BearerToken(r); strings.HasPrefix(token, automation.SessionTokenPrefix) {
 		return s.Rules.SessionActor(r.Context(), token)
 	}
 	return s.personOf(r)

@@ -16,6 +16,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/db"
 )
 
@@ -236,7 +237,7 @@ func TestATokenThatOpensNothingIsRefusedAtMCP(t *testing.T) {
 
 func TestBadTokensAtMCPSlowTheirAddressDownAndGoodOnesGoOn(t *testing.T) {
 	s := open(t)
-	s.server.badTokenLimiter = newRateLimiter(0, 20) // nothing comes back, however long the test takes
+	s.server.badTokenLimiter = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
 	b := s.as("Mira", account.RoleMember)
 	x := b.agent(nil)
 	status := func(token string) int {

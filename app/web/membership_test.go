@@ -20,6 +20,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/forge"
+	"carillon/app/middleware"
 	"carillon/db"
 )
 
@@ -39,7 +40,7 @@ var toolRights = map[string]string{
 // A tool without a stated right fails it.
 func TestNoToolTellsOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = newRateLimiter(rate.Inf, 0)
+	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
 	third := x.workspaceOf("Third", "outsider")
 	work := x.who["outsider"].agent(func(in *automation.Input) { in.Workspace, in.MayAutomate = third.String(), true })
 	c := x.tool(work.token)
@@ -378,7 +379,7 @@ func rowsOf(path, body string) []string {
 // be chosen there names nothing of another workspace, and an id of there, or a text that names it, finds nothing.
 func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = newRateLimiter(rate.Inf, 0)
+	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
 	eve := x.who["elsewhere"]
 	x.custom(eve, "Most of elsewhere", account.ManageAll, account.ViewAll, account.ManageTickets, account.ManageBots, account.ManageWorkflows, account.UseShell, account.ViewAudit)
 	eve.settled()
@@ -502,7 +503,7 @@ func (x *walk) filtersOfTheAPI(foreign map[string]string) {
 // who may not come in at all is not let in.
 func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = newRateLimiter(rate.Inf, 0)
+	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
 	tokens := x.tokens()
 	theirs := []any{x.workspace, "Scratch", x.ticket().Number}
 	for _, kind := range []string{"automation", "hook", "execution", "session", "ticket", "workflow", "bot"} {

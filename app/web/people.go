@@ -12,6 +12,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
 )
@@ -265,7 +266,7 @@ func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, 
 		err = s.Letter(r.Context(), u.Email, subject, text)
 	}
 	if err != nil {
-		s.Log.Warn("send a link by e-mail", "user", user, "request", requestID(r), "err", err)
+		s.Log.Warn("send a link by e-mail", "user", user, "request", middleware.RequestID(r), "err", err)
 	}
 	return err == nil
 }
@@ -278,7 +279,7 @@ func (s *Server) mailFormer(r *http.Request, actor account.Actor, before *db.Use
 	err := s.Letter(r.Context(), before.Email, "Your address for Carillon was changed", actor.Name+" gave the account of “"+before.Name+
 		"” in Carillon another address: "+now+". Mail of Carillon goes there once it is confirmed. If you did not ask for it, ask them why.\n")
 	if err != nil {
-		s.Log.Warn("tell the former address of an account", "user", before.ID, "request", requestID(r), "err", err)
+		s.Log.Warn("tell the former address of an account", "user", before.ID, "request", middleware.RequestID(r), "err", err)
 	}
 }
 

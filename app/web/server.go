@@ -6,9 +6,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"path"
 	"strings"
@@ -20,6 +18,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/middleware"
 	"carillon/app/secret"
 	"carillon/app/sso"
 	"carillon/db"
@@ -39,8 +38,8 @@ type Server struct {
 	Found func(id string) (agent.Found, bool)
 	// Workers lists the workers that live, with what each has found; nil: everything counts as there.
 	Workers   func() []db.Worker
-	PublicURL *url.URL       // base of links, and what decides whether cookies are Secure
-	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
+	PublicURL *url.URL // base of links, and what decides whether cookies are Secure
+	Proxies   middleware.Proxies
 	Now       func() time.Time
 	Log       *slog.Logger
 	// SetupToken is the secret of the one-time link that makes the first administrator.
@@ -63,12 +62,12 @@ type Server struct {
 	Letter func(ctx context.Context, to, subject, text string) error
 
 	cookies         *sessions.CookieStore
-	attempts        *sessions.CookieStore // of signing in by single sign-on
-	badTokenLimiter *rateLimiter          // bad tokens, by address
-	tokenLimiter    *rateLimiter          // calls, by token
-	denialLimiter   *rateLimiter          // pages that were refused and written down, by person and page
-	refusals        *rateLimiter          // all refusals written down, by person and address
-	migrated        *Shared[bool]         // whether the database is
+	attempts        *sessions.CookieStore   // of signing in by single sign-on
+	badTokenLimiter *middleware.RateLimiter // bad tokens, by address
+	tokenLimiter    *middleware.RateLimiter // calls, by token
+	denialLimiter   *middleware.RateLimiter // pages that were refused and written down, by person and page
+	refusals        *middleware.RateLimiter // all refusals written down, by person and address
+	migrated        *Shared[bool]           // whether the database is
 	hub             *hub
 	stop            chan struct{} // closed when streams are to end
 }
@@ -76,13 +75,13 @@ type Server struct {
 // Init prepares a Server for Handler and Listen.
 func (s *Server) Init() {
 	s.hub = newHub()
-	s.badTokenLimiter = newRateLimiter(rate.Every(3*time.Second), 20)
-	s.tokenLimiter = newRateLimiter(rate.Inf, 0)
-	s.denialLimiter = newRateLimiter(rate.Every(time.Minute), 1)
-	s.refusals = newRateLimiter(rate.Every(3*time.Second), 1000)
+	s.badTokenLimiter = middleware.NewRateLimiter(rate.Every(3*time.Second), 20)
+	s.tokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
+	s.denialLimiter = middleware.NewRateLimiter(rate.Every(time.Minute), 1)
+	s.refusals = middleware.NewRateLimiter(rate.Every(3*time.Second), 1000)
 	s.migrated = &Shared[bool]{}
 	if s.TriggerRate > 0 {
-		s.tokenLimiter = newRateLimiter(rate.Limit(s.TriggerRate), max(1, int(20*s.TriggerRate)))
+		s.tokenLimiter = middleware.NewRateLimiter(rate.Limit(s.TriggerRate), max(1, int(20*s.TriggerRate)))
 	}
 	s.stop = make(chan struct{})
 	s.cookies = sessions.NewCookieStore(s.Keys.Cookies()...)
@@ -130,7 +129,15 @@ func (s *Server) Handler() http.Handler {
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
 	}))
-	return s.logged(s.headed(s.checked(protection.Handler(s.plain(s.routed(&mux.ServeMux))))))
+	return s.around(s.checked(protection.Handler(s.plain(s.routed(&mux.ServeMux)))))
+}
+
+// around puts around a site what every answer needs.
+func (s *Server) around(site http.Handler) http.Handler {
+	access := &middleware.Access{Log: s.Log, Proxies: s.Proxies, Denied: s.denied, Failed: func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, http.StatusInternalServerError, ourFault, "It was noted as "+middleware.RequestID(r)+". Try again in a moment.")
+	}}
+	return access.Handler(middleware.SecurityHeaders(site, s.PublicURL.Scheme == "https"))
 }
 
 // routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
@@ -342,34 +349,4 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 // sameSecret compares in constant time.
 func sameSecret(a, b string) bool {
 	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
-}
-
-// address is where a request comes from: the nearest hop that is not a trusted proxy.
-func (s *Server) address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.trusted(host); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		host = hop.Unmap().String()
-	}
-	return host
-}
-
-func (s *Server) trusted(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	for _, p := range s.Proxies {
-		if p.Contains(addr.Unmap()) {
-			return true
-		}
-	}
-	return false
 }

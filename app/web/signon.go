@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"carillon/app/account"
+	"carillon/app/middleware"
 	"carillon/app/sso"
 	"carillon/db"
 	"carillon/views"
@@ -70,7 +71,7 @@ func (s *Server) beginSignOn(w http.ResponseWriter, r *http.Request) error {
 	a := attempt{Attempt: sso.NewAttempt(), Next: next, Until: s.Now().Add(attemptTime)}
 	to, err := s.SignOn.URL(r.Context(), s.signOnBack(), a.Attempt)
 	if err != nil {
-		s.Log.Warn("begin a single sign-on", "request", requestID(r), "err", err)
+		s.Log.Warn("begin a single sign-on", "request", middleware.RequestID(r), "err", err)
 		return s.signOnFailed(w, r, http.StatusBadGateway, next, unreachable)
 	}
 	text, err := json.Marshal(a)
@@ -117,7 +118,7 @@ func (s *Server) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 		return s.signOnFailed(w, r, http.StatusBadRequest, "", notBegun)
 	}
 	if said := query.Get("error"); said != "" {
-		s.Log.Info("the sign-on provider refused", "request", requestID(r), "error", said, "description", query.Get("error_description"))
+		s.Log.Info("the sign-on provider refused", "request", middleware.RequestID(r), "error", said, "description", query.Get("error_description"))
 		if said == "access_denied" {
 			return s.signOnFailed(w, r, http.StatusForbidden, a.Next, "You were not signed in: the provider says that it was denied.")
 		}
@@ -128,7 +129,7 @@ func (s *Server) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 	}
 	who, err := s.SignOn.Exchange(r.Context(), s.signOnBack(), query.Get("code"), a.Attempt)
 	if err != nil {
-		s.Log.Warn("finish a single sign-on", "request", requestID(r), "err", err)
+		s.Log.Warn("finish a single sign-on", "request", middleware.RequestID(r), "err", err)
 		switch {
 		case errors.Is(err, sso.ErrRefused):
 			return s.signOnFailed(w, r, http.StatusBadRequest, a.Next, notConfirm)
@@ -139,10 +140,10 @@ func (s *Server) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 	}
 	login, err := s.Accounts.SignInFromOutside(r.Context(), account.Outsider{
 		Issuer: s.SignOn.Issuer, Subject: who.Subject, Email: who.Email, EmailVerified: who.EmailVerified, Name: who.Name, Groups: who.Groups, GroupsKnown: who.GroupsKnown,
-	}, s.address(r), r.UserAgent())
+	}, s.Proxies.Address(r), r.UserAgent())
 	var refused *account.NotAdmitted
 	if errors.As(err, &refused) {
-		s.Log.Info("a person of the sign-on provider is not let in", "request", requestID(r), "subject", who.Subject, "reason", refused.Reason)
+		s.Log.Info("a person of the sign-on provider is not let in", "request", middleware.RequestID(r), "subject", who.Subject, "reason", refused.Reason)
 		return s.signOnFailed(w, r, http.StatusForbidden, a.Next, refused.Reason)
 	}
 	if err != nil {

@@ -10,16 +10,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/time/rate"
 
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
 )
@@ -51,7 +49,7 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 		s.tell(w, &automation.Answer{Status: http.StatusBadRequest, Error: "this is a prefetch, which starts nothing"})
 		return
 	}
-	address := s.address(r)
+	address := s.Proxies.Address(r)
 	token := path
 	for _, value := range slices.Backward(r.Header.Values(tokenHeader)) { // the first that is not empty: that counts as absent
 		if value = strings.TrimSpace(value); value != "" {
@@ -75,7 +73,7 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fingerprint := automation.Fingerprint(hash)
-	if wait := s.tokenLimiter.take(fingerprint); wait > 0 {
+	if wait := s.tokenLimiter.Take(fingerprint); wait > 0 {
 		s.slowDown(w, wait, "too many calls with this token")
 		return
 	}
@@ -90,7 +88,7 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 // refuseCall answers a call with a bad token. Only such calls count towards the limit of their address, and only they are held to
 // it: a good token of the same address is never kept out.
 func (s *Server) refuseCall(w http.ResponseWriter, address string, a *automation.Answer) {
-	if wait := s.badTokenLimiter.take(address); wait > 0 {
+	if wait := s.badTokenLimiter.Take(address); wait > 0 {
 		s.slowDown(w, wait, "too many calls with a bad token from this address")
 		return
 	}
@@ -242,59 +240,14 @@ func text(id uuid.UUID) *string {
 
 // broken answers what failed on our side.
 func (s *Server) broken(w http.ResponseWriter, r *http.Request, err error) {
-	s.Log.Error("answer trigger", "path", redacted(r), "request", requestID(r), "err", err)
+	s.Log.Error("answer trigger", "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
 	status, text := ours(w, r, err)
 	s.tell(w, &automation.Answer{Status: status, Error: text})
 }
 
 func (s *Server) slowDown(w http.ResponseWriter, wait time.Duration, why string) {
-	w.Header().Set("Retry-After", retryAfter(wait))
+	w.Header().Set("Retry-After", middleware.RetryAfter(wait))
 	s.tell(w, &automation.Answer{Status: http.StatusTooManyRequests, Error: why})
-}
-
-// retryAfter is a wait as the header Retry-After tells it: in whole seconds, at least one.
-func retryAfter(wait time.Duration) string {
-	return strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second)))
-}
-
-// limits holds a limiter per key: a token's fingerprint, or an address. It forgets them all rather than grow without bound.
-type rateLimiter struct {
-	every rate.Limit
-	burst int
-
-	mu   sync.Mutex
-	keys map[string]*rate.Limiter
-}
-
-// maxLimits is how many keys are kept.
-const maxLimits = 20_000
-
-func newRateLimiter(every rate.Limit, burst int) *rateLimiter {
-	return &rateLimiter{every: every, burst: burst, keys: map[string]*rate.Limiter{}}
-}
-
-func (l *rateLimiter) of(key string) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	limiter, ok := l.keys[key]
-	if !ok {
-		if len(l.keys) >= maxLimits {
-			clear(l.keys)
-		}
-		limiter = rate.NewLimiter(l.every, l.burst)
-		l.keys[key] = limiter
-	}
-	return limiter
-}
-
-// take uses one up, or says how long to wait for one.
-func (l *rateLimiter) take(key string) time.Duration {
-	reservation := l.of(key).Reserve()
-	wait := reservation.Delay()
-	if wait > 0 {
-		reservation.Cancel()
-	}
-	return wait
 }
 
 // webhookURL is the address of an automation's trigger with its token.

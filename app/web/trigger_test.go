@@ -22,6 +22,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/middleware"
 	"carillon/db"
 )
 
@@ -541,7 +542,7 @@ func TestTheSameDeliveryWithinADayStartsOneRun(t *testing.T) {
 
 func TestBadTokensFromOneAddressAreSlowedDownAndNeverKeepAGoodOneOut(t *testing.T) {
 	h := newHook(t, nil)
-	h.server.badTokenLimiter = newRateLimiter(0, 20) // nothing comes back, however long the test takes
+	h.server.badTokenLimiter = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
 	for i := range 25 {
 		token, want := strings.Repeat("A", 43), 404
 		if i%2 == 0 {
@@ -594,7 +595,7 @@ func TestThePathOfATokenIsNotLogged(t *testing.T) {
 	h := newHook(t, nil)
 	req, err := http.NewRequest("POST", h.http.URL+endpoint+"/"+h.token, nil)
 	check(t, err)
-	if got := redacted(req); strings.Contains(got, h.token) {
+	if got := middleware.Path(req); strings.Contains(got, h.token) {
 		t.Errorf("the log has %s", got)
 	}
 }
