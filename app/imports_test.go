@@ -28,7 +28,8 @@ var layers = map[string]string{
 	"app/outbound":        "",
 	"app/sso":             "",
 	"app/workspace":       "app/agent app/crash app/outbound app/runas", // agent and outbound for its tests alone
-	"app/manifest":        "",
+	"app/spec":            "",
+	"app/manifest":        "app/spec",
 	"app/runas":           "",
 	"app/transcript":      "",
 	"app/agent":           "app/crash app/jsontext app/runas app/shell app/transcript",
@@ -41,7 +42,7 @@ var layers = map[string]string{
 
 	// The rules.
 	"app/account":    "app/crash app/cron app/fault app/form app/outbound app/secret db",
-	"app/automation": "app/account app/crash app/cron app/fault app/forge app/form app/jsontext app/manifest app/secret app/shell db",
+	"app/automation": "app/account app/crash app/cron app/fault app/forge app/form app/jsontext app/manifest app/secret app/shell app/spec db",
 
 	// What is said of machines.
 	"app/isolation": "db",
@@ -54,7 +55,7 @@ var layers = map[string]string{
 	// What people see.
 	"static": "",
 	"views":  "app/form static",
-	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation app/manifest app/middleware app/outbound app/secret app/sso " +
+	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation app/manifest app/middleware app/outbound app/secret app/spec app/sso " +
 		"app/transcript app/workspace db static views",
 
 	// What happens without a request.

@@ -21,6 +21,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/manifest"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -55,7 +56,7 @@ type ManifestChange struct {
 	Workspace string    // empty: for all workspaces
 	Name      string    // as it becomes
 	ID        uuid.UUID // zero for one that a plan is to create
-	Fields    []manifest.Difference
+	Fields    []spec.Difference
 	Note      string // what else comes of it, as a sentence
 
 	version int64
@@ -113,7 +114,7 @@ func (s *Service) ApplyManifest(ctx context.Context, actor account.Actor, in Man
 // runManifest carries a manifest out in one transaction, which stays only if decide agrees to what it did: so a plan is what
 // the operations themselves do and refuse, and not a guess at it.
 func (s *Service) runManifest(ctx context.Context, actor account.Actor, in ManifestInput, decide func(*ManifestPlan) error) (*ManifestPlan, error) {
-	documents, err := manifest.Read(in.Files)
+	documents, err := manifest.Read(in.Files, in.Environment)
 	var mistakes manifest.Mistakes
 	if errors.As(err, &mistakes) {
 		return nil, &RefusedManifest{Mistakes: mistakes}
@@ -285,17 +286,17 @@ func (m *manifestRun) collect(ctx context.Context, e *manifestEntry, err error, 
 var rowField = regexp.MustCompile(`^(steps|parameters)\.(\d+)\.(\w+)$`)
 
 // workflowField is the field that the rules mean: steps are the paths of the steps by their rows.
-func workflowField(spec *manifest.Workflow, steps []string, key string) string {
+func workflowField(want *spec.Workflow, steps []string, key string) string {
 	found := rowField.FindStringSubmatch(key)
 	if found == nil {
-		return manifest.FieldOf(spec, key)
+		return spec.FieldOf(want, key)
 	}
 	i, _ := strconv.Atoi(found[2])
 	var at, inner string
 	if found[1] == "steps" && i < len(steps) {
-		at, inner = steps[i], manifest.FieldOf(&manifest.Step{}, found[3])
+		at, inner = steps[i], spec.FieldOf(&spec.Step{}, found[3])
 	} else {
-		at, inner = fmt.Sprintf("parameters[%d]", i), manifest.FieldOf(&manifest.Parameter{}, found[3])
+		at, inner = fmt.Sprintf("parameters[%d]", i), spec.FieldOf(&spec.Parameter{}, found[3])
 	}
 	if inner == "" {
 		return at
@@ -306,10 +307,10 @@ func workflowField(spec *manifest.Workflow, steps []string, key string) string {
 // lost finds fault with what a document says and the rules have dropped, since it does not go with the rest.
 func (m *manifestRun) lost(e *manifestEntry, said, kept any) {
 	have := map[string]bool{}
-	for _, f := range manifest.Fields(kept) {
+	for _, f := range spec.Fields(kept) {
 		have[f.Path] = !f.Usual
 	}
-	for _, f := range manifest.Fields(said) {
+	for _, f := range spec.Fields(said) {
 		if !f.Usual && !have[f.Path] {
 			text := "This has no effect together with the rest. Leave it out."
 			if name, is := strings.CutPrefix(f.Path, "parameters."); is && !strings.Contains(name, "[") {
@@ -320,24 +321,19 @@ func (m *manifestRun) lost(e *manifestEntry, said, kept any) {
 	}
 }
 
-// resolve is the text of a value, or notes what is wrong with it.
-func (m *manifestRun) resolve(e *manifestEntry, field string, v manifest.Value) manifest.Value {
-	text, ok := v.Resolve(m.in.Environment)
-	switch {
-	case !ok:
-		m.wrong(e, field, "The environment variable "+v.FromEnv+" is not set.")
-	case v.FromEnv != "" && text == "":
-		m.wrong(e, field, "The environment variable "+v.FromEnv+" is empty.")
+// faults notes what was found wrong in a document that could be read.
+func (m *manifestRun) faults(e *manifestEntry) {
+	for _, f := range e.doc.Faults {
+		m.wrong(e, f.Field, f.Text)
 	}
-	return manifest.Value{Text: text}
 }
 
 // hidden is what a plan shows of a secret.
 const hidden = "(secret)"
 
 // secretChange is a secret that is to be set.
-func secretChange(field string, stored bool) manifest.Difference {
-	d := manifest.Difference{Field: field, After: hidden}
+func secretChange(field string, stored bool) spec.Difference {
+	d := spec.Difference{Field: field, After: hidden}
 	if stored {
 		d.Before = hidden
 	}

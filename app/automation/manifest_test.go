@@ -13,6 +13,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/manifest"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -162,8 +163,8 @@ func TestMistakesOfEveryFieldHaveTheirPlace(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []struct {
 		input reflect.Type
-		spec  any
-	}{{reflect.TypeFor[Input](), &manifest.Automation{}}, {reflect.TypeFor[QualityInput](), &manifest.Automation{}}, {reflect.TypeFor[WorkflowInput](), &manifest.Workflow{}}} {
+		of    any
+	}{{reflect.TypeFor[Input](), &spec.Automation{}}, {reflect.TypeFor[QualityInput](), &spec.Automation{}}, {reflect.TypeFor[WorkflowInput](), &spec.Workflow{}}} {
 		for i := range kind.input.NumField() {
 			form := kind.input.Field(i).Tag.Get("form")
 			switch form {
@@ -175,7 +176,7 @@ func TestMistakesOfEveryFieldHaveTheirPlace(t *testing.T) {
 					form = "parameters"
 				}
 			}
-			if manifest.FieldOf(kind.spec, form) == "" {
+			if spec.FieldOf(kind.of, form) == "" {
 				t.Errorf("a mistake in %s of %s has no place in a manifest", form, kind.input)
 			}
 		}

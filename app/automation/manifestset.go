@@ -339,12 +339,12 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 		note := map[string]string{}
 		switch k.kind {
 		case manifest.KindBot:
-			spec := v.botSpec(v.bots[k.id])
-			spec.ID, d.Spec = id, spec
+			want := v.botSpec(v.bots[k.id])
+			want.ID, d.Spec = id, want
 		case manifest.KindWorkflow:
 			wf := v.workflows[k.id]
-			spec := v.workflowSpec(wf)
-			spec.ID, d.Spec = id, spec
+			want := v.workflowSpec(wf)
+			want.ID, d.Spec = id, want
 			for i, p := range wf.Parameters {
 				if p.Type == db.SecretParameter && p.Default != "" {
 					note[fmt.Sprintf("parameters[%d].type", i)] = "its default is not exported"
@@ -352,10 +352,10 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 			}
 		case manifest.KindAutomation:
 			a := v.automations[k.id]
-			spec := v.automationSpec(a)
-			spec.ID, d.Spec = id, spec
+			want := v.automationSpec(a)
+			want.ID, d.Spec = id, want
 			if !a.Enabled {
-				spec.Enabled = &a.Enabled
+				want.Enabled = &a.Enabled
 			}
 			if a.SignatureSealed != nil {
 				note["sender"] = "its secret is not exported"

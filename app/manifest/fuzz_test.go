@@ -16,7 +16,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		Variables(File{Name: "a.yaml", Content: content})
-		list, err := Read([]File{{Name: "a.yaml", Content: content}})
+		list, err := Read([]File{{Name: "a.yaml", Content: content}}, nil)
 		if err != nil {
 			var wrong Mistakes
 			if !errors.As(err, &wrong) || len(wrong) == 0 {
@@ -33,7 +33,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		again, err := Read([]File{{Name: "b.yaml", Content: string(written)}})
+		again, err := Read([]File{{Name: "b.yaml", Content: string(written)}}, nil)
 		if err != nil || len(again) != len(list) {
 			t.Errorf("%d documents were written and %d read again, %v:\n%s", len(list), len(again), err, written)
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"carillon/app/spec"
 )
 
 func TestMistakesNameFileLineAndField(t *testing.T) {
@@ -42,7 +44,7 @@ func TestMistakesNameFileLineAndField(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Read([]File{{"a.yaml", tt.text}})
+			_, err := Read([]File{{"a.yaml", tt.text}}, nil)
 			var mistakes Mistakes
 			if !errors.As(err, &mistakes) || !strings.HasPrefix(err.Error(), tt.want) && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got\n%v\nwant\n%s", err, tt.want)
@@ -67,7 +69,7 @@ func TestHostileFilesEndSoon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Read([]File{{"a.yaml", text}})
+			_, err := Read([]File{{"a.yaml", text}}, nil)
 			var mistakes Mistakes
 			if !errors.As(err, &mistakes) || len(mistakes) > maxMistakes+1 {
 				t.Errorf("got %d mistakes; want some, and not more than %d", len(mistakes), maxMistakes)
@@ -84,30 +86,57 @@ func TestTextsComeBackAsTheyWere(t *testing.T) {
 	}
 	var list []*Document
 	for _, text := range texts {
-		a := &Automation{Name: text, Prompt: text + "\n" + text, Parameters: map[string]Value{text: {Text: text}}, Toggles: []string{text}}
+		a := &spec.Automation{Name: text, Prompt: text + "\n" + text, Parameters: map[string]string{text: text}, Toggles: []string{text}}
 		list = append(list, &Document{Kind: KindAutomation, Spec: a})
 	}
 	written, err := Write(list, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := Read([]File{{"a.yaml", string(written)}})
+	read, err := Read([]File{{"a.yaml", string(written)}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, d := range read {
-		got, want := d.Spec.(*Automation), list[i].Spec.(*Automation)
+		got, want := d.Spec.(*spec.Automation), list[i].Spec.(*spec.Automation)
 		if got.Name != want.Name || got.Prompt != want.Prompt || !reflect.DeepEqual(got.Toggles, want.Toggles) || !reflect.DeepEqual(got.Parameters, want.Parameters) {
 			t.Errorf("%q came back as %q, %q, %q, %q", texts[i], got.Name, got.Prompt, got.Toggles, got.Parameters)
 		}
 	}
 }
 
-func TestDefaultsAreLeftOutAndSecretsSayWhereTheyComeFrom(t *testing.T) {
+func TestValuesComeFromTheEnvironmentOfTheCaller(t *testing.T) {
 	t.Parallel()
-	a := usually(reflect.TypeFor[Automation]()).Addr().Interface().(*Automation)
+	f := File{"a.yaml", `kind: Automation
+name: Audit
+workspace: Scratch
+trigger: http
+signature_secret: {from_env: HOOK_SECRET}
+parameters: {count: 3, on: true, token: {from_env: TOKEN}, other: {from_env: EMPTY}}
+filter: {conditions: [{field: a.b, value: {from_env: VALUE}}]}
+`}
+	if got, want := Variables(f), []string{"HOOK_SECRET", "TOKEN", "EMPTY", "VALUE"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("variables are %q; want %q", got, want)
+	}
+	read, err := Read([]File{f}, map[string]string{"HOOK_SECRET": "s", "EMPTY": "", "VALUE": "v"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := read[0].Spec.(*spec.Automation)
+	if a.SignatureSecret != "s" || a.Parameters["count"] != "3" || a.Parameters["on"] != "true" || a.Filter.Conditions[0].Value != "v" {
+		t.Errorf("read was %+v", a)
+	}
+	want := []Fault{{"parameters.token", "The environment variable TOKEN is not set."}, {"parameters.other", "The environment variable EMPTY is empty."}}
+	if !reflect.DeepEqual(read[0].Faults, want) {
+		t.Errorf("faults are %+v; want %+v", read[0].Faults, want)
+	}
+}
+
+func TestDefaultsAreLeftOutAndWhatIsNotWrittenIsNoted(t *testing.T) {
+	t.Parallel()
+	a := spec.Usual(reflect.TypeFor[spec.Automation]()).Addr().Interface().(*spec.Automation)
 	a.Name, a.Workspace, a.Trigger, a.Prompt = "Audit", "Scratch", "http", "Look.\nReport."
-	a.Sender, a.SignatureSecret = "github", Value{FromEnv: "HOOK_SECRET"}
+	a.Sender = "github"
 	a.AutoComplete = false
 	written, err := Write([]*Document{{Kind: KindAutomation, Spec: a}}, []map[string]string{{"sender": "its secret is not exported"}})
 	if err != nil {
@@ -118,7 +147,6 @@ name: Audit
 workspace: Scratch
 trigger: http
 sender: github # its secret is not exported
-signature_secret: {from_env: HOOK_SECRET}
 prompt: |-
   Look.
   Report.
@@ -126,23 +154,6 @@ auto_complete: false
 `
 	if string(written) != want {
 		t.Errorf("got\n%s\nwant\n%s", written, want)
-	}
-	if got := Variables(File{"a.yaml", string(written)}); !reflect.DeepEqual(got, []string{"HOOK_SECRET"}) {
-		t.Errorf("variables are %q", got)
-	}
-}
-
-// Each field that the rules can find fault with is found by the name that they give it.
-func TestFieldsAreFoundByTheNamesOfTheForm(t *testing.T) {
-	t.Parallel()
-	for form, want := range map[string]string{
-		"run_at": "run_at", "create_pr": "create_pr", "timeout": "timeout_minutes", "sender": "sender", "signature_secret": "signature_secret",
-		"gate_command": "gate.command", "success_pull_request": "success.pull_request", "budget_day_money": "budget.day.money",
-		"budget_month_minutes": "budget.month.minutes", "param.token": "parameters.token", "filter": "filter", "toggles": "toggles", "nonsense": "",
-	} {
-		if got := FieldOf(&Automation{}, form); got != want {
-			t.Errorf("%s is %q; want %q", form, got, want)
-		}
 	}
 }
 
@@ -154,7 +165,7 @@ func TestTheExampleOfTheREADMECanBeRead(t *testing.T) {
 	}
 	_, example, ok := strings.Cut(string(text), "```yaml\n")
 	example, _, closed := strings.Cut(example, "```")
-	list, err := Read([]File{{"README.md", example}})
+	list, err := Read([]File{{"README.md", example}}, nil)
 	if !ok || !closed || err != nil || len(list) != 2 {
 		t.Errorf("read %d documents, %v", len(list), err)
 	}
@@ -165,13 +176,13 @@ func TestALineOfSignsIsRefusedBeforeItIsParsed(t *testing.T) {
 	t.Parallel()
 	for _, sign := range []string{"{{a}}", "[", "&a ", "!a ", "\"", "a: ", "'"} {
 		text := "kind: Bot\nname: " + strings.Repeat(sign, (MaxSize-100)/len(sign))
-		_, err := Read([]File{{"a.yaml", text}})
+		_, err := Read([]File{{"a.yaml", text}}, nil)
 		if err == nil || !strings.Contains(err.Error(), "a.yaml:2: This line has over 500000 signs") {
 			t.Errorf("%q again and again: %.200v", sign, err)
 		}
 	}
 	longest := "kind: Automation\nname: A\nprompt: " + strconv.Quote(strings.Repeat("{\"", 128<<10)) + "\n"
-	if _, err := Read([]File{{"a.yaml", longest}}); err != nil && strings.Contains(err.Error(), "signs") {
+	if _, err := Read([]File{{"a.yaml", longest}}, nil); err != nil && strings.Contains(err.Error(), "signs") {
 		t.Errorf("the longest prompt in one line: %.200v", err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"carillon/app/spec"
 )
 
 // Bounds of a manifest.
@@ -33,9 +35,10 @@ type File struct {
 	Content string `json:"content"`
 }
 
-// Read reads the documents of files. It returns Mistakes with all that is wrong in them, as far as it can be read.
-func Read(files []File) ([]*Document, error) {
-	r := &reader{}
+// Read reads the documents of files, with values from the environment of who sends them: Document.Faults tells those that it
+// lacks. It returns Mistakes with all that is wrong in the files, as far as they can be read.
+func Read(files []File, environment map[string]string) ([]*Document, error) {
+	r := &reader{environment: environment}
 	size := 0
 	for _, f := range files {
 		if size += len(f.Content); size > MaxSize {
@@ -101,6 +104,8 @@ func nodes(text string) func(yield func(*yaml.Node, error) bool) {
 }
 
 type reader struct {
+	environment map[string]string
+
 	documents []*Document
 	mistakes  Mistakes
 	doc       *Document // at which it is
@@ -170,11 +175,11 @@ func (r *reader) document(file string, root *yaml.Node) {
 	}
 	switch r.doc.Kind {
 	case KindAutomation:
-		r.doc.Spec = &Automation{}
+		r.doc.Spec = &spec.Automation{}
 	case KindWorkflow:
-		r.doc.Spec = &Workflow{}
+		r.doc.Spec = &spec.Workflow{}
 	case KindBot:
-		r.doc.Spec = &Bot{}
+		r.doc.Spec = &spec.Bot{}
 	case "":
 		r.wrong(root, "kind", "Say what this is: Automation, Workflow or Bot.")
 		return
@@ -192,8 +197,8 @@ func (r *reader) wrong(n *yaml.Node, field, text string) {
 	r.mistakes = append(r.mistakes, m)
 }
 
-// value reads a node into a value of one of the types of this package.
-func (r *reader) value(n *yaml.Node, field string, to reflect.Value) {
+// value reads a node into a value of a spec. Any is whether it is one of those that isValue names.
+func (r *reader) value(n *yaml.Node, field string, to reflect.Value, any bool) {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
 		r.wrong(n, field, "Anchors and aliases are not read here. Write the value out.")
@@ -207,14 +212,10 @@ func (r *reader) value(n *yaml.Node, field string, to reflect.Value) {
 		r.wrong(n, field, "Tags such as "+n.Tag+" are not read here.")
 		return
 	}
-	if v, is := to.Addr().Interface().(*Value); is {
-		r.given(n, field, v)
-		return
-	}
 	switch to.Kind() {
 	case reflect.Pointer:
 		to.Set(reflect.New(to.Type().Elem()))
-		r.value(n, field, to.Elem())
+		r.value(n, field, to.Elem(), any)
 	case reflect.Struct:
 		if n.Kind != yaml.MappingNode {
 			r.wrong(n, field, "Expected fields with their values, and this is "+described(n)+".")
@@ -230,24 +231,28 @@ func (r *reader) value(n *yaml.Node, field string, to reflect.Value) {
 		for i, item := range n.Content {
 			at := fmt.Sprintf("%s[%d]", field, i)
 			r.doc.lines[at] = item.Line
-			setDefaults(list.Index(i))
-			r.value(item, at, list.Index(i))
+			spec.SetDefaults(list.Index(i))
+			r.value(item, at, list.Index(i), false)
 		}
 		to.Set(list)
 	case reflect.Map:
-		r.dictionary(n, field, to)
+		r.dictionary(n, field, to, any)
 	default:
+		if any {
+			r.given(n, field, to)
+			return
+		}
 		r.scalar(n, field, to)
 	}
 }
 
 func (r *reader) structure(n *yaml.Node, field string, to reflect.Value) {
-	setDefaults(to)
-	known := map[string]reflect.Value{}
+	spec.SetDefaults(to)
+	known := map[string]int{}
 	var names []string
 	for i := range to.NumField() {
 		name := to.Type().Field(i).Tag.Get("yaml")
-		known[name] = to.Field(i)
+		known[name] = i
 		names = append(names, name)
 	}
 	r.pairs(n, field, func(key, value *yaml.Node, at string) {
@@ -264,12 +269,17 @@ func (r *reader) structure(n *yaml.Node, field string, to reflect.Value) {
 			}
 			r.wrong(key, at, text)
 		default:
-			r.value(value, at, member)
+			f := to.Type().Field(member)
+			r.value(value, at, to.Field(member), isValue(f))
+			if f.Tag.Get("zero") == "none" && value.Kind == yaml.ScalarNode && value.ShortTag() != "!!null" && to.Field(member).IsZero() {
+				// Who writes 0 may mean the opposite of no limit.
+				r.doc.Faults = append(r.doc.Faults, Fault{at, "Write a number above 0, or leave this out for no limit."})
+			}
 		}
 	})
 }
 
-func (r *reader) dictionary(n *yaml.Node, field string, to reflect.Value) {
+func (r *reader) dictionary(n *yaml.Node, field string, to reflect.Value, any bool) {
 	if n.Kind != yaml.MappingNode {
 		r.wrong(n, field, "Expected names with their values, and this is "+described(n)+".")
 		return
@@ -277,7 +287,7 @@ func (r *reader) dictionary(n *yaml.Node, field string, to reflect.Value) {
 	to.Set(reflect.MakeMap(to.Type()))
 	r.pairs(n, field, func(key, value *yaml.Node, at string) {
 		v := reflect.New(to.Type().Elem()).Elem()
-		r.value(value, at, v)
+		r.value(value, at, v, any)
 		to.SetMapIndex(reflect.ValueOf(key.Value), v)
 	})
 }
@@ -306,13 +316,22 @@ func (r *reader) pairs(n *yaml.Node, field string, do func(key, value *yaml.Node
 }
 
 // given reads a text, a number or a boolean as text, or the variable that it comes from.
-func (r *reader) given(n *yaml.Node, field string, to *Value) {
+func (r *reader) given(n *yaml.Node, field string, to reflect.Value) {
 	switch {
 	case n.Kind == yaml.ScalarNode:
-		to.Text = n.Value
+		to.SetString(n.Value)
 	case n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == fromEnv && n.Content[1].Kind == yaml.ScalarNode:
-		if to.FromEnv = n.Content[1].Value; !variableName.MatchString(to.FromEnv) {
-			r.wrong(n, field, quoted(to.FromEnv)+" is no name of an environment variable.")
+		name := n.Content[1].Value
+		text, there := r.environment[name]
+		switch {
+		case !variableName.MatchString(name):
+			r.wrong(n, field, quoted(name)+" is no name of an environment variable.")
+		case !there:
+			r.doc.Faults = append(r.doc.Faults, Fault{field, "The environment variable " + name + " is not set."})
+		case text == "":
+			r.doc.Faults = append(r.doc.Faults, Fault{field, "The environment variable " + name + " is empty."})
+		default:
+			to.SetString(text)
 		}
 	default:
 		r.wrong(n, field, "Expected a text, or {from_env: NAME} for one from the environment.")
@@ -322,7 +341,7 @@ func (r *reader) given(n *yaml.Node, field string, to *Value) {
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 
 func (r *reader) scalar(n *yaml.Node, field string, to reflect.Value) {
-	expected := map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Float64: "a number"}[to.Kind()]
+	expected := map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.Float64: "a number"}[to.Kind()]
 	if n.Kind != yaml.ScalarNode {
 		r.wrong(n, field, "Expected "+expected+", and this is "+described(n)+".")
 		return
@@ -339,7 +358,7 @@ func (r *reader) scalar(n *yaml.Node, field string, to reflect.Value) {
 		if ok = tag == "!!bool"; ok {
 			to.SetBool(strings.EqualFold(n.Value, "true"))
 		}
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		var i int64
 		if i, ok = wholeNumber(n.Value); ok && tag == "!!int" {
 			to.SetInt(i)
@@ -384,33 +403,6 @@ func quoted(text string) string {
 		return strconv.Quote(string(short[:60]) + "…")
 	}
 	return strconv.Quote(string(short))
-}
-
-// setDefaults makes a struct what it is when all of its fields are left out.
-func setDefaults(v reflect.Value) {
-	if v.Kind() != reflect.Struct {
-		return
-	}
-	for i := range v.NumField() {
-		field := v.Field(i)
-		setDefaults(field)
-		text, ok := v.Type().Field(i).Tag.Lookup("default")
-		if !ok {
-			continue
-		}
-		switch field.Kind() {
-		case reflect.String:
-			field.SetString(text)
-		case reflect.Bool:
-			field.SetBool(text == "true")
-		case reflect.Int:
-			n, _ := strconv.Atoi(text)
-			field.SetInt(int64(n))
-		case reflect.Float64:
-			f, _ := strconv.ParseFloat(text, 64)
-			field.SetFloat(f)
-		}
-	}
 }
 
 // nearest is the name that somebody may have meant: the same but for its case, or but for at most two letters.

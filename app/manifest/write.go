@@ -3,14 +3,14 @@ package manifest
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"carillon/app/spec"
 )
 
 // Write writes documents as Read reads them. What is as it would be when left out is left out, and so are secrets: of notes,
@@ -25,12 +25,12 @@ func Write(list []*Document, notes []map[string]string) ([]byte, error) {
 		return nil, err
 	}
 	for i, d := range list {
-		spec := reflect.ValueOf(d.Spec).Elem()
+		of := reflect.ValueOf(d.Spec).Elem()
 		var about map[string]string
 		if i < len(notes) {
 			about = notes[i]
 		}
-		root := node(spec, "", about)
+		root := node(of, "", about, false)
 		root.Content = append([]*yaml.Node{scalarNode("kind"), scalarNode(string(d.Kind))}, root.Content...)
 		if err := dumper.Dump(root); err != nil {
 			return nil, fmt.Errorf("write %s: %w", d.Kind, err)
@@ -52,34 +52,21 @@ func scalarNode(text string) *yaml.Node {
 	return n
 }
 
-// node is a value as YAML, or nil for one that need not be said.
-func node(v reflect.Value, path string, notes map[string]string) *yaml.Node {
-	if value, is := v.Interface().(Value); is {
-		if value.FromEnv != "" {
-			return &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle, Content: []*yaml.Node{scalarNode(fromEnv), scalarNode(value.FromEnv)}}
-		}
-		n := scalarNode(value.Text)
-		switch { // read back as text all the same
-		case number.MatchString(value.Text):
-			n.Tag = "!!int"
-		case value.Text == "true", value.Text == "false":
-			n.Tag = "!!bool"
-		}
-		return n
-	}
+// node is a value as YAML. Any is whether the reader takes a number or a boolean in its place, too.
+func node(v reflect.Value, path string, notes map[string]string, any bool) *yaml.Node {
 	switch v.Kind() {
 	case reflect.Pointer:
-		return node(v.Elem(), path, notes)
+		return node(v.Elem(), path, notes, any)
 	case reflect.Struct:
 		n := &yaml.Node{Kind: yaml.MappingNode}
-		usual := usually(v.Type())
+		usual := spec.Usual(v.Type())
 		for i := range v.NumField() {
 			if reflect.DeepEqual(v.Field(i).Interface(), usual.Field(i).Interface()) || empty(v.Field(i)) && empty(usual.Field(i)) {
 				continue
 			}
 			name := v.Type().Field(i).Tag.Get("yaml")
-			at := join(path, name)
-			value := node(v.Field(i), at, notes)
+			at := spec.Join(path, name)
+			value := node(v.Field(i), at, notes, isValue(v.Type().Field(i)))
 			if note := notes[at]; note != "" {
 				value.LineComment = note
 			}
@@ -89,18 +76,18 @@ func node(v reflect.Value, path string, notes map[string]string) *yaml.Node {
 	case reflect.Slice:
 		n := &yaml.Node{Kind: yaml.SequenceNode}
 		for i := range v.Len() {
-			n.Content = append(n.Content, node(v.Index(i), fmt.Sprintf("%s[%d]", path, i), notes))
+			n.Content = append(n.Content, node(v.Index(i), fmt.Sprintf("%s[%d]", path, i), notes, false))
 		}
 		return n
 	case reflect.Map:
 		n := &yaml.Node{Kind: yaml.MappingNode}
-		for _, key := range keys(v) {
-			n.Content = append(n.Content, scalarNode(key), node(v.MapIndex(reflect.ValueOf(key)), join(path, key), notes))
+		for _, key := range spec.Keys(v) {
+			n.Content = append(n.Content, scalarNode(key), node(v.MapIndex(reflect.ValueOf(key)), spec.Join(path, key), notes, any))
 		}
 		return n
 	case reflect.Bool:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v.Bool())}
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatInt(v.Int(), 10)}
 	case reflect.Float64:
 		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: strconv.FormatFloat(v.Float(), 'f', -1, 64)}
@@ -109,29 +96,21 @@ func node(v reflect.Value, path string, notes map[string]string) *yaml.Node {
 		}
 		return n
 	default:
-		return scalarNode(v.String())
+		n := scalarNode(v.String())
+		switch { // read back as text all the same
+		case any && number.MatchString(v.String()):
+			n.Tag = "!!int"
+		case any && (v.String() == "true" || v.String() == "false"):
+			n.Tag = "!!bool"
+		}
+		return n
 	}
 }
 
-// usually is a struct with all of its fields left out.
-func usually(t reflect.Type) reflect.Value {
-	v := reflect.New(t).Elem()
-	setDefaults(v)
-	return v
-}
+// isValue reports whether a field's text may be written as a number or a boolean, or come from the environment.
+func isValue(f reflect.StructField) bool { return f.Tag.Get("from") == "env" }
 
 // empty reports whether there is nothing in a list or a dictionary.
 func empty(v reflect.Value) bool {
 	return (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0
-}
-
-func keys(v reflect.Value) []string {
-	return slices.Sorted(maps.Keys(v.Interface().(map[string]Value)))
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
 }

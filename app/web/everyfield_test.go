@@ -9,7 +9,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
-	"carillon/app/manifest"
+	"carillon/app/spec"
 )
 
 // doorFields are what a door knows of a resource, by the paths that manifests use, and what it leaves out on purpose, with the
@@ -42,7 +42,7 @@ func canonical(name string) string {
 func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	all := pathsOf(reflect.TypeFor[manifest.Automation](), "yaml")
+	all := pathsOf(reflect.TypeFor[spec.Automation](), "yaml")
 	own := map[string]string{
 		"id":      "it is in the address",
 		"enabled": "an operation of its own switches automations on and off",
@@ -50,7 +50,7 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 
 	page := map[string]bool{}
 	for name := range ada.formAt("/automations/new", "/automations").names() {
-		page[manifest.FieldOf(&manifest.Automation{}, name)] = true
+		page[spec.FieldOf(&spec.Automation{}, name)] = true
 	}
 	for _, part := range []string{"filter", "parameters"} { // rows that the browser adds
 		page[part] = strings.Contains(ada.get("/automations/new").body, part)
@@ -101,7 +101,7 @@ func pathsOf(t reflect.Type, tag string) map[string]bool {
 			if inner.Kind() == reflect.Pointer {
 				inner = inner.Elem()
 			}
-			if inner.Kind() == reflect.Struct && inner.PkgPath() != "time" && inner != reflect.TypeFor[manifest.Value]() && inner != reflect.TypeFor[APINamed]() {
+			if inner.Kind() == reflect.Struct && inner.PkgPath() != "time" && inner != reflect.TypeFor[APINamed]() {
 				add(inner, before+name+".")
 				continue
 			}

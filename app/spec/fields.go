@@ -1,29 +1,28 @@
-package manifest
+package spec
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// Field is one field of a document with its value: a text, a bool, a number or a list of texts.
+// Field is one field of a spec with its value: a text, a bool, a number or a list of texts.
 type Field struct {
 	Path  string
 	Value any
 	Usual bool // it is what holds when the field is left out
 }
 
-// Fields lists the fields of a document in their order. Spec is an *Automation, a *Workflow or a *Bot; its values from the
-// environment must have been resolved.
+// Fields lists the fields of a spec in their order. Spec is an *Automation, a *Workflow or a *Bot.
 func Fields(spec any) []Field {
 	v := reflect.ValueOf(spec).Elem()
-	return fields(nil, "", v, usually(v.Type()))
+	return fields(nil, "", v, Usual(v.Type()))
 }
 
 func fields(list []Field, path string, v, usual reflect.Value) []Field {
-	if value, is := v.Interface().(Value); is {
-		return append(list, Field{path, value.Text, !value.Given()})
-	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
@@ -31,17 +30,17 @@ func fields(list []Field, path string, v, usual reflect.Value) []Field {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			list = fields(list, join(path, v.Type().Field(i).Tag.Get("yaml")), v.Field(i), usual.Field(i))
+			list = fields(list, Join(path, v.Type().Field(i).Tag.Get("yaml")), v.Field(i), usual.Field(i))
 		}
 	case reflect.Map:
-		for _, key := range keys(v) {
-			list = fields(list, join(path, key), v.MapIndex(reflect.ValueOf(key)), reflect.Value{})
+		for _, key := range Keys(v) {
+			list = fields(list, Join(path, key), v.MapIndex(reflect.ValueOf(key)), reflect.ValueOf(""))
 		}
 	case reflect.Slice:
 		if texts, is := v.Interface().([]string); is {
 			return append(list, Field{path, append([]string{}, texts...), len(texts) == 0})
 		}
-		usual := usually(v.Type().Elem())
+		usual := Usual(v.Type().Elem())
 		for i := range v.Len() {
 			list = fields(list, fmt.Sprintf("%s[%d]", path, i), v.Index(i), usual)
 		}
@@ -111,7 +110,7 @@ func fieldOf(t reflect.Type, form string) (string, bool) {
 		f := t.Field(i)
 		name, tag := f.Tag.Get("yaml"), f.Tag.Get("form")
 		switch {
-		case f.Type == reflect.TypeFor[Value](), f.Type.Kind() != reflect.Struct && f.Type.Kind() != reflect.Map:
+		case f.Type.Kind() != reflect.Struct && f.Type.Kind() != reflect.Map:
 			if tag != "" && tag == form {
 				return name, true
 			}
@@ -126,4 +125,51 @@ func fieldOf(t reflect.Type, form string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// Usual is a struct of a type with all of its fields left out.
+func Usual(t reflect.Type) reflect.Value {
+	v := reflect.New(t).Elem()
+	SetDefaults(v)
+	return v
+}
+
+// Keys are the names in a dictionary of texts, in order.
+func Keys(v reflect.Value) []string {
+	return slices.Sorted(maps.Keys(v.Interface().(map[string]string)))
+}
+
+// Join is the path of a field within another.
+func Join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// SetDefaults gives the fields of a struct the values that they have where they are left out.
+func SetDefaults(v reflect.Value) {
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	for i := range v.NumField() {
+		field := v.Field(i)
+		SetDefaults(field)
+		text, ok := v.Type().Field(i).Tag.Lookup("default")
+		if !ok {
+			continue
+		}
+		switch field.Kind() {
+		case reflect.String:
+			field.SetString(text)
+		case reflect.Bool:
+			field.SetBool(text == "true")
+		case reflect.Int, reflect.Int64:
+			n, _ := strconv.Atoi(text)
+			field.SetInt(int64(n))
+		case reflect.Float64:
+			f, _ := strconv.ParseFloat(text, 64)
+			field.SetFloat(f)
+		}
+	}
 }
