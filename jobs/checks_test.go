@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -149,7 +150,7 @@ func TestUsageIsRecordedPerMessageAndSummedPerRun(t *testing.T) {
 
 func TestAGateRefusesBeforeTheAgentStartsAndItsWorktreeIsRemoved(t *testing.T) {
 	k, messages := setupAgent(t)
-	run := k.ask("[[say Hello]]", func(in *automation.Input) { in.GateCommand = "echo looked; exit 3" })
+	run := k.ask("[[say Hello]]", func(in *automation.Input) { in.Gate.Command = "echo looked; exit 3" })
 	e := k.ended(run)
 	if e.Status != db.Skipped || !e.Neutral || !strings.Contains(e.Reason, "its gate did not let it begin") || !strings.Contains(e.Reason, "3") {
 		t.Errorf("the run %s because %q, neutral %t; want it skipped by its gate", e.Status, e.Reason, e.Neutral)
@@ -179,7 +180,7 @@ func TestAGateRefusesBeforeTheAgentStartsAndItsWorktreeIsRemoved(t *testing.T) {
 func TestAGateLetsTheRunBeginInAFreshWorktree(t *testing.T) {
 	k, _ := setupAgent(t)
 	run := k.ask("[[say Hello]]", func(in *automation.Input) {
-		in.GateCommand = "echo litter > litter.txt; git add -A; git commit -qm litter"
+		in.Gate.Command = "echo litter > litter.txt; git add -A; git commit -qm litter"
 	})
 	e := k.ended(run)
 	if e.Status != db.Succeeded {
@@ -192,10 +193,17 @@ func TestAGateLetsTheRunBeginInAFreshWorktree(t *testing.T) {
 
 func TestAGateOnTheBranchSkipsUntilItMoves(t *testing.T) {
 	k, messages := setupAgent(t)
-	in := automation.Input{
-		Name: "Watch", Workspace: k.workspace.String(), Trigger: "manual", SessionType: "develop", Prompt: "[[say ok]]", Provider: "agent", AutoComplete: true,
-		QualityInput: automation.QualityInput{GateBranchMoved: true},
-	}
+	in := automation.Input{Automation: spec.Automation{
+		Name:         "Watch",
+		Workspace:    k.workspace.String(),
+		Trigger:      "manual",
+		SessionType:  "develop",
+		Prompt:       "[[say ok]]",
+		Provider:     "agent",
+		AutoComplete: true,
+		Gate:         spec.Gate{BranchMoved: true},
+		Retries:      2,
+	}}
 	a, _, err := k.rules.Create(t.Context(), k.actor, in)
 	check(t, err)
 	again := func() *db.Execution {
@@ -231,14 +239,14 @@ func TestASuccessCheckThatIsNotMetFailsTheRunWithThatReason(t *testing.T) {
 		status       db.ExecutionStatus
 		reason       string
 	}{
-		{"text missing", "[[say half]]", func(in *automation.Input) { in.SuccessContains = "ALL DONE" }, db.Failed, "does not contain “ALL DONE”"},
-		{"text there", "[[say ALL DONE]]", func(in *automation.Input) { in.SuccessContains = "ALL DONE" }, db.Succeeded, ""},
-		{"no files", "[[say x]]", func(in *automation.Input) { in.SuccessFilesChanged = true }, db.Failed, "no files changed"},
-		{"files", "[[write a.txt|x]]", func(in *automation.Input) { in.SuccessFilesChanged = true }, db.Succeeded, ""},
-		{"command fails", "[[write a.txt|x]]", func(in *automation.Input) { in.SuccessCommand = "grep -q y a.txt" }, db.Failed, "its success check was not met"},
-		{"command succeeds", "[[write a.txt|y]]", func(in *automation.Input) { in.SuccessCommand = "grep -q y a.txt" }, db.Succeeded, ""},
-		{"no pull request", "[[say x]]", func(in *automation.Input) { in.SuccessPullRequest = true }, db.Failed, "no pull request was opened"},
-		{"nothing to do", "[[say NOTHING TO DO]]", func(in *automation.Input) { in.SuccessFilesChanged = true }, db.Succeeded, ""},
+		{"text missing", "[[say half]]", func(in *automation.Input) { in.Success.Contains = "ALL DONE" }, db.Failed, "does not contain “ALL DONE”"},
+		{"text there", "[[say ALL DONE]]", func(in *automation.Input) { in.Success.Contains = "ALL DONE" }, db.Succeeded, ""},
+		{"no files", "[[say x]]", func(in *automation.Input) { in.Success.FilesChanged = true }, db.Failed, "no files changed"},
+		{"files", "[[write a.txt|x]]", func(in *automation.Input) { in.Success.FilesChanged = true }, db.Succeeded, ""},
+		{"command fails", "[[write a.txt|x]]", func(in *automation.Input) { in.Success.Command = "grep -q y a.txt" }, db.Failed, "its success check was not met"},
+		{"command succeeds", "[[write a.txt|y]]", func(in *automation.Input) { in.Success.Command = "grep -q y a.txt" }, db.Succeeded, ""},
+		{"no pull request", "[[say x]]", func(in *automation.Input) { in.Success.PullRequest = true }, db.Failed, "no pull request was opened"},
+		{"nothing to do", "[[say NOTHING TO DO]]", func(in *automation.Input) { in.Success.FilesChanged = true }, db.Succeeded, ""},
 	} {
 		e := k.ended(k.ask(tt.prompt, tt.change))
 		if e.Status != tt.status || !strings.Contains(e.Reason, tt.reason) || e.Neutral {
@@ -260,7 +268,7 @@ func TestASuccessCheckAsksTheForgeForAPullRequestThatNobodyTold(t *testing.T) {
 		want   db.ExecutionStatus
 	}{{true, db.Succeeded}, {false, db.Failed}} {
 		opened := filepath.Join(t.TempDir(), "opened")
-		run := k.run("until [ -e '"+opened+"' ]; do sleep 0.02; done", func(in *automation.Input) { in.SuccessPullRequest = true })
+		run := k.run("until [ -e '"+opened+"' ]; do sleep 0.02; done", func(in *automation.Input) { in.Success.PullRequest = true })
 		if tt.opened {
 			g.pull(9, "carillon/"+run.Session.ID.String(), "open", false)
 		}
@@ -286,7 +294,7 @@ func TestASuccessCheckWhoseForgeCannotBeAskedIsNoFailureOfTheAutomation(t *testi
 		g.refuse, g.message = tt.status, "not now"
 		g.mu.Unlock()
 		run := k.run("true", func(in *automation.Input) {
-			in.Name, in.SuccessPullRequest = fmt.Sprint(tt.status), true
+			in.Name, in.Success.PullRequest = fmt.Sprint(tt.status), true
 			in.Trigger, in.Cron, in.TimeZone = "recurring", "0 0 1 1 *", "UTC"
 		})
 		e := k.ended(run)
@@ -298,7 +306,7 @@ func TestASuccessCheckWhoseForgeCannotBeAskedIsNoFailureOfTheAutomation(t *testi
 	g.refuse, g.message = 503, "not now"
 	g.mu.Unlock()
 	run := k.run("true", func(in *automation.Input) {
-		in.Name, in.SuccessPullRequest, in.SuccessFilesChanged = "Another check", true, true
+		in.Name, in.Success.PullRequest, in.Success.FilesChanged = "Another check", true, true
 	})
 	if e := k.ended(run); e.Status != db.Failed || e.Neutral {
 		t.Errorf("a run that changed no file %s because %q, neutral %t; want a failure that counts", e.Status, e.Reason, e.Neutral)
@@ -317,7 +325,7 @@ func TestAUsedUpBudgetOfARunStopsBetweenMessages(t *testing.T) {
 	k, messages := setupAgent(t)
 	run := k.ask("[[cost 2]][[say Done.]]", func(in *automation.Input) {
 		in.Toggles = []string{"code_review"}
-		in.Budget = map[string]automation.BudgetInput{"run": {Money: "1"}}
+		in.Budget.Run.Money = 1
 	})
 	if e := k.ended(run); e.Status != db.Succeeded || e.CostUSD != 2 {
 		t.Errorf("the run %s because %q; want what it did to count", e.Status, e.Reason)
@@ -339,7 +347,7 @@ func TestAUsedUpBudgetOfARunStopsBetweenMessages(t *testing.T) {
 func TestABudgetThatIsUsedUpStopsAMessageAtWork(t *testing.T) {
 	k, _ := setupAgent(t)
 	run := k.ask("[[cost 2]][[hang]]", func(in *automation.Input) {
-		in.Budget = map[string]automation.BudgetInput{"run": {Money: "1", Turns: "1"}}
+		in.Budget = spec.Budget{Run: spec.Limits{Money: 1, Turns: 1}}
 	})
 	e := k.ended(run)
 	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 2 || !strings.Contains(e.Reason, "its budget of $1.00 a run is used up") {
@@ -352,7 +360,7 @@ func TestABudgetThatIsUsedUpStopsAMessageAtWork(t *testing.T) {
 
 func TestMinutesThatAreUsedUpStopAnAgentAtWorkWithoutAFailure(t *testing.T) {
 	k, _ := setupAgent(t)
-	run := k.run("sleep 6000", func(in *automation.Input) { in.Budget = map[string]automation.BudgetInput{"run": {Minutes: "0.01"}} })
+	run := k.run("sleep 6000", func(in *automation.Input) { in.Budget = spec.Budget{Run: spec.Limits{Minutes: 0.01}} })
 	e := k.ended(run)
 	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || !strings.Contains(e.Reason, "its budget of") {
 		t.Errorf("the run %s because %q (%s, neutral %t); want it stopped by its budget", e.Status, e.Reason, e.ErrorClass, e.Neutral)

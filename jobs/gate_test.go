@@ -14,6 +14,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
@@ -54,12 +55,12 @@ func (k *kit) waitsForPlace(run *automation.Run, gate string) {
 func TestAGateIsJudgedWhileAllPlacesAreTaken(t *testing.T) {
 	k := setup(t)
 	let := k.occupied()
-	closed := k.run("echo ran", func(in *automation.Input) { in.Name, in.GateCommand = "Closed", "exit 3" })
+	closed := k.run("echo ran", func(in *automation.Input) { in.Name, in.Gate.Command = "Closed", "exit 3" })
 	if e := k.ended(closed); e.Status != db.Skipped || e.ErrorClass != db.ErrorGate {
 		t.Errorf("with its gate closed the run is %s of class %q: %s", e.Status, e.ErrorClass, e.Reason)
 	}
 	looked := filepath.Join(t.TempDir(), "looked")
-	open := k.run("echo ran", func(in *automation.Input) { in.Name, in.GateCommand = "Open", "touch "+looked })
+	open := k.run("echo ran", func(in *automation.Input) { in.Name, in.Gate.Command = "Open", "touch "+looked })
 	k.waitsForPlace(open, looked)
 	if turns := k.turns(open); len(turns) != 1 || !turns[0].StartedAt.IsZero() {
 		t.Errorf("before there is a place its messages are %+v", turns)
@@ -74,10 +75,16 @@ func TestALoopWhoseGateIsClosedHasOneRowWhileAllPlacesAreTaken(t *testing.T) {
 	k := setup(t)
 	let := k.occupied()
 	defer let()
-	a, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{
-		Name: "Loop", Workspace: k.workspace.String(), Trigger: "loop", SessionType: "develop", Prompt: "echo ran", Provider: "shell",
-		QualityInput: automation.QualityInput{GateCommand: "exit 3"},
-	})
+	a, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Loop",
+		Workspace:   k.workspace.String(),
+		Trigger:     "loop",
+		SessionType: "develop",
+		Prompt:      "echo ran",
+		Provider:    "shell",
+		Gate:        spec.Gate{Command: "exit 3"},
+		Retries:     2,
+	}})
 	check(t, err)
 	skipped := func(times int) {
 		t.Helper()
@@ -108,7 +115,7 @@ func TestAWorkerJudgesABoundedNumberOfGatesAtOnce(t *testing.T) {
 	gate := fmt.Sprintf("touch %s/begun.$$; while [ ! -e %s/go ]; do sleep 0.05; done", dir, dir)
 	var runs []*automation.Run
 	for range gatesAtOnce + 3 {
-		runs = append(runs, k.run("true", func(in *automation.Input) { in.Name, in.GateCommand = "Gated", gate }))
+		runs = append(runs, k.run("true", func(in *automation.Input) { in.Name, in.Gate.Command = "Gated", gate }))
 	}
 	begun := func() int {
 		list, err := filepath.Glob(dir + "/begun.*")
@@ -143,7 +150,7 @@ func TestARunGoesToAnyFreeWorkerAfterItsGate(t *testing.T) {
 	defer let()
 	looked := filepath.Join(t.TempDir(), "looked")
 	run := k.run("ls", func(in *automation.Input) {
-		in.Name, in.GateCommand = "Gated", "echo litter > litter.txt; touch "+looked
+		in.Name, in.Gate.Command = "Gated", "echo litter > litter.txt; touch "+looked
 	})
 	k.waitsForPlace(run, looked)
 	if _, there := k.folder(run.Session.ID); there {
@@ -201,7 +208,7 @@ func TestAGateWhoseWorkerIsKilledIsJudgedAgainByAnother(t *testing.T) {
 	k.moveTo(d)
 	k.runner.DB = d
 	gate, begun, _ := k.heldBack("true")
-	run := k.run("ls", func(in *automation.Input) { in.GateCommand = "echo litter > litter.txt; " + gate })
+	run := k.run("ls", func(in *automation.Input) { in.Gate.Command = "echo litter > litter.txt; " + gate })
 
 	killed := exec.Command(os.Args[0])
 	killed.Env = append(os.Environ(), workerURL+"="+url, workerData+"="+t.TempDir())
@@ -245,7 +252,7 @@ func TestAGateThatARestartInterruptedIsJudgedAgainInANewWorktree(t *testing.T) {
 	k := setup(t)
 	gate, begun, _ := k.heldBack("true")
 	run := k.run("ls", func(in *automation.Input) {
-		in.GateCommand = "test ! -e litter.txt || exit 3; touch litter.txt; " + gate
+		in.Gate.Command = "test ! -e litter.txt || exit 3; touch litter.txt; " + gate
 	})
 	begun()
 	k.stop()
@@ -264,10 +271,10 @@ func TestARunIsCanceledAtItsGateAndBehindIt(t *testing.T) {
 	let := k.occupied()
 	defer let()
 	gate, begun, _ := k.heldBack("true")
-	at := k.run("echo ran", func(in *automation.Input) { in.Name, in.GateCommand = "At", gate })
+	at := k.run("echo ran", func(in *automation.Input) { in.Name, in.Gate.Command = "At", gate })
 	begun()
 	looked := filepath.Join(t.TempDir(), "looked")
-	behind := k.run("echo ran", func(in *automation.Input) { in.Name, in.GateCommand = "Behind", "touch "+looked })
+	behind := k.run("echo ran", func(in *automation.Input) { in.Name, in.Gate.Command = "Behind", "touch "+looked })
 	k.waitsForPlace(behind, looked)
 	for _, run := range []*automation.Run{at, behind} {
 		check(t, k.rules.CancelExecution(t.Context(), k.actor, run.Execution.ID))

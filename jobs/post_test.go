@@ -20,6 +20,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/outbound"
 	"carillon/app/secret"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -189,7 +190,15 @@ func (p *post) automation(name string) uuid.UUID {
 	p.t.Helper()
 	list, err := p.rules.Workspaces(p.t.Context(), p.mira)
 	check(p.t, err)
-	in := automation.Input{Name: "Audit", Workspace: list[0].ID.String(), Trigger: "manual", SessionType: "develop", Prompt: "Look around.", Provider: "agent"}
+	in := automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   list[0].ID.String(),
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "Look around.",
+		Provider:    "agent",
+		Retries:     2,
+	}}
 	a, _, err := p.rules.Create(p.t.Context(), p.mira, in)
 	check(p.t, err)
 	_, err = p.DB.NewUpdate().Table("automations").Set("name = ?", name).Where("id = ?", a.ID).Exec(p.t.Context())

@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/app/transcript"
 	"carillon/db"
 )
@@ -125,7 +126,7 @@ func TestAMomentsTroubleIsTriedAgainAndEachAttemptIsSeen(t *testing.T) {
 	f.answers("500", "500")
 	k.start()
 	run := k.run("do it", func(in *automation.Input) {
-		in.Provider, in.Budget = "fake", map[string]automation.BudgetInput{"run": {Turns: "1"}} // attempts are one message
+		in.Provider, in.Budget = "fake", spec.Budget{Run: spec.Limits{Turns: 1}} // attempts are one message
 	})
 	for i := range 2 {
 		k.eventually("the attempt to fail", func() error {
@@ -169,7 +170,7 @@ func TestAnAgentThatStopsAtItsBudgetHasNotFailed(t *testing.T) {
 	f.answers("costly")
 	k.start()
 	e := k.ended(k.run("do it", func(in *automation.Input) {
-		in.Provider, in.Budget = "fake", map[string]automation.BudgetInput{"run": {Money: "0.40"}, "day": {Money: "5"}}
+		in.Provider, in.Budget = "fake", spec.Budget{Run: spec.Limits{Money: 0.4}, Day: spec.Limits{Money: 5}}
 	}))
 	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 0.4 || e.Counted != 0 || !strings.Contains(e.Reason, "$0.40 a run is used up") {
 		t.Errorf("the run %s because %q (%s, neutral %t, $%g); want it stopped by its budget", e.Status, e.Reason, e.ErrorClass, e.Neutral, e.CostUSD)
@@ -510,7 +511,7 @@ func TestARetryLeavesOfTheTimeoutWhatIsLeft(t *testing.T) {
 	f := k.withAgent()
 	f.answers("500", "hang")
 	k.start()
-	run := k.run("do it", func(in *automation.Input) { in.Provider, in.Timeout = "fake", "60" })
+	run := k.run("do it", func(in *automation.Input) { in.Provider, in.TimeoutMinutes = "fake", 60 })
 	k.eventually("the attempt to fail", func() error {
 		if k.session(run.Session.ID).Status != db.SessionQueued || len(f.calls()) != 1 {
 			return fmt.Errorf("it has not")

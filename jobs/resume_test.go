@@ -103,7 +103,7 @@ func TestARemoteThatCannotBeReachedIsTriedAgainAndIsNoFailure(t *testing.T) {
 	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Away", GitURL: "http://127.0.0.1:1/origin.git"})
 	check(t, err)
 	k.workspace = ws.ID
-	run := k.run("true", func(in *automation.Input) { in.Retries = "0" })
+	run := k.run("true", func(in *automation.Input) { in.Retries = 0 })
 	k.eventually("the run to wait for its next attempt", func() error {
 		attempts, err := db.AttemptsOf(t.Context(), k.db, run.Execution.ID)
 		if err != nil || len(attempts) > 0 {

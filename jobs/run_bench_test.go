@@ -19,6 +19,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -82,9 +83,18 @@ func newWorking(b *testing.B, files, places int) *working {
 // script makes an automation of a script that may run any number of times at once.
 func (x *working) script(text string) uuid.UUID {
 	x.b.Helper()
-	a, _, err := x.rules.Create(x.b.Context(), x.actor, automation.Input{
-		Name: "Script", Workspace: x.workspace.String(), Trigger: "http", SessionType: "develop", Prompt: text, Provider: "shell", AutoComplete: true, AllowParallel: true, MaxParallel: "1000",
-	})
+	a, _, err := x.rules.Create(x.b.Context(), x.actor, automation.Input{Automation: spec.Automation{
+		Name:          "Script",
+		Workspace:     x.workspace.String(),
+		Trigger:       "http",
+		SessionType:   "develop",
+		Prompt:        text,
+		Provider:      "shell",
+		AutoComplete:  true,
+		AllowParallel: true,
+		MaxParallel:   1000,
+		Retries:       2,
+	}})
 	must(x.b, err)
 	return a.ID
 }

@@ -22,6 +22,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/secret"
+	"carillon/app/spec"
 	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
@@ -142,9 +143,17 @@ func (l testLog) Write(b []byte) (int, error) {
 // run makes an automation of a script and starts it.
 func (k *kit) run(script string, change func(*automation.Input)) *automation.Run {
 	k.t.Helper()
-	in := automation.Input{
-		Name: "Script", Workspace: k.workspace.String(), Trigger: "manual", SessionType: "develop", Prompt: script, Provider: "shell", AutoComplete: true, OnlyUnchanged: true,
-	}
+	in := automation.Input{Automation: spec.Automation{
+		Name:          "Script",
+		Workspace:     k.workspace.String(),
+		Trigger:       "manual",
+		SessionType:   "develop",
+		Prompt:        script,
+		Provider:      "shell",
+		AutoComplete:  true,
+		OnlyUnchanged: true,
+		Retries:       2,
+	}}
 	if change != nil {
 		change(&in)
 	}
@@ -250,7 +259,7 @@ func TestAFailedScriptSaysItsExitAndLastWords(t *testing.T) {
 
 func TestATimeoutEndsARunAsTimedOut(t *testing.T) {
 	k := setup(t)
-	e := k.ended(k.run("sleep 1000", func(in *automation.Input) { in.Timeout = "0.02" }))
+	e := k.ended(k.run("sleep 1000", func(in *automation.Input) { in.TimeoutMinutes = 0.02 }))
 	if e.Status != db.TimedOut || !strings.Contains(e.Reason, "longer than") {
 		t.Errorf("it %s: %q; want timed_out", e.Status, e.Reason)
 	}
@@ -373,15 +382,22 @@ func TestTheWholeOfALongAnswerIsJudged(t *testing.T) {
 	for name, script := range map[string]string{
 		"at its beginning": "echo WELL DONE; " + fill, "in its middle": fill + fill + "echo It is WELL DONE.; " + fill + fill, "at its end": fill + "echo WELL DONE",
 	} {
-		run := k.run("set +o pipefail; "+script, func(in *automation.Input) { in.Name, in.SuccessContains = "Says it "+name, "WELL DONE" })
+		run := k.run("set +o pipefail; "+script, func(in *automation.Input) { in.Name, in.Success.Contains = "Says it "+name, "WELL DONE" })
 		if e := k.ended(run); e.Status != db.Succeeded || !strings.Contains(e.Answer, "WELL DONE") || len(e.Answer) > 70<<10 {
 			t.Errorf("with the text %s it %s: %s; %d bytes of its answer are kept", name, e.Status, e.Reason, len(e.Answer))
 		}
 	}
-	loop, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{
-		Name: "Loop", Workspace: k.workspace.String(), Trigger: "loop", StopText: "WELL DONE", SessionType: "develop", Prompt: "set +o pipefail; " + fill + "echo WELL DONE",
-		Provider: "shell", AutoComplete: true,
-	})
+	loop, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
+		Name:         "Loop",
+		Workspace:    k.workspace.String(),
+		Trigger:      "loop",
+		StopText:     "WELL DONE",
+		SessionType:  "develop",
+		Prompt:       "set +o pipefail; " + fill + "echo WELL DONE",
+		Provider:     "shell",
+		AutoComplete: true,
+		Retries:      2,
+	}})
 	check(t, err)
 	var reason string
 	k.eventually("the loop to stop", func() error {

@@ -136,7 +136,7 @@ func TestARunEndsThoughTheTableOfEventsIsHeld(t *testing.T) {
 	t.Run("by its timeout before it began", func(t *testing.T) {
 		t.Parallel()
 		k := prepare(t)
-		run := k.run("true", func(in *automation.Input) { in.Timeout = "0.02" })
+		run := k.run("true", func(in *automation.Input) { in.TimeoutMinutes = 0.02 })
 		k.heldTable()
 		k.start()
 		if e := k.ended(run); e.Status != db.TimedOut {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -91,7 +92,7 @@ func TestAOneTimeWithAUsedUpBudgetThatIsSwitchedOnAgainStopsNobody(t *testing.T)
 	k := setup(t)
 	a := k.create(func(in *Input) {
 		oneTime("2026-06-02T09:00")(in)
-		in.Budget = map[string]BudgetInput{"day": {Turns: "1"}}
+		in.Budget = spec.Budget{Day: spec.Limits{Turns: 1}}
 	})
 	other := k.create(recurring("* * * * *"))
 	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)

@@ -15,13 +15,9 @@ import (
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/spec"
 	"carillon/db"
 )
-
-// BudgetInput is limits as a person typed them; empty is without limit.
-type BudgetInput struct {
-	Money, Tokens, Turns, Minutes string
-}
 
 // BudgetPeriods are what limits can be of, as keys and as words on screen.
 var BudgetPeriods = []struct{ Key, Name string }{{"run", "A run"}, {"day", "A day"}, {"month", "A month"}}
@@ -32,18 +28,15 @@ const warnAt = 0.8
 // raiseBy is what one click multiplies a limit by.
 const raiseBy = 1.5
 
-// applyBudget takes over the limits that a person typed, or says what is wrong with them by names like "budget_day_money".
-func applyBudget(a *db.Automation, in map[string]BudgetInput, p Provider, bad fault.Invalid) {
-	a.Budget = db.Budget{}
+// applyBudget takes over limits, or says what is wrong with them by names like "budget_day_money".
+func applyBudget(a *db.Automation, in spec.Budget, p Provider, bad fault.Invalid) {
+	a.Budget = db.Budget{Run: limits(in.Run), Day: limits(in.Day), Month: limits(in.Month)}
 	for _, period := range BudgetPeriods {
-		l, typed := limitsOf(&a.Budget, period.Key), in[period.Key]
-		field := "budget_" + period.Key + "_"
-		if l.Money = dollars(micros(amount(bad, field+"money", typed.Money, 1_000_000))); l.Money == 0 && typed.Money != "" && bad[field+"money"] == "" {
+		l, field := limitsOf(&a.Budget, period.Key), "budget_"+period.Key+"_"
+		money := l.Money
+		if l.Money = dollars(micros(money)); l.Money == 0 && money > 0 && bad[field+"money"] == "" {
 			bad[field+"money"] = "Write at least 0.000001, or nothing for no limit."
 		}
-		l.Tokens = int64(amount(bad, field+"tokens", typed.Tokens, 1e12))
-		l.Turns = int(amount(bad, field+"turns", typed.Turns, 1e6))
-		l.Minutes = amount(bad, field+"minutes", typed.Minutes, 1e6)
 		if l.Money > 0 && (p.Script || p.Unpriced) {
 			bad[field+"money"] = p.Name + " does not tell what it costs, so money cannot be limited. Limit " + instead(p) + " instead."
 		}
@@ -53,29 +46,15 @@ func applyBudget(a *db.Automation, in map[string]BudgetInput, p Provider, bad fa
 	}
 }
 
+func limits(l spec.Limits) db.Limits {
+	return db.Limits{Money: l.Money, Tokens: l.Tokens, Turns: l.Turns, Minutes: l.Minutes}
+}
+
 func instead(p Provider) string {
 	if p.Script {
 		return "minutes"
 	}
 	return "tokens or minutes"
-}
-
-// amount reads a number above zero that may be left out. Thousands may be set apart by commas, spaces or underscores.
-func amount(bad fault.Invalid, field, value string, most float64) float64 {
-	value = strings.NewReplacer(",", "", " ", "", "_", "", "$", "").Replace(strings.TrimSpace(value))
-	if value == "" {
-		return 0
-	}
-	n, err := strconv.ParseFloat(value, 64)
-	switch {
-	case err != nil || math.IsNaN(n) || n <= 0 || n > most:
-		bad[field] = fmt.Sprintf("Write a number above 0, at most %s, or nothing for no limit.", strconv.FormatFloat(most, 'f', -1, 64))
-		return 0
-	case n != math.Trunc(n) && (strings.HasSuffix(field, "_tokens") || strings.HasSuffix(field, "_turns")):
-		bad[field] = "Write a whole number."
-		return 0
-	}
-	return n
 }
 
 func limitsOf(b *db.Budget, period string) *db.Limits {

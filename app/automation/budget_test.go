@@ -2,11 +2,13 @@ package automation
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -84,7 +86,7 @@ func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
 
 func TestABudgetIsToldOfOnceAtEightyPercentAndOnceAtAll(t *testing.T) {
 	k := setup(t)
-	a := k.create(budget("day", BudgetInput{Money: "$1.00"}))
+	a := k.create(budget("day", spec.Limits{Money: 1.00}))
 	k.spend(a, cents(0.5))
 	k.expectInbox(k.jonas)
 	k.spend(a, cents(0.3))
@@ -102,7 +104,7 @@ func TestABudgetIsToldOfOnceAtEightyPercentAndOnceAtAll(t *testing.T) {
 func TestAUsedUpBudgetRefusesToStartAndIsNoFailure(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
-	a := k.create(budget("month", BudgetInput{Tokens: "1,000"}))
+	a := k.create(budget("month", spec.Limits{Tokens: 1000}))
 	k.spend(a, db.TurnUsage{Counted: true, TokensIn: 900, TokensOut: 200})
 	_, err := k.RunNow(ctx, k.jonas, a.ID, nil)
 	var unable *Unable
@@ -125,7 +127,7 @@ func TestDueTimesWithoutBudgetAreOneSkippedRowUntilTheNextDay(t *testing.T) {
 	a := k.create(func(in *Input) {
 		recurring("0 * * * *")(in)
 		in.TimeZone = "Europe/Berlin"
-		budget("day", BudgetInput{Turns: "1"})(in)
+		budget("day", spec.Limits{Turns: 1})(in)
 	})
 	k.spend(a, db.TurnUsage{})
 	for i := range 9 {
@@ -142,7 +144,7 @@ func TestDueTimesWithoutBudgetAreOneSkippedRowUntilTheNextDay(t *testing.T) {
 func TestALoopWithoutBudgetWaitsUntilItIsFullAgainOrRaised(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
-	a := k.create(func(in *Input) { loop(in); budget("day", BudgetInput{Money: "1"})(in) })
+	a := k.create(func(in *Input) { loop(in); budget("day", spec.Limits{Money: 1})(in) })
 	k.tick(begun)
 	e := k.history(a)[0]
 	s := k.claim()[0]
@@ -172,7 +174,7 @@ func TestAOneTimeWithoutBudgetIsOverAndItsCreatorIsTold(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) {
 		in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-01T13:00", "UTC"
-		budget("day", BudgetInput{Turns: "1"})(in)
+		budget("day", spec.Limits{Turns: 1})(in)
 	})
 	k.spend(a, db.TurnUsage{})
 	k.tick(begun.Add(time.Hour))
@@ -189,21 +191,22 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 		return []Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "agent", Name: "Codex", Unpriced: true}}
 	}
 	in := k.input()
-	budget("month", BudgetInput{Money: "5", Tokens: "1000", Minutes: "2.5"})(&in)
+	budget("month", spec.Limits{Money: 5, Tokens: 1000, Minutes: 2.5})(&in)
 	_, _, err := k.Create(t.Context(), k.jonas, in)
 	if got := wantInvalid(t, err, "budget_month_money"); got != "Codex does not tell what it costs, so money cannot be limited. Limit tokens or minutes instead." {
 		t.Errorf("it is refused with %q", got)
 	}
-	budget("month", BudgetInput{Tokens: "1000", Minutes: "2.5"})(&in)
+	budget("month", spec.Limits{Tokens: 1000, Minutes: 2.5})(&in)
 	a, _, err := k.Create(t.Context(), k.jonas, in)
 	check(t, err)
 	if want := (db.Budget{Month: db.Limits{Tokens: 1000, Minutes: 2.5}}); k.reload(a).Budget != want {
 		t.Errorf("the budget is %+v; want %+v", k.reload(a).Budget, want)
 	}
-	for field, typed := range map[string]BudgetInput{
-		"budget_run_turns": {Turns: "1.5"}, "budget_run_minutes": {Minutes: "-1"}, "budget_run_tokens": {Tokens: "NaN"}, "budget_run_money": {Money: "many"},
+	for field, l := range map[string]spec.Limits{
+		"budget_run_turns": {Turns: -1}, "budget_run_minutes": {Minutes: math.NaN()}, "budget_run_tokens": {Tokens: 1e13},
+		"budget_run_money": {Money: math.Inf(1)},
 	} {
-		budget("run", typed)(&in)
+		budget("run", l)(&in)
 		_, _, err := k.Create(t.Context(), k.jonas, in)
 		wantInvalid(t, err, field)
 	}
@@ -219,7 +222,7 @@ func TestSmallAmountsOfMoneyAreNotSaidToBeNothing(t *testing.T) {
 
 func TestARunThatSentAsManyMessagesAsItMayIsToldOfOnlyWhenItWouldSendAnother(t *testing.T) {
 	k := setup(t)
-	run := k.spend(k.create(budget("run", BudgetInput{Turns: "1"})), db.TurnUsage{})
+	run := k.spend(k.create(budget("run", spec.Limits{Turns: 1})), db.TurnUsage{})
 	k.expectInbox(k.jonas)
 	got, err := k.Allowance(t.Context(), run.Execution.ID, true)
 	check(t, err)
@@ -232,7 +235,7 @@ func TestARunThatSentAsManyMessagesAsItMayIsToldOfOnlyWhenItWouldSendAnother(t *
 func TestTheLastMessageThatABudgetAllowsIsLetFinish(t *testing.T) {
 	k := setup(t)
 	run := k.runNow(k.create(func(in *Input) {
-		in.Budget = map[string]BudgetInput{"run": {Turns: "1"}, "day": {Turns: "1"}}
+		in.Budget = spec.Budget{Run: spec.Limits{Turns: 1}, Day: spec.Limits{Turns: 1}}
 	}))
 	k.claim()
 	k.use(run, db.TurnUsage{Counted: true, TokensIn: 1}) // noted while it is at work
@@ -245,7 +248,7 @@ func TestTheLastMessageThatABudgetAllowsIsLetFinish(t *testing.T) {
 
 func TestMinutesOfARunAreWatchedUpToTheirLimits(t *testing.T) {
 	k := setup(t)
-	a := k.create(budget("run", BudgetInput{Minutes: "10"}))
+	a := k.create(budget("run", spec.Limits{Minutes: 10}))
 	run := k.runNow(a)
 	k.claim()
 	look := func(after, want time.Duration, over bool) {

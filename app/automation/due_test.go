@@ -252,7 +252,7 @@ func TestACanceledSessionLetsItsLoopGoOn(t *testing.T) {
 
 func TestALoopStopsAtItsMaximumOfIterationsAndSaysSo(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { loop(in); in.MaxIterations = "2" })
+	a := k.create(func(in *Input) { loop(in); in.MaxIterations = 2 })
 	for range 3 {
 		k.tick(k.Now().Add(time.Minute))
 		k.finish(success)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,61 +20,25 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/shell"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
-// Input is an automation as a person typed it. The keys of fault.Invalid are the names in the tags.
+// Input is an automation as somebody wants it. Workspace, Workflow and Bot are ids, and RunAt is as cron.Read reads it: a clock
+// time in TimeZone, or RFC 3339. An empty SignatureSecret leaves the one stored; MayAutomate stays as it is where a session asks
+// for it: none gives itself more. Parameters are stored values; those of names that the prompt lacks are dropped. The keys of
+// fault.Invalid are the names in the tags form.
 type Input struct {
-	Name            string            `form:"name"`
-	Workspace       string            `form:"workspace"`
-	Trigger         string            `form:"trigger"`
-	RunAt           string            `form:"run_at"` // as cron.Read reads it: a clock time in TimeZone, or RFC 3339
-	RunAtShown      time.Time         // what RunAt was shown for; a RunAt that was not touched is this instant
-	Cron            string            `form:"cron"`
-	TimeZone        string            `form:"time_zone"`
-	MaxIterations   string            `form:"max_iterations"`
-	StopText        string            `form:"stop_text"`
-	CatchUp         bool              `form:"catch_up"`
-	AllowParallel   bool              `form:"allow_parallel"`
-	MaxParallel     string            `form:"max_parallel"`
-	Sender          string            `form:"sender"` // who signs the calls of an HTTP Trigger; empty: the token is enough
-	SignatureHeader string            `form:"signature_header"`
-	SignatureSecret string            `form:"signature_secret"` // empty: the one stored stays
-	Filter          db.Filter         `form:"filter"`
-	AppendPayload   bool              `form:"append_payload"`
-	SessionType     string            `form:"session_type"`
-	ExecutionType   string            `form:"execution_type"`
-	Prompt          string            `form:"prompt"`
-	Parameters      map[string]string `form:"parameters"` // stored values; those of names that the prompt lacks are dropped
-	Workflow        string            `form:"workflow"`
-	Bot             string            `form:"bot"`
-	BaseBranch      string            `form:"base_branch"`
-	Provider        string            `form:"provider"`
-	Model           string            `form:"model"`
-	Toggles         []string          `form:"toggles"`
-	AutoComplete    bool              `form:"auto_complete"`
-	OnlyUnchanged   bool              `form:"only_unchanged"`
-	CreatePR        bool              `form:"create_pr"`
-	MayAutomate     bool              `form:"may_automate"` // what a session asks for stays as it is: none gives itself more
-	Timeout         string            `form:"timeout"`      // minutes; 0 is none
-	Retries         string            `form:"retries"`      // of what passes by itself; empty is DefaultRetries
-	Version         int64             `form:"version"`      // of what the person started from
+	spec.Automation
+
+	RunAtShown time.Time     // what RunAt was shown for; a RunAt that was not touched is this instant
+	Version    int64         // of what the person started from
+	Unread     fault.Invalid // what of a form could not be read
 
 	// Named are the options, and the parameters as "parameters.NAME", that a program named by itself. One of them that has no
 	// effect is a mistake; a form has fields that are hidden, and those are left out of account.
 	Named []string
-
-	QualityInput
 }
-
-// DefaultTimeout is how long a run may take unless the automation says otherwise.
-const DefaultTimeout = 6 * time.Hour
-
-// DefaultRetries is how often a run is tried again whose failure passes by itself, unless the automation says otherwise.
-const DefaultRetries = 2
-
-// maxTimeout is the longest timeout that can be chosen.
-const maxTimeout = 30 * 24 * time.Hour
 
 // Create makes an automation of the actor's own. For an HTTP Trigger it also returns the token, the only time that
 // it can be had. It returns fault.Invalid with a sentence per field, and fault.ErrForbidden or fault.ErrNotFound for a
@@ -275,6 +241,8 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 // of ours is no mistake of the person's: that is another error than fault.Invalid.
 func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, now time.Time) error {
 	bad := fault.Invalid{}
+	maps.Copy(bad, in.Unread)
+	form.Check(&in.Automation, bad)
 	a.Name = form.Name(bad, "name", "Give the automation a name.", in.Name, 200)
 	if err := s.applyWorkspace(ctx, q, actor, a, &in, bad); err != nil {
 		return err
@@ -333,6 +301,12 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 	a.Trigger = db.Trigger(in.Trigger)
 	a.RunAt, a.Cron, a.TimeZone, a.MaxIterations, a.StopText = time.Time{}, "", "", 0, ""
 	a.CatchUp, a.AllowParallel, a.MaxParallel = false, false, 0
+	if a.Trigger != db.Loop { // of the others the fields are hidden
+		delete(bad, "max_iterations")
+	}
+	if a.Trigger != db.HTTP {
+		delete(bad, "max_parallel")
+	}
 	switch a.Trigger {
 	case db.Manual:
 	case db.OneTime, db.Recurring:
@@ -365,11 +339,11 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 		}
 		a.RunAt = at.At
 	case db.Loop:
-		a.MaxIterations = form.Whole(bad, "max_iterations", in.MaxIterations, 0, 0, 1_000_000)
+		a.MaxIterations = in.MaxIterations
 		a.StopText = form.Line(bad, "stop_text", "", in.StopText, 1000, false)
 	case db.HTTP:
 		a.AllowParallel = in.AllowParallel
-		a.MaxParallel = form.Whole(bad, "max_parallel", in.MaxParallel, 0, 1, 1000)
+		a.MaxParallel = in.MaxParallel
 	default:
 		bad["trigger"] = "Choose what starts the automation."
 	}
@@ -401,11 +375,8 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 		a.MayAutomate = in.MayAutomate
 	}
 	a.Model = form.Line(bad, "model", "", in.Model, 200, false)
-	a.TimeoutSeconds = form.Minutes(bad, "timeout", in.Timeout, DefaultTimeout, maxTimeout)
-	a.Retries = form.Whole(bad, "retries", in.Retries, DefaultRetries, 0, 10)
-	if bad["retries"] != "" {
-		bad["retries"] = "Write a whole number from 0 to 10."
-	}
+	a.TimeoutSeconds = int(math.Ceil(in.TimeoutMinutes * 60)) // 0 alone means none
+	a.Retries = in.Retries
 
 	a.Prompt = strings.ReplaceAll(in.Prompt, "\r\n", "\n")
 	switch {

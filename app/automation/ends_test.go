@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -61,7 +62,7 @@ func TestRunNowRefusedByABudgetHasARowOfItsOwnAndLeavesTheSchedulesStreakAlone(t
 	k := setup(t)
 	a := k.create(func(in *Input) {
 		recurring("*/10 * * * *")(in)
-		in.Budget = map[string]BudgetInput{"day": {Turns: "1"}}
+		in.Budget = spec.Budget{Day: spec.Limits{Turns: 1}}
 	})
 	k.tick(at("01 12:10:00"))
 	k.finish(success)

@@ -14,7 +14,7 @@ import (
 )
 
 // behindGate has something to check before a run begins.
-func behindGate(in *Input) { in.GateBranchMoved = true }
+func behindGate(in *Input) { in.Gate.BranchMoved = true }
 
 // atGate takes every session that waits for its gate, as a worker would.
 func (k *kit) atGate(worker string) []db.Session {
@@ -72,7 +72,7 @@ func TestNobodyWritesToASessionThatWaitsForItsGate(t *testing.T) {
 
 func TestWaitingBehindAGateCountsIntoNoTimeoutAndIsBounded(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { behindGate(in); recurring("0 12 * * *")(in); in.Timeout = "60" })
+	a := k.create(func(in *Input) { behindGate(in); recurring("0 12 * * *")(in); in.TimeoutMinutes = 60 })
 	k.tick(at("02 12:00:00"))
 	k.clock.Add(3 * time.Hour) // all gates are taken
 	list := k.atGate("test")

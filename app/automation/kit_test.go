@@ -15,6 +15,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/secret"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -102,7 +103,16 @@ func (k *kit) actor(id uuid.UUID) account.Actor {
 
 // input is an automation that is right as it stands.
 func (k *kit) input() Input {
-	return Input{Name: "Audit", Workspace: k.workspace.ID.String(), Trigger: "manual", SessionType: "develop", Prompt: "Look around.", Provider: "agent", AutoComplete: true}
+	return Input{Automation: spec.Automation{
+		Name:         "Audit",
+		Workspace:    k.workspace.ID.String(),
+		Trigger:      "manual",
+		SessionType:  "develop",
+		Prompt:       "Look around.",
+		Provider:     "agent",
+		AutoComplete: true,
+		Retries:      2,
+	}}
 }
 
 // create makes an automation of Jonas's.

@@ -91,10 +91,11 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 			in.SessionType, _, _ = strings.Cut(session, "-")
 			in.Prompt, in.Parameters = "Look at {{what}}.\n\nThen report.\n", map[string]string{"what": "the: tests # all"}
 			in.BaseBranch, in.Model, in.ExecutionType = "release", "large", "inline"
-			in.AutoComplete, in.MayAutomate, in.Timeout, in.Retries = false, true, "90", "0"
-			in.QualityInput = QualityInput{
-				GateCommand: "test -f go.mod\nexit 0", GateBranchMoved: true, GateNoOpenPR: true, SuccessCommand: "go test ./...", SuccessContains: "done",
-				Budget: map[string]BudgetInput{"run": {Money: "1.25", Turns: "3"}, "day": {Tokens: "1000000"}, "month": {Money: "20", Minutes: "90.5"}},
+			in.AutoComplete, in.MayAutomate, in.TimeoutMinutes, in.Retries = false, true, 90, 3
+			in.Gate = spec.Gate{Command: "test -f go.mod\nexit 0", BranchMoved: true, NoOpenPR: true}
+			in.Success = spec.Success{Command: "go test ./...", Contains: "done"}
+			in.Budget = spec.Budget{
+				Run: spec.Limits{Money: 1.25, Turns: 3}, Day: spec.Limits{Tokens: 1000000}, Month: spec.Limits{Money: 20, Minutes: 90.5},
 			}
 			switch trigger {
 			case db.OneTime:
@@ -102,11 +103,11 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 			case db.Recurring:
 				in.Cron, in.TimeZone, in.CatchUp = "0 2 * * mon-fri", "America/New_York", true
 			case db.Loop:
-				in.MaxIterations, in.StopText = "7", "ALL DONE"
+				in.MaxIterations, in.StopText = 7, "ALL DONE"
 			case db.HTTP:
-				in.AllowParallel, in.MaxParallel, in.AppendPayload = true, "3", true
+				in.AllowParallel, in.MaxParallel, in.AppendPayload = true, 3, true
 				in.Sender, in.SignatureHeader, in.SignatureSecret = "hmac", "X-Signature", theSecret
-				in.Filter = db.Filter{Any: true, Conditions: []db.Condition{{Field: "action", Operator: OpEquals, Value: "1"}, {Field: "draft", Operator: OpAbsent}}}
+				in.Filter = spec.Filter{Any: true, Conditions: []spec.Condition{{Field: "action", Operator: OpEquals, Value: "1"}, {Field: "draft", Operator: OpAbsent}}}
 			}
 			switch session {
 			case "develop":
@@ -115,7 +116,7 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 				in.ExecutionType, in.Workflow, in.Prompt = "workflow", workflow.String(), ""
 				in.Parameters = map[string]string{"depth": "3", "token": theSecret}
 			case "develop-check":
-				in.SuccessFilesChanged, in.SuccessPullRequest = true, true
+				in.Success.FilesChanged, in.Success.PullRequest = true, true
 			case "bot":
 				in.Bot = bot.String()
 			}
@@ -164,7 +165,7 @@ func TestMistakesOfEveryFieldHaveTheirPlace(t *testing.T) {
 	for _, kind := range []struct {
 		input reflect.Type
 		of    any
-	}{{reflect.TypeFor[Input](), &spec.Automation{}}, {reflect.TypeFor[QualityInput](), &spec.Automation{}}, {reflect.TypeFor[WorkflowInput](), &spec.Workflow{}}} {
+	}{{reflect.TypeFor[WorkflowInput](), &spec.Workflow{}}} {
 		for i := range kind.input.NumField() {
 			form := kind.input.Field(i).Tag.Get("form")
 			switch form {
@@ -210,14 +211,13 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	_, err = k.CreateBot(ctx, k.mira, b) // for all workspaces
 	check(t, err)
 	inputs := k.allSettings(workflow.ID, bot.ID)
-	var quality []any
+	var specs []any
 	for _, in := range inputs {
-		quality = append(quality, in.QualityInput)
+		specs = append(specs, in.Automation)
 		_, _, err := k.Create(ctx, k.mira, in)
 		check(t, err)
 	}
-	setEverywhere(t, []string{"Version", "RunAtShown", "Named"}, anys(inputs)...)
-	setEverywhere(t, nil, quality...)
+	setEverywhere(t, []string{"ID", "Enabled"}, specs...)
 	setEverywhere(t, []string{"Version"}, w)
 	setEverywhere(t, nil, anys(w.Steps)...)
 	setEverywhere(t, nil, anys(w.Parameters)...)

@@ -17,36 +17,55 @@ import (
 	"carillon/db"
 )
 
-// automationSpec is an automation in a manifest, without its secrets and whether it is on.
-func (v *inventory) automationSpec(a *db.Automation) *spec.Automation {
-	want := &spec.Automation{
-		Name: a.Name, Workspace: v.workspaceName(a.WorkspaceID), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, CatchUp: a.CatchUp,
-		MaxIterations: a.MaxIterations, StopText: a.StopText, AllowParallel: a.AllowParallel, MaxParallel: a.MaxParallel,
-		Sender: a.Sender, SignatureHeader: a.SignatureHeader, Filter: spec.Filter{Any: a.Filter.Any}, AppendPayload: a.AppendPayload,
-		SessionType: string(a.SessionType), ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: map[string]string{},
-		Workflow: v.reference(manifest.KindWorkflow, a.WorkspaceID, a.WorkflowID), Bot: v.reference(manifest.KindBot, a.WorkspaceID, a.BotID),
-		BaseBranch: a.BaseBranch, Provider: a.Provider, Model: a.Model, Toggles: slices.Clone(a.Toggles), AutoComplete: a.AutoComplete,
-		OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate, TimeoutMinutes: float64(a.TimeoutSeconds) / 60, Retries: a.Retries,
-		Gate:    spec.Gate{Command: a.Gate.Command, BranchMoved: a.Gate.BranchMoved, NoOpenPR: a.Gate.NoOpenPR},
-		Success: spec.Success{Command: a.Success.Command, Contains: a.Success.Contains, FilesChanged: a.Success.FilesChanged, PullRequest: a.Success.PullRequest},
-		Budget:  spec.Budget{Run: limitsSpec(a.Budget.Run), Day: limitsSpec(a.Budget.Day), Month: limitsSpec(a.Budget.Month)},
-	}
-	if zone, err := cron.Zone(a.TimeZone); err == nil && !a.RunAt.IsZero() {
-		want.RunAt = cron.Written(a.RunAt, zone)
+// Spec is what is said of an automation. What it names are ids. The time of a One-Time is not in it: each door writes it in
+// its own way.
+func Spec(a *db.Automation) spec.Automation {
+	is := spec.Automation{
+		Name: a.Name, Workspace: idTyped(a.WorkspaceID), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone,
+		CatchUp: a.CatchUp, MaxIterations: a.MaxIterations, StopText: a.StopText,
+		AllowParallel: a.AllowParallel, MaxParallel: a.MaxParallel, Sender: a.Sender, SignatureHeader: a.SignatureHeader,
+		Filter: spec.Filter{Any: a.Filter.Any}, AppendPayload: a.AppendPayload,
+		SessionType: string(a.SessionType), ExecutionType: string(a.ExecutionType), Workflow: idTyped(a.WorkflowID),
+		Bot: idTyped(a.BotID), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
+		Model: a.Model, Toggles: slices.Clone(a.Toggles),
+		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
+		TimeoutMinutes: float64(a.TimeoutSeconds) / 60, Retries: a.Retries,
+		Gate: spec.Gate{Command: a.Gate.Command, BranchMoved: a.Gate.BranchMoved, NoOpenPR: a.Gate.NoOpenPR},
+		Success: spec.Success{
+			Command: a.Success.Command, Contains: a.Success.Contains, FilesChanged: a.Success.FilesChanged,
+			PullRequest: a.Success.PullRequest,
+		},
+		Budget: spec.Budget{
+			Run: limitsSpec(a.Budget.Run), Day: limitsSpec(a.Budget.Day), Month: limitsSpec(a.Budget.Month),
+		},
 	}
 	for _, c := range a.Filter.Conditions {
-		want.Filter.Conditions = append(want.Filter.Conditions, spec.Condition{Field: c.Field, Operator: c.Operator, Value: c.Value})
+		is.Filter.Conditions = append(is.Filter.Conditions, spec.Condition(c))
+	}
+	return is
+}
+
+// automationSpec is an automation in a manifest: with names for ids, without its secrets and whether it is on.
+func (v *inventory) automationSpec(a *db.Automation) *spec.Automation {
+	is := Spec(a)
+	is.Workspace = v.workspaceName(a.WorkspaceID)
+	is.Workflow = v.reference(manifest.KindWorkflow, a.WorkspaceID, a.WorkflowID)
+	is.Bot = v.reference(manifest.KindBot, a.WorkspaceID, a.BotID)
+	if zone, err := cron.Zone(a.TimeZone); err == nil && !a.RunAt.IsZero() {
+		is.RunAt = cron.Written(a.RunAt, zone)
 	}
 	if a.Trigger == db.HTTP { // neither applies
-		want.AutoComplete, want.OnlyUnchanged = true, false
+		is.AutoComplete, is.OnlyUnchanged = true, false
 	}
 	secrets := v.secretsOf(a)
-	for name, value := range a.Parameters {
-		if !slices.Contains(secrets, name) {
-			want.Parameters[name] = value
-		}
+	is.Parameters = maps.Clone(a.Parameters)
+	if is.Parameters == nil {
+		is.Parameters = map[string]string{}
 	}
-	return want
+	for _, name := range secrets {
+		delete(is.Parameters, name)
+	}
+	return &is
 }
 
 // secretsOf are the names of the secret values that an automation has, by order. What is stored sealed is secret, whatever has
@@ -141,57 +160,6 @@ func workflowTyped(want *spec.Workflow, workspace uuid.UUID) (in WorkflowInput, 
 	}
 	add(want.Steps, "", false)
 	return in, steps
-}
-
-// automationTyped is an automation of a manifest as the editor would have it typed. Values must have been resolved, and what it
-// names been found.
-func automationTyped(want *spec.Automation, workspace, workflow, bot uuid.UUID) Input {
-	in := Input{
-		Name: want.Name, Workspace: idTyped(workspace), Trigger: want.Trigger, RunAt: want.RunAt, Cron: want.Cron, TimeZone: want.TimeZone,
-		MaxIterations: strconv.Itoa(want.MaxIterations), StopText: want.StopText, CatchUp: want.CatchUp, AllowParallel: want.AllowParallel,
-		MaxParallel: wholeTyped(want.MaxParallel), Sender: want.Sender, SignatureHeader: want.SignatureHeader, SignatureSecret: want.SignatureSecret,
-		Filter: db.Filter{Any: want.Filter.Any}, AppendPayload: want.AppendPayload, SessionType: want.SessionType, ExecutionType: want.ExecutionType,
-		Prompt: want.Prompt, Parameters: map[string]string{}, Workflow: idTyped(workflow), Bot: idTyped(bot), BaseBranch: want.BaseBranch, Provider: want.Provider,
-		Model: want.Model, Toggles: want.Toggles, AutoComplete: want.AutoComplete, OnlyUnchanged: want.OnlyUnchanged, CreatePR: want.CreatePR,
-		MayAutomate: want.MayAutomate, Timeout: strconv.FormatFloat(want.TimeoutMinutes, 'f', -1, 64), Retries: strconv.Itoa(want.Retries),
-		QualityInput: QualityInput{
-			GateCommand: want.Gate.Command, GateBranchMoved: want.Gate.BranchMoved, GateNoOpenPR: want.Gate.NoOpenPR,
-			SuccessCommand: want.Success.Command, SuccessContains: want.Success.Contains, SuccessFilesChanged: want.Success.FilesChanged,
-			SuccessPullRequest: want.Success.PullRequest, Budget: map[string]BudgetInput{
-				"run": limitsTyped(want.Budget.Run), "day": limitsTyped(want.Budget.Day), "month": limitsTyped(want.Budget.Month),
-			},
-		},
-	}
-	for _, c := range want.Filter.Conditions {
-		in.Filter.Conditions = append(in.Filter.Conditions, db.Condition{Field: c.Field, Operator: c.Operator, Value: c.Value})
-	}
-	for name, value := range want.Parameters {
-		in.Parameters[name] = value
-	}
-	return in
-}
-
-// wholeTyped is a number of which 0 is none.
-func wholeTyped(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n)
-}
-
-func limitsTyped(l spec.Limits) BudgetInput {
-	return BudgetInput{
-		Money: limitTyped(l.Money), Tokens: limitTyped(float64(l.Tokens)), Turns: limitTyped(float64(l.Turns)),
-		Minutes: limitTyped(l.Minutes),
-	}
-}
-
-// limitTyped is a limit of which 0 is none.
-func limitTyped(n float64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatFloat(n, 'f', -1, 64)
 }
 
 // unchanged, created and updated say what a run has done about a document.
@@ -384,7 +352,12 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 	if bot != uuid.Nil {
 		want.Bot = m.reference(manifest.KindBot, e.workspace, bot)
 	}
-	in := automationTyped(&want, e.workspace, workflow, bot)
+	in := Input{Automation: want}
+	in.Workspace, in.Workflow, in.Bot = idTyped(e.workspace), idTyped(workflow), idTyped(bot)
+	in.Parameters = maps.Clone(want.Parameters) // secrets are taken out of the one and stay in the other
+	if in.Parameters == nil {
+		in.Parameters = map[string]string{}
+	}
 	mayChange := row != nil && CanManage(m.actor, row)
 	secrets := m.automationSecrets(&want, &in, row, workflow, mayChange)
 	place := func(key string) string { return spec.FieldOf(&want, key) }

@@ -8,12 +8,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/spec"
 	"carillon/db"
 )
 
 func TestALoopThatWaitsForItsBudgetIsNotWokenByARefusedRunNow(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { loop(in); budget("day", BudgetInput{Turns: "1"})(in) })
+	a := k.create(func(in *Input) { loop(in); budget("day", spec.Limits{Turns: 1})(in) })
 	k.tick(begun)
 	k.finish(success)
 	k.exec("UPDATE executions SET turns = 1, started_at = created_at")
@@ -82,7 +83,7 @@ func TestAnEditOfAOneTimeWithoutANewTimeDoesNotRunItAgain(t *testing.T) {
 
 func TestAStreakOfSkipsForABudgetEndsWhereTheScheduleBeginsAnew(t *testing.T) {
 	k := setup(t)
-	limited := budget("month", BudgetInput{Turns: "1"})
+	limited := budget("month", spec.Limits{Turns: 1})
 	a := k.create(func(in *Input) { recurring("0 * * * *")(in); limited(in) })
 	k.tick(at("01 13:00:00"))
 	k.finish(success)

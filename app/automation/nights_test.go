@@ -18,6 +18,7 @@ import (
 	"carillon/app/cron"
 	"carillon/app/cron/crontest"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -185,7 +186,7 @@ func (n *night) some(zones []string) Input {
 	in.AutoComplete = pick(n, true, true, false)
 	in.OnlyUnchanged = pick(n, true, false)
 	if n.rand.IntN(4) == 0 {
-		in.Budget = map[string]BudgetInput{pick(n, "day", "month"): {Turns: fmt.Sprint(1 + n.rand.IntN(6))}}
+		budget(pick(n, "day", "month"), spec.Limits{Turns: 1 + n.rand.IntN(6)})(&in)
 	}
 	return in
 }

@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -92,7 +93,7 @@ func operatorName(operator string) string {
 }
 
 // readFilter makes a filter of what a person typed: lines without a field and a value are left out.
-func readFilter(in db.Filter, bad fault.Invalid) db.Filter {
+func readFilter(in spec.Filter, bad fault.Invalid) db.Filter {
 	f := db.Filter{}
 	for _, c := range in.Conditions {
 		c.Field = strings.TrimSpace(c.Field)
@@ -109,7 +110,7 @@ func readFilter(in db.Filter, bad fault.Invalid) db.Filter {
 		case bare:
 			c.Value = ""
 		}
-		f.Conditions = append(f.Conditions, c)
+		f.Conditions = append(f.Conditions, db.Condition(c))
 	}
 	if len(f.Conditions) > maxConditions {
 		bad["filter"] = fmt.Sprintf("A filter has at most %d conditions.", maxConditions)

@@ -15,18 +15,6 @@ import (
 	"carillon/db"
 )
 
-// QualityInput is what a run has to pass, as a person typed it.
-type QualityInput struct {
-	GateCommand         string `form:"gate_command"`
-	GateBranchMoved     bool   `form:"gate_branch_moved"`
-	GateNoOpenPR        bool   `form:"gate_no_open_pr"`
-	SuccessCommand      string `form:"success_command"`
-	SuccessContains     string `form:"success_contains"`
-	SuccessFilesChanged bool   `form:"success_files_changed"`
-	SuccessPullRequest  bool   `form:"success_pull_request"`
-	Budget              map[string]BudgetInput
-}
-
 // maxCommand is the most bytes that a gate's or a success check's command may have.
 const maxCommand = 16 << 10
 
@@ -34,14 +22,14 @@ const maxCommand = 16 << 10
 func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in Input, p Provider, bad fault.Invalid) {
 	before := *a
 	a.Gate = db.Gate{
-		Command: command(ctx, actor, bad, "gate_command", in.GateCommand, before.Gate.Command), BranchMoved: in.GateBranchMoved, NoOpenPR: in.GateNoOpenPR,
+		Command: command(ctx, actor, bad, "gate_command", in.Gate.Command, before.Gate.Command), BranchMoved: in.Gate.BranchMoved, NoOpenPR: in.Gate.NoOpenPR,
 	}
 	a.Success = db.SuccessCheck{
-		Command:  command(ctx, actor, bad, "success_command", in.SuccessCommand, before.Success.Command),
-		Contains: form.Line(bad, "success_contains", "", in.SuccessContains, 1000, false),
+		Command:  command(ctx, actor, bad, "success_command", in.Success.Command, before.Success.Command),
+		Contains: form.Line(bad, "success_contains", "", in.Success.Contains, 1000, false),
 	}
 	if a.SessionType == db.Develop {
-		a.Success.FilesChanged, a.Success.PullRequest = in.SuccessFilesChanged, in.SuccessPullRequest
+		a.Success.FilesChanged, a.Success.PullRequest = in.Success.FilesChanged, in.Success.PullRequest
 	}
 	if a.Success.PullRequest && a.CreatePR {
 		bad["success_pull_request"] = "With Create pull request, Carillon opens it after a run that has succeeded, so the run cannot be asked for it. Ask for changed files instead."

@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -39,8 +40,18 @@ func (k *kit) use(run *Run, u db.TurnUsage) {
 	check(k.t, db.AddUsage(k.t.Context(), k.DB, lease(*s), k.prompts(run)[0].ID, u))
 }
 
-func budget(period string, b BudgetInput) func(*Input) {
-	return func(in *Input) { in.Budget = map[string]BudgetInput{period: b} }
+func budget(period string, l spec.Limits) func(*Input) {
+	return func(in *Input) {
+		in.Budget = spec.Budget{}
+		switch period {
+		case "run":
+			in.Budget.Run = l
+		case "day":
+			in.Budget.Day = l
+		case "month":
+			in.Budget.Month = l
+		}
+	}
 }
 
 func TestInstructionTogglesAddTheirTextsToTheFirstPromptInTheirOrder(t *testing.T) {
@@ -183,7 +194,7 @@ func TestARunThatItsGateSkipsIsNeutralAndItsSessionIsClosed(t *testing.T) {
 
 func TestALoopAsksItsGateAgainAfterAMinuteAndCountsNoIteration(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { loop(in); in.MaxIterations = "1" })
+	a := k.create(func(in *Input) { loop(in); in.MaxIterations = 1 })
 	k.tick(begun)
 	k.finish(Outcome{Status: db.Skipped, Reason: "no", Neutral: true})
 	a = k.reload(a)
@@ -267,7 +278,7 @@ func TestCommandsOfChecksNeedThePermissionForTheShell(t *testing.T) {
 	k := setup(t)
 	plain := account.ActorOf(&db.User{ID: k.jonas.ID, Name: "Jonas", Permissions: []string{string(account.Manage)}})
 	in := k.input()
-	in.GateCommand, in.SuccessCommand = "true", "make test"
+	in.Gate.Command, in.Success.Command = "true", "make test"
 	_, _, err := k.Create(t.Context(), plain, in)
 	wantInvalid(t, err, "gate_command")
 	wantInvalid(t, err, "success_command")
@@ -279,10 +290,10 @@ func TestCommandsOfChecksNeedThePermissionForTheShell(t *testing.T) {
 	in.Version, in.Name = a.Version, "Renamed"
 	_, _, err = k.Update(t.Context(), plain, a.ID, in)
 	check(t, err) // what was there may stay
-	in.Version, in.GateCommand = a.Version+1, "false"
+	in.Version, in.Gate.Command = a.Version+1, "false"
 	_, _, err = k.Update(t.Context(), plain, a.ID, in)
 	wantInvalid(t, err, "gate_command")
-	in.GateCommand, in.SuccessCommand = "", ""
+	in.Gate.Command, in.Success.Command = "", ""
 	_, _, err = k.Update(t.Context(), plain, a.ID, in)
 	check(t, err) // and be taken away
 }
@@ -304,7 +315,7 @@ func TestACommandDoesNotRunForAnOwnerWhoMayRunNone(t *testing.T) {
 func TestASuccessCheckForAPullRequestExcludesCreatingOneAfterwards(t *testing.T) {
 	k := setup(t)
 	in := k.input()
-	in.SuccessPullRequest, in.CreatePR = true, true
+	in.Success.PullRequest, in.CreatePR = true, true
 	_, _, err := k.Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "success_pull_request")
 }

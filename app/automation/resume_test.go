@@ -76,7 +76,7 @@ func TestAWorkerThatStartsEndsItsOwnFormerRunsAlone(t *testing.T) {
 
 func TestASessionWaitsADayForAWorkerAndNoLonger(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Timeout = "1" })
+	a := k.create(func(in *Input) { in.TimeoutMinutes = 1 })
 	run := k.runNow(a)
 	k.clock.Add(24*time.Hour - time.Second)
 	_, err := k.Interrupt(t.Context(), goesOn)
@@ -125,7 +125,7 @@ func TestARunThatWaitedADayForItsProviderSaysSo(t *testing.T) {
 
 func TestATimeoutCountsTheTimeAtWorkOverAttemptsAndResumes(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Timeout, in.Retries = "60", "3" })
+	a := k.create(func(in *Input) { in.TimeoutMinutes, in.Retries = 60, 3 })
 	run := k.runNow(a)
 	k.clock.Add(3 * time.Hour) // for a place
 	s := k.atWork()[0]
@@ -155,7 +155,7 @@ func TestAnOutageBeforeTheAgentBeganIsTriedAgainAndCountsForNothing(t *testing.T
 	k := setup(t)
 	a := k.create(func(in *Input) {
 		recurring("0 * * * *")(in)
-		in.Retries = "0"
+		in.Retries = 0
 	})
 	outage := Outcome{Status: db.Failed, Class: db.ErrorOutage, Reason: "the repository cannot be reached", Neutral: true, Tell: true}
 	for hour := range 4 {

@@ -76,18 +76,19 @@ func TestATransientFailureIsTriedAgainTwiceWithBackoff(t *testing.T) {
 func TestOnlyTransientFailuresAreTriedAgainAndOnlyAsOftenAsTheAutomationSays(t *testing.T) {
 	k := setup(t)
 	for _, tt := range []struct {
-		name, retries string
-		o             Outcome
-		want          bool
+		name    string
+		retries int
+		o       Outcome
+		want    bool
 	}{
-		{"a moment's trouble", "1", momentary, true},
-		{"none allowed", "0", momentary, false},
-		{"a task's failure", "2", failure, false},
-		{"not signed in", "2", Outcome{Status: db.Failed, Class: "auth"}, false},
-		{"a timeout", "2", Outcome{Status: db.TimedOut, Class: "timeout"}, false},
-		{"a success", "2", success, false},
-		{"back in half an hour", "1", Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(30 * time.Minute)}, true},
-		{"back tomorrow", "1", Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(24 * time.Hour)}, false},
+		{"a moment's trouble", 1, momentary, true},
+		{"none allowed", 0, momentary, false},
+		{"a task's failure", 2, failure, false},
+		{"not signed in", 2, Outcome{Status: db.Failed, Class: "auth"}, false},
+		{"a timeout", 2, Outcome{Status: db.TimedOut, Class: "timeout"}, false},
+		{"a success", 2, success, false},
+		{"back in half an hour", 1, Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(30 * time.Minute)}, true},
+		{"back tomorrow", 1, Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(24 * time.Hour)}, false},
 	} {
 		a := k.create(func(in *Input) { in.Retries = tt.retries })
 		k.runNow(a)
@@ -100,7 +101,7 @@ func TestOnlyTransientFailuresAreTriedAgainAndOnlyAsOftenAsTheAutomationSays(t *
 		}
 	}
 	in := k.input()
-	in.Retries = "11"
+	in.Retries = 11
 	_, _, err := k.Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "retries")
 }
@@ -132,7 +133,7 @@ func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
 	}
 	check(t, k.Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
 
-	short := k.create(func(in *Input) { in.Timeout = "0.2" }) // twelve seconds: less than the pause, which does not count
+	short := k.create(func(in *Input) { in.TimeoutMinutes = 0.2 }) // twelve seconds: less than the pause, which does not count
 	k.runNow(short)
 	s, turn = k.next(short)
 	k.clock.Add(10 * time.Second)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -150,7 +151,7 @@ func TestParallelSessionsHaveNoCapUnlessOneIsGiven(t *testing.T) {
 	for range 12 {
 		k.runNow(a)
 	}
-	capped := k.create(func(in *Input) { in.Trigger, in.AllowParallel, in.MaxParallel = "http", true, "10" })
+	capped := k.create(func(in *Input) { in.Trigger, in.AllowParallel, in.MaxParallel = "http", true, 10 })
 	for range 10 {
 		k.runNow(capped)
 	}
@@ -199,10 +200,10 @@ func TestAParameterThatIsGivenEmptyIsEmpty(t *testing.T) {
 }
 
 func TestALoopThatWaitsForItsBudgetGoesOnWhenTheBudgetIsEdited(t *testing.T) {
-	for name, raised := range map[string]map[string]BudgetInput{"none": nil, "higher": {"day": {Turns: "10"}}} {
+	for name, raised := range map[string]spec.Budget{"none": {}, "higher": {Day: spec.Limits{Turns: 10}}} {
 		t.Run(name, func(t *testing.T) {
 			k := setup(t)
-			limited := func(in *Input) { loop(in); in.Budget = map[string]BudgetInput{"day": {Turns: "1"}} }
+			limited := func(in *Input) { loop(in); in.Budget = spec.Budget{Day: spec.Limits{Turns: 1}} }
 			a := k.create(limited)
 			k.tick(at("01 12:00:00"))
 			s := k.claim()[0]
@@ -224,14 +225,14 @@ func TestALoopThatWaitsForItsBudgetGoesOnWhenTheBudgetIsEdited(t *testing.T) {
 }
 
 func TestEachRaiseOfALimitIsAboveWhatItWas(t *testing.T) {
-	for limit, want := range map[string]string{"0.003": "$0.0045 a day", "0.01": "$0.0150 a day", "0.000001": "$0.000002 a day", "5": "$7.50 a day", "0.15": "$0.23 a day"} {
-		t.Run(limit, func(t *testing.T) {
+	for limit, want := range map[float64]string{0.003: "$0.0045 a day", 0.01: "$0.0150 a day", 0.000001: "$0.000002 a day", 5: "$7.50 a day", 0.15: "$0.23 a day"} {
+		t.Run(want, func(t *testing.T) {
 			k := setup(t)
-			a := k.create(budget("day", BudgetInput{Money: limit}))
+			a := k.create(budget("day", spec.Limits{Money: limit}))
 			got, err := k.RaiseBudget(t.Context(), k.jonas, a.ID, "day.money")
 			check(t, err)
 			if after := k.reload(a).Budget.Day.Money; got != want || after <= a.Budget.Day.Money {
-				t.Errorf("$%s becomes “%s”, %g; want %s", limit, got, after, want)
+				t.Errorf("$%g becomes “%s”, %g; want %s", limit, got, after, want)
 			}
 		})
 	}
@@ -245,14 +246,14 @@ func TestNothingLeftIsNotWithoutLimit(t *testing.T) {
 	if got.MostUSD != nil {
 		t.Errorf("without a limit $%g are left", *got.MostUSD)
 	}
-	used := k.spend(k.create(budget("run", BudgetInput{Money: "0.3"})), db.TurnUsage{Counted: true, Priced: true, CostUSD: 0.1 + 0.2})
+	used := k.spend(k.create(budget("run", spec.Limits{Money: 0.3})), db.TurnUsage{Counted: true, Priced: true, CostUSD: 0.1 + 0.2})
 	got, err = k.Allowance(t.Context(), used.Execution.ID, false)
 	check(t, err)
 	if got.MostUSD == nil || *got.MostUSD != 0 || got.Reason == "" {
 		t.Errorf("of a limit that is used up %v are left, because %q", got.MostUSD, got.Reason)
 	}
 	in := k.input()
-	budget("run", BudgetInput{Money: "0.0000001"})(&in)
+	budget("run", spec.Limits{Money: 0.0000001})(&in)
 	_, _, err = k.Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "budget_run_money")
 }

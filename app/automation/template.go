@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -43,19 +44,32 @@ func Templates() []Template {
 	return []Template{
 		{
 			Key: "nightly-audit",
-			Input: Input{
-				Name: "Nightly dependency audit", Trigger: string(db.Recurring), Cron: "0 2 * * *", SessionType: string(db.Develop), ExecutionType: string(db.Inline), AutoComplete: true,
+			Input: Input{Automation: spec.Automation{
+				Name:          "Nightly dependency audit",
+				Trigger:       string(db.Recurring),
+				Cron:          "0 2 * * *",
+				SessionType:   string(db.Develop),
+				ExecutionType: string(db.Inline),
+				AutoComplete:  true,
 				Prompt: "Run a dependency audit and create tickets for any high-severity findings.\n\n" +
 					"Look with list_tickets whether a finding has a ticket already, and leave those out. In each ticket say which package and version, what the finding is, and what mends it. " +
 					"Report with report_result what you found; nothing_to_do when there is nothing new. Change no files.",
-			},
+				Retries: 2,
+			}},
 		},
 		{
 			Key: "release-branch",
-			Input: Input{
-				Name: "Roll a release branch every Friday", Trigger: string(db.Recurring), Cron: "0 16 * * fri", SessionType: string(db.Develop), ExecutionType: string(db.WorkflowDriven),
-				AutoComplete: true, OnlyUnchanged: true, CreatePR: true,
-			},
+			Input: Input{Automation: spec.Automation{
+				Name:          "Roll a release branch every Friday",
+				Trigger:       string(db.Recurring),
+				Cron:          "0 16 * * fri",
+				SessionType:   string(db.Develop),
+				ExecutionType: string(db.WorkflowDriven),
+				AutoComplete:  true,
+				OnlyUnchanged: true,
+				CreatePR:      true,
+				Retries:       2,
+			}},
 			Workflow: &WorkflowTemplate{
 				Name: "Create release branch, bump version, open PR", Description: "Rolls a release branch and opens its pull request.",
 				Messages: []TemplateMessage{
@@ -67,10 +81,16 @@ func Templates() []Template {
 		},
 		{
 			Key: "qa-loop",
-			Input: Input{
-				Name: "Continuous QA loop", Trigger: string(db.Loop), StopText: QueueEmpty, SessionType: string(db.Develop), ExecutionType: string(db.WorkflowDriven),
-				AutoComplete: true, OnlyUnchanged: true,
-			},
+			Input: Input{Automation: spec.Automation{
+				Name:          "Continuous QA loop",
+				Trigger:       string(db.Loop),
+				StopText:      QueueEmpty,
+				SessionType:   string(db.Develop),
+				ExecutionType: string(db.WorkflowDriven),
+				AutoComplete:  true,
+				OnlyUnchanged: true,
+				Retries:       2,
+			}},
 			Workflow: &WorkflowTemplate{
 				Name: "Pick the next ticket from the queue and run QA checks", Description: "Takes the next ticket and checks what it asks for.",
 				Messages: []TemplateMessage{

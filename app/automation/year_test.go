@@ -247,7 +247,7 @@ func (y *annual) owner(n int) account.Actor {
 // edit brings a version of an automation into force. After a time in which it was off somebody switches it on.
 func (y *annual) edit(n, i int) {
 	in := y.input()
-	in.Name, in.Retries, in.AutoComplete = fmt.Sprintf("%03d", n), "0", n%4 != 1
+	in.Name, in.Retries, in.AutoComplete = fmt.Sprintf("%03d", n), 0, n%4 != 1
 	switch {
 	case n < firstLoop:
 		v := y.plan[n][i]
@@ -262,7 +262,7 @@ func (y *annual) edit(n, i int) {
 	case n < firstManual:
 		in.Trigger = "loop"
 		if n%4 == 2 {
-			in.MaxIterations = "12"
+			in.MaxIterations = 12
 		}
 	case n >= firstHTTP:
 		in.Trigger, in.AutoComplete, in.AllowParallel = "http", false, n%2 == 1

@@ -17,6 +17,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/secret"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -64,8 +65,17 @@ func newNight(t *testing.T) *night {
 	n.actor = account.ActorOf(u)
 	list, err := n.Workspaces(t.Context(), n.actor)
 	must(t, err)
-	n.in = automation.Input{Name: "Hourly", Workspace: list[0].ID.String(), Trigger: "recurring", Cron: "0 * * * *", TimeZone: "Europe/Berlin",
-		SessionType: "develop", Prompt: "true", Provider: "shell"}
+	n.in = automation.Input{Automation: spec.Automation{
+		Name:        "Hourly",
+		Workspace:   list[0].ID.String(),
+		Trigger:     "recurring",
+		Cron:        "0 * * * *",
+		TimeZone:    "Europe/Berlin",
+		SessionType: "develop",
+		Prompt:      "true",
+		Provider:    "shell",
+		Retries:     2,
+	}}
 	return n
 }
 
@@ -199,7 +209,7 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 		},
 		"guard, of parallel sessions": func(n *night, _ *db.Automation) {
 			hook := n.create(func(in *automation.Input) {
-				in.Name, in.Trigger, in.Cron, in.TimeZone, in.AllowParallel, in.MaxParallel = "Called", "http", "", "", true, "2"
+				in.Name, in.Trigger, in.Cron, in.TimeZone, in.AllowParallel, in.MaxParallel = "Called", "http", "", "", true, 2
 			})
 			n.now.Add(3600)
 			for range 2 {

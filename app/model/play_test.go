@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/app/secret"
+	"carillon/app/spec"
 	"carillon/app/web"
 	"carillon/db"
 	"carillon/db/dbtest"
@@ -239,13 +239,26 @@ func (s *system) look(ctx context.Context) error {
 
 // input is an automation as the editor sends it.
 func (s *system) input(set, shown Settings, name string, version int64) automation.Input {
-	in := automation.Input{
-		Name: name, Workspace: s.workspace.String(), Trigger: string(set.Trigger), SessionType: "develop", Prompt: set.Prompt, Provider: "agent", Cron: set.Cron,
-		TimeZone: set.Zone, CatchUp: set.CatchUp, MaxIterations: number(set.MaxIterations), StopText: set.StopText, AllowParallel: set.Parallel,
-		MaxParallel: number(set.MaxParallel), AutoComplete: set.AutoComplete, OnlyUnchanged: set.OnlyUnchanged, Version: version,
-	}
+	in := automation.Input{Automation: spec.Automation{
+		Name:          name,
+		Workspace:     s.workspace.String(),
+		Trigger:       string(set.Trigger),
+		SessionType:   "develop",
+		Prompt:        set.Prompt,
+		Provider:      "agent",
+		Cron:          set.Cron,
+		TimeZone:      set.Zone,
+		CatchUp:       set.CatchUp,
+		MaxIterations: set.MaxIterations,
+		StopText:      set.StopText,
+		AllowParallel: set.Parallel,
+		MaxParallel:   set.MaxParallel,
+		AutoComplete:  set.AutoComplete,
+		OnlyUnchanged: set.OnlyUnchanged,
+		Retries:       2,
+	}, Version: version}
 	if set.MostTurns > 0 {
-		in.Budget = map[string]automation.BudgetInput{"day": {Turns: strconv.Itoa(set.MostTurns)}}
+		in.Budget.Day.Turns = set.MostTurns
 	}
 	if set.Flow != 0 {
 		in.ExecutionType, in.Parameters = "workflow", map[string]string{"target": set.Branch, "ticket": set.Ticket}
@@ -260,13 +273,6 @@ func (s *system) input(set, shown Settings, name string, version int64) automati
 		}
 	}
 	return in
-}
-
-func number(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n)
 }
 
 // answer is what an error says to who asked.

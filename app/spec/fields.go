@@ -173,3 +173,10 @@ func SetDefaults(v reflect.Value) {
 		}
 	}
 }
+
+// New is an automation of which nothing was said.
+func New() Automation {
+	var a Automation
+	SetDefaults(reflect.ValueOf(&a).Elem())
+	return a
+}

@@ -4,7 +4,8 @@ package spec
 
 // The tags of the types below: yaml is the name of a field, default its value where it is left out, and form its name in the
 // editor's form; that of a nested type begins those of its fields. A field with from:"env" holds a text that a manifest may
-// take from the environment of its caller. With zero:"none", 0 is no limit, which a manifest says by leaving the field out.
+// take from the environment of its caller. With zero, 0 is no limit: see form.Read for
+// that, and for least, most and unit.
 
 // Automation is what can be said of an automation.
 type Automation struct {
@@ -17,12 +18,12 @@ type Automation struct {
 	Cron          string `yaml:"cron" form:"cron"`
 	TimeZone      string `yaml:"time_zone" form:"time_zone"`
 	CatchUp       bool   `yaml:"catch_up" form:"catch_up"`
-	MaxIterations int    `yaml:"max_iterations" form:"max_iterations"`
+	MaxIterations int    `yaml:"max_iterations" form:"max_iterations" zero:"empty" most:"1000000"`
 	StopText      string `yaml:"stop_text" form:"stop_text"`
 
 	AllowParallel   bool   `yaml:"allow_parallel" form:"allow_parallel"`
-	MaxParallel     int    `yaml:"max_parallel" form:"max_parallel"` // left out: without limit
-	Sender          string `yaml:"sender" form:"sender"`             // who signs the calls of an HTTP Trigger
+	MaxParallel     int    `yaml:"max_parallel" form:"max_parallel" zero:"empty" most:"1000"` // left out: without limit
+	Sender          string `yaml:"sender" form:"sender"`                                      // who signs the calls of an HTTP Trigger
 	SignatureHeader string `yaml:"signature_header" form:"signature_header"`
 	SignatureSecret string `yaml:"signature_secret" form:"signature_secret" from:"env"` // never written; left out: the one stored stays
 	Filter          Filter `yaml:"filter" form:"filter"`
@@ -43,8 +44,8 @@ type Automation struct {
 	OnlyUnchanged  bool    `yaml:"only_unchanged" form:"only_unchanged"`
 	CreatePR       bool    `yaml:"create_pr" form:"create_pr"`
 	MayAutomate    bool    `yaml:"may_automate" form:"may_automate"`
-	TimeoutMinutes float64 `yaml:"timeout_minutes" form:"timeout" default:"360"` // 0: none
-	Retries        int     `yaml:"retries" form:"retries" default:"2"`
+	TimeoutMinutes float64 `yaml:"timeout_minutes" form:"timeout" default:"360" unit:"minutes" most:"43200"` // 0: none
+	Retries        int     `yaml:"retries" form:"retries" default:"2" most:"10"`
 
 	Gate    Gate    `yaml:"gate" form:"gate_"`
 	Success Success `yaml:"success" form:"success_"`
@@ -88,10 +89,10 @@ type Budget struct {
 
 // Limits are those of one period. 0 is no limit.
 type Limits struct {
-	Money   float64 `yaml:"money" form:"money" zero:"none"` // US dollars
-	Tokens  int64   `yaml:"tokens" form:"tokens" zero:"none"`
-	Turns   int     `yaml:"turns" form:"turns" zero:"none"`
-	Minutes float64 `yaml:"minutes" form:"minutes" zero:"none"`
+	Money   float64 `yaml:"money" form:"money" zero:"none" most:"1000000"` // US dollars
+	Tokens  int64   `yaml:"tokens" form:"tokens" zero:"none" most:"1000000000000"`
+	Turns   int     `yaml:"turns" form:"turns" zero:"none" most:"1000000"`
+	Minutes float64 `yaml:"minutes" form:"minutes" zero:"none" most:"1000000"`
 }
 
 // Workflow is what can be said of a workflow.

@@ -18,6 +18,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/middleware"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -416,9 +417,15 @@ func TestWhatASessionChangedIsAbsentUntilItIsKnown(t *testing.T) {
 	s := open(t)
 	b := s.as("Jonas", account.RoleMember)
 	p := b.program()
-	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{
-		Name: "A", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent",
-	})
+	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		Name:        "A",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "Look.",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
 	check(t, err)

@@ -2,11 +2,11 @@ package web
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -70,13 +70,6 @@ func setAgent(provider, model, givenProvider, givenModel *string) {
 	set(model, givenModel)
 }
 
-// setNumber is set for numbers, which forms have as texts.
-func setNumber(to *string, given *int) {
-	if given != nil {
-		*to = strconv.Itoa(*given)
-	}
-}
-
 // into puts what was said over what is there.
 func (f *APIAutomationFields) into(in *automation.Input) {
 	set(&in.Name, f.Name)
@@ -86,9 +79,7 @@ func (f *APIAutomationFields) into(in *automation.Input) {
 	set(&in.StopText, f.StopText)
 	set(&in.CatchUp, f.CatchUp)
 	set(&in.AllowParallel, f.AllowParallel)
-	if f.MaxParallel != nil {
-		in.MaxParallel = numberOrNone(float64(*f.MaxParallel))
-	}
+	set(&in.MaxParallel, f.MaxParallel)
 	set(&in.Sender, f.Sender)
 	set(&in.SignatureHeader, f.SignatureHeader)
 	set(&in.SignatureSecret, f.SignatureSecret)
@@ -105,21 +96,14 @@ func (f *APIAutomationFields) into(in *automation.Input) {
 	set(&in.OnlyUnchanged, f.OnlyUnchanged)
 	set(&in.CreatePR, f.CreatePR)
 	set(&in.MayAutomate, f.MayAutomate)
-	setNumber(&in.Retries, f.Retries)
-	if f.MaxIterations != nil {
-		in.MaxIterations = ""
-		if *f.MaxIterations != 0 {
-			in.MaxIterations = strconv.Itoa(*f.MaxIterations)
-		}
-	}
-	if f.TimeoutMinutes != nil {
-		in.Timeout = strconv.FormatFloat(*f.TimeoutMinutes, 'f', -1, 64)
-	}
+	set(&in.Retries, f.Retries)
+	set(&in.MaxIterations, f.MaxIterations)
+	set(&in.TimeoutMinutes, f.TimeoutMinutes)
 	f.when(in)
 	if f.Filter != nil {
-		in.Filter = db.Filter{Any: f.Filter.Any}
+		in.Filter = spec.Filter{Any: f.Filter.Any}
 		for _, c := range f.Filter.Conditions {
-			in.Filter.Conditions = append(in.Filter.Conditions, db.Condition(c))
+			in.Filter.Conditions = append(in.Filter.Conditions, spec.Condition(c))
 		}
 	}
 	parameters := map[string]string{}
@@ -159,19 +143,14 @@ func (f *APIAutomationFields) when(in *automation.Input) {
 }
 
 func (f *APIAutomationFields) checks(in *automation.Input) {
-	if g := f.Gate; g != nil {
-		in.GateCommand, in.GateBranchMoved, in.GateNoOpenPR = g.Command, g.BranchMoved, g.NoOpenPR
+	if f.Gate != nil {
+		in.Gate = spec.Gate(*f.Gate)
 	}
-	if c := f.Success; c != nil {
-		in.SuccessCommand, in.SuccessContains, in.SuccessFilesChanged, in.SuccessPullRequest = c.Command, c.Contains, c.FilesChanged, c.PullRequest
+	if f.Success != nil {
+		in.Success = spec.Success(*f.Success)
 	}
 	if b := f.Budget; b != nil {
-		in.Budget = map[string]automation.BudgetInput{}
-		for period, l := range map[string]APILimits{"run": b.Run, "day": b.Day, "month": b.Month} {
-			in.Budget[period] = automation.BudgetInput{
-				Money: numberOrNone(l.Money), Tokens: numberOrNone(float64(l.Tokens)), Turns: numberOrNone(float64(l.Turns)), Minutes: numberOrNone(l.Minutes),
-			}
-		}
+		in.Budget = spec.Budget{Run: spec.Limits(b.Run), Day: spec.Limits(b.Day), Month: spec.Limits(b.Month)}
 	}
 }
 
@@ -198,7 +177,7 @@ func (a *api) updateAutomation(ctx context.Context, actor account.Actor, in *upd
 	if err != nil {
 		return APIAutomation{}, err
 	}
-	input := typed(was)
+	input := inputOf(was)
 	input.Parameters, _ = automation.StoredValues(was) // what is secret stays where it is stored
 	in.Body.into(&input)
 	input.Version = in.Body.Version

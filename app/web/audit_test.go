@@ -18,6 +18,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -252,7 +253,16 @@ func TestTheAuditLogNamesTheBotsAndWorkflowsThatAnAutomationWasChangedTo(t *test
 		check(t, err)
 		return made.ID.String()
 	}
-	in := automation.Input{Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "bot", Prompt: "Look.", Provider: "agent", Bot: bot("Rita")}
+	in := automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "bot",
+		Prompt:      "Look.",
+		Provider:    "agent",
+		Bot:         bot("Rita"),
+		Retries:     2,
+	}}
 	a, _, err := s.rules.Create(t.Context(), b.actor, in)
 	check(t, err)
 	in.Bot, in.Version = bot("Otto"), a.Version

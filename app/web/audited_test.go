@@ -14,6 +14,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -229,7 +230,15 @@ func TestRefusalsThatAreNoErrorAreInTheAuditLogToo(t *testing.T) {
 		{"an address that is nothing", "", eve, func() { eve.get("/automations/"+own.String()).expect(t, 404, "") }},
 		{"a tool", "a session has no other workspace than its own", x.who["owner"], func() {
 			w := x.who["owner"].agent(func(in *automation.Input) { in.MayAutomate = true })
-			other, _, err := session.Create(t.Context(), x.who["elsewhere"].actor, automation.Input{Name: "Other", Workspace: mine[0].ID.String(), Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"})
+			other, _, err := session.Create(t.Context(), x.who["elsewhere"].actor, automation.Input{Automation: spec.Automation{
+				Name:        "Other",
+				Workspace:   mine[0].ID.String(),
+				Trigger:     "manual",
+				SessionType: "develop",
+				Prompt:      "Look.",
+				Provider:    "agent",
+				Retries:     2,
+			}})
 			check(t, err)
 			x.refused(x.tool(w.token), "read_automation", map[string]any{"automation": other.ID.String()}, "may not be seen")
 		}},

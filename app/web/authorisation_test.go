@@ -15,6 +15,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -329,9 +330,15 @@ func (x *walk) workspaceOf(name string, members ...string) uuid.UUID {
 
 func (x *walk) automationIn(workspace uuid.UUID, owner *browser, trigger string) *db.Automation {
 	x.t.Helper()
-	a, _, err := x.rules.Create(x.t.Context(), owner.actor, automation.Input{
-		Name: x.name("automation"), Workspace: workspace.String(), Trigger: trigger, SessionType: "develop", Prompt: hush + ", look around.", Provider: "agent",
-	})
+	a, _, err := x.rules.Create(x.t.Context(), owner.actor, automation.Input{Automation: spec.Automation{
+		Name:        x.name("automation"),
+		Workspace:   workspace.String(),
+		Trigger:     trigger,
+		SessionType: "develop",
+		Prompt:      hush + ", look around.",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(x.t, err)
 	return a
 }

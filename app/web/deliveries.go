@@ -14,6 +14,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -178,7 +179,7 @@ func (s *Server) trial(w http.ResponseWriter, r *http.Request, actor account.Act
 	if err != nil {
 		return err
 	}
-	in := typed(a)
+	in := inputOf(a)
 	if r.Method == http.MethodPost {
 		in = automationInput(r)
 		bringsForm(r, views.AutomationURL(automationID.String()))
@@ -203,13 +204,10 @@ func (s *Server) trial(w http.ResponseWriter, r *http.Request, actor account.Act
 
 // sending fills in who signs the calls of an HTTP Trigger, its filter, and what becomes of the payload.
 func sending(f *views.Sending, a *db.Automation, in automation.Input, bad fault.Invalid) {
-	f.Sender.Value, f.Sender.Error = in.Sender, bad["sender"]
-	f.Header.Value, f.Header.Error = in.SignatureHeader, bad["signature_header"]
-	f.Secret.Value, f.Secret.Error = in.SignatureSecret, bad["signature_secret"]
 	if a != nil && a.SignatureSealed != nil {
 		f.Secret.Placeholder = "The one stored stays"
 	}
-	f.Append.Checked, f.Problem = in.AppendPayload, bad["filter"]
+	f.Problem = bad["filter"]
 	if in.Filter.Any {
 		f.Mode.Value = "yes"
 	}
@@ -219,7 +217,7 @@ func sending(f *views.Sending, a *db.Automation, in automation.Input, bad fault.
 	}
 	const spare = 2 // empty lines to fill in
 	for i := range len(in.Filter.Conditions) + spare {
-		c := db.Condition{Operator: automation.OpEquals}
+		c := spec.Condition{Operator: automation.OpEquals}
 		if i < len(in.Filter.Conditions) {
 			c = in.Filter.Conditions[i]
 		}
@@ -233,11 +231,11 @@ func sending(f *views.Sending, a *db.Automation, in automation.Input, bad fault.
 }
 
 // filterInput reads the conditions of the editor's form.
-func filterInput(r *http.Request) db.Filter {
-	f := db.Filter{Any: r.PostForm.Get("filter_any") != ""}
+func filterInput(r *http.Request) spec.Filter {
+	f := spec.Filter{Any: r.PostForm.Get("filter_any") != ""}
 	fields, operators, values := r.PostForm["filter_field"], r.PostForm["filter_operator"], r.PostForm["filter_value"]
 	for i, field := range fields {
-		c := db.Condition{Field: field, Operator: automation.OpEquals}
+		c := spec.Condition{Field: field, Operator: automation.OpEquals}
 		if i < len(operators) {
 			c.Operator = operators[i]
 		}

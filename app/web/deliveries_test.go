@@ -16,6 +16,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -173,20 +174,20 @@ func (h *hook) version() int64 {
 func TestAPayloadThatTheFilterDoesNotWantStartsNothing(t *testing.T) {
 	for _, tt := range []struct {
 		any        bool
-		conditions []db.Condition
+		conditions []spec.Condition
 		body, why  string // why empty: it starts
 	}{
-		{false, []db.Condition{{Field: "action", Operator: "equals", Value: "opened"}}, `{"action":"opened"}`, ""},
-		{false, []db.Condition{{Field: "action", Operator: "equals", Value: "opened"}}, `{"action":"closed"}`, "action equals opened"},
-		{false, []db.Condition{{Field: "action", Operator: "equals", Value: "opened"}}, `{}`, "action equals opened"},
-		{false, []db.Condition{{Field: "pull_request.draft", Operator: "not_equals", Value: "true"}}, `{"pull_request":{"draft":true}}`, "does not equal"},
-		{false, []db.Condition{{Field: "pull_request.title", Operator: "contains", Value: "fix"}, {Field: "x", Operator: "absent"}}, `{"pull_request":{"title":"a fix"}}`, ""},
-		{false, []db.Condition{{Field: "a", Operator: "exists"}, {Field: "b", Operator: "exists"}}, `{"a":null}`, "b is there"},
-		{true, []db.Condition{{Field: "a", Operator: "exists"}, {Field: "b", Operator: "exists"}}, `{"b":1}`, ""},
-		{true, []db.Condition{{Field: "a", Operator: "exists"}, {Field: "b", Operator: "exists"}}, `{"c":1}`, "none of its conditions"},
+		{false, []spec.Condition{{Field: "action", Operator: "equals", Value: "opened"}}, `{"action":"opened"}`, ""},
+		{false, []spec.Condition{{Field: "action", Operator: "equals", Value: "opened"}}, `{"action":"closed"}`, "action equals opened"},
+		{false, []spec.Condition{{Field: "action", Operator: "equals", Value: "opened"}}, `{}`, "action equals opened"},
+		{false, []spec.Condition{{Field: "pull_request.draft", Operator: "not_equals", Value: "true"}}, `{"pull_request":{"draft":true}}`, "does not equal"},
+		{false, []spec.Condition{{Field: "pull_request.title", Operator: "contains", Value: "fix"}, {Field: "x", Operator: "absent"}}, `{"pull_request":{"title":"a fix"}}`, ""},
+		{false, []spec.Condition{{Field: "a", Operator: "exists"}, {Field: "b", Operator: "exists"}}, `{"a":null}`, "b is there"},
+		{true, []spec.Condition{{Field: "a", Operator: "exists"}, {Field: "b", Operator: "exists"}}, `{"b":1}`, ""},
+		{true, []spec.Condition{{Field: "a", Operator: "exists"}, {Field: "b", Operator: "exists"}}, `{"c":1}`, "none of its conditions"},
 	} {
 		t.Run(tt.body, func(t *testing.T) {
-			h := newHook(t, func(in *automation.Input) { in.Filter = db.Filter{Any: tt.any, Conditions: tt.conditions} })
+			h := newHook(t, func(in *automation.Input) { in.Filter = spec.Filter{Any: tt.any, Conditions: tt.conditions} })
 			got := h.send(tt.body)
 			if tt.why == "" {
 				got.expect(t, 200, `"success":true`)
@@ -238,9 +239,16 @@ func TestAnAppendedPayloadIsFencedAsDataOfAnUntrustedSender(t *testing.T) {
 
 func TestAScriptFindsAnAppendedPayloadInAVariableAndStaysAsWritten(t *testing.T) {
 	h := newHook(t, nil)
-	a, token, err := h.rules.Create(t.Context(), h.as("Mira", account.RoleAdministrator).actor, automation.Input{
-		Name: "Script", Workspace: h.workspace, Trigger: "http", SessionType: "develop", Prompt: `echo "$PARAM_payload"`, Provider: "shell", AppendPayload: true,
-	})
+	a, token, err := h.rules.Create(t.Context(), h.as("Mira", account.RoleAdministrator).actor, automation.Input{Automation: spec.Automation{
+		Name:          "Script",
+		Workspace:     h.workspace,
+		Trigger:       "http",
+		SessionType:   "develop",
+		Prompt:        `echo "$PARAM_payload"`,
+		Provider:      "shell",
+		AppendPayload: true,
+		Retries:       2,
+	}})
 	check(t, err)
 	h.a, h.token = a, token
 	got := h.send(`{"x":"$(touch /tmp/owned)"}`)
@@ -255,7 +263,7 @@ func TestAScriptFindsAnAppendedPayloadInAVariableAndStaysAsWritten(t *testing.T)
 }
 
 func TestTheSameDeliveryTwiceAtOnceStartsOneRun(t *testing.T) {
-	h := newHook(t, func(in *automation.Input) { in.AllowParallel, in.MaxParallel = true, "100" })
+	h := newHook(t, func(in *automation.Input) { in.AllowParallel, in.MaxParallel = true, 100 })
 	var all sync.WaitGroup
 	answers := make([]string, 10)
 	for i := range answers {
@@ -308,9 +316,15 @@ func TestADeliveryIsShownAndReplayedWithTheSameInput(t *testing.T) {
 
 func newOther(h *hook) string {
 	h.t.Helper()
-	a, _, err := h.rules.Create(h.t.Context(), h.owner.actor, automation.Input{
-		Name: "Other", Workspace: h.workspace, Trigger: "http", SessionType: "develop", Prompt: "Look.", Provider: "agent",
-	})
+	a, _, err := h.rules.Create(h.t.Context(), h.owner.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Other",
+		Workspace:   h.workspace,
+		Trigger:     "http",
+		SessionType: "develop",
+		Prompt:      "Look.",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(h.t, err)
 	return a.ID.String()
 }
@@ -404,7 +418,7 @@ func TestAnExecutionIsRunAgainWithTheSameInput(t *testing.T) {
 
 func TestAStoredCallIsTriedInTheEditorWithoutRunning(t *testing.T) {
 	h := newHook(t, func(in *automation.Input) {
-		in.Filter = db.Filter{Conditions: []db.Condition{{Field: "what", Operator: "equals", Value: "tests"}}}
+		in.Filter = spec.Filter{Conditions: []spec.Condition{{Field: "what", Operator: "equals", Value: "tests"}}}
 	})
 	h.send(`{"what":"the build"}`).expect(t, 200, `"success":false`)
 	d := h.deliveries("")[0]

@@ -22,7 +22,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/middleware"
-	"carillon/db"
+	"carillon/app/spec"
 	"carillon/db/dbtest"
 )
 
@@ -243,10 +243,17 @@ func (c *costs) stage() *stage {
 	s.session = c.who["manager"].agent(func(in *automation.Input) { in.MayAutomate = true })
 	s.waiting = c.waiting()
 	s.automation = subjects["automation"](c.walk)
-	in := automation.Input{
-		Name: "Called", Workspace: c.workspace, Trigger: "http", SessionType: "develop", Provider: "agent", AppendPayload: true, AllowParallel: true,
-		Prompt: "{{" + strings.Repeat("a.", 31) + "a}} {{what}} {{_payload}} " + strings.Repeat("{{b.c}}", 1000),
-	}
+	in := automation.Input{Automation: spec.Automation{
+		Name:          "Called",
+		Workspace:     c.workspace,
+		Trigger:       "http",
+		SessionType:   "develop",
+		Provider:      "agent",
+		AppendPayload: true,
+		AllowParallel: true,
+		Prompt:        "{{" + strings.Repeat("a.", 31) + "a}} {{what}} {{_payload}} " + strings.Repeat("{{b.c}}", 1000),
+		Retries:       2,
+	}}
 	for range 20 {
 		in.Filter.Conditions = append(in.Filter.Conditions, condition(strings.Repeat("a.", 31)+"a", "contains", "a"))
 	}
@@ -370,8 +377,8 @@ func asJSON(text string) string {
 	return string(raw)
 }
 
-func condition(field, operator, value string) db.Condition {
-	return db.Condition{Field: field, Operator: operator, Value: value}
+func condition(field, operator, value string) spec.Condition {
+	return spec.Condition{Field: field, Operator: operator, Value: value}
 }
 
 // everyRoute sends costly texts as every text of every form and of every call of the API. Shift chooses which.

@@ -21,6 +21,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -261,17 +262,26 @@ func (n *behind) table() []automation.Input {
 	var list []automation.Input
 	for _, trigger := range []db.Trigger{db.Manual, db.OneTime, db.Recurring, db.Loop, db.HTTP} {
 		for i, session := range []string{"develop", "develop-workflow", "develop-plain", "chat", "bot"} {
-			in := automation.Input{
-				Name: string(trigger) + " " + session, Workspace: n.workspace, Trigger: string(trigger), ExecutionType: "inline", Provider: "agent",
-				Prompt: "Look at {{what}}.\n\nThen report.", Parameters: map[string]string{"what": "the: tests # all"},
-				Timeout: "360", Retries: "2", AutoComplete: true,
-			}
+			in := automation.Input{Automation: spec.Automation{
+				Name:           string(trigger) + " " + session,
+				Workspace:      n.workspace,
+				Trigger:        string(trigger),
+				ExecutionType:  "inline",
+				Provider:       "agent",
+				Prompt:         "Look at {{what}}.\n\nThen report.",
+				Parameters:     map[string]string{"what": "the: tests # all"},
+				TimeoutMinutes: 360,
+				Retries:        2,
+				AutoComplete:   true,
+			}}
 			in.SessionType, _, _ = strings.Cut(session, "-")
 			if session != "develop-plain" {
-				in.BaseBranch, in.Model, in.MayAutomate, in.Timeout, in.Retries = "release", "large", true, "90.5", "0"
-				in.QualityInput = automation.QualityInput{
-					GateCommand: "test -f go.mod\nexit 0", GateBranchMoved: true, GateNoOpenPR: true, SuccessCommand: "go test ./...", SuccessContains: "done",
-					Budget: map[string]automation.BudgetInput{"run": {Money: "1.25", Turns: "3"}, "day": {Tokens: "1000000"}, "month": {Money: "20", Minutes: "90.5"}},
+				in.BaseBranch, in.Model, in.MayAutomate, in.TimeoutMinutes, in.Retries = "release", "large", true, 90.5, 0
+				in.Gate = spec.Gate{Command: "test -f go.mod\nexit 0", BranchMoved: true, NoOpenPR: true}
+				in.Success = spec.Success{Command: "go test ./...", Contains: "done"}
+				in.Budget = spec.Budget{
+					Run: spec.Limits{Money: 1.25, Turns: 3}, Day: spec.Limits{Tokens: 1000000},
+					Month: spec.Limits{Money: 20, Minutes: 90.5},
 				}
 			}
 			switch trigger {
@@ -280,14 +290,14 @@ func (n *behind) table() []automation.Input {
 			case db.Recurring:
 				in.Cron, in.TimeZone, in.CatchUp = []string{"*/30 * * * *", "30 2 * * *", "0 0-4 * * sun", "15 1,3 * * *", "0 */2 28 * *"}[i], "Europe/Berlin", i%2 == 0
 			case db.Loop:
-				in.MaxIterations, in.StopText = []string{"", "3"}[i%2], []string{"ALL DONE", ""}[i%2]
+				in.MaxIterations, in.StopText = []int{0, 3}[i%2], []string{"ALL DONE", ""}[i%2]
 			case db.HTTP:
-				in.AllowParallel, in.MaxParallel, in.AppendPayload = i%2 == 0, []string{"3", ""}[i%2], i%2 == 1
+				in.AllowParallel, in.MaxParallel, in.AppendPayload = i%2 == 0, []int{3, 0}[i%2], i%2 == 1
 				if session == "chat" {
 					in.Sender, in.SignatureHeader, in.SignatureSecret = "hmac", "X-Signature", "a secret of some length"
 				}
 				if session != "develop-plain" {
-					in.Filter = db.Filter{Any: true, Conditions: []db.Condition{{Field: "action", Operator: automation.OpEquals, Value: "1"}, {Field: "draft", Operator: automation.OpAbsent}}}
+					in.Filter = spec.Filter{Any: true, Conditions: []spec.Condition{{Field: "action", Operator: automation.OpEquals, Value: "1"}, {Field: "draft", Operator: automation.OpAbsent}}}
 				}
 			}
 			switch session {
@@ -296,7 +306,7 @@ func (n *behind) table() []automation.Input {
 			case "develop-workflow":
 				in.ExecutionType, in.Workflow, in.Prompt, in.AutoComplete = "workflow", n.steps, "", false
 				in.Parameters = map[string]string{"depth": "3", "token": "a secret of some length"}
-				in.SuccessFilesChanged, in.SuccessPullRequest = true, true
+				in.Success.FilesChanged, in.Success.PullRequest = true, true
 			case "bot":
 				in.Bot = n.bot
 			}
@@ -339,19 +349,25 @@ func (d formDoor) send(page *answer, action string, in automation.Input) (id, ho
 			values.Set(name, "true")
 		}
 	}
+	text := func(n float64) string { // 0 is none
+		if n == 0 {
+			return ""
+		}
+		return strconv.FormatFloat(n, 'f', -1, 64)
+	}
 	for name, value := range map[string]string{
 		"name": in.Name, "workspace": in.Workspace, "trigger": in.Trigger, "run_at": in.RunAt, "cron": in.Cron, "time_zone": in.TimeZone,
-		"max_iterations": in.MaxIterations, "stop_text": in.StopText, "max_parallel": in.MaxParallel, "sender": in.Sender, "signature_header": in.SignatureHeader,
+		"max_iterations": text(float64(in.MaxIterations)), "stop_text": in.StopText, "max_parallel": text(float64(in.MaxParallel)), "sender": in.Sender, "signature_header": in.SignatureHeader,
 		"signature_secret": in.SignatureSecret, "session_type": in.SessionType, "execution_type": in.ExecutionType, "prompt": in.Prompt,
-		"workflow": in.Workflow, "bot": in.Bot, "base_branch": in.BaseBranch, "provider": in.Provider, "model": in.Model, "timeout": in.Timeout, "retries": in.Retries,
-		"gate_command": in.GateCommand, "success_command": in.SuccessCommand, "success_contains": in.SuccessContains,
+		"workflow": in.Workflow, "bot": in.Bot, "base_branch": in.BaseBranch, "provider": in.Provider, "model": in.Model, "timeout": fmt.Sprint(in.TimeoutMinutes), "retries": fmt.Sprint(in.Retries),
+		"gate_command": in.Gate.Command, "success_command": in.Success.Command, "success_contains": in.Success.Contains,
 	} {
 		set(name, value)
 	}
 	for name, on := range map[string]bool{
 		"catch_up": in.CatchUp, "allow_parallel": in.AllowParallel, "append_payload": in.AppendPayload, "auto_complete": in.AutoComplete,
 		"only_unchanged": in.OnlyUnchanged, "create_pr": in.CreatePR, "may_automate": in.MayAutomate, "filter_any": in.Filter.Any,
-		"gate_branch_moved": in.GateBranchMoved, "gate_no_open_pr": in.GateNoOpenPR, "success_files_changed": in.SuccessFilesChanged, "success_pull_request": in.SuccessPullRequest,
+		"gate_branch_moved": in.Gate.BranchMoved, "gate_no_open_pr": in.Gate.NoOpenPR, "success_files_changed": in.Success.FilesChanged, "success_pull_request": in.Success.PullRequest,
 	} {
 		tick(name, on)
 	}
@@ -364,10 +380,11 @@ func (d formDoor) send(page *answer, action string, in automation.Input) (id, ho
 		values.Add("filter_operator", c.Operator)
 		values.Add("filter_value", c.Value)
 	}
-	for _, p := range automation.BudgetPeriods {
-		b := in.Budget[p.Key]
-		for unit, value := range map[string]string{"money": b.Money, "tokens": b.Tokens, "turns": b.Turns, "minutes": b.Minutes} {
-			set("budget_"+p.Key+"_"+unit, value)
+	for period, l := range map[string]spec.Limits{"run": in.Budget.Run, "day": in.Budget.Day, "month": in.Budget.Month} {
+		for unit, n := range map[string]float64{
+			"money": l.Money, "tokens": float64(l.Tokens), "turns": float64(l.Turns), "minutes": l.Minutes,
+		} {
+			set("budget_"+period+"_"+unit, text(n))
 		}
 	}
 	var fields []string
@@ -401,32 +418,30 @@ func (d formDoor) enable(e *entered, on bool) {
 
 // spelt is an automation as programs say it: every field by itself.
 func spelt(in automation.Input) fields {
-	number := func(text string) float64 {
-		n, _ := strconv.ParseFloat(text, 64)
-		return n
-	}
-	limits := func(period string) fields {
-		b, l := in.Budget[period], fields{}
-		for unit, value := range map[string]string{"money": b.Money, "tokens": b.Tokens, "turns": b.Turns, "minutes": b.Minutes} {
-			if value != "" {
-				l[unit] = number(value)
+	limits := func(l spec.Limits) fields {
+		said := fields{}
+		for unit, n := range map[string]float64{
+			"money": l.Money, "tokens": float64(l.Tokens), "turns": float64(l.Turns), "minutes": l.Minutes,
+		} {
+			if n != 0 {
+				said[unit] = n
 			}
 		}
-		return l
+		return said
 	}
 	conditions := []fields{}
 	for _, c := range in.Filter.Conditions {
 		conditions = append(conditions, fields{"field": c.Field, "operator": c.Operator, "value": c.Value})
 	}
 	f := fields{
-		"name": in.Name, "trigger": in.Trigger, "cron": in.Cron, "time_zone": in.TimeZone, "max_iterations": number(in.MaxIterations), "stop_text": in.StopText,
-		"catch_up": in.CatchUp, "allow_parallel": in.AllowParallel, "max_parallel": number(in.MaxParallel), "sender": in.Sender, "signature_header": in.SignatureHeader,
+		"name": in.Name, "trigger": in.Trigger, "cron": in.Cron, "time_zone": in.TimeZone, "max_iterations": in.MaxIterations, "stop_text": in.StopText,
+		"catch_up": in.CatchUp, "allow_parallel": in.AllowParallel, "max_parallel": in.MaxParallel, "sender": in.Sender, "signature_header": in.SignatureHeader,
 		"filter": fields{"any": in.Filter.Any, "conditions": conditions}, "append_payload": in.AppendPayload, "session_type": in.SessionType,
 		"execution_type": in.ExecutionType, "prompt": in.Prompt, "parameters": in.Parameters, "base_branch": in.BaseBranch, "provider": in.Provider, "model": in.Model,
-		"toggles": append([]string{}, in.Toggles...), "create_pr": in.CreatePR, "may_automate": in.MayAutomate, "timeout_minutes": number(in.Timeout),
-		"retries": number(in.Retries), "gate": fields{"command": in.GateCommand, "branch_moved": in.GateBranchMoved, "no_open_pr": in.GateNoOpenPR},
-		"success": fields{"command": in.SuccessCommand, "contains": in.SuccessContains, "files_changed": in.SuccessFilesChanged, "pull_request": in.SuccessPullRequest},
-		"budget":  fields{"run": limits("run"), "day": limits("day"), "month": limits("month")},
+		"toggles": append([]string{}, in.Toggles...), "create_pr": in.CreatePR, "may_automate": in.MayAutomate, "timeout_minutes": in.TimeoutMinutes,
+		"retries": in.Retries, "gate": fields{"command": in.Gate.Command, "branch_moved": in.Gate.BranchMoved, "no_open_pr": in.Gate.NoOpenPR},
+		"success": fields{"command": in.Success.Command, "contains": in.Success.Contains, "files_changed": in.Success.FilesChanged, "pull_request": in.Success.PullRequest},
+		"budget":  fields{"run": limits(in.Budget.Run), "day": limits(in.Budget.Day), "month": limits(in.Budget.Month)},
 	}
 	if in.SignatureSecret != "" {
 		f["signature_secret"] = in.SignatureSecret

@@ -9,56 +9,31 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
 
-// automationInput reads the editor's form as typed.
+// automationInput reads the editor's form.
 func automationInput(r *http.Request) automation.Input {
-	f := r.PostForm
-	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
-	on := func(name string) bool { return f.Get(name) != "" && f.Get(name) != "false" }
-	return automation.Input{
-		Name: f.Get("name"), Workspace: f.Get("workspace"), Trigger: f.Get("trigger"), RunAt: f.Get("run_at"), RunAtShown: instant(f.Get("run_at_instant")), Cron: f.Get("cron"),
-		TimeZone: f.Get("time_zone"), MaxIterations: f.Get("max_iterations"), StopText: f.Get("stop_text"), CatchUp: on("catch_up"),
-		Sender: f.Get("sender"), SignatureHeader: f.Get("signature_header"), SignatureSecret: f.Get("signature_secret"), Filter: filterInput(r), AppendPayload: on("append_payload"),
-		AllowParallel: on("allow_parallel"), MaxParallel: f.Get("max_parallel"), SessionType: f.Get("session_type"),
-		ExecutionType: f.Get("execution_type"), Prompt: f.Get("prompt"), Parameters: parameters(r), Workflow: f.Get("workflow"), Bot: f.Get("bot"),
-		BaseBranch: f.Get("base_branch"), Provider: f.Get("provider"), Model: f.Get("model"), Toggles: f["toggles"],
-		AutoComplete: on("auto_complete"), OnlyUnchanged: on("only_unchanged"), CreatePR: on("create_pr"), MayAutomate: on("may_automate"), Timeout: f.Get("timeout"), Retries: f.Get("retries"), Version: version,
-		QualityInput: qualityInput(r),
-	}
+	version, _ := strconv.ParseInt(r.PostForm.Get("version"), 10, 64)
+	in := automation.Input{RunAtShown: instant(r.PostForm.Get("run_at_instant")), Version: version}
+	in.Unread = form.Read(r.PostForm, &in.Automation)
+	in.Filter = filterInput(r)
+	return in
 }
 
-// typed is an automation as the editor would have it typed.
-func typed(a *db.Automation) automation.Input {
-	in := automation.Input{
-		Name: a.Name, Workspace: a.WorkspaceID.String(), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone, StopText: a.StopText,
-		Sender: a.Sender, SignatureHeader: a.SignatureHeader, Filter: a.Filter, AppendPayload: a.AppendPayload,
-		CatchUp: a.CatchUp, AllowParallel: a.AllowParallel, MaxParallel: numberOrNone(float64(a.MaxParallel)), SessionType: string(a.SessionType),
-		ExecutionType: string(a.ExecutionType), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
-		Model: a.Model, Toggles: a.Toggles, AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
-		Timeout: strconv.FormatFloat(float64(a.TimeoutSeconds)/60, 'f', -1, 64), Retries: strconv.Itoa(a.Retries), Version: a.Version,
-		QualityInput: typedQuality(a),
-	}
+// inputOf is an automation as it is, for somebody who changes it.
+func inputOf(a *db.Automation) automation.Input {
+	in := automation.Input{Automation: automation.Spec(a), Version: a.Version}
 	if !a.RunAt.IsZero() {
 		in.RunAt, in.RunAtShown = cron.Shown(a.RunAt, zoneNamed(a.TimeZone)), a.RunAt
-	}
-	if a.BotID != uuid.Nil {
-		in.Bot = a.BotID.String()
-	}
-	if a.WorkflowID != uuid.Nil {
-		in.Workflow = a.WorkflowID.String()
-	}
-	if a.MaxIterations > 0 {
-		in.MaxIterations = strconv.Itoa(a.MaxIterations)
 	}
 	return in
 }
@@ -81,10 +56,8 @@ func keepMoment(in *automation.Input) {
 
 // blankAutomation is what a new automation begins with.
 func blankAutomation(actor account.Actor) automation.Input {
-	in := automation.Input{
-		Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline),
-		AutoComplete: true, Timeout: strconv.Itoa(int(automation.DefaultTimeout / time.Minute)), Retries: strconv.Itoa(automation.DefaultRetries),
-	}
+	in := automation.Input{Automation: spec.New()}
+	in.Trigger = string(db.Manual)
 	offerSchedule(&in, actor)
 	return in
 }
@@ -128,7 +101,7 @@ func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
-	in := typed(a)
+	in := inputOf(a)
 	offerSchedule(&in, actor)
 	return s.editor(w, r, actor, http.StatusOK, a, in, nil)
 }
@@ -223,11 +196,11 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 		f.ID, f.Was, title = a.ID.String(), a.Name, "Edit "+a.Name
 	}
 	f.Version = strconv.FormatInt(in.Version, 10)
-	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
-	check := func(field *views.Field, on bool) { field.Checked, field.Error = on, bad[field.Name] }
-
-	fill(&f.Name, in.Name)
-	fill(&f.Workspace, in.Workspace)
+	values := form.Write(&in.Automation)
+	for name := range in.Unread { // as it was typed
+		values.Set(name, r.PostForm.Get(name))
+	}
+	fillFields(&f, &in.Automation, values, bad)
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -235,19 +208,11 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 	for _, ws := range list {
 		f.Workspace.Options = append(f.Workspace.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
 	}
-	fill(&f.BaseBranch, in.BaseBranch)
-	fill(&f.Trigger, in.Trigger)
-	fill(&f.RunAt, in.RunAt)
 	f.Moment = momentOf(in.RunAt, in.TimeZone, in.RunAtShown)
-	fill(&f.Cron, in.Cron)
-	fill(&f.TimeZone, in.TimeZone)
 	f.TimeZone.Suggest = cron.Zones()
-	fill(&f.MaxIterations, in.MaxIterations)
-	fill(&f.StopText, in.StopText)
-	fill(&f.SessionType, in.SessionType)
-	fill(&f.ExecutionType, cmp(in.ExecutionType, string(db.Inline)))
-	fill(&f.Prompt, in.Prompt)
-	fill(&f.Provider, in.Provider)
+	if in.ExecutionType == "" {
+		f.ExecutionType.Value = string(db.Inline)
+	}
 	for _, p := range s.Providers() {
 		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
 		if p.ID == in.Provider {
@@ -256,16 +221,6 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 			}
 		}
 	}
-	fill(&f.Model, in.Model)
-	check(&f.AutoComplete, in.AutoComplete)
-	check(&f.OnlyUnchanged, in.OnlyUnchanged)
-	check(&f.CreatePR, in.CreatePR)
-	check(&f.MayAutomate, in.MayAutomate)
-	check(&f.CatchUp, in.CatchUp)
-	check(&f.AllowParallel, in.AllowParallel)
-	fill(&f.MaxParallel, in.MaxParallel)
-	fill(&f.Timeout, in.Timeout)
-	fill(&f.Retries, in.Retries)
 	sending(&f.Sending, a, in, bad)
 	if err := s.botField(r, actor, &f, in, bad); err != nil {
 		return err

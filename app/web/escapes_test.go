@@ -11,7 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
-	"carillon/db"
+	"carillon/app/spec"
 )
 
 // escapedNUL is how JSON writes a NUL, as six characters of plain text: in a regular expression, say.
@@ -27,13 +27,21 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		"loop": func(in *automation.Input) { in.Trigger, in.StopText = "loop", "Over." },
 		"hook": func(in *automation.Input) {
 			in.Trigger = "http"
-			in.Filter.Conditions = append(in.Filter.Conditions, db.Condition{Field: "action", Operator: automation.OpEquals, Value: "opened"})
+			in.Filter.Conditions = append(in.Filter.Conditions, spec.Condition{Field: "action", Operator: automation.OpEquals, Value: "opened"})
 		},
 		"filled": func(in *automation.Input) {
 			in.Prompt, in.Parameters = "Look at {{what}}.", map[string]string{"what": "this"}
 		},
 	} {
-		in := automation.Input{Name: "A " + name, Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"}
+		in := automation.Input{Automation: spec.Automation{
+			Name:        "A " + name,
+			Workspace:   s.workspace,
+			Trigger:     "manual",
+			SessionType: "develop",
+			Prompt:      "Look.",
+			Provider:    "agent",
+			Retries:     2,
+		}}
 		change(&in)
 		a, _, err := b.rules.Create(t.Context(), b.actor, in)
 		check(t, err)

@@ -56,9 +56,15 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 		page[part] = strings.Contains(ada.get("/automations/new").body, part)
 	}
 
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
-		Name: "Nightly", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Provider: "shell", Prompt: "true",
-	})
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Nightly",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Provider:    "shell",
+		Prompt:      "true",
+		Retries:     2,
+	}})
 	check(t, err)
 	line := map[string]bool{}
 	for name := range s.lastAudit(a.ID).After {

@@ -16,6 +16,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -259,7 +260,15 @@ func (b *browser) settled() []string {
 	check(b.t, err)
 	bot, err := rules.CreateBot(ctx, b.actor, automation.BotInput{Name: "My bot", Workspace: own, Instructions: "Look.", Enabled: true})
 	check(b.t, err)
-	input := automation.Input{Name: "My own", Workspace: own, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"}
+	input := automation.Input{Automation: spec.Automation{
+		Name:        "My own",
+		Workspace:   own,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "Look.",
+		Provider:    "agent",
+		Retries:     2,
+	}}
 	var pages []string
 	for _, change := range []func(*automation.Input){
 		func(*automation.Input) {}, func(in *automation.Input) { in.Trigger = "http" },

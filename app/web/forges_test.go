@@ -21,6 +21,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/middleware"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -40,9 +41,15 @@ func (b *browser) repository(name, gitURL string, kind forge.Kind) *db.Workspace
 func (b *browser) opened(w *db.Workspace, trigger, branch string) *db.Session {
 	b.t.Helper()
 	ctx := b.t.Context()
-	a, _, err := b.rules.Create(ctx, b.actor, automation.Input{
-		Name: "Mend " + w.Name, Workspace: w.ID.String(), Trigger: trigger, SessionType: "develop", Prompt: "Mend it.", Provider: "agent",
-	})
+	a, _, err := b.rules.Create(ctx, b.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Mend " + w.Name,
+		Workspace:   w.ID.String(),
+		Trigger:     trigger,
+		SessionType: "develop",
+		Prompt:      "Mend it.",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(b.t, err)
 	if trigger == "loop" {
 		_, err = b.rules.StartDue(ctx)

@@ -8,6 +8,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -79,11 +80,18 @@ func TestAWorkspaceIsChangedThroughItsForm(t *testing.T) {
 func TestTextsKeepTheirLinesWhenTheirFormIsSavedUnchanged(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
-		Name: "Lines", Workspace: s.workspace, Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), Provider: "agent",
-		Prompt: "\n\nTell {{who}}.\n", Parameters: map[string]string{"who": "\nAda\n\nGrace\n"},
-		QualityInput: automation.QualityInput{GateCommand: "\ntrue\n"},
-	})
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+		Name:          "Lines",
+		Workspace:     s.workspace,
+		Trigger:       string(db.Manual),
+		SessionType:   string(db.Develop),
+		ExecutionType: string(db.Inline),
+		Provider:      "agent",
+		Prompt:        "\n\nTell {{who}}.\n",
+		Parameters:    map[string]string{"who": "\nAda\n\nGrace\n"},
+		Gate:          spec.Gate{Command: "\ntrue\n"},
+		Retries:       2,
+	}})
 	check(t, err)
 	address := "/automations/" + a.ID.String()
 	ada.submit(ada.formAt(address+"/edit", address)).expect(t, 303, "")
@@ -99,9 +107,16 @@ func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 	ada := s.as("ada", account.RoleAdministrator)
 	_, err := s.server.DB.NewUpdate().Model((*db.User)(nil)).Set("time_zone = 'Europe/Berlin'").Where("email = 'ada@example.com'").Exec(t.Context())
 	check(t, err)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
-		Name: "Later", Workspace: s.workspace, Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), Provider: "agent", Prompt: "Look.",
-	})
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+		Name:          "Later",
+		Workspace:     s.workspace,
+		Trigger:       string(db.Manual),
+		SessionType:   string(db.Develop),
+		ExecutionType: string(db.Inline),
+		Provider:      "agent",
+		Prompt:        "Look.",
+		Retries:       2,
+	}})
 	check(t, err)
 	address := "/automations/" + a.ID.String()
 	ada.submit(ada.formAt(address+"/edit", address), "trigger", "recurring").expect(t, 303, "")
@@ -118,10 +133,18 @@ func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T) {
 	s := open(t)
 	ada, grace := s.as("ada", account.RoleAdministrator), s.as("grace", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
-		Name: "Nightly", Workspace: s.workspace, Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), Provider: "agent",
-		Prompt: "Look at {{what}}.", Parameters: map[string]string{"what": "the log"}, Toggles: []string{"edge_cases"},
-	})
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+		Name:          "Nightly",
+		Workspace:     s.workspace,
+		Trigger:       string(db.Manual),
+		SessionType:   string(db.Develop),
+		ExecutionType: string(db.Inline),
+		Provider:      "agent",
+		Prompt:        "Look at {{what}}.",
+		Parameters:    map[string]string{"what": "the log"},
+		Toggles:       []string{"edge_cases"},
+		Retries:       2,
+	}})
 	check(t, err)
 	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
 	check(t, err)
@@ -247,10 +270,17 @@ func TestAFormSentWhileSignedOutIsKeptAndCanBeSentAgain(t *testing.T) {
 func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
-		Name: "Ask", Workspace: s.workspace, Trigger: string(db.Manual), SessionType: string(db.Develop), ExecutionType: string(db.Inline), Provider: "agent",
-		Prompt: "Ask {{who}} about {{what}}.", Parameters: map[string]string{"who": "Ada\nGrace", "what": "bugs"},
-	})
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+		Name:          "Ask",
+		Workspace:     s.workspace,
+		Trigger:       string(db.Manual),
+		SessionType:   string(db.Develop),
+		ExecutionType: string(db.Inline),
+		Provider:      "agent",
+		Prompt:        "Ask {{who}} about {{what}}.",
+		Parameters:    map[string]string{"who": "Ada\nGrace", "what": "bugs"},
+		Retries:       2,
+	}})
 	check(t, err)
 	// While the prompt is written: the name goes and comes back.
 	gone := ada.post("/automations/placeholders", "prompt", "Ask about {{what}}.", "provider", "agent", "param.who", "Ada\r\nGrace", "param.what", "bugs")
@@ -352,9 +382,16 @@ func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
 	ada := s.as("ada", account.RoleAdministrator)
 	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Broken", Priority: "medium"})
 	check(t, err)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
-		Name: "A", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", ExecutionType: "inline", Provider: "agent", Prompt: "Look.",
-	})
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+		Name:          "A",
+		Workspace:     s.workspace,
+		Trigger:       "manual",
+		SessionType:   "develop",
+		ExecutionType: "inline",
+		Provider:      "agent",
+		Prompt:        "Look.",
+		Retries:       2,
+	}})
 	check(t, err)
 	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
 	check(t, err)

@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/secret"
+	"carillon/app/spec"
 )
 
 // FuzzToolArguments reads what agents give to tools.
@@ -31,7 +32,10 @@ func FuzzToolArguments(f *testing.F) {
 		if in.Name != nil && strings.ContainsRune(*in.Name, 0) {
 			t.Errorf("the name is %q", *in.Name)
 		}
-		given := automation.Input{Workspace: "one"}
+		given := automation.Input{Automation: spec.Automation{
+			Workspace: "one",
+			Retries:   2,
+		}}
 		if err := in.into(t.Context(), &mcpCaller{server: &Server{}}, &given); in.Workspace == nil && err != nil {
 			t.Error(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -269,9 +270,15 @@ func TestNoCopyOfANoticeGoesToAnAddressThatNobodyConfirmed(t *testing.T) {
 func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 	s := open(t)
 	ada, mira, left := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember), s.as("Lee", account.RoleMember)
-	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{
-		Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent",
-	})
+	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "Look.",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(t, err)
 	for _, who := range []*browser{ada, mira, left} {
 		check(t, db.SaveNoticePreferences(t.Context(), s.server.DB, &db.NoticePreferences{UserID: who.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))

@@ -17,6 +17,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/forge"
+	"carillon/app/spec"
 	"carillon/app/transcript"
 	"carillon/db"
 )
@@ -96,7 +97,16 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 		b.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(t, 200, "")
 	}
 	hook("github/pull_request.closed_unmerged.json") // tells the creator
-	token := b.create(automation.Input{Name: "H " + markup, Workspace: w.ID.String(), Trigger: "http", SessionType: "develop", Provider: "agent", Prompt: markup + " {{what}} {{nothing}}", AllowParallel: true})
+	token := b.create(automation.Input{Automation: spec.Automation{
+		Name:          "H " + markup,
+		Workspace:     w.ID.String(),
+		Trigger:       "http",
+		SessionType:   "develop",
+		Provider:      "agent",
+		Prompt:        markup + " {{what}} {{nothing}}",
+		AllowParallel: true,
+		Retries:       2,
+	}})
 	req, err := http.NewRequest(http.MethodPost, b.http.URL+"/api/automations/http-trigger?q="+markup[:1], strings.NewReader(`{"what":`+quoted(markup)+`}`))
 	check(t, err)
 	req.Header.Set("Content-Type", "application/json")

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -17,9 +18,15 @@ import (
 func TestPagesOfAutomationsLeaveNoneOutWhateverTheLetters(t *testing.T) {
 	b := open(t).as("Jonas", "member")
 	for i := range pageSize + 10 {
-		_, _, err := b.rules.Create(t.Context(), b.actor, automation.Input{
-			Name: fmt.Sprintf("İẞŁ %02d", i), Workspace: b.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent",
-		})
+		_, _, err := b.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+			Name:        fmt.Sprintf("İẞŁ %02d", i),
+			Workspace:   b.workspace,
+			Trigger:     "manual",
+			SessionType: "develop",
+			Prompt:      "Look.",
+			Provider:    "agent",
+			Retries:     2,
+		}})
 		check(t, err)
 	}
 	seen := map[string]bool{}

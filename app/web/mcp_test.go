@@ -17,6 +17,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/middleware"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -32,7 +33,15 @@ type working struct {
 func (b *browser) agent(change func(*automation.Input)) *working {
 	b.t.Helper()
 	ctx := b.t.Context()
-	in := automation.Input{Name: "Nightly audit", Workspace: b.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Audit {{what}}.", Provider: "agent"}
+	in := automation.Input{Automation: spec.Automation{
+		Name:        "Nightly audit",
+		Workspace:   b.workspace,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "Audit {{what}}.",
+		Provider:    "agent",
+		Retries:     2,
+	}}
 	if change != nil {
 		change(&in)
 	}
@@ -298,7 +307,15 @@ func TestTicketsOfOtherWorkspacesAreNotFoundThroughMCP(t *testing.T) {
 func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	target, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Name: "Target", Workspace: b.workspace, Trigger: "manual", SessionType: "chat", Prompt: "x", Provider: "agent"})
+	target, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Target",
+		Workspace:   b.workspace,
+		Trigger:     "manual",
+		SessionType: "chat",
+		Prompt:      "x",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(t, err)
 	managing := []string{"create_automation", "edit_automation", "enable_automation", "list_automations", "run_automation"}
 
@@ -365,7 +382,15 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 	b.get("/tickets").expect(t, http.StatusOK, "By hand")
 
 	lena := s.as("Lena", account.RoleMember)
-	hers, _, err := s.rules.Create(t.Context(), lena.actor, automation.Input{Name: "Lena's", Workspace: b.workspace, Trigger: "manual", SessionType: "chat", Prompt: "x", Provider: "agent"})
+	hers, _, err := s.rules.Create(t.Context(), lena.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Lena's",
+		Workspace:   b.workspace,
+		Trigger:     "manual",
+		SessionType: "chat",
+		Prompt:      "x",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(t, err)
 	s.refused(c, "run_automation", map[string]any{"automation": hers.ID.String()}, "nothing like this")
 	s.refused(c, "read_automation", nil, "Give the id")
@@ -386,7 +411,15 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 func TestEveryRefusedCallOfASessionIsInItsTranscriptAndInTheAuditLog(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	theirs, _, err := s.rules.Create(t.Context(), s.as("Lee", account.RoleMember).actor, automation.Input{Name: "Target", Workspace: b.workspace, Trigger: "manual", SessionType: "chat", Prompt: "x", Provider: "agent"})
+	theirs, _, err := s.rules.Create(t.Context(), s.as("Lee", account.RoleMember).actor, automation.Input{Automation: spec.Automation{
+		Name:        "Target",
+		Workspace:   b.workspace,
+		Trigger:     "manual",
+		SessionType: "chat",
+		Prompt:      "x",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(t, err)
 	plain, managing := b.agent(nil), b.agent(func(in *automation.Input) { in.Name, in.MayAutomate = "Manager", true })
 	c := s.tool(plain.token)

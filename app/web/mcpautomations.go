@@ -329,7 +329,7 @@ func (c *mcpCaller) editAutomation(ctx context.Context, in editAutomationArgs) (
 	if a, err = c.server.Rules.Editable(ctx, c.actor, a.ID); err != nil {
 		return savedResult{}, err
 	}
-	input := typed(a)
+	input := inputOf(a)
 	input.Parameters, _ = automation.StoredValues(a) // what is secret stays where it is stored
 	if err := in.into(ctx, c, &input); err != nil {
 		return savedResult{}, err

@@ -21,6 +21,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/middleware"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -210,7 +211,16 @@ func (h *happening) later(d time.Duration) {
 // make makes an automation of the owner's.
 func (h *happening) make(change func(*automation.Input)) *db.Automation {
 	h.t.Helper()
-	in := automation.Input{Name: h.name("automation"), Workspace: h.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent", AutoComplete: true}
+	in := automation.Input{Automation: spec.Automation{
+		Name:         h.name("automation"),
+		Workspace:    h.workspace,
+		Trigger:      "manual",
+		SessionType:  "develop",
+		Prompt:       "Look.",
+		Provider:     "agent",
+		AutoComplete: true,
+		Retries:      2,
+	}}
 	if change != nil {
 		change(&in)
 	}

@@ -14,6 +14,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/app/transcript"
 	"carillon/db"
 	"carillon/views"
@@ -166,10 +167,16 @@ func TestASessionThatWaitsForASilentWorkerSaysSoAndAnAdministratorGivesItUp(t *t
 func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
 	s := open(t)
 	mira := s.as("Mira", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{
-		Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "chat", Prompt: "Look around.", Provider: "agent",
-		QualityInput: automation.QualityInput{GateBranchMoved: true},
-	})
+	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "chat",
+		Prompt:      "Look around.",
+		Provider:    "agent",
+		Gate:        spec.Gate{BranchMoved: true},
+		Retries:     2,
+	}})
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), mira.actor, a.ID, nil)
 	check(t, err)
@@ -180,9 +187,15 @@ func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
 // agentRun starts a run of an automation of the provider agent.
 func (s *site) agentRun(b *browser) *automation.Run {
 	s.t.Helper()
-	a, _, err := s.rules.Create(s.t.Context(), b.actor, automation.Input{
-		Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "chat", Prompt: "Look around.", Provider: "agent",
-	})
+	a, _, err := s.rules.Create(s.t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "chat",
+		Prompt:      "Look around.",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(s.t, err)
 	run, err := s.rules.RunNow(s.t.Context(), b.actor, a.ID, nil)
 	check(s.t, err)

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,43 +16,6 @@ import (
 	"carillon/views"
 )
 
-// qualityInput reads the editor's fields of gate, success check and budget as typed.
-func qualityInput(r *http.Request) automation.QualityInput {
-	f := r.PostForm
-	on := func(name string) bool { return f.Get(name) != "" && f.Get(name) != "false" }
-	in := automation.QualityInput{
-		GateCommand: f.Get("gate_command"), GateBranchMoved: on("gate_branch_moved"), GateNoOpenPR: on("gate_no_open_pr"),
-		SuccessCommand: f.Get("success_command"), SuccessContains: f.Get("success_contains"),
-		SuccessFilesChanged: on("success_files_changed"), SuccessPullRequest: on("success_pull_request"), Budget: map[string]automation.BudgetInput{},
-	}
-	for _, p := range automation.BudgetPeriods {
-		name := "budget_" + p.Key + "_"
-		in.Budget[p.Key] = automation.BudgetInput{Money: f.Get(name + "money"), Tokens: f.Get(name + "tokens"), Turns: f.Get(name + "turns"), Minutes: f.Get(name + "minutes")}
-	}
-	return in
-}
-
-// typedQuality is what an automation's runs have to pass as the editor would have it typed.
-func typedQuality(a *db.Automation) automation.QualityInput {
-	limits := func(l db.Limits) automation.BudgetInput {
-		return automation.BudgetInput{
-			Money: numberOrNone(l.Money), Tokens: numberOrNone(float64(l.Tokens)), Turns: numberOrNone(float64(l.Turns)), Minutes: numberOrNone(l.Minutes),
-		}
-	}
-	return automation.QualityInput{
-		GateCommand: a.Gate.Command, GateBranchMoved: a.Gate.BranchMoved, GateNoOpenPR: a.Gate.NoOpenPR, SuccessCommand: a.Success.Command,
-		SuccessContains: a.Success.Contains, SuccessFilesChanged: a.Success.FilesChanged, SuccessPullRequest: a.Success.PullRequest,
-		Budget: map[string]automation.BudgetInput{"run": limits(a.Budget.Run), "day": limits(a.Budget.Day), "month": limits(a.Budget.Month)},
-	}
-}
-
-func numberOrNone(n float64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatFloat(n, 'f', -1, 64)
-}
-
 // qualityRoutes are those of usage, budgets and session toggles.
 func (s *Server) qualityRoutes(mux *routeTable) {
 	mux.HandleFunc("POST /automations/{id}/budget/{limit}", s.page(s.raiseBudget))
@@ -64,34 +26,18 @@ func (s *Server) qualityRoutes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/toggles/{key}/reset", s.page(s.resetToggle))
 }
 
-// fillQuality puts toggles, gate, success check and budget into the editor.
+// fillQuality completes the part of the editor with toggles, gate, success check and budget.
 func fillQuality(f *views.AutomationForm, in automation.Input, bad fault.Invalid, actor account.Actor) {
-	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
-	check := func(field *views.Field, on bool) { field.Checked, field.Error = on, bad[field.Name] }
 	for _, t := range automation.Toggles {
 		f.Toggles = append(f.Toggles, views.Field{Label: t.Name, Value: t.Key, Checked: slices.Contains(in.Toggles, t.Key)})
 	}
 	f.TogglesError.Error = bad[f.TogglesError.Name]
 	q := &f.Quality
-	fill(&q.GateCommand, in.GateCommand)
-	check(&q.GateBranchMoved, in.GateBranchMoved)
-	check(&q.GateNoOpenPR, in.GateNoOpenPR)
-	fill(&q.SuccessCommand, in.SuccessCommand)
-	fill(&q.SuccessContains, in.SuccessContains)
-	check(&q.SuccessFilesChanged, in.SuccessFilesChanged)
-	check(&q.SuccessPullRequest, in.SuccessPullRequest)
 	if !actor.Can(account.UseShell) { // read only rather than disabled, so that it is posted and stays as it is
 		for _, field := range []*views.Field{&q.GateCommand, &q.SuccessCommand} {
 			field.Hint = "You may not run commands on a worker, so this cannot be changed by you."
 			field.Attrs = map[string]any{"readonly": true}
 		}
-	}
-	for i := range q.Budget {
-		row, typed := &q.Budget[i], in.Budget[q.Budget[i].Key]
-		fill(&row.Money, typed.Money)
-		fill(&row.Tokens, typed.Tokens)
-		fill(&row.Turns, typed.Turns)
-		fill(&row.Minutes, typed.Minutes)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -129,9 +130,16 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 	b.get("/settings/usage").expect(t, http.StatusOK, "Nothing was used")
 	made := func(name, provider string) *db.Automation {
 		t.Helper()
-		a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{
-			Name: name, Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "x", Provider: provider, AutoComplete: true,
-		})
+		a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+			Name:         name,
+			Workspace:    s.workspace,
+			Trigger:      "manual",
+			SessionType:  "develop",
+			Prompt:       "x",
+			Provider:     provider,
+			AutoComplete: true,
+			Retries:      2,
+		}})
 		check(t, err)
 		return a
 	}
@@ -189,10 +197,17 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 func TestABudgetIsRaisedWithOneClickFromItsNotice(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{
-		Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "x", Provider: "agent", AutoComplete: true,
-		QualityInput: automation.QualityInput{Budget: map[string]automation.BudgetInput{"day": {Tokens: "100"}}},
-	})
+	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		Name:         "Audit",
+		Workspace:    s.workspace,
+		Trigger:      "manual",
+		SessionType:  "develop",
+		Prompt:       "x",
+		Provider:     "agent",
+		AutoComplete: true,
+		Budget:       spec.Budget{Day: spec.Limits{Tokens: 100}},
+		Retries:      2,
+	}})
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
 	check(t, err)

@@ -7,13 +7,23 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
 func TestASessionSaysForWhomItActsAndWhatItMay(t *testing.T) {
 	s := open(t)
 	owner, manager := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager)
-	in := automation.Input{Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent", MayAutomate: true}
+	in := automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "Look.",
+		Provider:    "agent",
+		MayAutomate: true,
+		Retries:     2,
+	}}
 	a, _, err := s.rules.Create(t.Context(), owner.actor, in)
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), manager.actor, a.ID, nil)
@@ -32,7 +42,15 @@ func TestASessionSaysForWhomItActsAndWhatItMay(t *testing.T) {
 func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 	s := open(t)
 	owner, manager := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager)
-	in := automation.Input{Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"}
+	in := automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "Look.",
+		Provider:    "agent",
+		Retries:     2,
+	}}
 	plain, _, err := s.rules.Create(t.Context(), owner.actor, in)
 	check(t, err)
 	in.MayAutomate = true
@@ -86,7 +104,15 @@ func TestAnOfferIsAnsweredOnThePageOfItsAutomation(t *testing.T) {
 	s := open(t)
 	owner, manager, viewer := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager), s.as("Vera", account.RoleMember)
 	s.custom(viewer, "Viewers", account.ViewAll)
-	in := automation.Input{Name: "Audit", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "Look.", Provider: "agent"}
+	in := automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "Look.",
+		Provider:    "agent",
+		Retries:     2,
+	}}
 	a, _, err := s.rules.Create(t.Context(), owner.actor, in)
 	check(t, err)
 	page := "/automations/" + a.ID.String()

@@ -13,6 +13,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -44,9 +45,15 @@ func (s *site) work(said string, end automation.Outcome, changes *db.ChangeSumma
 // started runs an automation of a person and returns the path of its session.
 func (b *browser) started() string {
 	b.t.Helper()
-	a, _, err := b.rules.Create(b.t.Context(), b.actor, automation.Input{
-		Name: "Audit", Workspace: b.workspace, Trigger: "manual", SessionType: "chat", Prompt: "Look around.", Provider: "agent",
-	})
+	a, _, err := b.rules.Create(b.t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		Name:        "Audit",
+		Workspace:   b.workspace,
+		Trigger:     "manual",
+		SessionType: "chat",
+		Prompt:      "Look around.",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(b.t, err)
 	run, err := b.rules.RunNow(b.t.Context(), b.actor, a.ID, nil)
 	check(b.t, err)

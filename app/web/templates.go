@@ -17,7 +17,8 @@ import (
 func (s *Server) beginWith(r *http.Request, actor account.Actor, t automation.Template, in *automation.Input, ws *db.Workspace) (views.Link, error) {
 	blank := *in
 	*in = t.Input
-	in.Workspace, in.Provider, in.Model, in.TimeZone, in.Timeout, in.MaxParallel, in.Retries = blank.Workspace, blank.Provider, blank.Model, blank.TimeZone, blank.Timeout, blank.MaxParallel, blank.Retries
+	in.Workspace, in.Provider, in.Model = blank.Workspace, blank.Provider, blank.Model
+	in.TimeZone, in.TimeoutMinutes, in.Retries = blank.TimeZone, blank.TimeoutMinutes, blank.Retries
 	in.CreatePR = in.CreatePR && ws != nil && automation.CanHavePullRequests(ws)
 	if s.isScript(in.Provider) { // a pattern is for an agent, and no script
 		in.Provider, in.Model = s.anyAgent(), ""

@@ -49,8 +49,8 @@ func TestWhatATemplateFillsInCanBeSavedAsItIs(t *testing.T) {
 		check(t, err)
 		_, err = s.server.beginWith(r, b.actor, template, &in, &list[0])
 		check(t, err)
-		if in.Retries != "2" || in.Timeout != "360" {
-			t.Errorf("%s shows %q retries and a timeout of %q; want what a new automation shows", template.Key, in.Retries, in.Timeout)
+		if in.Retries != 2 || in.TimeoutMinutes != 360 {
+			t.Errorf("%s shows %d retries and a timeout of %g; want what a new automation shows", template.Key, in.Retries, in.TimeoutMinutes)
 		}
 		if in.Workflow == "" && in.ExecutionType == string(db.WorkflowDriven) {
 			continue // it is to be created first

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -113,7 +114,15 @@ func TestASessionShowsItsTicketAndATicketItsSessions(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	at := b.ticket("title", "Mend it")
-	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Name: "QA loop", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", Prompt: "x", Provider: "agent"})
+	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		Name:        "QA loop",
+		Workspace:   s.workspace,
+		Trigger:     "manual",
+		SessionType: "develop",
+		Prompt:      "x",
+		Provider:    "agent",
+		Retries:     2,
+	}})
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
 	check(t, err)

@@ -23,6 +23,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/middleware"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -37,9 +38,16 @@ type hook struct {
 func newHook(t *testing.T, change func(*automation.Input)) *hook {
 	s := open(t)
 	owner := s.as("Jonas", account.RoleMember)
-	in := automation.Input{
-		Name: "Triage", Workspace: s.workspace, Trigger: "http", SessionType: "develop", Prompt: "Look at {{what}} of {{who}}.", Provider: "agent", AutoComplete: true,
-	}
+	in := automation.Input{Automation: spec.Automation{
+		Name:         "Triage",
+		Workspace:    s.workspace,
+		Trigger:      "http",
+		SessionType:  "develop",
+		Prompt:       "Look at {{what}} of {{who}}.",
+		Provider:     "agent",
+		AutoComplete: true,
+		Retries:      2,
+	}}
 	if change != nil {
 		change(&in)
 	}
@@ -441,7 +449,7 @@ func TestTwoHundredSimultaneousCallsStartOneRunAndTheOthersAreToldOfIt(t *testin
 }
 
 func TestAllowParallelSessionsBypassesTheGuardUpToItsCap(t *testing.T) {
-	h := newHook(t, func(in *automation.Input) { in.AllowParallel, in.MaxParallel = true, "3" })
+	h := newHook(t, func(in *automation.Input) { in.AllowParallel, in.MaxParallel = true, 3 })
 	for i := range 5 {
 		res := h.call("POST", endpoint, h.token, "", nil)
 		if want := map[bool]int{true: 200, false: 409}[i < 3]; res.StatusCode != want {

@@ -12,6 +12,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -430,7 +431,7 @@ func defaultChoice(p db.Parameter) string {
 // workflowParameters answers the editor when a workflow is chosen.
 func (s *Server) workflowParameters(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var f views.AutomationForm
-	if err := s.workflowField(r, actor, &f, nil, automation.Input{Workflow: r.FormValue("workflow")}, nil); err != nil {
+	if err := s.workflowField(r, actor, &f, nil, automation.Input{Automation: spec.Automation{Workflow: r.FormValue("workflow")}}, nil); err != nil {
 		return err
 	}
 	return s.show(w, r, views.ParameterFields(f.Parameters))

@@ -7,6 +7,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 )
 
 func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testing.T) {
@@ -62,10 +63,17 @@ func TestAStoredValueThatIsTakenOutOfTheFormOfARunGivesWayToTheWorkflowsDefault(
 		},
 	})
 	check(t, err)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{
-		Name: "A", Workspace: s.workspace, Trigger: "manual", SessionType: "develop", ExecutionType: "workflow", Workflow: wf.ID.String(), Provider: "agent",
-		Parameters: map[string]string{"city": "Rome", "level": "high", "strict": "true", "note": "x"},
-	})
+	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+		Name:          "A",
+		Workspace:     s.workspace,
+		Trigger:       "manual",
+		SessionType:   "develop",
+		ExecutionType: "workflow",
+		Workflow:      wf.ID.String(),
+		Provider:      "agent",
+		Parameters:    map[string]string{"city": "Rome", "level": "high", "strict": "true", "note": "x"},
+		Retries:       2,
+	}})
 	check(t, err)
 	address := "/automations/" + a.ID.String()
 	ada.submit(ada.formAt(address+"/runs", address+"/runs"), "param.city", "", "param.level", "", "param.strict", "", "param.note", "").expect(t, 303, "")

@@ -315,3 +315,11 @@ func (s *Server) removeWorkspace(w http.ResponseWriter, r *http.Request, actor a
 	}
 	return s.redirect(w, r, "/workspaces", "Removed.")
 }
+
+// numberOrNone is a number of which 0 is none.
+func numberOrNone(n float64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(n, 'f', -1, 64)
+}
