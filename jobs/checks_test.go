@@ -194,15 +194,16 @@ func TestAGateLetsTheRunBeginInAFreshWorktree(t *testing.T) {
 func TestAGateOnTheBranchSkipsUntilItMoves(t *testing.T) {
 	k, messages := setupAgent(t)
 	in := automation.Input{Automation: spec.Automation{
-		Name:         "Watch",
-		Workspace:    k.workspace.String(),
-		Trigger:      "manual",
-		SessionType:  "develop",
-		Prompt:       "[[say ok]]",
-		Provider:     "agent",
-		AutoComplete: true,
-		Gate:         spec.Gate{BranchMoved: true},
-		Retries:      2,
+		TimeoutMinutes: 360,
+		Name:           "Watch",
+		Workspace:      k.workspace.String(),
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "[[say ok]]",
+		Provider:       "agent",
+		AutoComplete:   true,
+		Gate:           spec.Gate{BranchMoved: true},
+		Retries:        2,
 	}}
 	a, _, err := k.rules.Create(t.Context(), k.actor, in)
 	check(t, err)

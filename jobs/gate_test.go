@@ -76,14 +76,15 @@ func TestALoopWhoseGateIsClosedHasOneRowWhileAllPlacesAreTaken(t *testing.T) {
 	let := k.occupied()
 	defer let()
 	a, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Loop",
-		Workspace:   k.workspace.String(),
-		Trigger:     "loop",
-		SessionType: "develop",
-		Prompt:      "echo ran",
-		Provider:    "shell",
-		Gate:        spec.Gate{Command: "exit 3"},
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Loop",
+		Workspace:      k.workspace.String(),
+		Trigger:        "loop",
+		SessionType:    "develop",
+		Prompt:         "echo ran",
+		Provider:       "shell",
+		Gate:           spec.Gate{Command: "exit 3"},
+		Retries:        2,
 	}})
 	check(t, err)
 	skipped := func(times int) {

@@ -191,13 +191,14 @@ func (p *post) automation(name string) uuid.UUID {
 	list, err := p.rules.Workspaces(p.t.Context(), p.mira)
 	check(p.t, err)
 	in := automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   list[0].ID.String(),
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "Look around.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      list[0].ID.String(),
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look around.",
+		Provider:       "agent",
+		Retries:        2,
 	}}
 	a, _, err := p.rules.Create(p.t.Context(), p.mira, in)
 	check(p.t, err)

@@ -47,17 +47,18 @@ func TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond(t *testing.T) {
 			k.start()
 			due := time.Now().UTC().Add(time.Minute).Truncate(time.Minute)
 			a, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
-				Name:          "Once",
-				Workspace:     k.workspace.String(),
-				Trigger:       "one_time",
-				RunAt:         due.Format("2006-01-02T15:04"),
-				TimeZone:      "UTC",
-				SessionType:   "develop",
-				Prompt:        "do it",
-				Provider:      "fake",
-				AutoComplete:  true,
-				OnlyUnchanged: true,
-				Retries:       2,
+				TimeoutMinutes: 360,
+				Name:           "Once",
+				Workspace:      k.workspace.String(),
+				Trigger:        "one_time",
+				RunAt:          due.Format("2006-01-02T15:04"),
+				TimeZone:       "UTC",
+				SessionType:    "develop",
+				Prompt:         "do it",
+				Provider:       "fake",
+				AutoComplete:   true,
+				OnlyUnchanged:  true,
+				Retries:        2,
 			}})
 			check(t, err)
 			_, err = d.NewRaw("UPDATE automations SET next_run_at = now() WHERE id = ?", a.ID).Exec(t.Context())

@@ -84,16 +84,17 @@ func newWorking(b *testing.B, files, places int) *working {
 func (x *working) script(text string) uuid.UUID {
 	x.b.Helper()
 	a, _, err := x.rules.Create(x.b.Context(), x.actor, automation.Input{Automation: spec.Automation{
-		Name:          "Script",
-		Workspace:     x.workspace.String(),
-		Trigger:       "http",
-		SessionType:   "develop",
-		Prompt:        text,
-		Provider:      "shell",
-		AutoComplete:  true,
-		AllowParallel: true,
-		MaxParallel:   1000,
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Script",
+		Workspace:      x.workspace.String(),
+		Trigger:        "http",
+		SessionType:    "develop",
+		Prompt:         text,
+		Provider:       "shell",
+		AutoComplete:   true,
+		AllowParallel:  true,
+		MaxParallel:    1000,
+		Retries:        2,
 	}})
 	must(x.b, err)
 	return a.ID

@@ -144,15 +144,16 @@ func (l testLog) Write(b []byte) (int, error) {
 func (k *kit) run(script string, change func(*automation.Input)) *automation.Run {
 	k.t.Helper()
 	in := automation.Input{Automation: spec.Automation{
-		Name:          "Script",
-		Workspace:     k.workspace.String(),
-		Trigger:       "manual",
-		SessionType:   "develop",
-		Prompt:        script,
-		Provider:      "shell",
-		AutoComplete:  true,
-		OnlyUnchanged: true,
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Script",
+		Workspace:      k.workspace.String(),
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         script,
+		Provider:       "shell",
+		AutoComplete:   true,
+		OnlyUnchanged:  true,
+		Retries:        2,
 	}}
 	if change != nil {
 		change(&in)
@@ -388,15 +389,16 @@ func TestTheWholeOfALongAnswerIsJudged(t *testing.T) {
 		}
 	}
 	loop, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
-		Name:         "Loop",
-		Workspace:    k.workspace.String(),
-		Trigger:      "loop",
-		StopText:     "WELL DONE",
-		SessionType:  "develop",
-		Prompt:       "set +o pipefail; " + fill + "echo WELL DONE",
-		Provider:     "shell",
-		AutoComplete: true,
-		Retries:      2,
+		TimeoutMinutes: 360,
+		Name:           "Loop",
+		Workspace:      k.workspace.String(),
+		Trigger:        "loop",
+		StopText:       "WELL DONE",
+		SessionType:    "develop",
+		Prompt:         "set +o pipefail; " + fill + "echo WELL DONE",
+		Provider:       "shell",
+		AutoComplete:   true,
+		Retries:        2,
 	}})
 	check(t, err)
 	var reason string

@@ -104,14 +104,15 @@ func (k *kit) actor(id uuid.UUID) account.Actor {
 // input is an automation that is right as it stands.
 func (k *kit) input() Input {
 	return Input{Automation: spec.Automation{
-		Name:         "Audit",
-		Workspace:    k.workspace.ID.String(),
-		Trigger:      "manual",
-		SessionType:  "develop",
-		Prompt:       "Look around.",
-		Provider:     "agent",
-		AutoComplete: true,
-		Retries:      2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      k.workspace.ID.String(),
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look around.",
+		Provider:       "agent",
+		AutoComplete:   true,
+		Retries:        2,
 	}}
 }
 

@@ -66,15 +66,16 @@ func newNight(t *testing.T) *night {
 	list, err := n.Workspaces(t.Context(), n.actor)
 	must(t, err)
 	n.in = automation.Input{Automation: spec.Automation{
-		Name:        "Hourly",
-		Workspace:   list[0].ID.String(),
-		Trigger:     "recurring",
-		Cron:        "0 * * * *",
-		TimeZone:    "Europe/Berlin",
-		SessionType: "develop",
-		Prompt:      "true",
-		Provider:    "shell",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Hourly",
+		Workspace:      list[0].ID.String(),
+		Trigger:        "recurring",
+		Cron:           "0 * * * *",
+		TimeZone:       "Europe/Berlin",
+		SessionType:    "develop",
+		Prompt:         "true",
+		Provider:       "shell",
+		Retries:        2,
 	}}
 	return n
 }

@@ -51,17 +51,18 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 	}
 	for i, cron := range []string{"* * * * *", "* * * * *", "*/3 * * * *", "2-59/7 * * * *"} {
 		_, _, err := s.rules[0].Create(ctx, s.people["Mira"], automation.Input{Automation: spec.Automation{
-			Name:         fmt.Sprint("Clock ", i),
-			Workspace:    s.workspace.String(),
-			Trigger:      "recurring",
-			SessionType:  "chat",
-			Prompt:       "Look.",
-			Provider:     "agent",
-			Cron:         cron,
-			TimeZone:     "UTC",
-			CatchUp:      i%2 == 1,
-			AutoComplete: true,
-			Retries:      2,
+			TimeoutMinutes: 360,
+			Name:           fmt.Sprint("Clock ", i),
+			Workspace:      s.workspace.String(),
+			Trigger:        "recurring",
+			SessionType:    "chat",
+			Prompt:         "Look.",
+			Provider:       "agent",
+			Cron:           cron,
+			TimeZone:       "UTC",
+			CatchUp:        i%2 == 1,
+			AutoComplete:   true,
+			Retries:        2,
 		}})
 		if err != nil {
 			return "", "", err
@@ -69,16 +70,17 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 	}
 	for i, trigger := range []string{"loop", "one_time", "one_time"} {
 		_, _, err := s.rules[0].Create(ctx, s.people["Mira"], automation.Input{Automation: spec.Automation{
-			Name:         "Clock " + trigger,
-			Workspace:    s.workspace.String(),
-			Trigger:      trigger,
-			SessionType:  "chat",
-			Prompt:       "Look.",
-			Provider:     "agent",
-			RunAt:        begin.Add(time.Duration(6*i) * time.Minute).Format(time.RFC3339),
-			TimeZone:     "UTC",
-			AutoComplete: true,
-			Retries:      2,
+			TimeoutMinutes: 360,
+			Name:           "Clock " + trigger,
+			Workspace:      s.workspace.String(),
+			Trigger:        trigger,
+			SessionType:    "chat",
+			Prompt:         "Look.",
+			Provider:       "agent",
+			RunAt:          begin.Add(time.Duration(6*i) * time.Minute).Format(time.RFC3339),
+			TimeZone:       "UTC",
+			AutoComplete:   true,
+			Retries:        2,
 		}})
 		if err != nil {
 			return "", "", err

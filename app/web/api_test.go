@@ -418,13 +418,14 @@ func TestWhatASessionChangedIsAbsentUntilItIsKnown(t *testing.T) {
 	b := s.as("Jonas", account.RoleMember)
 	p := b.program()
 	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
-		Name:        "A",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "Look.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "A",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)

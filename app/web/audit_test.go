@@ -254,14 +254,15 @@ func TestTheAuditLogNamesTheBotsAndWorkflowsThatAnAutomationWasChangedTo(t *test
 		return made.ID.String()
 	}
 	in := automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "bot",
-		Prompt:      "Look.",
-		Provider:    "agent",
-		Bot:         bot("Rita"),
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "bot",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		Bot:            bot("Rita"),
+		Retries:        2,
 	}}
 	a, _, err := s.rules.Create(t.Context(), b.actor, in)
 	check(t, err)

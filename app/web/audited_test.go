@@ -231,13 +231,14 @@ func TestRefusalsThatAreNoErrorAreInTheAuditLogToo(t *testing.T) {
 		{"a tool", "a session has no other workspace than its own", x.who["owner"], func() {
 			w := x.who["owner"].agent(func(in *automation.Input) { in.MayAutomate = true })
 			other, _, err := session.Create(t.Context(), x.who["elsewhere"].actor, automation.Input{Automation: spec.Automation{
-				Name:        "Other",
-				Workspace:   mine[0].ID.String(),
-				Trigger:     "manual",
-				SessionType: "develop",
-				Prompt:      "Look.",
-				Provider:    "agent",
-				Retries:     2,
+				TimeoutMinutes: 360,
+				Name:           "Other",
+				Workspace:      mine[0].ID.String(),
+				Trigger:        "manual",
+				SessionType:    "develop",
+				Prompt:         "Look.",
+				Provider:       "agent",
+				Retries:        2,
 			}})
 			check(t, err)
 			x.refused(x.tool(w.token), "read_automation", map[string]any{"automation": other.ID.String()}, "may not be seen")

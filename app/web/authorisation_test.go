@@ -331,13 +331,14 @@ func (x *walk) workspaceOf(name string, members ...string) uuid.UUID {
 func (x *walk) automationIn(workspace uuid.UUID, owner *browser, trigger string) *db.Automation {
 	x.t.Helper()
 	a, _, err := x.rules.Create(x.t.Context(), owner.actor, automation.Input{Automation: spec.Automation{
-		Name:        x.name("automation"),
-		Workspace:   workspace.String(),
-		Trigger:     trigger,
-		SessionType: "develop",
-		Prompt:      hush + ", look around.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           x.name("automation"),
+		Workspace:      workspace.String(),
+		Trigger:        trigger,
+		SessionType:    "develop",
+		Prompt:         hush + ", look around.",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(x.t, err)
 	return a

@@ -240,14 +240,15 @@ func TestAnAppendedPayloadIsFencedAsDataOfAnUntrustedSender(t *testing.T) {
 func TestAScriptFindsAnAppendedPayloadInAVariableAndStaysAsWritten(t *testing.T) {
 	h := newHook(t, nil)
 	a, token, err := h.rules.Create(t.Context(), h.as("Mira", account.RoleAdministrator).actor, automation.Input{Automation: spec.Automation{
-		Name:          "Script",
-		Workspace:     h.workspace,
-		Trigger:       "http",
-		SessionType:   "develop",
-		Prompt:        `echo "$PARAM_payload"`,
-		Provider:      "shell",
-		AppendPayload: true,
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Script",
+		Workspace:      h.workspace,
+		Trigger:        "http",
+		SessionType:    "develop",
+		Prompt:         `echo "$PARAM_payload"`,
+		Provider:       "shell",
+		AppendPayload:  true,
+		Retries:        2,
 	}})
 	check(t, err)
 	h.a, h.token = a, token
@@ -317,13 +318,14 @@ func TestADeliveryIsShownAndReplayedWithTheSameInput(t *testing.T) {
 func newOther(h *hook) string {
 	h.t.Helper()
 	a, _, err := h.rules.Create(h.t.Context(), h.owner.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Other",
-		Workspace:   h.workspace,
-		Trigger:     "http",
-		SessionType: "develop",
-		Prompt:      "Look.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Other",
+		Workspace:      h.workspace,
+		Trigger:        "http",
+		SessionType:    "develop",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(h.t, err)
 	return a.ID.String()

@@ -244,15 +244,16 @@ func (c *costs) stage() *stage {
 	s.waiting = c.waiting()
 	s.automation = subjects["automation"](c.walk)
 	in := automation.Input{Automation: spec.Automation{
-		Name:          "Called",
-		Workspace:     c.workspace,
-		Trigger:       "http",
-		SessionType:   "develop",
-		Provider:      "agent",
-		AppendPayload: true,
-		AllowParallel: true,
-		Prompt:        "{{" + strings.Repeat("a.", 31) + "a}} {{what}} {{_payload}} " + strings.Repeat("{{b.c}}", 1000),
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Called",
+		Workspace:      c.workspace,
+		Trigger:        "http",
+		SessionType:    "develop",
+		Provider:       "agent",
+		AppendPayload:  true,
+		AllowParallel:  true,
+		Prompt:         "{{" + strings.Repeat("a.", 31) + "a}} {{what}} {{_payload}} " + strings.Repeat("{{b.c}}", 1000),
+		Retries:        2,
 	}}
 	for range 20 {
 		in.Filter.Conditions = append(in.Filter.Conditions, condition(strings.Repeat("a.", 31)+"a", "contains", "a"))

@@ -34,13 +34,14 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		},
 	} {
 		in := automation.Input{Automation: spec.Automation{
-			Name:        "A " + name,
-			Workspace:   s.workspace,
-			Trigger:     "manual",
-			SessionType: "develop",
-			Prompt:      "Look.",
-			Provider:    "agent",
-			Retries:     2,
+			TimeoutMinutes: 360,
+			Name:           "A " + name,
+			Workspace:      s.workspace,
+			Trigger:        "manual",
+			SessionType:    "develop",
+			Prompt:         "Look.",
+			Provider:       "agent",
+			Retries:        2,
 		}}
 		change(&in)
 		a, _, err := b.rules.Create(t.Context(), b.actor, in)

@@ -57,13 +57,14 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 	}
 
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Nightly",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Provider:    "shell",
-		Prompt:      "true",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Nightly",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Provider:       "shell",
+		Prompt:         "true",
+		Retries:        2,
 	}})
 	check(t, err)
 	line := map[string]bool{}

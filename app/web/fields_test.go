@@ -261,13 +261,14 @@ func (b *browser) settled() []string {
 	bot, err := rules.CreateBot(ctx, b.actor, automation.BotInput{Name: "My bot", Workspace: own, Instructions: "Look.", Enabled: true})
 	check(b.t, err)
 	input := automation.Input{Automation: spec.Automation{
-		Name:        "My own",
-		Workspace:   own,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "Look.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "My own",
+		Workspace:      own,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		Retries:        2,
 	}}
 	var pages []string
 	for _, change := range []func(*automation.Input){

@@ -42,13 +42,14 @@ func (b *browser) opened(w *db.Workspace, trigger, branch string) *db.Session {
 	b.t.Helper()
 	ctx := b.t.Context()
 	a, _, err := b.rules.Create(ctx, b.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Mend " + w.Name,
-		Workspace:   w.ID.String(),
-		Trigger:     trigger,
-		SessionType: "develop",
-		Prompt:      "Mend it.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Mend " + w.Name,
+		Workspace:      w.ID.String(),
+		Trigger:        trigger,
+		SessionType:    "develop",
+		Prompt:         "Mend it.",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(b.t, err)
 	if trigger == "loop" {

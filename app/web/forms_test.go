@@ -81,16 +81,17 @@ func TestTextsKeepTheirLinesWhenTheirFormIsSavedUnchanged(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
-		Name:          "Lines",
-		Workspace:     s.workspace,
-		Trigger:       string(db.Manual),
-		SessionType:   string(db.Develop),
-		ExecutionType: string(db.Inline),
-		Provider:      "agent",
-		Prompt:        "\n\nTell {{who}}.\n",
-		Parameters:    map[string]string{"who": "\nAda\n\nGrace\n"},
-		Gate:          spec.Gate{Command: "\ntrue\n"},
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Lines",
+		Workspace:      s.workspace,
+		Trigger:        string(db.Manual),
+		SessionType:    string(db.Develop),
+		ExecutionType:  string(db.Inline),
+		Provider:       "agent",
+		Prompt:         "\n\nTell {{who}}.\n",
+		Parameters:     map[string]string{"who": "\nAda\n\nGrace\n"},
+		Gate:           spec.Gate{Command: "\ntrue\n"},
+		Retries:        2,
 	}})
 	check(t, err)
 	address := "/automations/" + a.ID.String()
@@ -108,14 +109,15 @@ func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 	_, err := s.server.DB.NewUpdate().Model((*db.User)(nil)).Set("time_zone = 'Europe/Berlin'").Where("email = 'ada@example.com'").Exec(t.Context())
 	check(t, err)
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
-		Name:          "Later",
-		Workspace:     s.workspace,
-		Trigger:       string(db.Manual),
-		SessionType:   string(db.Develop),
-		ExecutionType: string(db.Inline),
-		Provider:      "agent",
-		Prompt:        "Look.",
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Later",
+		Workspace:      s.workspace,
+		Trigger:        string(db.Manual),
+		SessionType:    string(db.Develop),
+		ExecutionType:  string(db.Inline),
+		Provider:       "agent",
+		Prompt:         "Look.",
+		Retries:        2,
 	}})
 	check(t, err)
 	address := "/automations/" + a.ID.String()
@@ -134,16 +136,17 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 	s := open(t)
 	ada, grace := s.as("ada", account.RoleAdministrator), s.as("grace", account.RoleAdministrator)
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
-		Name:          "Nightly",
-		Workspace:     s.workspace,
-		Trigger:       string(db.Manual),
-		SessionType:   string(db.Develop),
-		ExecutionType: string(db.Inline),
-		Provider:      "agent",
-		Prompt:        "Look at {{what}}.",
-		Parameters:    map[string]string{"what": "the log"},
-		Toggles:       []string{"edge_cases"},
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Nightly",
+		Workspace:      s.workspace,
+		Trigger:        string(db.Manual),
+		SessionType:    string(db.Develop),
+		ExecutionType:  string(db.Inline),
+		Provider:       "agent",
+		Prompt:         "Look at {{what}}.",
+		Parameters:     map[string]string{"what": "the log"},
+		Toggles:        []string{"edge_cases"},
+		Retries:        2,
 	}})
 	check(t, err)
 	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
@@ -271,15 +274,16 @@ func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
-		Name:          "Ask",
-		Workspace:     s.workspace,
-		Trigger:       string(db.Manual),
-		SessionType:   string(db.Develop),
-		ExecutionType: string(db.Inline),
-		Provider:      "agent",
-		Prompt:        "Ask {{who}} about {{what}}.",
-		Parameters:    map[string]string{"who": "Ada\nGrace", "what": "bugs"},
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Ask",
+		Workspace:      s.workspace,
+		Trigger:        string(db.Manual),
+		SessionType:    string(db.Develop),
+		ExecutionType:  string(db.Inline),
+		Provider:       "agent",
+		Prompt:         "Ask {{who}} about {{what}}.",
+		Parameters:     map[string]string{"who": "Ada\nGrace", "what": "bugs"},
+		Retries:        2,
 	}})
 	check(t, err)
 	// While the prompt is written: the name goes and comes back.
@@ -383,14 +387,15 @@ func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
 	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Broken", Priority: "medium"})
 	check(t, err)
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
-		Name:          "A",
-		Workspace:     s.workspace,
-		Trigger:       "manual",
-		SessionType:   "develop",
-		ExecutionType: "inline",
-		Provider:      "agent",
-		Prompt:        "Look.",
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "A",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		ExecutionType:  "inline",
+		Provider:       "agent",
+		Prompt:         "Look.",
+		Retries:        2,
 	}})
 	check(t, err)
 	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})

@@ -33,8 +33,9 @@ func FuzzToolArguments(f *testing.F) {
 			t.Errorf("the name is %q", *in.Name)
 		}
 		given := automation.Input{Automation: spec.Automation{
-			Workspace: "one",
-			Retries:   2,
+			TimeoutMinutes: 360,
+			Workspace:      "one",
+			Retries:        2,
 		}}
 		if err := in.into(t.Context(), &mcpCaller{server: &Server{}}, &given); in.Workspace == nil && err != nil {
 			t.Error(err)

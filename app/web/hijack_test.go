@@ -271,13 +271,14 @@ func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 	s := open(t)
 	ada, mira, left := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember), s.as("Lee", account.RoleMember)
 	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "Look.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(t, err)
 	for _, who := range []*browser{ada, mira, left} {

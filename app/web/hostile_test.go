@@ -98,14 +98,15 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 	}
 	hook("github/pull_request.closed_unmerged.json") // tells the creator
 	token := b.create(automation.Input{Automation: spec.Automation{
-		Name:          "H " + markup,
-		Workspace:     w.ID.String(),
-		Trigger:       "http",
-		SessionType:   "develop",
-		Provider:      "agent",
-		Prompt:        markup + " {{what}} {{nothing}}",
-		AllowParallel: true,
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "H " + markup,
+		Workspace:      w.ID.String(),
+		Trigger:        "http",
+		SessionType:    "develop",
+		Provider:       "agent",
+		Prompt:         markup + " {{what}} {{nothing}}",
+		AllowParallel:  true,
+		Retries:        2,
 	}})
 	req, err := http.NewRequest(http.MethodPost, b.http.URL+"/api/automations/http-trigger?q="+markup[:1], strings.NewReader(`{"what":`+quoted(markup)+`}`))
 	check(t, err)

@@ -19,13 +19,14 @@ func TestPagesOfAutomationsLeaveNoneOutWhateverTheLetters(t *testing.T) {
 	b := open(t).as("Jonas", "member")
 	for i := range pageSize + 10 {
 		_, _, err := b.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
-			Name:        fmt.Sprintf("İẞŁ %02d", i),
-			Workspace:   b.workspace,
-			Trigger:     "manual",
-			SessionType: "develop",
-			Prompt:      "Look.",
-			Provider:    "agent",
-			Retries:     2,
+			TimeoutMinutes: 360,
+			Name:           fmt.Sprintf("İẞŁ %02d", i),
+			Workspace:      b.workspace,
+			Trigger:        "manual",
+			SessionType:    "develop",
+			Prompt:         "Look.",
+			Provider:       "agent",
+			Retries:        2,
 		}})
 		check(t, err)
 	}

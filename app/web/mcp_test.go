@@ -34,13 +34,14 @@ func (b *browser) agent(change func(*automation.Input)) *working {
 	b.t.Helper()
 	ctx := b.t.Context()
 	in := automation.Input{Automation: spec.Automation{
-		Name:        "Nightly audit",
-		Workspace:   b.workspace,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "Audit {{what}}.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Nightly audit",
+		Workspace:      b.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Audit {{what}}.",
+		Provider:       "agent",
+		Retries:        2,
 	}}
 	if change != nil {
 		change(&in)
@@ -308,13 +309,14 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	target, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Target",
-		Workspace:   b.workspace,
-		Trigger:     "manual",
-		SessionType: "chat",
-		Prompt:      "x",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Target",
+		Workspace:      b.workspace,
+		Trigger:        "manual",
+		SessionType:    "chat",
+		Prompt:         "x",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(t, err)
 	managing := []string{"create_automation", "edit_automation", "enable_automation", "list_automations", "run_automation"}
@@ -383,13 +385,14 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 
 	lena := s.as("Lena", account.RoleMember)
 	hers, _, err := s.rules.Create(t.Context(), lena.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Lena's",
-		Workspace:   b.workspace,
-		Trigger:     "manual",
-		SessionType: "chat",
-		Prompt:      "x",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Lena's",
+		Workspace:      b.workspace,
+		Trigger:        "manual",
+		SessionType:    "chat",
+		Prompt:         "x",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(t, err)
 	s.refused(c, "run_automation", map[string]any{"automation": hers.ID.String()}, "nothing like this")
@@ -412,13 +415,14 @@ func TestEveryRefusedCallOfASessionIsInItsTranscriptAndInTheAuditLog(t *testing.
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	theirs, _, err := s.rules.Create(t.Context(), s.as("Lee", account.RoleMember).actor, automation.Input{Automation: spec.Automation{
-		Name:        "Target",
-		Workspace:   b.workspace,
-		Trigger:     "manual",
-		SessionType: "chat",
-		Prompt:      "x",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Target",
+		Workspace:      b.workspace,
+		Trigger:        "manual",
+		SessionType:    "chat",
+		Prompt:         "x",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(t, err)
 	plain, managing := b.agent(nil), b.agent(func(in *automation.Input) { in.Name, in.MayAutomate = "Manager", true })

@@ -212,14 +212,15 @@ func (h *happening) later(d time.Duration) {
 func (h *happening) make(change func(*automation.Input)) *db.Automation {
 	h.t.Helper()
 	in := automation.Input{Automation: spec.Automation{
-		Name:         h.name("automation"),
-		Workspace:    h.workspace,
-		Trigger:      "manual",
-		SessionType:  "develop",
-		Prompt:       "Look.",
-		Provider:     "agent",
-		AutoComplete: true,
-		Retries:      2,
+		TimeoutMinutes: 360,
+		Name:           h.name("automation"),
+		Workspace:      h.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		AutoComplete:   true,
+		Retries:        2,
 	}}
 	if change != nil {
 		change(&in)

@@ -168,14 +168,15 @@ func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
 	s := open(t)
 	mira := s.as("Mira", account.RoleAdministrator)
 	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "chat",
-		Prompt:      "Look around.",
-		Provider:    "agent",
-		Gate:        spec.Gate{BranchMoved: true},
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "chat",
+		Prompt:         "Look around.",
+		Provider:       "agent",
+		Gate:           spec.Gate{BranchMoved: true},
+		Retries:        2,
 	}})
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), mira.actor, a.ID, nil)
@@ -188,13 +189,14 @@ func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
 func (s *site) agentRun(b *browser) *automation.Run {
 	s.t.Helper()
 	a, _, err := s.rules.Create(s.t.Context(), b.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "chat",
-		Prompt:      "Look around.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "chat",
+		Prompt:         "Look around.",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(s.t, err)
 	run, err := s.rules.RunNow(s.t.Context(), b.actor, a.ID, nil)

@@ -131,14 +131,15 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 	made := func(name, provider string) *db.Automation {
 		t.Helper()
 		a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
-			Name:         name,
-			Workspace:    s.workspace,
-			Trigger:      "manual",
-			SessionType:  "develop",
-			Prompt:       "x",
-			Provider:     provider,
-			AutoComplete: true,
-			Retries:      2,
+			TimeoutMinutes: 360,
+			Name:           name,
+			Workspace:      s.workspace,
+			Trigger:        "manual",
+			SessionType:    "develop",
+			Prompt:         "x",
+			Provider:       provider,
+			AutoComplete:   true,
+			Retries:        2,
 		}})
 		check(t, err)
 		return a
@@ -198,15 +199,16 @@ func TestABudgetIsRaisedWithOneClickFromItsNotice(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
 	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
-		Name:         "Audit",
-		Workspace:    s.workspace,
-		Trigger:      "manual",
-		SessionType:  "develop",
-		Prompt:       "x",
-		Provider:     "agent",
-		AutoComplete: true,
-		Budget:       spec.Budget{Day: spec.Limits{Tokens: 100}},
-		Retries:      2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "x",
+		Provider:       "agent",
+		AutoComplete:   true,
+		Budget:         spec.Budget{Day: spec.Limits{Tokens: 100}},
+		Retries:        2,
 	}})
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)

@@ -24,15 +24,16 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	check(t, err)
 	h := &hook{site: s, owner: s.as("Jonas", account.RoleMember)}
 	h.a, h.token, err = s.rules.Create(t.Context(), h.owner.actor, automation.Input{Automation: spec.Automation{
-		Name:          "Triage",
-		Workspace:     s.workspace,
-		Trigger:       "http",
-		SessionType:   "develop",
-		ExecutionType: "workflow",
-		Workflow:      wf.ID.String(),
-		Provider:      "agent",
-		AppendPayload: true,
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "Triage",
+		Workspace:      s.workspace,
+		Trigger:        "http",
+		SessionType:    "develop",
+		ExecutionType:  "workflow",
+		Workflow:       wf.ID.String(),
+		Provider:       "agent",
+		AppendPayload:  true,
+		Retries:        2,
 	}})
 	check(t, err)
 	body := `{"what":"the build", "key": "hunter2 \"quoted\" & long","nested":{"again":"hunter2 \"quoted\" \u0026 long"}}`

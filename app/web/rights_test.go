@@ -15,14 +15,15 @@ func TestASessionSaysForWhomItActsAndWhatItMay(t *testing.T) {
 	s := open(t)
 	owner, manager := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager)
 	in := automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "Look.",
-		Provider:    "agent",
-		MayAutomate: true,
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		MayAutomate:    true,
+		Retries:        2,
 	}}
 	a, _, err := s.rules.Create(t.Context(), owner.actor, in)
 	check(t, err)
@@ -43,13 +44,14 @@ func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 	s := open(t)
 	owner, manager := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager)
 	in := automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "Look.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		Retries:        2,
 	}}
 	plain, _, err := s.rules.Create(t.Context(), owner.actor, in)
 	check(t, err)
@@ -105,13 +107,14 @@ func TestAnOfferIsAnsweredOnThePageOfItsAutomation(t *testing.T) {
 	owner, manager, viewer := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager), s.as("Vera", account.RoleMember)
 	s.custom(viewer, "Viewers", account.ViewAll)
 	in := automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "Look.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "Look.",
+		Provider:       "agent",
+		Retries:        2,
 	}}
 	a, _, err := s.rules.Create(t.Context(), owner.actor, in)
 	check(t, err)

@@ -46,13 +46,14 @@ func (s *site) work(said string, end automation.Outcome, changes *db.ChangeSumma
 func (b *browser) started() string {
 	b.t.Helper()
 	a, _, err := b.rules.Create(b.t.Context(), b.actor, automation.Input{Automation: spec.Automation{
-		Name:        "Audit",
-		Workspace:   b.workspace,
-		Trigger:     "manual",
-		SessionType: "chat",
-		Prompt:      "Look around.",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "Audit",
+		Workspace:      b.workspace,
+		Trigger:        "manual",
+		SessionType:    "chat",
+		Prompt:         "Look around.",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(b.t, err)
 	run, err := b.rules.RunNow(b.t.Context(), b.actor, a.ID, nil)

@@ -115,13 +115,14 @@ func TestASessionShowsItsTicketAndATicketItsSessions(t *testing.T) {
 	b := s.as("Mira", account.RoleMember)
 	at := b.ticket("title", "Mend it")
 	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
-		Name:        "QA loop",
-		Workspace:   s.workspace,
-		Trigger:     "manual",
-		SessionType: "develop",
-		Prompt:      "x",
-		Provider:    "agent",
-		Retries:     2,
+		TimeoutMinutes: 360,
+		Name:           "QA loop",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		Prompt:         "x",
+		Provider:       "agent",
+		Retries:        2,
 	}})
 	check(t, err)
 	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)

@@ -39,14 +39,15 @@ func newHook(t *testing.T, change func(*automation.Input)) *hook {
 	s := open(t)
 	owner := s.as("Jonas", account.RoleMember)
 	in := automation.Input{Automation: spec.Automation{
-		Name:         "Triage",
-		Workspace:    s.workspace,
-		Trigger:      "http",
-		SessionType:  "develop",
-		Prompt:       "Look at {{what}} of {{who}}.",
-		Provider:     "agent",
-		AutoComplete: true,
-		Retries:      2,
+		TimeoutMinutes: 360,
+		Name:           "Triage",
+		Workspace:      s.workspace,
+		Trigger:        "http",
+		SessionType:    "develop",
+		Prompt:         "Look at {{what}} of {{who}}.",
+		Provider:       "agent",
+		AutoComplete:   true,
+		Retries:        2,
 	}}
 	if change != nil {
 		change(&in)

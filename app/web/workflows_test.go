@@ -64,15 +64,16 @@ func TestAStoredValueThatIsTakenOutOfTheFormOfARunGivesWayToTheWorkflowsDefault(
 	})
 	check(t, err)
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
-		Name:          "A",
-		Workspace:     s.workspace,
-		Trigger:       "manual",
-		SessionType:   "develop",
-		ExecutionType: "workflow",
-		Workflow:      wf.ID.String(),
-		Provider:      "agent",
-		Parameters:    map[string]string{"city": "Rome", "level": "high", "strict": "true", "note": "x"},
-		Retries:       2,
+		TimeoutMinutes: 360,
+		Name:           "A",
+		Workspace:      s.workspace,
+		Trigger:        "manual",
+		SessionType:    "develop",
+		ExecutionType:  "workflow",
+		Workflow:       wf.ID.String(),
+		Provider:       "agent",
+		Parameters:     map[string]string{"city": "Rome", "level": "high", "strict": "true", "note": "x"},
+		Retries:        2,
 	}})
 	check(t, err)
 	address := "/automations/" + a.ID.String()
