@@ -18,7 +18,7 @@ var layers = map[string]string{
 	// Things of their own, which could be modules elsewhere.
 	"app/crash":           "",
 	"app/fault":           "",
-	"app/form":            "app/fault",
+	"app/form":            "app/fault app/spec",
 	"app/jsontext":        "",
 	"app/secret":          "",
 	"app/shell":           "",
@@ -29,6 +29,7 @@ var layers = map[string]string{
 	"app/sso":             "",
 	"app/workspace":       "app/agent app/crash app/outbound app/runas", // agent and outbound for its tests alone
 	"app/spec":            "",
+	"app/spec/spectest":   "app/spec",
 	"app/manifest":        "app/spec",
 	"app/runas":           "",
 	"app/transcript":      "",
@@ -79,7 +80,9 @@ var layers = map[string]string{
 const everything = "*"
 
 // forTests are packages that tests anywhere may use. What app/check needs knows of no rule.
-var forTests = []string{"app/agent/agenttest", "app/check", "app/cron/crontest", "db/dbtest", "db/embedded"}
+var forTests = []string{
+	"app/agent/agenttest", "app/check", "app/cron/crontest", "app/spec/spectest", "db/dbtest", "db/embedded",
+}
 
 const module = "carillon/"
 

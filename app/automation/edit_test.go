@@ -59,7 +59,8 @@ func TestANewTimeLeavesAOneTimeOffThatAPersonSwitchedOff(t *testing.T) {
 
 func TestAShortTimeoutIsNotTakenForNone(t *testing.T) {
 	k := setup(t)
-	for minutes, seconds := range map[float64]int{0.001: 1, 0: 0, 1.5: 90, spec.New().TimeoutMinutes: 6 * 3600} {
+	usual := spec.New[spec.Automation]().TimeoutMinutes
+	for minutes, seconds := range map[float64]int{0.001: 1, 0: 0, 1.5: 90, usual: 6 * 3600} {
 		a := k.create(func(in *Input) { in.TimeoutMinutes = minutes })
 		if a.TimeoutSeconds != seconds {
 			t.Errorf("%g minutes are %d seconds; want %d", minutes, a.TimeoutSeconds, seconds)

@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"carillon/app/fault"
+	"carillon/app/spec"
 )
 
-// Read reads what a form posts into a struct, by the tags of its fields: form is the name of a field, that of a nested
-// struct begins the names of its fields, and that of a dictionary begins the names of its entries. An empty text for a
-// number is its default. Fields without a tag stay as they are. It returns what is wrong, by the names of the form; such a
-// field has its default.
+// Read reads what a form posts into a struct, by the names of its fields: see spec.FormName. The name of a nested
+// struct begins the names of its fields, and the name of a dictionary begins the names of its entries. An empty text for
+// a number is its default. Fields without a name stay as they are. It returns what is wrong, by the names of the form;
+// such a field has its default.
 //
 // For numbers, least and most are the bounds, and unit:"minutes" makes it a length of time. With zero:"empty", 0 is none and
 // is written as an empty text; with zero:"none" it cannot be written as 0 either.
@@ -27,13 +28,12 @@ func Read(values url.Values, to any) fault.Invalid {
 func read(values url.Values, before string, to reflect.Value, bad fault.Invalid) {
 	for i := range to.NumField() {
 		f, v := to.Type().Field(i), to.Field(i)
-		tag, tagged := f.Tag.Lookup("form")
-		name := before + tag
+		name := before + spec.FormName(f)
 		switch {
 		case f.Anonymous:
 			read(values, before, v, bad)
 			continue
-		case !tagged:
+		case name == before:
 			continue
 		}
 		switch v.Kind() {
@@ -148,14 +148,13 @@ func Check(of any, bad fault.Invalid) {
 func check(before string, of reflect.Value, bad fault.Invalid) {
 	for i := range of.NumField() {
 		f, v := of.Type().Field(i), of.Field(i)
-		tag, tagged := f.Tag.Lookup("form")
-		name := before + tag
+		name := before + spec.FormName(f)
 		n := 0.0
 		switch {
 		case f.Anonymous:
 			check(before, v, bad)
 			continue
-		case !tagged:
+		case name == before:
 			continue
 		case v.Kind() == reflect.Struct:
 			check(name, v, bad)
@@ -183,13 +182,12 @@ func Write(of any) url.Values {
 func write(before string, of reflect.Value, values url.Values) {
 	for i := range of.NumField() {
 		f, v := of.Type().Field(i), of.Field(i)
-		tag, tagged := f.Tag.Lookup("form")
-		name := before + tag
+		name := before + spec.FormName(f)
 		switch {
 		case f.Anonymous:
 			write(before, v, values)
 			continue
-		case !tagged:
+		case name == before:
 			continue
 		}
 		switch v.Kind() {
@@ -232,14 +230,15 @@ func Kinds(of any) map[string]reflect.Kind {
 func kinds(before string, of reflect.Type, list map[string]reflect.Kind) {
 	for i := range of.NumField() {
 		f := of.Field(i)
-		tag, tagged := f.Tag.Lookup("form")
+		name := before + spec.FormName(f)
 		switch {
 		case f.Anonymous:
 			kinds(before, f.Type, list)
-		case tagged && f.Type.Kind() == reflect.Struct:
-			kinds(before+tag, f.Type, list)
-		case tagged && f.Type.Kind() != reflect.Map:
-			list[before+tag] = f.Type.Kind()
+		case name == before:
+		case f.Type.Kind() == reflect.Struct:
+			kinds(name, f.Type, list)
+		case f.Type.Kind() != reflect.Map:
+			list[name] = f.Type.Kind()
 		}
 	}
 }

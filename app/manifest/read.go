@@ -251,7 +251,7 @@ func (r *reader) structure(n *yaml.Node, field string, to reflect.Value) {
 	known := map[string]int{}
 	var names []string
 	for i := range to.NumField() {
-		name := to.Type().Field(i).Tag.Get("yaml")
+		name := spec.Name(to.Type().Field(i))
 		known[name] = i
 		names = append(names, name)
 	}

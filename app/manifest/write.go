@@ -64,7 +64,7 @@ func node(v reflect.Value, path string, notes map[string]string, any bool) *yaml
 			if reflect.DeepEqual(v.Field(i).Interface(), usual.Field(i).Interface()) || empty(v.Field(i)) && empty(usual.Field(i)) {
 				continue
 			}
-			name := v.Type().Field(i).Tag.Get("yaml")
+			name := spec.Name(v.Type().Field(i))
 			at := spec.Join(path, name)
 			value := node(v.Field(i), at, notes, isValue(v.Type().Field(i)))
 			if note := notes[at]; note != "" {

@@ -30,7 +30,7 @@ func fields(list []Field, path string, v, usual reflect.Value) []Field {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			list = fields(list, Join(path, v.Type().Field(i).Tag.Get("yaml")), v.Field(i), usual.Field(i))
+			list = fields(list, Join(path, Name(v.Type().Field(i))), v.Field(i), usual.Field(i))
 		}
 	case reflect.Map:
 		for _, key := range Keys(v) {
@@ -48,6 +48,27 @@ func fields(list []Field, path string, v, usual reflect.Value) []Field {
 		list = append(list, Field{path, v.Interface(), v.Equal(usual)})
 	}
 	return list
+}
+
+// Values are the values of a spec by the names of its fields, of nested types those alone that are not as usual. Spec is
+// an *Automation, a *Workflow or a *Bot.
+func Values(spec any) map[string]any { return values(reflect.ValueOf(spec).Elem(), true) }
+
+func values(v reflect.Value, all bool) map[string]any {
+	m, usual := map[string]any{}, Usual(v.Type())
+	for i := range v.NumField() {
+		name, field := Name(v.Type().Field(i)), v.Field(i)
+		switch {
+		case !all && reflect.DeepEqual(field.Interface(), usual.Field(i).Interface()):
+		case field.Kind() == reflect.Struct:
+			m[name] = values(field, false)
+		case field.Kind() != reflect.Pointer:
+			m[name] = field.Interface()
+		case !field.IsNil():
+			m[name] = field.Elem().Interface()
+		}
+	}
+	return m
 }
 
 // Difference is a field that is to change. What is nil is nothing: an empty text, or a field that is left out.
@@ -108,7 +129,7 @@ func FieldOf(spec any, form string) string {
 func fieldOf(t reflect.Type, form string) (string, bool) {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, tag := f.Tag.Get("yaml"), f.Tag.Get("form")
+		name, tag := Name(f), FormName(f)
 		switch {
 		case f.Type.Kind() != reflect.Struct && f.Type.Kind() != reflect.Map:
 			if tag != "" && tag == form {
@@ -125,6 +146,35 @@ func fieldOf(t reflect.Type, form string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// Name is the name of a field in manifests, or nothing where it has none.
+func Name(f reflect.StructField) string {
+	if name, is := f.Tag.Lookup("yaml"); is {
+		return name
+	}
+	return JSONName(f)
+}
+
+// JSONName is the name of a field in JSON, or nothing where it has none.
+func JSONName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	if name == "-" {
+		return ""
+	}
+	return name
+}
+
+// FormName is the name of a field in forms, or nothing where it has none.
+func FormName(f reflect.StructField) string {
+	switch name, is := f.Tag.Lookup("form"); {
+	case !is:
+		return JSONName(f)
+	case name == "-":
+		return ""
+	default:
+		return name
+	}
 }
 
 // Usual is a struct of a type with all of its fields left out.
@@ -174,9 +224,9 @@ func SetDefaults(v reflect.Value) {
 	}
 }
 
-// New is an automation of which nothing was said.
-func New() Automation {
-	var a Automation
-	SetDefaults(reflect.ValueOf(&a).Elem())
-	return a
+// New is an automation, a workflow or a bot of which nothing was said.
+func New[T any]() T {
+	var spec T
+	SetDefaults(reflect.ValueOf(&spec).Elem())
+	return spec
 }

@@ -56,7 +56,7 @@ func keepMoment(in *automation.Input) {
 
 // blankAutomation is what a new automation begins with.
 func blankAutomation(actor account.Actor) automation.Input {
-	in := automation.Input{Automation: spec.New()}
+	in := automation.Input{Automation: spec.New[spec.Automation]()}
 	in.Trigger = string(db.Manual)
 	offerSchedule(&in, actor)
 	return in

@@ -42,7 +42,7 @@ func canonical(name string) string {
 func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	all := pathsOf(reflect.TypeFor[spec.Automation](), "yaml")
+	all := pathsOf(reflect.TypeFor[spec.Automation](), spec.Name)
 	own := map[string]string{
 		"id":      "it is in the address",
 		"enabled": "an operation of its own switches automations on and off",
@@ -74,9 +74,9 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 
 	for _, door := range []doorFields{
 		{"the form", page, own},
-		{"the API", pathsOf(reflect.TypeFor[APIAutomationFields](), "json"), own},
-		{"the answer of the API", pathsOf(reflect.TypeFor[APIAutomation](), "json"), map[string]string{"signature_secret": "secrets are never shown"}},
-		{"the tools", pathsOf(reflect.TypeFor[automationFields](), "json"), own},
+		{"the API", pathsOf(reflect.TypeFor[APIAutomationFields](), spec.JSONName), own},
+		{"the answer of the API", pathsOf(reflect.TypeFor[APIAutomation](), spec.JSONName), map[string]string{"signature_secret": "secrets are never shown"}},
+		{"the tools", pathsOf(reflect.TypeFor[automationFields](), spec.JSONName), own},
 		{"the audit log", line, map[string]string{"id": "it is the subject of the line"}},
 	} {
 		for _, path := range slices.Sorted(maps.Keys(all)) {
@@ -91,28 +91,30 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 	}
 }
 
-// pathsOf lists the fields of a type and those within them, by a tag.
-func pathsOf(t reflect.Type, tag string) map[string]bool {
+// pathsOf lists the fields of a type and those within them, by their names.
+func pathsOf(t reflect.Type, name func(reflect.StructField) string) map[string]bool {
 	all := map[string]bool{}
 	var add func(t reflect.Type, before string)
 	add = func(t reflect.Type, before string) {
 		for i := range t.NumField() {
 			f := t.Field(i)
-			name, _, _ := strings.Cut(f.Tag.Get(tag), ",")
 			if f.Anonymous {
 				add(f.Type, before)
 				continue
 			}
-			name = canonical(name)
+			if name(f) == "" {
+				continue
+			}
+			path := before + canonical(name(f))
 			inner := f.Type
 			if inner.Kind() == reflect.Pointer {
 				inner = inner.Elem()
 			}
 			if inner.Kind() == reflect.Struct && inner.PkgPath() != "time" && inner != reflect.TypeFor[APINamed]() {
-				add(inner, before+name+".")
+				add(inner, path+".")
 				continue
 			}
-			all[before+name] = true
+			all[path] = true
 		}
 	}
 	add(t, "")
