@@ -253,10 +253,14 @@ func (s *Service) stillMay(ctx context.Context, tx bun.Tx, actor account.Actor, 
 	return actor, s.isMember(ctx, tx, actor, workspace)
 }
 
-// AutomationRow is Automation with what a list shows beside it.
+// AutomationRow is Automation with what a list shows beside it. A session may read the automation that started it.
 func (s *Service) AutomationRow(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.AutomationRow, error) {
-	if _, err := s.Automation(ctx, actor, id); err != nil {
+	if own, err := s.isOwnAutomation(ctx, actor, id); err != nil {
 		return nil, err
+	} else if !own {
+		if _, err := s.Automation(ctx, actor, id); err != nil {
+			return nil, err
+		}
 	}
 	r, err := db.AutomationRowByID(ctx, s.DB, id)
 	if db.IsNotFound(err) { // it was deleted meanwhile

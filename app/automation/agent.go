@@ -205,16 +205,25 @@ func (s *Service) OwnAutomation(ctx context.Context, actor account.Actor) (*db.A
 	return db.AutomationByID(ctx, s.DB, session.AutomationID)
 }
 
+// isOwnAutomation reports whether an automation started the session as which the actor asks.
+func (s *Service) isOwnAutomation(ctx context.Context, actor account.Actor, id uuid.UUID) (bool, error) {
+	if actor.Session == uuid.Nil {
+		return false, nil
+	}
+	a, err := s.OwnAutomation(ctx, actor)
+	if errors.Is(err, fault.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && a.ID == id, err
+}
+
 // PastRuns lists the newest executions of an automation that the actor sees, or that its session was started by. A zero
 // before is the newest.
 func (s *Service) PastRuns(ctx context.Context, actor account.Actor, automation, before uuid.UUID, limit int) ([]db.Execution, error) {
-	access, own := actor.Access(), false
-	if actor.Session != uuid.Nil {
-		a, err := s.OwnAutomation(ctx, actor)
-		if err != nil && !errors.Is(err, fault.ErrNotFound) {
-			return nil, err
-		}
-		own = err == nil && a.ID == automation
+	access := actor.Access()
+	own, err := s.isOwnAutomation(ctx, actor, automation)
+	if err != nil {
+		return nil, err
 	}
 	if own {
 		access.All = true // it is of the session's own workspace

@@ -237,6 +237,52 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 	return nil
 }
 
+// Spec is what is said of an automation. What it names are ids. The time of a One-Time is not in it: each door writes it
+// in its own way.
+func Spec(a *db.Automation) spec.Automation {
+	is := spec.Automation{
+		Name: a.Name, Workspace: idTyped(a.WorkspaceID), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone,
+		CatchUp: a.CatchUp, MaxIterations: a.MaxIterations, StopText: a.StopText,
+		AllowParallel: a.AllowParallel, MaxParallel: a.MaxParallel,
+		Sender: a.Sender, SignatureHeader: a.SignatureHeader,
+		Filter: spec.Filter{Any: a.Filter.Any}, AppendPayload: a.AppendPayload,
+		SessionType: string(a.SessionType), ExecutionType: string(a.ExecutionType), Workflow: idTyped(a.WorkflowID),
+		Bot: idTyped(a.BotID), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch,
+		Provider: a.Provider, Model: a.Model, Toggles: slices.Clone(a.Toggles),
+		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
+		TimeoutMinutes: float64(a.TimeoutSeconds) / 60, Retries: a.Retries,
+		Gate: spec.Gate{Command: a.Gate.Command, BranchMoved: a.Gate.BranchMoved, NoOpenPR: a.Gate.NoOpenPR},
+		Success: spec.Success{
+			Command: a.Success.Command, Contains: a.Success.Contains, FilesChanged: a.Success.FilesChanged,
+			PullRequest: a.Success.PullRequest,
+		},
+		Budget: spec.Budget{
+			Run: limitsSpec(a.Budget.Run), Day: limitsSpec(a.Budget.Day), Month: limitsSpec(a.Budget.Month),
+		},
+	}
+	for _, c := range a.Filter.Conditions {
+		is.Filter.Conditions = append(is.Filter.Conditions, spec.Condition(c))
+	}
+	return is
+}
+
+// Shown is what programs and agents read of an automation: without its secrets, and without options that do not go with
+// its trigger. Secrets are the names of its secret parameters.
+func Shown(a *db.Automation) (is spec.Automation, secrets []string) {
+	is = Spec(a)
+	is.Parameters, secrets = StoredValues(a)
+	is.Toggles = append([]string{}, is.Toggles...)
+	is.Filter.Conditions = append([]spec.Condition{}, is.Filter.Conditions...)
+	if a.Trigger == db.HTTP {
+		is.AutoComplete, is.OnlyUnchanged = false, false
+	}
+	return is, secrets
+}
+
+func limitsSpec(l db.Limits) spec.Limits {
+	return spec.Limits{Money: l.Money, Tokens: l.Tokens, Turns: l.Turns, Minutes: l.Minutes}
+}
+
 // apply puts what a person typed into an automation, or says what is wrong with it, all at once. What cannot be read for a fault
 // of ours is no mistake of the person's: that is another error than fault.Invalid.
 func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, now time.Time) error {

@@ -14,6 +14,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/manifest"
 	"carillon/app/spec"
+	"carillon/app/spec/spectest"
 	"carillon/db"
 )
 
@@ -123,6 +124,11 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 			list = append(list, in)
 		}
 	}
+	var specs []*spec.Automation
+	for i := range list {
+		specs = append(specs, &list[i].Automation)
+	}
+	spectest.FillRest(specs)
 	return list
 }
 

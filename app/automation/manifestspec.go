@@ -17,34 +17,6 @@ import (
 	"carillon/db"
 )
 
-// Spec is what is said of an automation. What it names are ids. The time of a One-Time is not in it: each door writes it in
-// its own way.
-func Spec(a *db.Automation) spec.Automation {
-	is := spec.Automation{
-		Name: a.Name, Workspace: idTyped(a.WorkspaceID), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone,
-		CatchUp: a.CatchUp, MaxIterations: a.MaxIterations, StopText: a.StopText,
-		AllowParallel: a.AllowParallel, MaxParallel: a.MaxParallel, Sender: a.Sender, SignatureHeader: a.SignatureHeader,
-		Filter: spec.Filter{Any: a.Filter.Any}, AppendPayload: a.AppendPayload,
-		SessionType: string(a.SessionType), ExecutionType: string(a.ExecutionType), Workflow: idTyped(a.WorkflowID),
-		Bot: idTyped(a.BotID), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch, Provider: a.Provider,
-		Model: a.Model, Toggles: slices.Clone(a.Toggles),
-		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
-		TimeoutMinutes: float64(a.TimeoutSeconds) / 60, Retries: a.Retries,
-		Gate: spec.Gate{Command: a.Gate.Command, BranchMoved: a.Gate.BranchMoved, NoOpenPR: a.Gate.NoOpenPR},
-		Success: spec.Success{
-			Command: a.Success.Command, Contains: a.Success.Contains, FilesChanged: a.Success.FilesChanged,
-			PullRequest: a.Success.PullRequest,
-		},
-		Budget: spec.Budget{
-			Run: limitsSpec(a.Budget.Run), Day: limitsSpec(a.Budget.Day), Month: limitsSpec(a.Budget.Month),
-		},
-	}
-	for _, c := range a.Filter.Conditions {
-		is.Filter.Conditions = append(is.Filter.Conditions, spec.Condition(c))
-	}
-	return is
-}
-
 // automationSpec is an automation in a manifest: with names for ids, without its secrets and whether it is on.
 func (v *inventory) automationSpec(a *db.Automation) *spec.Automation {
 	is := Spec(a)
@@ -87,9 +59,7 @@ func (v *inventory) isSecret(workflow uuid.UUID, alias string) bool {
 	return wf != nil && slices.ContainsFunc(wf.Parameters, func(p db.Parameter) bool { return p.Alias == alias && p.Type == db.SecretParameter })
 }
 
-func limitsSpec(l db.Limits) spec.Limits {
-	return spec.Limits{Money: l.Money, Tokens: l.Tokens, Turns: l.Turns, Minutes: l.Minutes}
-}
+
 
 // workflowSpec is a workflow in a manifest, without the defaults of its secrets.
 func (v *inventory) workflowSpec(wf *db.Workflow) *spec.Workflow {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -49,7 +50,7 @@ func (s *Server) apiRoutes(table *routeTable) {
 		"token": {Type: "http", Scheme: "bearer", Description: "An API token, made under Settings, API tokens."},
 	}
 	config.Security = []map[string][]string{{"token": {}}}
-	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	config.Components.Schemas = huma.NewMapRegistry(schemaPrefix, schemaName)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served below, and nothing else
 	config.CreateHooks = nil                                             // would put a link to a schema into each answer
 	config.Formats = map[string]huma.Format{"application/json": apiFormat, "json": apiFormat}
@@ -80,13 +81,17 @@ func (s *Server) apiRoutes(table *routeTable) {
 	table.HandleFunc("GET /help/api", s.page(s.apiHelp(a.huma.OpenAPI())))
 }
 
-// schemaName is what the document calls a type: APIAutomation is Automation, and a page of it AutomationPage.
+// schemaPrefix begins the references to the types of the document.
+const schemaPrefix = "#/components/schemas/"
+
+// schemaName is what the document calls a type: APIAutomation is Automation, a page of it AutomationPage, and a patch of
+// it Automation again.
 func schemaName(t reflect.Type, hint string) string {
 	name := strings.ReplaceAll(huma.DefaultSchemaNamer(t, hint), "API", "")
 	if item, ok := strings.CutPrefix(name, "PageOf"); ok {
 		name = strings.TrimSuffix(item, "Item") + "Page"
 	}
-	return strings.Replace(name, "QueryBody", "Input", 1)
+	return strings.TrimPrefix(strings.Replace(name, "QueryBody", "Input", 1), "PatchOf")
 }
 
 // isAPI reports whether a program asks the API.
@@ -240,8 +245,8 @@ func (s *Server) noResource(mux *http.ServeMux) http.HandlerFunc {
 	}
 }
 
-// apiDocument is the description of the API. What answers hold is open: fields may be added. What requests hold is not, or
-// what somebody wrote would count for nothing without a word.
+// apiDocument is the description of the API. Answers are open: fields may be added. They lack what can only be written.
+// Requests are closed, or what somebody wrote would count for nothing without a word.
 func apiDocument(o *huma.OpenAPI) []byte {
 	taken := map[string]bool{}
 	var take func(s *huma.Schema)
@@ -249,7 +254,7 @@ func apiDocument(o *huma.OpenAPI) []byte {
 		if s == nil {
 			return
 		}
-		if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok && !taken[name] {
+		if name, ok := strings.CutPrefix(s.Ref, schemaPrefix); ok && !taken[name] {
 			taken[name] = true
 			take(o.Components.Schemas.Map()[name])
 		}
@@ -268,9 +273,14 @@ func apiDocument(o *huma.OpenAPI) []byte {
 		}
 	}
 	for name, schema := range o.Components.Schemas.Map() {
-		if closed, ok := schema.AdditionalProperties.(bool); ok && !closed && !taken[name] {
+		if taken[name] {
+			continue
+		}
+		describe(o.Components.Schemas.TypeFromRef(schemaPrefix+name), schema)
+		if closed, ok := schema.AdditionalProperties.(bool); ok && !closed {
 			schema.AdditionalProperties = nil
 		}
+		maps.DeleteFunc(schema.Properties, func(_ string, p *huma.Schema) bool { return p.WriteOnly })
 	}
 	text, err := json.Marshal(o)
 	if err != nil {

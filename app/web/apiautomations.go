@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -56,82 +57,22 @@ type APILastExecution struct {
 // APIAutomation is an automation in full. Secret values are not in it.
 type APIAutomation struct {
 	APIAutomationItem
-
-	RunAt            *time.Time        `json:"run_at,omitempty"`
-	Cron             string            `json:"cron,omitempty"`
-	TimeZone         string            `json:"time_zone,omitempty" doc:"IANA name."`
-	MaxIterations    int               `json:"max_iterations,omitempty" doc:"Of a loop; absent is without limit."`
-	Iterations       int               `json:"iterations,omitempty" doc:"Of a loop: how often it has run."`
-	StopText         string            `json:"stop_text,omitempty"`
-	CatchUp          bool              `json:"catch_up" doc:"Auto-Execute Missed Runs on Startup."`
-	AllowParallel    bool              `json:"allow_parallel"`
-	MaxParallel      int               `json:"max_parallel,omitempty" doc:"Absent is without limit."`
-	TokenFingerprint string            `json:"token_fingerprint,omitempty" doc:"Of an HTTP Trigger: tells its tokens apart."`
-	Sender           string            `json:"sender,omitempty" doc:"Who signs the calls of an HTTP Trigger."`
-	SignatureHeader  string            `json:"signature_header,omitempty"`
-	Filter           APIFilter         `json:"filter" doc:"Which payloads start a run."`
-	AppendPayload    bool              `json:"append_payload"`
-	Prompt           string            `json:"prompt"`
-	Placeholders     []string          `json:"placeholders" doc:"Names in the prompt that a run may be given values for."`
-	Parameters       map[string]string `json:"parameters" doc:"Stored values by name, without the secret ones."`
-	SecretParameters []string          `json:"secret_parameters" doc:"Names of the secret values that are stored."`
-	WorkflowID       string            `json:"workflow_id,omitempty" format:"uuid"`
-	BotID            string            `json:"bot_id,omitempty" format:"uuid"`
-	BaseBranch       string            `json:"base_branch" doc:"Empty: the workspace's default."`
-	Toggles          []string          `json:"toggles" doc:"Session modes."`
-	AutoComplete     bool              `json:"auto_complete"`
-	OnlyUnchanged    bool              `json:"only_unchanged"`
-	CreatePR         bool              `json:"create_pr"`
-	MayAutomate      bool              `json:"may_automate"`
-	TimeoutMinutes   float64           `json:"timeout_minutes" doc:"0: none."`
-	Retries          int               `json:"retries"`
-	Gate             APIGate           `json:"gate"`
-	Success          APISuccess        `json:"success"`
-	Budget           APIBudget         `json:"budget"`
-	WebhookURL       string            `json:"webhook_url,omitempty" format:"uri" doc:"Of an HTTP Trigger that was just made: with its secret token, this once."`
+	APIAutomationDetail
 }
 
-// APIFilter says which payloads start a run.
-type APIFilter struct {
-	Any        bool           `json:"any" required:"false" doc:"One condition is enough; else all must hold."`
-	Conditions []APICondition `json:"conditions" required:"false"`
-}
+// APIAutomationDetail is what a list does not have. Of a field that is in both, JSON has the one of the list.
+type APIAutomationDetail struct {
+	spec.Automation
+	RunAt      *time.Time `json:"run_at,omitempty"`
+	WorkflowID string     `json:"workflow_id,omitempty" format:"uuid"`
+	BotID      string     `json:"bot_id,omitempty" format:"uuid"`
 
-// APICondition compares one field of a payload.
-type APICondition struct {
-	Field    string `json:"field" doc:"A dotted path, such as pull_request.state."`
-	Operator string `json:"operator"`
-	Value    string `json:"value" required:"false"`
-}
+	Iterations       int      `json:"iterations,omitempty" doc:"Of a loop: how often it has run."`
+	TokenFingerprint string   `json:"token_fingerprint,omitempty" doc:"Of http: tells its tokens apart."`
+	Placeholders     []string `json:"placeholders" doc:"Names in the prompt that a run may be given values for."`
+	SecretParameters []string `json:"secret_parameters" doc:"Names of the secret values that are stored."`
 
-// APIGate is what lets a run begin.
-type APIGate struct {
-	Command     string `json:"command" required:"false" doc:"A script in a fresh worktree; exit status 0 lets the run through."`
-	BranchMoved bool   `json:"branch_moved" required:"false" doc:"The base branch moved since the last success."`
-	NoOpenPR    bool   `json:"no_open_pr" required:"false" doc:"No pull request of the automation is open."`
-}
-
-// APISuccess is what must hold at the end of a run.
-type APISuccess struct {
-	Command      string `json:"command" required:"false" doc:"A script in the worktree; exit status 0 is right."`
-	Contains     string `json:"contains" required:"false" doc:"A text in the final answer."`
-	FilesChanged bool   `json:"files_changed" required:"false"`
-	PullRequest  bool   `json:"pull_request" required:"false"`
-}
-
-// APIBudget limits what an automation uses.
-type APIBudget struct {
-	Run   APILimits `json:"run" required:"false"`
-	Day   APILimits `json:"day" required:"false"`
-	Month APILimits `json:"month" required:"false"`
-}
-
-// APILimits are the most that may be used.
-type APILimits struct {
-	Money   float64 `json:"money" required:"false" minimum:"0" doc:"US dollars. 0: no limit."`
-	Tokens  int64   `json:"tokens" required:"false" minimum:"0"`
-	Turns   int     `json:"turns" required:"false" minimum:"0" doc:"Messages."`
-	Minutes float64 `json:"minutes" required:"false" minimum:"0"`
+	WebhookURL string `json:"webhook_url,omitempty" format:"uri" doc:"Of http, just made: with its token, this once."`
 }
 
 // APIWebhook is the new token of an HTTP Trigger.
@@ -194,24 +135,44 @@ func (a *api) listAutomations(ctx context.Context, actor account.Actor, in *list
 
 func (a *api) automationItem(r *db.AutomationRow) APIAutomationItem {
 	item := APIAutomationItem{
-		ID: r.ID.String(), Name: r.Name, URL: a.link(views.AutomationURL(r.ID.String())), Workspace: APINamed{ID: r.WorkspaceID.String()}, Owner: APINamed{ID: r.CreatorID.String()},
-		Trigger: string(r.Trigger), When: when(&r.Automation), Enabled: r.Enabled, Warning: rowWarning(r), NextRunAt: moment(r.NextRunAt), FailureStreak: r.FailureStreak,
-		InFlight: r.InFlight, SessionType: string(r.SessionType), ExecutionType: string(r.ExecutionType), Provider: r.Provider, Model: r.Model, Version: r.Version,
+		ID: r.ID.String(), Name: r.Name, URL: a.link(views.AutomationURL(r.ID.String())),
+		Workspace: APINamed{ID: r.WorkspaceID.String()}, Owner: ownerOf(r),
+		Trigger: string(r.Trigger), When: when(&r.Automation),
+		Enabled: r.Enabled, Disabled: disabledOf(r), Warning: rowWarning(r), NextRunAt: moment(r.NextRunAt),
+		FailureStreak: r.FailureStreak, InFlight: r.InFlight, LastExecution: lastOf(r),
+		SessionType: string(r.SessionType), ExecutionType: string(r.ExecutionType), Provider: r.Provider, Model: r.Model, Version: r.Version,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 	if r.Workspace != nil {
 		item.Workspace.Name = r.Workspace.Name
 	}
-	if r.Creator != nil {
-		item.Owner.Name = r.Creator.Name
-	}
-	if !r.Enabled && r.DisabledKind != "" {
-		item.Disabled = &APIDisabled{Kind: string(r.DisabledKind), Reason: r.DisabledReason, At: moment(r.DisabledAt)}
-	}
-	if r.LastID != uuid.Nil {
-		item.LastExecution = &APILastExecution{ID: r.LastID.String(), Status: r.LastStatus, SessionID: idOrNone(r.LastSessionID), At: moment(r.LastAt)}
-	}
 	return item
+}
+
+func ownerOf(r *db.AutomationRow) APINamed {
+	owner := APINamed{ID: r.CreatorID.String()}
+	if r.Creator != nil {
+		owner.Name = r.Creator.Name
+	}
+	return owner
+}
+
+// disabledOf says why an automation is off; nil: it is on.
+func disabledOf(r *db.AutomationRow) *APIDisabled {
+	if r.Enabled || r.DisabledKind == "" {
+		return nil
+	}
+	return &APIDisabled{Kind: string(r.DisabledKind), Reason: r.DisabledReason, At: moment(r.DisabledAt)}
+}
+
+// lastOf is the newest execution of an automation; nil: there is none.
+func lastOf(r *db.AutomationRow) *APILastExecution {
+	if r.LastID == uuid.Nil {
+		return nil
+	}
+	return &APILastExecution{
+		ID: r.LastID.String(), Status: r.LastStatus, SessionID: idOrNone(r.LastSessionID), At: moment(r.LastAt),
+	}
 }
 
 // automation is an automation in full, as it is now.
@@ -220,22 +181,12 @@ func (a *api) automation(ctx context.Context, actor account.Actor, id uuid.UUID)
 	if err != nil {
 		return APIAutomation{}, err
 	}
-	plain, secret := automation.StoredValues(&r.Automation)
-	limits := func(l db.Limits) APILimits { return APILimits{l.Money, l.Tokens, l.Turns, l.Minutes} }
-	full := APIAutomation{
-		APIAutomationItem: a.automationItem(r), RunAt: moment(r.RunAt), Cron: r.Cron, TimeZone: r.TimeZone, MaxIterations: r.MaxIterations, Iterations: r.Iterations, StopText: r.StopText,
-		CatchUp: r.CatchUp, AllowParallel: r.AllowParallel, MaxParallel: r.MaxParallel, TokenFingerprint: r.Fingerprint, Sender: r.Sender, SignatureHeader: r.SignatureHeader,
-		Filter: APIFilter{Any: r.Filter.Any, Conditions: []APICondition{}}, AppendPayload: r.AppendPayload, Prompt: r.Prompt,
-		Placeholders: append([]string{}, a.Rules.Names(r.Provider, r.Prompt)...), Parameters: plain, SecretParameters: secret,
-		WorkflowID: idOrNone(r.WorkflowID), BotID: idOrNone(r.BotID), BaseBranch: r.BaseBranch, Toggles: append([]string{}, r.Toggles...),
-		AutoComplete: r.AutoComplete && r.Trigger != db.HTTP, OnlyUnchanged: r.OnlyUnchanged && r.Trigger != db.HTTP, CreatePR: r.CreatePR, MayAutomate: r.MayAutomate,
-		TimeoutMinutes: r.Timeout().Minutes(), Retries: r.Retries, Gate: APIGate(r.Gate), Success: APISuccess(r.Success),
-		Budget: APIBudget{Run: limits(r.Budget.Run), Day: limits(r.Budget.Day), Month: limits(r.Budget.Month)},
-	}
-	for _, c := range r.Filter.Conditions {
-		full.Filter.Conditions = append(full.Filter.Conditions, APICondition(c))
-	}
-	return full, nil
+	is, secrets := automation.Shown(&r.Automation)
+	return APIAutomation{APIAutomationItem: a.automationItem(r), APIAutomationDetail: APIAutomationDetail{
+		Automation: is, RunAt: moment(r.RunAt), WorkflowID: is.Workflow, BotID: is.Bot, Iterations: r.Iterations,
+		TokenFingerprint: r.Fingerprint, Placeholders: append([]string{}, a.Rules.Names(r.Provider, r.Prompt)...),
+		SecretParameters: secrets,
+	}}, nil
 }
 
 func (a *api) getAutomation(ctx context.Context, actor account.Actor, in *APIOneByID) (APIAutomation, error) {

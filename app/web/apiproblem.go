@@ -17,6 +17,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/middleware"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -182,7 +183,7 @@ func (a *api) problem(ctx context.Context, err error) error {
 
 // jsonFields are the names in JSON of what forms call otherwise.
 var jsonFields = map[string]string{
-	"workspace": "workspace_id", "workflow": "workflow_id", "bot": "bot_id", "assignee": "assignee_id", "timeout": "timeout_minutes",
+	"workspace": "workspace_id", "workflow": "workflow_id", "bot": "bot_id", "assignee": "assignee_id",
 }
 
 // jsonField is the path in JSON of a field that the rules name as forms do: gate_command is gate.command.
@@ -190,15 +191,7 @@ func jsonField(field string) string {
 	if name, ok := jsonFields[field]; ok {
 		return name
 	}
-	for _, group := range []string{"gate_", "success_", "budget_run_", "budget_day_", "budget_month_"} {
-		if rest, ok := strings.CutPrefix(field, group); ok {
-			return strings.ReplaceAll(group, "_", ".") + rest
-		}
-	}
-	if rest, ok := strings.CutPrefix(field, "param."); ok {
-		return "parameters." + rest
-	}
-	return field
+	return cmp(spec.FieldOf(&spec.Automation{}, field), field)
 }
 
 // idOrNone is an id, or nothing.

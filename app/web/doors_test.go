@@ -21,7 +21,9 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/form"
 	"carillon/app/spec"
+	"carillon/app/spec/spectest"
 	"carillon/db"
 )
 
@@ -313,7 +315,16 @@ func (n *behind) table() []automation.Input {
 			list = append(list, in)
 		}
 	}
+	spectest.FillRest(specsOf(list))
 	return list
+}
+
+func specsOf(list []automation.Input) []*spec.Automation {
+	var specs []*spec.Automation
+	for i := range list {
+		specs = append(specs, &list[i].Automation)
+	}
+	return specs
 }
 
 var hookAddress = regexp.MustCompile(`/api/automations/http-trigger/[A-Za-z0-9_-]{43}`)
@@ -343,49 +354,18 @@ func (d formDoor) send(page *answer, action string, in automation.Input) (id, ho
 			values.Del(name)
 		}
 	}
-	set := func(name, value string) { values.Set(name, value) }
-	tick := func(name string, on bool) {
-		if values.Del(name); on {
-			values.Set(name, "true")
-		}
+	typed := form.Write(&in.Automation)
+	for name := range form.Kinds(&in.Automation) {
+		values.Del(name)
 	}
-	text := func(n float64) string { // 0 is none
-		if n == 0 {
-			return ""
-		}
-		return strconv.FormatFloat(n, 'f', -1, 64)
-	}
-	for name, value := range map[string]string{
-		"name": in.Name, "workspace": in.Workspace, "trigger": in.Trigger, "run_at": in.RunAt, "cron": in.Cron, "time_zone": in.TimeZone,
-		"max_iterations": text(float64(in.MaxIterations)), "stop_text": in.StopText, "max_parallel": text(float64(in.MaxParallel)), "sender": in.Sender, "signature_header": in.SignatureHeader,
-		"signature_secret": in.SignatureSecret, "session_type": in.SessionType, "execution_type": in.ExecutionType, "prompt": in.Prompt,
-		"workflow": in.Workflow, "bot": in.Bot, "base_branch": in.BaseBranch, "provider": in.Provider, "model": in.Model, "timeout": fmt.Sprint(in.TimeoutMinutes), "retries": fmt.Sprint(in.Retries),
-		"gate_command": in.Gate.Command, "success_command": in.Success.Command, "success_contains": in.Success.Contains,
-	} {
-		set(name, value)
-	}
-	for name, on := range map[string]bool{
-		"catch_up": in.CatchUp, "allow_parallel": in.AllowParallel, "append_payload": in.AppendPayload, "auto_complete": in.AutoComplete,
-		"only_unchanged": in.OnlyUnchanged, "create_pr": in.CreatePR, "may_automate": in.MayAutomate, "filter_any": in.Filter.Any,
-		"gate_branch_moved": in.Gate.BranchMoved, "gate_no_open_pr": in.Gate.NoOpenPR, "success_files_changed": in.Success.FilesChanged, "success_pull_request": in.Success.PullRequest,
-	} {
-		tick(name, on)
-	}
-	values["toggles"] = in.Toggles
-	for name, value := range in.Parameters {
-		set("param."+name, value)
+	maps.Copy(values, typed)
+	if values.Del("filter_any"); in.Filter.Any {
+		values.Set("filter_any", "true")
 	}
 	for _, c := range in.Filter.Conditions {
 		values.Add("filter_field", c.Field)
 		values.Add("filter_operator", c.Operator)
 		values.Add("filter_value", c.Value)
-	}
-	for period, l := range map[string]spec.Limits{"run": in.Budget.Run, "day": in.Budget.Day, "month": in.Budget.Month} {
-		for unit, n := range map[string]float64{
-			"money": l.Money, "tokens": float64(l.Tokens), "turns": float64(l.Turns), "minutes": l.Minutes,
-		} {
-			set("budget_"+period+"_"+unit, text(n))
-		}
 	}
 	var fields []string
 	for name, list := range values {
@@ -418,36 +398,17 @@ func (d formDoor) enable(e *entered, on bool) {
 
 // spelt is an automation as programs say it: every field by itself.
 func spelt(in automation.Input) fields {
-	limits := func(l spec.Limits) fields {
-		said := fields{}
-		for unit, n := range map[string]float64{
-			"money": l.Money, "tokens": float64(l.Tokens), "turns": float64(l.Turns), "minutes": l.Minutes,
-		} {
-			if n != 0 {
-				said[unit] = n
-			}
-		}
-		return said
+	f := fields(spec.Values(&in.Automation))
+	for _, name := range []string{"id", "workspace", "workflow", "bot", "run_at"} { // each door has its own way
+		delete(f, name)
 	}
-	conditions := []fields{}
-	for _, c := range in.Filter.Conditions {
-		conditions = append(conditions, fields{"field": c.Field, "operator": c.Operator, "value": c.Value})
+	f["toggles"] = append([]string{}, in.Toggles...)
+	if in.SignatureSecret == "" {
+		delete(f, "signature_secret")
 	}
-	f := fields{
-		"name": in.Name, "trigger": in.Trigger, "cron": in.Cron, "time_zone": in.TimeZone, "max_iterations": in.MaxIterations, "stop_text": in.StopText,
-		"catch_up": in.CatchUp, "allow_parallel": in.AllowParallel, "max_parallel": in.MaxParallel, "sender": in.Sender, "signature_header": in.SignatureHeader,
-		"filter": fields{"any": in.Filter.Any, "conditions": conditions}, "append_payload": in.AppendPayload, "session_type": in.SessionType,
-		"execution_type": in.ExecutionType, "prompt": in.Prompt, "parameters": in.Parameters, "base_branch": in.BaseBranch, "provider": in.Provider, "model": in.Model,
-		"toggles": append([]string{}, in.Toggles...), "create_pr": in.CreatePR, "may_automate": in.MayAutomate, "timeout_minutes": in.TimeoutMinutes,
-		"retries": in.Retries, "gate": fields{"command": in.Gate.Command, "branch_moved": in.Gate.BranchMoved, "no_open_pr": in.Gate.NoOpenPR},
-		"success": fields{"command": in.Success.Command, "contains": in.Success.Contains, "files_changed": in.Success.FilesChanged, "pull_request": in.Success.PullRequest},
-		"budget":  fields{"run": limits(in.Budget.Run), "day": limits(in.Budget.Day), "month": limits(in.Budget.Month)},
-	}
-	if in.SignatureSecret != "" {
-		f["signature_secret"] = in.SignatureSecret
-	}
-	if in.Trigger != "http" { // it does not apply, and saying it is a mistake
-		f["auto_complete"], f["only_unchanged"] = in.AutoComplete, in.OnlyUnchanged
+	if in.Trigger == "http" { // it does not apply, and saying it is a mistake
+		delete(f, "auto_complete")
+		delete(f, "only_unchanged")
 	}
 	return f
 }

@@ -47,13 +47,6 @@ func instant(text string) time.Time {
 	return at
 }
 
-// keepMoment lets a One-Time's moment stay where its time zone alone is changed.
-func keepMoment(in *automation.Input) {
-	if !in.RunAtShown.IsZero() && in.RunAt != "" {
-		in.RunAt = in.RunAtShown.Format(time.RFC3339Nano)
-	}
-}
-
 // blankAutomation is what a new automation begins with.
 func blankAutomation(actor account.Actor) automation.Input {
 	in := automation.Input{Automation: spec.New[spec.Automation]()}

@@ -48,6 +48,8 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 		"enabled": "an operation of its own switches automations on and off",
 	}
 
+	never := map[string]string{"signature_secret": "secrets are never shown"}
+
 	page := map[string]bool{}
 	for name := range ada.formAt("/automations/new", "/automations").names() {
 		page[spec.FieldOf(&spec.Automation{}, name)] = true
@@ -75,8 +77,9 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 	for _, door := range []doorFields{
 		{"the form", page, own},
 		{"the API", pathsOf(reflect.TypeFor[APIAutomationFields](), spec.JSONName), own},
-		{"the answer of the API", pathsOf(reflect.TypeFor[APIAutomation](), spec.JSONName), map[string]string{"signature_secret": "secrets are never shown"}},
+		{"the answer of the API", pathsOf(reflect.TypeFor[APIAutomation](), readName), never},
 		{"the tools", pathsOf(reflect.TypeFor[automationFields](), spec.JSONName), own},
+		{"the answer of the tools", pathsOf(reflect.TypeFor[automationResult](), readName), never},
 		{"the audit log", line, map[string]string{"id": "it is the subject of the line"}},
 	} {
 		for _, path := range slices.Sorted(maps.Keys(all)) {
@@ -89,6 +92,14 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 			}
 		}
 	}
+}
+
+// readName is the name in JSON of a field that answers have.
+func readName(f reflect.StructField) string {
+	if f.Tag.Get("writeOnly") == "true" {
+		return ""
+	}
+	return spec.JSONName(f)
 }
 
 // pathsOf lists the fields of a type and those within them, by their names.

@@ -22,22 +22,26 @@ func FuzzToolArguments(f *testing.F) {
 	f.Add([]byte("\xff"))
 	f.Add([]byte(`{"automation":"x"}{"automation":"y"}`))
 	f.Fuzz(func(t *testing.T, arguments []byte) {
-		var in editAutomationArgs
+		var in patchOf[editAutomationArgs]
 		if err := decode(arguments, []string{"automation"}, &in); err != nil {
 			if err.Error() == "" {
 				t.Error("it is refused without a reason")
 			}
 			return
 		}
-		if in.Name != nil && strings.ContainsRune(*in.Name, 0) {
-			t.Errorf("the name is %q", *in.Name)
-		}
 		given := automation.Input{Automation: spec.Automation{
 			TimeoutMinutes: 360,
 			Workspace:      "one",
 			Retries:        2,
 		}}
-		if err := in.into(t.Context(), &mcpCaller{server: &Server{}}, &given); in.Workspace == nil && err != nil {
+		change, err := in.over(editAutomationArgs{automationFields: toolFields(&given)})
+		if err != nil {
+			t.Fatal(err) // reading them found nothing wrong
+		}
+		if strings.ContainsRune(change.Name, 0) {
+			t.Errorf("the name is %q", change.Name)
+		}
+		if err := change.into(t.Context(), &mcpCaller{server: &Server{}}, &given, in.spec); !in.spec.Has("workspace") && err != nil {
 			t.Error(err)
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/middleware"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -175,15 +176,7 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 }
 
 // toolField is the name in tools of what forms call otherwise.
-func toolField(field string) string {
-	if name, is := strings.CutPrefix(field, "param."); is {
-		return "parameters." + name
-	}
-	if field == "timeout" {
-		return "timeout_minutes"
-	}
-	return field
-}
+func toolField(field string) string { return cmp(spec.FieldOf(&spec.Automation{}, field), field) }
 
 // toolAway tells an agent that the database is away. What the call was to change may have been changed: the answer alone may be lost.
 const toolAway = "the database cannot be reached at the moment: try again in " + awayFor + " seconds; " +

@@ -11,12 +11,13 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
 
-// automationResult is an automation as tools show it. Values of parameters are not in it: some may be secret.
-type automationResult struct {
+// automationItem is an automation as a list has it.
+type automationItem struct {
 	ID            string     `json:"id"`
 	Name          string     `json:"name"`
 	Workspace     string     `json:"workspace"`
@@ -27,42 +28,59 @@ type automationResult struct {
 	Warning       string     `json:"warning,omitempty"` // why it is off, or what it lacks
 	NextRunAt     *time.Time `json:"next_run_at,omitempty"`
 	FailureStreak int        `json:"failures_in_a_row"`
-
-	Cron          string   `json:"cron,omitempty"`
-	TimeZone      string   `json:"time_zone,omitempty"`
-	SessionType   string   `json:"session_type,omitempty"`
-	ExecutionType string   `json:"execution_type,omitempty"`
-	Prompt        string   `json:"prompt,omitempty"`
-	Placeholders  []string `json:"placeholders,omitempty"` // names that a run may be given values for
-	Provider      string   `json:"provider,omitempty"`
-	Model         string   `json:"model,omitempty"`
-	AutoComplete  bool     `json:"auto_complete,omitempty"`
-	CreatePR      bool     `json:"create_pr,omitempty"`
-	Version       int64    `json:"version"`
+	Version       int64      `json:"version"`
 }
 
-func (c *mcpCaller) automationResult(a *db.Automation) automationResult {
-	r := c.automationItem(a)
-	r.Cron, r.TimeZone, r.SessionType, r.ExecutionType = a.Cron, a.TimeZone, string(a.SessionType), string(a.ExecutionType)
-	r.Prompt, r.Placeholders = a.Prompt, c.server.Rules.Names(a.Provider, a.Prompt)
-	r.Provider, r.Model, r.AutoComplete, r.CreatePR = a.Provider, a.Model, a.AutoComplete && a.Trigger != db.HTTP, a.CreatePR
-	return r
+// automationResult is an automation in full. Secret values are not in it.
+type automationResult struct {
+	automationItem
+	automationDetail
 }
 
-// automationItem is an automation as a list has it.
-func (c *mcpCaller) automationItem(a *db.Automation) automationResult {
-	r := automationResult{
-		ID: a.ID.String(), Name: a.Name, URL: c.link(views.AutomationURL(a.ID.String())), Trigger: string(a.Trigger), When: when(a), Enabled: a.Enabled,
-		Warning: warning(a), FailureStreak: a.FailureStreak, Version: a.Version,
+// automationDetail is what a list does not have. Of a field that is in both, JSON has the one of the list.
+type automationDetail struct {
+	spec.Automation
+	RunAt    *time.Time `json:"run_at,omitempty"`
+	Workflow string     `json:"workflow,omitempty"` // id
+	Bot      string     `json:"bot,omitempty"`      // id
+
+	Owner            string            `json:"owner"` // name
+	Disabled         *APIDisabled      `json:"disabled,omitempty"`
+	InFlight         bool              `json:"in_flight"` // a run is queued or running
+	LastExecution    *APILastExecution `json:"last_execution,omitempty"`
+	Iterations       int               `json:"iterations,omitempty"`        // of a loop: how often it has run
+	TokenFingerprint string            `json:"token_fingerprint,omitempty"` // of http: tells its tokens apart
+	Placeholders     []string          `json:"placeholders,omitempty"`      // names that a run may be given values for
+	SecretParameters []string          `json:"secret_parameters,omitempty"` // names of the secret values
+	CreatedAt        time.Time         `json:"created_at"`
+	UpdatedAt        time.Time         `json:"updated_at"`
+}
+
+// automation is an automation in full, as it is now.
+func (c *mcpCaller) automation(ctx context.Context, id uuid.UUID) (automationResult, error) {
+	r, err := c.server.Rules.AutomationRow(ctx, c.actor, id)
+	if err != nil {
+		return automationResult{}, err
+	}
+	is, secrets := automation.Shown(&r.Automation)
+	return automationResult{automationItem: c.automationItem(&r.Automation), automationDetail: automationDetail{
+		Automation: is, RunAt: moment(r.RunAt), Workflow: is.Workflow, Bot: is.Bot, Owner: ownerOf(r).Name,
+		Disabled: disabledOf(r), InFlight: r.InFlight, LastExecution: lastOf(r), Iterations: r.Iterations,
+		TokenFingerprint: r.Fingerprint, Placeholders: c.server.Rules.Names(r.Provider, r.Prompt),
+		SecretParameters: secrets, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}}, nil
+}
+
+func (c *mcpCaller) automationItem(a *db.Automation) automationItem {
+	item := automationItem{
+		ID: a.ID.String(), Name: a.Name, URL: c.link(views.AutomationURL(a.ID.String())), Trigger: string(a.Trigger),
+		When: when(a), Enabled: a.Enabled, Warning: warning(a), NextRunAt: moment(a.NextRunAt),
+		FailureStreak: a.FailureStreak, Version: a.Version,
 	}
 	if a.Workspace != nil {
-		r.Workspace = a.Workspace.Name
+		item.Workspace = a.Workspace.Name
 	}
-	if !a.NextRunAt.IsZero() {
-		at := a.NextRunAt.UTC()
-		r.NextRunAt = &at
-	}
-	return r
+	return item
 }
 
 type automationArgs struct {
@@ -129,7 +147,7 @@ func (c *mcpCaller) readAutomation(ctx context.Context, in automationArgs) (auto
 	if err != nil {
 		return automationResult{}, err
 	}
-	return c.automationResult(a), nil
+	return c.automation(ctx, a.ID)
 }
 
 // maxAnswer is how much of a past run's final answer a list has, in bytes.
@@ -176,8 +194,8 @@ type listAutomationsArgs struct {
 }
 
 type automationList struct {
-	Automations []automationResult `json:"automations"`    // in short: read_automation has the rest
-	Next        string             `json:"next,omitempty"` // there are more: pass it as after
+	Automations []automationItem `json:"automations"`    // in short: read_automation has the rest
+	Next        string           `json:"next,omitempty"` // there are more: pass it as after
 }
 
 func (c *mcpCaller) listAutomations(ctx context.Context, in listAutomationsArgs) (automationList, error) {
@@ -200,7 +218,7 @@ func (c *mcpCaller) listAutomations(ctx context.Context, in listAutomationsArgs)
 	if err != nil {
 		return automationList{}, err
 	}
-	answer := automationList{Automations: []automationResult{}}
+	answer := automationList{Automations: []automationItem{}}
 	if len(list) > most {
 		list = list[:most]
 		answer.Next = list[most-1].ID.String()
@@ -236,48 +254,19 @@ func (c *mcpCaller) runAutomation(ctx context.Context, in runAutomationArgs) (st
 	return startedResult{ExecutionID: run.Execution.ID.String(), SessionID: session, SessionURL: c.link(views.SessionURL(session)), Unresolved: run.Unresolved}, nil
 }
 
-// automationFields are what a tool may say of an automation: all that the API takes. What is nil stays, or is the editor's default.
+// automationFields are what a tool may say of an automation: all that the API takes. What is left out stays, or is the
+// editor's default.
 type automationFields struct {
-	Name            *string           `json:"name,omitempty"`
-	Workspace       *string           `json:"workspace,omitempty" jsonschema:"name or id of the workspace; a session leaves it out"`
-	Trigger         *string           `json:"trigger,omitempty" jsonschema:"manual, one_time, recurring, loop or http"`
-	RunAt           *string           `json:"run_at,omitempty" jsonschema:"one_time: RFC 3339, or 2006-01-02T15:04 in time_zone; another time zone alone leaves the moment as it is"`
-	Cron            *string           `json:"cron,omitempty" jsonschema:"recurring: five fields, such as 0 2 * * *"`
-	TimeZone        *string           `json:"time_zone,omitempty" jsonschema:"IANA name, such as Europe/Berlin"`
-	CatchUp         *bool             `json:"catch_up,omitempty" jsonschema:"recurring: run once after downtime"`
-	MaxIterations   *int              `json:"max_iterations,omitempty" jsonschema:"loop; 0: without limit"`
-	StopText        *string           `json:"stop_text,omitempty" jsonschema:"loop: stop when the final answer contains this"`
-	AllowParallel   *bool             `json:"allow_parallel,omitempty" jsonschema:"http: several sessions at once"`
-	MaxParallel     *int              `json:"max_parallel,omitempty" jsonschema:"http: the most at once; 0: without limit"`
-	Sender          *string           `json:"sender,omitempty" jsonschema:"http: who signs the calls; empty: the token is enough"`
-	SignatureHeader *string           `json:"signature_header,omitempty" jsonschema:"http: where a sender of another kind has its signature"`
-	SignatureSecret *string           `json:"signature_secret,omitempty" jsonschema:"http: left out, the one stored stays"`
-	Filter          *APIFilter        `json:"filter,omitempty" jsonschema:"http: what a payload must have to start a run, as a whole; field is a dotted path, and with any one condition is enough"`
-	AppendPayload   *bool             `json:"append_payload,omitempty" jsonschema:"http: the payload is added to the prompt"`
-	SessionType     *string           `json:"session_type,omitempty" jsonschema:"develop, chat or bot"`
-	ExecutionType   *string           `json:"execution_type,omitempty" jsonschema:"inline or workflow"`
-	Prompt          *string           `json:"prompt,omitempty" jsonschema:"what the agent is to do; {{name}} is filled in when it runs"`
-	Workflow        *string           `json:"workflow,omitempty" jsonschema:"id of the workflow"`
-	Bot             *string           `json:"bot,omitempty" jsonschema:"id of the bot"`
-	Parameters      map[string]string `json:"parameters,omitempty" jsonschema:"stored values by name; those not named stay"`
-	BaseBranch      *string           `json:"base_branch,omitempty"`
-	Provider        *string           `json:"provider,omitempty" jsonschema:"id of the coding agent; empty: the workspace's default. Another one than before has its own default model, unless a model is given"`
-	Model           *string           `json:"model,omitempty"`
-	Toggles         *[]string         `json:"toggles,omitempty" jsonschema:"session modes of develop: code_architecture, ux_enhancement, edge_cases, code_review, verification, update_tests, update_docs"`
-	AutoComplete    *bool             `json:"auto_complete,omitempty" jsonschema:"mark the session Done when the run ends; not of http"`
-	OnlyUnchanged   *bool             `json:"only_unchanged,omitempty" jsonschema:"complete only if no files changed"`
-	CreatePR        *bool             `json:"create_pr,omitempty" jsonschema:"open a pull request after a successful run that changed files"`
-	MayAutomate     *bool             `json:"may_automate,omitempty" jsonschema:"its sessions may create, edit and run automations; a session cannot set this"`
-	Timeout         *float64          `json:"timeout_minutes,omitempty" jsonschema:"0: none"`
-	Retries         *int              `json:"retries,omitempty" jsonschema:"how often a failure that passes by itself is tried again"`
-	Gate            *APIGate          `json:"gate,omitempty" jsonschema:"what lets a run begin, as a whole: command is a script whose exit status 0 lets it through"`
-	Success         *APISuccess       `json:"success,omitempty" jsonschema:"what must hold at the end of a run, as a whole: command is a script whose exit status 0 is right"`
-	Budget          *APIBudget        `json:"budget,omitempty" jsonschema:"the most that a run, a day and a month may use, as a whole: money in US dollars; 0: no limit"`
+	spec.Automation
+	Workspace string `json:"workspace" jsonschema:"name or id of the workspace; a session leaves it out"`
+	RunAt     string `json:"run_at" jsonschema:"of one_time: RFC 3339, or 2006-01-02T15:04 in time_zone"`
+	Workflow  string `json:"workflow" jsonschema:"id of the workflow"`
+	Bot       string `json:"bot" jsonschema:"id of the bot"`
 }
 
 type editAutomationArgs struct {
-	Automation string `json:"automation" jsonschema:"id of the automation"`
 	automationFields
+	ID string `json:"automation" required:"true" jsonschema:"id of the automation"`
 }
 
 type savedResult struct {
@@ -285,33 +274,35 @@ type savedResult struct {
 	WebhookURL string           `json:"webhook_url,omitempty"` // of an HTTP Trigger, with its secret token; shown this once
 }
 
-// into puts what a tool says over what is there.
-func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automation.Input) error {
-	said := APIAutomationFields{
-		Name: f.Name, Trigger: f.Trigger, Cron: f.Cron, TimeZone: f.TimeZone, CatchUp: f.CatchUp, MaxIterations: f.MaxIterations, StopText: f.StopText,
-		AllowParallel: f.AllowParallel, MaxParallel: f.MaxParallel, Sender: f.Sender, SignatureHeader: f.SignatureHeader, SignatureSecret: f.SignatureSecret,
-		Filter: f.Filter, AppendPayload: f.AppendPayload, SessionType: f.SessionType, ExecutionType: f.ExecutionType, Prompt: f.Prompt,
-		WorkflowID: f.Workflow, BotID: f.Bot, Parameters: f.Parameters, BaseBranch: f.BaseBranch, Provider: f.Provider, Model: f.Model, Toggles: f.Toggles,
-		AutoComplete: f.AutoComplete, OnlyUnchanged: f.OnlyUnchanged, CreatePR: f.CreatePR, MayAutomate: f.MayAutomate, TimeoutMinutes: f.Timeout,
-		Retries: f.Retries, Gate: f.Gate, Success: f.Success, Budget: f.Budget,
+// toolFields are the fields of an automation as the tools have them.
+func toolFields(in *automation.Input) automationFields {
+	return automationFields{
+		Automation: in.Automation, Workspace: in.Workspace, RunAt: in.RunAt, Workflow: in.Workflow, Bot: in.Bot,
 	}
-	said.into(in)
-	set(&in.RunAt, f.RunAt)
-	if f.Workspace == nil && in.Workspace != "" {
-		return nil
-	}
-	text := ""
-	if f.Workspace != nil {
-		text = *f.Workspace
-	}
-	workspace, err := c.workspaceOf(ctx, text)
-	in.Workspace = workspace.String()
-	return err
 }
 
-func (c *mcpCaller) createAutomation(ctx context.Context, in automationFields) (savedResult, error) {
+// into takes over fields that a patch has set.
+func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automation.Input, patch spec.Patch) error {
+	is := f.Automation
+	is.Workspace, is.RunAt, is.Workflow, is.Bot = f.Workspace, f.RunAt, f.Workflow, f.Bot
+	if patch.Has("workspace") || f.Workspace == "" {
+		workspace, err := c.workspaceOf(ctx, f.Workspace)
+		if err != nil {
+			return err
+		}
+		is.Workspace = workspace.String()
+	}
+	takeOver(in, is, patch)
+	return nil
+}
+
+func (c *mcpCaller) createAutomation(ctx context.Context, args patchOf[automationFields]) (savedResult, error) {
 	input := blankAutomation(c.actor)
-	if err := in.into(ctx, c, &input); err != nil {
+	fields, err := args.over(toolFields(&input))
+	if err != nil {
+		return savedResult{}, err
+	}
+	if err := fields.into(ctx, c, &input, args.spec); err != nil {
 		return savedResult{}, err
 	}
 	a, token, err := c.server.Rules.Create(ctx, c.actor, input)
@@ -321,17 +312,23 @@ func (c *mcpCaller) createAutomation(ctx context.Context, in automationFields) (
 	return c.saved(ctx, a, token)
 }
 
-func (c *mcpCaller) editAutomation(ctx context.Context, in editAutomationArgs) (savedResult, error) {
-	a, err := c.automationOf(ctx, in.Automation)
+func (c *mcpCaller) editAutomation(ctx context.Context, args patchOf[editAutomationArgs]) (savedResult, error) {
+	change, err := args.over(editAutomationArgs{})
+	if err != nil {
+		return savedResult{}, err
+	}
+	a, err := c.automationOf(ctx, change.ID)
 	if err != nil {
 		return savedResult{}, err
 	}
 	if a, err = c.server.Rules.Editable(ctx, c.actor, a.ID); err != nil {
 		return savedResult{}, err
 	}
-	input := inputOf(a)
-	input.Parameters, _ = automation.StoredValues(a) // what is secret stays where it is stored
-	if err := in.into(ctx, c, &input); err != nil {
+	input := changeable(a)
+	if change, err = args.over(editAutomationArgs{automationFields: toolFields(&input)}); err != nil {
+		return savedResult{}, err
+	}
+	if err := change.into(ctx, c, &input, args.spec); err != nil {
 		return savedResult{}, err
 	}
 	a, token, err := c.server.Rules.Update(ctx, c.actor, a.ID, input)
@@ -358,11 +355,11 @@ func (c *mcpCaller) enableAutomation(ctx context.Context, in enableAutomationArg
 }
 
 func (c *mcpCaller) saved(ctx context.Context, a *db.Automation, token string) (savedResult, error) {
-	a, err := c.server.Rules.Automation(ctx, c.actor, a.ID)
+	full, err := c.automation(ctx, a.ID)
 	if err != nil {
 		return savedResult{}, err
 	}
-	r := savedResult{Automation: c.automationResult(a)}
+	r := savedResult{Automation: full}
 	if token != "" {
 		r.WebhookURL = c.server.webhookURL(token).String()
 	}

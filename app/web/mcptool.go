@@ -132,12 +132,20 @@ func schemaOf[In any](s *toolSchemas) *jsonschema.Schema {
 	if known, ok := s.byType[t]; ok {
 		return known
 	}
-	schema, err := jsonschema.For[In](nil)
+	described := t
+	patch, isPatch := reflect.Zero(t).Interface().(interface{ of() reflect.Type })
+	if isPatch {
+		described = patch.of()
+	}
+	schema, err := jsonschema.ForType(described, &jsonschema.ForOptions{})
 	if err != nil {
 		panic(fmt.Sprintf("describe %s: %v", t, err)) // of a type of ours; the tests would have shown it
 	}
 	for _, p := range schema.Properties {
 		plain(p)
+	}
+	if isPatch {
+		schema.Required = explain(described, schema)
 	}
 	if s.byType == nil {
 		s.byType = map[reflect.Type]*jsonschema.Schema{}
