@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -50,31 +51,27 @@ func (s *Service) changeLine(actor uuid.UUID, action string, before, a *db.Autom
 	}
 }
 
-// described is what the audit log keeps of an automation.
+// described is what the audit log keeps of an automation: its spec, whose it is, and fingerprints of its secrets.
 func described(a *db.Automation) map[string]any {
-	m := map[string]any{
-		"name": a.Name, "workspace_id": a.WorkspaceID.String(), "creator_id": a.CreatorID.String(), "trigger": string(a.Trigger), "cron": a.Cron,
-		"time_zone": a.TimeZone, "run_at": "", "enabled": a.Enabled, "session_type": string(a.SessionType), "execution_type": string(a.ExecutionType),
-		"prompt": a.Prompt, "provider": a.Provider, "model": a.Model, "catch_up": a.CatchUp, "allow_parallel": a.AllowParallel,
-		"sender": a.Sender, "signature_header": a.SignatureHeader, "append_payload": a.AppendPayload, "filter": FilterText(a.Filter),
-		"auto_complete": a.AutoComplete, "only_unchanged": a.OnlyUnchanged, "create_pr": a.CreatePR, "may_automate": a.MayAutomate, "timeout_seconds": a.TimeoutSeconds, "retries": a.Retries,
+	is := Spec(a)
+	is.Parameters = shownValues(a.Parameters)
+	m := spec.Values(&is)
+	delete(m, "id")
+	for _, name := range []string{"workspace", "workflow", "bot"} {
+		m[name+"_id"] = m[name]
+		delete(m, name)
 	}
-	m["gate"], m["success"], m["budget"] = a.Gate, a.Success, a.Budget
-	maps.Copy(m, map[string]any{
-		"base_branch": a.BaseBranch, "max_iterations": a.MaxIterations, "stop_text": a.StopText, "max_parallel": a.MaxParallel, "toggles": a.Toggles, "parameters": shownValues(a.Parameters),
-	})
-	for name, id := range map[string]uuid.UUID{"workflow_id": a.WorkflowID, "bot_id": a.BotID} {
-		if m[name] = ""; id != uuid.Nil {
-			m[name] = id.String()
-		}
-	}
-	m["made_by"], m["changed_by"] = a.MadeBy.String(), a.ChangedBy.String() // of a change by a session, all on whose words it acted
-	m["signature_secret"] = ""
-	if len(a.SignatureSealed) > 0 {
-		m["signature_secret"] = storedAs(a.SignatureSealed)
-	}
+	delete(m, "timeout_minutes")
+	m["timeout_seconds"] = a.TimeoutSeconds
+	m["filter"] = FilterText(a.Filter)
+	m["enabled"] = a.Enabled
 	if !a.RunAt.IsZero() {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)
 	}
+	if len(a.SignatureSealed) > 0 {
+		m["signature_secret"] = storedAs(a.SignatureSealed)
+	}
+	m["creator_id"] = a.CreatorID.String()
+	m["made_by"], m["changed_by"] = a.MadeBy.String(), a.ChangedBy.String() // all on whose words a session acted
 	return m
 }
