@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/automation"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -19,9 +20,10 @@ func TestABotsInstructionsAndLimitsReachItsAgent(t *testing.T) {
 	// The arguments tell what the agent was given.
 	check(t, os.WriteFile(filepath.Join(f.dir, "fake"), []byte(strings.Replace(fakeScript, "resume=new\n", "resume=new\nprintf '%s\\n' \"$@\" >> \"$dir/arguments\"\n", 1)), 0o700))
 	k.start()
-	bot, err := k.rules.CreateBot(t.Context(), k.actor, automation.BotInput{
-		Name: "Ada", Instructions: "You answer in haiku.", Provider: "fake", Enabled: true, ReadOnly: true, AllowedTools: "Read\nGrep",
-	})
+	bot, err := k.rules.CreateBot(t.Context(), k.actor, automation.BotInput{Bot: spec.Bot{
+		Name: "Ada", Instructions: "You answer in haiku.", Provider: "fake", Enabled: true, ReadOnly: true,
+		AllowedTools: []string{"Read", "Grep"},
+	}})
 	check(t, err)
 	run := k.run("On tests.", func(in *automation.Input) {
 		in.SessionType, in.Bot, in.Provider, in.AutoComplete = "bot", bot.ID.String(), "", false

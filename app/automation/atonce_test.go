@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -37,7 +38,9 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 	stopping, removing := map[int]int64{}, map[int]int64{}
 	users := 0
 	for _, many := range []int{2, 20} {
-		bot, err := k.CreateBot(t.Context(), k.mira, BotInput{Name: fmt.Sprint("Reviewer of ", many), Instructions: "Look.", Enabled: true})
+		bot, err := k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
+			Name: fmt.Sprint("Reviewer of ", many), Instructions: "Look.", Enabled: true,
+		}})
 		check(t, err)
 		var list []uuid.UUID
 		for i := range many {
@@ -55,7 +58,9 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 		users += many
 		check(t, k.RemoveMember(t.Context(), k.mira, k.workspace.ID, gone.ID))
 		stopping[many] = k.statements(func() error {
-			_, err := k.UpdateBot(t.Context(), weak, bot.ID, BotInput{Name: bot.Name, Instructions: "Look away.", Enabled: true, Version: bot.Version})
+			_, err := k.UpdateBot(t.Context(), weak, bot.ID, BotInput{Bot: spec.Bot{
+				Name: bot.Name, Instructions: "Look away.", Enabled: true,
+			}, Version: bot.Version})
 			return err
 		})
 		if n := lines("automation.update", ""); n != users {
@@ -94,7 +99,9 @@ func TestListsDoNotReadWhatMayBeMegabytes(t *testing.T) {
 	if len(workflows) != 1 || workflows[0].Steps != nil || workflows[0].Parameters != nil || workflows[0].StepCount != 2 {
 		t.Errorf("the list of workflows has %d steps and %d parameters of %d workflows", len(workflows[0].Steps), len(workflows[0].Parameters), len(workflows))
 	}
-	_, err = k.CreateBot(t.Context(), k.mira, BotInput{Name: "Reviewer", Instructions: strings.Repeat("x", maxInstructions), Enabled: true})
+	_, err = k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
+		Name: "Reviewer", Instructions: strings.Repeat("x", maxInstructions), Enabled: true,
+	}})
 	check(t, err)
 	bots, err := k.Bots(t.Context(), k.mira)
 	check(t, err)

@@ -14,21 +14,24 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
-// BotInput is a bot as a person typed it. The keys of fault.Invalid are the names in the tags.
+// BotInput is a bot as somebody wants it. Workspace is an id. An entry of AllowedTools may have several names, one a line
+// or with commas between them. The keys of fault.Invalid are the names in forms.
 type BotInput struct {
-	Name         string `form:"name"`
-	Workspace    string `form:"workspace"` // empty: for all workspaces
-	Instructions string `form:"instructions"`
-	Provider     string `form:"provider"` // empty: that of the automation
-	Model        string `form:"model"`
-	LocksAgent   bool   `form:"locks_agent"`
-	AllowedTools string `form:"allowed_tools"` // one a line, or with commas between them
-	ReadOnly     bool   `form:"read_only"`
-	Enabled      bool   `form:"enabled"`
-	Version      int64  `form:"version"` // of what the person started from
+	spec.Bot
+	Version int64 // of what the person started from
+}
+
+// BotSpec is what is said of a bot. The workspace is an id.
+func BotSpec(b *db.Bot) spec.Bot {
+	return spec.Bot{
+		Name: b.Name, Workspace: idTyped(b.WorkspaceID), Enabled: b.Enabled, Instructions: b.Instructions,
+		Provider: b.Provider, Model: b.Model, LocksAgent: b.LocksAgent,
+		AllowedTools: append([]string{}, b.AllowedTools...), ReadOnly: b.ReadOnly,
+	}
 }
 
 // Bounds of a bot.
@@ -284,7 +287,7 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 	}
 	b.AllowedTools = []string{}
 	seen := form.Seen{}
-	for _, tool := range strings.FieldsFunc(in.AllowedTools, func(r rune) bool { return r == '\n' || r == ',' || r == '\r' }) {
+	for _, tool := range toolsTyped(in.AllowedTools) {
 		if tool = strings.TrimSpace(tool); tool == "" || !seen.Add(tool) {
 			continue
 		}
@@ -300,6 +303,11 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 		return bad
 	}
 	return nil
+}
+
+// toolsTyped are the names of tools in texts, one a line or with commas between them.
+func toolsTyped(texts []string) []string {
+	return strings.FieldsFunc(strings.Join(texts, "\n"), func(r rune) bool { return strings.ContainsRune(",\r\n", r) })
 }
 
 // auditBot records a change of a bot. Before is nil for a new one, after for one that is gone.
@@ -320,10 +328,12 @@ func (s *Service) auditBot(ctx context.Context, q bun.IDB, actor account.Actor, 
 }
 
 func describedBot(b *db.Bot) map[string]any {
-	return map[string]any{
-		"name": b.Name, "workspace_id": b.WorkspaceID.String(), "instructions": b.Instructions, "provider": b.Provider, "model": b.Model,
-		"locks_agent": b.LocksAgent, "allowed_tools": b.AllowedTools, "read_only": b.ReadOnly, "enabled": b.Enabled,
-	}
+	is := BotSpec(b)
+	m := spec.Values(&is)
+	delete(m, "id")
+	delete(m, "workspace")
+	m["workspace_id"] = b.WorkspaceID.String()
+	return m
 }
 
 // applyBot takes over the bot of an automation, and with it the agent where that is not chosen or the bot decides.

@@ -9,11 +9,14 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
 func (k *kit) botInput() BotInput {
-	return BotInput{Name: "Ada", Instructions: "You answer in haiku.", Provider: "agent", Model: "small", Enabled: true}
+	return BotInput{Bot: spec.Bot{
+		Name: "Ada", Instructions: "You answer in haiku.", Provider: "agent", Model: "small", Enabled: true,
+	}}
 }
 
 // newBot makes a bot of Mira's.
@@ -67,7 +70,7 @@ func TestABotsFormSaysWhatIsWrong(t *testing.T) {
 		"instructions":  func(in *BotInput) { in.Instructions = "\n" },
 		"provider":      func(in *BotInput) { in.Provider = "nothing" },
 		"workspace":     func(in *BotInput) { in.Workspace = uuid.NewString() },
-		"allowed_tools": func(in *BotInput) { in.AllowedTools = strings.Repeat("x", 201) },
+		"allowed_tools": func(in *BotInput) { in.AllowedTools = []string{strings.Repeat("x", 201)} },
 	} {
 		in := k.botInput()
 		change(&in)
@@ -122,7 +125,7 @@ func TestABotThatLocksItsAgentDecidesWhateverTheAutomationSays(t *testing.T) {
 
 func TestARunKeepsTheBotAsItWas(t *testing.T) {
 	k := setup(t)
-	b := k.newBot(func(in *BotInput) { in.ReadOnly, in.AllowedTools = true, "Read\nGrep, Glob" })
+	b := k.newBot(func(in *BotInput) { in.ReadOnly, in.AllowedTools = true, []string{"Read\nGrep, Glob"} })
 	a := k.create(ofBot(b, nil))
 	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)

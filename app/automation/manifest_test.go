@@ -145,9 +145,10 @@ var everyWorkflow = WorkflowInput{
 	},
 }
 
-var everyBot = BotInput{
-	Name: "Rita", Instructions: "You review.\nYou are kind.", Provider: "agent", Model: "small", AllowedTools: "Read\nBash(git log:*)", ReadOnly: true,
-}
+var everyBot = BotInput{Bot: spec.Bot{
+	Name: "Rita", Instructions: "You review.\nYou are kind.", Provider: "agent", Model: "small",
+	AllowedTools: []string{"Read", "Bash(git log:*)"}, ReadOnly: true,
+}}
 
 // setEverywhere fails for every field of a kind of input that none of its samples sets: who adds a field decides what a manifest
 // makes of it, and adds it to the samples above.
@@ -227,7 +228,7 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	setEverywhere(t, []string{"Version"}, w)
 	setEverywhere(t, nil, anys(w.Steps)...)
 	setEverywhere(t, nil, anys(w.Parameters)...)
-	setEverywhere(t, []string{"Version"}, b, BotInput{Workspace: k.workspace.ID.String()})
+	setEverywhere(t, []string{"ID"}, b.Bot, spec.Bot{Workspace: k.workspace.ID.String()})
 
 	text := k.export(k.mira, "")
 	if strings.Contains(text, theSecret) || strings.Contains(text, sealedMark) {

@@ -59,19 +59,29 @@ func (v *inventory) isSecret(workflow uuid.UUID, alias string) bool {
 	return wf != nil && slices.ContainsFunc(wf.Parameters, func(p db.Parameter) bool { return p.Alias == alias && p.Type == db.SecretParameter })
 }
 
-
-
-// workflowSpec is a workflow in a manifest, without the defaults of its secrets.
-func (v *inventory) workflowSpec(wf *db.Workflow) *spec.Workflow {
-	want := &spec.Workflow{Name: wf.Name, Workspace: v.workspaceName(wf.WorkspaceID), Description: wf.Description, Steps: stepsSpec(wf.Steps)}
+// WorkflowSpec is what is said of a workflow, without the defaults of its secrets. The workspace is an id.
+func WorkflowSpec(wf *db.Workflow) spec.Workflow {
+	is := spec.Workflow{
+		Name: wf.Name, Workspace: idTyped(wf.WorkspaceID), Description: wf.Description, Steps: stepsSpec(wf.Steps),
+	}
 	for _, p := range wf.Parameters {
-		q := spec.Parameter{Alias: p.Alias, Label: p.Label, Type: string(p.Type), Required: p.Required, Choices: slices.Clone(p.Choices)}
+		q := spec.Parameter{
+			Alias: p.Alias, Label: p.Label, Type: string(p.Type), Required: p.Required,
+			Choices: slices.Clone(p.Choices),
+		}
 		if p.Type != db.SecretParameter {
 			q.Default = p.Default
 		}
-		want.Parameters = append(want.Parameters, q)
+		is.Parameters = append(is.Parameters, q)
 	}
-	return want
+	return is
+}
+
+// workflowSpec is a workflow in a manifest.
+func (v *inventory) workflowSpec(wf *db.Workflow) *spec.Workflow {
+	is := WorkflowSpec(wf)
+	is.Workspace = v.workspaceName(wf.WorkspaceID)
+	return &is
 }
 
 func stepsSpec(steps []db.Step) []spec.Step {
@@ -86,18 +96,9 @@ func stepsSpec(steps []db.Step) []spec.Step {
 
 // botSpec is a bot in a manifest.
 func (v *inventory) botSpec(b *db.Bot) *spec.Bot {
-	return &spec.Bot{
-		Name: b.Name, Workspace: v.workspaceName(b.WorkspaceID), Enabled: b.Enabled, Instructions: b.Instructions, Provider: b.Provider, Model: b.Model,
-		LocksAgent: b.LocksAgent, AllowedTools: slices.Clone(b.AllowedTools), ReadOnly: b.ReadOnly,
-	}
-}
-
-// botTyped is a bot of a manifest as the editor would have it typed.
-func botTyped(want *spec.Bot, workspace uuid.UUID) BotInput {
-	return BotInput{
-		Name: want.Name, Workspace: idTyped(workspace), Instructions: want.Instructions, Provider: want.Provider, Model: want.Model, LocksAgent: want.LocksAgent,
-		AllowedTools: strings.Join(want.AllowedTools, "\n"), ReadOnly: want.ReadOnly, Enabled: want.Enabled,
-	}
+	is := BotSpec(b)
+	is.Workspace = v.workspaceName(b.WorkspaceID)
+	return &is
 }
 
 func idTyped(id uuid.UUID) string {
@@ -110,11 +111,9 @@ func idTyped(id uuid.UUID) string {
 // workflowTyped is a workflow of a manifest as the editor would have it typed, and the places of its steps by their rows. Values
 // must have been resolved.
 func workflowTyped(want *spec.Workflow, workspace uuid.UUID) (in WorkflowInput, steps []string) {
-	in = WorkflowInput{Name: want.Name, Workspace: idTyped(workspace), Description: want.Description}
-	for _, p := range want.Parameters {
-		in.Parameters = append(in.Parameters, ParameterInput{
-			Alias: p.Alias, Label: p.Label, Type: p.Type, Default: p.Default, Choices: strings.Join(p.Choices, ", "), Required: p.Required,
-		})
+	in = WorkflowInput{
+		Name: want.Name, Workspace: idTyped(workspace), Description: want.Description,
+		Parameters: TypedParameters(want.Parameters),
 	}
 	var add func(list []spec.Step, at string, inside bool)
 	add = func(list []spec.Step, at string, inside bool) {
@@ -160,7 +159,8 @@ func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
 	want := *e.doc.Spec.(*spec.Bot)
 	want.ID, want.Name, want.Workspace = "", e.name, m.workspaceName(e.workspace)
 	m.onlyWhole(e, "allowed_tools", want.AllowedTools)
-	in := botTyped(&want, e.workspace)
+	in := BotInput{Bot: want}
+	in.Workspace = idTyped(e.workspace)
 	place := func(key string) string { return spec.FieldOf(&want, key) }
 	may := m.actor.Can(account.ManageBots)
 	if e.row == uuid.Nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -121,7 +122,9 @@ func TestAModelThatTheProviderDoesNotListCanBeTyped(t *testing.T) {
 	if errors.As(err, &bad) && bad["model"] != "" {
 		t.Errorf("the workspace's model was refused: %s", bad["model"])
 	}
-	_, err = k.CreateBot(t.Context(), k.mira, BotInput{Name: "Reviewer", Instructions: "x", Provider: "agent", Model: "huge"})
+	_, err = k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
+		Name: "Reviewer", Instructions: "x", Provider: "agent", Model: "huge",
+	}})
 	if errors.As(err, &bad) && bad["model"] != "" {
 		t.Errorf("the bot's model was refused: %s", bad["model"])
 	}

@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -205,7 +206,9 @@ func TestWhoMadeAndWhoChangedWhatASessionRunsCount(t *testing.T) {
 	k := setup(t)
 	manager := k.person("Max", account.RoleManager)
 	weak := k.role(k.person("Lee", account.RoleMember), account.ManageBots, account.ManageWorkflows, account.Manage)
-	bot, err := k.CreateBot(t.Context(), manager, BotInput{Name: "Reviewer", Instructions: "Look.", Enabled: true})
+	bot, err := k.CreateBot(t.Context(), manager, BotInput{Bot: spec.Bot{
+		Name: "Reviewer", Instructions: "Look.", Enabled: true,
+	}})
 	check(t, err)
 	flow := WorkflowInput{Name: "Audit", Steps: []StepInput{{Kind: string(db.MessageStep), Text: "Look."}}}
 	wf, err := k.CreateWorkflow(t.Context(), manager, flow)
@@ -215,7 +218,9 @@ func TestWhoMadeAndWhoChangedWhatASessionRunsCount(t *testing.T) {
 		edit   func()
 	}{
 		"its bot": {func(in *Input) { in.SessionType, in.Bot = "bot", bot.ID.String() }, func() {
-			in := BotInput{Name: "Reviewer", Instructions: "Look again.", Enabled: true, Version: bot.Version}
+			in := BotInput{Bot: spec.Bot{
+				Name: "Reviewer", Instructions: "Look again.", Enabled: true,
+			}, Version: bot.Version}
 			_, err := k.UpdateBot(t.Context(), weak, bot.ID, in)
 			check(t, err)
 		}},
@@ -290,10 +295,12 @@ func TestSomebodyWeakerWhoEditsTakesFromSessionsThatTheyManageAutomations(t *tes
 func TestABotOrWorkflowThatSomebodyWeakerChangesTakesItToo(t *testing.T) {
 	k := setup(t)
 	weak := k.role(k.person("Lee", account.RoleMember), account.ManageBots, account.Manage)
-	bot, err := k.CreateBot(t.Context(), k.mira, BotInput{Name: "Reviewer", Instructions: "Look.", Enabled: true})
+	bot, err := k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
+		Name: "Reviewer", Instructions: "Look.", Enabled: true,
+	}})
 	check(t, err)
 	look := func(how string) BotInput {
-		return BotInput{Name: "Reviewer", Instructions: how, Enabled: true, Version: bot.Version}
+		return BotInput{Bot: spec.Bot{Name: "Reviewer", Instructions: how, Enabled: true}, Version: bot.Version}
 	}
 	a := k.create(func(in *Input) { in.MayAutomate, in.SessionType, in.Bot = true, "bot", bot.ID.String() })
 	other := k.create(automating)

@@ -16,6 +16,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/spec"
 	"carillon/db"
 )
 
@@ -70,14 +71,20 @@ func TypedWorkflow(wf *db.Workflow) WorkflowInput {
 			in.Steps = append(in.Steps, typed(inner, true))
 		}
 	}
-	for _, p := range wf.Parameters {
-		t := ParameterInput{Alias: p.Alias, Label: p.Label, Type: string(p.Type), Default: p.Default, Choices: strings.Join(p.Choices, ", "), Required: p.Required}
-		if p.Type == db.SecretParameter {
-			t.Default = ""
-		}
-		in.Parameters = append(in.Parameters, t)
-	}
+	in.Parameters = TypedParameters(WorkflowSpec(wf).Parameters)
 	return in
+}
+
+// TypedParameters are parameters as the form would have them typed.
+func TypedParameters(list []spec.Parameter) []ParameterInput {
+	var typed []ParameterInput
+	for _, p := range list {
+		typed = append(typed, ParameterInput{
+			Alias: p.Alias, Label: p.Label, Type: p.Type, Default: p.Default, Choices: strings.Join(p.Choices, ", "),
+			Required: p.Required,
+		})
+	}
+	return typed
 }
 
 func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor account.Actor, wf *db.Workflow, in WorkflowInput) error {

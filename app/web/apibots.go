@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -34,27 +34,22 @@ type APIBotItem struct {
 // APIBot is a bot in full.
 type APIBot struct {
 	APIBotItem
-	Instructions string   `json:"instructions"`
-	AllowedTools []string `json:"allowed_tools" doc:"Empty: all."`
+	APIBotDetail
 }
 
-// APIBotFields are what may be said of a bot. What is nil stays.
+// APIBotDetail is what a list does not have. Of a field that is in both, JSON has the one of the list.
+type APIBotDetail struct{ spec.Bot }
+
+// APIBotFields are what may be said of a bot. What is left out stays, or is as in a new form.
 type APIBotFields struct {
-	Name         *string   `json:"name,omitempty"`
-	WorkspaceID  *string   `json:"workspace_id,omitempty" doc:"Empty: for all workspaces."`
-	Instructions *string   `json:"instructions,omitempty"`
-	Provider     *string   `json:"provider,omitempty"`
-	Model        *string   `json:"model,omitempty"`
-	LocksAgent   *bool     `json:"locks_agent,omitempty"`
-	AllowedTools *[]string `json:"allowed_tools,omitempty" doc:"As a whole. Empty: all."`
-	ReadOnly     *bool     `json:"read_only,omitempty"`
-	Enabled      *bool     `json:"enabled,omitempty"`
+	spec.Bot
+	WorkspaceID string `json:"workspace_id" doc:"Empty: for all workspaces."`
 }
 
 // APIBotChange is a change of a bot.
 type APIBotChange struct {
 	APIBotFields
-	Version int64 `json:"version" doc:"The version that was read."`
+	Version int64 `json:"version" required:"true" doc:"The version that was read."`
 }
 
 const botsTag = "Bots"
@@ -93,32 +88,34 @@ func (a *api) getBot(ctx context.Context, actor account.Actor, in *APIOneByID) (
 	if err != nil {
 		return APIBot{}, err
 	}
-	return APIBot{APIBotItem: a.botItem(b), Instructions: b.Instructions, AllowedTools: append([]string{}, b.AllowedTools...)}, nil
+	return APIBot{APIBotItem: a.botItem(b), APIBotDetail: APIBotDetail{automation.BotSpec(b)}}, nil
 }
 
-// into puts what was said over what is there.
-func (f *APIBotFields) into(in *automation.BotInput) error {
-	set(&in.Name, f.Name)
-	set(&in.Workspace, f.WorkspaceID)
-	set(&in.Instructions, f.Instructions)
-	setAgent(&in.Provider, &in.Model, f.Provider, f.Model)
-	set(&in.LocksAgent, f.LocksAgent)
-	set(&in.ReadOnly, f.ReadOnly)
-	set(&in.Enabled, f.Enabled)
-	if f.AllowedTools != nil {
-		if i := slices.IndexFunc(*f.AllowedTools, func(t string) bool { return strings.ContainsAny(t, ",\r\n") }); i >= 0 {
+// into takes over fields that a patch has set.
+func (f *APIBotFields) into(in *automation.BotInput, patch spec.Patch) error {
+	is := f.Bot
+	is.Workspace = f.WorkspaceID
+	if is.Provider != in.Provider && !patch.Has("model") {
+		is.Model = "" // a model is one of its provider's
+	}
+	for i, tool := range is.AllowedTools {
+		if strings.ContainsAny(tool, ",\r\n") {
 			return fault.Invalid{fmt.Sprintf("allowed_tools.%d", i): "The name of a tool is one line without commas."}
 		}
-		in.AllowedTools = strings.Join(*f.AllowedTools, "\n")
 	}
+	in.Bot = is
 	return nil
 }
 
-type createBotQuery struct{ Body APIBotFields }
+type createBotQuery struct{ Body patchOf[APIBotFields] }
 
 func (a *api) createBotByAPI(ctx context.Context, actor account.Actor, in *createBotQuery) (APIBot, string, error) {
-	input := automation.BotInput{Enabled: true}
-	if err := in.Body.into(&input); err != nil {
+	input := automation.BotInput{Bot: spec.New[spec.Bot]()}
+	fields, err := in.Body.over(APIBotFields{Bot: input.Bot})
+	if err != nil {
+		return APIBot{}, "", err
+	}
+	if err := fields.into(&input, in.Body.spec); err != nil {
 		return APIBot{}, "", err
 	}
 	b, err := a.Rules.CreateBot(ctx, actor, input)
@@ -131,7 +128,7 @@ func (a *api) createBotByAPI(ctx context.Context, actor account.Actor, in *creat
 
 type updateBotQuery struct {
 	APIOneByID
-	Body APIBotChange
+	Body patchOf[APIBotChange]
 }
 
 func (a *api) updateBotByAPI(ctx context.Context, actor account.Actor, in *updateBotQuery) (APIBot, error) {
@@ -139,11 +136,15 @@ func (a *api) updateBotByAPI(ctx context.Context, actor account.Actor, in *updat
 	if err != nil {
 		return APIBot{}, err
 	}
-	input := typedBot(was)
-	if err := in.Body.into(&input); err != nil {
+	input := botInputOf(was)
+	change, err := in.Body.over(APIBotChange{APIBotFields: APIBotFields{Bot: input.Bot, WorkspaceID: input.Workspace}})
+	if err != nil {
 		return APIBot{}, err
 	}
-	input.Version = in.Body.Version
+	if err := change.into(&input, in.Body.spec); err != nil {
+		return APIBot{}, err
+	}
+	input.Version = change.Version
 	if _, err := a.Rules.UpdateBot(ctx, actor, was.ID, input); err != nil {
 		return APIBot{}, err
 	}

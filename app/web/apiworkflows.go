@@ -13,6 +13,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -35,8 +36,8 @@ type APIWorkflowItem struct {
 // APIWorkflow is a workflow in full. Defaults of secret parameters are not in it.
 type APIWorkflow struct {
 	APIWorkflowItem
-	Steps      []APIStep      `json:"steps"`
-	Parameters []APIParameter `json:"parameters"`
+	Steps      []APIStep        `json:"steps"`
+	Parameters []spec.Parameter `json:"parameters"`
 }
 
 // APIStep is one step of a workflow. Which fields count depends on its kind.
@@ -56,29 +57,19 @@ type APIInnerStep struct {
 	OnlyUnchanged bool   `json:"only_unchanged,omitempty" doc:"Of complete_session: only if no file changes."`
 }
 
-// APIParameter is a value that a workflow is given.
-type APIParameter struct {
-	Alias    string   `json:"alias"`
-	Label    string   `json:"label,omitempty"`
-	Type     string   `json:"type" enum:"text,number,boolean,choice,secret"`
-	Required bool     `json:"required,omitempty"`
-	Default  string   `json:"default,omitempty" doc:"Of a secret it can be written and is never read. Left out, the one stored stays."`
-	Choices  []string `json:"choices,omitempty"`
-}
-
-// APIWorkflowFields are what may be said of a workflow. What is nil stays.
+// APIWorkflowFields are what may be said of a workflow. What is left out stays. A loop within a loop is not taken.
 type APIWorkflowFields struct {
-	Name        *string         `json:"name,omitempty"`
-	WorkspaceID *string         `json:"workspace_id,omitempty" doc:"Empty: for all workspaces."`
-	Description *string         `json:"description,omitempty"`
-	Steps       *[]APIStep      `json:"steps,omitempty" doc:"As a whole."`
-	Parameters  *[]APIParameter `json:"parameters,omitempty" doc:"As a whole."`
+	Name        string           `json:"name"`
+	WorkspaceID string           `json:"workspace_id" doc:"Empty: for all workspaces."`
+	Description string           `json:"description"`
+	Steps       []APIStep        `json:"steps" doc:"As a whole."`
+	Parameters  []spec.Parameter `json:"parameters" doc:"As a whole."`
 }
 
 // APIWorkflowChange is a change of a workflow.
 type APIWorkflowChange struct {
 	APIWorkflowFields
-	Version int64 `json:"version" doc:"The version that was read."`
+	Version int64 `json:"version" required:"true" doc:"The version that was read."`
 }
 
 const workflowsTag = "Workflows"
@@ -142,39 +133,34 @@ func (a *api) getWorkflow(ctx context.Context, actor account.Actor, in *APIOneBy
 	if err != nil {
 		return APIWorkflow{}, err
 	}
-	full := APIWorkflow{APIWorkflowItem: a.workflowItem(wf), Steps: []APIStep{}, Parameters: []APIParameter{}}
-	inner := func(s db.Step) APIInnerStep {
-		return APIInnerStep{Kind: string(s.Kind), Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged}
+	is := automation.WorkflowSpec(wf)
+	full := APIWorkflow{
+		APIWorkflowItem: a.workflowItem(wf), Steps: []APIStep{},
+		Parameters: append([]spec.Parameter{}, is.Parameters...),
 	}
-	for _, s := range wf.Steps {
+	inner := func(s spec.Step) APIInnerStep {
+		return APIInnerStep{Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged}
+	}
+	for _, s := range is.Steps {
 		step := APIStep{APIInnerStep: inner(s), Marker: s.Marker, Max: s.Max}
 		for _, i := range s.Steps {
 			step.Steps = append(step.Steps, inner(i))
 		}
 		full.Steps = append(full.Steps, step)
 	}
-	for _, p := range wf.Parameters {
-		parameter := APIParameter{Alias: p.Alias, Label: p.Label, Type: string(p.Type), Required: p.Required, Default: p.Default, Choices: p.Choices}
-		if p.Type == db.SecretParameter {
-			parameter.Default = ""
-		}
-		full.Parameters = append(full.Parameters, parameter)
-	}
 	return full, nil
 }
 
-// into puts what was said over what is there. It returns the paths of the steps, in the order of their rows, by which the
-// rules name them.
-func (f *APIWorkflowFields) into(in *automation.WorkflowInput) (paths []string, err error) {
-	set(&in.Name, f.Name)
-	set(&in.Workspace, f.WorkspaceID)
-	set(&in.Description, f.Description)
-	if f.Steps != nil {
+// into takes over fields that a patch has set. It returns the paths of the steps, in the order of their rows, by which
+// the rules name them.
+func (f *APIWorkflowFields) into(in *automation.WorkflowInput, patch spec.Patch) (paths []string, err error) {
+	in.Name, in.Workspace, in.Description = f.Name, f.WorkspaceID, f.Description
+	if patch.Has("steps") {
 		in.Steps = nil
 		row := func(s APIInnerStep) automation.StepInput {
 			return automation.StepInput{Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged}
 		}
-		for i, s := range *f.Steps {
+		for i, s := range f.Steps {
 			outer := row(s.APIInnerStep)
 			outer.Marker, outer.Max = s.Marker, strconv.Itoa(s.Max)
 			in.Steps, paths = append(in.Steps, outer), append(paths, fmt.Sprintf("steps.%d", i))
@@ -188,16 +174,13 @@ func (f *APIWorkflowFields) into(in *automation.WorkflowInput) (paths []string, 
 			}
 		}
 	}
-	if f.Parameters != nil {
-		in.Parameters = nil
-		for i, p := range *f.Parameters {
+	if patch.Has("parameters") {
+		for i, p := range f.Parameters {
 			if slices.ContainsFunc(p.Choices, func(c string) bool { return strings.ContainsAny(c, ",\r\n") }) {
 				return nil, fault.Invalid{fmt.Sprintf("parameters.%d.choices", i): "A choice is one line without commas."}
 			}
-			in.Parameters = append(in.Parameters, automation.ParameterInput{
-				Alias: p.Alias, Label: p.Label, Type: p.Type, Default: p.Default, Choices: strings.Join(p.Choices, "\n"), Required: p.Required,
-			})
 		}
+		in.Parameters = automation.TypedParameters(f.Parameters)
 	}
 	return paths, nil
 }
@@ -221,11 +204,19 @@ func placed(err error, paths []string) error {
 	return moved
 }
 
-type createWorkflowQuery struct{ Body APIWorkflowFields }
+type createWorkflowQuery struct {
+	Body patchOf[APIWorkflowFields]
+}
 
-func (a *api) createWorkflowByAPI(ctx context.Context, actor account.Actor, in *createWorkflowQuery) (APIWorkflow, string, error) {
+func (a *api) createWorkflowByAPI(
+	ctx context.Context, actor account.Actor, in *createWorkflowQuery,
+) (APIWorkflow, string, error) {
 	var input automation.WorkflowInput
-	paths, err := in.Body.into(&input)
+	fields, err := in.Body.over(APIWorkflowFields{})
+	if err != nil {
+		return APIWorkflow{}, "", err
+	}
+	paths, err := fields.into(&input, in.Body.spec)
 	if err != nil {
 		return APIWorkflow{}, "", err
 	}
@@ -239,7 +230,7 @@ func (a *api) createWorkflowByAPI(ctx context.Context, actor account.Actor, in *
 
 type updateWorkflowQuery struct {
 	APIOneByID
-	Body APIWorkflowChange
+	Body patchOf[APIWorkflowChange]
 }
 
 func (a *api) updateWorkflowByAPI(ctx context.Context, actor account.Actor, in *updateWorkflowQuery) (APIWorkflow, error) {
@@ -248,11 +239,17 @@ func (a *api) updateWorkflowByAPI(ctx context.Context, actor account.Actor, in *
 		return APIWorkflow{}, err
 	}
 	input := automation.TypedWorkflow(was)
-	paths, err := in.Body.into(&input)
+	change, err := in.Body.over(APIWorkflowChange{APIWorkflowFields: APIWorkflowFields{
+		Name: input.Name, WorkspaceID: input.Workspace, Description: input.Description,
+	}})
 	if err != nil {
 		return APIWorkflow{}, err
 	}
-	input.Version = in.Body.Version
+	paths, err := change.into(&input, in.Body.spec)
+	if err != nil {
+		return APIWorkflow{}, err
+	}
+	input.Version = change.Version
 	if _, err := a.Rules.UpdateWorkflow(ctx, actor, was.ID, input); err != nil {
 		return APIWorkflow{}, placed(err, paths)
 	}

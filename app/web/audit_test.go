@@ -249,7 +249,9 @@ func TestTheAuditLogNamesTheBotsAndWorkflowsThatAnAutomationWasChangedTo(t *test
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
 	bot := func(name string) string {
-		made, err := s.rules.CreateBot(t.Context(), b.actor, automation.BotInput{Name: name, Instructions: "Review.", Enabled: true})
+		made, err := s.rules.CreateBot(t.Context(), b.actor, automation.BotInput{Bot: spec.Bot{
+			Name: name, Instructions: "Review.", Enabled: true,
+		}})
 		check(t, err)
 		return made.ID.String()
 	}

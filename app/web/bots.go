@@ -6,12 +6,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -75,32 +74,26 @@ func (s *Server) bot(w http.ResponseWriter, r *http.Request, actor account.Actor
 	return s.with(w, r, actor, "bots", b.Name, func(page views.Page) error { return s.show(w, r, views.Bot(page, p)) })
 }
 
+// botInput reads the form of a bot.
 func botInput(r *http.Request) automation.BotInput {
-	f := r.PostForm
-	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
-	on := func(name string) bool { return f.Get(name) != "" && f.Get(name) != "false" }
-	return automation.BotInput{
-		Name: f.Get("name"), Workspace: f.Get("workspace"), Instructions: f.Get("instructions"), Provider: f.Get("provider"), Model: f.Get("model"),
-		LocksAgent: on("locks_agent"), AllowedTools: f.Get("allowed_tools"), ReadOnly: on("read_only"), Enabled: on("enabled"), Version: version,
-	}
+	var in automation.BotInput
+	in.Version, _ = strconv.ParseInt(r.PostForm.Get("version"), 10, 64)
+	form.Read(r.PostForm, &in.Bot)
+	return in
 }
 
-func typedBot(b *db.Bot) automation.BotInput {
-	in := automation.BotInput{
-		Name: b.Name, Instructions: b.Instructions, Provider: b.Provider, Model: b.Model, LocksAgent: b.LocksAgent,
-		AllowedTools: strings.Join(b.AllowedTools, "\n"), ReadOnly: b.ReadOnly, Enabled: b.Enabled, Version: b.Version,
-	}
-	if b.WorkspaceID != uuid.Nil {
-		in.Workspace = b.WorkspaceID.String()
-	}
-	return in
+// botInputOf is a bot as it is, for somebody who changes it.
+func botInputOf(b *db.Bot) automation.BotInput {
+	return automation.BotInput{Bot: automation.BotSpec(b), Version: b.Version}
 }
 
 func (s *Server) newBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageBots) {
 		return fault.ErrForbidden
 	}
-	return s.botForm(w, r, actor, http.StatusOK, nil, automation.BotInput{Workspace: s.chosenWorkspace(r), Enabled: true}, nil)
+	in := automation.BotInput{Bot: spec.New[spec.Bot]()}
+	in.Workspace = s.chosenWorkspace(r)
+	return s.botForm(w, r, actor, http.StatusOK, nil, in, nil)
 }
 
 func (s *Server) editBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -112,7 +105,7 @@ func (s *Server) editBot(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	return s.botForm(w, r, actor, http.StatusOK, b, typedBot(b), nil)
+	return s.botForm(w, r, actor, http.StatusOK, b, botInputOf(b), nil)
 }
 
 func (s *Server) createBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -156,10 +149,8 @@ func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.A
 		f.ID, f.Was, title = b.ID.String(), b.Name, "Edit "+b.Name
 	}
 	f.Version = strconv.FormatInt(in.Version, 10)
-	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
-	check := func(field *views.Field, on bool) { field.Checked, field.Error = on, bad[field.Name] }
-	fill(&f.Name, in.Name)
-	fill(&f.Workspace, in.Workspace)
+	fillFields(&f, &in.Bot, form.Write(&in.Bot), bad)
+	f.Tools.Value = strings.Join(in.AllowedTools, "\n")
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -167,8 +158,6 @@ func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.A
 	for _, ws := range list {
 		f.Workspace.Options = append(f.Workspace.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
 	}
-	fill(&f.Instructions, in.Instructions)
-	fill(&f.Provider, in.Provider)
 	for _, p := range s.Providers() {
 		if !s.isScript(p.ID) {
 			f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
@@ -179,11 +168,6 @@ func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.A
 			}
 		}
 	}
-	fill(&f.Model, in.Model)
-	fill(&f.Tools, in.AllowedTools)
-	check(&f.Lock, in.LocksAgent)
-	check(&f.ReadOnly, in.ReadOnly)
-	check(&f.Enabled, in.Enabled)
 	return s.with(w, r, actor, "bots", title, func(page views.Page) error {
 		s.render(w, r, status, views.EditBot(page, f))
 		return nil

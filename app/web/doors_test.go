@@ -134,7 +134,9 @@ func liveBehind(t *testing.T, name string) []string {
 		Parameters: []automation.ParameterInput{{Alias: "depth", Type: "number", Default: "2", Required: true}, {Alias: "token", Type: "secret"}},
 	})
 	check(t, err)
-	bot, err := s.rules.CreateBot(t.Context(), n.actor, automation.BotInput{Name: "Rita", Workspace: s.workspace, Instructions: "Review.", Enabled: true})
+	bot, err := s.rules.CreateBot(t.Context(), n.actor, automation.BotInput{Bot: spec.Bot{
+		Name: "Rita", Workspace: s.workspace, Instructions: "Review.", Enabled: true,
+	}})
 	check(t, err)
 	n.steps, n.bot = workflow.ID.String(), bot.ID.String()
 	switch name {

@@ -258,7 +258,9 @@ func (b *browser) settled() []string {
 	own := list[0].ID.String()
 	flow, err := rules.CreateWorkflow(ctx, b.actor, automation.WorkflowInput{Name: "My flow", Workspace: own, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}}})
 	check(b.t, err)
-	bot, err := rules.CreateBot(ctx, b.actor, automation.BotInput{Name: "My bot", Workspace: own, Instructions: "Look.", Enabled: true})
+	bot, err := rules.CreateBot(ctx, b.actor, automation.BotInput{Bot: spec.Bot{
+		Name: "My bot", Workspace: own, Instructions: "Look.", Enabled: true,
+	}})
 	check(b.t, err)
 	input := automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,

@@ -149,7 +149,9 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 		Retries:        2,
 	}})
 	check(t, err)
-	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
+	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Bot: spec.Bot{
+		Name: "Bot", Instructions: "Be kind.", Enabled: true,
+	}})
 	check(t, err)
 	wf, err := s.rules.CreateWorkflow(t.Context(), ada.actor, automation.WorkflowInput{
 		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "One."}, {Kind: "message", Text: "Two."}},
@@ -207,7 +209,9 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 func TestAFieldThatTwoPeopleChangedKeepsWhatWasTypedAndShowsWhatIsStored(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
+	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Bot: spec.Bot{
+		Name: "Bot", Instructions: "Be kind.", Enabled: true,
+	}})
 	check(t, err)
 	address := "/bots/" + bot.ID.String()
 	first, second := ada.formAt(address+"/edit", address), ada.formAt(address+"/edit", address)
@@ -398,7 +402,9 @@ func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
 		Retries:        2,
 	}})
 	check(t, err)
-	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Name: "Bot", Instructions: "Be kind.", Enabled: true})
+	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Bot: spec.Bot{
+		Name: "Bot", Instructions: "Be kind.", Enabled: true,
+	}})
 	check(t, err)
 	for _, tt := range []struct{ thing, field, theirs, mine, want string }{
 		{"/tickets/" + ticket.ID.String(), "priority", "high", "low", "“High”"},

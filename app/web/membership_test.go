@@ -175,7 +175,9 @@ var happenings = map[string]func(h *happening){
 		h.make(func(in *automation.Input) { in.SessionType, in.Bot, in.MayAutomate = "bot", bot.String(), true })
 		weak := h.as("Weak", account.RoleMember)
 		h.custom(weak, "Weak", account.ManageBots)
-		_, err := h.rules.UpdateBot(h.t.Context(), weak.actor, bot, automation.BotInput{Name: hush + " bot", Workspace: h.workspace, Instructions: "x", Enabled: true, Version: 1})
+		_, err := h.rules.UpdateBot(h.t.Context(), weak.actor, bot, automation.BotInput{Bot: spec.Bot{
+			Name: hush + " bot", Workspace: h.workspace, Instructions: "x", Enabled: true,
+		}, Version: 1})
 		check(h.t, err)
 	},
 	automation.NoticeProviderPaused: func(h *happening) {
