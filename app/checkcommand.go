@@ -118,7 +118,7 @@ func warnOfLog(ctx context.Context, database *db.DB, w io.Writer) error {
 	list, err := db.LoggedValues(ctx, database)
 	if err == nil && len(list) > 0 {
 		fmt.Fprintf(w, "warns   %-16s The database writes values of statements, such as prompts, into its own log: %s.\n", "log", strings.Join(list, ", "))
-		fmt.Fprintln(w, "          Set log_min_error_statement = panic for Carillon's role or its database, and the others off: see README.")
+		fmt.Fprintln(w, "          Set log_min_error_statement = panic for Carillon's role or its database, and the others off: see /help/operating.")
 	}
 	return err
 }

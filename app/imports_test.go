@@ -54,10 +54,12 @@ var layers = map[string]string{
 	"app/middleware": "app/account db",
 
 	// What people see.
-	"static": "",
-	"views":  "app/form static",
+	"static":         "",
+	"views/markdown": "",
+	"views/help":     "views/markdown",
+	"views":          "app/form static views/markdown",
 	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation app/manifest app/middleware app/outbound app/secret app/spec app/sso " +
-		"app/transcript app/workspace db static views",
+		"app/transcript app/workspace db static views views/help views/markdown",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +

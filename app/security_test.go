@@ -16,21 +16,23 @@ import (
 // SECURITY.md says where each defence is tested. A test that was renamed or removed must not stay in it.
 func TestSecurityNamesTestsThatThereAre(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../SECURITY.md")
+	text, err := os.ReadFile("../.github/SECURITY.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := 0
-	for line := range strings.Lines(string(text)) {
+	// A file and its tests stand in one row of a table, one item of a list, or one paragraph.
+	parts := regexp.MustCompile(`\n(?:\n|\||- )`).Split(string(text), -1)
+	for _, part := range parts {
 		var code strings.Builder
-		for _, m := range regexp.MustCompile("`([a-z0-9_/]+_test\\.go)`").FindAllStringSubmatch(line, -1) {
+		for _, m := range regexp.MustCompile("`([a-z0-9_/]+_test\\.go)`").FindAllStringSubmatch(part, -1) {
 			source, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(m[1])))
 			if err != nil {
 				t.Error(err)
 			}
 			code.Write(source)
 		}
-		for _, m := range regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(line, -1) {
+		for _, m := range regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(part, -1) {
 			found++
 			if !strings.Contains(code.String(), "func "+m[1]+"(") {
 				t.Errorf("%s is in none of the files named beside it", m[1])
@@ -45,7 +47,7 @@ func TestSecurityNamesTestsThatThereAre(t *testing.T) {
 // The table of what agents take from a repository names every file that a known agent would obey.
 func TestSecurityNamesEveryFileThatSteersAnAgent(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../SECURITY.md")
+	text, err := os.ReadFile("../.github/SECURITY.md")
 	if err != nil {
 		t.Fatal(err)
 	}

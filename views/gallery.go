@@ -139,9 +139,34 @@ func scheduleSpecimens() []Specimen {
 	}
 }
 
+// sampleMarkdown has each kind of thing that an agent's text may have.
+const sampleMarkdown = `## What I did
+
+I upgraded **two** packages, *one* ticket each. See [the advisory](https://example.com/advisories/1) and https://example.com/b.
+
+1. ` + "`lodash`" + ` to 4.17.21
+2. ` + "`undici`" + ` to 6.21
+   - [x] tests pass
+   - [ ] changelog
+
+| Package | From | To |
+| --- | --- | --- |
+| lodash | 4.17.15 | 4.17.21 |
+| undici | 6.0 | 6.21 |
+
+> Both stay inside the supported <Node> range.
+
+` + "```sh\nnpm test -- --filter '<all>'\n```" + `
+
+---
+
+![A graph](https://example.com/graph.png) [not this](javascript:alert(1)) <script>alert(1)</script>
+`
+
 func transcriptSpecimens() []Specimen {
 	return []Specimen{
 		{Name: "entries", Body: sampleLog(sampleEntries())},
+		{Name: "markdown", Body: sampleLog([]Entry{{ID: "1", Kind: "agent", Text: sampleMarkdown}})},
 		{Name: "diff", Body: DiffView(sampleDiff(), "services/payments/package.json")},
 		{Name: "diff-binary", Body: DiffView(Diff{Path: "logo.png", Kind: "added", Binary: true}, "logo.png")},
 		{Name: "terminal", Body: Out("\x1b[1mnpm test\x1b[0m\n\x1b[30mblack\x1b[0m \x1b[31mred\x1b[0m \x1b[32mgreen\x1b[0m \x1b[33myellow\x1b[0m \x1b[34mblue\x1b[0m \x1b[35mmagenta\x1b[0m \x1b[36mcyan\x1b[0m \x1b[37mwhite\x1b[0m\n\x1b[41m fail \x1b[0m \x1b[42m ok \x1b[0m <script>alert(1)</script>", false, "Output")},

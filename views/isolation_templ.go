@@ -105,7 +105,7 @@ func Isolation(page Page, p IsolationPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<p class=\"hint\">Each process looks at its start and once a minute, and has the same words in its log. What a sandbox holds is described in SECURITY.md. What agents take from a repository is on <a class=\"link\" href=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<p class=\"hint\">Each process looks at its start and once a minute, and has the same words in its log. What a sandbox holds is described in the file .github/SECURITY.md of the source code. What agents take from a repository is on <a class=\"link\" href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

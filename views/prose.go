@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"carillon/static"
+	"carillon/views/markdown"
 
 	"github.com/a-h/templ"
 	terminal "github.com/buildkite/terminal-to-html/v3"
@@ -39,79 +40,7 @@ func Terminal(output string) templ.Component {
 	})
 }
 
-var (
-	inlineCode = regexp.MustCompile("`([^`\n]+)`")
-	bold       = regexp.MustCompile(`\*\*([^*\n]+)\*\*`)
-	address    = regexp.MustCompile(`https?://[^\s<>"']+[^\s<>"'.,;:!?)\]]`)
-	heading    = regexp.MustCompile(`^#{1,6} +(.*)$`)
-)
-
-// Prose renders what an agent writes: paragraphs, code blocks between fences, headings, inline code,
-// bold and addresses. All other signs stay as they were written.
-func Prose(text string) templ.Component {
-	return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
-		_, err := io.WriteString(w, prose(text))
-		return err
-	})
-}
-
-func prose(text string) string {
-	var out strings.Builder
-	var lines []string
-	flush := func() {
-		if paragraph := strings.Trim(strings.Join(lines, "\n"), "\n"); paragraph != "" {
-			out.WriteString(`<p class="said">` + inline(paragraph) + `</p>`)
-		}
-		lines = nil
-	}
-	all := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
-	for i := 0; i < len(all); i++ {
-		line := all[i]
-		switch m := heading.FindStringSubmatch(line); {
-		case strings.HasPrefix(strings.TrimSpace(line), "```"):
-			flush()
-			var code []string
-			for i++; i < len(all) && !strings.HasPrefix(strings.TrimSpace(all[i]), "```"); i++ {
-				code = append(code, all[i])
-			}
-			out.WriteString(`<pre class="out" tabindex="0" role="group" aria-label="Code">` + html.EscapeString(strings.Join(code, "\n")) + `</pre>`)
-		case m != nil:
-			flush()
-			out.WriteString(`<p class="said said-head">` + inline(m[1]) + `</p>`)
-		case strings.TrimSpace(line) == "":
-			flush()
-		default:
-			lines = append(lines, line)
-		}
-	}
-	flush()
-	return out.String()
-}
-
-// inline marks up one paragraph. Code is split off first, so that nothing within it is read as markup.
-func inline(s string) string {
-	var out strings.Builder
-	at := 0
-	for _, m := range inlineCode.FindAllStringSubmatchIndex(s, -1) {
-		out.WriteString(emphasis(s[at:m[0]]))
-		out.WriteString(`<code class="said-code">` + html.EscapeString(s[m[2]:m[3]]) + `</code>`)
-		at = m[1]
-	}
-	out.WriteString(emphasis(s[at:]))
-	return out.String()
-}
-
-func emphasis(s string) string {
-	var out strings.Builder
-	at := 0
-	for _, m := range address.FindAllStringIndex(s, -1) {
-		out.WriteString(bold.ReplaceAllString(html.EscapeString(s[at:m[0]]), "<strong>$1</strong>"))
-		a := html.EscapeString(s[m[0]:m[1]])
-		out.WriteString(`<a class="link" href="` + a + `" rel="noopener noreferrer nofollow" target="_blank">` + a + `</a>`)
-		at = m[1]
-	}
-	out.WriteString(bold.ReplaceAllString(html.EscapeString(s[at:]), "<strong>$1</strong>"))
-	return out.String()
-}
+// Prose renders what an agent or a person has written: a safe subset of Markdown.
+func Prose(text string) templ.Component { return templ.Raw(markdown.Prose(text)) }
 
 func iconRef(name string) string { return static.URL("icons.svg") + "#" + name }

@@ -100,8 +100,8 @@ func roleSpecimens(page Page) []Specimen {
 		{Name: "page-role-new", Page: Role(page, role)},
 		{Name: "page-role-built-in", Page: Role(page, fixed)},
 		{Name: "page-role-wrong", Page: Role(page, wrong)},
-		{Name: "page-permissions", Page: Permissions(page, PermissionsPage{Matrix: m, Yours: []string{"bots.manage"}})},
-		{Name: "page-permissions-none", Page: Permissions(page, PermissionsPage{Matrix: m})},
+		{Name: "page-permissions", Page: Permissions(page, sampleManual("permissions"), PermissionsPage{Matrix: m, Yours: []string{"bots.manage"}})},
+		{Name: "page-permissions-none", Page: Permissions(page, sampleManual("permissions"), PermissionsPage{Matrix: m})},
 		{Name: "page-audit", Page: Audit(page, audit)},
 		{Name: "page-audit-empty", Page: Audit(page, empty)},
 	}

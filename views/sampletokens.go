@@ -1,6 +1,10 @@
 package views
 
-import "time"
+import (
+	"time"
+
+	"carillon/views/markdown"
+)
 
 func tokenSpecimens() []Specimen {
 	p := NewTokensPage()
@@ -29,9 +33,12 @@ func tokenSpecimens() []Specimen {
 	}}
 	return []Specimen{
 		{Name: "page-tokens", Page: Tokens(page, full)},
-		{Name: "page-api-help", Page: APIHelp(samplePage("API", ""), help)},
-		{Name: "page-help", Page: Help(samplePage("Help", ""))},
-		{Name: "page-promises", Page: Promises(samplePage("What is promised and how it is tested", ""), []Promise{
+		{Name: "page-api-help", Page: APIHelp(samplePage("API", ""), sampleManual("example", "operations"), help)},
+		{Name: "page-help", Page: Help(samplePage("Help", ""), []HelpTopic{
+			{"API", "For programs.", APIHelpURL()}, {"Permissions", "For people.", PermissionsURL()},
+		})},
+		{Name: "page-manual", Page: Manual(samplePage("A page of the manual", ""), sampleManual())},
+		{Name: "page-promises", Page: Promises(samplePage("What is promised and how it is tested", ""), sampleManual("promises", "agents"), []Promise{
 			{"lost-run", "Every run in flight has a session that waits for a worker or has one."}, {"twice", "No due time has two executions."},
 		}, []Obedience{
 			{Agent: "Claude Code", Reads: "CLAUDE.md of the root, handed over by Carillon.", Shut: ".claude is not read.", Looks: "It is refused every tool that is not allowed beforehand."},
@@ -41,4 +48,44 @@ func tokenSpecimens() []Specimen {
 		{Name: "page-tokens-made", Page: Tokens(page, made)},
 		{Name: "page-tokens-wrong", Page: Tokens(page, wrong)},
 	}
+}
+
+// sampleManual is a page of the manual with each kind of thing that one may have, and some places.
+func sampleManual(places ...string) *markdown.Document {
+	text := `# A page of the manual
+
+What it is about.
+
+## A table
+
+A paragraph with ` + "`code`, *emphasis*, **more of it**" + `, [a link](settings.md#the-server) and [one that leads
+out](https://example.com).
+
+| Name | Default | Meaning |
+| --- | --- | --- |
+| ` + "`CARILLON_DATA` | `data`" + ` | folder |
+| ` + "`CARILLON_URL`" + ` | | public base |
+
+## Lists
+
+- One
+- Two, see [below](#code)
+  1. First
+  2. Second
+
+### Under a heading
+
+> Quoted.
+
+## Code
+
+` + "```sh\ncarillon check --help | head\n```\n"
+	for _, name := range places {
+		text += "\n<!-- " + name + ": filled by the page -->\nWhat a reader of the file sees.\n<!-- end of " + name + " -->\n"
+	}
+	document, err := markdown.Parse([]byte(text), func(to string) string { return to })
+	if err != nil {
+		panic(err) // the text stands above
+	}
+	return document
 }

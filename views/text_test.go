@@ -83,15 +83,6 @@ func TestWhatAgentsAndProgramsWriteIsNeverMarkup(t *testing.T) {
 	}
 }
 
-func TestProseKeepsWhatItDoesNotKnow(t *testing.T) {
-	t.Parallel()
-	got := render(t, Prose("## Title\nFirst *line*\n- item\n\nSecond, see https://example.com/a_b(c)."))
-	want := `<p class="said said-head">Title</p><p class="said">First *line*` + "\n" + `- item</p><p class="said">Second, see <a class="link" href="https://example.com/a_b(c" rel="noopener noreferrer nofollow" target="_blank">https://example.com/a_b(c</a>).</p>`
-	if got != want {
-		t.Errorf("got %s\nwant %s", got, want)
-	}
-}
-
 func TestColoursOfATerminalAreClasses(t *testing.T) {
 	t.Parallel()
 	if got := render(t, Terminal("\x1b[1;31mred\x1b[0m")); got != `<span class="term-fg31 term-fg1">red</span>` {

@@ -167,6 +167,9 @@ func TokensURL() string { return "/settings/tokens" }
 // APIHelpURL explains the API.
 func APIHelpURL() string { return "/help/api" }
 
+// ManualURL is a page of the manual.
+func ManualURL(name string) string { return HelpURL() + "/" + url.PathEscape(name) }
+
 // HelpURL lists the pages of the help.
 func HelpURL() string { return "/help" }
 

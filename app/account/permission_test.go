@@ -1,67 +1,9 @@
 package account
 
 import (
-	"flag"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write the permission matrix into README.md")
-
-const (
-	matrixBegin = "<!-- permissions: written by go test ./app/account -run README -update -->\n"
-	matrixEnd   = "<!-- end of permissions -->\n"
-)
-
-// matrix is the table of permissions as README.md has it.
-func matrix() string {
-	var b strings.Builder
-	b.WriteString("| permission | its holder may | includes |")
-	for _, r := range BuiltIn() {
-		b.WriteString(" " + r.Name + " |")
-	}
-	b.WriteString("\n| --- | --- | --- |" + strings.Repeat(" :-: |", len(BuiltIn())) + "\n")
-	for _, p := range Permissions {
-		var with []string
-		for _, i := range p.Implies {
-			with = append(with, "`"+string(i)+"`")
-		}
-		if p.Permission == Admin {
-			with = []string{"all others"}
-		}
-		b.WriteString("| `" + string(p.Permission) + "` | " + strings.ToLower(p.Capability[:1]) + p.Capability[1:] + " | " + strings.Join(with, ", ") + " |")
-		for _, r := range BuiltIn() {
-			mark := ""
-			if Grants(r.Permissions, p.Permission) {
-				mark = "yes"
-			}
-			b.WriteString(" " + mark + " |")
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}
-
-func TestREADMEHasTheMatrixOfPermissions(t *testing.T) {
-	t.Parallel()
-	const file = "../../README.md"
-	text, err := os.ReadFile(file)
-	check(t, err)
-	before, rest, ok := strings.Cut(string(text), matrixBegin)
-	is, after, ok2 := strings.Cut(rest, matrixEnd)
-	if !ok || !ok2 {
-		t.Fatalf("README.md has no place for the matrix between %q and %q", matrixBegin, matrixEnd)
-	}
-	if *update {
-		check(t, os.WriteFile(file, []byte(before+matrixBegin+matrix()+matrixEnd+after), 0o644))
-		return
-	}
-	if is != matrix() {
-		t.Errorf("README.md says of the permissions\n%s\nwant\n%s\nWrite it with go test ./app/account -run README -update", is, matrix())
-	}
-}
 
 // The one table of what each role may do. What a person may do by several roles is the union of these.
 func TestEachRoleBuiltInMayDoThisAndNothingElse(t *testing.T) {

@@ -157,15 +157,15 @@ auto_complete: false
 	}
 }
 
-func TestTheExampleOfTheREADMECanBeRead(t *testing.T) {
+func TestTheExampleOfTheManualCanBeRead(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../views/help/files.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, example, ok := strings.Cut(string(text), "```yaml\n")
 	example, _, closed := strings.Cut(example, "```")
-	list, err := Read([]File{{"README.md", example}}, nil)
+	list, err := Read([]File{{"files.md", example}}, nil)
 	if !ok || !closed || err != nil || len(list) != 2 {
 		t.Errorf("read %d documents, %v", len(list), err)
 	}

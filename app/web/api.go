@@ -307,7 +307,7 @@ func (s *Server) apiHelp(o *huma.OpenAPI) handler {
 		p.Groups = append(p.Groups, g)
 	}
 	return func(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-		return s.with(w, r, actor, "", "API", func(page views.Page) error { return s.show(w, r, views.APIHelp(page, p)) })
+		return s.with(w, r, actor, "", "API", func(page views.Page) error { return s.show(w, r, views.APIHelp(page, manual("api"), p)) })
 	}
 }
 

@@ -243,6 +243,7 @@ var expectations = []expectation{
 	{"POST /settings/roles/{id}", "role", "", wrongForAdmin},
 	{"POST /settings/roles/{id}/deletion", "role", "", byAdmin},
 	{"GET /help", "", "", forSignedIn},
+	{"GET /help/{page}", "", "", forSignedIn},
 	{"GET /help/permissions", "", "", forSignedIn},
 	{"GET /help/promises", "", "", forSignedIn},
 	{"GET /help/api", "", "", forSignedIn},
@@ -544,7 +545,10 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 			form = before + x.pullRequest(subject).String() + after
 		}
 	}
-	path = strings.NewReplacer("{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv", "{provider}", "agent", "{message}", uuid.Nil.String()).Replace(path)
+	path = strings.NewReplacer(
+		"{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv", "{provider}", "agent", "{message}", uuid.Nil.String(),
+		"{page}", "settings",
+	).Replace(path)
 	if before, after, ok := strings.Cut(form, "TICKET"); ok {
 		form = before + fmt.Sprint(x.ticket().Number) + after
 	}

@@ -73,7 +73,7 @@ func boundOf(t *testing.T, pattern string) *bodyBound {
 
 func TestEveryDoorHasABoundThatIsWrittenDown(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../SECURITY.md")
+	text, err := os.ReadFile("../../.github/SECURITY.md")
 	check(t, err)
 	used := map[string]bool{}
 	for _, pattern := range Routes() {

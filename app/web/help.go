@@ -6,12 +6,36 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	promised "carillon/app/check"
+	"carillon/app/fault"
 	"carillon/views"
+	"carillon/views/help"
+	"carillon/views/markdown"
 )
 
 // help lists the pages of the help to whoever is signed in.
 func (s *Server) help(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.with(w, r, actor, "", "Help", func(page views.Page) error { return s.show(w, r, views.Help(page)) })
+	var topics []views.HelpTopic
+	for _, p := range help.Pages() {
+		topics = append(topics, views.HelpTopic{Title: p.Title, About: p.About, URL: views.ManualURL(p.Name)})
+	}
+	return s.with(w, r, actor, "", "Help", func(page views.Page) error { return s.show(w, r, views.Help(page, topics)) })
+}
+
+// manual shows a page of the manual to whoever is signed in.
+func (s *Server) manualPage(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	p, ok := help.Find(r.PathValue("page"))
+	if !ok {
+		return fault.ErrNotFound
+	}
+	return s.with(w, r, actor, "", p.Title, func(page views.Page) error {
+		return s.show(w, r, views.Manual(page, p.Document))
+	})
+}
+
+// manual is a page of the manual that has a handler of its own.
+func manual(name string) *markdown.Document {
+	p, _ := help.Find(name)
+	return p.Document
 }
 
 // promises says what is promised, as carillon check does, and how that is tested.
@@ -21,7 +45,7 @@ func (s *Server) promises(w http.ResponseWriter, r *http.Request, actor account.
 		list = append(list, views.Promise{Name: p.Promise, Sentence: p.Sentence})
 	}
 	return s.with(w, r, actor, "", "What is promised and how it is tested", func(page views.Page) error {
-		return s.show(w, r, views.Promises(page, list, s.obediences()))
+		return s.show(w, r, views.Promises(page, manual("promises"), list, s.obediences()))
 	})
 }
 

@@ -24,6 +24,7 @@ func (s *Server) roleRoutes(mux *routeTable) {
 	mux.HandleFunc("POST /settings/roles/{id}/deletion", s.page(s.deleteRole))
 
 	mux.HandleFunc("GET /help", s.page(s.help))
+	mux.HandleFunc("GET /help/{page}", s.page(s.manualPage))
 	mux.HandleFunc("GET /help/permissions", s.page(s.permissions))
 	mux.HandleFunc("GET /help/promises", s.page(s.promises))
 }
@@ -49,7 +50,7 @@ func (s *Server) permissions(w http.ResponseWriter, r *http.Request, actor accou
 			p.Yours = append(p.Yours, string(of.Permission))
 		}
 	}
-	return s.with(w, r, actor, "", "Permissions", func(page views.Page) error { return s.show(w, r, views.Permissions(page, p)) })
+	return s.with(w, r, actor, "", "Permissions", func(page views.Page) error { return s.show(w, r, views.Permissions(page, manual("permissions"), p)) })
 }
 
 // matrix is what each of some roles may do.
