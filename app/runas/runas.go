@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/user"
+	"runtime"
 	"strconv"
 	"syscall"
 )
@@ -58,6 +60,26 @@ func (u *User) Credential() *syscall.Credential {
 		return nil
 	}
 	return &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
+}
+
+// Start starts a program as the user: without any right of the server, without a way to become another one, and, where the kernel
+// can, apart from the user's other programs. Of a nil User it is cmd.Start.
+func (u *User) Start(cmd *exec.Cmd) error {
+	if u == nil {
+		return cmd.Start()
+	}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Credential = u.Credential()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		Drop()
+		Restrict()
+		done <- cmd.Start()
+	}()
+	return <-done
 }
 
 // HomeDir is the home folder of the user.
@@ -165,40 +187,60 @@ func (u *User) Run(files ...string) error {
 }
 
 // open gives the user's group rights on files and folders that belong to this process. Where all have them already,
-// nothing is changed.
+// nothing is changed. What the user made in their place is refused, also where it does so meanwhile.
 func (u *User) open(rights os.FileMode, paths []string) error {
 	if u == nil {
 		return nil
 	}
 	for _, path := range paths {
-		info, err := os.Lstat(path)
-		if err != nil {
-			return err
-		}
-		stat, ok := info.Sys().(*syscall.Stat_t)
-		if !ok || info.Mode()&os.ModeSymlink != 0 {
-			return fmt.Errorf("%s is a link", path)
-		}
-		mode := info.Mode()
-		if all := rights >> 3; int(stat.Gid) != u.GID && mode.Perm()&all == all && rights&0o020 == 0 {
-			continue
-		}
-		if int(stat.Gid) == u.GID && mode.Perm()&rights == rights && (rights&0o020 == 0 || mode&os.ModeSticky != 0) {
-			continue
-		}
-		if int(stat.Gid) != u.GID {
-			if err := os.Lchown(path, -1, u.GID); err != nil {
-				return err
-			}
-			mode &^= 0o070 // of the group before
-		}
-		mode = mode&(os.ModePerm|os.ModeSticky) | rights
-		if rights&0o020 != 0 {
-			mode |= os.ModeSticky
-		}
-		if err := os.Chmod(path, mode); err != nil {
+		if err := u.openOne(rights, path); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (u *User) openOne(rights os.FileMode, path string) error {
+	f, err := openItself(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case ok && int(stat.Uid) == os.Geteuid():
+	case ok && info.IsDir() && int(stat.Uid) == u.UID: // which is to be the server's
+		if err := f.Chown(os.Geteuid(), -1); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%s does not belong to Carillon", path)
+	}
+	mode := info.Mode()
+	if all := rights >> 3; int(stat.Gid) != u.GID && mode.Perm()&all == all && rights&0o020 == 0 {
+		return nil
+	}
+	if int(stat.Gid) == u.GID && mode.Perm()&rights == rights && (rights&0o020 == 0 || mode&os.ModeSticky != 0) {
+		return nil
+	}
+	if int(stat.Gid) != u.GID {
+		if err := f.Chown(-1, u.GID); err != nil {
+			return err
+		}
+		mode &^= 0o070 // of the group before
+	}
+	mode = mode&(os.ModePerm|os.ModeSticky) | rights
+	if rights&0o020 != 0 {
+		mode |= os.ModeSticky
+	}
+	return f.Chmod(mode)
+}
+
+// openItself opens a file or a folder that is no link, and waits for no pipe.
+func openItself(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }

@@ -10,8 +10,8 @@ import (
 // there for, where the machine can do that: through a link it then writes nowhere else. Where agents run as another user, it has
 // that user's rights instead.
 
-// writers are the commands of Git that write something else in a repository than objects.
-var writers = []string{"update-ref", "symbolic-ref", "worktree", "gc"}
+// writers are the commands of Git that write in a repository.
+var writers = []string{"update-ref", "symbolic-ref", "worktree", "gc", "write-tree", "commit-tree", "mktree", "update-index"}
 
 // confined is the command line of a call, confined where it writes.
 func (s *Store) confined(c call, argv []string) []string {
@@ -23,9 +23,15 @@ func (s *Store) confined(c call, argv []string) []string {
 		return argv
 	}
 	mirror := filepath.Dir(refs)
-	writable := append([]string{mirror, s.own("tmp")}, c.folders...)
-	var kept []string
-	for _, part := range []string{"config", "HEAD", markSHA256, "hooks", "info", "objects/info"} {
+	var writable, kept []string
+	for _, dir := range append([]string{mirror, s.own("tmp")}, c.folders...) {
+		real, err := filepath.EvalSymlinks(dir) // bubblewrap binds nothing behind a link
+		if err != nil {
+			return argv // its Git says what is not there
+		}
+		writable = append(writable, real)
+	}
+	for _, part := range []string{"config", "HEAD", markSHA256, "hooks", "info", "objects/info", "sessions"} {
 		kept = append(kept, filepath.Join(mirror, filepath.FromSlash(part)))
 	}
 	return s.Confine(argv, writable, kept)

@@ -196,14 +196,17 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	cmd.Stdout, cmd.Stderr = out, last
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	start := cmd.Start
 	if (c.workTree != "" || c.gitDir != "") && !c.asServer {
-		cmd.SysProcAttr.Credential = s.User.Credential()
+		start = func() error { return s.User.Start(cmd) }
 	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
 
 	relieved := s.relieve(c)
-	err = cmd.Run()
+	if err = start(); err == nil {
+		err = cmd.Wait()
+	}
 	piped := relieved()
 	if cmd.Process != nil && (err != nil || ctx.Err() != nil) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -294,6 +297,15 @@ func readSmall(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, mostSmall))
+}
+
+// readTheirs is readSmall with the rights of the user of agents, who may replace the folders on the way too.
+func (s *Store) readTheirs(path string) (text []byte, err error) {
+	err = s.User.Do(func() (err error) {
+		text, err = readSmall(path)
+		return err
+	})
+	return text, err
 }
 
 // readBelow reads a file below a root as readSmall does.

@@ -68,6 +68,10 @@ func (s *Store) share(view, mirror string) error {
 		dir := filepath.Join(mirror, filepath.FromSlash(part))
 		err = errors.Join(err, os.MkdirAll(dir, 0o700), u.Enter(dir))
 	}
+	if mark := filepath.Join(mirror, markSHA256); u.Belongs(mark) { // the server made none
+		err = errors.Join(err, removeAll(mark))
+		s.foreign(mirror, markSHA256)
+	}
 	for _, part := range []string{"config", "HEAD", markSHA256} {
 		if read := u.Read(filepath.Join(mirror, part)); !errors.Is(read, fs.ErrNotExist) {
 			err = errors.Join(err, read)

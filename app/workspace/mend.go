@@ -51,14 +51,22 @@ func orDamaged(err error) error {
 // configuration that can be read. The view does without both, so nothing else would notice.
 func (s *Store) restoreHead(ctx context.Context, mirror string) error {
 	look := func() error {
-		_, err := s.git(ctx, call{gitDir: mirror, asServer: true, args: []string{"rev-parse", "--git-dir"}})
+		_, err := s.git(ctx, call{gitDir: mirror, args: []string{"rev-parse", "--git-dir"}})
 		return err
 	}
-	for _, part := range []string{"commondir", "HEAD", "config"} { // Git would wait for a pipe
+	if err := removeAll(filepath.Join(mirror, "commondir")); err != nil { // of a worktree's place, which a mirror is not
+		return err
+	}
+	for _, part := range []string{"HEAD", "config"} { // Git would wait for a pipe
 		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && !info.Mode().IsRegular() {
 			if err := removeAll(filepath.Join(mirror, part)); err != nil {
 				return err
 			}
+		}
+	}
+	if s.User != nil { // whose Git looks
+		if _, err := s.viewOf(strings.TrimSuffix(filepath.Base(mirror), ".git"), mirror); err != nil {
+			return diskFull(err)
 		}
 	}
 	var f *failure
@@ -72,12 +80,14 @@ func (s *Store) restoreHead(ctx context.Context, mirror string) error {
 		}
 	}
 	err = errors.Join(
-		removeAll(filepath.Join(mirror, "commondir")), // of a worktree's place, which a mirror is not
 		writeOnce(filepath.Join(mirror, "HEAD"), noHead),
 		writeOnce(filepath.Join(mirror, "config"), configOf(exists(filepath.Join(mirror, markSHA256)))),
 	)
 	if err != nil {
 		return diskFull(err)
+	}
+	if err := s.User.Read(filepath.Join(mirror, "HEAD"), filepath.Join(mirror, "config")); err != nil {
+		return err
 	}
 	return look()
 }
@@ -420,7 +430,7 @@ func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 	}
 	for _, session := range sessions {
 		admin := s.admin(id, session)
-		head, err := readSmall(filepath.Join(admin, "HEAD"))
+		head, err := s.readTheirs(filepath.Join(admin, "HEAD"))
 		if err == nil && !isSHA(strings.TrimSpace(string(head))) {
 			continue // on a branch, which was looked at
 		}

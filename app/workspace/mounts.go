@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Mount is a folder or file of the data folder that a sandbox of a session shows.
@@ -45,7 +46,11 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // a link or a file of an agent's making
 				return nil, err
 			}
-			if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			err := os.Mkdir(path, 0o700)
+			if err == nil && m.writable {
+				err = s.User.Own(path)
+			}
+			if err != nil && !errors.Is(err, os.ErrExist) {
 				return nil, diskFull(err)
 			}
 		}
@@ -75,7 +80,7 @@ func (s *Store) Home(workspaceID string) string {
 //
 // The folders may be exchanged meanwhile. What is removed lies among the objects all the same.
 func (s *Store) ownObjects(mirror string, deep bool) error {
-	objects, err := os.OpenRoot(filepath.Join(mirror, "objects"))
+	objects, err := openBelow(mirror, "objects")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // of a damaged one
 	}
@@ -127,8 +132,18 @@ func (s *Store) ownObject(objects *os.Root, name string, d fs.DirEntry, mirror s
 	return nil
 }
 
+// openBelow opens a folder of a repository. A link in its place that leads out of the repository is refused.
+func openBelow(mirror, part string) (*os.Root, error) {
+	root, err := os.OpenRoot(mirror + "/") // a pipe is no folder, and is not waited for
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenRoot(part + "/")
+}
+
 func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0) // what became a pipe is not waited for
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +161,7 @@ const deepestRef = 200
 //
 // The folders may be exchanged meanwhile. What is removed lies among the references all the same.
 func (s *Store) ownReferences(mirror string) error {
-	refs, err := os.OpenRoot(filepath.Join(mirror, "refs")) // a link in place of all is refused by who looks
+	refs, err := openBelow(mirror, "refs")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -154,31 +169,40 @@ func (s *Store) ownReferences(mirror string) error {
 		return fmt.Errorf("look through the references: %w", err)
 	}
 	defer refs.Close()
-	err = fs.WalkDir(refs.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+	if err := s.ownReferencesIn(refs, ".", mirror); err != nil {
+		return fmt.Errorf("look through the references: %w", err)
+	}
+	return nil
+}
+
+// ownReferencesIn is ownReferences for one of the folders.
+func (s *Store) ownReferencesIn(refs *os.Root, folder, mirror string) error {
+	list, err := readDir(refs, folder)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // by now
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		path := filepath.Join(folder, d.Name())
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case err != nil:
-			return err
 		case d.IsDir() && strings.Count(path, "/") >= deepestRef:
 			if err := removeBelow(refs, path); err != nil {
 				return err
 			}
 			s.foreign(mirror, "folders in one another below refs")
-			return fs.SkipDir
-		case d.IsDir() || d.Type().IsRegular():
-			return nil
-		case d.Type()&fs.ModeSymlink != 0 && symbolic(refs, path):
-			return nil
+		case d.IsDir():
+			if err := s.ownReferencesIn(refs, path, mirror); err != nil {
+				return err
+			}
+		case d.Type().IsRegular() || d.Type()&fs.ModeSymlink != 0 && symbolic(refs, path):
+		default:
+			if err := there(refs.Remove(path)); err != nil {
+				return err
+			}
+			s.foreign(mirror, "refs/"+path)
 		}
-		if err := there(refs.Remove(path)); err != nil {
-			return err
-		}
-		s.foreign(mirror, "refs/"+path)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("look through the references: %w", err)
 	}
 	return nil
 }

@@ -57,6 +57,11 @@ func readBy(c call) (list []string) {
 	if c.workTree != "" {
 		list = append(list, c.workTree)
 	}
+	for _, kv := range c.env {
+		if index, ok := strings.CutPrefix(kv, "GIT_INDEX_FILE="); ok {
+			list = append(list, index)
+		}
+	}
 	if c.gitDir == "" {
 		return list
 	}
@@ -78,8 +83,6 @@ func relievePipes(top string, remove bool, done <-chan struct{}) (found bool) {
 		}
 		switch {
 		case err != nil:
-		case d.IsDir() && len(d.Name()) == 2 && filepath.Base(filepath.Dir(path)) == "objects" && strings.HasSuffix(filepath.Dir(filepath.Dir(path)), ".git"):
-			return fs.SkipDir // single objects, which are named by what is in them
 		case d.Type()&fs.ModeNamedPipe != 0:
 			// It can be opened where somebody reads, who learns by its closing that nothing comes.
 			if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0); err == nil {

@@ -66,7 +66,7 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 	}
 	tree := strings.TrimSpace(string(out))
 	admin := s.admin(w.Workspace, w.Session)
-	merged := mergeHeads(admin)
+	merged := s.mergeHeads(admin)
 	if look.head != "" && len(merged) == 0 {
 		out, err := s.git(ctx, call{gitDir: look.view, args: []string{"rev-parse", "--verify", look.head + "^{tree}"}})
 		if err != nil || strings.TrimSpace(string(out)) == tree {
@@ -139,8 +139,8 @@ func (l *look) refuseLarge(ctx context.Context, paths string) error {
 }
 
 // mergeHeads are the commits that a merge under way brings in.
-func mergeHeads(admin string) []string {
-	text, err := readSmall(filepath.Join(admin, "MERGE_HEAD"))
+func (s *Store) mergeHeads(admin string) []string {
+	text, err := s.readTheirs(filepath.Join(admin, "MERGE_HEAD"))
 	if err != nil {
 		return nil
 	}
@@ -149,7 +149,7 @@ func mergeHeads(admin string) []string {
 
 // replaceIndex puts an index in place as git does: whoever holds the lock keeps it.
 func replaceIndex(from, to string) error {
-	in, err := os.Open(from)
+	in, err := openPlain(from)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -21,39 +22,36 @@ const (
 // folders that may be neither read nor written, and more of them in one another than a path can name or descriptors are
 // free. It follows no link.
 func RemoveAll(path string) error {
-	err := os.Remove(path)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	info, statErr := os.Lstat(path)
-	if statErr != nil || !info.IsDir() {
-		return err
-	}
-	if info.Mode().Perm()&0o700 != 0o700 {
-		_ = os.Chmod(path, 0o700) // where that is not allowed, the rest says so
-	}
-	top, err := os.OpenRoot(path)
+	parent, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
-		return err
+		return there(err)
 	}
-	r := &remover{top: top}
-	err = errors.Join(r.empty(top, "", 0), top.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Remove(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	defer parent.Close()
+	return removeBelow(parent, filepath.Base(path))
 }
 
 func removeAll(path string) error { return RemoveAll(path) }
 
-// removeBelow is RemoveAll for a folder below a root, which it does not leave.
+// removeBelow is RemoveAll for what is below a root, which it does not leave. A folder in whose place somebody puts a link meanwhile
+// is not followed there.
 func removeBelow(root *os.Root, name string) error {
-	folder, err := root.OpenRoot(name)
+	err := root.Remove(name)
+	if there(err) == nil {
+		return nil
+	}
+	info, statErr := root.Lstat(name)
+	if statErr != nil || !info.IsDir() {
+		return err
+	}
+	if info.Mode().Perm()&0o700 != 0o700 {
+		_ = root.Chmod(name, 0o700) // where that is not allowed, the rest says so
+	}
+	folder, err := root.OpenRoot(name + "/") // a pipe is no folder, and is not waited for
 	if err != nil {
 		return there(err)
+	}
+	if opened, err := folder.Stat("."); err != nil || !os.SameFile(info, opened) {
+		return errors.Join(fmt.Errorf("%s is another folder by now", filepath.Join(root.Name(), name)), err, folder.Close())
 	}
 	r := &remover{top: folder}
 	if err := errors.Join(r.empty(folder, "", 0), folder.Close()); err != nil {
@@ -121,7 +119,7 @@ func (r *remover) remove(dir *os.Root, d fs.DirEntry, rel string, depth int) err
 			}
 		}
 	}
-	inner, err := dir.OpenRoot(name)
+	inner, err := dir.OpenRoot(name + "/")
 	if err != nil {
 		return there(err)
 	}

@@ -93,7 +93,7 @@ func (s *Store) stashes(ctx context.Context, view string, w Worktree) ([]string,
 
 // logged are the commits that a log of a reference names and that are there, newest first.
 func (s *Store) logged(ctx context.Context, view, path string) ([]string, error) {
-	text, err := readSmall(path)
+	text, err := s.readTheirs(path)
 	if err != nil {
 		return nil, nil // nothing was logged
 	}
@@ -120,14 +120,16 @@ func (s *Store) logged(ctx context.Context, view, path string) ([]string, error)
 func (s *Store) madeBranches(ctx context.Context, view string, w Worktree) (map[string]string, error) {
 	root := filepath.Join(s.common(w.Workspace, w.Session), "logs", "refs", "heads")
 	var names []string
-	_ = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
-		if err != nil || len(names) >= mostBranches {
-			return filepath.SkipAll
-		}
-		if name, err := filepath.Rel(root, path); err == nil && d.Type().IsRegular() && name != w.Branch && !strings.ContainsAny(name, "\n\x00") {
-			names = append(names, name)
-		}
-		return nil
+	_ = s.User.Do(func() error {
+		return filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+			if err != nil || len(names) >= mostBranches {
+				return filepath.SkipAll
+			}
+			if name, err := filepath.Rel(root, path); err == nil && d.Type().IsRegular() && name != w.Branch && !strings.ContainsAny(name, "\n\x00") {
+				names = append(names, name)
+			}
+			return nil
+		})
 	})
 	if len(names) == 0 {
 		return nil, nil

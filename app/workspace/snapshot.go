@@ -165,6 +165,9 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 		err = ErrNoWorktree
 	}
 	if err == nil {
+		err = s.ownObjects(s.mirror(w.Workspace), true)
+	}
+	if err == nil {
 		err = s.push(ctx, w.Workspace, r, at, "+"+found[0]+":"+ref)
 		crash.Here(crash.StatePushed)
 	}

@@ -314,7 +314,9 @@ func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
 	packing := s.own("views", ".tidy-"+id)
 	defer func() { _ = removeAll(packing) }()
 	if _, err = s.viewOf(filepath.Base(packing), s.mirror(id)); err == nil {
-		err = s.User.Add(packing)
+		// A folder of which nobody says that it is another's: its user can make such a file there.
+		common := filepath.Join(packing, "commondir")
+		err = errors.Join(writeOnce(common, ".\n"), s.User.Read(common), s.User.Add(packing))
 	}
 	if err == nil {
 		settings := []string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.writeCommitGraph=false", "-c", "repack.updateServerInfo=false"}

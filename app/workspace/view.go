@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,11 +51,8 @@ func (s *Store) viewAs(user *runas.User, name, mirror string) (string, error) {
 	sha256 := false
 	err := user.Do(func() error {
 		sha256 = ofSHA256(mirror)
-		return s.settle(mirror)
+		return errors.Join(s.settle(mirror), s.ownReferences(mirror))
 	})
-	if err == nil {
-		err = s.ownReferences(mirror)
-	}
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+	"time"
 
 	"carillon/app/crash"
 )
@@ -150,7 +151,7 @@ func (s *Store) fork(ctx context.Context, view, tip, other string) (string, erro
 // HeadBranch is the name of the branch that a worktree is on: the session's own, or another one that its agent switched to.
 // It is empty where the worktree is on a commit alone, and where it cannot be read.
 func (s *Store) HeadBranch(w Worktree) string {
-	text, err := readSmall(filepath.Join(s.admin(w.Workspace, w.Session), "HEAD"))
+	text, err := s.readTheirs(filepath.Join(s.admin(w.Workspace, w.Session), "HEAD"))
 	if err != nil {
 		return ""
 	}
@@ -355,16 +356,22 @@ func (s *Store) Env(ctx context.Context, boxed bool) []string {
 	if err != nil {
 		return env
 	}
+	asking, cancel := context.WithTimeout(ctx, 2*time.Second) // that user may have a pipe there
+	defer cancel()
 	for _, who := range []struct{ key, value, names string }{{"user.name", "Carillon", "NAME"}, {"user.email", "carillon@localhost", "EMAIL"}} {
 		// The person's configuration, as the agent will find it; not the server's own.
-		cmd := exec.CommandContext(ctx, program, "config", "--get", who.key)
+		cmd := exec.CommandContext(asking, program, "config", "--get", who.key)
 		if s.User != nil {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.User.Credential()}
-			cmd.Env = append(os.Environ(), "HOME="+s.User.Home, "XDG_CONFIG_HOME=")
+			// Processes of that user may read the environment of this one.
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.User.Home}
 		}
 		cmd.Dir, cmd.Stderr = string(filepath.Separator), io.Discard
-		out, err := cmd.Output()
-		value := strings.TrimSpace(string(out))
+		var out bytes.Buffer
+		cmd.Stdout = &out
+		if err = s.User.Start(cmd); err == nil {
+			err = cmd.Wait()
+		}
+		value := strings.TrimSpace(out.String())
 		if err != nil || value == "" {
 			value, err = who.value, errors.New("the machine gives none")
 		}

@@ -1,0 +1,148 @@
+package workspace
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"carillon/app/agent"
+)
+
+func confinedStore(t *testing.T, root string) (*Store, Remote) {
+	s, remote := setup(t)
+	s.Log = slog.New(slog.DiscardHandler)
+	if root != "" {
+		s.Root = root
+	}
+	s.Confine = agent.NewConfiner(t.Context())
+	if s.Confine == nil {
+		t.Skip("no bubblewrap")
+	}
+	return s, remote
+}
+
+// 12: a confined Git writes nothing of another session.
+func TestZZConfinedGitWritesNothingOfAnotherSession(t *testing.T) {
+	t.Run("the log", func(t *testing.T) {
+		s, remote := confinedStore(t, "")
+		begin(t, s, remote, "two")
+		config := filepath.Join(s.common("w", "two"), "config")
+		was, err := os.ReadFile(config)
+		must(t, err)
+		w, err := s.Add(t.Context(), "w", "one", "", "")
+		must(t, err)
+		write(t, w.Dir, "new", "x")
+		_ = meddle(t, s, "update-ref", `cd $M/worktrees/one; rm -rf logs; mkdir logs; ln -s ../../../sessions/two/config logs/HEAD`)
+		_, err = s.Commit(t.Context(), w, "x", "a", "a@b")
+		t.Log(err)
+		is, err := os.ReadFile(config)
+		if err != nil || string(is) != string(was) {
+			t.Errorf("the configuration of another session is %q, %v", is, err)
+		}
+	})
+}
+
+// 17: what writes objects writes them in the repository alone.
+func TestZZObjectsAreWrittenInTheRepositoryAlone(t *testing.T) {
+	s, remote := confinedStore(t, "")
+	w := begin(t, s, remote, "one")
+	must(t, os.MkdirAll(w.Dir+"/dir", 0o755))
+	write(t, w.Dir, "dir/new", "x")
+	for _, command := range []string{"update-index"} {
+		outside := meddle(t, s, command, `cd $M/objects; for i in {0..9}{{0..9},{a..f}} {a..f}{{0..9},{a..f}}; do [ -e $i ] || ln -s $O $i; done`)
+		_, err := s.Commit(t.Context(), w, "x", "a", "a@b")
+		t.Log(err)
+		untouched(t, outside)
+	}
+}
+
+// Claim 3: it works.
+func TestZZConfinedGitWorks(t *testing.T) {
+	shm, err := os.MkdirTemp("/dev/shm", "zz-")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(shm) })
+	real, link := t.TempDir(), filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(real, link))
+	inner := t.TempDir()
+	must(t, os.Symlink(t.TempDir(), inner+"/repos"))
+	must(t, os.Symlink(t.TempDir(), inner+"/worktrees"))
+	for what, root := range map[string]string{"shm": shm + "/data", "behind a link": link, "below a link": link + "/data", "spaces": t.TempDir() + "/my data ü 'x'", "linked parts": inner,
+		"relative": "zz-relative"} {
+		t.Run(what, func(t *testing.T) {
+			if what == "relative" {
+				t.Chdir(t.TempDir())
+			}
+			s, remote := confinedStore(t, root)
+			w := begin(t, s, remote, "one")
+			write(t, w.Dir, "new", "x")
+			ctx := t.Context()
+			_, err := s.Commit(ctx, w, "x", "a", "a@b")
+			must(t, err)
+			_, err = s.Snapshot(ctx, w)
+			must(t, err)
+			must(t, s.PushSnapshot(ctx, w, remote))
+			must(t, s.tidy(ctx, "w", "gc", "--quiet"))
+			must(t, s.Spare(ctx, "w", ""))
+			_, err = s.Add(ctx, "w", "two", "", "")
+			must(t, err)
+			must(t, s.Leave(ctx, "w", "one", w.Base))
+			_, found, err := s.Restore(ctx, "w", "one", w.Base, remote)
+			if err != nil || !found {
+				t.Error(found, err)
+			}
+			advance(t, remote, "main", "more.txt")
+			must(t, s.Sync(ctx, "w", remote))
+			must(t, s.Remove(ctx, "w", "one", false))
+		})
+	}
+}
+
+// 13: a folder among references that becomes a pipe between the look and the reading.
+func TestZZAFolderThatBecomesAPipeHoldsNobodyUp(t *testing.T) {
+	u, s := racing(t)
+	m := s.mirror("w")
+	if out, err := as(t, u, m+"/refs/heads", `mkdir a; mkfifo b; echo; for i in $(seq 1 30); do mkdir c$i; done`); err != nil {
+		t.Fatal(out, err)
+	}
+	stop := swapping(t, u, m+"/refs/heads/a", m+"/refs/heads/b")
+	defer stop()
+	for n := range 3000 {
+		done := make(chan struct{})
+		go func() { defer close(done); _ = s.ownReferences(m) }()
+		select {
+		case <-done:
+		case <-time.After(4 * time.Second):
+			t.Errorf("the look at the references, which nothing ends, waits for a pipe since %d looks", n)
+			for _, p := range []string{"a", "b"} {
+				if f, err := os.OpenFile(m+"/refs/heads/"+p, os.O_RDWR, 0); err == nil {
+					f.Close()
+				}
+			}
+			return
+		}
+		_ = u.Do(func() error { // the pipe was removed
+			for _, p := range []string{"a", "b"} {
+				if !exists(m + "/refs/heads/" + p) {
+					return mkfifo(m + "/refs/heads/" + p)
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// 14: through a link in place of a session's place the server reads what only it may.
+func TestZZTheBranchOfAPrivateRepositoryIsNotTold(t *testing.T) {
+	u, s := racing(t)
+	private := t.TempDir()
+	must(t, os.Chmod(private, 0o700))
+	must(t, os.WriteFile(private+"/HEAD", []byte("ref: refs/heads/secret-plan\n"), 0o600))
+	if out, err := as(t, u, s.mirror("w")+"/worktrees", "mv one two; ln -s "+private+" one"); err != nil {
+		t.Fatal(out, err)
+	}
+	if name := s.HeadBranch(s.Worktree("w", "one", "", "")); name != "" {
+		t.Errorf("the branch is %q", name)
+	}
+}
