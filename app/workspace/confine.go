@@ -1,8 +1,11 @@
 package workspace
 
 import (
+	"bytes"
+	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // The server's Git writes references, and files of them all, in a repository where agents in a sandbox write too. One of them may
@@ -31,8 +34,31 @@ func (s *Store) confined(c call, argv []string) []string {
 		}
 		writable = append(writable, real)
 	}
-	for _, part := range []string{"config", "HEAD", markSHA256, "hooks", "info", "objects/info", "sessions"} {
+	parts := []string{"config", "HEAD", markSHA256, "hooks", "info", "objects/info", "sessions"}
+	if !c.notes() {
+		parts = append(parts, "refs/carillon")
+	}
+	for _, part := range parts {
 		kept = append(kept, filepath.Join(mirror, filepath.FromSlash(part)))
 	}
 	return s.Confine(argv, writable, kept)
+}
+
+// notes reports whether a call may write what Carillon notes: of those that move references the ones that name it.
+func (c call) notes() bool {
+	const notes = "refs/carillon/"
+	if command := c.command(); command != "update-ref" && command != "symbolic-ref" {
+		return true
+	}
+	if slices.ContainsFunc(c.args, func(arg string) bool { return strings.HasPrefix(arg, notes) }) {
+		return true
+	}
+	if c.stdin == nil {
+		return false
+	}
+	text, err := io.ReadAll(c.stdin)
+	if _, seek := c.stdin.Seek(0, io.SeekStart); err != nil || seek != nil {
+		return true
+	}
+	return bytes.Contains(text, []byte(" "+notes))
 }

@@ -203,11 +203,12 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
 
-	relieved := s.relieve(c)
+	piped := false
 	if err = start(); err == nil {
+		relieved := s.relieve(c, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) })
 		err = cmd.Wait()
+		piped = relieved()
 	}
-	piped := relieved()
 	if cmd.Process != nil && (err != nil || ctx.Err() != nil) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}

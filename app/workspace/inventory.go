@@ -43,10 +43,11 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 		return nil, fmt.Errorf("look at the repositories: %w", err)
 	}
 	var failed []error
+	byBranch := map[string][]string{}
 	for _, id := range mirrors {
 		places, err := folders(filepath.Join(s.mirror(id), "worktrees"))
 		configured, other := folders(filepath.Join(s.mirror(id), "sessions"))
-		named, third := s.namesOfSessions(ctx, id)
+		named, branches, third := s.namesOfSessions(ctx, id)
 		if err := errors.Join(err, other, third); err != nil {
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("look at the repository of workspace %s: %w", id, err)
@@ -58,6 +59,14 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 		}
 		for _, name := range slices.Concat(configured, named) {
 			of(id, name).Branch = true
+		}
+		byBranch[id] = branches
+	}
+	for _, id := range mirrors { // an agent may give a branch the name that one of another workspace's session has
+		for _, name := range byBranch[id] {
+			if h := found[name]; h == nil || h.Workspace == id {
+				of(id, name).Branch = true
+			}
 		}
 	}
 	names, err := s.Worktrees()
@@ -86,25 +95,28 @@ func (s *Store) mirrors() ([]string, error) {
 	return ids, err
 }
 
-// namesOfSessions are the sessions for whose commits a repository has a name.
-func (s *Store) namesOfSessions(ctx context.Context, workspaceID string) ([]string, error) {
+// namesOfSessions are the sessions for whose commits a repository has a name of Carillon's, and those after which a branch is called.
+func (s *Store) namesOfSessions(ctx context.Context, workspaceID string) (named, branches []string, err error) {
 	view := s.own("views", workspaceID)
 	if !exists(view) { // nobody has used it yet
-		return nil, nil
+		return nil, nil, nil
 	}
 	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)",
 		"refs/heads/" + filepath.Dir(SessionBranch("x")), filepath.Dir(baseRef("x")), filepath.Dir(branchRef("x")),
 		filepath.Dir(snapshotRef("x")), filepath.Dir(pushedRef("x"))}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var names []string
 	for line := range strings.Lines(string(out)) {
-		if name := filepath.Base(strings.TrimSpace(line)); checkID(name) == nil {
-			names = append(names, name)
+		switch name := filepath.Base(strings.TrimSpace(line)); {
+		case checkID(name) != nil:
+		case strings.HasPrefix(line, "refs/heads/"):
+			branches = append(branches, name)
+		default:
+			named = append(named, name)
 		}
 	}
-	return names, nil
+	return named, branches, nil
 }
 
 // Unused reports whether a session has nothing here that could be missed: no state of it was kept, and its branch stands where it

@@ -19,8 +19,9 @@ const (
 
 // relieve looks for pipes in a worktree and its repository while a Git takes long that works on it, and ends who waits for them:
 // their files are then empty. A pipe in the repository is removed, since what Git reads there may not be empty. The caller calls
-// stop once that Git has ended, which reports whether one was removed.
-func (s *Store) relieve(c call) (stop func() bool) {
+// stop once that Git has ended, which reports whether one was removed. A Git that still waits for one that was removed, since its
+// maker holds it open, is ended by end.
+func (s *Store) relieve(c call, end func()) (stop func() bool) {
 	if c.workTree == "" && c.gitDir == "" {
 		return func() bool { return false }
 	}
@@ -34,6 +35,9 @@ func (s *Store) relieve(c call) (stop func() bool) {
 			case <-time.After(wait):
 			}
 			wait = pipesEvery
+			if removed {
+				end()
+			}
 			tops := readBy(c)
 			_ = s.User.Do(func() error {
 				for _, top := range tops {

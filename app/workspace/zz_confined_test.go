@@ -146,3 +146,52 @@ func TestZZTheBranchOfAPrivateRepositoryIsNotTold(t *testing.T) {
 		t.Errorf("the branch is %q", name)
 	}
 }
+
+// A branch, which an agent in a sandbox may make, has the inventory take a session of another workspace for one of its own: what
+// sweeps worktrees of sessions that went on elsewhere then removes that one's folder without the look that would keep it.
+func TestZZASessionOfAnotherWorkspaceStaysThere(t *testing.T) {
+	s, remote := setup(t)
+	begin(t, s, remote, "one") // of w
+	must(t, s.Sync(t.Context(), "a", remote))
+	_, err := s.Add(t.Context(), "a", "three", "", "")
+	must(t, err)
+	if out, err := as(t, nil, s.dir("three"), "git branch carillon/one"); err != nil {
+		t.Fatal(out, err)
+	}
+	held, err := s.Inventory(t.Context())
+	must(t, err)
+	for _, h := range held {
+		if h.Session == "one" && h.Workspace != "w" {
+			t.Errorf("the session of w is held as %+v", h)
+			t.Log(s.Leave(t.Context(), h.Workspace, "one", ""), exists(s.dir("one")))
+		}
+	}
+}
+
+func TestZZAConfinedGitMovesNoBaseOfAnotherSession(t *testing.T) {
+	t.Run("its base", func(t *testing.T) {
+		s, remote := confinedStore(t, "")
+		publishBranch(t, remote, "sub/branch")
+		w := begin(t, s, remote, "two")
+		publishBranch(t, remote, "sub/two")
+		_ = meddle(t, s, "update-ref", `cd $M/refs/remotes/origin; mv sub other; ln -s ../../carillon/base sub`)
+		t.Log(s.Sync(t.Context(), "w", remote))
+		base := git(t, s.mirror("w"), "rev-parse", "refs/carillon/base/two")
+		if base != w.Base {
+			t.Errorf("the base of another session is %s", base)
+		}
+	})
+	t.Run("through the HEAD of one", func(t *testing.T) {
+		s, remote := confinedStore(t, "")
+		w := begin(t, s, remote, "two")
+		one, err := s.Add(t.Context(), "w", "one", "", "")
+		must(t, err)
+		write(t, one.Dir, "new", "x")
+		_ = meddle(t, s, "update-ref", `echo 'ref: refs/carillon/base/two' > $M/worktrees/one/HEAD`)
+		_, err = s.Commit(t.Context(), one, "x", "a", "a@b")
+		t.Log(err)
+		if base := git(t, s.mirror("w"), "rev-parse", "refs/carillon/base/two"); base != w.Base {
+			t.Errorf("the base of another session is %s", base)
+		}
+	})
+}

@@ -13,21 +13,6 @@ import (
 
 // These fail: what they show is open.
 
-func TestZZOpenAConfinedGitMovesNoBaseOfAnotherSession(t *testing.T) {
-	t.Run("its base", func(t *testing.T) {
-		s, remote := confinedStore(t, "")
-		publishBranch(t, remote, "sub/branch")
-		w := begin(t, s, remote, "two")
-		publishBranch(t, remote, "sub/two")
-		_ = meddle(t, s, "update-ref", `cd $M/refs/remotes/origin; mv sub other; ln -s ../../carillon/base sub`)
-		t.Log(s.Sync(t.Context(), "w", remote))
-		base := git(t, s.mirror("w"), "rev-parse", "refs/carillon/base/two")
-		if base != w.Base {
-			t.Errorf("the base of another session is %s", base)
-		}
-	})
-}
-
 // 15: an agent's objects take the memory that they like of the server's machine.
 func TestZZOpenACommitOfAGigabyteTakesNoMemory(t *testing.T) {
 	s, remote := setup(t)
