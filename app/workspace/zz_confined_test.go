@@ -69,12 +69,21 @@ func TestZZConfinedGitWorks(t *testing.T) {
 	must(t, os.Symlink(t.TempDir(), inner+"/repos"))
 	must(t, os.Symlink(t.TempDir(), inner+"/worktrees"))
 	for what, root := range map[string]string{"shm": shm + "/data", "behind a link": link, "below a link": link + "/data", "spaces": t.TempDir() + "/my data ü 'x'", "linked parts": inner,
-		"relative": "zz-relative"} {
+		"relative": "zz-relative", "sha256": ""} {
 		t.Run(what, func(t *testing.T) {
 			if what == "relative" {
 				t.Chdir(t.TempDir())
 			}
 			s, remote := confinedStore(t, root)
+			if what == "sha256" {
+				must(t, os.RemoveAll(remote.URL))
+				work := t.TempDir()
+				git(t, "", "init", "-q", "--object-format=sha256", "-b", "main", work)
+				write(t, work, "a", "x")
+				git(t, work, "add", "-A")
+				git(t, work, "commit", "-qm", "x")
+				git(t, "", "clone", "-q", "--bare", work, remote.URL)
+			}
 			w := begin(t, s, remote, "one")
 			write(t, w.Dir, "new", "x")
 			ctx := t.Context()

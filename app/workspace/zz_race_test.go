@@ -30,8 +30,9 @@ func swapping(t *testing.T, u *runas.User, a, b string) (stop func()) {
 	return func() { over.Store(true); <-done }
 }
 
-func racing(t *testing.T) (*runas.User, *Store) {
-	u := another(t)
+func racing(t *testing.T) (*runas.User, *Store) { return racingAs(t, another(t)) }
+
+func racingAs(t *testing.T, u *runas.User) (*runas.User, *Store) {
 	s := mirrored(t, u)
 	s.Log = slog.New(slog.DiscardHandler)
 	if _, err := s.Add(t.Context(), "w", "one", "", ""); err != nil {
@@ -41,8 +42,20 @@ func racing(t *testing.T) (*runas.User, *Store) {
 }
 
 // 1: the server empties any folder of the machine.
-func TestZZFolderSwappedForALinkIsNotEmptied(t *testing.T) {
-	u, s := racing(t)
+func TestZZFolderSwappedForALinkIsNotEmptied(t *testing.T) { // packed-refs: an agent in a sandbox may write it too
+	for _, other := range []bool{true, false} {
+		t.Run(fmt.Sprint("another user ", other), func(t *testing.T) {
+			var u *runas.User
+			if other {
+				u = another(t)
+			}
+			swapsFolder(t, u)
+		})
+	}
+}
+
+func swapsFolder(t *testing.T, u *runas.User) {
+	_, s := racingAs(t, u)
 	outside := t.TempDir()
 	must(t, os.Chmod(outside, 0o700))
 	precious := filepath.Join(outside, "precious")
