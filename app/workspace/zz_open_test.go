@@ -71,3 +71,12 @@ ls -la ../../repos/w.git/objects | head -1`)
 		t.Errorf("a Git of the server had %d MiB, which no bound of a run counts", most>>10)
 	}
 }
+
+func TestZZOpenAFetchWritesObjectsInTheRepositoryAlone(t *testing.T) {
+	s, remote := confinedStore(t, "")
+	begin(t, s, remote, "one")
+	advance(t, remote, "main", "more.txt")
+	outside := meddle(t, s, "fetch", `cd $M/objects; for i in {0..9}{{0..9},{a..f}} {a..f}{{0..9},{a..f}}; do [ -e $i ] || ln -s $O $i; done`)
+	t.Log(s.Sync(t.Context(), "w", remote))
+	untouched(t, outside)
+}
