@@ -198,13 +198,20 @@ func (s *Store) ownReferencesIn(refs *os.Root, folder, mirror string) error {
 			}
 		case d.Type().IsRegular() || d.Type()&fs.ModeSymlink != 0 && symbolic(refs, path):
 		default:
-			if err := there(refs.Remove(path)); err != nil {
+			if err := there(refs.Remove(path)); exchanged(err) {
+				continue
+			} else if err != nil {
 				return err
 			}
 			s.foreign(mirror, "refs/"+path)
 		}
 	}
 	return nil
+}
+
+// exchanged reports whether something could not be removed since it is a folder by now, or was one for a moment.
+func exchanged(err error) bool {
+	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENOTEMPTY)
 }
 
 // symbolic reports whether a link among references is a symbolic reference as old versions of Git make them.

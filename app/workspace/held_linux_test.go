@@ -1,48 +1,33 @@
 package workspace
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"carillon/app/runas"
 )
 
-// 5: the environment of the server, keys and all, is that of a Git of the user of agents.
-func TestZZEnvironmentOfTheServerStaysItsOwn(t *testing.T) {
+func TestTheEnvironmentOfTheServerStaysItsOwn(t *testing.T) {
 	u := *another(t)
 	u.Home = t.TempDir()
-	must(t, os.Chmod(u.Home, 0o777))
-	must(t, os.Chmod(filepath.Dir(u.Home), 0o711))
-	t.Setenv("CARILLON_SECRET_KEY", "zz-the-key")
-	s := &Store{Root: t.TempDir(), User: &u}
-	if out, err := as(t, &u, u.Home, "mkfifo .gitconfig"); err != nil {
-		t.Fatal(out, err)
+	must(t, errors.Join(os.Chmod(u.Home, 0o777), os.Chmod(filepath.Dir(u.Home), 0o711)))
+	t.Setenv("CARILLON_SECRET_KEY", "the key of the server")
+	git, seen := filepath.Join(u.Home, "git"), filepath.Join(u.Home, "seen")
+	must(t, os.WriteFile(git, []byte("#!/bin/sh\nenv >> "+seen+"\n"), 0o755))
+	s := &Store{Root: t.TempDir(), User: &u, Git: git}
+	s.Env(t.Context(), false)
+	if text, err := os.ReadFile(seen); err != nil || strings.Contains(string(text), "the key of the server") {
+		t.Errorf("a process of the user of agents has the environment %q, %v", text, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	over := make(chan []string, 1)
-	go func() { over <- s.Env(ctx, false) }()
-	time.Sleep(time.Second)
-	out, _ := as(t, &u, "/", `for p in /proc/[0-9]*; do exec 2>/dev/null; tr '\0' '\n' <$p/environ | grep -a CARILLON_SECRET_KEY || true; done; true`)
-	if strings.Contains(out, "zz-the-key") {
-		t.Errorf("a process of the user of agents reads the server's environment: %s", out)
-	}
-	select {
-	case <-over:
-	case <-time.After(3 * time.Second):
-		t.Error("the server waits for a pipe in the user's home, for as long as its context lasts")
-	}
-	t.Log("Landlock keeps it from runs here:", runas.Apart())
 }
 
-// 6: restoreHead runs a Git as root by a configuration that an agent wrote, and waits for a pipe, without an end.
-func TestZZRootsGitReadsNoConfigurationOfAnAgent(t *testing.T) {
+// RestoreHead runs a Git as root by a configuration that an agent wrote, and waits for a pipe, without an end.
+func TestRootsGitReadsNoConfigurationOfAnAgent(t *testing.T) {
 	s, remote := setup(t)
 	u := another(t)
 	s.User, s.Log = u, slog.New(slog.DiscardHandler)
@@ -51,17 +36,11 @@ func TestZZRootsGitReadsNoConfigurationOfAnAgent(t *testing.T) {
 	if out, err := as(t, u, s.mirror("w"), `d=$(mktemp -d); mkdir $d/objects $d/refs; mkfifo $d/config; echo $d > commondir`); err != nil {
 		t.Fatal(out, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-	defer cancel()
-	begun := time.Now()
-	err := s.Sync(ctx, "w", remote)
-	if err != nil {
-		t.Errorf("the synchronisation took %s: %v", time.Since(begun), err)
-	}
+	must(t, s.Sync(t.Context(), "w", remote))
 }
 
-// 7: a pipe in place of a single object.
-func TestZZAPipeInPlaceOfAnObjectHoldsNobodyUp(t *testing.T) {
+// A pipe in place of a single object.
+func TestAPipeInPlaceOfAnObjectHoldsNobodyUp(t *testing.T) {
 	for _, other := range []bool{true, false} {
 		t.Run(fmt.Sprint("another user ", other), func(t *testing.T) {
 			s, remote := setup(t)
@@ -76,44 +55,28 @@ func TestZZAPipeInPlaceOfAnObjectHoldsNobodyUp(t *testing.T) {
 			if out, err := as(t, u, "/", "rm -f "+o+"; mkfifo "+o); err != nil {
 				t.Fatal(out, err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-			defer cancel()
-			begun := time.Now()
-			err := s.Sync(ctx, "w", remote)
-			t.Log(time.Since(begun), err)
-			if ctx.Err() != nil {
-				t.Errorf("the synchronisation was held up: %v", err)
-			}
+			t.Log(s.Sync(t.Context(), "w", remote)) // it ends
 		})
 	}
 }
 
-// 7b: the agent holds the pipe open itself, so that who reads there learns of no end.
-func TestZZAPipeThatItsMakerHoldsOpenHoldsNobodyUp(t *testing.T) {
+// The agent holds the pipe open itself, so that who reads there learns of no end.
+func TestAPipeThatItsMakerHoldsOpenHoldsNobodyUp(t *testing.T) {
 	s, remote := setup(t)
 	u := another(t)
 	s.User, s.Log = u, slog.New(slog.DiscardHandler)
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(s.Root)), 0o711))
-	w := begin(t, s, remote, "one")
+	begin(t, s, remote, "one")
 	o := filepath.Join(s.admin("w", "one"), "HEAD")
-	_ = w
 	advance(t, remote, "main", "more.txt")
-	if out, err := as(t, u, "/", "rm -f "+o+"; mkfifo "+o+"; (exec 3<>"+o+" >/dev/null 2>&1; sleep 60) >/dev/null 2>&1 </dev/null &"); err != nil {
+	if out, err := as(t, u, "/", "rm -f "+o+"; mkfifo "+o+"; (exec 3<>"+o+" >/dev/null 2>&1; sleep 600) >/dev/null 2>&1 </dev/null &"); err != nil {
 		t.Fatal(out, err)
 	}
-	time.Sleep(200 * time.Millisecond)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	begun := time.Now()
-	err := s.Sync(ctx, "w", remote)
-	t.Log(time.Since(begun), err)
-	if ctx.Err() != nil {
-		t.Errorf("the synchronisation was held up: %v", err)
-	}
+	t.Log(s.Sync(t.Context(), "w", remote)) // it ends
 }
 
-// 8: a pipe in place of the copy of an index.
-func TestZZAPipeInPlaceOfTheCopyOfAnIndexHoldsNoCommitUp(t *testing.T) {
+// A pipe in place of the copy of an index.
+func TestAPipeInPlaceOfTheCopyOfAnIndexHoldsNoCommitUp(t *testing.T) {
 	s, remote := setup(t)
 	u := another(t)
 	s.User, s.Log = u, slog.New(slog.DiscardHandler)
@@ -121,26 +84,12 @@ func TestZZAPipeInPlaceOfTheCopyOfAnIndexHoldsNoCommitUp(t *testing.T) {
 	w := begin(t, s, remote, "one")
 	write(t, w.Dir, "new", "x")
 	_ = meddle(t, s, "update-ref", `cd `+s.own("tmp")+`; for i in index-*; do rm -f $i; mkfifo $i; done`)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { _, err := s.Commit(ctx, w, "x", "a", "a@b"); done <- err }()
-	select {
-	case err := <-done:
-		t.Log(err)
-	case <-time.After(14 * time.Second):
-		t.Error("the commit waits for ever, beyond the end of its context")
-		left, _ := filepath.Glob(s.own("tmp", "index-*"))
-		for _, p := range left {
-			if f, err := os.OpenFile(p, os.O_RDWR, 0); err == nil {
-				f.Close()
-			}
-		}
-	}
+	_, err := s.Commit(t.Context(), w, "x", "a", "a@b") // it ends
+	t.Log(err)
 }
 
-// 9: Mounts makes a folder of branches that is root's own.
-func TestZZMountsLeaveTheFolderOfBranchesToItsUser(t *testing.T) {
+// Mounts makes a folder of branches that is root's own.
+func TestMountsLeaveTheFolderOfBranchesToItsUser(t *testing.T) {
 	u := another(t)
 	s := mirrored(t, u)
 	w, err := s.Add(t.Context(), "w", "one", "", "")
@@ -158,8 +107,8 @@ func TestZZMountsLeaveTheFolderOfBranchesToItsUser(t *testing.T) {
 	}
 }
 
-// 10: root's Git reads objects through a link and pushes them.
-func TestZZPushOfAStateReadsThroughNoLink(t *testing.T) {
+// Root's Git reads objects through a link and pushes them.
+func TestPushOfAStateReadsThroughNoLink(t *testing.T) {
 	s, remote := setup(t)
 	u := another(t)
 	s.User, s.Log = u, slog.New(slog.DiscardHandler)
@@ -190,14 +139,13 @@ git update-ref --no-deref HEAD $c; echo x > new; git symbolic-ref HEAD`, tree))
 	}
 }
 
-// 11: a Git that packs obeys a configuration that an agent wrote, without the limits of a run.
-func TestZZPackingObeysNoConfigurationOfAnAgent(t *testing.T) {
+// A Git that packs obeys a configuration that an agent wrote, without the limits of a run.
+func TestPackingObeysNoConfigurationOfAnAgent(t *testing.T) {
 	s, remote := setup(t)
 	u := another(t)
 	s.User, s.Log = u, slog.New(slog.DiscardHandler)
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(s.Root)), 0o711))
-	w := begin(t, s, remote, "one")
-	_ = w
+	begin(t, s, remote, "one")
 	said := filepath.Join(t.TempDir(), "said")
 	must(t, os.Chmod(filepath.Dir(said), 0o777))
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(said)), 0o711))

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,8 +40,8 @@ func racingAs(t *testing.T, u *runas.User) (*runas.User, *Store) {
 	return u, s
 }
 
-// 1: the server empties any folder of the machine.
-func TestZZFolderSwappedForALinkIsNotEmptied(t *testing.T) { // packed-refs: an agent in a sandbox may write it too
+// The server empties any folder of the machine.
+func TestFolderSwappedForALinkIsNotEmptied(t *testing.T) { // packed-refs: an agent in a sandbox may write it too
 	for _, other := range []bool{true, false} {
 		t.Run(fmt.Sprint("another user ", other), func(t *testing.T) {
 			var u *runas.User
@@ -62,7 +61,7 @@ func swapsFolder(t *testing.T, u *runas.User) {
 	must(t, os.WriteFile(precious, nil, 0o600))
 	m := s.mirror("w")
 	tries := 0
-	for begun := time.Now(); time.Since(begun) < 6*time.Second && exists(precious); {
+	for n := 0; n < 4 && exists(precious); n++ {
 		must(t, u.Do(func() error {
 			_ = os.Remove(m + "/packed-refs")
 			_ = os.Remove(m + "/x")
@@ -87,8 +86,8 @@ func swapsFolder(t *testing.T, u *runas.User) {
 	t.Log(tries)
 }
 
-// 2: the server gives any file of the machine the mode that an agent chooses.
-func TestZZModeOfAFileOutsideIsNotChanged(t *testing.T) {
+// The server gives any file of the machine the mode that an agent chooses.
+func TestModeOfAFileOutsideIsNotChanged(t *testing.T) {
 	u, s := racing(t)
 	outside := filepath.Join(t.TempDir(), "shadow")
 	must(t, os.WriteFile(outside, []byte("secret"), 0o600))
@@ -96,7 +95,7 @@ func TestZZModeOfAFileOutsideIsNotChanged(t *testing.T) {
 	mark := m + "/" + markSHA256
 	tries := 0
 	changed := func() bool { i, err := os.Stat(outside); must(t, err); return i.Mode().Perm() != 0o600 }
-	for begun := time.Now(); time.Since(begun) < 6*time.Second && !changed(); {
+	for n := 0; n < 10 && !changed(); n++ {
 		must(t, u.Do(func() error {
 			_ = os.Remove(mark)
 			_ = os.Remove(m + "/x")
@@ -122,8 +121,8 @@ func TestZZModeOfAFileOutsideIsNotChanged(t *testing.T) {
 	t.Log(tries)
 }
 
-// 3: a link (or regular file of a closed mode) in place of the mark of SHA-256 refuses the repository to all.
-func TestZZLinkInPlaceOfTheMarkHoldsNobodyUp(t *testing.T) {
+// A link (or regular file of a closed mode) in place of the mark of SHA-256 refuses the repository to all.
+func TestLinkInPlaceOfTheMarkHoldsNobodyUp(t *testing.T) {
 	u, s := racing(t)
 	if out, err := as(t, u, s.mirror("w"), "ln -s /x "+markSHA256); err != nil {
 		t.Fatal(out, err)
@@ -133,8 +132,8 @@ func TestZZLinkInPlaceOfTheMarkHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// 4: the server removes links, sockets and devices anywhere, by a submodule whose refs become a link.
-func TestZZASubmodulesReferencesAreLookedThroughWithItsUsersRights(t *testing.T) {
+// The server removes links, sockets and devices anywhere, by a submodule whose refs become a link.
+func TestASubmodulesReferencesAreLookedThroughWithItsUsersRights(t *testing.T) {
 	for _, other := range []bool{true, false} {
 		t.Run(fmt.Sprint("another user ", other), func(t *testing.T) {
 			var u *runas.User
@@ -150,7 +149,7 @@ func TestZZASubmodulesReferencesAreLookedThroughWithItsUsersRights(t *testing.T)
 			must(t, os.Symlink("/elsewhere", outside+"/alternative"))
 			if out, err := as(t, u, w.Dir, `mkdir part; cd part; git init -q; git commit -qm x --allow-empty; cd ..
 git update-index --add --cacheinfo 160000,$(git -C part rev-parse HEAD),part
-perl -e 'use POSIX; mkfifo("part/.git/objects/p$_", 0600) for 1..3000'; touch /tmp/zz-x; rm /tmp/zz-x`); err != nil {
+perl -e 'use POSIX; mkfifo("part/.git/objects/p$_", 0600) for 1..3000'`); err != nil {
 				t.Fatal(out, err)
 			}
 			// what an agent's process does: as soon as its first pipe goes, refs becomes a link
