@@ -3,6 +3,7 @@ package workspace
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -139,16 +140,22 @@ func shallowCommits(mirror string) string {
 	return list.String()
 }
 
-// linkOnce makes a path a link to a target.
+// linkOnce makes a path a link to a target, for all to see at once: another call that makes the same one takes none away from a Git
+// that uses it already.
 func linkOnce(path, target string) error {
 	if was, err := os.Readlink(path); err == nil && was == target {
 		return nil
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	made := path + "." + rand.Text()
+	if err := os.Symlink(target, made); err != nil {
 		return err
 	}
-	if err := os.Symlink(target, path); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
+	err := os.Rename(made, path)
+	if err != nil { // a folder is there
+		err = errors.Join(removeAll(path), os.Rename(made, path))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(made))
 	}
 	return nil
 }

@@ -156,3 +156,30 @@ func short(c Changes) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+func TestAViewThatSeveralMakeAtOnceIsWholeForEach(t *testing.T) {
+	t.Parallel()
+	s := &Store{Root: t.TempDir()}
+	must(t, s.Scratch(t.Context(), "w"))
+	for range 200 {
+		must(t, os.RemoveAll(s.own("views", "w")))
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				view, err := s.view("w")
+				if err != nil {
+					t.Error(err)
+				}
+				for _, part := range []string{"objects", "refs", "config", "HEAD"} {
+					if _, err := os.Stat(filepath.Join(view, part)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if t.Failed() {
+			return
+		}
+	}
+}
