@@ -153,7 +153,7 @@ func rows(t *testing.T, d *db.DB, columns map[string][]string) map[string]string
 		var text string
 		err := d.NewRaw(`SELECT coalesce(string_agg(r::text, ' ' ORDER BY r::text), '') FROM (
 			SELECT (SELECT jsonb_object_agg(key, value) FROM jsonb_each(to_jsonb(t)) WHERE key IN (?)) AS r
-				FROM ? AS t) AS l`, bun.In(names), bun.Ident(table)).Scan(t.Context(), &text)
+				FROM ? AS t) AS l`, bun.List(names), bun.Ident(table)).Scan(t.Context(), &text)
 		if err != nil {
 			t.Fatal(err)
 		}
