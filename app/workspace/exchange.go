@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -48,24 +50,31 @@ func (s *Store) exchange(ctx context.Context, name, mirror string) (string, erro
 	return dir, diskFull(errors.Join(err, writeOnce(filepath.Join(dir, "HEAD"), noHead)))
 }
 
-// seed names in a new exchange what a view knows of the remote. Without it the next fetch brings everything.
+// seed names in a new exchange what a view knows of the remote and has. Without it the next fetch brings everything. The names are
+// written at once, and without a Git: one that is killed would leave a lock that nobody meets.
 func (s *Store) seed(ctx context.Context, exchange, view string) {
-	if err := writeOnce(filepath.Join(exchange, "HEAD"), noHead); err != nil {
-		return
-	}
 	names, err := s.branches(ctx, call{gitDir: view})
 	if err != nil || len(names) == 0 {
 		return
 	}
-	var edit strings.Builder
-	for name, sha := range names {
-		if isSHA(sha) {
-			fmt.Fprintf(&edit, "update %s %s\n", name, sha)
+	refs := slices.Sorted(maps.Keys(names))
+	shas := make([]string, len(refs))
+	for i, name := range refs {
+		shas[i] = names[name]
+	}
+	found, err := s.resolve(ctx, view, shas...)
+	if err != nil {
+		return
+	}
+	var packed strings.Builder
+	packed.WriteString("# pack-refs with: sorted \n")
+	for i, name := range refs {
+		if found[i] != "" && found[i] == shas[i] {
+			fmt.Fprintf(&packed, "%s %s\n", shas[i], name)
 		}
 	}
-	_, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())})
-	if err != nil {
-		s.log().Info("the remote's branches are fetched anew", "repository", filepath.Base(exchange), "err", err)
+	if err := writeOnce(filepath.Join(exchange, "packed-refs"), packed.String()); err != nil {
+		s.log().Warn("name the remote's branches", "repository", filepath.Base(exchange), "err", err)
 	}
 }
 

@@ -378,20 +378,15 @@ func (s *Store) getSnapshot(ctx context.Context, id, view string, r Remote, ref 
 	if err != nil || len(out) == 0 {
 		return false, err
 	}
+	sha, _, _ := strings.Cut(string(out), "\t")
+	// The exchange gets no name of it: it would be asked for at each fetch.
 	_, err = ask(at, "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc",
-		"--", at, "+"+ref+":"+ref)
-	if err != nil {
-		return false, err
-	}
-	out, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"rev-parse", "--verify", ref}})
+		"--", at, ref)
 	if err == nil {
 		err = s.handOverObjects(s.mirror(id), os.Geteuid())
 	}
 	if err == nil {
-		_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, strings.TrimSpace(string(out))}})
-	}
-	if err == nil { // in the exchange it would be asked for at each fetch
-		_, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"update-ref", "-d", ref}})
+		_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, sha}})
 	}
 	return err == nil, err
 }
