@@ -32,13 +32,13 @@ test: need-go need-node need-git packages ## Run every test: unit, PostgreSQL, H
 	@test -n "$(RACE)" || echo "There is no C compiler, so the tests run without the race detector."
 	@go build $(RACE) -o tmp/report ./app/e2e/internal/report && tmp/report test $(TEST_FLAGS) ./...
 
-check: need-go need-node need-git packages ## Check formatting, vet, staticcheck, layers, documents, that generated files are current and go.mod is tidy
+check: need-go need-node need-git packages ## Check formatting, length of lines, vet, staticcheck, layers, documents, that generated files are current and go.mod is tidy
 	@unformatted=$$(git ls-files -z -co --exclude-standard '*.go' | xargs -0 gofmt -l) && \
 	if [ -n "$$unformatted" ]; then echo "Not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go vet -tags crashpoints ./app/crash
 	go tool staticcheck ./...
-	go test -count=1 -run 'Import|Layers|Architecture|Document|Manual' ./app
+	go test -count=1 -run 'Import|Layers|Lines|Architecture|Document|Manual' ./app
 	go tool templ fmt -fail views
 	@$(MAKE) --no-print-directory generate static
 	@stale=$$(git status --porcelain -- 'views/*_templ.go' $(ASSETS)) && \

@@ -24,7 +24,8 @@ import (
 
 // The flags of apply and export.
 const (
-	fileHelp = "`FILE` with automations, workflows and bots as YAML; - is standard input, a folder stands for its .yaml and .yml files.\n" +
+	fileHelp = "`FILE` with automations, workflows and bots as YAML; - is standard input, a folder stands for its " +
+		".yaml and .yml files.\n" +
 		"May be given several times"
 	serverHelp = "`URL` of the server"
 	applyHelp  = `Shows what applying the files would change, asks, and applies exactly that: all of it or nothing. Names tell what is meant: a document
@@ -44,18 +45,22 @@ func manifestCommands() []command {
 		f.String("server", "", serverHelp+" (default CARILLON_URL, else the listen address of the settings)")
 	}
 	return []command{
-		{name: "apply", options: "-f FILE", help: "Apply automations, workflows and bots from YAML files to a server, after showing the plan", about: applyHelp, run: (*program).apply, flags: func(f *flag.FlagSet) {
-			server(f)
-			f.Var(&texts{}, "f", fileHelp)
-			f.Bool("yes", false, "apply without asking")
-			f.Bool("dry-run", false, "show the plan and stop")
-			f.Bool("prune", false, "delete what the files lack, within the workspaces that they name, as far as you may")
-			f.Bool("exit-code", false, "with --dry-run: exit with status 3 when there is something to change")
-		}},
-		{name: "export", help: "Write automations, workflows and bots of a server as YAML", about: exportHelp, run: (*program).export, flags: func(f *flag.FlagSet) {
-			server(f)
-			f.String("workspace", "", "only those of the workspace with this `NAME`")
-		}},
+		{name: "apply", options: "-f FILE",
+			help:  "Apply automations, workflows and bots from YAML files to a server, after showing the plan",
+			about: applyHelp, run: (*program).apply, flags: func(f *flag.FlagSet) {
+				server(f)
+				f.Var(&texts{}, "f", fileHelp)
+				f.Bool("yes", false, "apply without asking")
+				f.Bool("dry-run", false, "show the plan and stop")
+				f.Bool("prune", false,
+					"delete what the files lack, within the workspaces that they name, as far as you may")
+				f.Bool("exit-code", false, "with --dry-run: exit with status 3 when there is something to change")
+			}},
+		{name: "export", help: "Write automations, workflows and bots of a server as YAML", about: exportHelp,
+			run: (*program).export, flags: func(f *flag.FlagSet) {
+				server(f)
+				f.String("workspace", "", "only those of the workspace with this `NAME`")
+			}},
 	}
 }
 
@@ -128,7 +133,8 @@ func (p *program) apply(ctx context.Context, flags *flag.FlagSet) error {
 			return err
 		}
 	}
-	if err := c.call(ctx, http.MethodPost, "applications", web.APIApplication{APIManifest: in, Fingerprint: plan.Fingerprint}, &done); err != nil {
+	if err := c.call(ctx, http.MethodPost, "applications",
+		web.APIApplication{APIManifest: in, Fingerprint: plan.Fingerprint}, &done); err != nil {
 		return err
 	}
 	show.applied(&done)
@@ -328,14 +334,17 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 // refusal is an answer that is none, in words.
 func (c *client) refusal(res *http.Response, text []byte) error {
 	var problem web.APIProblem
-	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(text, &problem) != nil {
+	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") ||
+		json.Unmarshal(text, &problem) != nil {
 		return fmt.Errorf("%s answered %s, and not as Carillon does: is the address right?", c.base, res.Status)
 	}
 	switch {
 	case res.StatusCode == http.StatusUnauthorized:
-		return errors.New("the token in CARILLON_TOKEN is not good, or not any more: make one under Settings, API tokens")
+		return errors.New(
+			"the token in CARILLON_TOKEN is not good, or not any more: make one under Settings, API tokens")
 	case res.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("%s has no %s: is it of an older version? This is %s", c.base, res.Request.URL.Path, versionText())
+		return fmt.Errorf("%s has no %s: is it of an older version? This is %s", c.base, res.Request.URL.Path,
+			versionText())
 	case res.StatusCode == http.StatusConflict:
 		return errors.New("nothing was applied: something has changed since the plan was made. Look at the plan again")
 	case len(problem.Errors) == 0:

@@ -28,7 +28,8 @@ func TestApplyAsksOnATerminal(t *testing.T) {
 	}
 	o := answer("y")
 	oneLine(t, o, "nothing was applied")
-	if !strings.Contains(o.stdout, "+ Bot “Rita” for all workspaces") || !strings.Contains(o.stdout, "Apply this? Only yes is taken for it: ") {
+	if !strings.Contains(o.stdout, "+ Bot “Rita” for all workspaces") ||
+		!strings.Contains(o.stdout, "Apply this? Only yes is taken for it: ") {
 		t.Errorf("asked so:\n%s", o.stdout)
 	}
 	if o := answer("yes"); o.status != exitOK || !strings.Contains(o.stdout, "Applied: 1 created") {

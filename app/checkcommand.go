@@ -22,10 +22,13 @@ import (
 // checkCommand looks for what breaks a promise.
 func checkCommand() command {
 	return command{
-		name: "check", help: "Look for runs that break what is promised; 0 when nothing is wrong", run: (*program).check,
-		about: "It reads a database that may be in use, each promise on a snapshot of its own, and changes nothing. It warns where that writes\n" +
+		name: "check", help: "Look for runs that break what is promised; 0 when nothing is wrong",
+		run: (*program).check,
+		about: "It reads a database that may be in use, each promise on a snapshot of its own, and changes nothing. " +
+			"It warns where that writes\n" +
 			"values of statements into its own log. Where a worker keeps\n" +
-			"its files in CARILLON_DATA it looks there too. What it finds is a fault of Carillon's, or of who changed rows by hand.",
+			"its files in CARILLON_DATA it looks there too. What it finds is a fault of Carillon's, or of who " +
+			"changed rows by hand.",
 		flags: func(f *flag.FlagSet) {
 			f.Duration("since", 30*24*time.Hour, "look at runs of this `time`")
 			f.Duration("for", time.Minute, "look at each promise for this `time` at most, and say what was left out")
@@ -61,7 +64,8 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 		return err
 	}
 	if _, running := embedded.Running(filepath.Join(c.Data, "postgres")); c.DatabaseURL == "" && !running {
-		return errors.New("the embedded database does not run, and a check starts none: start Carillon, or set DATABASE_URL")
+		return errors.New(
+			"the embedded database does not run, and a check starts none: start Carillon, or set DATABASE_URL")
 	}
 	opened, err := joinDatabase(ctx, c, newLog(c, p.stderr))
 	if err != nil {
@@ -71,7 +75,8 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 	if current, err := db.Migrated(ctx, opened.DB); err != nil {
 		return err
 	} else if !current {
-		return errors.New("the database is of another version than this program: run carillon migrate, or the program of its version")
+		return errors.New(
+			"the database is of another version than this program: run carillon migrate, or the program of its version")
 	}
 	warnings := p.stdout
 	if get("json").(bool) {
@@ -117,8 +122,12 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 func warnOfLog(ctx context.Context, database *db.DB, w io.Writer) error {
 	list, err := db.LoggedValues(ctx, database)
 	if err == nil && len(list) > 0 {
-		fmt.Fprintf(w, "warns   %-16s The database writes values of statements, such as prompts, into its own log: %s.\n", "log", strings.Join(list, ", "))
-		fmt.Fprintln(w, "          Set log_min_error_statement = panic for Carillon's role or its database, and the others off: see /help/operating.")
+		fmt.Fprintf(w,
+			"warns   %-16s The database writes values of statements, such as prompts, into its own log: %s.\n", "log",
+			strings.Join(list, ", "))
+		fmt.Fprintln(w,
+			"          Set log_min_error_statement = panic for Carillon's role or its database, and the others off: "+
+				"see /help/operating.")
 	}
 	return err
 }
@@ -145,7 +154,10 @@ func (p *program) printResult(r check.Result) {
 }
 
 func (p *program) encodeResult(r check.Result) {
-	t := checkedPromise{Promise: r.Promise, Sentence: r.Sentence, Holds: len(r.Breaches) == 0, Breaches: []foundBreach{}, More: r.More, Unseen: r.Unseen}
+	t := checkedPromise{
+		Promise: r.Promise, Sentence: r.Sentence, Holds: len(r.Breaches) == 0, Breaches: []foundBreach{}, More: r.More,
+		Unseen: r.Unseen,
+	}
 	for _, b := range r.Breaches {
 		t.Breaches = append(t.Breaches, foundBreach(b))
 	}

@@ -16,20 +16,24 @@ func TestCheckTellsOfEachPromiseAndFailsWhereOneIsBroken(t *testing.T) {
 	url := dbtest.URL(t)
 	e := local(t, environment{"DATABASE_URL": url})
 	o := call(t, e, "", "check")
-	if n := strings.Count(o.stdout, "holds "); o.status != exitOK || n != check.Promises || strings.Contains(o.stdout, "BROKEN") {
-		t.Fatalf("status %d, %d promises hold; want 0 and all %d:\n%s%s", o.status, n, check.Promises, o.stdout, o.stderr)
+	if n := strings.Count(o.stdout, "holds "); o.status != exitOK || n != check.Promises ||
+		strings.Contains(o.stdout, "BROKEN") {
+		t.Fatalf("status %d, %d promises hold; want 0 and all %d:\n%s%s", o.status, n, check.Promises, o.stdout,
+			o.stderr)
 	}
 	d, err := db.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if _, err := d.NewRaw("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'executions_in_flight'::regclass").Exec(t.Context()); err != nil {
+	if _, err := d.NewRaw("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'executions_in_flight'::regclass").
+		Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	o = call(t, e, "", "check")
 	oneLine(t, o, "promises that are broken: 1")
-	if !strings.Contains(o.stdout, "BROKEN  index") || !strings.Contains(o.stdout, "executions_in_flight is not valid") {
+	if !strings.Contains(o.stdout, "BROKEN  index") ||
+		!strings.Contains(o.stdout, "executions_in_flight is not valid") {
 		t.Errorf("it tells\n%s\nwant the index that is not valid", o.stdout)
 	}
 	o = call(t, e, "", "check", "-json")
@@ -65,7 +69,8 @@ func TestCheckLeavesADatabaseOfAnotherVersionAsItIs(t *testing.T) {
 	}
 	defer d.Close()
 	var tables int
-	if err := d.NewRaw("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").Scan(t.Context(), &tables); err != nil || tables != 0 {
+	if err := d.NewRaw("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").
+		Scan(t.Context(), &tables); err != nil || tables != 0 {
 		t.Errorf("it made %d tables, %v; want none", tables, err)
 	}
 }
@@ -89,7 +94,8 @@ func TestCheckWarnsOfADatabaseThatLogsValuesOfStatements(t *testing.T) {
 	defer d.Close()
 	set := func(name, value string) {
 		t.Helper()
-		if _, err := d.NewRaw("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET " + name + " = " + value + "', current_database()); END $$").Exec(t.Context()); err != nil {
+		if _, err := d.NewRaw("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET " + name + " = " + value +
+			"', current_database()); END $$").Exec(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -101,11 +107,13 @@ func TestCheckWarnsOfADatabaseThatLogsValuesOfStatements(t *testing.T) {
 	}
 	set("log_min_error_statement", "error")
 	set("log_min_duration_statement", "1000")
-	if o := call(t, e, "", "check"); o.status != exitOK || !strings.Contains(o.stdout, "log_min_duration_statement = 1000, log_min_error_statement = error") {
+	if o := call(t, e, "", "check"); o.status != exitOK ||
+		!strings.Contains(o.stdout, "log_min_duration_statement = 1000, log_min_error_statement = error") {
 		t.Errorf("status %d of a database that logs values:\n%s%s", o.status, o.stdout, o.stderr)
 	}
 	o := call(t, e, "", "check", "-json")
-	if !strings.Contains(o.stderr, "log_min_error_statement = error") || strings.Contains(o.stdout, "log_min_error_statement") {
+	if !strings.Contains(o.stderr, "log_min_error_statement = error") ||
+		strings.Contains(o.stdout, "log_min_error_statement") {
 		t.Errorf("of a program that reads the results:\n%s%s", o.stdout, o.stderr)
 	}
 }

@@ -66,18 +66,31 @@ func serverCommands() []command {
 	return []command{
 		{name: "serve", help: "Serve the application (the default)", run: (*program).serve},
 		{name: "migrate", help: "Bring the database to this version and stop", run: (*program).migrate},
-		{name: "user add", args: "EMAIL NAME", help: "Add a person; the password is read from standard input", run: (*program).userAdd, flags: func(f *flag.FlagSet) {
-			f.String("role", account.RoleMember, "administrator, manager or member")
-		}},
+		{name: "user add", args: "EMAIL NAME", help: "Add a person; the password is read from standard input",
+			run: (*program).userAdd, flags: func(f *flag.FlagSet) {
+				f.String("role", account.RoleMember, "administrator, manager or member")
+			}},
 		{name: "user list", help: "List the people", run: (*program).userList},
-		{name: "user reset-password", args: "EMAIL", help: "Give a person a new password, read from standard input", run: (*program).userReset},
-		{name: "user unlink", args: "EMAIL", help: "Forget a person's accounts at the single sign-on; the next sign-in there finds them by e-mail", run: (*program).userUnlink},
-		{name: "user confirm-address", args: "EMAIL", help: "Confirm the changed address of a person, as a link in a mail to it does", run: (*program).userConfirm},
-		{name: "config", help: "Print and check the settings in force, secrets masked", run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
-			printSettings(p.stdout, p.getenv)
-			_, err := readConfig(p.getenv)
-			return err
-		}},
+		{
+			name: "user reset-password", args: "EMAIL", help: "Give a person a new password, read from standard input",
+			run: (*program).userReset,
+		},
+		{
+			name: "user unlink", args: "EMAIL",
+			help: "Forget a person's accounts at the single sign-on; the next sign-in there finds them by e-mail",
+			run:  (*program).userUnlink,
+		},
+		{
+			name: "user confirm-address", args: "EMAIL",
+			help: "Confirm the changed address of a person, as a link in a mail to it does",
+			run:  (*program).userConfirm,
+		},
+		{name: "config", help: "Print and check the settings in force, secrets masked",
+			run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
+				printSettings(p.stdout, p.getenv)
+				_, err := readConfig(p.getenv)
+				return err
+			}},
 		checkCommand(),
 		{name: "version", help: "Print the version", run: func(p *program, _ context.Context, _ *flag.FlagSet) error {
 			fmt.Fprintln(p.stdout, "carillon", versionText())
@@ -87,7 +100,8 @@ func serverCommands() []command {
 }
 
 // run carries out a command line and returns the exit status. It is what main does, and what tests call.
-func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout,
+	stderr io.Writer) int {
 	p := &program{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
 		args = append([]string{"serve"}, args...)
@@ -153,7 +167,9 @@ func (p *program) call(ctx context.Context, c command, args []string) int {
 }
 
 func (p *program) usage(w io.Writer) {
-	fmt.Fprint(w, "Carillon runs coding agents for teams: by hand, at a date, by cron, in a loop, by webhook.\n\nUsage: carillon [COMMAND]\n\n")
+	fmt.Fprint(w,
+		"Carillon runs coding agents for teams: by hand, at a date, by cron, in a loop, by webhook.\n\nUsage: "+
+			"carillon [COMMAND]\n\n")
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, c := range commands() {
 		fmt.Fprintf(table, "  %s\t%s\n", c.usage(), c.help)
@@ -185,7 +201,8 @@ func versionText() string {
 }
 
 // withAccounts opens the database for a command that changes people.
-func (p *program) withAccounts(ctx context.Context, do func(ctx context.Context, accounts *account.Service) error) error {
+func (p *program) withAccounts(ctx context.Context,
+	do func(ctx context.Context, accounts *account.Service) error) error {
 	c, err := readConfig(p.getenv)
 	if err != nil {
 		return err
@@ -317,5 +334,7 @@ func prepare(ctx context.Context, database *db.DB) error {
 	if err := db.Migrate(ctx, database); err != nil {
 		return err
 	}
-	return database.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return account.EnsureRoles(ctx, tx, time.Now()) })
+	return database.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		return account.EnsureRoles(ctx, tx, time.Now())
+	})
 }

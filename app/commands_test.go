@@ -56,7 +56,10 @@ func local(t *testing.T, more ...environment) environment {
 			t.Error(err)
 		}
 	})
-	e := environment{"CARILLON_DATA": dir, "CARILLON_ADDR": "127.0.0.1:0", "CARILLON_LOG": "json", "CARILLON_PG_BIN": os.Getenv("CARILLON_PG_BIN")}
+	e := environment{
+		"CARILLON_DATA": dir, "CARILLON_ADDR": "127.0.0.1:0", "CARILLON_LOG": "json",
+		"CARILLON_PG_BIN": os.Getenv("CARILLON_PG_BIN"),
+	}
 	for _, m := range more {
 		maps.Copy(e, m)
 	}
@@ -102,7 +105,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"apply", "-f", "-"}, exitUsage, "", "give --yes or --dry-run"},
 		{[]string{"apply", "-f", "a.yaml", "--exit-code"}, exitUsage, "", "--exit-code goes with --dry-run"},
 		{[]string{"apply", "a.yaml"}, exitUsage, "", "expected carillon apply -f FILE"},
-		{[]string{"apply", "-f", "a.yaml", "--server", "carillon"}, exitUsage, "", `--server: "carillon" is no address`},
+		{[]string{"apply", "-f", "a.yaml", "--server", "carillon"}, exitUsage, "",
+			`--server: "carillon" is no address`},
 		{[]string{"export", "all"}, exitUsage, "", "expected carillon export"},
 		{[]string{"check", "--help"}, exitOK, "changes nothing", ""},
 		{[]string{"check", "-for", "0s"}, exitUsage, "", "-since and -for are times above zero"},
@@ -120,7 +124,8 @@ func TestUsage(t *testing.T) {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
 			t.Parallel()
 			o := call(t, environment{}, "", tt.args...)
-			if o.status != tt.status || !strings.Contains(o.stdout, tt.stdout) || !strings.Contains(o.stderr, tt.stderr) {
+			if o.status != tt.status || !strings.Contains(o.stdout, tt.stdout) ||
+				!strings.Contains(o.stderr, tt.stderr) {
 				t.Errorf("got %+v; want status %d, %q on stdout, %q on stderr", o, tt.status, tt.stdout, tt.stderr)
 			}
 			if (tt.status == exitOK) != (o.stderr == "") || (tt.status == exitOK) != (o.stdout != "") {
@@ -136,23 +141,29 @@ func TestPeopleFromTheCommandLine(t *testing.T) {
 	if o := call(t, e, "", "user", "list"); o.status != exitOK || o.stdout != "" {
 		t.Fatalf("the list of nobody is %+v; want nothing", o)
 	}
-	if o := call(t, e, "correct horse battery\n", "user", "add", "-role", "administrator", "ada@example.com", "Ada Lovelace"); o.status != exitOK || !strings.Contains(o.stdout, "Added Ada Lovelace <ada@example.com>.") {
+	if o := call(t, e, "correct horse battery\n", "user", "add", "-role", "administrator", "ada@example.com",
+		"Ada Lovelace"); o.status != exitOK || !strings.Contains(o.stdout, "Added Ada Lovelace <ada@example.com>.") {
 		t.Fatalf("adding Ada: %+v", o)
 	}
-	if o := call(t, e, "another battery staple", "user", "add", "grace@example.com", "Grace Hopper"); o.status != exitOK {
+	if o := call(t, e, "another battery staple", "user", "add", "grace@example.com",
+		"Grace Hopper"); o.status != exitOK {
 		t.Fatalf("adding Grace without a line break after the password: %+v", o)
 	}
 	o := call(t, e, "", "user", "list")
 	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
-	if len(lines) != 2 || !strings.Contains(o.stdout, "ada@example.com") || !strings.Contains(o.stdout, "Administrator") || !strings.Contains(o.stdout, "Grace Hopper") || !strings.Contains(o.stdout, "Member") {
+	if len(lines) != 2 || !strings.Contains(o.stdout, "ada@example.com") ||
+		!strings.Contains(o.stdout, "Administrator") || !strings.Contains(o.stdout, "Grace Hopper") ||
+		!strings.Contains(o.stdout, "Member") {
 		t.Errorf("the list is %+v; want both with their roles", o)
 	}
 	oneLine(t, call(t, e, "correct horse battery\n", "user", "add", "ADA@example.com", "Ada again"), "address")
 	oneLine(t, call(t, e, "short\n", "user", "add", "alan@example.com", "Alan"), "password", "characters")
 	oneLine(t, call(t, e, "", "user", "add", "alan@example.com", "Alan"))
 	oneLine(t, call(t, e, "correct horse battery\n", "user", "add", "alan", "Alan"), "address")
-	oneLine(t, call(t, e, "correct horse battery\n", "user", "add", "-role", "king", "alan@example.com", "Alan"), "role")
-	oneLine(t, call(t, e, "correct horse battery\n", "user", "reset-password", "nobody@example.com"), "nobody with the address nobody@example.com")
+	oneLine(t, call(t, e, "correct horse battery\n", "user", "add", "-role", "king", "alan@example.com", "Alan"),
+		"role")
+	oneLine(t, call(t, e, "correct horse battery\n", "user", "reset-password", "nobody@example.com"),
+		"nobody with the address nobody@example.com")
 	oneLine(t, call(t, e, "short\n", "user", "reset-password", "ada@example.com"), "password", "characters")
 	if o := call(t, e, "", "migrate"); o.status != exitOK || !strings.Contains(o.stdout, "up to date") {
 		t.Errorf("migrating again: %+v", o)
@@ -165,7 +176,8 @@ func TestPeopleFromTheCommandLine(t *testing.T) {
 	}
 	oneLine(t, call(t, e, "", "user", "unlink", "nobody@example.com"), "nobody with the address nobody@example.com")
 	oneLine(t, call(t, e, "", "user", "unlink", "ada@example.com"), "no account of a single sign-on")
-	if o := call(t, e, "quite a new password\r\n", "user", "reset-password", "Ada@Example.com"); o.status != exitOK || !strings.Contains(o.stdout, "Ada Lovelace has a new password.") {
+	if o := call(t, e, "quite a new password\r\n", "user", "reset-password", "Ada@Example.com"); o.status != exitOK ||
+		!strings.Contains(o.stdout, "Ada Lovelace has a new password.") {
 		t.Fatalf("a new password: %+v", o)
 	}
 	if s.signIn(t, "ada@example.com", "correct horse battery") != nil {
@@ -188,7 +200,9 @@ func TestServeFromNothingAndStop(t *testing.T) {
 	if !strings.HasPrefix(link, s.base) {
 		t.Errorf("the link %s does not lead to %s", link, s.base)
 	}
-	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/": 303, strings.TrimPrefix(link, s.base): 200} {
+	for path, want := range map[string]int{
+		"/healthz": 200, "/readyz": 200, "/": 303, strings.TrimPrefix(link, s.base): 200,
+	} {
 		if status := s.get(t, nil, path); status != want {
 			t.Errorf("%s answered %d; want %d", path, status, want)
 		}
@@ -203,7 +217,8 @@ func TestServeFromNothingAndStop(t *testing.T) {
 	// Another server on the same data, at an address of its own.
 	oneLine(t, call(t, e, "", "serve"), e["CARILLON_DATA"])
 	// And one at the same address.
-	oneLine(t, call(t, local(t, environment{"CARILLON_ADDR": strings.TrimPrefix(s.base, "http://")}), "", "serve"), strings.TrimPrefix(s.base, "http://"), "in use")
+	oneLine(t, call(t, local(t, environment{"CARILLON_ADDR": strings.TrimPrefix(s.base, "http://")}), "", "serve"),
+		strings.TrimPrefix(s.base, "http://"), "in use")
 	if status := s.get(t, nil, "/readyz"); status != 200 {
 		t.Errorf("/readyz answered %d after others were refused; want 200", status)
 	}
@@ -217,13 +232,15 @@ func TestServeFromNothingAndStop(t *testing.T) {
 	}
 	// It keeps what it had: the same key, and still nobody.
 	again := start(t, e)
-	if second := again.line(t, "/setup?token="); strings.TrimPrefix(second, again.base) == strings.TrimPrefix(link, s.base) {
+	if second := again.line(t, "/setup?token="); strings.TrimPrefix(second, again.base) == strings.TrimPrefix(link,
+		s.base) {
 		t.Error("the link of a former start works on")
 	}
 
 	// A command for people uses the database of the running server.
 	added := call(t, e, "correct horse battery\n", "user", "add", "jonas@example.com", "Jonas")
-	if list := call(t, e, "", "user", "list"); added.status != exitOK || !strings.Contains(list.stdout, "jonas@example.com") {
+	if list := call(t, e, "", "user", "list"); added.status != exitOK ||
+		!strings.Contains(list.stdout, "jonas@example.com") {
 		t.Errorf("beside a running server: status %d, %s; the list is\n%s", added.status, added.stderr, list.stdout)
 	}
 	again.stop(t)
@@ -231,7 +248,10 @@ func TestServeFromNothingAndStop(t *testing.T) {
 
 func TestFirstAdministratorOfTheSettings(t *testing.T) {
 	t.Parallel()
-	e := local(t, environment{"DATABASE_URL": dbtest.URL(t), "CARILLON_ADMIN_EMAIL": "ada@example.com", "CARILLON_ADMIN_PASSWORD": "correct horse battery"})
+	e := local(t, environment{
+		"DATABASE_URL": dbtest.URL(t), "CARILLON_ADMIN_EMAIL": "ada@example.com",
+		"CARILLON_ADMIN_PASSWORD": "correct horse battery",
+	})
 	s := start(t, e)
 	if s.signIn(t, "ada@example.com", "correct horse battery") == nil {
 		t.Error("the first administrator of the settings cannot sign in")
@@ -258,8 +278,12 @@ func TestSettingsThatFailLaterAreOneLineToo(t *testing.T) {
 	}{
 		{"a data folder that is a file", environment{"CARILLON_DATA": file}, []string{"CARILLON_DATA", file}},
 		{"a folder without PostgreSQL", environment{"CARILLON_PG_BIN": t.TempDir()}, []string{"CARILLON_PG_BIN"}},
-		{"an address of another machine", environment{"CARILLON_ADDR": "192.0.2.1:8080"}, []string{"CARILLON_ADDR", "192.0.2.1:8080"}},
-		{"a password that is too short", environment{"CARILLON_ADMIN_EMAIL": "ada@example.com", "CARILLON_ADMIN_PASSWORD": "hunter2", "DATABASE_URL": dbtest.URL(t)},
+		{"an address of another machine", environment{"CARILLON_ADDR": "192.0.2.1:8080"},
+			[]string{"CARILLON_ADDR", "192.0.2.1:8080"}},
+		{"a password that is too short", environment{
+			"CARILLON_ADMIN_EMAIL": "ada@example.com", "CARILLON_ADMIN_PASSWORD": "hunter2",
+			"DATABASE_URL": dbtest.URL(t),
+		},
 			[]string{"CARILLON_ADMIN_PASSWORD", "characters"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -420,7 +444,8 @@ func children(t *testing.T, dir string) int {
 	n := 0
 	for _, f := range files {
 		text, err := os.ReadFile(f)
-		if pid := filepath.Base(filepath.Dir(f)); err == nil && bytes.Contains(text, []byte(dir)) && pid != strconv.Itoa(os.Getpid()) {
+		if pid := filepath.Base(filepath.Dir(f)); err == nil && bytes.Contains(text, []byte(dir)) &&
+			pid != strconv.Itoa(os.Getpid()) {
 			n++
 		}
 	}

@@ -24,8 +24,10 @@ func TestDefaultsGiveALocalServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.DatabaseURL != "" || !filepath.IsAbs(c.Data) || filepath.Base(c.Data) != "data" || c.Addr != "127.0.0.1:8080" ||
-		c.URL.String() != "http://127.0.0.1:8080" || c.Secret != "" || c.AdminEmail != "" || c.MaxSessions != 4 || c.LogFormat != "" || !c.Shell || c.Gallery {
+	if c.DatabaseURL != "" || !filepath.IsAbs(c.Data) || filepath.Base(c.Data) != "data" ||
+		c.Addr != "127.0.0.1:8080" ||
+		c.URL.String() != "http://127.0.0.1:8080" || c.Secret != "" || c.AdminEmail != "" || c.MaxSessions != 4 ||
+		c.LogFormat != "" || !c.Shell || c.Gallery {
 		t.Errorf("got %+v; want an embedded database in data and a server on 127.0.0.1:8080", c)
 	}
 	for _, role := range []string{roleWeb, roleScheduler, roleWorker} {
@@ -39,22 +41,31 @@ func TestSettingsAreTaken(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	c, err := readConfig(environment{
-		"DATABASE_URL": " postgresql://u:p@db.example.com/carillon ", "CARILLON_DATA": "/srv/carillon", "CARILLON_ADDR": "[::1]:9000",
-		"CARILLON_URL": "https://carillon.example.com/", "CARILLON_SECRET": key + ", " + key, "CARILLON_ADMIN_EMAIL": "ada@example.com",
-		"CARILLON_ADMIN_PASSWORD": "correct horse battery", "CARILLON_ROLES": "web, worker", "CARILLON_MAX_SESSIONS": "12", "CARILLON_PG_BIN": "/opt/pg/bin",
-		"CARILLON_LOG": "json", "CARILLON_TRUSTED_PROXIES": "10.0.0.0/8, ::1/128", "CARILLON_SHELL": "off", "CARILLON_GALLERY": "on",
-		"CARILLON_SANDBOX": "off", "CARILLON_SANDBOX_HIDE": "/srv/keys/:/mnt", "CARILLON_SANDBOX_SHOW": "/home/c/.npmrc",
+		"DATABASE_URL": " postgresql://u:p@db.example.com/carillon ", "CARILLON_DATA": "/srv/carillon",
+		"CARILLON_ADDR": "[::1]:9000",
+		"CARILLON_URL":  "https://carillon.example.com/", "CARILLON_SECRET": key + ", " + key,
+		"CARILLON_ADMIN_EMAIL":    "ada@example.com",
+		"CARILLON_ADMIN_PASSWORD": "correct horse battery", "CARILLON_ROLES": "web, worker",
+		"CARILLON_MAX_SESSIONS": "12", "CARILLON_PG_BIN": "/opt/pg/bin",
+		"CARILLON_LOG": "json", "CARILLON_TRUSTED_PROXIES": "10.0.0.0/8, ::1/128", "CARILLON_SHELL": "off",
+		"CARILLON_GALLERY": "on",
+		"CARILLON_SANDBOX": "off", "CARILLON_SANDBOX_HIDE": "/srv/keys/:/mnt",
+		"CARILLON_SANDBOX_SHOW": "/home/c/.npmrc",
 	}.get)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.DatabaseURL != "postgresql://u:p@db.example.com/carillon" || c.Data != "/srv/carillon" || c.Addr != "[::1]:9000" || c.URL.String() != "https://carillon.example.com" ||
-		c.AdminEmail != "ada@example.com" || c.AdminPassword != "correct horse battery" || c.has(roleScheduler) || !c.has(roleWorker) || c.MaxSessions != 12 ||
-		c.Sandbox || !slices.Equal(c.Hidden, []string{"/srv/keys", "/mnt"}) || !slices.Equal(c.Shown, []string{"/home/c/.npmrc"}) ||
+	if c.DatabaseURL != "postgresql://u:p@db.example.com/carillon" || c.Data != "/srv/carillon" ||
+		c.Addr != "[::1]:9000" || c.URL.String() != "https://carillon.example.com" ||
+		c.AdminEmail != "ada@example.com" || c.AdminPassword != "correct horse battery" || c.has(roleScheduler) ||
+		!c.has(roleWorker) || c.MaxSessions != 12 ||
+		c.Sandbox || !slices.Equal(c.Hidden, []string{"/srv/keys", "/mnt"}) ||
+		!slices.Equal(c.Shown, []string{"/home/c/.npmrc"}) ||
 		c.PGBin != "/opt/pg/bin" || c.LogFormat != "json" || c.Shell || !c.Gallery {
 		t.Errorf("got %+v; want what was set", c)
 	}
-	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}; !reflect.DeepEqual(c.Proxies, want) {
+	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("::1/128")}; !reflect.DeepEqual(c.Proxies, want) {
 		t.Errorf("got %v; want %v", c.Proxies, want)
 	}
 }
@@ -124,7 +135,8 @@ var bad = []struct{ name, value, expected string }{
 
 func TestTheAddressForPeopleIsOneThatTheyCanOpen(t *testing.T) {
 	for asked, want := range map[string]string{
-		"127.0.0.1:0": "127.0.0.1:4711", ":8080": "127.0.0.1:4711", "0.0.0.0:8080": "127.0.0.1:4711", "[::]:8080": "127.0.0.1:4711",
+		"127.0.0.1:0": "127.0.0.1:4711", ":8080": "127.0.0.1:4711", "0.0.0.0:8080": "127.0.0.1:4711",
+		"[::]:8080":           "127.0.0.1:4711",
 		"carillon.local:8080": "carillon.local:4711", "[::1]:0": "[::1]:4711",
 	} {
 		if got := reachable(asked, &net.TCPAddr{IP: net.IPv6unspecified, Port: 4711}); got != want {
@@ -145,9 +157,11 @@ func TestBadValueIsOneLineWithNameValueAndWhatIsExpected(t *testing.T) {
 			e[tt.name] = tt.value
 			code := run(over, []string{"serve"}, e.get, strings.NewReader(""), &out, &errs)
 			line := errs.String()
-			if code != exitError || out.Len() > 0 || strings.Count(line, "\n") != 1 || !strings.HasPrefix(line, "carillon: "+tt.name+" is ") ||
+			if code != exitError || out.Len() > 0 || strings.Count(line, "\n") != 1 ||
+				!strings.HasPrefix(line, "carillon: "+tt.name+" is ") ||
 				!strings.Contains(line, "; expected ") || !strings.Contains(line, tt.expected) {
-				t.Errorf("status %d, stdout %q, stderr %q; want status %d and one line that names %s and expects %q", code, out.String(), line, exitError, tt.name, tt.expected)
+				t.Errorf("status %d, stdout %q, stderr %q; want status %d and one line that names %s and expects %q",
+					code, out.String(), line, exitError, tt.name, tt.expected)
 			}
 			i := slices.IndexFunc(settings, func(s setting) bool { return s.name == tt.name })
 			switch shown := strings.Contains(line, settings[i].shown(tt.value)); {
@@ -162,12 +176,16 @@ func TestBadValueIsOneLineWithNameValueAndWhatIsExpected(t *testing.T) {
 
 func TestEverySettingHasABadValueOrTakesAnyText(t *testing.T) {
 	t.Parallel()
-	free := []string{"CARILLON_ADMIN_PASSWORD", "CARILLON_PG_BIN", "CARILLON_OIDC_CLIENT_ID", "CARILLON_OIDC_CLIENT_SECRET",
+	free := []string{"CARILLON_ADMIN_PASSWORD", "CARILLON_PG_BIN", "CARILLON_OIDC_CLIENT_ID",
+		"CARILLON_OIDC_CLIENT_SECRET",
 		"CARILLON_OIDC_SCOPES", "CARILLON_OIDC_GROUPS_CLAIM"} // judged by those who use them
 	for _, s := range settings {
-		tested := slices.ContainsFunc(bad, func(b struct{ name, value, expected string }) bool { return b.name == s.name })
+		tested := slices.ContainsFunc(bad, func(b struct{ name, value, expected string }) bool {
+			return b.name == s.name
+		})
 		if tested == slices.Contains(free, s.name) {
-			t.Errorf("%s: has a bad value here %v, takes any text %v; want one of both", s.name, tested, slices.Contains(free, s.name))
+			t.Errorf("%s: has a bad value here %v, takes any text %v; want one of both", s.name, tested,
+				slices.Contains(free, s.name))
 		}
 		if s.meaning == "" {
 			t.Errorf("%s has no explanation", s.name)
@@ -190,9 +208,11 @@ func TestSettingsThatBelongTogetherAreSetTogether(t *testing.T) {
 func TestPrintedSettingsMaskSecrets(t *testing.T) {
 	t.Parallel()
 	e := environment{
-		"DATABASE_URL": "postgres://u:hunter2@host/db", "CARILLON_SECRET": base64.StdEncoding.EncodeToString(make([]byte, 32)),
+		"DATABASE_URL":         "postgres://u:hunter2@host/db",
+		"CARILLON_SECRET":      base64.StdEncoding.EncodeToString(make([]byte, 32)),
 		"CARILLON_ADMIN_EMAIL": "ada@example.com", "CARILLON_ADMIN_PASSWORD": "hunter2",
-		"CARILLON_SMTP_URL": "smtp://u:hunter2@host", "CARILLON_SMTP_FROM": "carillon@example.com", "CARILLON_ADDR": "127.0.0.1:9000",
+		"CARILLON_SMTP_URL": "smtp://u:hunter2@host", "CARILLON_SMTP_FROM": "carillon@example.com",
+		"CARILLON_ADDR": "127.0.0.1:9000",
 	}
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), []string{"config"}, e.get, strings.NewReader(""), &out, &errs); code != exitOK {

@@ -32,10 +32,18 @@ func TestWrongDatabaseIsOneLine(t *testing.T) {
 		name, address string
 		parts         []string
 	}{
-		{"a wrong password", with(func(u *url.URL) { u.User = url.UserPassword("stranger", "hunter2") }), []string{"DATABASE_URL", "password authentication failed"}},
-		{"a missing database", with(func(u *url.URL) { u.Path = "/nowhere" }), []string{"DATABASE_URL", `database "nowhere" does not exist`}},
-		{"a user that does not exist", with(func(u *url.URL) { u.User = url.User("nobody_here") }), []string{"DATABASE_URL", "nobody_here"}},
-		{"parameters that are none", with(func(u *url.URL) { u.RawQuery = "host=localhost&sslmode=maybe" }), []string{"DATABASE_URL", "sslmode"}},
+		{"a wrong password", with(func(u *url.URL) {
+			u.User = url.UserPassword("stranger", "hunter2")
+		}), []string{"DATABASE_URL", "password authentication failed"}},
+		{"a missing database", with(func(u *url.URL) {
+			u.Path = "/nowhere"
+		}), []string{"DATABASE_URL", `database "nowhere" does not exist`}},
+		{"a user that does not exist", with(func(u *url.URL) {
+			u.User = url.User("nobody_here")
+		}), []string{"DATABASE_URL", "nobody_here"}},
+		{"parameters that are none", with(func(u *url.URL) {
+			u.RawQuery = "host=localhost&sslmode=maybe"
+		}), []string{"DATABASE_URL", "sslmode"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -125,7 +133,9 @@ func TestDatabaseThatIsNotUpYetIsWaitedFor(t *testing.T) {
 	stderr := &watched{}
 	done := make(chan int)
 	go func() {
-		done <- run(ctx, []string{"serve"}, local(t, environment{"DATABASE_URL": "postgres://u@" + address + "/db?sslmode=disable"}).get, strings.NewReader(""), io.Discard, stderr)
+		done <- run(ctx, []string{"serve"},
+			local(t, environment{"DATABASE_URL": "postgres://u@" + address + "/db?sslmode=disable"}).get,
+			strings.NewReader(""), io.Discard, stderr)
 	}()
 	stderr.until(t, "waiting for it")
 	cancel()

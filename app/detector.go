@@ -23,11 +23,13 @@ import (
 )
 
 const (
-	// detectEvery is the time between two detections of the installed agents: they update themselves, and people install them.
-	// askAgainAfter is how long the version of a program holds whose file is the same: asking for it starts the program.
+	// detectEvery is the time between two detections of the installed agents: they update themselves, and people
+	// install them. askAgainAfter is how long the version of a program holds whose file is the same: asking for it
+	// starts the program.
 	detectEvery   = time.Minute
 	askAgainAfter = 15 * time.Minute
-	// listEvery is how long an agent's own list of models holds, and listAgainAfter how soon one that failed is asked for again.
+	// listEvery is how long an agent's own list of models holds, and listAgainAfter how soon one that failed is asked
+	// for again.
 	listEvery      = time.Hour
 	listAgainAfter = 10 * time.Minute
 	// workerBeat is how often a worker says that it lives; db.WorkerSilence is a few of them.
@@ -63,12 +65,13 @@ type detection struct {
 
 func newAgentDetector(agents *catalogue, q *db.DB, worker string, places int, log *slog.Logger) *agentDetector {
 	return &agentDetector{
-		agents: agents, db: q, worker: db.Worker{ID: worker, Name: hostName("worker"), Places: places}, log: log, detections: map[string]detection{},
+		agents: agents, db: q, worker: db.Worker{ID: worker, Name: hostName("worker"), Places: places}, log: log,
+		detections: map[string]detection{},
 	}
 }
 
-// remember takes what a former life of this worker found for found, until it is looked for again: else the sessions of an
-// agent would go to workers without it whenever the one that has it restarts.
+// remember takes what a former life of this worker found for found, until it is looked for again: else the sessions of
+// an agent would go to workers without it whenever the one that has it restarts.
 func (d *agentDetector) remember(ctx context.Context) {
 	found, err := db.WorkerFound(ctx, d.db, d.worker.ID)
 	if err != nil {
@@ -136,7 +139,8 @@ func (d *agentDetector) save(ctx context.Context) {
 	err := db.SaveWorker(ctx, d.db, &w)
 	if err == nil && (d.said == nil || !reflect.DeepEqual(found, d.said) || !reflect.DeepEqual(d.holds, d.known)) {
 		d.said, d.known = found, d.holds
-		err = errors.Join(db.Notify(ctx, d.db, "workers", uuid.Nil), db.ForgetWorkers(ctx, d.db, w.SeenAt.Add(-workerForgotten)))
+		err = errors.Join(db.Notify(ctx, d.db, "workers", uuid.Nil),
+			db.ForgetWorkers(ctx, d.db, w.SeenAt.Add(-workerForgotten)))
 	}
 	if err != nil && ctx.Err() == nil {
 		d.log.Warn("tell what is installed here", "err", err)
@@ -152,8 +156,8 @@ func (d *agentDetector) found() map[string]db.WorkerProvider {
 	return found
 }
 
-// detect looks at the providers one after the other, since starting an agent takes as much memory as a small run: first what is
-// installed, then the models, which take longer. It calls then after each of the two.
+// detect looks at the providers one after the other, since starting an agent takes as much memory as a small run: first
+// what is installed, then the models, which take longer. It calls then after each of the two.
 func (d *agentDetector) detect(ctx context.Context, then func()) {
 	d.agents.mu.Lock()
 	list, off, own := slices.Clone(d.agents.list), maps.Clone(d.agents.off), maps.Clone(d.agents.own)

@@ -265,7 +265,8 @@ func TestTheManualHasTheTablesOfTheCode(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, want := range list {
-			begin, end := "<!-- "+name+": written by go test ./app -run Manual -update -->\n", "<!-- end of "+name+" -->\n"
+			begin, end := "<!-- "+name+": written by go test ./app -run Manual -update -->\n",
+				"<!-- end of "+name+" -->\n"
 			before, rest, ok := strings.Cut(string(source), begin)
 			is, after, ok2 := strings.Cut(rest, end)
 			if !ok || !ok2 {
@@ -274,7 +275,8 @@ func TestTheManualHasTheTablesOfTheCode(t *testing.T) {
 			if *update {
 				source = []byte(before + begin + want + end + after)
 			} else if is != want {
-				t.Errorf("%s says of the %s\n%s\nwant\n%s\nWrite it with go test ./app -run Manual -update", file, name, is, want)
+				t.Errorf("%s says of the %s\n%s\nwant\n%s\nWrite it with go test ./app -run Manual -update", file, name,
+					is, want)
 			}
 		}
 		if *update {

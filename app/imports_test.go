@@ -42,13 +42,15 @@ var layers = map[string]string{
 	"db/dbtest":   "db db/embedded",
 
 	// The rules.
-	"app/account":    "app/crash app/cron app/fault app/form app/outbound app/secret db",
-	"app/automation": "app/account app/crash app/cron app/fault app/forge app/form app/jsontext app/manifest app/secret app/shell app/spec db",
+	"app/account": "app/crash app/cron app/fault app/form app/outbound app/secret db",
+	"app/automation": "app/account app/crash app/cron app/fault app/forge app/form app/jsontext app/manifest " +
+		"app/secret app/shell app/spec db",
 
 	// What is said of machines.
 	"app/isolation": "db",
 
-	"app/check": "app/automation app/cron app/runas app/workspace db", // automation for its tests alone: they make a history by the rules
+	// automation for its tests alone: they make a history by the rules
+	"app/check": "app/automation app/cron app/runas app/workspace db",
 
 	// What every request needs.
 	"app/middleware": "app/account db",
@@ -58,7 +60,8 @@ var layers = map[string]string{
 	"views/markdown": "",
 	"views/help":     "views/markdown",
 	"views":          "app/form static views/markdown",
-	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation app/manifest app/middleware app/outbound app/secret app/spec app/sso " +
+	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation " +
+		"app/manifest app/middleware app/outbound app/secret app/spec app/sso " +
 		"app/transcript app/workspace db static views views/help views/markdown",
 
 	// What happens without a request.
@@ -66,7 +69,8 @@ var layers = map[string]string{
 		"app/runas app/secret app/transcript app/workspace db",
 
 	// The model imports crontest alone; the rest is what its tests compare it with.
-	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret app/web db",
+	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret " +
+		"app/web db",
 
 	// The program, where all is connected, and the tests of the whole.
 	"app":                     everything,
@@ -169,7 +173,8 @@ type listed struct {
 
 func ours(t *testing.T) []listed {
 	t.Helper()
-	text, err := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports", module+"...").Output()
+	text, err := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports", module+"...").
+		Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {

@@ -19,9 +19,11 @@ import (
 // lookAtMachine finds out what keeps agents and scripts from the rest of this machine.
 func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 	m := db.Machine{
-		Roles: c.Roles, Root: os.Geteuid() == 0, ConfinesNew: c.Sandbox, Shell: c.Shell, CountsLimits: runtime.GOOS == "linux",
-		Processes: c.Limits.Processes, Memory: c.Limits.Memory,
-		Disk: c.Limits.Disk, Room: c.Limits.Room, NoRoom: agent.LacksRoom(c.Data, c.Limits.Room), Hides: c.Hidden, Shows: c.Shown, OwnDatabase: c.DatabaseURL == "",
+		Roles: c.Roles, Root: os.Geteuid() == 0, ConfinesNew: c.Sandbox, Shell: c.Shell,
+		CountsLimits: runtime.GOOS == "linux",
+		Processes:    c.Limits.Processes, Memory: c.Limits.Memory,
+		Disk: c.Limits.Disk, Room: c.Limits.Room, NoRoom: agent.LacksRoom(c.Data, c.Limits.Room), Hides: c.Hidden,
+		Shows: c.Shown, OwnDatabase: c.DatabaseURL == "",
 	}
 	if c.has(roleWorker) || c.has(roleWeb) {
 		box := agent.LookAtSandbox(ctx, c.agents)

@@ -70,7 +70,10 @@ func TestAProcessWithoutAgentsTellsWhatHoldsOnItsMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &config{Roles: []string{roleScheduler}}
-	p := &presence{db: d, now: time.Now, log: slog.New(slog.DiscardHandler), look: func(ctx context.Context) db.Machine { return lookAtMachine(ctx, c, d) }}
+	p := &presence{db: d, now: time.Now, log: slog.New(slog.DiscardHandler),
+		look: func(ctx context.Context) db.Machine {
+			return lookAtMachine(ctx, c, d)
+		}}
 	ctx, stop := context.WithCancel(t.Context())
 	var loop sync.WaitGroup
 	defer loop.Wait()
@@ -78,7 +81,8 @@ func TestAProcessWithoutAgentsTellsWhatHoldsOnItsMachine(t *testing.T) {
 	loop.Go(func() { _ = p.run(ctx) })
 	until(t, func() error {
 		list, err := db.Servers(t.Context(), d, time.Time{})
-		if err == nil && (len(list) != 1 || list[0].ID == "old" || list[0].Machine.Roles[0] != roleScheduler || !list[0].Machine.OwnDatabase) {
+		if err == nil && (len(list) != 1 || list[0].ID == "old" || list[0].Machine.Roles[0] != roleScheduler ||
+			!list[0].Machine.OwnDatabase) {
 			err = errors.New("it has not told, or one is not forgotten that is long gone")
 		}
 		return err
@@ -88,8 +92,10 @@ func TestAProcessWithoutAgentsTellsWhatHoldsOnItsMachine(t *testing.T) {
 func TestTheLogOfAStartHasTheWordsOfThePage(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
-	m := lookAtMachine(t.Context(), &config{Roles: []string{roleWeb, roleWorker}, Limits: agent.Limits{Processes: 10}}, d)
-	if available := agent.SandboxAvailable(t.Context(), nil) == nil; available != (m.NoSandbox == "") || available && (m.Bubblewrap == "" || m.Namespace == "") {
+	m := lookAtMachine(t.Context(), &config{Roles: []string{roleWeb, roleWorker}, Limits: agent.Limits{Processes: 10}},
+		d)
+	if available := agent.SandboxAvailable(t.Context(), nil) == nil; available != (m.NoSandbox == "") || available &&
+		(m.Bubblewrap == "" || m.Namespace == "") {
 		t.Errorf("a sandbox can be had: %v; the machine is %+v", available, m)
 	}
 	var log bytes.Buffer

@@ -15,7 +15,8 @@ import (
 // newMetrics gathers what Prometheus is told: what waits and runs, by the database, and what this process has seen.
 func newMetrics(database *db.DB, now func() time.Time, scheduler *jobs.Scheduler) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &rowMetrics{database: database, now: now})
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&rowMetrics{database: database, now: now})
 	if scheduler != nil {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "carillon_ledger_holes_total", Help: "Due times found without a row. It must stay 0.",
@@ -32,10 +33,14 @@ type rowMetrics struct {
 }
 
 var (
-	sessionsMetric = prometheus.NewDesc("carillon_sessions", "Sessions that are not closed, by status.", []string{"status"}, nil)
-	endedMetric    = prometheus.NewDesc("carillon_executions_last_hour", "Executions that ended within the last hour, by status.", []string{"status"}, nil)
-	overdueMetric  = prometheus.NewDesc("carillon_schedule_overdue_seconds", "How late the longest due automation is that no scheduler has taken.", nil, nil)
-	enabledMetric  = prometheus.NewDesc("carillon_automations_enabled", "Automations that are switched on, by trigger.", []string{"trigger"}, nil)
+	sessionsMetric = prometheus.NewDesc("carillon_sessions", "Sessions that are not closed, by status.",
+		[]string{"status"}, nil)
+	endedMetric = prometheus.NewDesc("carillon_executions_last_hour",
+		"Executions that ended within the last hour, by status.", []string{"status"}, nil)
+	overdueMetric = prometheus.NewDesc("carillon_schedule_overdue_seconds",
+		"How late the longest due automation is that no scheduler has taken.", nil, nil)
+	enabledMetric = prometheus.NewDesc("carillon_automations_enabled", "Automations that are switched on, by trigger.",
+		[]string{"trigger"}, nil)
 )
 
 // Describe implements prometheus.Collector.

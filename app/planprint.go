@@ -51,7 +51,8 @@ func (p printer) plan(plan *web.APIPlan) {
 		p.line("", "Nothing to change: %d unchanged.", n.Unchanged)
 		return
 	}
-	p.line("", "Plan: %d to create, %d to update, %d to delete, %d unchanged.", n.Create, n.Update, n.Delete, n.Unchanged)
+	p.line("", "Plan: %d to create, %d to update, %d to delete, %d unchanged.", n.Create, n.Update, n.Delete,
+		n.Unchanged)
 }
 
 func (p printer) change(c web.APIPlanChange) {

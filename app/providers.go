@@ -16,7 +16,8 @@ import (
 	"carillon/db"
 )
 
-// catalogue is the ways to run an agent that this installation offers, with what each worker found of them on its machine.
+// catalogue is the ways to run an agent that this installation offers, with what each worker found of them on its
+// machine.
 type catalogue struct {
 	base []agent.Provider // without what an administrator has changed
 	user *runas.User      // as whom their programs run; nil: the server's own
@@ -116,8 +117,10 @@ func (k *catalogue) apply(s db.ProviderSettings) {
 	for _, o := range s.Own {
 		own[o.ID] = true
 		list = append(list, agent.Provider{
-			ID: o.ID, Name: o.Name, Driver: agent.DriverACP, Command: o.Command, Keys: o.Keys, State: o.State, Obeys: o.Obeys, AutoMode: o.AutoMode, ReadMode: o.ReadMode,
-			Models: s.Models[o.ID], Install: "Install its program on every worker.", SignIn: "Sign it in as the server's user, or set its variables for the server.",
+			ID: o.ID, Name: o.Name, Driver: agent.DriverACP, Command: o.Command, Keys: o.Keys, State: o.State,
+			Obeys: o.Obeys, AutoMode: o.AutoMode, ReadMode: o.ReadMode,
+			Models: s.Models[o.ID], Install: "Install its program on every worker.",
+			SignIn: "Sign it in as the server's user, or set its variables for the server.",
 		})
 	}
 	for i := range list {
@@ -144,14 +147,17 @@ func (k *catalogue) providers() []agent.Provider {
 	return k.list
 }
 
-// known is what the rules need to know of the providers. Models are those that an agent lists itself, on whichever worker. They
-// are offered; agents take others too.
+// known is what the rules need to know of the providers. Models are those that an agent lists itself, on whichever
+// worker. They are offered; agents take others too.
 func (k *catalogue) known() []automation.Provider {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	list := make([]automation.Provider, len(k.list))
 	for i, p := range k.list {
-		list[i] = automation.Provider{ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Off: k.off[p.ID], Models: k.modelsOf(p.ID), Unpriced: p.Unpriced, Keys: p.Keys}
+		list[i] = automation.Provider{
+			ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Off: k.off[p.ID], Models: k.modelsOf(p.ID),
+			Unpriced: p.Unpriced, Keys: p.Keys,
+		}
 	}
 	return list
 }

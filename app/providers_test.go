@@ -45,7 +45,10 @@ func TestTheCatalogueTakesOverWhatAnAdministratorSaved(t *testing.T) {
 	k := newCatalogue(&config{Shell: true})
 	k.apply(db.ProviderSettings{
 		Disabled: []string{"codex"}, Models: map[string][]string{"claude": {"mine"}},
-		Own: []db.OwnProvider{{ID: "own", Name: "Own", Command: []string{"own", "--acp"}, Keys: []string{"OWN_*"}, State: []string{".own"}, Obeys: []string{"own.json"}}},
+		Own: []db.OwnProvider{{
+			ID: "own", Name: "Own", Command: []string{"own", "--acp"}, Keys: []string{"OWN_*"}, State: []string{".own"},
+			Obeys: []string{"own.json"},
+		}},
 	})
 	if p := knownAs(k, "codex"); !p.Off {
 		t.Error("a provider that was switched off is offered")
@@ -54,9 +57,12 @@ func TestTheCatalogueTakesOverWhatAnAdministratorSaved(t *testing.T) {
 		t.Errorf("a provider that was switched off is shown as %+v, %v", found, ok)
 	}
 	list := k.providers()
-	claude, own := list[slices.IndexFunc(list, func(p agent.Provider) bool { return p.ID == "claude" })], list[len(list)-1]
+	claude, own := list[slices.IndexFunc(list, func(p agent.Provider) bool {
+		return p.ID == "claude"
+	})], list[len(list)-1]
 	if !slices.Equal(claude.Models, []string{"mine"}) || len(knownAs(k, "claude").Models) > 0 {
-		t.Errorf("models that were typed are %v, and hold people to %v; want suggestions", claude.Models, knownAs(k, "claude").Models)
+		t.Errorf("models that were typed are %v, and hold people to %v; want suggestions", claude.Models,
+			knownAs(k, "claude").Models)
 	}
 	if own.ID != "own" || own.Driver != agent.DriverACP || !slices.Equal(own.Keys, []string{"OWN_*"}) ||
 		!slices.Equal(own.Obeys, []string{"own.json"}) {
@@ -79,17 +85,20 @@ func TestModelsThatAnAgentListsAreAllThereAre(t *testing.T) {
 	}
 	k := newCatalogue(&config{})
 	k.base = nil
-	k.apply(db.ProviderSettings{Own: []db.OwnProvider{{ID: "own", Name: "Own", Command: []string{program}}, {ID: "none", Name: "None", Command: []string{filepath.Join(t.TempDir(), "nothing")}}}})
+	k.apply(db.ProviderSettings{Own: []db.OwnProvider{{ID: "own", Name: "Own", Command: []string{program}},
+		{ID: "none", Name: "None", Command: []string{filepath.Join(t.TempDir(), "nothing")}}}})
 	l := newAgentDetector(k, nil, "here", 4, slog.New(slog.DiscardHandler))
 	l.detect(t.Context(), func() {})
 	found := l.found()
-	if own := found["own"]; own.Problem != "" || own.Path != program || !slices.Equal(own.Models, []string{"alpha", "beta"}) {
+	if own := found["own"]; own.Problem != "" || own.Path != program ||
+		!slices.Equal(own.Models, []string{"alpha", "beta"}) {
 		t.Errorf("an agent that lists its models is %+v", own)
 	}
 	if found["none"].Problem == "" {
 		t.Errorf("an agent that is not there is %+v", found["none"])
 	}
-	k.take([]db.Worker{{ID: "there", Providers: map[string]db.WorkerProvider{"own": {Problem: "not found"}}}, {ID: "here", Providers: found}})
+	k.take([]db.Worker{{ID: "there", Providers: map[string]db.WorkerProvider{"own": {Problem: "not found"}}},
+		{ID: "here", Providers: found}})
 	if got := knownAs(k, "own").Models; !slices.Equal(got, []string{"alpha", "beta"}) {
 		t.Errorf("the rules know %v", got)
 	}
@@ -145,7 +154,8 @@ func TestAProgramIsAskedForItsVersionAgainWhenItsFileIsAnother(t *testing.T) {
 	program := filepath.Join(dir, "agent")
 	put := func(version string) {
 		text := "#!/bin/sh\necho asked >> " + filepath.Join(dir, "asked") + "\necho " + version + "\n"
-		if err := errors.Join(os.WriteFile(program+".new", []byte(text), 0o700), os.Rename(program+".new", program)); err != nil {
+		if err := errors.Join(os.WriteFile(program+".new", []byte(text), 0o700),
+			os.Rename(program+".new", program)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 // quietEvery is how often the log says at most that the database is away.
 const quietEvery = time.Second
 
-// quiet lets through one line a second of those whose error says that the database is away: while it is, everything that this
-// process does many times a second fails for that one reason. The next line tells how many were left out.
+// quiet lets through one line a second of those whose error says that the database is away: while it is, everything
+// that this process does many times a second fails for that one reason. The next line tells how many were left out.
 type quiet struct {
 	slog.Handler
 	said *saidAway

@@ -32,7 +32,8 @@ func TestTheLogSaysOnceASecondThatTheDatabaseIsAway(t *testing.T) {
 	say(90*time.Second, handler, errors.New("another"))
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 92 {
-		t.Errorf("the log has %d lines of 90 seconds without a database; want one a second and the 2 others", len(lines))
+		t.Errorf("the log has %d lines of 90 seconds without a database; want one a second and the 2 others",
+			len(lines))
 	}
 	if !strings.Contains(lines[1], "left_out=15") || strings.Contains(lines[0], "left_out") {
 		t.Errorf("it begins with %q and %q; want the second to tell of 15 more", lines[0], lines[1])

@@ -14,15 +14,16 @@ func socketFolders(address string) []string {
 	}
 	var list []string
 	for _, host := range append(u.Query()["host"], u.Hostname()) {
-		if unescaped, err := url.PathUnescape(host); err == nil && filepath.IsAbs(unescaped) && filepath.Clean(unescaped) != "/" {
+		if unescaped, err := url.PathUnescape(host); err == nil && filepath.IsAbs(unescaped) &&
+			filepath.Clean(unescaped) != "/" {
 			list = append(list, filepath.Clean(unescaped))
 		}
 	}
 	return list
 }
 
-// hiddenPaths are what sandboxes hide of this machine beside homes and sockets of services: Carillon's data, the folders of the
-// database's sockets, and what the settings name.
+// hiddenPaths are what sandboxes hide of this machine beside homes and sockets of services: Carillon's data, the
+// folders of the database's sockets, and what the settings name.
 func hiddenPaths(c *config, address string) []string {
 	return slices.Concat([]string{c.Data}, c.Hidden, socketFolders(address))
 }

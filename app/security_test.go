@@ -62,8 +62,8 @@ func TestSecurityNamesEveryFileThatSteersAnAgent(t *testing.T) {
 	}
 }
 
-// A package's own scripts run with the rights of whoever installs it, so no package's are run: what the one that has some would
-// do is done by static/links.mjs. A new package with a script needs the same decision.
+// A package's own scripts run with the rights of whoever installs it, so no package's are run: what the one that has
+// some would do is done by static/links.mjs. A new package with a script needs the same decision.
 func TestNoPackageRunsAScriptWhileItIsInstalled(t *testing.T) {
 	t.Parallel()
 	settings, err := os.ReadFile("../.npmrc")
@@ -167,7 +167,8 @@ func TestTheListOfPackagesIsWholeAndSaysTheirLicences(t *testing.T) {
 // TestEveryModuleOfTheProgramHasItsLicenceBesideIt looks at what the licences in the list of Go modules are read from.
 func TestEveryModuleOfTheProgramHasItsLicenceBesideIt(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}", ".").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+		"{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,8 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 	}
 	defer opened.close()
 	if c.agents != nil && c.DatabaseURL == "" && c.agents.Belongs(filepath.Join(c.Data, "postgres", "cluster")) {
-		return fmt.Errorf("CARILLON_AGENT_USER: the embedded database runs as the user %s, who can read all of it; name another one",
+		return fmt.Errorf(
+			"CARILLON_AGENT_USER: the embedded database runs as the user %s, who can read all of it; name another one",
 			c.agents.Name)
 	}
 	database := opened.DB
@@ -106,11 +107,14 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.work(ctx, c, log, &parts{database: database, clock: clock, gone: opened.gone, address: opened.address, agents: agents, rules: rules, accounts: accounts, keys: keys, listener: listener, setup: setup})
+	return p.work(ctx, c, log, &parts{
+		database: database, clock: clock, gone: opened.gone, address: opened.address, agents: agents, rules: rules,
+		accounts: accounts, keys: keys, listener: listener, setup: setup,
+	})
 }
 
-// findAgentUser finds the user that agents and scripts of this worker run as. It must be one that they can: a worker that
-// was told to use one never runs them as its own.
+// findAgentUser finds the user that agents and scripts of this worker run as. It must be one that they can: a worker
+// that was told to use one never runs them as its own.
 func (c *config) findAgentUser() error {
 	if c.AgentUser == "" || !c.has(roleWorker) {
 		return nil
@@ -124,7 +128,8 @@ func (c *config) findAgentUser() error {
 		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
 	}
 	if !u.Uses(filepath.Join(c.Data, "runs")) {
-		return fmt.Errorf("CARILLON_AGENT_USER: the user %s cannot reach CARILLON_DATA, %s: a folder above it is closed to others",
+		return fmt.Errorf(
+			"CARILLON_AGENT_USER: the user %s cannot reach CARILLON_DATA, %s: a folder above it is closed to others",
 			u.Name, c.Data)
 	}
 	c.agents = u
@@ -210,7 +215,8 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		}
 		defer release()
 		runner = &jobs.Runner{
-			DB: x.database, Rules: x.rules, Store: store, Providers: x.agents.providers, Worker: worker, Max: c.MaxSessions, Data: c.Data, Now: x.rules.Now, Log: log,
+			DB: x.database, Rules: x.rules, Store: store, Providers: x.agents.providers, Worker: worker,
+			Max: c.MaxSessions, Data: c.Data, Now: x.rules.Now, Log: log,
 			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		runner.MCP = toolsAddress(c, x.listener)
@@ -226,8 +232,9 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	}
 	if c.has(roleScheduler) {
 		scheduler = &jobs.Scheduler{
-			DB: x.database, Rules: x.rules, Resumable: jobs.Resumable(x.agents.providers), Now: x.rules.Now, Log: log, Copies: newCopies(c, x, log),
-			Forge: outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
+			DB: x.database, Rules: x.rules, Resumable: jobs.Resumable(x.agents.providers), Now: x.rules.Now, Log: log,
+			Copies: newCopies(c, x, log),
+			Forge:  outbound.Policy{Private: c.Private}.Client(jobs.ForgeTimeout),
 		}
 		scheduler.Init()
 		loop("scheduler", scheduler.Run)
@@ -246,13 +253,18 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 					scheduler.WakeCopies(ctx)
 				}
 			}
-			return x.database.Listen(ctx, log, func() { wake("queue", uuid.Nil); wake("schedule", uuid.Nil); wake("delivery", uuid.Nil) }, wake)
+			return x.database.Listen(ctx, log, func() {
+				wake("queue", uuid.Nil)
+				wake("schedule", uuid.Nil)
+				wake("delivery", uuid.Nil)
+			}, wake)
 		})
 	}
 	var stopHTTP func()
 	if c.has(roleWeb) {
 		server := &web.Server{
-			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers, Found: x.agents.look, Workers: x.agents.live, PublicURL: c.URL, Proxies: c.Proxies,
+			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers,
+			Found: x.agents.look, Workers: x.agents.live, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
 		if c.SMTP != nil {
@@ -293,8 +305,8 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	return nil
 }
 
-// toolsAddress is where agents of this process reach the MCP server: at this server itself where it has one, since a worker
-// need not reach the public address, and else there.
+// toolsAddress is where agents of this process reach the MCP server: at this server itself where it has one, since a
+// worker need not reach the public address, and else there.
 func toolsAddress(c *config, listener net.Listener) string {
 	if listener == nil {
 		return c.URL.JoinPath("mcp").String()
@@ -319,7 +331,8 @@ func (p *program) greet(c *config, setup string) {
 	if setup != "" {
 		link := c.URL.JoinPath("setup")
 		link.RawQuery = url.Values{"token": {setup}}.Encode()
-		fmt.Fprintf(p.stdout, "Nobody has an account yet. Open this link, which works once, to make yours:\n  %s\n", link)
+		fmt.Fprintf(p.stdout, "Nobody has an account yet. Open this link, which works once, to make yours:\n  %s\n",
+			link)
 	}
 }
 
@@ -427,7 +440,8 @@ func joinDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, er
 // patience is how long a database that does not answer at the start is waited for.
 const patience = time.Minute
 
-// waitForDatabase opens a database, waiting for a server that is not up yet. What waiting does not mend is returned at once.
+// waitForDatabase opens a database, waiting for a server that is not up yet. What waiting does not mend is returned at
+// once.
 func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db.DB, error) {
 	deadline := time.Now().Add(patience)
 	told := false
@@ -463,16 +477,21 @@ func newStore(c *config, log *slog.Logger) *workspace.Store {
 func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
 	store := newStore(c, log)
 	return &automation.Service{
-		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: agents.known, LocalRepositories: c.LocalRepositories,
-		ProvidersChanged: func(ctx context.Context) error { return agents.reload(ctx, database) },
-		Probe:            func(ctx context.Context, r automation.Remote) (string, fault.Invalid) { return probe(ctx, store, r) },
-		Sandboxed:        func(ctx context.Context) bool { return c.Sandbox && agent.SandboxAvailable(ctx, c.agents) == nil },
+		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: agents.known,
+		LocalRepositories: c.LocalRepositories,
+		ProvidersChanged:  func(ctx context.Context) error { return agents.reload(ctx, database) },
+		Probe: func(ctx context.Context, r automation.Remote) (string, fault.Invalid) {
+			return probe(ctx, store, r)
+		},
+		Sandboxed: func(ctx context.Context) bool { return c.Sandbox && agent.SandboxAvailable(ctx, c.agents) == nil },
 	}
 }
 
-func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *secret.Keys, log *slog.Logger) *account.Service {
+func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *secret.Keys,
+	log *slog.Logger) *account.Service {
 	s := &account.Service{
-		DB: database, Now: rules.Now, Keys: keys, Log: log, Outbound: outbound.Policy{Private: c.Private}, Mail: c.SMTP != nil, Joined: rules.JoinScratch,
+		DB: database, Now: rules.Now, Keys: keys, Log: log, Outbound: outbound.Policy{Private: c.Private},
+		Mail: c.SMTP != nil, Joined: rules.JoinScratch,
 		SignOn: account.SignOn{AutoCreate: c.OIDC.AutoCreate, Roles: c.OIDC.Roles},
 	}
 	for _, k := range automation.NoticeKinds {
@@ -484,7 +503,8 @@ func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *se
 // newCopies wires what sends copies of notices.
 func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
 	d := &jobs.Deliverer{
-		DB: x.database, Rules: x.rules, HTTP: outbound.Policy{Private: c.Private}.Client(jobs.HookTimeout), Key: x.accounts.WebhookKey, PublicURL: c.URL, Now: x.rules.Now, Log: log,
+		DB: x.database, Rules: x.rules, HTTP: outbound.Policy{Private: c.Private}.Client(jobs.HookTimeout),
+		Key: x.accounts.WebhookKey, PublicURL: c.URL, Now: x.rules.Now, Log: log,
 	}
 	if c.SMTP != nil {
 		d.Mail = &jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}
@@ -499,7 +519,9 @@ func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (st
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	branch, branches, err := store.Probe(ctx, workspace.Remote{URL: r.URL, Token: r.Token, Branch: r.Branch, Anywhere: r.Anywhere})
+	branch, branches, err := store.Probe(ctx, workspace.Remote{
+		URL: r.URL, Token: r.Token, Branch: r.Branch, Anywhere: r.Anywhere,
+	})
 	var missing *workspace.NoBranch
 	switch {
 	case err == nil:
@@ -509,7 +531,10 @@ func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (st
 		case len(branches) == 0: // an empty repository: its first commit makes the branch
 			return "main", nil
 		default: // its HEAD names none
-			return "", fault.Invalid{"branch": "The repository names no default branch. Choose one of: " + strings.Join(branches[:min(10, len(branches))], ", ") + "."}
+			return "", fault.Invalid{
+				"branch": "The repository names no default branch. Choose one of: " +
+					strings.Join(branches[:min(10, len(branches))], ", ") + ".",
+			}
 		}
 	case errors.As(err, &missing):
 		return "", fault.Invalid{"branch": told(err)}
@@ -530,8 +555,8 @@ func told(err error) string {
 	return fault.Sentence(strings.TrimSpace(err.Error()))
 }
 
-// workerID is the name under which this data folder's worker holds sessions. Only one process may hold it: what a former
-// one left is then known to be over.
+// workerID is the name under which this data folder's worker holds sessions. Only one process may hold it: what a
+// former one left is then known to be over.
 func workerID(c *config) (string, func(), error) {
 	f, err := os.OpenFile(filepath.Join(c.Data, "worker"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -29,7 +29,8 @@ func readIssuer(c *config, text string) string {
 		return ""
 	}
 	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "" {
 		return "an address such as https://login.example.com/realms/acme, as the provider calls itself"
 	}
 	c.OIDC.Issuer = text

@@ -11,17 +11,21 @@ import (
 func TestSingleSignOnIsTakenFromTheSettings(t *testing.T) {
 	t.Parallel()
 	e := environment{
-		"CARILLON_OIDC_ISSUER": "https://login.example.com/realms/acme/", "CARILLON_OIDC_CLIENT_ID": "carillon", "CARILLON_OIDC_CLIENT_SECRET": "s3cret",
-		"CARILLON_OIDC_SCOPES": "openid  email groups", "CARILLON_OIDC_GROUPS_CLAIM": "realm_access.roles",
-		"CARILLON_OIDC_ROLES": "ops=Administrator, dev = Member ,cn=leads=Manager,", "CARILLON_OIDC_AUTO_CREATE": "on", "CARILLON_OIDC_NAME": "Sign in with Acme",
+		"CARILLON_OIDC_ISSUER": "https://login.example.com/realms/acme/", "CARILLON_OIDC_CLIENT_ID": "carillon",
+		"CARILLON_OIDC_CLIENT_SECRET": "s3cret",
+		"CARILLON_OIDC_SCOPES":        "openid  email groups", "CARILLON_OIDC_GROUPS_CLAIM": "realm_access.roles",
+		"CARILLON_OIDC_ROLES": "ops=Administrator, dev = Member ,cn=leads=Manager,", "CARILLON_OIDC_AUTO_CREATE": "on",
+		"CARILLON_OIDC_NAME": "Sign in with Acme",
 	}
 	c, err := readConfig(e.get)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := oidcConfig{
-		Issuer: "https://login.example.com/realms/acme/", ClientID: "carillon", ClientSecret: "s3cret", Scopes: []string{"openid", "email", "groups"},
-		GroupsClaim: "realm_access.roles", Roles: []account.GroupRole{{Group: "ops", Role: "Administrator"}, {Group: "dev", Role: "Member"}, {Group: "cn=leads", Role: "Manager"}},
+		Issuer: "https://login.example.com/realms/acme/", ClientID: "carillon", ClientSecret: "s3cret",
+		Scopes:      []string{"openid", "email", "groups"},
+		GroupsClaim: "realm_access.roles", Roles: []account.GroupRole{{Group: "ops", Role: "Administrator"},
+			{Group: "dev", Role: "Member"}, {Group: "cn=leads", Role: "Manager"}},
 		AutoCreate: true, Name: "Sign in with Acme",
 	}
 	if !reflect.DeepEqual(c.OIDC, want) {
@@ -49,7 +53,8 @@ func TestSingleSignOnNeedsAnIssuerAndAClient(t *testing.T) {
 	if c, err := readConfig(environment{}.get); err != nil || newSignOn(c) != nil {
 		t.Errorf("got %v; want no single sign-on", err)
 	}
-	for _, e := range []environment{{"CARILLON_OIDC_ISSUER": "https://login.example.com"}, {"CARILLON_OIDC_CLIENT_ID": "carillon"}} {
+	for _, e := range []environment{{"CARILLON_OIDC_ISSUER": "https://login.example.com"},
+		{"CARILLON_OIDC_CLIENT_ID": "carillon"}} {
 		if _, err := readConfig(e.get); err == nil || !strings.Contains(err.Error(), "must be set together") {
 			t.Errorf("%v: got %v; want to be told that both are needed", e, err)
 		}

@@ -17,8 +17,9 @@ import (
 // nothingAwaited marks a line with a short limit on whose end a test waits: nothing has to happen before it.
 const nothingAwaited = "nothing is awaited before"
 
-// A test that waits for something by a clock fails on a machine that is slower or busier than its author's. Each such limit
-// is at least that of longest; only one that is awaited itself may be shorter, and says so with the words of nothingAwaited.
+// A test that waits for something by a clock fails on a machine that is slower or busier than its author's. Each such
+// limit is at least that of longest; only one that is awaited itself may be shorter, and says so with the words of
+// nothingAwaited.
 func TestNoTestWaitsByAShortClock(t *testing.T) {
 	t.Parallel()
 	found := 0
@@ -26,7 +27,8 @@ func TestNoTestWaitsByAShortClock(t *testing.T) {
 		switch name := entry.Name(); {
 		case err != nil:
 			return err
-		case entry.IsDir() && (name == "node_modules" || name == "tmp" || name == "data" || strings.HasPrefix(name, ".") && name != ".."):
+		case entry.IsDir() && (name == "node_modules" || name == "tmp" || name == "data" ||
+			strings.HasPrefix(name, ".") && name != ".."):
 			return filepath.SkipDir
 		case strings.HasSuffix(name, "_test.go"), strings.HasSuffix(name, ".mjs"):
 			source, err := os.ReadFile(path)
@@ -76,8 +78,10 @@ func TestShortWaitsAreFound(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]int{
-		"locator.waitFor({ timeout: 5000 })": 1, "locator.waitFor({ timeout: 60_000 })": 1, "locator.waitFor({ timeout: 600_000 })": 0, "context.setDefaultTimeout(30_000)": 1,
-		"page.waitForTimeout(100)": 1, "const patience = 600_000": 0, "const patience = 30_000": 1, "setTimeout(done, 25)": 0, "within = 500": 0,
+		"locator.waitFor({ timeout: 5000 })": 1, "locator.waitFor({ timeout: 60_000 })": 1,
+		"locator.waitFor({ timeout: 600_000 })": 0, "context.setDefaultTimeout(30_000)": 1,
+		"page.waitForTimeout(100)": 1, "const patience = 600_000": 0, "const patience = 30_000": 1,
+		"setTimeout(done, 25)": 0, "within = 500": 0,
 	} {
 		if got := shortInScript(t, text); len(got) != want {
 			t.Errorf("%s: found %v; want %d", text, got, want)
@@ -111,7 +115,8 @@ func shortInGo(t *testing.T, source string) (found []int) {
 			case "time.After", "time.NewTimer", "time.AfterFunc":
 				note(n, n.Args[0])
 			default:
-				if _, method, _ := strings.Cut(name, "."); strings.HasPrefix(method, "Set") && strings.HasSuffix(method, "Deadline") && len(n.Args) == 1 {
+				if _, method, _ := strings.Cut(name, "."); strings.HasPrefix(method, "Set") &&
+					strings.HasSuffix(method, "Deadline") && len(n.Args) == 1 {
 					note(n, fromNow(n.Args[0]))
 				}
 			}
@@ -139,7 +144,8 @@ func shortInGo(t *testing.T, source string) (found []int) {
 			}
 		case *ast.BinaryExpr:
 			if n.Op == token.GTR || n.Op == token.GEQ {
-				if call, ok := n.X.(*ast.CallExpr); ok && called(call) == "time.Since" || lastName(n.X) == "took" || lastName(n.X) == "elapsed" {
+				if call, ok := n.X.(*ast.CallExpr); ok && called(call) == "time.Since" || lastName(n.X) == "took" ||
+					lastName(n.X) == "elapsed" {
 					note(n, n.Y)
 				}
 			}
@@ -195,7 +201,8 @@ func duration(n ast.Expr) (time.Duration, bool) {
 		return time.Duration(value), err == nil
 	case *ast.SelectorExpr:
 		unit, ok := map[string]time.Duration{
-			"Nanosecond": time.Nanosecond, "Microsecond": time.Microsecond, "Millisecond": time.Millisecond, "Second": time.Second, "Minute": time.Minute, "Hour": time.Hour,
+			"Nanosecond": time.Nanosecond, "Microsecond": time.Microsecond, "Millisecond": time.Millisecond,
+			"Second": time.Second, "Minute": time.Minute, "Hour": time.Hour,
 		}[n.Sel.Name]
 		return unit, ok && lastName(n.X) == "time"
 	case *ast.BinaryExpr:
@@ -206,7 +213,8 @@ func duration(n ast.Expr) (time.Duration, bool) {
 	return 0, false
 }
 
-var scriptLimit = regexp.MustCompile(`(?:timeout:|setDefaultTimeout\(|setDefaultNavigationTimeout\(|patience =)\s*([0-9_]+)|waitForTimeout\(`)
+var scriptLimit = regexp.MustCompile(
+	`(?:timeout:|setDefaultTimeout\(|setDefaultNavigationTimeout\(|patience =)\s*([0-9_]+)|waitForTimeout\(`)
 
 // shortInScript are the lines of a script with a short limit, and those that wait for a time to pass.
 func shortInScript(_ *testing.T, source string) (found []int) {

@@ -169,7 +169,8 @@ func columns(t *testing.T, d *db.DB) map[string][]string {
 	for _, table := range tables(t, d) {
 		var names []string
 		err := d.NewRaw(`SELECT attname FROM pg_attribute
-			WHERE attrelid = ?::regclass AND attnum > 0 AND NOT attisdropped`, "public."+table).Scan(t.Context(), &names)
+			WHERE attrelid = ?::regclass AND attnum > 0 AND NOT attisdropped`,
+			"public."+table).Scan(t.Context(), &names)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,8 @@ import (
 // refuse lets the database refuse whatever a condition does not hold for in a table.
 func refuse(t *testing.T, d bun.IDB, table, condition string) {
 	t.Helper()
-	_, err := d.NewRaw(fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT poison CHECK (%s) NOT VALID", table, condition)).Exec(t.Context())
+	_, err := d.NewRaw(fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT poison CHECK (%s) NOT VALID", table, condition)).
+		Exec(t.Context())
 	check(t, err)
 }
 
@@ -61,7 +62,8 @@ func TestAWorktreeThatMovedAndRestsHidesNoOther(t *testing.T) {
 	k := setup(t)
 	run := k.run("true", nil)
 	k.ended(run)
-	_, err := k.db.NewRaw("INSERT INTO session_moves (session_id, worker, fence, at) VALUES (?, 'gone', 1, now())", run.Session.ID).Exec(t.Context())
+	_, err := k.db.NewRaw("INSERT INTO session_moves (session_id, worker, fence, at) VALUES (?, 'gone', 1, now())",
+		run.Session.ID).Exec(t.Context())
 	check(t, err)
 	moved := func() int {
 		list, err := db.MovesFrom(t.Context(), k.db, "gone", time.Now(), 1)
@@ -73,7 +75,10 @@ func TestAWorktreeThatMovedAndRestsHidesNoOther(t *testing.T) {
 	}
 	gone := &Runner{DB: k.db, Rules: k.rules, Worker: "gone"}
 	round := k.rules.Round(db.TaskWorktrees)
-	check(t, gone.deal(t.Context(), round, automation.Row{Key: "moved " + run.Session.ID.String(), About: "a worktree"}, func(context.Context) error { return errors.New("the disk is full") }))
+	check(t, gone.deal(t.Context(), round, automation.Row{Key: "moved " + run.Session.ID.String(), About: "a worktree"},
+		func(context.Context) error {
+			return errors.New("the disk is full")
+		}))
 	if n := moved(); n != 0 {
 		t.Error("what rests is listed, and takes the place of another")
 	}
@@ -87,14 +92,18 @@ func TestAStepOfTheSweepThatFailsKeepsNoOtherFromItsWork(t *testing.T) {
 	for i, run := range []*automation.Run{bad, good} {
 		_, err := k.db.NewRaw(`INSERT INTO executions (id, automation_id, source, status, parallel, created_at, started_at, finished_at)
 			SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, ?, 'manual', 'succeeded', true, now() - interval '100 days', now() - interval '100 days', now()
-			FROM generate_series(?::int, ?::int) i`, run.Execution.AutomationID, 1000*(i+1), 1000*(i+1)+249).Exec(t.Context())
+			FROM generate_series(?::int, ?::int) i`, run.Execution.AutomationID, 1000*(i+1),
+			1000*(i+1)+249).Exec(t.Context())
 		check(t, err)
 	}
 	// History that something else refers to, and a table that is broken.
 	_, err := k.db.NewRaw(`CREATE TABLE held (id uuid REFERENCES executions);
-		INSERT INTO held SELECT id FROM executions WHERE automation_id = ?; ALTER TABLE api_tokens RENAME TO elsewhere`, bad.Execution.AutomationID).Exec(t.Context())
+		INSERT INTO held SELECT id FROM executions WHERE automation_id = ?; ALTER TABLE api_tokens RENAME TO elsewhere`,
+		bad.Execution.AutomationID).Exec(t.Context())
 	check(t, err)
-	_, err = k.db.NewRaw("INSERT INTO notifications (id, user_id, kind, title, body, link, dedup_key, created_at, read_at) VALUES (?, ?, 'failed', 'Old', '', '', 'old', now() - interval '1 year', now() - interval '1 year')",
+	_, err = k.db.NewRaw(
+		"INSERT INTO notifications (id, user_id, kind, title, body, link, dedup_key, created_at, read_at) VALUES (?, "+
+			"?, 'failed', 'Old', '', '', 'old', now() - interval '1 year', now() - interval '1 year')",
 		db.NewID(), k.actor.ID).Exec(t.Context())
 	check(t, err)
 	s := &Scheduler{DB: k.db, Rules: k.rules, Now: time.Now, Log: k.runner.Log}
@@ -123,7 +132,8 @@ func TestAPullRequestThatCannotBeTakenOverKeepsNoOtherFromIt(t *testing.T) {
 		k.ended(run)
 		branch := "carillon/" + run.Session.ID.String()
 		g.pull(70+n, branch, "open", false)
-		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID, fmt.Sprintf("%s/acme/app/pulls/%d", g.url, 70+n)))
+		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID,
+			fmt.Sprintf("%s/acme/app/pulls/%d", g.url, 70+n)))
 		ids = append(ids, k.pullRequests(run.Session.ID)[0].ID.String())
 		g.pull(70+n, branch, "closed", true)
 	}

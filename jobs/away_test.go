@@ -68,7 +68,8 @@ func (h *held) next(l *line, cut bool) *held {
 	}()
 	var queued int
 	h.k.eventually("the next holder to stand in the queue", func() error {
-		check(h.k.t, h.k.db.NewRaw("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ?", after.pid).Scan(h.k.t.Context(), &queued))
+		check(h.k.t, h.k.db.NewRaw("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ?", after.pid).
+			Scan(h.k.t.Context(), &queued))
 		if queued == 0 {
 			return fmt.Errorf("it does not")
 		}
@@ -142,7 +143,8 @@ func TestASessionThatMovesOutlastsADatabaseThatGoesAwayWhateverItIsAskedFor(t *t
 		turns, err := db.TurnsOf(t.Context(), k.db, s.ID)
 		check(t, err)
 		if last := turns[len(turns)-1]; cut == 0 || last.Status != db.Succeeded || s.NotSaved == "" {
-			t.Errorf("%s: cut off %d times the reply %s (%s), not saved: %q; want success in a new worktree", table, cut, last.Status, last.Reason, s.NotSaved)
+			t.Errorf("%s: cut off %d times the reply %s (%s), not saved: %q; want success in a new worktree", table,
+				cut, last.Status, last.Reason, s.NotSaved)
 		}
 		k.stop()
 	}
@@ -151,7 +153,8 @@ func TestASessionThatMovesOutlastsADatabaseThatGoesAwayWhateverItIsAskedFor(t *t
 // tables lists the tables of the database.
 func (k *kit) tables() (list []string) {
 	k.t.Helper()
-	check(k.t, k.db.NewRaw(`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1`).
+	check(k.t, k.db.NewRaw(
+		`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1`).
 		Scan(k.t.Context(), &list))
 	return list
 }

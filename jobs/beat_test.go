@@ -43,7 +43,8 @@ func TestAClockThatIsSetBackKeepsNoJobFromRinging(t *testing.T) {
 			t.Fatal("the job does not ring")
 		}
 	}
-	if again, err := scheduler.GetScheduledJob(quartz.NewJobKey("slow")); err != nil || again.NextRunTime() != planned.NextRunTime() {
+	if again, err := scheduler.GetScheduledJob(quartz.NewJobKey("slow")); err != nil ||
+		again.NextRunTime() != planned.NextRunTime() {
 		t.Errorf("a job whose time was right has another one, %v", err)
 	}
 	cancel()

@@ -18,7 +18,9 @@ func TestABotsInstructionsAndLimitsReachItsAgent(t *testing.T) {
 	k := prepare(t)
 	f := k.withAgent()
 	// The arguments tell what the agent was given.
-	check(t, os.WriteFile(filepath.Join(f.dir, "fake"), []byte(strings.Replace(fakeScript, "resume=new\n", "resume=new\nprintf '%s\\n' \"$@\" >> \"$dir/arguments\"\n", 1)), 0o700))
+	check(t, os.WriteFile(filepath.Join(f.dir, "fake"),
+		[]byte(strings.Replace(fakeScript, "resume=new\n", "resume=new\nprintf '%s\\n' \"$@\" >> \"$dir/arguments\"\n",
+			1)), 0o700))
 	k.start()
 	bot, err := k.rules.CreateBot(t.Context(), k.actor, automation.BotInput{Bot: spec.Bot{
 		Name: "Ada", Instructions: "You answer in haiku.", Provider: "fake", Enabled: true, ReadOnly: true,

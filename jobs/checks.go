@@ -35,24 +35,32 @@ func (w *work) outOfBudget(reason string) automation.Outcome {
 	return o
 }
 
-// command runs a check's script in the worktree, in sight of the transcript. Of one that ends with another exit status than 0
-// the failure is of the kind agent.FailAgent.
-func (w *work) command(ctx context.Context, label, script string, tree workspace.Worktree, env []string) *agent.Failure {
+// command runs a check's script in the worktree, in sight of the transcript. Of one that ends with another exit status
+// than 0 the failure is of the kind agent.FailAgent.
+func (w *work) command(ctx context.Context, label, script string, tree workspace.Worktree,
+	env []string) *agent.Failure {
 	shell := w.shell()
 	if shell.ID == "" {
 		return &agent.Failure{Kind: agent.FailStart, Reason: "the Shell provider is not available on this worker"}
 	}
 	id, begun := db.NewID(), w.Now()
 	w.transcript.begin(id)
-	w.transcript.add(transcript.KindTurn, transcript.Turn{ID: id, Kind: string(db.StepTurn), Label: label, Prompt: cut(script)})
+	w.transcript.add(transcript.KindTurn, transcript.Turn{
+		ID: id, Kind: string(db.StepTurn), Label: label, Prompt: cut(script),
+	})
 	done := w.atWork()
-	result, err := agent.Run(ctx, shell, agent.Turn{Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout, Sandbox: w.sandbox, Limits: w.Limits}, w.transcript.agentEvent)
+	result, err := agent.Run(ctx, shell, agent.Turn{
+		Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout, Sandbox: w.sandbox,
+		Limits: w.Limits,
+	}, w.transcript.agentEvent)
 	done()
 	var failure *agent.Failure
 	if err != nil && !errors.As(err, &failure) {
 		failure = &agent.Failure{Kind: agent.FailStart, Reason: err.Error()}
 	}
-	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{ID: id, Status: string(db.Succeeded), Seconds: w.Now().Sub(begun).Seconds(), ExitCode: &result.ExitCode})
+	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{
+		ID: id, Status: string(db.Succeeded), Seconds: w.Now().Sub(begun).Seconds(), ExitCode: &result.ExitCode,
+	})
 	return failure
 }
 
@@ -63,7 +71,9 @@ func (w *work) note(text string) {
 
 // runTurns lists the messages of the run itself, without people's replies.
 func (w *work) runTurns(ctx context.Context) ([]db.Turn, error) {
-	all, err := steadily(ctx, w, "read the messages", func(ctx context.Context) ([]db.Turn, error) { return db.TurnsOf(ctx, w.DB, w.session.ID) })
+	all, err := steadily(ctx, w, "read the messages", func(ctx context.Context) ([]db.Turn, error) {
+		return db.TurnsOf(ctx, w.DB, w.session.ID)
+	})
 	list := make([]db.Turn, 0, len(all))
 	for _, t := range all {
 		if t.ExecutionID == w.execution.ID {
@@ -113,7 +123,9 @@ func (w *work) instructions(p agent.Provider, tree workspace.Worktree, turn *db.
 		parts = append(parts, automation.RunInstructions)
 	}
 	if n := len(parts[0]) + len(parts[1]); n > longTold {
-		w.note(fmt.Sprintf("The agent does not get the repository's instruction file: with its bot's instructions it has more than %d KiB.",
+		w.note(fmt.Sprintf(
+			"The agent does not get the repository's instruction file: with its bot's instructions it has more than "+
+				"%d KiB.",
 			longTold>>10))
 		parts[1] = ""
 	}
@@ -137,7 +149,9 @@ func (w *work) ofBot(ctx context.Context) (limits, error) {
 		sn := w.execution.Snapshot
 		return limits{sn.Instructions, sn.AllowedTools, sn.ReadOnly}, nil
 	}
-	b, err := steadily(ctx, w, "read the bot", func(ctx context.Context) (*db.Bot, error) { return db.BotByID(ctx, w.DB, w.session.BotID) })
+	b, err := steadily(ctx, w, "read the bot", func(ctx context.Context) (*db.Bot, error) {
+		return db.BotByID(ctx, w.DB, w.session.BotID)
+	})
 	if db.IsNotFound(err) {
 		return limits{}, errors.New("the bot of this session was removed")
 	}
@@ -196,8 +210,8 @@ func (w *work) allowance(ctx context.Context, next bool) (automation.Allowance, 
 	})
 }
 
-// overBudget says which limit keeps the next message from being sent, if there is a next one. When that cannot be told it is
-// sent.
+// overBudget says which limit keeps the next message from being sent, if there is a next one. When that cannot be told
+// it is sent.
 func (w *work) overBudget(ctx context.Context, next bool) string {
 	if w.execution == nil {
 		return ""
@@ -233,18 +247,21 @@ func (w *work) spent(ctx context.Context) transcript.Usage {
 		w.Log.Warn("read usage", "session", w.session.ID, "err", err)
 	}
 	return transcript.Usage{
-		Known: u.Counted > 0, Input: u.TokensIn, CacheRead: u.TokensCached, Output: u.TokensOut, CostKnown: u.Priced > 0, CostUSD: u.CostUSD,
+		Known: u.Counted > 0, Input: u.TokensIn, CacheRead: u.TokensCached, Output: u.TokensOut,
+		CostKnown: u.Priced > 0, CostUSD: u.CostUSD,
 	}
 }
 
 // mostTokens is the most tokens that are believed of one turn: sums of them fit into a column.
 const mostTokens = 1e12
 
-// noteUsage records what the agent told of a turn, tells of limits that are reached by it, and returns the one that is used up.
-// A database that is away is waited for, also by a run that was asked to end.
+// noteUsage records what the agent told of a turn, tells of limits that are reached by it, and returns the one that is
+// used up. A database that is away is waited for, also by a run that was asked to end.
 func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string, u transcript.Usage) string {
 	noted := usageOf(turn, conversation, u)
-	err := w.surely(ctx, "note usage", func(ctx context.Context) error { return db.AddUsage(ctx, w.DB, w.lease, turn.ID, noted) })
+	err := w.surely(ctx, "note usage", func(ctx context.Context) error {
+		return db.AddUsage(ctx, w.DB, w.lease, turn.ID, noted)
+	})
 	if err != nil {
 		w.Log.Warn("note usage", "turn", turn.ID, "err", err)
 	}
@@ -254,13 +271,17 @@ func (w *work) noteUsage(ctx context.Context, turn *db.Turn, conversation string
 // usageOf is what is recorded of what the agent told of a turn.
 func usageOf(turn *db.Turn, conversation string, u transcript.Usage) db.TurnUsage {
 	noted := db.TurnUsage{Conversation: conversation, Counted: u.Known, Priced: u.CostKnown}
-	// What was told while it was at work is less than all of it: its numbers count, and it stays unknown how much it was.
+	// What was told while it was at work is less than all of it: its numbers count, and it stays unknown how much it
+	// was.
 	tokens := func(n int64) int64 { return min(max(0, n), mostTokens) }
-	noted.TokensIn, noted.TokensCached, noted.TokensOut = tokens(tokens(u.Input)+tokens(u.CacheWrite)), tokens(u.CacheRead), tokens(u.Output)
+	noted.TokensIn, noted.TokensCached, noted.TokensOut = tokens(tokens(u.Input)+tokens(u.CacheWrite)),
+		tokens(u.CacheRead), tokens(u.Output)
 	if u.CostUSD > 0 && !math.IsInf(u.CostUSD, 0) {
 		noted.CostUSD = min(u.CostUSD, 1e9)
 	}
-	if before := turn.TurnUsage; before.Counted || before.Priced || before.TokensIn+before.TokensCached+before.TokensOut > 0 || before.CostUSD > 0 { // an attempt that failed
+	if before := turn.TurnUsage; before.Counted || before.Priced ||
+		before.TokensIn+before.TokensCached+before.TokensOut > 0 || before.CostUSD > 0 {
+		// an attempt that failed
 		noted.Counted, noted.Priced = noted.Counted || before.Counted, noted.Priced || before.Priced
 		noted.TokensIn, noted.TokensCached = noted.TokensIn+before.TokensIn, noted.TokensCached+before.TokensCached
 		noted.TokensOut, noted.CostUSD = noted.TokensOut+before.TokensOut, noted.CostUSD+before.CostUSD
@@ -268,9 +289,10 @@ func usageOf(turn *db.Turn, conversation string, u transcript.Usage) db.TurnUsag
 	return noted
 }
 
-// settle judges a run whose messages have all succeeded: whether there was anything to do, whether its success check is met,
-// and then what its passes find, which never makes it fail. begun is a pass that a restart interrupted, or nil.
-func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, o automation.Outcome, begun *db.Turn) automation.Outcome {
+// settle judges a run whose messages have all succeeded: whether there was anything to do, whether its success check is
+// met, and then what its passes find, which never makes it fail. begun is a pass that a restart interrupted, or nil.
+func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string,
+	o automation.Outcome, begun *db.Turn) automation.Outcome {
 	if w.execution == nil || o.Status != db.Succeeded {
 		return o
 	}
@@ -306,7 +328,8 @@ func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Work
 }
 
 // unmet is how a run ends that does not meet its success check; nil: it does.
-func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Worktree, env []string, o automation.Outcome) *automation.Outcome {
+func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Worktree, env []string,
+	o automation.Outcome) *automation.Outcome {
 	fail := func(f automation.Outcome) *automation.Outcome {
 		f.ExitCode, f.Answer, f.FilesChanged = o.ExitCode, o.Answer, o.FilesChanged
 		return &f
@@ -356,11 +379,13 @@ func (w *work) untold(why string) automation.Outcome {
 	return o
 }
 
-// findPullRequest asks the forge about the pull requests that the agent has told of, and for one of the session's branch, unless
-// one is known. What the forge does not have counts as not there. Where it could not be asked, for trouble that passes, it returns
-// why.
+// findPullRequest asks the forge about the pull requests that the agent has told of, and for one of the session's
+// branch, unless one is known. What the forge does not have counts as not there. Where it could not be asked, for
+// trouble that passes, it returns why.
 func (w *work) findPullRequest(ctx context.Context) (untold string) {
-	known, err := steadily(ctx, w, "look for a pull request", func(ctx context.Context) (bool, error) { return db.HasPullRequest(ctx, w.DB, w.session.ID) })
+	known, err := steadily(ctx, w, "look for a pull request", func(ctx context.Context) (bool, error) {
+		return db.HasPullRequest(ctx, w.DB, w.session.ID)
+	})
 	if err != nil || known || w.Forge == nil {
 		return ""
 	}
@@ -393,13 +418,17 @@ func (w *work) findPullRequest(ctx context.Context) (untold string) {
 			untold = forgeProblem(err)
 		}
 		if err == nil {
-			err = w.surely(ctx, "note a pull request", func(ctx context.Context) error { return w.Rules.CheckedPullRequest(ctx, &named[i], p) })
+			err = w.surely(ctx, "note a pull request", func(ctx context.Context) error {
+				return w.Rules.CheckedPullRequest(ctx, &named[i], p)
+			})
 		}
 		if err != nil {
 			w.Log.Info("ask about a pull request that the agent told of", "session", w.session.ID, "err", err)
 		}
 	}
-	known, err = steadily(ctx, w, "look for a pull request", func(ctx context.Context) (bool, error) { return db.HasPullRequest(ctx, w.DB, w.session.ID) })
+	known, err = steadily(ctx, w, "look for a pull request", func(ctx context.Context) (bool, error) {
+		return db.HasPullRequest(ctx, w.DB, w.session.ID)
+	})
 	if err != nil || known {
 		return ""
 	}
@@ -426,8 +455,10 @@ func (w *work) findPullRequest(ctx context.Context) (untold string) {
 	return ""
 }
 
-// passes gives the agent the messages that follow a run: Code Review and Verification. It reports whether there were any.
-func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, begun *db.Turn) bool {
+// passes gives the agent the messages that follow a run: Code Review and Verification. It reports whether there were
+// any.
+func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string,
+	begun *db.Turn) bool {
 	list, err := steadily(ctx, w, "read the passes", func(ctx context.Context) ([]automation.Pass, error) {
 		return w.Rules.Passes(ctx, w.execution.Snapshot.Toggles)
 	})
@@ -468,7 +499,9 @@ func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Work
 		ran = true
 		if o.Status == db.Succeeded && pass.Kind == db.ReviewTurn {
 			answer := w.answer
-			err := w.surely(ctx, "note a review", func(ctx context.Context) error { return w.Rules.NoteReview(ctx, w.lease, w.execution.ID, answer) })
+			err := w.surely(ctx, "note a review", func(ctx context.Context) error {
+				return w.Rules.NoteReview(ctx, w.lease, w.execution.ID, answer)
+			})
 			if err != nil {
 				w.Log.Error("note a review", "session", w.session.ID, "err", err)
 			}

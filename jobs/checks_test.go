@@ -49,9 +49,12 @@ func (k *kit) kinds() []string {
 func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testing.T) {
 	k, messages := setupAgent(t)
 	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{
-		"code_review": "[[say It leaks.]][[say REVIEW: BLOCKING]]", "verification": "[[say It holds.]]", "edge_cases": "Mind the gap.",
+		"code_review": "[[say It leaks.]][[say REVIEW: BLOCKING]]", "verification": "[[say It holds.]]",
+		"edge_cases": "Mind the gap.",
 	}, ""))
-	run := k.ask("[[say Written.]][[write a.txt|x]]", func(in *automation.Input) { in.Toggles = []string{"edge_cases", "code_review", "verification"} })
+	run := k.ask("[[say Written.]][[write a.txt|x]]", func(in *automation.Input) {
+		in.Toggles = []string{"edge_cases", "code_review", "verification"}
+	})
 	e := k.ended(run)
 	if e.Status != db.Succeeded || e.Answer != "Written." {
 		t.Errorf("the run %s with %q because %q; want its own answer", e.Status, e.Answer, e.Reason)
@@ -61,12 +64,14 @@ func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testi
 	for _, turn := range turns {
 		got = append(got, fmt.Sprintf("%s %s %s", turn.Kind, turn.Status, turn.Answer))
 	}
-	want := []string{"prompt succeeded Written.", "review succeeded It leaks.\nREVIEW: BLOCKING", "verification succeeded It holds."}
+	want := []string{"prompt succeeded Written.", "review succeeded It leaks.\nREVIEW: BLOCKING",
+		"verification succeeded It holds."}
 	if !slices.Equal(got, want) {
 		t.Errorf("the messages are %q; want %q", got, want)
 	}
 	list := messages()
-	if len(list) != 3 || !strings.Contains(list[0], "Mind the gap.") || !strings.Contains(list[1], "REVIEW: OK") || strings.Contains(list[2], "Mind the gap.") {
+	if len(list) != 3 || !strings.Contains(list[0], "Mind the gap.") || !strings.Contains(list[1], "REVIEW: OK") ||
+		strings.Contains(list[2], "Mind the gap.") {
 		t.Errorf("the agent was told %q", list)
 	}
 	if !strings.Contains(list[0], "NOTHING TO DO") || strings.Contains(turns[0].Prompt, "NOTHING TO DO") {
@@ -79,8 +84,11 @@ func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testi
 
 func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[tell]]", "verification": "[[tell]]"}, ""))
-	run := k.ask("[[tell]][[write a.txt|made by the run]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
+	check(t, k.rules.SaveToggles(t.Context(), k.actor,
+		map[string]string{"code_review": "[[tell]]", "verification": "[[tell]]"}, ""))
+	run := k.ask("[[tell]][[write a.txt|made by the run]]", func(in *automation.Input) {
+		in.Toggles = []string{"code_review", "verification"}
+	})
 	k.ended(run)
 	turns := k.turns(run)
 	for i, want := range []string{"mode ask", "mode look", "mode ask"} {
@@ -93,7 +101,8 @@ func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *t
 	}
 	claude := agent.Catalogue()[1]
 	w := &work{bot: limits{AllowedTools: []string{"WebFetch"}}}
-	if l := w.limitsOf(claude, &db.Turn{Kind: db.ReviewTurn}); !l.ReadOnly || !slices.Contains(l.AllowedTools, "Bash(git diff:*)") || !slices.Contains(l.AllowedTools, "WebFetch") {
+	if l := w.limitsOf(claude, &db.Turn{Kind: db.ReviewTurn}); !l.ReadOnly ||
+		!slices.Contains(l.AllowedTools, "Bash(git diff:*)") || !slices.Contains(l.AllowedTools, "WebFetch") {
 		t.Errorf("Claude Code reviews with %+v", l)
 	}
 	if l := w.limitsOf(claude, &db.Turn{Kind: db.PromptTurn}); l.ReadOnly {
@@ -103,7 +112,9 @@ func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *t
 
 func TestAFailedPassDoesNotFailTheRunAndTheNextOneFollows(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[fail -32603 it broke]]", "verification": "[[say It holds.]]"}, ""))
+	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{
+		"code_review": "[[fail -32603 it broke]]", "verification": "[[say It holds.]]",
+	}, ""))
 	run := k.ask("[[say Fine.]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
 	if e := k.ended(run); e.Status != db.Succeeded || e.Answer != "Fine." {
 		t.Errorf("the run %s with %q because %q; want success", e.Status, e.Answer, e.Reason)
@@ -130,8 +141,12 @@ func TestAFailedRunHasNoPasses(t *testing.T) {
 
 func TestUsageIsRecordedPerMessageAndSummedPerRun(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[cost 0.75]][[say Good.]]", "verification": "[[say It holds.]][[nousage]]"}, ""))
-	run := k.ask("[[cost 0.25]][[say Done.]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
+	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{
+		"code_review": "[[cost 0.75]][[say Good.]]", "verification": "[[say It holds.]][[nousage]]",
+	}, ""))
+	run := k.ask("[[cost 0.25]][[say Done.]]", func(in *automation.Input) {
+		in.Toggles = []string{"code_review", "verification"}
+	})
 	e := k.ended(run)
 	// The agent tells costs over the whole conversation, and nothing of its third message.
 	want := db.Usage{Turns: 3, Counted: 2, Priced: 2, TokensIn: 200, TokensCached: 80, TokensOut: 40, CostUSD: 0.75}
@@ -139,7 +154,8 @@ func TestUsageIsRecordedPerMessageAndSummedPerRun(t *testing.T) {
 		t.Errorf("the run used %+v; want %+v", e.Usage, want)
 	}
 	turns := k.turns(run)
-	if turns[0].CostUSD != 0.25 || turns[1].CostUSD != 0.5 || turns[1].TokensIn != 100 || turns[2].Counted || turns[2].Priced {
+	if turns[0].CostUSD != 0.25 || turns[1].CostUSD != 0.5 || turns[1].TokensIn != 100 || turns[2].Counted ||
+		turns[2].Priced {
 		t.Errorf("the messages used %+v, %+v and %+v", turns[0].TurnUsage, turns[1].TurnUsage, turns[2].TurnUsage)
 	}
 	script := k.ended(k.run("true", nil))
@@ -152,7 +168,8 @@ func TestAGateRefusesBeforeTheAgentStartsAndItsWorktreeIsRemoved(t *testing.T) {
 	k, messages := setupAgent(t)
 	run := k.ask("[[say Hello]]", func(in *automation.Input) { in.Gate.Command = "echo looked; exit 3" })
 	e := k.ended(run)
-	if e.Status != db.Skipped || !e.Neutral || !strings.Contains(e.Reason, "its gate did not let it begin") || !strings.Contains(e.Reason, "3") {
+	if e.Status != db.Skipped || !e.Neutral || !strings.Contains(e.Reason, "its gate did not let it begin") ||
+		!strings.Contains(e.Reason, "3") {
 		t.Errorf("the run %s because %q, neutral %t; want it skipped by its gate", e.Status, e.Reason, e.Neutral)
 	}
 	if n := len(messages()); n != 0 || e.Turns != 0 {
@@ -170,7 +187,8 @@ func TestAGateRefusesBeforeTheAgentStartsAndItsWorktreeIsRemoved(t *testing.T) {
 		return nil
 	})
 	k.eventually("the gate's output", func() error {
-		if text := k.transcript(run.Session.ID); !strings.Contains(text, "looked") || !strings.Contains(text, "Skipped: ") {
+		if text := k.transcript(run.Session.ID); !strings.Contains(text, "looked") ||
+			!strings.Contains(text, "Skipped: ") {
 			return fmt.Errorf("the transcript is %q", text)
 		}
 		return nil
@@ -187,7 +205,8 @@ func TestAGateLetsTheRunBeginInAFreshWorktree(t *testing.T) {
 		t.Fatalf("the run %s because %q; want success", e.Status, e.Reason)
 	}
 	if s := k.session(run.Session.ID); s.Status != db.SessionDone || s.FilesChanged != 0 {
-		t.Errorf("the session is %s with %d files changed; want Done without the gate's litter", s.Status, s.FilesChanged)
+		t.Errorf("the session is %s with %d files changed; want Done without the gate's litter", s.Status,
+			s.FilesChanged)
 	}
 }
 
@@ -220,7 +239,9 @@ func TestAGateOnTheBranchSkipsUntilItMoves(t *testing.T) {
 		t.Errorf("the second run %s because %q; want it skipped", e.Status, e.Reason)
 	}
 	// Somebody's work reaches the default branch.
-	other := k.run("echo x > x.txt; git add -A; git -c user.name=x -c user.email=x@example.com commit -qm x; git push -q origin HEAD:main 2>/dev/null || git update-ref refs/heads/main HEAD", nil)
+	other := k.run(
+		"echo x > x.txt; git add -A; git -c user.name=x -c user.email=x@example.com commit -qm x; git push -q origin "+
+			"HEAD:main 2>/dev/null || git update-ref refs/heads/main HEAD", nil)
 	if e := k.ended(other); e.Status != db.Succeeded {
 		t.Fatalf("moving the branch %s: %s", e.Status, e.Reason)
 	}
@@ -240,14 +261,28 @@ func TestASuccessCheckThatIsNotMetFailsTheRunWithThatReason(t *testing.T) {
 		status       db.ExecutionStatus
 		reason       string
 	}{
-		{"text missing", "[[say half]]", func(in *automation.Input) { in.Success.Contains = "ALL DONE" }, db.Failed, "does not contain “ALL DONE”"},
-		{"text there", "[[say ALL DONE]]", func(in *automation.Input) { in.Success.Contains = "ALL DONE" }, db.Succeeded, ""},
-		{"no files", "[[say x]]", func(in *automation.Input) { in.Success.FilesChanged = true }, db.Failed, "no files changed"},
+		{"text missing", "[[say half]]", func(in *automation.Input) {
+			in.Success.Contains = "ALL DONE"
+		}, db.Failed, "does not contain “ALL DONE”"},
+		{"text there", "[[say ALL DONE]]", func(in *automation.Input) {
+			in.Success.Contains = "ALL DONE"
+		}, db.Succeeded, ""},
+		{"no files", "[[say x]]", func(in *automation.Input) {
+			in.Success.FilesChanged = true
+		}, db.Failed, "no files changed"},
 		{"files", "[[write a.txt|x]]", func(in *automation.Input) { in.Success.FilesChanged = true }, db.Succeeded, ""},
-		{"command fails", "[[write a.txt|x]]", func(in *automation.Input) { in.Success.Command = "grep -q y a.txt" }, db.Failed, "its success check was not met"},
-		{"command succeeds", "[[write a.txt|y]]", func(in *automation.Input) { in.Success.Command = "grep -q y a.txt" }, db.Succeeded, ""},
-		{"no pull request", "[[say x]]", func(in *automation.Input) { in.Success.PullRequest = true }, db.Failed, "no pull request was opened"},
-		{"nothing to do", "[[say NOTHING TO DO]]", func(in *automation.Input) { in.Success.FilesChanged = true }, db.Succeeded, ""},
+		{"command fails", "[[write a.txt|x]]", func(in *automation.Input) {
+			in.Success.Command = "grep -q y a.txt"
+		}, db.Failed, "its success check was not met"},
+		{"command succeeds", "[[write a.txt|y]]", func(in *automation.Input) {
+			in.Success.Command = "grep -q y a.txt"
+		}, db.Succeeded, ""},
+		{"no pull request", "[[say x]]", func(in *automation.Input) {
+			in.Success.PullRequest = true
+		}, db.Failed, "no pull request was opened"},
+		{"nothing to do", "[[say NOTHING TO DO]]", func(in *automation.Input) {
+			in.Success.FilesChanged = true
+		}, db.Succeeded, ""},
 	} {
 		e := k.ended(k.ask(tt.prompt, tt.change))
 		if e.Status != tt.status || !strings.Contains(e.Reason, tt.reason) || e.Neutral {
@@ -269,7 +304,9 @@ func TestASuccessCheckAsksTheForgeForAPullRequestThatNobodyTold(t *testing.T) {
 		want   db.ExecutionStatus
 	}{{true, db.Succeeded}, {false, db.Failed}} {
 		opened := filepath.Join(t.TempDir(), "opened")
-		run := k.run("until [ -e '"+opened+"' ]; do sleep 0.02; done", func(in *automation.Input) { in.Success.PullRequest = true })
+		run := k.run("until [ -e '"+opened+"' ]; do sleep 0.02; done", func(in *automation.Input) {
+			in.Success.PullRequest = true
+		})
 		if tt.opened {
 			g.pull(9, "carillon/"+run.Session.ID.String(), "open", false)
 		}
@@ -300,7 +337,8 @@ func TestASuccessCheckWhoseForgeCannotBeAskedIsNoFailureOfTheAutomation(t *testi
 		})
 		e := k.ended(run)
 		if e.Status != db.Failed || e.Neutral != tt.neutral {
-			t.Errorf("of a forge that answers %d the run %s because %q, neutral %t; want it failed, neutral %t", tt.status, e.Status, e.Reason, e.Neutral, tt.neutral)
+			t.Errorf("of a forge that answers %d the run %s because %q, neutral %t; want it failed, neutral %t",
+				tt.status, e.Status, e.Reason, e.Neutral, tt.neutral)
 		}
 	}
 	g.mu.Lock()
@@ -310,7 +348,8 @@ func TestASuccessCheckWhoseForgeCannotBeAskedIsNoFailureOfTheAutomation(t *testi
 		in.Name, in.Success.PullRequest, in.Success.FilesChanged = "Another check", true, true
 	})
 	if e := k.ended(run); e.Status != db.Failed || e.Neutral {
-		t.Errorf("a run that changed no file %s because %q, neutral %t; want a failure that counts", e.Status, e.Reason, e.Neutral)
+		t.Errorf("a run that changed no file %s because %q, neutral %t; want a failure that counts", e.Status, e.Reason,
+			e.Neutral)
 	}
 }
 
@@ -335,7 +374,8 @@ func TestAUsedUpBudgetOfARunStopsBetweenMessages(t *testing.T) {
 		t.Errorf("the agent got %d messages; want 1", n)
 	}
 	k.eventually("a note in the transcript", func() error {
-		if text := k.transcript(run.Session.ID); !strings.Contains(text, "Code Review was left out: its budget of $1.00 a run is used up") {
+		if text := k.transcript(run.Session.ID); !strings.Contains(text,
+			"Code Review was left out: its budget of $1.00 a run is used up") {
 			return fmt.Errorf("the transcript is %q", text)
 		}
 		return nil
@@ -351,8 +391,10 @@ func TestABudgetThatIsUsedUpStopsAMessageAtWork(t *testing.T) {
 		in.Budget = spec.Budget{Run: spec.Limits{Money: 1, Turns: 1}}
 	})
 	e := k.ended(run)
-	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 2 || !strings.Contains(e.Reason, "its budget of $1.00 a run is used up") {
-		t.Errorf("the run %s because %q (%s, neutral %t, $%g); want it stopped by its budget", e.Status, e.Reason, e.ErrorClass, e.Neutral, e.CostUSD)
+	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 2 ||
+		!strings.Contains(e.Reason, "its budget of $1.00 a run is used up") {
+		t.Errorf("the run %s because %q (%s, neutral %t, $%g); want it stopped by its budget", e.Status, e.Reason,
+			e.ErrorClass, e.Neutral, e.CostUSD)
 	}
 	if turns := k.turns(run); len(turns) != 1 || turns[0].CostUSD != 2 || turns[0].Priced || turns[0].Counted {
 		t.Errorf("the message is %+v; want it to have cost $2 at least", turns)
@@ -363,8 +405,10 @@ func TestMinutesThatAreUsedUpStopAnAgentAtWorkWithoutAFailure(t *testing.T) {
 	k, _ := setupAgent(t)
 	run := k.run("sleep 6000", func(in *automation.Input) { in.Budget = spec.Budget{Run: spec.Limits{Minutes: 0.01}} })
 	e := k.ended(run)
-	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || !strings.Contains(e.Reason, "its budget of") {
-		t.Errorf("the run %s because %q (%s, neutral %t); want it stopped by its budget", e.Status, e.Reason, e.ErrorClass, e.Neutral)
+	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget ||
+		!strings.Contains(e.Reason, "its budget of") {
+		t.Errorf("the run %s because %q (%s, neutral %t); want it stopped by its budget", e.Status, e.Reason,
+			e.ErrorClass, e.Neutral)
 	}
 	a, err := db.AutomationByID(t.Context(), k.db, e.AutomationID)
 	check(t, err)
@@ -384,11 +428,13 @@ func TestAPassGoesOnAfterARestartWithTheRunsOwnAnswer(t *testing.T) {
 		return nil
 	})
 	k.stop()
-	_, err := k.db.NewRaw("UPDATE turns SET prompt = '[[say fine]][[say REVIEW: OK]]' WHERE kind = 'review'").Exec(t.Context())
+	_, err := k.db.NewRaw("UPDATE turns SET prompt = '[[say fine]][[say REVIEW: OK]]' WHERE kind = 'review'").
+		Exec(t.Context())
 	check(t, err)
 	old := k.runner
 	k.runner = &Runner{
-		DB: old.DB, Rules: old.Rules, Store: &workspace.Store{Root: old.Store.Root}, Providers: old.Providers, Worker: old.Worker, Max: old.Max,
+		DB: old.DB, Rules: old.Rules, Store: &workspace.Store{Root: old.Store.Root}, Providers: old.Providers,
+		Worker: old.Worker, Max: old.Max,
 		Data: old.Data, Now: old.Now, Log: old.Log,
 	}
 	k.start()
@@ -396,7 +442,8 @@ func TestAPassGoesOnAfterARestartWithTheRunsOwnAnswer(t *testing.T) {
 	if e.Status != db.Succeeded || e.Answer != "Written." {
 		t.Errorf("the run %s with %q because %q; want its own answer", e.Status, e.Answer, e.Reason)
 	}
-	if turns := k.turns(run); len(turns) != 2 || turns[1].Answer != "fine\nREVIEW: OK" || strings.Count(strings.Join(messages(), "\n"), "[[say Written.]]") != 1 {
+	if turns := k.turns(run); len(turns) != 2 || turns[1].Answer != "fine\nREVIEW: OK" ||
+		strings.Count(strings.Join(messages(), "\n"), "[[say Written.]]") != 1 {
 		t.Errorf("the messages are %+v; the agent got %q", turns, messages())
 	}
 	if entries, err := os.ReadDir(filepath.Join(old.Data, "runs")); err != nil || len(entries) != 0 {

@@ -28,8 +28,8 @@ import (
 	"carillon/db"
 )
 
-// Deliverer sends copies of notices to people: by e-mail, and to their webhooks. Any number of processes may do so on one
-// database. Nothing waits for it: a copy is a row, written with its notice. Its fields are set once, in main.
+// Deliverer sends copies of notices to people: by e-mail, and to their webhooks. Any number of processes may do so on
+// one database. Nothing waits for it: a copy is a row, written with its notice. Its fields are set once, in main.
 type Deliverer struct {
 	DB    *db.DB
 	Rules *automation.Service // sets aside what cannot be dealt with
@@ -86,9 +86,10 @@ func (d *Deliverer) Expire(ctx context.Context) error {
 	return db.ExpireCopies(ctx, d.DB, now.Add(-giveUpAfter), now)
 }
 
-// deliver sends the copies of a channel until no more is due, of each person one at a time: whoever's receiver is slow delays
-// nobody else's copies. No transaction is open meanwhile.
-func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel, send func(context.Context, *db.ClaimedCopy) error) error {
+// deliver sends the copies of a channel until no more is due, of each person one at a time: whoever's receiver is slow
+// delays nobody else's copies. No transaction is open meanwhile.
+func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel,
+	send func(context.Context, *db.ClaimedCopy) error) error {
 	at := atWork{people: map[uuid.UUID]bool{}, freed: make(chan struct{}, 1)}
 	for {
 		people := at.now()
@@ -109,10 +110,13 @@ func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel, send fu
 			c := &list[i]
 			row := automation.Row{Key: c.ID.String(), About: "the " + string(channel) + " copy of a notice"}
 			at.begin(c.UserID, func() error {
-				// What was sent must be recorded even when this process is told to stop just now, as long as the copy is its own.
+				// What was sent must be recorded even when this process is told to stop just now, as long as the copy
+				// is its own.
 				recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimFor)
 				defer cancel()
-				return round.Deal(recording, row, func(recording context.Context) error { return d.attempt(ctx, recording, c, send) })
+				return round.Deal(recording, row, func(recording context.Context) error {
+					return d.attempt(ctx, recording, c, send)
+				})
 			})
 		}
 		select {
@@ -165,13 +169,15 @@ type gone struct{ reason string }
 func (g *gone) Error() string { return g.reason }
 
 // attempt sends one copy, until ctx is over, and records what became of it, until recording is.
-func (d *Deliverer) attempt(ctx, recording context.Context, c *db.ClaimedCopy, send func(context.Context, *db.ClaimedCopy) error) error {
+func (d *Deliverer) attempt(ctx, recording context.Context, c *db.ClaimedCopy,
+	send func(context.Context, *db.ClaimedCopy) error) error {
 	err := error(&gone{"it is not wanted any more"})
 	if c.Wanted {
 		err = send(ctx, c)
 		crash.Here(crash.CopySent)
 	}
-	if err != nil && ctx.Err() != nil { // this process stops: that says nothing about the copy, which is tried again soon
+	if err != nil && ctx.Err() != nil {
+		// this process stops: that says nothing about the copy, which is tried again soon
 		c.Status, c.NextAttemptAt = db.CopyQueued, d.Now().Add(pauses[0])
 		return db.EndCopy(recording, d.DB, &c.Copy)
 	}
@@ -181,10 +187,13 @@ func (d *Deliverer) attempt(ctx, recording context.Context, c *db.ClaimedCopy, s
 		c.Status, c.SentAt, c.LastError = db.CopySent, d.Now(), ""
 	case errors.As(err, &final), c.Attempts > len(pauses):
 		c.Status, c.LastError = db.CopyFailed, oneLine(err.Error(), 300)
-		d.Log.Warn("give up a copy of a notice", "channel", c.Channel, "delivery", c.ID, "user", c.UserID, "attempts", c.Attempts, "err", c.LastError)
+		d.Log.Warn("give up a copy of a notice", "channel", c.Channel, "delivery", c.ID, "user", c.UserID, "attempts",
+			c.Attempts, "err", c.LastError)
 	default:
-		c.Status, c.LastError, c.NextAttemptAt = db.CopyQueued, oneLine(err.Error(), 300), d.Now().Add(pauses[c.Attempts-1])
-		d.Log.Info("send a copy of a notice again later", "channel", c.Channel, "delivery", c.ID, "attempts", c.Attempts, "at", c.NextAttemptAt, "err", c.LastError)
+		c.Status, c.LastError, c.NextAttemptAt = db.CopyQueued, oneLine(err.Error(), 300),
+			d.Now().Add(pauses[c.Attempts-1])
+		d.Log.Info("send a copy of a notice again later", "channel", c.Channel, "delivery", c.ID, "attempts",
+			c.Attempts, "at", c.NextAttemptAt, "err", c.LastError)
 	}
 	if err := db.EndCopy(recording, d.DB, &c.Copy); err != nil {
 		return err
@@ -223,7 +232,8 @@ func (d *Deliverer) text(c *db.ClaimedCopy) string {
 	}
 	line("Pull request", c.Link)
 	line("In your inbox", d.link("inbox", c.NotificationID))
-	b.WriteString("\nYou get this because your profile asks for copies by e-mail: " + d.PublicURL.JoinPath("settings", "profile").String() + "\n")
+	b.WriteString("\nYou get this because your profile asks for copies by e-mail: " + d.PublicURL.JoinPath("settings",
+		"profile").String() + "\n")
 	return b.String()
 }
 
@@ -248,7 +258,10 @@ func (d *Deliverer) webhook(ctx context.Context, c *db.ClaimedCopy) error {
 	if err != nil {
 		return errors.New("the secret of the webhook cannot be opened; renew it in your profile")
 	}
-	m := message{Type: c.Kind, Title: c.Title, Body: c.Body, Automation: c.Automation, URL: d.link("inbox", c.NotificationID), CreatedAt: c.ToldAt.UTC()}
+	m := message{
+		Type: c.Kind, Title: c.Title, Body: c.Body, Automation: c.Automation, URL: d.link("inbox", c.NotificationID),
+		CreatedAt: c.ToldAt.UTC(),
+	}
 	if c.AutomationID != uuid.Nil {
 		m.URL = d.link("automations", c.AutomationID)
 	}
@@ -280,8 +293,9 @@ func (d *Deliverer) webhook(ctx context.Context, c *db.ClaimedCopy) error {
 		}
 		return err
 	}
-	defer res.Body.Close()                                          //nolint:errcheck // nothing was written
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer)) // an answer that breaks off has its status all the same
+	defer res.Body.Close() //nolint:errcheck // nothing was written
+	// an answer that breaks off has its status all the same
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer))
 	switch {
 	case res.StatusCode >= 200 && res.StatusCode <= 299:
 		return nil

@@ -47,7 +47,8 @@ func TestACopyIsMadeForEachChannelThatItsPersonChose(t *testing.T) {
 
 func TestKindsThatWereSwitchedOffHaveNoCopies(t *testing.T) {
 	p := setupPost(t)
-	_, err := p.accounts.UpdateNotices(t.Context(), p.mira, account.NoticesInput{Email: true, Kinds: []string{"skipped"}})
+	_, err := p.accounts.UpdateNotices(t.Context(), p.mira,
+		account.NoticesInput{Email: true, Kinds: []string{"skipped"}})
 	check(t, err)
 	p.tell(nil)
 	if n := len(p.copies()); n != 0 {
@@ -74,7 +75,9 @@ func TestACopyGoesWithTheTransactionOfItsNotice(t *testing.T) {
 	p := setupPost(t)
 	p.wants(true, "")
 	err := p.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.InsertNotifications(ctx, tx, []db.Notification{{ID: db.NewID(), UserID: p.mira.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: p.clock()}})
+		_, err := db.InsertNotifications(ctx, tx, []db.Notification{{
+			ID: db.NewID(), UserID: p.mira.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: p.clock(),
+		}})
 		check(t, err)
 		return io.ErrUnexpectedEOF
 	})
@@ -98,8 +101,9 @@ func TestWebhooksGetTheNoticeSignedByStandardWebhooks(t *testing.T) {
 	var m map[string]any
 	check(t, json.Unmarshal([]byte(calls[0].body), &m))
 	want := map[string]any{
-		"type": "disabled", "title": "Audit was disabled", "body": "3 runs in a row failed.", "automation": "Nightly\r\naudit <b>",
-		"url": "https://carillon.example.com/automations/" + a.String(), "created_at": "2026-11-23T12:00:00Z",
+		"type": "disabled", "title": "Audit was disabled", "body": "3 runs in a row failed.",
+		"automation": "Nightly\r\naudit <b>",
+		"url":        "https://carillon.example.com/automations/" + a.String(), "created_at": "2026-11-23T12:00:00Z",
 	}
 	if fmt.Sprint(m) != fmt.Sprint(want) {
 		t.Errorf("posted %v; want %v", m, want)
@@ -114,10 +118,12 @@ func TestWebhooksGetTheNoticeSignedByStandardWebhooks(t *testing.T) {
 	if h.Get("webhook-attempt") != "1" {
 		t.Errorf("the attempt says its number as %q; want 1", h.Get("webhook-attempt"))
 	}
-	if h.Get("webhook-id") != "msg_"+p.only().ID.String() || h.Get("webhook-timestamp") != fmt.Sprint(p.clock().Unix()) || h.Get("Content-Type") != "application/json" {
+	if h.Get("webhook-id") != "msg_"+p.only().ID.String() ||
+		h.Get("webhook-timestamp") != fmt.Sprint(p.clock().Unix()) || h.Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v", h)
 	}
-	if c := p.only(); c.Status != db.CopySent || !c.SentAt.Equal(p.clock()) || c.NotificationID != n.ID || c.LastError != "" {
+	if c := p.only(); c.Status != db.CopySent || !c.SentAt.Equal(p.clock()) || c.NotificationID != n.ID ||
+		c.LastError != "" {
 		t.Errorf("the copy is %+v; want it sent", c)
 	}
 	check(t, p.Webhooks(t.Context()))
@@ -132,8 +138,10 @@ func TestACopyIsTriedAgainAfterGrowingPausesAndThenGivenUp(t *testing.T) {
 	p.wants(false, r.URL+"/T0PSECRET")
 	p.tell(nil)
 	check(t, p.Webhooks(t.Context()))
-	for i, pause := range []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 12 * time.Hour} {
-		if c := p.only(); c.Status != db.CopyQueued || c.Attempts != i+1 || !c.NextAttemptAt.Equal(p.clock().Add(pause)) || c.LastError != "the webhook answered 500" {
+	for i, pause := range []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour,
+		12 * time.Hour} {
+		if c := p.only(); c.Status != db.CopyQueued || c.Attempts != i+1 ||
+			!c.NextAttemptAt.Equal(p.clock().Add(pause)) || c.LastError != "the webhook answered 500" {
 			t.Fatalf("after attempt %d: %+v; want the next one in %v", i+1, c, pause)
 		}
 		p.later(pause - time.Second)
@@ -203,7 +211,8 @@ func TestARedirectOfAWebhookIsAFailure(t *testing.T) {
 	p.wants(false, r.URL)
 	p.tell(nil)
 	check(t, p.Webhooks(t.Context()))
-	if c := p.only(); c.Status != db.CopyQueued || !strings.Contains(c.LastError, "308; redirects are not followed") || len(target.got()) != 0 {
+	if c := p.only(); c.Status != db.CopyQueued || !strings.Contains(c.LastError, "308; redirects are not followed") ||
+		len(target.got()) != 0 {
 		t.Errorf("got %+v and %d calls to where it points", c, len(target.got()))
 	}
 }
@@ -212,11 +221,13 @@ func TestAWebhookInAPrivateNetworkIsRefusedWhenConnecting(t *testing.T) {
 	p := setupPost(t)
 	r := newReceiver(t, nil)
 	p.HTTP = outbound.Policy{}.Client(patience)
-	p.wants(false, strings.Replace(r.URL, "127.0.0.1", "localhost", 1)+"/T0PSECRET") // as a name does that came to lead here after it was saved
+	// as a name does that came to lead here after it was saved
+	p.wants(false, strings.Replace(r.URL, "127.0.0.1", "localhost", 1)+"/T0PSECRET")
 	p.tell(nil)
 	check(t, p.Webhooks(t.Context()))
 	c := p.only()
-	if len(r.got()) != 0 || !strings.Contains(c.LastError, "is not an address of the public internet") || strings.Contains(c.LastError+p.log.String(), "T0PSECRET") {
+	if len(r.got()) != 0 || !strings.Contains(c.LastError, "is not an address of the public internet") ||
+		strings.Contains(c.LastError+p.log.String(), "T0PSECRET") {
 		t.Errorf("%d calls, and the copy is %+v", len(r.got()), c)
 	}
 }
@@ -358,7 +369,8 @@ func TestSomebodyDeactivatedGetsNoCopies(t *testing.T) {
 	r := newReceiver(t, nil)
 	p.wants(false, r.URL)
 	p.tell(nil)
-	_, err := p.DB.NewUpdate().Table("users").Set("deactivated_at = ?", p.clock()).Where("id = ?", p.mira.ID).Exec(t.Context())
+	_, err := p.DB.NewUpdate().Table("users").Set("deactivated_at = ?", p.clock()).Where("id = ?", p.mira.ID).
+		Exec(t.Context())
 	check(t, err)
 	check(t, p.Webhooks(t.Context()))
 	if c := p.only(); c.Status != db.CopyFailed || len(r.got()) != 0 {
@@ -429,7 +441,10 @@ func TestADeadMailServerDelaysNoRun(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	p.Mail = &Mail{Server: &url.URL{Scheme: "smtp", Host: dead.Addr().String()}, From: netmail.Address{Address: "carillon@example.com"}, patience: patience}
+	p.Mail = &Mail{
+		Server: &url.URL{Scheme: "smtp", Host: dead.Addr().String()},
+		From:   netmail.Address{Address: "carillon@example.com"}, patience: patience,
+	}
 	p.wants(true, "")
 	p.tell(nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -451,7 +466,9 @@ func TestADeadMailServerDelaysNoRun(t *testing.T) {
 	quick, done := context.WithTimeout(t.Context(), patience)
 	defer done()
 	lease := db.Lease{Session: list[0].ID, Worker: list[0].Worker, Fence: list[0].Fence}
-	if err := p.rules.Finish(quick, lease, automation.Outcome{Status: db.Failed, Reason: "exit 1", Class: "agent"}); err != nil {
+	if err := p.rules.Finish(quick, lease, automation.Outcome{
+		Status: db.Failed, Reason: "exit 1", Class: "agent",
+	}); err != nil {
 		t.Errorf("while the mail server is silent, finishing a run says %v", err)
 	}
 	if n := len(p.copies()); n != 2 {

@@ -13,9 +13,11 @@ import (
 	"carillon/db"
 )
 
-// A gate is judged before an agent begins, and takes no agent's place. It has a worktree of its own, which goes when it has opened.
+// A gate is judged before an agent begins, and takes no agent's place. It has a worktree of its own, which goes when it
+// has opened.
 
-// gate judges whether the run of a session may begin, and notes that it has passed if so. Else it says how the run ends.
+// gate judges whether the run of a session may begin, and notes that it has passed if so. Else it says how the run
+// ends.
 func (w *work) gate(ctx context.Context, ws *db.Workspace, environment automation.Environment) automation.Outcome {
 	e := w.execution
 	if e == nil || !e.Snapshot.Gate.Set() {
@@ -75,8 +77,8 @@ func (w *work) pass() automation.Outcome {
 	return automation.Outcome{}
 }
 
-// leaveGate removes the worktree in which the gate was judged, with its branch. Nothing of it is to come back, and the run may
-// begin on any worker.
+// leaveGate removes the worktree in which the gate was judged, with its branch. Nothing of it is to come back, and the
+// run may begin on any worker.
 func (w *work) leaveGate(ctx context.Context) error {
 	if w.session.Branch == "" {
 		return nil
@@ -88,7 +90,8 @@ func (w *work) leaveGate(ctx context.Context) error {
 	return nil
 }
 
-// shell is the provider by which the commands of gates and success checks run. Its id is empty where this worker has none.
+// shell is the provider by which the commands of gates and success checks run. Its id is empty where this worker has
+// none.
 func (r *Runner) shell() (shell agent.Provider) {
 	for _, p := range r.Providers() {
 		if p.Driver == agent.DriverShell {

@@ -163,14 +163,16 @@ func TestARunGoesToAnyFreeWorkerAfterItsGate(t *testing.T) {
 	e := other.ended(run)
 	s := other.session(run.Session.ID)
 	if e.Status != db.Succeeded || s.Worker != "other" || s.FilesChanged != 0 || s.NotSaved != "" {
-		t.Errorf("it is %s on %q with %d files changed and %q not saved: %s", e.Status, s.Worker, s.FilesChanged, s.NotSaved, e.Reason)
+		t.Errorf("it is %s on %q with %d files changed and %q not saved: %s", e.Status, s.Worker, s.FilesChanged,
+			s.NotSaved, e.Reason)
 	}
 	if strings.Contains(e.Answer, "litter") {
 		t.Errorf("it began with what the gate left: %s", e.Answer)
 	}
 }
 
-// workerURL is the variable by which this test binary is told to be a worker on a database, and workerData where its data is.
+// workerURL is the variable by which this test binary is told to be a worker on a database, and workerData where its
+// data is.
 const (
 	workerURL  = "CARILLON_TEST_WORKER"
 	workerData = "CARILLON_TEST_WORKER_DATA"
@@ -186,10 +188,14 @@ func workUntilKilled(url string) int {
 	data, log := os.Getenv(workerData), slog.New(slog.DiscardHandler)
 	rules := &automation.Service{
 		DB: d, Now: time.Now, Log: log,
-		Providers: func() []automation.Provider { return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}} },
+		Providers: func() []automation.Provider {
+			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		},
 	}
 	r := &Runner{
-		DB: d, Rules: rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider { return agent.Catalogue()[:1] },
+		DB: d, Rules: rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider {
+			return agent.Catalogue()[:1]
+		},
 		Worker: "killed", Max: 1, Data: data, Now: time.Now, Log: log,
 	}
 	r.Init()
@@ -222,8 +228,10 @@ func TestAGateWhoseWorkerIsKilledIsJudgedAgainByAnother(t *testing.T) {
 	if s.Worker != "killed" || !s.AtGate || s.Status != db.SessionInProgress {
 		t.Fatalf("at the gate the session is %s on %q", s.Status, s.Worker)
 	}
-	check(t, db.SaveWorker(t.Context(), d, &db.Worker{ID: "killed", Name: "killed", SeenAt: time.Now(), Places: 1})) // it was seen a moment ago
-	_, err = d.NewRaw("UPDATE sessions SET lease_until = now() - interval '1 second' WHERE id = ?", s.ID).Exec(t.Context())
+	// it was seen a moment ago
+	check(t, db.SaveWorker(t.Context(), d, &db.Worker{ID: "killed", Name: "killed", SeenAt: time.Now(), Places: 1}))
+	_, err = d.NewRaw("UPDATE sessions SET lease_until = now() - interval '1 second' WHERE id = ?", s.ID).
+		Exec(t.Context())
 	check(t, err)
 	n, err := k.rules.Interrupt(t.Context(), Resumable(k.runner.Providers))
 	if err != nil || n != 1 {
@@ -236,8 +244,10 @@ func TestAGateWhoseWorkerIsKilledIsJudgedAgainByAnother(t *testing.T) {
 	k.start()
 	e := k.ended(run)
 	s = k.session(run.Session.ID)
-	if e.Status != db.Succeeded || strings.Contains(e.Answer, "litter") || s.Worker != "test" || s.NotSaved != "" || s.FilesChanged != 0 {
-		t.Errorf("it is %s on %q with %q, %d files changed, %q not saved: %s", e.Status, s.Worker, e.Answer, s.FilesChanged, s.NotSaved, e.Reason)
+	if e.Status != db.Succeeded || strings.Contains(e.Answer, "litter") || s.Worker != "test" || s.NotSaved != "" ||
+		s.FilesChanged != 0 {
+		t.Errorf("it is %s on %q with %q, %d files changed, %q not saved: %s", e.Status, s.Worker, e.Answer,
+			s.FilesChanged, s.NotSaved, e.Reason)
 	}
 	if got := k.kinds(); len(got) != 0 {
 		t.Errorf("people were told %v; want nothing", got)

@@ -25,7 +25,8 @@ func TestTheRepositorysInstructionFileIsHandedToWhoDoesNotReadIt(t *testing.T) {
 	}
 	for _, kind := range []db.TurnKind{db.PromptTurn, db.ReviewTurn} {
 		turn.Kind = kind
-		if got := w.instructions(claude, tree, turn); !strings.Contains(got, "You are kind.") || !strings.Contains(got, "Of CLAUDE.md") || strings.Contains(got, "AGENTS") {
+		if got := w.instructions(claude, tree, turn); !strings.Contains(got, "You are kind.") ||
+			!strings.Contains(got, "Of CLAUDE.md") || strings.Contains(got, "AGENTS") {
 			t.Errorf("Claude Code is told %q", got)
 		}
 		if got := w.instructions(codex, tree, turn); got != "You are kind." { // it reads the file by itself

@@ -17,7 +17,8 @@ func command(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=Ada",
+		"GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("git %v: %v: %s", args, err, out)
@@ -32,7 +33,8 @@ func put(t *testing.T, dir, name, text string) {
 	check(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+const pointer = "version https://git-lfs.github.com/spec/v1\noid " +
+	"sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 
 func TestRunsBearRepositoriesOfEveryKind(t *testing.T) {
 	for _, tt := range []struct {
@@ -63,7 +65,8 @@ func TestRunsBearRepositoriesOfEveryKind(t *testing.T) {
 				command(t, work, "commit", "-qm", "Add a part")
 				command(t, work, "push", "-q", "origin", "HEAD:main")
 			},
-			"ls -A part | wc -l; git submodule status | cut -c1; echo more >> README.md", "0\n-\n", 1, []string{"+more"},
+			"ls -A part | wc -l; git submodule status | cut -c1; echo more >> README.md", "0\n-\n", 1,
+			[]string{"+more"},
 		},
 		{
 			"pointers of large files", func(t *testing.T, _, work string) {
@@ -97,7 +100,8 @@ func TestRunsBearRepositoriesOfEveryKind(t *testing.T) {
 			command(t, work, "commit", "-qm", "Begin")
 			command(t, work, "push", "-q", "origin", "main")
 			tt.prepare(t, bare, work)
-			w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Of a kind", GitURL: bare, DefaultBranch: "main"})
+			w, err := k.rules.CreateWorkspace(t.Context(), k.actor,
+				automation.WorkspaceInput{Name: "Of a kind", GitURL: bare, DefaultBranch: "main"})
 			check(t, err)
 			k.workspace = w.ID
 			run := k.run(tt.script, nil)
@@ -126,12 +130,16 @@ func TestAHundredThousandEventsAreTakenAndBounded(t *testing.T) {
 	k := prepare(t)
 	dir := t.TempDir()
 	put(t, dir, "stream", `{"type":"thread.started","thread_id":"t"}`+"\n"+
-		strings.Repeat(`{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"a piece "}}`+"\n", 100_000)+
-		`{"type":"item.completed","item":{"id":"z","type":"agent_message","text":"the last piece"}}`+"\n"+`{"type":"turn.completed","usage":{"input_tokens":1}}`+"\n")
+		strings.Repeat(`{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"a piece "}}`+"\n",
+			100_000)+
+		`{"type":"item.completed","item":{"id":"z","type":"agent_message","text":"the last piece"}}`+"\n"+
+		`{"type":"turn.completed","usage":{"input_tokens":1}}`+"\n")
 	put(t, dir, "agent", "#!/bin/sh\ncat >/dev/null\nexec cat "+filepath.Join(dir, "stream")+"\n")
 	check(t, os.Chmod(filepath.Join(dir, "agent"), 0o700)) //nolint:gosec // a program
 	k.runner.Providers = func() []agent.Provider {
-		return []agent.Provider{{ID: "many", Name: "Many", Driver: agent.DriverCodex, Command: []string{filepath.Join(dir, "agent")}}}
+		return []agent.Provider{{
+			ID: "many", Name: "Many", Driver: agent.DriverCodex, Command: []string{filepath.Join(dir, "agent")},
+		}}
 	}
 	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "many", Name: "Many"}} }
 	k.start()
@@ -141,11 +149,13 @@ func TestAHundredThousandEventsAreTakenAndBounded(t *testing.T) {
 		t.Fatalf("it %s: %s, and answered %.200q", e.Status, e.Reason, e.Answer)
 	}
 	var rows, bytes int64
-	check(t, k.db.NewRaw("SELECT count(*), sum(length(body::text)) FROM session_events WHERE session_id = ?", run.Session.ID).Scan(t.Context(), &rows, &bytes))
+	check(t, k.db.NewRaw("SELECT count(*), sum(length(body::text)) FROM session_events WHERE session_id = ?",
+		run.Session.ID).Scan(t.Context(), &rows, &bytes))
 	if rows == 0 || bytes > 2*int64(keep.all) {
 		t.Errorf("%d rows of %d KiB are kept; want at most %d KiB", rows, bytes>>10, 2*keep.all>>10)
 	}
-	if text := k.transcript(run.Session.ID); !strings.HasPrefix(text, "a piece") || !strings.HasSuffix(text, "the last piece") {
+	if text := k.transcript(run.Session.ID); !strings.HasPrefix(text, "a piece") ||
+		!strings.HasSuffix(text, "the last piece") {
 		t.Errorf("the transcript lost its beginning or its end: %.40q … %q", text, text[max(0, len(text)-40):])
 	}
 }

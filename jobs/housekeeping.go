@@ -50,8 +50,13 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 	}
 	round := r.Rules.Round(db.TaskWorktrees)
 	for _, session := range list {
-		row := automation.Row{Key: session.ID.String(), About: "the worktree of the session " + session.Title, Workspace: session.WorkspaceID}
-		if err := round.Deal(ctx, row, func(ctx context.Context) error { return r.sweepWorktree(ctx, &session, now) }); err != nil {
+		row := automation.Row{
+			Key: session.ID.String(), About: "the worktree of the session " + session.Title,
+			Workspace: session.WorkspaceID,
+		}
+		if err := round.Deal(ctx, row, func(ctx context.Context) error {
+			return r.sweepWorktree(ctx, &session, now)
+		}); err != nil {
 			return err
 		}
 	}
@@ -70,8 +75,10 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 // sweepWorktree removes the worktree of one closed session.
 func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now time.Time) error {
 	noted := false
-	// Noted first: who opens the session again meanwhile finds that its worktree is to be made anew. Who did so before keeps it.
-	err := r.Store.RemoveIf(ctx, session.WorkspaceID.String(), session.ID.String(), session.Changed() || session.ChangesAt.IsZero(),
+	// Noted first: who opens the session again meanwhile finds that its worktree is to be made anew. Who did so before
+	// keeps it.
+	err := r.Store.RemoveIf(ctx, session.WorkspaceID.String(), session.ID.String(), session.Changed() ||
+		session.ChangesAt.IsZero(),
 		func(ctx context.Context) (goes bool, err error) {
 			ctx, cancel := context.WithTimeout(ctx, tryWithin)
 			defer cancel()
@@ -91,10 +98,12 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 	return errors.Join(err, db.KeepWorktree(noting, r.DB, session.ID))
 }
 
-// sweepOrphans removes what this worker has of sessions of which it needs nothing any more: those that are not there any more,
-// those whose removal a process began that died, and those that went on elsewhere before anything was noted here.
+// sweepOrphans removes what this worker has of sessions of which it needs nothing any more: those that are not there
+// any more, those whose removal a process began that died, and those that went on elsewhere before anything was noted
+// here.
 func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) error {
-	held, unread := r.Store.Inventory(ctx) // of a repository that cannot be read the others' sessions are dealt with all the same
+	// of a repository that cannot be read the others' sessions are dealt with all the same
+	held, unread := r.Store.Inventory(ctx)
 	if len(held) == 0 {
 		return unread
 	}
@@ -105,9 +114,10 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 		case err == nil:
 			byID[id], ids = h, append(ids, id)
 		case h.Folder: // nobody's
-			if err := r.deal(ctx, round, automation.Row{Key: h.Session, About: "the orphaned worktree " + h.Session}, func(ctx context.Context) error {
-				return r.Store.Remove(ctx, uuid.Nil.String(), h.Session, true)
-			}); err != nil {
+			if err := r.deal(ctx, round, automation.Row{Key: h.Session, About: "the orphaned worktree " + h.Session},
+				func(ctx context.Context) error {
+					return r.Store.Remove(ctx, uuid.Nil.String(), h.Session, true)
+				}); err != nil {
 				return err
 			}
 		}
@@ -149,7 +159,8 @@ func (r *Runner) letGo(ctx context.Context, u db.Unneeded, h workspace.Holding) 
 }
 
 // deal deals with one thing in this worker's data folder, unless it rests.
-func (r *Runner) deal(ctx context.Context, round *automation.Round, row automation.Row, deal func(ctx context.Context) error) error {
+func (r *Runner) deal(ctx context.Context, round *automation.Round, row automation.Row,
+	deal func(ctx context.Context) error) error {
 	row.Key = r.Worker + " " + row.Key
 	if rests, err := round.Rests(ctx, row.Key); err != nil || rests {
 		return err
@@ -165,7 +176,9 @@ func (r *Runner) tidy(ctx context.Context) error {
 	}
 	round := r.Rules.Round(db.TaskPack)
 	for _, w := range list {
-		row := automation.Row{Key: w.ID.String(), About: "packing the repository of the workspace " + w.Name, Workspace: w.ID}
+		row := automation.Row{
+			Key: w.ID.String(), About: "packing the repository of the workspace " + w.Name, Workspace: w.ID,
+		}
 		if err := r.deal(ctx, round, row, func(ctx context.Context) error {
 			err := r.Store.Tidy(ctx, w.ID.String())
 			if errors.Is(err, workspace.ErrNoMirror) {
@@ -181,7 +194,9 @@ func (r *Runner) tidy(ctx context.Context) error {
 		return err
 	}
 	for _, id := range gone {
-		if err := r.deal(ctx, round, automation.Row{Key: id.String(), About: "the repository of a workspace that was removed"}, func(ctx context.Context) error {
+		if err := r.deal(ctx, round, automation.Row{
+			Key: id.String(), About: "the repository of a workspace that was removed",
+		}, func(ctx context.Context) error {
 			return r.Store.Drop(ctx, id.String())
 		}); err != nil {
 			return err

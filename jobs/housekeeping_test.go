@@ -38,7 +38,8 @@ func TestWorktreesOfClosedSessionsGoAtOnceIfCleanElseAfterSevenDays(t *testing.T
 		}
 		return nil
 	})
-	_, err := k.db.ExecContext(t.Context(), "UPDATE sessions SET changes_at = NULL, files_changed = 0 WHERE id = '"+unknown.Session.ID.String()+"'")
+	_, err := k.db.ExecContext(t.Context(), "UPDATE sessions SET changes_at = NULL, files_changed = 0 WHERE id = '"+
+		unknown.Session.ID.String()+"'")
 	check(t, err)
 	expect := func(when string, want map[*automation.Run]bool) {
 		t.Helper()
@@ -67,7 +68,9 @@ func TestWorktreesOfClosedSessionsGoAtOnceIfCleanElseAfterSevenDays(t *testing.T
 func TestAReopenedSessionDoesNotCountTheCommitsOfOthers(t *testing.T) {
 	k := setup(t)
 	remote := repository(t)
-	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Shared", GitURL: remote, DefaultBranch: "main"})
+	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{
+		Name: "Shared", GitURL: remote, DefaultBranch: "main",
+	})
 	check(t, err)
 	run := k.run("true", func(in *automation.Input) {
 		in.Workspace, in.SessionType = ws.ID.String(), "chat"
@@ -82,7 +85,8 @@ func TestAReopenedSessionDoesNotCountTheCommitsOfOthers(t *testing.T) {
 	check(t, k.runner.sweepWorktrees(t.Context(), time.Now()))
 	colleague := t.TempDir()
 	for _, args := range [][]string{
-		{"clone", "-q", "-b", "main", remote, colleague}, {"-C", colleague, "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-q", "--allow-empty", "-m", "Of a colleague"},
+		{"clone", "-q", "-b", "main", remote, colleague}, {"-C", colleague, "-c", "user.name=Ada", "-c",
+			"user.email=ada@example.com", "commit", "-q", "--allow-empty", "-m", "Of a colleague"},
 		{"-C", colleague, "push", "-q", "origin", "HEAD:main"},
 	} {
 		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
@@ -129,7 +133,10 @@ func TestAWorkerSweepsItsOwnFolderAlone(t *testing.T) {
 		}
 		return nil
 	})
-	other := &Runner{DB: k.db, Rules: k.rules, Store: k.runner.Store, Worker: "another", Data: k.runner.Data, Now: time.Now, Log: k.runner.Log}
+	other := &Runner{
+		DB: k.db, Rules: k.rules, Store: k.runner.Store, Worker: "another", Data: k.runner.Data, Now: time.Now,
+		Log: k.runner.Log,
+	}
 	check(t, other.sweepWorktrees(t.Context(), time.Now()))
 	if s := k.session(run.Session.ID); !s.WorktreeRemovedAt.IsZero() {
 		t.Error("another worker says that it removed the worktree")
@@ -213,7 +220,8 @@ func TestTheSweepRemovesAWorktreeThatWasNotNotedBeforeTheSessionWentElsewhere(t 
 	}
 	changed := k.run("echo x > new.txt", nil)
 	k.ended(changed)
-	_, err = k.db.ExecContext(t.Context(), "UPDATE sessions SET worker = 'another' WHERE id = ?", changed.Session.ID.String())
+	_, err = k.db.ExecContext(t.Context(), "UPDATE sessions SET worker = 'another' WHERE id = ?",
+		changed.Session.ID.String())
 	check(t, err)
 	check(t, k.runner.sweepWorktrees(t.Context(), time.Now()))
 	if _, there := k.folder(changed.Session.ID); !there {

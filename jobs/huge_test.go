@@ -17,7 +17,8 @@ import (
 	"carillon/db"
 )
 
-// hugeFiles and hugeBytes are settings for measuring by hand: 100000 files of 10000 bytes each make a repository of 1 GB.
+// hugeFiles and hugeBytes are settings for measuring by hand: 100000 files of 10000 bytes each make a repository of 1
+// GB.
 const hugeFiles, hugeBytes = "CARILLON_TEST_HUGE_FILES", "CARILLON_TEST_HUGE_BYTES"
 
 // importFiles makes a bare repository of many files in one commit.
@@ -60,7 +61,9 @@ func TestARunInARepositoryOfManyFilesStartsAndItsChangeIsFound(t *testing.T) {
 	bare := filepath.Join(t.TempDir(), "repository.git")
 	importFiles(t, bare, files, size)
 	k.start()
-	w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Huge", GitURL: bare, DefaultBranch: "main"})
+	w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{
+		Name: "Huge", GitURL: bare, DefaultBranch: "main",
+	})
 	check(t, err)
 	k.workspace = w.ID
 	var before, after runtime.MemStats
@@ -74,11 +77,14 @@ func TestARunInARepositoryOfManyFilesStartsAndItsChangeIsFound(t *testing.T) {
 		}
 		s := k.session(run.Session.ID)
 		if s.FilesChanged != 1 || len(s.Diff) == 0 {
-			t.Errorf("the %s run changed %d files, in a diff of %d bytes; want its one change", which, s.FilesChanged, len(s.Diff))
+			t.Errorf("the %s run changed %d files, in a diff of %d bytes; want its one change", which, s.FilesChanged,
+				len(s.Diff))
 		}
 		var first time.Time
-		check(t, k.db.NewRaw("SELECT min(at) FROM session_events WHERE session_id = ? AND kind = 'turn'", run.Session.ID).Scan(t.Context(), &first))
-		t.Logf("the %s run: its script began after %s, and all was over after %s", which, first.Sub(begun).Round(10*time.Millisecond), time.Since(begun).Round(10*time.Millisecond))
+		check(t, k.db.NewRaw("SELECT min(at) FROM session_events WHERE session_id = ? AND kind = 'turn'",
+			run.Session.ID).Scan(t.Context(), &first))
+		t.Logf("the %s run: its script began after %s, and all was over after %s", which,
+			first.Sub(begun).Round(10*time.Millisecond), time.Since(begun).Round(10*time.Millisecond))
 	}
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.Sys) - int64(before.Sys); grown > 128<<20 {
@@ -86,5 +92,6 @@ func TestARunInARepositoryOfManyFilesStartsAndItsChangeIsFound(t *testing.T) {
 	}
 	var children syscall.Rusage
 	check(t, syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children))
-	t.Logf("it took %d MiB of memory more, and the largest of its children %d MiB", (int64(after.Sys)-int64(before.Sys))>>20, children.Maxrss>>10)
+	t.Logf("it took %d MiB of memory more, and the largest of its children %d MiB",
+		(int64(after.Sys)-int64(before.Sys))>>20, children.Maxrss>>10)
 }

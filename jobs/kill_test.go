@@ -30,8 +30,10 @@ func scheduleUntilNothingIsDue(url string) int {
 	keys, _ := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	rules := &automation.Service{
 		DB: d, Now: time.Now, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Providers: func() []automation.Provider { return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}} },
-		Probe:     func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
+		Providers: func() []automation.Provider {
+			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		},
+		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
 	for {
 		n, err := rules.StartDue(ctx)
@@ -96,7 +98,8 @@ func TestASchedulerKilledInTheMiddleLosesNoDueTimeAndDoublesNone(t *testing.T) {
 		return last.Run()
 	}())
 	var rows, distinct, missed int
-	check(t, d.NewRaw(`SELECT count(*), count(DISTINCT (automation_id, scheduled_for)), (SELECT count(*) FROM automations WHERE next_run_at <= now()) FROM executions`).
+	check(t, d.NewRaw(
+		`SELECT count(*), count(DISTINCT (automation_id, scheduled_for)), (SELECT count(*) FROM automations WHERE next_run_at <= now()) FROM executions`).
 		Scan(t.Context(), &rows, &distinct, &missed))
 	if rows != due || distinct != due || missed != 0 {
 		t.Errorf("%d rows, %d distinct, %d still due; want %d, %d and none", rows, distinct, missed, due, due)

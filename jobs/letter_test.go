@@ -8,7 +8,8 @@ import (
 func TestALetterIsSentAtOnceAndItsSubjectStaysOneLine(t *testing.T) {
 	t.Parallel()
 	m := newMailbox(t, nil)
-	check(t, m.server("").Write(t.Context(), "lee@example.com", "Join\r\nBcc: eve@example.com", "https://carillon.example.com/join/x\n"))
+	check(t, m.server("").Write(t.Context(), "lee@example.com", "Join\r\nBcc: eve@example.com",
+		"https://carillon.example.com/join/x\n"))
 	list := m.got()
 	if len(list) != 1 || list[0].to != "TO:<lee@example.com>" {
 		t.Fatalf("got %+v; want one letter to Lee", list)

@@ -20,8 +20,8 @@ import (
 // Mail is the mail server through which e-mail leaves. Its fields are set once, in main.
 type Mail struct {
 	// Server is smtp://user:password@host:587 or smtps://user:password@host:465. With a user the connection is always
-	// encrypted, and the certificate checked. Without one, smtp:// is encrypted where the server offers it, whatever its
-	// certificate: there is nothing to give away that an attacker in between could not have by hiding the offer.
+	// encrypted, and the certificate checked. Without one, smtp:// is encrypted where the server offers it, whatever
+	// its certificate: there is nothing to give away that an attacker in between could not have by hiding the offer.
 	Server *url.URL
 	From   netmail.Address
 	Roots  *x509.CertPool // whose certificates count; nil: the system's
@@ -56,7 +56,8 @@ func (m *Mail) send(ctx context.Context, l letter) error {
 	return nil
 }
 
-// message is a letter as it is sent. Texts of people go through the library's header encoding, which leaves no line break.
+// message is a letter as it is sent. Texts of people go through the library's header encoding, which leaves no line
+// break.
 func (m *Mail) message(l letter) (*mail.Msg, error) {
 	msg := mail.NewMsg()
 	if err := msg.From(m.From.String()); err != nil {
@@ -92,8 +93,10 @@ func (m *Mail) client(ctx context.Context) (*mail.Client, error) {
 		config.InsecureSkipVerify = true //nolint:gosec // see Server
 	}
 	if m.Server.User != nil {
-		options = append(options, mail.WithUsername(m.Server.User.Username()), mail.WithPassword(password), mail.WithOpportunisticSMTPAuth(
-			mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthPlain, mail.SMTPAuthLogin, mail.SMTPAuthCramMD5))
+		options = append(options, mail.WithUsername(m.Server.User.Username()), mail.WithPassword(password),
+			mail.WithOpportunisticSMTPAuth(
+				mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthPlain, mail.SMTPAuthLogin,
+				mail.SMTPAuthCramMD5))
 	}
 	if text := m.Server.Port(); text != "" {
 		n, err := strconv.Atoi(text)
@@ -115,7 +118,8 @@ func (m *Mail) client(ctx context.Context) (*mail.Client, error) {
 		encrypted := tls.Client(conn, config)
 		return encrypted, encrypted.HandshakeContext(dialing)
 	}
-	return mail.NewClient(host, append(options, mail.WithPort(port), mail.WithTLSPolicy(policy), mail.WithDialContextFunc(dial))...)
+	return mail.NewClient(host, append(options, mail.WithPort(port), mail.WithTLSPolicy(policy),
+		mail.WithDialContextFunc(dial))...)
 }
 
 // redacted is an error without the password, in whatever form a server or the library repeats it.

@@ -167,7 +167,9 @@ func (m *mailbox) server(user string) *Mail {
 	if name, password, ok := strings.Cut(user, ":"); ok {
 		u.User = url.UserPassword(name, password)
 	}
-	return &Mail{Server: u, From: netmail.Address{Name: "Carillon", Address: "carillon@example.com"}, patience: patience}
+	return &Mail{
+		Server: u, From: netmail.Address{Name: "Carillon", Address: "carillon@example.com"}, patience: patience,
+	}
 }
 
 // identity makes a certificate for 127.0.0.1, and what it takes to trust it.
@@ -176,8 +178,9 @@ func identity(t *testing.T) (*tls.Config, *x509.CertPool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:        true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	check(t, err)
@@ -213,13 +216,16 @@ func TestAnEmailSaysWhatHappenedAndLeadsToTheAutomation(t *testing.T) {
 	})
 	check(t, p.Emails(t.Context()))
 	list := m.got()
-	if len(list) != 1 || list[0].from != "FROM:<carillon@example.com> BODY=8BITMIME" || list[0].to != "TO:<mira@example.com>" {
+	if len(list) != 1 || list[0].from != "FROM:<carillon@example.com> BODY=8BITMIME" ||
+		list[0].to != "TO:<mira@example.com>" {
 		t.Fatalf("got %+v; want one letter to Mira", list)
 	}
 	header, subject, body := read(t, list[0].raw)
 	c := p.only()
-	if subject != "Prüfung was disabled" || header.Get("From") != `"Carillon" <carillon@example.com>` || header.Get("To") != "<mira@example.com>" ||
-		header.Get("Message-ID") != "<"+c.ID.String()+"@example.com>" || header.Get("Auto-Submitted") != "auto-generated" || header.Get("Date") != "Mon, 23 Nov 2026 12:00:00 +0000" {
+	if subject != "Prüfung was disabled" || header.Get("From") != `"Carillon" <carillon@example.com>` ||
+		header.Get("To") != "<mira@example.com>" ||
+		header.Get("Message-ID") != "<"+c.ID.String()+"@example.com>" ||
+		header.Get("Auto-Submitted") != "auto-generated" || header.Get("Date") != "Mon, 23 Nov 2026 12:00:00 +0000" {
 		t.Errorf("subject %q, header %v", subject, header)
 	}
 	want := "Prüfung was disabled\n\n3 runs in a row failed.\n\n" +
@@ -253,7 +259,8 @@ func TestLineBreaksInNamesMakeNoHeaders(t *testing.T) {
 		t.Fatalf("got %d letters, %+v; want one", len(list), p.copies())
 	}
 	header, subject, body := read(t, list[0].raw)
-	if header.Get("Bcc") != "" || strings.ContainsAny(subject, "\r\n") || !strings.HasPrefix(subject, "Audit  Bcc: eve@example.com") || len(subject) > 200 {
+	if header.Get("Bcc") != "" || strings.ContainsAny(subject, "\r\n") ||
+		!strings.HasPrefix(subject, "Audit  Bcc: eve@example.com") || len(subject) > 200 {
 		t.Errorf("subject %q, header %v", subject, header)
 	}
 	if !strings.Contains(body, "QUIT") || !strings.Contains(body, "You get this because") {
@@ -290,7 +297,9 @@ func TestAPasswordIsOnlySaidToTheRightServerAndEncrypted(t *testing.T) {
 		{"encrypted from the start", func(m *mailbox) { m.identity, m.wrapped = own, true }, roots, true, 1},
 		{"STARTTLS is not offered", func(*mailbox) {}, roots, false, 0},
 		{"a certificate of a stranger", func(m *mailbox) { m.identity = own }, x509.NewCertPool(), false, 0},
-		{"a certificate of a stranger from the start", func(m *mailbox) { m.identity, m.wrapped = own, true }, x509.NewCertPool(), false, 0},
+		{"a certificate of a stranger from the start", func(m *mailbox) {
+			m.identity, m.wrapped = own, true
+		}, x509.NewCertPool(), false, 0},
 		{"another password is wanted", func(m *mailbox) { m.identity, m.users = own, "mira:other" }, roots, false, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -306,7 +315,8 @@ func TestAPasswordIsOnlySaidToTheRightServerAndEncrypted(t *testing.T) {
 			m.mu.Unlock()
 			c := p.only()
 			if got := len(m.got()) == 1 && c.Status == db.CopySent; got != tt.delivered || said != tt.said {
-				t.Errorf("delivered: %v, password said %d times, copy %+v; want %v and %d", got, said, c, tt.delivered, tt.said)
+				t.Errorf("delivered: %v, password said %d times, copy %+v; want %v and %d", got, said, c, tt.delivered,
+					tt.said)
 			}
 			if strings.Contains(c.LastError+p.log.String(), "s3cr%t") {
 				t.Errorf("the password is in %q or the log %s", c.LastError, p.log)
@@ -322,7 +332,8 @@ func TestAnEmailThatIsRefusedIsTriedAgain(t *testing.T) {
 	p.wants(true, "")
 	p.tell(nil)
 	check(t, p.Emails(t.Context()))
-	if c := p.only(); c.Status != db.CopyQueued || !strings.Contains(c.LastError, `451 "try later"`) || !c.NextAttemptAt.Equal(p.clock().Add(time.Minute)) {
+	if c := p.only(); c.Status != db.CopyQueued || !strings.Contains(c.LastError, `451 "try later"`) ||
+		!c.NextAttemptAt.Equal(p.clock().Add(time.Minute)) {
 		t.Errorf("got %+v; want another attempt in a minute", c)
 	}
 }
@@ -357,8 +368,13 @@ func TestAStoppedProcessLeavesASilentMailServerAtOnce(t *testing.T) {
 		_ = conn.Close()
 		close(closed)
 	}()
-	m := &Mail{Server: &url.URL{Scheme: "smtp", Host: silent.Addr().String()}, From: netmail.Address{Address: "carillon@example.com"}, patience: patience}
-	if err := m.send(ctx, letter{to: "mira@example.com", subject: "x", text: "x", id: "x", date: p.clock()}); err == nil {
+	m := &Mail{
+		Server: &url.URL{Scheme: "smtp", Host: silent.Addr().String()},
+		From:   netmail.Address{Address: "carillon@example.com"}, patience: patience,
+	}
+	if err := m.send(ctx, letter{
+		to: "mira@example.com", subject: "x", text: "x", id: "x", date: p.clock(),
+	}); err == nil {
 		t.Error("it was sent")
 	}
 	select {

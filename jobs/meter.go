@@ -25,8 +25,8 @@ type meter struct {
 	used transcript.Usage
 }
 
-// measure begins to look at what a turn uses. The turn's context ends with the budget; done must be called when the agent has
-// ended, and gives what it has told meanwhile.
+// measure begins to look at what a turn uses. The turn's context ends with the budget; done must be called when the
+// agent has ended, and gives what it has told meanwhile.
 func (w *work) measure(ctx context.Context, turn *db.Turn) (_ context.Context, m *meter) {
 	m = &meter{w: w, turn: turn, told: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{})}
 	ctx, m.cancel = context.WithCancelCause(ctx)
@@ -69,8 +69,9 @@ func (m *meter) run(ctx context.Context) {
 	}
 }
 
-// done ends the look, once what it is about to note is noted. Where the agent did not tell at its end what the turn used, as one that was stopped, it is at least what
-// it had told until then, and of one that tells a part at either time the greater part.
+// done ends the look, once what it is about to note is noted. Where the agent did not tell at its end what the turn
+// used, as one that was stopped, it is at least what it had told until then, and of one that tells a part at either
+// time the greater part.
 func (m *meter) done(final transcript.Usage) transcript.Usage {
 	close(m.end)
 	<-m.ended
@@ -78,7 +79,8 @@ func (m *meter) done(final transcript.Usage) transcript.Usage {
 	defer m.mu.Unlock()
 	more := final.AtLeast(m.used)
 	if final.Known {
-		more.Input, more.CacheRead, more.CacheWrite, more.Output = final.Input, final.CacheRead, final.CacheWrite, final.Output
+		more.Input, more.CacheRead, more.CacheWrite, more.Output = final.Input, final.CacheRead, final.CacheWrite,
+			final.Output
 	}
 	if final.CostKnown {
 		more.CostUSD = final.CostUSD

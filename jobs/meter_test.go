@@ -15,8 +15,11 @@ func TestOfTwoCountsOfATurnThatMayBothBeTooSmallTheGreaterIsKept(t *testing.T) {
 	}{
 		{"nothing while it worked", transcript.Usage{}, told, told},
 		{"nothing at its end", told, transcript.Usage{}, told},
-		{"more at its end", told, transcript.Usage{Input: 90, CacheRead: 50, Output: 20}, transcript.Usage{Input: 100, CacheRead: 50, Output: 20, CostUSD: 0.25}},
-		{"all of it at its end", told, transcript.Usage{Known: true, Input: 1, Output: 1, CostKnown: true, CostUSD: 0.125},
+		{"more at its end", told, transcript.Usage{Input: 90, CacheRead: 50, Output: 20},
+			transcript.Usage{Input: 100, CacheRead: 50, Output: 20, CostUSD: 0.25}},
+		{"all of it at its end", told, transcript.Usage{
+			Known: true, Input: 1, Output: 1, CostKnown: true, CostUSD: 0.125,
+		},
 			transcript.Usage{Known: true, Input: 1, Output: 1, CostKnown: true, CostUSD: 0.125}},
 	} {
 		m := &meter{used: tt.told, end: make(chan struct{}), ended: make(chan struct{})}

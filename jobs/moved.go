@@ -15,14 +15,16 @@ import (
 	"carillon/db"
 )
 
-// A session goes on where its files are. When that worker is gone another takes it, from what the last turn left at the remote.
+// A session goes on where its files are. When that worker is gone another takes it, from what the last turn left at the
+// remote.
 
 // pushTime bounds bringing what a turn left to the remote.
 const pushTime = time.Minute
 
-// place makes the session's worktree, finds it again, or brings it here from where it was. A repository that is damaged is
-// mended, and it is tried once more.
-func (w *work) place(ctx context.Context, ws *db.Workspace, remote workspace.Remote) (tree workspace.Worktree, err error) {
+// place makes the session's worktree, finds it again, or brings it here from where it was. A repository that is damaged
+// is mended, and it is tried once more.
+func (w *work) place(ctx context.Context, ws *db.Workspace,
+	remote workspace.Remote) (tree workspace.Worktree, err error) {
 	err = w.mending(ctx, func() (err error) {
 		tree, err = w.placeOnce(ctx, ws, remote)
 		return err
@@ -57,7 +59,8 @@ func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote workspace
 	}
 	var err error
 	switch {
-	case !elsewhere && s.Branch != "" && s.WorktreeRemovedAt.IsZero(): // it exists; a remote that is away does not keep a person from writing on
+	case !elsewhere && s.Branch != "" && s.WorktreeRemovedAt.IsZero():
+		// it exists; a remote that is away does not keep a person from writing on
 	case ws.GitURL == "":
 		err = w.Store.Scratch(ctx, id)
 	default:
@@ -76,7 +79,8 @@ func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote workspace
 	return w.Store.Add(ctx, id, s.ID.String(), base, "")
 }
 
-// leaveFormer lets go of what is here of the session from before it was taken away from this worker, where another had it since.
+// leaveFormer lets go of what is here of the session from before it was taken away from this worker, where another had
+// it since.
 func (w *work) leaveFormer(ctx context.Context, workspaceID string) error {
 	move, err := steadily(ctx, w, "find the session's move", func(ctx context.Context) (*db.SessionMove, error) {
 		return db.MoveFrom(ctx, w.DB, w.session.ID, w.Worker)
@@ -95,7 +99,8 @@ func (w *work) leaveFormer(ctx context.Context, workspaceID string) error {
 }
 
 // bringHere makes the worktree of a session whose files are on a worker that is gone, and says what was not saved.
-func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote workspace.Remote, base string) (workspace.Worktree, error) {
+func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote workspace.Remote,
+	base string) (workspace.Worktree, error) {
 	id, s := ws.ID.String(), w.session
 	tree, found, err := w.Store.Restore(ctx, id, s.ID.String(), s.BaseCommit, remote)
 	if err == nil && !found {
@@ -129,8 +134,8 @@ func lacks(ws *db.Workspace, remote workspace.Remote) string {
 	return "the remote repository has no copy of it"
 }
 
-// notSaved says what a session lost when it moved here. why is the reason for which the remote has nothing of it, where found is
-// false.
+// notSaved says what a session lost when it moved here. why is the reason for which the remote has nothing of it, where
+// found is false.
 func notSaved(s *db.Session, move *db.SessionMove, found bool, why string) string {
 	from := "another worker"
 	if move != nil && move.Name != "" {
@@ -143,15 +148,18 @@ func notSaved(s *db.Session, move *db.SessionMove, found bool, why string) strin
 	fmt.Fprintf(&b, "The session moved here from %s ", strings.TrimSuffix(from, ","))
 	switch had := hadChanged(s); {
 	case found:
-		fmt.Fprintf(&b, "and goes on from what its last finished turn left there. What was changed after that was not saved")
+		fmt.Fprintf(&b,
+			"and goes on from what its last finished turn left there. What was changed after that was not saved")
 		if s.IgnoredFiles > 0 {
 			fmt.Fprintf(&b, ", nor %s", form.Count(s.IgnoredFiles, "ignored file"))
 		}
 		b.WriteString(".")
 	case had != "":
-		fmt.Fprintf(&b, "and goes on in a new worktree. What it had changed there was not saved: %s, since %s.", had, why)
+		fmt.Fprintf(&b, "and goes on in a new worktree. What it had changed there was not saved: %s, since %s.", had,
+			why)
 	case s.ChangesAt.IsZero():
-		fmt.Fprintf(&b, "and goes on in a new worktree. What it had changed there is not known and was not saved, since %s.", why)
+		fmt.Fprintf(&b,
+			"and goes on in a new worktree. What it had changed there is not known and was not saved, since %s.", why)
 	default:
 		b.WriteString("and goes on in a new worktree: it had changed nothing when its last turn ended.")
 	}
@@ -172,8 +180,8 @@ func hadChanged(s *db.Session) string {
 	return strings.Join(list, ", ")
 }
 
-// keep keeps the state of the worktree as a turn left it, here and at the remote. That it could not be kept fails no run. Where
-// another worker has the session, the state at the remote is that worker's.
+// keep keeps the state of the worktree as a turn left it, here and at the remote. That it could not be kept fails no
+// run. Where another worker has the session, the state at the remote is that worker's.
 func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
 	if errors.Is(context.Cause(w.life), errLeaseLost) {
 		return
@@ -201,13 +209,17 @@ func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
 		w.Log.Info("push the state of a session", "session", w.session.ID, "err", err)
 		if !w.unpushed {
 			w.unpushed = true
-			w.transcript.add(transcript.KindLog, transcript.Event{Kind: transcript.KindLog, Text: "What this turn left is kept on this worker alone. It could not be pushed to the remote: " + err.Error()})
+			w.transcript.add(transcript.KindLog, transcript.Event{
+				Kind: transcript.KindLog,
+				Text: "What this turn left is kept on this worker alone. It could not be pushed to the remote: " +
+					err.Error(),
+			})
 		}
 	}
 }
 
-// sweepMoved removes the worktrees of sessions that were taken away from this worker while it was silent and that are elsewhere
-// now. What they hold stays in the repository, as a commit that no branch names.
+// sweepMoved removes the worktrees of sessions that were taken away from this worker while it was silent and that are
+// elsewhere now. What they hold stays in the repository, as a commit that no branch names.
 func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error {
 	list, err := db.MovesFrom(ctx, r.DB, r.Worker, r.Now(), 200)
 	if err != nil {
@@ -215,10 +227,12 @@ func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error 
 	}
 	for _, session := range list {
 		row := automation.Row{
-			Key: "moved " + session.ID.String(), About: "the worktree of a session that moved, " + session.Title, Workspace: session.WorkspaceID,
+			Key: "moved " + session.ID.String(), About: "the worktree of a session that moved, " + session.Title,
+			Workspace: session.WorkspaceID,
 		}
 		if err := r.deal(ctx, round, row, func(ctx context.Context) error {
-			if err := r.Store.Leave(ctx, session.WorkspaceID.String(), session.ID.String(), session.BaseCommit); err != nil {
+			if err := r.Store.Leave(ctx, session.WorkspaceID.String(), session.ID.String(),
+				session.BaseCommit); err != nil {
 				return err
 			}
 			crash.Here(crash.LeftRemoved)

@@ -20,7 +20,9 @@ import (
 // seen writes that a kit's worker was seen at a time.
 func (k *kit) seen(at time.Time) {
 	k.t.Helper()
-	check(k.t, db.SaveWorker(k.t.Context(), k.db, &db.Worker{ID: k.runner.Worker, Name: "forge-" + k.runner.Worker, SeenAt: at, Places: k.runner.Max}))
+	check(k.t, db.SaveWorker(k.t.Context(), k.db, &db.Worker{
+		ID: k.runner.Worker, Name: "forge-" + k.runner.Worker, SeenAt: at, Places: k.runner.Max,
+	}))
 }
 
 // answered waits until a session's replies are answered.
@@ -54,7 +56,8 @@ func TestASessionWaitsForItsWorkerAndGoesOnElsewhereWhenThatIsGivenUp(t *testing
 	k.seen(time.Now().Add(-db.WorkerSilence - time.Minute))
 	other.start()
 	check(t, k.rules.Reply(t.Context(), k.actor, id, "cat work.txt; ls"))
-	other.ended(other.run("true", func(in *automation.Input) { in.Name = "Beside" })) // the other is at work, and leaves it
+	// the other is at work, and leaves it
+	other.ended(other.run("true", func(in *automation.Input) { in.Name = "Beside" }))
 	if s := k.session(id); s.Status != db.SessionQueued || s.Worker != "test" {
 		t.Fatalf("while its worker is silent the session is %s on %q", s.Status, s.Worker)
 	}
@@ -97,7 +100,8 @@ func TestASessionWhoseWorkerIsGoneIsNeverTakenForOneWithoutChanges(t *testing.T)
 	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "true"))
 	other.start()
 	s := other.answered(run.Session.ID)
-	if s.Worker != "other" || !strings.Contains(s.NotSaved, "was not saved: 1 changed file, since the workspace has no remote repository") {
+	if s.Worker != "other" || !strings.Contains(s.NotSaved,
+		"was not saved: 1 changed file, since the workspace has no remote repository") {
 		t.Errorf("on %q it says %q", s.Worker, s.NotSaved)
 	}
 }
@@ -124,14 +128,18 @@ func TestARepositoryWithoutRemoteThatIsDamagedIsMended(t *testing.T) {
 		"a reference of rubbish":     `echo rubbish > "$(git rev-parse --git-path refs/heads/rubbish)"`,
 	} {
 		run := k.run("echo work > work.txt; "+damage, func(in *automation.Input) { in.Name = what })
-		if e, s := k.ended(run), k.session(run.Session.ID); e.Status != db.Succeeded || s.FilesChanged != 1 || s.Status != db.SessionWaiting {
-			t.Errorf("%s: the run %s (%s), the session is %s with %d files; want it open with one", what, e.Status, e.Reason, s.Status, s.FilesChanged)
+		if e, s := k.ended(run), k.session(run.Session.ID); e.Status != db.Succeeded || s.FilesChanged != 1 ||
+			s.Status != db.SessionWaiting {
+			t.Errorf("%s: the run %s (%s), the session is %s with %d files; want it open with one", what, e.Status,
+				e.Reason, s.Status, s.FilesChanged)
 		}
 		check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
 		if s := k.answered(run.Session.ID); s.FilesChanged != 2 {
 			t.Errorf("%s: after a reply the session has %d files; want both", what, s.FilesChanged)
 		}
-		if e := k.ended(k.run("true", func(in *automation.Input) { in.Name = "After " + what })); e.Status != db.Succeeded {
+		if e := k.ended(k.run("true", func(in *automation.Input) {
+			in.Name = "After " + what
+		})); e.Status != db.Succeeded {
 			t.Errorf("%s: the next run %s: %s", what, e.Status, e.Reason)
 		}
 	}
@@ -145,7 +153,8 @@ func TestAWorkerThatLostASessionLeavesItsStateAtTheRemoteAlone(t *testing.T) {
 	dir := t.TempDir()
 	run := k.run("echo old > file.txt; touch "+dir+"/begun; sleep 1000", nil)
 	k.eventually("the script to run", func() error { _, err := os.Stat(dir + "/begun"); return err })
-	_, err := k.db.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", run.Session.ID).Exec(t.Context())
+	_, err := k.db.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", run.Session.ID).
+		Exec(t.Context())
 	check(t, err)
 	k.runner.Asked()
 	k.eventually("the run to be given up", func() error {

@@ -19,9 +19,10 @@ import (
 	"carillon/db"
 )
 
-// forgeClient is what asks the forge of a workspace, with the workspace's token, and the name of its repository there. It is not
-// ok for a workspace whose forge is not known.
-func forgeClient(ctx context.Context, rules *automation.Service, ws *db.Workspace, h *http.Client, now func() time.Time) (*forge.Client, string, bool, error) {
+// forgeClient is what asks the forge of a workspace, with the workspace's token, and the name of its repository there.
+// It is not ok for a workspace whose forge is not known.
+func forgeClient(ctx context.Context, rules *automation.Service, ws *db.Workspace, h *http.Client,
+	now func() time.Time) (*forge.Client, string, bool, error) {
 	f, ok := automation.ForgeOf(ws)
 	if !ok {
 		return nil, "", false, nil
@@ -144,8 +145,8 @@ func (r *Runner) openRequested(ctx, runCtx context.Context, runs *sync.WaitGroup
 	}
 }
 
-// openPullRequest opens a pull request of a session and ends its request. One that a shutdown interrupts is taken up again at
-// the next start: what was done of it is found done.
+// openPullRequest opens a pull request of a session and ends its request. One that a shutdown interrupts is taken up
+// again at the next start: what was done of it is found done.
 func (r *Runner) openPullRequest(ctx context.Context, session *db.Session) {
 	limited, cancel := context.WithTimeout(ctx, openingTime)
 	defer cancel()
@@ -162,8 +163,8 @@ func (r *Runner) openPullRequest(ctx context.Context, session *db.Session) {
 	}
 }
 
-// createPullRequest commits what is uncommitted, pushes the session's branch and opens the pull request. What a person can mend
-// comes back as a sentence.
+// createPullRequest commits what is uncommitted, pushes the session's branch and opens the pull request. What a person
+// can mend comes back as a sentence.
 func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (problem string, err error) {
 	ws := session.Workspace
 	client, repository, ok, err := forgeClient(ctx, r.Rules, ws, r.Forge, r.Now)
@@ -171,9 +172,11 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 	case err != nil:
 		return "", err
 	case !ok:
-		return "Carillon does not know on which forge the repository of this workspace is. Choose it in the workspace’s settings.", nil
+		return "Carillon does not know on which forge the repository of this workspace is. Choose it in the " +
+			"workspace’s settings.", nil
 	case client.Token == "":
-		return "The workspace has no access token, which the forge’s API wants. Add one in the workspace’s settings.", nil
+		return "The workspace has no access token, which the forge’s API wants. Add one in the workspace’s settings.",
+			nil
 	}
 	environment, err := r.Rules.Environment(ctx, ws)
 	if err != nil {
@@ -185,7 +188,9 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 		return problem, err
 	}
 	crash.Here(crash.WorkCommitted)
-	remote := workspace.Remote{URL: ws.GitURL, Token: environment.Token, Branch: ws.DefaultBranch, Anywhere: ws.Anywhere}
+	remote := workspace.Remote{
+		URL: ws.GitURL, Token: environment.Token, Branch: ws.DefaultBranch, Anywhere: ws.Anywhere,
+	}
 	err = r.Store.Push(ctx, tree, remote, "")
 	if err != nil {
 		return r.pushProblem(session, err), nil
@@ -196,7 +201,8 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 		return "", err
 	}
 	p, err := client.Create(ctx, repository, forge.NewPullRequest{
-		Title: session.Title, Body: body(answer), Branch: session.Branch, Base: cmp.Or(session.BaseBranch, ws.DefaultBranch),
+		Title: session.Title, Body: body(answer), Branch: session.Branch,
+		Base: cmp.Or(session.BaseBranch, ws.DefaultBranch),
 	})
 	if err != nil {
 		r.Log.Info("open a pull request", "session", session.ID, "err", err)
@@ -239,7 +245,8 @@ func (r *Runner) commit(ctx context.Context, session *db.Session, tree workspace
 // pushProblem says why a branch could not be pushed.
 func (r *Runner) pushProblem(session *db.Session, err error) string {
 	r.Log.Info("push the branch of a session", "session", session.ID, "err", err)
-	for _, known := range []error{workspace.ErrRejected, workspace.ErrCredentials, workspace.ErrUnreachable, workspace.ErrNotRepository, workspace.ErrMoved, workspace.ErrNoWorktree} {
+	for _, known := range []error{workspace.ErrRejected, workspace.ErrCredentials, workspace.ErrUnreachable,
+		workspace.ErrNotRepository, workspace.ErrMoved, workspace.ErrNoWorktree} {
 		if errors.Is(err, known) {
 			return "The branch could not be pushed: " + known.Error() + "."
 		}

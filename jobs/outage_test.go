@@ -45,10 +45,16 @@ func lineTo(t *testing.T, to string) (*line, string) {
 	check(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	l := &line{t: t, server: filepath.Join(config.Host, fmt.Sprintf(".s.PGSQL.%d", config.Port)), listener: listener, conns: map[net.Conn]bool{}}
+	l := &line{
+		t: t, server: filepath.Join(config.Host, fmt.Sprintf(".s.PGSQL.%d", config.Port)), listener: listener,
+		conns: map[net.Conn]bool{},
+	}
 	go l.serve()
 	t.Cleanup(func() { _ = listener.Close(); l.set(true) })
-	through := url.URL{Scheme: "postgres", User: url.User(config.User), Host: listener.Addr().String(), Path: "/" + config.Database, RawQuery: "sslmode=disable&application_name=" + nameOfLine}
+	through := url.URL{
+		Scheme: "postgres", User: url.User(config.User), Host: listener.Addr().String(), Path: "/" + config.Database,
+		RawQuery: "sslmode=disable&application_name=" + nameOfLine,
+	}
 	return l, through.String()
 }
 
@@ -112,7 +118,8 @@ func apart(t *testing.T) (*kit, *line) {
 	check(t, err)
 	t.Cleanup(func() { _ = far.Close() })
 	k.runner.DB, k.runner.Rules = far, &automation.Service{
-		DB: far, Now: time.Now, Keys: k.rules.Keys, Log: k.rules.Log, Providers: k.rules.Providers, Probe: k.rules.Probe,
+		DB: far, Now: time.Now, Keys: k.rules.Keys, Log: k.rules.Log, Providers: k.rules.Providers,
+		Probe: k.rules.Probe,
 	}
 	return k, l
 }
@@ -120,7 +127,8 @@ func apart(t *testing.T) (*kit, *line) {
 // heldBack is a script that says that it has begun, and does something once it is let.
 func (k *kit) heldBack(then string) (script string, begun func(), let func()) {
 	dir := k.t.TempDir()
-	script = "touch " + dir + "/begun; while [ ! -e " + dir + "/go ]; do sleep 0.05; done; " + then + "; touch " + dir + "/done"
+	script = "touch " + dir + "/begun; while [ ! -e " + dir + "/go ]; do sleep 0.05; done; " + then + "; touch " + dir +
+		"/done"
 	begun = func() {
 		k.t.Helper()
 		k.eventually("the script to run", func() error { _, err := os.Stat(dir + "/begun"); return err })
@@ -147,11 +155,13 @@ func TestARunThatEndsWhileTheDatabaseIsAwayEndsAsWhatItWas(t *testing.T) {
 	line.set(false)
 	e := k.ended(run)
 	if e.Status != db.Succeeded || strings.TrimSpace(e.Answer) != "the answer" || e.ExitCode == nil || e.Turns != 1 {
-		t.Errorf("it %s with exit %v after %d messages, answered %q: %q; want success with the answer", e.Status, e.ExitCode, e.Turns, e.Answer, e.Reason)
+		t.Errorf("it %s with exit %v after %d messages, answered %q: %q; want success with the answer", e.Status,
+			e.ExitCode, e.Turns, e.Answer, e.Reason)
 	}
 	s := k.session(run.Session.ID)
 	if s.Status != db.SessionWaiting || s.FilesChanged != 1 || !strings.Contains(s.Diff, "+new") {
-		t.Errorf("the session is %s with %d files, diff %q; want it open with its change", s.Status, s.FilesChanged, s.Diff)
+		t.Errorf("the session is %s with %d files, diff %q; want it open with its change", s.Status, s.FilesChanged,
+			s.Diff)
 	}
 	turns, err := db.TurnsOf(t.Context(), k.db, s.ID)
 	check(t, err)
@@ -267,7 +277,8 @@ func TestWhatATurnOfALostSessionWritesIsRefused(t *testing.T) {
 	stale := k.claimed("test")
 	_, err := db.NextTurn(t.Context(), k.db, stale, k.executionOf(stale.Session), time.Now())
 	check(t, err)
-	_, err = k.db.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", stale.Session).Exec(t.Context())
+	_, err = k.db.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", stale.Session).
+		Exec(t.Context())
 	check(t, err)
 	turns, err := db.TurnsOf(t.Context(), k.db, stale.Session)
 	check(t, err)
@@ -283,9 +294,10 @@ func TestWhatATurnOfALostSessionWritesIsRefused(t *testing.T) {
 		"the conversation":  db.SetConversation(t.Context(), k.db, stale, "other"),
 		"the changes":       db.SetChanges(t.Context(), k.db, stale, db.ChangeSummary{Files: 3}, time.Now()),
 		"the worktree":      db.SetWorktree(t.Context(), k.db, stale, db.Worktree{Branch: "other"}),
-		"a review":          k.rules.NoteReview(t.Context(), stale, k.executionOf(stale.Session), "Bad.\nREVIEW: BLOCKING"),
-		"a token":           k.rules.AdmitSession(t.Context(), stale, turn, automation.NewSessionToken()),
-		"the run's end":     k.rules.Finish(t.Context(), stale, automation.Outcome{Status: db.Succeeded}),
+		"a review": k.rules.NoteReview(t.Context(), stale, k.executionOf(stale.Session),
+			"Bad.\nREVIEW: BLOCKING"),
+		"a token":       k.rules.AdmitSession(t.Context(), stale, turn, automation.NewSessionToken()),
+		"the run's end": k.rules.Finish(t.Context(), stale, automation.Outcome{Status: db.Succeeded}),
 	} {
 		if !isLost(err) {
 			t.Errorf("%s of a worker that lost the session: %v; want %v", what, err, db.ErrLeaseLost)

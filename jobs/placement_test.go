@@ -21,7 +21,9 @@ import (
 func (k *kit) beside(name string) *kit {
 	other, data := *k, k.t.TempDir()
 	other.runner = &Runner{
-		DB: k.db, Rules: k.rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider { return agent.Catalogue()[:1] },
+		DB: k.db, Rules: k.rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider {
+			return agent.Catalogue()[:1]
+		},
 		Worker: name, Max: 1, Data: data, Now: time.Now, Log: k.runner.Log,
 	}
 	return &other
@@ -30,7 +32,10 @@ func (k *kit) beside(name string) *kit {
 // looked lets a kit's worker write what is there of its providers.
 func (k *kit) looked() {
 	k.t.Helper()
-	w := &db.Worker{ID: k.runner.Worker, Name: k.runner.Worker, SeenAt: time.Now(), Places: k.runner.Max, Providers: map[string]db.WorkerProvider{}}
+	w := &db.Worker{
+		ID: k.runner.Worker, Name: k.runner.Worker, SeenAt: time.Now(), Places: k.runner.Max,
+		Providers: map[string]db.WorkerProvider{},
+	}
 	for _, p := range k.runner.Providers() {
 		found := agent.Detect(k.t.Context(), p)
 		w.Providers[p.ID] = db.WorkerProvider{Path: found.Path, Version: found.Version, Problem: found.Problem}
@@ -44,7 +49,10 @@ func TestASessionGoesToAWorkerThatHasItsAgentAsLongAsOneLives(t *testing.T) {
 	with := without.beside("with")
 	f := with.withAgent()
 	f.answers("hang")
-	missing := agent.Provider{ID: "fake", Name: "Fake agent", Driver: agent.DriverClaude, Command: []string{filepath.Join(t.TempDir(), "fake")}, Install: "Install it."}
+	missing := agent.Provider{
+		ID: "fake", Name: "Fake agent", Driver: agent.DriverClaude,
+		Command: []string{filepath.Join(t.TempDir(), "fake")}, Install: "Install it.",
+	}
 	without.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], missing} }
 	without.looked()
 	with.looked()
@@ -57,7 +65,10 @@ func TestASessionGoesToAWorkerThatHasItsAgentAsLongAsOneLives(t *testing.T) {
 		t.Errorf("with its agent on another worker a session is %s", s.Status)
 	}
 	with.start()
-	with.eventually("the agent to work", func() error { _, err := os.Stat(filepath.Join(f.dir, "hanging")); return err })
+	with.eventually("the agent to work", func() error {
+		_, err := os.Stat(filepath.Join(f.dir, "hanging"))
+		return err
+	})
 	second := with.run("second", func(in *automation.Input) { in.Name, in.Provider = "Second", "fake" })
 	if e := with.ended(with.run("echo two", func(in *automation.Input) { in.Name = "Two" })); e.Status != db.Succeeded {
 		t.Errorf("a script while the other worker is full is %s: %s", e.Status, e.Reason)
@@ -67,13 +78,18 @@ func TestASessionGoesToAWorkerThatHasItsAgentAsLongAsOneLives(t *testing.T) {
 	}
 	check(t, with.rules.CancelExecution(t.Context(), with.actor, first.Execution.ID))
 	if e := with.ended(second); e.Status != db.Succeeded || with.session(second.Session.ID).Worker != "with" {
-		t.Errorf("when there was a place the run is %s on %s: %s", e.Status, with.session(second.Session.ID).Worker, e.Reason)
+		t.Errorf("when there was a place the run is %s on %s: %s", e.Status, with.session(second.Session.ID).Worker,
+			e.Reason)
 	}
 	with.stop()
-	check(t, db.SaveWorker(t.Context(), with.db, &db.Worker{ID: "with", Name: "with", SeenAt: time.Now().Add(-db.WorkerSilence - time.Second), Providers: map[string]db.WorkerProvider{"fake": {}}}))
+	check(t, db.SaveWorker(t.Context(), with.db, &db.Worker{
+		ID: "with", Name: "with", SeenAt: time.Now().Add(-db.WorkerSilence - time.Second),
+		Providers: map[string]db.WorkerProvider{"fake": {}},
+	}))
 	third := with.ended(with.run("third", func(in *automation.Input) { in.Name, in.Provider = "Third", "fake" }))
 	if third.Status != db.Failed || third.ErrorClass != agent.FailStart || !strings.Contains(third.Reason, "fake") {
-		t.Errorf("where no live worker has the agent, the run is %s of class %s: %s", third.Status, third.ErrorClass, third.Reason)
+		t.Errorf("where no live worker has the agent, the run is %s of class %s: %s", third.Status, third.ErrorClass,
+			third.Reason)
 	}
 }
 
@@ -92,7 +108,10 @@ func TestAWorkerClaimsWhatItHasOrNobodyHas(t *testing.T) {
 		}
 		return w
 	}
-	over := &db.ProviderPause{Provider: "fake", Since: now, Until: now.Add(-time.Second), FailedAt: now, Failures: 1, ErrorClass: agent.FailAuth, Reason: "no"}
+	over := &db.ProviderPause{
+		Provider: "fake", Since: now, Until: now.Add(-time.Second), FailedAt: now, Failures: 1,
+		ErrorClass: agent.FailAuth, Reason: "no",
+	}
 	for _, tt := range []struct {
 		name    string
 		workers []db.Worker
@@ -104,11 +123,14 @@ func TestAWorkerClaimsWhatItHasOrNobodyHas(t *testing.T) {
 		{"it has it and was silent", []db.Worker{worker("me", late, has), worker("other", now, has)}, false, true},
 		{"nobody has it", []db.Worker{worker("me", now, lacks), worker("other", now, lacks)}, false, true},
 		{"the other has it", []db.Worker{worker("me", now, lacks), worker("other", now, has)}, false, false},
-		{"the other has it and it has not looked", []db.Worker{worker("me", now), worker("other", now, has)}, false, false},
+		{"the other has it and it has not looked", []db.Worker{worker("me", now), worker("other", now, has)}, false,
+			false},
 		{"the other has not looked", []db.Worker{worker("me", now, lacks), worker("other", now)}, false, true},
-		{"the other has it and is silent", []db.Worker{worker("me", now, lacks), worker("other", late, has)}, false, true},
+		{"the other has it and is silent", []db.Worker{worker("me", now, lacks), worker("other", late, has)}, false,
+			true},
 		{"it has it after a pause", []db.Worker{worker("me", now, has), worker("other", now, lacks)}, true, true},
-		{"the other has it after a pause", []db.Worker{worker("me", now, lacks), worker("other", now, has)}, true, false},
+		{"the other has it after a pause", []db.Worker{worker("me", now, lacks), worker("other", now, has)}, true,
+			false},
 	} {
 		tx, err := k.db.BeginTx(t.Context(), nil)
 		check(t, err)
@@ -125,7 +147,8 @@ func TestAWorkerClaimsWhatItHasOrNobodyHas(t *testing.T) {
 			t.Errorf("%s: claimed %v; want %v", tt.name, got, tt.want)
 		}
 		if tt.paused && !tt.want { // to leave it must not use up the one try
-			if list, err = db.ClaimSessions(t.Context(), tx, "other", 1, now.Add(time.Second), now.Add(time.Minute)); err != nil || len(list) != 1 {
+			if list, err = db.ClaimSessions(t.Context(), tx, "other", 1, now.Add(time.Second),
+				now.Add(time.Minute)); err != nil || len(list) != 1 {
 				t.Errorf("%s: the other then claimed %d, %v", tt.name, len(list), err)
 			}
 		}
@@ -141,7 +164,9 @@ func TestATrialGoesToAWorkerThatHasTheAgent(t *testing.T) {
 		if _, err := db.RequestTrial(ctx, tx, "fake", k.actor.ID, now, now.Add(-time.Hour)); err != nil {
 			return err
 		}
-		return db.SaveWorker(ctx, tx, &db.Worker{ID: "with", SeenAt: now, Providers: map[string]db.WorkerProvider{"fake": {}}})
+		return db.SaveWorker(ctx, tx, &db.Worker{
+			ID: "with", SeenAt: now, Providers: map[string]db.WorkerProvider{"fake": {}},
+		})
 	}))
 	if trial, err := db.ClaimTrial(t.Context(), k.db, "without", now); err != nil || trial != nil {
 		t.Errorf("a worker without the agent took %+v, %v", trial, err)

@@ -75,7 +75,10 @@ func setupPost(t *testing.T) *post {
 	check(t, err)
 	p := &post{t: t, log: &lines{}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	log := slog.New(slog.NewTextHandler(p.log, nil))
-	p.accounts = &account.Service{DB: d, Now: p.clock, PasswordMemory: 64, Keys: keys, Log: log, Outbound: outbound.Policy{Private: true}, Mail: true, NoticeKinds: []string{"disabled", "skipped"}}
+	p.accounts = &account.Service{
+		DB: d, Now: p.clock, PasswordMemory: 64, Keys: keys, Log: log, Outbound: outbound.Policy{Private: true},
+		Mail: true, NoticeKinds: []string{"disabled", "skipped"},
+	}
 	p.rules = &automation.Service{
 		DB: d, Now: p.clock, Keys: keys, Log: log,
 		Providers: func() []automation.Provider { return []automation.Provider{{ID: "agent", Name: "Agent"}} },
@@ -84,14 +87,22 @@ func setupPost(t *testing.T) *post {
 	check(t, p.rules.EnsureScratch(t.Context()))
 	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)
 	check(t, err)
-	u := &db.User{ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: p.now, UpdatedAt: p.now}
-	check(t, d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return db.InsertUser(ctx, tx, u, role.ID) }))
+	u := &db.User{
+		ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: p.now, UpdatedAt: p.now,
+	}
+	check(t, d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return db.InsertUser(ctx, tx, u, role.ID)
+	}))
 	u, err = db.UserByID(t.Context(), d, u.ID)
 	check(t, err)
 	p.mira = account.ActorOf(u)
 	base, err := url.Parse("https://carillon.example.com")
 	check(t, err)
-	p.Deliverer = &Deliverer{DB: d, Rules: &automation.Service{DB: d, Now: p.clock, Log: log}, HTTP: outbound.Policy{Private: true}.Client(patience), Key: p.accounts.WebhookKey, PublicURL: base, Now: p.clock, Log: log, patience: patience}
+	p.Deliverer = &Deliverer{
+		DB: d, Rules: &automation.Service{DB: d, Now: p.clock, Log: log},
+		HTTP: outbound.Policy{Private: true}.Client(patience), Key: p.accounts.WebhookKey, PublicURL: base,
+		Now: p.clock, Log: log, patience: patience,
+	}
 	return p
 }
 
@@ -100,7 +111,10 @@ func (p *post) person(name string) account.Actor {
 	p.t.Helper()
 	role, err := db.RoleByKey(p.t.Context(), p.DB, account.RoleMember)
 	check(p.t, err)
-	u := &db.User{ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: p.clock(), UpdatedAt: p.clock()}
+	u := &db.User{
+		ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: p.clock(),
+		UpdatedAt: p.clock(),
+	}
 	check(p.t, p.DB.RunInTx(p.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		return db.InsertUser(ctx, tx, u, role.ID)
 	}))
@@ -112,7 +126,9 @@ func (p *post) person(name string) account.Actor {
 // wants makes Mira's choice of copies and returns the secret of her webhook when it is new.
 func (p *post) wants(email bool, hook string) string {
 	p.t.Helper()
-	secret, err := p.accounts.UpdateNotices(p.t.Context(), p.mira, account.NoticesInput{Email: email, WebhookURL: hook, Kinds: []string{"disabled", "skipped"}})
+	secret, err := p.accounts.UpdateNotices(p.t.Context(), p.mira, account.NoticesInput{
+		Email: email, WebhookURL: hook, Kinds: []string{"disabled", "skipped"},
+	})
 	check(p.t, err)
 	return secret
 }
@@ -122,7 +138,8 @@ func (p *post) tell(change func(n *db.Notification)) db.Notification {
 	p.t.Helper()
 	p.told++
 	n := db.Notification{
-		ID: db.NewID(), UserID: p.mira.ID, Kind: "disabled", Title: "Audit was disabled", Body: "3 runs in a row failed.", DedupKey: fmt.Sprint("told ", p.told), CreatedAt: p.clock(),
+		ID: db.NewID(), UserID: p.mira.ID, Kind: "disabled", Title: "Audit was disabled",
+		Body: "3 runs in a row failed.", DedupKey: fmt.Sprint("told ", p.told), CreatedAt: p.clock(),
 	}
 	if change != nil {
 		change(&n)

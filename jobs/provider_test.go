@@ -57,7 +57,10 @@ func (k *kit) withAgent() *fakeAgent {
 	k.t.Helper()
 	f := &fakeAgent{t: k.t, dir: k.t.TempDir()}
 	check(k.t, os.WriteFile(filepath.Join(f.dir, "fake"), []byte(fakeScript), 0o700))
-	fake := agent.Provider{ID: "fake", Name: "Fake agent", Driver: agent.DriverClaude, Command: []string{filepath.Join(f.dir, "fake")}, SignIn: "Sign it in.", Keys: []string{"FAKE_*"}}
+	fake := agent.Provider{
+		ID: "fake", Name: "Fake agent", Driver: agent.DriverClaude, Command: []string{filepath.Join(f.dir, "fake")},
+		SignIn: "Sign it in.", Keys: []string{"FAKE_*"},
+	}
 	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], fake} }
 	k.rules.Providers = func() []automation.Provider {
 		return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "fake", Name: "Fake agent"}}
@@ -114,7 +117,8 @@ func (k *kit) events(session uuid.UUID) string {
 // soon lets queued sessions that rest start now.
 func (k *kit) soon() {
 	k.t.Helper()
-	_, err := k.db.ExecContext(context.WithoutCancel(k.t.Context()), "UPDATE sessions SET queued_at = now() WHERE status = 'queued'")
+	_, err := k.db.ExecContext(context.WithoutCancel(k.t.Context()),
+		"UPDATE sessions SET queued_at = now() WHERE status = 'queued'")
 	check(k.t, err)
 	k.runner.Wake()
 }
@@ -158,7 +162,8 @@ func TestAMomentsTroubleIsTriedAgainAndEachAttemptIsSeen(t *testing.T) {
 			t.Errorf("an attempt was called with %q; want each to begin as the first did", call)
 		}
 	}
-	if text := k.events(run.Session.ID); strings.Count(text, `retry {"failed"`) != 2 && strings.Count(text, "\nretry ") != 2 {
+	if text := k.events(run.Session.ID); strings.Count(text, `retry {"failed"`) != 2 &&
+		strings.Count(text, "\nretry ") != 2 {
 		t.Errorf("the transcript does not show two retries:\n%s", text)
 	}
 }
@@ -172,8 +177,10 @@ func TestAnAgentThatStopsAtItsBudgetHasNotFailed(t *testing.T) {
 	e := k.ended(k.run("do it", func(in *automation.Input) {
 		in.Provider, in.Budget = "fake", spec.Budget{Run: spec.Limits{Money: 0.4}, Day: spec.Limits{Money: 5}}
 	}))
-	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 0.4 || e.Counted != 0 || !strings.Contains(e.Reason, "$0.40 a run is used up") {
-		t.Errorf("the run %s because %q (%s, neutral %t, $%g); want it stopped by its budget", e.Status, e.Reason, e.ErrorClass, e.Neutral, e.CostUSD)
+	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorBudget || e.CostUSD != 0.4 || e.Counted != 0 ||
+		!strings.Contains(e.Reason, "$0.40 a run is used up") {
+		t.Errorf("the run %s because %q (%s, neutral %t, $%g); want it stopped by its budget", e.Status, e.Reason,
+			e.ErrorClass, e.Neutral, e.CostUSD)
 	}
 }
 
@@ -223,7 +230,9 @@ func TestARefusalPausesTheProviderAndAnotherRunWaits(t *testing.T) {
 func TestAWorkspacesOwnKeyIsNotTheProvidersTrouble(t *testing.T) {
 	t.Parallel()
 	p := agent.Provider{Keys: []string{"FAKE_*", "TOKEN"}}
-	for variable, want := range map[string]bool{"FAKE_KEY=x": true, "TOKEN=x": true, "TOKENS=x": false, "OTHER=FAKE_KEY": false} {
+	for variable, want := range map[string]bool{
+		"FAKE_KEY=x": true, "TOKEN=x": true, "TOKENS=x": false, "OTHER=FAKE_KEY": false,
+	} {
 		if got := signsIn(p, []string{"A=b", variable}); got != want {
 			t.Errorf("with %s it signs in itself: %v; want %v", variable, got, want)
 		}
@@ -387,7 +396,8 @@ func TestAWorkspaceIsShownPathsOfTheMachineAndAMissingOneIsAWarning(t *testing.T
 		t.Errorf("the run is %s with %q: %s", e.Status, e.Answer, e.Reason)
 	}
 	events := k.events(e.SessionID)
-	for _, want := range []string{"/nowhere/at/all is not shown in the sandbox: it is not there on this worker", "sandboxes hide it"} {
+	for _, want := range []string{"/nowhere/at/all is not shown in the sandbox: it is not there on this worker",
+		"sandboxes hide it"} {
 		if !strings.Contains(events, want) {
 			t.Errorf("the transcript lacks %q:\n%s", want, events)
 		}
@@ -421,7 +431,8 @@ mkdir sessions/new 2>/dev/null && echo "made a session"
 cd "$OLDPWD"
 git switch -qc other && echo x > x && git add x && git commit -qm x && git switch -q - && git branch -qD other && git stash list && git tag t && git tag -d t >/dev/null
 git config core.fsmonitor true && git config --global user.name me
-echo x > y && git add y && git stash -q && git stash pop -q && git commit -qm y && git log -1 --format=%%s`, mirrors[0], first.SessionID), nil))
+echo x > y && git add y && git stash -q && git stash pop -q && git commit -qm y && git log -1 --format=%%s`, mirrors[0],
+		first.SessionID), nil))
 	if e.Status != db.Succeeded || strings.TrimSpace(e.Answer) != "y" {
 		t.Errorf("the run is %s with %q: %s", e.Status, e.Answer, e.Reason)
 	}
@@ -466,7 +477,8 @@ func TestAnAgentThatCommitsAllLeavesWhatIsHiddenFromItAsItWas(t *testing.T) {
 	_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = true")
 	check(t, err)
 	k.start()
-	e := k.ended(k.run(`mkdir -p .agent/hooks && echo '{"run": "x"}' > agent.json && echo x > .agent/hooks/start && git add -A && git commit -qm mine
+	e := k.ended(
+		k.run(`mkdir -p .agent/hooks && echo '{"run": "x"}' > agent.json && echo x > .agent/hooks/start && git add -A && git commit -qm mine
 echo mine > own.json`, nil))
 	s := k.session(e.SessionID)
 	tree := k.runner.Store.Worktree(s.WorkspaceID.String(), s.ID.String(), s.Branch, s.BaseCommit)
@@ -481,7 +493,8 @@ echo mine > own.json`, nil))
 		check(t, err)
 		said := ""
 		_, err = agent.Run(t.Context(), p, agent.Turn{
-			Dir: tree.Dir, RunDir: t.TempDir(), Sandbox: box, Prompt: script, Env: k.runner.Store.Env(t.Context(), true),
+			Dir: tree.Dir, RunDir: t.TempDir(), Sandbox: box, Prompt: script,
+			Env: k.runner.Store.Env(t.Context(), true),
 		}, func(e transcript.Event) {
 			if e.Kind == transcript.KindOutput {
 				said += e.Text
@@ -492,11 +505,13 @@ echo mine > own.json`, nil))
 		}
 		return said
 	}
-	if said := give(obeys, `cat agent.json own.json .agent/hooks/start 2>/dev/null || true; git status --short; echo x > x; git add -A && git commit -qam all; git status --short`); said != "" {
+	if said := give(obeys,
+		`cat agent.json own.json .agent/hooks/start 2>/dev/null || true; git status --short; echo x > x; git add -A && git commit -qam all; git status --short`); said != "" {
 		t.Errorf("what is hidden is seen, or changed for Git: %q", said)
 	}
 	want := "{\"run\": \"x\"}\nx\nx\nmine\n?? own.json\n"
-	if said := give(agent.Catalogue()[0], `for f in agent.json .agent/hooks/start x; do git show HEAD:$f; done; cat own.json; git status --short`); said != want {
+	if said := give(agent.Catalogue()[0],
+		`for f in agent.json .agent/hooks/start x; do git show HEAD:$f; done; cat own.json; git status --short`); said != want {
 		t.Errorf("the repository has %q; want %q", said, want)
 	}
 	c, err := k.runner.Store.Changes(t.Context(), tree)

@@ -29,8 +29,8 @@ const (
 // ForgeTimeout bounds one request to a forge.
 const ForgeTimeout = 30 * time.Second
 
-// followPullRequests asks the forges where open pull requests stand, and by their branches for those of sessions that have
-// none yet. Whatever a forge answers to one workspace keeps no other from being asked.
+// followPullRequests asks the forges where open pull requests stand, and by their branches for those of sessions that
+// have none yet. Whatever a forge answers to one workspace keeps no other from being asked.
 func (s *Scheduler) followPullRequests(ctx context.Context) error {
 	err := s.steps(ctx, db.TaskPullRequests, []step{{"requests that nobody took up", s.Rules.ExpireRequests}})
 	if err != nil || s.Forge == nil {
@@ -53,7 +53,9 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 		for i := range list {
 			row := &list[i]
 			byWorkspace[row.WorkspaceID] = append(byWorkspace[row.WorkspaceID], question{
-				row.ID, "the pull request " + row.URL, func(ctx context.Context, a *asker) error { return s.check(ctx, a, row) },
+				row.ID, "the pull request " + row.URL, func(ctx context.Context, a *asker) error {
+					return s.check(ctx, a, row)
+				},
 			})
 		}
 		if err := s.ask(ctx, byWorkspace, forges, pulls); err != nil {
@@ -63,7 +65,8 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	sessions, err := db.ClaimBranchChecks(ctx, s.DB, now, now.Add(-branchesSince), forgeEvery-30*time.Second, branchesAtOnce)
+	sessions, err := db.ClaimBranchChecks(ctx, s.DB, now, now.Add(-branchesSince), forgeEvery-30*time.Second,
+		branchesAtOnce)
 	if err != nil {
 		return err
 	}
@@ -71,7 +74,9 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 	for i := range sessions {
 		session := &sessions[i]
 		byWorkspace[session.WorkspaceID] = append(byWorkspace[session.WorkspaceID], question{
-			session.ID, "the pull request of the session " + session.Title, func(ctx context.Context, a *asker) error { return s.lookFor(ctx, a, session) },
+			session.ID, "the pull request of the session " + session.Title, func(ctx context.Context, a *asker) error {
+				return s.lookFor(ctx, a, session)
+			},
 		})
 	}
 	return s.ask(ctx, byWorkspace, forges, pulls)
@@ -85,9 +90,10 @@ type question struct {
 }
 
 // ask puts questions to the forges of workspaces: one after the other to each, and no more to one that wants to be left
-// alone or cannot be reached. It returns an error where the database is away; a workspace that cannot be asked is set aside,
-// and so is what cannot be taken over.
-func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]question, forges, pulls *automation.Round) error {
+// alone or cannot be reached. It returns an error where the database is away; a workspace that cannot be asked is set
+// aside, and so is what cannot be taken over.
+func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]question, forges,
+	pulls *automation.Round) error {
 	var group errgroup.Group
 	group.SetLimit(forgesAtOnce)
 	for id, questions := range byWorkspace {
@@ -96,7 +102,9 @@ func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]questio
 				return err
 			}
 			var a *asker
-			err := forges.Deal(ctx, automation.Row{Key: id.String(), About: "the forge of the workspace " + id.String(), Workspace: id}, func(ctx context.Context) (err error) {
+			err := forges.Deal(ctx, automation.Row{
+				Key: id.String(), About: "the forge of the workspace " + id.String(), Workspace: id,
+			}, func(ctx context.Context) (err error) {
 				a, err = s.asker(ctx, id)
 				return err
 			})
@@ -213,14 +221,15 @@ func (s *Scheduler) lookFor(ctx context.Context, a *asker, session *db.Session) 
 	return s.Rules.TakePullRequest(ctx, a.workspace, session.ID, *p, db.FoundByBranch)
 }
 
-// forgeRecovers reports whether what went wrong with a forge passes by itself: the network, a limit, an error of the forge's own. What a
-// person has to mend, such as a token, does not.
+// forgeRecovers reports whether what went wrong with a forge passes by itself: the network, a limit, an error of the
+// forge's own. What a person has to mend, such as a token, does not.
 func forgeRecovers(err error) bool {
 	var limit *forge.RateLimit
 	var refused *forge.Refused
 	var guarded *outbound.Refused
 	switch {
-	case errors.Is(err, forge.ErrCredentials), errors.Is(err, forge.ErrNotFound), errors.Is(err, forge.ErrElsewhere), errors.As(err, &guarded):
+	case errors.Is(err, forge.ErrCredentials), errors.Is(err, forge.ErrNotFound), errors.Is(err, forge.ErrElsewhere),
+		errors.As(err, &guarded):
 		return false
 	case errors.As(err, &limit):
 		return true
@@ -239,13 +248,16 @@ func forgeProblem(err error) string {
 	case errors.Is(err, forge.ErrCredentials):
 		return "The forge refuses the workspace’s access token. It must be allowed to read and write pull requests."
 	case errors.Is(err, forge.ErrNotFound):
-		return "The forge does not know this repository or pull request, or the workspace’s access token may not see it."
+		return "The forge does not know this repository or pull request, or the workspace’s access token may not see " +
+			"it."
 	case errors.Is(err, forge.ErrElsewhere):
 		return "This pull request is on another forge than the workspace’s repository, so it is not followed."
 	case errors.As(err, &limit):
 		return "The forge limits requests until " + limit.Until.UTC().Format("15:04 MST") + "."
 	case errors.As(err, &guarded):
-		return fmt.Sprintf("The forge’s address, %s, is not on the public internet. CARILLON_OUTBOUND_PRIVATE=on allows it.", guarded.Address)
+		return fmt.Sprintf(
+			"The forge’s address, %s, is not on the public internet. CARILLON_OUTBOUND_PRIVATE=on allows it.",
+			guarded.Address)
 	case errors.As(err, &refused) && refused.Message != "":
 		return fmt.Sprintf("The forge answered %d: %s", refused.Status, refused.Message)
 	case errors.As(err, &refused):

@@ -54,8 +54,9 @@ func newGitea(t *testing.T) *gitea {
 	out, err := exec.Command("git", "--exec-path").Output()
 	check(t, err)
 	backend := &cgi.Handler{
-		Path:   filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
-		Env:    []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"},
+		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
+		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada",
+			"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"},
 		Stderr: io.Discard,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -93,8 +94,10 @@ func (g *gitea) pull(number int, branch, state string, merged bool) {
 	repo := map[string]any{"full_name": "acme/app"}
 	now := time.Now().UTC().Format(time.RFC3339)
 	g.pulls[number] = map[string]any{
-		"number": number, "html_url": fmt.Sprintf("%s/acme/app/pulls/%d", g.url, number), "title": "Mend it", "state": state, "merged": merged,
-		"created_at": now, "updated_at": now, "head": map[string]any{"ref": branch, "repo": repo}, "base": map[string]any{"ref": "main", "repo": repo},
+		"number": number, "html_url": fmt.Sprintf("%s/acme/app/pulls/%d", g.url, number), "title": "Mend it",
+		"state": state, "merged": merged,
+		"created_at": now, "updated_at": now, "head": map[string]any{"ref": branch, "repo": repo},
+		"base": map[string]any{"ref": "main", "repo": repo},
 	}
 }
 
@@ -160,10 +163,12 @@ func (g *gitea) count(text string) (n int) {
 	return n
 }
 
-// on lets the kit work in a workspace of a forge. Its requests go to this machine, which in earnest a setting has to allow.
+// on lets the kit work in a workspace of a forge. Its requests go to this machine, which in earnest a setting has to
+// allow.
 func (k *kit) on(g *gitea) {
 	k.t.Helper()
-	w, err := k.rules.CreateWorkspace(k.t.Context(), k.actor, automation.WorkspaceInput{Name: "App", GitURL: g.url + "/acme/app.git", Forge: "gitea", Token: forgeToken})
+	w, err := k.rules.CreateWorkspace(k.t.Context(), k.actor,
+		automation.WorkspaceInput{Name: "App", GitURL: g.url + "/acme/app.git", Forge: "gitea", Token: forgeToken})
 	check(k.t, err)
 	k.workspace = w.ID
 	k.runner.Forge = outbound.Policy{Private: true}.Client(ForgeTimeout)
@@ -208,12 +213,14 @@ func TestAPullRequestIsOpenedFromASessionAndFollowedToItsMerge(t *testing.T) {
 		return nil
 	})
 	list := k.pullRequests(id)
-	if len(list) != 1 || list[0].Number != 7 || list[0].URL != g.url+"/acme/app/pulls/7" || list[0].FoundBy != db.FoundCreated || list[0].State != db.PullRequestOpen {
+	if len(list) != 1 || list[0].Number != 7 || list[0].URL != g.url+"/acme/app/pulls/7" ||
+		list[0].FoundBy != db.FoundCreated || list[0].State != db.PullRequestOpen {
 		t.Fatalf("the session has %+v; want #7", list)
 	}
 	branch := "carillon/" + id.String()
 	in := g.created[0]
-	if in["head"] != branch || in["base"] != "main" || in["title"] != "Script" || !strings.Contains(in["body"].(string), "I added a file.") {
+	if in["head"] != branch || in["base"] != "main" || in["title"] != "Script" ||
+		!strings.Contains(in["body"].(string), "I added a file.") {
 		t.Errorf("the forge was asked for %v", in)
 	}
 	if got := g.git(g.bare, "log", "-1", "--format=%an <%ae> %s", branch); got != "Mira <mira@example.com> Script\n" {
@@ -260,14 +267,18 @@ func TestWhyAPullRequestCouldNotBeOpenedIsSaid(t *testing.T) {
 		prepare    func()
 	}{
 		{"the API refuses the token", "refuses the workspace’s access token", func() { g.refuse = 401 }},
-		{"the API says why", "The forge answered 422: head and base are equal", func() { g.refuse, g.message = 422, "head and base are equal" }},
-		{"the branch has other commits", "The branch could not be pushed: the repository did not take the push.", func() {
-			g.refuse = 0
-			other := filepath.Join(t.TempDir(), "other")
-			g.git("", "clone", "-q", g.bare, other)
-			g.git(other, "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-q", "--allow-empty", "-m", "Another's")
-			g.git(other, "push", "-q", "--force", "origin", "HEAD:carillon/"+run.Session.ID.String())
+		{"the API says why", "The forge answered 422: head and base are equal", func() {
+			g.refuse, g.message = 422, "head and base are equal"
 		}},
+		{"the branch has other commits", "The branch could not be pushed: the repository did not take the push.",
+			func() {
+				g.refuse = 0
+				other := filepath.Join(t.TempDir(), "other")
+				g.git("", "clone", "-q", g.bare, other)
+				g.git(other, "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-q", "--allow-empty",
+					"-m", "Another's")
+				g.git(other, "push", "-q", "--force", "origin", "HEAD:carillon/"+run.Session.ID.String())
+			}},
 		{"the address is not public", "is not on the public internet", func() {
 			check(t, os.RemoveAll(g.bare))
 			g.git("", "clone", "-q", "--bare", filepath.Join(filepath.Dir(filepath.Dir(g.bare)), "seed"), g.bare)
@@ -296,7 +307,8 @@ func TestWhyAPullRequestCouldNotBeOpenedIsSaid(t *testing.T) {
 
 func TestAPullRequestThatTheAgentOpenedFromItsBranchIsTheSessions(t *testing.T) {
 	k, g := forgeKit(t)
-	run := k.run("git checkout -q -b by-the-agent; echo new > file.txt; echo 'remote: "+g.url+"/acme/app/pulls/12'; echo 'see "+g.url+"/other/app/pulls/1'; echo done", gate)
+	run := k.run("git checkout -q -b by-the-agent; echo new > file.txt; echo 'remote: "+g.url+
+		"/acme/app/pulls/12'; echo 'see "+g.url+"/other/app/pulls/1'; echo done", gate)
 	k.ended(run)
 	list := k.pullRequests(run.Session.ID)
 	if len(list) != 1 || list[0].Number != 12 || list[0].FoundBy != db.FoundInOutput {
@@ -333,7 +345,8 @@ func TestAPullRequestIsFoundByTheSessionsBranch(t *testing.T) {
 	g.pull(3, "carillon/"+run.Session.ID.String(), "open", false)
 	f.Now = func() time.Time { return time.Now().Add(forgeEvery) }
 	check(t, f.followPullRequests(t.Context()))
-	if list := k.pullRequests(run.Session.ID); len(list) != 1 || list[0].Number != 3 || list[0].FoundBy != db.FoundByBranch {
+	if list := k.pullRequests(run.Session.ID); len(list) != 1 || list[0].Number != 3 ||
+		list[0].FoundBy != db.FoundByBranch {
 		t.Errorf("the session has %+v; want #3", list)
 	}
 }
@@ -355,7 +368,8 @@ func TestAForgeThatLimitsRequestsIsLeftAlone(t *testing.T) {
 	for i := range 3 {
 		run := k.run("true", gate)
 		k.ended(run)
-		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID, fmt.Sprintf("%s/acme/app/pulls/%d", g.url, i+1)))
+		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID,
+			fmt.Sprintf("%s/acme/app/pulls/%d", g.url, i+1)))
 		sessions = append(sessions, run.Session.ID)
 	}
 	g.refuse = 429
@@ -365,7 +379,8 @@ func TestAForgeThatLimitsRequestsIsLeftAlone(t *testing.T) {
 		t.Errorf("the forge was asked %d times; want once", n)
 	}
 	for _, id := range sessions {
-		if p := k.pullRequests(id)[0]; !strings.Contains(p.Problem, "limits requests") || p.State != db.PullRequestOpen {
+		if p := k.pullRequests(id)[0]; !strings.Contains(p.Problem, "limits requests") ||
+			p.State != db.PullRequestOpen {
 			t.Errorf("#%d is %s with %q; want it to say why it is not followed", p.Number, p.State, p.Problem)
 		}
 	}
@@ -381,7 +396,8 @@ func TestAForgeThatLimitsRequestsIsLeftAlone(t *testing.T) {
 	if p := k.pullRequests(sessions[0])[0]; p.Problem != "" || p.Title != "Mend it" {
 		t.Errorf("#1 is %q with %q; want it followed again", p.Title, p.Problem)
 	}
-	if p := k.pullRequests(sessions[1])[0]; !strings.Contains(p.Problem, "does not know this repository or pull request") {
+	if p := k.pullRequests(sessions[1])[0]; !strings.Contains(p.Problem,
+		"does not know this repository or pull request") {
 		t.Errorf("#2 says %q; want that it is not there", p.Problem)
 	}
 }
@@ -391,7 +407,8 @@ func TestSeveralSchedulersAskOfAPullRequestOnce(t *testing.T) {
 	for i := range 8 {
 		run := k.run("true", gate)
 		k.ended(run)
-		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID, fmt.Sprintf("%s/acme/app/pulls/%d", g.url, i+1)))
+		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID,
+			fmt.Sprintf("%s/acme/app/pulls/%d", g.url, i+1)))
 		g.pull(i+1, "x", "open", false)
 	}
 	var group sync.WaitGroup

@@ -14,8 +14,8 @@ import (
 	"carillon/db/embedded"
 )
 
-// TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond stops a real server, as by its fast and by its immediate shutdown, while
-// an agent ends.
+// TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond stops a real server, as by its fast and by its immediate
+// shutdown, while an agent ends.
 func TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -28,7 +28,8 @@ func TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			short, err := os.MkdirTemp("", "pg") // a socket's path has a bound: with a longer one it is in another folder after each start
+			// a socket's path has a bound: with a longer one it is in another folder after each start
+			short, err := os.MkdirTemp("", "pg")
 			check(t, err)
 			t.Cleanup(func() { _ = os.RemoveAll(short) })
 			config := embedded.Config{Dir: filepath.Join(short, "postgres"), Bin: os.Getenv("CARILLON_PG_BIN")}
@@ -65,13 +66,19 @@ func TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond(t *testing.T) {
 			check(t, err)
 			_, err = k.rules.StartDue(t.Context())
 			check(t, err)
-			k.eventually("the agent to be at work", func() error { _, err := os.Stat(filepath.Join(fake.dir, "hanging")); return err })
+			k.eventually("the agent to be at work", func() error {
+				_, err := os.Stat(filepath.Join(fake.dir, "hanging"))
+				return err
+			})
 
 			ends := make(chan error, 1)
 			go func() { ends <- tt.end(server) }()
 			check(t, os.WriteFile(filepath.Join(fake.dir, "go"), nil, 0o600))
 			check(t, <-ends)
-			k.eventually("the agent to end", func() error { _, err := os.Stat(filepath.Join(fake.dir, "done")); return err })
+			k.eventually("the agent to end", func() error {
+				_, err := os.Stat(filepath.Join(fake.dir, "done"))
+				return err
+			})
 			if !tt.returns {
 				again, err := embedded.Start(t.Context(), config)
 				check(t, err)
@@ -87,7 +94,8 @@ func TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond(t *testing.T) {
 				return err
 			})
 			if e.Status != db.Succeeded || e.Answer != "answer 1" || e.CostUSD != 0.25 || e.Turns != 1 {
-				t.Errorf("it %s with %q for $%g in %d messages: %q; want success with answer and cost", e.Status, e.Answer, e.CostUSD, e.Turns, e.Reason)
+				t.Errorf("it %s with %q for $%g in %d messages: %q; want success with answer and cost", e.Status,
+					e.Answer, e.CostUSD, e.Turns, e.Reason)
 			}
 			s := k.session(e.SessionID)
 			if s.FilesChanged != 1 || s.Status != db.SessionWaiting {
@@ -96,9 +104,11 @@ func TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond(t *testing.T) {
 			now, err := db.AutomationByID(t.Context(), d, a.ID)
 			check(t, err)
 			if now.Enabled || now.DisabledKind != db.ByFinishing || now.FailureStreak != 0 {
-				t.Errorf("the automation is enabled %t, by %q, with %d failures; want it over, without one", now.Enabled, now.DisabledKind, now.FailureStreak)
+				t.Errorf("the automation is enabled %t, by %q, with %d failures; want it over, without one",
+					now.Enabled, now.DisabledKind, now.FailureStreak)
 			}
-			if n, err := d.NewSelect().Model((*db.Execution)(nil)).Where("automation_id = ?", a.ID).Count(t.Context()); err != nil || n != 1 {
+			if n, err := d.NewSelect().Model((*db.Execution)(nil)).Where("automation_id = ?", a.ID).
+				Count(t.Context()); err != nil || n != 1 {
 				t.Errorf("%d rows (%v); want one", n, err)
 			}
 			k.stop() // before its server

@@ -20,7 +20,10 @@ func TestAConversationIsStoredAsSoonAsTheAgentNamesItAndARunGoesOnWithIt(t *test
 	fake.answers("hang", "ok")
 	k.start()
 	run := k.run("Look around.", fakeChat)
-	k.eventually("the agent to be at work", func() error { _, err := os.Stat(filepath.Join(fake.dir, "hanging")); return err })
+	k.eventually("the agent to be at work", func() error {
+		_, err := os.Stat(filepath.Join(fake.dir, "hanging"))
+		return err
+	})
 	k.eventually("the conversation to be stored", func() error {
 		if s := k.session(run.Session.ID); s.Conversation == "" {
 			return fmt.Errorf("it is not")
@@ -41,9 +44,14 @@ func TestAConversationThatTheAgentDoesNotKnowIsBegunAnewWithANote(t *testing.T) 
 	t.Parallel()
 	k := prepare(t)
 	fake := k.withAgent()
-	known := agent.Provider{ID: "claude", Name: "Fake agent", Driver: agent.DriverClaude, Command: []string{filepath.Join(fake.dir, "fake")}}
+	known := agent.Provider{
+		ID: "claude", Name: "Fake agent", Driver: agent.DriverClaude,
+		Command: []string{filepath.Join(fake.dir, "fake")},
+	}
 	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], known} }
-	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "claude", Name: "Fake agent"}} }
+	k.rules.Providers = func() []automation.Provider {
+		return []automation.Provider{{ID: "claude", Name: "Fake agent"}}
+	}
 	fake.answers("ok", "unknown", "ok")
 	k.start()
 	run := k.run("One.", func(in *automation.Input) { fakeChat(in); in.Provider = "claude" })
@@ -61,7 +69,8 @@ func TestAConversationThatTheAgentDoesNotKnowIsBegunAnewWithANote(t *testing.T) 
 	if got := turns[1]; got.Status != db.Succeeded || got.Answer != "answer 3" {
 		t.Errorf("the message %s with %q: %q; want it answered", got.Status, got.Answer, got.Reason)
 	}
-	if calls := fake.calls(); len(calls) != 3 || !strings.HasPrefix(calls[1], "conversation-1 ") || !strings.HasPrefix(calls[2], "new ") {
+	if calls := fake.calls(); len(calls) != 3 || !strings.HasPrefix(calls[1], "conversation-1 ") ||
+		!strings.HasPrefix(calls[2], "new ") {
 		t.Errorf("the agent was asked %q; want the message once in the old conversation and once anew", calls)
 	}
 	k.eventually("the note in the transcript", func() error { // which is written beside the turn
@@ -79,9 +88,14 @@ func TestTheConversationThatIsBegunAnewIsStoredAsSoonAsItIsNamed(t *testing.T) {
 	t.Parallel()
 	k := prepare(t)
 	fake := k.withAgent()
-	known := agent.Provider{ID: "claude", Name: "Fake agent", Driver: agent.DriverClaude, Command: []string{filepath.Join(fake.dir, "fake")}}
+	known := agent.Provider{
+		ID: "claude", Name: "Fake agent", Driver: agent.DriverClaude,
+		Command: []string{filepath.Join(fake.dir, "fake")},
+	}
 	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], known} }
-	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "claude", Name: "Fake agent"}} }
+	k.rules.Providers = func() []automation.Provider {
+		return []automation.Provider{{ID: "claude", Name: "Fake agent"}}
+	}
 	fake.answers("ok", "unknown", "hang")
 	k.start()
 	run := k.run("One.", func(in *automation.Input) { fakeChat(in); in.Provider = "claude" })
@@ -100,7 +114,8 @@ func TestARemoteThatCannotBeReachedIsTriedAgainAndIsNoFailure(t *testing.T) {
 	k := prepare(t)
 	k.start()
 	from := repository(t)
-	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Away", GitURL: "http://127.0.0.1:1/origin.git"})
+	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor,
+		automation.WorkspaceInput{Name: "Away", GitURL: "http://127.0.0.1:1/origin.git"})
 	check(t, err)
 	k.workspace = ws.ID
 	run := k.run("true", func(in *automation.Input) { in.Retries = 0 })
@@ -138,7 +153,8 @@ func TestAReplyThatARemoteKeepsFromTheAgentIsTriedAgainAndThatIsSaid(t *testing.
 	run := k.run("One.", fakeChat)
 	k.ended(run)
 	k.waits(run.Session.ID, db.SessionWaiting)
-	turns := func(url string, gone bool) { // another worker would begin with a fetch: so does one that has lost its worktree
+	turns := func(url string, gone bool) {
+		// another worker would begin with a fetch: so does one that has lost its worktree
 		_, err := k.db.NewRaw("UPDATE workspaces SET git_url = ? WHERE id = ?", url, ws.ID).Exec(t.Context())
 		check(t, err)
 		if gone {

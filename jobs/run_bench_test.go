@@ -47,7 +47,8 @@ func newWorking(b *testing.B, files, places int) *working {
 	}
 	for _, args := range [][]string{
 		{"init", "-q", "-b", "main", work}, {"-C", work, "add", "-A"},
-		{"-C", work, "-c", "gc.auto=0", "-c", "user.name=Bench", "-c", "user.email=bench@example.com", "commit", "-q", "--allow-empty", "-m", "Add files"},
+		{"-C", work, "-c", "gc.auto=0", "-c", "user.name=Bench", "-c", "user.email=bench@example.com", "commit", "-q",
+			"--allow-empty", "-m", "Add files"},
 		{"-C", work, "repack", "-qad"}, {"clone", "-q", "--bare", work, remote},
 	} {
 		out, err := exec.Command("git", args...).CombinedOutput()
@@ -62,7 +63,9 @@ func newWorking(b *testing.B, files, places int) *working {
 	data := b.TempDir()
 	x.data = data
 	runner := &Runner{
-		DB: x.db, Rules: x.rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider { return agent.Catalogue()[:1] },
+		DB: x.db, Rules: x.rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider {
+			return agent.Catalogue()[:1]
+		},
 		Worker: "bench", Max: places, Data: data, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	runner.Init()
@@ -116,8 +119,8 @@ func (x *working) ended(id uuid.UUID) *db.Execution {
 	}
 }
 
-// BenchmarkRunNow measures from Run Now to the agent's process, in a repository of 10,000 files that was fetched before and
-// is fetched again each time, as runs that follow each other find it.
+// BenchmarkRunNow measures from Run Now to the agent's process, in a repository of 10,000 files that was fetched before
+// and is fetched again each time, as runs that follow each other find it.
 func BenchmarkRunNow(b *testing.B) {
 	x := newWorking(b, 10_000, 4)
 	a := x.script("date +%s%N")
@@ -129,7 +132,8 @@ func BenchmarkRunNow(b *testing.B) {
 		at, err := strconv.ParseInt(strings.TrimSpace(e.Answer), 10, 64)
 		must(b, err)
 		for { // the files for the next run are written while nobody waits
-			if found, err := filepath.Glob(filepath.Join(x.data, "git", "spares", "*", "index")); err == nil && len(found) > 0 {
+			if found, err := filepath.Glob(filepath.Join(x.data, "git", "spares", "*", "index")); err == nil &&
+				len(found) > 0 {
 				break
 			}
 			time.Sleep(20 * time.Millisecond)
@@ -172,7 +176,10 @@ func BenchmarkSessions(b *testing.B) {
 func BenchmarkEvents(b *testing.B) {
 	const events = 50_000
 	x := newWorking(b, 1, 1)
-	a := x.script(fmt.Sprintf("for ((i = 0; i < %d; i++)); do echo $i; if ((i %% 2)); then echo error $i >&2; fi; done; echo done", events))
+	a := x.script(
+		fmt.Sprintf(
+			"for ((i = 0; i < %d; i++)); do echo $i; if ((i %% 2)); then echo error $i >&2; fi; done; echo done",
+			events))
 	for b.Loop() {
 		runtime.GC()
 		before := resident(b)

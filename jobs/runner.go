@@ -30,8 +30,9 @@ const (
 	leaseFor = db.LeaseFor
 	// renewEvery keeps a lease with room for a few failures.
 	renewEvery = 5 * time.Second
-	// mostSilence is how long a worker goes on that cannot renew its leases. Then it stops its agents: once their leases are over,
-	// others may go on with their sessions. A renewal that fails late, and the end of an agent, fit into the rest of a lease.
+	// mostSilence is how long a worker goes on that cannot renew its leases. Then it stops its agents: once their
+	// leases are over, others may go on with their sessions. A renewal that fails late, and the end of an agent, fit
+	// into the rest of a lease.
 	mostSilence = leaseFor - 4*renewEvery
 	// pollEvery is the safety net below notifications.
 	pollEvery = time.Second
@@ -54,16 +55,18 @@ type Runner struct {
 	Rules     *automation.Service
 	Store     *workspace.Store
 	Providers func() []agent.Provider
-	Worker    string       // names this worker for as long as its data folder lives
-	Max       int          // sessions at once
-	Data      string       // folder for the runs' own folders
-	Hidden    []string     // folders and files that a sandbox hides beside Data: the database's socket, and what an administrator named
-	Shown     []string     // folders and files of homes that a sandbox shows all the same, read-only
-	Limits    agent.Limits // of each message
-	Now       func() time.Time
-	Log       *slog.Logger
-	MCP       string       // address of the MCP server as agents here reach it; empty: they get none
-	Forge     *http.Client // asks forges: it must refuse what people may not reach through this server; nil: pull requests are not opened here
+	Worker    string // names this worker for as long as its data folder lives
+	Max       int    // sessions at once
+	Data      string // folder for the runs' own folders
+	// folders and files that a sandbox hides beside Data: the database's socket, and what an administrator named
+	Hidden []string
+	Shown  []string     // folders and files of homes that a sandbox shows all the same, read-only
+	Limits agent.Limits // of each message
+	Now    func() time.Time
+	Log    *slog.Logger
+	MCP    string // address of the MCP server as agents here reach it; empty: they get none
+	// asks forges: it must refuse what people may not reach through this server; nil: pull requests are not opened here
+	Forge *http.Client
 
 	wake  chan struct{}
 	asked chan struct{}
@@ -135,7 +138,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer poll.Stop()
 	for {
 		r.look(ctx, "claim sessions", func(ctx context.Context) { r.claim(ctx, runCtx, &runs, agents, gates) })
-		r.look(ctx, "look for requested pull requests", func(ctx context.Context) { r.openRequested(ctx, runCtx, &runs) })
+		r.look(ctx, "look for requested pull requests", func(ctx context.Context) {
+			r.openRequested(ctx, runCtx, &runs)
+		})
 		r.look(ctx, "claim trial of a provider", func(ctx context.Context) { r.tryRequested(ctx, runCtx, &runs) })
 		select {
 		case <-ctx.Done():
@@ -146,8 +151,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// keepLeases renews the leases of all runs until ctx is over, whatever else the database is asked for meanwhile. When that has
-// failed for too long, it stops the agents.
+// keepLeases renews the leases of all runs until ctx is over, whatever else the database is asked for meanwhile. When
+// that has failed for too long, it stops the agents.
 func (r *Runner) keepLeases(ctx context.Context) {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
@@ -168,14 +173,15 @@ func (r *Runner) keepLeases(ctx context.Context) {
 	}
 }
 
-// cutOff stops the agents of all runs: their leases are about to end, and two agents in one session are worse than one that is
-// interrupted. What a run has to write without an agent at work goes on, as the lease decides over each write.
+// cutOff stops the agents of all runs: their leases are about to end, and two agents in one session are worse than one
+// that is interrupted. What a run has to write without an agent at work goes on, as the lease decides over each write.
 func (r *Runner) cutOff(silent time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, run := range r.runs {
 		if run.agents > 0 {
-			r.Log.Error("stop the agent of a session whose lease cannot be renewed", "session", run.lease.Session, "silent_for", silent.Round(time.Second))
+			r.Log.Error("stop the agent of a session whose lease cannot be renewed", "session", run.lease.Session,
+				"silent_for", silent.Round(time.Second))
 			run.cancel(errCutOff)
 		}
 	}
@@ -195,8 +201,8 @@ func (w *work) atWork() (done func()) {
 // lookWithin bounds one look for work.
 const lookWithin = 10 * time.Second
 
-// look looks for work of one kind, within bounds: what waits for a table, or for a database that does not answer, keeps neither
-// other work nor the leases waiting.
+// look looks for work of one kind, within bounds: what waits for a table, or for a database that does not answer, keeps
+// neither other work nor the leases waiting.
 func (r *Runner) look(ctx context.Context, what string, look func(ctx context.Context)) {
 	limited, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
@@ -209,8 +215,9 @@ func (r *Runner) look(ctx context.Context, what string, look func(ctx context.Co
 // outliveWithin is how long a process may take to end whose worker has died. Its shim kills it after a few seconds.
 const outliveWithin = time.Minute
 
-// outlive waits until the processes that a former life of this worker started have ended, which they do soon after it, and removes
-// the folders of their runs. Until then no other agent is to work in their worktrees, nor another run beside theirs.
+// outlive waits until the processes that a former life of this worker started have ended, which they do soon after it,
+// and removes the folders of their runs. Until then no other agent is to work in their worktrees, nor another run
+// beside theirs.
 func (r *Runner) outlive(ctx context.Context) {
 	folders, err := filepath.Glob(filepath.Join(r.Data, "runs", "*"))
 	if err != nil {
@@ -246,8 +253,8 @@ func (r *Runner) outlive(ctx context.Context) {
 
 const outlivePause = 20 * time.Millisecond
 
-// recover ends what a former life of this worker left: its processes died with it. A database that is away, or does not answer,
-// is waited for.
+// recover ends what a former life of this worker left: its processes died with it. A database that is away, or does not
+// answer, is waited for.
 func (r *Runner) recover(ctx context.Context) error {
 	for {
 		limited, cancel := context.WithTimeout(ctx, tryWithin)
@@ -307,8 +314,8 @@ func places(n int) chan struct{} {
 	return free
 }
 
-// claim takes as many queued sessions as there are free places for agents, and as many whose gate is to be judged as there are free
-// places for gates.
+// claim takes as many queued sessions as there are free places for agents, and as many whose gate is to be judged as
+// there are free places for gates.
 func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents, gates chan struct{}) {
 	forAgents, forGates := len(agents), len(gates)
 	if forAgents+forGates == 0 || ctx.Err() != nil || r.lacksRoom() {
@@ -323,7 +330,8 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 			}
 		}
 		if forGates > 0 {
-			if judge, err = db.ClaimGates(ctx, tx, r.Worker, r.shell().ID, forGates, now, now.Add(leaseFor)); err != nil {
+			if judge, err = db.ClaimGates(ctx, tx, r.Worker, r.shell().ID, forGates, now,
+				now.Add(leaseFor)); err != nil {
 				return err
 			}
 		}
@@ -382,7 +390,9 @@ func (r *Runner) begin(runCtx context.Context, runs *sync.WaitGroup, session *db
 	<-free
 	life, lose := context.WithCancelCause(runCtx)
 	sessionCtx, cancel := context.WithCancelCause(runCtx)
-	run := &running{lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}, cancel: cancel, lose: lose}
+	run := &running{
+		lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}, cancel: cancel, lose: lose,
+	}
 	r.mu.Lock()
 	r.runs[session.ID] = run
 	r.mu.Unlock()
@@ -399,8 +409,8 @@ func (r *Runner) begin(runCtx context.Context, runs *sync.WaitGroup, session *db
 	})
 }
 
-// forgetRun removes a run that has ended. The session may have come back in the meantime, where the answer to the last write was
-// late: that run stays.
+// forgetRun removes a run that has ended. The session may have come back in the meantime, where the answer to the last
+// write was late: that run stays.
 func (r *Runner) forgetRun(run *running) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -413,7 +423,8 @@ func (r *Runner) forgetRun(run *running) {
 func (r *Runner) spare(ctx context.Context, session *db.Session) {
 	err := r.Store.Spare(ctx, session.WorkspaceID.String(), session.BaseBranch)
 	if err != nil && ctx.Err() == nil {
-		r.Log.Debug("make a spare worktree", "workspace", session.WorkspaceID, "err", err) // the next run writes its files itself, or says why not
+		// the next run writes its files itself, or says why not
+		r.Log.Debug("make a spare worktree", "workspace", session.WorkspaceID, "err", err)
 	}
 }
 
@@ -457,8 +468,8 @@ func (r *Runner) renew(ctx context.Context) bool {
 	return true
 }
 
-// Asked lets the runner look now at what it is asked to end. The word that something was asked names no turn and may come late,
-// so what is written of the session decides.
+// Asked lets the runner look now at what it is asked to end. The word that something was asked names no turn and may
+// come late, so what is written of the session decides.
 func (r *Runner) Asked() {
 	select {
 	case r.asked <- struct{}{}:
@@ -473,7 +484,8 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 	outcome := func() (o automation.Outcome) {
 		defer func() {
 			if p := recover(); p != nil {
-				r.Log.Error("panic while working on a session", "session", session.ID, "panic", p, "stack", string(debug.Stack()))
+				r.Log.Error("panic while working on a session", "session", session.ID, "panic", p, "stack",
+					string(debug.Stack()))
 				o = ofOurs("something went wrong on our side")
 			}
 		}()
@@ -490,7 +502,9 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 		return // another process ends it: now, or when this worker lives again
 	}
 	if w.tryAgain {
-		again, err := surelyOf(ctx, w, "try session again", func(ctx context.Context) (bool, error) { return r.Rules.Again(ctx, w.lease, w.again, outcome) })
+		again, err := surelyOf(ctx, w, "try session again", func(ctx context.Context) (bool, error) {
+			return r.Rules.Again(ctx, w.lease, w.again, outcome)
+		})
 		if again {
 			return
 		}
@@ -519,10 +533,12 @@ func left(ctx context.Context) bool {
 	return errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) || errors.Is(cause, errCutOff)
 }
 
-// release gives a session back whose agent was stopped, once the database answers: it goes on, or its run ends as interrupted.
-// Where others were faster, they have done the same.
+// release gives a session back whose agent was stopped, once the database answers: it goes on, or its run ends as
+// interrupted. Where others were faster, they have done the same.
 func (w *work) release(ctx context.Context) {
-	err := w.surely(ctx, "reach the database again", func(ctx context.Context) error { return db.Hold(ctx, w.DB, w.lease) })
+	err := w.surely(ctx, "reach the database again", func(ctx context.Context) error {
+		return db.Hold(ctx, w.DB, w.lease)
+	})
 	w.close(ctx)
 	if err == nil {
 		err = w.surely(ctx, "give the session back", func(ctx context.Context) error {
@@ -530,24 +546,29 @@ func (w *work) release(ctx context.Context) {
 		})
 	}
 	if err != nil && !errors.Is(err, db.ErrLeaseLost) && w.life.Err() == nil {
-		w.Log.Error("give the session back", "session", w.session.ID, "err", err) // the lease runs out, and the session is found
+		// the lease runs out, and the session is found
+		w.Log.Error("give the session back", "session", w.session.ID, "err", err)
 	}
 }
 
-// ofOurs is the outcome of work that failed by a fault of ours: it counts for nothing, and what the session has changed is
-// not known, so that nothing is closed unseen.
+// ofOurs is the outcome of work that failed by a fault of ours: it counts for nothing, and what the session has changed
+// is not known, so that nothing is closed unseen.
 func ofOurs(reason string) automation.Outcome {
-	return automation.Outcome{Status: db.Failed, Class: "internal", Reason: reason, Neutral: true, Tell: true, FilesChanged: true}
+	return automation.Outcome{
+		Status: db.Failed, Class: "internal", Reason: reason, Neutral: true, Tell: true, FilesChanged: true,
+	}
 }
 
 // finishAttempts is how often the end of a session is written that the database refuses, and not because it is away.
 const finishAttempts = 10
 
-// finish ends a session's work, however long the database is away. What it refuses for good, as a bug of ours may make it,
-// ends as a failure of ours; if that is refused too, the lease runs out and whoever finds the session ends it.
+// finish ends a session's work, however long the database is away. What it refuses for good, as a bug of ours may make
+// it, ends as a failure of ours; if that is refused too, the lease runs out and whoever finds the session ends it.
 func (w *work) finish(ctx context.Context, o automation.Outcome) {
 	for refused := 1; refused <= finishAttempts; refused++ {
-		err := w.surely(ctx, "finish session", func(ctx context.Context) error { return w.Rules.Finish(ctx, w.lease, o) })
+		err := w.surely(ctx, "finish session", func(ctx context.Context) error {
+			return w.Rules.Finish(ctx, w.lease, o)
+		})
 		if err == nil || errors.Is(err, db.ErrLeaseLost) || w.life.Err() != nil {
 			return // where the server goes down, the next start finds the session
 		}

@@ -71,13 +71,16 @@ func prepare(t *testing.T) *kit {
 	k := &kit{t: t}
 	k.rules = &automation.Service{
 		DB: d, Now: time.Now, Keys: keys, Log: log,
-		Providers: func() []automation.Provider { return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}} },
-		Probe:     func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
+		Providers: func() []automation.Provider {
+			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		},
+		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
 	k.moveTo(d)
 	data := t.TempDir()
 	k.runner = &Runner{
-		DB: d, Rules: k.rules, Store: &workspace.Store{Root: data}, Providers: providers, Worker: "test", Max: 2, Data: data, Now: time.Now, Log: log,
+		DB: d, Rules: k.rules, Store: &workspace.Store{Root: data}, Providers: providers, Worker: "test", Max: 2,
+		Data: data, Now: time.Now, Log: log,
 	}
 	return k
 }
@@ -90,8 +93,13 @@ func (k *kit) moveTo(d *db.DB) {
 	check(t, k.rules.EnsureScratch(t.Context()))
 	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)
 	check(t, err)
-	u := &db.User{ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-	check(t, d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return db.InsertUser(ctx, tx, u, role.ID) }))
+	u := &db.User{
+		ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: time.Now(),
+		UpdatedAt: time.Now(),
+	}
+	check(t, d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return db.InsertUser(ctx, tx, u, role.ID)
+	}))
 	u, err = db.UserByID(t.Context(), d, u.ID)
 	check(t, err)
 	k.actor = account.ActorOf(u)
@@ -236,8 +244,10 @@ func TestAScriptRunsInAWorktreeAndItsChangeStaysOpenForReview(t *testing.T) {
 	if e.Status != db.Succeeded || *e.ExitCode != 0 || strings.TrimSpace(e.Answer) != "hello" {
 		t.Errorf("it %s with %v and answered %q because %q; want success", e.Status, e.ExitCode, e.Answer, e.Reason)
 	}
-	if s.Status != db.SessionWaiting || s.FilesChanged != 1 || s.LinesAdded != 1 || !strings.Contains(s.Diff, "+new") || s.Branch != "carillon/"+s.ID.String() {
-		t.Errorf("the session is %s with %d files (+%d) on %s, diff %q; want it open with the change", s.Status, s.FilesChanged, s.LinesAdded, s.Branch, s.Diff)
+	if s.Status != db.SessionWaiting || s.FilesChanged != 1 || s.LinesAdded != 1 || !strings.Contains(s.Diff, "+new") ||
+		s.Branch != "carillon/"+s.ID.String() {
+		t.Errorf("the session is %s with %d files (+%d) on %s, diff %q; want it open with the change", s.Status,
+			s.FilesChanged, s.LinesAdded, s.Branch, s.Diff)
 	}
 }
 
@@ -253,8 +263,10 @@ func TestARunWithoutChangesCompletesItsSession(t *testing.T) {
 func TestAFailedScriptSaysItsExitAndLastWords(t *testing.T) {
 	k := setup(t)
 	e := k.ended(k.run("echo 'no such registry' >&2; exit 3", nil))
-	if e.Status != db.Failed || *e.ExitCode != 3 || !strings.Contains(e.Reason, "no such registry") || e.ErrorClass != agent.FailAgent {
-		t.Errorf("it %s with %d (%s): %q; want failed with 3 and its last words", e.Status, *e.ExitCode, e.ErrorClass, e.Reason)
+	if e.Status != db.Failed || *e.ExitCode != 3 || !strings.Contains(e.Reason, "no such registry") ||
+		e.ErrorClass != agent.FailAgent {
+		t.Errorf("it %s with %d (%s): %q; want failed with 3 and its last words", e.Status, *e.ExitCode, e.ErrorClass,
+			e.Reason)
 	}
 }
 
@@ -329,7 +341,9 @@ func TestAtMostSoManySessionsRunAtOnce(t *testing.T) {
 func TestSecretsOfAWorkspaceReachTheScriptAndNeitherTranscriptNorDiff(t *testing.T) {
 	k := setup(t)
 	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{
-		Name: "Secretive", GitURL: repository(t), Variables: []automation.VariableInput{{Name: "API_KEY", Value: "s3cret-value", Secret: true}, {Name: "PLAIN", Value: "shown"}},
+		Name: "Secretive", GitURL: repository(t), Variables: []automation.VariableInput{{
+			Name: "API_KEY", Value: "s3cret-value", Secret: true,
+		}, {Name: "PLAIN", Value: "shown"}},
 	})
 	check(t, err)
 	k.workspace = ws.ID
@@ -357,14 +371,18 @@ func repository(t *testing.T) string {
 func TestAWorktreeThatCannotBeMadeIsAFailureThatSaysWhy(t *testing.T) {
 	k := setup(t)
 	e := k.ended(k.run("true", func(in *automation.Input) { in.BaseBranch = "mian" }))
-	if e.Status != db.Failed || e.ErrorClass != "start" || !strings.Contains(e.Reason, "mian") || !strings.Contains(e.Reason, "main") {
-		t.Errorf("it %s (%s): %q; want failed, naming the branch and the one that was meant", e.Status, e.ErrorClass, e.Reason)
+	if e.Status != db.Failed || e.ErrorClass != "start" || !strings.Contains(e.Reason, "mian") ||
+		!strings.Contains(e.Reason, "main") {
+		t.Errorf("it %s (%s): %q; want failed, naming the branch and the one that was meant", e.Status, e.ErrorClass,
+			e.Reason)
 	}
 }
 
 func TestOutputTenTimesWhatIsKeptIsDrainedAndBounded(t *testing.T) {
 	k := setup(t)
-	run := k.run("set +o pipefail; echo first; yes 'a line of no interest that is repeated very often' | head -c 20000000; echo; echo last", nil)
+	run := k.run(
+		"set +o pipefail; echo first; yes 'a line of no interest that is repeated very often' | head -c 20000000; "+
+			"echo; echo last", nil)
 	if e := k.ended(run); e.Status != db.Succeeded {
 		t.Fatalf("it %s: %s", e.Status, e.Reason)
 	}
@@ -381,11 +399,16 @@ func TestTheWholeOfALongAnswerIsJudged(t *testing.T) {
 	k := setup(t)
 	fill := `yes 'a line of no interest' | head -n 5000; `
 	for name, script := range map[string]string{
-		"at its beginning": "echo WELL DONE; " + fill, "in its middle": fill + fill + "echo It is WELL DONE.; " + fill + fill, "at its end": fill + "echo WELL DONE",
+		"at its beginning": "echo WELL DONE; " + fill, "in its middle": fill + fill + "echo It is WELL DONE.; " +
+			fill + fill, "at its end": fill + "echo WELL DONE",
 	} {
-		run := k.run("set +o pipefail; "+script, func(in *automation.Input) { in.Name, in.Success.Contains = "Says it "+name, "WELL DONE" })
-		if e := k.ended(run); e.Status != db.Succeeded || !strings.Contains(e.Answer, "WELL DONE") || len(e.Answer) > 70<<10 {
-			t.Errorf("with the text %s it %s: %s; %d bytes of its answer are kept", name, e.Status, e.Reason, len(e.Answer))
+		run := k.run("set +o pipefail; "+script, func(in *automation.Input) {
+			in.Name, in.Success.Contains = "Says it "+name, "WELL DONE"
+		})
+		if e := k.ended(run); e.Status != db.Succeeded || !strings.Contains(e.Answer, "WELL DONE") ||
+			len(e.Answer) > 70<<10 {
+			t.Errorf("with the text %s it %s: %s; %d bytes of its answer are kept", name, e.Status, e.Reason,
+				len(e.Answer))
 		}
 	}
 	loop, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
@@ -430,7 +453,8 @@ func TestARepliedMessageRunsInTheSameWorktree(t *testing.T) {
 	})
 	turns, err := db.TurnsOf(t.Context(), k.db, run.Session.ID)
 	check(t, err)
-	if len(turns) != 2 || turns[1].Status != db.Succeeded || strings.TrimSpace(turns[1].Answer) != "one" || turns[1].Author.Name != "Mira" {
+	if len(turns) != 2 || turns[1].Status != db.Succeeded || strings.TrimSpace(turns[1].Answer) != "one" ||
+		turns[1].Author.Name != "Mira" {
 		t.Errorf("the turns are %+v; want the reply answered", turns)
 	}
 }
@@ -443,7 +467,9 @@ func TestARunGoesOnWhileTheDatabaseIsAway(t *testing.T) {
 	// Every connection of this process is cut, again and again, as by a server that restarts.
 	var cut int
 	for range 20 {
-		err := k.db.NewRaw("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(t.Context(), &cut)
+		err := k.db.NewRaw(
+			"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND "+
+				"pid <> pg_backend_pid()").Scan(t.Context(), &cut)
 		if err != nil && !errors.Is(err, context.Canceled) {
 			continue
 		}
@@ -471,6 +497,7 @@ func TestAStoppedServersRunEndsAsInterruptedAtTheNextStart(t *testing.T) {
 	k.start()
 	e := k.ended(run)
 	if e.Status != db.Failed || !e.Neutral || e.Reason != "interrupted by a restart" {
-		t.Errorf("it %s (neutral %t): %q; want failed, neutral, interrupted by a restart", e.Status, e.Neutral, e.Reason)
+		t.Errorf("it %s (neutral %t): %q; want failed, neutral, interrupted by a restart", e.Status, e.Neutral,
+			e.Reason)
 	}
 }

@@ -40,7 +40,9 @@ func newDurable(b *testing.B) *durable {
 	dir, err := os.MkdirTemp("", "carillon-bench-")
 	must(b, err)
 	must(b, os.Chmod(dir, 0o755)) //nolint:gosec // the server may run as another user, and locks its own folder
-	server, err := embedded.Start(b.Context(), embedded.Config{Dir: filepath.Join(dir, "postgres"), Bin: os.Getenv("CARILLON_PG_BIN")})
+	server, err := embedded.Start(b.Context(), embedded.Config{
+		Dir: filepath.Join(dir, "postgres"), Bin: os.Getenv("CARILLON_PG_BIN"),
+	})
 	must(b, err)
 	b.Cleanup(func() { _ = server.Stop(); _ = os.RemoveAll(dir) })
 	d, err := db.Open(b.Context(), server.URL(embedded.Name))
@@ -51,15 +53,22 @@ func newDurable(b *testing.B) *durable {
 	must(b, err)
 	x := &durable{b: b, server: server, db: d, rules: &automation.Service{
 		DB: d, Now: time.Now, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Providers: func() []automation.Provider { return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}} },
-		Probe:     func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
+		Providers: func() []automation.Provider {
+			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		},
+		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}}
 	must(b, account.EnsureRoles(b.Context(), d, time.Now()))
 	must(b, x.rules.EnsureScratch(b.Context()))
 	role, err := db.RoleByKey(b.Context(), d, account.RoleAdministrator)
 	must(b, err)
-	x.user = db.User{ID: db.NewID(), Email: "bench@example.com", Name: "Bench", TimeZone: "UTC", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-	must(b, d.RunInTx(b.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return db.InsertUser(ctx, tx, &x.user, role.ID) }))
+	x.user = db.User{
+		ID: db.NewID(), Email: "bench@example.com", Name: "Bench", TimeZone: "UTC", CreatedAt: time.Now(),
+		UpdatedAt: time.Now(),
+	}
+	must(b, d.RunInTx(b.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return db.InsertUser(ctx, tx, &x.user, role.ID)
+	}))
 	list, err := db.Workspaces(b.Context(), d, [16]byte{})
 	must(b, err)
 	x.ws = list[0]
@@ -90,8 +99,8 @@ func (x *durable) fill(n int, next string) {
 	x.exec("CHECKPOINT")
 }
 
-// rowLimit is what pgbench reaches on this server with one INSERT and one UPDATE in a transaction, on copies of the tables
-// with their indexes: the better of 8 and 16 clients, in transactions a second. 0: there is no pgbench.
+// rowLimit is what pgbench reaches on this server with one INSERT and one UPDATE in a transaction, on copies of the
+// tables with their indexes: the better of 8 and 16 clients, in transactions a second. 0: there is no pgbench.
 func (x *durable) rowLimit() float64 {
 	program, err := exec.LookPath("pgbench")
 	if err != nil {
@@ -120,7 +129,8 @@ COMMIT;
 	best := 0.0
 	for _, clients := range []int{8, 16} {
 		config := x.db.Pool.Config().ConnConfig
-		command := exec.Command(program, "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "2", "-T", "4", "-f", script,
+		command := exec.Command(program, "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "2", "-T", "4",
+			"-f", script,
 			"-h", config.Host, "-p", strconv.Itoa(int(config.Port)), "-U", config.User, config.Database)
 		out, err := command.CombinedOutput()
 		if err != nil {
@@ -134,7 +144,8 @@ COMMIT;
 	return best
 }
 
-// BenchmarkDrain starts 10,000 automations that are due in the same minute out of 100,000, with one and with three processes.
+// BenchmarkDrain starts 10,000 automations that are due in the same minute out of 100,000, with one and with three
+// processes.
 func BenchmarkDrain(b *testing.B) {
 	const due, all = 10_000, 100_000
 	for _, processes := range []int{1, 3} {
@@ -144,7 +155,8 @@ func BenchmarkDrain(b *testing.B) {
 			limit := x.rowLimit()
 			for b.Loop() {
 				x.exec("TRUNCATE executions, sessions CASCADE")
-				x.exec("UPDATE automations SET next_run_at = date_trunc('second', now()) WHERE next_run_at < now() + interval '12 hours'")
+				x.exec("UPDATE automations SET next_run_at = date_trunc('second', now()) WHERE next_run_at < now() + " +
+					"interval '12 hours'")
 				x.exec("VACUUM ANALYZE automations")
 				x.exec("CHECKPOINT")
 				begun := time.Now()
@@ -176,9 +188,9 @@ func BenchmarkDrain(b *testing.B) {
 	}
 }
 
-// BenchmarkLateness measures how long after its due time a run is committed: when 10,000 are due in the same second, when
-// they are spread over a minute, and in ordinary minutes of 10,000 enabled automations. A real scheduler with its tick does
-// the work.
+// BenchmarkLateness measures how long after its due time a run is committed: when 10,000 are due in the same second,
+// when they are spread over a minute, and in ordinary minutes of 10,000 enabled automations. A real scheduler with its
+// tick does the work.
 func BenchmarkLateness(b *testing.B) {
 	for _, kind := range []struct{ name, next string }{
 		{"same-second", "date_trunc('second', now()) + interval '3 seconds'"},
@@ -214,7 +226,9 @@ func BenchmarkLateness(b *testing.B) {
 				stop()
 				must(b, <-done)
 				var late []float64
-				must(b, x.db.NewRaw("SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - scheduled_for)::float8 * 1000 FROM executions").Scan(b.Context(), &late))
+				must(b, x.db.NewRaw(
+					"SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - scheduled_for)::float8 * 1000 FROM "+
+						"executions").Scan(b.Context(), &late))
 				slices.Sort(late)
 				b.ReportMetric(late[len(late)/2], "p50-ms")
 				b.ReportMetric(late[len(late)*99/100], "p99-ms")
@@ -234,7 +248,9 @@ func BenchmarkStartUp(b *testing.B) {
 		begun := time.Now()
 		d, err := db.Open(b.Context(), x.server.URL(embedded.Name))
 		must(b, err)
-		rules := &automation.Service{DB: d, Now: x.rules.Now, Keys: x.rules.Keys, Log: x.rules.Log, Providers: x.rules.Providers}
+		rules := &automation.Service{
+			DB: d, Now: x.rules.Now, Keys: x.rules.Keys, Log: x.rules.Log, Providers: x.rules.Providers,
+		}
 		n, err := rules.StartDue(b.Context())
 		must(b, err)
 		if n != 1 {

@@ -28,8 +28,9 @@ type Scheduler struct {
 	Resumable func(provider string) bool // whether a provider goes on with a conversation after a restart
 	Now       func() time.Time
 	Log       *slog.Logger
-	Copies    *Deliverer   // of notices; nil: this process sends none
-	Forge     *http.Client // asks forges: it must refuse what people may not reach through this server; nil: none is asked
+	Copies    *Deliverer // of notices; nil: this process sends none
+	// asks forges: it must refuse what people may not reach through this server; nil: none is asked
+	Forge *http.Client
 
 	// Gaps counts due times that had no row. It stays 0 unless something is broken.
 	Gaps atomic.Int64
@@ -40,7 +41,8 @@ type Scheduler struct {
 	checked                 uuid.UUID // how far the look for gaps has come
 	mu                      sync.Mutex
 	limited                 map[uuid.UUID]time.Time // workspaces whose forge wants to be asked again only later
-	reaped, awake           time.Time               // when the look for dead workers was last tried, and since when it has been without a gap
+	// when the look for dead workers was last tried, and since when it has been without a gap
+	reaped, awake time.Time
 }
 
 // Init prepares a Scheduler. It must be called before Wake and Run.
@@ -59,8 +61,8 @@ func (s *Scheduler) Wake(ctx context.Context) {
 	go func() { _ = s.claim.Execute(ctx) }()
 }
 
-// WakeCopies sends copies of notices now, beside the tick of every few seconds: some were queued. The two channels do not
-// wait for each other.
+// WakeCopies sends copies of notices now, beside the tick of every few seconds: some were queued. The two channels do
+// not wait for each other.
 func (s *Scheduler) WakeCopies(ctx context.Context) {
 	if s.Copies == nil {
 		return
@@ -89,7 +91,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		{"sweep", crash.Every(10 * time.Minute), s.single("sweep", s.sweep)},
 	}
 	if s.Copies != nil {
-		jobs = append(jobs, ringing{"send-emails", 5 * time.Second, s.emails}, ringing{"send-webhooks", 5 * time.Second, s.webhooks},
+		jobs = append(jobs, ringing{"send-emails", 5 * time.Second, s.emails},
+			ringing{"send-webhooks", 5 * time.Second, s.webhooks},
 			ringing{"expire-copies", time.Minute, s.single("give up old copies", s.Copies.Expire)})
 	}
 	for _, j := range jobs {
@@ -108,9 +111,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 // beatEvery is how often the scheduler looks after its own clock.
 const beatEvery = time.Second
 
-// beat looks after the clock until ctx is over, by a ticker on the monotonic clock. quartz keeps absolute times and waits for
-// the next one: when the machine's clock is set back, all of them are too far ahead, and are set anew. It also tells people
-// when no pass is completed.
+// beat looks after the clock until ctx is over, by a ticker on the monotonic clock. quartz keeps absolute times and
+// waits for the next one: when the machine's clock is set back, all of them are too far ahead, and are set anew. It
+// also tells people when no pass is completed.
 func (s *Scheduler) beat(ctx context.Context, scheduler quartz.Scheduler, jobs []ringing) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -160,8 +163,8 @@ func (s *Scheduler) passed() {
 	s.passes.last, s.passes.told = time.Now(), false
 }
 
-// SincePass is how long ago this process last completed a pass over what is due, or part of a large one, by the monotonic
-// clock; before the first, how long ago it was made.
+// SincePass is how long ago this process last completed a pass over what is due, or part of a large one, by the
+// monotonic clock; before the first, how long ago it was made.
 func (s *Scheduler) SincePass() time.Duration {
 	s.passes.mu.Lock()
 	defer s.passes.mu.Unlock()
@@ -228,8 +231,8 @@ func (s *Scheduler) single(name string, run func(context.Context) error) *single
 // jobPatience bounds one run of a job, whatever it waits for.
 const jobPatience = 30 * time.Minute
 
-// Execute runs the job unless it is running. Its errors and panics are logged, not returned: quartz does nothing else with them,
-// and a notification that wakes it has nobody to tell.
+// Execute runs the job unless it is running. Its errors and panics are logged, not returned: quartz does nothing else
+// with them, and a notification that wakes it has nobody to tell.
 func (j *single) Execute(ctx context.Context) error {
 	if !j.mu.TryLock() {
 		return nil
@@ -254,8 +257,8 @@ func (j *single) Description() string { return j.name }
 // written. More than a few would take the database from those who look at pages.
 const claimers = 2
 
-// claimDue starts everything that is due, batch by batch: alone, and with others once the first batch shows that there is
-// much to do.
+// claimDue starts everything that is due, batch by batch: alone, and with others once the first batch shows that there
+// is much to do.
 func (s *Scheduler) claimDue(ctx context.Context) error {
 	n, err := s.startDue(ctx)
 	if err != nil || n == 0 {
@@ -291,8 +294,8 @@ func (s *Scheduler) startDue(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// reapRest is how long this process must have been awake, and its database with it, before it takes others for dead: after
-// a laptop's sleep or a restart of the database, workers that live renew their leases first.
+// reapRest is how long this process must have been awake, and its database with it, before it takes others for dead:
+// after a laptop's sleep or a restart of the database, workers that live renew their leases first.
 const reapRest = 2 * renewEvery
 
 // reap ends what dead workers left.
@@ -353,13 +356,17 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 	now := s.Now()
 	return s.steps(ctx, db.TaskSweep, []step{
 		{"history", func(ctx context.Context) error { return s.sweepHistory(ctx, now) }},
-		{"read notices", func(ctx context.Context) error { return db.PruneNotifications(ctx, s.DB, now.Add(-keepNoticesFor)) }},
+		{"read notices", func(ctx context.Context) error {
+			return db.PruneNotifications(ctx, s.DB, now.Add(-keepNoticesFor))
+		}},
 		{"sign-ins", func(ctx context.Context) error { return db.PruneSignIns(ctx, s.DB, now) }},
 		{"deliveries", func(ctx context.Context) error {
 			return db.PruneDeliveries(ctx, s.DB, now.Add(-keepDeliveriesFor), now.Add(-24*time.Hour))
 		}},
 		{"idle sessions", s.Rules.CloseIdle},
-		{"what was set aside", func(ctx context.Context) error { return db.PruneSetAside(ctx, s.DB, now.Add(-keepAsideFor)) }},
+		{"what was set aside", func(ctx context.Context) error {
+			return db.PruneSetAside(ctx, s.DB, now.Add(-keepAsideFor))
+		}},
 	})
 }
 
@@ -380,7 +387,9 @@ func (s *Scheduler) steps(ctx context.Context, task db.Task, list []step) error 
 		if rests {
 			continue
 		}
-		if err := round.Deal(ctx, automation.Row{Key: one.name, About: "the step " + one.name + " of " + taskNames[task]}, one.run); err != nil {
+		if err := round.Deal(ctx, automation.Row{
+			Key: one.name, About: "the step " + one.name + " of " + taskNames[task],
+		}, one.run); err != nil {
 			return err
 		}
 	}
@@ -388,9 +397,13 @@ func (s *Scheduler) steps(ctx context.Context, task db.Task, list []step) error 
 }
 
 // taskNames are the tasks that have steps, in words.
-var taskNames = map[db.Task]string{db.TaskSweep: "the sweep", db.TaskWatch: "the watch over the ledger", db.TaskPullRequests: "following pull requests"}
+var taskNames = map[db.Task]string{
+	db.TaskSweep: "the sweep", db.TaskWatch: "the watch over the ledger",
+	db.TaskPullRequests: "following pull requests",
+}
 
-// sweepHistory removes old executions of all automations at once, and of one after the other where some cannot be removed.
+// sweepHistory removes old executions of all automations at once, and of one after the other where some cannot be
+// removed.
 func (s *Scheduler) sweepHistory(ctx context.Context, now time.Time) error {
 	before := now.Add(-keepExecutionsFor)
 	for {
@@ -414,7 +427,9 @@ func (s *Scheduler) sweepHistories(ctx context.Context, before time.Time) error 
 	}
 	round := s.Rules.Round(db.TaskSweep)
 	for i := range list {
-		row := automation.Row{Key: list[i].ID.String(), About: "the history of " + list[i].Name, Workspace: list[i].WorkspaceID}
+		row := automation.Row{
+			Key: list[i].ID.String(), About: "the history of " + list[i].Name, Workspace: list[i].WorkspaceID,
+		}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error {
 			_, err := db.PruneExecutionsOf(ctx, s.DB, list[i].ID, before, keepExecutions)
 			return err

@@ -30,8 +30,8 @@ func (k *kit) stops() {
 	}
 }
 
-// lasting is a script that says that it has begun, and runs with a process that has left its group until it is ended. gone fails
-// while one of its processes is alive.
+// lasting is a script that says that it has begun, and runs with a process that has left its group until it is ended.
+// gone fails while one of its processes is alive.
 func (k *kit) lasting() (script string, begun, gone func()) {
 	mark := "carillon-test-" + uuid.NewString()
 	script = "trap '' TERM; (exec -a " + mark + " setsid sleep 1000) & exec -a " + mark + " sleep 1000"
@@ -57,7 +57,10 @@ func TestARunnerThatStopsWhileTheDatabaseIsAwayReturnsAndTheNextGoesOn(t *testin
 	ending := k.run(script, nil)
 	resumed := k.run("Look around.", func(in *automation.Input) { fakeChat(in); in.Name = "Chat" })
 	begun()
-	k.eventually("the agent to be at work", func() error { _, err := os.Stat(filepath.Join(fake.dir, "hanging")); return err })
+	k.eventually("the agent to be at work", func() error {
+		_, err := os.Stat(filepath.Join(fake.dir, "hanging"))
+		return err
+	})
 	k.eventually("the conversation to be stored", func() error {
 		if k.session(resumed.Session.ID).Conversation == "" {
 			return fmt.Errorf("it is not")
@@ -75,7 +78,8 @@ func TestARunnerThatStopsWhileTheDatabaseIsAwayReturnsAndTheNextGoesOn(t *testin
 	line.set(false)
 	k.start()
 	if e := k.ended(ending); e.Status != db.Failed || !e.Neutral || !strings.Contains(e.Reason, "restart") {
-		t.Errorf("the script %s (neutral %t): %q; want it interrupted by a restart, neutral", e.Status, e.Neutral, e.Reason)
+		t.Errorf("the script %s (neutral %t): %q; want it interrupted by a restart, neutral", e.Status, e.Neutral,
+			e.Reason)
 	}
 	if e := k.ended(resumed); e.Status != db.Succeeded || e.Answer != "answer 2" {
 		t.Errorf("the agent's run %s with %q: %q; want it to go on", e.Status, e.Answer, e.Reason)
@@ -176,7 +180,9 @@ func TestWhileTheTableOfEventsIsHeldTheRowOfASessionIsNot(t *testing.T) {
 	defer func() { cancel(); <-written }()
 	k.eventually("the transcript to wait for the table", func() error {
 		n := 0
-		err := k.db.NewRaw("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'session_events'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(t.Context(), &n)
+		err := k.db.NewRaw(
+			"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'session_events'::regclass AND database "+
+				"= (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(t.Context(), &n)
 		if err == nil && n == 0 {
 			err = fmt.Errorf("it does not")
 		}

@@ -9,24 +9,24 @@ import (
 	"carillon/db"
 )
 
-// The pauses between the tries of a database step while the database is away, and how long one try may take: a database that
-// does not answer is away too.
+// The pauses between the tries of a database step while the database is away, and how long one try may take: a database
+// that does not answer is away too.
 const (
 	firstPause = 100 * time.Millisecond
 	mostPause  = 2 * time.Second
 	tryWithin  = 30 * time.Second
 )
 
-// steady does a database step that leads on in a run, again and again while the database is away. It ends with the run: it
-// returns the cause of ctx then. A lease that is no longer good ends the run and is db.ErrLeaseLost. Any other error is what
-// the database refuses for good.
+// steady does a database step that leads on in a run, again and again while the database is away. It ends with the run:
+// it returns the cause of ctx then. A lease that is no longer good ends the run and is db.ErrLeaseLost. Any other error
+// is what the database refuses for good.
 func (w *work) steady(ctx context.Context, what string, step func(ctx context.Context) error) error {
 	return w.persist(ctx, ctx, what, step)
 }
 
-// surely does a database step that writes down what a run did. It differs from steady in that it outlasts what ends the run
-// alone, as a timeout or a person's word; once the server is stopping or another worker has the session, it is tried only once,
-// and for a few seconds.
+// surely does a database step that writes down what a run did. It differs from steady in that it outlasts what ends the
+// run alone, as a timeout or a person's word; once the server is stopping or another worker has the session, it is
+// tried only once, and for a few seconds.
 func (w *work) surely(ctx context.Context, what string, step func(ctx context.Context) error) error {
 	return w.persist(context.WithoutCancel(ctx), w.life, what, step)
 }
@@ -60,7 +60,8 @@ func (w *work) persist(ctx, while context.Context, what string, step func(ctx co
 }
 
 // steadily is steady for a step that gives a value.
-func steadily[T any](ctx context.Context, w *work, what string, step func(ctx context.Context) (T, error)) (value T, err error) {
+func steadily[T any](ctx context.Context, w *work, what string,
+	step func(ctx context.Context) (T, error)) (value T, err error) {
 	err = w.steady(ctx, what, func(ctx context.Context) (err error) {
 		value, err = step(ctx)
 		return err
@@ -69,7 +70,8 @@ func steadily[T any](ctx context.Context, w *work, what string, step func(ctx co
 }
 
 // surelyOf is surely for a step that gives a value.
-func surelyOf[T any](ctx context.Context, w *work, what string, step func(ctx context.Context) (T, error)) (value T, err error) {
+func surelyOf[T any](ctx context.Context, w *work, what string,
+	step func(ctx context.Context) (T, error)) (value T, err error) {
 	err = w.surely(ctx, what, func(ctx context.Context) (err error) {
 		value, err = step(ctx)
 		return err

@@ -37,7 +37,8 @@ func (w *work) beginFlow() (secrets []string, err error) {
 	return secrets, err
 }
 
-// taken lists the turns of a run's steps, and where in the workflow they stand; one more place is that of the next step.
+// taken lists the turns of a run's steps, and where in the workflow they stand; one more place is that of the next
+// step.
 func (w *work) taken(ctx context.Context) ([]db.Turn, []automation.Placed, error) {
 	turns, err := w.runTurns(ctx)
 	if err != nil {
@@ -51,8 +52,8 @@ func (w *work) taken(ctx context.Context) ([]db.Turn, []automation.Placed, error
 	return turns, automation.Walk(w.execution.Snapshot.Steps, answers), nil
 }
 
-// nextTurn begins the session's next message: one that is queued, or the next step of a workflow. It returns nil when there is
-// none.
+// nextTurn begins the session's next message: one that is queued, or the next step of a workflow. It returns nil when
+// there is none.
 func (w *work) nextTurn(ctx context.Context) (*db.Turn, error) {
 	if w.execution == nil {
 		return w.beginTurn(ctx, uuid.Nil)
@@ -66,7 +67,9 @@ func (w *work) nextTurn(ctx context.Context) (*db.Turn, error) {
 		return nil, err
 	}
 	next := placed[len(turns)]
-	return w.addTurn(ctx, &db.Turn{Kind: db.StepTurn, Label: next.Label(), Prompt: next.Step.Text, AuthorID: w.execution.UserID})
+	return w.addTurn(ctx, &db.Turn{
+		Kind: db.StepTurn, Label: next.Label(), Prompt: next.Step.Text, AuthorID: w.execution.UserID,
+	})
 }
 
 // beginTurn begins the next queued message of an execution, or of people where that is zero; nil: there is none.
@@ -78,7 +81,8 @@ func (w *work) beginTurn(ctx context.Context, execution uuid.UUID) (*db.Turn, er
 
 // addTurn adds a message of the run's own to the session's and begins it.
 func (w *work) addTurn(ctx context.Context, t *db.Turn) (*db.Turn, error) {
-	t.ID, t.SessionID, t.ExecutionID, t.Status, t.CreatedAt = db.NewID(), w.session.ID, w.execution.ID, db.Queued, w.Now()
+	t.ID, t.SessionID, t.ExecutionID, t.Status, t.CreatedAt = db.NewID(), w.session.ID, w.execution.ID, db.Queued,
+		w.Now()
 	err := w.steady(ctx, "add a message", func(ctx context.Context) error {
 		return w.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 			if err := db.Hold(ctx, tx, w.lease); err != nil {
@@ -95,7 +99,8 @@ func (w *work) addTurn(ctx context.Context, t *db.Turn) (*db.Turn, error) {
 }
 
 // step takes one step of a workflow.
-func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, turn *db.Turn) automation.Outcome {
+func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string,
+	turn *db.Turn) automation.Outcome {
 	turns, placed, err := w.taken(ctx)
 	if err != nil {
 		return w.stuck(ctx, "read the steps", err)
@@ -104,7 +109,10 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	if at < 0 || at >= len(placed) {
 		return w.broken("find the step", fmt.Errorf("turn %s is at %d of %d places", turn.ID, at, len(placed)))
 	}
-	values, err := steadily(ctx, w, "read the values of the workflow", func(ctx context.Context) (map[string]string, error) { return w.stepValues(ctx, tree) })
+	values, err := steadily(ctx, w, "read the values of the workflow",
+		func(ctx context.Context) (map[string]string, error) {
+			return w.stepValues(ctx, tree)
+		})
 	if err != nil {
 		return w.stuck(ctx, "read the values of the workflow", err)
 	}
@@ -132,7 +140,8 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		} else {
 			told.Prompt = automation.ExpandFenced(step.Text, values, w.execution.Snapshot) + step.After
 			if w.session.Conversation != "" && len(fresh) > 0 {
-				told.Prompt = "<system-message>\n" + strings.Join(fresh, "\n\n") + "\n</system-message>\n\n" + told.Prompt
+				told.Prompt = "<system-message>\n" + strings.Join(fresh, "\n\n") + "\n</system-message>\n\n" +
+					told.Prompt
 			}
 		}
 		outcome = w.turn(ctx, p, tree, env, given, &told)
@@ -174,15 +183,17 @@ func (w *work) stepValues(ctx context.Context, tree workspace.Worktree) (map[str
 	return values, nil
 }
 
-// systemMessages are what the steps taken tell the agent beside every message. Fresh are those since its last message: an agent
-// that goes on with a conversation keeps the system prompt with which that began, so that these have to come with the message.
+// systemMessages are what the steps taken tell the agent beside every message. Fresh are those since its last message:
+// an agent that goes on with a conversation keeps the system prompt with which that began, so that these have to come
+// with the message.
 func systemMessages(placed []automation.Placed, values map[string]string, run db.Snapshot) (all, fresh []string) {
 	for _, at := range placed {
 		switch at.Step.Kind {
 		case db.MessageStep:
 			fresh = nil
 		case db.SystemStep:
-			if text := automation.ExpandFenced(at.Step.Text, values, run); !slices.Contains(all, text) { // of a loop once
+			if text := automation.ExpandFenced(at.Step.Text, values, run); !slices.Contains(all, text) {
+				// of a loop once
 				all, fresh = append(all, text), append(fresh, text)
 			}
 		}
@@ -190,11 +201,13 @@ func systemMessages(placed []automation.Placed, values map[string]string, run db
 	return all, fresh
 }
 
-// shellName is an alias that a script may have as a variable. Names in capitals are left to the system and its programs.
+// shellName is an alias that a script may have as a variable. Names in capitals are left to the system and its
+// programs.
 var shellName = regexp.MustCompile(`^[a-z][A-Za-z0-9_]*$`)
 
-// prelude lets a script read its parameters as $alias. The values come by the environment and are assigned, so what bash reads
-// as code is the same for every value; the variables are the script's own, and no program that it starts gets them.
+// prelude lets a script read its parameters as $alias. The values come by the environment and are assigned, so what
+// bash reads as code is the same for every value; the variables are the script's own, and no program that it starts
+// gets them.
 func prelude(values map[string]string) string {
 	var b strings.Builder
 	for _, alias := range slices.Sorted(maps.Keys(values)) {
@@ -206,8 +219,11 @@ func prelude(values map[string]string) string {
 }
 
 // ownStep takes a step that needs no agent.
-func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step, values map[string]string, turn *db.Turn) automation.Outcome {
-	if err := w.steady(ctx, "note a step", func(ctx context.Context) error { return db.MarkTurnOwn(ctx, w.DB, w.lease, turn.ID) }); err != nil {
+func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step,
+	values map[string]string, turn *db.Turn) automation.Outcome {
+	if err := w.steady(ctx, "note a step", func(ctx context.Context) error {
+		return db.MarkTurnOwn(ctx, w.DB, w.lease, turn.ID)
+	}); err != nil {
 		return w.stuck(ctx, "note a step", err)
 	}
 	begun := w.Now()
@@ -216,7 +232,9 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 		content = automation.ExpandFenced(step.Text, values, w.execution.Snapshot)
 	}
 	w.transcript.begin(turn.ID)
-	w.transcript.add(transcript.KindTurn, transcript.Turn{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(content), Author: turn.AuthorID})
+	w.transcript.add(transcript.KindTurn, transcript.Turn{
+		ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(content), Author: turn.AuthorID,
+	})
 	done, err := w.take(ctx, p, tree, step, content)
 	outcome := automation.Outcome{Status: db.Succeeded}
 	if err != nil {
@@ -227,7 +245,10 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 	if ctx.Err() != nil {
 		outcome = w.ended(ctx, "step", "stopped")
 	}
-	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), Class: outcome.Class})
+	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{
+		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(),
+		Class: outcome.Class,
+	})
 	if left(ctx) {
 		return outcome // the step comes again: each of these may be taken twice
 	}
@@ -236,7 +257,8 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 }
 
 // take does what a step says, and tells what it did.
-func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step, content string) (string, error) {
+func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step,
+	content string) (string, error) {
 	switch step.Kind {
 	case db.ClearStep:
 		w.keepConversation(ctx, "")
@@ -285,7 +307,8 @@ const (
 )
 
 // instructionFile writes instructions into the file that the agent reads by itself, beside what that file says already.
-func (w *work) instructionFile(p agent.Provider, tree workspace.Worktree, step db.Step, content string) (string, error) {
+func (w *work) instructionFile(p agent.Provider, tree workspace.Worktree, step db.Step,
+	content string) (string, error) {
 	path := step.Path
 	if path == "" {
 		path = cmp.Or(p.InstructionFile, "AGENTS.md")
@@ -314,8 +337,8 @@ func withInstructions(file, content string) string {
 	return strings.TrimRight(file, "\n") + "\n\n" + part
 }
 
-// completion says whether a step of the workflow decided what becomes of the session. It also finds the final answer again, of a
-// run that went on after a restart: that of the last message.
+// completion says whether a step of the workflow decided what becomes of the session. It also finds the final answer
+// again, of a run that went on after a restart: that of the last message.
 func (w *work) completion(ctx context.Context) automation.Completion {
 	if w.flow.values == nil {
 		return automation.AsSet

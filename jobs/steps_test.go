@@ -64,33 +64,39 @@ func TestStepsOfAWorkflowRunInTheirOrderWithValuesAsVariables(t *testing.T) {
 			say("Read", `cat docs/plan.md; printf '%s|' "$what" "${dry-run}" "$session-id"; env | grep -c '^what=' || true`),
 			say("Last", "echo the end"),
 		},
-		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text", Required: true}, {Alias: "dry-run", Type: "boolean", Default: "true"}},
+		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text", Required: true},
+			{Alias: "dry-run", Type: "boolean", Default: "true"}},
 	}, func(in *automation.Input) { in.Parameters = map[string]string{"what": "$(touch pwned); `id` $date"} })
 	e := k.ended(run)
 	if e.Status != db.Succeeded || e.Answer != "the end\n" || e.Unresolved != nil {
-		t.Fatalf("it ended %s %q with the answer %q, unresolved %v; want succeeded, the end, nil: %s", e.Status, e.Reason, e.Answer, e.Unresolved, k.said(run))
+		t.Fatalf("it ended %s %q with the answer %q, unresolved %v; want succeeded, the end, nil: %s", e.Status,
+			e.Reason, e.Answer, e.Unresolved, k.said(run))
 	}
-	want := "1 Asset docs/plan.md succeeded; 2 Generate Instruction File succeeded; 3 Send System Message succeeded; 4 Clear Context succeeded; 5 Read succeeded; 6 Last succeeded"
+	want := "1 Asset docs/plan.md succeeded; 2 Generate Instruction File succeeded; 3 Send System Message succeeded; " +
+		"4 Clear Context succeeded; 5 Read succeeded; 6 Last succeeded"
 	if got := k.labels(run); got != want {
 		t.Errorf("the turns are %q; want %q", got, want)
 	}
 	turns, err := db.TurnsOf(t.Context(), k.db, run.Session.ID)
 	check(t, err)
 	day := turns[0].CreatedAt.UTC().Format("2006-01-02")
-	read := "Plan for $(touch pwned); `id` $date on " + day + "\n$(touch pwned); `id` $date|true|" + run.Session.ID.String() + "|0\n"
+	read := "Plan for $(touch pwned); `id` $date on " + day + "\n$(touch pwned); `id` $date|true|" +
+		run.Session.ID.String() + "|0\n"
 	if turns[4].Answer != read {
 		t.Errorf("the script said %q; want %q", turns[4].Answer, read)
 	}
 	s, err := db.SessionByID(t.Context(), k.db, run.Session.ID)
 	check(t, err)
-	if !strings.Contains(s.Diff, "AGENTS.md") || !strings.Contains(s.Diff, "docs/plan.md") || strings.Contains(s.Diff, "pwned\n+++") {
+	if !strings.Contains(s.Diff, "AGENTS.md") || !strings.Contains(s.Diff, "docs/plan.md") ||
+		strings.Contains(s.Diff, "pwned\n+++") {
 		t.Errorf("the diff is %s; want the two files", s.Diff)
 	}
 }
 
 func TestAFailedStepFailsTheRunAndSaysWhich(t *testing.T) {
 	k := setup(t)
-	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Build", "true"), say("Check", "exit 3"), say("Never", "echo never")}}, nil)
+	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Build", "true"),
+		say("Check", "exit 3"), say("Never", "echo never")}}, nil)
 	e := k.ended(run)
 	if e.Status != db.Failed || e.Reason != "step 2 Check failed: exit 3" {
 		t.Errorf("it ended %s %q; want failed by step 2", e.Status, e.Reason)
@@ -103,12 +109,17 @@ func TestAFailedStepFailsTheRunAndSaysWhich(t *testing.T) {
 func TestALoopBlockRepeatsUntilItsMarkerOrItsMaximum(t *testing.T) {
 	k := setup(t)
 	for _, tt := range []struct{ name, marker, want string }{
-		{"marker", "CLEAN", "1.1 Try, round 1 succeeded; 1.2 Look, round 1 succeeded; 1.1 Try, round 2 succeeded; 1.2 Look, round 2 succeeded; 2 After succeeded"},
-		{"maximum", "NEVER", strings.Repeat("1.1 Try, round N succeeded; 1.2 Look, round N succeeded; ", 3) + "2 After succeeded"},
+		{"marker", "CLEAN",
+			"1.1 Try, round 1 succeeded; 1.2 Look, round 1 succeeded; 1.1 Try, round 2 succeeded; 1.2 Look, round 2 " +
+				"succeeded; 2 After succeeded"},
+		{"maximum", "NEVER", strings.Repeat("1.1 Try, round N succeeded; 1.2 Look, round N succeeded; ", 3) +
+			"2 After succeeded"},
 	} {
 		look, try := say("Look", `[ "$(cat n)" = xx ] && echo CLEAN || echo dirty`), say("Try", "printf x >> n")
 		look.Inside, try.Inside = true, true
-		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{{Kind: "loop", Marker: tt.marker, Max: "3"}, try, look, say("After", "true")}}, nil)
+		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{{
+			Kind: "loop", Marker: tt.marker, Max: "3",
+		}, try, look, say("After", "true")}}, nil)
 		if e := k.ended(run); e.Status != db.Succeeded {
 			t.Errorf("%s: it ended %s %q; want succeeded", tt.name, e.Status, e.Reason)
 		}
@@ -132,15 +143,18 @@ func TestCompleteSessionDecidesAboutTheSessionAndEndsTheRun(t *testing.T) {
 		labels       string
 	}{
 		{"unchanged", "true", db.SessionDone, "1 Message succeeded; 2 Complete Session succeeded"},
-		{"changed", "echo x > x", db.SessionWaiting, "1 Message succeeded; 2 Complete Session succeeded; 3 Message succeeded"},
+		{"changed", "echo x > x", db.SessionWaiting,
+			"1 Message succeeded; 2 Complete Session succeeded; 3 Message succeeded"},
 	} {
-		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("", tt.script), {Kind: "complete_session", OnlyUnchanged: true}, say("", "true")}},
+		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("", tt.script),
+			{Kind: "complete_session", OnlyUnchanged: true}, say("", "true")}},
 			func(in *automation.Input) { in.AutoComplete, in.OnlyUnchanged = tt.name == "changed", false })
 		k.ended(run)
 		s, err := db.SessionByID(t.Context(), k.db, run.Session.ID)
 		check(t, err)
 		if s.Status != tt.want || k.labels(run) != tt.labels {
-			t.Errorf("%s: the session is %s after %s; want %s after %s", tt.name, s.Status, k.labels(run), tt.want, tt.labels)
+			t.Errorf("%s: the session is %s after %s; want %s after %s", tt.name, s.Status, k.labels(run), tt.want,
+				tt.labels)
 		}
 	}
 }
@@ -148,7 +162,8 @@ func TestCompleteSessionDecidesAboutTheSessionAndEndsTheRun(t *testing.T) {
 func TestAnAssetIsNotWrittenThroughALinkOutOfTheWorktree(t *testing.T) {
 	k := setup(t)
 	outside := t.TempDir()
-	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Link", "ln -s "+outside+" out"), {Kind: "asset", Path: "out/x", Text: "x"}}}, nil)
+	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Link", "ln -s "+outside+" out"),
+		{Kind: "asset", Path: "out/x", Text: "x"}}}, nil)
 	e := k.ended(run)
 	if e.Status != db.Failed || !strings.HasPrefix(e.Reason, "step 2 Asset out/x failed: ") {
 		t.Errorf("it ended %s %q; want failed by step 2", e.Status, e.Reason)
@@ -166,7 +181,8 @@ func TestAnInstructionFileThatIsAPipeOrWithoutEndFailsItsStep(t *testing.T) {
 		"ln -s /dev/zero CLAUDE.md":         "leads out of the worktree",
 		"mkfifo pipe; ln -s pipe CLAUDE.md": "pipe is not a file",
 	} {
-		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Leave", script), {Kind: "instruction_file", Path: "CLAUDE.md", Text: "x"}}}, nil)
+		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Leave", script),
+			{Kind: "instruction_file", Path: "CLAUDE.md", Text: "x"}}}, nil)
 		e := k.ended(run)
 		if e.Status != db.Failed || !strings.HasPrefix(e.Reason, "step 2 ") || !strings.Contains(e.Reason, want) {
 			t.Errorf("after %s it ended %s %q; want failed by step 2: %s", script, e.Status, e.Reason, want)
@@ -195,7 +211,8 @@ func TestSecretParametersAreSealedAtRestAndMasked(t *testing.T) {
 
 func TestAWorkflowGoesOnWhereARestartLeftIt(t *testing.T) {
 	k := setup(t)
-	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("One", "echo one >> log"), say("Two", "echo two >> log"), say("Three", "cat log")}}, nil)
+	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("One", "echo one >> log"),
+		say("Two", "echo two >> log"), say("Three", "cat log")}}, nil)
 	k.ended(run)
 	// As if the worker had died within the second step.
 	turns, err := db.TurnsOf(t.Context(), k.db, run.Session.ID)
@@ -204,7 +221,8 @@ func TestAWorkflowGoesOnWhereARestartLeftIt(t *testing.T) {
 	check(t, err)
 	_, err = k.db.NewRaw("UPDATE turns SET status = 'running', answer = '' WHERE id = ?", turns[1].ID).Exec(t.Context())
 	check(t, err)
-	_, err = k.db.NewRaw("UPDATE executions SET status = 'running', finished_at = NULL WHERE id = ?", run.Execution.ID).Exec(t.Context())
+	_, err = k.db.NewRaw("UPDATE executions SET status = 'running', finished_at = NULL WHERE id = ?", run.Execution.ID).
+		Exec(t.Context())
 	check(t, err)
 	check(t, db.Requeue(t.Context(), k.db, run.Session.ID, time.Now()))
 	k.runner.Wake()

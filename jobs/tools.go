@@ -22,18 +22,22 @@ func (w *work) admit(ctx context.Context, p agent.Provider, turn uuid.UUID) ([]a
 	if w.MCP == "" {
 		return nil, nil, nil
 	}
-	err := w.steady(ctx, "admit the session's agent", func(ctx context.Context) error { return w.Rules.AdmitSession(ctx, w.lease, turn, w.token) })
+	err := w.steady(ctx, "admit the session's agent", func(ctx context.Context) error {
+		return w.Rules.AdmitSession(ctx, w.lease, turn, w.token)
+	})
 	if err != nil {
 		return nil, nil, err
 	}
 	if p.Driver == agent.DriverShell {
 		return nil, []string{envMCP + "=" + w.MCP, envMCPToken + "=" + w.token}, nil
 	}
-	return []agent.MCPServer{{Name: "carillon", URL: w.MCP, Headers: map[string]string{"Authorization": "Bearer " + w.token}}}, nil, nil
+	return []agent.MCPServer{{
+		Name: "carillon", URL: w.MCP, Headers: map[string]string{"Authorization": "Bearer " + w.token},
+	}}, nil, nil
 }
 
-// dismiss ends the token with the turn, and tells in the transcript which calls it was refused. Where the former fails, the end of
-// the turn in the database ends it.
+// dismiss ends the token with the turn, and tells in the transcript which calls it was refused. Where the former fails,
+// the end of the turn in the database ends it.
 func (w *work) dismiss(ctx context.Context) {
 	if w.MCP == "" {
 		return
@@ -46,8 +50,9 @@ func (w *work) dismiss(ctx context.Context) {
 	w.tellRefused(ctx)
 }
 
-// tellRefused tells in the transcript which calls of tools were refused. They leave the table of those that it does not hold in the
-// transaction that writes them into it. Those of before that still wait for it are waited for; else they would be told twice.
+// tellRefused tells in the transcript which calls of tools were refused. They leave the table of those that it does not
+// hold in the transaction that writes them into it. Those of before that still wait for it are waited for; else they
+// would be told twice.
 func (w *work) tellRefused(ctx context.Context) {
 	refused, err := []automation.RefusedCall(nil), w.transcript.settled(ctx)
 	if err == nil {
@@ -58,7 +63,9 @@ func (w *work) tellRefused(ctx context.Context) {
 		return
 	}
 	for _, c := range refused {
-		w.transcript.addWith(transcript.KindPermission, transcript.Event{Kind: transcript.KindPermission, Text: c.Text()}, func(ctx context.Context, tx bun.Tx) error {
+		w.transcript.addWith(transcript.KindPermission, transcript.Event{
+			Kind: transcript.KindPermission, Text: c.Text(),
+		}, func(ctx context.Context, tx bun.Tx) error {
 			return w.Rules.ToldRefusedCall(ctx, tx, c)
 		})
 	}

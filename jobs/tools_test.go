@@ -73,12 +73,15 @@ func TestAScriptReachesTheToolsWithATokenThatEndsWithItAndIsNotWrittenDown(t *te
 		t.Error("the token outlives its turn")
 	}
 	session := k.session(run.Session.ID)
-	for what, text := range map[string]string{"transcript": k.transcript(session.ID), "answer": e.Answer, "diff": session.Diff} {
+	for what, text := range map[string]string{
+		"transcript": k.transcript(session.ID), "answer": e.Answer, "diff": session.Diff,
+	} {
 		if strings.Contains(text, tokens[0]) || !strings.Contains(text, "••••••") {
 			t.Errorf("the %s has the token, or nothing in its place: %s", what, text)
 		}
 	}
-	if text := k.transcript(session.ID); !strings.Contains(text, "A call of the tool edit_automation was refused: lacks the permission.") {
+	if text := k.transcript(session.ID); !strings.Contains(text,
+		"A call of the tool edit_automation was refused: lacks the permission.") {
 		t.Errorf("the transcript does not tell of the call that was refused: %s", text)
 	}
 	if !strings.Contains(e.Answer, tools.URL) {
@@ -143,7 +146,9 @@ echo '{"type":"result","subtype":"success","is_error":false,"result":"done","ses
 // refuse notes a refused call of a session.
 func (k *kit) refuse(session uuid.UUID, tool string) {
 	k.t.Helper()
-	check(k.t, db.AddRefusedCall(k.t.Context(), k.db, &db.RefusedCall{SessionID: session, Tool: tool, Reason: "lacks the permission", Times: 1, At: time.Now()}))
+	check(k.t, db.AddRefusedCall(k.t.Context(), k.db, &db.RefusedCall{
+		SessionID: session, Tool: tool, Reason: "lacks the permission", Times: 1, At: time.Now(),
+	}))
 }
 
 // untold counts the refused calls that wait for the transcript of a session.
@@ -170,7 +175,8 @@ func TestARefusedCallWaitsUntilTheTranscriptHoldsItAndIsToldOnce(t *testing.T) {
 		}
 		return strings.TrimSpace(b.String())
 	}
-	once, twice := "A call of the tool edit_automation was refused: lacks the permission.", "2 calls of the tool edit_automation were refused: lacks the permission."
+	once, twice := "A call of the tool edit_automation was refused: lacks the permission.",
+		"2 calls of the tool edit_automation were refused: lacks the permission."
 	k.refuse(w.session.ID, "edit_automation")
 	k.refuse(w.session.ID, "edit_automation")
 	w.tellRefused(t.Context())
@@ -200,12 +206,14 @@ func TestARefusedCallOfATurnWhoseWorkerDiedIsToldByTheNext(t *testing.T) {
 	k := prepare(t)
 	run := k.run("true", nil)
 	k.refuse(run.Session.ID, "run_automation")
-	_, err := k.db.NewRaw("UPDATE sessions SET fence = 1 WHERE id = ?", run.Session.ID).Exec(t.Context()) // another worker had it
+	// another worker had it
+	_, err := k.db.NewRaw("UPDATE sessions SET fence = 1 WHERE id = ?", run.Session.ID).Exec(t.Context())
 	check(t, err)
 	k.start()
 	k.ended(run)
 	text := k.transcript(run.Session.ID)
-	if strings.Count(text, "A call of the tool run_automation was refused: lacks the permission.") != 1 || k.untold(run.Session.ID) != 0 {
+	if strings.Count(text, "A call of the tool run_automation was refused: lacks the permission.") != 1 ||
+		k.untold(run.Session.ID) != 0 {
 		t.Errorf("%d calls wait and the transcript has %s", k.untold(run.Session.ID), text)
 	}
 }

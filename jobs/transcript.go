@@ -21,8 +21,8 @@ import (
 	"carillon/db"
 )
 
-// bounds are how much of a session's transcript is kept, so that a run that prints 200 MB fills neither memory nor the database.
-// Bytes of the stored form. See shrink for what goes first.
+// bounds are how much of a session's transcript is kept, so that a run that prints 200 MB fills neither memory nor the
+// database. Bytes of the stored form. See shrink for what goes first.
 type bounds struct {
 	head    int // the events of this beginning are never dropped
 	all     int
@@ -45,8 +45,8 @@ const (
 	stopPatience = 5 * time.Second // while the server stops, or where another worker has the session
 )
 
-// transcriptWriter writes what happens in a session as rows, in batches. Events are numbered without gaps as they come; a gap
-// that a reader finds is what was left out.
+// transcriptWriter writes what happens in a session as rows, in batches. Events are numbered without gaps as they come;
+// a gap that a reader finds is what was left out.
 type transcriptWriter struct {
 	db    *db.DB
 	lease db.Lease
@@ -119,8 +119,8 @@ func (t *transcriptWriter) hide(text string) string { return string(t.mask([]byt
 // add appends an event of the runner's own or of the agent, without the run's secrets and as a column takes it.
 func (t *transcriptWriter) add(kind string, body any) { t.addWith(kind, body, nil) }
 
-// addWith is add of an event with which something else is written, in the same transaction: neither is without the other. It may
-// be tried again after it was committed, where the answer was lost.
+// addWith is add of an event with which something else is written, in the same transaction: neither is without the
+// other. It may be tried again after it was committed, where the answer was lost.
 func (t *transcriptWriter) addWith(kind string, body any, with func(ctx context.Context, tx bun.Tx) error) {
 	raw, err := json.Marshal(t.masked(body))
 	if err == nil {
@@ -149,7 +149,8 @@ func (t *transcriptWriter) addWith(kind string, body any, with func(ctx context.
 
 // warning is the body of an event that warns.
 func warning(text string) json.RawMessage {
-	raw, _ := json.Marshal(transcript.Event{Kind: transcript.KindWarning, Text: agent.Clean(text)}) // texts always marshal
+	// texts always marshal
+	raw, _ := json.Marshal(transcript.Event{Kind: transcript.KindWarning, Text: agent.Clean(text)})
 	return raw
 }
 
@@ -170,8 +171,8 @@ func (t *transcriptWriter) settled(ctx context.Context) error {
 	}
 }
 
-// masked is the body of an event without the run's secrets. What people and agents wrote is masked, decoded; fields of ours
-// are not, so that a number of tokens or the kind of an event never becomes something else.
+// masked is the body of an event without the run's secrets. What people and agents wrote is masked, decoded; fields of
+// ours are not, so that a number of tokens or the kind of an event never becomes something else.
 func (t *transcriptWriter) masked(body any) any {
 	switch b := body.(type) {
 	case transcript.Event:
@@ -279,9 +280,10 @@ func shorten(body json.RawMessage, most int) json.RawMessage {
 	return short
 }
 
-// shrink finds what has to go of a list of events, the oldest first, so that it takes so many bytes less. The words of the agent,
-// its tool calls and its errors are worth more than what tools give back and what scripts print: so results are cut, the newest
-// last, before anything is dropped; then output goes, and then the rest. The beginning is never dropped.
+// shrink finds what has to go of a list of events, the oldest first, so that it takes so many bytes less. The words of
+// the agent, its tool calls and its errors are worth more than what tools give back and what scripts print: so results
+// are cut, the newest last, before anything is dropped; then output goes, and then the rest. The beginning is never
+// dropped.
 //
 // cut are indexes of events to be cut to the next of cuts, by level; drop are indexes to be dropped.
 func (b bounds) shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
@@ -417,8 +419,8 @@ func (t *transcriptWriter) end(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// flush writes what is pending. It reports whether nothing is left to write. Where the database cannot be asked now, it stays
-// pending; what the database refuses for what it is is replaced by a warning.
+// flush writes what is pending. It reports whether nothing is left to write. Where the database cannot be asked now, it
+// stays pending; what the database refuses for what it is is replaced by a warning.
 func (t *transcriptWriter) flush(ctx context.Context) bool {
 	t.mu.Lock()
 	batch, headSeq := t.pending, t.headSeq
@@ -460,8 +462,8 @@ func (t *transcriptWriter) count() {
 	}
 }
 
-// write writes a batch. It returns what is not written, with the reason. A batch that is refused is halved until the event is
-// found that the database does not take.
+// write writes a batch. It returns what is not written, with the reason. A batch that is refused is halved until the
+// event is found that the database does not take.
 func (t *transcriptWriter) write(ctx context.Context, batch []event, headSeq int64) (left []event, err error) {
 	err = t.store(ctx, batch, headSeq)
 	if err == nil || errors.Is(err, db.ErrLeaseLost) || !db.IsRefused(err) {

@@ -62,13 +62,15 @@ func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 	}
 	tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Text: "last"})
 	if tr.size > keep.pending || tr.size != sizeOf(tr.pending) {
-		t.Errorf("%d bytes are pending, of which %d are counted; want at most %d", sizeOf(tr.pending), tr.size, keep.pending)
+		t.Errorf("%d bytes are pending, of which %d are counted; want at most %d", sizeOf(tr.pending), tr.size,
+			keep.pending)
 	}
 	var first, last transcript.Event
 	check(t, json.Unmarshal(tr.pending[0].row.Body, &first))
 	check(t, json.Unmarshal(tr.pending[len(tr.pending)-1].row.Body, &last))
 	if first.Text != "first" || last.Text != "last" || tr.pending[len(tr.pending)-1].seq != 1002 {
-		t.Errorf("it begins with %.20q and ends with %.20q, %d; want the first and the last", first.Text, last.Text, tr.pending[len(tr.pending)-1].seq)
+		t.Errorf("it begins with %.20q and ends with %.20q, %d; want the first and the last", first.Text, last.Text,
+			tr.pending[len(tr.pending)-1].seq)
 	}
 }
 
@@ -80,8 +82,15 @@ func conversation(n int, each func(transcript.Event)) {
 		each(transcript.Event{Kind: transcript.KindText, Text: "Message " + id + "."})
 		input, _ := json.Marshal(map[string]string{"file_path": "file" + id})
 		raw, _ := json.Marshal(map[string]string{"type": "user", "content": result})
-		each(transcript.Event{Kind: transcript.KindTool, ID: id, Tool: &transcript.Tool{Name: "Read", Title: "Read file" + id, Input: input}})
-		each(transcript.Event{Kind: transcript.KindTool, ID: id, Done: true, OK: true, Tool: &transcript.Tool{Result: result + "end " + id}, Raw: raw})
+		each(transcript.Event{
+			Kind: transcript.KindTool, ID: id, Tool: &transcript.Tool{
+				Name: "Read", Title: "Read file" + id, Input: input,
+			},
+		})
+		each(transcript.Event{
+			Kind: transcript.KindTool, ID: id, Done: true, OK: true,
+			Tool: &transcript.Tool{Result: result + "end " + id}, Raw: raw,
+		})
 	}
 }
 
@@ -100,7 +109,8 @@ func expectWhole(t *testing.T, n int, events []transcript.Event) {
 		}
 	}
 	if texts != n || calls != n || ends != n {
-		t.Errorf("%d messages, %d calls and %d ends of calls are kept, in order; want %d of each", texts, calls, ends, n)
+		t.Errorf("%d messages, %d calls and %d ends of calls are kept, in order; want %d of each", texts, calls, ends,
+			n)
 	}
 }
 
@@ -135,13 +145,16 @@ func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 	tr2.keep, tr2.mask, tr2.now, tr2.log, tr2.lost = few, tr.mask, tr.now, tr.log, tr.lost
 	check(t, tr2.resume(t.Context()))
 	for range 100 {
-		tr2.agentEvent(transcript.Event{Kind: transcript.KindOutput, Stream: "stdout", Text: strings.Repeat("y", 16<<10)})
+		tr2.agentEvent(transcript.Event{
+			Kind: transcript.KindOutput, Stream: "stdout", Text: strings.Repeat("y", 16<<10),
+		})
 	}
 	tr2.agentEvent(transcript.Event{Kind: transcript.KindText, Text: "The end."})
 	tr2.end(t.Context(), time.Hour)
 	events, bytes = k.stored(tr)
 	if bytes > few.all || events[len(events)-1].Text != "The end." {
-		t.Errorf("%d bytes are kept, the last is %.80q; want at most %d, and the end", bytes, events[len(events)-1].Text, few.all)
+		t.Errorf("%d bytes are kept, the last is %.80q; want at most %d, and the end", bytes,
+			events[len(events)-1].Text, few.all)
 	}
 	expectWhole(t, n, events)
 }
@@ -185,7 +198,8 @@ func TestAnEventThatTheDatabaseRefusesBecomesAWarning(t *testing.T) {
 		t.Fatalf("%d events are stored; want 40", len(events))
 	}
 	for i, e := range events {
-		if refused := i == 7 || i == 30; refused != (e.Kind == transcript.KindWarning && strings.Contains(e.Text, "could not be recorded")) {
+		if refused := i == 7 || i == 30; refused != (e.Kind == transcript.KindWarning &&
+			strings.Contains(e.Text, "could not be recorded")) {
 			t.Errorf("event %d is %s %q", i, e.Kind, e.Text)
 		}
 	}
@@ -224,7 +238,8 @@ func TestEventsWhoseWritingWasNotAnsweredAreWrittenOnceAndCounted(t *testing.T) 
 		}
 	}
 	if len(events) != 4 || len(tr.rows) != rows+1 || tr.total <= total || logged.Len() > 0 {
-		t.Errorf("%d events are stored and %d counted; want 4. It logged %s", len(events), len(tr.rows), logged.String())
+		t.Errorf("%d events are stored and %d counted; want 4. It logged %s", len(events), len(tr.rows),
+			logged.String())
 	}
 }
 
@@ -266,10 +281,14 @@ func TestATranscriptEndsThoughItsTableIsHeld(t *testing.T) {
 func TestSecretsAreMaskedAsTheyAreAndAsJSONWritesThem(t *testing.T) {
 	t.Parallel()
 	mask := automation.Masker([]string{"pass\"word\n1", "short", "plain-secret", "first line\nsecond line"}, "••••••")
-	text, err := json.Marshal(map[string]string{"a": "x pass\"word\n1 y", "b": "plain-secret", "c": "short", "d": "2: second line", "e": `{"in":"pass\"word\n1"}`, "f": "?k=pass%22word%0A1"})
+	text, err := json.Marshal(map[string]string{
+		"a": "x pass\"word\n1 y", "b": "plain-secret", "c": "short", "d": "2: second line",
+		"e": `{"in":"pass\"word\n1"}`, "f": "?k=pass%22word%0A1",
+	})
 	check(t, err)
 	masked, ok := automation.MaskJSON(mask, text)
-	if got, want := string(masked), `{"a":"x •••••• y","b":"••••••","c":"short","d":"2: ••••••","e":"{\"in\":\"••••••\"}","f":"?k=••••••"}`; got != want || !ok {
+	if got, want := string(masked),
+		`{"a":"x •••••• y","b":"••••••","c":"short","d":"2: ••••••","e":"{\"in\":\"••••••\"}","f":"?k=••••••"}`; got != want || !ok {
 		t.Errorf("masked is %s; want %s", got, want)
 	}
 }
@@ -294,7 +313,9 @@ func TestFieldsOfOurOwnAreNotMasked(t *testing.T) {
 	t.Parallel()
 	k := prepare(t)
 	tr := k.writer("123456", "succeeded", "stdout")
-	tr.add(transcript.KindTurnEnd, transcript.TurnEnd{Status: "succeeded", Reason: "it said 123456", Usage: &transcript.Usage{Known: true, Input: 123456}})
+	tr.add(transcript.KindTurnEnd, transcript.TurnEnd{
+		Status: "succeeded", Reason: "it said 123456", Usage: &transcript.Usage{Known: true, Input: 123456},
+	})
 	tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Stream: "stdout", Text: "123456\n"})
 	tr.end(t.Context(), time.Hour)
 	list, err := db.LatestEvents(t.Context(), k.db, tr.lease.Session, 10)
@@ -320,24 +341,33 @@ func TestWhateverAnAgentSendsIsRecordedAndItsRunEnds(t *testing.T) {
 	command(t, "", "init", "-q", "--bare", "-b", "main", bare)
 	var lines strings.Builder
 	for i, input := range []string{
-		`{"n":1e999999}`, `{"n":[1e-20000,-1E400000]}`, `{"chat_id":12345678}`, `{"text":"a\nabcdefgh"}`, `{"pattern":"/[\\u0000-\\u001f]/"}`, `{"nul":"\u0000","half":"\ud800"}`,
+		`{"n":1e999999}`, `{"n":[1e-20000,-1E400000]}`, `{"chat_id":12345678}`, `{"text":"a\nabcdefgh"}`,
+		`{"pattern":"/[\\u0000-\\u001f]/"}`, `{"nul":"\u0000","half":"\ud800"}`,
 		strings.Repeat(`{"a":`, 3000) + `1` + strings.Repeat(`}`, 3000), `{"same":1,"same":2}`,
 	} {
-		fmt.Fprintf(&lines, `{"type":"assistant","session_id":"s","message":{"id":"m%d","content":[{"type":"tool_use","id":"t%d","name":"Bash","input":%s}],"usage":{"input_tokens":123456}}}`+"\n", i, i, input)
-		fmt.Fprintf(&lines, `{"type":"user","session_id":"s","message":{"content":[{"type":"tool_result","tool_use_id":"t%d","content":"result \\u0000 \u0000 %d"}]}}`+"\n", i, i)
+		fmt.Fprintf(&lines,
+			`{"type":"assistant","session_id":"s","message":{"id":"m%d","content":[{"type":"tool_use","id":"t%d","name":"Bash","input":%s}],"usage":{"input_tokens":123456}}}`+"\n", i, i, input)
+		fmt.Fprintf(&lines,
+			`{"type":"user","session_id":"s","message":{"content":[{"type":"tool_result","tool_use_id":"t%d","content":"result \\u0000 \u0000 %d"}]}}`+"\n", i, i)
 	}
-	lines.WriteString(`{"type":"assistant","message":{"id":"m","content":[{"type":"text","text":"It matches \\u0000."}]}}` + "\n")
-	lines.WriteString(`{"type":"result","subtype":"success","session_id":"s","result":"It matches \\u0000.","usage":{"input_tokens":123456}}` + "\n")
+	lines.WriteString(
+		`{"type":"assistant","message":{"id":"m","content":[{"type":"text","text":"It matches \\u0000."}]}}` + "\n")
+	lines.WriteString(
+		`{"type":"result","subtype":"success","session_id":"s","result":"It matches \\u0000.","usage":{"input_tokens":123456}}` + "\n")
 	put(t, dir, "stream", lines.String())
 	put(t, dir, "agent", "#!/bin/sh\ncat >/dev/null\nexec cat "+filepath.Join(dir, "stream")+"\n")
 	check(t, os.Chmod(filepath.Join(dir, "agent"), 0o700)) //nolint:gosec // a program
 	k.runner.Providers = func() []agent.Provider {
-		return []agent.Provider{{ID: "odd", Name: "Odd", Driver: agent.DriverClaude, Command: []string{filepath.Join(dir, "agent")}}}
+		return []agent.Provider{{
+			ID: "odd", Name: "Odd", Driver: agent.DriverClaude, Command: []string{filepath.Join(dir, "agent")},
+		}}
 	}
 	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "odd", Name: "Odd"}} }
-	w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Secrets", GitURL: bare, DefaultBranch: "main", Variables: []automation.VariableInput{
-		{Name: "CHAT", Value: "12345678", Secret: true}, {Name: "LETTER", Value: "nabcdefgh", Secret: true}, {Name: "COUNT", Value: "123456", Secret: true},
-	}})
+	w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Secrets", GitURL: bare,
+		DefaultBranch: "main", Variables: []automation.VariableInput{
+			{Name: "CHAT", Value: "12345678", Secret: true}, {Name: "LETTER", Value: "nabcdefgh", Secret: true},
+			{Name: "COUNT", Value: "123456", Secret: true},
+		}})
 	check(t, err)
 	k.workspace = w.ID
 	k.start()

@@ -21,7 +21,8 @@ const trialTimeout = 3 * time.Minute
 
 // What a trial asks: for an agent something that needs its model and no tool, for the Shell provider a command.
 const (
-	trialPrompt = "This is a test of the connection. Answer with the single word: ready. Use no tools and change no files."
+	trialPrompt = "This is a test of the connection. Answer with the single word: ready. Use no tools and change no " +
+		"files."
 	trialScript = "echo ready"
 )
 
@@ -73,11 +74,15 @@ func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
 			r.Log.Warn("remove the trial's folder", "dir", dir, "err", err)
 		}
 	}()
-	turn := agent.Turn{Dir: filepath.Join(dir, "work"), RunDir: filepath.Join(dir, "run"), Prompt: trialPrompt, Timeout: trialTimeout, Limits: r.Limits}
+	turn := agent.Turn{
+		Dir: filepath.Join(dir, "work"), RunDir: filepath.Join(dir, "run"), Prompt: trialPrompt, Timeout: trialTimeout,
+		Limits: r.Limits,
+	}
 	if p.Driver == agent.DriverShell {
 		turn.Prompt = trialScript
 	}
-	if err := errors.Join(os.Mkdir(turn.Dir, 0o700), os.Mkdir(turn.RunDir, 0o700), p.User.Pass(dir), p.User.Own(turn.Dir)); err != nil {
+	if err := errors.Join(os.Mkdir(turn.Dir, 0o700), os.Mkdir(turn.RunDir, 0o700), p.User.Pass(dir),
+		p.User.Own(turn.Dir)); err != nil {
 		fail(agent.FailStart, "the trial's folder could not be made: "+err.Error())
 		return
 	}

@@ -59,8 +59,8 @@ func (w *work) unready(ctx context.Context, err error) automation.Outcome {
 	return w.failed("start", err.Error())
 }
 
-// outage is the outcome of work that could not begin, since something that surrounds it could not be used: the network, the
-// forge, a lock in the repository, the disk. It counts for nothing, and is tried again.
+// outage is the outcome of work that could not begin, since something that surrounds it could not be used: the network,
+// the forge, a lock in the repository, the disk. It counts for nothing, and is tried again.
 func (w *work) outage(ctx context.Context, reason string) automation.Outcome {
 	o := w.failed(db.ErrorOutage, reason)
 	o.Neutral, o.Tell, o.FilesChanged = true, true, w.session.FilesChanged > 0
@@ -70,7 +70,9 @@ func (w *work) outage(ctx context.Context, reason string) automation.Outcome {
 
 // forget ends the conversation where somebody asked for that, and reports whether there was one.
 func (w *work) forget(ctx context.Context) bool {
-	goesOn, err := steadily(ctx, w, "reset context", func(ctx context.Context) (string, error) { return db.TakeForget(ctx, w.DB, w.lease) })
+	goesOn, err := steadily(ctx, w, "reset context", func(ctx context.Context) (string, error) {
+		return db.TakeForget(ctx, w.DB, w.lease)
+	})
 	if err != nil {
 		w.Log.Warn("reset context", "session", w.session.ID, "err", err)
 		return false
@@ -82,8 +84,8 @@ func (w *work) forget(ctx context.Context) bool {
 	return true
 }
 
-// worked reports whether the session has changed a file, or its agent has reported anything, since a turn began: then an agent
-// that says nothing has done something. Where that cannot be told it says yes.
+// worked reports whether the session has changed a file, or its agent has reported anything, since a turn began: then
+// an agent that says nothing has done something. Where that cannot be told it says yes.
 func (w *work) worked(ctx context.Context, tree workspace.Worktree, since time.Time) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
@@ -100,17 +102,20 @@ func (w *work) worked(ctx context.Context, tree workspace.Worktree, since time.T
 	return err != nil || n > 0
 }
 
-// plansAgain notes a turn that failed for a moment's trouble as to be tried again, or all of the run where no turn was begun, or
-// people's messages that an outage kept from the agent, and says so in the transcript.
+// plansAgain notes a turn that failed for a moment's trouble as to be tried again, or all of the run where no turn was
+// begun, or people's messages that an outage kept from the agent, and says so in the transcript.
 func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outcome) bool {
-	if turn != nil && isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient && o.Class != db.ErrorOutage {
+	if turn != nil && isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient &&
+		o.Class != db.ErrorOutage {
 		return false
 	}
 	if w.execution == nil && o.Class != db.ErrorOutage { // a person sees the failure, and sends the message again
 		return false
 	}
 	o.Began, o.OwnAccount = w.began, w.account
-	plan, err := surelyOf(ctx, w, "plan retry", func(ctx context.Context) (*automation.Retry, error) { return w.Rules.PlanRetry(ctx, w.session.ID, o) })
+	plan, err := surelyOf(ctx, w, "plan retry", func(ctx context.Context) (*automation.Retry, error) {
+		return w.Rules.PlanRetry(ctx, w.session.ID, o)
+	})
 	if err != nil {
 		w.Log.Warn("plan retry", "session", w.session.ID, "err", err)
 	}
@@ -136,14 +141,16 @@ func known(p agent.Provider, u transcript.Usage) *transcript.Usage {
 // coverPatience is how long the index of a session may take to be changed.
 const coverPatience = 5 * time.Minute
 
-// confine prepares the sandbox that a workspace wants for its agents; nil is none. A workspace that wants one gets one, or
-// its runs fail.
+// confine prepares the sandbox that a workspace wants for its agents; nil is none. A workspace that wants one gets one,
+// or its runs fail.
 func (w *work) confine(ctx context.Context, ws *db.Workspace, tree workspace.Worktree) (*agent.Sandbox, error) {
 	if !ws.Sandbox {
 		return nil, nil
 	}
 	if err := agent.SandboxAvailable(ctx, w.Store.User); err != nil {
-		return nil, fmt.Errorf("this workspace runs agents in a sandbox only, and %w. Install the package bubblewrap on the worker, or switch the sandbox off in the workspace", err)
+		return nil, fmt.Errorf(
+			"this workspace runs agents in a sandbox only, and %w. Install the package bubblewrap on the worker, or "+
+				"switch the sandbox off in the workspace", err)
 	}
 	data, err := filepath.Abs(w.Data)
 	if err != nil {
@@ -154,8 +161,9 @@ func (w *work) confine(ctx context.Context, ws *db.Workspace, tree workspace.Wor
 		return nil, fmt.Errorf("show the repository in the sandbox: %w", err)
 	}
 	box := &agent.Sandbox{
-		Hidden: append([]string{data}, w.Hidden...), Shown: w.Shown, Home: w.Store.Home(tree.Workspace), Network: !ws.Offline,
-		Given: ws.ShowsPaths(),
+		Hidden: append([]string{data}, w.Hidden...), Shown: w.Shown, Home: w.Store.Home(tree.Workspace),
+		Network: !ws.Offline,
+		Given:   ws.ShowsPaths(),
 	}
 	box.Cover = func(paths []string) (func(), error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), coverPatience)

@@ -58,9 +58,11 @@ func TestScriptsRunAsAnotherUserInASandboxAndWithout(t *testing.T) {
 			_, err := k.db.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = ?", sandbox)
 			check(t, err)
 			k.start()
-			e := k.ended(k.run(`id -u; cat `+k.runner.Data+`/secret && echo BAD; cat `+k.runner.Data+`/postgres/* && echo BAD
+			e := k.ended(k.run(`id -u; cat `+k.runner.Data+`/secret && echo BAD; cat `+
+				k.runner.Data+`/postgres/* && echo BAD
 echo x > made; git add -A; git commit -qm "by the user"; git status --short; (setsid sleep 1000 &)`, nil))
-			if e.Status != db.Succeeded || strings.Contains(e.Answer, "BAD") || !strings.HasPrefix(e.Answer, fmt.Sprint(u.UID)) {
+			if e.Status != db.Succeeded || strings.Contains(e.Answer, "BAD") ||
+				!strings.HasPrefix(e.Answer, fmt.Sprint(u.UID)) {
 				t.Fatalf("it ended as %s with %q: %s\n%s", e.Status, e.Answer, e.Reason, k.events(e.SessionID))
 			}
 			if s := k.session(e.SessionID); s.Commits != 1 || s.FilesChanged != 1 {
@@ -111,7 +113,8 @@ func TestAConversationGoesOnWhenTheUserOfAgentsChanges(t *testing.T) {
 				return nil
 			})
 			text, err := os.ReadFile(filepath.Join(k.runner.Store.Worktree("", id.String(), "", "").Dir, "calls"))
-			want := "new first\nconversation-1 message 0\nconversation-1 message 1\nconversation-1 message 2\nconversation-1 message 3\n"
+			want := "new first\nconversation-1 message 0\nconversation-1 message 1\nconversation-1 message " +
+				"2\nconversation-1 message 3\n"
 			if err != nil || string(text) != want {
 				t.Errorf("it was called with %q, %v; want %q", text, err, want)
 			}

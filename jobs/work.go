@@ -53,7 +53,9 @@ type work struct {
 // run prepares the session and works through its turns.
 func (w *work) run(ctx context.Context) automation.Outcome {
 	s := w.session
-	e, err := steadily(ctx, w, "read the execution", func(ctx context.Context) (*db.Execution, error) { return db.ExecutionBySession(ctx, w.DB, s.ID) })
+	e, err := steadily(ctx, w, "read the execution", func(ctx context.Context) (*db.Execution, error) {
+		return db.ExecutionBySession(ctx, w.DB, s.ID)
+	})
 	if err != nil && !db.IsNotFound(err) {
 		return w.stuck(ctx, "read the execution", err)
 	}
@@ -66,7 +68,10 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	if err != nil {
 		return w.stuck(ctx, "read the workspace", err)
 	}
-	environment, err := steadily(ctx, w, "read the workspace's variables", func(ctx context.Context) (automation.Environment, error) { return w.Rules.Environment(ctx, ws) })
+	environment, err := steadily(ctx, w, "read the workspace's variables",
+		func(ctx context.Context) (automation.Environment, error) {
+			return w.Rules.Environment(ctx, ws)
+		})
 	if err != nil {
 		return w.stuck(ctx, "read the workspace's variables", err)
 	}
@@ -102,9 +107,10 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 	return w.turns(ctx, provider, tree, env)
 }
 
-// equip makes what a provider's process needs beside the worktree, and returns its variables; or how the work ends, where that cannot
-// be made.
-func (w *work) equip(ctx context.Context, ws *db.Workspace, e automation.Environment, p agent.Provider, tree workspace.Worktree) ([]string, *automation.Outcome) {
+// equip makes what a provider's process needs beside the worktree, and returns its variables; or how the work ends,
+// where that cannot be made.
+func (w *work) equip(ctx context.Context, ws *db.Workspace, e automation.Environment, p agent.Provider,
+	tree workspace.Worktree) ([]string, *automation.Outcome) {
 	var err error
 	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), w.session.ID.String()+"-"); err != nil {
 		o := w.outage(ctx, "the run's folder could not be made: "+err.Error())
@@ -163,11 +169,13 @@ func (w *work) bounded(ctx context.Context) (context.Context, context.CancelFunc
 func (w *work) open(ctx context.Context, secrets []string) error {
 	w.transcript = newTranscriptWriter(w.DB, w.lease, w.session.LastSeq)
 	w.token = automation.NewSessionToken()
-	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token), automation.Hidden), w.Now, w.Log
+	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token),
+		automation.Hidden), w.Now, w.Log
 	w.transcript.lost = w.lose
 	err := w.steady(ctx, "read the transcript's size", w.transcript.resume)
 	if err != nil && ctx.Err() == nil {
-		w.Log.Warn("read the transcript's size", "session", w.session.ID, "err", err) // it is bounded as if it began here
+		// it is bounded as if it began here
+		w.Log.Warn("read the transcript's size", "session", w.session.ID, "err", err)
 	}
 	w.stop, w.written = make(chan time.Duration, 1), make(chan struct{})
 	background := context.WithoutCancel(ctx)
@@ -245,8 +253,8 @@ func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Workt
 	return w.settle(ctx, p, tree, env, outcome, begun)
 }
 
-// formerEnd is how the run's messages ended in a former life of it, whose end was not written. What made one fail is not known
-// any more.
+// formerEnd is how the run's messages ended in a former life of it, whose end was not written. What made one fail is
+// not known any more.
 func (w *work) formerEnd(ctx context.Context) automation.Outcome {
 	o := automation.Outcome{Status: db.Succeeded}
 	if w.execution == nil {
@@ -262,22 +270,30 @@ func (w *work) formerEnd(ctx context.Context) automation.Outcome {
 		case t.Status == db.Succeeded:
 			w.answer = t.Answer
 		default:
-			o = automation.Outcome{Status: db.Failed, Class: db.ErrorLost, Reason: cmp.Or(t.Reason, "interrupted by a restart"), Neutral: true}
+			o = automation.Outcome{
+				Status: db.Failed, Class: db.ErrorLost, Reason: cmp.Or(t.Reason, "interrupted by a restart"),
+				Neutral: true,
+			}
 		}
 	}
 	return o
 }
 
 // turn runs one message.
-func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string, parameters map[string]string, turn *db.Turn) automation.Outcome {
+func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string,
+	parameters map[string]string, turn *db.Turn) automation.Outcome {
 	crash.Here(crash.TurnBegun)
 	w.transcript.begin(turn.ID)
 	w.at(turn.ID)
 	defer w.at(uuid.Nil)
 	if w.forget(ctx) {
-		w.transcript.add(transcript.KindLog, transcript.Event{Kind: transcript.KindLog, Text: "The context was reset: the agent knows nothing of what was said above."})
+		w.transcript.add(transcript.KindLog, transcript.Event{
+			Kind: transcript.KindLog, Text: "The context was reset: the agent knows nothing of what was said above.",
+		})
 	}
-	w.transcript.add(transcript.KindTurn, transcript.Turn{ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID})
+	w.transcript.add(transcript.KindTurn, transcript.Turn{
+		ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID,
+	})
 	begun := w.Now()
 	var heard mentions
 	servers, toolEnv, err := w.admit(ctx, p, turn.ID)
@@ -292,12 +308,15 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	give := func() (agent.Result, error) {
 		defer w.atWork()()
 		return agent.Run(ctx, p, agent.Turn{
-			Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn), Model: w.session.Model, Resume: w.session.Conversation,
+			Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn),
+			Model: w.session.Model, Resume: w.session.Conversation,
 			Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idle(p), MCP: servers,
 			Worked:       func() bool { return w.worked(ctx, tree, begun) },
-			Instructions: w.instructions(p, tree, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools, Spent: w.spent(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
+			Instructions: w.instructions(p, tree, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools,
+			Spent: w.spent(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
 		}, func(e transcript.Event) {
-			if e.Kind == transcript.KindConversation { // no reader of the transcript needs it; a resume does, should this process die
+			if e.Kind == transcript.KindConversation {
+				// no reader of the transcript needs it; a resume does, should this process die
 				if named == "" {
 					named = e.ID
 					crash.Here(crash.ConversationHeard)
@@ -311,7 +330,8 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	}
 	result, err := give()
 	if errors.Is(err, agent.ErrUnknownConversation) && w.session.Conversation != "" && ctx.Err() == nil {
-		w.note("The agent does not know the conversation any more. It begins anew, and knows nothing of what was said above.")
+		w.note("The agent does not know the conversation any more. It begins anew, and knows nothing of what was " +
+			"said above.")
 		naming.Wait() // what the first call named is no conversation that could be gone on with
 		named = ""
 		w.keepConversation(ctx, "")
@@ -342,7 +362,8 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 			outcome.Neutral = true
 		}
 		outcome.RetryAt = failure.RetryAt
-		outcome.ProviderTrouble = outcome.Status == db.Failed && (failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
+		outcome.ProviderTrouble = outcome.Status == db.Failed &&
+			(failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
 	}
 	var judged *db.Snapshot
 	if w.execution != nil {
@@ -351,8 +372,9 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktr
 	w.answer = automation.KeptAnswer(w.transcript.hide(agent.Plain(result.Text)), judged)
 	outcome.Reason = w.transcript.hide(outcome.Reason)
 	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{
-		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(), ExitCode: outcome.ExitCode,
-		Class: outcome.Class, Usage: known(p, result.Usage),
+		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(),
+		ExitCode: outcome.ExitCode,
+		Class:    outcome.Class, Usage: known(p, result.Usage),
 	})
 	if w.plansAgain(ctx, turn, outcome) {
 		if named != "" {
@@ -382,7 +404,9 @@ func (w *work) keepConversation(ctx context.Context, conversation string) {
 }
 
 func (w *work) storeConversation(ctx context.Context, conversation string) {
-	err := w.surely(ctx, "note the conversation", func(ctx context.Context) error { return db.SetConversation(ctx, w.DB, w.lease, conversation) })
+	err := w.surely(ctx, "note the conversation", func(ctx context.Context) error {
+		return db.SetConversation(ctx, w.DB, w.lease, conversation)
+	})
 	if err != nil {
 		w.Log.Warn("note the conversation", "session", w.session.ID, "err", err)
 	}
@@ -401,8 +425,8 @@ func (w *work) endTurn(ctx context.Context, turn *db.Turn, o automation.Outcome,
 	crash.Here(crash.TurnEnded)
 }
 
-// idle is how long an agent may say nothing: it is silent for over a minute while it retries, and for ever when it hangs. A
-// script may be as silent as it likes.
+// idle is how long an agent may say nothing: it is silent for over a minute while it retries, and for ever when it
+// hangs. A script may be as silent as it likes.
 func idle(p agent.Provider) time.Duration {
 	if p.Driver == agent.DriverShell {
 		return 0
@@ -461,15 +485,20 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 		return err
 	})
 	if err != nil {
-		w.transcript.add(transcript.KindWarning, transcript.Event{Kind: transcript.KindWarning, Text: "The changed files could not be listed: " + err.Error()})
+		w.transcript.add(transcript.KindWarning, transcript.Event{
+			Kind: transcript.KindWarning, Text: "The changed files could not be listed: " + err.Error(),
+		})
 		return true
 	}
 	diff, cut, err := w.Store.Diff(ctx, tree, maxDiff)
 	if err != nil {
-		w.transcript.add(transcript.KindWarning, transcript.Event{Kind: transcript.KindWarning, Text: "The diff could not be read: " + err.Error()})
+		w.transcript.add(transcript.KindWarning, transcript.Event{
+			Kind: transcript.KindWarning, Text: "The diff could not be read: " + err.Error(),
+		})
 	}
 	summary := db.ChangeSummary{
-		Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut, Commits: c.Ahead, Stashes: c.Stashes, Ignored: c.Ignored,
+		Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut, Commits: c.Ahead, Stashes: c.Stashes,
+		Ignored: c.Ignored,
 	}
 	for _, name := range c.Branches {
 		summary.Branches = append(summary.Branches, w.transcript.hide(name))
@@ -479,7 +508,9 @@ func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
 		summary.Removed += f.Deletions
 	}
 	looked := w.Now()
-	err = w.surely(ctx, "note changes", func(ctx context.Context) error { return db.SetChanges(ctx, w.DB, w.lease, summary, looked) })
+	err = w.surely(ctx, "note changes", func(ctx context.Context) error {
+		return db.SetChanges(ctx, w.DB, w.lease, summary, looked)
+	})
 	if err != nil && !errors.Is(err, db.ErrLeaseLost) {
 		w.Log.Warn("note changes", "session", w.session.ID, "err", err)
 	}
@@ -513,7 +544,9 @@ func (w *work) outcomeOf(ctx context.Context, class, reason string) automation.O
 		return automation.Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true}
 	case errors.Is(cause, errTimeout):
 		limit := time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second
-		return automation.Outcome{Status: db.TimedOut, Class: "timeout", Reason: "it took longer than " + limit.String()}
+		return automation.Outcome{
+			Status: db.TimedOut, Class: "timeout", Reason: "it took longer than " + limit.String(),
+		}
 	}
 	return automation.Outcome{Status: db.Failed, Class: class, Reason: reason}
 }

@@ -19,15 +19,21 @@ func TestServesByHash(t *testing.T) {
 		status               int
 		kind, cache, encoded string
 	}{
-		{"the current hash is cached for ever", URL("app.css"), "", 200, "text/css; charset=utf-8", "public, max-age=31536000, immutable", ""},
+		{"the current hash is cached for ever", URL("app.css"), "", 200, "text/css; charset=utf-8",
+			"public, max-age=31536000, immutable", ""},
 		{"an old hash gets today's file, not kept", old, "", 200, "text/css; charset=utf-8", "no-cache", ""},
-		{"gzip when accepted", URL("htmx.js"), "br, gzip", 200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "gzip"},
-		{"no gzip when refused", URL("htmx.js"), "gzip;q=0", 200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", ""},
-		{"fonts have their type and stay as they are", URL("inter.woff2"), "gzip", 200, "font/woff2", "public, max-age=31536000, immutable", ""},
+		{"gzip when accepted", URL("htmx.js"), "br, gzip", 200, "text/javascript; charset=utf-8",
+			"public, max-age=31536000, immutable", "gzip"},
+		{"no gzip when refused", URL("htmx.js"), "gzip;q=0", 200, "text/javascript; charset=utf-8",
+			"public, max-age=31536000, immutable", ""},
+		{"fonts have their type and stay as they are", URL("inter.woff2"), "gzip", 200, "font/woff2",
+			"public, max-age=31536000, immutable", ""},
 		{"without a hash there is nothing", "/static/app.css", "", 404, "text/plain; charset=utf-8", "", ""},
 		{"a word is no hash", "/static/latest/app.css", "", 404, "text/plain; charset=utf-8", "", ""},
-		{"what is not an asset is not served", "/static/" + version + "/static.go", "", 404, "text/plain; charset=utf-8", "", ""},
-		{"no way out of the folder", "/static/" + version + "/../app.css", "", 404, "text/plain; charset=utf-8", "", ""},
+		{"what is not an asset is not served", "/static/" + version + "/static.go", "", 404,
+			"text/plain; charset=utf-8", "", ""},
+		{"no way out of the folder", "/static/" + version + "/../app.css", "", 404, "text/plain; charset=utf-8", "",
+			""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -38,7 +44,8 @@ func TestServesByHash(t *testing.T) {
 			w := httptest.NewRecorder()
 			Handler().ServeHTTP(w, r)
 			h := w.Header()
-			if w.Code != tt.status || h.Get("Content-Type") != tt.kind || h.Get("Cache-Control") != tt.cache || h.Get("Content-Encoding") != tt.encoded {
+			if w.Code != tt.status || h.Get("Content-Type") != tt.kind || h.Get("Cache-Control") != tt.cache ||
+				h.Get("Content-Encoding") != tt.encoded {
 				t.Errorf("answered %d %v; want %d %q %q %q", w.Code, h, tt.status, tt.kind, tt.cache, tt.encoded)
 			}
 			if h.Get("X-Content-Type-Options") != "nosniff" {

@@ -16,7 +16,8 @@ type colour [3]float64
 func oklch(l, c, h float64) colour {
 	a, b := c*math.Cos(h*math.Pi/180), c*math.Sin(h*math.Pi/180)
 	cube := func(x float64) float64 { return x * x * x }
-	L, M, S := cube(l+0.3963377774*a+0.2158037573*b), cube(l-0.1055613458*a-0.0638541728*b), cube(l-0.0894841775*a-1.2914855480*b)
+	L, M, S := cube(l+0.3963377774*a+0.2158037573*b), cube(l-0.1055613458*a-0.0638541728*b),
+		cube(l-0.0894841775*a-1.2914855480*b)
 	clip := func(x float64) float64 { return min(1, max(0, x)) }
 	return colour{
 		clip(4.0767416621*L - 3.3077115913*M + 0.2309699292*S),
@@ -65,13 +66,18 @@ func TestColoursCanBeReadInBothThemes(t *testing.T) {
 		least       float64
 	}
 	rules := []rule{
-		{"ink", "paper", text}, {"ink-2", "sunken", text}, {"ink-2", "track", text}, {"ink-3", "surface", text}, {"ink-3", "paper", text},
-		{"ink-3", "sunken", text}, {"ink-3", "raised", text}, {"ink-3", "accent-soft", text}, {"accent-ink", "accent", text}, {"accent", "surface", text},
-		{"accent", "accent-soft", text}, {"accent", "sunken", text}, {"line-control", "surface", graphic}, {"term-magenta", "sunken", text}, {"term-magenta", "surface", text},
+		{"ink", "paper", text}, {"ink-2", "sunken", text}, {"ink-2", "track", text}, {"ink-3", "surface", text},
+		{"ink-3", "paper", text},
+		{"ink-3", "sunken", text}, {"ink-3", "raised", text}, {"ink-3", "accent-soft", text},
+		{"accent-ink", "accent", text}, {"accent", "surface", text},
+		{"accent", "accent-soft", text}, {"accent", "sunken", text}, {"line-control", "surface", graphic},
+		{"term-magenta", "sunken", text}, {"term-magenta", "surface", text},
 	}
 	for _, s := range []string{"ok", "fail", "warn", "run"} {
-		rules = append(rules, rule{s + "-text", "surface", text}, rule{s + "-text", "paper", text}, rule{s + "-text", "sunken", text},
-			rule{s + "-text", "raised", text}, rule{s + "-text", s + "-soft", text}, rule{s + "-mark", "surface", graphic})
+		rules = append(rules, rule{s + "-text", "surface", text}, rule{s + "-text", "paper", text},
+			rule{s + "-text", "sunken", text},
+			rule{s + "-text", "raised", text}, rule{s + "-text", s + "-soft", text},
+			rule{s + "-mark", "surface", graphic})
 	}
 	all := tokens(t)
 	for _, r := range rules {

@@ -39,21 +39,26 @@ func FailureHelp(class string) string {
 	case "start", "model", "permission":
 		return "Something is not set up as it needs to be. It fails again until that is mended."
 	case "auth":
-		return "The provider did not accept how it is signed in. Its runs wait until that is mended, and this one does not count against the automation."
+		return "The provider did not accept how it is signed in. Its runs wait until that is mended, and this one " +
+			"does not count against the automation."
 	case "rate_limit":
-		return "The provider’s quota is used up, or it was asked too often. Its runs wait until it answers again, and this one does not count against the automation."
+		return "The provider’s quota is used up, or it was asked too often. Its runs wait until it answers again, " +
+			"and this one does not count against the automation."
 	case "transient":
 		return "The provider’s servers failed for a moment. Such runs are tried again as often as the automation says."
 	case "context":
 		return "The conversation became too long for the model."
 	case "unknown":
-		return "The agent does not know the conversation any more that it was to go on with. A new session begins a new one."
+		return "The agent does not know the conversation any more that it was to go on with. A new session begins a " +
+			"new one."
 	case "idle":
 		return "The agent said nothing for so long that it was taken to hang."
 	case "outage":
-		return "What the run needs could not be used for a moment: the network, the forge, a lock in the repository, or the disk. Such runs are tried again, and do not count against the automation."
+		return "What the run needs could not be used for a moment: the network, the forge, a lock in the repository, " +
+			"or the disk. Such runs are tried again, and do not count against the automation."
 	case "waiting":
-		return "A run waits at most a day for a worker with a free place and for its provider. This does not count against the automation."
+		return "A run waits at most a day for a worker with a free place and for its provider. This does not count " +
+			"against the automation."
 	case "internal":
 		return "This is not the automation’s fault. The server’s log says more."
 	}

@@ -12,7 +12,8 @@ import (
 func FuzzTerminal(f *testing.F) {
 	for _, text := range []string{
 		"<script>alert(1)</script>", "</pre><img src=x onerror=y>",
-		"\x1b[31mred\x1b[0m\x1b]8;;javascript:alert(1)\x07click\x1b]8;;\x07", "\x1b]1338;url='x';alt='<b>'\x07", "a\rb\bc\x1b[2J\x1b[1;1H<i>",
+		"\x1b[31mred\x1b[0m\x1b]8;;javascript:alert(1)\x07click\x1b]8;;\x07", "\x1b]1338;url='x';alt='<b>'\x07",
+		"a\rb\bc\x1b[2J\x1b[1;1H<i>",
 	} {
 		f.Add(text)
 	}

@@ -45,7 +45,8 @@ func TestGalleryLooksAsAccepted(t *testing.T) {
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
 			// A line for each element, so that a difference can be read.
-			got := strings.ReplaceAll(hashed.ReplaceAllString(render(t, s.component()), "/static/HASH/"), "><", ">\n<") + "\n"
+			got := strings.ReplaceAll(hashed.ReplaceAllString(render(t, s.component()), "/static/HASH/"), "><",
+				">\n<") + "\n"
 			file := filepath.Join("testdata", s.Name+".golden.html")
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
@@ -58,7 +59,8 @@ func TestGalleryLooksAsAccepted(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("%s looks different; see the change with go test ./views -update && git diff views/testdata", s.Name)
+				t.Errorf("%s looks different; see the change with go test ./views -update && git diff views/testdata",
+					s.Name)
 			}
 		})
 	}
@@ -90,7 +92,8 @@ func TestEveryIconIsInTheSprite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile(`@Icon\("([^"]+)"\)|Icon:\s*"([^"]+)"|iconRef\("([^"]+)"\)|look\{"[^"]*", "([^"]+)"|icons\.svg#([a-z0-9-]+)`)
+	named := regexp.MustCompile(
+		`@Icon\("([^"]+)"\)|Icon:\s*"([^"]+)"|iconRef\("([^"]+)"\)|look\{"[^"]*", "([^"]+)"|icons\.svg#([a-z0-9-]+)`)
 	sources, err := filepath.Glob("*.templ")
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 // quoted is a name in a sentence.
 var quoted = regexp.MustCompile(`“[^”]+”`)
 
-// Sentence renders a text in which names stand in quotation marks. Each is isolated, so that a name that is written from
-// right to left does not turn what follows it.
+// Sentence renders a text in which names stand in quotation marks. Each is isolated, so that a name that is written
+// from right to left does not turn what follows it.
 func Sentence(text string) templ.Component {
 	return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
 		const open, end = len("“"), len("”")

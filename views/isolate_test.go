@@ -13,7 +13,8 @@ func TestNamesInSentencesAreIsolated(t *testing.T) {
 		c    templ.Component
 		want string
 	}{
-		{Sentence("A run of “ניתוח” is in flight, “b” too"), "A run of “<bdi>ניתוח</bdi>” is in flight, “<bdi>b</bdi>” too"},
+		{Sentence("A run of “ניתוח” is in flight, “b” too"),
+			"A run of “<bdi>ניתוח</bdi>” is in flight, “<bdi>b</bdi>” too"},
 		{Sentence("Delete “<b onclick=x>\"'&”?"), "Delete “<bdi>&lt;b onclick=x&gt;&#34;&#39;&amp;</bdi>”?"},
 		{Sentence("nothing “” <i>"), "nothing “” &lt;i&gt;"},
 		{Sentence("never “closed"), "never “closed"},

@@ -18,9 +18,10 @@ import (
 // output of a program chose.
 var terminalExtras = regexp.MustCompile(`(?s)\x1b\](?:8|133[789]);.*?(?:\x07|\x1b\\)|\x1b_.*?(?:\x07|\x1b\\)`)
 
-// movements are the sequences that move a terminal's cursor, erase what stands there or change what it is: all but those
-// that change colours. A log keeps every line that was written.
-var movements = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b\[[<-?][0-?]*[ -/]*m|\x1b[PX^][^\x1b\x07]*(?:\x07|\x1b\\)?|\x1b\][^\x1b\x07]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-OQ-WYZ\\` + "`" + `-~]`)
+// movements are the sequences that move a terminal's cursor, erase what stands there or change what it is: all but
+// those that change colours. A log keeps every line that was written.
+var movements = regexp.MustCompile(
+	`\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b\[[<-?][0-?]*[ -/]*m|\x1b[PX^][^\x1b\x07]*(?:\x07|\x1b\\)?|\x1b\][^\x1b\x07]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-OQ-WYZ\\` + "`" + `-~]`)
 
 // rewritten are beginnings of a line that the program itself wrote over, as a bar of progress does.
 var rewritten = regexp.MustCompile(`(?m)^.*\r([^\r\n]+)$`)

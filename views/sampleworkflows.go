@@ -2,7 +2,10 @@ package views
 
 // workflowSpecimens are the pages of workflows.
 func workflowSpecimens() []Specimen {
-	item := WorkflowItem{ID: "wf1", Name: "Cut release", About: "Rolls a release branch and opens its pull request.", Where: "payments-api", Steps: 3, Uses: 2}
+	item := WorkflowItem{
+		ID: "wf1", Name: "Cut release", About: "Rolls a release branch and opens its pull request.",
+		Where: "payments-api", Steps: 3, Uses: 2,
+	}
 	lines := []StepLine{
 		{Number: "1", Kind: "Message", Label: "Branch", Text: "Create the release branch for $version."},
 		{Number: "2", Kind: "Loop block: at most 3 times, until an answer contains “GREEN”", Label: "Loop block"},
@@ -10,14 +13,18 @@ func workflowSpecimens() []Specimen {
 		{Number: "3", Kind: "Complete Session only if no file changes", Label: "Complete Session"},
 	}
 	page := WorkflowPage{
-		WorkflowItem: item, Lines: lines, Parameters: []Fact{{Label: "$version", Value: "text, required"}}, UsedBy: []Link{{Text: "Roll the release branch", URL: AutomationURL("a2")}}, Hidden: 1,
+		WorkflowItem: item, Lines: lines, Parameters: []Fact{{Label: "$version", Value: "text, required"}},
+		UsedBy: []Link{{Text: "Roll the release branch", URL: AutomationURL("a2")}}, Hidden: 1,
 		CanManage: true, Warning: "2 automations with it stay without a workflow.",
 	}
 	return []Specimen{
-		{Name: "page-workflows", Page: Workflows(samplePage("Workflows", "workflows"), WorkflowsPage{Rows: []WorkflowItem{item}, CanManage: true})},
-		{Name: "page-workflows-empty", Page: Workflows(samplePage("Workflows", "workflows"), WorkflowsPage{CanManage: true})},
+		{Name: "page-workflows", Page: Workflows(samplePage("Workflows", "workflows"),
+			WorkflowsPage{Rows: []WorkflowItem{item}, CanManage: true})},
+		{Name: "page-workflows-empty", Page: Workflows(samplePage("Workflows", "workflows"),
+			WorkflowsPage{CanManage: true})},
 		{Name: "page-workflow", Page: Workflow(samplePage("Cut release", "workflows"), page)},
-		{Name: "page-workflow-edit", Page: EditWorkflow(samplePage("Edit workflow", "workflows"), sampleWorkflowForm(lines))},
+		{Name: "page-workflow-edit", Page: EditWorkflow(samplePage("Edit workflow", "workflows"),
+			sampleWorkflowForm(lines))},
 	}
 }
 
@@ -29,17 +36,34 @@ func sampleWorkflowForm(lines []StepLine) WorkflowForm {
 	row := func(n, kind string) StepRow {
 		return StepRow{
 			Number: n, CanUp: n != "1", CanDown: n != "3",
-			Kind: Field{Name: "step_kind", ID: "steps." + n + ".kind", Label: "Kind", Of: "step " + n, Value: kind, Options: kinds}, Label: Field{Name: "step_label", ID: "steps." + n + ".label", Label: "Label", Of: "step " + n},
-			Text: Field{Name: "step_text", ID: "steps." + n + ".text", Label: "Text", Of: "step " + n}, Path: Field{Name: "step_path", ID: "steps." + n + ".path", Label: "File", Of: "step " + n},
-			Marker: Field{Name: "step_marker", ID: "steps." + n + ".marker", Label: "Kind", Of: "step " + n + ": until an answer contains"}, Max: Field{Name: "step_max", ID: "steps." + n + ".max", Label: "Kind", Of: "step " + n + ": times at most"},
+			Kind: Field{
+				Name: "step_kind", ID: "steps." + n + ".kind", Label: "Kind", Of: "step " + n, Value: kind,
+				Options: kinds,
+			}, Label: Field{Name: "step_label", ID: "steps." + n + ".label", Label: "Label", Of: "step " + n},
+			Text: Field{Name: "step_text", ID: "steps." + n + ".text", Label: "Text", Of: "step " + n},
+			Path: Field{Name: "step_path", ID: "steps." + n + ".path", Label: "File", Of: "step " + n},
+			Marker: Field{
+				Name: "step_marker", ID: "steps." + n + ".marker", Label: "Kind",
+				Of: "step " + n + ": until an answer contains",
+			}, Max: Field{
+				Name: "step_max", ID: "steps." + n + ".max", Label: "Kind", Of: "step " + n + ": times at most",
+			},
 		}
 	}
 	f.Steps = []StepRow{row("1", "message"), row("2", "loop"), row("3", "message")}
-	f.Steps[0].Text.Error, f.Steps[2].Inside, f.Steps[2].Number, f.Said, f.Focus = "Write what the agent is to do.", true, "2.1", "Step 3 is step 2.1 now.", "up.2"
+	f.Steps[0].Text.Error, f.Steps[2].Inside, f.Steps[2].Number, f.Said, f.Focus = "Write what the agent is to do.",
+		true, "2.1", "Step 3 is step 2.1 now.", "up.2"
 	f.Parameters = []ParameterRow{{
-		Alias: Field{Name: "parameter_alias", ID: "parameters.0.alias", Label: "Alias", Of: "parameter 1", Value: "version"}, Label: Field{Name: "parameter_label", ID: "parameters.0.label", Label: "Label", Of: "parameter 1"},
-		Type:    Field{Name: "parameter_type", ID: "parameters.0.type", Label: "Type", Of: "parameter 1", Options: []Choice{{Value: "text", Label: "Text"}}},
-		Default: Field{Name: "parameter_default", ID: "parameters.0.default", Label: "Default", Of: "parameter 1"}, Choices: Field{Name: "parameter_choices", ID: "parameters.0.choices", Label: "Choices", Of: "parameter 1"}, Required: true,
+		Alias: Field{
+			Name: "parameter_alias", ID: "parameters.0.alias", Label: "Alias", Of: "parameter 1", Value: "version",
+		}, Label: Field{Name: "parameter_label", ID: "parameters.0.label", Label: "Label", Of: "parameter 1"},
+		Type: Field{
+			Name: "parameter_type", ID: "parameters.0.type", Label: "Type", Of: "parameter 1",
+			Options: []Choice{{Value: "text", Label: "Text"}},
+		},
+		Default:  Field{Name: "parameter_default", ID: "parameters.0.default", Label: "Default", Of: "parameter 1"},
+		Choices:  Field{Name: "parameter_choices", ID: "parameters.0.choices", Label: "Choices", Of: "parameter 1"},
+		Required: true,
 	}}
 	return f
 }

@@ -9,8 +9,10 @@ import (
 func TestDurationsReadAsPeopleSayThem(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
-		-time.Second: "0 s", 12 * time.Millisecond: "12 ms", 3100 * time.Millisecond: "3.1 s", 3 * time.Second: "3 s", 41 * time.Second: "41 s",
-		252 * time.Second: "4 min 12 s", 363 * time.Second: "6 min 03 s", 130 * time.Minute: "2 h 10 min", 76 * time.Hour: "3 d 4 h",
+		-time.Second: "0 s", 12 * time.Millisecond: "12 ms", 3100 * time.Millisecond: "3.1 s", 3 * time.Second: "3 s",
+		41 * time.Second:  "41 s",
+		252 * time.Second: "4 min 12 s", 363 * time.Second: "6 min 03 s", 130 * time.Minute: "2 h 10 min",
+		76 * time.Hour: "3 d 4 h",
 	} {
 		if got := Took(d); got != want {
 			t.Errorf("Took(%v) = %q; want %q", d, got, want)
@@ -36,7 +38,8 @@ func TestTimesAreRelativeUntilTheyAreFar(t *testing.T) {
 		{now.Add(14*time.Hour + 14*time.Minute), "in 14 h", "in 14 h", "tomorrow 02:00"},
 		{now.AddDate(0, 0, 9), "2 Dec", "2 Dec", "Wed 2 Dec 11:46"},
 	} {
-		if got := [3]string{Ago(tt.at, now), Short(tt.at, now), Moment(tt.at, now)}; got != [3]string{tt.ago, tt.short, tt.moments} {
+		if got := [3]string{Ago(tt.at, now), Short(tt.at, now), Moment(tt.at, now)}; got != [3]string{tt.ago, tt.short,
+			tt.moments} {
 			t.Errorf("%v: got %q; want %q %q %q", tt.at, got, tt.ago, tt.short, tt.moments)
 		}
 	}
@@ -66,16 +69,20 @@ func TestZonesWithoutANameShowTheirOffset(t *testing.T) {
 
 func TestWhatAgentsAndProgramsWriteIsNeverMarkup(t *testing.T) {
 	t.Parallel()
-	const evil = "<img src=x onerror=alert(1)> `<b>` **<i>** # x\n# <u>\n```\n<script>\n```\nhttps://example.com/\"onmouseover=\"x javascript:alert(1)"
+	const evil = "<img src=x onerror=alert(1)> `<b>` **<i>** # x\n# " +
+		"<u>\n```\n<script>\n```\nhttps://example.com/\"onmouseover=\"x javascript:alert(1)"
 	for name, c := range map[string]string{
 		"prose":           render(t, Prose(evil)),
 		"plain output":    render(t, Terminal(evil)),
 		"coloured output": render(t, Terminal("\x1b[31m"+evil+"\x1b[0m")),
-		"image":           render(t, Terminal("\x1b]1338;url='https://evil.example/x.png';alt='x'\x07\x1b]1337;File=inline=1:aGk=\x07ok")),
-		"hyperlink":       render(t, Terminal("\x1b]8;;javascript:alert(1)\x1b\\click\x1b]8;;\x1b\\ \x1b]1339;url='https://evil.example'\x07")),
+		"image": render(t,
+			Terminal("\x1b]1338;url='https://evil.example/x.png';alt='x'\x07\x1b]1337;File=inline=1:aGk=\x07ok")),
+		"hyperlink": render(t,
+			Terminal("\x1b]8;;javascript:alert(1)\x1b\\click\x1b]8;;\x1b\\ \x1b]1339;url='https://evil.example'\x07")),
 		"build timestamp": render(t, Terminal("\x1b_bk;t=1\x07line")),
 	} {
-		for _, bad := range []string{"<img", "<b>", "<i>", "<u>", "<script", "evil.example", `"onmouseover`, `href="javascript`} {
+		for _, bad := range []string{"<img", "<b>", "<i>", "<u>", "<script", "evil.example", `"onmouseover`,
+			`href="javascript`} {
 			if strings.Contains(c, bad) {
 				t.Errorf("%s contains %s: %s", name, bad, c)
 			}
@@ -112,7 +119,8 @@ func TestSparkSaysItsCountsAndShowsFailuresHigh(t *testing.T) {
 func TestNamesInTheNextDayNeverOverlap(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 11, 0, 0, 0, time.UTC)
-	d := Ahead{Now: now, Runs: []Coming{{"One", now.Add(12 * time.Hour)}, {"Two", now.Add(12*time.Hour + time.Minute)}, {"Yesterday", now.Add(-time.Hour)}, {"Late", now.Add(24 * time.Hour)}}}.draw()
+	d := Ahead{Now: now, Runs: []Coming{{"One", now.Add(12 * time.Hour)}, {"Two", now.Add(12*time.Hour + time.Minute)},
+		{"Yesterday", now.Add(-time.Hour)}, {"Late", now.Add(24 * time.Hour)}}}.draw()
 	if len(d.bells) != 3 || d.bells[0].text == "" || d.bells[1].text != "" || d.bells[2].text == "" {
 		t.Errorf("bells %v; want One and Late named, Two without a name, and nothing of yesterday", d.bells)
 	}
@@ -135,17 +143,22 @@ func TestControlsCarryTheirNames(t *testing.T) {
 		return all
 	}
 	for name, wants := range map[string][]string{
-		"page-login":       label("Email", "Password", "Sign in"),
-		"page-automations": append(label("New automation"), `aria-label="Run now: Nightly dependency audit"`, `aria-label="Enabled: Nightly dependency audit"`),
-		"page-automation":  append(label("Run now"), `aria-label="Enabled"`),
-		"page-editor": label("Name", "Workspace", "Session type", "Develop", "Chat", "Bot", "Execution type", "Inline", "Workflow", "Prompt", "Trigger", "Manual", "One-Time", "Recurring", "Loop", "HTTP Trigger",
-			"Run at", "Cron expression", "Time zone", "Provider", "Model", "Auto-Complete Session", "Complete only if no file changes", "Auto-Execute Missed Runs on Startup", "Allow Parallel Sessions",
-			"Code Architecture", "UX Enhancement", "Edge Cases", "Code Review", "Verification", "Update Tests", "Update Docs", "Save"),
+		"page-login": label("Email", "Password", "Sign in"),
+		"page-automations": append(label("New automation"), `aria-label="Run now: Nightly dependency audit"`,
+			`aria-label="Enabled: Nightly dependency audit"`),
+		"page-automation": append(label("Run now"), `aria-label="Enabled"`),
+		"page-editor": label("Name", "Workspace", "Session type", "Develop", "Chat", "Bot", "Execution type", "Inline",
+			"Workflow", "Prompt", "Trigger", "Manual", "One-Time", "Recurring", "Loop", "HTTP Trigger",
+			"Run at", "Cron expression", "Time zone", "Provider", "Model", "Auto-Complete Session",
+			"Complete only if no file changes", "Auto-Execute Missed Runs on Startup", "Allow Parallel Sessions",
+			"Code Architecture", "UX Enhancement", "Edge Cases", "Code Review", "Verification", "Update Tests",
+			"Update Docs", "Save"),
 		"page-editor-http": label("Webhook URL", "Regenerate token"),
 		"page-inbox":       append(label("Mark all read"), `4 <span class="sr-only"> unread</span>`),
 	} {
 		for _, want := range wants {
-			if !strings.Contains(strings.NewReplacer("</svg> ", "</svg>", "</svg>", "</svg>>").Replace(page[name]), want) {
+			if !strings.Contains(strings.NewReplacer("</svg> ", "</svg>", "</svg>", "</svg>>").Replace(page[name]),
+				want) {
 				t.Errorf("%s lacks %s", name, want)
 			}
 		}

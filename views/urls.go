@@ -65,7 +65,8 @@ func SessionURL(id string) string { return under("sessions", id) }
 // SessionPartURL is a part of a session's page that fetches itself again: "head", "changes" or "tickets".
 func SessionPartURL(id, part string) string { return under("sessions", id, part) }
 
-// SessionStreamURL is the stream of a session's transcript, from after the entry given, for a page that shows a state or none.
+// SessionStreamURL is the stream of a session's transcript, from after the entry given, for a page that shows a state
+// or none.
 func SessionStreamURL(id, after, state string) string {
 	address := under("sessions", id, "stream") + "?after=" + url.QueryEscape(after)
 	if state != "" {
@@ -194,8 +195,8 @@ func UserNewURL() string { return "/settings/users/new" }
 // UserURL is the page of one person; it takes their name and address by POST.
 func UserURL(id string) string { return under("settings", "users", id) }
 
-// UserActionURL takes POST: "roles", "invitation", "reset", "address", "deactivation", "activation", "memberships", "transfer", "unlinking" or
-// "token-revocation".
+// UserActionURL takes POST: "roles", "invitation", "reset", "address", "deactivation", "activation", "memberships",
+// "transfer", "unlinking" or "token-revocation".
 func UserActionURL(id, action string) string { return under("settings", "users", id, action) }
 
 // JoinURL is the page of a link with which a person chooses a password.

@@ -40,8 +40,8 @@ type Service struct {
 	NoticeKinds []string
 	// SignOn is what a single sign-on means for people here.
 	SignOn SignOn
-	// PasswordMemory is the memory in KiB that hashing a password takes. 0 stands for the memory that keeps passwords safe,
-	// which every server uses; only tests take less.
+	// PasswordMemory is the memory in KiB that hashing a password takes. 0 stands for the memory that keeps passwords
+	// safe, which every server uses; only tests take less.
 	PasswordMemory uint32
 	// Joined runs in the transaction that adds a person, such as to make them a member of Scratch.
 	Joined func(ctx context.Context, tx bun.Tx, user uuid.UUID) error
@@ -65,7 +65,9 @@ func (t *Throttled) Error() string { return "too many attempts" }
 // EnsureRoles makes the roles built in, and brings their permissions to those of this version.
 func EnsureRoles(ctx context.Context, q bun.IDB, now time.Time) error {
 	for _, r := range BuiltIn() {
-		role := db.Role{ID: db.NewID(), Name: r.Name, Key: r.Key, Permissions: r.Permissions, CreatedAt: now, Version: 1}
+		role := db.Role{
+			ID: db.NewID(), Name: r.Name, Key: r.Key, Permissions: r.Permissions, CreatedAt: now, Version: 1,
+		}
 		if err := db.EnsureRole(ctx, q, &role); err != nil {
 			return err
 		}
@@ -86,8 +88,8 @@ func (s *Service) Setup(ctx context.Context, in NewUser) (*db.User, error) {
 	return s.add(ctx, nil, addition{NewUser: in, first: true})
 }
 
-// Add makes a person. A nil actor is the command line. It returns fault.Invalid for bad input, and fault.ErrForbidden also
-// for a role that may do more than the actor.
+// Add makes a person. A nil actor is the command line. It returns fault.Invalid for bad input, and fault.ErrForbidden
+// also for a role that may do more than the actor.
 func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, error) {
 	return s.add(ctx, actor, addition{NewUser: in})
 }
@@ -183,8 +185,11 @@ func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User,
 			}
 		}
 		return db.AddAudit(ctx, tx, db.AuditEvent{
-			ID: db.NewID(), At: now, ActorID: by, Action: "user.create", SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
-			After: map[string]any{"email": u.Email, "name": u.Name, "roles": names(roles), "invited": in.invite != nil},
+			ID: db.NewID(), At: now, ActorID: by, Action: "user.create", SubjectKind: "user", SubjectID: u.ID,
+			SubjectName: u.Name,
+			After: map[string]any{
+				"email": u.Email, "name": u.Name, "roles": names(roles), "invited": in.invite != nil,
+			},
 		})
 	})
 	if err != nil {
@@ -193,8 +198,8 @@ func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User,
 	return u, nil
 }
 
-// cleanEmail is an address as it is stored, or what is wrong with it. Only ASCII is taken: a look-alike letter of another
-// script makes another person of the same face.
+// cleanEmail is an address as it is stored, or what is wrong with it. Only ASCII is taken: a look-alike letter of
+// another script makes another person of the same face.
 func cleanEmail(text string) (email, problem string) {
 	email = norm.NFKC.String(strings.TrimSpace(text))
 	if email == "" {
@@ -212,9 +217,10 @@ func cleanEmail(text string) (email, problem string) {
 	return email, ""
 }
 
-// SetPassword gives a person a new password and ends all their sign-ins and API tokens. A nil actor is the command line. It returns
-// fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and for that of somebody
-// who may do more than the actor or is in a workspace where the actor is not: it would be the way to become them.
+// SetPassword gives a person a new password and ends all their sign-ins and API tokens. A nil actor is the command
+// line. It returns fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and
+// for that of somebody who may do more than the actor or is in a workspace where the actor is not: it would be the way
+// to become them.
 func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID, password string) error {
 	if actor != nil && (actor.ID == user || !actor.Can(ManageUsers)) {
 		return fault.ErrForbidden
@@ -249,7 +255,10 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 		if err := s.tellReset(ctx, tx, actor, user, s.Now()); err != nil {
 			return err
 		}
-		event := db.AuditEvent{ID: db.NewID(), At: s.Now(), Action: "user.reset_password", SubjectKind: "user", SubjectID: user, SubjectName: u.Name}
+		event := db.AuditEvent{
+			ID: db.NewID(), At: s.Now(), Action: "user.reset_password", SubjectKind: "user", SubjectID: user,
+			SubjectName: u.Name,
+		}
 		if actor != nil {
 			event.ActorID = actor.ID
 		}
@@ -269,8 +278,8 @@ const (
 	attemptsPerEmail   = 100 // of one person from everywhere; networks in which they are signed in are let through
 )
 
-// SignIn checks a password and makes a login. It returns ErrWrongCredentials or *Throttled; both cost the caller the same
-// whether the person exists or not.
+// SignIn checks a password and makes a login. It returns ErrWrongCredentials or *Throttled; both cost the caller the
+// same whether the person exists or not.
 func (s *Service) SignIn(ctx context.Context, email, password, address, userAgent string) (*db.Login, error) {
 	now := s.Now().Truncate(time.Microsecond)          // as the database keeps it, so that an attempt is found again
 	email = norm.NFKC.String(strings.TrimSpace(email)) // as cleanEmail stored it
@@ -343,14 +352,17 @@ type attemptKeySet struct{ pair, email, address []byte }
 
 func attemptKeys(email, address string) attemptKeySet {
 	email, from := strings.ToLower(email), network(address)
-	return attemptKeySet{pair: key("email from", email+" "+from), email: key("email", email), address: key("address", from)}
+	return attemptKeySet{
+		pair: key("email from", email+" "+from), email: key("email", email), address: key("address", from),
+	}
 }
 
 // attempt counts an attempt as failed before it is made, so that many at once cannot pass a limit together; one that
 // succeeds is taken back. It returns *Throttled when a limit is reached.
 //
-// What counts first is the pair of a person and a network: by the person alone, anybody who knows an address could keep its
-// owner out. Guessing from many networks is bounded too, and that bound does not hold where the person is signed in.
+// What counts first is the pair of a person and a network: by the person alone, anybody who knows an address could keep
+// its owner out. Guessing from many networks is bounded too, and that bound does not hold where the person is signed
+// in.
 func (s *Service) attempt(ctx context.Context, now time.Time, email, address string, keys attemptKeySet) error {
 	if err := db.AddSignInFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 		return err
@@ -438,7 +450,9 @@ func (s *Service) SetTheme(ctx context.Context, actor Actor, theme string) error
 	if theme != "" && theme != "light" && theme != "dark" {
 		return fault.Invalid{"theme": "Choose light or dark."}
 	}
-	return s.change(ctx, actor, "user.update_profile", func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error) {
-		return map[string]any{"theme": u.Theme}, map[string]any{"theme": theme}, db.SetTheme(ctx, tx, actor.ID, theme)
-	})
+	return s.change(ctx, actor, "user.update_profile",
+		func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error) {
+			return map[string]any{"theme": u.Theme}, map[string]any{"theme": theme},
+				db.SetTheme(ctx, tx, actor.ID, theme)
+		})
 }

@@ -107,7 +107,9 @@ func TestRolesAreMadeOnceByManyServers(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			err := d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return EnsureRoles(ctx, tx, time.Now()) })
+			err := d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+				return EnsureRoles(ctx, tx, time.Now())
+			})
 			if err != nil {
 				t.Error(err)
 			}
@@ -194,14 +196,17 @@ func TestNewPeopleAreChecked(t *testing.T) {
 func TestNobodyGivesOrTakesWhatTheyMayNotDo(t *testing.T) {
 	t.Parallel()
 	s, _ := installation(t)
-	admin, member := person(t, s, "admin@example.com", RoleAdministrator), person(t, s, "member@example.com", RoleMember)
+	admin, member := person(t, s, "admin@example.com", RoleAdministrator),
+		person(t, s, "member@example.com", RoleMember)
 	manager := person(t, s, "manager@example.com", RoleManager)
 	// Somebody who manages people and may otherwise do what a member may.
 	clerk := person(t, s, "clerk@example.com", RoleMember)
 	clerk.held = append(clerk.held, string(ManageUsers))
 
 	add := func(a Actor, role string) error {
-		_, err := s.Add(t.Context(), &a, NewUser{Email: uuid.NewString() + "@example.com", Name: "X", Password: good, Role: role})
+		_, err := s.Add(t.Context(), &a, NewUser{
+			Email: uuid.NewString() + "@example.com", Name: "X", Password: good, Role: role,
+		})
 		return err
 	}
 	for _, tt := range []struct {
@@ -255,7 +260,8 @@ func TestAnAdministratorIsAlwaysLeft(t *testing.T) {
 		left, err := db.HoldersOf(t.Context(), s.DB, string(Admin))
 		check(t, err)
 		if (first == nil) == (second == nil) || len(left) != 1 {
-			t.Fatalf("got %v and %v, and %d administrators left; want one refused and one left", first, second, len(left))
+			t.Fatalf("got %v and %v, and %d administrators left; want one refused and one left", first, second,
+				len(left))
 		}
 		check(t, errors.Join(s.Activate(t.Context(), nil, a.ID), s.Activate(t.Context(), nil, b.ID)))
 	}
@@ -269,7 +275,9 @@ func waitingForLocks(t *testing.T, s *Service, want int) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
 		var n int
-		check(t, s.DB.NewRaw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(t.Context(), &n))
+		check(t, s.DB.NewRaw(
+			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").
+			Scan(t.Context(), &n))
 		switch {
 		case n == want:
 			return
@@ -361,7 +369,9 @@ func TestTheAuditLogIsReadInPagesAndNarrowed(t *testing.T) {
 	begun := c.now()
 	for i := range 7 {
 		c.move(time.Minute)
-		e := db.AuditEvent{ID: db.NewID(), At: c.now(), Action: "user.create", SubjectKind: "user", SubjectName: string(rune('a' + i))}
+		e := db.AuditEvent{
+			ID: db.NewID(), At: c.now(), Action: "user.create", SubjectKind: "user", SubjectName: string(rune('a' + i)),
+		}
 		if i%2 == 1 {
 			e.Action, e.WorkspaceID = "users_of.things", workspace
 		}

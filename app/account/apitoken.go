@@ -25,7 +25,8 @@ const TokenPrefix = "carillon_api_"
 // maxTokens is how many tokens a person may have.
 const maxTokens = 50
 
-// TokenDays are the lengths of life, in days, that a token may be given. None lives for ever: one that is forgotten ends.
+// TokenDays are the lengths of life, in days, that a token may be given. None lives for ever: one that is forgotten
+// ends.
 var TokenDays = []int{7, 30, 90, 365}
 
 // DefaultTokenDays is how long a token lives where the person does not choose.
@@ -48,8 +49,9 @@ func (s *Service) Tokens(ctx context.Context, actor Actor) ([]db.APIToken, error
 	return db.APITokensOf(ctx, s.DB, actor.ID)
 }
 
-// CreateToken makes an API token of the actor's and returns it, the only time that it can be had. It returns fault.Invalid
-// for bad input, by the fields name, days, scope and permissions, and fault.ErrForbidden for who comes by a token.
+// CreateToken makes an API token of the actor's and returns it, the only time that it can be had. It returns
+// fault.Invalid for bad input, by the fields name, days, scope and permissions, and fault.ErrForbidden for who comes by
+// a token.
 func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (token string, err error) {
 	now := s.Now()
 	t := &db.APIToken{ID: db.NewID(), UserID: actor.ID, Narrowed: in.Narrowed, Permissions: []string{}, CreatedAt: now}
@@ -89,7 +91,8 @@ func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (
 			return err
 		}
 		if len(list) >= maxTokens {
-			return fault.Invalid{"name": fmt.Sprintf("You have %d tokens. Revoke one that is not needed first.", len(list))}
+			return fault.Invalid{"name": fmt.Sprintf("You have %d tokens. Revoke one that is not needed first.",
+				len(list))}
 		}
 		if err := db.InsertAPIToken(ctx, tx, t); err != nil {
 			return err
@@ -117,10 +120,11 @@ func (s *Service) RevokeToken(ctx context.Context, actor Actor, token uuid.UUID)
 	})
 }
 
-// RevokeTokensOf ends all API tokens of somebody. A nil actor is the command line. It returns fault.ErrForbidden also for
-// somebody who may do more than the actor.
+// RevokeTokensOf ends all API tokens of somebody. A nil actor is the command line. It returns fault.ErrForbidden also
+// for somebody who may do more than the actor.
 func (s *Service) RevokeTokensOf(ctx context.Context, actor *Actor, user uuid.UUID) error {
-	return s.changeOther(ctx, actor, user, "user.revoke_tokens", func(ctx context.Context, tx bun.Tx, _ *db.User, _ time.Time) (change, error) {
+	return s.changeOther(ctx, actor, user, "user.revoke_tokens", func(ctx context.Context, tx bun.Tx, _ *db.User,
+		_ time.Time) (change, error) {
 		list, err := db.APITokensOf(ctx, tx, user)
 		if err != nil || len(list) == 0 {
 			return change{quiet: true}, err
@@ -134,7 +138,8 @@ func (s *Service) RevokeTokensOf(ctx context.Context, actor *Actor, user uuid.UU
 	})
 }
 
-func (s *Service) auditToken(ctx context.Context, tx bun.Tx, actor Actor, action string, before, after *db.APIToken) error {
+func (s *Service) auditToken(ctx context.Context, tx bun.Tx, actor Actor, action string, before,
+	after *db.APIToken) error {
 	describe := func(t *db.APIToken) map[string]any {
 		if t == nil {
 			return nil
@@ -150,13 +155,14 @@ func (s *Service) auditToken(ctx context.Context, tx bun.Tx, actor Actor, action
 		subject = before
 	}
 	return db.AddAudit(ctx, tx, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "token", SubjectID: subject.ID, SubjectName: subject.Name,
-		Before: describe(before), After: describe(after),
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "token", SubjectID: subject.ID,
+		SubjectName: subject.Name,
+		Before:      describe(before), After: describe(after),
 	})
 }
 
-// Bearer finds the person on whose behalf an API token asks, with what they may do now, less what the token is not for. It
-// returns fault.ErrNotFound for a token that is none, expired or revoked, and of somebody deactivated.
+// Bearer finds the person on whose behalf an API token asks, with what they may do now, less what the token is not for.
+// It returns fault.ErrNotFound for a token that is none, expired or revoked, and of somebody deactivated.
 func (s *Service) Bearer(ctx context.Context, token string) (Actor, error) {
 	if !strings.HasPrefix(token, TokenPrefix) {
 		return Actor{}, fault.ErrNotFound

@@ -49,7 +49,8 @@ func TestATokenMayWhatItsOwnerMayNowAndNothingThatItIsNotFor(t *testing.T) {
 			}
 		}
 	}
-	expect("the wide one", may(all), ViewOwn, ViewAll, Manage, ManageAll, ManageWorkflows, ManageBots, ManageTickets, UseShell)
+	expect("the wide one", may(all), ViewOwn, ViewAll, Manage, ManageAll, ManageWorkflows, ManageBots, ManageTickets,
+		UseShell)
 	expect("the narrow one", may(some), ViewOwn, ViewAll, Manage, ManageAll, ManageTickets)
 	member, err := db.RoleByKey(t.Context(), s.DB, RoleMember)
 	check(t, err)
@@ -86,13 +87,16 @@ func TestATokenEnds(t *testing.T) {
 			check(t, s.Deactivate(t.Context(), &admin, owner.ID))
 			check(t, s.Activate(t.Context(), &admin, owner.ID))
 		},
-		"the password set by an administrator": func(owner Actor) { check(t, s.SetPassword(t.Context(), &admin, owner.ID, other)) },
+		"the password set by an administrator": func(owner Actor) {
+			check(t, s.SetPassword(t.Context(), &admin, owner.ID, other))
+		},
 		"the password reset": func(owner Actor) {
 			_, err := s.ResetPassword(t.Context(), admin, owner.ID)
 			check(t, err)
 		},
 	} {
-		owner := person(t, s, strings.ReplaceAll(strings.ReplaceAll(name, " ", "-"), ",", "")+"@example.com", RoleMember)
+		owner := person(t, s, strings.ReplaceAll(strings.ReplaceAll(name, " ", "-"), ",", "")+"@example.com",
+			RoleMember)
 		made := token(t, s, owner)
 		end(owner)
 		if _, err := s.Bearer(t.Context(), made); !errors.Is(err, fault.ErrNotFound) {
@@ -109,7 +113,8 @@ func TestATokenEnds(t *testing.T) {
 		t.Errorf("after a change of the password, a second before its end: %v; want it to be good", err)
 	}
 	c.move(time.Second)
-	for _, token := range []string{made, "", TokenPrefix, strings.TrimPrefix(made, TokenPrefix), made + "x", strings.ToUpper(made)} {
+	for _, token := range []string{made, "", TokenPrefix, strings.TrimPrefix(made, TokenPrefix), made + "x",
+		strings.ToUpper(made)} {
 		if _, err := s.Bearer(t.Context(), token); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("%q: %v; want not found", token, err)
 		}
@@ -128,8 +133,9 @@ func TestAProgramChangesNothingOfHowItsOwnerIsLetIn(t *testing.T) {
 	_, listed := s.Tokens(t.Context(), by)
 	for what, err := range map[string]error{
 		"make a token": created, "list tokens": listed, "revoke its token": s.RevokeToken(t.Context(), by, by.Token),
-		"change the password": s.ChangePassword(t.Context(), by, login.ID, good, other), "end sign-ins": s.EndOtherLogins(t.Context(), by, login.ID),
-		"change the profile": s.UpdateProfile(t.Context(), by, ProfileInput{Name: "Mallory", TimeZone: "UTC"}),
+		"change the password": s.ChangePassword(t.Context(), by, login.ID, good, other),
+		"end sign-ins":        s.EndOtherLogins(t.Context(), by, login.ID),
+		"change the profile":  s.UpdateProfile(t.Context(), by, ProfileInput{Name: "Mallory", TimeZone: "UTC"}),
 	} {
 		if !errors.Is(err, fault.ErrForbidden) {
 			t.Errorf("%s: %v; want forbidden", what, err)
@@ -143,14 +149,18 @@ func TestATokenIsKeptAsAHashAndItsUseOnceAMinute(t *testing.T) {
 	owner := person(t, s, "owner@example.com", RoleMember)
 	made := token(t, s, owner)
 	var found int
-	check(t, s.DB.NewRaw("SELECT count(*) FROM api_tokens WHERE api_tokens::text LIKE ?", "%"+strings.TrimPrefix(made, TokenPrefix)+"%").Scan(t.Context(), &found))
+	check(t, s.DB.NewRaw("SELECT count(*) FROM api_tokens WHERE api_tokens::text LIKE ?",
+		"%"+strings.TrimPrefix(made, TokenPrefix)+"%").Scan(t.Context(), &found))
 	var audit string
 	check(t, s.DB.NewRaw("SELECT string_agg(audit_events::text, ' ') FROM audit_events").Scan(t.Context(), &audit))
-	if found != 0 || strings.Contains(audit, strings.TrimPrefix(made, TokenPrefix)) || !strings.Contains(audit, "token.create") {
-		t.Errorf("the token is in %d rows, and the log says %.300s; want it nowhere, and that it was made", found, audit)
+	if found != 0 || strings.Contains(audit, strings.TrimPrefix(made, TokenPrefix)) ||
+		!strings.Contains(audit, "token.create") {
+		t.Errorf("the token is in %d rows, and the log says %.300s; want it nowhere, and that it was made", found,
+			audit)
 	}
 	begun := c.now()
-	for _, tt := range []struct{ after, want time.Duration }{{0, 0}, {59 * time.Second, 0}, {time.Second, time.Minute}} {
+	for _, tt := range []struct{ after, want time.Duration }{{0, 0}, {59 * time.Second, 0},
+		{time.Second, time.Minute}} {
 		c.move(tt.after)
 		_, err := s.Bearer(db.From(t.Context(), "192.0.2.7"), made)
 		check(t, err)
@@ -175,7 +185,8 @@ func TestATokenIsRefusedBesideWhatIsWrong(t *testing.T) {
 		{"days", TokenInput{Name: "x", Days: "0"}},
 		{"days", TokenInput{Name: "x", Days: "36500"}},
 		{"permissions", TokenInput{Name: "x", Days: "90", Narrowed: true}},
-		{"permissions", TokenInput{Name: "x", Days: "90", Narrowed: true, Permissions: []string{"users.manage"}}}, // not theirs
+		// not theirs
+		{"permissions", TokenInput{Name: "x", Days: "90", Narrowed: true, Permissions: []string{"users.manage"}}},
 		{"permissions", TokenInput{Name: "x", Days: "90", Narrowed: true, Permissions: []string{"nonsense"}}},
 		{"scope", TokenInput{Name: "x", Days: "90", Permissions: []string{"tickets.manage"}}},
 	} {

@@ -26,7 +26,8 @@ func (s *Service) Audit(ctx context.Context, actor Actor, f db.AuditFilter) ([]d
 const exportBatch = 500
 
 // ExportAudit hands the lines of Audit to write, some at a time, until there are no more or write fails.
-func (s *Service) ExportAudit(ctx context.Context, actor Actor, f db.AuditFilter, write func([]db.AuditEvent) error) error {
+func (s *Service) ExportAudit(ctx context.Context, actor Actor, f db.AuditFilter,
+	write func([]db.AuditEvent) error) error {
 	f.Limit, f.After, f.Before = exportBatch, uuid.Nil, uuid.Nil
 	for {
 		list, err := s.Audit(ctx, actor, f)

@@ -37,14 +37,14 @@ type Invitation struct {
 // Link is a link by which a person chooses a password or confirms an address.
 type Link struct {
 	Token string // empty: there is no link
-	// Mailed says that it goes to the person by e-mail alone and is shown to nobody: whoever holds it may become the person, and its
-	// maker is no member of one of the person's workspaces.
+	// Mailed says that it goes to the person by e-mail alone and is shown to nobody: whoever holds it may become the
+	// person, and its maker is no member of one of the person's workspaces.
 	Mailed bool
 }
 
 // Invite adds a person. When they have yet to choose a password it returns the link with which they do, the
-// only time that it can be had. It returns fault.Invalid for bad input, by the fields email, name, password and roles, and
-// fault.ErrForbidden also for a role that may do more than the actor.
+// only time that it can be had. It returns fault.Invalid for bad input, by the fields email, name, password and roles,
+// and fault.ErrForbidden also for a role that may do more than the actor.
 func (s *Service) Invite(ctx context.Context, actor Actor, in Invitation) (u *db.User, link Link, err error) {
 	if strings.TrimSpace(in.Name) == "" {
 		in.Name, _, _ = strings.Cut(strings.TrimSpace(in.Email), "@")
@@ -65,7 +65,8 @@ func (s *Service) Invite(ctx context.Context, actor Actor, in Invitation) (u *db
 // RenewInvitation makes a new link for somebody who has yet to accept their invitation; the old one works no more. It
 // returns fault.Invalid, by the field user, when they have accepted it, and where the link could go to nobody.
 func (s *Service) RenewInvitation(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
-	err = s.changeOther(ctx, &actor, user, "user.invite", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+	err = s.changeOther(ctx, &actor, user, "user.invite", func(ctx context.Context, tx bun.Tx, u *db.User,
+		now time.Time) (change, error) {
 		p, err := db.PersonByID(ctx, tx, user, now)
 		if err != nil {
 			return change{}, err
@@ -79,15 +80,16 @@ func (s *Service) RenewInvitation(ctx context.Context, actor Actor, user uuid.UU
 	return link, err
 }
 
-// ResetPassword takes a person's password away, ends all their sign-ins and API tokens, tells them by a notice, and returns the link with
-// which they choose another, the only time that it can be had. It returns fault.ErrForbidden also for the actor's own, and for that of
-// somebody who may do more than the actor: it would be the way to become them. It returns fault.Invalid, by the field user, where the
-// link could go to nobody.
+// ResetPassword takes a person's password away, ends all their sign-ins and API tokens, tells them by a notice, and
+// returns the link with which they choose another, the only time that it can be had. It returns fault.ErrForbidden also
+// for the actor's own, and for that of somebody who may do more than the actor: it would be the way to become them. It
+// returns fault.Invalid, by the field user, where the link could go to nobody.
 func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
 	if actor.ID == user {
 		return Link{}, fault.ErrForbidden
 	}
-	err = s.changeOther(ctx, &actor, user, "user.reset_password", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+	err = s.changeOther(ctx, &actor, user, "user.reset_password", func(ctx context.Context, tx bun.Tx, u *db.User,
+		now time.Time) (change, error) {
 		p, err := db.PersonByID(ctx, tx, user, now)
 		if err != nil {
 			return change{}, err
@@ -123,8 +125,8 @@ func (s *Service) tellReset(ctx context.Context, tx bun.Tx, actor *Actor, user u
 		"Every sign-in and API token that you had ended then. If you did not ask for it, ask them why.")
 }
 
-// reaches reports whether somebody may hold a link by which they could become a person: they are a member of all the person's
-// workspaces, or an administrator, so that nothing opens to them that was shut.
+// reaches reports whether somebody may hold a link by which they could become a person: they are a member of all the
+// person's workspaces, or an administrator, so that nothing opens to them that was shut.
 func (s *Service) reaches(ctx context.Context, q bun.IDB, actor Actor, person uuid.UUID) (bool, error) {
 	if actor.Can(Admin) {
 		return true, nil
@@ -133,7 +135,8 @@ func (s *Service) reaches(ctx context.Context, q bun.IDB, actor Actor, person uu
 }
 
 // link writes a link by which a person chooses a password.
-func (s *Service) link(ctx context.Context, tx bun.Tx, by Actor, u *db.User, invites bool, now time.Time) (Link, error) {
+func (s *Service) link(ctx context.Context, tx bun.Tx, by Actor, u *db.User, invites bool,
+	now time.Time) (Link, error) {
 	shown, err := s.reaches(ctx, tx, by, u.ID)
 	if err != nil {
 		return Link{}, err
@@ -153,7 +156,8 @@ func (s *Service) link(ctx context.Context, tx bun.Tx, by Actor, u *db.User, inv
 		lifetime = InvitationLifetime
 	}
 	return l, db.SavePasswordLink(ctx, tx, &db.PasswordLink{
-		UserID: u.ID, Hash: linkHash(l.Token), Invites: invites, Mailed: l.Mailed, CreatedBy: by.ID, CreatedAt: now, ExpiresAt: now.Add(lifetime),
+		UserID: u.ID, Hash: linkHash(l.Token), Invites: invites, Mailed: l.Mailed, CreatedBy: by.ID, CreatedAt: now,
+		ExpiresAt: now.Add(lifetime),
 	})
 }
 
@@ -178,8 +182,8 @@ func (s *Service) Joining(ctx context.Context, token string) (*Joining, error) {
 	return &Joining{Email: u.Email, Name: u.Name, Invites: link.Invites, Confirms: link.Confirms}, nil
 }
 
-// linked finds a link that works, and its person. A link is worth what its maker may do now: else somebody could make one,
-// wait until the person may do more or comes into another workspace, and become them.
+// linked finds a link that works, and its person. A link is worth what its maker may do now: else somebody could make
+// one, wait until the person may do more or comes into another workspace, and become them.
 func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.PasswordLink, *db.User, error) {
 	link, err := db.PasswordLinkByHash(ctx, q, linkHash(token), s.Now())
 	if db.IsNotFound(err) {
@@ -211,15 +215,15 @@ func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.Pass
 	return link, u, nil
 }
 
-// JoinInput is what the person of a link types. Name and TimeZone, an IANA name, are of an invitation; without a zone the one
-// that they have stays.
+// JoinInput is what the person of a link types. Name and TimeZone, an IANA name, are of an invitation; without a zone
+// the one that they have stays.
 type JoinInput struct {
 	Name, Password, TimeZone string
 }
 
-// Join lets the person of a link choose a password, and on an invitation what they are called and their time zone, and signs
-// them in. The link works once. It returns fault.ErrNotFound as Joining does, and fault.Invalid for bad input, by the fields
-// name, password and time_zone.
+// Join lets the person of a link choose a password, and on an invitation what they are called and their time zone, and
+// signs them in. The link works once. It returns fault.ErrNotFound as Joining does, and fault.Invalid for bad input, by
+// the fields name, password and time_zone.
 func (s *Service) Join(ctx context.Context, token string, in JoinInput, address, userAgent string) (*db.Login, error) {
 	link, u, err := s.linked(ctx, s.DB, token)
 	if err == nil && link.Confirms {
@@ -254,7 +258,8 @@ func (s *Service) Join(ctx context.Context, token string, in JoinInput, address,
 		if _, err := db.LockUser(ctx, tx, u.ID); err != nil {
 			return err
 		}
-		// Again, now that nothing moves: it may have been used, or the person deactivated, while the password was hashed.
+		// Again, now that nothing moves: it may have been used, or the person deactivated, while the password was
+		// hashed.
 		if _, u, err = s.linked(ctx, tx, token); err != nil {
 			return err
 		}
@@ -262,10 +267,12 @@ func (s *Service) Join(ctx context.Context, token string, in JoinInput, address,
 			return err
 		}
 		event := db.AuditEvent{
-			ID: db.NewID(), At: now, ActorID: u.ID, Action: "user.choose_password", SubjectKind: "user", SubjectID: u.ID, SubjectName: name, Address: address,
+			ID: db.NewID(), At: now, ActorID: u.ID, Action: "user.choose_password", SubjectKind: "user",
+			SubjectID: u.ID, SubjectName: name, Address: address,
 		}
 		if link.Invites {
-			event.Action, event.Before, event.After = "user.accept_invitation", map[string]any{"name": u.Name}, map[string]any{"name": name}
+			event.Action, event.Before, event.After = "user.accept_invitation", map[string]any{"name": u.Name},
+				map[string]any{"name": name}
 			if u.Name, u.UpdatedAt = name, now; in.TimeZone != "" {
 				u.TimeZone = in.TimeZone
 			}

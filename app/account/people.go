@@ -11,9 +11,9 @@ import (
 	"carillon/db"
 )
 
-// Deactivate ends a person's sign-ins and API tokens and lets them make no other. Their history keeps their name. A nil actor is the
-// command line. It returns fault.ErrForbidden also for somebody who may do more than the actor, and fault.Invalid, by the
-// field user, for the actor's own account and for the last administrator.
+// Deactivate ends a person's sign-ins and API tokens and lets them make no other. Their history keeps their name. A nil
+// actor is the command line. It returns fault.ErrForbidden also for somebody who may do more than the actor, and
+// fault.Invalid, by the field user, for the actor's own account and for the last administrator.
 func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) error {
 	if actor != nil && actor.ID == user {
 		if !actor.Can(ManageUsers) {
@@ -21,7 +21,8 @@ func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) 
 		}
 		return fault.Invalid{"user": "You cannot deactivate your own account."}
 	}
-	return s.changeOther(ctx, actor, user, "user.deactivate", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+	return s.changeOther(ctx, actor, user, "user.deactivate", func(ctx context.Context, tx bun.Tx, u *db.User,
+		now time.Time) (change, error) {
 		if !u.DeactivatedAt.IsZero() {
 			return change{quiet: true}, nil
 		}
@@ -31,21 +32,25 @@ func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) 
 		if err := s.keepAdministrator(ctx, tx, u, "user"); err != nil {
 			return change{}, err
 		}
-		if _, err := db.TakePasswordLink(ctx, tx, user, nil); err != nil { // else it would be the way back in once activated
+		if _, err := db.TakePasswordLink(ctx, tx, user, nil); err != nil {
+			// else it would be the way back in once activated
 			return change{}, err
 		}
-		return change{before: map[string]any{"active": true}, after: map[string]any{"active": false}}, shutOut(ctx, tx, user)
+		return change{before: map[string]any{"active": true}, after: map[string]any{"active": false}},
+			shutOut(ctx, tx, user)
 	})
 }
 
-// Activate lets a deactivated person sign in again, with the password and the roles they had. A nil actor is the command
-// line. It returns fault.ErrForbidden also for somebody who may do more than the actor.
+// Activate lets a deactivated person sign in again, with the password and the roles they had. A nil actor is the
+// command line. It returns fault.ErrForbidden also for somebody who may do more than the actor.
 func (s *Service) Activate(ctx context.Context, actor *Actor, user uuid.UUID) error {
-	return s.changeOther(ctx, actor, user, "user.activate", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+	return s.changeOther(ctx, actor, user, "user.activate", func(ctx context.Context, tx bun.Tx, u *db.User,
+		now time.Time) (change, error) {
 		if u.DeactivatedAt.IsZero() {
 			return change{quiet: true}, nil
 		}
-		return change{before: map[string]any{"active": false}, after: map[string]any{"active": true}}, db.SetDeactivated(ctx, tx, user, time.Time{}, now)
+		return change{before: map[string]any{"active": false}, after: map[string]any{"active": true}},
+			db.SetDeactivated(ctx, tx, user, time.Time{}, now)
 	})
 }
 

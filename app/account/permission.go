@@ -83,27 +83,30 @@ type Actor struct {
 // ActorOf is a person as an actor. The row must have been read with its permissions.
 func ActorOf(u *db.User) Actor {
 	return Actor{
-		ID: u.ID, Name: u.Name, Email: u.Email, TimeZone: u.TimeZone, Theme: u.Theme, Role: u.RoleName, held: u.Permissions,
+		ID: u.ID, Name: u.Name, Email: u.Email, TimeZone: u.TimeZone, Theme: u.Theme, Role: u.RoleName,
+		held: u.Permissions,
 	}
 }
 
-// byProgram reports whether a program asks, with a token, rather than the person themselves. It may not change how the person
-// is let in: whoever finds a token must not turn it into more than it is.
+// byProgram reports whether a program asks, with a token, rather than the person themselves. It may not change how the
+// person is let in: whoever finds a token must not turn it into more than it is.
 func (a Actor) byProgram() bool { return a.Token != uuid.Nil || a.Session != uuid.Nil }
 
 // Can reports whether the actor holds a permission.
 func (a Actor) Can(p Permission) bool { return Grants(a.held, p) }
 
-// Covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an account
-// needs that, else managing people would be a way to any permission.
+// Covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an
+// account needs that, else managing people would be a way to any permission.
 func (a Actor) Covers(held []string) bool {
 	return !slices.ContainsFunc(held, func(p string) bool { return !a.Can(Permission(p)) })
 }
 
-// Access is what the actor may see in lists. A session sees what everybody sees who had a word in it: where one of them sees
-// their own alone, that person's, and where two do, nothing.
+// Access is what the actor may see in lists. A session sees what everybody sees who had a word in it: where one of them
+// sees their own alone, that person's, and where two do, nothing.
 func (a Actor) Access() db.Access {
-	access := db.Access{User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin), Only: a.Workspace}
+	access := db.Access{
+		User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin), Only: a.Workspace,
+	}
 	if access.All || !access.Own {
 		return access
 	}

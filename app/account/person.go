@@ -67,13 +67,16 @@ func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*Perso
 }
 
 // UpdatePerson changes the address and the name of somebody. It returns fault.ErrForbidden also for somebody who may do
-// more than the actor, since whoever owns the address may have links sent to it, and fault.Invalid for bad input, by the
-// fields email and name. It returns fault.ErrStale where PersonVersion is not the version given any more; an empty one is not compared.
+// more than the actor, since whoever owns the address may have links sent to it, and fault.Invalid for bad input, by
+// the fields email and name. It returns fault.ErrStale where PersonVersion is not the version given any more; an empty
+// one is not compared.
 //
-// Another address is changed only by who is a member of all the person's workspaces, or an administrator. The links of before work no more.
-// Until the mail to the new address is answered, for which it returns the link where there is a mail server, the address counts for
-// nothing that comes from outside; an address of somebody who has yet to accept an invitation needs no answer but that of the invitation.
-func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name, version string) (link Link, err error) {
+// Another address is changed only by who is a member of all the person's workspaces, or an administrator. The links of
+// before work no more. Until the mail to the new address is answered, for which it returns the link where there is a
+// mail server, the address counts for nothing that comes from outside; an address of somebody who has yet to accept an
+// invitation needs no answer but that of the invitation.
+func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name,
+	version string) (link Link, err error) {
 	bad := fault.Invalid{}
 	email, problem := cleanEmail(email)
 	if problem != "" {
@@ -89,11 +92,15 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 		}
 		return Link{}, bad
 	}
-	err = s.changeOther(ctx, &actor, user, "user.update", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+	err = s.changeOther(ctx, &actor, user, "user.update", func(ctx context.Context, tx bun.Tx, u *db.User,
+		now time.Time) (change, error) {
 		if version != "" && version != PersonVersion(u) {
 			return change{}, fault.ErrStale
 		}
-		c := change{before: map[string]any{"email": u.Email, "name": u.Name}, after: map[string]any{"email": email, "name": name}}
+		c := change{
+			before: map[string]any{"email": u.Email, "name": u.Name},
+			after:  map[string]any{"email": email, "name": name},
+		}
 		another := !strings.EqualFold(u.Email, email)
 		u.Email, u.Name, u.UpdatedAt = email, name, now
 		var open bool
@@ -119,13 +126,16 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 }
 
 // readdress prepares a person's row for another address. It reports whether a mail to it has to be answered.
-func (s *Service) readdress(ctx context.Context, tx bun.Tx, actor Actor, u *db.User, now time.Time) (open bool, err error) {
+func (s *Service) readdress(ctx context.Context, tx bun.Tx, actor Actor, u *db.User,
+	now time.Time) (open bool, err error) {
 	reaches, err := s.reaches(ctx, tx, actor, u.ID)
 	if err != nil {
 		return false, err
 	}
 	if !reaches {
-		return false, fault.Invalid{"email": "You are not a member of all workspaces of this person, so an administrator has to change the address."}
+		return false,
+			fault.Invalid{"email": "You are not a member of all workspaces of this person, so an administrator has " +
+				"to change the address."}
 	}
 	if err := db.ExpirePasswordLink(ctx, tx, u.ID, now); err != nil { // it is in the mailbox of before
 		return false, err
@@ -142,20 +152,24 @@ func (s *Service) readdress(ctx context.Context, tx bun.Tx, actor Actor, u *db.U
 func addressLink(ctx context.Context, tx bun.Tx, by, user uuid.UUID, now time.Time) (Link, error) {
 	l := Link{Token: secret.Token(), Mailed: true}
 	return l, db.SavePasswordLink(ctx, tx, &db.PasswordLink{
-		UserID: user, Hash: linkHash(l.Token), Confirms: true, Mailed: true, CreatedBy: by, CreatedAt: now, ExpiresAt: now.Add(InvitationLifetime),
+		UserID: user, Hash: linkHash(l.Token), Confirms: true, Mailed: true, CreatedBy: by, CreatedAt: now,
+		ExpiresAt: now.Add(InvitationLifetime),
 	})
 }
 
-// RenewAddressLink makes a new link for a person's changed address that nobody confirmed yet; the old one works no more. It returns
-// fault.Invalid, by the field user, when there is nothing to confirm and without a mail server, and fault.ErrForbidden also for somebody
-// who may do more than the actor.
+// RenewAddressLink makes a new link for a person's changed address that nobody confirmed yet; the old one works no
+// more. It returns fault.Invalid, by the field user, when there is nothing to confirm and without a mail server, and
+// fault.ErrForbidden also for somebody who may do more than the actor.
 func (s *Service) RenewAddressLink(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
-	err = s.changeOther(ctx, &actor, user, "user.ask_address", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+	err = s.changeOther(ctx, &actor, user, "user.ask_address", func(ctx context.Context, tx bun.Tx, u *db.User,
+		now time.Time) (change, error) {
 		switch {
 		case u.EmailChangedAt.IsZero() || !u.DeactivatedAt.IsZero():
 			return change{}, fault.Invalid{"user": "There is no address to confirm."}
 		case !s.Mail:
-			return change{}, fault.Invalid{"user": "No mail server is set. Whoever runs the server can confirm the address: carillon user confirm-address."}
+			return change{},
+				fault.Invalid{"user": "No mail server is set. Whoever runs the server can confirm the address: " +
+					"carillon user confirm-address."}
 		}
 		link, err = addressLink(ctx, tx, actor.ID, user, now)
 		return change{after: map[string]any{"email": u.Email}}, err
@@ -163,8 +177,8 @@ func (s *Service) RenewAddressLink(ctx context.Context, actor Actor, user uuid.U
 	return link, err
 }
 
-// AnswerAddress confirms the address of the person of a link that was sent to it. The link works once. It returns fault.ErrNotFound as
-// Joining does.
+// AnswerAddress confirms the address of the person of a link that was sent to it. The link works once. It returns
+// fault.ErrNotFound as Joining does.
 func (s *Service) AnswerAddress(ctx context.Context, token, address string) error {
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		_, before, err := s.linked(ctx, tx, token)
@@ -190,7 +204,8 @@ func (s *Service) AnswerAddress(ctx context.Context, token, address string) erro
 			return err
 		}
 		return db.AddAudit(ctx, tx, db.AuditEvent{
-			ID: db.NewID(), At: now, ActorID: u.ID, Action: "user.confirm_address", SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
+			ID: db.NewID(), At: now, ActorID: u.ID, Action: "user.confirm_address", SubjectKind: "user",
+			SubjectID: u.ID, SubjectName: u.Name,
 			Reason: "by the mail to it", After: map[string]any{"email": u.Email}, Address: address,
 		})
 	})
@@ -200,10 +215,11 @@ func (s *Service) AnswerAddress(ctx context.Context, token, address string) erro
 	return nil
 }
 
-// ConfirmAddress confirms a person's changed address without a mail, from the command line. It returns fault.Invalid, by the field user,
-// when there is nothing to confirm.
+// ConfirmAddress confirms a person's changed address without a mail, from the command line. It returns fault.Invalid,
+// by the field user, when there is nothing to confirm.
 func (s *Service) ConfirmAddress(ctx context.Context, user uuid.UUID) error {
-	return s.changeOther(ctx, nil, user, "user.confirm_address", func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error) {
+	return s.changeOther(ctx, nil, user, "user.confirm_address", func(ctx context.Context, tx bun.Tx, u *db.User,
+		now time.Time) (change, error) {
 		if u.EmailChangedAt.IsZero() {
 			return change{}, fault.Invalid{"user": "There is no address to confirm."}
 		}
@@ -220,16 +236,18 @@ func PersonVersion(u *db.User) string { return db.Fingerprint(u.Email, u.Name) }
 // RolesVersion tells whether somebody's roles are still those of a list.
 func RolesVersion(roles []uuid.UUID) string {
 	var list []any
-	for _, id := range slices.SortedFunc(slices.Values(roles), func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) }) {
+	for _, id := range slices.SortedFunc(slices.Values(roles), func(a, b uuid.UUID) int {
+		return strings.Compare(a.String(), b.String())
+	}) {
 		list = append(list, id)
 	}
 	return db.Fingerprint(list...)
 }
 
-// SetRoles gives a person the roles of a list and takes the others away. It returns fault.ErrForbidden for a role, given or
-// taken, that may do more than the actor, and fault.Invalid, by the field roles, for no role, for one that is not there,
-// and for taking the last administrator's. It returns fault.ErrStale where RolesVersion of the roles held is not the version given;
-// an empty one is not compared.
+// SetRoles gives a person the roles of a list and takes the others away. It returns fault.ErrForbidden for a role,
+// given or taken, that may do more than the actor, and fault.Invalid, by the field roles, for no role, for one that is
+// not there, and for taking the last administrator's. It returns fault.ErrStale where RolesVersion of the roles held is
+// not the version given; an empty one is not compared.
 func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, roles []uuid.UUID, version string) error {
 	if len(roles) == 0 {
 		if actor != nil && !actor.Can(ManageUsers) {
@@ -237,7 +255,8 @@ func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, ro
 		}
 		return fault.Invalid{"roles": "Choose at least one role."}
 	}
-	return s.changeOther(ctx, actor, user, "user.set_roles", func(ctx context.Context, tx bun.Tx, u *db.User, _ time.Time) (change, error) {
+	return s.changeOther(ctx, actor, user, "user.set_roles", func(ctx context.Context, tx bun.Tx, u *db.User,
+		_ time.Time) (change, error) {
 		list, err := s.grantable(ctx, tx, actor, roles)
 		if err != nil {
 			return change{}, err
@@ -254,7 +273,8 @@ func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, ro
 		if err := db.SetRoles(ctx, tx, user, ids(list)); err != nil {
 			return change{}, err
 		}
-		return change{before: map[string]any{"roles": u.RoleName}, after: map[string]any{"roles": names(list)}}, s.keepAdministrator(ctx, tx, u, "roles")
+		return change{before: map[string]any{"roles": u.RoleName}, after: map[string]any{"roles": names(list)}},
+			s.keepAdministrator(ctx, tx, u, "roles")
 	})
 }
 
@@ -344,7 +364,8 @@ func (s *Service) changeOther(ctx context.Context, actor *Actor, user uuid.UUID,
 			return err
 		}
 		event := db.AuditEvent{
-			ID: db.NewID(), At: now, Action: action, SubjectKind: "user", SubjectID: user, SubjectName: name, Before: c.before, After: c.after,
+			ID: db.NewID(), At: now, Action: action, SubjectKind: "user", SubjectID: user, SubjectName: name,
+			Before: c.before, After: c.after,
 		}
 		if actor != nil {
 			event.ActorID = actor.ID

@@ -84,15 +84,16 @@ func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInpu
 	if len(bad) > 0 {
 		return bad
 	}
-	return s.change(ctx, actor, "user.update_profile", func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error) {
-		if in.Version != "" && in.Version != ProfileVersion(u) {
-			return nil, nil, fault.ErrStale
-		}
-		before = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
-		u.Name, u.TimeZone, u.Theme, u.UpdatedAt = name, in.TimeZone, in.Theme, s.Now()
-		after = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
-		return before, after, db.UpdateProfile(ctx, tx, u)
-	})
+	return s.change(ctx, actor, "user.update_profile",
+		func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error) {
+			if in.Version != "" && in.Version != ProfileVersion(u) {
+				return nil, nil, fault.ErrStale
+			}
+			before = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
+			u.Name, u.TimeZone, u.Theme, u.UpdatedAt = name, in.TimeZone, in.Theme, s.Now()
+			after = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
+			return before, after, db.UpdateProfile(ctx, tx, u)
+		})
 }
 
 // ProfileVersion tells whether what UpdateProfile changes is still what it was.
@@ -112,15 +113,17 @@ func (s *Service) change(ctx context.Context, actor Actor, action string,
 			return err
 		}
 		return db.AddAudit(ctx, tx, db.AuditEvent{
-			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
-			Before: before, After: after,
+			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "user", SubjectID: u.ID,
+			SubjectName: u.Name,
+			Before:      before, After: after,
 		})
 	})
 }
 
-// own locks a person's own row and lets fn change what is theirs. It returns fault.ErrForbidden for a program that asks on
-// behalf of the person, and fault.ErrNotFound for somebody deactivated meanwhile.
-func (s *Service) own(ctx context.Context, actor Actor, action string, fn func(ctx context.Context, tx bun.Tx, u *db.User) error) error {
+// own locks a person's own row and lets fn change what is theirs. It returns fault.ErrForbidden for a program that asks
+// on behalf of the person, and fault.ErrNotFound for somebody deactivated meanwhile.
+func (s *Service) own(ctx context.Context, actor Actor, action string,
+	fn func(ctx context.Context, tx bun.Tx, u *db.User) error) error {
 	if actor.byProgram() {
 		return fault.ErrForbidden
 	}
@@ -151,14 +154,15 @@ func checkName(name string) string {
 // whoever knew the old one may hold the others. It returns fault.Invalid for bad input, by the fields current and
 // password, and *Throttled after too many wrong guesses of the current one.
 //
-// Their API tokens stay: they are for programs, and have a page of their own to be revoked on. A reset by somebody else ends
-// them too.
+// Their API tokens stay: they are for programs, and have a page of their own to be revoked on. A reset by somebody else
+// ends them too.
 func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UUID, current, chosen string) error {
 	if actor.byProgram() { // nor may it try guesses
 		return fault.ErrForbidden
 	}
 	now := s.Now()
-	guesses := key("password of", actor.ID.String()) // not the key of signing in: a guesser here must not lock the person out there
+	// not the key of signing in: a guesser here must not lock the person out there
+	guesses := key("password of", actor.ID.String())
 	u, err := db.UserByID(ctx, s.DB, actor.ID)
 	if err != nil {
 		return err
@@ -199,33 +203,36 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 		return bad
 	}
 	stored := s.hash(chosen)
-	return s.change(ctx, actor, "user.change_password", func(ctx context.Context, tx bun.Tx, locked *db.User) (before, after map[string]any, err error) {
-		if locked.PasswordHash != u.PasswordHash { // it was changed or reset while this one was hashed
-			return nil, nil, fault.ErrStale
-		}
-		if err := db.SetPasswordHash(ctx, tx, actor.ID, stored, s.Now()); err != nil {
-			return nil, nil, err
-		}
-		return nil, nil, db.DeleteLogins(ctx, tx, actor.ID, login)
-	})
+	return s.change(ctx, actor, "user.change_password",
+		func(ctx context.Context, tx bun.Tx, locked *db.User) (before, after map[string]any, err error) {
+			if locked.PasswordHash != u.PasswordHash { // it was changed or reset while this one was hashed
+				return nil, nil, fault.ErrStale
+			}
+			if err := db.SetPasswordHash(ctx, tx, actor.ID, stored, s.Now()); err != nil {
+				return nil, nil, err
+			}
+			return nil, nil, db.DeleteLogins(ctx, tx, actor.ID, login)
+		})
 }
 
 // EndLogin ends one of a person's sign-ins. It returns fault.ErrNotFound when they have no such one.
 func (s *Service) EndLogin(ctx context.Context, actor Actor, login uuid.UUID) error {
-	return s.change(ctx, actor, "user.end_login", func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
-		ended, err := db.DeleteLoginOf(ctx, tx, actor.ID, login)
-		if err == nil && !ended {
-			err = fault.ErrNotFound
-		}
-		return nil, nil, err
-	})
+	return s.change(ctx, actor, "user.end_login",
+		func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
+			ended, err := db.DeleteLoginOf(ctx, tx, actor.ID, login)
+			if err == nil && !ended {
+				err = fault.ErrNotFound
+			}
+			return nil, nil, err
+		})
 }
 
 // EndOtherLogins ends all of a person's sign-ins but one.
 func (s *Service) EndOtherLogins(ctx context.Context, actor Actor, kept uuid.UUID) error {
-	return s.change(ctx, actor, "user.end_other_logins", func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
-		return nil, nil, db.DeleteLogins(ctx, tx, actor.ID, kept)
-	})
+	return s.change(ctx, actor, "user.end_other_logins",
+		func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
+			return nil, nil, db.DeleteLogins(ctx, tx, actor.ID, kept)
+		})
 }
 
 // NoticesInput is which copies of their notices a person wants outside the inbox.
@@ -238,8 +245,8 @@ type NoticesInput struct {
 
 // UpdateNotices changes which copies of their notices a person wants. When they have a webhook for the first time, it
 // returns its secret, which is shown once. What waits to be sent by a channel that is switched off is taken back. It
-// returns fault.Invalid for bad input, by the fields email, webhook and kinds, and fault.ErrStale when it was changed since the
-// person saw it.
+// returns fault.Invalid for bad input, by the fields email, webhook and kinds, and fault.ErrStale when it was changed
+// since the person saw it.
 func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInput) (secret string, err error) {
 	bad := fault.Invalid{}
 	address := strings.TrimSpace(in.WebhookURL)
@@ -262,43 +269,46 @@ func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInpu
 	if len(bad) > 0 {
 		return "", bad
 	}
-	err = s.change(ctx, actor, "user.update_notices", func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
-		p, err := db.NoticePreferencesOf(ctx, tx, actor.ID)
-		if err != nil {
-			return nil, nil, err
-		}
-		if in.Version != "" && in.Version != NoticesVersion(*p) {
-			return nil, nil, fault.ErrStale
-		}
-		before = chosen(p)
-		if p.UpdatedAt.IsZero() && !in.Email && address == "" && len(muted) == 0 {
-			return before, before, nil // nothing was chosen yet, and nothing is now
-		}
-		switch {
-		case s.Mail:
-			p.Email = in.Email
-		case in.Email && !p.Email: // without a mail server the choice cannot be made; one made before is kept
-			return nil, nil, fault.Invalid{"email": "This server cannot send e-mail: no mail server is set."}
-		}
-		p.WebhookURL, p.Muted, p.UpdatedAt = address, muted, s.Now()
-		if address == "" {
-			p.WebhookSecret = nil
-		} else if p.WebhookSecret == nil {
-			secret = s.newWebhookSecret(p)
-		}
-		if err := db.SaveNoticePreferences(ctx, tx, p); err != nil {
-			return nil, nil, err
-		}
-		for channel, on := range map[db.CopyChannel]bool{db.EmailChannel: p.Email, db.WebhookChannel: address != ""} {
-			if on {
-				continue
-			}
-			if err := db.DeleteQueuedCopies(ctx, tx, actor.ID, channel); err != nil {
+	err = s.change(ctx, actor, "user.update_notices",
+		func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
+			p, err := db.NoticePreferencesOf(ctx, tx, actor.ID)
+			if err != nil {
 				return nil, nil, err
 			}
-		}
-		return before, chosen(p), nil
-	})
+			if in.Version != "" && in.Version != NoticesVersion(*p) {
+				return nil, nil, fault.ErrStale
+			}
+			before = chosen(p)
+			if p.UpdatedAt.IsZero() && !in.Email && address == "" && len(muted) == 0 {
+				return before, before, nil // nothing was chosen yet, and nothing is now
+			}
+			switch {
+			case s.Mail:
+				p.Email = in.Email
+			case in.Email && !p.Email: // without a mail server the choice cannot be made; one made before is kept
+				return nil, nil, fault.Invalid{"email": "This server cannot send e-mail: no mail server is set."}
+			}
+			p.WebhookURL, p.Muted, p.UpdatedAt = address, muted, s.Now()
+			if address == "" {
+				p.WebhookSecret = nil
+			} else if p.WebhookSecret == nil {
+				secret = s.newWebhookSecret(p)
+			}
+			if err := db.SaveNoticePreferences(ctx, tx, p); err != nil {
+				return nil, nil, err
+			}
+			for channel, on := range map[db.CopyChannel]bool{
+				db.EmailChannel: p.Email, db.WebhookChannel: address != "",
+			} {
+				if on {
+					continue
+				}
+				if err := db.DeleteQueuedCopies(ctx, tx, actor.ID, channel); err != nil {
+					return nil, nil, err
+				}
+			}
+			return before, chosen(p), nil
+		})
 	return secret, err
 }
 
@@ -314,17 +324,18 @@ func chosen(p *db.NoticePreferences) map[string]any {
 // RenewWebhookSecret replaces the secret of a person's webhook and returns the new one, which is shown once. It returns
 // fault.ErrNotFound when they have no webhook.
 func (s *Service) RenewWebhookSecret(ctx context.Context, actor Actor) (secret string, err error) {
-	err = s.change(ctx, actor, "user.renew_webhook_secret", func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
-		p, err := db.NoticePreferencesOf(ctx, tx, actor.ID)
-		if err != nil {
-			return nil, nil, err
-		}
-		if p.WebhookURL == "" {
-			return nil, nil, fault.ErrNotFound
-		}
-		secret, p.UpdatedAt = s.newWebhookSecret(p), s.Now()
-		return nil, nil, db.SaveNoticePreferences(ctx, tx, p)
-	})
+	err = s.change(ctx, actor, "user.renew_webhook_secret",
+		func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
+			p, err := db.NoticePreferencesOf(ctx, tx, actor.ID)
+			if err != nil {
+				return nil, nil, err
+			}
+			if p.WebhookURL == "" {
+				return nil, nil, fault.ErrNotFound
+			}
+			secret, p.UpdatedAt = s.newWebhookSecret(p), s.Now()
+			return nil, nil, db.SaveNoticePreferences(ctx, tx, p)
+		})
 	return secret, err
 }
 

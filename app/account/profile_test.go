@@ -36,7 +36,9 @@ func setup(t *testing.T) *kit {
 	check(t, err)
 	k := &kit{t: t, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	k.Service = &Service{
-		DB: d, Now: func() time.Time { return k.now }, Keys: keys, Log: slog.New(slog.DiscardHandler), Outbound: outbound.Policy{}, Mail: true,
+		DB: d, Now: func() time.Time {
+			return k.now
+		}, Keys: keys, Log: slog.New(slog.DiscardHandler), Outbound: outbound.Policy{}, Mail: true,
 		NoticeKinds: []string{"disabled", "failed", "skipped"},
 	}
 	check(t, EnsureRoles(t.Context(), d, k.now))
@@ -48,8 +50,12 @@ func (k *kit) person(name string) Actor {
 	k.t.Helper()
 	r, err := db.RoleByKey(k.t.Context(), k.DB, RoleMember)
 	check(k.t, err)
-	u := &db.User{ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: k.now, UpdatedAt: k.now}
-	check(k.t, k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return db.InsertUser(ctx, tx, u, r.ID) }))
+	u := &db.User{
+		ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: k.now, UpdatedAt: k.now,
+	}
+	check(k.t, k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		return db.InsertUser(ctx, tx, u, r.ID)
+	}))
 	u, err = db.UserByID(k.t.Context(), k.DB, u.ID)
 	check(k.t, err)
 	return ActorOf(u)
@@ -110,11 +116,14 @@ func wantInvalid(t *testing.T, err error, fields ...string) {
 
 func TestAProfileIsChangedAndWrittenDown(t *testing.T) {
 	k := setup(t)
-	check(t, k.UpdateProfile(t.Context(), k.mira, ProfileInput{Name: "  Mira Okafor ", TimeZone: "Europe/Berlin", Theme: "dark"}))
+	check(t, k.UpdateProfile(t.Context(), k.mira, ProfileInput{
+		Name: "  Mira Okafor ", TimeZone: "Europe/Berlin", Theme: "dark",
+	}))
 	if p := k.profile(k.mira); p.Name != "Mira Okafor" || p.TimeZone != "Europe/Berlin" || p.Theme != "dark" {
 		t.Errorf("got %+v", p.User)
 	}
-	if e := k.lastAudit(k.mira); e.Action != "user.update_profile" || e.ActorID != k.mira.ID || e.Before["name"] != "Mira" || e.After["name"] != "Mira Okafor" {
+	if e := k.lastAudit(k.mira); e.Action != "user.update_profile" || e.ActorID != k.mira.ID ||
+		e.Before["name"] != "Mira" || e.After["name"] != "Mira Okafor" {
 		t.Errorf("the audit log says %+v", e)
 	}
 	if p := k.profile(k.jonas); p.Name != "Jonas" {
@@ -125,8 +134,11 @@ func TestAProfileIsChangedAndWrittenDown(t *testing.T) {
 func TestAProfileWithMistakesIsNotSaved(t *testing.T) {
 	k := setup(t)
 	wantInvalid(t, k.UpdateProfile(t.Context(), k.mira, ProfileInput{Theme: "mauve"}), "name", "time_zone", "theme")
-	wantInvalid(t, k.UpdateProfile(t.Context(), k.mira, ProfileInput{Name: "Mira\r\nBcc: eve@example.com", TimeZone: "UTC"}), "name")
-	wantInvalid(t, k.UpdateProfile(t.Context(), k.mira, ProfileInput{Name: strings.Repeat("é", 201), TimeZone: "../../etc/passwd"}), "name", "time_zone")
+	wantInvalid(t, k.UpdateProfile(t.Context(), k.mira, ProfileInput{
+		Name: "Mira\r\nBcc: eve@example.com", TimeZone: "UTC",
+	}), "name")
+	wantInvalid(t, k.UpdateProfile(t.Context(), k.mira,
+		ProfileInput{Name: strings.Repeat("é", 201), TimeZone: "../../etc/passwd"}), "name", "time_zone")
 	if p := k.profile(k.mira); p.Name != "Mira" || k.lastAudit(k.mira).Action != "" {
 		t.Errorf("got %+v, and the audit log has a line", p.User)
 	}
@@ -164,10 +176,13 @@ func TestGuessesOfTheCurrentPasswordAreSlowedDownWithoutLockingThePersonOut(t *t
 	k.password(k.mira, "the old password")
 	here := k.login(k.mira)
 	for range attemptsPerPair {
-		wantInvalid(t, k.ChangePassword(t.Context(), k.mira, here, strings.Repeat("x", maxPassword+1), "the new password"), "current") // costs no hashing
+		// costs no hashing
+		wantInvalid(t, k.ChangePassword(t.Context(), k.mira, here, strings.Repeat("x", maxPassword+1),
+			"the new password"), "current")
 	}
 	var throttled *Throttled
-	if err := k.ChangePassword(t.Context(), k.mira, here, "the old password", "the new password"); !errors.As(err, &throttled) {
+	if err := k.ChangePassword(t.Context(), k.mira, here, "the old password", "the new password"); !errors.As(err,
+		&throttled) {
 		t.Errorf("got %v; want to be throttled", err)
 	}
 	if _, err := k.SignIn(t.Context(), k.mira.Email, "the old password", "", ""); err != nil {
@@ -187,7 +202,8 @@ func TestManyGuessesAtOnceDoNotPassTheLimitTogether(t *testing.T) {
 	for range 3 * attemptsPerPair {
 		all.Go(func() {
 			var throttled *Throttled
-			if errors.As(k.ChangePassword(t.Context(), k.mira, here, strings.Repeat("x", maxPassword+1), "the new password"), &throttled) {
+			if errors.As(k.ChangePassword(t.Context(), k.mira, here, strings.Repeat("x", maxPassword+1),
+				"the new password"), &throttled) {
 				mu.Lock()
 				refused++
 				mu.Unlock()
@@ -208,7 +224,8 @@ func TestOfTwoPasswordChangesAtOnceOneCounts(t *testing.T) {
 	errs := make([]error, 2)
 	for i := range errs {
 		both.Go(func() {
-			errs[i] = k.ChangePassword(t.Context(), k.mira, here, "the old password", strings.Repeat(string(rune('a'+i)), 12))
+			errs[i] = k.ChangePassword(t.Context(), k.mira, here, "the old password",
+				strings.Repeat(string(rune('a'+i)), 12))
 		})
 	}
 	both.Wait()
@@ -218,7 +235,8 @@ func TestOfTwoPasswordChangesAtOnceOneCounts(t *testing.T) {
 		switch {
 		case err == nil:
 			good++
-		case !errors.Is(err, fault.ErrStale) && !errors.As(err, &bad): // the second came before the first was done, or after
+		case !errors.Is(err, fault.ErrStale) && !errors.As(err, &bad):
+			// the second came before the first was done, or after
 			t.Error(err)
 		}
 	}
@@ -296,7 +314,8 @@ func TestASecretIsShownWhenAWebhookIsNewAndKeptSealed(t *testing.T) {
 	}
 	second, err := k.RenewWebhookSecret(t.Context(), k.mira)
 	check(t, err)
-	if renewed, err := k.WebhookKey(k.mira.ID, k.profile(k.mira).Notices.WebhookSecret); err != nil || second == first || string(renewed) == string(key) {
+	if renewed, err := k.WebhookKey(k.mira.ID, k.profile(k.mira).Notices.WebhookSecret); err != nil ||
+		second == first || string(renewed) == string(key) {
 		t.Errorf("the secret was not renewed: %v", err)
 	}
 	choose("")
@@ -322,7 +341,8 @@ func TestASecretIsShownWhenAWebhookIsNewAndKeptSealed(t *testing.T) {
 
 func TestChoicesOfCopiesAreChecked(t *testing.T) {
 	k := setup(t)
-	for _, hook := range []string{"http://127.0.0.1/", "http://169.254.169.254/latest/meta-data", "http://[::1]/", "ftp://example.com", "no address", "https://me:pw@example.com"} {
+	for _, hook := range []string{"http://127.0.0.1/", "http://169.254.169.254/latest/meta-data", "http://[::1]/",
+		"ftp://example.com", "no address", "https://me:pw@example.com"} {
 		_, err := k.UpdateNotices(t.Context(), k.mira, NoticesInput{WebhookURL: hook})
 		wantInvalid(t, err, "webhook")
 	}

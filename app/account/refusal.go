@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Refusals are what one request was refused, gathered until it is answered. Some refusals are no error of their own: what
-// somebody may not see is not found, a form says it in a sentence, and a bulk action counts it.
+// Refusals are what one request was refused, gathered until it is answered. Some refusals are no error of their own:
+// what somebody may not see is not found, a form says it in a sentence, and a bulk action counts it.
 type Refusals struct {
 	mu      sync.Mutex
 	actor   Actor
@@ -23,8 +23,8 @@ func Gather(ctx context.Context) (context.Context, *Refusals) {
 	return context.WithValue(ctx, refusalsKey{}, r), r
 }
 
-// Refused notes that the actor was refused something, and why, for the audit log. Where nobody gathers, as on the command
-// line, it does nothing.
+// Refused notes that the actor was refused something, and why, for the audit log. Where nobody gathers, as on the
+// command line, it does nothing.
 func Refused(ctx context.Context, actor Actor, why string) {
 	r, ok := ctx.Value(refusalsKey{}).(*Refusals)
 	if !ok {

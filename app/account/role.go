@@ -78,8 +78,8 @@ func (s *Service) CreateRole(ctx context.Context, actor Actor, in RoleInput) (*d
 	return r, nil
 }
 
-// UpdateRole changes a role for all who have it. It returns the errors of CreateRole, also for a role that may do what the
-// actor may not, fault.ErrForbidden for one built in, and fault.ErrStale when someone else saved it meanwhile.
+// UpdateRole changes a role for all who have it. It returns the errors of CreateRole, also for a role that may do what
+// the actor may not, fault.ErrForbidden for one built in, and fault.ErrStale when someone else saved it meanwhile.
 func (s *Service) UpdateRole(ctx context.Context, actor Actor, id uuid.UUID, in RoleInput) error {
 	before, err := s.changeableRole(ctx, actor, id)
 	if err != nil {
@@ -143,8 +143,8 @@ func (s *Service) changeableRole(ctx context.Context, actor Actor, id uuid.UUID)
 	return r, err
 }
 
-// applyRole puts what a person typed into a role. admin is the role Administrator's alone: a role with it would be that one
-// under another name.
+// applyRole puts what a person typed into a role. admin is the role Administrator's alone: a role with it would be that
+// one under another name.
 func applyRole(actor Actor, r *db.Role, in RoleInput) error {
 	if !actor.Can(ManageUsers) {
 		return fault.ErrForbidden
@@ -190,7 +190,8 @@ func (s *Service) auditRole(ctx context.Context, tx bun.Tx, actor Actor, action 
 		subject = before
 	}
 	return db.AddAudit(ctx, tx, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "role", SubjectID: subject.ID, SubjectName: subject.Name,
-		Before: describe(before), After: describe(after),
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "role", SubjectID: subject.ID,
+		SubjectName: subject.Name,
+		Before:      describe(before), After: describe(after),
 	})
 }

@@ -8,17 +8,18 @@ import (
 	"carillon/db"
 )
 
-// inSession are the permissions of a person that a session of theirs has too, and inAutomating those that it has besides
-// where its automation lets it manage automations. Whoever writes the prompt decides what a session does, and so does every
-// page that it reads: what is not needed for its work is left out, above all what reaches other workspaces.
+// inSession are the permissions of a person that a session of theirs has too, and inAutomating those that it has
+// besides where its automation lets it manage automations. Whoever writes the prompt decides what a session does, and
+// so does every page that it reads: what is not needed for its work is left out, above all what reaches other
+// workspaces.
 var (
 	inSession    = []Permission{ViewOwn, ViewAll, ManageTickets}
 	inAutomating = []Permission{Manage, ManageAll, UseShell}
 )
 
-// InSession is the person as whom a session asks: it sees its own workspace and no other, whatever the person sees, and may
-// do what the person and everybody else who had a word in it may do, with tickets, and with automations only where automates
-// says so.
+// InSession is the person as whom a session asks: it sees its own workspace and no other, whatever the person sees, and
+// may do what the person and everybody else who had a word in it may do, with tickets, and with automations only where
+// automates says so.
 func (a Actor) InSession(session, workspace uuid.UUID, automates bool, others ...Actor) Actor {
 	allowed := inSession
 	if automates {
@@ -40,8 +41,8 @@ func (a Actor) InSession(session, workspace uuid.UUID, automates bool, others ..
 	return a
 }
 
-// Former is somebody who cannot ask for anything any more, as the author of words that are still acted on: what their roles say
-// of reading and of tickets stays, and they leave nobody a right to manage automations.
+// Former is somebody who cannot ask for anything any more, as the author of words that are still acted on: what their
+// roles say of reading and of tickets stays, and they leave nobody a right to manage automations.
 func (a Actor) Former() Actor { return a.within(inSession) }
 
 // Still is the actor with what of their permissions is among those held now.
@@ -56,9 +57,12 @@ func (a Actor) Still(held []string) Actor {
 	return a
 }
 
-// CoversInSession reports whether the actor may do all that a session of somebody with a set of permissions may do at most.
+// CoversInSession reports whether the actor may do all that a session of somebody with a set of permissions may do at
+// most.
 func (a Actor) CoversInSession(held []string) bool {
-	return !slices.ContainsFunc(slices.Concat(inSession, inAutomating), func(p Permission) bool { return Grants(held, p) && !a.Can(p) })
+	return !slices.ContainsFunc(slices.Concat(inSession, inAutomating), func(p Permission) bool {
+		return Grants(held, p) && !a.Can(p)
+	})
 }
 
 // within is the person with no more than the permissions given.
@@ -73,9 +77,9 @@ func (a Actor) within(allowed []Permission) Actor {
 	return a
 }
 
-// Every reports whether something holds for everybody on whose words the actor acts: of a session all who had a word in it, each
-// with what they may do, else the person alone. What belongs to one of them is decided by it, since a permission for one's own
-// says nothing of what belongs to another.
+// Every reports whether something holds for everybody on whose words the actor acts: of a session all who had a word in
+// it, each with what they may do, else the person alone. What belongs to one of them is decided by it, since a
+// permission for one's own says nothing of what belongs to another.
 func (a Actor) Every(holds func(person Actor) bool) bool {
 	if len(a.people) == 0 {
 		return holds(a)

@@ -64,7 +64,8 @@ func TestAPasswordOfAMegabyteIsNotEvenHashed(t *testing.T) {
 	u := person(t, s, "m@example.com", RoleMember)
 	long := strings.Repeat("x", 1<<20)
 	check(t, db.SetPasswordHash(t.Context(), s.DB, u.ID, s.hash(long), s.Now()))
-	if _, err := s.SignIn(t.Context(), "m@example.com", long, "192.0.2.1", "test"); !errors.Is(err, ErrWrongCredentials) {
+	if _, err := s.SignIn(t.Context(), "m@example.com", long, "192.0.2.1", "test"); !errors.Is(err,
+		ErrWrongCredentials) {
 		t.Errorf("got %v; want it to be refused for its length alone", err)
 	}
 }
@@ -116,7 +117,8 @@ func TestAttemptsAreThrottledPerPersonAndNetworkWhetherThePersonExistsOrNot(t *t
 			_, err := s.SignIn(t.Context(), spelling, good, guesser, "")
 			var throttled *Throttled
 			if !errors.As(err, &throttled) || !throttled.Until.Equal(begun.Add(attemptWindow)) {
-				t.Errorf("the next for %s, with the right password, gave %v; want to wait until %s", spelling, err, begun.Add(attemptWindow))
+				t.Errorf("the next for %s, with the right password, gave %v; want to wait until %s", spelling, err,
+					begun.Add(attemptWindow))
 			}
 		}
 	}
@@ -188,8 +190,10 @@ func TestASuccessLeavesNothingToCount(t *testing.T) {
 		name string
 		key  []byte
 		want int64
-	}{{"the person from there", k.pair, 0}, {"the person", k.email, attemptsPerPair - 1}, {"the address", k.address, attemptsPerPair - 1}} {
-		if got, err := db.SignInFailures(t.Context(), s.DB, tt.key, s.Now().Add(-attemptWindow)); err != nil || got != tt.want {
+	}{{"the person from there", k.pair, 0}, {"the person", k.email, attemptsPerPair - 1},
+		{"the address", k.address, attemptsPerPair - 1}} {
+		if got, err := db.SignInFailures(t.Context(), s.DB, tt.key, s.Now().Add(-attemptWindow)); err != nil ||
+			got != tt.want {
 			t.Errorf("%d count for %s (%v); want %d", got, tt.name, err, tt.want)
 		}
 	}

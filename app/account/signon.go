@@ -18,8 +18,8 @@ import (
 // SignOn says what a single sign-on means for people here. The zero value lets in whom somebody has added.
 type SignOn struct {
 	AutoCreate bool // adds people at their first sign-in
-	// Roles of groups. Where there are any, the roles named here follow the groups at each sign-in; others, given by hand,
-	// stay. Empty: roles are given by hand alone.
+	// Roles of groups. Where there are any, the roles named here follow the groups at each sign-in; others, given by
+	// hand, stay. Empty: roles are given by hand alone.
 	Roles []GroupRole
 }
 
@@ -49,7 +49,8 @@ func (s *Service) SignInFromOutside(ctx context.Context, who Outsider, address, 
 	var login *db.Login
 	var refused *NotAdmitted
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		// All that changes who is an administrator waits for one another, and so does a first sign-in made twice at once.
+		// All that changes who is an administrator waits for one another, and so does a first sign-in made twice at
+		// once.
 		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil {
 			return err
 		}
@@ -116,7 +117,8 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 	case problem != "":
 		return nil, &NotAdmitted{"The address that the provider told cannot be used here."}
 	case !a.who.EmailVerified:
-		return nil, &NotAdmitted{"The provider has not verified that " + email + " is your address. Verify it there, then sign in again."}
+		return nil, &NotAdmitted{"The provider has not verified that " + email +
+			" is your address. Verify it there, then sign in again."}
 	}
 	found, err := db.UserByEmail(ctx, a.tx, email)
 	switch {
@@ -134,14 +136,18 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 		return u, err
 	}
 	if !u.EmailChangedAt.IsZero() {
-		return nil, &NotAdmitted{"Somebody gave the address " + email + " to an account here, and nobody has confirmed it. " +
+		return nil, &NotAdmitted{"Somebody gave the address " + email +
+			" to an account here, and nobody has confirmed it. " +
 			"Open the link in the mail that was sent to it if the account is yours, or ask an administrator."}
 	}
-	link := &db.Identity{Issuer: a.who.Issuer, Subject: a.who.Subject, UserID: u.ID, Email: email, CreatedAt: a.now, UsedAt: a.now}
+	link := &db.Identity{
+		Issuer: a.who.Issuer, Subject: a.who.Subject, UserID: u.ID, Email: email, CreatedAt: a.now, UsedAt: a.now,
+	}
 	if err := db.InsertIdentity(ctx, a.tx, link); err != nil {
 		if db.Conflict(err) == "user_identities_one" {
 			// An address that the provider gave to somebody else must not give them the account as well.
-			return nil, &NotAdmitted{"The address " + email + " belongs to somebody who signs in with another account of the provider. Ask an administrator."}
+			return nil, &NotAdmitted{"The address " + email +
+				" belongs to somebody who signs in with another account of the provider. Ask an administrator."}
 		}
 		return nil, err
 	}
@@ -151,12 +157,13 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 			return nil, err
 		}
 	}
-	return u, a.audit(ctx, u, "user.link_identity", taken, map[string]any{"issuer": link.Issuer, "subject": link.Subject, "email": email})
+	return u, a.audit(ctx, u, "user.link_identity", taken,
+		map[string]any{"issuer": link.Issuer, "subject": link.Subject, "email": email})
 }
 
-// takeOver takes from an account what would let somebody else in who used it before its owner came by a single sign-on: its password and
-// the links to choose one, its sign-ins, its API tokens, and the webhook to which copies of its notices went. It tells the owner, and
-// returns what the account had.
+// takeOver takes from an account what would let somebody else in who used it before its owner came by a single sign-on:
+// its password and the links to choose one, its sign-ins, its API tokens, and the webhook to which copies of its
+// notices went. It tells the owner, and returns what the account had.
 func (a *admission) takeOver(ctx context.Context, u *db.User, issuer string) (had map[string]any, err error) {
 	logins, err := db.Logins(ctx, a.tx, u.ID, a.now)
 	if err != nil {
@@ -193,8 +200,10 @@ func (a *admission) takeOver(ctx context.Context, u *db.User, issuer string) (ha
 		}
 	}
 	return had, tellOwn(ctx, a.tx, u.ID, a.now, "You sign in by single sign-on from now on",
-		"The account here that has your address belongs to "+issuer+" now. Its password, its sign-ins, its API tokens and the webhook of its "+
-			"notices ended, since somebody else may have had them. Look through the automations that it owns: they act with your rights.")
+		"The account here that has your address belongs to "+issuer+
+			" now. Its password, its sign-ins, its API tokens and the webhook of its "+
+			"notices ended, since somebody else may have had them. Look through the automations that it owns: they "+
+			"act with your rights.")
 }
 
 // add makes a person who has no password, with the roles of their groups, or as a Member where groups give none.
@@ -245,7 +254,9 @@ func (a *admission) add(ctx context.Context, email string) (*db.User, error) {
 // wanted are the roles that the groups give, and all that groups may give.
 func (a *admission) wanted(ctx context.Context) (wanted, managed []db.Role, refused *NotAdmitted, err error) {
 	if !a.who.GroupsKnown {
-		return nil, nil, &NotAdmitted{"The provider did not tell your groups, which decide what you may do here. Ask an administrator."}, nil
+		return nil, nil,
+			&NotAdmitted{"The provider did not tell your groups, which decide what you may do here. Ask an " +
+				"administrator."}, nil
 	}
 	var names []string
 	for _, r := range a.s.SignOn.Roles {
@@ -258,7 +269,8 @@ func (a *admission) wanted(ctx context.Context) (wanted, managed []db.Role, refu
 		i := slices.IndexFunc(managed, func(role db.Role) bool { return strings.EqualFold(role.Name, r.Role) })
 		switch {
 		case i < 0:
-			a.s.Log.Warn("the setting names a role that does not exist", "setting", "CARILLON_OIDC_ROLES", "role", r.Role)
+			a.s.Log.Warn("the setting names a role that does not exist", "setting", "CARILLON_OIDC_ROLES", "role",
+				r.Role)
 		case slices.Contains(a.who.Groups, r.Group) && !holds(wanted, managed[i].ID):
 			wanted = append(wanted, managed[i])
 		}
@@ -290,7 +302,9 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 		}
 	}
 	inOrder := func() {
-		slices.SortFunc(after, func(a, b db.Role) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+		slices.SortFunc(after, func(a, b db.Role) int {
+			return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+		})
 	}
 	inOrder()
 	if names(after) == names(held) {
@@ -306,7 +320,9 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 		}
 		if !left { // somebody must be able to mend the mapping
 			a.s.Log.Warn("the last administrator keeps the role that no group gives", "user", u.ID)
-			after = append(after, slices.DeleteFunc(slices.Clone(held), func(r db.Role) bool { return !administers([]db.Role{r}) })...)
+			after = append(after, slices.DeleteFunc(slices.Clone(held), func(r db.Role) bool {
+				return !administers([]db.Role{r})
+			})...)
 			inOrder()
 			if err := db.SetRoles(ctx, a.tx, u.ID, ids(after)); err != nil {
 				return nil, err
@@ -314,7 +330,8 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 		}
 	}
 	if names(after) != names(held) {
-		if err := a.audit(ctx, u, "user.set_roles", map[string]any{"roles": names(held)}, map[string]any{"roles": names(after)}); err != nil {
+		if err := a.audit(ctx, u, "user.set_roles", map[string]any{"roles": names(held)},
+			map[string]any{"roles": names(after)}); err != nil {
 			return nil, err
 		}
 	}
@@ -335,16 +352,19 @@ func administers(list []db.Role) bool {
 // audit writes down what a sign-in changed. Who signs in from outside did it, of their own account.
 func (a *admission) audit(ctx context.Context, u *db.User, action string, before, after map[string]any) error {
 	return db.AddAudit(ctx, a.tx, db.AuditEvent{
-		ID: db.NewID(), At: a.now, ActorID: u.ID, Action: action, SubjectKind: "user", SubjectID: u.ID, SubjectName: u.Name,
-		Reason: "single sign-on", Before: before, After: after, Address: a.address,
+		ID: db.NewID(), At: a.now, ActorID: u.ID, Action: action, SubjectKind: "user", SubjectID: u.ID,
+		SubjectName: u.Name,
+		Reason:      "single sign-on", Before: before, After: after, Address: a.address,
 	})
 }
 
-// Unlink takes a person's accounts at single sign-ons from them and ends their sign-ins and API tokens, such as when the provider gave them
-// another account: at the next sign-in a verified address finds them again. A nil actor is the command line. It returns
-// fault.ErrForbidden also for somebody who may do more than the actor, and fault.Invalid, by the field user, for who has none.
+// Unlink takes a person's accounts at single sign-ons from them and ends their sign-ins and API tokens, such as when
+// the provider gave them another account: at the next sign-in a verified address finds them again. A nil actor is the
+// command line. It returns fault.ErrForbidden also for somebody who may do more than the actor, and fault.Invalid, by
+// the field user, for who has none.
 func (s *Service) Unlink(ctx context.Context, actor *Actor, user uuid.UUID) error {
-	return s.changeOther(ctx, actor, user, "user.unlink_identities", func(ctx context.Context, tx bun.Tx, _ *db.User, _ time.Time) (change, error) {
+	return s.changeOther(ctx, actor, user, "user.unlink_identities", func(ctx context.Context, tx bun.Tx, _ *db.User,
+		_ time.Time) (change, error) {
 		list, err := db.Identities(ctx, tx, user)
 		if err != nil {
 			return change{}, err

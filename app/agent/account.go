@@ -22,10 +22,10 @@ import (
 )
 
 // account is the sign-in of a program in a sandbox. The program works with a copy of the server's file. Programs renew
-// their sign-ins, and an old one may be worth nothing afterwards, so that the copy is looked at while the program works:
-// what it renewed is taken over for the server and with that for every other sandbox, and what was renewed elsewhere
-// becomes its copy. The server's file is changed under a lock alone, by a sign-in of the same form and account that is not
-// older. Whatever a program writes beside that stays its own.
+// their sign-ins, and an old one may be worth nothing afterwards, so that the copy is looked at while the program
+// works: what it renewed is taken over for the server and with that for every other sandbox, and what was renewed
+// elsewhere becomes its copy. The server's file is changed under a lock alone, by a sign-in of the same form and
+// account that is not older. Whatever a program writes beside that stays its own.
 type account struct {
 	name   string // the provider's
 	shared string // the server's file
@@ -109,8 +109,8 @@ func (n signInNote) open() (*account, error) {
 	return a, nil
 }
 
-// keepSignIn keeps the turn's sign-in and the server's the same until the function that it returns is called. Of several that
-// start with a sign-in that has ended one renews it, and the others wait for that.
+// keepSignIn keeps the turn's sign-in and the server's the same until the function that it returns is called. Of
+// several that start with a sign-in that has ended one renews it, and the others wait for that.
 func (r *run) keepSignIn(ctx context.Context) (end func()) {
 	a := r.account
 	if a == nil {
@@ -146,23 +146,27 @@ func (r *run) keepSignIn(ctx context.Context) (end func()) {
 		case own == nil:
 			r.warn("What %s left in place of its sign-in is none. The one from before stays.", r.Name)
 		case !fits:
-			r.warn("What %s left in place of its sign-in is of another form or account. The one from before stays.", r.Name)
+			r.warn("What %s left in place of its sign-in is of another form or account. The one from before stays.",
+				r.Name)
 		}
 	})
 }
 
-// waitForRenewal waits while another program renews a sign-in that has ended, within bounds: of most sign-ins the vendor renews
-// each once. Where it returns with a sign-in that has ended, this program is the one that may renew it, or waited in vain.
+// waitForRenewal waits while another program renews a sign-in that has ended, within bounds: of most sign-ins the
+// vendor renews each once. Where it returns with a sign-in that has ended, this program is the one that may renew it,
+// or waited in vain.
 func (r *run) waitForRenewal(ctx context.Context) {
 	a := r.account
-	if env, _ := environment(os.Environ(), r.Provider, r.Turn); signedInBy(r.Provider, env) != "" { // the file is of no use then
+	if env, _ := environment(os.Environ(), r.Provider, r.Turn); signedInBy(r.Provider, env) != "" {
+		// the file is of no use then
 		return
 	}
 	patience := r.renewPatience
 	if patience == 0 {
 		patience = renewPatience
 	}
-	for until := time.Now().Add(patience); ended(a.base) && a.renewing == nil && ctx.Err() == nil && time.Now().Before(until); {
+	for until := time.Now().Add(patience); ended(a.base) && a.renewing == nil && ctx.Err() == nil &&
+		time.Now().Before(until); {
 		var f *os.File
 		err := a.user.Do(func() (err error) {
 			f, err = os.Open(a.shared)
@@ -179,7 +183,8 @@ func (r *run) waitForRenewal(ctx context.Context) {
 		}
 		_, _, err = a.sync(atWork) // with what is there by now
 		for a.renewing != nil && errors.Is(err, syscall.EWOULDBLOCK) && ctx.Err() == nil && time.Now().Before(until) {
-			time.Sleep(accountEvery / 50) // others hold the lock for a moment: who may renew must know whether somebody has
+			// others hold the lock for a moment: who may renew must know whether somebody has
+			time.Sleep(accountEvery / 50)
 			_, _, err = a.sync(atWork)
 		}
 	}
@@ -216,7 +221,8 @@ func accessEnds(key string, value any) int64 {
 			return 0
 		}
 		var claims any
-		if text, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil && json.Unmarshal(text, &claims) == nil {
+		if text, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil &&
+			json.Unmarshal(text, &claims) == nil {
 			return latest("", claims, []string{"exp"})
 		}
 	}
@@ -330,7 +336,8 @@ func (a *account) syncOnce(when moment) (own []byte, fits bool, err error) {
 		return nil, false, err
 	}
 	now, nowAt, err := readAccount(os.OpenFile(a.shared, readPlain, 0))
-	if errors.Is(err, errNoAccount) { // a person has signed out, or is about to sign in: nothing of a run's changes that
+	if errors.Is(err, errNoAccount) {
+		// a person has signed out, or is about to sign in: nothing of a run's changes that
 		if when == atBegin {
 			return nil, true, a.putAside()
 		}
@@ -357,8 +364,8 @@ func (a *account) syncOnce(when moment) (own []byte, fits bool, err error) {
 	return own, fits, nil
 }
 
-// renews reports whether a sign-in takes the place of another one: by what they tell about when they end or were renewed,
-// else because the program had the other one before, else by when they were written.
+// renews reports whether a sign-in takes the place of another one: by what they tell about when they end or were
+// renewed, else because the program had the other one before, else by when they were written.
 func renews(own []byte, ownAt time.Time, now []byte, nowAt time.Time, had bool) bool {
 	a, b := freshness(own), freshness(now)
 	switch {
@@ -432,8 +439,8 @@ func (a *account) renewSeen(text []byte) error {
 	return err
 }
 
-// putAside takes away what is in the place of the copy. A folder stays under another name: what a program put into one may be more
-// than can be removed in a moment, and goes with its home.
+// putAside takes away what is in the place of the copy. A folder stays under another name: what a program put into one
+// may be more than can be removed in a moment, and goes with its home.
 func (a *account) putAside() error {
 	err := a.root.Remove(a.seen)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -480,15 +487,16 @@ func lockAccount(shared string, when moment) (unlock func(), err error) {
 		switch {
 		case err == nil:
 			return func() { _ = dir.Close() }, nil // closing unlocks
-		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || when == atWork || time.Now().After(end):
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || when == atWork ||
+			time.Now().After(end):
 			return nil, errors.Join(fmt.Errorf("lock the sign-in: %w", err), dir.Close())
 		}
 		time.Sleep(accountEvery / 50)
 	}
 }
 
-// sameForm reports whether a JSON value has all that another one has: the keys, each with a value of its kind that is not
-// empty where the other's is not, and the same account.
+// sameForm reports whether a JSON value has all that another one has: the keys, each with a value of its kind that is
+// not empty where the other's is not, and the same account.
 func sameForm(was, is []byte) bool {
 	var a, b any
 	return json.Unmarshal(was, &a) == nil && json.Unmarshal(is, &b) == nil && sameValue("", a, b)
@@ -522,8 +530,8 @@ func sameValue(key string, was, is any) bool {
 // ends are the names that programs give to the time at which a sign-in was renewed, the first, and at which it ends.
 var ends = []string{"lastrefresh", "expiresat", "expires", "expirydate", "expiry", "exp"}
 
-// freshness is by what a sign-in is told to be newer than another one: the latest time that it names, in milliseconds; 0
-// where it names none.
+// freshness is by what a sign-in is told to be newer than another one: the latest time that it names, in milliseconds;
+// 0 where it names none.
 func freshness(text []byte) int64 {
 	var value any
 	if json.Unmarshal(text, &value) != nil {

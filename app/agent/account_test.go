@@ -49,7 +49,8 @@ var day = time.Now().Truncate(time.Hour).Add(24 * time.Hour)
 // signIn is a person who signs in on the server, by a new file.
 func (s *signIns) signIn(token string, hours int) {
 	s.Helper()
-	if err := errors.Join(os.WriteFile(s.shared+".new", []byte(signInOf(token, hours)), 0o600), os.Rename(s.shared+".new", s.shared)); err != nil {
+	if err := errors.Join(os.WriteFile(s.shared+".new", []byte(signInOf(token, hours)), 0o600),
+		os.Rename(s.shared+".new", s.shared)); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -76,7 +77,9 @@ func (s *signIns) run(workspace, script string) string {
 	s.Helper()
 	turn := newTurn(s.T, `gates={{gates}}`+library+script)
 	turn.Params = map[string]string{"gates": s.gates}
-	turn.Sandbox = &Sandbox{Hidden: []string{s.data}, Home: filepath.Join(s.data, "homes", workspace), Writable: []string{s.gates}}
+	turn.Sandbox = &Sandbox{
+		Hidden: []string{s.data}, Home: filepath.Join(s.data, "homes", workspace), Writable: []string{s.gates},
+	}
 	_, f, seen := runTurn(s.T, s.provider, turn)
 	if f != nil {
 		s.Errorf("%s: %v: %s", workspace, f, seen.stream("stderr"))
@@ -136,13 +139,16 @@ func TestARenewalReachesEveryRunThatIsAtWork(t *testing.T) {
 // Of a sign-in that has ended the vendor takes each renewal once. Runs that start together all find that it has ended.
 func TestOneOfSeveralRunsRenewsASignInThatHasEnded(t *testing.T) {
 	s := newSignIns(t)
-	for i, was := range []string{signInOf("r1", -48), `{"tokens":{"access_token":"` + jwt(day.Add(-48*time.Hour)) + `","id":"r1"},"account_id":"us"}`} {
+	for i, was := range []string{signInOf("r1", -48), `{"tokens":{"access_token":"` + jwt(day.Add(-48*time.Hour)) +
+		`","id":"r1"},"account_id":"us"}`} {
 		if err := os.WriteFile(s.shared, []byte(was), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		renewed := strings.NewReplacer(`"r1"`, `"r2"`, fmt.Sprint(day.Add(-48*time.Hour).UnixMilli()), fmt.Sprint(day.UnixMilli()),
+		renewed := strings.NewReplacer(`"r1"`, `"r2"`, fmt.Sprint(day.Add(-48*time.Hour).UnixMilli()),
+			fmt.Sprint(day.UnixMilli()),
 			jwt(day.Add(-48*time.Hour)), jwt(day)).Replace(was)
-		renew := fmt.Sprintf(`if grep -q '"r1"' ~/.tool/auth.json; then mkdir "$gates/used%d" || echo reused; sleep 0.5; rename '%s'; fi; has r2`, i, renewed)
+		renew := fmt.Sprintf(
+			`if grep -q '"r1"' ~/.tool/auth.json; then mkdir "$gates/used%d" || echo reused; sleep 0.5; rename '%s'; fi; has r2`, i, renewed)
 		s.beside(renew, renew, renew, renew)
 		s.expect("after four runs", renewed)
 	}
@@ -155,7 +161,9 @@ func TestARenewalThatDoesNotComeIsNotWaitedForForEver(t *testing.T) {
 	turn := func(script string) Turn {
 		turn := newTurn(t, "gates={{gates}}"+library+script)
 		turn.Params = map[string]string{"gates": s.gates}
-		turn.Sandbox = &Sandbox{Hidden: []string{s.data}, Home: filepath.Join(s.data, "homes", "w"), Writable: []string{s.gates}}
+		turn.Sandbox = &Sandbox{
+			Hidden: []string{s.data}, Home: filepath.Join(s.data, "homes", "w"), Writable: []string{s.gates},
+		}
 		return turn
 	}
 	var holder sync.WaitGroup
@@ -209,7 +217,8 @@ func TestAnOlderSignInTakesNoNewersPlace(t *testing.T) {
 	s.beside("has r2; place '"+r2+"'; tell one; has r3; rename '"+r1+"'; sleep 0.6; cat ~/.tool/auth.json | grep -q r1",
 		"await one; rename '"+r3+"'")
 	s.expect("after a run that outlasted a renewal", r3)
-	s.beside("has r3; tell both1; await both2; place '"+signInOf("a", 5)+"'", "has r3; tell both2; await both1; rename '"+signInOf("b", 6)+"'")
+	s.beside("has r3; tell both1; await both2; place '"+signInOf("a", 5)+"'",
+		"has r3; tell both2; await both1; rename '"+signInOf("b", 6)+"'")
 	s.expect("after two renewals at the same time", signInOf("b", 6))
 	far := strings.Replace(signInOf("mine", 7), fmt.Sprint(day.Add(7*time.Hour).UnixMilli()), "99999999999999", 1)
 	s.run("w", "place '"+far+"'")
@@ -278,7 +287,9 @@ func TestARenewalOutlivesTheDeathOfItsWorker(t *testing.T) {
 		was, renewed := signInOf(fmt.Sprint("was", i), 2*i+2), signInOf(fmt.Sprint("new", i), 2*i+3)
 		s.signIn(fmt.Sprint("was", i), 2*i+2)
 		dir := t.TempDir()
-		r := &run{Provider: s.provider, Turn: Turn{Dir: t.TempDir(), RunDir: dir, Sandbox: &Sandbox{Home: filepath.Join(s.data, "homes", "w")}}}
+		r := &run{Provider: s.provider, Turn: Turn{
+			Dir: t.TempDir(), RunDir: dir, Sandbox: &Sandbox{Home: filepath.Join(s.data, "homes", "w")},
+		}}
 		if err := r.prepare(); err != nil {
 			t.Fatal(err)
 		}
@@ -330,7 +341,8 @@ func TestTheLaterOfTwoSignInsIsToldByWhatTheySay(t *testing.T) {
 		{`{"claudeAiOauth":{"accessToken":"a","expiresAt":1767225600000}}`, "2026-01-01T00:00:00Z"},
 		{`{"tokens":{"access_token":"a"},"last_refresh":"2026-01-02T00:00:00.5Z"}`, "2026-01-02T00:00:00.5Z"},
 		{`{"expiry_date":1767225600000}`, "2026-01-01T00:00:00Z"},
-		{`{"a":{"type":"oauth","expires":1767225600000},"b":{"type":"oauth","expires":1767312000000}}`, "2026-01-02T00:00:00Z"},
+		{`{"a":{"type":"oauth","expires":1767225600000},"b":{"type":"oauth","expires":1767312000000}}`,
+			"2026-01-02T00:00:00Z"},
 		{`{"exp":1767225600}`, "2026-01-01T00:00:00Z"},
 		{`{"expires":"never","expiresAt":null,"expiry":{},"exp":-1}`, ""},
 		{`{"key":1767225600000}`, ""},

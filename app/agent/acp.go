@@ -135,11 +135,17 @@ func (r *run) startACP() (*acpAgent, error) {
 	if err := r.keepChat(env); err != nil {
 		r.warn("The files of the conversation could not be put right for %s: %s", r.Name, err)
 	}
-	p, err := start(command{argv: r.Command, dir: r.Dir, env: env, pipeIn: true, grace: r.grace, user: r.User, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir})
+	p, err := start(command{
+		argv: r.Command, dir: r.Dir, env: env, pipeIn: true, grace: r.grace, user: r.User, sandbox: r.box,
+		bounds: r.bounds(), hold: r.RunDir,
+	})
 	if err != nil {
 		return nil, r.startFailure(err)
 	}
-	a := &acpAgent{run: r, p: p, paced: make(chan struct{}, acpUnhandled), stderr: &tail{limit: maxStderr}, ended: make(chan struct{})}
+	a := &acpAgent{
+		run: r, p: p, paced: make(chan struct{}, acpUnhandled), stderr: &tail{limit: maxStderr},
+		ended: make(chan struct{}),
+	}
 	in, out := io.Pipe()
 	a.conn = acp.NewConnection(a.handle, p.stdin, in)
 	a.conn.SetLogger(slog.New(slog.DiscardHandler))
@@ -187,8 +193,8 @@ func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
 	}, a.skipped)
 }
 
-// hear waits until the call whose answer the agent gave has it. The library may tell of the end of a connection rather than of
-// an answer that came before.
+// hear waits until the call whose answer the agent gave has it. The library may tell of the end of a connection rather
+// than of an answer that came before.
 func (a *acpAgent) hear() {
 	a.mu.Lock()
 	answered, over := a.answered, a.over
@@ -360,7 +366,8 @@ func (a *acpAgent) hello() (acpInfo, error) {
 		"clientInfo":         object{"name": "carillon", "version": "1"},
 		"clientCapabilities": object{"fs": object{"readTextFile": false, "writeTextFile": false}, "terminal": false}})
 	if err == nil && info.Version != acpVersion {
-		err = &Failure{Kind: FailStart, Reason: fmt.Sprintf("%s speaks version %d of the Agent Client Protocol, not %d", a.Name, info.Version, acpVersion)}
+		err = &Failure{Kind: FailStart, Reason: fmt.Sprintf("%s speaks version %d of the Agent Client Protocol, not %d",
+			a.Name, info.Version, acpVersion)}
 	}
 	return info, err
 }
@@ -468,7 +475,9 @@ func (a *acpAgent) servers(info acpInfo) []object {
 	for _, s := range a.MCP {
 		switch {
 		case s.URL == "":
-			list = append(list, object{"name": s.Name, "command": s.Command, "args": append([]string{}, s.Args...), "env": pairs(s.Env)})
+			list = append(list, object{
+				"name": s.Name, "command": s.Command, "args": append([]string{}, s.Args...), "env": pairs(s.Env),
+			})
 		case info.Can.MCP.HTTP:
 			list = append(list, object{"type": "http", "name": s.Name, "url": s.URL, "headers": pairs(s.Headers)})
 		default:

@@ -21,13 +21,17 @@ func acpProvider(t *testing.T, traits ...string) Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Provider{ID: "scripted", Name: "Scripted", Driver: DriverACP, Command: append([]string{self, "acp", "banner"}, traits...),
-		SetEnv: []string{"STATE=" + t.TempDir()}, AutoMode: "auto", ReadMode: "look", SignIn: "Run scripted login.", Install: "no need"}
+	return Provider{ID: "scripted", Name: "Scripted", Driver: DriverACP,
+		Command: append([]string{self, "acp", "banner"}, traits...),
+		SetEnv:  []string{"STATE=" + t.TempDir()}, AutoMode: "auto", ReadMode: "look", SignIn: "Run scripted login.",
+		Install: "no need"}
 }
 
 func TestACPTurnTellsItsStory(t *testing.T) {
 	t.Parallel()
-	turn := newTurn(t, "[[plan Write it]][[think Hm.]][[say First ]][[write out.txt|content]][[say Done, ]][[say all.]][[raw strange_update]][[read x]]")
+	turn := newTurn(t,
+		"[[plan Write it]][[think Hm.]][[say First ]][[write out.txt|content]][[say Done, ]][[say all.]][[raw "+
+			"strange_update]][[read x]]")
 	m := mark(t, &turn)
 	res, f, s := runTurn(t, acpProvider(t), turn)
 	if f != nil {
@@ -36,7 +40,8 @@ func TestACPTurnTellsItsStory(t *testing.T) {
 	if got, _ := os.ReadFile(filepath.Join(turn.Dir, "out.txt")); string(got) != "content" {
 		t.Errorf("the file holds %q", got)
 	}
-	if res.Text != "Done, all." || res.Stop != "end_turn" || !strings.HasPrefix(res.Conversation, "conversation-") || res.ExitCode != 0 {
+	if res.Text != "Done, all." || res.Stop != "end_turn" || !strings.HasPrefix(res.Conversation, "conversation-") ||
+		res.ExitCode != 0 {
 		t.Errorf("result %+v", res)
 	}
 	if want := (transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}); res.Usage != want {
@@ -53,19 +58,23 @@ func TestACPTurnTellsItsStory(t *testing.T) {
 			begun = &e
 		case e.Kind == transcript.KindTool:
 			ended = &e
-		case e.Kind == transcript.KindPlan && (len(e.Plan) != 1 || e.Plan[0] != (transcript.Step{Text: "Write it", State: "pending"})):
+		case e.Kind == transcript.KindPlan && (len(e.Plan) != 1 ||
+			e.Plan[0] != (transcript.Step{Text: "Write it", State: "pending"})):
 			t.Errorf("plan %+v", e.Plan)
 		case e.Kind == transcript.KindLog:
 			logs += e.Text + string(e.Raw)
 		}
 	}
-	if begun == nil || begun.Tool.Title != "Write out.txt" || begun.Tool.Kind != "edit" || string(begun.Tool.Input) != `{"path":"out.txt"}` {
+	if begun == nil || begun.Tool.Title != "Write out.txt" || begun.Tool.Kind != "edit" ||
+		string(begun.Tool.Input) != `{"path":"out.txt"}` {
 		t.Errorf("the tool began as %+v", begun)
 	}
-	if ended == nil || !ended.OK || ended.ID != begun.ID || ended.Tool.Result != "written" || !slices.Equal(ended.Tool.Edits, []transcript.Edit{{Path: "out.txt", Action: "add", New: "content"}}) {
+	if ended == nil || !ended.OK || ended.ID != begun.ID || ended.Tool.Result != "written" ||
+		!slices.Equal(ended.Tool.Edits, []transcript.Edit{{Path: "out.txt", Action: "add", New: "content"}}) {
 		t.Errorf("the tool ended as %+v", ended)
 	}
-	if !strings.Contains(logs, "no JSON") || !strings.Contains(logs, "strange_update") || strings.Contains(logs, `\u0000`) {
+	if !strings.Contains(logs, "no JSON") || !strings.Contains(logs, "strange_update") ||
+		strings.Contains(logs, `\u0000`) {
 		t.Errorf("logged %q", logs)
 	}
 	expectNoSurvivor(t, m)
@@ -118,7 +127,8 @@ func TestACPResumesInANewProcessWithModelAndMode(t *testing.T) {
 		if f != nil {
 			t.Fatal(f)
 		}
-		if want := `mode auto model large before "Be kind.\n\n[[say one]]\n" prompt "[[tell]]"`; res.Text != want || s.text(transcript.KindText) != want {
+		if want := `mode auto model large before "Be kind.\n\n[[say one]]\n" prompt "[[tell]]"`; res.Text != want ||
+			s.text(transcript.KindText) != want {
 			t.Errorf("%v: said %q; want %q", traits, s.text(transcript.KindText), want)
 		}
 		if res.Conversation != first.Conversation {
@@ -145,7 +155,8 @@ func TestACPPermissionsAreGrantedUnlessReadOnly(t *testing.T) {
 		{"once before always", "[[ask edit allow_always allow_once reject_once]]", false, "id-allow_once", true},
 		{"always if nothing else", "[[ask edit reject_once allow_always]]", false, "id-allow_always", true},
 		{"no way to allow", "[[ask edit reject_once]][[say x]]", false, "cancelled", false},
-		{"read-only rejects an edit", "[[ask edit allow_once reject_always reject_once]]", true, "id-reject_once", false},
+		{"read-only rejects an edit", "[[ask edit allow_once reject_always reject_once]]", true, "id-reject_once",
+			false},
 		{"read-only may read", "[[ask read allow_once reject_once]]", true, "id-allow_once", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,7 +180,8 @@ func TestACPPermissionsAreGrantedUnlessReadOnly(t *testing.T) {
 		t.Errorf("a read-only turn ran in: %s", res.Text)
 	}
 	turn = newTurn(t, "[[tell]]")
-	if _, _, s := runTurn(t, acpProvider(t, "nomodes"), turn); !strings.Contains(s.text(transcript.KindWarning), "does not offer the mode auto") {
+	if _, _, s := runTurn(t, acpProvider(t, "nomodes"), turn); !strings.Contains(s.text(transcript.KindWarning),
+		"does not offer the mode auto") {
 		t.Errorf("warned %q", s.text(transcript.KindWarning))
 	}
 }
@@ -187,7 +199,8 @@ func TestACPFailuresAreClassified(t *testing.T) {
 		{"HTTP status in words", "[[fail -32603 Internal error: 401 Unauthorized]]", nil, "", FailAgent, "401"},
 		{"rate limit", "[[fail 429 Too Many Requests]]", nil, "", FailRateLimit, "Too Many"},
 		{"server", "[[fail 503 Service Unavailable]]", nil, "", FailTransient, "Unavailable"},
-		{"context", "[[fail -32603 prompt is too long: 210000 tokens > 200000 maximum]]", nil, "", FailContext, "too long"},
+		{"context", "[[fail -32603 prompt is too long: 210000 tokens > 200000 maximum]]", nil, "", FailContext,
+			"too long"},
 		{"another error", "[[fail -32603 what a pity]]", nil, "", FailAgent, "what a pity"},
 		{"a model that it has not", "", nil, "huge", FailModel, "no choice huge"},
 		{"its death", "[[say x]][[die out of luck]]", nil, "", FailAgent, "exit 9: agent: out of luck"},
@@ -226,12 +239,16 @@ func TestAnErrorThatAnAgentTellsLikeAnAnswerIsAFailure(t *testing.T) {
 	t.Parallel()
 	p := acpProvider(t)
 	p.ID, p.Experimental = "copilot", true
-	_, f, s := runTurn(t, p, newTurn(t, "[[say Info: Request failed due to a transient API error. Retrying...]][[say Error: 401 bad key]][[nousage]]"))
+	_, f, s := runTurn(t, p,
+		newTurn(t, "[[say Info: Request failed due to a transient API error. Retrying...]][[say Error: 401 bad "+
+			"key]][[nousage]]"))
 	expectFailure(t, f, FailAuth, "401 bad key")
 	if s.text(transcript.KindText) != "" || !strings.Contains(s.text(transcript.KindWarning), "Retrying") {
 		t.Errorf("said %q, warned %q", s.text(transcript.KindText), s.text(transcript.KindWarning))
 	}
-	res, f, _ := runTurn(t, p, newTurn(t, "[[say Well, ]][[say Info: Response was interrupted due to a server error. Retrying...]][[say Well done.]]"))
+	res, f, _ := runTurn(t, p,
+		newTurn(t, "[[say Well, ]][[say Info: Response was interrupted due to a server error. Retrying...]][[say "+
+			"Well done.]]"))
 	if f != nil || res.Text != "Well done." {
 		t.Errorf("a turn whose answer was begun twice answered %q: %v", res.Text, f)
 	}
@@ -295,7 +312,9 @@ func TestACPToolServersArriveWithTheirSecrets(t *testing.T) {
 	t.Parallel()
 	p := acpProvider(t)
 	turn := newTurn(t, "[[say x]]")
-	turn.MCP = []MCPServer{{Name: "files", Command: "/bin/files", Args: []string{"-v"}, Env: map[string]string{"TOKEN": "s3cret"}}, {Name: "web", URL: "http://localhost/mcp", Headers: map[string]string{"Authorization": "Bearer x"}}}
+	turn.MCP = []MCPServer{{
+		Name: "files", Command: "/bin/files", Args: []string{"-v"}, Env: map[string]string{"TOKEN": "s3cret"},
+	}, {Name: "web", URL: "http://localhost/mcp", Headers: map[string]string{"Authorization": "Bearer x"}}}
 	if _, f, _ := runTurn(t, p, turn); f != nil {
 		t.Fatal(f)
 	}
@@ -347,7 +366,8 @@ func TestModelsAreListedWithoutAPrompt(t *testing.T) {
 		t.Errorf("got %q, %v", list, err)
 	}
 	var f *Failure
-	if _, err := Models(t.Context(), acpProvider(t, "login"), t.TempDir(), nil); !errors.As(err, &f) || f.Kind != FailAuth {
+	if _, err := Models(t.Context(), acpProvider(t, "login"), t.TempDir(), nil); !errors.As(err, &f) ||
+		f.Kind != FailAuth {
 		t.Errorf("got %v; want a failure auth", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // nothing is awaited before
@@ -374,7 +394,8 @@ func TestCatalogueIsDataThatSurvivesJSON(t *testing.T) {
 		}
 		ids = append(ids, p.ID)
 	}
-	if want := []string{"shell", "claude", "codex", "opencode", "kilo", "gemini", "qwen", "copilot"}; !slices.Equal(ids, want) {
+	if want := []string{"shell", "claude", "codex", "opencode", "kilo", "gemini", "qwen", "copilot"}; !slices.Equal(ids,
+		want) {
 		t.Errorf("the catalogue has %q; want %q", ids, want)
 	}
 }
@@ -387,10 +408,16 @@ func TestRecordedACPTurnsAreUnderstood(t *testing.T) {
 		edits []transcript.Edit
 		begun string
 	}{
-		{"codex", transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, nil, "printf %s 'from acp' > '/home/dev/acp-codex/out.txt'"},
-		{"copilot", transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, []transcript.Edit{{Path: "/home/dev/acp-copilot/out.txt", Action: "add", New: "from acp"}}, "Creating /home/dev/acp-copilot/out.txt"},
-		{"gemini", transcript.Usage{Known: true, Input: 280, Output: 40}, []transcript.Edit{{Path: "/home/dev/acp-gemini3/out.txt", Action: "add", New: "from acp"}}, "Writing to out.txt"},
-		{"opencode", transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}, []transcript.Edit{{Path: "/home/dev/acp-oc/out.txt", Action: "update"}}, "write"},
+		{"codex", transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}, nil,
+			"printf %s 'from acp' > '/home/dev/acp-codex/out.txt'"},
+		{"copilot", transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40},
+			[]transcript.Edit{{Path: "/home/dev/acp-copilot/out.txt", Action: "add", New: "from acp"}},
+			"Creating /home/dev/acp-copilot/out.txt"},
+		{"gemini", transcript.Usage{Known: true, Input: 280, Output: 40},
+			[]transcript.Edit{{Path: "/home/dev/acp-gemini3/out.txt", Action: "add", New: "from acp"}},
+			"Writing to out.txt"},
+		{"opencode", transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20},
+			[]transcript.Edit{{Path: "/home/dev/acp-oc/out.txt", Action: "update"}}, "write"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -418,7 +445,8 @@ func TestRecordedACPTurnsAreUnderstood(t *testing.T) {
 					t.Error(err)
 				}
 			}, func(int) { t.Error("a long line") })
-			if !strings.HasSuffix(res.Text, "Stub answer after the tool call.") || res.Stop != "end_turn" || res.Usage != tt.usage {
+			if !strings.HasSuffix(res.Text, "Stub answer after the tool call.") || res.Stop != "end_turn" ||
+				res.Usage != tt.usage {
 				t.Errorf("result %+v; want usage %+v", res, tt.usage)
 			}
 			begun, ended := toolEvents(s)
@@ -428,7 +456,8 @@ func TestRecordedACPTurnsAreUnderstood(t *testing.T) {
 					edits = e.Tool.Edits
 				}
 			}
-			if len(begun) == 0 || begun[0].Text != tt.begun || len(ended) != 1 || !ended[0].OK || !slices.Equal(edits, tt.edits) {
+			if len(begun) == 0 || begun[0].Text != tt.begun || len(ended) != 1 || !ended[0].OK ||
+				!slices.Equal(edits, tt.edits) {
 				t.Errorf("tools: %+v, %+v; want edits %+v", begun, ended, tt.edits)
 			}
 		})

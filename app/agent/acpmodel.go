@@ -24,7 +24,8 @@ func (a *acpAgent) chooseModel(opened acpSession) error {
 	var err error
 	switch option := opened.option("model"); {
 	case option != nil:
-		_, err = call[json.RawMessage](a, "session/set_config_option", object{"sessionId": a.sessionID(), "configId": option.ID, "value": a.Model})
+		_, err = call[json.RawMessage](a, "session/set_config_option",
+			object{"sessionId": a.sessionID(), "configId": option.ID, "value": a.Model})
 	case opened.Models != nil:
 		_, err = call[json.RawMessage](a, "session/set_model", object{"sessionId": a.sessionID(), "modelId": a.Model})
 	default:
@@ -41,7 +42,8 @@ func (a *acpAgent) chooseModel(opened acpSession) error {
 		f.Kind, f.Reason = FailModel, fmt.Sprintf("%s refused the model %s: %s", a.Name, a.Model, f.Reason)
 		f.Fix = "Choose another model, or none for the provider's default."
 		if list := opened.models(); len(list) > 0 {
-			f.Fix = "Choose another model, such as " + strings.Join(list[:min(len(list), 8)], ", ") + ", or none for the provider's default."
+			f.Fix = "Choose another model, such as " + strings.Join(list[:min(len(list), 8)], ", ") +
+				", or none for the provider's default."
 		}
 	}
 	return err
@@ -58,13 +60,15 @@ func (a *acpAgent) chooseMode(opened acpSession) error {
 	if opened.Modes != nil {
 		for _, m := range opened.Modes.Available {
 			if m.ID == mode {
-				_, err := call[json.RawMessage](a, "session/set_mode", object{"sessionId": a.sessionID(), "modeId": mode})
+				_, err := call[json.RawMessage](a, "session/set_mode",
+					object{"sessionId": a.sessionID(), "modeId": mode})
 				return err
 			}
 		}
 	}
 	if option := opened.option("mode"); option != nil && slices.Contains(option.values(), mode) {
-		_, err := call[json.RawMessage](a, "session/set_config_option", object{"sessionId": a.sessionID(), "configId": option.ID, "value": mode})
+		_, err := call[json.RawMessage](a, "session/set_config_option",
+			object{"sessionId": a.sessionID(), "configId": option.ID, "value": mode})
 		return err
 	}
 	if a.ReadOnly && a.Sandbox == nil && !a.Asks {
@@ -111,7 +115,10 @@ func Models(ctx context.Context, p Provider, dir string, env []string) ([]string
 	if err := p.User.Own(dir); err != nil {
 		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
-	r := &run{Provider: p, Turn: Turn{Dir: dir, Env: env, RunDir: string(runDir), grace: time.Second, allVendors: true}, touch: func() {}}
+	r := &run{
+		Provider: p, Turn: Turn{Dir: dir, Env: env, RunDir: string(runDir), grace: time.Second, allVendors: true},
+		touch: func() {},
+	}
 	if err := r.prepare(); err != nil {
 		return nil, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}

@@ -54,7 +54,9 @@ type acpTokens struct {
 // usage makes Input the tokens from no cache. Agents differ; where the total is input and output
 // alone, the cached ones are among the input.
 func (t acpTokens) usage() transcript.Usage {
-	u := transcript.Usage{Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output}
+	u := transcript.Usage{
+		Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output,
+	}
 	if cached := t.CacheRead + t.CacheWrite; cached > 0 && t.Total == t.Input+t.Output && cached <= t.Input {
 		u.Input -= cached
 	}
@@ -79,8 +81,10 @@ func (a *acpAgent) handle(ctx context.Context, method string, params json.RawMes
 	switch method {
 	case acp.ClientMethodSessionRequestPermission:
 		return a.permission(params)
-	case acp.ClientMethodFsReadTextFile, acp.ClientMethodFsWriteTextFile, acp.ClientMethodTerminalCreate, acp.ClientMethodTerminalOutput,
-		acp.ClientMethodTerminalRelease, acp.ClientMethodTerminalKill, acp.ClientMethodTerminalWaitForExit, acp.ClientMethodElicitationCreate:
+	case acp.ClientMethodFsReadTextFile, acp.ClientMethodFsWriteTextFile, acp.ClientMethodTerminalCreate,
+		acp.ClientMethodTerminalOutput,
+		acp.ClientMethodTerminalRelease, acp.ClientMethodTerminalKill, acp.ClientMethodTerminalWaitForExit,
+		acp.ClientMethodElicitationCreate:
 		return nil, acp.NewMethodNotFound(method)
 	}
 	defer func() {
@@ -157,7 +161,8 @@ func (a *acpAgent) update(raw json.RawMessage) {
 			a.mu.Unlock()
 			a.used(a.soFar())
 		}
-	case "user_message_chunk", "available_commands_update", "current_mode_update", "config_option_update", "session_info_update":
+	case "user_message_chunk", "available_commands_update", "current_mode_update", "config_option_update",
+		"session_info_update":
 	default:
 		a.emit(transcript.Event{Kind: transcript.KindLog, Text: u.Kind, Raw: raw})
 	}
@@ -235,7 +240,9 @@ func (a *acpAgent) tool(u acpUpdate, raw json.RawMessage) {
 	}
 	if len(t.Edits) == 0 && (u.ToolKind == "edit" || u.ToolKind == "delete") && u.Status != "failed" {
 		for _, l := range u.Locations { // not every agent shows what it changes
-			t.Edits = append(t.Edits, transcript.Edit{Path: l.Path, Action: map[string]string{"edit": "update", "delete": "delete"}[u.ToolKind]})
+			t.Edits = append(t.Edits, transcript.Edit{
+				Path: l.Path, Action: map[string]string{"edit": "update", "delete": "delete"}[u.ToolKind],
+			})
 		}
 	}
 	t.Result = strings.Join(parts, "\n")
@@ -318,7 +325,9 @@ func (a *acpAgent) permission(params json.RawMessage) (any, *acp.RequestError) {
 	if !granted {
 		a.rejects.Add(1)
 	}
-	a.emit(transcript.Event{Kind: transcript.KindPermission, ID: p.Tool.ID, Text: p.Tool.Title, Done: true, OK: granted, Raw: params})
+	a.emit(transcript.Event{
+		Kind: transcript.KindPermission, ID: p.Tool.ID, Text: p.Tool.Title, Done: true, OK: granted, Raw: params,
+	})
 	return object{"outcome": outcome}, nil
 }
 
@@ -355,9 +364,13 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 	case "refusal":
 		return res, &Failure{Kind: FailAgent, Reason: "the model refused the task"}
 	case "max_tokens":
-		return res, &Failure{Kind: FailContext, Reason: "the answer reached the model's limit of tokens", Fix: "Start a new session, or shorten the prompt."}
+		return res, &Failure{
+			Kind: FailContext, Reason: "the answer reached the model's limit of tokens",
+			Fix: "Start a new session, or shorten the prompt.",
+		}
 	default:
-		return res, &Failure{Kind: FailAgent, Reason: fmt.Sprintf("%s stopped: %s", a.Name, strings.ReplaceAll(answer.StopReason, "_", " "))}
+		return res, &Failure{Kind: FailAgent, Reason: fmt.Sprintf("%s stopped: %s", a.Name,
+			strings.ReplaceAll(answer.StopReason, "_", " "))}
 	}
 	if first, _, _ := strings.Cut(broke, "\n"); broke != "" && (!res.Usage.Known || a.said(first) != "") {
 		return res, a.failure(trouble{text: broke}, a.now())
@@ -366,7 +379,10 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 		res.Text = "Error: " + broke
 	}
 	if a.rejects.Load() > 0 && res.Text == "" && !a.ReadOnly {
-		return res, &Failure{Kind: FailPermission, Reason: a.Name + " was not allowed what it asked for", Fix: "Give the provider a mode that asks no questions."}
+		return res, &Failure{
+			Kind: FailPermission, Reason: a.Name + " was not allowed what it asked for",
+			Fix: "Give the provider a mode that asks no questions.",
+		}
 	}
 	return res, nil
 }

@@ -50,23 +50,24 @@ type Provider struct {
 	SetEnv []string `json:"setEnv,omitempty"`
 	// Models are offered when the program cannot list its own.
 	Models []string `json:"models,omitempty"`
-	// VendorKeys are, of a program that speaks with many vendors, those of Keys that are one vendor's, by the word before
-	// the slash in a model's name. A turn gets those of the vendor of its model alone.
+	// VendorKeys are, of a program that speaks with many vendors, those of Keys that are one vendor's, by the word
+	// before the slash in a model's name. A turn gets those of the vendor of its model alone.
 	VendorKeys map[string][]string `json:"vendorKeys,omitempty"`
 	// KeysWhere are those of Keys that are passed on only where another variable is set: that a cloud is to be used.
 	KeysWhere map[string][]string `json:"keysWhere,omitempty"`
-	// HoldEnv are KEY=VALUE settings of the program that nothing else changes, neither a variable of the server nor one of
-	// a workspace: by them it leaves the configuration that a repository brings.
+	// HoldEnv are KEY=VALUE settings of the program that nothing else changes, neither a variable of the server nor one
+	// of a workspace: by them it leaves the configuration that a repository brings.
 	HoldEnv []string `json:"holdEnv,omitempty"`
 	// PinEnv are variables that are empty where nobody sets them, so that no file of a repository does.
 	PinEnv []string `json:"pinEnv,omitempty"`
-	// DotEnv are files of a repository from which the program takes variables. What steers a program is pinned as PinEnv.
+	// DotEnv are files of a repository from which the program takes variables. What steers a program is pinned as
+	// PinEnv.
 	DotEnv []string `json:"dotEnv,omitempty"`
 	// Obeys are files and folders of a repository by which the program runs something or speaks to another server, and
 	// which it cannot be told to leave. The sandbox hides them; without one a turn is refused where they are.
 	Obeys []string `json:"obeys,omitempty"`
-	// Unread says that the program does not read InstructionFile of a repository by itself, as it is started: the caller
-	// hands it over in Turn.Instructions.
+	// Unread says that the program does not read InstructionFile of a repository by itself, as it is started: the
+	// caller hands it over in Turn.Instructions.
 	Unread bool `json:"unread,omitempty"`
 	// Asks says that the program asks before each change, so that a turn that changes nothing refuses them.
 	Asks bool `json:"asks,omitempty"`
@@ -89,15 +90,15 @@ type Provider struct {
 	Understates bool `json:"understates,omitempty"`
 	// Experimental marks a provider whose failures cannot be told from answers with certainty.
 	Experimental bool `json:"experimental,omitempty"`
-	// State are the program's own folders below the home folder that each workspace with a Sandbox keeps: what it needs to go on
-	// with its conversations. Where Account is empty they begin as a copy of the server's own.
+	// State are the program's own folders below the home folder that each workspace with a Sandbox keeps: what it needs
+	// to go on with its conversations. Where Account is empty they begin as a copy of the server's own.
 	State []string `json:"state,omitempty"`
-	// Config are the files and folders below the home folder by which a person configures the program. A Sandbox shows those
-	// of the server's user, read-only.
+	// Config are the files and folders below the home folder by which a person configures the program. A Sandbox shows
+	// those of the server's user, read-only.
 	Config []string `json:"config,omitempty"`
 
-	// User is whom the program runs as, with all that it starts. Its home is the one in which it is configured and signed
-	// in. nil: the server's own.
+	// User is whom the program runs as, with all that it starts. Its home is the one in which it is configured and
+	// signed in. nil: the server's own.
 	User *runas.User `json:"-"`
 }
 
@@ -111,8 +112,8 @@ type MCPServer struct {
 	Headers map[string]string `json:"headers,omitempty"`
 }
 
-// Limits are what the processes of a turn may use together, looked at twice a second; 0 is no limit. A turn that uses more is ended, and
-// fails. Only Linux can do it.
+// Limits are what the processes of a turn may use together, looked at twice a second; 0 is no limit. A turn that uses
+// more is ended, and fails. Only Linux can do it.
 type Limits struct {
 	Processes int
 	Memory    int64 // bytes
@@ -223,13 +224,14 @@ type Result struct {
 // The kinds of Failure. FailStart, FailAuth and FailModel are faults of the configuration: Fix says
 // what to do. FailRateLimit and FailTransient may pass by themselves.
 const (
-	FailStart      = "start"      // the program could not be started
-	FailAuth       = "auth"       // not signed in, or refused
-	FailModel      = "model"      // no such model
-	FailRateLimit  = "rate_limit" // too many requests, or a quota is used up; RetryAt if known
-	FailTransient  = "transient"  // the vendor's servers failed
-	FailContext    = "context"    // the conversation is too long for the model
-	FailUnknown    = "unknown"    // the agent does not know the conversation of Turn.Resume; wraps ErrUnknownConversation
+	FailStart     = "start"      // the program could not be started
+	FailAuth      = "auth"       // not signed in, or refused
+	FailModel     = "model"      // no such model
+	FailRateLimit = "rate_limit" // too many requests, or a quota is used up; RetryAt if known
+	FailTransient = "transient"  // the vendor's servers failed
+	FailContext   = "context"    // the conversation is too long for the model
+	// the agent does not know the conversation of Turn.Resume; wraps ErrUnknownConversation
+	FailUnknown    = "unknown"
 	FailAgent      = "agent"      // the task itself failed: an exit status, an error of the agent
 	FailPermission = "permission" // the agent was not allowed what it needed
 	FailTimeout    = "timeout"    // Turn.Timeout
@@ -306,7 +308,9 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(transcript.Event)) (
 	res, err := r.drive(ctx)
 	signedIn()
 	if r.over != "" && ctx.Err() == nil {
-		err = &Failure{Kind: FailAgent, Reason: r.over, Fix: "Let it do less at once, or ask an administrator for a higher limit."}
+		err = &Failure{
+			Kind: FailAgent, Reason: r.over, Fix: "Let it do less at once, or ask an administrator for a higher limit.",
+		}
 		if r.lacked {
 			err = &Failure{Kind: FailTransient, Reason: r.over, Fix: "Ask an administrator to make room."}
 		}
@@ -419,7 +423,8 @@ func (r *run) emit(e transcript.Event) {
 	if r.emitTo == nil {
 		return
 	}
-	r.worked = r.worked || e.Kind == transcript.KindTool || e.Kind == transcript.KindText && strings.TrimSpace(e.Text) != ""
+	r.worked = r.worked || e.Kind == transcript.KindTool || e.Kind == transcript.KindText &&
+		strings.TrimSpace(e.Text) != ""
 	r.emitTo(e)
 }
 
@@ -477,10 +482,14 @@ func (r *run) withoutPaths(text string) string {
 func (r *run) stopped(ctx context.Context) *Failure {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errTimeout):
-		return &Failure{Kind: FailTimeout, Reason: "stopped after " + r.Timeout.String() + ", the limit of the run", Cause: cause}
+		return &Failure{
+			Kind: FailTimeout, Reason: "stopped after " + r.Timeout.String() + ", the limit of the run", Cause: cause,
+		}
 	case errors.Is(cause, errIdle):
-		return &Failure{Kind: FailIdle, Reason: "stopped after " + r.Idle.String() + " without any output", Cause: cause,
-			Fix: "Some agents try a server that refuses them again and again without a word. The provider's Test shows whether it answers."}
+		return &Failure{Kind: FailIdle, Reason: "stopped after " + r.Idle.String() + " without any output",
+			Cause: cause,
+			Fix: "Some agents try a server that refuses them again and again without a word. The provider's Test " +
+				"shows whether it answers."}
 	case errors.Is(cause, context.Canceled):
 		return &Failure{Kind: FailCanceled, Reason: "canceled", Cause: cause}
 	default:

@@ -14,15 +14,18 @@ func TestAConversationIsKeptFromWhatDeletesIt(t *testing.T) {
 	t.Parallel()
 	const id = "5ecad37c-90f8-4c7e-a91a-a87ae5d7d3b6"
 	about := func(id string) string {
-		return `{"sessionId":"` + id + `","projectHash":"x","startTime":"2026-11-29T20:36:01.000Z","lastUpdated":"2026-11-29T20:36:01.000Z","kind":"main"}` + "\n"
+		return `{"sessionId":"` + id +
+			`","projectHash":"x","startTime":"2026-11-29T20:36:01.000Z","lastUpdated":"2026-11-29T20:36:01.000Z","kind":"main"}` + "\n"
 	}
 	message := `{"id":"m","timestamp":"2026-11-29T20:36:02.000Z","type":"user","content":"one"}` + "\n"
 	home := t.TempDir()
 	chats := filepath.Join(home, ".gemini", "tmp", "work", "chats")
 	files := map[string]string{
 		"session-2026-11-29T20-36-5ecad37c.jsonl": about(id) + message,
-		"session-2026-11-29T20-37-5ecad37c.jsonl": about(id) + `{"$set":{"lastUpdated":"2026-11-29T20:37:00.000Z"}}` + "\n",
-		"session-2026-11-29T20-38-5ecad37c.jsonl": about("5ecad37c-0000-4c7e-a91a-a87ae5d7d3b6") + message, // begins alike
+		"session-2026-11-29T20-37-5ecad37c.jsonl": about(id) + `{"$set":{"lastUpdated":"2026-11-29T20:37:00.000Z"}}` +
+			"\n",
+		// begins alike
+		"session-2026-11-29T20-38-5ecad37c.jsonl": about("5ecad37c-0000-4c7e-a91a-a87ae5d7d3b6") + message,
 		"session-2026-11-29T20-36-00000000.jsonl": about("00000000-90f8-4c7e-a91a-a87ae5d7d3b6"),
 	}
 	if err := os.MkdirAll(chats, 0o700); err != nil {
@@ -61,7 +64,8 @@ func TestAConversationIsKeptFromWhatDeletesIt(t *testing.T) {
 	for _, e := range list {
 		names = append(names, e.Name())
 	}
-	want := "session-1970-01-01T00-00-5ecad37c.jsonl session-2026-11-29T20-36-00000000.jsonl session-2026-11-29T20-38-5ecad37c.jsonl " +
+	want := "session-1970-01-01T00-00-5ecad37c.jsonl session-2026-11-29T20-36-00000000.jsonl " +
+		"session-2026-11-29T20-38-5ecad37c.jsonl " +
 		"session-2026-11-29T20-39-5ecad37c.jsonl"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("left are %s; want %s", got, want)

@@ -62,7 +62,9 @@ type claudeTokens struct {
 }
 
 func (t claudeTokens) usage() transcript.Usage {
-	return transcript.Usage{Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output}
+	return transcript.Usage{
+		Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output,
+	}
 }
 
 type claudeBlock struct {
@@ -97,12 +99,15 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	if os.Geteuid() == 0 {
 		env = append(env, "IS_SANDBOX=1") // without it root may not skip the questions
 	}
-	c := &claudeTurn{run: r, session: r.Resume, edits: map[string][]transcript.Edit{}, steps: map[string]transcript.Usage{}}
+	c := &claudeTurn{
+		run: r, session: r.Resume, edits: map[string][]transcript.Edit{}, steps: map[string]transcript.Usage{},
+	}
 	end, stderr, err := r.stream(ctx, argv, env, r.Prompt, c.line)
 	res := Result{Conversation: c.session, ExitCode: end.Exit}
 	if l := c.last; l != nil {
 		res.Text, res.Stop, res.Usage = l.Result, l.StopReason, r.claudeUsage(l)
-		if u := res.Usage; u.Input+u.CacheRead+u.CacheWrite+u.Output == 0 { // one that ended early tells none in its result
+		if u := res.Usage; u.Input+u.CacheRead+u.CacheWrite+u.Output == 0 {
+			// one that ended early tells none in its result
 			res.Usage = transcript.Usage{CostUSD: u.CostUSD, CostKnown: u.CostKnown}
 		}
 	}
@@ -143,12 +148,13 @@ func (r *run) claudeCommand() ([]string, error) {
 	if err := r.resumes(); err != nil {
 		return nil, err
 	}
-	// Settings and tool servers of the repository would run programs without a question, and name the server that the key
-	// is sent to. Without its settings the repository's CLAUDE.md is not read either: see Provider.Unread.
+	// Settings and tool servers of the repository would run programs without a question, and name the server that the
+	// key is sent to. Without its settings the repository's CLAUDE.md is not read either: see Provider.Unread.
 	argv := append(slices.Clone(r.Command), "-p", "--output-format=stream-json", "--verbose", "--setting-sources=user",
 		"--strict-mcp-config", "--permission-mode="+mode, `--settings={"disableAllHooks":true}`)
 	if r.ReadOnly {
-		argv = append(argv, "--allowedTools="+strings.Join(append([]string{"Read", "Grep", "Glob"}, r.AllowedTools...), ","),
+		argv = append(argv, "--allowedTools="+strings.Join(append([]string{"Read", "Grep", "Glob"}, r.AllowedTools...),
+			","),
 			"--disallowedTools=Write,Edit,MultiEdit,NotebookEdit")
 	}
 	if r.Model != "" {
@@ -183,7 +189,9 @@ func claudeServers(list []MCPServer) map[string]any {
 		if s.URL != "" {
 			servers[s.Name] = map[string]any{"type": "http", "url": s.URL, "headers": s.Headers}
 		} else {
-			servers[s.Name] = map[string]any{"type": "stdio", "command": s.Command, "args": append([]string{}, s.Args...), "env": s.Env}
+			servers[s.Name] = map[string]any{
+				"type": "stdio", "command": s.Command, "args": append([]string{}, s.Args...), "env": s.Env,
+			}
 		}
 	}
 	return servers
@@ -206,7 +214,9 @@ func (r *run) claudeUsage(l *claudeLine) transcript.Usage {
 		u.CostKnown, u.CostUSD = true, *l.TotalCost
 		var counted transcript.Usage
 		for _, m := range l.ModelUsage {
-			counted = counted.Add(transcript.Usage{Input: m.Input, CacheRead: m.CacheRead, CacheWrite: m.CacheWrite, Output: m.Output})
+			counted = counted.Add(transcript.Usage{
+				Input: m.Input, CacheRead: m.CacheRead, CacheWrite: m.CacheWrite, Output: m.Output,
+			})
 		}
 		if r.Resume != "" && counted.Tokens() > u.Tokens() && counted.Tokens() >= u.Tokens()+r.Spent.Tokens() &&
 			r.Spent.CostUSD <= u.CostUSD {
@@ -252,7 +262,9 @@ func (c *claudeTurn) system(l claudeLine, raw []byte, stop func()) {
 			stop()
 		}
 	case "permission_denied":
-		c.emit(transcript.Event{Kind: transcript.KindPermission, ID: l.ToolUseID, Text: l.ToolName, Done: true, Raw: raw})
+		c.emit(transcript.Event{
+			Kind: transcript.KindPermission, ID: l.ToolUseID, Text: l.ToolName, Done: true, Raw: raw,
+		})
 	}
 }
 
@@ -330,7 +342,9 @@ func (c *claudeTurn) results(l claudeLine, raw []byte) {
 			}
 		}
 		delete(c.edits, b.ToolUseID)
-		c.emit(transcript.Event{Kind: transcript.KindTool, ID: b.ToolUseID, Tool: tool, Done: true, OK: !b.IsError, Raw: raw})
+		c.emit(transcript.Event{
+			Kind: transcript.KindTool, ID: b.ToolUseID, Tool: tool, Done: true, OK: !b.IsError, Raw: raw,
+		})
 	}
 }
 
@@ -361,8 +375,10 @@ func contentText(raw json.RawMessage) string {
 	return strings.Join(parts, "\n")
 }
 
-var claudeKinds = map[string]string{"Bash": "execute", "Read": "read", "Write": "edit", "Edit": "edit", "MultiEdit": "edit",
-	"NotebookEdit": "edit", "Grep": "search", "Glob": "search", "WebFetch": "fetch", "WebSearch": "fetch", "Task": "think", "TodoWrite": "think"}
+var claudeKinds = map[string]string{"Bash": "execute", "Read": "read", "Write": "edit", "Edit": "edit",
+	"MultiEdit":    "edit",
+	"NotebookEdit": "edit", "Grep": "search", "Glob": "search", "WebFetch": "fetch", "WebSearch": "fetch",
+	"Task": "think", "TodoWrite": "think"}
 
 type claudeInput struct {
 	FilePath    string `json:"file_path"`
@@ -409,7 +425,9 @@ func claudeEdits(b claudeBlock) []transcript.Edit {
 	case "MultiEdit":
 		var list []transcript.Edit
 		for _, e := range in.Edits {
-			list = append(list, transcript.Edit{Path: in.FilePath, Action: "update", Old: e.OldString, New: e.NewString})
+			list = append(list, transcript.Edit{
+				Path: in.FilePath, Action: "update", Old: e.OldString, New: e.NewString,
+			})
 		}
 		return list
 	}

@@ -19,7 +19,8 @@ func Clean(s string) string {
 }
 
 // terminalCommands colour what a terminal shows, move its cursor, set its title or make links.
-var terminalCommands = regexp.MustCompile(`\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]`)
+var terminalCommands = regexp.MustCompile(
+	`\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]`)
 
 // Plain is text without the commands that it has for a terminal.
 func Plain(text string) string {

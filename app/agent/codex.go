@@ -120,7 +120,12 @@ func (r *run) codexCommand() (argv, env []string, err error) {
 	env = r.env()
 	for i, s := range r.MCP {
 		if !serverName.MatchString(s.Name) {
-			return nil, nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the tool server's name %q has other characters than letters, digits, - and _", s.Name)}
+			return nil, nil,
+				&Failure{
+					Kind: FailStart,
+					Reason: fmt.Sprintf("the tool server's name %q has other characters than letters, digits, - and _",
+						s.Name),
+				}
 		}
 		key := "mcp_servers." + s.Name
 		if s.URL == "" {
@@ -164,7 +169,10 @@ func (r *run) launcher(name string, s MCPServer) (string, error) {
 	b.WriteString("#!/bin/sh\n")
 	for _, key := range slices.Sorted(maps.Keys(s.Env)) {
 		if !variableName.MatchString(key) {
-			return "", &Failure{Kind: FailStart, Reason: fmt.Sprintf("the tool server %s has a variable with the name %q, which is none", s.Name, key)}
+			return "", &Failure{
+				Kind:   FailStart,
+				Reason: fmt.Sprintf("the tool server %s has a variable with the name %q, which is none", s.Name, key),
+			}
 		}
 		fmt.Fprintf(&b, "export %s=%s\n", key, quote(s.Env[key]))
 	}
@@ -188,8 +196,10 @@ func (r *run) codexUsage(total *transcript.Usage) transcript.Usage {
 	}
 	u := *total
 	u.Input -= u.CacheRead + u.CacheWrite
-	if s := r.Spent; r.Resume != "" && s.Known && s.Input <= u.Input && s.CacheRead <= u.CacheRead && s.Output <= u.Output {
-		u.Input, u.CacheRead, u.CacheWrite, u.Output = u.Input-s.Input, u.CacheRead-s.CacheRead, max(0, u.CacheWrite-s.CacheWrite), u.Output-s.Output
+	if s := r.Spent; r.Resume != "" && s.Known && s.Input <= u.Input && s.CacheRead <= u.CacheRead &&
+		s.Output <= u.Output {
+		u.Input, u.CacheRead, u.CacheWrite, u.Output = u.Input-s.Input, u.CacheRead-s.CacheRead,
+			max(0, u.CacheWrite-s.CacheWrite), u.Output-s.Output
 	} else if r.Resume != "" && !s.Known {
 		return transcript.Usage{} // the share of this turn cannot be told
 	}
@@ -222,7 +232,9 @@ func (c *codexTurn) line(raw []byte, _ func()) {
 	case "turn.completed":
 		c.total = &transcript.Usage{}
 		if u := l.Usage; u != nil {
-			c.total = &transcript.Usage{Known: true, Input: u.Input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, Output: u.Output}
+			c.total = &transcript.Usage{
+				Known: true, Input: u.Input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, Output: u.Output,
+			}
 		}
 	case "item.started", "item.updated", "item.completed":
 		if l.Item != nil {
@@ -232,7 +244,10 @@ func (c *codexTurn) line(raw []byte, _ func()) {
 }
 
 func (c *codexTurn) item(it codexItem, done bool, raw []byte) {
-	e := transcript.Event{Kind: transcript.KindTool, ID: it.ID, Done: done, OK: done && it.Status != "failed" && it.Status != "declined", Raw: raw, Tool: &transcript.Tool{}}
+	e := transcript.Event{
+		Kind: transcript.KindTool, ID: it.ID, Done: done, OK: done && it.Status != "failed" && it.Status != "declined",
+		Raw: raw, Tool: &transcript.Tool{},
+	}
 	switch it.Type {
 	case "agent_message":
 		if done {
@@ -260,7 +275,9 @@ func (c *codexTurn) item(it codexItem, done bool, raw []byte) {
 	case "command_execution":
 		input, _ := json.Marshal(map[string]string{"command": it.Command})
 		first, _, _ := strings.Cut(it.Command, "\n")
-		e.Tool = &transcript.Tool{Name: "shell", Kind: "execute", Title: shorten(first), Input: input, Result: it.Output}
+		e.Tool = &transcript.Tool{
+			Name: "shell", Kind: "execute", Title: shorten(first), Input: input, Result: it.Output,
+		}
 		e.OK = e.OK && (it.ExitCode == nil || *it.ExitCode == 0)
 	case "file_change":
 		var paths []string
@@ -270,7 +287,9 @@ func (c *codexTurn) item(it codexItem, done bool, raw []byte) {
 		}
 		e.Tool.Name, e.Tool.Kind, e.Tool.Title = "apply_patch", "edit", "Change "+shorten(strings.Join(paths, ", "))
 	case "mcp_tool_call":
-		e.Tool = &transcript.Tool{Name: it.Server + "." + it.Tool, Kind: "other", Title: it.Server + "." + it.Tool, Input: it.Arguments}
+		e.Tool = &transcript.Tool{
+			Name: it.Server + "." + it.Tool, Kind: "other", Title: it.Server + "." + it.Tool, Input: it.Arguments,
+		}
 		if it.Result != nil {
 			e.Tool.Result = contentText(it.Result.Content)
 		}

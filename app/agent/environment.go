@@ -50,7 +50,8 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	}
 	for _, kv := range t.Env {
 		name, value, ok := strings.Cut(kv, "=")
-		if !ok || name == "" || strings.ContainsRune(kv, 0) || strings.ContainsAny(name, " \t\n%()") || shell.Reserved(name) {
+		if !ok || name == "" || strings.ContainsRune(kv, 0) || strings.ContainsAny(name, " \t\n%()") ||
+			shell.Reserved(name) {
 			refused = append(refused, name)
 			continue
 		}
@@ -83,8 +84,8 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	return env, refused
 }
 
-// othersKeys are the keys that are of no use to a turn: those of vendors that its model is not of, and of clouds that are
-// not in use. Without a model it is of the first vendor, by name, of which the server has a key.
+// othersKeys are the keys that are of no use to a turn: those of vendors that its model is not of, and of clouds that
+// are not in use. Without a model it is of the first vendor, by name, of which the server has a key.
 func (p Provider) othersKeys(server []string, t Turn) []string {
 	var list []string
 	for cloud, names := range p.KeysWhere {
@@ -140,7 +141,8 @@ func (r *run) env() []string {
 func KeysSet(p Provider, environment []string) []string {
 	var names []string
 	for _, kv := range environment {
-		if name, value, _ := strings.Cut(kv, "="); value != "" && named(p.Keys, name) && !named(secret, name) && !strings.HasSuffix(name, "_CA_BUNDLE") {
+		if name, value, _ := strings.Cut(kv, "="); value != "" && named(p.Keys, name) && !named(secret, name) &&
+			!strings.HasSuffix(name, "_CA_BUNDLE") {
 			names = append(names, name)
 		}
 	}

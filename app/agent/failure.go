@@ -52,7 +52,8 @@ func says(kind, words string) saying { return saying{kind, regexp.MustCompile(`^
 // the status.
 var openCode = []saying{
 	says(FailTransient, `Cannot connect to API: .*`),
-	says(FailTransient, `Connection reset by server|Response decompression failed|Provider response headers timed out after \d+ ?ms`),
+	says(FailTransient,
+		`Connection reset by server|Response decompression failed|Provider response headers timed out after \d+ ?ms`),
 	says(FailRateLimit, `(?:[Rr]ate limit exceeded|Too [Mm]any [Rr]equests)\.?`),
 	says(FailRateLimit, `This request would exceed (?:your organization's|the) rate limit .*`),
 }
@@ -66,15 +67,20 @@ var sayings = map[string][]saying{
 		says(FailContext, `Prompt is too long(?: · .*)?`),
 		says(FailRateLimit, `Claude AI usage limit reached\|\d+`),
 		says(FailRateLimit, `You've hit your [\w ]{0,30}limit(?:[.,]? [·∙—] .*|\..*)?`),
-		says(FailRateLimit, `Your org(?:anization)? is out of usage(?: credits)?(?: · .*|\..*)?|Credit balance is too low`),
-		says(FailAuth, `(?:Invalid API key|Not logged in|OAuth token (?:revoked|has expired|expired)|OAuth token has been revoked) · .*`),
+		says(FailRateLimit,
+			`Your org(?:anization)? is out of usage(?: credits)?(?: · .*|\..*)?|Credit balance is too low`),
+		says(FailAuth,
+			`(?:Invalid API key|Not logged in|OAuth token (?:revoked|has expired|expired)|OAuth token has been revoked) · .*`),
 		says(FailAuth, `Your account does not have access to Claude\..*`),
-		says(FailModel, `There's an issue with the selected model \(.*\)\. It may not exist or you may not have access to it\..*`),
-		says(FailTransient, `API Error: (?:Unable to connect to API(?: \(\w+\))?|Connection error\.|Connection closed mid-response\..*|Request timed out\..*|Request timed out)`),
+		says(FailModel,
+			`There's an issue with the selected model \(.*\)\. It may not exist or you may not have access to it\..*`),
+		says(FailTransient,
+			`API Error: (?:Unable to connect to API(?: \(\w+\))?|Connection error\.|Connection closed mid-response\..*|Request timed out\..*|Request timed out)`),
 		says(FailTransient, `Unable to connect to API(?: \(\w+\))?|Connection error\.|Request timed out\.?`),
 	},
 	"codex": {
-		says(FailUnknown, `Error: thread/resume: thread/resume failed: no rollout found for thread id [\w-]+(?: \(code -?\d+\))?`),
+		says(FailUnknown,
+			`Error: thread/resume: thread/resume failed: no rollout found for thread id [\w-]+(?: \(code -?\d+\))?`),
 		says(ofWords, `unexpected status (\d{3}) [^:]*: .*`),
 		says(ofWords, `exceeded retry limit, last status: (\d{3}) [^:]*(?:, .*)?`),
 		says(FailTransient, `We’re currently experiencing high demand, which may cause temporary errors\.`),
@@ -89,7 +95,8 @@ var sayings = map[string][]saying{
 	"opencode": openCode,
 	"kilo":     openCode,
 	"qwen": {
-		says(FailTransient, `Model stream ended with empty response text\.|terminated|Connection error\.|Request timed out\.|fetch failed`),
+		says(FailTransient,
+			`Model stream ended with empty response text\.|terminated|Connection error\.|Request timed out\.|fetch failed`),
 		says(ofWords, `(\d{3}) .*`),
 	},
 	"copilot": {
@@ -107,14 +114,18 @@ var sayings = map[string][]saying{
 var vendors = []saying{
 	says(FailContext, `(?:\d{3} )?This model's maximum context length is \d+ tokens\..*`),
 	says(FailContext, `(?:\d{3} )?prompt is too long: \d+ tokens > \d+ maximum`),
-	says(FailContext, `(?:\d{3} )?The input token count \(\d+\) exceeds the maximum number of tokens allowed \(\d+\)\.`),
+	says(FailContext,
+		`(?:\d{3} )?The input token count \(\d+\) exceeds the maximum number of tokens allowed \(\d+\)\.`),
 	says(FailContext, `(?:\d{3} )?Your input exceeds the context window of this model\..*`),
-	says(FailTransient, `(?:\d{3} )?(?:[Ii]nternal server error|Overloaded|The model is overloaded\. Please try again later\.)`),
+	says(FailTransient,
+		`(?:\d{3} )?(?:[Ii]nternal server error|Overloaded|The model is overloaded\. Please try again later\.)`),
 	says(FailTransient, `(?:\d{3} )?The server had an error while processing your request\..*`),
 	says(FailRateLimit, `(?:\d{3} )?Rate limit reached(?: for .*)?\. .*`),
 	says(FailRateLimit, `(?:\d{3} )?You exceeded your current quota.*`),
-	says(FailAuth, `(?:\d{3} )?(?:invalid x-api-key|Incorrect API key provided: .*|API key not valid\. Please pass a valid API key\.)`),
-	says(FailModel, `(?:\d{3} )?The (?:requested )?model '?[^ ']*'? does not exist(?: or you do not have access to it)?\.`),
+	says(FailAuth,
+		`(?:\d{3} )?(?:invalid x-api-key|Incorrect API key provided: .*|API key not valid\. Please pass a valid API key\.)`),
+	says(FailModel,
+		`(?:\d{3} )?The (?:requested )?model '?[^ ']*'? does not exist(?: or you do not have access to it)?\.`),
 }
 
 // said finds the kind of a failure in a line that a program said of itself; empty where it is no sentence that is
@@ -225,7 +236,8 @@ func plain(text string) string {
 // failure makes a failure of what a program told. Its fields decide; where they say nothing, whole sentences that are
 // known of it. Anything else is a failure of the task.
 func (r *run) failure(t trouble, now time.Time) *Failure {
-	t.text = strings.TrimPrefix(strings.TrimSpace(Clean(t.text)), "Internal error: ") // so the protocol's code is called
+	// so the protocol's code is called
+	t.text = strings.TrimPrefix(strings.TrimSpace(Clean(t.text)), "Internal error: ")
 	if strings.HasPrefix(t.text, "{") {
 		inner := trouble{status: t.status, name: t.name}
 		if inner.read([]byte(t.text)) && inner.text != "" {
@@ -259,7 +271,8 @@ func (r *run) failure(t trouble, now time.Time) *Failure {
 	case FailModel:
 		f.Fix = "Choose another model, or none for the provider's default."
 		if len(r.Models) > 0 {
-			f.Fix = "Choose another model, such as " + strings.Join(r.Models, ", ") + ", or none for the provider's default."
+			f.Fix = "Choose another model, such as " + strings.Join(r.Models, ", ") +
+				", or none for the provider's default."
 		}
 	case FailContext:
 		f.Fix = "Start a new session, or shorten the prompt."
@@ -270,10 +283,11 @@ func (r *run) failure(t trouble, now time.Time) *Failure {
 }
 
 var (
-	retryAfter = regexp.MustCompile(`(?i)(?:retry[- ]?after|(?:try|retry)(?:ing)?(?: again)? (?:in|after)|resets?[_ ]in(?:[_ ]seconds)?|retryDelay)["':= ]*((?:\d+(?:\.\d+)? ?(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)?[ ,]*(?:and )?)+)`)
-	duration   = regexp.MustCompile(`(?i)(\d+(?:\.\d+)?) ?(ms|milli|s|m|h|d)?`)
-	resetAt    = regexp.MustCompile(`(?i)(?:limit reached\||resets?(?:_at|At| at)?["':= |]+)(\d{10})\b`)
-	resetTime  = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)`)
+	retryAfter = regexp.MustCompile(
+		`(?i)(?:retry[- ]?after|(?:try|retry)(?:ing)?(?: again)? (?:in|after)|resets?[_ ]in(?:[_ ]seconds)?|retryDelay)["':= ]*((?:\d+(?:\.\d+)? ?(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)?[ ,]*(?:and )?)+)`)
+	duration  = regexp.MustCompile(`(?i)(\d+(?:\.\d+)?) ?(ms|milli|s|m|h|d)?`)
+	resetAt   = regexp.MustCompile(`(?i)(?:limit reached\||resets?(?:_at|At| at)?["':= |]+)(\d{10})\b`)
+	resetTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)`)
 )
 
 // retryAt finds when an agent says that trying again makes sense; zero if it does not say.
@@ -283,7 +297,8 @@ func retryAt(text string, now time.Time) time.Time {
 		return time.Unix(seconds, 0).UTC()
 	}
 	if m := retryAfter.FindStringSubmatch(text); m != nil {
-		units := map[string]time.Duration{"ms": time.Millisecond, "milli": time.Millisecond, "": time.Second, "s": time.Second,
+		units := map[string]time.Duration{"ms": time.Millisecond, "milli": time.Millisecond, "": time.Second,
+			"s": time.Second,
 			"m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 		var wait time.Duration
 		for _, part := range duration.FindAllStringSubmatch(m[1], -1) {
@@ -303,11 +318,12 @@ func retryAt(text string, now time.Time) time.Time {
 }
 
 // otherVersion are the words with which programs refuse options that they do not know.
-var otherVersion = regexp.MustCompile(`(?im)^(?:error: )?((?:unknown|unrecognized|unexpected|invalid) (?:option|argument|flag|subcommand|command)s?\b[^\n]{0,100})`)
+var otherVersion = regexp.MustCompile(
+	`(?im)^(?:error: )?((?:unknown|unrecognized|unexpected|invalid) (?:option|argument|flag|subcommand|command)s?\b[^\n]{0,100})`)
 
 // died is the failure of a program that ended without an answer. What it wrote to its standard error may be anything,
-// the output of tools and what a prompt says too: only a last line that is known of it tells the kind. That it refuses an
-// option counts of one that has not begun to work.
+// the output of tools and what a prompt says too: only a last line that is known of it tells the kind. That it refuses
+// an option counts of one that has not begun to work.
 func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	last := lastLine(stderr)
 	f := &Failure{Kind: FailAgent}
@@ -318,7 +334,8 @@ func (r *run) died(end ending, stderr string, now time.Time) *Failure {
 	}
 	switch {
 	case end.Signal == "" && f.Kind == FailAgent && !r.hasWorked() && otherVersion.MatchString(stderr):
-		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s", r.Name,
+		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s",
+			r.Name,
 			otherVersion.FindStringSubmatch(stderr)[1])
 		f.Fix = strings.TrimSpace("Install a newer one: " + r.Install)
 	case end.Signal != "":

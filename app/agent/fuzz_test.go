@@ -18,8 +18,8 @@ func heard(emit func(transcript.Event)) *run {
 	return &run{Turn: Turn{Prompt: "Look."}, touch: func() {}, emitTo: emit}
 }
 
-// FuzzTranscripts reads lines as each agent writes them. Whatever they are, no line ends the reading, and every event can be
-// recorded.
+// FuzzTranscripts reads lines as each agent writes them. Whatever they are, no line ends the reading, and every event
+// can be recorded.
 func FuzzTranscripts(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.jsonl")
 	if err != nil || len(files) == 0 {
@@ -38,7 +38,8 @@ func FuzzTranscripts(f *testing.F) {
 	}
 	f.Add([]byte(`{"type":"result","usage":{"input_tokens":-1},"total_cost_usd":-1e308}`))
 	f.Add([]byte(`{"type":"turn.completed","usage":{"input_tokens":1,"cached_input_tokens":9223372036854775807}}`))
-	f.Add([]byte(`{"method":"session/update","params":{"update":{"sessionUpdate":"tool_call","content":[null,{"type":"diff"}]}}}`))
+	f.Add([]byte(
+		`{"method":"session/update","params":{"update":{"sessionUpdate":"tool_call","content":[null,{"type":"diff"}]}}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if len(text) > 64<<10 {
 			return
@@ -55,7 +56,9 @@ func FuzzTranscripts(f *testing.F) {
 				t.Errorf("an event that is no text: %q", stored)
 			}
 		}
-		claude := &claudeTurn{run: heard(recorded), edits: map[string][]transcript.Edit{}, steps: map[string]transcript.Usage{}}
+		claude := &claudeTurn{
+			run: heard(recorded), edits: map[string][]transcript.Edit{}, steps: map[string]transcript.Usage{},
+		}
 		codex := &codexTurn{run: heard(recorded)}
 		acp := &acpAgent{run: heard(recorded)}
 		lines := bufio.NewScanner(bytes.NewReader(text))

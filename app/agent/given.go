@@ -55,7 +55,10 @@ func followed(path string) string {
 // concealed is Concealed for a path without links.
 func concealed(real string, user *runas.User, hidden []string) string {
 	crosses := func(paths []string) bool {
-		return slices.ContainsFunc(paths, func(p string) bool { p = followed(p); return within(real, p) || within(p, real) })
+		return slices.ContainsFunc(paths, func(p string) bool {
+			p = followed(p)
+			return within(real, p) || within(p, real)
+		})
 	}
 	whole := func(home string, err error) bool { return err == nil && within(followed(home), real) }
 	switch {
@@ -115,7 +118,8 @@ func (r *run) giveOne(s *Sandbox, path string, secluded []string) string {
 	if relative != "" && s.Home != "" {
 		return r.giveInHome(s, real, relative)
 	}
-	place := filepath.Join(followed(filepath.Dir(named)), filepath.Base(named)) // where links lead but that of the path itself
+	// where links lead but that of the path itself
+	place := filepath.Join(followed(filepath.Dir(named)), filepath.Base(named))
 	for _, at := range []string{real, place} {
 		hidden := slices.ContainsFunc(secluded, func(dir string) bool { return within(at, dir) })
 		if m := (givenMount{real, at}); hidden && !slices.Contains(s.given, m) {
@@ -132,7 +136,9 @@ func (r *run) giveInHome(s *Sandbox, real, relative string) string {
 			return "each workspace keeps ~/" + kept + " itself. Name something else in the folder"
 		}
 	}
-	if r.Account != "" && within(r.Account, relative) || slices.ContainsFunc(r.Config, func(c string) bool { return within(relative, c) }) {
+	if r.Account != "" && within(r.Account, relative) || slices.ContainsFunc(r.Config, func(c string) bool {
+		return within(relative, c)
+	}) {
 		return "" // it is shown with what the agent needs
 	}
 	s.givenHome = append(s.givenHome, givenMount{real, filepath.Join(s.Home, relative)})

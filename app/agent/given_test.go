@@ -24,7 +24,8 @@ func TestASandboxShowsWhatItsWorkspaceIsGivenReadOnlyAndTellsWhatItCannotShow(t 
 	agenttest.WriteAll(t, data, map[string]string{"secret": "s3cret\n"})
 	agenttest.WriteAll(t, tools, map[string]string{"inside": "inside\n"})
 	for link, target := range map[string]string{
-		filepath.Join(home, ".gitconfig"): "dotfiles/gitconfig", filepath.Join(home, "leads"): data, filepath.Join(home, "key"): filepath.Join(data, "secret"),
+		filepath.Join(home, ".gitconfig"): "dotfiles/gitconfig", filepath.Join(home, "leads"): data,
+		filepath.Join(home, "key"): filepath.Join(data, "secret"),
 	} {
 		if err := os.Symlink(target, link); err != nil {
 			t.Fatal(err)
@@ -42,11 +43,14 @@ cat ~/leads/secret ~/key {{data}}/secret ~/.ssh/id {{home}}/.ssh/id 2>/dev/null 
 echo fine > ~/.cargo/registry/x`)
 	turn.Params = map[string]string{"home": home, "tools": tools, "data": data}
 	turn.Sandbox = &Sandbox{Hidden: []string{data}, Home: filepath.Join(data, "homes", "w"), Given: []string{
-		"~/.npmrc", "~/.gitconfig", filepath.Join(home, "tool"), tools, "~/.cargo/config.toml", "~/absent", "/absent/too", "~/leads", "~/key",
-		"~/leads/secret", data, filepath.Join(data, "secret"), filepath.Dir(data), "~/.cargo", "~/sock", "/proc/self", "/run", home,
+		"~/.npmrc", "~/.gitconfig", filepath.Join(home, "tool"), tools, "~/.cargo/config.toml", "~/absent",
+		"/absent/too", "~/leads", "~/key",
+		"~/leads/secret", data, filepath.Join(data, "secret"), filepath.Dir(data), "~/.cargo", "~/sock", "/proc/self",
+		"/run", home,
 	}}
 	_, f, s := runTurn(t, bash(), turn)
-	if want := "registry\n[user]\n#!/bin/sh\necho tool\ninside\ncargo\nhidden\n"; f != nil || s.stream("stdout") != want {
+	if want := "registry\n[user]\n#!/bin/sh\necho tool\ninside\ncargo\nhidden\n"; f != nil ||
+		s.stream("stdout") != want {
 		t.Errorf("printed %q %q, %v; want %q", s.stream("stdout"), s.stream("stderr"), f, want)
 	}
 	warned := s.text(transcript.KindWarning)
@@ -57,7 +61,8 @@ echo fine > ~/.cargo/registry/x`)
 			"file nor a folder",
 		"/proc/self": "belongs to the system", "/run": "sockets",
 	} {
-		if want := path + " is not shown in the sandbox: "; !strings.Contains(warned, want) || !strings.Contains(warned, why) {
+		if want := path + " is not shown in the sandbox: "; !strings.Contains(warned, want) ||
+			!strings.Contains(warned, why) {
 			t.Errorf("of %s it does not say %q:\n%s", path, why, warned)
 		}
 	}
@@ -69,12 +74,14 @@ echo fine > ~/.cargo/registry/x`)
 func TestWhatIsNeverShownIsToldWhenItIsTyped(t *testing.T) {
 	home, data := t.TempDir(), t.TempDir()
 	t.Setenv("HOME", home)
-	if err := errors.Join(os.MkdirAll(filepath.Join(home, "in"), 0o700), os.Symlink(data, filepath.Join(home, "in", "link"))); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(home, "in"), 0o700),
+		os.Symlink(data, filepath.Join(home, "in", "link"))); err != nil {
 		t.Fatal(err)
 	}
 	for path, shown := range map[string]bool{
 		"~/.npmrc": true, "~/in": true, "/opt/absent/tool": true, "/run/secrets-of-nobody": true,
-		"~/in/link": false, "~/in/link/key/that/is/not/there": false, data: false, filepath.Dir(data): false, filepath.Join(data, "x"): false, home: false,
+		"~/in/link": false, "~/in/link/key/that/is/not/there": false, data: false, filepath.Dir(data): false,
+		filepath.Join(data, "x"): false, home: false,
 		"/run": false, "/var/run": false, "/proc/1/environ": false, "/dev/sda": false, "/sys": false,
 	} {
 		if why := Concealed(path, nil, []string{data}); shown != (why == "") {
@@ -103,7 +110,8 @@ exec ` + real + ` "$@"
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	is := LookAtSandbox(t.Context(), nil)
-	if is.Problem != nil || is.Version != "0.4.1" || is.NoFurther || is.Offline == nil || !strings.Contains(is.Offline.Error(), "RTM_NEWADDR") {
+	if is.Problem != nil || is.Version != "0.4.1" || is.NoFurther || is.Offline == nil ||
+		!strings.Contains(is.Offline.Error(), "RTM_NEWADDR") {
 		t.Errorf("found %+v", is)
 	}
 	turn := newTurn(t, "echo fine")

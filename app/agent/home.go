@@ -11,33 +11,40 @@ import (
 )
 
 // A child in a sandbox has a home folder of its workspace. What lies in Sandbox.Home is kept: the caches of package
-// managers and what the agents remember. All else in it begins empty with each start, so that nothing that one run leaves,
-// such as settings of Git, of a shell or of the agent itself, is obeyed by another. From the home of the server's user come
-// the agent's configuration, read-only, and a copy of its sign-in: see account.
+// managers and what the agents remember. All else in it begins empty with each start, so that nothing that one run
+// leaves, such as settings of Git, of a shell or of the agent itself, is obeyed by another. From the home of the
+// server's user come the agent's configuration, read-only, and a copy of its sign-in: see account.
 
 // caches are the folders of a home that every workspace keeps.
 var caches = []string{".cache", ".npm", "go/pkg", ".cargo/registry", ".cargo/git", ".gradle/caches", ".gradle/wrapper",
-	".m2/repository", ".nuget/packages", ".bundle/cache", ".yarn/berry/cache", ".local/share/pnpm/store", ".bun/install/cache",
+	".m2/repository", ".nuget/packages", ".bundle/cache", ".yarn/berry/cache", ".local/share/pnpm/store",
+	".bun/install/cache",
 	".pub-cache", ".composer/cache", ".local/share/uv"}
 
-// moved are the variables by which the folders of a home are elsewhere, and the folder that each moves. In a sandbox with a
-// home of its own they do not hold.
+// moved are the variables by which the folders of a home are elsewhere, and the folder that each moves. In a sandbox
+// with a home of its own they do not hold.
 var moved = []struct{ variable, folder string }{
-	{"XDG_CONFIG_HOME", ".config"}, {"XDG_DATA_HOME", ".local/share"}, {"XDG_STATE_HOME", ".local/state"}, {"XDG_CACHE_HOME", ".cache"},
+	{"XDG_CONFIG_HOME", ".config"}, {"XDG_DATA_HOME", ".local/share"}, {"XDG_STATE_HOME", ".local/state"},
+	{"XDG_CACHE_HOME", ".cache"},
 	{"CLAUDE_CONFIG_DIR", ".claude"}, {"CODEX_HOME", ".codex"}, {"COPILOT_HOME", ".copilot"}, {"GEMINI_CLI_HOME", ""},
 }
 
 // places are further variables that name files of the server's user, which a child with a home of its own does not see.
-var places = []string{"OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "KILO_CONFIG", "KILO_CONFIG_DIR", "QWEN_HOME", "CODEX_SQLITE_HOME"}
+var places = []string{"OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "KILO_CONFIG", "KILO_CONFIG_DIR", "QWEN_HOME",
+	"CODEX_SQLITE_HOME"}
 
 // fileVariables are variables of the server whose values are paths of files that a child has to read.
-var fileVariables = []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-	"GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE",
+var fileVariables = []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE",
+	"CURL_CA_BUNDLE",
+	"GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SHARED_CREDENTIALS_FILE",
+	"AWS_CONFIG_FILE",
 	"AWS_WEB_IDENTITY_TOKEN_FILE", "CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY"}
 
 // elsewhere reports whether a variable names a place that a child with a home of its own has somewhere else.
 func elsewhere(name string) bool {
-	return slices.Contains(places, name) || slices.ContainsFunc(moved, func(m struct{ variable, folder string }) bool { return m.variable == name })
+	return slices.Contains(places, name) || slices.ContainsFunc(moved, func(m struct{ variable, folder string }) bool {
+		return m.variable == name
+	})
 }
 
 // sourcePath is where a path below the home folder is from which a sandbox has configuration and sign-ins: that of the
@@ -112,7 +119,8 @@ func (r *run) prepareBox() error {
 		s.Repository = append([]Mount{{Path: r.Dir, Writable: true}}, s.Repository...)
 	}
 	for _, name := range fileVariables {
-		if path := os.Getenv(name); filepath.IsAbs(path) && named(slices.Concat(passed, r.Keys, r.PassEnv), name) && r.User.Reaches(path) {
+		if path := os.Getenv(name); filepath.IsAbs(path) && named(slices.Concat(passed, r.Keys, r.PassEnv), name) &&
+			r.User.Reaches(path) {
 			s.Shown = append(s.Shown, path)
 		}
 	}
@@ -150,7 +158,8 @@ func (r *run) fill(s *Sandbox, fresh string) error {
 			return err
 		}
 		dir := filepath.Join(s.Home, path)
-		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) && r.Account == "" && slices.Contains(r.State, path) {
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) && r.Account == "" &&
+			slices.Contains(r.State, path) {
 			if err := copyState(r.sourcePath(path), dir); err != nil {
 				return err
 			}
@@ -172,7 +181,9 @@ func (r *run) fill(s *Sandbox, fresh string) error {
 	if home, err := r.User.HomeDir(); err == nil {
 		for _, path := range s.Shown {
 			relative, ok := strings.CutPrefix(path, home+"/")
-			if !ok || slices.ContainsFunc(kept, func(k string) bool { return within(k, relative) || within(relative, k) }) {
+			if !ok || slices.ContainsFunc(kept, func(k string) bool {
+				return within(k, relative) || within(relative, k)
+			}) {
 				continue
 			}
 			link := filepath.Join(fresh, relative)

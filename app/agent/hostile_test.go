@@ -35,7 +35,8 @@ var speakers = []speaker{
 		"claude", `{"type":"system","subtype":"init","session_id":"s"}` + "\n",
 		`{"type":"assistant","session_id":"s","message":{"role":"assistant","content":[{"type":"text","text":"a piece "}]}}` + "\n",
 		func(why string, status int) string {
-			return fmt.Sprintf(`{"type":"result","subtype":"success","session_id":"s","is_error":true,"result":%q,"api_error_status":%d}`+"\n", why, status)
+			return fmt.Sprintf(
+				`{"type":"result","subtype":"success","session_id":"s","is_error":true,"result":%q,"api_error_status":%d}`+"\n", why, status)
 		},
 		"API Error: Unable to connect to API (ENOTFOUND)",
 		`{"type":"result","subtype":"success","session_id":"s","is_error":false,"result":"well"}` + "\n",
@@ -50,7 +51,8 @@ var speakers = []speaker{
 			return fmt.Sprintf(`{"type":"turn.failed","error":{"message":%q}}`+"\n", why)
 		},
 		"stream disconnected before completion: ENOTFOUND",
-		`{"type":"item.completed","item":{"id":"z","type":"agent_message","text":"well"}}` + "\n" + `{"type":"turn.completed","usage":{"input_tokens":1}}` + "\n",
+		`{"type":"item.completed","item":{"id":"z","type":"agent_message","text":"well"}}` + "\n" +
+			`{"type":"turn.completed","usage":{"input_tokens":1}}` + "\n",
 	},
 }
 
@@ -79,19 +81,27 @@ func TestWhatAnAgentAnswersIsJudgedByItsWordsAndNotByItsExit(t *testing.T) {
 			name, stream, exit, kind, reason string
 			retry                            time.Duration // from now; 0: none is told
 		}{
-			{"exits 0 with an error inside", sp.begin + sp.event + sp.failed("what a pity", 0), "0", FailAgent, "what a pity",
+			{"exits 0 with an error inside", sp.begin + sp.event + sp.failed("what a pity", 0), "0", FailAgent,
+				"what a pity",
 				0},
 			{"exits 0 before its answer", sp.begin + sp.event, "0", FailAgent, "before its answer was complete", 0},
 			{"exits 0 without a word", "\n", "0", FailAgent, "before its answer was complete", 0},
-			{"is limited, and says until when", sp.begin + sp.failed("Too Many Requests. Please try again in 20m.", 429), "1",
+			{"is limited, and says until when", sp.begin + sp.failed("Too Many Requests. Please try again in 20m.",
+				429), "1",
 				FailRateLimit, "Too Many", 20 * time.Minute},
-			{"is limited, and does not say until when", sp.begin + sp.failed("Too Many Requests", 429), "1", FailRateLimit,
+			{"is limited, and does not say until when", sp.begin + sp.failed("Too Many Requests", 429), "1",
+				FailRateLimit,
 				"Too Many", 0},
-			{"is limited, and exits 0", sp.begin + sp.failed("Too Many Requests", 429), "0", FailRateLimit, "Too Many", 0},
+			{"is limited, and exits 0", sp.begin + sp.failed("Too Many Requests", 429), "0", FailRateLimit, "Too Many",
+				0},
 			{"loses the network", sp.begin + sp.failed(sp.lost, 0), "1", FailTransient, "ENOTFOUND", 0},
-			{"has too long a conversation", sp.begin + sp.failed("prompt is too long: 210000 tokens > 200000 maximum", 0), "1",
+			{"has too long a conversation", sp.begin + sp.failed("prompt is too long: 210000 tokens > 200000 maximum",
+				0), "1",
 				FailContext, "too long", 0},
-			{"prints broken JSON", sp.begin + "{\"type\":\n{]\nnull\n[]\n7\n\"x\"\n{\"type\":{}}\n{\"type\":\"item.completed\",\"item\":7}\n" + sp.failed("a limit of nothing", 0), "1", FailAgent, "a limit of nothing", 0},
+			{"prints broken JSON",
+				sp.begin + "{\"type\":\n{]\nnull\n[]\n7\n\"x\"\n{\"type\":{}}\n" +
+					"{\"type\":\"item.completed\",\"item\":7}\n" +
+					sp.failed("a limit of nothing", 0), "1", FailAgent, "a limit of nothing", 0},
 			{"prints broken JSON and nothing else", "{\"type\":\n", "1", FailAgent, "exit 1", 0},
 			{"is killed", sp.begin + sp.event, "kill", FailAgent, "signal: killed", 0},
 		} {
@@ -111,7 +121,8 @@ func TestWhatAnAgentAnswersIsJudgedByItsWordsAndNotByItsExit(t *testing.T) {
 		}
 		t.Run(sp.provider+" prints broken JSON and goes on", func(t *testing.T) {
 			t.Parallel()
-			res, f, _, _ := replay(t, sp.provider, "Welcome!\n\x00\xff\n{\"type\":\n"+sp.begin+"{}\n"+sp.event+"{\"type\":\"a kind of tomorrow\",\"x\":{}}\n"+sp.end, "0", "", newTurn(t, "x"))
+			res, f, _, _ := replay(t, sp.provider, "Welcome!\n\x00\xff\n{\"type\":\n"+sp.begin+"{}\n"+sp.event+
+				"{\"type\":\"a kind of tomorrow\",\"x\":{}}\n"+sp.end, "0", "", newTurn(t, "x"))
 			if f != nil || res.Text != "well" {
 				t.Errorf("got %+v, %v; want the answer", res, f)
 			}
@@ -121,7 +132,8 @@ func TestWhatAnAgentAnswersIsJudgedByItsWordsAndNotByItsExit(t *testing.T) {
 
 // Whoever writes a prompt or a test can have a program print such things.
 var misleading = []string{
-	"    at render (/usr/lib/cli.js:403:17)", "src/quota/index.ts", "pages/login.tsx", "no matching closing token found",
+	"    at render (/usr/lib/cli.js:403:17)", "src/quota/index.ts", "pages/login.tsx",
+	"no matching closing token found",
 	"curl: (22) The requested URL returned error: 403",
 	"    at cli.js:512:7", "network.test.js", "Error: 401 Unauthorized", "rate limit exceeded", "Not logged in",
 	"the context window is too small", "model not found",
@@ -140,7 +152,8 @@ func TestWordsThatTheProgramDoesNotSayOfItselfDecideNothing(t *testing.T) {
 				if words[0] == '{' {
 					return // what a server answers, where the program passes it on as the error
 				}
-				_, f, _, _ = replay(t, sp.provider, sp.begin+sp.failed("the tests failed: "+strings.TrimSpace(words), 0), "1", "",
+				_, f, _, _ = replay(t, sp.provider, sp.begin+sp.failed("the tests failed: "+strings.TrimSpace(words),
+					0), "1", "",
 					newTurn(t, "x"))
 				expectFailure(t, f, FailAgent, "the tests failed")
 			})
@@ -162,10 +175,13 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 		{"claude", "API Error: Unable to connect to API (ECONNRESET)", FailTransient, ""},
 		{"claude", "You've hit your session limit · resets 3pm (UTC)", FailRateLimit, ""},
 		{"claude", "Credit balance is too low", FailRateLimit, ""},
-		{"claude", "Prompt is too long · the request is ~210000 tokens (limit 200000) but this conversation is only ~1560 tokens", FailContext, ""},
-		{"codex", "unexpected status 401 Unauthorized: invalid x-api-key, url: http://127.0.0.1:1/v1/responses", FailAuth,
+		{"claude", "Prompt is too long · the request is ~210000 tokens (limit 200000) but this conversation is only " +
+			"~1560 tokens", FailContext, ""},
+		{"codex", "unexpected status 401 Unauthorized: invalid x-api-key, url: http://127.0.0.1:1/v1/responses",
+			FailAuth,
 			""},
-		{"codex", "unexpected status 402 Payment Required: You exceeded your current quota., url: http://127.0.0.1:1/v1/responses", FailRateLimit, ""},
+		{"codex", "unexpected status 402 Payment Required: You exceeded your current quota., url: " +
+			"http://127.0.0.1:1/v1/responses", FailRateLimit, ""},
 		{"codex", "unexpected status 529 <unknown status code>: Overloaded, url: http://127.0.0.1:1/v1/responses",
 			FailTransient, ""},
 		{"codex", "exceeded retry limit, last status: 429 Too Many Requests", FailRateLimit, ""},
@@ -176,20 +192,26 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 			"internal server error"},
 		{"gemini", `{"error":{"code":402,"message":"You exceeded your current quota.","status":"insufficient_quota"}}`,
 			FailRateLimit, ""},
-		{"gemini", "The input token count (2100000) exceeds the maximum number of tokens allowed (1048576).", FailContext,
+		{"gemini", "The input token count (2100000) exceeds the maximum number of tokens allowed (1048576).",
+			FailContext,
 			""},
 		{"qwen", "terminated", FailTransient, ""},
 		{"qwen", "401 invalid x-api-key", FailAuth, ""},
 		{"qwen", "404 The model gpt-9 does not exist or you do not have access to it.", FailModel, ""},
-		{"qwen", "400 This model's maximum context length is 128000 tokens. However, your messages resulted in 210000 tokens.", FailContext, ""},
+		{"qwen", "400 This model's maximum context length is 128000 tokens. However, your messages resulted in " +
+			"210000 tokens.", FailContext, ""},
 		{"qwen", "Model stream ended with empty response text.", FailTransient, ""},
-		{"copilot", "Authentication failed with provider at http://127.0.0.1:1/v1 (HTTP 401).\n  Check your COPILOT_PROVIDER_API_KEY.", FailAuth, ""},
-		{"copilot", "Model 'test-model' not found on provider at http://127.0.0.1:1/v1 (HTTP 404).\n  Check it.", FailModel,
+		{"copilot", "Authentication failed with provider at http://127.0.0.1:1/v1 (HTTP 401).\n  Check your " +
+			"COPILOT_PROVIDER_API_KEY.", FailAuth, ""},
+		{"copilot", "Model 'test-model' not found on provider at http://127.0.0.1:1/v1 (HTTP 404).\n  Check it.",
+			FailModel,
 			""},
-		{"copilot", "Failed to get response from the AI model; retried 5 times (total retry wait time: 5.00 seconds) Last error: Failed native model HTTP request: " +
+		{"copilot", "Failed to get response from the AI model; retried 5 times (total retry wait time: 5.00 seconds) " +
+			"Last error: Failed native model HTTP request: " +
 			"error decoding response body: error reading a body from connection: unexpected EOF during chunk size line",
 			FailTransient, ""},
-		{"copilot", "Failed to get response from the AI model; retried 5 times (total retry wait time: 11.22 seconds) Last error: 429 Rate limit reached. Please try again in 40m.", FailRateLimit, ""},
+		{"copilot", "Failed to get response from the AI model; retried 5 times (total retry wait time: 11.22 " +
+			"seconds) Last error: 429 Rate limit reached. Please try again in 40m.", FailRateLimit, ""},
 		{"copilot", "The provider rejected the prompt as too long", FailContext, ""},
 		{"copilot", "400 bad thing", FailAgent, ""},
 		{"opencode", "rate limit exceeded", FailRateLimit, ""},
@@ -202,7 +224,9 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 			"upstream said: no such thing"},
 		{"qwen", `[{"error":{"code":400,"message":"bad thing"}}]`, FailAgent, "bad thing"},
 		{"qwen", "the list [1, 2] is short", FailAgent, "the list [1, 2] is short"},
-		{"opencode", "Incorrect API key provided: sk-x. You can find your API key at https://platform.openai.com/account/api-keys.", FailAuth, ""},
+		{"opencode",
+			"Incorrect API key provided: sk-x. You can find your API key at " +
+				"https://platform.openai.com/account/api-keys.", FailAuth, ""},
 	} {
 		r := &run{Provider: Provider{ID: tt.agent}, Turn: Turn{Resume: "x"}}
 		if f := r.failure(trouble{text: tt.words}, time.Now()); f.Kind != tt.kind || tt.reason != "" &&
@@ -214,7 +238,8 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 		{`{"service":"session","errorName":"ContextOverflowError"}`, FailContext, "Internal error"},
 		{`{"statusCode":401,"message":"no"}`, FailAuth, "no"},
 		{`{"error":{"type":"overloaded_error","message":"Overloaded"}}`, FailTransient, "Overloaded"},
-		{`{"details":"{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slower\"}}"}`, FailRateLimit, "slower"},
+		{`{"details":"{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slower\"}}"}`, FailRateLimit,
+			"slower"},
 		{`"words of 401"`, FailAgent, "words of 401"},
 		{`{"code":"ENOENT","path":"/login"}`, FailAgent, "Internal error"},
 	} {
@@ -266,7 +291,8 @@ func TestAnACPAgentThatIsKilledOrLimitedSaysSo(t *testing.T) {
 		retry                      time.Duration
 	}{
 		{"is killed", "[[say x]][[kill]]", FailAgent, "signal: killed", 0},
-		{"is limited, and says until when", "[[fail 429 Too Many Requests, retry-after: 90]]", FailRateLimit, "Too Many",
+		{"is limited, and says until when", "[[fail 429 Too Many Requests, retry-after: 90]]", FailRateLimit,
+			"Too Many",
 			90 * time.Second},
 		{"is limited, and does not say until when", "[[fail 429 Too Many Requests]]", FailRateLimit, "Too Many", 0},
 		{"loses the network", "[[fail 500 terminated]]", FailTransient, "terminated", 0},
@@ -290,7 +316,10 @@ func TestAnACPAgentThatIsKilledOrLimitedSaysSo(t *testing.T) {
 func TestAnAgentThatAsksAtATerminalIsEnded(t *testing.T) {
 	t.Parallel()
 	for _, sp := range speakers {
-		for name, stream := range map[string]string{"before it began": "Do you trust the files in this folder? [y/N]\n", "in the middle": sp.begin + sp.event + "Continue? (y/n)\n"} {
+		for name, stream := range map[string]string{
+			"before it began": "Do you trust the files in this folder? [y/N]\n", "in the middle": sp.begin + sp.event +
+				"Continue? (y/n)\n",
+		} {
 			t.Run(sp.provider+" "+name, func(t *testing.T) {
 				t.Parallel()
 				turn := newTurn(t, "x")
@@ -361,9 +390,11 @@ func TestATurnThatWasStoppedIsCanceledHoweverWellItsAgentEnds(t *testing.T) {
 			t.Parallel()
 			turn := newTurn(t, "x")
 			dir := t.TempDir()
-			for name, text := range map[string]string{"begin": sp.begin + sp.event, "end": sp.end, "agent": "#!/bin/bash\n" +
-				"trap 'cat " + dir + "/end; exit 0' TERM\ncat " + dir + "/begin\nwhile :; do sleep 0.05; done\n"} {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // one of them is a program
+			for name, text := range map[string]string{"begin": sp.begin + sp.event, "end": sp.end,
+				"agent": "#!/bin/bash\n" +
+					"trap 'cat " + dir + "/end; exit 0' TERM\ncat " + dir + "/begin\nwhile :; do sleep 0.05; done\n"} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text),
+					0o700); err != nil { //nolint:gosec // one of them is a program
 					t.Fatal(err)
 				}
 			}

@@ -70,7 +70,8 @@ func (r *run) skipped(n int) {
 
 // stream runs a program that reads a prompt and answers with JSON lines. onLine may call its second
 // argument to end the program. The text is the end of its standard error.
-func (r *run) stream(ctx context.Context, argv, env []string, prompt string, onLine func(line []byte, stop func())) (ending, string, error) {
+func (r *run) stream(ctx context.Context, argv, env []string, prompt string,
+	onLine func(line []byte, stop func())) (ending, string, error) {
 	path, err := r.write("prompt", []byte(prompt))
 	if err != nil {
 		return ending{}, "", err
@@ -80,7 +81,10 @@ func (r *run) stream(ctx context.Context, argv, env []string, prompt string, onL
 		return ending{}, "", err
 	}
 	defer stdin.Close()
-	p, err := start(command{argv: argv, dir: r.Dir, env: env, stdin: stdin, grace: r.grace, user: r.User, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir})
+	p, err := start(command{
+		argv: argv, dir: r.Dir, env: env, stdin: stdin, grace: r.grace, user: r.User, sandbox: r.box,
+		bounds: r.bounds(), hold: r.RunDir,
+	})
 	if err != nil {
 		return ending{}, "", r.startFailure(err)
 	}

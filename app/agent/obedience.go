@@ -1,7 +1,7 @@
 package agent
 
-// Obedience is what a provider's program takes from the files of a repository, in words for people. It is said here once,
-// for all pages.
+// Obedience is what a provider's program takes from the files of a repository, in words for people. It is said here
+// once, for all pages.
 type Obedience struct {
 	Reads string   // what it is told by the repository: sentences
 	Shut  string   // what is kept from it, in a sandbox and without one: sentences; may be empty
@@ -31,7 +31,9 @@ var obedience = map[string]Obedience{
 	"opencode": {Reads: given, Looks: denied},
 	"kilo":     {Reads: given, Looks: denied},
 	"gemini":   {Reads: "GEMINI.md, by itself. Of .env what is the project’s own.", Shut: pinned, Looks: plans},
-	"qwen":     {Reads: "QWEN.md and AGENTS.md, by itself. Of .env what is the project’s own.", Shut: pinned, Looks: plans},
+	"qwen": {
+		Reads: "QWEN.md and AGENTS.md, by itself. Of .env what is the project’s own.", Shut: pinned, Looks: plans,
+	},
 	"copilot": {
 		Reads: "AGENTS.md and .github/copilot-instructions.md, by itself.",
 		Shut:  ".mcp.json and .vscode/mcp.json are not read.",

@@ -88,7 +88,8 @@ func (r *run) cover(rels []string) error {
 		lines.WriteByte('\n')
 	}
 	var err error
-	if r.ignored, err = r.write(ignoredFile, []byte("/"+strings.ReplaceAll(strings.TrimSuffix(lines.String(), "\n"), "\n", "\n/")+"\n")); err != nil {
+	if r.ignored, err = r.write(ignoredFile, []byte("/"+strings.ReplaceAll(strings.TrimSuffix(lines.String(), "\n"),
+		"\n", "\n/")+"\n")); err != nil {
 		return err
 	}
 	if r.Sandbox.Cover == nil {
@@ -111,7 +112,8 @@ func ignoring(env []string, list string) []string {
 		n = 0
 	}
 	env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, count+"=") })
-	return append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=core.excludesFile", n), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, list),
+	return append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=core.excludesFile", n),
+		fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, list),
 		fmt.Sprintf("%s=%d", count, n+1))
 }
 

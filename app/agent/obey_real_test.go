@@ -28,7 +28,8 @@ func stranger(t *testing.T) (url string, calls *atomic.Int64) {
 	return server.URL, calls
 }
 
-// A repository runs nothing by its own files, is heard by nobody else, and changes nothing in a turn that changes nothing.
+// A repository runs nothing by its own files, is heard by nobody else, and changes nothing in a turn that changes
+// nothing.
 func TestInstalledAgentsObeyNoFileOfTheRepository(t *testing.T) {
 	t.Parallel()
 	for _, cli := range agenttest.CLIs {
@@ -42,17 +43,21 @@ func TestInstalledAgentsObeyNoFileOfTheRepository(t *testing.T) {
 				mark := filepath.Join(t.TempDir(), "ran")
 				files := agenttest.HostileFiles(mark, url)
 				for name := range files {
-					if slices.ContainsFunc(p.Obeys, func(path string) bool { return name == path || strings.HasPrefix(name, path+"/") }) {
+					if slices.ContainsFunc(p.Obeys, func(path string) bool {
+						return name == path || strings.HasPrefix(name, path+"/")
+					}) {
 						delete(files, name) // with it the turn would be refused
 					}
 				}
 				agenttest.WriteAll(t, turn.Dir, files)
 				if readOnly {
-					turn.Prompt = "[[write " + filepath.Join(turn.Dir, "made.txt") + "|x]][[run echo x > made.txt]]" + turn.Prompt
+					turn.Prompt = "[[write " + filepath.Join(turn.Dir, "made.txt") + "|x]][[run echo x > made.txt]]" +
+						turn.Prompt
 				}
 				res, f, s := runTurn(t, p, turn)
 				if f != nil || len(model.Calls()) == 0 || !readOnly && res.Text != "It is well." {
-					t.Errorf("read-only %v: answered %q after %d calls: %v\n%s", readOnly, res.Text, len(model.Calls()), f, s.text(transcript.KindWarning))
+					t.Errorf("read-only %v: answered %q after %d calls: %v\n%s", readOnly, res.Text, len(model.Calls()),
+						f, s.text(transcript.KindWarning))
 				}
 				if _, err := os.Stat(mark); err == nil {
 					t.Errorf("read-only %v: a file of the repository ran something", readOnly)
@@ -133,10 +138,12 @@ func TestInstalledAgentsSeeNothingOfWhatTheyWouldObeyInTheSandbox(t *testing.T) 
 			turn.Sandbox.Shown = append(turn.Sandbox.Shown, installed(t, cli.Program)...)
 			res, f, s := runTurn(t, p, turn)
 			if f != nil || res.Text != "It is well." || len(model.Calls()) == 0 {
-				t.Errorf("answered %q after %d calls: %v\n%s", res.Text, len(model.Calls()), f, s.text(transcript.KindWarning))
+				t.Errorf("answered %q after %d calls: %v\n%s", res.Text, len(model.Calls()), f,
+					s.text(transcript.KindWarning))
 			}
 			if _, err := os.Stat(mark); err == nil || calls.Load() > 0 {
-				t.Errorf("a file of the repository ran something: %v, or %d calls went to a stranger", err == nil, calls.Load())
+				t.Errorf("a file of the repository ran something: %v, or %d calls went to a stranger", err == nil,
+					calls.Load())
 			}
 			for name, want := range files {
 				if got, err := os.ReadFile(filepath.Join(turn.Dir, name)); err != nil || string(got) != want {

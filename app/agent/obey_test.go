@@ -50,7 +50,9 @@ func TestOfTheCatalogueEveryAgentCanBeHeldToLooking(t *testing.T) {
 		if p.Driver != DriverShell && !p.Holds() {
 			t.Errorf("%s cannot be held to looking", p.Name)
 		}
-		if slices.ContainsFunc(p.Command, func(arg string) bool { return strings.Contains(arg, "allow-all") || arg == "--yolo" }) {
+		if slices.ContainsFunc(p.Command, func(arg string) bool {
+			return strings.Contains(arg, "allow-all") || arg == "--yolo"
+		}) {
 			t.Errorf("%s is started with %q", p.Name, p.Command)
 		}
 	}
@@ -74,10 +76,12 @@ func TestAFileThatAnAgentObeysIsHiddenOrTheTurnRefused(t *testing.T) {
 	if err := errors.Join(box.prepareBox(), box.guarded()); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{filepath.Join(turn.Dir, ".agent"), filepath.Join(turn.Dir, "agent.json")}; !slices.Equal(box.box.Masked, want) {
+	if want := []string{filepath.Join(turn.Dir, ".agent"), filepath.Join(turn.Dir, "agent.json")}; !slices.Equal(
+		box.box.Masked, want) {
 		t.Errorf("hidden: %q; want %q", box.box.Masked, want)
 	}
-	if err := errors.Join(os.Remove(filepath.Join(turn.Dir, "agent.json")), os.Symlink("other.json", filepath.Join(turn.Dir, "agent.json"))); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(turn.Dir, "agent.json")),
+		os.Symlink("other.json", filepath.Join(turn.Dir, "agent.json"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := box.guarded(); err == nil {
@@ -92,7 +96,9 @@ func TestTheSandboxShowsWhatAnAgentObeysEmpty(t *testing.T) {
 	}
 	p := bash()
 	p.Obeys = []string{".agent", "agent.json"}
-	turn := newTurn(t, "cat agent.json > seen.txt; cat .agent/* >> seen.txt 2>/dev/null || true; echo x > .agent/new || true; echo y > agent.json || true; true")
+	turn := newTurn(t,
+		"cat agent.json > seen.txt; cat .agent/* >> seen.txt 2>/dev/null || true; echo x > .agent/new || true; echo "+
+			"y > agent.json || true; true")
 	turn.Sandbox = &Sandbox{}
 	files := map[string]string{"agent.json": "secret", ".agent/hooks.json": "secret"}
 	agenttest.WriteAll(t, turn.Dir, files)
@@ -110,16 +116,23 @@ func TestTheSandboxShowsWhatAnAgentObeysEmpty(t *testing.T) {
 
 func TestAFileOfVariablesSteersNoAgent(t *testing.T) {
 	t.Parallel()
-	r := &run{Provider: Provider{Keys: []string{"AGENT_*"}, DotEnv: []string{".env"}, PinEnv: []string{"MODEL_BASE_URL"}}, Turn: newTurn(t, "")}
+	r := &run{Provider: Provider{
+		Keys: []string{"AGENT_*"}, DotEnv: []string{".env"}, PinEnv: []string{"MODEL_BASE_URL"},
+	}, Turn: newTurn(t, "")}
 	r.Env = []string{"MODEL_API_BASE=https://example.com"}
-	agenttest.WriteAll(t, r.Dir, map[string]string{".env": "\ufeffexport HTTPS_PROXY=http://evil\nNODE_OPTIONS: --require ./x\n  AGENT_MODE =\"yolo\"\n" +
-		"MODEL_API_BASE=http://evil\nSTAGE=test\nPORT=3000\n"})
+	agenttest.WriteAll(t, r.Dir,
+		map[string]string{".env": "\ufeffexport HTTPS_PROXY=http://evil\nNODE_OPTIONS: --require ./x\n  AGENT_MODE " +
+			"=\"yolo\"\n" +
+			"MODEL_API_BASE=http://evil\nSTAGE=test\nPORT=3000\n"})
 	if err := r.guarded(); err != nil {
 		t.Fatal(err)
 	}
 	env := r.env()
-	for _, want := range []string{"HTTPS_PROXY=", "NODE_OPTIONS=", "AGENT_MODE=", "MODEL_BASE_URL=", "MODEL_API_BASE=https://example.com"} {
-		if !slices.Contains(env, want) && !slices.ContainsFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, want) }) {
+	for _, want := range []string{"HTTPS_PROXY=", "NODE_OPTIONS=", "AGENT_MODE=", "MODEL_BASE_URL=",
+		"MODEL_API_BASE=https://example.com"} {
+		if !slices.Contains(env, want) && !slices.ContainsFunc(os.Environ(), func(kv string) bool {
+			return strings.HasPrefix(kv, want)
+		}) {
 			t.Errorf("the program's environment is %q; want %s", env, want)
 		}
 	}
@@ -138,7 +151,8 @@ func TestAFileOfVariablesSteersNoAgent(t *testing.T) {
 
 func TestAnAgentGetsTheKeysOfItsOwnVendorAlone(t *testing.T) {
 	t.Parallel()
-	server := []string{"ANTHROPIC_API_KEY=a", "OPENAI_API_KEY=o", "GEMINI_API_KEY=g", "GOOGLE_API_KEY=g", "AWS_SECRET_ACCESS_KEY=w", "XAI_API_KEY=x",
+	server := []string{"ANTHROPIC_API_KEY=a", "OPENAI_API_KEY=o", "GEMINI_API_KEY=g", "GOOGLE_API_KEY=g",
+		"AWS_SECRET_ACCESS_KEY=w", "XAI_API_KEY=x",
 		"GH_TOKEN=h", "DASHSCOPE_API_KEY=d"}
 	for _, tt := range []struct {
 		id, model string
@@ -177,7 +191,8 @@ func TestNoVariableOpensWhatIsHeld(t *testing.T) {
 	for _, p := range Catalogue() {
 		for _, kv := range p.HoldEnv {
 			name, _, _ := strings.Cut(kv, "=")
-			if env, _ := environment([]string{name + "=other"}, p, Turn{Env: []string{name + "=other"}}); !slices.Contains(env, kv) {
+			if env, _ := environment([]string{name + "=other"}, p,
+				Turn{Env: []string{name + "=other"}}); !slices.Contains(env, kv) {
 				t.Errorf("of %s the environment is %q; want %s", p.Name, env, kv)
 			}
 		}
@@ -186,7 +201,8 @@ func TestNoVariableOpensWhatIsHeld(t *testing.T) {
 
 func TestAnIDOfAnAgentBecomesNoOption(t *testing.T) {
 	t.Parallel()
-	for _, id := range []string{"--dangerously-skip-permissions", "-c", "a b", "a\n", "../x", strings.Repeat("a", 300)} {
+	for _, id := range []string{"--dangerously-skip-permissions", "-c", "a b", "a\n", "../x",
+		strings.Repeat("a", 300)} {
 		turn := newTurn(t, "go on")
 		for _, provider := range []string{"claude", "codex"} {
 			turn.Resume = id
@@ -198,12 +214,14 @@ func TestAnIDOfAnAgentBecomesNoOption(t *testing.T) {
 			}
 		}
 	}
-	said := `{"type":"system","subtype":"init","session_id":"--settings=x"}` + "\n" + `{"type":"result","subtype":"success","result":"ok","session_id":"--settings=x"}` + "\n"
+	said := `{"type":"system","subtype":"init","session_id":"--settings=x"}` + "\n" +
+		`{"type":"result","subtype":"success","result":"ok","session_id":"--settings=x"}` + "\n"
 	if res, f, s, _ := replay(t, "claude", said, "0", "", newTurn(t, "go")); f != nil || res.Conversation != "" ||
 		slices.ContainsFunc(s.all(), func(e transcript.Event) bool { return e.Kind == transcript.KindConversation }) {
 		t.Errorf("the conversation is %q: %v", res.Conversation, f)
 	}
-	said = `{"type":"thread.started","thread_id":"--last"}` + "\n" + `{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}` + "\n"
+	said = `{"type":"thread.started","thread_id":"--last"}` + "\n" +
+		`{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}` + "\n"
 	if res, _, _, _ := replay(t, "codex", said, "0", "", newTurn(t, "go")); res.Conversation != "" {
 		t.Errorf("the conversation is %q", res.Conversation)
 	}

@@ -29,7 +29,8 @@ type command struct {
 	sandbox *Sandbox
 	bounds  bounds
 	user    *runas.User // as whom it runs; nil: the server's own
-	hold    string      // a folder that is locked until all that the child started has ended, even where this process dies before
+	// a folder that is locked until all that the child started has ended, even where this process dies before
+	hold string
 }
 
 // process is a child under its shim.
@@ -64,8 +65,9 @@ func start(c command) (*process, error) {
 		return nil, err
 	}
 	if !c.user.Runs(path) {
-		return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the user %s, as whom agents and scripts run, may not run %s",
-			c.user.Name, path),
+		return nil, &Failure{Kind: FailStart,
+			Reason: fmt.Sprintf("the user %s, as whom agents and scripts run, may not run %s",
+				c.user.Name, path),
 			Fix: "Install the program where every user can read and run it."}
 	}
 	c.bounds.Grace, c.bounds.User = c.grace.Milliseconds(), c.user
@@ -131,7 +133,8 @@ func start(c command) (*process, error) {
 	return p, nil
 }
 
-// hold opens a folder and locks it together with others who do so. The lock is the file's: whoever inherits it keeps it.
+// hold opens a folder and locks it together with others who do so. The lock is the file's: whoever inherits it keeps
+// it.
 func hold(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -30,7 +30,8 @@ func realAgent(t *testing.T, cli agenttest.CLI) (Provider, *agenttest.Model) {
 
 func realTurn(t *testing.T, cli agenttest.CLI, prompt string) Turn {
 	turn := newTurn(t, prompt)
-	turn.Model, turn.Timeout, turn.grace = cli.Model, 3*patience, 5*time.Second // Kilo waits ten minutes after its connection was cut
+	// Kilo waits ten minutes after its connection was cut
+	turn.Model, turn.Timeout, turn.grace = cli.Model, 3*patience, 5*time.Second
 	return turn
 }
 
@@ -57,10 +58,12 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				turn := realTurn(t, cli, "[[say The answer is 42.]]")
 				m := mark(t, &turn)
 				res, f, s := runTurn(t, p, turn)
-				if f != nil || res.Text != "The answer is 42." || !strings.Contains(s.text(transcript.KindText), res.Text) {
+				if f != nil || res.Text != "The answer is 42." || !strings.Contains(s.text(transcript.KindText),
+					res.Text) {
 					t.Errorf("answered %q, said %q: %v", res.Text, s.text(transcript.KindText), f)
 				}
-				if u := res.Usage; u.Known && (u.Input+u.CacheRead+u.CacheWrite < agenttest.FreshTokens || u.Output < agenttest.OutputTokens) {
+				if u := res.Usage; u.Known && (u.Input+u.CacheRead+u.CacheWrite < agenttest.FreshTokens ||
+					u.Output < agenttest.OutputTokens) {
 					t.Errorf("used %+v; want at least what one call uses", u)
 				}
 				t.Logf("used %+v; %d calls of the model", res.Usage, len(model.Calls()))
@@ -71,10 +74,12 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				turn := realTurn(t, cli, "")
 				turn.Prompt = "[[write " + filepath.Join(turn.Dir, "made.txt") + "|by the agent]][[say Written.]]"
 				res, f, s := runTurn(t, p, turn)
-				if text, err := os.ReadFile(filepath.Join(turn.Dir, "made.txt")); f != nil || err != nil || strings.TrimSpace(string(text)) != "by the agent" || res.Text != "Written." {
+				if text, err := os.ReadFile(filepath.Join(turn.Dir, "made.txt")); f != nil || err != nil ||
+					strings.TrimSpace(string(text)) != "by the agent" || res.Text != "Written." {
 					t.Fatalf("wrote %q (%v) and answered %q: %v", text, err, res.Text, f)
 				}
-				if begun, ended := toolEvents(s); len(begun)+len(ended) == 0 || len(ended) == 0 || !ended[len(ended)-1].OK {
+				if begun, ended := toolEvents(s); len(begun)+len(ended) == 0 || len(ended) == 0 ||
+					!ended[len(ended)-1].OK {
 					t.Errorf("its tool is not in the events: %+v, %+v", begun, ended)
 				}
 				turn.Prompt, turn.Resume, turn.Spent = "[[recall]]", res.Conversation, res.Usage
@@ -92,7 +97,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				var cost float64 // of the first message, which is like the others
 				known, calls := true, 0
 				for i := range 10 {
-					turn.Prompt, turn.RunDir, turn.Spent = fmt.Sprintf("[[say This is answer %d.]]", i+1), t.TempDir(), sum
+					turn.Prompt, turn.RunDir, turn.Spent = fmt.Sprintf("[[say This is answer %d.]]", i+1), t.TempDir(),
+						sum
 					if i == 9 {
 						turn.Prompt = "[[recall]]"
 					}
@@ -111,7 +117,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 						cost = res.Usage.CostUSD
 					}
 					if res.Usage.CostKnown != (cost > 0) || res.Usage.CostUSD != cost {
-						t.Errorf("message %d cost %v (known: %v); want %v, as the first", i+1, res.Usage.CostUSD, res.Usage.CostKnown,
+						t.Errorf("message %d cost %v (known: %v); want %v, as the first", i+1, res.Usage.CostUSD,
+							res.Usage.CostKnown,
 							cost)
 					}
 					turn.Resume, sum, known = res.Conversation, sum.Add(res.Usage), known && res.Usage.Known
@@ -135,7 +142,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				turn := realTurn(t, cli, "[[run env > seen.txt]][[say Looked.]]")
 				_, f, _ := runTurn(t, p, turn)
 				text, err := os.ReadFile(filepath.Join(turn.Dir, "seen.txt"))
-				if f != nil || err != nil || !strings.Contains(string(text), "PATH=") || strings.Contains(string(text), "CARILLON_SECRET") {
+				if f != nil || err != nil || !strings.Contains(string(text), "PATH=") ||
+					strings.Contains(string(text), "CARILLON_SECRET") {
 					t.Errorf("its tool saw %q (%v): %v", text, err, f)
 				}
 			})
@@ -162,7 +170,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 					turn := realTurn(t, cli, "[[run git --version]]")
 					turn.ReadOnly, turn.AllowedTools = true, []string{"Bash(git --version:*)"}
 					_, f, s := runTurn(t, p, turn)
-					if _, ended := toolEvents(s); f != nil || len(ended) != 1 || !ended[0].OK || len(model.Calls()) != 2 {
+					if _, ended := toolEvents(s); f != nil || len(ended) != 1 || !ended[0].OK ||
+						len(model.Calls()) != 2 {
 						t.Errorf("its tools ended with %+v: %v", ended, f)
 					}
 				})
@@ -171,7 +180,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 					turn := realTurn(t, cli, "[[say Well.]]")
 					hook := `{"hooks":{"SessionStart":[{"hooks":[{"type":"command","command":"touch hooked.txt"}]}],"UserPromptSubmit":[{"hooks":[{"type":"command","command":"touch hooked.txt"}]}]}}`
 					settings := filepath.Join(turn.Dir, ".claude", "settings.json")
-					if err := errors.Join(os.Mkdir(filepath.Dir(settings), 0o700), os.WriteFile(settings, []byte(hook), 0o600)); err != nil {
+					if err := errors.Join(os.Mkdir(filepath.Dir(settings), 0o700),
+						os.WriteFile(settings, []byte(hook), 0o600)); err != nil {
 						t.Fatal(err)
 					}
 					_, f, _ := runTurn(t, p, turn)
@@ -201,7 +211,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 			for _, tt := range []struct{ name, prompt, kind string }{
 				{"is refused", "[[status 401]][[tell invalid x-api-key]]", FailAuth},
 				{"is limited", "[[status 429]][[tell rate limit exceeded]]", FailRateLimit},
-				{"is limited until a time", "[[status 429]][[after 2]][[tell Rate limit reached. Please try again in 40m.]]", FailRateLimit},
+				{"is limited until a time",
+					"[[status 429]][[after 2]][[tell Rate limit reached. Please try again in 40m.]]", FailRateLimit},
 				{"meets a server that fails", "[[status 500]][[tell internal server error]]", FailTransient},
 				{"loses its connection", "[[cut]]", FailTransient},
 				{"is answered nothing", "[[say ]]", FailTransient},
@@ -215,7 +226,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 					_, f, _ := runTurn(t, p, turn)
 					expectFailure(t, f, tt.kind, "")
 					if f != nil {
-						t.Logf("after %s and %d calls: %s %q, again at %v", time.Since(before).Round(time.Second), len(model.Calls()), f.Kind, f.Reason, f.RetryAt)
+						t.Logf("after %s and %d calls: %s %q, again at %v", time.Since(before).Round(time.Second),
+							len(model.Calls()), f.Kind, f.Reason, f.RetryAt)
 					}
 					expectNoSurvivor(t, m)
 				})

@@ -90,14 +90,16 @@ func toolEvents(s *seen) (begun, ended []transcript.Event) {
 func TestClaudeTellsWhatEachAnswerUsedOnce(t *testing.T) {
 	t.Parallel()
 	answer := func(id string, in, out int) string {
-		return fmt.Sprintf(`{"type":"assistant","message":{"id":%q,"content":[{"type":"text","text":"x"}],"usage":{"input_tokens":%d,"cache_read_input_tokens":5,"output_tokens":%d}}}`+"\n", id, in, out)
+		return fmt.Sprintf(
+			`{"type":"assistant","message":{"id":%q,"content":[{"type":"text","text":"x"}],"usage":{"input_tokens":%d,"cache_read_input_tokens":5,"output_tokens":%d}}}`+"\n", id, in, out)
 	}
 	turn := newTurn(t, "go")
 	var told []transcript.Usage
 	turn.Used = func(u transcript.Usage) { told = append(told, u) }
 	// Of one answer, each block is a line of its own with the whole usage.
 	replay(t, "claude", answer("a", 100, 1)+answer("a", 100, 7)+answer("b", 50, 2), "1", "", turn)
-	want := []transcript.Usage{{Known: true, Input: 100, CacheRead: 5, Output: 1}, {Known: true, Input: 100, CacheRead: 5, Output: 7}, {Known: true, Input: 150, CacheRead: 10, Output: 9}}
+	want := []transcript.Usage{{Known: true, Input: 100, CacheRead: 5, Output: 1},
+		{Known: true, Input: 100, CacheRead: 5, Output: 7}, {Known: true, Input: 150, CacheRead: 10, Output: 9}}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %+v; want %+v", told, want)
 	}
@@ -108,10 +110,12 @@ func TestClaudeHoldsItselfToWhatATurnMayCost(t *testing.T) {
 	turn := newTurn(t, "go")
 	turn.MostUSD = new(0.25)
 	// As Claude Code 2.1 ends: the cost of the conversation, and no tokens.
-	res, f, _, c := replay(t, "claude", `{"type":"assistant","message":{"id":"a","content":[],"usage":{"input_tokens":100,"output_tokens":1}}}`+"\n"+
-		`{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.75,"model_usage_since_last_result":{"m":{"costUSD":0.3}},"usage":{"input_tokens":0},"errors":["Reached maximum budget ($0.25)"]}`+"\n", "1", "", turn)
+	res, f, _, c := replay(t, "claude",
+		`{"type":"assistant","message":{"id":"a","content":[],"usage":{"input_tokens":100,"output_tokens":1}}}`+"\n"+
+			`{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.75,"model_usage_since_last_result":{"m":{"costUSD":0.3}},"usage":{"input_tokens":0},"errors":["Reached maximum budget ($0.25)"]}`+"\n", "1", "", turn)
 	expectFailure(t, f, FailBudget, "what its budget leaves is used up")
-	if want := (transcript.Usage{CostKnown: true, CostUSD: 0.3}); res.Usage != want || !c.has("--max-budget-usd=0.250000") {
+	if want := (transcript.Usage{CostKnown: true, CostUSD: 0.3}); res.Usage != want ||
+		!c.has("--max-budget-usd=0.250000") {
 		t.Errorf("used %+v, called with %q; want %+v", res.Usage, c.Args, want)
 	}
 }
@@ -120,10 +124,13 @@ func TestTheCostOfAClaudeTurnIsItsOwnWhateverTheVersionCounts(t *testing.T) {
 	t.Parallel()
 	result := func(total float64, models int) string {
 		return fmt.Sprintf(`{"type":"result","subtype":"success","session_id":"s","result":"ok","total_cost_usd":%g,"usage":{"input_tokens":100,"cache_read_input_tokens":40,"output_tokens":20},
-			"modelUsage":{"m":{"inputTokens":%d,"cacheReadInputTokens":%d,"outputTokens":%d,"costUSD":%g}}}`, total, 100*models, 40*models, 20*models, total)
+			"modelUsage":{"m":{"inputTokens":%d,"cacheReadInputTokens":%d,"outputTokens":%d,"costUSD":%g}}}`, total,
+			100*models, 40*models, 20*models, total)
 	}
 	turn := newTurn(t, "x")
-	turn.Resume, turn.Spent = "s", transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.5}
+	turn.Resume, turn.Spent = "s", transcript.Usage{
+		Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.5,
+	}
 	for _, tt := range []struct {
 		name, line string
 		cost       float64
@@ -150,23 +157,29 @@ func TestClaudeTurnTellsItsStory(t *testing.T) {
 	if f != nil {
 		t.Fatal(f)
 	}
-	want := Result{Conversation: "a3ef9691-d60a-495c-bdba-ef53b9eab285", Text: "Stub answer after the tool call.", Stop: "end_turn",
+	want := Result{Conversation: "a3ef9691-d60a-495c-bdba-ef53b9eab285", Text: "Stub answer after the tool call.",
+		Stop:  "end_turn",
 		Usage: transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.001616}}
 	if res != want {
 		t.Errorf("result %+v; want %+v", res, want)
 	}
 	begun, ended := toolEvents(s)
-	if len(begun) != 1 || begun[0].Tool.Name != "Write" || begun[0].Tool.Kind != "edit" || begun[0].Text != "Write /home/dev/claude2/out.txt" {
+	if len(begun) != 1 || begun[0].Tool.Name != "Write" || begun[0].Tool.Kind != "edit" ||
+		begun[0].Text != "Write /home/dev/claude2/out.txt" {
 		t.Errorf("tools began: %+v", begun)
 	}
-	if len(ended) != 1 || !ended[0].OK || ended[0].ID != begun[0].ID || !strings.HasPrefix(ended[0].Tool.Result, "File created") ||
-		!slices.Equal(ended[0].Tool.Edits, []transcript.Edit{{Path: "/home/dev/claude2/out.txt", Action: "add", New: "from claude"}}) {
+	if len(ended) != 1 || !ended[0].OK || ended[0].ID != begun[0].ID ||
+		!strings.HasPrefix(ended[0].Tool.Result, "File created") ||
+		!slices.Equal(ended[0].Tool.Edits, []transcript.Edit{{
+			Path: "/home/dev/claude2/out.txt", Action: "add", New: "from claude",
+		}}) {
 		t.Errorf("tools ended: %+v", ended)
 	}
 	if s.text(transcript.KindText) != want.Text {
 		t.Errorf("said %q", s.text(transcript.KindText))
 	}
-	for _, arg := range []string{"-p", "--output-format=stream-json", "--permission-mode=bypassPermissions", `--settings={"disableAllHooks":true}`, "--model=opus", "--append-system-prompt=Be kind.",
+	for _, arg := range []string{"-p", "--output-format=stream-json", "--permission-mode=bypassPermissions",
+		`--settings={"disableAllHooks":true}`, "--model=opus", "--append-system-prompt=Be kind.",
 		"--strict-mcp-config", "--mcp-config=" + turn.RunDir + "/mcp.json"} {
 		if !c.has(arg) {
 			t.Errorf("called with %q; want %s", c.Args, arg)
@@ -187,12 +200,14 @@ func TestClaudeTurnTellsItsStory(t *testing.T) {
 func TestClaudeReadOnlyAndResume(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "look")
-	turn.ReadOnly, turn.AllowedTools, turn.Resume, turn.Instructions = true, []string{"Bash(git log:*)"}, "abc", "Be kind."
+	turn.ReadOnly, turn.AllowedTools, turn.Resume, turn.Instructions = true, []string{"Bash(git log:*)"}, "abc",
+		"Be kind."
 	_, f, s, c := replay(t, "claude", "claude-mcp", "0", "", turn)
 	if f != nil {
 		t.Fatal(f)
 	}
-	for _, arg := range []string{"--permission-mode=dontAsk", "--allowedTools=Read,Grep,Glob,Bash(git log:*)", "--resume=abc", "--append-system-prompt=Be kind."} {
+	for _, arg := range []string{"--permission-mode=dontAsk", "--allowedTools=Read,Grep,Glob,Bash(git log:*)",
+		"--resume=abc", "--append-system-prompt=Be kind."} {
 		if !c.has(arg) {
 			t.Errorf("called with %q; want %s", c.Args, arg)
 		}
@@ -224,25 +239,40 @@ func TestAResultOfTwelveMegabytesIsUnderstoodThoughItsTextIsCut(t *testing.T) {
 func TestClaudeFailuresAreClassified(t *testing.T) {
 	t.Parallel()
 	result := func(fields string) string {
-		return `{"type":"system","subtype":"init","session_id":"s"}` + "\n" + `{"type":"result","session_id":"s",` + fields + "}\n"
+		return `{"type":"system","subtype":"init","session_id":"s"}` + "\n" + `{"type":"result","session_id":"s",` +
+			fields + "}\n"
 	}
 	for _, tt := range []struct {
 		name, stream, exit, stderr, kind, reason string
 		fix                                      string
 	}{
-		{"a refused key ends it early", "claude-401", "hang", "", FailAuth, "refused the sign-in (401)", "ANTHROPIC_API_KEY"},
+		{"a refused key ends it early", "claude-401", "hang", "", FailAuth, "refused the sign-in (401)",
+			"ANTHROPIC_API_KEY"},
 		{"a broken server", "claude-500", "1", "", FailTransient, "API Error: 500", ""},
-		{"success by name only", result(`"subtype":"success","is_error":true,"result":"API Error: 529 Overloaded","api_error_status":529`), "1", "", FailTransient, "Overloaded", ""},
-		{"a usage limit", result(`"subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1795443600"`), "1", "", FailRateLimit, "usage limit", ""},
-		{"a usage limit for years", result(`"subtype":"success","is_error":true,"result":"Claude AI usage limit reached|9999999999"`), "1", "", FailRateLimit, "usage limit", ""},
-		{"an unknown model", result(`"subtype":"success","is_error":true,"api_error_status":404,"result":"There's an issue with the selected model (opus-9). It may not exist or you may not have access to it."`), "1", "", FailModel, "opus-9", "sonnet"},
-		{"a long conversation", result(`"subtype":"success","is_error":true,"result":"Prompt is too long"`), "1", "", FailContext, "too long", "new session"},
-		{"not signed in", result(`"subtype":"success","is_error":true,"result":"Invalid API key · Please run /login"`), "1", "", FailAuth, "/login", "ANTHROPIC_API_KEY"},
-		{"a budget", result(`"subtype":"error_max_budget_usd","is_error":true`), "1", "", FailBudget, "what its budget leaves is used up", ""},
+		{"success by name only",
+			result(`"subtype":"success","is_error":true,"result":"API Error: 529 Overloaded","api_error_status":529`),
+			"1", "", FailTransient, "Overloaded", ""},
+		{"a usage limit",
+			result(`"subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1795443600"`), "1", "",
+			FailRateLimit, "usage limit", ""},
+		{"a usage limit for years",
+			result(`"subtype":"success","is_error":true,"result":"Claude AI usage limit reached|9999999999"`), "1", "",
+			FailRateLimit, "usage limit", ""},
+		{"an unknown model",
+			result(`"subtype":"success","is_error":true,"api_error_status":404,"result":"There's an issue with the selected model (opus-9). It may not exist or you may not have access to it."`), "1", "", FailModel, "opus-9", "sonnet"},
+		{"a long conversation", result(`"subtype":"success","is_error":true,"result":"Prompt is too long"`), "1", "",
+			FailContext, "too long", "new session"},
+		{"not signed in", result(`"subtype":"success","is_error":true,"result":"Invalid API key · Please run /login"`),
+			"1", "", FailAuth, "/login", "ANTHROPIC_API_KEY"},
+		{"a budget", result(`"subtype":"error_max_budget_usd","is_error":true`), "1", "", FailBudget,
+			"what its budget leaves is used up", ""},
 		{"silence", "\n", "1", "", FailAgent, "exit 1", ""},
-		{"another version", "\n", "1", "error: unknown option '--settings={}'\n", FailStart, "this version of Claude Code does not take", "newer one: npm install -g @anthropic-ai/claude-code"},
-		{"no result", `{"type":"system","subtype":"init","session_id":"s"}` + "\n", "0", "", FailAgent, "before its answer was complete", ""},
-		{"noise and half a line", "banner\n{\"type\":\n" + result(`"is_error":true,"result":"no"`), "1", "", FailAgent, "no", ""},
+		{"another version", "\n", "1", "error: unknown option '--settings={}'\n", FailStart,
+			"this version of Claude Code does not take", "newer one: npm install -g @anthropic-ai/claude-code"},
+		{"no result", `{"type":"system","subtype":"init","session_id":"s"}` + "\n", "0", "", FailAgent,
+			"before its answer was complete", ""},
+		{"noise and half a line", "banner\n{\"type\":\n" + result(`"is_error":true,"result":"no"`), "1", "", FailAgent,
+			"no", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -274,12 +304,14 @@ func TestTheConversationIsToldAsSoonAsTheAgentNamesIt(t *testing.T) {
 	}
 	for _, tt := range []struct{ agent, stream, id string }{
 		{"claude", `{"type":"system","subtype":"init","session_id":"s"}` + "\n" +
-			`{"type":"assistant","session_id":"s","message":{"id":"a","content":[{"type":"text","text":"x"}]}}` + "\n", "s"},
+			`{"type":"assistant","session_id":"s","message":{"id":"a","content":[{"type":"text","text":"x"}]}}` + "\n",
+			"s"},
 		{"codex", `{"type":"thread.started","thread_id":"t"}` + "\n" +
 			`{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"x"}}` + "\n", "t"},
 	} {
 		turn := newTurn(t, "x")
-		if _, _, s, _ := replay(t, tt.agent, tt.stream, "1", "", turn); !slices.Equal(named(s), []string{tt.id + " at 0"}) {
+		if _, _, s, _ := replay(t, tt.agent, tt.stream, "1", "", turn); !slices.Equal(named(s),
+			[]string{tt.id + " at 0"}) {
 			t.Errorf("%s told %q", tt.agent, named(s))
 		}
 		turn.Resume = tt.id
@@ -292,7 +324,9 @@ func TestTheConversationIsToldAsSoonAsTheAgentNamesIt(t *testing.T) {
 		return e.Kind == transcript.KindConversation &&
 			strings.HasPrefix(e.ID, "conversation-")
 	})
-	if text := slices.IndexFunc(s.all(), func(e transcript.Event) bool { return e.Kind == transcript.KindText }); f == nil || at < 0 ||
+	if text := slices.IndexFunc(s.all(), func(e transcript.Event) bool {
+		return e.Kind == transcript.KindText
+	}); f == nil || at < 0 ||
 		at > text {
 		t.Errorf("told %q, before its words at %d: %v", named(s), text, f)
 	}
@@ -325,24 +359,30 @@ func TestCodexTurnTellsItsStory(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "-write")
 	turn.Model, turn.Instructions = "gpt-5.5", "Say \"hi\"\n"
-	turn.MCP = []MCPServer{{Name: "files", Command: "/bin/files", Args: []string{"it's"}, Env: map[string]string{"TOKEN": "s3c'ret"}},
+	turn.MCP = []MCPServer{{
+		Name: "files", Command: "/bin/files", Args: []string{"it's"}, Env: map[string]string{"TOKEN": "s3c'ret"},
+	},
 		{Name: "web", URL: "http://localhost/mcp", Headers: map[string]string{"Authorization": "Bearer s3cret"}}}
 	res, f, s, c := replay(t, "codex", "codex-write", "0", "", turn)
 	if f != nil {
 		t.Fatal(f)
 	}
-	want := Result{Conversation: "01a20818-78bf-78c1-ad73-e76dbb13b535", Text: "Stub answer after the tool call.", Stop: "end_turn",
+	want := Result{Conversation: "01a20818-78bf-78c1-ad73-e76dbb13b535", Text: "Stub answer after the tool call.",
+		Stop:  "end_turn",
 		Usage: transcript.Usage{Known: true, Input: 200, CacheRead: 80, Output: 40}}
 	if res != want {
 		t.Errorf("result %+v; want %+v", res, want)
 	}
 	begun, ended := toolEvents(s)
-	if len(begun) != 1 || len(ended) != 1 || !ended[0].OK || !slices.Equal(ended[0].Tool.Edits, []transcript.Edit{{Path: "/home/dev/codex1/out.txt", Action: "add"}}) {
+	if len(begun) != 1 || len(ended) != 1 || !ended[0].OK ||
+		!slices.Equal(ended[0].Tool.Edits, []transcript.Edit{{Path: "/home/dev/codex1/out.txt", Action: "add"}}) {
 		t.Errorf("tools: %+v, %+v", begun, ended)
 	}
-	wantArgs := []string{"exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model=gpt-5.5",
+	wantArgs := []string{"exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
+		"--model=gpt-5.5",
 		"-c", `developer_instructions="Say \"hi\"\n"`, "-c", `mcp_servers.files.command="` + turn.RunDir + `/mcp-0"`,
-		"-c", `mcp_servers.web.url="http://localhost/mcp"`, "-c", `mcp_servers.web.env_http_headers={"Authorization"="MCP_HEADER_1_0"}`, "-"}
+		"-c", `mcp_servers.web.url="http://localhost/mcp"`, "-c",
+		`mcp_servers.web.env_http_headers={"Authorization"="MCP_HEADER_1_0"}`, "-"}
 	if !slices.Equal(c.Args, wantArgs) {
 		t.Errorf("called with %q; want %q", c.Args, wantArgs)
 	}
@@ -358,19 +398,23 @@ func TestCodexTurnTellsItsStory(t *testing.T) {
 func TestCodexUsageIsTheShareOfTheTurn(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "x")
-	turn.ReadOnly, turn.Resume, turn.Spent = true, "old", transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}
+	turn.ReadOnly, turn.Resume, turn.Spent = true, "old", transcript.Usage{
+		Known: true, Input: 100, CacheRead: 40, Output: 20,
+	}
 	res, f, _, c := replay(t, "codex", "codex-resume", "0", "", turn)
 	if want := (transcript.Usage{Known: true, Input: 100, CacheRead: 40, Output: 20}); f != nil || res.Usage != want {
 		t.Errorf("usage %+v, %v; want %+v", res.Usage, f, want)
 	}
-	if got := c.Args[len(c.Args)-3:]; !slices.Equal(got, []string{"resume", "old", "-"}) || !c.has("--sandbox=read-only") {
+	if got := c.Args[len(c.Args)-3:]; !slices.Equal(got, []string{"resume", "old", "-"}) ||
+		!c.has("--sandbox=read-only") {
 		t.Errorf("called with %q", c.Args)
 	}
 	turn.Spent = transcript.Usage{}
 	if res, _, _, _ = replay(t, "codex", "codex-resume", "0", "", turn); res.Usage.Known {
 		t.Errorf("usage %+v; want unknown, since what was spent before is", res.Usage)
 	}
-	if res, _, s, _ := replay(t, "codex", "codex-mcp", "0", "", newTurn(t, "x")); res.Usage.Input != 100 || !strings.Contains(s.text(transcript.KindWarning), "Model metadata") {
+	if res, _, s, _ := replay(t, "codex", "codex-mcp", "0", "", newTurn(t, "x")); res.Usage.Input != 100 ||
+		!strings.Contains(s.text(transcript.KindWarning), "Model metadata") {
 		t.Errorf("usage %+v, warned %q", res.Usage, s.text(transcript.KindWarning))
 	}
 }
@@ -378,31 +422,40 @@ func TestCodexUsageIsTheShareOfTheTurn(t *testing.T) {
 func TestCodexFailuresAreClassified(t *testing.T) {
 	t.Parallel()
 	failed := func(message string) string {
-		return `{"type":"thread.started","thread_id":"t"}` + "\n" + `{"type":"turn.failed","error":{"message":"` + message + `"}}` + "\n"
+		return `{"type":"thread.started","thread_id":"t"}` + "\n" + `{"type":"turn.failed","error":{"message":"` +
+			message + `"}}` + "\n"
 	}
 	for _, tt := range []struct {
 		name, stream, exit, stderr, kind, reason string
 	}{
 		{"a refused key", "codex-401", "1", "", FailAuth, "401 Unauthorized"},
 		{"a busy server", "codex-500", "1", "", FailTransient, "high demand"},
-		{"a rate limit", failed("Rate limit reached. Please try again in 1m30s."), "1", "", FailRateLimit, "Rate limit"},
-		{"a quota", failed("You've hit your usage limit. Try again in 2 days 3 hours."), "1", "", FailRateLimit, "usage limit"},
+		{"a rate limit", failed("Rate limit reached. Please try again in 1m30s."), "1", "", FailRateLimit,
+			"Rate limit"},
+		{"a quota", failed("You've hit your usage limit. Try again in 2 days 3 hours."), "1", "", FailRateLimit,
+			"usage limit"},
 		{"an unknown model", failed("The requested model 'gpt-9' does not exist."), "1", "", FailModel, "gpt-9"},
-		{"a long conversation", failed("Codex ran out of room in the model's context window."), "1", "", FailContext, "context window"},
-		{"an error and silence", `{"type":"error","message":"stream disconnected before completion"}` + "\n", "1", "", FailTransient, "stream disconnected"},
-		{"a bad option", "\n", "2", "error: unexpected argument\n", FailStart, "this version of Codex does not take what Carillon asks of it: unexpected argument"},
+		{"a long conversation", failed("Codex ran out of room in the model's context window."), "1", "", FailContext,
+			"context window"},
+		{"an error and silence", `{"type":"error","message":"stream disconnected before completion"}` + "\n", "1", "",
+			FailTransient, "stream disconnected"},
+		{"a bad option", "\n", "2", "error: unexpected argument\n", FailStart,
+			"this version of Codex does not take what Carillon asks of it: unexpected argument"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			before := time.Now()
 			_, f, _, _ := replay(t, "codex", tt.stream, tt.exit, tt.stderr, newTurn(t, "x"))
 			expectFailure(t, f, tt.kind, tt.reason)
-			if tt.name == "a rate limit" && (f.RetryAt.Before(before.Add(90*time.Second)) || f.RetryAt.After(time.Now().Add(90*time.Second))) {
+			if tt.name == "a rate limit" && (f.RetryAt.Before(before.Add(90*time.Second)) ||
+				f.RetryAt.After(time.Now().Add(90*time.Second))) {
 				t.Errorf("try again at %s", f.RetryAt)
 			}
 		})
 	}
-	res, f, _, _ := replay(t, "codex", `{"type":"error","message":"Reconnecting... 1/5"}`+"\n"+`{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"well"}}`+"\n"+`{"type":"turn.completed","usage":{"input_tokens":1}}`+"\n", "0", "", newTurn(t, "x"))
+	res, f, _, _ := replay(t, "codex", `{"type":"error","message":"Reconnecting... 1/5"}`+"\n"+
+		`{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"well"}}`+"\n"+
+		`{"type":"turn.completed","usage":{"input_tokens":1}}`+"\n", "0", "", newTurn(t, "x"))
 	if f != nil || res.Text != "well" {
 		t.Errorf("an error that it got over: %+v, %v", res, f)
 	}
@@ -412,9 +465,12 @@ func TestRetryTimesAreRead(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"429, retry-after: 7": 7 * time.Second, "Retry after 20s": 20 * time.Second, "try again in 1.5s": 1500 * time.Millisecond,
-		"Please retry in 39.5 seconds": 39500 * time.Millisecond, "try again in 2 days 3 hours 5 minutes": 51*time.Hour + 5*time.Minute,
-		`"resets_in_seconds":600`: 10 * time.Minute, "try again in 6m0s": 6 * time.Minute, "try again in 250ms": 250 * time.Millisecond,
+		"429, retry-after: 7": 7 * time.Second, "Retry after 20s": 20 * time.Second,
+		"try again in 1.5s":                     1500 * time.Millisecond,
+		"Please retry in 39.5 seconds":          39500 * time.Millisecond,
+		"try again in 2 days 3 hours 5 minutes": 51*time.Hour + 5*time.Minute,
+		`"resets_in_seconds":600`:               10 * time.Minute, "try again in 6m0s": 6 * time.Minute,
+		"try again in 250ms":  250 * time.Millisecond,
 		`"retryDelay": "11s"`: 11 * time.Second, "limit reached|1795443600": time.Unix(1795443600, 0).Sub(now),
 		"quota resets at 2026-11-24T00:00:00Z": 12 * time.Hour,
 	} {

@@ -18,22 +18,25 @@ import (
 
 // Sandbox runs the child under bubblewrap, without any capability: the file system read-only, /run empty, the homes of
 // people and of the server's user out of sight, and other processes too. The worktree is writable, and a folder for
-// temporary files, which is /tmp too; in a read-only turn nothing of the repository is. What the child writes is on the disk
-// and below Turn.RunDir, the worktree, the repository and Home: a file system in memory would take memory that no process has.
+// temporary files, which is /tmp too; in a read-only turn nothing of the repository is. What the child writes is on the
+// disk and below Turn.RunDir, the worktree, the repository and Home: a file system in memory would take memory that no
+// process has.
 type Sandbox struct {
-	Repository []Mount  // what belongs to the worktree outside of it, in this order; nothing of it is writable in a read-only turn
+	// what belongs to the worktree outside of it, in this order; nothing of it is writable in a read-only turn
+	Repository []Mount
 	Writable   []string // further folders and files
 	Hidden     []string // folders and files that the child must not read: the server's data, the database's socket
 	Shown      []string // folders and files of the homes that it may read all the same
-	Given      []string // further ones of the machine, absolute or with ~/ in front; what is not there is told, and no failure
+	// further ones of the machine, absolute or with ~/ in front; what is not there is told, and no failure
+	Given []string
 
-	// Home is the folder of the workspace in which its caches and what its agents remember are kept. It is the child's home
-	// folder, of which all else begins empty with each start. Empty: the server's own home, without what is in it.
+	// Home is the folder of the workspace in which its caches and what its agents remember are kept. It is the child's
+	// home folder, of which all else begins empty with each start. Empty: the server's own home, without what is in it.
 	Home   string
 	Masked []string // files and folders of the worktree that are seen empty: what the agent would obey
 	Empty  string   // a file without content, which is seen in place of each file of Masked
-	// Cover is told what is seen empty, by its paths in the worktree, before the child starts, so that Git does not take it for
-	// changed; what it returns is called when the child has ended. nil: to Git it looks emptied.
+	// Cover is told what is seen empty, by its paths in the worktree, before the child starts, so that Git does not
+	// take it for changed; what it returns is called when the child has ended. nil: to Git it looks emptied.
 	Cover   func(paths []string) (uncover func(), err error)
 	Network bool // agents need it to reach their model
 
@@ -69,7 +72,8 @@ type Mount struct {
 	Writable bool
 }
 
-// The ways to have a user namespace, the strictest first. Without one a sandbox of root has no capabilities all the same.
+// The ways to have a user namespace, the strictest first. Without one a sandbox of root has no capabilities all the
+// same.
 var userNamespaces = [][]string{{"--unshare-user", "--disable-userns"}, {"--unshare-user"}, {"--unshare-user-try"}}
 
 // ability is what a bubblewrap can do here.
@@ -84,8 +88,8 @@ var worked struct {
 	can map[string]ability
 }
 
-// SandboxAvailable tells why a sandbox cannot be had here; nil if it can. It starts bubblewrap, and once that has worked it
-// believes that it still does: containers often have the program and forbid what it does.
+// SandboxAvailable tells why a sandbox cannot be had here; nil if it can. It starts bubblewrap, and once that has
+// worked it believes that it still does: containers often have the program and forbid what it does.
 func SandboxAvailable(ctx context.Context, user *runas.User) error {
 	_, err := sandboxAbility(ctx, user)
 	return err
@@ -156,7 +160,8 @@ type SandboxState struct {
 	Problem error  // why there can be no sandbox; nil: there can
 	Offline error  // why there can be none without a network; nil: there can
 
-	// OwnUsers says that a sandbox has a user namespace of its own, and NoFurther that no further ones can be made in it.
+	// OwnUsers says that a sandbox has a user namespace of its own, and NoFurther that no further ones can be made in
+	// it.
 	OwnUsers, NoFurther bool
 }
 
@@ -165,7 +170,8 @@ func LookAtSandbox(ctx context.Context, user *runas.User) SandboxState {
 	var s SandboxState
 	can, err := sandboxAbility(ctx, user)
 	s.Problem, s.Offline = err, can.offline
-	s.OwnUsers, s.NoFurther = slices.Contains(can.users, "--unshare-user"), slices.Contains(can.users, "--disable-userns")
+	s.OwnUsers, s.NoFurther = slices.Contains(can.users, "--unshare-user"),
+		slices.Contains(can.users, "--disable-userns")
 	path, err := exec.LookPath("bwrap")
 	if err != nil {
 		return s
@@ -195,9 +201,10 @@ func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 	return s.wrapAs(bwrap, can.users, argv, dir)
 }
 
-// kernel is what a process of root can change the whole machine by, also without a capability: by the owner of the files
-// alone. A new /proc has them writable.
-var kernel = []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi",
+// kernel is what a process of root can change the whole machine by, also without a capability: by the owner of the
+// files alone. A new /proc has them writable.
+var kernel = []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi",
+	"/proc/scsi",
 	"/proc/mtrr", "/proc/pressure"}
 
 // ownFolders are those of the machine in whose place a sandbox has its own, empty at first.
@@ -238,7 +245,8 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 		if err == nil && !s.user.Reaches(real) { // nor does anything that runs as the user
 			continue
 		}
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) { // what the server may not reach its children cannot
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			// what the server may not reach its children cannot
 			continue
 		}
 		info, statErr := os.Stat(real)
@@ -344,11 +352,13 @@ func programs(secluded []string, program string) []string {
 		show(path)
 		parent := filepath.Dir(path)
 		switch name := filepath.Base(parent); {
-		case slices.Contains(secluded, parent) || slices.Contains(secluded, filepath.Dir(parent)) && !strings.HasPrefix(name, ".") &&
+		case slices.Contains(secluded, parent) || slices.Contains(secluded, filepath.Dir(parent)) &&
+			!strings.HasPrefix(name, ".") &&
 			!slices.Contains(toolFolders, name): // ~/bin, /home/somebody/bin
 		case name == ".local" || name == ".cargo" || name == ".config":
 			show(filepath.Join(parent, "lib"))
-		case filepath.Base(path) == "shims" || slices.Contains(toolFolders, name) || isFolder(filepath.Join(parent, "lib")):
+		case filepath.Base(path) == "shims" || slices.Contains(toolFolders, name) ||
+			isFolder(filepath.Join(parent, "lib")):
 			show(parent)
 		}
 	}
@@ -356,7 +366,8 @@ func programs(secluded []string, program string) []string {
 		if real, err := filepath.EvalSymlinks(program); err == nil && inside(real) &&
 			!slices.Contains(secluded, filepath.Dir(real)) {
 			dir := filepath.Dir(real)
-			if before, _, found := strings.Cut(real, "/node_modules/"); found { // beside it are the packages that it needs
+			if before, _, found := strings.Cut(real, "/node_modules/"); found {
+				// beside it are the packages that it needs
 				dir = filepath.Join(before, "node_modules")
 			}
 			show(dir)

@@ -43,7 +43,8 @@ grep -c : /proc/net/dev; ls -d /proc/[0-9]* | wc -l`)
 		t.Fatal(f, s.stream("stderr"))
 	}
 	var nets, processes int
-	if n, _ := fmt.Sscanf(s.stream("stdout"), "hidden\nread-only\n%d\n%d\n", &nets, &processes); n != 2 || nets != 1 || processes > 6 {
+	if n, _ := fmt.Sscanf(s.stream("stdout"), "hidden\nread-only\n%d\n%d\n", &nets, &processes); n != 2 || nets != 1 ||
+		processes > 6 {
 		t.Errorf("printed %q", s.stream("stdout"))
 	}
 	for _, path := range []string{filepath.Join(turn.Dir, "here"), filepath.Join(writable, "there")} {
@@ -98,12 +99,15 @@ func TestSandboxShowsNoHomesAndNoSocketsOfServices(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", filepath.Join(home, "given.json"))
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "moved"))
 	t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(home, "tools", "bin")+":"+tools)
-	turn := newTurn(t, `ls -A /run /home /root {{home}}/.ssh 2>/dev/null | grep -E 'sock|ssh|docker|id_ed' || echo hidden
+	turn := newTurn(t,
+		`ls -A /run /home /root {{home}}/.ssh 2>/dev/null | grep -E 'sock|ssh|docker|id_ed' || echo hidden
 my-tool; my-other; cat "$SSL_CERT_FILE" ~/.shown; echo "${XDG_CONFIG_HOME:-unset}"
 [ "$HOME" != {{home}} ] && echo own
 echo kept > ~/.npm/x; echo gone > ~/.npmrc`)
 	turn.Params = map[string]string{"home": home}
-	turn.Sandbox = &Sandbox{Hidden: []string{data}, Home: filepath.Join(data, "homes", "w"), Shown: []string{filepath.Join(home, ".shown")}}
+	turn.Sandbox = &Sandbox{
+		Hidden: []string{data}, Home: filepath.Join(data, "homes", "w"), Shown: []string{filepath.Join(home, ".shown")},
+	}
 	_, f, s := runTurn(t, bash(), turn)
 	if f != nil || s.stream("stdout") != "hidden\ntool\nother\ngiven\nshown\nunset\nown\n" {
 		t.Fatalf("printed %q %q, %v", s.stream("stdout"), s.stream("stderr"), f)
@@ -122,10 +126,12 @@ func TestSandboxShowsThePackagesOfAProgramOfNpm(t *testing.T) {
 	packages := filepath.Join(dir, "app", "node_modules")
 	const script = "#!/bin/sh\ncat \"$(dirname \"$(readlink -f \"$0\")\")/../../dep/word\"; ls %s\n"
 	for path, text := range map[string]string{
-		"@x/tool/bin/tool.js": fmt.Sprintf(script, filepath.Join(dir, "app")), "@x/dep/word": "word\n", "../secret": "s3cret",
+		"@x/tool/bin/tool.js": fmt.Sprintf(script, filepath.Join(dir, "app")), "@x/dep/word": "word\n",
+		"../secret": "s3cret",
 	} {
 		path = filepath.Join(packages, path)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o700)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
+			os.WriteFile(path, []byte(text), 0o700)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -169,13 +175,18 @@ func TestSandboxSharesTheSignInAndShowsTheConfigurationReadOnly(t *testing.T) {
 	}
 	for _, c := range []struct{ what, script, prints, kept string }{
 		{"reads", `cat ~/.tool/auth.json; ls ~/.tool/chats`, first, first},
-		{"configures", `(echo x > ~/.tool/settings.json) 2>/dev/null || echo refused; rm -f ~/.tool/settings.json 2>/dev/null || echo refused`,
+		{"configures",
+			`(echo x > ~/.tool/settings.json) 2>/dev/null || echo refused; rm -f ~/.tool/settings.json 2>/dev/null || echo refused`,
 			"refused\nrefused\n", first},
 		{"renews in its place", `printf %s {{renewed}} > ~/.tool/auth.json`, "", renewed},
-		{"signs out", `echo '{}' > ~/.tool/auth.json`, "What Shell script left in place of its sign-in is none. The one from before stays.", renewed},
-		{"renews by another file", `printf %s {{first}} > ~/.tool/new; sleep 0.01; touch ~/.tool/new; mv ~/.tool/new ~/.tool/auth.json`, "", first},
+		{"signs out", `echo '{}' > ~/.tool/auth.json`,
+			"What Shell script left in place of its sign-in is none. The one from before stays.", renewed},
+		{"renews by another file",
+			`printf %s {{first}} > ~/.tool/new; sleep 0.01; touch ~/.tool/new; mv ~/.tool/new ~/.tool/auth.json`, "",
+			first},
 		{"is another account", `sed s/us/them/ ~/.tool/auth.json > ~/.tool/new; cp ~/.tool/new ~/.tool/auth.json`,
-			"What Shell script left in place of its sign-in is of another form or account. The one from before stays.", first},
+			"What Shell script left in place of its sign-in is of another form or account. The one from before stays.",
+			first},
 		{"leaves a chat", `echo mine > ~/.tool/chats/one`, "", first},
 	} {
 		if got := give("w", c.script); got != c.prints {
@@ -185,7 +196,8 @@ func TestSandboxSharesTheSignInAndShowsTheConfigurationReadOnly(t *testing.T) {
 			t.Errorf("%s: the sign-in is %s, want %s", c.what, now, c.kept)
 		}
 	}
-	if got := give("w", `cat ~/.tool/chats/*`) + give("v", `cat ~/.tool/auth.json; ls ~/.tool/chats`); got != "mine\n"+first {
+	if got := give("w", `cat ~/.tool/chats/*`) + give("v", `cat ~/.tool/auth.json; ls ~/.tool/chats`); got != "mine\n"+
+		first {
 		t.Errorf("the next start and another workspace see %q", got)
 	}
 }
@@ -288,7 +300,8 @@ func TestSandboxWithNetworkReachesAServer(t *testing.T) {
 	}
 	defer l.Close()
 	for _, network := range []bool{true, false} {
-		turn := newTurn(t, fmt.Sprintf("(: </dev/tcp/127.0.0.1/%d) 2>/dev/null && echo yes || echo no", l.Addr().(*net.TCPAddr).Port))
+		turn := newTurn(t, fmt.Sprintf("(: </dev/tcp/127.0.0.1/%d) 2>/dev/null && echo yes || echo no",
+			l.Addr().(*net.TCPAddr).Port))
 		turn.Sandbox = &Sandbox{Network: network}
 		_, f, s := runTurn(t, bash(), turn)
 		if want := map[bool]string{true: "yes\n", false: "no\n"}[network]; f != nil || s.stream("stdout") != want {
@@ -300,7 +313,8 @@ func TestSandboxWithNetworkReachesAServer(t *testing.T) {
 func TestSandboxIsEndedGentlyThenByForce(t *testing.T) {
 	t.Parallel()
 	needSandbox(t)
-	turn := newTurn(t, "trap 'echo bye; exit 0' TERM; (trap '' TERM; setsid sleep 300) & echo ready; while true; do sleep 0.01; done")
+	turn := newTurn(t,
+		"trap 'echo bye; exit 0' TERM; (trap '' TERM; setsid sleep 300) & echo ready; while true; do sleep 0.01; done")
 	turn.Sandbox = &Sandbox{}
 	m := mark(t, &turn)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -342,7 +356,8 @@ func concealedRole(args []string) int {
 		return 1
 	}
 	turn := Turn{Dir: args[0], RunDir: args[0], grace: time.Second,
-		Prompt: "echo ran; read -r _ _ _ server _ < /proc/$PPID/stat; cat /proc/$server/environ /proc/$server/maps || true"}
+		Prompt: "echo ran; read -r _ _ _ server _ < /proc/$PPID/stat; cat /proc/$server/environ /proc/$server/maps " +
+			"|| true"}
 	_, err := Run(context.Background(), bash(), turn, func(e transcript.Event) { fmt.Print(e.Text) })
 	fmt.Println(err)
 	return 0
@@ -377,8 +392,8 @@ func TestConcealedServerIsUnreadableForItsChildren(t *testing.T) {
 	}
 }
 
-// copyFile copies a program by another process: while this one has a file open for writing, a test beside it may fork, and
-// its child holds the file until it execs, during which nobody can run it ("text file busy").
+// copyFile copies a program by another process: while this one has a file open for writing, a test beside it may fork,
+// and its child holds the file until it execs, during which nobody can run it ("text file busy").
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	if out, err := exec.Command("cp", from, to).CombinedOutput(); err != nil {

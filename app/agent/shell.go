@@ -32,7 +32,8 @@ func (r *run) runShell(ctx context.Context) (Result, error) {
 	}
 	p, err := start(command{
 		argv: append(slices.Clone(r.Command), "--noprofile", "--norc", "-e", "-u", "-o", "pipefail", script),
-		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, user: r.User, sandbox: r.box, bounds: r.bounds(), hold: r.RunDir,
+		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, user: r.User, sandbox: r.box, bounds: r.bounds(),
+		hold: r.RunDir,
 	})
 	if err != nil {
 		return Result{}, r.startFailure(err)
@@ -100,14 +101,18 @@ func (r *run) params(uses []string) ([]string, error) {
 	}
 	env := []string{"PARAMS_FILE=" + file}
 	if name, size := shell.TooLong(uses, r.Params); name != "" {
-		return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s is too long for a variable (%d bytes)",
-			name, size),
+		return nil, &Failure{Kind: FailStart,
+			Reason: fmt.Sprintf("the value of %s is too long for a variable (%d bytes)",
+				name, size),
 			Fix: "Read it in the script from the JSON file $PARAMS_FILE."}
 	}
 	given := shell.Values(uses, r.Params)
 	for _, variable := range slices.Sorted(maps.Keys(given)) {
 		if strings.ContainsRune(given[variable], 0) {
-			return nil, &Failure{Kind: FailStart, Reason: fmt.Sprintf("the value of %s holds a NUL byte, which no variable can", strings.TrimPrefix(variable, "PARAM_"))}
+			return nil, &Failure{
+				Kind: FailStart, Reason: fmt.Sprintf("the value of %s holds a NUL byte, which no variable can",
+					strings.TrimPrefix(variable, "PARAM_")),
+			}
 		}
 		env = append(env, variable+"="+given[variable])
 	}

@@ -39,12 +39,15 @@ func TestScriptRunsInTheWorktree(t *testing.T) {
 func TestHostileValuesArriveUnchangedAndNothingRuns(t *testing.T) {
 	t.Parallel()
 	values := []string{
-		"$(touch pwned)", "`touch pwned`", "a\nb\n", `"; touch pwned; "`, `'; touch pwned; '`, "{{other}}", "${PARAM_other}", "$other",
-		"-rf .", "\\", "\\\"", "*", "a[$(touch pwned)]", "x; touch pwned", "& touch pwned", "\x1b[31m", "ümlaut \u2028", "", " ", "\r\n",
+		"$(touch pwned)", "`touch pwned`", "a\nb\n", `"; touch pwned; "`, `'; touch pwned; '`, "{{other}}",
+		"${PARAM_other}", "$other",
+		"-rf .", "\\", "\\\"", "*", "a[$(touch pwned)]", "x; touch pwned", "& touch pwned", "\x1b[31m", "ümlaut \u2028",
+		"", " ", "\r\n",
 		"() { :;}; touch pwned", "%s%n", "!!",
 	}
 	for _, value := range values {
-		turn := newTurn(t, `printf '%s' "{{value}}" > got; printf '%s' "{{ a.b }}" >> got; for w in {{value}}; do :; done; bash -c 'printf "%s" "$PARAM_value"' > again`)
+		turn := newTurn(t,
+			`printf '%s' "{{value}}" > got; printf '%s' "{{ a.b }}" >> got; for w in {{value}}; do :; done; bash -c 'printf "%s" "$PARAM_value"' > again`)
 		turn.Params = map[string]string{"value": value, "a.b": value, "other": "wrong"}
 		_, f, _ := runTurn(t, bash(), turn)
 		if f != nil {
@@ -135,11 +138,13 @@ func TestScriptFailuresSayWhy(t *testing.T) {
 		name, script, kind, reason string
 		exit                       int
 	}{
-		{"an exit status with the last line of stderr", "echo first >&2; echo '  broken pipe dream' >&2; exit 3", FailAgent, "exit 3: broken pipe dream", 3},
+		{"an exit status with the last line of stderr", "echo first >&2; echo '  broken pipe dream' >&2; exit 3",
+			FailAgent, "exit 3: broken pipe dream", 3},
 		{"an exit status alone", "exit 4", FailAgent, "exit 4", 4},
 		{"a failing command ends the script", "false; echo no", FailAgent, "exit 1", 1},
 		{"a failing part of a pipe", "false | cat", FailAgent, "exit 1", 1},
-		{"a missing value", "echo \"{{pull_request.title}}\"", FailAgent, "the placeholder {{pull_request.title}} has no value", 1},
+		{"a missing value", "echo \"{{pull_request.title}}\"", FailAgent,
+			"the placeholder {{pull_request.title}} has no value", 1},
 		{"a missing variable", "echo $PARAM_branch", FailAgent, "the placeholder {{branch}} has no value", 1},
 		{"a variable of its own", "echo \"$nothing\"", FailAgent, "script: line 1: nothing: unbound variable", 1},
 		{"a signal", "kill -SEGV $$", FailAgent, "ended by a signal: segmentation fault", 139},
@@ -244,7 +249,8 @@ func TestCancelHasTheCallersCause(t *testing.T) {
 		}
 	})
 	var f *Failure
-	if !errors.As(err, &f) || f.Kind != FailCanceled || !errors.Is(err, cause) || !strings.Contains(f.Reason, "the server stops") {
+	if !errors.As(err, &f) || f.Kind != FailCanceled || !errors.Is(err, cause) ||
+		!strings.Contains(f.Reason, "the server stops") {
 		t.Errorf("ended with %v; want canceled by the cause", err)
 	}
 	if !strings.HasSuffix(s.stream("stdout"), "bye\n") {
@@ -294,7 +300,8 @@ func (s *silence) Stop() bool { return true }
 func (s *silence) Reset(time.Duration) bool { return s.resets.Add(1) > 0 }
 
 func TestSecretsOfTheServerNeverReachAChild(t *testing.T) {
-	for _, name := range []string{"DATABASE_URL", "CARILLON_SECRET", "CARILLON_ADMIN_PASSWORD", "PGPASSWORD", "RANDOM_TOKEN", "ANTHROPIC_API_KEY"} {
+	for _, name := range []string{"DATABASE_URL", "CARILLON_SECRET", "CARILLON_ADMIN_PASSWORD", "PGPASSWORD",
+		"RANDOM_TOKEN", "ANTHROPIC_API_KEY"} {
 		t.Setenv(name, "leak-"+name)
 	}
 	t.Setenv("LC_TEST", "passed")
@@ -311,7 +318,8 @@ func TestSecretsOfTheServerNeverReachAChild(t *testing.T) {
 	if strings.Contains(out, "leak-") || strings.Contains(out, "evil") || strings.Contains(out, "fake") {
 		t.Errorf("the child saw %s", out)
 	}
-	for _, want := range []string{"LC_TEST=passed", "WORKSPACE=yes", "TERM=dumb", "GIT_TERMINAL_PROMPT=0", "TMPDIR=" + turn.RunDir} {
+	for _, want := range []string{"LC_TEST=passed", "WORKSPACE=yes", "TERM=dumb", "GIT_TERMINAL_PROMPT=0",
+		"TMPDIR=" + turn.RunDir} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the child did not see %s", want)
 		}
@@ -340,7 +348,8 @@ func TestALineOfTenMegabytesArrivesWhole(t *testing.T) {
 }
 
 func TestAFloodOfOutputNeedsLittleMemoryAndFewEvents(t *testing.T) {
-	turn := newTurn(t, "(yes 'a line of output, as builds write them' || true) | head -c 60000000; (yes || true) | head -n 100000 >&2")
+	turn := newTurn(t,
+		"(yes 'a line of output, as builds write them' || true) | head -c 60000000; (yes || true) | head -n 100000 >&2")
 	var events, bytes, peak atomic.Int64
 	var m runtime.MemStats
 	runtime.GC()
@@ -369,13 +378,15 @@ func TestAFloodOfOutputNeedsLittleMemoryAndFewEvents(t *testing.T) {
 
 func TestBinaryOutputBecomesText(t *testing.T) {
 	t.Parallel()
-	turn := newTurn(t, `printf 'a\0b\377\376\xc3'; sleep 0.1; printf '\xa9 \xe2\x82'; sleep 0.6; printf '\xac\n'; head -c 100000 /dev/urandom`)
+	turn := newTurn(t,
+		`printf 'a\0b\377\376\xc3'; sleep 0.1; printf '\xa9 \xe2\x82'; sleep 0.6; printf '\xac\n'; head -c 100000 /dev/urandom`)
 	res, f, s := runTurn(t, bash(), turn)
 	if f != nil {
 		t.Fatal(f)
 	}
 	out := s.stream("stdout")
-	if !strings.HasPrefix(out, "a\uFFFDb\uFFFD") || !strings.Contains(out, "é €\n") || out != Clean(out) || res.Text != Clean(res.Text) {
+	if !strings.HasPrefix(out, "a\uFFFDb\uFFFD") || !strings.Contains(out, "é €\n") || out != Clean(out) ||
+		res.Text != Clean(res.Text) {
 		t.Errorf("got %.40q", out)
 	}
 }

@@ -64,8 +64,8 @@ func signalAll(_ int, sig syscall.Signal) []int {
 	return all
 }
 
-// offer has the kernel end what is started next, rather than the server, where the memory of the machine is used up, and write no
-// file with the memory of what crashes. Restore takes the first back for this process.
+// offer has the kernel end what is started next, rather than the server, where the memory of the machine is used up,
+// and write no file with the memory of what crashes. Restore takes the first back for this process.
 func offer() (restore func()) {
 	const file = "/proc/self/oom_score_adj"
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
@@ -73,7 +73,8 @@ func offer() (restore func()) {
 	if err != nil {
 		return func() {}
 	}
-	if n, err := strconv.Atoi(string(bytes.TrimSpace(was))); err != nil || n >= 500 || os.WriteFile(file, []byte("500"), 0) != nil {
+	if n, err := strconv.Atoi(string(bytes.TrimSpace(was))); err != nil || n >= 500 ||
+		os.WriteFile(file, []byte("500"), 0) != nil {
 		return func() {}
 	}
 	return func() { _ = os.WriteFile(file, was, 0) }
@@ -175,7 +176,8 @@ func (w *writing) over(f *family) *excess {
 	case w.Disk > 0 && max(there, wrote) > w.Disk && (there > w.Disk || !whole):
 		return &excess{why: fmt.Sprintf("it was ended since it wrote more than %d MiB of files", w.Disk>>20)}
 	case lacks:
-		return &excess{fmt.Sprintf("it was ended since the disk has less than %d MiB left and it had written over %d MiB of files",
+		return &excess{fmt.Sprintf(
+			"it was ended since the disk has less than %d MiB left and it had written over %d MiB of files",
 			least>>20, most>>20), true}
 	}
 	return nil

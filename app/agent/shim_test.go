@@ -18,7 +18,10 @@ import (
 
 // serverRole is a program that runs one script and is killed meanwhile.
 func serverRole(args []string) int {
-	turn := Turn{Prompt: args[0], Dir: args[1], RunDir: args[1], grace: 200 * time.Millisecond, Env: []string{"TEST_MARK=" + args[2]}}
+	turn := Turn{
+		Prompt: args[0], Dir: args[1], RunDir: args[1], grace: 200 * time.Millisecond,
+		Env: []string{"TEST_MARK=" + args[2]},
+	}
 	_, err := Run(context.Background(), bash(), turn, func(e transcript.Event) { fmt.Print(e.Text) })
 	fmt.Println(err)
 	return 0
@@ -30,7 +33,9 @@ func TestKillingTheServerEndsItsChildren(t *testing.T) {
 		t.Skip("needs a subreaper")
 	}
 	m, dir := fmt.Sprintf("mark-%d-%d", os.Getpid(), time.Now().UnixNano()), t.TempDir()
-	cmd := exec.Command(os.Args[0], "server", "trap '' TERM; setsid nohup sleep 300 >/dev/null 2>&1 & echo ready; while true; do sleep 300 || true; done", dir, m)
+	cmd := exec.Command(os.Args[0], "server",
+		"trap '' TERM; setsid nohup sleep 300 >/dev/null 2>&1 & echo ready; while true; do sleep 300 || true; done",
+		dir, m)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -115,11 +120,13 @@ func TestDetectTellsVersionOrProblem(t *testing.T) {
 		{"one that waits for input", "read x; echo 1.2.3", "1.2.3", ""},
 		{"one that leaves a daemon", "setsid sleep 300 & echo 4.5", "4.5", ""},
 	} {
-		if found := Detect(t.Context(), script(tt.body)); found.Version != tt.version || !strings.Contains(found.Problem, tt.problem) {
+		if found := Detect(t.Context(), script(tt.body)); found.Version != tt.version ||
+			!strings.Contains(found.Problem, tt.problem) {
 			t.Errorf("%s: %+v", tt.name, found)
 		}
 	}
-	if found := Detect(t.Context(), Provider{Command: []string{"no-such-agent"}}); !strings.Contains(found.Problem, "not found") {
+	if found := Detect(t.Context(), Provider{Command: []string{"no-such-agent"}}); !strings.Contains(found.Problem,
+		"not found") {
 		t.Errorf("a missing program: %+v", found)
 	}
 }
@@ -129,7 +136,8 @@ func TestWhatAScriptLeavesInTheBackgroundIsEndedAndNoted(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs a list of descendants")
 	}
-	script := "for i in $(seq 15); do cp \"$(command -v sleep)\" ./daemon$i; ./daemon$i 300 >/dev/null 2>&1 & done\nsetsid ./daemon1 300 >/dev/null 2>&1 &\necho done"
+	script := "for i in $(seq 15); do cp \"$(command -v sleep)\" ./daemon$i; ./daemon$i 300 >/dev/null 2>&1 & " +
+		"done\nsetsid ./daemon1 300 >/dev/null 2>&1 &\necho done"
 	_, f, s := runTurn(t, bash(), newTurn(t, script))
 	if f != nil {
 		t.Fatal(f)
@@ -169,8 +177,10 @@ func TestARunThatTakesTooMuchIsEndedAlone(t *testing.T) {
 			limits Limits
 			reason string
 		}{
-			"for i in $(seq 60); do sleep 3000 & done; wait":                       {Limits{Processes: 40}, "it had more than 40 processes at once"},
-			"x=$(head -c 40000000 /dev/zero | tr '\\0' x); sleep 3000; echo ${#x}": {Limits{Memory: 30 << 20}, "it used more than 30 MiB of memory"},
+			"for i in $(seq 60); do sleep 3000 & done; wait": {Limits{Processes: 40},
+				"it had more than 40 processes at once"},
+			"x=$(head -c 40000000 /dev/zero | tr '\\0' x); sleep 3000; echo ${#x}": {Limits{Memory: 30 << 20},
+				"it used more than 30 MiB of memory"},
 		} {
 			turn := newTurn(t, script)
 			turn.Limits, turn.Sandbox = c.limits, box
@@ -196,7 +206,8 @@ func TestARunThatTakesTooMuchIsEndedAlone(t *testing.T) {
 		}
 	}
 	turn := newTurn(t,
-		"truncate -s 1T hole; head -c 30000000 /dev/urandom > x; rm x; cat /proc/self/oom_score_adj; ulimit -c; echo fine")
+		"truncate -s 1T hole; head -c 30000000 /dev/urandom > x; rm x; cat /proc/self/oom_score_adj; ulimit -c; echo "+
+			"fine")
 	turn.Limits = Limits{Processes: 40, Memory: 1 << 30, Disk: 100 << 20, Room: 1}
 	if _, f, s := runTurn(t, bash(), turn); f != nil || s.stream("stdout") != "500\n0\nfine\n" {
 		t.Errorf("a run within its limits printed %q, %v", s.stream("stdout"), f)

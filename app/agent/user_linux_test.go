@@ -108,7 +108,8 @@ pid=$(cat %s/pid); cat /proc/$pid/environ && echo READ; kill -9 $pid && echo KIL
 		t.Fatal(err)
 	}
 	if f != nil || strings.Contains(res.Text, "READ") || strings.Contains(res.Text, "KILLED") {
-		t.Errorf("it ended with %v and printed %q, %s; want nothing read and nobody ended", f, res.Text, s.stream("stderr"))
+		t.Errorf("it ended with %v and printed %q, %s; want nothing read and nobody ended", f, res.Text,
+			s.stream("stderr"))
 	}
 	if f := <-ended; f != nil {
 		t.Errorf("the other run failed: %v", f)
@@ -127,7 +128,8 @@ func TestWhatARunOfAnotherUserLeavesIsEnded(t *testing.T) {
 
 func TestASandboxOfAnotherUser(t *testing.T) {
 	t.Parallel()
-	p, turn := asAnother(t, bash(), `id -u; echo x > made; echo y > "$HOME/.cache/kept"; echo z > /tmp/z; ls /root /run | wc -l
+	p, turn := asAnother(t, bash(),
+		`id -u; echo x > made; echo y > "$HOME/.cache/kept"; echo z > /tmp/z; ls /root /run | wc -l
 cat "$HIDDEN/secret" && echo READ; sed -n 's/^CapEff:\t//p' /proc/self/status; test -e "$HOME/left" && echo LEFT; touch "$HOME/left"`)
 	if err := SandboxAvailable(t.Context(), p.User); err != nil {
 		t.Skip(err)
@@ -137,7 +139,9 @@ cat "$HIDDEN/secret" && echo READ; sed -n 's/^CapEff:\t//p' /proc/self/status; t
 		t.Fatal(err)
 	}
 	turn.Env = []string{"HIDDEN=" + data}
-	turn.Sandbox = &Sandbox{Hidden: []string{data, "/root/nothing"}, Home: filepath.Join(t.TempDir(), "home"), Network: true}
+	turn.Sandbox = &Sandbox{
+		Hidden: []string{data, "/root/nothing"}, Home: filepath.Join(t.TempDir(), "home"), Network: true,
+	}
 	for range 2 {
 		res, f, s := runTurn(t, p, turn)
 		want := fmt.Sprintf("%d\n3\n0000000000000000\n", p.User.UID) // ls names the two folders, with a line between
@@ -162,7 +166,8 @@ cat "$HIDDEN/secret" && echo READ; sed -n 's/^CapEff:\t//p' /proc/self/status; t
 
 func TestASignInOfTheUsersHomeIsRenewedThere(t *testing.T) {
 	t.Parallel()
-	p, turn := asAnother(t, bash(), `cat "$HOME/.prog/login.json"; printf '{"token":"new","expires_at":2000000000}' > "$HOME/.prog/login.json"
+	p, turn := asAnother(t, bash(),
+		`cat "$HOME/.prog/login.json"; printf '{"token":"new","expires_at":2000000000}' > "$HOME/.prog/login.json"
 touch -d '+1 minute' "$HOME/.prog/login.json"`)
 	if err := SandboxAvailable(t.Context(), p.User); err != nil {
 		t.Skip(err)
@@ -200,7 +205,8 @@ func TestALinkInTheUsersHomeLeadsTheServerNowhere(t *testing.T) {
 		t.Skip(err)
 	}
 	closed := openTemp(t)
-	if err := os.WriteFile(filepath.Join(closed, "login.json"), []byte(`{"token":"of the server","expires_at":1}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(closed, "login.json"), []byte(`{"token":"of the server","expires_at":1}`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.Account = ".prog/login.json"
@@ -213,7 +219,8 @@ func TestALinkInTheUsersHomeLeadsTheServerNowhere(t *testing.T) {
 	if strings.Contains(res.Text, "server") {
 		t.Errorf("it ended with %v and read %q %s; want nothing read", f, res.Text, s.stream("stderr"))
 	}
-	if text, err := os.ReadFile(filepath.Join(closed, "login.json")); err != nil || !strings.Contains(string(text), "of the server") {
+	if text, err := os.ReadFile(filepath.Join(closed, "login.json")); err != nil ||
+		!strings.Contains(string(text), "of the server") {
 		t.Errorf("the server’s file is %q, %v; want it as it was", text, err)
 	}
 }

@@ -35,9 +35,9 @@ func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.U
 	return a, nil
 }
 
-// wasTold lets through who had a notice about something, as far as they are members of its workspace: they may read what it is
-// about. Specification, "Auto-disable & failure notifications": "The notification deep-links to the session". Otherwise it
-// returns fault.ErrNotFound.
+// wasTold lets through who had a notice about something, as far as they are members of its workspace: they may read
+// what it is about. Specification, "Auto-disable & failure notifications": "The notification deep-links to the
+// session". Otherwise it returns fault.ErrNotFound.
 func (s *Service) wasTold(ctx context.Context, actor account.Actor, of db.NoticeSubject) error {
 	if actor.Session != uuid.Nil || actor.Token != uuid.Nil && !actor.Can(account.ViewOwn) {
 		return fault.ErrNotFound // an agent reads no inbox, and a program may read no more than its token says
@@ -87,10 +87,12 @@ func (s *Service) manageable(ctx context.Context, actor account.Actor, id uuid.U
 	return a, nil
 }
 
-// lockManageable locks an automation that the actor may change until the transaction ends, and asks under the lock what was asked
-// before it: who waited for it may have lost the automation to another owner, or the right to change any, meanwhile. It returns
-// the actor as of now too, whom all else that the change needs is to be asked of, and the errors of manageable.
-func (s *Service) lockManageable(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) (*db.Automation, account.Actor, error) {
+// lockManageable locks an automation that the actor may change until the transaction ends, and asks under the lock what
+// was asked before it: who waited for it may have lost the automation to another owner, or the right to change any,
+// meanwhile. It returns the actor as of now too, whom all else that the change needs is to be asked of, and the errors
+// of manageable.
+func (s *Service) lockManageable(ctx context.Context, tx bun.Tx, actor account.Actor,
+	id uuid.UUID) (*db.Automation, account.Actor, error) {
 	a, err := db.LockAutomation(ctx, tx, id)
 	if db.IsNotFound(err) {
 		return nil, actor, fault.ErrNotFound
@@ -113,8 +115,8 @@ func (s *Service) lockManageable(ctx context.Context, tx bun.Tx, actor account.A
 	return nil, actor, s.unseen(ctx, actor, fault.ErrNotFound, "may not change the automation any more")
 }
 
-// asOfNow is the actor with what of their rights is left now. Whose account has ended is refused. A session was looked up for the
-// call that asks, with everybody on whose words it acts.
+// asOfNow is the actor with what of their rights is left now. Whose account has ended is refused. A session was looked
+// up for the call that asks, with everybody on whose words it acts.
 func (s *Service) asOfNow(ctx context.Context, tx bun.Tx, actor account.Actor) (account.Actor, error) {
 	if actor.Session != uuid.Nil {
 		return actor, nil
@@ -170,7 +172,8 @@ func (s *Service) workspace(ctx context.Context, q bun.IDB, actor account.Actor,
 }
 
 // Automations lists the automations that a person may see.
-func (s *Service) Automations(ctx context.Context, actor account.Actor, f db.AutomationFilter) ([]db.AutomationRow, error) {
+func (s *Service) Automations(ctx context.Context, actor account.Actor,
+	f db.AutomationFilter) ([]db.AutomationRow, error) {
 	f.Access = actor.Access()
 	return db.Automations(ctx, s.DB, f)
 }
@@ -220,26 +223,34 @@ func (s *Service) Live(ctx context.Context, actor account.Actor) (int64, error) 
 	return db.CountLive(ctx, s.DB, actor.Access())
 }
 
-// mayChangeShared refuses to change or remove a bot or a workflow that is used where the actor has no say: it would change
-// what runs there, with the secrets of a workspace that they do not see. now is the workspace that it is to be for, or none.
-// It returns fault.Invalid, by the field workspace.
-func (s *Service) mayChangeShared(ctx context.Context, actor account.Actor, uses []db.Use, now uuid.UUID, what string) error {
+// mayChangeShared refuses to change or remove a bot or a workflow that is used where the actor has no say: it would
+// change what runs there, with the secrets of a workspace that they do not see. now is the workspace that it is to be
+// for, or none. It returns fault.Invalid, by the field workspace.
+func (s *Service) mayChangeShared(ctx context.Context, actor account.Actor, uses []db.Use, now uuid.UUID,
+	what string) error {
 	for _, u := range uses {
 		if !u.Member && !actor.Can(account.Admin) {
 			account.Refused(ctx, actor, "is no member of a workspace that uses the "+what)
-			return fault.Invalid{"workspace": "Automations in workspaces that you are not a member of use this " + what + ", so you cannot change it. Make one of your own."}
+			return fault.Invalid{
+				"workspace": "Automations in workspaces that you are not a member of use this " + what +
+					", so you cannot change it. Make one of your own.",
+			}
 		}
 		if now != uuid.Nil && u.WorkspaceID != now {
-			return fault.Invalid{"workspace": "Automations of other workspaces use this " + what + ". Change those first, or leave it for all workspaces."}
+			return fault.Invalid{
+				"workspace": "Automations of other workspaces use this " + what +
+					". Change those first, or leave it for all workspaces.",
+			}
 		}
 	}
 	return nil
 }
 
-// stillMay asks once more whether a person may do something, after a wait for somebody else's server in which the permission,
-// the membership of a workspace, if one is given, or the account may have been taken from them. It returns the actor as of now,
-// whom all else that the change needs is to be asked of.
-func (s *Service) stillMay(ctx context.Context, tx bun.Tx, actor account.Actor, p account.Permission, workspace uuid.UUID) (account.Actor, error) {
+// stillMay asks once more whether a person may do something, after a wait for somebody else's server in which the
+// permission, the membership of a workspace, if one is given, or the account may have been taken from them. It returns
+// the actor as of now, whom all else that the change needs is to be asked of.
+func (s *Service) stillMay(ctx context.Context, tx bun.Tx, actor account.Actor, p account.Permission,
+	workspace uuid.UUID) (account.Actor, error) {
 	actor, err := s.asOfNow(ctx, tx, actor)
 	if err != nil {
 		return actor, err
@@ -270,7 +281,8 @@ func (s *Service) AutomationRow(ctx context.Context, actor account.Actor, id uui
 }
 
 // Transcript lists at most limit events after seq, in order, of a session that a person may see.
-func (s *Service) Transcript(ctx context.Context, actor account.Actor, session uuid.UUID, seq int64, limit int) ([]db.SessionEvent, error) {
+func (s *Service) Transcript(ctx context.Context, actor account.Actor, session uuid.UUID, seq int64,
+	limit int) ([]db.SessionEvent, error) {
 	if _, err := s.Session(ctx, actor, session); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,8 @@ import (
 	"carillon/db"
 )
 
-// TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore is about each way in which a One-Time is over, within its grace.
+// TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore is about each way in which a One-Time is over, within its
+// grace.
 func TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore(t *testing.T) {
 	for name, over := range map[string]struct {
 		before, after func(k *kit, a *db.Automation)
@@ -23,13 +24,19 @@ func TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore(t *testing.T) {
 	}{
 		"it has run": {want: "succeeded queued", then: "succeeded succeeded"},
 		"it could not start": {
-			before: func(k *kit, a *db.Automation) { k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID) },
-			after:  func(k *kit, a *db.Automation) { k.exec("UPDATE automations SET provider = 'agent' WHERE id = ?", a.ID) },
-			want:   "failed queued", then: "failed succeeded",
+			before: func(k *kit, a *db.Automation) {
+				k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
+			},
+			after: func(k *kit, a *db.Automation) {
+				k.exec("UPDATE automations SET provider = 'agent' WHERE id = ?", a.ID)
+			},
+			want: "failed queued", then: "failed succeeded",
 		},
 		"it still cannot start": {
-			before: func(k *kit, a *db.Automation) { k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID) },
-			want:   "failed failed", then: "failed failed",
+			before: func(k *kit, a *db.Automation) {
+				k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
+			},
+			want: "failed failed", then: "failed failed",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,8 +84,10 @@ func TestAOneTimeSwitchedOffAndOnDuringItsRunStopsNobodyAndHasARowOfItsOwn(t *te
 		k.tick(at("02 07:01:00").Add(time.Duration(i) * 15 * time.Second))
 	}
 	k.expectStatuses(a, "queued missed")
-	if e := k.history(a)[1]; !e.ScheduledFor.Equal(at("02 07:01:00")) || e.Reason != "another run of it was in flight at its time" {
-		t.Errorf("the second row is for %s because %q; want one for the time at which it was switched on", e.ScheduledFor, e.Reason)
+	if e := k.history(a)[1]; !e.ScheduledFor.Equal(at("02 07:01:00")) ||
+		e.Reason != "another run of it was in flight at its time" {
+		t.Errorf("the second row is for %s because %q; want one for the time at which it was switched on",
+			e.ScheduledFor, e.Reason)
 	}
 	k.finish(success)
 	before := len(k.history(other))
@@ -98,7 +107,8 @@ func TestAOneTimeWithAUsedUpBudgetThatIsSwitchedOnAgainStopsNobody(t *testing.T)
 	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.clock.Set(at("02 06:30:00"))
-	k.exec("UPDATE executions SET status = 'succeeded', created_at = ?0, started_at = ?0, finished_at = ?0, turns = 1", k.Now())
+	k.exec("UPDATE executions SET status = 'succeeded', created_at = ?0, started_at = ?0, finished_at = ?0, turns = 1",
+		k.Now())
 	k.tick(at("02 07:00:00"))
 	k.expectStatuses(a, "succeeded skipped")
 	k.clock.Set(at("02 07:02:00"))
@@ -124,7 +134,8 @@ func TestADueTimeThatIsAnsweredAlreadyIsNoFailureAgain(t *testing.T) {
 	k.tick(at("01 14:00:00"))
 	k.expectStatuses(a, "failed failed")
 	if b := k.reload(a); !b.Enabled || b.FailureStreak != 2 || !b.NextRunAt.Equal(at("01 15:00:00")) {
-		t.Errorf("it is enabled=%t with %d failures, next %s; want enabled with 2, next 15:00", b.Enabled, b.FailureStreak, b.NextRunAt)
+		t.Errorf("it is enabled=%t with %d failures, next %s; want enabled with 2, next 15:00", b.Enabled,
+			b.FailureStreak, b.NextRunAt)
 	}
 	k.tick(at("01 15:00:00"))
 	if got := len(k.history(other)); got < 2 {
@@ -154,7 +165,8 @@ func TestAnAutomationThatCannotBeDealtWithIsSetAsideAndTheOthersStart(t *testing
 		return list
 	}
 	list := aside()
-	if len(list) != 1 || list[0].Key != bad.ID.String() || list[0].Times != 1 || !list[0].Until.After(k.Now()) || list[0].Error == "" {
+	if len(list) != 1 || list[0].Key != bad.ID.String() || list[0].Times != 1 || !list[0].Until.After(k.Now()) ||
+		list[0].Error == "" {
 		t.Fatalf("set aside is %+v; want the bad one, once, until later, with its error", list)
 	}
 	first := list[0].Until.Sub(k.Now())
@@ -313,7 +325,8 @@ func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
 	expectResting("one", "two")
 	check(t, round.Deal(t.Context(), row("one"), func(context.Context) error { return nil }))
 	expectResting("two")
-	check(t, k.Round(db.TaskEmails).Deal(t.Context(), row("two"), func(context.Context) error { return nil })) // of another round
+	// of another round
+	check(t, k.Round(db.TaskEmails).Deal(t.Context(), row("two"), func(context.Context) error { return nil }))
 	round = k.Round(db.TaskEmails)
 	expectResting()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -325,7 +338,8 @@ func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
 func TestARowThatWasNotSetAsideCostsNoStatementBesideWhatIsDoneWithIt(t *testing.T) {
 	k := setup(t)
 	k.exec("CREATE TABLE ended (at timestamptz DEFAULT now())")
-	k.exec("CREATE FUNCTION note_ended() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO ended DEFAULT VALUES; RETURN NULL; END'")
+	k.exec("CREATE FUNCTION note_ended() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO ended DEFAULT " +
+		"VALUES; RETURN NULL; END'")
 	k.exec("CREATE TRIGGER ended AFTER DELETE ON set_aside FOR EACH STATEMENT EXECUTE FUNCTION note_ended()")
 	expect := func(want int) {
 		t.Helper()
@@ -403,8 +417,8 @@ func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {
 	}
 }
 
-// TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered lets the look for gaps meet the answer of a due time: the answer is
-// committed between what the look reads and what it locks.
+// TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered lets the look for gaps meet the answer of a due time: the
+// answer is committed between what the look reads and what it locks.
 func TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered(t *testing.T) {
 	k := setup(t)
 	const n = 60
@@ -450,8 +464,10 @@ func TestTheWatchdogLocksBeforeItJudges(t *testing.T) {
 	k.finish(success)
 	list, err := db.SchedulesToCheck(t.Context(), k.DB, k.Now(), uuid.Nil, 10)
 	check(t, err)
-	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 17:00:00"), a.ID) // a hole, as an older look would see it
-	k.exec("UPDATE executions SET last_skipped_for = ?", at("01 16:00:00"))                // and its answer, committed together
+	// a hole, as an older look would see it
+	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 17:00:00"), a.ID)
+	// and its answer, committed together
+	k.exec("UPDATE executions SET last_skipped_for = ?", at("01 16:00:00"))
 	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		closed, err := k.closeHole(ctx, tx, list[0].ID)
 		if closed {

@@ -26,15 +26,17 @@ const SessionTokenPrefix = "carillon_session_"
 // NewSessionToken makes a token that opens nothing yet.
 func NewSessionToken() string { return SessionTokenPrefix + secret.Token() }
 
-// AdmitSession makes a token good for the turn that a worker has begun. It opens what the session's agent may ask for, and
-// ends with the turn, or when the worker loses the session. Only the token's hash is stored.
+// AdmitSession makes a token good for the turn that a worker has begun. It opens what the session's agent may ask for,
+// and ends with the turn, or when the worker loses the session. Only the token's hash is stored.
 func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UUID, token string) error {
 	hash := sha256.Sum256([]byte(token))
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.Hold(ctx, tx, lease); err != nil {
 			return err
 		}
-		return db.PutSessionToken(ctx, tx, &db.SessionToken{Hash: hash[:], SessionID: lease.Session, TurnID: turn, Fence: lease.Fence, CreatedAt: s.Now()})
+		return db.PutSessionToken(ctx, tx, &db.SessionToken{
+			Hash: hash[:], SessionID: lease.Session, TurnID: turn, Fence: lease.Fence, CreatedAt: s.Now(),
+		})
 	})
 	return wrap(err, "admit session %s", lease.Session)
 }
@@ -45,8 +47,9 @@ func (s *Service) DismissSession(ctx context.Context, lease db.Lease) error {
 }
 
 // SessionActor is as whom the session of a token asks: its owner, within its workspace, with the permissions of
-// account.Actor.InSession, which everybody has who had a word in it. It returns fault.ErrNotFound for a token that opens nothing,
-// or nothing any more: the turn is over, or its owner or the author of its message may not work in the workspace now.
+// account.Actor.InSession, which everybody has who had a word in it. It returns fault.ErrNotFound for a token that
+// opens nothing, or nothing any more: the turn is over, or its owner or the author of its message may not work in the
+// workspace now.
 func (s *Service) SessionActor(ctx context.Context, token string) (account.Actor, error) {
 	hash := sha256.Sum256([]byte(token))
 	session, err := db.SessionByToken(ctx, s.DB, hash[:])
@@ -71,10 +74,10 @@ func (s *Service) ActsFor(ctx context.Context, actor account.Actor, id uuid.UUID
 	return s.spokenFor(ctx, session, false)
 }
 
-// spokenFor is as whom the agent of a session asks. What it may do is what everybody may do who had a word in it: the owner of its
-// automation, who created that and who last changed it, the same of its bot and its workflow, who pressed Run now, and who wrote
-// to it. Where asks, its owner and the author of the message at work must be able to work in the workspace now: else it
-// returns fault.ErrNotFound. Others who cannot any more are account.Actor.Former.
+// spokenFor is as whom the agent of a session asks. What it may do is what everybody may do who had a word in it: the
+// owner of its automation, who created that and who last changed it, the same of its bot and its workflow, who pressed
+// Run now, and who wrote to it. Where asks, its owner and the author of the message at work must be able to work in the
+// workspace now: else it returns fault.ErrNotFound. Others who cannot any more are account.Actor.Former.
 func (s *Service) spokenFor(ctx context.Context, session *db.Session, asks bool) (account.Actor, error) {
 	authors, now, err := db.Authors(ctx, s.DB, session.ID)
 	if err != nil {
@@ -111,14 +114,17 @@ func (s *Service) spokenFor(ctx context.Context, session *db.Session, asks bool)
 	if len(session.People) > 0 {
 		owner = session.People[0]
 	}
-	// One whose automation is gone may have been started by any. What the run began with decides, and taking it back is at once.
+	// One whose automation is gone may have been started by any. What the run began with decides, and taking it back is
+	// at once.
 	automates := session.MayAutomate && a != nil && a.MayAutomate
 	return self.InSession(session.ID, session.WorkspaceID, automates, others...).OnBehalfOf(owner), nil
 }
 
 // NoteRefusedCall keeps for the transcript of a session that a call of a tool was refused, and why.
 func (s *Service) NoteRefusedCall(ctx context.Context, actor account.Actor, tool, why string) error {
-	return db.AddRefusedCall(ctx, s.DB, &db.RefusedCall{SessionID: actor.Session, Tool: tool, Reason: db.Printable(why, 500), Times: 1, At: s.Now()})
+	return db.AddRefusedCall(ctx, s.DB, &db.RefusedCall{
+		SessionID: actor.Session, Tool: tool, Reason: db.Printable(why, 500), Times: 1, At: s.Now(),
+	})
 }
 
 // RefusedCall is a call of a tool that a session was refused, and that its transcript is to tell of.
@@ -161,8 +167,8 @@ func (s *Service) OwnSession(ctx context.Context, actor account.Actor) (*db.Sess
 // Hidden stands where a session repeats one of its secrets.
 const Hidden = "••••••"
 
-// SessionMasker is what replaces the secrets of a session in what its agent wants to have stored: those of its workspace, the secret
-// values of its run, and its token. It returns fault.ErrForbidden for a person.
+// SessionMasker is what replaces the secrets of a session in what its agent wants to have stored: those of its
+// workspace, the secret values of its run, and its token. It returns fault.ErrForbidden for a person.
 func (s *Service) SessionMasker(ctx context.Context, actor account.Actor, token string) (func([]byte) []byte, error) {
 	session, err := s.OwnSession(ctx, actor)
 	if err != nil {
@@ -192,8 +198,8 @@ func (s *Service) SessionMasker(ctx context.Context, actor account.Actor, token 
 	return Masker(secrets, Hidden), nil
 }
 
-// OwnAutomation is the automation that started the session as which the actor asks, whoever created it: a session may read
-// what it was started by. It returns fault.ErrNotFound when there is none, or none any more.
+// OwnAutomation is the automation that started the session as which the actor asks, whoever created it: a session may
+// read what it was started by. It returns fault.ErrNotFound when there is none, or none any more.
 func (s *Service) OwnAutomation(ctx context.Context, actor account.Actor) (*db.Automation, error) {
 	session, err := s.OwnSession(ctx, actor)
 	if err != nil {
@@ -219,7 +225,8 @@ func (s *Service) isOwnAutomation(ctx context.Context, actor account.Actor, id u
 
 // PastRuns lists the newest executions of an automation that the actor sees, or that its session was started by. A zero
 // before is the newest.
-func (s *Service) PastRuns(ctx context.Context, actor account.Actor, automation, before uuid.UUID, limit int) ([]db.Execution, error) {
+func (s *Service) PastRuns(ctx context.Context, actor account.Actor, automation, before uuid.UUID,
+	limit int) ([]db.Execution, error) {
 	access := actor.Access()
 	own, err := s.isOwnAutomation(ctx, actor, automation)
 	if err != nil {
@@ -230,14 +237,16 @@ func (s *Service) PastRuns(ctx context.Context, actor account.Actor, automation,
 	} else if _, err := s.Automation(ctx, actor, automation); err != nil {
 		return nil, err
 	}
-	return db.Executions(ctx, s.DB, db.ExecutionFilter{Access: access, Automation: automation, Before: before, Limit: limit})
+	return db.Executions(ctx, s.DB, db.ExecutionFilter{
+		Access: access, Automation: automation, Before: before, Limit: limit,
+	})
 }
 
 // ReportOutcomes are the outcomes that a session may report.
 var ReportOutcomes = []db.ReportOutcome{db.ReportDone, db.ReportNothingToDo, db.ReportBlocked, db.ReportFailed}
 
-// ReportInput is what a session reports of its work. Ticket is a number in its workspace; 0 is the one that it has claimed,
-// if any.
+// ReportInput is what a session reports of its work. Ticket is a number in its workspace; 0 is the one that it has
+// claimed, if any.
 type ReportInput struct {
 	Outcome, Summary string
 	Ticket           int64
@@ -257,7 +266,10 @@ func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInpu
 		return nil, err
 	}
 	bad := fault.Invalid{}
-	r := &db.SessionReport{ID: db.NewID(), SessionID: session.ID, Outcome: db.ReportOutcome(in.Outcome), Summary: longText(bad, "summary", in.Summary), CreatedAt: s.Now()}
+	r := &db.SessionReport{
+		ID: db.NewID(), SessionID: session.ID, Outcome: db.ReportOutcome(in.Outcome),
+		Summary: longText(bad, "summary", in.Summary), CreatedAt: s.Now(),
+	}
 	if !slices.Contains(ReportOutcomes, r.Outcome) {
 		bad["outcome"] = "Choose one of done, nothing_to_do, blocked and failed."
 	}
@@ -333,7 +345,9 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 		if a == nil {
 			a = &db.Automation{}
 		}
-		message := notice{kind: NoticeMessage, title: title, body: body, session: session.ID, key: "message " + db.NewID().String()}
+		message := notice{
+			kind: NoticeMessage, title: title, body: body, session: session.ID, key: "message " + db.NewID().String(),
+		}
 		if e, err := db.ExecutionBySession(ctx, tx, session.ID); err == nil {
 			message.execution = e.ID
 		} else if !db.IsNotFound(err) {

@@ -29,7 +29,8 @@ func TestATokenOfASessionOpensItsWorkspaceOnly(t *testing.T) {
 	check(t, err)
 	mine, err := k.CreateTicket(t.Context(), agent, TicketInput{Title: "Found"})
 	check(t, err)
-	if len(list) != 0 || mine.WorkspaceID != k.workspace.ID || mine.CreatedSession != session.ID || mine.CreatedBy != k.jonas.ID {
+	if len(list) != 0 || mine.WorkspaceID != k.workspace.ID || mine.CreatedSession != session.ID ||
+		mine.CreatedBy != k.jonas.ID {
 		t.Errorf("the session sees %d tickets and made %+v", len(list), mine)
 	}
 }
@@ -52,7 +53,9 @@ func TestATokenOfASessionEndsWithItsTurnItsWorkerAndItsOwnersAccess(t *testing.T
 			k.admit(s)
 			return err
 		},
-		"the owner is no member any more": func(db.Session) error { return k.RemoveMember(t.Context(), k.mira, k.workspace.ID, k.jonas.ID) },
+		"the owner is no member any more": func(db.Session) error {
+			return k.RemoveMember(t.Context(), k.mira, k.workspace.ID, k.jonas.ID)
+		},
 	} {
 		check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, k.jonas.ID))
 		_, err := k.RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
@@ -76,7 +79,8 @@ func TestAWorkerThatLostASessionTakesNoTokenFromTheOneThatHasIt(t *testing.T) {
 	check(t, err)
 	lost := k.claim()[0]
 	k.admit(lost)
-	_, err = k.DB.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", lost.ID).Exec(t.Context())
+	_, err = k.DB.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", lost.ID).
+		Exec(t.Context())
 	check(t, err)
 	has := *k.session(lost.ID)
 	token := k.admit(has)
@@ -121,7 +125,8 @@ func TestASessionHasNoMoreThanItsOwnerAndNothingOfOtherWorkspaces(t *testing.T) 
 	for _, p := range account.Permissions {
 		want := false
 		switch p.Permission {
-		case account.ViewOwn, account.ViewAll, account.ManageTickets, account.Manage, account.ManageAll, account.UseShell:
+		case account.ViewOwn, account.ViewAll, account.ManageTickets, account.Manage, account.ManageAll,
+			account.UseShell:
 			want = true
 		}
 		if agent.Can(p.Permission) != want {
@@ -139,7 +144,8 @@ func TestASessionReadsTheAutomationThatStartedItAndItsRuns(t *testing.T) {
 	_, err := k.RunNow(t.Context(), k.mira, a.ID, nil) // whoever started it
 	check(t, err)
 	session := k.claim()[0]
-	_, err = k.DB.NewRaw("UPDATE roles SET permissions = '{}' WHERE key = ?", account.RoleAdministrator).Exec(t.Context())
+	_, err = k.DB.NewRaw("UPDATE roles SET permissions = '{}' WHERE key = ?", account.RoleAdministrator).
+		Exec(t.Context())
 	check(t, err)
 	agent, err := k.SessionActor(t.Context(), k.admit(session))
 	check(t, err)

@@ -10,8 +10,8 @@ import (
 // keepAnswer is how much of an answer is kept, in bytes.
 const keepAnswer = 64 << 10
 
-// KeptAnswer bounds the answer to a message of a run that has a snapshot. What the run is judged by stays: its end, where an
-// agent says how it went, and the lines that hold the texts that the run's rules look for.
+// KeptAnswer bounds the answer to a message of a run that has a snapshot. What the run is judged by stays: its end,
+// where an agent says how it went, and the lines that hold the texts that the run's rules look for.
 func KeptAnswer(answer string, s *db.Snapshot) string {
 	if len(answer) <= keepAnswer {
 		return answer
@@ -61,7 +61,8 @@ func lineAt(text string, at, length int) string {
 // cutMark stands where a text was cut.
 const cutMark = "\n… cut: this was too long to keep whole …\n"
 
-// Ends bounds a text of which the end tells how it went, and the beginning what it was: one part in four is of the beginning.
+// Ends bounds a text of which the end tells how it went, and the beginning what it was: one part in four is of the
+// beginning.
 func Ends(text string, most int) string {
 	if len(text) <= most {
 		return text

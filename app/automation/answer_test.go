@@ -10,9 +10,13 @@ import (
 
 func TestOfALongAnswerStaysWhatItIsJudgedBy(t *testing.T) {
 	t.Parallel()
-	s := &db.Snapshot{StopText: "ALL DONE", Success: db.SuccessCheck{Contains: "tests pass"}, Steps: []db.Step{{Kind: db.LoopStep, Marker: "ENOUGH"}}}
+	s := &db.Snapshot{
+		StopText: "ALL DONE", Success: db.SuccessCheck{Contains: "tests pass"},
+		Steps: []db.Step{{Kind: db.LoopStep, Marker: "ENOUGH"}},
+	}
 	fill := strings.Repeat("Wörter, die niemand liest.\n", 5000)
-	kept := KeptAnswer("It begins.\n"+fill+"In the middle: ALL DONE, and ENOUGH.\n"+fill+"Here tests pass.\n"+fill+"REVIEW: BLOCKING", s)
+	kept := KeptAnswer("It begins.\n"+fill+"In the middle: ALL DONE, and ENOUGH.\n"+fill+"Here tests pass.\n"+fill+
+		"REVIEW: BLOCKING", s)
 	for _, want := range []string{"It begins.", "In the middle: ALL DONE", "ENOUGH", "Here tests pass."} {
 		if !strings.Contains(kept, want) {
 			t.Errorf("it lacks %q", want)

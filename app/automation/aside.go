@@ -23,11 +23,13 @@ type Row struct {
 	Key        string         // names it within its task
 	About      string         // what it is, in words: "the session Nightly audit"
 	Automation *db.Automation // whose creator is told as well; nil: administrators alone
-	Workspace  uuid.UUID      // to which it belongs: only its members are told; zero, without Automation: it names nothing of a workspace
+	// to which it belongs: only its members are told; zero, without Automation: it names nothing of a workspace
+	Workspace uuid.UUID
 }
 
-// Round is one round of a loop over many people's rows. It reads once what of its task is set aside, when it first needs that. So
-// a row that was not set aside costs nothing beside what is done with it. Its methods may be called from several goroutines.
+// Round is one round of a loop over many people's rows. It reads once what of its task is set aside, when it first
+// needs that. So a row that was not set aside costs nothing beside what is done with it. Its methods may be called from
+// several goroutines.
 type Round struct {
 	service *Service
 	task    db.Task
@@ -66,9 +68,10 @@ func (r *Round) Rests(ctx context.Context, key string) (bool, error) {
 // rowPatience bounds what a loop spends on one row.
 const rowPatience = 10 * time.Minute
 
-// Deal lets a loop deal with one of its rows, so that it never stops the others. What fails, panics or takes too long is set
-// aside: it is logged, people are told once, and it rests, each time in a row twice as long. A success ends that. Deal returns
-// an error only where the loop cannot go on with other rows either: ctx is over, or the database is away.
+// Deal lets a loop deal with one of its rows, so that it never stops the others. What fails, panics or takes too long
+// is set aside: it is logged, people are told once, and it rests, each time in a row twice as long. A success ends
+// that. Deal returns an error only where the loop cannot go on with other rows either: ctx is over, or the database is
+// away.
 //
 // The query that selects a loop's rows leaves out what rests, or the loop asks Rests.
 func (r *Round) Deal(ctx context.Context, row Row, deal func(ctx context.Context) error) error {
@@ -115,7 +118,8 @@ func (r *Round) end(ctx context.Context, key string) error {
 }
 
 // guarded calls deal and makes an error of a panic.
-func (s *Service) guarded(ctx context.Context, task db.Task, row Row, deal func(ctx context.Context) error) (err error) {
+func (s *Service) guarded(ctx context.Context, task db.Task, row Row,
+	deal func(ctx context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.Log.Error("panic", "task", task, "key", row.Key, "panic", p, "stack", string(debug.Stack()))
@@ -125,12 +129,17 @@ func (s *Service) guarded(ctx context.Context, task db.Task, row Row, deal func(
 	return deal(ctx)
 }
 
-// setAside sets a row aside because of an error, and tells of it with that the first time. It returns until when the row rests.
+// setAside sets a row aside because of an error, and tells of it with that the first time. It returns until when the
+// row rests.
 func (s *Service) setAside(ctx context.Context, task db.Task, row Row, reason error) (time.Time, error) {
-	a := &db.SetAside{Task: task, Key: db.Printable(row.Key, 300), About: db.Printable(row.About, 300), Error: db.Printable(plainly(reason), 500)}
+	a := &db.SetAside{
+		Task: task, Key: db.Printable(row.Key, 300), About: db.Printable(row.About, 300),
+		Error: db.Printable(plainly(reason), 500),
+	}
 	set := func(tell bool) error {
 		return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-			if err := db.AddSetAside(ctx, tx, a, s.Now()); err != nil || a.Times > 1 || !tell { // a second time it was told of
+			if err := db.AddSetAside(ctx, tx, a, s.Now()); err != nil || a.Times > 1 || !tell {
+				// a second time it was told of
 				return err
 			}
 			return s.tellOfAside(ctx, tx, row, a)
@@ -147,8 +156,8 @@ func (s *Service) setAside(ctx context.Context, task db.Task, row Row, reason er
 	return a.Until, err
 }
 
-// tellOfAside tells administrators, once for as long as a loop has something set aside, and the creator of an automation that
-// does not start.
+// tellOfAside tells administrators, once for as long as a loop has something set aside, and the creator of an
+// automation that does not start.
 func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.SetAside) error {
 	people, err := s.keepers(ctx, tx, row)
 	if err != nil {
@@ -156,13 +165,17 @@ func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.Set
 	}
 	n := notice{
 		kind: NoticeServer, title: "Carillon cannot deal with " + a.About,
-		body: fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; all else goes on. What follows it in the same way is in the server's log.", form.Capitalize(strings.TrimSuffix(a.Error, "."))),
-		key:  fmt.Sprintf("aside %s %d", a.Task, a.Oldest.UnixNano()),
+		body: fmt.Sprintf(
+			"%s. It was set aside and is tried again, each time after a longer rest; all else goes on. What follows "+
+				"it in the same way is in the server's log.", form.Capitalize(strings.TrimSuffix(a.Error, "."))),
+		key: fmt.Sprintf("aside %s %d", a.Task, a.Oldest.UnixNano()),
 	}
 	about := db.Automation{WorkspaceID: row.Workspace}
 	if row.Automation != nil {
 		about = *row.Automation
-		n.body = fmt.Sprintf("%s. It was set aside and is tried again, each time after a longer rest; its runs wait meanwhile. This counts for nothing.", form.Capitalize(strings.TrimSuffix(a.Error, ".")))
+		n.body = fmt.Sprintf(
+			"%s. It was set aside and is tried again, each time after a longer rest; its runs wait meanwhile. This "+
+				"counts for nothing.", form.Capitalize(strings.TrimSuffix(a.Error, ".")))
 		n.key = fmt.Sprintf("aside %s %s %d", a.Task, a.Key, a.Since.UnixNano())
 		creator, err := s.audience(ctx, tx, &about)
 		if err != nil {
@@ -173,8 +186,8 @@ func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.Set
 	return s.notify(ctx, tx, &about, people, n)
 }
 
-// keepers are who is told of what is set aside: who may change settings and, of what belongs to a workspace, is a member of it too, since
-// its names are in the notice.
+// keepers are who is told of what is set aside: who may change settings and, of what belongs to a workspace, is a
+// member of it too, since its names are in the notice.
 func (s *Service) keepers(ctx context.Context, tx bun.Tx, row Row) ([]uuid.UUID, error) {
 	workspace := row.Workspace
 	if row.Automation != nil {
@@ -196,8 +209,10 @@ func (s *Service) TellOfStandstill(ctx context.Context, since time.Time) error {
 		}
 		return s.notify(ctx, tx, &db.Automation{}, people, notice{
 			kind: NoticeServer, title: "The scheduler stands still",
-			body: fmt.Sprintf("It has not completed a pass since %s, so nothing that is due starts. The server’s log says why.", since.UTC().Format("2 January 15:04:05 MST")),
-			key:  fmt.Sprintf("standstill %d", since.Unix()),
+			body: fmt.Sprintf(
+				"It has not completed a pass since %s, so nothing that is due starts. The server’s log says why.",
+				since.UTC().Format("2 January 15:04:05 MST")),
+			key: fmt.Sprintf("standstill %d", since.Unix()),
 		})
 	})
 	return wrap(err, "tell that the scheduler stands still")

@@ -28,11 +28,14 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 	weak := k.role(k.person("Lee", account.RoleMember), account.ManageBots, account.ManageWorkflows, account.Manage)
 	gone := k.person("Ann", account.RoleMember)
 	lines := func(action, reason string) (n int) {
-		check(t, k.DB.NewRaw("SELECT count(*) FROM audit_events WHERE action = ? AND reason LIKE ? AND subject_kind = 'automation'", action, reason).Scan(t.Context(), &n))
+		check(t, k.DB.NewRaw(
+			"SELECT count(*) FROM audit_events WHERE action = ? AND reason LIKE ? AND subject_kind = 'automation'",
+			action, reason).Scan(t.Context(), &n))
 		return n
 	}
 	notices := func(kind string, of account.Actor) (n int) {
-		check(t, k.DB.NewRaw("SELECT count(*) FROM notifications WHERE kind = ? AND user_id = ?", kind, of.ID).Scan(t.Context(), &n))
+		check(t, k.DB.NewRaw("SELECT count(*) FROM notifications WHERE kind = ? AND user_id = ?", kind, of.ID).
+			Scan(t.Context(), &n))
 		return n
 	}
 	stopping, removing := map[int]int64{}, map[int]int64{}
@@ -73,7 +76,8 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 		for _, id := range list {
 			a, err := db.AutomationByID(t.Context(), k.DB, id)
 			check(t, err)
-			if a.MayAutomate || a.Enabled || !a.NextRunAt.IsZero() || a.DisabledKind != db.ByRemoval || a.DisabledAt.IsZero() || a.Prompt == "" {
+			if a.MayAutomate || a.Enabled || !a.NextRunAt.IsZero() || a.DisabledKind != db.ByRemoval ||
+				a.DisabledAt.IsZero() || a.Prompt == "" {
 				t.Errorf("an automation without its bot is %+v", a)
 			}
 		}
@@ -83,7 +87,8 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 		t.Errorf("a change takes %v statements by how many use it, a removal %v; want the same", stopping, removing)
 	}
 	for _, kind := range []string{NoticeRights, NoticeDisabled} {
-		if of, all := notices(kind, k.jonas), notices(kind, k.mira); of != users-2 || all != 2 || notices(kind, gone) != 0 {
+		if of, all := notices(kind, k.jonas), notices(kind, k.mira); of != users-2 || all != 2 ||
+			notices(kind, gone) != 0 {
 			t.Errorf("%d notices %s went to the owner, %d to who manages all; want %d and 2", of, kind, all, users-2)
 		}
 	}
@@ -92,12 +97,15 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 func TestListsDoNotReadWhatMayBeMegabytes(t *testing.T) {
 	k := setup(t)
 	steps := []StepInput{{Kind: "message", Text: strings.Repeat("x", maxStepText)}, {Kind: "message", Text: "Look."}}
-	wf, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Long", Steps: steps, Parameters: []ParameterInput{{Alias: "what", Type: "text"}}})
+	wf, err := k.CreateWorkflow(t.Context(), k.mira,
+		WorkflowInput{Name: "Long", Steps: steps, Parameters: []ParameterInput{{Alias: "what", Type: "text"}}})
 	check(t, err)
 	workflows, err := k.Workflows(t.Context(), k.mira)
 	check(t, err)
-	if len(workflows) != 1 || workflows[0].Steps != nil || workflows[0].Parameters != nil || workflows[0].StepCount != 2 {
-		t.Errorf("the list of workflows has %d steps and %d parameters of %d workflows", len(workflows[0].Steps), len(workflows[0].Parameters), len(workflows))
+	if len(workflows) != 1 || workflows[0].Steps != nil || workflows[0].Parameters != nil ||
+		workflows[0].StepCount != 2 {
+		t.Errorf("the list of workflows has %d steps and %d parameters of %d workflows", len(workflows[0].Steps),
+			len(workflows[0].Parameters), len(workflows))
 	}
 	_, err = k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
 		Name: "Reviewer", Instructions: strings.Repeat("x", maxInstructions), Enabled: true,
@@ -109,16 +117,20 @@ func TestListsDoNotReadWhatMayBeMegabytes(t *testing.T) {
 		t.Errorf("the list of %d bots has their instructions", len(bots))
 	}
 	a := k.create(func(in *Input) {
-		in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "", map[string]string{"what": strings.Repeat("x", maxValue)}
+		in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "",
+			map[string]string{"what": strings.Repeat("x", maxValue)}
 	})
 	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	runs, err := k.Executions(t.Context(), k.jonas, db.ExecutionFilter{Limit: 10})
 	check(t, err)
-	if len(runs) != 1 || runs[0].Parameters != nil || runs[0].Snapshot.Steps != nil || runs[0].Snapshot.Parameters != nil || runs[0].Snapshot.WorkflowName != "Long" {
-		t.Errorf("the history has %d runs with %d values and %d steps", len(runs), len(runs[0].Parameters), len(runs[0].Snapshot.Steps))
+	if len(runs) != 1 || runs[0].Parameters != nil || runs[0].Snapshot.Steps != nil ||
+		runs[0].Snapshot.Parameters != nil || runs[0].Snapshot.WorkflowName != "Long" {
+		t.Errorf("the history has %d runs with %d values and %d steps", len(runs), len(runs[0].Parameters),
+			len(runs[0].Snapshot.Steps))
 	}
-	if e, err := k.Execution(t.Context(), k.jonas, run.Execution.ID); err != nil || len(e.Snapshot.Steps) != 2 || len(e.Parameters) == 0 {
+	if e, err := k.Execution(t.Context(), k.jonas, run.Execution.ID); err != nil || len(e.Snapshot.Steps) != 2 ||
+		len(e.Parameters) == 0 {
 		t.Errorf("one run alone has %d steps, %v", len(e.Snapshot.Steps), err)
 	}
 }
@@ -146,13 +158,17 @@ func TestWhatIsTypedIsBoundedInNumberToo(t *testing.T) {
 		fmt.Fprintf(&keys, "KEY_%d ", i)
 		fmt.Fprintf(&lines, ".config/%d\n", i)
 	}
-	_, err = k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{Name: "Many", GitURL: "https://git.example.com/a/b.git", Variables: variables})
+	_, err = k.CreateWorkspace(t.Context(), k.mira,
+		WorkspaceInput{Name: "Many", GitURL: "https://git.example.com/a/b.git", Variables: variables})
 	wantInvalid(t, err, fmt.Sprintf("variables.%d", mostVariables))
-	_, err = k.AddProvider(t.Context(), k.mira, OwnProviderInput{Name: "Many", Command: "agent", Keys: keys.String(), State: lines.String()})
+	_, err = k.AddProvider(t.Context(), k.mira, OwnProviderInput{
+		Name: "Many", Command: "agent", Keys: keys.String(), State: lines.String(),
+	})
 	wantInvalid(t, err, "keys")
 	wantInvalid(t, err, "state")
 
-	steps := slices.Repeat([]StepInput{{Kind: "message", Text: strings.Repeat(":\n", maxStepText/2)}}, maxScriptBytes/maxStepText+1)
+	steps := slices.Repeat([]StepInput{{Kind: "message", Text: strings.Repeat(":\n", maxStepText/2)}},
+		maxScriptBytes/maxStepText+1)
 	wf, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Long", Steps: steps})
 	check(t, err)
 	in.ExecutionType, in.Workflow, in.Prompt, in.Provider = "workflow", wf.ID.String(), "", "shell"

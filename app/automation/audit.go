@@ -14,14 +14,16 @@ import (
 )
 
 // audit records what was done to an automation. A zero actor is Carillon itself.
-func (s *Service) audit(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, a *db.Automation, reason string) error {
+func (s *Service) audit(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, a *db.Automation,
+	reason string) error {
 	return db.AddAudit(ctx, q, s.auditLine(actor, action, a, reason))
 }
 
 // auditLine is the line of audit.
 func (s *Service) auditLine(actor uuid.UUID, action string, a *db.Automation, reason string) db.AuditEvent {
 	event := db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID,
+		SubjectName: a.Name,
 		WorkspaceID: a.WorkspaceID, Reason: reason,
 	}
 	switch action {
@@ -36,7 +38,8 @@ func (s *Service) auditLine(actor uuid.UUID, action string, a *db.Automation, re
 }
 
 // auditChange records an edit with what was there before.
-func (s *Service) auditChange(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, before, a *db.Automation) error {
+func (s *Service) auditChange(ctx context.Context, q bun.IDB, actor uuid.UUID, action string, before,
+	a *db.Automation) error {
 	return db.AddAudit(ctx, q, s.changeLine(actor, action, before, a))
 }
 
@@ -46,7 +49,8 @@ func (s *Service) changeLine(actor uuid.UUID, action string, before, a *db.Autom
 	maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
 	maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
 	return db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID,
+		SubjectName: a.Name,
 		WorkspaceID: a.WorkspaceID, Before: was, After: is,
 	}
 }

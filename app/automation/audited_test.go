@@ -14,7 +14,8 @@ import (
 func TestTheAuditLogHasEveryFieldOfAnAutomation(t *testing.T) {
 	t.Parallel()
 	lives := []string{ // how it fares, which nobody edits
-		"ID", "Iterations", "NextRunAt", "ScheduledSince", "DisabledKind", "DisabledReason", "DisabledAt", "FailureStreak", "SkipID", "Version", "CreatedAt", "UpdatedAt",
+		"ID", "Iterations", "NextRunAt", "ScheduledSince", "DisabledKind", "DisabledReason", "DisabledAt",
+		"FailureStreak", "SkipID", "Version", "CreatedAt", "UpdatedAt",
 		"BaseModel", "Workspace", "Creator",
 	}
 	blank := fmt.Sprint(described(&db.Automation{}))
@@ -64,7 +65,10 @@ func setSome(v reflect.Value) {
 func TestTheAuditLogShowsThatTheDefaultOfASecretChanged(t *testing.T) {
 	t.Parallel()
 	of := func(sealed string) string {
-		return fmt.Sprint(describedWorkflow(&db.Workflow{Parameters: []db.Parameter{{Alias: "token", Type: db.SecretParameter, Default: sealed}}}))
+		return fmt.Sprint(
+			describedWorkflow(&db.Workflow{Parameters: []db.Parameter{{
+				Alias: "token", Type: db.SecretParameter, Default: sealed,
+			}}}))
 	}
 	if of("one") == of("other") || of("") == of("one") {
 		t.Error("a change of the default is not in the audit log")

@@ -13,8 +13,8 @@ import (
 	"carillon/db"
 )
 
-// coversOwner reports whether the actor may do all that the owner of an automation may do. A session is asked for what a session
-// may do at most, by everybody who had a word in it.
+// coversOwner reports whether the actor may do all that the owner of an automation may do. A session is asked for what
+// a session may do at most, by everybody who had a word in it.
 func coversOwner(actor account.Actor, owner *db.User) bool {
 	if actor.Session != uuid.Nil {
 		return actor.CoversInSession(owner.Permissions)
@@ -22,9 +22,9 @@ func coversOwner(actor account.Actor, owner *db.User) bool {
 	return actor.Covers(owner.Permissions)
 }
 
-// keepAutomating decides whether the sessions of an automation that is saved may manage automations. Who may not do all that its
-// owner may do cannot allow it, which is fault.Invalid; and where they change what was allowed before, it is switched off, and the
-// owner told. A program with a token that holds less than the person is among those.
+// keepAutomating decides whether the sessions of an automation that is saved may manage automations. Who may not do all
+// that its owner may do cannot allow it, which is fault.Invalid; and where they change what was allowed before, it is
+// switched off, and the owner told. A program with a token that holds less than the person is among those.
 func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, before, a *db.Automation) error {
 	if !a.MayAutomate {
 		return nil
@@ -35,7 +35,8 @@ func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.A
 	}
 	if !before.MayAutomate {
 		account.Refused(ctx, actor, "may not let sessions of somebody who may do more manage automations")
-		return fault.Invalid{"may_automate": fmt.Sprintf("Only who may do all that %s, the owner, may do can allow this.", owner.Name)}
+		return fault.Invalid{"may_automate": fmt.Sprintf(
+			"Only who may do all that %s, the owner, may do can allow this.", owner.Name)}
 	}
 	a.MayAutomate = false
 	return s.tell(ctx, tx, a, stoppedAutomating(actor, a, "this automation"))
@@ -45,7 +46,8 @@ func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.A
 const atOnce = 500
 
 // stopAutomating is keepAutomating for the automations that use what the actor has changed, such as a bot.
-func (s *Service) stopAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation, what string) error {
+func (s *Service) stopAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
+	what string) error {
 	for part := range slices.Chunk(list, atOnce) {
 		if err := s.stopAutomatingOf(ctx, tx, actor, part, what); err != nil {
 			return err
@@ -54,7 +56,8 @@ func (s *Service) stopAutomating(ctx context.Context, tx bun.Tx, actor account.A
 	return nil
 }
 
-func (s *Service) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation, what string) error {
+func (s *Service) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
+	what string) error {
 	people := make([]uuid.UUID, len(list))
 	for i := range list {
 		people[i] = list[i].CreatorID
@@ -103,7 +106,9 @@ func idsOf(list []*db.Automation) []uuid.UUID {
 func stoppedAutomating(actor account.Actor, a *db.Automation, what string) notice {
 	return notice{
 		kind: NoticeRights, title: a.Name + " manages no automations any more", key: "rights " + db.NewID().String(),
-		body: fmt.Sprintf("%s, who may do less than its owner, changed %s. So its sessions may not manage automations until that is allowed again. "+
-			"Look at what it runs first.", actor.Name, what),
+		body: fmt.Sprintf(
+			"%s, who may do less than its owner, changed %s. So its sessions may not manage automations until that "+
+				"is allowed again. "+
+				"Look at what it runs first.", actor.Name, what),
 	}
 }

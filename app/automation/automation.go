@@ -31,17 +31,19 @@ type Service struct {
 	ProvidersChanged func(ctx context.Context) error
 	// Probe looks at a Git repository: its default branch, or what is wrong by the names of WorkspaceInput's fields.
 	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
-	// LocalRepositories are folders below which whoever manages workspaces may name a repository; elsewhere administrators alone.
+	// LocalRepositories are folders below which whoever manages workspaces may name a repository; elsewhere
+	// administrators alone.
 	LocalRepositories []string
 	// Sandboxed reports whether a new workspace begins with a sandbox for its agents; nil: it begins without.
 	Sandboxed func(ctx context.Context) bool
-	// Conceals tells why no sandbox shows a path of this machine; empty: one may. Other machines decide by themselves. nil: all
-	// may be shown.
+	// Conceals tells why no sandbox shows a path of this machine; empty: one may. Other machines decide by themselves.
+	// nil: all may be shown.
 	Conceals func(path string) string
 
-	looks        looks         // for due automations
-	scripts      scriptNames   // the parameters of scripts
-	lockPatience time.Duration // bounds how long StartDue waits for what another transaction holds; 0 is startLockPatience
+	looks   looks       // for due automations
+	scripts scriptNames // the parameters of scripts
+	// bounds how long StartDue waits for what another transaction holds; 0 is startLockPatience
+	lockPatience time.Duration
 }
 
 // Provider is what the rules need to know of a way to run an agent.
@@ -63,7 +65,8 @@ type Trigger struct {
 	Fingerprint string       // by webhook: of the token used
 	// Parameters are the values given with the call. They go over the automation's stored ones.
 	Parameters map[string]string
-	// Kept says that Parameters are those of an earlier run, with secrets in their stored form. Nobody else may give that form.
+	// Kept says that Parameters are those of an earlier run, with secrets in their stored form. Nobody else may give
+	// that form.
 	Kept bool
 	// Outside are the names of those of Parameters that a webhook call brought, of a trigger that is not one itself.
 	Outside []string
@@ -86,8 +89,8 @@ type Busy struct {
 	Automation string // its name
 	Execution  uuid.UUID
 	Session    uuid.UUID
-	// AtWork and Most are how many runs are in flight, and how many may be, of one that allows parallel sessions up to a limit;
-	// else 0.
+	// AtWork and Most are how many runs are in flight, and how many may be, of one that allows parallel sessions up to
+	// a limit; else 0.
 	AtWork, Most int
 }
 
@@ -112,8 +115,8 @@ type Unable struct {
 
 func (u *Unable) Error() string { return u.Reason }
 
-// MissingParameter says that a required workflow parameter has no value, or that one has a value that is not of its type.
-// Nothing was recorded.
+// MissingParameter says that a required workflow parameter has no value, or that one has a value that is not of its
+// type. Nothing was recorded.
 type MissingParameter struct {
 	Name  string
 	Wrong string // what is wrong with the value, as a sentence's end; empty: there is none
@@ -126,8 +129,8 @@ func (m *MissingParameter) Error() string {
 	return "missing parameter: " + m.Name
 }
 
-// ErrTooLarge says that a prompt is over MaxPrompt once its placeholders are filled, or, as a *TooLong, that a value does not fit
-// into a variable of a script.
+// ErrTooLarge says that a prompt is over MaxPrompt once its placeholders are filled, or, as a *TooLong, that a value
+// does not fit into a variable of a script.
 var ErrTooLarge = errors.New("the prompt with its values filled in is over 256 KiB")
 
 // TooLong is an ErrTooLarge for a value that a script uses.
@@ -137,7 +140,9 @@ type TooLong struct {
 }
 
 func (t *TooLong) Error() string {
-	return fmt.Sprintf("the value of %s is too long for a variable of the script (%d bytes): the script can read it from the JSON file $PARAMS_FILE", t.Name, t.Bytes)
+	return fmt.Sprintf(
+		"the value of %s is too long for a variable of the script (%d bytes): the script can read it from the JSON "+
+			"file $PARAMS_FILE", t.Name, t.Bytes)
 }
 
 // Is reports that a TooLong is an ErrTooLarge.

@@ -18,8 +18,8 @@ import (
 	"carillon/db"
 )
 
-// BotInput is a bot as somebody wants it. Workspace is an id. An entry of AllowedTools may have several names, one a line
-// or with commas between them. The keys of fault.Invalid are the names in forms.
+// BotInput is a bot as somebody wants it. Workspace is an id. An entry of AllowedTools may have several names, one a
+// line or with commas between them. The keys of fault.Invalid are the names in forms.
 type BotInput struct {
 	spec.Bot
 	Version int64 // of what the person started from
@@ -101,8 +101,8 @@ func (s *Service) createBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	return b, s.auditBot(ctx, tx, actor, "bot.create", nil, b)
 }
 
-// UpdateBot changes a bot. Runs that have started keep what they started with. It returns fault.ErrStale when someone else
-// saved it since the actor opened it, and the errors of CreateBot.
+// UpdateBot changes a bot. Runs that have started keep what they started with. It returns fault.ErrStale when someone
+// else saved it since the actor opened it, and the errors of CreateBot.
 func (s *Service) UpdateBot(ctx context.Context, actor account.Actor, id uuid.UUID, in BotInput) (*db.Bot, error) {
 	if _, err := s.manageableBot(ctx, actor, id); err != nil {
 		return nil, err
@@ -116,7 +116,8 @@ func (s *Service) UpdateBot(ctx context.Context, actor account.Actor, id uuid.UU
 }
 
 // updateBot is UpdateBot within a transaction.
-func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in BotInput) (*db.Bot, error) {
+func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
+	in BotInput) (*db.Bot, error) {
 	automating, err := db.LockAutomating(ctx, tx, "bot_id", id)
 	if err != nil {
 		return nil, err
@@ -176,8 +177,9 @@ func (s *Service) manageableBot(ctx context.Context, actor account.Actor, id uui
 	return b, nil
 }
 
-// RemoveBot deletes a bot. Specification: Recurring and Loop automations "are auto-disabled ... when the linked Bot or Workflow
-// is removed", One-Time ones too, at once and with a notice; Manual and HTTP Trigger stay, and their runs fail saying so.
+// RemoveBot deletes a bot. Specification: Recurring and Loop automations "are auto-disabled ... when the linked Bot or
+// Workflow is removed", One-Time ones too, at once and with a notice; Manual and HTTP Trigger stay, and their runs fail
+// saying so.
 func (s *Service) RemoveBot(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	if _, err := s.manageableBot(ctx, actor, id); err != nil {
 		return err
@@ -205,7 +207,8 @@ func (s *Service) removeBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	if err := s.mayChangeBot(ctx, tx, actor, b, uuid.Nil); err != nil {
 		return err
 	}
-	if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its bot “%s” was removed by %s", b.Name, actor.Name)); err != nil {
+	if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its bot “%s” was removed by %s", b.Name,
+		actor.Name)); err != nil {
 		return err
 	}
 	if err := db.DeleteBot(ctx, tx, id); err != nil {
@@ -224,7 +227,8 @@ func (s *Service) disableUsers(ctx context.Context, tx bun.Tx, users []db.Automa
 			all = append(all, a)
 			if a.Scheduled() && a.Enabled {
 				a.Enabled = false
-				disabled, lines = append(disabled, a), append(lines, s.auditLine(uuid.Nil, "automation.disable", a, reason))
+				disabled, lines = append(disabled, a), append(lines, s.auditLine(uuid.Nil, "automation.disable", a,
+					reason))
 			}
 		}
 		if len(disabled) > 0 {
@@ -270,7 +274,8 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 	case strings.TrimSpace(b.Instructions) == "":
 		bad["instructions"] = "Write what the bot is to do and how."
 	case len(b.Instructions) > maxInstructions:
-		bad["instructions"] = fmt.Sprintf("The instructions are %d KiB long. At most 64 KiB fit.", (len(b.Instructions)+1023)>>10)
+		bad["instructions"] = fmt.Sprintf("The instructions are %d KiB long. At most 64 KiB fit.",
+			(len(b.Instructions)+1023)>>10)
 	case !utf8.ValidString(b.Instructions) || strings.ContainsRune(b.Instructions, 0):
 		bad["instructions"] = "The instructions have bytes that are not text."
 	}
@@ -311,7 +316,8 @@ func toolsTyped(texts []string) []string {
 }
 
 // auditBot records a change of a bot. Before is nil for a new one, after for one that is gone.
-func (s *Service) auditBot(ctx context.Context, q bun.IDB, actor account.Actor, action string, before, after *db.Bot) error {
+func (s *Service) auditBot(ctx context.Context, q bun.IDB, actor account.Actor, action string, before,
+	after *db.Bot) error {
 	e := db.AuditEvent{ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "bot"}
 	for _, b := range []*db.Bot{before, after} {
 		if b != nil {
@@ -337,7 +343,8 @@ func describedBot(b *db.Bot) map[string]any {
 }
 
 // applyBot takes over the bot of an automation, and with it the agent where that is not chosen or the bot decides.
-func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input, bad fault.Invalid) error {
+func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input,
+	bad fault.Invalid) error {
 	a.BotID = uuid.Nil
 	if db.SessionType(in.SessionType) != db.BotType {
 		return nil
@@ -366,8 +373,8 @@ func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, 
 	return nil
 }
 
-// agentOf is the provider and the model that a run of an automation is to have: its own, its bot's where that decides or where
-// none is chosen, else its workspace's.
+// agentOf is the provider and the model that a run of an automation is to have: its own, its bot's where that decides
+// or where none is chosen, else its workspace's.
 func agentOf(a *db.Startable) (provider, model string) {
 	provider, model = a.Provider, a.Model
 	if a.SessionType == db.BotType && a.BotID != uuid.Nil {

@@ -105,7 +105,8 @@ func TestABotThatLocksItsAgentDecidesWhateverTheAutomationSays(t *testing.T) {
 	a := k.create(ofBot(locked, func(in *Input) { in.Provider, in.Model = "agent", "large" }))
 	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
-	if run.Session.Provider != "agent" || run.Session.Model != "small" || run.Session.BotID != locked.ID || run.Session.Type != db.BotType {
+	if run.Session.Provider != "agent" || run.Session.Model != "small" || run.Session.BotID != locked.ID ||
+		run.Session.Type != db.BotType {
 		t.Errorf("the session is %+v; want the bot's agent", run.Session)
 	}
 	free := k.newBot(nil)
@@ -135,14 +136,16 @@ func TestARunKeepsTheBotAsItWas(t *testing.T) {
 	check(t, err)
 	e, err := db.ExecutionByID(t.Context(), k.DB, run.Execution.ID)
 	check(t, err)
-	if sn := e.Snapshot; sn.Instructions != "You answer in haiku." || !sn.ReadOnly || strings.Join(sn.AllowedTools, " ") != "Read Grep Glob" || sn.BotName != "Ada" {
+	if sn := e.Snapshot; sn.Instructions != "You answer in haiku." || !sn.ReadOnly ||
+		strings.Join(sn.AllowedTools, " ") != "Read Grep Glob" || sn.BotName != "Ada" {
 		t.Errorf("the run keeps %+v", sn)
 	}
 }
 
 func TestAnAutomationTakesABotOfItsOwnWorkspaceAndNoScripts(t *testing.T) {
 	k := setup(t)
-	other, err := k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{Name: "Other", GitURL: "https://example.com/other.git"})
+	other, err := k.CreateWorkspace(t.Context(), k.mira,
+		WorkspaceInput{Name: "Other", GitURL: "https://example.com/other.git"})
 	check(t, err)
 	elsewhere := k.newBot(func(in *BotInput) { in.Name, in.Workspace = "Elsewhere", other.ID.String() })
 	for want, change := range map[string]func(*Input){
@@ -163,14 +166,18 @@ func TestAnAutomationTakesABotOfItsOwnWorkspaceAndNoScripts(t *testing.T) {
 func TestRemovingABotDisablesWhatAScheduleStartsAndTellsItsCreator(t *testing.T) {
 	k := setup(t)
 	b := k.newBot(nil)
-	scheduled := []*db.Automation{k.create(ofBot(b, recurring("0 3 * * *"))), k.create(ofBot(b, loop)), k.create(ofBot(b, oneTime("2026-06-02T09:00")))}
+	scheduled := []*db.Automation{k.create(ofBot(b, recurring("0 3 * * *"))), k.create(ofBot(b, loop)),
+		k.create(ofBot(b, oneTime("2026-06-02T09:00")))}
 	manual := k.create(ofBot(b, nil))
 	hook := k.create(ofBot(b, func(in *Input) { in.Trigger = "http" }))
 	check(t, k.RemoveBot(t.Context(), k.mira, b.ID))
 	for _, a := range scheduled {
 		got := k.reload(a)
-		if got.Enabled || got.DisabledKind != db.ByRemoval || !strings.Contains(got.DisabledReason, "“Ada” was removed by Mira") || !got.NextRunAt.IsZero() || got.BotID != uuid.Nil {
-			t.Errorf("%s is %v %s “%s”; want it disabled for the removal", got.Trigger, got.Enabled, got.DisabledKind, got.DisabledReason)
+		if got.Enabled || got.DisabledKind != db.ByRemoval ||
+			!strings.Contains(got.DisabledReason, "“Ada” was removed by Mira") || !got.NextRunAt.IsZero() ||
+			got.BotID != uuid.Nil {
+			t.Errorf("%s is %v %s “%s”; want it disabled for the removal", got.Trigger, got.Enabled, got.DisabledKind,
+				got.DisabledReason)
 		}
 		if err := k.SetEnabled(t.Context(), k.jonas, a.ID, true); err == nil {
 			t.Error("it can be switched on without a bot")

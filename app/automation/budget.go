@@ -38,7 +38,8 @@ func applyBudget(a *db.Automation, in spec.Budget, p Provider, bad fault.Invalid
 			bad[field+"money"] = "Write at least 0.000001, or nothing for no limit."
 		}
 		if l.Money > 0 && (p.Script || p.Unpriced) {
-			bad[field+"money"] = p.Name + " does not tell what it costs, so money cannot be limited. Limit " + instead(p) + " instead."
+			bad[field+"money"] = p.Name + " does not tell what it costs, so money cannot be limited. Limit " +
+				instead(p) + " instead."
 		}
 		if l.Tokens > 0 && p.Script {
 			bad[field+"tokens"] = p.Name + " uses no tokens. Limit minutes instead."
@@ -75,7 +76,8 @@ func micros(usd float64) int64 { return int64(math.Round(usd * microsPerDollar))
 
 func dollars(micros int64) float64 { return float64(micros) / microsPerDollar }
 
-// raised is a limit of money made half as large again, rounded up to what a person reads of it. It is above what it was.
+// raised is a limit of money made half as large again, rounded up to what a person reads of it. It is above what it
+// was.
 func raised(usd float64) float64 {
 	m, step := micros(usd), int64(1)
 	switch { // as Amount shows it
@@ -147,8 +149,8 @@ func gauges(period string, l db.Limits, used db.Spent) []Gauge {
 	return list
 }
 
-// period is the day and the month of an automation at an instant: in its own time zone, else in UTC. A run counts for the
-// day on which it was asked for.
+// period is the day and the month of an automation at an instant: in its own time zone, else in UTC. A run counts for
+// the day on which it was asked for.
 func period(a *db.Automation, now time.Time) db.Period {
 	zone := time.UTC
 	if z, err := cron.Zone(a.TimeZone); err == nil && a.TimeZone != "" {
@@ -156,7 +158,8 @@ func period(a *db.Automation, now time.Time) db.Period {
 	}
 	t := now.In(zone)
 	return db.Period{
-		Automation: a.ID, Day: cron.Midnight(t.Year(), t.Month(), t.Day(), zone), Month: cron.Midnight(t.Year(), t.Month(), 1, zone),
+		Automation: a.ID, Day: cron.Midnight(t.Year(), t.Month(), t.Day(), zone),
+		Month: cron.Midnight(t.Year(), t.Month(), 1, zone),
 	}
 }
 
@@ -205,7 +208,8 @@ func usedUp(a *db.Startable, now time.Time) (g Gauge, until time.Time, ok bool) 
 		return Gauge{}, time.Time{}, false
 	}
 	p := period(&a.Automation, now)
-	for _, g := range append(gauges("month", a.Budget.Month, a.Spending.Month), gauges("day", a.Budget.Day, a.Spending.Day)...) {
+	for _, g := range append(gauges("month", a.Budget.Month, a.Spending.Month),
+		gauges("day", a.Budget.Day, a.Spending.Day)...) {
 		if g.Part() >= 1 {
 			return g, resets(p, g.Period), true
 		}
@@ -215,8 +219,8 @@ func usedUp(a *db.Startable, now time.Time) (g Gauge, until time.Time, ok bool) 
 
 func (g Gauge) usedUp() string { return "its budget of " + g.String() + " is used up" }
 
-// skipForBudget records a due time at which the budget is used up. Due times that follow are counted in the same row. What is
-// tried again at its own pace waits until the budget is full again.
+// skipForBudget records a due time at which the budget is used up. Due times that follow are counted in the same row.
+// What is tried again at its own pace waits until the budget is full again.
 func (s *Service) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unable *Unable, now time.Time) error {
 	a := f.a
 	next := f.next
@@ -248,7 +252,8 @@ func (s *Service) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unabl
 		}
 		return s.tell(ctx, tx, &a.Automation, notice{
 			kind: NoticeMissed, title: a.Name + " was missed", execution: e.ID, key: "missed " + e.ID.String(),
-			body: form.Capitalize(unable.Reason) + ", so it did not run. Raise the budget and set a new time to run it.",
+			body: form.Capitalize(unable.Reason) +
+				", so it did not run. Raise the budget and set a new time to run it.",
 		})
 	}
 	return db.AdvanceAutomations(ctx, tx, []db.Advance{advance})
@@ -263,9 +268,9 @@ type Allowance struct {
 	MostUSD *float64
 }
 
-// Allowance says what a run may still use by the budget that its automation has now, and tells people once of each limit
-// that is used up to 80 % or wholly. next says that a message is about to be sent: a run that has sent as many as it may is
-// worth telling of only when it would send another.
+// Allowance says what a run may still use by the budget that its automation has now, and tells people once of each
+// limit that is used up to 80 % or wholly. next says that a message is about to be sent: a run that has sent as many as
+// it may is worth telling of only when it would send another.
 func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool) (Allowance, error) {
 	var allowance Allowance
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -294,7 +299,8 @@ func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool)
 				if g.Part() < warnAt {
 					aim *= warnAt
 				}
-				// At least as long as a rounded-off instant, at most what other runs of the automation may use meanwhile.
+				// At least as long as a rounded-off instant, at most what other runs of the automation may use
+				// meanwhile.
 				look := min(max(time.Duration((aim-g.Used)*float64(time.Minute)), 20*time.Millisecond), time.Minute)
 				if allowance.Look == 0 || look < allowance.Look {
 					allowance.Look = look
@@ -344,7 +350,9 @@ func (s *Service) tellOfBudget(ctx context.Context, tx bun.Tx, e *db.Execution, 
 		return nil
 	}
 	a, p := e.Automation, period(e.Automation, s.Now())
-	since := map[string]string{"run": e.ID.String(), "day": p.Day.Format(time.DateOnly), "month": p.Month.Format("2006-01")}[g.Period]
+	since := map[string]string{
+		"run": e.ID.String(), "day": p.Day.Format(time.DateOnly), "month": p.Month.Format("2006-01"),
+	}[g.Period]
 	n := notice{kind: NoticeBudget, execution: e.ID, session: e.SessionID}
 	reached := "80"
 	n.title = fmt.Sprintf("%s has used %.0f %% of its budget", a.Name, 100*g.Part())
@@ -352,9 +360,12 @@ func (s *Service) tellOfBudget(ctx context.Context, tx bun.Tx, e *db.Execution, 
 	if g.Part() >= 1 {
 		reached = "100"
 		n.title = a.Name + " has used up its budget"
-		n.body = fmt.Sprintf("%s of %s are used. Messages that would follow are not sent, and no run starts until the budget is raised or its time is over.", Amount(g.Measure, g.Used), g)
+		n.body = fmt.Sprintf(
+			"%s of %s are used. Messages that would follow are not sent, and no run starts until the budget is "+
+				"raised or its time is over.", Amount(g.Measure, g.Used), g)
 		if g.Period == "run" {
-			n.body = fmt.Sprintf("%s of %s are used. The run sends no further messages. The next run begins anew.", Amount(g.Measure, g.Used), g)
+			n.body = fmt.Sprintf("%s of %s are used. The run sends no further messages. The next run begins anew.",
+				Amount(g.Measure, g.Used), g)
 		}
 	}
 	n.key = fmt.Sprintf("%s%s %s %s %s %g", budgetKey, g.Key(), reached, a.ID, since, g.Limit)
@@ -373,8 +384,8 @@ func NoticeLimit(n *db.Notification) string {
 	return limit
 }
 
-// Gauges lists the limits of an automation for a day and a month with what is used of them, and those for a run with nothing
-// used.
+// Gauges lists the limits of an automation for a day and a month with what is used of them, and those for a run with
+// nothing used.
 func (s *Service) Gauges(ctx context.Context, actor account.Actor, id uuid.UUID) ([]Gauge, error) {
 	a, err := s.Automation(ctx, actor, id)
 	if err != nil {

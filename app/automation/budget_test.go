@@ -61,7 +61,8 @@ func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
 	run := k.runNow(a)
 	s := k.claim()[0]
 	k.use(run, db.TurnUsage{Counted: true, TokensIn: 1, TokensOut: 2})
-	k.use(run, db.TurnUsage{Counted: true, TokensIn: 10, TokensOut: 20}) // noted again, as after a restart, it counts once
+	// noted again, as after a restart, it counts once
+	k.use(run, db.TurnUsage{Counted: true, TokensIn: 10, TokensOut: 20})
 	check(t, k.Finish(ctx, lease(s), success))
 	_, err := k.DB.NewRaw("UPDATE turns SET finished_at = started_at + interval '90 seconds'").Exec(ctx)
 	check(t, err)
@@ -72,14 +73,17 @@ func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
 		t.Fatalf("usage has %d rows; want 4: %+v", len(list), list)
 	}
 	for _, u := range list {
-		if u.Name != names[u.By] || u.Turns != 2 || u.Counted != 2 || u.Priced != 1 || u.TokensIn != 110 || u.TokensCached != 40 || u.TokensOut != 40 || u.CostUSD != 0.25 || u.Seconds != 180 {
+		if u.Name != names[u.By] || u.Turns != 2 || u.Counted != 2 || u.Priced != 1 || u.TokensIn != 110 ||
+			u.TokensCached != 40 || u.TokensOut != 40 || u.CostUSD != 0.25 || u.Seconds != 180 {
 			t.Errorf("%s: %+v", u.By, u)
 		}
 	}
-	if list, err = k.Usage(ctx, k.person("Eve", "member"), begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1), 10); err != nil || len(list) > 1 || list[0].Turns != 0 {
+	if list, err = k.Usage(ctx, k.person("Eve", "member"), begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1),
+		10); err != nil || len(list) > 1 || list[0].Turns != 0 {
 		t.Errorf("somebody else sees %+v, %v; want nothing", list, err)
 	}
-	if list, err = k.Usage(ctx, k.jonas, begun.AddDate(0, 0, -9), begun.AddDate(0, 0, -1), 10); err != nil || len(list) > 1 || list[0].Turns != 0 {
+	if list, err = k.Usage(ctx, k.jonas, begun.AddDate(0, 0, -9), begun.AddDate(0, 0, -1), 10); err != nil ||
+		len(list) > 1 || list[0].Turns != 0 {
 		t.Errorf("the week before has %+v, %v; want nothing", list, err)
 	}
 }
@@ -159,8 +163,14 @@ func TestALoopWithoutBudgetWaitsUntilItIsFullAgainOrRaised(t *testing.T) {
 	if next := k.reload(a).NextRunAt; !next.Equal(time.Date(2026, 6, 2, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("the loop goes on at %s; want midnight", next)
 	}
-	wantErr(t, func() error { _, err := k.RaiseBudget(ctx, k.person("Eve", "member"), a.ID, "day.money"); return err }(), fault.ErrNotFound)
-	wantErr(t, func() error { _, err := k.RaiseBudget(ctx, k.jonas, a.ID, "month.money"); return err }(), fault.ErrNotFound)
+	wantErr(t, func() error {
+		_, err := k.RaiseBudget(ctx, k.person("Eve", "member"), a.ID, "day.money")
+		return err
+	}(), fault.ErrNotFound)
+	wantErr(t, func() error {
+		_, err := k.RaiseBudget(ctx, k.jonas, a.ID, "month.money")
+		return err
+	}(), fault.ErrNotFound)
 	raised, err := k.RaiseBudget(ctx, k.jonas, a.ID, "day.money")
 	check(t, err)
 	if raised != "$1.50 a day" {
@@ -193,7 +203,9 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 	in := k.input()
 	budget("month", spec.Limits{Money: 5, Tokens: 1000, Minutes: 2.5})(&in)
 	_, _, err := k.Create(t.Context(), k.jonas, in)
-	if got := wantInvalid(t, err, "budget_month_money"); got != "Codex does not tell what it costs, so money cannot be limited. Limit tokens or minutes instead." {
+	if got := wantInvalid(t, err,
+		"budget_month_money"); got != "Codex does not tell what it costs, so money cannot be limited. Limit tokens "+
+		"or minutes instead." {
 		t.Errorf("it is refused with %q", got)
 	}
 	budget("month", spec.Limits{Tokens: 1000, Minutes: 2.5})(&in)
@@ -203,8 +215,9 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 		t.Errorf("the budget is %+v; want %+v", k.reload(a).Budget, want)
 	}
 	for field, l := range map[string]spec.Limits{
-		"budget_run_turns": {Turns: -1}, "budget_run_minutes": {Minutes: math.NaN()}, "budget_run_tokens": {Tokens: 1e13},
-		"budget_run_money": {Money: math.Inf(1)},
+		"budget_run_turns": {Turns: -1}, "budget_run_minutes": {Minutes: math.NaN()},
+		"budget_run_tokens": {Tokens: 1e13},
+		"budget_run_money":  {Money: math.Inf(1)},
 	} {
 		budget("run", l)(&in)
 		_, _, err := k.Create(t.Context(), k.jonas, in)
@@ -213,7 +226,9 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 }
 
 func TestSmallAmountsOfMoneyAreNotSaidToBeNothing(t *testing.T) {
-	for n, want := range map[float64]string{0: "$0.00", 0.0005: "$0.0005", 0.05: "$0.0500", 0.1: "$0.10", 12.5: "$12.50", 1000: "$1000.00"} {
+	for n, want := range map[float64]string{
+		0: "$0.00", 0.0005: "$0.0005", 0.05: "$0.0500", 0.1: "$0.10", 12.5: "$12.50", 1000: "$1000.00",
+	} {
 		if got := Amount("money", n); got != want {
 			t.Errorf("%g is %s; want %s", n, got, want)
 		}

@@ -39,7 +39,10 @@ type BulkResult struct {
 }
 
 func (r BulkResult) String() string {
-	verb := map[BulkAction]string{BulkEnable: "Enabled", BulkDisable: "Disabled", BulkDelete: "Deleted", BulkRun: "Started", bulkTransfer: "Handed over"}[r.Action]
+	verb := map[BulkAction]string{
+		BulkEnable: "Enabled", BulkDisable: "Disabled", BulkDelete: "Deleted", BulkRun: "Started",
+		bulkTransfer: "Handed over",
+	}[r.Action]
 	text := fmt.Sprintf("%s %d", verb, r.Done)
 	var reasons []string
 	n := 0
@@ -54,9 +57,10 @@ func (r BulkResult) String() string {
 	return text + "."
 }
 
-// Bulk does one thing to several automations, each as if alone. It leaves out those of others, HTTP Triggers that cannot
-// be switched, and those that cannot start, and counts them by reason.
-func (s *Service) Bulk(ctx context.Context, actor account.Actor, action BulkAction, ids []uuid.UUID) (BulkResult, error) {
+// Bulk does one thing to several automations, each as if alone. It leaves out those of others, HTTP Triggers that
+// cannot be switched, and those that cannot start, and counts them by reason.
+func (s *Service) Bulk(ctx context.Context, actor account.Actor, action BulkAction,
+	ids []uuid.UUID) (BulkResult, error) {
 	result := BulkResult{Action: action, Skipped: map[string]int{}}
 	switch {
 	case !slices.Contains([]BulkAction{BulkEnable, BulkDisable, BulkDelete, BulkRun}, action):

@@ -14,12 +14,12 @@ import (
 	"carillon/db"
 )
 
-// ClaimTicket takes the next ticket of the queue for a session: of the open ones of its workspace the most urgent, and of
-// those the oldest; with a label, unless that is empty. However many claim at once, each ticket goes to one. It returns nil
-// when the queue is empty.
+// ClaimTicket takes the next ticket of the queue for a session: of the open ones of its workspace the most urgent, and
+// of those the oldest; with a label, unless that is empty. However many claim at once, each ticket goes to one. It
+// returns nil when the queue is empty.
 //
-// A session has one at a time: until the one it has claimed is done, canceled or open again, it gets that one again. So an
-// agent that was interrupted, or asks twice, goes on with what it has, and takes nothing away from others.
+// A session has one at a time: until the one it has claimed is done, canceled or open again, it gets that one again. So
+// an agent that was interrupted, or asks twice, goes on with what it has, and takes nothing away from others.
 func (s *Service) ClaimTicket(ctx context.Context, actor account.Actor, label string) (*db.Ticket, error) {
 	if actor.Session == uuid.Nil {
 		return nil, fault.ErrForbidden
@@ -30,7 +30,8 @@ func (s *Service) ClaimTicket(ctx context.Context, actor account.Actor, label st
 	label = strings.TrimSpace(label)
 	var id uuid.UUID
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		// Under the lock, so that a session that ends meanwhile takes no ticket with it, and one that asks twice at once gets one.
+		// Under the lock, so that a session that ends meanwhile takes no ticket with it, and one that asks twice at
+		// once gets one.
 		session, err := db.LockSession(ctx, tx, actor.Session)
 		if err != nil {
 			return err
@@ -62,8 +63,8 @@ func (s *Service) ClaimTicket(ctx context.Context, actor account.Actor, label st
 	return s.Ticket(ctx, actor, id)
 }
 
-// releaseTicket puts the ticket that a session has claimed back into the queue: its run did not succeed, and others are to
-// get it. What a person wants to hold back is closed by a person.
+// releaseTicket puts the ticket that a session has claimed back into the queue: its run did not succeed, and others are
+// to get it. What a person wants to hold back is closed by a person.
 func (s *Service) releaseTicket(ctx context.Context, tx bun.Tx, session *db.Session, reason string) error {
 	t, err := db.ClaimedTicket(ctx, tx, session.ID)
 	if err != nil || t == nil {
@@ -132,13 +133,15 @@ func (s *Service) UnlinkTicket(ctx context.Context, actor account.Actor, ticket,
 	})
 }
 
-// auditTicket records what was done to a ticket. Without before it is all of it, else what changed; nothing changed is not
-// recorded.
-func (s *Service) auditTicket(ctx context.Context, q bun.IDB, actor account.Actor, action string, t, before *db.Ticket) error {
+// auditTicket records what was done to a ticket. Without before it is all of it, else what changed; nothing changed is
+// not recorded.
+func (s *Service) auditTicket(ctx context.Context, q bun.IDB, actor account.Actor, action string, t,
+	before *db.Ticket) error {
 	return s.writeTicketAudit(ctx, q, actor.ID, actor.Session, action, t, before, "")
 }
 
-func (s *Service) writeTicketAudit(ctx context.Context, q bun.IDB, actor, session uuid.UUID, action string, t, before *db.Ticket, reason string) error {
+func (s *Service) writeTicketAudit(ctx context.Context, q bun.IDB, actor, session uuid.UUID, action string, t,
+	before *db.Ticket, reason string) error {
 	var was map[string]any
 	is := describedTicket(t)
 	if before != nil {
@@ -154,13 +157,17 @@ func (s *Service) writeTicketAudit(ctx context.Context, q bun.IDB, actor, sessio
 	}
 	return db.AddAudit(ctx, q, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "ticket", SubjectID: t.ID,
-		SubjectName: fmt.Sprintf("#%d %s", t.Number, t.Title), WorkspaceID: t.WorkspaceID, Reason: reason, Before: was, After: is,
+		SubjectName: fmt.Sprintf("#%d %s", t.Number, t.Title), WorkspaceID: t.WorkspaceID, Reason: reason, Before: was,
+		After: is,
 	})
 }
 
 // describedTicket is what the audit log keeps of a ticket.
 func describedTicket(t *db.Ticket) map[string]any {
-	m := map[string]any{"title": t.Title, "body": t.Body, "priority": PriorityWord(t.Priority), "status": string(t.Status), "assignee_id": "", "labels": strings.Join(t.Labels, ", ")}
+	m := map[string]any{
+		"title": t.Title, "body": t.Body, "priority": PriorityWord(t.Priority), "status": string(t.Status),
+		"assignee_id": "", "labels": strings.Join(t.Labels, ", "),
+	}
 	if t.AssigneeID != uuid.Nil {
 		m["assignee_id"] = t.AssigneeID.String()
 	}

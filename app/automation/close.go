@@ -34,8 +34,10 @@ func after(e *db.Execution, o Outcome) db.SessionStatus {
 
 // leave ends a worker's hold on a session. One that stays open goes back to the queue when a person's message
 // arrived in the meantime.
-func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, by uuid.UUID, now time.Time) error {
-	if session.Status == db.SessionInProgress || session.Status == db.SessionQueued { // a person's closing it later is not its work
+func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, by uuid.UUID,
+	now time.Time) error {
+	if session.Status == db.SessionInProgress || session.Status == db.SessionQueued {
+		// a person's closing it later is not its work
 		session.EndedAt = now
 	}
 	session.Status, session.ClosedBy = status, by
@@ -50,7 +52,8 @@ func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, sta
 		if err != nil {
 			return err
 		}
-		if !pending && status == db.SessionWaiting { // a pull request may have come to its end while the agent was at work
+		if !pending && status == db.SessionWaiting {
+			// a pull request may have come to its end while the agent was at work
 			if session.Status, err = s.settled(ctx, tx, session, now); err != nil {
 				return err
 			}

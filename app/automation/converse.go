@@ -15,7 +15,8 @@ import (
 // InterruptTurn ends what an agent is doing and keeps its session open; what was written to it meanwhile comes next. A
 // session that is not at work is left as it is.
 func (s *Service) InterruptTurn(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		now time.Time) error {
 		if session.Status != db.SessionInProgress {
 			return nil
 		}
@@ -30,7 +31,8 @@ func (s *Service) InterruptTurn(ctx context.Context, actor account.Actor, id uui
 // ResetContext lets the next turn of a session begin a new conversation: the agent forgets what was said, and keeps the
 // worktree. A turn at work goes on with what it knows.
 func (s *Service) ResetContext(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, _ time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		_ time.Time) error {
 		if p, ok := s.provider(session.Provider); ok && p.Script {
 			return fault.Invalid{"message": "A script has no conversation to forget."}
 		}
@@ -41,7 +43,8 @@ func (s *Service) ResetContext(ctx context.Context, actor account.Actor, id uuid
 
 // Withdraw takes back a message that the agent of a session has not begun with. One that it has is left as it is.
 func (s *Service) Withdraw(ctx context.Context, actor account.Actor, id, turn uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		now time.Time) error {
 		taken, err := db.WithdrawTurn(ctx, tx, id, turn, "taken back by "+actor.Name, now)
 		if err != nil || !taken || session.Status != db.SessionQueued {
 			return err

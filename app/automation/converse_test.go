@@ -81,7 +81,8 @@ func TestInterruptEndsTheTurnAndKeepsTheSessionOpen(t *testing.T) {
 	}
 	got := k.session(s.ID)
 	if got.Status != db.SessionWaiting || !got.InterruptAt.IsZero() {
-		t.Errorf("the session is %s, asked to interrupt at %s; want waiting, and nothing asked", got.Status, got.InterruptAt)
+		t.Errorf("the session is %s, asked to interrupt at %s; want waiting, and nothing asked", got.Status,
+			got.InterruptAt)
 	}
 	check(t, k.Reply(ctx, k.jonas, s.ID, "go on differently"))
 	if n := len(k.claim()); n != 1 {

@@ -19,7 +19,8 @@ func sameNumber(a, b string) bool {
 	return ok && x == y
 }
 
-// decimal is a number without what can be written in several ways: digits × 10^exponent, digits without zeros at either end.
+// decimal is a number without what can be written in several ways: digits × 10^exponent, digits without zeros at either
+// end.
 type decimal struct {
 	negative bool
 	digits   string // empty: zero

@@ -13,7 +13,8 @@ import (
 )
 
 // Deliveries lists the calls of an HTTP Trigger, for whoever may manage it: they hold what its senders sent.
-func (s *Service) Deliveries(ctx context.Context, actor account.Actor, id uuid.UUID, f db.DeliveryFilter) ([]db.Delivery, error) {
+func (s *Service) Deliveries(ctx context.Context, actor account.Actor, id uuid.UUID,
+	f db.DeliveryFilter) ([]db.Delivery, error) {
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return nil, err
 	}
@@ -32,7 +33,8 @@ func (s *Service) Delivery(ctx context.Context, actor account.Actor, id, deliver
 	return d, err
 }
 
-// input reads again what a delivery brought. It returns fault.Invalid for one that was not kept whole, or cannot be read.
+// input reads again what a delivery brought. It returns fault.Invalid for one that was not kept whole, or cannot be
+// read.
 func (s *Service) input(d *db.Delivery) (parameters map[string]string, payload string, err error) {
 	if !d.Whole() {
 		kept := fmt.Sprintf("Only the first %d KiB of this call were kept", keepBody>>10)
@@ -43,7 +45,9 @@ func (s *Service) input(d *db.Delivery) (parameters map[string]string, payload s
 	}
 	call, ok := s.call(d)
 	if !ok {
-		return nil, "", fault.Invalid{"delivery": "The secrets of this call cannot be read with this server's secret, so it cannot be sent again."}
+		return nil, "",
+			fault.Invalid{"delivery": "The secrets of this call cannot be read with this server's secret, so it " +
+				"cannot be sent again."}
 	}
 	parameters, payload, problem := readParameters(call)
 	if problem != "" {
@@ -55,8 +59,8 @@ func (s *Service) input(d *db.Delivery) (parameters map[string]string, payload s
 	return parameters, payload, nil
 }
 
-// Replay starts a run with what a call brought, as the automation is now. Signature and filter are not asked again: a person
-// decides. It returns the errors of RunNow, and fault.Invalid for a call that was not kept whole.
+// Replay starts a run with what a call brought, as the automation is now. Signature and filter are not asked again: a
+// person decides. It returns the errors of RunNow, and fault.Invalid for a call that was not kept whole.
 func (s *Service) Replay(ctx context.Context, actor account.Actor, id, delivery uuid.UUID) (*Run, error) {
 	d, err := s.Delivery(ctx, actor, id, delivery)
 	if err != nil {
@@ -69,9 +73,10 @@ func (s *Service) Replay(ctx context.Context, actor account.Actor, id, delivery 
 	return s.again(ctx, actor, id, Trigger{Parameters: parameters, Outside: names(parameters), Payload: payload})
 }
 
-// RunAgain starts a run with the input of an earlier one, as the automation is now. It returns the errors of RunNow, and
-// whether the automation was edited since.
-func (s *Service) RunAgain(ctx context.Context, actor account.Actor, execution uuid.UUID) (run *Run, edited bool, err error) {
+// RunAgain starts a run with the input of an earlier one, as the automation is now. It returns the errors of RunNow,
+// and whether the automation was edited since.
+func (s *Service) RunAgain(ctx context.Context, actor account.Actor,
+	execution uuid.UUID) (run *Run, edited bool, err error) {
 	e, err := s.Execution(ctx, actor, execution)
 	if err != nil {
 		return nil, false, err
@@ -105,8 +110,8 @@ type Trial struct {
 	Refused    string // why the filter would not let it through; empty when it would
 }
 
-// Try renders what is in an automation's form with what a call brought, and starts nothing. Values stored with the automation
-// stand in for those that the call does not bring.
+// Try renders what is in an automation's form with what a call brought, and starts nothing. Values stored with the
+// automation stand in for those that the call does not bring.
 func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uuid.UUID, in Input) (*Trial, error) {
 	d, err := s.Delivery(ctx, actor, id, delivery)
 	if err != nil {

@@ -26,14 +26,14 @@ const (
 	blockedPause = 15 * time.Second
 	// countMissed is how many missed due times are counted at most for one history row.
 	countMissed = 10_000
-	// startLockPatience is how long a statement waits at most for what another transaction holds, as that of a process that has
-	// stopped in the middle of starting a run does. Then the automation is set aside.
+	// startLockPatience is how long a statement waits at most for what another transaction holds, as that of a process
+	// that has stopped in the middle of starting a run does. Then the automation is set aside.
 	startLockPatience = 20 * time.Second
 )
 
 // StartDue starts what is due: the scheduler's way to Start, for up to DueBatch automations at once. Each due time ends
-// as a row: a run, or skipped, missed or failed with a reason. It returns how many automations it dealt with; when that is
-// the whole batch there may be more. Any number of processes may call it at once.
+// as a row: a run, or skipped, missed or failed with a reason. It returns how many automations it dealt with; when that
+// is the whole batch there may be more. Any number of processes may call it at once.
 func (s *Service) StartDue(ctx context.Context) (int, error) {
 	var list []db.Startable
 	began := s.Now()
@@ -48,7 +48,8 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 		}
 		return s.startDue(ctx, tx, list, away, now)
 	})
-	if err != nil && len(list) > 0 && ctx.Err() == nil && !db.IsAway(err) { // one of them keeps the others from starting
+	if err != nil && len(list) > 0 && ctx.Err() == nil && !db.IsAway(err) {
+		// one of them keeps the others from starting
 		s.Log.Warn("start due automations together", "err", err)
 		err = s.startSingly(ctx, list, away)
 	}
@@ -68,8 +69,8 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 	return len(list), nil
 }
 
-// waitsSince is before which time due times lie that a Recurring catches up for once its run in flight has ended: nobody was
-// there to start them.
+// waitsSince is before which time due times lie that a Recurring catches up for once its run in flight has ended:
+// nobody was there to start them.
 func waitsSince(away gap, now time.Time) time.Time {
 	return later(now.Add(-grace), away.to.Add(-prompt))
 }
@@ -84,22 +85,23 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// startSingly starts due automations each in a transaction of its own. What cannot be started even so is set aside; its due
-// time stays, and is answered when that is mended.
+// startSingly starts due automations each in a transaction of its own. What cannot be started even so is set aside; its
+// due time stays, and is answered when that is mended.
 func (s *Service) startSingly(ctx context.Context, list []db.Startable, away gap) error {
 	round := s.Round(db.TaskStart)
 	for i := range list {
 		a := &list[i].Automation
-		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the automation " + a.Name, Automation: a}, func(ctx context.Context) error {
-			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-				now := s.Now()
-				due, err := db.ClaimDueOf(ctx, tx, now, waitsSince(away, now), a.ID)
-				if err != nil || len(due) == 0 { // another scheduler has it, or it was edited
-					return err
-				}
-				return s.startDue(ctx, tx, due, away, now)
+		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the automation " + a.Name, Automation: a},
+			func(ctx context.Context) error {
+				return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+					now := s.Now()
+					due, err := db.ClaimDueOf(ctx, tx, now, waitsSince(away, now), a.ID)
+					if err != nil || len(due) == 0 { // another scheduler has it, or it was edited
+						return err
+					}
+					return s.startDue(ctx, tx, due, away, now)
+				})
 			})
-		})
 		if err != nil {
 			return err
 		}
@@ -260,8 +262,8 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away g
 	return f, nil
 }
 
-// oneTimeDue is the due time of a One-Time: next_run_at moves while it is blocked. One that is switched on again after its time
-// was answered has a due time of its own.
+// oneTimeDue is the due time of a One-Time: next_run_at moves while it is blocked. One that is switched on again after
+// its time was answered has a due time of its own.
 func oneTimeDue(a *db.Startable) time.Time {
 	if a.Answered && a.ScheduledSince.After(a.RunAt) {
 		return a.ScheduledSince
@@ -294,9 +296,11 @@ func (s *Service) recurrence(expression, zone string) (cron.Expression, *time.Lo
 }
 
 // failToStart records that a due run could not start: a failure like any other. That its owner is gone is told at once.
-func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trigger, reason string, ownerless bool, now time.Time) error {
+func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trigger, reason string, ownerless bool,
+	now time.Time) error {
 	e := db.Execution{
-		ID: db.NewID(), AutomationID: f.a.ID, Source: by.Source, Mark: by.Mark, Status: db.Failed, Reason: reason, ErrorClass: "start",
+		ID: db.NewID(), AutomationID: f.a.ID, Source: by.Source, Mark: by.Mark, Status: db.Failed, Reason: reason,
+		ErrorClass:   "start",
 		ScheduledFor: f.due, Parameters: map[string]string{}, Snapshot: snapshot(f.a, Provider{ID: f.a.Provider}),
 		CreatedAt: now, StartedAt: now, FinishedAt: now,
 	}
@@ -330,7 +334,9 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 	if f.a.Trigger == db.Loop {
 		next = now.Add(loopPause(f.a.FailureStreak))
 	}
-	return db.AdvanceAutomations(ctx, tx, []db.Advance{{ID: f.a.ID, Next: next, Iterations: f.a.Iterations, SkipID: f.a.SkipID}})
+	return db.AdvanceAutomations(ctx, tx, []db.Advance{{
+		ID: f.a.ID, Next: next, Iterations: f.a.Iterations, SkipID: f.a.SkipID,
+	}})
 }
 
 // missOneTime records that a One-Time came too late: it is over, and its creator is told.
@@ -356,8 +362,10 @@ func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away ga
 	})
 }
 
-// missRecurring records the due times up to one that came too late, in one row, and goes on with the first that did not.
-func (s *Service) missRecurring(ctx context.Context, tx bun.Tx, f *firing, expression cron.Expression, zone *time.Location, until time.Time, away gap, now time.Time) error {
+// missRecurring records the due times up to one that came too late, in one row, and goes on with the first that did
+// not.
+func (s *Service) missRecurring(ctx context.Context, tx bun.Tx, f *firing, expression cron.Expression,
+	zone *time.Location, until time.Time, away gap, now time.Time) error {
 	a := f.a
 	last, next, n := passed(expression, zone, f.due, unanswered(a, until))
 	e := ledger(a, db.Missed, absence(a, f.due, away), f.due, now)
@@ -377,8 +385,8 @@ func unanswered(a *db.Startable, until time.Time) time.Time {
 	return until
 }
 
-// passed goes through the due times from the first on that come no later than a time: it returns the last of them, the one
-// after it, and how many they are. Of very many it counts countMissed.
+// passed goes through the due times from the first on that come no later than a time: it returns the last of them, the
+// one after it, and how many they are. Of very many it counts countMissed.
 func passed(expression cron.Expression, zone *time.Location, first, until time.Time) (last, next time.Time, n int) {
 	last, next, n = first, expression.Next(first, zone), 1
 	for !next.IsZero() && !next.After(until) {
@@ -409,7 +417,8 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 		advance := db.Advance{ID: f.a.ID, Next: f.next, Iterations: f.a.Iterations, SkipID: f.a.SkipID}
 		other, ok := inFlight[f.a.ID]
 		switch {
-		case !ok && f.a.Trigger == db.Loop, f.a.Trigger == db.OneTime: // tried again within the grace; nothing is skipped yet
+		case !ok && f.a.Trigger == db.Loop, f.a.Trigger == db.OneTime:
+			// tried again within the grace; nothing is skipped yet
 			advance.Next = now.Add(blockedPause)
 		case !ok: // this due time has been answered already, or the run in its way has ended meanwhile
 			answered, err := db.HasAnswer(ctx, tx, f.a.ID, f.due)
@@ -436,7 +445,8 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 }
 
 // addSkip counts skipped due times and returns the row of their streak.
-func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.OldestRun, now time.Time) (uuid.UUID, error) {
+func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.OldestRun,
+	now time.Time) (uuid.UUID, error) {
 	a := f.a
 	if a.SkipID != uuid.Nil {
 		counted, err := db.AddSkip(ctx, tx, a.SkipID, f.n, f.last)
@@ -450,8 +460,10 @@ func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.Ol
 		return a.SkipID, err
 	}
 	return e.ID, s.tell(ctx, tx, &a.Automation, notice{
-		kind: NoticeSkipped, title: a.Name + " was skipped", execution: e.ID, session: other.SessionID, key: "skipped for " + other.ID.String(),
-		body: "It was due while a run that began earlier was still in flight. Further skips until the next run are counted in the history without a notice of their own.",
+		kind: NoticeSkipped, title: a.Name + " was skipped", execution: e.ID, session: other.SessionID,
+		key: "skipped for " + other.ID.String(),
+		body: "It was due while a run that began earlier was still in flight. Further skips until the next run are " +
+			"counted in the history without a notice of their own.",
 	})
 }
 

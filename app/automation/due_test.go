@@ -53,7 +53,8 @@ func TestMissedRecurringRunsWithoutAutoExecuteAreOneRow(t *testing.T) {
 	k.expectStatuses(a, "missed×21")
 	e := k.history(a)[0]
 	if !e.ScheduledFor.Equal(at("01 13:00:00")) || !e.LastSkippedFor.Equal(at("02 09:00:00")) || e.Reason == "" {
-		t.Errorf("the row covers %s to %s because %q; want every due time since", e.ScheduledFor, e.LastSkippedFor, e.Reason)
+		t.Errorf("the row covers %s to %s because %q; want every due time since", e.ScheduledFor, e.LastSkippedFor,
+			e.Reason)
 	}
 	if got, want := k.reload(a).NextRunAt, at("02 10:00:00"); !got.Equal(want) {
 		t.Errorf("the next run is %s; want the next regular time %s", got, want)
@@ -91,8 +92,10 @@ func TestAScheduledRunWhileOneIsInFlightIsSkippedWithOneRowAndOneNoticeAStreak(t
 	k.expectStatuses(a, "queued skipped×3")
 	k.expectInbox(k.jonas, NoticeSkipped)
 	e := k.history(a)[1]
-	if !e.ScheduledFor.Equal(at("01 12:20:00")) || !e.LastSkippedFor.Equal(at("01 12:40:00")) || e.BlockedBy != k.history(a)[0].ID {
-		t.Errorf("the skip covers %s to %s, blocked by %s; want the first and last due time and the run in the way", e.ScheduledFor, e.LastSkippedFor, e.BlockedBy)
+	if !e.ScheduledFor.Equal(at("01 12:20:00")) || !e.LastSkippedFor.Equal(at("01 12:40:00")) ||
+		e.BlockedBy != k.history(a)[0].ID {
+		t.Errorf("the skip covers %s to %s, blocked by %s; want the first and last due time and the run in the way",
+			e.ScheduledFor, e.LastSkippedFor, e.BlockedBy)
 	}
 
 	k.finish(success)
@@ -179,7 +182,8 @@ func TestAOneTimeIsDisabledOnItsVeryFirstFailure(t *testing.T) {
 	k.tick(at("02 07:00:00"))
 	k.finish(failure)
 	if b := k.reload(a); b.Enabled || b.DisabledKind != db.ByFailures || !strings.Contains(b.DisabledReason, "exit 1") {
-		t.Errorf("it is enabled=%t (%s, %q); want off with the reason of the failure", b.Enabled, b.DisabledKind, b.DisabledReason)
+		t.Errorf("it is enabled=%t (%s, %q); want off with the reason of the failure", b.Enabled, b.DisabledKind,
+			b.DisabledReason)
 	}
 	k.expectInbox(k.jonas, NoticeDisabled)
 }
@@ -258,7 +262,8 @@ func TestALoopStopsAtItsMaximumOfIterationsAndSaysSo(t *testing.T) {
 		k.finish(success)
 	}
 	k.expectStatuses(a, "succeeded succeeded")
-	if b := k.reload(a); b.Enabled || b.DisabledKind != db.ByFinishing || !strings.Contains(b.DisabledReason, "2 iterations") {
+	if b := k.reload(a); b.Enabled || b.DisabledKind != db.ByFinishing ||
+		!strings.Contains(b.DisabledReason, "2 iterations") {
 		t.Errorf("it is enabled=%t, %q; want off because of its maximum", b.Enabled, b.DisabledReason)
 	}
 	k.expectInbox(k.jonas, NoticeLoopFinished)
@@ -317,12 +322,14 @@ func TestThreeFailuresInARowDisableARecurringAutomationAndTellItsCreatorWhy(t *t
 	k.expectStatuses(a, "failed failed failed")
 	b := k.reload(a)
 	if b.Enabled || b.FailureStreak != 3 || b.DisabledKind != db.ByFailures || !b.NextRunAt.IsZero() {
-		t.Errorf("it is enabled=%t after %d failures (%s); want off after 3", b.Enabled, b.FailureStreak, b.DisabledKind)
+		t.Errorf("it is enabled=%t after %d failures (%s); want off after 3", b.Enabled, b.FailureStreak,
+			b.DisabledKind)
 	}
 	k.expectInbox(k.jonas, NoticeDisabled)
 	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
 	check(t, err)
-	if n := list[0]; n.AutomationID != a.ID || n.ExecutionID != k.history(a)[2].ID || !strings.Contains(n.Body, "exit 1") {
+	if n := list[0]; n.AutomationID != a.ID || n.ExecutionID != k.history(a)[2].ID ||
+		!strings.Contains(n.Body, "exit 1") {
 		t.Errorf("the notice is %+v; want the reason and links to the automation and its last execution", n)
 	}
 }
@@ -350,7 +357,8 @@ func TestRunNowsFailureDoesNotCountAndItsSuccessResets(t *testing.T) {
 	check(t, err)
 	k.finish(failure)
 	if b := k.reload(a); !b.Enabled || b.FailureStreak != 2 {
-		t.Errorf("after a failed Run Now it is enabled=%t with %d failures; want enabled with 2", b.Enabled, b.FailureStreak)
+		t.Errorf("after a failed Run Now it is enabled=%t with %d failures; want enabled with 2", b.Enabled,
+			b.FailureStreak)
 	}
 	_, err = k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
@@ -363,7 +371,8 @@ func TestRunNowsFailureDoesNotCountAndItsSuccessResets(t *testing.T) {
 func TestNeutralOutcomesCountForNothing(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("0 * * * *"))
-	for i, o := range []Outcome{failure, failure, {Status: db.Canceled}, {Status: db.Failed, Neutral: true, Reason: "interrupted by a restart"}} {
+	for i, o := range []Outcome{failure, failure, {Status: db.Canceled},
+		{Status: db.Failed, Neutral: true, Reason: "interrupted by a restart"}} {
 		k.tick(at("01 13:00:00").Add(time.Duration(i) * time.Hour))
 		k.finish(o)
 	}
@@ -414,7 +423,8 @@ func TestEnablingStartsAnew(t *testing.T) {
 	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
 	b := k.reload(a)
 	if !b.Enabled || b.FailureStreak != 0 || b.DisabledReason != "" || !b.NextRunAt.Equal(at("05 11:00:00")) {
-		t.Errorf("it is enabled=%t with %d failures, reason %q, next %s; want a clean start at 11:00", b.Enabled, b.FailureStreak, b.DisabledReason, b.NextRunAt)
+		t.Errorf("it is enabled=%t with %d failures, reason %q, next %s; want a clean start at 11:00", b.Enabled,
+			b.FailureStreak, b.DisabledReason, b.NextRunAt)
 	}
 }
 
@@ -454,7 +464,8 @@ func TestAnInterruptedRunEndsFailedAndNeutral(t *testing.T) {
 	check(t, err)
 	e := k.history(a)[0]
 	if n != 1 || e.Status != db.Failed || !e.Neutral || e.Reason != "interrupted by a restart" {
-		t.Errorf("%d ended, as %s (neutral %t): %q; want one failed, neutral, interrupted by a restart", n, e.Status, e.Neutral, e.Reason)
+		t.Errorf("%d ended, as %s (neutral %t): %q; want one failed, neutral, interrupted by a restart", n, e.Status,
+			e.Neutral, e.Reason)
 	}
 	if b := k.reload(a); b.FailureStreak != 0 {
 		t.Errorf("it counts %d failures; want none", b.FailureStreak)
@@ -505,7 +516,9 @@ func TestEveryDueTimeIsAnsweredOnceByHoweverManySchedulers(t *testing.T) {
 	for range 4 {
 		check(t, <-done)
 	}
-	list, err := db.Executions(t.Context(), k.DB, db.ExecutionFilter{Access: db.Access{All: true, Everywhere: true}, Limit: 1000})
+	list, err := db.Executions(t.Context(), k.DB, db.ExecutionFilter{
+		Access: db.Access{All: true, Everywhere: true}, Limit: 1000,
+	})
 	check(t, err)
 	seen := map[uuid.UUID]int{}
 	for _, e := range list {
@@ -542,7 +555,8 @@ func TestDeletingInMidRunStopsTheRunAndKeepsTheSession(t *testing.T) {
 		t.Error("the worker is not asked to stop")
 	}
 	check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled}))
-	if got := k.session(run.Session.ID); got.AutomationID != uuid.Nil || got.Status != db.SessionCanceled || got.ClosedBy != k.jonas.ID {
+	if got := k.session(run.Session.ID); got.AutomationID != uuid.Nil || got.Status != db.SessionCanceled ||
+		got.ClosedBy != k.jonas.ID {
 		t.Errorf("the session is %s; want it there, without its automation, and canceled by Jonas", got.Status)
 	}
 }

@@ -24,10 +24,10 @@ import (
 	"carillon/db"
 )
 
-// Input is an automation as somebody wants it. Workspace, Workflow and Bot are ids, and RunAt is as cron.Read reads it: a clock
-// time in TimeZone, or RFC 3339. An empty SignatureSecret leaves the one stored; MayAutomate stays as it is where a session asks
-// for it: none gives itself more. Parameters are stored values; those of names that the prompt lacks are dropped. The keys of
-// fault.Invalid are the names in the tags form.
+// Input is an automation as somebody wants it. Workspace, Workflow and Bot are ids, and RunAt is as cron.Read reads it:
+// a clock time in TimeZone, or RFC 3339. An empty SignatureSecret leaves the one stored; MayAutomate stays as it is
+// where a session asks for it: none gives itself more. Parameters are stored values; those of names that the prompt
+// lacks are dropped. The keys of fault.Invalid are the names in the tags form.
 type Input struct {
 	spec.Automation
 
@@ -35,8 +35,8 @@ type Input struct {
 	Version    int64         // of what the person started from
 	Unread     fault.Invalid // what of a form could not be read
 
-	// Named are the options, and the parameters as "parameters.NAME", that a program named by itself. One of them that has no
-	// effect is a mistake; a form has fields that are hidden, and those are left out of account.
+	// Named are the options, and the parameters as "parameters.NAME", that a program named by itself. One of them that
+	// has no effect is a mistake; a form has fields that are hidden, and those are left out of account.
 	Named []string
 }
 
@@ -58,14 +58,19 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*d
 }
 
 // create is Create within a transaction. One that is created off may have a time that is past.
-func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor, in Input, on bool) (*db.Automation, string, error) {
+func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor, in Input,
+	on bool) (*db.Automation, string, error) {
 	now := s.Now()
-	a := &db.Automation{ID: db.NewID(), CreatorID: actor.OwnerOfNew(), MadeBy: actor.People(), ChangedBy: actor.People(), Enabled: true, Version: 1, CreatedAt: now, UpdatedAt: now}
+	a := &db.Automation{
+		ID: db.NewID(), CreatorID: actor.OwnerOfNew(), MadeBy: actor.People(), ChangedBy: actor.People(), Enabled: true,
+		Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
 	if !on {
 		a.Enabled, a.DisabledKind, a.DisabledReason, a.DisabledAt = false, db.ByPerson, "turned off by "+actor.Name, now
 		a.Trigger, a.RunAt = db.OneTime, timeTyped(in) // as one that is over
 	}
-	if !CanManage(actor, a) { // it would belong to somebody whose automations not everybody may manage who had a word in it
+	if !CanManage(actor, a) {
+		// it would belong to somebody whose automations not everybody may manage who had a word in it
 		return nil, "", fault.ErrForbidden
 	}
 	if err := s.apply(ctx, tx, actor, a, in, now); err != nil {
@@ -111,12 +116,14 @@ func timeTyped(in Input) time.Time {
 }
 
 // alwaysEnabled says that an HTTP Trigger cannot be switched off.
-var alwaysEnabled = fault.Invalid{"enabled": "An HTTP Trigger is always enabled. Regenerate its token to turn the old address off."}
+var alwaysEnabled = fault.Invalid{"enabled": "An HTTP Trigger is always enabled. Regenerate its token to turn the " +
+	"old address off."}
 
 // Update changes an automation. Runs that have started keep what they started with. It returns a token when the
 // automation has become an HTTP Trigger, fault.ErrStale when someone else saved it since the actor opened it, and the
 // errors of Create.
-func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID, in Input) (*db.Automation, string, error) {
+func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
+	in Input) (*db.Automation, string, error) {
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return nil, "", err
 	}
@@ -134,7 +141,8 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 }
 
 // update is Update within a transaction.
-func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in Input) (*db.Automation, string, error) {
+func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
+	in Input) (*db.Automation, string, error) {
 	a, actor, err := s.lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return nil, "", err
@@ -175,7 +183,8 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	if err := db.SaveAutomation(ctx, tx, a); err != nil {
 		return nil, "", err
 	}
-	if err := db.EndRest(ctx, tx, db.TaskStart, id.String(), now); err != nil { // what kept it from starting may be mended now
+	if err := db.EndRest(ctx, tx, db.TaskStart, id.String(), now); err != nil {
+		// what kept it from starting may be mended now
 		return nil, "", err
 	}
 	var token string
@@ -196,18 +205,20 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	return a, token, s.announceChange(ctx, tx, id)
 }
 
-// rescheduled reports whether a change moves what an automation is due by. The zone of a One-Time is what its instant is shown
-// in, and moves nothing.
+// rescheduled reports whether a change moves what an automation is due by. The zone of a One-Time is what its instant
+// is shown in, and moves nothing.
 func rescheduled(before, a *db.Automation) bool {
-	return before.Trigger != a.Trigger || before.Cron != a.Cron || before.TimeZone != a.TimeZone && a.Trigger != db.OneTime ||
+	return before.Trigger != a.Trigger || before.Cron != a.Cron || before.TimeZone != a.TimeZone &&
+		a.Trigger != db.OneTime ||
 		!before.RunAt.Equal(a.RunAt) || before.Enabled != a.Enabled
 }
 
-// rearmed reports whether a change gives a One-Time that is over a new time: whoever sets one wants it to run. One that a
-// person switched off stays off.
+// rearmed reports whether a change gives a One-Time that is over a new time: whoever sets one wants it to run. One that
+// a person switched off stays off.
 func rearmed(before, a *db.Automation) bool {
 	return a.Trigger == db.OneTime && before.Trigger == db.OneTime && !before.Enabled && !before.RunAt.Equal(a.RunAt) &&
-		(before.DisabledKind == db.ByFinishing || before.DisabledKind == db.ByFailures || before.DisabledKind == db.ByMissing)
+		(before.DisabledKind == db.ByFinishing || before.DisabledKind == db.ByFailures ||
+			before.DisabledKind == db.ByMissing)
 }
 
 // begin computes when an automation that starts anew is due first.
@@ -237,8 +248,8 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 	return nil
 }
 
-// Spec is what is said of an automation. What it names are ids. The time of a One-Time is not in it: each door writes it
-// in its own way.
+// Spec is what is said of an automation. What it names are ids. The time of a One-Time is not in it: each door writes
+// it in its own way.
 func Spec(a *db.Automation) spec.Automation {
 	is := spec.Automation{
 		Name: a.Name, Workspace: idTyped(a.WorkspaceID), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone,
@@ -283,9 +294,10 @@ func limitsSpec(l db.Limits) spec.Limits {
 	return spec.Limits{Money: l.Money, Tokens: l.Tokens, Turns: l.Turns, Minutes: l.Minutes}
 }
 
-// apply puts what a person typed into an automation, or says what is wrong with it, all at once. What cannot be read for a fault
-// of ours is no mistake of the person's: that is another error than fault.Invalid.
-func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, now time.Time) error {
+// apply puts what a person typed into an automation, or says what is wrong with it, all at once. What cannot be read
+// for a fault of ours is no mistake of the person's: that is another error than fault.Invalid.
+func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input,
+	now time.Time) error {
 	bad := fault.Invalid{}
 	maps.Copy(bad, in.Unread)
 	form.Check(&in.Automation, bad)
@@ -308,7 +320,8 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *
 	return nil
 }
 
-func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input, bad fault.Invalid) error {
+func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input,
+	bad fault.Invalid) error {
 	id, err := uuid.Parse(in.Workspace)
 	if err != nil {
 		bad["workspace"] = "Choose a workspace."
@@ -325,7 +338,8 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 	default:
 		a.WorkspaceID = id
 		a.BaseBranch = form.Line(bad, "base_branch", "", in.BaseBranch, 250, false)
-		if a.Provider = form.Or(in.Provider, w.Provider); strings.TrimSpace(in.Provider) == "" { // its model goes with it
+		if a.Provider = form.Or(in.Provider, w.Provider); strings.TrimSpace(in.Provider) == "" {
+			// its model goes with it
 			in.Model = form.Or(in.Model, w.Model)
 		}
 		if in.CreatePR && db.SessionType(in.SessionType) == db.Develop {
@@ -412,7 +426,8 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 	a.AutoComplete = in.AutoComplete
 	for name, on := range map[string]bool{"auto_complete": in.AutoComplete, "only_unchanged": in.OnlyUnchanged} {
 		if on && a.Trigger == db.HTTP && slices.Contains(in.Named, name) {
-			bad[name] = "Auto-Complete Session does not apply to an HTTP Trigger: its session stays open. Leave this out."
+			bad[name] = "Auto-Complete Session does not apply to an HTTP Trigger: its session stays open. Leave this " +
+				"out."
 		}
 	}
 	a.OnlyUnchanged = in.OnlyUnchanged && in.AutoComplete && a.SessionType == db.Develop
@@ -469,8 +484,8 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 	}
 }
 
-// unused refuses the parameters that a program named and that are none of names. An empty value takes one away, so it does no
-// harm.
+// unused refuses the parameters that a program named and that are none of names. An empty value takes one away, so it
+// does no harm.
 func (in Input) unused(names []string, problem string, bad fault.Invalid) {
 	used := map[string]bool{}
 	for _, name := range names {
@@ -499,8 +514,8 @@ func (s *Service) scriptProblem(provider, script string) string {
 	return reason
 }
 
-// Names lists the parameters that a prompt for a provider asks for, each once, in their order. The list is not to be changed: of a
-// script it is remembered, so that lists of automations parse each script once.
+// Names lists the parameters that a prompt for a provider asks for, each once, in their order. The list is not to be
+// changed: of a script it is remembered, so that lists of automations parse each script once.
 func (s *Service) Names(provider, prompt string) []string {
 	p, _ := s.provider(provider)
 	var names []string
@@ -560,7 +575,8 @@ func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor
 	if err := db.SaveSwitch(ctx, tx, a); err != nil {
 		return err
 	}
-	if err := db.EndRest(ctx, tx, db.TaskStart, id.String(), now); err != nil { // what kept it from starting may be mended now
+	if err := db.EndRest(ctx, tx, db.TaskStart, id.String(), now); err != nil {
+		// what kept it from starting may be mended now
 		return err
 	}
 	crash.Here(crash.SwitchWritten)
@@ -620,7 +636,8 @@ func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id
 }
 
 // RunNow starts a run by hand, of any automation, also one that is switched off. It does not move the schedule.
-func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID, parameters map[string]string) (*Run, error) {
+func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
+	parameters map[string]string) (*Run, error) {
 	a, err := s.manageable(ctx, actor, id)
 	if err != nil {
 		return nil, err
@@ -633,7 +650,9 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 			return nil, fault.Invalid{"parameters." + name: "This value has bytes that are not text."}
 		}
 	}
-	run, err := s.Start(ctx, id, Trigger{Source: db.ByHand, UserID: actor.ID, People: actor.People(), Parameters: parameters})
+	run, err := s.Start(ctx, id, Trigger{
+		Source: db.ByHand, UserID: actor.ID, People: actor.People(), Parameters: parameters,
+	})
 	var missing *MissingParameter
 	if errors.As(err, &missing) {
 		problem := "Give a value."

@@ -142,7 +142,8 @@ func TestOneAutomationThatCannotStartDoesNotHoldUpTheOthers(t *testing.T) {
 	}
 	k.tick(at("01 15:00:00"))
 	k.expectStatuses(bad, "missed")
-	if e := k.history(bad)[0]; !strings.Contains(e.Reason, "Carillon could not start it: ") || !strings.Contains(e.Reason, "refused") {
+	if e := k.history(bad)[0]; !strings.Contains(e.Reason, "Carillon could not start it: ") ||
+		!strings.Contains(e.Reason, "refused") {
 		t.Errorf("it was missed because %q; want the fault", e.Reason)
 	}
 }

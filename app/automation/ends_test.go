@@ -20,7 +20,9 @@ func TestEveryEndOfAOneTimeThatIsNoSuccessIsToldExceptToWhoCanceledIt(t *testing
 			check(t, err)
 		}, []string{NoticeDisabled}},
 		"stopped by its budget": {func(k *kit, _ *db.Automation, _ db.Execution) {
-			k.finish(Outcome{Status: db.Failed, Reason: "its budget of $1 a run is used up", Class: db.ErrorBudget, Neutral: true})
+			k.finish(Outcome{
+				Status: db.Failed, Reason: "its budget of $1 a run is used up", Class: db.ErrorBudget, Neutral: true,
+			})
 		}, []string{NoticeDisabled}},
 		"refused by its gate": {func(k *kit, _ *db.Automation, _ db.Execution) {
 			k.finish(Outcome{Status: db.Skipped, Reason: "the branch has not moved since the last successful run"})
@@ -79,7 +81,8 @@ func TestRunNowRefusedByABudgetHasARowOfItsOwnAndLeavesTheSchedulesStreakAlone(t
 	k.expectStatuses(a, "succeeded skipped×4 skipped skipped")
 	for _, e := range k.history(a)[2:] {
 		if e.Source != db.ByHand || e.SkipCount != 1 || !e.ScheduledFor.IsZero() {
-			t.Errorf("the refusal is a row of source %s that counts %d for %s; want one of its own", e.Source, e.SkipCount, e.ScheduledFor)
+			t.Errorf("the refusal is a row of source %s that counts %d for %s; want one of its own", e.Source,
+				e.SkipCount, e.ScheduledFor)
 		}
 	}
 	k.expectNoHoles()
@@ -95,9 +98,17 @@ func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(
 		expectMark          db.Mark
 		scheduled, lastSlot string
 	}{
-		"without the option":                      {back: "running missed×4", then: "succeeded missed×4", scheduled: "01 14:00:00", lastSlot: "01 17:00:00"},
-		"with the option":                         {catchUp: true, back: "running", then: "succeeded queued", expectMark: db.CatchUpMark, scheduled: "01 14:00:00", lastSlot: "01 17:00:00"},
-		"with the option, and the worker is back": {catchUp: true, workerComesFirst: true, back: "succeeded queued", then: "succeeded queued", expectMark: db.CatchUpMark, scheduled: "01 14:00:00", lastSlot: "01 17:00:00"},
+		"without the option": {
+			back: "running missed×4", then: "succeeded missed×4", scheduled: "01 14:00:00", lastSlot: "01 17:00:00",
+		},
+		"with the option": {
+			catchUp: true, back: "running", then: "succeeded queued", expectMark: db.CatchUpMark,
+			scheduled: "01 14:00:00", lastSlot: "01 17:00:00",
+		},
+		"with the option, and the worker is back": {
+			catchUp: true, workerComesFirst: true, back: "succeeded queued", then: "succeeded queued",
+			expectMark: db.CatchUpMark, scheduled: "01 14:00:00", lastSlot: "01 17:00:00",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := setup(t)
@@ -119,8 +130,10 @@ func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(
 			k.tick(at("01 17:32:00"))
 			k.expectStatuses(a, tt.then)
 			e := k.history(a)[1]
-			if e.Mark != tt.expectMark || !e.ScheduledFor.Equal(at(tt.scheduled)) || !e.LastSkippedFor.Equal(at(tt.lastSlot)) {
-				t.Errorf("the row is marked %q for %s to %s; want %q for %s to %s", e.Mark, e.ScheduledFor, e.LastSkippedFor, tt.expectMark, tt.scheduled, tt.lastSlot)
+			if e.Mark != tt.expectMark || !e.ScheduledFor.Equal(at(tt.scheduled)) ||
+				!e.LastSkippedFor.Equal(at(tt.lastSlot)) {
+				t.Errorf("the row is marked %q for %s to %s; want %q for %s to %s", e.Mark, e.ScheduledFor,
+					e.LastSkippedFor, tt.expectMark, tt.scheduled, tt.lastSlot)
 			}
 			if e.Status == db.Missed && e.Reason != "Carillon was not running" {
 				t.Errorf("it was missed because %q", e.Reason)

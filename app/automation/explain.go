@@ -85,7 +85,10 @@ type past struct {
 
 // asOf goes back through the log of changes to what an automation was at a time.
 func (s *Service) asOf(ctx context.Context, a *db.Automation, at time.Time) (*past, error) {
-	p := &past{existed: !a.CreatedAt.After(at), trigger: a.Trigger, enabled: a.Enabled, cron: a.Cron, timeZone: a.TimeZone, offReason: a.DisabledReason, offAt: a.DisabledAt}
+	p := &past{
+		existed: !a.CreatedAt.After(at), trigger: a.Trigger, enabled: a.Enabled, cron: a.Cron, timeZone: a.TimeZone,
+		offReason: a.DisabledReason, offAt: a.DisabledAt,
+	}
 	if !a.RunAt.IsZero() {
 		p.runAt = a.RunAt.UTC().Format(time.RFC3339)
 	}

@@ -49,22 +49,24 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 	case a.Trigger == db.OneTime:
 		return s.disableFor(ctx, tx, a, e, db.ByFailures, "its single run failed: "+e.Reason)
 	case a.Scheduled() && a.FailureStreak >= maxFailures:
-		return s.disableFor(ctx, tx, a, e, db.ByFailures, fmt.Sprintf("%d runs in a row failed, the last one because %s", a.FailureStreak, e.Reason))
+		return s.disableFor(ctx, tx, a, e, db.ByFailures,
+			fmt.Sprintf("%d runs in a row failed, the last one because %s", a.FailureStreak, e.Reason))
 	case !a.Scheduled() && a.FailureStreak == 1:
 		return s.tellFailure(ctx, tx, a, e)
 	}
 	return nil
 }
 
-// tellNeutral tells of a run that came to nothing without a fault of the automation: that counts for nothing, and somebody has to
-// know. Of several in a row for one reason the first is told.
+// tellNeutral tells of a run that came to nothing without a fault of the automation: that counts for nothing, and
+// somebody has to know. Of several in a row for one reason the first is told.
 func (s *Service) tellNeutral(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
 	again, err := db.EndedLike(ctx, tx, e)
 	if err != nil || again {
 		return err
 	}
 	return s.tell(ctx, tx, a, notice{
-		kind: NoticeRunFailed, title: a.Name + " could not run", body: form.Capitalize(e.Reason) + ". This does not count against the automation.",
+		kind: NoticeRunFailed, title: a.Name + " could not run", body: form.Capitalize(e.Reason) +
+			". This does not count against the automation.",
 		execution: e.ID, session: e.SessionID, key: "failed " + e.ID.String(),
 	})
 }
@@ -72,13 +74,15 @@ func (s *Service) tellNeutral(ctx context.Context, tx bun.Tx, a *db.Automation, 
 // tellFailure tells the creator of a failure that switches nothing off.
 func (s *Service) tellFailure(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
 	return s.tell(ctx, tx, a, notice{
-		kind: NoticeRunFailed, title: a.Name + " failed", body: fault.Sentence(e.Reason), execution: e.ID, session: e.SessionID,
-		key: "failed " + e.ID.String(),
+		kind: NoticeRunFailed, title: a.Name + " failed", body: fault.Sentence(e.Reason), execution: e.ID,
+		session: e.SessionID,
+		key:     "failed " + e.ID.String(),
 	})
 }
 
 // disableFor switches an automation off for a reason and tells its creator.
-func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, kind db.DisabledKind, reason string) error {
+func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, kind db.DisabledKind,
+	reason string) error {
 	if !a.Enabled {
 		return nil
 	}
@@ -94,11 +98,15 @@ func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e
 
 // disabledNotice says that an automation was switched off, and why.
 func disabledNotice(a *db.Automation, reason string) notice {
-	return notice{kind: NoticeDisabled, title: a.Name + " was disabled", body: fault.Sentence(reason), key: "disabled " + db.NewID().String()}
+	return notice{
+		kind: NoticeDisabled, title: a.Name + " was disabled", body: fault.Sentence(reason),
+		key: "disabled " + db.NewID().String(),
+	}
 }
 
 // switchOff disables an automation that is locked; the schedule goes with it.
-func (s *Service) switchOff(ctx context.Context, tx bun.Tx, a *db.Automation, kind db.DisabledKind, reason string) error {
+func (s *Service) switchOff(ctx context.Context, tx bun.Tx, a *db.Automation, kind db.DisabledKind,
+	reason string) error {
 	a.Enabled, a.NextRunAt, a.DisabledKind, a.DisabledReason, a.DisabledAt = false, time.Time{}, kind, reason, s.Now()
 	if err := db.SaveSwitch(ctx, tx, a); err != nil {
 		return err

@@ -15,9 +15,10 @@ import (
 
 // Outcome is how the work on a session ended, as the worker saw it.
 type Outcome struct {
-	Status       db.ExecutionStatus // succeeded, failed, timed_out, canceled, or skipped where its gate did not let it begin
-	Reason       string             // why it did not succeed, as a sentence's end
-	Class        string             // of a failure: start, auth, model, rate_limit, transient, agent, timeout, ...
+	// succeeded, failed, timed_out, canceled, or skipped where its gate did not let it begin
+	Status       db.ExecutionStatus
+	Reason       string // why it did not succeed, as a sentence's end
+	Class        string // of a failure: start, auth, model, rate_limit, transient, agent, timeout, ...
 	ExitCode     *int
 	Neutral      bool // counts neither for nor against the automation
 	Answer       string
@@ -111,7 +112,8 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err != nil {
 		return err
 	}
-	if o.Status == db.Canceled && (o.Reason == "canceled" || o.Reason == "interrupted") { // a worker knows that it was asked to stop, not by whom
+	if o.Status == db.Canceled && (o.Reason == "canceled" || o.Reason == "interrupted") {
+		// a worker knows that it was asked to stop, not by whom
 		by := session.CancelRequestedBy
 		if o.Interrupted {
 			by = session.InterruptBy
@@ -125,7 +127,8 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	if err := db.CancelTurns(ctx, tx, session.ID, e.ID, o.Reason, now); err != nil {
 		return err
 	}
-	e.Status, e.Reason, e.ErrorClass, e.ExitCode, e.Neutral = o.Status, o.Reason, o.Class, o.ExitCode, o.Neutral || o.Status == db.Canceled
+	e.Status, e.Reason, e.ErrorClass, e.ExitCode, e.Neutral = o.Status, o.Reason, o.Class, o.ExitCode, o.Neutral ||
+		o.Status == db.Canceled
 	e.Answer, e.FinishedAt = o.Answer, now
 	if o.NothingToDo && o.Status == db.Succeeded {
 		e.Result = db.NothingToDo
@@ -134,7 +137,8 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		e.Neutral, e.SkipCount, e.ErrorClass = true, 1, db.ErrorGate
 		if e.LastSkippedFor.IsZero() {
 			e.LastSkippedFor = e.ScheduledFor
-		} else if expression, zone, err := s.recurrence(e.Snapshot.Cron, e.Snapshot.TimeZone); err == nil { // it caught up for all of them
+		} else if expression, zone, err := s.recurrence(e.Snapshot.Cron, e.Snapshot.TimeZone); err == nil {
+			// it caught up for all of them
 			_, _, e.SkipCount = passed(expression, zone, e.ScheduledFor, e.LastSkippedFor)
 		}
 	}
@@ -202,9 +206,10 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 	return db.Notify(ctx, tx, "automation", a.ID)
 }
 
-// endOneTime switches a One-Time off whose single run has ended, unless it has another due time by now. Every end that is no
-// success is told, except to the person who canceled it; a failure that counts has told already.
-func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, canceled uuid.UUID) error {
+// endOneTime switches a One-Time off whose single run has ended, unless it has another due time by now. Every end that
+// is no success is told, except to the person who canceled it; a failure that counts has told already.
+func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution,
+	canceled uuid.UUID) error {
 	reason, title := "it has run", a.Name+" was not run to its end"
 	if e.Status != db.Succeeded {
 		reason = "its single run ended: " + e.Reason
@@ -224,12 +229,13 @@ func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	}
 	people = slices.DeleteFunc(people, func(id uuid.UUID) bool { return id == canceled })
 	return s.notify(ctx, tx, a, people, notice{
-		kind: NoticeDisabled, title: title, body: fault.Sentence(reason), execution: e.ID, session: e.SessionID, key: "disabled " + e.ID.String(),
+		kind: NoticeDisabled, title: title, body: fault.Sentence(reason), execution: e.ID, session: e.SessionID,
+		key: "disabled " + e.ID.String(),
 	})
 }
 
-// isLast reports whether an execution was the one run of a One-Time. One that has another time since, or has become a One-Time
-// since, has its run before it: the end of a run answers for its own due time alone.
+// isLast reports whether an execution was the one run of a One-Time. One that has another time since, or has become a
+// One-Time since, has its run before it: the end of a run answers for its own due time alone.
 func (s *Service) isLast(a *db.Automation, e *db.Execution) bool {
 	return a.Trigger == db.OneTime && e.Source == db.BySchedule && a.NextRunAt.IsZero()
 }

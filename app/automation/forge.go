@@ -22,8 +22,8 @@ type Forge struct {
 	Repository string // as the forge names it
 }
 
-// ForgeOf finds the forge of a workspace, by its settings and by its repository's address. It is not ok for a repository
-// that is on no forge that is known, such as a folder.
+// ForgeOf finds the forge of a workspace, by its settings and by its repository's address. It is not ok for a
+// repository that is on no forge that is known, such as a folder.
 func ForgeOf(w *db.Workspace) (Forge, bool) {
 	kind, base, repo, ok := forge.Detect(w.GitURL)
 	if ok && w.ForgeBase == "" && (w.Forge == "" || forge.Kind(w.Forge) == kind) {
@@ -66,7 +66,8 @@ func (f Forge) has(p forge.PullRequest) (forge.PullRequest, bool) {
 	if err != nil || p.Forge != f.Kind || !strings.EqualFold(at.Host, base.Host) {
 		return p, false
 	}
-	if folder := strings.Trim(base.Path, "/"); folder != "" && f.Kind == forge.GitLab { // which text cannot tell from a group
+	if folder := strings.Trim(base.Path, "/"); folder != "" && f.Kind == forge.GitLab {
+		// which text cannot tell from a group
 		rest, ok := strings.CutPrefix(p.Repository, folder+"/")
 		if !ok {
 			return p, false
@@ -103,11 +104,13 @@ func (s *Service) applyForge(w *db.Workspace, in WorkspaceInput, bad fault.Inval
 	case w.ForgeBase == "":
 	case w.Forge == "":
 		bad["forge"] = "Choose which forge is at this address."
-	case err != nil || base.Scheme != "https" && base.Scheme != "http" || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "":
+	case err != nil || base.Scheme != "https" && base.Scheme != "http" || base.Host == "" || base.User != nil ||
+		base.RawQuery != "" || base.Fragment != "":
 		bad["forge_base"] = "Write the forge's web address, such as https://git.example.com."
 	}
 	if _, ok := ForgeOf(w); !ok && w.Forge != "" && bad["forge"] == "" && bad["forge_base"] == "" && bad["url"] == "" {
-		bad["forge"] = fmt.Sprintf("The repository's address does not look like one of %s. Check it, or the forge's address.", kind.Name())
+		bad["forge"] = fmt.Sprintf(
+			"The repository's address does not look like one of %s. Check it, or the forge's address.", kind.Name())
 	}
 	secret := strings.TrimSpace(in.ForgeSecret)
 	switch {
@@ -115,7 +118,8 @@ func (s *Service) applyForge(w *db.Workspace, in WorkspaceInput, bad fault.Inval
 		w.ForgeSecret = nil
 	case secret == "":
 	case utf8.RuneCountInString(secret) < minForgeSecret || len(secret) > 500:
-		bad["forge_secret"] = fmt.Sprintf("Use at least %d characters, and at most 500: whoever has it can close sessions.", minForgeSecret)
+		bad["forge_secret"] = fmt.Sprintf(
+			"Use at least %d characters, and at most 500: whoever has it can close sessions.", minForgeSecret)
 	default:
 		w.ForgeSecret = s.Keys.Seal(secret, "forge secret "+w.ID.String())
 	}

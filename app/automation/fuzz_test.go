@@ -10,7 +10,8 @@ import (
 
 // FuzzCall reads calls as senders make them. What is accepted can be kept in a row, and fills a prompt in one pass.
 func FuzzCall(f *testing.F) {
-	f.Add("a=1&a=2;b", "application/json", []byte(`{"a": {"b": [1, "x"]}, "c": "\u0000"}`), "Look at {{a.b.0}} and {{c}}.")
+	f.Add("a=1&a=2;b", "application/json", []byte(`{"a": {"b": [1, "x"]}, "c": "\u0000"}`),
+		"Look at {{a.b.0}} and {{c}}.")
 	f.Add("", "application/x-www-form-urlencoded", []byte("payload=%7B%22a%22%3A1%7D"), "{{a}}{{ a }}{{payload}}")
 	f.Add("%zz", "multipart/form-data; boundary=x", []byte("--x\r\n"), "{{}}{{{a}}}")
 	f.Add("", "text/plain", []byte("\xef\xbb\xbf{}"), "{{a}}")
@@ -49,7 +50,8 @@ func FuzzCall(f *testing.F) {
 
 // FuzzWorkflow fills in the texts of steps, and walks through them with answers as agents write them.
 func FuzzWorkflow(f *testing.F) {
-	f.Add("Mend $depth of ${depth-2} with $token and $$x.", "depth", "$token", "depth-2", "a\n$depth", "all FINE now", "FINE", uint8(3))
+	f.Add("Mend $depth of ${depth-2} with $token and $$x.", "depth", "$token", "depth-2", "a\n$depth", "all FINE now",
+		"FINE", uint8(3))
 	f.Add("${", "a", "", "", "x", "", "", uint8(0))
 	f.Add("$a$aa${aa}", "a", "1", "aa", "2", "completed", "x", uint8(255))
 	f.Fuzz(func(t *testing.T, text, one, first, other, second, answer, marker string, rounds uint8) {
@@ -64,10 +66,14 @@ func FuzzWorkflow(f *testing.F) {
 		if limit := (len(text) + 1) * (1 + len(first) + len(second)); len(filled) > limit {
 			t.Errorf("%q became %d bytes", text, len(filled))
 		}
-		if _, again := Expand(text, values), ScriptText(text, values); !utf8.ValidString(again) && utf8.ValidString(text) {
+		if _, again := Expand(text, values), ScriptText(text, values); !utf8.ValidString(again) &&
+			utf8.ValidString(text) {
 			t.Errorf("%q is the script %q", text, again)
 		}
-		loop := db.Step{Kind: db.LoopStep, Marker: marker, Max: int(rounds), Steps: []db.Step{{Kind: db.MessageStep, Text: text}, {Kind: db.CompleteStep}}}
+		loop := db.Step{
+			Kind: db.LoopStep, Marker: marker, Max: int(rounds), Steps: []db.Step{{Kind: db.MessageStep, Text: text},
+				{Kind: db.CompleteStep}},
+		}
 		w := walk{answers: []string{answer, answer, answer, answer}}
 		w.all([]db.Step{loop, {Kind: db.MessageStep}}, nil, 0)
 		if len(w.list) > len(w.answers)+1 {

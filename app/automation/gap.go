@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// prompt is within what time a due time is answered while Carillon runs. What is later than that and lies in a gap was not
-// answered because nobody looked.
+// prompt is within what time a due time is answered while Carillon runs. What is later than that and lies in a gap was
+// not answered because nobody looked.
 const prompt = 30 * time.Second
 
 // gap is a time in which the scheduler of this process did not look for due automations.

@@ -15,8 +15,8 @@ import (
 // gatePause is after how long a loop asks its gate again that let no run through.
 const gatePause = time.Minute
 
-// GateRefuses says why an automation's gate does not let a run through, as far as rows can tell: base is the commit at which
-// the run would begin. It is empty when the run may begin.
+// GateRefuses says why an automation's gate does not let a run through, as far as rows can tell: base is the commit at
+// which the run would begin. It is empty when the run may begin.
 func (s *Service) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Gate, base string) (string, error) {
 	if g.NoOpenPR {
 		url, err := db.OpenPullRequest(ctx, s.DB, automation)
@@ -39,9 +39,9 @@ func (s *Service) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Ga
 	return "", nil
 }
 
-// PassGate ends what a worker does at the gate of a session, which lets the run through: it goes into the queue for an agent's
-// place. Waiting there counts into no timeout. A run that was asked to stop meanwhile ends instead. It returns db.ErrLeaseLost, and
-// changes nothing, when another process holds the session.
+// PassGate ends what a worker does at the gate of a session, which lets the run through: it goes into the queue for an
+// agent's place. Waiting there counts into no timeout. A run that was asked to stop meanwhile ends instead. It returns
+// db.ErrLeaseLost, and changes nothing, when another process holds the session.
 func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, lease.Session)
@@ -70,9 +70,10 @@ func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
 	return wrap(err, "let session %s pass its gate", lease.Session)
 }
 
-// gateClosed keeps account of a loop whose gate let no run begin, and asks it again later. Of a streak there is one row and one
-// notice, and no session stays: nothing was done in it.
-func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, session *db.Session, now time.Time) error {
+// gateClosed keeps account of a loop whose gate let no run begin, and asks it again later. Of a streak there is one row
+// and one notice, and no session stays: nothing was done in it.
+func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, session *db.Session,
+	now time.Time) error {
 	streak, err := db.GateStreak(ctx, tx, a.ID, e.ID)
 	if err != nil {
 		return err
@@ -90,8 +91,11 @@ func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e
 		err = db.DeleteExecution(ctx, tx, e.ID)
 	} else {
 		err = s.tell(ctx, tx, a, notice{
-			kind: NoticeSkipped, title: a.Name + " waits for its gate", execution: e.ID, key: "skipped " + e.ID.String(),
-			body: form.Capitalize(e.Reason) + ". It is asked again each minute; until it lets a run begin, that is counted in the history without a notice of its own.",
+			kind: NoticeSkipped, title: a.Name + " waits for its gate", execution: e.ID,
+			key: "skipped " + e.ID.String(),
+			body: form.Capitalize(e.Reason) +
+				". It is asked again each minute; until it lets a run begin, that is counted in the history without " +
+				"a notice of its own.",
 		})
 	}
 	if err != nil {

@@ -63,8 +63,10 @@ func TestNobodyWritesToASessionThatWaitsForItsGate(t *testing.T) {
 	k := setup(t)
 	run := k.runNow(k.create(behindGate))
 	var wrong fault.Invalid
-	if err := k.Reply(t.Context(), k.jonas, run.Session.ID, "true"); !errors.As(err, &wrong) || !strings.Contains(wrong["message"], "gate") {
-		t.Errorf("got %v; want the message refused, since it would be lost with the session or answered by an agent all the same", err)
+	if err := k.Reply(t.Context(), k.jonas, run.Session.ID, "true"); !errors.As(err, &wrong) ||
+		!strings.Contains(wrong["message"], "gate") {
+		t.Errorf("got %v; want the message refused, since it would be lost with the session or answered by an agent "+
+			"all the same", err)
 	}
 	check(t, k.PassGate(t.Context(), lease(k.atGate("test")[0])))
 	check(t, k.Reply(t.Context(), k.jonas, run.Session.ID, "true"))
@@ -81,7 +83,8 @@ func TestWaitingBehindAGateCountsIntoNoTimeoutAndIsBounded(t *testing.T) {
 	k.clock.Add(5 * time.Hour)
 	s := k.claim()[0]
 	if e := k.history(a)[0]; e.WorkedSeconds != 60 || !e.StartedAt.Equal(k.Now()) || e.Status != db.Running {
-		t.Errorf("it is %s since %s and has worked %g s; want it to begin now, with the minute at the gate", e.Status, e.StartedAt, e.WorkedSeconds)
+		t.Errorf("it is %s since %s and has worked %g s; want it to begin now, with the minute at the gate", e.Status,
+			e.StartedAt, e.WorkedSeconds)
 	}
 	check(t, k.Finish(t.Context(), lease(s), success))
 
@@ -108,14 +111,16 @@ func TestAGateIsPassedOnlyByWhoHoldsItAndNotByARunThatIsToStop(t *testing.T) {
 	check(t, db.SaveWorker(t.Context(), k.DB, &db.Worker{ID: "former", Name: "former", SeenAt: k.Now()}))
 	s := k.atGate("test")[0]
 	wantErr(t, k.PassGate(t.Context(), lease(former)), db.ErrLeaseLost)
-	wantErr(t, k.Finish(t.Context(), lease(former), Outcome{Status: db.Skipped, Reason: "no", Neutral: true}), db.ErrLeaseLost)
+	wantErr(t, k.Finish(t.Context(), lease(former), Outcome{Status: db.Skipped, Reason: "no", Neutral: true}),
+		db.ErrLeaseLost)
 	k.expectStatuses(a, "queued")
 	if m, err := db.MoveFrom(t.Context(), k.DB, s.ID, "former"); err != nil || m == nil {
 		t.Errorf("the former worker does not learn that its worktree is to go: %v, %v", m, err)
 	}
 	check(t, k.Stop(t.Context(), k.jonas, run.Session.ID))
 	check(t, k.PassGate(t.Context(), lease(s)))
-	if e := k.history(a)[0]; e.Status != db.Canceled || e.Reason != "canceled by Jonas" || !e.StartedAt.Equal(s.AtWorkSince) {
+	if e := k.history(a)[0]; e.Status != db.Canceled || e.Reason != "canceled by Jonas" ||
+		!e.StartedAt.Equal(s.AtWorkSince) {
 		t.Errorf("it is %s since %s: %q; want it canceled by who asked", e.Status, e.StartedAt, e.Reason)
 	}
 	if got := k.session(s.ID); got.Status != db.SessionCanceled || got.AtGate {
@@ -170,7 +175,9 @@ func TestAGateIsJudgedByAWorkerThatCanRunItsCommandAsLongAsOneLives(t *testing.T
 	k.runNow(k.create(behindGate))
 	found, missing := db.WorkerProvider{Path: "/bin/sh"}, db.WorkerProvider{Problem: "switched off"}
 	for name, shell := range map[string]db.WorkerProvider{"with": found, "without": missing} {
-		check(t, db.SaveWorker(t.Context(), k.DB, &db.Worker{ID: name, Name: name, SeenAt: k.Now(), Providers: map[string]db.WorkerProvider{"shell": shell}}))
+		check(t, db.SaveWorker(t.Context(), k.DB, &db.Worker{
+			ID: name, Name: name, SeenAt: k.Now(), Providers: map[string]db.WorkerProvider{"shell": shell},
+		}))
 	}
 	if n := len(k.atGate("without")); n != 0 {
 		t.Error("a worker without the shell took a gate beside one that has it")

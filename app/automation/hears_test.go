@@ -32,7 +32,9 @@ func TestNoticesOfAnAutomationWithoutAnOwnerGoToWhoMaySeeItAlone(t *testing.T) {
 		a.CreatorID = k.jonas.ID
 		check(t, tt.left())
 		check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			return k.tell(ctx, tx, a, notice{kind: NoticeRunFailed, title: "It failed", body: "with words of the agent", key: tt.name})
+			return k.tell(ctx, tx, a, notice{
+				kind: NoticeRunFailed, title: "It failed", body: "with words of the agent", key: tt.name,
+			})
 		}))
 	}
 	k.expectInbox(inside, NoticeRunFailed, NoticeRunFailed)
@@ -51,7 +53,10 @@ func (k *kit) createdBy(who account.Actor) *db.Automation {
 
 func TestTroubleOfAWorkspaceIsToldToItsOwnKeepersAlone(t *testing.T) {
 	k := setup(t)
-	role := db.Role{ID: db.NewID(), Name: "Keeper", Permissions: []string{string(account.ManageSettings)}, CreatedAt: begun, Version: 1}
+	role := db.Role{
+		ID: db.NewID(), Name: "Keeper", Permissions: []string{string(account.ManageSettings)}, CreatedAt: begun,
+		Version: 1,
+	}
 	check(t, db.InsertRole(t.Context(), k.DB, &role))
 	inside, outside := k.person("Inside", account.RoleMember), k.person("Outside", account.RoleMember)
 	for _, who := range []account.Actor{inside, outside} {
@@ -62,15 +67,22 @@ func TestTroubleOfAWorkspaceIsToldToItsOwnKeepersAlone(t *testing.T) {
 	check(t, db.RemoveMember(t.Context(), k.DB, k.workspace.ID, outside.ID))
 	a := k.create(nil)
 	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		err := k.tellOfAside(ctx, tx, Row{Key: "1", Automation: a}, &db.SetAside{Task: "x", Key: "1", About: "the automation " + a.Name, Error: "no"})
+		err := k.tellOfAside(ctx, tx, Row{Key: "1", Automation: a},
+			&db.SetAside{Task: "x", Key: "1", About: "the automation " + a.Name, Error: "no"})
 		if err == nil {
-			err = k.tellOfAside(ctx, tx, Row{Key: "2", Workspace: k.workspace.ID}, &db.SetAside{Task: "y", Key: "2", About: "the session Secret plans", Error: "no"})
+			err = k.tellOfAside(ctx, tx, Row{Key: "2", Workspace: k.workspace.ID},
+				&db.SetAside{Task: "y", Key: "2", About: "the session Secret plans", Error: "no"})
 		}
 		if err == nil {
-			err = k.tellOfPause(ctx, tx, Provider{ID: "agent", Name: "Agent"}, &db.ProviderPause{Provider: "agent", WorkspaceID: k.workspace.ID, Reason: "no", Until: begun, Since: begun})
+			err = k.tellOfPause(ctx, tx, Provider{ID: "agent", Name: "Agent"},
+				&db.ProviderPause{
+					Provider: "agent", WorkspaceID: k.workspace.ID, Reason: "no", Until: begun, Since: begun,
+				})
 		}
 		if err == nil { // of the whole server: for all who keep it
-			err = k.tellOfAside(ctx, tx, Row{Key: "3"}, &db.SetAside{Task: "z", Key: "3", About: "a step of the sweep", Error: "no"})
+			err = k.tellOfAside(ctx, tx, Row{Key: "3"}, &db.SetAside{
+				Task: "z", Key: "3", About: "a step of the sweep", Error: "no",
+			})
 		}
 		return err
 	}))

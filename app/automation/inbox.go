@@ -29,7 +29,8 @@ const (
 	NoticeRights       = "rights"        // sessions of an automation lost the right to manage automations
 
 	NoticeProviderPaused = "provider" // the starts of a provider wait, since it refuses
-	NoticeServer         = "server"   // Carillon itself is in trouble: something was set aside, or the scheduler stands still
+	// Carillon itself is in trouble: something was set aside, or the scheduler stands still
+	NoticeServer = "server"
 )
 
 // NoticeKinds lists the kinds with their names on screen.
@@ -51,16 +52,17 @@ type notice struct {
 	execution, session           uuid.UUID
 }
 
-// tell puts a notice into the inbox of an automation's creator. When the creator has no active account any more, or is no member of the
-// automation's workspace, those of its members get it who hold automations.manage_all, and administrators: a notice says what only who
-// may see the automation may read.
+// tell puts a notice into the inbox of an automation's creator. When the creator has no active account any more, or is
+// no member of the automation's workspace, those of its members get it who hold automations.manage_all, and
+// administrators: a notice says what only who may see the automation may read.
 func (s *Service) tell(ctx context.Context, tx bun.Tx, a *db.Automation, n notice) error {
 	return s.tellEach(ctx, tx, []*db.Automation{a}, func(*db.Automation) notice { return n })
 }
 
-// tellEach is tell for several automations, each with a notice of its own. How many statements it takes does not depend on how many
-// they are.
-func (s *Service) tellEach(ctx context.Context, tx bun.Tx, list []*db.Automation, say func(a *db.Automation) notice) error {
+// tellEach is tell for several automations, each with a notice of its own. How many statements it takes does not depend
+// on how many they are.
+func (s *Service) tellEach(ctx context.Context, tx bun.Tx, list []*db.Automation,
+	say func(a *db.Automation) notice) error {
 	people, err := s.audiences(ctx, tx, list)
 	if err != nil {
 		return err
@@ -153,7 +155,8 @@ func (s *Service) noticesOf(a *db.Automation, people []uuid.UUID, n notice) []db
 	for _, person := range people {
 		list = append(list, db.Notification{
 			ID: db.NewID(), UserID: person, Kind: n.kind, Title: n.title, Body: n.body, Link: n.link,
-			WorkspaceID: a.WorkspaceID, AutomationID: a.ID, ExecutionID: n.execution, SessionID: n.session, DedupKey: n.key, CreatedAt: s.Now(),
+			WorkspaceID: a.WorkspaceID, AutomationID: a.ID, ExecutionID: n.execution, SessionID: n.session,
+			DedupKey: n.key, CreatedAt: s.Now(),
 		})
 	}
 	return list

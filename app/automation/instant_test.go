@@ -34,7 +34,8 @@ func TestARenameLeavesAOneTimeOverThatHadSeconds(t *testing.T) {
 
 func TestAManifestKeepsAnInstantThatAClockTimeDoesNotTell(t *testing.T) {
 	k := setup(t)
-	text := "kind: Automation\nname: Once\nworkspace: Scratch\ntrigger: one_time\nrun_at: RUN\ntime_zone: America/New_York\nprovider: agent\nprompt: x\n"
+	text := "kind: Automation\nname: Once\nworkspace: Scratch\ntrigger: one_time\nrun_at: RUN\ntime_zone: " +
+		"America/New_York\nprovider: agent\nprompt: x\n"
 	for _, c := range []struct{ run, want, written string }{
 		{"2027-11-07T06:30:00Z", "2027-11-07T06:30:00Z", `2027-11-07T01:30:00-05:00`},
 		{"'2027-11-07T06:30:20Z'", "2027-11-07T06:30:20Z", `2027-11-07T01:30:20-05:00`},
@@ -48,7 +49,8 @@ func TestAManifestKeepsAnInstantThatAClockTimeDoesNotTell(t *testing.T) {
 			t.Errorf("%s runs at %s; want %s", c.run, got, c.want)
 		}
 		exported := k.export(k.jonas, "Scratch")
-		if !strings.Contains(exported, "run_at: "+c.written+"\n") && !strings.Contains(exported, "run_at: '"+c.written+"'\n") {
+		if !strings.Contains(exported, "run_at: "+c.written+"\n") &&
+			!strings.Contains(exported, "run_at: '"+c.written+"'\n") {
 			t.Errorf("%s is exported as\n%s\nwant %s", c.run, exported, c.written)
 		}
 		for _, again := range []string{exported, strings.Replace(text, "RUN", c.run, 1)} {

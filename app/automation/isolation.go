@@ -21,8 +21,8 @@ type Isolation struct {
 	Count      int            // of all of them, up to MostUnconfined
 }
 
-// Isolation lists the processes that run no agents, and the workspaces without a sandbox: of all who are an administrator, else
-// of those that the reader is a member of.
+// Isolation lists the processes that run no agents, and the workspaces without a sandbox: of all who are an
+// administrator, else of those that the reader is a member of.
 func (s *Service) Isolation(ctx context.Context, actor account.Actor, f db.UnconfinedFilter) (*Isolation, error) {
 	if !actor.Can(account.ManageSettings) {
 		return nil, fault.ErrForbidden

@@ -68,7 +68,8 @@ func setup(t *testing.T) *kit {
 	k := &kit{t: t, clock: c, worker: "test", Service: &Service{
 		DB: d, Now: c.Now, Keys: keys, Log: slog.New(slog.DiscardHandler),
 		Providers: func() []Provider {
-			return []Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
+			return []Provider{{ID: "shell", Name: "Shell", Script: true},
+				{ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
 		},
 		Probe: func(_ context.Context, r Remote) (string, fault.Invalid) { return "main", nil },
 	}}
@@ -87,7 +88,9 @@ func (k *kit) person(name, role string) account.Actor {
 	k.t.Helper()
 	r, err := db.RoleByKey(k.t.Context(), k.DB, role)
 	check(k.t, err)
-	u := &db.User{ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: begun, UpdatedAt: begun}
+	u := &db.User{
+		ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: begun, UpdatedAt: begun,
+	}
 	check(k.t, k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), k.JoinScratch(ctx, tx, u.ID))
 	}))
@@ -205,7 +208,8 @@ var (
 func (k *kit) history(a *db.Automation) []db.Execution {
 	k.t.Helper()
 	var list []db.Execution
-	check(k.t, k.DB.NewSelect().Model(&list).Relation("Automation").Relation("User").Where("e.automation_id = ?", a.ID).Order("e.id").Scan(k.t.Context()))
+	check(k.t, k.DB.NewSelect().Model(&list).Relation("Automation").Relation("User").Where("e.automation_id = ?", a.ID).
+		Order("e.id").Scan(k.t.Context()))
 	return list
 }
 

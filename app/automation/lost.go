@@ -13,8 +13,9 @@ import (
 )
 
 // Interrupt ends the sessions whose worker is gone: the server was restarted or its machine died. An execution that
-// cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing; so does one that has waited for a worker
-// for too long. One that cannot be ended does not keep the others from it. Interrupt returns how many it dealt with.
+// cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing; so does one that has waited for
+// a worker for too long. One that cannot be ended does not keep the others from it. Interrupt returns how many it dealt
+// with.
 func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
 	n, err := s.interruptLost(ctx, db.LostFilter{At: s.Now()}, resumable)
 	if err != nil {
@@ -24,13 +25,15 @@ func (s *Service) Interrupt(ctx context.Context, resumable func(provider string)
 	return n + waited, wrap(err, "end sessions that wait")
 }
 
-// InterruptFormer is Interrupt for the sessions of a former life of a worker, which are known to be without one. Those of others
-// are left to Interrupt: a worker whose lease is over for a moment may live.
-func (s *Service) InterruptFormer(ctx context.Context, worker string, resumable func(provider string) bool) (int, error) {
+// InterruptFormer is Interrupt for the sessions of a former life of a worker, which are known to be without one. Those
+// of others are left to Interrupt: a worker whose lease is over for a moment may live.
+func (s *Service) InterruptFormer(ctx context.Context, worker string,
+	resumable func(provider string) bool) (int, error) {
 	return s.interruptLost(ctx, db.LostFilter{At: s.Now(), Worker: worker}, resumable)
 }
 
-func (s *Service) interruptLost(ctx context.Context, which db.LostFilter, resumable func(provider string) bool) (int, error) {
+func (s *Service) interruptLost(ctx context.Context, which db.LostFilter,
+	resumable func(provider string) bool) (int, error) {
 	list, err := db.LostSessions(ctx, s.DB, which, mostLost)
 	if err != nil {
 		return 0, wrap(err, "interrupt lost sessions")
@@ -38,7 +41,10 @@ func (s *Service) interruptLost(ctx context.Context, which db.LostFilter, resuma
 	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
 		id, ended := list[i].ID, false
-		err := round.Deal(ctx, Row{Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone", Workspace: list[i].WorkspaceID}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{
+			Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone",
+			Workspace: list[i].WorkspaceID,
+		}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
 				session, err := db.LockLostSession(ctx, tx, id, which)
@@ -73,7 +79,8 @@ const mostLost = 100
 
 // Release is Interrupt for one session, by the worker that holds it and has stopped its agent for a reason. It returns
 // db.ErrLeaseLost, and changes nothing, when the lease is no longer good.
-func (s *Service) Release(ctx context.Context, lease db.Lease, reason string, resumable func(provider string) bool) error {
+func (s *Service) Release(ctx context.Context, lease db.Lease, reason string,
+	resumable func(provider string) bool) error {
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.Hold(ctx, tx, lease); err != nil {
 			return err
@@ -87,8 +94,10 @@ func (s *Service) Release(ctx context.Context, lease db.Lease, reason string, re
 	return wrap(err, "release session %s", lease.Session)
 }
 
-// interrupt puts a session without a worker back into the queue where its work can go on, and ends it for a reason where not.
-func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, reason string, resumable func(provider string) bool) error {
+// interrupt puts a session without a worker back into the queue where its work can go on, and ends it for a reason
+// where not.
+func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, reason string,
+	resumable func(provider string) bool) error {
 	o := Outcome{Status: db.Failed, Reason: reason, Class: db.ErrorLost, Neutral: true}
 	asked, toStop := askedToStop(session)
 	if toStop {
@@ -119,8 +128,8 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 	return nil
 }
 
-// finishUnattended is finish for a session that no worker is at work on. A message that was cut off counts, with its usage
-// unknown.
+// finishUnattended is finish for a session that no worker is at work on. A message that was cut off counts, with its
+// usage unknown.
 func (s *Service) finishUnattended(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
 	if err := s.finish(ctx, tx, session, o); err != nil {
 		return err
@@ -139,12 +148,14 @@ func askedToStop(session *db.Session) (Outcome, bool) {
 	return Outcome{}, false
 }
 
-// maxResumes is how often a run, or a person's message, goes on after its worker was lost. Behaviour, "Resumes after a crash".
+// maxResumes is how often a run, or a person's message, goes on after its worker was lost. Behaviour, "Resumes after a
+// crash".
 const maxResumes = 3
 
-// goesOn reports whether the work on a session can go on in another process: its agent goes on with the conversation, or was not
-// given a message yet.
-func (s *Service) goesOn(ctx context.Context, tx bun.Tx, session *db.Session, resumable func(provider string) bool) (bool, error) {
+// goesOn reports whether the work on a session can go on in another process: its agent goes on with the conversation,
+// or was not given a message yet.
+func (s *Service) goesOn(ctx context.Context, tx bun.Tx, session *db.Session,
+	resumable func(provider string) bool) (bool, error) {
 	if session.Conversation != "" && resumable(session.Provider) {
 		return true, nil
 	}
@@ -166,14 +177,18 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
 		id, ended := list[i].ID, false
-		err := round.Deal(ctx, Row{Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker", Workspace: list[i].WorkspaceID}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{
+			Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker",
+			Workspace: list[i].WorkspaceID,
+		}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
 				session, err := db.LockSession(ctx, tx, id)
 				if db.IsNotFound(err) { // it is gone, which is no trouble
 					return nil
 				}
-				if err != nil || session.Status != db.SessionQueued || !session.QueuedAt.Before(now.Add(-maxWait)) || session.Fence != list[i].Fence {
+				if err != nil || session.Status != db.SessionQueued || !session.QueuedAt.Before(now.Add(-maxWait)) ||
+					session.Fence != list[i].Fence {
 					return err
 				}
 				ended = true
@@ -186,7 +201,8 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 					reason = "it waited for a day, in which its provider could not be used: " + p.Reason
 				}
 				return s.finishUnattended(ctx, tx, session, Outcome{
-					Status: db.Failed, Class: db.ErrorWaiting, Reason: reason, Neutral: true, Tell: true, FilesChanged: true,
+					Status: db.Failed, Class: db.ErrorWaiting, Reason: reason, Neutral: true, Tell: true,
+					FilesChanged: true,
 				})
 			})
 			ended = ended && err == nil

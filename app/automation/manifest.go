@@ -84,8 +84,8 @@ func (r *RefusedManifest) Is(target error) bool { return r.Forbidden && target =
 // errPlanned takes a plan back that was carried out to see what it does.
 var errPlanned = errors.New("planned")
 
-// PlanManifest says what applying a manifest would do, and does nothing. It returns *RefusedManifest with every mistake, each
-// with the file and the line.
+// PlanManifest says what applying a manifest would do, and does nothing. It returns *RefusedManifest with every
+// mistake, each with the file and the line.
 func (s *Service) PlanManifest(ctx context.Context, actor account.Actor, in ManifestInput) (*ManifestPlan, error) {
 	p, err := s.runManifest(ctx, actor, in, func(*ManifestPlan) error { return errPlanned })
 	if !errors.Is(err, errPlanned) {
@@ -100,9 +100,10 @@ func (s *Service) PlanManifest(ctx context.Context, actor account.Actor, in Mani
 	return p, nil
 }
 
-// ApplyManifest applies a manifest, all of it or nothing. It returns fault.ErrStale when that would do anything else than the
-// plan of the fingerprint, and the errors of PlanManifest.
-func (s *Service) ApplyManifest(ctx context.Context, actor account.Actor, in ManifestInput, fingerprint string) (*ManifestPlan, error) {
+// ApplyManifest applies a manifest, all of it or nothing. It returns fault.ErrStale when that would do anything else
+// than the plan of the fingerprint, and the errors of PlanManifest.
+func (s *Service) ApplyManifest(ctx context.Context, actor account.Actor, in ManifestInput,
+	fingerprint string) (*ManifestPlan, error) {
 	return s.runManifest(ctx, actor, in, func(p *ManifestPlan) error {
 		if p.Fingerprint != fingerprint {
 			return fault.ErrStale
@@ -111,9 +112,10 @@ func (s *Service) ApplyManifest(ctx context.Context, actor account.Actor, in Man
 	})
 }
 
-// runManifest carries a manifest out in one transaction, which stays only if decide agrees to what it did: so a plan is what
-// the operations themselves do and refuse, and not a guess at it.
-func (s *Service) runManifest(ctx context.Context, actor account.Actor, in ManifestInput, decide func(*ManifestPlan) error) (*ManifestPlan, error) {
+// runManifest carries a manifest out in one transaction, which stays only if decide agrees to what it did: so a plan is
+// what the operations themselves do and refuse, and not a guess at it.
+func (s *Service) runManifest(ctx context.Context, actor account.Actor, in ManifestInput,
+	decide func(*ManifestPlan) error) (*ManifestPlan, error) {
 	documents, err := manifest.Read(in.Files, in.Environment)
 	var mistakes manifest.Mistakes
 	if errors.As(err, &mistakes) {
@@ -219,7 +221,8 @@ func (m *manifestRun) fileIndex(name string) int {
 	return slices.IndexFunc(m.in.Files, func(f manifest.File) bool { return f.Name == name })
 }
 
-// fingerprintOf stands for changes and for the versions of what they change. What stays unchanged is in it by name alone.
+// fingerprintOf stands for changes and for the versions of what they change. What stays unchanged is in it by name
+// alone.
 func fingerprintOf(changes []ManifestChange) (string, error) {
 	type printed struct {
 		ManifestChange
@@ -340,14 +343,18 @@ func secretChange(field string, stored bool) spec.Difference {
 	return d
 }
 
-// deletePruned deletes what the files lack. Automations first, so that none of them is told of a workflow or bot that goes.
+// deletePruned deletes what the files lack. Automations first, so that none of them is told of a workflow or bot that
+// goes.
 func (m *manifestRun) deletePruned(ctx context.Context) ([]ManifestChange, error) {
 	var list []ManifestChange
 	for _, k := range m.things {
 		if !m.pruned[k.id] {
 			continue
 		}
-		c := ManifestChange{Action: PlanDelete, Kind: k.kind, Workspace: m.workspaceName(k.workspace), Name: k.name, ID: k.id, version: k.version}
+		c := ManifestChange{
+			Action: PlanDelete, Kind: k.kind, Workspace: m.workspaceName(k.workspace), Name: k.name, ID: k.id,
+			version: k.version,
+		}
 		var err error
 		switch k.kind {
 		case manifest.KindAutomation:
@@ -370,7 +377,9 @@ func (m *manifestRun) deletePruned(ctx context.Context) ([]ManifestChange, error
 		case errors.As(err, &bad):
 			for _, key := range slices.Sorted(maps.Keys(bad)) {
 				text := fmt.Sprintf("%s “%s” cannot be deleted. %s", k.kind, k.name, bad[key])
-				m.mistakes = append(m.mistakes, manifest.Mistake{Kind: k.kind, Workspace: c.Workspace, Name: k.name, Text: text})
+				m.mistakes = append(m.mistakes, manifest.Mistake{
+					Kind: k.kind, Workspace: c.Workspace, Name: k.name, Text: text,
+				})
 			}
 			continue
 		case errors.Is(err, fault.ErrNotFound):

@@ -81,8 +81,8 @@ func expectRefused(t *testing.T, err error, want ...string) {
 
 const theSecret = "a secret of some length"
 
-// allSettings are automations of every trigger and session type with every option set that goes with them, in a workspace on
-// a forge.
+// allSettings are automations of every trigger and session type with every option set that goes with them, in a
+// workspace on a forge.
 func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 	var list []Input
 	for _, trigger := range []db.Trigger{db.Manual, db.OneTime, db.Recurring, db.Loop, db.HTTP} {
@@ -90,13 +90,15 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 			in := k.input()
 			in.Name, in.Trigger = string(trigger)+" "+session, string(trigger)
 			in.SessionType, _, _ = strings.Cut(session, "-")
-			in.Prompt, in.Parameters = "Look at {{what}}.\n\nThen report.\n", map[string]string{"what": "the: tests # all"}
+			in.Prompt, in.Parameters = "Look at {{what}}.\n\nThen report.\n",
+				map[string]string{"what": "the: tests # all"}
 			in.BaseBranch, in.Model, in.ExecutionType = "release", "large", "inline"
 			in.AutoComplete, in.MayAutomate, in.TimeoutMinutes, in.Retries = false, true, 90, 3
 			in.Gate = spec.Gate{Command: "test -f go.mod\nexit 0", BranchMoved: true, NoOpenPR: true}
 			in.Success = spec.Success{Command: "go test ./...", Contains: "done"}
 			in.Budget = spec.Budget{
-				Run: spec.Limits{Money: 1.25, Turns: 3}, Day: spec.Limits{Tokens: 1000000}, Month: spec.Limits{Money: 20, Minutes: 90.5},
+				Run: spec.Limits{Money: 1.25, Turns: 3}, Day: spec.Limits{Tokens: 1000000},
+				Month: spec.Limits{Money: 20, Minutes: 90.5},
 			}
 			switch trigger {
 			case db.OneTime:
@@ -108,11 +110,14 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 			case db.HTTP:
 				in.AllowParallel, in.MaxParallel, in.AppendPayload = true, 3, true
 				in.Sender, in.SignatureHeader, in.SignatureSecret = "hmac", "X-Signature", theSecret
-				in.Filter = spec.Filter{Any: true, Conditions: []spec.Condition{{Field: "action", Operator: OpEquals, Value: "1"}, {Field: "draft", Operator: OpAbsent}}}
+				in.Filter = spec.Filter{Any: true, Conditions: []spec.Condition{{
+					Field: "action", Operator: OpEquals, Value: "1",
+				}, {Field: "draft", Operator: OpAbsent}}}
 			}
 			switch session {
 			case "develop":
-				in.AutoComplete, in.OnlyUnchanged, in.CreatePR, in.Toggles = true, true, true, []string{"edge_cases", "code_review"}
+				in.AutoComplete, in.OnlyUnchanged, in.CreatePR, in.Toggles = true, true, true,
+					[]string{"edge_cases", "code_review"}
 			case "develop-workflow":
 				in.ExecutionType, in.Workflow, in.Prompt = "workflow", workflow.String(), ""
 				in.Parameters = map[string]string{"depth": "3", "token": theSecret}
@@ -135,12 +140,16 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 var everyWorkflow = WorkflowInput{
 	Name: "Release", Description: "Rolls a release.",
 	Parameters: []ParameterInput{
-		{Alias: "depth", Label: "Depth", Type: "number", Default: "2", Required: true}, {Alias: "level", Type: "choice", Choices: "low, high", Default: "low"},
+		{Alias: "depth", Label: "Depth", Type: "number", Default: "2", Required: true},
+		{Alias: "level", Type: "choice", Choices: "low, high", Default: "low"},
 		{Alias: "token", Type: "secret", Default: theSecret},
 	},
 	Steps: []StepInput{
-		{Kind: "system_message", Text: "Be brief."}, {Kind: "asset", Path: "docs/plan.md", Text: "# Plan\n"}, {Kind: "instruction_file", Text: "Follow it."},
-		{Kind: "loop", Label: "Mend", Marker: "FINE", Max: "4"}, {Kind: "message", Text: "Mend $depth.\n\n  - all\n", Inside: true}, {Kind: "clear_context", Inside: true},
+		{Kind: "system_message", Text: "Be brief."}, {Kind: "asset", Path: "docs/plan.md", Text: "# Plan\n"},
+		{Kind: "instruction_file", Text: "Follow it."},
+		{Kind: "loop", Label: "Mend", Marker: "FINE", Max: "4"}, {
+			Kind: "message", Text: "Mend $depth.\n\n  - all\n", Inside: true,
+		}, {Kind: "clear_context", Inside: true},
 		{Kind: "complete_session", OnlyUnchanged: true},
 	},
 }
@@ -150,8 +159,8 @@ var everyBot = BotInput{Bot: spec.Bot{
 	AllowedTools: []string{"Read", "Bash(git log:*)"}, ReadOnly: true,
 }}
 
-// setEverywhere fails for every field of a kind of input that none of its samples sets: who adds a field decides what a manifest
-// makes of it, and adds it to the samples above.
+// setEverywhere fails for every field of a kind of input that none of its samples sets: who adds a field decides what a
+// manifest makes of it, and adds it to the samples above.
 func setEverywhere(t *testing.T, known []string, samples ...any) {
 	t.Helper()
 	kind := reflect.TypeOf(samples[0])
@@ -160,7 +169,9 @@ func setEverywhere(t *testing.T, known []string, samples ...any) {
 		if slices.Contains(known, f.Name) || f.Anonymous {
 			continue
 		}
-		if !slices.ContainsFunc(samples, func(s any) bool { return !reflect.ValueOf(s).FieldByIndex(f.Index).IsZero() }) {
+		if !slices.ContainsFunc(samples, func(s any) bool {
+			return !reflect.ValueOf(s).FieldByIndex(f.Index).IsZero()
+		}) {
 			t.Errorf("no sample sets %s.%s: a manifest may lose it", kind, f.Name)
 		}
 	}
@@ -199,8 +210,8 @@ func anys[T any](list []T) []any {
 	return all
 }
 
-// What is exported and applied again changes nothing; applied to another workspace it makes the same again, of every trigger and
-// session type with every option. Of secrets nothing is written.
+// What is exported and applied again changes nothing; applied to another workspace it makes the same again, of every
+// trigger and session type with every option. Of secrets nothing is written.
 func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
@@ -235,7 +246,8 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 		t.Errorf("a secret is in\n%s", text)
 	}
 	p, short := k.plan(k.mira, files(text))
-	if len(p.Changes) != len(inputs)+3 || strings.Contains(strings.ReplaceAll(short, "unchanged ", ""), " Automation  ") {
+	if len(p.Changes) != len(inputs)+3 || strings.Contains(strings.ReplaceAll(short, "unchanged ", ""),
+		" Automation  ") {
 		t.Fatalf("the plan of an export has %d changes: %s", len(p.Changes), short)
 	}
 	for _, c := range p.Changes {
@@ -245,10 +257,15 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	}
 
 	// In another workspace, with the secrets given.
-	other := db.Workspace{ID: db.NewID(), Name: "Other", GitURL: "https://github.com/acme/app.git", TokenSealed: []byte("x"), DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1}
+	other := db.Workspace{
+		ID: db.NewID(), Name: "Other", GitURL: "https://github.com/acme/app.git", TokenSealed: []byte("x"),
+		DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1,
+	}
 	check(t, db.InsertWorkspace(ctx, k.DB, &other))
-	moved := strings.NewReplacer("workspace: "+k.workspace.Name+"\n", "workspace: Other\n", "sender: hmac #", "signature_secret: {from_env: SECRET}\nsender: hmac #",
-		"parameters:\n  depth: 3\n", "parameters:\n  depth: 3\n  token: {from_env: SECRET}\n", "    type: secret #", "    default: {from_env: SECRET}\n    type: secret #").Replace(k.export(k.mira, k.workspace.Name))
+	moved := strings.NewReplacer("workspace: "+k.workspace.Name+"\n", "workspace: Other\n", "sender: hmac #",
+		"signature_secret: {from_env: SECRET}\nsender: hmac #",
+		"parameters:\n  depth: 3\n", "parameters:\n  depth: 3\n  token: {from_env: SECRET}\n", "    type: secret #",
+		"    default: {from_env: SECRET}\n    type: secret #").Replace(k.export(k.mira, k.workspace.Name))
 	in := files(moved)
 	in.Environment = map[string]string{"SECRET": theSecret}
 	done := k.applyFiles(k.mira, in)
@@ -289,14 +306,16 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 // expectSameSettings compares every column of two automations but those that are of each alone.
 func (k *kit) expectSameSettings(a, b *db.Automation) {
 	k.t.Helper()
-	own := []string{"BaseModel", "ID", "WorkspaceID", "WorkflowID", "BotID", "SignatureSealed", "Parameters", "ScheduledSince", "CreatedAt", "UpdatedAt", "Workspace", "Creator"}
+	own := []string{"BaseModel", "ID", "WorkspaceID", "WorkflowID", "BotID", "SignatureSealed", "Parameters",
+		"ScheduledSince", "CreatedAt", "UpdatedAt", "Workspace", "Creator"}
 	if a.Trigger == db.HTTP { // does not apply, so it is not written
 		own = append(own, "AutoComplete", "OnlyUnchanged")
 	}
 	va, vb := reflect.ValueOf(*a), reflect.ValueOf(*b)
 	for i := range va.NumField() {
 		name := va.Type().Field(i).Name
-		if x, y := va.Field(i).Interface(), vb.Field(i).Interface(); !slices.Contains(own, name) && !reflect.DeepEqual(x, y) {
+		if x, y := va.Field(i).Interface(), vb.Field(i).Interface(); !slices.Contains(own, name) &&
+			!reflect.DeepEqual(x, y) {
 			k.t.Errorf("%s of %s is %v; want %v", name, a.Name, y, x)
 		}
 	}
@@ -321,11 +340,15 @@ func (k *kit) expectSameSettings(a, b *db.Automation) {
 	}
 }
 
-const audit = "kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nprovider: agent\nprompt: Look around.\n"
+const audit = "kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nprovider: agent\nprompt: Look " +
+	"around.\n"
 
 func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 	k := setup(t)
-	in := files("kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nexecution_type: workflow\nworkflow: Release\n---\nkind: Workflow\nname: Release\nworkspace: Scratch\nsteps: [{text: Look.}]\n---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n")
+	in := files(
+		"kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nexecution_type: workflow\nworkflow: " +
+			"Release\n---\nkind: Workflow\nname: Release\nworkspace: Scratch\nsteps: [{text: Look.}]\n---\nkind: " +
+			"Bot\nname: Rita\ninstructions: Be kind.\n")
 	k.exec("UPDATE workspaces SET provider = 'agent'")
 	p, short := k.plan(k.mira, in)
 	if want := "create Automation Audit; create Workflow Release; create Bot Rita"; short != want {
@@ -355,7 +378,8 @@ func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 	_, err = k.PlanManifest(t.Context(), k.mira, files(strings.Replace(audit, "manual", "sometimes", 1)))
 	expectRefused(t, err, "a.yaml:4: trigger: Choose what starts the automation.")
 	p, short = k.plan(k.mira, in)
-	if want := "update Automation Audit execution_type:workflow>inline workflow:Release><nil> prompt:<nil>>Look about."; short != want {
+	if want := "update Automation Audit execution_type:workflow>inline " +
+		"workflow:Release><nil> prompt:<nil>>Look about."; short != want {
 		t.Errorf("planned %s; want %s", short, want)
 	}
 	k.exec("UPDATE automations SET version = version + 1")
@@ -445,13 +469,17 @@ prompt: x
 	_, err := k.PlanManifest(t.Context(), k.mira, files(text))
 	expectRefused(t, err,
 		"a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.",
-		"a.yaml:9: cron: ", "a.yaml:10: time_zone: ", "a.yaml:13: budget.day.money: Write a number above 0", `a.yaml:14: toggles[1]: There is no session toggle "speed"`,
+		"a.yaml:9: cron: ", "a.yaml:10: time_zone: ", "a.yaml:13: budget.day.money: Write a number above 0",
+		`a.yaml:14: toggles[1]: There is no session toggle "speed"`,
 		"a.yaml:16: prompt: ", "a.yaml:17: name: There are 2 of this name. Say with id which one is meant: ",
-		"a.yaml:26: cron: This has no effect together with the rest.", "a.yaml:28: parameters.why: There is nothing here that takes a value for why.",
+		"a.yaml:26: cron: This has no effect together with the rest.",
+		"a.yaml:28: parameters.why: There is nothing here that takes a value for why.",
 		"a.yaml:30: prompt: ", "a.yaml:31: name: This is there twice: also in a.yaml, line 21.",
-		"a.yaml:39: enabled: An HTTP Trigger is always enabled.", "a.yaml:43: signature_secret: The environment variable MISSING is not set.",
+		"a.yaml:39: enabled: An HTTP Trigger is always enabled.",
+		"a.yaml:43: signature_secret: The environment variable MISSING is not set.",
 		"a.yaml:45: workflow: There is no workflow of this name, in this workspace or for all.",
-		"a.yaml:53: steps[0].steps[0].text: Write what the agent is to do.", "a.yaml:55: parameters[0].choices[0]: A comma", "a.yaml:55: parameters[0].alias: An alias has",
+		"a.yaml:53: steps[0].steps[0].text: Write what the agent is to do.",
+		"a.yaml:55: parameters[0].choices[0]: A comma", "a.yaml:55: parameters[0].alias: An alias has",
 		"a.yaml:66: id: There is no automation of this id",
 	)
 	if n := k.lines("subject_kind = 'automation'"); n != 2 {

@@ -33,10 +33,13 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 	k.exec("DELETE FROM workspace_members WHERE user_id = ?", outsider.ID)
 	manager := k.person("Mona", account.RoleManager)
 	k.applyFiles(k.jonas, files(audit))
-	k.applyFiles(manager, files("kind: Workflow\nname: Release\nsteps: [{text: Look.}]\n---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n"))
+	k.applyFiles(manager,
+		files("kind: Workflow\nname: Release\nsteps: [{text: Look.}]\n---\nkind: Bot\nname: Rita\ninstructions: Be "+
+			"kind.\n"))
 
 	// Members see neither one another's automations nor a way to bots and workflows.
-	if p, short := k.plan(max, files(audit)); short != "create Automation Audit" || p.Changes[0].Workspace != "Scratch" {
+	if p, short := k.plan(max, files(audit)); short != "create Automation Audit" ||
+		p.Changes[0].Workspace != "Scratch" {
 		t.Errorf("to Max, who does not see the automation of Jonas, the plan is %s", short)
 	}
 	for text, want := range map[string]string{
@@ -49,7 +52,8 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 		expectRefused(t, err, want)
 		wantErr(t, err, fault.ErrForbidden)
 	}
-	if _, short := k.plan(max, files("kind: Bot\nname: Rita\ninstructions: Be kind.\n")); short != "unchanged Bot Rita" {
+	if _, short := k.plan(max,
+		files("kind: Bot\nname: Rita\ninstructions: Be kind.\n")); short != "unchanged Bot Rita" {
 		t.Errorf("a bot that stays as it is: %s", short)
 	}
 	_, err := k.PlanManifest(ctx, outsider, files(audit))
@@ -59,11 +63,17 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 	}
 
 	// What runs with the secrets of a workspace that somebody does not see is not theirs to change.
-	hidden := db.Workspace{ID: db.NewID(), Name: "Hidden", DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1}
+	hidden := db.Workspace{
+		ID: db.NewID(), Name: "Hidden", DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun,
+		Version: 1,
+	}
 	check(t, db.InsertWorkspace(ctx, k.DB, &hidden))
-	k.applyFiles(k.mira, files("kind: Automation\nname: There\nworkspace: Hidden\ntrigger: manual\nexecution_type: workflow\nworkflow: Release\n"))
+	k.applyFiles(k.mira,
+		files("kind: Automation\nname: There\nworkspace: Hidden\ntrigger: manual\nexecution_type: "+
+			"workflow\nworkflow: Release\n"))
 	_, err = k.PlanManifest(ctx, manager, files("kind: Workflow\nname: Release\nsteps: [{text: Send the secrets.}]\n"))
-	expectRefused(t, err, "a.yaml:1: workspace: Automations in workspaces that you are not a member of use this workflow")
+	expectRefused(t, err,
+		"a.yaml:1: workspace: Automations in workspaces that you are not a member of use this workflow")
 	_, err = k.PlanManifest(ctx, manager, files(strings.Replace(audit, "Scratch", "Hidden", 1)))
 	expectRefused(t, err, "a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.")
 
@@ -82,7 +92,8 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 	// Scripts and commands on a worker need their permission; the owner stays who it was.
 	plain := k.holder("Paul", account.ManageAll)
 	_, err = k.PlanManifest(ctx, plain, files(strings.Replace(audit, "agent", "shell", 1)+"gate: {command: exit 0}\n"))
-	expectRefused(t, err, "a.yaml:5: provider: You may not run shell scripts.", "a.yaml:7: gate.command: You may not run commands on a worker.")
+	expectRefused(t, err, "a.yaml:5: provider: You may not run shell scripts.",
+		"a.yaml:7: gate.command: You may not run commands on a worker.")
 	k.applyFiles(plain, files(strings.Replace(audit, "around", "about", 1)))
 	if a := k.one("Audit"); a.CreatorID != k.jonas.ID || a.Prompt != "Look about." {
 		t.Errorf("the automation is %s's and says %q", a.CreatorID, a.Prompt)
@@ -103,12 +114,17 @@ func (k *kit) holder(name string, permissions ...account.Permission) account.Act
 func TestPruneDeletesWhatTheFilesLackInTheirWorkspacesAlone(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
-	other := db.Workspace{ID: db.NewID(), Name: "Other", DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1}
+	other := db.Workspace{
+		ID: db.NewID(), Name: "Other", DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun,
+		Version: 1,
+	}
 	check(t, db.InsertWorkspace(ctx, k.DB, &other))
 	const global = "---\nkind: Bot\nname: Rita\ninstructions: Be kind.\n"
 	const doomed = "---\nkind: Workflow\nname: Doomed\nworkspace: Scratch\nsteps: [{text: x}]\n"
-	nightly := strings.NewReplacer("Audit", "Nightly", "manual", "recurring\ncron: 0 2 * * *\ntime_zone: UTC", "prompt: Look around.", "execution_type: workflow\nworkflow: Doomed").Replace(audit)
-	k.applyFiles(k.mira, files(audit+"---\n"+strings.NewReplacer("Audit", "Elsewhere", "Scratch", "Other").Replace(audit)+global+doomed+"---\n"+nightly))
+	nightly := strings.NewReplacer("Audit", "Nightly", "manual", "recurring\ncron: 0 2 * * *\ntime_zone: UTC",
+		"prompt: Look around.", "execution_type: workflow\nworkflow: Doomed").Replace(audit)
+	k.applyFiles(k.mira, files(audit+"---\n"+strings.NewReplacer("Audit", "Elsewhere", "Scratch", "Other").
+		Replace(audit)+global+doomed+"---\n"+nightly))
 	in := files(audit)
 	if _, short := k.plan(k.mira, in); short != "unchanged Automation Audit" {
 		t.Errorf("without prune the plan is %s", short)
@@ -128,7 +144,8 @@ func TestPruneDeletesWhatTheFilesLackInTheirWorkspacesAlone(t *testing.T) {
 	in = files(strings.Replace(audit, "Audit", "Mine", 1))
 	in.Prune = true
 	p, short := k.plan(keeper, in)
-	if short != "create Automation Mine; delete Workflow Doomed" || p.Changes[1].Note != "This switches off 1 automation that use it." {
+	if short != "create Automation Mine; delete Workflow Doomed" ||
+		p.Changes[1].Note != "This switches off 1 automation that use it." {
 		t.Errorf("the plan is %s, with %q", short, p.Changes[1].Note)
 	}
 	_, err = k.ApplyManifest(ctx, keeper, in, p.Fingerprint)
@@ -155,16 +172,20 @@ func TestNamesThatDoNotTellNeedAnID(t *testing.T) {
 	if got := k.reload(a); got.Name != "Renamed" {
 		t.Errorf("the name is %s", got.Name)
 	}
-	_, err := k.PlanManifest(t.Context(), k.jonas, files("id: "+a.ID.String()+"\n"+audit+"---\nid: "+a.ID.String()+"\n"+audit))
+	_, err := k.PlanManifest(t.Context(), k.jonas,
+		files("id: "+a.ID.String()+"\n"+audit+"---\nid: "+a.ID.String()+"\n"+audit))
 	expectRefused(t, err, "a.yaml:11: name: This is there twice: also in a.yaml, line 1.")
 
 	// A workflow of the workspace goes before one for all; the other is named by its id.
 	steps := []StepInput{{Kind: "message", Text: "Look."}}
 	all, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Release", Steps: steps})
 	check(t, err)
-	own, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Release", Workspace: k.workspace.ID.String(), Steps: steps})
+	own, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{
+		Name: "Release", Workspace: k.workspace.ID.String(), Steps: steps,
+	})
 	check(t, err)
-	work := strings.NewReplacer("Audit", "Work", "prompt: Look around.", "execution_type: workflow\nworkflow: Release").Replace(audit)
+	work := strings.NewReplacer("Audit", "Work", "prompt: Look around.", "execution_type: workflow\nworkflow: Release").
+		Replace(audit)
 	k.applyFiles(k.mira, files(work))
 	if got := k.one("Work").WorkflowID; got != own.ID {
 		t.Errorf("the workflow is %s; want the workspace's own %s", got, own.ID)
@@ -191,7 +212,8 @@ func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
 	if !strings.Contains(off, "enabled: false\n") {
 		t.Errorf("one that is off is exported as\n%s", off)
 	}
-	if _, short := k.plan(k.jonas, files(nightly+"enabled: true\n")); short != "update Automation Audit enabled:false>true" {
+	if _, short := k.plan(k.jonas,
+		files(nightly+"enabled: true\n")); short != "update Automation Audit enabled:false>true" {
 		t.Errorf("the plan is %s", short)
 	}
 	k.applyFiles(k.jonas, files(nightly+"enabled: true\n"))
@@ -204,11 +226,13 @@ func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
 	}
 
 	// A One-Time that is over is created as it is where it says that it is off, and not where it does not.
-	past := strings.NewReplacer("Audit", "Past", "manual", "one_time\nrun_at: 2026-01-01T10:00\ntime_zone: UTC").Replace(audit)
+	past := strings.NewReplacer("Audit", "Past", "manual", "one_time\nrun_at: 2026-01-01T10:00\ntime_zone: UTC").
+		Replace(audit)
 	_, err := k.PlanManifest(t.Context(), k.jonas, files(past))
 	expectRefused(t, err, "a.yaml:5: run_at: This time is more than 5 minutes past.")
 	k.applyFiles(k.jonas, files(past+"enabled: false\n"))
-	if a := k.one("Past"); a.Enabled || !a.RunAt.Equal(time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)) || !a.NextRunAt.IsZero() {
+	if a := k.one("Past"); a.Enabled || !a.RunAt.Equal(time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)) ||
+		!a.NextRunAt.IsZero() {
 		t.Errorf("it is %+v", a)
 	}
 	if _, short := k.plan(k.jonas, files(past)); short != "unchanged Automation Past" {
@@ -239,7 +263,8 @@ func TestSecretsAreKeptUnlessTheyAreSet(t *testing.T) {
 		check(t, err)
 		return opened
 	}
-	done = k.applyFiles(k.jonas, files(strings.Replace(audit, "manual", "http\nsender: github\nmax_parallel: 5\nallow_parallel: true", 1)))
+	done = k.applyFiles(k.jonas,
+		files(strings.Replace(audit, "manual", "http\nsender: github\nmax_parallel: 5\nallow_parallel: true", 1)))
 	if len(done.Tokens) != 0 || sealed() != theSecret {
 		t.Errorf("a change of something else gives %d tokens, and the secret is %q", len(done.Tokens), sealed())
 	}

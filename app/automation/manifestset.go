@@ -60,7 +60,8 @@ func (v *inventory) read(ctx context.Context, q bun.IDB, actor account.Actor, on
 	if err != nil {
 		return err
 	}
-	v.automations, v.workflows, v.bots = map[uuid.UUID]*db.Automation{}, map[uuid.UUID]*db.Workflow{}, map[uuid.UUID]*db.Bot{}
+	v.automations, v.workflows, v.bots = map[uuid.UUID]*db.Automation{}, map[uuid.UUID]*db.Workflow{},
+		map[uuid.UUID]*db.Bot{}
 	for i := range automations {
 		v.put(&automations[i])
 	}
@@ -93,7 +94,9 @@ func (v *inventory) put(row any) {
 
 // workspaceNamed finds a workspace by name, whatever its case: no two differ by that alone.
 func (v *inventory) workspaceNamed(name string) (*db.Workspace, bool) {
-	i := slices.IndexFunc(v.workspaces, func(w db.Workspace) bool { return strings.EqualFold(w.Name, strings.TrimSpace(name)) })
+	i := slices.IndexFunc(v.workspaces, func(w db.Workspace) bool {
+		return strings.EqualFold(w.Name, strings.TrimSpace(name))
+	})
 	if i < 0 {
 		return nil, false
 	}
@@ -128,7 +131,8 @@ func (v *inventory) candidates(kind manifest.Kind, workspace uuid.UUID, name str
 	return v.of(kind, uuid.Nil, name)
 }
 
-// reference is how an automation of a workspace names a workflow or a bot: by its name, or, where that does not tell, its id.
+// reference is how an automation of a workspace names a workflow or a bot: by its name, or, where that does not tell,
+// its id.
 func (v *inventory) reference(kind manifest.Kind, workspace, id uuid.UUID) string {
 	for _, k := range v.things {
 		if k.id == id && k.kind == kind {
@@ -194,7 +198,10 @@ func (m *manifestRun) match(documents []*manifest.Document) {
 
 // noteHidden notes for the audit log when documents name a workspace that there is and that the actor does not see.
 func (m *manifestRun) noteHidden(ctx context.Context, named []string) error {
-	hidden := slices.DeleteFunc(slices.Clone(named), func(name string) bool { _, ok := m.workspaceNamed(name); return ok })
+	hidden := slices.DeleteFunc(slices.Clone(named), func(name string) bool {
+		_, ok := m.workspaceNamed(name)
+		return ok
+	})
 	if len(hidden) == 0 {
 		return nil
 	}
@@ -215,18 +222,24 @@ func (m *manifestRun) find(e *manifestEntry, id string) {
 			for i, k := range found {
 				ids[i] = k.id.String()
 			}
-			m.wrong(e, "name", fmt.Sprintf("There are %d of this name. Say with id which one is meant: %s.", len(found), strings.Join(ids, ", ")))
+			m.wrong(e, "name", fmt.Sprintf("There are %d of this name. Say with id which one is meant: %s.", len(found),
+				strings.Join(ids, ", ")))
 		} else if len(found) == 1 {
 			e.row = found[0].id
 		}
 		return
 	}
 	parsed, err := uuid.Parse(id)
-	if i := slices.IndexFunc(m.things, func(k thing) bool { return k.id == parsed && k.kind == e.doc.Kind }); err == nil && i >= 0 {
+	if i := slices.IndexFunc(m.things, func(k thing) bool {
+		return k.id == parsed && k.kind == e.doc.Kind
+	}); err == nil && i >= 0 {
 		e.row = parsed
 		return
 	}
-	m.wrong(e, "id", fmt.Sprintf("There is no %s of this id in the workspaces that these files name. Leave the id out to make a new one.", what))
+	m.wrong(e, "id",
+		fmt.Sprintf(
+			"There is no %s of this id in the workspaces that these files name. Leave the id out to make a new one.",
+			what))
 }
 
 // prune finds what the files lack, within the workspaces that they name, and the actor may change.
@@ -268,12 +281,16 @@ func (m *manifestRun) referred(e *manifestEntry, kind manifest.Kind, field, name
 	}
 	switch {
 	case len(found) > 1:
-		m.wrong(e, field, fmt.Sprintf("There are %d of this name. Write the id of the %s that is meant: %s or %s.", len(found), what, found[0].id, found[1].id))
+		m.wrong(e, field, fmt.Sprintf("There are %d of this name. Write the id of the %s that is meant: %s or %s.",
+			len(found), what, found[0].id, found[1].id))
 	case len(found) == 1 && m.pruned[found[0].id]:
-		m.wrong(e, field, fmt.Sprintf("This %s is not in the files, so it would be deleted with what else they lack.", what))
+		m.wrong(e, field, fmt.Sprintf("This %s is not in the files, so it would be deleted with what else they lack.",
+			what))
 	case len(found) == 1:
 		return found[0].id
-	case slices.ContainsFunc(m.entries, func(o *manifestEntry) bool { return o.failed && o.doc.Kind == kind && o.name == name }):
+	case slices.ContainsFunc(m.entries, func(o *manifestEntry) bool {
+		return o.failed && o.doc.Kind == kind && o.name == name
+	}):
 		e.failed = true // what is wrong is told where it is
 		e.told = addTold(e.told, field)
 	default:
@@ -290,9 +307,9 @@ func addTold(told map[string]bool, field string) map[string]bool {
 	return told
 }
 
-// ExportManifest writes the automations, workflows and bots that the actor sees as a manifest: those of one workspace, by its
-// name, or all with those that are for all workspaces. It returns
-// *RefusedManifest for a workspace that the actor does not see.
+// ExportManifest writes the automations, workflows and bots that the actor sees as a manifest: those of one workspace,
+// by its name, or all with those that are for all workspaces. It returns *RefusedManifest for a workspace that the
+// actor does not see.
 func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, workspace string) ([]byte, error) {
 	var v inventory
 	var only []string
@@ -313,7 +330,9 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 			if err != nil {
 				return nil, wrap(err, "export manifest")
 			}
-			return nil, &RefusedManifest{Mistakes: manifest.Mistakes{{Field: "workspace", Text: "This workspace does not exist, or you are not a member of it."}}}
+			return nil, &RefusedManifest{Mistakes: manifest.Mistakes{{
+				Field: "workspace", Text: "This workspace does not exist, or you are not a member of it.",
+			}}}
 		}
 		within = w.ID
 	}
@@ -321,7 +340,8 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 	order := []manifest.Kind{manifest.KindBot, manifest.KindWorkflow, manifest.KindAutomation}
 	slices.SortStableFunc(things, func(a, b thing) int {
 		if a.workspace != b.workspace {
-			return strings.Compare(strings.ToLower(v.workspaceName(a.workspace)), strings.ToLower(v.workspaceName(b.workspace)))
+			return strings.Compare(strings.ToLower(v.workspaceName(a.workspace)),
+				strings.ToLower(v.workspaceName(b.workspace)))
 		}
 		return slices.Index(order, a.kind) - slices.Index(order, b.kind)
 	})

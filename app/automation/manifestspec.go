@@ -40,12 +40,13 @@ func (v *inventory) automationSpec(a *db.Automation) *spec.Automation {
 	return &is
 }
 
-// secretsOf are the names of the secret values that an automation has, by order. What is stored sealed is secret, whatever has
-// become of its parameter.
+// secretsOf are the names of the secret values that an automation has, by order. What is stored sealed is secret,
+// whatever has become of its parameter.
 func (v *inventory) secretsOf(a *db.Automation) []string {
 	var list []string
 	for name, value := range a.Parameters {
-		if v.isSecret(a.WorkflowID, name) || a.ExecutionType == db.WorkflowDriven && strings.HasPrefix(value, sealedMark) {
+		if v.isSecret(a.WorkflowID, name) || a.ExecutionType == db.WorkflowDriven &&
+			strings.HasPrefix(value, sealedMark) {
 			list = append(list, name)
 		}
 	}
@@ -56,7 +57,9 @@ func (v *inventory) secretsOf(a *db.Automation) []string {
 // isSecret reports whether a workflow's parameter is secret.
 func (v *inventory) isSecret(workflow uuid.UUID, alias string) bool {
 	wf := v.workflows[workflow]
-	return wf != nil && slices.ContainsFunc(wf.Parameters, func(p db.Parameter) bool { return p.Alias == alias && p.Type == db.SecretParameter })
+	return wf != nil && slices.ContainsFunc(wf.Parameters, func(p db.Parameter) bool {
+		return p.Alias == alias && p.Type == db.SecretParameter
+	})
 }
 
 // WorkflowSpec is what is said of a workflow, without the defaults of its secrets. The workspace is an id.
@@ -88,7 +91,8 @@ func stepsSpec(steps []db.Step) []spec.Step {
 	var list []spec.Step
 	for _, s := range steps {
 		list = append(list, spec.Step{
-			Kind: string(s.Kind), Label: s.Label, Path: s.Path, Text: s.Text, OnlyUnchanged: s.OnlyUnchanged, Marker: s.Marker, Max: s.Max, Steps: stepsSpec(s.Steps),
+			Kind: string(s.Kind), Label: s.Label, Path: s.Path, Text: s.Text, OnlyUnchanged: s.OnlyUnchanged,
+			Marker: s.Marker, Max: s.Max, Steps: stepsSpec(s.Steps),
 		})
 	}
 	return list
@@ -108,8 +112,8 @@ func idTyped(id uuid.UUID) string {
 	return id.String()
 }
 
-// workflowTyped is a workflow of a manifest as the editor would have it typed, and the places of its steps by their rows. Values
-// must have been resolved.
+// workflowTyped is a workflow of a manifest as the editor would have it typed, and the places of its steps by their
+// rows. Values must have been resolved.
 func workflowTyped(want *spec.Workflow, workspace uuid.UUID) (in WorkflowInput, steps []string) {
 	in = WorkflowInput{
 		Name: want.Name, Workspace: idTyped(workspace), Description: want.Description,
@@ -118,7 +122,10 @@ func workflowTyped(want *spec.Workflow, workspace uuid.UUID) (in WorkflowInput, 
 	var add func(list []spec.Step, at string, inside bool)
 	add = func(list []spec.Step, at string, inside bool) {
 		for i, s := range list {
-			row := StepInput{Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, Marker: s.Marker, OnlyUnchanged: s.OnlyUnchanged, Inside: inside}
+			row := StepInput{
+				Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, Marker: s.Marker,
+				OnlyUnchanged: s.OnlyUnchanged, Inside: inside,
+			}
 			if s.Max != 0 {
 				row.Max = strconv.Itoa(s.Max)
 			}
@@ -133,17 +140,29 @@ func workflowTyped(want *spec.Workflow, workspace uuid.UUID) (in WorkflowInput, 
 
 // unchanged, created and updated say what a run has done about a document.
 func (m *manifestRun) unchanged(e *manifestEntry, version int64) {
-	e.change = ManifestChange{Action: PlanUnchanged, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: e.row, version: version}
+	e.change = ManifestChange{
+		Action: PlanUnchanged, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: e.row,
+		version: version,
+	}
 }
 
 func (m *manifestRun) created(e *manifestEntry, id uuid.UUID, fields []spec.Difference) {
 	e.row = id
-	fields = slices.DeleteFunc(fields, func(d spec.Difference) bool { return d.Field == "name" || d.Field == "workspace" }) // said already
-	e.change = ManifestChange{Action: PlanCreate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: id, Fields: fields}
+	// said already
+	fields = slices.DeleteFunc(fields, func(d spec.Difference) bool {
+		return d.Field == "name" || d.Field == "workspace"
+	})
+	e.change = ManifestChange{
+		Action: PlanCreate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: id,
+		Fields: fields,
+	}
 }
 
 func (m *manifestRun) updated(e *manifestEntry, version int64, fields []spec.Difference) {
-	e.change = ManifestChange{Action: PlanUpdate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: e.row, Fields: fields, version: version}
+	e.change = ManifestChange{
+		Action: PlanUpdate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: e.row,
+		Fields: fields, version: version,
+	}
 }
 
 // onlyWhole refuses entries of a list that the rules would read as several.
@@ -259,8 +278,8 @@ func (m *manifestRun) workflow(ctx context.Context, e *manifestEntry) error {
 	return nil
 }
 
-// workflowSecrets takes the defaults of secrets out of a want, and out of what is typed those that are as stored. It lists the
-// others. Who may not change workflows does not learn whether a secret is as stored.
+// workflowSecrets takes the defaults of secrets out of a want, and out of what is typed those that are as stored. It
+// lists the others. Who may not change workflows does not learn whether a secret is as stored.
 func (m *manifestRun) workflowSecrets(want *spec.Workflow, in *WorkflowInput, row *db.Workflow) []spec.Difference {
 	var list []spec.Difference
 	for i := range want.Parameters {
@@ -270,7 +289,9 @@ func (m *manifestRun) workflowSecrets(want *spec.Workflow, in *WorkflowInput, ro
 		}
 		stored := ""
 		if row != nil {
-			if j := slices.IndexFunc(row.Parameters, func(o db.Parameter) bool { return o.Alias == p.Alias && o.Type == db.SecretParameter }); j >= 0 {
+			if j := slices.IndexFunc(row.Parameters, func(o db.Parameter) bool {
+				return o.Alias == p.Alias && o.Type == db.SecretParameter
+			}); j >= 0 {
 				stored = row.Parameters[j].Default
 			}
 		}
@@ -295,27 +316,33 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 			for _, t := range Toggles {
 				keys = append(keys, t.Key)
 			}
-			m.wrong(e, fmt.Sprintf("toggles[%d]", i), "There is no session toggle "+strconv.Quote(key)+". There are "+strings.Join(keys, ", ")+".")
+			m.wrong(e, fmt.Sprintf("toggles[%d]", i), "There is no session toggle "+strconv.Quote(key)+". There are "+
+				strings.Join(keys, ", ")+".")
 		}
 	}
 	if want.Enabled != nil && !*want.Enabled && want.Trigger == string(db.HTTP) {
 		m.wrong(e, "enabled", alwaysEnabled["enabled"])
 	}
 	if want.Trigger == string(db.HTTP) {
-		for field, on := range map[string]bool{"auto_complete": want.AutoComplete, "only_unchanged": want.OnlyUnchanged} {
+		for field, on := range map[string]bool{
+			"auto_complete": want.AutoComplete, "only_unchanged": want.OnlyUnchanged,
+		} {
 			if on && e.doc.Has(field) {
-				m.wrong(e, field, "Auto-Complete Session does not apply to an HTTP Trigger: its session stays open. Leave this out.")
+				m.wrong(e, field,
+					"Auto-Complete Session does not apply to an HTTP Trigger: its session stays open. Leave this out.")
 			}
 		}
 		want.AutoComplete, want.OnlyUnchanged = true, false // as when they are left out
 	}
 	row := m.automations[e.row]
 	if want.TimeZone == "" && (want.Trigger == string(db.OneTime) || want.Trigger == string(db.Recurring)) {
-		if want.TimeZone = m.actor.TimeZone; row != nil && row.TimeZone != "" { // as it is; of a new one as in a new form
+		if want.TimeZone = m.actor.TimeZone; row != nil && row.TimeZone != "" {
+			// as it is; of a new one as in a new form
 			want.TimeZone = row.TimeZone
 		}
 	}
-	workflow, bot := m.referred(e, manifest.KindWorkflow, "workflow", want.Workflow), m.referred(e, manifest.KindBot, "bot", want.Bot)
+	workflow, bot := m.referred(e, manifest.KindWorkflow, "workflow", want.Workflow),
+		m.referred(e, manifest.KindBot, "bot", want.Bot)
 	if workflow != uuid.Nil {
 		want.Workflow = m.reference(manifest.KindWorkflow, e.workspace, workflow)
 	}
@@ -377,7 +404,8 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 	return nil
 }
 
-func (m *manifestRun) newAutomation(ctx context.Context, e *manifestEntry, want *spec.Automation, in Input, secrets []spec.Difference, place func(string) string) error {
+func (m *manifestRun) newAutomation(ctx context.Context, e *manifestEntry, want *spec.Automation, in Input,
+	secrets []spec.Difference, place func(string) string) error {
 	if !m.actor.Can(account.Manage) {
 		m.refuse(ctx, e, "You may not create automations.")
 		return nil
@@ -404,13 +432,15 @@ func (m *manifestRun) keepToken(a *db.Automation, token string) {
 	}
 }
 
-// automationSecrets takes the secrets out of a want, and out of what is typed those that are as stored. It lists the others. Who
-// may not change the automation does not learn whether a secret is as stored.
-func (m *manifestRun) automationSecrets(want *spec.Automation, in *Input, row *db.Automation, workflow uuid.UUID, mayChange bool) []spec.Difference {
+// automationSecrets takes the secrets out of a want, and out of what is typed those that are as stored. It lists the
+// others. Who may not change the automation does not learn whether a secret is as stored.
+func (m *manifestRun) automationSecrets(want *spec.Automation, in *Input, row *db.Automation, workflow uuid.UUID,
+	mayChange bool) []spec.Difference {
 	var list []spec.Difference
 	if given := want.SignatureSecret; given != "" {
 		stored := row != nil && row.SignatureSealed != nil && row.Sender == want.Sender
-		if opened, err := m.openSignature(row); stored && mayChange && err == nil && opened == strings.TrimSpace(given) {
+		if opened, err := m.openSignature(row); stored && mayChange && err == nil &&
+			opened == strings.TrimSpace(given) {
 			in.SignatureSecret = ""
 		} else {
 			list = append(list, secretChange("signature_secret", stored))

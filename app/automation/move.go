@@ -39,7 +39,8 @@ func (s *Service) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid
 		if err := db.MoveSession(ctx, tx, id, now); err != nil {
 			return err
 		}
-		if err := s.auditSession(ctx, tx, actor, "session.give_up_worker", session, map[string]any{"worker": home.Name}); err != nil {
+		if err := s.auditSession(ctx, tx, actor, "session.give_up_worker", session,
+			map[string]any{"worker": home.Name}); err != nil {
 			return err
 		}
 		crash.Here(crash.MoveWritten)
@@ -51,7 +52,8 @@ func (s *Service) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid
 	return wrap(err, "give up the worker of session %s", id)
 }
 
-// AwayWorker is the silent worker that a queued session waits for, since it has the session's files; nil: it waits for none.
+// AwayWorker is the silent worker that a queued session waits for, since it has the session's files; nil: it waits for
+// none.
 func AwayWorker(ctx context.Context, q bun.IDB, session *db.Session, now time.Time) (*db.Worker, error) {
 	found, err := AwayWorkers(ctx, q, []db.Session{*session}, now)
 	if w, ok := found[session.ID]; ok && err == nil {

@@ -11,8 +11,9 @@ const (
 	maxScriptNames = 100_000
 )
 
-// scriptNames remembers which parameters scripts ask for, by what the scripts say: to find them a script is parsed, which takes
-// a thousand times as long as its hash. It forgets all rather than grow without bound. Its zero value is ready.
+// scriptNames remembers which parameters scripts ask for, by what the scripts say: to find them a script is parsed,
+// which takes a thousand times as long as its hash. It forgets all rather than grow without bound. Its zero value is
+// ready.
 type scriptNames struct {
 	mu     sync.Mutex
 	known  map[[sha256.Size]byte][]string

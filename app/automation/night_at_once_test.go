@@ -19,7 +19,8 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	var all []uuid.UUID
-	for _, change := range []func(*Input){recurring("* * * * *"), loop, recurring("*/2 * * * *"), oneTime("2026-06-01T14:05")} {
+	for _, change := range []func(*Input){recurring("* * * * *"), loop, recurring("*/2 * * * *"),
+		oneTime("2026-06-01T14:05")} {
 		all = append(all, k.create(change).ID)
 	}
 	bot := k.newBot(nil)
@@ -28,7 +29,8 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 		var bad fault.Invalid
 		var busy *Busy
 		var unable *Unable
-		return err == nil || errors.As(err, &bad) || errors.As(err, &busy) || errors.As(err, &unable) || errors.Is(err, fault.ErrStale) ||
+		return err == nil || errors.As(err, &bad) || errors.As(err, &busy) || errors.As(err, &unable) ||
+			errors.Is(err, fault.ErrStale) ||
 			errors.Is(err, db.ErrLeaseLost) || errors.Is(err, fault.ErrNotFound) || db.IsNotFound(err)
 	}
 	var wait sync.WaitGroup
@@ -65,7 +67,8 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 						err = errors.Join(err, again, k.PullBack(ctx), k.WatchGates(ctx))
 					}
 				case 6:
-					ends := []Outcome{success, failure, {Status: db.Succeeded, FilesChanged: true}, {Status: db.Skipped, Reason: "no", Neutral: true}}
+					ends := []Outcome{success, failure, {Status: db.Succeeded, FilesChanged: true},
+						{Status: db.Skipped, Reason: "no", Neutral: true}}
 					for _, s := range k.claim() {
 						if err = k.Finish(ctx, lease(s), ends[r.IntN(len(ends))]); !expected(err) {
 							break
@@ -73,7 +76,8 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 					}
 				case 7:
 					var execution uuid.UUID
-					if k.DB.NewRaw("SELECT id FROM executions WHERE status IN ('queued', 'running') LIMIT 1").Scan(ctx, &execution) == nil {
+					if k.DB.NewRaw("SELECT id FROM executions WHERE status IN ('queued', 'running') LIMIT 1").
+						Scan(ctx, &execution) == nil {
 						err = k.CancelExecution(ctx, k.mira, execution)
 					}
 				}

@@ -31,8 +31,8 @@ func TestALoopThatWaitsForItsBudgetIsNotWokenByARefusedRunNow(t *testing.T) {
 	}
 }
 
-// TestARunThatEndsWhileTheSchedulerLooksLeavesItsDueTimeToTheNextLook: a run may be in flight when what is due is selected, and
-// over when it is looked for to be named.
+// TestARunThatEndsWhileTheSchedulerLooksLeavesItsDueTimeToTheNextLook: a run may be in flight when what is due is
+// selected, and over when it is looked for to be named.
 func TestARunThatEndsWhileTheSchedulerLooksLeavesItsDueTimeToTheNextLook(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("0 * * * *"))
@@ -69,7 +69,8 @@ func TestAnEditOfAOneTimeWithoutANewTimeDoesNotRunItAgain(t *testing.T) {
 				in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-02T07:00:00Z", "America/New_York"
 			})
 			if !a.NextRunAt.IsZero() || a.Name != "Audit" || a.TimeZone != "America/New_York" {
-				t.Errorf("it is due at %s, called %s, in %s; want its name and zone changed and nothing else", a.NextRunAt, a.Name, a.TimeZone)
+				t.Errorf("it is due at %s, called %s, in %s; want its name and zone changed and nothing else",
+					a.NextRunAt, a.Name, a.TimeZone)
 			}
 			k.finish(success)
 			k.tick(k.Now().Add(time.Minute))
@@ -106,8 +107,8 @@ func TestACatchUpWhoseGateIsClosedCountsAllDueTimesThatItStandsFor(t *testing.T)
 	k.expectStatuses(a, "skipped×6")
 }
 
-// TestAClockThatWasAheadForAMomentMakesNoAbsenceOfTheTimeToCome: what is looked for after the clock was set right again passes
-// while Carillon is there.
+// TestAClockThatWasAheadForAMomentMakesNoAbsenceOfTheTimeToCome: what is looked for after the clock was set right again
+// passes while Carillon is there.
 func TestAClockThatWasAheadForAMomentMakesNoAbsenceOfTheTimeToCome(t *testing.T) {
 	k := setup(t)
 	k.tick(at("01 12:00:00"))

@@ -22,10 +22,10 @@ import (
 	"carillon/db"
 )
 
-// TestNightsOfSchedulesWithEdits lives through nights in which people edit, switch, run, stop and delete automations of every
-// type while they are due, while workers die, budgets are used up, and Carillon is away. After each step it holds what is stored
-// against rules that must always be true, and at the end the ledger against a brute-force oracle. NIGHTS is how many nights;
-// NIGHT is the first of them.
+// TestNightsOfSchedulesWithEdits lives through nights in which people edit, switch, run, stop and delete automations of
+// every type while they are due, while workers die, budgets are used up, and Carillon is away. After each step it holds
+// what is stored against rules that must always be true, and at the end the ledger against a brute-force oracle. NIGHTS
+// is how many nights; NIGHT is the first of them.
 func TestNightsOfSchedulesWithEdits(t *testing.T) {
 	nights, first := 3, 1
 	if n, err := strconv.Atoi(os.Getenv("NIGHTS")); err == nil {
@@ -92,7 +92,8 @@ func (n *night) rows(a uuid.UUID) string {
 	var text []string
 	for _, e := range n.history(&db.Automation{ID: a}) {
 		text = append(text, fmt.Sprintf("  %s %s/%s %s for %s to %s ×%d: %s [%s] made %s ended %s",
-			e.ID.String()[24:], e.Snapshot.Trigger, e.Source, e.Status, moment(e.ScheduledFor), moment(e.LastSkippedFor),
+			e.ID.String()[24:], e.Snapshot.Trigger, e.Source, e.Status, moment(e.ScheduledFor),
+			moment(e.LastSkippedFor),
 			e.SkipCount, e.Reason, e.ErrorClass, moment(e.CreatedAt), moment(e.FinishedAt)))
 	}
 	if len(text) > 40 {
@@ -121,13 +122,17 @@ var evenings = []struct {
 
 func liveThrough(t *testing.T, seed uint64) {
 	n := &night{
-		kit: setup(t), rand: rand.New(rand.NewPCG(seed, 7)), last: map[uuid.UUID]db.Automation{}, told: map[uuid.UUID]int{},
-		spans: map[uuid.UUID][]span{}, before: map[uuid.UUID]map[uuid.UUID]bool{}, budgets: map[uuid.UUID]bool{}, back: -1,
+		kit: setup(t), rand: rand.New(rand.NewPCG(seed, 7)), last: map[uuid.UUID]db.Automation{},
+		told:  map[uuid.UUID]int{},
+		spans: map[uuid.UUID][]span{}, before: map[uuid.UUID]map[uuid.UUID]bool{}, budgets: map[uuid.UUID]bool{},
+		back: -1,
 	}
 	if seed%3 == 0 {
 		n.back = 0
 	}
-	n.second = &Service{DB: n.DB, Now: n.Now, Keys: n.Keys, Log: slog.New(slog.DiscardHandler), Providers: n.Providers, Probe: n.Probe}
+	n.second = &Service{
+		DB: n.DB, Now: n.Now, Keys: n.Keys, Log: slog.New(slog.DiscardHandler), Providers: n.Providers, Probe: n.Probe,
+	}
 	evening := evenings[seed%uint64(len(evenings))]
 	n.clock.Set(evening.begin)
 	n.owner = n.person("Owner", account.RoleMember)
@@ -174,10 +179,12 @@ func said(in Input) string {
 // some is an automation of any type.
 func (n *night) some(zones []string) Input {
 	in := n.input()
-	in.Trigger = pick(n, "recurring", "recurring", "recurring", "loop", "loop", "one_time", "one_time", "manual", "http")
+	in.Trigger = pick(n, "recurring", "recurring", "recurring", "loop", "loop", "one_time", "one_time", "manual",
+		"http")
 	switch in.Trigger {
 	case "recurring":
-		in.Cron = pick(n, "* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "*/30 0-3 * * *", "15 1,2,3 * * *", "0 0 * * *", "0,20,59 * * * *")
+		in.Cron = pick(n, "* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "*/30 0-3 * * *", "15 1,2,3 * * *",
+			"0 0 * * *", "0,20,59 * * * *")
 		in.CatchUp = pick(n, true, false)
 	case "one_time":
 		in.RunAt = n.clock.Now().Add(time.Duration(n.rand.IntN(7200)-200) * time.Second).UTC().Format(time.RFC3339)
@@ -201,7 +208,8 @@ func (n *night) advance(d time.Duration) {
 	for {
 		now := n.clock.Now()
 		var next time.Time
-		check(n.t, n.DB.NewRaw("SELECT coalesce(min(next_run_at), ?) FROM automations WHERE enabled AND next_run_at > ?", to, now).
+		check(n.t, n.DB.NewRaw(
+			"SELECT coalesce(min(next_run_at), ?) FROM automations WHERE enabled AND next_run_at > ?", to, now).
 			Scan(n.t.Context(), &next))
 		if next.After(to) {
 			next = to
@@ -375,7 +383,9 @@ func (n *night) step(zones []string) {
 		n.note("all: the owner is back")
 	case 13:
 		var id uuid.UUID
-		err := n.DB.NewRaw("SELECT id FROM executions WHERE automation_id = ? AND status IN ('queued', 'running') LIMIT 1", a).Scan(ctx, &id)
+		err := n.DB.NewRaw(
+			"SELECT id FROM executions WHERE automation_id = ? AND status IN ('queued', 'running') LIMIT 1",
+			a).Scan(ctx, &id)
 		if err == nil {
 			check(n.t, n.CancelExecution(ctx, n.mira, id))
 			n.note("%s canceled", n.name(a))
@@ -480,7 +490,8 @@ func (n *night) look() {
 		before, known := n.last[a.ID]
 		f := facts[slices.IndexFunc(facts, func(f fact) bool { return f.ID == a.ID })]
 		n.budgets[a.ID] = n.budgets[a.ID] || a.Budget.Set()
-		if !known || before.Trigger != a.Trigger || before.Enabled != a.Enabled || !before.ScheduledSince.Equal(a.ScheduledSince) {
+		if !known || before.Trigger != a.Trigger || before.Enabled != a.Enabled ||
+			!before.ScheduledSince.Equal(a.ScheduledSince) {
 			n.close(a.ID, before, now)
 			if a.Trigger == db.Recurring && a.Enabled {
 				n.spans[a.ID] = append(n.spans[a.ID], span{cron: a.Cron, zone: a.TimeZone, since: a.ScheduledSince})
@@ -511,7 +522,8 @@ func (n *night) look() {
 			n.fail(a.ID, "it is enabled and was disabled because %s", a.DisabledReason)
 		case a.Enabled && (a.Trigger == db.Recurring || a.Trigger == db.Loop) && a.FailureStreak >= maxFailures:
 			n.fail(a.ID, "it is enabled after %d failures", a.FailureStreak)
-		case known && before.Enabled && !a.Enabled && a.DisabledKind != db.ByPerson && a.DisabledReason != "it has run" &&
+		case known && before.Enabled && !a.Enabled && a.DisabledKind != db.ByPerson &&
+			a.DisabledReason != "it has run" &&
 			f.Told == n.told[a.ID] && !strings.Contains(a.DisabledReason, "canceled by"):
 			n.fail(a.ID, "it was disabled because %s, and nobody was told", a.DisabledReason)
 		}
@@ -539,7 +551,8 @@ func (n *night) close(id uuid.UUID, before db.Automation, now time.Time) {
 func (n *night) streak(a *db.Automation) {
 	n.t.Helper()
 	var list []db.Execution
-	check(n.t, n.DB.NewSelect().Model(&list).Where("e.automation_id = ? AND e.finished_at IS NOT NULL AND NOT e.neutral", a.ID).
+	check(n.t, n.DB.NewSelect().Model(&list).
+		Where("e.automation_id = ? AND e.finished_at IS NOT NULL AND NOT e.neutral", a.ID).
 		OrderExpr("e.finished_at, e.id").Scan(n.t.Context()))
 	want := 0
 	for _, e := range list {
@@ -613,7 +626,8 @@ func (n *night) ledgerOf(id uuid.UUID) {
 			n.fail(id, "a row %s is for %s, when it was not due", e.Status, e.ScheduledFor.UTC())
 		}
 		if e.SkipCount > 0 && e.SkipCount != k {
-			n.fail(id, "a row %s from %s to %s counts %d, and %d were due", e.Status, from.UTC(), to.UTC(), e.SkipCount, k)
+			n.fail(id, "a row %s from %s to %s counts %d, and %d were due", e.Status, from.UTC(), to.UTC(), e.SkipCount,
+				k)
 		}
 	}
 	for w, k := range must {
@@ -626,7 +640,9 @@ func (n *night) ledgerOf(id uuid.UUID) {
 			n.fail(id, "%s is answered by %d rows", time.Unix(w, 0).UTC(), k)
 		}
 	}
-	check(n.t, n.DB.NewRaw("SELECT count(*) FROM notifications WHERE automation_id = ? AND kind = ? AND title NOT LIKE '%gate'", id, NoticeSkipped).Scan(n.t.Context(), &notices))
+	check(n.t, n.DB.NewRaw(
+		"SELECT count(*) FROM notifications WHERE automation_id = ? AND kind = ? AND title NOT LIKE '%gate'", id,
+		NoticeSkipped).Scan(n.t.Context(), &notices))
 	if notices > skips || notices < len(blockers) {
 		n.fail(id, "%d streaks of skips by %d runs have %d notices", skips, len(blockers), notices)
 	}
@@ -646,7 +662,8 @@ func (n *night) reason(id uuid.UUID, e *db.Execution, w time.Time, all []db.Exec
 	case e.Status == db.Skipped && e.ErrorClass == "" && downFor:
 		n.fail(id, "%s is skipped, and passed during a downtime", w)
 	case e.Status == db.Skipped && e.ErrorClass == "" && !slices.ContainsFunc(all, func(o db.Execution) bool {
-		return o.SessionID != uuid.Nil && !o.CreatedAt.After(w.Add(prompt)) && (o.FinishedAt.IsZero() || !o.FinishedAt.Before(w))
+		return o.SessionID != uuid.Nil && !o.CreatedAt.After(w.Add(prompt)) &&
+			(o.FinishedAt.IsZero() || !o.FinishedAt.Before(w))
 	}):
 		n.fail(id, "%s is skipped because %s, and none was", w, e.Reason)
 	case e.Status == db.Skipped && e.ErrorClass == db.ErrorBudget && !n.budgets[id]:

@@ -12,8 +12,8 @@ import (
 	"carillon/db"
 )
 
-// offer asks somebody who may do more than the actor to take an automation over. Until they accept, nothing changes. One that was
-// open before is no more.
+// offer asks somebody who may do more than the actor to take an automation over. Until they accept, nothing changes.
+// One that was open before is no more.
 func (s *Service) offer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, to *db.User) error {
 	o := &db.TransferOffer{AutomationID: a.ID, ToID: to.ID, FromID: actor.ID, CreatedAt: s.Now()}
 	if err := db.PutOffer(ctx, tx, o); err != nil {
@@ -21,17 +21,22 @@ func (s *Service) offer(ctx context.Context, tx bun.Tx, actor account.Actor, a *
 	}
 	err := s.notify(ctx, tx, a, []uuid.UUID{to.ID}, notice{
 		kind: NoticeTransferred, title: a.Name + " is offered to you", key: "offered " + db.NewID().String(),
-		body: fmt.Sprintf("%s asks you to take this automation over. It would run with your access. Accept or decline it on its page.", actor.Name),
+		body: fmt.Sprintf(
+			"%s asks you to take this automation over. It would run with your access. "+
+				"Accept or decline it on its page.", actor.Name),
 	})
 	if err != nil {
 		return err
 	}
-	return s.auditOffer(ctx, tx, actor, "automation.offer", a, nil, map[string]any{"offered_to": to.Name, "offered_to_id": to.ID.String()})
+	return s.auditOffer(ctx, tx, actor, "automation.offer", a, nil,
+		map[string]any{"offered_to": to.Name, "offered_to_id": to.ID.String()})
 }
 
-func (s *Service) auditOffer(ctx context.Context, tx bun.Tx, actor account.Actor, action string, a *db.Automation, before, after map[string]any) error {
+func (s *Service) auditOffer(ctx context.Context, tx bun.Tx, actor account.Actor, action string, a *db.Automation,
+	before, after map[string]any) error {
 	return db.AddAudit(ctx, tx, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "automation", SubjectID: a.ID, SubjectName: a.Name,
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "automation", SubjectID: a.ID,
+		SubjectName: a.Name,
 		WorkspaceID: a.WorkspaceID, Before: before, After: after,
 	})
 }
@@ -45,11 +50,12 @@ func (s *Service) Offer(ctx context.Context, actor account.Actor, a *db.Automati
 	return o, nil
 }
 
-// AcceptOffer takes over an automation that was offered to the actor, as the actor saw it: version is that of the page. It returns
-// fault.ErrNotFound for who is made no offer, and for a program; fault.ErrStale where the automation was changed since;
-// and fault.Invalid, by the field answer, where the offer is worth nothing any more.
+// AcceptOffer takes over an automation that was offered to the actor, as the actor saw it: version is that of the page.
+// It returns fault.ErrNotFound for who is made no offer, and for a program; fault.ErrStale where the automation was
+// changed since; and fault.Invalid, by the field answer, where the offer is worth nothing any more.
 func (s *Service) AcceptOffer(ctx context.Context, actor account.Actor, id uuid.UUID, version int64) error {
-	return s.answerOffer(ctx, actor, id, func(ctx context.Context, tx bun.Tx, a *db.Automation, o *db.TransferOffer) error {
+	return s.answerOffer(ctx, actor, id, func(ctx context.Context, tx bun.Tx, a *db.Automation,
+		o *db.TransferOffer) error {
 		if a.Version != version {
 			return fault.ErrStale
 		}
@@ -88,7 +94,8 @@ func (s *Service) offerHolds(ctx context.Context, tx bun.Tx, a *db.Automation, o
 
 // DeclineOffer refuses an automation that was offered to the actor. It returns fault.ErrNotFound as AcceptOffer does.
 func (s *Service) DeclineOffer(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	return s.answerOffer(ctx, actor, id, func(ctx context.Context, tx bun.Tx, a *db.Automation, o *db.TransferOffer) error {
+	return s.answerOffer(ctx, actor, id, func(ctx context.Context, tx bun.Tx, a *db.Automation,
+		o *db.TransferOffer) error {
 		err := s.notify(ctx, tx, a, []uuid.UUID{o.FromID}, notice{
 			kind: NoticeTransferred, title: a.Name + " was declined", key: "declined " + db.NewID().String(),
 			body: actor.Name + " does not take it over. It stays whose it is.",
@@ -96,7 +103,8 @@ func (s *Service) DeclineOffer(ctx context.Context, actor account.Actor, id uuid
 		if err != nil {
 			return err
 		}
-		return s.auditOffer(ctx, tx, actor, "automation.decline_offer", a, map[string]any{"offered_to": actor.Name}, nil)
+		return s.auditOffer(ctx, tx, actor, "automation.decline_offer", a, map[string]any{"offered_to": actor.Name},
+			nil)
 	})
 }
 
@@ -139,8 +147,8 @@ func (s *Service) answerOffer(ctx context.Context, actor account.Actor, id uuid.
 	return wrap(err, "answer the offer of automation %s", id)
 }
 
-// WithdrawOffer ends the open offer of an automation that the actor may change. It returns fault.ErrNotFound where none is open,
-// and the errors of every change.
+// WithdrawOffer ends the open offer of an automation that the actor may change. It returns fault.ErrNotFound where none
+// is open, and the errors of every change.
 func (s *Service) WithdrawOffer(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return err
@@ -160,7 +168,8 @@ func (s *Service) WithdrawOffer(ctx context.Context, actor account.Actor, id uui
 		if err := db.DeleteOffer(ctx, tx, id); err != nil {
 			return err
 		}
-		return s.auditOffer(ctx, tx, actor, "automation.withdraw_offer", a, map[string]any{"offered_to": o.To.Name}, nil)
+		return s.auditOffer(ctx, tx, actor, "automation.withdraw_offer", a, map[string]any{"offered_to": o.To.Name},
+			nil)
 	})
 	return wrap(err, "withdraw the offer of automation %s", id)
 }

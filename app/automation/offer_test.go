@@ -71,7 +71,8 @@ func TestAnOfferIsWorthWhatItsMakerMayDoNow(t *testing.T) {
 	b := k.offered(k.jonas, manager)
 	k.deactivate(k.jonas)
 	var invalid fault.Invalid
-	if err := k.AcceptOffer(t.Context(), manager, b.ID, b.Version); !errors.As(err, &invalid) || k.reload(b).CreatorID != k.jonas.ID {
+	if err := k.AcceptOffer(t.Context(), manager, b.ID, b.Version); !errors.As(err, &invalid) ||
+		k.reload(b).CreatorID != k.jonas.ID {
 		t.Errorf("an offer of somebody who has left is accepted: %v", err)
 	}
 	bearer := manager

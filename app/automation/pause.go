@@ -30,11 +30,11 @@ func pauseAfter(failures int) time.Duration {
 	}
 }
 
-// noteProvider keeps account of a provider's own trouble. The first failure pauses its starts and tells those who can mend
-// it, once; what comes back from it, begun since the newest failure, ends the pause.
+// noteProvider keeps account of a provider's own trouble. The first failure pauses its starts and tells those who can
+// mend it, once; what comes back from it, begun since the newest failure, ends the pause.
 //
-// Runs that were at work together fail together: they are one failure. All of it concerns one account: the server's, or the own
-// one of the session's workspace.
+// Runs that were at work together fail together: they are one failure. All of it concerns one account: the server's, or
+// the own one of the session's workspace.
 func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome, now time.Time) error {
 	id, workspace := session.Provider, uuid.Nil
 	if o.OwnAccount {
@@ -60,7 +60,10 @@ func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, session *db.Sessi
 	case !o.ProviderTrouble:
 		return s.endPause(ctx, tx, id, workspace)
 	case pause == nil:
-		pause = &db.ProviderPause{Provider: id, WorkspaceID: workspace, Keys: likes(p.Keys), Since: now, FailedAt: now, Failures: 1, ErrorClass: o.Class, Reason: o.Reason}
+		pause = &db.ProviderPause{
+			Provider: id, WorkspaceID: workspace, Keys: likes(p.Keys), Since: now, FailedAt: now, Failures: 1,
+			ErrorClass: o.Class, Reason: o.Reason,
+		}
 		pause.Until = pauseUntil(pause, o, now)
 		begun, err := db.InsertPause(ctx, tx, pause)
 		if err != nil || !begun { // another process was quicker, and has told
@@ -83,7 +86,8 @@ func (s *Service) noteProvider(ctx context.Context, tx bun.Tx, session *db.Sessi
 // refusalKept is how long the refusal of a model is told, unless the provider takes the model before.
 const refusalKept = 30 * 24 * time.Hour
 
-// noteModel keeps account of the models that a provider refuses to the server's account. A refusal concerns that model alone.
+// noteModel keeps account of the models that a provider refuses to the server's account. A refusal concerns that model
+// alone.
 func noteModel(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome, now time.Time) error {
 	switch {
 	case session.Model == "" || o.OwnAccount:
@@ -143,7 +147,8 @@ func (s *Service) endPauses(ctx context.Context, tx bun.Tx, id string) error {
 	return db.Notify(ctx, tx, "queue", [16]byte{})
 }
 
-// tellOfPause puts one notice into the inbox of each who may change settings; of a workspace's own account, of its members alone.
+// tellOfPause puts one notice into the inbox of each who may change settings; of a workspace's own account, of its
+// members alone.
 func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause *db.ProviderPause) error {
 	people, err := s.keepers(ctx, tx, Row{Workspace: pause.WorkspaceID})
 	if err != nil {
@@ -160,10 +165,13 @@ func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause 
 	list := make([]db.Notification, 0, len(people))
 	for _, person := range people {
 		list = append(list, db.Notification{
-			ID: db.NewID(), UserID: person, WorkspaceID: pause.WorkspaceID, Kind: NoticeProviderPaused, Title: p.Name + " is paused",
-			Body: fmt.Sprintf("%s. %s until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
+			ID: db.NewID(), UserID: person, WorkspaceID: pause.WorkspaceID, Kind: NoticeProviderPaused,
+			Title: p.Name + " is paused",
+			Body: fmt.Sprintf(
+				"%s. %s until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
 				form.Capitalize(pause.Reason), whose, pause.Until.UTC().Format("2 January 15:04 MST")),
-			DedupKey: fmt.Sprintf("provider %s%s %d", p.ID, orEmpty(pause.WorkspaceID), pause.Since.UnixNano()), CreatedAt: s.Now(),
+			DedupKey:  fmt.Sprintf("provider %s%s %d", p.ID, orEmpty(pause.WorkspaceID), pause.Since.UnixNano()),
+			CreatedAt: s.Now(),
 		})
 	}
 	_, err = db.InsertNotifications(ctx, tx, list)

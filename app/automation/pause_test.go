@@ -14,7 +14,10 @@ import (
 
 // refused is the outcome of a run that the provider did not let through, begun now.
 func (k *kit) refused(class string, retryAt time.Time) Outcome {
-	return Outcome{Status: db.Failed, Class: class, Reason: "401 invalid x-api-key", ProviderTrouble: true, RetryAt: retryAt, Began: k.Now()}
+	return Outcome{
+		Status: db.Failed, Class: class, Reason: "401 invalid x-api-key", ProviderTrouble: true, RetryAt: retryAt,
+		Began: k.Now(),
+	}
 }
 
 func (k *kit) started() int {
@@ -241,8 +244,9 @@ func TestAPauseConcernsOneAccount(t *testing.T) {
 		}
 		return list
 	}
-	w, err := k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "x",
-		Variables: []VariableInput{{Name: "AGENT_X_TOKEN", Value: "y"}}})
+	w, err := k.CreateWorkspace(t.Context(), k.mira,
+		WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "x",
+			Variables: []VariableInput{{Name: "AGENT_X_TOKEN", Value: "y"}}})
 	check(t, err)
 	in := k.input()
 	in.Workspace = w.ID.String()
@@ -289,7 +293,9 @@ func TestAWorkerWithOnePlacePicksNobodyToTryAProviderWhomItCannotTake(t *testing
 	for _, provider := range []string{"agent", "other"} {
 		run := k.runNow(k.create(nil))
 		k.exec("UPDATE sessions SET provider = ? WHERE id = ?", provider, run.Session.ID)
-		_, err := db.InsertPause(t.Context(), k.DB, &db.ProviderPause{Provider: provider, Since: begun, FailedAt: begun, Until: begun, Failures: 1})
+		_, err := db.InsertPause(t.Context(), k.DB, &db.ProviderPause{
+			Provider: provider, Since: begun, FailedAt: begun, Until: begun, Failures: 1,
+		})
 		check(t, err)
 	}
 	for range 2 {

@@ -27,7 +27,8 @@ const (
 
 // Operators lists the operators with their names on screen.
 var Operators = []struct{ Operator, Name string }{
-	{OpEquals, "equals"}, {OpNotEquals, "does not equal"}, {OpContains, "contains"}, {OpExists, "is there"}, {OpAbsent, "is not there"},
+	{OpEquals, "equals"}, {OpNotEquals, "does not equal"}, {OpContains, "contains"}, {OpExists, "is there"},
+	{OpAbsent, "is not there"},
 }
 
 // holds reports whether a condition is met. Numbers are compared as numbers: 1000 equals 1e3.
@@ -49,8 +50,8 @@ func holds(c db.Condition, values *Values, text func(field string) bool) bool {
 	return false
 }
 
-// textIn tells which fields of a body in JSON are texts: those are no numbers, whatever they look like. What is no JSON object
-// has no types, so nothing in it is.
+// textIn tells which fields of a body in JSON are texts: those are no numbers, whatever they look like. What is no JSON
+// object has no types, so nothing in it is.
 func textIn(body string) func(field string) bool {
 	in := ValuesOf(nil)
 	return func(field string) bool {
@@ -62,7 +63,8 @@ func textIn(body string) func(field string) bool {
 	}
 }
 
-// matches reports whether a payload passes an automation's filter, and else why not. Body is what the call held, as text.
+// matches reports whether a payload passes an automation's filter, and else why not. Body is what the call held, as
+// text.
 func matches(f db.Filter, values map[string]string, body string) (bool, string) {
 	if len(f.Conditions) == 0 {
 		return true, ""
@@ -74,7 +76,8 @@ func matches(f db.Filter, values map[string]string, body string) (bool, string) 
 			return true, ""
 		}
 		if !met && !f.Any {
-			return false, strings.TrimSpace(fmt.Sprintf("the filter did not match: %s %s %s", c.Field, operatorName(c.Operator), c.Value))
+			return false, strings.TrimSpace(fmt.Sprintf("the filter did not match: %s %s %s", c.Field,
+				operatorName(c.Operator), c.Value))
 		}
 	}
 	if f.Any {
@@ -103,7 +106,9 @@ func readFilter(in spec.Filter, bad fault.Invalid) db.Filter {
 			continue
 		case c.Field == "":
 			bad["filter"] = "Each condition needs a field, such as action or pull_request.state."
-		case !slices.ContainsFunc(Operators, func(o struct{ Operator, Name string }) bool { return o.Operator == c.Operator }):
+		case !slices.ContainsFunc(Operators, func(o struct{ Operator, Name string }) bool {
+			return o.Operator == c.Operator
+		}):
 			bad["filter"] = "Choose how the field is compared."
 		case len(c.Field) > 200 || len(c.Value) > 1000 || !storable(c.Field) || !storable(c.Value):
 			bad["filter"] = "A field has at most 200 characters, and a value 1,000."
@@ -122,8 +127,8 @@ func readFilter(in spec.Filter, bad fault.Invalid) db.Filter {
 // signaturePurpose binds a sender's secret to its automation.
 func signaturePurpose(a *db.Automation) string { return "signature " + a.ID.String() }
 
-// applyWebhook takes over who signs the calls of an HTTP Trigger, its filter, and what becomes of the payload. A secret that is
-// left empty stays as it is stored, for the same kind of sender.
+// applyWebhook takes over who signs the calls of an HTTP Trigger, its filter, and what becomes of the payload. A secret
+// that is left empty stays as it is stored, for the same kind of sender.
 func (s *Service) applyWebhook(a *db.Automation, in Input, bad fault.Invalid) {
 	was, sealed := a.Sender, a.SignatureSealed
 	a.Sender, a.SignatureHeader, a.SignatureSealed, a.Filter, a.AppendPayload = "", "", nil, db.Filter{}, false
@@ -164,8 +169,8 @@ func (s *Service) applyWebhook(a *db.Automation, in Input, bad fault.Invalid) {
 	}
 }
 
-// signed says why a call does not count as coming from the sender that an automation expects, or nothing. Signature is what
-// forge.Signed says of it; nil: it is not signed, and need not be.
+// signed says why a call does not count as coming from the sender that an automation expects, or nothing. Signature is
+// what forge.Signed says of it; nil: it is not signed, and need not be.
 func (s *Service) signed(o *db.TokenOwner, call Call) (signature []byte, problem string) {
 	if o.Sender == "" {
 		return nil, ""

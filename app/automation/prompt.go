@@ -15,7 +15,8 @@ var placeholder = regexp.MustCompile(`\{\{[ \t]*([A-Za-z0-9_][A-Za-z0-9_.-]*)[ \
 // maxParts is how many parts a dotted path has at most.
 const maxParts = 32
 
-// Placeholders lists the names between braces in a prompt, each once, in their order. A prompt that is too long has none.
+// Placeholders lists the names between braces in a prompt, each once, in their order. A prompt that is too long has
+// none.
 func Placeholders(prompt string) []string {
 	if len(prompt) > MaxPrompt {
 		return nil
@@ -59,8 +60,8 @@ type Part struct {
 	Open   bool // a placeholder without a value, as it is written
 }
 
-// Parts splits a prompt into its text and what its placeholders stand for. With the part by which all are longer than MaxPrompt it
-// ends: no prompt is. Where a value stands between marks, the last part says what they mean.
+// Parts splits a prompt into its text and what its placeholders stand for. With the part by which all are longer than
+// MaxPrompt it ends: no prompt is. Where a value stands between marks, the last part says what they mean.
 func (v *Values) Parts(prompt string) []Part {
 	marked := false
 	var parts []Part
@@ -95,8 +96,8 @@ func (v *Values) Parts(prompt string) []Part {
 	return parts
 }
 
-// Values finds values by their names and by paths into them. Each JSON text in them is read once, however many paths lead into it.
-// It is not for use by several goroutines.
+// Values finds values by their names and by paths into them. Each JSON text in them is read once, however many paths
+// lead into it. It is not for use by several goroutines.
 type Values struct {
 	named   map[string]string
 	found   map[string]found                      // by name

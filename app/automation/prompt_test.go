@@ -60,7 +60,8 @@ func TestValuesAreReadOnceHoweverManyPathsLeadIntoThem(t *testing.T) {
 func TestFillingEndsWhereAPromptWouldBeTooLong(t *testing.T) {
 	t.Parallel()
 	value := strings.Repeat("x", 1<<20)
-	for _, prompt := range []string{strings.Repeat("{{a}}", MaxPrompt/5), strings.Repeat("{", MaxPrompt), strings.Repeat("{{", MaxPrompt/8) + strings.Repeat("{{b}}", MaxPrompt/8)} {
+	for _, prompt := range []string{strings.Repeat("{{a}}", MaxPrompt/5), strings.Repeat("{", MaxPrompt),
+		strings.Repeat("{{", MaxPrompt/8) + strings.Repeat("{{b}}", MaxPrompt/8)} {
 		values := ValuesOf(map[string]string{"a": value, "b": ""})
 		if got := fill(prompt, values); len(got) > 2*MaxPrompt+len(value) {
 			t.Errorf("%.10s became %d bytes", prompt, len(got))
@@ -136,7 +137,8 @@ func TestAScriptIsParsedOnceHoweverManyListsShowIt(t *testing.T) {
 	for i := range maxScripts + 10 {
 		s.scripts.of(fmt.Sprint(i), func(script string) []string { return make([]string, 50) })
 	}
-	if len(s.scripts.known) > maxScripts || s.scripts.names > maxScriptNames || s.scripts.names != 50*len(s.scripts.known) {
+	if len(s.scripts.known) > maxScripts || s.scripts.names > maxScriptNames ||
+		s.scripts.names != 50*len(s.scripts.known) {
 		t.Errorf("%d scripts with %d names are kept", len(s.scripts.known), s.scripts.names)
 	}
 }

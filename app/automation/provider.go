@@ -31,7 +31,10 @@ type ProviderStates struct {
 
 // ProviderStates reads what is kept of the providers. Everybody who can sign in may: it holds no secret.
 func (s *Service) ProviderStates(ctx context.Context) (*ProviderStates, error) {
-	st := &ProviderStates{Trials: map[string]db.ProviderTrial{}, Pauses: map[string]db.ProviderPause{}, Own: map[string][]db.ProviderPause{}, Refused: map[string][]db.RefusedModel{}}
+	st := &ProviderStates{
+		Trials: map[string]db.ProviderTrial{}, Pauses: map[string]db.ProviderPause{},
+		Own: map[string][]db.ProviderPause{}, Refused: map[string][]db.RefusedModel{},
+	}
 	var err error
 	if st.Settings, err = db.Providers(ctx, s.DB); err != nil {
 		return nil, err
@@ -137,8 +140,8 @@ type OwnProviderInput struct {
 	ReadMode string `form:"read_mode"`
 }
 
-// AddProvider adds an agent that speaks the Agent Client Protocol, and returns its id. Its command runs on the workers, so
-// the actor must be allowed to run commands, too.
+// AddProvider adds an agent that speaks the Agent Client Protocol, and returns its id. Its command runs on the workers,
+// so the actor must be allowed to run commands, too.
 func (s *Service) AddProvider(ctx context.Context, actor account.Actor, in OwnProviderInput) (string, error) {
 	if err := mayAddProviders(actor); err != nil {
 		return "", err
@@ -175,23 +178,24 @@ func (s *Service) UpdateProvider(ctx context.Context, actor account.Actor, id st
 		return err
 	}
 	own.ID = id
-	return s.changeProviders(ctx, actor, id, "provider.update", func(actor account.Actor, p *db.ProviderSettings) error {
-		if err := mayAddProviders(actor); err != nil {
-			return err
-		}
-		i := ownIndex(p, id)
-		if i < 0 {
-			return fault.ErrNotFound
-		}
-		if in.Version != "" && in.Version != OwnVersion(p.Own[i]) {
-			return fault.ErrStale
-		}
-		if err := nameOfItsOwn(p, s.Providers(), own); err != nil {
-			return err
-		}
-		p.Own[i] = own
-		return nil
-	})
+	return s.changeProviders(ctx, actor, id, "provider.update",
+		func(actor account.Actor, p *db.ProviderSettings) error {
+			if err := mayAddProviders(actor); err != nil {
+				return err
+			}
+			i := ownIndex(p, id)
+			if i < 0 {
+				return fault.ErrNotFound
+			}
+			if in.Version != "" && in.Version != OwnVersion(p.Own[i]) {
+				return fault.ErrStale
+			}
+			if err := nameOfItsOwn(p, s.Providers(), own); err != nil {
+				return err
+			}
+			p.Own[i] = own
+			return nil
+		})
 }
 
 // RemoveProvider removes an agent that was added. Automations that use it fail from then on, saying so.
@@ -229,7 +233,9 @@ func ownIndex(p *db.ProviderSettings, id string) int {
 
 // nameOfItsOwn refuses a name that another provider has.
 func nameOfItsOwn(p *db.ProviderSettings, all []Provider, own db.OwnProvider) error {
-	same := slices.ContainsFunc(p.Own, func(o db.OwnProvider) bool { return o.ID != own.ID && strings.EqualFold(o.Name, own.Name) }) ||
+	same := slices.ContainsFunc(p.Own, func(o db.OwnProvider) bool {
+		return o.ID != own.ID && strings.EqualFold(o.Name, own.Name)
+	}) ||
 		slices.ContainsFunc(all, func(o Provider) bool { return o.ID != own.ID && strings.EqualFold(o.Name, own.Name) })
 	if same {
 		return fault.Invalid{"name": "There is a provider of this name already."}
@@ -237,9 +243,10 @@ func nameOfItsOwn(p *db.ProviderSettings, all []Provider, own db.OwnProvider) er
 	return nil
 }
 
-// changeProviders lets change decide on the settings of the providers, which nobody else changes meanwhile, with the actor as of
-// now. A provider that is named must exist.
-func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, action string, change func(actor account.Actor, p *db.ProviderSettings) error) error {
+// changeProviders lets change decide on the settings of the providers, which nobody else changes meanwhile, with the
+// actor as of now. A provider that is named must exist.
+func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, action string,
+	change func(actor account.Actor, p *db.ProviderSettings) error) error {
 	if !actor.Can(account.ManageSettings) {
 		return fault.ErrForbidden
 	}
@@ -300,17 +307,19 @@ func describedProvider(p *db.ProviderSettings, id, name string) map[string]any {
 	return m
 }
 
-func (s *Service) auditProvider(ctx context.Context, q bun.IDB, actor uuid.UUID, action, name, reason string, before, after map[string]any) error {
+func (s *Service) auditProvider(ctx context.Context, q bun.IDB, actor uuid.UUID, action, name, reason string, before,
+	after map[string]any) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "provider", SubjectName: name, Reason: reason, Before: before, After: after,
+		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "provider", SubjectName: name,
+		Reason: reason, Before: before, After: after,
 	})
 }
 
 // trialStale is when a trial that nobody took or that never ended is given up.
 const trialStale = 10 * time.Minute
 
-// TryProvider asks a worker to run one real turn with a provider, in a folder that is thrown away. While one is under way
-// it does nothing.
+// TryProvider asks a worker to run one real turn with a provider, in a folder that is thrown away. While one is under
+// way it does nothing.
 func (s *Service) TryProvider(ctx context.Context, actor account.Actor, id string) error {
 	if !actor.Can(account.ManageSettings) {
 		return fault.ErrForbidden
@@ -357,7 +366,9 @@ func ownProvider(in OwnProviderInput) (db.OwnProvider, error) {
 	for _, key := range strings.FieldsFunc(in.Keys, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 		switch {
 		case !keyName.MatchString(key):
-			bad["keys"] = fmt.Sprintf("%s is no name of a variable. A name has letters, digits and underscores; a * at its end stands for any rest.", key)
+			bad["keys"] = fmt.Sprintf(
+				"%s is no name of a variable. A name has letters, digits and underscores; a * at its end stands for "+
+					"any rest.", key)
 		case strings.HasPrefix(key, "CARILLON_") || strings.HasPrefix(key, "DATABASE_URL"):
 			bad["keys"] = key + " is a secret of Carillon itself, which no agent gets."
 		default:
@@ -369,7 +380,8 @@ func ownProvider(in OwnProviderInput) (db.OwnProvider, error) {
 		if line == "" {
 			continue
 		}
-		if clean := path.Clean(line); clean == "." || path.IsAbs(clean) || strings.HasPrefix(clean, "..") || len(clean) > 200 {
+		if clean := path.Clean(line); clean == "." || path.IsAbs(clean) || strings.HasPrefix(clean, "..") ||
+			len(clean) > 200 {
 			bad["state"] = line + " does not lie below the home folder. Write a path such as .config/agent."
 		} else {
 			own.State = append(own.State, clean)
@@ -404,7 +416,8 @@ func obeyed(typed string, bad fault.Invalid) []string {
 		case !utf8.ValidString(line) || strings.ContainsFunc(line, unicode.IsControl) || len(line) > 200:
 			bad["obeys"] = "A path is over 200 bytes long, or has characters that cannot be shown."
 		case clean == "." || clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsAny(clean, "*?["):
-			bad["obeys"] = line + " is no path in a repository. Write one such as .agent/hooks.json, without signs that stand for others."
+			bad["obeys"] = line +
+				" is no path in a repository. Write one such as .agent/hooks.json, without signs that stand for others."
 		case clean == ".git" || strings.HasPrefix(clean, ".git/"):
 			bad["obeys"] = line + " belongs to Git, which the agent needs."
 		case seen.Add(clean):

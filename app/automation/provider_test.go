@@ -34,7 +34,8 @@ func TestOnlyWhoManagesSettingsChangesProviders(t *testing.T) {
 	}
 	wantErr(t, k.SetProviderEnabled(ctx, k.mira, "nonsense", false), fault.ErrNotFound)
 	wantErr(t, k.TryProvider(ctx, k.mira, "nonsense"), fault.ErrNotFound)
-	wantErr(t, k.RemoveProvider(ctx, k.mira, "agent"), fault.ErrNotFound) // of the catalogue: it can be switched off only
+	// of the catalogue: it can be switched off only
+	wantErr(t, k.RemoveProvider(ctx, k.mira, "agent"), fault.ErrNotFound)
 }
 
 func TestAnAgentOfOnesOwnIsCheckedSavedAndRemoved(t *testing.T) {
@@ -65,14 +66,17 @@ func TestAnAgentOfOnesOwnIsCheckedSavedAndRemoved(t *testing.T) {
 		_, err := k.AddProvider(ctx, k.mira, tt.in)
 		wantInvalid(t, err, tt.field)
 	}
-	id, err := k.AddProvider(ctx, k.mira, OwnProviderInput{Name: "My Agent!", Command: `/opt/my agent/bin --acp 'a b' ""`, Keys: "MY_KEY, OTHER_*", State: "~/.config/mine\n\n.cache/mine\n",
+	id, err := k.AddProvider(ctx, k.mira, OwnProviderInput{Name: "My Agent!",
+		Command: `/opt/my agent/bin --acp 'a b' ""`, Keys: "MY_KEY, OTHER_*", State: "~/.config/mine\n\n.cache/mine\n",
 		Obeys: ".mine/\n /mine.json\n.mine\n"})
 	check(t, err)
 	st, err := k.ProviderStates(ctx)
 	check(t, err)
 	own := st.Settings.Own[0]
-	if id != "my-agent" || own.ID != id || !slices.Equal(own.Command, []string{"/opt/my", "agent/bin", "--acp", "a b", ""}) ||
-		!slices.Equal(own.Keys, []string{"MY_KEY", "OTHER_*"}) || !slices.Equal(own.State, []string{".config/mine", ".cache/mine"}) ||
+	if id != "my-agent" || own.ID != id || !slices.Equal(own.Command, []string{"/opt/my", "agent/bin", "--acp", "a b",
+		""}) ||
+		!slices.Equal(own.Keys, []string{"MY_KEY", "OTHER_*"}) ||
+		!slices.Equal(own.State, []string{".config/mine", ".cache/mine"}) ||
 		!slices.Equal(own.Obeys, []string{".mine", "mine.json"}) {
 		t.Errorf("saved %q as %+v", id, own)
 	}
@@ -101,7 +105,8 @@ func TestAProviderThatIsSwitchedOffCannotBeChosenAndItsRunsFailSayingSo(t *testi
 	in := k.input()
 	_, _, err := k.Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "provider")
-	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err == nil || err.Error() != "the provider Agent is switched off" {
+	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err == nil ||
+		err.Error() != "the provider Agent is switched off" {
 		t.Errorf("the run answered %v", err)
 	}
 	k.expectStatuses(a, "failed")

@@ -24,10 +24,11 @@ import (
 // reporting on others'.
 const mostFound = 3
 
-// FoundPullRequests notes the pull requests whose addresses an agent wrote, the last one first, as far as they are of the
-// workspace's own repository. Agents write of others' too, so they count for nothing until the forge has told that they are of
-// the session's branch, or of the one that its worktree was on, at.
-func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, session uuid.UUID, at string, found []forge.PullRequest) error {
+// FoundPullRequests notes the pull requests whose addresses an agent wrote, the last one first, as far as they are of
+// the workspace's own repository. Agents write of others' too, so they count for nothing until the forge has told that
+// they are of the session's branch, or of the one that its worktree was on, at.
+func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, session uuid.UUID, at string,
+	found []forge.PullRequest) error {
 	f, ok := ForgeOf(w)
 	if !ok {
 		return nil
@@ -49,9 +50,10 @@ func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, sessio
 	return nil
 }
 
-// TakePullRequest takes over what is known of a pull request of a session: it is noted if it is new, and its state moves
-// the session. A session that is gone is no error.
-func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session uuid.UUID, p forge.PullRequest, by db.FoundBy) error {
+// TakePullRequest takes over what is known of a pull request of a session: it is noted if it is new, and its state
+// moves the session. A session that is gone is no error.
+func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session uuid.UUID, p forge.PullRequest,
+	by db.FoundBy) error {
 	key := p.Key()
 	if f, ok := ForgeOf(w); ok {
 		key = f.key(p)
@@ -74,7 +76,8 @@ func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session 
 }
 
 // take is TakePullRequest under the session's lock.
-func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p forge.PullRequest, key string, by db.FoundBy) error {
+func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p forge.PullRequest, key string,
+	by db.FoundBy) error {
 	now := s.Now()
 	row, err := db.SessionPullRequest(ctx, tx, session.ID, string(p.Forge), p.Repository, p.Number)
 	if err == nil {
@@ -90,7 +93,8 @@ func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p fo
 		return err
 	}
 	row = &db.PullRequest{
-		ID: db.NewID(), SessionID: session.ID, Forge: string(p.Forge), Repository: p.Repository, Number: p.Number, URL: p.URL, Key: key,
+		ID: db.NewID(), SessionID: session.ID, Forge: string(p.Forge), Repository: p.Repository, Number: p.Number,
+		URL: p.URL, Key: key,
 		Branch: p.Branch, State: db.PullRequestOpen, FoundBy: by, CreatedAt: now, UpdatedAt: now,
 	}
 	if _, err := db.InsertPullRequest(ctx, tx, row); err != nil {
@@ -126,9 +130,9 @@ func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p
 	return wrap(err, "take over the state of pull request %s", row.Key)
 }
 
-// ToldPullRequest takes over what a verified webhook of a workspace's forge tells of a pull request: for the sessions that
-// have it, and for the one that has its branch. A session for which that fails keeps no other from it. It returns for how
-// many it did.
+// ToldPullRequest takes over what a verified webhook of a workspace's forge tells of a pull request: for the sessions
+// that have it, and for the one that has its branch. A session for which that fails keeps no other from it. It returns
+// for how many it did.
 func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.PullRequest) (int, error) {
 	crash.Here(crash.EventVerified)
 	branch := ""
@@ -153,8 +157,8 @@ func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.
 	return taken, err
 }
 
-// ToldOnce is ToldPullRequest for a webhook with a signature, nil where it has none: what was signed and taken is answered again
-// for as long as a delivery's key, and does nothing.
+// ToldOnce is ToldPullRequest for a webhook with a signature, nil where it has none: what was signed and taken is
+// answered again for as long as a delivery's key, and does nothing.
 func (s *Service) ToldOnce(ctx context.Context, w *db.Workspace, p forge.PullRequest, signature []byte) (int, error) {
 	if signature == nil {
 		return s.ToldPullRequest(ctx, w, p)
@@ -177,9 +181,10 @@ func (s *Service) ToldOnce(ctx context.Context, w *db.Workspace, p forge.PullReq
 	return taken, db.SaveSigned(ctx, s.DB, b)
 }
 
-// learn takes over what a forge told of a pull request, and lets it move the locked session. What was asked for is as it is
-// now; what was told may come late, and is then passed over.
-func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row *db.PullRequest, p forge.PullRequest, asked bool) error {
+// learn takes over what a forge told of a pull request, and lets it move the locked session. What was asked for is as
+// it is now; what was told may come late, and is then passed over.
+func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row *db.PullRequest, p forge.PullRequest,
+	asked bool) error {
 	now := s.Now()
 	if !asked && !p.Updated.IsZero() && p.Updated.Before(row.RemoteAt) {
 		return nil
@@ -203,7 +208,8 @@ func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row
 	if !p.Updated.IsZero() {
 		row.RemoteAt = p.Updated
 	}
-	row.URL, row.Title, row.Branch, row.UpdatedAt = form.Or(p.URL, row.URL), form.Or(p.Title, row.Title), form.Or(p.Branch, row.Branch), now
+	row.URL, row.Title, row.Branch, row.UpdatedAt = form.Or(p.URL, row.URL), form.Or(p.Title, row.Title),
+		form.Or(p.Branch, row.Branch), now
 	if err := db.SavePullRequest(ctx, tx, row); err != nil {
 		return err
 	}
@@ -228,8 +234,8 @@ func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row
 	return s.leave(ctx, tx, session, status, uuid.Nil, now)
 }
 
-// ledTo reports whether a pull request that an agent wrote of is what its session led to: it is of the session's branch, or of
-// the one that the worktree was on when the agent wrote of it, and no older than the session.
+// ledTo reports whether a pull request that an agent wrote of is what its session led to: it is of the session's
+// branch, or of the one that the worktree was on when the agent wrote of it, and no older than the session.
 func ledTo(session *db.Session, row *db.PullRequest, p forge.PullRequest) bool {
 	own := p.Branch != "" && (p.Branch == session.Branch || p.Branch == row.Branch)
 	older := !p.Created.IsZero() && p.Created.Before(session.CreatedAt.Add(-time.Minute))
@@ -244,9 +250,10 @@ func (s *Service) showPullRequests(ctx context.Context, tx bun.Tx, session *db.S
 	return db.Notify(ctx, tx, "session", session.ID)
 }
 
-// settled is what the ends of its pull requests make of an open session: Done when one was merged, Canceled when they were
-// closed, and still open while one is, or when their ends were applied before. Behaviour, "Loop, next run".
-func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) (db.SessionStatus, error) {
+// settled is what the ends of its pull requests make of an open session: Done when one was merged, Canceled when they
+// were closed, and still open while one is, or when their ends were applied before. Behaviour, "Loop, next run".
+func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session,
+	now time.Time) (db.SessionStatus, error) {
 	list, err := db.PullRequestsOf(ctx, tx, []uuid.UUID{session.ID})
 	if err != nil {
 		return "", err
@@ -270,8 +277,9 @@ func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session, n
 	return status, db.SettlePullRequests(ctx, tx, session.ID, now)
 }
 
-// tellClosed tells, of a loop, that a pull request was closed without merging: the creator of the automation, the owner of
-// the session and who is assigned to the ticket that it worked on, each once per iteration. Specification, "Auto-disable & failure notifications".
+// tellClosed tells, of a loop, that a pull request was closed without merging: the creator of the automation, the owner
+// of the session and who is assigned to the ticket that it worked on, each once per iteration. Specification,
+// "Auto-disable & failure notifications".
 func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session, p *db.PullRequest) error {
 	e, err := db.ExecutionBySession(ctx, tx, session.ID)
 	if db.IsNotFound(err) {
@@ -314,19 +322,23 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	}
 	return s.notify(ctx, tx, a, people, notice{
 		kind: NoticePRClosed, title: fmt.Sprintf("%s: pull request #%d was closed without merging", a.Name, p.Number),
-		body: name + " was closed without merging: " + p.URL, link: p.URL, execution: e.ID, session: session.ID, key: "pr_closed " + e.ID.String(),
+		body: name + " was closed without merging: " + p.URL, link: p.URL, execution: e.ID, session: session.ID,
+		key: "pr_closed " + e.ID.String(),
 	})
 }
 
-// LinkPullRequest notes a pull request of a session by its address, as typed. Errors: those of every change of a session,
-// and fault.Invalid for "url".
+// LinkPullRequest notes a pull request of a session by its address, as typed. Errors: those of every change of a
+// session, and fault.Invalid for "url".
 func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id uuid.UUID, address string) error {
 	address = strings.TrimSpace(address)
 	found := forge.FindURLs(address)
-	if len(found) != 1 || strings.ContainsAny(address, " \t\r\n") || !strings.HasPrefix(strings.ToLower(address), "http") {
-		return fault.Invalid{"url": "Write the address of a pull request, such as https://github.com/you/project/pull/7."}
+	if len(found) != 1 || strings.ContainsAny(address, " \t\r\n") || !strings.HasPrefix(strings.ToLower(address),
+		"http") {
+		return fault.Invalid{"url": "Write the address of a pull request, such as " +
+			"https://github.com/you/project/pull/7."}
 	}
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, _ time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		_ time.Time) error {
 		w, err := db.WorkspaceByID(ctx, tx, session.WorkspaceID)
 		if err != nil {
 			return err
@@ -334,7 +346,10 @@ func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id u
 		p, key := found[0], found[0].Key()
 		if f, ok := ForgeOf(w); ok {
 			if p, ok = f.has(p); !ok {
-				return fault.Invalid{"url": "This is not on the forge of this workspace, " + f.Base + ", so Carillon could not follow it."}
+				return fault.Invalid{
+					"url": "This is not on the forge of this workspace, " + f.Base +
+						", so Carillon could not follow it.",
+				}
 			}
 			key = f.key(p)
 		}
@@ -346,10 +361,12 @@ func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id u
 	return wrap(err, "link pull request to session %s", id)
 }
 
-// UnlinkPullRequest takes a pull request off a session that it does not belong to: a mistyped address, or one that the agent
-// only wrote about. Errors: those of every change of a session, and fault.ErrNotFound when the session has it not.
+// UnlinkPullRequest takes a pull request off a session that it does not belong to: a mistyped address, or one that the
+// agent only wrote about. Errors: those of every change of a session, and fault.ErrNotFound when the session has it
+// not.
 func (s *Service) UnlinkPullRequest(ctx context.Context, actor account.Actor, id, pull uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		now time.Time) error {
 		list, err := db.PullRequestsOf(ctx, tx, []uuid.UUID{id})
 		if err != nil {
 			return err
@@ -364,15 +381,17 @@ func (s *Service) UnlinkPullRequest(ctx context.Context, actor account.Actor, id
 		if err := s.showPullRequests(ctx, tx, session, now); err != nil {
 			return err
 		}
-		return s.auditSession(ctx, tx, actor, "session.unlink_pull_request", session, map[string]any{"url": list[i].URL})
+		return s.auditSession(ctx, tx, actor, "session.unlink_pull_request", session,
+			map[string]any{"url": list[i].URL})
 	})
 	return wrap(err, "unlink pull request from session %s", id)
 }
 
-// RequestPullRequest asks the worker that has a session's worktree to open a pull request of it. Errors: those of every change
-// of a session, and fault.Invalid with what is missing.
+// RequestPullRequest asks the worker that has a session's worktree to open a pull request of it. Errors: those of every
+// change of a session, and fault.Invalid with what is missing.
 func (s *Service) RequestPullRequest(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		now time.Time) error {
 		w, err := db.WorkspaceByID(ctx, tx, session.WorkspaceID)
 		if err != nil {
 			return err
@@ -385,7 +404,8 @@ func (s *Service) RequestPullRequest(ctx context.Context, actor account.Actor, i
 			return err
 		}
 		if len(list) > 0 && list[0].Confirmed() && list[0].State == db.PullRequestOpen {
-			return fault.Invalid{"pull_request": fmt.Sprintf("The session has an open pull request already: #%d.", list[0].Number)}
+			return fault.Invalid{"pull_request": fmt.Sprintf("The session has an open pull request already: #%d.",
+				list[0].Number)}
 		}
 		if !session.PRRequestedAt.IsZero() {
 			return nil // it is on its way
@@ -420,7 +440,8 @@ func cannotOpen(w *db.Workspace, session *db.Session) string {
 // forgeProblem says what keeps Carillon from opening pull requests in a workspace, as a sentence, or nothing.
 func forgeProblem(w *db.Workspace) string {
 	if _, ok := ForgeOf(w); !ok {
-		return "Carillon does not know on which forge the repository of this workspace is. Choose it in the workspace’s settings."
+		return "Carillon does not know on which forge the repository of this workspace is. Choose it in the " +
+			"workspace’s settings."
 	}
 	if w.TokenSealed == nil {
 		return "The workspace has no access token, which the forge’s API wants. Add one in the workspace’s settings."
@@ -461,9 +482,11 @@ func (s *Service) ExpireRequests(ctx context.Context) error {
 	return wrap(err, "expire requests for pull requests")
 }
 
-func (s *Service) auditSession(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session, after map[string]any) error {
+func (s *Service) auditSession(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session,
+	after map[string]any) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "session", SubjectID: session.ID, SubjectName: session.Title,
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "session", SubjectID: session.ID,
+		SubjectName: session.Title,
 		WorkspaceID: session.WorkspaceID, After: after,
 	})
 }

@@ -20,7 +20,8 @@ const acme = "https://github.com/acme/app"
 // hub lets the kit's workspace have its repository at GitHub, with a token.
 func (k *kit) hub() {
 	k.t.Helper()
-	_, err := k.DB.NewRaw("UPDATE workspaces SET git_url = ?, token_sealed = 'x' WHERE id = ?", acme+".git", k.workspace.ID).Exec(k.t.Context())
+	_, err := k.DB.NewRaw("UPDATE workspaces SET git_url = ?, token_sealed = 'x' WHERE id = ?", acme+".git",
+		k.workspace.ID).Exec(k.t.Context())
 	check(k.t, err)
 	w, err := db.WorkspaceByID(k.t.Context(), k.DB, k.workspace.ID)
 	check(k.t, err)
@@ -37,7 +38,8 @@ func (k *kit) open(a *db.Automation) db.Session {
 		check(k.t, err)
 	}
 	s := k.finish(success)[0]
-	_, err := k.DB.NewRaw("UPDATE sessions SET branch = ?, files_changed = 1 WHERE id = ?", "carillon/"+s.ID.String(), s.ID).Exec(k.t.Context())
+	_, err := k.DB.NewRaw("UPDATE sessions SET branch = ?, files_changed = 1 WHERE id = ?", "carillon/"+s.ID.String(),
+		s.ID).Exec(k.t.Context())
 	check(k.t, err)
 	return *k.session(s.ID)
 }
@@ -54,7 +56,8 @@ func gated(change func(*Input)) func(*Input) {
 // pull is a pull request of acme/app as GitHub tells of it.
 func (k *kit) pull(number int64, state forge.State, branch string) forge.PullRequest {
 	return forge.PullRequest{
-		Forge: forge.GitHub, Repository: "Acme/App", Number: number, URL: acme + "/pull/" + string(rune('0'+number)), Title: "Mend it", State: state, Branch: branch, Base: "main",
+		Forge: forge.GitHub, Repository: "Acme/App", Number: number, URL: acme + "/pull/" + string(rune('0'+number)),
+		Title: "Mend it", State: state, Branch: branch, Base: "main",
 		Created: k.Now(), Updated: k.Now(),
 	}
 }
@@ -148,7 +151,8 @@ func TestAClosedPullRequestOfALoopIsToldOncePerIterationToCreatorAndOwner(t *tes
 	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 10})
 	check(t, err)
 	n := list[0]
-	if n.Link != acme+"/pull/7" || !strings.Contains(n.Body, acme+"/pull/7") || n.SessionID != s.ID || n.ExecutionID == uuid.Nil {
+	if n.Link != acme+"/pull/7" || !strings.Contains(n.Body, acme+"/pull/7") || n.SessionID != s.ID ||
+		n.ExecutionID == uuid.Nil {
 		t.Errorf("the notice is %+v; want it to lead to the session and to name the pull request", n)
 	}
 
@@ -266,9 +270,12 @@ func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testin
 	k := setup(t)
 	k.hub()
 	s := k.open(k.create(gated(nil)))
-	found := forge.FindURLs("Opened " + acme + "/pull/7, like https://github.com/other/app/pull/9 and https://git.example.com/acme/app/pull/7. Before, " + acme + "/pull/3.")
+	found := forge.FindURLs("Opened " + acme +
+		"/pull/7, like https://github.com/other/app/pull/9 and https://git.example.com/acme/app/pull/7. Before, " +
+		acme + "/pull/3.")
 	check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, "named-by-the-agent", found))
-	if list := k.pullRequests(s.ID); len(list) != 2 || list[0].Number != 7 || list[0].State != db.PullRequestOpen || list[0].FoundBy != db.FoundInOutput {
+	if list := k.pullRequests(s.ID); len(list) != 2 || list[0].Number != 7 || list[0].State != db.PullRequestOpen ||
+		list[0].FoundBy != db.FoundInOutput {
 		t.Fatalf("the session has %+v; want 7 and 3 of its own repository", list)
 	}
 	old := k.pull(3, forge.Merged, "older")
@@ -280,7 +287,8 @@ func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testin
 		}
 		check(t, k.CheckedPullRequest(t.Context(), &p, answer))
 	}
-	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].Number != 7 || list[0].Branch != "named-by-the-agent" || list[0].CheckedAt.IsZero() {
+	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].Number != 7 || list[0].Branch != "named-by-the-agent" ||
+		list[0].CheckedAt.IsZero() {
 		t.Errorf("the session has %+v; want only the one that is younger than it", list)
 	}
 	if got := k.session(s.ID); got.Status != db.SessionWaiting {
@@ -293,7 +301,8 @@ func TestAPullRequestThatAnAgentOnlyWroteOfMovesNothing(t *testing.T) {
 	k.hub()
 	s := k.open(k.create(func(in *Input) { gated(nil)(in); in.Trigger = "loop" }))
 	name := func(number string) {
-		check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, s.Branch, forge.FindURLs("See "+acme+"/pull/"+number+".")))
+		check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, s.Branch,
+			forge.FindURLs("See "+acme+"/pull/"+number+".")))
 	}
 	name("7")
 	k.told(k.pull(7, forge.Closed, "a-colleagues-branch"), 1)
@@ -333,14 +342,16 @@ func TestAPullRequestIsLinkedByHandByWhoMayManageTheSession(t *testing.T) {
 	k := setup(t)
 	k.hub()
 	s := k.open(k.create(gated(nil)))
-	for _, bad := range []string{"", "7", "github.com/acme/app/pull/7", "javascript:alert(1)", acme + "/issues/7", acme + "/pull/7 " + acme + "/pull/8", "https://gitlab.com/acme/app/-/merge_requests/7"} {
+	for _, bad := range []string{"", "7", "github.com/acme/app/pull/7", "javascript:alert(1)", acme + "/issues/7",
+		acme + "/pull/7 " + acme + "/pull/8", "https://gitlab.com/acme/app/-/merge_requests/7"} {
 		wantInvalid(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, bad), "url")
 	}
 	anna := k.person("Anna", account.RoleMember)
 	wantErr(t, k.LinkPullRequest(t.Context(), anna, s.ID, acme+"/pull/7"), fault.ErrNotFound)
 	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, " "+acme+"/pull/7/files?w=1 "))
 	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
-	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].URL != acme+"/pull/7" || list[0].FoundBy != db.FoundByHand {
+	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].URL != acme+"/pull/7" ||
+		list[0].FoundBy != db.FoundByHand {
 		t.Errorf("the session has %+v; want the one", list)
 	}
 	k.told(k.pull(7, forge.Merged, "any-branch"), 1)
@@ -453,10 +464,13 @@ func TestTheForgeOfAWorkspaceIsKnownByItsAddressOrItsSettings(t *testing.T) {
 		{"https://github.com/acme/app.git", "", "", Forge{forge.GitHub, "https://github.com", "acme/app"}},
 		{"git@gitlab.com:acme/group/app.git", "", "", Forge{forge.GitLab, "https://gitlab.com", "acme/group/app"}},
 		{"https://git.example.com/acme/app", "", "", Forge{}},
-		{"https://git.example.com:8443/acme/app", "gitea", "", Forge{forge.Gitea, "https://git.example.com:8443", "acme/app"}},
+		{"https://git.example.com:8443/acme/app", "gitea", "", Forge{forge.Gitea, "https://git.example.com:8443",
+			"acme/app"}},
 		{"git@git.example.com:acme/app.git", "gitea", "", Forge{forge.Gitea, "https://git.example.com", "acme/app"}},
-		{"ssh://git@git.example.com:2222/acme/app.git", "gitlab", "", Forge{forge.GitLab, "https://git.example.com", "acme/app"}},
-		{"https://example.com/gitlab/acme/app.git", "gitlab", "https://example.com/gitlab", Forge{forge.GitLab, "https://example.com/gitlab", "acme/app"}},
+		{"ssh://git@git.example.com:2222/acme/app.git", "gitlab", "", Forge{forge.GitLab, "https://git.example.com",
+			"acme/app"}},
+		{"https://example.com/gitlab/acme/app.git", "gitlab", "https://example.com/gitlab",
+			Forge{forge.GitLab, "https://example.com/gitlab", "acme/app"}},
 		{"https://example.com/acme/app.git", "gitlab", "https://elsewhere.example", Forge{}},
 		{"/srv/git/app.git", "", "", Forge{}},
 		{"", "", "", Forge{}},
@@ -470,7 +484,10 @@ func TestTheForgeOfAWorkspaceIsKnownByItsAddressOrItsSettings(t *testing.T) {
 
 func TestTheForgesSecretIsSealedAndKeptAndForgotten(t *testing.T) {
 	k := setup(t)
-	in := WorkspaceInput{Name: "App", GitURL: "https://git.example.com/acme/app.git", Forge: "gitea", ForgeSecret: "a-secret-of-some-length"}
+	in := WorkspaceInput{
+		Name: "App", GitURL: "https://git.example.com/acme/app.git", Forge: "gitea",
+		ForgeSecret: "a-secret-of-some-length",
+	}
 	w, err := k.CreateWorkspace(t.Context(), k.mira, in)
 	check(t, err)
 	if strings.Contains(string(w.ForgeSecret), in.ForgeSecret) {

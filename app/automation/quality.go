@@ -22,7 +22,8 @@ const maxCommand = 16 << 10
 func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in Input, p Provider, bad fault.Invalid) {
 	before := *a
 	a.Gate = db.Gate{
-		Command: command(ctx, actor, bad, "gate_command", in.Gate.Command, before.Gate.Command), BranchMoved: in.Gate.BranchMoved, NoOpenPR: in.Gate.NoOpenPR,
+		Command:     command(ctx, actor, bad, "gate_command", in.Gate.Command, before.Gate.Command),
+		BranchMoved: in.Gate.BranchMoved, NoOpenPR: in.Gate.NoOpenPR,
 	}
 	a.Success = db.SuccessCheck{
 		Command:  command(ctx, actor, bad, "success_command", in.Success.Command, before.Success.Command),
@@ -32,7 +33,8 @@ func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in
 		a.Success.FilesChanged, a.Success.PullRequest = in.Success.FilesChanged, in.Success.PullRequest
 	}
 	if a.Success.PullRequest && a.CreatePR {
-		bad["success_pull_request"] = "With Create pull request, Carillon opens it after a run that has succeeded, so the run cannot be asked for it. Ask for changed files instead."
+		bad["success_pull_request"] = "With Create pull request, Carillon opens it after a run that has succeeded, " +
+			"so the run cannot be asked for it. Ask for changed files instead."
 	}
 	applyBudget(a, in.Budget, p, bad)
 }
@@ -44,7 +46,8 @@ func command(ctx context.Context, actor account.Actor, bad fault.Invalid, field,
 	case typed == "" || typed == before:
 	case !actor.Can(account.UseShell):
 		account.Refused(ctx, actor, "may not run commands on a worker")
-		bad[field] = "You may not run commands on a worker. Leave this as it was, or ask for the permission to use the Shell provider."
+		bad[field] = "You may not run commands on a worker. Leave this as it was, or ask for the permission to use " +
+			"the Shell provider."
 	case len(typed) > maxCommand:
 		bad[field] = fmt.Sprintf("This is %d KiB long. At most %d KiB fit.", (len(typed)+1023)>>10, maxCommand>>10)
 	case !utf8.ValidString(typed) || strings.ContainsRune(typed, 0):
@@ -57,7 +60,8 @@ func command(ctx context.Context, actor account.Actor, bad fault.Invalid, field,
 	return typed
 }
 
-// commandObstacle says why a gate's or success check's command may not run, if its owner has lost the permission for it.
+// commandObstacle says why a gate's or success check's command may not run, if its owner has lost the permission for
+// it.
 func commandObstacle(a *db.Startable) string {
 	if (a.Gate.Command == "" && a.Success.Command == "") || account.Grants(a.CreatorPermissions, account.UseShell) {
 		return ""
@@ -69,16 +73,17 @@ func commandObstacle(a *db.Startable) string {
 const nothingMark = "NOTHING TO DO"
 
 // RunInstructions is what an agent is told about how its run ends.
-const RunInstructions = "You work unattended: nobody answers questions. If you find that there is nothing to do, change no files and end your answer with a line that says exactly " + nothingMark + "."
+const RunInstructions = "You work unattended: nobody answers questions. If you find that there is nothing to do, " +
+	"change no files and end your answer with a line that says exactly " + nothingMark + "."
 
-// NothingToDo reports whether a run found nothing to do by its final answer: that ends with a line that says so, and no files
-// changed.
+// NothingToDo reports whether a run found nothing to do by its final answer: that ends with a line that says so, and no
+// files changed.
 func NothingToDo(answer string, filesChanged bool) bool {
 	return !filesChanged && lastLine(answer) == nothingMark
 }
 
-// FoundNothing reports whether a run found nothing to do: see NothingToDo, or the last that its agent reported by itself, and
-// no files changed.
+// FoundNothing reports whether a run found nothing to do: see NothingToDo, or the last that its agent reported by
+// itself, and no files changed.
 func (s *Service) FoundNothing(ctx context.Context, e *db.Execution, answer string, filesChanged bool) (bool, error) {
 	if filesChanged || NothingToDo(answer, filesChanged) {
 		return !filesChanged, nil
@@ -87,8 +92,10 @@ func (s *Service) FoundNothing(ctx context.Context, e *db.Execution, answer stri
 	return len(list) > 0 && list[0].Outcome == db.ReportNothingToDo, err
 }
 
-// Unmet says what a run lacks of its success check, as far as rows and its answer can tell; the command is the worker's.
-func (s *Service) Unmet(ctx context.Context, c db.SuccessCheck, session uuid.UUID, answer string, filesChanged bool) (string, error) {
+// Unmet says what a run lacks of its success check, as far as rows and its answer can tell; the command is the
+// worker's.
+func (s *Service) Unmet(ctx context.Context, c db.SuccessCheck, session uuid.UUID, answer string,
+	filesChanged bool) (string, error) {
 	switch {
 	case c.Contains != "" && !strings.Contains(answer, c.Contains):
 		return fmt.Sprintf("its success check was not met: the final answer does not contain “%s”", c.Contains), nil

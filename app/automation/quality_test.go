@@ -57,7 +57,8 @@ func budget(period string, l spec.Limits) func(*Input) {
 func TestInstructionTogglesAddTheirTextsToTheFirstPromptInTheirOrder(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) {
-		in.Toggles = []string{"update_docs", "code_review", "edge_cases", "code_architecture", "update_tests", "ux_enhancement", "verification"}
+		in.Toggles = []string{"update_docs", "code_review", "edge_cases", "code_architecture", "update_tests",
+			"ux_enhancement", "verification"}
 	})
 	turns := k.prompts(k.runNow(a))
 	want := "Look around."
@@ -68,7 +69,8 @@ func TestInstructionTogglesAddTheirTextsToTheFirstPromptInTheirOrder(t *testing.
 	if len(turns) != 1 || turns[0].Prompt != want {
 		t.Errorf("the run begins with %d messages, the first %q; want %q", len(turns), turns[0].Prompt, want)
 	}
-	if got := k.reload(a).Toggles; !slices.Equal(got, []string{"code_architecture", "ux_enhancement", "edge_cases", "code_review", "verification", "update_tests", "update_docs"}) {
+	if got := k.reload(a).Toggles; !slices.Equal(got, []string{"code_architecture", "ux_enhancement", "edge_cases",
+		"code_review", "verification", "update_tests", "update_docs"}) {
 		t.Errorf("the toggles are stored as %v; want the editor's order", got)
 	}
 }
@@ -132,10 +134,12 @@ func TestABlockingReviewIsToldOnceAndAnotherIsNot(t *testing.T) {
 	run := k.runNow(k.create(nil))
 	claimed := k.claim()[0]
 	check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID, "Fine.\nREVIEW: OK"))
-	check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID, "It says REVIEW: BLOCKING somewhere, but ends otherwise."))
+	check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID,
+		"It says REVIEW: BLOCKING somewhere, but ends otherwise."))
 	k.expectInbox(k.jonas)
 	for range 2 {
-		check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID, "main.go:3 leaks the token.\n\n**REVIEW: BLOCKING**\n"))
+		check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID,
+			"main.go:3 leaks the token.\n\n**REVIEW: BLOCKING**\n"))
 	}
 	k.expectInbox(k.jonas, NoticeReview)
 	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
@@ -199,7 +203,8 @@ func TestALoopAsksItsGateAgainAfterAMinuteAndCountsNoIteration(t *testing.T) {
 	k.finish(Outcome{Status: db.Skipped, Reason: "no", Neutral: true})
 	a = k.reload(a)
 	if !a.Enabled || a.Iterations != 0 || !a.NextRunAt.Equal(begun.Add(gatePause)) {
-		t.Errorf("enabled %t with %d iterations, next %s; want it to ask again in %s", a.Enabled, a.Iterations, a.NextRunAt, gatePause)
+		t.Errorf("enabled %t with %d iterations, next %s; want it to ask again in %s", a.Enabled, a.Iterations,
+			a.NextRunAt, gatePause)
 	}
 	k.tick(begun.Add(gatePause))
 	k.finish(success)
@@ -225,11 +230,14 @@ func TestALoopWhoseGateIsClosedHasOneRowAndOneNoticeAStreakAndNoSession(t *testi
 	}
 	k.expectStatuses(a, "skipped×5")
 	e := k.history(a)[0]
-	if e.SessionID != uuid.Nil || e.ErrorClass != db.ErrorGate || !e.ScheduledFor.Equal(begun) || !e.LastSkippedFor.Equal(begun.Add(4*gatePause)) {
-		t.Errorf("the row has the session %s, the class %q and is for %s to %s", e.SessionID, e.ErrorClass, e.ScheduledFor, e.LastSkippedFor)
+	if e.SessionID != uuid.Nil || e.ErrorClass != db.ErrorGate || !e.ScheduledFor.Equal(begun) ||
+		!e.LastSkippedFor.Equal(begun.Add(4*gatePause)) {
+		t.Errorf("the row has the session %s, the class %q and is for %s to %s", e.SessionID, e.ErrorClass,
+			e.ScheduledFor, e.LastSkippedFor)
 	}
 	var sessions, turns int
-	check(t, k.DB.NewRaw("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM turns)").Scan(t.Context(), &sessions, &turns))
+	check(t, k.DB.NewRaw("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM turns)").
+		Scan(t.Context(), &sessions, &turns))
 	if sessions != 0 || turns != 0 {
 		t.Errorf("there are %d sessions with %d messages; want none", sessions, turns)
 	}
@@ -240,7 +248,8 @@ func TestALoopWhoseGateIsClosedHasOneRowAndOneNoticeAStreakAndNoSession(t *testi
 	k.expectStatuses(a, "skipped×5 succeeded skipped×2")
 	k.expectInbox(k.jonas, NoticeSkipped, NoticeSkipped)
 	if b := k.reload(a); !b.Enabled || b.Iterations != 1 || b.FailureStreak != 0 {
-		t.Errorf("it is enabled=%t with %d iterations and %d failures; want enabled with 1 and none", b.Enabled, b.Iterations, b.FailureStreak)
+		t.Errorf("it is enabled=%t with %d iterations and %d failures; want enabled with 1 and none", b.Enabled,
+			b.Iterations, b.FailureStreak)
 	}
 }
 
@@ -266,7 +275,8 @@ func TestGateLooksAtTheBranchAndAtOpenPullRequests(t *testing.T) {
 	refuses("aaa", "has not moved")
 	refuses("bbb", "")
 	_, err = k.DB.NewRaw(`INSERT INTO pull_requests (id, session_id, forge, repository, number, url, key, state, found_by, created_at, updated_at)
-		VALUES (?, ?, 'github', 'a/b', 7, 'https://github.com/a/b/pull/7', 'k', 'open', 'branch', now(), now())`, db.NewID(), run.Session.ID).Exec(ctx)
+		VALUES (?, ?, 'github', 'a/b', 7, 'https://github.com/a/b/pull/7', 'k', 'open', 'branch', now(), now())`,
+		db.NewID(), run.Session.ID).Exec(ctx)
 	check(t, err)
 	refuses("bbb", "https://github.com/a/b/pull/7 is still open")
 	_, err = k.DB.NewRaw("UPDATE pull_requests SET state = 'merged'").Exec(ctx)
@@ -303,7 +313,9 @@ func TestACommandDoesNotRunForAnOwnerWhoMayRunNone(t *testing.T) {
 	a := k.create(nil)
 	_, err := k.DB.NewRaw(`UPDATE automations SET gate = '{"command": "true"}' WHERE id = ?`, a.ID).Exec(t.Context())
 	check(t, err)
-	_, err = k.DB.NewRaw("UPDATE roles SET permissions = array_remove(permissions, 'shell.use') WHERE id IN (SELECT role_id FROM user_roles WHERE user_id = ?)", k.jonas.ID).Exec(t.Context())
+	_, err = k.DB.NewRaw(
+		"UPDATE roles SET permissions = array_remove(permissions, 'shell.use') WHERE id IN (SELECT role_id FROM "+
+			"user_roles WHERE user_id = ?)", k.jonas.ID).Exec(t.Context())
 	check(t, err)
 	_, err = k.Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID})
 	var unable *Unable

@@ -21,8 +21,8 @@ import (
 // redacted stands in the record of a call where a secret was.
 const redacted = "(secret)"
 
-// redact gives a call as it may be read by others: without the values of an automation's secret parameters, wherever in it
-// they stand. A body that cannot be read may hold any of them, so nothing of it is left.
+// redact gives a call as it may be read by others: without the values of an automation's secret parameters, wherever in
+// it they stand. A body that cannot be read may hold any of them, so nothing of it is left.
 func redact(o *db.TokenOwner, call Call) Call {
 	if !o.TakesSecrets() {
 		return call
@@ -48,14 +48,16 @@ func (c Call) redactedBy(o *db.TokenOwner) Call {
 	return redact(o, c)
 }
 
-// looked is the call with what others may read of it, for which it is looked through here: in a transaction nothing has to.
+// looked is the call with what others may read of it, for which it is looked through here: in a transaction nothing has
+// to.
 func (c Call) looked(o *db.TokenOwner) Call {
 	shown := redact(o, c)
 	c.shown = &shown
 	return c
 }
 
-// hideGiven replaces the secrets that a call gives in the other values that it gives, and lists them. The values stay as they were.
+// hideGiven replaces the secrets that a call gives in the other values that it gives, and lists them. The values stay
+// as they were.
 func hideGiven(o *db.TokenOwner, given map[string]string) (values map[string]string, secrets []string) {
 	for _, p := range o.Parameters {
 		if value := given[p.Alias]; p.Type == db.SecretParameter && value != "" {
@@ -209,8 +211,8 @@ func (s *Service) call(d *db.Delivery) (call Call, ok bool) {
 	return call, true
 }
 
-// keptValues are the values of a run as its row may hold them: secrets in their stored form. Where nobody knows any more which
-// of them are secrets, as the workflow is gone, there are none.
+// keptValues are the values of a run as its row may hold them: secrets in their stored form. Where nobody knows any
+// more which of them are secrets, as the workflow is gone, there are none.
 func (s *Service) keptValues(workflow *db.Workflow, values map[string]string) map[string]string {
 	kept := map[string]string{}
 	if workflow == nil {
@@ -247,10 +249,10 @@ const (
 	maxLongForms    = 500
 )
 
-// Masker replaces secrets in text: as they are, line by line, and as JSON, addresses and base64 write them. It is a help against what
-// slips out, and no wall: whoever has a secret can write it in other ways.
-// A secret of more than 64 KiB or
-// 200 lines is looked for as a whole. Where there are more forms than can be looked for at a bounded cost, all of a text is replaced.
+// Masker replaces secrets in text: as they are, line by line, and as JSON, addresses and base64 write them. It is a
+// help against what slips out, and no wall: whoever has a secret can write it in other ways. A secret of more than 64
+// KiB or 200 lines is looked for as a whole. Where there are more forms than can be looked for at a bounded cost, all
+// of a text is replaced.
 func Masker(secrets []string, by string) func([]byte) []byte {
 	forms := formsOf(secrets)
 	var long, short []string
@@ -291,8 +293,8 @@ func Masker(secrets []string, by string) func([]byte) []byte {
 	}
 }
 
-// formsOf lists how secrets may stand in a text, each form once and the longest first: else what is left of a longer one could tell it.
-// Of more than can be looked for it lists some that are too many.
+// formsOf lists how secrets may stand in a text, each form once and the longest first: else what is left of a longer
+// one could tell it. Of more than can be looked for it lists some that are too many.
 func formsOf(secrets []string) []string {
 	known := map[string]bool{}
 	add := func(forms ...string) {
@@ -338,9 +340,9 @@ func formsOf(secrets []string) []string {
 	})
 }
 
-// inBase64 lists how base64 writes a text, by the usual letters and by those of addresses: alone or within another text, so at each of the
-// three places of a group of bytes at which it may begin, and as programs break it into lines. What stands beside the text decides the
-// first and the last letters of it, which are left out.
+// inBase64 lists how base64 writes a text, by the usual letters and by those of addresses: alone or within another
+// text, so at each of the three places of a group of bytes at which it may begin, and as programs break it into lines.
+// What stands beside the text decides the first and the last letters of it, which are left out.
 func inBase64(text string) []string {
 	if len(text) < shortest {
 		return nil
@@ -367,8 +369,8 @@ func inBase64(text string) []string {
 	return forms
 }
 
-// inAddresses lists how addresses write a text: as a value of a query, as a part of a path, as scripts of browsers do, and with escapes of
-// small letters.
+// inAddresses lists how addresses write a text: as a value of a query, as a part of a path, as scripts of browsers do,
+// and with escapes of small letters.
 func inAddresses(text string) []string {
 	query := url.QueryEscape(text)
 	script := componentSigns.Replace(query)
@@ -399,10 +401,12 @@ func hideValue(hide func([]byte) []byte, value string) string {
 	return string(hide([]byte(value)))
 }
 
-// MaskJSON replaces secrets in the values of a JSON text by a Masker: in strings and names, decoded, and in numbers, which become
-// strings then. The rest stays as it is written. ok is false for what is not JSON.
+// MaskJSON replaces secrets in the values of a JSON text by a Masker: in strings and names, decoded, and in numbers,
+// which become strings then. The rest stays as it is written. ok is false for what is not JSON.
 func MaskJSON(hide func([]byte) []byte, raw []byte) (masked []byte, ok bool) {
-	return jsontext.Rewrite(raw, func(s string) string { return string(hide([]byte(s))) }, func(number string) (string, bool) {
+	return jsontext.Rewrite(raw, func(s string) string {
+		return string(hide([]byte(s)))
+	}, func(number string) (string, bool) {
 		for _, form := range []string{number, plainNumber(number)} {
 			if hidden := string(hide([]byte(form))); hidden != form {
 				return hidden, true
@@ -412,7 +416,8 @@ func MaskJSON(hide func([]byte) []byte, raw []byte) (masked []byte, ok bool) {
 	})
 }
 
-// plainNumber is a number without an exponent and without zeros behind the point that say nothing, as far as it is exact.
+// plainNumber is a number without an exponent and without zeros behind the point that say nothing, as far as it is
+// exact.
 func plainNumber(number string) string {
 	if !strings.ContainsAny(number, ".eE") {
 		return number

@@ -15,14 +15,17 @@ import (
 
 func TestARecordWithoutSecretsStaysJSON(t *testing.T) {
 	t.Parallel()
-	o := &db.TokenOwner{Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}, {Alias: "pin", Type: db.SecretParameter}}}
+	o := &db.TokenOwner{Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter},
+		{Alias: "pin", Type: db.SecretParameter}}}
 	o.ExecutionType = db.WorkflowDriven
 	if !o.TakesSecrets() {
 		t.Fatal("it takes no secrets, so nothing is proved")
 	}
 	body := `{"key":"nabcdefgh", "pin":12345678, "n":12345678, "list":[1.2345678e7, "x\nabcdefgh", "nabcdefgh"], "deep":{"nabcdefgh":"{\"pin\":12345678}"}}`
 	for kind, sent := range map[string]string{
-		"application/json": body, "application/x-www-form-urlencoded": url.Values{"payload": {body}, "said": {"nabcdefgh"}}.Encode(),
+		"application/json": body, "application/x-www-form-urlencoded": url.Values{
+			"payload": {body}, "said": {"nabcdefgh"},
+		}.Encode(),
 	} {
 		kept := string(redact(o, Call{ContentType: kind, Body: []byte(sent)}).Body)
 		if kind != "application/json" {
@@ -32,7 +35,8 @@ func TestARecordWithoutSecretsStaysJSON(t *testing.T) {
 			}
 			kept = form.Get("payload")
 		}
-		if !json.Valid([]byte(kept)) || strings.Contains(kept, "12345678") || strings.Contains(strings.ReplaceAll(kept, `x\nabcdefgh`, ""), "nabcdefgh") {
+		if !json.Valid([]byte(kept)) || strings.Contains(kept, "12345678") ||
+			strings.Contains(strings.ReplaceAll(kept, `x\nabcdefgh`, ""), "nabcdefgh") {
 			t.Errorf("as %s it is kept as %s", kind, kept)
 		}
 		if !strings.Contains(kept, `"x\nabcdefgh"`) {
@@ -47,7 +51,8 @@ func TestALongSecretIsLookedForAsAWhole(t *testing.T) {
 	for i := range maxSecretLines + 1 {
 		lines = append(lines, fmt.Sprintf("line %d of the secret", i))
 	}
-	short, many, long := strings.Join(lines[:maxSecretLines], "\n"), strings.Join(lines, "\n"), strings.Repeat("0123456789abcde\n", maxSecret/16)+"x"
+	short, many, long := strings.Join(lines[:maxSecretLines], "\n"), strings.Join(lines, "\n"),
+		strings.Repeat("0123456789abcde\n", maxSecret/16)+"x"
 	for _, tt := range []struct {
 		name, secret, text, want string
 	}{
@@ -82,7 +87,8 @@ func TestWhereThereAreTooManySecretsNothingIsLeftOfAText(t *testing.T) {
 	}
 	body := strings.Repeat("key=abcdef&", 10) + "x=" + strings.Repeat("y", 1000)
 	o := &db.TokenOwner{Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}}}
-	if kept := redact(o, Call{ContentType: "application/x-www-form-urlencoded", Body: []byte(body)}); strings.Contains(string(kept.Body), "abcdef") {
+	if kept := redact(o, Call{ContentType: "application/x-www-form-urlencoded", Body: []byte(body)}); strings.Contains(
+		string(kept.Body), "abcdef") {
 		t.Errorf("it is kept as %.100s", kept.Body)
 	}
 }
@@ -97,18 +103,21 @@ func TestACallIsLookedThroughBeforeTheTransactionOfItsStart(t *testing.T) {
 	}
 	given := map[string]string{"key": "abcdefgh", "said": "abcdefgh!"}
 	values, hidden := hideGiven(o, given)
-	if values["said"] != redacted+"!" || values["key"] != "abcdefgh" || given["said"] != "abcdefgh!" || !slices.Equal(hidden, []string{"abcdefgh"}) {
+	if values["said"] != redacted+"!" || values["key"] != "abcdefgh" || given["said"] != "abcdefgh!" ||
+		!slices.Equal(hidden, []string{"abcdefgh"}) {
 		t.Errorf("hidden %q, in %q, of %q", hidden, values, given)
 	}
 }
 
 func TestSecretsAreFoundInBase64AndInAddressesHoweverTheyAreWritten(t *testing.T) {
 	t.Parallel()
-	for _, secret := range []string{"hunter2-and-more", "ab/cd+ef==", "sixsix", "key with spaces & ünï?>~", strings.Repeat("long secret/", 20), "first line of it\nsecond line of it"} {
+	for _, secret := range []string{"hunter2-and-more", "ab/cd+ef==", "sixsix", "key with spaces & ünï?>~",
+		strings.Repeat("long secret/", 20), "first line of it\nsecond line of it"} {
 		hide := Masker([]string{secret}, "*")
 		script := strings.NewReplacer("+", "%20").Replace(url.QueryEscape(secret))
 		for _, text := range []string{
-			url.QueryEscape(secret), url.PathEscape(secret), script, strings.ToLower(script), smallEscapes(url.QueryEscape(secret)),
+			url.QueryEscape(secret), url.PathEscape(secret), script, strings.ToLower(script),
+			smallEscapes(url.QueryEscape(secret)),
 		} {
 			if got := string(hide([]byte("x " + text + " y"))); got != "x * y" && text != strings.ToLower(script) {
 				t.Errorf("%q in an address, %q, became %q", secret, text, got)
@@ -116,7 +125,8 @@ func TestSecretsAreFoundInBase64AndInAddressesHoweverTheyAreWritten(t *testing.T
 		}
 		for _, before := range []string{"", "u", "u:", "u:p", "user:"} {
 			for _, behind := range []string{"", "\n", "!!", "and so on"} {
-				for _, letters := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+				for _, letters := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding,
+					base64.URLEncoding, base64.RawURLEncoding} {
 					text := letters.EncodeToString([]byte(before + secret + behind))
 					got := string(hide([]byte("x " + text + " y")))
 					// Of the first and the last byte the letters beside may tell some bits; nothing else is left.
@@ -127,7 +137,8 @@ func TestSecretsAreFoundInBase64AndInAddressesHoweverTheyAreWritten(t *testing.T
 			}
 		}
 	}
-	wrapped := regexp.MustCompile(".{76}").ReplaceAllString(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("0123456789abcdef", 20))), "$0\n")
+	wrapped := regexp.MustCompile(".{76}").
+		ReplaceAllString(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("0123456789abcdef", 20))), "$0\n")
 	got := string(Masker([]string{strings.Repeat("0123456789abcdef", 20)}, "*")([]byte(wrapped)))
 	if len(strings.ReplaceAll(got, "\n", "")) > 12 {
 		t.Errorf("as a program breaks it into lines it became %q", got)

@@ -12,13 +12,15 @@ import (
 	"carillon/app/fault"
 )
 
-// A folder of the server is whatever the server can read: other people's repositories, and what nobody thinks of as one.
+// A folder of the server is whatever the server can read: other people's repositories, and what nobody thinks of as
+// one.
 func TestAFolderOfTheServerIsGivenByAdministratorsOrBelowSharedFolders(t *testing.T) {
 	k := setup(t)
 	keeper := k.holding("Keeper", account.ManageWorkspaces)
 	base := t.TempDir()
 	shared, own := filepath.Join(base, "shared"), filepath.Join(base, "own")
-	for _, dir := range []string{filepath.Join(shared, "a.git"), filepath.Join(own, "b.git"), filepath.Join(base, "shared-not", "c.git")} {
+	for _, dir := range []string{filepath.Join(shared, "a.git"), filepath.Join(own, "b.git"),
+		filepath.Join(base, "shared-not", "c.git")} {
 		check(t, os.MkdirAll(dir, 0o700))
 	}
 	check(t, os.Symlink(own, filepath.Join(shared, "link")))
@@ -41,12 +43,16 @@ func TestAFolderOfTheServerIsGivenByAdministratorsOrBelowSharedFolders(t *testin
 		{filepath.Join(shared, "not there.git"), false},
 		{"https://git.example.com/a/b.git", true},
 	} {
-		_, err := k.CreateWorkspace(t.Context(), keeper, WorkspaceInput{Name: fmt.Sprint("Keeper's ", i), GitURL: tt.url})
+		_, err := k.CreateWorkspace(t.Context(), keeper, WorkspaceInput{
+			Name: fmt.Sprint("Keeper's ", i), GitURL: tt.url,
+		})
 		var bad fault.Invalid
 		if refused := errors.As(err, &bad) && bad["url"] == notShared; refused == tt.want || err != nil && !refused {
 			t.Errorf("%s: got %v; taken should be %t", tt.url, err, tt.want)
 		}
-		if _, err := k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{Name: fmt.Sprint("Mira's ", i), GitURL: tt.url}); err != nil {
+		if _, err := k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{
+			Name: fmt.Sprint("Mira's ", i), GitURL: tt.url,
+		}); err != nil {
 			t.Errorf("%s by an administrator: %v", tt.url, err)
 		}
 	}
@@ -61,9 +67,11 @@ func TestARemoteOfBeforeGoesOnUntilItsAddressIsChanged(t *testing.T) {
 		asked = append(asked, r)
 		return probe(ctx, r)
 	}
-	w, err := k.CreateWorkspace(t.Context(), keeper, WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git"})
+	w, err := k.CreateWorkspace(t.Context(), keeper,
+		WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git"})
 	check(t, err)
-	_, err = k.DB.NewRaw("UPDATE workspaces SET git_url = '/srv/git/a.git', remote_anywhere = true WHERE id = ?", w.ID).Exec(t.Context())
+	_, err = k.DB.NewRaw("UPDATE workspaces SET git_url = '/srv/git/a.git', remote_anywhere = true WHERE id = ?", w.ID).
+		Exec(t.Context())
 	check(t, err)
 	in := WorkspaceInput{Name: "Renamed", GitURL: "/srv/git/a.git", Version: 1}
 	check(t, k.UpdateWorkspace(t.Context(), keeper, w.ID, in))

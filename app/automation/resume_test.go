@@ -87,7 +87,8 @@ func TestASessionWaitsADayForAWorkerAndNoLonger(t *testing.T) {
 	check(t, err)
 	e := k.history(a)[0]
 	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorWaiting {
-		t.Errorf("it %s (neutral %t, %s): %q; want failed, neutral, for it waited", e.Status, e.Neutral, e.ErrorClass, e.Reason)
+		t.Errorf("it %s (neutral %t, %s): %q; want failed, neutral, for it waited", e.Status, e.Neutral, e.ErrorClass,
+			e.Reason)
 	}
 	if s := k.session(run.Session.ID); s.Status == db.SessionQueued {
 		t.Error("the session waits on")
@@ -130,7 +131,10 @@ func TestATimeoutCountsTheTimeAtWorkOverAttemptsAndResumes(t *testing.T) {
 	k.clock.Add(3 * time.Hour) // for a place
 	s := k.atWork()[0]
 	k.clock.Add(10 * time.Minute)
-	transient := Outcome{Status: db.Failed, Class: "transient", Reason: "the model's server answered 500", Began: k.Now().Add(-10 * time.Minute)}
+	transient := Outcome{
+		Status: db.Failed, Class: "transient", Reason: "the model's server answered 500",
+		Began: k.Now().Add(-10 * time.Minute),
+	}
 	again, err := k.Again(t.Context(), lease(s), k.prompts(run)[0].ID, transient)
 	check(t, err)
 	if !again {
@@ -157,7 +161,9 @@ func TestAnOutageBeforeTheAgentBeganIsTriedAgainAndCountsForNothing(t *testing.T
 		recurring("0 * * * *")(in)
 		in.Retries = 0
 	})
-	outage := Outcome{Status: db.Failed, Class: db.ErrorOutage, Reason: "the repository cannot be reached", Neutral: true, Tell: true}
+	outage := Outcome{
+		Status: db.Failed, Class: db.ErrorOutage, Reason: "the repository cannot be reached", Neutral: true, Tell: true,
+	}
 	for hour := range 4 {
 		k.tick(at("01 13:00:00").Add(time.Duration(hour) * time.Hour))
 		tried := 0
@@ -198,11 +204,13 @@ func TestAWordThatComesLateEndsNoOtherMessage(t *testing.T) {
 		t.Fatalf("the worker is told %+v; want the message that was meant, %s", held, first.ID)
 	}
 	check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
-	if got := k.session(s.ID); got.Status != db.SessionQueued || !got.CancelRequestedAt.IsZero() || got.CancelTurn != [16]byte{} {
+	if got := k.session(s.ID); got.Status != db.SessionQueued || !got.CancelRequestedAt.IsZero() ||
+		got.CancelTurn != [16]byte{} {
 		t.Errorf("the session is %s; want it queued for what was written after the Stop", got.Status)
 	}
 	s = k.claim()[0]
-	if next, err := db.NextTurn(t.Context(), k.DB, lease(s), [16]byte{}, k.Now()); err != nil || next == nil || next.Prompt != "two" {
+	if next, err := db.NextTurn(t.Context(), k.DB, lease(s), [16]byte{}, k.Now()); err != nil || next == nil ||
+		next.Prompt != "two" {
 		t.Errorf("the next message is %+v, %v; want the second", next, err)
 	}
 }
@@ -220,7 +228,8 @@ func TestAPassAndAReplyThatComeAtOnceHaveAPlaceEach(t *testing.T) {
 				return
 			}
 			done <- k.addTurn(lease(s), &db.Turn{
-				ID: db.NewID(), SessionID: s.ID, ExecutionID: run.Execution.ID, Kind: db.ReviewTurn, Prompt: "Review.", Status: db.Queued, CreatedAt: k.Now(),
+				ID: db.NewID(), SessionID: s.ID, ExecutionID: run.Execution.ID, Kind: db.ReviewTurn, Prompt: "Review.",
+				Status: db.Queued, CreatedAt: k.Now(),
 			})
 		}()
 	}
@@ -246,7 +255,9 @@ func TestAReplyThatMeetsAnOutageIsTriedAgainAFewTimes(t *testing.T) {
 	k := setup(t)
 	run := k.runNow(k.create(nil))
 	k.finish(success)
-	outage := Outcome{Status: db.Failed, Class: db.ErrorOutage, Reason: "the repository cannot be reached", Neutral: true, Tell: true}
+	outage := Outcome{
+		Status: db.Failed, Class: db.ErrorOutage, Reason: "the repository cannot be reached", Neutral: true, Tell: true,
+	}
 	for range 2 { // each message has its own attempts
 		check(t, k.Reply(t.Context(), k.jonas, run.Session.ID, "one"))
 		tried := 0
@@ -262,7 +273,8 @@ func TestAReplyThatMeetsAnOutageIsTriedAgainAFewTimes(t *testing.T) {
 			if !again {
 				check(t, k.Finish(t.Context(), lease(s), outage))
 			} else if check(t, k.PullBack(t.Context())); !k.session(s.ID).QueuedAt.Equal(plan.At) {
-				t.Errorf("attempt %d rests until %s where the clock is right; want %s", tried+2, k.session(s.ID).QueuedAt, plan.At)
+				t.Errorf("attempt %d rests until %s where the clock is right; want %s", tried+2,
+					k.session(s.ID).QueuedAt, plan.At)
 			}
 			k.clock.Add(11 * time.Minute)
 		}

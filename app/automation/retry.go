@@ -20,8 +20,8 @@ func retryPause(failed int) time.Duration {
 	return min(pause, 10*time.Minute)
 }
 
-// outageRetries is how often a run is tried again at least, and a person's message, that no agent was asked for, since something that surrounds it could
-// not be used.
+// outageRetries is how often a run is tried again at least, and a person's message, that no agent was asked for, since
+// something that surrounds it could not be used.
 const outageRetries = 4
 
 // patience is how far away a time may be that the provider names for trying again.
@@ -34,8 +34,8 @@ type Retry struct {
 	Allowed int // attempts in all
 }
 
-// PlanRetry says when a run that failed in a way that passes by itself is tried again, or a person's message that an outage kept
-// from the agent; nil where it is not: its attempts are used up, or its timeout would be over by then.
+// PlanRetry says when a run that failed in a way that passes by itself is tried again, or a person's message that an
+// outage kept from the agent; nil where it is not: its attempts are used up, or its timeout would be over by then.
 func (s *Service) PlanRetry(ctx context.Context, session uuid.UUID, o Outcome) (*Retry, error) {
 	e, err := db.ExecutionBySession(ctx, s.DB, session)
 	if err != nil && !db.IsNotFound(err) {
@@ -109,10 +109,9 @@ func worked(e *db.Execution, o Outcome, now time.Time) time.Duration {
 	return before + now.Sub(o.Began)
 }
 
-// Again puts a session whose turn failed in a way that passes by itself back into the queue, with the same turn, or with none
-// where no agent was asked, and writes
-// the attempt that failed. It reports whether it did: else the run has to be finished. It returns db.ErrLeaseLost, and
-// changes nothing, when another process holds the session.
+// Again puts a session whose turn failed in a way that passes by itself back into the queue, with the same turn, or
+// with none where no agent was asked, and writes the attempt that failed. It reports whether it did: else the run has
+// to be finished. It returns db.ErrLeaseLost, and changes nothing, when another process holds the session.
 func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o Outcome) (bool, error) {
 	again := false
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -151,7 +150,8 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 		}
 		again = true
 		err = db.AddAttempt(ctx, tx, &db.Attempt{
-			ExecutionID: e.ID, Attempt: plan.Failed, TurnID: turn, FailedAt: s.Now(), RetryAt: plan.At, ErrorClass: o.Class, Reason: o.Reason,
+			ExecutionID: e.ID, Attempt: plan.Failed, TurnID: turn, FailedAt: s.Now(), RetryAt: plan.At,
+			ErrorClass: o.Class, Reason: o.Reason,
 		})
 		if err != nil {
 			return err

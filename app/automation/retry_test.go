@@ -68,7 +68,8 @@ func TestATransientFailureIsTriedAgainTwiceWithBackoff(t *testing.T) {
 	k.expectStatuses(a, "failed")
 	list, err := db.AttemptsOf(t.Context(), k.DB, k.history(a)[0].ID)
 	check(t, err)
-	if len(list) != 2 || list[0].Attempt != 1 || list[1].Attempt != 2 || list[1].Reason != momentary.Reason || list[1].TurnID != first {
+	if len(list) != 2 || list[0].Attempt != 1 || list[1].Attempt != 2 || list[1].Reason != momentary.Reason ||
+		list[1].TurnID != first {
 		t.Errorf("the attempts are %+v", list)
 	}
 }
@@ -87,7 +88,9 @@ func TestOnlyTransientFailuresAreTriedAgainAndOnlyAsOftenAsTheAutomationSays(t *
 		{"not signed in", 2, Outcome{Status: db.Failed, Class: "auth"}, false},
 		{"a timeout", 2, Outcome{Status: db.TimedOut, Class: "timeout"}, false},
 		{"a success", 2, success, false},
-		{"back in half an hour", 1, Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(30 * time.Minute)}, true},
+		{"back in half an hour", 1, Outcome{
+			Status: db.Failed, Class: "transient", RetryAt: begun.Add(30 * time.Minute),
+		}, true},
 		{"back tomorrow", 1, Outcome{Status: db.Failed, Class: "transient", RetryAt: begun.Add(24 * time.Hour)}, false},
 	} {
 		a := k.create(func(in *Input) { in.Retries = tt.retries })
@@ -133,7 +136,8 @@ func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
 	}
 	check(t, k.Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
 
-	short := k.create(func(in *Input) { in.TimeoutMinutes = 0.2 }) // twelve seconds: less than the pause, which does not count
+	// twelve seconds: less than the pause, which does not count
+	short := k.create(func(in *Input) { in.TimeoutMinutes = 0.2 })
 	k.runNow(short)
 	s, turn = k.next(short)
 	k.clock.Add(10 * time.Second)

@@ -118,7 +118,8 @@ func TestWhatASessionMakesOrRunsGivesNoMoreThanTheSessionHad(t *testing.T) {
 	changed, _, err := k.Update(t.Context(), agent, own.ID, edit)
 	check(t, err)
 	if len(changed.ChangedBy) != 2 || !changed.MayAutomate {
-		t.Errorf("after an edit of a session it was changed by %v, may automate %v", changed.ChangedBy, changed.MayAutomate)
+		t.Errorf("after an edit of a session it was changed by %v, may automate %v", changed.ChangedBy,
+			changed.MayAutomate)
 	}
 }
 
@@ -334,7 +335,9 @@ func (k *kit) whileItWaits(a *db.Automation, change underLock, call func() error
 		go func() { result <- call() }()
 		for end := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
 			var waits bool
-			err := k.DB.NewRaw("SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')").Scan(ctx, &waits)
+			err := k.DB.NewRaw(
+				"SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND "+
+					"wait_event_type = 'Lock')").Scan(ctx, &waits)
 			if err != nil {
 				return err
 			}
@@ -374,7 +377,8 @@ func TestAChangeThatWaitedForAHandOverIsRefusedAndNotWritten(t *testing.T) {
 		if !errors.Is(err, fault.ErrNotFound) && !errors.Is(err, fault.ErrStale) {
 			t.Errorf("%s that waited: %v; want not found or stale", name, err)
 		}
-		if got := k.reload(a); got.Name != a.Name || !got.Enabled || got.CreatorID != lee.ID || got.Version != a.Version+1 {
+		if got := k.reload(a); got.Name != a.Name || !got.Enabled || got.CreatorID != lee.ID ||
+			got.Version != a.Version+1 {
 			t.Errorf("%s that waited was carried out: %+v", name, got)
 		}
 	}

@@ -26,7 +26,10 @@ func TestARunIsWrittenAsItWasPrepared(t *testing.T) {
 	})
 	k.exec("UPDATE automations SET session_type = 'bot', bot_id = ?, skip_id = ? WHERE id = ?", bot, uuid.New(), a.ID)
 	for _, by := range []Trigger{
-		{Source: db.ByHand, UserID: k.mira.ID, Mark: db.ReplayMark, Parameters: map[string]string{"what": `a "quoted" \ {value}, 'so'`, "x": "NULL"}},
+		{
+			Source: db.ByHand, UserID: k.mira.ID, Mark: db.ReplayMark,
+			Parameters: map[string]string{"what": `a "quoted" \ {value}, 'so'`, "x": "NULL"},
+		},
 		{Source: db.ByWebhook, Fingerprint: "01234567"},
 	} {
 		run, err := k.Start(t.Context(), a.ID, by)
@@ -49,7 +52,8 @@ func TestARunIsWrittenAsItWasPrepared(t *testing.T) {
 	for range 3 {
 		run, err := k.prepare(startable, Trigger{Source: db.BySchedule, Mark: db.CatchUpMark}, k.Now())
 		check(t, err)
-		run.Execution.ScheduledFor, run.Execution.LastSkippedFor, run.Execution.Iteration = k.Now(), k.Now().Add(time.Hour), 7
+		run.Execution.ScheduledFor, run.Execution.LastSkippedFor, run.Execution.Iteration = k.Now(),
+			k.Now().Add(time.Hour), 7
 		run.Execution.Unresolved = []string{"", "NULL", `a"b`, `c\d`, "e,f", "{g}", " h "}
 		turn := run.Turns[0]
 		turn.ID, turn.Position, turn.Kind, turn.Label, turn.AuthorID = db.NewID(), 2, db.StepTurn, "Second", k.mira.ID
@@ -77,7 +81,8 @@ func TestARunIsWrittenAsItWasPrepared(t *testing.T) {
 			wantSame(t, turns[i], run.Turns[i])
 		}
 	}
-	if n, err := k.DB.NewSelect().Model((*db.Session)(nil)).Where("s.id = ?", runs[2].Session.ID).Count(t.Context()); err != nil || n != 0 {
+	if n, err := k.DB.NewSelect().Model((*db.Session)(nil)).Where("s.id = ?", runs[2].Session.ID).
+		Count(t.Context()); err != nil || n != 0 {
 		t.Errorf("there are %d sessions (%v) of a run that was left out; want none", n, err)
 	}
 }
@@ -102,8 +107,10 @@ func TestParallelSessionsStopAtTheirCapHoweverManyStartAtOnce(t *testing.T) {
 	a := k.create(func(in *Input) { in.Trigger, in.AllowParallel = "http", true })
 	var connections int
 	check(t, k.DB.NewRaw("SELECT current_setting('max_connections')::int").Scan(t.Context(), &connections))
-	most := connections + 20                                                         // so that the first go side by side, and the last one after the other
-	k.exec("ALTER TABLE automations DROP CONSTRAINT automations_max_parallel_check") // a server may have more connections
+	// so that the first go side by side, and the last one after the other
+	most := connections + 20
+	// a server may have more connections
+	k.exec("ALTER TABLE automations DROP CONSTRAINT automations_max_parallel_check")
 	k.exec("UPDATE automations SET max_parallel = ? WHERE id = ?", most, a.ID)
 	var started, busy atomic.Int64
 	var all sync.WaitGroup
@@ -124,6 +131,7 @@ func TestParallelSessionsStopAtTheirCapHoweverManyStartAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	if started.Load() != int64(most) || busy.Load() == 0 {
-		t.Errorf("%d runs were started and %d refused; want %d started and the others refused", started.Load(), busy.Load(), most)
+		t.Errorf("%d runs were started and %d refused; want %d started and the others refused", started.Load(),
+			busy.Load(), most)
 	}
 }

@@ -44,7 +44,8 @@ func TestTheEndOfARunLeavesAOneTimeOnThatHasANewTime(t *testing.T) {
 			s := k.session(session)
 			check(t, k.Finish(t.Context(), lease(*s), tt.end))
 			if a = k.reload(a); !a.Enabled || !a.NextRunAt.Equal(at("03 07:00:00")) {
-				t.Fatalf("enabled %v (%s), due %s; want it to run at its new time", a.Enabled, a.DisabledReason, a.NextRunAt)
+				t.Fatalf("enabled %v (%s), due %s; want it to run at its new time", a.Enabled, a.DisabledReason,
+					a.NextRunAt)
 			}
 			k.tick(at("03 07:00:00"))
 			if got := k.history(a); len(got) != 2 || got[1].Status != db.Queued {
@@ -86,9 +87,11 @@ func TestAnotherTriggerStartsTheCountOfFailuresAnew(t *testing.T) {
 func TestAnHTTPTriggersSessionStaysOpenWhateverIsStored(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Trigger = "http" })
-	_, err := k.DB.NewRaw("UPDATE automations SET auto_complete = true, only_unchanged = true WHERE id = ?", a.ID).Exec(t.Context())
+	_, err := k.DB.NewRaw("UPDATE automations SET auto_complete = true, only_unchanged = true WHERE id = ?", a.ID).
+		Exec(t.Context())
 	check(t, err)
-	for _, by := range []Trigger{{Source: db.ByWebhook, Fingerprint: "12345678"}, {Source: db.ByHand, UserID: k.jonas.ID}} {
+	for _, by := range []Trigger{{Source: db.ByWebhook, Fingerprint: "12345678"},
+		{Source: db.ByHand, UserID: k.jonas.ID}} {
 		run, err := k.Start(t.Context(), a.ID, by)
 		check(t, err)
 		k.finish(success)
@@ -119,10 +122,12 @@ func TestWhatAProgramNamesAndHasNoEffectIsRefused(t *testing.T) {
 	err := save(http)
 	wantInvalid(t, err, "auto_complete")
 	wantInvalid(t, err, "only_unchanged")
-	check(t, save(func(in *Input) { http(in); in.Named = nil }))                                   // the hidden boxes of a form
+	// the hidden boxes of a form
+	check(t, save(func(in *Input) { http(in); in.Named = nil }))
 	check(t, save(func(in *Input) { http(in); in.AutoComplete, in.OnlyUnchanged = false, false })) // what holds anyway
 	err = save(func(in *Input) {
-		in.Prompt, in.Parameters, in.Named = "Look at {{what}}.", map[string]string{"what": "a", "who": "b"}, []string{"parameters.what", "parameters.who"}
+		in.Prompt, in.Parameters, in.Named = "Look at {{what}}.", map[string]string{"what": "a", "who": "b"},
+			[]string{"parameters.what", "parameters.who"}
 	})
 	wantInvalid(t, err, "param.who")
 	var bad fault.Invalid
@@ -133,7 +138,8 @@ func TestWhatAProgramNamesAndHasNoEffectIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		more string
 		good bool
-	}{{"", true}, {"auto_complete: false\n", true}, {"auto_complete: true\n", false}, {"auto_complete: false\nonly_unchanged: true\n", false}} {
+	}{{"", true}, {"auto_complete: false\n", true}, {"auto_complete: true\n", false},
+		{"auto_complete: false\nonly_unchanged: true\n", false}} {
 		_, err := k.PlanManifest(t.Context(), k.jonas, files(yaml+tt.more))
 		if (err == nil) != tt.good {
 			t.Errorf("%q: %v", tt.more, err)
@@ -164,12 +170,17 @@ func TestParallelSessionsHaveNoCapUnlessOneIsGiven(t *testing.T) {
 
 func TestAParameterThatIsGivenEmptyIsEmpty(t *testing.T) {
 	k := setup(t)
-	wf, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "W", Steps: []StepInput{{Kind: "message", Text: "On $base of $must."}}, Parameters: []ParameterInput{
-		{Alias: "base", Type: "text", Default: "main"}, {Alias: "must", Type: "text", Required: true, Default: "x"}, {Alias: "depth", Type: "number", Default: "2"},
-	}})
+	wf, err := k.CreateWorkflow(t.Context(), k.mira,
+		WorkflowInput{Name: "W", Steps: []StepInput{{Kind: "message", Text: "On $base of $must."}},
+			Parameters: []ParameterInput{
+				{Alias: "base", Type: "text", Default: "main"}, {
+					Alias: "must", Type: "text", Required: true, Default: "x",
+				}, {Alias: "depth", Type: "number", Default: "2"},
+			}})
 	check(t, err)
 	a := k.create(func(in *Input) {
-		in.Trigger, in.ExecutionType, in.Workflow, in.Parameters = "http", "workflow", wf.ID.String(), map[string]string{"base": "release"}
+		in.Trigger, in.ExecutionType, in.Workflow, in.Parameters = "http", "workflow", wf.ID.String(),
+			map[string]string{"base": "release"}
 		in.AllowParallel = true
 	})
 	owner, err := db.AutomationByID(t.Context(), k.DB, a.ID)
@@ -177,7 +188,9 @@ func TestAParameterThatIsGivenEmptyIsEmpty(t *testing.T) {
 	call := func(body string) (*Answer, db.Execution) {
 		t.Helper()
 		o := &db.TokenOwner{ID: owner.ID, Name: owner.Name}
-		answer, err := k.Receive(t.Context(), o, "12345678", Call{Method: "POST", ContentType: "application/json", Body: []byte(body), Headers: map[string]string{}})
+		answer, err := k.Receive(t.Context(), o, "12345678", Call{
+			Method: "POST", ContentType: "application/json", Body: []byte(body), Headers: map[string]string{},
+		})
 		check(t, err)
 		if answer.Execution == uuid.Nil {
 			return answer, db.Execution{}
@@ -186,7 +199,9 @@ func TestAParameterThatIsGivenEmptyIsEmpty(t *testing.T) {
 		check(t, err)
 		return answer, *e
 	}
-	for body, want := range map[string]string{`{}`: "release", `{"base":""}`: "", `{"base":null}`: "", `{"base":"dev"}`: "dev"} {
+	for body, want := range map[string]string{
+		`{}`: "release", `{"base":""}`: "", `{"base":null}`: "", `{"base":"dev"}`: "dev",
+	} {
 		if _, e := call(body); e.Parameters["base"] != want {
 			t.Errorf("%s gives %q; want %q", body, e.Parameters["base"], want)
 		}
@@ -194,7 +209,8 @@ func TestAParameterThatIsGivenEmptyIsEmpty(t *testing.T) {
 	if _, e := call(`{"depth":""}`); e.Parameters["depth"] != "" {
 		t.Errorf("an empty number is %q", e.Parameters["depth"])
 	}
-	if answer, _ := call(`{"must":""}`); answer.Status != 400 || !strings.Contains(answer.Error, "missing parameter: must") {
+	if answer, _ := call(`{"must":""}`); answer.Status != 400 ||
+		!strings.Contains(answer.Error, "missing parameter: must") {
 		t.Errorf("one that is required and empty is answered %d %s", answer.Status, answer.Error)
 	}
 }
@@ -225,7 +241,10 @@ func TestALoopThatWaitsForItsBudgetGoesOnWhenTheBudgetIsEdited(t *testing.T) {
 }
 
 func TestEachRaiseOfALimitIsAboveWhatItWas(t *testing.T) {
-	for limit, want := range map[float64]string{0.003: "$0.0045 a day", 0.01: "$0.0150 a day", 0.000001: "$0.000002 a day", 5: "$7.50 a day", 0.15: "$0.23 a day"} {
+	for limit, want := range map[float64]string{
+		0.003: "$0.0045 a day", 0.01: "$0.0150 a day", 0.000001: "$0.000002 a day", 5: "$7.50 a day",
+		0.15: "$0.23 a day",
+	} {
 		t.Run(want, func(t *testing.T) {
 			k := setup(t)
 			a := k.create(budget("day", spec.Limits{Money: limit}))
@@ -246,7 +265,8 @@ func TestNothingLeftIsNotWithoutLimit(t *testing.T) {
 	if got.MostUSD != nil {
 		t.Errorf("without a limit $%g are left", *got.MostUSD)
 	}
-	used := k.spend(k.create(budget("run", spec.Limits{Money: 0.3})), db.TurnUsage{Counted: true, Priced: true, CostUSD: 0.1 + 0.2})
+	used := k.spend(k.create(budget("run", spec.Limits{Money: 0.3})),
+		db.TurnUsage{Counted: true, Priced: true, CostUSD: 0.1 + 0.2})
 	got, err = k.Allowance(t.Context(), used.Execution.ID, false)
 	check(t, err)
 	if got.MostUSD == nil || *got.MostUSD != 0 || got.Reason == "" {
@@ -264,10 +284,12 @@ func TestNumbersOfAFilterAreComparedAsNumbers(t *testing.T) {
 		body, value string
 		want        bool
 	}{
-		{`{"n":1e3}`, "1000", true}, {`{"n":1000.0}`, "1e3", true}, {`{"n":-0}`, "0", true}, {`{"n":0.10}`, "0.1", true},
+		{`{"n":1e3}`, "1000", true}, {`{"n":1000.0}`, "1e3", true}, {`{"n":-0}`, "0", true},
+		{`{"n":0.10}`, "0.1", true},
 		{`{"n":9007199254740993}`, "9007199254740992", false}, {`{"n":9007199254740993}`, "9007199254740993.0", true},
 		{`{"n":1e999999}`, "1e999998", false}, {`{"n":1e99999999999}`, "1e99999999998", false},
-		{`{"n":"1.10"}`, "1.1", false}, {`{"n":"1.1"}`, "1.1", true}, {`{"n":1}`, "one", false}, {`{"n":true}`, "true", true},
+		{`{"n":"1.10"}`, "1.1", false}, {`{"n":"1.1"}`, "1.1", true}, {`{"n":1}`, "one", false},
+		{`{"n":true}`, "true", true},
 	} {
 		values, payload, problem := readParameters(Call{ContentType: "application/json", Body: []byte(tt.body)})
 		if problem != "" {
@@ -287,7 +309,8 @@ func TestWhatIsLeftOutOfAManifestIsAsInANewForm(t *testing.T) {
 	_, err := k.DB.NewRaw("UPDATE users SET time_zone = 'Asia/Tokyo' WHERE id = ?", k.jonas.ID).Exec(t.Context())
 	check(t, err)
 	jonas := k.actor(k.jonas.ID)
-	text := "kind: Automation\nname: Nightly\nworkspace: Scratch\ntrigger: recurring\ncron: 0 2 * * *\nprovider: agent\nprompt: x\n"
+	text := "kind: Automation\nname: Nightly\nworkspace: Scratch\ntrigger: recurring\ncron: 0 2 * * *\nprovider: " +
+		"agent\nprompt: x\n"
 	id := k.applyFiles(jonas, files(text)).Changes[0].ID
 	a, err := k.Automation(t.Context(), jonas, id)
 	check(t, err)
@@ -301,9 +324,11 @@ func TestWhatIsLeftOutOfAManifestIsAsInANewForm(t *testing.T) {
 
 func TestTheModelOfTheWorkspaceGoesWithItsProvider(t *testing.T) {
 	k := setup(t)
-	_, err := k.DB.NewRaw("UPDATE workspaces SET provider = 'agent', model = 'large' WHERE id = ?", k.workspace.ID).Exec(t.Context())
+	_, err := k.DB.NewRaw("UPDATE workspaces SET provider = 'agent', model = 'large' WHERE id = ?", k.workspace.ID).
+		Exec(t.Context())
 	check(t, err)
-	for _, tt := range []struct{ provider, model, want string }{{"", "", "large"}, {"", "small", "small"}, {"agent", "", ""}} {
+	for _, tt := range []struct{ provider, model, want string }{{"", "", "large"}, {"", "small", "small"},
+		{"agent", "", ""}} {
 		a := k.create(func(in *Input) { in.Provider, in.Model = tt.provider, tt.model })
 		if a.Provider != "agent" || a.Model != tt.want {
 			t.Errorf("of %q and %q it has %s and %q; want %q", tt.provider, tt.model, a.Provider, a.Model, tt.want)
@@ -357,7 +382,9 @@ func TestIdleSessionsAreClosedWhereTheirWorkspaceSaysSo(t *testing.T) {
 	k.clock.Set(begun)
 	d, err := k.Workspace(t.Context(), k.mira, k.workspace.ID)
 	check(t, err)
-	in := WorkspaceInput{Name: d.Name, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Version: d.Version, IdleDays: "0"}
+	in := WorkspaceInput{
+		Name: d.Name, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Version: d.Version, IdleDays: "0",
+	}
 	wantInvalid(t, k.UpdateWorkspace(t.Context(), k.mira, k.workspace.ID, in), "idle_days")
 	in.IdleDays = "3"
 	check(t, k.UpdateWorkspace(t.Context(), k.mira, k.workspace.ID, in))

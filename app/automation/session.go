@@ -29,8 +29,8 @@ func (s *Service) Session(ctx context.Context, actor account.Actor, id uuid.UUID
 	return session, nil
 }
 
-// canSeeSession lets see a session its owner, the creator of its automation, who sees everybody's, and who was told of it, as
-// far as they are members of its workspace.
+// canSeeSession lets see a session its owner, the creator of its automation, who sees everybody's, and who was told of
+// it, as far as they are members of its workspace.
 func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, session *db.Session) error {
 	if err := s.isMember(ctx, s.DB, actor, session.WorkspaceID); err != nil {
 		return err
@@ -61,7 +61,8 @@ func ownersOf(session *db.Session) []uuid.UUID {
 }
 
 // changeSession locks a session that a person may manage, and lets change decide.
-func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uuid.UUID, change func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error) error {
+func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uuid.UUID,
+	change func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error) error {
 	seen, err := s.Session(ctx, actor, id)
 	if err != nil {
 		return err
@@ -89,8 +90,8 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 	return err
 }
 
-// stillManages asks under a session's lock what was asked before it: its automation may have changed hands meanwhile, and the
-// right to manage any may be gone.
+// stillManages asks under a session's lock what was asked before it: its automation may have changed hands meanwhile,
+// and the right to manage any may be gone.
 func (s *Service) stillManages(ctx context.Context, tx bun.Tx, actor account.Actor, session *db.Session) error {
 	actor, err := s.asOfNow(ctx, tx, actor)
 	if err != nil {
@@ -116,13 +117,15 @@ func (s *Service) stillManages(ctx context.Context, tx bun.Tx, actor account.Act
 // Stop ends what a session is doing. One that is only queued ends at once; one at work is asked to, and ends as
 // soon as its agent has. A session that is doing nothing is left as it is.
 func (s *Service) Stop(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		now time.Time) error {
 		return s.stop(ctx, tx, session, actor.ID, "canceled by "+actor.Name, now)
 	})
 	return wrap(err, "stop session %s", id)
 }
 
-func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by uuid.UUID, reason string, now time.Time) error {
+func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by uuid.UUID, reason string,
+	now time.Time) error {
 	if session.Status == db.SessionQueued || session.Status == db.SessionInProgress {
 		// Now, not when the agent has ended: what is written from here on is meant to be answered.
 		if err := db.CancelQueuedReplies(ctx, tx, session.ID, reason, now); err != nil {
@@ -145,7 +148,8 @@ func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by u
 
 // MarkDone closes an open session. A loop that waited for it goes on.
 func (s *Service) MarkDone(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		now time.Time) error {
 		if session.Status != db.SessionWaiting {
 			return fault.Invalid{"status": "The session is not open. Stop it first if it is still at work."}
 		}
@@ -157,8 +161,8 @@ func (s *Service) MarkDone(ctx context.Context, actor account.Actor, id uuid.UUI
 // idleBatch is how many idle sessions one call of CloseIdle closes at most; the next closes the rest.
 const idleBatch = 200
 
-// CloseIdle closes the sessions that have done nothing for as many days as their workspace lets them, as a person would by
-// marking them Done: a loop that waited for one goes on.
+// CloseIdle closes the sessions that have done nothing for as many days as their workspace lets them, as a person would
+// by marking them Done: a loop that waited for one goes on.
 func (s *Service) CloseIdle(ctx context.Context) error {
 	list, err := db.IdleSessions(ctx, s.DB, s.Now(), idleBatch)
 	if err != nil {
@@ -185,7 +189,8 @@ func (s *Service) closeIdle(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		now := s.Now()
-		if idle, err := db.IsIdle(ctx, tx, id, now); err != nil || !idle { // somebody has written, or closed it, meanwhile
+		if idle, err := db.IsIdle(ctx, tx, id, now); err != nil || !idle {
+			// somebody has written, or closed it, meanwhile
 			return err
 		}
 		return s.leave(ctx, tx, session, db.SessionDone, uuid.Nil, now)
@@ -194,7 +199,8 @@ func (s *Service) closeIdle(ctx context.Context, id uuid.UUID) error {
 
 // Reopen opens a closed session again.
 func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		now time.Time) error {
 		if !session.Status.Closed() {
 			return nil
 		}
@@ -219,7 +225,8 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 	case len(text) > MaxPrompt:
 		return fault.Invalid{"message": "The message is over 256 KiB."}
 	}
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+		now time.Time) error {
 		actor, err := s.asOfNow(ctx, tx, actor)
 		if err != nil {
 			return err
@@ -233,7 +240,8 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		if err := workspaceStands(ctx, tx, session.WorkspaceID, "message"); err != nil {
 			return err
 		}
-		if session.AtGate && (session.Status == db.SessionQueued || session.Status == db.SessionInProgress) { // the gate may let nothing begin here, and then no agent is to answer
+		if session.AtGate && (session.Status == db.SessionQueued || session.Status == db.SessionInProgress) {
+			// the gate may let nothing begin here, and then no agent is to answer
 			return fault.Invalid{"message": "The session waits for its gate. Write to it once its run has begun."}
 		}
 		t := db.Turn{
@@ -278,8 +286,8 @@ func (s *Service) canUseProvider(actor account.Actor, id string) error {
 	return nil
 }
 
-// CancelExecution ends an execution that is in flight, as Stop ends what its session does. One that is over is left as it is,
-// whatever its session does meanwhile. It returns the errors of Stop.
+// CancelExecution ends an execution that is in flight, as Stop ends what its session does. One that is over is left as
+// it is, whatever its session does meanwhile. It returns the errors of Stop.
 func (s *Service) CancelExecution(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	e, err := s.Execution(ctx, actor, id)
 	if err != nil {

@@ -98,15 +98,18 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 			return nil, err
 		}
 	}
-	return &Run{Execution: row.Execution, Session: row.Session, Automation: a.Name, Unresolved: row.Execution.Unresolved}, nil
+	return &Run{
+		Execution: row.Execution, Session: row.Session, Automation: a.Name, Unresolved: row.Execution.Unresolved,
+	}, nil
 }
 
-// guard refuses a run that would overlap. Of an automation that runs one at a time, the unique index refuses what this look
-// misses; the look is for runs past the index, of one that allowed parallel sessions until a moment ago.
+// guard refuses a run that would overlap. Of an automation that runs one at a time, the unique index refuses what this
+// look misses; the look is for runs past the index, of one that allowed parallel sessions until a moment ago.
 //
-// Those that allow them may have a cap. Calls that arrive together would all see room below it, so close to the cap they go one
-// after the other, each waiting until the one before is on the disk. Further away they share the lock: each begun run that a
-// look cannot see yet has a connection to the database, so as many more than those seen stay below the cap.
+// Those that allow them may have a cap. Calls that arrive together would all see room below it, so close to the cap
+// they go one after the other, each waiting until the one before is on the disk. Further away they share the lock: each
+// begun run that a look cannot see yet has a connection to the database, so as many more than those seen stay below the
+// cap.
 func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
 	switch {
 	case !a.AllowParallel && a.InFlight > 0:
@@ -175,7 +178,8 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	payload := ""
 	if a.AppendPayload {
 		payload = by.Payload
-		if _, taken := values[payloadName]; !taken && payload != "" { // a script reads it there, and a run with the same input finds it
+		if _, taken := values[payloadName]; !taken && payload != "" {
+			// a script reads it there, and a run with the same input finds it
 			values[payloadName] = payload
 		}
 	}
@@ -236,7 +240,8 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	session := db.Session{
 		ID: e.SessionID, WorkspaceID: a.WorkspaceID, AutomationID: a.ID, OwnerID: owner, BotID: a.BotID,
 		Type: a.SessionType, Title: a.Name, Status: db.SessionQueued, Provider: provider.ID, Model: model,
-		People:     db.PeopleIDs{a.CreatorID}.With(e.UserID).With(by.People...).With(a.MadeBy...).With(a.ChangedBy...).With(a.WordsBy...),
+		People: db.PeopleIDs{a.CreatorID}.With(e.UserID).With(by.People...).With(a.MadeBy...).With(a.ChangedBy...).
+			With(a.WordsBy...),
 		BaseBranch: a.BaseBranch, AtGate: a.Gate.Set(), CreatedAt: now, QueuedAt: now,
 	}
 	turn := db.Turn{
@@ -259,11 +264,14 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 	}
 	return db.Snapshot{
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
-		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps, Parameters: withoutDefaults(a.WorkflowParameters),
-		TimeZone: a.TimeZone, Cron: a.Cron,
-		BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools, ReadOnly: a.BotReadOnly,
+		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps,
+		Parameters: withoutDefaults(a.WorkflowParameters),
+		TimeZone:   a.TimeZone, Cron: a.Cron,
+		BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools,
+		ReadOnly: a.BotReadOnly,
 		Provider: p.ID, Model: model, BaseBranch: a.BaseBranch, Toggles: a.Toggles,
-		AutoComplete: a.AutoComplete && a.Trigger != db.HTTP, OnlyUnchanged: a.OnlyUnchanged && a.Trigger != db.HTTP, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
+		AutoComplete: a.AutoComplete && a.Trigger != db.HTTP, OnlyUnchanged: a.OnlyUnchanged && a.Trigger != db.HTTP,
+		CreatePR: a.CreatePR, MayAutomate: a.MayAutomate, TimeoutSeconds: a.TimeoutSeconds, Retries: a.Retries,
 		StopText: a.StopText, Gate: a.Gate, Success: a.Success, Version: a.Version,
 	}
 }
@@ -274,7 +282,8 @@ func ownerObstacle(a *db.Startable) string {
 	case a.CreatorInactive:
 		return fmt.Sprintf("%s, who owns the automation, has no active account", a.CreatorName)
 	case !a.CreatorMember && !account.Grants(a.CreatorPermissions, account.Admin):
-		return fmt.Sprintf("%s, who owns the automation, is not a member of the workspace %s", a.CreatorName, a.WorkspaceName)
+		return fmt.Sprintf("%s, who owns the automation, is not a member of the workspace %s", a.CreatorName,
+			a.WorkspaceName)
 	case !account.Grants(a.CreatorPermissions, account.Manage):
 		return fmt.Sprintf("%s, who owns the automation, may no longer have automations", a.CreatorName)
 	}
@@ -308,7 +317,8 @@ func (s *Service) obstacle(a *db.Startable) (Provider, string) {
 		return Provider{}, fmt.Sprintf("the provider %s is switched off", p.Name)
 	}
 	if p.Script && !account.Grants(a.CreatorPermissions, account.UseShell) {
-		return Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s", a.CreatorName, p.Name)
+		return Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s", a.CreatorName,
+			p.Name)
 	}
 	if p.Script && a.SessionType == db.BotType {
 		return Provider{}, fmt.Sprintf("%s runs scripts, and a bot is an agent", p.Name)
@@ -339,8 +349,9 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 			}
 		}
 		e := db.Execution{
-			ID: db.NewID(), AutomationID: id, Source: by.Source, Mark: by.Mark, UserID: by.UserID, TokenFingerprint: by.Fingerprint,
-			Status: db.Failed, Reason: unable.Reason, ErrorClass: "start", Parameters: by.Parameters,
+			ID: db.NewID(), AutomationID: id, Source: by.Source, Mark: by.Mark, UserID: by.UserID,
+			TokenFingerprint: by.Fingerprint,
+			Status:           db.Failed, Reason: unable.Reason, ErrorClass: "start", Parameters: by.Parameters,
 			Snapshot: snapshot(&about, Provider{ID: a.Provider}), CreatedAt: now, StartedAt: now, FinishedAt: now,
 		}
 		if e.Parameters == nil {
@@ -363,8 +374,8 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 	return execution, err
 }
 
-// announceRun tells workers that there is something to do, and open pages that something changed. It is called when that is
-// committed.
+// announceRun tells workers that there is something to do, and open pages that something changed. It is called when
+// that is committed.
 func (s *Service) announceRun(automations ...uuid.UUID) {
 	s.DB.NotifyLater("queue")
 	s.DB.NotifyLater("automation", automations...)

@@ -59,9 +59,12 @@ func TestAScriptGetsValuesAsVariablesAndStaysAsWritten(t *testing.T) {
 }
 
 func TestPlaceholdersShowValuesAsTheyAre(t *testing.T) {
-	values := map[string]string{"text": "a b", "object": `{"n": 1.50, "list": [1, "x"], "deep": {"yes": true, "none": null}}`}
+	values := map[string]string{
+		"text": "a b", "object": `{"n": 1.50, "list": [1, "x"], "deep": {"yes": true, "none": null}}`,
+	}
 	for name, want := range map[string]string{
-		"text": "a b", "object.n": "1.50", "object.list": `[1,"x"]`, "object.deep.yes": "true", "object.deep.none": "", "object.deep": `{"yes":true,"none":null}`,
+		"text": "a b", "object.n": "1.50", "object.list": `[1,"x"]`, "object.deep.yes": "true", "object.deep.none": "",
+		"object.deep": `{"yes":true,"none":null}`,
 	} {
 		if got, ok := ValuesOf(values).Lookup(name); !ok || got != want {
 			t.Errorf("{{%s}} is %q, %t; want %q", name, got, ok, want)
@@ -81,7 +84,8 @@ func TestOneRunIsInFlightAtATime(t *testing.T) {
 	check(t, err)
 	_, err = k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	var busy *Busy
-	if !errors.As(err, &busy) || busy.Session != first.Session.ID || busy.Execution != first.Execution.ID || busy.Automation != a.Name {
+	if !errors.As(err, &busy) || busy.Session != first.Session.ID || busy.Execution != first.Execution.ID ||
+		busy.Automation != a.Name {
 		t.Errorf("got %v; want *Busy with the run in the way", err)
 	}
 	k.finish(success)
@@ -196,7 +200,8 @@ func TestWhatCannotRunIsARecordedFailureThatSaysWhy(t *testing.T) {
 				t.Fatalf("got %v; want *Unable because %s", err, tt.want)
 			}
 			list := k.history(a)
-			if len(list) != 1 || list[0].ID != unable.Execution || list[0].Status != db.Failed || !strings.Contains(list[0].Reason, tt.want) {
+			if len(list) != 1 || list[0].ID != unable.Execution || list[0].Status != db.Failed ||
+				!strings.Contains(list[0].Reason, tt.want) {
 				t.Errorf("history is %+v; want one failed row with the reason", list)
 			}
 		})
@@ -218,7 +223,9 @@ func TestRunNowNeedsThePermissionToManage(t *testing.T) {
 	_, err := k.RunNow(t.Context(), other, a.ID, nil)
 	wantErr(t, err, fault.ErrNotFound) // a member sees only their own
 	viewer := k.person("Vera", account.RoleMember)
-	k.exec("WITH r AS (INSERT INTO roles (id, name, permissions, created_at) VALUES (gen_random_uuid(), 'Viewer', '{automations.view_all}', now()) RETURNING id) UPDATE user_roles SET role_id = r.id FROM r WHERE user_id = ?", viewer.ID)
+	k.exec("WITH r AS (INSERT INTO roles (id, name, permissions, created_at) VALUES (gen_random_uuid(), 'Viewer', "+
+		"'{automations.view_all}', now()) RETURNING id) UPDATE user_roles SET role_id = r.id FROM r WHERE user_id = ?",
+		viewer.ID)
 	_, err = k.RunNow(t.Context(), k.actor(viewer.ID), a.ID, nil)
 	wantErr(t, err, fault.ErrForbidden) // who sees it and may not change it is told so
 	manager := k.person("Max", account.RoleManager)
@@ -262,7 +269,9 @@ func TestACallIsNeverToldOfARunThatEndedMeanwhile(t *testing.T) {
 			case <-done:
 				return
 			default:
-				_, err := k.DB.NewRaw("UPDATE executions SET status = 'succeeded', finished_at = now() WHERE status = 'queued'").Exec(t.Context())
+				_, err := k.DB.NewRaw(
+					"UPDATE executions SET status = 'succeeded', finished_at = now() WHERE status = 'queued'").
+					Exec(t.Context())
 				check(t, err)
 			}
 		}

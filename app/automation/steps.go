@@ -44,8 +44,8 @@ func (p Placed) Label() string {
 // Completed is the answer of a step Complete Session that completed it.
 const Completed = "The session is completed."
 
-// Walk gives the steps that a run has taken, in order, and after them the next one where there is one. Answers are what came of
-// those taken. A run has no other memory of its place, so it goes on there after a restart.
+// Walk gives the steps that a run has taken, in order, and after them the next one where there is one. Answers are what
+// came of those taken. A run has no other memory of its place, so it goes on there after a restart.
 func Walk(steps []db.Step, answers []string) []Placed {
 	w := &walk{answers: answers}
 	w.all(steps, nil, 0)
@@ -103,8 +103,8 @@ func (w *walk) loop(loop db.Step, path []int) bool {
 // maxExpanded is the length from which Expand leaves a text as it is written.
 const maxExpanded = 4 << 20
 
-// Expand puts values in place of $alias and ${alias} in a text, the longest alias first, in one pass: a value that holds $alias
-// is not expanded again. What names no value stays as written, and so does what comes after 4 MiB of text.
+// Expand puts values in place of $alias and ${alias} in a text, the longest alias first, in one pass: a value that
+// holds $alias is not expanded again. What names no value stays as written, and so does what comes after 4 MiB of text.
 func Expand(text string, values map[string]string) string {
 	if strings.IndexByte(text, '$') < 0 {
 		return text
@@ -162,7 +162,8 @@ func aliasesOf(values map[string]string) aliases {
 }
 
 func (a aliases) longest(text string) (name string, ok bool) {
-	// Each name with which the text begins is one with which the last name that is not behind the text begins, or is that itself.
+	// Each name with which the text begins is one with which the last name that is not behind the text begins, or is
+	// that itself.
 	at := sort.Search(len(a.names), func(i int) bool { return a.names[i] > text }) - 1
 	if at < 0 {
 		return "", false
@@ -180,14 +181,15 @@ func (a aliases) longest(text string) (name string, ok bool) {
 	return a.names[at], true
 }
 
-// ScriptText is a step's text as bash is to read it, which has $alias and ${alias} as variables: an alias with a dash, which bash
-// would read as another one with a value to fall back on, is written with an underscore.
+// ScriptText is a step's text as bash is to read it, which has $alias and ${alias} as variables: an alias with a dash,
+// which bash would read as another one with a value to fall back on, is written with an underscore.
 func ScriptText(text string, values map[string]string) string {
 	return shell.Dashed(text, slices.Collect(maps.Keys(values)))
 }
 
 // automatic are the aliases that every run has by itself.
-var automatic = []string{"date", "time", "datetime", "timestamp", "year", "month", "day", "session-id", "automation-name", "execution-id", "workspace-name", "branch", "ticket-id", "ticket-title"}
+var automatic = []string{"date", "time", "datetime", "timestamp", "year", "month", "day", "session-id",
+	"automation-name", "execution-id", "workspace-name", "branch", "ticket-id", "ticket-title"}
 
 // AutomaticAliases lists the aliases that every run has by itself.
 func AutomaticAliases() []string { return slices.Clone(automatic) }
@@ -202,9 +204,12 @@ type Surroundings struct {
 // Automatic are the values that every run has by itself.
 func Automatic(s Surroundings) map[string]string {
 	return map[string]string{
-		"date": s.At.Format("2006-01-02"), "time": s.At.Format("15:04"), "datetime": s.At.Format("2006-01-02 15:04"), "timestamp": strconv.FormatInt(s.At.Unix(), 10),
-		"year": s.At.Format("2006"), "month": s.At.Format("01"), "day": s.At.Format("02"), "session-id": s.Session, "automation-name": s.Automation,
-		"execution-id": s.Execution, "workspace-name": s.Workspace, "branch": s.Branch, "ticket-id": s.Ticket, "ticket-title": s.Title,
+		"date": s.At.Format("2006-01-02"), "time": s.At.Format("15:04"), "datetime": s.At.Format("2006-01-02 15:04"),
+		"timestamp": strconv.FormatInt(s.At.Unix(), 10),
+		"year":      s.At.Format("2006"), "month": s.At.Format("01"), "day": s.At.Format("02"), "session-id": s.Session,
+		"automation-name": s.Automation,
+		"execution-id":    s.Execution, "workspace-name": s.Workspace, "branch": s.Branch, "ticket-id": s.Ticket,
+		"ticket-title": s.Title,
 	}
 }
 
@@ -224,8 +229,8 @@ func (s *Service) seal(alias, value string) string {
 	return sealedMark + base64.RawStdEncoding.EncodeToString(s.Keys.Seal(value, sealPurpose(alias)))
 }
 
-// storedForm reports whether a value that somebody gives is the stored form of a secret. Whoever came across one of another
-// automation's could else have it opened by their own.
+// storedForm reports whether a value that somebody gives is the stored form of a secret. Whoever came across one of
+// another automation's could else have it opened by their own.
 func (s *Service) storedForm(alias, value string) bool {
 	_, ok := s.unseal(alias, value)
 	return ok
@@ -290,10 +295,12 @@ func problemOf(p db.Parameter, value string) string {
 // maxValue is the most bytes that the value of a parameter may have.
 const maxValue = 64 << 10
 
-// workflowValues merges the values given with a trigger over those stored, and those over the defaults, with secrets in their
-// stored form. One that is given and empty is empty. It returns a *MissingParameter for one that is required and has none, or that is not of its type.
+// workflowValues merges the values given with a trigger over those stored, and those over the defaults, with secrets in
+// their stored form. One that is given and empty is empty. It returns a *MissingParameter for one that is required and
+// has none, or that is not of its type.
 //
-// What a caller sends beside may repeat secrets, so they are replaced there, but for those that are hidden in it already.
+// What a caller sends beside may repeat secrets, so they are replaced there, but for those that are hidden in it
+// already.
 func (s *Service) workflowValues(parameters []db.Parameter, values map[string]string, hidden []string) error {
 	var secrets []string
 	for _, p := range parameters {
@@ -357,7 +364,8 @@ func GivenValues(e *db.Execution) (plain map[string]string, secret []string) {
 	return shown(e.Parameters, e.Snapshot.Parameters)
 }
 
-// shown tells secret values from others: by their stored form, whether or not it can be opened, and by what is declared.
+// shown tells secret values from others: by their stored form, whether or not it can be opened, and by what is
+// declared.
 func shown(values map[string]string, declared []db.Parameter) (plain map[string]string, secret []string) {
 	plain, secret = map[string]string{}, []string{}
 	for name, value := range values {
@@ -395,11 +403,14 @@ var StepKinds = []struct {
 	Kind db.StepKind
 	Name string
 }{
-	{db.MessageStep, "Message"}, {db.ClearStep, "Clear Context"}, {db.AssetStep, "Asset"}, {db.CompleteStep, "Complete Session"},
-	{db.InstructionStep, "Generate Instruction File"}, {db.SystemStep, "Send System Message"}, {db.LoopStep, "Loop block"},
+	{db.MessageStep, "Message"}, {db.ClearStep, "Clear Context"}, {db.AssetStep, "Asset"},
+	{db.CompleteStep, "Complete Session"},
+	{db.InstructionStep, "Generate Instruction File"}, {db.SystemStep, "Send System Message"},
+	{db.LoopStep, "Loop block"},
 }
 
-// firstStep begins the run of a workflow: its snapshot gets what goes with the first message, and the turn is the first step.
+// firstStep begins the run of a workflow: its snapshot gets what goes with the first message, and the turn is the first
+// step.
 func firstStep(e *db.Execution, turn *db.Turn, a *db.Startable, p Provider, payload string) error {
 	for _, message := range scripts(e.Snapshot.Steps) {
 		if len(ExpandFenced(message.Step.Text, e.Parameters, e.Snapshot)) > MaxPrompt {

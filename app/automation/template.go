@@ -10,8 +10,8 @@ import (
 	"carillon/db"
 )
 
-// Template is a pattern to begin an automation with: the common patterns of the specification. What it says is a start; the
-// editor shows all of it.
+// Template is a pattern to begin an automation with: the common patterns of the specification. What it says is a start;
+// the editor shows all of it.
 type Template struct {
 	Key      string // in addresses
 	Input    Input  // without a workspace, a provider and a time zone
@@ -52,8 +52,10 @@ func Templates() []Template {
 				ExecutionType: string(db.Inline),
 				AutoComplete:  true,
 				Prompt: "Run a dependency audit and create tickets for any high-severity findings.\n\n" +
-					"Look with list_tickets whether a finding has a ticket already, and leave those out. In each ticket say which package and version, what the finding is, and what mends it. " +
-					"Report with report_result what you found; nothing_to_do when there is nothing new. Change no files.",
+					"Look with list_tickets whether a finding has a ticket already, and leave those out. In each " +
+					"ticket say which package and version, what the finding is, and what mends it. " +
+					"Report with report_result what you found; nothing_to_do when there is nothing new. Change no " +
+					"files.",
 				Retries: 2,
 			}},
 		},
@@ -71,11 +73,20 @@ func Templates() []Template {
 				Retries:       2,
 			}},
 			Workflow: &WorkflowTemplate{
-				Name: "Create release branch, bump version, open PR", Description: "Rolls a release branch and opens its pull request.",
+				Name:        "Create release branch, bump version, open PR",
+				Description: "Rolls a release branch and opens its pull request.",
 				Messages: []TemplateMessage{
-					{"Create the release branch", "Create the release branch. The branch that is checked out becomes it. Look at what has changed since the newest release tag, and decide the next version by semantic versioning. When nothing has changed, say so and stop."},
-					{"Bump the version", "Bump the version wherever the repository states it, bring the changelog up to date, run the tests, and commit."},
-					{"Open the pull request", "Open the pull request: sum up the release for it, with the version and what has changed. If no pull request is opened for this branch by itself and you have access to the forge, push the branch and open it, and write its address in your answer."},
+					{"Create the release branch",
+						"Create the release branch. The branch that is checked out becomes it. Look at what has " +
+							"changed since the newest release tag, and decide the next version by semantic " +
+							"versioning. When nothing has changed, say so and stop."},
+					{"Bump the version",
+						"Bump the version wherever the repository states it, bring the changelog up to date, run the " +
+							"tests, and commit."},
+					{"Open the pull request",
+						"Open the pull request: sum up the release for it, with the version and what has changed. If " +
+							"no pull request is opened for this branch by itself and you have access to the forge, " +
+							"push the branch and open it, and write its address in your answer."},
 				},
 			},
 		},
@@ -92,10 +103,16 @@ func Templates() []Template {
 				Retries:       2,
 			}},
 			Workflow: &WorkflowTemplate{
-				Name: "Pick the next ticket from the queue and run QA checks", Description: "Takes the next ticket and checks what it asks for.",
+				Name:        "Pick the next ticket from the queue and run QA checks",
+				Description: "Takes the next ticket and checks what it asks for.",
 				Messages: []TemplateMessage{
-					{"Pick the next ticket", "Pick the next ticket from the queue with claim_next_ticket. When there is none, report nothing_to_do with report_result and answer with " + QueueEmpty + " and nothing else."},
-					{"Run QA checks", "Run the QA checks that the ticket asks for. Create a ticket with create_ticket for each defect that has none yet. Report what came of it with report_result, and set the ticket to done with update_ticket. If you had no ticket, answer with " + QueueEmpty + " again."},
+					{"Pick the next ticket",
+						"Pick the next ticket from the queue with claim_next_ticket. When there is none, report " +
+							"nothing_to_do with report_result and answer with " + QueueEmpty + " and nothing else."},
+					{"Run QA checks",
+						"Run the QA checks that the ticket asks for. Create a ticket with create_ticket for each " +
+							"defect that has none yet. Report what came of it with report_result, and set the ticket " +
+							"to done with update_ticket. If you had no ticket, answer with " + QueueEmpty + " again."},
 				},
 			},
 		},
@@ -112,9 +129,10 @@ func TemplateByKey(key string) (Template, bool) {
 	return Template{}, false
 }
 
-// TemplateWorkflow finds the workflow of a template in a workspace, or one for all workspaces, by its name. It returns zero
-// when there is none.
-func (s *Service) TemplateWorkflow(ctx context.Context, actor account.Actor, workspace uuid.UUID, w *WorkflowTemplate) (uuid.UUID, error) {
+// TemplateWorkflow finds the workflow of a template in a workspace, or one for all workspaces, by its name. It returns
+// zero when there is none.
+func (s *Service) TemplateWorkflow(ctx context.Context, actor account.Actor, workspace uuid.UUID,
+	w *WorkflowTemplate) (uuid.UUID, error) {
 	if err := s.isMember(ctx, s.DB, actor, workspace); err != nil {
 		return uuid.Nil, err
 	}

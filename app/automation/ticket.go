@@ -91,7 +91,8 @@ func (s *Service) Ticket(ctx context.Context, actor account.Actor, id uuid.UUID)
 }
 
 // TicketByNumber is Ticket by the number that people say.
-func (s *Service) TicketByNumber(ctx context.Context, actor account.Actor, workspace uuid.UUID, number int64) (*db.Ticket, error) {
+func (s *Service) TicketByNumber(ctx context.Context, actor account.Actor, workspace uuid.UUID,
+	number int64) (*db.Ticket, error) {
 	t, err := db.TicketByNumber(ctx, s.DB, workspace, number)
 	return s.seen(ctx, actor, t, err)
 }
@@ -137,8 +138,8 @@ func (s *Service) TicketDetail(ctx context.Context, actor account.Actor, t *db.T
 	return d, err
 }
 
-// SessionTickets lists the tickets that a session worked on, and those that it created. The session must be one that the
-// person sees.
+// SessionTickets lists the tickets that a session worked on, and those that it created. The session must be one that
+// the person sees.
 func (s *Service) SessionTickets(ctx context.Context, session uuid.UUID) (worked, created []db.Ticket, err error) {
 	if worked, err = db.TicketsOfSession(ctx, s.DB, session); err != nil {
 		return nil, nil, err
@@ -165,7 +166,9 @@ func (s *Service) CreateTicket(ctx context.Context, actor account.Actor, in Tick
 		return nil, fault.ErrForbidden
 	}
 	now := s.Now()
-	t := &db.Ticket{ID: db.NewID(), CreatedBy: actor.ID, CreatedSession: actor.Session, Version: 1, CreatedAt: now, UpdatedAt: now}
+	t := &db.Ticket{
+		ID: db.NewID(), CreatedBy: actor.ID, CreatedSession: actor.Session, Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		bad := fault.Invalid{}
 		if err := s.ticketWorkspace(ctx, tx, actor, t, in.Workspace, bad); err != nil {
@@ -202,7 +205,8 @@ func (s *Service) roomForTickets(ctx context.Context, tx bun.Tx, session uuid.UU
 	return err
 }
 
-func (s *Service) ticketWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, t *db.Ticket, text string, bad fault.Invalid) error {
+func (s *Service) ticketWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, t *db.Ticket, text string,
+	bad fault.Invalid) error {
 	id, err := uuid.Parse(text)
 	if actor.Session != uuid.Nil && text == "" {
 		id, err = actor.Workspace, nil
@@ -226,20 +230,26 @@ func (s *Service) ticketWorkspace(ctx context.Context, q bun.IDB, actor account.
 }
 
 func (in TicketInput) change() TicketChange {
-	return TicketChange{Title: &in.Title, Body: &in.Body, Priority: &in.Priority, Status: &in.Status, Assignee: &in.Assignee, Labels: &in.Labels}
+	return TicketChange{
+		Title: &in.Title, Body: &in.Body, Priority: &in.Priority, Status: &in.Status, Assignee: &in.Assignee,
+		Labels: &in.Labels,
+	}
 }
 
 // UpdateTicket changes a ticket. It returns fault.ErrStale when someone else changed it since the person opened it.
-func (s *Service) UpdateTicket(ctx context.Context, actor account.Actor, id uuid.UUID, in TicketInput) (*db.Ticket, error) {
+func (s *Service) UpdateTicket(ctx context.Context, actor account.Actor, id uuid.UUID,
+	in TicketInput) (*db.Ticket, error) {
 	return s.changeTicket(ctx, actor, id, in.change(), in.Version)
 }
 
 // ChangeTicket changes some of a ticket, whoever else changed it meanwhile.
-func (s *Service) ChangeTicket(ctx context.Context, actor account.Actor, id uuid.UUID, c TicketChange) (*db.Ticket, error) {
+func (s *Service) ChangeTicket(ctx context.Context, actor account.Actor, id uuid.UUID,
+	c TicketChange) (*db.Ticket, error) {
 	return s.changeTicket(ctx, actor, id, c, 0)
 }
 
-func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid.UUID, c TicketChange, version int64) (*db.Ticket, error) {
+func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid.UUID, c TicketChange,
+	version int64) (*db.Ticket, error) {
 	seen, err := s.Ticket(ctx, actor, id)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,9 @@ import (
 // ticket makes a ticket of Jonas's in the kit's workspace.
 func (k *kit) ticket(title, priority string) *db.Ticket {
 	k.t.Helper()
-	t, err := k.CreateTicket(k.t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: title, Priority: priority})
+	t, err := k.CreateTicket(k.t.Context(), k.jonas, TicketInput{
+		Workspace: k.workspace.ID.String(), Title: title, Priority: priority,
+	})
 	check(k.t, err)
 	return t
 }
@@ -57,7 +59,9 @@ func (k *kit) admit(session db.Session) string {
 // elsewhere makes another workspace, of which only a person is a member.
 func (k *kit) elsewhere(who account.Actor) uuid.UUID {
 	k.t.Helper()
-	w := &db.Workspace{ID: db.NewID(), Name: "Elsewhere", DefaultBranch: "main", CreatedAt: begun, UpdatedAt: begun, Version: 1}
+	w := &db.Workspace{
+		ID: db.NewID(), Name: "Elsewhere", DefaultBranch: "main", CreatedAt: begun, UpdatedAt: begun, Version: 1,
+	}
 	check(k.t, db.InsertWorkspace(k.t.Context(), k.DB, w))
 	check(k.t, db.AddMember(k.t.Context(), k.DB, w.ID, who.ID))
 	return w.ID
@@ -69,7 +73,9 @@ func TestTicketsAreNumberedInTheirWorkspaceWithoutGaps(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: "At once"}); err != nil {
+			if _, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+				Workspace: k.workspace.ID.String(), Title: "At once",
+			}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -99,16 +105,22 @@ func TestTicketsAreNumberedInTheirWorkspaceWithoutGaps(t *testing.T) {
 func TestMistakesInATicketAreSaidAllAtOnceByTheirFields(t *testing.T) {
 	k := setup(t)
 	_, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
-		Workspace: "x", Title: strings.Repeat("a", 201), Body: "\x00", Priority: "huge", Status: "lost", Labels: strings.Repeat("a", 51),
+		Workspace: "x", Title: strings.Repeat("a", 201), Body: "\x00", Priority: "huge", Status: "lost",
+		Labels: strings.Repeat("a", 51),
 	})
 	for _, field := range []string{"workspace", "title", "body", "priority", "status", "labels"} {
 		wantInvalid(t, err, field)
 	}
-	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: "x", Assignee: uuid.NewString()})
+	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{
+		Workspace: k.workspace.ID.String(), Title: "x", Assignee: uuid.NewString(),
+	})
 	wantInvalid(t, err, "assignee")
-	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: " x ", Labels: "qa, , QA,api", Assignee: k.mira.ID.String()})
+	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+		Workspace: k.workspace.ID.String(), Title: " x ", Labels: "qa, , QA,api", Assignee: k.mira.ID.String(),
+	})
 	check(t, err)
-	if tk.Title != "x" || strings.Join(tk.Labels, "|") != "qa|api" || tk.Priority != db.Medium || tk.Status != db.TicketOpen || tk.AssigneeID != k.mira.ID {
+	if tk.Title != "x" || strings.Join(tk.Labels, "|") != "qa|api" || tk.Priority != db.Medium ||
+		tk.Status != db.TicketOpen || tk.AssigneeID != k.mira.ID {
 		t.Errorf("the ticket is %+v", tk)
 	}
 }
@@ -136,7 +148,8 @@ func TestOnlyMembersOfAWorkspaceSeeItsTicketsAndOnlyWithThePermissionChangeThem(
 		t.Errorf("Jonas sees %d tickets; want his own workspace's", len(list))
 	}
 
-	_, err = k.DB.NewRaw("UPDATE roles SET permissions = '{automations.view_own}' WHERE key = ?", account.RoleMember).Exec(ctx)
+	_, err = k.DB.NewRaw("UPDATE roles SET permissions = '{automations.view_own}' WHERE key = ?", account.RoleMember).
+		Exec(ctx)
 	check(t, err)
 	reader := k.actor(k.jonas.ID)
 	_, err = k.Ticket(ctx, reader, ours.ID)
@@ -160,7 +173,8 @@ func TestATicketThatSomeoneElseChangedIsNotSavedOver(t *testing.T) {
 	wantErr(t, err, fault.ErrStale)
 	log, err := db.AuditOf(t.Context(), k.DB, tk.ID, 10)
 	check(t, err)
-	if len(log) != 2 || log[0].Action != "ticket.update" || log[0].Before["title"] != "First" || log[0].After["title"] != "Second" || log[0].After["body"] != nil {
+	if len(log) != 2 || log[0].Action != "ticket.update" || log[0].Before["title"] != "First" ||
+		log[0].After["title"] != "Second" || log[0].After["body"] != nil {
 		t.Errorf("the audit log has %+v", log)
 	}
 }
@@ -173,7 +187,9 @@ func TestTheMostUrgentAndThenTheOldestTicketIsNext(t *testing.T) {
 	closed := k.ticket("closed", "urgent")
 	_, err := k.ChangeTicket(t.Context(), k.jonas, closed.ID, TicketChange{Status: ptr("done")})
 	check(t, err)
-	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.elsewhere(k.jonas).String(), Title: "elsewhere", Priority: "urgent"})
+	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{
+		Workspace: k.elsewhere(k.jonas).String(), Title: "elsewhere", Priority: "urgent",
+	})
 	check(t, err)
 	session, agent := k.agent(nil)
 	var got []string
@@ -233,7 +249,8 @@ func TestEachTicketIsClaimedByOneSessionHoweverManyClaimAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if len(claimed) != tickets || empty != 2*(sessions-tickets) {
-		t.Errorf("%d tickets went to sessions, %d found none; want %d and %d", len(claimed), empty, tickets, 2*(sessions-tickets))
+		t.Errorf("%d tickets went to sessions, %d found none; want %d and %d", len(claimed), empty, tickets,
+			2*(sessions-tickets))
 	}
 	for id, n := range claimed {
 		if n != 2 {
@@ -265,7 +282,9 @@ func TestOnlyTicketsOfALabelAreNextForWhoAsksForIt(t *testing.T) {
 	if tk != nil {
 		t.Fatalf("got %q", tk.Title)
 	}
-	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: "Labelled", Labels: "api, qa"})
+	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{
+		Workspace: k.workspace.ID.String(), Title: "Labelled", Labels: "api, qa",
+	})
 	check(t, err)
 	if tk, err = k.ClaimTicket(t.Context(), agent, "qa"); err != nil || tk == nil || tk.Title != "Labelled" {
 		t.Errorf("got %v, %v; want the ticket with the label", tk, err)
@@ -278,7 +297,8 @@ func TestARunThatFailsPutsItsTicketBackAndOneThatSucceedsKeepsIt(t *testing.T) {
 	for _, tt := range []struct {
 		outcome Outcome
 		want    db.TicketStatus
-	}{{failure, db.TicketOpen}, {Outcome{Status: db.TimedOut, Reason: "too long"}, db.TicketOpen}, {Outcome{Status: db.Canceled, Reason: "canceled"}, db.TicketOpen}, {success, db.TicketInProgress}} {
+	}{{failure, db.TicketOpen}, {Outcome{Status: db.TimedOut, Reason: "too long"}, db.TicketOpen},
+		{Outcome{Status: db.Canceled, Reason: "canceled"}, db.TicketOpen}, {success, db.TicketInProgress}} {
 		session, agent := k.agent(nil)
 		got, err := k.ClaimTicket(t.Context(), agent, "")
 		check(t, err)
@@ -310,7 +330,9 @@ func TestAClosedPullRequestOfALoopIsAlsoToldToWhoIsAssignedToItsTicketEachOnce(t
 	a := k.create(gated(loop))
 	s := k.open(a)
 	for i, who := range []account.Actor{lena, lena, k.jonas} {
-		tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: fmt.Sprint("Ticket ", i), Assignee: who.ID.String()})
+		tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+			Workspace: k.workspace.ID.String(), Title: fmt.Sprint("Ticket ", i), Assignee: who.ID.String(),
+		})
 		check(t, err)
 		check(t, k.LinkTicket(t.Context(), k.jonas, s.ID, tk.Number))
 	}
@@ -327,7 +349,9 @@ func TestWhoIsToldMayReadWhatTheNoticeIsAboutAndNothingMore(t *testing.T) {
 	k.hub()
 	lena := k.person("Lena", account.RoleMember)
 	s, other := k.open(k.create(gated(loop))), k.open(k.create(gated(nil)))
-	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: "x", Assignee: lena.ID.String()})
+	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+		Workspace: k.workspace.ID.String(), Title: "x", Assignee: lena.ID.String(),
+	})
 	check(t, err)
 	check(t, k.LinkTicket(t.Context(), k.jonas, s.ID, tk.Number))
 	e, err := db.ExecutionBySession(t.Context(), k.DB, s.ID)
@@ -365,7 +389,9 @@ func TestWhoIsAssignedAndLeftIsNotTold(t *testing.T) {
 	k.hub()
 	lena := k.person("Lena", account.RoleMember)
 	s := k.open(k.create(gated(loop)))
-	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: "x", Assignee: lena.ID.String()})
+	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+		Workspace: k.workspace.ID.String(), Title: "x", Assignee: lena.ID.String(),
+	})
 	check(t, err)
 	check(t, k.LinkTicket(t.Context(), k.jonas, s.ID, tk.Number))
 	check(t, k.RemoveMember(t.Context(), k.mira, k.workspace.ID, lena.ID))
@@ -402,8 +428,10 @@ func TestTicketsAreListedByPagesInEitherOrder(t *testing.T) {
 	for _, tt := range []struct {
 		f    db.TicketFilter
 		want int
-	}{{db.TicketFilter{Search: "#3"}, 1}, {db.TicketFilter{Search: "HIGH"}, 2}, {db.TicketFilter{Priority: db.Low}, 2}, {db.TicketFilter{Label: "x"}, 0},
-		{db.TicketFilter{Unclaimed: true}, 5}, {db.TicketFilter{Assignee: k.mira.ID}, 0}, {db.TicketFilter{Statuses: []db.TicketStatus{db.TicketDone}}, 0}} {
+	}{{db.TicketFilter{Search: "#3"}, 1}, {db.TicketFilter{Search: "HIGH"}, 2}, {db.TicketFilter{Priority: db.Low}, 2},
+		{db.TicketFilter{Label: "x"}, 0},
+		{db.TicketFilter{Unclaimed: true}, 5}, {db.TicketFilter{Assignee: k.mira.ID}, 0},
+		{db.TicketFilter{Statuses: []db.TicketStatus{db.TicketDone}}, 0}} {
 		tt.f.Limit = 100
 		list, err := k.Tickets(t.Context(), k.jonas, tt.f)
 		check(t, err)
@@ -428,7 +456,9 @@ func TestATemplatesWorkflowIsFoundByItsNameInItsWorkspace(t *testing.T) {
 	}
 	insert := func(workspace any) uuid.UUID {
 		id := db.NewID()
-		_, err := k.DB.NewRaw("INSERT INTO workflows (id, workspace_id, name, created_at, updated_at) VALUES (?, ?, ?, now(), now())", id, workspace, template.Workflow.Name).Exec(t.Context())
+		_, err := k.DB.NewRaw(
+			"INSERT INTO workflows (id, workspace_id, name, created_at, updated_at) VALUES (?, ?, ?, now(), now())", id,
+			workspace, template.Workflow.Name).Exec(t.Context())
 		check(t, err)
 		return id
 	}

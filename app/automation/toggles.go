@@ -26,19 +26,41 @@ type Toggle struct {
 
 // Toggles are the session toggles in the order of the editor, which is also that of the instructions in a prompt.
 var Toggles = []Toggle{
-	{Key: "code_architecture", Name: "Code Architecture", Text: "Code architecture: before you change anything, find out how this repository is built up and follow it. Put new code where " +
-		"such code lives, keep dependencies pointing the way they do, reuse what is there, and do not add layers or abstractions that nothing needs today."},
-	{Key: "ux_enhancement", Name: "UX Enhancement", Text: "User experience: where your change can be seen by a person, make it pleasant to use. Clear words, sensible defaults, empty, " +
-		"loading and error states, keyboard and screen reader access, and the look of what is around it."},
-	{Key: "edge_cases", Name: "Edge Cases", Text: "Edge cases: think of empty, huge, repeated, concurrent, malformed and hostile input, of failing networks and disks, and of time zones. " +
-		"Handle those that can happen here, and say in your answer which ones you found."},
-	{Key: "code_review", Name: "Code Review", Pass: db.ReviewTurn, Text: "Review all that this session has changed as a careful colleague would who did not write it: look at the diff, not at " +
-		"your memory of it. Look for mistakes, missing cases, security problems, needless complexity and broken conventions of this repository. Do not change any files. List your " +
-		"findings, the worst first, each with its file and line and what to do about it. A finding is blocking if the change must not be merged with it."},
-	{Key: "verification", Name: "Verification", Pass: db.VerificationTurn, Text: "Verify that what was asked for has been done. Go through the task point by point, run the build, the tests and " +
-		"whatever else shows that it works, and look at the results rather than assume them. Do not change any files. Say for each point whether it holds and how you know."},
-	{Key: "update_tests", Name: "Update Tests", Text: "Tests: add or change the automated tests that go with your change, in the style of those that are there. Run them, and leave no test failing or skipped."},
-	{Key: "update_docs", Name: "Update Docs", Text: "Documentation: bring the documentation that your change touches up to date: README, guides, comments, examples, changelog. Leave the rest alone."},
+	{Key: "code_architecture", Name: "Code Architecture",
+		Text: "Code architecture: before you change anything, find out how this repository is built up and follow " +
+			"it. Put new code where " +
+			"such code lives, keep dependencies pointing the way they do, reuse what is there, and do not add layers " +
+			"or abstractions that nothing needs today."},
+	{Key: "ux_enhancement", Name: "UX Enhancement",
+		Text: "User experience: where your change can be seen by a person, make it pleasant to use. Clear words, " +
+			"sensible defaults, empty, " +
+			"loading and error states, keyboard and screen reader access, and the look of what is around it."},
+	{Key: "edge_cases", Name: "Edge Cases",
+		Text: "Edge cases: think of empty, huge, repeated, concurrent, malformed and hostile input, of failing " +
+			"networks and disks, and of time zones. " +
+			"Handle those that can happen here, and say in your answer which ones you found."},
+	{Key: "code_review", Name: "Code Review", Pass: db.ReviewTurn,
+		Text: "Review all that this session has changed as a careful colleague would who did not write it: look at " +
+			"the diff, not at " +
+			"your memory of it. Look for mistakes, missing cases, security problems, needless complexity and broken " +
+			"conventions of this repository. Do not change any files. List your " +
+			"findings, the worst first, each with its file and line and what to do about it. A finding is blocking " +
+			"if the change must not be merged with it."},
+	{Key: "verification", Name: "Verification", Pass: db.VerificationTurn,
+		Text: "Verify that what was asked for has been done. Go through the task point by point, run the build, the " +
+			"tests and " +
+			"whatever else shows that it works, and look at the results rather than assume them. Do not change any " +
+			"files. Say for each point whether it holds and how you know."},
+	{
+		Key: "update_tests", Name: "Update Tests",
+		Text: "Tests: add or change the automated tests that go with your change, in the style of those that are " +
+			"there. Run them, and leave no test failing or skipped.",
+	},
+	{
+		Key: "update_docs", Name: "Update Docs",
+		Text: "Documentation: bring the documentation that your change touches up to date: README, guides, comments, " +
+			"examples, changelog. Leave the rest alone.",
+	},
 }
 
 // maxToggleText is the most bytes that a toggle's text may have.
@@ -77,7 +99,8 @@ func applyToggles(a *db.Automation, in Input, p Provider, bad fault.Invalid) {
 		}
 	}
 	if p.Script && len(a.Toggles) > 0 {
-		bad["toggles"] = p.Name + " runs a script, and a script takes no instructions. Switch the session modes off, or choose an agent."
+		bad["toggles"] = p.Name +
+			" runs a script, and a script takes no instructions. Switch the session modes off, or choose an agent."
 	}
 }
 
@@ -100,7 +123,8 @@ const (
 )
 
 // reviewEnding is added to the text of a review, whatever administrators make of that.
-const reviewEnding = "End your answer with a line that says exactly " + markBlocking + " if there is a blocking finding, and exactly " + markFine + " if there is none."
+const reviewEnding = "End your answer with a line that says exactly " + markBlocking +
+	" if there is a blocking finding, and exactly " + markFine + " if there is none."
 
 // Pass is a message of its own after a run.
 type Pass struct {
@@ -141,8 +165,8 @@ func lastLine(text string) string {
 	return strings.Trim(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]), "*_`. ")
 }
 
-// NoteReview tells the people of a run's automation when its review has a blocking finding. It returns db.ErrLeaseLost, and
-// tells nobody, when another process holds the session.
+// NoteReview tells the people of a run's automation when its review has a blocking finding. It returns db.ErrLeaseLost,
+// and tells nobody, when another process holds the session.
 func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid.UUID, answer string) error {
 	if !Blocking(answer) {
 		return nil
@@ -161,7 +185,8 @@ func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid
 			findings = string([]rune(findings)[:2000]) + "…"
 		}
 		return s.tell(ctx, tx, e.Automation, notice{
-			kind: NoticeReview, title: "The review of " + e.Automation.Name + " found something blocking", body: form.Or(findings, "Read the review in the session."),
+			kind: NoticeReview, title: "The review of " + e.Automation.Name + " found something blocking",
+			body:      form.Or(findings, "Read the review in the session."),
 			execution: e.ID, session: e.SessionID, key: "review " + e.ID.String(),
 		})
 	})
@@ -218,8 +243,8 @@ func TogglesVersion(list []ToggleText) string {
 	return db.Fingerprint(texts)
 }
 
-// SaveToggles changes texts of toggles; runs that begin later have them. It returns fault.Invalid by the toggles' keys, and
-// fault.ErrStale where TogglesVersion of those stored is not the version given; an empty one is not compared.
+// SaveToggles changes texts of toggles; runs that begin later have them. It returns fault.Invalid by the toggles' keys,
+// and fault.ErrStale where TogglesVersion of those stored is not the version given; an empty one is not compared.
 func (s *Service) SaveToggles(ctx context.Context, actor account.Actor, texts map[string]string, version string) error {
 	if !actor.Can(account.ManageSettings) {
 		return fault.ErrForbidden
@@ -284,8 +309,9 @@ func (s *Service) saveToggles(ctx context.Context, actor account.Actor, texts ma
 				return err
 			}
 			err = db.AddAudit(ctx, tx, db.AuditEvent{
-				ID: db.NewID(), At: now, ActorID: actor.ID, Action: "setting.update", SubjectKind: "setting", SubjectName: "Session toggle " + t.Name,
-				Before: map[string]any{"text": before[t.Key]}, After: map[string]any{"text": text},
+				ID: db.NewID(), At: now, ActorID: actor.ID, Action: "setting.update", SubjectKind: "setting",
+				SubjectName: "Session toggle " + t.Name,
+				Before:      map[string]any{"text": before[t.Key]}, After: map[string]any{"text": text},
 			})
 			if err != nil {
 				return err

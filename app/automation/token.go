@@ -33,7 +33,8 @@ func Fingerprint(hash []byte) string { return hex.EncodeToString(hash)[:8] }
 
 // Regenerate gives an HTTP Trigger automation a new token and returns it, the only time that it can be had. The old
 // one stops working when the grace is over: at once, for a grace of zero.
-func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.UUID, grace time.Duration) (string, error) {
+func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.UUID,
+	grace time.Duration) (string, error) {
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return "", err
 	}
@@ -62,7 +63,8 @@ func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.U
 }
 
 // issueToken makes the one current token of an automation.
-func (s *Service) issueToken(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, grace time.Duration) (string, error) {
+func (s *Service) issueToken(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
+	grace time.Duration) (string, error) {
 	now := s.Now()
 	if grace <= 0 {
 		if err := db.DeleteTokens(ctx, tx, id); err != nil {
@@ -73,5 +75,7 @@ func (s *Service) issueToken(ctx context.Context, tx bun.Tx, actor account.Actor
 	}
 	token := secret.Token()
 	hash, _ := HashToken(token)
-	return token, db.InsertToken(ctx, tx, &db.TriggerToken{Hash: hash, AutomationID: id, CreatedBy: actor.ID, CreatedAt: now})
+	return token, db.InsertToken(ctx, tx, &db.TriggerToken{
+		Hash: hash, AutomationID: id, CreatedBy: actor.ID, CreatedAt: now,
+	})
 }

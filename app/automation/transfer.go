@@ -14,9 +14,9 @@ import (
 	"carillon/db"
 )
 
-// Transfer gives an automation to another owner, with whose access it runs by schedule and webhook from then on. Runs in
-// flight stay whose they are. The actor needs what every change of it needs. Somebody who may do more than the actor is
-// asked first, since what it runs would run with that person's access: offered says so, and that nothing has changed
+// Transfer gives an automation to another owner, with whose access it runs by schedule and webhook from then on. Runs
+// in flight stay whose they are. The actor needs what every change of it needs. Somebody who may do more than the actor
+// is asked first, since what it runs would run with that person's access: offered says so, and that nothing has changed
 // yet. Who takes it over themselves, with the right to manage everyone's, has agreed.
 //
 // It returns fault.Invalid, by the field to, for somebody who cannot own it, and the errors of every change.
@@ -70,7 +70,8 @@ func (s *Service) handOn(ctx context.Context, tx bun.Tx, actor account.Actor, a 
 		return err
 	}
 	return s.auditOffer(ctx, tx, actor, "automation.transfer", a,
-		map[string]any{"owner": before.Name, "creator_id": before.ID.String()}, map[string]any{"owner": owner.Name, "creator_id": owner.ID.String()})
+		map[string]any{"owner": before.Name, "creator_id": before.ID.String()},
+		map[string]any{"owner": owner.Name, "creator_id": owner.ID.String()})
 }
 
 // cannotOwn says why somebody cannot be given an automation, as a sentence, or nothing.
@@ -99,10 +100,12 @@ func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *d
 }
 
 // tellTransfer tells the new owner, and the one before unless they gave it themselves.
-func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, before, owner *db.User) error {
+func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, before,
+	owner *db.User) error {
 	n := notice{
-		kind: NoticeTransferred, title: a.Name + " is yours now", body: fmt.Sprintf("%s gave you this automation of %s’s. It runs with your access.", actor.Name, before.Name),
-		key: "transferred " + db.NewID().String(),
+		kind: NoticeTransferred, title: a.Name + " is yours now",
+		body: fmt.Sprintf("%s gave you this automation of %s’s. It runs with your access.", actor.Name, before.Name),
+		key:  "transferred " + db.NewID().String(),
 	}
 	if actor.ID != owner.ID {
 		if err := s.notify(ctx, tx, a, []uuid.UUID{owner.ID}, n); err != nil {
@@ -152,9 +155,9 @@ func (s *Service) PossibleOwners(ctx context.Context, actor account.Actor, id uu
 	return list, nil
 }
 
-// HandOver gives the automations of one person to another, each as if alone, at most maxBulk at once. It leaves out those
-// that the actor does not see, those that the new owner cannot have and those that they are asked to accept, and counts them by reason. It returns
-// fault.ErrForbidden without automations.manage_all.
+// HandOver gives the automations of one person to another, each as if alone, at most maxBulk at once. It leaves out
+// those that the actor does not see, those that the new owner cannot have and those that they are asked to accept, and
+// counts them by reason. It returns fault.ErrForbidden without automations.manage_all.
 func (s *Service) HandOver(ctx context.Context, actor account.Actor, from, to uuid.UUID) (BulkResult, error) {
 	result := BulkResult{Action: bulkTransfer, Skipped: map[string]int{}}
 	if !actor.Can(account.ManageAll) {

@@ -50,7 +50,8 @@ func TestATransferChangesTheOwnerTellsBothAndIsWrittenDown(t *testing.T) {
 	}
 	events, err := db.AuditOf(t.Context(), k.DB, a.ID, 1)
 	check(t, err)
-	if e := events[0]; e.Action != "automation.transfer" || e.ActorID != k.mira.ID || e.Before["owner"] != "Jonas" || e.After["owner"] != "Lee" {
+	if e := events[0]; e.Action != "automation.transfer" || e.ActorID != k.mira.ID || e.Before["owner"] != "Jonas" ||
+		e.After["owner"] != "Lee" {
 		t.Errorf("the audit log says %+v", e)
 	}
 	if _, err := k.Editable(t.Context(), k.jonas, a.ID); !errors.Is(err, fault.ErrForbidden) {
@@ -66,7 +67,8 @@ func TestATransferChangesTheOwnerTellsBothAndIsWrittenDown(t *testing.T) {
 func TestAnAutomationGoesOnlyToSomebodyWhoCouldOwnIt(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", "true" })
-	gone, outsider, viewer, noShell := k.person("Gone", account.RoleMember), k.person("Out", account.RoleMember), k.person("View", account.RoleMember), k.person("NoShell", account.RoleMember)
+	gone, outsider, viewer, noShell := k.person("Gone", account.RoleMember), k.person("Out", account.RoleMember),
+		k.person("View", account.RoleMember), k.person("NoShell", account.RoleMember)
 	k.deactivate(gone)
 	check(t, db.RemoveMember(t.Context(), k.DB, k.workspace.ID, outsider.ID))
 	viewer, noShell = k.role(viewer, account.ViewAll), k.role(noShell, account.Manage)
@@ -102,7 +104,8 @@ func TestAnAutomationGoesOnlyToSomebodyWhoCouldOwnIt(t *testing.T) {
 	for _, u := range possibleOwners {
 		names = append(names, u.Name)
 	}
-	if got := strings.Join(names, " "); got != "Boss Max Mira NoShell Stranger" { // the one who may not use its provider is told so
+	if got := strings.Join(names, " "); got != "Boss Max Mira NoShell Stranger" {
+		// the one who may not use its provider is told so
 		t.Errorf("Jonas is offered %s", got)
 	}
 	offered, err := k.Transfer(t.Context(), k.jonas, a.ID, stranger.ID)
@@ -143,11 +146,13 @@ func TestTheShellProviderSwitchedOffHoldsAtSaveAndAtRun(t *testing.T) {
 	in := k.input()
 	in.Provider, in.Prompt = "shell", "true"
 	var invalid fault.Invalid
-	if _, _, err := k.Create(t.Context(), k.mira, in); !errors.As(err, &invalid) || !strings.Contains(invalid["provider"], "There is no provider shell here.") {
+	if _, _, err := k.Create(t.Context(), k.mira, in); !errors.As(err, &invalid) ||
+		!strings.Contains(invalid["provider"], "There is no provider shell here.") {
 		t.Errorf("saving gave %v; want a mistake at provider", err)
 	}
 	var unable *Unable
-	if _, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook}); !errors.As(err, &unable) || !strings.Contains(unable.Reason, "the provider shell is not available") {
+	if _, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook}); !errors.As(err, &unable) ||
+		!strings.Contains(unable.Reason, "the provider shell is not available") {
 		t.Errorf("running gave %v; want that it is not available", err)
 	}
 }

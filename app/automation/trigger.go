@@ -48,8 +48,8 @@ type Call struct {
 	shown *Call // what others may read of it, once it has been looked through
 }
 
-// isForm reports whether a call's body is a form of fields. A body that begins as a JSON object does, or that is a JSON array,
-// is JSON, whatever type the call names: curl names a form unless it is told otherwise.
+// isForm reports whether a call's body is a form of fields. A body that begins as a JSON object does, or that is a JSON
+// array, is JSON, whatever type the call names: curl names a form unless it is told otherwise.
 func (c Call) isForm() bool {
 	kind, _, _ := mime.ParseMediaType(c.ContentType)
 	if kind != "application/x-www-form-urlencoded" {
@@ -98,14 +98,17 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 	call = call.looked(o)
 	signature, problem := s.signed(o, call)
 	if problem != "" {
-		return s.reject(ctx, o, fingerprint, call, verdictSignature, &Answer{Status: 401, Error: problem, Automation: o.Name})
+		return s.reject(ctx, o, fingerprint, call, verdictSignature,
+			&Answer{Status: 401, Error: problem, Automation: o.Name})
 	}
 	parameters, payload, problem := readParameters(call)
 	if problem != "" {
-		return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: problem, Automation: o.Name})
+		return s.reject(ctx, o, fingerprint, call, verdictInvalid,
+			&Answer{Status: 400, Error: problem, Automation: o.Name})
 	}
 	if ok, why := matches(o.Filter, parameters, payload); !ok {
-		return s.reject(ctx, o, fingerprint, call, verdictFiltered, &Answer{Status: 200, Error: why, Automation: o.Name})
+		return s.reject(ctx, o, fingerprint, call, verdictFiltered,
+			&Answer{Status: 200, Error: why, Automation: o.Name})
 	}
 	if payload != "" { // a prompt is kept as it is sent
 		_, payload, _ = readParameters(call.redactedBy(o))
@@ -128,7 +131,10 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 			return err
 		}
 		crash.Here(crash.CallStarted)
-		*answer = Answer{Status: 200, Execution: run.Execution.ID, Session: run.Session.ID, Automation: run.Automation, Unresolved: run.Unresolved}
+		*answer = Answer{
+			Status: 200, Execution: run.Execution.ID, Session: run.Session.ID, Automation: run.Automation,
+			Unresolved: run.Unresolved,
+		}
 		if err := s.remember(ctx, tx, o, call.Key, signature, answer); err != nil {
 			return err
 		}
@@ -142,7 +148,8 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 }
 
 // answer turns how a start went into what the caller is told.
-func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, by Trigger, answer *Answer, err error) (*Answer, error) {
+func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, by Trigger,
+	answer *Answer, err error) (*Answer, error) {
 	var busy *Busy
 	var unable *Unable
 	var missing *MissingParameter
@@ -151,18 +158,22 @@ func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint stri
 		return answer, nil
 	case errors.As(err, &busy):
 		return s.reject(ctx, o, fingerprint, call, verdictBusy, &Answer{
-			Status: 409, Error: busy.Error(), Execution: busy.Execution, Session: busy.Session, Automation: busy.Automation,
+			Status: 409, Error: busy.Error(), Execution: busy.Execution, Session: busy.Session,
+			Automation: busy.Automation,
 		})
 	case errors.As(err, &unable):
 		id, err := s.recordUnable(ctx, o.ID, by, unable)
 		if err != nil {
 			return nil, err
 		}
-		return s.reject(ctx, o, fingerprint, call, verdictUnable, &Answer{Status: 400, Error: unable.Reason, Execution: id, Automation: unable.Automation})
+		return s.reject(ctx, o, fingerprint, call, verdictUnable,
+			&Answer{Status: 400, Error: unable.Reason, Execution: id, Automation: unable.Automation})
 	case errors.As(err, &missing):
-		return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: missing.Error(), Automation: o.Name})
+		return s.reject(ctx, o, fingerprint, call, verdictInvalid,
+			&Answer{Status: 400, Error: missing.Error(), Automation: o.Name})
 	case errors.Is(err, ErrTooLarge):
-		return s.reject(ctx, o, fingerprint, call, verdictTooLarge, &Answer{Status: 413, Error: err.Error(), Automation: o.Name})
+		return s.reject(ctx, o, fingerprint, call, verdictTooLarge,
+			&Answer{Status: 413, Error: err.Error(), Automation: o.Name})
 	case errors.Is(err, fault.ErrNotFound): // deleted between the look at its token and the start
 		return &Answer{Status: 404, Error: "no automation has this token"}, nil
 	}
@@ -170,7 +181,8 @@ func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint stri
 }
 
 // reject records a call that started nothing.
-func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, verdict string, a *Answer) (*Answer, error) {
+func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, verdict string,
+	a *Answer) (*Answer, error) {
 	if err := db.InsertDelivery(ctx, s.DB, s.delivery(o, fingerprint, call, verdict, a)); err != nil {
 		return nil, err
 	}
@@ -179,17 +191,21 @@ func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint stri
 
 // TooLarge records a call whose body is over MaxBody.
 func (s *Service) TooLarge(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call) (*Answer, error) {
-	return s.reject(ctx, o, fingerprint, call, verdictTooLarge, &Answer{Status: 413, Error: "the body is over 1 MiB", Automation: o.Name})
+	return s.reject(ctx, o, fingerprint, call, verdictTooLarge, &Answer{
+		Status: 413, Error: "the body is over 1 MiB", Automation: o.Name,
+	})
 }
 
 // Unreadable records a call whose body could not be read.
-func (s *Service) Unreadable(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, reason string) (*Answer, error) {
+func (s *Service) Unreadable(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call,
+	reason string) (*Answer, error) {
 	return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: reason, Automation: o.Name})
 }
 
 // answered finds the first answer to a delivery's key, or to what it has signed, and keeps others with the same key or
 // signature waiting until this transaction has one. A key is not signed: who repeats a signed call may give it another.
-func (s *Service) answered(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string, signature []byte) (*Answer, error) {
+func (s *Service) answered(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string,
+	signature []byte) (*Answer, error) {
 	since := s.Now().Add(-keyFor)
 	if key != "" {
 		if err := db.LockText(ctx, tx, o.ID.String()+" "+key); err != nil {
@@ -219,7 +235,8 @@ func (s *Service) answered(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key
 }
 
 // remember keeps the answer to a delivery for others with its key, and for others that show the same signature.
-func (s *Service) remember(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string, signature []byte, answer *Answer) error {
+func (s *Service) remember(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string, signature []byte,
+	answer *Answer) error {
 	if key == "" && signature == nil {
 		return nil
 	}
@@ -243,8 +260,9 @@ func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verd
 	now := s.Now()
 	text, _ := json.Marshal(a) // ids, numbers and strings always marshal
 	d := &db.Delivery{
-		ID: db.NewID(), AutomationID: o.ID, At: now, LastAt: now, Method: call.Method, Address: call.Address, Fingerprint: fingerprint,
-		Headers: call.Headers, Verdict: verdict, Status: a.Status, Answer: text, Folded: 1,
+		ID: db.NewID(), AutomationID: o.ID, At: now, LastAt: now, Method: call.Method, Address: call.Address,
+		Fingerprint: fingerprint,
+		Headers:     call.Headers, Verdict: verdict, Status: a.Status, Answer: text, Folded: 1,
 	}
 	if d.Headers == nil {
 		d.Headers = map[string]string{}
@@ -259,8 +277,8 @@ func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verd
 	return d
 }
 
-// readParameters makes parameters of a call: of its query, and over it of its body. payload is what its body holds, as text;
-// problem says what is wrong with it.
+// readParameters makes parameters of a call: of its query, and over it of its body. payload is what its body holds, as
+// text; problem says what is wrong with it.
 func readParameters(call Call) (values map[string]string, payload, problem string) {
 	values = map[string]string{}
 	query, err := fieldsOf(call.Query)
@@ -307,8 +325,8 @@ func readParameters(call Call) (values map[string]string, payload, problem strin
 	return values, payload, ""
 }
 
-// fieldsOf reads a query string or a form. A semicolon is a part of the value that it stands in, as browsers send it, and parts
-// no fields.
+// fieldsOf reads a query string or a form. A semicolon is a part of the value that it stands in, as browsers send it,
+// and parts no fields.
 func fieldsOf(text string) (url.Values, error) {
 	return url.ParseQuery(strings.ReplaceAll(text, ";", "%3B"))
 }

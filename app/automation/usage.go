@@ -10,7 +10,8 @@ import (
 
 // Usage sums up what the sessions used that a person may see, from one time to another: by automation, by person and by
 // workspace, and in all.
-func (s *Service) Usage(ctx context.Context, actor account.Actor, from, to time.Time, limit int) ([]db.UsageRow, error) {
+func (s *Service) Usage(ctx context.Context, actor account.Actor, from, to time.Time,
+	limit int) ([]db.UsageRow, error) {
 	scripts := []string{}
 	for _, p := range s.Providers() {
 		if p.Script {

@@ -13,7 +13,8 @@ import (
 // What a variable makes every run of a workspace load is worth as much as a script.
 func TestVariablesThatSteerProgramsAreSetByWhoMayRunCommands(t *testing.T) {
 	k := setup(t)
-	boss, manager := k.holding("Boss", account.ManageWorkspaces, account.UseShell), k.holding("Manager", account.ManageWorkspaces)
+	boss, manager := k.holding("Boss", account.ManageWorkspaces, account.UseShell),
+		k.holding("Manager", account.ManageWorkspaces)
 	save := func(who account.Actor, variables ...VariableInput) error {
 		d, err := k.Workspace(t.Context(), who, k.workspace.ID)
 		check(t, err)
@@ -28,12 +29,14 @@ func TestVariablesThatSteerProgramsAreSetByWhoMayRunCommands(t *testing.T) {
 		return is && strings.Contains(bad["variables.0"], "shell.use")
 	}
 	node := VariableInput{Name: "NODE_OPTIONS", Value: "--require ./x.js"}
-	for _, v := range []VariableInput{node, {Name: "ANTHROPIC_BASE_URL", Value: "https://example.com"}, {Name: "GIT_SSH_COMMAND", Value: "x", Secret: true}} {
+	for _, v := range []VariableInput{node, {Name: "ANTHROPIC_BASE_URL", Value: "https://example.com"},
+		{Name: "GIT_SSH_COMMAND", Value: "x", Secret: true}} {
 		if err := save(manager, v); !refused(err) {
 			t.Errorf("who may not run commands set %s: %v", v.Name, err)
 		}
 	}
-	check(t, save(manager, VariableInput{Name: "STAGE", Value: "test"}, VariableInput{Name: "ANTHROPIC_API_KEY", Value: "k", Secret: true}))
+	check(t, save(manager, VariableInput{Name: "STAGE", Value: "test"},
+		VariableInput{Name: "ANTHROPIC_API_KEY", Value: "k", Secret: true}))
 	check(t, save(boss, node, VariableInput{Name: "GIT_SSH_COMMAND", Value: "ssh -v", Secret: true}))
 	check(t, save(manager, node, VariableInput{Name: "GIT_SSH_COMMAND", Secret: true})) // as they are
 	node.Value = "--require ./y.js"
@@ -54,7 +57,8 @@ func TestPathsOfTheMachineAreGivenToAWorkspaceByWhoMayChangeTheSettings(t *testi
 		}
 		return ""
 	}
-	boss, manager := k.holding("Boss", account.ManageWorkspaces, account.ManageSettings), k.holding("Manager", account.ManageWorkspaces)
+	boss, manager := k.holding("Boss", account.ManageWorkspaces, account.ManageSettings),
+		k.holding("Manager", account.ManageWorkspaces)
 	check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, boss.ID))
 	check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, manager.ID))
 	save := func(who account.Actor, paths string) (string, error) {
@@ -68,7 +72,8 @@ func TestPathsOfTheMachineAreGivenToAWorkspaceByWhoMayChangeTheSettings(t *testi
 		return d.Shows, err
 	}
 	for _, wrong := range []string{
-		".npmrc", "~", "~/..", "~/../other", "/", "/opt/..", "~other/x", "/data/secret", "/opt/../data", "/a\x00b", "/" + strings.Repeat("x", 600),
+		".npmrc", "~", "~/..", "~/../other", "/", "/opt/..", "~other/x", "/data/secret", "/opt/../data", "/a\x00b",
+		"/" + strings.Repeat("x", 600),
 		strings.Repeat("/a\n", 1) + strings.Join(manyPaths(31), "\n"),
 	} {
 		if _, err := save(boss, wrong); err == nil || err.(fault.Invalid)["shows"] == "" {

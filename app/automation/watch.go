@@ -23,7 +23,10 @@ func (s *Service) WatchGates(ctx context.Context) error {
 	}
 	round := s.Round(db.TaskGates)
 	for i := range list {
-		row := Row{Key: list[i].ID.String(), About: "the loop " + list[i].Name + ", which waits for a review", Workspace: list[i].WorkspaceID}
+		row := Row{
+			Key: list[i].ID.String(), About: "the loop " + list[i].Name + ", which waits for a review",
+			Workspace: list[i].WorkspaceID,
+		}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error {
 			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.tellOfGate(ctx, tx, list[i].ID) })
 		}); err != nil {
@@ -49,13 +52,14 @@ func (s *Service) tellOfGate(ctx context.Context, tx bun.Tx, id uuid.UUID) error
 		return err
 	}
 	return s.tell(ctx, tx, &a.Automation, notice{
-		kind: NoticeSkipped, title: a.Name + " waits for a review", execution: e.ID, session: held.SessionID, key: "skipped " + e.ID.String(),
+		kind: NoticeSkipped, title: a.Name + " waits for a review", execution: e.ID, session: held.SessionID,
+		key:  "skipped " + e.ID.String(),
 		body: "Its last session has been open for over an hour, and the loop goes on only when someone closes it.",
 	})
 }
 
-// RepairSchedules gives a next run to enabled automations that lost theirs, and returns how many there were. There is no
-// known way to lose one; this is the safety net below all others.
+// RepairSchedules gives a next run to enabled automations that lost theirs, and returns how many there were. There is
+// no known way to lose one; this is the safety net below all others.
 func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 	list, err := db.Unscheduled(ctx, s.DB, s.Now(), 500)
 	if err != nil {
@@ -64,7 +68,9 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 	n, round := 0, s.Round(db.TaskWatch)
 	for i := range list {
 		repaired := false
-		err := round.Deal(ctx, Row{Key: list[i].ID.String(), About: "the schedule of " + list[i].Name, Workspace: list[i].WorkspaceID}, func(ctx context.Context) error {
+		err := round.Deal(ctx, Row{
+			Key: list[i].ID.String(), About: "the schedule of " + list[i].Name, Workspace: list[i].WorkspaceID,
+		}, func(ctx context.Context) error {
 			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 				repaired, err = s.repair(ctx, tx, list[i].ID)
 				return err
@@ -82,8 +88,8 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// repair gives a next run to an automation that has none, or says why there is none. It reports whether there was something
-// to repair.
+// repair gives a next run to an automation that has none, or says why there is none. It reports whether there was
+// something to repair.
 func (s *Service) repair(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, error) {
 	a, err := db.LockUnscheduled(ctx, tx, id)
 	if err != nil || a == nil {
@@ -101,9 +107,9 @@ func (s *Service) repair(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, er
 // gapsBatch is how many schedules one look for gaps checks.
 const gapsBatch = 500
 
-// FindGaps checks the ledger of the next recurring automations after a given one: a due time that no row answers and that
-// the schedule has passed by is a hole. There is no known way for one to come about. It is closed by making that time due
-// again, so that the rule for missed runs answers it. FindGaps returns how many it found, and where to go on.
+// FindGaps checks the ledger of the next recurring automations after a given one: a due time that no row answers and
+// that the schedule has passed by is a hole. There is no known way for one to come about. It is closed by making that
+// time due again, so that the rule for missed runs answers it. FindGaps returns how many it found, and where to go on.
 func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next uuid.UUID, err error) {
 	list, err := db.SchedulesToCheck(ctx, s.DB, s.Now(), after, gapsBatch)
 	if err != nil {
@@ -117,14 +123,15 @@ func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next
 			continue
 		}
 		closed := false
-		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the schedule of " + a.Name, Workspace: a.WorkspaceID}, func(ctx context.Context) error {
-			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-				closed, err = s.closeHole(ctx, tx, a.ID)
+		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the schedule of " + a.Name, Workspace: a.WorkspaceID},
+			func(ctx context.Context) error {
+				err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+					closed, err = s.closeHole(ctx, tx, a.ID)
+					return err
+				})
+				closed = closed && err == nil
 				return err
 			})
-			closed = closed && err == nil
-			return err
-		})
 		if err != nil {
 			return gaps, next, wrap(err, "look for gaps in the ledger")
 		}
@@ -138,8 +145,9 @@ func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next
 	return gaps, next, nil
 }
 
-// expected is the due time that a schedule should have next where that is before its next run; else zero. hole says that it is
-// a due time that was passed by. It is none where the clock was set back since: then the schedule is too far ahead.
+// expected is the due time that a schedule should have next where that is before its next run; else zero. hole says
+// that it is a due time that was passed by. It is none where the clock was set back since: then the schedule is too far
+// ahead.
 func (s *Service) expected(a *db.Answered, now time.Time) (due time.Time, hole bool) {
 	expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
 	if err != nil || a.ScheduledSince.IsZero() {
@@ -159,10 +167,11 @@ func (s *Service) expected(a *db.Answered, now time.Time) (due time.Time, hole b
 	return due, hole
 }
 
-// closeHole makes the due time of a schedule due that it should have next and has passed by. It reports whether that was a
-// hole.
+// closeHole makes the due time of a schedule due that it should have next and has passed by. It reports whether that
+// was a hole.
 func (s *Service) closeHole(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, error) {
-	// First the lock, then what is true under it: what a statement reads beside the row that it locks may be older than that.
+	// First the lock, then what is true under it: what a statement reads beside the row that it locks may be older than
+	// that.
 	if _, err := db.LockAutomation(ctx, tx, id); err != nil {
 		if db.IsNotFound(err) {
 			return false, nil
@@ -192,8 +201,8 @@ func (s *Service) closeHole(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool,
 	return true, s.schedule(ctx, tx, &a.Automation, due)
 }
 
-// takeBack opens due times again that a clock which was ahead has passed by: what is to come was not missed. A row that stands
-// for some of them and for others stands for the others alone.
+// takeBack opens due times again that a clock which was ahead has passed by: what is to come was not missed. A row that
+// stands for some of them and for others stands for the others alone.
 func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now time.Time) error {
 	expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
 	if err != nil {
@@ -221,8 +230,8 @@ func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now
 	return nil
 }
 
-// PullBack lets what waits for an instant that a clock which was set back has put too far ahead go on in time. Recurring
-// schedules are computed anew by FindGaps.
+// PullBack lets what waits for an instant that a clock which was set back has put too far ahead go on in time.
+// Recurring schedules are computed anew by FindGaps.
 func (s *Service) PullBack(ctx context.Context) error {
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return db.PullBack(ctx, tx, s.Now()) })
 }

@@ -25,9 +25,10 @@ func (s *Service) WorkflowPage(ctx context.Context, actor account.Actor, page db
 	return db.Workflows(ctx, s.DB, actor.Access(), page)
 }
 
-// Workflow finds a workflow that a person may use, and the automations with it that the person sees. Otherwise it returns
-// fault.ErrNotFound.
-func (s *Service) Workflow(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Workflow, []db.Automation, error) {
+// Workflow finds a workflow that a person may use, and the automations with it that the person sees. Otherwise it
+// returns fault.ErrNotFound.
+func (s *Service) Workflow(ctx context.Context, actor account.Actor,
+	id uuid.UUID) (*db.Workflow, []db.Automation, error) {
 	wf, err := s.workflow(ctx, s.DB, actor, id)
 	if err != nil {
 		return nil, nil, err
@@ -53,8 +54,8 @@ func (s *Service) workflow(ctx context.Context, q bun.IDB, actor account.Actor, 
 	return wf, nil
 }
 
-// CreateWorkflow makes a workflow. It returns fault.Invalid with a sentence per field; those of the third step are under
-// "steps.2.text" and the like.
+// CreateWorkflow makes a workflow. It returns fault.Invalid with a sentence per field; those of the third step are
+// under "steps.2.text" and the like.
 func (s *Service) CreateWorkflow(ctx context.Context, actor account.Actor, in WorkflowInput) (*db.Workflow, error) {
 	var wf *db.Workflow
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -65,12 +66,15 @@ func (s *Service) CreateWorkflow(ctx context.Context, actor account.Actor, in Wo
 }
 
 // createWorkflow is CreateWorkflow within a transaction.
-func (s *Service) createWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, in WorkflowInput) (*db.Workflow, error) {
+func (s *Service) createWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor,
+	in WorkflowInput) (*db.Workflow, error) {
 	if !actor.Can(account.ManageWorkflows) {
 		return nil, fault.ErrForbidden
 	}
 	now := s.Now()
-	wf := &db.Workflow{ID: db.NewID(), CreatedBy: actor.ID, ChangedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1}
+	wf := &db.Workflow{
+		ID: db.NewID(), CreatedBy: actor.ID, ChangedBy: actor.ID, CreatedAt: now, UpdatedAt: now, Version: 1,
+	}
 	if err := s.applyWorkflowInput(ctx, tx, actor, wf, in); err != nil {
 		return nil, err
 	}
@@ -80,9 +84,10 @@ func (s *Service) createWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	return wf, s.auditWorkflow(ctx, tx, actor, "workflow.create", nil, wf)
 }
 
-// UpdateWorkflow changes a workflow. Runs that have started keep the steps with which they started. It returns fault.ErrStale
-// when someone else saved it since the actor opened it, and the errors of CreateWorkflow.
-func (s *Service) UpdateWorkflow(ctx context.Context, actor account.Actor, id uuid.UUID, in WorkflowInput) (*db.Workflow, error) {
+// UpdateWorkflow changes a workflow. Runs that have started keep the steps with which they started. It returns
+// fault.ErrStale when someone else saved it since the actor opened it, and the errors of CreateWorkflow.
+func (s *Service) UpdateWorkflow(ctx context.Context, actor account.Actor, id uuid.UUID,
+	in WorkflowInput) (*db.Workflow, error) {
 	if _, err := s.EditableWorkflow(ctx, actor, id); err != nil {
 		return nil, err
 	}
@@ -95,7 +100,8 @@ func (s *Service) UpdateWorkflow(ctx context.Context, actor account.Actor, id uu
 }
 
 // updateWorkflow is UpdateWorkflow within a transaction.
-func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, in WorkflowInput) (*db.Workflow, error) {
+func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
+	in WorkflowInput) (*db.Workflow, error) {
 	automating, err := db.LockAutomating(ctx, tx, "workflow_id", id)
 	if err != nil {
 		return nil, err
@@ -117,7 +123,8 @@ func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	if err := s.applyWorkflowInput(ctx, tx, actor, wf, in); err != nil {
 		return nil, err
 	}
-	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, wf.WorkspaceID, !reflect.DeepEqual(before.Steps, wf.Steps)); err != nil {
+	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, wf.WorkspaceID,
+		!reflect.DeepEqual(before.Steps, wf.Steps)); err != nil {
 		return nil, err
 	}
 	wf.ChangedBy = actor.ID
@@ -131,8 +138,10 @@ func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	return wf, s.auditWorkflow(ctx, tx, actor, "workflow.update", &before, wf)
 }
 
-// mayChangeWorkflow refuses what mayChangeShared does, and lets nobody change steps that are scripts who may not write any.
-func (s *Service) mayChangeWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, wf *db.Workflow, now uuid.UUID, steps bool) error {
+// mayChangeWorkflow refuses what mayChangeShared does, and lets nobody change steps that are scripts who may not write
+// any.
+func (s *Service) mayChangeWorkflow(ctx context.Context, tx bun.Tx, actor account.Actor, wf *db.Workflow, now uuid.UUID,
+	steps bool) error {
 	uses, err := db.WorkflowUses(ctx, tx, wf.ID, actor.ID)
 	if err != nil {
 		return err
@@ -143,7 +152,8 @@ func (s *Service) mayChangeWorkflow(ctx context.Context, tx bun.Tx, actor accoun
 	for _, u := range uses {
 		if steps && s.canUseProvider(actor, u.Provider) != nil {
 			account.Refused(ctx, actor, "may not run commands on a worker")
-			return fault.Invalid{"steps": "Automations run the steps of this workflow as shell scripts, and you may not run commands on a worker. Ask for the permission to use the Shell provider."}
+			return fault.Invalid{"steps": "Automations run the steps of this workflow as shell scripts, and you may " +
+				"not run commands on a worker. Ask for the permission to use the Shell provider."}
 		}
 	}
 	return nil
@@ -161,9 +171,11 @@ func (s *Service) EditableWorkflow(ctx context.Context, actor account.Actor, id 
 	return wf, nil
 }
 
-// DuplicateWorkflow makes a workflow like another, with “copy” after its name. The defaults of secret parameters are left out, and their
-// names returned: the steps of the copy are the copier's, who could have them tell what only those knew who entered it.
-func (s *Service) DuplicateWorkflow(ctx context.Context, actor account.Actor, id uuid.UUID) (copied *db.Workflow, leftOut []string, err error) {
+// DuplicateWorkflow makes a workflow like another, with “copy” after its name. The defaults of secret parameters are
+// left out, and their names returned: the steps of the copy are the copier's, who could have them tell what only those
+// knew who entered it.
+func (s *Service) DuplicateWorkflow(ctx context.Context, actor account.Actor,
+	id uuid.UUID) (copied *db.Workflow, leftOut []string, err error) {
 	from, err := s.EditableWorkflow(ctx, actor, id)
 	if err != nil {
 		return nil, nil, err
@@ -188,8 +200,9 @@ func (s *Service) DuplicateWorkflow(ctx context.Context, actor account.Actor, id
 	return &wf, leftOut, wrap(err, "duplicate workflow %s", id)
 }
 
-// RemoveWorkflow deletes a workflow. Specification: Recurring and Loop automations "are auto-disabled ... when the linked Bot or
-// Workflow is removed", One-Time ones too, at once and with a notice; Manual and HTTP Trigger stay, and their runs fail saying so.
+// RemoveWorkflow deletes a workflow. Specification: Recurring and Loop automations "are auto-disabled ... when the
+// linked Bot or Workflow is removed", One-Time ones too, at once and with a notice; Manual and HTTP Trigger stay, and
+// their runs fail saying so.
 func (s *Service) RemoveWorkflow(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	if _, err := s.EditableWorkflow(ctx, actor, id); err != nil {
 		return err
@@ -217,7 +230,8 @@ func (s *Service) removeWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, uuid.Nil, false); err != nil {
 		return err
 	}
-	if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its workflow “%s” was removed by %s", wf.Name, actor.Name)); err != nil {
+	if err := s.disableUsers(ctx, tx, users, fmt.Sprintf("its workflow “%s” was removed by %s", wf.Name,
+		actor.Name)); err != nil {
 		return err
 	}
 	if err := db.DeleteWorkflow(ctx, tx, id); err != nil {
@@ -227,7 +241,8 @@ func (s *Service) removeWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 }
 
 // auditWorkflow records a change of a workflow. Before is nil for a new one, after for one that is gone.
-func (s *Service) auditWorkflow(ctx context.Context, q bun.IDB, actor account.Actor, action string, before, after *db.Workflow) error {
+func (s *Service) auditWorkflow(ctx context.Context, q bun.IDB, actor account.Actor, action string, before,
+	after *db.Workflow) error {
 	e := db.AuditEvent{ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workflow"}
 	for _, wf := range []*db.Workflow{before, after} {
 		if wf != nil {
@@ -253,13 +268,15 @@ func describedWorkflow(wf *db.Workflow) map[string]any {
 		parameters[i] = p
 	}
 	return map[string]any{
-		"name": wf.Name, "workspace_id": wf.WorkspaceID.String(), "description": wf.Description, "steps": wf.Steps, "parameters": parameters,
+		"name": wf.Name, "workspace_id": wf.WorkspaceID.String(), "description": wf.Description, "steps": wf.Steps,
+		"parameters": parameters,
 	}
 }
 
-// applyWorkflow takes over the workflow of an automation, and the values stored for its parameters. An empty secret keeps the
-// one stored.
-func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) error {
+// applyWorkflow takes over the workflow of an automation, and the values stored for its parameters. An empty secret
+// keeps the one stored.
+func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input,
+	bad fault.Invalid) error {
 	before := a.WorkflowID
 	a.WorkflowID = uuid.Nil
 	if db.ExecutionType(in.ExecutionType) != db.WorkflowDriven || db.SessionType(in.SessionType) != db.Develop {
@@ -309,11 +326,14 @@ func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 		size := 0
 		for _, script := range scripts(wf.Steps) {
 			if size += len(script.Step.Text); size > maxScriptBytes {
-				bad["workflow"] = fmt.Sprintf("The steps of this workflow are over %d MiB long together, which is too much for scripts.", maxScriptBytes>>20)
+				bad["workflow"] = fmt.Sprintf(
+					"The steps of this workflow are over %d MiB long together, which is too much for scripts.",
+					maxScriptBytes>>20)
 				break
 			}
 			if reason := s.scriptProblem(p.ID, script.Step.Text); reason != "" {
-				bad["workflow"] = fmt.Sprintf("Step %s of this workflow is no script for %s: %s", script.Number(), p.Name, reason)
+				bad["workflow"] = fmt.Sprintf("Step %s of this workflow is no script for %s: %s", script.Number(),
+					p.Name, reason)
 				break
 			}
 		}
@@ -321,7 +341,8 @@ func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 	return nil
 }
 
-// maxScriptBytes is how long the steps of a workflow may be together, in bytes, where they run as scripts: each is parsed.
+// maxScriptBytes is how long the steps of a workflow may be together, in bytes, where they run as scripts: each is
+// parsed.
 const maxScriptBytes = 1 << 20
 
 // scripts are the messages among steps, with those in loops.

@@ -20,8 +20,8 @@ import (
 	"carillon/db"
 )
 
-// WorkflowInput is a workflow as a person typed it. The keys of fault.Invalid are the names in the tags, with the place of a
-// row between: "steps.0.text".
+// WorkflowInput is a workflow as a person typed it. The keys of fault.Invalid are the names in the tags, with the place
+// of a row between: "steps.0.text".
 type WorkflowInput struct {
 	Name        string           `form:"name"`
 	Workspace   string           `form:"workspace"` // empty: for all workspaces
@@ -59,7 +59,10 @@ func TypedWorkflow(wf *db.Workflow) WorkflowInput {
 		in.Workspace = wf.WorkspaceID.String()
 	}
 	typed := func(step db.Step, inside bool) StepInput {
-		t := StepInput{Kind: string(step.Kind), Label: step.Label, Text: step.Text, Path: step.Path, Marker: step.Marker, OnlyUnchanged: step.OnlyUnchanged, Inside: inside}
+		t := StepInput{
+			Kind: string(step.Kind), Label: step.Label, Text: step.Text, Path: step.Path, Marker: step.Marker,
+			OnlyUnchanged: step.OnlyUnchanged, Inside: inside,
+		}
 		if step.Max > 0 {
 			t.Max = strconv.Itoa(step.Max)
 		}
@@ -87,7 +90,8 @@ func TypedParameters(list []spec.Parameter) []ParameterInput {
 	return typed
 }
 
-func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor account.Actor, wf *db.Workflow, in WorkflowInput) error {
+func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor account.Actor, wf *db.Workflow,
+	in WorkflowInput) error {
 	bad := fault.Invalid{}
 	wf.Name = form.Name(bad, "name", "Give the workflow a name.", in.Name, 200)
 	wf.Description = form.Line(bad, "description", "", in.Description, 500, false)
@@ -121,7 +125,8 @@ func readSteps(rows []StepInput, bad fault.Invalid) []db.Step {
 	loop := -1 // the row of the loop that is open
 	closeLoop := func() {
 		if loop >= 0 && len(list[len(list)-1].Steps) == 0 {
-			bad[fmt.Sprintf("steps.%d.kind", loop)] = "This loop block has no steps. Put the next step into it, or remove it."
+			bad[fmt.Sprintf("steps.%d.kind",
+				loop)] = "This loop block has no steps. Put the next step into it, or remove it."
 		}
 		loop = -1
 	}
@@ -188,7 +193,8 @@ func readStep(i int, row StepInput, bad fault.Invalid) db.Step {
 		step.Marker = form.Line(bad, field("marker"), "", row.Marker, 200, false)
 		n, err := strconv.Atoi(strings.TrimSpace(row.Max))
 		if err != nil || n < 1 || n > maxRounds {
-			bad[field("max")] = fmt.Sprintf("Write how often it repeats at most: a whole number from 1 to %d.", maxRounds)
+			bad[field("max")] = fmt.Sprintf("Write how often it repeats at most: a whole number from 1 to %d.",
+				maxRounds)
 		}
 		step.Max = n
 	case db.ClearStep:
@@ -205,8 +211,11 @@ func readPath(field, typed string, required bool, bad fault.Invalid) string {
 		return ""
 	}
 	path = filepath.ToSlash(filepath.Clean(path))
-	inGit := slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return strings.EqualFold(part, ".git") })
-	if !filepath.IsLocal(path) || path == "." || strings.HasSuffix(strings.TrimSpace(typed), "/") || strings.Contains(path, `\`) || inGit {
+	inGit := slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool {
+		return strings.EqualFold(part, ".git")
+	})
+	if !filepath.IsLocal(path) || path == "." || strings.HasSuffix(strings.TrimSpace(typed), "/") ||
+		strings.Contains(path, `\`) || inGit {
 		bad[field] = "Write the path of a file within the repository, such as docs/plan.md."
 	}
 	return path
@@ -227,7 +236,10 @@ func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, b
 			continue // an empty row
 		}
 		field := func(name string) string { return fmt.Sprintf("parameters.%d.%s", i, name) }
-		p := db.Parameter{Alias: alias, Label: form.Line(bad, field("label"), "", row.Label, 100, false), Type: db.ParameterType(row.Type), Required: row.Required}
+		p := db.Parameter{
+			Alias: alias, Label: form.Line(bad, field("label"), "", row.Label, 100, false),
+			Type: db.ParameterType(row.Type), Required: row.Required,
+		}
 		switch {
 		case !aliasPattern.MatchString(alias):
 			bad[field("alias")] = "An alias has at most 50 letters, digits, _ and -, and begins with a letter."
@@ -241,7 +253,8 @@ func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, b
 		case db.ChoiceParameter:
 			p.Choices = readChoices(row.Choices)
 			if len(p.Choices) == 0 || len(p.Choices) > maxChoices {
-				bad[field("choices")] = fmt.Sprintf("Write what can be chosen, from 1 to %d, with commas between.", maxChoices)
+				bad[field("choices")] = fmt.Sprintf("Write what can be chosen, from 1 to %d, with commas between.",
+					maxChoices)
 			}
 		default:
 			bad[field("type")] = "Choose a type."
@@ -249,7 +262,9 @@ func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, b
 		p.Default = row.Default
 		if p.Type == db.SecretParameter {
 			if p.Default == "" { // the stored one stays
-				if j := slices.IndexFunc(stored, func(o db.Parameter) bool { return o.Alias == alias && o.Type == db.SecretParameter }); j >= 0 {
+				if j := slices.IndexFunc(stored, func(o db.Parameter) bool {
+					return o.Alias == alias && o.Type == db.SecretParameter
+				}); j >= 0 {
 					p.Default = stored[j].Default
 				}
 			} else if s.storedForm(alias, p.Default) {

@@ -25,8 +25,8 @@ import (
 	"carillon/db"
 )
 
-// Remote is a Git repository to look at: the address, an access token or none, and a branch or none. Anywhere is that of the
-// workspace.
+// Remote is a Git repository to look at: the address, an access token or none, and a branch or none. Anywhere is that
+// of the workspace.
 type Remote struct {
 	URL, Token, Branch string
 	Anywhere           bool
@@ -34,23 +34,25 @@ type Remote struct {
 
 // WorkspaceInput is a workspace as a person typed it.
 type WorkspaceInput struct {
-	Name              string          `form:"name"`
-	GitURL            string          `form:"url"`
-	DefaultBranch     string          `form:"branch"` // empty: the repository's own
-	Token             string          `form:"token"`  // empty: the one stored stays
-	ForgetToken       bool            `form:"forget_token"`
-	Forge             string          `form:"forge"`        // empty: known by the repository's address
-	ForgeBase         string          `form:"forge_base"`   // empty: by the repository's address
-	ForgeSecret       string          `form:"forge_secret"` // empty: the one stored stays
-	ForgetForgeSecret bool            `form:"forget_forge_secret"`
-	Provider          string          `form:"provider"`
-	Model             string          `form:"model"`
-	Sandbox           bool            `form:"sandbox"`   // agents are confined by bubblewrap
-	Offline           bool            `form:"offline"`   // and have no network there
-	Shows             string          `form:"shows"`     // paths of the machine that the sandbox shows, one a line; for ManageSettings alone
-	IdleDays          string          `form:"idle_days"` // after how many days without work open sessions are closed; empty: never
-	Variables         []VariableInput `form:"variables"`
-	Version           int64           `form:"version"`
+	Name              string `form:"name"`
+	GitURL            string `form:"url"`
+	DefaultBranch     string `form:"branch"` // empty: the repository's own
+	Token             string `form:"token"`  // empty: the one stored stays
+	ForgetToken       bool   `form:"forget_token"`
+	Forge             string `form:"forge"`        // empty: known by the repository's address
+	ForgeBase         string `form:"forge_base"`   // empty: by the repository's address
+	ForgeSecret       string `form:"forge_secret"` // empty: the one stored stays
+	ForgetForgeSecret bool   `form:"forget_forge_secret"`
+	Provider          string `form:"provider"`
+	Model             string `form:"model"`
+	Sandbox           bool   `form:"sandbox"` // agents are confined by bubblewrap
+	Offline           bool   `form:"offline"` // and have no network there
+	// paths of the machine that the sandbox shows, one a line; for ManageSettings alone
+	Shows string `form:"shows"`
+	// after how many days without work open sessions are closed; empty: never
+	IdleDays  string          `form:"idle_days"`
+	Variables []VariableInput `form:"variables"`
+	Version   int64           `form:"version"`
 }
 
 // NewWorkspace is what the form of a new workspace begins with.
@@ -80,7 +82,8 @@ func (s *Service) EnsureScratch(ctx context.Context) error {
 		}
 		now := s.Now()
 		err = db.InsertWorkspace(ctx, tx, &db.Workspace{
-			ID: db.NewID(), Name: ScratchName, DefaultBranch: "main", Provider: "shell", CreatedAt: now, UpdatedAt: now, Version: 1,
+			ID: db.NewID(), Name: ScratchName, DefaultBranch: "main", Provider: "shell", CreatedAt: now, UpdatedAt: now,
+			Version: 1,
 			Sandbox: sandbox,
 		})
 		crash.Here(crash.ScratchMade)
@@ -100,8 +103,10 @@ func (s *Service) JoinScratch(ctx context.Context, tx bun.Tx, user uuid.UUID) er
 		return err
 	}
 	return db.AddAudit(ctx, tx, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), Action: "workspace.add_member", SubjectKind: "workspace", SubjectID: joined, SubjectName: ScratchName,
-		WorkspaceID: joined, Reason: "everybody begins there", After: map[string]any{"member": u.Name, "user_id": user.String()},
+		ID: db.NewID(), At: s.Now(), Action: "workspace.add_member", SubjectKind: "workspace", SubjectID: joined,
+		SubjectName: ScratchName,
+		WorkspaceID: joined, Reason: "everybody begins there",
+		After: map[string]any{"member": u.Name, "user_id": user.String()},
 	})
 }
 
@@ -245,15 +250,17 @@ func nameTaken(err error) error {
 	return err
 }
 
-func (s *Service) auditWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, action string, w *db.Workspace, before, after map[string]any) error {
+func (s *Service) auditWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, action string, w *db.Workspace,
+	before, after map[string]any) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: w.ID, SubjectName: w.Name,
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: w.ID,
+		SubjectName: w.Name,
 		WorkspaceID: w.ID, Before: before, After: after,
 	})
 }
 
-// describedWorkspace is what the audit log keeps of a workspace. Of secrets it is a fingerprint of what is sealed: it says
-// that one was changed, and nothing of what it is.
+// describedWorkspace is what the audit log keeps of a workspace. Of secrets it is a fingerprint of what is sealed: it
+// says that one was changed, and nothing of what it is.
 func describedWorkspace(w *db.Workspace, variables []db.Variable) map[string]any {
 	sealed := func(b []byte) string {
 		if b == nil {
@@ -269,7 +276,9 @@ func describedWorkspace(w *db.Workspace, variables []db.Variable) map[string]any
 		}
 	}
 	return map[string]any{
-		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge, "forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model, "sandbox": w.Sandbox, "offline": w.Offline, "shows": w.Shows, "idle_days": w.IdleDays,
+		"name": w.Name, "git_url": redactedURL(w.GitURL), "default_branch": w.DefaultBranch, "forge": w.Forge,
+		"forge_base": w.ForgeBase, "provider": w.Provider, "model": w.Model, "sandbox": w.Sandbox, "offline": w.Offline,
+		"shows": w.Shows, "idle_days": w.IdleDays,
 		"token": sealed(w.TokenSealed), "forge_secret": sealed(w.ForgeSecret), "variables": names,
 	}
 }
@@ -319,7 +328,8 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, 
 	case token != "":
 		w.TokenSealed = s.Keys.Seal(token, "token "+w.ID.String())
 	case w.TokenSealed != nil && strangers(before, tokenGoesTo(w)) != "":
-		bad["token"] = fmt.Sprintf("The stored token was not meant for %s. Type the one for there, or remove it.", strangers(before, tokenGoesTo(w)))
+		bad["token"] = fmt.Sprintf("The stored token was not meant for %s. Type the one for there, or remove it.",
+			strangers(before, tokenGoesTo(w)))
 	case w.TokenSealed != nil:
 		var err error
 		if token, err = s.Keys.Open(w.TokenSealed, "token "+w.ID.String()); err != nil {
@@ -331,7 +341,9 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, 
 			w.DefaultBranch = "main"
 		}
 	} else if len(bad) == 0 {
-		branch, problems := s.Probe(ctx, Remote{URL: w.GitURL, Token: token, Branch: w.DefaultBranch, Anywhere: w.Anywhere})
+		branch, problems := s.Probe(ctx, Remote{
+			URL: w.GitURL, Token: token, Branch: w.DefaultBranch, Anywhere: w.Anywhere,
+		})
 		for field, problem := range problems {
 			bad[field] = problem
 		}
@@ -345,8 +357,8 @@ func (s *Service) applyWorkspaceInput(ctx context.Context, actor account.Actor, 
 	return variables, nil
 }
 
-// stillApplies asks once more for what applyWorkspaceInput asked of the actor, since the repository's server was waited for
-// meanwhile.
+// stillApplies asks once more for what applyWorkspaceInput asked of the actor, since the repository's server was waited
+// for meanwhile.
 func (s *Service) stillApplies(actor account.Actor, before, w *db.Workspace, stored, variables []db.Variable) error {
 	bad := fault.Invalid{}
 	if w.GitURL != before.GitURL && s.needsAdmin(w) && !actor.Can(account.Admin) {
@@ -381,8 +393,9 @@ const (
 // showsNeeds says why paths of the machine are refused, whatever they are.
 const showsNeeds = "What sandboxes show of the machine is set by who may change the installation’s settings."
 
-// applyShows puts the paths of the machine into a workspace that its sandbox shows. They may be anything that the server's user
-// can read, so they are set by who may change the settings of the installation. Others leave them as they are.
+// applyShows puts the paths of the machine into a workspace that its sandbox shows. They may be anything that the
+// server's user can read, so they are set by who may change the settings of the installation. Others leave them as they
+// are.
 func (s *Service) applyShows(actor account.Actor, w *db.Workspace, typed string, bad fault.Invalid) {
 	var list []string
 	seen := form.Seen{}
@@ -393,7 +406,8 @@ func (s *Service) applyShows(actor account.Actor, w *db.Workspace, typed string,
 		clean := path.Clean(line)
 		switch {
 		case !utf8.ValidString(line) || strings.ContainsFunc(line, unicode.IsControl) || len(line) > longestShow:
-			bad["shows"] = fmt.Sprintf("A path is over %d bytes long, or has characters that cannot be shown.", longestShow)
+			bad["shows"] = fmt.Sprintf("A path is over %d bytes long, or has characters that cannot be shown.",
+				longestShow)
 		case clean == "~" || clean == "/" || !path.IsAbs(clean) && !strings.HasPrefix(clean, "~/"):
 			bad["shows"] = line + " is no path below / or ~/. Write one such as ~/.npmrc or /opt/tools."
 		case s.Conceals != nil && s.Conceals(clean) != "":
@@ -415,7 +429,8 @@ func (s *Service) applyShows(actor account.Actor, w *db.Workspace, typed string,
 }
 
 // notShared says why a folder is refused, whether or not it is there.
-const notShared = "A folder of the server is given by administrators alone, except below those that CARILLON_LOCAL_REPOSITORIES names."
+const notShared = "A folder of the server is given by administrators alone, except below those that " +
+	"CARILLON_LOCAL_REPOSITORIES names."
 
 // localFolder is the folder of the server that a repository's address names, or "" where it names none.
 func localFolder(address string) string {
@@ -431,7 +446,8 @@ func localFolder(address string) string {
 	return address // which is no address, and no shared folder
 }
 
-// sharedFolder reports whether a folder lies below one that everybody who manages workspaces may name, where links lead in both.
+// sharedFolder reports whether a folder lies below one that everybody who manages workspaces may name, where links lead
+// in both.
 func (s *Service) sharedFolder(folder string) bool {
 	real, err := filepath.EvalSymlinks(folder)
 	if err != nil {
@@ -444,8 +460,8 @@ func (s *Service) sharedFolder(folder string) bool {
 	})
 }
 
-// tokenGoesTo lists the servers that get the access token of a workspace. A stored one goes to no other: who may change the
-// address of a repository does not thereby learn the token that somebody else has typed.
+// tokenGoesTo lists the servers that get the access token of a workspace. A stored one goes to no other: who may change
+// the address of a repository does not thereby learn the token that somebody else has typed.
 func tokenGoesTo(w *db.Workspace) []string {
 	var list []string
 	if u, err := url.Parse(w.GitURL); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
@@ -461,14 +477,16 @@ func tokenGoesTo(w *db.Workspace) []string {
 
 // strangers names the servers that are in a list and were not in another.
 func strangers(before, now []string) string {
-	return strings.Join(slices.DeleteFunc(slices.Clone(now), func(o string) bool { return slices.Contains(before, o) }), " and ")
+	return strings.Join(slices.DeleteFunc(slices.Clone(now), func(o string) bool {
+		return slices.Contains(before, o)
+	}), " and ")
 }
 
 // mostVariables is how many variables a workspace has at most.
 const mostVariables = 500
 
-// applyVariables makes a workspace's variables of what a person typed. Those that steer programs are set and changed by who
-// may run commands; others leave them as they are, or take them out.
+// applyVariables makes a workspace's variables of what a person typed. Those that steer programs are set and changed by
+// who may run commands; others leave them as they are, or take them out.
 func (s *Service) applyVariables(actor account.Actor, workspace uuid.UUID, stored []db.Variable, in []VariableInput,
 	bad fault.Invalid) []db.Variable {
 	var list []db.Variable
@@ -514,7 +532,8 @@ func (s *Service) applyVariables(actor account.Actor, workspace uuid.UUID, store
 }
 
 // steering says why a variable is refused.
-const steering = " decides which code runs, or to whom agents give their keys. To set it takes the permission shell.use."
+const steering = " decides which code runs, or to whom agents give their keys. To set it takes the permission " +
+	"shell.use."
 
 // maySet reports whether the actor may have a variable saved as it is.
 func maySet(actor account.Actor, stored []db.Variable, v db.Variable) bool {
@@ -538,7 +557,8 @@ func (s *Service) RemoveMember(ctx context.Context, actor account.Actor, id, per
 	return s.changeMembers(ctx, actor, id, person, "workspace.remove_member", db.RemoveMember)
 }
 
-func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, person uuid.UUID, action string, change func(context.Context, bun.IDB, uuid.UUID, uuid.UUID) error) error {
+func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, person uuid.UUID, action string,
+	change func(context.Context, bun.IDB, uuid.UUID, uuid.UUID) error) error {
 	w, err := s.workspace(ctx, s.DB, actor, id)
 	if err != nil {
 		return err
@@ -561,7 +581,8 @@ func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, pe
 			return err
 		}
 		event := db.AuditEvent{
-			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: id, SubjectName: w.Name,
+			ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "workspace", SubjectID: id,
+			SubjectName: w.Name,
 			WorkspaceID: id, After: map[string]any{"member": u.Name, "user_id": person.String()},
 		}
 		if action == "workspace.remove_member" {

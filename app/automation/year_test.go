@@ -21,15 +21,17 @@ import (
 	"carillon/db"
 )
 
-// TestAYearAnswersEveryDueTimeOnce lives through 2027 with 200 automations of all types in 12 zones. People edit their schedules
-// and zones, switch them off and on and run them by hand; runs take minutes or days, and fail; the owner of some is gone for
-// two weeks; Carillon is away for minutes, hours and days, also while clocks change. Then each due time must have one answer,
-// and a true one. The due times are those of testdata/year/due.tsv.gz, which a script makes that shares no code with Carillon:
-// testdata/year/due.py says how. Unless YEAR is "whole" a third of the automations live until April.
+// TestAYearAnswersEveryDueTimeOnce lives through 2027 with 200 automations of all types in 12 zones. People edit their
+// schedules and zones, switch them off and on and run them by hand; runs take minutes or days, and fail; the owner of
+// some is gone for two weeks; Carillon is away for minutes, hours and days, also while clocks change. Then each due
+// time must have one answer, and a true one. The due times are those of testdata/year/due.tsv.gz, which a script makes
+// that shares no code with Carillon: testdata/year/due.py says how. Unless YEAR is "whole" a third of the automations
+// live until April.
 func TestAYearAnswersEveryDueTimeOnce(t *testing.T) {
 	y := &annual{
 		kit: setup(t), plan: readPlan(t), numbers: map[uuid.UUID]int{}, ends: map[uuid.UUID]db.ExecutionStatus{},
-		byHand: map[uuid.UUID]bool{}, switched: map[int][]time.Time{}, set: map[int][]time.Time{}, accepted: map[int]int{}, refused: map[int]int{},
+		byHand: map[uuid.UUID]bool{}, switched: map[int][]time.Time{}, set: map[int][]time.Time{},
+		accepted: map[int]int{}, refused: map[int]int{},
 	}
 	y.ids, y.runs = make([]uuid.UUID, automations), make([]int, automations)
 	end := day(time.April, 10, 0) // after a change of the clocks in each zone that has any but Cairo
@@ -64,7 +66,8 @@ func TestDueTimesOfAYearAreThoseOfZoneinfo(t *testing.T) {
 				}
 			}
 			if !slices.EqualFunc(got, v.due, time.Time.Equal) {
-				t.Errorf("%q in %s is due from %s to %s at\n%v, and the list has\n%v", v.schedule, v.zone, v.from, v.to, got, v.due)
+				t.Errorf("%q in %s is due from %s to %s at\n%v, and the list has\n%v", v.schedule, v.zone, v.from, v.to,
+					got, v.due)
 			}
 			zones[v.zone], n = true, n+len(got)
 		}
@@ -74,7 +77,8 @@ func TestDueTimesOfAYearAreThoseOfZoneinfo(t *testing.T) {
 	}
 }
 
-// The year, and the numbers of its automations by their types: Recurring first, and One-Times, of which the plan is a table.
+// The year, and the numbers of its automations by their types: Recurring first, and One-Times, of which the plan is a
+// table.
 const (
 	firstOneTime, firstLoop, firstManual, firstHTTP, automations = 100, 140, 160, 180, 200
 )
@@ -140,7 +144,10 @@ func readPlan(t *testing.T) [][]version {
 		}
 		f := strings.Split(line, "\t")
 		n := number(f[0])
-		plan[n] = append(plan[n], version{zone: f[1], from: instant(f[2]), to: instant(f[3]), catchUp: f[4] == "catches up", schedule: f[5], due: due[i+1]})
+		plan[n] = append(plan[n], version{
+			zone: f[1], from: instant(f[2]), to: instant(f[3]), catchUp: f[4] == "catches up", schedule: f[5],
+			due: due[i+1],
+		})
 	}
 	return plan
 }
@@ -191,12 +198,14 @@ func (y *annual) foresee() {
 				break
 			}
 			for _, a := range away { // the list does not know of downtimes
-				if from := instant(y.t, a.from); !v.oneTime() && (during(v.from, from, a.long) || during(v.to, from, a.long)) {
+				if from := instant(y.t, a.from); !v.oneTime() &&
+					(during(v.from, from, a.long) || during(v.to, from, a.long)) {
 					y.t.Fatalf("%03d is edited while Carillon is away: %+v", n, v)
 				}
 			}
 			y.plans(v.from, func() { y.edit(n, i) })
-			if last := i == len(versions)-1; !v.oneTime() && (last && v.to.Before(yearEnds) || !last && v.to.Before(versions[i+1].from)) {
+			if last := i == len(versions)-1; !v.oneTime() &&
+				(last && v.to.Before(yearEnds) || !last && v.to.Before(versions[i+1].from)) {
 				y.plans(v.to, func() { check(y.t, y.SetEnabled(y.t.Context(), y.mira, y.ids[n], false)) })
 			}
 		}
@@ -216,7 +225,8 @@ func (y *annual) foresee() {
 				y.plans(day(month, 17, 15).Add(time.Duration(n)*time.Second), func() { y.runByHand(n) })
 			case n >= firstManual && n < firstHTTP:
 				y.plans(day(month, 3+n-firstManual, 10), func() { y.runByHand(n) })
-				y.plans(day(month, 3+n-firstManual, 10).Add(time.Minute), func() { y.runByHand(n) }) // the first is at work
+				// the first is at work
+				y.plans(day(month, 3+n-firstManual, 10).Add(time.Minute), func() { y.runByHand(n) })
 			case n >= firstHTTP:
 				y.plans(day(month, 2+n-firstHTTP, 9), func() { y.call(n) })
 				y.plans(day(month, 2+n-firstHTTP, 9).Add(time.Minute), func() { y.call(n) })
@@ -286,11 +296,14 @@ func (y *annual) edit(n, i int) {
 // switchOn switches on what Carillon has switched off of what ought to be on.
 func (y *annual) switchOn() {
 	var off []uuid.UUID
-	check(y.t, y.DB.NewRaw("SELECT id FROM automations WHERE NOT enabled AND trigger <> 'one_time'").Scan(y.t.Context(), &off))
+	check(y.t, y.DB.NewRaw("SELECT id FROM automations WHERE NOT enabled AND trigger <> 'one_time'").
+		Scan(y.t.Context(), &off))
 	for _, id := range off {
 		n := y.numbers[id]
 		now := y.Now()
-		if n < firstOneTime && !slices.ContainsFunc(y.plan[n], func(v version) bool { return v.from.Before(now) && now.Before(v.to) }) {
+		if n < firstOneTime && !slices.ContainsFunc(y.plan[n], func(v version) bool {
+			return v.from.Before(now) && now.Before(v.to)
+		}) {
 			continue
 		}
 		check(y.t, y.SetEnabled(y.t.Context(), y.mira, id, true))
@@ -332,7 +345,8 @@ func (y *annual) call(n int) {
 	}
 }
 
-// live lets the time pass until the end of the year: from each instant at which something happens or is due to the next.
+// live lets the time pass until the end of the year: from each instant at which something happens or is due to the
+// next.
 func (y *annual) live(end time.Time) {
 	for away, idle := away, 0; ; idle++ {
 		now := y.Now()
@@ -395,8 +409,8 @@ func (y *annual) start() {
 	y.work()
 }
 
-// down lets Carillon be away with its workers. Most of the runs at work can be resumed by their agents. At its return the
-// scheduler looks first, or what was at work is dealt with.
+// down lets Carillon be away with its workers. Most of the runs at work can be resumed by their agents. At its return
+// the scheduler looks first, or what was at work is dealt with.
 func (y *annual) down(from time.Time, long time.Duration, schedulerFirst bool) {
 	y.clock.Set(from)
 	var list []db.Session
@@ -468,10 +482,12 @@ func (y *annual) long(n int, byHand bool) time.Duration {
 	}
 }
 
-// outcome is how a run ends: one in ten automations fails for weeks, and another fails twice and then does not, and by hand.
+// outcome is how a run ends: one in ten automations fails for weeks, and another fails twice and then does not, and by
+// hand.
 func (y *annual) outcome(n int, byHand bool) Outcome {
 	now := y.Now()
-	switch bad := now.After(day(2, 10, 0)) && now.Before(day(3, 12, 0)) || now.After(day(9, 1, 0)) && now.Before(day(9, 20, 0)); {
+	switch bad := now.After(day(2, 10, 0)) && now.Before(day(3, 12, 0)) || now.After(day(9, 1, 0)) &&
+		now.Before(day(9, 20, 0)); {
 	case n%10 == 3 && bad, n%10 == 8 && (byHand || y.runs[n]%3 < 2):
 		return failure
 	default:

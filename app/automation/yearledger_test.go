@@ -13,8 +13,9 @@ import (
 
 // What the specification and behaviour.md say, in their numbers: the test takes none of the product's.
 const (
-	stillFires  = 5 * time.Minute  // how late a due time may be and still be answered by a run
-	justPassed  = 30 * time.Second // what passes so shortly before the return of Carillon may meet a run that begins then
+	stillFires = 5 * time.Minute // how late a due time may be and still be answered by a run
+	// what passes so shortly before the return of Carillon may meet a run that begins then
+	justPassed  = 30 * time.Second
 	disablingAt = 3                // failures in a row
 	triedAgain  = 15 * time.Second // when a blocked loop is
 )
@@ -23,7 +24,8 @@ const (
 func (y *annual) examine(end time.Time) {
 	rows := map[uuid.UUID][]db.Execution{}
 	var all []db.Execution
-	check(y.t, y.DB.NewSelect().Model(&all).OrderExpr("coalesce(e.scheduled_for, e.created_at), e.id").Scan(y.t.Context()))
+	check(y.t, y.DB.NewSelect().Model(&all).OrderExpr("coalesce(e.scheduled_for, e.created_at), e.id").
+		Scan(y.t.Context()))
 	for _, e := range all {
 		rows[e.AutomationID] = append(rows[e.AutomationID], e)
 	}
@@ -49,7 +51,8 @@ func (y *annual) examine(end time.Time) {
 		for _, e := range rows[id] {
 			planned := y.ends[e.SessionID]
 			if e.SessionID != uuid.Nil && !e.Status.InFlight() && e.Status != planned && e.ErrorClass != db.ErrorLost {
-				problems = append(problems, fmt.Sprintf("the run of %s is %s; want %s", e.CreatedAt.UTC(), e.Status, planned))
+				problems = append(problems, fmt.Sprintf("the run of %s is %s; want %s", e.CreatedAt.UTC(), e.Status,
+					planned))
 			}
 		}
 		for _, p := range problems {
@@ -58,7 +61,8 @@ func (y *annual) examine(end time.Time) {
 	}
 	y.t.Logf("%d due times, %d rows, %d downtimes", due, len(all), len(y.absences))
 	y.expectNoHoles()
-	y.exec("UPDATE sessions SET lease_until = ? WHERE status = 'in_progress'", y.Now().Add(time.Minute)) // their workers live
+	// their workers live
+	y.exec("UPDATE sessions SET lease_until = ? WHERE status = 'in_progress'", y.Now().Add(time.Minute))
 	c := &promises.Check{DB: y.DB, Now: y.Now, Since: yearBegins, For: longest}
 	check(y.t, c.Run(y.t.Context(), func(r promises.Result) {
 		if len(r.Breaches) > 0 || r.Unseen != "" {
@@ -67,15 +71,19 @@ func (y *annual) examine(end time.Time) {
 	}))
 }
 
-// strikes are when failures switch an automation off, by its history: the third in a row of its schedule. A success of any run
-// and switching on begin anew.
+// strikes are when failures switch an automation off, by its history: the third in a row of its schedule. A success of
+// any run and switching on begin anew.
 func (y *annual) strikes(n int, rows []db.Execution) (off []time.Time) {
-	ended := slices.DeleteFunc(slices.Clone(rows), func(e db.Execution) bool { return e.FinishedAt.IsZero() || e.Neutral })
+	ended := slices.DeleteFunc(slices.Clone(rows), func(e db.Execution) bool {
+		return e.FinishedAt.IsZero() || e.Neutral
+	})
 	slices.SortFunc(ended, func(a, b db.Execution) int { return a.FinishedAt.Compare(b.FinishedAt) })
 	on := y.switchedOn(n)
 	failures := 0
 	for i, e := range ended {
-		if i > 0 && slices.ContainsFunc(on, func(at time.Time) bool { return at.After(ended[i-1].FinishedAt) && at.Before(e.FinishedAt) }) {
+		if i > 0 && slices.ContainsFunc(on, func(at time.Time) bool {
+			return at.After(ended[i-1].FinishedAt) && at.Before(e.FinishedAt)
+		}) {
 			failures = 0
 		}
 		switch {
@@ -149,7 +157,8 @@ func (y *annual) recurringLedger(n int, want []time.Time, rows []db.Execution) (
 		for _, w := range want {
 			if !w.Before(e.ScheduledFor) && !w.After(later(e.ScheduledFor, e.LastSkippedFor)) {
 				if problem := y.untrue(e, w, v.catchUp, rows); problem != "" {
-					problems = append(problems, fmt.Sprintf("%s is answered by a row %s (%s) of %s: %s", w.UTC(), e.Status, e.Reason, e.CreatedAt.UTC(), problem))
+					problems = append(problems, fmt.Sprintf("%s is answered by a row %s (%s) of %s: %s", w.UTC(),
+						e.Status, e.Reason, e.CreatedAt.UTC(), problem))
 				}
 			}
 		}
@@ -169,7 +178,8 @@ func (y *annual) untrue(e db.Execution, w time.Time, catchUp bool, rows []db.Exe
 	away := y.absence(w)
 	inFlight := func(at time.Time) bool {
 		return slices.ContainsFunc(rows, func(o db.Execution) bool {
-			return o.ID != e.ID && o.SessionID != uuid.Nil && !o.CreatedAt.After(at) && (o.FinishedAt.IsZero() || !o.FinishedAt.Before(at))
+			return o.ID != e.ID && o.SessionID != uuid.Nil && !o.CreatedAt.After(at) &&
+				(o.FinishedAt.IsZero() || !o.FinishedAt.Before(at))
 		})
 	}
 	late := away.to.Sub(w) > stillFires
@@ -226,7 +236,9 @@ func (y *annual) ownerless(n int, rows []db.Execution) int {
 	if n%20 != 7 {
 		return 0
 	}
-	if slices.ContainsFunc(rows, func(e db.Execution) bool { return e.ErrorClass == "start" && e.Source != db.ByHand }) {
+	if slices.ContainsFunc(rows, func(e db.Execution) bool {
+		return e.ErrorClass == "start" && e.Source != db.ByHand
+	}) {
 		return 1
 	}
 	return 0
@@ -238,7 +250,9 @@ func (y *annual) notices(n int, want map[string]int) (problems []string) {
 		Kind  string `bun:"kind"`
 		Count int    `bun:"count"`
 	}
-	check(y.t, y.DB.NewRaw("SELECT kind, count(DISTINCT dedup_key) AS count FROM notifications WHERE automation_id = ? GROUP BY kind", y.ids[n]).Scan(y.t.Context(), &list))
+	check(y.t, y.DB.NewRaw(
+		"SELECT kind, count(DISTINCT dedup_key) AS count FROM notifications WHERE automation_id = ? GROUP BY kind",
+		y.ids[n]).Scan(y.t.Context(), &list))
 	for _, l := range list {
 		if want[l.Kind] != l.Count {
 			problems = append(problems, fmt.Sprintf("there are %d notices %s; want %d", l.Count, l.Kind, want[l.Kind]))
@@ -280,9 +294,12 @@ func (y *annual) oneTimeLedger(n int, rows []db.Execution, end time.Time) (probl
 		}
 	}
 	for _, e := range rows {
-		problems = append(problems, fmt.Sprintf("a row %s is for %s, to which it was not set", e.Status, e.ScheduledFor.UTC()))
+		problems = append(problems, fmt.Sprintf("a row %s is for %s, to which it was not set", e.Status,
+			e.ScheduledFor.UTC()))
 	}
-	return append(problems, y.notices(n, map[string]int{NoticeMissed: missed, NoticeDisabled: told, NoticeRunFailed: y.ownerless(n, rows)})...)
+	return append(problems, y.notices(n, map[string]int{
+		NoticeMissed: missed, NoticeDisabled: told, NoticeRunFailed: y.ownerless(n, rows),
+	})...)
 }
 
 // loopLedger follows a loop from iteration to iteration.
@@ -307,7 +324,8 @@ func (y *annual) loopLedger(n int, rows []db.Execution) (problems []string) {
 		case e.Status == db.Skipped:
 			skips, blocked[e.BlockedBy] = skips+e.SkipCount, true
 			if !e.ScheduledFor.Equal(due) {
-				problems = append(problems, fmt.Sprintf("it is skipped at %s; want %s", e.ScheduledFor.UTC(), due.UTC()))
+				problems = append(problems, fmt.Sprintf("it is skipped at %s; want %s", e.ScheduledFor.UTC(),
+					due.UTC()))
 			}
 			continue
 		}
@@ -320,17 +338,21 @@ func (y *annual) loopLedger(n int, rows []db.Execution) (problems []string) {
 		}
 		due = due.Add(time.Duration(skips) * triedAgain)
 		skips = 0
-		if away := y.absence(due); !e.ScheduledFor.Equal(due) || !e.CreatedAt.Equal(due) && !e.CreatedAt.Equal(away.to) {
-			problems = append(problems, fmt.Sprintf("an iteration for %s began at %s; want %s", e.ScheduledFor.UTC(), e.CreatedAt.UTC(), due.UTC()))
+		if away := y.absence(due); !e.ScheduledFor.Equal(due) || !e.CreatedAt.Equal(due) &&
+			!e.CreatedAt.Equal(away.to) {
+			problems = append(problems, fmt.Sprintf("an iteration for %s began at %s; want %s", e.ScheduledFor.UTC(),
+				e.CreatedAt.UTC(), due.UTC()))
 		}
 		if e.SessionID != uuid.Nil { // one that could not start is none
 			iterations++
 		}
 		if e.SessionID != uuid.Nil && e.Iteration != iterations {
-			problems = append(problems, fmt.Sprintf("the iteration of %s is number %d; want %d", e.ScheduledFor.UTC(), e.Iteration, iterations))
+			problems = append(problems, fmt.Sprintf("the iteration of %s is number %d; want %d", e.ScheduledFor.UTC(),
+				e.Iteration, iterations))
 		}
 		s := closed[e.SessionID]
-		if e.Status.InFlight() || e.ErrorClass != "start" && s.ClosedAt.IsZero() { // the last one; what follows are rows of its review
+		if e.Status.InFlight() || e.ErrorClass != "start" && s.ClosedAt.IsZero() {
+			// the last one; what follows are rows of its review
 			if n%4 == 1 && !s.EndedAt.IsZero() && y.Now().Sub(s.EndedAt) > 61*time.Minute {
 				held++
 			}
@@ -362,19 +384,23 @@ func (y *annual) loopLedger(n int, rows []db.Execution) (problems []string) {
 		problems = append(problems, fmt.Sprintf("%d of %d long reviews have a row", gates, held))
 	}
 	return append(problems, y.notices(n, map[string]int{
-		NoticeSkipped: gates + len(blocked), NoticeDisabled: len(y.strikes(n, rows)), NoticeLoopFinished: finished, NoticeRunFailed: y.ownerless(n, rows),
+		NoticeSkipped: gates + len(blocked), NoticeDisabled: len(y.strikes(n, rows)), NoticeLoopFinished: finished,
+		NoticeRunFailed: y.ownerless(n, rows),
 	})...)
 }
 
-// callLedger compares the calls and Run Nows of a Manual or an HTTP Trigger with its rows. Failures never switch one off.
+// callLedger compares the calls and Run Nows of a Manual or an HTTP Trigger with its rows. Failures never switch one
+// off.
 func (y *annual) callLedger(n int, rows []db.Execution) (problems []string) {
 	told, failures, runs := 0, 0, 0
 	for _, e := range rows {
 		if e.SessionID != uuid.Nil {
 			runs++
 		}
-		if byHand, byCall := e.Source == db.ByHand && e.UserID == y.mira.ID, e.Source == db.ByWebhook && e.TokenFingerprint == "0a1b2c3d"; byHand != (n < firstHTTP) || byCall != (n >= firstHTTP) {
-			problems = append(problems, fmt.Sprintf("the run of %s was started by %s %s %s", e.CreatedAt.UTC(), e.Source, e.UserID, e.TokenFingerprint))
+		if byHand, byCall := e.Source == db.ByHand && e.UserID == y.mira.ID, e.Source == db.ByWebhook &&
+			e.TokenFingerprint == "0a1b2c3d"; byHand != (n < firstHTTP) || byCall != (n >= firstHTTP) {
+			problems = append(problems, fmt.Sprintf("the run of %s was started by %s %s %s", e.CreatedAt.UTC(),
+				e.Source, e.UserID, e.TokenFingerprint))
 		}
 		switch {
 		case e.Neutral || e.Status.InFlight():
@@ -387,7 +413,8 @@ func (y *annual) callLedger(n int, rows []db.Execution) (problems []string) {
 		}
 	}
 	if runs != y.accepted[n] {
-		problems = append(problems, fmt.Sprintf("there are %d runs of %d that were asked for and accepted", runs, y.accepted[n]))
+		problems = append(problems, fmt.Sprintf("there are %d runs of %d that were asked for and accepted", runs,
+			y.accepted[n]))
 	}
 	parallel := n >= firstHTTP && n%2 == 1
 	if y.accepted[n] > 0 && parallel != (y.refused[n] == 0) {
@@ -399,8 +426,9 @@ func (y *annual) callLedger(n int, rows []db.Execution) (problems []string) {
 	return append(problems, y.notices(n, map[string]int{NoticeRunFailed: told})...)
 }
 
-// gaps compares due times with the rows that answer them. A row answers the time that it is for, and, when it stands for
-// several, as a skip, a miss or a catch-up does, all due times up to its last. Every due time must be answered by one row.
+// gaps compares due times with the rows that answer them. A row answers the time that it is for, and, when it stands
+// for several, as a skip, a miss or a catch-up does, all due times up to its last. Every due time must be answered by
+// one row.
 func gaps(want []time.Time, rows []db.Execution) (problems []string) {
 	answers := make(map[int64]int, len(want))
 	due := make(map[int64]bool, len(want))
@@ -409,7 +437,8 @@ func gaps(want []time.Time, rows []db.Execution) (problems []string) {
 	}
 	for _, e := range rows {
 		if !due[e.ScheduledFor.Unix()] {
-			problems = append(problems, fmt.Sprintf("a row %s is for %s, when it was not due", e.Status, e.ScheduledFor.UTC()))
+			problems = append(problems, fmt.Sprintf("a row %s is for %s, when it was not due", e.Status,
+				e.ScheduledFor.UTC()))
 		}
 		last := later(e.ScheduledFor, e.LastSkippedFor)
 		n := 0
@@ -420,7 +449,8 @@ func gaps(want []time.Time, rows []db.Execution) (problems []string) {
 			}
 		}
 		if e.SkipCount > 0 && e.SkipCount != n {
-			problems = append(problems, fmt.Sprintf("a row %s from %s to %s counts %d, and %d were due", e.Status, e.ScheduledFor.UTC(), last.UTC(), e.SkipCount, n))
+			problems = append(problems, fmt.Sprintf("a row %s from %s to %s counts %d, and %d were due", e.Status,
+				e.ScheduledFor.UTC(), last.UTC(), e.SkipCount, n))
 		}
 	}
 	for _, w := range want {

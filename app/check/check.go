@@ -1,5 +1,5 @@
-// Package check proves on a database, which may be in use, what Carillon promises about runs: that none is lost, none happens
-// twice, and that every due time is answered. It changes nothing.
+// Package check proves on a database, which may be in use, what Carillon promises about runs: that none is lost, none
+// happens twice, and that every due time is answered. It changes nothing.
 package check
 
 import (
@@ -37,12 +37,13 @@ type Result struct {
 const (
 	// most is how many breaches of a promise are told.
 	most = 100
-	// late is how long after its time something may still be on its way: a scheduler looks several times a minute, and the
-	// watchdog within five.
+	// late is how long after its time something may still be on its way: a scheduler looks several times a minute, and
+	// the watchdog within five.
 	late = 10 * time.Minute
 )
 
-// promise is something that is so at every moment. A promise that holds at a later moment alone is judged by what is older.
+// promise is something that is so at every moment. A promise that holds at a later moment alone is judged by what is
+// older.
 type promise struct {
 	name, sentence string
 	find           func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error)
@@ -89,7 +90,8 @@ var promises = []promise{
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
 			return db.NoticesTwice(ctx, q, c.Since, most+1)
 		}},
-	{"disabled-untold", "Who created an automation, or manages it in their place, is told when its failures disable it.",
+	{"disabled-untold",
+		"Who created an automation, or manages it in their place, is told when its failures disable it.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
 			return db.DisabledWithoutNotice(ctx, q, c.Since, most+1)
 		}},
@@ -107,7 +109,8 @@ var promises = []promise{
 var Promises = len(promises) + 1
 
 // duePromise is the one that is looked at for one automation after the other.
-const duePromise, dueSentence = "due", "Every due time of a Recurring automation is answered, by one execution and with a true count."
+const duePromise, dueSentence = "due",
+	"Every due time of a Recurring automation is answered, by one execution and with a true count."
 
 // List is what is promised, by name and sentence, in the order in which Run looks at it.
 func List() []Result {
@@ -115,11 +118,12 @@ func List() []Result {
 	for _, p := range promises {
 		list = append(list, Result{Promise: p.name, Sentence: p.sentence})
 	}
-	return append(list, Result{Promise: duePromise, Sentence: dueSentence}, Result{Promise: leftPromise, Sentence: leftSentence})
+	return append(list, Result{Promise: duePromise, Sentence: dueSentence},
+		Result{Promise: leftPromise, Sentence: leftSentence})
 }
 
-// Run looks at every promise, each on a snapshot of its own, and calls done with each result. A promise that cannot be looked at
-// keeps no other from it. It returns the errors of those that could not be looked at at all.
+// Run looks at every promise, each on a snapshot of its own, and calls done with each result. A promise that cannot be
+// looked at keeps no other from it. It returns the errors of those that could not be looked at at all.
 func (c *Check) Run(ctx context.Context, done func(Result)) error {
 	var wrong []error
 	for _, p := range promises {
@@ -167,14 +171,15 @@ const (
 	counted = 10_000
 )
 
-// due compares the answers to due times with the schedule that they say they had. Between two answers that a person's edit or
-// switch parts, nothing is claimed.
+// due compares the answers to due times with the schedule that they say they had. Between two answers that a person's
+// edit or switch parts, nothing is claimed.
 func (c *Check) due(ctx context.Context, r *Result) error {
 	over := c.Now().Add(c.For)
 	looked, cut := 0, 0
 	for after := uuid.Nil; len(r.Breaches) <= most; {
 		if c.Now().After(over) {
-			r.Unseen = fmt.Sprintf("only the first %d Recurring automations were looked at: it took longer than %s", looked, c.For)
+			r.Unseen = fmt.Sprintf("only the first %d Recurring automations were looked at: it took longer than %s",
+				looked, c.For)
 			return nil
 		}
 		var ids []uuid.UUID
@@ -187,7 +192,8 @@ func (c *Check) due(ctx context.Context, r *Result) error {
 		})
 		if err != nil || len(ids) == 0 {
 			if cut > 0 {
-				r.Unseen = fmt.Sprintf("of %d automations only the newest %d answers were looked at", cut, answersAtOnce)
+				r.Unseen = fmt.Sprintf("of %d automations only the newest %d answers were looked at", cut,
+					answersAtOnce)
 			}
 			return err
 		}
@@ -215,8 +221,9 @@ func (c *Check) due(ctx context.Context, r *Result) error {
 // settled is after what time a due time has its answer, unless something is wrong.
 const settled = 6 * time.Minute
 
-// judge says what is wrong with an answer that follows another of the same automation; before is nil for the first one. Of the
-// due times between the two, those up to due have an answer: an answer of a clock that was ahead stands there before its time.
+// judge says what is wrong with an answer that follows another of the same automation; before is nil for the first one.
+// Of the due times between the two, those up to due have an answer: an answer of a clock that was ahead stands there
+// before its time.
 func judge(before *db.Answer, a db.Answer, due time.Time) string {
 	expression, err := cron.Parse(a.Cron)
 	if err != nil { // of a time when the automation was no Recurring
@@ -238,7 +245,8 @@ func judge(before *db.Answer, a db.Answer, due time.Time) string {
 		return ""
 	}
 	if !a.For.After(before.Last) {
-		return fmt.Sprintf("of %q is for %s, for which the execution %s stands already", a.Name, stamp(a.For), before.ID)
+		return fmt.Sprintf("of %q is for %s, for which the execution %s stands already", a.Name, stamp(a.For),
+			before.ID)
 	}
 	if missing := expression.Next(before.Last, zone); missing.Before(a.For) && !missing.After(due) {
 		return fmt.Sprintf("of %q is for %s, and nothing answers %s before it", a.Name, stamp(a.For), stamp(missing))
@@ -249,14 +257,17 @@ func judge(before *db.Answer, a db.Answer, due time.Time) string {
 // judgeCount says what is wrong with how many due times an answer stands for.
 func judgeCount(expression cron.Expression, zone *time.Location, a db.Answer) string {
 	n, last := 1, a.For
-	for next := expression.Next(a.For, zone); !next.IsZero() && !next.After(a.Last) && n < counted; next = expression.Next(next, zone) {
+	for next := expression.Next(a.For, zone); !next.IsZero() && !next.After(a.Last) &&
+		n < counted; next = expression.Next(next, zone) {
 		n, last = n+1, next
 	}
 	if n < counted && !last.Equal(a.Last) {
-		return fmt.Sprintf("of %q stands for due times up to %s, when %q in %s was not due", a.Name, stamp(a.Last), a.Cron, a.TimeZone)
+		return fmt.Sprintf("of %q stands for due times up to %s, when %q in %s was not due", a.Name, stamp(a.Last),
+			a.Cron, a.TimeZone)
 	}
 	if a.Count > 0 && a.Count != n {
-		return fmt.Sprintf("of %q counts %d due times from %s to %s, and %d were due", a.Name, a.Count, stamp(a.For), stamp(a.Last), n)
+		return fmt.Sprintf("of %q counts %d due times from %s to %s, and %d were due", a.Name, a.Count, stamp(a.For),
+			stamp(a.Last), n)
 	}
 	return ""
 }

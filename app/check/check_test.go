@@ -49,14 +49,18 @@ func newNight(t *testing.T) *night {
 	must(t, err)
 	n.Service = &automation.Service{
 		DB: dbtest.New(t), Now: n.at, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Providers: func() []automation.Provider { return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}} },
-		Probe:     func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
+		Providers: func() []automation.Provider {
+			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		},
+		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
 	must(t, account.EnsureRoles(t.Context(), n.DB, n.at()))
 	must(t, n.EnsureScratch(t.Context()))
 	r, err := db.RoleByKey(t.Context(), n.DB, account.RoleAdministrator)
 	must(t, err)
-	u := &db.User{ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at()}
+	u := &db.User{
+		ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at(),
+	}
 	must(t, n.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), n.JoinScratch(ctx, tx, u.ID))
 	}))
@@ -181,7 +185,8 @@ func TestEveryPromiseHoldsAfterDaysOfSchedules(t *testing.T) {
 		t.Errorf("broken are %v; want none", broken)
 	}
 	var statuses []string
-	must(t, n.DB.NewRaw("SELECT DISTINCT status FROM executions WHERE source = 'schedule' ORDER BY 1").Scan(t.Context(), &statuses))
+	must(t, n.DB.NewRaw("SELECT DISTINCT status FROM executions WHERE source = 'schedule' ORDER BY 1").
+		Scan(t.Context(), &statuses))
 	if want := []string{"failed", "missed", "skipped", "succeeded"}; !slices.Equal(statuses, want) {
 		t.Errorf("the days had runs that were %v; want %v", statuses, want)
 	}
@@ -191,7 +196,8 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 	for promise, breaks := range map[string]func(n *night, a *db.Automation){
 		"lost-run": func(n *night, a *db.Automation) {
 			n.hour()
-			n.exec("UPDATE sessions SET status = 'done', queued_at = NULL, closed_at = now() WHERE status = 'queued' AND automation_id = ?", a.ID)
+			n.exec("UPDATE sessions SET status = 'done', queued_at = NULL, closed_at = now() WHERE status = 'queued' "+
+				"AND automation_id = ?", a.ID)
 			n.exec("UPDATE turns SET status = 'canceled', finished_at = now() WHERE status = 'queued'")
 		},
 		"endless-run": func(n *night, _ *db.Automation) {
@@ -200,17 +206,20 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 			n.now.Add(3600 / 2)
 		},
 		"endless-turn": func(n *night, a *db.Automation) {
-			n.exec("UPDATE turns SET status = 'queued', finished_at = NULL WHERE id = (SELECT id FROM turns WHERE finished_at IS NOT NULL ORDER BY id LIMIT 1)")
+			n.exec("UPDATE turns SET status = 'queued', finished_at = NULL WHERE id = (SELECT id FROM turns WHERE " +
+				"finished_at IS NOT NULL ORDER BY id LIMIT 1)")
 		},
 		"guard": func(n *night, a *db.Automation) {
 			n.hour()
 			n.exec("DROP INDEX executions_one_in_flight")
 			n.exec(`UPDATE executions SET status = 'queued', finished_at = NULL, session_id = NULL WHERE id = (
-				SELECT id FROM executions WHERE automation_id = ? AND status = 'succeeded' ORDER BY id DESC LIMIT 1)`, a.ID)
+				SELECT id FROM executions WHERE automation_id = ? AND status = 'succeeded' ORDER BY id DESC LIMIT 1)`,
+				a.ID)
 		},
 		"guard, of parallel sessions": func(n *night, _ *db.Automation) {
 			hook := n.create(func(in *automation.Input) {
-				in.Name, in.Trigger, in.Cron, in.TimeZone, in.AllowParallel, in.MaxParallel = "Called", "http", "", "", true, 2
+				in.Name, in.Trigger, in.Cron, in.TimeZone, in.AllowParallel, in.MaxParallel = "Called", "http", "", "",
+					true, 2
 			})
 			n.now.Add(3600)
 			for range 2 {
@@ -223,15 +232,19 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 			n.exec("UPDATE automations SET max_parallel = 1 WHERE id = ?", hook.ID)
 		},
 		"endless-turn, of a session that waits for a person": func(n *night, _ *db.Automation) {
-			n.exec("UPDATE turns SET status = 'queued', finished_at = NULL, execution_id = NULL WHERE id = (SELECT id FROM turns WHERE finished_at IS NOT NULL ORDER BY id LIMIT 1)")
-			n.exec("UPDATE sessions SET status = 'waiting', closed_at = NULL WHERE id = (SELECT session_id FROM turns WHERE status = 'queued' LIMIT 1)")
+			n.exec("UPDATE turns SET status = 'queued', finished_at = NULL, execution_id = NULL WHERE id = (SELECT " +
+				"id FROM turns WHERE finished_at IS NOT NULL ORDER BY id LIMIT 1)")
+			n.exec("UPDATE sessions SET status = 'waiting', closed_at = NULL WHERE id = (SELECT session_id FROM " +
+				"turns WHERE status = 'queued' LIMIT 1)")
 		},
 		"told-usage": func(n *night, _ *db.Automation) {
 			n.exec(`INSERT INTO session_events (session_id, seq, turn_id, at, kind, body)
 				SELECT session_id, 100000, id, finished_at, 'turn_end', '{"usage": {"input": 1, "cacheRead": 2, "cacheWrite": 3, "output": 4, "costUSD": 0.5}}'
 				FROM turns WHERE finished_at IS NOT NULL LIMIT 1`)
-			n.exec("UPDATE turns SET started_at = finished_at, tokens_in = 4, tokens_cached = 2, tokens_out = 4, cost_usd = 0.5 WHERE id = (SELECT turn_id FROM session_events)")
-			n.exec("UPDATE executions SET tokens_in = 4, tokens_cached = 2, tokens_out = 4, cost_usd = 0.5 WHERE id = (SELECT execution_id FROM turns WHERE cost_usd > 0)")
+			n.exec("UPDATE turns SET started_at = finished_at, tokens_in = 4, tokens_cached = 2, tokens_out = 4, " +
+				"cost_usd = 0.5 WHERE id = (SELECT turn_id FROM session_events)")
+			n.exec("UPDATE executions SET tokens_in = 4, tokens_cached = 2, tokens_out = 4, cost_usd = 0.5 WHERE id " +
+				"= (SELECT execution_id FROM turns WHERE cost_usd > 0)")
 			if broken := n.look(); len(broken) > 0 {
 				n.t.Errorf("with the usage that was told broken are %v; want none", broken)
 			}
@@ -241,7 +254,8 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 		},
 		"one-time": func(n *night, _ *db.Automation) {
 			n.create(func(in *automation.Input) {
-				in.Name, in.Trigger, in.Cron, in.RunAt = "Once", "one_time", "", n.at().Add(30*time.Minute).Format("2006-01-02T15:04")
+				in.Name, in.Trigger, in.Cron, in.RunAt = "Once", "one_time", "", n.at().Add(30*time.Minute).
+					Format("2006-01-02T15:04")
 				in.TimeZone = "UTC"
 			})
 			n.hour()
@@ -249,7 +263,8 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 			if broken := n.look(); len(broken) > 0 {
 				n.t.Errorf("with its run broken are %v; want none", broken)
 			}
-			n.exec("DELETE FROM executions WHERE automation_id IN (SELECT id FROM automations WHERE trigger = 'one_time')")
+			n.exec("DELETE FROM executions WHERE automation_id IN (SELECT id FROM automations WHERE trigger = " +
+				"'one_time')")
 		},
 		"twice": func(n *night, a *db.Automation) {
 			n.exec("DROP INDEX executions_once")
@@ -260,7 +275,8 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 			n.exec("UPDATE automations SET next_run_at = NULL WHERE id = ?", a.ID)
 		},
 		"usage": func(n *night, a *db.Automation) {
-			n.exec("UPDATE executions SET tokens_out = tokens_out + 1 WHERE id = (SELECT id FROM executions WHERE automation_id = ? AND status = 'succeeded' LIMIT 1)", a.ID)
+			n.exec("UPDATE executions SET tokens_out = tokens_out + 1 WHERE id = (SELECT id FROM executions WHERE "+
+				"automation_id = ? AND status = 'succeeded' LIMIT 1)", a.ID)
 		},
 		"late-words": func(n *night, a *db.Automation) {
 			n.exec(`INSERT INTO session_events (session_id, seq, turn_id, at, kind, body)
@@ -269,17 +285,20 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 		"notice-twice": func(n *night, _ *db.Automation) {
 			n.exec("DROP INDEX notifications_once")
 			n.exec(`INSERT INTO notifications (id, user_id, kind, title, dedup_key, created_at)
-				SELECT gen_random_uuid(), ?, 'skipped', 'Twice', 'the same', ? FROM generate_series(1, 2)`, n.actor.ID, n.at())
+				SELECT gen_random_uuid(), ?, 'skipped', 'Twice', 'the same', ? FROM generate_series(1, 2)`, n.actor.ID,
+				n.at())
 		},
 		"disabled-untold": func(n *night, a *db.Automation) {
-			n.exec("UPDATE automations SET enabled = false, next_run_at = NULL, disabled_kind = 'failures', disabled_at = ? WHERE id = ?", n.at(), a.ID)
+			n.exec("UPDATE automations SET enabled = false, next_run_at = NULL, disabled_kind = 'failures', "+
+				"disabled_at = ? WHERE id = ?", n.at(), a.ID)
 			n.exec("DELETE FROM notifications")
 		},
 		"index": func(n *night, _ *db.Automation) {
 			n.exec("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'executions_in_flight'::regclass")
 		},
 		"due": func(n *night, a *db.Automation) {
-			n.exec("DELETE FROM executions WHERE id = (SELECT id FROM executions WHERE automation_id = ? AND status = 'succeeded' ORDER BY id DESC LIMIT 1 OFFSET 2)", a.ID)
+			n.exec("DELETE FROM executions WHERE id = (SELECT id FROM executions WHERE automation_id = ? AND status "+
+				"= 'succeeded' ORDER BY id DESC LIMIT 1 OFFSET 2)", a.ID)
 		},
 	} {
 		t.Run(promise, func(t *testing.T) {
@@ -292,7 +311,8 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 				t.Errorf("broken are %v; want %s", broken, promise)
 			}
 			for other, what := range broken {
-				if other != promise && !(promise == "guard" && other == "lost-run") && !(promise == "twice" && other == "due") {
+				if other != promise && !(promise == "guard" && other == "lost-run") &&
+					!(promise == "twice" && other == "due") {
 					t.Errorf("broken is %s too: %v", other, what)
 				}
 			}
@@ -304,7 +324,9 @@ func TestManagersToldInThePlaceOfACreatorThatIsGoneAreEnough(t *testing.T) {
 	n := newNight(t)
 	r, err := db.RoleByKey(t.Context(), n.DB, account.RoleMember)
 	must(t, err)
-	ada := &db.User{ID: db.NewID(), Email: "ada@example.com", Name: "Ada", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at()}
+	ada := &db.User{
+		ID: db.NewID(), Email: "ada@example.com", Name: "Ada", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at(),
+	}
 	must(t, n.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		return errors.Join(db.InsertUser(ctx, tx, ada, r.ID), n.JoinScratch(ctx, tx, ada.ID))
 	}))
@@ -332,7 +354,8 @@ func TestWhatAClockThatWasAheadWroteBeforeTheEndIsNotLate(t *testing.T) {
 	ahead := `INSERT INTO session_events (session_id, seq, turn_id, at, kind, body)
 		SELECT session_id, ended_seq + ?, id, finished_at + interval '5 minutes', 'output', '{}' FROM turns
 		WHERE finished_at IS NOT NULL ORDER BY id LIMIT 1 ON CONFLICT (session_id, seq) DO UPDATE SET at = excluded.at`
-	n.exec("DELETE FROM session_events WHERE turn_id = (SELECT id FROM turns WHERE finished_at IS NOT NULL ORDER BY id LIMIT 1)")
+	n.exec("DELETE FROM session_events WHERE turn_id = (SELECT id FROM turns WHERE finished_at IS NOT NULL ORDER BY " +
+		"id LIMIT 1)")
 	n.exec(ahead, 0)
 	if broken := n.look(); len(broken["late-words"]) > 0 {
 		t.Errorf("broken are %v", broken)
@@ -373,7 +396,10 @@ func TestAnAnswerIsJudgedByTheScheduleThatItHad(t *testing.T) {
 		return when
 	}
 	answer := func(first, last string, count int) db.Answer {
-		return db.Answer{ID: uuid.Nil, Name: "Nightly", For: at(first), Last: at(last), Count: count, Cron: "30 2 * * *", TimeZone: "Europe/Berlin"}
+		return db.Answer{
+			ID: uuid.Nil, Name: "Nightly", For: at(first), Last: at(last), Count: count, Cron: "30 2 * * *",
+			TimeZone: "Europe/Berlin",
+		}
 	}
 	before := answer("2026-03-27T01:30:00Z", "2026-03-27T01:30:00Z", 0)
 	edited := answer("2026-03-30T00:30:00Z", "2026-03-30T00:30:00Z", 0)
@@ -385,19 +411,25 @@ func TestAnAnswerIsJudgedByTheScheduleThatItHad(t *testing.T) {
 		want   string
 	}{
 		{"the next one", &before, answer("2026-03-28T01:30:00Z", "2026-03-28T01:30:00Z", 0), ""},
-		{"a skip over the night whose clocks go forward", &before, answer("2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", 3), ""},
-		{"one is not counted", &before, answer("2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", 2), "counts 2 due times"},
-		{"one is passed by", &before, answer("2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", 0), "nothing answers 2026-03-28T01:30:00Z"},
+		{"a skip over the night whose clocks go forward", &before,
+			answer("2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", 3), ""},
+		{"one is not counted", &before, answer("2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", 2),
+			"counts 2 due times"},
+		{"one is passed by", &before, answer("2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", 0),
+			"nothing answers 2026-03-28T01:30:00Z"},
 		{"a time that was not due", &before, answer("2026-03-28T01:31:00Z", "2026-03-28T01:31:00Z", 0), "was not due"},
-		{"up to a time that was not due", &before, answer("2026-03-28T01:30:00Z", "2026-03-30T00:31:00Z", 3), "up to 2026-03-30T00:31:00Z"},
-		{"one within the span of another", &edited, answer("2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", 0), "stands already"},
+		{"up to a time that was not due", &before, answer("2026-03-28T01:30:00Z", "2026-03-30T00:31:00Z", 3),
+			"up to 2026-03-30T00:31:00Z"},
+		{"one within the span of another", &edited, answer("2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", 0),
+			"stands already"},
 		{"after an edit", &before, edited, ""},
 		{"the first one", nil, answer("2026-03-28T01:30:00Z", "2026-03-28T01:30:00Z", 0), ""},
 	} {
 		if got := judge(tt.before, tt.answer, at("2026-03-28T01:00:00Z")); strings.Contains(got, "nothing answers") {
 			t.Errorf("%s: before it is due, %q", tt.name, got)
 		}
-		if got := judge(tt.before, tt.answer, at("2026-04-01T00:00:00Z")); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+		if got := judge(tt.before, tt.answer, at("2026-04-01T00:00:00Z")); (got == "") != (tt.want == "") ||
+			!strings.Contains(got, tt.want) {
 			t.Errorf("%s: %q; want %q", tt.name, got, tt.want)
 		}
 	}
@@ -411,7 +443,8 @@ func TestWhatTakesTooLongIsToldAndKeepsNoOtherPromiseFromBeingLookedAt(t *testin
 	n.exec("CREATE FUNCTION slow() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN true; END'")
 	n.exec("ALTER TABLE notifications RENAME TO many")
 	n.exec("CREATE VIEW notifications AS SELECT * FROM many WHERE slow()")
-	n.exec("INSERT INTO many (id, user_id, kind, title, dedup_key, created_at) VALUES (gen_random_uuid(), ?, 'skipped', 'One', 'one', ?)", n.actor.ID, n.at())
+	n.exec("INSERT INTO many (id, user_id, kind, title, dedup_key, created_at) VALUES (gen_random_uuid(), ?, "+
+		"'skipped', 'One', 'one', ?)", n.actor.ID, n.at())
 	seen := 0
 	must(t, c.Run(t.Context(), func(r Result) {
 		if seen++; r.Unseen != "" {
@@ -419,6 +452,7 @@ func TestWhatTakesTooLongIsToldAndKeepsNoOtherPromiseFromBeingLookedAt(t *testin
 		}
 	}))
 	if !slices.Contains(unseen, "notice-twice") || seen != Promises {
-		t.Errorf("%d were looked at, of which too long took %v; want all looked at, and notice-twice among them", seen, unseen)
+		t.Errorf("%d were looked at, of which too long took %v; want all looked at, and notice-twice among them", seen,
+			unseen)
 	}
 }

@@ -23,7 +23,8 @@ type Folder struct {
 	Worker string // under which name it holds sessions
 	// User is whom agents run as; nil: the server's own.
 	User *runas.User
-	// Settled is before when what is in the folder has changed for the last time that is looked at. What is younger may be under way.
+	// Settled is before when what is in the folder has changed for the last time that is looked at. What is younger may
+	// be under way.
 	Settled time.Time
 }
 
@@ -46,7 +47,8 @@ func WorkerOf(root string) (*Folder, error) {
 	return &Folder{Root: root, Worker: id.String()}, nil
 }
 
-const leftPromise, leftSentence = "left-behind", "A worker keeps no worktree, branch or folder of what is over, and no lock of a process that is gone."
+const leftPromise, leftSentence = "left-behind",
+	"A worker keeps no worktree, branch or folder of what is over, and no lock of a process that is gone."
 
 // Look looks for what is left in the folder of sessions that are over, and of processes that died. It changes nothing.
 func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
@@ -103,7 +105,9 @@ func (f *Folder) sessions(ctx context.Context, d *db.DB, held []workspace.Holdin
 			continue
 		}
 		var has []string
-		for what, there := range map[string]bool{"a worktree": h.Folder, "a place for one in the repository": h.Place, "a branch": h.Branch && !kept} {
+		for what, there := range map[string]bool{
+			"a worktree": h.Folder, "a place for one in the repository": h.Place, "a branch": h.Branch && !kept,
+		} {
 			if there {
 				has = append(has, what)
 			}
@@ -116,7 +120,9 @@ func (f *Folder) sessions(ctx context.Context, d *db.DB, held []workspace.Holdin
 		case u.Elsewhere:
 			over = "another worker has the session"
 		}
-		r.Breaches = append(r.Breaches, db.Breach{Kind: "session", ID: u.ID, What: "has " + strings.Join(has, " and ") + " here, and " + over})
+		r.Breaches = append(r.Breaches, db.Breach{
+			Kind: "session", ID: u.ID, What: "has " + strings.Join(has, " and ") + " here, and " + over,
+		})
 	}
 	return nil
 }
@@ -139,7 +145,9 @@ func (f *Folder) runs(ctx context.Context, d *db.DB, r *Result) error {
 		at := min(len(e.Name()), len(uuid.UUID{}.String()))
 		session, _ := uuid.Parse(e.Name()[:at]) // else it is of a trial
 		if !f.young(path) && !slices.Contains(working, session) {
-			r.Breaches = append(r.Breaches, db.Breach{Kind: "file", What: path + " is the folder of a run that is over"})
+			r.Breaches = append(r.Breaches, db.Breach{
+				Kind: "file", What: path + " is the folder of a run that is over",
+			})
 		}
 	}
 	return nil

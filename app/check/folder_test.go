@@ -23,7 +23,8 @@ func TestWhatIsLeftInAWorkersFolderIsFound(t *testing.T) {
 		ID          string `bun:"id"`
 		WorkspaceID string `bun:"workspace_id"`
 	}
-	must(t, n.DB.NewRaw("SELECT id::text AS id, workspace_id::text AS workspace_id FROM sessions ORDER BY id LIMIT 4").Scan(t.Context(), &ids))
+	must(t, n.DB.NewRaw("SELECT id::text AS id, workspace_id::text AS workspace_id FROM sessions ORDER BY id LIMIT 4").
+		Scan(t.Context(), &ids))
 	ws := ids[0].WorkspaceID
 	must(t, store.Scratch(t.Context(), ws))
 	add := func(session string) {
@@ -45,7 +46,8 @@ func TestWhatIsLeftInAWorkersFolderIsFound(t *testing.T) {
 		return strings.Join(list, "\n")
 	}
 	mine, gone, elsewhere, moved := ids[0].ID, ids[1].ID, ids[2].ID, ids[3].ID
-	n.exec("UPDATE sessions SET status = 'done', closed_at = now(), worker = ?, worktree_removed_at = NULL, changes_at = now(), files_changed = 0, commits = 0, stashes = 0", worker)
+	n.exec("UPDATE sessions SET status = 'done', closed_at = now(), worker = ?, worktree_removed_at = NULL, "+
+		"changes_at = now(), files_changed = 0, commits = 0, stashes = 0", worker)
 	for _, id := range []string{mine, gone, elsewhere, moved} {
 		add(id)
 	}
@@ -55,12 +57,16 @@ func TestWhatIsLeftInAWorkersFolderIsFound(t *testing.T) {
 	if got := look(time.Now().Add(-time.Minute)); got != "" {
 		t.Errorf("found is %q of what another worker has since a moment; want nothing yet", got)
 	}
-	if got, want := look(later), elsewhere+" has a place for one in the repository and a worktree here, and another worker has the session"; got != want {
+	if got, want := look(later),
+		elsewhere+" has a place for one in the repository and a worktree here, "+
+			"and another worker has the session"; got != want {
 		t.Errorf("found is %q; want %q", got, want)
 	}
 	n.exec("UPDATE sessions SET worker = ? WHERE id = ?", worker, elsewhere)
 	n.exec("UPDATE sessions SET worktree_removed_at = now() WHERE id = ?", gone)
-	if got, want := look(later), gone+" has a branch and a place for one in the repository and a worktree here, and its worktree is noted as removed"; got != want {
+	if got, want := look(later),
+		gone+" has a branch and a place for one in the repository and a worktree here, and its worktree is noted as "+
+			"removed"; got != want {
 		t.Errorf("found is %q; want %q", got, want)
 	}
 	must(t, store.Remove(t.Context(), ws, gone, true))

@@ -56,8 +56,8 @@ func Here(p Point) {
 	select {} // the signal comes at any moment
 }
 
-// Every is how often something is done that is done rarely: far more often where the process may be told to end, so that nobody
-// waits for it.
+// Every is how often something is done that is done rarely: far more often where the process may be told to end, so
+// that nobody waits for it.
 func Every(d time.Duration) time.Duration {
 	if _, set := os.LookupEnv(Variable); set {
 		return min(d, often)

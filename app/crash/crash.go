@@ -1,9 +1,10 @@
-// Package crash names the points at which tests kill the process, as a power cut or the kernel would: between any two steps
-// whose order matters. A program that is built without the tag crashpoints, as every released one is, has none of them.
+// Package crash names the points at which tests kill the process, as a power cut or the kernel would: between any two
+// steps whose order matters. A program that is built without the tag crashpoints, as every released one is, has none of
+// them.
 //
-// A process that was built with the tag and started with the variable CARILLON_CRASH looks at each point whether the file that
-// the variable names says "POINT N". When it reaches that point for the N-th time since, it renames the file, with Hit at the
-// end of its name, writes the number of its process into it, and ends by SIGKILL.
+// A process that was built with the tag and started with the variable CARILLON_CRASH looks at each point whether the
+// file that the variable names says "POINT N". When it reaches that point for the N-th time since, it renames the file,
+// with Hit at the end of its name, writes the number of its process into it, and ends by SIGKILL.
 package crash
 
 // Point is a place in the code. Each has what has happened before it and what has not.
@@ -128,7 +129,8 @@ const (
 	BulkOneDone Point = "bulk-one-done"
 	// TokenIssued: the token of an HTTP Trigger is replaced, in a transaction that is open.
 	TokenIssued Point = "token-issued"
-	// SessionChanged: what a person asked of a session (stop, reply, close, open) is written, in a transaction that is open.
+	// SessionChanged: what a person asked of a session (stop, reply, close, open) is written, in a transaction that is
+	// open.
 	SessionChanged Point = "session-changed"
 	// SessionChangeCommitted: that is committed. The person has no answer.
 	SessionChangeCommitted Point = "session-change-committed"
@@ -212,7 +214,8 @@ const (
 
 // The points of a migration, at the start of any process.
 const (
-	// MigrationWritten: the statements of a migration are executed, in a transaction that is open. Those before it are committed.
+	// MigrationWritten: the statements of a migration are executed, in a transaction that is open. Those before it are
+	// committed.
 	MigrationWritten Point = "migration-written"
 	// ScratchMade: the workspace that every instance has is made, in a transaction that is open.
 	ScratchMade Point = "scratch-made"

@@ -185,7 +185,8 @@ func TestNextFromAnyInstantIsTheNextRun(t *testing.T) {
 							break
 						}
 					}
-					if got := e.Next(after, zone); !want.IsZero() && !got.Equal(want) || want.IsZero() && !got.IsZero() && !got.After(to) {
+					if got := e.Next(after, zone); !want.IsZero() && !got.Equal(want) || want.IsZero() &&
+						!got.IsZero() && !got.After(to) {
 						t.Errorf("%q in %s after %v: got %v; want %v", text, name, after, got, want)
 					}
 				}
@@ -244,7 +245,8 @@ func TestNextOfRareAndStrangeInstants(t *testing.T) {
 		}
 	}
 	every := parse(t, "* * * * *")
-	for _, after := range []time.Time{time.Unix(1<<62, 0), time.Unix(-1<<62, 0), time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+	for _, after := range []time.Time{time.Unix(1<<62, 0), time.Unix(-1<<62, 0),
+		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		if got := every.Next(after, time.UTC); !got.IsZero() {
 			t.Errorf("after %v: got %v; want none", after.Unix(), got)
 		}
@@ -300,7 +302,8 @@ func randomExpression(r *rand.Rand) string {
 	}
 	months := []string{"jan", "FEB", "Mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
 	weekdays := []string{"sun", "MON", "Tue", "wed", "thu", "fri", "sat"}
-	return strings.Join([]string{some(0, 59, 1, nil), some(0, 23, 3, nil), some(1, 31, 6, nil), some(1, 12, 6, months), some(0, 7, 6, weekdays)}, " ")
+	return strings.Join([]string{some(0, 59, 1, nil), some(0, 23, 3, nil), some(1, 31, 6, nil), some(1, 12, 6, months),
+		some(0, 7, 6, weekdays)}, " ")
 }
 
 func parse(t testing.TB, text string) cron.Expression {

@@ -99,8 +99,8 @@ func Parse(s string) (Expression, error) {
 	return e, nil
 }
 
-// Typed is Parse for what a person types now. It also refuses a step beyond its field: */61 names the same minute as 0, and not
-// every 61st. Expressions with one are stored from before and go on as they did, so Parse takes them.
+// Typed is Parse for what a person types now. It also refuses a step beyond its field: */61 names the same minute as 0,
+// and not every 61st. Expressions with one are stored from before and go on as they did, so Parse takes them.
 func Typed(s string) (Expression, error) {
 	e, err := Parse(s)
 	if err != nil {
@@ -119,7 +119,8 @@ func Typed(s string) (Expression, error) {
 				only = strconv.Itoa(f.first)
 			}
 			parts[j] = only
-			instead := f.instead(strings.Join(parts, ","), "%s steps beyond %d, so it would mean %s alone; write %s", quote(part), f.wrap, only, only)
+			instead := f.instead(strings.Join(parts, ","), "%s steps beyond %d, so it would mean %s alone; write %s",
+				quote(part), f.wrap, only, only)
 			return Expression{}, correct(instead, texts, i)
 		}
 	}

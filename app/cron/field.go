@@ -156,7 +156,8 @@ func (f field) foreign(text string) *SyntaxError {
 	case strings.HasPrefix(text, "*"):
 		return f.problem("%s is not a value; only a step may follow a star, such as */5", quote(text))
 	case len(f.names) > 0:
-		return f.problem("%s is not a number between %d and %d or a name such as %s", quote(text), f.first, f.last, f.names[1])
+		return f.problem("%s is not a number between %d and %d or a name such as %s", quote(text), f.first, f.last,
+			f.names[1])
 	}
 	return f.problem("%s is not a number between %d and %d", quote(text), f.first, f.last)
 }

@@ -28,7 +28,8 @@ func FuzzRead(f *testing.F) {
 		}
 		shown := time.Unix(at, 0)
 		if o, err := Read(Shown(shown, zone), zone, shown); err != nil || !o.At.Equal(shown) {
-			t.Errorf("%s is shown in %s as %s, which is read as %s (%v)", shown.UTC(), name, Shown(shown, zone), o.At.UTC(), err)
+			t.Errorf("%s is shown in %s as %s, which is read as %s (%v)", shown.UTC(), name, Shown(shown, zone),
+				o.At.UTC(), err)
 		}
 	})
 }

@@ -67,7 +67,8 @@ func TestAClockTimeThatOccursTwiceHasTwoInstants(t *testing.T) {
 	newYork := zoneOf(t, "America/New_York")
 	for _, at := range []string{"2027-11-07T05:30:00Z", "2027-11-07T06:30:00Z"} {
 		both := cron.Twice(instant(t, at), newYork)
-		if len(both) != 2 || !both[0].Equal(instant(t, "2027-11-07T05:30:00Z")) || !both[1].Equal(instant(t, "2027-11-07T06:30:00Z")) {
+		if len(both) != 2 || !both[0].Equal(instant(t, "2027-11-07T05:30:00Z")) ||
+			!both[1].Equal(instant(t, "2027-11-07T06:30:00Z")) {
 			t.Errorf("%s: got %v", at, both)
 		}
 	}
@@ -91,7 +92,8 @@ func TestADayBeginsWithItsFirstInstant(t *testing.T) {
 	} {
 		start, end, err := cron.Day(c.date, zoneOf(t, c.zone))
 		if err != nil || !start.Equal(instant(t, c.start)) || !end.Equal(instant(t, c.end)) {
-			t.Errorf("%s in %s is from %s to %s, %v; want %s to %s", c.date, c.zone, start.UTC(), end.UTC(), err, c.start, c.end)
+			t.Errorf("%s in %s is from %s to %s, %v; want %s to %s", c.date, c.zone, start.UTC(), end.UTC(), err,
+				c.start, c.end)
 		}
 	}
 	if _, _, err := cron.Day("2026-02-30", nil); err == nil {

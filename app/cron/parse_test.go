@@ -39,22 +39,30 @@ func TestSyntaxErrorsNameFieldValueAndWhatToWriteInstead(t *testing.T) {
 		{"@reboot", "@reboot names no time; write five fields: minute, hour, day of month, month, day of week", ""},
 		{"TZ=UTC 0 0 * * *", "the time zone is a setting of its own; write 0 0 * * * alone", "0 0 * * *"},
 		{"CRON_TZ=Asia/Tokyo 0 0 * * *", "the time zone is a setting of its own; write 0 0 * * * alone", "0 0 * * *"},
-		{"TZ=UTC", "the time zone is a setting of its own; write five fields alone: minute, hour, day of month, month, day of week", ""},
+		{"TZ=UTC", "the time zone is a setting of its own; write five fields alone: minute, hour, day of month, " +
+			"month, day of week", ""},
 		{"CRON_TZ= @daily", "the time zone is a setting of its own; write 0 0 * * * alone", "0 0 * * *"},
 		{"* * * *", "there are 4 fields; write five: minute, hour, day of month, month, day of week", ""},
 		{"*", "there is 1 field; write five: minute, hour, day of month, month, day of week", ""},
 		{"", "the expression is empty; write five fields: minute, hour, day of month, month, day of week", ""},
 		{"0 0 0 * * *", "there are 6 fields; without the seconds write 0 0 * * *", "0 0 * * *"},
 		{"0 0 12 ? * MON-FRI *", "there are 7 fields; without the seconds write 0 12 * * MON-FRI", "0 12 * * MON-FRI"},
-		{"0 0 12 ? * 2-6", "there are 6 fields, one of them may be seconds; write five: minute, hour, day of month, month, day of week", ""},
-		{"*/10 * * * * *", "there are 6 fields, one of them may be seconds; write five: minute, hour, day of month, month, day of week", ""},
-		{"0 0 12 * * ? 2027", "there are 7 fields, one of them may be seconds; write five: minute, hour, day of month, month, day of week", ""},
+		{"0 0 12 ? * 2-6",
+			"there are 6 fields, one of them may be seconds; write five: minute, hour, day of month, month, " +
+				"day of week", ""},
+		{"*/10 * * * * *",
+			"there are 6 fields, one of them may be seconds; write five: minute, hour, day of month, month, " +
+				"day of week", ""},
+		{"0 0 12 * * ? 2027",
+			"there are 7 fields, one of them may be seconds; write five: minute, hour, day of month, month, " +
+				"day of week", ""},
 		{"0 0 * * * /usr/bin/backup now", "only the time belongs here; write 0 0 * * * alone", "0 0 * * *"},
 		{"0 0 ? * *", "day of month: ? is a sign of Quartz; write * instead of ?", "0 0 * * *"},
 		{"0 0 ?/2 * ?", "day of month: ? is a sign of Quartz; write * instead of ?", "0 0 */2 * *"},
 		{"0 0 L * *", "day of month: L: the sign L (last) of Quartz cannot be written in five fields", ""},
 		{"0 0 * * 5L", "day of week: 5L: the sign L (last) of Quartz cannot be written in five fields", ""},
-		{"0 0 15W * *", "day of month: 15W: the sign W (nearest weekday) of Quartz cannot be written in five fields", ""},
+		{"0 0 15W * *", "day of month: 15W: the sign W (nearest weekday) of Quartz cannot be written in five fields",
+			""},
 		{"0 0 * * mon#1", "day of week: mon#1: the sign # of Quartz cannot be written in five fields", ""},
 		{"~ * * * *", "minute: ~: random times (~) are not supported", ""},
 		{"5/15 * * * *", "minute: a step needs a range; write 5-59/15 instead of 5/15", "5-59/15 * * * *"},
@@ -62,8 +70,10 @@ func TestSyntaxErrorsNameFieldValueAndWhatToWriteInstead(t *testing.T) {
 		{"/5 * * * *", "minute: a step needs a range; write */5 instead of /5", "*/5 * * * *"},
 		{"0 1,22-2 * * *", "hour: 22-2 runs backwards; write 22-23,0-2 instead of 22-2", "0 1,22-23,0-2 * * *"},
 		{"0 22-3/2 * * *", "hour: 22-3/2 runs backwards; write 22,0,2 instead of 22-3/2", "0 22,0,2 * * *"},
-		{"0 0 * nov-feb *", "month: nov-feb runs backwards; write nov-dec,jan-feb instead of nov-feb", "0 0 * nov-dec,jan-feb *"},
-		{"0 0 * * fri-mon", "day of week: fri-mon runs backwards; write fri-sat,sun-mon instead of fri-mon", "0 0 * * fri-sat,sun-mon"},
+		{"0 0 * nov-feb *", "month: nov-feb runs backwards; write nov-dec,jan-feb instead of nov-feb",
+			"0 0 * nov-dec,jan-feb *"},
+		{"0 0 * * fri-mon", "day of week: fri-mon runs backwards; write fri-sat,sun-mon instead of fri-mon",
+			"0 0 * * fri-sat,sun-mon"},
 		{"0 0 * * 6-1", "day of week: 6-1 runs backwards; write 6,0-1 instead of 6-1", "0 0 * * 6,0-1"},
 		{"0 0 * * 7-sat", "day of week: 7-sat runs backwards; write 7,0-6 instead of 7-sat", "0 0 * * 7,0-6"},
 		{"0 0 * * monday-friday", "day of week: write mon instead of monday", "0 0 * * mon-fri"},
@@ -99,7 +109,8 @@ func TestStringIsTheTextWithSingleSpaces(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range append([]string{"@daily", "@every 5m", "TZ=", "CRON_TZ=x 1 2 3 4 5", "0 0 * * fri-sun", "5/15 22-2 ? L mon#1", "1/2,1/2,5-1/3 * * * *", "\xff\x00,,--//", "0 0 12 ? * MON-FRI *"}, expressions...) {
+	for _, seed := range append([]string{"@daily", "@every 5m", "TZ=", "CRON_TZ=x 1 2 3 4 5", "0 0 * * fri-sun",
+		"5/15 22-2 ? L mon#1", "1/2,1/2,5-1/3 * * * *", "\xff\x00,,--//", "0 0 12 ? * MON-FRI *"}, expressions...) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

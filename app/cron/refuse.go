@@ -100,7 +100,9 @@ func refuseLong(texts []string) error {
 	if len(texts) > 7 || !timelike(texts[5]) {
 		problem = fmt.Sprintf("%s; write the first five only: %s", count(len(texts)), order)
 		if instead := valid(strings.Join(texts[:5], " ")); instead != "" && !timelike(texts[5]) {
-			return &SyntaxError{Problem: fmt.Sprintf("only the time belongs here; write %s alone", instead), Instead: instead}
+			return &SyntaxError{
+				Problem: fmt.Sprintf("only the time belongs here; write %s alone", instead), Instead: instead,
+			}
 		}
 		return &SyntaxError{Problem: problem}
 	}

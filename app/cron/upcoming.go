@@ -167,15 +167,19 @@ func (o Occurrence) Explain() string {
 			missing += " on " + date(o.At)
 		}
 		if j, ok := jumpAt(zone, t); ok {
-			missing += fmt.Sprintf(", when the clocks go forward from %s to %s", reading(j.from, j.to), reading(j.to, j.from))
+			missing += fmt.Sprintf(", when the clocks go forward from %s to %s", reading(j.from, j.to),
+				reading(j.to, j.from))
 		}
 		return missing + "; " + ending + "."
 	case FirstOnly:
-		return fmt.Sprintf("%s occurs twice on %s, when the clocks go back; runs the first time only.", o.Wanted, date(o.At))
+		return fmt.Sprintf("%s occurs twice on %s, when the clocks go back; runs the first time only.", o.Wanted,
+			date(o.At))
 	case FirstPass:
-		return fmt.Sprintf("%s occurs twice on %s, when the clocks go back; runs both times, this is the first.", o.Wanted, date(o.At))
+		return fmt.Sprintf("%s occurs twice on %s, when the clocks go back; runs both times, this is the first.",
+			o.Wanted, date(o.At))
 	case SecondPass:
-		return fmt.Sprintf("%s occurs twice on %s, when the clocks go back; runs both times, this is the second.", o.Wanted, date(o.At))
+		return fmt.Sprintf("%s occurs twice on %s, when the clocks go back; runs both times, this is the second.",
+			o.Wanted, date(o.At))
 	case LeftOut:
 		verb := "does"
 		if several {
@@ -185,7 +189,8 @@ func (o Occurrence) Explain() string {
 		if !strings.Contains(missing, " on ") {
 			missing += " on " + date(o.At)
 		}
-		return fmt.Sprintf("%s %s not exist, because the clocks go forward; no run then, the next is this one.", missing, verb)
+		return fmt.Sprintf("%s %s not exist, because the clocks go forward; no run then, the next is this one.",
+			missing, verb)
 	}
 	return ""
 }

@@ -46,7 +46,8 @@ func (e Expression) days() (head, tail string) {
 	case allWeekdays:
 		tail = "on " + e.dates()
 	default:
-		tail = "on " + weekdayList(e.weekday) + in + " that fall on the " + form.List(runs(values(uint64(e.day)), ordinal), "or")
+		tail = "on " + weekdayList(e.weekday) + in + " that fall on the " +
+			form.List(runs(values(uint64(e.day)), ordinal), "or")
 	}
 	return form.Capitalize(tail), tail
 }

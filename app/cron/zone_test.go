@@ -14,8 +14,9 @@ func TestZoneRefusesWithTheNearestName(t *testing.T) {
 	t.Parallel()
 	const write = ": write an area and a city, such as Europe/Berlin"
 	for name, want := range map[string]string{
-		"":                             "unknown time zone: choose a time zone, such as Europe/Berlin",
-		"Local":                        "unknown time zone: Local differs from server to server; choose one such as Europe/Berlin",
+		"": "unknown time zone: choose a time zone, such as Europe/Berlin",
+		"Local": "unknown time zone: Local differs from server to server; choose one such as " +
+			"Europe/Berlin",
 		"US/Pacific-New":               "unknown time zone US/Pacific-New: did you mean America/Los_Angeles?",
 		"Berlin":                       "unknown time zone Berlin: did you mean Europe/Berlin?",
 		"europe/berlin":                "unknown time zone europe/berlin: did you mean Europe/Berlin?",
@@ -74,7 +75,8 @@ func TestZonesIsSortedAndEachLoads(t *testing.T) {
 	for _, name := range names {
 		zoneOf(t, name)
 	}
-	for _, name := range []string{"UTC", "Europe/Berlin", "Europe/Oslo", "America/New_York", "Asia/Kolkata", "America/Coyhaique", "Pacific/Kanton"} {
+	for _, name := range []string{"UTC", "Europe/Berlin", "Europe/Oslo", "America/New_York", "Asia/Kolkata",
+		"America/Coyhaique", "Pacific/Kanton"} {
 		if _, ok := slices.BinarySearch(names, name); !ok {
 			t.Errorf("%s is missing", name)
 		}

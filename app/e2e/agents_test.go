@@ -13,8 +13,8 @@ import (
 	"carillon/app/e2e/internal/stage"
 )
 
-// The agents that people install, through the whole program. Where one is not installed, the scripted agent of the other tests
-// stands for it.
+// The agents that people install, through the whole program. Where one is not installed, the scripted agent of the
+// other tests stands for it.
 func TestInstalledAgentsWorkThroughTheWholeProgram(t *testing.T) {
 	t.Parallel()
 	for _, cli := range agenttest.CLIs {
@@ -38,11 +38,14 @@ func workThroughTheWholeProgram(t *testing.T, cli agenttest.CLI, sandbox bool) {
 	model := &agenttest.Model{}
 	vendor := httptest.NewServer(model)
 	t.Cleanup(func() { vendor.CloseClientConnections(); vendor.Close() })
-	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)}, cli.Settings(t, vendor.URL))...)
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)},
+		cli.Settings(t, vendor.URL))...)
 	v := stage.Visit(t, s)
 	workspace := ""
 	if sandbox {
-		made := v.Post(t, "/workspaces", url.Values{"name": {"Boxed"}, "url": {stage.Repository(t)}, "branch": {"main"}, "sandbox": {"on"}})
+		made := v.Post(t, "/workspaces", url.Values{
+			"name": {"Boxed"}, "url": {stage.Repository(t)}, "branch": {"main"}, "sandbox": {"on"},
+		})
 		if made.Status != http.StatusSeeOther {
 			t.Fatalf("the workspace answered %d %s", made.Status, made.Said())
 		}
@@ -64,7 +67,9 @@ func workThroughTheWholeProgram(t *testing.T, cli agenttest.CLI, sandbox bool) {
 	}
 	shows := func(session, text string) {
 		t.Helper()
-		stage.Eventually(t, "the session to show "+text, func() bool { return strings.Contains(v.Get(t, session).Said(), text) })
+		stage.Eventually(t, "the session to show "+text, func() bool {
+			return strings.Contains(v.Get(t, session).Said(), text)
+		})
 	}
 
 	prompt := "[[run echo by the agent > made.txt]][[say It is written.]]"

@@ -15,13 +15,15 @@ import (
 
 var apiToken = regexp.MustCompile(`carillon_api_[A-Za-z0-9_-]{43}`)
 
-// A program goes the whole way with a token that a person made on its page: it makes an automation, runs it, asks until the
-// run is over, and reads what it said.
+// A program goes the whole way with a token that a person made on its page: it makes an automation, runs it, asks until
+// the run is over, and reads what it said.
 func TestAProgramMakesRunsAndReadsWithATokenOfAPerson(t *testing.T) {
 	t.Parallel()
 	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
 	v := stage.Visit(t, s)
-	token := apiToken.FindString(v.Post(t, "/settings/tokens", url.Values{"name": {"Script"}, "days": {"90"}, "scope": {"all"}}).First(stage.With("id", "token")).Attr("value"))
+	token := apiToken.FindString(v.Post(t, "/settings/tokens", url.Values{
+		"name": {"Script"}, "days": {"90"}, "scope": {"all"},
+	}).First(stage.With("id", "token")).Attr("value"))
 	if token == "" {
 		t.Fatal("the page after making a token does not show it")
 	}
@@ -58,7 +60,8 @@ func TestAProgramMakesRunsAndReadsWithATokenOfAPerson(t *testing.T) {
 	call("GET", "/workspaces", 200, nil, &workspaces)
 	var automation struct{ ID string }
 	call("POST", "/automations", 201, object{
-		"name": "Greet", "workspace_id": workspaces.Items[0].ID, "provider": "shell", "prompt": "echo Hello, {{who}}", "parameters": object{"who": "nobody"},
+		"name": "Greet", "workspace_id": workspaces.Items[0].ID, "provider": "shell", "prompt": "echo Hello, {{who}}",
+		"parameters": object{"who": "nobody"},
 	}, &automation)
 	var run struct {
 		ExecutionID string `json:"execution_id"`

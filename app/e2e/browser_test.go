@@ -29,7 +29,8 @@ var browser = sync.OnceValue(func() error {
 	return nil
 })
 
-// script runs a *.test.mjs against a server, with more variables for its environment. What it prints is shown when it fails.
+// script runs a *.test.mjs against a server, with more variables for its environment. What it prints is shown when it
+// fails.
 func script(t testing.TB, s *stage.Server, name string, env ...string) {
 	t.Helper()
 	t.Logf("%s", node(t, s, name+".test.mjs", env...))
@@ -76,7 +77,8 @@ func failed(t testing.TB) string {
 func TestScriptsAllRun(t *testing.T) {
 	t.Parallel()
 	var source []byte
-	for _, name := range []string{"browser_test.go", "forms_test.go", "long_test.go", "patterns_test.go", "providers_test.go", "signon_test.go"} {
+	for _, name := range []string{"browser_test.go", "forms_test.go", "long_test.go", "patterns_test.go",
+		"providers_test.go", "signon_test.go"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +90,8 @@ func TestScriptsAllRun(t *testing.T) {
 		t.Fatalf("found %v, %v; want the scripts of this folder", files, err)
 	}
 	for _, f := range files {
-		if name := strings.TrimSuffix(f, ".test.mjs"); !strings.Contains(string(source), fmt.Sprintf("script(t, s, %q", name)) {
+		if name := strings.TrimSuffix(f, ".test.mjs"); !strings.Contains(string(source),
+			fmt.Sprintf("script(t, s, %q", name)) {
 			t.Errorf("no test here runs %s", f)
 		}
 	}
@@ -100,8 +103,8 @@ func TestPeopleSignInAndOut(t *testing.T) {
 	script(t, s, "signin", "SETUP="+s.Setup(t))
 }
 
-// TestWholeWay drives the program from its first start to the history of a run, on the embedded database as it starts by
-// itself.
+// TestWholeWay drives the program from its first start to the history of a run, on the embedded database as it starts
+// by itself.
 func TestWholeWay(t *testing.T) {
 	t.Parallel()
 	s := stage.Serve(t)

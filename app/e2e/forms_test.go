@@ -23,10 +23,10 @@ type formPage struct {
 	Path  string `json:"path"`
 }
 
-// Every form of every page, found by the table of routes, is saved as it is, changed field by field, saved and seen again, and
-// every button is pressed: by forms.test.mjs, in one browser. A form that the script has no line for fails it, and so does a route
-// that takes what a form or button sends and to which nothing was sent. The server takes part in no run, so that what changes in
-// the database is what the forms change.
+// Every form of every page, found by the table of routes, is saved as it is, changed field by field, saved and seen
+// again, and every button is pressed: by forms.test.mjs, in one browser. A form that the script has no line for fails
+// it, and so does a route that takes what a form or button sends and to which nothing was sent. The server takes part
+// in no run, so that what changes in the database is what the forms change.
 func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 	t.Parallel()
 	address := stage.OnDatabase(t)
@@ -52,13 +52,15 @@ func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 		}
 		kind := strings.Split(strings.TrimPrefix(path, "/settings"), "/")[1]
 		for _, id := range ids[kind] {
-			pages = append(pages, formPage{path, strings.NewReplacer("{id}", id, "{provider}", id, "{delivery}", first(ids["deliveries"]), "{$}", "").Replace(path)})
+			pages = append(pages, formPage{path, strings.NewReplacer("{id}", id, "{provider}", id, "{delivery}",
+				first(ids["deliveries"]), "{$}", "").Replace(path)})
 		}
 		if path == "/{$}" {
 			pages = append(pages, formPage{path, "/"})
 		}
 	}
-	pages = append(pages, formPage{"/automations/{id}/trial", "/automations/" + ids["called"][0] + "/trial?delivery=" + first(ids["deliveries"])})
+	pages = append(pages, formPage{"/automations/{id}/trial", "/automations/" + ids["called"][0] + "/trial?delivery=" +
+		first(ids["deliveries"])})
 	list, err := json.Marshal(pages)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +75,8 @@ func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 		}
 	}))
 	t.Cleanup(rows.Close)
-	script(t, s, "forms", "PAGES="+string(list), "ROUTES="+string(routes), "ROWS="+rows.URL, "REPOSITORY="+stage.Repository(t))
+	script(t, s, "forms", "PAGES="+string(list), "ROUTES="+string(routes), "ROWS="+rows.URL,
+		"REPOSITORY="+stage.Repository(t))
 }
 
 func first(list []string) string {
@@ -86,13 +89,17 @@ func first(list []string) string {
 // rowsOf are all rows, by table, without what a save that changes nothing may write.
 func rowsOf(t *testing.T, d *db.DB) map[string][]string {
 	var tables []string
-	if err := d.NewRaw("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname NOT IN ('audit_events', 'logins', 'workers', 'servers') AND relname NOT LIKE 'bun_%'").Scan(t.Context(), &tables); err != nil {
+	if err := d.NewRaw(
+		"SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname NOT "+
+			"IN ('audit_events', 'logins', 'workers', 'servers') AND relname NOT LIKE 'bun_%'").
+		Scan(t.Context(), &tables); err != nil {
 		t.Error(err)
 	}
 	all := map[string][]string{}
 	for _, table := range tables {
 		list := []string{}
-		if err := d.NewRaw("SELECT (to_jsonb(t) - 'version' - 'updated_at')::text FROM ? t ORDER BY 1", bun.Ident(table)).Scan(t.Context(), &list); err != nil {
+		if err := d.NewRaw("SELECT (to_jsonb(t) - 'version' - 'updated_at')::text FROM ? t ORDER BY 1",
+			bun.Ident(table)).Scan(t.Context(), &list); err != nil {
 			t.Error(err)
 		}
 		all[table] = list
@@ -102,8 +109,8 @@ func rowsOf(t *testing.T, d *db.DB) map[string][]string {
 
 var uuidText = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
-// seedForms makes one of everything that has a form, through the forms themselves, and returns the ids by the first part of the
-// address.
+// seedForms makes one of everything that has a form, through the forms themselves, and returns the ids by the first
+// part of the address.
 func seedForms(t *testing.T, v *stage.Visitor, d *db.DB) map[string][]string {
 	t.Helper()
 	ids := map[string][]string{}
@@ -112,7 +119,9 @@ func seedForms(t *testing.T, v *stage.Visitor, d *db.DB) map[string][]string {
 		a := v.Post(t, path, form)
 		id := uuidText.FindString(a.To)
 		if a.Status == http.StatusOK { // what is told once is shown in the answer
-			if err := d.NewRaw("SELECT id::text FROM automations WHERE name = ? UNION SELECT id::text FROM users WHERE name = ?", form.Get("name"), form.Get("name")).Scan(t.Context(), &id); err != nil {
+			if err := d.NewRaw(
+				"SELECT id::text FROM automations WHERE name = ? UNION SELECT id::text FROM users WHERE name = ?",
+				form.Get("name"), form.Get("name")).Scan(t.Context(), &id); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -130,24 +139,41 @@ func seedForms(t *testing.T, v *stage.Visitor, d *db.DB) map[string][]string {
 			t.Fatal(err)
 		}
 	}
-	bot := made("bots", "/bots", url.Values{"name": {"Bot"}, "instructions": {"\n\nBe brief.\n  Twice.\n"}, "allowed_tools": {"Read\nGrep"}, "enabled": {"true"}})
+	bot := made("bots", "/bots", url.Values{
+		"name": {"Bot"}, "instructions": {"\n\nBe brief.\n  Twice.\n"}, "allowed_tools": {"Read\nGrep"},
+		"enabled": {"true"},
+	})
 	flow := made("workflows", "/workflows", url.Values{
-		"name": {"Flow"}, "description": {"What it is."}, "step_kind": {"message", "message"}, "step_text": {"\nGreet ${who}.\n", "Again."}, "step_label": {"One", ""}, "step_path": {"", ""},
-		"step_marker": {"", ""}, "step_max": {"", ""}, "parameter_alias": {"who", "how"}, "parameter_label": {"Who", "How"}, "parameter_type": {"text", "choice"},
+		"name": {"Flow"}, "description": {"What it is."}, "step_kind": {"message", "message"},
+		"step_text": {"\nGreet ${who}.\n", "Again."}, "step_label": {"One", ""}, "step_path": {"", ""},
+		"step_marker": {"", ""}, "step_max": {"", ""}, "parameter_alias": {"who", "how"},
+		"parameter_label": {"Who", "How"}, "parameter_type": {"text", "choice"},
 		"parameter_default": {"Ada\nGrace", ""}, "parameter_choices": {"", "soft, loud"},
 	})
-	made("tickets", "/tickets", url.Values{"workspace": {scratch}, "title": {"Broken"}, "body": {"\nIt is.\n\n- so\n"}, "priority": {"high"}, "labels": {"qa, api"}})
+	made("tickets", "/tickets", url.Values{
+		"workspace": {scratch}, "title": {"Broken"}, "body": {"\nIt is.\n\n- so\n"}, "priority": {"high"},
+		"labels": {"qa, api"},
+	})
 	made("tickets", "/tickets", url.Values{"workspace": {scratch}, "title": {"Slow"}, "priority": {"low"}})
 	made("tickets", "/tickets", url.Values{"workspace": {scratch}, "title": {"Old"}, "priority": {"low"}})
 	made("roles", "/settings/roles", url.Values{"name": {"Guest"}, "permissions": {"automations.view_own"}})
-	jonas := made("users", "/settings/users", url.Values{"email": {"jonas@example.com"}, "name": {"Jonas"}, "password": {stage.AdminPassword}, "roles": {member}})
-	grace := made("users", "/settings/users", url.Values{"email": {"grace@example.com"}, "name": {"Grace"}, "roles": {member}}) // is invited
+	jonas := made("users", "/settings/users", url.Values{
+		"email": {"jonas@example.com"}, "name": {"Jonas"}, "password": {stage.AdminPassword}, "roles": {member},
+	})
+	// is invited
+	grace := made("users", "/settings/users", url.Values{
+		"email": {"grace@example.com"}, "name": {"Grace"}, "roles": {member},
+	})
 	v.Post(t, "/workspaces/"+scratch+"/removal", url.Values{"user": {grace}})
-	gone := made("users", "/settings/users", url.Values{"email": {"alan@example.com"}, "name": {"Alan"}, "password": {stage.AdminPassword}, "roles": {member}})
+	gone := made("users", "/settings/users", url.Values{
+		"email": {"alan@example.com"}, "name": {"Alan"}, "password": {stage.AdminPassword}, "roles": {member},
+	})
 	v.Post(t, "/settings/users/"+gone+"/deactivation", nil)
 	ids["workspaces"] = []string{scratch}
 	ids["providers"] = nil
-	if a := v.Post(t, "/settings/providers", url.Values{"name": {"Mine"}, "command": {"mine --acp 'two words'"}, "keys": {"MINE_KEY"}, "state": {".mine"}}); a.Status == http.StatusSeeOther {
+	if a := v.Post(t, "/settings/providers", url.Values{
+		"name": {"Mine"}, "command": {"mine --acp 'two words'"}, "keys": {"MINE_KEY"}, "state": {".mine"},
+	}); a.Status == http.StatusSeeOther {
 		_, id, _ := strings.Cut(a.To, "#provider-")
 		ids["providers"] = []string{id}
 	} else {
@@ -162,12 +188,25 @@ func seedForms(t *testing.T, v *stage.Visitor, d *db.DB) map[string][]string {
 		}
 		return made("automations", "/automations", form)
 	}
-	manual := automation("Manual", url.Values{"toggles": {"edge_cases"}, "budget_day_tokens": {"1000"}, "success_contains": {"DONE"}, "gate_command": {"\ntrue\n"}})
-	recurring := automation("Recurring", url.Values{"trigger": {"recurring"}, "cron": {"0 3 1 1 *"}, "time_zone": {"Europe/Berlin"}, "catch_up": {"true"}})
-	once := automation("Once", url.Values{"trigger": {"one_time"}, "run_at": {"2090-03-04T05:06"}, "time_zone": {"America/New_York"}})
+	manual := automation("Manual", url.Values{
+		"toggles": {"edge_cases"}, "budget_day_tokens": {"1000"}, "success_contains": {"DONE"},
+		"gate_command": {"\ntrue\n"},
+	})
+	recurring := automation("Recurring", url.Values{
+		"trigger": {"recurring"}, "cron": {"0 3 1 1 *"}, "time_zone": {"Europe/Berlin"}, "catch_up": {"true"},
+	})
+	once := automation("Once", url.Values{
+		"trigger": {"one_time"}, "run_at": {"2090-03-04T05:06"}, "time_zone": {"America/New_York"},
+	})
 	automation("Loop", url.Values{"trigger": {"loop"}, "max_iterations": {"3"}, "stop_text": {"ENOUGH"}})
-	called := automation("Webhook", url.Values{"trigger": {"http"}, "allow_parallel": {"true"}, "max_parallel": {"3"}, "filter_field": {"action"}, "filter_operator": {"equals"}, "filter_value": {"opened"}})
-	flowed := automation("By workflow", url.Values{"execution_type": {"workflow"}, "workflow": {flow}, "prompt": {""}, "param.who": {"Ada\nGrace"}, "param.how": {"loud"}})
+	called := automation("Webhook", url.Values{
+		"trigger": {"http"}, "allow_parallel": {"true"}, "max_parallel": {"3"}, "filter_field": {"action"},
+		"filter_operator": {"equals"}, "filter_value": {"opened"},
+	})
+	flowed := automation("By workflow", url.Values{
+		"execution_type": {"workflow"}, "workflow": {flow}, "prompt": {""}, "param.who": {"Ada\nGrace"},
+		"param.how": {"loud"},
+	})
 	asked := automation("By bot", url.Values{"session_type": {"bot"}, "bot": {bot}, "prompt": {"Look."}})
 	v.Post(t, "/automations/"+once+"/transfer", url.Values{"to": {jonas}})
 	start := func(automation string) string {
@@ -194,7 +233,8 @@ func seedForms(t *testing.T, v *stage.Visitor, d *db.DB) map[string][]string {
 	exec("UPDATE sessions SET status = 'waiting', queued_at = NULL, at_gate = false")
 	// One that is at work, with a message that waits.
 	working := start(asked)
-	exec("UPDATE sessions SET status = 'in_progress', queued_at = NULL, worker = 'here', fence = 1, lease_until = now() + interval '1 day' WHERE id = ?", working)
+	exec("UPDATE sessions SET status = 'in_progress', queued_at = NULL, worker = 'here', fence = 1, lease_until = "+
+		"now() + interval '1 day' WHERE id = ?", working)
 	exec("UPDATE executions SET status = 'running', started_at = now() WHERE session_id = ?", working)
 	exec("UPDATE turns SET status = 'running', started_at = now() WHERE session_id = ?", working)
 	v.Post(t, "/sessions/"+working+"/messages", url.Values{"message": {"And then?"}})
@@ -206,12 +246,14 @@ func seedForms(t *testing.T, v *stage.Visitor, d *db.DB) map[string][]string {
 	closed := start(flowed)
 	var forge string
 	if err := d.NewRaw(`INSERT INTO workspaces SELECT (jsonb_populate_record(w, jsonb_build_object('id', gen_random_uuid(), 'name', 'Forge', 'scratch', false,
-		'git_url', 'https://github.com/o/r.git', 'token_sealed', '\x00'))).* FROM workspaces w RETURNING id::text`).Scan(t.Context(), &forge); err != nil {
+		'git_url', 'https://github.com/o/r.git', 'token_sealed', '\x00'))).* FROM workspaces w RETURNING id::text`).
+		Scan(t.Context(), &forge); err != nil {
 		t.Fatal(err)
 	}
 	v.Post(t, "/tickets", url.Values{"workspace": {forge}, "title": {"First"}, "priority": {"low"}})
 	exec("UPDATE turns SET status = 'succeeded', started_at = now(), finished_at = now() WHERE session_id = ?", closed)
-	exec("UPDATE executions SET status = 'succeeded', started_at = now(), finished_at = now() WHERE session_id = ?", closed)
+	exec("UPDATE executions SET status = 'succeeded', started_at = now(), finished_at = now() WHERE session_id = ?",
+		closed)
 	exec(`UPDATE sessions SET status = 'done', queued_at = NULL, closed_at = now(), workspace_id = ?, branch = 'carillon/closed', files_changed = 1
 		WHERE id = ?`, forge, closed)
 	ids["sessions"] = []string{over, ran, working, away, closed}
@@ -229,7 +271,8 @@ func seedForms(t *testing.T, v *stage.Visitor, d *db.DB) map[string][]string {
 		SELECT gen_random_uuid(), id, 'message', 'Notice ' || n, 'n' || n, now() FROM users, generate_series(1, 5) AS n WHERE email = ?`, stage.AdminEmail)
 	ids["inbox"] = list("SELECT id::text FROM notifications ORDER BY dedup_key LIMIT 2")
 	exec("UPDATE notifications SET starred_at = now() WHERE id = ?", ids["inbox"][1])
-	exec("INSERT INTO user_identities (issuer, subject, user_id, created_at, used_at) VALUES ('https://id.example.com', '7', ?, now(), now())", jonas)
+	exec("INSERT INTO user_identities (issuer, subject, user_id, created_at, used_at) VALUES "+
+		"('https://id.example.com', '7', ?, now(), now())", jonas)
 	return ids
 }
 
@@ -241,7 +284,8 @@ func calls(t *testing.T, v *stage.Visitor, automation string) {
 	if token.To != "" {
 		shown = v.Get(t, token.To).First(stage.With("id", "webhook_url")).Attr("value")
 	}
-	res, err := http.Post(v.Server.Base+tokenAddress.FindString(shown), "application/json", strings.NewReader(`{"action":"opened"}`))
+	res, err := http.Post(v.Server.Base+tokenAddress.FindString(shown), "application/json",
+		strings.NewReader(`{"action":"opened"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,8 @@ func TestNamesAreShownAsTypedOrRefused(t *testing.T) {
 	if err := json.Unmarshal(naughty, &names); err != nil || len(names) < 400 {
 		t.Fatalf("%d strings, %v; want all of the list", len(names), err)
 	}
-	names = append(names, "  between blanks\t", strings.Repeat("W", 200), strings.Repeat("字", 200), "a\u202eb", "\ufeff")
+	names = append(names, "  between blanks\t", strings.Repeat("W", 200), strings.Repeat("字", 200), "a\u202eb",
+		"\ufeff")
 	form := v.Form(t, "", "true")
 	scripts := len(v.Get(t, "/automations").Find(stage.Element("script")))
 	var saved, refused int
@@ -61,8 +62,10 @@ func TestNamesAreShownAsTypedOrRefused(t *testing.T) {
 					if got := shown.First(stage.Element("h1")).Text(); got != want {
 						t.Errorf("%q is shown as %q", want, got)
 					}
-				} else if got := shown.First(stage.With("id", "name")); got.Attr("value") != want || got.Attr("aria-invalid") != "true" {
-					t.Errorf("%q is refused and comes back as %q, marked %q", want, got.Attr("value"), got.Attr("aria-invalid"))
+				} else if got := shown.First(stage.With("id", "name")); got.Attr("value") != want ||
+					got.Attr("aria-invalid") != "true" {
+					t.Errorf("%q is refused and comes back as %q, marked %q", want, got.Attr("value"),
+						got.Attr("aria-invalid"))
 				}
 				if n := len(shown.Find(stage.Element("script"))); n != scripts {
 					t.Errorf("%q makes %d scripts of %d", name, n, scripts)
@@ -72,11 +75,13 @@ func TestNamesAreShownAsTypedOrRefused(t *testing.T) {
 	}
 	workers.Wait()
 	if saved < 450 || refused < 5 {
-		t.Errorf("%d saved, %d refused; want most saved, and empty ones and those with control characters refused", saved, refused)
+		t.Errorf("%d saved, %d refused; want most saved, and empty ones and those with control characters refused",
+			saved, refused)
 	}
 	for _, path := range []string{"/automations", "/automations?q=%27%22%3Cscript%3E%25_", "/executions"} {
 		if a := v.Get(t, path); a.Status != http.StatusOK || len(a.Find(stage.Element("script"))) != scripts {
-			t.Errorf("%s answered %d with %d scripts; want 200 with %d", path, a.Status, len(a.Find(stage.Element("script"))), scripts)
+			t.Errorf("%s answered %d with %d scripts; want 200 with %d", path, a.Status,
+				len(a.Find(stage.Element("script"))), scripts)
 		}
 	}
 	v.Alive(t)
@@ -135,12 +140,19 @@ func TestOutputOfAnySizeAndKindIsTaken(t *testing.T) {
 		name, script string
 		shown        []string
 	}{
-		{"200 MB in lines", "echo the first line\nseq 1 23000000\necho the last line", []string{"the first line", "the last line"}},
-		{"a line of 10 MB", "echo the first line\nhead -c 10000000 /dev/zero | tr '\\0' x\necho\necho the last line", []string{"the first line", "xxxxxxxx", "the last line"}},
+		{"200 MB in lines", "echo the first line\nseq 1 23000000\necho the last line",
+			[]string{"the first line", "the last line"}},
+		{"a line of 10 MB", "echo the first line\nhead -c 10000000 /dev/zero | tr '\\0' x\necho\necho the last line",
+			[]string{"the first line", "xxxxxxxx", "the last line"}},
 		// Without escapes, with which noise may tell a terminal to go back and write over what it showed.
-		{"10 MB of noise", "echo the first line\nhead -c 10000000 /dev/urandom | LC_ALL=C tr -d '\\033'\necho\necho the last line", []string{"the first line", "the last line"}},
-		{"NUL, broken UTF-8 and markup", `printf 'a\0b \377\376\303( <script>alert(1)</script> \033]0;title\007\033[31mred\033[0m\n'`, []string{"<script>alert(1)</script>", "red"}},
-		{"a million empty lines", "head -c 1000000 /dev/zero | tr '\\0' '\\n'\necho the last line", []string{"the last line"}},
+		{"10 MB of noise",
+			"echo the first line\nhead -c 10000000 /dev/urandom | LC_ALL=C tr -d '\\033'\necho\necho the last line",
+			[]string{"the first line", "the last line"}},
+		{"NUL, broken UTF-8 and markup",
+			`printf 'a\0b \377\376\303( <script>alert(1)</script> \033]0;title\007\033[31mred\033[0m\n'`,
+			[]string{"<script>alert(1)</script>", "red"}},
+		{"a million empty lines", "head -c 1000000 /dev/zero | tr '\\0' '\\n'\necho the last line",
+			[]string{"the last line"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			automation := v.Automation(t, tt.name, tt.script)
@@ -149,7 +161,8 @@ func TestOutputOfAnySizeAndKindIsTaken(t *testing.T) {
 			v.Ends(t, session, "Succeeded")
 			ended := time.Now()
 			a := v.Get(t, session)
-			t.Logf("ran %.1f s; its page has %d KiB and took %.1f s", ended.Sub(begun).Seconds(), a.Size>>10, time.Since(ended).Seconds())
+			t.Logf("ran %.1f s; its page has %d KiB and took %.1f s", ended.Sub(begun).Seconds(), a.Size>>10,
+				time.Since(ended).Seconds())
 			if a.Size > 8<<20 {
 				t.Errorf("its page has %d bytes; want at most 8 MiB", a.Size)
 			}
@@ -163,7 +176,8 @@ func TestOutputOfAnySizeAndKindIsTaken(t *testing.T) {
 			}
 			for _, want := range tt.shown {
 				if !strings.Contains(printed, want) {
-					t.Errorf("the transcript lacks %q; it begins %.200q and ends %.200q", want, printed, printed[max(0, len(printed)-200):])
+					t.Errorf("the transcript lacks %q; it begins %.200q and ends %.200q", want, printed,
+						printed[max(0, len(printed)-200):])
 				}
 			}
 			v.Alive(t)

@@ -13,8 +13,8 @@ import (
 	"carillon/app/e2e/internal/stage"
 )
 
-// playPattern does what the common patterns of the specification ask for, in the words of the templates: it audits and makes
-// tickets, rolls a release, and takes tickets from the queue. It reports whether the message was one of theirs.
+// playPattern does what the common patterns of the specification ask for, in the words of the templates: it audits and
+// makes tickets, rolls a release, and takes tickets from the queue. It reports whether the message was one of theirs.
 func playPattern(m *agenttest.Message) bool {
 	object := func(pairs ...any) map[string]any {
 		o := map[string]any{}
@@ -31,9 +31,11 @@ func playPattern(m *agenttest.Message) bool {
 	switch {
 	case strings.Contains(m.Text, "Run a dependency audit and create tickets"):
 		known := m.Call("list_tickets", object())
-		for _, finding := range []string{"undici 5.28.3: requests can be smuggled", "tar 6.1.0: files are written outside"} {
+		for _, finding := range []string{"undici 5.28.3: requests can be smuggled",
+			"tar 6.1.0: files are written outside"} {
 			if !strings.Contains(known, finding) {
-				m.Call("create_ticket", object("title", finding, "priority", "high", "labels", []string{"security"}, "body", "Mended by the next minor release."))
+				m.Call("create_ticket", object("title", finding, "priority", "high", "labels", []string{"security"},
+					"body", "Mended by the next minor release."))
 			}
 		}
 		m.Call("report_result", object("outcome", "done", "summary", "Two high-severity findings."))
@@ -44,7 +46,8 @@ func playPattern(m *agenttest.Message) bool {
 		if err := os.WriteFile("VERSION", []byte("1.3.0\n"), 0o600); err != nil {
 			m.Say(err.Error())
 		}
-		for _, args := range [][]string{{"add", "."}, {"-c", "user.name=Agent", "-c", "user.email=agent@example.com", "commit", "-q", "-m", "Release 1.3.0"}} {
+		for _, args := range [][]string{{"add", "."}, {"-c", "user.name=Agent", "-c", "user.email=agent@example.com",
+			"commit", "-q", "-m", "Release 1.3.0"}} {
 			if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
 				m.Say(string(out))
 			}
@@ -83,8 +86,10 @@ func playPattern(m *agenttest.Message) bool {
 func TestTheCommonPatternsRunFromTheirTemplatesToTheirEnds(t *testing.T) {
 	t.Parallel()
 	h := stage.ServeHub(t)
-	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t), "CARILLON_OUTBOUND_PRIVATE=on"})...)
-	script(t, s, "patterns", "AGENT="+ownAgent(t), "HUB="+h.URL, "HUB_TOKEN="+stage.HubToken, "HUB_SECRET="+stage.HubSecret)
+	s := stage.ServePlain(t, slices.Concat(stage.AsAdministrator,
+		[]string{stage.OnDatabase(t), "CARILLON_OUTBOUND_PRIVATE=on"})...)
+	script(t, s, "patterns", "AGENT="+ownAgent(t), "HUB="+h.URL, "HUB_TOKEN="+stage.HubToken,
+		"HUB_SECRET="+stage.HubSecret)
 }
 
 func TestAWorkflowIsEditedRunAndRemovedInABrowser(t *testing.T) {

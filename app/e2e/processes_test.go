@@ -16,9 +16,9 @@ import (
 	"carillon/app/e2e/internal/stage"
 )
 
-// TestOneProcessAndFiveLeaveTheSameHistory lives through one scenario with one process for everything, and with one for pages,
-// two schedulers and two workers. What is left is the same: how each run ended and why, who or what started it, what people were
-// told, what the transcripts are made of, and the audit log.
+// TestOneProcessAndFiveLeaveTheSameHistory lives through one scenario with one process for everything, and with one for
+// pages, two schedulers and two workers. What is left is the same: how each run ended and why, who or what started it,
+// what people were told, what the transcripts are made of, and the audit log.
 func TestOneProcessAndFiveLeaveTheSameHistory(t *testing.T) {
 	t.Parallel()
 	histories := make([]string, 2)
@@ -70,7 +70,8 @@ type process struct {
 // lives goes through the scenario, one thing after the other, and returns the history that it leaves.
 func (p *process) lives() string {
 	t := p.t
-	// By hand: a success, a failure that is told once, a run that takes too long, and one that its gate does not let begin.
+	// By hand: a success, a failure that is told once, a run that takes too long, and one that its gate does not let
+	// begin.
 	good := p.make("A: succeeds", "echo out; echo err >&2; echo 'see https://github.com/a/b/pull/1'; touch made", nil)
 	p.ends(p.v.Run(t, good), "Succeeded")
 	bad := p.make("B: fails", "echo {{what}}; exit 3", url.Values{"param.what": {"a stored value"}})
@@ -85,7 +86,8 @@ func (p *process) lives() string {
 	long := p.make("F: long", p.waits("long"), url.Values{"auto_complete": {""}})
 	session := p.v.Run(t, long)
 	stage.Exists(t, filepath.Join(p.dir, "long.started"))
-	if a := p.v.Post(t, long+"/runs", nil); a.Status == http.StatusSeeOther && strings.HasPrefix(a.To, "/sessions/") && a.To != session {
+	if a := p.v.Post(t, long+"/runs", nil); a.Status == http.StatusSeeOther && strings.HasPrefix(a.To, "/sessions/") &&
+		a.To != session {
 		t.Errorf("a second run began beside the first: %s", a.To)
 	}
 	stage.Touch(t, filepath.Join(p.dir, "long.go"))
@@ -108,25 +110,32 @@ func (p *process) lives() string {
 	}
 	p.call(hook[:len(hook)-43]+strings.Repeat("A", 43), "", "")
 
-	// By the schedule: once at a time and at another that fails, each minute until it is switched off, and in loops that come to
-	// their end and to their third failure.
+	// By the schedule: once at a time and at another that fails, each minute until it is switched off, and in loops
+	// that come to their end and to their third failure.
 	soon := func() string { return time.Now().Add(time.Second).UTC().Format("2006-01-02T15:04:05Z") }
 	once := func(name, script string) {
 		a := p.make(name, script, url.Values{"trigger": {"one_time"}, "run_at": {soon()}, "time_zone": {"UTC"}})
-		p.until("a run of "+name, 1, "SELECT count(*) FROM executions WHERE automation_id = $1 AND finished_at IS NOT NULL", a)
+		p.until("a run of "+name, 1,
+			"SELECT count(*) FROM executions WHERE automation_id = $1 AND finished_at IS NOT NULL", a)
 	}
 	once("I: once", "echo once")
 	once("J: once, in vain", "exit 1")
 	now := time.Now().UTC()
 	yearly := p.make("K: yearly", "echo yearly", url.Values{
-		"trigger": {"recurring"}, "cron": {fmt.Sprintf("%d %d %d %d *", now.Minute(), now.Hour(), now.Day(), int(now.Month()))}, "time_zone": {"UTC"},
+		"trigger": {"recurring"}, "cron": {fmt.Sprintf("%d %d %d %d *", now.Minute(), now.Hour(), now.Day(),
+			int(now.Month()))}, "time_zone": {"UTC"},
 	})
-	p.exec("UPDATE automations SET next_run_at = $2, scheduled_since = $2::timestamptz - interval '1 day' WHERE id = $1", id(yearly), now.Truncate(time.Minute))
-	p.until("a run of the year", 1, "SELECT count(*) FROM executions WHERE automation_id = $1 AND finished_at IS NOT NULL", yearly)
-	for name, script := range map[string]string{"L: three times": "echo $RANDOM > file", "M: three failures": "exit 7"} {
+	p.exec("UPDATE automations SET next_run_at = $2, scheduled_since = $2::timestamptz - interval '1 day' "+
+		"WHERE id = $1", id(yearly), now.Truncate(time.Minute))
+	p.until("a run of the year", 1,
+		"SELECT count(*) FROM executions WHERE automation_id = $1 AND finished_at IS NOT NULL", yearly)
+	for name, script := range map[string]string{
+		"L: three times": "echo $RANDOM > file", "M: three failures": "exit 7",
+	} {
 		loop := p.make(name, script, url.Values{"trigger": {"loop"}, "max_iterations": {"3"}})
 		for n := 1; n <= 3; n++ {
-			p.until(fmt.Sprint("iteration ", n, " of ", name), n, "SELECT count(*) FROM executions WHERE automation_id = $1 AND finished_at IS NOT NULL", loop)
+			p.until(fmt.Sprint("iteration ", n, " of ", name), n,
+				"SELECT count(*) FROM executions WHERE automation_id = $1 AND finished_at IS NOT NULL", loop)
 			p.exec("UPDATE automations SET next_run_at = now() WHERE id = $1 AND next_run_at > now()", id(loop))
 		}
 		p.until("the end of "+name, 0, "SELECT count(*) FROM automations WHERE id = $1 AND enabled", loop)
@@ -134,9 +143,12 @@ func (p *process) lives() string {
 
 	// A workflow with a loop of steps, edits, a switch and a deletion.
 	flow := p.made("/workflows", url.Values{
-		"name": {"Steps"}, "step_kind": {"asset", "loop", "message", "message"}, "step_label": {"", "", "", ""}, "step_path": {"a.txt", "", "", ""},
-		"step_text": {"text", "", "cat a.txt; echo FINE", "echo $depth"}, "step_marker": {"", "FINE", "", ""}, "step_max": {"", "3", "", ""}, "step_inside": {"2"},
-		"parameter_alias": {"depth"}, "parameter_type": {"number"}, "parameter_default": {"2"}, "parameter_label": {""}, "parameter_choices": {""},
+		"name": {"Steps"}, "step_kind": {"asset", "loop", "message", "message"}, "step_label": {"", "", "", ""},
+		"step_path": {"a.txt", "", "", ""},
+		"step_text": {"text", "", "cat a.txt; echo FINE", "echo $depth"}, "step_marker": {"", "FINE", "", ""},
+		"step_max": {"", "3", "", ""}, "step_inside": {"2"},
+		"parameter_alias": {"depth"}, "parameter_type": {"number"}, "parameter_default": {"2"}, "parameter_label": {""},
+		"parameter_choices": {""},
 	})
 	steps := p.make("N: steps", "", url.Values{"execution_type": {"workflow"}, "workflow": {id(flow)}})
 	p.ends(p.v.Run(t, steps), "Succeeded")
@@ -231,7 +243,8 @@ func (p *process) settle() {
 	p.t.Helper()
 	stage.Eventually(p.t, "all to come to its end", func() bool {
 		var n int
-		if err := p.db.QueryRow(p.t.Context(), `SELECT (SELECT count(*) FROM sessions WHERE status IN ('queued', 'in_progress'))
+		if err := p.db.QueryRow(p.t.Context(),
+			`SELECT (SELECT count(*) FROM sessions WHERE status IN ('queued', 'in_progress'))
 			+ (SELECT count(*) FROM turns WHERE status IN ('queued', 'running'))`).Scan(&n); err != nil {
 			p.t.Fatal(err)
 		}
@@ -239,8 +252,8 @@ func (p *process) settle() {
 	})
 }
 
-// accounts are the lines of a history, each with what differs by chance taken out: ids, addresses, times, and how many events the
-// output of a program came in.
+// accounts are the lines of a history, each with what differs by chance taken out: ids, addresses, times, and how many
+// events the output of a program came in.
 var accounts = []string{
 	`SELECT 'automation ' || name || ' ' || jsonb_build_object('trigger', trigger, 'enabled', enabled, 'why', disabled_kind || ' ' || disabled_reason,
 		'failures', failure_streak, 'iterations', iterations, 'due', next_run_at IS NOT NULL) FROM automations ORDER BY name`,
@@ -264,7 +277,8 @@ var accounts = []string{
 
 var hookAddress = regexp.MustCompile(`/api/automations/http-trigger/[A-Za-z0-9_-]{43}`)
 
-var chance = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|` + regexp.QuoteMeta(os.TempDir()) + `/[^ '"\\]*`)
+var chance = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|` +
+	regexp.QuoteMeta(os.TempDir()) + `/[^ '"\\]*`)
 
 // howFar is what a run that takes too long has come to by then: on a slow machine, not even to the start of its script.
 var howFar = regexp.MustCompile(`"turns": \d|"status": "(failed|canceled)"| turn_end`)

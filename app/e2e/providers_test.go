@@ -13,7 +13,8 @@ import (
 // agentRole is the first argument with which this test binary is a coding agent.
 const agentRole = "--acp"
 
-// ownAgent is the command line of this test binary as a coding agent, which keeps its conversations in a folder of the test's.
+// ownAgent is the command line of this test binary as a coding agent, which keeps its conversations in a folder of the
+// test's.
 func ownAgent(t *testing.T) string {
 	t.Helper()
 	program, err := os.Executable()

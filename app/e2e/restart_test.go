@@ -57,11 +57,15 @@ wait
 			if want := "interrupted by a restart"; !strings.Contains(strings.ToLower(history), want) {
 				t.Errorf("the history says %q; want %q in it", history, want)
 			}
-			stage.Eventually(t, "the processes of the run to be gone", func() bool { return stage.Marked(t, mark) == 0 })
+			stage.Eventually(t, "the processes of the run to be gone", func() bool {
+				return stage.Marked(t, mark) == 0
+			})
 
 			stage.Touch(t, filepath.Join(gates, "again"))
 			v.Ends(t, v.Run(t, automation), "Succeeded")
-			stage.Eventually(t, "the processes of the next run to be gone", func() bool { return stage.Marked(t, mark) == 0 })
+			stage.Eventually(t, "the processes of the next run to be gone", func() bool {
+				return stage.Marked(t, mark) == 0
+			})
 		})
 	}
 }
@@ -72,7 +76,8 @@ func TestStoppedServerWaitsForNobody(t *testing.T) {
 	v := stage.Visit(t, s)
 	gates := stage.Folder(t)
 	mark := "MARK=" + filepath.Base(gates) + filepath.Base(s.Data)
-	automation := v.Automation(t, "Patient one", fmt.Sprintf("export %s\necho Waiting\ntouch '%s/started'\nsleep 3600\n", mark, gates))
+	automation := v.Automation(t, "Patient one",
+		fmt.Sprintf("export %s\necho Waiting\ntouch '%s/started'\nsleep 3600\n", mark, gates))
 	session := v.Run(t, automation)
 	stage.Exists(t, filepath.Join(gates, "started"))
 	stream, err := v.Client.Get(s.Base + session + "/stream?after=0")

@@ -16,8 +16,8 @@ import (
 	"carillon/app/e2e/internal/stage"
 )
 
-// burstAgent speaks the Agent Client Protocol. To the prompt "FILE N PAUSE" it waits for the file and then uses N tools, 500
-// at a time with a pause of so many seconds after each.
+// burstAgent speaks the Agent Client Protocol. To the prompt "FILE N PAUSE" it waits for the file and then uses N
+// tools, 500 at a time with a pause of so many seconds after each.
 const burstAgent = `#!/bin/bash
 while IFS= read -r line; do
 	[[ $line =~ \"id\":([0-9]+) ]] && id=${BASH_REMATCH[1]} || id=
@@ -40,8 +40,8 @@ while IFS= read -r line; do
 done
 `
 
-// BenchmarkAgentToBrowser measures the way of events from an agent's process to a page in a real browser: how many a second
-// get there, which part of all that is, and what memory the server and the page have taken by then.
+// BenchmarkAgentToBrowser measures the way of events from an agent's process to a page in a real browser: how many a
+// second get there, which part of all that is, and what memory the server and the page have taken by then.
 func BenchmarkAgentToBrowser(b *testing.B) {
 	for _, bb := range []struct {
 		name, pause string
@@ -55,7 +55,9 @@ func BenchmarkAgentToBrowser(b *testing.B) {
 			}
 			s := stage.Serve(b, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(b)})...)
 			v := stage.Visit(b, s)
-			if a := v.Post(b, "/settings/providers", url.Values{"name": {"Burst"}, "driver": {"acp"}, "command": {agent}}); a.Status != http.StatusSeeOther {
+			if a := v.Post(b, "/settings/providers", url.Values{
+				"name": {"Burst"}, "driver": {"acp"}, "command": {agent},
+			}); a.Status != http.StatusSeeOther {
 				b.Fatalf("adding the agent answered %d %s", a.Status, a.Said())
 			}
 			n := 0

@@ -28,7 +28,8 @@ func TestOneAutomationCreatesATicketAndALoopWorksTheQueueOff(t *testing.T) {
 	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{stage.OnDatabase(t)})...)
 	v := stage.Visit(t, s)
 
-	audit := v.Run(t, v.Automation(t, "Nightly audit", callTool+`call create_ticket '{"title":"undici: high-severity advisory","priority":"high","labels":["security"]}' | grep -q '"number":1'`))
+	audit := v.Run(t, v.Automation(t, "Nightly audit",
+		callTool+`call create_ticket '{"title":"undici: high-severity advisory","priority":"high","labels":["security"]}' | grep -q '"number":1'`))
 	v.Ends(t, audit, "Succeeded")
 	if page := v.Get(t, audit).Said(); !strings.Contains(page, "#1 undici: high-severity advisory") {
 		t.Errorf("the session does not show the ticket that it created: %s", page)
@@ -57,7 +58,8 @@ call update_ticket '{"number":1,"status":"done"}' | grep -q '"status":"done"'
 	list := v.Get(t, "/tickets").First(stage.Element("main"))
 	link := list.First(stage.With("class", "title-link")).Attr("href")
 	ticket := v.Get(t, link).Said()
-	for _, want := range []string{"Created by a session of ada", "Taken from the queue by a session of ada", "Set to Done by a session of ada", "Upgraded it.", "QA loop"} {
+	for _, want := range []string{"Created by a session of ada", "Taken from the queue by a session of ada",
+		"Set to Done by a session of ada", "Upgraded it.", "QA loop"} {
 		if !strings.Contains(ticket, want) {
 			t.Errorf("the ticket says %q; want %q in it", ticket, want)
 		}

@@ -23,7 +23,8 @@ var tokenAddress = regexp.MustCompile(`/api/automations/http-trigger/[A-Za-z0-9_
 func TestEveryCallThatWasAcceptedHasItsRunOnceAfterTheServerWasKilled(t *testing.T) {
 	t.Parallel()
 	address := dbtest.URL(t)
-	s := stage.Serve(t, slices.Concat(stage.AsAdministrator, []string{"DATABASE_URL=" + address, "CARILLON_TRIGGER_RATE=0", "CARILLON_MAX_SESSIONS=4"})...)
+	s := stage.Serve(t, slices.Concat(stage.AsAdministrator,
+		[]string{"DATABASE_URL=" + address, "CARILLON_TRIGGER_RATE=0", "CARILLON_MAX_SESSIONS=4"})...)
 	v := stage.Visit(t, s)
 	ran := filepath.Join(stage.Folder(t), "ran")
 	form := v.Form(t, "Called", fmt.Sprintf("basename \"$PWD\" >> '%s'", ran)) // a worktree has the name of its session
@@ -92,7 +93,8 @@ func TestEveryCallThatWasAcceptedHasItsRunOnceAfterTheServerWasKilled(t *testing
 	stage.Eventually(t, "every run to end", func() bool {
 		return count("SELECT count(*) FROM executions WHERE status IN ('queued', 'running')") == 0
 	})
-	if n := count("SELECT count(*) FROM executions WHERE status = 'failed' AND reason <> 'interrupted by a restart'"); n != 0 {
+	if n := count(
+		"SELECT count(*) FROM executions WHERE status = 'failed' AND reason <> 'interrupted by a restart'"); n != 0 {
 		t.Errorf("%d runs failed for another reason than the restart", n)
 	}
 	text, err := os.ReadFile(ran)

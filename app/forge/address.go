@@ -153,7 +153,9 @@ func azurePath(host, path string) (before, repo string, ok bool) {
 func validRepository(kind Kind, repo string) bool {
 	parts := strings.Split(repo, "/")
 	for _, p := range parts {
-		if p == "" || p == "." || p == ".." || len(p) > 255 || strings.ContainsFunc(p, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\\' || c == '?' || c == '#' || c == '\uFFFD' }) {
+		if p == "" || p == "." || p == ".." || len(p) > 255 || strings.ContainsFunc(p, func(c rune) bool {
+			return c < ' ' || c == 0x7f || c == '\\' || c == '?' || c == '#' || c == '\uFFFD'
+		}) {
 			return false
 		}
 	}

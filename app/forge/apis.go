@@ -27,7 +27,10 @@ type githubAPI struct {
 }
 
 func (g *githubAPI) list(ctx context.Context, branch string) ([]PullRequest, error) {
-	query := url.Values{"state": {"all"}, "head": {g.owner + ":" + branch}, "sort": {"created"}, "direction": {"desc"}, "per_page": {"50"}}
+	query := url.Values{
+		"state": {"all"}, "head": {g.owner + ":" + branch}, "sort": {"created"}, "direction": {"desc"},
+		"per_page": {"50"},
+	}
 	var out []hubPullRequest
 	if _, err := g.client.call(ctx, http.MethodGet, g.pulls, query, nil, &out); err != nil {
 		return nil, err
@@ -37,7 +40,8 @@ func (g *githubAPI) list(ctx context.Context, branch string) ([]PullRequest, err
 
 func (g *githubAPI) one(ctx context.Context, number int64) (PullRequest, error) {
 	var out hubPullRequest
-	if _, err := g.client.call(ctx, http.MethodGet, g.pulls+"/"+strconv.FormatInt(number, 10), nil, nil, &out); err != nil {
+	if _, err := g.client.call(ctx, http.MethodGet, g.pulls+"/"+strconv.FormatInt(number, 10), nil, nil,
+		&out); err != nil {
 		return PullRequest{}, err
 	}
 	return out.read(GitHub, g.repo)
@@ -70,7 +74,9 @@ type gitlabAPI struct {
 }
 
 func (g *gitlabAPI) list(ctx context.Context, branch string) ([]PullRequest, error) {
-	query := url.Values{"state": {"all"}, "source_branch": {branch}, "order_by": {"created_at"}, "sort": {"desc"}, "per_page": {"50"}}
+	query := url.Values{
+		"state": {"all"}, "source_branch": {branch}, "order_by": {"created_at"}, "sort": {"desc"}, "per_page": {"50"},
+	}
 	var out []gitlabMergeRequest
 	if _, err := g.client.call(ctx, http.MethodGet, g.requests, query, nil, &out); err != nil {
 		return nil, err
@@ -80,7 +86,8 @@ func (g *gitlabAPI) list(ctx context.Context, branch string) ([]PullRequest, err
 
 func (g *gitlabAPI) one(ctx context.Context, number int64) (PullRequest, error) {
 	var out gitlabMergeRequest
-	if _, err := g.client.call(ctx, http.MethodGet, g.requests+"/"+strconv.FormatInt(number, 10), nil, nil, &out); err != nil {
+	if _, err := g.client.call(ctx, http.MethodGet, g.requests+"/"+strconv.FormatInt(number, 10), nil, nil,
+		&out); err != nil {
 		return PullRequest{}, err
 	}
 	return out.read(g.repo)
@@ -124,7 +131,9 @@ func (g *giteaAPI) list(ctx context.Context, branch string) ([]PullRequest, erro
 func (g *giteaAPI) pages(ctx context.Context, state string, limit int, branch string) ([]PullRequest, error) {
 	seen := 0
 	for page := 1; page <= limit; page++ {
-		query := url.Values{"state": {state}, "sort": {"recentupdate"}, "page": {strconv.Itoa(page)}, "limit": {giteaPage}}
+		query := url.Values{
+			"state": {state}, "sort": {"recentupdate"}, "page": {strconv.Itoa(page)}, "limit": {giteaPage},
+		}
 		var out []hubPullRequest
 		header, err := g.client.call(ctx, http.MethodGet, g.pulls, query, nil, &out)
 		if err != nil {
@@ -148,7 +157,8 @@ func (g *giteaAPI) pages(ctx context.Context, state string, limit int, branch st
 
 func (g *giteaAPI) one(ctx context.Context, number int64) (PullRequest, error) {
 	var out hubPullRequest
-	if _, err := g.client.call(ctx, http.MethodGet, g.pulls+"/"+strconv.FormatInt(number, 10), nil, nil, &out); err != nil {
+	if _, err := g.client.call(ctx, http.MethodGet, g.pulls+"/"+strconv.FormatInt(number, 10), nil, nil,
+		&out); err != nil {
 		return PullRequest{}, err
 	}
 	return out.read(Gitea, g.repo)
@@ -176,7 +186,10 @@ type azureAPI struct {
 const azureVersion = "6.0"
 
 func (a *azureAPI) list(ctx context.Context, branch string) ([]PullRequest, error) {
-	query := url.Values{"searchCriteria.sourceRefName": {"refs/heads/" + branch}, "searchCriteria.status": {"all"}, "$top": {"50"}, "api-version": {azureVersion}}
+	query := url.Values{
+		"searchCriteria.sourceRefName": {"refs/heads/" + branch}, "searchCriteria.status": {"all"}, "$top": {"50"},
+		"api-version": {azureVersion},
+	}
 	var out struct{ Value []azurePullRequest }
 	if _, err := a.client.call(ctx, http.MethodGet, a.pulls, query, nil, &out); err != nil {
 		return nil, err
@@ -186,7 +199,8 @@ func (a *azureAPI) list(ctx context.Context, branch string) ([]PullRequest, erro
 
 func (a *azureAPI) one(ctx context.Context, number int64) (PullRequest, error) {
 	var out azurePullRequest
-	if _, err := a.client.call(ctx, http.MethodGet, a.pulls+"/"+strconv.FormatInt(number, 10), url.Values{"api-version": {azureVersion}}, nil, &out); err != nil {
+	if _, err := a.client.call(ctx, http.MethodGet, a.pulls+"/"+strconv.FormatInt(number, 10),
+		url.Values{"api-version": {azureVersion}}, nil, &out); err != nil {
 		return PullRequest{}, err
 	}
 	return out.read(a.base, a.repo)
@@ -198,7 +212,8 @@ func (a *azureAPI) create(ctx context.Context, n NewPullRequest) (PullRequest, e
 		"sourceRefName": "refs/heads/" + n.Branch, "targetRefName": "refs/heads/" + n.Base,
 	}
 	var out azurePullRequest
-	if _, err := a.client.call(ctx, http.MethodPost, a.pulls, url.Values{"api-version": {azureVersion}}, in, &out); err != nil {
+	if _, err := a.client.call(ctx, http.MethodPost, a.pulls, url.Values{"api-version": {azureVersion}}, in,
+		&out); err != nil {
 		return PullRequest{}, err
 	}
 	return out.read(a.base, a.repo)

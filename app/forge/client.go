@@ -18,8 +18,10 @@ import (
 
 // Client asks one forge through its API.
 type Client struct {
-	Kind  Kind
-	Base  string // web address, as https://git.example.org or https://example.org/gitlab; empty is the kind's public forge (Gitea has none)
+	Kind Kind
+	// web address, as https://git.example.org or https://example.org/gitlab; empty is the kind's public forge (Gitea
+	// has none)
+	Base  string
 	Token string // personal, project or application token; empty asks as anyone
 	HTTP  *http.Client
 	Now   func() time.Time // nil is time.Now
@@ -94,7 +96,8 @@ func (c *Client) Create(ctx context.Context, repo string, n NewPullRequest) (*Pu
 	}
 	// GitHub answers 422, the others 409. They all use these words.
 	var refused *Refused
-	if errors.As(err, &refused) && (refused.Status == http.StatusConflict || strings.Contains(strings.ToLower(refused.Message), "already exists")) {
+	if errors.As(err, &refused) && (refused.Status == http.StatusConflict ||
+		strings.Contains(strings.ToLower(refused.Message), "already exists")) {
 		if existing := c.existing(ctx, repo, n); existing != nil {
 			return existing, nil
 		}
@@ -180,7 +183,8 @@ func (c *Client) api(repo string) (api, error) {
 		return &giteaAPI{c, base.String() + "/api/v1/repos/" + path + "/pulls", repo}, nil
 	default:
 		parts := strings.SplitN(path, "/", 3)
-		return &azureAPI{c, base.String() + "/" + parts[0] + "/" + parts[1] + "/_apis/git/repositories/" + parts[2] + "/pullrequests", base.String(), repo}, nil
+		return &azureAPI{c, base.String() + "/" + parts[0] + "/" + parts[1] + "/_apis/git/repositories/" + parts[2] +
+			"/pullrequests", base.String(), repo}, nil
 	}
 }
 
@@ -188,7 +192,9 @@ func (c *Client) api(repo string) (api, error) {
 func (c *Client) base() (*url.URL, error) {
 	base := c.Base
 	if base == "" {
-		base = map[Kind]string{GitHub: "https://github.com", GitLab: "https://gitlab.com", Azure: "https://dev.azure.com"}[c.Kind]
+		base = map[Kind]string{
+			GitHub: "https://github.com", GitLab: "https://gitlab.com", Azure: "https://dev.azure.com",
+		}[c.Kind]
 	}
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -212,7 +218,8 @@ func (c *Client) has(address string) bool {
 		return false
 	}
 	return strings.EqualFold(u.Host, base.Host) ||
-		c.Kind == Azure && base.Host == "dev.azure.com" && strings.HasSuffix(strings.ToLower(u.Hostname()), ".visualstudio.com")
+		c.Kind == Azure && base.Host == "dev.azure.com" && strings.HasSuffix(strings.ToLower(u.Hostname()),
+			".visualstudio.com")
 }
 
 func (c *Client) now() time.Time {
@@ -306,7 +313,8 @@ func (c *Client) client() *http.Client {
 	}
 	h.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		first := via[0]
-		if len(via) > maxRedirects || req.URL.Host != first.URL.Host || req.URL.Scheme != first.URL.Scheme || req.Method != first.Method {
+		if len(via) > maxRedirects || req.URL.Host != first.URL.Host || req.URL.Scheme != first.URL.Scheme ||
+			req.Method != first.Method {
 			return http.ErrUseLastResponse
 		}
 		return nil
@@ -321,7 +329,8 @@ func (c *Client) verdict(res *http.Response, body []byte) error {
 	switch {
 	case status == http.StatusTooManyRequests,
 		(status == http.StatusForbidden || status == http.StatusServiceUnavailable) && h.Get("Retry-After") != "",
-		status == http.StatusForbidden && (h.Get("X-RateLimit-Remaining") == "0" || strings.Contains(string(body), "rate limit")):
+		status == http.StatusForbidden && (h.Get("X-RateLimit-Remaining") == "0" ||
+			strings.Contains(string(body), "rate limit")):
 		return &RateLimit{Until: c.until(h)}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fmt.Errorf("%w: %s", ErrCredentials, c.message(status, body))

@@ -57,14 +57,19 @@ func serveForge(t *testing.T, kind Kind, list ...PullRequest) (*forgeServer, *Cl
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.url = server.URL
-	return s, &Client{Kind: kind, Base: server.URL, Token: token, HTTP: server.Client(), Now: func() time.Time { return time.Unix(1_700_000_000, 0) }}
+	return s, &Client{Kind: kind, Base: server.URL, Token: token, HTTP: server.Client(), Now: func() time.Time {
+		return time.Unix(1_700_000_000, 0)
+	}}
 }
 
 func (s *forgeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
-	want := map[Kind]string{GitHub: "Bearer " + token, GitLab: "Bearer " + token, Gitea: "token " + token, Azure: "Basic " + base64.StdEncoding.EncodeToString([]byte(":"+token))}[s.kind]
+	want := map[Kind]string{
+		GitHub: "Bearer " + token, GitLab: "Bearer " + token, Gitea: "token " + token,
+		Azure: "Basic " + base64.StdEncoding.EncodeToString([]byte(":"+token)),
+	}[s.kind]
 	if r.Header.Get("Authorization") != want {
 		s.unauthorized(w)
 		return
@@ -159,26 +164,45 @@ func (s *forgeServer) create(w http.ResponseWriter, r *http.Request) {
 	p := PullRequest{Forge: s.kind, Number: int64(len(s.list) + 1), State: Open, Title: text("title"),
 		Branch: strings.TrimPrefix(text("head", "source_branch", "sourceRefName"), "refs/heads/"),
 		Base:   strings.TrimPrefix(text("base", "target_branch", "targetRefName"), "refs/heads/")}
-	p.Draft = in["draft"] == true || in["isDraft"] == true || strings.HasPrefix(p.Title, "Draft: ") || strings.HasPrefix(p.Title, "WIP: ")
-	if len([]rune(p.Title)) > 255 || s.kind == Azure && len([]rune(text("description"))) > 4000 || p.Branch == "" || p.Base == "" {
+	p.Draft = in["draft"] == true || in["isDraft"] == true || strings.HasPrefix(p.Title, "Draft: ") ||
+		strings.HasPrefix(p.Title, "WIP: ")
+	if len([]rune(p.Title)) > 255 || s.kind == Azure && len([]rune(text("description"))) > 4000 || p.Branch == "" ||
+		p.Base == "" {
 		reply(w, 400, map[string]any{"message": "too long or missing"})
 		return
 	}
 	if p.Branch == "empty" {
-		reply(w, 422, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{"code": "custom", "message": "No commits between main and empty"}}})
+		reply(w, 422, map[string]any{
+			"message": "Validation Failed",
+			"errors":  []any{map[string]any{"code": "custom", "message": "No commits between main and empty"}},
+		})
 		return
 	}
 	for _, other := range s.list {
-		if other.Branch == p.Branch && other.State == Open && !other.Fork && (other.Base == p.Base || s.kind == GitLab) {
+		if other.Branch == p.Branch && other.State == Open && !other.Fork &&
+			(other.Base == p.Base || s.kind == GitLab) {
 			switch s.kind {
 			case GitHub:
-				reply(w, 422, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for o:" + p.Branch + "."}}})
+				reply(w, 422, map[string]any{
+					"message": "Validation Failed", "errors": []any{map[string]any{
+						"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for o:" +
+							p.Branch + ".",
+					}},
+				})
 			case GitLab:
-				reply(w, 409, map[string]any{"message": []any{"Another open merge request already exists for this source branch: !" + strconv.FormatInt(other.Number, 10)}})
+				reply(w, 409,
+					map[string]any{"message": []any{"Another open merge request already exists for this source " +
+						"branch: !" + strconv.FormatInt(other.Number, 10)}})
 			case Gitea:
-				reply(w, 409, map[string]any{"message": "pull request already exists for these targets", "url": s.url + "/api/swagger"})
+				reply(w, 409, map[string]any{
+					"message": "pull request already exists for these targets", "url": s.url + "/api/swagger",
+				})
 			case Azure:
-				reply(w, 409, map[string]any{"$id": "1", "message": "TF401179: An active pull request for the source and target branch already exists.", "typeKey": "GitPullRequestExistsException"})
+				reply(w, 409,
+					map[string]any{
+						"$id": "1", "message": "TF401179: An active pull request for the source and target branch " +
+							"already exists.", "typeKey": "GitPullRequestExistsException",
+					})
 			}
 			return
 		}
@@ -197,14 +221,25 @@ func (s *forgeServer) show(p PullRequest, whole bool) any {
 		if p.Fork {
 			source = 2
 		}
-		return map[string]any{"id": 1000 + p.Number, "iid": p.Number, "project_id": 1, "title": p.Title, "state": state, "draft": p.Draft, "web_url": s.url + "/o/r/-/merge_requests/" + number,
-			"source_branch": p.Branch, "target_branch": p.Base, "source_project_id": source, "target_project_id": 1, "updated_at": "2024-05-01T10:00:00.123Z", "author": map[string]any{"id": 1}}
+		return map[string]any{"id": 1000 + p.Number, "iid": p.Number, "project_id": 1, "title": p.Title, "state": state,
+			"draft": p.Draft, "web_url": s.url + "/o/r/-/merge_requests/" + number,
+			"source_branch": p.Branch, "target_branch": p.Base, "source_project_id": source, "target_project_id": 1,
+			"updated_at": "2024-05-01T10:00:00.123Z", "author": map[string]any{"id": 1}}
 	case Azure:
-		out := map[string]any{"pullRequestId": p.Number, "status": map[State]string{Open: "active", Merged: "completed", Closed: "abandoned"}[p.State], "title": p.Title, "isDraft": p.Draft,
-			"sourceRefName": "refs/heads/" + p.Branch, "targetRefName": "refs/heads/" + p.Base, "creationDate": "2024-05-01T10:00:00Z",
-			"repository": map[string]any{"id": "3411ebc1", "name": "r", "project": map[string]any{"id": "a7573007", "name": "My P", "state": "wellFormed"}}}
+		out := map[string]any{"pullRequestId": p.Number, "status": map[State]string{
+			Open: "active", Merged: "completed", Closed: "abandoned",
+		}[p.State], "title": p.Title, "isDraft": p.Draft,
+			"sourceRefName": "refs/heads/" + p.Branch, "targetRefName": "refs/heads/" + p.Base,
+			"creationDate": "2024-05-01T10:00:00Z",
+			"repository": map[string]any{
+				"id": "3411ebc1", "name": "r", "project": map[string]any{
+					"id": "a7573007", "name": "My P", "state": "wellFormed",
+				},
+			}}
 		if p.Fork {
-			out["forkSource"] = map[string]any{"name": "refs/heads/" + p.Branch, "repository": map[string]any{"name": "fork"}}
+			out["forkSource"] = map[string]any{
+				"name": "refs/heads/" + p.Branch, "repository": map[string]any{"name": "fork"},
+			}
 		}
 		return out
 	}
@@ -220,10 +255,13 @@ func (s *forgeServer) show(p PullRequest, whole bool) any {
 	if s.kind == Gitea && p.State == Merged {
 		ref = "refs/pull/" + number + "/head" // its branch is deleted
 	}
-	out := map[string]any{"number": p.Number, "state": state, "title": p.Title, "draft": p.Draft, "updated_at": "2024-05-01T10:00:00Z", "merged_at": nil,
+	out := map[string]any{"number": p.Number, "state": state, "title": p.Title, "draft": p.Draft,
+		"updated_at": "2024-05-01T10:00:00Z", "merged_at": nil,
 		"html_url": "http://localhost:3000/o/r/pulls/" + number, // as of a server that does not know its own name
-		"head":     map[string]any{"ref": ref, "label": p.Branch, "repo_id": 1, "repo": map[string]any{"full_name": head}},
-		"base":     map[string]any{"ref": p.Base, "repo_id": 1, "repo": map[string]any{"full_name": "o/r"}}}
+		"head": map[string]any{
+			"ref": ref, "label": p.Branch, "repo_id": 1, "repo": map[string]any{"full_name": head},
+		},
+		"base": map[string]any{"ref": p.Base, "repo_id": 1, "repo": map[string]any{"full_name": "o/r"}}}
 	if p.State == Merged {
 		out["merged_at"] = "2024-05-01T10:00:00Z"
 	}
@@ -256,10 +294,12 @@ func TestPullRequestsAreFoundByBranch(t *testing.T) {
 			s, c := serveForge(t, kind, list...)
 			s.page = 2
 			p, err := c.Find(t.Context(), s.repo(), "carillon/a b")
-			if err != nil || p == nil || p.Number != 2 || p.State != Open || p.Branch != "carillon/a b" || p.Base != "main" || p.Forge != kind || p.Repository != s.repo() || p.Title != "second" {
+			if err != nil || p == nil || p.Number != 2 || p.State != Open || p.Branch != "carillon/a b" ||
+				p.Base != "main" || p.Forge != kind || p.Repository != s.repo() || p.Title != "second" {
 				t.Fatalf("found %+v, %v", p, err)
 			}
-			if found := FindURLs(p.URL); len(found) != 1 || found[0].Key() != p.Key() || !strings.HasPrefix(p.URL, s.url) {
+			if found := FindURLs(p.URL); len(found) != 1 || found[0].Key() != p.Key() ||
+				!strings.HasPrefix(p.URL, s.url) {
 				t.Errorf("its address is %s", p.URL)
 			}
 			for branch, want := range map[string]int64{"done": 7, "from-fork": 0, "never": 0, "": 0, "other": 4} {
@@ -290,14 +330,17 @@ func TestStateIsWhatTheForgeSaysNow(t *testing.T) {
 			}
 			for name, q := range map[string]PullRequest{
 				"another kind": {Forge: "other", Repository: s.repo(), Number: 1},
-				"another host": {Forge: kind, Repository: s.repo(), Number: 1, URL: "https://else.example.org/o/r/pull/1"},
+				"another host": {
+					Forge: kind, Repository: s.repo(), Number: 1, URL: "https://else.example.org/o/r/pull/1",
+				},
 			} {
 				if _, err := c.State(t.Context(), q); !errors.Is(err, ErrElsewhere) {
 					t.Errorf("%s: %v; want ErrElsewhere", name, err)
 				}
 			}
 			before := len(s.requests)
-			for _, q := range []PullRequest{{Forge: kind, Repository: "../..", Number: 1}, {Forge: kind, Repository: s.repo()}} {
+			for _, q := range []PullRequest{{Forge: kind, Repository: "../..", Number: 1},
+				{Forge: kind, Repository: s.repo()}} {
 				if _, err := c.State(t.Context(), q); !errors.Is(err, ErrNotFound) {
 					t.Errorf("%+v: %v; want ErrNotFound", q, err)
 				}
@@ -305,7 +348,8 @@ func TestStateIsWhatTheForgeSaysNow(t *testing.T) {
 			if len(s.requests) != before {
 				t.Errorf("the forge was asked for what cannot be: %v", s.requests[before:])
 			}
-			if _, err := c.State(t.Context(), PullRequest{Forge: kind, Repository: s.repo(), Number: 99}); !errors.Is(err, ErrNotFound) {
+			if _, err := c.State(t.Context(), PullRequest{Forge: kind, Repository: s.repo(), Number: 99}); !errors.Is(
+				err, ErrNotFound) {
 				t.Errorf("number 99: %v; want ErrNotFound", err)
 			}
 		})
@@ -317,10 +361,14 @@ func TestCreatingTwiceReturnsTheExistingOne(t *testing.T) {
 	for _, kind := range Kinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			s, c := serveForge(t, kind, PullRequest{Number: 1, Branch: "b", Base: "main", State: Closed}, PullRequest{Number: 2, Branch: "b", Base: "main", State: Open, Fork: true})
-			n := NewPullRequest{Title: "A\ntitle", Body: strings.Repeat("é", 70000), Branch: "b", Base: "main", Draft: true}
+			s, c := serveForge(t, kind, PullRequest{Number: 1, Branch: "b", Base: "main", State: Closed},
+				PullRequest{Number: 2, Branch: "b", Base: "main", State: Open, Fork: true})
+			n := NewPullRequest{
+				Title: "A\ntitle", Body: strings.Repeat("é", 70000), Branch: "b", Base: "main", Draft: true,
+			}
 			made, err := c.Create(t.Context(), s.repo(), n)
-			if err != nil || made.Number != 3 || made.State != Open || !made.Draft && kind != Gitea || !strings.HasSuffix(made.Title, "A title") {
+			if err != nil || made.Number != 3 || made.State != Open || !made.Draft && kind != Gitea ||
+				!strings.HasSuffix(made.Title, "A title") {
 				t.Fatalf("made %+v, %v", made, err)
 			}
 			again, err := c.Create(t.Context(), s.repo(), n)
@@ -334,7 +382,8 @@ func TestCreatingTwiceReturnsTheExistingOne(t *testing.T) {
 			n.Branch = "empty"
 			_, err = c.Create(t.Context(), s.repo(), n)
 			var refused *Refused
-			if !errors.As(err, &refused) || refused.Status != 422 || !strings.Contains(err.Error(), "No commits between") {
+			if !errors.As(err, &refused) || refused.Status != 422 ||
+				!strings.Contains(err.Error(), "No commits between") {
 				t.Errorf("a branch without commits gave %v", err)
 			}
 		})
@@ -354,21 +403,35 @@ func TestRefusalsAreToldApart(t *testing.T) {
 		until  time.Time
 	}{
 		{"a bad token", GitHub, 401, nil, `{"message":"Bad credentials"}`, ErrCredentials, time.Time{}},
-		{"a token that may not", GitHub, 403, map[string]string{"X-RateLimit-Remaining": "4999"}, `{"message":"Resource not accessible by personal access token"}`, ErrCredentials, time.Time{}},
+		{"a token that may not", GitHub, 403, map[string]string{"X-RateLimit-Remaining": "4999"},
+			`{"message":"Resource not accessible by personal access token"}`, ErrCredentials, time.Time{}},
 		{"a scope that is missing", GitLab, 403, nil, `{"error":"insufficient_scope"}`, ErrCredentials, time.Time{}},
-		{"a page to sign in", Azure, 302, map[string]string{"Location": "https://spsprodeus.vssps.visualstudio.com/_signin"}, ``, ErrCredentials, time.Time{}},
-		{"an unknown repository", Gitea, 404, nil, `{"message":"The target couldn't be found."}`, ErrNotFound, time.Time{}},
-		{"GitHub's limit of an hour", GitHub, 403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1700001000"}, `{"message":"API rate limit exceeded"}`, nil, time.Unix(1700001000, 0)},
-		{"GitHub's second limit", GitHub, 403, map[string]string{"Retry-After": "60"}, `{"message":"You have exceeded a secondary rate limit"}`, nil, now.Add(time.Minute)},
-		{"GitHub's second limit without a time", GitHub, 403, nil, `{"message":"You have exceeded a secondary rate limit"}`, nil, now.Add(time.Minute)},
-		{"GitLab's limit", GitLab, 429, map[string]string{"RateLimit-Reset": "1700000030"}, `Retry later`, nil, now.Add(30 * time.Second)},
-		{"a limit by date", Gitea, 429, map[string]string{"Retry-After": "Tue, 14 Nov 2023 22:15:20 GMT"}, ``, nil, now.Add(2 * time.Minute)},
+		{"a page to sign in", Azure, 302,
+			map[string]string{"Location": "https://spsprodeus.vssps.visualstudio.com/_signin"}, ``, ErrCredentials,
+			time.Time{}},
+		{"an unknown repository", Gitea, 404, nil, `{"message":"The target couldn't be found."}`, ErrNotFound,
+			time.Time{}},
+		{"GitHub's limit of an hour", GitHub, 403, map[string]string{
+			"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1700001000",
+		}, `{"message":"API rate limit exceeded"}`, nil, time.Unix(1700001000, 0)},
+		{"GitHub's second limit", GitHub, 403, map[string]string{"Retry-After": "60"},
+			`{"message":"You have exceeded a secondary rate limit"}`, nil, now.Add(time.Minute)},
+		{"GitHub's second limit without a time", GitHub, 403, nil,
+			`{"message":"You have exceeded a secondary rate limit"}`, nil, now.Add(time.Minute)},
+		{"GitLab's limit", GitLab, 429, map[string]string{"RateLimit-Reset": "1700000030"}, `Retry later`, nil,
+			now.Add(30 * time.Second)},
+		{"a limit by date", Gitea, 429, map[string]string{"Retry-After": "Tue, 14 Nov 2023 22:15:20 GMT"}, ``, nil,
+			now.Add(2 * time.Minute)},
 		{"a limit that has passed", Gitea, 429, map[string]string{"X-RateLimit-Reset": "1"}, ``, nil, now},
-		{"a limit for ever", Azure, 429, map[string]string{"Retry-After": "999999999999"}, ``, nil, now.Add(24 * time.Hour)},
-		{"a limit for years", Azure, 503, map[string]string{"Retry-After": "99999999"}, ``, nil, now.Add(24 * time.Hour)},
+		{"a limit for ever", Azure, 429, map[string]string{"Retry-After": "999999999999"}, ``, nil,
+			now.Add(24 * time.Hour)},
+		{"a limit for years", Azure, 503, map[string]string{"Retry-After": "99999999"}, ``, nil,
+			now.Add(24 * time.Hour)},
 		{"an error of theirs", GitHub, 502, nil, `<html>Bad gateway</html>`, &Refused{502, "Bad Gateway"}, time.Time{}},
-		{"a message with line ends", GitHub, 500, nil, `{"message":"a\r\nSet-Cookie: x\u001b[31m"}`, &Refused{500, "a  Set-Cookie: x [31m"}, time.Time{}},
-		{"a redirect to elsewhere", GitHub, 302, map[string]string{"Location": "http://169.254.169.254/latest"}, ``, &Refused{302, "Found"}, time.Time{}},
+		{"a message with line ends", GitHub, 500, nil, `{"message":"a\r\nSet-Cookie: x\u001b[31m"}`,
+			&Refused{500, "a  Set-Cookie: x [31m"}, time.Time{}},
+		{"a redirect to elsewhere", GitHub, 302, map[string]string{"Location": "http://169.254.169.254/latest"}, ``,
+			&Refused{302, "Found"}, time.Time{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -380,7 +443,9 @@ func TestRefusalsAreToldApart(t *testing.T) {
 				io.WriteString(w, tt.body)
 			}))
 			t.Cleanup(server.Close)
-			c := &Client{Kind: tt.kind, Base: server.URL, Token: token, HTTP: server.Client(), Now: func() time.Time { return now }}
+			c := &Client{Kind: tt.kind, Base: server.URL, Token: token, HTTP: server.Client(), Now: func() time.Time {
+				return now
+			}}
 			repo := "o/r"
 			if tt.kind == Azure {
 				repo = "o/p/r"
@@ -428,7 +493,8 @@ func TestTokensStayWithTheirForge(t *testing.T) {
 			t.Errorf("%s: a wrong token gave %v", kind, err)
 		}
 		c.Token = token + "\r\nX-Injected: 1"
-		if _, err := c.Find(t.Context(), s.repo(), "b"); !errors.Is(err, ErrCredentials) || strings.Contains(err.Error(), token) {
+		if _, err := c.Find(t.Context(), s.repo(), "b"); !errors.Is(err, ErrCredentials) ||
+			strings.Contains(err.Error(), token) {
 			t.Errorf("%s: a token of two lines gave %v", kind, err)
 		}
 		c.Token, c.Base = token, "http://user:"+token+"@127.0.0.1:1"
@@ -448,7 +514,8 @@ func TestTokensStayWithTheirForge(t *testing.T) {
 	}))
 	t.Cleanup(echo.Close)
 	c := &Client{Kind: GitHub, Base: echo.URL, Token: token}
-	if _, err := c.Find(t.Context(), "o/r", "b"); !errors.Is(err, ErrCredentials) || strings.Contains(err.Error(), token) {
+	if _, err := c.Find(t.Context(), "o/r", "b"); !errors.Is(err, ErrCredentials) ||
+		strings.Contains(err.Error(), token) {
 		t.Errorf("a forge that repeats the token gave %v", err)
 	}
 }
@@ -468,7 +535,8 @@ func TestRenamedRepositoriesAreFollowed(t *testing.T) {
 	if p, err := c.Find(t.Context(), "o/old", "b"); err != nil || p == nil || p.Repository != "o/r" {
 		t.Errorf("found %+v, %v", p, err)
 	}
-	if p, err := c.Create(t.Context(), "o/old", NewPullRequest{Title: "t", Branch: "new", Base: "main"}); err != nil || p.Number != 2 {
+	if p, err := c.Create(t.Context(), "o/old", NewPullRequest{Title: "t", Branch: "new", Base: "main"}); err != nil ||
+		p.Number != 2 {
 		t.Errorf("made %+v, %v", p, err)
 	}
 }
@@ -485,8 +553,10 @@ func TestAnswersAreReadWithBounds(t *testing.T) {
 				}
 			}
 		},
-		"nested lists": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("[", 200_000)) },
-		"a page":       func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html></html>") },
+		"nested lists": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, strings.Repeat("[", 200_000))
+		},
+		"a page": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html></html>") },
 		"redirects forever": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 		},
@@ -520,7 +590,8 @@ func TestAnswersAreReadWithBounds(t *testing.T) {
 func TestOneOddPullRequestHidesNoOther(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `[{"iid":0,"state":"new"},{"iid":4,"state":"opened","source_branch":"b","target_branch":"main","web_url":"javascript:alert(1)"}]`)
+		fmt.Fprint(w,
+			`[{"iid":0,"state":"new"},{"iid":4,"state":"opened","source_branch":"b","target_branch":"main","web_url":"javascript:alert(1)"}]`)
 	}))
 	t.Cleanup(server.Close)
 	c := &Client{Kind: GitLab, Base: server.URL + "/gitlab/", HTTP: server.Client()}
@@ -543,8 +614,10 @@ func TestPublicForgesHaveTheirOwnAPIHosts(t *testing.T) {
 		{GitLab, "", "a/b/c", "https://gitlab.com/api/v4/projects/a%2Fb%2Fc/merge_requests"},
 		{Gitea, "https://example.org/git/", "o/r", "https://example.org/git/api/v1/repos/o/r/pulls"},
 		{Azure, "", "o/My P/r", "https://dev.azure.com/o/My%20P/_apis/git/repositories/r/pullrequests"},
-		{Azure, "https://o.visualstudio.com", "o/p/r", "https://dev.azure.com/o/p/_apis/git/repositories/r/pullrequests"},
-		{Azure, "https://tfs.example.org/tfs", "C/p/r", "https://tfs.example.org/tfs/C/p/_apis/git/repositories/r/pullrequests"},
+		{Azure, "https://o.visualstudio.com", "o/p/r",
+			"https://dev.azure.com/o/p/_apis/git/repositories/r/pullrequests"},
+		{Azure, "https://tfs.example.org/tfs", "C/p/r",
+			"https://tfs.example.org/tfs/C/p/_apis/git/repositories/r/pullrequests"},
 	} {
 		a, err := (&Client{Kind: tt.kind, Base: tt.base}).api(tt.repo)
 		if err != nil {

@@ -62,7 +62,8 @@ func Parse(kind Kind, header http.Header, body []byte) (Event, error) {
 	case GitLab:
 		e, err = parseGitLab(firstOf(header, "X-Gitlab-Event"), body)
 	case Gitea:
-		e, err = parseHub(Gitea, firstOf(header, "X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", "X-GitHub-Event"), body)
+		e, err = parseHub(Gitea, firstOf(header, "X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", "X-GitHub-Event"),
+			body)
 	case Azure:
 		e, err = parseAzure(body)
 	default:
@@ -108,7 +109,8 @@ func parseHub(kind Kind, event string, body []byte) (Event, error) {
 	case "ping":
 		return Event{Kind: Ping, Name: event}, nil
 	case "pull_request":
-	case "pull_request_sync", "pull_request_label", "pull_request_assign", "pull_request_milestone", "pull_request_review_request":
+	case "pull_request_sync", "pull_request_label", "pull_request_assign", "pull_request_milestone",
+		"pull_request_review_request":
 		if kind != Gitea {
 			return Event{Kind: Ignored, Name: event}, nil
 		}
@@ -341,7 +343,8 @@ func parseAzure(body []byte) (Event, error) {
 	if in.CreatedDate != nil {
 		p.Updated = in.CreatedDate.UTC()
 	}
-	// The event "merged" only says that a merge was tried, for an open pull request too. The status tells what came of it.
+	// The event "merged" only says that a merge was tried, for an open pull request too. The status tells what came of
+	// it.
 	e.PullRequest = p
 	switch {
 	case p.State == Merged:

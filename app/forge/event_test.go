@@ -23,13 +23,18 @@ func TestPayloadsOfEveryForgeTellTheirPullRequest(t *testing.T) {
 		}
 		return when
 	}
-	octocat := PullRequest{Forge: GitHub, Repository: "Codertocat/Hello-World", Number: 2, URL: "https://github.com/Codertocat/Hello-World/pull/2",
-		Title: "Update the README with new information.", State: Open, Branch: "changes", Base: "master", Updated: at("2019-05-15T15:20:33Z")}
-	gitlab := PullRequest{Forge: GitLab, Repository: "gitlab-org/hello-world", Number: 1, URL: "https://gitlab.com/gitlab-org/hello-world/merge_requests/1",
+	octocat := PullRequest{Forge: GitHub, Repository: "Codertocat/Hello-World", Number: 2,
+		URL:   "https://github.com/Codertocat/Hello-World/pull/2",
+		Title: "Update the README with new information.", State: Open, Branch: "changes", Base: "master",
+		Updated: at("2019-05-15T15:20:33Z")}
+	gitlab := PullRequest{Forge: GitLab, Repository: "gitlab-org/hello-world", Number: 1,
+		URL:   "https://gitlab.com/gitlab-org/hello-world/merge_requests/1",
 		Title: "update readme", State: Open, Branch: "feature", Base: "master", Updated: at("2017-12-10T17:01:11Z")}
-	gitea := PullRequest{Forge: Gitea, Repository: "jcitizen/my-repo", Number: 1, URL: "https://try.gitea.io/jcitizen/my-repo/pulls/1",
+	gitea := PullRequest{Forge: Gitea, Repository: "jcitizen/my-repo", Number: 1,
+		URL:   "https://try.gitea.io/jcitizen/my-repo/pulls/1",
 		Title: "Add LICENSE File", State: Closed, Branch: "feature", Base: "master"}
-	azure := PullRequest{Forge: Azure, Repository: "fabrikam/Fabrikam/Fabrikam", Number: 1, URL: "https://dev.azure.com/fabrikam/Fabrikam/_git/Fabrikam/pullrequest/1",
+	azure := PullRequest{Forge: Azure, Repository: "fabrikam/Fabrikam/Fabrikam", Number: 1,
+		URL:   "https://dev.azure.com/fabrikam/Fabrikam/_git/Fabrikam/pullrequest/1",
 		Title: "my first pull request", State: Open, Branch: "mytopic", Base: "master"}
 	for _, tt := range []struct {
 		file, event string
@@ -44,24 +49,46 @@ func TestPayloadsOfEveryForgeTellTheirPullRequest(t *testing.T) {
 		{"github/pull_request.opened.json", "pull_request", Opened, "pull_request.opened", octocat, nil},
 		{"github/pull_request.synchronize.json", "pull_request", Updated, "pull_request.synchronize", octocat, nil},
 		{"github/pull_request.reopened.json", "pull_request", Reopened, "pull_request.reopened", octocat, nil},
-		{"github/pull_request.closed_unmerged.json", "pull_request", WasClosed, "pull_request.closed", octocat, func(p *PullRequest) { p.State = Closed }},
+		{"github/pull_request.closed_unmerged.json", "pull_request", WasClosed, "pull_request.closed", octocat,
+			func(p *PullRequest) {
+				p.State = Closed
+			}},
 		{"github/pull_request.closed_merged.json", "pull_request", WasMerged, "pull_request.closed", PullRequest{
-			Forge: GitHub, Repository: "ailisp/gcbapp-buildconfig-example", Number: 3, URL: "https://github.com/ailisp/gcbapp-buildconfig-example/pull/3",
+			Forge: GitHub, Repository: "ailisp/gcbapp-buildconfig-example", Number: 3,
+			URL:   "https://github.com/ailisp/gcbapp-buildconfig-example/pull/3",
 			Title: "Byao1276 patch 1", State: Merged, Branch: "byao1276-patch-1", Base: "master", Fork: true}, nil},
 
 		{"gitlab/merge_request_create.json", "Merge Request Hook", Opened, "Merge Request Hook.open", gitlab, nil},
-		{"gitlab/merge_request_close.json", "Merge Request Hook", WasClosed, "Merge Request Hook.close", gitlab, func(p *PullRequest) { p.State = Closed }},
-		{"gitlab/merge_request_merge.json", "System Hook", WasMerged, "System Hook.merge", gitlab, func(p *PullRequest) { p.State = Merged }},
+		{"gitlab/merge_request_close.json", "Merge Request Hook", WasClosed, "Merge Request Hook.close", gitlab,
+			func(p *PullRequest) {
+				p.State = Closed
+			}},
+		{"gitlab/merge_request_merge.json", "System Hook", WasMerged, "System Hook.merge", gitlab,
+			func(p *PullRequest) {
+				p.State = Merged
+			}},
 		{"gitlab/pipeline_event.json", "Pipeline Hook", Ignored, "Pipeline Hook", PullRequest{}, nil},
 
-		{"gitea/pull_request_opened.json", "pull_request", Opened, "pull_request.opened", gitea, func(p *PullRequest) { p.State, p.Title = Open, "Add License File" }},
+		{"gitea/pull_request_opened.json", "pull_request", Opened, "pull_request.opened", gitea, func(p *PullRequest) {
+			p.State, p.Title = Open, "Add License File"
+		}},
 		{"gitea/pull_request_closed.json", "pull_request", WasClosed, "pull_request.closed", gitea, nil},
-		{"gitea/pull_request_merged.json", "pull_request", WasMerged, "pull_request.closed", gitea, func(p *PullRequest) { p.State = Merged }},
+		{"gitea/pull_request_merged.json", "pull_request", WasMerged, "pull_request.closed", gitea,
+			func(p *PullRequest) {
+				p.State = Merged
+			}},
 
 		{"azure/git.pullrequest.created.json", "", Opened, "git.pullrequest.created", azure, nil},
-		{"azure/git.pullrequest.updated.json", "", WasMerged, "git.pullrequest.updated", azure, func(p *PullRequest) { p.State = Merged }},
-		{"azure/git.pullrequest.merged.json", "", WasMerged, "git.pullrequest.merged", azure, func(p *PullRequest) { p.State = Merged }},
-		{"azure/DERIVED.git.pullrequest.updated_abandoned.json", "", WasClosed, "git.pullrequest.updated", azure, func(p *PullRequest) { p.State = Closed }},
+		{"azure/git.pullrequest.updated.json", "", WasMerged, "git.pullrequest.updated", azure, func(p *PullRequest) {
+			p.State = Merged
+		}},
+		{"azure/git.pullrequest.merged.json", "", WasMerged, "git.pullrequest.merged", azure, func(p *PullRequest) {
+			p.State = Merged
+		}},
+		{"azure/DERIVED.git.pullrequest.updated_abandoned.json", "", WasClosed, "git.pullrequest.updated", azure,
+			func(p *PullRequest) {
+				p.State = Closed
+			}},
 		{"azure/build.complete.json", "", Ignored, "build.complete", PullRequest{}, nil},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
@@ -76,7 +103,8 @@ func TestPayloadsOfEveryForgeTellTheirPullRequest(t *testing.T) {
 				tt.change(&want)
 			}
 			got := e.PullRequest
-			if want.Number != 0 && (got.Updated.IsZero() || got.Created.IsZero() || got.Created.After(got.Updated.Add(time.Minute))) {
+			if want.Number != 0 && (got.Updated.IsZero() || got.Created.IsZero() ||
+				got.Created.After(got.Updated.Add(time.Minute))) {
 				t.Errorf("it says that it was opened at %v and changed at %v; want both", got.Created, got.Updated)
 			}
 			got.Created, got.Updated, want.Updated = time.Time{}, time.Time{}, time.Time{}
@@ -128,12 +156,14 @@ func TestGitHubFormPayloadIsRead(t *testing.T) {
 func TestClosingEventsGoByTheStateThatTheForgeTells(t *testing.T) {
 	t.Parallel()
 	azure := func(event, status string) string {
-		return `{"id":"x","eventType":"` + event + `","resource":{"pullRequestId":7,"status":"` + status + `","sourceRefName":"refs/heads/a/b","targetRefName":"refs/heads/main",
+		return `{"id":"x","eventType":"` + event + `","resource":{"pullRequestId":7,"status":"` +
+			status + `","sourceRefName":"refs/heads/a/b","targetRefName":"refs/heads/main",
 			"repository":{"name":"R","remoteUrl":"https://user@dev.azure.com/org/My%20Project/_git/My%20Repo"}}}`
 	}
 	gitlab := func(action, state string) string {
 		return `{"object_kind":"merge_request","project":{"path_with_namespace":"a/b/c","web_url":"https://git.example.org/a/b/c"},
-			"object_attributes":{"iid":7,"state":"` + state + `","action":` + action + `,"source_project_id":1,"target_project_id":1,"url":"javascript:alert(1)"}}`
+			"object_attributes":{"iid":7,"state":"` + state + `","action":` + action +
+			`,"source_project_id":1,"target_project_id":1,"url":"javascript:alert(1)"}}`
 	}
 	for _, tt := range []struct {
 		name       string
@@ -144,16 +174,22 @@ func TestClosingEventsGoByTheStateThatTheForgeTells(t *testing.T) {
 		repository string
 		url        string
 	}{
-		{"a merge that was only tried leaves it open", Azure, azure("git.pullrequest.merged", "active"), Updated, Open, "org/My Project/My Repo", "https://dev.azure.com/org/My%20Project/_git/My%20Repo/pullrequest/7"},
-		{"a completed one is merged", Azure, azure("git.pullrequest.updated", "completed"), WasMerged, Merged, "org/My Project/My Repo", "https://dev.azure.com/org/My%20Project/_git/My%20Repo/pullrequest/7"},
-		{"without an action, merged counts", GitLab, gitlab("null", "merged"), WasMerged, Merged, "a/b/c", "https://git.example.org/a/b/c/-/merge_requests/7"},
-		{"locked is still open", GitLab, gitlab(`"update"`, "locked"), Updated, Open, "a/b/c", "https://git.example.org/a/b/c/-/merge_requests/7"},
-		{"approval is an update", GitLab, gitlab(`"approved"`, "opened"), Updated, Open, "a/b/c", "https://git.example.org/a/b/c/-/merge_requests/7"},
+		{"a merge that was only tried leaves it open", Azure, azure("git.pullrequest.merged", "active"), Updated, Open,
+			"org/My Project/My Repo", "https://dev.azure.com/org/My%20Project/_git/My%20Repo/pullrequest/7"},
+		{"a completed one is merged", Azure, azure("git.pullrequest.updated", "completed"), WasMerged, Merged,
+			"org/My Project/My Repo", "https://dev.azure.com/org/My%20Project/_git/My%20Repo/pullrequest/7"},
+		{"without an action, merged counts", GitLab, gitlab("null", "merged"), WasMerged, Merged, "a/b/c",
+			"https://git.example.org/a/b/c/-/merge_requests/7"},
+		{"locked is still open", GitLab, gitlab(`"update"`, "locked"), Updated, Open, "a/b/c",
+			"https://git.example.org/a/b/c/-/merge_requests/7"},
+		{"approval is an update", GitLab, gitlab(`"approved"`, "opened"), Updated, Open, "a/b/c",
+			"https://git.example.org/a/b/c/-/merge_requests/7"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			e, err := Parse(tt.kind, http.Header{"X-Gitlab-Event": {"Merge Request Hook"}}, []byte(tt.body))
-			if p := e.PullRequest; err != nil || e.Kind != tt.want || p.State != tt.state || p.Repository != tt.repository || p.URL != tt.url {
+			if p := e.PullRequest; err != nil || e.Kind != tt.want || p.State != tt.state ||
+				p.Repository != tt.repository || p.URL != tt.url {
 				t.Errorf("read %+v, %v", e, err)
 			}
 		})
@@ -162,7 +198,8 @@ func TestClosingEventsGoByTheStateThatTheForgeTells(t *testing.T) {
 
 func TestGiteaNamesADeletedBranchByItsLabel(t *testing.T) {
 	t.Parallel()
-	body := bytes.Replace(read(t, "gitea/pull_request_merged.json"), []byte(`"ref": "feature"`), []byte(`"ref": "refs/pull/1/head"`), 1)
+	body := bytes.Replace(read(t, "gitea/pull_request_merged.json"), []byte(`"ref": "feature"`),
+		[]byte(`"ref": "refs/pull/1/head"`), 1)
 	e, err := Parse(Gitea, http.Header{"X-Forgejo-Event": {"pull_request"}}, body)
 	if err != nil || e.PullRequest.Branch != "feature" || e.PullRequest.Fork {
 		t.Errorf("read %+v, %v", e.PullRequest, err)
@@ -220,12 +257,14 @@ func TestTitlesStayOnOneLineAndShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := `{"action":"opened","pull_request":{"number":1,"state":"open","title":` + string(title) + `,"html_url":"javascript:alert(1)//x"},"repository":{"full_name":"a/b"}}`
+	body := `{"action":"opened","pull_request":{"number":1,"state":"open","title":` + string(title) +
+		`,"html_url":"javascript:alert(1)//x"},"repository":{"full_name":"a/b"}}`
 	e, err := Parse(GitHub, eventHeader(GitHub, "pull_request"), []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := e.PullRequest; len(p.Title) > maxTitle || strings.ContainsAny(p.Title, "\r\n\x00\x1b") || strings.ContainsRune(p.Title, '\uFFFD') || p.URL != "" {
+	if p := e.PullRequest; len(p.Title) > maxTitle || strings.ContainsAny(p.Title, "\r\n\x00\x1b") ||
+		strings.ContainsRune(p.Title, '\uFFFD') || p.URL != "" {
 		t.Errorf("title of %d bytes %.60q, address %q", len(p.Title), p.Title, p.URL)
 	}
 }
@@ -233,7 +272,8 @@ func TestTitlesStayOnOneLineAndShort(t *testing.T) {
 func TestDeepButAllowedNestingIsRead(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000)
-	body := `{"action":"opened","extra":` + deep + `,"pull_request":{"number":1,"state":"open"},"repository":{"full_name":"a/b"}}`
+	body := `{"action":"opened","extra":` + deep +
+		`,"pull_request":{"number":1,"state":"open"},"repository":{"full_name":"a/b"}}`
 	if e, err := Parse(GitHub, eventHeader(GitHub, "pull_request"), []byte(body)); err != nil || e.Kind != Opened {
 		t.Errorf("read %+v, %v", e, err)
 	}
@@ -259,14 +299,17 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p := e.PullRequest; p.Number != 0 && (p.State == "" || !validRepository(kind, p.Repository) || strings.ContainsAny(p.Title+p.Branch, "\n\x00")) {
+		if p := e.PullRequest; p.Number != 0 && (p.State == "" || !validRepository(kind, p.Repository) ||
+			strings.ContainsAny(p.Title+p.Branch, "\n\x00")) {
 			t.Errorf("read %+v", p)
 		}
 	})
 }
 
 func eventHeader(kind Kind, event string) http.Header {
-	name := map[Kind]string{GitHub: "X-GitHub-Event", GitLab: "X-Gitlab-Event", Gitea: "X-Gitea-Event", Azure: "X-None"}[kind]
+	name := map[Kind]string{
+		GitHub: "X-GitHub-Event", GitLab: "X-Gitlab-Event", Gitea: "X-Gitea-Event", Azure: "X-None",
+	}[kind]
 	h := http.Header{"Content-Type": {"application/json"}}
 	h.Set(name, event)
 	return h

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// How much of a text FindURLs reads, from its end, how long an address may be, and how many pull requests it hands back.
+// How much of a text FindURLs reads, from its end, how long an address may be, and how many pull requests it hands
+// back.
 const (
 	maxText    = 4 << 20
 	maxAddress = 2000
@@ -17,8 +18,8 @@ const (
 
 // FindURLs finds the addresses of pull requests in text, such as the output of an agent: of GitHub, GitLab, Gitea and
 // Azure DevOps, also on hosts of one's own. Each is there once, the one mentioned last first. Addresses come out in the
-// form in which the forge writes them, without user, query and fragment. Of a longer text the last 4 MiB are read. Which
-// repositories matter is for the caller to say: agents quote others' pull requests too.
+// form in which the forge writes them, without user, query and fragment. Of a longer text the last 4 MiB are read.
+// Which repositories matter is for the caller to say: agents quote others' pull requests too.
 func FindURLs(text string) []PullRequest {
 	if len(text) > maxText {
 		text = text[len(text)-maxText:]
@@ -48,7 +49,8 @@ var (
 	terminalLink    = regexp.MustCompile(`\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)`)
 	terminalCommand = regexp.MustCompile(`\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]`)
 
-	webAddress = regexp.MustCompile(`(?i)https?://(?:[A-Za-z0-9._~%:-]*@)?(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/[A-Za-z0-9._~%+@/-]+`)
+	webAddress = regexp.MustCompile(
+		`(?i)https?://(?:[A-Za-z0-9._~%:-]*@)?(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/[A-Za-z0-9._~%+@/-]+`)
 
 	githubPath = regexp.MustCompile(`^/([^/]+/[^/]+)/pull/([0-9]{1,18})(?:[^0-9A-Za-z_%-]|[_-]*$)`)
 	gitlabPath = regexp.MustCompile(`^/((?:[^/]+/)+[^/]+)/merge_requests/([0-9]{1,18})(?:[^0-9A-Za-z_%-]|[_-]*$)`)
@@ -139,7 +141,8 @@ func splitPath(kind Kind, host, path string) (before, repo, number string, ok bo
 		}
 	case Gitea:
 		if m = giteaPath.FindStringSubmatch(path); m != nil {
-			// The addresses of an API end alike: https://api.github.com/repos/o/r/pulls/1, https://…/api/v1/repos/o/r/pulls/1.
+			// The addresses of an API end alike: https://api.github.com/repos/o/r/pulls/1,
+			// https://…/api/v1/repos/o/r/pulls/1.
 			if m[1] == "/repos" || strings.HasSuffix(m[1], "/repos") {
 				return "", "", "", false
 			}

@@ -1,6 +1,6 @@
 // Package forge speaks with GitHub, GitLab, Gitea (and Forgejo) and Azure DevOps: it verifies and reads their webhooks,
-// finds, creates and follows pull requests through their APIs, and finds the addresses of pull requests in text. It knows
-// nothing of sessions: it is given headers, bytes, branches and tokens, and it hands back pull requests.
+// finds, creates and follows pull requests through their APIs, and finds the addresses of pull requests in text. It
+// knows nothing of sessions: it is given headers, bytes, branches and tokens, and it hands back pull requests.
 package forge
 
 import (

@@ -13,21 +13,23 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzSignatures checks calls with headers as anybody may send them. What is taken for signed holds the secret, or a MAC that
-// only who has the secret can make.
+// FuzzSignatures checks calls with headers as anybody may send them. What is taken for signed holds the secret, or a
+// MAC that only who has the secret can make.
 func FuzzSignatures(f *testing.F) {
 	const secret = "It's a Secret to Everybody"
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("{}"))
 	sum := hex.EncodeToString(mac.Sum(nil))
 	names := []string{
-		"X-Hub-Signature-256", "X-Gitea-Signature", "X-Forgejo-Signature", "X-Gitlab-Token", "Webhook-Signature", "Webhook-Id", "Webhook-Timestamp",
+		"X-Hub-Signature-256", "X-Gitea-Signature", "X-Forgejo-Signature", "X-Gitlab-Token", "Webhook-Signature",
+		"Webhook-Id", "Webhook-Timestamp",
 		"Svix-Signature", "Authorization", "Api-Authentication", "X-Signature",
 	}
 	f.Add(uint8(0), uint8(0), "sha256="+sum, uint8(0), "", []byte("{}"))
 	f.Add(uint8(1), uint8(3), secret, uint8(4), "v1,AAAA v1a,BBBB", []byte("{}"))
 	f.Add(uint8(3), uint8(8), "Basic OkEgU2VjcmV0", uint8(8), "Bearer x", []byte(nil))
-	f.Add(uint8(4), uint8(4), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", uint8(6), "1614265330", []byte(`{"test": 2432232314}`))
+	f.Add(uint8(4), uint8(4), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", uint8(6), "1614265330",
+		[]byte(`{"test": 2432232314}`))
 	f.Add(uint8(5), uint8(10), "sha512="+strings.Repeat("ab", 64), uint8(10), sum, []byte("x"))
 	f.Fuzz(func(t *testing.T, scheme, first uint8, value string, second uint8, other string, body []byte) {
 		header := http.Header{}
@@ -60,11 +62,12 @@ func holdsProof(text, secret string, body []byte) bool {
 			return true
 		}
 	}
-	return strings.HasPrefix(text, "Basic ") // its user and password may be packed in any way; the secret is compared whole
+	// its user and password may be packed in any way; the secret is compared whole
+	return strings.HasPrefix(text, "Basic ")
 }
 
-// FuzzRefusals reads answers of forges that are none: when to ask again lies between now and a day from now, and what is said is
-// short text without the token.
+// FuzzRefusals reads answers of forges that are none: when to ask again lies between now and a day from now, and what
+// is said is short text without the token.
 func FuzzRefusals(f *testing.F) {
 	f.Add(uint8(0), 429, "Retry-After", "120", []byte(`{"message":"slow down"}`))
 	f.Add(uint8(1), 403, "X-RateLimit-Reset", "1893456000", []byte(`{"message":{"a":["b"]}}`))
@@ -80,7 +83,8 @@ func FuzzRefusals(f *testing.F) {
 		if limit, ok := err.(*RateLimit); ok && (limit.Until.Before(now) || limit.Until.After(now.Add(24*time.Hour))) {
 			t.Errorf("%s %q is until %s", name, value, limit.Until)
 		}
-		if err != nil && (len(err.Error()) > 2000 || !utf8.ValidString(err.Error()) || strings.Contains(err.Error(), "secret-token")) {
+		if err != nil && (len(err.Error()) > 2000 || !utf8.ValidString(err.Error()) ||
+			strings.Contains(err.Error(), "secret-token")) {
 			t.Errorf("it says %q", err)
 		}
 	})
@@ -89,8 +93,10 @@ func FuzzRefusals(f *testing.F) {
 // FuzzRemotes reads addresses of repositories as people type them. What is read is a repository of its forge.
 func FuzzRemotes(f *testing.F) {
 	for _, address := range []string{
-		"https://github.com/acme/app.git", "git@gitlab.com:group/sub/app.git", "ssh://git@gitea.example:2222/a/b", "https://dev.azure.com/org/project/_git/repo",
-		"git@ssh.dev.azure.com:v3/org/project/repo", "https://user:pass@example.com:443/x/y/", "C:\\repo", "file:///tmp/x", "::", "https://[::1]:99/a/b",
+		"https://github.com/acme/app.git", "git@gitlab.com:group/sub/app.git", "ssh://git@gitea.example:2222/a/b",
+		"https://dev.azure.com/org/project/_git/repo",
+		"git@ssh.dev.azure.com:v3/org/project/repo", "https://user:pass@example.com:443/x/y/", "C:\\repo",
+		"file:///tmp/x", "::", "https://[::1]:99/a/b",
 	} {
 		f.Add(address, "https://forge.example/base/")
 	}

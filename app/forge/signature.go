@@ -80,9 +80,9 @@ func (s Signature) Problem() string {
 	return ""
 }
 
-// Check says whether body, exactly as received, is signed as s wants. Errors: ErrNoSecret, ErrNoSignature, ErrSignature,
-// and ErrTimestamp, which is an ErrSignature too. Signatures other than those of Standard Webhooks do not cover a time,
-// so that a repeated delivery is told only by its DeliveryID.
+// Check says whether body, exactly as received, is signed as s wants. Errors: ErrNoSecret, ErrNoSignature,
+// ErrSignature, and ErrTimestamp, which is an ErrSignature too. Signatures other than those of Standard Webhooks do not
+// cover a time, so that a repeated delivery is told only by its DeliveryID.
 func (s Signature) Check(header http.Header, body []byte, now time.Time) error {
 	secrets := []string{s.Secret}
 	switch s.Scheme {
@@ -103,8 +103,8 @@ func (s Signature) Check(header http.Header, body []byte, now time.Time) error {
 	return errors.New("check signature: there is no scheme " + strconv.Quote(string(s.Scheme)))
 }
 
-// Signed names a request that s has checked by what its signature covers and by the secret, the same in whatever form the
-// signature is sent. Nil: the request shows a secret and signs nothing, as GitLab's token.
+// Signed names a request that s has checked by what its signature covers and by the secret, the same in whatever form
+// the signature is sent. Nil: the request shows a secret and signs nothing, as GitLab's token.
 func (s Signature) Signed(header http.Header, body []byte) []byte {
 	covered := [][]byte{body}
 	key := []byte(s.Secret)
@@ -268,7 +268,8 @@ func equalSecret(a, b string) bool {
 // that is too long to keep, or not printable, comes back as its hash.
 func DeliveryID(header http.Header) string {
 	// Forgejo and Gitea send GitHub's header as well, with the same value.
-	for _, name := range []string{"X-GitHub-Delivery", "X-Gitlab-Event-UUID", "X-Gitea-Delivery", "X-Forgejo-Delivery", "X-Gogs-Delivery", "Webhook-Id", "Svix-Id", "Idempotency-Key"} {
+	for _, name := range []string{"X-GitHub-Delivery", "X-Gitlab-Event-UUID", "X-Gitea-Delivery", "X-Forgejo-Delivery",
+		"X-Gogs-Delivery", "Webhook-Id", "Svix-Id", "Idempotency-Key"} {
 		id := strings.TrimSpace(header.Get(name))
 		if id == "" {
 			continue

@@ -45,8 +45,8 @@ func Verify(kind Kind, header http.Header, body []byte, secrets []string, now ti
 	return fmt.Errorf("verify webhook: there is no forge %q", kind)
 }
 
-// Signed names a webhook that Verify has believed by what its signature covers and by the secret. Nil: the forge shows the secret
-// and signs nothing, as Azure DevOps and GitLab's token do.
+// Signed names a webhook that Verify has believed by what its signature covers and by the secret. Nil: the forge shows
+// the secret and signs nothing, as Azure DevOps and GitLab's token do.
 func Signed(kind Kind, header http.Header, body []byte, secret string) []byte {
 	if kind == Azure {
 		return nil

@@ -50,7 +50,8 @@ func TestWebhooksOfEveryForgeAreVerified(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	mac := hexMAC(sha256.New, secret, body)
 	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
-	standardHeader := standardHeaders("whsec_"+base64.StdEncoding.EncodeToString([]byte("signing token of 24 bytes")), "id", now, body)
+	standardHeader := standardHeaders("whsec_"+base64.StdEncoding.EncodeToString([]byte("signing token of 24 bytes")),
+		"id", now, body)
 	for _, tt := range []struct {
 		name   string
 		kind   Kind
@@ -59,36 +60,48 @@ func TestWebhooksOfEveryForgeAreVerified(t *testing.T) {
 		want   error
 	}{
 		{"GitHub's signature", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + mac}}, secret, nil},
-		{"GitHub's signature in capitals", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + strings.ToUpper(mac)}}, secret, nil},
+		{"GitHub's signature in capitals", GitHub,
+			http.Header{"X-Hub-Signature-256": {"sha256=" + strings.ToUpper(mac)}}, secret, nil},
 		{"another secret", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + mac}}, "other", ErrSignature},
 		{"no signature", GitHub, http.Header{}, secret, ErrNoSignature},
 		{"SHA-1 alone", GitHub, http.Header{"X-Hub-Signature": {"sha1=" + mac[:40]}}, secret, ErrNoSignature},
 		{"without the prefix", GitHub, http.Header{"X-Hub-Signature-256": {mac}}, secret, ErrSignature},
-		{"two signatures", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + mac, "sha256=" + mac}}, secret, ErrSignature},
-		{"a signature followed by more", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + mac + "\r\nX-A: 1"}}, secret, ErrSignature},
-		{"no secret is set", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + hexMAC(sha256.New, "", body)}}, "", ErrNoSecret},
+		{"two signatures", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + mac, "sha256=" + mac}}, secret,
+			ErrSignature},
+		{"a signature followed by more", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + mac + "\r\nX-A: 1"}},
+			secret, ErrSignature},
+		{"no secret is set", GitHub, http.Header{"X-Hub-Signature-256": {"sha256=" + hexMAC(sha256.New, "", body)}}, "",
+			ErrNoSecret},
 
 		{"GitLab's token", GitLab, http.Header{"X-Gitlab-Token": {secret}}, secret, nil},
 		{"a wrong token", GitLab, http.Header{"X-Gitlab-Token": {secret + "x"}}, secret, ErrSignature},
 		{"an empty token", GitLab, http.Header{"X-Gitlab-Token": {""}}, secret, ErrNoSignature},
 		{"an empty token and no secret", GitLab, http.Header{"X-Gitlab-Token": {""}}, "", ErrNoSecret},
 		{"two tokens, one right", GitLab, http.Header{"X-Gitlab-Token": {"x", secret}}, secret, ErrSignature},
-		{"GitLab's signing token", GitLab, standardHeader, "whsec_" + base64.StdEncoding.EncodeToString([]byte("signing token of 24 bytes")), nil},
-		{"another signing token", GitLab, standardHeader, "whsec_" + base64.StdEncoding.EncodeToString([]byte("another token of 24 bytes")), ErrSignature},
+		{"GitLab's signing token", GitLab, standardHeader,
+			"whsec_" + base64.StdEncoding.EncodeToString([]byte("signing token of 24 bytes")), nil},
+		{"another signing token", GitLab, standardHeader,
+			"whsec_" + base64.StdEncoding.EncodeToString([]byte("another token of 24 bytes")), ErrSignature},
 
 		{"Gitea's signature", Gitea, http.Header{"X-Gitea-Signature": {mac}}, secret, nil},
 		{"Forgejo's signature", Gitea, http.Header{"X-Forgejo-Signature": {mac}}, secret, nil},
-		{"GitHub's signature from Gitea", Gitea, http.Header{"X-Gitea-Signature": {""}, "X-Hub-Signature-256": {"sha256=" + mac}}, secret, nil},
-		{"Gitea's wrong signature beside a right one", Gitea, http.Header{"X-Gitea-Signature": {mac[2:] + "00"}, "X-Hub-Signature-256": {"sha256=" + mac}}, secret, ErrSignature},
+		{"GitHub's signature from Gitea", Gitea, http.Header{
+			"X-Gitea-Signature": {""}, "X-Hub-Signature-256": {"sha256=" + mac},
+		}, secret, nil},
+		{"Gitea's wrong signature beside a right one", Gitea, http.Header{
+			"X-Gitea-Signature": {mac[2:] + "00"}, "X-Hub-Signature-256": {"sha256=" + mac},
+		}, secret, ErrSignature},
 		{"an empty signature", Gitea, http.Header{"X-Gitea-Signature": {""}}, secret, ErrNoSignature},
 
 		{"Azure's password", Azure, http.Header{"Authorization": {basic("anyone:" + secret)}}, secret, nil},
 		{"Azure's user and password", Azure, http.Header{"Authorization": {basic("hook:pw")}}, "hook:pw", nil},
 		{"a wrong password", Azure, http.Header{"Authorization": {basic("hook:no")}}, "hook:pw", ErrSignature},
-		{"the password of another user", Azure, http.Header{"Authorization": {basic("else:pw")}}, "hook:pw", ErrSignature},
+		{"the password of another user", Azure, http.Header{"Authorization": {basic("else:pw")}}, "hook:pw",
+			ErrSignature},
 		{"no basic authentication", Azure, http.Header{"Authorization": {"Bearer " + secret}}, secret, ErrSignature},
 		{"a header of the subscription", Azure, http.Header{"Api-Authentication": {secret}}, secret, nil},
-		{"a wrong header of the subscription", Azure, http.Header{"Api-Authentication": {"x"}, "Authorization": {basic("a:" + secret)}}, secret, ErrSignature},
+		{"a wrong header of the subscription", Azure,
+			http.Header{"Api-Authentication": {"x"}, "Authorization": {basic("a:" + secret)}}, secret, ErrSignature},
 		{"nothing from Azure", Azure, http.Header{}, secret, ErrNoSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,7 +131,9 @@ func TestAnyOfSeveralSecretsWillDo(t *testing.T) {
 
 func TestHeadersOfRealSendersNameTheDelivery(t *testing.T) {
 	t.Parallel()
-	want := map[string]string{"X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958", "X-Gitlab-Event-UUID": "<uuid>"}
+	want := map[string]string{
+		"X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958", "X-Gitlab-Event-UUID": "<uuid>",
+	}
 	for line := range strings.Lines(string(read(t, "headers.tsv"))) {
 		f := strings.Split(line, "\t")
 		h := http.Header{}
@@ -131,7 +146,8 @@ func TestHeadersOfRealSendersNameTheDelivery(t *testing.T) {
 
 func TestDeliveryIDsAreShortAndPrintable(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"X-GitHub-Delivery", "X-Gitlab-Event-UUID", "X-Gitea-Delivery", "webhook-id", "svix-id", "Idempotency-Key"} {
+	for _, name := range []string{"X-GitHub-Delivery", "X-Gitlab-Event-UUID", "X-Gitea-Delivery", "webhook-id",
+		"svix-id", "Idempotency-Key"} {
 		h := http.Header{}
 		h.Set(name, " a-1 ")
 		if got := DeliveryID(h); got != "a-1" {
@@ -167,18 +183,24 @@ func TestStandardWebhooksCoverIDTimeAndBody(t *testing.T) {
 		{"repeated after that", nil, now.Add(5*time.Minute + time.Second), ErrTimestamp},
 		{"by a clock five minutes ahead", nil, now.Add(-5 * time.Minute), nil},
 		{"by a clock further ahead", nil, now.Add(-5*time.Minute - time.Second), ErrTimestamp},
-		{"with a newer time than signed", func(h http.Header) { h.Set("webhook-timestamp", "1700000100") }, now, ErrSignature},
+		{"with a newer time than signed", func(h http.Header) {
+			h.Set("webhook-timestamp", "1700000100")
+		}, now, ErrSignature},
 		{"with another id", func(h http.Header) { h.Set("webhook-id", "msg_2") }, now, ErrSignature},
 		{"without an id", func(h http.Header) { h.Del("webhook-id") }, now, ErrSignature},
 		{"without a time", func(h http.Header) { h.Del("webhook-timestamp") }, now, ErrSignature},
 		{"without a signature", func(h http.Header) { h.Del("webhook-signature") }, now, ErrNoSignature},
 		{"with two ids", func(h http.Header) { h.Add("webhook-id", "msg_1") }, now, ErrSignature},
 		{"with a time that is no number", func(h http.Header) { h.Set("webhook-timestamp", "1e9") }, now, ErrSignature},
-		{"with a time beyond all", func(h http.Header) { h.Set("webhook-timestamp", "9223372036854775807") }, now, ErrSignature},
+		{"with a time beyond all", func(h http.Header) {
+			h.Set("webhook-timestamp", "9223372036854775807")
+		}, now, ErrSignature},
 		{"with a right one among several", func(h http.Header) {
 			h.Set("webhook-signature", "v1,AAAA v1a,"+strings.TrimPrefix(signature, "v1,")+" junk  "+signature)
 		}, now, nil},
-		{"with another version alone", func(h http.Header) { h.Set("webhook-signature", "v2,"+strings.TrimPrefix(signature, "v1,")) }, now, ErrSignature},
+		{"with another version alone", func(h http.Header) {
+			h.Set("webhook-signature", "v2,"+strings.TrimPrefix(signature, "v1,"))
+		}, now, ErrSignature},
 		{"under the older names", func(h http.Header) {
 			for _, name := range []string{"id", "timestamp", "signature"} {
 				h.Set("svix-"+name, h.Get("webhook-"+name))
@@ -201,7 +223,8 @@ func TestStandardWebhooksCoverIDTimeAndBody(t *testing.T) {
 			}
 		})
 	}
-	if err := (Signature{Scheme: SchemeStandard, Secret: key, Tolerance: time.Hour}).Check(good, body, now.Add(59*time.Minute)); err != nil {
+	if err := (Signature{Scheme: SchemeStandard, Secret: key, Tolerance: time.Hour}).
+		Check(good, body, now.Add(59*time.Minute)); err != nil {
 		t.Errorf("within a tolerance of an hour: %v", err)
 	}
 	far := standardHeaders(key, "m", time.Unix(1<<62, 0), body)
@@ -224,13 +247,15 @@ func TestGenericHMACTakesWhatSendersSend(t *testing.T) {
 		{"hex", Signature{}, hex.EncodeToString(raw256), nil},
 		{"hex with the algorithm before it", Signature{}, "sha256=" + hex.EncodeToString(raw256), nil},
 		{"base64", Signature{}, base64.StdEncoding.EncodeToString(raw256), nil},
-		{"base64 for addresses, not padded", Signature{Encoding: "base64"}, base64.RawURLEncoding.EncodeToString(raw256), nil},
+		{"base64 for addresses, not padded", Signature{Encoding: "base64"},
+			base64.RawURLEncoding.EncodeToString(raw256), nil},
 		{"SHA-512", Signature{Algorithm: "sha512", Encoding: "hex"}, "sha512=" + hex.EncodeToString(raw512), nil},
 		{"SHA-512 for SHA-256", Signature{}, hex.EncodeToString(raw512), ErrSignature},
 		{"a prefix", Signature{Prefix: "v0="}, "v0=" + hex.EncodeToString(raw256), nil},
 		{"a missing prefix", Signature{Prefix: "v0="}, hex.EncodeToString(raw256), ErrSignature},
 		{"hex where base64 is set", Signature{Encoding: "base64"}, hex.EncodeToString(raw256), ErrSignature},
-		{"base64 where hex is set", Signature{Encoding: "hex"}, base64.StdEncoding.EncodeToString(raw256), ErrSignature},
+		{"base64 where hex is set", Signature{Encoding: "hex"}, base64.StdEncoding.EncodeToString(raw256),
+			ErrSignature},
 		{"half of it", Signature{}, hex.EncodeToString(raw256[:16]), ErrSignature},
 		{"nothing", Signature{}, "", ErrNoSignature},
 		{"the prefix alone", Signature{}, "sha256=", ErrSignature},
@@ -254,9 +279,12 @@ func TestGenericHMACTakesWhatSendersSend(t *testing.T) {
 func TestSignaturesThatCannotWorkAreNamedWhenSet(t *testing.T) {
 	t.Parallel()
 	for _, s := range []Signature{
-		{}, {Scheme: SchemeGitHub}, {Scheme: "odd", Secret: "x"}, {Scheme: SchemeStandard, Secret: "whsec_!"}, {Scheme: SchemeStandard, Secret: "whsec_"},
-		{Scheme: SchemeHMAC, Secret: "x"}, {Scheme: SchemeHMAC, Secret: "x", Header: "A: b\r\nC"}, {Scheme: SchemeHMAC, Secret: "x", Header: "X-A", Algorithm: "sha1"},
-		{Scheme: SchemeHMAC, Secret: "x", Header: "X-A", Encoding: "hexx"}, {Scheme: SchemeGitHub, Secret: "x", Tolerance: -1},
+		{}, {Scheme: SchemeGitHub}, {Scheme: "odd", Secret: "x"}, {Scheme: SchemeStandard, Secret: "whsec_!"},
+		{Scheme: SchemeStandard, Secret: "whsec_"},
+		{Scheme: SchemeHMAC, Secret: "x"}, {Scheme: SchemeHMAC, Secret: "x", Header: "A: b\r\nC"},
+		{Scheme: SchemeHMAC, Secret: "x", Header: "X-A", Algorithm: "sha1"},
+		{Scheme: SchemeHMAC, Secret: "x", Header: "X-A", Encoding: "hexx"},
+		{Scheme: SchemeGitHub, Secret: "x", Tolerance: -1},
 	} {
 		if s.Problem() == "" {
 			t.Errorf("nothing is wrong with %+v", s)

@@ -16,8 +16,8 @@ import (
 
 const unreadable = "This has characters that cannot be shown. Type it again."
 
-// Line is a line of text without blanks around it. It notes in bad, under field, what is wrong: missing where the line is
-// required and empty, control characters, and more than most characters.
+// Line is a line of text without blanks around it. It notes in bad, under field, what is wrong: missing where the line
+// is required and empty, control characters, and more than most characters.
 func Line(bad fault.Invalid, field, missing, value string, most int, required bool) string {
 	value = strings.TrimSpace(value)
 	switch {
@@ -31,8 +31,8 @@ func Line(bad fault.Invalid, field, missing, value string, most int, required bo
 	return value
 }
 
-// Name is the name of something, as NameOf makes it. It notes in bad, under field, what is wrong: missing where the name is
-// empty, a text that is not Readable, and more than most characters.
+// Name is the name of something, as NameOf makes it. It notes in bad, under field, what is wrong: missing where the
+// name is empty, a text that is not Readable, and more than most characters.
 func Name(bad fault.Invalid, field, missing, value string, most int) string {
 	value = NameOf(value)
 	switch {
@@ -66,8 +66,8 @@ func Whole(bad fault.Invalid, field, value string, otherwise, least, most int) i
 	return n
 }
 
-// Minutes is a length of time that is written as a number of minutes, in seconds. 0 is none. An empty text is otherwise. It
-// notes in bad, under field, any other text, and a length above most.
+// Minutes is a length of time that is written as a number of minutes, in seconds. 0 is none. An empty text is
+// otherwise. It notes in bad, under field, any other text, and a length above most.
 func Minutes(bad fault.Invalid, field, value string, otherwise, most time.Duration) int {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -94,8 +94,8 @@ func Or(text, other string) string {
 	return other
 }
 
-// Seen is a set of the texts of a list. A search through the part of the list that is read so far would take the square of
-// its length, before the list is known to be too long.
+// Seen is a set of the texts of a list. A search through the part of the list that is read so far would take the square
+// of its length, before the list is known to be too long.
 type Seen map[string]bool
 
 // Add adds a text and reports whether it is new.

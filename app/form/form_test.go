@@ -36,14 +36,18 @@ func TestNamesAndLinesCanBeRead(t *testing.T) {
 
 func TestNumbersThatCannotBeAreRefusedAndLeaveWhatWas(t *testing.T) {
 	t.Parallel()
-	for value, want := range map[string]int{"": 5, " 7 ": 7, "1": 1, "10": 10, "0": -1, "11": -1, "x": -1, "1.5": -1, "99999999999999999999": -1} {
+	for value, want := range map[string]int{
+		"": 5, " 7 ": 7, "1": 1, "10": 10, "0": -1, "11": -1, "x": -1, "1.5": -1, "99999999999999999999": -1,
+	} {
 		bad := fault.Invalid{}
 		got := Whole(bad, "field", value, 5, 1, 10)
 		if want == -1 && (len(bad) == 0 || got != 5) || want != -1 && (len(bad) > 0 || got != want) {
 			t.Errorf("%q is %d, %v; want %d", value, got, bad, want)
 		}
 	}
-	for value, want := range map[string]int{"": 300, "0": 0, "0.001": 1, "1.5": 90, "60": 3600, "61": -1, "-1": -1, "NaN": -1, "inf": -1, "x": -1} {
+	for value, want := range map[string]int{
+		"": 300, "0": 0, "0.001": 1, "1.5": 90, "60": 3600, "61": -1, "-1": -1, "NaN": -1, "inf": -1, "x": -1,
+	} {
 		bad := fault.Invalid{}
 		got := Minutes(bad, "field", value, 5*time.Minute, time.Hour)
 		if want == -1 && (len(bad) == 0 || got != 300) || want != -1 && (len(bad) > 0 || got != want) {
@@ -55,7 +59,8 @@ func TestNumbersThatCannotBeAreRefusedAndLeaveWhatWas(t *testing.T) {
 func TestNumbersAndListsReadAsSentencesHaveThem(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
-		Count(1, "run"): "1 run", Count(0, "run"): "0 runs", Count(1200, "entry"): "1,200 entries", Count(2, "day"): "2 days",
+		Count(1, "run"): "1 run", Count(0, "run"): "0 runs", Count(1200, "entry"): "1,200 entries",
+		Count(2, "day"):   "2 days",
 		Count(2, "match"): "2 matches", Count(2, "review pass"): "2 review passes",
 		Thousands(999): "999", Thousands(1000): "1,000", Thousands(-1234567): "-1,234,567", Thousands(-100): "-100",
 		Capitalize("über"): "Über", Capitalize(""): "",

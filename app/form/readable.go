@@ -7,14 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// Readable reports whether a text can be a name: one line that shows something, and shows it in the order in which it is
-// written. Signs that turn the direction of writing make one name look like another, and turn what stands behind it too.
+// Readable reports whether a text can be a name: one line that shows something, and shows it in the order in which it
+// is written. Signs that turn the direction of writing make one name look like another, and turn what stands behind it
+// too.
 func Readable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, misleads) && strings.ContainsFunc(text, visible)
 }
 
-// NameOf is a name as it was typed or pasted, without blanks around it and without the marks of direction that come along with
-// pasted Arabic and Hebrew: those show nothing. Signs that turn what stands behind them stay, for Readable to refuse.
+// NameOf is a name as it was typed or pasted, without blanks around it and without the marks of direction that come
+// along with pasted Arabic and Hebrew: those show nothing. Signs that turn what stands behind them stay, for Readable
+// to refuse.
 func NameOf(typed string) string {
 	return strings.TrimSpace(directionMarks.Replace(typed))
 }
@@ -50,6 +52,6 @@ func visible(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune(blank, r)
 }
 
-// blank are the letters and symbols that show nothing: the fillers of Hangul, and the empty ones of Braille and of musical
-// notation.
+// blank are the letters and symbols that show nothing: the fillers of Hangul, and the empty ones of Braille and of
+// musical notation.
 const blank = "\u115f\u1160\u3164\uffa0\u2800\U0001d159"

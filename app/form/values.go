@@ -13,12 +13,12 @@ import (
 )
 
 // Read reads what a form posts into a struct, by the names of its fields: see spec.FormName. The name of a nested
-// struct begins the names of its fields, and the name of a dictionary begins the names of its entries. An empty text for
-// a number is its default. Fields without a name stay as they are. It returns what is wrong, by the names of the form;
-// such a field has its default.
+// struct begins the names of its fields, and the name of a dictionary begins the names of its entries. An empty text
+// for a number is its default. Fields without a name stay as they are. It returns what is wrong, by the names of the
+// form; such a field has its default.
 //
-// For numbers, least and most are the bounds, and unit:"minutes" makes it a length of time. With zero:"empty", 0 is none and
-// is written as an empty text; with zero:"none" it cannot be written as 0 either.
+// For numbers, least and most are the bounds, and unit:"minutes" makes it a length of time. With zero:"empty", 0 is
+// none and is written as an empty text; with zero:"none" it cannot be written as 0 either.
 func Read(values url.Values, to any) fault.Invalid {
 	bad := fault.Invalid{}
 	read(values, "", reflect.ValueOf(to).Elem(), bad)
@@ -139,8 +139,8 @@ func expected(tag reflect.StructTag, kind reflect.Kind) string {
 	return fmt.Sprintf("Write a whole number from %.0f to %s.", least, upTo)
 }
 
-// Check finds numbers of a struct that are beyond their bounds, whoever set them. It notes them in bad by the names of the
-// form, where nothing else is noted of them.
+// Check finds numbers of a struct that are beyond their bounds, whoever set them. It notes them in bad by the names of
+// the form, where nothing else is noted of them.
 func Check(of any, bad fault.Invalid) {
 	check("", reflect.ValueOf(of).Elem(), bad)
 }
@@ -219,8 +219,8 @@ func write(before string, of reflect.Value, values url.Values) {
 	}
 }
 
-// Kinds are the names of the fields that Read and Write know of a struct, with the kinds of their values. Dictionaries are not
-// among them.
+// Kinds are the names of the fields that Read and Write know of a struct, with the kinds of their values. Dictionaries
+// are not among them.
 func Kinds(of any) map[string]reflect.Kind {
 	list := map[string]reflect.Kind{}
 	kinds("", reflect.TypeOf(of).Elem(), list)

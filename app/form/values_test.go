@@ -29,11 +29,13 @@ func TestAFormIsReadByTheTagsOfItsFields(t *testing.T) {
 	t.Parallel()
 	got := sample{Other: "stays"}
 	bad := Read(url.Values{
-		"name": {"x"}, "on": {"true"}, "most": {"1,000"}, "time": {"1.5"}, "keys": {"a", "b"}, "given.one": {"1"}, "given.two": {""},
+		"name": {"x"}, "on": {"true"}, "most": {"1,000"}, "time": {"1.5"}, "keys": {"a", "b"}, "given.one": {"1"},
+		"given.two":   {""},
 		"inner_money": {"$1,000.50"}, "inner_turns": {"3"}, "unknown": {"y"},
 	}, &got)
 	want := sample{
-		Name: "x", On: true, Tries: 2, Most: 1000, Time: 1.5, Keys: []string{"a", "b"}, Given: map[string]string{"one": "1"},
+		Name: "x", On: true, Tries: 2, Most: 1000, Time: 1.5, Keys: []string{"a", "b"},
+		Given: map[string]string{"one": "1"},
 		Other: "stays", Inner: inner{Money: 1000.5, Turns: 3},
 	}
 	if len(bad) > 0 || !reflect.DeepEqual(got, want) {
@@ -51,10 +53,12 @@ func TestWhatIsNoNumberOrBeyondItsBoundsIsSaidByItsField(t *testing.T) {
 		{"tries", "11", "Write a whole number from 0 to 10."}, {"tries", "-1", "Write a whole number from 0 to 10."},
 		{"tries", "x", "Write a whole number from 0 to 10."}, {"tries", "1.5", "Write a whole number from 0 to 10."},
 		{"most", "1001", "Write a whole number from 1 to 1000, or nothing for no limit."}, {"most", "0", ""},
-		{"time", "NaN", "Write a number of minutes, at most 43200, or 0 for none."}, {"time", "inf", "Write a number of minutes, at most 43200, or 0 for none."},
+		{"time", "NaN", "Write a number of minutes, at most 43200, or 0 for none."},
+		{"time", "inf", "Write a number of minutes, at most 43200, or 0 for none."},
 		{"time", "0", ""}, {"time", "43200.5", "Write a number of minutes, at most 43200, or 0 for none."},
 		{"inner_money", "0", "Write a number above 0, at most 1000000, or nothing for no limit."},
-		{"inner_money", "-1", "Write a number above 0, at most 1000000, or nothing for no limit."}, {"inner_turns", "1.5", "Write a whole number."},
+		{"inner_money", "-1", "Write a number above 0, at most 1000000, or nothing for no limit."},
+		{"inner_turns", "1.5", "Write a whole number."},
 		{"inner_turns", "99999999999999999999", "Write a number above 0, at most 1000000, or nothing for no limit."},
 	} {
 		var got sample
@@ -77,7 +81,8 @@ func TestNoNumberIsWrittenAsAnEmptyText(t *testing.T) {
 		t.Errorf("written was %v; want %v", got, want)
 	}
 	kinds := Kinds(&sample{})
-	if kinds["on"] != reflect.Bool || kinds["inner_money"] != reflect.Float64 || kinds["given."] != reflect.Invalid || kinds["Other"] != reflect.Invalid {
+	if kinds["on"] != reflect.Bool || kinds["inner_money"] != reflect.Float64 || kinds["given."] != reflect.Invalid ||
+		kinds["Other"] != reflect.Invalid {
 		t.Errorf("kinds are %v", kinds)
 	}
 }

@@ -58,17 +58,20 @@ func Of(m db.Machine) []Statement {
 }
 
 // runsAs is what another user for agents holds without a sandbox, and what not.
-const runsAs = "That keeps them from Carillon’s keys, its database and its other files. Without a sandbox they share the files of " +
+const runsAs = "That keeps them from Carillon’s keys, its database and its other files. Without a sandbox they share " +
+	"the files of " +
 	"all such workspaces."
 
 func user(m db.Machine, runs bool) Statement {
 	const name = "User"
 	switch {
 	case m.AgentUser != "" && runs && m.Apart:
-		return Statement{name, Partly, "Agents and scripts run as the user " + m.AgentUser + ", in a sandbox and without. " +
+		return Statement{name, Partly, "Agents and scripts run as the user " + m.AgentUser +
+			", in a sandbox and without. " +
 			runsAs + " It reads no memory of other runs.", "Use sandboxes."}
 	case m.AgentUser != "" && runs:
-		return Statement{name, Partly, "Agents and scripts run as the user " + m.AgentUser + ", in a sandbox and without. " +
+		return Statement{name, Partly, "Agents and scripts run as the user " + m.AgentUser +
+			", in a sandbox and without. " +
 			runsAs + " Without a sandbox it can read memory and environments of other runs.",
 			"Use sandboxes, and a kernel with Landlock from Linux 6.12 on."}
 	case m.Root && runs:
@@ -262,7 +265,8 @@ func shows(m db.Machine) Statement {
 	text := "Sandboxes of all workspaces show, read-only, " + strings.Join(m.Shows, ", ") + "."
 	if len(m.Unreached) > 0 {
 		return Statement{name, Partly, text + " The user " + m.AgentUser + " cannot read " +
-			strings.Join(m.Unreached, ", ") + ".", "Let that user read them, or take them out of CARILLON_SANDBOX_SHOW."}
+			strings.Join(m.Unreached, ", ") + ".",
+			"Let that user read them, or take them out of CARILLON_SANDBOX_SHOW."}
 	}
 	return Statement{name, Chosen, text, ""}
 }

@@ -19,21 +19,26 @@ func words(m db.Machine) map[string]Statement {
 func TestAMachineThatHoldsAllSaysSoOfEachThing(t *testing.T) {
 	t.Parallel()
 	m := db.Machine{
-		Roles: []string{"web", "scheduler", "worker"}, Bubblewrap: "0.8.0", Namespace: db.NamespaceClosed, ConfinesNew: true, CountsLimits: true,
-		Processes: 2000, Memory: 4 << 30, Disk: 20 << 30, Room: 256 << 20, OwnDatabase: true, Hides: []string{"/srv/keys"}, Shows: []string{"/home/c/.npmrc"},
+		Roles: []string{"web", "scheduler", "worker"}, Bubblewrap: "0.8.0", Namespace: db.NamespaceClosed,
+		ConfinesNew: true, CountsLimits: true,
+		Processes: 2000, Memory: 4 << 30, Disk: 20 << 30, Room: 256 << 20, OwnDatabase: true,
+		Hides: []string{"/srv/keys"}, Shows: []string{"/home/c/.npmrc"},
 	}
 	all := words(m)
 	for name, want := range map[string]string{
 		"User": "not as root", "Sandbox": "Sandboxes work", "User namespaces": "no further " +
 			"ones", "Bubblewrap": "0.8.0", "Without network": "may have",
-		"Processes of a run": "At most 2000", "Memory of a run": "At most 4096 MiB", "Disk of a run": "At most 20480 MiB", "Free disk": "256 MiB", "Shell provider": "switched " +
+		"Processes of a run": "At most 2000", "Memory of a run": "At most 4096 MiB",
+		"Disk of a run": "At most 20480 MiB", "Free disk": "256 MiB", "Shell provider": "switched " +
 			"off", "Log of the database": "no values",
 	} {
 		if s := all[name]; s.Kind != Holds || !strings.Contains(s.Text, want) {
 			t.Errorf("of %s it says %+v; want that it holds, with %q", name, s, want)
 		}
 	}
-	for name, want := range map[string]string{"Further hidden paths": "/srv/keys", "Shown paths": "/home/c/.npmrc", "Database": "embedded"} {
+	for name, want := range map[string]string{
+		"Further hidden paths": "/srv/keys", "Shown paths": "/home/c/.npmrc", "Database": "embedded",
+	} {
 		if s := all[name]; s.Kind != Chosen || !strings.Contains(s.Text, want) {
 			t.Errorf("of %s it says %+v; want %q", name, s, want)
 		}
@@ -78,7 +83,9 @@ func TestGapsOfASandboxAreSaid(t *testing.T) {
 			"keep", Partly},
 		{func(m *db.Machine) { m.Bubblewrap, m.Namespace = "0.4.1", db.NamespaceOpen }, "User namespaces", "further " +
 			"ones can be made", Partly},
-		{func(m *db.Machine) { m.Bubblewrap, m.Namespace = "0.11.0", db.NamespaceClosed }, "Bubblewrap", "0.11.0", Holds},
+		{func(m *db.Machine) {
+			m.Bubblewrap, m.Namespace = "0.11.0", db.NamespaceClosed
+		}, "Bubblewrap", "0.11.0", Holds},
 		{func(m *db.Machine) { m.Bubblewrap, m.Namespace = "1.0", db.NamespaceNone }, "User namespaces", "none of " +
 			"its own", Partly},
 		{func(m *db.Machine) { m.NoOffline = "loopback: not permitted" }, "Without network", "loopback", Missing},
@@ -90,7 +97,9 @@ func TestGapsOfASandboxAreSaid(t *testing.T) {
 		{func(m *db.Machine) { m.LogsUnknown = true }, "Log of the database", "could not be read", Partly},
 		{func(m *db.Machine) { m.Roles = []string{"web"}; m.NoSandbox = "x" }, "Sandbox", "begins without a " +
 			"sandbox", Chosen},
-		{func(m *db.Machine) { m.Roles, m.NoSandbox, m.ConfinesNew = []string{"web"}, "x", true }, "Sandbox", "x", Partly},
+		{func(m *db.Machine) {
+			m.Roles, m.NoSandbox, m.ConfinesNew = []string{"web"}, "x", true
+		}, "Sandbox", "x", Partly},
 	} {
 		m := m
 		c.change(&m)
@@ -103,10 +112,12 @@ func TestGapsOfASandboxAreSaid(t *testing.T) {
 func TestAnotherUserForAgentsIsSaid(t *testing.T) {
 	t.Parallel()
 	m := db.Machine{Roles: []string{"worker"}, Root: true, AgentUser: "agents", Apart: true}
-	if s := words(m)["User"]; s.Kind != Partly || !strings.Contains(s.Text, "as the user agents") || s.Do != "Use sandboxes." {
+	if s := words(m)["User"]; s.Kind != Partly || !strings.Contains(s.Text, "as the user agents") ||
+		s.Do != "Use sandboxes." {
 		t.Errorf("of the user it says %+v", s)
 	}
-	if s := words(m)["Sandbox"]; !strings.Contains(s.Text, "the user agents can") || strings.Contains(s.Text, "own user") {
+	if s := words(m)["Sandbox"]; !strings.Contains(s.Text, "the user agents can") ||
+		strings.Contains(s.Text, "own user") {
 		t.Errorf("of sandboxes it says %+v", s)
 	}
 	m.Shows, m.Unreached = []string{"/home/c/.npmrc", "/home/c/.pip"}, []string{"/home/c/.pip"}

@@ -9,12 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deeply arrays and objects may be nested. PostgreSQL reads JSON by recursion and gives up far beyond it.
+// maxDepth is how deeply arrays and objects may be nested. PostgreSQL reads JSON by recursion and gives up far beyond
+// it.
 const maxDepth = 1000
 
-// Rewrite replaces the strings and the names of members of a JSON text by what text makes of them, decoded, and numbers by what
-// number makes of them, as they are written; a number of which it makes something becomes a string. ok is false for what is not
-// JSON, or is nested more deeply than a database takes; then there is no result.
+// Rewrite replaces the strings and the names of members of a JSON text by what text makes of them, decoded, and numbers
+// by what number makes of them, as they are written; a number of which it makes something becomes a string. ok is false
+// for what is not JSON, or is nested more deeply than a database takes; then there is no result.
 func Rewrite(raw []byte, text func(string) string, number func(string) (string, bool)) (out []byte, ok bool) {
 	if !json.Valid(raw) {
 		return nil, false
@@ -63,14 +64,15 @@ func Rewrite(raw []byte, text func(string) string, number func(string) (string, 
 	return b.Bytes(), true
 }
 
-// Storable makes of a JSON text what a jsonb column of PostgreSQL takes: without NUL and halves of surrogate pairs, which become
-// the replacement character, and with numbers out of the range of its type numeric as strings. ok is as that of Rewrite.
+// Storable makes of a JSON text what a jsonb column of PostgreSQL takes: without NUL and halves of surrogate pairs,
+// which become the replacement character, and with numbers out of the range of its type numeric as strings. ok is as
+// that of Rewrite.
 func Storable(raw []byte) (out []byte, ok bool) {
 	return Rewrite(raw, func(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }, outOfRange)
 }
 
-// outOfRange finds a number that may not fit into PostgreSQL's numeric: 131,072 digits before the point and 16,383 behind it. The
-// bounds here are narrower, so that digits and exponent may each use all of theirs.
+// outOfRange finds a number that may not fit into PostgreSQL's numeric: 131,072 digits before the point and 16,383
+// behind it. The bounds here are narrower, so that digits and exponent may each use all of theirs.
 func outOfRange(number string) (string, bool) {
 	const digits, most = 1000, 10_000
 	mantissa, exponent, found := strings.Cut(strings.ToLower(number), "e")
@@ -93,8 +95,8 @@ func stringEnd(raw []byte, at int) int {
 	}
 }
 
-// decoded is the value of a string literal. exact is false where the literal may hold what no text has: half a surrogate pair,
-// or bytes that are not UTF-8.
+// decoded is the value of a string literal. exact is false where the literal may hold what no text has: half a
+// surrogate pair, or bytes that are not UTF-8.
 func decoded(literal []byte) (value string, exact bool) {
 	within := literal[1 : len(literal)-1]
 	if bytes.IndexByte(within, '\\') < 0 && utf8.Valid(within) {

@@ -2,8 +2,8 @@ package jsontext
 
 import "bytes"
 
-// Shortener takes a JSON text piece by piece and keeps it with its long strings cut, so that a text of any length is read in
-// little memory. Of a string that is cut the beginning and the end stay, with a mark between them.
+// Shortener takes a JSON text piece by piece and keeps it with its long strings cut, so that a text of any length is
+// read in little memory. Of a string that is cut the beginning and the end stay, with a mark between them.
 type Shortener struct {
 	Most int // bytes that are kept of each string, about
 	All  int // bytes that are kept in all; of more nothing is

@@ -9,7 +9,9 @@ import (
 func TestAShortenedTextIsTheSameJSONWithLongStringsCut(t *testing.T) {
 	t.Parallel()
 	long := "begin " + strings.Repeat("x\n\"\\ü😀\u2028", 5000) + " end"
-	in, err := json.Marshal(map[string]any{"a": long, "b": []any{1.5, "short \u0007", true, nil}, "c": map[string]string{"d": long}})
+	in, err := json.Marshal(map[string]any{
+		"a": long, "b": []any{1.5, "short \u0007", true, nil}, "c": map[string]string{"d": long},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +29,8 @@ func TestAShortenedTextIsTheSameJSONWithLongStringsCut(t *testing.T) {
 		if err := json.Unmarshal(out, &got); err != nil || !ok {
 			t.Fatalf("%v: %.200s", err, out)
 		}
-		if len(out) > 5000 || !strings.HasPrefix(got.A, "begin ") || !strings.HasSuffix(got.A, " end") || got.C["d"] != got.A || got.B[1] != "short \u0007" {
+		if len(out) > 5000 || !strings.HasPrefix(got.A, "begin ") || !strings.HasSuffix(got.A, " end") ||
+			got.C["d"] != got.A || got.B[1] != "short \u0007" {
 			t.Errorf("%d bytes became %d: %.80q", len(in), len(out), got.A)
 		}
 	}

@@ -7,8 +7,10 @@ import (
 
 // FuzzRead reads manifests. Every mistake has a text, and what is read and written is read again as the same.
 func FuzzRead(f *testing.F) {
-	f.Add("kind: automation\nname: Nightly\nworkspace: Scratch\ntrigger: recurring\ncron: \"30 2 * * *\"\ntime_zone: Europe/Berlin\nprompt: Look.\nprovider: claude\n")
-	f.Add("kind: bot\nname: B\nworkspace: W\ninstructions: |\n  Be brief.\n---\nkind: workflow\nname: F\nworkspace: W\nsteps: [{kind: message, text: Look.}]\n")
+	f.Add("kind: automation\nname: Nightly\nworkspace: Scratch\ntrigger: recurring\ncron: \"30 2 * * *\"\ntime_zone: " +
+		"Europe/Berlin\nprompt: Look.\nprovider: claude\n")
+	f.Add("kind: bot\nname: B\nworkspace: W\ninstructions: |\n  Be brief.\n---\nkind: workflow\nname: F\nworkspace: " +
+		"W\nsteps: [{kind: message, text: Look.}]\n")
 	f.Add("a: &a [*a]\n")
 	f.Add("? {}\n: !!binary x\n---\n\x00")
 	f.Fuzz(func(t *testing.T, content string) {

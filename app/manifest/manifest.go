@@ -1,5 +1,6 @@
-// Package manifest is automations, workflows and bots as YAML: their documents, how they are read, with the file and the line
-// of each mistake, how they are written, and how two of them differ. It knows nothing of rows and of what is allowed.
+// Package manifest is automations, workflows and bots as YAML: their documents, how they are read, with the file and
+// the line of each mistake, how they are written, and how two of them differ. It knows nothing of rows and of what is
+// allowed.
 package manifest
 
 import (
@@ -29,8 +30,8 @@ type Document struct {
 	Line  int    // the first
 	lines map[string]int
 
-	// Faults are values that were read and that the rules would not find fault with: an environment variable of the caller
-	// that is not there, a limit of 0.
+	// Faults are values that were read and that the rules would not find fault with: an environment variable of the
+	// caller that is not there, a limit of 0.
 	Faults []Fault
 }
 
@@ -67,7 +68,9 @@ func (d *Document) Has(field string) bool { _, ok := d.lines[field]; return ok }
 // Mistake is something wrong with a field of a document, or with the whole of it.
 func (d *Document) Mistake(field, text string) Mistake {
 	_, workspace, name := d.Identity()
-	return Mistake{File: d.File, Line: d.LineOf(field), Kind: d.Kind, Workspace: workspace, Name: name, Field: field, Text: text}
+	return Mistake{
+		File: d.File, Line: d.LineOf(field), Kind: d.Kind, Workspace: workspace, Name: name, Field: field, Text: text,
+	}
 }
 
 // Mistake is something wrong in a manifest.

@@ -16,37 +16,57 @@ func TestMistakesNameFileLineAndField(t *testing.T) {
 	t.Parallel()
 	const head = "kind: Automation\nname: A\n"
 	for _, tt := range []struct{ name, text, want string }{
-		{"unknown field", head + "tirgger: manual\n", `a.yaml:3: tirgger: There is no such field. Did you mean trigger?`},
-		{"other spelling", head + "timeZone: UTC\n", `a.yaml:3: timeZone: There is no such field. Did you mean time_zone?`},
-		{"unknown field within another", head + "budget:\n  day:\n    dollars: 3\n", `a.yaml:5: budget.day.dollars: There is no such field.`},
-		{"number for a text", head + "model: 4\n", `a.yaml:3: model: Expected text; put it in quotes, and this is "4".`},
-		{"text for a number", head + "retries: two\n", `a.yaml:3: retries: Expected a whole number, and this is "two".`},
-		{"fraction for a whole number", head + "retries: 1.5\n", `a.yaml:3: retries: Expected a whole number, and this is "1.5".`},
-		{"infinity", head + "timeout_minutes: .inf\n", `a.yaml:3: timeout_minutes: Expected a number, and this is ".inf".`},
-		{"text for a switch", head + "auto_complete: maybe\n", `a.yaml:3: auto_complete: Expected true or false, and this is "maybe".`},
-		{"text for a list", head + "toggles: code_review\n", `a.yaml:3: toggles: Expected a list, and this is "code_review".`},
-		{"a sign that no column holds", head + `prompt: "a\0b"` + "\n", `a.yaml:3: prompt: This text has the sign U+0000, which cannot be stored.`},
-		{"list for fields", head + "gate: [x]\n", `a.yaml:3: gate: Expected fields with their values, and this is a list.`},
+		{"unknown field", head + "tirgger: manual\n",
+			`a.yaml:3: tirgger: There is no such field. Did you mean trigger?`},
+		{"other spelling", head + "timeZone: UTC\n",
+			`a.yaml:3: timeZone: There is no such field. Did you mean time_zone?`},
+		{"unknown field within another", head + "budget:\n  day:\n    dollars: 3\n",
+			`a.yaml:5: budget.day.dollars: There is no such field.`},
+		{"number for a text", head + "model: 4\n",
+			`a.yaml:3: model: Expected text; put it in quotes, and this is "4".`},
+		{"text for a number", head + "retries: two\n",
+			`a.yaml:3: retries: Expected a whole number, and this is "two".`},
+		{"fraction for a whole number", head + "retries: 1.5\n",
+			`a.yaml:3: retries: Expected a whole number, and this is "1.5".`},
+		{"infinity", head + "timeout_minutes: .inf\n",
+			`a.yaml:3: timeout_minutes: Expected a number, and this is ".inf".`},
+		{"text for a switch", head + "auto_complete: maybe\n",
+			`a.yaml:3: auto_complete: Expected true or false, and this is "maybe".`},
+		{"text for a list", head + "toggles: code_review\n",
+			`a.yaml:3: toggles: Expected a list, and this is "code_review".`},
+		{"a sign that no column holds", head + `prompt: "a\0b"` + "\n",
+			`a.yaml:3: prompt: This text has the sign U+0000, which cannot be stored.`},
+		{"list for fields", head + "gate: [x]\n",
+			`a.yaml:3: gate: Expected fields with their values, and this is a list.`},
 		{"field twice", head + "name: B\n", `a.yaml:3: name: This field is there twice.`},
-		{"alias", head + "prompt: &p x\nmodel: *p\n", "a.yaml:3: prompt: Anchors and aliases are not read here. Write the value out.\na.yaml:4: model: Anchors and aliases"},
+		{"alias", head + "prompt: &p x\nmodel: *p\n",
+			"a.yaml:3: prompt: Anchors and aliases are not read here. Write the value out.\na.yaml:4: model: Anchors " +
+				"and aliases"},
 		{"merge", head + "<<: {prompt: x}\n", `a.yaml:3: Expected the name of a field.`},
 		{"tag", head + "prompt: !!binary aGk=\n", `a.yaml:3: prompt: Tags such as !!binary are not read here.`},
-		{"odd secret", head + "signature_secret: {env: X}\n", `a.yaml:3: signature_secret: Expected a text, or {from_env: NAME} for one from the environment.`},
-		{"odd variable", head + "signature_secret: {from_env: 'A B'}\n", `a.yaml:3: signature_secret: "A B" is no name of an environment variable.`},
+		{"odd secret", head + "signature_secret: {env: X}\n",
+			`a.yaml:3: signature_secret: Expected a text, or {from_env: NAME} for one from the environment.`},
+		{"odd variable", head + "signature_secret: {from_env: 'A B'}\n",
+			`a.yaml:3: signature_secret: "A B" is no name of an environment variable.`},
 		{"no kind", "name: A\n", `a.yaml:1: kind: Say what this is: Automation, Workflow or Bot.`},
-		{"other kind", "---\nkind: Robot\n", `a.yaml:2: kind: There is no kind "Robot". Write Automation, Workflow or Bot.`},
+		{"other kind", "---\nkind: Robot\n",
+			`a.yaml:2: kind: There is no kind "Robot". Write Automation, Workflow or Bot.`},
 		{"no fields", "- a\n", `a.yaml:1: A document is fields with their values`},
-		{"no YAML", head + "prompt: \"x\n", `a.yaml:4: This is not YAML: found unexpected end of stream while scanning a quoted scalar, which begins in line 3.`},
+		{"no YAML", head + "prompt: \"x\n",
+			`a.yaml:4: This is not YAML: found unexpected end of stream while scanning a quoted scalar, which begins in line 3.`},
 		{"not text", "kind: Bot\nname: \xff\n", `This is not YAML: `},
 		{"the second document", head + "---\n" + head + "x: 1\n", `a.yaml:6: x: There is no such field.`},
-		{"all at once", head + "x: 1\ny: 2\n---\nz: 1\n", "a.yaml:3: x: There is no such field.\na.yaml:4: y: There is no such field.\na.yaml:6: kind: Say"},
-		{"a step", "kind: Workflow\nname: W\nsteps:\n  - kind: loop\n    steps:\n      - txt: x\n", `a.yaml:6: steps[0].steps[0].txt: There is no such field. Did you mean text?`},
+		{"all at once", head + "x: 1\ny: 2\n---\nz: 1\n",
+			"a.yaml:3: x: There is no such field.\na.yaml:4: y: There is no such field.\na.yaml:6: kind: Say"},
+		{"a step", "kind: Workflow\nname: W\nsteps:\n  - kind: loop\n    steps:\n      - txt: x\n",
+			`a.yaml:6: steps[0].steps[0].txt: There is no such field. Did you mean text?`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := Read([]File{{"a.yaml", tt.text}}, nil)
 			var mistakes Mistakes
-			if !errors.As(err, &mistakes) || !strings.HasPrefix(err.Error(), tt.want) && !strings.Contains(err.Error(), tt.want) {
+			if !errors.As(err, &mistakes) || !strings.HasPrefix(err.Error(), tt.want) &&
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got\n%v\nwant\n%s", err, tt.want)
 			}
 		})
@@ -62,7 +82,8 @@ func TestHostileFilesEndSoon(t *testing.T) {
 	for name, text := range map[string]string{
 		"aliases of aliases": strings.Replace(bomb, "&a [", "&a0 [", 1),
 		"deep nesting":       "kind: Workflow\nsteps: " + strings.Repeat("[", 200_000),
-		"deep steps":         "kind: Workflow\nsteps: " + strings.Repeat("[{steps: ", 3000) + "x" + strings.Repeat("}]", 3000),
+		"deep steps": "kind: Workflow\nsteps: " + strings.Repeat("[{steps: ", 3000) + "x" + strings.Repeat("}]",
+			3000),
 		"too large":          "kind: Automation\nprompt: " + strings.Repeat("x", MaxSize),
 		"too many documents": strings.Repeat("kind: Bot\n---\n", MaxDocuments+1),
 		"too many mistakes":  "kind: Bot\n" + strings.Repeat("a: 1\n", 10_000),
@@ -81,12 +102,16 @@ func TestHostileFilesEndSoon(t *testing.T) {
 func TestTextsComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
 	texts := []string{
-		"true", "123", "-5", "0", "007", "-0", "1e3", "99999999999999999999", "~", "null", "", "a\nb", "a\nb\n", " lead\nx", "x  \ny", "tab\t\nx", "\n\nx\n\n\n", "# c", "- a", ": x", "x: y", "’\u0085x", "\u2028", "{{a}}",
-		"&a", "*x", "!x", "%x", "@x", "`x", "a #b", "\x07", "<<", "2026-12-24T18:00", "0 2 * * *", "\ufeffx", "---\nx", "x\n---\ny\n", strings.Repeat("word ", 60), "\"'", "é🎉\n",
+		"true", "123", "-5", "0", "007", "-0", "1e3", "99999999999999999999", "~", "null", "", "a\nb", "a\nb\n",
+		" lead\nx", "x  \ny", "tab\t\nx", "\n\nx\n\n\n", "# c", "- a", ": x", "x: y", "’\u0085x", "\u2028", "{{a}}",
+		"&a", "*x", "!x", "%x", "@x", "`x", "a #b", "\x07", "<<", "2026-12-24T18:00", "0 2 * * *", "\ufeffx", "---\nx",
+		"x\n---\ny\n", strings.Repeat("word ", 60), "\"'", "é🎉\n",
 	}
 	var list []*Document
 	for _, text := range texts {
-		a := &spec.Automation{Name: text, Prompt: text + "\n" + text, Parameters: map[string]string{text: text}, Toggles: []string{text}}
+		a := &spec.Automation{
+			Name: text, Prompt: text + "\n" + text, Parameters: map[string]string{text: text}, Toggles: []string{text},
+		}
 		list = append(list, &Document{Kind: KindAutomation, Spec: a})
 	}
 	written, err := Write(list, nil)
@@ -99,7 +124,8 @@ func TestTextsComeBackAsTheyWere(t *testing.T) {
 	}
 	for i, d := range read {
 		got, want := d.Spec.(*spec.Automation), list[i].Spec.(*spec.Automation)
-		if got.Name != want.Name || got.Prompt != want.Prompt || !reflect.DeepEqual(got.Toggles, want.Toggles) || !reflect.DeepEqual(got.Parameters, want.Parameters) {
+		if got.Name != want.Name || got.Prompt != want.Prompt || !reflect.DeepEqual(got.Toggles, want.Toggles) ||
+			!reflect.DeepEqual(got.Parameters, want.Parameters) {
 			t.Errorf("%q came back as %q, %q, %q, %q", texts[i], got.Name, got.Prompt, got.Toggles, got.Parameters)
 		}
 	}
@@ -123,10 +149,12 @@ filter: {conditions: [{field: a.b, value: {from_env: VALUE}}]}
 		t.Fatal(err)
 	}
 	a := read[0].Spec.(*spec.Automation)
-	if a.SignatureSecret != "s" || a.Parameters["count"] != "3" || a.Parameters["on"] != "true" || a.Filter.Conditions[0].Value != "v" {
+	if a.SignatureSecret != "s" || a.Parameters["count"] != "3" || a.Parameters["on"] != "true" ||
+		a.Filter.Conditions[0].Value != "v" {
 		t.Errorf("read was %+v", a)
 	}
-	want := []Fault{{"parameters.token", "The environment variable TOKEN is not set."}, {"parameters.other", "The environment variable EMPTY is empty."}}
+	want := []Fault{{"parameters.token", "The environment variable TOKEN is not set."},
+		{"parameters.other", "The environment variable EMPTY is empty."}}
 	if !reflect.DeepEqual(read[0].Faults, want) {
 		t.Errorf("faults are %+v; want %+v", read[0].Faults, want)
 	}
@@ -138,7 +166,8 @@ func TestDefaultsAreLeftOutAndWhatIsNotWrittenIsNoted(t *testing.T) {
 	a.Name, a.Workspace, a.Trigger, a.Prompt = "Audit", "Scratch", "http", "Look.\nReport."
 	a.Sender = "github"
 	a.AutoComplete = false
-	written, err := Write([]*Document{{Kind: KindAutomation, Spec: a}}, []map[string]string{{"sender": "its secret is not exported"}})
+	written, err := Write([]*Document{{Kind: KindAutomation, Spec: a}},
+		[]map[string]string{{"sender": "its secret is not exported"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,8 @@ const (
 	MaxSize = 4 << 20
 	// MaxDocuments is the most documents that a manifest may have.
 	MaxDocuments = 2000
-	// maxSigns is how many signs that divide YAML one line may have: more than a prompt at its longest. The parser looks ahead to the
-	// end of a line, and keeps some hundred bytes for each.
+	// maxSigns is how many signs that divide YAML one line may have: more than a prompt at its longest. The parser
+	// looks ahead to the end of a line, and keeps some hundred bytes for each.
 	maxSigns = 500_000
 	// maxMistakes is how many mistakes are told at once.
 	maxMistakes = 100
@@ -35,21 +35,23 @@ type File struct {
 	Content string `json:"content"`
 }
 
-// Read reads the documents of files, with values from the environment of who sends them: Document.Faults tells those that it
-// lacks. It returns Mistakes with all that is wrong in the files, as far as they can be read.
+// Read reads the documents of files, with values from the environment of who sends them: Document.Faults tells those
+// that it lacks. It returns Mistakes with all that is wrong in the files, as far as they can be read.
 func Read(files []File, environment map[string]string) ([]*Document, error) {
 	r := &reader{environment: environment}
 	size := 0
 	for _, f := range files {
 		if size += len(f.Content); size > MaxSize {
-			return nil, Mistakes{{File: f.Name, Text: fmt.Sprintf("These files are over %d MiB together.", MaxSize>>20)}}
+			return nil, Mistakes{{File: f.Name, Text: fmt.Sprintf("These files are over %d MiB together.",
+				MaxSize>>20)}}
 		}
 	}
 	for _, f := range files {
 		r.file(f)
 	}
 	if len(r.mistakes) > maxMistakes {
-		r.mistakes = append(r.mistakes[:maxMistakes], Mistake{Text: fmt.Sprintf("And %d more.", len(r.mistakes)-maxMistakes)})
+		r.mistakes = append(r.mistakes[:maxMistakes],
+			Mistake{Text: fmt.Sprintf("And %d more.", len(r.mistakes)-maxMistakes)})
 	}
 	if len(r.mistakes) > 0 {
 		return nil, r.mistakes
@@ -57,14 +59,15 @@ func Read(files []File, environment map[string]string) ([]*Document, error) {
 	return r.documents, nil
 }
 
-// Variables lists the environment variables that a file asks for, each once. What of the file cannot be read is passed over:
-// Read tells.
+// Variables lists the environment variables that a file asks for, each once. What of the file cannot be read is passed
+// over: Read tells.
 func Variables(f File) []string {
 	var list []string
 	seen := map[string]bool{}
 	var walk func(n *yaml.Node)
 	walk = func(n *yaml.Node) {
-		if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == fromEnv && n.Content[1].Kind == yaml.ScalarNode {
+		if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == fromEnv &&
+			n.Content[1].Kind == yaml.ScalarNode {
 			if name := n.Content[1].Value; !seen[name] {
 				seen[name] = true
 				list = append(list, name)
@@ -129,7 +132,8 @@ func crowded(text string) int {
 
 func (r *reader) file(f File) {
 	if line := crowded(f.Content); line > 0 {
-		text := fmt.Sprintf("This line has over %d signs that divide YAML, such as { and \". Break it into several.", maxSigns)
+		text := fmt.Sprintf("This line has over %d signs that divide YAML, such as { and \". Break it into several.",
+			maxSigns)
 		r.mistakes = append(r.mistakes, Mistake{File: f.Name, Line: line, Text: text})
 		return
 	}
@@ -140,7 +144,8 @@ func (r *reader) file(f File) {
 			if errors.As(err, &load) {
 				m.Line, m.Text = load.Mark.Line, "This is not YAML: "+load.Message+"."
 				if load.ContextMsg != "" {
-					m.Text = fmt.Sprintf("This is not YAML: %s %s, which begins in line %d.", load.Message, load.ContextMsg, load.ContextMark.Line)
+					m.Text = fmt.Sprintf("This is not YAML: %s %s, which begins in line %d.", load.Message,
+						load.ContextMsg, load.ContextMark.Line)
 				}
 			}
 			r.mistakes = append(r.mistakes, m)
@@ -154,7 +159,9 @@ func (r *reader) file(f File) {
 			continue // nothing between two separators
 		}
 		if len(r.documents) == MaxDocuments {
-			r.mistakes = append(r.mistakes, Mistake{File: f.Name, Line: root.Line, Text: fmt.Sprintf("A manifest has at most %d documents.", MaxDocuments)})
+			r.mistakes = append(r.mistakes, Mistake{
+				File: f.Name, Line: root.Line, Text: fmt.Sprintf("A manifest has at most %d documents.", MaxDocuments),
+			})
 			return
 		}
 		r.document(f.Name, root)
@@ -164,7 +171,8 @@ func (r *reader) file(f File) {
 func (r *reader) document(file string, root *yaml.Node) {
 	r.doc = &Document{File: file, Line: root.Line, lines: map[string]int{}}
 	if root.Kind != yaml.MappingNode {
-		r.wrong(root, "", "A document is fields with their values, and begins with kind: Automation, kind: Workflow or kind: Bot.")
+		r.wrong(root, "",
+			"A document is fields with their values, and begins with kind: Automation, kind: Workflow or kind: Bot.")
 		return
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
@@ -184,7 +192,10 @@ func (r *reader) document(file string, root *yaml.Node) {
 		r.wrong(root, "kind", "Say what this is: Automation, Workflow or Bot.")
 		return
 	default:
-		r.mistakes = append(r.mistakes, Mistake{File: file, Line: r.doc.LineOf("kind"), Field: "kind", Text: fmt.Sprintf("There is no kind %s. Write Automation, Workflow or Bot.", quoted(string(r.doc.Kind)))})
+		r.mistakes = append(r.mistakes, Mistake{
+			File: file, Line: r.doc.LineOf("kind"), Field: "kind",
+			Text: fmt.Sprintf("There is no kind %s. Write Automation, Workflow or Bot.", quoted(string(r.doc.Kind))),
+		})
 		return
 	}
 	r.structure(root, "", reflect.ValueOf(r.doc.Spec).Elem())
@@ -271,9 +282,11 @@ func (r *reader) structure(n *yaml.Node, field string, to reflect.Value) {
 		default:
 			f := to.Type().Field(member)
 			r.value(value, at, to.Field(member), isValue(f))
-			if f.Tag.Get("zero") == "none" && value.Kind == yaml.ScalarNode && value.ShortTag() != "!!null" && to.Field(member).IsZero() {
+			if f.Tag.Get("zero") == "none" && value.Kind == yaml.ScalarNode && value.ShortTag() != "!!null" &&
+				to.Field(member).IsZero() {
 				// Who writes 0 may mean the opposite of no limit.
-				r.doc.Faults = append(r.doc.Faults, Fault{at, "Write a number above 0, or leave this out for no limit."})
+				r.doc.Faults = append(r.doc.Faults, Fault{at,
+					"Write a number above 0, or leave this out for no limit."})
 			}
 		}
 	})
@@ -297,7 +310,8 @@ func (r *reader) pairs(n *yaml.Node, field string, do func(key, value *yaml.Node
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" || strings.ContainsRune(key.Value, 0) {
+		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" ||
+			strings.ContainsRune(key.Value, 0) {
 			r.wrong(key, field, "Expected the name of a field.")
 			continue
 		}
@@ -320,7 +334,8 @@ func (r *reader) given(n *yaml.Node, field string, to reflect.Value) {
 	switch {
 	case n.Kind == yaml.ScalarNode:
 		to.SetString(n.Value)
-	case n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == fromEnv && n.Content[1].Kind == yaml.ScalarNode:
+	case n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == fromEnv &&
+		n.Content[1].Kind == yaml.ScalarNode:
 		name := n.Content[1].Value
 		text, there := r.environment[name]
 		switch {
@@ -341,7 +356,10 @@ func (r *reader) given(n *yaml.Node, field string, to reflect.Value) {
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 
 func (r *reader) scalar(n *yaml.Node, field string, to reflect.Value) {
-	expected := map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.Float64: "a number"}[to.Kind()]
+	expected := map[reflect.Kind]string{
+		reflect.String: "text", reflect.Bool: "true or false", reflect.Int: "a whole number",
+		reflect.Int64: "a whole number", reflect.Float64: "a number",
+	}[to.Kind()]
 	if n.Kind != yaml.ScalarNode {
 		r.wrong(n, field, "Expected "+expected+", and this is "+described(n)+".")
 		return

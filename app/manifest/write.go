@@ -13,8 +13,8 @@ import (
 	"carillon/app/spec"
 )
 
-// Write writes documents as Read reads them. What is as it would be when left out is left out, and so are secrets: of notes,
-// which say so, each goes to the field that it is keyed by, of the document at the same place.
+// Write writes documents as Read reads them. What is as it would be when left out is left out, and so are secrets: of
+// notes, which say so, each goes to the field that it is keyed by, of the document at the same place.
 func Write(list []*Document, notes []map[string]string) ([]byte, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -61,7 +61,8 @@ func node(v reflect.Value, path string, notes map[string]string, any bool) *yaml
 		n := &yaml.Node{Kind: yaml.MappingNode}
 		usual := spec.Usual(v.Type())
 		for i := range v.NumField() {
-			if reflect.DeepEqual(v.Field(i).Interface(), usual.Field(i).Interface()) || empty(v.Field(i)) && empty(usual.Field(i)) {
+			if reflect.DeepEqual(v.Field(i).Interface(), usual.Field(i).Interface()) || empty(v.Field(i)) &&
+				empty(usual.Field(i)) {
 				continue
 			}
 			name := spec.Name(v.Type().Field(i))
@@ -82,7 +83,8 @@ func node(v reflect.Value, path string, notes map[string]string, any bool) *yaml
 	case reflect.Map:
 		n := &yaml.Node{Kind: yaml.MappingNode}
 		for _, key := range spec.Keys(v) {
-			n.Content = append(n.Content, scalarNode(key), node(v.MapIndex(reflect.ValueOf(key)), spec.Join(path, key), notes, any))
+			n.Content = append(n.Content, scalarNode(key), node(v.MapIndex(reflect.ValueOf(key)), spec.Join(path, key),
+				notes, any))
 		}
 		return n
 	case reflect.Bool:

@@ -1,5 +1,5 @@
-// Package middleware is what every request needs, whichever door it comes through: a line in the log, a name in it, the client's
-// address, security headers, a token, and limits on how often somebody may ask.
+// Package middleware is what every request needs, whichever door it comes through: a line in the log, a name in it, the
+// client's address, security headers, a token, and limits on how often somebody may ask.
 package middleware
 
 import (
@@ -91,8 +91,8 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // maxLogged is the most bytes of a path in the log: anybody may send 64 KiB of path.
 const maxLogged = 500
 
-// Path is a request's path for the log, without secrets. It has none either where the path is not spelled as it should be: a slash
-// too many or a capital letter misses the route, and the token is in it all the same.
+// Path is a request's path for the log, without secrets. It has none either where the path is not spelled as it should
+// be: a slash too many or a capital letter misses the route, and the token is in it all the same.
 func Path(r *http.Request) string {
 	return shortened(withoutSecrets(r.URL.Path), maxLogged)
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A RateLimiter bounds how often each of many keys may do something: a token's fingerprint, or an address. Of more keys than it
-// keeps it forgets the one that was longest not used, which has the most of its burst back.
+// A RateLimiter bounds how often each of many keys may do something: a token's fingerprint, or an address. Of more keys
+// than it keeps it forgets the one that was longest not used, which has the most of its burst back.
 type RateLimiter struct {
 	every rate.Limit
 	burst int

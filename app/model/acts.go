@@ -41,11 +41,12 @@ const (
 )
 
 // Kinds lists the kinds.
-var Kinds = []Kind{Wait, Create, Edit, Switch, RunNow, Call, Regenerate, Cancel, Delete, Transfer, Reply, Stop, Complete, Reopen, Link, Forge, Leave, Member,
+var Kinds = []Kind{Wait, Create, Edit, Switch, RunNow, Call, Regenerate, Cancel, Delete, Transfer, Reply, Stop,
+	Complete, Reopen, Link, Forge, Leave, Member,
 	Take, End, Die, Down, Watch, Raise, Remove, Print, Blip}
 
-// Op is one act as a value. Numbers are taken modulo what there is, so that any op means something in any world, and a sequence
-// of ops is the same in each of its runs.
+// Op is one act as a value. Numbers are taken modulo what there is, so that any op means something in any world, and a
+// sequence of ops is the same in each of its runs.
 type Op struct {
 	Do  Kind
 	Who int // which person
@@ -74,7 +75,8 @@ type Night struct {
 	Zones []string
 }
 
-// Nights are evenings before nights on which clocks change, in zones with rules of their own, and one on which none does.
+// Nights are evenings before nights on which clocks change, in zones with rules of their own, and one on which none
+// does.
 var Nights = []Night{
 	{time.Date(2026, 6, 30, 20, 0, 20, 0, time.UTC), []string{"UTC", "Asia/Tokyo"}},
 	{time.Date(2026, 10, 24, 20, 0, 20, 0, time.UTC), []string{"Europe/Berlin", "Europe/London"}},
@@ -90,12 +92,15 @@ var (
 	triggers = []Trigger{Manual, OneTime, Recurring, Loop, HTTP}
 	crons    = []string{"0 * * * *", "*/10 * * * *", "30 2 * * *", "* * * * *", "15 1,2,3 * * *", "0 0 * * *"}
 	prompts  = []string{"Look around.", "Look at {{x}}.", "Look at {{x}} and {{y.z}}."}
-	ahead    = []time.Duration{time.Hour, time.Minute, -time.Minute, 90*time.Minute + 7*time.Second, -4*time.Minute - 40*time.Second, 5 * time.Second, 26 * time.Hour, -6 * time.Minute, 10 * time.Minute}
-	times    = []time.Duration{
-		time.Second, time.Minute, 10 * time.Minute, time.Hour, 16 * time.Second, 6 * time.Minute, 125 * time.Second, 31 * time.Second, 3 * time.Hour, 65 * time.Minute,
+	ahead    = []time.Duration{time.Hour, time.Minute, -time.Minute, 90*time.Minute + 7*time.Second,
+		-4*time.Minute - 40*time.Second, 5 * time.Second, 26 * time.Hour, -6 * time.Minute, 10 * time.Minute}
+	times = []time.Duration{
+		time.Second, time.Minute, 10 * time.Minute, time.Hour, 16 * time.Second, 6 * time.Minute, 125 * time.Second,
+		31 * time.Second, 3 * time.Hour, 65 * time.Minute,
 		12 * time.Hour, 26 * time.Hour,
 	}
-	downs = []time.Duration{time.Minute, 20 * time.Second, 4 * time.Minute, 7 * time.Minute, time.Hour, 3*time.Hour + 4*time.Minute, 26 * time.Hour}
+	downs = []time.Duration{time.Minute, 20 * time.Second, 4 * time.Minute, 7 * time.Minute, time.Hour,
+		3*time.Hour + 4*time.Minute, 26 * time.Hour}
 	// Outcomes are the ends of an agent's work.
 	Outcomes = []Outcome{
 		{Status: "succeeded"},
@@ -114,7 +119,8 @@ var (
 		{Text: `{"x":"the moon"}`, Type: "application/x-www-form-urlencoded", Good: map[string]string{"x": "the moon"}},
 		{Text: `x=the+moon`, Type: "application/x-www-form-urlencoded", Good: map[string]string{"x": "the moon"}},
 		{Text: `{"y":{"z":"a\u0000b"}}`, Bad: true}, {Text: `["x"]`, Bad: true}, {Text: `{"x":`, Bad: true},
-		{Text: `{"ticket":"T-9"}`, Good: map[string]string{"ticket": "T-9"}}, {Text: `{"target":""}`, Good: map[string]string{"target": ""}},
+		{Text: `{"ticket":"T-9"}`, Good: map[string]string{"ticket": "T-9"}},
+		{Text: `{"target":""}`, Good: map[string]string{"target": ""}},
 		{Text: `{"ticket":null,"target":"main"}`, Good: map[string]string{"ticket": "", "target": "main"}},
 		{Text: `{"x":"{{y.z}}","y":{"z":null}}`, Good: map[string]string{"x": "{{y.z}}", "y.z": ""}},
 	}
@@ -134,9 +140,10 @@ type Carry struct {
 	Status               int // what is answered whatever the token; 0: what the automation says
 }
 
-// Carries are the ways to call. Specification, "How it works": "GET: in the URL path, or in the Api-Authentication header. The header
-// wins if both are supplied", "POST: in the Api-Authentication header". Behaviour: "no token, or one of the wrong shape: 401";
-// "an empty header counts as absent"; "every other method: 405"; "On key collision, the body wins".
+// Carries are the ways to call. Specification, "How it works": "GET: in the URL path, or in the Api-Authentication
+// header. The header wins if both are supplied", "POST: in the Api-Authentication header". Behaviour: "no token, or one
+// of the wrong shape: 401"; "an empty header counts as absent"; "every other method: 405"; "On key collision, the body
+// wins".
 var Carries = []Carry{
 	{Method: "POST", Header: "good"},
 	{Method: "GET", Path: "good", Query: map[string]string{"x": "asked"}},
@@ -228,7 +235,8 @@ func (w *World) Means(o Op, night Night) (act Act, ok bool) {
 		act.Settings.MaxParallel = n / 8 % 4
 		act.Settings.Prompt = at(prompts, n)
 		if o.B/5%4 == 3 {
-			act.Settings.Flow, act.Settings.Branch, act.Settings.Ticket = w.Flows, at([]string{"", "release"}, n), at([]string{"T-1", ""}, n/2)
+			act.Settings.Flow, act.Settings.Branch, act.Settings.Ticket = w.Flows, at([]string{"", "release"}, n),
+				at([]string{"T-1", ""}, n/2)
 		}
 		act.Settings = act.Settings.applying()
 		return act, person && len(w.Automations) < 6
@@ -310,9 +318,11 @@ func (w *World) Means(o Op, night Night) (act Act, ok bool) {
 	case Reply, Stop, Complete, Reopen, Link:
 		return act, person && act.Session != nil
 	case Forge:
-		act.State, act.Pull = at([]string{"closed", "merged", "open"}, o.N), at([]string{askedPull, toldPull, othersPull}, o.B)
+		act.State, act.Pull = at([]string{"closed", "merged", "open"}, o.N),
+			at([]string{askedPull, toldPull, othersPull}, o.B)
 		s := act.Session
-		return act, s != nil && (act.Pull == askedPull && s.Pull != "" || act.Pull == toldPull && s.had || act.Pull == othersPull)
+		return act, s != nil && (act.Pull == askedPull && s.Pull != "" || act.Pull == toldPull && s.had ||
+			act.Pull == othersPull)
 	case Leave, Member:
 		return act, !act.Who.Admin
 	case Take:
@@ -352,8 +362,8 @@ func (w *World) settings(s Settings, t Trigger, n int, night Night) Settings {
 	return s
 }
 
-// applying leaves out of settings what does not apply to the trigger. Specification, "Key behaviors": "the schedule fields don't
-// apply"; "Options".
+// applying leaves out of settings what does not apply to the trigger. Specification, "Key behaviors": "the schedule
+// fields don't apply"; "Options".
 func (s Settings) applying() Settings {
 	if s.Trigger != Recurring {
 		s.Cron, s.CatchUp = "", false
@@ -379,9 +389,9 @@ func (s Settings) applying() Settings {
 	return s
 }
 
-// Placeholders are the prompt with values filled in, and the names that nobody supplied. Specification: "for Inline prompts they
-// substitute {{name}} placeholders"; "{{name}} placeholders the caller didn't supply (empty array when all resolved)". Behaviour:
-// "One pass: a value that contains {{x}} is never expanded again".
+// Placeholders are the prompt with values filled in, and the names that nobody supplied. Specification: "for Inline
+// prompts they substitute {{name}} placeholders"; "{{name}} placeholders the caller didn't supply (empty array when all
+// resolved)". Behaviour: "One pass: a value that contains {{x}} is never expanded again".
 func placeholders(prompt string, values map[string]string) (text string, missing []string) {
 	for {
 		before, rest, found := strings.Cut(prompt, "{{")

@@ -20,9 +20,9 @@ import (
 	"carillon/db"
 )
 
-// TestWhatIsPromisedHoldsWhereTheClockIsSetForwardAndBack lives through hours in which the clock is set, with automations of
-// each minute and of every few, and runs that take from a second to minutes. After it has been right for a while, the rows hold
-// what is promised of them.
+// TestWhatIsPromisedHoldsWhereTheClockIsSetForwardAndBack lives through hours in which the clock is set, with
+// automations of each minute and of every few, and runs that take from a second to minutes. After it has been right for
+// a while, the rows hold what is promised of them.
 func TestWhatIsPromisedHoldsWhereTheClockIsSetForwardAndBack(t *testing.T) {
 	t.Parallel()
 	first, most := uint64(1), uint64(2)
@@ -89,7 +89,8 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 	const lastly = 50 * time.Minute       // in the end the clock is right, for longer than it ever was ahead
 	ends := map[uuid.UUID]time.Duration{} // when a session's agent ends, by the time that really passes
 	real, ahead := time.Duration(0), time.Duration(0)
-	to := []time.Duration{5 * time.Minute, 0, -5 * time.Minute, 0, 40 * time.Minute, 0, 40 * time.Second, -90 * time.Second, 0}
+	to := []time.Duration{5 * time.Minute, 0, -5 * time.Minute, 0, 40 * time.Minute, 0, 40 * time.Second,
+		-90 * time.Second, 0}
 	for step := range 12 {
 		if step > 0 {
 			ahead = to[r.IntN(len(to))]
@@ -120,14 +121,18 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 			if err := s.take(ctx, false); err != nil {
 				return "", story, err
 			}
-			for _, id := range slices.SortedFunc(maps.Keys(s.held), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
+			for _, id := range slices.SortedFunc(maps.Keys(s.held), func(a, b uuid.UUID) int {
+				return bytes.Compare(a[:], b[:])
+			}) {
 				session := s.held[id]
 				if _, is := ends[id]; !is {
-					ends[id] = real + []time.Duration{time.Second, 5 * time.Second, 70 * time.Second, 200 * time.Second}[r.IntN(4)]
+					ends[id] = real + []time.Duration{time.Second, 5 * time.Second, 70 * time.Second,
+						200 * time.Second}[r.IntN(4)]
 				}
 				if ends[id] <= real {
 					delete(s.held, id)
-					if err := s.rules[0].Finish(ctx, lease(session), automation.Outcome{Status: db.Succeeded}); err != nil {
+					if err := s.rules[0].Finish(ctx, lease(session),
+						automation.Outcome{Status: db.Succeeded}); err != nil {
 						return "", story, err
 					}
 				}
@@ -142,7 +147,8 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 	}
 	var rows []string
 	err = s.db.NewRaw(`SELECT concat_ws(' ', a.name, e.scheduled_for::time(0), e.last_skipped_for::time(0), e.skip_count, e.status, e.mark, 'at', e.created_at::time(0), e.reason)
-		FROM executions e JOIN automations a ON a.id = e.automation_id WHERE e.scheduled_for < ? ORDER BY a.name, e.id`, begin.Add(real-lastly)).Scan(ctx, &rows)
+		FROM executions e JOIN automations a ON a.id = e.automation_id WHERE e.scheduled_for < ? ORDER BY a.name, e.id`,
+		begin.Add(real-lastly)).Scan(ctx, &rows)
 	return breach, story + strings.Join(rows, "\n"), err
 }
 

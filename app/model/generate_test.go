@@ -16,15 +16,17 @@ type sequence struct {
 
 // weights are how often each kind of act is drawn.
 var weights = map[Kind]int{
-	Wait: 14, Create: 8, Edit: 10, Switch: 7, RunNow: 6, Call: 6, Regenerate: 1, Cancel: 3, Delete: 1, Transfer: 2, Reply: 3, Stop: 2, Complete: 5, Reopen: 2, Link: 3, Forge: 3,
+	Wait: 14, Create: 8, Edit: 10, Switch: 7, RunNow: 6, Call: 6, Regenerate: 1, Cancel: 3, Delete: 1, Transfer: 2,
+	Reply: 3, Stop: 2, Complete: 5, Reopen: 2, Link: 3, Forge: 3,
 	Leave: 1, Member: 1, Take: 14, End: 14, Die: 2, Down: 3, Watch: 2, Blip: 3, Raise: 1, Remove: 1, Print: 2,
 }
 
 // who acts: mostly people who may.
 var who = []int{1, 0, 1, 1, 2, 0, 3, 1, 0, 2, 1, 4, 5, 6, 1, 0}
 
-// draw makes the sequence of a seed, always the same one. Some sequences lack some kinds of acts and so have more of the others:
-// what all kinds together rarely lead to, a few kinds do. WITHOUT in the environment leaves kinds out of all: "Blip Call".
+// draw makes the sequence of a seed, always the same one. Some sequences lack some kinds of acts and so have more of
+// the others: what all kinds together rarely lead to, a few kinds do. WITHOUT in the environment leaves kinds out of
+// all: "Blip Call".
 func draw(seed uint64) sequence {
 	without := strings.Fields(os.Getenv("WITHOUT"))
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -41,7 +43,10 @@ func draw(seed uint64) sequence {
 	automations := 1 + r.IntN(5)
 	q := sequence{Night: r.IntN(len(Nights)), Ops: make([]Op, 30+r.IntN(60))}
 	for i := range q.Ops {
-		q.Ops[i] = Op{Do: kinds[r.IntN(len(kinds))], Who: who[r.IntN(len(who))], A: r.IntN(automations), B: r.IntN(32), N: r.IntN(128)}
+		q.Ops[i] = Op{
+			Do: kinds[r.IntN(len(kinds))], Who: who[r.IntN(len(who))], A: r.IntN(automations), B: r.IntN(32),
+			N: r.IntN(128),
+		}
 	}
 	q.Ops[0].Do = Create
 	return q
@@ -58,8 +63,8 @@ func (q sequence) source() string {
 	return b.String()
 }
 
-// shrink makes a sequence that fails smaller as long as it fails: it leaves out as many acts at once as it can, then makes the
-// numbers of those that are left as small as it can.
+// shrink makes a sequence that fails smaller as long as it fails: it leaves out as many acts at once as it can, then
+// makes the numbers of those that are left as small as it can.
 func (q sequence) shrink(fails func(sequence) bool) sequence {
 	try := func(smaller sequence) bool {
 		if fails(smaller) {
@@ -83,9 +88,13 @@ func (q sequence) shrink(fails func(sequence) bool) sequence {
 		}
 		for i := range q.Ops {
 			for _, field := range []func(*Op) *int{
-				func(o *Op) *int { return &o.Who }, func(o *Op) *int { return &o.A }, func(o *Op) *int { return &o.B }, func(o *Op) *int { return &o.N },
+				func(o *Op) *int {
+					return &o.Who
+				}, func(o *Op) *int { return &o.A }, func(o *Op) *int { return &o.B }, func(o *Op) *int { return &o.N },
 			} {
-				for _, smaller := range []func(int) int{func(int) int { return 0 }, func(n int) int { return n / 2 }, func(n int) int { return n - 1 }} {
+				for _, smaller := range []func(int) int{func(int) int {
+					return 0
+				}, func(n int) int { return n / 2 }, func(n int) int { return n - 1 }} {
 					ops := slices.Clone(q.Ops)
 					n := field(&ops[i])
 					if *n > 0 {

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Lines write a world down, a line for each thing, so that two can be compared. What stands in a line is what the specification
-// decides: an inbox, for instance, by whom, of what kind and about which automation, and not by its words.
+// Lines write a world down, a line for each thing, so that two can be compared. What stands in a line is what the
+// specification decides: an inbox, for instance, by whom, of what kind and about which automation, and not by its
+// words.
 type Lines []string
 
 // Add writes one line.
@@ -38,8 +39,11 @@ func (l AutomationLine) String() string {
 	if s.Trigger != Loop {
 		l.Iterations = 0
 	}
-	return fmt.Sprintf("A%d of %s: %s %q %s %s at %s, catch up %t, most iterations %d, stop at %q, parallel %t %d, complete %t %t, turns a day %d, workflow %d %q %q",
-		l.N, l.Owner, s.Trigger, s.Prompt, s.Cron, s.Zone, Stamp(s.RunAt), s.CatchUp, s.MaxIterations, s.StopText, s.Parallel, s.MaxParallel, s.AutoComplete, s.OnlyUnchanged, s.MostTurns, s.Flow, s.Branch, s.Ticket) +
+	return fmt.Sprintf(
+		"A%d of %s: %s %q %s %s at %s, catch up %t, most iterations %d, stop at %q, parallel %t %d, complete %t %t, "+
+			"turns a day %d, workflow %d %q %q",
+		l.N, l.Owner, s.Trigger, s.Prompt, s.Cron, s.Zone, Stamp(s.RunAt), s.CatchUp, s.MaxIterations, s.StopText,
+		s.Parallel, s.MaxParallel, s.AutoComplete, s.OnlyUnchanged, s.MostTurns, s.Flow, s.Branch, s.Ticket) +
 		fmt.Sprintf("\nA%d state: enabled %t, over %t, due %s, %d strikes, %d iterations, streak %t, %d calls",
 			l.N, l.Enabled, l.Over, Stamp(l.Due), l.Strikes, l.Iterations, l.Streak, l.Calls)
 }
@@ -61,7 +65,8 @@ func (l RowLine) String() string {
 		l.Why = ""
 	}
 	return fmt.Sprintf("A%d.%d: %s/%s %s %s for %s to %s ×%d by %s token %d turns %d %s",
-		l.A, l.N, l.Source, l.Mark, l.Status, l.Why, Stamp(l.For), Stamp(l.Last), l.Count, l.By, l.Token, l.Turns, l.Text)
+		l.A, l.N, l.Source, l.Mark, l.Status, l.Why, Stamp(l.For), Stamp(l.Last), l.Count, l.By, l.Token, l.Turns,
+		l.Text)
 }
 
 // Lines writes the world down.
@@ -72,13 +77,15 @@ func (w *World) Lines() Lines {
 			l.Add("A%d is gone", a.N)
 			continue
 		}
-		l.Add("%s", AutomationLine{a.N, a.Owner.Name, a.Enabled, a.Over, a.Due, a.Strikes, a.Iterations, a.streak != nil, a.Calls, a.Settings})
+		l.Add("%s", AutomationLine{a.N, a.Owner.Name, a.Enabled, a.Over, a.Due, a.Strikes, a.Iterations,
+			a.streak != nil, a.Calls, a.Settings})
 		for i, r := range a.Rows {
 			by := ""
 			if r.By != nil {
 				by = r.By.Name
 			}
-			l.Add("%s", RowLine{a.N, i, r.Source, r.Mark, r.Status, r.Why, r.For, r.Last, r.Count, r.Turns, by, r.Token, r.Text})
+			l.Add("%s", RowLine{a.N, i, r.Source, r.Mark, r.Status, r.Why, r.For, r.Last, r.Count, r.Turns, by, r.Token,
+				r.Text})
 		}
 	}
 	for _, s := range w.Sessions {

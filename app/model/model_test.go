@@ -30,7 +30,8 @@ type difference struct {
 }
 
 func (d *difference) Error() string {
-	return fmt.Sprintf("op %d, at %s:\n  the specification has %s\n  Carillon has          %s", d.step, Stamp(d.at), orNothing(d.want), orNothing(d.got))
+	return fmt.Sprintf("op %d, at %s:\n  the specification has %s\n  Carillon has          %s", d.step, Stamp(d.at),
+		orNothing(d.want), orNothing(d.got))
 }
 
 func orNothing(line string) string {
@@ -56,7 +57,8 @@ func (d *difference) kind() string {
 	return strings.TrimRight(name, "0123456789:")
 }
 
-// play lets a sequence happen to Carillon and to the model, and returns the first difference, and how many ops did something.
+// play lets a sequence happen to Carillon and to the model, and returns the first difference, and how many ops did
+// something.
 func (s *system) play(ctx context.Context, q sequence) (steps int, err error) {
 	night := at(Nights, q.Night)
 	if err := s.untilThere(ctx, func(ctx context.Context) error { return s.clear(ctx, night.Begin) }); err != nil {
@@ -87,7 +89,9 @@ func (s *system) play(ctx context.Context, q sequence) (steps int, err error) {
 	}
 	s.blip = 0
 	var got string
-	for _, look := range []func(context.Context) (string, error){func(ctx context.Context) (string, error) { return s.lists(ctx, w) }, s.promises} {
+	for _, look := range []func(context.Context) (string, error){func(ctx context.Context) (string, error) {
+		return s.lists(ctx, w)
+	}, s.promises} {
 		err := s.untilThere(ctx, func(ctx context.Context) (err error) {
 			got, err = look(ctx)
 			return err
@@ -107,7 +111,9 @@ func (s *system) promises(ctx context.Context) (breach string, err error) {
 	if err := s.renew(ctx); err != nil {
 		return "", err
 	}
-	look := check.Check{DB: s.db, Now: func() time.Time { return s.now }, Since: s.now.AddDate(-1, 0, 0), For: 10 * time.Minute}
+	look := check.Check{DB: s.db, Now: func() time.Time {
+		return s.now
+	}, Since: s.now.AddDate(-1, 0, 0), For: 10 * time.Minute}
 	err = look.Run(ctx, func(r check.Result) {
 		if len(r.Breaches) > 0 && breach == "" {
 			breach = "Promise " + r.Promise + ": " + r.Breaches[0].What
@@ -223,8 +229,8 @@ func setting(name string, fallback int) int {
 	return fallback
 }
 
-// TestSequences plays random sequences. STEPS is how many acts they have in all, SEED is the first one's seed, WORKERS is how many
-// are played at once, and DIFFERENCES is after how many found ones it ends.
+// TestSequences plays random sequences. STEPS is how many acts they have in all, SEED is the first one's seed, WORKERS
+// is how many are played at once, and DIFFERENCES is after how many found ones it ends.
 func TestSequences(t *testing.T) {
 	t.Parallel()
 	r := run{steps: setting("STEPS", 600), next: setting("SEED", 1), most: setting("DIFFERENCES", 1), began: time.Now()}
@@ -300,7 +306,8 @@ func TestTheSameSeedGivesTheSame(t *testing.T) {
 			}
 		}
 		if len(one.heard) < len(q.Ops) || !slices.Equal(one.heard, other.heard) {
-			t.Errorf("seed %d was played twice with %d and %d lines that differ", seed, len(one.heard), len(other.heard))
+			t.Errorf("seed %d was played twice with %d and %d lines that differ", seed, len(one.heard),
+				len(other.heard))
 		}
 	}
 }
@@ -316,10 +323,12 @@ func TestASequenceShrinksToWhatFails(t *testing.T) {
 		}
 		return takes >= 2
 	})
-	if want := (sequence{Ops: []Op{{Do: Take, N: 3}, {Do: Take, N: 3}}}); got.Night != 0 || !slices.Equal(got.Ops, want.Ops) {
+	if want := (sequence{Ops: []Op{{Do: Take, N: 3}, {Do: Take, N: 3}}}); got.Night != 0 ||
+		!slices.Equal(got.Ops, want.Ops) {
 		t.Errorf("shrunk to %s", got.source())
 	}
-	if text := got.source(); !strings.Contains(text, "func TestFound(t *testing.T)") || !strings.Contains(text, "{Do: Take, N: 3},\n") {
+	if text := got.source(); !strings.Contains(text, "func TestFound(t *testing.T)") ||
+		!strings.Contains(text, "{Do: Take, N: 3},\n") {
 		t.Errorf("as a test it is %s", text)
 	}
 }
@@ -340,7 +349,8 @@ func TestTheModelImportsNothingThatItJudges(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, i := range file.Imports {
-			if path := strings.Trim(i.Path.Value, `"`); strings.HasPrefix(path, "carillon/") && path != "carillon/app/cron/crontest" {
+			if path := strings.Trim(i.Path.Value, `"`); strings.HasPrefix(path, "carillon/") &&
+				path != "carillon/app/cron/crontest" {
 				t.Errorf("%s imports %s", name, path)
 			}
 		}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Answers of acts. Behaviour, "Access": "one who is not [a member] gets 404, one who is but lacks the permission gets 403".
+// Answers of acts. Behaviour, "Access": "one who is not [a member] gets 404, one who is but lacks the permission gets
+// 403".
 const (
 	done      = "done"
 	forbidden = "403"
@@ -16,9 +17,9 @@ const (
 	invalid   = "invalid"
 )
 
-// sees reports whether somebody sees an automation. Specification: "automations.view_own: see your own automations", "view_all:
-// see everyone's". Behaviour: "A person also needs to be a member of the workspace"; "The recipient of a notice may read what it
-// links to".
+// sees reports whether somebody sees an automation. Specification: "automations.view_own: see your own automations",
+// "view_all: see everyone's". Behaviour: "A person also needs to be a member of the workspace"; "The recipient of a
+// notice may read what it links to".
 func (p *Person) sees(a *Automation) bool {
 	if a.Gone || p.Outside && !p.Admin {
 		return false
@@ -26,8 +27,8 @@ func (p *Person) sees(a *Automation) bool {
 	return a.Owner == p && (p.ViewOwn || p.mayManage()) || p.ViewAll || p.ManageAll || p.Admin || p.told[a]
 }
 
-// manages reports whether somebody may change an automation that they see. Specification: "automations.manage: create / edit /
-// delete your own", "manage_all: manage anyone's".
+// manages reports whether somebody may change an automation that they see. Specification: "automations.manage: create /
+// edit / delete your own", "manage_all: manage anyone's".
 func (p *Person) manages(a *Automation) bool {
 	return a.Owner == p && p.mayManage() || p.ManageAll || p.Admin
 }
@@ -46,7 +47,8 @@ func (p *Person) may(a *Automation) string {
 func (p *Person) maySession(s *Session) string {
 	mine := s.Owner == p || !s.Of.Gone && s.Of.Owner == p
 	switch {
-	case p.Outside && !p.Admin, !(mine && (p.ViewOwn || p.mayManage()) || p.ViewAll || p.ManageAll || p.Admin || p.toldSession[s]):
+	case p.Outside && !p.Admin, !(mine && (p.ViewOwn || p.mayManage()) || p.ViewAll || p.ManageAll || p.Admin ||
+		p.toldSession[s]):
 		return notFound
 	case !(mine && p.mayManage() || p.ManageAll || p.Admin):
 		return forbidden
@@ -56,10 +58,12 @@ func (p *Person) maySession(s *Session) string {
 
 // covers reports whether somebody may do all that another may.
 func (p *Person) covers(q *Person) bool {
-	return p.Admin || !q.Admin && (!q.ManageAll || p.ManageAll) && (!q.Manage || p.mayManage()) && (!q.ViewAll || p.ViewAll || p.ManageAll)
+	return p.Admin || !q.Admin && (!q.ManageAll || p.ManageAll) && (!q.Manage || p.mayManage()) &&
+		(!q.ViewAll || p.ViewAll || p.ManageAll)
 }
 
-// Do lets an act happen and returns the answer to it. The acts of clocks are left to the caller: Wait, and the time of Down.
+// Do lets an act happen and returns the answer to it. The acts of clocks are left to the caller: Wait, and the time of
+// Down.
 func (w *World) Do(act Act) string {
 	p, a, s := act.Who, act.Automation, act.Session
 	switch act.Do {
@@ -93,7 +97,8 @@ func (w *World) Do(act Act) string {
 		}
 		return w.converse(act)
 	case Forge:
-		if act.Pull != othersPull { // what becomes of others' pull requests is not the session's, whatever its agent printed
+		if act.Pull != othersPull {
+			// what becomes of others' pull requests is not the session's, whatever its agent printed
 			w.forge(s, act.State)
 		}
 	case Remove:
@@ -212,7 +217,8 @@ func (w *World) edit(_ *Person, a *Automation, s Settings) string {
 	if s.Trigger == HTTP { // "Always enabled"
 		a.Enabled = true
 	}
-	if before.Trigger == OneTime && s.Trigger == OneTime && !before.Enabled && before.Over && !s.RunAt.Equal(before.RunAt) {
+	if before.Trigger == OneTime && s.Trigger == OneTime && !before.Enabled && before.Over &&
+		!s.RunAt.Equal(before.RunAt) {
 		// Behaviour, "One-Time switched on again": "later it needs a new time". Open: a new time switches it on.
 		a.Enabled, a.Strikes, a.streak = true, 0, nil
 	}
@@ -223,7 +229,8 @@ func (w *World) edit(_ *Person, a *Automation, s Settings) string {
 		*a = before
 		return invalid
 	}
-	if before.Trigger != s.Trigger || before.Cron != s.Cron || before.Zone != s.Zone && s.Trigger == Recurring || !before.RunAt.Equal(s.RunAt) || before.Enabled != a.Enabled {
+	if before.Trigger != s.Trigger || before.Cron != s.Cron || before.Zone != s.Zone && s.Trigger == Recurring ||
+		!before.RunAt.Equal(s.RunAt) || before.Enabled != a.Enabled {
 		a.Iterations = 0
 		if !w.begin(a) {
 			*a = before
@@ -245,14 +252,15 @@ func (w *World) edit(_ *Person, a *Automation, s Settings) string {
 
 // wake lets a Loop that waits for its budget go on when that was changed.
 func (w *World) wake(a, before *Automation) {
-	if a.Trigger == Loop && before.Trigger == Loop && a.Enabled && before.MostTurns != a.MostTurns && before.Due.After(w.Now) && before.Due.Equal(tomorrow(before, w.Now)) {
+	if a.Trigger == Loop && before.Trigger == Loop && a.Enabled && before.MostTurns != a.MostTurns &&
+		before.Due.After(w.Now) && before.Due.Equal(tomorrow(before, w.Now)) {
 		a.Due = w.Now
 	}
 }
 
-// removeFlow removes the workflow that there is, and makes another one. Behaviour, "Removed Bot or Workflow": "Recurring, Loop and
-// One-Time: disabled and notified when it is removed, not at the next run. Manual and HTTP Trigger stay; their runs fail with a
-// clear error".
+// removeFlow removes the workflow that there is, and makes another one. Behaviour, "Removed Bot or Workflow":
+// "Recurring, Loop and One-Time: disabled and notified when it is removed, not at the next run. Manual and HTTP Trigger
+// stay; their runs fail with a clear error".
 func (w *World) removeFlow() {
 	for _, a := range w.Automations {
 		if a.Gone || a.Flow != w.Flows {
@@ -286,7 +294,8 @@ func (w *World) turn(a *Automation, on bool) string {
 }
 
 // call is one call of an HTTP Trigger. Specification, "Response": "404 for unknown token, 409 when blocked by the
-// concurrent-execution guard (the response body still carries the blocking session's ids), and 400 for other client errors".
+// concurrent-execution guard (the response body still carries the blocking session's ids), and 400 for other client
+// errors".
 func (w *World) call(act Act) string {
 	a := act.Automation
 	switch {
@@ -382,8 +391,8 @@ func (p *Person) Lists(a *Automation) bool {
 	return a.Owner == p && (p.ViewOwn || p.mayManage()) || p.ViewAll || p.ManageAll || p.Admin
 }
 
-// forge is a change of a pull request. Specification: "When a Loop automation's pull request is closed without merging, an inbox
-// notification fires once per iteration to the automation creator (plus the session creator ...)".
+// forge is a change of a pull request. Specification: "When a Loop automation's pull request is closed without merging,
+// an inbox notification fires once per iteration to the automation creator (plus the session creator ...)".
 func (w *World) forge(s *Session, state string) {
 	before := s.Pull
 	s.Pull = state
@@ -412,8 +421,8 @@ func (w *World) forge(s *Session, state string) {
 	}
 }
 
-// reap ends what has waited for a worker for too long. Behaviour, "Timeout": "waiting for a place, a worker or a paused provider
-// does not count and is bounded by a day, neutral at its end".
+// reap ends what has waited for a worker for too long. Behaviour, "Timeout": "waiting for a place, a worker or a paused
+// provider does not count and is bounded by a day, neutral at its end".
 func (w *World) reap() {
 	longest := slices.Clone(w.Sessions)
 	slices.SortStableFunc(longest, func(a, b *Session) int { return a.From.Compare(b.From) })
@@ -440,8 +449,8 @@ func (w *World) reap() {
 	}
 }
 
-// gates tells of Loops that an open session holds. Behaviour, "Skips (Loop)": "a session held open at the review gate for over 60
-// minutes. Same one notice a streak".
+// gates tells of Loops that an open session holds. Behaviour, "Skips (Loop)": "a session held open at the review gate
+// for over 60 minutes. Same one notice a streak".
 func (w *World) gates() {
 	for _, a := range w.Automations {
 		if a.Gone || !a.Enabled || a.Trigger != Loop || !a.Due.IsZero() || a.streak != nil {

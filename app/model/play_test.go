@@ -31,7 +31,8 @@ import (
 	"carillon/db/dbtest"
 )
 
-// system is Carillon: its rules on real rows in a real PostgreSQL, with two schedulers, a worker and the clock of the test.
+// system is Carillon: its rules on real rows in a real PostgreSQL, with two schedulers, a worker and the clock of the
+// test.
 type system struct {
 	db        *db.DB
 	now       time.Time
@@ -61,7 +62,10 @@ type system struct {
 
 func open(t testing.TB) *system {
 	t.Helper()
-	s := &system{db: dbtest.New(t), now: Nights[0].Begin, people: map[string]account.Actor{}, rules: [2]*automation.Service{{}, {}}}
+	s := &system{
+		db: dbtest.New(t), now: Nights[0].Begin, people: map[string]account.Actor{},
+		rules: [2]*automation.Service{{}, {}},
+	}
 	var err error
 	if s.keys, err = secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="); err != nil {
 		t.Fatal(err)
@@ -74,7 +78,9 @@ func open(t testing.TB) *system {
 	s.boot()
 	log := slog.New(slog.DiscardHandler)
 	server := &web.Server{
-		DB: s.db, Accounts: &account.Service{DB: s.db, Now: func() time.Time { return s.now }, Log: log}, Rules: s.rules[0], Keys: s.keys,
+		DB: s.db, Accounts: &account.Service{DB: s.db, Now: func() time.Time {
+			return s.now
+		}, Log: log}, Rules: s.rules[0], Keys: s.keys,
 		PublicURL: &url.URL{Scheme: "http", Host: "carillon.test"}, Now: func() time.Time { return s.now }, Log: log,
 	}
 	server.Init()
@@ -97,14 +103,20 @@ func open(t testing.TB) *system {
 // join gives a person of the model an account.
 func (s *system) join(ctx context.Context, p *Person) error {
 	var may []string
-	for name, has := range map[account.Permission]bool{account.Admin: p.Admin, account.Manage: p.Manage, account.ManageAll: p.ManageAll,
-		account.ViewAll: p.ViewAll, account.ViewOwn: p.ViewOwn} {
+	for name, has := range map[account.Permission]bool{account.Admin: p.Admin, account.Manage: p.Manage,
+		account.ManageAll: p.ManageAll,
+		account.ViewAll:   p.ViewAll, account.ViewOwn: p.ViewOwn} {
 		if has {
 			may = append(may, string(name))
 		}
 	}
-	role := &db.Role{ID: db.NewID(), Name: "Role of " + p.Name, Permissions: may, CreatedAt: s.now, UpdatedAt: s.now, Version: 1}
-	u := &db.User{ID: db.NewID(), Email: p.Name + "@example.com", Name: p.Name, TimeZone: "UTC", CreatedAt: s.now, UpdatedAt: s.now}
+	role := &db.Role{
+		ID: db.NewID(), Name: "Role of " + p.Name, Permissions: may, CreatedAt: s.now, UpdatedAt: s.now, Version: 1,
+	}
+	u := &db.User{
+		ID: db.NewID(), Email: p.Name + "@example.com", Name: p.Name, TimeZone: "UTC", CreatedAt: s.now,
+		UpdatedAt: s.now,
+	}
 	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		return errors.Join(db.InsertRole(ctx, tx, role), db.InsertUser(ctx, tx, u, role.ID))
 	})
@@ -131,7 +143,8 @@ func (s *system) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Con
 		return ctx
 	}
 	if s.blip--; s.blip == 0 {
-		_, s.lost = s.admin.Exec(context.WithoutCancel(ctx), `SELECT pg_terminate_backend(pid, 600000) FROM pg_stat_activity
+		_, s.lost = s.admin.Exec(context.WithoutCancel(ctx),
+			`SELECT pg_terminate_backend(pid, 600000) FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	}
 	return ctx
@@ -140,8 +153,8 @@ func (s *system) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Con
 // AfterQuery completes a bun.QueryHook.
 func (s *system) AfterQuery(context.Context, *bun.QueryEvent) {}
 
-// steadily does something that is done all or not at all, and again where the database went away meanwhile, as each caller does:
-// a person, a sender, a scheduler, a worker.
+// steadily does something that is done all or not at all, and again where the database went away meanwhile, as each
+// caller does: a person, a sender, a scheduler, a worker.
 func (s *system) steadily(ctx context.Context, do func(ctx context.Context) error) error {
 	return s.untilThere(context.WithValue(ctx, steady{}, true), do)
 }
@@ -174,7 +187,8 @@ func (s *system) boot() {
 // clear forgets what the last sequence left.
 func (s *system) clear(ctx context.Context, begin time.Time) error {
 	for _, statement := range []string{
-		"DELETE FROM notifications", "DELETE FROM automations", "DELETE FROM sessions", "DELETE FROM workflows", "DELETE FROM set_aside", "UPDATE users SET deactivated_at = NULL",
+		"DELETE FROM notifications", "DELETE FROM automations", "DELETE FROM sessions", "DELETE FROM workflows",
+		"DELETE FROM set_aside", "UPDATE users SET deactivated_at = NULL",
 	} {
 		if _, err := s.db.NewRaw(statement).Exec(ctx); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
@@ -195,9 +209,10 @@ func (s *system) clear(ctx context.Context, begin time.Time) error {
 // flow makes a workflow.
 func (s *system) flow(ctx context.Context) error {
 	wf, err := s.rules[0].CreateWorkflow(ctx, s.people["Mira"], automation.WorkflowInput{
-		Name:       fmt.Sprint("Release ", len(s.flows)+1),
-		Steps:      []automation.StepInput{{Kind: "message", Text: "Release $target for $ticket."}},
-		Parameters: []automation.ParameterInput{{Alias: "target", Type: "text", Default: "main"}, {Alias: "ticket", Type: "text", Required: true}},
+		Name:  fmt.Sprint("Release ", len(s.flows)+1),
+		Steps: []automation.StepInput{{Kind: "message", Text: "Release $target for $ticket."}},
+		Parameters: []automation.ParameterInput{{Alias: "target", Type: "text", Default: "main"},
+			{Alias: "ticket", Type: "text", Required: true}},
 	})
 	if err == nil {
 		s.flows = append(s.flows, wf.ID)
@@ -336,7 +351,8 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 	}
 	switch act.Do {
 	case Create:
-		made, token, err := rules.Create(ctx, who, s.input(act.Settings, Settings{}, fmt.Sprintf("A%d", len(s.automations)), 0))
+		made, token, err := rules.Create(ctx, who, s.input(act.Settings, Settings{},
+			fmt.Sprintf("A%d", len(s.automations)), 0))
 		if err == nil {
 			s.automations = append(s.automations, made.ID)
 			s.issued(token)
@@ -344,10 +360,12 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		return answer(err)
 	case Edit:
 		var version int64
-		if err := s.db.NewRaw("SELECT version FROM automations WHERE id = ?", a).Scan(ctx, &version); err != nil && !db.IsNotFound(err) {
+		if err := s.db.NewRaw("SELECT version FROM automations WHERE id = ?", a).Scan(ctx, &version); err != nil &&
+			!db.IsNotFound(err) {
 			return "", err
 		}
-		_, token, err := rules.Update(ctx, who, a, s.input(act.Settings, act.Automation.Settings, fmt.Sprintf("A%d", act.Automation.N), version))
+		_, token, err := rules.Update(ctx, who, a, s.input(act.Settings, act.Automation.Settings,
+			fmt.Sprintf("A%d", act.Automation.N), version))
 		s.issued(token)
 		return answer(err)
 	case Switch:
@@ -368,12 +386,14 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		_, err := rules.RaiseBudget(ctx, who, a, "day.turns")
 		return answer(err)
 	case Remove:
-		if err := rules.RemoveWorkflow(ctx, s.people["Mira"], s.flows[len(s.flows)-1]); err != nil && !errors.Is(err, fault.ErrNotFound) {
+		if err := rules.RemoveWorkflow(ctx, s.people["Mira"], s.flows[len(s.flows)-1]); err != nil &&
+			!errors.Is(err, fault.ErrNotFound) {
 			return "", err
 		}
 		return "", s.flow(ctx)
 	case Print:
-		return "", rules.FoundPullRequests(ctx, s.repository(), session, branch(session), []forge.PullRequest{others(act.Session)})
+		return "", rules.FoundPullRequests(ctx, s.repository(), session, branch(session),
+			[]forge.PullRequest{others(act.Session)})
 	case Transfer:
 		_, err := rules.Transfer(ctx, who, a, s.people[act.To.Name].ID)
 		return answer(err)
@@ -382,7 +402,8 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 	case Cancel:
 		var id uuid.UUID
 		i := slices.Index(act.Automation.Rows, act.Row)
-		if err := s.db.NewRaw("SELECT id FROM executions WHERE automation_id = ? ORDER BY id OFFSET ? LIMIT 1", a, i).Scan(ctx, &id); err != nil {
+		if err := s.db.NewRaw("SELECT id FROM executions WHERE automation_id = ? ORDER BY id OFFSET ? LIMIT 1", a, i).
+			Scan(ctx, &id); err != nil {
 			return "", err
 		}
 		return quiet(answer(rules.CancelExecution(ctx, who, id)))
@@ -395,11 +416,15 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 	case Reopen:
 		return answer(rules.Reopen(ctx, who, session))
 	case Link:
-		return answer(rules.LinkPullRequest(ctx, who, session, fmt.Sprintf("https://github.com/you/project/pull/%d", act.Session.N+1)))
+		return answer(rules.LinkPullRequest(ctx, who, session, fmt.Sprintf("https://github.com/you/project/pull/%d",
+			act.Session.N+1)))
 	case Forge:
 		switch act.Pull {
 		case toldPull:
-			p := forge.PullRequest{Forge: "github", Repository: "you/project", Number: int64(act.Session.N + 1), State: forge.State(act.State), Branch: branch(session)}
+			p := forge.PullRequest{
+				Forge: "github", Repository: "you/project", Number: int64(act.Session.N + 1),
+				State: forge.State(act.State), Branch: branch(session),
+			}
 			_, err := rules.ToldPullRequest(ctx, s.repository(), p)
 			return "", err
 		case othersPull:
@@ -413,7 +438,10 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		if err != nil || len(list) != 1 {
 			return fmt.Sprint(len(list), " pull requests"), err
 		}
-		p := forge.PullRequest{Forge: forge.Kind(list[0].Forge), Repository: list[0].Repository, Number: list[0].Number, State: forge.State(act.State)}
+		p := forge.PullRequest{
+			Forge: forge.Kind(list[0].Forge), Repository: list[0].Repository, Number: list[0].Number,
+			State: forge.State(act.State),
+		}
 		return "", rules.CheckedPullRequest(ctx, &list[0], p)
 	case Leave:
 		since := s.now
@@ -462,7 +490,8 @@ func (s *system) issued(token string) {
 	s.prints[automation.Fingerprint(hash)] = len(s.tokens)
 }
 
-// row is the number of an execution in its automation's history, which has launched a session, or none; -1: there is no such one.
+// row is the number of an execution in its automation's history, which has launched a session, or none; -1: there is no
+// such one.
 func (s *system) row(ctx context.Context, a, execution uuid.UUID, session string) (int, error) {
 	var list []struct {
 		ID      uuid.UUID `bun:"id,type:uuid"`
@@ -496,13 +525,15 @@ func (s *system) call(ctx context.Context, act Act) (string, error) {
 		path += "/" + token[act.Carry.Path]
 	}
 	ctx = context.WithValue(ctx, steady{}, true)
-	r := httptest.NewRequestWithContext(ctx, act.Carry.Method, path+"?"+query.Encode(), strings.NewReader(act.Body.Text))
+	r := httptest.NewRequestWithContext(ctx, act.Carry.Method, path+"?"+query.Encode(),
+		strings.NewReader(act.Body.Text))
 	if act.Carry.Header != "" {
 		r.Header.Set("Api-Authentication", token[act.Carry.Header])
 	}
 	r.Header.Set("Content-Type", cmp.Or(act.Body.Type, "application/json"))
 	s.called++
-	r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:4711", s.called>>16&255, s.called>>8&255, s.called&255) // each caller from its own address
+	// each caller from its own address
+	r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:4711", s.called>>16&255, s.called>>8&255, s.called&255)
 	w := httptest.NewRecorder()
 	s.site.ServeHTTP(w, r)
 	if s.lost != nil {
@@ -525,12 +556,14 @@ func (s *system) call(ctx context.Context, act Act) (string, error) {
 		return fmt.Sprint(status), nil
 	}
 	// Specification, "Response"; behaviour: "every error: the same JSON envelope".
-	if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" ||
+	if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil ||
+		w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" ||
 		said.Success != (status == http.StatusOK) || (said.Error == nil) != said.Success {
 		return fmt.Sprintf("%d with the envelope %s", status, w.Body), nil
 	}
 	known := status != http.StatusUnauthorized && status != http.StatusNotFound && status != http.StatusMethodNotAllowed
-	if name := fmt.Sprintf("A%d", numberOf(act.Automation)); known && (said.AutomationName == nil || *said.AutomationName != name) {
+	if name := fmt.Sprintf("A%d", numberOf(act.Automation)); known &&
+		(said.AutomationName == nil || *said.AutomationName != name) {
 		return fmt.Sprintf("%d with the envelope %s", status, w.Body), nil
 	}
 	text := fmt.Sprint(status)
@@ -541,7 +574,8 @@ func (s *system) call(ctx context.Context, act Act) (string, error) {
 		}
 		session := ""
 		if said.SessionID != nil {
-			if session = *said.SessionID; said.SessionURL == nil || *said.SessionURL != "http://carillon.test/sessions/"+session {
+			if session = *said.SessionID; said.SessionURL == nil ||
+				*said.SessionURL != "http://carillon.test/sessions/"+session {
 				return fmt.Sprintf("%d with the envelope %s", status, w.Body), nil
 			}
 		}
@@ -623,7 +657,8 @@ func lease(s db.Session) db.Lease { return db.Lease{Session: s.ID, Worker: s.Wor
 // end is the end of an agent's work, written as the runner writes it.
 func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 	out := automation.Outcome{
-		Status: db.ExecutionStatus(o.Status), Class: o.Why, Answer: o.Answer, FilesChanged: o.Changed, TurnBegun: true, Began: session.AtWorkSince,
+		Status: db.ExecutionStatus(o.Status), Class: o.Why, Answer: o.Answer, FilesChanged: o.Changed, TurnBegun: true,
+		Began: session.AtWorkSince,
 	}
 	if out.Status != db.Succeeded {
 		out.Reason = "exit 1"
@@ -631,7 +666,8 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 	out.Neutral, out.Tell = o.Why == "outage", o.Why == "outage"
 	var asked bool
 	err := s.untilThere(ctx, func(ctx context.Context) error {
-		return s.db.NewRaw("SELECT cancel_requested_at IS NOT NULL FROM sessions WHERE id = ?", session.ID).Scan(ctx, &asked)
+		return s.db.NewRaw("SELECT cancel_requested_at IS NOT NULL FROM sessions WHERE id = ?", session.ID).
+			Scan(ctx, &asked)
 	})
 	if err != nil {
 		return err
@@ -640,7 +676,9 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 		out.Status, out.Reason, out.Class, out.Neutral, out.Tell = db.Canceled, "canceled", "", false, false
 	}
 	turn := s.turns[session.ID]
-	if err := s.steadily(ctx, func(ctx context.Context) error { return db.AddUsage(ctx, s.db, lease(session), turn, db.TurnUsage{}) }); err != nil {
+	if err := s.steadily(ctx, func(ctx context.Context) error {
+		return db.AddUsage(ctx, s.db, lease(session), turn, db.TurnUsage{})
+	}); err != nil {
 		return err
 	}
 	var plan *automation.Retry
@@ -680,7 +718,8 @@ func (s *system) die(ctx context.Context, resumable bool) error {
 	if resumable {
 		conversation = "known"
 	}
-	_, err := s.db.NewRaw("UPDATE sessions SET lease_until = ?, conversation = ? WHERE status = 'in_progress'", s.now.Add(-time.Second), conversation).Exec(ctx)
+	_, err := s.db.NewRaw("UPDATE sessions SET lease_until = ?, conversation = ? WHERE status = 'in_progress'",
+		s.now.Add(-time.Second), conversation).Exec(ctx)
 	if err != nil {
 		return err
 	}
@@ -746,7 +785,9 @@ func (s *system) lists(ctx context.Context, w *World) (string, error) {
 			return "", err
 		}
 		for _, a := range w.Automations {
-			if there := slices.ContainsFunc(list, func(r db.AutomationRow) bool { return r.ID == s.automations[a.N] }); there != p.Lists(a) {
+			if there := slices.ContainsFunc(list, func(r db.AutomationRow) bool {
+				return r.ID == s.automations[a.N]
+			}); there != p.Lists(a) {
 				return fmt.Sprintf("List of %s has A%d: %t", p.Name, a.N, there), nil
 			}
 		}
@@ -830,7 +871,9 @@ const readStored = `SELECT json_build_object(
 // lines writes down what is stored.
 func (s *system) lines(ctx context.Context, w *World) (Lines, error) {
 	var text []byte
-	if err := s.untilThere(ctx, func(ctx context.Context) error { return s.db.NewRaw(readStored).Scan(ctx, &text) }); err != nil {
+	if err := s.untilThere(ctx, func(ctx context.Context) error {
+		return s.db.NewRaw(readStored).Scan(ctx, &text)
+	}); err != nil {
 		return nil, err
 	}
 	var all stored
@@ -847,12 +890,15 @@ func (s *system) lines(ctx context.Context, w *World) (Lines, error) {
 			}
 			there = true
 			l.Add("%s", AutomationLine{
-				N: n, Owner: a.Owner, Enabled: a.Enabled, Over: a.Why == string(db.ByFinishing) || a.Why == string(db.ByFailures) || a.Why == string(db.ByMissing),
+				N: n, Owner: a.Owner, Enabled: a.Enabled, Over: a.Why == string(db.ByFinishing) ||
+					a.Why == string(db.ByFailures) || a.Why == string(db.ByMissing),
 				Due: a.Due, Strikes: a.Strikes, Iterations: a.Iterations, Streak: a.Skip != uuid.Nil, Calls: a.Calls,
 				Settings: Settings{
-					Trigger: a.Trigger, Prompt: a.Prompt, Cron: a.Cron, Zone: a.Zone, RunAt: a.RunAt, CatchUp: a.CatchUp, MaxIterations: a.Most, StopText: a.StopText,
-					Parallel: a.Parallel, MaxParallel: a.Cap, AutoComplete: a.Complete, OnlyUnchanged: a.Only, MostTurns: a.Budget.Day.Turns,
-					Branch: a.Values.Target, Ticket: a.Values.Ticket, Flow: s.flowOf(a.Kind, a.Workflow),
+					Trigger: a.Trigger, Prompt: a.Prompt, Cron: a.Cron, Zone: a.Zone, RunAt: a.RunAt,
+					CatchUp: a.CatchUp, MaxIterations: a.Most, StopText: a.StopText,
+					Parallel: a.Parallel, MaxParallel: a.Cap, AutoComplete: a.Complete, OnlyUnchanged: a.Only,
+					MostTurns: a.Budget.Day.Turns,
+					Branch:    a.Values.Target, Ticket: a.Values.Ticket, Flow: s.flowOf(a.Kind, a.Workflow),
 				},
 			})
 		}
@@ -869,7 +915,8 @@ func (s *system) lines(ctx context.Context, w *World) (Lines, error) {
 				sessionOf[[2]int{n, i}] = e.Session
 			}
 			l.Add("%s", RowLine{
-				A: n, N: i, Source: e.Source, Mark: e.Mark, Status: e.Status, Why: e.Why, For: e.For, Last: e.Last, Count: e.Count, Turns: e.Turns, By: e.By,
+				A: n, N: i, Source: e.Source, Mark: e.Mark, Status: e.Status, Why: e.Why, For: e.For, Last: e.Last,
+				Count: e.Count, Turns: e.Turns, By: e.By,
 				Token: s.prints[e.Print], Text: e.Text,
 			})
 			i++

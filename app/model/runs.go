@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// cannotStart reports whether something that rows can tell keeps an automation from running. Behaviour, "What is a failure": "the
-// run cannot start (workspace, clone, bot, workflow, provider, model, creator's access gone)".
+// cannotStart reports whether something that rows can tell keeps an automation from running. Behaviour, "What is a
+// failure": "the run cannot start (workspace, clone, bot, workflow, provider, model, creator's access gone)".
 func (w *World) cannotStart(a *Automation) bool { return w.ownerless(a) || a.Flow < 0 }
 
 func (w *World) ownerless(a *Automation) bool {
@@ -14,8 +14,8 @@ func (w *World) ownerless(a *Automation) bool {
 	return o.Inactive || o.Outside && !o.Admin || !o.mayManage()
 }
 
-// mayManage reports whether somebody may have automations. Behaviour, "Access": "automations.manage implies view_own, manage_all
-// implies view_all; admin implies all".
+// mayManage reports whether somebody may have automations. Behaviour, "Access": "automations.manage implies view_own,
+// manage_all implies view_all; admin implies all".
 func (p *Person) mayManage() bool { return p.Manage || p.ManageAll || p.Admin }
 
 // record writes a row of the schedule's that has no session.
@@ -31,15 +31,16 @@ func (w *World) record(a *Automation, r *Row) {
 func (w *World) start(a *Automation, r *Row, owner *Person) {
 	r.Of, r.As, r.Status, r.Created = a, a.Settings, "queued", w.Now
 	r.attempts = map[string]int{}
-	// Behaviour, "Who owns a session": "the automation's creator for schedule and webhook, the person who clicked for Run Now".
+	// Behaviour, "Who owns a session": "the automation's creator for schedule and webhook, the person who clicked for
+	// Run Now".
 	r.Session = &Session{N: len(w.Sessions), Owner: owner, Of: a, Row: r, Status: "queued", From: w.Now, Prompt: true}
 	w.Sessions = append(w.Sessions, r.Session)
 	a.Rows = append(a.Rows, r)
 	a.streak = nil // Specification: "The streak resets automatically once a new session starts successfully"
 }
 
-// guard is the run that keeps another from starting; nil where none does. Specification: "by default only one session may be
-// in-flight at a time ... Enable Allow Parallel Sessions on the automation to bypass the guard entirely".
+// guard is the run that keeps another from starting; nil where none does. Specification: "by default only one session
+// may be in-flight at a time ... Enable Allow Parallel Sessions on the automation to bypass the guard entirely".
 func (a *Automation) guard() *Row {
 	busy := a.inFlight()
 	if len(busy) == 0 || a.Parallel && (a.MaxParallel == 0 || len(busy) < a.MaxParallel) {
@@ -48,8 +49,8 @@ func (a *Automation) guard() *Row {
 	return busy[0]
 }
 
-// ask starts a run for a person or a call, and says how that went: done, busy or unable. Behaviour, "Run Now": "any type, also
-// disabled ones; never moves or consumes the schedule".
+// ask starts a run for a person or a call, and says how that went: done, busy or unable. Behaviour, "Run Now": "any
+// type, also disabled ones; never moves or consumes the schedule".
 func (w *World) ask(a *Automation, r *Row, owner *Person, given map[string]string) string {
 	switch {
 	case w.cannotStart(a):
@@ -74,8 +75,9 @@ func (w *World) ask(a *Automation, r *Row, owner *Person, given map[string]strin
 	return "done"
 }
 
-// values are those of the parameters of its workflow. Specification: "they merge into the workflow parameter dictionary (overriding
-// stored defaults)". Behaviour, "Explicitly empty parameter": "empty; 400 where required; never the workflow's default".
+// values are those of the parameters of its workflow. Specification: "they merge into the workflow parameter dictionary
+// (overriding stored defaults)". Behaviour, "Explicitly empty parameter": "empty; 400 where required; never the
+// workflow's default".
 func (a *Automation) values(given map[string]string) map[string]string {
 	values := map[string]string{"target": "main", "ticket": ""}
 	for name, value := range map[string]string{"target": a.Branch, "ticket": a.Ticket} {
@@ -89,8 +91,8 @@ func (a *Automation) values(given map[string]string) map[string]string {
 	return values
 }
 
-// said is what a call comes to: its prompt, or the values of its workflow. Of the values that calls bring here, the one that
-// is no plain words stands between marks, as SECURITY.md says.
+// said is what a call comes to: its prompt, or the values of its workflow. Of the values that calls bring here, the one
+// that is no plain words stands between marks, as SECURITY.md says.
 func (a *Automation) said(given map[string]string) string {
 	if a.Flow > 0 {
 		return "with " + a.values(given)["target"] + ", " + a.values(given)["ticket"]
@@ -122,7 +124,8 @@ func (w *World) count(a *Automation, r *Row) {
 	switch {
 	case r.neutral():
 		return
-	case a.scheduled() && r.Source != "schedule": // Behaviour, "Run Now": "its failures do not count towards the 3 strikes"
+	case a.scheduled() && r.Source != "schedule":
+		// Behaviour, "Run Now": "its failures do not count towards the 3 strikes"
 		return
 	case r.As.Trigger != a.Trigger: // Behaviour, "Failure streak": "another type of trigger starts it anew"
 		return
@@ -133,8 +136,9 @@ func (w *World) count(a *Automation, r *Row) {
 	a.Strikes++
 	switch {
 	case a.Trigger == OneTime, a.scheduled() && a.Strikes >= 3:
-		// Specification: "Recurring and Loop automations are auto-disabled after 3 consecutive failures. One-Time automations are
-		// auto-disabled on the very first failure. In every case the automation's creator receives an inbox notification".
+		// Specification: "Recurring and Loop automations are auto-disabled after 3 consecutive failures. One-Time
+		// automations are auto-disabled on the very first failure. In every case the automation's creator receives an
+		// inbox notification".
 		if a.Enabled {
 			w.off(a)
 			w.tell(a, "disabled", r.Session)
@@ -145,8 +149,8 @@ func (w *World) count(a *Automation, r *Row) {
 	}
 }
 
-// neutral reports whether a failure counts for nothing. Behaviour, "Failure streak": "Trouble before the agent began or of our
-// own making (network, forge, Git lock, disk, database) is retried and neutral".
+// neutral reports whether a failure counts for nothing. Behaviour, "Failure streak": "Trouble before the agent began or
+// of our own making (network, forge, Git lock, disk, database) is retried and neutral".
 func (r *Row) neutral() bool {
 	return r.Why == "outage" || r.Why == "interrupted" || r.Why == "waiting"
 }
@@ -154,8 +158,8 @@ func (r *Row) neutral() bool {
 // off switches an automation off, not for a person.
 func (w *World) off(a *Automation) { a.Enabled, a.Over, a.Due = false, true, time.Time{} }
 
-// tell puts a notice into inboxes: the creator's. Behaviour, "Creator gone or without access": "the notice goes to the holders of
-// automations.manage_all".
+// tell puts a notice into inboxes: the creator's. Behaviour, "Creator gone or without access": "the notice goes to the
+// holders of automations.manage_all".
 func (w *World) tell(a *Automation, kind string, about *Session) { w.tellBut(a, kind, nil, about) }
 
 func (w *World) tellBut(a *Automation, kind string, but *Person, s *Session) {
@@ -236,8 +240,9 @@ func (w *World) End(s *Session, o Outcome) {
 	w.finish(s, o.Changed)
 }
 
-// retries puts a run back that failed in a way that passes by itself. Behaviour, "Failure streak": "retried and neutral". Open:
-// how often and when: twice, what surrounds the agent four times; after 15 s, a minute, 4 minutes, 10 minutes.
+// retries puts a run back that failed in a way that passes by itself. Behaviour, "Failure streak": "retried and
+// neutral". Open: how often and when: twice, what surrounds the agent four times; after 15 s, a minute, 4 minutes, 10
+// minutes.
 func (w *World) retries(s *Session, r *Row, why string) bool {
 	most := map[string]int{"transient": 2, "outage": 4}[why]
 	worked := r.worked + w.Now.Sub(s.since)
@@ -270,15 +275,15 @@ func (w *World) finish(s *Session, changed bool) {
 	case r.Status == "canceled":
 		status = "canceled"
 	case r.As.AutoComplete && r.As.Trigger != HTTP && !(r.As.OnlyUnchanged && changed):
-		// Specification: "Marks the session Done after the run finishes"; "Skip completion and leave the session open for review if
-		// the agent made file changes"; of an HTTP Trigger: "Auto-Complete Session ... don't apply".
+		// Specification: "Marks the session Done after the run finishes"; "Skip completion and leave the session open
+		// for review if the agent made file changes"; of an HTTP Trigger: "Auto-Complete Session ... don't apply".
 		status = "done"
 	}
 	w.leave(s, status)
 }
 
-// tellNeutral tells of a run that came to nothing without a fault of the automation. Of several in a row for one reason the first
-// is told.
+// tellNeutral tells of a run that came to nothing without a fault of the automation. Of several in a row for one reason
+// the first is told.
 func (w *World) tellNeutral(a *Automation, r *Row) {
 	var before *Row
 	for _, other := range a.Rows {
@@ -295,9 +300,9 @@ func (w *World) tellNeutral(a *Automation, r *Row) {
 	w.tell(a, "failed", r.Session)
 }
 
-// endOneTime: the single run of a One-Time is over. Specification: "the run is single-shot and cannot be retried". Behaviour,
-// "One-Time that ends other than in success": "always told, except to the person who canceled it"; "After a success the
-// automation is switched off without a notice".
+// endOneTime: the single run of a One-Time is over. Specification: "the run is single-shot and cannot be retried".
+// Behaviour, "One-Time that ends other than in success": "always told, except to the person who canceled it"; "After a
+// success the automation is switched off without a notice".
 func (w *World) endOneTime(a *Automation, r *Row) {
 	if a.Trigger == OneTime && a.Due.IsZero() && a.Enabled {
 		w.off(a)
@@ -316,7 +321,8 @@ func (w *World) endOneTime(a *Automation, r *Row) {
 func (w *World) endReply(s *Session, o Outcome) {
 	if s.StopBy == nil && o.Status == "failed" && o.Why == "outage" && s.outages < 4 {
 		s.outages++
-		s.Status, s.From = "queued", w.Now.Add([]time.Duration{15 * time.Second, time.Minute, 4 * time.Minute, 10 * time.Minute}[s.outages-1])
+		s.Status, s.From = "queued", w.Now.Add([]time.Duration{15 * time.Second, time.Minute, 4 * time.Minute,
+			10 * time.Minute}[s.outages-1])
 		s.Given = true // it comes again
 		return
 	}
@@ -347,8 +353,8 @@ func (w *World) leave(s *Session, status string) {
 	}
 }
 
-// settled is what the end of its pull request makes of an open session. Behaviour, "Loop, next run": "A merged PR makes its
-// session Done, a closed one Canceled".
+// settled is what the end of its pull request makes of an open session. Behaviour, "Loop, next run": "A merged PR makes
+// its session Done, a closed one Canceled".
 func (w *World) settled(s *Session) string {
 	if s.settled {
 		return "waiting"
@@ -364,8 +370,8 @@ func (w *World) settled(s *Session) string {
 	return "waiting"
 }
 
-// loop lets a Loop go on when its session is over. Specification: "Re-execute every time the previous session completes (with a
-// brief backoff on failure)".
+// loop lets a Loop go on when its session is over. Specification: "Re-execute every time the previous session completes
+// (with a brief backoff on failure)".
 func (w *World) loop(s *Session) {
 	a := s.Of
 	if a.Gone || a.Trigger != Loop || !a.Enabled || !a.Due.IsZero() {
@@ -375,7 +381,8 @@ func (w *World) loop(s *Session) {
 	if r == nil || r.Session != s || r.InFlight() {
 		return // an older iteration, or a Run Now: neither moves the loop
 	}
-	if a.MaxIterations > 0 && a.Iterations >= a.MaxIterations || a.StopText != "" && r.Status == "succeeded" && r.answer == a.StopText {
+	if a.MaxIterations > 0 && a.Iterations >= a.MaxIterations || a.StopText != "" && r.Status == "succeeded" &&
+		r.answer == a.StopText {
 		// Behaviour, "Loop, the condition": "Reaching either switches the loop off with a notice that says which".
 		w.off(a)
 		w.tellBut(a, "loop_finished", nil, s)
@@ -384,9 +391,9 @@ func (w *World) loop(s *Session) {
 	a.Due = w.Now.Add(rest(a.Strikes))
 }
 
-// Lose is what becomes of the sessions at work whose workers are gone. Behaviour, "Restart of the server": "A running one is
-// resumed when the provider can resume a conversation, else it ends failed, interrupted by a restart, neutral"; "Resumes after a
-// crash": "three, then neutral and told".
+// Lose is what becomes of the sessions at work whose workers are gone. Behaviour, "Restart of the server": "A running
+// one is resumed when the provider can resume a conversation, else it ends failed, interrupted by a restart, neutral";
+// "Resumes after a crash": "three, then neutral and told".
 func (w *World) Lose(resumable bool) {
 	for _, s := range w.Sessions {
 		if s.Status != "in_progress" {

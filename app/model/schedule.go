@@ -12,16 +12,18 @@ import (
 const (
 	// grace is how late a due time still fires. Behaviour: "up to 5 minutes late always fires".
 	grace = 5 * time.Minute
-	// punctual is how late a due time is answered at most while Carillon runs. Open: what Carillon takes for a downtime.
+	// punctual is how late a due time is answered at most while Carillon runs. Open: what Carillon takes for a
+	// downtime.
 	punctual = 30 * time.Second
 	// again is when a blocked Loop or One-Time is tried again. Open: Carillon's choice.
 	again = 15 * time.Second
-	// held is after how long an open session counts as a skip. Behaviour: "held open at the review gate for over 60 minutes".
+	// held is after how long an open session counts as a skip. Behaviour: "held open at the review gate for over 60
+	// minutes".
 	held = time.Hour
 	// waiting is how long a session waits for a worker. Behaviour, "Timeout": "bounded by a day, neutral at its end".
 	waiting = 24 * time.Hour
-	// timeout is how long a run may take. Behaviour, "Run timeout": "6 h by default"; "Timeout": "counts the time at work over
-	// attempts and resumes".
+	// timeout is how long a run may take. Behaviour, "Run timeout": "6 h by default"; "Timeout": "counts the time at
+	// work over attempts and resumes".
 	timeout = 6 * time.Hour
 	// silent is how long a worker has said nothing when it is known to be gone.
 	silent = time.Minute + time.Second
@@ -29,8 +31,8 @@ const (
 	mostResumes = 3
 )
 
-// rest is how long a Loop waits. Behaviour, "Loop, next run": "5 s later after a success, 30 s after the first failure, 2 min
-// after the second".
+// rest is how long a Loop waits. Behaviour, "Loop, next run": "5 s later after a success, 30 s after the first failure,
+// 2 min after the second".
 func rest(strikes int) time.Duration {
 	switch strikes {
 	case 0:
@@ -49,7 +51,8 @@ func (w *World) begin(a *Automation) (ok bool) {
 	}
 	a.Since = w.Now
 	switch a.Trigger {
-	case OneTime: // Behaviour, "One-Time in the past": "up to 5 minutes past is saved and fires now; older is a form error"
+	case OneTime:
+		// Behaviour, "One-Time in the past": "up to 5 minutes past is saved and fires now; older is a form error"
 		if w.Now.Sub(a.RunAt) > grace {
 			return false
 		}
@@ -93,7 +96,8 @@ func (w *World) answer(a *Automation) bool {
 	away := due.Before(w.back.Add(-punctual)) // it came while nobody was there
 	switch a.Trigger {
 	case OneTime:
-		// Behaviour, "One-Time switched on again": "within its 5 minutes it runs once more at once, as a due time of its own".
+		// Behaviour, "One-Time switched on again": "within its 5 minutes it runs once more at once, as a due time of
+		// its own".
 		if due = a.RunAt; a.answered(due) && a.Since.After(due) {
 			due = a.Since
 		}
@@ -131,8 +135,8 @@ func (w *World) answer(a *Automation) bool {
 			// Behaviour, "Missed Recurring runs": "without it one missed row and the next regular time".
 			w.miss(a, due, w.Now.Add(-grace-1))
 		case late && !busy:
-			// Specification: "If the server was offline when a recurring run was due, fire it on startup". Behaviour: "exactly one
-			// catch-up run, however many were missed".
+			// Specification: "If the server was offline when a recurring run was due, fire it on startup". Behaviour:
+			// "exactly one catch-up run, however many were missed".
 			last, following, n := w.passed(a, due, w.Now)
 			a.Due = following
 			w.fire(a, due, last, n, "catch_up", following)
@@ -157,11 +161,13 @@ func (w *World) fire(a *Automation, due, last time.Time, n int, mark string, fol
 	spent := a.MostTurns > 0 && w.turnsToday(a) >= a.MostTurns
 	switch {
 	case w.cannotStart(a), !spent && a.Flow > 0 && a.values(nil)["ticket"] == "":
-		// Behaviour, "What is a failure": "the run cannot start (... creator's access gone), ... a missing required parameter".
+		// Behaviour, "What is a failure": "the run cannot start (... creator's access gone), ... a missing required
+		// parameter".
 		r.Status, r.Why = "failed", "start"
 		w.record(a, r)
 		w.count(a, r)
-		if a.Enabled && a.Strikes == 1 && a.Trigger != OneTime && w.ownerless(a) { // its managers are told at the first run that fails for it
+		if a.Enabled && a.Strikes == 1 && a.Trigger != OneTime && w.ownerless(a) {
+			// its managers are told at the first run that fails for it
 			w.tell(a, "failed", nil)
 		}
 		if a.Enabled && a.Trigger == Loop {
@@ -185,7 +191,8 @@ func (w *World) outOfBudget(a *Automation, r *Row, last time.Time, n int) {
 	if a.Trigger == Loop { // Open: it waits until its budget is full again.
 		a.Due = tomorrow(a, w.Now)
 	}
-	if before := a.last(); a.Trigger != OneTime && before != nil && before.Status == "skipped" && before.Why == "budget" && !before.Created.Before(a.Since) {
+	if before := a.last(); a.Trigger != OneTime && before != nil && before.Status == "skipped" &&
+		before.Why == "budget" && !before.Created.Before(a.Since) {
 		before.Count, before.Last = before.Count+n, last
 		return
 	}
@@ -200,9 +207,9 @@ func (w *World) outOfBudget(a *Automation, r *Row, last time.Time, n int) {
 	}
 }
 
-// skip counts a due time that met a run in flight. Specification: "the creator receives a single inbox notification on the first
-// skip in the streak. Subsequent skips while the prior run is still active are deduplicated". Behaviour: "One history row a
-// streak, with count and last time".
+// skip counts a due time that met a run in flight. Specification: "the creator receives a single inbox notification on
+// the first skip in the streak. Subsequent skips while the prior run is still active are deduplicated". Behaviour: "One
+// history row a streak, with count and last time".
 func (w *World) skip(a *Automation, due, last time.Time, n int) {
 	if a.streak != nil {
 		a.streak.Count, a.streak.Last = a.streak.Count+n, last
@@ -230,7 +237,8 @@ func (w *World) miss(a *Automation, due, until time.Time) {
 	a.Due, a.streak = following, nil
 }
 
-// passed lists the due times from one on that come no later than a time: the last, the one after it, and how many they are.
+// passed lists the due times from one on that come no later than a time: the last, the one after it, and how many they
+// are.
 func (w *World) passed(a *Automation, due, until time.Time) (last, following time.Time, n int) {
 	last, following, n = due, next(a.Cron, a.Zone, due), 1
 	for !following.After(until) {
@@ -252,8 +260,8 @@ func (w *World) turnsToday(a *Automation) int {
 
 func tomorrow(a *Automation, now time.Time) time.Time { return midnight(a, now, 1) }
 
-// midnight is the first instant of the day of an automation, or of a day after it. None of the zones here changes its clocks at
-// midnight but Cairo, where that day begins at 01:00.
+// midnight is the first instant of the day of an automation, or of a day after it. None of the zones here changes its
+// clocks at midnight but Cairo, where that day begins at 01:00.
 func midnight(a *Automation, now time.Time, days int) time.Time {
 	zone := zoneOf(a.Zone)
 	t := now.In(zone)

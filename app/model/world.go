@@ -1,10 +1,11 @@
-// Package model states the rules of automations a second time, in memory and in the words of the specification, so that what
-// Carillon does with real rows can be compared with it after any sequence of acts. It is written from the specification alone:
-// it imports nothing that it judges. Each rule quotes the sentence that it states; where the specification leaves something
-// open, the comment says "Open:" and what Carillon chose.
+// Package model states the rules of automations a second time, in memory and in the words of the specification, so that
+// what Carillon does with real rows can be compared with it after any sequence of acts. It is written from the
+// specification alone: it imports nothing that it judges. Each rule quotes the sentence that it states; where the
+// specification leaves something open, the comment says "Open:" and what Carillon chose.
 //
-// Its tests draw sequences of acts from seeds and let them happen to both: make prove STEPS=1000000 SEED=1. The first difference of a
-// sequence is made as small as it can be and printed as a Go test, with the seed that leads to it again.
+// Its tests draw sequences of acts from seeds and let them happen to both: make prove STEPS=1000000 SEED=1. The first
+// difference of a sequence is made as small as it can be and printed as a Go test, with the seed that leads to it
+// again.
 package model
 
 import (
@@ -38,8 +39,8 @@ type Settings struct {
 	AutoComplete  bool      // "Auto-Complete Session"
 	OnlyUnchanged bool      // "Complete only if no file changes"
 	MostTurns     int       // a budget: messages to the agent a day; 0: none
-	// Flow is the number of the workflow it runs, with the values stored for its two parameters; 0: none, its prompt; -1: one that
-	// was removed. Branch is the parameter target, "main" by default, and Ticket is required.
+	// Flow is the number of the workflow it runs, with the values stored for its two parameters; 0: none, its prompt;
+	// -1: one that was removed. Branch is the parameter target, "main" by default, and Ticket is required.
 	Flow           int
 	Branch, Ticket string
 }

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Browsers, curl and C libraries read all of these as 127.0.0.1 or 169.254.169.254. Some are refused as typed, the others
-// at the latest when the connection is made.
+// Browsers, curl and C libraries read all of these as 127.0.0.1 or 169.254.169.254. Some are refused as typed, the
+// others at the latest when the connection is made.
 func TestNoSpellingOfAnAddressLeadsInside(t *testing.T) {
 	t.Parallel()
 	address, connections := server(t, func(http.ResponseWriter, *http.Request) {})
@@ -24,9 +24,12 @@ func TestNoSpellingOfAnAddressLeadsInside(t *testing.T) {
 	}
 	client := Policy{}.Client(patience)
 	for _, host := range []string{
-		"2130706433", "0x7f000001", "0x7f.0.0.1", "017700000001", "0177.0.0.1", "127.1", "127.0.1", "0", "127.0.0.1.", "127.000.000.001", "①②⑦.⓪.⓪.①", "127。0。0。1",
-		"[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:7f00:1]", "[::127.0.0.1]", "[::1]", "[0000::1]", "[::1%25lo]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]",
-		"[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[fe80::1]", "[fd00:ec2::254]", "localhost", "LocalHost", "localhost.", "ip6-localhost", "169.254.169.254", "2852039166",
+		"2130706433", "0x7f000001", "0x7f.0.0.1", "017700000001", "0177.0.0.1", "127.1", "127.0.1", "0", "127.0.0.1.",
+		"127.000.000.001", "①②⑦.⓪.⓪.①", "127。0。0。1",
+		"[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:7f00:1]", "[::127.0.0.1]", "[::1]", "[0000::1]",
+		"[::1%25lo]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]",
+		"[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[fe80::1]", "[fd00:ec2::254]", "localhost", "LocalHost",
+		"localhost.", "ip6-localhost", "169.254.169.254", "2852039166",
 	} {
 		res, err := client.Get("http://" + host + ":" + port + "/")
 		if err == nil {
@@ -34,7 +37,8 @@ func TestNoSpellingOfAnAddressLeadsInside(t *testing.T) {
 			t.Errorf("%s was reached", host)
 		}
 	}
-	for _, host := range []string{"[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[fd00:ec2::254]", "[::1%25lo]", "127.0.0.1.", "localhost.", "x.localhost", "[64:ff9b::a9fe:a9fe]"} {
+	for _, host := range []string{"[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[fd00:ec2::254]",
+		"[::1%25lo]", "127.0.0.1.", "localhost.", "x.localhost", "[64:ff9b::a9fe:a9fe]"} {
 		if problem := (Policy{}).CheckURL("http://" + host + ":" + port + "/"); problem == "" {
 			t.Errorf("%s may be typed", host)
 		}
@@ -70,9 +74,13 @@ func nameServer(t *testing.T, answers func(asked int64) []netip.Addr) *net.Resol
 			for _, a := range answers(asked.Add(1)) {
 				switch {
 				case a.Is4() && q.Type == dnsmessage.TypeA:
-					m.Answers = append(m.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.AResource{A: a.As4()}})
+					m.Answers = append(m.Answers, dnsmessage.Resource{
+						Header: head, Body: &dnsmessage.AResource{A: a.As4()},
+					})
 				case a.Is6() && q.Type == dnsmessage.TypeAAAA:
-					m.Answers = append(m.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
+					m.Answers = append(m.Answers, dnsmessage.Resource{
+						Header: head, Body: &dnsmessage.AAAAResource{AAAA: a.As16()},
+					})
 				}
 			}
 			if answer, err := m.Pack(); err == nil {
@@ -86,8 +94,8 @@ func nameServer(t *testing.T, answers func(asked int64) []netip.Addr) *net.Resol
 	}}
 }
 
-// A name is judged by the address that is connected to, at each connection, so it does not help it to have been harmless
-// when it was typed, or to have a harmless address beside the other.
+// A name is judged by the address that is connected to, at each connection, so it does not help it to have been
+// harmless when it was typed, or to have a harmless address beside the other.
 func TestANameThatChangesItsAddressLeadsNotInside(t *testing.T) {
 	t.Parallel()
 	address, connections := server(t, func(http.ResponseWriter, *http.Request) {})
@@ -100,7 +108,8 @@ func TestANameThatChangesItsAddressLeadsNotInside(t *testing.T) {
 		t.Fatal(problem)
 	}
 	for name, list := range map[string][]string{
-		"this machine": {"127.0.0.1"}, "this machine by IPv6": {"::1"}, "mapped": {"::ffff:127.0.0.1"}, "several": {"10.0.0.1", "127.0.0.1", "169.254.169.254"},
+		"this machine": {"127.0.0.1"}, "this machine by IPv6": {"::1"}, "mapped": {"::ffff:127.0.0.1"},
+		"several": {"10.0.0.1", "127.0.0.1", "169.254.169.254"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +131,8 @@ func TestANameThatChangesItsAddressLeadsNotInside(t *testing.T) {
 			}
 			// The name leads there: where private addresses are allowed, it is reached.
 			if name == "this machine" {
-				res, err := Policy{Private: true}.client(&net.Dialer{Resolver: resolver}, patience).Get(typed + ":" + port)
+				res, err := Policy{Private: true}.client(&net.Dialer{Resolver: resolver}, patience).
+					Get(typed + ":" + port)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,6 +1,7 @@
 // Package outbound makes HTTP requests to addresses that people type in. The server stands where they do not, inside a
-// private network, so it must not lend them its place: what is not on the public internet is refused when the connection
-// is made, after names were looked up, so that neither a redirect nor a name that changes its address leads in.
+// private network, so it must not lend them its place: what is not on the public internet is refused when the
+// connection is made, after names were looked up, so that neither a redirect nor a name that changes its address leads
+// in.
 package outbound
 
 import (
@@ -31,8 +32,8 @@ func (r *Refused) Error() string {
 // maxURL is the most bytes of an address that someone types.
 const maxURL = 2000
 
-// CheckURL says, as a sentence, what is wrong with an address as typed, or "". A name is not looked up: what it means may
-// change until it is used, and the client asks then.
+// CheckURL says, as a sentence, what is wrong with an address as typed, or "". A name is not looked up: what it means
+// may change until it is used, and the client asks then.
 func (p Policy) CheckURL(text string) (problem string) {
 	u, err := url.Parse(text)
 	switch {
@@ -74,15 +75,16 @@ func (p Policy) client(dialer *net.Dialer, timeout time.Duration) *http.Client {
 		Timeout: timeout,
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout,
-			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true,
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
+			ForceAttemptHTTP2: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// Reach looks up the addresses of a host to which p lets a program connect that makes its connections itself, such as Git. Of the
-// addresses of a name only those that are allowed are returned. The error is a *Refused where none is; of a name that is not found
-// it is what the look-up says.
+// Reach looks up the addresses of a host to which p lets a program connect that makes its connections itself, such as
+// Git. Of the addresses of a name only those that are allowed are returned. The error is a *Refused where none is; of a
+// name that is not found it is what the look-up says.
 func (p Policy) Reach(ctx context.Context, host string) ([]netip.Addr, error) {
 	return p.reach(ctx, net.DefaultResolver, host)
 }
@@ -120,7 +122,8 @@ func control(_ context.Context, _, address string, _ syscall.RawConn) error {
 }
 
 // Public reports whether an address is on the public internet, by the registries of special-purpose addresses. An IPv4
-// address written as IPv6 (::ffff:192.0.2.1) never is; one that a network translates (64:ff9b::/96) is what it stands for.
+// address written as IPv6 (::ffff:192.0.2.1) never is; one that a network translates (64:ff9b::/96) is what it stands
+// for.
 func Public(addr netip.Addr) bool {
 	if addr.Is4In6() || addr.Zone() != "" {
 		return false
@@ -145,7 +148,8 @@ var (
 	translated    = netip.MustParsePrefix("64:ff9b::/96")
 )
 
-// special are the networks that are not the public internet: IANA's registries of 2025 for IPv4 and, within 2000::/3, IPv6.
+// special are the networks that are not the public internet: IANA's registries of 2025 for IPv4 and, within 2000::/3,
+// IPv6.
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network; 0.0.0.0 is this machine
 	netip.MustParsePrefix("10.0.0.0/8"),      // private

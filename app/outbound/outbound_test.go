@@ -21,15 +21,22 @@ const patience = 10 * time.Minute
 func TestOnlyThePublicInternetIsPublic(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{
-		"93.184.215.14": true, "1.1.1.1": true, "172.15.255.255": true, "172.32.0.1": true, "100.63.255.255": true, "100.128.0.1": true,
+		"93.184.215.14": true, "1.1.1.1": true, "172.15.255.255": true, "172.32.0.1": true, "100.63.255.255": true,
+		"100.128.0.1":          true,
 		"2606:4700:4700::1111": true, "2a00:1450:4001:800::200e": true, "64:ff9b::101:101": true,
-		"127.0.0.1": false, "127.255.255.254": false, "0.0.0.0": false, "0.1.2.3": false, "10.1.2.3": false, "172.16.0.1": false, "172.31.255.255": false,
-		"192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false, "100.127.255.255": false, "192.0.0.8": false, "192.0.2.1": false,
-		"198.18.0.1": false, "198.19.255.255": false, "198.51.100.7": false, "203.0.113.9": false, "192.88.99.1": false, "224.0.0.1": false,
+		"127.0.0.1": false, "127.255.255.254": false, "0.0.0.0": false, "0.1.2.3": false, "10.1.2.3": false,
+		"172.16.0.1": false, "172.31.255.255": false,
+		"192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false, "100.127.255.255": false,
+		"192.0.0.8": false, "192.0.2.1": false,
+		"198.18.0.1": false, "198.19.255.255": false, "198.51.100.7": false, "203.0.113.9": false, "192.88.99.1": false,
+		"224.0.0.1":       false,
 		"239.255.255.255": false, "240.0.0.1": false, "255.255.255.255": false,
-		"::": false, "::1": false, "::127.0.0.1": false, "::ffff:127.0.0.1": false, "::ffff:1.1.1.1": false, "fe80::1": false, "fe80::1%eth0": false,
-		"fec0::1": false, "fc00::1": false, "fd12:3456::1": false, "ff02::1": false, "2001:db8::1": false, "2001::1": false, "2002:7f00:1::": false,
-		"64:ff9b::7f00:1": false, "64:ff9b::a9fe:a9fe": false, "64:ff9b:1::1": false, "100::1": false, "3fff::1": false, "5f00::1": false,
+		"::": false, "::1": false, "::127.0.0.1": false, "::ffff:127.0.0.1": false, "::ffff:1.1.1.1": false,
+		"fe80::1": false, "fe80::1%eth0": false,
+		"fec0::1": false, "fc00::1": false, "fd12:3456::1": false, "ff02::1": false, "2001:db8::1": false,
+		"2001::1": false, "2002:7f00:1::": false,
+		"64:ff9b::7f00:1": false, "64:ff9b::a9fe:a9fe": false, "64:ff9b:1::1": false, "100::1": false, "3fff::1": false,
+		"5f00::1": false,
 	} {
 		if got := Public(netip.MustParseAddr(address)); got != want {
 			t.Errorf("Public(%s) = %v; want %v", address, got, want)
@@ -63,7 +70,8 @@ func TestNoConnectionIsMadeToThisMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := Policy{}.Client(patience)
-	for _, host := range []string{"127.0.0.1", "localhost", "127.1.2.3", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]"} {
+	for _, host := range []string{"127.0.0.1", "localhost", "127.1.2.3", "0.0.0.0", "[::1]", "[::]",
+		"[::ffff:127.0.0.1]"} {
 		res, err := client.Get("http://" + host + ":" + port)
 		if err == nil {
 			_ = res.Body.Close()
@@ -116,7 +124,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusTemporaryRedirect || reached.Load() != 0 {
-		t.Errorf("got %d, and %d connections to where it points; want the redirect itself and none", res.StatusCode, reached.Load())
+		t.Errorf("got %d, and %d connections to where it points; want the redirect itself and none", res.StatusCode,
+			reached.Load())
 	}
 }
 
@@ -151,10 +160,14 @@ func TestAddressesAsTyped(t *testing.T) {
 	for address, want := range map[string]string{
 		"https://example.com/hook?x=1": "", "http://93.184.215.14:8080": "", "https://[2606:4700:4700::1111]/": "",
 		"": "Write an address", "example.com/hook": "Write an address", "ftp://example.com": "Write an address",
-		"https://": "Write an address", "javascript:alert(1)": "Write an address", "http:example.com": "Write an address",
-		"https://example.com/\r\nHost: x": "Write an address", "https://me:pass@example.com": "Leave out the user", "https://example.com/#x": "Leave out what",
-		"http://localhost:8080/": "may not call itself", "http://LOCALHOST.": "may not call itself", "http://a.localhost": "may not call itself",
-		"http://127.0.0.1": "not on the public", "http://[::1]:80/": "not on the public", "http://169.254.169.254/latest": "not on the public",
+		"https://": "Write an address", "javascript:alert(1)": "Write an address",
+		"http:example.com":                "Write an address",
+		"https://example.com/\r\nHost: x": "Write an address", "https://me:pass@example.com": "Leave out the user",
+		"https://example.com/#x": "Leave out what",
+		"http://localhost:8080/": "may not call itself", "http://LOCALHOST.": "may not call itself",
+		"http://a.localhost": "may not call itself",
+		"http://127.0.0.1":   "not on the public", "http://[::1]:80/": "not on the public",
+		"http://169.254.169.254/latest":                      "not on the public",
 		"https://example.com/" + strings.Repeat("x", maxURL): "at most",
 	} {
 		got := Policy{}.CheckURL(address)

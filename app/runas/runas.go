@@ -62,8 +62,8 @@ func (u *User) Credential() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
 }
 
-// Start starts a program as the user: without any right of the server, without a way to become another one, and, where the kernel
-// can, apart from the user's other programs. Of a nil User it is cmd.Start.
+// Start starts a program as the user: without any right of the server, without a way to become another one, and, where
+// the kernel can, apart from the user's other programs. Of a nil User it is cmd.Start.
 func (u *User) Start(cmd *exec.Cmd) error {
 	if u == nil {
 		return cmd.Start()

@@ -71,7 +71,9 @@ func (u *User) Do(fn func() error) error {
 
 // Runs reports whether the user may run a program. A nil User may run all that this process may.
 func (u *User) Runs(path string) bool {
-	return u == nil || u.Do(func() error { return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) }) == nil
+	return u == nil || u.Do(func() error {
+		return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+	}) == nil
 }
 
 // become gives this thread, for its use of files, the rights of the user.
@@ -100,8 +102,8 @@ func (u *User) become() error {
 // deepest is how many folders in one another are handed over.
 const deepest = 200
 
-// Own gives files and folders, with all in them, to the user; of a nil User, to this process. What belongs to it already
-// is not looked into. No link is followed, and a file of the server that has a further name elsewhere stays the
+// Own gives files and folders, with all in them, to the user; of a nil User, to this process. What belongs to it
+// already is not looked into. No link is followed, and a file of the server that has a further name elsewhere stays the
 // server's: that name may be outside.
 func (u *User) Own(paths ...string) error {
 	for _, path := range paths {
@@ -120,8 +122,8 @@ func (u *User) Own(paths ...string) error {
 	return nil
 }
 
-// OwnWithin is Own for all that is in a folder and that this process or a former user has, and not for the folder itself. What is
-// there is found by descriptors: a folder that is replaced meanwhile by a link leads nowhere.
+// OwnWithin is Own for all that is in a folder and that this process or a former user has, and not for the folder
+// itself. What is there is found by descriptors: a folder that is replaced meanwhile by a link leads nowhere.
 func (u *User) OwnWithin(dir string, former int) error {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {

@@ -68,10 +68,13 @@ func TestWhatIsHandedOverIsNoFileOfOthers(t *testing.T) {
 	dir := t.TempDir()
 	given, outside := filepath.Join(dir, "given"), filepath.Join(dir, "outside")
 	must(t, os.MkdirAll(filepath.Join(given, "inner"), 0o700), os.WriteFile(outside, nil, 0o600),
-		os.WriteFile(filepath.Join(given, "inner", "file"), nil, 0o600), os.Link(outside, filepath.Join(given, "named")),
+		os.WriteFile(filepath.Join(given, "inner", "file"), nil, 0o600),
+		os.Link(outside, filepath.Join(given, "named")),
 		os.Symlink(outside, filepath.Join(given, "link")))
 	must(t, u.Own(given, filepath.Join(dir, "missing")))
-	for path, want := range map[string]bool{given: true, filepath.Join(given, "inner"): true, filepath.Join(given, "inner", "file"): true, outside: false} {
+	for path, want := range map[string]bool{
+		given: true, filepath.Join(given, "inner"): true, filepath.Join(given, "inner", "file"): true, outside: false,
+	} {
 		if u.Belongs(path) != want {
 			t.Errorf("%s belongs to the user: %v; want %v", path, !want, want)
 		}

@@ -41,7 +41,8 @@ func TestSecretIs32BytesOfBase64OrSeveral(t *testing.T) {
 			t.Parallel()
 			k, err := Parse(tt.text)
 			if tt.keys == 0 {
-				if err == nil || strings.Contains(err.Error(), "\n") || tt.text != "" && strings.Contains(err.Error(), tt.text) {
+				if err == nil || strings.Contains(err.Error(), "\n") || tt.text != "" &&
+					strings.Contains(err.Error(), tt.text) {
 					t.Errorf("got %v; want one sentence that does not repeat the secret", err)
 				}
 				return
@@ -97,7 +98,8 @@ func TestRotationOpensOldAndSealsWithTheNewest(t *testing.T) {
 func TestCookieKeysDifferFromTheSecretAndFromEachOther(t *testing.T) {
 	t.Parallel()
 	pairs := parse(t, root('a')+","+root('b')).Cookies()
-	if bytes.Equal(pairs[0], pairs[2]) || bytes.Equal(pairs[0], bytes.Repeat([]byte{'a'}, 32)) || pairs[1] != nil || pairs[3] != nil {
+	if bytes.Equal(pairs[0], pairs[2]) || bytes.Equal(pairs[0], bytes.Repeat([]byte{'a'}, 32)) || pairs[1] != nil ||
+		pairs[3] != nil {
 		t.Errorf("got %x; want two derived keys, each without one for encryption", pairs)
 	}
 }

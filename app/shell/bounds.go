@@ -8,16 +8,19 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// What a script may cost its reader. The parser goes a level deeper for each bracket, block and sign of arithmetic, and the stack of a
-// goroutine ends the process when it is full: nothing recovers from that.
+// What a script may cost its reader. The parser goes a level deeper for each bracket, block and sign of arithmetic, and
+// the stack of a goroutine ends the process when it is full: nothing recovers from that.
 const (
-	// MaxScript is the most bytes of a script: a prompt of 256 KiB, and the lines that give the values of a workflow their names.
+	// MaxScript is the most bytes of a script: a prompt of 256 KiB, and the lines that give the values of a workflow
+	// their names.
 	MaxScript = 320 << 10
 	// maxOpen is how many brackets may be open at a time, and how many signs may stand before one operand.
 	maxOpen = 500
-	// maxBlocks is how many blocks may be open at a time, by their words. Prose in a script has lines that begin with one.
+	// maxBlocks is how many blocks may be open at a time, by their words. Prose in a script has lines that begin with
+	// one.
 	maxBlocks = 5000
-	// maxOpenings is how many of them there may be in all. A closing bracket between quotes makes one that is open look closed.
+	// maxOpenings is how many of them there may be in all. A closing bracket between quotes makes one that is open look
+	// closed.
 	maxOpenings = 20_000
 	// maxEffort is how many steps the search for values that would be read as code may take.
 	maxEffort = 5_000_000
@@ -33,11 +36,12 @@ const (
 )
 
 // blocks are the words that begin a block, and those that end one.
-var blocks = map[string]int{"if": 1, "while": 1, "until": 1, "for": 1, "case": 1, "select": 1, "function": 0, "time": 0, "coproc": 0,
-	"fi": -1, "done": -1, "esac": -1}
+var blocks = map[string]int{"if": 1, "while": 1, "until": 1, "for": 1, "case": 1, "select": 1, "function": 0, "time": 0,
+	"coproc": 0,
+	"fi":     -1, "done": -1, "esac": -1}
 
-// bounded looks for what would make the parser go too deep, in one pass and without a parser: it knows no quotes. It returns the place
-// and what is wrong there; empty where nothing is.
+// bounded looks for what would make the parser go too deep, in one pass and without a parser: it knows no quotes. It
+// returns the place and what is wrong there; empty where nothing is.
 func bounded(text string) (at int, problem string) {
 	var open, inside, row, all int // brackets, blocks, signs before an operand, and all of them
 	command := true                // a word here is the first of a command

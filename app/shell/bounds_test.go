@@ -12,24 +12,33 @@ import (
 // mostStack is the stack that reading a script may need. A goroutine with more than twice as much ends the process.
 const mostStack = 256 << 20
 
-// worst are scripts that are as large as a script may be and as hard to read as one can make them: text of one piece, repeated.
+// worst are scripts that are as large as a script may be and as hard to read as one can make them: text of one piece,
+// repeated.
 func worst() map[string]string {
 	list := map[string]string{}
 	for _, shape := range []struct{ begin, piece string }{
-		{"", "(+"}, {"", "((+"}, {"((", "("}, {"$((", "("}, {"", "$(("}, {"", "("}, {"", "{ "}, {"", "$("}, {"", "<("}, {"", "${a:-"}, {"", "${a["}, {"", "$["}, {"", "a["}, {"", `"$(`}, {"", "`"},
-		{"", `"$(")"`}, {"((", `")"(`}, {"$((", "~"}, {"$((", "- "}, {"$((", "-~"}, {"$((", "!\n"}, {"$((", "a?"}, {"$((", "a="}, {"$((", "a**"}, {"$((", "1+"},
+		{"", "(+"}, {"", "((+"}, {"((", "("}, {"$((", "("}, {"", "$(("}, {"", "("}, {"", "{ "}, {"", "$("}, {"", "<("},
+		{"", "${a:-"}, {"", "${a["}, {"", "$["}, {"", "a["}, {"", `"$(`}, {"", "`"},
+		{"", `"$(")"`}, {"((", `")"(`}, {"$((", "~"}, {"$((", "- "}, {"$((", "-~"}, {"$((", "!\n"}, {"$((", "a?"},
+		{"$((", "a="}, {"$((", "a**"}, {"$((", "1+"},
 		{"$((", "a["}, {"let ", "a?"}, {"let ", "a="}, {"[[ ", "! "}, {"[[ ", "( "}, {"[[ ", "a && "}, {"[[ ", "a&&! "},
-		{"", "if "}, {"", "while "}, {"", ">a if "}, {"", "time "}, {"", "coproc "}, {"", "coproc a "}, {"", "function a "}, {"", "a()"}, {"", "case a in a) "},
-		{"", "for a in a; do "}, {"", "for ((;;)){ "}, {"", "if a; then b; elif "}, {"", "! "}, {"", "a|"}, {"", "a&&"}, {"", "a;"}, {"", "a\n"}, {"", "a #\n"},
-		{"", "{{a}}|"}, {"", "{{a}} "}, {"x ", "{{a}} "}, {"bash ", "{{a}} "}, {"find -exec ", "-exec {{a}} "}, {"x ", "bash {{a}} "}, {"sudo ", "sudo {{a}} "},
-		{"", "# {{a}}\n"}, {"", "'{{a}}' "}, {"echo '", "{{a}}"}, {"", `\{{a}} `}, {"declare ", "x={{a}} "}, {"", "$PARAM_a "}, {"((", "PARAM_a+"}, {"{{a}}", "|sudo "},
-		{"", "<<a "}, {"", "<<a\n"}, {"", "cat <<a\n{{a}}\na\n"}, {"", "{{"}, {"", "{{a.b-c}}{{a_b.c}}"}, {"", "'"}, {"", "a="}, {"", "a=("}, {"", "@(a|"}, {"", "x}\n"},
+		{"", "if "}, {"", "while "}, {"", ">a if "}, {"", "time "}, {"", "coproc "}, {"", "coproc a "},
+		{"", "function a "}, {"", "a()"}, {"", "case a in a) "},
+		{"", "for a in a; do "}, {"", "for ((;;)){ "}, {"", "if a; then b; elif "}, {"", "! "}, {"", "a|"}, {"", "a&&"},
+		{"", "a;"}, {"", "a\n"}, {"", "a #\n"},
+		{"", "{{a}}|"}, {"", "{{a}} "}, {"x ", "{{a}} "}, {"bash ", "{{a}} "}, {"find -exec ", "-exec {{a}} "},
+		{"x ", "bash {{a}} "}, {"sudo ", "sudo {{a}} "},
+		{"", "# {{a}}\n"}, {"", "'{{a}}' "}, {"echo '", "{{a}}"}, {"", `\{{a}} `}, {"declare ", "x={{a}} "},
+		{"", "$PARAM_a "}, {"((", "PARAM_a+"}, {"{{a}}", "|sudo "},
+		{"", "<<a "}, {"", "<<a\n"}, {"", "cat <<a\n{{a}}\na\n"}, {"", "{{"}, {"", "{{a.b-c}}{{a_b.c}}"}, {"", "'"},
+		{"", "a="}, {"", "a=("}, {"", "@(a|"}, {"", "x}\n"},
 		{"", "1>&2 "}, {"", "\\\n"}, {"", "$"}, {"", "~"}, {"", "?("},
 	} {
 		n := (MaxScript - len(shape.begin)) / len(shape.piece)
 		list[shape.begin+shape.piece+" many times"] = shape.begin + strings.Repeat(shape.piece, n)
 		few := maxOpen - 2
-		list[shape.begin+shape.piece+" a few times"] = strings.Repeat(shape.begin+strings.Repeat(shape.piece, few)+"\n", max(1, maxOpenings/few/2))
+		list[shape.begin+shape.piece+" a few times"] = strings.Repeat(shape.begin+strings.Repeat(shape.piece, few)+"\n",
+			max(1, maxOpenings/few/2))
 	}
 	return list
 }
@@ -99,11 +108,14 @@ func TestOnePlaceReadsScripts(t *testing.T) {
 func TestLongScriptsOfPeopleAreAccepted(t *testing.T) {
 	t.Parallel()
 	for name, piece := range map[string]string{
-		"commands":      "if [ -n \"$x\" ]; then\n  for i in 1 2 3; do echo \"$i ${x:-none}\" | grep -c a || true; done\nfi\n",
-		"prose":         "# For a while, if it does not do what it is to do (see above), wait until the time has come; then select a case.\n",
-		"prose in text": "cat <<'END'\nif this is read for the first time, while others look, do not! (really)\n- for each case, function or time\nEND\n",
-		"JSON":          `echo '{"a": [1, 2, {"b": "c-d+e"}], "url": "https://example.com/a/b/c?d=e&f=g"}'` + "\n",
-		"tables":        "# | --- | --- | --- | ---------------- | ===== |\n",
+		"commands": "if [ -n \"$x\" ]; then\n  for i in 1 2 3; do echo \"$i ${x:-none}\" | grep -c a || true; " +
+			"done\nfi\n",
+		"prose": "# For a while, if it does not do what it is to do (see above), wait until the time has " +
+			"come; then select a case.\n",
+		"prose in text": "cat <<'END'\nif this is read for the first time, while others look, do not! (really)\n- " +
+			"for each case, function or time\nEND\n",
+		"JSON":   `echo '{"a": [1, 2, {"b": "c-d+e"}], "url": "https://example.com/a/b/c?d=e&f=g"}'` + "\n",
+		"tables": "# | --- | --- | --- | ---------------- | ===== |\n",
 	} {
 		script := strings.Repeat(piece, 64<<10/len(piece))
 		if problems := Check(script); len(problems) > 0 {

@@ -7,9 +7,9 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Dashed writes a script anew in which names with dashes are read as what they are: ${rel-name} is the variable rel_name, where
-// rel-name is one of names, and not what bash means by it, which is rel with a value to fall back on. $rel-name is the same.
-// What is quoted stays. A script that cannot be read stays as it is.
+// Dashed writes a script anew in which names with dashes are read as what they are: ${rel-name} is the variable
+// rel_name, where rel-name is one of names, and not what bash means by it, which is rel with a value to fall back on.
+// $rel-name is the same. What is quoted stays. A script that cannot be read stays as it is.
 func Dashed(script string, names []string) string {
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !strings.Contains(n, "-") })
 	if len(names) == 0 {
@@ -36,7 +36,8 @@ func Dashed(script string, names []string) string {
 		}
 		for _, name := range names {
 			switch {
-			case p.Short && script[from:to] == "$"+p.Param.Value && strings.HasPrefix(script[from+1:], name) && strings.HasPrefix(name, p.Param.Value+"-"):
+			case p.Short && script[from:to] == "$"+p.Param.Value && strings.HasPrefix(script[from+1:], name) &&
+				strings.HasPrefix(name, p.Param.Value+"-"):
 				places = append(places, place{from, from + 1 + len(name), name})
 				return true
 			case !p.Short && script[from:to] == "${"+name+"}":

@@ -63,7 +63,10 @@ func (in *inspector) look(n syntax.Node) {
 		in.quoted = append(in.quoted, q)
 	case *syntax.Redirect:
 		if n.Hdoc != nil && hasQuotes(n.Word) {
-			q := quoted{from: int(n.Hdoc.Pos().Offset()), to: int(n.Hdoc.End().Offset()), what: "in a here-document with a quoted end mark"}
+			q := quoted{
+				from: int(n.Hdoc.Pos().Offset()), to: int(n.Hdoc.End().Offset()),
+				what: "in a here-document with a quoted end mark",
+			}
 			q.how = "write the end mark after << without quotes"
 			if stmt, ok := in.above(1).(*syntax.Stmt); ok {
 				q.code = in.readsCode(stmt)
@@ -89,8 +92,8 @@ func (in *inspector) look(n syntax.Node) {
 	}
 }
 
-// isBare reports whether the expansion looked at stands outside of quotes. In a here-document nothing is split, and quotes would
-// be text.
+// isBare reports whether the expansion looked at stands outside of quotes. In a here-document nothing is split, and
+// quotes would be text.
 func (in *inspector) isBare() bool {
 	word, ok := in.above(1).(*syntax.Word)
 	if !ok {
@@ -130,13 +133,16 @@ func (in *inspector) unexpanded(h hole) string {
 		}
 		switch {
 		case q.code != nil && q.code.env != "":
-			return fmt.Sprintf("%s does not expand %s: write %s there", h.text(), q.what, fmt.Sprintf(q.code.env, h.variable))
+			return fmt.Sprintf("%s does not expand %s: write %s there", h.text(), q.what,
+				fmt.Sprintf(q.code.env, h.variable))
 		case q.code != nil:
-			return fmt.Sprintf("%s does not expand %s: write %s", h.text(), q.what, q.code.instead(h.text(), h.variable))
+			return fmt.Sprintf("%s does not expand %s: write %s", h.text(), q.what,
+				q.code.instead(h.text(), h.variable))
 		case q.how != "":
 			return fmt.Sprintf("%s does not expand %s: %s", h.text(), q.what, q.how)
 		}
-		return fmt.Sprintf(`%s does not expand %s: use double quotes, or write '"%s"' to leave the quotes for it; for the text itself write {'{%s}'} outside of quotes`,
+		return fmt.Sprintf(
+			`%s does not expand %s: use double quotes, or write '"%s"' to leave the quotes for it; for the text itself write {'{%s}'} outside of quotes`,
 			h.text(), q.what, h.text(), h.name)
 	}
 	before := in.source[:h.source]
@@ -146,7 +152,8 @@ func (in *inspector) unexpanded(h hole) string {
 	case strings.HasSuffix(before, `\`):
 		return fmt.Sprintf("%s does not expand after a backslash: remove the backslash", h.text())
 	}
-	return fmt.Sprintf(`%s does not expand here: put it into a variable first, value="%s", and use "$value"`, h.text(), h.text())
+	return fmt.Sprintf(`%s does not expand here: put it into a variable first, value="%s", and use "$value"`, h.text(),
+		h.text())
 }
 
 var parameterName = regexp.MustCompile(`\bPARAM_\w+`)
@@ -169,7 +176,9 @@ func (in *inspector) bare(n *syntax.Lit) {
 // looked at; empty if it does not.
 func (in *inspector) danger(n *syntax.ParamExp, name, variable string) string {
 	if n.Excl {
-		return fmt.Sprintf("the value of %s would choose a variable and may hold code in its index: use case to map it to names that you know", name)
+		return fmt.Sprintf(
+			"the value of %s would choose a variable and may hold code in its index: use case to map it to names "+
+				"that you know", name)
 	}
 	safe := false
 	if n.Exp != nil && n.Exp.Op == syntax.OtherParamOps && n.Exp.Word != nil {
@@ -198,7 +207,8 @@ func (in *inspector) danger(n *syntax.ParamExp, name, variable string) string {
 
 // arithmetic finds the places in which bash calculates: there a value such as a[$(command)] runs.
 func (in *inspector) arithmetic(name, variable string) string {
-	text := fmt.Sprintf(`bash runs commands in a value that it calculates with: check it first, n="{{name}}"; [[ $n =~ ^[0-9]+$ ]] || exit 1, and calculate with $n in place of %s`, name)
+	text := fmt.Sprintf(
+		`bash runs commands in a value that it calculates with: check it first, n="{{name}}"; [[ $n =~ ^[0-9]+$ ]] || exit 1, and calculate with $n in place of %s`, name)
 	text = strings.Replace(text, `"{{name}}"`, `"`+name+`"`, 1)
 	for i := len(in.around) - 2; i >= 0; i-- {
 		child := in.around[i+1]
@@ -206,7 +216,8 @@ func (in *inspector) arithmetic(name, variable string) string {
 		case *syntax.ArithmExp, *syntax.ArithmCmd, *syntax.LetClause, *syntax.CStyleLoop:
 			return text
 		case *syntax.ParamExp:
-			if n.Index != nil && child == n.Index || n.Slice != nil && (child == n.Slice.Offset || child == n.Slice.Length) {
+			if n.Index != nil && child == n.Index || n.Slice != nil &&
+				(child == n.Slice.Offset || child == n.Slice.Length) {
 				return text
 			}
 		case *syntax.Assign:
@@ -221,12 +232,14 @@ func (in *inspector) arithmetic(name, variable string) string {
 			switch n.Op {
 			case syntax.TsEql, syntax.TsNeq, syntax.TsLeq, syntax.TsGeq, syntax.TsLss, syntax.TsGtr:
 				if child == n.X || child == n.Y {
-					return fmt.Sprintf(`[[ %s ]] calculates, and bash runs commands in a value that it calculates with: use [ "%s" %s ... ], which does not`, n.Op, name, n.Op)
+					return fmt.Sprintf(
+						`[[ %s ]] calculates, and bash runs commands in a value that it calculates with: use [ "%s" %s ... ], which does not`, n.Op, name, n.Op)
 				}
 			}
 		case *syntax.UnaryTest:
 			if n.Op == syntax.TsVarSet || n.Op == syntax.TsRefVar {
-				return fmt.Sprintf("[[ %s ]] runs commands in the value of %s: use case to map it to names that you know", n.Op, name)
+				return fmt.Sprintf(
+					"[[ %s ]] runs commands in the value of %s: use case to map it to names that you know", n.Op, name)
 			}
 		case *syntax.CmdSubst, *syntax.ProcSubst, *syntax.CallExpr:
 			return "" // what a command prints is the author's concern
@@ -242,19 +255,25 @@ func (in *inspector) assigned(name, variable string) string {
 			return ""
 		case *syntax.Assign:
 			if n.Name != nil && LoadsCode(n.Name.Value) {
-				return fmt.Sprintf("the value of %s would decide which code runs, by the variable %s: set it to a text of your own", name, n.Name.Value)
+				return fmt.Sprintf(
+					"the value of %s would decide which code runs, by the variable %s: set it to a text of your own",
+					name, n.Name.Value)
 			}
 			decl, ok := in.around[i-1].(*syntax.DeclClause)
 			if !ok {
 				return ""
 			}
 			if n.Naked {
-				return fmt.Sprintf("the value of %s would name a variable and may hold code: write the variable's name, and the value after =", name)
+				return fmt.Sprintf(
+					"the value of %s would name a variable and may hold code: write the variable's name, and the "+
+						"value after =", name)
 			}
 			in.spend(len(decl.Args) / 8)
 			for _, a := range decl.Args {
-				if a.Naked && a.Value != nil && strings.HasPrefix(a.Value.Lit(), "-") && strings.ContainsAny(a.Value.Lit(), "in") {
-					return fmt.Sprintf("%s %s evaluates the value of %s: leave the option out", decl.Variant.Value, a.Value.Lit(), name)
+				if a.Naked && a.Value != nil && strings.HasPrefix(a.Value.Lit(), "-") &&
+					strings.ContainsAny(a.Value.Lit(), "in") {
+					return fmt.Sprintf("%s %s evaluates the value of %s: leave the option out", decl.Variant.Value,
+						a.Value.Lit(), name)
 				}
 			}
 			return ""
@@ -282,7 +301,8 @@ func (in *inspector) code() (*program, string) {
 			in.spend(len(n.Args) / 8)
 			for at, arg := range n.Args {
 				if child == arg {
-					if p, text := in.readsArgument(n.Args, at, int(in.around[len(in.around)-1].Pos().Offset())); p != nil {
+					if p, text := in.readsArgument(n.Args, at, int(in.around[len(in.around)-1].Pos().
+						Offset())); p != nil {
 						return p, text
 					}
 				}
@@ -291,7 +311,8 @@ func (in *inspector) code() (*program, string) {
 			if i == 0 {
 				continue
 			}
-			if stmt, ok := in.around[i-1].(*syntax.Stmt); ok && (child == n.Hdoc || n.Op == syntax.WordHdoc && child == n.Word) {
+			if stmt, ok := in.around[i-1].(*syntax.Stmt); ok && (child == n.Hdoc || n.Op == syntax.WordHdoc &&
+				child == n.Word) {
 				if p := in.readsCode(stmt); p != nil {
 					return p, ""
 				}

@@ -38,7 +38,8 @@ func (p *program) instead(placeholder, variable string) string {
 	case p.hint != "":
 		return strings.NewReplacer("%s", placeholder, "PARAM_name", variable).Replace(p.hint)
 	case p.shell:
-		return fmt.Sprintf(`"$%s" there, with single quotes around the code so that it reaches %s as it is`, variable, p.name)
+		return fmt.Sprintf(`"$%s" there, with single quotes around the code so that it reaches %s as it is`, variable,
+			p.name)
 	}
 	return fmt.Sprintf("%s there, with single quotes around the code", fmt.Sprintf(p.env, variable))
 }
@@ -52,11 +53,13 @@ func one(flags ...string) map[string]int {
 }
 
 var (
-	shellCode = program{shell: true, flags: []string{"-c"}, values: one("-o", "+o", "-O", "+O", "--rcfile", "--init-file"), file: true, env: `"$%s"`}
-	again     = program{shell: true, all: true, hint: "the command itself, without it"}
+	shellCode = program{shell: true, flags: []string{"-c"}, values: one("-o", "+o", "-O", "+O", "--rcfile",
+		"--init-file"), file: true, env: `"$%s"`}
+	again = program{shell: true, all: true, hint: "the command itself, without it"}
 
 	programs = map[string]program{
-		"bash": shellCode, "sh": shellCode, "dash": shellCode, "zsh": shellCode, "ksh": shellCode, "ash": shellCode, "fish": shellCode,
+		"bash": shellCode, "sh": shellCode, "dash": shellCode, "zsh": shellCode, "ksh": shellCode, "ash": shellCode,
+		"fish":     shellCode,
 		"eval":     again,
 		"trap":     {shell: true, first: true, env: `"$%s"`},
 		"alias":    {shell: true, all: true, env: `"$%s"`},
@@ -71,13 +74,18 @@ var (
 		"at":       {shell: true, stdin: true, env: `"$%s"`},
 		"batch":    {shell: true, stdin: true, env: `"$%s"`},
 		"crontab":  {shell: true, stdin: true, env: `"$%s"`},
-		"ssh": {shell: true, all: true, skip: 1, stdin: true, hint: "${PARAM_name@Q} in place of %s, which quotes it for the other shell",
-			values: one("-B", "-b", "-c", "-D", "-E", "-e", "-F", "-I", "-i", "-J", "-L", "-l", "-m", "-O", "-o", "-p", "-Q", "-R", "-S", "-W", "-w")},
+		"ssh": {shell: true, all: true, skip: 1, stdin: true,
+			hint: "${PARAM_name@Q} in place of %s, which quotes it for the other shell",
+			values: one("-B", "-b", "-c", "-D", "-E", "-e", "-F", "-I", "-i", "-J", "-L", "-l", "-m", "-O", "-o", "-p",
+				"-Q", "-R", "-S", "-W", "-w")},
 
-		"python":  {flags: []string{"-c"}, values: one("-m", "-W", "-X"), file: true, env: `os.environ["%s"]`},
-		"perl":    {flags: []string{"-e", "-E"}, values: one("-I", "-M", "-m"), file: true, env: `$ENV{%s}`},
-		"ruby":    {flags: []string{"-e"}, values: one("-I", "-r"), file: true, env: `ENV["%s"]`},
-		"node":    {flags: []string{"-e", "--eval", "-p", "--print", "-pe"}, values: one("-r", "--require", "--import"), file: true, env: "process.env.%s"},
+		"python": {flags: []string{"-c"}, values: one("-m", "-W", "-X"), file: true, env: `os.environ["%s"]`},
+		"perl":   {flags: []string{"-e", "-E"}, values: one("-I", "-M", "-m"), file: true, env: `$ENV{%s}`},
+		"ruby":   {flags: []string{"-e"}, values: one("-I", "-r"), file: true, env: `ENV["%s"]`},
+		"node": {
+			flags: []string{"-e", "--eval", "-p", "--print", "-pe"}, values: one("-r", "--require", "--import"),
+			file: true, env: "process.env.%s",
+		},
 		"bun":     {flags: []string{"-e", "--eval", "-p", "--print"}, env: "process.env.%s"},
 		"deno":    {flags: []string{"eval"}, env: `Deno.env.get("%s")`},
 		"php":     {flags: []string{"-r", "-B", "-R", "-E"}, values: one("-d", "-c"), file: true, env: `getenv("%s")`},
@@ -89,29 +97,45 @@ var (
 			values: one("-F", "-v", "-f", "--file", "--assign", "--field-separator")},
 		"sed": {first: true, flags: []string{"-e", "--expression"}, values: one("-f", "--file", "-l"), env: "",
 			hint: `another way: sed runs commands in a text to insert; use ${text//old/"%s"} of bash, or awk with ENVIRON`},
-		"jq": {first: true, env: "env.%s", values: map[string]int{"--arg": 2, "--argjson": 2, "--slurpfile": 2, "--rawfile": 2, "--indent": 1, "-f": 1, "--from-file": 1, "-L": 1}},
+		"jq": {first: true, env: "env.%s", values: map[string]int{
+			"--arg": 2, "--argjson": 2, "--slurpfile": 2, "--rawfile": 2, "--indent": 1, "-f": 1, "--from-file": 1,
+			"-L": 1,
+		}},
 		"make": {all: true, values: one("-C", "--directory", "-f", "--file", "-j", "-l", "-o", "-W"),
 			hint: `"$$PARAM_name" in the recipe in place of %s: make runs $(shell ...) in the variables that it is given`},
-		"psql": {flags: []string{"-c", "--command"}, stdin: true, hint: `it as a variable: psql -v value="%s" <<< "select :'value'"`,
-			values: one("-d", "-h", "-p", "-U", "-v", "-f", "-o", "-L", "-F", "-R", "-T", "-P", "--set", "--variable", "--file")},
-		"mysql":   {flags: []string{"-e", "--execute"}, stdin: true, hint: "a prepared statement in a program, which gets %s from its environment"},
-		"sqlite3": {all: true, skip: 1, stdin: true, hint: `it as a parameter: sqlite3 -cmd with .parameter, or a program that gets %s from its environment`},
+		"psql": {flags: []string{"-c", "--command"}, stdin: true,
+			hint: `it as a variable: psql -v value="%s" <<< "select :'value'"`,
+			values: one("-d", "-h", "-p", "-U", "-v", "-f", "-o", "-L", "-F", "-R", "-T", "-P", "--set", "--variable",
+				"--file")},
+		"mysql": {
+			flags: []string{"-e", "--execute"}, stdin: true,
+			hint: "a prepared statement in a program, which gets %s from its environment",
+		},
+		"sqlite3": {
+			all: true, skip: 1, stdin: true,
+			hint: `it as a parameter: sqlite3 -cmd with .parameter, or a program that gets %s from its environment`,
+		},
 	}
 
-	aliases = map[string]string{"nodejs": "node", "gawk": "awk", "mawk": "awk", "nawk": "awk", "gsed": "sed", "gmake": "make",
+	aliases = map[string]string{"nodejs": "node", "gawk": "awk", "mawk": "awk", "nawk": "awk", "gsed": "sed",
+		"gmake":   "make",
 		"mariadb": "mysql", "rbash": "bash", "pypy": "python", "luajit": "lua", "Rscript": "rscript"}
 
 	// wrappers run the command that is their operand. The flags listed take a value.
 	wrappers = map[string]map[string]int{
 		"sudo": one("-u", "-g", "-h", "-p", "-C", "-D", "-R", "-T", "-r", "-t"), "doas": one("-u", "-C"),
-		"env": one("-u", "-C", "--unset", "--chdir"), "nohup": nil, "nice": one("-n"), "ionice": one("-c", "-n"), "time": one("-f", "-o"),
-		"timeout": one("-k", "-s", "--kill-after", "--signal"), "exec": one("-a"), "command": nil, "builtin": nil, "setsid": nil,
-		"xargs": one("-I", "-n", "-P", "-L", "-d", "-E", "-a", "-s"), "stdbuf": one("-i", "-o", "-e"), "strace": one("-e", "-o", "-p"),
+		"env": one("-u", "-C", "--unset", "--chdir"), "nohup": nil, "nice": one("-n"), "ionice": one("-c", "-n"),
+		"time":    one("-f", "-o"),
+		"timeout": one("-k", "-s", "--kill-after", "--signal"), "exec": one("-a"), "command": nil, "builtin": nil,
+		"setsid": nil,
+		"xargs":  one("-I", "-n", "-P", "-L", "-d", "-E", "-a", "-s"), "stdbuf": one("-i", "-o", "-e"),
+		"strace": one("-e", "-o", "-p"),
 		"chroot": nil, "unbuffer": nil, "busybox": nil, "caffeinate": nil,
 	}
 
 	// named take names of variables, in whose index bash runs commands.
-	named = map[string]map[string]int{"read": one("-p", "-d", "-n", "-N", "-t", "-u", "-i"), "unset": nil, "getopts": nil,
+	named = map[string]map[string]int{"read": one("-p", "-d", "-n", "-N", "-t", "-u", "-i"), "unset": nil,
+		"getopts": nil,
 		"mapfile": one("-d", "-n", "-O", "-s", "-t", "-u"), "readarray": one("-d", "-n", "-O", "-s", "-t", "-u")}
 )
 
@@ -174,7 +198,8 @@ func (e *effort) skipFlags(args []*syntax.Word, at int, values map[string]int) i
 func (e *effort) readsArgument(args []*syntax.Word, at, place int) (*program, string) {
 	start := e.unwrap(args)
 	if at == start && at < len(args) && place <= lead(args[at]) {
-		return &program{name: "bash", shell: false}, "the value of %s would choose the command that runs: use case to map it to commands that you know"
+		return &program{name: "bash", shell: false},
+			"the value of %s would choose the command that runs: use case to map it to commands that you know"
 	}
 	if start >= len(args) || at <= start {
 		return nil, ""
@@ -292,7 +317,8 @@ func (p *program) arguments(e *effort, args []*syntax.Word) (code []int, stdin b
 			ended = true
 			continue
 		}
-		if !ended && len(text) > 1 && (text[0] == '-' || text[0] == '+' && p.values[text] > 0) || slices.Contains(p.flags, text) {
+		if !ended && len(text) > 1 && (text[0] == '-' || text[0] == '+' && p.values[text] > 0) ||
+			slices.Contains(p.flags, text) {
 			flag, _, joined := strings.Cut(text, "=")
 			switch {
 			case joined && slices.Contains(p.flags, flag):
@@ -300,7 +326,9 @@ func (p *program) arguments(e *effort, args []*syntax.Word) (code []int, stdin b
 			case p.flagged(text):
 				code, had = append(code, i+1), true
 				i++
-			case slices.ContainsFunc(p.flags, func(f string) bool { return len(f) == 2 && len(text) > 2 && strings.HasPrefix(text, f) }):
+			case slices.ContainsFunc(p.flags, func(f string) bool {
+				return len(f) == 2 && len(text) > 2 && strings.HasPrefix(text, f)
+			}):
 				code, had = append(code, i), true // -e'code'
 			case p.shell && p.file && len(text) > 2 && text[1] != '-' && strings.HasSuffix(text, "o"):
 				i++ // -euo pipefail
@@ -343,7 +371,8 @@ func (p *program) flagged(text string) bool {
 		return false
 	}
 	return slices.ContainsFunc(p.flags, func(f string) bool {
-		return len(f) == 2 && f[0] == '-' && (text[len(text)-1] == f[1] || p.file && p.shell && strings.Contains(text, f[1:]))
+		return len(f) == 2 && f[0] == '-' && (text[len(text)-1] == f[1] || p.file && p.shell &&
+			strings.Contains(text, f[1:]))
 	})
 }
 

@@ -104,7 +104,9 @@ func read(source string) *script {
 		s.problem(at, "a NUL byte: bash cannot read it")
 	}
 	if !utf8.ValidString(s.source) {
-		s.problem(len(s.source)-len(strings.TrimLeftFunc(s.source, func(r rune) bool { return r != utf8.RuneError })), "not UTF-8 text")
+		s.problem(len(s.source)-len(strings.TrimLeftFunc(s.source, func(r rune) bool {
+			return r != utf8.RuneError
+		})), "not UTF-8 text")
 	}
 	if len(s.problems) > 0 {
 		return s
@@ -138,7 +140,8 @@ func (s *script) fill() {
 		from = m[1]
 		s.holes = append(s.holes, h)
 		if other, ok := names[h.variable]; ok && other != h.name {
-			s.problem(h.source, fmt.Sprintf("%s and {{%s}} would be the same variable, %s: rename one of them", h.text(), other, h.variable))
+			s.problem(h.source, fmt.Sprintf("%s and {{%s}} would be the same variable, %s: rename one of them",
+				h.text(), other, h.variable))
 		} else {
 			names[h.variable] = h.name
 		}

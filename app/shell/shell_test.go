@@ -18,16 +18,21 @@ func TestPlaceholdersBecomeVariables(t *testing.T) {
 	}{
 		{"in double quotes", `echo "{{name}}"`, `echo "${PARAM_name}"`, []string{"name"}},
 		{"with blanks inside", `echo {{ name }} {{	x}}`, `echo "${PARAM_name}" "${PARAM_x}"`, []string{"name", "x"}},
-		{"dotted", `echo "{{pull_request.title}}"`, `echo "${PARAM_pull_request_title}"`, []string{"pull_request.title"}},
+		{"dotted", `echo "{{pull_request.title}}"`, `echo "${PARAM_pull_request_title}"`,
+			[]string{"pull_request.title"}},
 		{"odd names", `echo "{{X-Event}} {{1}}"`, `echo "${PARAM_X_Event} ${PARAM_1}"`, []string{"X-Event", "1"}},
 		{"each use once", `echo {{a}} {{b}} {{a}}`, `echo "${PARAM_a}" "${PARAM_b}" "${PARAM_a}"`, []string{"a", "b"}},
-		{"variables read directly", `echo $PARAM_x ${PARAM_y:-none} {{z}}`, `echo $PARAM_x ${PARAM_y:-none} "${PARAM_z}"`, []string{"x", "y", "z"}},
-		{"variables read by another program", `python3 -c 'import os; print(os.environ["PARAM_x"])'`, `python3 -c 'import os; print(os.environ["PARAM_x"])'`, []string{"x"}},
-		{"a variable and a placeholder of the same value", `echo {{a.b}} $PARAM_a_b`, `echo "${PARAM_a_b}" $PARAM_a_b`, []string{"a.b"}},
+		{"variables read directly", `echo $PARAM_x ${PARAM_y:-none} {{z}}`,
+			`echo $PARAM_x ${PARAM_y:-none} "${PARAM_z}"`, []string{"x", "y", "z"}},
+		{"variables read by another program", `python3 -c 'import os; print(os.environ["PARAM_x"])'`,
+			`python3 -c 'import os; print(os.environ["PARAM_x"])'`, []string{"x"}},
+		{"a variable and a placeholder of the same value", `echo {{a.b}} $PARAM_a_b`, `echo "${PARAM_a_b}" $PARAM_a_b`,
+			[]string{"a.b"}},
 		{"not what the script sets itself", `PARAM_x=1; echo $PARAM_x`, `PARAM_x=1; echo $PARAM_x`, nil},
 		{"in a comment", "# about {{name}}\ntrue", "# about ${PARAM_name}\ntrue", []string{"name"}},
 		{"in a here-document", "cat <<EOF\n{{name}}\nEOF", "cat <<EOF\n${PARAM_name}\nEOF", []string{"name"}},
-		{"other programs' braces", `docker ps --format '{{.Names}} {{json .}}'`, `docker ps --format '{{.Names}} {{json .}}'`, nil},
+		{"other programs' braces", `docker ps --format '{{.Names}} {{json .}}'`,
+			`docker ps --format '{{.Names}} {{json .}}'`, nil},
 		{"Windows line ends", "echo a\r\necho b\r\n", "echo a\necho b\n", nil},
 	} {
 		got, uses, err := Compile(tt.script)
@@ -185,7 +190,8 @@ func TestProblemsTellTheirPlace(t *testing.T) {
 	}{
 		{"echo ok\nif true; then\n", []Problem{{2, 1, "syntax error: `if <cond>` must be followed by `then`"}}},
 		{"echo \"{{a}}\" \"{{long.name}}\" \"ü\" $(( {{b}} ))", []Problem{{1, 38, "calculates"}}},
-		{"echo {{a}}\n  echo '{{b}}' '{{c}}'", []Problem{{2, 9, "{{b}} does not expand"}, {2, 17, "{{c}} does not expand"}}},
+		{"echo {{a}}\n  echo '{{b}}' '{{c}}'", []Problem{{2, 9, "{{b}} does not expand"},
+			{2, 17, "{{c}} does not expand"}}},
 		{"echo 'abc", []Problem{{1, 6, "syntax error"}}},
 		{"for {{x}} in a; do :; done", []Problem{{1, 5, "syntax error"}}},
 	} {
@@ -198,7 +204,8 @@ func TestProblemsTellTheirPlace(t *testing.T) {
 			if want.Text[0] == 's' {
 				want.Text = "syntax error"
 			}
-			if got[i].Line != want.Line || got[i].Column != want.Column && want.Text != "syntax error" || !strings.Contains(got[i].Text, want.Text) {
+			if got[i].Line != want.Line || got[i].Column != want.Column && want.Text != "syntax error" ||
+				!strings.Contains(got[i].Text, want.Text) {
 				t.Errorf("%q: got %+v; want %+v", tt.script, got[i], want)
 			}
 		}
@@ -207,7 +214,9 @@ func TestProblemsTellTheirPlace(t *testing.T) {
 
 func TestVariableNamesAreValidAndPrefixed(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]string{"a": "PARAM_a", "a.b": "PARAM_a_b", "ä": "PARAM___", "x y\n": "PARAM_x_y_", "": "PARAM_", "9": "PARAM_9"} {
+	for name, want := range map[string]string{
+		"a": "PARAM_a", "a.b": "PARAM_a_b", "ä": "PARAM___", "x y\n": "PARAM_x_y_", "": "PARAM_", "9": "PARAM_9",
+	} {
 		if got := Variable(name); got != want {
 			t.Errorf("Variable(%q) is %q; want %q", name, got, want)
 		}
@@ -222,12 +231,17 @@ func TestAcceptedScriptsRunNothingOfAValue(t *testing.T) {
 		t.Skip("no bash")
 	}
 	scripts := []string{
-		`echo {{x}}`, `echo "{{x}}"`, `if [ "{{x}}" -eq 3 ]; then echo; fi`, `[[ {{x}} == a* || {{x}} < b ]] || true`, `case "{{x}}" in {{x}}) echo ;; esac`,
-		"cat <<EOF\n{{x}}\nEOF", `cat <<< "{{x}}"`, `bash -c 'echo "$1" $PARAM_x' _ "{{x}}"`, `bash -c "echo ${PARAM_x@Q}"`, `eval "$(printf 'y=%q' "{{x}}")"; echo "$y"`,
-		`awk -v name="{{x}}" 'BEGIN {print name, ENVIRON["PARAM_x"]}'`, `export Y="{{x}}"; y={{x}}; echo "${y//a/"{{x}}"}"`,
-		`for i in {{x}}; do echo "$i"; done`, `trap 'echo "$PARAM_x"' EXIT`, `printf -v out '%s' "{{x}}"; printf '%d' "{{x}}"`, `env A="{{x}}" true "{{x}}"`,
+		`echo {{x}}`, `echo "{{x}}"`, `if [ "{{x}}" -eq 3 ]; then echo; fi`, `[[ {{x}} == a* || {{x}} < b ]] || true`,
+		`case "{{x}}" in {{x}}) echo ;; esac`,
+		"cat <<EOF\n{{x}}\nEOF", `cat <<< "{{x}}"`, `bash -c 'echo "$1" $PARAM_x' _ "{{x}}"`,
+		`bash -c "echo ${PARAM_x@Q}"`, `eval "$(printf 'y=%q' "{{x}}")"; echo "$y"`,
+		`awk -v name="{{x}}" 'BEGIN {print name, ENVIRON["PARAM_x"]}'`,
+		`export Y="{{x}}"; y={{x}}; echo "${y//a/"{{x}}"}"`,
+		`for i in {{x}}; do echo "$i"; done`, `trap 'echo "$PARAM_x"' EXIT`,
+		`printf -v out '%s' "{{x}}"; printf '%d' "{{x}}"`, `env A="{{x}}" true "{{x}}"`,
 	}
-	values := []string{"$(touch pwned)", "`touch pwned`", "a[$(touch pwned)]", "a[$(touch pwned)]=1", "';touch pwned;'", "\";touch pwned;\"", "\ntouch pwned\n", "|touch pwned", "<(touch pwned)", "x\nEOF\ntouch pwned"}
+	values := []string{"$(touch pwned)", "`touch pwned`", "a[$(touch pwned)]", "a[$(touch pwned)]=1", "';touch pwned;'",
+		"\";touch pwned;\"", "\ntouch pwned\n", "|touch pwned", "<(touch pwned)", "x\nEOF\ntouch pwned"}
 	for _, script := range scripts {
 		compiled, _, err := Compile(script)
 		if err != nil {
@@ -276,7 +290,8 @@ func TestAPlaceholderIsOneWordLetterForLetter(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no bash")
 	}
-	for _, value := range []string{"a b", "*", "x d", "[a-z]*", "?", "", "  ", "~", "-n", "a\\b", "$(id)", "`id`", "'", "\"", "&", "a\tb", "{a,b}", "!x", "line\nline"} {
+	for _, value := range []string{"a b", "*", "x d", "[a-z]*", "?", "", "  ", "~", "-n", "a\\b", "$(id)", "`id`", "'",
+		"\"", "&", "a\tb", "{a,b}", "!x", "line\nline"} {
 		for script, want := range map[string]string{
 			`printf '<%s>' {{x}}`:                                      "<" + value + ">",
 			`printf '<%s>' build/{{x}}.d`:                              "<build/" + value + ".d>",
@@ -316,7 +331,8 @@ func TestAPlaceholderIsOneWordLetterForLetter(t *testing.T) {
 // A script whose value means several words says so.
 func TestTheVariableOfAPlaceholderIsSplitAsBashDoes(t *testing.T) {
 	t.Parallel()
-	for _, script := range []string{`for i in $PARAM_list; do echo "$i"; done`, `read -ra list <<< {{list}}; for i in "${list[@]}"; do echo "$i"; done`} {
+	for _, script := range []string{`for i in $PARAM_list; do echo "$i"; done`,
+		`read -ra list <<< {{list}}; for i in "${list[@]}"; do echo "$i"; done`} {
 		compiled, uses, err := Compile(script)
 		if err != nil || !slices.Equal(uses, []string{"list"}) {
 			t.Fatalf("%s: %q, %v", script, uses, err)

@@ -17,25 +17,34 @@ var system = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "IFS", 
 
 // loads are variables by which an interpreter, Git or another usual tool loads or runs what they hold.
 var loads = []string{
-	"NODE_OPTIONS", "NODE_PATH", "NODE_REPL_EXTERNAL_MODULE", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE",
-	"PYTHONINSPECT", "PYTHONBREAKPOINT", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS", "PERL5OPT", "PERL5LIB",
+	"NODE_OPTIONS", "NODE_PATH", "NODE_REPL_EXTERNAL_MODULE", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME",
+	"PYTHONUSERBASE",
+	"PYTHONINSPECT", "PYTHONBREAKPOINT", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS", "PERL5OPT",
+	"PERL5LIB",
 	"PERLLIB", "PERL5DB", "RUBYOPT", "RUBYLIB", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH",
-	"PHPRC", "PHP_INI_SCAN_DIR", "LUA_INIT*", "LUA_PATH", "LUA_CPATH", "DOTNET_STARTUP_HOOKS", "CORECLR_*", "RUSTC_WRAPPER",
+	"PHPRC", "PHP_INI_SCAN_DIR", "LUA_INIT*", "LUA_PATH", "LUA_CPATH", "DOTNET_STARTUP_HOOKS", "CORECLR_*",
+	"RUSTC_WRAPPER",
 	"GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXTERNAL_DIFF", "GIT_CONFIG*", "GIT_PAGER", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR",
-	"GIT_ASKPASS", "GIT_PROXY_COMMAND", "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR", "SSH_ASKPASS", "SUDO_ASKPASS", "GCONV_PATH",
+	"GIT_ASKPASS", "GIT_PROXY_COMMAND", "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR", "SSH_ASKPASS", "SUDO_ASKPASS",
+	"GCONV_PATH",
 	"OPENSSL_CONF", "OPENSSL_MODULES", "EDITOR", "VISUAL", "PAGER", "MANPAGER", "LESSOPEN", "LESSCLOSE", "BROWSER",
 	"MAKEFLAGS", "MAKEFILES", "ZDOTDIR", "BASH_LOADABLES_PATH",
 }
 
-// leads are variables that decide to whom a program speaks, whom it believes, where it finds its configuration, and from
-// where it fetches packages. Of agents and vendors there is more in ofAgents and ends.
+// leads are variables that decide to whom a program speaks, whom it believes, where it finds its configuration, and
+// from where it fetches packages. Of agents and vendors there is more in ofAgents and ends.
 var leads = []string{
-	"NO_PROXY", "no_proxy", "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_EXTRA_CA_CERTS", "NODE_USE_ENV_PROXY", "SSL_CERT_FILE",
-	"SSL_CERT_DIR", "SSH_AUTH_SOCK", "HOSTALIASES", "LOCPATH", "PYTHONHTTPSVERIFY", "OTEL_*", "GH_HOST", "XDG_*", "KUBECONFIG",
-	"DOCKER_HOST", "DOCKER_CONFIG", "AWS_ENDPOINT_URL*", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "NPM_CONFIG_*",
-	"npm_config_*", "YARN_*", "BUN_*", "DENO_*", "PIP_*", "UV_*", "BUNDLE_*", "GEM_*", "CARGO_*", "MAVEN_OPTS", "GRADLE_OPTS",
+	"NO_PROXY", "no_proxy", "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_EXTRA_CA_CERTS", "NODE_USE_ENV_PROXY",
+	"SSL_CERT_FILE",
+	"SSL_CERT_DIR", "SSH_AUTH_SOCK", "HOSTALIASES", "LOCPATH", "PYTHONHTTPSVERIFY", "OTEL_*", "GH_HOST", "XDG_*",
+	"KUBECONFIG",
+	"DOCKER_HOST", "DOCKER_CONFIG", "AWS_ENDPOINT_URL*", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE",
+	"NPM_CONFIG_*",
+	"npm_config_*", "YARN_*", "BUN_*", "DENO_*", "PIP_*", "UV_*", "BUNDLE_*", "GEM_*", "CARGO_*", "MAVEN_OPTS",
+	"GRADLE_OPTS",
 	"GOFLAGS", "GOPROXY", "GOENV", "GOTOOLCHAIN", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "CGO_*", "CC", "CXX", "RUSTC",
-	"RUSTFLAGS", "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_*",
+	"RUSTFLAGS", "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
+	"GIT_ALTERNATE_*",
 	"GIT_ALLOW_PROTOCOL", "GIT_SSL_*", "GIT_TRACE*", "GIT_NAMESPACE", "GIT_ATTR_SOURCE",
 }
 
@@ -54,8 +63,8 @@ var ends = []string{
 // credentials are how names end that hold a secret alone. It lets its holder in somewhere, and changes nothing else.
 var credentials = []string{"_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD"}
 
-// Reserved reports whether a variable is the run's own, or has code loaded before any program begins. A run takes such a
-// variable from nobody.
+// Reserved reports whether a variable is the run's own, or has code loaded before any program begins. A run takes such
+// a variable from nobody.
 func Reserved(name string) bool { return isNamed(ours, name) || isNamed(early, name) }
 
 // Own reports whether a variable is Reserved or set by the system. Nobody sets such a variable for a workspace.
@@ -66,8 +75,8 @@ func LoadsCode(name string) bool {
 	return name == "PATH" || isNamed(early, name) || isNamed(loads, name)
 }
 
-// Steers reports whether a variable decides which code runs in a run, or to whom its programs speak and give their keys.
-// To set one is worth as much as to run commands.
+// Steers reports whether a variable decides which code runs in a run, or to whom its programs speak and give their
+// keys. To set one is worth as much as to run commands.
 func Steers(name string) bool {
 	if LoadsCode(name) || isNamed(leads, name) || hasEnd(ends, name) {
 		return true

@@ -50,8 +50,8 @@ func fields(list []Field, path string, v, usual reflect.Value) []Field {
 	return list
 }
 
-// Values are the values of a spec by the names of its fields, of nested types those alone that are not as usual. Spec is
-// an *Automation, a *Workflow or a *Bot.
+// Values are the values of a spec by the names of its fields, of nested types those alone that are not as usual. Spec
+// is an *Automation, a *Workflow or a *Bot.
 func Values(spec any) map[string]any { return values(reflect.ValueOf(spec).Elem(), true) }
 
 func values(v reflect.Value, all bool) map[string]any {
@@ -78,8 +78,8 @@ type Difference struct {
 	After  any    `json:"after,omitempty"`
 }
 
-// Differences lists what differs between two specs of the same type, in the order of their fields. Before may be nil: then it
-// is all that is not as usual.
+// Differences lists what differs between two specs of the same type, in the order of their fields. Before may be nil:
+// then it is all that is not as usual.
 func Differences(before, after any) []Difference {
 	old := map[string]Field{}
 	if before != nil {
@@ -120,7 +120,8 @@ func shown(v any) any {
 	return v
 }
 
-// FieldOf is the field of a spec that the rules call by the name of the editor's form. What has none is of the whole document.
+// FieldOf is the field of a spec that the rules call by the name of the editor's form. What has none is of the whole
+// document.
 func FieldOf(spec any, form string) string {
 	path, _ := fieldOf(reflect.TypeOf(spec).Elem(), form)
 	return path

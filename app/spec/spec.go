@@ -166,14 +166,15 @@ func Describe(of reflect.Type, f reflect.StructField) Description {
 
 func means(text string, choices ...string) Description { return Description{text, choices} }
 
-// descriptions are keyed by the type and the name in JSON. Those of workflows and their steps are with the API, which does
-// not take loops within loops.
+// descriptions are keyed by the type and the name in JSON. Those of workflows and their steps are with the API, which
+// does not take loops within loops.
 var descriptions = map[string]Description{
 	"Automation.name":    means("One line, at most 200 characters."),
 	"Automation.trigger": means("What starts a run.", "manual", "one_time", "recurring", "loop", "http"),
 	"Automation.cron":    means("Of recurring: five fields, such as 0 2 * * *."),
-	"Automation.time_zone": means("Of one_time and recurring: IANA name, such as Europe/Berlin. Another one alone leaves " +
-		"the moment of one_time as it is."),
+	"Automation.time_zone": means(
+		"Of one_time and recurring: IANA name, such as Europe/Berlin. Another one alone leaves " +
+			"the moment of one_time as it is."),
 	"Automation.catch_up":       means("Of recurring: Auto-Execute Missed Runs on Startup, one run after downtime."),
 	"Automation.max_iterations": means("Of a loop. 0 or absent: without limit."),
 	"Automation.stop_text":      means("Of a loop: stop when the final answer contains it."),
@@ -189,25 +190,31 @@ var descriptions = map[string]Description{
 	"Automation.session_type":   means("What kind of session a run is.", "develop", "chat", "bot"),
 	"Automation.execution_type": means("Whether a run follows the prompt or a workflow.", "inline", "workflow"),
 	"Automation.prompt":         means("What the agent is to do. {{name}} is filled in when it runs."),
-	"Automation.parameters": means("Stored values by name, without the secret ones. In a change, those not named stay, " +
-		"and an empty text removes one that is not secret."),
+	"Automation.parameters": means(
+		"Stored values by name, without the secret ones. In a change, those not named stay, " +
+			"and an empty text removes one that is not secret."),
 	"Automation.base_branch": means("Empty: the workspace's default."),
-	"Automation.provider": means("Id of the coding agent. Empty: the bot's or the workspace's default. Another one than " +
-		"before has its own default model, unless a model is given."),
+	"Automation.provider": means(
+		"Id of the coding agent. Empty: the bot's or the workspace's default. Another one than " +
+			"before has its own default model, unless a model is given."),
 	"Automation.model": means("Empty: the agent's default."),
 	"Automation.toggles": means("Session modes, of develop.",
-		"code_architecture", "ux_enhancement", "edge_cases", "code_review", "verification", "update_tests", "update_docs",
+		"code_architecture", "ux_enhancement", "edge_cases", "code_review", "verification", "update_tests",
+		"update_docs",
 	),
 
-	"Automation.auto_complete":   means("Mark the session Done when the run ends. Not of http: its session stays open."),
-	"Automation.only_unchanged":  means("Of auto_complete: only if no file changes."),
-	"Automation.create_pr":       means("Open a pull request after a successful run that changed files."),
-	"Automation.may_automate":    means("Its sessions may create, edit and run automations. A session cannot set this."),
+	"Automation.auto_complete": means(
+		"Mark the session Done when the run ends. Not of http: its session stays open."),
+	"Automation.only_unchanged": means("Of auto_complete: only if no file changes."),
+	"Automation.create_pr":      means("Open a pull request after a successful run that changed files."),
+	"Automation.may_automate": means(
+		"Its sessions may create, edit and run automations. A session cannot set this."),
 	"Automation.timeout_minutes": means("0: none."),
 	"Automation.retries":         means("How often a failure that passes by itself is tried again."),
 	"Automation.gate":            means("What lets a run begin. A change replaces it as a whole."),
 	"Automation.success":         means("What must hold at the end of a run. A change replaces it as a whole."),
-	"Automation.budget":          means("The most that a run, a day and a month may use. A change replaces it as a whole."),
+	"Automation.budget": means(
+		"The most that a run, a day and a month may use. A change replaces it as a whole."),
 
 	"Filter.any":        means("One condition is enough; else all must hold."),
 	"Filter.conditions": means("What a payload must have."),
@@ -247,7 +254,8 @@ var descriptions = map[string]Description{
 	"Bot.provider":     means("Id of the coding agent. Empty: that of the automation."),
 	"Bot.model":        means("Empty: the agent's default."),
 	"Bot.locks_agent":  means("Automations cannot choose another provider or model."),
-	"Bot.allowed_tools": means("Names of the agent's tools, each one line without commas, that a read-only bot may use " +
-		"without asking. A change replaces them as a whole. Empty: as the agent has it."),
+	"Bot.allowed_tools": means(
+		"Names of the agent's tools, each one line without commas, that a read-only bot may use " +
+			"without asking. A change replaces them as a whole. Empty: as the agent has it."),
 	"Bot.read_only": means("The agent changes no files."),
 }

@@ -1,5 +1,5 @@
-// Package sso signs people in at an OpenID Connect provider. It knows the protocol: where to send a browser, and who came
-// back. It knows neither the people of this installation nor their requests.
+// Package sso signs people in at an OpenID Connect provider. It knows the protocol: where to send a browser, and who
+// came back. It knows neither the people of this installation nor their requests.
 package sso
 
 import (
@@ -128,7 +128,8 @@ func (p *Provider) Exchange(ctx context.Context, back, code string, a Attempt) (
 	}
 	person := &Person{Subject: token.Subject}
 	p.read(person, claims)
-	if found.UserInfoEndpoint() == "" || person.EmailVerified && person.Name != "" && (person.GroupsKnown || p.GroupsClaim == "") {
+	if found.UserInfoEndpoint() == "" || person.EmailVerified && person.Name != "" &&
+		(person.GroupsKnown || p.GroupsClaim == "") {
 		return person, nil
 	}
 	// Many providers tell only there what the scopes stand for.
@@ -149,7 +150,10 @@ func (p *Provider) Exchange(ctx context.Context, back, code string, a Attempt) (
 
 // config is the client as the protocol's library knows it.
 func (p *Provider) config(found *oidc.Provider, back string) *oauth2.Config {
-	c := &oauth2.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: found.Endpoint(), RedirectURL: back, Scopes: []string{oidc.ScopeOpenID}}
+	c := &oauth2.Config{
+		ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: found.Endpoint(), RedirectURL: back,
+		Scopes: []string{oidc.ScopeOpenID},
+	}
 	for _, scope := range p.Scopes {
 		if !slices.Contains(c.Scopes, scope) {
 			c.Scopes = append(c.Scopes, scope)

@@ -49,11 +49,14 @@ func newRogue(t *testing.T) *rogue {
 	}
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		p.found.Add(1)
-		answer(w, map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys",
+		answer(w, map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/auth",
+			"token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys",
 			"userinfo_endpoint": p.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"RS256"}})
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: shared.Public(), KeyID: "k", Algorithm: "RS256", Use: "sig"}}})
+		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{
+			Key: shared.Public(), KeyID: "k", Algorithm: "RS256", Use: "sig",
+		}}})
 	})
 	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer access" || p.info == nil {
@@ -71,7 +74,8 @@ func newRogue(t *testing.T) *rogue {
 		}
 		raw := p.raw
 		if raw == "" {
-			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: p.alg, Key: p.key}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
+			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: p.alg, Key: p.key}, (&jose.SignerOptions{}).
+				WithHeader("kid", "k"))
 			if err == nil {
 				raw, err = jwt.Signed(signer).Claims(p.claims).Serialize()
 			}
@@ -87,13 +91,16 @@ func newRogue(t *testing.T) *rogue {
 }
 
 func (p *rogue) client() *Provider {
-	return &Provider{Issuer: p.URL, ClientID: "carillon", ClientSecret: "s", GroupsClaim: "groups", HTTP: p.Client(), Now: time.Now}
+	return &Provider{
+		Issuer: p.URL, ClientID: "carillon", ClientSecret: "s", GroupsClaim: "groups", HTTP: p.Client(), Now: time.Now,
+	}
 }
 
 // good are the claims of a token that is as it should be.
 func (p *rogue) good(a Attempt) map[string]any {
 	return map[string]any{
-		"iss": p.URL, "sub": "1", "aud": "carillon", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(), "nonce": a.Nonce,
+		"iss": p.URL, "sub": "1", "aud": "carillon", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(),
+		"nonce": a.Nonce,
 		"email": "mira@example.com", "email_verified": true, "name": "Mira", "groups": []string{"ops"},
 	}
 }
@@ -115,16 +122,26 @@ func TestATokenForAnotherIsNotTrusted(t *testing.T) {
 		{"the nonce of another attempt", func(p *rogue) { p.claims["nonce"] = "another" }, ErrUntrusted},
 		{"no nonce", func(p *rogue) { delete(p.claims, "nonce") }, ErrUntrusted},
 		{"for another client", func(p *rogue) { p.claims["aud"] = "another" }, ErrUntrusted},
-		{"for two clients, made for the other", func(p *rogue) { p.claims["aud"], p.claims["azp"] = []string{"carillon", "another"}, "another" }, ErrUntrusted},
-		{"for two clients, made for nobody", func(p *rogue) { p.claims["aud"] = []string{"carillon", "another"} }, ErrUntrusted},
-		{"for two clients, made for this one", func(p *rogue) { p.claims["aud"], p.claims["azp"] = []string{"carillon", "another"}, "carillon" }, nil},
+		{"for two clients, made for the other", func(p *rogue) {
+			p.claims["aud"], p.claims["azp"] = []string{"carillon", "another"}, "another"
+		}, ErrUntrusted},
+		{"for two clients, made for nobody", func(p *rogue) {
+			p.claims["aud"] = []string{"carillon", "another"}
+		}, ErrUntrusted},
+		{"for two clients, made for this one", func(p *rogue) {
+			p.claims["aud"], p.claims["azp"] = []string{"carillon", "another"}, "carillon"
+		}, nil},
 		{"by another issuer", func(p *rogue) { p.claims["iss"] = "https://evil.example" }, ErrUntrusted},
 		{"expired", func(p *rogue) { p.claims["exp"] = time.Now().Add(-time.Hour).Unix() }, ErrUntrusted},
 		{"signed by another key", func(p *rogue) { p.key = stranger }, ErrUntrusted},
-		{"signed by what everybody knows", func(p *rogue) { p.key, p.alg = shared.N.Bytes(), jose.HS256 }, ErrUntrusted},
+		{"signed by what everybody knows", func(p *rogue) {
+			p.key, p.alg = shared.N.Bytes(), jose.HS256
+		}, ErrUntrusted},
 		{"not signed", func(p *rogue) { p.raw = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0." }, ErrUntrusted},
 		{"no token", func(p *rogue) { p.raw = " " }, ErrUntrusted},
-		{"with the hash of another access token", func(p *rogue) { p.claims["at_hash"] = "MTIzNDU2Nzg5MGFiY2RlZg" }, ErrUntrusted},
+		{"with the hash of another access token", func(p *rogue) {
+			p.claims["at_hash"] = "MTIzNDU2Nzg5MGFiY2RlZg"
+		}, ErrUntrusted},
 		{"a code that was used", func(p *rogue) { p.status = http.StatusBadRequest }, ErrRefused},
 		{"a provider in trouble", func(p *rogue) { p.status = http.StatusInternalServerError }, ErrDown},
 	} {
@@ -137,7 +154,8 @@ func TestATokenForAnotherIsNotTrusted(t *testing.T) {
 			if !errors.Is(err, tt.want) || (err == nil) != (who != nil) {
 				t.Fatalf("got %+v, %v; want %v", who, err, tt.want)
 			}
-			if tt.want == nil && (who.Subject != "1" || who.Email != "mira@example.com" || !who.EmailVerified || !reflect.DeepEqual(who.Groups, []string{"ops"})) {
+			if tt.want == nil && (who.Subject != "1" || who.Email != "mira@example.com" || !who.EmailVerified ||
+				!reflect.DeepEqual(who.Groups, []string{"ops"})) {
 				t.Errorf("got %+v; want Mira", who)
 			}
 			if p.verifier != a.Verifier {
@@ -157,23 +175,40 @@ func TestWhatTheTokenLacksIsAskedFor(t *testing.T) {
 		want      Person
 		wantError error
 	}{
-		{"all in the token", nil, nil, "groups", Person{Subject: "1", Email: "mira@example.com", EmailVerified: true, Name: "Mira", Groups: []string{"ops"}, GroupsKnown: true}, nil},
+		{"all in the token", nil, nil, "groups", Person{
+			Subject: "1", Email: "mira@example.com", EmailVerified: true, Name: "Mira", Groups: []string{"ops"},
+			GroupsKnown: true,
+		}, nil},
 		{"nothing in the token", map[string]any{"email": nil, "email_verified": nil, "name": nil, "groups": nil},
-			map[string]any{"sub": "1", "email": "m@example.com", "email_verified": "true", "preferred_username": "mira", "groups": []string{}}, "groups",
+			map[string]any{
+				"sub": "1", "email": "m@example.com", "email_verified": "true", "preferred_username": "mira",
+				"groups": []string{},
+			}, "groups",
 			Person{Subject: "1", Email: "m@example.com", EmailVerified: true, Name: "mira", GroupsKnown: true}, nil},
 		{"an address verified there is not the one here", map[string]any{"email_verified": nil},
 			map[string]any{"sub": "1", "email": "m@example.com", "email_verified": true}, "",
 			Person{Subject: "1", Email: "m@example.com", EmailVerified: true, Name: "Mira"}, nil},
-		{"verified, of no address", map[string]any{"email_verified": nil}, map[string]any{"sub": "1", "email_verified": true}, "",
+		{"verified, of no address", map[string]any{"email_verified": nil},
+			map[string]any{"sub": "1", "email_verified": true}, "",
 			Person{Subject: "1", Email: "mira@example.com", Name: "Mira"}, nil},
-		{"not verified anywhere", map[string]any{"email_verified": false}, map[string]any{"sub": "1", "email": "x@example.com"}, "",
+		{"not verified anywhere", map[string]any{"email_verified": false},
+			map[string]any{"sub": "1", "email": "x@example.com"}, "",
 			Person{Subject: "1", Email: "mira@example.com", Name: "Mira"}, nil},
-		{"of somebody else", map[string]any{"groups": nil}, map[string]any{"sub": "2", "groups": []string{"admins"}}, "groups", Person{}, ErrUntrusted},
+		{"of somebody else", map[string]any{"groups": nil}, map[string]any{"sub": "2", "groups": []string{"admins"}},
+			"groups", Person{}, ErrUntrusted},
 		{"refused", map[string]any{"groups": nil}, nil, "groups", Person{}, ErrDown},
-		{"groups by a path", map[string]any{"realm_access": map[string]any{"roles": []any{"dev", 7, "ops"}}}, nil, "realm_access.roles",
-			Person{Subject: "1", Email: "mira@example.com", EmailVerified: true, Name: "Mira", Groups: []string{"dev", "ops"}, GroupsKnown: true}, nil},
-		{"groups by an address", map[string]any{"https://acme.example/groups": "dev"}, nil, "https://acme.example/groups",
-			Person{Subject: "1", Email: "mira@example.com", EmailVerified: true, Name: "Mira", Groups: []string{"dev"}, GroupsKnown: true}, nil},
+		{"groups by a path", map[string]any{"realm_access": map[string]any{"roles": []any{"dev", 7, "ops"}}}, nil,
+			"realm_access.roles",
+			Person{
+				Subject: "1", Email: "mira@example.com", EmailVerified: true, Name: "Mira",
+				Groups: []string{"dev", "ops"}, GroupsKnown: true,
+			}, nil},
+		{"groups by an address", map[string]any{"https://acme.example/groups": "dev"}, nil,
+			"https://acme.example/groups",
+			Person{
+				Subject: "1", Email: "mira@example.com", EmailVerified: true, Name: "Mira", Groups: []string{"dev"},
+				GroupsKnown: true,
+			}, nil},
 		{"no groups anywhere", map[string]any{"groups": nil}, map[string]any{"sub": "1"}, "groups",
 			Person{Subject: "1", Email: "mira@example.com", EmailVerified: true, Name: "Mira"}, nil},
 	} {
@@ -218,7 +253,8 @@ func TestTheBrowserIsSentWithAllThatBindsTheAttempt(t *testing.T) {
 	}
 	q := u.Query()
 	for name, want := range map[string]string{
-		"response_type": "code", "client_id": "carillon", "redirect_uri": back, "state": a.State, "nonce": a.Nonce, "code_challenge_method": "S256", "scope": "openid profile email",
+		"response_type": "code", "client_id": "carillon", "redirect_uri": back, "state": a.State, "nonce": a.Nonce,
+		"code_challenge_method": "S256", "scope": "openid profile email",
 	} {
 		if got := q.Get(name); got != want {
 			t.Errorf("%s is %q; want %q", name, got, want)

@@ -1,5 +1,5 @@
-// Package transcript has the kinds and bodies of the events of a session. A worker writes them as rows, and pages, the API
-// and exports read them.
+// Package transcript has the kinds and bodies of the events of a session. A worker writes them as rows, and pages, the
+// API and exports read them.
 package transcript
 
 import "encoding/json"
@@ -15,8 +15,8 @@ const (
 	KindLog        = "log"        // what the agent says about itself
 	KindOutput     = "output"     // a piece of Stream; the pieces of a stream joined are the whole
 
-	// KindConversation names the conversation (ID) that the turn is in, once, as soon as the agent does. It is not written
-	// of a turn that goes on with the conversation that it was given.
+	// KindConversation names the conversation (ID) that the turn is in, once, as soon as the agent does. It is not
+	// written of a turn that goes on with the conversation that it was given.
 	KindConversation = "conversation"
 )
 

@@ -18,7 +18,8 @@ func TestWhatAnAgentHasStoredThroughItsToolsHoldsNoneOfItsSecrets(t *testing.T) 
 	const inWorkspace, inRun = "workspace-s3cret-value", "run/s3cret+value"
 	ws := uuid.MustParse(s.workspace)
 	check(t, db.SaveVariables(t.Context(), s.server.DB, ws, []db.Variable{{
-		WorkspaceID: ws, Name: "DEPLOY_KEY", Secret: true, Sealed: s.rules.Keys.Seal(inWorkspace, "variable "+ws.String()+" DEPLOY_KEY"),
+		WorkspaceID: ws, Name: "DEPLOY_KEY", Secret: true,
+		Sealed: s.rules.Keys.Seal(inWorkspace, "variable "+ws.String()+" DEPLOY_KEY"),
 	}}))
 	wf, err := s.rules.CreateWorkflow(t.Context(), owner.actor, automation.WorkflowInput{
 		Name: "Deploy", Steps: []automation.StepInput{{Kind: "message", Text: "Deploy."}},
@@ -30,17 +31,23 @@ func TestWhatAnAgentHasStoredThroughItsToolsHoldsNoneOfItsSecrets(t *testing.T) 
 	})
 	c := s.tool(x.token)
 	said := strings.Join([]string{
-		"plain " + inWorkspace, "run " + inRun, "base64 " + base64.StdEncoding.EncodeToString([]byte("user:"+inRun)), "token " + x.token,
+		"plain " + inWorkspace, "run " + inRun, "base64 " + base64.StdEncoding.EncodeToString([]byte("user:"+inRun)),
+		"token " + x.token,
 	}, "\n")
-	s.must(c, "create_ticket", map[string]any{"title": "See " + inWorkspace, "body": said, "labels": []string{inWorkspace}})
+	s.must(c, "create_ticket", map[string]any{
+		"title": "See " + inWorkspace, "body": said, "labels": []string{inWorkspace},
+	})
 	s.must(c, "report_result", map[string]any{"outcome": "done", "summary": said})
 	s.must(c, "send_inbox_message", map[string]any{"title": "See " + inWorkspace, "body": said})
-	s.must(c, "create_automation", map[string]any{"name": "Later", "trigger": "recurring", "cron": "0 2 * * *", "prompt": said, "provider": "agent"})
+	s.must(c, "create_automation", map[string]any{
+		"name": "Later", "trigger": "recurring", "cron": "0 2 * * *", "prompt": said, "provider": "agent",
+	})
 	for _, table := range []string{"tickets", "session_reports", "notifications", "audit_events", "automations"} {
 		var rows []string
 		check(t, s.server.DB.NewRaw("SELECT t::text FROM "+table+" t").Scan(t.Context(), &rows))
 		text := strings.Join(rows, "\n")
-		for _, secret := range []string{inWorkspace, inRun, base64.StdEncoding.EncodeToString([]byte("user:" + inRun))[8:24], x.token} {
+		for _, secret := range []string{inWorkspace, inRun,
+			base64.StdEncoding.EncodeToString([]byte("user:" + inRun))[8:24], x.token} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s holds %q", table, secret)
 			}
@@ -57,13 +64,15 @@ func TestACopyOfAWorkflowLeavesOutTheDefaultsOfSecretParametersAndSaysSo(t *test
 	wf, err := s.rules.CreateWorkflow(t.Context(), owner.actor, automation.WorkflowInput{
 		Name: "Deploy", Steps: []automation.StepInput{{Kind: "message", Text: "Deploy $where."}},
 		Parameters: []automation.ParameterInput{
-			{Alias: "key", Type: "secret", Default: "the key of the team"}, {Alias: "other", Type: "secret"}, {Alias: "where", Type: "text", Default: "staging"},
+			{Alias: "key", Type: "secret", Default: "the key of the team"}, {Alias: "other", Type: "secret"},
+			{Alias: "where", Type: "text", Default: "staging"},
 		},
 	})
 	check(t, err)
 	answer := owner.post("/workflows/" + wf.ID.String() + "/copies")
 	answer.expect(t, 303, "")
-	owner.get(answer.Header.Get("Location")).expect(t, 200, "The secret defaults of $key were left out: enter them again.")
+	owner.get(answer.Header.Get("Location")).expect(t, 200,
+		"The secret defaults of $key were left out: enter them again.")
 	list, err := s.rules.Workflows(t.Context(), owner.actor)
 	check(t, err)
 	for _, w := range list {

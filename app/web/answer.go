@@ -24,18 +24,19 @@ import (
 	"carillon/views"
 )
 
-// maxForm is the most bytes of a form. It is far above what any field may hold, so that a text that is too long comes back
-// to its form with a sentence about it, and is not lost.
+// maxForm is the most bytes of a form. It is far above what any field may hold, so that a text that is too long comes
+// back to its form with a sentence about it, and is not lost.
 const maxForm = 16 << 20
 
-// maxStrangersForm is the same of a browser that has no cookie of a sign-in: a form takes several times its size in memory,
-// and anybody may send one.
+// maxStrangersForm is the same of a browser that has no cookie of a sign-in: a form takes several times its size in
+// memory, and anybody may send one.
 const maxStrangersForm = 2 << 20
 
 // handler answers a signed-in person.
 type handler func(w http.ResponseWriter, r *http.Request, actor account.Actor) error
 
-// page makes a handler that needs a sign-in. It is, with open, the one place where an error becomes an answer for people.
+// page makes a handler that needs a sign-in. It is, with open, the one place where an error becomes an answer for
+// people.
 func (s *Server) page(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		actor, err := s.actor(r)
@@ -56,8 +57,8 @@ func (s *Server) page(h handler) http.HandlerFunc {
 	}
 }
 
-// denied writes what a request was refused into the audit log. Of a page that asks for the same part again and again, it
-// writes one line a minute, and of one person at one address a thousand at once, and then one every three seconds.
+// denied writes what a request was refused into the audit log. Of a page that asks for the same part again and again,
+// it writes one line a minute, and of one person at one address a thousand at once, and then one every three seconds.
 func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 	actor, why, any := refusals.Taken()
 	if !any {
@@ -70,7 +71,8 @@ func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 	if s.refusals.Take(actor.ID.String()+" "+s.Proxies.Address(r)) > 0 {
 		return
 	}
-	ctx := db.ByToken(context.WithoutCancel(r.Context()), actor.TokenName) // one does not get out of the log by hanging up
+	// one does not get out of the log by hanging up
+	ctx := db.ByToken(context.WithoutCancel(r.Context()), actor.TokenName)
 	if err := s.Accounts.Denied(ctx, actor, asked, why, s.Proxies.Address(r)); err != nil {
 		s.Log.Error("write a refusal into the audit log", "request", middleware.RequestID(r), "err", err)
 	}
@@ -125,32 +127,40 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, fault.ErrNotFound):
 		s.refuse(w, r, http.StatusNotFound, "Not found", "There is nothing here, or you may not see it.")
 	case errors.Is(err, fault.ErrForbidden):
-		s.refuse(w, r, http.StatusForbidden, "Not allowed", "You may not do this. Ask an administrator for the permission.")
+		s.refuse(w, r, http.StatusForbidden, "Not allowed",
+			"You may not do this. Ask an administrator for the permission.")
 	case errors.Is(err, fault.ErrStale):
-		s.refuse(w, r, http.StatusConflict, "Changed meanwhile", "Someone else saved this while you had it open. Load the page again.")
+		s.refuse(w, r, http.StatusConflict, "Changed meanwhile",
+			"Someone else saved this while you had it open. Load the page again.")
 	case errors.As(err, &invalid):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", sentences(invalid))
 	case errors.As(err, &busy):
-		s.refuseWith(w, r, http.StatusConflict, "A run is in flight", fault.Sentence(busy.Error()+", so no other was started"),
+		s.refuseWith(w, r, http.StatusConflict, "A run is in flight",
+			fault.Sentence(busy.Error()+", so no other was started"),
 			views.Link{Text: "See the session", URL: views.SessionURL(busy.Session.String())})
 	case errors.As(err, &unable):
-		s.refuseWith(w, r, http.StatusBadRequest, "It cannot run", "“"+unable.Automation+"” cannot run: "+unable.Reason+".",
+		s.refuseWith(w, r, http.StatusBadRequest, "It cannot run", "“"+unable.Automation+"” cannot run: "+unable.Reason+
+			".",
 			views.Link{Text: "See the execution", URL: views.ExecutionURL(unable.Execution.String())})
 	case errors.As(err, &missing), errors.Is(err, automation.ErrTooLarge):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "It was not started: "+err.Error()+".")
 	case errors.As(err, &tooLarge):
-		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too large", fmt.Sprintf("A form holds at most %d MiB.", tooLarge.Limit>>20))
+		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too large",
+			fmt.Sprintf("A form holds at most %d MiB.", tooLarge.Limit>>20))
 	case errors.Is(err, errForm):
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "The form could not be read: "+err.Error()+".")
 	case r.Context().Err() != nil:
 		w.WriteHeader(499) // the person has gone; nobody reads this
 	case db.IsAway(err):
-		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
+		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request",
+			middleware.RequestID(r), "err", err)
 		w.Header().Set("Retry-After", awayFor)
 		s.refuse(w, r, http.StatusServiceUnavailable, "The database is away", awayText)
 	default:
-		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
-		s.refuse(w, r, http.StatusInternalServerError, ourFault, "It was noted as "+middleware.RequestID(r)+". Try again in a moment.")
+		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request",
+			middleware.RequestID(r), "err", err)
+		s.refuse(w, r, http.StatusInternalServerError, ourFault, "It was noted as "+middleware.RequestID(r)+
+			". Try again in a moment.")
 	}
 }
 
@@ -160,19 +170,20 @@ const ourFault = "Something went wrong on our side"
 // awayFor is after how many seconds what failed while the database is away is worth another try.
 const awayFor = "5"
 
-// awayText tells a person that the database is away. What the request was to change may have been changed: the answer alone may
-// be lost.
+// awayText tells a person that the database is away. What the request was to change may have been changed: the answer
+// alone may be lost.
 const awayText = "Carillon cannot reach its database at the moment. Runs at work go on. Try again in some seconds. " +
 	"If this was to change something, look first whether it did."
 
-// ours is the status and the sentence's end with which programs are answered what failed on our side: 503 with Retry-After
-// while the database is away.
+// ours is the status and the sentence's end with which programs are answered what failed on our side: 503 with
+// Retry-After while the database is away.
 func ours(w http.ResponseWriter, r *http.Request, err error) (status int, text string) {
 	if db.IsAway(err) {
 		w.Header().Set("Retry-After", awayFor)
 		return http.StatusServiceUnavailable, "the database is away; try again in some seconds"
 	}
-	return http.StatusInternalServerError, "something went wrong on our side; it was noted as " + middleware.RequestID(r)
+	return http.StatusInternalServerError, "something went wrong on our side; it was noted as " +
+		middleware.RequestID(r)
 }
 
 // sentences are mistakes as one text, always in the same order.
@@ -259,9 +270,11 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request, to, message st
 // back is where a person came from, if that is a page of ours.
 func back(r *http.Request, otherwise string) string { return local(r.FormValue("back"), otherwise) }
 
-// local lets only addresses of this site through: no scheme, no host, and none of the spellings that browsers take for one.
+// local lets only addresses of this site through: no scheme, no host, and none of the spellings that browsers take for
+// one.
 func local(address, otherwise string) string {
-	if !strings.HasPrefix(address, "/") || strings.HasPrefix(address, "//") || strings.ContainsAny(address, "\\\r\n\t") {
+	if !strings.HasPrefix(address, "/") || strings.HasPrefix(address, "//") ||
+		strings.ContainsAny(address, "\\\r\n\t") {
 		return otherwise
 	}
 	return address
@@ -308,8 +321,8 @@ func (s *Server) checked(next http.Handler) http.Handler {
 	})
 }
 
-// lines writes the ends of lines as they are stored: browsers send each as two characters, whatever it was when the form was
-// made.
+// lines writes the ends of lines as they are stored: browsers send each as two characters, whatever it was when the
+// form was made.
 func lines(values url.Values) {
 	for _, list := range values {
 		for i, v := range list {

@@ -29,12 +29,12 @@ import (
 // apiPrefix is where the API is.
 const apiPrefix = "/api/v1"
 
-// maxAPIBody is the most bytes of a request's body: a prompt in which every byte is escaped, and then some. Workflows may be
-// larger, see apiworkflows.go.
+// maxAPIBody is the most bytes of a request's body: a prompt in which every byte is escaped, and then some. Workflows
+// may be larger, see apiworkflows.go.
 const maxAPIBody = 2 << 20
 
-// api registers the operations of /api/v1. Each calls one operation of the rules as the person of the token; its types say what
-// it takes and answers, and the document at /api/v1/openapi.json is made of them.
+// api registers the operations of /api/v1. Each calls one operation of the rules as the person of the token; its types
+// say what it takes and answers, and the document at /api/v1/openapi.json is made of them.
 type api struct {
 	*Server
 	huma huma.API
@@ -51,8 +51,10 @@ func (s *Server) apiRoutes(table *routeTable) {
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	config.Components.Schemas = huma.NewMapRegistry(schemaPrefix, schemaName)
-	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is served below, and nothing else
-	config.CreateHooks = nil                                             // would put a link to a schema into each answer
+	// the document is served below, and nothing else
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	// would put a link to a schema into each answer
+	config.CreateHooks = nil
 	config.Formats = map[string]huma.Format{"application/json": apiFormat, "json": apiFormat}
 	config.RejectUnknownQueryParameters = true
 	a := &api{Server: s, huma: humago.NewWithPrefix(&apiMux{server: s, table: table}, apiPrefix, config)}
@@ -84,8 +86,8 @@ func (s *Server) apiRoutes(table *routeTable) {
 // schemaPrefix begins the references to the types of the document.
 const schemaPrefix = "#/components/schemas/"
 
-// schemaName is what the document calls a type: APIAutomation is Automation, a page of it AutomationPage, and a patch of
-// it Automation again.
+// schemaName is what the document calls a type: APIAutomation is Automation, a page of it AutomationPage, and a patch
+// of it Automation again.
 func schemaName(t reflect.Type, hint string) string {
 	name := strings.ReplaceAll(huma.DefaultSchemaNamer(t, hint), "API", "")
 	if item, ok := strings.CutPrefix(name, "PageOf"); ok {
@@ -97,11 +99,14 @@ func schemaName(t reflect.Type, hint string) string {
 // isAPI reports whether a program asks the API.
 func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, apiPrefix+"/") }
 
-const apiDescription = "Everything that automates Carillon. Requests carry an API token as `Authorization: Bearer TOKEN`, and may do what its owner " +
-	"may do at that moment, less what the token is not for. Bodies are JSON, ids are UUIDs, times are RFC 3339 in UTC. " +
+const apiDescription = "Everything that automates Carillon. Requests carry an API token as `Authorization: Bearer " +
+	"TOKEN`, and may do what its owner " +
+	"may do at that moment, less what the token is not for. Bodies are JSON, ids are UUIDs, times are RFC 3339 in " +
+	"UTC. " +
 	"A field that is null counts as left out. " +
 	"Lists come in pages: pass `next_cursor` of one as `cursor` to get the next. " +
-	"What is changed names the `version` that it was read with; when somebody else changed it meanwhile, the answer is 409 with the code `stale`. " +
+	"What is changed names the `version` that it was read with; when somebody else changed it meanwhile, the answer " +
+	"is 409 with the code `stale`. " +
 	"Errors are RFC 9457 problem details. Answers may have further fields in future; ignore those that you do not know."
 
 // prepareAPI sets what the library has no setting for. These are its own variables, and nothing else here uses it.
@@ -174,8 +179,8 @@ func callOf(ctx context.Context) *apiCall {
 	return c
 }
 
-// byToken lets in who sends an API token that is good. Cookies count for nothing here, so no page of another site can use
-// those of a browser.
+// byToken lets in who sends an API token that is good. Cookies count for nothing here, so no page of another site can
+// use those of a browser.
 func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		actor, err := s.personOf(r)
@@ -184,11 +189,17 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 			key := "api " + s.Proxies.Address(r)
 			if wait := s.badTokenLimiter.Take(key); wait > 0 {
 				w.Header().Set("Retry-After", middleware.RetryAfter(wait))
-				writeProblem(w, &APIProblem{Status: http.StatusTooManyRequests, Detail: "There were too many calls with a bad token from this address."})
+				writeProblem(w, &APIProblem{
+					Status: http.StatusTooManyRequests,
+					Detail: "There were too many calls with a bad token from this address.",
+				})
 				return
 			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="Carillon"`)
-			writeProblem(w, &APIProblem{Status: http.StatusUnauthorized, Detail: "There is no token, or one that is not good any more. Send it as Authorization: Bearer TOKEN."})
+			writeProblem(w, &APIProblem{
+				Status: http.StatusUnauthorized,
+				Detail: "There is no token, or one that is not good any more. Send it as Authorization: Bearer TOKEN.",
+			})
 			return
 		case err != nil:
 			s.Log.Error("let in an API call", "request", middleware.RequestID(r), "err", err)
@@ -201,7 +212,8 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 			writeProblem(w, &APIProblem{Status: http.StatusBadRequest, Detail: "The query could not be read."})
 			return
 		}
-		next(w, r.WithContext(contextWith(db.ByToken(r.Context(), actor.TokenName), apiCallKey{}, &apiCall{actor: actor, request: r})))
+		next(w, r.WithContext(contextWith(db.ByToken(r.Context(), actor.TokenName), apiCallKey{},
+			&apiCall{actor: actor, request: r})))
 	}
 }
 
@@ -216,8 +228,8 @@ func isText(query url.Values) bool {
 	return true
 }
 
-// personOf is the person on whose behalf a request asks, by their API token. It returns fault.ErrNotFound for a token that
-// opens nothing.
+// personOf is the person on whose behalf a request asks, by their API token. It returns fault.ErrNotFound for a token
+// that opens nothing.
 func (s *Server) personOf(r *http.Request) (account.Actor, error) {
 	token := middleware.BearerToken(r)
 	if token == "" || s.Bearer == nil {
@@ -230,7 +242,8 @@ func (s *Server) personOf(r *http.Request) (account.Actor, error) {
 func (s *Server) noResource(mux *http.ServeMux) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allowed []string
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch,
+			http.MethodDelete} {
 			probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
 			if _, pattern := mux.Handler(probe); pattern != "" && pattern != apiPrefix+"/" {
 				allowed = append(allowed, method)
@@ -238,10 +251,15 @@ func (s *Server) noResource(mux *http.ServeMux) http.HandlerFunc {
 		}
 		if len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			writeProblem(w, &APIProblem{Status: http.StatusMethodNotAllowed, Detail: "This address does not answer to " + r.Method + "."})
+			writeProblem(w, &APIProblem{
+				Status: http.StatusMethodNotAllowed, Detail: "This address does not answer to " + r.Method + ".",
+			})
 			return
 		}
-		writeProblem(w, &APIProblem{Status: http.StatusNotFound, Detail: "There is nothing at this address. See " + apiPrefix + "/openapi.json."})
+		writeProblem(w, &APIProblem{
+			Status: http.StatusNotFound, Detail: "There is nothing at this address. See " + apiPrefix +
+				"/openapi.json.",
+		})
 	}
 }
 
@@ -291,13 +309,18 @@ func apiDocument(o *huma.OpenAPI) []byte {
 
 // apiHelp explains the API to whoever is signed in, with its operations.
 func (s *Server) apiHelp(o *huma.OpenAPI) handler {
-	p := views.APIHelpPage{Address: s.PublicURL.JoinPath(apiPrefix).String(), Description: s.PublicURL.JoinPath(apiPrefix, "openapi.json").String()}
+	p := views.APIHelpPage{
+		Address: s.PublicURL.JoinPath(apiPrefix).String(), Description: s.PublicURL.JoinPath(apiPrefix, "openapi.json").
+				String(),
+	}
 	for _, tag := range apiTags {
 		g := views.APIGroup{Name: tag}
 		for path, item := range o.Paths {
 			for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
 				if op != nil && op.Tags[0] == tag {
-					g.Operations = append(g.Operations, views.APIOperation{Method: op.Method, Path: path, Summary: op.Summary})
+					g.Operations = append(g.Operations, views.APIOperation{
+						Method: op.Method, Path: path, Summary: op.Summary,
+					})
 				}
 			}
 		}
@@ -307,12 +330,15 @@ func (s *Server) apiHelp(o *huma.OpenAPI) handler {
 		p.Groups = append(p.Groups, g)
 	}
 	return func(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-		return s.with(w, r, actor, "", "API", func(page views.Page) error { return s.show(w, r, views.APIHelp(page, manual("api"), p)) })
+		return s.with(w, r, actor, "", "API", func(page views.Page) error {
+			return s.show(w, r, views.APIHelp(page, manual("api"), p))
+		})
 	}
 }
 
 // apiTags are the kinds of things, in the order of the help.
-var apiTags = []string{basicsTag, workspacesTag, automationsTag, executionsTag, sessionsTag, workflowsTag, botsTag, inboxTag, ticketsTag, manifestsTag, peopleTag}
+var apiTags = []string{basicsTag, workspacesTag, automationsTag, executionsTag, sessionsTag, workflowsTag, botsTag,
+	inboxTag, ticketsTag, manifestsTag, peopleTag}
 
 // apiOp is an operation of the API. The name is its operationId.
 type apiOp struct {
@@ -326,7 +352,8 @@ func (o apiOp) operation(status int, takes bool) huma.Operation {
 	if most == 0 {
 		most = maxAPIBody
 	}
-	errs := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError}
+	errs := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity,
+		http.StatusTooManyRequests, http.StatusInternalServerError}
 	if strings.Contains(o.path, "{") {
 		errs = append(errs, http.StatusNotFound)
 	}
@@ -338,7 +365,8 @@ func (o apiOp) operation(status int, takes bool) huma.Operation {
 	}
 	slices.Sort(errs)
 	return huma.Operation{
-		OperationID: o.name, Method: o.method, Path: o.path, Summary: o.summary, Description: o.about, Tags: []string{o.tag},
+		OperationID: o.name, Method: o.method, Path: o.path, Summary: o.summary, Description: o.about,
+		Tags:          []string{o.tag},
 		DefaultStatus: status, MaxBodyBytes: most, BodyReadTimeout: 30 * time.Second, Errors: errs,
 	}
 }
@@ -348,13 +376,14 @@ type answerOf[T any] struct{ Body T }
 
 // answers registers an operation that answers with something.
 func answers[I, T any](a *api, o apiOp, call func(ctx context.Context, actor account.Actor, in *I) (T, error)) {
-	huma.Register(a.huma, o.operation(http.StatusOK, hasBody[I]()), func(ctx context.Context, in *I) (*answerOf[T], error) {
-		body, err := call(ctx, callOf(ctx).actor, in)
-		if err != nil {
-			return nil, a.problem(ctx, err)
-		}
-		return &answerOf[T]{body}, nil
-	})
+	huma.Register(a.huma, o.operation(http.StatusOK, hasBody[I]()),
+		func(ctx context.Context, in *I) (*answerOf[T], error) {
+			body, err := call(ctx, callOf(ctx).actor, in)
+			if err != nil {
+				return nil, a.problem(ctx, err)
+			}
+			return &answerOf[T]{body}, nil
+		})
 }
 
 // createdOf is what an operation answers with that made something.
@@ -365,23 +394,25 @@ type createdOf[T any] struct {
 
 // creates registers an operation that makes something. The call returns its path within the API, too.
 func creates[I, T any](a *api, o apiOp, call func(ctx context.Context, actor account.Actor, in *I) (T, string, error)) {
-	huma.Register(a.huma, o.operation(http.StatusCreated, hasBody[I]()), func(ctx context.Context, in *I) (*createdOf[T], error) {
-		body, path, err := call(ctx, callOf(ctx).actor, in)
-		if err != nil {
-			return nil, a.problem(ctx, err)
-		}
-		return &createdOf[T]{a.PublicURL.JoinPath(apiPrefix, path).String(), body}, nil
-	})
+	huma.Register(a.huma, o.operation(http.StatusCreated, hasBody[I]()),
+		func(ctx context.Context, in *I) (*createdOf[T], error) {
+			body, path, err := call(ctx, callOf(ctx).actor, in)
+			if err != nil {
+				return nil, a.problem(ctx, err)
+			}
+			return &createdOf[T]{a.PublicURL.JoinPath(apiPrefix, path).String(), body}, nil
+		})
 }
 
 // does registers an operation that answers with nothing.
 func does[I any](a *api, o apiOp, call func(ctx context.Context, actor account.Actor, in *I) error) {
-	huma.Register(a.huma, o.operation(http.StatusNoContent, hasBody[I]()), func(ctx context.Context, in *I) (*struct{}, error) {
-		if err := call(ctx, callOf(ctx).actor, in); err != nil {
-			return nil, a.problem(ctx, err)
-		}
-		return nil, nil
-	})
+	huma.Register(a.huma, o.operation(http.StatusNoContent, hasBody[I]()),
+		func(ctx context.Context, in *I) (*struct{}, error) {
+			if err := call(ctx, callOf(ctx).actor, in); err != nil {
+				return nil, a.problem(ctx, err)
+			}
+			return nil, nil
+		})
 }
 
 func hasBody[I any]() bool {

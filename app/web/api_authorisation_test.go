@@ -17,15 +17,15 @@ import (
 	"carillon/db"
 )
 
-// apiPeople are who tries every route of the API by a token, in the order of the answers: people, without nobody, and narrow,
-// a token of the owner's that is for seeing their own automations alone.
+// apiPeople are who tries every route of the API by a token, in the order of the answers: people, without nobody, and
+// narrow, a token of the owner's that is for seeing their own automations alone.
 var apiPeople = []string{"viewer", "owner", "manager", "outsider", "elsewhere", "admin", "narrow"}
 
 // apiFormer was a member of the workspace, and is answered as who never was: unlikeMembers.
 const apiFormer = "former"
 
-// strangers are who is refused by every route, whatever it is: without a token, with one of nobody, one of a session, one that
-// has expired, one of somebody deactivated, and with the cookie of an administrator.
+// strangers are who is refused by every route, whatever it is: without a token, with one of nobody, one of a session,
+// one that has expired, one of somebody deactivated, and with the cookie of an administrator.
 var strangers = []string{"nobody", "unknown", "session", "expired", "deactivated", "cookie"}
 
 // Answers that many routes of the API have.
@@ -56,7 +56,8 @@ var apiExpectations = []expectation{
 	{"GET /providers", "", "", apiForAll},
 
 	{"GET /automations", "", "", apiForAll},
-	{"POST /automations", "", `{"name":"Made","workspace_id":"WORKSPACE","provider":"agent","prompt":"Go"}`, "403 201 201 422 422 201 403"},
+	{"POST /automations", "", `{"name":"Made","workspace_id":"WORKSPACE","provider":"agent","prompt":"Go"}`,
+		"403 201 201 422 422 201 403"},
 	{"GET /automations/{id}", "automation", "", apiSeen},
 	{"PATCH /automations/{id}", "automation", `{"version":1,"name":"Changed"}`, apiManaged},
 	{"DELETE /automations/{id}", "automation", "", apiByManaging},
@@ -64,7 +65,8 @@ var apiExpectations = []expectation{
 	{"POST /automations/{id}/enabled", "automation", `{"enabled":false}`, apiManaged},
 	{"POST /automations/{id}/token", "hook", "", apiManaged},
 	{"GET /automations/{id}/executions", "automation", "", apiSeen},
-	{"POST /automations/bulk", "", `{"action":"enable","ids":["AUTOMATION"]}`, apiForAll}, // those of others are left out
+	// those of others are left out
+	{"POST /automations/bulk", "", `{"action":"enable","ids":["AUTOMATION"]}`, apiForAll},
 	{"POST /automations/{id}/transfer", "automation", `{"to":"MANAGER"}`, apiManaged},
 	{"GET /automations/{id}/deliveries", "hook", "", apiManaged},
 	{"GET /automations/{id}/deliveries/{delivery}", "hook", "", "403 404 404 404 404 404 403"},
@@ -94,7 +96,8 @@ var apiExpectations = []expectation{
 	{"POST /sessions/{id}/tickets", "session", `{"number":TICKET}`, apiByManaging},
 
 	{"GET /workflows", "", "", apiForAll},
-	{"POST /workflows", "", `{"name":"Made","workspace_id":"WORKSPACE","steps":[{"kind":"message","text":"Look"}]}`, "403 403 201 422 422 201 403"},
+	{"POST /workflows", "", `{"name":"Made","workspace_id":"WORKSPACE","steps":[{"kind":"message","text":"Look"}]}`,
+		"403 403 201 422 422 201 403"},
 	{"GET /workflows/{id}", "workflow", "", apiSeen},
 	{"PATCH /workflows/{id}", "workflow", `{"version":1,"name":"Changed"}`, apiShared},
 	{"DELETE /workflows/{id}", "workflow", "", "403 403 204 404 404 204 403"},
@@ -102,7 +105,8 @@ var apiExpectations = []expectation{
 	{"POST /workflows/{id}/copies", "workflow", "", "403 403 201 404 404 201 403"},
 
 	{"GET /bots", "", "", apiForAll},
-	{"POST /bots", "", `{"name":"Made","workspace_id":"WORKSPACE","instructions":"Look"}`, "403 403 201 422 422 201 403"},
+	{"POST /bots", "", `{"name":"Made","workspace_id":"WORKSPACE","instructions":"Look"}`,
+		"403 403 201 422 422 201 403"},
 	{"GET /bots/{id}", "bot", "", apiSeen},
 	{"PATCH /bots/{id}", "bot", `{"version":1,"name":"Changed"}`, apiShared},
 	{"DELETE /bots/{id}", "bot", "", "403 403 204 404 404 204 403"},
@@ -138,30 +142,40 @@ var apiExpectations = []expectation{
 	{"DELETE /roles/{id}", "role", "", "403 403 403 403 403 204 403"},
 }
 
-// apiLines are the lines that changes of configuration leave in the audit log. The other routes that are no GET start and end
-// work, or are a person's own inbox.
+// apiLines are the lines that changes of configuration leave in the audit log. The other routes that are no GET start
+// and end work, or are a person's own inbox.
 var apiLines = map[string]string{
-	"POST /automations": "automation.create", "PATCH /automations/{id}": "automation.update", "DELETE /automations/{id}": "automation.delete",
+	"POST /automations": "automation.create", "PATCH /automations/{id}": "automation.update",
+	"DELETE /automations/{id}":       "automation.delete",
 	"POST /automations/{id}/enabled": "automation.disable", "POST /automations/{id}/token": "automation.regenerate",
-	"POST /workflows": "workflow.create", "PATCH /workflows/{id}": "workflow.update", "DELETE /workflows/{id}": "workflow.delete",
-	"POST /bots": "bot.create", "PATCH /bots/{id}": "bot.update", "DELETE /bots/{id}": "bot.delete",
+	"POST /workflows": "workflow.create", "PATCH /workflows/{id}": "workflow.update",
+	"DELETE /workflows/{id}": "workflow.delete",
+	"POST /bots":             "bot.create", "PATCH /bots/{id}": "bot.update", "DELETE /bots/{id}": "bot.delete",
 	"POST /tickets": "ticket.create", "PATCH /tickets/{id}": "ticket.update",
 	"PATCH /workspaces/{id}": "workspace.update", "DELETE /workspaces/{id}": "workspace.remove",
-	"POST /workspaces": "workspace.create", "POST /workspaces/{id}/members": "workspace.add_member", "DELETE /workspaces/{id}/members/{user}": "workspace.remove_member",
-	"POST /automations/{id}/transfer": "automation.transfer", "POST /workflows/{id}/copies": "workflow.create",
+	"POST /workspaces": "workspace.create", "POST /workspaces/{id}/members": "workspace.add_member",
+	"DELETE /workspaces/{id}/members/{user}": "workspace.remove_member",
+	"POST /automations/{id}/transfer":        "automation.transfer", "POST /workflows/{id}/copies": "workflow.create",
 	"POST /sessions/{id}/pull-request":                   "session.link_pull_request",
 	"DELETE /sessions/{id}/pull-requests/{pull_request}": "session.unlink_pull_request",
-	"POST /people/{id}/roles":                            "user.set_roles", "POST /people/{id}/deactivation": "user.deactivate", "POST /people/{id}/activation": "user.activate",
-	"POST /people/{id}/token-revocation": "user.revoke_tokens",
-	"POST /roles":                        "role.create", "PATCH /roles/{id}": "role.update", "DELETE /roles/{id}": "role.delete",
+	"POST /people/{id}/roles":                            "user.set_roles",
+	"POST /people/{id}/deactivation":                     "user.deactivate",
+	"POST /people/{id}/activation":                       "user.activate",
+	"POST /people/{id}/token-revocation":                 "user.revoke_tokens",
+	"POST /roles":                                        "role.create", "PATCH /roles/{id}": "role.update",
+	"DELETE /roles/{id}": "role.delete",
 }
 
 // tokens makes the tokens with which the routes are tried.
 func (x *walk) tokens() map[string]string {
 	x.t.Helper()
-	tokens := map[string]string{"nobody": "", "unknown": account.TokenPrefix + strings.Repeat("A", 43), "session": "carillon_session_" + strings.Repeat("A", 43), "cookie": ""}
+	tokens := map[string]string{
+		"nobody": "", "unknown": account.TokenPrefix + strings.Repeat("A", 43), "session": "carillon_session_" +
+			strings.Repeat("A", 43), "cookie": "",
+	}
 	make := func(name string, of *browser, permissions ...string) {
-		token, err := x.server.Accounts.CreateToken(x.t.Context(), of.actor, account.TokenInput{Name: name, Days: "7", Narrowed: len(permissions) > 0, Permissions: permissions})
+		token, err := x.server.Accounts.CreateToken(x.t.Context(), of.actor,
+			account.TokenInput{Name: name, Days: "7", Narrowed: len(permissions) > 0, Permissions: permissions})
 		check(x.t, err)
 		tokens[name] = token
 	}
@@ -171,7 +185,8 @@ func (x *walk) tokens() map[string]string {
 	make("narrow", x.who["owner"], string(account.ViewOwn))
 	make(apiFormer, x.who[apiFormer])
 	make("expired", x.who["admin"])
-	_, err := x.server.DB.NewUpdate().Model((*db.APIToken)(nil)).Set("expires_at = ?", time.Now()).Where("at.name = 'expired'").Exec(x.t.Context())
+	_, err := x.server.DB.NewUpdate().Model((*db.APIToken)(nil)).Set("expires_at = ?", time.Now()).
+		Where("at.name = 'expired'").Exec(x.t.Context())
 	check(x.t, err)
 	// The token is left in place, so that it is the account that is looked at.
 	gone := x.who["deactivated"].actor.ID
@@ -181,8 +196,8 @@ func (x *walk) tokens() map[string]string {
 	return tokens
 }
 
-// TestEveryRouteOfTheAPIAnswersEverybodyAsExpected fails on any route of the API that the table does not name, and on any
-// answer to anybody that the table does not expect.
+// TestEveryRouteOfTheAPIAnswersEverybodyAsExpected fails on any route of the API that the table does not name, and on
+// any answer to anybody that the table does not expect.
 func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 	x := newWalk(t)
 	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0) // they are more than one address may be
@@ -203,12 +218,14 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 		for _, who := range slices.Concat(apiPeople, strangers, []string{apiFormer}) {
 			a := x.askAPI(who, tokens[who], method, path, e)
 			if action := apiLines[e.route]; action != "" && who == "admin" {
-				if line := x.lines(x.who["admin"].actor.ID)[0]; line.Action != action || line.Address != "127.0.0.1" || line.Token != "admin" {
+				if line := x.lines(x.who["admin"].actor.ID)[0]; line.Action != action || line.Address != "127.0.0.1" ||
+					line.Token != "admin" {
 					t.Errorf("%s left the line %+v in the audit log; want %s", e.route, line, action)
 				}
 			}
 			if a.StatusCode == http.StatusForbidden {
-				// Of the same refusal of one person the first alone is written, and that was the owner's for all things.
+				// Of the same refusal of one person the first alone is written, and that was the owner's for all
+				// things.
 				same := who == "narrow" && e.subject == "" && e.form == ""
 				line := x.lines(x.apiActor(who))[0]
 				if line.Action != "permission.denied" || line.Token != who && !same {
@@ -233,12 +250,14 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 			if a.Header.Get("Cache-Control") != "no-store" || len(a.Header.Values("Set-Cookie")) > 0 {
 				t.Errorf("%s answers %s with %v; want it kept nowhere, and no cookie", e.route, who, a.Header)
 			}
-			if (slices.Contains(strangers, who) || who == "outsider" || who == "elsewhere" || who == apiFormer) && strings.Contains(a.body, hush) {
+			if (slices.Contains(strangers, who) || who == "outsider" || who == "elsewhere" || who == apiFormer) &&
+				strings.Contains(a.body, hush) {
 				t.Errorf("%s tells %s, who gets %s, of what they may not see", e.route, who, answered)
 			}
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("%s answers\n%s\nwant\n%s\nto %s", e.route, strings.Join(got, " "), strings.Join(want, " "), strings.Join(apiPeople, ", "))
+			t.Errorf("%s answers\n%s\nwant\n%s\nto %s", e.route, strings.Join(got, " "), strings.Join(want, " "),
+				strings.Join(apiPeople, ", "))
 		}
 	}
 	for _, pattern := range routes.patterns {

@@ -17,7 +17,8 @@ import (
 func (a *answer) want(t *testing.T, status int) *answer {
 	t.Helper()
 	if a.StatusCode != status {
-		t.Fatalf("%s %s answered %d %.600s; want %d", a.Request.Method, a.Request.URL.Path, a.StatusCode, a.body, status)
+		t.Fatalf("%s %s answered %d %.600s; want %d", a.Request.Method, a.Request.URL.Path, a.StatusCode, a.body,
+			status)
 	}
 	return a
 }
@@ -29,7 +30,8 @@ func TestAProgramMakesAndChangesWorkspacesAndTheirSecretsStay(t *testing.T) {
 	var w APIWorkspaceDetail
 	p.call("POST", "/workspaces", fields{
 		"name": "Shop", "git_url": "https://example.com/shop.git", "token": "a token of the repository",
-		"variables": []fields{{"name": "STAGE", "value": "test"}, {"name": "KEY", "value": "hidden word", "secret": true}},
+		"variables": []fields{{"name": "STAGE", "value": "test"},
+			{"name": "KEY", "value": "hidden word", "secret": true}},
 	}).want(t, http.StatusCreated).into(t, &w)
 	if !w.HasToken || len(w.Variables) != 2 || len(w.Members) != 1 || w.Members[0].Name != "ada" {
 		t.Errorf("it was made as %+v", w)
@@ -39,35 +41,42 @@ func TestAProgramMakesAndChangesWorkspacesAndTheirSecretsStay(t *testing.T) {
 		"variables": []fields{{"name": "STAGE", "value": "live"}, {"name": "KEY", "secret": true}},
 	}).want(t, http.StatusOK)
 	a.into(t, &w)
-	if w.Name != "Shop 2" || !w.HasToken || w.GitURL != "https://example.com/shop.git" || strings.Contains(a.body, "hidden word") {
+	if w.Name != "Shop 2" || !w.HasToken || w.GitURL != "https://example.com/shop.git" ||
+		strings.Contains(a.body, "hidden word") {
 		t.Errorf("it was changed to %+v", w)
 	}
 	stored, err := s.rules.Workspace(t.Context(), ada.actor, uuid.MustParse(w.ID))
 	check(t, err)
 	e, err := s.rules.Environment(t.Context(), &stored.Workspace)
 	check(t, err)
-	if !slices.Contains(e.Variables, "KEY=hidden word") || !slices.Contains(e.Variables, "STAGE=live") || e.Token == "" {
+	if !slices.Contains(e.Variables, "KEY=hidden word") || !slices.Contains(e.Variables, "STAGE=live") ||
+		e.Token == "" {
 		t.Errorf("a run gets %v, and a token: %t", e.Variables, e.Token != "")
 	}
 	p.call("PATCH", "/workspaces/"+w.ID, fields{"version": w.Version, "token": ""}).want(t, http.StatusOK).into(t, &w)
 	if w.HasToken {
 		t.Error("an empty token took none away")
 	}
-	bad := p.call("PATCH", "/workspaces/"+w.ID, fields{"version": w.Version, "name": "", "git_url": strings.Repeat("x", 2001)})
+	bad := p.call("PATCH", "/workspaces/"+w.ID, fields{
+		"version": w.Version, "name": "", "git_url": strings.Repeat("x", 2001),
+	})
 	bad.want(t, http.StatusUnprocessableEntity)
 	for _, field := range []string{`"name"`, `"git_url"`} {
 		if !strings.Contains(bad.body, field) {
 			t.Errorf("the mistakes lack %s: %s", field, bad.body)
 		}
 	}
-	if a := p.call("PATCH", "/workspaces/"+w.ID, fields{"version": 1, "name": "Late"}); a.StatusCode != http.StatusConflict {
+	if a := p.call("PATCH", "/workspaces/"+w.ID, fields{
+		"version": 1, "name": "Late",
+	}); a.StatusCode != http.StatusConflict {
 		t.Errorf("a change of an older version is answered %d", a.StatusCode)
 	}
 
 	mira := s.as("mira", account.RoleMember)
 	theirs := mira.program()
 	theirs.call("GET", "/workspaces/"+w.ID, nil).want(t, http.StatusNotFound)
-	p.call("POST", "/workspaces/"+w.ID+"/members", fields{"user_id": mira.actor.ID.String()}).want(t, http.StatusNoContent)
+	p.call("POST", "/workspaces/"+w.ID+"/members", fields{"user_id": mira.actor.ID.String()}).
+		want(t, http.StatusNoContent)
 	theirs.call("GET", "/workspaces/"+w.ID, nil).want(t, http.StatusOK)
 	p.call("DELETE", "/workspaces/"+w.ID+"/members/"+mira.actor.ID.String(), nil).want(t, http.StatusNoContent)
 	theirs.call("GET", "/workspaces/"+w.ID, nil).want(t, http.StatusNotFound)
@@ -84,7 +93,8 @@ func TestAProgramLooksAfterPeopleAndRoles(t *testing.T) {
 	var role APIRole
 	p.call("POST", "/roles", fields{"name": "Reader", "permissions": []string{string(account.ViewAll)}}).
 		want(t, http.StatusCreated).into(t, &role)
-	p.call("PATCH", "/roles/"+role.ID, fields{"version": role.Version, "name": "Readers"}).want(t, http.StatusOK).into(t, &role)
+	p.call("PATCH", "/roles/"+role.ID, fields{"version": role.Version, "name": "Readers"}).want(t, http.StatusOK).
+		into(t, &role)
 	if role.Name != "Readers" || !slices.Equal(role.Permissions, []string{string(account.ViewAll)}) {
 		t.Errorf("the role became %+v", role)
 	}
@@ -119,11 +129,13 @@ func TestAProgramReadsCallsAndSendsOneAgain(t *testing.T) {
 	p := ada.program()
 	var made APIAutomation
 	p.call("POST", "/automations", fields{
-		"name": "Called", "workspace_id": s.workspace, "trigger": "http", "provider": "agent", "prompt": "Look at {{what}}.",
+		"name": "Called", "workspace_id": s.workspace, "trigger": "http", "provider": "agent",
+		"prompt":         "Look at {{what}}.",
 		"allow_parallel": true,
 	}).want(t, http.StatusCreated).into(t, &made)
 	_, path, _ := strings.Cut(made.WebhookURL, "/api/")
-	req, err := http.NewRequestWithContext(t.Context(), "POST", s.http.URL+"/api/"+path, strings.NewReader(`{"what":"the sky"}`))
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.http.URL+"/api/"+path,
+		strings.NewReader(`{"what":"the sky"}`))
 	check(t, err)
 	req.Header.Set("Content-Type", "application/json")
 	ada.do(req).want(t, http.StatusOK)
@@ -153,7 +165,9 @@ func TestAProgramDoesOneThingToSeveralAutomationsAndGivesThemAway(t *testing.T) 
 	p, theirs := ada.program(), mira.program()
 	create := func(p *program, name string) string {
 		var made APIAutomation
-		p.call("POST", "/automations", fields{"name": name, "workspace_id": s.workspace, "provider": "agent", "prompt": "Go"}).
+		p.call("POST", "/automations", fields{
+			"name": name, "workspace_id": s.workspace, "provider": "agent", "prompt": "Go",
+		}).
 			want(t, http.StatusCreated).into(t, &made)
 		return made.ID
 	}
@@ -165,11 +179,13 @@ func TestAProgramDoesOneThingToSeveralAutomationsAndGivesThemAway(t *testing.T) 
 		t.Errorf("it came to %+v", result)
 	}
 	var to APITransferred
-	p.call("POST", "/automations/"+other+"/transfer", fields{"to": mira.actor.ID.String()}).want(t, http.StatusOK).into(t, &to)
+	p.call("POST", "/automations/"+other+"/transfer", fields{"to": mira.actor.ID.String()}).want(t, http.StatusOK).
+		into(t, &to)
 	if to.Offered {
 		t.Error("giving to somebody who may do less was an offer")
 	}
-	theirs.call("POST", "/automations/"+own+"/transfer", fields{"to": ada.actor.ID.String()}).want(t, http.StatusOK).into(t, &to)
+	theirs.call("POST", "/automations/"+own+"/transfer", fields{"to": ada.actor.ID.String()}).want(t, http.StatusOK).
+		into(t, &to)
 	if !to.Offered {
 		t.Error("giving to somebody who may do more was no offer")
 	}
@@ -185,7 +201,8 @@ func TestAProgramTakesPartInASession(t *testing.T) {
 	p.call("POST", address+"/messages", fields{"message": "And then?"}).want(t, http.StatusNoContent)
 	var queued pageOf[APIQueuedMessage]
 	p.call("GET", address+"/messages", nil).want(t, http.StatusOK).into(t, &queued)
-	if len(queued.Items) != 1 || queued.Items[0].Message != "And then?" || queued.Items[0].Author == nil || queued.Items[0].Author.Name != "ada" {
+	if len(queued.Items) != 1 || queued.Items[0].Message != "And then?" || queued.Items[0].Author == nil ||
+		queued.Items[0].Author.Name != "ada" {
 		t.Fatalf("what waits is %+v", queued.Items)
 	}
 	p.call("DELETE", address+"/messages/"+queued.Items[0].ID, nil).want(t, http.StatusNoContent)
@@ -196,7 +213,8 @@ func TestAProgramTakesPartInASession(t *testing.T) {
 	p.call("POST", address+"/interruption", nil).want(t, http.StatusOK)
 
 	p.call("POST", address+"/pull-request", fields{"url": "not an address"}).want(t, http.StatusUnprocessableEntity)
-	p.call("POST", address+"/pull-request", fields{"url": "https://github.com/o/r/pull/7"}).want(t, http.StatusNoContent)
+	p.call("POST", address+"/pull-request", fields{"url": "https://github.com/o/r/pull/7"}).
+		want(t, http.StatusNoContent)
 	var pulls pageOf[APIPullRequest]
 	p.call("GET", address+"/pull-requests", nil).want(t, http.StatusOK).into(t, &pulls)
 	if len(pulls.Items) != 1 || pulls.Items[0].Number != 7 || pulls.Items[0].FoundBy != "hand" {
@@ -204,7 +222,9 @@ func TestAProgramTakesPartInASession(t *testing.T) {
 	}
 	p.call("DELETE", address+"/pull-requests/"+pulls.Items[0].ID, nil).want(t, http.StatusNoContent)
 
-	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Look"})
+	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
+		Workspace: s.workspace, Title: "Look",
+	})
 	check(t, err)
 	p.call("POST", address+"/tickets", fields{"number": ticket.Number}).want(t, http.StatusNoContent)
 	p.call("DELETE", "/tickets/"+ticket.ID.String()+address, nil).want(t, http.StatusNoContent)
@@ -215,12 +235,16 @@ func TestAProgramSortsAnInbox(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
 	p := ada.program()
-	n := db.Notification{ID: db.NewID(), UserID: ada.actor.ID, Kind: automation.NoticeSkipped, Title: "Skipped", DedupKey: "x", CreatedAt: s.server.Now()}
+	n := db.Notification{
+		ID: db.NewID(), UserID: ada.actor.ID, Kind: automation.NoticeSkipped, Title: "Skipped", DedupKey: "x",
+		CreatedAt: s.server.Now(),
+	}
 	_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{n})
 	check(t, err)
 	var notice APINotice
 	for _, starred := range []bool{true, false} {
-		p.call("POST", "/inbox/"+n.ID.String()+"/star", fields{"starred": starred}).want(t, http.StatusOK).into(t, &notice)
+		p.call("POST", "/inbox/"+n.ID.String()+"/star", fields{"starred": starred}).want(t, http.StatusOK).
+			into(t, &notice)
 		if notice.Starred != starred {
 			t.Errorf("its star is %t; want %t", notice.Starred, starred)
 		}

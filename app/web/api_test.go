@@ -113,7 +113,9 @@ func TestTheDescriptionOfTheAPIHasItsRoutesAndNoOthers(t *testing.T) {
 					t.Errorf("%s %s is not said to answer %s", method, path, status)
 				}
 			}
-			named := slices.ContainsFunc(o.Parameters, func(p struct{ Name, In string }) bool { return p.Name == "id" && p.In == "path" })
+			named := slices.ContainsFunc(o.Parameters, func(p struct{ Name, In string }) bool {
+				return p.Name == "id" && p.In == "path"
+			})
 			if named != strings.Contains(path, "{id}") {
 				t.Errorf("%s %s takes %v", method, path, o.Parameters)
 			}
@@ -167,8 +169,10 @@ func (a *answer) mistakes(t *testing.T, status int, code string) map[string]stri
 		Errors []struct{ Field, Message string }
 	}
 	a.into(t, &p)
-	if a.StatusCode != status || p.Status != status || p.Code != code || a.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("%s %s answered %d %s %.600s; want %d %s", a.Request.Method, a.Request.URL, a.StatusCode, a.Header.Get("Content-Type"), a.body, status, code)
+	if a.StatusCode != status || p.Status != status || p.Code != code ||
+		a.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%s %s answered %d %s %.600s; want %d %s", a.Request.Method, a.Request.URL, a.StatusCode,
+			a.Header.Get("Content-Type"), a.body, status, code)
 	}
 	list := map[string]string{}
 	for _, e := range p.Errors {
@@ -198,26 +202,41 @@ func TestWhatIsWrongIsToldByTheNamesOfFields(t *testing.T) {
 		code               string
 		fields             []string
 	}{
-		{"unknown fields", "POST", "/automations", fields{"name": "A", "creator_id": made.ID, "enabled": true, "failure_streak": 0, "Prompt": "x"}, 422, "invalid", []string{"Prompt", "creator_id", "enabled", "failure_streak"}},
-		{"an unknown field of a change", "PATCH", one, fields{"version": 1, "id": made.ID}, 422, "invalid", []string{"id"}},
-		{"an unknown field within", "PATCH", one, fields{"version": 1, "gate": fields{"comand": "x"}}, 422, "invalid", []string{"gate.comand"}},
+		{"unknown fields", "POST", "/automations", fields{
+			"name": "A", "creator_id": made.ID, "enabled": true, "failure_streak": 0, "Prompt": "x",
+		}, 422, "invalid", []string{"Prompt", "creator_id", "enabled", "failure_streak"}},
+		{"an unknown field of a change", "PATCH", one, fields{"version": 1, "id": made.ID}, 422, "invalid",
+			[]string{"id"}},
+		{"an unknown field within", "PATCH", one, fields{"version": 1, "gate": fields{"comand": "x"}}, 422, "invalid",
+			[]string{"gate.comand"}},
 		{"no version", "PATCH", one, fields{"name": "B"}, 422, "invalid", []string{"version"}},
 		{"null for what is needed", "PATCH", one, `{"version":null}`, 422, "invalid", []string{"version"}},
-		{"a wrong type", "PATCH", one, `{"version":1,"name":5,"retries":"many"}`, 422, "invalid", []string{"name", "retries"}},
-		{"an unknown choice", "POST", "/automations", fields{"trigger": "hourly", "toggles": []string{"speed"}}, 422, "invalid", []string{"toggles.0", "trigger"}},
-		{"what rules refuse", "POST", "/automations", fields{"name": "", "workspace_id": uuid.NewString(), "trigger": "recurring", "cron": "61 * * * *", "time_zone": "Mars", "budget": fields{"day": fields{"turns": 2_000_000}}}, 422, "invalid",
+		{"a wrong type", "PATCH", one, `{"version":1,"name":5,"retries":"many"}`, 422, "invalid",
+			[]string{"name", "retries"}},
+		{"an unknown choice", "POST", "/automations", fields{"trigger": "hourly", "toggles": []string{"speed"}}, 422,
+			"invalid", []string{"toggles.0", "trigger"}},
+		{"what rules refuse", "POST", "/automations", fields{
+			"name": "", "workspace_id": uuid.NewString(), "trigger": "recurring", "cron": "61 * * * *",
+			"time_zone": "Mars", "budget": fields{"day": fields{"turns": 2_000_000}},
+		}, 422, "invalid",
 			[]string{"budget.day.turns", "cron", "name", "prompt", "provider", "time_zone", "workspace_id"}},
 		{"steps", "POST", "/workflows", fields{"name": "W", "steps": []fields{
 			step("message", fields{"text": "x"}),
-			step("loop", fields{"max": 2, "steps": []fields{step("message", fields{"text": "y"}), step("message", nil)}}),
+			step("loop", fields{"max": 2, "steps": []fields{step("message", fields{"text": "y"}),
+				step("message", nil)}}),
 			step("asset", fields{"path": "../x"}),
-		}, "parameters": []fields{{"alias": "1", "type": "text"}}}, 422, "invalid", []string{"parameters.0.alias", "steps.1.steps.1.text", "steps.2.path"}},
+		}, "parameters": []fields{{"alias": "1", "type": "text"}}}, 422, "invalid",
+			[]string{"parameters.0.alias", "steps.1.steps.1.text", "steps.2.path"}},
 		{"an unknown question", "GET", "/automations?limt=5", nil, 422, "invalid", []string{"limt"}},
-		{"questions out of bounds", "GET", "/automations?limit=101&state=odd&workspace_id=x", nil, 422, "invalid", []string{"limit", "state", "workspace_id"}},
+		{"questions out of bounds", "GET", "/automations?limit=101&state=odd&workspace_id=x", nil, 422, "invalid",
+			[]string{"limit", "state", "workspace_id"}},
 		{"a foreign cursor", "GET", "/automations?cursor=" + cursor("a"), nil, 422, "invalid", []string{"cursor"}},
 		{"nonsense for a cursor", "GET", "/executions?cursor=nonsense", nil, 422, "invalid", []string{"cursor"}},
-		{"a label with a comma", "POST", "/tickets", fields{"workspace_id": s.workspace, "title": "T", "labels": []string{"a", "b,c"}}, 422, "invalid", []string{"labels.1"}},
-		{"an HTTP Trigger to switch off", "POST", "/automations/" + hook.ID + "/enabled", fields{"enabled": false}, 422, "invalid", []string{"enabled"}},
+		{"a label with a comma", "POST", "/tickets", fields{
+			"workspace_id": s.workspace, "title": "T", "labels": []string{"a", "b,c"},
+		}, 422, "invalid", []string{"labels.1"}},
+		{"an HTTP Trigger to switch off", "POST", "/automations/" + hook.ID + "/enabled", fields{"enabled": false}, 422,
+			"invalid", []string{"enabled"}},
 		{"a token of what has none", "POST", one + "/token", nil, 422, "invalid", []string{"token"}},
 		{"half a body", "POST", "/automations", `{"name":`, 400, "bad_request", nil},
 		{"two bodies", "POST", "/automations", `{} {}`, 400, "bad_request", nil},
@@ -226,7 +245,8 @@ func TestWhatIsWrongIsToldByTheNamesOfFields(t *testing.T) {
 		{"a sign that no column holds", "POST", "/automations", `{"name":"a\u0000b"}`, 400, "bad_request", nil},
 		{"bytes that are no text", "POST", "/automations", "{\"name\":\"a\xff\"}", 400, "bad_request", nil},
 		{"a query that is no text", "GET", "/automations?search=%ff", nil, 400, "bad_request", nil},
-		{"a body too long", "POST", "/automations", `{"prompt":"` + strings.Repeat("x", maxAPIBody) + `"}`, 413, "too_large", nil},
+		{"a body too long", "POST", "/automations", `{"prompt":"` + strings.Repeat("x", maxAPIBody) + `"}`, 413,
+			"too_large", nil},
 		{"an address that is nothing", "GET", "/nothing", nil, 404, "not_found", nil},
 		{"a method that is not taken", "PUT", one, fields{}, 405, "method_not_allowed", nil},
 		{"what somebody else changed", "PATCH", one, fields{"version": 9, "name": "B"}, 409, "stale", nil},
@@ -236,7 +256,8 @@ func TestWhatIsWrongIsToldByTheNamesOfFields(t *testing.T) {
 			t.Errorf("%s: mistakes in %q; want in %q", c.name, got, c.fields)
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "POST", s.http.URL+apiPrefix+"/automations", strings.NewReader("name=A"))
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.http.URL+apiPrefix+"/automations",
+		strings.NewReader("name=A"))
 	check(t, err)
 	req.Header.Set("Authorization", "Bearer "+p.token)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -253,7 +274,8 @@ func TestWhatIsWrongIsToldByTheNamesOfFields(t *testing.T) {
 	busy.mistakes(t, 409, "in_flight")
 	busy.expect(t, 409, `"execution_id":"`+run.Execution+`","session_id":"`+run.Session+`"`)
 	p.call("POST", "/executions/"+run.Execution+"/cancellation", nil).expect(t, 200, `"status":"canceled"`)
-	p.call("POST", "/executions/"+run.Execution+"/cancellation", nil).expect(t, 200, `"status":"canceled"`) // over: as it is
+	// over: as it is
+	p.call("POST", "/executions/"+run.Execution+"/cancellation", nil).expect(t, 200, `"status":"canceled"`)
 	p.call("POST", "/executions/"+run.Execution+"/repetitions", nil).expect(t, 201, `"execution_id"`)
 }
 
@@ -267,7 +289,8 @@ func TestPagesLoseAndDoubleNothingWhileRowsAreAdded(t *testing.T) {
 		case "automations":
 			p.automation(fields{"name": name})
 		case "workflows":
-			p.call("POST", "/workflows", fields{"name": name, "steps": []fields{{"kind": "message", "text": "x"}}}).expect(t, 201, "")
+			p.call("POST", "/workflows", fields{"name": name, "steps": []fields{{"kind": "message", "text": "x"}}}).
+				expect(t, 201, "")
 		case "bots":
 			p.call("POST", "/bots", fields{"name": name, "instructions": "x"}).expect(t, 201, "")
 		case "tickets":
@@ -276,7 +299,11 @@ func TestPagesLoseAndDoubleNothingWhileRowsAreAdded(t *testing.T) {
 			a := p.automation(fields{"name": name})
 			p.call("POST", "/automations/"+a.ID+"/runs", nil).expect(t, 201, "")
 		case "inbox":
-			_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: owner.actor.ID, Kind: automation.NoticeSkipped, Title: name, DedupKey: name, CreatedAt: time.Now()}})
+			_, err := db.InsertNotifications(t.Context(), s.server.DB,
+				[]db.Notification{{
+					ID: db.NewID(), UserID: owner.actor.ID, Kind: automation.NoticeSkipped, Title: name, DedupKey: name,
+					CreatedAt: time.Now(),
+				}})
 			check(t, err)
 		}
 	}
@@ -331,11 +358,13 @@ func TestSecretsDoNotComeOut(t *testing.T) {
 		Session   string   `json:"session_id"`
 		Secret    []string `json:"secret_parameters"`
 	}
-	p.call("POST", "/workflows", fields{"name": "W", "steps": []fields{{"kind": "message", "text": "Use $key and $other"}}, "parameters": []fields{
-		{"alias": "key", "type": "secret"}, {"alias": "other", "type": "secret", "default": fallback},
-	}}).into(t, &flow)
+	p.call("POST", "/workflows", fields{"name": "W",
+		"steps": []fields{{"kind": "message", "text": "Use $key and $other"}}, "parameters": []fields{
+			{"alias": "key", "type": "secret"}, {"alias": "other", "type": "secret", "default": fallback},
+		}}).into(t, &flow)
 	p.call("POST", "/automations", fields{
-		"name": "A", "workspace_id": s.workspace, "provider": "agent", "trigger": "http", "execution_type": "workflow", "workflow_id": flow.ID, "parameters": fields{"key": secret},
+		"name": "A", "workspace_id": s.workspace, "provider": "agent", "trigger": "http", "execution_type": "workflow",
+		"workflow_id": flow.ID, "parameters": fields{"key": secret},
 		"sender": "hmac", "signature_header": "X-Signature", "signature_secret": signature,
 	}).into(t, &made)
 	one := "/automations/" + made.ID
@@ -356,9 +385,13 @@ func TestSecretsDoNotComeOut(t *testing.T) {
 	if _, secrets, err := s.rules.OpenValues(e); err != nil || !slices.Equal(secrets, []string{secret, fallback}) {
 		t.Errorf("it runs with %q, %v; want the secrets stored before the change", secrets, err)
 	}
-	_, err = s.server.DB.NewRaw("INSERT INTO workspace_variables (workspace_id, name, secret, value, sealed) VALUES (?, 'TOKEN', true, '', ?)", s.workspace, s.server.Keys.Seal(secret, "x")).Exec(t.Context())
+	_, err = s.server.DB.NewRaw(
+		"INSERT INTO workspace_variables (workspace_id, name, secret, value, sealed) VALUES (?, 'TOKEN', true, '', ?)",
+		s.workspace, s.server.Keys.Seal(secret, "x")).Exec(t.Context())
 	check(t, err)
-	for _, path := range []string{one, "/automations", "/workflows", "/workflows/" + flow.ID, "/executions", "/executions/" + run.Execution, "/sessions", "/sessions/" + run.Session, "/workspaces", "/workspaces/" + s.workspace, "/providers"} {
+	for _, path := range []string{one, "/automations", "/workflows", "/workflows/" + flow.ID, "/executions",
+		"/executions/" + run.Execution, "/sessions", "/sessions/" + run.Session, "/workspaces",
+		"/workspaces/" + s.workspace, "/providers"} {
 		got := p.call("GET", path, nil)
 		got.expect(t, 200, "")
 		for _, hidden := range []string{secret, fallback, signature, "sealed:"} {
@@ -389,21 +422,27 @@ func TestAChangeLeavesWhatItDoesNotName(t *testing.T) {
 	s := open(t)
 	p := s.as("Owner", account.RoleManager).program()
 	first := p.call("POST", "/automations", fields{
-		"name": "Once", "workspace_id": s.workspace, "provider": "agent", "prompt": "Look at {{what}} and {{why}}.", "trigger": "one_time", "run_at": "2040-07-01T10:00:00+02:00",
-		"time_zone": "Europe/Berlin", "parameters": fields{"what": "a", "why": "b"}, "toggles": []string{"code_review"}, "timeout_minutes": 1.5, "retries": 0,
-		"gate": fields{"branch_moved": true}, "success": fields{"contains": "ok"}, "budget": fields{"run": fields{"money": 1.25, "tokens": 1000}}, "auto_complete": false,
+		"name": "Once", "workspace_id": s.workspace, "provider": "agent", "prompt": "Look at {{what}} and {{why}}.",
+		"trigger": "one_time", "run_at": "2040-07-01T10:00:00+02:00",
+		"time_zone": "Europe/Berlin", "parameters": fields{"what": "a", "why": "b"}, "toggles": []string{"code_review"},
+		"timeout_minutes": 1.5, "retries": 0,
+		"gate": fields{"branch_moved": true}, "success": fields{"contains": "ok"},
+		"budget": fields{"run": fields{"money": 1.25, "tokens": 1000}}, "auto_complete": false,
 	})
 	first.expect(t, 201, `"run_at":"2040-07-01T08:00:00Z"`)
 	var before, after map[string]any
 	first.into(t, &before)
-	p.call("PATCH", "/automations/"+before["id"].(string), fields{"version": 1, "time_zone": "America/New_York", "parameters": fields{"why": ""}}).into(t, &after)
+	p.call("PATCH", "/automations/"+before["id"].(string), fields{
+		"version": 1, "time_zone": "America/New_York", "parameters": fields{"why": ""},
+	}).into(t, &after)
 	for _, changed := range []string{"version", "updated_at", "time_zone", "parameters", "when"} {
 		delete(before, changed)
 		if changed != "parameters" && changed != "time_zone" {
 			delete(after, changed)
 		}
 	}
-	if after["time_zone"] != "America/New_York" || !reflect.DeepEqual(after["parameters"], map[string]any{"what": "a"}) {
+	if after["time_zone"] != "America/New_York" ||
+		!reflect.DeepEqual(after["parameters"], map[string]any{"what": "a"}) {
 		t.Errorf("the change made it %v in %v", after["parameters"], after["time_zone"])
 	}
 	delete(after, "time_zone")
@@ -449,7 +488,9 @@ func TestTheModelOfAnotherProviderDoesNotStay(t *testing.T) {
 		p.call("POST", at, with).into(t, &out)
 		return out
 	}
-	own := made("/automations", fields{"name": "A", "workspace_id": s.workspace, "provider": "agent", "model": "large", "prompt": "Look."})
+	own := made("/automations", fields{
+		"name": "A", "workspace_id": s.workspace, "provider": "agent", "model": "large", "prompt": "Look.",
+	})
 	bot := made("/bots", fields{"name": "B", "instructions": "Be kind.", "provider": "agent", "model": "large"})
 	var got map[string]any
 	p.call("PATCH", "/automations/"+own["id"].(string), fields{"version": 1, "provider": "agent"}).into(t, &got)
@@ -464,11 +505,18 @@ func TestTheModelOfAnotherProviderDoesNotStay(t *testing.T) {
 	if got["provider"] != "" || got["model"] != "" {
 		t.Errorf("the bot has %q with the model %q; want neither", got["provider"], got["model"])
 	}
-	other := s.must(c, "create_automation", map[string]any{"name": "C", "workspace": "Scratch", "provider": "agent", "model": "large", "prompt": "Look."})["automation"].(map[string]any)
-	edited := s.must(c, "edit_automation", map[string]any{"automation": other["id"], "provider": "shell"})["automation"].(map[string]any)
+	other := s.must(c, "create_automation", map[string]any{
+		"name": "C", "workspace": "Scratch", "provider": "agent", "model": "large", "prompt": "Look.",
+	})["automation"].(map[string]any)
+	edited := s.must(c, "edit_automation", map[string]any{
+		"automation": other["id"], "provider": "shell",
+	})["automation"].(map[string]any)
 	if model, there := edited["model"]; edited["provider"] != "shell" || there && model != "" {
 		t.Errorf("by tool it became %v with the model %v; want shell with none", edited["provider"], model)
 	}
-	s.refused(c, "edit_automation", map[string]any{"automation": other["id"], "parameters": map[string]string{"who": "x"}}, "parameters.who: ")
-	s.refused(c, "edit_automation", map[string]any{"automation": other["id"], "timeout_minutes": -1}, "timeout_minutes: ")
+	s.refused(c, "edit_automation", map[string]any{
+		"automation": other["id"], "parameters": map[string]string{"who": "x"},
+	}, "parameters.who: ")
+	s.refused(c, "edit_automation", map[string]any{"automation": other["id"], "timeout_minutes": -1},
+		"timeout_minutes: ")
 }

@@ -32,7 +32,8 @@ func set[T any](to *T, given *T) {
 	}
 }
 
-// setAgent puts a provider and a model over what is there. A model is one of its provider's: that of another one does not stay.
+// setAgent puts a provider and a model over what is there. A model is one of its provider's: that of another one does
+// not stay.
 func setAgent(provider, model, givenProvider, givenModel *string) {
 	if givenProvider != nil && *givenProvider != *provider {
 		*provider, *model = *givenProvider, ""
@@ -102,7 +103,8 @@ type updateAutomationQuery struct {
 	Body patchOf[APIAutomationChange]
 }
 
-func (a *api) updateAutomation(ctx context.Context, actor account.Actor, in *updateAutomationQuery) (APIAutomation, error) {
+func (a *api) updateAutomation(ctx context.Context, actor account.Actor,
+	in *updateAutomationQuery) (APIAutomation, error) {
 	was, err := a.Rules.Editable(ctx, actor, in.id())
 	if err != nil {
 		return APIAutomation{}, err
@@ -122,7 +124,8 @@ func (a *api) updateAutomation(ctx context.Context, actor account.Actor, in *upd
 }
 
 // saved is an automation that was just saved, with the address of its webhook where it got one.
-func (a *api) saved(ctx context.Context, actor account.Actor, made *db.Automation, token string) (APIAutomation, error) {
+func (a *api) saved(ctx context.Context, actor account.Actor, made *db.Automation,
+	token string) (APIAutomation, error) {
 	full, err := a.automation(ctx, actor, made.ID)
 	if token != "" {
 		full.WebhookURL = a.webhookURL(token).String()

@@ -92,21 +92,38 @@ type APIStarted struct {
 const automationsTag = "Automations"
 
 func (a *api) automationRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/automations", name: "listAutomations", tag: automationsTag, summary: "List automations by name"}, a.listAutomations)
-	creates(a, apiOp{method: http.MethodPost, path: "/automations", name: "createAutomation", tag: automationsTag, summary: "Create an automation",
-		about: "What is left out is as in a new form."}, a.createAutomation)
-	answers(a, apiOp{method: http.MethodGet, path: "/automations/{id}", name: "getAutomation", tag: automationsTag, summary: "Get an automation"}, a.getAutomation)
-	answers(a, apiOp{method: http.MethodPatch, path: "/automations/{id}", name: "updateAutomation", tag: automationsTag, summary: "Change an automation",
-		about: "What is left out stays. Runs that have started keep what they started with."}, a.updateAutomation)
-	does(a, apiOp{method: http.MethodDelete, path: "/automations/{id}", name: "deleteAutomation", tag: automationsTag, summary: "Delete an automation with its history",
-		about: "What of it is in flight is stopped. Its sessions stay."}, a.deleteAutomation)
-	creates(a, apiOp{method: http.MethodPost, path: "/automations/{id}/runs", name: "runAutomation", tag: automationsTag, summary: "Run an automation now",
-		about: "Its schedule stays as it is, and it may be off. While a run is in flight the answer is 409 with the code in_flight."}, a.runAutomation)
-	answers(a, apiOp{method: http.MethodPost, path: "/automations/{id}/enabled", name: "enableAutomation", tag: automationsTag, summary: "Switch an automation on or off",
-		about: "Switched on it starts anew: no failures, no iterations, and its schedule from now. An HTTP Trigger is always on."}, a.enableAutomation)
-	answers(a, apiOp{method: http.MethodPost, path: "/automations/{id}/token", name: "regenerateToken", tag: automationsTag, summary: "Make a new token for an HTTP Trigger",
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/automations", name: "listAutomations", tag: automationsTag,
+		summary: "List automations by name",
+	}, a.listAutomations)
+	creates(a, apiOp{method: http.MethodPost, path: "/automations", name: "createAutomation", tag: automationsTag,
+		summary: "Create an automation",
+		about:   "What is left out is as in a new form."}, a.createAutomation)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/automations/{id}", name: "getAutomation", tag: automationsTag,
+		summary: "Get an automation",
+	}, a.getAutomation)
+	answers(a, apiOp{method: http.MethodPatch, path: "/automations/{id}", name: "updateAutomation", tag: automationsTag,
+		summary: "Change an automation",
+		about:   "What is left out stays. Runs that have started keep what they started with."}, a.updateAutomation)
+	does(a, apiOp{method: http.MethodDelete, path: "/automations/{id}", name: "deleteAutomation", tag: automationsTag,
+		summary: "Delete an automation with its history",
+		about:   "What of it is in flight is stopped. Its sessions stay."}, a.deleteAutomation)
+	creates(a, apiOp{method: http.MethodPost, path: "/automations/{id}/runs", name: "runAutomation",
+		tag: automationsTag, summary: "Run an automation now",
+		about: "Its schedule stays as it is, and it may be off. While a run is in flight the answer is 409 with the " +
+			"code in_flight."}, a.runAutomation)
+	answers(a, apiOp{method: http.MethodPost, path: "/automations/{id}/enabled", name: "enableAutomation",
+		tag: automationsTag, summary: "Switch an automation on or off",
+		about: "Switched on it starts anew: no failures, no iterations, and its schedule from now. An HTTP Trigger " +
+			"is always on."}, a.enableAutomation)
+	answers(a, apiOp{method: http.MethodPost, path: "/automations/{id}/token", name: "regenerateToken",
+		tag: automationsTag, summary: "Make a new token for an HTTP Trigger",
 		about: "The old address stops working, at once unless a grace is given."}, a.regenerateAutomation)
-	answers(a, apiOp{method: http.MethodGet, path: "/automations/{id}/executions", name: "listAutomationExecutions", tag: automationsTag, summary: "List the executions of an automation, the newest first"}, a.automationExecutions)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/automations/{id}/executions", name: "listAutomationExecutions",
+		tag: automationsTag, summary: "List the executions of an automation, the newest first",
+	}, a.automationExecutions)
 }
 
 type listAutomationsQuery struct {
@@ -118,9 +135,11 @@ type listAutomationsQuery struct {
 	State     string `query:"state" enum:"enabled,disabled,running,attention"`
 }
 
-func (a *api) listAutomations(ctx context.Context, actor account.Actor, in *listAutomationsQuery) (pageOf[APIAutomationItem], error) {
+func (a *api) listAutomations(ctx context.Context, actor account.Actor,
+	in *listAutomationsQuery) (pageOf[APIAutomationItem], error) {
 	f := db.AutomationFilter{
-		Search: in.Search, Trigger: db.Trigger(in.Trigger), Workspace: optionalID(in.Workspace), Mine: in.Mine, State: in.State, Limit: in.Limit + 1,
+		Search: in.Search, Trigger: db.Trigger(in.Trigger), Workspace: optionalID(in.Workspace), Mine: in.Mine,
+		State: in.State, Limit: in.Limit + 1,
 	}
 	var err error
 	if f.AfterName, f.AfterID, err = in.afterName(); err != nil {
@@ -130,7 +149,9 @@ func (a *api) listAutomations(ctx context.Context, actor account.Actor, in *list
 	if err != nil {
 		return pageOf[APIAutomationItem]{}, err
 	}
-	return paginate(list, in.Limit, a.automationItem, func(r *db.AutomationRow) []string { return []string{r.Name, r.ID.String()} }), nil
+	return paginate(list, in.Limit, a.automationItem, func(r *db.AutomationRow) []string {
+		return []string{r.Name, r.ID.String()}
+	}), nil
 }
 
 func (a *api) automationItem(r *db.AutomationRow) APIAutomationItem {
@@ -140,7 +161,8 @@ func (a *api) automationItem(r *db.AutomationRow) APIAutomationItem {
 		Trigger: string(r.Trigger), When: when(&r.Automation),
 		Enabled: r.Enabled, Disabled: disabledOf(r), Warning: rowWarning(r), NextRunAt: moment(r.NextRunAt),
 		FailureStreak: r.FailureStreak, InFlight: r.InFlight, LastExecution: lastOf(r),
-		SessionType: string(r.SessionType), ExecutionType: string(r.ExecutionType), Provider: r.Provider, Model: r.Model, Version: r.Version,
+		SessionType: string(r.SessionType), ExecutionType: string(r.ExecutionType), Provider: r.Provider,
+		Model: r.Model, Version: r.Version,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 	if r.Workspace != nil {
@@ -219,7 +241,8 @@ func (a *api) runAutomation(ctx context.Context, actor account.Actor, in *runQue
 // started is a run that was started, with the path of its execution.
 func (a *api) started(execution, session uuid.UUID, unresolved []string) (APIStarted, string, error) {
 	return APIStarted{
-		ExecutionID: execution.String(), SessionID: session.String(), SessionURL: a.link(views.SessionURL(session.String())), UnresolvedPlaceholders: unresolved,
+		ExecutionID: execution.String(), SessionID: session.String(),
+		SessionURL: a.link(views.SessionURL(session.String())), UnresolvedPlaceholders: unresolved,
 	}, "executions/" + execution.String(), nil
 }
 

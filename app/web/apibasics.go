@@ -40,12 +40,19 @@ type APIProvider struct {
 const basicsTag = "Basics"
 
 func (a *api) basicRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/me", name: "getMe", tag: basicsTag, summary: "Who asks, and what they may do"}, a.me)
-	answers(a, apiOp{method: http.MethodGet, path: "/providers", name: "listProviders", tag: basicsTag, summary: "List the providers with their models"}, a.listProviders)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/me", name: "getMe", tag: basicsTag, summary: "Who asks, and what they may do",
+	}, a.me)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/providers", name: "listProviders", tag: basicsTag,
+		summary: "List the providers with their models",
+	}, a.listProviders)
 }
 
 func (a *api) me(_ context.Context, actor account.Actor, _ *struct{}) (APIMe, error) {
-	me := APIMe{ID: actor.ID.String(), Name: actor.Name, Email: actor.Email, TimeZone: actor.TimeZone, Permissions: []string{}}
+	me := APIMe{
+		ID: actor.ID.String(), Name: actor.Name, Email: actor.Email, TimeZone: actor.TimeZone, Permissions: []string{},
+	}
 	for _, p := range account.Permissions {
 		if actor.Can(p.Permission) {
 			me.Permissions = append(me.Permissions, string(p.Permission))
@@ -57,7 +64,9 @@ func (a *api) me(_ context.Context, actor account.Actor, _ *struct{}) (APIMe, er
 func (a *api) listProviders(context.Context, account.Actor, *struct{}) (pageOf[APIProvider], error) {
 	list := a.Rules.Providers()
 	return paginate(list, len(list), func(p *automation.Provider) APIProvider {
-		item := APIProvider{ID: p.ID, Name: p.Name, Script: p.Script, Enabled: !p.Off, Models: append([]string{}, p.Models...)}
+		item := APIProvider{
+			ID: p.ID, Name: p.Name, Script: p.Script, Enabled: !p.Off, Models: append([]string{}, p.Models...),
+		}
 		if a.Found != nil {
 			if found, known := a.Found(p.ID); known {
 				there := found.Problem == ""

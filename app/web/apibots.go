@@ -55,19 +55,29 @@ type APIBotChange struct {
 const botsTag = "Bots"
 
 func (a *api) botRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/bots", name: "listBots", tag: botsTag, summary: "List the bots that you may use by name"}, a.listBots)
-	creates(a, apiOp{method: http.MethodPost, path: "/bots", name: "createBot", tag: botsTag, summary: "Create a bot"}, a.createBotByAPI)
-	answers(a, apiOp{method: http.MethodGet, path: "/bots/{id}", name: "getBot", tag: botsTag, summary: "Get a bot"}, a.getBot)
-	answers(a, apiOp{method: http.MethodPatch, path: "/bots/{id}", name: "updateBot", tag: botsTag, summary: "Change a bot",
-		about: "What is left out stays. Runs that have started keep what they started with."}, a.updateBotByAPI)
-	does(a, apiOp{method: http.MethodDelete, path: "/bots/{id}", name: "deleteBot", tag: botsTag, summary: "Delete a bot",
-		about: "Automations with it that a schedule starts are switched off at once; runs of the others fail."}, a.deleteBotByAPI)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/bots", name: "listBots", tag: botsTag,
+		summary: "List the bots that you may use by name",
+	}, a.listBots)
+	creates(a, apiOp{method: http.MethodPost, path: "/bots", name: "createBot", tag: botsTag, summary: "Create a bot"},
+		a.createBotByAPI)
+	answers(a, apiOp{method: http.MethodGet, path: "/bots/{id}", name: "getBot", tag: botsTag, summary: "Get a bot"},
+		a.getBot)
+	answers(a, apiOp{method: http.MethodPatch, path: "/bots/{id}", name: "updateBot", tag: botsTag,
+		summary: "Change a bot",
+		about:   "What is left out stays. Runs that have started keep what they started with."}, a.updateBotByAPI)
+	does(a, apiOp{method: http.MethodDelete, path: "/bots/{id}", name: "deleteBot", tag: botsTag,
+		summary: "Delete a bot",
+		about:   "Automations with it that a schedule starts are switched off at once; runs of the others fail."},
+		a.deleteBotByAPI)
 }
 
 func (a *api) botItem(b *db.Bot) APIBotItem {
 	return APIBotItem{
-		ID: b.ID.String(), Name: b.Name, URL: a.link(views.BotURL(b.ID.String())), Workspace: a.workspaceName(b.Workspace), Provider: b.Provider, Model: b.Model,
-		LocksAgent: b.LocksAgent, ReadOnly: b.ReadOnly, Enabled: b.Enabled, Version: b.Version, CreatedAt: b.CreatedAt.UTC(), UpdatedAt: b.UpdatedAt.UTC(),
+		ID: b.ID.String(), Name: b.Name, URL: a.link(views.BotURL(b.ID.String())),
+		Workspace: a.workspaceName(b.Workspace), Provider: b.Provider, Model: b.Model,
+		LocksAgent: b.LocksAgent, ReadOnly: b.ReadOnly, Enabled: b.Enabled, Version: b.Version,
+		CreatedAt: b.CreatedAt.UTC(), UpdatedAt: b.UpdatedAt.UTC(),
 	}
 }
 

@@ -53,8 +53,9 @@ type listDeliveriesQuery struct {
 func deliveryItem(d *db.Delivery) APIDelivery {
 	return APIDelivery{
 		ID: d.ID.String(), At: d.At.UTC(), Verdict: d.Verdict, Status: d.Status, Method: d.Method, Address: d.Address,
-		Fingerprint: d.Fingerprint, Size: d.Size, ExecutionID: idOrNone(d.ExecutionID), BlockedBy: idOrNone(d.BlockedBy),
-		Calls: max(d.Folded, 1),
+		Fingerprint: d.Fingerprint, Size: d.Size, ExecutionID: idOrNone(d.ExecutionID),
+		BlockedBy: idOrNone(d.BlockedBy),
+		Calls:     max(d.Folded, 1),
 	}
 }
 

@@ -63,12 +63,19 @@ type APIUsage struct {
 const executionsTag = "Executions"
 
 func (a *api) executionRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/executions", name: "listExecutions", tag: executionsTag, summary: "List executions, the newest first"}, a.listExecutions)
-	answers(a, apiOp{method: http.MethodGet, path: "/executions/{id}", name: "getExecution", tag: executionsTag, summary: "Get an execution",
-		about: "Ask again until its status is neither queued nor running."}, a.getExecution)
-	answers(a, apiOp{method: http.MethodPost, path: "/executions/{id}/cancellation", name: "cancelExecution", tag: executionsTag, summary: "Cancel an execution",
-		about: "One that is running ends as soon as its agent has. One that is over stays as it is."}, a.cancelExecutionByID)
-	creates(a, apiOp{method: http.MethodPost, path: "/executions/{id}/repetitions", name: "repeatExecution", tag: executionsTag, summary: "Run again with the same input",
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/executions", name: "listExecutions", tag: executionsTag,
+		summary: "List executions, the newest first",
+	}, a.listExecutions)
+	answers(a, apiOp{method: http.MethodGet, path: "/executions/{id}", name: "getExecution", tag: executionsTag,
+		summary: "Get an execution",
+		about:   "Ask again until its status is neither queued nor running."}, a.getExecution)
+	answers(a, apiOp{method: http.MethodPost, path: "/executions/{id}/cancellation", name: "cancelExecution",
+		tag: executionsTag, summary: "Cancel an execution",
+		about: "One that is running ends as soon as its agent has. One that is over stays as it is."},
+		a.cancelExecutionByID)
+	creates(a, apiOp{method: http.MethodPost, path: "/executions/{id}/repetitions", name: "repeatExecution",
+		tag: executionsTag, summary: "Run again with the same input",
 		about: "The automation runs as it is now."}, a.repeatExecution)
 }
 
@@ -101,15 +108,19 @@ func (q *APIExecutionsQuery) filter() (db.ExecutionFilter, error) {
 	return f, err
 }
 
-func (a *api) executionPage(ctx context.Context, actor account.Actor, f db.ExecutionFilter) (pageOf[APIExecutionItem], error) {
+func (a *api) executionPage(ctx context.Context, actor account.Actor,
+	f db.ExecutionFilter) (pageOf[APIExecutionItem], error) {
 	list, err := a.Rules.Executions(ctx, actor, f)
 	if err != nil {
 		return pageOf[APIExecutionItem]{}, err
 	}
-	return paginate(list, f.Limit-1, a.executionItem, func(e *db.Execution) []string { return []string{e.ID.String()} }), nil
+	return paginate(list, f.Limit-1, a.executionItem, func(e *db.Execution) []string {
+		return []string{e.ID.String()}
+	}), nil
 }
 
-func (a *api) listExecutions(ctx context.Context, actor account.Actor, in *listExecutionsQuery) (pageOf[APIExecutionItem], error) {
+func (a *api) listExecutions(ctx context.Context, actor account.Actor,
+	in *listExecutionsQuery) (pageOf[APIExecutionItem], error) {
 	f, err := in.filter()
 	if err != nil {
 		return pageOf[APIExecutionItem]{}, err
@@ -118,7 +129,8 @@ func (a *api) listExecutions(ctx context.Context, actor account.Actor, in *listE
 	return a.executionPage(ctx, actor, f)
 }
 
-func (a *api) automationExecutions(ctx context.Context, actor account.Actor, in *automationExecutionsQuery) (pageOf[APIExecutionItem], error) {
+func (a *api) automationExecutions(ctx context.Context, actor account.Actor,
+	in *automationExecutionsQuery) (pageOf[APIExecutionItem], error) {
 	f, err := in.filter()
 	if err != nil {
 		return pageOf[APIExecutionItem]{}, err
@@ -132,9 +144,12 @@ func (a *api) automationExecutions(ctx context.Context, actor account.Actor, in 
 
 func (a *api) executionItem(e *db.Execution) APIExecutionItem {
 	item := APIExecutionItem{
-		ID: e.ID.String(), URL: a.link(views.ExecutionURL(e.ID.String())), Automation: APINamed{ID: e.AutomationID.String(), Name: e.Snapshot.Name}, SessionID: idOrNone(e.SessionID),
-		Status: string(e.Status), Source: string(e.Source), Mark: string(e.Mark), TokenFingerprint: e.TokenFingerprint, Reason: e.Reason, ErrorClass: e.ErrorClass, Neutral: e.Neutral,
-		Result: e.Result, Iteration: e.Iteration, SkipCount: e.SkipCount, ScheduledFor: moment(e.ScheduledFor), CreatedAt: e.CreatedAt.UTC(), StartedAt: moment(e.StartedAt),
+		ID: e.ID.String(), URL: a.link(views.ExecutionURL(e.ID.String())),
+		Automation: APINamed{ID: e.AutomationID.String(), Name: e.Snapshot.Name}, SessionID: idOrNone(e.SessionID),
+		Status: string(e.Status), Source: string(e.Source), Mark: string(e.Mark), TokenFingerprint: e.TokenFingerprint,
+		Reason: e.Reason, ErrorClass: e.ErrorClass, Neutral: e.Neutral,
+		Result: e.Result, Iteration: e.Iteration, SkipCount: e.SkipCount, ScheduledFor: moment(e.ScheduledFor),
+		CreatedAt: e.CreatedAt.UTC(), StartedAt: moment(e.StartedAt),
 		FinishedAt: moment(e.FinishedAt),
 	}
 	if e.Automation != nil {
@@ -149,12 +164,15 @@ func (a *api) executionItem(e *db.Execution) APIExecutionItem {
 func (a *api) execution(e *db.Execution) APIExecution {
 	plain, secret := automation.GivenValues(e)
 	full := APIExecution{
-		APIExecutionItem: a.executionItem(e), Answer: e.Answer, ExitCode: e.ExitCode, BlockedBy: idOrNone(e.BlockedBy), Parameters: plain, SecretParameters: secret,
-		UnresolvedPlaceholders: e.Unresolved, Prompt: e.Snapshot.Prompt, Provider: e.Snapshot.Provider, Model: e.Snapshot.Model,
+		APIExecutionItem: a.executionItem(e), Answer: e.Answer, ExitCode: e.ExitCode, BlockedBy: idOrNone(e.BlockedBy),
+		Parameters: plain, SecretParameters: secret,
+		UnresolvedPlaceholders: e.Unresolved, Prompt: e.Snapshot.Prompt, Provider: e.Snapshot.Provider,
+		Model: e.Snapshot.Model,
 		Usage: APIUsage{Turns: e.Turns, Complete: e.Turns > 0 && e.Counted == e.Turns},
 	}
 	if e.Counted > 0 || e.Tokens() > 0 {
-		full.Usage.InputTokens, full.Usage.CachedTokens, full.Usage.OutputTokens = &e.TokensIn, &e.TokensCached, &e.TokensOut
+		full.Usage.InputTokens, full.Usage.CachedTokens, full.Usage.OutputTokens = &e.TokensIn, &e.TokensCached,
+			&e.TokensOut
 	}
 	if e.Priced > 0 || e.CostUSD > 0 {
 		full.Usage.CostUSD = &e.CostUSD

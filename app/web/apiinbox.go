@@ -29,10 +29,22 @@ type APINotice struct {
 const inboxTag = "Inbox"
 
 func (a *api) inboxRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/inbox", name: "listNotices", tag: inboxTag, summary: "List your notices, the newest first"}, a.listNotices)
-	does(a, apiOp{method: http.MethodPost, path: "/inbox/reading", name: "readAllNotices", tag: inboxTag, summary: "Mark all your notices as read"}, a.readAllNotices)
-	answers(a, apiOp{method: http.MethodGet, path: "/inbox/{id}", name: "getNotice", tag: inboxTag, summary: "Get a notice", about: "Getting it does not mark it as read."}, a.getNotice)
-	answers(a, apiOp{method: http.MethodPost, path: "/inbox/{id}/reading", name: "readNotice", tag: inboxTag, summary: "Mark a notice as read, or as unread"}, a.readNoticeByID)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/inbox", name: "listNotices", tag: inboxTag,
+		summary: "List your notices, the newest first",
+	}, a.listNotices)
+	does(a, apiOp{
+		method: http.MethodPost, path: "/inbox/reading", name: "readAllNotices", tag: inboxTag,
+		summary: "Mark all your notices as read",
+	}, a.readAllNotices)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/inbox/{id}", name: "getNotice", tag: inboxTag, summary: "Get a notice",
+		about: "Getting it does not mark it as read.",
+	}, a.getNotice)
+	answers(a, apiOp{
+		method: http.MethodPost, path: "/inbox/{id}/reading", name: "readNotice", tag: inboxTag,
+		summary: "Mark a notice as read, or as unread",
+	}, a.readNoticeByID)
 	answers(a, apiOp{
 		method: http.MethodPost, path: "/inbox/{id}/star", name: "starNotice", tag: inboxTag,
 		summary: "Mark a notice with a star, or take it away",
@@ -54,8 +66,10 @@ type listNoticesQuery struct {
 
 func (a *api) notice(n *db.Notification) APINotice {
 	return APINotice{
-		ID: n.ID.String(), URL: a.link(views.NoticeURL(n.ID.String())), Kind: n.Kind, Title: n.Title, Body: n.Body, AutomationID: idOrNone(n.AutomationID),
-		ExecutionID: idOrNone(n.ExecutionID), SessionID: idOrNone(n.SessionID), Link: n.Link, Starred: !n.StarredAt.IsZero(), ReadAt: moment(n.ReadAt), CreatedAt: n.CreatedAt.UTC(),
+		ID: n.ID.String(), URL: a.link(views.NoticeURL(n.ID.String())), Kind: n.Kind, Title: n.Title, Body: n.Body,
+		AutomationID: idOrNone(n.AutomationID),
+		ExecutionID:  idOrNone(n.ExecutionID), SessionID: idOrNone(n.SessionID), Link: n.Link,
+		Starred: !n.StarredAt.IsZero(), ReadAt: moment(n.ReadAt), CreatedAt: n.CreatedAt.UTC(),
 	}
 }
 

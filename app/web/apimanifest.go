@@ -75,7 +75,10 @@ type APIPlanWebhook struct {
 func (s *Server) planOf(p *automation.ManifestPlan) APIPlan {
 	plan := APIPlan{Fingerprint: p.Fingerprint, Changes: []APIPlanChange{}}
 	for _, c := range p.Changes {
-		change := APIPlanChange{Action: c.Action, Kind: string(c.Kind), Workspace: c.Workspace, Name: c.Name, ID: idOrNone(c.ID), Note: c.Note}
+		change := APIPlanChange{
+			Action: c.Action, Kind: string(c.Kind), Workspace: c.Workspace, Name: c.Name, ID: idOrNone(c.ID),
+			Note: c.Note,
+		}
 		for _, f := range c.Fields {
 			change.Fields = append(change.Fields, APIPlanField(f))
 		}
@@ -92,7 +95,9 @@ func (s *Server) planOf(p *automation.ManifestPlan) APIPlan {
 		}
 	}
 	for _, t := range p.Tokens {
-		plan.Webhooks = append(plan.Webhooks, APIPlanWebhook{AutomationID: t.Automation.String(), Name: t.Name, URL: s.webhookURL(t.Token).String()})
+		plan.Webhooks = append(plan.Webhooks, APIPlanWebhook{
+			AutomationID: t.Automation.String(), Name: t.Name, URL: s.webhookURL(t.Token).String(),
+		})
 	}
 	return plan
 }
@@ -103,12 +108,18 @@ const maxAPIManifest = 3 * manifest.MaxSize
 const manifestsTag = "Manifests"
 
 func (a *api) manifestRoutes() {
-	answers(a, apiOp{method: http.MethodPost, path: "/plans", name: "planManifest", tag: manifestsTag, summary: "Plan a manifest", most: maxAPIManifest,
-		about: "Says what applying automations, workflows and bots in YAML would change, and changes nothing. All mistakes are told together, each with its file and line."}, a.planManifest)
-	answers(a, apiOp{method: http.MethodPost, path: "/applications", name: "applyManifest", tag: manifestsTag, summary: "Apply a planned manifest", most: maxAPIManifest,
-		about: "All of it or nothing. When it would do anything else than the plan, the answer is 409 with the code `stale`: plan again."}, a.applyManifest)
-	o := apiOp{method: http.MethodGet, path: "/export", name: "exportManifest", tag: manifestsTag, summary: "Export a manifest",
-		about: "What you see of automations, workflows and bots, as YAML. Secrets are left out. Applied again it changes nothing."}.operation(http.StatusOK, false)
+	answers(a, apiOp{method: http.MethodPost, path: "/plans", name: "planManifest", tag: manifestsTag,
+		summary: "Plan a manifest", most: maxAPIManifest,
+		about: "Says what applying automations, workflows and bots in YAML would change, and changes nothing. All " +
+			"mistakes are told together, each with its file and line."}, a.planManifest)
+	answers(a, apiOp{method: http.MethodPost, path: "/applications", name: "applyManifest", tag: manifestsTag,
+		summary: "Apply a planned manifest", most: maxAPIManifest,
+		about: "All of it or nothing. When it would do anything else than the plan, the answer is 409 with the code " +
+			"`stale`: plan again."}, a.applyManifest)
+	o := apiOp{method: http.MethodGet, path: "/export", name: "exportManifest", tag: manifestsTag,
+		summary: "Export a manifest",
+		about: "What you see of automations, workflows and bots, as YAML. Secrets are left out. Applied again it " +
+			"changes nothing."}.operation(http.StatusOK, false)
 	huma.Register(a.huma, o, func(ctx context.Context, in *APIExportQuery) (*yamlAnswer, error) {
 		text, err := a.Rules.ExportManifest(ctx, callOf(ctx).actor, in.Workspace)
 		if err != nil {
@@ -144,7 +155,8 @@ func (a *api) planManifest(ctx context.Context, actor account.Actor, in *struct{
 	return a.planOf(p), nil
 }
 
-func (a *api) applyManifest(ctx context.Context, actor account.Actor, in *struct{ Body APIApplication }) (APIPlan, error) {
+func (a *api) applyManifest(ctx context.Context, actor account.Actor,
+	in *struct{ Body APIApplication }) (APIPlan, error) {
 	p, err := a.Rules.ApplyManifest(ctx, actor, in.Body.input(), in.Body.Fingerprint)
 	if err != nil {
 		return APIPlan{}, err

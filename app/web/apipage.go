@@ -22,8 +22,8 @@ type pageOf[T any] struct {
 	NextCursor string `json:"next_cursor,omitempty" doc:"There are more: pass it as cursor. Absent on the last page."`
 }
 
-// paginate makes a page of a list that was asked for with one row too many. The next page begins after what key says of the
-// last row.
+// paginate makes a page of a list that was asked for with one row too many. The next page begins after what key says of
+// the last row.
 func paginate[R, T any](rows []R, limit int, item func(*R) T, key func(*R) []string) pageOf[T] {
 	p := pageOf[T]{Items: []T{}}
 	if len(rows) > limit {

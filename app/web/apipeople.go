@@ -55,8 +55,8 @@ type APIRoleChange struct {
 
 const peopleTag = "People and roles"
 
-// peopleRoutes are operations on accounts. What makes a link with which somebody becomes a person, or a password, is done
-// by a person who has signed in.
+// peopleRoutes are operations on accounts. What makes a link with which somebody becomes a person, or a password, is
+// done by a person who has signed in.
 func (a *api) peopleRoutes() {
 	answers(a, apiOp{
 		method: http.MethodGet, path: "/people", name: "listPeople", tag: peopleTag, summary: "List people by name",
@@ -70,7 +70,8 @@ func (a *api) peopleRoutes() {
 	}, a.setRolesByAPI)
 	answers(a, apiOp{
 		method: http.MethodPost, path: "/people/{id}/deactivation", name: "deactivatePerson", tag: peopleTag,
-		summary: "Deactivate an account", about: "Every sign-in and token of it ends. Runs of its automations fail until they have another owner.",
+		summary: "Deactivate an account",
+		about:   "Every sign-in and token of it ends. Runs of its automations fail until they have another owner.",
 	}, a.personChange((*account.Service).Deactivate))
 	answers(a, apiOp{
 		method: http.MethodPost, path: "/people/{id}/activation", name: "activatePerson", tag: peopleTag,

@@ -22,8 +22,8 @@ import (
 	"carillon/views"
 )
 
-// APIProblem is an error as the API answers it: RFC 9457, and beyond that a code to branch on, mistakes by field, and what is in
-// the way of a run.
+// APIProblem is an error as the API answers it: RFC 9457, and beyond that a code to branch on, mistakes by field, and
+// what is in the way of a run.
 type APIProblem struct {
 	Status      int               `json:"status"`
 	Title       string            `json:"title" doc:"The status in words."`
@@ -59,11 +59,14 @@ func (p *APIProblem) ContentType(string) string { return "application/problem+js
 
 // problemCodes are the codes of statuses that have but one.
 var problemCodes = map[int]string{
-	http.StatusBadRequest: "bad_request", http.StatusUnauthorized: "unauthorized", http.StatusForbidden: "forbidden", http.StatusNotFound: "not_found",
-	http.StatusMethodNotAllowed: "method_not_allowed", http.StatusNotAcceptable: "not_acceptable", http.StatusRequestTimeout: "timeout",
+	http.StatusBadRequest: "bad_request", http.StatusUnauthorized: "unauthorized", http.StatusForbidden: "forbidden",
+	http.StatusNotFound:         "not_found",
+	http.StatusMethodNotAllowed: "method_not_allowed", http.StatusNotAcceptable: "not_acceptable",
+	http.StatusRequestTimeout:        "timeout",
 	http.StatusRequestEntityTooLarge: "too_large", http.StatusUnsupportedMediaType: "unsupported_media_type",
-	http.StatusUnprocessableEntity: "invalid", http.StatusTooManyRequests: "too_many_requests", http.StatusInternalServerError: "internal",
-	http.StatusServiceUnavailable: "unavailable",
+	http.StatusUnprocessableEntity: "invalid", http.StatusTooManyRequests: "too_many_requests",
+	http.StatusInternalServerError: "internal",
+	http.StatusServiceUnavailable:  "unavailable",
 }
 
 // complete fills in what follows from the status.
@@ -85,7 +88,8 @@ func writeProblem(w http.ResponseWriter, p *APIProblem) {
 
 // newProblem is what the library finds wrong with a request. What was sent is not sent back: it may hold secrets.
 func newProblem(status int, message string, errs ...error) huma.StatusError {
-	p := &APIProblem{Status: status, Detail: strings.ToUpper(message[:min(1, len(message))]) + message[min(1, len(message)):]}
+	p := &APIProblem{Status: status, Detail: strings.ToUpper(message[:min(1, len(message))]) + message[min(1,
+		len(message)):]}
 	if status == http.StatusUnprocessableEntity {
 		p.Detail = "Some of this does not do."
 	}
@@ -101,7 +105,8 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 			detail = &huma.ErrorDetail{Message: err.Error()}
 		}
 		if strings.HasPrefix(detail.Location, "path.") { // an id that is none names nothing
-			return (&APIProblem{Status: http.StatusNotFound, Detail: "There is nothing here, or you may not see it."}).complete()
+			return (&APIProblem{Status: http.StatusNotFound, Detail: "There is nothing here, or you may not see it."}).
+				complete()
 		}
 		if status != http.StatusUnprocessableEntity { // one reason, of the whole
 			p.Detail = fault.Sentence(detail.Message)
@@ -127,8 +132,8 @@ func fieldOf(d *huma.ErrorDetail) APIFieldProblem {
 	return APIFieldProblem{Field: field, Message: fault.Sentence(message)}
 }
 
-// problem is an error of an operation as an answer. It is, with newProblem, the one place where an error becomes one for
-// programs.
+// problem is an error of an operation as an answer. It is, with newProblem, the one place where an error becomes one
+// for programs.
 func (a *api) problem(ctx context.Context, err error) error {
 	var invalid fault.Invalid
 	var busy *automation.Busy
@@ -151,7 +156,8 @@ func (a *api) problem(ctx context.Context, err error) error {
 		account.Refused(ctx, callOf(ctx).actor, "lacks the permission")
 		p.Status, p.Detail = http.StatusForbidden, "You may not do this, or not with this token."
 	case errors.Is(err, fault.ErrStale):
-		p.Status, p.Code, p.Detail = http.StatusConflict, "stale", "Somebody else changed this since you read it. Read it again."
+		p.Status, p.Code, p.Detail = http.StatusConflict, "stale",
+			"Somebody else changed this since you read it. Read it again."
 	case errors.As(err, &invalid):
 		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
 		for _, field := range slices.Sorted(maps.Keys(invalid)) {
@@ -161,22 +167,27 @@ func (a *api) problem(ctx context.Context, err error) error {
 		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
 		p.Errors = []APIFieldProblem{{Field: "parameters." + missing.Name, Message: fault.Sentence(missing.Error())}}
 	case errors.As(err, &busy):
-		p.Status, p.Code, p.Detail = http.StatusConflict, "in_flight", fault.Sentence(busy.Error()+", so no other was started")
-		p.ExecutionID, p.SessionID, p.SessionURL = idOrNone(busy.Execution), idOrNone(busy.Session), a.link(views.SessionURL(busy.Session.String()))
+		p.Status, p.Code, p.Detail = http.StatusConflict, "in_flight",
+			fault.Sentence(busy.Error()+", so no other was started")
+		p.ExecutionID, p.SessionID, p.SessionURL = idOrNone(busy.Execution), idOrNone(busy.Session),
+			a.link(views.SessionURL(busy.Session.String()))
 	case errors.As(err, &unable):
-		p.Status, p.Code, p.Detail = http.StatusConflict, "cannot_run", "“"+unable.Automation+"” cannot run: "+unable.Reason+"."
+		p.Status, p.Code, p.Detail = http.StatusConflict, "cannot_run", "“"+unable.Automation+"” cannot run: "+
+			unable.Reason+"."
 		p.ExecutionID = idOrNone(unable.Execution)
 	case errors.Is(err, automation.ErrTooLarge):
 		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fault.Sentence(err.Error())
 	default:
 		if ctx.Err() == nil {
-			a.Log.Error("answer an API call", "method", middleware.Method(r), "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
+			a.Log.Error("answer an API call", "method", middleware.Method(r), "path", middleware.Path(r), "request",
+				middleware.RequestID(r), "err", err)
 		}
 		if db.IsAway(err) {
 			p.Status, p.Detail = http.StatusServiceUnavailable, awayText
 			break
 		}
-		p.Status, p.Detail = http.StatusInternalServerError, "Something went wrong on our side. It was noted as "+middleware.RequestID(r)+"."
+		p.Status, p.Detail = http.StatusInternalServerError, "Something went wrong on our side. It was noted as "+
+			middleware.RequestID(r)+"."
 	}
 	return p.complete()
 }

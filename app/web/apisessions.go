@@ -61,16 +61,31 @@ type APIEvent struct {
 const sessionsTag = "Sessions"
 
 func (a *api) sessionRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/sessions", name: "listSessions", tag: sessionsTag, summary: "List sessions, the newest first"}, a.listSessions)
-	answers(a, apiOp{method: http.MethodGet, path: "/sessions/{id}", name: "getSession", tag: sessionsTag, summary: "Get a session"}, a.getSession)
-	answers(a, apiOp{method: http.MethodGet, path: "/sessions/{id}/events", name: "listSessionEvents", tag: sessionsTag, summary: "Read the transcript of a session",
-		about: "To follow a session, ask again with the last number as after."}, a.listEvents)
-	does(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/messages", name: "postMessage", tag: sessionsTag, summary: "Write to the agent of a session",
-		about: "An agent at work gets it when it has finished. A closed session opens again."}, a.postMessage)
-	answers(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/completion", name: "completeSession", tag: sessionsTag, summary: "Mark a waiting session Done"}, a.sessionChange(a.Rules.MarkDone))
-	answers(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/stop", name: "stopSession", tag: sessionsTag, summary: "Stop what a session is doing",
-		about: "One that is at work ends as soon as its agent has. One that does nothing stays as it is."}, a.sessionChange(a.Rules.Stop))
-	answers(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/reopening", name: "reopenSession", tag: sessionsTag, summary: "Open a closed session again"}, a.sessionChange(a.Rules.Reopen))
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/sessions", name: "listSessions", tag: sessionsTag,
+		summary: "List sessions, the newest first",
+	}, a.listSessions)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/sessions/{id}", name: "getSession", tag: sessionsTag, summary: "Get a session",
+	}, a.getSession)
+	answers(a, apiOp{method: http.MethodGet, path: "/sessions/{id}/events", name: "listSessionEvents", tag: sessionsTag,
+		summary: "Read the transcript of a session",
+		about:   "To follow a session, ask again with the last number as after."}, a.listEvents)
+	does(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/messages", name: "postMessage", tag: sessionsTag,
+		summary: "Write to the agent of a session",
+		about:   "An agent at work gets it when it has finished. A closed session opens again."}, a.postMessage)
+	answers(a, apiOp{
+		method: http.MethodPost, path: "/sessions/{id}/completion", name: "completeSession", tag: sessionsTag,
+		summary: "Mark a waiting session Done",
+	}, a.sessionChange(a.Rules.MarkDone))
+	answers(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/stop", name: "stopSession", tag: sessionsTag,
+		summary: "Stop what a session is doing",
+		about:   "One that is at work ends as soon as its agent has. One that does nothing stays as it is."},
+		a.sessionChange(a.Rules.Stop))
+	answers(a, apiOp{
+		method: http.MethodPost, path: "/sessions/{id}/reopening", name: "reopenSession", tag: sessionsTag,
+		summary: "Open a closed session again",
+	}, a.sessionChange(a.Rules.Reopen))
 }
 
 type listSessionsQuery struct {
@@ -83,9 +98,11 @@ type listSessionsQuery struct {
 	Search     string   `query:"search" maxLength:"500" doc:"A text in the title or the branch."`
 }
 
-func (a *api) listSessions(ctx context.Context, actor account.Actor, in *listSessionsQuery) (pageOf[APISessionItem], error) {
+func (a *api) listSessions(ctx context.Context, actor account.Actor,
+	in *listSessionsQuery) (pageOf[APISessionItem], error) {
 	f := db.SessionFilter{
-		Type: db.SessionType(in.Type), Automation: optionalID(in.Automation), Workspace: optionalID(in.Workspace), Mine: in.Mine, Search: in.Search, Limit: in.Limit + 1,
+		Type: db.SessionType(in.Type), Automation: optionalID(in.Automation), Workspace: optionalID(in.Workspace),
+		Mine: in.Mine, Search: in.Search, Limit: in.Limit + 1,
 	}
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, db.SessionStatus(status))
@@ -103,8 +120,10 @@ func (a *api) listSessions(ctx context.Context, actor account.Actor, in *listSes
 
 func (a *api) sessionItem(s *db.Session) APISessionItem {
 	item := APISessionItem{
-		ID: s.ID.String(), URL: a.link(views.SessionURL(s.ID.String())), Title: s.Title, Type: string(s.Type), Status: string(s.Status), Workspace: APINamed{ID: s.WorkspaceID.String()},
-		Owner: APINamed{ID: s.OwnerID.String()}, Provider: s.Provider, Model: s.Model, BaseBranch: s.BaseBranch, BaseCommit: s.BaseCommit, Branch: s.Branch,
+		ID: s.ID.String(), URL: a.link(views.SessionURL(s.ID.String())), Title: s.Title, Type: string(s.Type),
+		Status: string(s.Status), Workspace: APINamed{ID: s.WorkspaceID.String()},
+		Owner: APINamed{ID: s.OwnerID.String()}, Provider: s.Provider, Model: s.Model, BaseBranch: s.BaseBranch,
+		BaseCommit: s.BaseCommit, Branch: s.Branch,
 		LastEvent: s.LastSeq, CreatedAt: s.CreatedAt.UTC(), StartedAt: moment(s.StartedAt), EndedAt: moment(s.EndedAt),
 		ClosedAt: moment(s.ClosedAt),
 	}
@@ -132,7 +151,9 @@ func (a *api) getSession(ctx context.Context, actor account.Actor, in *APIOneByI
 	if err != nil {
 		return APISession{}, err
 	}
-	session := APISession{APISessionItem: a.sessionItem(s), Diff: s.Diff, DiffCut: s.DiffCut, ActsFor: []APINamed{}, May: []string{}}
+	session := APISession{
+		APISessionItem: a.sessionItem(s), Diff: s.Diff, DiffCut: s.DiffCut, ActsFor: []APINamed{}, May: []string{},
+	}
 	for _, person := range acts.Behind() {
 		session.ActsFor = append(session.ActsFor, APINamed{ID: person.ID.String(), Name: person.Name})
 	}
@@ -188,7 +209,8 @@ func (a *api) postMessage(ctx context.Context, actor account.Actor, in *postMess
 }
 
 // sessionChange makes an operation that changes a session and answers with it.
-func (a *api) sessionChange(change func(ctx context.Context, actor account.Actor, id uuid.UUID) error) func(context.Context, account.Actor, *APIOneByID) (APISession, error) {
+func (a *api) sessionChange(change func(ctx context.Context, actor account.Actor, id uuid.UUID) error) func(
+	context.Context, account.Actor, *APIOneByID) (APISession, error) {
 	return func(ctx context.Context, actor account.Actor, in *APIOneByID) (APISession, error) {
 		if err := change(ctx, actor, in.id()); err != nil {
 			return APISession{}, err

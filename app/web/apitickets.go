@@ -65,10 +65,20 @@ type APITicketChange struct {
 const ticketsTag = "Tickets"
 
 func (a *api) ticketRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/tickets", name: "listTickets", tag: ticketsTag, summary: "List tickets, the newest first or as the queue has them"}, a.listTickets)
-	creates(a, apiOp{method: http.MethodPost, path: "/tickets", name: "createTicket", tag: ticketsTag, summary: "Create a ticket"}, a.createTicketByAPI)
-	answers(a, apiOp{method: http.MethodGet, path: "/tickets/{id}", name: "getTicket", tag: ticketsTag, summary: "Get a ticket"}, a.getTicket)
-	answers(a, apiOp{method: http.MethodPatch, path: "/tickets/{id}", name: "updateTicket", tag: ticketsTag, summary: "Change a ticket", about: "What is left out stays."}, a.updateTicketByAPI)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/tickets", name: "listTickets", tag: ticketsTag,
+		summary: "List tickets, the newest first or as the queue has them",
+	}, a.listTickets)
+	creates(a, apiOp{
+		method: http.MethodPost, path: "/tickets", name: "createTicket", tag: ticketsTag, summary: "Create a ticket",
+	}, a.createTicketByAPI)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/tickets/{id}", name: "getTicket", tag: ticketsTag, summary: "Get a ticket",
+	}, a.getTicket)
+	answers(a, apiOp{
+		method: http.MethodPatch, path: "/tickets/{id}", name: "updateTicket", tag: ticketsTag,
+		summary: "Change a ticket", about: "What is left out stays.",
+	}, a.updateTicketByAPI)
 	does(a, apiOp{
 		method: http.MethodPost, path: "/sessions/{id}/tickets", name: "linkTicket", tag: ticketsTag,
 		summary: "Note that a session works on a ticket of its workspace",
@@ -77,7 +87,8 @@ func (a *api) ticketRoutes() {
 	})
 	does(a, apiOp{
 		method: http.MethodDelete, path: "/tickets/{id}/sessions/{session}", name: "unlinkTicket", tag: ticketsTag,
-		summary: "Take the link between a ticket and a session away", about: "A ticket that the session has claimed stays.",
+		summary: "Take the link between a ticket and a session away",
+		about:   "A ticket that the session has claimed stays.",
 	}, func(ctx context.Context, actor account.Actor, in *unlinkTicketQuery) error {
 		return a.Rules.UnlinkTicket(ctx, actor, in.id(), optionalID(in.Session))
 	})
@@ -108,8 +119,10 @@ type listTicketsQuery struct {
 
 func (a *api) ticketItem(t *db.Ticket) APITicketItem {
 	item := APITicketItem{
-		ID: t.ID.String(), URL: a.link(views.TicketURL(t.ID.String())), Number: t.Number, Workspace: APINamed{ID: t.WorkspaceID.String()}, Title: t.Title,
-		Priority: automation.PriorityWord(t.Priority), Status: string(t.Status), Labels: append([]string{}, t.Labels...), ClaimedBy: idOrNone(t.ClaimedBy), Version: t.Version,
+		ID: t.ID.String(), URL: a.link(views.TicketURL(t.ID.String())), Number: t.Number,
+		Workspace: APINamed{ID: t.WorkspaceID.String()}, Title: t.Title,
+		Priority: automation.PriorityWord(t.Priority), Status: string(t.Status),
+		Labels: append([]string{}, t.Labels...), ClaimedBy: idOrNone(t.ClaimedBy), Version: t.Version,
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(), ClosedAt: moment(t.ClosedAt),
 	}
 	if t.Workspace != nil {
@@ -124,9 +137,11 @@ func (a *api) ticketItem(t *db.Ticket) APITicketItem {
 	return item
 }
 
-func (a *api) listTickets(ctx context.Context, actor account.Actor, in *listTicketsQuery) (pageOf[APITicketItem], error) {
+func (a *api) listTickets(ctx context.Context, actor account.Actor,
+	in *listTicketsQuery) (pageOf[APITicketItem], error) {
 	f := db.TicketFilter{
-		Workspace: optionalID(in.Workspace), Priority: automation.ParsePriority(in.Priority), Assignee: optionalID(in.Assignee), Label: in.Label, Search: in.Search,
+		Workspace: optionalID(in.Workspace), Priority: automation.ParsePriority(in.Priority),
+		Assignee: optionalID(in.Assignee), Label: in.Label, Search: in.Search,
 		Queue: in.Queue, Limit: in.Limit + 1,
 	}
 	for _, status := range in.Status {
@@ -169,7 +184,8 @@ func (f *APITicketFields) into(in *automation.TicketInput) error {
 
 type createTicketQuery struct{ Body APINewTicket }
 
-func (a *api) createTicketByAPI(ctx context.Context, actor account.Actor, in *createTicketQuery) (APITicket, string, error) {
+func (a *api) createTicketByAPI(ctx context.Context, actor account.Actor,
+	in *createTicketQuery) (APITicket, string, error) {
 	input := automation.TicketInput{Workspace: in.Body.WorkspaceID}
 	if err := in.Body.into(&input); err != nil {
 		return APITicket{}, "", err

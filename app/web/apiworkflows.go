@@ -75,13 +75,25 @@ type APIWorkflowChange struct {
 const workflowsTag = "Workflows"
 
 func (a *api) workflowRoutes() {
-	answers(a, apiOp{method: http.MethodGet, path: "/workflows", name: "listWorkflows", tag: workflowsTag, summary: "List the workflows that you may use by name"}, a.listWorkflows)
-	creates(a, apiOp{method: http.MethodPost, path: "/workflows", name: "createWorkflow", tag: workflowsTag, summary: "Create a workflow", most: maxAPIWorkflow}, a.createWorkflowByAPI)
-	answers(a, apiOp{method: http.MethodGet, path: "/workflows/{id}", name: "getWorkflow", tag: workflowsTag, summary: "Get a workflow"}, a.getWorkflow)
-	answers(a, apiOp{method: http.MethodPatch, path: "/workflows/{id}", name: "updateWorkflow", tag: workflowsTag, summary: "Change a workflow", most: maxAPIWorkflow,
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/workflows", name: "listWorkflows", tag: workflowsTag,
+		summary: "List the workflows that you may use by name",
+	}, a.listWorkflows)
+	creates(a, apiOp{
+		method: http.MethodPost, path: "/workflows", name: "createWorkflow", tag: workflowsTag,
+		summary: "Create a workflow", most: maxAPIWorkflow,
+	}, a.createWorkflowByAPI)
+	answers(a, apiOp{
+		method: http.MethodGet, path: "/workflows/{id}", name: "getWorkflow", tag: workflowsTag,
+		summary: "Get a workflow",
+	}, a.getWorkflow)
+	answers(a, apiOp{method: http.MethodPatch, path: "/workflows/{id}", name: "updateWorkflow", tag: workflowsTag,
+		summary: "Change a workflow", most: maxAPIWorkflow,
 		about: "What is left out stays. Runs that have started keep what they started with."}, a.updateWorkflowByAPI)
-	does(a, apiOp{method: http.MethodDelete, path: "/workflows/{id}", name: "deleteWorkflow", tag: workflowsTag, summary: "Delete a workflow",
-		about: "Automations with it that a schedule starts are switched off at once; runs of the others fail."}, a.deleteWorkflow)
+	does(a, apiOp{method: http.MethodDelete, path: "/workflows/{id}", name: "deleteWorkflow", tag: workflowsTag,
+		summary: "Delete a workflow",
+		about:   "Automations with it that a schedule starts are switched off at once; runs of the others fail."},
+		a.deleteWorkflow)
 	creates(a, apiOp{
 		method: http.MethodPost, path: "/workflows/{id}/copies", name: "duplicateWorkflow", tag: workflowsTag,
 		summary: "Duplicate a workflow", about: "Defaults of secret parameters are left out: give them anew.",
@@ -101,7 +113,8 @@ func (a *api) duplicateWorkflowByAPI(
 
 func (a *api) workflowItem(wf *db.Workflow) APIWorkflowItem {
 	item := APIWorkflowItem{
-		ID: wf.ID.String(), Name: wf.Name, URL: a.link(views.WorkflowURL(wf.ID.String())), Description: wf.Description, Version: wf.Version,
+		ID: wf.ID.String(), Name: wf.Name, URL: a.link(views.WorkflowURL(wf.ID.String())), Description: wf.Description,
+		Version:   wf.Version,
 		CreatedAt: wf.CreatedAt.UTC(), UpdatedAt: wf.UpdatedAt.UTC(),
 	}
 	item.Workspace = a.workspaceName(wf.Workspace)
@@ -116,7 +129,8 @@ func (a *api) workspaceName(w *db.Workspace) *APINamed {
 	return &APINamed{ID: w.ID.String(), Name: w.Name}
 }
 
-func (a *api) listWorkflows(ctx context.Context, actor account.Actor, in *APIListQuery) (pageOf[APIWorkflowItem], error) {
+func (a *api) listWorkflows(ctx context.Context, actor account.Actor,
+	in *APIListQuery) (pageOf[APIWorkflowItem], error) {
 	name, id, err := in.afterName()
 	if err != nil {
 		return pageOf[APIWorkflowItem]{}, err
@@ -125,7 +139,9 @@ func (a *api) listWorkflows(ctx context.Context, actor account.Actor, in *APILis
 	if err != nil {
 		return pageOf[APIWorkflowItem]{}, err
 	}
-	return paginate(list, in.Limit, a.workflowItem, func(wf *db.Workflow) []string { return []string{wf.Name, wf.ID.String()} }), nil
+	return paginate(list, in.Limit, a.workflowItem, func(wf *db.Workflow) []string {
+		return []string{wf.Name, wf.ID.String()}
+	}), nil
 }
 
 func (a *api) getWorkflow(ctx context.Context, actor account.Actor, in *APIOneByID) (APIWorkflow, error) {
@@ -158,7 +174,9 @@ func (f *APIWorkflowFields) into(in *automation.WorkflowInput, patch spec.Patch)
 	if patch.Has("steps") {
 		in.Steps = nil
 		row := func(s APIInnerStep) automation.StepInput {
-			return automation.StepInput{Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged}
+			return automation.StepInput{
+				Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged,
+			}
 		}
 		for i, s := range f.Steps {
 			outer := row(s.APIInnerStep)
@@ -177,7 +195,8 @@ func (f *APIWorkflowFields) into(in *automation.WorkflowInput, patch spec.Patch)
 	if patch.Has("parameters") {
 		for i, p := range f.Parameters {
 			if slices.ContainsFunc(p.Choices, func(c string) bool { return strings.ContainsAny(c, ",\r\n") }) {
-				return nil, fault.Invalid{fmt.Sprintf("parameters.%d.choices", i): "A choice is one line without commas."}
+				return nil, fault.Invalid{fmt.Sprintf("parameters.%d.choices",
+					i): "A choice is one line without commas."}
 			}
 		}
 		in.Parameters = automation.TypedParameters(f.Parameters)
@@ -233,7 +252,8 @@ type updateWorkflowQuery struct {
 	Body patchOf[APIWorkflowChange]
 }
 
-func (a *api) updateWorkflowByAPI(ctx context.Context, actor account.Actor, in *updateWorkflowQuery) (APIWorkflow, error) {
+func (a *api) updateWorkflowByAPI(ctx context.Context, actor account.Actor,
+	in *updateWorkflowQuery) (APIWorkflow, error) {
 	was, err := a.Rules.EditableWorkflow(ctx, actor, in.id())
 	if err != nil {
 		return APIWorkflow{}, err

@@ -30,8 +30,9 @@ func (s *Server) auditRoutes(mux *routeTable) {
 func auditFilter(r *http.Request, actor account.Actor) db.AuditFilter {
 	z := zone(actor)
 	f := db.AuditFilter{
-		Actor: optionalID(r.FormValue("person")), Subject: optionalID(r.FormValue("subject")), Workspace: optionalID(r.FormValue("workspace")),
-		Action: r.FormValue("action"), Since: dayStart(r.FormValue("from"), z), Until: dayEnd(r.FormValue("to"), z),
+		Actor: optionalID(r.FormValue("person")), Subject: optionalID(r.FormValue("subject")),
+		Workspace: optionalID(r.FormValue("workspace")),
+		Action:    r.FormValue("action"), Since: dayStart(r.FormValue("from"), z), Until: dayEnd(r.FormValue("to"), z),
 		Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
 	}
 	return f
@@ -48,7 +49,8 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Act
 		Person:    views.Field{Name: "person", Label: "Person", Value: r.FormValue("person")},
 		Action:    views.Field{Name: "action", Label: "Action", Value: f.Action},
 		Workspace: views.Field{Name: "workspace", Label: "Workspace", Value: r.FormValue("workspace")},
-		From:      views.Field{Name: "from", Label: "From", Value: r.FormValue("from")}, To: views.Field{Name: "to", Label: "To", Value: r.FormValue("to")},
+		From:      views.Field{Name: "from", Label: "From", Value: r.FormValue("from")},
+		To:        views.Field{Name: "to", Label: "To", Value: r.FormValue("to")},
 	}
 	if f.Subject != uuid.Nil {
 		p.Subject, p.SubjectName = f.Subject.String(), "one thing"
@@ -71,14 +73,19 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Act
 	for _, choice := range slices.Concat(p.Person.Options, p.Workspace.Options) {
 		names[choice.Value] = choice.Label
 	}
-	p.Pager = pages(r, &list, f.Before, f.After, f.Limit, func(e db.AuditEvent) string { return e.ID.String() }, "newer", "before")
+	p.Pager = pages(r, &list, f.Before, f.After, f.Limit, func(e db.AuditEvent) string {
+		return e.ID.String()
+	}, "newer", "before")
 	for i := range list {
 		p.Rows = append(p.Rows, auditItem(&list[i], zone(actor), names))
 	}
-	return s.withSettings(w, r, actor, "Audit log", func(page views.Page) error { return s.show(w, r, views.Audit(page, p)) })
+	return s.withSettings(w, r, actor, "Audit log", func(page views.Page) error {
+		return s.show(w, r, views.Audit(page, p))
+	})
 }
 
-// namedIn are the names of the workflows and bots that automations were changed to or from, as far as they are still there.
+// namedIn are the names of the workflows and bots that automations were changed to or from, as far as they are still
+// there.
 func (s *Server) namedIn(ctx context.Context, list []db.AuditEvent) (map[string]string, error) {
 	var ids []uuid.UUID
 	for i := range list {
@@ -150,7 +157,8 @@ func (s *Server) userEvents(r *http.Request, actor account.Actor, d *account.Per
 
 func auditItem(e *db.AuditEvent, z *time.Location, names map[string]string) views.AuditItem {
 	item := views.AuditItem{
-		ID: e.ID.String(), At: e.At.In(z), Action: e.Action, Kind: e.SubjectKind, Reason: e.Reason, Address: e.Address, Token: e.Token, Changes: differences(e.Before, e.After, names),
+		ID: e.ID.String(), At: e.At.In(z), Action: e.Action, Kind: e.SubjectKind, Reason: e.Reason, Address: e.Address,
+		Token: e.Token, Changes: differences(e.Before, e.After, names),
 		Subject: views.Link{Text: e.SubjectName},
 	}
 	if e.Actor != nil {
@@ -162,8 +170,8 @@ func auditItem(e *db.AuditEvent, z *time.Location, names map[string]string) view
 	return item
 }
 
-// differences lists the properties that differ before and after. Of what is made or gone, those that are empty or off say
-// nothing; the export has them. Names are those of ids.
+// differences lists the properties that differ before and after. Of what is made or gone, those that are empty or off
+// say nothing; the export has them. Names are those of ids.
 func differences(before, after map[string]any, ids map[string]string) []views.Change {
 	names := map[string]bool{}
 	for _, m := range []map[string]any{before, after} {
@@ -175,9 +183,12 @@ func differences(before, after map[string]any, ids map[string]string) []views.Ch
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		was, had := before[name]
 		is, has := after[name]
-		c := views.Change{Name: strings.ReplaceAll(name, "_", " "), Before: inWords(was), After: inWords(is), New: !had, Gone: !has}
+		c := views.Change{
+			Name: strings.ReplaceAll(name, "_", " "), Before: inWords(was), After: inWords(is), New: !had, Gone: !has,
+		}
 		if strings.HasSuffix(name, "_id") && (ids[c.Before] != "" || ids[c.After] != "") {
-			c.Name, c.Before, c.After = strings.TrimSuffix(c.Name, " id"), cmp(ids[c.Before], c.Before), cmp(ids[c.After], c.After)
+			c.Name, c.Before, c.After = strings.TrimSuffix(c.Name, " id"), cmp(ids[c.Before], c.Before),
+				cmp(ids[c.After], c.After)
 		}
 		if had && has && c.Before == c.After {
 			continue
@@ -245,8 +256,10 @@ func lineOf(e *db.AuditEvent) auditLine {
 		return &id
 	}
 	l := auditLine{
-		ID: e.ID, At: e.At.UTC(), ActorID: given(e.ActorID), Action: e.Action, SubjectKind: e.SubjectKind, SubjectID: given(e.SubjectID),
-		SubjectName: e.SubjectName, WorkspaceID: given(e.WorkspaceID), Reason: e.Reason, Address: e.Address, Token: e.Token, Before: e.Before, After: e.After,
+		ID: e.ID, At: e.At.UTC(), ActorID: given(e.ActorID), Action: e.Action, SubjectKind: e.SubjectKind,
+		SubjectID:   given(e.SubjectID),
+		SubjectName: e.SubjectName, WorkspaceID: given(e.WorkspaceID), Reason: e.Reason, Address: e.Address,
+		Token: e.Token, Before: e.Before, After: e.After,
 	}
 	if e.Actor != nil {
 		l.Actor, l.ActorEmail = e.Actor.Name, e.Actor.Email
@@ -270,7 +283,8 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request, actor accou
 		if !begun {
 			begun = true
 			w.Header().Set("Content-Type", kind)
-			w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="audit-%s.%s"`, s.Now().UTC().Format("2006-01-02"), r.PathValue("format")))
+			w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="audit-%s.%s"`,
+				s.Now().UTC().Format("2006-01-02"), r.PathValue("format")))
 		}
 		// A long log takes long to send; a reader who takes nothing for a minute has gone.
 		if err := controller.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
@@ -303,13 +317,15 @@ func csvLines(w http.ResponseWriter) func([]db.AuditEvent) error {
 	return func(list []db.AuditEvent) error {
 		if !begun {
 			begun = true
-			if err := c.Write([]string{"at", "actor", "actor_email", "action", "subject_kind", "subject_id", "subject_name", "workspace_id", "reason", "address", "token", "before", "after"}); err != nil {
+			if err := c.Write([]string{"at", "actor", "actor_email", "action", "subject_kind", "subject_id",
+				"subject_name", "workspace_id", "reason", "address", "token", "before", "after"}); err != nil {
 				return err
 			}
 		}
 		for i := range list {
 			l := lineOf(&list[i])
-			row := []string{l.At.Format(time.RFC3339Nano), l.Actor, l.ActorEmail, l.Action, l.SubjectKind, idText(l.SubjectID), l.SubjectName, idText(l.WorkspaceID),
+			row := []string{l.At.Format(time.RFC3339Nano), l.Actor, l.ActorEmail, l.Action, l.SubjectKind,
+				idText(l.SubjectID), l.SubjectName, idText(l.WorkspaceID),
 				l.Reason, l.Address, l.Token, packed(l.Before), packed(l.After)}
 			for j := range row {
 				row[j] = harmless(row[j])
@@ -341,9 +357,9 @@ func packed(m map[string]any) string {
 	return string(text)
 }
 
-// harmless keeps a spreadsheet from taking a part of a text for a formula, which could send the sheet elsewhere: names and reasons
-// are anybody's to choose. A cell may begin at the text's beginning, and after each sign that a spreadsheet can be told, or is set
-// by its country, to part cells by.
+// harmless keeps a spreadsheet from taking a part of a text for a formula, which could send the sheet elsewhere: names
+// and reasons are anybody's to choose. A cell may begin at the text's beginning, and after each sign that a spreadsheet
+// can be told, or is set by its country, to part cells by.
 func harmless(cell string) string {
 	var guarded strings.Builder
 	kept, begins := 0, true

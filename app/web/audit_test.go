@@ -36,7 +36,12 @@ func (s *site) event(e db.AuditEvent) db.AuditEvent {
 func TestTheAuditLogNamesPeopleAndWorkspacesAndLeavesOutWhatIsEmpty(t *testing.T) {
 	s := open(t)
 	admin, mira := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember)
-	s.event(db.AuditEvent{Action: "automation.create", SubjectName: "made", After: map[string]any{"creator_id": mira.actor.ID.String(), "workspace_id": s.workspace, "stop_text": "", "catch_up": false, "retries": 2}})
+	s.event(db.AuditEvent{
+		Action: "automation.create", SubjectName: "made", After: map[string]any{
+			"creator_id": mira.actor.ID.String(), "workspace_id": s.workspace, "stop_text": "", "catch_up": false,
+			"retries": 2,
+		},
+	})
 	page := admin.get("/settings/audit?action=automation.create")
 	for _, want := range []string{">creator<", ">Mira<", ">workspace<", ">Scratch<", ">retries<"} {
 		page.expect(t, 200, want)
@@ -52,11 +57,17 @@ func TestTheAuditLogIsNarrowedByItsAddress(t *testing.T) {
 	s := open(t)
 	admin, mira := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember)
 	subject := uuid.New()
-	s.event(db.AuditEvent{Action: "automation.create", ActorID: mira.actor.ID, SubjectName: "by mira", SubjectID: subject})
+	s.event(db.AuditEvent{
+		Action: "automation.create", ActorID: mira.actor.ID, SubjectName: "by mira", SubjectID: subject,
+	})
 	s.event(db.AuditEvent{Action: "automation.delete", ActorID: admin.actor.ID, SubjectName: "by ada"})
-	s.event(db.AuditEvent{Action: "workspace.update", SubjectName: "in scratch", WorkspaceID: uuid.MustParse(s.workspace)})
+	s.event(db.AuditEvent{
+		Action: "workspace.update", SubjectName: "in scratch", WorkspaceID: uuid.MustParse(s.workspace),
+	})
 	s.event(db.AuditEvent{Action: "automationx.delete", SubjectName: "another kind"})
-	s.event(db.AuditEvent{Action: "user.create", SubjectName: "long ago", At: time.Date(2020, 2, 29, 12, 0, 0, 0, time.UTC)})
+	s.event(db.AuditEvent{
+		Action: "user.create", SubjectName: "long ago", At: time.Date(2020, 2, 29, 12, 0, 0, 0, time.UTC),
+	})
 	all := []string{"by mira", "by ada", "in scratch", "another kind", "long ago"}
 	for query, want := range map[string][]string{
 		"":                                 all,
@@ -72,7 +83,8 @@ func TestTheAuditLogIsNarrowedByItsAddress(t *testing.T) {
 		got := admin.get("/settings/audit?" + query)
 		got.expect(t, 200, "Audit log")
 		for _, name := range all {
-			if has, wanted := strings.Contains(got.body, ">"+name+"<") || strings.Contains(got.body, "thing "+name), strings.Contains(strings.Join(want, ";"), name); has != wanted {
+			if has, wanted := strings.Contains(got.body, ">"+name+"<") || strings.Contains(got.body, "thing "+name),
+				strings.Contains(strings.Join(want, ";"), name); has != wanted {
 				t.Errorf("?%s: shows %q is %t; want %t", query, name, has, wanted)
 			}
 		}
@@ -87,7 +99,10 @@ func TestAnAuditorSeesTheLinesOfTheirWorkspacesAlone(t *testing.T) {
 	auditor := s.as("Otto", account.RoleMember)
 	s.custom(auditor, "Auditor", account.ViewAudit)
 	s.event(db.AuditEvent{Action: "automation.update", SubjectName: "mine", WorkspaceID: uuid.MustParse(s.workspace)})
-	s.event(db.AuditEvent{Action: "automation.update", SubjectName: "of others", WorkspaceID: uuid.New(), After: map[string]any{"prompt": "their secret plan"}})
+	s.event(db.AuditEvent{
+		Action: "automation.update", SubjectName: "of others", WorkspaceID: uuid.New(),
+		After: map[string]any{"prompt": "their secret plan"},
+	})
 	for _, path := range []string{"/settings/audit", "/settings/audit/export/csv", "/settings/audit/export/ndjson"} {
 		got := auditor.get(path)
 		got.expect(t, 200, "mine")
@@ -101,11 +116,14 @@ func TestALineShowsWhatChanged(t *testing.T) {
 	s := open(t)
 	admin := s.as("Ada", account.RoleAdministrator)
 	s.event(db.AuditEvent{Action: "x.update", SubjectName: "<b>thing</b>", Address: "203.0.113.9",
-		Before: map[string]any{"time_zone": "UTC", "same": 3, "gone": true}, After: map[string]any{"time_zone": "Europe/Paris", "same": 3, "new": []string{"a", "b"}}})
+		Before: map[string]any{"time_zone": "UTC", "same": 3, "gone": true},
+		After:  map[string]any{"time_zone": "Europe/Paris", "same": 3, "new": []string{"a", "b"}}})
 	got := admin.get("/settings/audit?action=x")
 	for _, want := range []string{
-		"&lt;b&gt;thing&lt;/b&gt;", "203.0.113.9", `<span class="change-name">time zone</span> <del class="change-was">UTC</del> <ins class="change-is">Europe/Paris</ins>`,
-		`<span class="change-name">gone</span> <del class="change-was">yes</del>`, `<span class="change-name">new</span> <ins class="change-is">a, b</ins>`,
+		"&lt;b&gt;thing&lt;/b&gt;", "203.0.113.9",
+		`<span class="change-name">time zone</span> <del class="change-was">UTC</del> <ins class="change-is">Europe/Paris</ins>`,
+		`<span class="change-name">gone</span> <del class="change-was">yes</del>`,
+		`<span class="change-name">new</span> <ins class="change-is">a, b</ins>`,
 	} {
 		got.expect(t, 200, want)
 	}
@@ -122,7 +140,8 @@ func TestTheAuditLogIsTurnedOverInBothDirections(t *testing.T) {
 	}
 	first := admin.get("/settings/audit?action=x")
 	older := regexp.MustCompile(`href="([^"]+)" rel="next"`).FindStringSubmatch(first.body)
-	if older == nil || !strings.Contains(first.body, fmt.Sprintf("n%03d", pageSize+2)) || strings.Contains(first.body, "n002") {
+	if older == nil || !strings.Contains(first.body, fmt.Sprintf("n%03d", pageSize+2)) ||
+		strings.Contains(first.body, "n002") {
 		t.Fatal("the first page is not the newest lines with a way to older ones")
 	}
 	second := admin.get(strings.ReplaceAll(older[1], "&amp;", "&"))
@@ -139,15 +158,22 @@ func TestAnExportIsWholeAndHarmless(t *testing.T) {
 	admin := s.as("Ada", account.RoleAdministrator)
 	const n = 1203 // more than two batches
 	formulas := []string{
-		`=HYPERLINK("http://evil.example","x")`, "+1+1", "-2+3", "@SUM(A1)", "\t=1", "＝1+1", `"=1`, "a;=1", "a; +1", `a;"=1"`, "a\t-1", "a\n@SUM(A1)", "a\r\n=1", "a;b;=1",
+		`=HYPERLINK("http://evil.example","x")`, "+1+1", "-2+3", "@SUM(A1)", "\t=1", "＝1+1", `"=1`, "a;=1", "a; +1",
+		`a;"=1"`, "a\t-1", "a\n@SUM(A1)", "a\r\n=1", "a;b;=1",
 	}
-	_, err := s.server.DB.NewRaw("INSERT INTO audit_events (id, at, action, subject_kind, subject_name) SELECT gen_random_uuid(), now(), 'x.y', 'thing', 'n' || i FROM generate_series(1, ?) i", n-len(formulas)).Exec(t.Context())
+	_, err := s.server.DB.NewRaw(
+		"INSERT INTO audit_events (id, at, action, subject_kind, subject_name) SELECT gen_random_uuid(), now(), "+
+			"'x.y', 'thing', 'n' || i FROM generate_series(1, ?) i", n-len(formulas)).Exec(t.Context())
 	check(t, err)
 	for _, name := range formulas {
-		s.event(db.AuditEvent{Action: "x.y", SubjectName: name, ActorID: admin.actor.ID, Before: map[string]any{"a": "b"}})
+		s.event(db.AuditEvent{
+			Action: "x.y", SubjectName: name, ActorID: admin.actor.ID, Before: map[string]any{"a": "b"},
+		})
 	}
 	got := admin.get("/settings/audit/export/csv?action=x")
-	if kind, as := got.Header.Get("Content-Type"), got.Header.Get("Content-Disposition"); kind != "text/csv; charset=utf-8" || !strings.HasPrefix(as, `attachment; filename="audit-`) {
+	if kind, as := got.Header.Get("Content-Type"),
+		got.Header.Get("Content-Disposition"); kind != "text/csv; charset=utf-8" ||
+		!strings.HasPrefix(as, `attachment; filename="audit-`) {
 		t.Errorf("the export is %q, %q", kind, as)
 	}
 	rows, err := csv.NewReader(strings.NewReader(got.body)).ReadAll()
@@ -155,7 +181,8 @@ func TestAnExportIsWholeAndHarmless(t *testing.T) {
 	if len(rows) != n+1 {
 		t.Fatalf("the CSV has %d rows; want %d and a heading", len(rows), n)
 	}
-	formula := regexp.MustCompile("(^|[;\\t\\r\\n])[ \"]*[=+@＝-]") // also where cells are parted by semicolons, tabs and lines
+	// also where cells are parted by semicolons, tabs and lines
+	formula := regexp.MustCompile("(^|[;\\t\\r\\n])[ \"]*[=+@＝-]")
 	found := map[string]bool{}
 	for _, row := range rows[1:] {
 		for _, cell := range row {
@@ -192,7 +219,9 @@ func TestAnExportIsWholeAndHarmless(t *testing.T) {
 func TestAnExportThatBreaksOffDoesNotPassForTheWhole(t *testing.T) {
 	s := open(t)
 	admin := s.as("Ada", account.RoleAdministrator)
-	_, err := s.server.DB.NewRaw("INSERT INTO audit_events (id, at, action, subject_kind, subject_name) SELECT gen_random_uuid(), now(), 'x.y', 'thing', repeat('n', 2000) FROM generate_series(1, 3000)").Exec(t.Context())
+	_, err := s.server.DB.NewRaw(
+		"INSERT INTO audit_events (id, at, action, subject_kind, subject_name) SELECT gen_random_uuid(), now(), " +
+			"'x.y', 'thing', repeat('n', 2000) FROM generate_series(1, 3000)").Exec(t.Context())
 	check(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -206,7 +235,8 @@ func TestAnExportThatBreaksOffDoesNotPassForTheWhole(t *testing.T) {
 	// The table goes while the export is under way.
 	_, err = s.server.DB.NewRaw("ALTER TABLE audit_events RENAME TO audit_gone").Exec(t.Context())
 	check(t, err)
-	if rest, err := io.ReadAll(res.Body); err == nil && strings.HasSuffix(string(rest), "\n") && strings.Count(string(rest), "\n") < 2900 {
+	if rest, err := io.ReadAll(res.Body); err == nil && strings.HasSuffix(string(rest), "\n") &&
+		strings.Count(string(rest), "\n") < 2900 {
 		t.Errorf("an export of %d lines ended as if it were whole", strings.Count(string(rest), "\n"))
 	}
 }
@@ -216,15 +246,18 @@ func TestTheAuditLogIsOnlyAddedTo(t *testing.T) {
 	mira := s.as("Mira", account.RoleMember)
 	e := s.event(db.AuditEvent{Action: "x.y", SubjectName: "kept", ActorID: mira.actor.ID})
 	for _, sql := range []string{
-		"UPDATE audit_events SET subject_name = 'forged'", "UPDATE audit_events SET actor_id = NULL, at = now()", "DELETE FROM audit_events",
+		"UPDATE audit_events SET subject_name = 'forged'", "UPDATE audit_events SET actor_id = NULL, at = now()",
+		"DELETE FROM audit_events",
 		"TRUNCATE audit_events", "TRUNCATE audit_events CASCADE",
 	} {
-		if _, err := s.server.DB.NewRaw(sql).Exec(t.Context()); err == nil || !strings.Contains(err.Error(), "only added to") {
+		if _, err := s.server.DB.NewRaw(sql).Exec(t.Context()); err == nil ||
+			!strings.Contains(err.Error(), "only added to") {
 			t.Errorf("%s: got %v; want a refusal", sql, err)
 		}
 	}
 	// A session that replays another server's changes fires no ordinary triggers.
-	for _, sql := range []string{"UPDATE audit_events SET subject_name = 'forged'", "DELETE FROM audit_events", "TRUNCATE audit_events"} {
+	for _, sql := range []string{"UPDATE audit_events SET subject_name = 'forged'", "DELETE FROM audit_events",
+		"TRUNCATE audit_events"} {
 		err := s.server.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 			if _, err := tx.ExecContext(ctx, "SET LOCAL session_replication_role = replica"); err != nil {
 				return err

@@ -26,23 +26,24 @@ func (s *site) lines(actor uuid.UUID) []db.AuditEvent {
 	return list
 }
 
-// audited is a change of configuration by a form: what it is called in the audit log, and whether that has what was there
-// before and what is there after. Subject and form are those of an expectation.
+// audited is a change of configuration by a form: what it is called in the audit log, and whether that has what was
+// there before and what is there after. Subject and form are those of an expectation.
 type audited struct {
 	route, subject, form, action string
 	before, after                bool
 }
 
 const (
-	automationForm = "name=Other&workspace=WORKSPACE&trigger=manual&session_type=develop&prompt=Look.&provider=agent&version=1"
-	workflowForm   = "name=Other&step_kind=message&step_text=Look.&version=1"
-	botForm        = "name=Other&instructions=Look.&enabled=true&version=1"
-	ticketForm     = "workspace=WORKSPACE&title=Other&version=1"
-	workspaceForm  = "name=Other&url=https://git.example.com/a/b.git&branch=main&version=1"
+	automationForm = "name=Other&workspace=WORKSPACE&trigger=manual&session_type=develop" +
+		"&prompt=Look.&provider=agent&version=1"
+	workflowForm  = "name=Other&step_kind=message&step_text=Look.&version=1"
+	botForm       = "name=Other&instructions=Look.&enabled=true&version=1"
+	ticketForm    = "workspace=WORKSPACE&title=Other&version=1"
+	workspaceForm = "name=Other&url=https://git.example.com/a/b.git&branch=main&version=1"
 )
 
-// changes has a line for every form that changes configuration. That is what decides who may do what, what runs, when and
-// with what; and what people have chosen for themselves.
+// changes has a line for every form that changes configuration. That is what decides who may do what, what runs, when
+// and with what; and what people have chosen for themselves.
 var changes = []audited{
 	{"POST /automations", "", automationForm, "automation.create", false, true},
 	{"POST /automations/bulk", "automation", "do=disable&id=SUBJECT", "automation.disable", true, true},
@@ -54,7 +55,8 @@ var changes = []audited{
 	{"POST /automations/{id}/deletion", "automation", "", "automation.delete", true, false},
 	{"POST /automations/{id}/budget/run.turns", "budgeted", "", "automation.update", true, true},
 
-	{"POST /sessions/{id}/pull-request", "waiting", "url=https://github.com/a/b/pull/1", "session.link_pull_request", false, true},
+	{"POST /sessions/{id}/pull-request", "waiting", "url=https://github.com/a/b/pull/1", "session.link_pull_request",
+		false, true},
 	{"POST /sessions/{id}/pull-request-removal", "waiting", "id=PULL", "session.unlink_pull_request", false, true},
 
 	{"POST /tickets", "", ticketForm, "ticket.create", false, true},
@@ -71,13 +73,15 @@ var changes = []audited{
 	{"POST /bots/{id}/deletion", "bot", "", "bot.delete", true, false},
 
 	{"POST /workspaces", "", workspaceForm, "workspace.create", false, true},
-	{"POST /workspaces/{id}", "workspace", strings.Replace(workspaceForm, "Other", "Another+one", 1), "workspace.update", true, true},
+	{"POST /workspaces/{id}", "workspace", strings.Replace(workspaceForm, "Other", "Another+one", 1),
+		"workspace.update", true, true},
 	{"POST /workspaces/{id}/members", "workspace", "user=ADMIN", "workspace.add_member", false, true},
 	{"POST /workspaces/{id}/removal", "workspace", "user=OWNER", "workspace.remove_member", true, false},
 	{"POST /workspaces/{id}/deletion", "workspace", "", "workspace.remove", true, false},
 
 	{"POST /settings/profile", "", "name=Ada&time_zone=Europe/Paris&theme=dark", "user.update_profile", true, true},
-	{"POST /settings/profile/password", "", "current=" + "correct+horse+battery" + "&password=another+horse+battery", "user.change_password", false, false},
+	{"POST /settings/profile/password", "", "current=" + "correct+horse+battery" + "&password=another+horse+battery",
+		"user.change_password", false, false},
 	{"POST /settings/profile/notices", "", "webhook=https://203.0.113.9/x", "user.update_notices", true, true},
 	{"POST /settings/profile/webhook-secret", "", "", "user.renew_webhook_secret", false, false},
 	{"POST /settings/profile/sign-outs", "", "", "user.end_other_logins", false, false},
@@ -116,20 +120,26 @@ var changes = []audited{
 
 // unchanging are the other forms, with what they do instead.
 var unchanging = map[string]string{
-	"/api/automations/http-trigger": "starts a run, which is in the history", "/api/automations/http-trigger/{token}": "the same",
-	"/api/forges/{kind}/{workspace}": "tells of a pull request", "/api/": "nothing", "/api/v1/": "nothing", "/mcp": "calls the operations of the forms",
+	"/api/automations/http-trigger":         "starts a run, which is in the history",
+	"/api/automations/http-trigger/{token}": "the same",
+	"/api/forges/{kind}/{workspace}":        "tells of a pull request", "/api/": "nothing", "/api/v1/": "nothing",
+	"/mcp":        "calls the operations of the forms",
 	"POST /login": "signs in", "POST /logout": "signs out", "POST /setup": "makes the first administrator, once",
 	"POST /join/{token}": "is done by nobody who has signed in yet",
 
-	"POST /automations/placeholders": "shows", "POST /automations/{id}/trial": "shows", "POST /automations/{id}/runs": "starts a run, which is in the history",
+	"POST /automations/placeholders": "shows", "POST /automations/{id}/trial": "shows",
+	"POST /automations/{id}/runs":                          "starts a run, which is in the history",
 	"POST /automations/{id}/deliveries/{delivery}/replays": "the same", "POST /executions/{id}/repetitions": "the same",
 	"POST /executions/{id}/cancellation": "ends a run, which is in the history", "POST /sessions/{id}/stop": "the same",
-	"POST /sessions/{id}/completion": "is work, not configuration", "POST /sessions/{id}/reopening": "the same", "POST /sessions/{id}/messages": "the same",
+	"POST /sessions/{id}/completion": "is work, not configuration", "POST /sessions/{id}/reopening": "the same",
+	"POST /sessions/{id}/messages":                      "the same",
 	"POST /sessions/{id}/relocation":                    "is in the audit log, where a worker is given up",
-	"POST /sessions/{id}/messages/{message}/withdrawal": "the same", "POST /sessions/{id}/interruption": "the same", "POST /sessions/{id}/context": "the same",
+	"POST /sessions/{id}/messages/{message}/withdrawal": "the same", "POST /sessions/{id}/interruption": "the same",
+	"POST /sessions/{id}/context":       "the same",
 	"POST /sessions/{id}/pull-requests": "opens one at the forge, where it is seen",
 	"POST /sessions/{id}/tickets":       "is work, not configuration", "POST /tickets/{id}/unlinking": "the same",
-	"POST /inbox/reading": "reads", "POST /inbox/{id}/reading": "reads", "POST /inbox/{id}/star": "reads", "POST /inbox/{id}/dismissal": "reads",
+	"POST /inbox/reading": "reads", "POST /inbox/{id}/reading": "reads", "POST /inbox/{id}/star": "reads",
+	"POST /inbox/{id}/dismissal":  "reads",
 	"POST /workspaces/{id}/check": "looks", "POST /preferences/workspace": "chooses what this browser shows",
 }
 
@@ -142,10 +152,12 @@ func TestEveryRouteThatChangesConfigurationIsInTheAuditLog(t *testing.T) {
 	check(t, err)
 	check(t, db.SetPasswordHash(t.Context(), x.server.DB, ada, hash.PasswordHash, hash.UpdatedAt))
 	x.rules.Providers = func() []automation.Provider {
-		return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent"}, {ID: "mine", Name: "Mine"}}
+		return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent"},
+			{ID: "mine", Name: "Mine"}}
 	}
 	x.server.Providers = func() []agent.Provider {
-		return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell}, {ID: "agent", Name: "Agent"}, {ID: "mine", Name: "Mine"}}
+		return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
+			{ID: "agent", Name: "Agent"}, {ID: "mine", Name: "Mine"}}
 	}
 	check(t, x.server.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		p, err := db.LockProviders(ctx, tx)
@@ -153,7 +165,8 @@ func TestEveryRouteThatChangesConfigurationIsInTheAuditLog(t *testing.T) {
 		p.Own = []db.OwnProvider{{ID: "mine", Name: "Mine", Command: []string{"mine"}}}
 		return db.SaveProviders(ctx, tx, p, time.Now())
 	}))
-	admin.exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) VALUES ('shell', now(), now() + interval '1 hour', now(), 1, 'auth', 'No key')")
+	admin.exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) " +
+		"VALUES ('shell', now(), now() + interval '1 hour', now(), 1, 'auth', 'No key')")
 	routes := &routeTable{}
 	x.server.routes(routes)
 	tested := map[string]bool{}
@@ -161,12 +174,17 @@ func TestEveryRouteThatChangesConfigurationIsInTheAuditLog(t *testing.T) {
 		seen := x.lines(ada)
 		answered, body := x.ask("admin", expectation{route: c.route, subject: c.subject, form: c.form})
 		i := slices.IndexFunc(x.lines(ada), func(e db.AuditEvent) bool {
-			return e.Action == c.action && !slices.ContainsFunc(seen, func(old db.AuditEvent) bool { return old.ID == e.ID })
+			return e.Action == c.action && !slices.ContainsFunc(seen, func(old db.AuditEvent) bool {
+				return old.ID == e.ID
+			})
 		})
 		if i < 0 {
-			t.Errorf("%s answered %s and left no line %s of whom it was asked by: %.200s", c.route, answered, c.action, body)
-		} else if e := x.lines(ada)[i]; e.Address != "127.0.0.1" || e.SubjectName == "" || (e.Before != nil) != c.before || (e.After != nil) != c.after {
-			t.Errorf("%s left the line %+v; want from where, of what, before: %t, after: %t", c.route, e, c.before, c.after)
+			t.Errorf("%s answered %s and left no line %s of whom it was asked by: %.200s", c.route, answered, c.action,
+				body)
+		} else if e := x.lines(ada)[i]; e.Address != "127.0.0.1" || e.SubjectName == "" ||
+			(e.Before != nil) != c.before || (e.After != nil) != c.after {
+			t.Errorf("%s left the line %+v; want from where, of what, before: %t, after: %t", c.route, e, c.before,
+				c.after)
 		}
 		tested[patternOf(t, routes, c.route)] = true
 	}
@@ -177,7 +195,8 @@ func TestEveryRouteThatChangesConfigurationIsInTheAuditLog(t *testing.T) {
 		}
 		_, other := unchanging[pattern]
 		if other == tested[pattern] {
-			t.Errorf("%s must be either among the changes of configuration, with the line that it leaves in the audit log, or among the forms that change none", pattern)
+			t.Errorf("%s must be either among the changes of configuration, with the line that it leaves in the "+
+				"audit log, or among the forms that change none", pattern)
 		}
 	}
 }
@@ -195,7 +214,11 @@ func patternOf(t *testing.T, routes *routeTable, route string) string {
 // passworded is a person who has the password of the other tests.
 func (x *walk) passworded() uuid.UUID {
 	x.t.Helper()
-	u, err := x.server.Accounts.Add(x.t.Context(), nil, account.NewUser{Email: "with@example.com", Name: "With a password", Password: "correct horse battery", Role: account.RoleMember})
+	u, err := x.server.Accounts.Add(x.t.Context(), nil,
+		account.NewUser{
+			Email: "with@example.com", Name: "With a password", Password: "correct horse battery",
+			Role: account.RoleMember,
+		})
 	check(x.t, err)
 	return u.ID
 }
@@ -208,44 +231,56 @@ func TestRefusalsThatAreNoErrorAreInTheAuditLogToo(t *testing.T) {
 	mine, err := db.Workspaces(t.Context(), x.server.DB, eve.actor.ID)
 	check(t, err)
 	x.custom(eve, "Without the shell", account.ManageAll, account.ManageTickets)
-	script := []string{"name", "A", "workspace", mine[0].ID.String(), "trigger", "manual", "session_type", "develop", "version", "1"}
+	script := []string{"name", "A", "workspace", mine[0].ID.String(), "trigger", "manual", "session_type", "develop",
+		"version", "1"}
 	session := x.server.Rules
 	for _, c := range []struct {
 		name, want string
 		who        *browser
 		do         func()
 	}{
-		{"a page of others", "is no member of the workspace", eve, func() { eve.get("/automations/"+theirs.String()).expect(t, 404, "") }},
-		{"a bulk action", "may not change one of the automations", viewer, func() { viewer.post("/automations/bulk", "do", "delete", "id", theirs.String()) }},
-		{"a bulk action elsewhere", "is no member of the workspace", eve, func() { eve.post("/automations/bulk", "do", "delete", "id", theirs.String()) }},
+		{"a page of others", "is no member of the workspace", eve, func() {
+			eve.get("/automations/"+theirs.String()).expect(t, 404, "")
+		}},
+		{"a bulk action", "may not change one of the automations", viewer, func() {
+			viewer.post("/automations/bulk", "do", "delete", "id", theirs.String())
+		}},
+		{"a bulk action elsewhere", "is no member of the workspace", eve, func() {
+			eve.post("/automations/bulk", "do", "delete", "id", theirs.String())
+		}},
 		{"a field of a form", "is no member of the workspace", eve, func() {
 			eve.post("/tickets", "title", "X", "workspace", x.workspace).expect(t, 422, "")
 		}},
 		{"a shell script", "may not run commands on a worker", eve, func() {
-			eve.post("/automations", append([]string{"provider", "shell", "prompt", "true"}, script...)...).expect(t, 422, "")
+			eve.post("/automations", append([]string{"provider", "shell", "prompt", "true"}, script...)...).
+				expect(t, 422, "")
 		}},
 		{"a command of a gate", "may not run commands on a worker", eve, func() {
-			eve.post("/automations", append([]string{"provider", "agent", "prompt", "x", "gate_command", "true"}, script...)...).expect(t, 422, "")
+			eve.post("/automations", append([]string{"provider", "agent", "prompt", "x", "gate_command", "true"},
+				script...)...).expect(t, 422, "")
 		}},
 		{"an address that is nothing", "", eve, func() { eve.get("/automations/"+own.String()).expect(t, 404, "") }},
 		{"a tool", "a session has no other workspace than its own", x.who["owner"], func() {
 			w := x.who["owner"].agent(func(in *automation.Input) { in.MayAutomate = true })
-			other, _, err := session.Create(t.Context(), x.who["elsewhere"].actor, automation.Input{Automation: spec.Automation{
-				TimeoutMinutes: 360,
-				Name:           "Other",
-				Workspace:      mine[0].ID.String(),
-				Trigger:        "manual",
-				SessionType:    "develop",
-				Prompt:         "Look.",
-				Provider:       "agent",
-				Retries:        2,
-			}})
+			other, _, err := session.Create(t.Context(), x.who["elsewhere"].actor,
+				automation.Input{Automation: spec.Automation{
+					TimeoutMinutes: 360,
+					Name:           "Other",
+					Workspace:      mine[0].ID.String(),
+					Trigger:        "manual",
+					SessionType:    "develop",
+					Prompt:         "Look.",
+					Provider:       "agent",
+					Retries:        2,
+				}})
 			check(t, err)
-			x.refused(x.tool(w.token), "read_automation", map[string]any{"automation": other.ID.String()}, "may not be seen")
+			x.refused(x.tool(w.token), "read_automation", map[string]any{"automation": other.ID.String()},
+				"may not be seen")
 		}},
 		{"a tool without the permission", "lacks the permission for the tool create_ticket", viewer, func() {
 			x.server.Bearer = bearerOf(viewer.actor)
-			x.refused(x.tool("carillon_x"), "create_ticket", map[string]any{"title": "X", "workspace": x.workspace}, "may not")
+			x.refused(x.tool("carillon_x"), "create_ticket", map[string]any{"title": "X", "workspace": x.workspace},
+				"may not")
 		}},
 	} {
 		seen := len(x.lines(c.who.actor.ID))

@@ -19,9 +19,9 @@ import (
 	"carillon/db"
 )
 
-// expectation is what a route answers to each kind of person. Subject names what the {id} of its path stands for, made by
-// the owner in a workspace of which the viewer, the owner and the manager are members; form is what is posted, so that who
-// is let through gets past the checks of the form, or at least to them.
+// expectation is what a route answers to each kind of person. Subject names what the {id} of its path stands for, made
+// by the owner in a workspace of which the viewer, the owner and the manager are members; form is what is posted, so
+// that who is let through gets past the checks of the form, or at least to them.
 //
 // Answers are statuses in the order of people, or "login", which is to be asked to sign in. Somebody deactivated is
 // answered as nobody.
@@ -40,12 +40,13 @@ var people = []string{"nobody", "viewer", "owner", "manager", "outsider", "elsew
 
 // Answers that many routes have.
 const (
-	forAll           = "200 200 200 200 200 200 200"
-	nowhere          = "404 404 404 404 404 404 404"
-	withSecret       = "401 401 401 401 401 401 401" // takes a secret of its own, and no cookie
-	forSignedIn      = "login 200 200 200 200 200 200"
-	bySignedIn       = "login 303 303 303 303 303 303"
-	wrongForSignedIn = "login 422 422 422 422 422 422" // the form posted has mistakes, which only who is let through is told of
+	forAll      = "200 200 200 200 200 200 200"
+	nowhere     = "404 404 404 404 404 404 404"
+	withSecret  = "401 401 401 401 401 401 401" // takes a secret of its own, and no cookie
+	forSignedIn = "login 200 200 200 200 200 200"
+	bySignedIn  = "login 303 303 303 303 303 303"
+	// the form posted has mistakes, which only who is let through is told of
+	wrongForSignedIn = "login 422 422 422 422 422 422"
 	seen             = "login 200 200 200 404 404 200"
 	managed          = "login 403 303 303 404 404 303"
 	noneOfIt         = "login 403 404 404 404 404 404" // who may manage it finds that it has no such thing
@@ -53,8 +54,9 @@ const (
 	byOwnerAlone     = "login 404 303 404 404 404 404" // what is a person's own, such as a notice
 	forAdmin         = "login 403 403 403 403 403 200"
 	byAdmin          = "login 403 403 403 403 403 303"
-	byAdminInside    = "login 403 403 403 404 404 303" // of a workspace: who is no member does not learn that it is there
-	wrongForAdmin    = "login 403 403 403 403 403 422"
+	// of a workspace: who is no member does not learn that it is there
+	byAdminInside = "login 403 403 403 404 404 303"
+	wrongForAdmin = "login 403 403 403 403 403 422"
 )
 
 // expectations has a line for every route there is.
@@ -110,7 +112,8 @@ var expectations = []expectation{
 	{"GET /automations/{id}/trial", "hook", "", noneOfIt},
 	{"POST /automations/{id}/trial", "hook", "", noneOfIt},
 	{"POST /automations/{id}/deletion", "automation", "", managed},
-	{"POST /automations/{id}/budget/{limit}", "automation", "", "login 403 404 404 404 404 404"}, // it has no limit of this name
+	// it has no limit of this name
+	{"POST /automations/{id}/budget/{limit}", "automation", "", "login 403 404 404 404 404 404"},
 
 	{"GET /executions", "", "", forSignedIn},
 	{"GET /executions/{id}", "execution", "", seen},
@@ -210,7 +213,8 @@ var expectations = []expectation{
 	{"POST /settings/providers", "", "", wrongForAdmin},
 	{"GET /settings/providers/new", "", "", forAdmin},
 	{"GET /settings/providers/{provider}", "", "", bySignedIn},
-	{"POST /settings/providers/{provider}", "", "", "login 403 403 403 403 403 404"}, // of the catalogue: it is not theirs to change
+	// of the catalogue: it is not theirs to change
+	{"POST /settings/providers/{provider}", "", "", "login 403 403 403 403 403 404"},
 	{"GET /settings/providers/{provider}/edit", "", "", "login 403 403 403 403 403 404"},
 	{"POST /settings/providers/{provider}/enabled", "", "enabled=true", byAdmin},
 	{"POST /settings/providers/{provider}/models", "", "models=x", byAdmin},
@@ -271,11 +275,15 @@ func newWalk(t *testing.T) *walk { return walkOn(t, open(t)) }
 func walkOn(t *testing.T, s *site) *walk {
 	s.server.Gallery, s.server.Accounts.Mail = true, true
 	s.server.Letter = func(context.Context, string, string, string) error { return nil }
-	s.server.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "carillon 1\n") })
+	s.server.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "carillon 1\n")
+	})
 	s.http.Config.Handler = s.server.Handler()
 	x := &walk{site: s, who: map[string]*browser{
-		"nobody": s.nobody(), "viewer": s.as("Viewer", account.RoleMember), "owner": s.as("Owner", account.RoleMember), "manager": s.as("Manager", account.RoleManager),
-		"outsider": s.as("Outsider", account.RoleManager), "elsewhere": s.as("Elsewhere", account.RoleManager), "admin": s.as("Admin", account.RoleAdministrator),
+		"nobody": s.nobody(), "viewer": s.as("Viewer", account.RoleMember), "owner": s.as("Owner", account.RoleMember),
+		"manager":  s.as("Manager", account.RoleManager),
+		"outsider": s.as("Outsider", account.RoleManager), "elsewhere": s.as("Elsewhere", account.RoleManager),
+		"admin":       s.as("Admin", account.RoleAdministrator),
 		"deactivated": s.as("Deactivated", account.RoleManager), "former": s.as("Former", account.RoleManager),
 	}}
 	x.leaves("former")
@@ -289,8 +297,8 @@ func walkOn(t *testing.T, s *site) *walk {
 	return x
 }
 
-// leaves ends a person's membership of the workspace, in which they have something of every kind: an automation that has run, a
-// ticket that is theirs, a session's pull request, a star. Of all of it they may learn nothing more.
+// leaves ends a person's membership of the workspace, in which they have something of every kind: an automation that
+// has run, a ticket that is theirs, a session's pull request, a star. Of all of it they may learn nothing more.
 func (x *walk) leaves(who string) {
 	x.t.Helper()
 	ctx, b, workspace := x.t.Context(), x.who[who], uuid.MustParse(x.workspace)
@@ -301,17 +309,20 @@ func (x *walk) leaves(who string) {
 			check(x.t, err)
 		}
 	}
-	_, err := x.rules.CreateTicket(ctx, b.actor, automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket"), Assignee: b.actor.ID.String()})
+	_, err := x.rules.CreateTicket(ctx, b.actor, automation.TicketInput{
+		Workspace: x.workspace, Title: x.name("ticket"), Assignee: b.actor.ID.String(),
+	})
 	check(x.t, err)
 	_, err = x.rules.CreateWorkflow(ctx, b.actor, automation.WorkflowInput{
-		Name: x.name("workflow"), Workspace: x.workspace, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
+		Name: x.name("workflow"), Workspace: x.workspace,
+		Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
 	})
 	check(x.t, err)
 	check(x.t, db.RemoveMember(ctx, x.server.DB, workspace, b.actor.ID))
 }
 
-// unlikeMembers are who tries every route beside people, and whose answers are those of somebody else: the deactivated are
-// answered as nobody, and who was a member of the workspace as who never was.
+// unlikeMembers are who tries every route beside people, and whose answers are those of somebody else: the deactivated
+// are answered as nobody, and who was a member of the workspace as who never was.
 var unlikeMembers = map[string]string{"deactivated": "nobody", "former": "outsider"}
 
 func (x *walk) name(kind string) string {
@@ -321,7 +332,10 @@ func (x *walk) name(kind string) string {
 
 func (x *walk) workspaceOf(name string, members ...string) uuid.UUID {
 	x.t.Helper()
-	w := &db.Workspace{ID: db.NewID(), Name: name, DefaultBranch: "main", Provider: "agent", CreatedAt: time.Now(), UpdatedAt: time.Now(), Version: 1}
+	w := &db.Workspace{
+		ID: db.NewID(), Name: name, DefaultBranch: "main", Provider: "agent", CreatedAt: time.Now(),
+		UpdatedAt: time.Now(), Version: 1,
+	}
 	check(x.t, db.InsertWorkspace(x.t.Context(), x.server.DB, w))
 	for _, m := range members {
 		check(x.t, db.AddMember(x.t.Context(), x.server.DB, w.ID, x.who[m].actor.ID))
@@ -379,20 +393,27 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	"ticket": func(x *walk) uuid.UUID { return x.ticket().ID },
 	"workflow": func(x *walk) uuid.UUID {
 		wf, err := x.rules.CreateWorkflow(x.t.Context(), x.who["manager"].actor, automation.WorkflowInput{
-			Name: x.name("workflow"), Workspace: x.workspace, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
+			Name: x.name("workflow"), Workspace: x.workspace,
+			Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
 		})
 		check(x.t, err)
 		return wf.ID
 	},
 	"notice": func(x *walk) uuid.UUID {
-		n := db.Notification{ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: automation.NoticeSkipped, Title: x.name("notice"), DedupKey: uuid.NewString(), CreatedAt: time.Now()}
+		n := db.Notification{
+			ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: automation.NoticeSkipped, Title: x.name("notice"),
+			DedupKey: uuid.NewString(), CreatedAt: time.Now(),
+		}
 		_, err := db.InsertNotifications(x.t.Context(), x.server.DB, []db.Notification{n})
 		check(x.t, err)
 		return n.ID
 	},
 	"workspace": func(x *walk) uuid.UUID { return x.workspaceOf(x.name("workspace"), "viewer", "owner", "manager") },
 	"bot": func(x *walk) uuid.UUID {
-		b := db.Bot{ID: db.NewID(), WorkspaceID: uuid.MustParse(x.workspace), Name: x.name("bot"), Instructions: hush, AllowedTools: []string{}, Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+		b := db.Bot{
+			ID: db.NewID(), WorkspaceID: uuid.MustParse(x.workspace), Name: x.name("bot"), Instructions: hush,
+			AllowedTools: []string{}, Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now(),
+		}
 		check(x.t, db.InsertBot(x.t.Context(), x.server.DB, &b))
 		return b.ID
 	},
@@ -401,7 +422,11 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	},
 	"invited": func(x *walk) uuid.UUID {
 		u := x.person()
-		check(x.t, db.SavePasswordLink(x.t.Context(), x.server.DB, &db.PasswordLink{UserID: u.ID, Hash: append(u.ID[:], u.ID[:]...), Invites: true, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+		check(x.t, db.SavePasswordLink(x.t.Context(), x.server.DB,
+			&db.PasswordLink{
+				UserID: u.ID, Hash: append(u.ID[:], u.ID[:]...), Invites: true, CreatedAt: time.Now(),
+				ExpiresAt: time.Now().Add(time.Hour),
+			}))
 		return u.ID
 	},
 	"readdressed": func(x *walk) uuid.UUID {
@@ -412,7 +437,10 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	},
 	"linked": func(x *walk) uuid.UUID {
 		u := x.person()
-		check(x.t, db.InsertIdentity(x.t.Context(), x.server.DB, &db.Identity{Issuer: "https://login.example.com", Subject: u.ID.String(), UserID: u.ID, CreatedAt: time.Now(), UsedAt: time.Now()}))
+		check(x.t, db.InsertIdentity(x.t.Context(), x.server.DB, &db.Identity{
+			Issuer: "https://login.example.com", Subject: u.ID.String(), UserID: u.ID, CreatedAt: time.Now(),
+			UsedAt: time.Now(),
+		}))
 		return u.ID
 	},
 	"gone": func(x *walk) uuid.UUID {
@@ -427,20 +455,27 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	},
 	"with token": func(x *walk) uuid.UUID {
 		u := x.person()
-		check(x.t, db.InsertAPIToken(x.t.Context(), x.server.DB, &db.APIToken{ID: db.NewID(), UserID: u.ID, Name: "CI", Hash: append(u.ID[:], u.ID[:]...), Permissions: []string{}, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
+		check(x.t, db.InsertAPIToken(x.t.Context(), x.server.DB, &db.APIToken{
+			ID: db.NewID(), UserID: u.ID, Name: "CI", Hash: append(u.ID[:], u.ID[:]...), Permissions: []string{},
+			CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+		}))
 		return u.ID
 	},
 	"token":     func(x *walk) uuid.UUID { return x.token("owner") },
 	"own token": func(x *walk) uuid.UUID { return x.token("admin") },
 	"own login": func(x *walk) uuid.UUID {
 		now := time.Now()
-		l := db.Login{ID: db.NewID(), UserID: x.who["admin"].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
+		l := db.Login{
+			ID: db.NewID(), UserID: x.who["admin"].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
+		}
 		check(x.t, db.InsertLogin(x.t.Context(), x.server.DB, &l))
 		return l.ID
 	},
 	"login": func(x *walk) uuid.UUID {
 		now := time.Now()
-		l := db.Login{ID: db.NewID(), UserID: x.who["owner"].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
+		l := db.Login{
+			ID: db.NewID(), UserID: x.who["owner"].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
+		}
 		check(x.t, db.InsertLogin(x.t.Context(), x.server.DB, &l))
 		return l.ID
 	},
@@ -453,7 +488,9 @@ func (x *walk) again(who string) *browser {
 		return x.who[who]
 	}
 	now := time.Now()
-	l := db.Login{ID: db.NewID(), UserID: x.who[who].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
+	l := db.Login{
+		ID: db.NewID(), UserID: x.who[who].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
+	}
 	check(x.t, db.InsertLogin(x.t.Context(), x.server.DB, &l))
 	return x.bearing(x.forged(keys(x.t, firstKey), l.ID.String()))
 }
@@ -461,7 +498,8 @@ func (x *walk) again(who string) *browser {
 // token is an API token of a person's.
 func (x *walk) token(who string) uuid.UUID {
 	x.t.Helper()
-	_, err := x.server.Accounts.CreateToken(x.t.Context(), x.who[who].actor, account.TokenInput{Name: x.name("token"), Days: "7"})
+	_, err := x.server.Accounts.CreateToken(x.t.Context(), x.who[who].actor,
+		account.TokenInput{Name: x.name("token"), Days: "7"})
 	check(x.t, err)
 	list, err := x.server.Accounts.Tokens(x.t.Context(), x.who[who].actor)
 	check(x.t, err)
@@ -496,7 +534,8 @@ func (x *walk) waiting() uuid.UUID {
 func (x *walk) pullRequest(session uuid.UUID) (id uuid.UUID) {
 	x.t.Helper()
 	check(x.t, x.rules.LinkPullRequest(x.t.Context(), x.who["owner"].actor, session, "https://github.com/a/b/pull/1"))
-	check(x.t, x.server.DB.NewRaw("SELECT id FROM pull_requests WHERE session_id = ?", session).Scan(x.t.Context(), &id))
+	check(x.t, x.server.DB.NewRaw("SELECT id FROM pull_requests WHERE session_id = ?", session).
+		Scan(x.t.Context(), &id))
 	return id
 }
 
@@ -512,7 +551,8 @@ func (x *walk) linked(ticket uuid.UUID) uuid.UUID {
 
 func (x *walk) ticket() *db.Ticket {
 	x.t.Helper()
-	ticket, err := x.rules.CreateTicket(x.t.Context(), x.who["owner"].actor, automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket")})
+	ticket, err := x.rules.CreateTicket(x.t.Context(), x.who["owner"].actor,
+		automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket")})
 	check(x.t, err)
 	return ticket
 }
@@ -521,13 +561,16 @@ func (x *walk) person() *db.User {
 	x.t.Helper()
 	x.made++
 	now := time.Now()
-	u := &db.User{ID: db.NewID(), Email: fmt.Sprintf("p%d@example.com", x.made), Name: fmt.Sprintf("Person %d", x.made), TimeZone: "UTC", CreatedAt: now, UpdatedAt: now}
+	u := &db.User{
+		ID: db.NewID(), Email: fmt.Sprintf("p%d@example.com", x.made), Name: fmt.Sprintf("Person %d", x.made),
+		TimeZone: "UTC", CreatedAt: now, UpdatedAt: now,
+	}
 	check(x.t, db.InsertUser(x.t.Context(), x.server.DB, u, uuid.MustParse(x.roleID(account.RoleMember))))
 	return u
 }
 
-// ask sends a person's request of a route and returns what was answered: a status, or login, with the body of anything but
-// a stream.
+// ask sends a person's request of a route and returns what was answered: a status, or login, with the body of anything
+// but a stream.
 func (x *walk) ask(who string, e expectation) (answered, body string) {
 	x.t.Helper()
 	method, path, ok := strings.Cut(e.route, " ")
@@ -537,7 +580,8 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	form := e.form
 	if e.subject != "" {
 		subject := subjects[e.subject](x)
-		path, form = strings.Replace(path, "{id}", subject.String(), 1), strings.Replace(form, "SUBJECT", subject.String(), 1)
+		path, form = strings.Replace(path, "{id}", subject.String(), 1),
+			strings.Replace(form, "SUBJECT", subject.String(), 1)
 		if before, after, ok := strings.Cut(form, "LINKED"); ok {
 			form = before + x.linked(subject).String() + after
 		}
@@ -546,13 +590,15 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 		}
 	}
 	path = strings.NewReplacer(
-		"{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv", "{provider}", "agent", "{message}", uuid.Nil.String(),
+		"{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv",
+		"{provider}", "agent", "{message}", uuid.Nil.String(),
 		"{page}", "settings",
 	).Replace(path)
 	if before, after, ok := strings.Cut(form, "TICKET"); ok {
 		form = before + fmt.Sprint(x.ticket().Number) + after
 	}
-	form = strings.NewReplacer("WORKSPACE", x.workspace, "OWNER", x.who["owner"].actor.ID.String(), "ROLEOFMANAGER", x.roleID(account.RoleManager), "MANAGER", x.who["manager"].actor.ID.String(),
+	form = strings.NewReplacer("WORKSPACE", x.workspace, "OWNER", x.who["owner"].actor.ID.String(), "ROLEOFMANAGER",
+		x.roleID(account.RoleManager), "MANAGER", x.who["manager"].actor.ID.String(),
 		"ADMIN", x.who["admin"].actor.ID.String(), "ROLE", x.roleID(account.RoleMember)).Replace(form)
 	req, err := http.NewRequestWithContext(x.t.Context(), method, x.http.URL+path, strings.NewReader(form))
 	check(x.t, err)
@@ -567,7 +613,8 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	check(x.t, err)
 	defer res.Body.Close() //nolint:errcheck // what is left of a stream is of no use
 	answered = fmt.Sprint(res.StatusCode)
-	if to := res.Header.Get("Location"); res.StatusCode == http.StatusSeeOther && (to == "/login" || strings.HasPrefix(to, "/login?")) {
+	if to := res.Header.Get("Location"); res.StatusCode == http.StatusSeeOther &&
+		(to == "/login" || strings.HasPrefix(to, "/login?")) {
 		answered = "login"
 	}
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
@@ -575,7 +622,8 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 		check(x.t, err)
 		body = string(read)
 	}
-	if res.StatusCode == http.StatusUnauthorized && strings.Contains(body, "You were signed out") { // with what was sent, to send it again
+	if res.StatusCode == http.StatusUnauthorized && strings.Contains(body, "You were signed out") {
+		// with what was sent, to send it again
 		answered = "login"
 	}
 	return answered, body
@@ -584,12 +632,14 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 // refusals counts what the audit log has of a person who was refused something.
 func (x *walk) refusals(who string) (n int) {
 	x.t.Helper()
-	check(x.t, x.server.DB.NewRaw("SELECT count(*) FROM audit_events WHERE actor_id = ? AND action = 'permission.denied' AND address = '127.0.0.1' AND reason <> ''", x.who[who].actor.ID).Scan(x.t.Context(), &n))
+	check(x.t, x.server.DB.NewRaw(
+		"SELECT count(*) FROM audit_events WHERE actor_id = ? AND action = 'permission.denied' AND address = "+
+			"'127.0.0.1' AND reason <> ''", x.who[who].actor.ID).Scan(x.t.Context(), &n))
 	return n
 }
 
-// TestEveryRouteAnswersEverybodyAsExpected fails on any route that the table does not name, and on any answer to anybody
-// that the table does not expect, or that leaves no line in the audit log when it refuses.
+// TestEveryRouteAnswersEverybodyAsExpected fails on any route that the table does not name, and on any answer to
+// anybody that the table does not expect, or that leaves no line in the audit log when it refuses.
 func TestEveryRouteAnswersEverybodyAsExpected(t *testing.T) {
 	x := newWalk(t)
 	routes := &routeTable{}
@@ -615,7 +665,8 @@ func TestEveryRouteAnswersEverybodyAsExpected(t *testing.T) {
 				answered, _ := x.ask(who, expectation{route: pattern})
 				got = append(got, answered)
 			}
-			t.Errorf("the table lacks %s: decide what it answers to %s. Now it is %q", pattern, strings.Join(people, ", "), strings.Join(got, " "))
+			t.Errorf("the table lacks %s: decide what it answers to %s. Now it is %q", pattern,
+				strings.Join(people, ", "), strings.Join(got, " "))
 			continue
 		}
 		want := strings.Fields(e.answers)
@@ -627,21 +678,26 @@ func TestEveryRouteAnswersEverybodyAsExpected(t *testing.T) {
 		for i, who := range append(slices.Clone(people), "deactivated", "former") {
 			before := x.refusals(who)
 			answered, body := x.ask(who, e)
-			if refused := answered == "403" || answered == "404" && e.subject != "" && want[len(want)-1] != "404"; refused && x.refusals(who) != before+1 {
-				t.Errorf("%s answers %s to %s, and %d lines of the audit log say so; want one", pattern, answered, who, x.refusals(who)-before)
+			if refused := answered == "403" || answered == "404" && e.subject != "" &&
+				want[len(want)-1] != "404"; refused && x.refusals(who) != before+1 {
+				t.Errorf("%s answers %s to %s, and %d lines of the audit log say so; want one", pattern, answered, who,
+					x.refusals(who)-before)
 			}
 			if i < len(people) {
 				got = append(got, answered)
 			}
 			if as := unlikeMembers[who]; as != "" && answered != want[slices.Index(people, as)] {
-				t.Errorf("%s answers %s to %s; want %s, as to %s", pattern, answered, who, want[slices.Index(people, as)], as)
+				t.Errorf("%s answers %s to %s; want %s, as to %s", pattern, answered, who,
+					want[slices.Index(people, as)], as)
 			}
-			if slices.Contains([]string{"nobody", "deactivated", "former", "outsider", "elsewhere"}, who) && strings.Contains(body, hush) {
+			if slices.Contains([]string{"nobody", "deactivated", "former", "outsider", "elsewhere"}, who) &&
+				strings.Contains(body, hush) {
 				t.Errorf("%s tells %s, who gets %s, of what they may not see", pattern, who, answered)
 			}
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("%s answers\n%s\nwant\n%s\nto %s", pattern, strings.Join(got, " "), strings.Join(want, " "), strings.Join(people, ", "))
+			t.Errorf("%s answers\n%s\nwant\n%s\nto %s", pattern, strings.Join(got, " "), strings.Join(want, " "),
+				strings.Join(people, ", "))
 		}
 	}
 }

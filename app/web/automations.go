@@ -27,8 +27,9 @@ const pageSize = 50
 func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, now := r.Context(), s.Now()
 	f := db.AutomationFilter{
-		Search: strings.TrimSpace(r.FormValue("q")), Trigger: db.Trigger(r.FormValue("trigger")), Workspace: optionalID(s.workspaceFilter(r)),
-		Mine: r.FormValue("scope") == "own", State: r.FormValue("state"),
+		Search: strings.TrimSpace(r.FormValue("q")), Trigger: db.Trigger(r.FormValue("trigger")),
+		Workspace: optionalID(s.workspaceFilter(r)),
+		Mine:      r.FormValue("scope") == "own", State: r.FormValue("state"),
 		AfterName: r.FormValue("after"), AfterID: optionalID(r.FormValue("after_id")), Limit: pageSize + 1,
 	}
 	list, err := s.Rules.Automations(ctx, actor, f)
@@ -40,14 +41,18 @@ func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor accou
 		return err
 	}
 	p := views.AutomationsPage{
-		Now: now, Total: form.Count(int(all.Total), "automation"), Running: int(all.Running), Attention: int(all.Attention),
-		Search: f.Search, CanCreate: actor.Can(account.Manage),
-		Filtered: f.Search != "" || f.Trigger != "" || f.Workspace != uuid.Nil || f.Mine || f.State != "" || f.AfterID != uuid.Nil,
+		Now: now, Total: form.Count(int(all.Total), "automation"), Running: int(all.Running),
+		Attention: int(all.Attention),
+		Search:    f.Search, CanCreate: actor.Can(account.Manage),
+		Filtered: f.Search != "" || f.Trigger != "" || f.Workspace != uuid.Nil || f.Mine || f.State != "" ||
+			f.AfterID != uuid.Nil,
 		Trigger: views.Field{Name: "trigger", Label: "Type", Value: string(f.Trigger), Options: []views.Choice{
-			{Label: "Type"}, {Value: "manual", Label: "Manual"}, {Value: "one_time", Label: "One-Time"}, {Value: "recurring", Label: "Recurring"},
+			{Label: "Type"}, {Value: "manual", Label: "Manual"}, {Value: "one_time", Label: "One-Time"},
+			{Value: "recurring", Label: "Recurring"},
 			{Value: "loop", Label: "Loop"}, {Value: "http", Label: "HTTP Trigger"}}},
 		State: views.Field{Name: "state", Label: "State", Value: f.State, Options: []views.Choice{
-			{Label: "State"}, {Value: "enabled", Label: "Enabled"}, {Value: "disabled", Label: "Disabled"}, {Value: "running", Label: "Running"},
+			{Label: "State"}, {Value: "enabled", Label: "Enabled"}, {Value: "disabled", Label: "Disabled"},
+			{Value: "running", Label: "Running"},
 			{Value: "attention", Label: "Needs attention"}}},
 	}
 	if actor.Can(account.ViewAll) {
@@ -55,7 +60,10 @@ func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor accou
 		if scope != "own" {
 			scope = "all"
 		}
-		p.Scope = views.Field{Name: "scope", Label: "Whose", Value: scope, Options: []views.Choice{{Value: "own", Label: "Mine"}, {Value: "all", Label: "Everyone’s"}}}
+		p.Scope = views.Field{
+			Name: "scope", Label: "Whose", Value: scope, Options: []views.Choice{{Value: "own", Label: "Mine"},
+				{Value: "all", Label: "Everyone’s"}},
+		}
 	}
 	if p.Workspace, err = s.workspaceField(r, actor, f.Workspace); err != nil {
 		return err
@@ -82,7 +90,9 @@ func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor accou
 		return err
 	}
 	p.ShowAhead = len(p.Ahead.Runs) > 0
-	return s.with(w, r, actor, "automations", "Automations", func(page views.Page) error { return s.show(w, r, views.Automations(page, p)) })
+	return s.with(w, r, actor, "automations", "Automations", func(page views.Page) error {
+		return s.show(w, r, views.Automations(page, p))
+	})
 }
 
 // more is the address of this list with some parameters changed.
@@ -122,7 +132,8 @@ func (s *Server) ahead(r *http.Request, actor account.Actor, now time.Time) (vie
 }
 
 // rowOf reads one automation as the list shows it.
-func (s *Server) rowOf(r *http.Request, actor account.Actor, automationID uuid.UUID) (views.AutomationRowData, *db.AutomationRow, error) {
+func (s *Server) rowOf(r *http.Request, actor account.Actor,
+	automationID uuid.UUID) (views.AutomationRowData, *db.AutomationRow, error) {
 	ctx := r.Context()
 	if _, err := s.Rules.Automation(ctx, actor, automationID); err != nil {
 		return views.AutomationRowData{}, nil, err
@@ -164,7 +175,8 @@ func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor accoun
 		return err
 	}
 	f := db.ExecutionFilter{
-		Automation: automationID, Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
+		Automation: automationID, Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")),
+		Limit: pageSize + 1,
 	}
 	list, err := s.Rules.Executions(ctx, actor, f)
 	if err != nil {
@@ -195,7 +207,10 @@ func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor accoun
 	}
 	p.Summary = summary(p.Automation.Runs)
 	if a.Scheduled() {
-		p.Ask = views.Field{Name: "at", Label: "Why did it not run at …", Type: "datetime-local", Value: r.FormValue("at"), Hint: "In your time zone, " + z.String() + "."}
+		p.Ask = views.Field{
+			Name: "at", Label: "Why did it not run at …", Type: "datetime-local", Value: r.FormValue("at"),
+			Hint: "In your time zone, " + z.String() + ".",
+		}
 		if asked, err := cron.Read(r.FormValue("at"), z, time.Time{}); err == nil {
 			if err := s.explain(r, actor, automationID, asked.At, p); err != nil {
 				return err
@@ -204,7 +219,9 @@ func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor accoun
 			p.Ask.Error = "Choose a date and a time."
 		}
 	}
-	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error { return s.show(w, r, views.Automation(page, *p)) })
+	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error {
+		return s.show(w, r, views.Automation(page, *p))
+	})
 }
 
 // switchingOn says what comes of switching an automation on.
@@ -219,7 +236,8 @@ func switchingOn(a *db.Automation, now time.Time) string {
 }
 
 // explain tells why an automation did or did not run at a time; of a clock time that occurs twice, at both.
-func (s *Server) explain(r *http.Request, actor account.Actor, automationID uuid.UUID, at time.Time, p *views.AutomationPage) error {
+func (s *Server) explain(r *http.Request, actor account.Actor, automationID uuid.UUID, at time.Time,
+	p *views.AutomationPage) error {
 	times := cron.Twice(at, at.Location())
 	if times == nil {
 		times = []time.Time{at}
@@ -236,7 +254,8 @@ func (s *Server) explain(r *http.Request, actor account.Actor, automationID uuid
 		}
 		texts = append(texts, text)
 		if told.Execution != uuid.Nil {
-			p.ToldLink = views.Link{Text: "See the row", URL: views.AutomationExecutionURL(automationID.String(), told.Execution.String())}
+			p.ToldLink = views.Link{Text: "See the row", URL: views.AutomationExecutionURL(automationID.String(),
+				told.Execution.String())}
 		}
 	}
 	p.Told = strings.Join(texts, " ")
@@ -244,7 +263,8 @@ func (s *Server) explain(r *http.Request, actor account.Actor, automationID uuid
 }
 
 // automationPage is what both tabs of an automation's page show.
-func (s *Server) automationPage(r *http.Request, actor account.Actor, automationID uuid.UUID) (*views.AutomationPage, *db.AutomationRow, error) {
+func (s *Server) automationPage(r *http.Request, actor account.Actor,
+	automationID uuid.UUID) (*views.AutomationPage, *db.AutomationRow, error) {
 	row, a, err := s.rowOf(r, actor, automationID)
 	if err != nil {
 		return nil, nil, err
@@ -254,7 +274,9 @@ func (s *Server) automationPage(r *http.Request, actor account.Actor, automation
 		return nil, nil, err
 	}
 	p := &views.AutomationPage{
-		Now: s.Now(), Automation: row, Workspace: views.Link{Text: a.Workspace.Name, URL: views.WorkspaceURL(a.WorkspaceID.String())},
+		Now: s.Now(), Automation: row, Workspace: views.Link{
+			Text: a.Workspace.Name, URL: views.WorkspaceURL(a.WorkspaceID.String()),
+		},
 		Count: strconv.Itoa(n), Uses: "Its history goes with it. Sessions stay.",
 	}
 	p.Called = a.Trigger == db.HTTP && automation.CanManage(actor, &a.Automation)
@@ -265,7 +287,8 @@ func (s *Server) automationPage(r *http.Request, actor account.Actor, automation
 		p.Uses = fmt.Sprintf("Its history of %s goes with it. Sessions stay.", form.Count(n, "execution"))
 	}
 	if !a.Enabled && a.DisabledReason != "" {
-		p.Why = fmt.Sprintf("It is off since %s: %s. %s", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"), a.DisabledReason, switchingOn(&a.Automation, s.Now()))
+		p.Why = fmt.Sprintf("It is off since %s: %s. %s", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"),
+			a.DisabledReason, switchingOn(&a.Automation, s.Now()))
 	} else if a.Enabled && a.OwnerGone != "" {
 		p.Why = rowWarning(a) + ", so its runs fail until it has another."
 	} else if text := warning(&a.Automation); text != "" {
@@ -321,9 +344,11 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 	if a.TimeoutSeconds > 0 {
 		timeout = views.Took(a.Timeout())
 	}
-	starts := []views.Fact{{Label: "Trigger", Value: views.TriggerWord(string(a.Trigger))}, {Label: "When", Value: when(&a.Automation)}}
+	starts := []views.Fact{{Label: "Trigger", Value: views.TriggerWord(string(a.Trigger))},
+		{Label: "When", Value: when(&a.Automation)}}
 	if a.Trigger == db.Recurring {
-		starts = append(starts, views.Fact{Label: "Cron expression", Value: a.Cron, Mono: true}, views.Fact{Label: "Time zone", Value: a.TimeZone},
+		starts = append(starts, views.Fact{Label: "Cron expression", Value: a.Cron, Mono: true},
+			views.Fact{Label: "Time zone", Value: a.TimeZone},
 			views.Fact{Label: "Auto-Execute Missed Runs on Startup", Value: yes(a.CatchUp)})
 	}
 	if a.Trigger == db.Loop && a.MaxIterations > 0 {
@@ -350,7 +375,8 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 	runs := []views.Fact{
 		{Label: "Workspace", Value: a.Workspace.Name}, {Label: "Session type", Value: sessionTypeWord(a.SessionType)},
 		{Label: "Provider", Value: s.providerName(a.Provider)}, {Label: "Model", Value: orDash(a.Model)},
-		{Label: "Base branch", Value: orDash(cmp(a.BaseBranch, a.Workspace.DefaultBranch)), Mono: true}, {Label: "Timeout", Value: timeout},
+		{Label: "Base branch", Value: orDash(cmp(a.BaseBranch, a.Workspace.DefaultBranch)), Mono: true},
+		{Label: "Timeout", Value: timeout},
 		{Label: "Retries", Value: strconv.Itoa(a.Retries)},
 	}
 	var ends []views.Fact
@@ -369,12 +395,16 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 		return err
 	}
 	p.Used = usageFacts(used.Usage)
-	p.Groups = []views.FactGroup{{Title: "What starts it", Facts: starts}, {Title: "What it runs", Facts: runs}, {Title: "When it ends", Facts: ends},
-		{Title: "Ownership", Facts: []views.Fact{{Label: "Creator", Value: a.Creator.Name}, {Label: "Created", Value: a.CreatedAt.In(zone(actor)).Format("2 January 2006, 15:04")}}}}
+	p.Groups = []views.FactGroup{{Title: "What starts it", Facts: starts}, {Title: "What it runs", Facts: runs},
+		{Title: "When it ends", Facts: ends},
+		{Title: "Ownership", Facts: []views.Fact{{Label: "Creator", Value: a.Creator.Name},
+			{Label: "Created", Value: a.CreatedAt.In(zone(actor)).Format("2 January 2006, 15:04")}}}}
 	if err := s.transferForm(r, actor, automationID, p); err != nil {
 		return err
 	}
-	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error { return s.show(w, r, views.Automation(page, *p)) })
+	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error {
+		return s.show(w, r, views.Automation(page, *p))
+	})
 }
 
 func cmp(a, b string) string {
@@ -399,15 +429,18 @@ func (s *Server) enable(w http.ResponseWriter, r *http.Request, actor account.Ac
 }
 
 // rowOrBack answers a change made in the list with the row, and any other with the page that it came from.
-func (s *Server) rowOrBack(w http.ResponseWriter, r *http.Request, actor account.Actor, automationID uuid.UUID, message string) error {
-	if !fragment(r) || !strings.HasPrefix(r.Header.Get("HX-Target"), "tr#") && !strings.Contains(r.Header.Get("HX-Target"), "automation-") {
+func (s *Server) rowOrBack(w http.ResponseWriter, r *http.Request, actor account.Actor, automationID uuid.UUID,
+	message string) error {
+	if !fragment(r) || !strings.HasPrefix(r.Header.Get("HX-Target"), "tr#") &&
+		!strings.Contains(r.Header.Get("HX-Target"), "automation-") {
 		return s.redirect(w, r, refererPath(r, views.AutomationURL(automationID.String())), message)
 	}
 	row, _, err := s.rowOf(r, actor, automationID)
 	if err != nil {
 		return err
 	}
-	s.render(w, r, http.StatusOK, join(views.AutomationRow(row), views.ToastPart(views.Toast{Kind: "ok", Text: row.Name + ": " + message})))
+	s.render(w, r, http.StatusOK, join(views.AutomationRow(row),
+		views.ToastPart(views.Toast{Kind: "ok", Text: row.Name + ": " + message})))
 	return nil
 }
 
@@ -448,10 +481,13 @@ func (s *Server) askToRun(w http.ResponseWriter, r *http.Request, actor account.
 	if fragment(r) {
 		return s.show(w, r, views.RunDialog(f))
 	}
-	return s.with(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error { return s.show(w, r, views.RunPage(page, f)) })
+	return s.with(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error {
+		return s.show(w, r, views.RunPage(page, f))
+	})
 }
 
-func (s *Server) runForm(r *http.Request, a *db.Automation, given map[string]string, bad fault.Invalid) (views.RunForm, error) {
+func (s *Server) runForm(r *http.Request, a *db.Automation, given map[string]string,
+	bad fault.Invalid) (views.RunForm, error) {
 	if a.ExecutionType == db.WorkflowDriven {
 		return s.workflowRunForm(r.Context(), a, given, bad)
 	}
@@ -465,7 +501,10 @@ func (s *Server) runForm(r *http.Request, a *db.Automation, given map[string]str
 		if !ok {
 			value = a.Parameters[name]
 		}
-		f.Fields = append(f.Fields, views.Field{Name: "param." + name, Label: name, Value: value, Error: bad["parameters."+name], Autocomplete: "off", Rows: 1})
+		f.Fields = append(f.Fields, views.Field{
+			Name: "param." + name, Label: name, Value: value, Error: bad["parameters."+name], Autocomplete: "off",
+			Rows: 1,
+		})
 	}
 	return f, nil
 }
@@ -504,9 +543,9 @@ func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.
 	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started.")
 }
 
-// emptied adds to what is given the values that were shown in the form of a run and were taken out of it: each is the workflow's
-// default then, which its empty field shows, or empty where there is none. A secret is never shown, so its empty field is none of
-// them.
+// emptied adds to what is given the values that were shown in the form of a run and were taken out of it: each is the
+// workflow's default then, which its empty field shows, or empty where there is none. A secret is never shown, so its
+// empty field is none of them.
 func (s *Server) emptied(r *http.Request, actor account.Actor, automationID uuid.UUID, given map[string]string) error {
 	if len(r.PostForm) == 0 {
 		return nil

@@ -17,7 +17,10 @@ func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t 
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
 		"a page":         func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, away) },
 		"a forge's call": func(w http.ResponseWriter, r *http.Request) { s.brokenHook(w, r, away) },
-		"a call of ours": func(w http.ResponseWriter, r *http.Request) { status, _ := ours(w, r, away); w.WriteHeader(status) },
+		"a call of ours": func(w http.ResponseWriter, r *http.Request) {
+			status, _ := ours(w, r, away)
+			w.WriteHeader(status)
+		},
 		"a problem of API": func(w http.ResponseWriter, _ *http.Request) {
 			writeProblem(w, &APIProblem{Status: http.StatusServiceUnavailable})
 		},
@@ -25,9 +28,11 @@ func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t 
 		w := httptest.NewRecorder()
 		answer(w, httptest.NewRequest(http.MethodGet, "/sessions", nil))
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
-			t.Errorf("%s is answered %d with Retry-After %q; want 503 with one", name, w.Code, w.Header().Get("Retry-After"))
+			t.Errorf("%s is answered %d with Retry-After %q; want 503 with one", name, w.Code,
+				w.Header().Get("Retry-After"))
 		}
-		if name == "a page" && !strings.Contains(w.Body.String(), "look first whether it did") { // the answer to a commit may be lost
+		if name == "a page" && !strings.Contains(w.Body.String(), "look first whether it did") {
+			// the answer to a commit may be lost
 			t.Errorf("%s says %s; want that the change may have been made", name, w.Body)
 		}
 	}
@@ -36,10 +41,12 @@ func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t 
 func TestWhileTheDatabaseIsAwayAToolSaysToTryAgain(t *testing.T) {
 	t.Parallel()
 	c := &mcpCaller{server: &Server{Log: slog.New(slog.DiscardHandler)}, request: "r1"}
-	if err := c.told(t.Context(), "list_tickets", fmt.Errorf("list tickets: %w", io.ErrUnexpectedEOF)); err == nil || !strings.Contains(err.Error(), "try again in 5 seconds") {
+	if err := c.told(t.Context(), "list_tickets", fmt.Errorf("list tickets: %w", io.ErrUnexpectedEOF)); err == nil ||
+		!strings.Contains(err.Error(), "try again in 5 seconds") {
 		t.Errorf("the tool says %v; want to try again", err)
 	}
-	if err := c.told(t.Context(), "list_tickets", fmt.Errorf("list tickets: %w", io.ErrShortBuffer)); err == nil || !strings.Contains(err.Error(), "noted as r1") {
+	if err := c.told(t.Context(), "list_tickets", fmt.Errorf("list tickets: %w", io.ErrShortBuffer)); err == nil ||
+		!strings.Contains(err.Error(), "noted as r1") {
 		t.Errorf("the tool says %v of a fault of ours; want its number", err)
 	}
 }

@@ -31,11 +31,12 @@ import (
 	"carillon/db/embedded"
 )
 
-// BenchmarkTrigger measures how many calls a second the HTTP trigger accepts, and beside it what the database alone reaches
-// with the same statements from as many clients on the same server. Every answer and every transaction is durable.
+// BenchmarkTrigger measures how many calls a second the HTTP trigger accepts, and beside it what the database alone
+// reaches with the same statements from as many clients on the same server. Every answer and every transaction is
+// durable.
 //
-// Metrics: calls/s with p50-ms and p99-ms are ours; limit/s and limit-p99-ms are the database's; xlimit is the ratio of the rates
-// and xp99 that of the 99th percentiles.
+// Metrics: calls/s with p50-ms and p99-ms are ours; limit/s and limit-p99-ms are the database's; xlimit is the ratio of
+// the rates and xp99 that of the 99th percentiles.
 func BenchmarkTrigger(b *testing.B) {
 	x := newDurableSite(b)
 	for _, c := range []struct {
@@ -135,7 +136,9 @@ func newDurableSite(b *testing.B) *durableSite {
 	must(b, err)
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(b, os.Chmod(dir, 0o755)) //nolint:gosec // the server may run as another user, and locks its own folder
-	server, err := embedded.Start(ctx, embedded.Config{Dir: filepath.Join(dir, "postgres"), Bin: os.Getenv("CARILLON_PG_BIN")})
+	server, err := embedded.Start(ctx, embedded.Config{
+		Dir: filepath.Join(dir, "postgres"), Bin: os.Getenv("CARILLON_PG_BIN"),
+	})
 	must(b, err)
 	b.Cleanup(func() { _ = server.Stop() })
 	d, err := db.Open(ctx, server.URL(embedded.Name))
@@ -155,8 +158,13 @@ func newDurableSite(b *testing.B) *durableSite {
 	role, err := db.RoleByKey(ctx, d, account.RoleAdministrator)
 	must(b, err)
 	x := &durableSite{database: d}
-	x.user = db.User{ID: db.NewID(), Email: "bench@example.com", Name: "Bench", TimeZone: "UTC", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-	must(b, d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return db.InsertUser(ctx, tx, &x.user, role.ID) }))
+	x.user = db.User{
+		ID: db.NewID(), Email: "bench@example.com", Name: "Bench", TimeZone: "UTC", CreatedAt: time.Now(),
+		UpdatedAt: time.Now(),
+	}
+	must(b, d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		return db.InsertUser(ctx, tx, &x.user, role.ID)
+	}))
 	list, err := db.Workspaces(ctx, d, [16]byte{})
 	must(b, err)
 	x.workspace = list[0]
@@ -166,7 +174,10 @@ func newDurableSite(b *testing.B) *durableSite {
 	x.public = "http://" + listener.Addr().String()
 	public, err := url.Parse(x.public)
 	must(b, err)
-	site := &Server{DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log}, Rules: rules, Keys: keys, PublicURL: public, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	site := &Server{
+		DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log}, Rules: rules, Keys: keys, PublicURL: public,
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	}
 	site.Init()
 	ctx, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
@@ -198,13 +209,18 @@ func (x *durableSite) fill(b *testing.B, n int) []string {
 	automations, rows := make([]db.Automation, n), make([]db.TriggerToken, n)
 	for i := range tokens {
 		automations[i] = db.Automation{
-			ID: db.NewID(), WorkspaceID: x.workspace.ID, CreatorID: x.user.ID, Name: fmt.Sprint("Triage ", i), Trigger: db.HTTP, AllowParallel: true, MaxParallel: 1000,
-			SessionType: db.Develop, ExecutionType: db.Inline, Prompt: "Look at {{what}} of {{who}}.", Provider: "agent", TimeoutSeconds: 3600,
-			Parameters: map[string]string{}, Toggles: []string{}, Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now(),
+			ID: db.NewID(), WorkspaceID: x.workspace.ID, CreatorID: x.user.ID, Name: fmt.Sprint("Triage ", i),
+			Trigger: db.HTTP, AllowParallel: true, MaxParallel: 1000,
+			SessionType: db.Develop, ExecutionType: db.Inline, Prompt: "Look at {{what}} of {{who}}.",
+			Provider: "agent", TimeoutSeconds: 3600,
+			Parameters: map[string]string{}, Toggles: []string{}, Enabled: true, Version: 1, CreatedAt: time.Now(),
+			UpdatedAt: time.Now(),
 		}
 		tokens[i] = secret.Token()
 		hash, _ := automation.HashToken(tokens[i])
-		rows[i] = db.TriggerToken{Hash: hash, AutomationID: automations[i].ID, CreatedBy: x.user.ID, CreatedAt: time.Now()}
+		rows[i] = db.TriggerToken{
+			Hash: hash, AutomationID: automations[i].ID, CreatedBy: x.user.ID, CreatedAt: time.Now(),
+		}
 	}
 	must(b, errors.Join(insert(b.Context(), x.database, &automations), insert(b.Context(), x.database, &rows)))
 	x.exec(b, `DROP TABLE IF EXISTS limit_calls`)
@@ -242,7 +258,9 @@ func (x *durableSite) finishing(b *testing.B) (stop func()) {
 				done <- nil
 				return
 			case <-tick.C:
-				if _, err := x.database.Pool.Exec(b.Context(), "UPDATE executions SET status = 'succeeded', finished_at = now() WHERE status = 'queued'"); err != nil {
+				if _, err := x.database.Pool.Exec(b.Context(),
+					"UPDATE executions SET status = 'succeeded', finished_at = now() "+
+						"WHERE status = 'queued'"); err != nil {
 					done <- err
 					return
 				}
@@ -261,7 +279,8 @@ func (x *durableSite) call(b *testing.B, clients int, tokens []string) load {
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	return together(b, clients, func(ctx context.Context, who, i int) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.public+"/api/automations/http-trigger", strings.NewReader(`{"what":"the build","who":"main"}`))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.public+"/api/automations/http-trigger",
+			strings.NewReader(`{"what":"the build","who":"main"}`))
 		if err != nil {
 			return err
 		}
@@ -280,8 +299,8 @@ func (x *durableSite) call(b *testing.B, clients int, tokens []string) load {
 	})
 }
 
-// limitScript is what one accepted call asks of the database, for pgbench. :i is one of the automations; pgbench takes any
-// colon before a letter or digit for such a name.
+// limitScript is what one accepted call asks of the database, for pgbench. :i is one of the automations; pgbench takes
+// any colon before a letter or digit for such a name.
 const limitScript = `
 SELECT a.id, a.name, a.sender, a.signature_header, a.signature_sealed, a.filter, a.execution_type
   FROM trigger_tokens t JOIN automations a ON a.id = t.automation_id WHERE t.hash = (SELECT hash FROM limit_calls WHERE i = :i) AND (t.expires_at IS NULL OR t.expires_at > now()) AND a.trigger = 'http';
@@ -331,8 +350,10 @@ func (x *durableSite) limit(b *testing.B, clients, n int) load {
 	script := filepath.Join(dir, "call.sql")
 	must(b, os.WriteFile(script, fmt.Appendf(nil, "\\set i random(1, %d)\n%s", n, limitScript), 0o600))
 	config := x.database.Pool.Config().ConnConfig
-	command := exec.Command(program, "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(2, clients)), "-T", strconv.Itoa(int(lasting/time.Second)),
-		"-f", script, "-l", "--log-prefix", filepath.Join(dir, "log"), "-h", config.Host, "-p", strconv.Itoa(int(config.Port)), "-U", config.User, config.Database)
+	command := exec.Command(program, "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j",
+		strconv.Itoa(min(2, clients)), "-T", strconv.Itoa(int(lasting/time.Second)),
+		"-f", script, "-l", "--log-prefix", filepath.Join(dir, "log"), "-h", config.Host, "-p",
+		strconv.Itoa(int(config.Port)), "-U", config.User, config.Database)
 	if out, err := command.CombinedOutput(); err != nil {
 		b.Fatalf("pgbench: %v: %.1000s", err, out)
 	}

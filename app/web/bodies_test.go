@@ -31,15 +31,26 @@ type workBound struct {
 
 // bodyBounds are the routes that take text, by the bound of their body.
 var bodyBounds = []bodyBound{
-	{"HTTP trigger", automation.MaxBody, func(_, path string) bool { return strings.HasPrefix(path, triggerPath) }, workBound{20, 5, 4, 64, 1}},
-	{"webhooks of forges", forge.MaxPayload, func(_, path string) bool { return strings.HasPrefix(path, "/api/forges/") }, workBound{30, 10, 4, 64, 1}},
+	{"HTTP trigger", automation.MaxBody, func(_, path string) bool {
+		return strings.HasPrefix(path, triggerPath)
+	}, workBound{20, 5, 4, 64, 1}},
+	{"webhooks of forges", forge.MaxPayload, func(_, path string) bool {
+		return strings.HasPrefix(path, "/api/forges/")
+	}, workBound{30, 10, 4, 64, 1}},
 	{"MCP", maxCall, func(_, path string) bool { return path == "/mcp" }, workBound{40, 20, 4, 256, 4}},
-	{"API: manifests", maxAPIManifest, func(_, path string) bool { return manifestPath(path) }, workBound{200, 100, 4, 2048, 8}},
-	{"API: workflows", maxAPIWorkflow, func(_, path string) bool { return strings.HasPrefix(path, apiPrefix+"/workflows") }, workBound{30, 10, 4, 768, 32}},
+	{"API: manifests", maxAPIManifest, func(_, path string) bool {
+		return manifestPath(path)
+	}, workBound{200, 100, 4, 2048, 8}},
+	{"API: workflows", maxAPIWorkflow, func(_, path string) bool {
+		return strings.HasPrefix(path, apiPrefix+"/workflows")
+	}, workBound{30, 10, 4, 768, 32}},
 	{"API: the rest", maxAPIBody, func(_, path string) bool {
-		return strings.HasPrefix(path, apiPrefix+"/") && !manifestPath(path) && !strings.HasPrefix(path, apiPrefix+"/workflows")
+		return strings.HasPrefix(path, apiPrefix+"/") && !manifestPath(path) &&
+			!strings.HasPrefix(path, apiPrefix+"/workflows")
 	}, workBound{40, 20, 4, 512, 4}},
-	{"forms", maxForm, func(_, path string) bool { return !strings.HasPrefix(path, "/api/") && path != "/mcp" }, workBound{60, 30, 4, 768, 64}},
+	{"forms", maxForm, func(_, path string) bool {
+		return !strings.HasPrefix(path, "/api/") && path != "/mcp"
+	}, workBound{60, 30, 4, 768, 64}},
 }
 
 func manifestPath(path string) bool {
@@ -83,7 +94,8 @@ func TestEveryDoorHasABoundThatIsWrittenDown(t *testing.T) {
 	}
 	for _, d := range bodyBounds {
 		b := d.costs
-		line := fmt.Sprintf("| %s | %d MiB | %d | %d | %d KiB | %d MiB | %d MiB |", d.name, d.most>>20, b.statements, b.rows, b.log, b.memory, b.answer)
+		line := fmt.Sprintf("| %s | %d MiB | %d | %d | %d KiB | %d MiB | %d MiB |", d.name, d.most>>20, b.statements,
+			b.rows, b.log, b.memory, b.answer)
 		if !strings.Contains(string(text), line) {
 			t.Errorf("SECURITY.md lacks %s", line)
 		}
@@ -108,7 +120,9 @@ func TestNoDoorTakesABodyOverItsBound(t *testing.T) {
 			t.Errorf("%s answered %d to more than %d bytes; want 413", e.route, a.StatusCode, d.most)
 		}
 	}
-	if answered, _ := x.ask("admin", expectation{route: "POST /tickets", form: "title=" + strings.Repeat("x", maxForm)}); answered != "413" {
+	if answered, _ := x.ask("admin", expectation{
+		route: "POST /tickets", form: "title=" + strings.Repeat("x", maxForm),
+	}); answered != "413" {
 		t.Errorf("a form of more than %d bytes is answered %s; want 413", maxForm, answered)
 	}
 }

@@ -39,7 +39,8 @@ func (s *Server) bots(w http.ResponseWriter, r *http.Request, actor account.Acto
 
 func (s *Server) botCard(b *db.Bot) views.BotCard {
 	c := views.BotCard{
-		ID: b.ID.String(), Name: b.Name, About: firstLine(b.Instructions), Uses: b.Uses, Enabled: b.Enabled, ReadOnly: b.ReadOnly, Locked: b.LocksAgent, Where: "All workspaces",
+		ID: b.ID.String(), Name: b.Name, About: firstLine(b.Instructions), Uses: b.Uses, Enabled: b.Enabled,
+		ReadOnly: b.ReadOnly, Locked: b.LocksAgent, Where: "All workspaces",
 	}
 	if b.Workspace != nil {
 		c.Where = b.Workspace.Name
@@ -62,14 +63,19 @@ func (s *Server) bot(w http.ResponseWriter, r *http.Request, actor account.Actor
 	if err != nil {
 		return err
 	}
-	p := views.BotPage{BotCard: s.botCard(b), Instructions: b.Instructions, Tools: b.AllowedTools, CanManage: actor.Can(account.ManageBots)}
+	p := views.BotPage{
+		BotCard: s.botCard(b), Instructions: b.Instructions, Tools: b.AllowedTools,
+		CanManage: actor.Can(account.ManageBots),
+	}
 	for _, a := range users {
 		p.UsedBy = append(p.UsedBy, views.Link{Text: a.Name, URL: views.AutomationURL(a.ID.String())})
 	}
 	p.Hidden = b.Uses - len(users)
 	p.Warning = "No automation uses it."
 	if b.Uses > 0 {
-		p.Warning = form.Count(b.Uses, "automation") + " with it stay without a bot. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another bot is chosen."
+		p.Warning = form.Count(b.Uses, "automation") +
+			" with it stay without a bot. Those that a schedule starts are disabled at once, and their creators are " +
+			"told; runs of the others fail until another bot is chosen."
 	}
 	return s.with(w, r, actor, "bots", b.Name, func(page views.Page) error { return s.show(w, r, views.Bot(page, p)) })
 }
@@ -142,7 +148,8 @@ func (s *Server) updateBot(w http.ResponseWriter, r *http.Request, actor account
 	return s.botForm(w, r, actor, status, stored, botInput(r), invalid)
 }
 
-func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, b *db.Bot, in automation.BotInput, bad fault.Invalid) error {
+func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, b *db.Bot,
+	in automation.BotInput, bad fault.Invalid) error {
 	f := views.NewBotForm()
 	title := "New bot"
 	if b != nil {
@@ -185,8 +192,10 @@ func (s *Server) removeBot(w http.ResponseWriter, r *http.Request, actor account
 	return s.redirect(w, r, "/bots", "Removed.")
 }
 
-// botField fills in the choice of a bot in the editor of an automation. One that decides about the agent hides those fields.
-func (s *Server) botField(r *http.Request, actor account.Actor, f *views.AutomationForm, in automation.Input, bad fault.Invalid) error {
+// botField fills in the choice of a bot in the editor of an automation. One that decides about the agent hides those
+// fields.
+func (s *Server) botField(r *http.Request, actor account.Actor, f *views.AutomationForm, in automation.Input,
+	bad fault.Invalid) error {
 	f.Bot.Value, f.Bot.Error = in.Bot, bad["bot"]
 	f.Bot.Options = []views.Choice{{Label: "Choose a bot"}}
 	list, err := s.Rules.Bots(r.Context(), actor)

@@ -14,12 +14,14 @@ import (
 	"carillon/views"
 )
 
-// addConversation adds to a session's page what concerns going on with it: messages that wait, interrupt, reset, and why a
-// queued one does not start.
-func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.SessionPage, session *db.Session, manage bool) error {
+// addConversation adds to a session's page what concerns going on with it: messages that wait, interrupt, reset, and
+// why a queued one does not start.
+func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.SessionPage, session *db.Session,
+	manage bool) error {
 	z := zone(actor)
 	script := s.isScript(session.Provider)
-	p.CanBreak = manage && session.Status == db.SessionInProgress && session.CancelRequestedAt.IsZero() && session.InterruptAt.IsZero()
+	p.CanBreak = manage && session.Status == db.SessionInProgress && session.CancelRequestedAt.IsZero() &&
+		session.InterruptAt.IsZero()
 	p.CanForget = manage && !script && !session.Forget && !session.Status.Closed()
 	p.Forgets = session.Forget
 	away, err := automation.AwayWorker(r.Context(), s.DB, session, s.Now())
@@ -27,16 +29,19 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 		return err
 	}
 	if away != nil {
-		p.Waits = fmt.Sprintf("Waiting for the worker %s, last seen %s, which has this session’s files.", away.Name, away.SeenAt.In(z).Format("2 January, 15:04"))
+		p.Waits = fmt.Sprintf("Waiting for the worker %s, last seen %s, which has this session’s files.", away.Name,
+			away.SeenAt.In(z).Format("2 January, 15:04"))
 		p.CanGiveUp = actor.Can(account.Admin)
 	} else if session.Status == db.SessionQueued {
 		switch pause, err := s.Rules.PauseOf(r.Context(), session.ID); {
 		case err != nil:
 			return err
 		case pause != nil && pause.Until.After(s.Now()):
-			p.Waits = fmt.Sprintf("Waiting for %s until %s: %s", s.providerName(session.Provider), pause.Until.In(z).Format("2 January, 15:04"), pause.Reason)
+			p.Waits = fmt.Sprintf("Waiting for %s until %s: %s", s.providerName(session.Provider),
+				pause.Until.In(z).Format("2 January, 15:04"), pause.Reason)
 		case pause != nil:
-			p.Waits = fmt.Sprintf("Waiting for %s, which was in trouble: another session tries it first. %s", s.providerName(session.Provider), pause.Reason)
+			p.Waits = fmt.Sprintf("Waiting for %s, which was in trouble: another session tries it first. %s",
+				s.providerName(session.Provider), pause.Reason)
 		case session.QueuedAt.After(s.Now()):
 			p.Waits = "It is tried again at " + session.QueuedAt.In(z).Format("15:04:05") + "."
 		case session.AtGate:
@@ -47,7 +52,8 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 				return err
 			}
 			if workers := full(session.Provider); workers != "" {
-				p.Waits = fmt.Sprintf("Waiting for a place on %s: as many sessions are at work there as may be at once.", workers)
+				p.Waits = fmt.Sprintf(
+					"Waiting for a place on %s: as many sessions are at work there as may be at once.", workers)
 			}
 		}
 	}
@@ -66,11 +72,15 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 }
 
 func (s *Server) interruptSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Interrupting.", func(id uuid.UUID) error { return s.Rules.InterruptTurn(r.Context(), actor, id) })
+	return s.changeSession(w, r, "Interrupting.", func(id uuid.UUID) error {
+		return s.Rules.InterruptTurn(r.Context(), actor, id)
+	})
 }
 
 func (s *Server) resetSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "The next turn begins a new conversation.", func(id uuid.UUID) error { return s.Rules.ResetContext(r.Context(), actor, id) })
+	return s.changeSession(w, r, "The next turn begins a new conversation.", func(id uuid.UUID) error {
+		return s.Rules.ResetContext(r.Context(), actor, id)
+	})
 }
 
 func (s *Server) withdrawMessage(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -114,7 +124,9 @@ func (s *Server) sessionEvents(w http.ResponseWriter, r *http.Request, actor acc
 		}
 		_ = out.SetWriteDeadline(time.Now().Add(eventsPatience)) // the server's own holds where it cannot be moved
 		for _, e := range events {
-			if err := lines.Encode(rawEvent{Seq: e.Seq, At: e.At.UTC(), Turn: e.TurnID, Kind: e.Kind, Body: e.Body}); err != nil {
+			if err := lines.Encode(rawEvent{
+				Seq: e.Seq, At: e.At.UTC(), Turn: e.TurnID, Kind: e.Kind, Body: e.Body,
+			}); err != nil {
 				return nil // the reader has gone
 			}
 			after = e.Seq

@@ -46,7 +46,8 @@ func TestWhatAStrangerSendsIsCutInTheLog(t *testing.T) {
 	s.server.Log = slog.New(slog.NewTextHandler(log, nil))
 	h := s.server.Handler()
 	long := strings.Repeat("é", 30<<10)
-	for _, path := range []string{"/api/forges/github/", "/api/forges/github/x/", "/api/automations/http-trigger/", "/api/v1/", "/mcp/", "/", "/tickets/"} {
+	for _, path := range []string{"/api/forges/github/", "/api/forges/github/x/", "/api/automations/http-trigger/",
+		"/api/v1/", "/mcp/", "/", "/tickets/"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, strings.Repeat("M", 10<<10)} {
 			r := httptest.NewRequest(http.MethodPost, "/", nil)
 			r.Method, r.URL.Path = method, path+long
@@ -68,7 +69,8 @@ func TestRefusalsOfOnePersonAtOneAddressFillNoAuditLog(t *testing.T) {
 	s.server.refusals = middleware.NewRateLimiter(rate.Every(24*time.Hour), 5)
 	vera, other := s.as("vera", "member"), s.as("otto", "member")
 	for range 12 {
-		for _, path := range []string{"/people/" + uuid.NewString() + "/deactivation", "/roles/new", "/workspaces/new"} {
+		for _, path := range []string{"/people/" + uuid.NewString() + "/deactivation", "/roles/new",
+			"/workspaces/new"} {
 			vera.post(path)
 			vera.get(path)
 		}
@@ -77,7 +79,9 @@ func TestRefusalsOfOnePersonAtOneAddressFillNoAuditLog(t *testing.T) {
 	other.get("/workspaces/new")
 	for who, most := range map[*browser]int{vera: 5, other: 5} {
 		var n int
-		check(t, s.server.DB.NewRaw("SELECT count(*) FROM audit_events WHERE actor_id = ? AND action = 'permission.denied'", who.actor.ID).Scan(t.Context(), &n))
+		check(t, s.server.DB.NewRaw(
+			"SELECT count(*) FROM audit_events WHERE actor_id = ? AND action = 'permission.denied'",
+			who.actor.ID).Scan(t.Context(), &n))
 		if n == 0 || n > most {
 			t.Errorf("%s has %d lines; want some, at most %d", who.actor.Name, n, most)
 		}
@@ -124,7 +128,8 @@ func TestAScriptOfBracketsEndsNothing(t *testing.T) {
 	b := s.as("mia", "manager")
 	for _, script := range []string{strings.Repeat("((+", 600<<10), "$((" + strings.Repeat("(", 250<<10)} {
 		b.post("/automations/placeholders", "provider", "shell", "prompt", script).expect(t, 200, "")
-		a := b.post("/automations", "name", "Brackets", "workspace", s.workspace, "trigger", "manual", "session_type", "chat", "provider", "shell", "prompt", script)
+		a := b.post("/automations", "name", "Brackets", "workspace", s.workspace, "trigger", "manual", "session_type",
+			"chat", "provider", "shell", "prompt", script)
 		if a.StatusCode == http.StatusSeeOther || a.StatusCode >= 500 {
 			t.Errorf("it was saved, or not answered: %d", a.StatusCode)
 		}

@@ -20,7 +20,8 @@ import (
 )
 
 // verdicts are the outcomes of calls, in the order in which a filter offers them.
-var verdicts = []string{"started", "busy", "filtered", "signature", "invalid", "too_large", "unable", "duplicate", "error"}
+var verdicts = []string{"started", "busy", "filtered", "signature", "invalid", "too_large", "unable", "duplicate",
+	"error"}
 
 // deliveries is the tab of an HTTP Trigger with the calls that it got.
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -32,7 +33,9 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	f := db.DeliveryFilter{Before: optionalID(r.FormValue("before")), Streak: optionalID(r.FormValue("streak")), Limit: pageSize + 1}
+	f := db.DeliveryFilter{
+		Before: optionalID(r.FormValue("before")), Streak: optionalID(r.FormValue("streak")), Limit: pageSize + 1,
+	}
 	if wanted := r.FormValue("verdict"); slices.Contains(verdicts, wanted) {
 		f.Verdict = wanted
 	}
@@ -40,7 +43,9 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	page := views.DeliveriesPage{AutomationPage: *p, Filtered: f.Verdict != "" || f.Before != uuid.Nil || f.Streak != uuid.Nil}
+	page := views.DeliveriesPage{
+		AutomationPage: *p, Filtered: f.Verdict != "" || f.Before != uuid.Nil || f.Streak != uuid.Nil,
+	}
 	if f.Streak != uuid.Nil {
 		first, err := s.Rules.Delivery(r.Context(), actor, automationID, f.Streak)
 		if err != nil {
@@ -49,7 +54,9 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor accoun
 		page.Streak = &views.StreakOfCalls{Calls: first.Folded, Kept: min(first.Folded, db.KeptOfStreak)}
 	}
 	page.Calls = true
-	page.Verdict = views.Field{Name: "verdict", Label: "Outcome", Value: f.Verdict, Options: []views.Choice{{Label: "Outcome"}}}
+	page.Verdict = views.Field{
+		Name: "verdict", Label: "Outcome", Value: f.Verdict, Options: []views.Choice{{Label: "Outcome"}},
+	}
 	for _, v := range verdicts {
 		page.Verdict.Options = append(page.Verdict.Options, views.Choice{Value: v, Label: views.VerdictWord(v)})
 	}
@@ -60,13 +67,17 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor accoun
 	for i := range list {
 		page.Rows = append(page.Rows, s.deliveryItem(&list[i], actor))
 	}
-	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error { return s.show(w, r, views.Deliveries(frame, page)) })
+	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error {
+		return s.show(w, r, views.Deliveries(frame, page))
+	})
 }
 
 func (s *Server) deliveryItem(d *db.Delivery, actor account.Actor) views.DeliveryItem {
 	return views.DeliveryItem{
-		ID: d.ID.String(), Automation: d.AutomationID.String(), Verdict: d.Verdict, Status: d.Status, At: in(d.At, zone(actor)), Last: in(d.LastAt, zone(actor)),
-		Now: s.Now(), Method: d.Method, Address: d.Address, Fingerprint: d.Fingerprint, Size: views.Bytes(d.Size), Folded: d.Folded, Streak: streakOf(d),
+		ID: d.ID.String(), Automation: d.AutomationID.String(), Verdict: d.Verdict, Status: d.Status,
+		At: in(d.At, zone(actor)), Last: in(d.LastAt, zone(actor)),
+		Now: s.Now(), Method: d.Method, Address: d.Address, Fingerprint: d.Fingerprint, Size: views.Bytes(d.Size),
+		Folded: d.Folded, Streak: streakOf(d),
 	}
 }
 
@@ -104,10 +115,13 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.
 		return err
 	}
 	p := views.DeliveryPage{
-		DeliveryItem: s.deliveryItem(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body), Answer: string(answered), CanReplay: d.Whole(), Withheld: d.Sealed != nil,
+		DeliveryItem: s.deliveryItem(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body),
+		Answer: string(answered), CanReplay: d.Whole(), Withheld: d.Sealed != nil,
 		Facts: []views.Fact{
-			{Label: "Call", Value: d.Method, Mono: true}, {Label: "From", Value: d.Address, Mono: true}, {Label: "Token", Value: d.Fingerprint, Mono: true},
-			{Label: "Answer", Value: fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))}, {Label: "Size", Value: views.Bytes(d.Size)},
+			{Label: "Call", Value: d.Method, Mono: true}, {Label: "From", Value: d.Address, Mono: true},
+			{Label: "Token", Value: d.Fingerprint, Mono: true},
+			{Label: "Answer", Value: fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))},
+			{Label: "Size", Value: views.Bytes(d.Size)},
 		},
 	}
 	if answer.Error != "" {
@@ -116,7 +130,8 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.
 	if !p.CanReplay && len(d.Body) == 0 {
 		p.Cut = "What this call brought was not kept, so it cannot be replayed."
 	} else if !p.CanReplay {
-		p.Cut = fmt.Sprintf("The first %s of %s were kept, so this call cannot be replayed.", views.Bytes(int64(len(d.Body))), views.Bytes(d.Size))
+		p.Cut = fmt.Sprintf("The first %s of %s were kept, so this call cannot be replayed.",
+			views.Bytes(int64(len(d.Body))), views.Bytes(d.Size))
 	}
 	for _, name := range sortedKeys(d.Headers) {
 		p.Headers = append(p.Headers, views.Parameter{Name: name, Value: d.Headers[name]})
@@ -124,7 +139,9 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.
 	if d.ExecutionID != uuid.Nil {
 		p.Execution = views.Link{Text: "Execution", URL: views.ExecutionURL(d.ExecutionID.String())}
 	}
-	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error { return s.show(w, r, views.Delivery(frame, p)) })
+	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error {
+		return s.show(w, r, views.Delivery(frame, p))
+	})
 }
 
 // readable is a text for a person: JSON with its lines broken, and what is no text named as that.
@@ -169,7 +186,8 @@ func (s *Server) runAgain(w http.ResponseWriter, r *http.Request, actor account.
 	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), message)
 }
 
-// trial is the editor with what a stored call would lead to: by GET as the automation is stored, by POST as it is typed.
+// trial is the editor with what a stored call would lead to: by GET as the automation is stored, by POST as it is
+// typed.
 func (s *Server) trial(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
@@ -223,9 +241,17 @@ func sending(f *views.Sending, a *db.Automation, in automation.Input, bad fault.
 		}
 		n := fmt.Sprint(i + 1)
 		f.Conditions = append(f.Conditions, views.ConditionFields{
-			Field:    views.Field{Name: "filter_field", ID: "filter-field-" + n, Label: "Field " + n, Value: c.Field, Mono: true, Autocomplete: "off"},
-			Operator: views.Field{Name: "filter_operator", ID: "filter-operator-" + n, Label: "Comparison " + n, Value: c.Operator, Options: operators},
-			Value:    views.Field{Name: "filter_value", ID: "filter-value-" + n, Label: "Value " + n, Value: c.Value, Autocomplete: "off"},
+			Field: views.Field{
+				Name: "filter_field", ID: "filter-field-" + n, Label: "Field " + n, Value: c.Field, Mono: true,
+				Autocomplete: "off",
+			},
+			Operator: views.Field{
+				Name: "filter_operator", ID: "filter-operator-" + n, Label: "Comparison " + n, Value: c.Operator,
+				Options: operators,
+			},
+			Value: views.Field{
+				Name: "filter_value", ID: "filter-value-" + n, Label: "Value " + n, Value: c.Value, Autocomplete: "off",
+			},
 		})
 	}
 }

@@ -53,12 +53,15 @@ func measured(t *testing.T) *costs {
 	c.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &counted{ResponseWriter: w}
 		before := cost{
-			statements: work.Statements(), rows: work.Rows(), logged: len(c.log.String()), memory: allocated(), cpu: spent(),
+			statements: work.Statements(), rows: work.Rows(), logged: len(c.log.String()), memory: allocated(),
+			cpu: spent(),
 		}
 		inner.ServeHTTP(answer, r)
 		c.done <- cost{
-			statements: work.Statements() - before.statements, rows: work.Rows() - before.rows, logged: len(c.log.String()) - before.logged,
-			memory: allocated() - before.memory, cpu: spent() - before.cpu, answer: int(answer.bytes.Load()), answered: fmt.Sprint(answer.status),
+			statements: work.Statements() - before.statements, rows: work.Rows() - before.rows,
+			logged: len(c.log.String()) - before.logged,
+			memory: allocated() - before.memory, cpu: spent() - before.cpu, answer: int(answer.bytes.Load()),
+			answered: fmt.Sprint(answer.status),
 		}
 	})
 	return c
@@ -128,7 +131,9 @@ var costlyShapes = []struct {
 	{"paths in placeholders", repeated("{{" + strings.Repeat("a.", 31) + "a}}")},
 	{"placeholders", repeated("{{a}}")},
 	{"names", oneByOne(func(i int) string { return fmt.Sprintf("{{a%d}}", i) })},
-	{"names that begin alike", oneByOne(func(i int) string { return fmt.Sprintf("{{a%s%d}}\n", strings.Repeat("a", 60), i) })},
+	{"names that begin alike", oneByOne(func(i int) string {
+		return fmt.Sprintf("{{a%s%d}}\n", strings.Repeat("a", 60), i)
+	})},
 	{"variables", oneByOne(func(i int) string { return fmt.Sprintf("$a%d ", i) })},
 	{"words", repeated("a ")},
 	{"lines", repeated("a\n")},
@@ -252,8 +257,9 @@ func (c *costs) stage() *stage {
 		Provider:       "agent",
 		AppendPayload:  true,
 		AllowParallel:  true,
-		Prompt:         "{{" + strings.Repeat("a.", 31) + "a}} {{what}} {{_payload}} " + strings.Repeat("{{b.c}}", 1000),
-		Retries:        2,
+		Prompt: "{{" + strings.Repeat("a.", 31) + "a}} {{what}} {{_payload}} " + strings.Repeat("{{b.c}}",
+			1000),
+		Retries: 2,
 	}}
 	for range 20 {
 		in.Filter.Conditions = append(in.Filter.Conditions, condition(strings.Repeat("a.", 31)+"a", "contains", "a"))
@@ -264,8 +270,10 @@ func (c *costs) stage() *stage {
 	check(c.t, err)
 	s.hook, s.token = a.ID, token
 	for kind, address := range map[forge.Kind]string{
-		forge.GitHub: "https://github.com/Codertocat/Hello-World.git", forge.GitLab: "https://gitlab.com/gitlab-org/hello-world.git",
-		forge.Gitea: "https://try.gitea.io/jcitizen/my-repo.git", forge.Azure: "https://dev.azure.com/fabrikam/Fabrikam/_git/Fabrikam",
+		forge.GitHub: "https://github.com/Codertocat/Hello-World.git",
+		forge.GitLab: "https://gitlab.com/gitlab-org/hello-world.git",
+		forge.Gitea:  "https://try.gitea.io/jcitizen/my-repo.git",
+		forge.Azure:  "https://dev.azure.com/fabrikam/Fabrikam/_git/Fabrikam",
 	} {
 		s.forges[kind] = admin.repository("Of "+string(kind), address, kind).ID.String()
 	}
@@ -276,7 +284,10 @@ func (c *costs) stage() *stage {
 func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 	c.t.Helper()
 	prompt, p := of(automation.MaxPrompt), s.program
-	run := url.Values{"name": {"Costly"}, "workspace": {c.workspace}, "trigger": {"manual"}, "session_type": {"develop"}, "provider": {"shell"}, "prompt": {prompt}}
+	run := url.Values{
+		"name": {"Costly"}, "workspace": {c.workspace}, "trigger": {"manual"}, "session_type": {"develop"},
+		"provider": {"shell"}, "prompt": {prompt},
+	}
 	stale := url.Values{"version": {"0"}}
 	for field, value := range run {
 		stale[field] = value
@@ -312,15 +323,20 @@ func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 	for i := range steps {
 		steps[i] = map[string]any{"kind": "message", "label": "Step", "text": of(128 << 10)}
 	}
-	made := c.api(p, http.MethodPost, "/workflows", name, map[string]any{"name": "Costly " + name, "workspace_id": c.workspace, "steps": steps})
+	made := c.api(p, http.MethodPost, "/workflows", name,
+		map[string]any{"name": "Costly " + name, "workspace_id": c.workspace, "steps": steps})
 	if made.StatusCode == http.StatusCreated {
 		var wf struct{ ID string }
 		check(c.t, json.Unmarshal([]byte(made.body), &wf))
-		for _, path := range []string{"/workflows/" + wf.ID, "/workflows/" + wf.ID + "/edit", "/automations/parameters?workflow=" + wf.ID + "&provider=shell", "/workflows"} {
+		for _, path := range []string{"/workflows/" + wf.ID, "/workflows/" + wf.ID + "/edit",
+			"/automations/parameters?workflow=" + wf.ID + "&provider=shell", "/workflows"} {
 			c.page(path, name)
 		}
 		for _, provider := range []string{"shell", "agent"} {
-			of := map[string]any{"name": "Costly", "workspace_id": c.workspace, "provider": provider, "execution_type": "workflow", "workflow_id": wf.ID}
+			of := map[string]any{
+				"name": "Costly", "workspace_id": c.workspace, "provider": provider, "execution_type": "workflow",
+				"workflow_id": wf.ID,
+			}
 			made := c.api(p, http.MethodPost, "/automations", name, of)
 			if made.StatusCode != http.StatusCreated {
 				continue
@@ -334,7 +350,8 @@ func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 		}
 	}
 	typed := url.Values{"name": {"Costly"}, "workspace": {c.workspace}}
-	for size := 0; size+len(url.QueryEscape(of(128<<10))) < maxForm-(1<<20) && len(typed["step_text"]) < 100; size += len(url.QueryEscape(of(128 << 10))) {
+	for size := 0; size+len(url.QueryEscape(of(128<<10))) < maxForm-(1<<20) &&
+		len(typed["step_text"]) < 100; size += len(url.QueryEscape(of(128 << 10))) {
 		typed.Add("step_kind", "message")
 		typed.Add("step_text", of(128<<10))
 	}
@@ -344,30 +361,46 @@ func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 	}
 
 	c.form("/sessions/"+s.waiting.String()+"/messages", name, url.Values{"message": {prompt}})
-	c.form("/tickets", name, url.Values{"workspace": {c.workspace}, "title": {of(200)}, "body": {of(64 << 10)}, "labels": {of(16 << 10)}})
+	c.form("/tickets", name, url.Values{
+		"workspace": {c.workspace}, "title": {of(200)}, "body": {of(64 << 10)}, "labels": {of(16 << 10)},
+	})
 	c.page("/tickets?q="+url.QueryEscape(of(200)), name)
-	c.form("/bots", name, url.Values{"workspace": {c.workspace}, "name": {"Costly " + name}, "instructions": {of(64 << 10)}, "allowed_tools": {of(1 << 20)}})
+	c.form("/bots", name, url.Values{
+		"workspace": {c.workspace}, "name": {"Costly " + name}, "instructions": {of(64 << 10)},
+		"allowed_tools": {of(1 << 20)},
+	})
 	c.form("/settings/toggles", name, url.Values{"edge_cases": {of(8 << 10)}, "code_review": {of(8 << 10)}})
-	c.form("/settings/providers", name, url.Values{"name": {"Costly"}, "command": {of(2000)}, "keys": {of(1 << 20)}, "state": {of(1 << 20)}})
+	c.form("/settings/providers", name, url.Values{
+		"name": {"Costly"}, "command": {of(2000)}, "keys": {of(1 << 20)}, "state": {of(1 << 20)},
+	})
 	c.form("/settings/providers/agent/models", name, url.Values{"models": {of(4 << 20)}})
-	c.form("/workspaces", name, url.Values{"name": {"Costly"}, "url": {of(2000)}, "variables.0.name": {"A"}, "variables.0.value": {of(64 << 10)}})
+	c.form("/workspaces", name, url.Values{
+		"name": {"Costly"}, "url": {of(2000)}, "variables.0.name": {"A"}, "variables.0.value": {of(64 << 10)},
+	})
 	c.page("/automations/schedule?trigger=recurring&time_zone=Europe/Berlin&cron="+url.QueryEscape(of(500)), name)
 
-	content := "kind: Automation\nname: Planned\nworkspace: Scratch\ntrigger: manual\nprovider: shell\nprompt: " + asJSON(prompt) + "\n"
+	content := "kind: Automation\nname: Planned\nworkspace: Scratch\ntrigger: manual\nprovider: shell\nprompt: " +
+		asJSON(prompt) + "\n"
 	var documents strings.Builder
 	for documents.Len()+len(content) < 4<<20-1000 && documents.Len() < 3<<20 {
 		documents.WriteString(strings.Replace(content, "Planned", fmt.Sprint("Planned ", documents.Len()), 1) + "---\n")
 	}
 	for _, file := range []string{documents.String(), of(4<<20 - 1000), "prompt: " + asJSON(of(3<<20))} {
-		c.api(p, http.MethodPost, "/plans", name, map[string]any{"files": []any{map[string]any{"name": "a.yaml", "content": file}}})
+		c.api(p, http.MethodPost, "/plans", name,
+			map[string]any{"files": []any{map[string]any{"name": "a.yaml", "content": file}}})
 	}
 
-	c.tools(s.session.token, name, "create_automation", map[string]any{"name": "x", "prompt": prompt, "provider": "shell"})
-	c.tools(s.session.token, name, "create_ticket", map[string]any{"title": "x", "body": of(64 << 10), "labels": strings.SplitAfter(of(64<<10), "\n")})
+	c.tools(s.session.token, name, "create_automation", map[string]any{
+		"name": "x", "prompt": prompt, "provider": "shell",
+	})
+	c.tools(s.session.token, name, "create_ticket", map[string]any{
+		"title": "x", "body": of(64 << 10), "labels": strings.SplitAfter(of(64<<10), "\n"),
+	})
 	c.tools(s.session.token, name, "report_result", map[string]any{"outcome": "done", "summary": of(16 << 10)})
 
 	long := of(1<<20 - 100)
-	for _, body := range []string{`{"what":` + asJSON(long) + `}`, `{` + asJSON(long) + `:"x"}`, `{"a":{"a":{"a":` + asJSON(long) + `}}}`, long} {
+	for _, body := range []string{`{"what":` + asJSON(long) + `}`, `{` + asJSON(long) + `:"x"}`,
+		`{"a":{"a":{"a":` + asJSON(long) + `}}}`, long} {
 		c.calls(s.token, name, body[:min(len(body), 1<<20)])
 	}
 }
@@ -387,12 +420,16 @@ func (c *costs) everyRoute(s *stage, shift int) {
 	c.t.Helper()
 	text := func(at, size int) string { return costlyShapes[(at+shift)%len(costlyShapes)].of(size) }
 	for at, e := range expectations {
-		if method, _, ok := strings.Cut(e.route, " "); !ok || method != http.MethodPost || strings.Contains(e.route, "/logout") {
+		if method, _, ok := strings.Cut(e.route, " "); !ok || method != http.MethodPost ||
+			strings.Contains(e.route, "/logout") {
 			continue
 		}
 		form := url.Values{"provider": {"shell"}, "prompt": {text(at, automation.MaxPrompt)}}
-		for i, field := range strings.Fields("name title body text message step_text step_label description instructions labels parameter_default param.a success_command gate_command " +
-			"success_contains stop_text filter_field filter_value cron time_zone model base_branch email reason search allowed_tools shows variable_name variable_value keys state next back") {
+		for i, field := range strings.Fields(
+			"name title body text message step_text step_label description instructions labels parameter_default " +
+				"param.a success_command gate_command " +
+				"success_contains stop_text filter_field filter_value cron time_zone model base_branch email reason " +
+				"search allowed_tools shows variable_name variable_value keys state next back") {
 			form.Set(field, text(at+i, 16<<10))
 		}
 		if e.form != "" {
@@ -410,7 +447,8 @@ func (c *costs) everyRoute(s *stage, shift int) {
 			continue
 		}
 		for name, value := range fields {
-			if is, ok := value.(string); ok && is != "WORKSPACE" && name != "provider" && !strings.HasSuffix(name, "_id") {
+			if is, ok := value.(string); ok && is != "WORKSPACE" && name != "provider" &&
+				!strings.HasSuffix(name, "_id") {
 				fields[name] = text(at, 16<<10)
 			}
 		}
@@ -436,7 +474,8 @@ func (c *costs) everyArgument(s *stage, shift int) {
 			}
 		}
 	}
-	check(c.t, json.Unmarshal([]byte(c.rpc(s.session.token, "", "tools/list", "tools/list", map[string]any{})), &listed))
+	check(c.t, json.Unmarshal([]byte(c.rpc(s.session.token, "", "tools/list", "tools/list", map[string]any{})),
+		&listed))
 	nested := 0
 	for at, tool := range listed.Result.Tools {
 		properties := tool.InputSchema.Properties
@@ -446,7 +485,10 @@ func (c *costs) everyArgument(s *stage, shift int) {
 				if _, plain := value.(string); !plain {
 					nested++
 				}
-				args := map[string]any{"title": "x", "number": 1, "outcome": "done", "summary": "x", "body": "x", "automation": s.automation.String(), "name": "x"}
+				args := map[string]any{
+					"title": "x", "number": 1, "outcome": "done", "summary": "x", "body": "x",
+					"automation": s.automation.String(), "name": "x",
+				}
 				for name := range args {
 					if _, takes := properties[name]; !takes {
 						delete(args, name)
@@ -507,8 +549,10 @@ func (c *costs) everyPayload(s *stage, shift int) {
 		kind        forge.Kind
 		event, file string
 	}{
-		{forge.GitHub, "pull_request", "github/pull_request.opened.json"}, {forge.GitLab, "Merge Request Hook", "gitlab/merge_request_create.json"},
-		{forge.Gitea, "pull_request", "gitea/pull_request_opened.json"}, {forge.Azure, "", "azure/git.pullrequest.created.json"},
+		{forge.GitHub, "pull_request", "github/pull_request.opened.json"},
+		{forge.GitLab, "Merge Request Hook", "gitlab/merge_request_create.json"},
+		{forge.Gitea, "pull_request", "gitea/pull_request_opened.json"},
+		{forge.Azure, "", "azure/git.pullrequest.created.json"},
 	} {
 		header := http.Header{}
 		header.Set("X-GitHub-Event", tt.event)
@@ -561,9 +605,10 @@ func eachText(value any, put func(any), visit func(was string, put func(any))) {
 	}
 }
 
-// TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork sends the costliest texts through every door. None ends the server and none is
-// our fault; statements, rows, log, memory and answer of each stay within the bounds of its door, which SECURITY.md tells. With -v it
-// prints the slowest. With CARILLON_DOORS=all, as by make doors, each text goes to what reads most of it; else two do.
+// TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork sends the costliest texts through every door. None ends the
+// server and none is our fault; statements, rows, log, memory and answer of each stay within the bounds of its door,
+// which SECURITY.md tells. With -v it prints the slowest. With CARILLON_DOORS=all, as by make doors, each text goes to
+// what reads most of it; else two do.
 func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 	c := measured(t)
 	s := c.stage()
@@ -595,7 +640,8 @@ func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 		}
 		m := most[one.door]
 		most[one.door] = cost{
-			statements: max(m.statements, one.statements), rows: max(m.rows, one.rows), logged: max(m.logged, one.logged),
+			statements: max(m.statements, one.statements), rows: max(m.rows, one.rows),
+			logged: max(m.logged, one.logged),
 			memory: max(m.memory, one.memory), answer: max(m.answer, one.answer), cpu: max(m.cpu, one.cpu),
 		}
 		for _, d := range bodyBounds {
@@ -603,8 +649,10 @@ func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 			if raced {
 				b.memory *= 4
 			}
-			if d.name == one.door && (one.statements > b.statements || one.rows > b.rows || one.logged > b.log<<10 || one.memory > b.memory<<20 || int64(one.answer) > b.answer<<20) {
-				t.Errorf("%s with %s takes %d statements, writes %d rows and %d bytes of log, allocates %d KiB and answers %d KiB; want at most %+v",
+			if d.name == one.door && (one.statements > b.statements || one.rows > b.rows || one.logged > b.log<<10 ||
+				one.memory > b.memory<<20 || int64(one.answer) > b.answer<<20) {
+				t.Errorf("%s with %s takes %d statements, writes %d rows and %d bytes of log, allocates %d KiB and "+
+					"answers %d KiB; want at most %+v",
 					one.route, one.text, one.statements, one.rows, one.logged, one.memory>>10, one.answer>>10, b)
 			}
 		}
@@ -614,7 +662,8 @@ func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 		if m.statements == 0 && m.answer == 0 {
 			t.Errorf("nothing was sent to %s", d.name)
 		}
-		t.Logf("%s: at most %d statements, %d rows, %d bytes of log, %d MiB allocated, %d KiB answered, %d ms of CPU", d.name, m.statements, m.rows, m.logged,
+		t.Logf("%s: at most %d statements, %d rows, %d bytes of log, %d MiB allocated, %d KiB answered, %d ms of CPU",
+			d.name, m.statements, m.rows, m.logged,
 			m.memory>>20, m.answer>>10, m.cpu.Milliseconds())
 	}
 	if n := lines() - before; len(c.list) < 150 || n > 3*len(c.list) {
@@ -627,7 +676,8 @@ func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 func (c *costs) report(most int) {
 	slices.SortFunc(c.list, func(a, b cost) int { return int(b.cpu - a.cpu) })
 	for i, one := range c.list[:min(most, len(c.list))] {
-		c.t.Logf("%2d. %s of %s: answered %s, %d ms of CPU, %d statements, %d rows, %d bytes of log, %d KiB allocated, %d KiB answered", i+1, one.route, one.text,
+		c.t.Logf("%2d. %s of %s: answered %s, %d ms of CPU, %d statements, %d rows, %d bytes of log, %d KiB "+
+			"allocated, %d KiB answered", i+1, one.route, one.text,
 			one.answered, one.cpu.Milliseconds(), one.statements, one.rows, one.logged, one.memory>>10, one.answer>>10)
 	}
 }

@@ -27,9 +27,9 @@ import (
 	"carillon/db"
 )
 
-// TestANightEnteredThroughEachDoorGivesTheSameRows enters automations of all types with all their fields, and edits of each,
-// through the form, the API, the tools of MCP and YAML, over HTTP. The same night is lived through behind each door, and the
-// rows that it leaves are compared. left says what is not compared.
+// TestANightEnteredThroughEachDoorGivesTheSameRows enters automations of all types with all their fields, and edits of
+// each, through the form, the API, the tools of MCP and YAML, over HTTP. The same night is lived through behind each
+// door, and the rows that it leaves are compared. left says what is not compared.
 func TestANightEnteredThroughEachDoorGivesTheSameRows(t *testing.T) {
 	t.Parallel()
 	nights := map[string][]string{}
@@ -125,13 +125,16 @@ func liveBehind(t *testing.T, name string) []string {
 	clock := func() time.Time { return time.Unix(0, n.now.Load()).UTC() }
 	s.rules.Now, s.server.Now = clock, clock
 	s.rules.Providers = func() []automation.Provider {
-		return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
+		return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true},
+			{ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
 	}
 	n.browser = s.as("Mira", account.RoleAdministrator)
 	n.exec("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'")
 	workflow, err := s.rules.CreateWorkflow(t.Context(), n.actor, automation.WorkflowInput{
-		Name: "Release", Workspace: s.workspace, Steps: []automation.StepInput{{Kind: "message", Text: "Mend $depth with $token."}},
-		Parameters: []automation.ParameterInput{{Alias: "depth", Type: "number", Default: "2", Required: true}, {Alias: "token", Type: "secret"}},
+		Name: "Release", Workspace: s.workspace,
+		Steps: []automation.StepInput{{Kind: "message", Text: "Mend $depth with $token."}},
+		Parameters: []automation.ParameterInput{{Alias: "depth", Type: "number", Default: "2", Required: true},
+			{Alias: "token", Type: "secret"}},
 	})
 	check(t, err)
 	bot, err := s.rules.CreateBot(t.Context(), n.actor, automation.BotInput{Bot: spec.Bot{
@@ -185,7 +188,8 @@ func (n *behind) live() {
 	}
 }
 
-// hours lets hours pass: each half hour what is due begins, people and senders start some more, and workers do what there is.
+// hours lets hours pass: each half hour what is due begins, people and senders start some more, and workers do what
+// there is.
 func (n *behind) hours(hours int) {
 	n.t.Helper()
 	for half := range 2 * hours {
@@ -219,11 +223,13 @@ func (n *behind) send(e entered) {
 	n.tick(time.Second)
 	address, err := url.Parse(e.hook)
 	check(n.t, err)
-	req, err := http.NewRequest(http.MethodPost, n.http.URL+address.Path, strings.NewReader(`{"action":"1","what":"a call","depth":"4"}`))
+	req, err := http.NewRequest(http.MethodPost, n.http.URL+address.Path,
+		strings.NewReader(`{"action":"1","what":"a call","depth":"4"}`))
 	check(n.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	a := n.do(req)
-	if a.StatusCode != http.StatusOK && a.StatusCode != http.StatusConflict && a.StatusCode != http.StatusUnauthorized && a.StatusCode != http.StatusBadRequest {
+	if a.StatusCode != http.StatusOK && a.StatusCode != http.StatusConflict &&
+		a.StatusCode != http.StatusUnauthorized && a.StatusCode != http.StatusBadRequest {
 		n.t.Errorf("a call of %s is answered %d %s", e.in.Name, a.StatusCode, a.body)
 	}
 }
@@ -280,7 +286,8 @@ func (n *behind) table() []automation.Input {
 			}}
 			in.SessionType, _, _ = strings.Cut(session, "-")
 			if session != "develop-plain" {
-				in.BaseBranch, in.Model, in.MayAutomate, in.TimeoutMinutes, in.Retries = "release", "large", true, 90.5, 0
+				in.BaseBranch, in.Model, in.MayAutomate, in.TimeoutMinutes, in.Retries = "release", "large", true, 90.5,
+					0
 				in.Gate = spec.Gate{Command: "test -f go.mod\nexit 0", BranchMoved: true, NoOpenPR: true}
 				in.Success = spec.Success{Command: "go test ./...", Contains: "done"}
 				in.Budget = spec.Budget{
@@ -292,7 +299,8 @@ func (n *behind) table() []automation.Input {
 			case db.OneTime: // a time that the clocks leave out, and one after each other
 				in.RunAt, in.TimeZone = fmt.Sprintf("2027-03-28T0%d:30", 2+i%3*2), "Europe/Berlin"
 			case db.Recurring:
-				in.Cron, in.TimeZone, in.CatchUp = []string{"*/30 * * * *", "30 2 * * *", "0 0-4 * * sun", "15 1,3 * * *", "0 */2 28 * *"}[i], "Europe/Berlin", i%2 == 0
+				in.Cron, in.TimeZone, in.CatchUp = []string{"*/30 * * * *", "30 2 * * *", "0 0-4 * * sun",
+					"15 1,3 * * *", "0 */2 28 * *"}[i], "Europe/Berlin", i%2 == 0
 			case db.Loop:
 				in.MaxIterations, in.StopText = []int{0, 3}[i%2], []string{"ALL DONE", ""}[i%2]
 			case db.HTTP:
@@ -301,7 +309,11 @@ func (n *behind) table() []automation.Input {
 					in.Sender, in.SignatureHeader, in.SignatureSecret = "hmac", "X-Signature", "a secret of some length"
 				}
 				if session != "develop-plain" {
-					in.Filter = spec.Filter{Any: true, Conditions: []spec.Condition{{Field: "action", Operator: automation.OpEquals, Value: "1"}, {Field: "draft", Operator: automation.OpAbsent}}}
+					in.Filter = spec.Filter{
+						Any: true, Conditions: []spec.Condition{{
+							Field: "action", Operator: automation.OpEquals, Value: "1",
+						}, {Field: "draft", Operator: automation.OpAbsent}},
+					}
 				}
 			}
 			switch session {
@@ -393,7 +405,8 @@ func wrongIn(page string) string { return fmt.Sprint(wrong.FindAllString(page, 5
 
 func (d formDoor) enable(e *entered, on bool) {
 	d.t.Helper()
-	if a := d.post("/automations/"+e.id+"/enabled", "enabled", strconv.FormatBool(on)); a.StatusCode != http.StatusSeeOther {
+	if a := d.post("/automations/"+e.id+"/enabled", "enabled",
+		strconv.FormatBool(on)); a.StatusCode != http.StatusSeeOther {
 		d.t.Errorf("switching %s is answered %d", e.in.Name, a.StatusCode)
 	}
 }
@@ -488,7 +501,8 @@ type mcpDoor struct {
 }
 
 func (d mcpDoor) fields(in automation.Input) fields {
-	return spelt(in).with("workspace", in.Workspace).with("workflow", in.Workflow).with("bot", in.Bot).with("run_at", in.RunAt)
+	return spelt(in).with("workspace", in.Workspace).with("workflow", in.Workflow).with("bot", in.Bot).
+		with("run_at", in.RunAt)
 }
 
 func (d mcpDoor) create(in automation.Input) (id, hook string) {
@@ -528,7 +542,8 @@ func (d yamlDoor) apply(in automation.Input, more fields) (id, hook string) {
 		f["bot"] = "Rita"
 	}
 	for name, value := range f { // what is as if left out, a manifest leaves out
-		if (value == "" || value == false || value == 0.0) && name != "auto_complete" && name != "retries" && name != "timeout_minutes" {
+		if (value == "" || value == false || value == 0.0) && name != "auto_complete" && name != "retries" &&
+			name != "timeout_minutes" {
 			delete(f, name)
 		}
 	}
@@ -562,7 +577,9 @@ func (d yamlDoor) enable(e *entered, on bool) { d.apply(e.in, fields{"id": e.id,
 // rows are all rows that the night has left, each as JSON, with names in the place of ids.
 func (n *behind) rows() []string {
 	n.t.Helper()
-	names := map[string]string{n.workspace: "the workspace", n.bot: "the bot", n.steps: "the workflow", n.actor.ID.String(): "the person"}
+	names := map[string]string{
+		n.workspace: "the workspace", n.bot: "the bot", n.steps: "the workflow", n.actor.ID.String(): "the person",
+	}
 	var list []string
 	for _, table := range slices.Sorted(maps.Keys(left)) {
 		var rows []json.RawMessage
@@ -570,7 +587,8 @@ func (n *behind) rows() []string {
 		if table == "audit_events" {
 			where = "WHERE subject_kind = 'automation'"
 		}
-		check(n.t, n.rules.DB.NewRaw("SELECT to_jsonb(t) FROM ? t ? ORDER BY id", bun.Ident(table), bun.Safe(where)).Scan(n.t.Context(), &rows))
+		check(n.t, n.rules.DB.NewRaw("SELECT to_jsonb(t) FROM ? t ? ORDER BY id", bun.Ident(table), bun.Safe(where)).
+			Scan(n.t.Context(), &rows))
 		for i, row := range rows {
 			var columns map[string]any
 			check(n.t, json.Unmarshal(row, &columns))

@@ -41,7 +41,8 @@ const (
 	editWork    = 400_000 // pairs of lines compared; beyond, all of the old goes out and all of the new comes in
 )
 
-// editDiff shows an edit that an agent told of, line by line. The lines have numbers only where they are those of the file.
+// editDiff shows an edit that an agent told of, line by line. The lines have numbers only where they are those of the
+// file.
 func editDiff(edit transcript.Edit) views.Diff {
 	d := views.Diff{Path: edit.Path, Kind: map[string]string{"add": "added", "delete": "deleted"}[edit.Action]}
 	if d.Kind == "" {

@@ -76,13 +76,17 @@ func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	t, ok := automation.TemplateByKey(r.FormValue("template"))
 	if !ok {
-		return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) { f.Starts = views.Patterns() })
+		return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) {
+			f.Starts = views.Patterns()
+		})
 	}
 	missing, err := s.beginWith(r, actor, t, &in, chosen)
 	if err != nil {
 		return err
 	}
-	return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) { f.MissingWorkflow = missing })
+	return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) {
+		f.MissingWorkflow = missing
+	})
 }
 
 func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -102,7 +106,8 @@ func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor ac
 // offeredCron is the schedule that the editor begins with where there is none: each night.
 const offeredCron = "0 2 * * *"
 
-// offerSchedule fills in what a schedule would begin with, for whoever chooses one. Another trigger drops it when it is saved.
+// offerSchedule fills in what a schedule would begin with, for whoever chooses one. Another trigger drops it when it is
+// saved.
 func offerSchedule(in *automation.Input, actor account.Actor) {
 	in.TimeZone, in.Cron = cmp(in.TimeZone, actor.TimeZone), cmp(in.Cron, offeredCron)
 }
@@ -121,13 +126,15 @@ func (s *Server) createAutomation(w http.ResponseWriter, r *http.Request, actor 
 }
 
 // afterSave goes to the automation, or, where it has a new token, to where that is shown this once.
-func (s *Server) afterSave(w http.ResponseWriter, r *http.Request, actor account.Actor, a *db.Automation, token string) error {
+func (s *Server) afterSave(w http.ResponseWriter, r *http.Request, actor account.Actor, a *db.Automation,
+	token string) error {
 	if token != "" {
 		return s.showToken(w, r, a.ID, token)
 	}
 	message := s.saved(a)
 	if dropped := droppedValues(a, parameters(r)); len(dropped) > 0 {
-		message += " The prompt does not use " + strings.Join(dropped, ", ") + " any more: what was stored for it was dropped."
+		message += " The prompt does not use " + strings.Join(dropped, ", ") +
+			" any more: what was stored for it was dropped."
 	}
 	return s.redirect(w, r, views.AutomationURL(a.ID.String()), message)
 }
@@ -173,16 +180,19 @@ func (s *Server) saved(a *db.Automation) string {
 		return "Saved. The loop starts now."
 	}
 	at := a.NextRunAt.In(zoneNamed(a.TimeZone))
-	return "Saved. It runs on " + at.Format("Monday, 2 January 2006 at 15:04 ") + a.TimeZone + " (" + at.UTC().Format("2006-01-02 15:04 MST") + ")."
+	return "Saved. It runs on " + at.Format("Monday, 2 January 2006 at 15:04 ") + a.TimeZone + " (" + at.UTC().
+		Format("2006-01-02 15:04 MST") + ")."
 }
 
 // editor shows the form with what was typed and what is wrong with it. A nil automation is a new one.
-func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation, in automation.Input, bad fault.Invalid) error {
+func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation,
+	in automation.Input, bad fault.Invalid) error {
 	return s.editorWith(w, r, actor, status, a, in, bad, func(*views.AutomationForm) {})
 }
 
 // editorWith is editor, with something more about the form.
-func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation, in automation.Input, bad fault.Invalid, more func(*views.AutomationForm)) error {
+func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation,
+	in automation.Input, bad fault.Invalid, more func(*views.AutomationForm)) error {
 	f := views.NewAutomationForm()
 	title := "New automation"
 	if a != nil {
@@ -265,7 +275,8 @@ func (s *Server) placeholders(w http.ResponseWriter, r *http.Request, _ account.
 
 // momentPart answers the editor while the time of a One-Time is typed.
 func (s *Server) momentPart(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
-	return s.show(w, r, views.MomentPart(momentOf(r.FormValue("run_at"), r.FormValue("time_zone"), instant(r.FormValue("run_at_instant")))))
+	return s.show(w, r, views.MomentPart(momentOf(r.FormValue("run_at"), r.FormValue("time_zone"),
+		instant(r.FormValue("run_at_instant")))))
 }
 
 // momentOf is what a form says of a clock time, and carries along with it. It says nothing of what cannot be read yet.
@@ -314,10 +325,13 @@ func (s *Server) preview(actor account.Actor, expression, zoneName string) views
 	}
 	preview := views.Schedule{Now: now.In(z), Words: e.Words() + ", " + cityOf(zoneName) + " time"}
 	if gap := e.ShortestGap(now, z); gap > 0 && gap < 5*time.Minute {
-		preview.Words += ". That is often: each run is a session of its own, and one that is due while another is at work is skipped"
+		preview.Words += ". That is often: each run is a session of its own, and one that is due while another is at " +
+			"work is skipped"
 	}
 	for _, o := range e.Upcoming(now, z, previewRuns) {
-		preview.Runs = append(preview.Runs, views.NextRun{At: o.At.In(z), Here: o.At.In(zone(actor)), Note: o.Explain()})
+		preview.Runs = append(preview.Runs, views.NextRun{
+			At: o.At.In(z), Here: o.At.In(zone(actor)), Note: o.Explain(),
+		})
 	}
 	if len(preview.Runs) == 0 {
 		preview.Error = "This never runs in this time zone."

@@ -17,8 +17,8 @@ import (
 // escapedNUL is how JSON writes a NUL, as six characters of plain text: in a regular expression, say.
 const escapedNUL = `[\u0000-\u001f]`
 
-// Every text field of every form takes text that looks like the escape of a NUL and shows it again as it was typed. A NUL itself
-// is refused, whatever the field.
+// Every text field of every form takes text that looks like the escape of a NUL and shows it again as it was typed. A
+// NUL itself is refused, whatever the field.
 func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
@@ -27,7 +27,8 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		"loop": func(in *automation.Input) { in.Trigger, in.StopText = "loop", "Over." },
 		"hook": func(in *automation.Input) {
 			in.Trigger = "http"
-			in.Filter.Conditions = append(in.Filter.Conditions, spec.Condition{Field: "action", Operator: automation.OpEquals, Value: "opened"})
+			in.Filter.Conditions = append(in.Filter.Conditions,
+				spec.Condition{Field: "action", Operator: automation.OpEquals, Value: "opened"})
 		},
 		"filled": func(in *automation.Input) {
 			in.Prompt, in.Parameters = "Look at {{what}}.", map[string]string{"what": "this"}
@@ -49,7 +50,8 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		pages = append(pages, "/automations/"+a.ID.String()+"/edit")
 	}
 	wf, err := b.rules.CreateWorkflow(t.Context(), b.actor, automation.WorkflowInput{
-		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "Look at $what."}, {Kind: "asset", Path: "notes.md", Text: "Notes."}},
+		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "Look at $what."},
+			{Kind: "asset", Path: "notes.md", Text: "Notes."}},
 		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text", Default: "this"}},
 	})
 	check(t, err)
@@ -82,12 +84,14 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 				}
 				put("a\x00b")
 				if got := b.send(f.method, f.action, values); got.StatusCode < 400 || got.StatusCode >= 500 {
-					t.Errorf("%s of %s answered %d to a NUL in %s; want a refusal", f.action, page, got.StatusCode, field)
+					t.Errorf("%s of %s answered %d to a NUL in %s; want a refusal", f.action, page, got.StatusCode,
+						field)
 				}
 				put(escapedNUL)
 				got := b.send(f.method, f.action, values)
 				if got.StatusCode >= 500 {
-					t.Errorf("%s of %s answered %d to %s in %s: %.300s", f.action, page, got.StatusCode, escapedNUL, field, got.body)
+					t.Errorf("%s of %s answered %d to %s in %s: %.300s", f.action, page, got.StatusCode, escapedNUL,
+						field, got.body)
 				}
 				again := formsOf(t, b.get(page).body)
 				if at < len(again) && again[at].action == f.action {
@@ -103,7 +107,8 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		}
 	}
 	for action, fields := range map[string]string{
-		"/automations/{id}":    "name prompt stop_text filter_field filter_value gate_command success_command success_contains base_branch model param.what",
+		"/automations/{id}": "name prompt stop_text filter_field filter_value gate_command success_command " +
+			"success_contains base_branch model param.what",
 		"/bots/{id}":           "name instructions model allowed_tools",
 		"/tickets/{id}":        "title body labels",
 		"/workflows/{id}":      "name description step_label step_text parameter_label parameter_default",
@@ -118,8 +123,12 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 			}
 		}
 	}
-	for table, column := range map[string]string{"turns": "prompt", "api_tokens": "name", "roles": "name", "bots": "name", "tickets": "title", "workflows": "name", "automations": "name"} {
-		n, err := s.server.DB.NewSelect().TableExpr("?", bun.Ident(table)).Where("? = ?", bun.Ident(column), escapedNUL).Count(t.Context())
+	for table, column := range map[string]string{
+		"turns": "prompt", "api_tokens": "name", "roles": "name", "bots": "name", "tickets": "title",
+		"workflows": "name", "automations": "name",
+	} {
+		n, err := s.server.DB.NewSelect().TableExpr("?", bun.Ident(table)).Where("? = ?", bun.Ident(column),
+			escapedNUL).Count(t.Context())
 		check(t, err)
 		if n == 0 {
 			t.Errorf("no form put %s into %s.%s", escapedNUL, table, column)

@@ -12,8 +12,8 @@ import (
 	"carillon/app/spec"
 )
 
-// doorFields are what a door knows of a resource, by the paths that manifests use, and what it leaves out on purpose, with the
-// reason.
+// doorFields are what a door knows of a resource, by the paths that manifests use, and what it leaves out on purpose,
+// with the reason.
 type doorFields struct {
 	name    string
 	knows   map[string]bool
@@ -37,8 +37,8 @@ func canonical(name string) string {
 	return name
 }
 
-// TestEveryDoorKnowsEveryFieldOfAnAutomation holds what can be said of an automation through each door against the fields of its
-// manifest. A new field that a door lacks fails, and so does a reason for one that the door has.
+// TestEveryDoorKnowsEveryFieldOfAnAutomation holds what can be said of an automation through each door against the
+// fields of its manifest. A new field that a door lacks fails, and so does a reason for one that the door has.
 func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)

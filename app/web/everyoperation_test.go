@@ -107,8 +107,8 @@ var byPageAlone = map[string]string{
 	"/setup":                                    signedIn,
 }
 
-// TestWhatAPageCanDoTheAPICan fails on a route of a page that changes something where neither the API has an operation for it
-// nor a reason is given here.
+// TestWhatAPageCanDoTheAPICan fails on a route of a page that changes something where neither the API has an operation
+// for it nor a reason is given here.
 func TestWhatAPageCanDoTheAPICan(t *testing.T) {
 	routes := Routes()
 	pages := map[string]bool{}

@@ -19,8 +19,10 @@ import (
 func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	f := db.ExecutionFilter{
-		Automation: optionalID(r.FormValue("automation")), Workspace: optionalID(s.workspaceFilter(r)), Source: db.Source(r.FormValue("trigger")),
-		User: optionalID(r.FormValue("person")), From: dayStart(r.FormValue("from"), z), To: dayEnd(r.FormValue("to"), z),
+		Automation: optionalID(r.FormValue("automation")), Workspace: optionalID(s.workspaceFilter(r)),
+		Source: db.Source(r.FormValue("trigger")),
+		User:   optionalID(r.FormValue("person")), From: dayStart(r.FormValue("from"), z),
+		To:     dayEnd(r.FormValue("to"), z),
 		Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
 	}
 	status := r.FormValue("status")
@@ -35,15 +37,21 @@ func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor accoun
 	}
 	p := views.ExecutionsPage{
 		Now: now, Filtered: r.URL.RawQuery != "" || f.Workspace != uuid.Nil,
-		From: views.Field{Name: "from", Label: "From", Value: r.FormValue("from")}, To: views.Field{Name: "to", Label: "To", Value: r.FormValue("to")},
+		From:   views.Field{Name: "from", Label: "From", Value: r.FormValue("from")},
+		To:     views.Field{Name: "to", Label: "To", Value: r.FormValue("to")},
 		Status: views.Field{Name: "status", Label: "Status", Value: status, Options: []views.Choice{{Label: "Status"}}},
 		Trigger: views.Field{Name: "trigger", Label: "Trigger", Value: string(f.Source), Options: []views.Choice{
-			{Label: "Trigger"}, {Value: "schedule", Label: "Schedule"}, {Value: "manual", Label: "Manual"}, {Value: "webhook", Label: "Webhook"}}},
+			{Label: "Trigger"}, {Value: "schedule", Label: "Schedule"}, {Value: "manual", Label: "Manual"},
+			{Value: "webhook", Label: "Webhook"}}},
 	}
 	for _, st := range db.ExecutionStatuses {
-		p.Status.Options = append(p.Status.Options, views.Choice{Value: string(st), Label: views.StatusWord(string(st))})
+		p.Status.Options = append(p.Status.Options, views.Choice{
+			Value: string(st), Label: views.StatusWord(string(st)),
+		})
 		if st == db.Succeeded {
-			p.Status.Options = append(p.Status.Options, views.Choice{Value: db.NothingToDo, Label: views.StatusWord(db.NothingToDo)})
+			p.Status.Options = append(p.Status.Options, views.Choice{
+				Value: db.NothingToDo, Label: views.StatusWord(db.NothingToDo),
+			})
 		}
 	}
 	list, p.Pager = paged(r, f, list)
@@ -66,7 +74,9 @@ func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor accoun
 			p.Person.Options = append(p.Person.Options, views.Choice{Value: u.ID.String(), Label: u.Name})
 		}
 	}
-	return s.with(w, r, actor, "executions", "History", func(page views.Page) error { return s.show(w, r, views.Executions(page, p)) })
+	return s.with(w, r, actor, "executions", "History", func(page views.Page) error {
+		return s.show(w, r, views.Executions(page, p))
+	})
 }
 
 // automationField narrows a list to one automation; it has no options where there is none.
@@ -136,7 +146,9 @@ func (s *Server) execution(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	return s.with(w, r, actor, "executions", "Run of "+e.Automation.Name, func(page views.Page) error { return s.show(w, r, views.Execution(page, *data)) })
+	return s.with(w, r, actor, "executions", "Run of "+e.Automation.Name, func(page views.Page) error {
+		return s.show(w, r, views.Execution(page, *data))
+	})
 }
 
 func (s *Server) executionRow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -156,7 +168,8 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 	z := zone(actor)
 	sn := e.Snapshot
 	d := &views.ExecutionData{
-		ExecutionItem: item(e, z, s.Now()), AutomationURL: views.AutomationURL(e.AutomationID.String()), Reason: e.Reason,
+		ExecutionItem: item(e, z, s.Now()), AutomationURL: views.AutomationURL(e.AutomationID.String()),
+		Reason:   e.Reason,
 		LastSkip: in(e.LastSkippedFor, z), Unresolved: e.Unresolved, Answer: e.Answer,
 		CanRunAgain: !e.Status.InFlight() && automation.CanManage(actor, e.Automation),
 		CanCancel:   e.Status.InFlight() && automation.CanManage(actor, e.Automation), SessionName: e.Automation.Name,
@@ -172,7 +185,10 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		return nil, err
 	}
 	for _, a := range attempts {
-		d.Attempts = append(d.Attempts, views.Attempt{Number: a.Attempt, At: in(a.FailedAt, z), Again: in(a.RetryAt, z), Kind: views.FailureWord(a.ErrorClass), Reason: a.Reason})
+		d.Attempts = append(d.Attempts, views.Attempt{
+			Number: a.Attempt, At: in(a.FailedAt, z), Again: in(a.RetryAt, z), Kind: views.FailureWord(a.ErrorClass),
+			Reason: a.Reason,
+		})
 	}
 	d.Usage = usageFacts(e.Usage)
 	timeout := "None"
@@ -180,8 +196,10 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		timeout = views.Took(time.Duration(sn.TimeoutSeconds) * time.Second)
 	}
 	d.Snapshot = []views.Fact{
-		{Label: "Session type", Value: sessionTypeWord(sn.SessionType)}, {Label: "Provider", Value: s.providerName(sn.Provider)},
-		{Label: "Model", Value: orDash(sn.Model)}, {Label: "Base branch", Value: orDash(sn.BaseBranch), Mono: true}, {Label: "Timeout", Value: timeout},
+		{Label: "Session type", Value: sessionTypeWord(sn.SessionType)},
+		{Label: "Provider", Value: s.providerName(sn.Provider)},
+		{Label: "Model", Value: orDash(sn.Model)}, {Label: "Base branch", Value: orDash(sn.BaseBranch), Mono: true},
+		{Label: "Timeout", Value: timeout},
 		{Label: "Retries", Value: strconv.Itoa(sn.Retries)},
 	}
 	if sn.ExecutionType == db.WorkflowDriven {
@@ -194,12 +212,15 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Workflow", Value: sn.WorkflowName})
 	}
 	if len(sn.Toggles) > 0 {
-		d.Snapshot = append(d.Snapshot, views.Fact{Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", ")})
+		d.Snapshot = append(d.Snapshot, views.Fact{
+			Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", "),
+		})
 	}
 	for _, name := range sortedKeys(e.Parameters) {
-		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name], Secret: slices.ContainsFunc(e.Snapshot.Parameters, func(p db.Parameter) bool {
-			return p.Alias == name && p.Type == db.SecretParameter
-		})})
+		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name],
+			Secret: slices.ContainsFunc(e.Snapshot.Parameters, func(p db.Parameter) bool {
+				return p.Alias == name && p.Type == db.SecretParameter
+			})})
 	}
 	if e.Session != nil {
 		pulls, err := s.pullRequests(r.Context(), []db.Session{*e.Session})

@@ -37,7 +37,8 @@ func TestFormsOfStrangersAreSmall(t *testing.T) {
 	forged := s.nobody()
 	for _, who := range []*browser{s.nobody(), forged} {
 		for _, path := range []string{"/login", "/setup", "/join/x", "/automations", "/logout", "/nowhere"} {
-			req, err := http.NewRequest(http.MethodPost, s.http.URL+path, strings.NewReader("email="+strings.Repeat("x", maxStrangersForm)))
+			req, err := http.NewRequest(http.MethodPost, s.http.URL+path,
+				strings.NewReader("email="+strings.Repeat("x", maxStrangersForm)))
 			check(t, err)
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			if who == forged {
@@ -48,13 +49,16 @@ func TestFormsOfStrangersAreSmall(t *testing.T) {
 			}
 		}
 	}
-	b.post("/tickets", "workspace", s.workspace, "title", "X", "body", strings.Repeat("x", maxStrangersForm+1)).expect(t, 422, "At most 64 KiB fit.")
+	b.post("/tickets", "workspace", s.workspace, "title", "X", "body", strings.Repeat("x", maxStrangersForm+1)).
+		expect(t, 422, "At most 64 KiB fit.")
 }
 
 // Many small values take far more memory than their bytes.
 func TestAFormOfVeryManyValuesIsRefused(t *testing.T) {
 	b := open(t).as("Mira", account.RoleMember)
-	for name, form := range map[string]string{"many names": many("%d=&", 100_000), "one name": strings.Repeat("a&", 1_000_000)} {
+	for name, form := range map[string]string{
+		"many names": many("%d=&", 100_000), "one name": strings.Repeat("a&", 1_000_000),
+	} {
 		req, err := http.NewRequest(http.MethodPost, b.http.URL+"/tickets", strings.NewReader(form))
 		check(t, err)
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -79,7 +83,8 @@ func TestFormsOfSeveralPartsAreRefusedUnread(t *testing.T) {
 	check(t, form.WriteField("title", "a\x00b\xff"))
 	check(t, form.WriteField("workspace", b.workspace))
 	check(t, form.Close())
-	for _, kind := range []string{form.FormDataContentType(), strings.Replace(form.FormDataContentType(), "multipart/form-data", "Multipart/Form-Data", 1)} {
+	for _, kind := range []string{form.FormDataContentType(),
+		strings.Replace(form.FormDataContentType(), "multipart/form-data", "Multipart/Form-Data", 1)} {
 		req, err := http.NewRequest(http.MethodPost, b.http.URL+"/tickets", bytes.NewReader(body.Bytes()))
 		check(t, err)
 		req.Header.Set("Content-Type", kind)
@@ -90,8 +95,10 @@ func TestFormsOfSeveralPartsAreRefusedUnread(t *testing.T) {
 func TestHeadersAreBoundedInSizeAndTime(t *testing.T) {
 	s := open(t)
 	address := s.served(func(server *http.Server) {
-		if server.ReadHeaderTimeout <= 0 || server.ReadHeaderTimeout > 30*time.Second || server.ReadTimeout <= 0 || server.IdleTimeout <= 0 || server.WriteTimeout <= 0 {
-			t.Errorf("the server waits %v for headers, %v for a request, %v for another, %v for a reader; want limits", server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout, server.WriteTimeout)
+		if server.ReadHeaderTimeout <= 0 || server.ReadHeaderTimeout > 30*time.Second || server.ReadTimeout <= 0 ||
+			server.IdleTimeout <= 0 || server.WriteTimeout <= 0 {
+			t.Errorf("the server waits %v for headers, %v for a request, %v for another, %v for a reader; want limits",
+				server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout, server.WriteTimeout)
 		}
 		server.ReadHeaderTimeout = patience
 	})
@@ -108,7 +115,8 @@ func TestHeadersAreBoundedInSizeAndTime(t *testing.T) {
 		}
 		return strings.TrimSpace(line)
 	}
-	if got := ask(address, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 128<<10)+"\r\n\r\n"); !strings.Contains(got, " 431 ") {
+	if got := ask(address, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 128<<10)+
+		"\r\n\r\n"); !strings.Contains(got, " 431 ") {
 		t.Errorf("headers of 128 KiB are answered %q; want 431", got)
 	}
 	if got := ask(hasty, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow"); strings.Contains(got, " 200 ") {

@@ -9,8 +9,8 @@ import (
 	"carillon/views"
 )
 
-// fillFields gives the fields of a form their values, as form.Write has them of a struct, and what is wrong with each. It goes
-// by the names of the fields: those that the struct lacks stay as they are.
+// fillFields gives the fields of a form their values, as form.Write has them of a struct, and what is wrong with each.
+// It goes by the names of the fields: those that the struct lacks stay as they are.
 func fillFields(f, of any, values url.Values, bad fault.Invalid) {
 	fill(reflect.ValueOf(f).Elem(), form.Kinds(of), values, bad)
 }

@@ -135,26 +135,31 @@ func (f *pageForm) read(n *dom.Node) {
 	}
 }
 
-// mentions is a fingerprint of all rows, by table, that hold one of some ids. Refusals are written down, and sign-ins are used.
+// mentions is a fingerprint of all rows, by table, that hold one of some ids. Refusals are written down, and sign-ins
+// are used.
 func (s *site) mentions(ids []string) map[string]string {
 	s.t.Helper()
 	var tables []string
-	check(s.t, s.server.DB.NewRaw("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname NOT IN ('audit_events', 'logins') AND relname NOT LIKE 'bun_%'").Scan(s.t.Context(), &tables))
+	check(s.t, s.server.DB.NewRaw(
+		"SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname NOT "+
+			"IN ('audit_events', 'logins') AND relname NOT LIKE 'bun_%'").Scan(s.t.Context(), &tables))
 	if len(tables) < 20 {
 		s.t.Fatalf("there are %d tables", len(tables))
 	}
 	found := map[string]string{}
 	for _, table := range tables {
 		var sum string
-		check(s.t, s.server.DB.NewRaw("SELECT count(*) || ' rows ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM ? t WHERE t::text ~ ?", bun.Ident(table), strings.Join(ids, "|")).Scan(s.t.Context(), &sum))
+		check(s.t, s.server.DB.NewRaw(
+			"SELECT count(*) || ' rows ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM ? t "+
+				"WHERE t::text ~ ?", bun.Ident(table), strings.Join(ids, "|")).Scan(s.t.Context(), &sum))
 		found[table] = sum
 	}
 	return found
 }
 
-// Somebody who may do everything but administer, in a workspace of their own, writes the ids of things of another workspace
-// into every field of every form that takes an id. Nothing of there changes, nothing of theirs refers to it, and no page
-// tells of it.
+// Somebody who may do everything but administer, in a workspace of their own, writes the ids of things of another
+// workspace into every field of every form that takes an id. Nothing of there changes, nothing of theirs refers to it,
+// and no page tells of it.
 func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
 	eve := x.who["elsewhere"]
@@ -166,19 +171,23 @@ func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
 	}
 	x.custom(eve, "Chief of elsewhere", most...)
 	foreign := map[string]string{"workspace": x.workspace, "user": x.who["owner"].actor.ID.String()}
-	for _, kind := range []string{"automation", "hook", "execution", "waiting", "ticket", "workflow", "bot", "notice", "token"} {
+	for _, kind := range []string{"automation", "hook", "execution", "waiting", "ticket", "workflow", "bot", "notice",
+		"token"} {
 		foreign[kind] = subjects[kind](x).String()
 	}
 	foreign["delivery"] = x.delivered(uuid.MustParse(foreign["hook"])).String()
 	x.workspaceOf("A second", "elsewhere") // to choose from
 	ids := slices.Sorted(maps.Values(foreign))
-	pages := append(eve.settled(), "/settings/users/"+foreign["user"], "/automations/parameters?workflow=ID", "/automations/models?provider=ID", "/tickets/assignees?workspace=ID", "/automations/new?from=ID", "/automations/new?template=ID&workspace=ID", "/automations/new?workspace=ID")
+	pages := append(eve.settled(), "/settings/users/"+foreign["user"], "/automations/parameters?workflow=ID",
+		"/automations/models?provider=ID", "/tickets/assignees?workspace=ID", "/automations/new?from=ID",
+		"/automations/new?template=ID&workspace=ID", "/automations/new?workspace=ID")
 	before := x.mentions(ids)
 	sent, fields, tried := 0, map[string]bool{}, map[string]bool{}
 	for _, page := range pages {
 		if strings.Contains(page, "ID") {
 			for _, kind := range slices.Sorted(maps.Keys(foreign)) {
-				if got := eve.get(strings.ReplaceAll(page, "ID", foreign[kind])); strings.Contains(got.body, hush) || got.StatusCode >= 500 {
+				if got := eve.get(strings.ReplaceAll(page, "ID", foreign[kind])); strings.Contains(got.body, hush) ||
+					got.StatusCode >= 500 {
 					t.Errorf("%s with the id of another %s answers %d and tells of it", page, kind, got.StatusCode)
 				}
 			}
@@ -189,20 +198,24 @@ func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
 				continue
 			}
 			for _, field := range f.ids {
-				name, seen := f.method+" "+anID.ReplaceAllString(f.action, "{id}")+" "+field, f.method+" "+f.action+" "+field
-				if tried[seen] || fields[name] && !strings.HasSuffix(page, "/edit") { // of editors each, since what one takes depends on what it edits
+				name, seen := f.method+" "+anID.ReplaceAllString(f.action, "{id}")+" "+field,
+					f.method+" "+f.action+" "+field
+				if tried[seen] || fields[name] && !strings.HasSuffix(page, "/edit") {
+					// of editors each, since what one takes depends on what it edits
 					continue
 				}
 				fields[name], tried[seen] = true, true
 				for _, kind := range slices.Sorted(maps.Keys(foreign)) {
-					if kind == "user" && (strings.HasSuffix(f.action, "/members") || strings.HasPrefix(f.action, "/settings/audit")) {
+					if kind == "user" && (strings.HasSuffix(f.action, "/members") ||
+						strings.HasPrefix(f.action, "/settings/audit")) {
 						continue // people are not of a workspace: who manages workspaces may let anybody in
 					}
 					values := maps.Clone(f.values)
 					values[field] = []string{foreign[kind]}
 					sent++
 					got := eve.send(f.method, f.action, values)
-					if got.StatusCode == http.StatusSeeOther && f.values.Has("version") { // it was saved, so the next one begins from there
+					if got.StatusCode == http.StatusSeeOther && f.values.Has("version") {
+						// it was saved, so the next one begins from there
 						for _, again := range formsOf(t, eve.get(page).body) {
 							if again.action == f.action && again.values.Has("version") {
 								f.values = again.values
@@ -210,7 +223,8 @@ func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
 						}
 					}
 					if strings.Contains(got.body, hush) || got.StatusCode >= 500 {
-						t.Errorf("%s %s with the id of another %s as %s answers %d and tells of it: %.300s", f.method, f.action, kind, field, got.StatusCode, got.body)
+						t.Errorf("%s %s with the id of another %s as %s answers %d and tells of it: %.300s", f.method,
+							f.action, kind, field, got.StatusCode, got.body)
 					}
 				}
 				if f.action == "/preferences/workspace" {
@@ -219,7 +233,8 @@ func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
 				after := x.mentions(ids)
 				for table, sum := range before {
 					if after[table] != sum {
-						t.Errorf("%s %s with ids of another workspace as %s changed %s: %s became %s", f.method, f.action, field, table, sum, after[table])
+						t.Errorf("%s %s with ids of another workspace as %s changed %s: %s became %s", f.method,
+							f.action, field, table, sum, after[table])
 					}
 				}
 				before = after
@@ -227,9 +242,13 @@ func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"POST /automations workspace", "POST /automations workflow", "POST /automations bot", "POST /automations/{id} workspace", "POST /automations/{id} workflow", "POST /automations/{id} bot",
-		"POST /automations/{id}/transfer to", "POST /automations/bulk id", "POST /tickets workspace", "POST /tickets/{id} assignee", "POST /bots workspace", "POST /bots/{id} workspace",
-		"POST /workflows workspace", "POST /workflows/{id} workspace", "POST /workspaces/{id}/members user", "POST /settings/users/{id}/memberships workspace", "POST /settings/users roles", "POST /preferences/workspace workspace",
+		"POST /automations workspace", "POST /automations workflow", "POST /automations bot",
+		"POST /automations/{id} workspace", "POST /automations/{id} workflow", "POST /automations/{id} bot",
+		"POST /automations/{id}/transfer to", "POST /automations/bulk id", "POST /tickets workspace",
+		"POST /tickets/{id} assignee", "POST /bots workspace", "POST /bots/{id} workspace",
+		"POST /workflows workspace", "POST /workflows/{id} workspace", "POST /workspaces/{id}/members user",
+		"POST /settings/users/{id}/memberships workspace", "POST /settings/users roles",
+		"POST /preferences/workspace workspace",
 	} {
 		if !fields[want] {
 			t.Errorf("no page had the field %s, so it was not tried", want)
@@ -256,7 +275,9 @@ func (b *browser) settled() []string {
 	list, err := rules.Workspaces(ctx, b.actor)
 	check(b.t, err)
 	own := list[0].ID.String()
-	flow, err := rules.CreateWorkflow(ctx, b.actor, automation.WorkflowInput{Name: "My flow", Workspace: own, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}}})
+	flow, err := rules.CreateWorkflow(ctx, b.actor, automation.WorkflowInput{
+		Name: "My flow", Workspace: own, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
+	})
 	check(b.t, err)
 	bot, err := rules.CreateBot(ctx, b.actor, automation.BotInput{Bot: spec.Bot{
 		Name: "My bot", Workspace: own, Instructions: "Look.", Enabled: true,
@@ -292,23 +313,32 @@ func (b *browser) settled() []string {
 		}
 		run, err := rules.RunNow(ctx, b.actor, a.ID, nil)
 		check(b.t, err)
-		pages = append(pages, "/executions/"+run.Execution.ID.String(), "/sessions/"+run.Session.ID.String(), "/sessions/"+run.Session.ID.String()+"/tickets")
+		pages = append(pages, "/executions/"+run.Execution.ID.String(), "/sessions/"+run.Session.ID.String(),
+			"/sessions/"+run.Session.ID.String()+"/tickets")
 	}
 	ticket, err := rules.CreateTicket(ctx, b.actor, automation.TicketInput{Workspace: own, Title: "My ticket"})
 	check(b.t, err)
-	for _, path := range []string{"/tickets/" + ticket.ID.String(), "/workflows/" + flow.ID.String(), "/bots/" + bot.ID.String(), "/workspaces/" + own} {
+	for _, path := range []string{"/tickets/" + ticket.ID.String(), "/workflows/" + flow.ID.String(),
+		"/bots/" + bot.ID.String(), "/workspaces/" + own} {
 		pages = append(pages, path, path+"/edit")
 	}
 	return append(pages,
-		"/", "/automations", "/automations/new", "/executions", "/sessions", "/inbox", "/tickets", "/tickets/new", "/workflows", "/workflows/new", "/bots", "/bots/new", "/workspaces", "/workspaces/new",
-		"/settings/profile", "/settings/tokens", "/settings/users", "/settings/users/new", "/settings/users/"+b.actor.ID.String(), "/settings/roles", "/settings/usage", "/settings/audit", "/settings/providers",
+		"/", "/automations", "/automations/new", "/executions", "/sessions", "/inbox", "/tickets", "/tickets/new",
+		"/workflows", "/workflows/new", "/bots", "/bots/new", "/workspaces", "/workspaces/new",
+		"/settings/profile", "/settings/tokens", "/settings/users", "/settings/users/new",
+		"/settings/users/"+b.actor.ID.String(), "/settings/roles", "/settings/usage", "/settings/audit",
+		"/settings/providers",
 	)
 }
 
 // delivered records a call of an HTTP Trigger.
 func (x *walk) delivered(hook uuid.UUID) uuid.UUID {
 	x.t.Helper()
-	d := &db.Delivery{ID: db.NewID(), AutomationID: hook, At: time.Now(), LastAt: time.Now(), Method: "POST", Headers: map[string]string{"Content-Type": "application/json"}, Body: []byte(`{}`), Size: 2, Verdict: "started", Status: 200, Answer: []byte(`{}`)}
+	d := &db.Delivery{
+		ID: db.NewID(), AutomationID: hook, At: time.Now(), LastAt: time.Now(), Method: "POST",
+		Headers: map[string]string{"Content-Type": "application/json"}, Body: []byte(`{}`), Size: 2, Verdict: "started",
+		Status: 200, Answer: []byte(`{}`),
+	}
 	check(x.t, db.InsertDelivery(x.t.Context(), x.server.DB, d))
 	return d.ID
 }

@@ -23,13 +23,14 @@ type hookAnswer struct {
 	Sessions int `json:"sessions"`
 }
 
-// forgeHook takes the pull-request webhooks of a workspace's forge. Whoever cannot show the workspace's secret learns nothing but
-// whether there is such a workspace, and its body is read only where there is.
+// forgeHook takes the pull-request webhooks of a workspace's forge. Whoever cannot show the workspace's secret learns
+// nothing but whether there is such a workspace, and its body is read only where there is.
 func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 	kind := forge.Kind(r.PathValue("kind"))
 	switch {
 	case !kind.Valid():
-		tellForge(w, http.StatusNotFound, hookAnswer{Error: "the address ends in github, gitlab, gitea or azure and the workspace"})
+		tellForge(w, http.StatusNotFound,
+			hookAnswer{Error: "the address ends in github, gitlab, gitea or azure and the workspace"})
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
@@ -65,19 +66,21 @@ func (s *Server) forgeHook(w http.ResponseWriter, r *http.Request) {
 	s.takeHook(w, r, ws, kind, body, forge.Signed(kind, r.Header, body, key))
 }
 
-// refuseHook answers a webhook that cannot show the workspace's secret. Only such webhooks count towards the limit of their
-// address, and only they are held to it: a forge that has the secret is never kept out by another sender of its address.
+// refuseHook answers a webhook that cannot show the workspace's secret. Only such webhooks count towards the limit of
+// their address, and only they are held to it: a forge that has the secret is never kept out by another sender of its
+// address.
 func (s *Server) refuseHook(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	if wait := s.badTokenLimiter.Take("forge " + s.Proxies.Address(r)); wait > 0 {
 		w.Header().Set("Retry-After", middleware.RetryAfter(wait))
-		tellForge(w, http.StatusTooManyRequests, hookAnswer{Error: "too many webhooks with a wrong secret from this address"})
+		tellForge(w, http.StatusTooManyRequests,
+			hookAnswer{Error: "too many webhooks with a wrong secret from this address"})
 		return
 	}
 	tellForge(w, status, hookAnswer{Error: problem})
 }
 
-// hookOf finds the workspace of a webhook, and the secret of its webhooks, which is empty where it has none. It reads nothing of the
-// body: whoever names no workspace sends it for nothing.
+// hookOf finds the workspace of a webhook, and the secret of its webhooks, which is empty where it has none. It reads
+// nothing of the body: whoever names no workspace sends it for nothing.
 func (s *Server) hookOf(r *http.Request) (*db.Workspace, string, error) {
 	workspaceID, err := uuid.Parse(r.PathValue("workspace"))
 	if err != nil {
@@ -87,7 +90,8 @@ func (s *Server) hookOf(r *http.Request) (*db.Workspace, string, error) {
 }
 
 // takeHook reads a webhook that is believed. Signature is what forge.Signed says of it.
-func (s *Server) takeHook(w http.ResponseWriter, r *http.Request, ws *db.Workspace, kind forge.Kind, body, signature []byte) {
+func (s *Server) takeHook(w http.ResponseWriter, r *http.Request, ws *db.Workspace, kind forge.Kind, body,
+	signature []byte) {
 	e, err := forge.Parse(kind, r.Header, body)
 	if errors.Is(err, forge.ErrPayload) {
 		tellForge(w, http.StatusBadRequest, hookAnswer{Error: err.Error()})

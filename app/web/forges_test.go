@@ -88,7 +88,8 @@ func (b *browser) reload(session uuid.UUID) *db.Session {
 // hook sends a forge's webhook, with its secret as that forge does.
 func (s *site) hook(kind forge.Kind, workspace, event, secret string, body []byte) *answer {
 	s.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, s.http.URL+"/api/forges/"+string(kind)+"/"+workspace, bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, s.http.URL+"/api/forges/"+string(kind)+"/"+workspace,
+		bytes.NewReader(body))
 	check(s.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -133,13 +134,21 @@ func TestEachForgesWebhooksMoveTheSessionAndTheInboxShowsWhatWasDiscarded(t *tes
 		link   string
 		want   db.SessionStatus
 	}{
-		{"https://github.com/Codertocat/Hello-World.git", "pull_request", "github/pull_request.closed_unmerged.json", "changes", "", db.SessionCanceled},
-		{"https://github.com/Codertocat/Hello-World.git", "pull_request", "github/pull_request.closed_unmerged.json", "", hello, db.SessionCanceled},
-		{"git@github.com:ailisp/gcbapp-buildconfig-example.git", "pull_request", "github/pull_request.closed_merged.json", "", "https://github.com/ailisp/gcbapp-buildconfig-example/pull/3", db.SessionDone},
-		{"https://gitlab.com/gitlab-org/hello-world.git", "Merge Request Hook", "gitlab/merge_request_close.json", "feature", "", db.SessionCanceled},
-		{"https://gitlab.com/gitlab-org/hello-world.git", "Merge Request Hook", "gitlab/merge_request_merge.json", "", lab, db.SessionDone},
-		{"https://try.gitea.io/jcitizen/my-repo.git", "pull_request", "gitea/pull_request_closed.json", "feature", "", db.SessionCanceled},
-		{"https://try.gitea.io/jcitizen/my-repo.git", "pull_request", "gitea/pull_request_merged.json", "", tea, db.SessionDone},
+		{"https://github.com/Codertocat/Hello-World.git", "pull_request", "github/pull_request.closed_unmerged.json",
+			"changes", "", db.SessionCanceled},
+		{"https://github.com/Codertocat/Hello-World.git", "pull_request", "github/pull_request.closed_unmerged.json",
+			"", hello, db.SessionCanceled},
+		{"git@github.com:ailisp/gcbapp-buildconfig-example.git", "pull_request",
+			"github/pull_request.closed_merged.json", "", "https://github.com/ailisp/gcbapp-buildconfig-example/pull/3",
+			db.SessionDone},
+		{"https://gitlab.com/gitlab-org/hello-world.git", "Merge Request Hook", "gitlab/merge_request_close.json",
+			"feature", "", db.SessionCanceled},
+		{"https://gitlab.com/gitlab-org/hello-world.git", "Merge Request Hook", "gitlab/merge_request_merge.json", "",
+			lab, db.SessionDone},
+		{"https://try.gitea.io/jcitizen/my-repo.git", "pull_request", "gitea/pull_request_closed.json", "feature", "",
+			db.SessionCanceled},
+		{"https://try.gitea.io/jcitizen/my-repo.git", "pull_request", "gitea/pull_request_merged.json", "", tea,
+			db.SessionDone},
 		{azure, "", "azure/DERIVED.git.pullrequest.updated_abandoned.json", "mytopic", "", db.SessionCanceled},
 		{azure, "", "azure/git.pullrequest.merged.json", "", azure + "/pullrequest/1", db.SessionDone},
 	} {
@@ -241,7 +250,8 @@ func TestAForgesWebhookIsAnsweredByWhatItIs(t *testing.T) {
 	}{
 		{"a ping", "ping", payload(t, "github/ping.json"), 200, `"event":"ping"`},
 		{"another event", "push", payload(t, "github/push.json"), 200, `"event":"ignored"`},
-		{"a pull request of nobody's", "pull_request", payload(t, "github/pull_request.opened.json"), 200, `"sessions":0`},
+		{"a pull request of nobody's", "pull_request", payload(t, "github/pull_request.opened.json"), 200,
+			`"sessions":0`},
 		{"no JSON", "pull_request", []byte("{"), 400, "not JSON"},
 		{"no pull request", "pull_request", []byte(`{"action":"closed"}`), 400, "no pull request"},
 		{"too much", "pull_request", bytes.Repeat([]byte(" "), forge.MaxPayload+1), 413, "4 MiB"},
@@ -279,12 +289,14 @@ func TestASessionsPageLinksAndCreatesPullRequests(t *testing.T) {
 	shown := b.get(page)
 	shown.expect(t, 200, "Create pull request")
 	shown.expect(t, 200, "Link a pull request")
-	b.post(page+"/pull-request", "url", "https://github.com/acme/app/issues/7").expect(t, 422, "Write the address of a pull request")
+	b.post(page+"/pull-request", "url", "https://github.com/acme/app/issues/7").
+		expect(t, 422, "Write the address of a pull request")
 	b.post(page+"/pull-requests").expect(t, 303, "")
 	if b.reload(session.ID).PRRequestedBy != b.actor.ID {
 		t.Error("nothing was requested")
 	}
-	if shown = b.get(page); !strings.Contains(shown.body, "is being created") || strings.Contains(shown.body, ">Create pull request<") {
+	if shown = b.get(page); !strings.Contains(shown.body, "is being created") ||
+		strings.Contains(shown.body, ">Create pull request<") {
 		t.Error("the page does not say that it is under way")
 	}
 	check(t, b.rules.EndPullRequestRequest(t.Context(), b.reload(session.ID), "The forge said no."))
@@ -304,8 +316,10 @@ func TestASessionsPageLinksAndCreatesPullRequests(t *testing.T) {
 func TestAWorkspacesPageShowsItsWebhookAddressToWhoManagesIt(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
-	b.post("/workspaces", "name", "App", "url", "https://git.example.com/acme/app.git", "forge", "gitea", "forge_secret", "short").expect(t, 422, "at least 16 characters")
-	got := b.post("/workspaces", "name", "App", "url", "https://git.example.com/acme/app.git", "forge", "gitea", "forge_secret", hookSecret)
+	b.post("/workspaces", "name", "App", "url", "https://git.example.com/acme/app.git", "forge", "gitea",
+		"forge_secret", "short").expect(t, 422, "at least 16 characters")
+	got := b.post("/workspaces", "name", "App", "url", "https://git.example.com/acme/app.git", "forge", "gitea",
+		"forge_secret", hookSecret)
 	got.expect(t, 303, "")
 	page := got.Header.Get("Location")
 	want := s.http.URL + "/api/forges/gitea/" + strings.TrimPrefix(page, "/workspaces/")

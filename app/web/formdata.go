@@ -26,8 +26,8 @@ type shownField struct {
 	label string
 }
 
-// formUnit is the rows of a list: all fields whose names begin alike are one, since the first of one belongs to the first of
-// the other.
+// formUnit is the rows of a list: all fields whose names begin alike are one, since the first of one belongs to the
+// first of the other.
 type formUnit struct{ prefix, label string }
 
 // boxMark is between the name and the value of a box in its key.
@@ -47,7 +47,10 @@ func forms(page io.Reader) ([]*shownForm, error) {
 		case n.Data == "label" && attributeOf(n, "for") != "":
 			labels[attributeOf(n, "for")] = words(n)
 		case n.Data == "form" && strings.EqualFold(attributeOf(n, "method"), "post"):
-			list = append(list, &shownForm{action: attributeOf(n, "action"), values: url.Values{}, choices: map[[2]string]string{}, noted: map[string]bool{}})
+			list = append(list, &shownForm{
+				action: attributeOf(n, "action"), values: url.Values{}, choices: map[[2]string]string{},
+				noted: map[string]bool{},
+			})
 			for field := range n.Descendants() {
 				list[len(list)-1].read(field)
 			}

@@ -72,7 +72,8 @@ func TestAWorkspaceIsChangedThroughItsForm(t *testing.T) {
 	}
 	again := ada.formAt(address+"/edit", address)
 	ada.submit(again).expect(t, 303, "")
-	if list, err = db.VariablesOf(t.Context(), s.server.DB, ws.ID); err != nil || len(list) != 1 || list[0].Value != key {
+	if list, err = db.VariablesOf(t.Context(), s.server.DB, ws.ID); err != nil || len(list) != 1 ||
+		list[0].Value != key {
 		t.Errorf("saved unchanged, the variables are %+v, %v; want the key in its lines", list, err)
 	}
 }
@@ -99,14 +100,16 @@ func TestTextsKeepTheirLinesWhenTheirFormIsSavedUnchanged(t *testing.T) {
 	now, err := db.AutomationByID(t.Context(), s.server.DB, a.ID)
 	check(t, err)
 	if now.Prompt != a.Prompt || now.Parameters["who"] != a.Parameters["who"] || now.Gate != a.Gate {
-		t.Errorf("saved unchanged, it is %q with %q and %q; want %q with %q and %q", now.Prompt, now.Parameters["who"], now.Gate.Command, a.Prompt, a.Parameters["who"], a.Gate.Command)
+		t.Errorf("saved unchanged, it is %q with %q and %q; want %q with %q and %q", now.Prompt, now.Parameters["who"],
+			now.Gate.Command, a.Prompt, a.Parameters["who"], a.Gate.Command)
 	}
 }
 
 func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	_, err := s.server.DB.NewUpdate().Model((*db.User)(nil)).Set("time_zone = 'Europe/Berlin'").Where("email = 'ada@example.com'").Exec(t.Context())
+	_, err := s.server.DB.NewUpdate().Model((*db.User)(nil)).Set("time_zone = 'Europe/Berlin'").
+		Where("email = 'ada@example.com'").Exec(t.Context())
 	check(t, err)
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
@@ -125,13 +128,15 @@ func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 	now, err := db.AutomationByID(t.Context(), s.server.DB, a.ID)
 	check(t, err)
 	fresh := ada.formAt("/automations/new", "/automations")
-	if now.TimeZone != "Europe/Berlin" || now.Cron == "" || now.Cron != fresh.values.Get("cron") || now.TimeZone != fresh.values.Get("time_zone") {
-		t.Errorf("it recurs by %q in %q; want Berlin, and as a new one, which would by %q in %q", now.Cron, now.TimeZone, fresh.values.Get("cron"), fresh.values.Get("time_zone"))
+	if now.TimeZone != "Europe/Berlin" || now.Cron == "" || now.Cron != fresh.values.Get("cron") ||
+		now.TimeZone != fresh.values.Get("time_zone") {
+		t.Errorf("it recurs by %q in %q; want Berlin, and as a new one, which would by %q in %q", now.Cron,
+			now.TimeZone, fresh.values.Get("cron"), fresh.values.Get("time_zone"))
 	}
 }
 
-// Each form of something stored is opened by two people. The second one to save is told which fields differ; saving again
-// changes what that person changed, and nothing else.
+// Each form of something stored is opened by two people. The second one to save is told which fields differ; saving
+// again changes what that person changed, and nothing else.
 func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T) {
 	s := open(t)
 	ada, grace := s.as("ada", account.RoleAdministrator), s.as("grace", account.RoleAdministrator)
@@ -157,9 +162,12 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "One."}, {Kind: "message", Text: "Two."}},
 	})
 	check(t, err)
-	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Broken", Body: "It is."})
+	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
+		Workspace: s.workspace, Title: "Broken", Body: "It is.",
+	})
 	check(t, err)
-	role, err := s.server.Accounts.CreateRole(t.Context(), ada.actor, account.RoleInput{Name: "Guest", Permissions: []string{string(account.ViewOwn)}})
+	role, err := s.server.Accounts.CreateRole(t.Context(), ada.actor,
+		account.RoleInput{Name: "Guest", Permissions: []string{string(account.ViewOwn)}})
 	check(t, err)
 	person := s.as("jonas", account.RoleMember).actor.ID.String()
 
@@ -168,17 +176,29 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 		theirs, mine       []string // a field and its new value
 		label              string   // of theirs
 	}{
-		{"an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(), []string{"prompt", "Look at {{what}} now."}, []string{"name", "Daily"}, "Prompt"},
-		{"the stored values of an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(), []string{"param.what", "the logs"}, []string{"timeout", "7"}, "Value of what"},
-		{"the budgets of an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(), []string{"budget_day_tokens", "1000"}, []string{"budget_run_tokens", "100"}, "A day, tokens"},
-		{"the filter of an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(), []string{"timeout", "9"}, []string{"retries", "1"}, "Timeout in minutes"},
-		{"a bot", "/bots/" + bot.ID.String() + "/edit", "/bots/" + bot.ID.String(), []string{"instructions", "Be kinder."}, []string{"name", "Robot"}, "Instructions"},
-		{"a workflow", "/workflows/" + wf.ID.String() + "/edit", "/workflows/" + wf.ID.String(), []string{"step_text", "First."}, []string{"description", "What it is."}, "Steps"},
-		{"a ticket", "/tickets/" + ticket.ID.String() + "/edit", "/tickets/" + ticket.ID.String(), []string{"body", "It was."}, []string{"title", "Was broken"}, "Description"},
-		{"a workspace", "/workspaces/" + s.workspace + "/edit", "/workspaces/" + s.workspace, []string{"variable_name", "A"}, []string{"name", "Pad"}, "Variables"},
-		{"a role", "/settings/roles/" + role.ID.String(), "/settings/roles/" + role.ID.String(), []string{"permissions", string(account.ViewAll)}, []string{"name", "Guests"}, "See"},
-		{"the session toggles", "/settings/toggles", "/settings/toggles", []string{"edge_cases", "Mind the gap."}, []string{"update_docs", "Write."}, "Edge Cases"},
-		{"a person", "/settings/users/" + person, "/settings/users/" + person, []string{"email", "jo@example.com"}, []string{"name", "Jo"}, "Email"},
+		{"an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(),
+			[]string{"prompt", "Look at {{what}} now."}, []string{"name", "Daily"}, "Prompt"},
+		{"the stored values of an automation", "/automations/" + a.ID.String() + "/edit",
+			"/automations/" + a.ID.String(), []string{"param.what", "the logs"}, []string{"timeout", "7"},
+			"Value of what"},
+		{"the budgets of an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(),
+			[]string{"budget_day_tokens", "1000"}, []string{"budget_run_tokens", "100"}, "A day, tokens"},
+		{"the filter of an automation", "/automations/" + a.ID.String() + "/edit", "/automations/" + a.ID.String(),
+			[]string{"timeout", "9"}, []string{"retries", "1"}, "Timeout in minutes"},
+		{"a bot", "/bots/" + bot.ID.String() + "/edit", "/bots/" + bot.ID.String(),
+			[]string{"instructions", "Be kinder."}, []string{"name", "Robot"}, "Instructions"},
+		{"a workflow", "/workflows/" + wf.ID.String() + "/edit", "/workflows/" + wf.ID.String(),
+			[]string{"step_text", "First."}, []string{"description", "What it is."}, "Steps"},
+		{"a ticket", "/tickets/" + ticket.ID.String() + "/edit", "/tickets/" + ticket.ID.String(),
+			[]string{"body", "It was."}, []string{"title", "Was broken"}, "Description"},
+		{"a workspace", "/workspaces/" + s.workspace + "/edit", "/workspaces/" + s.workspace,
+			[]string{"variable_name", "A"}, []string{"name", "Pad"}, "Variables"},
+		{"a role", "/settings/roles/" + role.ID.String(), "/settings/roles/" + role.ID.String(),
+			[]string{"permissions", string(account.ViewAll)}, []string{"name", "Guests"}, "See"},
+		{"the session toggles", "/settings/toggles", "/settings/toggles", []string{"edge_cases", "Mind the gap."},
+			[]string{"update_docs", "Write."}, "Edge Cases"},
+		{"a person", "/settings/users/" + person, "/settings/users/" + person, []string{"email", "jo@example.com"},
+			[]string{"name", "Jo"}, "Email"},
 	} {
 		first, second := grace.formAt(tt.page, tt.action), ada.formAt(tt.page, tt.action)
 		base := second.values.Get(tt.theirs[0])
@@ -241,7 +261,8 @@ func TestBoxesOfOneNameAreMergedOneByOne(t *testing.T) {
 	first, second := ada.formAt(page, action), ada.formAt(page, action)
 	first.values["roles"] = []string{member, admin}
 	ada.submit(first).expect(t, 303, "")
-	guest, err := s.server.Accounts.CreateRole(t.Context(), ada.actor, account.RoleInput{Name: "Guest", Permissions: []string{string(account.ViewOwn)}})
+	guest, err := s.server.Accounts.CreateRole(t.Context(), ada.actor,
+		account.RoleInput{Name: "Guest", Permissions: []string{string(account.ViewOwn)}})
 	check(t, err)
 	second.values["roles"] = []string{guest.ID.String()} // and not the member's any more
 	met := ada.submit(second)
@@ -291,9 +312,11 @@ func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing
 	}})
 	check(t, err)
 	// While the prompt is written: the name goes and comes back.
-	gone := ada.post("/automations/placeholders", "prompt", "Ask about {{what}}.", "provider", "agent", "param.who", "Ada\r\nGrace", "param.what", "bugs")
+	gone := ada.post("/automations/placeholders", "prompt", "Ask about {{what}}.", "provider", "agent", "param.who",
+		"Ada\r\nGrace", "param.what", "bugs")
 	gone.expect(t, 200, "is kept until you save, and dropped then.")
-	if list, err := forms(strings.NewReader("<form method=post>" + gone.body + "</form>")); err != nil || list[0].values.Get("param.who") != "Ada\nGrace" {
+	if list, err := forms(strings.NewReader("<form method=post>" + gone.body + "</form>")); err != nil ||
+		list[0].values.Get("param.who") != "Ada\nGrace" {
 		t.Errorf("without its placeholder the value is %q, %v; want it kept", list[0].values, err)
 	}
 	// The save without it drops the value, and says so.
@@ -307,7 +330,8 @@ func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing
 	}
 }
 
-// A stored call is tried with what is typed. The page of the trial knows as much of what was stored as the editor before it.
+// A stored call is tried with what is typed. The page of the trial knows as much of what was stored as the editor
+// before it.
 func TestWhatIsTypedBeforeACallIsTriedIsNoPartOfWhatWasStored(t *testing.T) {
 	h := newHook(t, func(*automation.Input) {})
 	h.send(`{"what":"the build"}`).expect(t, 200, "")
@@ -339,12 +363,15 @@ func TestTheFormBesideASecretThatIsShownOnceCanBeSaved(t *testing.T) {
 func TestAChangeThatNoPersonMadeIsNobodys(t *testing.T) {
 	s := open(t)
 	ada, grace := s.as("ada", account.RoleAdministrator), s.as("grace", account.RoleAdministrator)
-	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Broken"})
+	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
+		Workspace: s.workspace, Title: "Broken",
+	})
 	check(t, err)
 	address := "/tickets/" + ticket.ID.String()
 	grace.submit(grace.formAt(address+"/edit", address), "title", "Very broken").expect(t, 303, "")
 	f := ada.formAt(address+"/edit", address)
-	_, err = s.server.DB.NewUpdate().Model((*db.Ticket)(nil)).Set("status = 'in_progress'").Set("version = version + 1").Where("id = ?", ticket.ID).Exec(t.Context())
+	_, err = s.server.DB.NewUpdate().Model((*db.Ticket)(nil)).Set("status = 'in_progress'").
+		Set("version = version + 1").Where("id = ?", ticket.ID).Exec(t.Context())
 	check(t, err)
 	s.event(db.AuditEvent{Action: "ticket.claim", SubjectKind: "ticket", SubjectID: ticket.ID})
 	met := ada.submit(f, "body", "It is.")
@@ -368,13 +395,16 @@ func TestWhatIsTypedOutlivesTheOtherButtonsOfItsForm(t *testing.T) {
 	met.expect(t, 409, "Update Tests")
 	ada.submit(formIn(t, met.body, "/settings/toggles")).expect(t, 303, "")
 	now := ada.formAt("/settings/toggles", "/settings/toggles").values
-	if now.Get("update_docs") != "Write." || now.Get("update_tests") != "Test." || now.Get("edge_cases") == "Mind the gap." {
-		t.Errorf("the texts are %q, %q and %q; want both that were typed, and edge_cases reset", now.Get("update_docs"), now.Get("update_tests"), now.Get("edge_cases"))
+	if now.Get("update_docs") != "Write." || now.Get("update_tests") != "Test." ||
+		now.Get("edge_cases") == "Mind the gap." {
+		t.Errorf("the texts are %q, %q and %q; want both that were typed, and edge_cases reset", now.Get("update_docs"),
+			now.Get("update_tests"), now.Get("edge_cases"))
 	}
 	ada.submit(ada.formAt("/settings/toggles", "/settings/toggles")).expect(t, 303, "")
 
 	notices := "/settings/profile/notices"
-	ada.submit(ada.formAt("/settings/profile", notices), "webhook", "https://example.com/hook").expect(t, 200, "Copy the secret")
+	ada.submit(ada.formAt("/settings/profile", notices), "webhook", "https://example.com/hook").
+		expect(t, 200, "Copy the secret")
 	f := ada.formAt("/settings/profile", notices)
 	f.action = "/settings/profile/webhook-secret"
 	renewed := ada.submit(f, "webhook", "https://example.com/other")
@@ -388,7 +418,9 @@ func TestWhatIsTypedOutlivesTheOtherButtonsOfItsForm(t *testing.T) {
 func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{Workspace: s.workspace, Title: "Broken", Priority: "medium"})
+	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
+		Workspace: s.workspace, Title: "Broken", Priority: "medium",
+	})
 	check(t, err)
 	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,

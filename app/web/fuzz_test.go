@@ -17,7 +17,8 @@ import (
 
 // FuzzToolArguments reads what agents give to tools.
 func FuzzToolArguments(f *testing.F) {
-	f.Add([]byte(`{"automation":"x","cron":null,"filter":{"any":true,"conditions":[{"field":"a","operator":"equals"}]},"budget":{"day":{"money":1e400}}}`))
+	f.Add([]byte(
+		`{"automation":"x","cron":null,"filter":{"any":true,"conditions":[{"field":"a","operator":"equals"}]},"budget":{"day":{"money":1e400}}}`))
 	f.Add([]byte(`{"toggles":["a",1],"parameters":{"a":"\u0000"}}`))
 	f.Add([]byte("\xff"))
 	f.Add([]byte(`{"automation":"x"}{"automation":"y"}`))
@@ -41,14 +42,15 @@ func FuzzToolArguments(f *testing.F) {
 		if strings.ContainsRune(change.Name, 0) {
 			t.Errorf("the name is %q", change.Name)
 		}
-		if err := change.into(t.Context(), &mcpCaller{server: &Server{}}, &given, in.spec); !in.spec.Has("workspace") && err != nil {
+		if err := change.into(t.Context(), &mcpCaller{server: &Server{}}, &given, in.spec); !in.spec.Has("workspace") &&
+			err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// FuzzTriggerToken takes a webhook's token out of headers and paths as anybody may send them. No call without a whole token gets
-// further than an answer that says so.
+// FuzzTriggerToken takes a webhook's token out of headers and paths as anybody may send them. No call without a whole
+// token gets further than an answer that says so.
 func FuzzTriggerToken(f *testing.F) {
 	f.Add("GET", "abc", "", "")
 	f.Add("POST", strings.Repeat("A", 43), "\xff", "prefetch")
@@ -72,7 +74,8 @@ func FuzzTriggerToken(f *testing.F) {
 		s := &Server{PublicURL: &url.URL{}, Keys: keys, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 		s.Init()
 		s.trigger(w, r)
-		if w.Code < 400 || w.Code >= 500 || !strings.Contains(w.Body.String(), `"success":false`) || !utf8.Valid(w.Body.Bytes()) {
+		if w.Code < 400 || w.Code >= 500 || !strings.Contains(w.Body.String(), `"success":false`) ||
+			!utf8.Valid(w.Body.Bytes()) {
 			t.Errorf("%s with %q and %q is answered %d %s", method, path, header, w.Code, w.Body)
 		}
 	})

@@ -18,7 +18,9 @@ func (s *Server) help(w http.ResponseWriter, r *http.Request, actor account.Acto
 	for _, p := range help.Pages() {
 		topics = append(topics, views.HelpTopic{Title: p.Title, About: p.About, URL: views.ManualURL(p.Name)})
 	}
-	return s.with(w, r, actor, "", "Help", func(page views.Page) error { return s.show(w, r, views.Help(page, topics)) })
+	return s.with(w, r, actor, "", "Help", func(page views.Page) error {
+		return s.show(w, r, views.Help(page, topics))
+	})
 }
 
 // manual shows a page of the manual to whoever is signed in.
@@ -57,7 +59,9 @@ func (s *Server) obediences() []views.Obedience {
 			continue
 		}
 		o := p.Obedience()
-		list = append(list, views.Obedience{Agent: p.Name, Reads: o.Reads, Shut: o.Shut, Obeys: o.Obeys, Looks: o.Looks})
+		list = append(list, views.Obedience{
+			Agent: p.Name, Reads: o.Reads, Shut: o.Shut, Obeys: o.Obeys, Looks: o.Looks,
+		})
 	}
 	return list
 }

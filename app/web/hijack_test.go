@@ -62,16 +62,21 @@ func TestTheFirstSingleSignOnTakesAnAccountFromWhoeverUsedItBefore(t *testing.T)
 	thief.post(link, "name", "Boss", "password", password).expectTo(t, "/")
 	boss, err := db.UserByEmail(t.Context(), s.server.DB, "boss@example.com")
 	check(t, err)
-	token, err := s.server.Accounts.CreateToken(t.Context(), account.ActorOf(boss), account.TokenInput{Name: "kept", Days: "30"})
+	token, err := s.server.Accounts.CreateToken(t.Context(), account.ActorOf(boss),
+		account.TokenInput{Name: "kept", Days: "30"})
 	check(t, err)
 	check(t, db.SaveNoticePreferences(t.Context(), s.server.DB, &db.NoticePreferences{
-		UserID: boss.ID, WebhookURL: "https://thief.example.com/", WebhookSecret: []byte("x"), Muted: []string{}, UpdatedAt: time.Now(),
+		UserID: boss.ID, WebhookURL: "https://thief.example.com/", WebhookSecret: []byte("x"), Muted: []string{},
+		UpdatedAt: time.Now(),
 	}))
 	check(t, db.SavePasswordLink(t.Context(), s.server.DB, &db.PasswordLink{
 		UserID: boss.ID, Hash: make([]byte, 32), CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 	}))
 
-	p.set(member{User: storage.User{ID: "b-1", Username: "boss", Email: "boss@example.com", EmailVerified: true}, groups: []string{"ops"}})
+	p.set(member{
+		User:   storage.User{ID: "b-1", Username: "boss", Email: "boss@example.com", EmailVerified: true},
+		groups: []string{"ops"},
+	})
 	owner := s.nobody()
 	owner.signOn(p, "boss", "").expectTo(t, "/")
 	owner.get("/settings/users").expect(t, 200, "Ada") // an administrator, by the groups
@@ -87,13 +92,15 @@ func TestTheFirstSingleSignOnTakesAnAccountFromWhoeverUsedItBefore(t *testing.T)
 	had, err := db.TakePasswordLink(t.Context(), s.server.DB, boss.ID, nil)
 	check(t, err)
 	if u.PasswordHash != "" || notices.WebhookURL != "" || had {
-		t.Errorf("the account kept a password (%t), a webhook (%q) or a link (%t)", u.PasswordHash != "", notices.WebhookURL, had)
+		t.Errorf("the account kept a password (%t), a webhook (%q) or a link (%t)", u.PasswordHash != "",
+			notices.WebhookURL, had)
 	}
 	list, err := db.AuditOf(t.Context(), s.server.DB, boss.ID, 10)
 	check(t, err)
 	told := false
 	for _, e := range list {
-		told = told || e.Action == "user.link_identity" && e.Before["password"] == true && e.Before["api_tokens"] == 1.0 && e.Before["sign_ins"] == 1.0
+		told = told || e.Action == "user.link_identity" && e.Before["password"] == true &&
+			e.Before["api_tokens"] == 1.0 && e.Before["sign_ins"] == 1.0
 	}
 	if !told {
 		t.Errorf("the audit log does not say what was taken: %+v", list)
@@ -102,7 +109,8 @@ func TestTheFirstSingleSignOnTakesAnAccountFromWhoeverUsedItBefore(t *testing.T)
 		t.Errorf("the owner was told %q", got)
 	}
 	// Only the first link does it: what the owner makes afterwards stays.
-	mine, err := s.server.Accounts.CreateToken(t.Context(), account.ActorOf(u), account.TokenInput{Name: "mine", Days: "30"})
+	mine, err := s.server.Accounts.CreateToken(t.Context(), account.ActorOf(u),
+		account.TokenInput{Name: "mine", Days: "30"})
 	check(t, err)
 	s.nobody().signOn(p, "boss", "").expectTo(t, "/")
 	owner.get("/").expect(t, 200, "")
@@ -125,7 +133,8 @@ func TestAnAddressThatSomebodyChangedIsLinkedOnlyOnceItsMailIsAnswered(t *testin
 	page := "/settings/users/" + clerk.actor.ID.String()
 	p.set(member{User: storage.User{ID: "b-1", Username: "boss", Email: "boss@example.com", EmailVerified: true}})
 
-	clerk.post(page, "email", "boss@example.com", "name", "Carl").expect(t, 200, "A link that confirms the address was sent to boss@example.com.")
+	clerk.post(page, "email", "boss@example.com", "name", "Carl").
+		expect(t, 200, "A link that confirms the address was sent to boss@example.com.")
 	if former.to != "Carl@example.com" || !strings.Contains(former.text, "boss@example.com") {
 		t.Errorf("the former address was told by a letter to %q: %q", former.to, former.text)
 	}
@@ -148,10 +157,12 @@ func TestAnAddressThatSomebodyChangedIsLinkedOnlyOnceItsMailIsAnswered(t *testin
 	s.nobody().signOn(p, "boss", "").expect(t, 403, "nobody has confirmed it")
 	s.nobody().post(second, "name", "X", "password", password).expect(t, 200, "Your address is confirmed")
 	s.nobody().post(second).expect(t, 404, "This link does not work")
-	if e := s.lastAudit(clerk.actor.ID); e.Action != "user.confirm_address" || e.After["email"] != "boss@example.com" || e.Address != "127.0.0.1" {
+	if e := s.lastAudit(clerk.actor.ID); e.Action != "user.confirm_address" || e.After["email"] != "boss@example.com" ||
+		e.Address != "127.0.0.1" {
 		t.Errorf("the audit log says %+v", e)
 	}
-	s.nobody().post("/login", "email", "boss@example.com", "password", password).expect(t, 422, "") // it chose no password
+	// it chose no password
+	s.nobody().post("/login", "email", "boss@example.com", "password", password).expect(t, 422, "")
 	s.nobody().signOn(p, "boss", "").expectTo(t, "/")
 	clerk.get("/").expectTo(t, "/login")
 }
@@ -183,7 +194,10 @@ func TestALinkGoesByMailAloneToSomebodyOfAWorkspaceOfWhichItsMakerIsNoMember(t *
 	s := open(t)
 	clerk, mira := s.as("Carl", account.RoleMember), s.as("Mira", account.RoleMember)
 	s.custom(clerk, "Clerk", account.ManageUsers, account.Manage, account.ManageTickets, account.UseShell)
-	hush := &db.Workspace{ID: db.NewID(), Name: "Hush", DefaultBranch: "main", Provider: "agent", CreatedAt: time.Now(), UpdatedAt: time.Now(), Version: 1}
+	hush := &db.Workspace{
+		ID: db.NewID(), Name: "Hush", DefaultBranch: "main", Provider: "agent", CreatedAt: time.Now(),
+		UpdatedAt: time.Now(), Version: 1,
+	}
 	check(t, db.InsertWorkspace(t.Context(), s.server.DB, hush))
 	page := "/settings/users/" + mira.actor.ID.String()
 
@@ -191,14 +205,16 @@ func TestALinkGoesByMailAloneToSomebodyOfAWorkspaceOfWhichItsMakerIsNoMember(t *
 	check(t, db.AddMember(t.Context(), s.server.DB, hush.ID, mira.actor.ID))
 	s.nobody().get(shared).expect(t, 404, "This link does not work") // its maker has seen it
 	clerk.post(page+"/reset").expect(t, 422, "no mail server is set")
-	clerk.post(page, "email", "carl2@example.com", "name", "Mira").expect(t, 422, "an administrator has to change the address")
+	clerk.post(page, "email", "carl2@example.com", "name", "Mira").
+		expect(t, 422, "an administrator has to change the address")
 
 	mail := s.withMail()
 	answer := clerk.post(page + "/reset")
 	answer.expect(t, 200, "A link to choose another password was sent to Mira@example.com.")
 	link := mail.link(t)
 	if mail.to != "Mira@example.com" || strings.Contains(answer.body, "/join/") {
-		t.Errorf("the letter went to %q, and the page shows a link: %t", mail.to, strings.Contains(answer.body, "/join/"))
+		t.Errorf("the letter went to %q, and the page shows a link: %t", mail.to,
+			strings.Contains(answer.body, "/join/"))
 	}
 	if e := s.lastAudit(mira.actor.ID); e.Action != "user.reset_password" || e.After["by_mail_alone"] != true {
 		t.Errorf("the audit log says %+v", e)
@@ -219,11 +235,14 @@ func TestALinkGoesByMailAloneToSomebodyOfAWorkspaceOfWhichItsMakerIsNoMember(t *
 	if strings.Contains(answer.body, "/join/") {
 		t.Error("the page shows an invitation of somebody of another workspace")
 	}
-	s.server.Letter = func(context.Context, string, string, string) error { return errors.New("the mail server is away") }
+	s.server.Letter = func(context.Context, string, string, string) error {
+		return errors.New("the mail server is away")
+	}
 	clerk.post(page+"/reset").expect(t, 502, "could not be sent")
 
 	// An address that nobody confirmed gets no such mail: it may be the maker's own.
-	check(t, s.server.DB.NewRaw("UPDATE users SET email_changed_at = now() WHERE id = ? RETURNING id", mira.actor.ID).Scan(t.Context(), &u))
+	check(t, s.server.DB.NewRaw("UPDATE users SET email_changed_at = now() WHERE id = ? RETURNING id", mira.actor.ID).
+		Scan(t.Context(), &u))
 	clerk.post(page+"/reset").expect(t, 422, "nobody has confirmed the address")
 	// An administrator is at home everywhere.
 	s.as("Ada", account.RoleAdministrator).post(page + "/reset").link(t)
@@ -233,13 +252,18 @@ func TestNoCopyOfANoticeGoesToAnAddressThatNobodyConfirmed(t *testing.T) {
 	s := open(t)
 	s.withMail()
 	admin, mira := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember)
-	check(t, db.SaveNoticePreferences(t.Context(), s.server.DB, &db.NoticePreferences{UserID: mira.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))
+	check(t, db.SaveNoticePreferences(t.Context(), s.server.DB,
+		&db.NoticePreferences{UserID: mira.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))
 	told := func(key string) {
-		_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: mira.actor.ID, Kind: "failed", Title: key, DedupKey: key, CreatedAt: time.Now()}})
+		_, err := db.InsertNotifications(t.Context(), s.server.DB,
+			[]db.Notification{{
+				ID: db.NewID(), UserID: mira.actor.ID, Kind: "failed", Title: key, DedupKey: key, CreatedAt: time.Now(),
+			}})
 		check(t, err)
 	}
 	claimed := func() (wanted []string) {
-		list, err := db.ClaimCopies(t.Context(), s.server.DB, db.EmailChannel, time.Now().Add(time.Minute), time.Now(), nil, 10)
+		list, err := db.ClaimCopies(t.Context(), s.server.DB, db.EmailChannel, time.Now().Add(time.Minute), time.Now(),
+			nil, 10)
 		check(t, err)
 		for _, c := range list {
 			if c.Wanted {
@@ -269,7 +293,8 @@ func TestNoCopyOfANoticeGoesToAnAddressThatNobodyConfirmed(t *testing.T) {
 
 func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 	s := open(t)
-	ada, mira, left := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember), s.as("Lee", account.RoleMember)
+	ada, mira, left := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember),
+		s.as("Lee", account.RoleMember)
 	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Audit",
@@ -282,9 +307,11 @@ func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 	}})
 	check(t, err)
 	for _, who := range []*browser{ada, mira, left} {
-		check(t, db.SaveNoticePreferences(t.Context(), s.server.DB, &db.NoticePreferences{UserID: who.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))
+		check(t, db.SaveNoticePreferences(t.Context(), s.server.DB,
+			&db.NoticePreferences{UserID: who.actor.ID, Email: true, Muted: []string{}, UpdatedAt: time.Now()}))
 		_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{{
-			ID: db.NewID(), UserID: who.actor.ID, Kind: "failed", Title: who.actor.Name, DedupKey: "1", WorkspaceID: a.WorkspaceID, AutomationID: a.ID,
+			ID: db.NewID(), UserID: who.actor.ID, Kind: "failed", Title: who.actor.Name, DedupKey: "1",
+			WorkspaceID: a.WorkspaceID, AutomationID: a.ID,
 			CreatedAt: time.Now(),
 		}})
 		check(t, err)
@@ -293,7 +320,8 @@ func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 		check(t, db.RemoveMember(t.Context(), s.server.DB, uuid.MustParse(s.workspace), who.actor.ID))
 	}
 	check(t, s.rules.Delete(t.Context(), ada.actor, a.ID)) // what it told of stays the workspace's
-	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.EmailChannel, time.Now().Add(time.Minute), time.Now(), nil, 10)
+	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.EmailChannel, time.Now().Add(time.Minute), time.Now(), nil,
+		10)
 	check(t, err)
 	wanted := map[string]bool{}
 	for _, c := range list {

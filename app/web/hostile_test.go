@@ -52,13 +52,17 @@ func escaped(page string) (found []string, shown bool) {
 					}
 					return r
 				}, a.Val))
-				address := slices.Contains([]string{"href", "src", "action", "formaction", "data", "srcdoc"}, a.Key) || strings.HasPrefix(a.Key, "hx-")
+				address := slices.Contains([]string{"href", "src", "action", "formaction", "data", "srcdoc"}, a.Key) ||
+					strings.HasPrefix(a.Key, "hx-")
 				switch {
-				case strings.HasPrefix(a.Key, "on"), strings.HasPrefix(a.Key, "xss"), a.Key == "style", a.Key == "srcdoc":
+				case strings.HasPrefix(a.Key, "on"), strings.HasPrefix(a.Key, "xss"), a.Key == "style",
+					a.Key == "srcdoc":
 					add("the attribute %s of %s", a.Key, n.Data)
-				case address && (strings.HasPrefix(value, "javascript:") || strings.HasPrefix(value, "vbscript:") || strings.HasPrefix(value, "data:")):
+				case address && (strings.HasPrefix(value, "javascript:") || strings.HasPrefix(value, "vbscript:") ||
+					strings.HasPrefix(value, "data:")):
 					add("the address %q", a.Val)
-				case strings.HasPrefix(a.Key, "hx-") && (strings.Contains(value, "//") || strings.Contains(value, "js:")):
+				case strings.HasPrefix(a.Key, "hx-") && (strings.Contains(value, "//") ||
+					strings.Contains(value, "js:")):
 					add("%s is %q", a.Key, a.Val)
 				case a.Key == "src":
 					src = a.Val
@@ -78,7 +82,8 @@ func escaped(page string) (found []string, shown bool) {
 	return found, shown
 }
 
-// hostile fills a site with markup wherever people, agents and forges may write, and returns somebody who sees all of it.
+// hostile fills a site with markup wherever people, agents and forges may write, and returns somebody who sees all of
+// it.
 func hostile(t *testing.T) (*browser, *db.Session) {
 	t.Helper()
 	s := open(t)
@@ -108,41 +113,62 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 		AllowParallel:  true,
 		Retries:        2,
 	}})
-	req, err := http.NewRequest(http.MethodPost, b.http.URL+"/api/automations/http-trigger?q="+markup[:1], strings.NewReader(`{"what":`+quoted(markup)+`}`))
+	req, err := http.NewRequest(http.MethodPost, b.http.URL+"/api/automations/http-trigger?q="+markup[:1],
+		strings.NewReader(`{"what":`+quoted(markup)+`}`))
 	check(t, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Api-Authentication", token)
 	req.Header.Set("X-Said", markup)
 	s.nobody().do(req).expect(t, 200, "")
 	s.tell(w)
-	ticket, err := b.rules.CreateTicket(t.Context(), b.actor, automation.TicketInput{Workspace: w.ID.String(), Title: markup[:min(len(markup), 200)], Body: markup, Assignee: b.actor.ID.String()})
+	ticket, err := b.rules.CreateTicket(t.Context(), b.actor, automation.TicketInput{
+		Workspace: w.ID.String(), Title: markup[:min(len(markup), 200)], Body: markup, Assignee: b.actor.ID.String(),
+	})
 	check(t, err)
 	check(t, b.rules.LinkTicket(t.Context(), b.actor, session.ID, ticket.Number))
-	b.exec("UPDATE tickets SET labels = ARRAY[?], claimed_by = ?, created_session = ?, status = 'in_progress'", markup, session.ID, session.ID)
-	b.exec("INSERT INTO session_reports (id, session_id, ticket_id, outcome, summary, created_at) VALUES (?, ?, ?, 'done', ?, now())", db.NewID(), session.ID, ticket.ID, markup)
+	b.exec("UPDATE tickets SET labels = ARRAY[?], claimed_by = ?, created_session = ?, status = 'in_progress'", markup,
+		session.ID, session.ID)
+	b.exec("INSERT INTO session_reports (id, session_id, ticket_id, outcome, summary, created_at) VALUES (?, ?, ?, "+
+		"'done', ?, now())", db.NewID(), session.ID, ticket.ID, markup)
 
 	// What forges, agents and workers write of their own.
-	b.exec("UPDATE pull_requests SET title = ?, problem = ?, url = 'javascript:alert(1)//xss', state = 'open'", markup, markup)
+	b.exec("UPDATE pull_requests SET title = ?, problem = ?, url = 'javascript:alert(1)//xss', state = 'open'", markup,
+		markup)
 	b.exec("UPDATE notifications SET title = ?, body = ?, link = 'javascript:alert(1)//xss'", markup, markup)
 	b.exec("UPDATE executions SET reason = ?, answer = ?", markup, markup)
 	b.exec("UPDATE turns SET label = ?, reason = ?, answer = ?", markup, markup, markup)
-	b.exec("UPDATE sessions SET title = ?, branch = ?, model = ?, base_branch = ?, pr_error = ?", markup, markup, markup, markup, markup)
-	b.exec("UPDATE automations SET disabled_reason = ?, model = ?, base_branch = ?, stop_text = CASE trigger WHEN 'loop' THEN ? ELSE '' END", markup, markup, markup, markup)
+	b.exec("UPDATE sessions SET title = ?, branch = ?, model = ?, base_branch = ?, pr_error = ?", markup, markup,
+		markup, markup, markup)
+	b.exec("UPDATE automations SET disabled_reason = ?, model = ?, base_branch = ?, stop_text = CASE trigger WHEN "+
+		"'loop' THEN ? ELSE '' END", markup, markup, markup, markup)
 	b.exec("UPDATE logins SET user_agent = ?, address = ?", markup, markup)
 	b.exec("UPDATE users SET name = ?", markup)
-	check(b.t, db.InsertWorkflow(b.t.Context(), b.server.DB, &db.Workflow{ID: db.NewID(), Name: markup, Description: markup, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now(),
-		Steps:      []db.Step{{Kind: db.MessageStep, Label: markup, Text: markup}, {Kind: db.AssetStep, Path: markup, Text: markup}},
-		Parameters: []db.Parameter{{Alias: "x", Label: markup, Type: db.TextParameter, Default: markup}}}))
-	check(b.t, db.InsertBot(b.t.Context(), b.server.DB, &db.Bot{ID: db.NewID(), Name: markup, Instructions: markup, Model: markup, AllowedTools: []string{markup}, Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now()}))
+	check(b.t, db.InsertWorkflow(b.t.Context(), b.server.DB,
+		&db.Workflow{ID: db.NewID(), Name: markup, Description: markup, Version: 1, CreatedAt: time.Now(),
+			UpdatedAt: time.Now(),
+			Steps: []db.Step{{Kind: db.MessageStep, Label: markup, Text: markup},
+				{Kind: db.AssetStep, Path: markup, Text: markup}},
+			Parameters: []db.Parameter{{Alias: "x", Label: markup, Type: db.TextParameter, Default: markup}}}))
+	check(b.t, db.InsertBot(b.t.Context(), b.server.DB, &db.Bot{
+		ID: db.NewID(), Name: markup, Instructions: markup, Model: markup, AllowedTools: []string{markup},
+		Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now(),
+	}))
 	check(b.t, db.AddAudit(b.t.Context(), b.server.DB, db.AuditEvent{
-		ID: db.NewID(), At: time.Now(), ActorID: b.actor.ID, Action: markup, SubjectKind: markup, SubjectID: b.actor.ID, SubjectName: markup, Reason: markup, Address: markup,
+		ID: db.NewID(), At: time.Now(), ActorID: b.actor.ID, Action: markup, SubjectKind: markup, SubjectID: b.actor.ID,
+		SubjectName: markup, Reason: markup, Address: markup,
 		Before: map[string]any{markup: markup}, After: map[string]any{markup: []string{markup, "x"}},
 	}))
-	check(b.t, db.InsertRole(b.t.Context(), b.server.DB, &db.Role{ID: db.NewID(), Name: markup, Permissions: []string{markup}, CreatedAt: time.Now(), Version: 1}))
-	b.post("/settings/providers", "name", markup, "command", "mine '"+strings.ReplaceAll(markup, "'", "")+"'", "keys", "MY_KEY").expect(t, 303, "")
-	b.exec("INSERT INTO provider_trials (provider, requested_by, requested_at, worker, started_at, finished_at, error_class, reason, answer) VALUES ('agent', ?, now(), ?, now(), now(), 'agent', ?, ?)", b.actor.ID, markup, markup, markup)
-	b.exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) VALUES ('agent', now(), now() + interval '1 hour', now(), 1, 'auth', ?)", markup)
-	b.exec("INSERT INTO user_identities (issuer, subject, user_id, email, created_at, used_at) VALUES (?, ?, ?, ?, now(), now())", markup, markup, b.actor.ID, markup)
+	check(b.t, db.InsertRole(b.t.Context(), b.server.DB,
+		&db.Role{ID: db.NewID(), Name: markup, Permissions: []string{markup}, CreatedAt: time.Now(), Version: 1}))
+	b.post("/settings/providers", "name", markup, "command", "mine '"+strings.ReplaceAll(markup, "'", "")+"'", "keys",
+		"MY_KEY").expect(t, 303, "")
+	b.exec("INSERT INTO provider_trials (provider, requested_by, requested_at, worker, started_at, finished_at, "+
+		"error_class, reason, answer) VALUES ('agent', ?, now(), ?, now(), now(), 'agent', ?, ?)", b.actor.ID, markup,
+		markup, markup)
+	b.exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) VALUES "+
+		"('agent', now(), now() + interval '1 hour', now(), 1, 'auth', ?)", markup)
+	b.exec("INSERT INTO user_identities (issuer, subject, user_id, email, created_at, used_at) VALUES (?, ?, ?, ?, "+
+		"now(), now())", markup, markup, b.actor.ID, markup)
 	return b, b.reload(session.ID)
 }
 
@@ -182,30 +208,47 @@ func (s *site) tell(w *db.Workspace) {
 		var rows []db.SessionEvent
 		seq := session.LastSeq
 		for _, e := range []transcript.Event{
-			{Kind: transcript.KindText, ID: markup, Text: markup + "\n\n# " + markup + "\n\n[a](javascript:alert(1)) ![b](javascript:alert(2)) <javascript:alert(3)> `" + markup + "`\n```" + markup + "\n" + markup + "\n```\n"},
+			{
+				Kind: transcript.KindText, ID: markup, Text: markup + "\n\n# " + markup +
+					"\n\n[a](javascript:alert(1)) ![b](javascript:alert(2)) <javascript:alert(3)> `" + markup +
+					"`\n```" + markup + "\n" + markup + "\n```\n",
+			},
 			{Kind: transcript.KindThought, Text: markup},
-			{Kind: transcript.KindPlan, Plan: []transcript.Step{{Text: markup, State: "completed"}, {Text: markup, State: markup}}},
-			{Kind: transcript.KindPermission, Text: markup}, {Kind: transcript.KindWarning, Text: markup}, {Kind: transcript.KindLog, Text: markup},
-			{Kind: transcript.KindOutput, Stream: "stdout", Text: markup + "\x1b[31m" + markup + "\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\x1b]1337;File=inline=1:" + markup + "\x07\n"},
+			{Kind: transcript.KindPlan, Plan: []transcript.Step{{Text: markup, State: "completed"},
+				{Text: markup, State: markup}}},
+			{Kind: transcript.KindPermission, Text: markup}, {Kind: transcript.KindWarning, Text: markup},
+			{Kind: transcript.KindLog, Text: markup},
+			{
+				Kind: transcript.KindOutput, Stream: "stdout", Text: markup + "\x1b[31m" + markup +
+					"\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\x1b]1337;File=inline=1:" + markup + "\x07\n",
+			},
 			{Kind: transcript.KindOutput, Stream: "stderr", Text: markup},
-			{Kind: transcript.KindTool, ID: markup, Done: true, Tool: &transcript.Tool{Name: markup, Kind: markup, Title: markup, Result: markup,
+			{Kind: transcript.KindTool, ID: markup, Done: true, Tool: &transcript.Tool{Name: markup, Kind: markup,
+				Title: markup, Result: markup,
 				Edits: []transcript.Edit{{Path: markup, Action: markup, Old: markup, New: markup + markup}}}},
 		} {
 			body, err := json.Marshal(e)
 			check(s.t, err)
 			seq++
-			rows = append(rows, db.SessionEvent{SessionID: session.ID, Seq: seq, TurnID: turns[0].ID, At: time.Now(), Kind: e.Kind, Body: body})
+			rows = append(rows, db.SessionEvent{
+				SessionID: session.ID, Seq: seq, TurnID: turns[0].ID, At: time.Now(), Kind: e.Kind, Body: body,
+			})
 		}
-		check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return db.AppendEvents(ctx, tx, lease, rows) }))
+		check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			return db.AppendEvents(ctx, tx, lease, rows)
+		}))
 		name := strings.ReplaceAll(markup, `"`, "")
-		diff := "diff --git a/" + name + " b/" + name + "\nnew file mode 100644\n--- /dev/null\n+++ b/" + name + "\n@@ -0,0 +1,2 @@ " + markup + "\n+" + markup + "\n+<script>alert(1)</script>\n"
+		diff := "diff --git a/" + name + " b/" + name + "\nnew file mode 100644\n--- /dev/null\n+++ b/" + name +
+			"\n@@ -0,0 +1,2 @@ " + markup + "\n+" + markup + "\n+<script>alert(1)</script>\n"
 		check(s.t, db.SetChanges(ctx, s.server.DB, lease, db.ChangeSummary{Files: 1, Added: 2, Diff: diff}, time.Now()))
-		check(s.t, s.rules.Finish(ctx, lease, automation.Outcome{Status: db.Failed, Reason: markup, Answer: markup, FilesChanged: true}))
+		check(s.t, s.rules.Finish(ctx, lease, automation.Outcome{
+			Status: db.Failed, Reason: markup, Answer: markup, FilesChanged: true,
+		}))
 	}
 }
 
-// pages are the addresses of every page that a sign-in sees, for the rows that there are. What stands for a name in braces
-// is by the part of the address before it, which is a table's name but for those that are named here.
+// pages are the addresses of every page that a sign-in sees, for the rows that there are. What stands for a name in
+// braces is by the part of the address before it, which is a table's name but for those that are named here.
 func (b *browser) pages() []string {
 	b.t.Helper()
 	tables := map[string]string{"inbox": "notifications", "deliveries": "webhook_deliveries"}
@@ -215,8 +258,12 @@ func (b *browser) pages() []string {
 	for _, pattern := range routes.patterns {
 		path, ok := strings.CutPrefix(pattern, "GET ")
 		path = strings.ReplaceAll(path, "{$}", "")
-		if !ok || slices.ContainsFunc([]string{"/static/", "/api/", "/login/", "/healthz", "/readyz", "/setup", "/gallery"}, func(not string) bool { return strings.HasPrefix(path, not) }) ||
-			strings.HasSuffix(path, "/stream") || strings.Contains(path, "{token}") || strings.Contains(path, "{format}") {
+		if !ok || slices.ContainsFunc([]string{"/static/", "/api/", "/login/", "/healthz", "/readyz", "/setup",
+			"/gallery"}, func(not string) bool {
+			return strings.HasPrefix(path, not)
+		}) ||
+			strings.HasSuffix(path, "/stream") || strings.Contains(path, "{token}") ||
+			strings.Contains(path, "{format}") {
 			continue
 		}
 		paths := []string{""}
@@ -229,7 +276,8 @@ func (b *browser) pages() []string {
 					for _, provider := range b.server.Providers() {
 						standing = append(standing, provider.ID)
 					}
-				} else if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp(tables[of], of))).Scan(b.t.Context(), &standing) != nil {
+				} else if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp(tables[of], of))).
+					Scan(b.t.Context(), &standing) != nil {
 					b.t.Logf("no rows stand for %s of %s", part, path)
 				}
 			}
@@ -251,8 +299,10 @@ func (b *browser) pages() []string {
 func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
 	b, session := hostile(t)
 	list := b.pages()
-	list = append(list, "/automations?q="+`%22%3E%3Cxss-x%3E`, "/sessions?q=%22%3E%3Cxss-x%3E", "/executions?q=%22%3E%3Cxss-x%3E&status=%22%3E%3Cxss-x%3E",
-		"/inbox?kind=%22%3E%3Cxss-x%3E", "/login?next=%2F%22%3E%3Cxss-x%3E", "/%22%3E%3Cxss-x%3E", "/sessions/%22%3E%3Cxss-x%3E")
+	list = append(list, "/automations?q="+`%22%3E%3Cxss-x%3E`, "/sessions?q=%22%3E%3Cxss-x%3E",
+		"/executions?q=%22%3E%3Cxss-x%3E&status=%22%3E%3Cxss-x%3E",
+		"/inbox?kind=%22%3E%3Cxss-x%3E", "/login?next=%2F%22%3E%3Cxss-x%3E", "/%22%3E%3Cxss-x%3E",
+		"/sessions/%22%3E%3Cxss-x%3E")
 	shown := map[string]bool{}
 	for _, path := range list {
 		for _, part := range []string{"", "partial"} {
@@ -285,8 +335,10 @@ func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"a delivery", "/", "/automations", "/executions", "/sessions", "/inbox", "/workspaces", "/settings/profile", "/automations/new",
-		"/tickets", "/settings/providers", "/settings/users", "/settings/roles", "/settings/audit", "/sessions/" + session.ID.String(),
+		"a delivery", "/", "/automations", "/executions", "/sessions", "/inbox", "/workspaces", "/settings/profile",
+		"/automations/new",
+		"/tickets", "/settings/providers", "/settings/users", "/settings/roles", "/settings/audit",
+		"/sessions/" + session.ID.String(),
 	} {
 		if !shown[path] {
 			t.Errorf("%s does not show what others wrote, so nothing was proved", path)
@@ -304,8 +356,10 @@ func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
 func TestTheLookoutForMarkupSeesIt(t *testing.T) {
 	t.Parallel()
 	for _, page := range []string{
-		"<p>" + markup, `<p title="` + markup + `">`, "<p title=" + markup + ">", "<title>" + markup, "<textarea>" + markup, "<script src='/static/app.js'>" + markup,
-		`<a href="javascript:alert(1)">`, `<a href=" java` + "\n" + `script:alert(1)">`, `<form action="data:text/html,x">`, `<p onclick=x>`, `<p style=x>`, `<script>x</script>`,
+		"<p>" + markup, `<p title="` + markup + `">`, "<p title=" + markup + ">", "<title>" + markup,
+		"<textarea>" + markup, "<script src='/static/app.js'>" + markup,
+		`<a href="javascript:alert(1)">`, `<a href=" java` + "\n" + `script:alert(1)">`,
+		`<form action="data:text/html,x">`, `<p onclick=x>`, `<p style=x>`, `<script>x</script>`,
 		`<script src="//evil.example">`, `<iframe>`, `<p hx-get="https://evil.example">`, `<!--x-->`, `<p id="a b">`,
 	} {
 		if found, _ := escaped(page); len(found) == 0 {
@@ -319,7 +373,8 @@ func (b *browser) streamed(session *db.Session, awaited string) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.http.URL+"/sessions/"+session.ID.String()+"/stream", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.http.URL+"/sessions/"+session.ID.String()+"/stream",
+		nil)
 	check(b.t, err)
 	res, err := b.client.Do(req)
 	check(b.t, err)
@@ -355,11 +410,13 @@ func TestMarkupOfAnAgentStaysTextInTheStream(t *testing.T) {
 func TestALineBreakOfAnAgentMakesNoEventOfTheStream(t *testing.T) {
 	b := open(t).as("Mira", account.RoleAdministrator)
 	path := b.started()
-	b.work(`one\rid: 999\revent: injected\rdata: two\r\n\r\nevent: injected\ndata: the end`, automation.Outcome{Status: db.Succeeded}, nil)
+	b.work(`one\rid: 999\revent: injected\rdata: two\r\n\r\nevent: injected\ndata: the end`,
+		automation.Outcome{Status: db.Succeeded}, nil)
 	session := &db.Session{}
 	check(t, session.ID.UnmarshalText([]byte(strings.TrimPrefix(path, "/sessions/"))))
 	said := b.streamed(session, "the end")
-	for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(said), "\n") { // as the standard reads lines
+	for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(said), "\n") {
+		// as the standard reads lines
 		if line == "event: injected" || line == "id: 999" {
 			t.Errorf("the agent's text made the line %q of the stream", line)
 		}
@@ -371,7 +428,8 @@ func TestALineBreakMakesNoHeader(t *testing.T) {
 	list, err := b.rules.Workspaces(t.Context(), b.actor)
 	check(t, err)
 	for _, evil := range []string{
-		"/a\r\nSet-Cookie: evil=1", "/a\nSet-Cookie: evil=1", "/a\rSet-Cookie: evil=1", "/a?b=\r\n\r\n<script>", "/a\u560d\u560aSet-Cookie: evil=1", "/a%0d%0aSet-Cookie: evil=1",
+		"/a\r\nSet-Cookie: evil=1", "/a\nSet-Cookie: evil=1", "/a\rSet-Cookie: evil=1", "/a?b=\r\n\r\n<script>",
+		"/a\u560d\u560aSet-Cookie: evil=1", "/a%0d%0aSet-Cookie: evil=1",
 	} {
 		for _, part := range []string{"", "partial"} {
 			for path, form := range map[string]url.Values{
@@ -387,7 +445,8 @@ func TestALineBreakMakesNoHeader(t *testing.T) {
 				got := b.do(req)
 				for name, values := range got.Header {
 					for _, v := range values {
-						if strings.ContainsAny(v, "\r\n") || strings.EqualFold(name, "Set-Cookie") && strings.HasPrefix(v, "evil") {
+						if strings.ContainsAny(v, "\r\n") || strings.EqualFold(name, "Set-Cookie") &&
+							strings.HasPrefix(v, "evil") {
 							t.Errorf("%s with %q answered the header %s: %q", path, evil, name, v)
 						}
 					}
@@ -395,7 +454,8 @@ func TestALineBreakMakesNoHeader(t *testing.T) {
 			}
 		}
 		got := b.get("/login?next=" + url.QueryEscape(evil))
-		if to := got.Header.Get("Location"); strings.ContainsAny(to, "\r\n") || got.Header.Get("Set-Cookie") != "" && strings.HasPrefix(got.Header.Get("Set-Cookie"), "evil") {
+		if to := got.Header.Get("Location"); strings.ContainsAny(to, "\r\n") || got.Header.Get("Set-Cookie") != "" &&
+			strings.HasPrefix(got.Header.Get("Set-Cookie"), "evil") {
 			t.Errorf("signed in, next=%q leads to %q", evil, to)
 		}
 	}

@@ -35,7 +35,9 @@ func (s *Server) notice(w http.ResponseWriter, r *http.Request, actor account.Ac
 
 func (s *Server) inboxPage(w http.ResponseWriter, r *http.Request, actor account.Actor, open *db.Notification) error {
 	show := r.FormValue("show")
-	f := db.NotificationFilter{Kind: r.FormValue("kind"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1}
+	f := db.NotificationFilter{
+		Kind: r.FormValue("kind"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
+	}
 	switch show {
 	case "unread":
 		f.Unread = true
@@ -102,7 +104,8 @@ func noticeItem(n *db.Notification) views.NoticeItem {
 		look = [3]string{"inbox", "idle", n.Kind}
 	}
 	return views.NoticeItem{
-		ID: n.ID.String(), Icon: look[0], Kind: look[1], Title: n.Title, Sub: firstLine(n.Body), Unread: n.ReadAt.IsZero(), Starred: !n.StarredAt.IsZero(),
+		ID: n.ID.String(), Icon: look[0], Kind: look[1], Title: n.Title, Sub: firstLine(n.Body),
+		Unread: n.ReadAt.IsZero(), Starred: !n.StarredAt.IsZero(),
 	}
 }
 
@@ -110,34 +113,55 @@ func noticeItem(n *db.Notification) views.NoticeItem {
 func noticeDetail(n *db.Notification) *views.NoticeDetail {
 	d := &views.NoticeDetail{NoticeItem: noticeItem(n), Label: noticeLooks[n.Kind][2], Text: n.Body}
 	if n.Automation != nil {
-		d.Primary = views.Action{Label: "Open automation", Kind: "primary", Icon: "arrow-right", URL: views.AutomationURL(n.AutomationID.String())}
-		d.Facts = append(d.Facts, views.Fact{Label: "Automation", Value: n.Automation.Name, URL: views.AutomationURL(n.AutomationID.String())})
+		d.Primary = views.Action{
+			Label: "Open automation", Kind: "primary", Icon: "arrow-right",
+			URL: views.AutomationURL(n.AutomationID.String()),
+		}
+		d.Facts = append(d.Facts, views.Fact{
+			Label: "Automation", Value: n.Automation.Name, URL: views.AutomationURL(n.AutomationID.String()),
+		})
 	}
 	if n.ExecutionID != uuid.Nil {
-		d.Facts = append(d.Facts, views.Fact{Label: "Execution", Value: "What happened", URL: views.ExecutionURL(n.ExecutionID.String())})
+		d.Facts = append(d.Facts, views.Fact{
+			Label: "Execution", Value: "What happened", URL: views.ExecutionURL(n.ExecutionID.String()),
+		})
 	}
 	if n.SessionID != uuid.Nil {
-		d.Facts = append(d.Facts, views.Fact{Label: "Session", Value: "Open the session", URL: views.SessionURL(n.SessionID.String())})
+		d.Facts = append(d.Facts, views.Fact{
+			Label: "Session", Value: "Open the session", URL: views.SessionURL(n.SessionID.String()),
+		})
 	}
 	if n.Link != "" {
 		d.Facts = append(d.Facts, views.Fact{Label: "Pull request", Value: n.Link, URL: n.Link})
 	}
 	switch n.Kind {
 	case automation.NoticeDisabled:
-		d.Fix = []string{"Open the execution and read why the last run failed.", "Mend the cause, and try it with Run now.", "Switch the automation on again; it starts anew."}
+		d.Fix = []string{"Open the execution and read why the last run failed.",
+			"Mend the cause, and try it with Run now.", "Switch the automation on again; it starts anew."}
 	case automation.NoticePRClosed:
-		d.Primary = views.Action{Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String())}
+		d.Primary = views.Action{
+			Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String()),
+		}
 	case automation.NoticeProviderPaused:
-		d.Primary = views.Action{Label: "Open providers", Kind: "primary", Icon: "arrow-right", URL: views.ProvidersURL()}
-		d.Fix = []string{"Open the providers and test the one that is paused.", "Mend how it is signed in, or wait until its quota is there again.", "Press Resume now; what waits starts."}
+		d.Primary = views.Action{
+			Label: "Open providers", Kind: "primary", Icon: "arrow-right", URL: views.ProvidersURL(),
+		}
+		d.Fix = []string{"Open the providers and test the one that is paused.",
+			"Mend how it is signed in, or wait until its quota is there again.", "Press Resume now; what waits starts."}
 	case automation.NoticeReview:
-		d.Primary = views.Action{Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String())}
+		d.Primary = views.Action{
+			Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String()),
+		}
 	case automation.NoticeBudget:
 		if limit := automation.NoticeLimit(n); limit != "" && n.Automation != nil {
-			d.Others = append(d.Others, views.Action{Label: "Raise by 50 %", Icon: "arrow-up", Kind: "plain", URL: views.BudgetURL(n.AutomationID.String(), limit)})
+			d.Others = append(d.Others, views.Action{
+				Label: "Raise by 50 %", Icon: "arrow-up", Kind: "plain", URL: views.BudgetURL(n.AutomationID.String(),
+					limit),
+			})
 		}
 	case automation.NoticeSkipped:
-		d.FixMore = "If the session that is in the way hangs, stop it on its page. If runs simply take longer than the schedule allows, choose a wider schedule."
+		d.FixMore = "If the session that is in the way hangs, stop it on its page. If runs simply take longer than " +
+			"the schedule allows, choose a wider schedule."
 	}
 	return d
 }

@@ -14,7 +14,8 @@ import (
 )
 
 var (
-	buttonForm = regexp.MustCompile(`(?s)<form[^>]* method="post" action="([^"]+)"[^>]*>\s*<button([^>]*)>(.*?)</button>`)
+	buttonForm = regexp.MustCompile(
+		`(?s)<form[^>]* method="post" action="([^"]+)"[^>]*>\s*<button([^>]*)>(.*?)</button>`)
 	buttonSays = regexp.MustCompile(` (name|value)="([^"]*)"`)
 	anyTag     = regexp.MustCompile(`(?s)<svg.*?</svg>|<[^>]*>`)
 )
@@ -40,7 +41,8 @@ func TestANoticeIsStarredUnstarredAndMarkedUnreadByItsButtons(t *testing.T) {
 	s := open(t)
 	ada := s.as("Ada", account.RoleMember)
 	id := uuid.New()
-	_, err := s.server.DB.NewRaw(`INSERT INTO notifications (id, user_id, kind, title, dedup_key, created_at) VALUES (?, ?, 'message', 'Look', 'a', now())`,
+	_, err := s.server.DB.NewRaw(
+		`INSERT INTO notifications (id, user_id, kind, title, dedup_key, created_at) VALUES (?, ?, 'message', 'Look', 'a', now())`,
 		id, ada.actor.ID).Exec(t.Context())
 	check(t, err)
 	page := "/inbox/" + id.String()
@@ -52,7 +54,8 @@ func TestANoticeIsStarredUnstarredAndMarkedUnreadByItsButtons(t *testing.T) {
 		var n db.Notification
 		check(t, s.server.DB.NewSelect().Model(&n).Where("id = ?", id).Scan(t.Context()))
 		if n.StarredAt.IsZero() == tt.starred || n.ReadAt.IsZero() == tt.read {
-			t.Errorf("after %s it was starred at %s and read at %s; want starred: %t, read: %t", tt.button, n.StarredAt.Format(time.RFC3339), n.ReadAt.Format(time.RFC3339), tt.starred, tt.read)
+			t.Errorf("after %s it was starred at %s and read at %s; want starred: %t, read: %t", tt.button,
+				n.StarredAt.Format(time.RFC3339), n.ReadAt.Format(time.RFC3339), tt.starred, tt.read)
 		}
 	}
 }

@@ -17,13 +17,17 @@ import (
 
 // isolation is the page that says what keeps agents from the rest of each machine, and what does not.
 func (s *Server) isolation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	f := db.UnconfinedFilter{After: optionalID(r.FormValue("after")), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1}
+	f := db.UnconfinedFilter{
+		After: optionalID(r.FormValue("after")), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
+	}
 	d, err := s.Rules.Isolation(r.Context(), actor, f)
 	if err != nil {
 		return err
 	}
 	p := views.IsolationPage{Now: s.Now()}
-	p.Pager = pages(r, &d.Unconfined, f.After, f.Before, f.Limit, func(w db.Workspace) string { return w.ID.String() }, "before", "after")
+	p.Pager = pages(r, &d.Unconfined, f.After, f.Before, f.Limit, func(w db.Workspace) string {
+		return w.ID.String()
+	}, "before", "after")
 	p.Pager.Named = true
 	for _, ws := range d.Unconfined {
 		p.Unconfined = append(p.Unconfined, views.Link{Text: ws.Name, URL: views.WorkspaceURL(ws.ID.String())})
@@ -39,9 +43,13 @@ func (s *Server) isolation(w http.ResponseWriter, r *http.Request, actor account
 		}
 	}
 	for _, o := range d.Servers {
-		p.Machines = append(p.Machines, views.Machine{ID: o.ID, Name: o.Name, Roles: roles(o.Machine), Statements: statements(o.Machine)})
+		p.Machines = append(p.Machines, views.Machine{
+			ID: o.ID, Name: o.Name, Roles: roles(o.Machine), Statements: statements(o.Machine),
+		})
 	}
-	return s.withSettings(w, r, actor, "Isolation", func(page views.Page) error { return s.show(w, r, views.Isolation(page, p)) })
+	return s.withSettings(w, r, actor, "Isolation", func(page views.Page) error {
+		return s.show(w, r, views.Isolation(page, p))
+	})
 }
 
 func (s *Server) isolatedMachine(w db.Worker) views.Machine {
@@ -50,7 +58,9 @@ func (s *Server) isolatedMachine(w db.Worker) views.Machine {
 		if p.Driver == agent.DriverShell || !w.Has(p.ID) {
 			continue
 		}
-		m.Agents = append(m.Agents, views.MachineAgent{Name: p.Name, Version: w.Providers[p.ID].Version, Looks: p.Obedience().Looks})
+		m.Agents = append(m.Agents, views.MachineAgent{
+			Name: p.Name, Version: w.Providers[p.ID].Version, Looks: p.Obedience().Looks,
+		})
 	}
 	return m
 }

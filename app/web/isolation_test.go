@@ -23,18 +23,29 @@ func TestThePageOfIsolationSaysWhatHoldsOnEachMachine(t *testing.T) {
 	page.expect(t, http.StatusOK, "No worker is running")
 	page.expect(t, http.StatusOK, "Scratch") // which has no sandbox
 
-	all := db.Machine{Roles: []string{"worker"}, Bubblewrap: "0.8.0", Namespace: db.NamespaceClosed, CountsLimits: true, Processes: 2000}
+	all := db.Machine{
+		Roles: []string{"worker"}, Bubblewrap: "0.8.0", Namespace: db.NamespaceClosed, CountsLimits: true,
+		Processes: 2000,
+	}
 	none := db.Machine{Roles: []string{"worker"}, Root: true, NoSandbox: "bubblewrap (bwrap) is not " +
 		"installed", Logs: []string{"log_statement = all"}}
 	s.server.Providers = func() []agent.Provider { return agent.Catalogue() }
 	s.server.Workers = func() []db.Worker {
 		return []db.Worker{
-			{ID: "a", Name: "forge-1", Machine: all, Providers: map[string]db.WorkerProvider{"codex": {Version: "0.171.0"}, "qwen": {Problem: "not found"}, "shell": {}}},
+			{
+				ID: "a", Name: "forge-1", Machine: all,
+				Providers: map[string]db.WorkerProvider{
+					"codex": {Version: "0.171.0"}, "qwen": {Problem: "not found"}, "shell": {},
+				},
+			},
 			{ID: "b", Name: "forge-2", Machine: none}, {ID: "c", Name: "forge-3"},
 		}
 	}
-	check(t, db.SaveServer(t.Context(), s.server.DB, &db.Server{ID: "w", Name: "front", SeenAt: time.Now(), Machine: db.Machine{Roles: []string{"web"}, OwnDatabase: true}}))
-	check(t, db.SaveServer(t.Context(), s.server.DB, &db.Server{ID: "x", Name: "long-gone", SeenAt: time.Now().Add(-time.Hour)}))
+	check(t, db.SaveServer(t.Context(), s.server.DB, &db.Server{
+		ID: "w", Name: "front", SeenAt: time.Now(), Machine: db.Machine{Roles: []string{"web"}, OwnDatabase: true},
+	}))
+	check(t, db.SaveServer(t.Context(), s.server.DB,
+		&db.Server{ID: "x", Name: "long-gone", SeenAt: time.Now().Add(-time.Hour)}))
 	page = admin.get(views.IsolationURL())
 	for _, want := range []string{
 		"forge-1", "runs agents", "Sandboxes work", "At most 2000", "<strong>Codex 0.171.0:</strong>", "It runs " +
@@ -64,7 +75,8 @@ func TestWorkspacesWithoutASandboxAreListedByPagesToWhoMaySeeThem(t *testing.T) 
 			id = confined
 		}
 		check(t, db.InsertWorkspace(t.Context(), s.server.DB, &db.Workspace{
-			ID: id, Name: fmt.Sprintf("open %03d", i), DefaultBranch: "main", CreatedAt: now, UpdatedAt: now, Version: 1, Sandbox: i == 0,
+			ID: id, Name: fmt.Sprintf("open %03d", i), DefaultBranch: "main", CreatedAt: now, UpdatedAt: now,
+			Version: 1, Sandbox: i == 0,
 		}))
 	}
 	page := admin.get(views.IsolationURL())
@@ -97,8 +109,11 @@ func TestThePageOfAWorkspaceSaysWhichFilesWouldSteerAgentsAndWhatBecomesOfThem(t
 		_, err := s.server.DB.ExecContext(t.Context(), "UPDATE workspaces SET sandbox = ?", sandbox)
 		check(t, err)
 		page := admin.get(views.WorkspaceURL(s.workspace))
-		want := map[bool]string{false: "is refused while the repository has one of its own", true: "The sandbox hides these files"}[sandbox]
-		for _, want := range []string{want, "OpenCode", ">opencode.jsonc<", "Gemini CLI", ">.gemini<", "Mine", ">.mine<", ">mine.json<"} {
+		want := map[bool]string{
+			false: "is refused while the repository has one of its own", true: "The sandbox hides these files",
+		}[sandbox]
+		for _, want := range []string{want, "OpenCode", ">opencode.jsonc<", "Gemini CLI", ">.gemini<", "Mine",
+			">.mine<", ">mine.json<"} {
 			page.expect(t, http.StatusOK, want)
 		}
 		if strings.Contains(page.body, ">Claude Code<") {
@@ -122,9 +137,11 @@ func TestPathsOfTheMachineAreInTheFormOfAWorkspaceAndOnItsPage(t *testing.T) {
 	boss, manager := s.as("Boss", account.RoleAdministrator), s.as("Manager", account.RoleMember)
 	s.custom(manager, "Keeper of workspaces", account.ManageWorkspaces)
 	save := func(b *browser, name, version string, more ...string) *answer {
-		return b.post(views.WorkspaceURL(s.workspace), append([]string{"name", name, "branch", "main", "version", version, "sandbox", "true"}, more...)...)
+		return b.post(views.WorkspaceURL(s.workspace),
+			append([]string{"name", name, "branch", "main", "version", version, "sandbox", "true"}, more...)...)
 	}
-	save(boss, "Scratch", "1", "shows", "~/.npmrc\nnowhere").expect(t, http.StatusUnprocessableEntity, "nowhere is no path below / or ~/.")
+	save(boss, "Scratch", "1", "shows", "~/.npmrc\nnowhere").expect(t, http.StatusUnprocessableEntity,
+		"nowhere is no path below / or ~/.")
 	if a := save(boss, "Scratch", "1", "shows", "~/.npmrc\n/opt/tools"); a.StatusCode != http.StatusSeeOther {
 		t.Fatalf("saving answered %d", a.StatusCode)
 	}
@@ -136,5 +153,6 @@ func TestPathsOfTheMachineAreInTheFormOfAWorkspaceAndOnItsPage(t *testing.T) {
 		t.Fatalf("saving answered %d", a.StatusCode)
 	}
 	boss.get(views.WorkspaceURL(s.workspace)).expect(t, http.StatusOK, "~/.npmrc, /opt/tools")
-	save(manager, "Renamed", "3", "shows", "~/.ssh").expect(t, http.StatusUnprocessableEntity, "installation’s settings")
+	save(manager, "Renamed", "3", "shows", "~/.ssh").expect(t, http.StatusUnprocessableEntity,
+		"installation’s settings")
 }

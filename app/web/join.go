@@ -24,7 +24,9 @@ func (s *Server) makeLink(w http.ResponseWriter, r *http.Request, actor account.
 	made, err := link(r.Context(), actor, user)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
-		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) { p.Problem = sentences(bad) })
+		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) {
+			p.Problem = sentences(bad)
+		})
 	}
 	if err != nil {
 		return err
@@ -42,7 +44,9 @@ func (s *Server) switchUser(w http.ResponseWriter, r *http.Request, actor accoun
 	err = do(r.Context(), &actor, user)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
-		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) { p.Problem = sentences(bad) })
+		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) {
+			p.Problem = sentences(bad)
+		})
 	}
 	return s.changed(w, r, user, err, message)
 }
@@ -74,11 +78,13 @@ func (s *Server) joinPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Server) showJoin(w http.ResponseWriter, r *http.Request, status int, j *account.Joining, fill func(*views.JoinForm)) {
+func (s *Server) showJoin(w http.ResponseWriter, r *http.Request, status int, j *account.Joining,
+	fill func(*views.JoinForm)) {
 	f := views.NewJoinForm()
 	f.Address, f.Invites, f.Email.Value = views.JoinURL(r.PathValue("token")), j.Invites, j.Email
 	if j.Confirms {
-		s.render(w, r, status, views.ConfirmAddress(views.Page{Title: "Confirm your address"}, f.Address, j.Name, j.Email))
+		s.render(w, r, status, views.ConfirmAddress(views.Page{Title: "Confirm your address"}, f.Address, j.Name,
+			j.Email))
 		return
 	}
 	f.Password.Autofocus, f.TimeZone.Suggest = !j.Invites, cron.Zones()
@@ -106,7 +112,10 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 			"Mail of Carillon for you goes to "+j.Email+" now, and a single sign-on finds your account by it."))
 		return nil
 	}
-	in := account.JoinInput{Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), TimeZone: strings.TrimSpace(r.PostFormValue("time_zone"))}
+	in := account.JoinInput{
+		Name: r.PostFormValue("name"), Password: r.PostFormValue("password"),
+		TimeZone: strings.TrimSpace(r.PostFormValue("time_zone")),
+	}
 	login, err := s.Accounts.Join(r.Context(), token, in, s.Proxies.Address(r), r.UserAgent())
 	var bad fault.Invalid
 	if errors.As(err, &bad) {

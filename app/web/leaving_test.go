@@ -15,7 +15,9 @@ func (x *walk) untilWaiting(want bool) {
 	x.t.Helper()
 	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		var n int
-		check(x.t, x.server.DB.NewRaw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(x.t.Context(), &n))
+		check(x.t, x.server.DB.NewRaw(
+			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").
+			Scan(x.t.Context(), &n))
 		if (n > 0) == want {
 			return
 		}
@@ -23,7 +25,8 @@ func (x *walk) untilWaiting(want bool) {
 	x.t.Fatalf("waited for ten minutes for statements to wait: %t", want)
 }
 
-// TestWhatAPersonAsksForEndsWhenTheyLeave holds what pages and calls read, and sees that the statement of who has gone is given up.
+// TestWhatAPersonAsksForEndsWhenTheyLeave holds what pages and calls read, and sees that the statement of who has gone
+// is given up.
 func TestWhatAPersonAsksForEndsWhenTheyLeave(t *testing.T) {
 	x := newWalk(t)
 	token := x.tokens()["admin"]
@@ -31,11 +34,15 @@ func TestWhatAPersonAsksForEndsWhenTheyLeave(t *testing.T) {
 	tx, err := x.server.DB.BeginTx(t.Context(), nil)
 	check(t, err)
 	defer tx.Rollback() //nolint:errcheck // it changed nothing
-	_, err = tx.ExecContext(t.Context(), "LOCK TABLE tickets, automations, executions, workflows, bots, workspaces, notifications, session_events IN ACCESS EXCLUSIVE MODE")
+	_, err = tx.ExecContext(t.Context(),
+		"LOCK TABLE tickets, automations, executions, workflows, bots, workspaces, notifications, session_events IN "+
+			"ACCESS EXCLUSIVE MODE")
 	check(t, err)
 	for _, route := range []string{
-		"GET /tickets", "GET /automations", "GET /executions", "GET /sessions", "GET /workflows", "GET /bots", "GET /workspaces", "GET /inbox",
-		"POST /tickets", "POST /automations", "GET /api/v1/automations", "GET /api/v1/tickets", "GET /api/v1/export", "POST /api/v1/tickets", "POST /mcp",
+		"GET /tickets", "GET /automations", "GET /executions", "GET /sessions", "GET /workflows", "GET /bots",
+		"GET /workspaces", "GET /inbox",
+		"POST /tickets", "POST /automations", "GET /api/v1/automations", "GET /api/v1/tickets", "GET /api/v1/export",
+		"POST /api/v1/tickets", "POST /mcp",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		ctx, leave := context.WithCancel(t.Context())
@@ -46,7 +53,8 @@ func TestWhatAPersonAsksForEndsWhenTheyLeave(t *testing.T) {
 		case path == "/mcp":
 			body, kind, client, bearer = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_tickets","arguments":{}}}`, "application/json", http.DefaultClient, session.token
 		case strings.HasPrefix(path, "/api/"):
-			body, kind, client, bearer = `{"workspace_id":"`+x.workspace+`","title":"x"}`, "application/json", http.DefaultClient, token
+			body, kind, client, bearer = `{"workspace_id":"`+x.workspace+`","title":"x"}`, "application/json",
+				http.DefaultClient, token
 		}
 		if method == http.MethodGet {
 			body = ""

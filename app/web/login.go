@@ -51,11 +51,12 @@ func (s *Server) login(r *http.Request) (uuid.UUID, error) {
 	return uuid.Parse(text)
 }
 
-// askToSignIn sends someone who is not signed in to the login page, and back afterwards. A form that was sent by then is kept in
-// the answer, to be sent again: nothing that was typed is lost.
+// askToSignIn sends someone who is not signed in to the login page, and back afterwards. A form that was sent by then
+// is kept in the answer, to be sent again: nothing that was typed is lost.
 func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("HX-Request") == "true" || strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream") {
-		s.render(w, r, http.StatusUnauthorized, views.ErrorFragment("You have been signed out. Sign in again.", views.Link{Text: "Sign in", URL: "/login"}))
+		s.render(w, r, http.StatusUnauthorized, views.ErrorFragment("You have been signed out. Sign in again.",
+			views.Link{Text: "Sign in", URL: "/login"}))
 		return
 	}
 	if r.Method == http.MethodPost && len(r.PostForm) > 0 {
@@ -95,7 +96,8 @@ func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
-	login, err := s.Accounts.SignIn(r.Context(), r.PostFormValue("email"), r.PostFormValue("password"), s.Proxies.Address(r), r.UserAgent())
+	login, err := s.Accounts.SignIn(r.Context(), r.PostFormValue("email"), r.PostFormValue("password"),
+		s.Proxies.Address(r), r.UserAgent())
 	var throttled *account.Throttled
 	switch {
 	case errors.Is(err, account.ErrWrongCredentials):
@@ -107,7 +109,8 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		if n := int(math.Ceil(wait.Minutes())); n > 1 {
 			minutes = strconv.Itoa(n) + " minutes"
 		}
-		return s.signInAgain(w, r, http.StatusTooManyRequests, "There were too many attempts. Try again in "+minutes+".")
+		return s.signInAgain(w, r, http.StatusTooManyRequests, "There were too many attempts. Try again in "+minutes+
+			".")
 	case err != nil:
 		return err
 	}
@@ -179,7 +182,10 @@ func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
 	if err := s.maySetUp(r); err != nil {
 		return err
 	}
-	in := account.NewUser{Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), TimeZone: strings.TrimSpace(r.PostFormValue("time_zone"))}
+	in := account.NewUser{
+		Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password"),
+		TimeZone: strings.TrimSpace(r.PostFormValue("time_zone")),
+	}
 	_, err := s.Accounts.Setup(r.Context(), in)
 	var invalid fault.Invalid
 	switch {

@@ -33,7 +33,9 @@ const password = "correct horse battery"
 // mira adds a person with a password.
 func (s *site) mira() *db.User {
 	s.t.Helper()
-	u, err := s.server.Accounts.Add(s.t.Context(), nil, account.NewUser{Email: "mira@example.com", Name: "Mira", Password: password, Role: account.RoleMember})
+	u, err := s.server.Accounts.Add(s.t.Context(), nil, account.NewUser{
+		Email: "mira@example.com", Name: "Mira", Password: password, Role: account.RoleMember,
+	})
 	check(s.t, err)
 	return u
 }
@@ -106,8 +108,10 @@ func TestADeepLinkSurvivesTheSignIn(t *testing.T) {
 	b := s.nobody()
 	const link = "/executions?status=failed&who=me%26you"
 	b.get(link).expectTo(t, "/login?next="+url.QueryEscape(link))
-	b.get("/login?next="+url.QueryEscape(link)).expect(t, 200, `name="next" value="/executions?status=failed&amp;who=me%26you"`)
-	b.post("/login", "email", "mira@example.com", "password", "wrong password", "next", link).expect(t, 422, `name="next" value="/executions?status=failed&amp;who=me%26you"`)
+	b.get("/login?next="+url.QueryEscape(link)).expect(t, 200,
+		`name="next" value="/executions?status=failed&amp;who=me%26you"`)
+	b.post("/login", "email", "mira@example.com", "password", "wrong password", "next", link).
+		expect(t, 422, `name="next" value="/executions?status=failed&amp;who=me%26you"`)
 	b.signIn(link).expectTo(t, link)
 	b.get(link).expect(t, 200, "Mira")
 	b.get("/login?next="+url.QueryEscape(link)).expectTo(t, link) // signed in already
@@ -119,17 +123,21 @@ func TestSignInLeadsToThisSiteAlone(t *testing.T) {
 	signedIn := s.nobody()
 	signedIn.signIn("").expectTo(t, "/")
 	for _, evil := range []string{
-		"//evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example", "https:evil.example", "javascript:alert(1)", "evil.example",
-		"/\t/evil.example", "\t//evil.example", " //evil.example", "/\n/evil.example", "/..//evil.example", "/.//evil.example", "///evil.example", "@evil.example",
+		"//evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example", "https:evil.example",
+		"javascript:alert(1)", "evil.example",
+		"/\t/evil.example", "\t//evil.example", " //evil.example", "/\n/evil.example", "/..//evil.example",
+		"/.//evil.example", "///evil.example", "@evil.example",
 	} {
 		signedIn.stays(signedIn.get("/login?next=" + url.QueryEscape(evil)))
 		signedIn.stays(signedIn.post("/preferences/theme", "theme", "dark", "back", evil))
 		b := s.nobody()
-		if page := b.get("/login?next=" + url.QueryEscape(evil)); strings.Contains(page.body, `name="next" value="http`) {
+		if page := b.get("/login?next=" + url.QueryEscape(evil)); strings.Contains(page.body,
+			`name="next" value="http`) {
 			t.Errorf("the login page kept %q", evil)
 		}
 	}
-	for _, evil := range []string{"//evil.example", "/\\evil.example", "https://evil.example"} { // each costs a password
+	for _, evil := range []string{"//evil.example", "/\\evil.example", "https://evil.example"} {
+		// each costs a password
 		b := s.nobody()
 		b.stays(b.signIn(evil))
 	}
@@ -143,7 +151,8 @@ func (b *browser) stays(a *answer) {
 		b.t.Errorf("%s answered %d with %v; want a redirect", a.Request.URL, a.StatusCode, err)
 		return
 	}
-	if raw := a.Header.Get("Location"); to.Host != a.Request.URL.Host || strings.ContainsAny(raw, "\\\t\n") || strings.HasPrefix(raw, "//") {
+	if raw := a.Header.Get("Location"); to.Host != a.Request.URL.Host || strings.ContainsAny(raw, "\\\t\n") ||
+		strings.HasPrefix(raw, "//") {
 		b.t.Errorf("%s leads to %q", a.Request.URL, raw)
 	}
 }
@@ -243,7 +252,8 @@ func TestTheCookieHasEveryOption(t *testing.T) {
 			t.Fatalf("%s set %d cookies; want one", scheme, len(list))
 		}
 		c := list[0]
-		if c.Name != "carillon" || c.Path != "/" || c.Domain != "" || c.MaxAge != 14*24*3600 || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Secure != (scheme == "https") {
+		if c.Name != "carillon" || c.Path != "/" || c.Domain != "" || c.MaxAge != 14*24*3600 || !c.HttpOnly ||
+			c.SameSite != http.SameSiteLaxMode || c.Secure != (scheme == "https") {
 			t.Errorf("over %s got %v", scheme, c.Raw)
 		}
 	}
@@ -278,14 +288,17 @@ func TestWritesFromOtherSitesAreRefused(t *testing.T) {
 			s.http.Config.Handler = behindProxy
 		}
 		for _, htmx := range []string{"", "true"} {
-			req, err := http.NewRequest(http.MethodPost, s.http.URL+"/preferences/theme", strings.NewReader("theme=dark"))
+			req, err := http.NewRequest(http.MethodPost, s.http.URL+"/preferences/theme",
+				strings.NewReader("theme=dark"))
 			check(t, err)
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set(tt.header[0], tt.header[1])
 			req.Header.Set("HX-Request", htmx)
 			got := b.do(req)
-			if got.StatusCode != tt.status || tt.status == 403 && (!strings.Contains(got.body, "from another site") || (htmx == "true") == strings.Contains(got.body, "<html")) {
-				t.Errorf("%s (htmx %q): answered %d %.200s; want %d, to htmx a fragment", tt.name, htmx, got.StatusCode, got.body, tt.status)
+			if got.StatusCode != tt.status || tt.status == 403 && (!strings.Contains(got.body, "from another site") ||
+				(htmx == "true") == strings.Contains(got.body, "<html")) {
+				t.Errorf("%s (htmx %q): answered %d %.200s; want %d, to htmx a fragment", tt.name, htmx, got.StatusCode,
+					got.body, tt.status)
 			}
 		}
 	}
@@ -294,7 +307,9 @@ func TestWritesFromOtherSitesAreRefused(t *testing.T) {
 func TestSigningInSaysTheSameOfEverybody(t *testing.T) {
 	s := open(t)
 	s.mira()
-	ada, err := s.server.Accounts.Add(t.Context(), nil, account.NewUser{Email: "gone@example.com", Name: "X", Password: password, Role: account.RoleMember})
+	ada, err := s.server.Accounts.Add(t.Context(), nil, account.NewUser{
+		Email: "gone@example.com", Name: "X", Password: password, Role: account.RoleMember,
+	})
 	check(t, err)
 	check(t, s.server.Accounts.Deactivate(t.Context(), nil, ada.ID))
 	answers := map[string]string{}
@@ -347,12 +362,15 @@ func TestTheFirstAdministratorNeedsTheLinkAndItWorksOnce(t *testing.T) {
 	again.expect(t, 422, "Use at least 10 characters.")
 	again.expect(t, 422, `value="Ada"`)
 	// The letter is a full-width one, which becomes a plain one.
-	b.post("/setup", "token", "one-time", "email", "Ａda@example.com", "name", "Ada", "password", password).expectTo(t, "/")
+	b.post("/setup", "token", "one-time", "email", "Ａda@example.com", "name", "Ada", "password", password).
+		expectTo(t, "/")
 	b.get("/").expect(t, 200, "Administrator")
 	other := s.nobody()
 	other.get("/setup?token=one-time").expect(t, 404, "")
-	other.post("/setup", "token", "one-time", "email", "b@example.com", "name", "B", "password", password).expect(t, 404, "")
-	if list, err := db.Users(t.Context(), s.server.DB); len(list) != 1 || err != nil || list[0].Email != "Ada@example.com" {
+	other.post("/setup", "token", "one-time", "email", "b@example.com", "name", "B", "password", password).
+		expect(t, 404, "")
+	if list, err := db.Users(t.Context(), s.server.DB); len(list) != 1 || err != nil ||
+		list[0].Email != "Ada@example.com" {
 		t.Errorf("got %v, %v; want Ada alone", list, err)
 	}
 }
@@ -365,7 +383,8 @@ func TestSetupEndsAtTheLoginWhereItsAddressIsThrottled(t *testing.T) {
 			break
 		}
 	}
-	s.nobody().post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password).expectTo(t, "/login")
+	s.nobody().post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password).
+		expectTo(t, "/login")
 }
 
 func TestARefusalIsWrittenIntoTheAuditLog(t *testing.T) {
@@ -373,7 +392,9 @@ func TestARefusalIsWrittenIntoTheAuditLog(t *testing.T) {
 	member := s.as("Mira", account.RoleMember)
 	before := time.Now()
 	member.post("/workspaces", "name", "X").expect(t, 403, "")
-	list, err := db.AuditEvents(t.Context(), s.server.DB, db.AuditFilter{Actor: member.actor.ID, Action: "permission", Since: before.Add(-time.Minute), Limit: 10})
+	list, err := db.AuditEvents(t.Context(), s.server.DB, db.AuditFilter{
+		Actor: member.actor.ID, Action: "permission", Since: before.Add(-time.Minute), Limit: 10,
+	})
 	if err != nil || len(list) != 1 || list[0].SubjectName != "POST /workspaces" || list[0].Address != "127.0.0.1" {
 		t.Errorf("got %+v, %v; want the refusal", list, err)
 	}
@@ -382,7 +403,10 @@ func TestARefusalIsWrittenIntoTheAuditLog(t *testing.T) {
 // frame is a server without a database behind it, for what needs none.
 func frame(t *testing.T, log io.Writer) *Server {
 	t.Helper()
-	s := &Server{Keys: keys(t, firstKey), PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil))}
+	s := &Server{
+		Keys: keys(t, firstKey), PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Now: time.Now,
+		Log: slog.New(slog.NewTextHandler(log, nil)),
+	}
 	s.Init()
 	return s
 }
@@ -429,17 +453,23 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	b := s.as("Mira", account.RoleMember)
 	mux := &routeTable{}
 	s.server.routes(mux)
-	mux.HandleFunc("GET /broken", s.server.page(func(http.ResponseWriter, *http.Request, account.Actor) error { return errors.New("secret detail") }))
+	mux.HandleFunc("GET /broken", s.server.page(func(http.ResponseWriter, *http.Request, account.Actor) error {
+		return errors.New("secret detail")
+	}))
 	mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("secret detail") })
 	s.http.Config.Handler = s.server.around(s.server.checked(s.server.routed(&mux.ServeMux)))
 	for _, tt := range []struct {
 		method, path string
 		status       int
 	}{
-		{"GET", "/", 200}, {"HEAD", "/", 200}, {"GET", "/login", 303}, {"GET", "/nothing/here", 404}, {"DELETE", "/automations", 405}, {"GET", "/logout", 405},
-		{"GET", "/automations/not-an-id", 404}, {"GET", "/automations/" + uuid.NewString(), 404}, {"GET", "/?x=%00", 400}, {"GET", "/?x=%ff", 400}, {"GET", "/?x=%zz", 400},
-		{"GET", "/broken", 500}, {"GET", "/panic", 500}, {"GET", "/healthz", 200}, {"GET", "/readyz", 200}, {"GET", static.URL("app.css"), 200}, {"GET", "/static/nothing", 404},
-		{"GET", "/a/../automations", 307}, {"GET", "/api/automations/http-trigger", 401}, {"GET", "/%00", 404}, {"GET", "/%ff", 404},
+		{"GET", "/", 200}, {"HEAD", "/", 200}, {"GET", "/login", 303}, {"GET", "/nothing/here", 404},
+		{"DELETE", "/automations", 405}, {"GET", "/logout", 405},
+		{"GET", "/automations/not-an-id", 404}, {"GET", "/automations/" + uuid.NewString(), 404},
+		{"GET", "/?x=%00", 400}, {"GET", "/?x=%ff", 400}, {"GET", "/?x=%zz", 400},
+		{"GET", "/broken", 500}, {"GET", "/panic", 500}, {"GET", "/healthz", 200}, {"GET", "/readyz", 200},
+		{"GET", static.URL("app.css"), 200}, {"GET", "/static/nothing", 404},
+		{"GET", "/a/../automations", 307}, {"GET", "/api/automations/http-trigger", 401}, {"GET", "/%00", 404},
+		{"GET", "/%ff", 404},
 	} {
 		req, err := http.NewRequest(tt.method, s.http.URL+tt.path, nil)
 		check(t, err)
@@ -448,7 +478,8 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 		if got.StatusCode != tt.status {
 			t.Errorf("%s %s answered %d; want %d", tt.method, tt.path, got.StatusCode, tt.status)
 		}
-		if h.Get("Content-Security-Policy") != middleware.Policy || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "same-origin" || h.Get("Cross-Origin-Opener-Policy") != "same-origin" {
+		if h.Get("Content-Security-Policy") != middleware.Policy || h.Get("X-Content-Type-Options") != "nosniff" ||
+			h.Get("Referrer-Policy") != "same-origin" || h.Get("Cross-Origin-Opener-Policy") != "same-origin" {
 			t.Errorf("%s %s lacks a header: %v", tt.method, tt.path, h)
 		}
 		if !strings.HasPrefix(tt.path, "/static/") && h.Get("Cache-Control") != "no-store" {
@@ -535,7 +566,8 @@ func TestErrorsBecomeAnswersInOnePlace(t *testing.T) {
 		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
 		r.Header.Set("HX-Request", "true")
 		s.fail(w, r, tt.err)
-		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.text) || strings.Contains(w.Body.String(), "<html") || strings.Contains(w.Body.String(), "relation") {
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.text) ||
+			strings.Contains(w.Body.String(), "<html") || strings.Contains(w.Body.String(), "relation") {
 			t.Errorf("%v: answered %d %s; want %d with %q, as a fragment", tt.err, w.Code, w.Body, tt.status, tt.text)
 		}
 	}
@@ -570,17 +602,21 @@ func TestSomebodyNewHasTheTimeZoneThatTheySee(t *testing.T) {
 	s := open(t)
 	b := s.nobody()
 	b.get("/setup?token=one-time").expect(t, 200, `name="time_zone"`)
-	again := b.post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password, "time_zone", "Mars/Base")
+	again := b.post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password,
+		"time_zone", "Mars/Base")
 	again.expect(t, 422, `value="Mars/Base"`)
 	if strings.Contains(again.body, "data-zone") {
 		t.Error("a script replaces what was typed")
 	}
-	b.post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password, "time_zone", "Asia/Tokyo").expectTo(t, "/")
+	b.post("/setup", "token", "one-time", "email", "ada@example.com", "name", "Ada", "password", password, "time_zone",
+		"Asia/Tokyo").expectTo(t, "/")
 	link := b.post("/settings/users", "email", "lena@example.com", "roles", s.roleID(account.RoleMember)).link(t)
 	lena := s.nobody()
 	lena.get(link).expect(t, 200, `name="time_zone"`)
 	lena.post(link, "name", "Lena", "password", password, "time_zone", "America/Sao_Paulo").expectTo(t, "/")
-	for email, want := range map[string]string{"ada@example.com": "Asia/Tokyo", "lena@example.com": "America/Sao_Paulo"} {
+	for email, want := range map[string]string{
+		"ada@example.com": "Asia/Tokyo", "lena@example.com": "America/Sao_Paulo",
+	} {
 		var got string
 		check(t, s.server.DB.NewRaw("SELECT time_zone FROM users WHERE email = ?", email).Scan(t.Context(), &got))
 		if got != want {

@@ -28,28 +28,35 @@ const maxCall = 2 << 20
 
 // forSessions and forPeople tell an agent what this server is for.
 const (
-	forSessions = "Carillon runs this session. Its tools reach the tickets of the session's workspace and the people behind it. " +
-		"To work through the queue, call claim_next_ticket, do what the ticket says, call report_result, and set the ticket's status to done with update_ticket. " +
+	forSessions = "Carillon runs this session. Its tools reach the tickets of the session's workspace and the people " +
+		"behind it. " +
+		"To work through the queue, call claim_next_ticket, do what the ticket says, call report_result, and set the " +
+		"ticket's status to done with update_ticket. " +
 		"When there is nothing to do, say so with report_result."
-	forPeople = "Carillon automates coding agents. These tools read and change the tickets and automations that the owner of the token may read and change."
+	forPeople = "Carillon automates coding agents. These tools read and change the tickets and automations that the " +
+		"owner of the token may read and change."
 )
 
-// mcpServer answers agents and people's own tools at /mcp: MCP over streamable HTTP, without sessions of its own, so that
-// every call is let in by its token, and any server of several answers.
+// mcpServer answers agents and people's own tools at /mcp: MCP over streamable HTTP, without sessions of its own, so
+// that every call is let in by its token, and any server of several answers.
 func (s *Server) mcpServer() http.Handler {
 	schemas := &toolSchemas{}
 	inner := mcp.NewStreamableHTTPHandler(func(r *http.Request) *mcp.Server {
 		actor, _ := r.Context().Value(mcpActor{}).(account.Actor)
-		return s.tools(&mcpCaller{server: s, actor: actor, address: s.Proxies.Address(r), request: middleware.RequestID(r), token: middleware.BearerToken(r)}, schemas)
+		return s.tools(&mcpCaller{
+			server: s, actor: actor, address: s.Proxies.Address(r), request: middleware.RequestID(r),
+			token: middleware.BearerToken(r),
+		}, schemas)
 	}, &mcp.StreamableHTTPOptions{
 		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: maxCall, Logger: slog.New(slog.DiscardHandler),
-		// It would refuse who comes through a proxy on the same machine. The check of the origin below is ours, and no page of
-		// another site has a token.
+		// It would refuse who comes through a proxy on the same machine. The check of the origin below is ours, and no
+		// page of another site has a token.
 		DisableLocalhostProtection: true,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if origin := r.Header.Get("Origin"); origin != "" && origin != s.PublicURL.Scheme+"://"+s.PublicURL.Host {
-			// A page whose name has been pointed at this server sends its own origin, whatever host it claims to talk to.
+			// A page whose name has been pointed at this server sends its own origin, whatever host it claims to talk
+			// to.
 			s.mcpRefuse(w, http.StatusForbidden, "this server does not answer pages of other sites")
 			return
 		}
@@ -63,7 +70,8 @@ func (s *Server) mcpServer() http.Handler {
 				return
 			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="Carillon"`)
-			s.mcpRefuse(w, http.StatusUnauthorized, "no token, or one that is not good any more: send it as Authorization: Bearer TOKEN")
+			s.mcpRefuse(w, http.StatusUnauthorized,
+				"no token, or one that is not good any more: send it as Authorization: Bearer TOKEN")
 		case err != nil:
 			s.Log.Error("let in an MCP call", "request", middleware.RequestID(r), "err", err)
 			status, text := ours(w, r, err)
@@ -76,8 +84,8 @@ func (s *Server) mcpServer() http.Handler {
 
 type mcpActor struct{}
 
-// mcpCallerOf is who calls: a session by its token, or a person by theirs. It returns fault.ErrNotFound for a token that
-// opens nothing.
+// mcpCallerOf is who calls: a session by its token, or a person by theirs. It returns fault.ErrNotFound for a token
+// that opens nothing.
 func (s *Server) mcpCallerOf(r *http.Request) (account.Actor, error) {
 	if token := middleware.BearerToken(r); strings.HasPrefix(token, automation.SessionTokenPrefix) {
 		return s.Rules.SessionActor(r.Context(), token)
@@ -100,8 +108,8 @@ type mcpCaller struct {
 	schemas          *toolSchemas
 }
 
-// withoutSecrets are the arguments of a session's call as they may be stored: an agent may have read its secrets, and repeat them in what
-// people and other sessions read. What is no JSON is left for who reads it.
+// withoutSecrets are the arguments of a session's call as they may be stored: an agent may have read its secrets, and
+// repeat them in what people and other sessions read. What is no JSON is left for who reads it.
 func (c *mcpCaller) withoutSecrets(ctx context.Context, arguments json.RawMessage) (json.RawMessage, error) {
 	if !c.session() || len(arguments) == 0 {
 		return arguments, nil
@@ -125,7 +133,9 @@ func (s *Server) tools(c *mcpCaller, schemas *toolSchemas) *mcp.Server {
 	if c.session() {
 		instructions = forSessions
 	}
-	server := mcp.NewServer(&mcp.Implementation{Name: "carillon", Title: "Carillon", Version: "1", WebsiteURL: s.PublicURL.String()},
+	server := mcp.NewServer(&mcp.Implementation{
+		Name: "carillon", Title: "Carillon", Version: "1", WebsiteURL: s.PublicURL.String(),
+	},
 		&mcp.ServerOptions{Instructions: instructions, Logger: slog.New(slog.DiscardHandler)})
 	c.schemas = schemas
 	c.ticketTools(server)
@@ -178,7 +188,8 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 // toolField is the name in tools of what forms call otherwise.
 func toolField(field string) string { return cmp(spec.FieldOf(&spec.Automation{}, field), field) }
 
-// toolAway tells an agent that the database is away. What the call was to change may have been changed: the answer alone may be lost.
+// toolAway tells an agent that the database is away. What the call was to change may have been changed: the answer
+// alone may be lost.
 const toolAway = "the database cannot be reached at the moment: try again in " + awayFor + " seconds; " +
 	"if this call was to change something, look first whether it did"
 

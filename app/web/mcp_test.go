@@ -94,7 +94,8 @@ func (t bearing) RoundTrip(r *http.Request) (*http.Response, error) {
 func (s *site) connect(token, origin string) (*mcp.ClientSession, error) {
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	return client.Connect(s.t.Context(), &mcp.StreamableClientTransport{
-		Endpoint: s.http.URL + "/mcp", HTTPClient: &http.Client{Transport: bearing{token, origin}}, DisableStandaloneSSE: true, MaxRetries: -1,
+		Endpoint: s.http.URL + "/mcp", HTTPClient: &http.Client{Transport: bearing{token, origin}},
+		DisableStandaloneSSE: true, MaxRetries: -1,
 	}, nil)
 }
 
@@ -161,24 +162,32 @@ func TestASessionCreatesReadsAndFinishesTicketsThroughMCP(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	c := s.tool(b.agent(nil).token)
-	made := s.must(c, "create_ticket", map[string]any{"title": "undici: high-severity advisory", "body": "Upgrade to 6.21.1.", "priority": "high", "labels": []string{"security"}, "assignee": "Mira@example.com"})
-	if made["number"] != 1.0 || made["status"] != "open" || made["assignee"] != "Mira@example.com" || made["workspace"] != "Scratch" {
+	made := s.must(c, "create_ticket", map[string]any{
+		"title": "undici: high-severity advisory", "body": "Upgrade to 6.21.1.", "priority": "high",
+		"labels": []string{"security"}, "assignee": "Mira@example.com",
+	})
+	if made["number"] != 1.0 || made["status"] != "open" || made["assignee"] != "Mira@example.com" ||
+		made["workspace"] != "Scratch" {
 		t.Errorf("the ticket is %v", made)
 	}
 	b.get(strings.TrimPrefix(made["url"].(string), s.http.URL)).expect(t, http.StatusOK, "Created by a session of Mira")
 	s.must(c, "create_ticket", map[string]any{"title": "Lesser", "priority": "low"})
-	if list := s.must(c, "list_tickets", map[string]any{"queue": true, "limit": 1}); len(list["tickets"].([]any)) != 1 || list["next"] == "" {
+	if list := s.must(c, "list_tickets", map[string]any{"queue": true, "limit": 1}); len(
+		list["tickets"].([]any)) != 1 || list["next"] == "" {
 		t.Errorf("the list is %v", list)
 	}
 	claimed := s.must(c, "claim_next_ticket", nil)
 	if claimed["found"] != true || claimed["ticket"].(map[string]any)["number"] != 1.0 {
 		t.Errorf("claimed %v", claimed)
 	}
-	if read := s.must(c, "read_ticket", map[string]any{"number": 1}); read["body"] != "Upgrade to 6.21.1." || read["status"] != "in_progress" {
+	if read := s.must(c, "read_ticket", map[string]any{"number": 1}); read["body"] != "Upgrade to 6.21.1." ||
+		read["status"] != "in_progress" {
 		t.Errorf("read %v", read)
 	}
 	s.must(c, "report_result", map[string]any{"outcome": "done", "summary": "Upgraded."})
-	if updated := s.must(c, "update_ticket", map[string]any{"number": 1, "status": "done", "assignee": "", "labels": []string{}}); updated["status"] != "done" || updated["assignee"] != nil || len(updated["labels"].([]any)) != 0 {
+	if updated := s.must(c, "update_ticket", map[string]any{
+		"number": 1, "status": "done", "assignee": "", "labels": []string{},
+	}); updated["status"] != "done" || updated["assignee"] != nil || len(updated["labels"].([]any)) != 0 {
 		t.Errorf("updated %v", updated)
 	}
 	if next := s.must(c, "claim_next_ticket", nil); next["ticket"].(map[string]any)["title"] != "Lesser" {
@@ -191,7 +200,8 @@ func TestASessionCreatesReadsAndFinishesTicketsThroughMCP(t *testing.T) {
 	s.must(c, "send_inbox_message", map[string]any{"title": "One upgrade done", "body": "See #1."})
 	b.get("/inbox").expect(t, http.StatusOK, "One upgrade done")
 	s.refused(c, "create_ticket", map[string]any{"title": " ", "priority": "huge"}, "priority: Choose one of urgent")
-	s.refused(c, "create_ticket", map[string]any{"title": "x", "assignee": "eve@example.com"}, "No member of this workspace")
+	s.refused(c, "create_ticket", map[string]any{"title": "x", "assignee": "eve@example.com"},
+		"No member of this workspace")
 	s.refused(c, "read_ticket", map[string]any{"number": 99}, "no ticket #99")
 }
 
@@ -199,7 +209,8 @@ func TestASessionReadsItsAutomationAndPastRunsThroughMCP(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	first := b.agent(nil)
-	check(t, s.rules.Finish(t.Context(), first.lease, automation.Outcome{Status: db.Succeeded, Answer: strings.Repeat("é", maxAnswer)}))
+	check(t, s.rules.Finish(t.Context(), first.lease,
+		automation.Outcome{Status: db.Succeeded, Answer: strings.Repeat("é", maxAnswer)}))
 	_, err := s.rules.RunNow(t.Context(), b.actor, first.own.ID, nil)
 	check(t, err)
 	other := b.agent(func(in *automation.Input) { in.Name = "Other" })
@@ -214,7 +225,8 @@ func TestASessionReadsItsAutomationAndPastRunsThroughMCP(t *testing.T) {
 	}
 	older := s.must(c, "list_past_runs", map[string]any{"automation": first.own.ID.String(), "before": runs["next"]})
 	run := older["runs"].([]any)[0].(map[string]any)
-	if answer := run["answer"].(string); run["status"] != "succeeded" || len(answer) > maxAnswer+3 || !strings.HasSuffix(answer, "…") {
+	if answer := run["answer"].(string); run["status"] != "succeeded" || len(answer) > maxAnswer+3 ||
+		!strings.HasSuffix(answer, "…") {
 		t.Errorf("the run before is %.300v", run)
 	}
 }
@@ -223,7 +235,9 @@ func TestATokenThatOpensNothingIsRefusedAtMCP(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	x := b.agent(nil)
-	for name, token := range map[string]string{"none": "", "unknown": automation.NewSessionToken(), "of no kind": "abc"} {
+	for name, token := range map[string]string{
+		"none": "", "unknown": automation.NewSessionToken(), "of no kind": "abc",
+	} {
 		if _, err := s.connect(token, ""); err == nil {
 			t.Errorf("a client with a token %s connected", name)
 		}
@@ -237,10 +251,12 @@ func TestATokenThatOpensNothingIsRefusedAtMCP(t *testing.T) {
 	if _, err := s.connect(x.token, ""); err == nil {
 		t.Error("a client connected with the token of an ended session")
 	}
-	req, err := http.NewRequest(http.MethodPost, s.http.URL+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+	req, err := http.NewRequest(http.MethodPost, s.http.URL+"/mcp",
+		strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
 	check(t, err)
 	a := b.do(req) // with the cookie of someone signed in
-	if a.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Bearer") || !strings.Contains(a.body, `"error":"no token`) {
+	if a.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Bearer") ||
+		!strings.Contains(a.body, `"error":"no token`) {
 		t.Errorf("a cookie alone got %d %s", a.StatusCode, a.body)
 	}
 }
@@ -251,7 +267,8 @@ func TestBadTokensAtMCPSlowTheirAddressDownAndGoodOnesGoOn(t *testing.T) {
 	b := s.as("Mira", account.RoleMember)
 	x := b.agent(nil)
 	status := func(token string) int {
-		req, err := http.NewRequest(http.MethodPost, s.http.URL+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+		req, err := http.NewRequest(http.MethodPost, s.http.URL+"/mcp",
+			strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
 		check(t, err)
 		req.Header.Set("Authorization", "Bearer "+token)
 		req.Header.Set("Content-Type", "application/json")
@@ -271,7 +288,10 @@ func TestBadTokensAtMCPSlowTheirAddressDownAndGoodOnesGoOn(t *testing.T) {
 func TestPagesOfOtherSitesAreNotAnsweredAtMCP(t *testing.T) {
 	s := open(t)
 	x := s.as("Mira", account.RoleMember).agent(nil)
-	for origin, want := range map[string]bool{"https://evil.example": false, "null": false, strings.Replace(s.http.URL, "127.0.0.1", "localhost", 1): false, s.http.URL: true} {
+	for origin, want := range map[string]bool{
+		"https://evil.example": false, "null": false, strings.Replace(s.http.URL, "127.0.0.1", "localhost", 1): false,
+		s.http.URL: true,
+	} {
 		c, err := s.connect(x.token, origin)
 		if (err == nil) != want {
 			t.Errorf("from %s: %v; want it answered: %v", origin, err, want)
@@ -285,19 +305,24 @@ func TestPagesOfOtherSitesAreNotAnsweredAtMCP(t *testing.T) {
 func TestTicketsOfOtherWorkspacesAreNotFoundThroughMCP(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
-	w, err := s.rules.CreateWorkspace(t.Context(), b.actor, automation.WorkspaceInput{Name: "Elsewhere", GitURL: "https://example.com/x.git"})
+	w, err := s.rules.CreateWorkspace(t.Context(), b.actor,
+		automation.WorkspaceInput{Name: "Elsewhere", GitURL: "https://example.com/x.git"})
 	check(t, err)
 	for _, title := range []string{"One", "Two"} {
-		_, err = s.rules.CreateTicket(t.Context(), b.actor, automation.TicketInput{Workspace: w.ID.String(), Title: title})
+		_, err = s.rules.CreateTicket(t.Context(), b.actor, automation.TicketInput{
+			Workspace: w.ID.String(), Title: title,
+		})
 		check(t, err)
 	}
 	b.ticket("title", "Ours")
 	c := s.tool(b.agent(nil).token) // its owner is an administrator, who sees all
 	s.refused(c, "read_ticket", map[string]any{"number": 2}, "no ticket #2")
 	s.refused(c, "read_ticket", map[string]any{"number": 2, "workspace": "Elsewhere"}, "nothing like this")
-	s.refused(c, "update_ticket", map[string]any{"number": 2, "workspace": w.ID.String(), "status": "done"}, "nothing like this")
+	s.refused(c, "update_ticket", map[string]any{"number": 2, "workspace": w.ID.String(), "status": "done"},
+		"nothing like this")
 	s.refused(c, "create_ticket", map[string]any{"title": "x", "workspace": w.ID.String()}, "nothing like this")
-	if list := s.must(c, "list_tickets", nil)["tickets"].([]any); len(list) != 1 || list[0].(map[string]any)["title"] != "Ours" {
+	if list := s.must(c, "list_tickets", nil)["tickets"].([]any); len(list) != 1 ||
+		list[0].(map[string]any)["title"] != "Ours" {
 		t.Errorf("it lists %v", list)
 	}
 	if claimed := s.must(c, "claim_next_ticket", nil); claimed["ticket"].(map[string]any)["title"] != "Ours" {
@@ -319,7 +344,8 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 		Retries:        2,
 	}})
 	check(t, err)
-	managing := []string{"create_automation", "edit_automation", "enable_automation", "list_automations", "run_automation"}
+	managing := []string{"create_automation", "edit_automation", "enable_automation", "list_automations",
+		"run_automation"}
 
 	plain := s.tool(b.agent(nil).token)
 	for _, name := range managing {
@@ -328,7 +354,8 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 		}
 		s.refused(plain, name, map[string]any{"automation": target.ID.String(), "name": "x"}, "may not do that")
 	}
-	list, err := db.Executions(t.Context(), s.server.DB, db.ExecutionFilter{Automation: target.ID, Access: db.Access{All: true, Everywhere: true}, Limit: 10})
+	list, err := db.Executions(t.Context(), s.server.DB,
+		db.ExecutionFilter{Automation: target.ID, Access: db.Access{All: true, Everywhere: true}, Limit: 10})
 	check(t, err)
 	if len(list) != 0 {
 		t.Fatal("a session that may not ran an automation")
@@ -341,16 +368,25 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 		t.Errorf("it ran %v", ran)
 	}
 	s.refused(c, "run_automation", map[string]any{"automation": target.ID.String()}, "already in flight")
-	made := s.must(c, "create_automation", map[string]any{"name": "Made by a session", "trigger": "recurring", "cron": "0 2 * * *", "time_zone": "Europe/Berlin", "prompt": "Audit {{what}}.", "provider": "agent", "parameters": map[string]string{"what": "all"}})["automation"].(map[string]any)
+	made := s.must(c, "create_automation", map[string]any{
+		"name": "Made by a session", "trigger": "recurring", "cron": "0 2 * * *", "time_zone": "Europe/Berlin",
+		"prompt": "Audit {{what}}.", "provider": "agent", "parameters": map[string]string{"what": "all"},
+	})["automation"].(map[string]any)
 	if made["when"] != "Every day at 02:00" || made["next_run_at"] == nil {
 		t.Errorf("it made %v", made)
 	}
-	edited := s.must(c, "edit_automation", map[string]any{"automation": made["id"], "cron": "0 3 * * *"})["automation"].(map[string]any)
-	if edited["when"] != "Every day at 03:00" || edited["name"] != "Made by a session" || edited["time_zone"] != "Europe/Berlin" {
+	edited := s.must(c, "edit_automation", map[string]any{
+		"automation": made["id"], "cron": "0 3 * * *",
+	})["automation"].(map[string]any)
+	if edited["when"] != "Every day at 03:00" || edited["name"] != "Made by a session" ||
+		edited["time_zone"] != "Europe/Berlin" {
 		t.Errorf("it edited %v", edited)
 	}
-	s.refused(c, "create_automation", map[string]any{"name": "x", "provider": "agent", "prompt": "y", "trigger": "recurring", "cron": "@daily"}, "cron: ")
-	if list := s.must(c, "list_automations", map[string]any{"search": "session"})["automations"].([]any); len(list) != 1 {
+	s.refused(c, "create_automation", map[string]any{
+		"name": "x", "provider": "agent", "prompt": "y", "trigger": "recurring", "cron": "@daily",
+	}, "cron: ")
+	if list := s.must(c, "list_automations", map[string]any{"search": "session"})["automations"].([]any); len(
+		list) != 1 {
 		t.Errorf("it lists %v", list)
 	}
 
@@ -373,10 +409,15 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 		t.Error("an unknown token connected")
 	}
 	c := s.tool("hers")
-	if names := strings.Join(toolNames(t, c), " "); names != "create_automation create_ticket edit_automation enable_automation list_automations list_past_runs list_tickets read_automation read_ticket run_automation update_ticket" {
+	if names := strings.Join(toolNames(t, c),
+		" "); names != "create_automation create_ticket edit_automation enable_automation list_automations "+
+		"list_past_runs list_tickets read_automation read_ticket run_automation update_ticket" {
 		t.Errorf("a person has the tools %s", names)
 	}
-	made := s.must(c, "create_automation", map[string]any{"name": "Hook", "trigger": "http", "prompt": "x", "provider": "agent"}) // she has one workspace
+	// she has one workspace
+	made := s.must(c, "create_automation", map[string]any{
+		"name": "Hook", "trigger": "http", "prompt": "x", "provider": "agent",
+	})
 	if !strings.Contains(made["webhook_url"].(string), "/api/automations/http-trigger/") {
 		t.Errorf("it made %v", made)
 	}
@@ -397,14 +438,17 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 	check(t, err)
 	s.refused(c, "run_automation", map[string]any{"automation": hers.ID.String()}, "nothing like this")
 	s.refused(c, "read_automation", nil, "Give the id")
-	_, err = s.server.DB.NewRaw("UPDATE roles SET permissions = '{automations.view_all}' WHERE key = ?", account.RoleMember).Exec(t.Context())
+	_, err = s.server.DB.NewRaw("UPDATE roles SET permissions = '{automations.view_all}' WHERE key = ?",
+		account.RoleMember).Exec(t.Context())
 	check(t, err)
 	u, err := db.UserByID(t.Context(), s.server.DB, b.actor.ID)
 	check(t, err)
 	b.actor = account.ActorOf(u)
 	s.must(c, "read_automation", map[string]any{"automation": hers.ID.String()})
 	for tool, args := range map[string]map[string]any{
-		"run_automation": {"automation": hers.ID.String()}, "edit_automation": {"automation": hers.ID.String(), "name": "x"},
+		"run_automation": {"automation": hers.ID.String()}, "edit_automation": {
+			"automation": hers.ID.String(), "name": "x",
+		},
 		"create_automation": {"name": "x", "prompt": "y", "provider": "agent"}, "create_ticket": {"title": "x"},
 	} {
 		s.refused(c, tool, args, "you may not do that")
@@ -414,28 +458,32 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 func TestEveryRefusedCallOfASessionIsInItsTranscriptAndInTheAuditLog(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	theirs, _, err := s.rules.Create(t.Context(), s.as("Lee", account.RoleMember).actor, automation.Input{Automation: spec.Automation{
-		TimeoutMinutes: 360,
-		Name:           "Target",
-		Workspace:      b.workspace,
-		Trigger:        "manual",
-		SessionType:    "chat",
-		Prompt:         "x",
-		Provider:       "agent",
-		Retries:        2,
-	}})
+	theirs, _, err := s.rules.Create(t.Context(), s.as("Lee", account.RoleMember).actor,
+		automation.Input{Automation: spec.Automation{
+			TimeoutMinutes: 360,
+			Name:           "Target",
+			Workspace:      b.workspace,
+			Trigger:        "manual",
+			SessionType:    "chat",
+			Prompt:         "x",
+			Provider:       "agent",
+			Retries:        2,
+		}})
 	check(t, err)
 	plain, managing := b.agent(nil), b.agent(func(in *automation.Input) { in.Name, in.MayAutomate = "Manager", true })
 	c := s.tool(plain.token)
 	for range 2 {
 		s.refused(c, "run_automation", map[string]any{"automation": theirs.ID.String()}, "may not do that")
 	}
-	s.refused(s.tool(managing.token), "edit_automation", map[string]any{"automation": theirs.ID.String(), "name": "Mine"}, "may not be seen")
+	s.refused(s.tool(managing.token), "edit_automation", map[string]any{
+		"automation": theirs.ID.String(), "name": "Mine",
+	}, "may not be seen")
 	for _, tt := range []struct {
 		session uuid.UUID
 		want    string
 	}{
-		{plain.session.ID, "2 calls of the tool run_automation were refused: lacks the permission for the tool run_automation."},
+		{plain.session.ID,
+			"2 calls of the tool run_automation were refused: lacks the permission for the tool run_automation."},
 		{managing.session.ID, "A call of the tool edit_automation was refused: may not see the automation."},
 	} {
 		texts, err := s.rules.RefusedCalls(t.Context(), tt.session)
@@ -445,8 +493,10 @@ func TestEveryRefusedCallOfASessionIsInItsTranscriptAndInTheAuditLog(t *testing.
 		}
 	}
 	var reasons []string
-	check(t, s.server.DB.NewRaw("SELECT reason FROM audit_events WHERE action = 'permission.denied' ORDER BY id").Scan(t.Context(), &reasons))
-	if got := strings.Join(reasons, "; "); strings.Count(got, "run_automation") != 2 || !strings.Contains(got, "may not see the automation") {
+	check(t, s.server.DB.NewRaw("SELECT reason FROM audit_events WHERE action = 'permission.denied' ORDER BY id").
+		Scan(t.Context(), &reasons))
+	if got := strings.Join(reasons, "; "); strings.Count(got, "run_automation") != 2 ||
+		!strings.Contains(got, "may not see the automation") {
 		t.Errorf("the audit log has %q", got)
 	}
 }

@@ -113,18 +113,23 @@ type runList struct {
 
 // automationTools read automations and, for people and for sessions that may, change and run them.
 func (c *mcpCaller) automationTools(server *mcp.Server) {
-	add(c, server, "read_automation", "Read an automation: what starts it, what it does, how it fares.", true, c.readAutomation)
-	add(c, server, "list_past_runs", "List an automation's runs with their final answers, the newest first.", true, c.pastRuns)
+	add(c, server, "read_automation", "Read an automation: what starts it, what it does, how it fares.", true,
+		c.readAutomation)
+	add(c, server, "list_past_runs", "List an automation's runs with their final answers, the newest first.", true,
+		c.pastRuns)
 	if c.session() && !c.actor.Can(account.Manage) {
 		// The operations refuse too; tools that are always refused only mislead.
-		server.AddReceivingMiddleware(c.unlisted("list_automations", "run_automation", "create_automation", "edit_automation", "enable_automation"))
+		server.AddReceivingMiddleware(c.unlisted("list_automations", "run_automation", "create_automation",
+			"edit_automation", "enable_automation"))
 		return
 	}
 	add(c, server, "list_automations", "List automations by name.", true, c.listAutomations)
 	add(c, server, "run_automation", "Run an automation now, without changing its schedule.", false, c.runAutomation)
 	add(c, server, "create_automation", "Create an automation.", false, c.createAutomation)
 	add(c, server, "edit_automation", "Change an automation. What is left out stays.", false, c.editAutomation)
-	add(c, server, "enable_automation", "Switch an automation on or off. Switched on it starts anew. An HTTP Trigger is always on.", false, c.enableAutomation)
+	add(c, server, "enable_automation",
+		"Switch an automation on or off. Switched on it starts anew. An HTTP Trigger is always on.", false,
+		c.enableAutomation)
 }
 
 // automationOf finds the automation that is meant: by id, or of a session the one that started it.
@@ -169,7 +174,10 @@ func (c *mcpCaller) pastRuns(ctx context.Context, in runsArgs) (runList, error) 
 		answer.Next = list[most-1].ID.String()
 	}
 	for _, e := range list {
-		r := runResult{ID: e.ID.String(), Status: string(e.Status), Source: string(e.Source), Reason: e.Reason, Answer: e.Answer, CreatedAt: e.CreatedAt.UTC()}
+		r := runResult{
+			ID: e.ID.String(), Status: string(e.Status), Source: string(e.Source), Reason: e.Reason, Answer: e.Answer,
+			CreatedAt: e.CreatedAt.UTC(),
+		}
 		if len(r.Answer) > maxAnswer {
 			r.Answer = strings.ToValidUTF8(r.Answer[:maxAnswer], "") + "…"
 		}
@@ -251,7 +259,10 @@ func (c *mcpCaller) runAutomation(ctx context.Context, in runAutomationArgs) (st
 		return startedResult{}, err
 	}
 	session := run.Session.ID.String()
-	return startedResult{ExecutionID: run.Execution.ID.String(), SessionID: session, SessionURL: c.link(views.SessionURL(session)), Unresolved: run.Unresolved}, nil
+	return startedResult{
+		ExecutionID: run.Execution.ID.String(), SessionID: session, SessionURL: c.link(views.SessionURL(session)),
+		Unresolved: run.Unresolved,
+	}, nil
 }
 
 // automationFields are what a tool may say of an automation: all that the API takes. What is left out stays, or is the
@@ -271,7 +282,8 @@ type editAutomationArgs struct {
 
 type savedResult struct {
 	Automation automationResult `json:"automation"`
-	WebhookURL string           `json:"webhook_url,omitempty"` // of an HTTP Trigger, with its secret token; shown this once
+	// of an HTTP Trigger, with its secret token; shown this once
+	WebhookURL string `json:"webhook_url,omitempty"`
 }
 
 // toolFields are the fields of an automation as the tools have them.

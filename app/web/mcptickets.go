@@ -33,7 +33,8 @@ type ticketResult struct {
 
 func (c *mcpCaller) ticketResult(t *db.Ticket) ticketResult {
 	r := ticketResult{
-		Number: t.Number, Title: t.Title, Body: t.Body, Status: string(t.Status), Priority: automation.PriorityWord(t.Priority), Labels: t.Labels,
+		Number: t.Number, Title: t.Title, Body: t.Body, Status: string(t.Status),
+		Priority: automation.PriorityWord(t.Priority), Labels: t.Labels,
 		URL: c.link(views.TicketURL(t.ID.String())), CreatedAt: t.CreatedAt.UTC(),
 	}
 	if r.Labels == nil {
@@ -89,10 +90,13 @@ type updateTicketArgs struct {
 }
 
 func (c *mcpCaller) ticketTools(server *mcp.Server) {
-	add(c, server, "create_ticket", "Create a ticket: something to be done, by a person or by another session. Look with list_tickets whether there is one already.", false, c.createTicket)
+	add(c, server, "create_ticket",
+		"Create a ticket: something to be done, by a person or by another session. Look with list_tickets whether "+
+			"there is one already.", false, c.createTicket)
 	add(c, server, "list_tickets", "List the tickets of a workspace, without their bodies.", true, c.listTickets)
 	add(c, server, "read_ticket", "Read a ticket by its number.", true, c.readTicket)
-	add(c, server, "update_ticket", "Change a ticket: its status when it is done, or anything else. What is left out stays.", false, c.updateTicket)
+	add(c, server, "update_ticket",
+		"Change a ticket: its status when it is done, or anything else. What is left out stays.", false, c.updateTicket)
 }
 
 func (c *mcpCaller) createTicket(ctx context.Context, in createTicketArgs) (ticketResult, error) {
@@ -105,7 +109,8 @@ func (c *mcpCaller) createTicket(ctx context.Context, in createTicketArgs) (tick
 		return ticketResult{}, err
 	}
 	t, err := c.server.Rules.CreateTicket(ctx, c.actor, automation.TicketInput{
-		Workspace: workspace.String(), Title: in.Title, Body: in.Body, Priority: in.Priority, Assignee: assignee, Labels: strings.Join(in.Labels, ","),
+		Workspace: workspace.String(), Title: in.Title, Body: in.Body, Priority: in.Priority, Assignee: assignee,
+		Labels: strings.Join(in.Labels, ","),
 	})
 	if err != nil {
 		return ticketResult{}, err
@@ -123,7 +128,9 @@ func (c *mcpCaller) again(ctx context.Context, t *db.Ticket) (ticketResult, erro
 }
 
 func (c *mcpCaller) listTickets(ctx context.Context, in listTicketsArgs) (ticketList, error) {
-	f := db.TicketFilter{Label: in.Label, Search: in.Search, Queue: in.Queue, After: optionalID(in.After), Limit: limit(in.Limit) + 1}
+	f := db.TicketFilter{
+		Label: in.Label, Search: in.Search, Queue: in.Queue, After: optionalID(in.After), Limit: limit(in.Limit) + 1,
+	}
 	if in.Status != "" {
 		f.Statuses = []db.TicketStatus{db.TicketStatus(in.Status)}
 	}
@@ -199,8 +206,8 @@ func (c *mcpCaller) updateTicket(ctx context.Context, in updateTicketArgs) (tick
 	return c.again(ctx, t)
 }
 
-// workspaceOf finds a workspace by its name or id. A session has its own and no other. A person who has one alone may leave it
-// out.
+// workspaceOf finds a workspace by its name or id. A session has its own and no other. A person who has one alone may
+// leave it out.
 func (c *mcpCaller) workspaceOf(ctx context.Context, text string) (uuid.UUID, error) {
 	if c.session() && (text == "" || text == c.actor.Workspace.String()) {
 		return c.actor.Workspace, nil
@@ -276,10 +283,15 @@ type doneResult struct {
 
 // sessionTools are those that only a session has.
 func (c *mcpCaller) sessionTools(server *mcp.Server) {
-	add(c, server, "claim_next_ticket", "Take the next ticket of the queue: the most urgent, and of those the oldest. It is this session's from then on, and no other session gets it. "+
-		"While the ticket is in progress, calling this again answers with the same one.", false, c.claimTicket)
-	add(c, server, "report_result", "Report what came of the work, for people to read beside the session and the ticket.", false, c.report)
-	add(c, server, "send_inbox_message", "Write to people's inboxes. Use it for what they should know or decide, not for progress.", false, c.sendMessage)
+	add(c, server, "claim_next_ticket",
+		"Take the next ticket of the queue: the most urgent, and of those the oldest. It is this session's from then "+
+			"on, and no other session gets it. "+
+			"While the ticket is in progress, calling this again answers with the same one.", false, c.claimTicket)
+	add(c, server, "report_result",
+		"Report what came of the work, for people to read beside the session and the ticket.", false, c.report)
+	add(c, server, "send_inbox_message",
+		"Write to people's inboxes. Use it for what they should know or decide, not for progress.", false,
+		c.sendMessage)
 }
 
 func (c *mcpCaller) claimTicket(ctx context.Context, in claimArgs) (claimResult, error) {
@@ -292,7 +304,9 @@ func (c *mcpCaller) claimTicket(ctx context.Context, in claimArgs) (claimResult,
 }
 
 func (c *mcpCaller) report(ctx context.Context, in reportArgs) (doneResult, error) {
-	_, err := c.server.Rules.Report(ctx, c.actor, automation.ReportInput{Outcome: in.Outcome, Summary: in.Summary, Ticket: in.Ticket})
+	_, err := c.server.Rules.Report(ctx, c.actor, automation.ReportInput{
+		Outcome: in.Outcome, Summary: in.Summary, Ticket: in.Ticket,
+	})
 	return doneResult{"Reported."}, err
 }
 

@@ -20,9 +20,10 @@ import (
 
 // add gives a server a tool: what it is for, whether it only reads, and what carries it out.
 //
-// What it takes is described as plainly as can be: some model APIs refuse schemas in which a type is one of several. And it is
-// read more generously than it is described: agents write null for what they leave out.
-func add[In, Out any](c *mcpCaller, server *mcp.Server, name, description string, reads bool, call func(ctx context.Context, in In) (Out, error)) {
+// What it takes is described as plainly as can be: some model APIs refuse schemas in which a type is one of several.
+// And it is read more generously than it is described: agents write null for what they leave out.
+func add[In, Out any](c *mcpCaller, server *mcp.Server, name, description string, reads bool,
+	call func(ctx context.Context, in In) (Out, error)) {
 	closed, harmless := false, false
 	schema := schemaOf[In](c.schemas)
 	server.AddTool(&mcp.Tool{
@@ -53,12 +54,14 @@ func add[In, Out any](c *mcpCaller, server *mcp.Server, name, description string
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: string(text)}}, StructuredContent: json.RawMessage(text)}, nil
+		return &mcp.CallToolResult{
+			Content: []mcp.Content{&mcp.TextContent{Text: string(text)}}, StructuredContent: json.RawMessage(text),
+		}, nil
 	})
 }
 
-// unlisted answers calls of tools that a session has not got, since it may not manage automations: as refused, not as unknown, so
-// that what it tried is known.
+// unlisted answers calls of tools that a session has not got, since it may not manage automations: as refused, not as
+// unknown, so that what it tried is known.
 func (c *mcpCaller) unlisted(names ...string) mcp.Middleware {
 	return func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, r mcp.Request) (mcp.Result, error) {
@@ -66,13 +69,16 @@ func (c *mcpCaller) unlisted(names ...string) mcp.Middleware {
 			if !is || !slices.Contains(names, call.Params.Name) {
 				return next(ctx, method, r)
 			}
-			err := c.gathered(ctx, call.Params.Name, func(ctx context.Context) error { return c.told(ctx, call.Params.Name, fault.ErrForbidden) })
+			err := c.gathered(ctx, call.Params.Name, func(ctx context.Context) error {
+				return c.told(ctx, call.Params.Name, fault.ErrForbidden)
+			})
 			return &mcp.CallToolResult{IsError: true, Content: []mcp.Content{&mcp.TextContent{Text: err.Error()}}}, nil
 		}
 	}
 }
 
-// gathered carries out a call of a tool, and notes what it was refused, for the transcript of the session that calls too.
+// gathered carries out a call of a tool, and notes what it was refused, for the transcript of the session that calls
+// too.
 func (c *mcpCaller) gathered(ctx context.Context, tool string, call func(ctx context.Context) error) error {
 	inner, refusals := account.Gather(ctx)
 	err := call(inner)
@@ -154,7 +160,8 @@ func schemaOf[In any](s *toolSchemas) *jsonschema.Schema {
 	return schema
 }
 
-// plain takes null out of the types of a schema. Within an object everything may be left out: what it lacks is as if it were empty.
+// plain takes null out of the types of a schema. Within an object everything may be left out: what it lacks is as if it
+// were empty.
 func plain(p *jsonschema.Schema) {
 	p.Required = nil
 	for _, inner := range p.Properties {

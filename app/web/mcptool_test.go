@@ -22,7 +22,8 @@ func TestWhatToolsTakeIsDescribedPlainly(t *testing.T) {
 	for _, tool := range r.Tools {
 		text, err := json.Marshal(tool.InputSchema)
 		check(t, err)
-		if tool.Description == "" || strings.Contains(string(text), `"type":[`) || !strings.Contains(string(text), `"type":"object"`) {
+		if tool.Description == "" || strings.Contains(string(text), `"type":[`) ||
+			!strings.Contains(string(text), `"type":"object"`) {
 			t.Errorf("%s (%s) takes %s", tool.Name, tool.Description, text)
 		}
 	}
@@ -31,8 +32,11 @@ func TestWhatToolsTakeIsDescribedPlainly(t *testing.T) {
 func TestArgumentsThatDoNotFitAreSaidToTheAgent(t *testing.T) {
 	s := open(t)
 	c := s.tool(s.as("Mira", account.RoleMember).agent(nil).token)
-	s.must(c, "create_ticket", map[string]any{"title": "x", "body": nil, "labels": nil, "assignee": nil}) // agents write null for nothing
-	if got := s.must(c, "update_ticket", map[string]any{"number": 1, "title": nil, "priority": "low"}); got["title"] != "x" || got["priority"] != "low" {
+	// agents write null for nothing
+	s.must(c, "create_ticket", map[string]any{"title": "x", "body": nil, "labels": nil, "assignee": nil})
+	if got := s.must(c, "update_ticket", map[string]any{
+		"number": 1, "title": nil, "priority": "low",
+	}); got["title"] != "x" || got["priority"] != "low" {
 		t.Errorf("null changed the ticket to %v", got)
 	}
 	s.refused(c, "create_ticket", map[string]any{"title": nil}, "title is missing")
@@ -52,7 +56,9 @@ func TestAToolIsCalledWithOneRequest(t *testing.T) {
 		return s.nobody().do(req)
 	}
 	post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_ticket","arguments":{"title":"By curl"}}}`).expect(t, http.StatusOK, `"number":1`)
-	if a := post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_ticket","arguments":{"title":"` + strings.Repeat("x", maxCall) + `"}}}`); a.StatusCode != http.StatusRequestEntityTooLarge {
+	if a := post(
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_ticket","arguments":{"title":"` +
+			strings.Repeat("x", maxCall) + `"}}}`); a.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("a call of over %d bytes answered %d", maxCall, a.StatusCode)
 	}
 	post(`{`).expect(t, http.StatusBadRequest, "")

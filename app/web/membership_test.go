@@ -25,11 +25,12 @@ import (
 	"carillon/db"
 )
 
-// toolRights say of every tool what a session may do with it, and so whom it is for. All of them hold in the session's workspace
-// alone, as far as the session's owner is a member of it.
+// toolRights say of every tool what a session may do with it, and so whom it is for. All of them hold in the session's
+// workspace alone, as far as the session's owner is a member of it.
 var toolRights = map[string]string{
-	"create_ticket": "tickets of the workspace", "read_ticket": "tickets of the workspace", "update_ticket": "tickets of the workspace",
-	"list_tickets": "tickets of the workspace", "claim_next_ticket": "tickets of the workspace",
+	"create_ticket": "tickets of the workspace", "read_ticket": "tickets of the workspace",
+	"update_ticket": "tickets of the workspace",
+	"list_tickets":  "tickets of the workspace", "claim_next_ticket": "tickets of the workspace",
 	"report_result": "its own execution", "send_inbox_message": "people who are members",
 	"read_automation": "its own automation", "list_past_runs": "automations that its owner may see",
 	"list_automations": "automations that its owner may see", "create_automation": "where its automation allows it",
@@ -37,8 +38,8 @@ var toolRights = map[string]string{
 	"run_automation": "where its automation allows it",
 }
 
-// TestNoToolTellsOfAnotherWorkspace calls every tool with the ids and numbers of another workspace's things in each of its arguments.
-// A tool without a stated right fails it.
+// TestNoToolTellsOfAnotherWorkspace calls every tool with the ids and numbers of another workspace's things in each of
+// its arguments. A tool without a stated right fails it.
 func TestNoToolTellsOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
 	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
@@ -92,8 +93,8 @@ func TestNoToolTellsOfAnotherWorkspace(t *testing.T) {
 	}
 }
 
-// noticeRights say of every kind of notice who may be told by it of a thing of the workspace that belongs to the owner. Nobody
-// else may hear of it, in the inbox or by a copy.
+// noticeRights say of every kind of notice who may be told by it of a thing of the workspace that belongs to the owner.
+// Nobody else may hear of it, in the inbox or by a copy.
 var noticeRights = map[string]string{
 	automation.NoticeDisabled: "owner", automation.NoticeRunFailed: "owner", automation.NoticeSkipped: "owner",
 	automation.NoticeMissed: "owner", automation.NoticeLoopFinished: "owner", automation.NoticePRClosed: "owner",
@@ -108,13 +109,16 @@ var happenings = map[string]func(h *happening){
 	automation.NoticeDisabled: func(h *happening) {
 		bot := subjects["bot"](h.walk)
 		h.make(func(in *automation.Input) {
-			in.SessionType, in.Bot, in.Trigger, in.Cron, in.TimeZone = "bot", bot.String(), "recurring", "0 9 * * *", "UTC"
+			in.SessionType, in.Bot, in.Trigger, in.Cron, in.TimeZone = "bot", bot.String(), "recurring", "0 9 * * *",
+				"UTC"
 		})
 		check(h.t, h.rules.RemoveBot(h.t.Context(), h.who["admin"].actor, bot))
 	},
 	automation.NoticeRunFailed: func(h *happening) {
 		_, lease := h.begun(nil)
-		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{Status: db.Failed, Class: "agent", Reason: hush + " broke"}))
+		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{
+			Status: db.Failed, Class: "agent", Reason: hush + " broke",
+		}))
 	},
 	automation.NoticeSkipped: func(h *happening) {
 		a := h.make(func(in *automation.Input) { in.Trigger, in.Cron, in.TimeZone = "recurring", "* * * * *", "UTC" })
@@ -125,14 +129,16 @@ var happenings = map[string]func(h *happening){
 	},
 	automation.NoticeMissed: func(h *happening) {
 		h.make(func(in *automation.Input) {
-			in.Trigger, in.RunAt, in.TimeZone = "one_time", h.now.UTC().Add(2*time.Hour).Format("2006-01-02T15:04"), "UTC"
+			in.Trigger, in.RunAt, in.TimeZone = "one_time", h.now.UTC().Add(2*time.Hour).Format("2006-01-02T15:04"),
+				"UTC"
 		})
 		h.later(24 * time.Hour)
 	},
 	automation.NoticeLoopFinished: func(h *happening) {
 		a := h.make(func(in *automation.Input) { in.Trigger, in.StopText = "loop", "ALL DONE" })
 		h.later(time.Minute)
-		check(h.t, h.rules.Finish(h.t.Context(), h.claimed(a), automation.Outcome{Status: db.Succeeded, Answer: hush + ": ALL DONE"}))
+		check(h.t, h.rules.Finish(h.t.Context(), h.claimed(a),
+			automation.Outcome{Status: db.Succeeded, Answer: hush + ": ALL DONE"}))
 		h.later(time.Minute)
 	},
 	automation.NoticePRClosed: func(h *happening) {
@@ -152,7 +158,8 @@ var happenings = map[string]func(h *happening){
 	},
 	automation.NoticeBudget: func(h *happening) {
 		run, _ := h.begun(nil)
-		h.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"minutes": 1}}' WHERE id = ?`, run.Execution.AutomationID)
+		h.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"minutes": 1}}' WHERE id = ?`,
+			run.Execution.AutomationID)
 		h.now = h.now.Add(2 * time.Minute)
 		_, err := h.rules.Allowance(h.t.Context(), run.Execution.ID, true)
 		check(h.t, err)
@@ -183,13 +190,16 @@ var happenings = map[string]func(h *happening){
 	automation.NoticeProviderPaused: func(h *happening) {
 		_, lease := h.begun(nil)
 		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{
-			Status: db.Failed, Class: "auth", Reason: hush + " is signed out", ProviderTrouble: true, OwnAccount: true, Began: h.now,
+			Status: db.Failed, Class: "auth", Reason: hush + " is signed out", ProviderTrouble: true, OwnAccount: true,
+			Began: h.now,
 		}))
 	},
 	automation.NoticeServer: func(h *happening) {
 		a := h.make(nil)
 		row := automation.Row{Key: a.ID.String(), About: a.Name, Automation: a}
-		check(h.t, h.rules.Round(db.TaskStart).Deal(h.t.Context(), row, func(context.Context) error { return errors.New("broken") }))
+		check(h.t, h.rules.Round(db.TaskStart).Deal(h.t.Context(), row, func(context.Context) error {
+			return errors.New("broken")
+		}))
 	},
 	account.NoticeKind: func(h *happening) {
 		h.who["admin"].post("/settings/users/"+h.who["owner"].actor.ID.String()+"/reset").expect(h.t, 200, "")
@@ -244,7 +254,8 @@ func (h *happening) begun(change func(*automation.Input)) (*automation.Run, db.L
 func (h *happening) claimed(a *db.Automation) db.Lease {
 	h.t.Helper()
 	var id uuid.UUID
-	check(h.t, h.server.DB.NewRaw("SELECT id FROM sessions WHERE automation_id = ? AND status = 'queued'", a.ID).Scan(h.t.Context(), &id))
+	check(h.t, h.server.DB.NewRaw("SELECT id FROM sessions WHERE automation_id = ? AND status = 'queued'", a.ID).
+		Scan(h.t.Context(), &id))
 	return h.claim(id)
 }
 
@@ -264,8 +275,8 @@ func (h *happening) claim(id uuid.UUID) db.Lease {
 	return lease
 }
 
-// TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt makes each kind happen. A kind without a stated right, or that does not
-// happen, fails it; so does a notice or a copy, by e-mail or webhook, for anybody else.
+// TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt makes each kind happen. A kind without a stated right, or that
+// does not happen, fails it; so does a notice or a copy, by e-mail or webhook, for anybody else.
 func TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt(t *testing.T) {
 	x := newWalk(t)
 	h := &happening{walk: x, now: time.Now()}
@@ -301,7 +312,8 @@ func TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt(t *testing.T) {
 				t.Errorf("the notice %s, %q, is told to %s", k.Kind, n.Title, x.whoIs(n.UserID))
 			}
 			for _, who := range []string{"viewer", "outsider", "elsewhere", "former", "deactivated", "nobody"} {
-				if page := x.who[who].get("/inbox/" + n.ID.String()); page.StatusCode == 200 || strings.Contains(page.body, hush) {
+				if page := x.who[who].get("/inbox/" + n.ID.String()); page.StatusCode == 200 ||
+					strings.Contains(page.body, hush) {
 					t.Errorf("the notice %s is shown to %s", k.Kind, who)
 				}
 			}
@@ -328,7 +340,8 @@ func TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt(t *testing.T) {
 func (x *walk) copies(channel db.CopyChannel, now time.Time, each func(db.ClaimedCopy)) {
 	x.t.Helper()
 	for {
-		list, err := db.ClaimCopies(x.t.Context(), x.server.DB, channel, now.Add(time.Second), now.Add(1000*time.Hour), nil, 100)
+		list, err := db.ClaimCopies(x.t.Context(), x.server.DB, channel, now.Add(time.Second), now.Add(1000*time.Hour),
+			nil, 100)
 		check(x.t, err)
 		if len(list) == 0 {
 			return
@@ -349,7 +362,8 @@ func (x *walk) whoIs(id uuid.UUID) string {
 	return id.String()
 }
 
-// TestCopiesOfNoticesGoToMembersAlone fails on a copy of a notice about a workspace that goes to who has left it, or is deactivated.
+// TestCopiesOfNoticesGoToMembersAlone fails on a copy of a notice about a workspace that goes to who has left it, or is
+// deactivated.
 func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
 	x := newWalk(t)
 	ctx, now := t.Context(), time.Now()
@@ -360,13 +374,16 @@ func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
 		}
 		for _, who := range []string{"owner", "former", "outsider", "elsewhere", "deactivated"} {
 			person := x.who[who].actor.ID
-			x.who[who].exec(`INSERT INTO notice_preferences (user_id, email, updated_at) VALUES (?, true, now()) ON CONFLICT (user_id) DO UPDATE SET email = true`, person)
+			x.who[who].exec(
+				`INSERT INTO notice_preferences (user_id, email, updated_at) VALUES (?, true, now()) ON CONFLICT (user_id) DO UPDATE SET email = true`, person)
 			_, err := db.InsertNotifications(ctx, x.server.DB, []db.Notification{{
-				ID: db.NewID(), UserID: person, Kind: k.Kind, Title: x.name("notice"), WorkspaceID: a.WorkspaceID, AutomationID: a.ID,
-				DedupKey: uuid.NewString(), CreatedAt: now,
+				ID: db.NewID(), UserID: person, Kind: k.Kind, Title: x.name("notice"), WorkspaceID: a.WorkspaceID,
+				AutomationID: a.ID,
+				DedupKey:     uuid.NewString(), CreatedAt: now,
 			}})
 			check(t, err)
-			list, err := db.ClaimCopies(ctx, x.server.DB, db.EmailChannel, now.Add(time.Second), now.Add(time.Hour), nil, 100)
+			list, err := db.ClaimCopies(ctx, x.server.DB, db.EmailChannel, now.Add(time.Second), now.Add(time.Hour),
+				nil, 100)
 			check(t, err)
 			for _, copy := range list {
 				if copy.Wanted != (who == "owner") || copy.UserID != person {
@@ -381,23 +398,29 @@ func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
 }
 
 // notFilters are fields of lists that narrow nothing: where a page of a list begins, its order, and how it is shown.
-var notFilters = []string{"after", "before", "sort", "order", "page", "limit", "cursor", "from", "next", "back", "template"}
+var notFilters = []string{"after", "before", "sort", "order", "page", "limit", "cursor", "from", "next", "back",
+	"template"}
 
 // rowsOf are the addresses of own rows on the page of a list.
 func rowsOf(path, body string) []string {
 	return regexp.MustCompile(`href="`+regexp.QuoteMeta(path)+`/`+anID.String()+`"`).FindAllString(body, -1)
 }
 
-// TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace asks for every page that takes no id, and for every list of the API: what can
-// be chosen there names nothing of another workspace, and an id of there, or a text that names it, finds nothing.
+// TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace asks for every page that takes no id, and for every list of
+// the API: what can be chosen there names nothing of another workspace, and an id of there, or a text that names it,
+// finds nothing.
 func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
 	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
 	eve := x.who["elsewhere"]
-	x.custom(eve, "Most of elsewhere", account.ManageAll, account.ViewAll, account.ManageTickets, account.ManageBots, account.ManageWorkflows, account.UseShell, account.ViewAudit)
+	x.custom(eve, "Most of elsewhere", account.ManageAll, account.ViewAll, account.ManageTickets, account.ManageBots,
+		account.ManageWorkflows, account.UseShell, account.ViewAudit)
 	eve.settled()
 	x.workspaceOf("A second", "elsewhere", "outsider", "former") // so that there is one to choose
-	foreign := map[string]string{"workspace": x.workspace, "user": x.who["owner"].actor.ID.String(), "hidden": x.workspaceOf(x.name("workspace"), "owner").String()}
+	foreign := map[string]string{
+		"workspace": x.workspace, "user": x.who["owner"].actor.ID.String(),
+		"hidden": x.workspaceOf(x.name("workspace"), "owner").String(),
+	}
 	for _, kind := range []string{"automation", "hook", "execution", "waiting", "workflow", "bot", "notice"} {
 		foreign[kind] = subjects[kind](x).String()
 	}
@@ -410,7 +433,8 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 	for _, pattern := range Routes() {
 		method, path, _ := strings.Cut(pattern, " ")
 		path = strings.TrimSuffix(path, "{$}")
-		if method != http.MethodGet || strings.Contains(path, "{") || strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/static") {
+		if method != http.MethodGet || strings.Contains(path, "{") || strings.HasPrefix(path, "/api/") ||
+			strings.HasPrefix(path, "/static") {
 			continue
 		}
 		for _, who := range []string{"elsewhere", "outsider", "former", "deactivated"} {
@@ -442,13 +466,17 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 					}
 					for _, value := range values {
 						got := b.get(path + "?" + url.Values{field: {value}}.Encode())
-						told := strings.ReplaceAll(strings.ToLower(got.body), `value="`+strings.ToLower(value)+`"`, "") // what was typed is shown again
+						// what was typed is shown again
+						told := strings.ReplaceAll(strings.ToLower(got.body), `value="`+strings.ToLower(value)+`"`, "")
 						told = strings.ReplaceAll(told, url.Values{field: {strings.ToLower(value)}}.Encode(), "")
 						if strings.Contains(told, "hush ") || got.StatusCode >= 500 {
-							t.Errorf("GET %s with %s=%s answers %s with %d, and tells of another workspace", path, field, value, who, got.StatusCode)
+							t.Errorf("GET %s with %s=%s answers %s with %d, and tells of another workspace", path,
+								field, value, who, got.StatusCode)
 						}
-						if rows := rowsOf(path, got.body); len(all) > 0 && len(rows) > 0 && slices.Contains(f.ids, field) && anID.MatchString(value) && idField(f, page.body, field) {
-							t.Errorf("GET %s with %s=%s, which is not of theirs, finds %d rows for %s", path, field, value, len(rows), who)
+						if rows := rowsOf(path, got.body); len(all) > 0 && len(rows) > 0 &&
+							slices.Contains(f.ids, field) && anID.MatchString(value) && idField(f, page.body, field) {
+							t.Errorf("GET %s with %s=%s, which is not of theirs, finds %d rows for %s", path, field,
+								value, len(rows), who)
 						}
 					}
 				}
@@ -465,7 +493,8 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 func idField(f pageForm, page, field string) bool {
 	return anID.MatchString(f.values.Get(field)) ||
 		regexp.MustCompile(`(?s)<select[^>]* name="`+regexp.QuoteMeta(field)+`".*?</select>`).FindString(page) != "" &&
-			anID.MatchString(regexp.MustCompile(`(?s)<select[^>]* name="`+regexp.QuoteMeta(field)+`".*?</select>`).FindString(page))
+			anID.MatchString(regexp.MustCompile(`(?s)<select[^>]* name="`+regexp.QuoteMeta(field)+`".*?</select>`).
+				FindString(page))
 }
 
 // filtersOfTheAPI gives the filters of every list of the API the ids of another workspace.
@@ -487,7 +516,8 @@ func (x *walk) filtersOfTheAPI(foreign map[string]string) {
 			continue
 		}
 		for _, parameter := range methods["get"].Parameters {
-			if parameter.In != "query" || slices.Contains(notFilters, parameter.Name) || parameter.Schema.Type != "string" {
+			if parameter.In != "query" || slices.Contains(notFilters, parameter.Name) ||
+				parameter.Schema.Type != "string" {
 				continue
 			}
 			values := []string{hush}
@@ -502,7 +532,8 @@ func (x *walk) filtersOfTheAPI(foreign map[string]string) {
 					got.into(x.t, &list)
 				}
 				if strings.Contains(got.body, hush+" ") || len(list.Items) > 0 || got.StatusCode >= 500 {
-					x.t.Errorf("GET %s with %s=%s answers %d with %d items: %.200s", path, parameter.Name, value, got.StatusCode, len(list.Items), got.body)
+					x.t.Errorf("GET %s with %s=%s answers %d with %d items: %.200s", path, parameter.Name, value,
+						got.StatusCode, len(list.Items), got.body)
 				}
 			}
 		}
@@ -512,8 +543,8 @@ func (x *walk) filtersOfTheAPI(foreign map[string]string) {
 	}
 }
 
-// TestNoToolTellsAPersonsProgramOfAnotherWorkspace calls every tool with the API tokens of who is no member: it tells of nothing, and
-// who may not come in at all is not let in.
+// TestNoToolTellsAPersonsProgramOfAnotherWorkspace calls every tool with the API tokens of who is no member: it tells
+// of nothing, and who may not come in at all is not let in.
 func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
 	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
@@ -523,7 +554,8 @@ func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 		theirs = append(theirs, subjects[kind](x).String())
 	}
 	own := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
-	if told, failed := x.call(x.tool(tokens["owner"]), "read_automation", map[string]any{"automation": own.ID.String()}); failed || !strings.Contains(told, hush) {
+	if told, failed := x.call(x.tool(tokens["owner"]), "read_automation",
+		map[string]any{"automation": own.ID.String()}); failed || !strings.Contains(told, hush) {
 		t.Errorf("the owner's program is told %s", told)
 	}
 	for _, who := range []string{"deactivated", "expired", "unknown"} {
@@ -541,7 +573,9 @@ func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 				t.Errorf("the table lacks %s: decide what a program may do with it", tool.Name)
 			}
 			if who == "narrow" { // who sees their own alone changes nothing
-				told, failed := x.call(c, tool.Name, map[string]any{"automation": own.ID.String(), "name": "x", "prompt": "x", "provider": "agent", "enabled": false})
+				told, failed := x.call(c, tool.Name, map[string]any{
+					"automation": own.ID.String(), "name": "x", "prompt": "x", "provider": "agent", "enabled": false,
+				})
 				if !failed && !tool.Annotations.ReadOnlyHint {
 					t.Errorf("%s lets a token that may only see do %.200s", tool.Name, told)
 				}
@@ -551,7 +585,8 @@ func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 				for field := range takes {
 					args := map[string]any{field: value}
 					for name := range takes {
-						if _, given := args[name]; !given && slices.Contains([]string{"title", "name", "prompt", "status", "provider"}, name) {
+						if _, given := args[name]; !given && slices.Contains([]string{"title", "name", "prompt",
+							"status", "provider"}, name) {
 							args[name] = "done"
 						}
 					}
@@ -563,8 +598,10 @@ func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 		}
 	}
 	var n int
-	check(t, x.server.DB.NewRaw("SELECT count(*) FROM automations WHERE name = 'done' AND workspace_id = ?", x.workspace).Scan(t.Context(), &n))
-	if again, err := db.AutomationByID(t.Context(), x.server.DB, own.ID); err != nil || n > 0 || !again.Enabled || again.Name != own.Name {
+	check(t, x.server.DB.NewRaw("SELECT count(*) FROM automations WHERE name = 'done' AND workspace_id = ?",
+		x.workspace).Scan(t.Context(), &n))
+	if again, err := db.AutomationByID(t.Context(), x.server.DB, own.ID); err != nil || n > 0 || !again.Enabled ||
+		again.Name != own.Name {
 		t.Errorf("a stranger's program changed something: %d, %+v, %v", n, again, err)
 	}
 }

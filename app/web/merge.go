@@ -22,10 +22,10 @@ import (
 	"carillon/views"
 )
 
-// A form of something that is stored carries two hidden fields. "version" tells what was stored when the form was made; the
-// operation refuses it with fault.ErrStale when that is no longer so. "base" holds a fingerprint of each field as the form
-// showed it; with it, a form that was refused is merged: what this person left alone is taken from what is stored now, and
-// what they changed stays theirs. Saving the merged form changes what they changed and nothing else.
+// A form of something that is stored carries two hidden fields. "version" tells what was stored when the form was made;
+// the operation refuses it with fault.ErrStale when that is no longer so. "base" holds a fingerprint of each field as
+// the form showed it; with it, a form that was refused is merged: what this person left alone is taken from what is
+// stored now, and what they changed stays theirs. Saving the merged form changes what they changed and nothing else.
 const (
 	versionField = "version"
 	baseField    = "base"
@@ -34,8 +34,8 @@ const (
 // versionInput begins the hidden field as views.Version writes it.
 var versionInput = []byte(`<input type="hidden" name="` + versionField + `" value="`)
 
-// stamped adds the hidden field "base" to each form of a page that has a version. A form that comes back to whoever sent it
-// keeps the one that it was sent with, as long as its version is the same.
+// stamped adds the hidden field "base" to each form of a page that has a version. A form that comes back to whoever
+// sent it keeps the one that it was sent with, as long as its version is the same.
 func stamped(r *http.Request, page []byte) []byte {
 	if !bytes.Contains(page, versionInput) {
 		return page
@@ -72,7 +72,8 @@ func (f *shownForm) comesBack(r *http.Request) bool {
 	if !other {
 		action = r.URL.Path
 	}
-	return r.Method == http.MethodPost && f.action == action && r.PostForm.Has(baseField) && r.PostForm.Get(versionField) == f.values.Get(versionField)
+	return r.Method == http.MethodPost && f.action == action && r.PostForm.Has(baseField) &&
+		r.PostForm.Get(versionField) == f.values.Get(versionField)
 }
 
 type formKey struct{}
@@ -106,7 +107,8 @@ func fingerprint(list []string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
 }
 
-// byKey arranges the values of a form by field: each box of boxes with one name is a field, and so are all rows of a unit.
+// byKey arranges the values of a form by field: each box of boxes with one name is a field, and so are all rows of a
+// unit.
 func (f *shownForm) byKey(values url.Values) map[string][]string {
 	boxes := map[string]bool{}
 	for _, field := range f.fields {
@@ -182,7 +184,9 @@ func merge(stored *shownForm, typed url.Values) merged {
 	slices.SortStableFunc(m.theirs, place)
 	slices.SortStableFunc(m.both, place)
 	for _, field := range m.both {
-		m.stored = append(m.stored, views.Value{Name: field.label, ID: field.id, Value: stored.shown(field.key, theirs[field.key])})
+		m.stored = append(m.stored, views.Value{
+			Name: field.label, ID: field.id, Value: stored.shown(field.key, theirs[field.key]),
+		})
 	}
 	m.values.Set(versionField, stored.values.Get(versionField))
 	m.values.Set(baseField, stored.stamp())
@@ -235,9 +239,10 @@ func conflict(r *http.Request) *views.Conflict {
 	return c
 }
 
-// again reports whether a form comes back to the person who sent it, with which mistakes and which status: 422 where something
-// typed is wrong, and 409 where someone saved meanwhile. Then the fields of the request are the merged ones, to be read again.
-// show answers the page of the form. A status of 0 means that the form does not come back: err tells how it went.
+// again reports whether a form comes back to the person who sent it, with which mistakes and which status: 422 where
+// something typed is wrong, and 409 where someone saved meanwhile. Then the fields of the request are the merged ones,
+// to be read again. show answers the page of the form. A status of 0 means that the form does not come back: err tells
+// how it went.
 func (s *Server) again(r *http.Request, actor account.Actor, show handler, err error) (fault.Invalid, int, error) {
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
@@ -287,8 +292,8 @@ func (s *Server) storedForm(r *http.Request, actor account.Actor, show handler) 
 	return nil, nil
 }
 
-// whoSaved finds in the audit log who changed last what a form is of. Nobody is named where the last line is of something else,
-// such as a session that took a ticket.
+// whoSaved finds in the audit log who changed last what a form is of. Nobody is named where the last line is of
+// something else, such as a session that took a ticket.
 func (s *Server) whoSaved(r *http.Request, actor account.Actor, c *views.Conflict) error {
 	subject := optionalID(r.PathValue("id"))
 	if strings.HasPrefix(r.URL.Path, views.ProfileURL()) {
@@ -301,7 +306,8 @@ func (s *Server) whoSaved(r *http.Request, actor account.Actor, c *views.Conflic
 	e := events[0]
 	_, what, _ := strings.Cut(e.Action, ".")
 	if e.Actor != nil && (strings.HasPrefix(what, "update") || strings.HasPrefix(what, "set_")) {
-		c.Who, c.You, c.Program, c.At, c.Now = e.Actor.Name, e.ActorID == actor.ID, e.Token, e.At.In(zone(actor)), s.Now().In(zone(actor))
+		c.Who, c.You, c.Program, c.At, c.Now = e.Actor.Name, e.ActorID == actor.ID, e.Token, e.At.In(zone(actor)),
+			s.Now().In(zone(actor))
 	}
 	return nil
 }

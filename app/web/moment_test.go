@@ -21,7 +21,8 @@ func (p *program) once(at, zone string) string {
 	p.t.Helper()
 	var made struct{ ID string }
 	a := p.call("POST", "/automations", fields{
-		"name": "Once", "workspace_id": p.workspace, "provider": "agent", "prompt": "Look.", "trigger": "one_time", "run_at": at, "time_zone": zone,
+		"name": "Once", "workspace_id": p.workspace, "provider": "agent", "prompt": "Look.", "trigger": "one_time",
+		"run_at": at, "time_zone": zone,
 	})
 	a.expect(p.t, 201, `"run_at":"`+at+`"`)
 	a.into(p.t, &made)
@@ -55,9 +56,11 @@ func (b *browser) editor(id string) pageForm {
 func TestAnInstantGivenToTheAPIStaysWhatItIs(t *testing.T) {
 	s := open(t)
 	p := s.as("Owner", account.RoleManager).program()
-	for _, at := range []string{"2040-11-04T05:30:00Z", "2040-11-04T06:30:00Z", secondPass, "2040-11-04T06:30:20.123456Z"} {
+	for _, at := range []string{"2040-11-04T05:30:00Z", "2040-11-04T06:30:00Z", secondPass,
+		"2040-11-04T06:30:20.123456Z"} {
 		id := p.once(at, "America/New_York")
-		for version, change := range []fields{{"name": "Renamed"}, {"time_zone": "Europe/Berlin"}, {"time_zone": "America/New_York", "prompt": "Look again."}} {
+		for version, change := range []fields{{"name": "Renamed"}, {"time_zone": "Europe/Berlin"},
+			{"time_zone": "America/New_York", "prompt": "Look again."}} {
 			change["version"] = version + 1
 			p.call("PATCH", "/automations/"+id, change).expect(t, 200, `"run_at":"`+at+`"`)
 		}
@@ -69,7 +72,8 @@ func TestAnInstantThatTheFormShowsAndNobodyTouchesStaysWhatItIs(t *testing.T) {
 	s := open(t)
 	b := s.as("Owner", account.RoleManager)
 	p := b.program()
-	for _, at := range []string{"2040-11-04T05:30:00Z", "2040-11-04T06:30:00Z", secondPass, "2040-11-04T06:30:20.123456Z", "2040-07-01T10:00:00.5Z"} {
+	for _, at := range []string{"2040-11-04T05:30:00Z", "2040-11-04T06:30:00Z", secondPass,
+		"2040-11-04T06:30:20.123456Z", "2040-07-01T10:00:00.5Z"} {
 		id := p.once(at, "America/New_York")
 		f := b.editor(id)
 		f.values.Set("name", "Renamed")
@@ -81,7 +85,9 @@ func TestAnInstantThatTheFormShowsAndNobodyTouchesStaysWhatItIs(t *testing.T) {
 func TestTheSecondOfTwoTimesCanBeChosenInTheForm(t *testing.T) {
 	s := open(t)
 	b := s.as("Owner", account.RoleManager)
-	part := b.get("/automations/moment?" + url.Values{"run_at": {"2040-11-04T01:30"}, "time_zone": {"America/New_York"}}.Encode())
+	part := b.get("/automations/moment?" + url.Values{
+		"run_at": {"2040-11-04T01:30"}, "time_zone": {"America/New_York"},
+	}.Encode())
 	part.expect(t, 200, "The second, 01:30 EST (UTC-05:00)")
 	part.expect(t, 200, `value="2040-11-04T05:30:00Z" checked`)
 	id := b.program().once("2040-11-04T05:30:00Z", "America/New_York")
@@ -97,10 +103,15 @@ func TestTheSecondOfTwoTimesCanBeChosenInTheForm(t *testing.T) {
 
 func TestTheFormSaysWhenAOneTimeRunsWhoseTimeDoesNotExist(t *testing.T) {
 	b := open(t).as("Owner", account.RoleManager)
-	part := b.get("/automations/moment?" + url.Values{"run_at": {"2040-03-11T02:30"}, "time_zone": {"America/New_York"}}.Encode())
-	part.expect(t, 200, "02:30 does not exist on 11 March 2040, when the clocks go forward from 02:00 to 03:00; runs at 03:00.")
-	for _, query := range []string{"run_at=&time_zone=UTC", "run_at=2040-03-11T02:30&time_zone=Nowhere", "run_at=soon&time_zone=UTC&run_at_instant=x"} {
-		if part := b.get("/automations/moment?" + query); part.StatusCode != 200 || strings.Contains(part.body, "input") {
+	part := b.get("/automations/moment?" + url.Values{
+		"run_at": {"2040-03-11T02:30"}, "time_zone": {"America/New_York"},
+	}.Encode())
+	part.expect(t, 200,
+		"02:30 does not exist on 11 March 2040, when the clocks go forward from 02:00 to 03:00; runs at 03:00.")
+	for _, query := range []string{"run_at=&time_zone=UTC", "run_at=2040-03-11T02:30&time_zone=Nowhere",
+		"run_at=soon&time_zone=UTC&run_at_instant=x"} {
+		if part := b.get("/automations/moment?" + query); part.StatusCode != 200 ||
+			strings.Contains(part.body, "input") {
 			t.Errorf("%s: %d %s; want nothing said", query, part.StatusCode, part.body)
 		}
 	}
@@ -113,7 +124,8 @@ func TestAnInstantGivenToAToolStaysWhatItIs(t *testing.T) {
 	c := s.tool("hers")
 	for _, at := range []string{secondPass, "2040-11-04T01:30:20-05:00"} {
 		made := s.must(c, "create_automation", map[string]any{
-			"name": "Once", "trigger": "one_time", "prompt": "x", "provider": "agent", "run_at": at, "time_zone": "America/New_York",
+			"name": "Once", "trigger": "one_time", "prompt": "x", "provider": "agent", "run_at": at,
+			"time_zone": "America/New_York",
 		})
 		id := made["automation"].(map[string]any)["id"].(string)
 		s.must(c, "edit_automation", map[string]any{"automation": id, "name": "Renamed"})
@@ -125,7 +137,8 @@ func TestAnInstantGivenToAToolStaysWhatItIs(t *testing.T) {
 func TestADateOfAFilterBeginsWithTheDayItself(t *testing.T) {
 	cairo := zoneNamed("Africa/Cairo")
 	start, end := dayStart("2026-04-24", cairo), dayEnd("2026-04-24", cairo)
-	if got := start.UTC().Format(time.RFC3339) + " " + end.UTC().Format(time.RFC3339); got != "2026-04-23T22:00:00Z 2026-04-24T21:00:00Z" {
+	if got := start.UTC().Format(time.RFC3339) + " " + end.UTC().
+		Format(time.RFC3339); got != "2026-04-23T22:00:00Z 2026-04-24T21:00:00Z" {
 		t.Errorf("the day on which midnight does not exist is %s", got)
 	}
 	if !dayStart("", cairo).IsZero() || !dayEnd("x", cairo).IsZero() {

@@ -76,7 +76,8 @@ func (p *provider) set(m member) {
 	p.people[m.Username] = &m
 }
 
-func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, token op.IDTokenRequest, scopes []string) error {
+func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, token op.IDTokenRequest,
+	scopes []string) error {
 	if err := p.Storage.SetUserinfoFromRequest(ctx, info, token, scopes); err != nil {
 		return err
 	}
@@ -118,24 +119,32 @@ func withProvider(t *testing.T, signOn account.SignOn) (*site, *provider) {
 	mux := http.NewServeMux()
 	p.http = httptest.NewServer(mux)
 	t.Cleanup(p.http.Close)
-	p.Storage = storage.NewStorageWithClients(p, map[string]*storage.Client{clientID: storage.WebClient(clientID, clientSecret, s.http.URL+"/login/sso/callback")})
+	p.Storage = storage.NewStorageWithClients(p, map[string]*storage.Client{clientID: storage.WebClient(clientID,
+		clientSecret, s.http.URL+"/login/sso/callback")})
 	config := &op.Config{CodeMethodS256: true, AuthMethodPost: true}
 	rand.Read(config.CryptoKey[:]) //nolint:errcheck // never fails, by its documentation
-	server, err := op.NewProvider(config, p, op.StaticIssuer(p.http.URL), op.WithAllowInsecure(), op.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	server, err := op.NewProvider(config, p, op.StaticIssuer(p.http.URL), op.WithAllowInsecure(),
+		op.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
 	check(t, err)
 	// The page on which people sign in there is the provider's operator's to write.
-	mux.Handle("POST /login/username", op.NewIssuerInterceptor(server.IssuerFromRequest).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := p.CheckUsernamePassword(r.PostFormValue("username"), r.PostFormValue("password"), r.PostFormValue("id")); err != nil {
-			http.Error(w, err.Error(), http.StatusForbidden)
-			return
-		}
-		http.Redirect(w, r, op.AuthCallbackURL(server)(r.Context(), r.PostFormValue("id")), http.StatusFound)
-	}))
+	mux.Handle("POST /login/username", op.NewIssuerInterceptor(server.IssuerFromRequest).
+		HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := p.CheckUsernamePassword(r.PostFormValue("username"), r.PostFormValue("password"),
+				r.PostFormValue("id")); err != nil {
+				http.Error(w, err.Error(), http.StatusForbidden)
+				return
+			}
+			http.Redirect(w, r, op.AuthCallbackURL(server)(r.Context(), r.PostFormValue("id")), http.StatusFound)
+		}))
 	mux.Handle("/", server)
-	p.set(member{User: storage.User{ID: "m-1", Username: "mira", FirstName: "Mira", LastName: "Okafor", Email: "mira@example.com", EmailVerified: true}})
+	p.set(member{User: storage.User{
+		ID: "m-1", Username: "mira", FirstName: "Mira", LastName: "Okafor", Email: "mira@example.com",
+		EmailVerified: true,
+	}})
 
 	s.server.SignOn = &sso.Provider{
-		Issuer: p.http.URL, ClientID: clientID, ClientSecret: clientSecret, Scopes: []string{"profile", "email"}, HTTP: p.http.Client(), Now: time.Now,
+		Issuer: p.http.URL, ClientID: clientID, ClientSecret: clientSecret, Scopes: []string{"profile", "email"},
+		HTTP: p.http.Client(), Now: time.Now,
 	}
 	if len(signOn.Roles) > 0 {
 		s.server.SignOn.GroupsClaim = "groups"
@@ -153,8 +162,8 @@ func (b *browser) visit(address string) *answer {
 	return b.do(req)
 }
 
-// identify begins at the site, signs in at the provider, and returns the address to which the provider sends the browser
-// back, not visited yet.
+// identify begins at the site, signs in at the provider, and returns the address to which the provider sends the
+// browser back, not visited yet.
 func (b *browser) identify(p *provider, username, next string) string {
 	b.t.Helper()
 	to := b.get(signOnURL(next))

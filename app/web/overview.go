@@ -17,7 +17,9 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
-	return s.with(w, r, actor, "overview", "Overview", func(page views.Page) error { return s.show(w, r, views.Overview(page, *p)) })
+	return s.with(w, r, actor, "overview", "Overview", func(page views.Page) error {
+		return s.show(w, r, views.Overview(page, *p))
+	})
 }
 
 func (s *Server) overviewNow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -35,14 +37,18 @@ func (s *Server) overviewPage(r *http.Request, actor account.Actor) (*views.Over
 	ctx, z := r.Context(), zone(actor)
 	now := s.Now().In(z)
 	workspaceID := optionalID(s.workspaceFilter(r))
-	p := &views.OverviewPage{Now: now, Greeting: greeting(now.Hour()) + ", " + firstName(actor.Name), CanCreate: actor.Can(account.Manage)}
+	p := &views.OverviewPage{
+		Now: now, Greeting: greeting(now.Hour()) + ", " + firstName(actor.Name), CanCreate: actor.Can(account.Manage),
+	}
 	counts, err := s.Rules.Count(ctx, actor, db.AutomationFilter{})
 	if err != nil {
 		return nil, err
 	}
 	p.Nothing = counts.Total == 0
 	sessionsIn := func(statuses ...db.SessionStatus) ([]views.SessionItem, error) {
-		list, err := s.Rules.Sessions(ctx, actor, db.SessionFilter{Statuses: statuses, Workspace: workspaceID, Limit: overviewRows})
+		list, err := s.Rules.Sessions(ctx, actor, db.SessionFilter{
+			Statuses: statuses, Workspace: workspaceID, Limit: overviewRows,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +89,9 @@ func (s *Server) overviewPage(r *http.Request, actor account.Actor) (*views.Over
 		if a.TimeZone != "" {
 			at = a.NextRunAt.In(zoneNamed(a.TimeZone))
 		}
-		p.Next = append(p.Next, views.NextItem{Name: a.Name, URL: views.AutomationURL(a.ID.String()), When: when(a), At: at})
+		p.Next = append(p.Next, views.NextItem{
+			Name: a.Name, URL: views.AutomationURL(a.ID.String()), When: when(a), At: at,
+		})
 	}
 	p.Ahead, err = s.ahead(r, actor, now)
 	return p, err
@@ -142,7 +150,10 @@ func (s *Server) workspaceField(r *http.Request, actor account.Actor, chosen uui
 }
 
 func (s *Server) chooseWorkspace(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
-	c := &http.Cookie{Name: workspaceCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.PublicURL.Scheme == "https", MaxAge: 365 * 24 * 3600}
+	c := &http.Cookie{
+		Name: workspaceCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Secure: s.PublicURL.Scheme == "https", MaxAge: 365 * 24 * 3600,
+	}
 	if chosen := optionalID(r.PostFormValue("workspace")); chosen != uuid.Nil {
 		c.Value = chosen.String()
 	} else {

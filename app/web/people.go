@@ -64,7 +64,8 @@ func settingsTabs(actor account.Actor, path string) []views.Tab {
 }
 
 // withSettings is with for a part of the settings.
-func (s *Server) withSettings(w http.ResponseWriter, r *http.Request, actor account.Actor, title string, page func(p views.Page) error) error {
+func (s *Server) withSettings(w http.ResponseWriter, r *http.Request, actor account.Actor, title string,
+	page func(p views.Page) error) error {
 	return s.with(w, r, actor, "settings", title, func(p views.Page) error {
 		p.Settings = settingsTabs(actor, r.URL.Path)
 		return page(p)
@@ -73,7 +74,8 @@ func (s *Server) withSettings(w http.ResponseWriter, r *http.Request, actor acco
 
 func (s *Server) users(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := db.PersonFilter{
-		Search: strings.TrimSpace(r.FormValue("q")), Status: db.PersonStatus(r.FormValue("status")), Role: optionalID(r.FormValue("role")),
+		Search: strings.TrimSpace(r.FormValue("q")), Status: db.PersonStatus(r.FormValue("status")),
+		Role:  optionalID(r.FormValue("role")),
 		After: optionalID(r.FormValue("after")), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
 	}
 	list, err := s.Accounts.People(r.Context(), actor, f)
@@ -87,23 +89,29 @@ func (s *Server) users(w http.ResponseWriter, r *http.Request, actor account.Act
 	p := views.UsersPage{
 		Now: s.Now(), Search: f.Search, Filtered: r.URL.RawQuery != "",
 		Status: views.Field{Name: "status", Label: "Status", Value: string(f.Status), Options: []views.Choice{
-			{Value: "active", Label: "Active"}, {Value: "invited", Label: "Invited"}, {Value: "deactivated", Label: "Deactivated"}}},
+			{Value: "active", Label: "Active"}, {Value: "invited", Label: "Invited"},
+			{Value: "deactivated", Label: "Deactivated"}}},
 		Role: views.Field{Name: "role", Label: "Role", Value: r.FormValue("role")},
 	}
 	for _, role := range roles {
 		p.Role.Options = append(p.Role.Options, views.Choice{Value: role.ID.String(), Label: role.Name})
 	}
-	p.Pager = pages(r, &list, f.After, f.Before, f.Limit, func(u db.Person) string { return u.ID.String() }, "before", "after")
+	p.Pager = pages(r, &list, f.After, f.Before, f.Limit, func(u db.Person) string {
+		return u.ID.String()
+	}, "before", "after")
 	p.Pager.Named = true
 	for i := range list {
 		p.Rows = append(p.Rows, s.personItem(actor, &list[i]))
 	}
-	return s.withSettings(w, r, actor, "Users", func(page views.Page) error { return s.show(w, r, views.Users(page, p)) })
+	return s.withSettings(w, r, actor, "Users", func(page views.Page) error {
+		return s.show(w, r, views.Users(page, p))
+	})
 }
 
-// pages cuts a list that was asked for with one row too many, and finds the addresses of its neighbours: of the page that
-// begins after the last row, and of the one that ends before the first. The keys are those of the query.
-func pages[T any](r *http.Request, list *[]T, after, before uuid.UUID, limit int, idOf func(T) string, beforeKey, afterKey string) views.Pager {
+// pages cuts a list that was asked for with one row too many, and finds the addresses of its neighbours: of the page
+// that begins after the last row, and of the one that ends before the first. The keys are those of the query.
+func pages[T any](r *http.Request, list *[]T, after, before uuid.UUID, limit int, idOf func(T) string, beforeKey,
+	afterKey string) views.Pager {
 	var p views.Pager
 	over := len(*list) == limit
 	switch {
@@ -133,20 +141,26 @@ func pages[T any](r *http.Request, list *[]T, after, before uuid.UUID, limit int
 
 func (s *Server) personItem(actor account.Actor, u *db.Person) views.PersonItem {
 	return views.PersonItem{
-		ID: u.ID.String(), Name: u.Name, Email: u.Email, Roles: u.RoleName, Status: string(u.Status()), Expired: u.InvitedUntil.Before(s.Now()),
-		Seen: u.SeenAt.In(zone(actor)), Workspaces: int(u.Workspaces), Automations: int(u.Automations), You: u.ID == actor.ID,
+		ID: u.ID.String(), Name: u.Name, Email: u.Email, Roles: u.RoleName, Status: string(u.Status()),
+		Expired: u.InvitedUntil.Before(s.Now()),
+		Seen:    u.SeenAt.In(zone(actor)), Workspaces: int(u.Workspaces), Automations: int(u.Automations),
+		You: u.ID == actor.ID,
 	}
 }
 
 // roleChoices are the roles to give, with those of a list ticked.
-func (s *Server) roleChoices(r *http.Request, actor account.Actor, chosen []uuid.UUID, problem string) (views.RoleChoices, error) {
+func (s *Server) roleChoices(r *http.Request, actor account.Actor, chosen []uuid.UUID,
+	problem string) (views.RoleChoices, error) {
 	c := views.RoleChoices{Error: problem}
 	roles, err := s.Accounts.Roles(r.Context(), actor)
 	if err != nil {
 		return c, err
 	}
 	for _, role := range roles {
-		item := views.RoleChoice{ID: role.ID.String(), Name: role.Name, May: may(role.Permissions), Checked: slices.Contains(chosen, role.ID)}
+		item := views.RoleChoice{
+			ID: role.ID.String(), Name: role.Name, May: may(role.Permissions),
+			Checked: slices.Contains(chosen, role.ID),
+		}
 		if !actor.Covers(role.Permissions) {
 			item.Off = "It may do what you may not, so you cannot give it."
 		}
@@ -193,7 +207,8 @@ func (s *Server) newUser(w http.ResponseWriter, r *http.Request, actor account.A
 	return s.inviteForm(w, r, actor, http.StatusOK, account.Invitation{Roles: member}, nil)
 }
 
-func (s *Server) inviteForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, in account.Invitation, bad fault.Invalid) error {
+func (s *Server) inviteForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	in account.Invitation, bad fault.Invalid) error {
 	f := views.NewInviteForm()
 	f.Email.Value, f.Email.Error = in.Email, bad["email"]
 	f.Name.Value, f.Name.Error = in.Name, bad["name"]
@@ -209,7 +224,10 @@ func (s *Server) inviteForm(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 func (s *Server) invite(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	in := account.Invitation{Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password"), Roles: chosenRoles(r)}
+	in := account.Invitation{
+		Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password"),
+		Roles: chosenRoles(r),
+	}
 	u, link, err := s.Accounts.Invite(r.Context(), actor, in)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
@@ -224,9 +242,10 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request, actor account.Ac
 	return s.showLink(w, r, actor, u.ID, link, "invitation")
 }
 
-// showLink sends a link and shows it once, or says that it went by e-mail alone. It is part of this one answer, since a message kept for
-// the next page would keep it in the browser.
-func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, made account.Link, what string) error {
+// showLink sends a link and shows it once, or says that it went by e-mail alone. It is part of this one answer, since a
+// message kept for the next page would keep it in the browser.
+func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID,
+	made account.Link, what string) error {
 	link, lifetime := s.PublicURL.JoinPath("join", made.Token).String(), account.InvitationLifetime
 	if what == "reset" {
 		lifetime = account.ResetLifetime
@@ -239,16 +258,19 @@ func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.
 		})
 	}
 	if made.Mailed {
-		return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) { p.LinkFor, p.LinkUntil, p.Mailed = what, until, true })
+		return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
+			p.LinkFor, p.LinkUntil, p.Mailed = what, until, true
+		})
 	}
 	return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
 		p.NewLink, p.LinkFor, p.LinkUntil, p.Mailed = link, what, until, mailed
 	})
 }
 
-// mailLink sends a link to its person where there is a mail server, and reports whether it went out. Where it does not, the
-// actor has the link all the same.
-func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, link, what string, until time.Time) bool {
+// mailLink sends a link to its person where there is a mail server, and reports whether it went out. Where it does not,
+// the actor has the link all the same.
+func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, link, what string,
+	until time.Time) bool {
 	if s.Letter == nil {
 		return false
 	}
@@ -257,10 +279,13 @@ func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, 
 		subject, text := "Join Carillon", actor.Name+" invites you to Carillon. Choose a name and a password here:"
 		switch what {
 		case "reset":
-			subject, text = "Choose a new password for Carillon", actor.Name+" reset your password for Carillon. Choose another here:"
+			subject, text = "Choose a new password for Carillon",
+				actor.Name+" reset your password for Carillon. Choose another here:"
 		case "address":
-			subject, text = "Confirm your address for Carillon", actor.Name+" gave this address to the account of “"+u.Name+
-				"” in Carillon. Confirm it only if that account is yours; otherwise leave this mail unanswered. Confirm it here:"
+			subject, text = "Confirm your address for Carillon", actor.Name+" gave this address to the account of “"+
+				u.Name+
+				"” in Carillon. Confirm it only if that account is yours; otherwise leave this mail unanswered. "+
+				"Confirm it here:"
 		}
 		text += "\n\n" + link + "\n\nThe link works once, until " + views.Exact(until) + ".\n"
 		err = s.Letter(r.Context(), u.Email, subject, text)
@@ -276,10 +301,13 @@ func (s *Server) mailFormer(r *http.Request, actor account.Actor, before *db.Use
 	if s.Letter == nil {
 		return
 	}
-	err := s.Letter(r.Context(), before.Email, "Your address for Carillon was changed", actor.Name+" gave the account of “"+before.Name+
-		"” in Carillon another address: "+now+". Mail of Carillon goes there once it is confirmed. If you did not ask for it, ask them why.\n")
+	err := s.Letter(r.Context(), before.Email, "Your address for Carillon was changed",
+		actor.Name+" gave the account of “"+before.Name+
+			"” in Carillon another address: "+now+
+			". Mail of Carillon goes there once it is confirmed. If you did not ask for it, ask them why.\n")
 	if err != nil {
-		s.Log.Warn("tell the former address of an account", "user", before.ID, "request", middleware.RequestID(r), "err", err)
+		s.Log.Warn("tell the former address of an account", "user", before.ID, "request", middleware.RequestID(r),
+			"err", err)
 	}
 }
 
@@ -292,7 +320,8 @@ func (s *Server) user(w http.ResponseWriter, r *http.Request, actor account.Acto
 }
 
 // showUser shows one person. change puts onto the page what came of a form.
-func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, status int, change func(p *views.UserPage)) error {
+func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, status int,
+	change func(p *views.UserPage)) error {
 	d, err := s.Accounts.Person(r.Context(), actor, user)
 	if err != nil {
 		return err
@@ -338,7 +367,9 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.
 }
 
 func userFacts(d *account.PersonDetail, p views.UserPage, z *time.Location) []views.Fact {
-	status := map[db.PersonStatus]string{db.Active: "Active", db.Invited: "Invited", db.Deactivated: "Deactivated"}[d.Status()]
+	status := map[db.PersonStatus]string{
+		db.Active: "Active", db.Invited: "Invited", db.Deactivated: "Deactivated",
+	}[d.Status()]
 	switch {
 	case d.Status() == db.Deactivated:
 		status += " " + views.Ago(d.DeactivatedAt.In(z), p.Now)
@@ -357,12 +388,14 @@ func userFacts(d *account.PersonDetail, p views.UserPage, z *time.Location) []vi
 	}
 	return []views.Fact{
 		{Label: "Email", Value: email}, {Label: "Status", Value: status}, {Label: "Last seen", Value: seen},
-		{Label: "Signed in", Value: form.Count(len(d.Logins), "browser")}, {Label: "Added", Value: views.Ago(d.CreatedAt.In(z), p.Now)},
+		{Label: "Signed in", Value: form.Count(len(d.Logins), "browser")},
+		{Label: "Added", Value: views.Ago(d.CreatedAt.In(z), p.Now)},
 	}
 }
 
 // userWorkspaces shows memberships of those workspaces alone that the reader sees.
-func (s *Server) userWorkspaces(r *http.Request, actor account.Actor, d *account.PersonDetail, p *views.UserPage) error {
+func (s *Server) userWorkspaces(r *http.Request, actor account.Actor, d *account.PersonDetail,
+	p *views.UserPage) error {
 	mine, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -388,12 +421,14 @@ func (s *Server) updateUser(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil && !db.IsNotFound(err) {
 		return err
 	}
-	link, err := s.Accounts.UpdatePerson(r.Context(), actor, user, r.PostFormValue("email"), r.PostFormValue("name"), r.PostFormValue(versionField))
+	link, err := s.Accounts.UpdatePerson(r.Context(), actor, user, r.PostFormValue("email"), r.PostFormValue("name"),
+		r.PostFormValue(versionField))
 	bad, status, err := s.again(r, actor, s.user, err)
 	if status != 0 {
 		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) {
 			p.Version = r.PostFormValue(versionField)
-			p.Email.Value, p.Email.Error, p.Name.Value, p.Name.Error = r.PostFormValue("email"), bad["email"], r.PostFormValue("name"), bad["name"]
+			p.Email.Value, p.Email.Error, p.Name.Value, p.Name.Error = r.PostFormValue("email"), bad["email"],
+				r.PostFormValue("name"), bad["name"]
 		})
 	}
 	if err == nil && link.Token != "" {

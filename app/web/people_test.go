@@ -76,7 +76,8 @@ func TestAnInvitedPersonChoosesNameAndPasswordByALinkThatWorksOnce(t *testing.T)
 	lee.get(link).expect(t, 200, "Welcome to Carillon")
 	lee.get(link).expect(t, 200, "Welcome to Carillon") // a look does not use it up
 	lee.post(link, "name", "", "password", "short").expect(t, 422, "Use at least 10 characters.")
-	lee.post(link, "name", "Lee Ho", "password", password, "email", "other@example.com", "role", "administrator").expectTo(t, "/")
+	lee.post(link, "name", "Lee Ho", "password", password, "email", "other@example.com", "role", "administrator").
+		expectTo(t, "/")
 	lee.get("/").expect(t, 200, "Lee Ho")
 	lee.get("/settings/users").expect(t, 403, "You may not do this.")
 	s.nobody().post(link, "name", "Eve", "password", password).expect(t, 404, "This link does not work")
@@ -86,7 +87,8 @@ func TestAnInvitedPersonChoosesNameAndPasswordByALinkThatWorksOnce(t *testing.T)
 	admin.get("/settings/users?status=invited").expect(t, 200, "Nobody matches")
 	u, err := db.UserByEmail(t.Context(), s.server.DB, "lee@example.com")
 	check(t, err)
-	if e := s.lastAudit(u.ID); e.Action != "user.accept_invitation" || e.ActorID != u.ID || e.After["name"] != "Lee Ho" || e.Address != "127.0.0.1" {
+	if e := s.lastAudit(u.ID); e.Action != "user.accept_invitation" || e.ActorID != u.ID ||
+		e.After["name"] != "Lee Ho" || e.Address != "127.0.0.1" {
 		t.Errorf("the audit log says %+v", e)
 	}
 }
@@ -94,7 +96,8 @@ func TestAnInvitedPersonChoosesNameAndPasswordByALinkThatWorksOnce(t *testing.T)
 func TestAnInvitationWithAPasswordLetsThePersonInAtOnce(t *testing.T) {
 	s := open(t)
 	admin := s.as("Ada", account.RoleAdministrator)
-	admin.post("/settings/users", "email", "kim@example.com", "name", "Kim", "password", password, "roles", s.roleID(account.RoleMember)).expect(t, 303, "")
+	admin.post("/settings/users", "email", "kim@example.com", "name", "Kim", "password", password, "roles",
+		s.roleID(account.RoleMember)).expect(t, 303, "")
 	s.nobody().post("/login", "email", "kim@example.com", "password", password).expectTo(t, "/")
 }
 
@@ -105,9 +108,12 @@ func TestMistakesOfAnInvitationStandBesideTheirFields(t *testing.T) {
 	bad.expect(t, 422, "This is not an e-mail address.")
 	bad.expect(t, 422, "Choose at least one role.")
 	bad.expect(t, 422, `value="Lee Ho"`)
-	admin.post("/settings/users", "email", "ada@example.com", "roles", s.roleID(account.RoleMember)).expect(t, 422, "Somebody has this address already.")
-	admin.post("/settings/users", "email", "x@example.com", "roles", uuid.NewString()).expect(t, 422, "One of these roles is gone.")
-	admin.post("/settings/users", "email", "x@example.com", "roles", "nonsense").expect(t, 422, "One of these roles is gone.")
+	admin.post("/settings/users", "email", "ada@example.com", "roles", s.roleID(account.RoleMember)).
+		expect(t, 422, "Somebody has this address already.")
+	admin.post("/settings/users", "email", "x@example.com", "roles", uuid.NewString()).
+		expect(t, 422, "One of these roles is gone.")
+	admin.post("/settings/users", "email", "x@example.com", "roles", "nonsense").
+		expect(t, 422, "One of these roles is gone.")
 }
 
 func TestAResetEndsThePasswordAndEverySignInAndGivesALink(t *testing.T) {
@@ -144,7 +150,8 @@ func TestALinkIsDeadOnceItsTimeOrItsMakersPowerIsOver(t *testing.T) {
 	}
 	link, u := invite(clerk, "a@example.com")
 	s.nobody().get(link).expect(t, 200, "Welcome")
-	check(t, s.server.Accounts.SetRoles(t.Context(), &admin.actor, u.ID, []uuid.UUID{uuid.MustParse(s.roleID(account.RoleAdministrator))}, ""))
+	check(t, s.server.Accounts.SetRoles(t.Context(), &admin.actor, u.ID,
+		[]uuid.UUID{uuid.MustParse(s.roleID(account.RoleAdministrator))}, ""))
 	s.nobody().get(link).expect(t, 404, "This link does not work") // else the clerk would become an administrator by it
 	s.nobody().post(link, "name", "X", "password", password).expect(t, 404, "This link does not work")
 
@@ -196,7 +203,8 @@ func TestDeactivationFromThePageEndsSignInsAndKeepsHistory(t *testing.T) {
 	admin.get("/settings/users?status=deactivated").expect(t, 200, "Mira@example.com")
 	admin.post(user+"/reset").expect(t, 422, "Activate the account first.")
 	admin.post(user+"/activation").expectTo(t, user)
-	if e := s.lastAudit(mira.actor.ID); e.Action != "user.activate" || e.Before["active"] != false || e.After["active"] != true || e.ActorID != admin.actor.ID || e.Address == "" {
+	if e := s.lastAudit(mira.actor.ID); e.Action != "user.activate" || e.Before["active"] != false ||
+		e.After["active"] != true || e.ActorID != admin.actor.ID || e.Address == "" {
 		t.Errorf("the audit log says %+v", e)
 	}
 }
@@ -209,7 +217,8 @@ func TestTheLastAdministratorKeepsTheRoleAndTheAccount(t *testing.T) {
 	admin.post(own+"/roles", "roles", s.roleID(account.RoleMember)).expect(t, 422, "This is the last administrator.")
 	admin.post(own+"/roles").expect(t, 422, "Choose at least one role.")
 	// Somebody invited cannot administer before they have a password, so they do not count.
-	admin.post("/settings/users", "email", "lee@example.com", "roles", s.roleID(account.RoleAdministrator)).expect(t, 200, "invitation")
+	admin.post("/settings/users", "email", "lee@example.com", "roles", s.roleID(account.RoleAdministrator)).
+		expect(t, 200, "invitation")
 	admin.post(own+"/roles", "roles", s.roleID(account.RoleMember)).expect(t, 422, "This is the last administrator.")
 	s.as("Second", account.RoleAdministrator)
 	admin.post(own+"/roles", "roles", s.roleID(account.RoleMember)).expect(t, 303, "")
@@ -218,7 +227,8 @@ func TestTheLastAdministratorKeepsTheRoleAndTheAccount(t *testing.T) {
 
 func TestSomebodyWhoManagesPeopleCannotTouchThoseWhoMayDoMore(t *testing.T) {
 	s := open(t)
-	admin, clerk, member := s.as("Ada", account.RoleAdministrator), s.as("Carl", account.RoleMember), s.as("Mira", account.RoleMember)
+	admin, clerk, member := s.as("Ada", account.RoleAdministrator), s.as("Carl", account.RoleMember),
+		s.as("Mira", account.RoleMember)
 	s.custom(clerk, "Clerk", account.ManageUsers, account.Manage, account.ManageTickets, account.UseShell)
 	of := func(b *browser) string { return "/settings/users/" + b.actor.ID.String() }
 	clerk.get(of(admin)).expect(t, 200, "Ada may do what you may not")
@@ -232,7 +242,8 @@ func TestSomebodyWhoManagesPeopleCannotTouchThoseWhoMayDoMore(t *testing.T) {
 	clerk.post("/settings/users", "email", "x@example.com", "roles", s.roleID(account.RoleManager)).expect(t, 403, "")
 	clerk.post(of(member)+"/memberships", "workspace", s.workspace).expect(t, 403, "") // that needs workspaces.manage
 	clerk.post(of(member), "name", "Mira Okafor", "email", "mira.okafor@example.com").expect(t, 303, "")
-	if e := s.lastAudit(member.actor.ID); e.Action != "user.update" || e.Before["email"] != "Mira@example.com" || e.After["email"] != "mira.okafor@example.com" {
+	if e := s.lastAudit(member.actor.ID); e.Action != "user.update" || e.Before["email"] != "Mira@example.com" ||
+		e.After["email"] != "mira.okafor@example.com" {
 		t.Errorf("the audit log says %+v", e)
 	}
 }
@@ -243,7 +254,11 @@ func TestPeopleAreSearchedAndTurnedOverByName(t *testing.T) {
 	now := time.Now()
 	for i := range pageSize + 5 {
 		name := string(rune('a'+i%26)) + strings.Repeat("x", i/26) + " person"
-		check(t, db.InsertUser(t.Context(), s.server.DB, &db.User{ID: db.NewID(), Email: uuid.NewString() + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: now, UpdatedAt: now}, uuid.MustParse(s.roleID(account.RoleMember))))
+		check(t, db.InsertUser(t.Context(), s.server.DB,
+			&db.User{
+				ID: db.NewID(), Email: uuid.NewString() + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: now,
+				UpdatedAt: now,
+			}, uuid.MustParse(s.roleID(account.RoleMember))))
 	}
 	first := admin.get("/settings/users")
 	next := regexp.MustCompile(`href="(/settings/users\?after=[^"]+)" rel="next"`).FindStringSubmatch(first.body)
@@ -256,7 +271,8 @@ func TestPeopleAreSearchedAndTurnedOverByName(t *testing.T) {
 	if rows(first) != pageSize || rows(second) != 6 || previous == nil {
 		t.Fatalf("pages of %d and %d rows, back by %v; want %d and 6", rows(first), rows(second), previous, pageSize)
 	}
-	if back := admin.get(previous[1]); rows(back) != pageSize || !strings.Contains(back.body, ">Ada<") || strings.Contains(back.body, `rel="prev"`) {
+	if back := admin.get(previous[1]); rows(back) != pageSize || !strings.Contains(back.body, ">Ada<") ||
+		strings.Contains(back.body, `rel="prev"`) {
 		t.Errorf("back came to %d rows; want the first page", rows(back))
 	}
 	admin.get("/settings/users?q=ADA%40").expect(t, 200, "Ada@example.com")
@@ -285,10 +301,13 @@ func TestALinkGoesOutByEmailWhereThereIsAMailServer(t *testing.T) {
 	}
 	page := admin.post("/settings/users", "email", "lee@example.com", "roles", s.roleID(account.RoleMember))
 	page.expect(t, 200, "It was also sent to lee@example.com.")
-	if link := page.link(t); to != "lee@example.com" || !strings.Contains(text, "Ada invites you") || !strings.Contains(text, s.http.URL+link) {
+	if link := page.link(t); to != "lee@example.com" || !strings.Contains(text, "Ada invites you") ||
+		!strings.Contains(text, s.http.URL+link) {
 		t.Errorf("the letter to %q says %q", to, text)
 	}
-	s.server.Letter = func(context.Context, string, string, string) error { return errors.New("the mail server is away") }
+	s.server.Letter = func(context.Context, string, string, string) error {
+		return errors.New("the mail server is away")
+	}
 	page = admin.post("/settings/users", "email", "kim@example.com", "roles", s.roleID(account.RoleMember))
 	if page.link(t); strings.Contains(page.body, "also sent") || strings.Contains(page.body, "mail server is away") {
 		t.Error("the page says that a letter went out, or why it did not")

@@ -11,8 +11,8 @@ import (
 // namedWorkers is how many workers are named where a session waits for one of them.
 const namedWorkers = 3
 
-// full returns what names the workers that have a provider, where all of those are full: "forge-1, which has Codex". It is
-// empty where one has a place, and where none has the provider, since any worker then takes a session and says so.
+// full returns what names the workers that have a provider, where all of those are full: "forge-1, which has Codex". It
+// is empty where one has a place, and where none has the provider, since any worker then takes a session and says so.
 func (s *Server) full(ctx context.Context) (func(provider string) string, error) {
 	var workers []db.Worker
 	if s.Workers != nil {
@@ -49,6 +49,7 @@ func (s *Server) full(ctx context.Context) (func(provider string) string, error)
 		case len(names) > namedWorkers:
 			return fmt.Sprintf("one of the %d workers that have %s", len(names), s.providerName(provider))
 		}
-		return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1] + ", which have " + s.providerName(provider)
+		return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1] + ", which have " +
+			s.providerName(provider)
 	}, nil
 }

@@ -20,7 +20,8 @@ import (
 )
 
 // frame is what the shell round a page shows.
-func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Actor, section, title string) (views.Page, error) {
+func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Actor, section,
+	title string) (views.Page, error) {
 	unread, err := s.Rules.Unread(r.Context(), actor)
 	if err != nil {
 		return views.Page{}, err
@@ -34,7 +35,8 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request, actor account.Act
 		return views.Page{}, err
 	}
 	p := views.Page{
-		Title: title, Section: section, Path: r.URL.RequestURI(), Theme: actor.Theme, Unread: int(unread), Live: int(live),
+		Title: title, Section: section, Path: r.URL.RequestURI(), Theme: actor.Theme, Unread: int(unread),
+		Live:      int(live),
 		User:      views.User{Name: actor.Name, Initials: initials(actor.Name), Role: actor.Role},
 		Nav:       nav(),
 		Workspace: s.chosenWorkspace(r),
@@ -54,7 +56,8 @@ func nav() views.Nav {
 }
 
 // with shows a page that the frame is part of.
-func (s *Server) with(w http.ResponseWriter, r *http.Request, actor account.Actor, section, title string, page func(p views.Page) error) error {
+func (s *Server) with(w http.ResponseWriter, r *http.Request, actor account.Actor, section, title string,
+	page func(p views.Page) error) error {
 	p, err := s.frame(w, r, actor, section, title)
 	if err != nil {
 		return err
@@ -166,10 +169,14 @@ func (s *Server) row(actor account.Actor, a *db.AutomationRow, bars []db.Bar, no
 		own = z
 	}
 	r := views.AutomationRowData{
-		ID: a.ID.String(), Name: a.Name, Context: a.Workspace.Name + " · " + sessionTypeWord(a.SessionType), Trigger: string(a.Trigger),
-		When: when(&a.Automation), Next: in(a.NextRunAt, own), Status: a.LastStatus, LastAt: in(a.LastAt, z), Start: in(a.LastStartedAt, z),
-		End: in(a.LastFinishedAt, z), Failures: a.FailureStreak, Exempt: !a.Scheduled(), Enabled: a.Enabled, AlwaysOn: a.Trigger == db.HTTP,
-		InFlight: a.InFlight, Asks: a.WorkflowAsks || len(s.Rules.Names(a.Provider, a.Prompt)) > 0, CanManage: automation.CanManage(actor, &a.Automation), Now: now,
+		ID: a.ID.String(), Name: a.Name, Context: a.Workspace.Name + " · " + sessionTypeWord(a.SessionType),
+		Trigger: string(a.Trigger),
+		When:    when(&a.Automation), Next: in(a.NextRunAt, own), Status: a.LastStatus, LastAt: in(a.LastAt, z),
+		Start: in(a.LastStartedAt, z),
+		End:   in(a.LastFinishedAt, z), Failures: a.FailureStreak, Exempt: !a.Scheduled(), Enabled: a.Enabled,
+		AlwaysOn: a.Trigger == db.HTTP,
+		InFlight: a.InFlight, Asks: a.WorkflowAsks || len(s.Rules.Names(a.Provider, a.Prompt)) > 0,
+		CanManage: automation.CanManage(actor, &a.Automation), Now: now,
 	}
 	if r.Start.IsZero() {
 		r.Start = r.LastAt
@@ -237,14 +244,16 @@ func warning(a *db.Automation) string {
 	case db.ByRemoval, db.ByInvalid:
 		return "Disabled: " + a.DisabledReason
 	}
-	return strings.ToUpper(a.DisabledReason[:min(1, len(a.DisabledReason))]) + a.DisabledReason[min(1, len(a.DisabledReason)):]
+	return strings.ToUpper(a.DisabledReason[:min(1, len(a.DisabledReason))]) + a.DisabledReason[min(1,
+		len(a.DisabledReason)):]
 }
 
 // item is an execution as a list shows it.
 func item(e *db.Execution, z *time.Location, now time.Time) views.ExecutionItem {
 	i := views.ExecutionItem{
 		ID: e.ID.String(), Status: string(e.Status), Source: string(e.Source), SourceDetail: sourceDetail(e),
-		At: in(e.CreatedAt, z), Start: in(e.StartedAt, z), End: in(e.FinishedAt, z), Skips: e.SkipCount, Note: e.Reason, Now: now,
+		At: in(e.CreatedAt, z), Start: in(e.StartedAt, z), End: in(e.FinishedAt, z), Skips: e.SkipCount, Note: e.Reason,
+		Now: now,
 	}
 	if e.Automation != nil {
 		i.Automation = e.Automation.Name
@@ -297,7 +306,8 @@ func firstLine(text string) string {
 	return line
 }
 
-// promptParts splits a filled prompt, so that what was filled in shows. Values are looked for in the order of the template.
+// promptParts splits a filled prompt, so that what was filled in shows. Values are looked for in the order of the
+// template.
 func promptParts(e *db.Execution) []views.Part {
 	var parts []views.Part
 	for _, part := range automation.PromptParts(e) {

@@ -36,12 +36,16 @@ func (s *Server) providers(w http.ResponseWriter, r *http.Request, actor account
 }
 
 // showProviders shows the list; change puts back what was typed and refused.
-func (s *Server) showProviders(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, change func(i *views.ProviderItem)) error {
+func (s *Server) showProviders(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	change func(i *views.ProviderItem)) error {
 	states, err := s.providerStates(r)
 	if err != nil {
 		return err
 	}
-	p := views.ProvidersPage{CanManage: actor.Can(account.ManageSettings), CanAdd: actor.Can(account.ManageSettings) && actor.Can(account.UseShell)}
+	p := views.ProvidersPage{
+		CanManage: actor.Can(account.ManageSettings), CanAdd: actor.Can(account.ManageSettings) &&
+			actor.Can(account.UseShell),
+	}
 	for _, provider := range s.Providers() {
 		i := s.providerItem(actor, provider, states)
 		if change != nil {
@@ -79,23 +83,31 @@ const trialTaken = 20 * time.Second
 func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *providerStates) views.ProviderItem {
 	z, now := zone(actor), s.Now()
 	i := views.ProviderItem{
-		ID: p.ID, Name: p.Name, Driver: driverWord(p.Driver), On: !slices.Contains(states.Settings.Disabled, p.ID), Experimental: p.Experimental,
-		Install: p.Install, SignIn: p.SignIn, Models: p.Models, CanManage: actor.Can(account.ManageSettings), State: "found", Now: now.In(z),
+		ID: p.ID, Name: p.Name, Driver: driverWord(p.Driver), On: !slices.Contains(states.Settings.Disabled, p.ID),
+		Experimental: p.Experimental,
+		Install:      p.Install, SignIn: p.SignIn, Models: p.Models, CanManage: actor.Can(account.ManageSettings),
+		State: "found", Now: now.In(z),
 		Own: slices.ContainsFunc(states.Settings.Own, func(o db.OwnProvider) bool { return o.ID == p.ID }),
 	}
 	s.addWorkers(&i, p)
 	i.ModelsVersion = automation.ModelsVersion(states.Settings, p.ID)
 	if !i.Listed && p.Driver != agent.DriverShell {
-		i.ModelsField = views.Field{Name: "models", ID: "models-" + p.ID, Label: "Models", Mono: true, Rows: 4, Value: strings.Join(p.Models, "\n"),
-			Hint: "One a line. They are offered where a model is chosen; others can be typed, and the agent then says whether it has them."}
+		i.ModelsField = views.Field{Name: "models", ID: "models-" + p.ID, Label: "Models", Mono: true, Rows: 4,
+			Value: strings.Join(p.Models, "\n"),
+			Hint: "One a line. They are offered where a model is chosen; others can be typed, and the agent then " +
+				"says whether it has them."}
 	}
 	if pause, ok := states.Pauses[p.ID]; ok {
-		i.Pause = &views.ProviderPause{Since: in(pause.Since, z), Until: in(pause.Until, z), Kind: views.FailureWord(pause.ErrorClass), Reason: pause.Reason, Waiting: states.waiting[p.ID]}
+		i.Pause = &views.ProviderPause{
+			Since: in(pause.Since, z), Until: in(pause.Until, z), Kind: views.FailureWord(pause.ErrorClass),
+			Reason: pause.Reason, Waiting: states.waiting[p.ID],
+		}
 	}
 	if actor.Can(account.ManageSettings) { // it names workspaces that the others may not see
 		for _, pause := range states.Own[p.ID] {
 			i.OwnPauses = append(i.OwnPauses, views.ProviderPause{
-				Workspace: pause.Workspace, Since: in(pause.Since, z), Until: in(pause.Until, z), Kind: views.FailureWord(pause.ErrorClass), Reason: pause.Reason,
+				Workspace: pause.Workspace, Since: in(pause.Since, z), Until: in(pause.Until, z),
+				Kind: views.FailureWord(pause.ErrorClass), Reason: pause.Reason,
 			})
 		}
 	}
@@ -104,7 +116,8 @@ func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *pro
 	}
 	if t, ok := states.Trials[p.ID]; ok {
 		i.Trial = &views.ProviderTrial{
-			Going: t.FinishedAt.IsZero(), OK: t.ErrorClass == "", At: in(t.FinishedAt, z), Kind: cmp(views.FailureWord(t.ErrorClass), t.ErrorClass), Reason: t.Reason, Answer: t.Answer,
+			Going: t.FinishedAt.IsZero(), OK: t.ErrorClass == "", At: in(t.FinishedAt, z),
+			Kind: cmp(views.FailureWord(t.ErrorClass), t.ErrorClass), Reason: t.Reason, Answer: t.Answer,
 			Usage: usageWords(t.Usage), NobodyTakes: t.StartedAt.IsZero() && now.Sub(t.RequestedAt) > trialTaken,
 		}
 		if !i.Trial.Going {
@@ -137,7 +150,8 @@ func (s *Server) addWorkers(i *views.ProviderItem, p agent.Provider) {
 	var set []string
 	for _, w := range s.Workers() {
 		found, looked := w.Providers[p.ID]
-		row := views.ProviderWorker{Name: w.Name, Path: found.Path, Version: found.Version, Problem: found.Problem, ListProblem: found.ListProblem, Looking: !looked,
+		row := views.ProviderWorker{Name: w.Name, Path: found.Path, Version: found.Version, Problem: found.Problem,
+			ListProblem: found.ListProblem, Looking: !looked,
 			SignedIn: found.SignedIn, TellsSignIn: agent.TellsSignIn(p)}
 		i.Workers = append(i.Workers, row)
 		switch {
@@ -203,7 +217,8 @@ func (s *Server) modelsOf(p agent.Provider) []string {
 	return p.Models
 }
 
-// offerModels puts the models of a provider under a field, in which others can be typed. Those that it refused are marked.
+// offerModels puts the models of a provider under a field, in which others can be typed. Those that it refused are
+// marked.
 func (s *Server) offerModels(r *http.Request, actor account.Actor, f *views.Field, p agent.Provider) error {
 	if f.Suggest = s.modelsOf(p); len(f.Suggest) == 0 {
 		return nil
@@ -248,7 +263,8 @@ func (s *Server) provider(w http.ResponseWriter, r *http.Request, actor account.
 }
 
 // changeProvider carries out a change of a provider and goes back to it.
-func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, message string, change func(id string) error) error {
+func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, message string,
+	change func(id string) error) error {
 	id := r.PathValue("provider")
 	if err := change(id); err != nil {
 		return err
@@ -258,7 +274,9 @@ func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, message 
 
 func (s *Server) enableProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	on := r.PostFormValue("enabled") == "true"
-	return s.changeProvider(w, r, map[bool]string{true: "Enabled.", false: "Switched off. Runs that need it fail, saying so."}[on], func(id string) error {
+	return s.changeProvider(w, r, map[bool]string{
+		true: "Enabled.", false: "Switched off. Runs that need it fail, saying so.",
+	}[on], func(id string) error {
 		return s.Rules.SetProviderEnabled(r.Context(), actor, id, on)
 	})
 }
@@ -268,7 +286,9 @@ func (s *Server) tryProvider(w http.ResponseWriter, r *http.Request, actor accou
 }
 
 func (s *Server) resumeProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeProvider(w, r, "Its sessions start again.", func(id string) error { return s.Rules.ResumeProvider(r.Context(), actor, id) })
+	return s.changeProvider(w, r, "Its sessions start again.", func(id string) error {
+		return s.Rules.ResumeProvider(r.Context(), actor, id)
+	})
 }
 
 func (s *Server) deleteProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -280,8 +300,10 @@ func (s *Server) deleteProvider(w http.ResponseWriter, r *http.Request, actor ac
 
 func (s *Server) saveModels(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	id := r.PathValue("provider")
-	if p, err := s.namedProvider(r); err == nil && actor.Can(account.ManageSettings) && strings.TrimSpace(r.PostFormValue("models")) == strings.Join(p.Models, "\n") {
-		return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.") // those that are offered anyhow are not written down
+	if p, err := s.namedProvider(r); err == nil && actor.Can(account.ManageSettings) &&
+		strings.TrimSpace(r.PostFormValue("models")) == strings.Join(p.Models, "\n") {
+		// those that are offered anyhow are not written down
+		return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.")
 	}
 	err := s.Rules.SaveModels(r.Context(), actor, id, r.PostFormValue("models"), r.PostFormValue(versionField))
 	bad, status, err := s.again(r, actor, s.providers, err)
@@ -301,7 +323,10 @@ func (s *Server) saveModels(w http.ResponseWriter, r *http.Request, actor accoun
 
 func ownProviderInput(r *http.Request) automation.OwnProviderInput {
 	f := r.PostForm
-	return automation.OwnProviderInput{Version: f.Get(versionField), Name: f.Get("name"), Command: f.Get("command"), Keys: f.Get("keys"), State: f.Get("state"), Obeys: f.Get("obeys"), AutoMode: f.Get("auto_mode"), ReadMode: f.Get("read_mode")}
+	return automation.OwnProviderInput{
+		Version: f.Get(versionField), Name: f.Get("name"), Command: f.Get("command"), Keys: f.Get("keys"),
+		State: f.Get("state"), Obeys: f.Get("obeys"), AutoMode: f.Get("auto_mode"), ReadMode: f.Get("read_mode"),
+	}
 }
 
 func (s *Server) newProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -347,7 +372,8 @@ func (s *Server) editProvider(w http.ResponseWriter, r *http.Request, actor acco
 		return err
 	}
 	in := automation.OwnProviderInput{
-		Version: automation.OwnVersion(*o), Name: o.Name, Command: commandLine(o.Command), Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), Obeys: strings.Join(o.Obeys, "\n"),
+		Version: automation.OwnVersion(*o), Name: o.Name, Command: commandLine(o.Command),
+		Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), Obeys: strings.Join(o.Obeys, "\n"),
 		AutoMode: o.AutoMode, ReadMode: o.ReadMode,
 	}
 	return s.providerForm(w, r, actor, http.StatusOK, o.ID, o.Name, in, nil)
@@ -369,10 +395,14 @@ func (s *Server) updateProvider(w http.ResponseWriter, r *http.Request, actor ac
 	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+o.ID, "Saved.")
 }
 
-func (s *Server) providerForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, id, was string, in automation.OwnProviderInput, bad fault.Invalid) error {
+func (s *Server) providerForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, id, was string,
+	in automation.OwnProviderInput, bad fault.Invalid) error {
 	f := views.NewProviderForm()
 	f.ID, f.Was, f.Version = id, was, in.Version
-	for field, value := range map[*views.Field]string{&f.Name: in.Name, &f.Command: in.Command, &f.Keys: in.Keys, &f.State: in.State, &f.Obeys: in.Obeys, &f.AutoMode: in.AutoMode, &f.ReadMode: in.ReadMode} {
+	for field, value := range map[*views.Field]string{
+		&f.Name: in.Name, &f.Command: in.Command, &f.Keys: in.Keys, &f.State: in.State, &f.Obeys: in.Obeys,
+		&f.AutoMode: in.AutoMode, &f.ReadMode: in.ReadMode,
+	} {
 		field.Value, field.Error = value, bad[field.Name]
 	}
 	title := "Add agent"

@@ -52,7 +52,9 @@ func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, sess
 		if i == 0 && list[i].Confirmed() {
 			p.Session.PullRequest = pullRequest(&list[i])
 		}
-		l := views.LinkedPR{PullRequest: *pullRequest(&list[i]), Title: list[i].Title, Found: foundWords[list[i].FoundBy]}
+		l := views.LinkedPR{
+			PullRequest: *pullRequest(&list[i]), Title: list[i].Title, Found: foundWords[list[i].FoundBy],
+		}
 		if manage {
 			l.ID, l.CanLink = list[i].ID.String(), !list[i].Confirmed()
 		}
@@ -71,7 +73,8 @@ func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, sess
 
 // foundWords say how a pull request came to a session.
 var foundWords = map[db.FoundBy]string{
-	db.FoundInOutput: "named by the agent, and not known to be of this session’s branch", db.FoundByBranch: "opened from the session’s branch", db.FoundByHand: "linked by hand",
+	db.FoundInOutput: "named by the agent, and not known to be of this session’s branch",
+	db.FoundByBranch: "opened from the session’s branch", db.FoundByHand: "linked by hand",
 	db.FoundCreated: "opened by Carillon", db.FoundByWebhook: "told by the forge",
 }
 
@@ -113,11 +116,14 @@ func (s *Server) linkPullRequest(w http.ResponseWriter, r *http.Request, actor a
 
 // createPullRequest asks the worker of a session to open a pull request.
 func (s *Server) createPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "The pull request is being created.", func(id uuid.UUID) error { return s.Rules.RequestPullRequest(r.Context(), actor, id) })
+	return s.changeSession(w, r, "The pull request is being created.", func(id uuid.UUID) error {
+		return s.Rules.RequestPullRequest(r.Context(), actor, id)
+	})
 }
 
 // forgeFields fills in what the form of a workspace has of its forge.
-func (s *Server) forgeFields(f *views.WorkspaceForm, d *automation.WorkspaceDetail, in automation.WorkspaceInput, bad fault.Invalid) {
+func (s *Server) forgeFields(f *views.WorkspaceForm, d *automation.WorkspaceDetail, in automation.WorkspaceInput,
+	bad fault.Invalid) {
 	f.ForgeKind.Value, f.ForgeKind.Error = in.Forge, bad["forge"]
 	f.ForgeKind.Options = append(f.ForgeKind.Options, views.Choice{Label: "Detected by the Git URL"})
 	for _, k := range forge.Kinds() {
@@ -130,10 +136,15 @@ func (s *Server) forgeFields(f *views.WorkspaceForm, d *automation.WorkspaceDeta
 
 // hookNotes say what to set up at each forge.
 var hookNotes = map[forge.Kind]string{
-	forge.GitHub: "Add a webhook with this address to the repository at GitHub: content type application/json, the secret, and the event Pull requests.",
-	forge.GitLab: "Add a webhook with this address to the project at GitLab: the secret as its secret token, and the trigger Merge request events.",
-	forge.Gitea:  "Add a webhook with this address to the repository: POST, application/json, the secret, and the event Pull Request.",
-	forge.Azure:  "Add service hooks of the type Web Hooks with this address in Azure DevOps, for Pull request updated and Pull request merge attempted, with basic authentication: any name, and the secret as its password.",
+	forge.GitHub: "Add a webhook with this address to the repository at GitHub: content type application/json, the " +
+		"secret, and the event Pull requests.",
+	forge.GitLab: "Add a webhook with this address to the project at GitLab: the secret as its secret token, and the " +
+		"trigger Merge request events.",
+	forge.Gitea: "Add a webhook with this address to the repository: POST, application/json, the secret, and the " +
+		"event Pull Request.",
+	forge.Azure: "Add service hooks of the type Web Hooks with this address in Azure DevOps, for Pull request " +
+		"updated and Pull request merge attempted, with basic authentication: any name, and " +
+		"the secret as its password.",
 }
 
 // showForge tells whoever manages a workspace where its forge is to send webhooks.
@@ -142,12 +153,16 @@ func (s *Server) showForge(p *views.WorkspacePage, d *automation.WorkspaceDetail
 	if !ok {
 		return
 	}
-	p.Facts = append(p.Facts, views.Fact{Label: "Forge", Value: f.Kind.Name() + ", " + strings.TrimPrefix(strings.TrimPrefix(f.Base, "https://"), "http://") + "/" + f.Repository})
+	p.Facts = append(p.Facts, views.Fact{
+		Label: "Forge", Value: f.Kind.Name() + ", " + strings.TrimPrefix(strings.TrimPrefix(f.Base, "https://"),
+			"http://") + "/" + f.Repository,
+	})
 	if !p.CanManage {
 		return
 	}
 	p.Hook, p.HookNote = s.forgeHookURL(f.Kind, d.ID), hookNotes[f.Kind]
 	if d.ForgeSecret == nil {
-		p.HookNote = "It is refused until there is a webhook secret: edit the workspace and choose one. Until then the forge is asked every 5 minutes."
+		p.HookNote = "It is refused until there is a webhook secret: edit the workspace and choose one. Until then " +
+			"the forge is asked every 5 minutes."
 	}
 }

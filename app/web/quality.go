@@ -29,7 +29,9 @@ func (s *Server) qualityRoutes(mux *routeTable) {
 // fillQuality completes the part of the editor with toggles, gate, success check and budget.
 func fillQuality(f *views.AutomationForm, in automation.Input, bad fault.Invalid, actor account.Actor) {
 	for _, t := range automation.Toggles {
-		f.Toggles = append(f.Toggles, views.Field{Label: t.Name, Value: t.Key, Checked: slices.Contains(in.Toggles, t.Key)})
+		f.Toggles = append(f.Toggles, views.Field{
+			Label: t.Name, Value: t.Key, Checked: slices.Contains(in.Toggles, t.Key),
+		})
 	}
 	f.TogglesError.Error = bad[f.TogglesError.Name]
 	q := &f.Quality
@@ -129,7 +131,9 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request, actor account.Act
 	if err != nil {
 		return err
 	}
-	p := views.UsagePage{Month: from, Everyone: actor.Can(account.ViewAll), Earlier: monthIn(zone(actor), from.Start, -1)}
+	p := views.UsagePage{
+		Month: from, Everyone: actor.Can(account.ViewAll), Earlier: monthIn(zone(actor), from.Start, -1),
+	}
 	if from.Start.Before(now.Start) {
 		p.Later = &to
 	}
@@ -146,7 +150,9 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request, actor account.Act
 			p.Total = row
 		}
 	}
-	return s.withSettings(w, r, actor, "Usage", func(page views.Page) error { return s.show(w, r, views.Usage(page, p)) })
+	return s.withSettings(w, r, actor, "Usage", func(page views.Page) error {
+		return s.show(w, r, views.Usage(page, p))
+	})
 }
 
 func usageRow(u db.UsageRow) views.UsageRow {
@@ -207,7 +213,8 @@ func (s *Server) raiseBudget(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, refererPath(r, views.AutomationSettingsURL(automationID.String())), "The budget is "+now+" now.")
+	return s.redirect(w, r, refererPath(r, views.AutomationSettingsURL(automationID.String())),
+		"The budget is "+now+" now.")
 }
 
 // toggles is the page of the texts of the session toggles.
@@ -215,7 +222,8 @@ func (s *Server) toggles(w http.ResponseWriter, r *http.Request, actor account.A
 	return s.showToggles(w, r, actor, http.StatusOK, nil, nil)
 }
 
-func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, typed map[string]string, bad fault.Invalid) error {
+func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	typed map[string]string, bad fault.Invalid) error {
 	list, err := s.Rules.ToggleTexts(r.Context(), actor)
 	if err != nil {
 		return err
@@ -225,7 +233,9 @@ func (s *Server) showToggles(w http.ResponseWriter, r *http.Request, actor accou
 		p.Version = r.PostFormValue(versionField)
 	}
 	for _, t := range list {
-		f := views.Field{Name: t.Key, Label: t.Name, Value: t.Now, Rows: 4, Error: bad[t.Key], Hint: "Added to the first prompt."}
+		f := views.Field{
+			Name: t.Key, Label: t.Name, Value: t.Now, Rows: 4, Error: bad[t.Key], Hint: "Added to the first prompt.",
+		}
 		if t.Pass != "" {
 			f.Hint = "A message of its own after the run."
 		}
@@ -286,7 +296,8 @@ func (s *Server) resetToggle(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	if base, err := url.ParseQuery(r.PostForm.Get(baseField)); err == nil && r.PostForm.Get(versionField) == automation.TogglesVersion(before) {
+	if base, err := url.ParseQuery(r.PostForm.Get(baseField)); err == nil &&
+		r.PostForm.Get(versionField) == automation.TogglesVersion(before) {
 		for _, t := range after { // the form goes on from this change
 			if t.Key == key {
 				base.Set(key, fingerprint([]string{t.Now}))

@@ -16,13 +16,17 @@ import (
 
 // quality are the editor's fields of session modes, gate, success check and budget, with values.
 var quality = []string{
-	"toggles", "code_architecture", "toggles", "code_review", "gate_command", "test -f go.mod\necho ok", "gate_branch_moved", "true", "gate_no_open_pr", "true",
-	"success_command", "make test", "success_contains", "ALL <DONE>", "success_files_changed", "true", "success_pull_request", "true",
-	"budget_run_money", "1.5", "budget_day_tokens", "200000", "budget_month_turns", "40", "budget_month_minutes", "90.5",
+	"toggles", "code_architecture", "toggles", "code_review", "gate_command", "test -f go.mod\necho ok",
+	"gate_branch_moved", "true", "gate_no_open_pr", "true",
+	"success_command", "make test", "success_contains", "ALL <DONE>", "success_files_changed", "true",
+	"success_pull_request", "true",
+	"budget_run_money", "1.5", "budget_day_tokens", "200000", "budget_month_turns", "40", "budget_month_minutes",
+	"90.5",
 }
 
 func (b *browser) automationForm(more ...string) []string {
-	return append([]string{"name", "Audit", "workspace", b.workspace, "trigger", "manual", "session_type", "develop", "prompt", "Look.", "provider", "agent", "auto_complete", "true"}, more...)
+	return append([]string{"name", "Audit", "workspace", b.workspace, "trigger", "manual", "session_type", "develop",
+		"prompt", "Look.", "provider", "agent", "auto_complete", "true"}, more...)
 }
 
 func TestWhatARunHasToPassGoesThroughTheEditorAndBack(t *testing.T) {
@@ -33,16 +37,21 @@ func TestWhatARunHasToPassGoesThroughTheEditorAndBack(t *testing.T) {
 		t.Fatalf("saving answered %d %.600s", a.StatusCode, a.body)
 	}
 	address := a.Header.Get("Location")
-	list, err := db.Automations(t.Context(), s.server.DB, db.AutomationFilter{Access: db.Access{All: true, Everywhere: true}, Limit: 2})
+	list, err := db.Automations(t.Context(), s.server.DB,
+		db.AutomationFilter{Access: db.Access{All: true, Everywhere: true}, Limit: 2})
 	check(t, err)
 	got := list[0].Automation
 	if want := (db.Gate{Command: "test -f go.mod\necho ok", BranchMoved: true, NoOpenPR: true}); got.Gate != want {
 		t.Errorf("the gate is %+v; want %+v", got.Gate, want)
 	}
-	if want := (db.SuccessCheck{Command: "make test", Contains: "ALL <DONE>", FilesChanged: true, PullRequest: true}); got.Success != want {
+	if want := (db.SuccessCheck{
+		Command: "make test", Contains: "ALL <DONE>", FilesChanged: true, PullRequest: true,
+	}); got.Success != want {
 		t.Errorf("the success check is %+v; want %+v", got.Success, want)
 	}
-	if want := (db.Budget{Run: db.Limits{Money: 1.5}, Day: db.Limits{Tokens: 200000}, Month: db.Limits{Turns: 40, Minutes: 90.5}}); got.Budget != want {
+	if want := (db.Budget{
+		Run: db.Limits{Money: 1.5}, Day: db.Limits{Tokens: 200000}, Month: db.Limits{Turns: 40, Minutes: 90.5},
+	}); got.Budget != want {
 		t.Errorf("the budget is %+v; want %+v", got.Budget, want)
 	}
 	if want := []string{"code_architecture", "code_review"}; !slices.Equal(got.Toggles, want) {
@@ -50,13 +59,17 @@ func TestWhatARunHasToPassGoesThroughTheEditorAndBack(t *testing.T) {
 	}
 	page := b.get(address + "/edit")
 	for _, want := range []string{
-		`name="toggles" value="code_review" checked`, "test -f go.mod\necho ok", `value="ALL &lt;DONE&gt;"`, `value="1.5"`, `value="200000"`, `value="90.5"`,
-		`id="gate" open`, `id="success" open`, `id="budget" open`, "Code Architecture", "UX Enhancement", "Edge Cases", "Code Review", "Verification", "Update Tests", "Update Docs",
+		`name="toggles" value="code_review" checked`, "test -f go.mod\necho ok", `value="ALL &lt;DONE&gt;"`,
+		`value="1.5"`, `value="200000"`, `value="90.5"`,
+		`id="gate" open`, `id="success" open`, `id="budget" open`, "Code Architecture", "UX Enhancement", "Edge Cases",
+		"Code Review", "Verification", "Update Tests", "Update Docs",
 	} {
 		page.expect(t, http.StatusOK, want)
 	}
 	settings := b.get(address + "/settings")
-	for _, want := range []string{"Code Architecture, Code Review", "the branch moved since the last success; no pull request of it is open", "0 tokens of 200,000 tokens a day, 0 %", "Raise by 50 %"} {
+	for _, want := range []string{"Code Architecture, Code Review",
+		"the branch moved since the last success; no pull request of it is open",
+		"0 tokens of 200,000 tokens a day, 0 %", "Raise by 50 %"} {
 		settings.expect(t, http.StatusOK, want)
 	}
 
@@ -67,7 +80,8 @@ func TestWhatARunHasToPassGoesThroughTheEditorAndBack(t *testing.T) {
 	}
 	same, err := db.AutomationByID(t.Context(), s.server.DB, got.ID)
 	check(t, err)
-	if same.Gate != got.Gate || same.Success != got.Success || same.Budget != got.Budget || !slices.Equal(same.Toggles, got.Toggles) {
+	if same.Gate != got.Gate || same.Success != got.Success || same.Budget != got.Budget ||
+		!slices.Equal(same.Toggles, got.Toggles) {
 		t.Errorf("saved again it is %+v", same)
 	}
 }
@@ -75,8 +89,10 @@ func TestWhatARunHasToPassGoesThroughTheEditorAndBack(t *testing.T) {
 func TestMistakesInWhatARunHasToPassKeepWhatWasTyped(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
-	a := b.post("/automations", b.automationForm("provider", "agent", "create_pr", "", "success_pull_request", "true", "budget_day_money", "a <lot>", "gate_command", "if then")...)
-	for _, want := range []string{`id="budget_day_money-error"`, `value="a &lt;lot&gt;"`, "if then", `id="budget" open`} {
+	a := b.post("/automations", b.automationForm("provider", "agent", "create_pr", "", "success_pull_request", "true",
+		"budget_day_money", "a <lot>", "gate_command", "if then")...)
+	for _, want := range []string{`id="budget_day_money-error"`, `value="a &lt;lot&gt;"`, "if then",
+		`id="budget" open`} {
 		a.expect(t, http.StatusUnprocessableEntity, want)
 	}
 	script := b.automationForm("toggles", "edge_cases")
@@ -90,7 +106,8 @@ func TestAFreshEditorHasTheSevenModesInOrderAndItsPartsFolded(t *testing.T) {
 	b := open(t).as("Mira", account.RoleAdministrator)
 	page := b.get("/automations/new")
 	at := 0
-	for _, name := range []string{"Code Architecture", "UX Enhancement", "Edge Cases", "Code Review", "Verification", "Update Tests", "Update Docs"} {
+	for _, name := range []string{"Code Architecture", "UX Enhancement", "Edge Cases", "Code Review", "Verification",
+		"Update Tests", "Update Docs"} {
 		next := strings.Index(page.body[at:], name)
 		if next < 0 {
 			t.Fatalf("%s is missing, or out of order", name)
@@ -155,7 +172,9 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 		check(t, err)
 		check(t, db.AddUsage(t.Context(), s.server.DB, lease, turn.ID, u))
 		check(t, db.FinishTurn(t.Context(), s.server.DB, lease, turn.ID, db.Succeeded, "", "", now.Add(time.Second)))
-		_, err = s.server.DB.NewRaw("UPDATE executions SET status = 'succeeded', started_at = ?, finished_at = ? WHERE id = ?", now, now.Add(time.Second), run.Execution.ID).Exec(t.Context())
+		_, err = s.server.DB.NewRaw(
+			"UPDATE executions SET status = 'succeeded', started_at = ?, finished_at = ? WHERE id = ?", now,
+			now.Add(time.Second), run.Execution.ID).Exec(t.Context())
 		check(t, err)
 		return run
 	}
@@ -181,8 +200,11 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 		_, err := s.server.DB.NewRaw("UPDATE " + table + " SET tokens_in = 0, cost_usd = 0").Exec(t.Context())
 		check(t, err)
 	}
-	told := run(db.TurnUsage{Counted: true, Priced: true, TokensIn: 12345, TokensCached: 40, TokensOut: 20, CostUSD: 0.25})
-	for _, path := range []string{"/sessions/" + told.Session.ID.String(), "/executions/" + told.Execution.ID.String()} {
+	told := run(db.TurnUsage{
+		Counted: true, Priced: true, TokensIn: 12345, TokensCached: 40, TokensOut: 20, CostUSD: 0.25,
+	})
+	for _, path := range []string{"/sessions/" + told.Session.ID.String(),
+		"/executions/" + told.Execution.ID.String()} {
 		b.get(path).expect(t, http.StatusOK, "12,385 tokens in (40 cached), 20 out")
 		b.get(path).expect(t, http.StatusOK, "$0.25")
 	}
@@ -216,7 +238,8 @@ func TestABudgetIsRaisedWithOneClickFromItsNotice(t *testing.T) {
 	lease := b.claim(run)
 	turn, err := db.NextTurn(t.Context(), s.server.DB, lease, run.Execution.ID, time.Now())
 	check(t, err)
-	_, err = s.server.DB.NewRaw("UPDATE executions SET status = 'running', started_at = now() WHERE id = ?", run.Execution.ID).Exec(t.Context())
+	_, err = s.server.DB.NewRaw("UPDATE executions SET status = 'running', started_at = now() WHERE id = ?",
+		run.Execution.ID).Exec(t.Context())
 	check(t, err)
 	check(t, db.AddUsage(t.Context(), s.server.DB, lease, turn.ID, db.TurnUsage{Counted: true, TokensOut: 90}))
 	_, err = s.rules.Allowance(t.Context(), run.Execution.ID, false)

@@ -17,7 +17,9 @@ func TestNotReadyWhenTheSchedulerHasNotCompletedAPassForAMinute(t *testing.T) {
 	}{
 		{nil, http.StatusOK, "ready"}, // no scheduler in this process
 		{func() time.Duration { return 59 * time.Second }, http.StatusOK, "ready"},
-		{func() time.Duration { return 61 * time.Second }, http.StatusServiceUnavailable, "the scheduler has not completed a pass"},
+		{func() time.Duration {
+			return 61 * time.Second
+		}, http.StatusServiceUnavailable, "the scheduler has not completed a pass"},
 	} {
 		s.server.SincePass = tt.since
 		if a := b.get("/readyz"); a.StatusCode != tt.status || !strings.Contains(a.body, tt.want) {

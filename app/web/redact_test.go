@@ -12,14 +12,15 @@ import (
 	"carillon/db"
 )
 
-// A secret parameter that arrives by webhook must be readable in no row: not in deliveries, runs, prompts, nor in what came to
-// nothing.
+// A secret parameter that arrives by webhook must be readable in no row: not in deliveries, runs, prompts, nor in what
+// came to nothing.
 func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	const secret, plain = `hunter2 "quoted" & long`, "the build"
 	s := open(t)
 	wf, err := s.rules.CreateWorkflow(t.Context(), s.as("Mira", account.RoleManager).actor, automation.WorkflowInput{
 		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "Look at $what with $key."}},
-		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text"}, {Alias: "key", Type: "secret", Required: true}, {Alias: "n", Type: "number"}},
+		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text"},
+			{Alias: "key", Type: "secret", Required: true}, {Alias: "n", Type: "number"}},
 	})
 	check(t, err)
 	h := &hook{site: s, owner: s.as("Jonas", account.RoleMember)}
@@ -43,7 +44,8 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	h.free()
 	h.send(form, "Content-Type", "application/x-www-form-urlencoded").expect(t, 200, `"success":true`)
 	h.free()
-	h.send(url.Values{"payload": {body}}.Encode(), "Content-Type", "application/x-www-form-urlencoded").expect(t, 200, `"success":true`)
+	h.send(url.Values{"payload": {body}}.Encode(), "Content-Type", "application/x-www-form-urlencoded").
+		expect(t, 200, `"success":true`)
 	h.free()
 	h.call("GET", endpoint+"?"+form, h.token, "", nil).expect(t, 200, `"success":true`)
 	h.free()
@@ -70,7 +72,8 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	h.free()
 
 	active := func(set string) {
-		_, err := s.server.DB.NewRaw("UPDATE users SET deactivated_at = " + set + " WHERE name = 'Jonas'").Exec(t.Context())
+		_, err := s.server.DB.NewRaw("UPDATE users SET deactivated_at = " + set + " WHERE name = 'Jonas'").
+			Exec(t.Context())
 		check(t, err)
 	}
 	active("now()")
@@ -80,10 +83,13 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	h.send(body).expect(t, 400, "the workflow of this automation was removed")
 
 	var tables []string
-	check(t, s.server.DB.NewRaw("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").Scan(t.Context(), &tables))
+	check(t, s.server.DB.NewRaw("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").
+		Scan(t.Context(), &tables))
 	for _, table := range tables {
 		var n int
-		check(t, s.server.DB.NewRaw("SELECT count(*) FROM "+table+" AS x WHERE x::text LIKE '%hunter2%' OR x::text LIKE ?", "%"+hex.EncodeToString([]byte("hunter2"))+"%").Scan(t.Context(), &n))
+		check(t, s.server.DB.NewRaw("SELECT count(*) FROM "+table+
+			" AS x WHERE x::text LIKE '%hunter2%' OR x::text LIKE ?", "%"+hex.EncodeToString([]byte("hunter2"))+"%").
+			Scan(t.Context(), &n))
 		if n > 0 {
 			t.Errorf("%d rows of %s hold the secret", n, table)
 		}

@@ -30,7 +30,8 @@ func TestASessionSaysForWhomItActsAndWhatItMay(t *testing.T) {
 	run, err := s.rules.RunNow(t.Context(), manager.actor, a.ID, nil)
 	check(t, err)
 	page := manager.get("/sessions/" + run.Session.ID.String()).body
-	for _, want := range []string{"Acts for", "Max, Jonas", "manage own automations, create and edit tickets, use the Shell provider"} {
+	for _, want := range []string{"Acts for", "Max, Jonas",
+		"manage own automations, create and edit tickets, use the Shell provider"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page of a session lacks %q", want)
 		}
@@ -74,7 +75,8 @@ func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 			a.into(t, &got)
 			want := []APINamed{{manager.actor.ID.String(), "Max"}, {owner.actor.ID.String(), "Jonas"}}
 			if !slices.Equal(got.ActsFor, want) || strings.Join(got.May, " ") != tt.may {
-				t.Errorf("%s %s says that it acts for %v and may %q; want %v and %q", a.Request.Method, path, got.ActsFor, got.May, want, tt.may)
+				t.Errorf("%s %s says that it acts for %v and may %q; want %v and %q", a.Request.Method, path,
+					got.ActsFor, got.May, want, tt.may)
 			}
 		}
 	}
@@ -94,7 +96,9 @@ func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 	for permission := range sessionMay {
 		known = append(known, string(permission))
 	}
-	if enum := fields["may"].Items.Enum; len(enum) != len(known) || slices.ContainsFunc(known, func(p string) bool { return !slices.Contains(enum, p) }) {
+	if enum := fields["may"].Items.Enum; len(enum) != len(known) || slices.ContainsFunc(known, func(p string) bool {
+		return !slices.Contains(enum, p)
+	}) {
 		t.Errorf("a session is described to have some of %v; want %v", enum, known)
 	}
 	if fields["acts_for"].Description == "" || fields["may"].Description == "" {
@@ -104,7 +108,8 @@ func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 
 func TestAnOfferIsAnsweredOnThePageOfItsAutomation(t *testing.T) {
 	s := open(t)
-	owner, manager, viewer := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager), s.as("Vera", account.RoleMember)
+	owner, manager, viewer := s.as("Jonas", account.RoleMember), s.as("Max", account.RoleManager),
+		s.as("Vera", account.RoleMember)
 	s.custom(viewer, "Viewers", account.ViewAll)
 	in := automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
@@ -127,7 +132,8 @@ func TestAnOfferIsAnsweredOnThePageOfItsAutomation(t *testing.T) {
 	manager.get(page).expect(t, 200, "Jonas asks you to take this automation over")
 	manager.post(page+"/offer", "answer", "accept", "version", "7").expect(t, 409, "")
 	manager.post(page+"/offer", "answer", "accept", "version", "1").expect(t, 303, "")
-	if now, err := s.rules.Automation(t.Context(), manager.actor, a.ID); err != nil || now.CreatorID != manager.actor.ID {
+	if now, err := s.rules.Automation(t.Context(), manager.actor, a.ID); err != nil ||
+		now.CreatorID != manager.actor.ID {
 		t.Errorf("after the consent: %+v, %v", now, err)
 	}
 }
@@ -140,7 +146,8 @@ func TestWhoSeesAnAutomationSeesItsValuesAndWhoManagesItWhereACallCameFrom(t *te
 	if a.StatusCode != 200 {
 		t.Fatalf("the call was answered %d", a.StatusCode)
 	}
-	list, err := db.Executions(t.Context(), h.server.DB, db.ExecutionFilter{Automation: h.a.ID, Access: db.Access{All: true, Everywhere: true}, Limit: 1})
+	list, err := db.Executions(t.Context(), h.server.DB,
+		db.ExecutionFilter{Automation: h.a.ID, Access: db.Access{All: true, Everywhere: true}, Limit: 1})
 	check(t, err)
 	for who, b := range map[string]*browser{"the owner": h.owner, "a viewer": viewer} {
 		if page := b.get("/executions/" + list[0].ID.String()).body; !strings.Contains(page, "the-value") {

@@ -35,10 +35,13 @@ func (s *Server) roles(w http.ResponseWriter, r *http.Request, actor account.Act
 		return err
 	}
 	p := views.RolesPage{Matrix: matrix(list)}
-	return s.withSettings(w, r, actor, "Roles", func(page views.Page) error { return s.show(w, r, views.Roles(page, p)) })
+	return s.withSettings(w, r, actor, "Roles", func(page views.Page) error {
+		return s.show(w, r, views.Roles(page, p))
+	})
 }
 
-// permissions explains the permissions to whoever is signed in; of the roles it shows those that every installation has.
+// permissions explains the permissions to whoever is signed in; of the roles it shows those that every installation
+// has.
 func (s *Server) permissions(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var list []db.RoleRow
 	for _, b := range account.BuiltIn() {
@@ -50,17 +53,23 @@ func (s *Server) permissions(w http.ResponseWriter, r *http.Request, actor accou
 			p.Yours = append(p.Yours, string(of.Permission))
 		}
 	}
-	return s.with(w, r, actor, "", "Permissions", func(page views.Page) error { return s.show(w, r, views.Permissions(page, manual("permissions"), p)) })
+	return s.with(w, r, actor, "", "Permissions", func(page views.Page) error {
+		return s.show(w, r, views.Permissions(page, manual("permissions"), p))
+	})
 }
 
 // matrix is what each of some roles may do.
 func matrix(roles []db.RoleRow) views.Matrix {
 	var m views.Matrix
 	for _, r := range roles {
-		m.Roles = append(m.Roles, views.RoleItem{ID: r.ID.String(), Name: r.Name, BuiltIn: r.Key != "", People: int(r.People)})
+		m.Roles = append(m.Roles, views.RoleItem{
+			ID: r.ID.String(), Name: r.Name, BuiltIn: r.Key != "", People: int(r.People),
+		})
 	}
 	for _, p := range account.Permissions {
-		row := views.MatrixRow{Permission: string(p.Permission), Capability: p.Capability, Implies: implied(p.Permission, p.Implies)}
+		row := views.MatrixRow{
+			Permission: string(p.Permission), Capability: p.Capability, Implies: implied(p.Permission, p.Implies),
+		}
 		for _, r := range roles {
 			grant := views.NotGranted
 			switch {
@@ -118,7 +127,9 @@ func (s *Server) role(w http.ResponseWriter, r *http.Request, actor account.Acto
 	if err != nil {
 		return err
 	}
-	return s.showRole(w, r, actor, http.StatusOK, d, account.RoleInput{Name: d.Name, Permissions: d.Permissions, Version: d.Version}, nil)
+	return s.showRole(w, r, actor, http.StatusOK, d, account.RoleInput{
+		Name: d.Name, Permissions: d.Permissions, Version: d.Version,
+	}, nil)
 }
 
 func (s *Server) roleOf(r *http.Request, actor account.Actor) (*account.RoleDetail, error) {
@@ -130,7 +141,8 @@ func (s *Server) roleOf(r *http.Request, actor account.Actor) (*account.RoleDeta
 }
 
 // showRole shows the form of a role: nil is a new one.
-func (s *Server) showRole(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, d *account.RoleDetail, in account.RoleInput, bad fault.Invalid) error {
+func (s *Server) showRole(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	d *account.RoleDetail, in account.RoleInput, bad fault.Invalid) error {
 	f, title := views.NewRoleForm(), "New role"
 	f.Name.Value, f.Name.Error, f.Error, f.Problem = in.Name, bad["name"], bad["permissions"], bad["role"]
 	f.Version = strconv.FormatInt(in.Version, 10)

@@ -14,7 +14,8 @@ import (
 func TestARoleIsMadeChangedGivenAndDeleted(t *testing.T) {
 	s := open(t)
 	admin, mira := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember)
-	made := admin.post("/settings/roles", "name", "Release crew", "permissions", "automations.manage_all", "permissions", "bots.manage")
+	made := admin.post("/settings/roles", "name", "Release crew", "permissions", "automations.manage_all",
+		"permissions", "bots.manage")
 	role := made.Header.Get("Location")
 	made.expect(t, 303, "")
 	roleID := strings.TrimPrefix(role, "/settings/roles/")
@@ -27,17 +28,21 @@ func TestARoleIsMadeChangedGivenAndDeleted(t *testing.T) {
 
 	admin.post(role, "name", "Release crew", "permissions", "users.manage", "version", "1").expectTo(t, role)
 	mira.get("/settings/users").expect(t, 200, "Mira") // at once, without signing in again
-	if e := s.lastAudit(uuid.MustParse(roleID)); e.Action != "role.update" || len(e.Before["permissions"].([]any)) != 2 || e.After["permissions"].([]any)[0] != "users.manage" {
+	if e := s.lastAudit(uuid.MustParse(roleID)); e.Action != "role.update" ||
+		len(e.Before["permissions"].([]any)) != 2 || e.After["permissions"].([]any)[0] != "users.manage" {
 		t.Errorf("the audit log says %+v", e)
 	}
 	admin.post(role, "name", "X", "version", "1").expect(t, 409, "saved this")
 	admin.post(role, "name", "", "version", "2").expect(t, 422, "Give the role a name.")
 	admin.post(role, "name", "member", "version", "2").expect(t, 422, "There is a role of this name already.")
-	admin.post(role, "name", "Boss", "permissions", "admin", "version", "2").expect(t, 422, "A role cannot have the permission admin.")
-	admin.post("/settings/roles", "name", "Odd", "permissions", "everything").expect(t, 422, "A role cannot have the permission everything.")
+	admin.post(role, "name", "Boss", "permissions", "admin", "version", "2").
+		expect(t, 422, "A role cannot have the permission admin.")
+	admin.post("/settings/roles", "name", "Odd", "permissions", "everything").
+		expect(t, 422, "A role cannot have the permission everything.")
 
 	admin.post(role+"/deletion").expect(t, 422, "People have this role.")
-	admin.post("/settings/users/"+mira.actor.ID.String()+"/roles", "roles", s.roleID(account.RoleMember)).expect(t, 303, "")
+	admin.post("/settings/users/"+mira.actor.ID.String()+"/roles", "roles", s.roleID(account.RoleMember)).
+		expect(t, 303, "")
 	admin.post(role+"/deletion").expectTo(t, "/settings/roles")
 	admin.get(role).expect(t, 404, "")
 }
@@ -66,14 +71,18 @@ func TestNobodyGrantsByARoleWhatTheyDoNotHold(t *testing.T) {
 	s.custom(clerk, "Clerk", account.ManageUsers, account.Manage)
 	clerk.get("/settings/roles/new").expect(t, 200, "You do not hold it, so you cannot grant it.")
 	clerk.post("/settings/roles", "name", "Mine", "permissions", "shell.use").expect(t, 403, "")
-	clerk.post("/settings/roles", "name", "Less", "permissions", "automations.view_own").expect(t, 303, "") // held by implication
-	made := admin.post("/settings/roles", "name", "Crew", "permissions", "settings.manage", "permissions", "users.manage").Header.Get("Location")
+	// held by implication
+	clerk.post("/settings/roles", "name", "Less", "permissions", "automations.view_own").expect(t, 303, "")
+	made := admin.post("/settings/roles", "name", "Crew", "permissions", "settings.manage", "permissions",
+		"users.manage").Header.Get("Location")
 	clerk.get(made).expect(t, 200, "This role may do what you may not")
-	clerk.post(made, "name", "Crew", "permissions", "users.manage", "version", "1").expect(t, 403, "") // also not take away
+	// also not take away
+	clerk.post(made, "name", "Crew", "permissions", "users.manage", "version", "1").expect(t, 403, "")
 	clerk.post(made+"/deletion").expect(t, 403, "")
 	own, err := db.RolesOf(t.Context(), s.server.DB, clerk.actor.ID)
 	check(t, err)
-	clerk.post("/settings/roles/"+own[0].ID.String(), "name", "Clerk", "permissions", "users.manage", "permissions", "automations.manage_all", "version", "1").expect(t, 403, "")
+	clerk.post("/settings/roles/"+own[0].ID.String(), "name", "Clerk", "permissions", "users.manage", "permissions",
+		"automations.manage_all", "version", "1").expect(t, 403, "")
 }
 
 func TestThePermissionMatrixSaysWhatIsGrantedAndWhatIsIncluded(t *testing.T) {
@@ -82,14 +91,16 @@ func TestThePermissionMatrixSaysWhatIsGrantedAndWhatIsIncluded(t *testing.T) {
 	page := mira.get("/help/permissions")
 	page.expect(t, 200, "What there is to be allowed")
 	for _, p := range account.Permissions {
-		row := regexp.MustCompile(`(?s)<tr class="row"><th class="cell cell-main" scope="row"><span class="mono">` + regexp.QuoteMeta(string(p.Permission)) + `</span>.*?</tr>`).FindString(page.body)
+		row := regexp.MustCompile(`(?s)<tr class="row"><th class="cell cell-main" scope="row"><span class="mono">` +
+			regexp.QuoteMeta(string(p.Permission)) + `</span>.*?</tr>`).FindString(page.body)
 		if row == "" {
 			t.Errorf("the matrix lacks %s", p.Permission)
 			continue
 		}
 		for _, r := range account.BuiltIn() {
 			cell := regexp.MustCompile(`(?s)data-th="` + r.Name + `">.*?</td>`).FindString(row)
-			if got, want := !strings.Contains(cell, "sr-only"), account.Grants(r.Permissions, p.Permission); got != want {
+			if got, want := !strings.Contains(cell, "sr-only"),
+				account.Grants(r.Permissions, p.Permission); got != want {
 				t.Errorf("%s of %s: the page says %t; want %t", p.Permission, r.Name, got, want)
 			}
 		}

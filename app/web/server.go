@@ -33,8 +33,8 @@ type Server struct {
 	Rules     *automation.Service
 	Keys      *secret.Keys
 	Providers func() []agent.Provider
-	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil: everything
-	// counts as there.
+	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil:
+	// everything counts as there.
 	Found func(id string) (agent.Found, bool)
 	// Workers lists the workers that live, with what each has found; nil: everything counts as there.
 	Workers   func() []db.Worker
@@ -52,8 +52,8 @@ type Server struct {
 	Gallery    bool // serve the gallery of components, in development
 
 	Metrics http.Handler // answers Prometheus; nil: nobody is answered
-	// Bearer is the person of an API token. It returns fault.ErrNotFound for a token that is none, or not good any more; nil: no
-	// tokens of people are known here.
+	// Bearer is the person of an API token. It returns fault.ErrNotFound for a token that is none, or not good any
+	// more; nil: no tokens of people are known here.
 	Bearer func(ctx context.Context, token string) (account.Actor, error)
 	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
 	TriggerRate float64
@@ -105,8 +105,10 @@ func (s *Server) CloseStreams() { close(s.stop) }
 // HTTP is a server for the handler with the time limits that untrusted clients need. Streams lift theirs.
 func (s *Server) HTTP() *http.Server {
 	srv := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
+		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		WriteTimeout: 2 * time.Minute,
+		IdleTimeout:  2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}
 	srv.RegisterOnShutdown(s.CloseStreams)
 	return srv
@@ -127,16 +129,19 @@ func (s *Server) Handler() http.Handler {
 	protection.AddInsecureBypassPattern(apiPrefix + "/")
 	protection.AddInsecureBypassPattern("/mcp")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, http.StatusForbidden, "Not from here", "This request came from another site, so it was not carried out.")
+		s.refuse(w, r, http.StatusForbidden, "Not from here",
+			"This request came from another site, so it was not carried out.")
 	}))
 	return s.around(s.checked(protection.Handler(s.plain(s.routed(&mux.ServeMux)))))
 }
 
 // around puts around a site what every answer needs.
 func (s *Server) around(site http.Handler) http.Handler {
-	access := &middleware.Access{Log: s.Log, Proxies: s.Proxies, Denied: s.denied, Failed: func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, http.StatusInternalServerError, ourFault, "It was noted as "+middleware.RequestID(r)+". Try again in a moment.")
-	}}
+	access := &middleware.Access{Log: s.Log, Proxies: s.Proxies, Denied: s.denied,
+		Failed: func(w http.ResponseWriter, r *http.Request) {
+			s.refuse(w, r, http.StatusInternalServerError, ourFault, "It was noted as "+middleware.RequestID(r)+
+				". Try again in a moment.")
+		}}
 	return access.Handler(middleware.SecurityHeaders(site, s.PublicURL.Scheme == "https"))
 }
 
@@ -287,7 +292,8 @@ func (s *Server) routes(mux *routeTable) {
 	}
 }
 
-// plain keeps odd spellings of programs' addresses from being answered with a redirect to the usual one, as browsers are.
+// plain keeps odd spellings of programs' addresses from being answered with a redirect to the usual one, as browsers
+// are.
 func (s *Server) plain(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/api/") && path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") {

@@ -25,7 +25,8 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	status := r.FormValue("status")
 	f := db.SessionFilter{
-		Type: db.SessionType(r.FormValue("type")), Workspace: optionalID(s.workspaceFilter(r)), Mine: r.FormValue("scope") == "own", Automation: optionalID(r.FormValue("automation")),
+		Type: db.SessionType(r.FormValue("type")), Workspace: optionalID(s.workspaceFilter(r)),
+		Mine: r.FormValue("scope") == "own", Automation: optionalID(r.FormValue("automation")),
 		Search: r.FormValue("q"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
 	}
 	if status != "" {
@@ -39,13 +40,20 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.
 		Now: now, Search: f.Search, Filtered: r.URL.RawQuery != "" || f.Workspace != uuid.Nil,
 		Status: views.Field{Name: "status", Label: "Status", Value: status, Options: []views.Choice{{Label: "Status"}}},
 		Type: views.Field{Name: "type", Label: "Type", Value: string(f.Type), Options: []views.Choice{
-			{Label: "Type"}, {Value: "develop", Label: "Develop"}, {Value: "chat", Label: "Chat"}, {Value: "bot", Label: "Bot"}}},
+			{Label: "Type"}, {Value: "develop", Label: "Develop"}, {Value: "chat", Label: "Chat"},
+			{Value: "bot", Label: "Bot"}}},
 	}
-	for _, st := range []db.SessionStatus{db.SessionQueued, db.SessionInProgress, db.SessionWaiting, db.SessionDone, db.SessionCanceled} {
-		p.Status.Options = append(p.Status.Options, views.Choice{Value: string(st), Label: views.StatusWord(string(st))})
+	for _, st := range []db.SessionStatus{db.SessionQueued, db.SessionInProgress, db.SessionWaiting, db.SessionDone,
+		db.SessionCanceled} {
+		p.Status.Options = append(p.Status.Options, views.Choice{
+			Value: string(st), Label: views.StatusWord(string(st)),
+		})
 	}
 	if actor.Can(account.ViewAll) {
-		p.Scope = views.Field{Name: "scope", Label: "Whose", Value: cmp(r.FormValue("scope"), "all"), Options: []views.Choice{{Value: "own", Label: "Mine"}, {Value: "all", Label: "Everyone’s"}}}
+		p.Scope = views.Field{
+			Name: "scope", Label: "Whose", Value: cmp(r.FormValue("scope"), "all"),
+			Options: []views.Choice{{Value: "own", Label: "Mine"}, {Value: "all", Label: "Everyone’s"}},
+		}
 	}
 	if p.Workspace, err = s.workspaceField(r, actor, f.Workspace); err != nil {
 		return err
@@ -62,11 +70,14 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.
 	if p.Rows, err = s.sessionItems(ctx, list, z, now); err != nil {
 		return err
 	}
-	return s.with(w, r, actor, "sessions", "Sessions", func(page views.Page) error { return s.show(w, r, views.Sessions(page, p)) })
+	return s.with(w, r, actor, "sessions", "Sessions", func(page views.Page) error {
+		return s.show(w, r, views.Sessions(page, p))
+	})
 }
 
 // sessionItems are sessions as a list shows them, with what came of their runs and with their pull requests.
-func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Location, now time.Time) ([]views.SessionItem, error) {
+func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Location,
+	now time.Time) ([]views.SessionItem, error) {
 	pulls, err := s.pullRequests(ctx, list)
 	if err != nil {
 		return nil, err
@@ -95,10 +106,13 @@ func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Lo
 	return rows, nil
 }
 
-// waits says of the queued sessions whose provider is in trouble that they wait for it, of those that wait for a place where that
-// is, and of those that have yet to pass their gate that they do.
-func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location, now time.Time) (map[uuid.UUID]string, error) {
-	if !slices.ContainsFunc(list, func(session db.Session) bool { return session.AtGate || session.Status == db.SessionQueued }) {
+// waits says of the queued sessions whose provider is in trouble that they wait for it, of those that wait for a place
+// where that is, and of those that have yet to pass their gate that they do.
+func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
+	now time.Time) (map[uuid.UUID]string, error) {
+	if !slices.ContainsFunc(list, func(session db.Session) bool {
+		return session.AtGate || session.Status == db.SessionQueued
+	}) {
 		return nil, nil
 	}
 	ids := make([]uuid.UUID, len(list))
@@ -124,7 +138,8 @@ func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
 			continue
 		}
 		if w, ok := away[session.ID]; ok {
-			waits[session.ID] = "waits for worker " + w.Name + ", last seen " + w.SeenAt.In(z).Format("2 January, 15:04")
+			waits[session.ID] = "waits for worker " + w.Name + ", last seen " + w.SeenAt.In(z).
+				Format("2 January, 15:04")
 			continue
 		}
 		if session.Status == db.SessionQueued && !session.QueuedAt.After(now) {
@@ -152,7 +167,8 @@ func resultOf(e *db.Execution) string {
 
 func sessionItem(session *db.Session, z *time.Location, now time.Time) views.SessionItem {
 	i := views.SessionItem{
-		ID: session.ID.String(), Name: session.Title, Status: string(session.Status), Type: sessionTypeWord(session.Type),
+		ID: session.ID.String(), Name: session.Title, Status: string(session.Status),
+		Type:   sessionTypeWord(session.Type),
 		Branch: session.Branch, At: in(session.CreatedAt, z), Start: in(session.StartedAt, z), Now: now,
 	}
 	if session.Status != db.SessionInProgress {
@@ -162,7 +178,9 @@ func sessionItem(session *db.Session, z *time.Location, now time.Time) views.Ses
 		}
 	}
 	if session.Automation != nil {
-		i.Automation = views.Link{Text: session.Automation.Name, URL: views.AutomationURL(session.AutomationID.String())}
+		i.Automation = views.Link{
+			Text: session.Automation.Name, URL: views.AutomationURL(session.AutomationID.String()),
+		}
 	}
 	if session.Workspace != nil {
 		i.Workspace = session.Workspace.Name
@@ -188,7 +206,9 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, actor account.A
 	if err := s.addTranscript(r, actor, session, p); err != nil {
 		return err
 	}
-	return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error { return s.show(w, r, views.Session(page, *p)) })
+	return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error {
+		return s.show(w, r, views.Session(page, *p))
+	})
 }
 
 // addTranscript puts the newest events of a session on its page, or all of them if that is asked for.
@@ -213,7 +233,8 @@ func (s *Server) addTranscript(r *http.Request, actor account.Actor, session *db
 		t.rest()
 	}
 	p.Transcript = views.TranscriptData{
-		Session: session.ID.String(), After: strconv.FormatInt(t.seq, 10), Entries: t.entries, Live: true, State: stateOf(session),
+		Session: session.ID.String(), After: strconv.FormatInt(t.seq, 10), Entries: t.entries, Live: true,
+		State: stateOf(session),
 	}
 	if !whole {
 		p.Transcript.Whole = views.SessionURL(session.ID.String()) + "?whole=yes"
@@ -293,7 +314,10 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		p.Facts = append(p.Facts, views.Fact{Label: "Branch", Value: session.Branch, Mono: true})
 	}
 	if session.BaseCommit != "" {
-		p.Facts = append(p.Facts, views.Fact{Label: "Base", Value: cmp(session.BaseBranch, session.Workspace.DefaultBranch) + " at " + shortSHA(session.BaseCommit), Mono: true})
+		p.Facts = append(p.Facts, views.Fact{
+			Label: "Base", Value: cmp(session.BaseBranch, session.Workspace.DefaultBranch) + " at " +
+				shortSHA(session.BaseCommit), Mono: true,
+		})
 	}
 	e, err := db.ExecutionBySession(r.Context(), s.DB, session.ID)
 	if err != nil && !db.IsNotFound(err) {
@@ -322,7 +346,9 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		if e.ExitCode != nil && s.isScript(session.Provider) {
 			p.Facts = append(p.Facts, views.Fact{Label: "Exit", Value: strconv.Itoa(*e.ExitCode)})
 		}
-		p.Facts = append(p.Facts, views.Fact{Label: "Started by", Show: views.Source(string(e.Source), sourceDetail(e))})
+		p.Facts = append(p.Facts, views.Fact{
+			Label: "Started by", Show: views.Source(string(e.Source), sourceDetail(e)),
+		})
 	}
 	if !s.isScript(session.Provider) { // which uses none
 		used, err := db.SessionUsage(r.Context(), s.DB, session.ID)
@@ -384,7 +410,10 @@ const (
 
 // changesOf is what a session changed, as of its last turn.
 func changesOf(session *db.Session) views.ChangesData {
-	c := views.ChangesData{Session: session.ID.String(), Added: session.LinesAdded, Removed: session.LinesRemoved, NotSaved: session.NotSaved, Beside: beside(session)}
+	c := views.ChangesData{
+		Session: session.ID.String(), Added: session.LinesAdded, Removed: session.LinesRemoved,
+		NotSaved: session.NotSaved, Beside: beside(session),
+	}
 	switch {
 	case session.ChangesKnown():
 	case !session.EndedAt.IsZero() && session.Status != db.SessionInProgress:
@@ -501,22 +530,31 @@ func (s *Server) sessionChanges(w http.ResponseWriter, r *http.Request, actor ac
 }
 
 func (s *Server) stopSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Stopping.", func(sessionID uuid.UUID) error { return s.Rules.Stop(r.Context(), actor, sessionID) })
+	return s.changeSession(w, r, "Stopping.", func(sessionID uuid.UUID) error {
+		return s.Rules.Stop(r.Context(), actor, sessionID)
+	})
 }
 
 func (s *Server) completeSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Marked done.", func(sessionID uuid.UUID) error { return s.Rules.MarkDone(r.Context(), actor, sessionID) })
+	return s.changeSession(w, r, "Marked done.", func(sessionID uuid.UUID) error {
+		return s.Rules.MarkDone(r.Context(), actor, sessionID)
+	})
 }
 
 func (s *Server) giveUpWorker(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Given up. Another worker goes on with the session.", func(id uuid.UUID) error { return s.Rules.GiveUpWorker(r.Context(), actor, id) })
+	return s.changeSession(w, r, "Given up. Another worker goes on with the session.", func(id uuid.UUID) error {
+		return s.Rules.GiveUpWorker(r.Context(), actor, id)
+	})
 }
 
 func (s *Server) reopenSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Reopened.", func(sessionID uuid.UUID) error { return s.Rules.Reopen(r.Context(), actor, sessionID) })
+	return s.changeSession(w, r, "Reopened.", func(sessionID uuid.UUID) error {
+		return s.Rules.Reopen(r.Context(), actor, sessionID)
+	})
 }
 
-func (s *Server) changeSession(w http.ResponseWriter, r *http.Request, message string, change func(uuid.UUID) error) error {
+func (s *Server) changeSession(w http.ResponseWriter, r *http.Request, message string,
+	change func(uuid.UUID) error) error {
 	sessionID, err := id(r)
 	if err != nil {
 		return err

@@ -32,7 +32,8 @@ func (s *site) work(said string, end automation.Outcome, changes *db.ChangeSumma
 		check(s.t, err)
 		check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 			return db.AppendEvents(ctx, tx, lease, []db.SessionEvent{{
-				SessionID: list[i].ID, Seq: list[i].LastSeq + 1, TurnID: turns[0].ID, At: time.Now(), Kind: "text", Body: []byte(`{"kind":"text","text":"` + said + `"}`),
+				SessionID: list[i].ID, Seq: list[i].LastSeq + 1, TurnID: turns[0].ID, At: time.Now(), Kind: "text",
+				Body: []byte(`{"kind":"text","text":"` + said + `"}`),
 			}})
 		}))
 		if changes != nil {
@@ -76,7 +77,9 @@ func TestWhatChangedIsNotCalledNothingBeforeItIsKnown(t *testing.T) {
 	b := open(t).as("Jonas", "member")
 	path := b.started()
 	b.get(path).expect(t, 200, "Changed files are listed when the agent has finished.")
-	b.work("Done.", automation.Outcome{Status: db.Failed, Reason: "interrupted by a restart", Neutral: true, FilesChanged: true}, nil)
+	b.work("Done.", automation.Outcome{
+		Status: db.Failed, Reason: "interrupted by a restart", Neutral: true, FilesChanged: true,
+	}, nil)
 	b.get(path).expect(t, 200, "It is not known which files were changed")
 	path = b.started()
 	b.work("Done.", automation.Outcome{Status: db.Succeeded}, &db.ChangeSummary{})
@@ -85,7 +88,8 @@ func TestWhatChangedIsNotCalledNothingBeforeItIsKnown(t *testing.T) {
 
 func TestATextThatIsFarTooLongComesBackToItsForm(t *testing.T) {
 	b := open(t).as("Jonas", "member")
-	b.post("/automations", "name", "Kept", "workspace", b.workspace, "trigger", "manual", "session_type", "develop", "provider", "agent",
+	b.post("/automations", "name", "Kept", "workspace", b.workspace, "trigger", "manual", "session_type", "develop",
+		"provider", "agent",
 		"prompt", strings.Repeat("é", 1<<20)).expect(t, 422, "At most 256 KiB fit.")
 }
 
@@ -109,13 +113,17 @@ func TestWhatCameOfARunIsSeenAndNarrowedToInBothLists(t *testing.T) {
 	b.started()
 	b.work("x", automation.Outcome{Status: db.Succeeded, NothingToDo: true, Answer: "NOTHING TO DO"}, nil)
 	failed := b.started()
-	b.work("x", automation.Outcome{Status: db.Failed, Class: "success_check", Reason: "its success check was not met: exit 4"}, nil)
+	b.work("x", automation.Outcome{
+		Status: db.Failed, Class: "success_check", Reason: "its success check was not met: exit 4",
+	}, nil)
 	skipped := b.started()
-	b.work("x", automation.Outcome{Status: db.Skipped, Neutral: true, Reason: "its gate did not let it begin: exit 3"}, nil)
+	b.work("x", automation.Outcome{Status: db.Skipped, Neutral: true, Reason: "its gate did not let it begin: exit 3"},
+		nil)
 
 	history := b.get("/executions?status=nothing_to_do")
 	history.expect(t, 200, "Nothing to do")
-	if strings.Contains(history.body, "success check") || !strings.Contains(b.get("/executions").body, "Its success check was not met") {
+	if strings.Contains(history.body, "success check") || !strings.Contains(b.get("/executions").body,
+		"Its success check was not met") {
 		t.Error("the history is not narrowed to runs that found nothing to do")
 	}
 	list := b.get("/sessions")
@@ -148,10 +156,13 @@ func TestAStreamEndsForWhoMayNotSeeItsSessionAnyMore(t *testing.T) {
 		"the account": func(who *browser) {
 			check(t, db.SetDeactivated(t.Context(), x.server.DB, who.actor.ID, time.Now(), time.Now()))
 		},
-		"the sign-in": func(who *browser) { check(t, db.DeleteLogins(t.Context(), x.server.DB, who.actor.ID, uuid.Nil)) },
+		"the sign-in": func(who *browser) {
+			check(t, db.DeleteLogins(t.Context(), x.server.DB, who.actor.ID, uuid.Nil))
+		},
 	} {
 		who := x.as("Reader "+name, account.RoleManager)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, x.http.URL+"/sessions/"+id.String()+"/stream", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, x.http.URL+"/sessions/"+id.String()+
+			"/stream", nil)
 		check(t, err)
 		res, err := who.client.Do(req)
 		check(t, err)

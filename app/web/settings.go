@@ -25,9 +25,10 @@ func (s *Server) profile(w http.ResponseWriter, r *http.Request, actor account.A
 	return s.showProfile(w, r, actor, http.StatusOK, nil, nil)
 }
 
-// showProfile shows a person's own settings. A form that was refused comes with what is wrong, and change puts back what
-// was typed into it.
-func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, bad fault.Invalid, change func(p *views.ProfilePage)) error {
+// showProfile shows a person's own settings. A form that was refused comes with what is wrong, and change puts back
+// what was typed into it.
+func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, bad fault.Invalid,
+	change func(p *views.ProfilePage)) error {
 	me, err := s.Accounts.Profile(r.Context(), actor)
 	if err != nil {
 		return err
@@ -37,7 +38,8 @@ func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor accou
 		change(&p)
 	}
 	// No two of the page's forms have a field of the same name.
-	for _, f := range []*views.Field{&p.Name, &p.TimeZone, &p.Theme, &p.Password.Current, &p.Password.New, &p.Notices.Email, &p.Notices.Webhook, &p.Notices.Kinds} {
+	for _, f := range []*views.Field{&p.Name, &p.TimeZone, &p.Theme, &p.Password.Current, &p.Password.New,
+		&p.Notices.Email, &p.Notices.Webhook, &p.Notices.Kinds} {
 		f.Error = bad[f.Name]
 	}
 	return s.withSettings(w, r, actor, "Profile", func(page views.Page) error {
@@ -61,7 +63,8 @@ func (s *Server) profilePage(r *http.Request, actor account.Actor, me *account.P
 	n := &p.Notices
 	n.Email.Checked, n.Email.Hint = me.Notices.Email, "To "+me.Email+"."
 	if !s.Accounts.Mail {
-		n.Email.Disabled, n.Email.Why = true, "This server cannot send e-mail: an administrator sets CARILLON_SMTP_URL and CARILLON_SMTP_FROM."
+		n.Email.Disabled, n.Email.Why = true,
+			"This server cannot send e-mail: an administrator sets CARILLON_SMTP_URL and CARILLON_SMTP_FROM."
 	}
 	n.Webhook.Value, n.HasWebhook = me.Notices.WebhookURL, me.Notices.WebhookURL != ""
 	n.EmailState, n.WebhookState = fared(me.LastEmail, p.Now), fared(me.LastHook, p.Now)
@@ -72,7 +75,8 @@ func (s *Server) profilePage(r *http.Request, actor account.Actor, me *account.P
 	current, _ := s.login(r)
 	for _, l := range me.Logins {
 		p.Logins = append(p.Logins, views.LoginItem{
-			ID: l.ID.String(), Browser: browserName(l.UserAgent), Address: l.Address, Seen: l.SeenAt.In(z), Since: l.CreatedAt.In(z), Current: l.ID == current,
+			ID: l.ID.String(), Browser: browserName(l.UserAgent), Address: l.Address, Seen: l.SeenAt.In(z),
+			Since: l.CreatedAt.In(z), Current: l.ID == current,
 		})
 	}
 	return p
@@ -91,7 +95,9 @@ func zoneChoices(chosen string) []views.Choice {
 			others = append(others, views.Choice{Value: name, Label: name, Group: "Other"})
 			continue
 		}
-		list = append(list, views.Choice{Value: name, Label: strings.NewReplacer("_", " ", "/", ", ").Replace(city), Group: area})
+		list = append(list, views.Choice{
+			Value: name, Label: strings.NewReplacer("_", " ", "/", ", ").Replace(city), Group: area,
+		})
 	}
 	slices.SortStableFunc(list, func(a, b views.Choice) int { return strings.Compare(a.Group, b.Group) })
 	return append(list, others...)
@@ -131,8 +137,10 @@ func browserName(agent string) string {
 		return ""
 	}
 	// In this order: each says that it is the ones after it, too.
-	program := find("Edg", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "FxiOS/", "Firefox", "CriOS/", "Chrome", "Chrome/", "Chrome", "Safari/", "Safari", "curl/", "curl")
-	system := find("Android", "Android", "iPhone", "iOS", "iPad", "iPadOS", "Windows", "Windows", "Mac OS X", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
+	program := find("Edg", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "FxiOS/", "Firefox", "CriOS/", "Chrome",
+		"Chrome/", "Chrome", "Safari/", "Safari", "curl/", "curl")
+	system := find("Android", "Android", "iPhone", "iOS", "iPad", "iPadOS", "Windows", "Windows", "Mac OS X", "macOS",
+		"CrOS", "ChromeOS", "Linux", "Linux")
 	switch {
 	case program != "" && system != "":
 		return program + " on " + system
@@ -145,7 +153,10 @@ func browserName(agent string) string {
 }
 
 func (s *Server) updateProfile(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	in := account.ProfileInput{Name: r.PostFormValue("name"), TimeZone: r.PostFormValue("time_zone"), Theme: r.PostFormValue("theme"), Version: r.PostFormValue(versionField)}
+	in := account.ProfileInput{
+		Name: r.PostFormValue("name"), TimeZone: r.PostFormValue("time_zone"), Theme: r.PostFormValue("theme"),
+		Version: r.PostFormValue(versionField),
+	}
 	bad, status, err := s.again(r, actor, s.profile, s.Accounts.UpdateProfile(r.Context(), actor, in))
 	if err != nil {
 		return err
@@ -153,7 +164,8 @@ func (s *Server) updateProfile(w http.ResponseWriter, r *http.Request, actor acc
 	if status != 0 {
 		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) {
 			p.Version = r.PostFormValue(versionField)
-			p.Name.Value, p.TimeZone.Value, p.Theme.Value = r.PostFormValue("name"), r.PostFormValue("time_zone"), r.PostFormValue("theme")
+			p.Name.Value, p.TimeZone.Value, p.Theme.Value = r.PostFormValue("name"), r.PostFormValue("time_zone"),
+				r.PostFormValue("theme")
 		})
 	}
 	return s.redirect(w, r, views.ProfileURL(), "Saved.")
@@ -164,7 +176,8 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
-	err = s.Accounts.ChangePassword(r.Context(), actor, current, r.PostFormValue("current"), r.PostFormValue("password"))
+	err = s.Accounts.ChangePassword(r.Context(), actor, current, r.PostFormValue("current"),
+		r.PostFormValue("password"))
 	var bad fault.Invalid
 	var throttled *account.Throttled
 	switch {
@@ -172,7 +185,8 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, actor ac
 		return s.showProfile(w, r, actor, http.StatusUnprocessableEntity, bad, nil)
 	case errors.As(err, &throttled):
 		w.Header().Set("Retry-After", "900")
-		s.refuse(w, r, http.StatusTooManyRequests, "Too many attempts", "There were too many wrong guesses of your password. Try again in 15 minutes.")
+		s.refuse(w, r, http.StatusTooManyRequests, "Too many attempts",
+			"There were too many wrong guesses of your password. Try again in 15 minutes.")
 		return nil
 	case err != nil:
 		return err
@@ -182,7 +196,8 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, actor ac
 
 func noticesInput(r *http.Request) account.NoticesInput {
 	return account.NoticesInput{
-		Email: r.PostFormValue("email") == "true", WebhookURL: r.PostFormValue("webhook"), Kinds: r.PostForm["kinds"], Version: r.PostFormValue(versionField),
+		Email: r.PostFormValue("email") == "true", WebhookURL: r.PostFormValue("webhook"), Kinds: r.PostForm["kinds"],
+		Version: r.PostFormValue(versionField),
 	}
 }
 

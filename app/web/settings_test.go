@@ -29,12 +29,15 @@ func TestSettingsNeedASignIn(t *testing.T) {
 	s := openSettings(t)
 	b := s.nobody()
 	for _, path := range []string{"/settings", "/settings/profile"} {
-		if a := b.get(path); a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/login?next=") {
+		if a := b.get(path); a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"),
+			"/login?next=") {
 			t.Errorf("GET %s answered %d to %s", path, a.StatusCode, a.Header.Get("Location"))
 		}
 	}
-	for _, action := range []string{"", "/password", "/notices", "/webhook-secret", "/sign-outs", "/sign-outs/" + uuid.NewString()} {
-		if a := b.post("/settings/profile" + action); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/login" {
+	for _, action := range []string{"", "/password", "/notices", "/webhook-secret", "/sign-outs",
+		"/sign-outs/" + uuid.NewString()} {
+		if a := b.post("/settings/profile" + action); a.StatusCode != http.StatusSeeOther ||
+			a.Header.Get("Location") != "/login" {
 			t.Errorf("POST /settings/profile%s answered %d to %s", action, a.StatusCode, a.Header.Get("Location"))
 		}
 	}
@@ -50,11 +53,13 @@ func TestSettingsLeadToTheProfile(t *testing.T) {
 
 func TestAProfileIsSavedByItsForm(t *testing.T) {
 	b := openSettings(t).as("Mira", account.RoleMember)
-	if a := b.post("/settings/profile", "name", "Mira Okafor", "time_zone", "Asia/Kolkata", "theme", "dark", "email", "eve@example.com", "id", uuid.NewString()); a.StatusCode != http.StatusSeeOther {
+	if a := b.post("/settings/profile", "name", "Mira Okafor", "time_zone", "Asia/Kolkata", "theme", "dark", "email",
+		"eve@example.com", "id", uuid.NewString()); a.StatusCode != http.StatusSeeOther {
 		t.Fatalf("answered %d", a.StatusCode)
 	}
 	a := b.get("/settings/profile")
-	for _, want := range []string{`value="Mira Okafor"`, `<option value="Asia/Kolkata" selected>`, `data-theme="dark"`, "Saved.", `value="Mira@example.com"`} {
+	for _, want := range []string{`value="Mira Okafor"`, `<option value="Asia/Kolkata" selected>`, `data-theme="dark"`,
+		"Saved.", `value="Mira@example.com"`} {
 		a.expect(t, http.StatusOK, want)
 	}
 }
@@ -62,7 +67,8 @@ func TestAProfileIsSavedByItsForm(t *testing.T) {
 func TestMistakesOfAProfileStandBesideTheirFieldsWithWhatWasTyped(t *testing.T) {
 	b := openSettings(t).as("Mira", account.RoleMember)
 	a := b.post("/settings/profile", "name", " ", "time_zone", "Mars/<Olympus>", "theme", "")
-	for _, want := range []string{"Say what to call you.", `id="name-error"`, `id="time_zone-error"`, `<option value="Europe/Berlin">`} {
+	for _, want := range []string{"Say what to call you.", `id="name-error"`, `id="time_zone-error"`,
+		`<option value="Europe/Berlin">`} {
 		a.expect(t, http.StatusUnprocessableEntity, want)
 	}
 	if strings.Contains(a.body, "Mars/<Olympus>") {
@@ -72,7 +78,9 @@ func TestMistakesOfAProfileStandBesideTheirFieldsWithWhatWasTyped(t *testing.T) 
 
 func TestAPasswordIsChangedByItsForm(t *testing.T) {
 	s := openSettings(t)
-	check(t, s.server.Accounts.SetPassword(t.Context(), nil, s.as("Ada", account.RoleMember).actor.ID, "the old password")) // ends the sign-in of the kit
+	// ends the sign-in of the kit
+	check(t, s.server.Accounts.SetPassword(t.Context(), nil, s.as("Ada", account.RoleMember).actor.ID,
+		"the old password"))
 	ada := s.nobody()
 	signIn := func(b *browser, password string) *answer {
 		return b.post("/login", "email", "ada@example.com", "password", password)
@@ -87,7 +95,8 @@ func TestAPasswordIsChangedByItsForm(t *testing.T) {
 	if strings.Contains(a.body, "not the old one") || strings.Contains(a.body, "the new password") {
 		t.Error("the page repeats a password")
 	}
-	if a := ada.post("/settings/profile/password", "current", "the old password", "password", "the new password"); a.StatusCode != http.StatusSeeOther {
+	if a := ada.post("/settings/profile/password", "current", "the old password", "password",
+		"the new password"); a.StatusCode != http.StatusSeeOther {
 		t.Fatalf("answered %d", a.StatusCode)
 	}
 	ada.get("/settings/profile").expect(t, http.StatusOK, "The password was changed")
@@ -102,16 +111,22 @@ func TestSignInsAreListedAndEndedFromThePage(t *testing.T) {
 	b := s.as("Mira", account.RoleMember)
 	now := time.Now()
 	add := func(user uuid.UUID, agent string) string {
-		l := &db.Login{ID: db.NewID(), UserID: user, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour), Address: "203.0.113.9", UserAgent: agent}
+		l := &db.Login{
+			ID: db.NewID(), UserID: user, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
+			Address: "203.0.113.9", UserAgent: agent,
+		}
 		check(t, db.InsertLogin(t.Context(), s.server.DB, l))
 		return l.ID.String()
 	}
-	phone := add(b.actor.ID, "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1")
+	phone := add(b.actor.ID,
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 "+
+			"Safari/604.1")
 	add(b.actor.ID, `<script>alert(1)</script>`)
 	other := s.as("Jonas", account.RoleMember)
 	foreign := add(other.actor.ID, "curl/8")
 	a := b.get("/settings/profile")
-	for _, want := range []string{"Safari on iOS", "203.0.113.9", "This browser", "&lt;script&gt;alert(1)", "Sign out everywhere else"} {
+	for _, want := range []string{"Safari on iOS", "203.0.113.9", "This browser", "&lt;script&gt;alert(1)",
+		"Sign out everywhere else"} {
 		a.expect(t, http.StatusOK, want)
 	}
 	if strings.Contains(a.body, foreign) || strings.Contains(a.body, "<script>alert") {
@@ -122,11 +137,13 @@ func TestSignInsAreListedAndEndedFromThePage(t *testing.T) {
 	if a := b.post("/settings/profile/sign-outs/" + phone); a.StatusCode != http.StatusSeeOther {
 		t.Errorf("ending one answered %d", a.StatusCode)
 	}
-	if a := b.get("/settings/profile"); strings.Contains(a.body, "Safari on iOS") || !strings.Contains(a.body, "alert(1)") {
+	if a := b.get("/settings/profile"); strings.Contains(a.body, "Safari on iOS") ||
+		!strings.Contains(a.body, "alert(1)") {
 		t.Error("not exactly that one is over")
 	}
 	b.post("/settings/profile/sign-outs")
-	if a := b.get("/settings/profile"); strings.Contains(a.body, "alert(1)") || strings.Contains(a.body, "Sign out everywhere else") {
+	if a := b.get("/settings/profile"); strings.Contains(a.body, "alert(1)") ||
+		strings.Contains(a.body, "Sign out everywhere else") {
 		t.Error("others hold still")
 	}
 	other.get("/settings/profile").expect(t, http.StatusOK, "This browser")
@@ -145,7 +162,9 @@ func TestTheSecretOfAWebhookIsShownOnce(t *testing.T) {
 	if secret == "" || shownSecret.MatchString(a.body) {
 		t.Errorf("the secret %q shows again", secret)
 	}
-	if got := strings.Count(a.body, `name="kinds"`) - strings.Count(a.body, `name="kinds" value="disabled" checked`) - strings.Count(a.body, `name="kinds" value="missed" checked`); got != len(automation.NoticeKinds)-2 {
+	if got := strings.Count(a.body, `name="kinds"`) - strings.Count(a.body,
+		`name="kinds" value="disabled" checked`) - strings.Count(a.body,
+		`name="kinds" value="missed" checked`); got != len(automation.NoticeKinds)-2 {
 		t.Errorf("the kinds on the page are not those saved: %d others", got)
 	}
 	if a := b.post("/settings/profile/notices", kinds...); a.StatusCode != http.StatusSeeOther {
@@ -170,7 +189,8 @@ func TestWithoutAMailServerThePageSaysSo(t *testing.T) {
 	s.server.Accounts.Mail = false
 	b := s.as("Mira", account.RoleMember)
 	b.get("/settings/profile").expect(t, http.StatusOK, "This server cannot send e-mail")
-	b.post("/settings/profile/notices", "email", "true").expect(t, http.StatusUnprocessableEntity, "no mail server is set")
+	b.post("/settings/profile/notices", "email", "true").expect(t, http.StatusUnprocessableEntity,
+		"no mail server is set")
 }
 
 func TestThePageSaysHowTheLastCopyFared(t *testing.T) {
@@ -178,14 +198,19 @@ func TestThePageSaysHowTheLastCopyFared(t *testing.T) {
 	b := s.as("Mira", account.RoleMember)
 	b.post("/settings/profile/notices", "webhook", "https://example.com/hook", "kinds", "disabled")
 	now := time.Now()
-	_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{{ID: db.NewID(), UserID: b.actor.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: now}})
+	_, err := db.InsertNotifications(t.Context(), s.server.DB,
+		[]db.Notification{{
+			ID: db.NewID(), UserID: b.actor.ID, Kind: "disabled", Title: "x", DedupKey: "x", CreatedAt: now,
+		}})
 	check(t, err)
 	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.WebhookChannel, now, now.Add(time.Minute), nil, 10)
 	check(t, err)
 	c := &list[0].Copy
-	c.Status, c.LastError, c.NextAttemptAt = db.CopyQueued, "the webhook answered <500>", now.Add(5*time.Minute+30*time.Second)
+	c.Status, c.LastError, c.NextAttemptAt = db.CopyQueued, "the webhook answered <500>",
+		now.Add(5*time.Minute+30*time.Second)
 	check(t, db.EndCopy(t.Context(), s.server.DB, c))
-	b.get("/settings/profile").expect(t, http.StatusOK, "The last one could not be sent yet: the webhook answered &lt;500&gt;. It is tried again in 5 min.")
+	b.get("/settings/profile").expect(t, http.StatusOK,
+		"The last one could not be sent yet: the webhook answered &lt;500&gt;. It is tried again in 5 min.")
 	c.Status = db.CopyFailed
 	check(t, db.EndCopy(t.Context(), s.server.DB, c))
 	b.get("/settings/profile").expect(t, http.StatusOK, "The last one was given up after 1 attempt")
@@ -194,11 +219,15 @@ func TestThePageSaysHowTheLastCopyFared(t *testing.T) {
 func TestBrowsersHaveNames(t *testing.T) {
 	t.Parallel()
 	for agent, want := range map[string]string{
-		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0":                                                        "Firefox on Linux",
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0": "Edge on Windows",
-		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36":         "Chrome on macOS",
-		"Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36":               "Chrome on Android",
-		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15":         "Safari on macOS",
+		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0": "Firefox on Linux",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 " +
+			"Safari/537.36 Edg/140.0.0.0": "Edge on Windows",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 " +
+			"Safari/537.36": "Chrome on macOS",
+		"Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile " +
+			"Safari/537.36": "Chrome on Android",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 " +
+			"Safari/605.1.15": "Safari on macOS",
 		"curl/8.5.0": "curl", "Something else": "Something else", "": "Unknown browser",
 	} {
 		if got := browserName(agent); got != want {

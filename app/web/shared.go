@@ -8,8 +8,8 @@ import (
 // answerFor is how long an answer of the database serves all who ask, where anybody may.
 const answerFor = time.Second
 
-// Shared is an answer of the database that everybody may ask for: it is asked at most once a second, whoever waits for it. Its zero
-// value is ready.
+// Shared is an answer of the database that everybody may ask for: it is asked at most once a second, whoever waits for
+// it. Its zero value is ready.
 type Shared[T any] struct {
 	mu    sync.Mutex
 	until time.Time

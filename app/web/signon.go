@@ -24,11 +24,13 @@ const attemptTime = 10 * time.Minute
 
 const signOnPath = "/login/sso"
 
-// newAttempts makes the store of the cookie of attempts. It is Lax: the provider sends the browser back from another site.
+// newAttempts makes the store of the cookie of attempts. It is Lax: the provider sends the browser back from another
+// site.
 func (s *Server) newAttempts() *sessions.CookieStore {
 	store := sessions.NewCookieStore(s.Keys.Cookies()...)
 	store.Options = &sessions.Options{
-		Path: signOnPath, MaxAge: int(attemptTime / time.Second), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.PublicURL.Scheme == "https",
+		Path: signOnPath, MaxAge: int(attemptTime / time.Second), HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Secure: s.PublicURL.Scheme == "https",
 	}
 	store.MaxAge(store.Options.MaxAge)
 	return store
@@ -58,8 +60,8 @@ func signOnURL(next string) string {
 	return signOnPath + "?" + url.Values{"next": {next}}.Encode()
 }
 
-// beginSignOn sends the browser to the provider. It is a link and no form: the policy forbids forms that lead elsewhere, by
-// redirects too.
+// beginSignOn sends the browser to the provider. It is a link and no form: the policy forbids forms that lead
+// elsewhere, by redirects too.
 func (s *Server) beginSignOn(w http.ResponseWriter, r *http.Request) error {
 	next := local(r.FormValue("next"), "")
 	if s.SignOn == nil {
@@ -118,9 +120,11 @@ func (s *Server) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 		return s.signOnFailed(w, r, http.StatusBadRequest, "", notBegun)
 	}
 	if said := query.Get("error"); said != "" {
-		s.Log.Info("the sign-on provider refused", "request", middleware.RequestID(r), "error", said, "description", query.Get("error_description"))
+		s.Log.Info("the sign-on provider refused", "request", middleware.RequestID(r), "error", said, "description",
+			query.Get("error_description"))
 		if said == "access_denied" {
-			return s.signOnFailed(w, r, http.StatusForbidden, a.Next, "You were not signed in: the provider says that it was denied.")
+			return s.signOnFailed(w, r, http.StatusForbidden, a.Next,
+				"You were not signed in: the provider says that it was denied.")
 		}
 		return s.signOnFailed(w, r, http.StatusBadGateway, a.Next, notConfirm)
 	}
@@ -134,16 +138,20 @@ func (s *Server) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 		case errors.Is(err, sso.ErrRefused):
 			return s.signOnFailed(w, r, http.StatusBadRequest, a.Next, notConfirm)
 		case errors.Is(err, sso.ErrUntrusted):
-			return s.signOnFailed(w, r, http.StatusBadGateway, a.Next, "What the sign-on provider answered cannot be trusted, so you were not signed in. Tell an administrator if it happens again.")
+			return s.signOnFailed(w, r, http.StatusBadGateway, a.Next,
+				"What the sign-on provider answered cannot be trusted, so you were not signed in. Tell an "+
+					"administrator if it happens again.")
 		}
 		return s.signOnFailed(w, r, http.StatusBadGateway, a.Next, unreachable)
 	}
 	login, err := s.Accounts.SignInFromOutside(r.Context(), account.Outsider{
-		Issuer: s.SignOn.Issuer, Subject: who.Subject, Email: who.Email, EmailVerified: who.EmailVerified, Name: who.Name, Groups: who.Groups, GroupsKnown: who.GroupsKnown,
+		Issuer: s.SignOn.Issuer, Subject: who.Subject, Email: who.Email, EmailVerified: who.EmailVerified,
+		Name: who.Name, Groups: who.Groups, GroupsKnown: who.GroupsKnown,
 	}, s.Proxies.Address(r), r.UserAgent())
 	var refused *account.NotAdmitted
 	if errors.As(err, &refused) {
-		s.Log.Info("a person of the sign-on provider is not let in", "request", middleware.RequestID(r), "subject", who.Subject, "reason", refused.Reason)
+		s.Log.Info("a person of the sign-on provider is not let in", "request", middleware.RequestID(r), "subject",
+			who.Subject, "reason", refused.Reason)
 		return s.signOnFailed(w, r, http.StatusForbidden, a.Next, refused.Reason)
 	}
 	if err != nil {
@@ -156,8 +164,8 @@ func (s *Server) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// takeAttempt reads the attempt of a state from the cookie and removes it: it serves once. It is nil when there is none that
-// holds; another attempt, begun in another tab, stays.
+// takeAttempt reads the attempt of a state from the cookie and removes it: it serves once. It is nil when there is none
+// that holds; another attempt, begun in another tab, stays.
 func (s *Server) takeAttempt(w http.ResponseWriter, r *http.Request, state string) (*attempt, error) {
 	c, _ := s.attempts.New(r, attemptCookie)
 	text, _ := c.Values["attempt"].(string)
@@ -188,7 +196,9 @@ func (s *Server) signOnFailed(w http.ResponseWriter, r *http.Request, status int
 func identityItems(list []db.Identity, z *time.Location) []views.IdentityItem {
 	var items []views.IdentityItem
 	for _, i := range list {
-		items = append(items, views.IdentityItem{Provider: hostOf(i.Issuer), Email: i.Email, Since: i.CreatedAt.In(z), Used: i.UsedAt.In(z)})
+		items = append(items, views.IdentityItem{
+			Provider: hostOf(i.Issuer), Email: i.Email, Since: i.CreatedAt.In(z), Used: i.UsedAt.In(z),
+		})
 	}
 	return items
 }
@@ -198,7 +208,8 @@ func (s *Server) unlinkUser(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 func (s *Server) revokeTokensOf(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.switchUser(w, r, actor, s.Accounts.RevokeTokensOf, "Revoked. Programs with these tokens are refused from now on.")
+	return s.switchUser(w, r, actor, s.Accounts.RevokeTokensOf,
+		"Revoked. Programs with these tokens are refused from now on.")
 }
 
 // hostOf is what people call a provider: its host, where its address has one.

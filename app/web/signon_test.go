@@ -20,7 +20,8 @@ func TestASingleSignOnLeadsToThePageThatWasAskedFor(t *testing.T) {
 	b := s.nobody()
 	const link = "/executions?status=failed&who=me%26you"
 	b.get(link).expectTo(t, "/login?next="+url.QueryEscape(link))
-	b.get("/login?next="+url.QueryEscape(link)).expect(t, 200, `href="/login/sso?next=%2Fexecutions%3Fstatus%3Dfailed%26who%3Dme%2526you"`)
+	b.get("/login?next="+url.QueryEscape(link)).expect(t, 200,
+		`href="/login/sso?next=%2Fexecutions%3Fstatus%3Dfailed%26who%3Dme%2526you"`)
 	b.get("/login").expect(t, 200, "Sign in with Acme")
 	b.signOn(p, "mira", link).expectTo(t, link)
 	b.get(link).expect(t, 200, "Mira")
@@ -39,7 +40,8 @@ func TestASingleSignOnLeadsToThisSiteAlone(t *testing.T) {
 	for _, evil := range []string{"//evil.example", "/\\evil.example", "https://evil.example"} {
 		s.nobody().signOn(p, "mira", evil).expectTo(t, "/")
 	}
-	s.nobody().signOn(p, "mira", "/executions?who="+strings.Repeat("x", 5000)).expectTo(t, "/") // more than a cookie holds
+	// more than a cookie holds
+	s.nobody().signOn(p, "mira", "/executions?who="+strings.Repeat("x", 5000)).expectTo(t, "/")
 }
 
 func TestAnAccountIsKnownByItsSubjectAfterTheFirstSignOn(t *testing.T) {
@@ -73,7 +75,10 @@ func TestAnAddressThatIsNotVerifiedLetsNobodyIn(t *testing.T) {
 			b.signOn(p, "eve", "").expect(t, 403, "has not verified")
 			p.set(member{User: storage.User{ID: "e-1", Username: "eve", EmailVerified: true}})
 			b.signOn(p, "eve", "").expect(t, 403, "did not tell your e-mail address")
-			p.set(member{User: storage.User{ID: "e-1", Username: "eve", EmailVerified: true, Email: "mirа@example.com"}}) // the а is Cyrillic
+			// the а is Cyrillic
+			p.set(member{User: storage.User{
+				ID: "e-1", Username: "eve", EmailVerified: true, Email: "mirа@example.com",
+			}})
 			b.signOn(p, "eve", "").expect(t, 403, "cannot be used here")
 			list, err := db.Identities(t.Context(), s.server.DB, u.ID)
 			check(t, err)
@@ -116,10 +121,13 @@ func TestTheDeactivatedAreNotLetInByAnotherDoor(t *testing.T) {
 
 func TestRolesFollowTheGroupsAtEachSignOn(t *testing.T) {
 	s, p := withProvider(t, account.SignOn{AutoCreate: true, Roles: []account.GroupRole{
-		{Group: "ops", Role: "Administrator"}, {Group: "dev", Role: "member"}, {Group: "leads", Role: "Manager"}, {Group: "ghosts", Role: "No such role"}}})
+		{Group: "ops", Role: "Administrator"}, {Group: "dev", Role: "member"}, {Group: "leads", Role: "Manager"},
+		{Group: "ghosts", Role: "No such role"}}})
 	ada := s.as("Ada", account.RoleAdministrator)
 	mira := func(groups ...string) member {
-		return member{User: storage.User{ID: "m-1", Username: "mira", FirstName: "Mira", Email: "mira@example.com", EmailVerified: true}, groups: groups}
+		return member{User: storage.User{
+			ID: "m-1", Username: "mira", FirstName: "Mira", Email: "mira@example.com", EmailVerified: true,
+		}, groups: groups}
 	}
 	p.set(mira("ghosts", "strangers"))
 	s.nobody().signOn(p, "mira", "").expect(t, 403, "None of your groups is let in here.")
@@ -130,7 +138,8 @@ func TestRolesFollowTheGroupsAtEachSignOn(t *testing.T) {
 		groups []string
 		roles  string
 	}{
-		{[]string{"dev"}, "Member"}, {[]string{"dev", "leads"}, "Manager, Member"}, {[]string{"ops", "other"}, "Administrator"}, {[]string{"leads"}, "Manager"},
+		{[]string{"dev"}, "Member"}, {[]string{"dev", "leads"}, "Manager, Member"},
+		{[]string{"ops", "other"}, "Administrator"}, {[]string{"leads"}, "Manager"},
 	} {
 		p.set(mira(tt.groups...))
 		s.nobody().signOn(p, "mira", "").expectTo(t, "/")
@@ -167,10 +176,16 @@ func TestRolesFollowTheGroupsAtEachSignOn(t *testing.T) {
 }
 
 func TestGroupsNeverTakeTheLastAdministratorAway(t *testing.T) {
-	s, p := withProvider(t, account.SignOn{Roles: []account.GroupRole{{Group: "ops", Role: "Administrator"}, {Group: "dev", Role: "Member"}}})
-	_, err := s.server.Accounts.Setup(t.Context(), account.NewUser{Email: "mira@example.com", Name: "Mira", Password: password})
+	s, p := withProvider(t, account.SignOn{Roles: []account.GroupRole{{Group: "ops", Role: "Administrator"},
+		{Group: "dev", Role: "Member"}}})
+	_, err := s.server.Accounts.Setup(t.Context(), account.NewUser{
+		Email: "mira@example.com", Name: "Mira", Password: password,
+	})
 	check(t, err)
-	p.set(member{User: storage.User{ID: "m-1", Username: "mira", Email: "mira@example.com", EmailVerified: true}, groups: []string{"dev"}})
+	p.set(member{
+		User:   storage.User{ID: "m-1", Username: "mira", Email: "mira@example.com", EmailVerified: true},
+		groups: []string{"dev"},
+	})
 	s.nobody().signOn(p, "mira", "").expectTo(t, "/")
 	if got := s.rolesOf("mira@example.com"); got != "Administrator, Member" {
 		t.Errorf("the last administrator got the roles %q; want Administrator, Member", got)
@@ -253,7 +268,8 @@ func TestTheCookieOfAnAttemptHasEveryOption(t *testing.T) {
 				c = set
 			}
 		}
-		if c == nil || c.Path != "/login/sso" || c.Domain != "" || c.MaxAge != 600 || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Secure != (secure == "https") {
+		if c == nil || c.Path != "/login/sso" || c.Domain != "" || c.MaxAge != 600 || !c.HttpOnly ||
+			c.SameSite != http.SameSiteLaxMode || c.Secure != (secure == "https") {
 			t.Errorf("over %s got %v", secure, c)
 		}
 	}
@@ -286,7 +302,8 @@ func TestWhatTheProviderRefusesIsTold(t *testing.T) {
 	}
 	b := s.nobody()
 	b.get("/login/sso")
-	b.get("/login/sso/callback?error=access_denied").expect(t, 400, "was not begun in this browser") // without the state it is anybody's word
+	// without the state it is anybody's word
+	b.get("/login/sso/callback?error=access_denied").expect(t, 400, "was not begun in this browser")
 }
 
 func TestAProviderThatIsDownKeepsNobodyFromAPassword(t *testing.T) {
@@ -360,18 +377,30 @@ func TestAnAccountIsUnlinkedByWhoManagesPeople(t *testing.T) {
 }
 
 func TestSomebodyInvitedIsNoOtherAdministrator(t *testing.T) {
-	s, p := withProvider(t, account.SignOn{Roles: []account.GroupRole{{Group: "ops", Role: "Administrator"}, {Group: "dev", Role: "Member"}}})
-	_, err := s.server.Accounts.Setup(t.Context(), account.NewUser{Email: "mira@example.com", Name: "Mira", Password: password})
+	s, p := withProvider(t, account.SignOn{Roles: []account.GroupRole{{Group: "ops", Role: "Administrator"},
+		{Group: "dev", Role: "Member"}}})
+	_, err := s.server.Accounts.Setup(t.Context(), account.NewUser{
+		Email: "mira@example.com", Name: "Mira", Password: password,
+	})
 	check(t, err)
 	invited := s.as("Ada", account.RoleAdministrator).actor.ID
-	check(t, db.SavePasswordLink(t.Context(), s.server.DB, &db.PasswordLink{UserID: invited, Hash: make([]byte, 32), Invites: true, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}))
-	p.set(member{User: storage.User{ID: "m-1", Username: "mira", Email: "mira@example.com", EmailVerified: true}, groups: []string{"dev"}})
+	check(t, db.SavePasswordLink(t.Context(), s.server.DB, &db.PasswordLink{
+		UserID: invited, Hash: make([]byte, 32), Invites: true, CreatedAt: time.Now(), ExpiresAt: time.Now().
+			Add(time.Hour),
+	}))
+	p.set(member{
+		User:   storage.User{ID: "m-1", Username: "mira", Email: "mira@example.com", EmailVerified: true},
+		groups: []string{"dev"},
+	})
 	s.nobody().signOn(p, "mira", "").expectTo(t, "/")
 	if got := s.rolesOf("mira@example.com"); got != "Administrator, Member" {
 		t.Errorf("the only administrator who can sign in got the roles %q; want Administrator, Member", got)
 	}
 	// Who was invited and comes in this way needs the link no more.
-	p.set(member{User: storage.User{ID: "a-1", Username: "ada", Email: "Ada@example.com", EmailVerified: true}, groups: []string{"ops"}})
+	p.set(member{
+		User:   storage.User{ID: "a-1", Username: "ada", Email: "Ada@example.com", EmailVerified: true},
+		groups: []string{"ops"},
+	})
 	s.nobody().signOn(p, "ada", "").expectTo(t, "/")
 	s.nobody().signOn(p, "mira", "").expectTo(t, "/")
 	if got := s.rolesOf("mira@example.com"); got != "Member" {

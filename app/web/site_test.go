@@ -41,7 +41,8 @@ func open(t *testing.T) *site {
 	return openAlone(t)
 }
 
-// openAlone is open for a test that runs beside no other of the package, as it must where what the process spends is measured.
+// openAlone is open for a test that runs beside no other of the package, as it must where what the process spends is
+// measured.
 func openAlone(t *testing.T) *site {
 	d := dbtest.New(t)
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
@@ -50,7 +51,8 @@ func openAlone(t *testing.T) *site {
 	rules := &automation.Service{
 		DB: d, Now: time.Now, Keys: keys, Log: log,
 		Providers: func() []automation.Provider {
-			return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent"}}
+			return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true},
+				{ID: "agent", Name: "Agent"}}
 		},
 		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
@@ -63,9 +65,12 @@ func openAlone(t *testing.T) *site {
 	public, err := url.Parse(s.http.URL)
 	check(t, err)
 	s.server = &Server{
-		DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64}, Rules: rules, Keys: keys,
+		DB: d, Accounts: &account.Service{
+			DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64,
+		}, Rules: rules, Keys: keys,
 		Providers: func() []agent.Provider {
-			return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell}, {ID: "agent", Name: "Agent"}}
+			return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
+				{ID: "agent", Name: "Agent"}}
 		},
 		PublicURL: public, Now: time.Now, Log: log, SetupToken: "one-time",
 	}
@@ -94,10 +99,13 @@ func (s *site) as(name, role string) *browser {
 	r, err := db.RoleByKey(s.t.Context(), s.server.DB, role)
 	check(s.t, err)
 	now := time.Now()
-	u := &db.User{ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: now, UpdatedAt: now}
+	u := &db.User{
+		ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: now, UpdatedAt: now,
+	}
 	login := &db.Login{ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
 	check(s.t, s.server.DB.RunInTx(s.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), s.rules.JoinScratch(ctx, tx, u.ID), db.InsertLogin(ctx, tx, login))
+		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), s.rules.JoinScratch(ctx, tx, u.ID),
+			db.InsertLogin(ctx, tx, login))
 	}))
 	b := s.nobody()
 	w := httptest.NewRecorder()
@@ -118,7 +126,9 @@ func (s *site) as(name, role string) *browser {
 func (s *site) nobody() *browser {
 	jar, err := cookiejar.New(nil)
 	check(s.t, err)
-	return &browser{site: s, client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{site: s, client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}}
 }
 
 // answer is a response, read.
@@ -167,7 +177,8 @@ func check(t *testing.T, err error) {
 func (a *answer) expect(t *testing.T, status int, want string) {
 	t.Helper()
 	if a.StatusCode != status || !strings.Contains(a.body, want) {
-		t.Errorf("%s %s answered %d %.600s; want %d with %q", a.Request.Method, a.Request.URL, a.StatusCode, a.body, status, want)
+		t.Errorf("%s %s answered %d %.600s; want %d with %q", a.Request.Method, a.Request.URL, a.StatusCode, a.body,
+			status, want)
 	}
 }
 
@@ -184,6 +195,7 @@ func (l testLog) Write(b []byte) (int, error) {
 // runs are the executions of an automation, the newest first, in full.
 func (s *site) runs(of uuid.UUID) (list []db.Execution) {
 	s.t.Helper()
-	check(s.t, s.server.DB.NewSelect().Model(&list).Where("e.automation_id = ?", of).OrderExpr("e.id DESC").Scan(s.t.Context()))
+	check(s.t, s.server.DB.NewSelect().Model(&list).Where("e.automation_id = ?", of).OrderExpr("e.id DESC").
+		Scan(s.t.Context()))
 	return list
 }

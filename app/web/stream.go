@@ -53,7 +53,8 @@ func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor acc
 	if err := out.ping(); err != nil {
 		return nil
 	}
-	if state := r.FormValue("state"); state != "" && state != stateOf(session) { // it went on before the page could listen
+	if state := r.FormValue("state"); state != "" && state != stateOf(session) {
+		// it went on before the page could listen
 		if err := out.send("refresh", "", "session changes inbox"); err != nil {
 			return nil
 		}
@@ -133,7 +134,8 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcriptView, ses
 	var changed []views.Entry
 	stepped, known := false, false
 	for i := range events {
-		if !known && (events[i].Kind == transcript.KindTurn || t.breaksOff(&events[i])) { // who wrote it, and how the former ended
+		if !known && (events[i].Kind == transcript.KindTurn || t.breaksOff(&events[i])) {
+			// who wrote it, and how the former ended
 			turns, err := db.TurnsOf(r.Context(), s.DB, session)
 			if err != nil {
 				return false, err

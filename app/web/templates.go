@@ -12,9 +12,10 @@ import (
 	"carillon/views"
 )
 
-// beginWith puts a template into what the editor of a new automation begins with. It returns an offer to create the workflow
-// that the template runs, where there are workflows and that one is missing.
-func (s *Server) beginWith(r *http.Request, actor account.Actor, t automation.Template, in *automation.Input, ws *db.Workspace) (views.Link, error) {
+// beginWith puts a template into what the editor of a new automation begins with. It returns an offer to create the
+// workflow that the template runs, where there are workflows and that one is missing.
+func (s *Server) beginWith(r *http.Request, actor account.Actor, t automation.Template, in *automation.Input,
+	ws *db.Workspace) (views.Link, error) {
 	blank := *in
 	*in = t.Input
 	in.Workspace, in.Provider, in.Model = blank.Workspace, blank.Provider, blank.Model

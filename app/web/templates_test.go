@@ -24,7 +24,8 @@ func TestANewAutomationOffersTheCommonPatternsAndEachFillsTheEditorIn(t *testing
 		}
 		page := b.get(p.URL)
 		for _, want := range []string{
-			`value="` + template.Input.Name + `"`, `value="` + template.Input.Trigger + `" checked`, `value="` + template.Input.Cron + `"`,
+			`value="` + template.Input.Name + `"`, `value="` + template.Input.Trigger + `" checked`,
+			`value="` + template.Input.Cron + `"`,
 			`<option value="agent" selected>`, // the workspace's own is for scripts, which these are not
 		} {
 			page.expect(t, http.StatusOK, want)
@@ -33,7 +34,8 @@ func TestANewAutomationOffersTheCommonPatternsAndEachFillsTheEditorIn(t *testing
 			t.Error("who has chosen a template is asked again")
 		}
 	}
-	b.get("/automations/new?template=nightly-audit").expect(t, http.StatusOK, "Run a dependency audit and create tickets for any high-severity findings")
+	b.get("/automations/new?template=nightly-audit").expect(t, http.StatusOK,
+		"Run a dependency audit and create tickets for any high-severity findings")
 	b.get("/automations/new?template=nonsense").expect(t, http.StatusOK, "Start from a template")
 }
 
@@ -50,7 +52,8 @@ func TestWhatATemplateFillsInCanBeSavedAsItIs(t *testing.T) {
 		_, err = s.server.beginWith(r, b.actor, template, &in, &list[0])
 		check(t, err)
 		if in.Retries != 2 || in.TimeoutMinutes != 360 {
-			t.Errorf("%s shows %d retries and a timeout of %g; want what a new automation shows", template.Key, in.Retries, in.TimeoutMinutes)
+			t.Errorf("%s shows %d retries and a timeout of %g; want what a new automation shows", template.Key,
+				in.Retries, in.TimeoutMinutes)
 		}
 		if in.Workflow == "" && in.ExecutionType == string(db.WorkflowDriven) {
 			continue // it is to be created first
@@ -65,7 +68,8 @@ func TestATemplateOffersToOpenPullRequestsOnlyWhereThatCanBe(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	plain := b.get("/automations/new?template=release-branch")
-	_, err := s.server.DB.NewRaw("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'").Exec(t.Context())
+	_, err := s.server.DB.NewRaw(
+		"UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'").Exec(t.Context())
 	check(t, err)
 	able := b.get("/automations/new?template=release-branch")
 	checked := func(a *answer) bool {
@@ -81,11 +85,13 @@ func TestATemplateOffersToOpenPullRequestsOnlyWhereThatCanBe(t *testing.T) {
 
 func TestATemplatesWorkflowIsMadeByThoseWhoMayAndLeadsBackToTheAutomation(t *testing.T) {
 	s := open(t)
-	s.as("Lee", account.RoleMember).get("/automations/new?template=qa-loop").expect(t, http.StatusOK, "Ask somebody who may manage workflows")
+	s.as("Lee", account.RoleMember).get("/automations/new?template=qa-loop").expect(t, http.StatusOK,
+		"Ask somebody who may manage workflows")
 	b := s.as("Mira", account.RoleAdministrator)
 	b.get("/automations/new?template=qa-loop").expect(t, http.StatusOK, `href="/workflows/new?template=qa-loop"`)
 	b.get("/workflows/new?template=qa-loop").expect(t, http.StatusOK, `name="template" value="qa-loop"`)
-	made := b.post("/workflows", "name", "Ours by another name", "template", "qa-loop", "step_kind", "message", "step_text", "Take it.")
+	made := b.post("/workflows", "name", "Ours by another name", "template", "qa-loop", "step_kind", "message",
+		"step_text", "Take it.")
 	made.expect(t, http.StatusSeeOther, "")
 	back := made.Header.Get("Location")
 	if !strings.HasPrefix(back, "/automations/new?template=qa-loop&workflow=") {

@@ -22,8 +22,10 @@ func (s *Server) tickets(w http.ResponseWriter, r *http.Request, actor account.A
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	status, assignee := r.FormValue("status"), r.FormValue("assignee")
 	f := db.TicketFilter{
-		Priority: automation.ParsePriority(r.FormValue("priority")), Workspace: optionalID(s.workspaceFilter(r)), Label: r.FormValue("label"),
-		Search: strings.TrimSpace(r.FormValue("q")), Queue: r.FormValue("order") == "queue", After: optionalID(r.FormValue("after")), Limit: pageSize + 1,
+		Priority: automation.ParsePriority(r.FormValue("priority")), Workspace: optionalID(s.workspaceFilter(r)),
+		Label:  r.FormValue("label"),
+		Search: strings.TrimSpace(r.FormValue("q")), Queue: r.FormValue("order") == "queue",
+		After: optionalID(r.FormValue("after")), Limit: pageSize + 1,
 	}
 	switch {
 	case status == "active":
@@ -45,19 +47,29 @@ func (s *Server) tickets(w http.ResponseWriter, r *http.Request, actor account.A
 		return err
 	}
 	p := views.TicketsPage{
-		Now: now, Search: f.Search, Filtered: r.URL.RawQuery != "" || f.Workspace != uuid.Nil, CanCreate: actor.Can(account.ManageTickets),
-		Order: views.Field{Name: "order", Label: "Order", Value: cmp(r.FormValue("order"), "newest"), Options: []views.Choice{{Value: "newest", Label: "Newest"}, {Value: "queue", Label: "Queue"}}},
+		Now: now, Search: f.Search, Filtered: r.URL.RawQuery != "" || f.Workspace != uuid.Nil,
+		CanCreate: actor.Can(account.ManageTickets),
+		Order: views.Field{
+			Name: "order", Label: "Order", Value: cmp(r.FormValue("order"), "newest"),
+			Options: []views.Choice{{Value: "newest", Label: "Newest"}, {Value: "queue", Label: "Queue"}},
+		},
 		Status: views.Field{Name: "status", Label: "Status", Value: status, Options: []views.Choice{
 			{Value: "active", Label: "Open or in progress"}}},
 		Priority: views.Field{Name: "priority", Label: "Priority", Value: r.FormValue("priority")},
-		Assignee: views.Field{Name: "assignee", Label: "Assigned to", Value: assignee, Options: []views.Choice{{Value: "me", Label: "Me"}, {Value: "nobody", Label: "Nobody"}}},
-		Label:    views.Field{Name: "label", Label: "Label", Value: f.Label},
+		Assignee: views.Field{
+			Name: "assignee", Label: "Assigned to", Value: assignee, Options: []views.Choice{{Value: "me", Label: "Me"},
+				{Value: "nobody", Label: "Nobody"}},
+		},
+		Label: views.Field{Name: "label", Label: "Label", Value: f.Label},
 	}
 	for _, st := range automation.TicketStatuses {
-		p.Status.Options = append(p.Status.Options, views.Choice{Value: string(st), Label: views.TicketStatusWord(string(st))})
+		p.Status.Options = append(p.Status.Options, views.Choice{
+			Value: string(st), Label: views.TicketStatusWord(string(st)),
+		})
 	}
 	for _, known := range automation.TicketPriorities {
-		p.Priority.Options = append(p.Priority.Options, views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
+		p.Priority.Options = append(p.Priority.Options,
+			views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
 	}
 	labels, err := s.Rules.TicketLabels(ctx, actor, f.Workspace)
 	if err != nil {
@@ -79,13 +91,16 @@ func (s *Server) tickets(w http.ResponseWriter, r *http.Request, actor account.A
 	for i := range list {
 		p.Rows = append(p.Rows, ticketItem(&list[i], z, now))
 	}
-	return s.with(w, r, actor, "tickets", "Tickets", func(page views.Page) error { return s.show(w, r, views.Tickets(page, p)) })
+	return s.with(w, r, actor, "tickets", "Tickets", func(page views.Page) error {
+		return s.show(w, r, views.Tickets(page, p))
+	})
 }
 
 func ticketItem(t *db.Ticket, z *time.Location, now time.Time) views.TicketItem {
 	i := views.TicketItem{
-		ID: t.ID.String(), Number: strconv.FormatInt(t.Number, 10), Title: t.Title, Status: string(t.Status), Priority: automation.PriorityWord(t.Priority),
-		Labels: t.Labels, At: in(t.CreatedAt, z), Now: now,
+		ID: t.ID.String(), Number: strconv.FormatInt(t.Number, 10), Title: t.Title, Status: string(t.Status),
+		Priority: automation.PriorityWord(t.Priority),
+		Labels:   t.Labels, At: in(t.CreatedAt, z), Now: now,
 	}
 	if t.Assignee != nil {
 		i.Assignee = t.Assignee.Name
@@ -110,20 +125,27 @@ func (s *Server) ticket(w http.ResponseWriter, r *http.Request, actor account.Ac
 		return err
 	}
 	z, now := zone(actor), s.Now()
-	p := views.TicketPage{Ticket: ticketItem(t, z, now), Body: t.Body, Hidden: d.Hidden, CanManage: actor.Can(account.ManageTickets)}
+	p := views.TicketPage{
+		Ticket: ticketItem(t, z, now), Body: t.Body, Hidden: d.Hidden, CanManage: actor.Can(account.ManageTickets),
+	}
 	p.Moves = ticketMoves(t)
 	p.Facts = []views.Fact{
 		{Label: "Workspace", Value: p.Ticket.Workspace, URL: views.WorkspaceURL(t.WorkspaceID.String())},
-		{Label: "Assigned to", Value: cmp(p.Ticket.Assignee, "Nobody")}, {Label: "Created", Show: views.Time(in(t.CreatedAt, z), now)},
+		{Label: "Assigned to", Value: cmp(p.Ticket.Assignee, "Nobody")},
+		{Label: "Created", Show: views.Time(in(t.CreatedAt, z), now)},
 	}
 	if t.Author != nil {
 		p.Facts = append(p.Facts, views.Fact{Label: "Created by", Value: t.Author.Name})
 	}
 	if t.CreatedSession != uuid.Nil {
-		p.Facts = append(p.Facts, views.Fact{Label: "Created in", Value: "a session", URL: views.SessionURL(t.CreatedSession.String())})
+		p.Facts = append(p.Facts, views.Fact{
+			Label: "Created in", Value: "a session", URL: views.SessionURL(t.CreatedSession.String()),
+		})
 	}
 	if t.ClaimedBy != uuid.Nil {
-		p.Facts = append(p.Facts, views.Fact{Label: "Claimed by", Value: "a session", URL: views.SessionURL(t.ClaimedBy.String())})
+		p.Facts = append(p.Facts, views.Fact{
+			Label: "Claimed by", Value: "a session", URL: views.SessionURL(t.ClaimedBy.String()),
+		})
 	}
 	pulls, err := s.pullRequests(r.Context(), d.Sessions)
 	if err != nil {
@@ -138,19 +160,27 @@ func (s *Server) ticket(w http.ResponseWriter, r *http.Request, actor account.Ac
 	for i := len(d.History) - 1; i >= 0; i-- {
 		p.History = append(p.History, ticketStep(&d.History[i], z))
 	}
-	return s.with(w, r, actor, "tickets", "#"+p.Ticket.Number+" "+t.Title, func(page views.Page) error { return s.show(w, r, views.Ticket(page, p)) })
+	return s.with(w, r, actor, "tickets", "#"+p.Ticket.Number+" "+t.Title, func(page views.Page) error {
+		return s.show(w, r, views.Ticket(page, p))
+	})
 }
 
 // ticketMoves are the statuses that a ticket may go to from where it is.
 func ticketMoves(t *db.Ticket) []views.Action {
 	move := func(status db.TicketStatus, label, icon, kind string) views.Action {
-		return views.Action{Label: label, Icon: icon, Kind: kind, Name: "status", Value: string(status), URL: views.TicketActionURL(t.ID.String(), "status")}
+		return views.Action{
+			Label: label, Icon: icon, Kind: kind, Name: "status", Value: string(status),
+			URL: views.TicketActionURL(t.ID.String(), "status"),
+		}
 	}
 	switch t.Status {
 	case db.TicketOpen:
-		return []views.Action{move(db.TicketCanceled, "Cancel ticket", "ban", "plain"), move(db.TicketInProgress, "Start", "play", "plain"), move(db.TicketDone, "Mark done", "check", "primary")}
+		return []views.Action{move(db.TicketCanceled, "Cancel ticket", "ban", "plain"),
+			move(db.TicketInProgress, "Start", "play", "plain"), move(db.TicketDone, "Mark done", "check", "primary")}
 	case db.TicketInProgress:
-		return []views.Action{move(db.TicketCanceled, "Cancel ticket", "ban", "plain"), move(db.TicketOpen, "Back to the queue", "undo-2", "plain"), move(db.TicketDone, "Mark done", "check", "primary")}
+		return []views.Action{move(db.TicketCanceled, "Cancel ticket", "ban", "plain"),
+			move(db.TicketOpen, "Back to the queue", "undo-2", "plain"),
+			move(db.TicketDone, "Mark done", "check", "primary")}
 	}
 	return []views.Action{move(db.TicketOpen, "Reopen", "rotate-ccw", "plain")}
 }
@@ -199,7 +229,8 @@ func ticketStep(e *db.AuditEvent, z *time.Location) views.Step {
 // ticketChange says what changed: "Title, priority changed", "Set to Done".
 func ticketChange(e *db.AuditEvent) string {
 	var names []string
-	for _, known := range [][2]string{{"title", "title"}, {"body", "description"}, {"priority", "priority"}, {"assignee_id", "assignee"}, {"labels", "labels"}} {
+	for _, known := range [][2]string{{"title", "title"}, {"body", "description"}, {"priority", "priority"},
+		{"assignee_id", "assignee"}, {"labels", "labels"}} {
 		if _, ok := e.After[known[0]]; ok {
 			names = append(names, known[1])
 		}
@@ -224,7 +255,8 @@ func ticketInput(r *http.Request) automation.TicketInput {
 	f := r.PostForm
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
 	return automation.TicketInput{
-		Workspace: f.Get("workspace"), Title: f.Get("title"), Body: f.Get("body"), Priority: f.Get("priority"), Status: f.Get("status"),
+		Workspace: f.Get("workspace"), Title: f.Get("title"), Body: f.Get("body"), Priority: f.Get("priority"),
+		Status:   f.Get("status"),
 		Assignee: f.Get("assignee"), Labels: f.Get("labels"), Version: version,
 	}
 }
@@ -274,7 +306,8 @@ func (s *Server) editTicket(w http.ResponseWriter, r *http.Request, actor accoun
 // typedTicket is a ticket as the form would have it typed.
 func typedTicket(t *db.Ticket) automation.TicketInput {
 	in := automation.TicketInput{
-		Workspace: t.WorkspaceID.String(), Title: t.Title, Body: t.Body, Priority: automation.PriorityWord(t.Priority), Status: string(t.Status),
+		Workspace: t.WorkspaceID.String(), Title: t.Title, Body: t.Body, Priority: automation.PriorityWord(t.Priority),
+		Status: string(t.Status),
 		Labels: strings.Join(t.Labels, ", "), Version: t.Version,
 	}
 	if t.AssigneeID != uuid.Nil {
@@ -300,11 +333,13 @@ func (s *Server) updateTicket(w http.ResponseWriter, r *http.Request, actor acco
 }
 
 // ticketForm shows the form with what was typed and what is wrong with it. A nil ticket is a new one.
-func (s *Server) ticketForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, t *db.Ticket, in automation.TicketInput, bad fault.Invalid) error {
+func (s *Server) ticketForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, t *db.Ticket,
+	in automation.TicketInput, bad fault.Invalid) error {
 	f := views.NewTicketForm()
 	title := "New ticket"
 	if t != nil {
-		f.ID, f.Was, title = t.ID.String(), "#"+strconv.FormatInt(t.Number, 10)+" "+t.Title, "Edit #"+strconv.FormatInt(t.Number, 10)
+		f.ID, f.Was, title = t.ID.String(), "#"+strconv.FormatInt(t.Number, 10)+" "+t.Title,
+			"Edit #"+strconv.FormatInt(t.Number, 10)
 		in.Workspace = t.WorkspaceID.String()
 	}
 	f.Version = strconv.FormatInt(in.Version, 10)
@@ -324,11 +359,14 @@ func (s *Server) ticketForm(w http.ResponseWriter, r *http.Request, actor accoun
 	fill(&f.Body, in.Body)
 	fill(&f.Priority, cmp(in.Priority, "medium"))
 	for _, known := range automation.TicketPriorities {
-		f.Priority.Options = append(f.Priority.Options, views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
+		f.Priority.Options = append(f.Priority.Options,
+			views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
 	}
 	fill(&f.Status, cmp(in.Status, string(db.TicketOpen)))
 	for _, st := range automation.TicketStatuses {
-		f.Status.Options = append(f.Status.Options, views.Choice{Value: string(st), Label: views.TicketStatusWord(string(st))})
+		f.Status.Options = append(f.Status.Options, views.Choice{
+			Value: string(st), Label: views.TicketStatusWord(string(st)),
+		})
 	}
 	fill(&f.Labels, in.Labels)
 	if f.Labels.Suggest, err = s.Rules.TicketLabels(r.Context(), actor, optionalID(in.Workspace)); err != nil {
@@ -345,7 +383,8 @@ func (s *Server) ticketForm(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 // assigneeChoices are the members of a workspace, and who is assigned already.
-func (s *Server) assigneeChoices(ctx context.Context, actor account.Actor, workspace uuid.UUID, t *db.Ticket) ([]views.Choice, error) {
+func (s *Server) assigneeChoices(ctx context.Context, actor account.Actor, workspace uuid.UUID,
+	t *db.Ticket) ([]views.Choice, error) {
 	choices := []views.Choice{{Label: "Nobody"}}
 	d, err := s.Rules.Workspace(ctx, actor, workspace)
 	if errors.Is(err, fault.ErrNotFound) { // none is chosen, or one that is not theirs: saving says so
@@ -362,7 +401,9 @@ func (s *Server) assigneeChoices(ctx context.Context, actor account.Actor, works
 		}
 	}
 	if !there {
-		choices = append(choices, views.Choice{Value: t.AssigneeID.String(), Label: t.Assignee.Name + " (no member any more)"})
+		choices = append(choices, views.Choice{
+			Value: t.AssigneeID.String(), Label: t.Assignee.Name + " (no member any more)",
+		})
 	}
 	return choices, nil
 }
@@ -383,7 +424,8 @@ func (s *Server) moveTicket(w http.ResponseWriter, r *http.Request, actor accoun
 		return err
 	}
 	status := r.PostFormValue("status")
-	if _, err := s.Rules.ChangeTicket(r.Context(), actor, ticketID, automation.TicketChange{Status: &status}); err != nil {
+	if _, err := s.Rules.ChangeTicket(r.Context(), actor, ticketID,
+		automation.TicketChange{Status: &status}); err != nil {
 		return err
 	}
 	return s.redirect(w, r, views.TicketURL(ticketID.String()), views.TicketStatusWord(status)+".")
@@ -417,8 +459,9 @@ func (s *Server) sessionTickets(w http.ResponseWriter, r *http.Request, actor ac
 func (s *Server) sessionWork(ctx context.Context, actor account.Actor, session *db.Session) (views.SessionWork, error) {
 	z, now := zone(actor), s.Now()
 	work := views.SessionWork{
-		Session: session.ID.String(), Live: session.Status == db.SessionInProgress, Now: now, CanLink: actor.Can(account.ManageTickets),
-		Link: views.Field{Name: "ticket", Label: "Link a ticket", Placeholder: "#12", Autocomplete: "off"},
+		Session: session.ID.String(), Live: session.Status == db.SessionInProgress, Now: now,
+		CanLink: actor.Can(account.ManageTickets),
+		Link:    views.Field{Name: "ticket", Label: "Link a ticket", Placeholder: "#12", Autocomplete: "off"},
 	}
 	worked, created, err := s.Rules.SessionTickets(ctx, session.ID)
 	if err != nil {

@@ -28,15 +28,19 @@ func TestATicketIsMadeChangedAndMovedByItsForms(t *testing.T) {
 	b := open(t).as("Mira", account.RoleMember)
 	b.get("/tickets").expect(t, http.StatusOK, "No tickets yet")
 	b.get("/tickets/new").expect(t, http.StatusOK, `<option value="`+b.actor.ID.String()+`"`)
-	at := b.ticket("title", "Mend <it>", "body", "Now.", "priority", "urgent", "labels", "qa, api", "assignee", b.actor.ID.String())
-	for _, want := range []string{"#1 Mend &lt;it&gt;", "Urgent", "qa", "Created by Mira", "No session has worked on it yet."} {
+	at := b.ticket("title", "Mend <it>", "body", "Now.", "priority", "urgent", "labels", "qa, api", "assignee",
+		b.actor.ID.String())
+	for _, want := range []string{"#1 Mend &lt;it&gt;", "Urgent", "qa", "Created by Mira",
+		"No session has worked on it yet."} {
 		b.get(at).expect(t, http.StatusOK, want)
 	}
 	b.get(at+"/edit").expect(t, http.StatusOK, `value="qa, api"`)
-	if a := b.post(at, "title", "Mend it well", "priority", "low", "status", "in_progress", "version", "1"); a.StatusCode != http.StatusSeeOther {
+	if a := b.post(at, "title", "Mend it well", "priority", "low", "status", "in_progress", "version",
+		"1"); a.StatusCode != http.StatusSeeOther {
 		t.Fatalf("saving answered %d", a.StatusCode)
 	}
-	b.get(at).expect(t, http.StatusOK, "Set to In progress, title, description, priority, assignee, labels changed by Mira")
+	b.get(at).expect(t, http.StatusOK,
+		"Set to In progress, title, description, priority, assignee, labels changed by Mira")
 	b.post(at, "title", "Old", "version", "1").expect(t, http.StatusConflict, "saved this in another tab")
 	b.post(at, "title", " ", "body", "kept text", "version", "2").expect(t, http.StatusUnprocessableEntity, "kept text")
 	b.post(at+"/status", "status", "done")
@@ -46,14 +50,16 @@ func TestATicketIsMadeChangedAndMovedByItsForms(t *testing.T) {
 
 func TestMistakesInANewTicketStandBesideTheirFields(t *testing.T) {
 	b := open(t).as("Mira", account.RoleMember)
-	b.post("/tickets", "workspace", b.workspace, "title", "", "body", "what was typed").expect(t, http.StatusUnprocessableEntity, `id="title-error"`)
+	b.post("/tickets", "workspace", b.workspace, "title", "", "body", "what was typed").
+		expect(t, http.StatusUnprocessableEntity, `id="title-error"`)
 	b.post("/tickets", "title", "x").expect(t, http.StatusUnprocessableEntity, `id="workspace-error"`)
 }
 
 func TestTicketsAreFilteredByTheAddressAndPaged(t *testing.T) {
 	b := open(t).as("Mira", account.RoleMember)
 	for i := range pageSize + 1 {
-		b.ticket("title", "Ticket "+string(rune('A'+i%26))+strings.Repeat("x", i/26), "priority", []string{"low", "high"}[i%2])
+		b.ticket("title", "Ticket "+string(rune('A'+i%26))+strings.Repeat("x", i/26), "priority",
+			[]string{"low", "high"}[i%2])
 	}
 	special := b.ticket("title", "Special", "priority", "urgent", "labels", "qa", "assignee", b.actor.ID.String())
 	first := b.get("/tickets")
@@ -82,7 +88,8 @@ func TestTicketsOfOtherWorkspacesAreNotFoundAndThoseWithoutThePermissionOnlyRead
 	s := open(t)
 	mira, lena := s.as("Mira", account.RoleMember), s.as("Lena", account.RoleMember)
 	at := mira.ticket("title", "Ours")
-	_, err := s.server.DB.NewRaw("UPDATE roles SET permissions = '{automations.view_own}' WHERE key = ?", account.RoleMember).Exec(t.Context())
+	_, err := s.server.DB.NewRaw("UPDATE roles SET permissions = '{automations.view_own}' WHERE key = ?",
+		account.RoleMember).Exec(t.Context())
 	check(t, err)
 	page := lena.get(at)
 	page.expect(t, http.StatusOK, "#1 Ours")
@@ -128,12 +135,16 @@ func TestASessionShowsItsTicketAndATicketItsSessions(t *testing.T) {
 	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
 	check(t, err)
 	session := "/sessions/" + run.Session.ID.String()
-	b.post(session+"/tickets", "ticket", "#7").expect(t, http.StatusUnprocessableEntity, "There is no ticket #7 in this workspace.")
+	b.post(session+"/tickets", "ticket", "#7").expect(t, http.StatusUnprocessableEntity,
+		"There is no ticket #7 in this workspace.")
 	b.post(session+"/tickets", "ticket", "seven").expect(t, http.StatusUnprocessableEntity, "such as #12")
 	if a := b.post(session+"/tickets", "ticket", "#1"); a.StatusCode != http.StatusSeeOther {
 		t.Fatalf("linking answered %d", a.StatusCode)
 	}
-	check(t, db.InsertReport(t.Context(), s.server.DB, &db.SessionReport{ID: db.NewID(), SessionID: run.Session.ID, Outcome: db.ReportNothingToDo, Summary: "It is **well**.", CreatedAt: s.server.Now()}))
+	check(t, db.InsertReport(t.Context(), s.server.DB, &db.SessionReport{
+		ID: db.NewID(), SessionID: run.Session.ID, Outcome: db.ReportNothingToDo, Summary: "It is **well**.",
+		CreatedAt: s.server.Now(),
+	}))
 	_, err = s.server.DB.NewRaw(`INSERT INTO pull_requests (id, session_id, forge, repository, number, url, key, state, found_by, created_at, updated_at)
 		VALUES (?, ?, 'github', 'acme/app', 219, 'https://github.com/acme/app/pull/219', 'x', 'open', 'hand', now(), now())`, db.NewID(), run.Session.ID).Exec(t.Context())
 	check(t, err)

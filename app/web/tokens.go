@@ -23,12 +23,14 @@ func (s *Server) tokenRoutes(mux *routeTable) {
 }
 
 func (s *Server) tokens(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.showTokens(w, r, actor, http.StatusOK, account.TokenInput{Days: strconv.Itoa(account.DefaultTokenDays)}, nil, "")
+	return s.showTokens(w, r, actor, http.StatusOK, account.TokenInput{Days: strconv.Itoa(account.DefaultTokenDays)},
+		nil, "")
 }
 
-// showTokens shows a person's tokens and the form of a new one, as typed. A token that was just made is part of this one
-// answer, since a message kept for the next page would keep it in the browser.
-func (s *Server) showTokens(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, in account.TokenInput, bad fault.Invalid, made string) error {
+// showTokens shows a person's tokens and the form of a new one, as typed. A token that was just made is part of this
+// one answer, since a message kept for the next page would keep it in the browser.
+func (s *Server) showTokens(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	in account.TokenInput, bad fault.Invalid, made string) error {
 	list, err := s.Accounts.Tokens(r.Context(), actor)
 	if err != nil {
 		return err
@@ -53,7 +55,8 @@ func (s *Server) showTokens(w http.ResponseWriter, r *http.Request, actor accoun
 	for _, of := range account.Permissions {
 		if actor.Can(of.Permission) {
 			p.Boxes = append(p.Boxes, views.PermissionBox{
-				Permission: string(of.Permission), Capability: of.Capability, Implies: implied(of.Permission, of.Implies),
+				Permission: string(of.Permission), Capability: of.Capability,
+				Implies: implied(of.Permission, of.Implies),
 				Checked: slices.Contains(in.Permissions, string(of.Permission)),
 			})
 		}
@@ -68,8 +71,9 @@ func (s *Server) showTokens(w http.ResponseWriter, r *http.Request, actor accoun
 // tokenItem is a token as a page shows it. All says what one may do that is not narrowed.
 func tokenItem(t *db.APIToken, all string, now time.Time, z *time.Location) views.TokenItem {
 	item := views.TokenItem{
-		ID: t.ID.String(), Name: t.Name, May: all, Created: t.CreatedAt.In(z), Expires: t.ExpiresAt.In(z), UsedFrom: t.UsedFrom,
-		Expired: !t.ExpiresAt.After(now),
+		ID: t.ID.String(), Name: t.Name, May: all, Created: t.CreatedAt.In(z), Expires: t.ExpiresAt.In(z),
+		UsedFrom: t.UsedFrom,
+		Expired:  !t.ExpiresAt.After(now),
 	}
 	if t.Narrowed {
 		item.May = strings.Join(t.Permissions, ", ")
@@ -82,7 +86,8 @@ func tokenItem(t *db.APIToken, all string, now time.Time, z *time.Location) view
 
 func (s *Server) createToken(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := account.TokenInput{
-		Name: r.PostFormValue("name"), Days: r.PostFormValue("days"), Narrowed: r.PostFormValue("scope") == "only", Permissions: r.PostForm["permissions"],
+		Name: r.PostFormValue("name"), Days: r.PostFormValue("days"), Narrowed: r.PostFormValue("scope") == "only",
+		Permissions: r.PostForm["permissions"],
 	}
 	token, err := s.Accounts.CreateToken(r.Context(), actor, in)
 	var bad fault.Invalid
@@ -92,7 +97,8 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	return s.showTokens(w, r, actor, http.StatusOK, account.TokenInput{Days: strconv.Itoa(account.DefaultTokenDays)}, nil, token)
+	return s.showTokens(w, r, actor, http.StatusOK, account.TokenInput{Days: strconv.Itoa(account.DefaultTokenDays)},
+		nil, token)
 }
 
 func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -30,7 +30,8 @@ func (b *browser) newToken(permissions ...account.Permission) string {
 func TestATokenIsShownOnceAndRevokedOnItsPage(t *testing.T) {
 	s := open(t)
 	b := s.as("Owner", account.RoleMember)
-	b.post("/settings/tokens", "name", "Nightly", "days", "90", "scope", "only").expect(t, http.StatusUnprocessableEntity, "Tick what the token may do.")
+	b.post("/settings/tokens", "name", "Nightly", "days", "90", "scope", "only").
+		expect(t, http.StatusUnprocessableEntity, "Tick what the token may do.")
 	made := b.newToken(account.ViewOwn)
 	page := b.get("/settings/tokens")
 	page.expect(t, http.StatusOK, "automations.view_own")
@@ -59,7 +60,8 @@ func TestATokenIsNoSignIn(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.http.URL+path, nil)
 		check(t, err)
 		req.Header.Set("Authorization", "Bearer "+made)
-		if a := s.nobody().do(req); a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/login") {
+		if a := s.nobody().do(req); a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"),
+			"/login") {
 			t.Errorf("%s answered %d to a token; want to be asked to sign in", path, a.StatusCode)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"carillon/views"
 )
 
-// transcriptView makes what a page shows of a session's events: pieces of a message become one entry, and a tool call with
-// its result another.
+// transcriptView makes what a page shows of a session's events: pieces of a message become one entry, and a tool call
+// with its result another.
 type transcriptView struct {
 	zone    *time.Location
 	now     time.Time
@@ -42,15 +42,18 @@ type transcriptView struct {
 
 func newTranscriptView(z *time.Location, now time.Time) *transcriptView {
 	return &transcriptView{
-		zone: z, now: now, byID: map[string]int{}, output: -1, people: map[uuid.UUID]string{}, turns: map[uuid.UUID]db.Turn{},
-		ends: map[uuid.UUID]int{},
+		zone: z, now: now, byID: map[string]int{}, output: -1, people: map[uuid.UUID]string{},
+		turns: map[uuid.UUID]db.Turn{},
+		ends:  map[uuid.UUID]int{},
 	}
 }
 
 // know takes in the turns of the session, as they are now.
 func (t *transcriptView) know(turns []db.Turn) {
 	for _, turn := range turns {
-		t.turns[turn.ID] = db.Turn{Status: turn.Status, Reason: turn.Reason, StartedAt: turn.StartedAt, FinishedAt: turn.FinishedAt}
+		t.turns[turn.ID] = db.Turn{
+			Status: turn.Status, Reason: turn.Reason, StartedAt: turn.StartedAt, FinishedAt: turn.FinishedAt,
+		}
 		if turn.Author != nil {
 			t.people[turn.AuthorID] = turn.Author.Name
 		}
@@ -63,8 +66,8 @@ const (
 	joinText   = 64 << 10
 )
 
-// forget drops all but the newest entries, and tools that run, so that a page that is followed for hours takes no more memory
-// than one that was just opened.
+// forget drops all but the newest entries, and tools that run, so that a page that is followed for hours takes no more
+// memory than one that was just opened.
 func (t *transcriptView) forget(keep int) {
 	if len(t.entries) < 2*keep {
 		return
@@ -113,7 +116,8 @@ func (t *transcriptView) add(ev *db.SessionEvent) []views.Entry {
 	return changed
 }
 
-// breaksOff reports whether an event shows that another process goes on with the session, and that the former wrote no end.
+// breaksOff reports whether an event shows that another process goes on with the session, and that the former wrote no
+// end.
 func (t *transcriptView) breaksOff(ev *db.SessionEvent) bool {
 	return t.open != uuid.Nil && (ev.TurnID != t.open || ev.Kind == transcript.KindTurn)
 }
@@ -133,11 +137,12 @@ func (t *transcriptView) follow(ev *db.SessionEvent) {
 	}
 }
 
-// breakOff ends the turn of which no end was written: the worker was killed, or another has its session. What is known of its end
-// is what the turn's row says. It returns the entries that it made or changed.
+// breakOff ends the turn of which no end was written: the worker was killed, or another has its session. What is known
+// of its end is what the turn's row says. It returns the entries that it made or changed.
 func (t *transcriptView) breakOff() []views.Entry {
 	turn, stored := t.turns[t.open]
-	begun, known := t.begun, !turn.FinishedAt.IsZero() && !turn.StartedAt.After(t.last) // else its row speaks of how it went on
+	// else its row speaks of how it went on
+	begun, known := t.begun, !turn.FinishedAt.IsZero() && !turn.StartedAt.After(t.last)
 	e := views.Entry{ID: t.end(t.open, true), Kind: "note", At: t.last.In(t.zone)}
 	if known {
 		e.At = turn.FinishedAt.In(t.zone)
@@ -161,7 +166,8 @@ func (t *transcriptView) breakOff() []views.Entry {
 	return append(changed, t.put(e))
 }
 
-// rest ends the turn at work where nobody works on the session any more. It returns the entries that it made or changed.
+// rest ends the turn at work where nobody works on the session any more. It returns the entries that it made or
+// changed.
 func (t *transcriptView) rest() []views.Entry {
 	if t.turns[t.open].FinishedAt.IsZero() { // it comes again
 		return nil
@@ -169,8 +175,9 @@ func (t *transcriptView) rest() []views.Entry {
 	return t.breakOff()
 }
 
-// end counts an end of a turn, and returns the id of its entry. It is the same whether the end is an event or known by the turn's
-// row alone, so that an event that comes late replaces what was shown in its place. A turn that was begun anew has more ends.
+// end counts an end of a turn, and returns the id of its entry. It is the same whether the end is an event or known by
+// the turn's row alone, so that an event that comes late replaces what was shown in its place. A turn that was begun
+// anew has more ends.
 func (t *transcriptView) end(turn uuid.UUID, byRow bool) string {
 	if byRow || t.byRow != turn {
 		t.ends[turn]++
@@ -245,7 +252,10 @@ func (t *transcriptView) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		if json.Unmarshal(ev.Body, &again) != nil {
 			return views.Entry{}, false
 		}
-		return t.put(views.Entry{ID: own, Kind: "note", At: at, Text: fmt.Sprintf("Attempt %d of %d failed. The next one starts at %s.", again.Failed, again.Allowed, again.At.In(t.zone).Format("15:04:05"))}), true
+		return t.put(views.Entry{
+			ID: own, Kind: "note", At: at, Text: fmt.Sprintf("Attempt %d of %d failed. The next one starts at %s.",
+				again.Failed, again.Allowed, again.At.In(t.zone).Format("15:04:05")),
+		}), true
 	}
 	var a transcript.Event
 	if json.Unmarshal(ev.Body, &a) != nil {
@@ -273,7 +283,8 @@ func (t *transcriptView) entry(ev *db.SessionEvent) (views.Entry, bool) {
 		}
 		e := views.Entry{ID: id, Kind: kind, At: at}
 		if i, ok := t.byID[id]; ok {
-			if e = t.entries[i]; len(e.Text)+len(a.Text) > joinText { // it is sent anew with each piece, so it goes on as another entry
+			if e = t.entries[i]; len(e.Text)+len(a.Text) > joinText {
+				// it is sent anew with each piece, so it goes on as another entry
 				e = t.put(views.Entry{ID: own, Kind: kind, At: at, Text: a.Text})
 				t.byID[id] = t.byID[own]
 				return e, true
@@ -324,8 +335,8 @@ func (t *transcriptView) addOutput(own string, at time.Time, a *transcript.Event
 	return e, true
 }
 
-// stopTools ends the tool calls of which the agent told no end before its turn ended: it was stopped, or forgot them. It
-// returns those.
+// stopTools ends the tool calls of which the agent told no end before its turn ended: it was stopped, or forgot them.
+// It returns those.
 func (t *transcriptView) stopTools(at time.Time) (stopped []views.Entry) {
 	for i, e := range t.entries {
 		if e.Tool != nil && e.Tool.Status == "running" {
@@ -351,7 +362,8 @@ func (t *transcriptView) addTool(id string, at time.Time, a *transcript.Event) v
 		}
 		if a.Tool.Title != "" {
 			e.Tool.Arg = a.Tool.Title
-			if what, named := strings.CutPrefix(a.Tool.Title, e.Tool.Name+" "); named && e.Tool.Name != "" { // the name stands before it
+			if what, named := strings.CutPrefix(a.Tool.Title, e.Tool.Name+" "); named && e.Tool.Name != "" {
+				// the name stands before it
 				e.Tool.Arg = what
 			}
 			if a.Tool.Title == e.Tool.Name { // so an agent calls what it knows nothing more of

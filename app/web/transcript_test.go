@@ -31,14 +31,17 @@ func TestAPageThatIsFollowedForHoursKeepsLittleAndStillKnowsWhatRuns(t *testing.
 	t.Parallel()
 	tr := newTranscriptView(time.UTC, time.Now())
 	tool := func(n int, id, title string, done bool) []views.Entry {
-		return tr.add(said(t, int64(n), transcript.Event{Kind: transcript.KindTool, ID: id, Done: done, OK: done, Tool: &transcript.Tool{Title: title}}))
+		return tr.add(said(t, int64(n), transcript.Event{
+			Kind: transcript.KindTool, ID: id, Done: done, OK: done, Tool: &transcript.Tool{Title: title},
+		}))
 	}
 	tool(1, "long", "make test", false)
 	for n := range 50_000 {
 		tool(n+2, fmt.Sprintf("c%d", n), "Read file", true)
 		tr.forget(100)
 		if len(tr.entries) > 200 || len(tr.byID) > 200 {
-			t.Fatalf("it keeps %d entries and %d ids after %d events; want 200 at most", len(tr.entries), len(tr.byID), n)
+			t.Fatalf("it keeps %d entries and %d ids after %d events; want 200 at most", len(tr.entries), len(tr.byID),
+				n)
 		}
 	}
 	got := tool(50_002, "long", "", true)
@@ -52,7 +55,9 @@ func TestAMessageThatIsWrittenInManyPiecesIsNotSentAnewForEver(t *testing.T) {
 	tr := newTranscriptView(time.UTC, time.Now())
 	longest, all := 0, map[string]string{}
 	for n := range 5000 {
-		for _, e := range tr.add(said(t, int64(n+1), transcript.Event{Kind: transcript.KindText, ID: "m", Text: fmt.Sprintf("piece %d of a long message, ", n)})) {
+		for _, e := range tr.add(said(t, int64(n+1), transcript.Event{
+			Kind: transcript.KindText, ID: "m", Text: fmt.Sprintf("piece %d of a long message, ", n),
+		})) {
 			longest = max(longest, len(e.Text))
 			all[e.ID] = e.Text
 		}
@@ -65,16 +70,22 @@ func TestAMessageThatIsWrittenInManyPiecesIsNotSentAnewForEver(t *testing.T) {
 		total += strings.Count(e.Text, "piece")
 	}
 	if longest > joinText || total != 5000 {
-		t.Errorf("the longest entry has %d bytes and all have %d pieces; want %d bytes at most, and 5000 pieces", longest, total, joinText)
+		t.Errorf("the longest entry has %d bytes and all have %d pieces; want %d bytes at most, and 5000 pieces",
+			longest, total, joinText)
 	}
 }
 
 func TestAToolThatItsTurnDidNotSeeEndDoesNotRunForEver(t *testing.T) {
 	t.Parallel()
 	tr := newTranscriptView(time.UTC, time.Now())
-	tr.add(said(t, 1, transcript.Event{Kind: transcript.KindTool, ID: "a", Tool: &transcript.Tool{Name: "Bash", Title: "Bash make test"}}))
-	sent := tr.add(&db.SessionEvent{Seq: 2, At: time.Now(), Kind: "turn_end", Body: []byte(`{"status":"canceled","seconds":1}`)})
-	if len(sent) != 2 || sent[0].Tool == nil || sent[0].Tool.Status != "canceled" || sent[0].Tool.Arg != "make test" || tr.entries[0].Tool.Status != "canceled" {
+	tr.add(said(t, 1, transcript.Event{
+		Kind: transcript.KindTool, ID: "a", Tool: &transcript.Tool{Name: "Bash", Title: "Bash make test"},
+	}))
+	sent := tr.add(&db.SessionEvent{
+		Seq: 2, At: time.Now(), Kind: "turn_end", Body: []byte(`{"status":"canceled","seconds":1}`),
+	})
+	if len(sent) != 2 || sent[0].Tool == nil || sent[0].Tool.Status != "canceled" || sent[0].Tool.Arg != "make test" ||
+		tr.entries[0].Tool.Status != "canceled" {
 		t.Errorf("with the end of the turn %+v is sent; want the tool as not finished, and its name once", sent)
 	}
 }
@@ -87,7 +98,8 @@ func TestAToolWhoseTitleIsItsNameIsNamedOnce(t *testing.T) {
 		if input == "" {
 			call.Input = nil
 		}
-		got := newTranscriptView(time.UTC, time.Now()).add(said(t, 1, transcript.Event{Kind: transcript.KindTool, ID: "a", Tool: &call}))
+		got := newTranscriptView(time.UTC, time.Now()).
+			add(said(t, 1, transcript.Event{Kind: transcript.KindTool, ID: "a", Tool: &call}))
 		if len(got) != 1 || got[0].Tool.Name != name || got[0].Tool.Arg != want {
 			t.Errorf("shown is %+v; want %q beside the name", got, want)
 		}
@@ -101,11 +113,16 @@ func (s *site) cutOff(run *automation.Run) {
 	turn, err := db.NextTurn(s.t.Context(), s.server.DB, lease, run.Execution.ID, time.Now())
 	check(s.t, err)
 	event := func(seq int64, kind, body string) db.SessionEvent {
-		return db.SessionEvent{SessionID: lease.Session, Seq: seq, TurnID: turn.ID, At: time.Now(), Kind: kind, Body: json.RawMessage(body)}
+		return db.SessionEvent{
+			SessionID: lease.Session, Seq: seq, TurnID: turn.ID, At: time.Now(), Kind: kind,
+			Body: json.RawMessage(body),
+		}
 	}
-	s.append(lease, event(1, "turn", `{"kind":"prompt","prompt":"Look around."}`), event(2, transcript.KindText, `{"text":"I begin."}`),
+	s.append(lease, event(1, "turn", `{"kind":"prompt","prompt":"Look around."}`),
+		event(2, transcript.KindText, `{"text":"I begin."}`),
 		event(3, transcript.KindTool, `{"id":"a","tool":{"name":"Bash","title":"make test"}}`))
-	_, err = s.server.DB.NewRaw("UPDATE sessions SET lease_until = now() - interval '1 hour' WHERE id = ?", lease.Session).Exec(s.t.Context())
+	_, err = s.server.DB.NewRaw("UPDATE sessions SET lease_until = now() - interval '1 hour' WHERE id = ?",
+		lease.Session).Exec(s.t.Context())
 	check(s.t, err)
 }
 
@@ -139,9 +156,13 @@ func TestAMessageThatWasCutOffWithItsWorkerShowsItsEnd(t *testing.T) {
 	lease := s.claimed(run)
 	turn, err := db.NextTurn(t.Context(), s.server.DB, lease, uuid.Nil, time.Now())
 	check(t, err)
-	s.append(lease, db.SessionEvent{SessionID: lease.Session, Seq: 4, TurnID: turn.ID, At: time.Now(), Kind: "turn", Body: json.RawMessage(`{"kind":"reply","prompt":"Go on, it said."}`)})
+	s.append(lease, db.SessionEvent{
+		SessionID: lease.Session, Seq: 4, TurnID: turn.ID, At: time.Now(), Kind: "turn",
+		Body: json.RawMessage(`{"kind":"reply","prompt":"Go on, it said."}`),
+	})
 	a = mira.get(page)
-	if end, next := strings.Index(a.body, brokenOff), strings.Index(a.body, "Go on, it said."); end < 0 || next < end || strings.Count(a.body, brokenOff) != 1 {
+	if end, next := strings.Index(a.body, brokenOff), strings.Index(a.body, "Go on, it said."); end < 0 || next < end ||
+		strings.Count(a.body, brokenOff) != 1 {
 		t.Errorf("the end stands at %d and the next message at %d; want the end once, and first", end, next)
 	}
 }
@@ -155,7 +176,8 @@ func TestAnOpenPageIsToldTheEndOfAMessageThatWasCutOff(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.http.URL+"/sessions/"+run.Session.ID.String()+"/stream"+query, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.http.URL+"/sessions/"+run.Session.ID.String()+
+			"/stream"+query, nil)
 		check(t, err)
 		res, err := mira.client.Do(req)
 		check(t, err)
@@ -181,9 +203,11 @@ func TestAnOpenPageIsToldTheEndOfAMessageThatWasCutOff(t *testing.T) {
 	if !strings.Contains(got, "Not finished") {
 		t.Errorf("the page is told\n%s\nwant that the tool ended too", got)
 	}
-	again := read("?after=3", func(got string) bool { return strings.Contains(got, brokenOff) }) // of a page that was loaded before the end
+	// of a page that was loaded before the end
+	again := read("?after=3", func(got string) bool { return strings.Contains(got, brokenOff) })
 	for _, list := range []string{got, again} {
-		if id := elementOf(list, brokenOff); id == "" || id != elementOf(mira.get("/sessions/"+run.Session.ID.String()).body, brokenOff) {
+		if id := elementOf(list, brokenOff); id == "" ||
+			id != elementOf(mira.get("/sessions/"+run.Session.ID.String()).body, brokenOff) {
 			t.Errorf("the end has the id %q; want that of the page, so that it is there once", id)
 		}
 	}
@@ -203,9 +227,14 @@ func elementOf(page, text string) string {
 func TestAnEndThatIsRecordedIsNotShownTwice(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	turn := db.Turn{ID: db.NewID(), Status: db.Canceled, Reason: "interrupted by a restart", StartedAt: now, FinishedAt: now}
+	turn := db.Turn{
+		ID: db.NewID(), Status: db.Canceled, Reason: "interrupted by a restart", StartedAt: now, FinishedAt: now,
+	}
 	event := func(seq int64, turn uuid.UUID, kind, body string) *db.SessionEvent {
-		return &db.SessionEvent{Seq: seq, TurnID: turn, At: now.Add(time.Duration(seq) * time.Minute), Kind: kind, Body: json.RawMessage(body)}
+		return &db.SessionEvent{
+			Seq: seq, TurnID: turn, At: now.Add(time.Duration(seq) * time.Minute), Kind: kind,
+			Body: json.RawMessage(body),
+		}
 	}
 	begin := `{"kind":"prompt","prompt":"Look."}`
 	for _, tt := range []struct {
@@ -214,14 +243,26 @@ func TestAnEndThatIsRecordedIsNotShownTwice(t *testing.T) {
 		events []*db.SessionEvent
 		want   []string // kinds and texts
 	}{
-		{"an end that is written", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, "turn_end", `{"status":"canceled","seconds":2}`), event(3, turn.ID, transcript.KindWarning, `{"text":"later"}`)},
+		{"an end that is written", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin),
+			event(2, turn.ID, "turn_end", `{"status":"canceled","seconds":2}`),
+			event(3, turn.ID, transcript.KindWarning, `{"text":"later"}`)},
 			[]string{"prompt Look.", "note Canceled after 2 s", "note later"}},
-		{"none", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, transcript.KindText, `{"text":"So"}`)}, []string{"prompt Look.", "agent So", "note " + brokenOff}},
-		{"none, of a turn that began before what is shown", 0, []*db.SessionEvent{event(2, turn.ID, transcript.KindText, `{"text":"So"}`)}, []string{"agent So", "note " + brokenOff}},
-		{"none, and begun anew", 3 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, uuid.Nil, transcript.KindWarning, `{"text":"moved"}`), event(3, turn.ID, "turn", begin), event(4, turn.ID, "turn_end", `{"status":"succeeded","seconds":2}`)},
-			[]string{"prompt Look.", "note The work was interrupted here, and its end was not recorded.", "note moved", "prompt Look.", "note Finished after 2 s"}},
-		{"an end, and begun anew", 4 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin), event(2, turn.ID, "turn_end", `{"status":"failed","reason":"stopped","seconds":2}`), event(3, turn.ID, "retry", `{}`), event(4, turn.ID, "turn", begin)},
-			[]string{"prompt Look.", "error stopped\nAfter 2 s", "note Attempt 0 of 0 failed. The next one starts at 00:00:00.", "prompt Look.", "note " + brokenOff}},
+		{"none", 0, []*db.SessionEvent{event(1, turn.ID, "turn", begin),
+			event(2, turn.ID, transcript.KindText, `{"text":"So"}`)},
+			[]string{"prompt Look.", "agent So", "note " + brokenOff}},
+		{"none, of a turn that began before what is shown", 0,
+			[]*db.SessionEvent{event(2, turn.ID, transcript.KindText, `{"text":"So"}`)},
+			[]string{"agent So", "note " + brokenOff}},
+		{"none, and begun anew", 3 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin),
+			event(2, uuid.Nil, transcript.KindWarning, `{"text":"moved"}`), event(3, turn.ID, "turn", begin),
+			event(4, turn.ID, "turn_end", `{"status":"succeeded","seconds":2}`)},
+			[]string{"prompt Look.", "note The work was interrupted here, and its end was not recorded.", "note moved",
+				"prompt Look.", "note Finished after 2 s"}},
+		{"an end, and begun anew", 4 * time.Minute, []*db.SessionEvent{event(1, turn.ID, "turn", begin),
+			event(2, turn.ID, "turn_end", `{"status":"failed","reason":"stopped","seconds":2}`),
+			event(3, turn.ID, "retry", `{}`), event(4, turn.ID, "turn", begin)},
+			[]string{"prompt Look.", "error stopped\nAfter 2 s",
+				"note Attempt 0 of 0 failed. The next one starts at 00:00:00.", "prompt Look.", "note " + brokenOff}},
 	} {
 		tr := newTranscriptView(time.UTC, now)
 		row := turn

@@ -15,11 +15,14 @@ import (
 	"carillon/views"
 )
 
-// transferForm offers an automation's next owners to whoever may give it away, and the audit log to whoever may read it.
+// transferForm offers an automation's next owners to whoever may give it away, and the audit log to whoever may read
+// it.
 func (s *Server) transferForm(r *http.Request, actor account.Actor, id uuid.UUID, p *views.AutomationPage) error {
 	if actor.Can(account.ViewAudit) {
 		owner := &p.Groups[len(p.Groups)-1]
-		owner.Facts = append(owner.Facts, views.Fact{Label: "Changes", Value: "Audit log", URL: views.AuditSubjectURL(id.String())})
+		owner.Facts = append(owner.Facts, views.Fact{
+			Label: "Changes", Value: "Audit log", URL: views.AuditSubjectURL(id.String()),
+		})
 	}
 	if !p.Automation.CanManage {
 		return nil
@@ -69,7 +72,9 @@ func (s *Server) offer(r *http.Request, actor account.Actor, a *db.Automation) (
 	data := views.OfferData{Mine: o.ToID == actor.ID, Version: strconv.FormatInt(a.Version, 10)}
 	data.Text = fmt.Sprintf("%s has offered it to %s, who has not answered yet.", o.From.Name, o.To.Name)
 	if data.Mine {
-		data.Text = o.From.Name + " asks you to take this automation over. It would run with your access, so look at its settings and its prompt first."
+		data.Text = o.From.Name +
+			" asks you to take this automation over. It would run with your access, so look at its settings and its " +
+			"prompt first."
 	}
 	return data, nil
 }

@@ -51,7 +51,8 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 	}
 	address := s.Proxies.Address(r)
 	token := path
-	for _, value := range slices.Backward(r.Header.Values(tokenHeader)) { // the first that is not empty: that counts as absent
+	for _, value := range slices.Backward(r.Header.Values(tokenHeader)) {
+		// the first that is not empty: that counts as absent
 		if value = strings.TrimSpace(value); value != "" {
 			token = value
 		}
@@ -59,7 +60,8 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 	hash, ok := automation.HashToken(token)
 	if !ok {
 		s.refuseCall(w, address, &automation.Answer{
-			Status: http.StatusUnauthorized, Error: "no token, or not one of this server's: send it in the header " + tokenHeader,
+			Status: http.StatusUnauthorized, Error: "no token, or not one of this server's: send it in the header " +
+				tokenHeader,
 		})
 		return
 	}
@@ -85,8 +87,8 @@ func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
 	s.tell(w, answer)
 }
 
-// refuseCall answers a call with a bad token. Only such calls count towards the limit of their address, and only they are held to
-// it: a good token of the same address is never kept out.
+// refuseCall answers a call with a bad token. Only such calls count towards the limit of their address, and only they
+// are held to it: a good token of the same address is never kept out.
 func (s *Server) refuseCall(w http.ResponseWriter, address string, a *automation.Answer) {
 	if wait := s.badTokenLimiter.Take(address); wait > 0 {
 		s.slowDown(w, wait, "too many calls with a bad token from this address")
@@ -98,11 +100,13 @@ func (s *Server) refuseCall(w http.ResponseWriter, address string, a *automation
 // answering is how long a call may be at work whose caller has hung up meanwhile.
 const answering = time.Minute
 
-// receive reads the body and hands the call over. From then on the call is answered and recorded whether or not its caller
-// waits: forges give up after some seconds and do not call again.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner, fingerprint, address string) (*automation.Answer, error) {
+// receive reads the body and hands the call over. From then on the call is answered and recorded whether or not its
+// caller waits: forges give up after some seconds and do not call again.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner, fingerprint,
+	address string) (*automation.Answer, error) {
 	call := automation.Call{
-		Method: r.Method, Address: address, Headers: recordable(r.Header, owner.SignatureHeader), Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header), Signed: r.Header,
+		Method: r.Method, Address: address, Headers: recordable(r.Header, owner.SignatureHeader), Query: r.URL.RawQuery,
+		ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header), Signed: r.Header,
 	}
 	var err error
 	call.Sent, call.Body, err = readBody(w, r)
@@ -128,8 +132,8 @@ func (e *packingError) Error() string {
 	return "the body is packed as " + db.Printable(e.coding, 50) + ", which is not known here: use gzip"
 }
 
-// readBody reads at most MaxBody bytes, whatever Content-Length says, also of what gzip unpacks to. It returns the body as it
-// came and unpacked: the two are the same where nothing was packed.
+// readBody reads at most MaxBody bytes, whatever Content-Length says, also of what gzip unpacks to. It returns the body
+// as it came and unpacked: the two are the same where nothing was packed.
 func readBody(w http.ResponseWriter, r *http.Request) (sent, body []byte, err error) {
 	sent, err = io.ReadAll(http.MaxBytesReader(w, r.Body, automation.MaxBody))
 	if err != nil {
@@ -166,7 +170,8 @@ func prefetch(r *http.Request) bool {
 
 // deliveryKey is what a sender calls a delivery; the first header that is there.
 func deliveryKey(h http.Header) string {
-	for _, name := range []string{"Idempotency-Key", "Webhook-Id", "X-Github-Delivery", "X-Gitlab-Event-Uuid", "X-Gitea-Delivery"} {
+	for _, name := range []string{"Idempotency-Key", "Webhook-Id", "X-Github-Delivery", "X-Gitlab-Event-Uuid",
+		"X-Gitea-Delivery"} {
 		if v := strings.TrimSpace(h.Get(name)); v != "" {
 			return db.Printable(v, 250)
 		}
@@ -180,7 +185,9 @@ var secretWords = []string{"auth", "cookie", "token", "signature", "secret", "pa
 // secretHeader reports whether a header may carry a secret. Idempotency-Key is a name, and not one.
 func secretHeader(name string) bool {
 	name = strings.ToLower(name)
-	return name != "idempotency-key" && slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
+	return name != "idempotency-key" && slices.ContainsFunc(secretWords, func(word string) bool {
+		return strings.Contains(name, word)
+	})
 }
 
 // recordable are a call's headers without secrets. Signature is the name of the header with the sender's signature.

@@ -76,7 +76,9 @@ func (h *hook) call(method, path, header, contentType string, body io.Reader) *a
 // free ends what is in flight.
 func (h *hook) free() {
 	h.t.Helper()
-	_, err := h.server.DB.NewRaw("UPDATE executions SET status = 'succeeded', finished_at = now() WHERE status IN ('queued', 'running')").Exec(h.t.Context())
+	_, err := h.server.DB.NewRaw(
+		"UPDATE executions SET status = 'succeeded', finished_at = now() WHERE status IN ('queued', 'running')").
+		Exec(h.t.Context())
 	check(h.t, err)
 }
 
@@ -119,11 +121,15 @@ func TestTheHTTPTriggerDoesWhatTheSpecificationSays(t *testing.T) {
 		{"the header wins if both are supplied", "GET", "/" + unknown, h.token, "", "", 200, `"success":true`},
 		{"a wrong header wins over a right path", "GET", "/" + h.token, unknown, "", "", 404, `"success":false`},
 		{"POST with the token in the header", "POST", "", h.token, "", "", 200, `"success":true`},
-		{"POST with the token in the path, for senders without headers", "POST", "/" + h.token, "", "", "", 200, `"success":true`},
+		{"POST with the token in the path, for senders without headers", "POST", "/" + h.token, "", "", "", 200,
+			`"success":true`},
 		{"an empty header counts as absent", "POST", "/" + h.token, " ", "", "", 200, `"success":true`},
-		{"querystring parameters are passed", "GET", "/" + h.token + "?what=a&who=b", "", "", "", 200, `"unresolvedPlaceholders":[]`},
-		{"JSON body fields are passed", "POST", "", h.token, "application/json", `{"what":"a","who":"b"}`, 200, `"unresolvedPlaceholders":[]`},
-		{"placeholders that the caller didn't supply", "POST", "", h.token, "application/json", `{"what":"a"}`, 200, `"unresolvedPlaceholders":["who"]`},
+		{"querystring parameters are passed", "GET", "/" + h.token + "?what=a&who=b", "", "", "", 200,
+			`"unresolvedPlaceholders":[]`},
+		{"JSON body fields are passed", "POST", "", h.token, "application/json", `{"what":"a","who":"b"}`, 200,
+			`"unresolvedPlaceholders":[]`},
+		{"placeholders that the caller didn't supply", "POST", "", h.token, "application/json", `{"what":"a"}`, 200,
+			`"unresolvedPlaceholders":["who"]`},
 		{"the automation's name", "POST", "", h.token, "", "", 200, `"automationName":"Triage"`},
 		{"error is null on success", "POST", "", h.token, "", "", 200, `"error":null`},
 		{"401 for missing auth", "POST", "", "", "", "", 401, `"success":false`},
@@ -131,19 +137,26 @@ func TestTheHTTPTriggerDoesWhatTheSpecificationSays(t *testing.T) {
 		{"401 for wrong padding", "POST", "", h.token + "=", "", "", 401, `"success":false`},
 		{"401 for look-alike letters", "POST", "", strings.Repeat("а", 22), "", "", 401, `"success":false`},
 		{"404 for unknown token", "POST", "", unknown, "", "", 404, `"success":false`},
-		{"400 for a body that is an array", "POST", "", h.token, "application/json", `[1]`, 400, `must be a JSON object`},
+		{"400 for a body that is an array", "POST", "", h.token, "application/json", `[1]`, 400,
+			`must be a JSON object`},
 		{"400 for a scalar", "POST", "", h.token, "application/json", `"x"`, 400, `must be a JSON object`},
 		{"400 for null", "POST", "", h.token, "application/json", `null`, 400, `must be a JSON object`},
 		{"400 for a broken body", "POST", "", h.token, "application/json", `{"a":`, 400, `must be a JSON object`},
 		{"400 for two objects", "POST", "", h.token, "application/json", `{} {}`, 400, `nothing after it`},
 		{"400 for a wrong encoding", "POST", "", h.token, "application/json", "{\"a\":\"\xff\"}", 400, `not UTF-8`},
 		{"400 for a NUL in a value", "POST", "", h.token, "application/json", `{"a":"\u0000"}`, 400, `not text`},
-		{"400 for a NUL in a nested value", "POST", "", h.token, "application/json", `{"issue":{"title":"a\u0000b"}}`, 400, `not text`},
-		{"400 for a NUL in a nested name", "POST", "", h.token, "application/json", `{"issue":[{"a\u0000b":1}]}`, 400, `not text`},
-		{"400 for JSON that is nested too deeply", "POST", "", h.token, "application/json", `{"a":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + `}`, 400, `nested`},
-		{"a byte-order mark before JSON is skipped", "POST", "", h.token, "application/json", "\uFEFF" + `{"what":"a","who":"b"}`, 200, `"unresolvedPlaceholders":[]`},
-		{"413 for payload too large", "POST", "", h.token, "application/json", `{"a":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `over 1 MiB`},
-		{"413 for a prompt too large with its values", "POST", "", h.token, "application/json", `{"what":"` + strings.Repeat("x", 300<<10) + `"}`, 413, `over 256 KiB`},
+		{"400 for a NUL in a nested value", "POST", "", h.token, "application/json", `{"issue":{"title":"a\u0000b"}}`,
+			400, `not text`},
+		{"400 for a NUL in a nested name", "POST", "", h.token, "application/json", `{"issue":[{"a\u0000b":1}]}`, 400,
+			`not text`},
+		{"400 for JSON that is nested too deeply", "POST", "", h.token, "application/json",
+			`{"a":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + `}`, 400, `nested`},
+		{"a byte-order mark before JSON is skipped", "POST", "", h.token, "application/json",
+			"\uFEFF" + `{"what":"a","who":"b"}`, 200, `"unresolvedPlaceholders":[]`},
+		{"413 for payload too large", "POST", "", h.token, "application/json", `{"a":"` + strings.Repeat("x", 1<<20) +
+			`"}`, 413, `over 1 MiB`},
+		{"413 for a prompt too large with its values", "POST", "", h.token, "application/json",
+			`{"what":"` + strings.Repeat("x", 300<<10) + `"}`, 413, `over 256 KiB`},
 		{"405 for other methods", "PUT", "", h.token, "", "", 405, `"success":false`},
 		{"405 for DELETE with a path", "DELETE", "/" + h.token, "", "", "", 405, `"success":false`},
 	} {
@@ -152,16 +165,23 @@ func TestTheHTTPTriggerDoesWhatTheSpecificationSays(t *testing.T) {
 		if res.StatusCode != tt.status || !strings.Contains(res.body, tt.want) {
 			t.Errorf("%s: answered %d %.300s; want %d with %s", tt.name, res.StatusCode, res.body, tt.status, tt.want)
 		}
-		if got := res.Header.Get("Content-Type"); got != "application/json" || res.Header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: Content-Type %q, Cache-Control %q; want application/json and no-store", tt.name, got, res.Header.Get("Cache-Control"))
+		if got := res.Header.Get("Content-Type"); got != "application/json" ||
+			res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: Content-Type %q, Cache-Control %q; want application/json and no-store", tt.name, got,
+				res.Header.Get("Cache-Control"))
 		}
 	}
 }
 
 func TestAValueTooLongForAScriptIsRefusedAtOnce(t *testing.T) {
-	h := newHook(t, func(in *automation.Input) { in.Provider, in.Prompt = "shell", `echo {{what}}; jq . "$PARAMS_FILE"` })
+	h := newHook(t, func(in *automation.Input) {
+		in.Provider, in.Prompt = "shell", `echo {{what}}; jq . "$PARAMS_FILE"`
+	})
 	long := strings.Repeat("x", 150<<10)
-	h.send(`{"what":"`+long+`"}`).expect(t, 413, "the value of what is too long for a variable of the script (153600 bytes): the script can read it from the JSON file $PARAMS_FILE")
+	h.send(`{"what":"`+long+`"}`).
+		expect(t, 413,
+			"the value of what is too long for a variable of the script (153600 bytes): the script can read it from "+
+				"the JSON file $PARAMS_FILE")
 	h.send(`{"other":"`+long+`","what":"short"}`).expect(t, 200, `"success":true`)
 	if n := len(h.deliveries("too_large")); n != 1 {
 		t.Errorf("%d deliveries are kept as too large; want 1", n)
@@ -198,7 +218,8 @@ func TestAPrefetchStartsNothing(t *testing.T) {
 
 func TestOnKeyCollisionTheBodyWinsAndOfARepeatedKeyTheLast(t *testing.T) {
 	h := newHook(t, nil)
-	res := h.call("POST", endpoint+"?what=query&who=first&who=last", h.token, "application/json", strings.NewReader(`{"what":"body"}`))
+	res := h.call("POST", endpoint+"?what=query&who=first&who=last", h.token, "application/json",
+		strings.NewReader(`{"what":"body"}`))
 	if got, want := h.prompt(res), "Look at body of last."; got != want {
 		t.Errorf("the prompt is %q; want %q", got, want)
 	}
@@ -210,7 +231,8 @@ func TestValuesArriveAsTheyAre(t *testing.T) {
 	h := newHook(t, func(in *automation.Input) {
 		in.Prompt = "{{s}}|{{n}}|{{b}}|{{z}}|{{o}}|{{l}}|{{pull_request.title}}|{{ s }}"
 	})
-	body := `{"s":"{{n}} $(rm -rf .) ` + "`x`" + `\n","n":1.50,"b":true,"z":null,"o":{"a": [1, 2]},"l":[ "x" ],"pull_request":{"title":"Fix"}}`
+	body := `{"s":"{{n}} $(rm -rf .) ` + "`x`" +
+		`\n","n":1.50,"b":true,"z":null,"o":{"a": [1, 2]},"l":[ "x" ],"pull_request":{"title":"Fix"}}`
 	res := h.call("POST", endpoint, h.token, "application/json", strings.NewReader(body))
 	s := "{{n}} $(rm -rf .) `x`\n"
 	got := h.prompt(res)
@@ -218,7 +240,8 @@ func TestValuesArriveAsTheyAre(t *testing.T) {
 		m := marks.FindString(got)
 		return "<" + m + ">" + value + "</" + m + ">"
 	}
-	want := between(s) + `|1.50|true||` + between(`{"a":[1,2]}`) + `|` + between(`["x"]`) + `|Fix|` + between(s) + "\n\nWhat stands between "
+	want := between(s) + `|1.50|true||` + between(`{"a":[1,2]}`) + `|` + between(`["x"]`) + `|Fix|` + between(s) +
+		"\n\nWhat stands between "
 	if !strings.HasPrefix(got, want) {
 		t.Errorf("the prompt is %q; want %q", got, want)
 	}
@@ -235,7 +258,8 @@ func TestFormBodiesAreFlatFieldsAndGitHubsPayloadIsJSON(t *testing.T) {
 		t.Errorf("of a form the prompt is %q", got)
 	}
 	h.free()
-	res = h.call("POST", endpoint, h.token, form, strings.NewReader("payload=%7B%22what%22%3A%22x%22%2C%22who%22%3A%22y%22%7D"))
+	res = h.call("POST", endpoint, h.token, form,
+		strings.NewReader("payload=%7B%22what%22%3A%22x%22%2C%22who%22%3A%22y%22%7D"))
 	if got := h.prompt(res); got != "Look at x of y." {
 		t.Errorf("of a payload field the prompt is %q", got)
 	}
@@ -256,7 +280,8 @@ func TestABodyThatIsAJSONObjectIsReadAsOneWhateverItsType(t *testing.T) {
 		t.Errorf("with a byte-order mark the prompt is %q; want %q", got, want)
 	}
 	h.free()
-	if got, want := h.prompt(h.call("POST", endpoint, h.token, form, strings.NewReader("\uFEFFwhat=a&who=b"))), "Look at a of b."; got != want {
+	if got, want := h.prompt(h.call("POST", endpoint, h.token, form, strings.NewReader("\uFEFFwhat=a&who=b"))),
+		"Look at a of b."; got != want {
 		t.Errorf("of a form with a byte-order mark the prompt is %q; want %q", got, want)
 	}
 	h.free()
@@ -268,7 +293,8 @@ func TestABodyThatIsAJSONObjectIsReadAsOneWhateverItsType(t *testing.T) {
 func TestAnEmptyBodyIsFineWhateverItsTypeAndPacking(t *testing.T) {
 	h := newHook(t, func(in *automation.Input) { in.AllowParallel = true })
 	for _, headers := range [][]string{
-		{"Content-Type", "application/json"}, {"Content-Type", "application/x-www-form-urlencoded"}, {"Content-Type", "multipart/form-data; boundary=x"},
+		{"Content-Type", "application/json"}, {"Content-Type", "application/x-www-form-urlencoded"},
+		{"Content-Type", "multipart/form-data; boundary=x"},
 		{"Content-Encoding", "gzip"},
 	} {
 		h.send("", headers...).expect(t, 200, `"success":true`)
@@ -291,7 +317,9 @@ func TestACallThatIsBrokenOffIsRecorded(t *testing.T) {
 	h := newHook(t, nil)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(h.http.URL, "http://"))
 	check(t, err)
-	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: carillon\r\nApi-Authentication: %s\r\nContent-Length: 20\r\n\r\n{}", endpoint, h.token)
+	_, err = fmt.Fprintf(conn,
+		"POST %s HTTP/1.1\r\nHost: carillon\r\nApi-Authentication: %s\r\nContent-Length: 20\r\n\r\n{}", endpoint,
+		h.token)
 	check(t, err)
 	check(t, conn.Close())
 	eventually(t, "the record of the call", func() bool { return len(h.deliveries("invalid")) == 1 })
@@ -304,7 +332,8 @@ func TestACallThatCameWholeIsAnsweredThoughItsCallerHasHungUp(t *testing.T) {
 	_, err = tx.ExecContext(t.Context(), "SELECT 1 FROM automations WHERE id = ? FOR UPDATE", h.a.ID)
 	check(t, err)
 	ctx, hangUp := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.http.URL+endpoint, strings.NewReader(`{"what":"a","who":"b"}`))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.http.URL+endpoint,
+		strings.NewReader(`{"what":"a","who":"b"}`))
 	check(t, err)
 	req.Header.Set("Api-Authentication", h.token)
 	gone := make(chan error, 1)
@@ -313,7 +342,9 @@ func TestACallThatCameWholeIsAnsweredThoughItsCallerHasHungUp(t *testing.T) {
 		gone <- err
 	}()
 	waiting := func() (n int) {
-		check(t, h.server.DB.NewRaw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(t.Context(), &n))
+		check(t, h.server.DB.NewRaw(
+			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").
+			Scan(t.Context(), &n))
 		return n
 	}
 	eventually(t, "the call to wait for its automation", func() bool { return waiting() > 0 })
@@ -327,8 +358,11 @@ func TestACallThatCameWholeIsAnsweredThoughItsCallerHasHungUp(t *testing.T) {
 
 func TestASecretInJSONSentAsAFormIsNotKeptReadable(t *testing.T) {
 	h := newHook(t, nil)
-	o := &db.TokenOwner{ID: h.a.ID, Name: "Triage", Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}}}
-	for _, body := range []string{`{"key":"correct horse"}`, "\uFEFF" + `{"key":"correct horse"}`, `[{"key":"correct horse"}]`, "\uFEFFkey=correct+horse"} {
+	o := &db.TokenOwner{
+		ID: h.a.ID, Name: "Triage", Parameters: []db.Parameter{{Alias: "key", Type: db.SecretParameter}},
+	}
+	for _, body := range []string{`{"key":"correct horse"}`, "\uFEFF" + `{"key":"correct horse"}`,
+		`[{"key":"correct horse"}]`, "\uFEFFkey=correct+horse"} {
 		_, err := h.rules.Unreadable(t.Context(), o, "", automation.Call{
 			ContentType: "application/x-www-form-urlencoded", Body: []byte(body),
 		}, "a reason")
@@ -337,7 +371,8 @@ func TestASecretInJSONSentAsAFormIsNotKeptReadable(t *testing.T) {
 	for _, d := range h.deliveries("invalid") {
 		kept, err := db.DeliveryByID(t.Context(), h.server.DB, d.ID)
 		check(t, err)
-		if text := string(kept.Body); strings.Contains(text, "correct horse") || strings.Contains(text, "correct+horse") {
+		if text := string(kept.Body); strings.Contains(text, "correct horse") ||
+			strings.Contains(text, "correct+horse") {
 			t.Errorf("the body is kept as %s", kept.Body)
 		}
 	}
@@ -345,13 +380,16 @@ func TestASecretInJSONSentAsAFormIsNotKeptReadable(t *testing.T) {
 
 func TestTheSignatureOfAPackedBodyIsOfTheBytesAsSent(t *testing.T) {
 	const secret, body = "correct horse battery", `{"what":"a","who":"b"}`
-	h := newHook(t, func(in *automation.Input) { in.Sender, in.SignatureSecret, in.AllowParallel = "github", secret, true })
+	h := newHook(t, func(in *automation.Input) {
+		in.Sender, in.SignatureSecret, in.AllowParallel = "github", secret, true
+	})
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	_, _ = z.Write([]byte(body))
 	check(t, z.Close())
 	send := func(signed string) *answer {
-		return h.send(packed.String(), "Content-Encoding", "gzip", "X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac(secret, signed)))
+		return h.send(packed.String(), "Content-Encoding", "gzip", "X-Hub-Signature-256",
+			"sha256="+hex.EncodeToString(mac(secret, signed)))
 	}
 	send(packed.String()).expect(t, 200, `"unresolvedPlaceholders":[]`)
 	send(body).expect(t, 401, "the signature is wrong")
@@ -438,7 +476,8 @@ func TestTwoHundredSimultaneousCallsStartOneRunAndTheOthersAreToldOfIt(t *testin
 		t.Fatalf("%d were refused; want 199", len(refused))
 	}
 	for _, e := range refused {
-		if e.Success || e.ExecutionID != started || e.SessionID == "" || e.SessionURL != h.http.URL+"/sessions/"+e.SessionID || e.AutomationName != "Triage" {
+		if e.Success || e.ExecutionID != started || e.SessionID == "" || e.SessionURL != h.http.URL+"/sessions/"+
+			e.SessionID || e.AutomationName != "Triage" {
 			t.Fatalf("a refused caller is told %+v; want the blocking run %s", e, started)
 		}
 	}
@@ -482,9 +521,11 @@ func TestARegeneratedTokenReplacesTheOldOneAtOnceOrAfterItsGrace(t *testing.T) {
 func TestTheTokenIsStoredAsAHashAlone(t *testing.T) {
 	h := newHook(t, nil)
 	h.call("POST", endpoint+"/"+h.token, "", "", nil)
-	for _, table := range []string{"automations", "trigger_tokens", "webhook_deliveries", "executions", "audit_events", "sessions", "turns"} {
+	for _, table := range []string{"automations", "trigger_tokens", "webhook_deliveries", "executions", "audit_events",
+		"sessions", "turns"} {
 		var n int
-		check(t, h.server.DB.NewRaw("SELECT count(*) FROM "+table+" t WHERE t::text LIKE ?", "%"+h.token+"%").Scan(t.Context(), &n))
+		check(t, h.server.DB.NewRaw("SELECT count(*) FROM "+table+" t WHERE t::text LIKE ?", "%"+h.token+"%").
+			Scan(t.Context(), &n))
 		if n != 0 {
 			t.Errorf("the token stands in %s", table)
 		}
@@ -498,7 +539,8 @@ func TestARunSaysWhichTokenFiredIt(t *testing.T) {
 	check(t, err)
 	hash, _ := automation.HashToken(h.token)
 	if row.Source != db.ByWebhook || row.TokenFingerprint != fmt.Sprintf("%x", hash)[:8] {
-		t.Errorf("the row says %s, %s; want webhook with the first 8 digits of the hash", row.Source, row.TokenFingerprint)
+		t.Errorf("the row says %s, %s; want webhook with the first 8 digits of the hash", row.Source,
+			row.TokenFingerprint)
 	}
 }
 
@@ -562,7 +604,8 @@ func TestBadTokensFromOneAddressAreSlowedDownAndNeverKeepAGoodOneOut(t *testing.
 		}
 		res := h.call("POST", endpoint, token, "", nil)
 		if res.StatusCode != want || want == 429 && res.Header.Get("Retry-After") == "" {
-			t.Errorf("bad call %d is answered %d, Retry-After %q; want %d", i+1, res.StatusCode, res.Header.Get("Retry-After"), want)
+			t.Errorf("bad call %d is answered %d, Retry-After %q; want %d", i+1, res.StatusCode,
+				res.Header.Get("Retry-After"), want)
 		}
 	}
 	h.call("POST", endpoint, h.token, "", nil).expect(t, 200, `"success":true`)
@@ -591,13 +634,16 @@ func TestTextsThatAreNotJSONAreRefusedAndCrashNothing(t *testing.T) {
 
 func TestDeepAndWideBodiesDoNoHarm(t *testing.T) {
 	h := newHook(t, nil)
-	h.call("POST", endpoint, h.token, "application/json", strings.NewReader(`{"a":`+strings.Repeat("[", 10_001)+strings.Repeat("]", 10_001)+`}`)).expect(t, 400, "JSON object")
+	h.call("POST", endpoint, h.token, "application/json",
+		strings.NewReader(`{"a":`+strings.Repeat("[", 10_001)+strings.Repeat("]", 10_001)+`}`)).
+		expect(t, 400, "JSON object")
 	var b strings.Builder
 	b.WriteString(`{"what":"x"`)
 	for i := range 10_000 {
 		fmt.Fprintf(&b, `,"k%d":%d`, i, i)
 	}
-	h.call("POST", endpoint, h.token, "application/json", strings.NewReader(b.String()+"}")).expect(t, 200, `"success":true`)
+	h.call("POST", endpoint, h.token, "application/json", strings.NewReader(b.String()+"}")).
+		expect(t, 200, `"success":true`)
 }
 
 func TestThePathOfATokenIsNotLogged(t *testing.T) {

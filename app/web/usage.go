@@ -29,7 +29,8 @@ func usedText(u *transcript.Usage) string {
 	return text
 }
 
-// tokenText counts tokens the one way that all pages do: all that went in, those of them that came from a cache, what came out.
+// tokenText counts tokens the one way that all pages do: all that went in, those of them that came from a cache, what
+// came out.
 func tokenText(some bool, all, cached, out int64) string {
 	text := atLeast(some) + tokens(all) + " tokens in"
 	if cached > 0 {

@@ -18,7 +18,10 @@ import (
 
 // webhook is the panel of an HTTP Trigger. A token is there only right after it was made.
 func (s *Server) webhook(r *http.Request, actor account.Actor, a *db.Automation, token string) (*views.Webhook, error) {
-	w := &views.Webhook{Automation: a.ID.String(), Token: token, CanManage: automation.CanManage(actor, a), URL: s.webhookURL(token).String()}
+	w := &views.Webhook{
+		Automation: a.ID.String(), Token: token, CanManage: automation.CanManage(actor, a), URL: s.webhookURL(token).
+				String(),
+	}
 	current, err := db.CurrentToken(r.Context(), s.DB, a.ID)
 	if err != nil && !db.IsNotFound(err) {
 		return nil, err
@@ -37,7 +40,8 @@ func (s *Server) webhook(r *http.Request, actor account.Actor, a *db.Automation,
 		if w.CanManage { // whose address it is, is for who may look into the calls
 			from = " from " + c.Address
 		}
-		w.LastCall = fmt.Sprintf("Last called %s%s with the token %s, answered %d.", views.Moment(c.LastAt.In(zone(actor)), s.Now().In(zone(actor))), from, c.Fingerprint, c.Status)
+		w.LastCall = fmt.Sprintf("Last called %s%s with the token %s, answered %d.",
+			views.Moment(c.LastAt.In(zone(actor)), s.Now().In(zone(actor))), from, c.Fingerprint, c.Status)
 	}
 	w.Examples = s.snippets(s.Rules.Names(a.Provider, a.Prompt))
 	return w, nil
@@ -53,14 +57,33 @@ func (s *Server) snippets(names []string) []views.Snippet {
 		}
 	}
 	body := "{" + strings.Join(fields, ", ") + "}"
-	curl := fmt.Sprintf("curl --fail-with-body -X POST \"%s\" \\\n  -H \"%s: $CARILLON_TOKEN\" \\\n  -H \"Content-Type: application/json\" \\\n  -d '%s'", strings.TrimSuffix(address, "/"), tokenHeader, body)
+	curl := fmt.Sprintf(
+		"curl --fail-with-body -X POST \"%s\" \\\n  -H \"%s: $CARILLON_TOKEN\" \\\n  -H \"Content-Type: "+
+			"application/json\" \\\n  -d '%s'", strings.TrimSuffix(address, "/"), tokenHeader, body)
 	indent := func(text, by string) string { return by + strings.ReplaceAll(text, "\n", "\n"+by) }
 	return []views.Snippet{
 		{ID: "snippet-curl", Name: "curl", Text: curl},
-		{ID: "snippet-github", Name: "GitHub Actions", Text: "- name: Trigger Carillon\n  env:\n    CARILLON_TOKEN: ${{ secrets.CARILLON_TOKEN }}\n  run: |\n" + indent(curl, "    ")},
-		{ID: "snippet-gitlab", Name: "GitLab CI", Text: "# CARILLON_TOKEN is a masked variable of the project\ntrigger-carillon:\n  script:\n    - |\n" + indent(curl, "      ")},
-		{ID: "snippet-azure", Name: "Azure Pipelines", Text: "- script: |\n" + indent(curl, "    ") + "\n  displayName: Trigger Carillon\n  env:\n    CARILLON_TOKEN: $(CARILLON_TOKEN)"},
-		{ID: "snippet-powershell", Name: "PowerShell", Text: fmt.Sprintf("Invoke-RestMethod -Method Post -Uri \"%s\" `\n  -Headers @{ \"%s\" = $env:CARILLON_TOKEN } `\n  -ContentType \"application/json\" `\n  -Body '%s'", strings.TrimSuffix(address, "/"), tokenHeader, body)},
+		{
+			ID: "snippet-github", Name: "GitHub Actions",
+			Text: "- name: Trigger Carillon\n  env:\n    CARILLON_TOKEN: ${{ secrets.CARILLON_TOKEN }}\n  run: |\n" +
+				indent(curl, "    "),
+		},
+		{
+			ID: "snippet-gitlab", Name: "GitLab CI",
+			Text: "# CARILLON_TOKEN is a masked variable of the project\ntrigger-carillon:\n  script:\n    - |\n" +
+				indent(curl, "      "),
+		},
+		{
+			ID: "snippet-azure", Name: "Azure Pipelines", Text: "- script: |\n" + indent(curl, "    ") +
+				"\n  displayName: Trigger Carillon\n  env:\n    CARILLON_TOKEN: $(CARILLON_TOKEN)",
+		},
+		{
+			ID: "snippet-powershell", Name: "PowerShell",
+			Text: fmt.Sprintf(
+				"Invoke-RestMethod -Method Post -Uri \"%s\" `\n  -Headers @{ \"%s\" = $env:CARILLON_TOKEN } `\n  "+
+					"-ContentType \"application/json\" `\n  -Body '%s'", strings.TrimSuffix(address, "/"), tokenHeader,
+				body),
+		},
 	}
 }
 
@@ -93,7 +116,8 @@ func (s *Server) showToken(w http.ResponseWriter, r *http.Request, automationID 
 	if err := c.Save(r, w); err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.AutomationSettingsURL(automationID.String()), "Copy the webhook address now; it is shown this once.")
+	return s.redirect(w, r, views.AutomationSettingsURL(automationID.String()),
+		"Copy the webhook address now; it is shown this once.")
 }
 
 // shownToken takes the token to show, if there is one for this automation.

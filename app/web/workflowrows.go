@@ -10,15 +10,16 @@ import (
 	"carillon/db"
 )
 
-// rearrangement is the form of a workflow after a button of it that changes its rows: "up.2", "move.4.1.in", "add-step".
+// rearrangement is the form of a workflow after a button of it that changes its rows: "up.2", "move.4.1.in",
+// "add-step".
 type rearrangement struct {
 	in    automation.WorkflowInput
 	said  string // what has happened, for whoever cannot see it
 	focus string // the field or button that is next: "up.1", "steps.3.kind"; empty: as it comes
 }
 
-// rearrange carries out a button of the form. ok is false for no such button. A step that moves past the edge of a loop block
-// goes into it, or leaves it; a loop block moves with its steps.
+// rearrange carries out a button of the form. ok is false for no such button. A step that moves past the edge of a loop
+// block goes into it, or leaves it; a loop block moves with its steps.
 func rearrange(in automation.WorkflowInput, do string) (r rearrangement, ok bool) {
 	action, arguments, _ := strings.Cut(do, ".")
 	parts := strings.Split(arguments, ".")
@@ -76,7 +77,8 @@ func rearrange(in automation.WorkflowInput, do string) (r rearrangement, ok bool
 	}
 	r.in.Steps = steps
 	r.said = "Step " + was + " is step " + stepNumber(steps, at) + " now."
-	if r.focus = fmt.Sprintf("%s.%d", action, at); action == "down" && !canMoveDown(steps, at) || action == "move" && at > 0 {
+	if r.focus = fmt.Sprintf("%s.%d", action, at); action == "down" && !canMoveDown(steps, at) || action == "move" &&
+		at > 0 {
 		r.focus = fmt.Sprintf("up.%d", at)
 	} else if action != "down" && at == 0 {
 		r.focus = "down.0"

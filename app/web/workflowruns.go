@@ -12,8 +12,12 @@ import (
 )
 
 // workflowRunForm asks for the parameters of an automation's workflow, with the stored values filled in.
-func (s *Server) workflowRunForm(ctx context.Context, a *db.Automation, given map[string]string, bad fault.Invalid) (views.RunForm, error) {
-	f := views.RunForm{ID: a.ID.String(), Name: a.Name, Intro: "It starts at once, whatever its schedule, and does not move the schedule."}
+func (s *Server) workflowRunForm(ctx context.Context, a *db.Automation, given map[string]string,
+	bad fault.Invalid) (views.RunForm, error) {
+	f := views.RunForm{
+		ID: a.ID.String(), Name: a.Name,
+		Intro: "It starts at once, whatever its schedule, and does not move the schedule.",
+	}
 	if a.WorkflowID == uuid.Nil {
 		return f, nil
 	}

@@ -26,11 +26,16 @@ func (s *Server) workflows(w http.ResponseWriter, r *http.Request, actor account
 	for i := range list {
 		p.Rows = append(p.Rows, workflowItem(&list[i]))
 	}
-	return s.with(w, r, actor, "workflows", "Workflows", func(page views.Page) error { return s.show(w, r, views.Workflows(page, p)) })
+	return s.with(w, r, actor, "workflows", "Workflows", func(page views.Page) error {
+		return s.show(w, r, views.Workflows(page, p))
+	})
 }
 
 func workflowItem(wf *db.Workflow) views.WorkflowItem {
-	i := views.WorkflowItem{ID: wf.ID.String(), Name: wf.Name, About: wf.Description, Where: "All workspaces", Steps: max(len(wf.Steps), wf.StepCount), Uses: wf.Uses}
+	i := views.WorkflowItem{
+		ID: wf.ID.String(), Name: wf.Name, About: wf.Description, Where: "All workspaces",
+		Steps: max(len(wf.Steps), wf.StepCount), Uses: wf.Uses,
+	}
 	if wf.Workspace != nil {
 		i.Where = wf.Workspace.Name
 	}
@@ -46,7 +51,9 @@ func (s *Server) workflow(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
-	p := views.WorkflowPage{WorkflowItem: workflowItem(wf), Lines: stepLines(wf.Steps, nil), CanManage: actor.Can(account.ManageWorkflows)}
+	p := views.WorkflowPage{
+		WorkflowItem: workflowItem(wf), Lines: stepLines(wf.Steps, nil), CanManage: actor.Can(account.ManageWorkflows),
+	}
 	for _, q := range wf.Parameters {
 		value := string(q.Type)
 		if len(q.Choices) > 0 {
@@ -68,11 +75,16 @@ func (s *Server) workflow(w http.ResponseWriter, r *http.Request, actor account.
 	p.Hidden = wf.Uses - len(users)
 	p.Warning = "No automation uses it."
 	if wf.Uses == 1 {
-		p.Warning = "1 automation uses it and stays without a workflow. If a schedule starts it, it is disabled at once and its creator is told; else its runs fail until another workflow is chosen."
+		p.Warning = "1 automation uses it and stays without a workflow. If a schedule starts it, it is disabled at " +
+			"once and its creator is told; else its runs fail until another workflow is chosen."
 	} else if wf.Uses > 1 {
-		p.Warning = form.Count(wf.Uses, "automation") + " use it and stay without a workflow. Those that a schedule starts are disabled at once, and their creators are told; runs of the others fail until another workflow is chosen."
+		p.Warning = form.Count(wf.Uses, "automation") +
+			" use it and stay without a workflow. Those that a schedule starts are disabled at once, and their " +
+			"creators are told; runs of the others fail until another workflow is chosen."
 	}
-	return s.with(w, r, actor, "workflows", wf.Name, func(page views.Page) error { return s.show(w, r, views.Workflow(page, p)) })
+	return s.with(w, r, actor, "workflows", wf.Name, func(page views.Page) error {
+		return s.show(w, r, views.Workflow(page, p))
+	})
 }
 
 // stepLines are steps as pages show them, filled with values where there are any.
@@ -80,7 +92,10 @@ func stepLines(steps []db.Step, values map[string]string) []views.StepLine {
 	var list []views.StepLine
 	add := func(step db.Step, path ...int) {
 		at := automation.Placed{Step: step, Path: path}
-		line := views.StepLine{Number: at.Number(), Kind: kindName(step.Kind), Label: automation.StepName(step), Text: step.Text, Inside: len(path) > 1}
+		line := views.StepLine{
+			Number: at.Number(), Kind: kindName(step.Kind), Label: automation.StepName(step), Text: step.Text,
+			Inside: len(path) > 1,
+		}
 		switch {
 		case step.Kind == db.LoopStep && step.Marker != "":
 			line.Kind += fmt.Sprintf(": at most %d times, until an answer contains “%s”", step.Max, step.Marker)
@@ -134,7 +149,9 @@ func tickedRows(f url.Values) func(name string, row int) bool {
 func workflowInput(r *http.Request) automation.WorkflowInput {
 	f := r.PostForm
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
-	in := automation.WorkflowInput{Name: f.Get("name"), Workspace: f.Get("workspace"), Description: f.Get("description"), Version: version}
+	in := automation.WorkflowInput{
+		Name: f.Get("name"), Workspace: f.Get("workspace"), Description: f.Get("description"), Version: version,
+	}
 	at := func(name string, i int) string {
 		if list := f[name]; i < len(list) {
 			return list[i]
@@ -144,13 +161,15 @@ func workflowInput(r *http.Request) automation.WorkflowInput {
 	ticked := tickedRows(f)
 	for i, kind := range f["step_kind"] {
 		in.Steps = append(in.Steps, automation.StepInput{
-			Kind: kind, Label: at("step_label", i), Text: at("step_text", i), Path: at("step_path", i), Marker: at("step_marker", i), Max: at("step_max", i),
+			Kind: kind, Label: at("step_label", i), Text: at("step_text", i), Path: at("step_path", i),
+			Marker: at("step_marker", i), Max: at("step_max", i),
 			OnlyUnchanged: ticked("step_unchanged", i), Inside: ticked("step_inside", i),
 		})
 	}
 	for i, alias := range f["parameter_alias"] {
 		in.Parameters = append(in.Parameters, automation.ParameterInput{
-			Alias: alias, Label: at("parameter_label", i), Type: at("parameter_type", i), Default: at("parameter_default", i), Choices: at("parameter_choices", i),
+			Alias: alias, Label: at("parameter_label", i), Type: at("parameter_type", i),
+			Default: at("parameter_default", i), Choices: at("parameter_choices", i),
 			Required: ticked("parameter_required", i),
 		})
 	}
@@ -161,11 +180,15 @@ func (s *Server) newWorkflow(w http.ResponseWriter, r *http.Request, actor accou
 	if !actor.Can(account.ManageWorkflows) {
 		return fault.ErrForbidden
 	}
-	in := automation.WorkflowInput{Workspace: s.chosenWorkspace(r), Steps: []automation.StepInput{{Kind: string(db.MessageStep)}}}
+	in := automation.WorkflowInput{
+		Workspace: s.chosenWorkspace(r), Steps: []automation.StepInput{{Kind: string(db.MessageStep)}},
+	}
 	if t, ok := automation.TemplateByKey(r.FormValue("template")); ok && t.Workflow != nil {
 		in.Name, in.Description, in.Steps = t.Workflow.Name, t.Workflow.Description, nil
 		for _, m := range t.Workflow.Messages {
-			in.Steps = append(in.Steps, automation.StepInput{Kind: string(db.MessageStep), Label: m.Label, Text: m.Text})
+			in.Steps = append(in.Steps, automation.StepInput{
+				Kind: string(db.MessageStep), Label: m.Label, Text: m.Text,
+			})
 		}
 	}
 	return s.workflowForm(w, r, actor, http.StatusOK, nil, in, nil)
@@ -199,8 +222,10 @@ func (s *Server) createWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
-	if _, ok := automation.TemplateByKey(r.PostFormValue("template")); ok { // whoever made it for a template goes on with that
-		return s.redirect(w, r, views.AutomationNewWithURL(r.PostFormValue("template"), wf.ID.String()), "Workflow saved.")
+	if _, ok := automation.TemplateByKey(r.PostFormValue("template")); ok {
+		// whoever made it for a template goes on with that
+		return s.redirect(w, r, views.AutomationNewWithURL(r.PostFormValue("template"), wf.ID.String()),
+			"Workflow saved.")
 	}
 	return s.redirect(w, r, views.WorkflowURL(wf.ID.String()), "Saved.")
 }
@@ -229,16 +254,19 @@ func (s *Server) updateWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 	return s.redirect(w, r, views.WorkflowURL(workflowID.String()), "Saved.")
 }
 
-func (s *Server) workflowForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow, in automation.WorkflowInput, bad fault.Invalid) error {
+func (s *Server) workflowForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow,
+	in automation.WorkflowInput, bad fault.Invalid) error {
 	return s.workflowFormAt(w, r, actor, status, wf, rearrangement{in: in}, bad)
 }
 
 // rearrangedForm gives the form back as a button has changed it.
-func (s *Server) rearrangedForm(w http.ResponseWriter, r *http.Request, actor account.Actor, wf *db.Workflow, to rearrangement) error {
+func (s *Server) rearrangedForm(w http.ResponseWriter, r *http.Request, actor account.Actor, wf *db.Workflow,
+	to rearrangement) error {
 	return s.workflowFormAt(w, r, actor, http.StatusOK, wf, to, nil)
 }
 
-func (s *Server) workflowFormAt(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow, to rearrangement, bad fault.Invalid) error {
+func (s *Server) workflowFormAt(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	wf *db.Workflow, to rearrangement, bad fault.Invalid) error {
 	in := to.in
 	f := views.NewWorkflowForm()
 	title := "New workflow"
@@ -278,15 +306,20 @@ func stepRow(steps []automation.StepInput, i int, bad fault.Invalid) views.StepR
 	step, number := steps[i], stepNumber(steps, i)
 	field := func(name, label, value string) views.Field {
 		key := fmt.Sprintf("steps.%d.%s", i, name)
-		return views.Field{Name: "step_" + name, ID: key, Label: label, Of: "step " + number, Value: value, Error: bad[key], Autocomplete: "off"}
+		return views.Field{
+			Name: "step_" + name, ID: key, Label: label, Of: "step " + number, Value: value, Error: bad[key],
+			Autocomplete: "off",
+		}
 	}
 	row := views.StepRow{
 		Number: number, CanUp: i > 0, CanDown: canMoveDown(steps, i),
-		Kind: field("kind", "Kind", step.Kind), Label: field("label", "Label", step.Label), Text: field("text", "Text", step.Text), Path: field("path", "File", step.Path),
+		Kind: field("kind", "Kind", step.Kind), Label: field("label", "Label", step.Label),
+		Text: field("text", "Text", step.Text), Path: field("path", "File", step.Path),
 		Marker: field("marker", "Until an answer contains", step.Marker), Max: field("max", "Rounds at most", step.Max),
 		Unchanged: step.OnlyUnchanged, Inside: step.Inside, InsideError: bad[fmt.Sprintf("steps.%d.inside", i)],
 	}
-	row.Text.Rows, row.Text.Mono, row.Path.Mono = min(16, 2+strings.Count(step.Text, "\n")+len(step.Text)/90), true, true
+	row.Text.Rows, row.Text.Mono, row.Path.Mono = min(16, 2+strings.Count(step.Text, "\n")+len(step.Text)/90), true,
+		true
 	row.Label.Placeholder, row.Max.Type = kindName(db.StepKind(step.Kind)), "number"
 	for _, k := range automation.StepKinds {
 		row.Kind.Options = append(row.Kind.Options, views.Choice{Value: string(k.Kind), Label: k.Name})
@@ -297,21 +330,26 @@ func stepRow(steps []automation.StepInput, i int, bad fault.Invalid) views.StepR
 func parameterRow(i int, p automation.ParameterInput, bad fault.Invalid) views.ParameterRow {
 	field := func(name, label, value string) views.Field {
 		return views.Field{
-			Name: "parameter_" + name, ID: fmt.Sprintf("parameters.%d.%s", i, name), Label: label, Of: fmt.Sprintf("parameter %d", i+1), Value: value,
+			Name: "parameter_" + name, ID: fmt.Sprintf("parameters.%d.%s", i, name), Label: label,
+			Of: fmt.Sprintf("parameter %d", i+1), Value: value,
 			Error: bad[fmt.Sprintf("parameters.%d.%s", i, name)], Autocomplete: "off",
 		}
 	}
 	row := views.ParameterRow{
-		Alias: field("alias", "Alias", p.Alias), Label: field("label", "Label", p.Label), Type: field("type", "Type", p.Type),
-		Default: field("default", "Default", p.Default), Choices: field("choices", "Choices", p.Choices), Required: p.Required,
+		Alias: field("alias", "Alias", p.Alias), Label: field("label", "Label", p.Label),
+		Type:    field("type", "Type", p.Type),
+		Default: field("default", "Default", p.Default), Choices: field("choices", "Choices", p.Choices),
+		Required: p.Required,
 	}
 	row.Alias.Mono, row.Choices.Placeholder = true, "minor, major"
-	row.Type.Options = []views.Choice{{Value: "text", Label: "Text"}, {Value: "number", Label: "Number"}, {Value: "boolean", Label: "Boolean"}, {Value: "choice", Label: "Choice"}, {Value: "secret", Label: "Secret"}}
+	row.Type.Options = []views.Choice{{Value: "text", Label: "Text"}, {Value: "number", Label: "Number"},
+		{Value: "boolean", Label: "Boolean"}, {Value: "choice", Label: "Choice"}, {Value: "secret", Label: "Secret"}}
 	if p.Type == "" || p.Type == string(db.TextParameter) {
 		row.Default.Rows = 1
 	}
 	if p.Type == string(db.SecretParameter) {
-		row.Default.Type, row.Default.Value, row.Default.Hint = "password", "", "Stored encrypted. Empty keeps the one stored."
+		row.Default.Type, row.Default.Value, row.Default.Hint = "password", "",
+			"Stored encrypted. Empty keeps the one stored."
 	}
 	return row
 }
@@ -319,7 +357,8 @@ func parameterRow(i int, p automation.ParameterInput, bad fault.Invalid) views.P
 // workflowPreview shows the steps of a form, their texts filled in.
 func (s *Server) workflowPreview(in automation.WorkflowInput) []views.StepLine {
 	values := automation.Automatic(automation.Surroundings{
-		At: s.Now().UTC(), Session: "0197…", Execution: "0197…", Automation: cmp(in.Name, "My automation"), Workspace: "Scratch", Branch: "carillon/0197…", Ticket: "42", Title: "A ticket",
+		At: s.Now().UTC(), Session: "0197…", Execution: "0197…", Automation: cmp(in.Name, "My automation"),
+		Workspace: "Scratch", Branch: "carillon/0197…", Ticket: "42", Title: "A ticket",
 	})
 	for _, p := range in.Parameters {
 		values[strings.TrimPrefix(p.Alias, "$")] = p.Default
@@ -359,7 +398,8 @@ func (s *Server) removeWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 }
 
 // workflowField fills in the choice of a workflow in the editor of an automation, and the fields of its parameters.
-func (s *Server) workflowField(r *http.Request, actor account.Actor, f *views.AutomationForm, a *db.Automation, in automation.Input, bad fault.Invalid) error {
+func (s *Server) workflowField(r *http.Request, actor account.Actor, f *views.AutomationForm, a *db.Automation,
+	in automation.Input, bad fault.Invalid) error {
 	f.Workflow.Value, f.Workflow.Error = in.Workflow, bad["workflow"]
 	f.Workflow.Options = []views.Choice{{Label: "Choose a workflow"}}
 	list, err := s.Rules.Workflows(r.Context(), actor)
@@ -377,7 +417,8 @@ func (s *Server) workflowField(r *http.Request, actor account.Actor, f *views.Au
 			if err != nil {
 				return err
 			}
-			f.Parameters = valueFields(chosen.Parameters, in.Parameters, a != nil && a.WorkflowID == wf.ID, bad, "param.")
+			f.Parameters = valueFields(chosen.Parameters, in.Parameters, a != nil && a.WorkflowID == wf.ID, bad,
+				"param.")
 		}
 		f.Workflow.Options = append(f.Workflow.Options, c)
 	}
@@ -388,10 +429,14 @@ func (s *Server) workflowField(r *http.Request, actor account.Actor, f *views.Au
 }
 
 // valueFields are the fields of a workflow's parameters. Kept says that stored secrets stay where nothing is typed.
-func valueFields(parameters []db.Parameter, values map[string]string, kept bool, bad fault.Invalid, prefix string) []views.Field {
+func valueFields(parameters []db.Parameter, values map[string]string, kept bool, bad fault.Invalid,
+	prefix string) []views.Field {
 	var list []views.Field
 	for _, p := range parameters {
-		f := views.Field{Name: "param." + p.Alias, Label: cmp(p.Label, p.Alias), Value: values[p.Alias], Error: bad[prefix+p.Alias], Autocomplete: "off"}
+		f := views.Field{
+			Name: "param." + p.Alias, Label: cmp(p.Label, p.Alias), Value: values[p.Alias], Error: bad[prefix+p.Alias],
+			Autocomplete: "off",
+		}
 		if p.Required && p.Default == "" {
 			f.Hint = "Required."
 		}
@@ -400,7 +445,8 @@ func valueFields(parameters []db.Parameter, values map[string]string, kept bool,
 			f.Type, f.Placeholder = "number", p.Default
 			f.Attrs = map[string]any{"step": "any"}
 		case db.BooleanParameter:
-			f.Options = []views.Choice{{Label: defaultChoice(p)}, {Value: "true", Label: "Yes"}, {Value: "false", Label: "No"}}
+			f.Options = []views.Choice{{Label: defaultChoice(p)}, {Value: "true", Label: "Yes"},
+				{Value: "false", Label: "No"}}
 		case db.ChoiceParameter:
 			f.Options = []views.Choice{{Label: defaultChoice(p)}}
 			for _, c := range p.Choices {
@@ -431,7 +477,8 @@ func defaultChoice(p db.Parameter) string {
 // workflowParameters answers the editor when a workflow is chosen.
 func (s *Server) workflowParameters(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var f views.AutomationForm
-	if err := s.workflowField(r, actor, &f, nil, automation.Input{Automation: spec.Automation{Workflow: r.FormValue("workflow")}}, nil); err != nil {
+	if err := s.workflowField(r, actor, &f, nil,
+		automation.Input{Automation: spec.Automation{Workflow: r.FormValue("workflow")}}, nil); err != nil {
 		return err
 	}
 	return s.show(w, r, views.ParameterFields(f.Parameters))

@@ -16,13 +16,18 @@ func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testi
 	// The buttons of the form change its rows and save nothing.
 	added := b.post("/workflows", "name", "Flow", "step_kind", "message", "step_text", "echo $what", "do", "add-step")
 	added.expect(t, http.StatusOK, `aria-label="Remove: step 2"`)
-	b.post("/workflows", "name", "Flow", "step_kind", "message", "step_text", "one", "step_kind", "message", "step_text", "two", "do", "up.1").expect(t, http.StatusOK, "two")
-	b.post("/workflows", "name", "Flow", "step_kind", "message", "step_text", "greet ${what}", "parameter_alias", "what", "parameter_type", "text", "parameter_default", "Berlin", "do", "preview").
+	b.post("/workflows", "name", "Flow", "step_kind", "message", "step_text", "one", "step_kind", "message",
+		"step_text", "two", "do", "up.1").expect(t, http.StatusOK, "two")
+	b.post("/workflows", "name", "Flow", "step_kind", "message", "step_text", "greet ${what}", "parameter_alias",
+		"what", "parameter_type", "text", "parameter_default", "Berlin", "do", "preview").
 		expect(t, http.StatusOK, "greet Berlin")
-	b.post("/workflows", "name", "", "step_kind", "asset", "step_path", "../x").expect(t, http.StatusUnprocessableEntity, "Write the path of a file within the repository")
+	b.post("/workflows", "name", "", "step_kind", "asset", "step_path", "../x").
+		expect(t, http.StatusUnprocessableEntity, "Write the path of a file within the repository")
 
-	made := b.post("/workflows", "name", "Flow", "step_kind", "message", "step_label", "Greet", "step_text", `echo "hello $what"`,
-		"parameter_alias", "what", "parameter_type", "text", "parameter_required", "0", "parameter_alias", "key", "parameter_type", "secret")
+	made := b.post("/workflows", "name", "Flow", "step_kind", "message", "step_label", "Greet", "step_text",
+		`echo "hello $what"`,
+		"parameter_alias", "what", "parameter_type", "text", "parameter_required", "0", "parameter_alias", "key",
+		"parameter_type", "secret")
 	made.expect(t, http.StatusSeeOther, "")
 	page := made.Header.Get("Location")
 	b.get(page).expect(t, http.StatusOK, "hello $what")
@@ -30,7 +35,8 @@ func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testi
 
 	b.get("/automations/new").expect(t, http.StatusOK, ">Flow<")
 	b.get("/automations/parameters?workflow="+workflow).expect(t, http.StatusOK, `name="param.what"`)
-	saved := b.post("/automations", "name", "With a flow", "workspace", s.workspace, "trigger", "manual", "session_type", "develop", "execution_type", "workflow",
+	saved := b.post("/automations", "name", "With a flow", "workspace", s.workspace, "trigger", "manual",
+		"session_type", "develop", "execution_type", "workflow",
 		"workflow", workflow, "provider", "shell", "param.key", "hunter2-hunter2", "auto_complete", "true")
 	saved.expect(t, http.StatusSeeOther, "")
 	automation := saved.Header.Get("Location")
@@ -58,7 +64,9 @@ func TestAStoredValueThatIsTakenOutOfTheFormOfARunGivesWayToTheWorkflowsDefault(
 	wf, err := s.rules.CreateWorkflow(t.Context(), ada.actor, automation.WorkflowInput{
 		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "In $city, $level, $strict, $note."}},
 		Parameters: []automation.ParameterInput{
-			{Alias: "city", Type: "text", Default: "Berlin"}, {Alias: "level", Type: "choice", Choices: "low, high", Default: "low"},
+			{Alias: "city", Type: "text", Default: "Berlin"}, {
+				Alias: "level", Type: "choice", Choices: "low, high", Default: "low",
+			},
 			{Alias: "strict", Type: "boolean"}, {Alias: "note", Type: "text"},
 		},
 	})
@@ -77,9 +85,11 @@ func TestAStoredValueThatIsTakenOutOfTheFormOfARunGivesWayToTheWorkflowsDefault(
 	}})
 	check(t, err)
 	address := "/automations/" + a.ID.String()
-	ada.submit(ada.formAt(address+"/runs", address+"/runs"), "param.city", "", "param.level", "", "param.strict", "", "param.note", "").expect(t, 303, "")
+	ada.submit(ada.formAt(address+"/runs", address+"/runs"), "param.city", "", "param.level", "", "param.strict", "",
+		"param.note", "").expect(t, 303, "")
 	runs := s.runs(a.ID)
-	if got := runs[0].Parameters; got["city"] != "Berlin" || got["level"] != "low" || got["strict"] != "" || got["note"] != "" {
+	if got := runs[0].Parameters; got["city"] != "Berlin" || got["level"] != "low" || got["strict"] != "" ||
+		got["note"] != "" {
 		t.Errorf("the run has %v; want Berlin, low, and the others empty", got)
 	}
 }

@@ -28,7 +28,9 @@ func (s *Server) workspaces(w http.ResponseWriter, r *http.Request, actor accoun
 			Automations: int(ws.Automations), Sessions: int(ws.Live), Members: int(ws.Members),
 		})
 	}
-	return s.with(w, r, actor, "workspaces", "Workspaces", func(page views.Page) error { return s.show(w, r, views.Workspaces(page, p)) })
+	return s.with(w, r, actor, "workspaces", "Workspaces", func(page views.Page) error {
+		return s.show(w, r, views.Workspaces(page, p))
+	})
 }
 
 func (s *Server) workspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -43,11 +45,13 @@ func (s *Server) workspace(w http.ResponseWriter, r *http.Request, actor account
 	return s.showWorkspace(w, r, actor, http.StatusOK, d, "")
 }
 
-func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, d *automation.WorkspaceDetail, problem string) error {
+func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	d *automation.WorkspaceDetail, problem string) error {
 	manage := actor.Can(account.ManageWorkspaces)
 	p := views.WorkspacePage{Now: s.Now(), ID: d.ID.String(), Name: d.Name, CanManage: manage, Problem: problem}
 	p.Facts = []views.Fact{
-		{Label: "Repository", Value: cmp(d.GitURL, "Made by Carillon"), Mono: d.GitURL != ""}, {Label: "Default branch", Value: d.DefaultBranch, Mono: true},
+		{Label: "Repository", Value: cmp(d.GitURL, "Made by Carillon"), Mono: d.GitURL != ""},
+		{Label: "Default branch", Value: d.DefaultBranch, Mono: true},
 	}
 	if d.HasToken {
 		p.Facts = append(p.Facts, views.Fact{Label: "Access token", Value: "Stored"})
@@ -62,10 +66,14 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 		}
 		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: network})
 		if paths := d.ShowsPaths(); len(paths) > 0 {
-			p.Facts = append(p.Facts, views.Fact{Label: "Shown of the machine, read-only", Value: strings.Join(paths, ", "), Mono: true})
+			p.Facts = append(p.Facts, views.Fact{
+				Label: "Shown of the machine, read-only", Value: strings.Join(paths, ", "), Mono: true,
+			})
 		}
 	} else {
-		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: "None: agents and scripts can do all that their user can do on the worker"})
+		p.Facts = append(p.Facts, views.Fact{
+			Label: "Sandbox", Value: "None: agents and scripts can do all that their user can do on the worker",
+		})
 	}
 	p.Sandbox = d.Sandbox
 	for _, o := range s.obediences() {
@@ -75,10 +83,14 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	s.showForge(&p, d)
 	for _, v := range d.Variables {
-		p.Variables = append(p.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: v.Secret})
+		p.Variables = append(p.Variables, views.Variable{
+			Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: v.Secret,
+		})
 	}
 	for _, m := range d.Members {
-		p.Members = append(p.Members, views.Member{ID: m.ID.String(), Name: m.Name, Email: m.Email, Role: m.RoleName, You: m.ID == actor.ID})
+		p.Members = append(p.Members, views.Member{
+			ID: m.ID.String(), Name: m.Name, Email: m.Email, Role: m.RoleName, You: m.ID == actor.ID,
+		})
 	}
 	rows, err := s.Rules.Automations(r.Context(), actor, db.AutomationFilter{Workspace: d.ID, Limit: 20})
 	if err != nil {
@@ -89,7 +101,9 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	p.Uses = "Its sessions stay to be read."
 	if len(rows) > 0 {
-		p.Uses = fmt.Sprintf("%s use it; their runs will fail until another workspace is chosen. Its sessions stay to be read.", form.Count(len(rows), "automation"))
+		p.Uses = fmt.Sprintf(
+			"%s use it; their runs will fail until another workspace is chosen. Its sessions stay to be read.",
+			form.Count(len(rows), "automation"))
 	}
 	if manage {
 		people, err := db.Users(r.Context(), s.DB)
@@ -98,7 +112,9 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 		}
 		p.AddMember = views.Field{Name: "user", Label: "Add a person"}
 		for _, u := range people {
-			if !slices.ContainsFunc(d.Members, func(m db.User) bool { return m.ID == u.ID }) && u.DeactivatedAt.IsZero() {
+			if !slices.ContainsFunc(d.Members, func(m db.User) bool {
+				return m.ID == u.ID
+			}) && u.DeactivatedAt.IsZero() {
 				p.AddMember.Options = append(p.AddMember.Options, views.Choice{Value: u.ID.String(), Label: u.Name})
 			}
 		}
@@ -114,9 +130,12 @@ func workspaceInput(r *http.Request) automation.WorkspaceInput {
 	f := r.PostForm
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
 	in := automation.WorkspaceInput{
-		Name: f.Get("name"), GitURL: f.Get("url"), DefaultBranch: f.Get("branch"), Token: f.Get("token"), ForgetToken: f.Get("forget_token") != "",
-		Provider: f.Get("provider"), Model: f.Get("model"), Version: version, Sandbox: f.Get("sandbox") != "", Offline: f.Get("offline") != "", Shows: f.Get("shows"), IdleDays: f.Get("idle_days"),
-		Forge: f.Get("forge"), ForgeBase: f.Get("forge_base"), ForgeSecret: f.Get("forge_secret"), ForgetForgeSecret: f.Get("forget_forge_secret") != "",
+		Name: f.Get("name"), GitURL: f.Get("url"), DefaultBranch: f.Get("branch"), Token: f.Get("token"),
+		ForgetToken: f.Get("forget_token") != "",
+		Provider:    f.Get("provider"), Model: f.Get("model"), Version: version, Sandbox: f.Get("sandbox") != "",
+		Offline: f.Get("offline") != "", Shows: f.Get("shows"), IdleDays: f.Get("idle_days"),
+		Forge: f.Get("forge"), ForgeBase: f.Get("forge_base"), ForgeSecret: f.Get("forge_secret"),
+		ForgetForgeSecret: f.Get("forget_forge_secret") != "",
 	}
 	values, secret := f["variable_value"], tickedRows(f)
 	for i, name := range f["variable_name"] {
@@ -164,7 +183,8 @@ func typedWorkspace(d *automation.WorkspaceDetail) automation.WorkspaceInput {
 	return in
 }
 
-func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, d *automation.WorkspaceDetail, in automation.WorkspaceInput, bad fault.Invalid) error {
+func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	d *automation.WorkspaceDetail, in automation.WorkspaceInput, bad fault.Invalid) error {
 	f := views.NewWorkspaceForm()
 	title := "New workspace"
 	if d != nil {
@@ -201,7 +221,10 @@ func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor acc
 		}
 	}
 	for i, v := range in.Variables {
-		f.Variables = append(f.Variables, views.Variable{Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: kept[v.Name] && v.Secret, Error: bad[fmt.Sprintf("variables.%d", i)]})
+		f.Variables = append(f.Variables, views.Variable{
+			Name: v.Name, Value: v.Value, Secret: v.Secret, Kept: kept[v.Name] && v.Secret,
+			Error: bad[fmt.Sprintf("variables.%d", i)],
+		})
 	}
 	if n := len(f.Variables); n == 0 || f.Variables[n-1].Name != "" {
 		f.Variables = append(f.Variables, views.Variable{})

@@ -35,14 +35,17 @@ func TestARepositoryThatIsHostileFromTheStartRunsNothingAndReadsNothingOutside(t
 	write(t, outside, "b.txt", "s3cret\n")
 	dir := work(t, remote)
 	write(t, dir, ".gitattributes", "* filter=evil diff=evil merge=evil\n*.txt eol=crlf ident\n")
-	write(t, dir, ".gitmodules", "[submodule \"x\"]\n\tpath = x\n\turl = ext::sh -c '"+program+"'\n\tupdate = !"+program+"\n[submodule \"y\"]\n\tpath = y\n\turl = --upload-pack="+program+"\n")
+	write(t, dir, ".gitmodules", "[submodule \"x\"]\n\tpath = x\n\turl = ext::sh -c '"+program+"'\n\tupdate = !"+
+		program+"\n[submodule \"y\"]\n\tpath = y\n\turl = --upload-pack="+program+"\n")
 	write(t, dir, ".lfsconfig", "[lfs]\n\turl = file://"+outside+"\n[filter \"evil\"]\n\tsmudge = "+program+"\n")
 	write(t, dir, ".gitconfig", "[core]\n\tfsmonitor = "+program+"\n\thooksPath = hooks\n")
-	write(t, dir, "config", "[core]\n\tfsmonitor = "+program+"\n\tbare = true\n") // with HEAD, objects and refs: a bare repository within
+	// with HEAD, objects and refs: a bare repository within
+	write(t, dir, "config", "[core]\n\tfsmonitor = "+program+"\n\tbare = true\n")
 	write(t, dir, "HEAD", "ref: refs/heads/main\n")
 	write(t, dir, "objects/x", "")
 	write(t, dir, "refs/x", "")
-	for _, hook := range []string{"hooks/post-checkout", "hooks/pre-commit", ".githooks/post-checkout", ".husky/post-checkout"} {
+	for _, hook := range []string{"hooks/post-checkout", "hooks/pre-commit", ".githooks/post-checkout",
+		".husky/post-checkout"} {
 		write(t, dir, hook, "#!/bin/sh\n"+program+"\n")
 		must(t, os.Chmod(filepath.Join(dir, hook), 0o755))
 	}
@@ -54,7 +57,8 @@ func TestARepositoryThatIsHostileFromTheStartRunsNothingAndReadsNothingOutside(t
 
 	w := begin(t, s, remote, "s1")
 	write(t, w.Dir, "new.txt", "new\n")
-	for _, rel := range []string{"link", "folder/b.txt", "folder/new.txt", "etc/carillon-test", "sly/hooks/post-checkout", "sly/config"} {
+	for _, rel := range []string{"link", "folder/b.txt", "folder/new.txt", "etc/carillon-test",
+		"sly/hooks/post-checkout", "sly/config"} {
 		if err := WriteFile(w, rel, []byte("x")); err == nil {
 			t.Errorf("%s was written", rel)
 		}
@@ -78,7 +82,8 @@ func TestARepositoryThatIsHostileFromTheStartRunsNothingAndReadsNothingOutside(t
 	}
 }
 
-// A tree with .git in it is what git itself would never write, and a server that lets pushes be looked at by nobody takes.
+// A tree with .git in it is what git itself would never write, and a server that lets pushes be looked at by nobody
+// takes.
 func TestATreeThatHoldsAGitFolderIsNotCheckedOut(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{".git", ".GIT", "git~1", ".git ", "..", ".git\u200c"} {
@@ -145,9 +150,12 @@ func TestNoURLRunsAProgramOrOpensWhatIsNoRepository(t *testing.T) {
 	for _, url := range []string{
 		"ext::sh -c " + program, "ext::" + program, "EXT::" + program, "fd::0", "transport::ext::sh -c " + program,
 		"--upload-pack=" + program, "-u" + program, "--config=core.sshCommand=" + program, "-oProxyCommand=" + program,
-		"ssh://-oProxyCommand=" + program + "/x", "ssh://-oProxyCommand=" + program + "@127.0.0.1/x", "-oProxyCommand=" + program + "@127.0.0.1:x", "git@-oProxyCommand=" + program + ":x",
-		"git@127.0.0.1:--upload-pack=" + program, "file:///etc", "file:///etc/passwd", "/etc", "file:///proc/self", "file://" + s.Root, "file://" + s.mirror("w"), s.mirror("w") + "/", s.Root + "/../data/repos/w.git",
-		private, "file://" + private, w.Dir, redirect.URL + "/x.git", "git://127.0.0.1/x", "ftp://127.0.0.1/x", "rsync://127.0.0.1/x",
+		"ssh://-oProxyCommand=" + program + "/x", "ssh://-oProxyCommand=" + program + "@127.0.0.1/x",
+		"-oProxyCommand=" + program + "@127.0.0.1:x", "git@-oProxyCommand=" + program + ":x",
+		"git@127.0.0.1:--upload-pack=" + program, "file:///etc", "file:///etc/passwd", "/etc", "file:///proc/self",
+		"file://" + s.Root, "file://" + s.mirror("w"), s.mirror("w") + "/", s.Root + "/../data/repos/w.git",
+		private, "file://" + private, w.Dir, redirect.URL + "/x.git", "git://127.0.0.1/x", "ftp://127.0.0.1/x",
+		"rsync://127.0.0.1/x",
 		"https://127.0.0.1:1/x\n[core]fsmonitor=" + program, "http://127.0.0.1:1/%0d%0aX:%20y",
 	} {
 		r := Remote{URL: url}
@@ -161,7 +169,8 @@ func TestNoURLRunsAProgramOrOpensWhatIsNoRepository(t *testing.T) {
 			t.Errorf("%q was pushed to", url)
 		}
 	}
-	for _, branch := range []string{"--upload-pack=" + program, "--exec=" + program, "-x", "main\nHEAD", "main:refs/heads/other", "+main", "..", "main^{/x}", "@{-1}", "refs/heads/main\x00"} {
+	for _, branch := range []string{"--upload-pack=" + program, "--exec=" + program, "-x", "main\nHEAD",
+		"main:refs/heads/other", "+main", "..", "main^{/x}", "@{-1}", "refs/heads/main\x00"} {
 		r := Remote{URL: remote.URL, Branch: branch}
 		if _, _, err := s.Probe(t.Context(), r); err == nil {
 			t.Errorf("there is a branch %q", branch)
@@ -169,7 +178,8 @@ func TestNoURLRunsAProgramOrOpensWhatIsNoRepository(t *testing.T) {
 		if _, err := s.Add(t.Context(), "w", "s2", branch, ""); err == nil {
 			t.Errorf("a worktree begins at %q", branch)
 		}
-		if err := s.Push(t.Context(), w, remote, branch); err == nil && branch != "+main" { // to git a name like any other
+		if err := s.Push(t.Context(), w, remote, branch); err == nil && branch != "+main" {
+			// to git a name like any other
 			t.Errorf("%q was pushed", branch)
 		}
 	}

@@ -92,7 +92,10 @@ func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
 	}
 	defer look.close()
 
-	c := Changes{Head: look.head, Uncommitted: look.uncommitted, Ignored: look.ignored, Stashes: len(look.stashed), Branches: slices.Sorted(maps.Keys(look.made))}
+	c := Changes{
+		Head: look.head, Uncommitted: look.uncommitted, Ignored: look.ignored, Stashes: len(look.stashed),
+		Branches: slices.Sorted(maps.Keys(look.made)),
+	}
 	if look.head != w.Base || look.tip != w.Base || len(look.made) > 0 {
 		if c.Commits, c.Ahead, err = s.ahead(ctx, look, w.Base); err != nil {
 			return Changes{}, fmt.Errorf("list the commits: %w", orDamaged(err))
@@ -264,7 +267,8 @@ func (s *Store) copyIndexOnce(path string) (string, error) {
 func (l *look) read(ctx context.Context, w Worktree) error {
 	l.changed, l.untracked, l.nested, l.submodules, l.more = nil, nil, nil, nil, 0
 	exclude := filepath.Join(l.store.common(w.Workspace, w.Session), "info", "exclude")
-	out, err := l.git(ctx, nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--modified", "--others", "--exclude-standard")
+	out, err := l.git(ctx, nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--modified", "--others",
+		"--exclude-standard")
 	if err != nil {
 		return err
 	}
@@ -299,7 +303,8 @@ func (l *look) read(ctx context.Context, w Worktree) error {
 	}
 	l.uncommitted = len(l.changed)+len(l.untracked)+len(l.nested)+len(l.conflicts)+len(l.submodules) > 0
 	if !l.uncommitted {
-		_, err = l.git(ctx, nil, "diff-index", "--quiet", "--cached", "--ignore-submodules=dirty", cmp.Or(l.head, emptyTree(w.Base)), "--")
+		_, err = l.git(ctx, nil, "diff-index", "--quiet", "--cached", "--ignore-submodules=dirty",
+			cmp.Or(l.head, emptyTree(w.Base)), "--")
 		var f *failure
 		if errors.As(err, &f) && f.exit == 1 {
 			l.uncommitted, err = true, nil
@@ -309,7 +314,8 @@ func (l *look) read(ctx context.Context, w Worktree) error {
 }
 
 // include takes the new files into the index, so that a diff shows them, and settles conflicts there. What the
-// folder no longer has as a file or link of its own is left out: reading a pipe would wait for a writer. So is what is too large.
+// folder no longer has as a file or link of its own is left out: reading a pipe would wait for a writer. So is what is
+// too large.
 func (l *look) include(ctx context.Context, w Worktree) error {
 	var edit, unread strings.Builder
 	err := l.store.User.Do(func() error { // what the user of agents may not read the Git of that user cannot either
@@ -439,8 +445,8 @@ func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) err
 	return nil
 }
 
-// readFiles reads what Git's diff with --raw, --numstat and -z lists: up to mostFiles files, and how many more there are. Names
-// may be any bytes but NUL.
+// readFiles reads what Git's diff with --raw, --numstat and -z lists: up to mostFiles files, and how many more there
+// are. Names may be any bytes but NUL.
 func readFiles(out []byte, conflicts map[string]bool) (list []FileChange, more int) {
 	fields := bytes.Split(bytes.TrimSuffix(out, []byte{0}), []byte{0})
 	at := map[string]int{}
@@ -492,7 +498,8 @@ func readFiles(out []byte, conflicts map[string]bool) (list []FileChange, more i
 
 // readIgnored counts what is ignored, by the session's own list at exclude and those of the repository.
 func (l *look) readIgnored(ctx context.Context, exclude string) error {
-	c := l.call(nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", "--no-empty-directory")
+	c := l.call(nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "--others", "--ignored",
+		"--exclude-standard", "--directory", "--no-empty-directory")
 	c.limit = 1 << 20
 	out, err := l.store.git(ctx, c)
 	if err != nil && !errors.Is(err, errTooMuch) {
@@ -505,8 +512,8 @@ func (l *look) readIgnored(ctx context.Context, exclude string) error {
 	return nil
 }
 
-// editedSubmodules are the submodules whose files differ from their own commit. The server's Git looks at them through a view,
-// as at everything that an agent can configure. One that cannot be looked at counts as edited.
+// editedSubmodules are the submodules whose files differ from their own commit. The server's Git looks at them through
+// a view, as at everything that an agent can configure. One that cannot be looked at counts as edited.
 func (l *look) editedSubmodules(ctx context.Context) ([]string, error) {
 	out, err := l.git(ctx, nil, "ls-files", "-z", "--stage")
 	if err != nil {
@@ -548,7 +555,8 @@ func (l *look) submoduleOf(dir string) (string, error) {
 		return "", err
 	}
 	for _, own := range l.folders {
-		if own, err = filepath.EvalSymlinks(own); err == nil && strings.HasPrefix(gitDir, own+string(filepath.Separator)) {
+		if own, err = filepath.EvalSymlinks(own); err == nil &&
+			strings.HasPrefix(gitDir, own+string(filepath.Separator)) {
 			return gitDir, nil
 		}
 	}
@@ -584,9 +592,12 @@ func (l *look) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
 	}
 	defer os.Remove(index)
 	ask := func(args ...string) ([]byte, error) {
-		return s.git(ctx, call{gitDir: view, workTree: dir, args: args, env: []string{"GIT_INDEX_FILE=" + index}, limit: 1 << 20})
+		return s.git(ctx, call{
+			gitDir: view, workTree: dir, args: args, env: []string{"GIT_INDEX_FILE=" + index}, limit: 1 << 20,
+		})
 	}
-	out, err := ask("-c", "core.excludesFile="+filepath.Join(gitDir, "info", "exclude"), "ls-files", "-z", "--modified", "--others", "--exclude-standard")
+	out, err := ask("-c", "core.excludesFile="+filepath.Join(gitDir, "info", "exclude"), "ls-files", "-z", "--modified",
+		"--others", "--exclude-standard")
 	if err != nil || len(out) > 0 {
 		return false, err
 	}
@@ -600,7 +611,8 @@ func (l *look) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
 
 // diffArgs make git compare as the server wants, whatever the repository wishes for. The state inside a
 // submodule is not asked for: git would run with the configuration found there.
-var diffArgs = []string{"diff", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--submodule=short",
+var diffArgs = []string{"diff", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty",
+	"--submodule=short",
 	"--find-renames", "--src-prefix=a/", "--dst-prefix=b/"}
 
 func statusOf(letter string) Status {
@@ -619,14 +631,16 @@ func statusOf(letter string) Status {
 	return Modified
 }
 
-// unpublished are the commits of branches that the agent made, of those alone that neither the base nor the remote has: a
-// branch of others that it looked at is no work of its own.
+// unpublished are the commits of branches that the agent made, of those alone that neither the base nor the remote has:
+// a branch of others that it looked at is no work of its own.
 func (s *Store) unpublished(ctx context.Context, l *look, base string) ([]string, error) {
 	if len(l.made) == 0 {
 		return nil, nil
 	}
 	args := append([]string{"rev-list"}, slices.Sorted(maps.Values(l.made))...)
-	out, err := s.git(ctx, call{gitDir: l.view, args: append(args, "--not", base, "--glob="+origin+"*", "--"), limit: 1 << 20})
+	out, err := s.git(ctx, call{
+		gitDir: l.view, args: append(args, "--not", base, "--glob="+origin+"*", "--"), limit: 1 << 20,
+	})
 	if err != nil && !errors.Is(err, errTooMuch) {
 		return nil, err
 	}
@@ -643,7 +657,8 @@ func (s *Store) unpublished(ctx context.Context, l *look, base string) ([]string
 	return tips, nil
 }
 
-// ahead lists the commits of HEAD, of the session's branch and of those that the agent made that the base does not have.
+// ahead lists the commits of HEAD, of the session's branch and of those that the agent made that the base does not
+// have.
 func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int, error) {
 	var tips []string
 	for _, sha := range []string{l.head, l.tip} {
@@ -668,8 +683,9 @@ func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int,
 	if err != nil || count == 0 {
 		return nil, 0, err
 	}
-	out, err = s.git(ctx, call{gitDir: l.view, args: append([]string{"log", "-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8",
-		"--format=%H%x09%ct%x09%an%x09%s", "--max-count=" + strconv.Itoa(mostCommits)}, revs...)})
+	out, err = s.git(ctx,
+		call{gitDir: l.view, args: append([]string{"log", "-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8",
+			"--format=%H%x09%ct%x09%an%x09%s", "--max-count=" + strconv.Itoa(mostCommits)}, revs...)})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -680,7 +696,9 @@ func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int,
 			continue
 		}
 		seconds, _ := strconv.ParseInt(part[1], 10, 64)
-		commits = append(commits, Commit{SHA: part[0], At: time.Unix(seconds, 0).UTC(), Author: part[2], Subject: part[3]})
+		commits = append(commits, Commit{
+			SHA: part[0], At: time.Unix(seconds, 0).UTC(), Author: part[2], Subject: part[3],
+		})
 	}
 	return commits, count, nil
 }

@@ -23,12 +23,17 @@ func TestCommittedWorkCountsAsFileChanges(t *testing.T) {
 		{"a new file", [][]string{{"write", "x"}}, "uncommitted, added x +1-0"},
 		{"a staged file", [][]string{{"write", "x"}, {"add", "x"}}, "uncommitted, added x +1-0"},
 		{"a commit", [][]string{{"write", "x"}, {"add", "x"}, {"commit", "-qm", "X"}}, "1 ahead (X), added x +1-0"},
-		{"a commit on top of a commit", [][]string{{"commit", "-qm", "A", "--allow-empty"}, {"commit", "-qm", "B", "--allow-empty"}}, "2 ahead (B; A)"},
-		{"staged and undone in the folder", [][]string{{"write", "README.md"}, {"add", "README.md"}, {"restore", "--source=HEAD", "--worktree", "README.md"}}, "uncommitted"},
+		{"a commit on top of a commit", [][]string{{"commit", "-qm", "A", "--allow-empty"},
+			{"commit", "-qm", "B", "--allow-empty"}}, "2 ahead (B; A)"},
+		{"staged and undone in the folder", [][]string{{"write", "README.md"}, {"add", "README.md"},
+			{"restore", "--source=HEAD", "--worktree", "README.md"}}, "uncommitted"},
 		{"a deleted file", [][]string{{"rm", "-q", "README.md"}}, "uncommitted, deleted README.md +0-3"},
-		{"a file with a new mode", [][]string{{"update-index", "--chmod=+x", "README.md"}, {"checkout", "README.md"}}, "uncommitted, modified README.md +0-0"},
-		{"a branch of its own", [][]string{{"checkout", "-qb", "mine"}, {"commit", "-qm", "A", "--allow-empty"}}, "1 ahead (A)"},
-		{"a commit left on the session's branch", [][]string{{"commit", "-qm", "A", "--allow-empty"}, {"checkout", "-q", "--detach", "HEAD~1"}}, "1 ahead (A)"},
+		{"a file with a new mode", [][]string{{"update-index", "--chmod=+x", "README.md"}, {"checkout", "README.md"}},
+			"uncommitted, modified README.md +0-0"},
+		{"a branch of its own", [][]string{{"checkout", "-qb", "mine"}, {"commit", "-qm", "A", "--allow-empty"}},
+			"1 ahead (A)"},
+		{"a commit left on the session's branch", [][]string{{"commit", "-qm", "A", "--allow-empty"},
+			{"checkout", "-q", "--detach", "HEAD~1"}}, "1 ahead (A)"},
 		{"back behind the base", [][]string{{"checkout", "-q", "--orphan", "blank"}}, "uncommitted"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,13 +71,18 @@ func TestWhateverASessionKeepsIsAChange(t *testing.T) {
 		{"a submodule that was filled", [][]string{fill}, Changes{Clean: true}},
 		{"a file in a submodule", [][]string{fill, {"write", "part/README.md"}}, Changes{Uncommitted: true}},
 		{"a new file in a submodule", [][]string{fill, {"write", "part/new.txt"}}, Changes{Uncommitted: true}},
-		{"a staged file in a submodule", [][]string{fill, {"write", "part/new.txt"}, {"-C", "part", "add", "."}}, Changes{Uncommitted: true}},
+		{"a staged file in a submodule", [][]string{fill, {"write", "part/new.txt"}, {"-C", "part", "add", "."}},
+			Changes{Uncommitted: true}},
 		{"a stash", [][]string{{"write", "README.md"}, {"stash"}}, Changes{Stashes: 1}},
 		{"ignored files", [][]string{{"write", "a.log"}, {"write", "b.log"}}, Changes{Clean: true, Ignored: 2}},
-		{"commits whose net change is empty", [][]string{{"write", "x"}, {"add", "x"}, {"commit", "-qm", "X"}, {"revert", "--no-edit", "HEAD"}}, Changes{Ahead: 2}},
-		{"a commit on a branch that the agent made and left", [][]string{{"checkout", "-qb", "mine"}, {"commit", "-qm", "A", "--allow-empty"}, {"checkout", "-q", "-"}},
+		{"commits whose net change is empty", [][]string{{"write", "x"}, {"add", "x"}, {"commit", "-qm", "X"},
+			{"revert", "--no-edit", "HEAD"}}, Changes{Ahead: 2}},
+		{"a commit on a branch that the agent made and left",
+			[][]string{{"checkout", "-qb", "mine"}, {"commit", "-qm", "A", "--allow-empty"}, {"checkout", "-q", "-"}},
 			Changes{Ahead: 1, Branches: []string{"mine"}}},
-		{"a branch of the remote that the agent looked at", [][]string{{"checkout", "-q", "develop"}, {"checkout", "-q", "-"}}, Changes{Clean: true, Branches: []string{"develop"}}},
+		{"a branch of the remote that the agent looked at",
+			[][]string{{"checkout", "-q", "develop"}, {"checkout", "-q", "-"}},
+			Changes{Clean: true, Branches: []string{"develop"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +97,10 @@ func TestWhateverASessionKeepsIsAChange(t *testing.T) {
 			}
 			c, err := s.Changes(t.Context(), w)
 			must(t, err)
-			got := Changes{Stashes: c.Stashes, Ignored: c.Ignored, Branches: c.Branches, Ahead: c.Ahead, Uncommitted: c.Uncommitted, Clean: c.Clean}
+			got := Changes{
+				Stashes: c.Stashes, Ignored: c.Ignored, Branches: c.Branches, Ahead: c.Ahead,
+				Uncommitted: c.Uncommitted, Clean: c.Clean,
+			}
 			if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
 				t.Errorf("got %+v; want %+v", got, tt.want)
 			}
@@ -155,7 +168,8 @@ func TestAnUnfinishedMergeIsShownAndNotCommitted(t *testing.T) {
 	if got := short(c); got != "uncommitted, 2 ahead (), conflicted README.md +5-3" {
 		t.Errorf("got changes %s", got)
 	}
-	if _, err := s.Commit(t.Context(), w, "x", "", ""); err == nil || !strings.Contains(err.Error(), "unsettled conflicts") {
+	if _, err := s.Commit(t.Context(), w, "x", "", ""); err == nil ||
+		!strings.Contains(err.Error(), "unsettled conflicts") {
 		t.Errorf("got %v; want ErrConflicts", err)
 	}
 	text, _, err := s.Diff(t.Context(), w, 1<<20)
@@ -171,7 +185,8 @@ func TestAnUnfinishedMergeIsShownAndNotCommitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := git(t, w.Dir, "log", "-1", "--format=%an <%ae> %cn %p %s", sha); strings.Count(got, " ") != 5 || !strings.HasPrefix(got, "Ada <ada@example.com> Carillon ") {
+	if got := git(t, w.Dir, "log", "-1", "--format=%an <%ae> %cn %p %s", sha); strings.Count(got, " ") != 5 ||
+		!strings.HasPrefix(got, "Ada <ada@example.com> Carillon ") {
 		t.Errorf("the merge is %q; want two parents", got)
 	}
 	if got := git(t, w.Dir, "status"); strings.Contains(got, "merging") || strings.Contains(got, "unmerged") {
@@ -234,7 +249,8 @@ func TestAFileOfATerabyteIsListedAndNotRead(t *testing.T) {
 	must(t, os.Truncate(filepath.Join(w.Dir, "README.md"), terabyte))
 	git(t, w.Dir, "rm", "-q", "docs/b.txt") // which could have been renamed to what is new
 	write(t, w.Dir, "small", "small\n")
-	expectChanges(t, s, w, "uncommitted, deleted docs/b.txt +0-1, added small +1-0, added new +0-0 binary, modified README.md +0-0 binary")
+	expectChanges(t, s, w,
+		"uncommitted, deleted docs/b.txt +0-1, added small +1-0, added new +0-0 binary, modified README.md +0-0 binary")
 	text, truncated, err := s.Diff(t.Context(), w, 1<<20)
 	if err != nil || truncated || !strings.Contains(text, "+small") {
 		t.Errorf("the diff is %v, %v\n%s", truncated, err, text)
@@ -243,7 +259,8 @@ func TestAFileOfATerabyteIsListedAndNotRead(t *testing.T) {
 	if err != nil || !slices.Contains(kept.Left, "2 changed files of more than 1 GiB") {
 		t.Errorf("the snapshot leaves out %q, %v", kept.Left, err)
 	}
-	if _, err := s.Commit(t.Context(), w, "All", "", ""); err == nil || !strings.Contains(err.Error(), "has more than 1 GiB") {
+	if _, err := s.Commit(t.Context(), w, "All", "", ""); err == nil ||
+		!strings.Contains(err.Error(), "has more than 1 GiB") {
 		t.Errorf("Commit says %v", err)
 	}
 }

@@ -8,20 +8,22 @@ import (
 	"strings"
 )
 
-// The server's Git writes references, and files of them all, in a repository where agents in a sandbox write too. One of them may
-// put a link in place of a file between the server's look at it and its Git's use of it. Such a Git is confined to what it is
-// there for, where the machine can do that: through a link it then writes nowhere else. Where agents run as another user, it has
-// that user's rights instead.
+// The server's Git writes references, and files of them all, in a repository where agents in a sandbox write too. One
+// of them may put a link in place of a file between the server's look at it and its Git's use of it. Such a Git is
+// confined to what it is there for, where the machine can do that: through a link it then writes nowhere else. Where
+// agents run as another user, it has that user's rights instead.
 
 // writers are the commands of Git that write in a repository.
-var writers = []string{"update-ref", "symbolic-ref", "worktree", "gc", "write-tree", "commit-tree", "mktree", "update-index"}
+var writers = []string{"update-ref", "symbolic-ref", "worktree", "gc", "write-tree", "commit-tree", "mktree",
+	"update-index"}
 
 // confined is the command line of a call, confined where it writes.
 func (s *Store) confined(c call, argv []string) []string {
 	if s.Confine == nil || s.User != nil || c.gitDir == "" || c.asServer || !slices.Contains(writers, c.command()) {
 		return argv
 	}
-	refs, err := filepath.EvalSymlinks(filepath.Join(c.gitDir, "refs")) // a view links to the mirror's, whose folder no agent replaces
+	// a view links to the mirror's, whose folder no agent replaces
+	refs, err := filepath.EvalSymlinks(filepath.Join(c.gitDir, "refs"))
 	if err != nil {
 		return argv
 	}

@@ -34,7 +34,8 @@ func TestConfinedGitWritesNothingOfAnotherSession(t *testing.T) {
 		w, err := s.Add(t.Context(), "w", "one", "", "")
 		must(t, err)
 		write(t, w.Dir, "new", "x")
-		_ = meddle(t, s, "update-ref", `cd $M/worktrees/one; rm -rf logs; mkdir logs; ln -s ../../../sessions/two/config logs/HEAD`)
+		_ = meddle(t, s, "update-ref",
+			`cd $M/worktrees/one; rm -rf logs; mkdir logs; ln -s ../../../sessions/two/config logs/HEAD`)
 		_, err = s.Commit(t.Context(), w, "x", "a", "a@b")
 		t.Log(err)
 		is, err := os.ReadFile(config)
@@ -51,7 +52,8 @@ func TestObjectsAreWrittenInTheRepositoryAlone(t *testing.T) {
 	must(t, os.MkdirAll(w.Dir+"/dir", 0o755))
 	write(t, w.Dir, "dir/new", "x")
 	for _, command := range []string{"update-index"} {
-		outside := meddle(t, s, command, `cd $M/objects; for i in {0..9}{{0..9},{a..f}} {a..f}{{0..9},{a..f}}; do [ -e $i ] || ln -s $O $i; done`)
+		outside := meddle(t, s, command,
+			`cd $M/objects; for i in {0..9}{{0..9},{a..f}} {a..f}{{0..9},{a..f}}; do [ -e $i ] || ln -s $O $i; done`)
 		_, err := s.Commit(t.Context(), w, "x", "a", "a@b")
 		t.Log(err)
 		untouched(t, outside)
@@ -68,7 +70,8 @@ func TestConfinedGitWorks(t *testing.T) {
 	inner := t.TempDir()
 	must(t, os.Symlink(t.TempDir(), inner+"/repos"))
 	must(t, os.Symlink(t.TempDir(), inner+"/worktrees"))
-	for what, root := range map[string]string{"shm": shm + "/data", "behind a link": link, "below a link": link + "/data", "spaces": t.TempDir() + "/my data ü 'x'", "linked parts": inner,
+	for what, root := range map[string]string{"shm": shm + "/data", "behind a link": link,
+		"below a link": link + "/data", "spaces": t.TempDir() + "/my data ü 'x'", "linked parts": inner,
 		"relative": "zz-relative", "sha256": ""} {
 		t.Run(what, func(t *testing.T) {
 			if what == "relative" {
@@ -112,7 +115,8 @@ func TestConfinedGitWorks(t *testing.T) {
 func TestAFolderThatBecomesAPipeHoldsNobodyUp(t *testing.T) {
 	u, s := racing(t)
 	m := s.mirror("w")
-	if out, err := as(t, u, m+"/refs/heads", `mkdir a; mkfifo b; echo; for i in $(seq 1 30); do mkdir c$i; done`); err != nil {
+	if out, err := as(t, u, m+"/refs/heads",
+		`mkdir a; mkfifo b; echo; for i in $(seq 1 30); do mkdir c$i; done`); err != nil {
 		t.Fatal(out, err)
 	}
 	stop := swapping(t, u, m+"/refs/heads/a", m+"/refs/heads/b")
@@ -144,8 +148,9 @@ func TestTheBranchOfAPrivateRepositoryIsNotTold(t *testing.T) {
 	}
 }
 
-// A branch, which an agent in a sandbox may make, has the inventory take a session of another workspace for one of its own: what
-// sweeps worktrees of sessions that went on elsewhere then removes that one's folder without the look that would keep it.
+// A branch, which an agent in a sandbox may make, has the inventory take a session of another workspace for one of its
+// own: what sweeps worktrees of sessions that went on elsewhere then removes that one's folder without the look that
+// would keep it.
 func TestASessionOfAnotherWorkspaceStaysThere(t *testing.T) {
 	s, remote := setup(t)
 	begin(t, s, remote, "one") // of w

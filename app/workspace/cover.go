@@ -126,9 +126,11 @@ func (s *Store) uncover(ctx context.Context, view string, w Worktree, index stri
 }
 
 // entries lists the entries of an index below some paths that Git has a tag for: H for usual ones, S for marked ones.
-func (s *Store) entries(ctx context.Context, view string, w Worktree, index, tag string, paths []string) ([]string, error) {
+func (s *Store) entries(ctx context.Context, view string, w Worktree, index, tag string,
+	paths []string) ([]string, error) {
 	out, err := s.git(ctx, call{
-		gitDir: view, workTree: w.Dir, args: append([]string{"ls-files", "-z", "-t", "--"}, paths...), env: []string{"GIT_INDEX_FILE=" + index},
+		gitDir: view, workTree: w.Dir, args: append([]string{"ls-files", "-z", "-t", "--"}, paths...),
+		env: []string{"GIT_INDEX_FILE=" + index},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list covered files: %w", err)
@@ -144,7 +146,8 @@ func (s *Store) entries(ctx context.Context, view string, w Worktree, index, tag
 
 func (s *Store) mark(ctx context.Context, view string, w Worktree, index, how string, entries []string) error {
 	_, err := s.git(ctx, call{
-		gitDir: view, workTree: w.Dir, args: []string{"update-index", how, "-z", "--stdin"}, env: []string{"GIT_INDEX_FILE=" + index},
+		gitDir: view, workTree: w.Dir, args: []string{"update-index", how, "-z", "--stdin"},
+		env:   []string{"GIT_INDEX_FILE=" + index},
 		stdin: strings.NewReader(strings.Join(entries, "\x00") + "\x00"),
 	})
 	if err != nil {

@@ -31,7 +31,8 @@ func emptied(t *testing.T, w Worktree) (back func()) {
 	t.Helper()
 	aside := t.TempDir()
 	file, folder := filepath.Join(w.Dir, "agent.json"), filepath.Join(w.Dir, ".agent")
-	if err := errors.Join(os.Rename(file, filepath.Join(aside, "file")), os.Rename(folder, filepath.Join(aside, "folder")),
+	if err := errors.Join(os.Rename(file, filepath.Join(aside, "file")),
+		os.Rename(folder, filepath.Join(aside, "folder")),
 		os.WriteFile(file, nil, 0o600), os.Mkdir(folder, 0o700)); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,8 @@ func TestAfterACrashCoveredFilesAreSeenAsTheyAreAndTheNextUseTakesTheMarksBack(t
 	if status := git(t, w.Dir, "status", "--porcelain"); strings.TrimSpace(status) != "M agent.json" {
 		t.Errorf("after the next use the agent's Git says %q", status)
 	}
-	if marked := git(t, w.Dir, "ls-files", "-t"); strings.Count(marked, "S ") != 1 || !strings.Contains(marked, "S README.md") {
+	if marked := git(t, w.Dir, "ls-files", "-t"); strings.Count(marked, "S ") != 1 ||
+		!strings.Contains(marked, "S README.md") {
 		t.Errorf("a mark of the agent's own is gone, or one of ours is left:\n%s", marked)
 	}
 	if exists(s.coverNote("s1")) {

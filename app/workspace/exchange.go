@@ -13,12 +13,13 @@ import (
 	"strings"
 )
 
-// Git that reaches a remote has keys and tokens in its environment, so that no agent may run it, read its memory or lead it
-// elsewhere. It works in an exchange: a Git folder of the server's own with names of its own for what the remote has. Of the
-// mirror it has the objects alone, whose folders are the server's.
+// Git that reaches a remote has keys and tokens in its environment, so that no agent may run it, read its memory or
+// lead it elsewhere. It works in an exchange: a Git folder of the server's own with names of its own for what the
+// remote has. Of the mirror it has the objects alone, whose folders are the server's.
 
-// exchange makes sure that the exchange of the repository at mirror exists and returns it. Name is the workspace's id, or a
-// temporary one. A new one begins with the remote's branches as the mirror knows them, so that little has to be fetched.
+// exchange makes sure that the exchange of the repository at mirror exists and returns it. Name is the workspace's id,
+// or a temporary one. A new one begins with the remote's branches as the mirror knows them, so that little has to be
+// fetched.
 func (s *Store) exchange(ctx context.Context, name, mirror string) (string, error) {
 	dir := s.own("exchanges", name)
 	fresh := !exists(filepath.Join(dir, "HEAD"))
@@ -50,8 +51,8 @@ func (s *Store) exchange(ctx context.Context, name, mirror string) (string, erro
 	return dir, diskFull(errors.Join(err, writeOnce(filepath.Join(dir, "HEAD"), noHead)))
 }
 
-// seed names in a new exchange what a view knows of the remote and has. Without it the next fetch brings everything. The names are
-// written at once, and without a Git: one that is killed would leave a lock that nobody meets.
+// seed names in a new exchange what a view knows of the remote and has. Without it the next fetch brings everything.
+// The names are written at once, and without a Git: one that is killed would leave a lock that nobody meets.
 func (s *Store) seed(ctx context.Context, exchange, view string) {
 	names, err := s.branches(ctx, call{gitDir: view})
 	if err != nil || len(names) == 0 {
@@ -78,8 +79,8 @@ func (s *Store) seed(ctx context.Context, exchange, view string) {
 	}
 }
 
-// branches are the remote's branches as a Git folder knows them, by their full names, with detachedRef. Of a name that stands for
-// another one the value is that name; the remote's default branch is left out.
+// branches are the remote's branches as a Git folder knows them, by their full names, with detachedRef. Of a name that
+// stands for another one the value is that name; the remote's default branch is left out.
 func (s *Store) branches(ctx context.Context, c call) (map[string]string, error) {
 	c.args = []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef}
 	out, err := s.git(ctx, c)
@@ -96,8 +97,8 @@ func (s *Store) branches(ctx context.Context, c call) (map[string]string, error)
 	return list, nil
 }
 
-// takeOver gives the mirror of a view the remote's branches as its exchange has them: first without those that are gone, which
-// may stand in the way of others.
+// takeOver gives the mirror of a view the remote's branches as its exchange has them: first without those that are
+// gone, which may stand in the way of others.
 func (s *Store) takeOver(ctx context.Context, exchange, view string, refs *remoteRefs) error {
 	there, err := s.branches(ctx, call{gitDir: exchange, asServer: true})
 	if err != nil {
@@ -125,7 +126,9 @@ func (s *Store) takeOver(ctx context.Context, exchange, view string, refs *remot
 		if edit == "" {
 			continue
 		}
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit)}); err != nil {
+		if _, err := s.git(ctx, call{
+			gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit),
+		}); err != nil {
 			return err
 		}
 	}
@@ -149,8 +152,8 @@ func shallowCommits(mirror string) string {
 	return list.String()
 }
 
-// linkOnce makes a path a link to a target, for all to see at once: another call that makes the same one takes none away from a Git
-// that uses it already.
+// linkOnce makes a path a link to a target, for all to see at once: another call that makes the same one takes none
+// away from a Git that uses it already.
 func linkOnce(path, target string) error {
 	if was, err := os.Readlink(path); err == nil && was == target {
 		return nil

@@ -13,7 +13,8 @@ import (
 	"carillon/app/runas"
 )
 
-// swapping exchanges two names, with the rights of a user, until it is told to stop: what a process of the user of agents does.
+// swapping exchanges two names, with the rights of a user, until it is told to stop: what a process of the user of
+// agents does.
 func swapping(t *testing.T, u *runas.User, a, b string) (stop func()) {
 	t.Helper()
 	var over atomic.Bool

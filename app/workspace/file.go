@@ -64,9 +64,9 @@ const MaxRead = 1 << 20
 // ErrLarge says that a file has more than MaxRead bytes.
 var ErrLarge = errors.New("it has more than 1 MiB")
 
-// ReadFile reads a file of the worktree as whatever an agent left there: a link is followed within the worktree alone, a pipe or a
-// device is never waited for, and nothing is read of a file that is too long. Errors to tell apart: ErrOutside for a path that Inside
-// refuses and for what is no file, ErrLarge, os.ErrNotExist.
+// ReadFile reads a file of the worktree as whatever an agent left there: a link is followed within the worktree alone,
+// a pipe or a device is never waited for, and nothing is read of a file that is too long. Errors to tell apart:
+// ErrOutside for a path that Inside refuses and for what is no file, ErrLarge, os.ErrNotExist.
 func ReadFile(w Worktree, rel string) ([]byte, error) {
 	var text []byte
 	err := w.user.Do(func() (err error) {
@@ -84,7 +84,8 @@ func readFile(dir, rel string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(dir) // it holds also when an agent swaps a folder for a link between the look and the reading
+	// it holds also when an agent swaps a folder for a link between the look and the reading
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}

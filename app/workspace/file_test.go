@@ -17,14 +17,16 @@ func TestAFileIsWrittenOnlyWithinTheWorktree(t *testing.T) {
 	write(t, dir, "real/file.txt", "old")
 	must(t, os.Chmod(filepath.Join(dir, "real/file.txt"), 0o755))
 	for link, target := range map[string]string{
-		"out": outside, "out.txt": filepath.Join(outside, "target.txt"), "nowhere": filepath.Join(outside, "nothing"), "in": "real",
+		"out": outside, "out.txt": filepath.Join(outside, "target.txt"), "nowhere": filepath.Join(outside, "nothing"),
+		"in": "real",
 		"up": "..", "sly": ".git", "loop": "loop", "in.txt": "real/file.txt",
 	} {
 		must(t, os.Symlink(target, filepath.Join(dir, link)))
 	}
 	pipe(t, filepath.Join(dir, "pipe"))
 	w := Worktree{Session: "s1", Dir: dir}
-	for _, rel := range []string{"a.txt", "new/folder/a.txt", "real/file.txt", "in/b.txt", "in.txt", "./c.txt", "x/../d.txt", ".gitignore", ".github/x.yml"} {
+	for _, rel := range []string{"a.txt", "new/folder/a.txt", "real/file.txt", "in/b.txt", "in.txt", "./c.txt",
+		"x/../d.txt", ".gitignore", ".github/x.yml"} {
 		if err := WriteFile(w, rel, []byte(rel)); err != nil {
 			t.Errorf("%s: %v", rel, err)
 		} else if got, _ := os.ReadFile(filepath.Join(dir, rel)); string(got) != rel {
@@ -35,8 +37,10 @@ func TestAFileIsWrittenOnlyWithinTheWorktree(t *testing.T) {
 		t.Errorf("the mode became %v, %v", info.Mode(), err)
 	}
 	for _, rel := range []string{
-		"", "..", "../x", "a/../../x", "/etc/x", ".", "out/x", "out.txt", "nowhere", "nowhere/x", "up/x", "sly", "loop", "loop/x",
-		".git", ".git/config", ".GIT/config", ".git /x", "a/.git/hooks/x", "git~1/x", "a\x00b", "pipe", "real", "real/file.txt/x",
+		"", "..", "../x", "a/../../x", "/etc/x", ".", "out/x", "out.txt", "nowhere", "nowhere/x", "up/x", "sly", "loop",
+		"loop/x",
+		".git", ".git/config", ".GIT/config", ".git /x", "a/.git/hooks/x", "git~1/x", "a\x00b", "pipe", "real",
+		"real/file.txt/x",
 	} {
 		if err := WriteFile(w, rel, []byte("x")); err == nil {
 			t.Errorf("%q was written", rel)
@@ -65,7 +69,8 @@ func TestWhatAnAgentLeftIsReadWithinABoundAndNeverWaitedFor(t *testing.T) {
 	must(t, os.Truncate(filepath.Join(dir, "endless.txt"), 1<<40))
 	pipe(t, filepath.Join(dir, "pipe"))
 	for link, target := range map[string]string{
-		"in.txt": "plain.txt", "out.txt": filepath.Join(outside, "secret.txt"), "zero": "/dev/zero", "to-pipe": "pipe", "to-endless": "endless.txt", "out": outside,
+		"in.txt": "plain.txt", "out.txt": filepath.Join(outside, "secret.txt"), "zero": "/dev/zero", "to-pipe": "pipe",
+		"to-endless": "endless.txt", "out": outside,
 	} {
 		must(t, os.Symlink(target, filepath.Join(dir, link)))
 	}
@@ -76,8 +81,10 @@ func TestWhatAnAgentLeftIsReadWithinABoundAndNeverWaitedFor(t *testing.T) {
 		}
 	}
 	for rel, want := range map[string]error{
-		"large.txt": ErrLarge, "endless.txt": ErrLarge, "to-endless": ErrLarge, "pipe": ErrOutside, "to-pipe": ErrOutside, ".": ErrOutside,
-		"out.txt": ErrOutside, "zero": ErrOutside, "out/secret.txt": ErrOutside, "../x": ErrOutside, ".git/config": ErrOutside, "none.txt": os.ErrNotExist,
+		"large.txt": ErrLarge, "endless.txt": ErrLarge, "to-endless": ErrLarge, "pipe": ErrOutside,
+		"to-pipe": ErrOutside, ".": ErrOutside,
+		"out.txt": ErrOutside, "zero": ErrOutside, "out/secret.txt": ErrOutside, "../x": ErrOutside,
+		".git/config": ErrOutside, "none.txt": os.ErrNotExist,
 	} {
 		if text, err := ReadFile(w, rel); !errors.Is(err, want) {
 			t.Errorf("%s: %d bytes, %v; want %v", rel, len(text), err, want)

@@ -15,8 +15,9 @@ import (
 	"carillon/app/runas"
 )
 
-// meddle makes the store's Git one that runs a script before the first call of a command, with the rights of that call: what an
-// agent does while the server is at work. M is the mirror of the workspace w, O a folder that the user of agents cannot use.
+// meddle makes the store's Git one that runs a script before the first call of a command, with the rights of that call:
+// what an agent does while the server is at work. M is the mirror of the workspace w, O a folder that the user of
+// agents cannot use.
 func meddle(t *testing.T, s *Store, command, script string) (outside string) {
 	t.Helper()
 	real, err := exec.LookPath("git")
@@ -132,7 +133,8 @@ func TestOnlyAGitThatReachesRemotesHasTheRightsOfTheServer(t *testing.T) {
 	log := filepath.Join(dir, "calls")
 	must(t, errors.Join(os.WriteFile(log, nil, 0o666), os.Chmod(log, 0o666)))
 	s.Git = filepath.Join(dir, "git")
-	must(t, os.WriteFile(s.Git, fmt.Appendf(nil, "#!/bin/bash\necho \"$EUID $*\" >> '%s'\nexec '%s' \"$@\"\n", log, real), 0o755))
+	must(t, os.WriteFile(s.Git, fmt.Appendf(nil, "#!/bin/bash\necho \"$EUID $*\" >> '%s'\nexec '%s' \"$@\"\n", log,
+		real), 0o755))
 	ctx := t.Context()
 	w := begin(t, s, remote, "s1")
 	write(t, w.Dir, "work.txt", "work\n")
@@ -169,7 +171,8 @@ func TestOnlyAGitThatReachesRemotesHasTheRightsOfTheServer(t *testing.T) {
 			continue
 		}
 		mine++
-		if strings.Contains(args, "--git-dir=") && !strings.Contains(args, "--git-dir="+s.own("exchanges")) && !strings.HasSuffix(args, "rev-parse --git-dir") {
+		if strings.Contains(args, "--git-dir=") && !strings.Contains(args, "--git-dir="+s.own("exchanges")) &&
+			!strings.HasSuffix(args, "rev-parse --git-dir") {
 			t.Errorf("with the rights of the server ran git %s", args)
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzReadFiles reads what Git lists of changed files, whose names agents choose. What is read is text that can be shown and kept.
+// FuzzReadFiles reads what Git lists of changed files, whose names agents choose. What is read is text that can be
+// shown and kept.
 func FuzzReadFiles(f *testing.F) {
 	for _, out := range []string{
 		":100644 100644 a b M\x00main.go\x003\t1\tmain.go\x00",
@@ -22,7 +23,8 @@ func FuzzReadFiles(f *testing.F) {
 			t.Errorf("there are %d files and %d more", len(list), more)
 		}
 		for _, file := range list {
-			if !utf8.ValidString(file.Path+file.Old) || strings.ContainsRune(file.Path+file.Old, 0) || file.Status == "" || file.Additions < 0 || file.Deletions < 0 {
+			if !utf8.ValidString(file.Path+file.Old) || strings.ContainsRune(file.Path+file.Old, 0) ||
+				file.Status == "" || file.Additions < 0 || file.Deletions < 0 {
 				t.Errorf("%q has %+v", out, file)
 			}
 		}

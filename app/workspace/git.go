@@ -27,8 +27,8 @@ type call struct {
 	// folder, where no repository is found by accident.
 	workTree string
 	// asServer runs Git with the rights of the server: it reaches remotes with keys and tokens, which no process of the
-	// user of agents may see. Every other call on a repository has the rights of that user, where there is one: what the
-	// user put there, such as a link, leads to nothing that the user itself could not reach.
+	// user of agents may see. Every other call on a repository has the rights of that user, where there is one: what
+	// the user put there, such as a link, leads to nothing that the user itself could not reach.
 	asServer bool
 	// folders are those in which Git writes beside the repository.
 	folders []string
@@ -114,10 +114,11 @@ var overrides = []string{
 }
 
 // sshCommand never asks: a host seen for the first time is trusted and remembered, a changed one is refused.
-const sshCommand = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+const sshCommand = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=15 -o " +
+	"ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
-// localLimit bounds a Git that reaches no remote: what agents left in a repository may hold it up for ever. Packing the largest
-// repositories takes less.
+// localLimit bounds a Git that reaches no remote: what agents left in a repository may hold it up for ever. Packing the
+// largest repositories takes less.
 const localLimit = time.Hour
 
 // errEndless says that a Git did not end within localLimit.
@@ -219,12 +220,16 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 		return out.buf.Bytes(), nil
 	}
 	killed := wasKilled(cmd.ProcessState)
-	f := &failure{command: c.command(), exit: -1, words: redact(last.words(), c.secrets), said: redact(cleanText(string(last.buf)), c.secrets), cause: err}
+	f := &failure{
+		command: c.command(), exit: -1, words: redact(last.words(), c.secrets),
+		said: redact(cleanText(string(last.buf)), c.secrets), cause: err,
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		f.exit = exit.ExitCode()
 	}
-	if argv[0] != program && f.exit > confinedSignal && f.exit < confinedSignal+65 { // so bubblewrap tells that its program was killed
+	if argv[0] != program && f.exit > confinedSignal && f.exit < confinedSignal+65 {
+		// so bubblewrap tells that its program was killed
 		f.exit, killed = -1, true
 	}
 	f.piped = piped
@@ -261,7 +266,8 @@ func (s *Store) program() (string, error) {
 const protectedConfig = "[safe]\n\tdirectory = *\n[protocol \"ext\"]\n\tallow = never\n[gc]\n\tauto = 0\n"
 
 func (s *Store) prepare() error {
-	for _, dir := range []string{s.own("home"), s.own("tmp"), s.own("empty"), filepath.Join(s.root(), "repos"), filepath.Join(s.root(), "worktrees")} {
+	for _, dir := range []string{s.own("home"), s.own("tmp"), s.own("empty"), filepath.Join(s.root(), "repos"),
+		filepath.Join(s.root(), "worktrees")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -340,7 +346,8 @@ func openPlain(path string) (*os.File, error) {
 
 // passed are the variables of the server that its git needs to reach a remote.
 var passed = []string{
-	"PATH", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "CURL_CA_BUNDLE",
+	"PATH", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH",
+	"CURL_CA_BUNDLE",
 	"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
 }
 
@@ -382,11 +389,12 @@ func wasKilled(state *os.ProcessState) bool {
 	return ok && status.Signaled()
 }
 
-// saysDiskFull is whether git says that a file could not be written, which it names no cause for in many places: it opens a file
-// that it may not write to before it writes.
+// saysDiskFull is whether git says that a file could not be written, which it names no cause for in many places: it
+// opens a file that it may not write to before it writes.
 func saysDiskFull(said string) bool {
 	return slices.ContainsFunc([]string{
-		"No space left on device", "Disk quota exceeded", "Out of diskspace", "couldn't write '", "failed to write new configuration file", "unable to write loose object file",
+		"No space left on device", "Disk quota exceeded", "Out of diskspace", "couldn't write '",
+		"failed to write new configuration file", "unable to write loose object file",
 	}, func(words string) bool { return strings.Contains(said, words) })
 }
 
@@ -445,8 +453,8 @@ func (t *tail) Write(p []byte) (int, error) {
 // mostMessages is how many of git's messages a failure tells.
 const mostMessages = 3
 
-// words are git's last messages for a person, each whole, in one line and without git's prefixes. Git wraps a message over
-// several lines, and may follow it with a paragraph of advice for a terminal, which is left out.
+// words are git's last messages for a person, each whole, in one line and without git's prefixes. Git wraps a message
+// over several lines, and may follow it with a paragraph of advice for a terminal, which is left out.
 func (t *tail) words() string {
 	text := cleanText(string(t.buf))
 	if t.cut { // it begins within a line
@@ -495,8 +503,8 @@ func (t *tail) words() string {
 	return words
 }
 
-// message is a line without the prefix by which git begins a message, and whether it had one. Of a hint or a warning nothing
-// is left.
+// message is a line without the prefix by which git begins a message, and whether it had one. Of a hint or a warning
+// nothing is left.
 func message(line string) (said string, prefixed bool) {
 	for _, prefix := range []string{"hint: ", "warning: "} {
 		if strings.HasPrefix(line, prefix) {

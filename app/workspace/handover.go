@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Where agents run as another user than the server (Store.User), that user owns the worktrees and what belongs to each in
-// the repository, may add to objects and references, and reads the rest of the repository. The server's own folders it can
-// go through, to what it is given there, and no more.
+// Where agents run as another user than the server (Store.User), that user owns the worktrees and what belongs to each
+// in the repository, may add to objects and references, and reads the rest of the repository. The server's own folders
+// it can go through, to what it is given there, and no more.
 
 // letIn lets the user go through the folders of the server on the way to its own.
 func (s *Store) letIn() error {
@@ -44,15 +44,16 @@ const fanOut = 256
 func (s *Store) handedTo(mirror string) string { return s.own("handed", filepath.Base(mirror)) }
 
 // share lets the user read a view and its repository, and use it as its own but for what the server's Git obeys: its
-// configuration, hooks and excluded files, and where it has other objects from. The folders of objects and references stay the
-// server's as well, so that nobody puts a link in their place.
+// configuration, hooks and excluded files, and where it has other objects from. The folders of objects and references
+// stay the server's as well, so that nobody puts a link in their place.
 func (s *Store) share(view, mirror string) error {
 	u := s.User
 	if u == nil {
 		return nil
 	}
 	err := s.showView(view)
-	folders := []string{"objects", "objects/pack", "refs", "refs/heads", "refs/tags", "refs/remotes", "refs/remotes/origin", "refs/carillon",
+	folders := []string{"objects", "objects/pack", "refs", "refs/heads", "refs/tags", "refs/remotes",
+		"refs/remotes/origin", "refs/carillon",
 		"worktrees", "sessions"}
 	for i := range fanOut {
 		folders = append(folders, fmt.Sprintf("objects/%02x", i))
@@ -86,8 +87,8 @@ func (s *Store) share(view, mirror string) error {
 	return nil
 }
 
-// handOverShared hands over, once, what was made in a repository for all its sessions while another user had it: objects,
-// references and what was set aside. Sessions' own folders are handed over with their worktrees.
+// handOverShared hands over, once, what was made in a repository for all its sessions while another user had it:
+// objects, references and what was set aside. Sessions' own folders are handed over with their worktrees.
 func (s *Store) handOverShared(mirror string) error {
 	noted := s.handedTo(mirror)
 	text, err := readSmall(noted)
@@ -105,7 +106,8 @@ func (s *Store) handOverShared(mirror string) error {
 	if n, err := strconv.Atoi(former); err == nil {
 		had = n
 	}
-	err = s.User.Own(filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "shallow"), filepath.Join(mirror, asideDir))
+	err = s.User.Own(filepath.Join(mirror, "packed-refs"), filepath.Join(mirror, "shallow"),
+		filepath.Join(mirror, asideDir))
 	for _, folder := range []string{"heads", "tags", "remotes/origin", "carillon"} {
 		err = errors.Join(err, s.User.OwnWithin(filepath.Join(mirror, "refs", filepath.FromSlash(folder)), had))
 	}
@@ -133,9 +135,9 @@ func (s *Store) showView(view string) error {
 	return errors.Join(s.User.Enter(view), s.User.Read(filepath.Join(view, "config"), filepath.Join(view, "HEAD")))
 }
 
-// handOver gives the user what is a session's: its worktree, its place in the repository and its own Git folder, with the
-// references that others may replace. What is the user's already is not looked through. Where the setting was switched
-// off again, the server takes them back.
+// handOver gives the user what is a session's: its worktree, its place in the repository and its own Git folder, with
+// the references that others may replace. What is the user's already is not looked through. Where the setting was
+// switched off again, the server takes them back.
 func (s *Store) handOver(w Worktree) error {
 	mirror, common := s.mirror(w.Workspace), s.common(w.Workspace, w.Session)
 	for _, folder := range []string{filepath.Dir(common), common} {

@@ -33,7 +33,8 @@ func TestRootsGitReadsNoConfigurationOfAnAgent(t *testing.T) {
 	s.User, s.Log = u, slog.New(slog.DiscardHandler)
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(s.Root)), 0o711))
 	begin(t, s, remote, "one")
-	if out, err := as(t, u, s.mirror("w"), `d=$(mktemp -d); mkdir $d/objects $d/refs; mkfifo $d/config; echo $d > commondir`); err != nil {
+	if out, err := as(t, u, s.mirror("w"),
+		`d=$(mktemp -d); mkdir $d/objects $d/refs; mkfifo $d/config; echo $d > commondir`); err != nil {
 		t.Fatal(out, err)
 	}
 	must(t, s.Sync(t.Context(), "w", remote))
@@ -69,7 +70,8 @@ func TestAPipeThatItsMakerHoldsOpenHoldsNobodyUp(t *testing.T) {
 	begin(t, s, remote, "one")
 	o := filepath.Join(s.admin("w", "one"), "HEAD")
 	advance(t, remote, "main", "more.txt")
-	if out, err := as(t, u, "/", "rm -f "+o+"; mkfifo "+o+"; (exec 3<>"+o+" >/dev/null 2>&1; sleep 600) >/dev/null 2>&1 </dev/null &"); err != nil {
+	if out, err := as(t, u, "/", "rm -f "+o+"; mkfifo "+o+"; (exec 3<>"+o+
+		" >/dev/null 2>&1; sleep 600) >/dev/null 2>&1 </dev/null &"); err != nil {
 		t.Fatal(out, err)
 	}
 	t.Log(s.Sync(t.Context(), "w", remote)) // it ends
@@ -124,12 +126,15 @@ func TestPushOfAStateReadsThroughNoLink(t *testing.T) {
 	}
 	blob := git(t, private, "rev-parse", tree+":key")
 	m := s.mirror("w")
-	out, err := as(t, u, w.Dir, fmt.Sprintf(`c=$(printf 'tree %s\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n' | git hash-object -t commit -w --literally --stdin)
+	out, err := as(t, u, w.Dir,
+		fmt.Sprintf(`c=$(printf 'tree %s\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n' | git hash-object -t commit -w --literally --stdin)
 git update-ref --no-deref HEAD $c; echo x > new; git symbolic-ref HEAD`, tree))
 	t.Log(out, err)
 	kept, err := s.Snapshot(t.Context(), w)
 	t.Log(kept, err)
-	if out, err := as(t, u, "/", fmt.Sprintf(`for o in %s %s; do ln -s %s/.git/objects/${o:0:2}/${o:2} %s/objects/${o:0:2}/${o:2}; done`, tree, blob, private, m)); err != nil {
+	if out, err := as(t, u, "/",
+		fmt.Sprintf(`for o in %s %s; do ln -s %s/.git/objects/${o:0:2}/${o:2} %s/objects/${o:0:2}/${o:2}; done`, tree,
+			blob, private, m)); err != nil {
 		t.Fatal(out, err)
 	}
 	err = s.PushSnapshot(t.Context(), w, remote)
@@ -149,7 +154,8 @@ func TestPackingObeysNoConfigurationOfAnAgent(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "said")
 	must(t, os.Chmod(filepath.Dir(said), 0o777))
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(said)), 0o711))
-	_ = meddle(t, s, "gc", `cd `+s.own("views", ".tidy-w")+`; d=$(mktemp -d); chmod 755 $d; ln -s $M/objects $M/refs $M/worktrees $d/
+	_ = meddle(t, s, "gc",
+		`cd `+s.own("views", ".tidy-w")+`; d=$(mktemp -d); chmod 755 $d; ln -s $M/objects $M/refs $M/worktrees $d/
 printf '[core]\nrepositoryformatversion=1\nbare=true\n[extensions]\npartialclone=x\n[remote "x"]\npromisor=true\nurl='$d/nowhere'\nuploadpack='$d/evil'\n' > $d/config
 printf '#!/bin/sh\ngrep -E "NoNewPrivs|Uid" /proc/self/status > `+said+`; false\n' > $d/evil; chmod 755 $d/evil
 printf 'ref: refs/heads/x\n' > $d/HEAD; ( echo $d > commondir ) 2>/dev/null; echo 1111111111111111111111111111111111111111 > $M/refs/heads/missing`)

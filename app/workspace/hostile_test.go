@@ -59,15 +59,19 @@ func TestNothingThatAnAgentConfiguredIsRunByTheServer(t *testing.T) {
 	write(t, w.Dir, "new.txt", "new\n")
 	var config strings.Builder
 	for _, key := range []string{
-		`filter "evil".clean`, `filter "evil".smudge`, `filter "evil".process`, `diff "evil".textconv`, `diff "evil".command`, `merge "evil".driver`,
-		"diff.external", "core.fsmonitor", "core.sshCommand", "core.askPass", "core.editor", "core.pager", "core.alternateRefsCommand",
+		`filter "evil".clean`, `filter "evil".smudge`, `filter "evil".process`, `diff "evil".textconv`,
+		`diff "evil".command`, `merge "evil".driver`,
+		"diff.external", "core.fsmonitor", "core.sshCommand", "core.askPass", "core.editor", "core.pager",
+		"core.alternateRefsCommand",
 		"credential.helper", "pager.diff", "pager.log", "gpg.program", "sequence.editor", "gc.recentObjectsHook",
-		`remote "origin".uploadpack`, `remote "origin".receivepack`, "uploadpack.packObjectsHook", "trailer.x.command", "alias.diff",
+		`remote "origin".uploadpack`, `remote "origin".receivepack`, "uploadpack.packObjectsHook", "trailer.x.command",
+		"alias.diff",
 	} {
 		at := strings.LastIndexByte(key, '.')
 		fmt.Fprintf(&config, "[%s]\n\t%s = %s %s\n", key[:at], key[at+1:], program, strings.ReplaceAll(key, `"`, ""))
 	}
-	config.WriteString("[filter \"evil\"]\n\trequired = true\n[commit]\n\tgpgSign = true\n[log]\n\tshowSignature = true\n")
+	config.WriteString(
+		"[filter \"evil\"]\n\trequired = true\n[commit]\n\tgpgSign = true\n[log]\n\tshowSignature = true\n")
 	for _, dir := range []string{s.mirror("w"), s.common("w", "s1")} {
 		was, err := os.ReadFile(filepath.Join(dir, "config"))
 		must(t, err)
@@ -91,9 +95,11 @@ func TestNoHookIsRunByTheServer(t *testing.T) {
 	program, mark := spring(t)
 	hooks := t.TempDir()
 	git(t, w.Dir, "config", "core.hooksPath", hooks)
-	for _, dir := range []string{hooks, filepath.Join(s.mirror("w"), "hooks"), filepath.Join(s.own("views", "w"), "hooks")} {
+	for _, dir := range []string{hooks, filepath.Join(s.mirror("w"), "hooks"),
+		filepath.Join(s.own("views", "w"), "hooks")} {
 		must(t, os.MkdirAll(dir, 0o755))
-		for _, hook := range []string{"pre-commit", "commit-msg", "post-commit", "pre-push", "post-checkout", "reference-transaction", "post-index-change", "pre-auto-gc", "post-rewrite", "fsmonitor-watchman"} {
+		for _, hook := range []string{"pre-commit", "commit-msg", "post-commit", "pre-push", "post-checkout",
+			"reference-transaction", "post-index-change", "pre-auto-gc", "post-rewrite", "fsmonitor-watchman"} {
 			must(t, os.Symlink(program, filepath.Join(dir, hook)))
 		}
 	}
@@ -144,7 +150,9 @@ func TestALinkIsShownAsALinkAndItsTargetNeverRead(t *testing.T) {
 	if err != nil || strings.Contains(text, "s3cret") || !strings.Contains(text, "+"+outside) {
 		t.Errorf("got %v and\n%s", err, text)
 	}
-	expectChanges(t, s, w, "uncommitted, retyped README.md +1-3, added docs +1-0, deleted docs/b.txt +0-1, added folder +1-0, added link +1-0")
+	expectChanges(t, s, w,
+		"uncommitted, retyped README.md +1-3, added docs +1-0, deleted docs/b.txt +0-1, added folder +1-0, added "+
+			"link +1-0")
 	if _, err := s.Commit(t.Context(), w, "Link", "", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +251,8 @@ func TestThingsThatAreNoFilesDoNotHoldTheServer(t *testing.T) {
 	if _, _, err := s.Diff(t.Context(), w, 1<<20); err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{filepath.Join(s.admin("w", "s1"), "index"), filepath.Join(s.admin("w", "s1"), "MERGE_HEAD"), filepath.Join(w.Dir, ".git")} {
+	for _, name := range []string{filepath.Join(s.admin("w", "s1"), "index"),
+		filepath.Join(s.admin("w", "s1"), "MERGE_HEAD"), filepath.Join(w.Dir, ".git")} {
 		_ = os.Remove(name)
 		pipe(t, name)
 	}
@@ -258,7 +267,9 @@ func TestThingsThatAreNoFilesDoNotHoldTheServer(t *testing.T) {
 
 func TestAnIndexThatCannotBeReadCostsOnlySpeed(t *testing.T) {
 	t.Parallel()
-	for name, index := range map[string]string{"rubbish": "rubbish", "empty": "", "cut off": "DIRC\x00\x00\x00\x02\x00\x00\xff\xff"} {
+	for name, index := range map[string]string{
+		"rubbish": "rubbish", "empty": "", "cut off": "DIRC\x00\x00\x00\x02\x00\x00\xff\xff",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, remote := setup(t)

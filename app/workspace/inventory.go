@@ -22,9 +22,9 @@ type Holding struct {
 	Branch    bool // it has its branch, another name for commits of it, or what it configured: what Remove may keep
 }
 
-// Inventory lists what there is here of sessions, in no order, and changes nothing. Names that only say what a session left when it
-// went on elsewhere are left out. Of a repository that cannot be read there is what its folders tell; the error names each, beside
-// the list of all others.
+// Inventory lists what there is here of sessions, in no order, and changes nothing. Names that only say what a session
+// left when it went on elsewhere are left out. Of a repository that cannot be read there is what its folders tell; the
+// error names each, beside the list of all others.
 func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	found := map[string]*Holding{}
 	of := func(workspaceID, sessionID string) *Holding {
@@ -95,7 +95,8 @@ func (s *Store) mirrors() ([]string, error) {
 	return ids, err
 }
 
-// namesOfSessions are the sessions for whose commits a repository has a name of Carillon's, and those after which a branch is called.
+// namesOfSessions are the sessions for whose commits a repository has a name of Carillon's, and those after which a
+// branch is called.
 func (s *Store) namesOfSessions(ctx context.Context, workspaceID string) (named, branches []string, err error) {
 	view := s.own("views", workspaceID)
 	if !exists(view) { // nobody has used it yet
@@ -119,8 +120,8 @@ func (s *Store) namesOfSessions(ctx context.Context, workspaceID string) (named,
 	return named, branches, nil
 }
 
-// Unused reports whether a session has nothing here that could be missed: no state of it was kept, and its branch stands where it
-// began, or its worktree was not made to its end.
+// Unused reports whether a session has nothing here that could be missed: no state of it was kept, and its branch
+// stands where it began, or its worktree was not made to its end.
 func (s *Store) Unused(ctx context.Context, workspaceID, sessionID string) (bool, error) {
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return false, err
@@ -135,7 +136,8 @@ func (s *Store) Unused(ctx context.Context, workspaceID, sessionID string) (bool
 	if err != nil {
 		return false, err
 	}
-	found, err := s.resolve(ctx, view, baseRef(sessionID), "refs/heads/"+cmp.Or(branch, SessionBranch(sessionID)), snapshotRef(sessionID))
+	found, err := s.resolve(ctx, view, baseRef(sessionID), "refs/heads/"+cmp.Or(branch, SessionBranch(sessionID)),
+		snapshotRef(sessionID))
 	if err != nil {
 		return false, err
 	}
@@ -167,7 +169,8 @@ type Leftover struct {
 	At   time.Time
 }
 
-// Leftovers lists locks of Git in the repositories that are older than a time, and repositories that were being made before it.
+// Leftovers lists locks of Git in the repositories that are older than a time, and repositories that were being made
+// before it.
 func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 	var list []Leftover
 	add := func(path, what string) {

@@ -17,13 +17,14 @@ import (
 // killer is a git that is killed in the calls for which there is an order. It counts the calls of each command.
 type killer struct{ dir string }
 
-// The moments of a call at which it is killed: before it does anything; at its first write to a file, when what it has locked stays
-// locked; and after all, so that who called it does not learn that it is done.
+// The moments of a call at which it is killed: before it does anything; at its first write to a file, when what it has
+// locked stays locked; and after all, so that who called it does not learn that it is done.
 var moments = []string{"before", "write", "after"}
 
 // reads are the commands that write nothing.
 var reads = []string{
-	"version", "rev-parse", "for-each-ref", "cat-file", "ls-files", "ls-remote", "rev-list", "merge-base", "check-ref-format", "check-attr", "diff", "diff-index",
+	"version", "rev-parse", "for-each-ref", "cat-file", "ls-files", "ls-remote", "rev-list", "merge-base",
+	"check-ref-format", "check-attr", "diff", "diff-index",
 	"diff-tree", "log", "show-ref", "fsck", "status", "var", "",
 }
 
@@ -84,8 +85,8 @@ func (k *killer) calls(t *testing.T) (list []string) {
 	return list
 }
 
-// liveOn lets a session live from the clone of its repository until nothing is left of it. What fails is tried again, as whoever
-// calls a Store does. Its work is there all the time.
+// liveOn lets a session live from the clone of its repository until nothing is left of it. What fails is tried again,
+// as whoever calls a Store does. Its work is there all the time.
 func liveOn(t *testing.T, k *killer) {
 	t.Helper()
 	s, remote := setup(t)
@@ -180,7 +181,8 @@ func TestALockThatNoGitMeetsAgainIsRemovedByPacking(t *testing.T) {
 	w, err := s.Add(t.Context(), "w", "s1", "main", "")
 	must(t, err)
 	locks := []string{
-		filepath.Join(s.mirror("w"), "refs", "heads", "carillon", "gone.lock"), filepath.Join(s.mirror("w"), "packed-refs.lock"),
+		filepath.Join(s.mirror("w"), "refs", "heads", "carillon", "gone.lock"),
+		filepath.Join(s.mirror("w"), "packed-refs.lock"),
 		filepath.Join(s.admin("w", "s1"), "index.lock"), filepath.Join(s.own("views", "w"), "HEAD.lock"),
 	}
 	for _, lock := range locks {
@@ -216,8 +218,8 @@ func age(t *testing.T, dir string) {
 	}))
 }
 
-// With CARILLON_SIEGE, each call is killed at each moment. Else it is the first one of each command, and not before it does
-// anything, which is as if it failed.
+// With CARILLON_SIEGE, each call is killed at each moment. Else it is the first one of each command, and not before it
+// does anything, which is as if it failed.
 func TestGitThatIsKilledInAnyCommandThatWritesLosesNoWorkAndLeavesNoLock(t *testing.T) {
 	t.Parallel()
 	first := newKiller(t)
@@ -236,7 +238,8 @@ func TestGitThatIsKilledInAnyCommandThatWritesLosesNoWorkAndLeavesNoLock(t *test
 				k := newKiller(t)
 				k.order(t, call, moment)
 				liveOn(t, k)
-				if left, err := os.ReadFile(filepath.Join(k.dir, "order")); err != nil || strings.TrimSpace(string(left)) != "" {
+				if left, err := os.ReadFile(filepath.Join(k.dir, "order")); err != nil ||
+					strings.TrimSpace(string(left)) != "" {
 					t.Errorf("the call was not made: %q, %v", left, err)
 				}
 			})

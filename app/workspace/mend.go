@@ -13,16 +13,20 @@ import (
 	"time"
 )
 
-// A mirror is mended in its place, since sessions are at work in it: their worktrees, branches, stashes and objects stay.
-// What the remote has is brought in beside what is there, and what names an object that nobody has is set aside by itself.
+// A mirror is mended in its place, since sessions are at work in it: their worktrees, branches, stashes and objects
+// stay. What the remote has is brought in beside what is there, and what names an object that nobody has is set aside
+// by itself.
 
-// damage are git's words when the repository itself may be broken, as opposed to the way to the remote. They are the reason to
-// look; what is damaged git fsck says.
+// damage are git's words when the repository itself may be broken, as opposed to the way to the remote. They are the
+// reason to look; what is damaged git fsck says.
 var damage = []string{
-	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit", "missing necessary objects",
+	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit",
+	"missing necessary objects",
 	"unable to read tree", "unable to read sha1", "invalid object", "did not send all necessary objects", "bad packed",
-	"unresolved deltas", "object file", "index-pack failed", "unexpected line in", "packfile", "cannot lock ref", "unable to resolve reference",
-	"bad signature", "not a git repository: '", "could not parse commit", "failed to read object", "revision walk setup failed", "not a valid object", "broken",
+	"unresolved deltas", "object file", "index-pack failed", "unexpected line in", "packfile", "cannot lock ref",
+	"unable to resolve reference",
+	"bad signature", "not a git repository: '", "could not parse commit", "failed to read object",
+	"revision walk setup failed", "not a valid object", "broken",
 }
 
 // looksDamaged is whether the mirror may be broken, going by what git said of it.
@@ -54,7 +58,8 @@ func (s *Store) restoreHead(ctx context.Context, mirror string) error {
 		_, err := s.git(ctx, call{gitDir: mirror, args: []string{"rev-parse", "--git-dir"}})
 		return err
 	}
-	if err := removeAll(filepath.Join(mirror, "commondir")); err != nil { // of a worktree's place, which a mirror is not
+	if err := removeAll(filepath.Join(mirror, "commondir")); err != nil {
+		// of a worktree's place, which a mirror is not
 		return err
 	}
 	for _, part := range []string{"HEAD", "config"} { // Git would wait for a pipe
@@ -92,9 +97,9 @@ func (s *Store) restoreHead(ctx context.Context, mirror string) error {
 	return look()
 }
 
-// Mend looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It is for a
-// caller that met ErrDamaged. Where the workspace has no remote, r has no URL: what cannot be read is set aside then, and nothing
-// is fetched. Errors to tell apart: those of Sync.
+// Mend looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It
+// is for a caller that met ErrDamaged. Where the workspace has no remote, r has no URL: what cannot be read is set
+// aside then, and nothing is fetched. Errors to tell apart: those of Sync.
 func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -117,8 +122,9 @@ func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 	return nil
 }
 
-// mend mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made the caller
-// look; it is returned where nothing is damaged. Nothing is fetched where refs is nil: the workspace has no remote.
+// mend mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made
+// the caller look; it is returned where nothing is damaged. Nothing is fetched where refs is nil: the workspace has no
+// remote.
 func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs, cause error) error {
 	mirror := s.mirror(id)
 	view, err := s.viewOf(id, mirror)
@@ -139,7 +145,8 @@ func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs,
 	if found == "" && !references {
 		return cause
 	}
-	s.log().Warn("the repository of a workspace is damaged and is mended", "workspace", id, "found", found, "cause", cause)
+	s.log().Warn("the repository of a workspace is damaged and is mended", "workspace", id, "found", found, "cause",
+		cause)
 	if refs != nil && found != "" && (strings.Contains(found, "corrupt") || !s.whole(ctx, view)) {
 		if err := s.addObjects(ctx, id, r, refs); err != nil {
 			return err
@@ -163,8 +170,8 @@ func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs,
 	return err
 }
 
-// fsck is what git fsck finds missing or broken, in a few lines; empty: nothing. An object of an odd form, as old tools wrote
-// them, is not broken.
+// fsck is what git fsck finds missing or broken, in a few lines; empty: nothing. An object of an odd form, as old tools
+// wrote them, is not broken.
 func (s *Store) fsck(ctx context.Context, view string) (string, error) {
 	const broken = 1 << 1 // git's bits: 2 is for what is reachable and missing, 4 for packs
 	const packs = 1 << 2
@@ -184,7 +191,8 @@ func (s *Store) fsck(ctx context.Context, view string) (string, error) {
 	var lines []string
 	for line := range strings.Lines(said) {
 		line = strings.TrimSpace(line)
-		for _, words := range []string{"missing ", "corrupt", "hash mismatch", "broken link", "invalid sha1 pointer", "unable to "} {
+		for _, words := range []string{"missing ", "corrupt", "hash mismatch", "broken link", "invalid sha1 pointer",
+			"unable to "} {
 			if strings.Contains(line, words) && len(lines) < 5 {
 				lines = append(lines, line)
 				break
@@ -199,12 +207,13 @@ func (s *Store) fsck(ctx context.Context, view string) (string, error) {
 
 // whole reports whether all objects of the remote's branches are there, as of the last fetch.
 func (s *Store) whole(ctx context.Context, view string) bool {
-	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet", "--glob=" + origin + "*"}})
+	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet",
+		"--glob=" + origin + "*"}})
 	return err == nil
 }
 
-// addObjects brings everything that the remote has into the mirror, as packs beside those that are there: git reads an object
-// that is broken in one from another.
+// addObjects brings everything that the remote has into the mirror, as packs beside those that are there: git reads an
+// object that is broken in one from another.
 func (s *Store) addObjects(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
 	made, err := s.build(ctx, id, func(mirror, name string) error {
 		return s.fetch(ctx, name, mirror, r, refs, "-c", "fetch.unpackLimit=1")
@@ -240,8 +249,8 @@ func (s *Store) addObjects(ctx context.Context, id string, r Remote, refs *remot
 // asideDir is where the mirror keeps what was set aside: places of worktrees, and references with what they named.
 const asideDir = "carillon-aside"
 
-// mendReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It reports
-// whether there was anything.
+// mendReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It
+// reports whether there was anything.
 func (s *Store) mendReferences(ctx context.Context, id string) (bool, error) {
 	unlock, err := s.lock(ctx, "tree-"+id)
 	if err != nil {
@@ -300,7 +309,8 @@ func mendSingle(mirror *os.Root) (bool, error) {
 	return true, nil
 }
 
-// mendPacked sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether there were any.
+// mendPacked sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether there
+// were any.
 func (s *Store) mendPacked(mirror *os.Root, id string) (bool, error) {
 	const packed, locked = "packed-refs", "packed-refs.lock"
 	if _, bad, err := readPacked(mirror); err != nil || bad == "" {
@@ -331,7 +341,8 @@ func (s *Store) mendPacked(mirror *os.Root, id string) (bool, error) {
 // mostPacked bounds what is read of packed-refs, in bytes: room for over a million references.
 const mostPacked = 256 << 20
 
-// readPacked reads packed-refs, which an agent can replace, and tells its lines apart: those of a reference, and others.
+// readPacked reads packed-refs, which an agent can replace, and tells its lines apart: those of a reference, and
+// others.
 func readPacked(mirror *os.Root) (good, bad string, err error) {
 	text, err := readBelow(mirror, "packed-refs", mostPacked+1)
 	if errors.Is(err, os.ErrNotExist) {
@@ -347,7 +358,8 @@ func readPacked(mirror *os.Root) (good, bad string, err error) {
 	for line := range strings.Lines(string(text)) {
 		sha, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		peeled, isPeeled := strings.CutPrefix(sha, "^")
-		if strings.HasPrefix(line, "#") || isSHA(sha) && strings.HasPrefix(name, "refs/") || isPeeled && isSHA(peeled) && name == "" {
+		if strings.HasPrefix(line, "#") || isSHA(sha) && strings.HasPrefix(name, "refs/") || isPeeled &&
+			isSHA(peeled) && name == "" {
 			fine.WriteString(line)
 		} else {
 			broken.WriteString(line)
@@ -356,8 +368,8 @@ func readPacked(mirror *os.Root) (good, bad string, err error) {
 	return fine.String(), broken.String(), err
 }
 
-// keepAside writes what was set aside into a file of its own in a mirror. An agent that put a link in the place of the folder, or of
-// the file, leads it nowhere else.
+// keepAside writes what was set aside into a file of its own in a mirror. An agent that put a link in the place of the
+// folder, or of the file, leads it nowhere else.
 func keepAside(mirror *os.Root, name, text string) error {
 	if info, err := mirror.Lstat(asideDir); err == nil && !info.IsDir() {
 		if err := mirror.Remove(asideDir); err != nil {
@@ -388,16 +400,17 @@ func (s *Store) aside(id string, do func(mirror *os.Root) error) error {
 	}))
 }
 
-// setAside takes out of the repository's way what names objects that are not there: references, whose names and values are
-// kept in a file, and places of worktrees. The folder of such a worktree stays as it is; its session's next Add links it
-// anew. It reports whether there was anything.
+// setAside takes out of the repository's way what names objects that are not there: references, whose names and values
+// are kept in a file, and places of worktrees. The folder of such a worktree stays as it is; its session's next Add
+// links it anew. It reports whether there was anything.
 func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 	unlock, err := s.lock(ctx, "tree-"+id)
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname) %(objectname)", "refs/"}})
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname) %(objectname)",
+		"refs/"}})
 	if err != nil {
 		return false, err
 	}
@@ -412,11 +425,14 @@ func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 		}
 		fmt.Fprintf(&kept, "%s %s\n", name, sha)
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", name)
-		s.log().Warn("set a reference aside that names an object which is not there", "workspace", id, "ref", name, "object", sha)
+		s.log().Warn("set a reference aside that names an object which is not there", "workspace", id, "ref", name,
+			"object", sha)
 	}
 	found := kept.Len() > 0
 	if found {
-		if err := s.aside(id, func(mirror *os.Root) error { return keepAside(mirror, "refs", kept.String()) }); err != nil {
+		if err := s.aside(id, func(mirror *os.Root) error {
+			return keepAside(mirror, "refs", kept.String())
+		}); err != nil {
 			return found, err
 		}
 		edits := strings.NewReader(edit.String())
@@ -448,14 +464,16 @@ func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 		if err != nil {
 			return found, err
 		}
-		s.log().Warn("set a worktree aside that names an object which is not there", "workspace", id, "session", session, "at", to)
+		s.log().Warn("set a worktree aside that names an object which is not there", "workspace", id, "session",
+			session, "at", to)
 	}
 	return found, nil
 }
 
 // complete reports whether all objects of a commit are there that the remote's branches do not have.
 func (s *Store) complete(ctx context.Context, view, sha string) bool {
-	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet", sha, "--not", "--glob=" + origin + "*"}})
+	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet", sha, "--not",
+		"--glob=" + origin + "*"}})
 	var f *failure
 	return !errors.As(err, &f) || f.exit < 0 // one that could not be asked is not taken for broken
 }

@@ -87,7 +87,9 @@ func TestWhatGitCallsDamageIsNoneUntilFsckFindsIt(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
 	begin(t, s, remote, "s1")
-	cause := &failure{command: "fetch", exit: 1, words: "the packfile is corrupt", said: "error: the packfile is corrupt"}
+	cause := &failure{
+		command: "fetch", exit: 1, words: "the packfile is corrupt", said: "error: the packfile is corrupt",
+	}
 	refs, err := s.ask(t.Context(), remote)
 	must(t, err)
 	if err := s.mend(t.Context(), "w", remote, refs, cause); err != cause {

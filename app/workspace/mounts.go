@@ -16,10 +16,11 @@ type Mount struct {
 	Writable bool
 }
 
-// Mounts are what an agent in the worktree needs of the repository that its commits go into, for a sandbox that hides the data
-// folder: what lies in another one comes after it. Its Git writes objects, references and what belongs to the session. The
-// mirror's configuration, hooks and excluded files, where it has other objects from, what Carillon notes in it and what belongs to
-// other sessions can only be read: each would be obeyed by somebody else's Git, or by the server's.
+// Mounts are what an agent in the worktree needs of the repository that its commits go into, for a sandbox that hides
+// the data folder: what lies in another one comes after it. Its Git writes objects, references and what belongs to the
+// session. The mirror's configuration, hooks and excluded files, where it has other objects from, what Carillon notes
+// in it and what belongs to other sessions can only be read: each would be obeyed by somebody else's Git, or by the
+// server's.
 func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 	mirror := s.mirror(w.Workspace)
 	if err := s.ownReferences(mirror); err != nil {
@@ -27,8 +28,9 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 	}
 	var list []Mount
 	for _, m := range []struct {
-		part             string
-		writable, folder bool // a folder is made where it is not there: what is not there cannot be kept from being made
+		part string
+		// a folder is made where it is not there: what is not there cannot be kept from being made
+		writable, folder bool
 	}{
 		{"", true, true}, // Git locks packed-refs beside it
 		{"config", false, false}, {"config.worktree", false, false}, {"HEAD", false, false}, {markSHA256, false, false},
@@ -37,13 +39,15 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 		{"refs", true, true}, {"refs/carillon", false, true},
 		// Writable as refs is: a folder that is mounted cannot be replaced by a link, through which the server would
 		// write.
-		{"refs/heads", true, true}, {"refs/tags", true, true}, {"refs/remotes", true, true}, {"refs/remotes/origin", true, true}, {"refs/heads/carillon", true, true},
+		{"refs/heads", true, true}, {"refs/tags", true, true}, {"refs/remotes", true, true},
+		{"refs/remotes/origin", true, true}, {"refs/heads/carillon", true, true},
 		{"worktrees", false, true}, {filepath.Join("worktrees", w.Session), true, false},
 		{"sessions", false, true}, {filepath.Join("sessions", w.Session), true, false},
 	} {
 		path := filepath.Join(mirror, m.part)
 		if m.folder && !isFolder(path) {
-			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // a link or a file of an agent's making
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				// a link or a file of an agent's making
 				return nil, err
 			}
 			err := os.Mkdir(path, 0o700)
@@ -74,9 +78,9 @@ func (s *Store) Home(workspaceID string) string {
 	return filepath.Join(s.root(), "homes", workspaceID)
 }
 
-// ownObjects sees to it that a repository has no objects but its own: a file that names others, or a link in their place,
-// would show what belongs to another repository of this machine, and a pipe would hold up each Git. What is below the folders of
-// objects is looked at where deep.
+// ownObjects sees to it that a repository has no objects but its own: a file that names others, or a link in their
+// place, would show what belongs to another repository of this machine, and a pipe would hold up each Git. What is
+// below the folders of objects is looked at where deep.
 //
 // The folders may be exchanged meanwhile. What is removed lies among the objects all the same.
 func (s *Store) ownObjects(mirror string, deep bool) error {
@@ -151,13 +155,13 @@ func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
 	return f.ReadDir(-1)
 }
 
-// deepestRef is how many folders are in one another in the name of a reference. Git makes no path that is longer than the system
-// permits, and reads none.
+// deepestRef is how many folders are in one another in the name of a reference. Git makes no path that is longer than
+// the system permits, and reads none.
 const deepestRef = 200
 
-// ownReferences removes from the references of a repository what neither Git nor Carillon makes: a link that leads elsewhere,
-// through which the server's Git would write where the agent that made it cannot, a pipe, and folders so deep in one another
-// that no reference has such a name.
+// ownReferences removes from the references of a repository what neither Git nor Carillon makes: a link that leads
+// elsewhere, through which the server's Git would write where the agent that made it cannot, a pipe, and folders so
+// deep in one another that no reference has such a name.
 //
 // The folders may be exchanged meanwhile. What is removed lies among the references all the same.
 func (s *Store) ownReferences(mirror string) error {

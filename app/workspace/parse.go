@@ -172,7 +172,9 @@ func fileDiff(parsed *gitdiff.File) FileDiff {
 		hunk := Hunk{Heading: fragment.Comment}
 		before, after := int(fragment.OldPosition), int(fragment.NewPosition)
 		for _, l := range fragment.Lines {
-			line := Line{Kind: ContextLine, Old: before, New: after, Text: strings.TrimSuffix(l.Line, "\n"), NoEnd: l.NoEOL()}
+			line := Line{
+				Kind: ContextLine, Old: before, New: after, Text: strings.TrimSuffix(l.Line, "\n"), NoEnd: l.NoEOL(),
+			}
 			switch l.Op {
 			case gitdiff.OpAdd:
 				line.Kind, line.Old = AddedLine, 0

@@ -53,7 +53,8 @@ func TestADiffIsReadIntoFilesHunksAndNumberedLines(t *testing.T) {
 	}
 	var got []string
 	for _, f := range files {
-		got = append(got, fmt.Sprintf("%s %s (%s) +%d-%d %v", f.Status, f.Path, f.Old, f.Additions, f.Deletions, f.Binary))
+		got = append(got, fmt.Sprintf("%s %s (%s) +%d-%d %v", f.Status, f.Path, f.Old, f.Additions, f.Deletions,
+			f.Binary))
 	}
 	want := []string{
 		"modified app.go () +3-2 false", "renamed new name.txt (old name.txt) +0-0 false", "added pic.png () +0-0 true",
@@ -66,11 +67,13 @@ func TestADiffIsReadIntoFilesHunksAndNumberedLines(t *testing.T) {
 	for _, h := range files[0].Hunks {
 		lines = append(lines, "@ "+h.Heading)
 		for _, l := range h.Lines {
-			lines = append(lines, fmt.Sprintf("%s %d %d %s %v", l.Kind, l.Old, l.New, strings.TrimSpace(l.Text), l.NoEnd))
+			lines = append(lines, fmt.Sprintf("%s %d %d %s %v", l.Kind, l.Old, l.New, strings.TrimSpace(l.Text),
+				l.NoEnd))
 		}
 	}
 	want = []string{
-		"@ func main() {", "context 10 10 a false", "deleted 11 0 b false", "added 0 11 c false", "added 0 12 d false", "context 12 13 e false", "context 13 14 f false",
+		"@ func main() {", "context 10 10 a false", "deleted 11 0 b false", "added 0 11 c false", "added 0 12 d false",
+		"context 12 13 e false", "context 13 14 f false",
 		"@ ", "deleted 30 0 old true", "added 0 31 new false",
 	}
 	if strings.Join(lines, "\n") != strings.Join(want, "\n") {
@@ -85,7 +88,8 @@ func TestADiffCutAnywhereIsReadAsFarAsItGoes(t *testing.T) {
 		whole := text[:strings.LastIndexByte(text, '\n')+1] // as Diff cuts
 		for _, text := range []string{text, whole} {
 			files, err := ParseDiff(text)
-			if want := strings.Count("\n"+text, "\ndiff --git a/"); err != nil && strings.HasSuffix(text, "\n") || len(files) < want-1 {
+			if want := strings.Count("\n"+text, "\ndiff --git a/"); err != nil && strings.HasSuffix(text, "\n") ||
+				len(files) < want-1 {
 				t.Fatalf("cut at %d: %d files, %v of\n%s", n, len(files), err, text)
 			}
 		}

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// Git opens each .gitignore and .gitattributes of a worktree, and much of its repository, and waits for a writer where a program
-// left a pipe in the place of a file.
+// Git opens each .gitignore and .gitattributes of a worktree, and much of its repository, and waits for a writer where
+// a program left a pipe in the place of a file.
 const (
 	pipesAfter = 2 * time.Second // a Git that takes longer may wait for one
 	pipesEvery = 5 * time.Second
 	pipesNext  = 100 * time.Millisecond // where it waited for one, it may wait for the next
 )
 
-// relieve looks for pipes in a worktree and its repository while a Git takes long that works on it, and ends who waits for them:
-// their files are then empty. A pipe in the repository is removed, since what Git reads there may not be empty. The caller calls
-// stop once that Git has ended, which reports whether one was removed. A Git that still waits for one that was removed, since its
-// maker holds it open, is ended by end.
+// relieve looks for pipes in a worktree and its repository while a Git takes long that works on it, and ends who waits
+// for them: their files are then empty. A pipe in the repository is removed, since what Git reads there may not be
+// empty. The caller calls stop once that Git has ended, which reports whether one was removed. A Git that still waits
+// for one that was removed, since its maker holds it open, is ended by end.
 func (s *Store) relieve(c call, end func()) (stop func() bool) {
 	if c.workTree == "" && c.gitDir == "" {
 		return func() bool { return false }

@@ -56,7 +56,8 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 		return "", err
 	}
 	if paths != "" {
-		if _, err := look.git(ctx, strings.NewReader(paths+"\x00"), "update-index", "-z", "--add", "--remove", "--stdin"); err != nil {
+		if _, err := look.git(ctx, strings.NewReader(paths+"\x00"), "update-index", "-z", "--add", "--remove",
+			"--stdin"); err != nil {
 			return "", err
 		}
 	}
@@ -93,7 +94,8 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 	}
 	_, err = s.git(ctx, call{
 		gitDir: look.view,
-		args:   []string{"update-ref", "-m", "commit by Carillon", "worktrees/" + w.Session + "/HEAD", sha, cmp.Or(look.head, zero(sha))},
+		args: []string{"update-ref", "-m", "commit by Carillon", "worktrees/" + w.Session + "/HEAD", sha,
+			cmp.Or(look.head, zero(sha))},
 	})
 	if err != nil {
 		return "", err
@@ -106,8 +108,8 @@ func (s *Store) commit(ctx context.Context, w Worktree, message, name, email str
 	})
 }
 
-// onBranch refuses a HEAD that stands for what is no branch: a commit would move that. An agent may write its HEAD, and may not
-// write what Carillon notes in the repository.
+// onBranch refuses a HEAD that stands for what is no branch: a commit would move that. An agent may write its HEAD, and
+// may not write what Carillon notes in the repository.
 func onBranch(admin string) error {
 	text, err := readSmall(filepath.Join(admin, "HEAD"))
 	if err != nil {
@@ -217,8 +219,8 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	return nil
 }
 
-// push brings a commit of a workspace's repository to the remote at a place, or to the longer form of its URL where it redirects
-// there.
+// push brings a commit of a workspace's repository to the remote at a place, or to the longer form of its URL where it
+// redirects there.
 func (s *Store) push(ctx context.Context, id string, r Remote, at, spec string) error {
 	view, err := s.exchange(ctx, id, s.mirror(id))
 	if err != nil {
@@ -231,7 +233,8 @@ func (s *Store) push(ctx context.Context, id string, r Remote, at, spec string) 
 	once := func(at string) error {
 		_, err := s.git(ctx, call{
 			gitDir: view, asServer: true,
-			args: []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at, spec},
+			args: []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at,
+				spec},
 			// A path's own hooks run at a push, so git's check of who owns it must not be relaxed.
 			env:     append(slices.Clone(way), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+s.own("empty")),
 			secrets: r.secrets(),

@@ -38,7 +38,8 @@ func TestPushSendsTheTokenAndLeavesItNowhere(t *testing.T) {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		if data, _ := os.ReadFile(path); strings.Contains(string(data), "token") || strings.Contains(string(data), remote.basic()) {
+		if data, _ := os.ReadFile(path); strings.Contains(string(data), "token") ||
+			strings.Contains(string(data), remote.basic()) {
 			t.Errorf("the token is in %s", path)
 		}
 		return nil
@@ -102,7 +103,8 @@ func TestARulesOfThePathsRepositoryHoldForAPush(t *testing.T) {
 	w := begin(t, s, remote, "s1")
 	write(t, remote.URL, "hooks/pre-receive", "#!/bin/sh\necho 'not on Fridays' >&2\nexit 1\n")
 	must(t, os.Chmod(filepath.Join(remote.URL, "hooks/pre-receive"), 0o755))
-	if err := s.Push(t.Context(), w, remote, ""); !errors.Is(err, ErrRejected) || !strings.Contains(err.Error(), "not on Fridays") {
+	if err := s.Push(t.Context(), w, remote, ""); !errors.Is(err, ErrRejected) ||
+		!strings.Contains(err.Error(), "not on Fridays") {
 		t.Errorf("got %v; want ErrRejected with the remote's words", err)
 	}
 }
@@ -141,12 +143,14 @@ func TestCommitTakesAllAndNothingTwice(t *testing.T) {
 	if err != nil || again != first {
 		t.Errorf("a second time: got %s, %v; want %s", again, err, first)
 	}
-	expectChanges(t, s, w, "1 ahead (All), deleted docs/b.txt +0-1, added new.txt +1-0, added run.sh +1-0, added staged.txt +1-0")
+	expectChanges(t, s, w,
+		"1 ahead (All), deleted docs/b.txt +0-1, added new.txt +1-0, added run.sh +1-0, added staged.txt +1-0")
 	if got := git(t, w.Dir, "ls-tree", "HEAD", "run.sh"); !strings.HasPrefix(got, "100755") {
 		t.Errorf("the program became %q", got)
 	}
 	git(t, w.Dir, "checkout", "-q", "--orphan", "blank")
-	if sha, err := s.Commit(t.Context(), w, "Root", "", ""); err != nil || git(t, w.Dir, "log", "--format=%s", sha) != "Root" {
+	if sha, err := s.Commit(t.Context(), w, "Root", "", ""); err != nil ||
+		git(t, w.Dir, "log", "--format=%s", sha) != "Root" {
 		t.Errorf("on a branch without a commit: %v", err)
 	}
 }
@@ -177,7 +181,8 @@ func TestACancelEndsGitAndAllItStarted(t *testing.T) {
 func tryGit(dir string, args ...string) string {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")
+	cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada",
+		"GIT_COMMITTER_EMAIL=ada@example.com")
 	out, _ := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out))
 }

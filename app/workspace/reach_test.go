@@ -41,8 +41,10 @@ func TestGitGoesWhereThePolicyAllowsAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, at := range []string{
-		address + "/x.git", "http://localhost:" + u.Port() + "/x.git", "http://[::ffff:127.0.0.1]:" + u.Port() + "/x.git", "https://10.1.2.3/x.git",
-		"http://169.254.169.254/latest", "ssh://git@127.0.0.1:" + u.Port() + "/x.git", "git@127.0.0.1:x.git", "git@[::1]:x.git", "git@localhost:x.git",
+		address + "/x.git", "http://localhost:" + u.Port() + "/x.git", "http://[::ffff:127.0.0.1]:" + u.Port() +
+			"/x.git", "https://10.1.2.3/x.git",
+		"http://169.254.169.254/latest", "ssh://git@127.0.0.1:" + u.Port() + "/x.git", "git@127.0.0.1:x.git",
+		"git@[::1]:x.git", "git@localhost:x.git",
 		"http://①②⑦.⓪.⓪.①:" + u.Port() + "/x.git",
 	} {
 		_, _, err := s.Probe(t.Context(), Remote{URL: at})
@@ -54,7 +56,8 @@ func TestGitGoesWhereThePolicyAllowsAlone(t *testing.T) {
 			t.Errorf("%s was mirrored", at)
 		}
 	}
-	for _, at := range []string{"http://2130706433:" + u.Port() + "/x.git", "http://0x7f000001:" + u.Port() + "/x.git", "git@2130706433:x.git"} {
+	for _, at := range []string{"http://2130706433:" + u.Port() + "/x.git", "http://0x7f000001:" + u.Port() + "/x.git",
+		"git@2130706433:x.git"} {
 		if _, _, err := s.Probe(t.Context(), Remote{URL: at}); err == nil {
 			t.Errorf("%s was asked", at)
 		}
@@ -63,7 +66,8 @@ func TestGitGoesWhereThePolicyAllowsAlone(t *testing.T) {
 		t.Errorf("%d connections reached the server", n)
 	}
 	// A remote that was there before the policy goes on.
-	if _, _, err := s.Probe(t.Context(), Remote{URL: address + "/x.git", Anywhere: true}); !errors.Is(err, ErrNotRepository) || connections.Load() == 0 {
+	if _, _, err := s.Probe(t.Context(), Remote{URL: address + "/x.git", Anywhere: true}); !errors.Is(err,
+		ErrNotRepository) || connections.Load() == 0 {
 		t.Errorf("got %v after %d connections; want the server's own answer", err, connections.Load())
 	}
 }
@@ -127,7 +131,8 @@ func TestAHostThatIsNotFoundIsUnreachable(t *testing.T) {
 		return nil, fmt.Errorf("look up %s: %w", host, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true})
 	}
 	for _, at := range []string{"git@git.example.test:x.git", "ssh://git.example.test/x.git"} {
-		if _, _, err := s.Probe(t.Context(), Remote{URL: at}); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "git.example.test") {
+		if _, _, err := s.Probe(t.Context(), Remote{URL: at}); !errors.Is(err, ErrUnreachable) ||
+			!strings.Contains(err.Error(), "git.example.test") {
 			t.Errorf("%s: got %v; want ErrUnreachable with the host", at, err)
 		}
 	}

@@ -103,7 +103,9 @@ func CheckURL(raw string) error {
 			}
 			return nil
 		}
-		return BadURL("Write a whole URL, such as https://example.com/team/project.git, git@example.com:team/project.git, or an absolute path on the server.")
+		return BadURL(
+			"Write a whole URL, such as https://example.com/team/project.git, git@example.com:team/project.git, or " +
+				"an absolute path on the server.")
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -263,11 +265,12 @@ func (r Remote) web() bool {
 	return ok && (scheme == "http" || scheme == "https")
 }
 
-// way is how Git reaches a remote, as variables. It hands over the token so, because an argument shows in the list of processes
-// and a file stays behind; the header is for the remote's host alone. Redirects are not followed: they lead to addresses that
-// nobody typed, and Git would send the header along. The host is judged first (Store.Reach). By http and https Git then connects
-// to the addresses that were found, whatever its name leads to meanwhile (http.curloptResolve, Git 2.37; an older one looks the
-// name up again, and so does ssh, and a proxy of the server's environment). Errors: a BadURL, ErrUnreachable.
+// way is how Git reaches a remote, as variables. It hands over the token so, because an argument shows in the list of
+// processes and a file stays behind; the header is for the remote's host alone. Redirects are not followed: they lead
+// to addresses that nobody typed, and Git would send the header along. The host is judged first (Store.Reach). By http
+// and https Git then connects to the addresses that were found, whatever its name leads to meanwhile
+// (http.curloptResolve, Git 2.37; an older one looks the name up again, and so does ssh, and a proxy of the server's
+// environment). Errors: a BadURL, ErrUnreachable.
 func (s *Store) way(ctx context.Context, r Remote) ([]string, error) {
 	addresses, err := s.reach(ctx, r)
 	if err != nil || !r.web() {
@@ -280,7 +283,8 @@ func (s *Store) way(ctx context.Context, r Remote) ([]string, error) {
 	var settings []string
 	add := func(key, value string) {
 		n := len(settings) / 2
-		settings = append(settings, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, value))
+		settings = append(settings, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, key),
+			fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, value))
 	}
 	if r.Token != "" {
 		add("http."+u.Scheme+"://"+u.Host+"/.extraHeader", "Authorization: Basic "+r.basic())
@@ -303,15 +307,16 @@ func (s *Store) way(ctx context.Context, r Remote) ([]string, error) {
 	return append(settings, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)/2)), nil
 }
 
-// reach asks whether the host of a remote may be connected to, and returns the addresses to which its name leads; none for an
-// address, a folder, and a host that is not judged.
+// reach asks whether the host of a remote may be connected to, and returns the addresses to which its name leads; none
+// for an address, a folder, and a host that is not judged.
 func (s *Store) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
 	host := r.host()
 	if host == "" || s.Reach == nil || r.Anywhere {
 		return nil, nil
 	}
 	if strings.IndexFunc(host, func(c rune) bool { return c > '~' }) >= 0 {
-		return nil, BadURL("Write the name of the host in ASCII: xn-- and what follows.") // curl and Carillon could read it differently
+		// curl and Carillon could read it differently
+		return nil, BadURL("Write the name of the host in ASCII: xn-- and what follows.")
 	}
 	addresses, err := s.Reach(ctx, host)
 	var unknown *net.DNSError
@@ -323,7 +328,8 @@ func (s *Store) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
 	case errors.As(err, &unknown):
 		return nil, fmt.Errorf("%w: could not resolve host %s", ErrUnreachable, host)
 	case err != nil:
-		return nil, BadURL(fmt.Sprintf("%s may not be reached from here: %v. CARILLON_OUTBOUND_PRIVATE=on allows it.", host, err))
+		return nil, BadURL(fmt.Sprintf("%s may not be reached from here: %v. CARILLON_OUTBOUND_PRIVATE=on allows it.",
+			host, err))
 	case literal == nil:
 		return nil, nil
 	}
@@ -333,7 +339,8 @@ func (s *Store) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
 // proxied is whether Git goes through a proxy of the server's environment.
 func proxied() bool {
 	return slices.ContainsFunc(passed, func(name string) bool {
-		return strings.HasSuffix(strings.ToLower(name), "_proxy") && !strings.EqualFold(name, "no_proxy") && os.Getenv(name) != ""
+		return strings.HasSuffix(strings.ToLower(name), "_proxy") && !strings.EqualFold(name, "no_proxy") &&
+			os.Getenv(name) != ""
 	})
 }
 
@@ -396,16 +403,21 @@ var symptoms = []struct {
 		"permission denied (", "returned error: 401", "returned error: 403", "access denied", "invalid username or",
 		"permission to ", "invalid credentials",
 	}},
-	{ErrMoved, []string{"returned error: 301", "returned error: 302", "returned error: 303", "returned error: 307", "returned error: 308"}},
+	{ErrMoved, []string{"returned error: 301", "returned error: 302", "returned error: 303", "returned error: 307",
+		"returned error: 308"}},
 	{ErrNotRepository, []string{
 		"not found", "does not appear to be a git repository", "not a git repository", "is this a git repository",
-		"does not exist", "returned error: 404", "returned error: 410", "could not be found", "no such file or directory",
+		"does not exist", "returned error: 404", "returned error: 410", "could not be found",
+		"no such file or directory",
 	}},
-	{ErrRejected, []string{"[rejected]", "[remote rejected]", "non-fast-forward", "failed to push some refs", "pre-receive hook declined"}},
+	{ErrRejected, []string{"[rejected]", "[remote rejected]", "non-fast-forward", "failed to push some refs",
+		"pre-receive hook declined"}},
 	{ErrUnreachable, []string{
-		"could not resolve", "unable to access", "unable to connect", "connection refused", "connection reset", "connection closed",
+		"could not resolve", "unable to access", "unable to connect", "connection refused", "connection reset",
+		"connection closed",
 		"timed out", "timeout", "no route to host", "network is unreachable", "host key verification failed",
-		"could not read from remote repository", "the remote end hung up", "early eof", "unexpected disconnect", "expected flush",
+		"could not read from remote repository", "the remote end hung up", "early eof", "unexpected disconnect",
+		"expected flush",
 		"invalid server response", "unable to look up", "protocol error",
 	}},
 }
@@ -413,7 +425,8 @@ var symptoms = []struct {
 // remoteError names the kind of a failure at a remote and keeps git's own words. Nil stays nil.
 func remoteError(err error) error {
 	var f *failure
-	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) || f.said == "" {
+	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) ||
+		f.said == "" {
 		return err
 	}
 	words := strings.ToLower(f.said)

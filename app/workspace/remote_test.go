@@ -78,7 +78,9 @@ func TestProbeGivesBranchesAndTheDefault(t *testing.T) {
 func TestAMistypedBranchIsNamedWithTheOneMeant(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
-	for branch, near := range map[string]string{"mian": "main", "Main": "main", "master": "main", "devlop": "develop", "release/7": ""} {
+	for branch, near := range map[string]string{
+		"mian": "main", "Main": "main", "master": "main", "devlop": "develop", "release/7": "",
+	} {
 		remote.Branch = branch
 		_, branches, err := s.Probe(t.Context(), remote)
 		var missing *NoBranch
@@ -104,7 +106,9 @@ func TestFailuresOfARemoteAreToldApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }))
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "no", http.StatusInternalServerError)
+	}))
 	t.Cleanup(broken.Close)
 	moved := httptest.NewServer(http.RedirectHandler(locked.URL, http.StatusMovedPermanently))
 	t.Cleanup(moved.Close)
@@ -118,9 +122,12 @@ func TestFailuresOfARemoteAreToldApart(t *testing.T) {
 		{"right token", Remote{URL: locked.URL, Token: "ada:right-token"}, nil},
 		{"wrong token", Remote{URL: locked.URL, Token: "wrong-token"}, ErrCredentials},
 		{"no token", Remote{URL: locked.URL}, ErrCredentials},
-		{"no such repository", Remote{URL: strings.Replace(locked.URL, "payments-api", "nothing", 1), Token: "ada:right-token"}, ErrNotRepository},
+		{"no such repository", Remote{
+			URL: strings.Replace(locked.URL, "payments-api", "nothing", 1), Token: "ada:right-token",
+		}, ErrNotRepository},
 		{"moved, with a token", Remote{URL: moved.URL + "/x.git", Token: "ada:right-token"}, ErrMoved},
-		{"nobody listens", Remote{URL: "http://" + closed.Addr().String() + "/x.git", Token: "right-token"}, ErrUnreachable},
+		{"nobody listens", Remote{URL: "http://" + closed.Addr().String() + "/x.git", Token: "right-token"},
+			ErrUnreachable},
 		{"the server fails", Remote{URL: broken.URL + "/x.git"}, ErrUnreachable},
 		{"no such host", Remote{URL: "https://nowhere.invalid/x.git"}, ErrUnreachable},
 		{"no such folder", Remote{URL: folder + "/nothing"}, ErrNotRepository},
@@ -133,7 +140,8 @@ func TestFailuresOfARemoteAreToldApart(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("got %v; want %v", err, tt.want)
 			}
-			for _, secret := range []string{"right-token", base64.StdEncoding.EncodeToString([]byte("ada:right-token"))} {
+			for _, secret := range []string{"right-token",
+				base64.StdEncoding.EncodeToString([]byte("ada:right-token"))} {
 				if strings.Contains(text(err), secret) {
 					t.Errorf("the error tells the token: %v", err)
 				}
@@ -206,8 +214,9 @@ func serveThrough(t *testing.T, login string, before func(http.Handler) http.Han
 		t.Fatal(err)
 	}
 	backend := &cgi.Handler{
-		Path:       filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
-		Env:        []string{"GIT_PROJECT_ROOT=" + filepath.Dir(remote.URL), "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada"},
+		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
+		Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(remote.URL), "GIT_HTTP_EXPORT_ALL=1",
+			"REMOTE_USER=ada"},
 		InheritEnv: []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"},
 		Stderr:     io.Discard,
 	}
@@ -219,7 +228,8 @@ func serveThrough(t *testing.T, login string, before func(http.Handler) http.Han
 			return
 		}
 		if strings.HasPrefix(r.URL.Path, "/payments-api/") {
-			http.Redirect(w, r, "/payments-api.git/"+strings.TrimPrefix(r.URL.RequestURI(), "/payments-api/"), http.StatusMovedPermanently)
+			http.Redirect(w, r, "/payments-api.git/"+strings.TrimPrefix(r.URL.RequestURI(), "/payments-api/"),
+				http.StatusMovedPermanently)
 			return
 		}
 		backend.ServeHTTP(w, r)

@@ -32,8 +32,8 @@ func RemoveAll(path string) error {
 
 func removeAll(path string) error { return RemoveAll(path) }
 
-// removeBelow is RemoveAll for what is below a root, which it does not leave. A folder in whose place somebody puts a link meanwhile
-// is not followed there.
+// removeBelow is RemoveAll for what is below a root, which it does not leave. A folder in whose place somebody puts a
+// link meanwhile is not followed there.
 func removeBelow(root *os.Root, name string) error {
 	err := root.Remove(name)
 	if there(err) == nil {
@@ -51,7 +51,8 @@ func removeBelow(root *os.Root, name string) error {
 		return there(err)
 	}
 	if opened, err := folder.Stat("."); err != nil || !os.SameFile(info, opened) {
-		return errors.Join(fmt.Errorf("%s is another folder by now", filepath.Join(root.Name(), name)), err, folder.Close())
+		return errors.Join(fmt.Errorf("%s is another folder by now", filepath.Join(root.Name(), name)), err,
+			folder.Close())
 	}
 	r := &remover{top: folder}
 	if err := errors.Join(r.empty(folder, "", 0), folder.Close()); err != nil {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Each session has a common Git folder of its own in the mirror, to which the place of its worktree points: its configuration,
-// hooks, remotes, aliases, excluded files, stash and logs are its own. Objects, branches and worktrees are links to those of
-// the mirror.
+// Each session has a common Git folder of its own in the mirror, to which the place of its worktree points: its
+// configuration, hooks, remotes, aliases, excluded files, stash and logs are its own. Objects, branches and worktrees
+// are links to those of the mirror.
 
 // common is the session's own common Git folder.
 func (s *Store) common(workspaceID, sessionID string) string {
@@ -19,10 +19,11 @@ func (s *Store) common(workspaceID, sessionID string) string {
 }
 
 // separated are what a session has in common with its mirror. Other references, such as the stash, are its own.
-var separated = []string{"objects", "packed-refs", "shallow", "worktrees", "refs/heads", "refs/remotes", "refs/tags", "refs/carillon"}
+var separated = []string{"objects", "packed-refs", "shallow", "worktrees", "refs/heads", "refs/remotes", "refs/tags",
+	"refs/carillon"}
 
-// separate makes the session's own common Git folder, where it is not there yet, and points the worktree at it. What the
-// session configured stays.
+// separate makes the session's own common Git folder, where it is not there yet, and points the worktree at it. What
+// the session configured stays.
 func (s *Store) separate(w Worktree, configured string) error {
 	mirror, dir := s.mirror(w.Workspace), s.common(w.Workspace, w.Session)
 	for _, folder := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "refs")} {
@@ -68,8 +69,8 @@ func (s *Store) separate(w Worktree, configured string) error {
 	))
 }
 
-// sessionConfig is the configuration with which a session begins. Its Git packs nothing and drops nothing by itself: what other
-// sessions alone refer to looks unused to it.
+// sessionConfig is the configuration with which a session begins. Its Git packs nothing and drops nothing by itself:
+// what other sessions alone refer to looks unused to it.
 func (s *Store) sessionConfig(w Worktree) string {
 	var b strings.Builder
 	version, format := 0, ""
@@ -79,7 +80,8 @@ func (s *Store) sessionConfig(w Worktree) string {
 	fmt.Fprintf(&b, "[core]\n\trepositoryformatversion = %d\n\tlogAllRefUpdates = true\n", version)
 	fmt.Fprintf(&b, "[extensions]\n%s\tworktreeConfig = true\n", format)
 	b.WriteString("[gc]\n\tauto = 0\n\tpruneExpire = never\n[maintenance]\n\tauto = false\n")
-	if url, err := readSmall(s.originFile(w.Workspace)); err == nil && CheckURL(string(url)) == nil { // which has no secret in it
+	if url, err := readSmall(s.originFile(w.Workspace)); err == nil && CheckURL(string(url)) == nil {
+		// which has no secret in it
 		fmt.Fprintf(&b, "[remote \"origin\"]\n\turl = \"%s\"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n",
 			strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(string(url)))
 	}
@@ -125,7 +127,8 @@ func (s *Store) madeBranches(ctx context.Context, view string, w Worktree) (map[
 			if err != nil || len(names) >= mostBranches {
 				return filepath.SkipAll
 			}
-			if name, err := filepath.Rel(root, path); err == nil && d.Type().IsRegular() && name != w.Branch && !strings.ContainsAny(name, "\n\x00") {
+			if name, err := filepath.Rel(root, path); err == nil && d.Type().IsRegular() && name != w.Branch &&
+				!strings.ContainsAny(name, "\n\x00") {
 				names = append(names, name)
 			}
 			return nil

@@ -15,8 +15,10 @@ func TestWhatASessionConfiguresIsItsOwn(t *testing.T) {
 	write(t, hooks, "pre-commit", "#!/bin/sh\nexit 1\n")
 	must(t, os.Chmod(filepath.Join(hooks, "pre-commit"), 0o755))
 	for _, args := range [][]string{
-		{"config", "user.email", "first@example.com"}, {"config", "core.hooksPath", hooks}, {"config", "alias.hi", "!echo hi"},
-		{"remote", "add", "fork", "/elsewhere"}, {"remote", "set-url", "origin", "/somewhere"}, {"config", "--worktree", "user.name", "First"},
+		{"config", "user.email", "first@example.com"}, {"config", "core.hooksPath", hooks},
+		{"config", "alias.hi", "!echo hi"},
+		{"remote", "add", "fork", "/elsewhere"}, {"remote", "set-url", "origin", "/somewhere"},
+		{"config", "--worktree", "user.name", "First"},
 	} {
 		git(t, first.Dir, args...)
 	}
@@ -56,7 +58,8 @@ func TestTheOriginOfASessionHasNoSecret(t *testing.T) {
 	s, _ := setup(t)
 	web := serve(t, "ada:right-token")
 	w := begin(t, s, Remote{URL: web.URL, Token: "ada:right-token"}, "s1")
-	if got := git(t, w.Dir, "config", "--list", "--show-origin"); !strings.Contains(got, "remote.origin.url="+web.URL) || strings.Contains(got, "right-token") {
+	if got := git(t, w.Dir, "config", "--list", "--show-origin"); !strings.Contains(got,
+		"remote.origin.url="+web.URL) || strings.Contains(got, "right-token") {
 		t.Errorf("its configuration is\n%s", got)
 	}
 	must(t, s.Scratch(t.Context(), "own"))
@@ -76,7 +79,8 @@ func TestASessionOfAnEarlierVersionGetsConfigurationOfItsOwn(t *testing.T) {
 	write(t, w.Dir, "work.txt", "work\n")
 	begin(t, s, remote, "s1")
 	git(t, w.Dir, "config", "user.email", "first@example.com")
-	if text, _ := os.ReadFile(filepath.Join(s.mirror("w"), "config")); strings.Contains(string(text), "first@example.com") {
+	if text, _ := os.ReadFile(filepath.Join(s.mirror("w"), "config")); strings.Contains(string(text),
+		"first@example.com") {
 		t.Error("its configuration is everybody's")
 	}
 	expectChanges(t, s, w, "uncommitted, added work.txt +1-0")

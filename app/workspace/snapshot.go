@@ -14,9 +14,10 @@ import (
 	"carillon/app/crash"
 )
 
-// A snapshot is a commit of all that a session has: its tree is the files of the worktree, its parents are what the worktree
-// stands at, the session's branch, the commits on the stash and the branches that the agent made. It is made beside the worktree, whose HEAD and index
-// do not move, and stands under a name of its own, so that it can go to another worker by the remote.
+// A snapshot is a commit of all that a session has: its tree is the files of the worktree, its parents are what the
+// worktree stands at, the session's branch, the commits on the stash and the branches that the agent made. It is made
+// beside the worktree, whose HEAD and index do not move, and stands under a name of its own, so that it can go to
+// another worker by the remote.
 
 func snapshotRef(sessionID string) string { return "refs/carillon/sessions/" + sessionID }
 
@@ -34,7 +35,8 @@ type Snapshot struct {
 	Left []string
 }
 
-// Snapshot keeps the state of the worktree in a commit of its own. Errors to tell apart: ErrNoWorktree, ErrNoMirror, ErrLocked.
+// Snapshot keeps the state of the worktree in a commit of its own. Errors to tell apart: ErrNoWorktree, ErrNoMirror,
+// ErrLocked.
 func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, mostReading)
 	defer cancel()
@@ -45,7 +47,8 @@ func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	return kept, nil
 }
 
-// MovedOn reports whether the session's state is another than the last snapshot of it. Errors to tell apart: those of Snapshot.
+// MovedOn reports whether the session's state is another than the last snapshot of it. Errors to tell apart: those of
+// Snapshot.
 func (s *Store) MovedOn(ctx context.Context, w Worktree) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, mostReading)
 	defer cancel()
@@ -86,7 +89,8 @@ func (s *Store) state(ctx context.Context, w Worktree) (Snapshot, error) {
 		}
 	}
 	if paths := strings.Join(paths, "\x00"); paths != "" {
-		if _, err := look.git(ctx, strings.NewReader(paths+"\x00"), "update-index", "-z", "--add", "--remove", "--stdin"); err != nil {
+		if _, err := look.git(ctx, strings.NewReader(paths+"\x00"), "update-index", "-z", "--add", "--remove",
+			"--stdin"); err != nil {
 			return kept, err
 		}
 	}
@@ -114,8 +118,10 @@ func (s *Store) state(ctx context.Context, w Worktree) (Snapshot, error) {
 	for _, name := range slices.Sorted(maps.Keys(look.made)) {
 		parent("branch "+oneLine(name), look.made[name])
 	}
-	out, err = s.git(ctx, call{gitDir: look.view, args: append(args, tree), stdin: strings.NewReader(cleanText(message.String())),
-		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"}}) // the same state gives the same commit
+	out, err = s.git(ctx, call{gitDir: look.view, args: append(args, tree),
+		stdin: strings.NewReader(cleanText(message.String())),
+		// the same state gives the same commit
+		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"}})
 	if err != nil {
 		return kept, err
 	}
@@ -148,8 +154,8 @@ func (l *look) left() []string {
 	return list
 }
 
-// PushSnapshot brings the last snapshot of a session to the remote, under the name that it has here. Errors to tell apart: those
-// of Push.
+// PushSnapshot brings the last snapshot of a session to the remote, under the name that it has here. Errors to tell
+// apart: those of Push.
 func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 	at, err := s.locate(r)
 	if err != nil {
@@ -183,16 +189,17 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 // leftRef is the last state of a session that went on elsewhere.
 func leftRef(sessionID string) string { return "refs/carillon/left/" + sessionID }
 
-// Leave removes the worktree and the branch of a session that goes on elsewhere. A snapshot of what they hold stays in the
-// repository; where none can be made for trouble that passes, the worktree stays as well. base is the commit that the session
-// began from, where that is not known here. It is no error when there is nothing to remove. Errors to tell apart: those of
-// Snapshot.
+// Leave removes the worktree and the branch of a session that goes on elsewhere. A snapshot of what they hold stays in
+// the repository; where none can be made for trouble that passes, the worktree stays as well. base is the commit that
+// the session began from, where that is not known here. It is no error when there is nothing to remove. Errors to tell
+// apart: those of Snapshot.
 func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) error {
 	return s.LeaveIf(ctx, workspaceID, sessionID, base, func(context.Context) (bool, error) { return true, nil })
 }
 
 // LeaveIf is Leave if goes says so when its turn has come, as RemoveIf asks it.
-func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string, goes func(context.Context) (bool, error)) error {
+func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string,
+	goes func(context.Context) (bool, error)) error {
 	view, err := s.view(workspaceID)
 	switch {
 	case errors.Is(err, ErrNoMirror):
@@ -207,15 +214,16 @@ func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string
 	return s.RemoveIf(ctx, workspaceID, sessionID, false, goes)
 }
 
-// keepLeft keeps what is here of a session that went on elsewhere: a snapshot of now, else the last one, else what its worktree
-// or its branch stands at.
+// keepLeft keeps what is here of a session that went on elsewhere: a snapshot of now, else the last one, else what its
+// worktree or its branch stands at.
 func (s *Store) keepLeft(ctx context.Context, view string, w Worktree) error {
 	branch, err := s.branchOf(ctx, view, w.Session)
 	if err != nil {
 		return err
 	}
 	w.Branch = cmp.Or(branch, w.Branch)
-	found, err := s.resolve(ctx, view, baseRef(w.Session), snapshotRef(w.Session), "worktrees/"+w.Session+"/HEAD", "refs/heads/"+w.Branch)
+	found, err := s.resolve(ctx, view, baseRef(w.Session), snapshotRef(w.Session), "worktrees/"+w.Session+"/HEAD",
+		"refs/heads/"+w.Branch)
 	if err != nil {
 		return err
 	}
@@ -252,10 +260,11 @@ func (s *Store) Has(ctx context.Context, workspaceID, sessionID string) (bool, e
 	return err == nil && found[0] != "", orDamaged(err)
 }
 
-// Restore makes the worktree of a session that was on another worker, from the snapshot that the remote has of it. base is the
-// commit that the session began from. It is not found where the remote has none, or none that can be read. The mirror must be up
-// to date. Errors to tell apart: those of Sync and Add.
-func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string, r Remote) (w Worktree, found bool, err error) {
+// Restore makes the worktree of a session that was on another worker, from the snapshot that the remote has of it. base
+// is the commit that the session began from. It is not found where the remote has none, or none that can be read. The
+// mirror must be up to date. Errors to tell apart: those of Sync and Add.
+func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string,
+	r Remote) (w Worktree, found bool, err error) {
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return Worktree{}, false, err
 	}
@@ -311,7 +320,8 @@ func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote)
 	}
 	tip := cmp.Or(branches["refs/heads/"+w.Branch], head)
 	delete(branches, "refs/heads/"+w.Branch)
-	if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, tip}}); err != nil {
+	if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch,
+		tip}}); err != nil {
 		return false, err
 	}
 	if _, err := s.link(ctx, view, w, ""); err != nil {
@@ -380,7 +390,8 @@ func (s *Store) getSnapshot(ctx context.Context, id, view string, r Remote, ref 
 	}
 	sha, _, _ := strings.Cut(string(out), "\t")
 	// The exchange gets no name of it: it would be asked for at each fetch.
-	_, err = ask(at, "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc",
+	_, err = ask(at, "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules", "--no-write-fetch-head",
+		"--no-auto-gc",
 		"--", at, ref)
 	if err == nil {
 		err = s.handOverObjects(s.mirror(id), os.Geteuid())
@@ -406,7 +417,8 @@ func (s *Store) restoreLog(w Worktree, ref string, commits []string) error {
 	var log strings.Builder
 	was := zero(commits[0])
 	for _, sha := range slices.Backward(commits) {
-		fmt.Fprintf(&log, "%s %s Carillon <carillon@localhost> 946684800 +0000\tOn %s: from another worker\n", was, sha, w.Branch)
+		fmt.Fprintf(&log, "%s %s Carillon <carillon@localhost> 946684800 +0000\tOn %s: from another worker\n", was, sha,
+			w.Branch)
 		was = sha
 	}
 	path := filepath.Join(s.common(w.Workspace, w.Session), "logs", filepath.FromSlash(ref))

@@ -47,7 +47,9 @@ func TestASessionGoesOnElsewhereWithAllThatItsLastTurnLeft(t *testing.T) {
 		c, err := s.Changes(t.Context(), w)
 		must(t, err)
 		c.Commits = nil // of one second, in any order
-		if got := short(c); got != "uncommitted, 2 ahead (), added new.txt +1-0, added staged.txt +1-0, added work.txt +1-0" || c.Stashes != 1 || len(c.Branches) != 1 {
+		if got := short(
+			c); got != "uncommitted, 2 ahead (), added new.txt +1-0, added staged.txt +1-0, added work.txt +1-0" ||
+			c.Stashes != 1 || len(c.Branches) != 1 {
 			t.Errorf("got changes %s with %d on the stash and the branches %q", got, c.Stashes, c.Branches)
 		}
 	}
@@ -181,7 +183,8 @@ func TestWhatASessionLeavesBehindIsKeptWhateverItsBaseIsElsewhere(t *testing.T) 
 	s, remote := setup(t)
 	w := begin(t, s, remote, "s1")
 	write(t, w.Dir, "new.txt", "new\n")
-	must(t, s.Leave(t.Context(), "w", "s1", strings.Repeat("1", 40))) // it began anew elsewhere, from a commit that is not here
+	// it began anew elsewhere, from a commit that is not here
+	must(t, s.Leave(t.Context(), "w", "s1", strings.Repeat("1", 40)))
 	if got := git(t, s.mirror("w"), "show", leftRef("s1")+":new.txt"); got != "new" || exists(w.Dir) {
 		t.Errorf("what the session left there is %q", got)
 	}

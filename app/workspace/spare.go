@@ -11,9 +11,9 @@ import (
 	"carillon/app/crash"
 )
 
-// Writing ten thousand files takes most of the time between a start and its agent. So each workspace has a spare: a folder
-// with the files of its base branch and the index that describes them, written while nobody waits. Add takes it by two
-// renames and writes only what has changed since.
+// Writing ten thousand files takes most of the time between a start and its agent. So each workspace has a spare: a
+// folder with the files of its base branch and the index that describes them, written while nobody waits. Add takes it
+// by two renames and writes only what has changed since.
 
 // spareFiles and spareIndex are a spare's parts. The index comes last: with it the spare is whole.
 const (
@@ -23,8 +23,8 @@ const (
 
 func (s *Store) spare(workspaceID string) string { return s.own("spares", workspaceID) }
 
-// Spare makes the files of a base branch ready for the next Add, if there is no spare yet. An empty base is the workspace's
-// default branch. It may be called at any time and beside Add.
+// Spare makes the files of a base branch ready for the next Add, if there is no spare yet. An empty base is the
+// workspace's default branch. It may be called at any time and beside Add.
 func (s *Store) Spare(ctx context.Context, workspaceID, base string) error {
 	if err := checkID(workspaceID); err != nil {
 		return err
@@ -65,7 +65,8 @@ func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
 	}
 	made := index + ".new"
 	_, err = s.git(ctx, call{
-		gitDir: view, workTree: files, args: []string{"read-tree", "--reset", "-u", commit}, env: []string{"GIT_INDEX_FILE=" + made},
+		gitDir: view, workTree: files, args: []string{"read-tree", "--reset", "-u", commit},
+		env: []string{"GIT_INDEX_FILE=" + made},
 	})
 	if err == nil {
 		crash.Here(crash.SpareFilled)

@@ -19,8 +19,8 @@ import (
 // Git locks a file by making another beside it, and a git that is killed leaves that one behind.
 
 const (
-	// lockStale is the age from which on a lock that no running git can hold is taken for one that was left behind. Git holds
-	// the locks of references for moments.
+	// lockStale is the age from which on a lock that no running git can hold is taken for one that was left behind. Git
+	// holds the locks of references for moments.
 	lockStale = time.Minute
 	// lockPause is the time between two tries at a file that is locked.
 	lockPause = 200 * time.Millisecond
@@ -41,9 +41,9 @@ var (
 	refMoved   = regexp.MustCompile(`cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+`)
 )
 
-// lockOf is the lock on which a call failed, nil where it did not. A reference that another git moved meanwhile is one for a
-// fetch alone, which reads the reference again at its next try; a call that names the value that it expects is not tried again.
-// What git said may be a remote's words, so a lock counts only where the server's own git makes them.
+// lockOf is the lock on which a call failed, nil where it did not. A reference that another git moved meanwhile is one
+// for a fetch alone, which reads the reference again at its next try; a call that names the value that it expects is
+// not tried again. What git said may be a remote's words, so a lock counts only where the server's own git makes them.
 func (s *Store) lockOf(c call, err error) *held {
 	var f *failure
 	if !errors.As(err, &f) {
@@ -64,8 +64,8 @@ func (s *Store) lockOf(c call, err error) *held {
 	return nil
 }
 
-// isOurs reports whether a path, with its links followed, lies where the server's own git writes: in a mirror or in the server's
-// own folder. A file of a worktree whose name ends like that of a lock is none.
+// isOurs reports whether a path, with its links followed, lies where the server's own git writes: in a mirror or in the
+// server's own folder. A file of a worktree whose name ends like that of a lock is none.
 func (s *Store) isOurs(path string) bool {
 	return slices.ContainsFunc(s.ours(), func(dir string) bool {
 		rel, err := filepath.Rel(dir, path)
@@ -103,20 +103,22 @@ func (h *held) failure(waited time.Duration) error {
 	f := *h.of
 	f.cause = errors.Join(ErrLocked, h.of.cause)
 	if h.file != "" {
-		f.words = fmt.Sprintf("the lock file %s was not released within %s. It is removed by itself when it is older than %s and no Git is "+
-			"at work in the data folder", h.file, waited.Round(time.Second), lockStale)
+		f.words = fmt.Sprintf(
+			"the lock file %s was not released within %s. It is removed by itself when it is older than %s and no "+
+				"Git is "+
+				"at work in the data folder", h.file, waited.Round(time.Second), lockStale)
 	}
 	return &f
 }
 
-// isLock reports whether a file of that name keeps gits from their work: a lock, or packed-refs as they are being written, which
-// git never overwrites.
+// isLock reports whether a file of that name keeps gits from their work: a lock, or packed-refs as they are being
+// written, which git never overwrites.
 func isLock(path string) bool {
 	return strings.HasSuffix(path, ".lock") || filepath.Base(path) == "packed-refs.new"
 }
 
-// breakLock removes a lock that a killed git left behind, and reports whether it is gone. One that a git which began before it
-// may hold stays. Nothing is removed beyond a link out of the folders in which the server's git writes.
+// breakLock removes a lock that a killed git left behind, and reports whether it is gone. One that a git which began
+// before it may hold stays. Nothing is removed beyond a link out of the folders in which the server's git writes.
 func (s *Store) breakLock(lock string) bool {
 	root, name := s.belowOurs(lock)
 	if root == nil {
@@ -140,7 +142,8 @@ func (s *Store) breakLock(lock string) bool {
 	return true
 }
 
-// belowOurs opens the folder of those in which the server's own git writes that holds a path, and gives the rest of the path.
+// belowOurs opens the folder of those in which the server's own git writes that holds a path, and gives the rest of the
+// path.
 func (s *Store) belowOurs(path string) (*os.Root, string) {
 	for _, dir := range s.ours() {
 		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
@@ -152,7 +155,8 @@ func (s *Store) belowOurs(path string) (*os.Root, string) {
 	return nil, ""
 }
 
-// breakLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met them since.
+// breakLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met them
+// since.
 func (s *Store) breakLocks(id, view string) {
 	tops := []string{view, s.own("exchanges", id)}
 	for _, part := range shared {
@@ -175,8 +179,8 @@ func (s *Store) breakLocks(id, view string) {
 	}
 }
 
-// gitSince reports whether a git is at work in the data folder that began before a time. Where the system does not tell of
-// processes there is none.
+// gitSince reports whether a git is at work in the data folder that began before a time. Where the system does not tell
+// of processes there is none.
 func (s *Store) gitSince(at time.Time) bool {
 	list, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {

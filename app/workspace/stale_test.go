@@ -62,7 +62,8 @@ func TestALockThatIsHeldIsWaitedForAndThenNamed(t *testing.T) {
 			if err == nil {
 				_, err = s.Add(t.Context(), "w", "s2", "main", "")
 			}
-			if !errors.Is(err, ErrLocked) || !Trouble(err) || !strings.Contains(text(err), filepath.Base(lock)+" was not released") {
+			if !errors.Is(err, ErrLocked) || !Trouble(err) ||
+				!strings.Contains(text(err), filepath.Base(lock)+" was not released") {
 				t.Fatalf("got %v; want ErrLocked that names %s", err, lock)
 			}
 			if !exists(lock) {
@@ -127,7 +128,8 @@ func TestAFileOutsideOfTheRepositoriesThatARemoteNamesAsALockStays(t *testing.T)
 	for _, lock := range []string{outside, filepath.Join(w.Dir, "Cargo.lock")} {
 		must(t, os.WriteFile(lock, []byte("mine\n"), 0o600))
 		must(t, os.Chtimes(lock, old, old))
-		write(t, remote.URL, "hooks/pre-receive", "#!/bin/sh\nprintf \"error: Unable to create '"+lock+"': File exists.\\n\" >&2\nexit 1\n")
+		write(t, remote.URL, "hooks/pre-receive", "#!/bin/sh\nprintf \"error: Unable to create '"+lock+
+			"': File exists.\\n\" >&2\nexit 1\n")
 		must(t, os.Chmod(filepath.Join(remote.URL, "hooks/pre-receive"), 0o755))
 		if err := s.Push(t.Context(), w, remote, ""); !errors.Is(err, ErrRejected) {
 			t.Errorf("got %v; want ErrRejected", err)
@@ -135,7 +137,8 @@ func TestAFileOutsideOfTheRepositoriesThatARemoteNamesAsALockStays(t *testing.T)
 		if !exists(lock) {
 			t.Errorf("%s, which is no lock of ours, was removed", lock)
 		}
-		if said := "error: Unable to create '" + lock + "': File exists.\n"; s.lockOf(call{args: []string{"fetch"}}, &failure{said: said}) != nil {
+		if said := "error: Unable to create '" + lock + "': File exists.\n"; s.lockOf(call{args: []string{"fetch"}},
+			&failure{said: said}) != nil {
 			t.Errorf("%s counts as a lock of ours", lock)
 		}
 	}
@@ -144,7 +147,8 @@ func TestAFileOutsideOfTheRepositoriesThatARemoteNamesAsALockStays(t *testing.T)
 func TestAReferenceThatAnAgentMovesDuringAFetchIsFetchedAgain(t *testing.T) {
 	t.Parallel()
 	s := &Store{Root: t.TempDir()}
-	f := &failure{said: "error: cannot lock ref 'refs/remotes/origin/main': is at 1111111111111111111111111111111111111111 but expected 2222222222222222222222222222222222222222\n"}
+	f := &failure{said: "error: cannot lock ref 'refs/remotes/origin/main': is at " +
+		"1111111111111111111111111111111111111111 but expected 2222222222222222222222222222222222222222\n"}
 	if s.lockOf(call{args: []string{"-c", "x=y", "fetch"}}, f) == nil {
 		t.Error("a fetch is not tried again")
 	}
@@ -158,15 +162,21 @@ func TestAReferenceThatAnAgentMovesDuringAFetchIsFetchedAgain(t *testing.T) {
 
 func TestGitsMessagesAreToldAsWholeSentences(t *testing.T) {
 	t.Parallel()
-	const advice = "\n\nAnother git process seems to be running in this repository, e.g.\nan editor opened by 'git commit'. Please make sure all processes\n" +
-		"are terminated then try again. If it still fails, a git process\nmay have crashed in this repository earlier:\nremove the file manually to continue.\n"
+	const advice = "\n\nAnother git process seems to be running in this repository, e.g.\nan editor opened by 'git " +
+		"commit'. Please make sure all processes\n" +
+		"are terminated then try again. If it still fails, a git process\nmay have crashed in this repository " +
+		"earlier:\nremove the file manually to continue.\n"
 	for _, tt := range []struct{ said, want string }{
-		{"fatal: Unable to create '/d/packed-refs.lock': File exists." + advice, "Unable to create '/d/packed-refs.lock': File exists."},
-		{"git@forge.example: Permission denied (publickey).\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n",
+		{"fatal: Unable to create '/d/packed-refs.lock': File exists." + advice,
+			"Unable to create '/d/packed-refs.lock': File exists."},
+		{"git@forge.example: Permission denied (publickey).\r\nfatal: Could not read from remote " +
+			"repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n",
 			"git@forge.example: Permission denied (publickey)."},
-		{"fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n", "Could not read from remote repository."},
+		{"fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand " +
+			"the repository exists.\n", "Could not read from remote repository."},
 		{"error: one that is wrapped\nover two lines\nfatal: the end\n", "one that is wrapped over two lines; the end"},
-		{"hint: do this\nwarning: and that\nremote: You shall not pass.\nremote: Ask Ada.\nTo /x\n ! [remote rejected] main -> main (no)\nerror: failed to push some refs to '/x'\n",
+		{"hint: do this\nwarning: and that\nremote: You shall not pass.\nremote: Ask Ada.\nTo /x\n ! [remote " +
+			"rejected] main -> main (no)\nerror: failed to push some refs to '/x'\n",
 			"You shall not pass.; Ask Ada.; ! [remote rejected] main -> main (no)"},
 		{"error: a\nerror: b\nerror: b\nerror: c\nfatal: d\n", "b; c; d"},
 	} {

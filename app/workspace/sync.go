@@ -65,7 +65,8 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 
 // sweep removes what an interrupted Sync left behind.
 func (s *Store) sweep(id string) {
-	for _, pattern := range []string{filepath.Join(s.root(), "repos", ".new-"+id+".git-*"), s.own("views", ".new-"+id+".git-*"),
+	for _, pattern := range []string{filepath.Join(s.root(), "repos", ".new-"+id+".git-*"),
+		s.own("views", ".new-"+id+".git-*"),
 		s.own("exchanges", ".new-"+id+".git-*")} {
 		left, _ := filepath.Glob(pattern)
 		for _, path := range left {
@@ -74,7 +75,8 @@ func (s *Store) sweep(id string) {
 	}
 	left, _ := filepath.Glob(s.own("tmp", "index-*"))
 	for _, path := range left {
-		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > 24*time.Hour && info.Mode().IsRegular() {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > 24*time.Hour &&
+			info.Mode().IsRegular() {
 			_ = os.Remove(path)
 		}
 	}
@@ -82,7 +84,9 @@ func (s *Store) sweep(id string) {
 
 // create makes the mirror beside its place and moves it there when it is whole.
 func (s *Store) create(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
-	made, err := s.build(ctx, id, func(mirror, name string) error { return s.fetch(ctx, name, mirror, r, refs) }, refs.sha256())
+	made, err := s.build(ctx, id, func(mirror, name string) error {
+		return s.fetch(ctx, name, mirror, r, refs)
+	}, refs.sha256())
 	if err != nil {
 		return err
 	}
@@ -92,7 +96,8 @@ func (s *Store) create(ctx context.Context, id string, r Remote, refs *remoteRef
 }
 
 // build makes a whole bare repository in a temporary folder and returns that.
-func (s *Store) build(ctx context.Context, id string, fill func(mirror, name string) error, sha256 bool) (made string, err error) {
+func (s *Store) build(ctx context.Context, id string, fill func(mirror, name string) error,
+	sha256 bool) (made string, err error) {
 	if err := s.prepare(); err != nil {
 		return "", diskFull(err)
 	}
@@ -108,7 +113,8 @@ func (s *Store) build(ctx context.Context, id string, fill func(mirror, name str
 			_ = removeAll(temp)
 		}
 	}()
-	args := []string{"init", "--quiet", "--bare", "--template=", "--initial-branch=" + strings.TrimSpace(strings.TrimPrefix(noHead, "ref: refs/heads/"))}
+	args := []string{"init", "--quiet", "--bare", "--template=",
+		"--initial-branch=" + strings.TrimSpace(strings.TrimPrefix(noHead, "ref: refs/heads/"))}
 	if sha256 {
 		args = append(args, "--object-format=sha256")
 	}
@@ -130,9 +136,9 @@ func (r *remoteRefs) sha256() bool {
 	return len(r.detached) == 64
 }
 
-// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view; settings stand before git's command.
-// The Git that reaches the remote writes objects into the mirror and nothing else; the names follow with the rights of the user
-// of agents.
+// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view; settings stand before git's
+// command. The Git that reaches the remote writes objects into the mirror and nothing else; the names follow with the
+// rights of the user of agents.
 func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs, settings ...string) error {
 	view, err := s.viewOf(name, mirror)
 	if err != nil {
@@ -156,7 +162,8 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 		}
 		_, err = s.git(ctx, call{
 			gitDir: exchange, asServer: true,
-			args: slices.Concat(settings, []string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force", "--no-recurse-submodules",
+			args: slices.Concat(settings, []string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force",
+				"--no-recurse-submodules",
 				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs),
 			env:     way,
 			secrets: r.secrets(),
@@ -184,7 +191,9 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", detachedRef)
 	}
 	if edit.Len() > 0 {
-		if _, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())}); err != nil {
+		if _, err = s.git(ctx, call{
+			gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String()),
+		}); err != nil {
 			return err
 		}
 	}
@@ -196,7 +205,9 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 
 // current is whether the mirror already has what the remote has, so that nothing need be fetched.
 func (s *Store) current(ctx context.Context, view string, refs *remoteRefs) (bool, error) {
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef}})
+	out, err := s.git(ctx,
+		call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin,
+			detachedRef}})
 	if err != nil {
 		return false, err
 	}
@@ -215,7 +226,8 @@ func (s *Store) current(ctx context.Context, view string, refs *remoteRefs) (boo
 			here[branch] = part[1]
 		}
 	}
-	if len(refs.heads) == 0 && refs.detached == "" || len(here) != len(refs.heads) || standard != refs.standard || detached != refs.detached {
+	if len(refs.heads) == 0 && refs.detached == "" || len(here) != len(refs.heads) || standard != refs.standard ||
+		detached != refs.detached {
 		return false, nil
 	}
 	want := make([]string, 0, len(here))
@@ -291,7 +303,8 @@ func (s *Store) Scratch(ctx context.Context, id string) error {
 }
 
 // Tidy packs what piled up in the workspace's repository, if that is worth it, and drops what no branch and no
-// worktree has used for two weeks, and removes locks that killed gits left. It can take minutes; Sync waits for it. Once a day is enough.
+// worktree has used for two weeks, and removes locks that killed gits left. It can take minutes; Sync waits for it.
+// Once a day is enough.
 func (s *Store) Tidy(ctx context.Context, id string) error {
 	return s.tidy(ctx, id, "gc", "--quiet", "--auto")
 }
@@ -319,7 +332,8 @@ func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
 		err = errors.Join(writeOnce(common, ".\n"), s.User.Read(common), s.User.Add(packing))
 	}
 	if err == nil {
-		settings := []string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.writeCommitGraph=false", "-c", "repack.updateServerInfo=false"}
+		settings := []string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.writeCommitGraph=false", "-c",
+			"repack.updateServerInfo=false"}
 		_, err = s.git(ctx, call{gitDir: packing, folders: []string{packing}, args: append(settings, args...)})
 	}
 	if exchange := s.own("exchanges", id); err == nil && exists(exchange) {
@@ -347,8 +361,8 @@ func (s *Store) Moved(ctx context.Context, id, branch, since string) (bool, erro
 	return err == nil && now != since, err
 }
 
-// head finds a base among the branches of the remote, as of the last Sync. A repository of Carillon's own has no remote: there
-// it is one of its own branches, such as a session's.
+// head finds a base among the branches of the remote, as of the last Sync. A repository of Carillon's own has no
+// remote: there it is one of its own branches, such as a session's.
 func (s *Store) head(ctx context.Context, id, view, branch string) (string, error) {
 	prefix, names := origin, []string{origin + "HEAD", detachedRef, emptyRef}
 	if !exists(s.originFile(id)) {
@@ -386,8 +400,8 @@ func (s *Store) head(ctx context.Context, id, view, branch string) (string, erro
 	return "", &NoBranch{Branch: branch, Near: near(branch, "", candidates)}
 }
 
-// originFile names the remote that the workspace's repository is a copy of. There is none for a repository of Carillon's own.
-// What an agent calls a remote's branch there is none.
+// originFile names the remote that the workspace's repository is a copy of. There is none for a repository of
+// Carillon's own. What an agent calls a remote's branch there is none.
 func (s *Store) originFile(id string) string { return s.own("origins", id) }
 
 func (s *Store) noteOrigin(id, url string) error {

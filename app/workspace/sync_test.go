@@ -268,7 +268,9 @@ func TestAnInterruptedCloneLeavesNothingAndTheNextSucceeds(t *testing.T) {
 func TestADamagedMirrorIsMendedAndKeepsTheSessions(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, mirror string){
-		"HEAD is gone":                 func(t *testing.T, mirror string) { must(t, os.Remove(filepath.Join(mirror, "HEAD"))) },
+		"HEAD is gone": func(t *testing.T, mirror string) {
+			must(t, os.Remove(filepath.Join(mirror, "HEAD")))
+		},
 		"the configuration is rubbish": func(t *testing.T, mirror string) { write(t, mirror, "config", "[rubbish") },
 		"HEAD is rubbish":              func(t *testing.T, mirror string) { write(t, mirror, "HEAD", "rubbish") },
 		"the references are rubbish": func(t *testing.T, mirror string) {
@@ -304,12 +306,13 @@ func TestObjectsThatAreGoneAreFetchedAgain(t *testing.T) {
 	w := begin(t, s, remote, "s1")
 	write(t, w.Dir, "more.txt", "more\n")
 	// Everything that the mirror stored, as after a disk's failure.
-	must(t, filepath.WalkDir(filepath.Join(s.mirror("w"), "objects"), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			return os.Remove(path)
-		}
-		return err
-	}))
+	must(t, filepath.WalkDir(filepath.Join(s.mirror("w"), "objects"),
+		func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				return os.Remove(path)
+			}
+			return err
+		}))
 	if err := s.Sync(t.Context(), "w", remote); err != nil {
 		t.Fatal(err)
 	}
@@ -351,14 +354,17 @@ func TestGitThatCannotWriteWithoutAWordOfTheDiskNamesAFullDisk(t *testing.T) {
 	must(t, at("config", "a.b", "c"))
 	fill(t, filepath.Join(disk, "filler"))
 	for _, args := range [][]string{
-		{"update-ref", "refs/heads/there", "refs/remotes/origin/main"}, {"symbolic-ref", "refs/there", "refs/heads/main"}, {"commit-tree", "-m", "x", "refs/remotes/origin/main^{tree}"},
+		{"update-ref", "refs/heads/there", "refs/remotes/origin/main"},
+		{"symbolic-ref", "refs/there", "refs/heads/main"},
+		{"commit-tree", "-m", "x", "refs/remotes/origin/main^{tree}"},
 		{"pack-refs", "--all"}, {"read-tree", "refs/remotes/origin/main"}, {"config", "a.b", "d"},
 	} {
 		if err := at(args...); !errors.Is(err, ErrDiskFull) || !Trouble(err) {
 			t.Errorf("%v: got %v; want ErrDiskFull", args, err)
 		}
 	}
-	for _, said := range []string{"fatal: cannot update ref 'refs/heads/q': couldn't write '/data/q.lock'", "fatal: sha1 file 'index.lock' write error. Out of diskspace"} {
+	for _, said := range []string{"fatal: cannot update ref 'refs/heads/q': couldn't write '/data/q.lock'",
+		"fatal: sha1 file 'index.lock' write error. Out of diskspace"} {
 		if !saysDiskFull(said) {
 			t.Errorf("%q does not tell of it once there is room again", said)
 		}

@@ -78,7 +78,8 @@ func TestAnotherUserCommitsInItsWorktreeAndTheServerTakesItOver(t *testing.T) {
 		if err := WriteFile(w, "given/by.server", []byte("x\n")); err != nil {
 			t.Fatal(err)
 		}
-		out, err := as(t, u, w.Dir, `git status --short; echo more >> given/by.server; echo a > file; git add -A; git commit -qm one
+		out, err := as(t, u, w.Dir,
+			`git status --short; echo more >> given/by.server; echo a > file; git add -A; git commit -qm one
 git branch other; git pack-refs --all; git branch -D other; git stash list; echo b > file; git stash -q; git stash pop -q; git log --format=%s -1`)
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -97,7 +98,8 @@ git branch other; git pack-refs --all; git branch -D other; git stash list; echo
 		if again, err := s.Add(ctx, "w", id, "", ""); err != nil || again.Base != w.Base {
 			t.Errorf("found again it is %+v, %v", again, err)
 		}
-		if out, err := as(t, u, w.Dir, `git commit -qam two; git checkout -qb third-`+id+`; echo c > file; git commit -qam three`); err != nil {
+		if out, err := as(t, u, w.Dir, `git commit -qam two; git checkout -qb third-`+id+
+			`; echo c > file; git commit -qam three`); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	}
@@ -142,7 +144,8 @@ func TestAFileThatItsUserMayNotReadHoldsUpNoLook(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.Dir, "of-the-server"), []byte("x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := as(t, u, w.Dir, `echo x > closed; chmod 0 closed; mkdir dir; echo x > dir/y; chmod 0 dir; echo x > seen`); err != nil {
+	if out, err := as(t, u, w.Dir,
+		`echo x > closed; chmod 0 closed; mkdir dir; echo x > dir/y; chmod 0 dir; echo x > seen`); err != nil {
 		t.Fatal(out, err)
 	}
 	changes, err := s.Changes(t.Context(), w)
@@ -244,7 +247,8 @@ func TestTheServersGitReadsThroughNoLinkOfAnotherUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := as(t, u, w.Dir, `ln -s `+closed+` dir; ln -s `+closed+`/secret file; ln -s `+closed+`/secret .gitignore`); err != nil {
+	if out, err := as(t, u, w.Dir, `ln -s `+closed+` dir; ln -s `+closed+`/secret file; ln -s `+closed+
+		`/secret .gitignore`); err != nil {
 		t.Fatal(out, err)
 	}
 	for _, path := range []string{"dir/secret", "file"} {
@@ -267,7 +271,8 @@ func TestWorktreesAreHandedOverWhenTheSettingChanges(t *testing.T) {
 	ctx := t.Context()
 	commit := func(as_ *runas.User, w Worktree) {
 		t.Helper()
-		if out, err := as(t, as_, w.Dir, `echo x >> file; mkdir -p dir; echo y >> dir/file; git add -A; git commit -qm x; git status --short`); err != nil {
+		if out, err := as(t, as_, w.Dir,
+			`echo x >> file; mkdir -p dir; echo y >> dir/file; git add -A; git commit -qm x; git status --short`); err != nil {
 			t.Fatalf("as %+v: %v: %s", as_, err, out)
 		}
 		if changes, err := s.Changes(ctx, w); err != nil || len(changes.Files) != 2 {
@@ -310,7 +315,8 @@ func TestACommitMovesNothingThatIsNoBranch(t *testing.T) {
 	if _, err := s.Add(ctx, "w", "two", "", ""); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := as(t, nil, one.Dir, "echo 'ref: refs/carillon/base/two' > "+s.admin("w", "one")+"/HEAD; echo x > new"); err != nil {
+	if out, err := as(t, nil, one.Dir, "echo 'ref: refs/carillon/base/two' > "+s.admin("w", "one")+
+		"/HEAD; echo x > new"); err != nil {
 		t.Fatal(out, err)
 	}
 	if sha, err := s.Commit(ctx, one, "x", "a", "a@b"); err == nil {
@@ -331,7 +337,8 @@ func TestALinkInPlaceOfAPreparedWorktreeIsNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	outside := t.TempDir()
-	if out, err := as(t, u, "/", "cd "+s.spare("w")+"; mv "+spareFiles+" f2; ln -s "+outside+" "+spareFiles); err != nil {
+	if out, err := as(t, u, "/", "cd "+s.spare("w")+"; mv "+spareFiles+" f2; ln -s "+outside+" "+
+		spareFiles); err != nil {
 		t.Fatal(out, err)
 	}
 	w, err := s.Add(ctx, "w", "one", "", "")

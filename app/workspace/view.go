@@ -71,8 +71,9 @@ func (s *Store) viewAs(user *runas.User, name, mirror string) (string, error) {
 	return view, writeOnce(filepath.Join(view, "HEAD"), noHead)
 }
 
-// settle sees to it that a repository can be viewed: what a view has in common with it is there and its own. What an agent put
-// in the place of a file of Git, such as a link or a pipe, is removed: it would hold up or mislead each Git from then on.
+// settle sees to it that a repository can be viewed: what a view has in common with it is there and its own. What an
+// agent put in the place of a file of Git, such as a link or a pipe, is removed: it would hold up or mislead each Git
+// from then on.
 func (s *Store) settle(mirror string) error {
 	// Git removes the folder of the worktrees with the last of them; the link to it must not lead nowhere.
 	if err := os.MkdirAll(filepath.Join(mirror, "worktrees"), 0o700); err != nil {
@@ -99,7 +100,8 @@ func (s *Store) settle(mirror string) error {
 
 // foreign tells in the log that something was removed from a repository which an agent had put there.
 func (s *Store) foreign(mirror, what string) {
-	s.log().Warn("removed from the repository what neither Git nor Carillon makes", "what", what, "repository", filepath.Base(mirror))
+	s.log().Warn("removed from the repository what neither Git nor Carillon makes", "what", what, "repository",
+		filepath.Base(mirror))
 }
 
 // noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.
@@ -138,7 +140,10 @@ func (s *Store) resolve(ctx context.Context, view string, names ...string) ([]st
 		}
 		fmt.Fprintf(&in, "%s^{commit}\n", name)
 	}
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"cat-file", "--batch-check=%(objectname) %(objecttype)"}, stdin: strings.NewReader(in.String())})
+	out, err := s.git(ctx, call{
+		gitDir: view, args: []string{"cat-file", "--batch-check=%(objectname) %(objecttype)"},
+		stdin: strings.NewReader(in.String()),
+	})
 	if err != nil {
 		return nil, err
 	}

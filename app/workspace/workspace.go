@@ -25,18 +25,19 @@ import (
 // Store keeps the mirrors and worktrees of all workspaces under one folder. Its zero value with Root set is
 // ready; it must not be copied. Several processes on one machine may share a Root.
 type Store struct {
-	// Root is the data folder. Beneath it: repos/<workspace>.git (mirrors), worktrees/<session>, homes/<workspace> (what
-	// sandboxes keep), git (what the server alone reads and writes: views, locks, the settings of its Git).
+	// Root is the data folder. Beneath it: repos/<workspace>.git (mirrors), worktrees/<session>, homes/<workspace>
+	// (what sandboxes keep), git (what the server alone reads and writes: views, locks, the settings of its Git).
 	Root string
 	// Git is the git program, 2.31 or newer. Empty: the one found on the PATH.
 	Git string
-	// Reach judges the host of a remote before Git connects to it, and returns the addresses to which Git may; nil: any.
+	// Reach judges the host of a remote before Git connects to it, and returns the addresses to which Git may; nil:
+	// any.
 	Reach func(ctx context.Context, host string) ([]netip.Addr, error)
-	// User is whom agents run as, where that is another user than the server's own: worktrees are that user's, and Git has
-	// its rights where it reads and writes their files. nil: the server's own.
+	// User is whom agents run as, where that is another user than the server's own: worktrees are that user's, and Git
+	// has its rights where it reads and writes their files. nil: the server's own.
 	User *runas.User
-	// Confine makes a command line run so that it can write in some folders alone, and not in what is kept below them. nil: it
-	// cannot be had, or is not wanted.
+	// Confine makes a command line run so that it can write in some folders alone, and not in what is kept below them.
+	// nil: it cannot be had, or is not wanted.
 	Confine func(argv, writable, kept []string) []string
 	// Log is told what was mended in a repository; nil is slog's default.
 	Log *slog.Logger
@@ -74,11 +75,12 @@ var (
 	ErrDamaged = errors.New("the repository is damaged")
 )
 
-// Trouble reports whether an error comes of the machine, its disk or the network: the same call may succeed later, and who
-// asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged and an end of the
-// context.
+// Trouble reports whether an error comes of the machine, its disk or the network: the same call may succeed later, and
+// who asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged and an
+// end of the context.
 func Trouble(err error) bool {
-	for _, kind := range []error{ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged, context.Canceled, context.DeadlineExceeded} {
+	for _, kind := range []error{ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged, context.Canceled,
+		context.DeadlineExceeded} {
 		if errors.Is(err, kind) {
 			return true
 		}
@@ -112,7 +114,8 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 // checkID refuses what must become neither a folder nor a part of a branch's name.
 func checkID(ids ...string) error {
 	for _, id := range ids {
-		if !idForm.MatchString(id) || strings.Contains(id, "..") || strings.HasSuffix(id, ".") || strings.HasSuffix(id, ".lock") {
+		if !idForm.MatchString(id) || strings.Contains(id, "..") || strings.HasSuffix(id, ".") ||
+			strings.HasSuffix(id, ".lock") {
 			return fmt.Errorf("%q cannot be an id", id)
 		}
 	}

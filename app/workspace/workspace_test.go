@@ -35,7 +35,9 @@ func TestWorktreeStartsCleanAndShowsWhatASessionChanged(t *testing.T) {
 	git(t, w.Dir, "add", "-A")
 	git(t, w.Dir, "mv", "README.md", "READ.md")
 	git(t, w.Dir, "commit", "-qm", "Change things")
-	expectChanges(t, s, w, "1 ahead (Change things), renamed READ.md (README.md) +0-0, added bild.png +0-0 binary, modified docs/b.txt +1-1, added new file.txt +2-0")
+	expectChanges(t, s, w,
+		"1 ahead (Change things), renamed READ.md (README.md) +0-0, added bild.png +0-0 binary, modified docs/b.txt "+
+			"+1-1, added new file.txt +2-0")
 
 	text, truncated, err := s.Diff(t.Context(), w, 1<<20)
 	if err != nil || truncated {
@@ -96,7 +98,8 @@ func git(t testing.TB, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com",
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=Ada",
+		"GIT_AUTHOR_EMAIL=ada@example.com",
 		"GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com", "GIT_ALLOW_PROTOCOL=file:http")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -59,8 +59,8 @@ func (s *Store) add(ctx context.Context, view string, w *Worktree, base string) 
 func baseRef(sessionID string) string   { return "refs/carillon/base/" + sessionID }
 func branchRef(sessionID string) string { return "refs/carillon/branch/" + sessionID }
 
-// link makes branch and folder, without files, and fills in w. Whole is true when the worktree is there already. One that is
-// there keeps its base; another gets the base of w, or where that is empty the commit of the base branch.
+// link makes branch and folder, without files, and fills in w. Whole is true when the worktree is there already. One
+// that is there keeps its base; another gets the base of w, or where that is empty the commit of the base branch.
 func (s *Store) link(ctx context.Context, view string, w *Worktree, base string) (whole bool, err error) {
 	unlock, err := s.lock(ctx, "tree-"+w.Workspace)
 	if err != nil {
@@ -104,7 +104,8 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 			return false, err
 		}
 		if tip == "" { // the agent removed its branch, or it was set aside
-			if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base, zero(w.Base)}}); err != nil {
+			if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base,
+				zero(w.Base)}}); err != nil {
 				return false, err
 			}
 		}
@@ -118,7 +119,8 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 		return false, err
 	}
 	if tip == "" { // by itself: a lock that git worktree meets after it has made the branch would leave half of both
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base, zero(w.Base)}}); err != nil {
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base,
+			zero(w.Base)}}); err != nil {
 			return false, err
 		}
 	}
@@ -127,14 +129,18 @@ func (s *Store) link(ctx context.Context, view string, w *Worktree, base string)
 	if err := errors.Join(os.MkdirAll(w.Dir, 0o700), s.User.Own(w.Dir)); err != nil {
 		return false, diskFull(err)
 	}
-	if _, err := s.git(ctx, call{gitDir: view, folders: []string{w.Dir}, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--", w.Dir, w.Branch}}); err != nil {
+	if _, err := s.git(ctx, call{
+		gitDir: view, folders: []string{w.Dir}, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--",
+			w.Dir, w.Branch},
+	}); err != nil {
 		return false, err
 	}
 	// Git has named the view in the folder, which belongs to the server alone: a sandbox hides it.
 	if err := errors.Join(s.takeSpare(*w), s.repairLink(*w)); err != nil {
 		return false, err
 	}
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", branchRef(w.Session), "refs/heads/" + w.Branch}})
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", branchRef(w.Session),
+		"refs/heads/" + w.Branch}})
 	return false, err
 }
 
@@ -148,8 +154,8 @@ func (s *Store) fork(ctx context.Context, view, tip, other string) (string, erro
 	return strings.TrimSpace(string(out)), err
 }
 
-// HeadBranch is the name of the branch that a worktree is on: the session's own, or another one that its agent switched to.
-// It is empty where the worktree is on a commit alone, and where it cannot be read.
+// HeadBranch is the name of the branch that a worktree is on: the session's own, or another one that its agent switched
+// to. It is empty where the worktree is on a commit alone, and where it cannot be read.
 func (s *Store) HeadBranch(w Worktree) string {
 	text, err := s.readTheirs(filepath.Join(s.admin(w.Workspace, w.Session), "HEAD"))
 	if err != nil {
@@ -207,7 +213,8 @@ func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string)
 		return diskFull(err)
 	}
 	if tip == "" {
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base}}); err != nil {
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch,
+			w.Base}}); err != nil {
 			return err
 		}
 	}
@@ -233,9 +240,10 @@ func (s *Store) Remove(ctx context.Context, workspaceID, sessionID string, keepB
 	return s.RemoveIf(ctx, workspaceID, sessionID, keepBranch, func(context.Context) (bool, error) { return true, nil })
 }
 
-// RemoveIf is Remove if goes says so when its turn has come: nobody makes or removes a worktree of the workspace from then on
-// until this one is gone.
-func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, keepBranch bool, goes func(context.Context) (bool, error)) error {
+// RemoveIf is Remove if goes says so when its turn has come: nobody makes or removes a worktree of the workspace from
+// then on until this one is gone.
+func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, keepBranch bool,
+	goes func(context.Context) (bool, error)) error {
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return err
 	}
@@ -254,7 +262,8 @@ func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, kee
 }
 
 func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepBranch bool) error {
-	err := errors.Join(removeAll(s.dir(sessionID)), removeAll(s.admin(workspaceID, sessionID)), removeIfThere(s.coverNote(sessionID)))
+	err := errors.Join(removeAll(s.dir(sessionID)), removeAll(s.admin(workspaceID, sessionID)),
+		removeIfThere(s.coverNote(sessionID)))
 	if err != nil {
 		return err
 	}
@@ -276,10 +285,13 @@ func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepB
 		branch = SessionBranch(sessionID)
 	}
 	var edit strings.Builder
-	for _, ref := range []string{"refs/heads/" + branch, branchRef(sessionID), baseRef(sessionID), snapshotRef(sessionID), pushedRef(sessionID)} {
+	for _, ref := range []string{"refs/heads/" + branch, branchRef(sessionID), baseRef(sessionID),
+		snapshotRef(sessionID), pushedRef(sessionID)} {
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", ref)
 	}
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String())})
+	_, err = s.git(ctx, call{
+		gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String()),
+	})
 	return err
 }
 
@@ -332,7 +344,8 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
 	}
 	// The repository last: it alone knows which worktrees belong to the workspace.
-	for _, path := range []string{s.Home(workspaceID), s.spare(workspaceID), s.own("views", workspaceID), s.own("exchanges", workspaceID),
+	for _, path := range []string{s.Home(workspaceID), s.spare(workspaceID), s.own("views", workspaceID),
+		s.own("exchanges", workspaceID),
 		s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID), s.originFile(workspaceID)} {
 		failed = append(failed, removeAll(path))
 	}
@@ -343,8 +356,8 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 }
 
 // Env is what an agent's own Git needs in its environment: it never asks, it does not look for a repository
-// above the worktrees, and it has a name for its commits: where the machine gives none, and in a sandbox (boxed), which does not
-// show what gives one.
+// above the worktrees, and it has a name for its commits: where the machine gives none, and in a sandbox (boxed), which
+// does not show what gives one.
 func (s *Store) Env(ctx context.Context, boxed bool) []string {
 	env := []string{
 		"GIT_TERMINAL_PROMPT=0",
@@ -358,7 +371,8 @@ func (s *Store) Env(ctx context.Context, boxed bool) []string {
 	}
 	asking, cancel := context.WithTimeout(ctx, 2*time.Second) // that user may have a pipe there
 	defer cancel()
-	for _, who := range []struct{ key, value, names string }{{"user.name", "Carillon", "NAME"}, {"user.email", "carillon@localhost", "EMAIL"}} {
+	for _, who := range []struct{ key, value, names string }{{"user.name", "Carillon", "NAME"},
+		{"user.email", "carillon@localhost", "EMAIL"}} {
 		// The person's configuration, as the agent will find it; not the server's own.
 		cmd := exec.CommandContext(asking, program, "config", "--get", who.key)
 		if s.User != nil {

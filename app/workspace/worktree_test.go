@@ -54,7 +54,8 @@ func TestAnAgentsGitWorksInAWorktree(t *testing.T) {
 	w := begin(t, s, remote, "s1")
 	for _, args := range [][]string{
 		{"fsck"}, {"log", "origin/main"}, {"worktree", "list"}, {"stash", "list"},
-		{"commit", "-q", "--allow-empty", "-m", "Nothing"}, {"rebase", "-q", "origin/main"}, {"merge", "-q", "origin/develop"}, {"gc", "-q"},
+		{"commit", "-q", "--allow-empty", "-m", "Nothing"}, {"rebase", "-q", "origin/main"},
+		{"merge", "-q", "origin/develop"}, {"gc", "-q"},
 	} {
 		git(t, w.Dir, args...)
 	}
@@ -83,7 +84,8 @@ func TestABaseIsABranchOfTheRemoteAndNeverOneThatAnAgentLeft(t *testing.T) {
 	must(t, s.Scratch(t.Context(), "own"))
 	own, err := s.Add(t.Context(), "own", "s4", "", "")
 	must(t, err)
-	git(t, own.Dir, "update-ref", "refs/remotes/origin/main", git(t, own.Dir, "commit-tree", "-m", "An agent's", "HEAD^{tree}"))
+	git(t, own.Dir, "update-ref", "refs/remotes/origin/main", git(t, own.Dir, "commit-tree", "-m", "An agent's",
+		"HEAD^{tree}"))
 	if again, err := s.Add(t.Context(), "own", "s5", "main", ""); err != nil || again.Base != own.Base {
 		t.Errorf("in a repository without a remote the base is %s, %v; want %s", again.Base, err, own.Base)
 	}
@@ -128,7 +130,8 @@ func TestAScratchWorkspaceIsAnEmptyRepositoryWhoseWorkLivesInBranches(t *testing
 			t.Fatal(err)
 		}
 	}
-	if got := git(t, s.mirror("scratch"), "log", "--format=%an %s", "main"); got != "Carillon Start an empty repository" {
+	if got := git(t, s.mirror("scratch"), "log", "--format=%an %s",
+		"main"); got != "Carillon Start an empty repository" {
 		t.Errorf("main holds %q", got)
 	}
 	w, err := s.Add(t.Context(), "scratch", "s1", "", "")
@@ -248,7 +251,8 @@ func TestASessionCanHaveABranchOfAnotherName(t *testing.T) {
 		t.Errorf("again: got %+v, %v; want %+v", again, err, w)
 	}
 	for _, bad := range []string{"-x", "a..b", "a b", "refs/../x", "x.lock", "@{-1}", "a~1"} {
-		if _, err := s.Add(t.Context(), "w", "s2", "main", bad); err == nil || !strings.Contains(err.Error(), "cannot be the name of a branch") {
+		if _, err := s.Add(t.Context(), "w", "s2", "main", bad); err == nil ||
+			!strings.Contains(err.Error(), "cannot be the name of a branch") {
 			t.Errorf("%q: got %v", bad, err)
 		}
 	}
@@ -261,7 +265,8 @@ func TestASessionCanHaveABranchOfAnotherName(t *testing.T) {
 func TestIdsBecomeNoOtherPaths(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
-	for _, id := range []string{"", ".", "..", "../x", "a/b", "-x", ".hidden", "a..b", "x.lock", "a\nb", "a b", strings.Repeat("x", 101)} {
+	for _, id := range []string{"", ".", "..", "../x", "a/b", "-x", ".hidden", "a..b", "x.lock", "a\nb", "a b",
+		strings.Repeat("x", 101)} {
 		_, err := s.Add(t.Context(), "w", id, "main", "")
 		for _, err := range []error{
 			err, s.Sync(t.Context(), id, Remote{URL: "/x"}), s.Scratch(t.Context(), id),
@@ -309,7 +314,9 @@ func TestWhetherAWorktreeGoesIsAskedWhileNobodyCanMakeIt(t *testing.T) {
 		t.Error("it is gone, though its session was opened again")
 	}
 	why := errors.New("the database is away")
-	if err := s.RemoveIf(t.Context(), "w", "s1", false, func(context.Context) (bool, error) { return true, why }); !errors.Is(err, why) || !exists(w.Dir) {
+	if err := s.RemoveIf(t.Context(), "w", "s1", false, func(context.Context) (bool, error) {
+		return true, why
+	}); !errors.Is(err, why) || !exists(w.Dir) {
 		t.Errorf("got %v; want it kept while nobody knows", err)
 	}
 }
@@ -343,7 +350,8 @@ func TestInventoryListsWhatThereIsOfSessions(t *testing.T) {
 	list, err := s.Inventory(t.Context())
 	must(t, err)
 	want := map[string]Holding{
-		"s1": {"w", "s1", true, true, true}, "s2": {"w", "s2", false, false, true}, "s4": {"w", "s4", true, true, true}, "s5": {"", "s5", true, false, false},
+		"s1": {"w", "s1", true, true, true}, "s2": {"w", "s2", false, false, true}, "s4": {"w", "s4", true, true, true},
+		"s5": {"", "s5", true, false, false},
 	}
 	for _, h := range list {
 		if h != want[h.Session] {
@@ -365,7 +373,8 @@ func TestLeftoversAreLocksAndHalfMadeRepositoriesFromBeforeATime(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
 	begin(t, s, remote, "s1")
-	lock, half := filepath.Join(s.mirror("w"), "refs", "heads", "main.lock"), filepath.Join(s.root(), "repos", ".new-w.git-1")
+	lock, half := filepath.Join(s.mirror("w"), "refs", "heads", "main.lock"),
+		filepath.Join(s.root(), "repos", ".new-w.git-1")
 	must(t, os.WriteFile(lock, nil, 0o600))
 	must(t, os.Mkdir(half, 0o700))
 	if list, err := s.Leftovers(time.Now().Add(-time.Minute)); err != nil || len(list) > 0 {
@@ -466,11 +475,13 @@ func TestAgentsGetANameForCommitsWhereTheMachineHasNone(t *testing.T) {
 	t.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	config := filepath.Join(t.TempDir(), "gitconfig")
 	t.Setenv("GIT_CONFIG_GLOBAL", config)
-	if env := strings.Join(s.Env(t.Context(), false), " "); !strings.Contains(env, "GIT_AUTHOR_NAME=Carillon") || !strings.Contains(env, "GIT_COMMITTER_EMAIL=") {
+	if env := strings.Join(s.Env(t.Context(), false), " "); !strings.Contains(env, "GIT_AUTHOR_NAME=Carillon") ||
+		!strings.Contains(env, "GIT_COMMITTER_EMAIL=") {
 		t.Errorf("without a name: %s", env)
 	}
 	write(t, filepath.Dir(config), "gitconfig", "[user]\n\tname = Ada\n\temail = ada@example.com\n")
-	if env := strings.Join(s.Env(t.Context(), false), " "); strings.Contains(env, "GIT_AUTHOR") || !strings.Contains(env, "GIT_TERMINAL_PROMPT=0") {
+	if env := strings.Join(s.Env(t.Context(), false), " "); strings.Contains(env, "GIT_AUTHOR") ||
+		!strings.Contains(env, "GIT_TERMINAL_PROMPT=0") {
 		t.Errorf("with a name: %s", env)
 	}
 	if env := strings.Join(s.Env(t.Context(), true), " "); !strings.Contains(env, "GIT_AUTHOR_NAME=Ada ") ||

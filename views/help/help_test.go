@@ -21,7 +21,8 @@ func TestTheListOfPagesHasEveryFileWithItsTitleAndWhatItIsAbout(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range pages {
-		if line := "| [" + p.Title + "](" + p.Name + ".md) | " + p.About + " |\n"; !strings.Contains(string(index), line) {
+		if line := "| [" + p.Title + "](" + p.Name + ".md) | " + p.About + " |\n"; !strings.Contains(string(index),
+			line) {
 			t.Errorf("README.md lacks the line %s", line)
 		}
 	}

@@ -90,7 +90,8 @@ func Parse(source []byte, resolve func(destination string) string) (*Document, e
 		return nil, errors.New("HTML within a paragraph")
 	}
 	if d.Title == "" || d.About == "" || slot != "" {
-		return nil, fmt.Errorf("a document with the title %q, about %q, that leaves the slot %q open", d.Title, d.About, slot)
+		return nil, fmt.Errorf("a document with the title %q, about %q, that leaves the slot %q open", d.Title, d.About,
+			slot)
 	}
 	return d, nil
 }

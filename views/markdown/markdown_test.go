@@ -21,35 +21,42 @@ func TestProseIsRendered(t *testing.T) {
 	const head = `<div class="table-wrap"><table class="table table-plain"><thead class="thead"><tr>` +
 		`<th class="th" scope="col">A</th><th class="th" scope="col">B</th></tr></thead><tbody class="tbody">`
 	for name, tt := range map[string]struct{ text, want string }{
-		"nothing":             {"", ""},
-		"a paragraph":         {"One\ntwo.", said("One\ntwo.")},
-		"two paragraphs":      {"One.\r\n\r\nTwo.", said("One.") + said("Two.")},
-		"a heading":           {"## Title\nText", `<p class="said said-head">Title</p>` + said("Text")},
-		"emphasis":            {"*a* **b**", said("<em>a</em> <strong>b</strong>")},
-		"underscores":         {"__init__.py and _x_", said("__init__.py and _x_")},
-		"code":                {"run `a <b> *c*`", said(`run <code class="said-code">a &lt;b&gt; *c*</code>`)},
-		"a block of code":     {"```go\na < b\n```", code + "a &lt; b</pre>"},
-		"code without end":    {"```\na", code + "a</pre>"},
-		"a list":              {"- a\n- b", `<ul class="bullets"><li>` + said("a") + "</li><li>" + said("b") + "</li></ul>"},
-		"a list with a box":   {"- [x] a\n", `<ul class="bullets"><li>` + said("☑ a") + "</li></ul>"},
-		"a numbered list":     {"3. a", `<ol class="numbers" start="3"><li>` + said("a") + "</li></ol>"},
-		"a quotation":         {"> a", `<blockquote class="quote">` + said("a") + "</blockquote>"},
-		"a rule":              {"a\n\n---", said("a") + `<hr class="rule">`},
-		"no underlined head":  {"a\n===", said("a\n===")},
-		"HTML":                {"<b>a\n<!-- c -->\n\n<script>x", said("&lt;b&gt;a\n&lt;!-- c --&gt;") + said("&lt;script&gt;x")},
-		"entities":            {"&lt;i&gt; &amp;", said("&lt;i&gt; &amp;")},
-		"an address":          {"see https://example.com/a_b(c).", said("see " + link("https://example.com/a_b(c)") + ".")},
-		"a quoted address":    {`"https://example.com"`, said("&quot;" + link("https://example.com") + "&quot;")},
-		"an address in <>":    {"<https://example.com/?a=1&b>", said(link("https://example.com/?a=1&amp;b"))},
-		"a link":              {"[a **b**](https://example.com)", said(linked("https://example.com", "a <strong>b</strong>"))},
-		"a link to mail":      {"[a](mailto:a@example.com)", said(linked("mailto:a@example.com", "a"))},
-		"a link of a link":    {"[https://a.example](https://b.example)", said(linked("https://b.example", "https://a.example"))},
-		"a script":            {"[a](javascript:alert(1))", said("a (javascript:alert(1))")},
-		"a path":              {"[a](/logout)", said("a (/logout)")},
-		"an image":            {"![a](https://example.com/x.png)", said(linked("https://example.com/x.png", "a"))},
-		"a name of elsewhere": {"[a]: https://example.com\n\n[a]", said("[a]: "+link("https://example.com")) + said("[a]")},
-		"a table": {"| A | B |\n| --- | --- |\n| 1 | `2` |", head + `<tr class="row"><td class="cell cell-main">1</td>` +
-			`<td class="cell" data-th="B"><code class="said-code">2</code></td></tr></tbody></table></div>`},
+		"nothing":          {"", ""},
+		"a paragraph":      {"One\ntwo.", said("One\ntwo.")},
+		"two paragraphs":   {"One.\r\n\r\nTwo.", said("One.") + said("Two.")},
+		"a heading":        {"## Title\nText", `<p class="said said-head">Title</p>` + said("Text")},
+		"emphasis":         {"*a* **b**", said("<em>a</em> <strong>b</strong>")},
+		"underscores":      {"__init__.py and _x_", said("__init__.py and _x_")},
+		"code":             {"run `a <b> *c*`", said(`run <code class="said-code">a &lt;b&gt; *c*</code>`)},
+		"a block of code":  {"```go\na < b\n```", code + "a &lt; b</pre>"},
+		"code without end": {"```\na", code + "a</pre>"},
+		"a list": {"- a\n- b", `<ul class="bullets"><li>` + said("a") + "</li><li>" + said("b") +
+			"</li></ul>"},
+		"a list with a box":  {"- [x] a\n", `<ul class="bullets"><li>` + said("☑ a") + "</li></ul>"},
+		"a numbered list":    {"3. a", `<ol class="numbers" start="3"><li>` + said("a") + "</li></ol>"},
+		"a quotation":        {"> a", `<blockquote class="quote">` + said("a") + "</blockquote>"},
+		"a rule":             {"a\n\n---", said("a") + `<hr class="rule">`},
+		"no underlined head": {"a\n===", said("a\n===")},
+		"HTML": {"<b>a\n<!-- c -->\n\n<script>x",
+			said("&lt;b&gt;a\n&lt;!-- c --&gt;") + said("&lt;script&gt;x")},
+		"entities": {"&lt;i&gt; &amp;", said("&lt;i&gt; &amp;")},
+		"an address": {"see https://example.com/a_b(c).",
+			said("see " + link("https://example.com/a_b(c)") + ".")},
+		"a quoted address": {`"https://example.com"`, said("&quot;" + link("https://example.com") + "&quot;")},
+		"an address in <>": {"<https://example.com/?a=1&b>", said(link("https://example.com/?a=1&amp;b"))},
+		"a link": {"[a **b**](https://example.com)",
+			said(linked("https://example.com", "a <strong>b</strong>"))},
+		"a link to mail": {"[a](mailto:a@example.com)", said(linked("mailto:a@example.com", "a"))},
+		"a link of a link": {"[https://a.example](https://b.example)",
+			said(linked("https://b.example", "https://a.example"))},
+		"a script": {"[a](javascript:alert(1))", said("a (javascript:alert(1))")},
+		"a path":   {"[a](/logout)", said("a (/logout)")},
+		"an image": {"![a](https://example.com/x.png)", said(linked("https://example.com/x.png", "a"))},
+		"a name of elsewhere": {"[a]: https://example.com\n\n[a]",
+			said("[a]: "+link("https://example.com")) + said("[a]")},
+		"a table": {"| A | B |\n| --- | --- |\n| 1 | `2` |",
+			head + `<tr class="row"><td class="cell cell-main">1</td>` +
+				`<td class="cell" data-th="B"><code class="said-code">2</code></td></tr></tbody></table></div>`},
 	} {
 		if got := Prose(tt.text); got != tt.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got, tt.want)
@@ -64,8 +71,10 @@ func TestCostlyProseIsBounded(t *testing.T) {
 	wide := "|" + strings.Repeat("a|", 500) + "\n|" + strings.Repeat("-|", 500) + "\n"
 	for _, sign := range []string{
 		">", "> ", "- ", "1. ", "> - ", "*", "**a ", "*a **b ", "a*", "[", "![", "[a](", "[](", "`", "`a``b", "`a\n",
-		"<", "<a ", "&", "\\", "|", "| a ", "#", "# ", "~", "_a_ ", "- [ ] ", "\t", "    a\n", "```\n", "> ```\n", "https://a", "https://a( ",
-		"[https://a.b](https://c.d) ", "a\n- ", "- a\n\n", "> a\n\n- b\n\n", "|a|b|\n|-|-|\n", "\x00", "&#0;", "&lt;", wide,
+		"<", "<a ", "&", "\\", "|", "| a ", "#", "# ", "~", "_a_ ", "- [ ] ", "\t", "    a\n", "```\n", "> ```\n",
+		"https://a", "https://a( ",
+		"[https://a.b](https://c.d) ", "a\n- ", "- a\n\n", "> a\n\n- b\n\n", "|a|b|\n|-|-|\n", "\x00", "&#0;", "&lt;",
+		wide,
 	} {
 		text := strings.Repeat(sign, size/len(sign))
 		if sign == wide { // each row has as many cells as the head
@@ -124,7 +133,8 @@ func FuzzProse(f *testing.F) {
 		"```\n</pre><img src=x onerror=y>\n```", "`**`https://`x`**`", "> - 1. a\n\t> b",
 		"[a](javascript:x) [b](http:x) [c](//x) ![d](data:x) <javascript:x> [e](https://x\"onclick=\"y)",
 		"| <b> | [x](y) |\n|---|---|\n| \" | `|` |",
-		"[a](mailto:x?body=<b>) [b](mailto://x) [c](HTTPS://x) [d](java\nscript:x) &#106;avascript:x [e](&#106;avascript:x)",
+		"[a](mailto:x?body=<b>) [b](mailto://x) [c](HTTPS://x) [d](java\nscript:x) &#106;avascript:x " +
+			"[e](&#106;avascript:x)",
 	} {
 		f.Add(text)
 	}
@@ -153,7 +163,8 @@ func FuzzProse(f *testing.F) {
 func TestADocumentHasATitlePartsAndAnchors(t *testing.T) {
 	t.Parallel()
 	const text = "# Help\n\nAll of it.\n\n## A webhook's call, and *more*\n\n[x](other.md#y)\n\n" +
-		"<!-- slot: why -->\n| a |\n| --- |\n| b |\n<!-- end of slot -->\n\n## A webhook's call, and more\n\n### Under\n"
+		"<!-- slot: why -->\n| a |\n| --- |\n| b |\n<!-- end of slot -->\n\n## A webhook's call, and more\n\n### " +
+		"Under\n"
 	d, err := Parse([]byte(text), func(destination string) string { return "/to/" + destination })
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +177,8 @@ func TestADocumentHasATitlePartsAndAnchors(t *testing.T) {
 	if len(d.Parts) != 3 || d.Parts[1].Slot != "slot" || strings.Contains(d.Parts[0].HTML+d.Parts[2].HTML, "table") {
 		t.Fatalf("parts %q", d.Parts)
 	}
-	for _, want := range []string{`<a class="link" href="/to/other.md#y">x</a>`, `<h2 class="h2" id="` + anchor + `">`} {
+	for _, want := range []string{`<a class="link" href="/to/other.md#y">x</a>`, `<h2 class="h2" id="` + anchor +
+		`">`} {
 		if !strings.Contains(d.Parts[0].HTML, want) {
 			t.Errorf("the first part lacks %s: %s", want, d.Parts[0].HTML)
 		}
@@ -179,7 +191,8 @@ func TestADocumentHasATitlePartsAndAnchors(t *testing.T) {
 func TestADocumentWithHTMLIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		"# A\n\nb\n\n<p>c</p>", "# A\n\nb <b>c</b>", "# A\n\nb\n\n<!-- x: y -->\n", "# A\n\nb\n\n<!-- end of x -->\n", "b", "# A",
+		"# A\n\nb\n\n<p>c</p>", "# A\n\nb <b>c</b>", "# A\n\nb\n\n<!-- x: y -->\n", "# A\n\nb\n\n<!-- end of x -->\n",
+		"b", "# A",
 	} {
 		if _, err := Parse([]byte(text), func(d string) string { return d }); err == nil {
 			t.Errorf("%q is taken", text)

@@ -56,7 +56,10 @@ type toolServer struct {
 }
 
 func newScripted(args []string) *scripted {
-	s := &scripted{traits: map[string]string{}, out: bufio.NewWriter(os.Stdout), stop: make(chan struct{}), client: make(chan json.RawMessage, 1), mode: "ask", model: "small"}
+	s := &scripted{
+		traits: map[string]string{}, out: bufio.NewWriter(os.Stdout), stop: make(chan struct{}),
+		client: make(chan json.RawMessage, 1), mode: "ask", model: "small",
+	}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
 		s.traits[name] = value
@@ -99,7 +102,8 @@ func (s *scripted) serve(in io.Reader) int {
 		opened := map[string]any{"configOptions": []any{map[string]any{"id": "model", "category": "model",
 			"options": []any{map[string]any{"value": "small"}, map[string]any{"value": "large"}}}}}
 		if !s.has("nomodes") {
-			opened["modes"] = map[string]any{"availableModes": []any{map[string]any{"id": "ask"}, map[string]any{"id": "auto"}, map[string]any{"id": "look"}}}
+			opened["modes"] = map[string]any{"availableModes": []any{map[string]any{"id": "ask"},
+				map[string]any{"id": "auto"}, map[string]any{"id": "look"}}}
 		}
 		if m.Params.MCP != nil {
 			s.tools = nil
@@ -114,11 +118,17 @@ func (s *scripted) serve(in io.Reader) int {
 			s.client <- m.Result
 		case "initialize":
 			version, _ := strconv.Atoi(s.traits["version"])
-			can := map[string]any{"loadSession": s.has("load"), "mcpCapabilities": map[string]any{"http": true}, "sessionCapabilities": map[string]any{"resume": map[string]any{}}}
+			can := map[string]any{
+				"loadSession": s.has("load"), "mcpCapabilities": map[string]any{"http": true},
+				"sessionCapabilities": map[string]any{"resume": map[string]any{}},
+			}
 			if s.has("load") && !s.has("boasts") {
 				delete(can, "sessionCapabilities")
 			}
-			s.answer(m.ID, map[string]any{"protocolVersion": max(1, version), "agentCapabilities": can, "agentInfo": map[string]any{"name": "scripted"}})
+			s.answer(m.ID, map[string]any{
+				"protocolVersion": max(1, version), "agentCapabilities": can,
+				"agentInfo": map[string]any{"name": "scripted"},
+			})
 		case "session/new":
 			if s.has("login") {
 				s.fail(m.ID, -32000, "Authentication required", nil)
@@ -213,7 +223,11 @@ func (s *scripted) prompt(id json.RawMessage, session, text string) {
 	before, _ := os.ReadFile(s.file(session))
 	_ = os.WriteFile(s.file(session), append(before, text+"\n"...), 0o600)
 	s.note(text)
-	answer := map[string]any{"stopReason": "end_turn", "usage": map[string]any{"inputTokens": 140, "cachedReadTokens": 40, "outputTokens": 20, "totalTokens": 160}}
+	answer := map[string]any{
+		"stopReason": "end_turn", "usage": map[string]any{
+			"inputTokens": 140, "cachedReadTokens": 40, "outputTokens": 20, "totalTokens": 160,
+		},
+	}
 	directives := directive.FindAllStringSubmatch(text, -1)
 	if len(directives) == 0 && s.play != nil {
 		m := &Message{Text: text, Before: string(before), agent: s, session: session}
@@ -231,24 +245,32 @@ func (s *scripted) prompt(id json.RawMessage, session, text string) {
 			}
 			s.update(session, said(arg))
 		case "think":
-			s.update(session, map[string]any{"sessionUpdate": "agent_thought_chunk", "content": map[string]any{"type": "text", "text": arg}})
+			s.update(session, map[string]any{
+				"sessionUpdate": "agent_thought_chunk", "content": map[string]any{"type": "text", "text": arg},
+			})
 		case "tell": // everything it knows
 			s.update(session, said(fmt.Sprintf("mode %s model %s before %q prompt %q", s.mode, s.model, before, text)))
 		case "plan":
-			s.update(session, map[string]any{"sessionUpdate": "plan", "entries": []any{map[string]any{"content": arg, "status": "pending"}}})
+			s.update(session, map[string]any{
+				"sessionUpdate": "plan", "entries": []any{map[string]any{"content": arg, "status": "pending"}},
+			})
 		case "mode": // as Gemini says it
 			s.update(session, said("[MODE_UPDATE] "+s.mode))
 		case "raw":
 			s.update(session, map[string]any{"sessionUpdate": arg, "secret": "\x00\xff"})
 		case "write":
 			path, content, _ := strings.Cut(arg, "|")
-			s.update(session, map[string]any{"sessionUpdate": "tool_call", "toolCallId": call, "title": "Write " + path, "kind": "edit", "status": "pending", "rawInput": map[string]any{"path": path}})
+			s.update(session, map[string]any{
+				"sessionUpdate": "tool_call", "toolCallId": call, "title": "Write " + path, "kind": "edit",
+				"status": "pending", "rawInput": map[string]any{"path": path},
+			})
 			status := "completed"
 			if os.WriteFile(path, []byte(content), 0o600) != nil {
 				status = "failed"
 			}
 			s.update(session, map[string]any{"sessionUpdate": "tool_call_update", "toolCallId": call, "status": status,
-				"content": []any{map[string]any{"type": "diff", "path": path, "oldText": nil, "newText": content}, map[string]any{"type": "content", "content": map[string]any{"type": "text", "text": "written"}}}})
+				"content": []any{map[string]any{"type": "diff", "path": path, "oldText": nil, "newText": content},
+					map[string]any{"type": "content", "content": map[string]any{"type": "text", "text": "written"}}}})
 		case "burst":
 			n, _ := strconv.Atoi(arg)
 			for range n {
@@ -263,11 +285,14 @@ func (s *scripted) prompt(id json.RawMessage, session, text string) {
 			for _, o := range strings.Fields(options) {
 				list = append(list, map[string]any{"optionId": "id-" + o, "kind": o, "name": o})
 			}
-			s.send(map[string]any{"id": "q", "method": "session/request_permission", "params": map[string]any{"sessionId": session,
-				"toolCall": map[string]any{"toolCallId": call, "title": "May I?", "kind": kind}, "options": list}})
+			s.send(map[string]any{"id": "q", "method": "session/request_permission",
+				"params": map[string]any{"sessionId": session,
+					"toolCall": map[string]any{"toolCallId": call, "title": "May I?", "kind": kind}, "options": list}})
 			s.update(session, said(string(<-s.client)))
 		case "read": // a capability that was not offered
-			s.send(map[string]any{"id": "f", "method": "fs/read_text_file", "params": map[string]any{"path": "/etc/passwd"}})
+			s.send(map[string]any{
+				"id": "f", "method": "fs/read_text_file", "params": map[string]any{"path": "/etc/passwd"},
+			})
 			<-s.client
 		case "stop":
 			answer["stopReason"] = arg
@@ -275,7 +300,10 @@ func (s *scripted) prompt(id json.RawMessage, session, text string) {
 			delete(answer, "usage")
 		case "cost":
 			n, _ := strconv.ParseFloat(arg, 64)
-			s.update(session, map[string]any{"sessionUpdate": "usage_update", "used": 1, "size": 2, "cost": map[string]any{"amount": n, "currency": "USD"}})
+			s.update(session, map[string]any{
+				"sessionUpdate": "usage_update", "used": 1, "size": 2,
+				"cost": map[string]any{"amount": n, "currency": "USD"},
+			})
 		case "fail":
 			code, message, _ := strings.Cut(arg, " ")
 			n, _ := strconv.Atoi(code)
@@ -306,7 +334,9 @@ func (s *scripted) prompt(id json.RawMessage, session, text string) {
 }
 
 func said(text string) map[string]any {
-	return map[string]any{"sessionUpdate": "agent_message_chunk", "content": map[string]any{"type": "text", "text": text}}
+	return map[string]any{
+		"sessionUpdate": "agent_message_chunk", "content": map[string]any{"type": "text", "text": text},
+	}
 }
 
 func (s *scripted) send(m map[string]any) {
@@ -349,7 +379,11 @@ func (m *Message) Say(text string) { m.agent.update(m.session, said(text)) }
 
 // Plan tells what is planned.
 func (m *Message) Plan(entry string) {
-	m.agent.update(m.session, map[string]any{"sessionUpdate": "plan", "entries": []any{map[string]any{"content": entry, "status": "completed", "priority": "high"}}})
+	m.agent.update(m.session, map[string]any{
+		"sessionUpdate": "plan", "entries": []any{map[string]any{
+			"content": entry, "status": "completed", "priority": "high",
+		}},
+	})
 }
 
 // Wait works until it is canceled.
@@ -363,7 +397,10 @@ func (m *Message) Wait() {
 func (m *Message) Call(tool string, arguments any) string {
 	m.calls++
 	id := fmt.Sprintf("tool-%d", m.calls)
-	m.agent.update(m.session, map[string]any{"sessionUpdate": "tool_call", "toolCallId": id, "title": tool, "kind": "other", "status": "pending", "rawInput": arguments})
+	m.agent.update(m.session, map[string]any{
+		"sessionUpdate": "tool_call", "toolCallId": id, "title": tool, "kind": "other", "status": "pending",
+		"rawInput": arguments,
+	})
 	text, err := m.agent.callTool(tool, arguments)
 	status := "completed"
 	if err != nil {

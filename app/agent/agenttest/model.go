@@ -167,7 +167,8 @@ func (m *Model) aside(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *Model) note(r *http.Request, api string, q question, prompt string) {
-	key := r.Header.Get("x-api-key") + r.Header.Get("x-goog-api-key") + strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	key := r.Header.Get("x-api-key") + r.Header.Get("x-goog-api-key") + strings.TrimPrefix(
+		r.Header.Get("Authorization"), "Bearer ")
 	call := Call{API: api, Model: q.model, System: q.system, Prompt: prompt, Key: key}
 	for _, m := range q.messages {
 		call.Told += m.text + "\n"
@@ -255,7 +256,9 @@ func (q question) choose(verb, arg string) (*tool, map[string]any) {
 		return nil, nil
 	case "write":
 		if t := q.named(writers); t != nil {
-			return t, t.fill(map[string]any{"file_path": first, "filePath": first, "path": first, "content": rest, "file_text": rest})
+			return t, t.fill(map[string]any{
+				"file_path": first, "filePath": first, "path": first, "content": rest, "file_text": rest,
+			})
 		}
 		arg = fmt.Sprintf("printf %%s '%s' > '%s'", rest, first)
 	}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// asks are a message of the user in each protocol, with a shell to call; %s takes the message, streamed is said by %t or the path.
+// asks are a message of the user in each protocol, with a shell to call; %s takes the message, streamed is said by %t
+// or the path.
 var asks = []struct{ api, path, whole, body, call string }{
 	{
 		"messages", "/v1/messages", "/v1/messages",
@@ -53,14 +54,17 @@ func TestAModelAnswersInEachProtocolWhatItIsTold(t *testing.T) {
 				if !streamed {
 					path = ask.whole
 				}
-				res, err := http.Post(server.URL+path, "application/json", strings.NewReader(fmt.Sprintf(ask.body, streamed, tt.told)))
+				res, err := http.Post(server.URL+path, "application/json",
+					strings.NewReader(fmt.Sprintf(ask.body, streamed, tt.told)))
 				if err != nil {
 					t.Fatal(err)
 				}
 				text, err := io.ReadAll(res.Body)
 				_ = res.Body.Close()
-				if err != nil || res.StatusCode != tt.status || !strings.Contains(string(text), tt.want) || tt.status == 429 && res.Header.Get("Retry-After") != "7" {
-					t.Errorf("%s, streamed %v, told %s: %d %s, %v", ask.api, streamed, tt.told, res.StatusCode, text, err)
+				if err != nil || res.StatusCode != tt.status || !strings.Contains(string(text), tt.want) ||
+					tt.status == 429 && res.Header.Get("Retry-After") != "7" {
+					t.Errorf("%s, streamed %v, told %s: %d %s, %v", ask.api, streamed, tt.told, res.StatusCode, text,
+						err)
 				}
 			}
 		}

@@ -82,12 +82,19 @@ func askMessages(_ *http.Request, body []byte) (question, error) {
 }
 
 func answerMessages(e *events, q question, r reply) {
-	usage := object{"input_tokens": FreshTokens, "cache_read_input_tokens": CachedTokens, "cache_creation_input_tokens": 0, "output_tokens": OutputTokens}
+	usage := object{
+		"input_tokens": FreshTokens, "cache_read_input_tokens": CachedTokens, "cache_creation_input_tokens": 0,
+		"output_tokens": OutputTokens,
+	}
 	block, stop := object{"type": "text", "text": r.text}, "end_turn"
 	if r.call != nil {
-		block, stop = object{"type": "tool_use", "id": id("toolu_"), "name": r.call.name, "input": r.arguments}, "tool_use"
+		block, stop = object{"type": "tool_use", "id": id("toolu_"), "name": r.call.name, "input": r.arguments},
+			"tool_use"
 	}
-	message := object{"id": id("msg_"), "type": "message", "role": "assistant", "model": q.model, "stop_sequence": nil, "usage": usage}
+	message := object{
+		"id": id("msg_"), "type": "message", "role": "assistant", "model": q.model, "stop_sequence": nil,
+		"usage": usage,
+	}
 	if !e.stream {
 		if e.wait() {
 			return
@@ -101,21 +108,33 @@ func answerMessages(e *events, q question, r reply) {
 	if r.call != nil {
 		begin := object{"type": "tool_use", "id": block["id"], "name": r.call.name, "input": object{}}
 		e.send("content_block_start", object{"type": "content_block_start", "index": 0, "content_block": begin})
-		e.send("content_block_delta", object{"type": "content_block_delta", "index": 0, "delta": object{"type": "input_json_delta", "partial_json": encoded(r.arguments)}})
+		e.send("content_block_delta", object{
+			"type": "content_block_delta", "index": 0, "delta": object{
+				"type": "input_json_delta", "partial_json": encoded(r.arguments),
+			},
+		})
 	} else {
-		e.send("content_block_start", object{"type": "content_block_start", "index": 0, "content_block": object{"type": "text", "text": ""}})
+		e.send("content_block_start", object{
+			"type": "content_block_start", "index": 0, "content_block": object{"type": "text", "text": ""},
+		})
 		if e.wait() {
 			return
 		}
-		e.send("content_block_delta", object{"type": "content_block_delta", "index": 0, "delta": object{"type": "text_delta", "text": r.text}})
+		e.send("content_block_delta", object{
+			"type": "content_block_delta", "index": 0, "delta": object{"type": "text_delta", "text": r.text},
+		})
 	}
 	e.send("content_block_stop", object{"type": "content_block_stop", "index": 0})
-	e.send("message_delta", object{"type": "message_delta", "delta": object{"stop_reason": stop, "stop_sequence": nil}, "usage": usage})
+	e.send("message_delta", object{
+		"type": "message_delta", "delta": object{"stop_reason": stop, "stop_sequence": nil}, "usage": usage,
+	})
 	e.send("message_stop", object{"type": "message_stop"})
 }
 
 func failMessages(status int, words, code string) any {
-	kinds := map[int]string{401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 529: "overloaded_error"}
+	kinds := map[int]string{
+		401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 529: "overloaded_error",
+	}
 	kind := kinds[status]
 	if kind == "" {
 		kind = "api_error"
@@ -177,12 +196,20 @@ func answerResponses(e *events, q question, r reply) {
 	item := object{"type": "message", "id": id("msg_"), "role": "assistant", "status": "completed",
 		"content": []any{object{"type": "output_text", "text": r.text, "annotations": []any{}}}}
 	if r.call != nil {
-		item = object{"type": "function_call", "id": id("fc_"), "call_id": id("call_"), "name": r.call.name, "arguments": encoded(r.arguments), "status": "completed"}
+		item = object{
+			"type": "function_call", "id": id("fc_"), "call_id": id("call_"), "name": r.call.name,
+			"arguments": encoded(r.arguments), "status": "completed",
+		}
 	}
-	response := object{"id": id("resp_"), "object": "response", "model": q.model, "status": "in_progress", "output": []any{}}
-	done := object{"id": response["id"], "object": "response", "model": q.model, "status": "completed", "output": []any{item},
-		"usage": object{"input_tokens": FreshTokens + CachedTokens, "input_tokens_details": object{"cached_tokens": CachedTokens},
-			"output_tokens": OutputTokens, "output_tokens_details": object{"reasoning_tokens": 0}, "total_tokens": FreshTokens + CachedTokens + OutputTokens}}
+	response := object{
+		"id": id("resp_"), "object": "response", "model": q.model, "status": "in_progress", "output": []any{},
+	}
+	done := object{"id": response["id"], "object": "response", "model": q.model, "status": "completed",
+		"output": []any{item},
+		"usage": object{"input_tokens": FreshTokens + CachedTokens,
+			"input_tokens_details": object{"cached_tokens": CachedTokens},
+			"output_tokens":        OutputTokens, "output_tokens_details": object{"reasoning_tokens": 0},
+			"total_tokens": FreshTokens + CachedTokens + OutputTokens}}
 	if !e.stream {
 		if !e.wait() {
 			e.json(done)
@@ -205,9 +232,15 @@ func answerResponses(e *events, q question, r reply) {
 	}
 	e.send("response.output_item.added", object{"type": "response.output_item.added", "output_index": 0, "item": begun})
 	if r.call == nil {
-		e.send("response.output_text.delta", object{"type": "response.output_text.delta", "item_id": item["id"], "output_index": 0, "content_index": 0, "delta": r.text})
+		e.send("response.output_text.delta", object{
+			"type": "response.output_text.delta", "item_id": item["id"], "output_index": 0, "content_index": 0,
+			"delta": r.text,
+		})
 	} else {
-		e.send("response.function_call_arguments.done", object{"type": "response.function_call_arguments.done", "item_id": item["id"], "output_index": 0, "arguments": item["arguments"]})
+		e.send("response.function_call_arguments.done", object{
+			"type": "response.function_call_arguments.done", "item_id": item["id"], "output_index": 0,
+			"arguments": item["arguments"],
+		})
 	}
 	e.send("response.output_item.done", object{"type": "response.output_item.done", "output_index": 0, "item": item})
 	e.send("response.completed", object{"type": "response.completed", "response": done})
@@ -256,17 +289,22 @@ func askChat(_ *http.Request, body []byte) (question, error) {
 }
 
 func answerChat(e *events, q question, r reply) {
-	usage := object{"prompt_tokens": FreshTokens + CachedTokens, "prompt_tokens_details": object{"cached_tokens": CachedTokens},
-		"completion_tokens": OutputTokens, "total_tokens": FreshTokens + CachedTokens + OutputTokens}
+	usage := object{"prompt_tokens": FreshTokens + CachedTokens,
+		"prompt_tokens_details": object{"cached_tokens": CachedTokens},
+		"completion_tokens":     OutputTokens, "total_tokens": FreshTokens + CachedTokens + OutputTokens}
 	content, stop := object{"role": "assistant", "content": r.text}, "stop"
 	if r.call != nil {
-		call := object{"index": 0, "id": id("call_"), "type": "function", "function": object{"name": r.call.name, "arguments": encoded(r.arguments)}}
+		call := object{
+			"index": 0, "id": id("call_"), "type": "function",
+			"function": object{"name": r.call.name, "arguments": encoded(r.arguments)},
+		}
 		content, stop = object{"role": "assistant", "content": nil, "tool_calls": []any{call}}, "tool_calls"
 	}
 	answer := object{"id": id("chatcmpl-"), "object": "chat.completion", "created": 1, "model": q.model}
 	if !e.stream {
 		if !e.wait() {
-			answer["choices"], answer["usage"] = []any{object{"index": 0, "message": content, "finish_reason": stop}}, usage
+			answer["choices"], answer["usage"] = []any{object{"index": 0, "message": content, "finish_reason": stop}},
+				usage
 			e.json(answer)
 		}
 		return
@@ -352,8 +390,10 @@ func answerGemini(e *events, q question, r reply) {
 		if stop != nil {
 			candidate["finishReason"] = stop
 		}
-		return object{"candidates": []any{candidate}, "modelVersion": q.model, "usageMetadata": object{"promptTokenCount": FreshTokens + CachedTokens,
-			"cachedContentTokenCount": CachedTokens, "candidatesTokenCount": OutputTokens, "totalTokenCount": FreshTokens + CachedTokens + OutputTokens}}
+		return object{"candidates": []any{candidate}, "modelVersion": q.model,
+			"usageMetadata": object{"promptTokenCount": FreshTokens + CachedTokens,
+				"cachedContentTokenCount": CachedTokens, "candidatesTokenCount": OutputTokens,
+				"totalTokenCount": FreshTokens + CachedTokens + OutputTokens}}
 	}
 	if !e.stream {
 		if !e.wait() {

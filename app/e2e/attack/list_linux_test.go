@@ -109,8 +109,9 @@ var attacks = []attack{
 	},
 	{
 		name: "all of the disk", tries: "write more and more, in worktree, home, /tmp and /dev/shm", in: alone,
-		script: "for to in x ~/.cache/x /tmp/x /dev/shm/x; do head -c 20000000 /dev/urandom > \"$to\"; done; sleep 3000",
-		ends:   "it was ended since it wrote more than 50 MiB of files",
+		script: "for to in x ~/.cache/x /tmp/x /dev/shm/x; do head -c 20000000 /dev/urandom > \"$to\"; done; " +
+			" sleep 3000",
+		ends: "it was ended since it wrote more than 50 MiB of files",
 	},
 }
 
@@ -569,7 +570,8 @@ func stubborn(_ *place, r *result) {
 func daemons(p *place, r *result) {
 	for range 3 {
 		cmd := exec.Command("bash", "-c",
-			"trap '' TERM HUP INT; (setsid bash -c 'trap \"\" TERM HUP INT; while true; do sleep 300; done' &) & wait; sleep 3000")
+			"trap '' TERM HUP INT; (setsid bash -c 'trap \"\" TERM HUP INT; while true; do sleep 300; done' &) & "+
+				"wait; sleep 3000")
 		cmd.Env = append(os.Environ(), "MARK="+p.Mark)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {

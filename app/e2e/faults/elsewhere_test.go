@@ -20,7 +20,8 @@ func TestWorkGoesOnWhereverAHandOverIsCutOff(t *testing.T) {
 	hub := stage.ServeHub(t)
 	s := newScene(t, stage.Plan{Settings: []string{"CARILLON_OUTBOUND_PRIVATE=on"}})
 	app := s.make(t, "/workspaces", url.Values{
-		"name": {"App"}, "url": {hub.URL + "/acme/app.git"}, "branch": {"main"}, "token": {stage.HubToken}, "forge": {"github"}, "forge_secret": {stage.HubSecret}, "provider": {"shell"},
+		"name": {"App"}, "url": {hub.URL + "/acme/app.git"}, "branch": {"main"}, "token": {stage.HubToken},
+		"forge": {"github"}, "forge_secret": {stage.HubSecret}, "provider": {"shell"},
 	})
 	form := func(name, script string, more ...string) url.Values {
 		f := s.v.Form(t, name, s.script(script))
@@ -53,7 +54,9 @@ func TestWorkGoesOnWhereverAHandOverIsCutOff(t *testing.T) {
 		return func(t *testing.T) {
 			proof(t)
 			var branch string
-			if err := s.DB.QueryRow(t.Context(), "SELECT branch FROM sessions WHERE automation_id = $1 ORDER BY id DESC LIMIT 1", id(opens)).Scan(&branch); err != nil {
+			if err := s.DB.QueryRow(t.Context(),
+				"SELECT branch FROM sessions WHERE automation_id = $1 ORDER BY id DESC LIMIT 1",
+				id(opens)).Scan(&branch); err != nil {
 				t.Fatal(err)
 			}
 			if n := hub.Opened(branch); n != 1 {
@@ -67,11 +70,14 @@ func TestWorkGoesOnWhereverAHandOverIsCutOff(t *testing.T) {
 	// ends closes the newest pull request, and wants its session to know.
 	ends := func(t *testing.T, s *scene) func(*testing.T) {
 		n := s.Count(t, "SELECT max(number)::int FROM pull_requests")
-		s.sendTo(hub.URL+fmt.Sprintf("/ended/%d", n), url.Values{"merged": {"yes"}, "hook": {s.Web.Base + "/api/forges/github/" + id(app)}})
+		s.sendTo(hub.URL+fmt.Sprintf("/ended/%d", n),
+			url.Values{"merged": {"yes"}, "hook": {s.Web.Base + "/api/forges/github/" + id(app)}})
 		return func(t *testing.T) {
 			stage.Eventually(t, "the session to know that its pull request is merged", func() bool {
 				s.Exec(t, "UPDATE pull_requests SET checked_at = NULL WHERE state = 'open'")
-				return s.Count(t, "SELECT count(*) FROM pull_requests p JOIN sessions s ON s.id = p.session_id WHERE p.number = $1 AND p.state = 'merged' AND s.status = 'done'", n) == 1
+				return s.Count(t,
+					"SELECT count(*) FROM pull_requests p JOIN sessions s ON s.id = p.session_id WHERE p.number = $1 "+
+						"AND p.state = 'merged' AND s.status = 'done'", n) == 1
 			})
 		}
 	}
@@ -140,7 +146,8 @@ func (s *scene) handsOver(t *testing.T, form func(name, script string, more ...s
 			s.Disarm(t, stage.Scheduler)
 			automation, dead := dies(t, s, at)
 			s.Arm(t, stage.Scheduler, point, 1)
-			s.Exec(t, "UPDATE sessions SET lease_until = now() - interval '1 minute' WHERE status = 'in_progress' AND worker = $1", s.nameOf(t, dead))
+			s.Exec(t, "UPDATE sessions SET lease_until = now() - interval '1 minute' WHERE status = 'in_progress' "+
+				"AND worker = $1", s.nameOf(t, dead))
 			s.Dead(t, stage.Scheduler)
 			return func(t *testing.T) {
 				if status, reason := s.outcome(t, automation, 0); status != want {
@@ -154,11 +161,13 @@ func (s *scene) handsOver(t *testing.T, form func(name, script string, more ...s
 	s.suffer(t, []fault{
 		{point: crash.LostLocked, role: stage.Worker, play: begins(crash.LostLocked, "", "failed")},
 		{point: crash.LostEnded, role: stage.Worker, play: begins(crash.LostEnded, "", "failed")},
-		{point: crash.LostResumed, role: stage.Worker, play: begins(crash.LostResumed, crash.SessionsClaimed, "succeeded")},
+		{point: crash.LostResumed, role: stage.Worker, play: begins(crash.LostResumed, crash.SessionsClaimed,
+			"succeeded")},
 		{point: crash.LostCommitted, role: stage.Worker, play: begins(crash.LostCommitted, "", "failed")},
 		{point: crash.LostLocked, role: stage.Scheduler, play: reaps(crash.LostLocked, "", "failed")},
 		{point: crash.LostEnded, role: stage.Scheduler, play: reaps(crash.LostEnded, "", "failed")},
-		{point: crash.LostResumed, role: stage.Scheduler, play: reaps(crash.LostResumed, crash.SessionsClaimed, "succeeded")},
+		{point: crash.LostResumed, role: stage.Scheduler, play: reaps(crash.LostResumed, crash.SessionsClaimed,
+			"succeeded")},
 		{point: crash.LostCommitted, role: stage.Scheduler, play: reaps(crash.LostCommitted, "", "failed")},
 	})
 
@@ -174,8 +183,10 @@ func (s *scene) handsOver(t *testing.T, form func(name, script string, more ...s
 			home := s.workerOf(t, id(session))
 			home.Kill(t)
 			s.Exec(t, "UPDATE workers SET seen_at = now() - interval '1 hour' WHERE id = $1", s.nameOf(t, home))
-			s.make(t, session+"/messages", url.Values{"message": {fmt.Sprintf("cat made.txt >> '%s/moved %d'", s.dir, n)}})
-			back := point == crash.LeftKept || point == crash.LeftRemoved // it dies when it finds that the session is elsewhere
+			s.make(t, session+"/messages",
+				url.Values{"message": {fmt.Sprintf("cat made.txt >> '%s/moved %d'", s.dir, n)}})
+			// it dies when it finds that the session is elsewhere
+			back := point == crash.LeftKept || point == crash.LeftRemoved
 			if !back {
 				s.Arm(t, role, point, 1)
 			}
@@ -221,7 +232,9 @@ func (s *scene) agents(t *testing.T, form func(name, script string, more ...stri
 		t.Fatal(err)
 	}
 	state := stage.Folder(t)
-	s.make(t, "/settings/providers", url.Values{"name": {"Scripted"}, "command": {program + " " + agentRole + " state=" + state}})
+	s.make(t, "/settings/providers", url.Values{
+		"name": {"Scripted"}, "command": {program + " " + agentRole + " state=" + state},
+	})
 	f := form("Talks", "")
 	f.Set("provider", "scripted")
 	f.Set("prompt", "[[say Hello]][[write made.txt|by the agent]]")
@@ -231,7 +244,9 @@ func (s *scene) agents(t *testing.T, form func(name, script string, more ...stri
 		return func(t *testing.T) {
 			proof(t)
 			messages, err := agenttest.Messages(state)
-			if err != nil || !slices.ContainsFunc(messages, func(m string) bool { return strings.Contains(m, "[[say Hello]]") }) {
+			if err != nil || !slices.ContainsFunc(messages, func(m string) bool {
+				return strings.Contains(m, "[[say Hello]]")
+			}) {
 				t.Errorf("the agent got %q, %v", messages, err)
 			}
 		}

@@ -1,5 +1,5 @@
-// Package faults tests what becomes of the work when processes die in the middle of it. The processes are real ones: one for
-// pages, two schedulers and two workers on one PostgreSQL database.
+// Package faults tests what becomes of the work when processes die in the middle of it. The processes are real ones:
+// one for pages, two schedulers and two workers on one PostgreSQL database.
 package faults
 
 import (

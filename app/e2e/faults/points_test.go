@@ -10,7 +10,8 @@ import (
 	"carillon/app/crash"
 )
 
-// A point that no test lets a process die at proves nothing. This looks at the tests, so that it holds without the build tag.
+// A point that no test lets a process die at proves nothing. This looks at the tests, so that it holds without the
+// build tag.
 func TestAProcessDiesAtEveryPoint(t *testing.T) {
 	t.Parallel()
 	named := map[string]bool{}

@@ -18,17 +18,22 @@ import (
 // comesTo are the points that processes come to while people, callers and schedules start runs.
 var comesTo = map[string][]crash.Point{
 	stage.Web: {
-		crash.StartWritten, crash.StartCommitted, crash.CallReceived, crash.CallStarted, crash.CallCommitted, crash.SwitchWritten,
+		crash.StartWritten, crash.StartCommitted, crash.CallReceived, crash.CallStarted, crash.CallCommitted,
+		crash.SwitchWritten,
 		crash.SessionChanged, crash.SessionChangeCommitted,
 	},
 	stage.Scheduler: {
 		crash.DueClaimed, crash.DueWritten, crash.DueCommitted,
 	},
 	stage.Worker: {
-		crash.SessionsClaiming, crash.SessionsClaimed, crash.RunOpened, crash.TreeBranched, crash.SpareTaken, crash.TreeLinked, crash.TreeFilled,
-		crash.TreeMade, crash.TreeNoted, crash.GateAsked, crash.GateJudged, crash.GateLeft, crash.GatePassing, crash.GatePassed, crash.RunFolderMade,
-		crash.TurnBegun, crash.AgentStarted, crash.WordsWritten, crash.AgentEnded, crash.UsageNoted, crash.TurnEnded, crash.ChangesNoted,
-		crash.StateCommitted, crash.StateKept, crash.WorkClosed, crash.EndWritten, crash.EndCommitted, crash.NoticeWritten, crash.SpareFilled,
+		crash.SessionsClaiming, crash.SessionsClaimed, crash.RunOpened, crash.TreeBranched, crash.SpareTaken,
+		crash.TreeLinked, crash.TreeFilled,
+		crash.TreeMade, crash.TreeNoted, crash.GateAsked, crash.GateJudged, crash.GateLeft, crash.GatePassing,
+		crash.GatePassed, crash.RunFolderMade,
+		crash.TurnBegun, crash.AgentStarted, crash.WordsWritten, crash.AgentEnded, crash.UsageNoted, crash.TurnEnded,
+		crash.ChangesNoted,
+		crash.StateCommitted, crash.StateKept, crash.WorkClosed, crash.EndWritten, crash.EndCommitted,
+		crash.NoticeWritten, crash.SpareFilled,
 		crash.RemovalNoted, crash.FolderRemoved, crash.RemovalDone,
 	},
 }
@@ -39,8 +44,8 @@ var begun = []crash.Point{crash.LostLocked, crash.LostEnded, crash.LostResumed, 
 // settleEvery is after how many deaths all comes to rest and is looked at.
 const settleEvery = 25
 
-// TestNothingIsLostWhereverProcessesDieOverAndOver lets processes die at random points while people and callers go on, for the time
-// in SOAK, and looks now and then whether everything holds.
+// TestNothingIsLostWhereverProcessesDieOverAndOver lets processes die at random points while people and callers go on,
+// for the time in SOAK, and looks now and then whether everything holds.
 func TestNothingIsLostWhereverProcessesDieOverAndOver(t *testing.T) {
 	if os.Getenv("SOAK") == "" {
 		t.Skip("make soak runs this")
@@ -84,7 +89,8 @@ func TestNothingIsLostWhereverProcessesDieOverAndOver(t *testing.T) {
 		s.hurry(t)
 		s.settled(t)
 		w.check(t)
-		t.Logf("after %d deaths everything holds; %d runs have ended", n, s.Count(t, "SELECT count(*) FROM executions WHERE finished_at IS NOT NULL"))
+		t.Logf("after %d deaths everything holds; %d runs have ended", n,
+			s.Count(t, "SELECT count(*) FROM executions WHERE finished_at IS NOT NULL"))
 		if t.Failed() {
 			t.Fatal(s.Complaints())
 		}
@@ -122,7 +128,10 @@ type work struct {
 
 func (s *scene) work(t *testing.T) *work {
 	t.Helper()
-	w := &work{s: s, plain: s.v.Automation(t, "Changes a file", s.script("date +%N > made.txt")), failed: s.v.Automation(t, "Fails", s.script("exit 1"))}
+	w := &work{
+		s: s, plain: s.v.Automation(t, "Changes a file", s.script("date +%N > made.txt")),
+		failed: s.v.Automation(t, "Fails", s.script("exit 1")),
+	}
 	form := s.v.Form(t, "Has a gate", s.script("true"))
 	form.Set("gate_command", "true")
 	w.gated = s.make(t, "/automations", form)
@@ -186,7 +195,8 @@ func (w *work) check(t *testing.T) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	runs := w.s.Count(t, "SELECT count(*) FROM executions e JOIN automations a ON a.id = e.automation_id WHERE a.trigger = 'http'")
+	runs := w.s.Count(t,
+		"SELECT count(*) FROM executions e JOIN automations a ON a.id = e.automation_id WHERE a.trigger = 'http'")
 	if kept := w.s.Count(t, "SELECT count(*) FROM webhook_keys"); kept < len(w.accepted) || kept != runs {
 		t.Errorf("%d calls were accepted; there are answers to %d, and %d runs", len(w.accepted), kept, runs)
 	}

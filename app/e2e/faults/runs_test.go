@@ -62,7 +62,8 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 
 	steps := filepath.Join(s.dir, "steps")
 	flow := s.make(t, "/workflows", url.Values{
-		"name": {"Two steps"}, "step_kind": {"message", "message"}, "step_text": {"echo one >> " + steps, "echo two >> " + steps}, "step_label": {"", ""},
+		"name": {"Two steps"}, "step_kind": {"message", "message"},
+		"step_text": {"echo one >> " + steps, "echo two >> " + steps}, "step_label": {"", ""},
 		"step_path": {"", ""}, "step_marker": {"", ""}, "step_max": {"", ""},
 	})
 	form = s.v.Form(t, "Takes steps", "")
@@ -84,8 +85,10 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 	// The worker that removes a worktree could have the next run in hand, so all worktrees of earlier runs go first.
 	swept := func(t *testing.T) {
 		stage.Eventually(t, "the worktrees of earlier runs to go", func() bool {
-			return s.Count(t, "SELECT count(*) FROM sessions WHERE closed_at IS NOT NULL AND worktree_removed_at IS NULL AND worker <> '' "+
-				"AND changes_at IS NOT NULL AND files_changed + commits + stashes + ignored_files = 0") == 0
+			return s.Count(t,
+				"SELECT count(*) FROM sessions WHERE closed_at IS NOT NULL AND worktree_removed_at IS NULL AND "+
+					"worker <> '' "+
+					"AND changes_at IS NOT NULL AND files_changed + commits + stashes + ignored_files = 0") == 0
 		})
 		s.Check(t)
 	}
@@ -102,14 +105,16 @@ func TestNoRunIsLostWhereverItsWorkerDies(t *testing.T) {
 	})
 }
 
-// runs presses Run now of an automation, and wants one run of it that ended so; empty: it succeeded, or was interrupted.
+// runs presses Run now of an automation, and wants one run of it that ended so; empty: it succeeded, or was
+// interrupted.
 func (s *scene) runs(automation, want string) func(t *testing.T, s *scene) func(*testing.T) {
 	return func(t *testing.T, s *scene) func(*testing.T) {
 		before := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1", id(automation))
 		s.v.Run(t, automation)
 		return func(t *testing.T) {
 			status, reason := s.outcome(t, automation, before)
-			if status != want && want != "" || status == "failed" && !strings.Contains(reason, "interrupted by a restart") {
+			if status != want && want != "" || status == "failed" &&
+				!strings.Contains(reason, "interrupted by a restart") {
 				t.Errorf("the run %s: %q; want %s", status, reason, want)
 			}
 		}
@@ -120,5 +125,7 @@ func (s *scene) runs(automation, want string) func(t *testing.T, s *scene) func(
 func (s *scene) holds(name string) (script string, started func(t *testing.T), goOn func(t *testing.T)) {
 	file := filepath.Join(s.dir, name)
 	script = s.script(fmt.Sprintf("touch '%[1]s.started'\nuntil [ -e '%[1]s.go' ]; do sleep 0.05; done", file))
-	return script, func(t *testing.T) { stage.Exists(t, file+".started") }, func(t *testing.T) { stage.Touch(t, file+".go") }
+	return script, func(t *testing.T) {
+		stage.Exists(t, file+".started")
+	}, func(t *testing.T) { stage.Touch(t, file+".go") }
 }

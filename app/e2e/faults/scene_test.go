@@ -72,7 +72,8 @@ func (s *scene) reached(t *testing.T, role string) bool {
 // hurry lets the time be over that is waited before something is tried again.
 func (s *scene) hurry(t *testing.T) {
 	t.Helper()
-	s.Exec(t, "UPDATE notice_deliveries SET next_attempt_at = now() WHERE status = 'queued' AND next_attempt_at > now()")
+	s.Exec(t, "UPDATE notice_deliveries SET next_attempt_at = now() WHERE status = 'queued' "+
+		"AND next_attempt_at > now()")
 	s.Exec(t, "UPDATE sessions SET queued_at = now() WHERE status = 'queued' AND queued_at > now()")
 }
 
@@ -91,7 +92,8 @@ func (s *scene) settled(t *testing.T) {
 
 // script is one that notes in which session it ran, and then does what it says.
 func (s *scene) script(lines string) string {
-	return fmt.Sprintf("export %s\nbasename \"$PWD\" >> '%s/ran'\n%s\n", s.mark, s.dir, lines) // a worktree has the name of its session
+	// a worktree has the name of its session
+	return fmt.Sprintf("export %s\nbasename \"$PWD\" >> '%s/ran'\n%s\n", s.mark, s.dir, lines)
 }
 
 // ran counts how often scripts ran, by their sessions.
@@ -141,7 +143,9 @@ func (s *scene) outcome(t *testing.T, automation string, n int) (status, reason 
 	if all := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1", id(automation)); all != n+1 {
 		t.Fatalf("there are %d runs; want %d", all, n+1)
 	}
-	err := s.DB.QueryRow(t.Context(), "SELECT status, reason FROM executions WHERE automation_id = $1 ORDER BY id DESC LIMIT 1", id(automation)).Scan(&status, &reason)
+	err := s.DB.QueryRow(t.Context(),
+		"SELECT status, reason FROM executions WHERE automation_id = $1 ORDER BY id DESC LIMIT 1",
+		id(automation)).Scan(&status, &reason)
 	if err != nil {
 		t.Fatal(err)
 	}

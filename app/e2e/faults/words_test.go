@@ -47,13 +47,15 @@ func TestNothingIsHalfDoneWhereverTheProcessForPagesDies(t *testing.T) {
 				t.Error("the call that was sent again was refused")
 			}
 			s.settled(t)
-			if n := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1 AND status = 'succeeded'", called); n != before+1 {
+			if n := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1 AND status = 'succeeded'",
+				called); n != before+1 {
 				t.Errorf("a call that was sent twice led to %d runs; want 1", n-before)
 			}
 		}
 	}
 	// edits sends a form, and wants a number that a query gives.
-	edits := func(path string, form func(t *testing.T) url.Values, want int, query string, args ...any) func(t *testing.T, s *scene) func(*testing.T) {
+	edits := func(path string, form func(t *testing.T) url.Values, want int, query string,
+		args ...any) func(t *testing.T, s *scene) func(*testing.T) {
 		return func(t *testing.T, s *scene) func(*testing.T) {
 			s.send(path, form(t))
 			return func(t *testing.T) {
@@ -94,15 +96,25 @@ func TestNothingIsHalfDoneWhereverTheProcessForPagesDies(t *testing.T) {
 		{point: crash.CallReceived, role: stage.Web, play: calls},
 		{point: crash.CallStarted, role: stage.Web, play: calls},
 		{point: crash.CallCommitted, role: stage.Web, play: calls},
-		{point: crash.AutomationCreated, role: stage.Web, play: edits("/automations", filled("Made", "0 4 1 1 *"), 0, "SELECT count(*) FROM automations WHERE name = 'Made'")},
-		{point: crash.CreationCommitted, role: stage.Web, play: edits("/automations", filled("Made", "0 4 1 1 *"), 1, "SELECT count(*) FROM automations WHERE name = 'Made' AND next_run_at IS NOT NULL")},
-		{point: crash.AutomationSaved, role: stage.Web, play: edits(recurring, filled("Recurring", "0 4 2 1 *"), 1, "SELECT count(*) FROM automations WHERE id = $1 AND cron = '0 3 1 1 *' AND version = 1", id(recurring))},
+		{point: crash.AutomationCreated, role: stage.Web, play: edits("/automations", filled("Made", "0 4 1 1 *"), 0,
+			"SELECT count(*) FROM automations WHERE name = 'Made'")},
+		{point: crash.CreationCommitted, role: stage.Web, play: edits("/automations", filled("Made", "0 4 1 1 *"), 1,
+			"SELECT count(*) FROM automations WHERE name = 'Made' AND next_run_at IS NOT NULL")},
+		{point: crash.AutomationSaved, role: stage.Web, play: edits(recurring, filled("Recurring", "0 4 2 1 *"), 1,
+			"SELECT count(*) FROM automations WHERE id = $1 AND cron = '0 3 1 1 *' AND version = 1", id(recurring))},
 		{point: crash.EditCommitted, role: stage.Web, play: edits(recurring, filled("Recurring", "0 4 2 1 *"), 1,
-			"SELECT count(*) FROM automations WHERE id = $1 AND cron = '0 4 2 1 *' AND next_run_at::date::text LIKE '%-01-02'", id(recurring))},
-		{point: crash.SwitchWritten, role: stage.Web, play: edits(recurring+"/enabled", func(*testing.T) url.Values { return url.Values{"enabled": {"false"}} }, 1,
+			"SELECT count(*) FROM automations WHERE id = $1 AND cron = '0 4 2 1 *' AND next_run_at::date::text LIKE "+
+				"'%-01-02'", id(recurring))},
+		{point: crash.SwitchWritten, role: stage.Web, play: edits(recurring+"/enabled", func(*testing.T) url.Values {
+			return url.Values{"enabled": {"false"}}
+		}, 1,
 			"SELECT count(*) FROM automations WHERE id = $1 AND enabled AND next_run_at IS NOT NULL", id(recurring))},
-		{point: crash.BulkOneDone, role: stage.Web, play: edits("/automations/bulk", bulk, 1, "SELECT count(*) FROM automations WHERE id IN ($1, $2) AND NOT enabled", id(recurring), id(other))},
-		{point: crash.DeletionWritten, role: stage.Web, play: edits(other+"/deletion", nothing, 1, "SELECT count(*) FROM automations WHERE id = $1", id(other))},
+		{point: crash.BulkOneDone, role: stage.Web, play: edits("/automations/bulk", bulk, 1,
+			"SELECT count(*) FROM automations WHERE id IN ($1, $2) AND NOT enabled", id(recurring), id(other))},
+		{
+			point: crash.DeletionWritten, role: stage.Web,
+			play: edits(other+"/deletion", nothing, 1, "SELECT count(*) FROM automations WHERE id = $1", id(other)),
+		},
 		{point: crash.TokenIssued, role: stage.Web, play: func(t *testing.T, s *scene) func(*testing.T) {
 			s.send("/automations/"+called+"/token", nil)
 			return func(t *testing.T) {
@@ -112,8 +124,10 @@ func TestNothingIsHalfDoneWhereverTheProcessForPagesDies(t *testing.T) {
 				s.settled(t)
 			}
 		}},
-		{point: crash.SessionChanged, role: stage.Web, play: edits(talk+"/messages", message("echo Never"), 0, "SELECT count(*) FROM turns WHERE prompt = 'echo Never'")},
-		{point: crash.SessionChangeCommitted, role: stage.Web, play: edits(talk+"/messages", message("echo Once"), 1, "SELECT count(*) FROM turns WHERE prompt = 'echo Once' AND status = 'succeeded'")},
+		{point: crash.SessionChanged, role: stage.Web, play: edits(talk+"/messages", message("echo Never"), 0,
+			"SELECT count(*) FROM turns WHERE prompt = 'echo Never'")},
+		{point: crash.SessionChangeCommitted, role: stage.Web, play: edits(talk+"/messages", message("echo Once"), 1,
+			"SELECT count(*) FROM turns WHERE prompt = 'echo Once' AND status = 'succeeded'")},
 		{point: crash.SessionChangeCommitted, role: stage.Web, play: func(t *testing.T, s *scene) func(*testing.T) {
 			session := s.v.Run(t, held)
 			started(t)
@@ -130,7 +144,8 @@ func TestNothingIsHalfDoneWhereverTheProcessForPagesDies(t *testing.T) {
 			s.send(unable+"/runs", nil)
 			return func(t *testing.T) {
 				runs := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1", id(unable))
-				if told := s.Count(t, "SELECT count(*) FROM notifications WHERE automation_id = $1", id(unable)); told != runs {
+				if told := s.Count(t, "SELECT count(*) FROM notifications WHERE automation_id = $1",
+					id(unable)); told != runs {
 					t.Errorf("%d notices tell of %d failures", told, runs)
 				}
 			}
@@ -149,7 +164,8 @@ func hookOf(a stage.Answer) string {
 func (s *scene) automation(t *testing.T, name string) string {
 	t.Helper()
 	var found string
-	if err := s.DB.QueryRow(t.Context(), "SELECT '/automations/' || id FROM automations WHERE name = $1", name).Scan(&found); err != nil {
+	if err := s.DB.QueryRow(t.Context(), "SELECT '/automations/' || id FROM automations WHERE name = $1", name).
+		Scan(&found); err != nil {
 		t.Fatal(err)
 	}
 	return found
@@ -197,7 +213,8 @@ func TestEveryDueTimeIsAnsweredOnceWhereverASchedulerDies(t *testing.T) {
 			if status, reason := s.outcome(t, automation, 0); status != "succeeded" {
 				t.Errorf("the due run %s: %s", status, reason)
 			}
-			if n := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1 AND scheduled_for = $2", id(automation), at); n != 1 {
+			if n := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1 AND scheduled_for = $2",
+				id(automation), at); n != 1 {
 				t.Errorf("%d rows answer the due time", n)
 			}
 		}
@@ -205,12 +222,16 @@ func TestEveryDueTimeIsAnsweredOnceWhereverASchedulerDies(t *testing.T) {
 	told := &receiver{}
 	hook := httptest.NewServer(told)
 	t.Cleanup(hook.Close)
-	s.v.Post(t, "/settings/profile/notices", url.Values{"webhook": {hook.URL}, "kinds": {"failed", "disabled", "skipped"}})
+	s.v.Post(t, "/settings/profile/notices", url.Values{
+		"webhook": {hook.URL}, "kinds": {"failed", "disabled", "skipped"},
+	})
 	tells := func(t *testing.T, s *scene) func(*testing.T) {
-		failing := s.v.Automation(t, fmt.Sprint("Fails ", s.Count(t, "SELECT count(*) FROM automations")), s.script("exit 1"))
+		failing := s.v.Automation(t, fmt.Sprint("Fails ", s.Count(t, "SELECT count(*) FROM automations")),
+			s.script("exit 1"))
 		s.v.Run(t, failing)
 		return func(t *testing.T) {
-			want := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1 AND NOT neutral", id(failing)) // else it was interrupted
+			// else it was interrupted
+			want := s.Count(t, "SELECT count(*) FROM executions WHERE automation_id = $1 AND NOT neutral", id(failing))
 			if n := s.Count(t, "SELECT count(*) FROM notifications WHERE automation_id = $1", id(failing)); n != want {
 				t.Errorf("%d failures were told %d times", want, n)
 			}

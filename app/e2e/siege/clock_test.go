@@ -16,7 +16,8 @@ import (
 	"carillon/app/e2e/internal/stage"
 )
 
-// clock is the machine's clock as PostgreSQL reads it, which can be set. All processes of Carillon go by PostgreSQL's clock.
+// clock is the machine's clock as PostgreSQL reads it, which can be set. All processes of Carillon go by PostgreSQL's
+// clock.
 type clock struct {
 	library string
 	file    string // holds by how many seconds it is ahead
@@ -25,8 +26,8 @@ type clock struct {
 //go:embed testdata/clock.c
 var clockSource []byte
 
-// apart builds the program with a machine's clock that is ahead by as many seconds as CLOCK_AHEAD_SECONDS says: the time that Go
-// reads for all of it is another one. That compiles everything anew, so only the long suite does it.
+// apart builds the program with a machine's clock that is ahead by as many seconds as CLOCK_AHEAD_SECONDS says: the
+// time that Go reads for all of it is another one. That compiles everything anew, so only the long suite does it.
 func apart() (string, error) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -45,12 +46,16 @@ func apart() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	changed, added, overlay := filepath.Join(dir, "time.go"), filepath.Join(dir, "ahead.go"), filepath.Join(dir, "overlay.json")
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {source: changed, filepath.Join(filepath.Dir(source), "ahead.go"): added}})
+	changed, added, overlay := filepath.Join(dir, "time.go"), filepath.Join(dir, "ahead.go"),
+		filepath.Join(dir, "overlay.json")
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {
+		source: changed, filepath.Join(filepath.Dir(source), "ahead.go"): added,
+	}})
 	if err != nil {
 		return "", err
 	}
-	for path, content := range map[string][]byte{changed: bytes.Replace(text, []byte(read), []byte(read+"\tsec += ahead\n"), 1), added: aheadSource, overlay: list} {
+	for path, content := range map[string][]byte{changed: bytes.Replace(text, []byte(read),
+		[]byte(read+"\tsec += ahead\n"), 1), added: aheadSource, overlay: list} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return "", err
 		}
@@ -95,7 +100,8 @@ func newClock(t testing.TB) *clock {
 	c := &clock{library: filepath.Join(dir, "clock.so"), file: filepath.Join(dir, "ahead")}
 	source := filepath.Join(dir, "clock.c")
 	must(t, os.WriteFile(source, clockSource, 0o600))
-	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-O1", "-o", c.library, source).CombinedOutput(); err != nil {
+	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-O1", "-o", c.library, source).
+		CombinedOutput(); err != nil {
 		t.Logf("the clock cannot be set: %v: %s", err, out)
 		return nil
 	}

@@ -14,8 +14,8 @@ import (
 	"carillon/app/e2e/internal/stage"
 )
 
-// The faults happen one after the other to one siege: their order is that of this function, and the replica takes its primary's
-// place at the end.
+// The faults happen one after the other to one siege: their order is that of this function, and the replica takes its
+// primary's place at the end.
 func TestNothingIsLostAndNothingHappensTwiceWhateverTheSurroundingsDo(t *testing.T) {
 	t.Parallel()
 	s := besiege(t)
@@ -59,7 +59,9 @@ var faults = []struct {
 		f.during(lasting(6*time.Second, time.Minute))
 		f.all(func(l *line) { l.change(func() { l.delay = 0 }) })
 	}},
-	{name: "a scheduler and the process for pages stand still", happen: func(f *fault) { f.still(f.Schedulers[0], f.Web) }},
+	{name: "a scheduler and the process for pages stand still", happen: func(f *fault) {
+		f.still(f.Schedulers[0], f.Web)
+	}},
 	{name: "the database stands still", happen: databaseStill},
 	{name: "a worker stands still until others have its sessions", interrupts: true, happen: workerStill},
 	{name: "the clock is set forward and back", needs: "clock", interrupts: true, happen: clockSet},
@@ -199,7 +201,9 @@ func (f *fault) worker(session string) (n int, name string) {
 func (f *fault) takenFrom(worker string) {
 	f.t.Helper()
 	eventually(f.t, "others to take the sessions", func() bool {
-		return f.Count(f.t, "SELECT count(*) FROM sessions WHERE status = 'in_progress' AND worker = $1 AND lease_until < clock_timestamp()", worker) == 0
+		return f.Count(f.t,
+			"SELECT count(*) FROM sessions WHERE status = 'in_progress' AND worker = $1 AND lease_until < "+
+				"clock_timestamp()", worker) == 0
 	})
 }
 
@@ -207,19 +211,21 @@ func workerStill(f *fault) {
 	n, name := f.worker(f.agent.SessionID)
 	must(f.t, f.Workers[n].Signal(syscall.SIGSTOP))
 	// Its leases end. The test does not wait for that.
-	f.Exec(f.t, "UPDATE sessions SET lease_until = clock_timestamp() - interval '1 second' WHERE status = 'in_progress' AND worker = $1", name)
+	f.Exec(f.t, "UPDATE sessions SET lease_until = clock_timestamp() - interval '1 second' WHERE status = "+
+		"'in_progress' AND worker = $1", name)
 	f.takenFrom(name)
 	must(f.t, f.Workers[n].Signal(syscall.SIGCONT))
 	f.during(time.Second)
 }
 
-// cutOff lets a worker lose its database in the midst of a transaction that has locked the row of a session. No end of the connection
-// learns that the other is gone. The worker must stop its agents before others take their sessions.
+// cutOff lets a worker lose its database in the midst of a transaction that has locked the row of a session. No end of
+// the connection learns that the other is gone. The worker must stop its agents before others take their sessions.
 func cutOff(f *fault) {
 	n, name := f.worker(f.agent.SessionID)
 	l := f.lines[stage.Worker+strconv.Itoa(n)]
 	l.change(func() { l.mark = []byte(`INSERT INTO "session_events"`) })
-	for deadline := time.Now().Add(patience); !l.isSilent(); time.Sleep(2 * time.Second) { // until that worker has one of these
+	for deadline := time.Now().Add(patience); !l.isSilent(); time.Sleep(2 * time.Second) {
+		// until that worker has one of these
 		f.begin(1, fields{"prompt": fmt.Sprintf("until [ -e '%s' ]; do echo noise; sleep 0.2; done", f.gate())})
 		if time.Now().After(deadline) {
 			f.t.Fatal("the worker wrote no event")
@@ -229,7 +235,9 @@ func cutOff(f *fault) {
 	alive := func() bool {
 		return slices.ContainsFunc(old, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
 	}
-	eventually(f.t, "the agent to be stopped or another one to begin", func() bool { return !alive() || len(f.agents()) > len(old) })
+	eventually(f.t, "the agent to be stopped or another one to begin", func() bool {
+		return !alive() || len(f.agents()) > len(old)
+	})
 	if alive() {
 		f.t.Errorf("a second agent works in the session %s while the first one does", f.agent.SessionID)
 	}
@@ -250,7 +258,8 @@ func (f *fault) begin(n int, more fields) (list []run) {
 // hasten lets runs that are to be tried again do so now: a test waits for no pause.
 func (f *fault) hasten() {
 	f.t.Helper()
-	f.Exec(f.t, "UPDATE sessions SET queued_at = clock_timestamp() WHERE status = 'queued' AND queued_at > clock_timestamp() + interval '1 second'")
+	f.Exec(f.t, "UPDATE sessions SET queued_at = clock_timestamp() WHERE status = 'queued' AND queued_at > "+
+		"clock_timestamp() + interval '1 second'")
 }
 
 // end waits until runs are over that surroundings were in the way of: as successes, or as what counts for nothing.
@@ -259,7 +268,8 @@ func (f *fault) end(list []run) {
 	for _, r := range list {
 		eventually(f.t, "a run to end", func() bool {
 			f.hasten()
-			return f.Count(f.t, "SELECT count(*) FROM executions WHERE id = $1 AND finished_at IS NOT NULL", r.ExecutionID) == 1
+			return f.Count(f.t, "SELECT count(*) FROM executions WHERE id = $1 AND finished_at IS NOT NULL",
+				r.ExecutionID) == 1
 		})
 		if status := f.ended(r); status != "succeeded" && !strings.HasPrefix(status, "failed neutral") {
 			f.t.Errorf("a run %s", status)
@@ -267,8 +277,8 @@ func (f *fault) end(list []run) {
 	}
 }
 
-// clockSet sets the clock of the machine with the database by five minutes in each direction. Those of the other machines are then
-// five minutes apart from it.
+// clockSet sets the clock of the machine with the database by five minutes in each direction. Those of the other
+// machines are then five minutes apart from it.
 func clockSet(f *fault) {
 	for _, ahead := range []time.Duration{5 * time.Minute, 0, -5 * time.Minute, 0} {
 		f.database.clock.set(f.t, ahead)
@@ -310,7 +320,8 @@ func forgeAway(f *fault) {
 	f.open()
 	eventually(f.t, "the run to end", func() bool {
 		f.hasten()
-		return f.Count(f.t, "SELECT count(*) FROM executions WHERE id = $1 AND status = 'succeeded'", r.ExecutionID) == 1
+		return f.Count(f.t, "SELECT count(*) FROM executions WHERE id = $1 AND status = 'succeeded'",
+			r.ExecutionID) == 1
 	})
 	f.proveWork(r.SessionID)
 	eventually(f.t, "its pull request", func() bool {
@@ -318,8 +329,8 @@ func forgeAway(f *fault) {
 	})
 }
 
-// promoted lets the replica take the place of its primary, which is lost. Every answer that the primary gave had reached the
-// replica.
+// promoted lets the replica take the place of its primary, which is lost. Every answer that the primary gave had
+// reached the replica.
 func promoted(f *fault) {
 	f.database.exec("ALTER SYSTEM SET synchronous_standby_names = 'replica'")
 	f.database.exec("SELECT pg_reload_conf()")

@@ -11,12 +11,13 @@ import (
 	"carillon/app/e2e/internal/stage"
 )
 
-// orders is the folder of the files that say in which command Git is to be killed: COMMAND.MOMENT, with a line for a blank.
+// orders is the folder of the files that say in which command Git is to be killed: COMMAND.MOMENT, with a line for a
+// blank.
 const orders = "orders"
 
-// gitThatDies is a folder with a git that is killed in commands for which there is an order: before it does anything, at its first
-// write to a file, when its locks are taken and nothing is cleaned up, or after it has done everything. It is killed once for each
-// order.
+// gitThatDies is a folder with a git that is killed in commands for which there is an order: before it does anything,
+// at its first write to a file, when its locks are taken and nothing is cleaned up, or after it has done everything. It
+// is killed once for each order.
 func gitThatDies(t testing.TB) string {
 	t.Helper()
 	real, err := exec.LookPath("git")

@@ -12,8 +12,8 @@ import (
 	"carillon/db/embedded"
 )
 
-// line is a connection between one process and a server that can be slow, silent or cut. A line that is silent loses nothing:
-// what was under way arrives when it is mended, as by TCP.
+// line is a connection between one process and a server that can be slow, silent or cut. A line that is silent loses
+// nothing: what was under way arrives when it is mended, as by TCP.
 type line struct {
 	listener net.Listener
 
@@ -45,7 +45,10 @@ func newLine(t testing.TB, to string) *line {
 
 // url is where Carillon reaches its database through the line.
 func (l *line) url() string {
-	u := url.URL{Scheme: "postgres", User: url.User(program), Host: l.listener.Addr().String(), Path: "/" + embedded.Name, RawQuery: "sslmode=disable"}
+	u := url.URL{
+		Scheme: "postgres", User: url.User(program), Host: l.listener.Addr().String(), Path: "/" + embedded.Name,
+		RawQuery: "sslmode=disable",
+	}
 	return u.String()
 }
 

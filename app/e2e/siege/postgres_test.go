@@ -23,8 +23,8 @@ import (
 // patience bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
 const patience = 10 * time.Minute
 
-// cluster is a PostgreSQL server of the test's own, which it stops in every way. Nothing is synced to the disk, which matters only
-// when the machine loses its power.
+// cluster is a PostgreSQL server of the test's own, which it stops in every way. Nothing is synced to the disk, which
+// matters only when the machine loses its power.
 type cluster struct {
 	t        testing.TB
 	programs *embedded.Programs
@@ -46,7 +46,8 @@ func primary(t testing.TB, dir string) *cluster {
 	if runtime.GOOS != "linux" {
 		locale = "--locale=C"
 	}
-	out, err := c.programs.Command("initdb", "-D", c.data(), "--username="+embedded.Name, "--encoding=UTF8", "--auth=trust", "--no-sync", "--no-instructions", locale).CombinedOutput()
+	out, err := c.programs.Command("initdb", "-D", c.data(), "--username="+embedded.Name, "--encoding=UTF8",
+		"--auth=trust", "--no-sync", "--no-instructions", locale).CombinedOutput()
 	if err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
@@ -93,9 +94,12 @@ func (c *cluster) start() {
 	log, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	must(c.t, err)
 	defer log.Close()
-	cmd := c.programs.Command("postgres", "-D", c.data(), "-c", "listen_addresses=", "-c", "port=5432", "-c", "unix_socket_directories="+c.dir,
-		"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=250", "-c", "wal_level=replica", "-c", "max_wal_senders=5", "-c", "wal_keep_size=64MB",
-		"-c", "max_wal_size=64MB", "-c", "min_wal_size=32MB", "-c", "hot_standby=on", "-c", "wal_receiver_status_interval=1s", "-c", "wal_retrieve_retry_interval=200ms",
+	cmd := c.programs.Command("postgres", "-D", c.data(), "-c", "listen_addresses=", "-c", "port=5432", "-c",
+		"unix_socket_directories="+c.dir,
+		"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=250", "-c", "wal_level=replica", "-c",
+		"max_wal_senders=5", "-c", "wal_keep_size=64MB",
+		"-c", "max_wal_size=64MB", "-c", "min_wal_size=32MB", "-c", "hot_standby=on", "-c",
+		"wal_receiver_status_interval=1s", "-c", "wal_retrieve_retry_interval=200ms",
 		"-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "jit=off", "-c", "log_line_prefix=%m [%p] ")
 	cmd.Stdout, cmd.Stderr = log, log
 	if c.clock != nil {
@@ -186,8 +190,8 @@ func (c *cluster) ask(query string) (answer string) {
 	return answer
 }
 
-// replica makes a cluster in a folder that follows this one by streaming, and starts it. There is no pg_basebackup among the
-// programs of the npm package, so it does what that does.
+// replica makes a cluster in a folder that follows this one by streaming, and starts it. There is no pg_basebackup
+// among the programs of the npm package, so it does what that does.
 func (c *cluster) replica(dir string) *cluster {
 	c.t.Helper()
 	r := newCluster(c.t, dir)
@@ -203,7 +207,8 @@ func (c *cluster) replica(dir string) *cluster {
 	must(c.t, conn.QueryRow(ctx, "SELECT labelfile FROM pg_backup_stop(false)").Scan(&label))
 	r.write("backup_label", label)
 	r.write("standby.signal", "")
-	r.write("postgresql.auto.conf", fmt.Sprintf("primary_conninfo = 'host=%s port=5432 user=%s application_name=replica'\n", c.dir, embedded.Name))
+	r.write("postgresql.auto.conf",
+		fmt.Sprintf("primary_conninfo = 'host=%s port=5432 user=%s application_name=replica'\n", c.dir, embedded.Name))
 	r.start()
 	eventually(c.t, "the replica to stream", func() bool {
 		return c.ask("SELECT count(*)::text FROM pg_stat_replication WHERE state = 'streaming'") == "1"

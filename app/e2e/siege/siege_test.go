@@ -1,6 +1,7 @@
-// Package siege lets faults of the surroundings happen to the whole program at work, as several processes on one PostgreSQL with a
-// streaming replica: the database is stopped, silent, read-only, full or replaced, a process is cut off from it or stands still,
-// disks are full, Git is killed, the forge is away. After each of them it proves what is promised about runs.
+// Package siege lets faults of the surroundings happen to the whole program at work, as several processes on one
+// PostgreSQL with a streaming replica: the database is stopped, silent, read-only, full or replaced, a process is cut
+// off from it or stands still, disks are full, Git is killed, the forge is away. After each of them it proves what is
+// promised about runs.
 package siege
 
 import (
@@ -46,7 +47,8 @@ func heldAgent(m *agenttest.Message) {
 		return
 	}
 	dir, _ := os.Getwd() // its worktree, which has the name of the session
-	_ = os.WriteFile(filepath.Join(filepath.Dir(found[1]), fmt.Sprintf("agent-%s-%d", filepath.Base(dir), os.Getpid())), nil, 0o600)
+	_ = os.WriteFile(filepath.Join(filepath.Dir(found[1]), fmt.Sprintf("agent-%s-%d", filepath.Base(dir), os.Getpid())),
+		nil, 0o600)
 	m.Say("I wait.")
 	for {
 		if _, err := os.Stat(found[1]); err == nil {
@@ -57,7 +59,8 @@ func heldAgent(m *agenttest.Message) {
 	m.Say("The answer.")
 }
 
-// long is set for the long suite, in which each fault lasts as long as it may in life, and all come again and again until it is over.
+// long is set for the long suite, in which each fault lasts as long as it may in life, and all come again and again
+// until it is over.
 var long, _ = time.ParseDuration(os.Getenv("CARILLON_SIEGE"))
 
 // lasting is how long a fault lasts: in the long suite as long as in life.
@@ -136,7 +139,9 @@ func besiege(t *testing.T) *siege {
 		Of: func(role string, n int) []string {
 			var list []string
 			if n == 1 { // their machines' clocks are five minutes apart, where the program can tell
-				list = append(list, map[string]string{stage.Scheduler: "CLOCK_AHEAD_SECONDS=150", stage.Worker: "CLOCK_AHEAD_SECONDS=-150"}[role])
+				list = append(list, map[string]string{
+					stage.Scheduler: "CLOCK_AHEAD_SECONDS=150", stage.Worker: "CLOCK_AHEAD_SECONDS=-150",
+				}[role])
 			}
 			if role == stage.Worker {
 				list = append(list, "PATH="+git+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -213,7 +218,9 @@ func (s *siege) load() {
 	self, err := os.Executable()
 	must(t, err)
 	for path, form := range map[string]url.Values{
-		"/settings/providers": {"name": {"Held"}, "driver": {"acp"}, "command": {self + " " + agentRole + " state=" + stage.Folder(t)}},
+		"/settings/providers": {
+			"name": {"Held"}, "driver": {"acp"}, "command": {self + " " + agentRole + " state=" + stage.Folder(t)},
+		},
 		"/workspaces": {
 			"name": {"Forge"}, "url": {s.hub.URL + "/acme/app.git"}, "branch": {"main"}, "token": {stage.HubToken},
 			"forge": {"github"}, "forge_base": {s.hub.URL},
@@ -237,16 +244,21 @@ func (s *siege) load() {
 touch '%s/begun-'"$(basename "$PWD")"
 %s`, s.gates, wait)
 	for i, more := range []fields{
-		{"prompt": "true", "time_zone": "Asia/Kathmandu"}, {"prompt": "true", "catch_up": true}, {"prompt": "exit 3"}, {"prompt": wait},
+		{"prompt": "true", "time_zone": "Asia/Kathmandu"}, {"prompt": "true", "catch_up": true}, {"prompt": "exit 3"},
+		{"prompt": wait},
 	} {
-		more["name"], more["trigger"], more["cron"], more["auto_complete"] = fmt.Sprintf("Minute %d", i), "recurring", "* * * * *", true
+		more["name"], more["trigger"], more["cron"], more["auto_complete"] = fmt.Sprintf("Minute %d", i), "recurring",
+			"* * * * *", true
 		s.minutes = append(s.minutes, s.automation(more, nil))
 	}
 	s.automation(fields{"name": "Loop", "trigger": "loop", "prompt": "sleep 3", "auto_complete": true}, nil)
 	s.held = s.automation(fields{"name": "Held", "prompt": s.work}, nil)
 	s.heldAgent = s.automation(fields{"name": "Held agent", "prompt": "wait for " + s.gate(), "provider": "held"}, nil)
 	s.called = &hook{s: s, ran: filepath.Join(s.gates, "ran"), accepted: map[string]bool{}}
-	s.automation(fields{"name": "Called", "trigger": "http", "allow_parallel": true, "prompt": fmt.Sprintf(`basename "$PWD" >> '%s'`, s.called.ran)}, &s.called.url)
+	s.automation(fields{
+		"name": "Called", "trigger": "http", "allow_parallel": true, "prompt": fmt.Sprintf(`basename "$PWD" >> '%s'`,
+			s.called.ran),
+	}, &s.called.url)
 	s.called.begin()
 }
 
@@ -295,7 +307,8 @@ type hook struct {
 	ran  string // the file of those notes
 	mu   sync.Mutex
 	made int // calls that were begun
-	// accepted are the executions of the calls that were answered with 200; of the unknown ones there was no answer, or one of 5xx.
+	// accepted are the executions of the calls that were answered with 200; of the unknown ones there was no answer, or
+	// one of 5xx.
 	accepted map[string]bool
 	unknown  int
 }
@@ -380,7 +393,8 @@ func (s *siege) suffer(t *testing.T, name string, interrupted bool, happen func(
 		must(t, os.Remove(f.gate()))
 		f.script, f.agent = f.run(f.held), f.run(f.heldAgent)
 		f.once = f.automation(fields{
-			"name": "Once", "trigger": "one_time", "time_zone": "UTC", "run_at": time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339), "prompt": "true",
+			"name": "Once", "trigger": "one_time", "time_zone": "UTC", "run_at": time.Now().Add(4 * time.Second).UTC().
+				Format(time.RFC3339), "prompt": "true",
 		}, nil)
 		f.atWork()
 		happen(f)
@@ -389,14 +403,18 @@ func (s *siege) suffer(t *testing.T, name string, interrupted bool, happen func(
 		f.recover()
 		f.prove()
 		made, accepted := s.called.counts()
-		t.Logf("%s, of %d calls so far %d were answered with a run", time.Since(began).Round(time.Second), made, accepted)
+		t.Logf("%s, of %d calls so far %d were answered with a run", time.Since(began).Round(time.Second), made,
+			accepted)
 	})
 }
 
 // atWork waits until the held runs are at work.
 func (f *fault) atWork() {
 	f.t.Helper()
-	eventually(f.t, "the held script", func() bool { _, err := os.Stat(filepath.Join(f.gates, "begun-"+f.script.SessionID)); return err == nil })
+	eventually(f.t, "the held script", func() bool {
+		_, err := os.Stat(filepath.Join(f.gates, "begun-"+f.script.SessionID))
+		return err == nil
+	})
 	eventually(f.t, "the held agent", func() bool { return len(f.agents()) > 0 })
 }
 
@@ -424,7 +442,8 @@ func (f *fault) recover() {
 		if time.Now().After(end) {
 			f.t.Fatalf("runs of before are still in flight after %s:\n%s\n%s", patience, f.text(`
 				SELECT string_agg(concat_ws(' ', e.id, e.status, e.reason, s.status, s.worker, s.lease_until, s.queued_at), E'\n')
-				FROM executions e LEFT JOIN sessions s ON s.id = e.session_id WHERE e.finished_at IS NULL`), f.Complaints())
+				FROM executions e LEFT JOIN sessions s ON s.id = e.session_id WHERE e.finished_at IS NULL`),
+				f.Complaints())
 		}
 		f.hasten()
 		time.Sleep(100 * time.Millisecond)
@@ -450,8 +469,8 @@ func (s *siege) text(query string, args ...any) string {
 // badWords are in what a process writes that has met a fault of its own.
 var badWords = regexp.MustCompile(`DATA RACE|"msg":"panic|^panic:|^fatal error:|^goroutine `)
 
-// prove proves what is promised: by the program's own check, by the answers that callers got, by what scripts noted, by files and
-// by processes.
+// prove proves what is promised: by the program's own check, by the answers that callers got, by what scripts noted, by
+// files and by processes.
 func (f *fault) prove() {
 	f.t.Helper()
 	for _, worker := range f.Workers { // with its folder; everything goes on meanwhile
@@ -477,8 +496,8 @@ func (f *fault) prove() {
 	}
 }
 
-// proveCalls expects an execution for each call that was answered with one, none that nobody called for, and each to have run once
-// at most.
+// proveCalls expects an execution for each call that was answered with one, none that nobody called for, and each to
+// have run once at most.
 func (f *fault) proveCalls() {
 	f.t.Helper()
 	h := f.called
@@ -488,10 +507,12 @@ func (f *fault) proveCalls() {
 		accepted = append(accepted, id)
 	}
 	h.mu.Unlock()
-	if n := f.Count(f.t, "SELECT count(*) FROM executions WHERE id = ANY($1::uuid[]) AND session_id IS NOT NULL", accepted); n != len(accepted) {
+	if n := f.Count(f.t, "SELECT count(*) FROM executions WHERE id = ANY($1::uuid[]) AND session_id IS NOT NULL",
+		accepted); n != len(accepted) {
 		f.t.Errorf("%d calls were answered with a run, and there are %d of those", len(accepted), n)
 	}
-	if n := f.Count(f.t, "SELECT count(*) FROM executions WHERE source = 'webhook' AND id <> ALL($1::uuid[])", accepted); n > most-len(accepted) {
+	if n := f.Count(f.t, "SELECT count(*) FROM executions WHERE source = 'webhook' AND id <> ALL($1::uuid[])",
+		accepted); n > most-len(accepted) {
 		f.t.Errorf("%d executions are of calls without an answer, and there were %d", n, most-len(accepted))
 	}
 	text, err := os.ReadFile(h.ran)
@@ -505,7 +526,8 @@ func (f *fault) proveCalls() {
 			f.t.Errorf("the session %s ran %d times", session, n)
 		}
 	}
-	rows, err := f.DB.Query(f.t.Context(), "SELECT session_id::text FROM executions WHERE source = 'webhook' AND status = 'succeeded'")
+	rows, err := f.DB.Query(f.t.Context(),
+		"SELECT session_id::text FROM executions WHERE source = 'webhook' AND status = 'succeeded'")
 	must(f.t, err)
 	defer rows.Close()
 	for rows.Next() {
@@ -522,11 +544,13 @@ func (f *fault) proveCalls() {
 	}
 }
 
-// proveMinutes expects that each minute since an automation was made is answered once, and that who was in the way is named.
+// proveMinutes expects that each minute since an automation was made is answered once, and that who was in the way is
+// named.
 func (f *fault) proveMinutes() {
 	f.t.Helper()
 	for _, id := range f.minutes {
-		rows, err := f.DB.Query(f.t.Context(), `SELECT scheduled_for, greatest(scheduled_for, last_skipped_for), status, reason, skip_count
+		rows, err := f.DB.Query(f.t.Context(),
+			`SELECT scheduled_for, greatest(scheduled_for, last_skipped_for), status, reason, skip_count
 			FROM executions WHERE automation_id = $1 AND source = 'schedule' ORDER BY scheduled_for`, id)
 		must(f.t, err)
 		enabled := f.Count(f.t, "SELECT count(*) FROM automations WHERE id = $1 AND enabled", id) == 1
@@ -536,9 +560,11 @@ func (f *fault) proveMinutes() {
 			var status, reason string
 			var count int
 			must(f.t, rows.Scan(&first, &until, &status, &reason, &count))
-			// A clock that was ahead has answered minutes before those that are yet to come, and failures may have ended it before those.
+			// A clock that was ahead has answered minutes before those that are yet to come, and failures may have
+			// ended it before those.
 			next := last.Add(time.Minute)
-			if !last.IsZero() && !first.Equal(next) && (first.Before(next) || enabled && next.Add(time.Minute).Before(time.Now())) {
+			if !last.IsZero() && !first.Equal(next) && (first.Before(next) || enabled && next.Add(time.Minute).
+				Before(time.Now())) {
 				f.t.Errorf("of %s the minute after %s is answered for %s as %s: %s", id, last, first, status, reason)
 			}
 			if count > 0 && int(until.Sub(first)/time.Minute)+1 != count {
@@ -549,7 +575,8 @@ func (f *fault) proveMinutes() {
 		rows.Close()
 		must(f.t, rows.Err())
 	}
-	if n := f.Count(f.t, `SELECT count(*) FROM executions e WHERE e.status = 'skipped' AND e.error_class = '' AND NOT EXISTS (
+	if n := f.Count(f.t,
+		`SELECT count(*) FROM executions e WHERE e.status = 'skipped' AND e.error_class = '' AND NOT EXISTS (
 		SELECT 1 FROM executions b WHERE b.id = e.blocked_by AND b.automation_id = e.automation_id AND b.id < e.id)`); n > 0 { // ids go by the machine's clock, which nobody sets
 		f.t.Errorf("%d runs were skipped for another that was not there", n)
 	}
@@ -558,7 +585,8 @@ func (f *fault) proveMinutes() {
 // ended is how a run ended: its status, whether it counts for nothing, and the reason.
 func (f *fault) ended(r run) string {
 	f.t.Helper()
-	return f.text(`SELECT concat_ws(' ', status, CASE WHEN neutral THEN 'neutral' END, nullif(reason, '')) FROM executions WHERE id = $1`, r.ExecutionID)
+	return f.text(
+		`SELECT concat_ws(' ', status, CASE WHEN neutral THEN 'neutral' END, nullif(reason, '')) FROM executions WHERE id = $1`, r.ExecutionID)
 }
 
 // proveHeld expects that what was at work ended as it should, and that its work is there.
@@ -571,7 +599,8 @@ func (f *fault) proveHeld() {
 		}
 	}
 	const used = "succeeded/100/40/20"
-	noted := f.text(`SELECT string_agg(concat_ws('/', status, tokens_in, tokens_cached, tokens_out), ' ') FROM turns WHERE session_id = $1`, f.agent.SessionID)
+	noted := f.text(
+		`SELECT string_agg(concat_ws('/', status, tokens_in, tokens_cached, tokens_out), ' ') FROM turns WHERE session_id = $1`, f.agent.SessionID)
 	if noted != used && !f.interrupted {
 		f.t.Errorf("of the held agent is noted %s; want %s", noted, used)
 	}
@@ -616,7 +645,8 @@ func (f *fault) proveFiles() {
 	var locks []string
 	for n := range f.Workers {
 		for _, top := range []string{"repos", "git"} {
-			_ = filepath.WalkDir(filepath.Join(f.data(n), top), func(path string, _ os.DirEntry, _ error) error { // files go meanwhile
+			_ = filepath.WalkDir(filepath.Join(f.data(n), top), func(path string, _ os.DirEntry, _ error) error {
+				// files go meanwhile
 				if strings.HasSuffix(path, ".lock") {
 					locks = append(locks, path)
 				}
@@ -626,7 +656,8 @@ func (f *fault) proveFiles() {
 		trees, err := filepath.Glob(filepath.Join(f.data(n), "worktrees", "*"))
 		must(f.t, err)
 		for _, dir := range trees {
-			if id := filepath.Base(dir); len(id) == 36 && !slices.Contains(known, id) && f.Count(f.t, "SELECT count(*) FROM sessions WHERE id = $1", id) == 0 {
+			if id := filepath.Base(dir); len(id) == 36 && !slices.Contains(known, id) &&
+				f.Count(f.t, "SELECT count(*) FROM sessions WHERE id = $1", id) == 0 {
 				f.t.Errorf("the worktree %s is of no session", dir)
 			}
 		}

@@ -34,10 +34,11 @@ const (
 	measuring   = 20 * time.Second // how long the most calls a second are measured
 )
 
-// TestNothingIsLostUnderLoadWithAKillAMinute starts the program as six processes on a database that keeps what it says. It has
-// 10,000 automations, and its webhooks are called half as often as it can answer. Twenty sessions are at work at once, and each
-// minute a process is killed. SOAK says for how long. At the end every promise must hold, every accepted call has one execution,
-// no script ran twice, and the processes that were never killed need no more memory than at first.
+// TestNothingIsLostUnderLoadWithAKillAMinute starts the program as six processes on a database that keeps what it says.
+// It has 10,000 automations, and its webhooks are called half as often as it can answer. Twenty sessions are at work at
+// once, and each minute a process is killed. SOAK says for how long. At the end every promise must hold, every accepted
+// call has one execution, no script ran twice, and the processes that were never killed need no more memory than at
+// first.
 func TestNothingIsLostUnderLoadWithAKillAMinute(t *testing.T) {
 	if os.Getenv("SOAK") == "" {
 		t.Skip("make soak runs this")
@@ -49,7 +50,8 @@ func TestNothingIsLostUnderLoadWithAKillAMinute(t *testing.T) {
 	s := begin(t)
 	limit := s.measure(t)
 	rate := limit / 2
-	t.Logf("%d calls a second are the most that are answered; the load is %d a second for %s", int(limit), int(rate), long)
+	t.Logf("%d calls a second are the most that are answered; the load is %d a second for %s", int(limit), int(rate),
+		long)
 
 	ctx, stop := context.WithCancel(t.Context())
 	var load sync.WaitGroup
@@ -107,7 +109,9 @@ func begin(t *testing.T) *soak {
 	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL may run as another user
 		t.Fatal(err)
 	}
-	server, err := embedded.Start(t.Context(), embedded.Config{Dir: filepath.Join(dir, "postgres"), Bin: os.Getenv("CARILLON_PG_BIN")})
+	server, err := embedded.Start(t.Context(), embedded.Config{
+		Dir: filepath.Join(dir, "postgres"), Bin: os.Getenv("CARILLON_PG_BIN"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +125,9 @@ func begin(t *testing.T) *soak {
 		Database: server.URL(embedded.Name), Webs: 2, Program: stage.Plain,
 		Settings: []string{"CARILLON_MAX_SESSIONS=" + strconv.Itoa(places)},
 	})
-	for role, list := range map[string][]*stage.Server{"web": s.fleet.Webs, "scheduler": s.fleet.Schedulers, "worker": s.fleet.Workers} {
+	for role, list := range map[string][]*stage.Server{
+		"web": s.fleet.Webs, "scheduler": s.fleet.Schedulers, "worker": s.fleet.Workers,
+	} {
 		s.immortal = append(s.immortal, process{role + " 1", list[0]})
 		s.mortal = append(s.mortal, process{role + " 2", list[1]})
 	}
@@ -163,7 +169,8 @@ func begin(t *testing.T) *soak {
 func (s *soak) copy(t *testing.T, n int) {
 	t.Helper()
 	var columns string
-	if err := s.fleet.DB.QueryRow(t.Context(), `SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+	if err := s.fleet.DB.QueryRow(t.Context(),
+		`SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
 		WHERE table_schema = current_schema() AND table_name = 'automations' AND is_generated = 'NEVER'
 			AND column_name NOT IN ('id', 'name', 'cron', 'next_run_at', 'catch_up')`).Scan(&columns); err != nil {
 		t.Fatal(err)
@@ -174,7 +181,8 @@ func (s *soak) copy(t *testing.T, n int) {
 			CASE WHEN i % 2 = 0 THEN date_trunc('hour', now()) + make_interval(hours => (m <= extract(minute FROM now()))::int, mins => m)
 				ELSE (date_trunc('day', now() AT TIME ZONE 'UTC') + make_interval(days => 1, hours => i % 24, mins => m)) AT TIME ZONE 'UTC' END,
 			i % 3 = 0, `+columns+`
-		FROM automations, generate_series(1, $1) AS i, LATERAL (SELECT i * 7 % 60 AS m) minutes WHERE name = 'Hourly'`, n)
+		FROM automations, generate_series(1, $1) AS i, LATERAL (SELECT i * 7 % 60 AS m) minutes WHERE name = 'Hourly'`,
+		n)
 	s.fleet.Exec(t, "ANALYZE")
 }
 
@@ -231,7 +239,8 @@ func (s *soak) call(ctx context.Context, rate float64) {
 // one calls a webhook once.
 func (s *soak) one(ctx context.Context) {
 	web := s.fleet.Webs[rand.IntN(len(s.fleet.Webs))]
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, web.Base+"/api/automations/http-trigger", strings.NewReader(`{"a": 1}`))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, web.Base+"/api/automations/http-trigger",
+		strings.NewReader(`{"a": 1}`))
 	if err != nil {
 		s.fail(err.Error())
 		return
@@ -276,7 +285,8 @@ var client = &http.Client{Timeout: stage.Patience, Transport: &http.Transport{Ma
 // fail keeps the first thing that is wrong.
 func (s *soak) fail(what string) { s.wrong.CompareAndSwap(nil, &what) }
 
-const heading = "   time  killed        calls/s   p50     p99      200    409  none   at work  queued   ended  failed  database  memory"
+const heading = "   time  killed        calls/s   p50     p99      200    409  none   at work  queued   ended  " +
+	"failed  database  memory"
 
 // minute is a line of figures since the last one, and adds to memory what the processes that are never killed hold.
 func (s *soak) minute(t *testing.T, since time.Duration, killed string, memory map[string][]int64) string {
@@ -301,7 +311,8 @@ func (s *soak) minute(t *testing.T, since time.Duration, killed string, memory m
 		memory[p.name] = append(memory[p.name], n)
 		sizes = append(sizes, fmt.Sprintf("%s %d", p.name, n>>20))
 	}
-	return fmt.Sprintf("%7s  %-12s %8.0f %6s %8s %7d %7d %5d %7d %7d %8d %6d %6d MiB  %s", since.Round(time.Second), killed,
+	return fmt.Sprintf("%7s  %-12s %8.0f %6s %8s %7d %7d %5d %7d %7d %8d %6d %6d MiB  %s", since.Round(time.Second),
+		killed,
 		float64(len(latencies))/60, at(50), at(99), accepted, s.blocked.Load(), s.unanswered.Load(),
 		s.fleet.Count(t, "SELECT count(*) FROM sessions WHERE status = 'in_progress'"),
 		s.fleet.Count(t, "SELECT count(*) FROM sessions WHERE status = 'queued'"),
@@ -327,10 +338,12 @@ func resident(t *testing.T, pid int) int64 {
 // checkCalls expects one execution of each call that was accepted, and of others only where a caller got no answer.
 func (s *soak) checkCalls(t *testing.T) {
 	t.Helper()
-	if n := s.fleet.Count(t, "SELECT count(DISTINCT id) FROM executions WHERE id = ANY($1) AND source = 'webhook'", s.accepted); n != len(s.accepted) {
+	if n := s.fleet.Count(t, "SELECT count(DISTINCT id) FROM executions WHERE id = ANY($1) AND source = 'webhook'",
+		s.accepted); n != len(s.accepted) {
 		t.Errorf("%d calls were accepted, and %d of them have an execution of their own", len(s.accepted), n)
 	}
-	others := s.fleet.Count(t, "SELECT count(*) FROM executions WHERE source = 'webhook' AND NOT id = ANY($1)", s.accepted)
+	others := s.fleet.Count(t, "SELECT count(*) FROM executions WHERE source = 'webhook' AND NOT id = ANY($1)",
+		s.accepted)
 	if unanswered := int(s.unanswered.Load()); others > unanswered {
 		t.Errorf("%d executions are of no call that was answered, and only %d calls were not", others, unanswered)
 	}

@@ -66,7 +66,8 @@ func runBenchmarks(args []string) error {
 	if err := table(os.Stdout, list); err != nil || *out == "" {
 		return err
 	}
-	text, err := json.MarshalIndent(report{time.Now().UTC(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, runtime.NumCPU(), list}, "", "  ")
+	text, err := json.MarshalIndent(report{time.Now().UTC(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH,
+		runtime.NumCPU(), list}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -161,7 +162,8 @@ func table(w io.Writer, list []benchmark) error {
 			}
 		}
 		slices.Sort(other)
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.0f\t%.0f\t%s\n", b.Package, b.Name, time.Duration(b.Values["ns/op"]), b.Values["B/op"], b.Values["allocs/op"], strings.Join(other, ", "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.0f\t%.0f\t%s\n", b.Package, b.Name, time.Duration(b.Values["ns/op"]),
+			b.Values["B/op"], b.Values["allocs/op"], strings.Join(other, ", "))
 	}
 	return t.Flush()
 }

@@ -23,7 +23,8 @@ type event struct {
 	Elapsed                                                float64
 }
 
-// runTests runs go test, prints as tests end, and returns its exit status. All test binaries share one PostgreSQL server.
+// runTests runs go test, prints as tests end, and returns its exit status. All test binaries share one PostgreSQL
+// server.
 func runTests(args []string) (int, error) {
 	began := time.Now()
 	server, stop, err := dbtest.Serve(context.Background())
@@ -57,9 +58,9 @@ const (
 	noPrograms = 8
 )
 
-// inMemory are the variables that keep the temporary files of tests, though not those of go build, in memory where there is
-// room. Databases and repositories are many small files, which take a disk three times the CPU in the system. TMPDIR in
-// the environment decides otherwise.
+// inMemory are the variables that keep the temporary files of tests, though not those of go build, in memory where
+// there is room. Databases and repositories are many small files, which take a disk three times the CPU in the system.
+// TMPDIR in the environment decides otherwise.
 func inMemory() []string {
 	var there syscall.Statfs_t
 	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &there) != nil || uint64(there.Flags)&noPrograms != 0 ||
@@ -149,7 +150,8 @@ func summarize(in io.Reader, w io.Writer) (totals, error) {
 				}
 			}
 			if e.Action != "skip" { // a package without tests
-				fmt.Fprintf(w, "%-4s  %s  %.1fs\n", map[string]string{"pass": "ok", "fail": "FAIL"}[e.Action], e.Package, e.Elapsed)
+				fmt.Fprintf(w, "%-4s  %s  %.1fs\n", map[string]string{"pass": "ok", "fail": "FAIL"}[e.Action],
+					e.Package, e.Elapsed)
 			}
 		}
 	}

@@ -22,7 +22,8 @@ func TestTotalsCountWhatEnded(t *testing.T) {
 			{"Action":"skip","Package":"a","Test":"TestTwo"}
 			{"Action":"pass","Package":"a","Elapsed":1.2}
 			{"Action":"skip","Package":"without tests"}`,
-			totals{passed: 1, skipped: 1}, []string{"ok    a  1.2s\n", "skip  a TestTwo\n    no bubblewrap\n"}, []string{"chatter", "without tests"},
+			totals{passed: 1, skipped: 1}, []string{"ok    a  1.2s\n", "skip  a TestTwo\n    no bubblewrap\n"},
+			[]string{"chatter", "without tests"},
 		},
 		{
 			"a test that fails is shown with what it said",
@@ -58,7 +59,8 @@ func TestTotalsCountWhatEnded(t *testing.T) {
 			{"Action":"output","Package":"d","Test":"TestTwo","Output":"goroutine 23 [select]:\ncarillon/d.(*Loop).Run(0xc0)\n\t/loop.go:1 +0x1\n\n"}
 			{"Action":"fail","Package":"d"}`,
 			totals{failed: 2},
-			[]string{"TestTwo had not ended:\n    before\n", "\t\tTestTwo (4s)\n", "carillon/d.TestTwo(0xc0)\n\t/d_test.go:6\n", "(*Loop).Run"},
+			[]string{"TestTwo had not ended:\n    before\n", "\t\tTestTwo (4s)\n",
+				"carillon/d.TestTwo(0xc0)\n\t/d_test.go:6\n", "(*Loop).Run"},
 			[]string{"net/http", "startAlarm", "d_test.go:9", "tRunner"},
 		},
 		{"what is not JSON is passed on", "go: no such module\n", totals{}, []string{"go: no such module\n"}, nil},

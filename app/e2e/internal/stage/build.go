@@ -26,8 +26,8 @@ var Root = sync.OnceValue(func() string {
 	return ""
 })
 
-// Watched builds the program as the tests are: with the race detector when they have it, so that it watches a real server, and
-// with crash points when they have those. What was compiled for other tests is not compiled again.
+// Watched builds the program as the tests are: with the race detector when they have it, so that it watches a real
+// server, and with crash points when they have those. What was compiled for other tests is not compiled again.
 var Watched = sync.OnceValues(func() (string, error) {
 	name, flags := "watched", []string{}
 	if raced {
@@ -39,8 +39,8 @@ var Watched = sync.OnceValues(func() (string, error) {
 	return build(name, os.Environ(), flags...)
 })
 
-// Plain builds the program as it is released: without the race detector, under which a page takes many times the CPU, and
-// without crash points. It is compiled as go vet compiles it, so that what one compiled serves the other.
+// Plain builds the program as it is released: without the race detector, under which a page takes many times the CPU,
+// and without crash points. It is compiled as go vet compiles it, so that what one compiled serves the other.
 var Plain = sync.OnceValues(func() (string, error) { return build("plain", append(os.Environ(), "GOFLAGS=")) })
 
 // build builds the program where test binaries of several packages find it, of which one links it.
@@ -82,16 +82,17 @@ func own(path string) (string, error) {
 	return name, os.WriteFile(name, text, 0o755)
 }
 
-// openSource opens what the program is built from, and what these tests run beside it. Go keeps the outcome of tests until
-// something that they opened changes. It does not see what a go command reads that builds the program for them, and
-// would call them passed on and on.
+// openSource opens what the program is built from, and what these tests run beside it. Go keeps the outcome of tests
+// until something that they opened changes. It does not see what a go command reads that builds the program for them,
+// and would call them passed on and on.
 func openSource() error {
 	for _, f := range []string{"go.mod", "package-lock.json"} {
 		if _, err := os.Stat(filepath.Join(Root(), f)); err != nil {
 			return err
 		}
 	}
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "carillon/app").Output()
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}",
+		"carillon/app").Output()
 	if err != nil {
 		return fmt.Errorf("list what the program is built from: %w", err)
 	}

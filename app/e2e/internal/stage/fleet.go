@@ -23,13 +23,13 @@ import (
 	"carillon/db/dbtest"
 )
 
-// Plan says which processes a Fleet has. Its zero value is one for pages, two schedulers and two workers on a database of the
-// test's own.
+// Plan says which processes a Fleet has. Its zero value is one for pages, two schedulers and two workers on a database
+// of the test's own.
 type Plan struct {
 	// Database is the address of the database; empty: a new one.
 	Database string
-	// Through is the address at which processes reach the database; nil: Database. A test may put a proxy there, one for each
-	// process.
+	// Through is the address at which processes reach the database; nil: Database. A test may put a proxy there, one
+	// for each process.
 	Through func(role string, n int) string
 	// Webs, Schedulers and Workers are how many there are; 0: one for pages, and two of the others.
 	Webs, Schedulers, Workers int
@@ -61,8 +61,8 @@ type Fleet struct {
 	crashes    string        // folder of the files by which processes are told to die, by role
 }
 
-// Start starts the processes of a plan, the one for pages first, and stops them at the end of the test, which expects them to end
-// well.
+// Start starts the processes of a plan, the one for pages first, and stops them at the end of the test, which expects
+// them to end well.
 func Start(t testing.TB, p Plan) *Fleet {
 	t.Helper()
 	f := &Fleet{Database: p.Database, crashes: Folder(t)}
@@ -79,14 +79,16 @@ func Start(t testing.TB, p Plan) *Fleet {
 	_, _ = rand.Read(key) // it never fails
 	address := free(t)
 	common := append([]string{
-		"CARILLON_SECRET=" + base64.StdEncoding.EncodeToString(key), "CARILLON_URL=http://" + address, "CARILLON_TRIGGER_RATE=0",
+		"CARILLON_SECRET=" + base64.StdEncoding.EncodeToString(key), "CARILLON_URL=http://" + address,
+		"CARILLON_TRIGGER_RATE=0",
 	}, p.Settings...)
 	member := func(role string, n int) *Server {
 		through := f.Database
 		if p.Through != nil {
 			through = p.Through(role, n)
 		}
-		settings := append(slices.Clone(common), "DATABASE_URL="+through, "CARILLON_ROLES="+role, "CARILLON_ADDR="+address)
+		settings := append(slices.Clone(common), "DATABASE_URL="+through, "CARILLON_ROLES="+role,
+			"CARILLON_ADDR="+address)
 		if crash.Compiled {
 			settings = append(settings, crash.Variable+"="+filepath.Join(f.crashes, role))
 		}
@@ -141,8 +143,8 @@ func (f *Fleet) connect(t testing.TB) {
 	t.Cleanup(f.DB.Close)
 }
 
-// free is an address at which nobody listens. Its port is none that the system gives to connections by itself, so that it is free
-// again when the server starts anew.
+// free is an address at which nobody listens. Its port is none that the system gives to connections by itself, so that
+// it is free again when the server starts anew.
 func free(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
@@ -261,8 +263,8 @@ var underWay = []struct{ what, query string }{
 	{"due automations", "SELECT count(*) FROM automations WHERE enabled AND next_run_at <= now()"},
 }
 
-// Left is what has not come to an end yet, in words; empty: nothing is under way. It looks at all of it at one moment: what is
-// due may be in flight a moment later.
+// Left is what has not come to an end yet, in words; empty: nothing is under way. It looks at all of it at one moment:
+// what is due may be in flight a moment later.
 func (f *Fleet) Left(t testing.TB) string {
 	t.Helper()
 	var queries []string
@@ -294,8 +296,8 @@ func (f *Fleet) Settle(t testing.TB) {
 	t.Fatalf("after %s there are %s.\n%s", Patience, left, f.Complaints())
 }
 
-// Check expects that everything holds that is promised: of the database, and of the files of each worker. Nothing may be under
-// way. What a worker removes by itself is waited for.
+// Check expects that everything holds that is promised: of the database, and of the files of each worker. Nothing may
+// be under way. What a worker removes by itself is waited for.
 func (f *Fleet) Check(t testing.TB) {
 	t.Helper()
 	now := time.Now()
@@ -318,7 +320,8 @@ func (f *Fleet) Check(t testing.TB) {
 				t.Errorf("look at a worker's folder: %v", err)
 				break
 			}
-			if len(last.Breaches) == 0 || s.State() != nil || time.Now().After(now.Add(Patience)) { // who is dead removes nothing
+			if len(last.Breaches) == 0 || s.State() != nil || time.Now().After(now.Add(Patience)) {
+				// who is dead removes nothing
 				break
 			}
 		}

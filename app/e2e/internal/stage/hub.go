@@ -27,8 +27,8 @@ const (
 	HubSecret = "secret-of-the-webhooks"
 )
 
-// Hub is a forge on this machine: a bare repository that Git reaches over http, and GitHub's API as far as Carillon asks it,
-// whose answers are those that were recorded of the real one, with the names put in.
+// Hub is a forge on this machine: a bare repository that Git reaches over http, and GitHub's API as far as Carillon
+// asks it, whose answers are those that were recorded of the real one, with the names put in.
 type Hub struct {
 	URL  string // http://127.0.0.1:PORT
 	Bare string // the repository's folder
@@ -47,7 +47,8 @@ func ServeHub(t testing.TB) *Hub {
 	if err := os.MkdirAll(filepath.Dir(h.Bare), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"clone", "-q", "--bare", Repository(t), h.Bare}, {"-C", h.Bare, "config", "http.receivepack", "true"}} {
+	for _, args := range [][]string{{"clone", "-q", "--bare", Repository(t), h.Bare},
+		{"-C", h.Bare, "config", "http.receivepack", "true"}} {
 		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
@@ -58,7 +59,8 @@ func ServeHub(t testing.TB) *Hub {
 	}
 	git := &cgi.Handler{
 		Path: filepath.Join(strings.TrimSpace(string(programs)), "git-http-backend"), Stderr: io.Discard,
-		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"},
+		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada",
+			"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, password, _ := r.BasicAuth()
@@ -102,14 +104,21 @@ func (h *Hub) api(w http.ResponseWriter, r *http.Request) {
 			answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed"})
 			return
 		}
-		if exec.Command("git", "-C", h.Bare, "rev-parse", "--verify", "-q", "refs/heads/"+in.Head).Run() != nil { // as GitHub does
-			answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"}}})
+		if exec.Command("git", "-C", h.Bare, "rev-parse", "--verify", "-q", "refs/heads/"+in.Head).Run() != nil {
+			// as GitHub does
+			answer(http.StatusUnprocessableEntity, map[string]any{
+				"message": "Validation Failed", "errors": []any{map[string]any{
+					"resource": "PullRequest", "field": "head", "code": "invalid",
+				}},
+			})
 			return
 		}
 		for _, p := range h.pulls {
 			if p["state"] == "open" && p["head"].(map[string]any)["ref"] == in.Head {
-				answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{
-					"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for acme:" + in.Head + "."}}})
+				answer(http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed",
+					"errors": []any{map[string]any{
+						"resource": "PullRequest", "code": "custom",
+						"message": "A pull request already exists for acme:" + in.Head + "."}}})
 				return
 			}
 		}
@@ -156,7 +165,8 @@ func (h *Hub) Opened(branch string) int {
 
 // recorded is a webhook that was recorded of GitHub.
 func (h *Hub) recorded(action string) (map[string]any, error) {
-	text, err := os.ReadFile(filepath.Join(Root(), "app", "forge", "testdata", "github", "pull_request."+action+".json"))
+	text, err := os.ReadFile(filepath.Join(Root(), "app", "forge", "testdata", "github",
+		"pull_request."+action+".json"))
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +186,8 @@ func (h *Hub) name(pull map[string]any, number int, title, head, base string) {
 	}
 }
 
-// ended ends a pull request, as somebody does on its page, and sends the webhook of that: POST /ended/1?merged=yes&hook=URL.
+// ended ends a pull request, as somebody does on its page, and sends the webhook of that: POST
+// /ended/1?merged=yes&hook=URL.
 func (h *Hub) ended(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -14,7 +14,8 @@ func Repository(t testing.TB) string {
 	dir := Folder(t)
 	source, clone := filepath.Join(dir, "source"), filepath.Join(dir, "greeter")
 	git := func(in string, args ...string) {
-		cmd := exec.Command("git", append([]string{"-c", "user.name=Grace Hopper", "-c", "user.email=grace@example.com", "-c", "commit.gpgsign=false"}, args...)...)
+		cmd := exec.Command("git", append([]string{"-c", "user.name=Grace Hopper", "-c", "user.email=grace@example.com",
+			"-c", "commit.gpgsign=false"}, args...)...)
 		cmd.Dir = in
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)

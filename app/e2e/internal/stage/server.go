@@ -1,5 +1,5 @@
-// Package stage puts the whole program on for tests: the binary as people start it, as one process or as several on one database,
-// people who look at its pages, and a forge.
+// Package stage puts the whole program on for tests: the binary as people start it, as one process or as several on one
+// database, people who look at its pages, and a forge.
 package stage
 
 import (
@@ -51,8 +51,8 @@ func Serve(t testing.TB, settings ...string) *Server {
 	return serveProgram(t, Watched, settings)
 }
 
-// ServePlain is Serve without the race detector, for scripts that look at hundreds of pages and for hundreds of megabytes.
-// The tests of packages web and jobs serve the same pages and take such output under it.
+// ServePlain is Serve without the race detector, for scripts that look at hundreds of pages and for hundreds of
+// megabytes. The tests of packages web and jobs serve the same pages and take such output under it.
 func ServePlain(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	return serveProgram(t, Plain, settings)
@@ -140,8 +140,8 @@ func prepare(t testing.TB, program func() (string, error), settings []string) *S
 // OnDatabase is the setting for a database of the test's own.
 func OnDatabase(t testing.TB) string { return "DATABASE_URL=" + dbtest.URL(t) }
 
-// Start starts the program, and waits until it says that it is ready. One that serves no pages may die at once of what it
-// finds to do.
+// Start starts the program, and waits until it says that it is ready. One that serves no pages may die at once of what
+// it finds to do.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	addresses := s.launch(t)

@@ -39,7 +39,9 @@ func Visit(t testing.TB, s *Server) *Visitor {
 		Jar: jar, Timeout: Patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	if a := v.Post(t, "/login", url.Values{"email": {AdminEmail}, "password": {AdminPassword}}); a.Status != http.StatusSeeOther {
+	if a := v.Post(t, "/login", url.Values{
+		"email": {AdminEmail}, "password": {AdminPassword},
+	}); a.Status != http.StatusSeeOther {
 		t.Fatalf("signing in answered %d %s; want 303", a.Status, a.Said())
 	}
 	return v
@@ -71,7 +73,8 @@ func read(t testing.TB, path string, res *http.Response, err error) Answer {
 		t.Fatal(err)
 	}
 	if res.StatusCode >= 500 || !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0 {
-		t.Errorf("%s answered %d, as UTF-8: %v, with NUL: %v", path, res.StatusCode, utf8.Valid(body), bytes.IndexByte(body, 0) >= 0)
+		t.Errorf("%s answered %d, as UTF-8: %v, with NUL: %v", path, res.StatusCode, utf8.Valid(body),
+			bytes.IndexByte(body, 0) >= 0)
 	}
 	document, err := html.Parse(bytes.NewReader(body))
 	if err != nil {
@@ -96,7 +99,8 @@ func (v *Visitor) Form(t testing.TB, name, script string) url.Values {
 		t.Fatal("there is no workspace to choose")
 	}
 	return url.Values{
-		"name": {name}, "prompt": {script}, "workspace": {workspace}, "trigger": {"manual"}, "session_type": {"develop"}, "execution_type": {"inline"},
+		"name": {name}, "prompt": {script}, "workspace": {workspace}, "trigger": {"manual"},
+		"session_type": {"develop"}, "execution_type": {"inline"},
 		"provider": {"shell"}, "auto_complete": {"true"}, "timeout": {"10"},
 	}
 }
