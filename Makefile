@@ -80,7 +80,7 @@ SIEGE := 30m
 
 siege: need-go need-node need-git packages ## Let faults of the surroundings last as long as in life, for SIEGE=30m, and kill Git in each of its calls
 	CARILLON_SIEGE=$(SIEGE) go test -vet=off -count=1 -v -timeout 0 ./app/e2e/siege
-	CARILLON_SIEGE=$(SIEGE) go test -vet=off -count=1 -timeout 0 -run '^TestGitThatIsKilled' ./app/workspace
+	CARILLON_SIEGE=$(SIEGE) go test -vet=off -count=1 -timeout 0 -run '^TestGitThatIsKilled' ./app/git
 
 attack: need-go need-node need-git packages ## Play attacks from inside of a sandbox, as this user and as another, and print what stopped each
 	@mkdir -p tmp && rm -f tmp/attacks.txt && touch tmp/attacks.txt && \

@@ -27,7 +27,7 @@ var layers = map[string]string{
 	"app/forge":           "",
 	"app/outbound":        "",
 	"app/sso":             "",
-	"app/workspace":       "app/agent app/crash app/outbound app/runas", // agent and outbound for its tests alone
+	"app/git":             "app/agent app/crash app/outbound app/runas", // agent and outbound for its tests alone
 	"app/spec":            "",
 	"app/spec/spectest":   "app/spec",
 	"app/manifest":        "app/spec",
@@ -50,7 +50,7 @@ var layers = map[string]string{
 	"app/isolation": "db",
 
 	// automation for its tests alone: they make a history by the rules
-	"app/check": "app/automation app/cron app/runas app/workspace db",
+	"app/check": "app/automation app/cron app/runas app/git db",
 
 	// What every request needs.
 	"app/middleware": "app/account db",
@@ -62,11 +62,11 @@ var layers = map[string]string{
 	"views":          "app/form static views/markdown",
 	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation " +
 		"app/manifest app/middleware app/outbound app/secret app/spec app/sso " +
-		"app/transcript app/workspace db static views views/help views/markdown",
+		"app/transcript app/git db static views views/help views/markdown",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +
-		"app/runas app/secret app/transcript app/workspace db",
+		"app/runas app/secret app/transcript app/git db",
 
 	// The model imports crontest alone; the rest is what its tests compare it with.
 	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge app/secret " +

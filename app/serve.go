@@ -28,11 +28,11 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/git"
 	"carillon/app/outbound"
 	"carillon/app/runas"
 	"carillon/app/secret"
 	"carillon/app/web"
-	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/embedded"
 	"carillon/jobs"
@@ -124,7 +124,7 @@ func (c *config) findAgentUser() error {
 		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
 	}
 	syscall.Umask(0o022) // what Git writes in a repository the user has to read
-	if err := (&workspace.Store{Root: c.Data, User: u}).LetIn(); err != nil {
+	if err := (&git.Store{Root: c.Data, User: u}).LetIn(); err != nil {
 		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
 	}
 	if !u.Uses(filepath.Join(c.Data, "runs")) {
@@ -462,8 +462,8 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 }
 
 // newStore wires what keeps repositories. Their remotes obey the policy of people's webhooks.
-func newStore(c *config, log *slog.Logger) *workspace.Store {
-	store := &workspace.Store{Root: c.Data, Log: log, User: c.agents}
+func newStore(c *config, log *slog.Logger) *git.Store {
+	store := &git.Store{Root: c.Data, Log: log, User: c.agents}
 	if c.has(roleWorker) && c.agents == nil {
 		store.Confine = agent.NewConfiner(context.Background())
 	}
@@ -513,16 +513,16 @@ func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
 }
 
 // probe looks at a repository and puts what is wrong beside the field to mend.
-func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (string, fault.Invalid) {
-	if err := workspace.CheckURL(r.URL); err != nil {
+func probe(ctx context.Context, store *git.Store, r automation.Remote) (string, fault.Invalid) {
+	if err := git.CheckURL(r.URL); err != nil {
 		return "", fault.Invalid{"url": told(err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	branch, branches, err := store.Probe(ctx, workspace.Remote{
+	branch, branches, err := store.Probe(ctx, git.Remote{
 		URL: r.URL, Token: r.Token, Branch: r.Branch, Anywhere: r.Anywhere,
 	})
-	var missing *workspace.NoBranch
+	var missing *git.NoBranch
 	switch {
 	case err == nil:
 		switch {
@@ -538,7 +538,7 @@ func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (st
 		}
 	case errors.As(err, &missing):
 		return "", fault.Invalid{"branch": told(err)}
-	case errors.Is(err, workspace.ErrCredentials):
+	case errors.Is(err, git.ErrCredentials):
 		return "", fault.Invalid{"token": told(err)}
 	default:
 		return "", fault.Invalid{"url": told(err)}
@@ -547,8 +547,8 @@ func probe(ctx context.Context, store *workspace.Store, r automation.Remote) (st
 
 // told is an error as a sentence for a person. Some are one already, and may begin with a repository's name.
 func told(err error) string {
-	var missing *workspace.NoBranch
-	var bad workspace.BadURL
+	var missing *git.NoBranch
+	var bad git.BadURL
 	if errors.As(err, &missing) || errors.As(err, &bad) {
 		return err.Error()
 	}

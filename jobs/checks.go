@@ -15,8 +15,8 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/git"
 	"carillon/app/transcript"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -37,7 +37,7 @@ func (w *work) outOfBudget(reason string) automation.Outcome {
 
 // command runs a check's script in the worktree, in sight of the transcript. Of one that ends with another exit status
 // than 0 the failure is of the kind agent.FailAgent.
-func (w *work) command(ctx context.Context, label, script string, tree workspace.Worktree,
+func (w *work) command(ctx context.Context, label, script string, tree git.Worktree,
 	env []string) *agent.Failure {
 	shell := w.shell()
 	if shell.ID == "" {
@@ -92,12 +92,12 @@ const longGuide = 64 << 10
 const longTold = 112 << 10
 
 // guide is the repository's instruction file, for a program that does not read it by itself as it is started.
-func (w *work) guide(p agent.Provider, tree workspace.Worktree) string {
+func (w *work) guide(p agent.Provider, tree git.Worktree) string {
 	if !p.Unread {
 		return ""
 	}
 	name := cmp.Or(p.InstructionFile, "AGENTS.md")
-	text, err := workspace.ReadFile(tree, name)
+	text, err := git.ReadFile(tree, name)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return ""
@@ -114,7 +114,7 @@ func (w *work) guide(p agent.Provider, tree workspace.Worktree) string {
 }
 
 // instructions is what an agent is told beside the message: by its bot, by the repository, and about how a run ends.
-func (w *work) instructions(p agent.Provider, tree workspace.Worktree, turn *db.Turn) string {
+func (w *work) instructions(p agent.Provider, tree git.Worktree, turn *db.Turn) string {
 	if p.Driver == agent.DriverShell {
 		return ""
 	}
@@ -291,7 +291,7 @@ func usageOf(turn *db.Turn, conversation string, u transcript.Usage) db.TurnUsag
 
 // settle judges a run whose messages have all succeeded: whether there was anything to do, whether its success check is
 // met, and then what its passes find, which never makes it fail. begun is a pass that a restart interrupted, or nil.
-func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string,
+func (w *work) settle(ctx context.Context, p agent.Provider, tree git.Worktree, env []string,
 	o automation.Outcome, begun *db.Turn) automation.Outcome {
 	if w.execution == nil || o.Status != db.Succeeded {
 		return o
@@ -328,7 +328,7 @@ func (w *work) settle(ctx context.Context, p agent.Provider, tree workspace.Work
 }
 
 // unmet is how a run ends that does not meet its success check; nil: it does.
-func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree workspace.Worktree, env []string,
+func (w *work) unmet(ctx context.Context, c db.SuccessCheck, tree git.Worktree, env []string,
 	o automation.Outcome) *automation.Outcome {
 	fail := func(f automation.Outcome) *automation.Outcome {
 		f.ExitCode, f.Answer, f.FilesChanged = o.ExitCode, o.Answer, o.FilesChanged
@@ -457,7 +457,7 @@ func (w *work) findPullRequest(ctx context.Context) (untold string) {
 
 // passes gives the agent the messages that follow a run: Code Review and Verification. It reports whether there were
 // any.
-func (w *work) passes(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string,
+func (w *work) passes(ctx context.Context, p agent.Provider, tree git.Worktree, env []string,
 	begun *db.Turn) bool {
 	list, err := steadily(ctx, w, "read the passes", func(ctx context.Context) ([]automation.Pass, error) {
 		return w.Rules.Passes(ctx, w.execution.Snapshot.Toggles)

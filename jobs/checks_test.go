@@ -11,8 +11,8 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/git"
 	"carillon/app/spec"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -433,7 +433,7 @@ func TestAPassGoesOnAfterARestartWithTheRunsOwnAnswer(t *testing.T) {
 	check(t, err)
 	old := k.runner
 	k.runner = &Runner{
-		DB: old.DB, Rules: old.Rules, Store: &workspace.Store{Root: old.Store.Root}, Providers: old.Providers,
+		DB: old.DB, Rules: old.Rules, Store: &git.Store{Root: old.Store.Root}, Providers: old.Providers,
 		Worker: old.Worker, Max: old.Max,
 		Data: old.Data, Now: old.Now, Log: old.Log,
 	}

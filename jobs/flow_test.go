@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"carillon/app/automation"
+	"carillon/app/git"
 	"carillon/app/spec"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -142,7 +142,7 @@ func TestAWorkflowsConversationGoesOnWhereARestartLeftIt(t *testing.T) {
 	k.stop()
 	old := k.runner
 	k.runner = &Runner{
-		DB: old.DB, Rules: old.Rules, Store: &workspace.Store{Root: old.Store.Root}, Providers: old.Providers,
+		DB: old.DB, Rules: old.Rules, Store: &git.Store{Root: old.Store.Root}, Providers: old.Providers,
 		Worker: old.Worker, Max: old.Max,
 		Data: old.Data, Now: old.Now, Log: old.Log,
 	}

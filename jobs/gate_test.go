@@ -14,8 +14,8 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/git"
 	"carillon/app/spec"
-	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -193,7 +193,7 @@ func workUntilKilled(url string) int {
 		},
 	}
 	r := &Runner{
-		DB: d, Rules: rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider {
+		DB: d, Rules: rules, Store: &git.Store{Root: data}, Providers: func() []agent.Provider {
 			return agent.Catalogue()[:1]
 		},
 		Worker: "killed", Max: 1, Data: data, Now: time.Now, Log: log,

@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"carillon/app/agent"
-	"carillon/app/workspace"
+	"carillon/app/git"
 	"carillon/db"
 )
 
 func TestTheRepositorysInstructionFileIsHandedToWhoDoesNotReadIt(t *testing.T) {
 	t.Parallel()
-	tree := workspace.Worktree{Dir: t.TempDir()}
+	tree := git.Worktree{Dir: t.TempDir()}
 	w := &work{bot: limits{Instructions: "You are kind."}}
 	turn := &db.Turn{Kind: db.PromptTurn}
 	claude, codex := agent.Catalogue()[1], agent.Catalogue()[2]

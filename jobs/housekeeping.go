@@ -10,7 +10,7 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/crash"
-	"carillon/app/workspace"
+	"carillon/app/git"
 	"carillon/db"
 )
 
@@ -107,7 +107,7 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 	if len(held) == 0 {
 		return unread
 	}
-	byID, ids := make(map[uuid.UUID]workspace.Holding, len(held)), make([]uuid.UUID, 0, len(held))
+	byID, ids := make(map[uuid.UUID]git.Holding, len(held)), make([]uuid.UUID, 0, len(held))
 	for _, h := range held {
 		id, err := uuid.Parse(h.Session)
 		switch {
@@ -140,7 +140,7 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 }
 
 // letGo removes what is here of a session, if nothing of it is needed still when nobody else works on it.
-func (r *Runner) letGo(ctx context.Context, u db.Unneeded, h workspace.Holding) error {
+func (r *Runner) letGo(ctx context.Context, u db.Unneeded, h git.Holding) error {
 	where := cmp.Or(h.Workspace, uuid.Nil.String())
 	still := func(ctx context.Context) (bool, error) {
 		list, err := db.UnneededOf(ctx, r.DB, r.Worker, []uuid.UUID{u.ID}, r.Now())
@@ -181,7 +181,7 @@ func (r *Runner) tidy(ctx context.Context) error {
 		}
 		if err := r.deal(ctx, round, row, func(ctx context.Context) error {
 			err := r.Store.Tidy(ctx, w.ID.String())
-			if errors.Is(err, workspace.ErrNoMirror) {
+			if errors.Is(err, git.ErrNoMirror) {
 				return nil
 			}
 			return err

@@ -10,8 +10,8 @@ import (
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/app/form"
+	"carillon/app/git"
 	"carillon/app/transcript"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -24,7 +24,7 @@ const pushTime = time.Minute
 // place makes the session's worktree, finds it again, or brings it here from where it was. A repository that is damaged
 // is mended, and it is tried once more.
 func (w *work) place(ctx context.Context, ws *db.Workspace,
-	remote workspace.Remote) (tree workspace.Worktree, err error) {
+	remote git.Remote) (tree git.Worktree, err error) {
 	err = w.mending(ctx, func() (err error) {
 		tree, err = w.placeOnce(ctx, ws, remote)
 		return err
@@ -35,7 +35,7 @@ func (w *work) place(ctx context.Context, ws *db.Workspace,
 // mending does a step with the session's repository, and once more when that was damaged and could be mended.
 func (w *work) mending(ctx context.Context, step func() error) error {
 	err := step()
-	if !errors.Is(err, workspace.ErrDamaged) {
+	if !errors.Is(err, git.ErrDamaged) {
 		return err
 	}
 	if mend := w.Store.Mend(ctx, w.session.WorkspaceID.String(), w.remote); mend != nil {
@@ -44,16 +44,16 @@ func (w *work) mending(ctx context.Context, step func() error) error {
 	return step()
 }
 
-func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote workspace.Remote) (workspace.Worktree, error) {
+func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote git.Remote) (git.Worktree, error) {
 	id, s := ws.ID.String(), w.session
 	if err := w.leaveFormer(ctx, id); err != nil {
-		return workspace.Worktree{}, err
+		return git.Worktree{}, err
 	}
 	elsewhere := false
 	if s.HasWork() {
 		has, err := w.Store.Has(ctx, id, s.ID.String())
 		if err != nil {
-			return workspace.Worktree{}, err
+			return git.Worktree{}, err
 		}
 		elsewhere = !has
 	}
@@ -67,7 +67,7 @@ func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote workspace
 		err = w.Store.Sync(ctx, id, remote)
 	}
 	if err != nil {
-		return workspace.Worktree{}, err
+		return git.Worktree{}, err
 	}
 	base := s.BaseBranch
 	if base == "" {
@@ -99,22 +99,22 @@ func (w *work) leaveFormer(ctx context.Context, workspaceID string) error {
 }
 
 // bringHere makes the worktree of a session whose files are on a worker that is gone, and says what was not saved.
-func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote workspace.Remote,
-	base string) (workspace.Worktree, error) {
+func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote git.Remote,
+	base string) (git.Worktree, error) {
 	id, s := ws.ID.String(), w.session
 	tree, found, err := w.Store.Restore(ctx, id, s.ID.String(), s.BaseCommit, remote)
 	if err == nil && !found {
 		tree, err = w.Store.Add(ctx, id, s.ID.String(), base, "")
 	}
 	if err != nil {
-		return workspace.Worktree{}, err
+		return git.Worktree{}, err
 	}
 	crash.Here(crash.StateRestored)
 	move, err := steadily(ctx, w, "find the session's move", func(ctx context.Context) (*db.SessionMove, error) {
 		return db.LatestMove(ctx, w.DB, s.ID)
 	})
 	if err != nil {
-		return workspace.Worktree{}, ourFault(err)
+		return git.Worktree{}, ourFault(err)
 	}
 	s.NotSaved = notSaved(s, move, found, lacks(ws, remote))
 	w.note(s.NotSaved)
@@ -124,7 +124,7 @@ func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote workspace
 }
 
 // lacks is why the remote of a workspace has no copy of a session.
-func lacks(ws *db.Workspace, remote workspace.Remote) string {
+func lacks(ws *db.Workspace, remote git.Remote) string {
 	switch {
 	case ws.GitURL == "":
 		return "the workspace has no remote repository"
@@ -182,7 +182,7 @@ func hadChanged(s *db.Session) string {
 
 // keep keeps the state of the worktree as a turn left it, here and at the remote. That it could not be kept fails no
 // run. Where another worker has the session, the state at the remote is that worker's.
-func (w *work) keep(ctx context.Context, tree workspace.Worktree) {
+func (w *work) keep(ctx context.Context, tree git.Worktree) {
 	if errors.Is(context.Cause(w.life), errLeaseLost) {
 		return
 	}

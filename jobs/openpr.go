@@ -14,8 +14,8 @@ import (
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/app/forge"
+	"carillon/app/git"
 	"carillon/app/transcript"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -88,7 +88,7 @@ func (m *mentions) all(answer string) []forge.PullRequest {
 }
 
 // notePullRequests notes the pull requests that an agent wrote of. A chat only talks of them.
-func (w *work) notePullRequests(ctx context.Context, tree workspace.Worktree, found []forge.PullRequest) {
+func (w *work) notePullRequests(ctx context.Context, tree git.Worktree, found []forge.PullRequest) {
 	if len(found) == 0 || w.session.Type == db.Chat {
 		return
 	}
@@ -188,7 +188,7 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 		return problem, err
 	}
 	crash.Here(crash.WorkCommitted)
-	remote := workspace.Remote{
+	remote := git.Remote{
 		URL: ws.GitURL, Token: environment.Token, Branch: ws.DefaultBranch, Anywhere: ws.Anywhere,
 	}
 	err = r.Store.Push(ctx, tree, remote, "")
@@ -215,7 +215,7 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 }
 
 // commit puts what is uncommitted into a commit. A worktree that was removed has its commits on its branch.
-func (r *Runner) commit(ctx context.Context, session *db.Session, tree workspace.Worktree) (problem string, err error) {
+func (r *Runner) commit(ctx context.Context, session *db.Session, tree git.Worktree) (problem string, err error) {
 	name, email := "", ""
 	if session.PRRequestedBy != uuid.Nil {
 		if who, err := db.UserByID(ctx, r.DB, session.PRRequestedBy); err == nil {
@@ -226,11 +226,11 @@ func (r *Runner) commit(ctx context.Context, session *db.Session, tree workspace
 	}
 	_, err = r.Store.Commit(ctx, tree, session.Title, name, email)
 	switch {
-	case errors.Is(err, workspace.ErrNoWorktree):
+	case errors.Is(err, git.ErrNoWorktree):
 		return "", nil
-	case errors.Is(err, workspace.ErrConflicts):
+	case errors.Is(err, git.ErrConflicts):
 		return "The worktree has unsettled conflicts. Let the agent settle them, and try again.", nil
-	case errors.Is(err, workspace.ErrLargeFiles):
+	case errors.Is(err, git.ErrLargeFiles):
 		return "Changed files belong to Git LFS. Let the agent commit them, and try again.", nil
 	case err != nil:
 		return "", err
@@ -245,8 +245,8 @@ func (r *Runner) commit(ctx context.Context, session *db.Session, tree workspace
 // pushProblem says why a branch could not be pushed.
 func (r *Runner) pushProblem(session *db.Session, err error) string {
 	r.Log.Info("push the branch of a session", "session", session.ID, "err", err)
-	for _, known := range []error{workspace.ErrRejected, workspace.ErrCredentials, workspace.ErrUnreachable,
-		workspace.ErrNotRepository, workspace.ErrMoved, workspace.ErrNoWorktree} {
+	for _, known := range []error{git.ErrRejected, git.ErrCredentials, git.ErrUnreachable,
+		git.ErrNotRepository, git.ErrMoved, git.ErrNoWorktree} {
 		if errors.Is(err, known) {
 			return "The branch could not be pushed: " + known.Error() + "."
 		}

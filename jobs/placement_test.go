@@ -13,7 +13,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
-	"carillon/app/workspace"
+	"carillon/app/git"
 	"carillon/db"
 )
 
@@ -21,7 +21,7 @@ import (
 func (k *kit) beside(name string) *kit {
 	other, data := *k, k.t.TempDir()
 	other.runner = &Runner{
-		DB: k.db, Rules: k.rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider {
+		DB: k.db, Rules: k.rules, Store: &git.Store{Root: data}, Providers: func() []agent.Provider {
 			return agent.Catalogue()[:1]
 		},
 		Worker: name, Max: 1, Data: data, Now: time.Now, Log: k.runner.Log,

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"carillon/app/agent"
-	"carillon/app/workspace"
+	"carillon/app/git"
 	"carillon/db"
 )
 
@@ -37,7 +37,7 @@ func (w *work) limitsOf(p agent.Provider, turn *db.Turn) limits {
 
 // prompt is what the agent is told. In a mode that changes nothing most agents run no commands, not even git's, so a
 // reviewer is given the diff.
-func (w *work) prompt(ctx context.Context, p agent.Provider, tree workspace.Worktree, turn *db.Turn) string {
+func (w *work) prompt(ctx context.Context, p agent.Provider, tree git.Worktree, turn *db.Turn) string {
 	if p.Driver != agent.DriverACP || !reviewsReadOnly(p, turn) {
 		return turn.Prompt
 	}

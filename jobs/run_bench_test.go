@@ -19,8 +19,8 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/git"
 	"carillon/app/spec"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -63,7 +63,7 @@ func newWorking(b *testing.B, files, places int) *working {
 	data := b.TempDir()
 	x.data = data
 	runner := &Runner{
-		DB: x.db, Rules: x.rules, Store: &workspace.Store{Root: data}, Providers: func() []agent.Provider {
+		DB: x.db, Rules: x.rules, Store: &git.Store{Root: data}, Providers: func() []agent.Provider {
 			return agent.Catalogue()[:1]
 		},
 		Worker: "bench", Max: places, Data: data, Now: time.Now, Log: slog.New(slog.DiscardHandler),

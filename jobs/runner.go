@@ -22,7 +22,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
-	"carillon/app/workspace"
+	"carillon/app/git"
 	"carillon/db"
 )
 
@@ -53,7 +53,7 @@ var (
 type Runner struct {
 	DB        *db.DB
 	Rules     *automation.Service
-	Store     *workspace.Store
+	Store     *git.Store
 	Providers func() []agent.Provider
 	Worker    string // names this worker for as long as its data folder lives
 	Max       int    // sessions at once
@@ -243,7 +243,7 @@ func (r *Runner) outlive(ctx context.Context) {
 			err = agent.TakeOverSignIn(dir)
 		}
 		if err == nil {
-			err = workspace.RemoveAll(dir)
+			err = git.RemoveAll(dir)
 		}
 		if err != nil {
 			r.Log.Warn("remove the folder of a former run", "dir", dir, "err", err)

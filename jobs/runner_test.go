@@ -21,10 +21,10 @@ import (
 	"carillon/app/agent/agenttest"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/git"
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/transcript"
-	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -79,7 +79,7 @@ func prepare(t *testing.T) *kit {
 	k.moveTo(d)
 	data := t.TempDir()
 	k.runner = &Runner{
-		DB: d, Rules: k.rules, Store: &workspace.Store{Root: data}, Providers: providers, Worker: "test", Max: 2,
+		DB: d, Rules: k.rules, Store: &git.Store{Root: data}, Providers: providers, Worker: "test", Max: 2,
 		Data: data, Now: time.Now, Log: log,
 	}
 	return k
@@ -363,7 +363,7 @@ func TestSecretsOfAWorkspaceReachTheScriptAndNeitherTranscriptNorDiff(t *testing
 func repository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	store := &workspace.Store{Root: dir}
+	store := &git.Store{Root: dir}
 	check(t, store.Scratch(t.Context(), "origin"))
 	return filepath.Join(dir, "repos", "origin.git")
 }

@@ -18,8 +18,8 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
+	"carillon/app/git"
 	"carillon/app/transcript"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -99,7 +99,7 @@ func (w *work) addTurn(ctx context.Context, t *db.Turn) (*db.Turn, error) {
 }
 
 // step takes one step of a workflow.
-func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string,
+func (w *work) step(ctx context.Context, p agent.Provider, tree git.Worktree, env []string,
 	turn *db.Turn) automation.Outcome {
 	turns, placed, err := w.taken(ctx)
 	if err != nil {
@@ -155,7 +155,7 @@ func (w *work) step(ctx context.Context, p agent.Provider, tree workspace.Worktr
 }
 
 // stepValues are the values that a step's text is filled with.
-func (w *work) stepValues(ctx context.Context, tree workspace.Worktree) (map[string]string, error) {
+func (w *work) stepValues(ctx context.Context, tree git.Worktree) (map[string]string, error) {
 	sn := w.execution.Snapshot
 	zone, err := time.LoadLocation(sn.TimeZone) // empty: UTC
 	if err != nil {
@@ -219,7 +219,7 @@ func prelude(values map[string]string) string {
 }
 
 // ownStep takes a step that needs no agent.
-func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step,
+func (w *work) ownStep(ctx context.Context, p agent.Provider, tree git.Worktree, step db.Step,
 	values map[string]string, turn *db.Turn) automation.Outcome {
 	if err := w.steady(ctx, "note a step", func(ctx context.Context) error {
 		return db.MarkTurnOwn(ctx, w.DB, w.lease, turn.ID)
@@ -257,7 +257,7 @@ func (w *work) ownStep(ctx context.Context, p agent.Provider, tree workspace.Wor
 }
 
 // take does what a step says, and tells what it did.
-func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktree, step db.Step,
+func (w *work) take(ctx context.Context, p agent.Provider, tree git.Worktree, step db.Step,
 	content string) (string, error) {
 	switch step.Kind {
 	case db.ClearStep:
@@ -269,7 +269,7 @@ func (w *work) take(ctx context.Context, p agent.Provider, tree workspace.Worktr
 		}
 		return "The agent is told this with its next message, and it holds from there on.", nil
 	case db.AssetStep:
-		if err := workspace.WriteFile(tree, step.Path, []byte(content)); err != nil {
+		if err := git.WriteFile(tree, step.Path, []byte(content)); err != nil {
 			return "", unwritten(step.Path, err)
 		}
 		return fmt.Sprintf("Wrote %s, %d bytes.", step.Path, len(content)), nil
@@ -307,17 +307,17 @@ const (
 )
 
 // instructionFile writes instructions into the file that the agent reads by itself, beside what that file says already.
-func (w *work) instructionFile(p agent.Provider, tree workspace.Worktree, step db.Step,
+func (w *work) instructionFile(p agent.Provider, tree git.Worktree, step db.Step,
 	content string) (string, error) {
 	path := step.Path
 	if path == "" {
 		path = cmp.Or(p.InstructionFile, "AGENTS.md")
 	}
-	old, err := workspace.ReadFile(tree, path)
+	old, err := git.ReadFile(tree, path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", unread(path, err)
 	}
-	if err := workspace.WriteFile(tree, path, []byte(withInstructions(string(old), content))); err != nil {
+	if err := git.WriteFile(tree, path, []byte(withInstructions(string(old), content))); err != nil {
 		return "", unwritten(path, err)
 	}
 	return fmt.Sprintf("Wrote the instructions into %s.", path), nil

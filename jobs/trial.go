@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"carillon/app/agent"
+	"carillon/app/git"
 	"carillon/app/transcript"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -70,7 +70,7 @@ func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
 		return
 	}
 	defer func() {
-		if err := workspace.RemoveAll(dir); err != nil {
+		if err := git.RemoveAll(dir); err != nil {
 			r.Log.Warn("remove the trial's folder", "dir", dir, "err", err)
 		}
 	}()

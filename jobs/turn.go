@@ -11,8 +11,8 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/git"
 	"carillon/app/transcript"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -51,7 +51,7 @@ func (w *work) unready(ctx context.Context, err error) automation.Outcome {
 	switch {
 	case ctx.Err() != nil:
 		return w.ended(ctx, "start", err.Error())
-	case workspace.Trouble(err):
+	case git.Trouble(err):
 		return w.outage(ctx, err.Error())
 	case errors.Is(err, errOurs):
 		return w.broken("note the worktree", err)
@@ -86,7 +86,7 @@ func (w *work) forget(ctx context.Context) bool {
 
 // worked reports whether the session has changed a file, or its agent has reported anything, since a turn began: then
 // an agent that says nothing has done something. Where that cannot be told it says yes.
-func (w *work) worked(ctx context.Context, tree workspace.Worktree, since time.Time) bool {
+func (w *work) worked(ctx context.Context, tree git.Worktree, since time.Time) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	c, err := w.Store.Changes(ctx, tree)
@@ -143,7 +143,7 @@ const coverPatience = 5 * time.Minute
 
 // confine prepares the sandbox that a workspace wants for its agents; nil is none. A workspace that wants one gets one,
 // or its runs fail.
-func (w *work) confine(ctx context.Context, ws *db.Workspace, tree workspace.Worktree) (*agent.Sandbox, error) {
+func (w *work) confine(ctx context.Context, ws *db.Workspace, tree git.Worktree) (*agent.Sandbox, error) {
 	if !ws.Sandbox {
 		return nil, nil
 	}

@@ -15,8 +15,8 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
+	"carillon/app/git"
 	"carillon/app/transcript"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -46,8 +46,8 @@ type work struct {
 	account  bool      // the workspace has variables by which the agent signs in: its trouble is the workspace's own
 	sandbox  *agent.Sandbox
 
-	remote   workspace.Remote // of the workspace
-	unpushed bool             // that what a turn left could not be pushed was said
+	remote   git.Remote // of the workspace
+	unpushed bool       // that what a turn left could not be pushed was said
 }
 
 // run prepares the session and works through its turns.
@@ -110,7 +110,7 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 // equip makes what a provider's process needs beside the worktree, and returns its variables; or how the work ends,
 // where that cannot be made.
 func (w *work) equip(ctx context.Context, ws *db.Workspace, e automation.Environment, p agent.Provider,
-	tree workspace.Worktree) ([]string, *automation.Outcome) {
+	tree git.Worktree) ([]string, *automation.Outcome) {
 	var err error
 	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), w.session.ID.String()+"-"); err != nil {
 		o := w.outage(ctx, "the run's folder could not be made: "+err.Error())
@@ -199,14 +199,14 @@ func (w *work) close(ctx context.Context) {
 		<-w.written
 	}
 	if w.dir != "" {
-		if err := workspace.RemoveAll(w.dir); err != nil {
+		if err := git.RemoveAll(w.dir); err != nil {
 			w.Log.Warn("remove the run's folder", "dir", w.dir, "err", err)
 		}
 	}
 }
 
 // turns runs the session's queued messages, one after the other.
-func (w *work) turns(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string) automation.Outcome {
+func (w *work) turns(ctx context.Context, p agent.Provider, tree git.Worktree, env []string) automation.Outcome {
 	var parameters map[string]string
 	if w.execution != nil {
 		parameters = w.execution.Parameters
@@ -280,7 +280,7 @@ func (w *work) formerEnd(ctx context.Context) automation.Outcome {
 }
 
 // turn runs one message.
-func (w *work) turn(ctx context.Context, p agent.Provider, tree workspace.Worktree, env []string,
+func (w *work) turn(ctx context.Context, p agent.Provider, tree git.Worktree, env []string,
 	parameters map[string]string, turn *db.Turn) automation.Outcome {
 	crash.Here(crash.TurnBegun)
 	w.transcript.begin(turn.ID)
@@ -443,12 +443,12 @@ func turnStatus(s db.ExecutionStatus) db.ExecutionStatus {
 }
 
 // worktree brings the repository up to date and makes the session's worktree, or finds it again.
-func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (workspace.Worktree, error) {
+func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (git.Worktree, error) {
 	s := w.session
-	w.remote = workspace.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch, Anywhere: ws.Anywhere}
+	w.remote = git.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch, Anywhere: ws.Anywhere}
 	tree, err := w.place(ctx, ws, w.remote)
 	if err != nil {
-		return workspace.Worktree{}, err
+		return git.Worktree{}, err
 	}
 	crash.Here(crash.TreeMade)
 	// The base is the commit that this worktree began from: one that was made anew may begin from a later one.
@@ -476,10 +476,10 @@ const maxDiff = 1 << 20
 
 // changes notes what the session has changed so far, and reports whether that is anything. When that cannot be told it
 // says yes, so that nothing is closed unseen.
-func (w *work) changes(ctx context.Context, tree workspace.Worktree) bool {
+func (w *work) changes(ctx context.Context, tree git.Worktree) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
-	var c workspace.Changes
+	var c git.Changes
 	err := w.mending(ctx, func() (err error) {
 		c, err = w.Store.Changes(ctx, tree)
 		return err

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"carillon/app/git"
 	"carillon/app/runas"
-	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -54,7 +54,7 @@ const leftPromise, leftSentence = "left-behind",
 func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
 	r := Result{Promise: leftPromise, Sentence: leftSentence}
 	find := func() error {
-		store := &workspace.Store{Root: f.Root, User: f.User}
+		store := &git.Store{Root: f.Root, User: f.User}
 		held, err := store.Inventory(ctx)
 		if err != nil {
 			return err
@@ -82,9 +82,9 @@ func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
 }
 
 // sessions finds what is kept of sessions of which nothing is needed here.
-func (f *Folder) sessions(ctx context.Context, d *db.DB, held []workspace.Holding, r *Result) error {
+func (f *Folder) sessions(ctx context.Context, d *db.DB, held []git.Holding, r *Result) error {
 	var ids []uuid.UUID
-	byID := map[uuid.UUID]workspace.Holding{}
+	byID := map[uuid.UUID]git.Holding{}
 	for _, h := range held {
 		if id, err := uuid.Parse(h.Session); err == nil {
 			byID[id], ids = h, append(ids, id)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"carillon/app/workspace"
+	"carillon/app/git"
 )
 
 func TestWhatIsLeftInAWorkersFolderIsFound(t *testing.T) {
@@ -18,7 +18,7 @@ func TestWhatIsLeftInAWorkersFolderIsFound(t *testing.T) {
 	n.days()
 	root, worker := t.TempDir(), uuid.NewString()
 	must(t, os.WriteFile(filepath.Join(root, "worker"), []byte(worker+"\n"), 0o600))
-	store := &workspace.Store{Root: root}
+	store := &git.Store{Root: root}
 	var ids []struct {
 		ID          string `bun:"id"`
 		WorkspaceID string `bun:"workspace_id"`

@@ -16,7 +16,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
-	"carillon/app/workspace"
+	"carillon/app/git"
 	"carillon/db"
 	"carillon/views"
 )
@@ -421,7 +421,7 @@ func changesOf(session *db.Session) views.ChangesData {
 	default:
 		c.Gone = "Changed files are listed when the agent has finished."
 	}
-	files, _ := workspace.ParseDiff(session.Diff) // what comes before a place that cannot be read is still shown
+	files, _ := git.ParseDiff(session.Diff) // what comes before a place that cannot be read is still shown
 	for i, f := range files {
 		if i >= shownFiles {
 			break
@@ -474,11 +474,11 @@ func beside(session *db.Session) []string {
 	return list
 }
 
-func sign(k workspace.LineKind) string {
+func sign(k git.LineKind) string {
 	switch k {
-	case workspace.AddedLine:
+	case git.AddedLine:
 		return "+"
-	case workspace.DeletedLine:
+	case git.DeletedLine:
 		return "-"
 	}
 	return " "

@@ -26,7 +26,7 @@ import (
 
 	"carillon/app/agent/agenttest"
 	"carillon/app/e2e/internal/stage"
-	"carillon/app/workspace"
+	"carillon/app/git"
 )
 
 // agentRole is the first argument with which this test binary is a coding agent.
@@ -703,7 +703,7 @@ func (f *fault) pack(lock string) {
 		for _, top := range []string{"repos", filepath.Join("git", "views")} {
 			if rest, ok := strings.CutPrefix(lock, filepath.Join(f.data(n), top)+"/"); ok {
 				id, _, _ := strings.Cut(rest, "/")
-				store := &workspace.Store{Root: f.data(n), Log: slog.New(slog.DiscardHandler)}
+				store := &git.Store{Root: f.data(n), Log: slog.New(slog.DiscardHandler)}
 				if err := store.Tidy(f.t.Context(), strings.TrimSuffix(id, ".git")); err != nil {
 					f.t.Errorf("pack the repository with %s: %v", lock, err)
 				}

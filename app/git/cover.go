@@ -1,0 +1,182 @@
+package git
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A sandbox may show tracked files empty. To the agent's Git they would look changed, and a commit of all that has
+// changed would
+// empty them. So for as long as they are seen empty their entries in the session's index are marked as files that the
+// worktree
+// does not have (skip-worktree), of which Git commits what it had. Which entries are marked is noted in a place of the
+// server's
+// own before they are: after a crash the next use of the worktree takes the marks back, and until then whoever looks
+// at the
+// session's changes sees the files as they are.
+
+// cover is what is noted of marked entries.
+type cover struct {
+	Paths   []string // files and folders that were to be covered
+	Entries []string // of the index, that were marked
+}
+
+func (s *Store) coverNote(sessionID string) string { return s.own("covered", sessionID) }
+
+// covered is what is noted of a session; nothing where no entry is marked.
+func (s *Store) covered(sessionID string) (cover, error) {
+	var c cover
+	text, err := os.ReadFile(s.coverNote(sessionID))
+	if errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		err = fmt.Errorf("read which files of the session are covered: %w", err)
+	}
+	return c, err
+}
+
+// Cover lets the session's Git take the tracked ones among files and folders for unchanged, whatever is seen in their
+// place,
+// until Uncover. Paths are those in the worktree. No process of the session may be at work.
+func (s *Store) Cover(ctx context.Context, w Worktree, paths []string) error {
+	if err := s.Uncover(ctx, w); err != nil {
+		return err
+	}
+	view, err := s.view(w.Workspace)
+	if err != nil {
+		return fmt.Errorf("cover files: %w", err)
+	}
+	index, err := s.copyIndex(s.indexOf(w))
+	if err != nil {
+		return fmt.Errorf("cover files: %w", diskFull(err))
+	}
+	defer removeIndex(index)
+	if !exists(index) {
+		return nil
+	}
+	c := cover{Paths: paths}
+	if c.Entries, err = s.entries(ctx, view, w, index, "H", paths); err != nil || len(c.Entries) == 0 {
+		return err
+	}
+	note, err := json.Marshal(c)
+	if err == nil {
+		err = errors.Join(os.MkdirAll(s.own("covered"), 0o700), writeOnce(s.coverNote(w.Session), string(note)))
+	}
+	if err != nil {
+		return fmt.Errorf("cover files: %w", diskFull(err))
+	}
+	if err := s.mark(ctx, view, w, index, "--skip-worktree", c.Entries); err != nil {
+		return err
+	}
+	return s.putIndex(index, w)
+}
+
+// Uncover takes the marks of Cover back. It is no error where there are none. No process of the session may be at work.
+func (s *Store) Uncover(ctx context.Context, w Worktree) error {
+	c, err := s.covered(w.Session)
+	if err != nil || len(c.Entries) == 0 {
+		return errors.Join(err, removeIfThere(s.coverNote(w.Session)))
+	}
+	view, err := s.view(w.Workspace)
+	if err != nil {
+		return fmt.Errorf("uncover files: %w", err)
+	}
+	index, err := s.copyIndex(s.indexOf(w))
+	if err != nil {
+		return fmt.Errorf("uncover files: %w", diskFull(err))
+	}
+	defer removeIndex(index)
+	if exists(index) {
+		changed, err := s.uncover(ctx, view, w, index, c)
+		if err == nil && changed {
+			err = s.putIndex(index, w)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return removeIfThere(s.coverNote(w.Session))
+}
+
+// uncover takes the marks back in a copy of the session's index, and reports whether there were any.
+func (s *Store) uncover(ctx context.Context, view string, w Worktree, index string, c cover) (bool, error) {
+	marked, err := s.entries(ctx, view, w, index, "S", c.Paths)
+	if err != nil {
+		return false, err
+	}
+	ours := make(map[string]bool, len(c.Entries))
+	for _, entry := range c.Entries {
+		ours[entry] = true
+	}
+	marked = slices.DeleteFunc(marked, func(entry string) bool { return !ours[entry] }) // others are the agent's own
+	if len(marked) == 0 {
+		return false, nil
+	}
+	return true, s.mark(ctx, view, w, index, "--no-skip-worktree", marked)
+}
+
+// entries lists the entries of an index below some paths that Git has a tag for: H for usual ones, S for marked ones.
+func (s *Store) entries(ctx context.Context, view string, w Worktree, index, tag string,
+	paths []string) ([]string, error) {
+	out, err := s.git(ctx, call{
+		gitDir: view, workTree: w.Dir, args: append([]string{"ls-files", "-z", "-t", "--"}, paths...),
+		env: []string{"GIT_INDEX_FILE=" + index},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list covered files: %w", err)
+	}
+	var list []string
+	for entry := range splitNUL(out) {
+		if is, path, _ := strings.Cut(entry, " "); is == tag {
+			list = append(list, path)
+		}
+	}
+	return list, nil
+}
+
+func (s *Store) mark(ctx context.Context, view string, w Worktree, index, how string, entries []string) error {
+	_, err := s.git(ctx, call{
+		gitDir: view, workTree: w.Dir, args: []string{"update-index", how, "-z", "--stdin"},
+		env:   []string{"GIT_INDEX_FILE=" + index},
+		stdin: strings.NewReader(strings.Join(entries, "\x00") + "\x00"),
+	})
+	if err != nil {
+		return fmt.Errorf("mark covered files: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) indexOf(w Worktree) string {
+	return filepath.Join(s.admin(w.Workspace, w.Session), "index")
+}
+
+// putIndex puts a copy in the place of the session's index. A lock on it that a killed Git left keeps nobody from that.
+func (s *Store) putIndex(index string, w Worktree) error {
+	err := s.User.Do(func() error { return errors.Join(os.Chmod(index, 0o644), os.Rename(index, s.indexOf(w))) })
+	if err != nil {
+		return fmt.Errorf("write the index of the session: %w", diskFull(err))
+	}
+	return nil
+}
+
+func removeIndex(index string) {
+	_ = os.Remove(index)
+	_ = os.Remove(index + ".lock")
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package git
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"carillon/app/runas"
+)
+
+// swapping exchanges two names, with the rights of a user, until it is told to stop: what a process of the user of
+// agents does.
+func swapping(t *testing.T, u *runas.User, a, b string) (stop func()) {
+	t.Helper()
+	var over atomic.Bool
+	done := make(chan error, 1)
+	go func() {
+		done <- u.Do(func() error {
+			for !over.Load() {
+				_ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+			}
+			return nil
+		})
+	}()
+	return func() { over.Store(true); <-done }
+}
+
+func racing(t *testing.T) (*runas.User, *Store) { return racingAs(t, another(t)) }
+
+func racingAs(t *testing.T, u *runas.User) (*runas.User, *Store) {
+	s := mirrored(t, u)
+	s.Log = slog.New(slog.DiscardHandler)
+	if _, err := s.Add(t.Context(), "w", "one", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	return u, s
+}
+
+// The server empties any folder of the machine.
+func TestFolderSwappedForALinkIsNotEmptied(t *testing.T) { // packed-refs: an agent in a sandbox may write it too
+	for _, other := range []bool{true, false} {
+		t.Run(fmt.Sprint("another user ", other), func(t *testing.T) {
+			var u *runas.User
+			if other {
+				u = another(t)
+			}
+			swapsFolder(t, u)
+		})
+	}
+}
+
+func swapsFolder(t *testing.T, u *runas.User) {
+	_, s := racingAs(t, u)
+	outside := t.TempDir()
+	must(t, os.Chmod(outside, 0o700))
+	precious := filepath.Join(outside, "precious")
+	must(t, os.WriteFile(precious, nil, 0o600))
+	m := s.mirror("w")
+	tries := 0
+	for n := 0; n < 4 && exists(precious); n++ {
+		must(t, u.Do(func() error {
+			_ = os.Remove(m + "/packed-refs")
+			_ = os.Remove(m + "/x")
+			return os.Symlink(outside, m+"/x")
+		}))
+		must(t, u.Do(func() error { _ = os.MkdirAll(m+"/packed-refs/in", 0o700); return nil }))
+		stop := swapping(t, u, m+"/packed-refs", m+"/x")
+		for range 50 {
+			_, _ = s.view("w")
+			tries++
+			if !exists(m+"/packed-refs") || !exists(m+"/x") {
+				break
+			}
+		}
+		stop()
+		_ = RemoveAll(m + "/packed-refs")
+		_ = RemoveAll(m + "/x")
+	}
+	if !exists(precious) {
+		t.Errorf("a file outside was removed by root after %d looks at the repository", tries)
+	}
+	t.Log(tries)
+}
+
+// The server gives any file of the machine the mode that an agent chooses.
+func TestModeOfAFileOutsideIsNotChanged(t *testing.T) {
+	u, s := racing(t)
+	outside := filepath.Join(t.TempDir(), "shadow")
+	must(t, os.WriteFile(outside, []byte("secret"), 0o600))
+	m := s.mirror("w")
+	mark := m + "/" + markSHA256
+	tries := 0
+	changed := func() bool { i, err := os.Stat(outside); must(t, err); return i.Mode().Perm() != 0o600 }
+	for n := 0; n < 10 && !changed(); n++ {
+		must(t, u.Do(func() error {
+			_ = os.Remove(mark)
+			_ = os.Remove(m + "/x")
+			_ = os.Symlink(outside, m+"/x")
+			f, err := os.Create(mark)
+			if err == nil {
+				err = f.Chmod(0o606)
+				_ = f.Close()
+			}
+			return err
+		}))
+		stop := swapping(t, u, mark, m+"/x")
+		for range 20 {
+			_, _ = s.view("w")
+			tries++
+		}
+		stop()
+	}
+	if changed() {
+		i, _ := os.Stat(outside)
+		t.Errorf("root's file of mode 0600 has mode %v after %d looks at the repository", i.Mode(), tries)
+	}
+	t.Log(tries)
+}
+
+// A link (or regular file of a closed mode) in place of the mark of SHA-256 refuses the repository to all.
+func TestLinkInPlaceOfTheMarkHoldsNobodyUp(t *testing.T) {
+	u, s := racing(t)
+	if out, err := as(t, u, s.mirror("w"), "ln -s /x "+markSHA256); err != nil {
+		t.Fatal(out, err)
+	}
+	if _, err := s.Add(t.Context(), "w", "two", "", ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// The server removes links, sockets and devices anywhere, by a submodule whose refs become a link.
+func TestASubmodulesReferencesAreLookedThroughWithItsUsersRights(t *testing.T) {
+	for _, other := range []bool{true, false} {
+		t.Run(fmt.Sprint("another user ", other), func(t *testing.T) {
+			var u *runas.User
+			if other {
+				u = another(t)
+			}
+			s := mirrored(t, u)
+			s.Log = slog.New(slog.DiscardHandler)
+			w, err := s.Add(t.Context(), "w", "one", "", "")
+			must(t, err)
+			outside := t.TempDir()
+			must(t, os.Chmod(outside, 0o700))
+			must(t, os.Symlink("/elsewhere", outside+"/alternative"))
+			if out, err := as(t, u, w.Dir, `mkdir part; cd part; git init -q; git commit -qm x --allow-empty; cd ..
+git update-index --add --cacheinfo 160000,$(git -C part rev-parse HEAD),part
+perl -e 'use POSIX; mkfifo("part/.git/objects/p$_", 0600) for 1..3000'`); err != nil {
+				t.Fatal(out, err)
+			}
+			// what an agent's process does: as soon as its first pipe goes, refs becomes a link
+			done := make(chan error, 1)
+			go func() {
+				done <- u.Do(func() error {
+					git := w.Dir + "/part/.git/"
+					for t.Context().Err() == nil {
+						d, err := os.ReadDir(git + "objects")
+						if err != nil {
+							return err
+						}
+						if len(d) < 2990 {
+							break
+						}
+					}
+					if err := os.Rename(git+"refs", git+"refs2"); err != nil {
+						return err
+					}
+					return os.Symlink(outside, git+"refs")
+				})
+			}()
+			_, err = s.Changes(t.Context(), w)
+			t.Log(err, <-done)
+			if !exists(outside + "/alternative") {
+				t.Error("a link outside was removed by the server")
+			}
+		})
+	}
+}

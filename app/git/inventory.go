@@ -1,0 +1,209 @@
+package git
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Holding is what there is here of one session.
+type Holding struct {
+	Workspace string // empty: a folder that no repository knows of
+	Session   string
+	Folder    bool // it has a folder with files
+	Place     bool // the repository has a place for its worktree
+	Branch    bool // it has its branch, another name for commits of it, or what it configured: what Remove may keep
+}
+
+// Inventory lists what there is here of sessions, in no order, and changes nothing. Names that only say what a session
+// left when it went on elsewhere are left out. Of a repository that cannot be read there is what its folders tell; the
+// error names each, beside the list of all others.
+func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
+	found := map[string]*Holding{}
+	of := func(workspaceID, sessionID string) *Holding {
+		h := found[sessionID]
+		if h == nil {
+			h = &Holding{Session: sessionID}
+			found[sessionID] = h
+		}
+		if h.Workspace == "" {
+			h.Workspace = workspaceID
+		}
+		return h
+	}
+	mirrors, err := s.mirrors()
+	if err != nil {
+		return nil, fmt.Errorf("look at the repositories: %w", err)
+	}
+	var failed []error
+	byBranch := map[string][]string{}
+	for _, id := range mirrors {
+		places, err := folders(filepath.Join(s.mirror(id), "worktrees"))
+		configured, other := folders(filepath.Join(s.mirror(id), "sessions"))
+		named, branches, third := s.namesOfSessions(ctx, id)
+		if err := errors.Join(err, other, third); err != nil {
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("look at the repository of workspace %s: %w", id, err)
+			}
+			failed = append(failed, fmt.Errorf("look at the repository of workspace %s: %w", id, err))
+		}
+		for _, name := range places {
+			of(id, name).Place = true
+		}
+		for _, name := range slices.Concat(configured, named) {
+			of(id, name).Branch = true
+		}
+		byBranch[id] = branches
+	}
+	for _, id := range mirrors { // an agent may give a branch the name that one of another workspace's session has
+		for _, name := range byBranch[id] {
+			if h := found[name]; h == nil || h.Workspace == id {
+				of(id, name).Branch = true
+			}
+		}
+	}
+	names, err := s.Worktrees()
+	if err != nil {
+		return nil, fmt.Errorf("look at the worktrees: %w", err)
+	}
+	for _, name := range names {
+		of("", name).Folder = true
+	}
+	list := make([]Holding, 0, len(found))
+	for _, h := range found {
+		list = append(list, *h)
+	}
+	return list, errors.Join(failed...)
+}
+
+// mirrors are the workspaces that have a repository here.
+func (s *Store) mirrors() ([]string, error) {
+	names, err := folders(filepath.Join(s.root(), "repos"))
+	var ids []string
+	for _, name := range names {
+		if id, ok := strings.CutSuffix(name, ".git"); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids, err
+}
+
+// namesOfSessions are the sessions for whose commits a repository has a name of Carillon's, and those after which a
+// branch is called.
+func (s *Store) namesOfSessions(ctx context.Context, workspaceID string) (named, branches []string, err error) {
+	view := s.own("views", workspaceID)
+	if !exists(view) { // nobody has used it yet
+		return nil, nil, nil
+	}
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)",
+		"refs/heads/" + filepath.Dir(SessionBranch("x")), filepath.Dir(baseRef("x")), filepath.Dir(branchRef("x")),
+		filepath.Dir(snapshotRef("x")), filepath.Dir(pushedRef("x"))}})
+	if err != nil {
+		return nil, nil, err
+	}
+	for line := range strings.Lines(string(out)) {
+		switch name := filepath.Base(strings.TrimSpace(line)); {
+		case checkID(name) != nil:
+		case strings.HasPrefix(line, "refs/heads/"):
+			branches = append(branches, name)
+		default:
+			named = append(named, name)
+		}
+	}
+	return named, branches, nil
+}
+
+// Unused reports whether a session has nothing here that could be missed: no state of it was kept, and its branch
+// stands where it began, or its worktree was not made to its end.
+func (s *Store) Unused(ctx context.Context, workspaceID, sessionID string) (bool, error) {
+	if err := checkID(workspaceID, sessionID); err != nil {
+		return false, err
+	}
+	view, err := s.view(workspaceID)
+	if errors.Is(err, ErrNoMirror) {
+		return true, nil
+	} else if err != nil {
+		return false, err
+	}
+	branch, err := s.branchOf(ctx, view, sessionID)
+	if err != nil {
+		return false, err
+	}
+	found, err := s.resolve(ctx, view, baseRef(sessionID), "refs/heads/"+cmp.Or(branch, SessionBranch(sessionID)),
+		snapshotRef(sessionID))
+	if err != nil {
+		return false, err
+	}
+	return found[2] == "" && (found[0] == "" || found[1] == "" || found[1] == found[0]), nil
+}
+
+// SweepUnfinished removes repositories that a process which died was making. It waits for those that are being made.
+func (s *Store) SweepUnfinished(ctx context.Context) error {
+	names, err := filepath.Glob(filepath.Join(s.root(), "repos", ".new-*.git-*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range names {
+		id, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), ".new-"), ".git-")
+		unlock, err := s.lock(ctx, "sync-"+id)
+		if err != nil {
+			return fmt.Errorf("sweep repositories: %w", err)
+		}
+		s.sweep(id)
+		unlock()
+	}
+	return nil
+}
+
+// Leftover is a file or folder that only a process which died can have left.
+type Leftover struct {
+	Path string
+	What string // what it is, as a clause for a person
+	At   time.Time
+}
+
+// Leftovers lists locks of Git in the repositories that are older than a time, and repositories that were being made
+// before it.
+func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
+	var list []Leftover
+	add := func(path, what string) {
+		if info, err := os.Lstat(path); err == nil && info.ModTime().Before(before) {
+			list = append(list, Leftover{Path: path, What: what, At: info.ModTime()})
+		}
+	}
+	repos := filepath.Join(s.root(), "repos")
+	look := func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, os.ErrNotExist): // it went meanwhile
+			return nil
+		case err != nil && path == repos:
+			return err
+		case err != nil: // of one folder: the others are looked through all the same
+			s.log().Warn("look for locks", "folder", path, "err", err)
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		case d.IsDir() && d.Name() == "objects":
+			return filepath.SkipDir
+		case d.IsDir() && filepath.Dir(path) == repos && strings.HasPrefix(d.Name(), ".new-"):
+			add(path, "is a repository that was not made to its end")
+			return filepath.SkipDir
+		case !d.IsDir() && isLock(path):
+			add(path, "is a lock of a Git that is gone")
+		}
+		return nil
+	}
+	err := errors.Join(filepath.WalkDir(repos, look), filepath.WalkDir(s.own("exchanges"), look))
+	if err != nil {
+		return nil, fmt.Errorf("look for locks: %w", err)
+	}
+	return list, nil
+}

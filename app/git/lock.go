@@ -1,0 +1,76 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// locks hands out one lock a name: within the process by a channel, between processes by a locked file.
+type locks struct {
+	mu     sync.Mutex
+	byName map[string]chan struct{}
+}
+
+// lock waits until the caller alone holds the name, or until ctx is done. What it returns unlocks.
+// Two names are in use, always taken in this order: sync-<workspace> while the mirror is brought up to date,
+// which can take minutes, and tree-<workspace> while worktrees and branches are made or removed.
+func (s *Store) lock(ctx context.Context, name string) (func(), error) {
+	s.locks.mu.Lock()
+	if s.locks.byName == nil {
+		s.locks.byName = map[string]chan struct{}{}
+	}
+	turn, ok := s.locks.byName[name]
+	if !ok {
+		turn = make(chan struct{}, 1)
+		s.locks.byName[name] = turn
+	}
+	s.locks.mu.Unlock()
+
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for %s: %w", name, ctx.Err())
+	}
+	f, err := lockFile(ctx, s.own("locks", name))
+	if err != nil {
+		<-turn
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return func() {
+		f.Close() // closing unlocks
+		<-turn
+	}, nil
+}
+
+// lockFile asks again and again: a waiting flock could not be given up when ctx is done.
+func lockFile(ctx context.Context, path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			f.Close()
+			return nil, err
+		}
+		select {
+		case <-time.After(25 * time.Millisecond):
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		}
+	}
+}

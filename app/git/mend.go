@@ -1,0 +1,479 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A mirror is mended in its place, since sessions are at work in it: their worktrees, branches, stashes and objects
+// stay. What the remote has is brought in beside what is there, and what names an object that nobody has is set aside
+// by itself.
+
+// damage are git's words when the repository itself may be broken, as opposed to the way to the remote. They are the
+// reason to look; what is damaged git fsck says.
+var damage = []string{
+	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit",
+	"missing necessary objects",
+	"unable to read tree", "unable to read sha1", "invalid object", "did not send all necessary objects", "bad packed",
+	"unresolved deltas", "object file", "index-pack failed", "unexpected line in", "packfile", "cannot lock ref",
+	"unable to resolve reference",
+	"bad signature", "not a git repository: '", "could not parse commit", "failed to read object",
+	"revision walk setup failed", "not a valid object", "broken",
+}
+
+// looksDamaged is whether the mirror may be broken, going by what git said of it.
+func looksDamaged(err error) bool {
+	var f *failure
+	if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) || !errors.As(err, &f) {
+		return false
+	}
+	for _, words := range damage {
+		if strings.Contains(strings.ToLower(f.said), words) {
+			return true
+		}
+	}
+	return false
+}
+
+// orDamaged is an error that is ErrDamaged as well where git's words say that the mirror may be broken.
+func orDamaged(err error) error {
+	if looksDamaged(err) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+// restoreHead gives a mirror back what makes it a repository in the eyes of an agent's git: its HEAD and a
+// configuration that can be read. The view does without both, so nothing else would notice.
+func (s *Store) restoreHead(ctx context.Context, mirror string) error {
+	look := func() error {
+		_, err := s.git(ctx, call{gitDir: mirror, args: []string{"rev-parse", "--git-dir"}})
+		return err
+	}
+	if err := removeAll(filepath.Join(mirror, "commondir")); err != nil {
+		// of a worktree's place, which a mirror is not
+		return err
+	}
+	for _, part := range []string{"HEAD", "config"} { // Git would wait for a pipe
+		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && !info.Mode().IsRegular() {
+			if err := removeAll(filepath.Join(mirror, part)); err != nil {
+				return err
+			}
+		}
+	}
+	if s.User != nil { // whose Git looks
+		if _, err := s.viewOf(strings.TrimSuffix(filepath.Base(mirror), ".git"), mirror); err != nil {
+			return diskFull(err)
+		}
+	}
+	var f *failure
+	err := look()
+	if !errors.As(err, &f) || ctx.Err() != nil {
+		return err
+	}
+	for _, dir := range []string{"objects", "refs"} {
+		if err := os.MkdirAll(filepath.Join(mirror, dir), 0o700); err != nil {
+			return diskFull(err)
+		}
+	}
+	err = errors.Join(
+		writeOnce(filepath.Join(mirror, "HEAD"), noHead),
+		writeOnce(filepath.Join(mirror, "config"), configOf(exists(filepath.Join(mirror, markSHA256)))),
+	)
+	if err != nil {
+		return diskFull(err)
+	}
+	if err := s.User.Read(filepath.Join(mirror, "HEAD"), filepath.Join(mirror, "config")); err != nil {
+		return err
+	}
+	return look()
+}
+
+// Mend looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It
+// is for a caller that met ErrDamaged. Where the workspace has no remote, r has no URL: what cannot be read is set
+// aside then, and nothing is fetched. Errors to tell apart: those of Sync.
+func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	var refs *remoteRefs
+	if r.URL != "" {
+		var err error
+		if refs, err = s.ask(ctx, r); err != nil {
+			return err
+		}
+	}
+	unlock, err := s.lock(ctx, "sync-"+id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.mend(ctx, id, r, refs, ErrDamaged); err != nil {
+		return fmt.Errorf("mend the repository: %w", remoteError(err))
+	}
+	return nil
+}
+
+// mend mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made
+// the caller look; it is returned where nothing is damaged. Nothing is fetched where refs is nil: the workspace has no
+// remote.
+func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs, cause error) error {
+	mirror := s.mirror(id)
+	view, err := s.viewOf(id, mirror)
+	if err != nil {
+		return diskFull(err)
+	}
+	if err := removeAll(s.own("exchanges", id)); err != nil { // it may name what is missing; it is made anew
+		return err
+	}
+	references, err := s.mendReferences(ctx, id)
+	if err != nil {
+		return err
+	}
+	found, err := s.fsck(ctx, view)
+	if err != nil {
+		return err
+	}
+	if found == "" && !references {
+		return cause
+	}
+	s.log().Warn("the repository of a workspace is damaged and is mended", "workspace", id, "found", found, "cause",
+		cause)
+	if refs != nil && found != "" && (strings.Contains(found, "corrupt") || !s.whole(ctx, view)) {
+		if err := s.addObjects(ctx, id, r, refs); err != nil {
+			return err
+		}
+	}
+	if refs != nil {
+		err = s.fetch(ctx, id, mirror, r, refs)
+	}
+	if found != "" {
+		aside, asideErr := s.setAside(ctx, id, view)
+		if asideErr != nil {
+			return errors.Join(err, asideErr)
+		}
+		if refs != nil && aside && looksDamaged(err) {
+			err = s.fetch(ctx, id, mirror, r, refs)
+		}
+	}
+	if looksDamaged(err) {
+		return fmt.Errorf("%w, and what its remote has did not mend it: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+// fsck is what git fsck finds missing or broken, in a few lines; empty: nothing. An object of an odd form, as old tools
+// wrote them, is not broken.
+func (s *Store) fsck(ctx context.Context, view string) (string, error) {
+	const broken = 1 << 1 // git's bits: 2 is for what is reachable and missing, 4 for packs
+	const packs = 1 << 2
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"fsck", "--no-dangling", "--no-progress"}, limit: 1 << 20})
+	if errors.Is(err, errTooMuch) {
+		err = nil
+	}
+	var f *failure
+	said := string(out)
+	if errors.As(err, &f) && f.exit > 0 {
+		said += f.said
+		err = nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var lines []string
+	for line := range strings.Lines(said) {
+		line = strings.TrimSpace(line)
+		for _, words := range []string{"missing ", "corrupt", "hash mismatch", "broken link", "invalid sha1 pointer",
+			"unable to "} {
+			if strings.Contains(line, words) && len(lines) < 5 {
+				lines = append(lines, line)
+				break
+			}
+		}
+	}
+	if len(lines) == 0 && f != nil && f.exit > 0 && f.exit&(broken|packs) != 0 {
+		lines = append(lines, f.words)
+	}
+	return cleanText(strings.Join(lines, "; ")), nil
+}
+
+// whole reports whether all objects of the remote's branches are there, as of the last fetch.
+func (s *Store) whole(ctx context.Context, view string) bool {
+	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet",
+		"--glob=" + origin + "*"}})
+	return err == nil
+}
+
+// addObjects brings everything that the remote has into the mirror, as packs beside those that are there: git reads an
+// object that is broken in one from another.
+func (s *Store) addObjects(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
+	made, err := s.build(ctx, id, func(mirror, name string) error {
+		return s.fetch(ctx, name, mirror, r, refs, "-c", "fetch.unpackLimit=1")
+	}, refs.sha256())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = removeAll(made) }()
+	from, to := filepath.Join(made, "objects", "pack"), filepath.Join(s.mirror(id), "objects", "pack")
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return diskFull(err)
+	}
+	entries, err := os.ReadDir(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	// The indexes last: with one a pack is there.
+	for _, index := range []bool{false, true} {
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), ".idx") != index {
+				continue
+			}
+			if err := os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// asideDir is where the mirror keeps what was set aside: places of worktrees, and references with what they named.
+const asideDir = "carillon-aside"
+
+// mendReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It
+// reports whether there was anything.
+func (s *Store) mendReferences(ctx context.Context, id string) (bool, error) {
+	unlock, err := s.lock(ctx, "tree-"+id)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	found := false
+	err = s.User.Do(func() error {
+		mirror, err := os.OpenRoot(s.mirror(id))
+		if err != nil {
+			return err
+		}
+		defer mirror.Close()
+		packed, err := s.mendPacked(mirror, id)
+		if err != nil {
+			return err
+		}
+		single, err := mendSingle(mirror)
+		found = packed || single
+		return err
+	})
+	return found, diskFull(err)
+}
+
+// mendSingle sets aside the files of references that cannot be read.
+func mendSingle(mirror *os.Root) (bool, error) {
+	bad := map[string]string{}
+	err := fs.WalkDir(mirror.FS(), "refs", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".lock") {
+			return there(err)
+		}
+		text, err := readBelow(mirror, path, mostSmall)
+		if err != nil {
+			return there(err)
+		}
+		if value := strings.TrimSpace(string(text)); !isSHA(value) && !strings.HasPrefix(value, "ref: refs/") {
+			bad[path] = value
+		}
+		return nil
+	})
+	if err != nil || len(bad) == 0 {
+		return false, err
+	}
+	var kept strings.Builder
+	for _, path := range slices.Sorted(maps.Keys(bad)) {
+		fmt.Fprintf(&kept, "%s %s\n", path, bad[path])
+	}
+	if err := keepAside(mirror, "refs", kept.String()); err != nil {
+		return false, err
+	}
+	for path := range bad {
+		if err := there(mirror.Remove(path)); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// mendPacked sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether there
+// were any.
+func (s *Store) mendPacked(mirror *os.Root, id string) (bool, error) {
+	const packed, locked = "packed-refs", "packed-refs.lock"
+	if _, bad, err := readPacked(mirror); err != nil || bad == "" {
+		return false, err
+	}
+	lock, err := mirror.OpenFile(locked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if path := filepath.Join(s.mirror(id), locked); errors.Is(err, os.ErrExist) && s.breakLock(path) {
+		lock, err = mirror.OpenFile(locked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	}
+	if errors.Is(err, os.ErrExist) {
+		return false, fmt.Errorf("%w: %s", ErrLocked, filepath.Join(s.mirror(id), packed))
+	} else if err != nil {
+		return false, err
+	}
+	good, bad, err := readPacked(mirror)
+	if err == nil {
+		err = keepAside(mirror, packed, bad)
+	}
+	if err == nil {
+		_, err = lock.WriteString(good)
+	}
+	if err = errors.Join(err, lock.Close()); err != nil {
+		return false, errors.Join(err, mirror.Remove(locked))
+	}
+	return true, mirror.Rename(locked, packed)
+}
+
+// mostPacked bounds what is read of packed-refs, in bytes: room for over a million references.
+const mostPacked = 256 << 20
+
+// readPacked reads packed-refs, which an agent can replace, and tells its lines apart: those of a reference, and
+// others.
+func readPacked(mirror *os.Root) (good, bad string, err error) {
+	text, err := readBelow(mirror, "packed-refs", mostPacked+1)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", "", nil
+	}
+	if err == nil && len(text) > mostPacked {
+		err = fmt.Errorf("packed-refs is larger than %d bytes", mostPacked)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	var fine, broken strings.Builder
+	for line := range strings.Lines(string(text)) {
+		sha, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		peeled, isPeeled := strings.CutPrefix(sha, "^")
+		if strings.HasPrefix(line, "#") || isSHA(sha) && strings.HasPrefix(name, "refs/") || isPeeled &&
+			isSHA(peeled) && name == "" {
+			fine.WriteString(line)
+		} else {
+			broken.WriteString(line)
+		}
+	}
+	return fine.String(), broken.String(), err
+}
+
+// keepAside writes what was set aside into a file of its own in a mirror. An agent that put a link in the place of the
+// folder, or of the file, leads it nowhere else.
+func keepAside(mirror *os.Root, name, text string) error {
+	if info, err := mirror.Lstat(asideDir); err == nil && !info.IsDir() {
+		if err := mirror.Remove(asideDir); err != nil {
+			return err
+		}
+	}
+	if err := mirror.MkdirAll(asideDir, 0o700); err != nil {
+		return err
+	}
+	name = filepath.Join(asideDir, fmt.Sprintf("%s-%d", name, time.Now().UnixNano()))
+	f, err := mirror.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(cleanText(text))
+	return errors.Join(err, f.Close())
+}
+
+// aside does something in a mirror with the rights of the user of agents.
+func (s *Store) aside(id string, do func(mirror *os.Root) error) error {
+	return diskFull(s.User.Do(func() error {
+		mirror, err := os.OpenRoot(s.mirror(id))
+		if err != nil {
+			return err
+		}
+		defer mirror.Close()
+		return do(mirror)
+	}))
+}
+
+// setAside takes out of the repository's way what names objects that are not there: references, whose names and values
+// are kept in a file, and places of worktrees. The folder of such a worktree stays as it is; its session's next Add
+// links it anew. It reports whether there was anything.
+func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
+	unlock, err := s.lock(ctx, "tree-"+id)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname) %(objectname)",
+		"refs/"}})
+	if err != nil {
+		return false, err
+	}
+	var kept, edit strings.Builder
+	for line := range strings.Lines(string(out)) {
+		name, sha, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if strings.HasPrefix(name, origin) || s.complete(ctx, view, sha) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		fmt.Fprintf(&kept, "%s %s\n", name, sha)
+		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", name)
+		s.log().Warn("set a reference aside that names an object which is not there", "workspace", id, "ref", name,
+			"object", sha)
+	}
+	found := kept.Len() > 0
+	if found {
+		if err := s.aside(id, func(mirror *os.Root) error {
+			return keepAside(mirror, "refs", kept.String())
+		}); err != nil {
+			return found, err
+		}
+		edits := strings.NewReader(edit.String())
+		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: edits}); err != nil {
+			return found, err
+		}
+	}
+	sessions, err := s.sessions(id)
+	if err != nil {
+		return found, err
+	}
+	for _, session := range sessions {
+		admin := s.admin(id, session)
+		head, err := s.readTheirs(filepath.Join(admin, "HEAD"))
+		if err == nil && !isSHA(strings.TrimSpace(string(head))) {
+			continue // on a branch, which was looked at
+		}
+		if err == nil && s.complete(ctx, view, strings.TrimSpace(string(head))) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return found, ctx.Err()
+		}
+		found = true
+		to := filepath.Join(asideDir, fmt.Sprintf("%s-%d", session, time.Now().UnixNano()))
+		err = s.aside(id, func(mirror *os.Root) error {
+			return errors.Join(mirror.MkdirAll(asideDir, 0o700), mirror.Rename(filepath.Join("worktrees", session), to))
+		})
+		if err != nil {
+			return found, err
+		}
+		s.log().Warn("set a worktree aside that names an object which is not there", "workspace", id, "session",
+			session, "at", to)
+	}
+	return found, nil
+}
+
+// complete reports whether all objects of a commit are there that the remote's branches do not have.
+func (s *Store) complete(ctx context.Context, view, sha string) bool {
+	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet", sha, "--not",
+		"--glob=" + origin + "*"}})
+	var f *failure
+	return !errors.As(err, &f) || f.exit < 0 // one that could not be asked is not taken for broken
+}

@@ -1,0 +1,486 @@
+package git
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Remote is the repository that a workspace mirrors.
+type Remote struct {
+	// URL is what CheckURL accepts.
+	URL string
+	// Token is for http and https: an access token, or "user:password" where a forge wants a name with it.
+	Token string
+	// Anywhere lets Git go wherever the URL and redirects without a token lead: Store.Reach is not asked.
+	Anywhere bool
+	// Branch is the default branch of the workspace. Empty: the remote's own.
+	Branch string
+}
+
+var (
+	// ErrUnreachable says that the remote gave no answer, or none that makes sense.
+	ErrUnreachable = errors.New("the repository cannot be reached")
+	// ErrCredentials says that the remote wants a token or key, or refuses the one it got.
+	ErrCredentials = errors.New("the repository refuses the credentials")
+	// ErrNotRepository says that there is no repository at the URL, or none that these credentials may see.
+	ErrNotRepository = errors.New("there is no repository at this URL")
+	// ErrMoved says that the remote answers with a redirect, which is not followed with a token at hand.
+	ErrMoved = errors.New("the repository has moved to another URL")
+	// ErrRejected says that the remote did not take a push: its branch has other commits, or a rule forbids it.
+	ErrRejected = errors.New("the repository did not take the push")
+)
+
+// NoBranch says that a repository has no branch of that name.
+type NoBranch struct {
+	// Repository is the repository's short name, for a person; may be empty.
+	Repository string
+	Branch     string
+	// Near is the branch that was probably meant; may be empty.
+	Near string
+}
+
+func (e *NoBranch) Error() string {
+	name := e.Repository
+	if name == "" {
+		name = "The repository"
+	}
+	text := fmt.Sprintf("%s has no branch “%s”.", name, e.Branch)
+	if e.Near != "" {
+		text += fmt.Sprintf(" Did you mean %s?", e.Near)
+	}
+	return text
+}
+
+// scpLike is git@host:path, the form that forges show.
+var scpLike = regexp.MustCompile(`^(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):([^:].*)$`)
+
+// BadURL is what is wrong with a repository's URL: whole sentences for a person, never with a secret in them.
+type BadURL string
+
+func (e BadURL) Error() string { return string(e) }
+
+// CheckURL says what is wrong with a repository's URL; the error is a BadURL. It accepts https, http and
+// ssh URLs, git@host:path, and the absolute path of a folder on the server, also as a file URL.
+func CheckURL(raw string) error {
+	switch {
+	case raw == "":
+		return BadURL("Give the repository's URL.")
+	case strings.TrimSpace(raw) != raw:
+		return BadURL("The URL starts or ends with a space.")
+	case len(raw) > 2000:
+		return BadURL("The URL is too long.")
+	case strings.IndexFunc(raw, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar }) >= 0:
+		return BadURL("The URL has a control character in it.")
+	case strings.HasPrefix(raw, "-"):
+		return BadURL("A URL cannot start with a dash.")
+	case strings.HasPrefix(raw, "/"):
+		return nil
+	}
+	scheme, _, hasScheme := strings.Cut(raw, "://")
+	if before, _, ok := strings.Cut(raw, "::"); ok && !strings.ContainsAny(before, "/@[") {
+		return BadURL(fmt.Sprintf("“%s::” would run a program. Use an https or ssh URL.", before))
+	}
+	if !hasScheme {
+		if m := scpLike.FindStringSubmatch(raw); m != nil {
+			if strings.HasPrefix(m[1], "-") || strings.HasPrefix(m[3], "-") {
+				return BadURL("Neither the user nor the path can start with a dash.")
+			}
+			if before, _, _ := strings.Cut(m[3], "/"); m[1] == "" && strings.Contains(before, "@") {
+				return BadURL("The URL has a password in it. Remove it: ssh signs in with the server's key.")
+			}
+			return nil
+		}
+		return BadURL(
+			"Write a whole URL, such as https://example.com/team/project.git, git@example.com:team/project.git, or " +
+				"an absolute path on the server.")
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return BadURL("That is not a URL. It looks like https://example.com/team/project.git.")
+	}
+	switch strings.ToLower(scheme) {
+	case "http", "https":
+		if u.User != nil {
+			return BadURL("The URL has a user or password in it. Remove it, and put the token in its own field.")
+		}
+		if u.RawQuery != "" || u.Fragment != "" {
+			return BadURL("The URL of a repository has no “?” or “#”.")
+		}
+	case "ssh":
+		if _, has := u.User.Password(); has {
+			return BadURL("The URL has a password in it. Remove it: ssh signs in with the server's key.")
+		}
+		if strings.HasPrefix(u.User.Username(), "-") {
+			return BadURL("The user cannot start with a dash.")
+		}
+	case "file":
+		if u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") {
+			return BadURL("A file URL has three slashes and an absolute path: file:///srv/git/project.git.")
+		}
+		return nil
+	default:
+		return BadURL(fmt.Sprintf("Repositories are reached by https, http, ssh or a path, not by “%s”.", scheme))
+	}
+	if u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") {
+		return BadURL("The URL names no host.")
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		return BadURL("The URL names a host and no repository.")
+	}
+	return nil
+}
+
+// Probe asks a remote for its branches, for a form. Default is the branch that its HEAD names, empty when it
+// has none. Errors to tell apart: ErrUnreachable, ErrCredentials, ErrNotRepository, ErrMoved, and *NoBranch when
+// r.Branch is given and not there (the branches are returned with it). An empty repository has no branches.
+func (s *Store) Probe(ctx context.Context, r Remote) (string, []string, error) {
+	refs, err := s.ask(ctx, r)
+	if err != nil {
+		return "", nil, err
+	}
+	return refs.standard, refs.names(), refs.want(r)
+}
+
+// remoteRefs are the branches of a remote.
+type remoteRefs struct {
+	heads    map[string]string // branch to commit
+	standard string            // the branch that HEAD names; empty when detached or unborn
+	detached string            // the commit of a HEAD that is on no branch
+	url      string            // the URL that answered
+}
+
+func (r *remoteRefs) names() []string {
+	names := make([]string, 0, len(r.heads))
+	for name := range r.heads {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// want is *NoBranch when the remote lacks the branch that its workspace names. An empty repository lacks none.
+func (r *remoteRefs) want(remote Remote) error {
+	if remote.Branch == "" || len(r.heads) == 0 && r.detached == "" || r.heads[remote.Branch] != "" {
+		return nil
+	}
+	return &NoBranch{Repository: remote.name(), Branch: remote.Branch, Near: near(remote.Branch, r.standard, r.names())}
+}
+
+func (s *Store) ask(ctx context.Context, r Remote) (*remoteRefs, error) {
+	at, err := s.locate(r)
+	if err != nil {
+		return nil, err
+	}
+	way, err := s.way(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its branches: %w", r.name(), err)
+	}
+	list := func(at string) ([]byte, error) {
+		return s.git(ctx, call{
+			args:    []string{"ls-remote", "--quiet", "--symref", "--", at, "HEAD", "refs/heads/*"},
+			env:     way,
+			secrets: r.secrets(),
+		})
+	}
+	out, err := list(at)
+	if err = remoteError(err); errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
+		// Some forges redirect from the short form of the URL, on the same host.
+		if again, err2 := list(at + ".git"); err2 == nil {
+			at, out, err = at+".git", again, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its branches: %w", r.name(), err)
+	}
+	refs := &remoteRefs{heads: map[string]string{}, url: at}
+	headSHA := ""
+	for line := range strings.Lines(cleanText(string(out))) {
+		value, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		switch target, symbolic := strings.CutPrefix(value, "ref: refs/heads/"); {
+		case symbolic && name == "HEAD":
+			refs.standard = target
+		case name == "HEAD" && isSHA(value):
+			headSHA = value
+		case strings.HasPrefix(name, "refs/heads/") && isSHA(value) && name != "refs/heads/HEAD":
+			refs.heads[strings.TrimPrefix(name, "refs/heads/")] = value
+		}
+	}
+	if refs.standard != "" && refs.heads[refs.standard] == "" {
+		refs.standard = ""
+	}
+	if refs.standard == "" && headSHA != "" {
+		refs.detached = headSHA
+	}
+	return refs, nil
+}
+
+// locate checks the URL and refuses the data folder: it holds other people's workspaces.
+func (s *Store) locate(r Remote) (string, error) {
+	if err := CheckURL(r.URL); err != nil {
+		return "", err
+	}
+	folder := folderOf(r.URL)
+	if folder == "" {
+		return r.URL, nil
+	}
+	real, root := filepath.Clean(folder), s.root()
+	if resolved, err := filepath.EvalSymlinks(real); err == nil {
+		real = resolved
+	}
+	if resolved, err := filepath.EvalSymlinks(root); err == nil {
+		root = resolved
+	}
+	if real == root || strings.HasPrefix(real, root+string(filepath.Separator)) {
+		return "", fmt.Errorf("%w: Carillon keeps its own data in that folder", ErrNotRepository)
+	}
+	return r.URL, nil
+}
+
+// name is the repository's short name: the last part of its URL.
+func (r Remote) name() string {
+	at := strings.TrimRight(r.URL, "/")
+	at = at[strings.LastIndexAny(at, "/:")+1:]
+	if name := strings.TrimSuffix(at, ".git"); name != "" {
+		return name
+	}
+	return path.Base(path.Dir(r.URL))
+}
+
+// web is whether the remote is reached by http or https, where a token can be sent.
+func (r Remote) web() bool {
+	scheme, _, ok := strings.Cut(strings.ToLower(r.URL), "://")
+	return ok && (scheme == "http" || scheme == "https")
+}
+
+// way is how Git reaches a remote, as variables. It hands over the token so, because an argument shows in the list of
+// processes and a file stays behind; the header is for the remote's host alone. Redirects are not followed: they lead
+// to addresses that nobody typed, and Git would send the header along. The host is judged first (Store.Reach). By http
+// and https Git then connects to the addresses that were found, whatever its name leads to meanwhile
+// (http.curloptResolve, Git 2.37; an older one looks the name up again, and so does ssh, and a proxy of the server's
+// environment). Errors: a BadURL, ErrUnreachable.
+func (s *Store) way(ctx context.Context, r Remote) ([]string, error) {
+	addresses, err := s.reach(ctx, r)
+	if err != nil || !r.web() {
+		return nil, err
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	var settings []string
+	add := func(key, value string) {
+		n := len(settings) / 2
+		settings = append(settings, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, key),
+			fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, value))
+	}
+	if r.Token != "" {
+		add("http."+u.Scheme+"://"+u.Host+"/.extraHeader", "Authorization: Basic "+r.basic())
+	}
+	if r.Token != "" || !r.Anywhere {
+		add("http.followRedirects", "false")
+	}
+	if len(addresses) > 0 {
+		var list []string
+		for _, a := range addresses {
+			if a.Is6() {
+				list = append(list, "["+a.String()+"]")
+			} else {
+				list = append(list, a.String())
+			}
+		}
+		port := map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+		add("http.curloptResolve", u.Hostname()+":"+cmp.Or(u.Port(), port)+":"+strings.Join(list, ","))
+	}
+	return append(settings, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)/2)), nil
+}
+
+// reach asks whether the host of a remote may be connected to, and returns the addresses to which its name leads; none
+// for an address, a folder, and a host that is not judged.
+func (s *Store) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
+	host := r.host()
+	if host == "" || s.Reach == nil || r.Anywhere {
+		return nil, nil
+	}
+	if strings.IndexFunc(host, func(c rune) bool { return c > '~' }) >= 0 {
+		// curl and Carillon could read it differently
+		return nil, BadURL("Write the name of the host in ASCII: xn-- and what follows.")
+	}
+	addresses, err := s.Reach(ctx, host)
+	var unknown *net.DNSError
+	switch _, literal := netip.ParseAddr(host); {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.As(err, &unknown) && r.web() && proxied():
+		return nil, nil // the proxy alone knows the names out there
+	case errors.As(err, &unknown):
+		return nil, fmt.Errorf("%w: could not resolve host %s", ErrUnreachable, host)
+	case err != nil:
+		return nil, BadURL(fmt.Sprintf("%s may not be reached from here: %v. CARILLON_OUTBOUND_PRIVATE=on allows it.",
+			host, err))
+	case literal == nil:
+		return nil, nil
+	}
+	return addresses, nil
+}
+
+// proxied is whether Git goes through a proxy of the server's environment.
+func proxied() bool {
+	return slices.ContainsFunc(passed, func(name string) bool {
+		return strings.HasSuffix(strings.ToLower(name), "_proxy") && !strings.EqualFold(name, "no_proxy") &&
+			os.Getenv(name) != ""
+	})
+}
+
+// host is the server of a remote, by name or address; empty for a folder.
+func (r Remote) host() string {
+	if folderOf(r.URL) != "" {
+		return ""
+	}
+	if strings.Contains(r.URL, "://") {
+		u, err := url.Parse(r.URL)
+		if err != nil {
+			return ""
+		}
+		return u.Hostname()
+	}
+	if m := scpLike.FindStringSubmatch(r.URL); m != nil {
+		return strings.Trim(m[2], "[]")
+	}
+	return ""
+}
+
+// folderOf is the folder of the server that a URL names, or "" where it names none.
+func folderOf(raw string) string {
+	if strings.HasPrefix(raw, "/") {
+		return raw
+	}
+	if !strings.HasPrefix(strings.ToLower(raw), "file:") {
+		return ""
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
+
+func (r Remote) basic() string {
+	login := r.Token
+	if !strings.Contains(login, ":") {
+		login = "x-access-token:" + login // forges that take a bare token ignore the name beside it
+	}
+	return base64.StdEncoding.EncodeToString([]byte(login))
+}
+
+func (r Remote) secrets() []string {
+	if r.Token == "" {
+		return nil
+	}
+	_, password, _ := strings.Cut(r.Token, ":")
+	return []string{r.basic(), r.Token, password}
+}
+
+// symptoms are git's words by which a remote's failure is known, in the order of asking.
+var symptoms = []struct {
+	kind  error
+	words []string
+}{
+	{ErrCredentials, []string{
+		"authentication failed", "could not read username", "could not read password", "terminal prompts disabled",
+		"permission denied (", "returned error: 401", "returned error: 403", "access denied", "invalid username or",
+		"permission to ", "invalid credentials",
+	}},
+	{ErrMoved, []string{"returned error: 301", "returned error: 302", "returned error: 303", "returned error: 307",
+		"returned error: 308"}},
+	{ErrNotRepository, []string{
+		"not found", "does not appear to be a git repository", "not a git repository", "is this a git repository",
+		"does not exist", "returned error: 404", "returned error: 410", "could not be found",
+		"no such file or directory",
+	}},
+	{ErrRejected, []string{"[rejected]", "[remote rejected]", "non-fast-forward", "failed to push some refs",
+		"pre-receive hook declined"}},
+	{ErrUnreachable, []string{
+		"could not resolve", "unable to access", "unable to connect", "connection refused", "connection reset",
+		"connection closed",
+		"timed out", "timeout", "no route to host", "network is unreachable", "host key verification failed",
+		"could not read from remote repository", "the remote end hung up", "early eof", "unexpected disconnect",
+		"expected flush",
+		"invalid server response", "unable to look up", "protocol error",
+	}},
+}
+
+// remoteError names the kind of a failure at a remote and keeps git's own words. Nil stays nil.
+func remoteError(err error) error {
+	var f *failure
+	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) ||
+		f.said == "" {
+		return err
+	}
+	words := strings.ToLower(f.said)
+	for _, s := range symptoms {
+		for _, w := range s.words {
+			if strings.Contains(words, w) {
+				return fmt.Errorf("%w: %s", s.kind, f.words)
+			}
+		}
+	}
+	return err
+}
+
+// near is the branch that a person who wrote name probably meant.
+func near(name, standard string, names []string) string {
+	best, distance := "", max(1, min(3, len(name)/2))+1
+	for _, n := range names {
+		d := edits(strings.ToLower(name), strings.ToLower(n))
+		if d < distance || d == distance && n == standard {
+			best, distance = n, d
+		}
+	}
+	if best == "" && (name == "main" || name == "master") {
+		best = standard
+	}
+	return best
+}
+
+// edits is how many letters must be put in, left out or changed to get from a to b, two swapped ones counting
+// once.
+func edits(a, b string) int {
+	if len(a) > 200 || len(b) > 200 {
+		return max(len(a), len(b))
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, rows[i-2][j-2]+1)
+			}
+			rows[i][j] = d
+		}
+	}
+	return rows[len(a)][len(b)]
+}

@@ -1,0 +1,139 @@
+package git
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+const (
+	// deepest is how many folders are open at once, one in the other: what is deeper is moved up first. A program may
+	// leave as many as it likes, and each that is open takes one of the server's descriptors.
+	deepest = 64
+	// atOnce is how many names of a folder are read at once.
+	atOnce = 1000
+)
+
+// RemoveAll removes a file or a folder with all that is in it, as os.RemoveAll does, whatever a program has left there:
+// folders that may be neither read nor written, and more of them in one another than a path can name or descriptors are
+// free. It follows no link.
+func RemoveAll(path string) error {
+	parent, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return there(err)
+	}
+	defer parent.Close()
+	return removeBelow(parent, filepath.Base(path))
+}
+
+func removeAll(path string) error { return RemoveAll(path) }
+
+// removeBelow is RemoveAll for what is below a root, which it does not leave. A folder in whose place somebody puts a
+// link meanwhile is not followed there.
+func removeBelow(root *os.Root, name string) error {
+	err := root.Remove(name)
+	if there(err) == nil {
+		return nil
+	}
+	info, statErr := root.Lstat(name)
+	if statErr != nil || !info.IsDir() {
+		return err
+	}
+	if info.Mode().Perm()&0o700 != 0o700 {
+		_ = root.Chmod(name, 0o700) // where that is not allowed, the rest says so
+	}
+	folder, err := root.OpenRoot(name + "/") // a pipe is no folder, and is not waited for
+	if err != nil {
+		return there(err)
+	}
+	if opened, err := folder.Stat("."); err != nil || !os.SameFile(info, opened) {
+		return errors.Join(fmt.Errorf("%s is another folder by now", filepath.Join(root.Name(), name)), err,
+			folder.Close())
+	}
+	r := &remover{top: folder}
+	if err := errors.Join(r.empty(folder, "", 0), folder.Close()); err != nil {
+		return err
+	}
+	return there(root.Remove(name))
+}
+
+// remover removes what is in a folder.
+type remover struct {
+	top   *os.Root
+	moved int
+}
+
+// empty removes what is in a folder, which is called rel below the top and is so deep.
+func (r *remover) empty(dir *os.Root, rel string, depth int) error {
+	for {
+		names, err := some(dir)
+		if err != nil || len(names) == 0 {
+			return err
+		}
+		var failed error
+		gone := false
+		for _, d := range names {
+			err := r.remove(dir, d, filepath.Join(rel, d.Name()), depth)
+			gone = gone || err == nil
+			if failed == nil {
+				failed = err
+			}
+		}
+		if !gone { // a folder of which something stays is not read again and again
+			return failed
+		}
+	}
+}
+
+func some(dir *os.Root) ([]fs.DirEntry, error) {
+	f, err := dir.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.ReadDir(atOnce)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	return names, err
+}
+
+func (r *remover) remove(dir *os.Root, d fs.DirEntry, rel string, depth int) error {
+	name := d.Name()
+	if !d.IsDir() {
+		return there(dir.Remove(name))
+	}
+	if there(dir.Remove(name)) == nil {
+		return nil
+	}
+	_ = dir.Chmod(name, 0o700) // where that is not allowed, the rest says so
+	if depth >= deepest {
+		for { // to a name that nobody has
+			r.moved++
+			to := ".carillon-moved-" + strconv.Itoa(r.moved)
+			if _, err := r.top.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+				return there(r.top.Rename(rel, to))
+			}
+		}
+	}
+	inner, err := dir.OpenRoot(name + "/")
+	if err != nil {
+		return there(err)
+	}
+	if err := errors.Join(r.empty(inner, rel, depth+1), inner.Close()); err != nil {
+		return err
+	}
+	return there(dir.Remove(name))
+}
+
+// there is an error, unless it says that something is not there.
+func there(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,155 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Each session has a common Git folder of its own in the mirror, to which the place of its worktree points: its
+// configuration, hooks, remotes, aliases, excluded files, stash and logs are its own. Objects, branches and worktrees
+// are links to those of the mirror.
+
+// common is the session's own common Git folder.
+func (s *Store) common(workspaceID, sessionID string) string {
+	return filepath.Join(s.mirror(workspaceID), "sessions", sessionID)
+}
+
+// separated are what a session has in common with its mirror. Other references, such as the stash, are its own.
+var separated = []string{"objects", "packed-refs", "shallow", "worktrees", "refs/heads", "refs/remotes", "refs/tags",
+	"refs/carillon"}
+
+// separate makes the session's own common Git folder, where it is not there yet, and points the worktree at it. What
+// the session configured stays.
+func (s *Store) separate(w Worktree, configured string) error {
+	mirror, dir := s.mirror(w.Workspace), s.common(w.Workspace, w.Session)
+	for _, folder := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "refs")} {
+		// Through a link of an agent's making the server would write where the agent cannot.
+		if exists(folder) && !isFolder(folder) {
+			if err := os.Remove(folder); err != nil {
+				return err
+			}
+		}
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return diskFull(err)
+		}
+	}
+	for _, part := range separated {
+		if strings.HasPrefix(part, "refs/") {
+			if err := os.MkdirAll(filepath.Join(mirror, part), 0o700); err != nil {
+				return diskFull(err)
+			}
+		}
+		link := filepath.Join(dir, part)
+		target, err := filepath.Rel(filepath.Dir(link), filepath.Join(mirror, part))
+		if err != nil {
+			return err
+		}
+		if was, err := os.Readlink(link); err == nil && was == target {
+			continue
+		}
+		if err := removeAll(link); err != nil {
+			return err
+		}
+		if err := os.Symlink(target, link); err != nil {
+			return diskFull(err)
+		}
+	}
+	if config := filepath.Join(dir, "config"); !exists(config) {
+		if err := writeOnce(config, configured); err != nil {
+			return diskFull(err)
+		}
+	}
+	return diskFull(errors.Join(
+		writeOnce(filepath.Join(dir, "HEAD"), noHead),
+		writeOnce(filepath.Join(s.admin(w.Workspace, w.Session), "commondir"), "../../sessions/"+w.Session+"\n"),
+	))
+}
+
+// sessionConfig is the configuration with which a session begins. Its Git packs nothing and drops nothing by itself:
+// what other sessions alone refer to looks unused to it.
+func (s *Store) sessionConfig(w Worktree) string {
+	var b strings.Builder
+	version, format := 0, ""
+	if ofSHA256(s.mirror(w.Workspace)) {
+		version, format = 1, "\tobjectFormat = sha256\n"
+	}
+	fmt.Fprintf(&b, "[core]\n\trepositoryformatversion = %d\n\tlogAllRefUpdates = true\n", version)
+	fmt.Fprintf(&b, "[extensions]\n%s\tworktreeConfig = true\n", format)
+	b.WriteString("[gc]\n\tauto = 0\n\tpruneExpire = never\n[maintenance]\n\tauto = false\n")
+	if url, err := readSmall(s.originFile(w.Workspace)); err == nil && CheckURL(string(url)) == nil {
+		// which has no secret in it
+		fmt.Fprintf(&b, "[remote \"origin\"]\n\turl = \"%s\"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n",
+			strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(string(url)))
+	}
+	return b.String()
+}
+
+// stashes are the commits on the session's stash, newest first.
+func (s *Store) stashes(ctx context.Context, view string, w Worktree) ([]string, error) {
+	return s.logged(ctx, view, filepath.Join(s.common(w.Workspace, w.Session), "logs", "refs", "stash"))
+}
+
+// logged are the commits that a log of a reference names and that are there, newest first.
+func (s *Store) logged(ctx context.Context, view, path string) ([]string, error) {
+	text, err := s.readTheirs(path)
+	if err != nil {
+		return nil, nil // nothing was logged
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		if field := strings.Fields(line); len(field) > 1 && isSHA(field[1]) {
+			names = append([]string{field[1]}, names...)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	found, err := s.resolve(ctx, view, names...)
+	var list []string
+	for _, sha := range found {
+		if sha != "" {
+			list = append(list, sha)
+		}
+	}
+	return list, err
+}
+
+// madeBranches are the branches that the session's Git made or moved, beside the session's own, and that are there.
+func (s *Store) madeBranches(ctx context.Context, view string, w Worktree) (map[string]string, error) {
+	root := filepath.Join(s.common(w.Workspace, w.Session), "logs", "refs", "heads")
+	var names []string
+	_ = s.User.Do(func() error {
+		return filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+			if err != nil || len(names) >= mostBranches {
+				return filepath.SkipAll
+			}
+			if name, err := filepath.Rel(root, path); err == nil && d.Type().IsRegular() && name != w.Branch &&
+				!strings.ContainsAny(name, "\n\x00") {
+				names = append(names, name)
+			}
+			return nil
+		})
+	})
+	if len(names) == 0 {
+		return nil, nil
+	}
+	refs := make([]string, len(names))
+	for i, name := range names {
+		refs[i] = "refs/heads/" + name
+	}
+	found, err := s.resolve(ctx, view, refs...)
+	made := map[string]string{}
+	for i, sha := range found {
+		if sha != "" {
+			made[names[i]] = sha
+		}
+	}
+	return made, err
+}
+
+// mostBranches is how many branches of a session's own are told.
+const mostBranches = 50

@@ -1,0 +1,259 @@
+package git
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Git locks a file by making another beside it, and a git that is killed leaves that one behind.
+
+const (
+	// lockStale is the age from which on a lock that no running git can hold is taken for one that was left behind. Git
+	// holds the locks of references for moments.
+	lockStale = time.Minute
+	// lockPause is the time between two tries at a file that is locked.
+	lockPause = 200 * time.Millisecond
+)
+
+// lockPatience is how long a file that another git has locked is waited for.
+func (s *Store) lockPatience() time.Duration { return cmp.Or(s.lockWait, 10*time.Second) }
+
+// held is what a git could not lock.
+type held struct {
+	of   *failure
+	file string // the lock; empty: a reference that another git moved at the same moment
+}
+
+var (
+	lockExists = regexp.MustCompile(`Unable to create '([^']+\.lock)': File exists`)
+	newExists  = regexp.MustCompile(`unable to create file (.+/packed-refs\.new): File exists`)
+	refMoved   = regexp.MustCompile(`cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+`)
+)
+
+// lockOf is the lock on which a call failed, nil where it did not. A reference that another git moved meanwhile is one
+// for a fetch alone, which reads the reference again at its next try; a call that names the value that it expects is
+// not tried again. What git said may be a remote's words, so a lock counts only where the server's own git makes them.
+func (s *Store) lockOf(c call, err error) *held {
+	var f *failure
+	if !errors.As(err, &f) {
+		return nil
+	}
+	if found := newExists.FindStringSubmatch(f.said); found != nil && s.isOurs(filepath.Clean(found[1])) {
+		return &held{of: f, file: filepath.Clean(found[1])}
+	}
+	if found := lockExists.FindStringSubmatch(f.said); found != nil {
+		if file := beyondLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"; s.isOurs(file) {
+			return &held{of: f, file: file}
+		}
+		return nil
+	}
+	if c.command() == "fetch" && refMoved.MatchString(f.said) {
+		return &held{of: f}
+	}
+	return nil
+}
+
+// isOurs reports whether a path, with its links followed, lies where the server's own git writes: in a mirror or in the
+// server's own folder. A file of a worktree whose name ends like that of a lock is none.
+func (s *Store) isOurs(path string) bool {
+	return slices.ContainsFunc(s.ours(), func(dir string) bool {
+		rel, err := filepath.Rel(dir, path)
+		return err == nil && filepath.IsLocal(rel)
+	})
+}
+
+// ours are the folders in which the server's own git writes, with their links followed, and as they are named.
+func (s *Store) ours() []string {
+	var list []string
+	for _, dir := range []string{filepath.Join(s.root(), "repos"), s.own()} {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			list = append(list, real)
+			if real != dir {
+				list = append(list, dir)
+			}
+		}
+	}
+	return list
+}
+
+// beyondLinks is the file that a path of a view stands for. Git tells of a view's path and locks the file.
+func beyondLinks(path string) string {
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		path = filepath.Join(dir, filepath.Base(path))
+	}
+	if target, err := os.Readlink(path); err == nil {
+		path = filepath.Join(filepath.Dir(path), target)
+	}
+	return path
+}
+
+// failure is the error of a lock that was not released.
+func (h *held) failure(waited time.Duration) error {
+	f := *h.of
+	f.cause = errors.Join(ErrLocked, h.of.cause)
+	if h.file != "" {
+		f.words = fmt.Sprintf(
+			"the lock file %s was not released within %s. It is removed by itself when it is older than %s and no "+
+				"Git is "+
+				"at work in the data folder", h.file, waited.Round(time.Second), lockStale)
+	}
+	return &f
+}
+
+// isLock reports whether a file of that name keeps gits from their work: a lock, or packed-refs as they are being
+// written, which git never overwrites.
+func isLock(path string) bool {
+	return strings.HasSuffix(path, ".lock") || filepath.Base(path) == "packed-refs.new"
+}
+
+// breakLock removes a lock that a killed git left behind, and reports whether it is gone. One that a git which began
+// before it may hold stays. Nothing is removed beyond a link out of the folders in which the server's git writes.
+func (s *Store) breakLock(lock string) bool {
+	root, name := s.belowOurs(lock)
+	if root == nil {
+		return false
+	}
+	defer root.Close()
+	info, err := root.Lstat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return false // released: the next try comes after a pause
+	}
+	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < lockStale || s.gitSince(info.ModTime()) {
+		return false
+	}
+	if now, err := root.Lstat(name); err != nil || !os.SameFile(info, now) || !now.ModTime().Equal(info.ModTime()) {
+		return false // another one by now
+	}
+	if err := root.Remove(name); err != nil {
+		return false
+	}
+	s.log().Warn("removed a lock that a Git which was killed had left", "file", lock, "since", info.ModTime())
+	return true
+}
+
+// belowOurs opens the folder of those in which the server's own git writes that holds a path, and gives the rest of the
+// path.
+func (s *Store) belowOurs(path string) (*os.Root, string) {
+	for _, dir := range s.ours() {
+		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
+			if root, err := os.OpenRoot(dir); err == nil {
+				return root, rel
+			}
+		}
+	}
+	return nil, ""
+}
+
+// breakLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met them
+// since.
+func (s *Store) breakLocks(id, view string) {
+	tops := []string{view, s.own("exchanges", id)}
+	for _, part := range shared {
+		if dir, err := filepath.EvalSymlinks(filepath.Join(view, part)); err == nil && part != "objects" {
+			tops = append(tops, dir, filepath.Dir(dir))
+		}
+	}
+	for _, top := range tops {
+		whole := filepath.Base(top) == "refs" || top == s.own("exchanges", id)
+		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error { // a file may go meanwhile
+			switch {
+			case err != nil:
+			case entry.IsDir() && !whole && path != top && filepath.Base(top) != "worktrees":
+				return fs.SkipDir
+			case isLock(path) && entry.Type().IsRegular() && s.isOurs(path):
+				s.breakLock(path)
+			}
+			return nil
+		})
+	}
+}
+
+// gitSince reports whether a git is at work in the data folder that began before a time. Where the system does not tell
+// of processes there is none.
+func (s *Store) gitSince(at time.Time) bool {
+	list, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return false
+	}
+	booted := bootTime()
+	for _, process := range list {
+		name, err := os.ReadFile(filepath.Join(process, "comm"))
+		if err != nil || !bytes.HasPrefix(name, []byte("git")) {
+			continue
+		}
+		if info, err := os.Stat(process); err != nil || !s.mine(info) {
+			continue
+		}
+		if began, ok := processBegan(process, booted); ok && began.After(at.Add(time.Second)) {
+			continue
+		}
+		if s.worksHere(process) {
+			return true
+		}
+	}
+	return false
+}
+
+// worksHere reports whether a process runs in the data folder or names it. One that does not tell may.
+func (s *Store) worksHere(process string) bool {
+	dir, err := os.Readlink(filepath.Join(process, "cwd"))
+	if errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	if err != nil || dir == s.root() || strings.HasPrefix(dir, s.root()+string(filepath.Separator)) {
+		return true
+	}
+	arguments, err := os.ReadFile(filepath.Join(process, "cmdline"))
+	return err == nil && bytes.Contains(arguments, []byte(s.root()))
+}
+
+// mine reports whether a process is this user's, or that of the user of agents: both write in repositories.
+func (s *Store) mine(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (int(stat.Uid) == os.Geteuid() || s.User != nil && int(stat.Uid) == s.User.UID)
+}
+
+// bootTime is when the system began; zero where it does not tell.
+func bootTime() time.Time {
+	text, _ := os.ReadFile("/proc/stat")
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "btime "); ok {
+			if seconds, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64); err == nil {
+				return time.Unix(seconds, 0)
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// ticks is how many there are in a second in what Linux tells of processes.
+const ticks = 100
+
+// processBegan is when a process began, as Linux tells it in the 22nd field of stat.
+func processBegan(process string, booted time.Time) (time.Time, bool) {
+	text, err := os.ReadFile(filepath.Join(process, "stat"))
+	if err != nil || booted.IsZero() {
+		return time.Time{}, false
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name before may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 20 {
+		return time.Time{}, false
+	}
+	n, err := strconv.ParseInt(fields[19], 10, 64)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return booted.Add(time.Duration(n) * time.Second / ticks), true
+}

@@ -1,0 +1,160 @@
+// Package git is Git for sessions: it mirrors a workspace's repository, gives every session a worktree
+// and a branch of its own, and says what an agent changed there. It knows nothing of automations or agents:
+// it is given ids and a remote, and it hands back folders, changes and errors.
+//
+// A coding agent works in a worktree and can write everything that its Git reads, the repository's
+// configuration included. So the server's own Git never reads that configuration: it works through a view
+// (view.go), a Git folder of its own that shares the objects, branches and worktrees of the mirror.
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"carillon/app/runas"
+)
+
+// Store keeps the mirrors and worktrees of all workspaces under one folder. Its zero value with Root set is
+// ready; it must not be copied. Several processes on one machine may share a Root.
+type Store struct {
+	// Root is the data folder. Beneath it: repos/<workspace>.git (mirrors), worktrees/<session>, homes/<workspace>
+	// (what sandboxes keep), git (what the server alone reads and writes: views, locks, the settings of its Git).
+	Root string
+	// Git is the git program, 2.31 or newer. Empty: the one found on the PATH.
+	Git string
+	// Reach judges the host of a remote before Git connects to it, and returns the addresses to which Git may; nil:
+	// any.
+	Reach func(ctx context.Context, host string) ([]netip.Addr, error)
+	// User is whom agents run as, where that is another user than the server's own: worktrees are that user's, and Git
+	// has its rights where it reads and writes their files. nil: the server's own.
+	User *runas.User
+	// Confine makes a command line run so that it can write in some folders alone, and not in what is kept below them.
+	// nil: it cannot be had, or is not wanted.
+	Confine func(argv, writable, kept []string) []string
+	// Log is told what was mended in a repository; nil is slog's default.
+	Log *slog.Logger
+
+	locks    locks
+	lockWait time.Duration // how long a file that another git has locked is waited for; 0: lockPatience says
+}
+
+// Worktree is the folder and branch of one session. Keep Branch and Base with the session: Changes and Diff
+// believe what they are given, never what stands in the repository, where an agent can write.
+type Worktree struct {
+	Workspace, Session string
+	// Dir is the absolute path of the folder.
+	Dir string
+	// Branch is the session's branch, without refs/heads/.
+	Branch string
+	// Base is the commit that the session started from.
+	Base string
+
+	user *runas.User // whose files these are; nil: the server's own
+}
+
+var (
+	// ErrNoMirror says that the workspace has no repository here: neither Sync nor Scratch made one yet.
+	ErrNoMirror = errors.New("the workspace has no repository yet")
+	// ErrNoWorktree says that the session has no worktree, or no longer one.
+	ErrNoWorktree = errors.New("the session has no worktree")
+	// ErrDiskFull says that the disk with the data folder has no room left.
+	ErrDiskFull = errors.New("the disk is full")
+	// ErrLocked says that another Git holds a lock in the repository. The error's text names the file.
+	ErrLocked = errors.New("a file of the repository is locked")
+	// ErrKilled says that a Git was ended from outside, as the system does that has no memory left.
+	ErrKilled = errors.New("a Git was killed")
+	// ErrDamaged says that objects or references of the repository are missing or broken. Mend may help.
+	ErrDamaged = errors.New("the repository is damaged")
+)
+
+// Trouble reports whether an error comes of the machine, its disk or the network: the same call may succeed later, and
+// who asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged and an
+// end of the context.
+func Trouble(err error) bool {
+	for _, kind := range []error{ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged, context.Canceled,
+		context.DeadlineExceeded} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Store) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.Default()
+	}
+	return s.Log
+}
+
+// Worktree is the worktree of a session, from what was stored of it. An empty branch is the session's usual one.
+func (s *Store) Worktree(workspaceID, sessionID, branch, base string) Worktree {
+	if branch == "" {
+		branch = SessionBranch(sessionID)
+	}
+	return Worktree{
+		Workspace: workspaceID, Session: sessionID,
+		Dir: s.dir(sessionID), Branch: branch, Base: base, user: s.User,
+	}
+}
+
+// SessionBranch is the name of the branch that a session gets unless it is given another.
+func SessionBranch(sessionID string) string { return "carillon/" + sessionID }
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+// checkID refuses what must become neither a folder nor a part of a branch's name.
+func checkID(ids ...string) error {
+	for _, id := range ids {
+		if !idForm.MatchString(id) || strings.Contains(id, "..") || strings.HasSuffix(id, ".") ||
+			strings.HasSuffix(id, ".lock") {
+			return fmt.Errorf("%q cannot be an id", id)
+		}
+	}
+	return nil
+}
+
+func (s *Store) mirror(workspaceID string) string {
+	return filepath.Join(s.root(), "repos", workspaceID+".git")
+}
+
+func (s *Store) dir(sessionID string) string {
+	return filepath.Join(s.root(), "worktrees", sessionID)
+}
+
+// admin is where Git keeps a worktree's HEAD and index.
+func (s *Store) admin(workspaceID, sessionID string) string {
+	return filepath.Join(s.mirror(workspaceID), "worktrees", sessionID)
+}
+
+// own is a path below the folder that belongs to the server alone.
+func (s *Store) own(parts ...string) string {
+	return filepath.Join(append([]string{s.root(), "git"}, parts...)...)
+}
+
+// root is absolute, because Git runs in other folders than the server.
+func (s *Store) root() string {
+	if abs, err := filepath.Abs(s.Root); err == nil {
+		return abs
+	}
+	return s.Root
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// isFolder is whether there is a folder at the path, not a link to one.
+func isFolder(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,412 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"carillon/app/crash"
+)
+
+const (
+	origin = "refs/remotes/origin/"
+	// detachedRef is the remote's HEAD where that is on no branch.
+	detachedRef = "refs/carillon/detached"
+	// emptyRef is an empty commit of Carillon's own, for worktrees of a repository without commits.
+	emptyRef = "refs/carillon/empty"
+)
+
+// Sync brings the workspace's mirror up to date with its remote, and makes it when there is none. One runs at
+// a time for a workspace; the others wait. It never touches a session's branch: the remote's branches live
+// under refs/remotes/origin/. A damaged mirror is mended in its place (mend.go). Errors to tell apart: those of Probe,
+// *NoBranch when r.Branch is not there, ErrLocked, ErrDamaged and ErrDiskFull.
+func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	refs, err := s.ask(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := refs.want(r); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, "sync-"+id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.sweep(id)
+	if err := s.noteOrigin(id, refs.url); err != nil {
+		return fmt.Errorf("bring the repository up to date: %w", err)
+	}
+
+	if !exists(s.mirror(id)) {
+		err = s.create(ctx, id, r, refs)
+	} else {
+		if err = s.restoreHead(ctx, s.mirror(id)); err == nil {
+			err = s.fetch(ctx, id, s.mirror(id), r, refs)
+			crash.Here(crash.MirrorFetched)
+		}
+		if looksDamaged(err) {
+			err = s.mend(ctx, id, r, refs, err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("bring the repository up to date: %w", remoteError(err))
+	}
+	return nil
+}
+
+// sweep removes what an interrupted Sync left behind.
+func (s *Store) sweep(id string) {
+	for _, pattern := range []string{filepath.Join(s.root(), "repos", ".new-"+id+".git-*"),
+		s.own("views", ".new-"+id+".git-*"),
+		s.own("exchanges", ".new-"+id+".git-*")} {
+		left, _ := filepath.Glob(pattern)
+		for _, path := range left {
+			_ = removeAll(path)
+		}
+	}
+	left, _ := filepath.Glob(s.own("tmp", "index-*"))
+	for _, path := range left {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > 24*time.Hour &&
+			info.Mode().IsRegular() {
+			_ = os.Remove(path)
+		}
+	}
+}
+
+// create makes the mirror beside its place and moves it there when it is whole.
+func (s *Store) create(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
+	made, err := s.build(ctx, id, func(mirror, name string) error {
+		return s.fetch(ctx, name, mirror, r, refs)
+	}, refs.sha256())
+	if err != nil {
+		return err
+	}
+	crash.Here(crash.MirrorMade)
+	// What was known of the remote is of a mirror that is gone.
+	return errors.Join(removeAll(s.own("exchanges", id)), os.Rename(made, s.mirror(id)))
+}
+
+// build makes a whole bare repository in a temporary folder and returns that.
+func (s *Store) build(ctx context.Context, id string, fill func(mirror, name string) error,
+	sha256 bool) (made string, err error) {
+	if err := s.prepare(); err != nil {
+		return "", diskFull(err)
+	}
+	temp, err := os.MkdirTemp(filepath.Join(s.root(), "repos"), ".new-"+id+".git-*")
+	if err != nil {
+		return "", diskFull(err)
+	}
+	name := filepath.Base(temp)
+	defer func() {
+		_ = removeAll(s.own("views", name))
+		_ = removeAll(s.own("exchanges", name))
+		if err != nil {
+			_ = removeAll(temp)
+		}
+	}()
+	args := []string{"init", "--quiet", "--bare", "--template=",
+		"--initial-branch=" + strings.TrimSpace(strings.TrimPrefix(noHead, "ref: refs/heads/"))}
+	if sha256 {
+		args = append(args, "--object-format=sha256")
+	}
+	if _, err := s.git(ctx, call{args: append(args, temp)}); err != nil {
+		return "", err
+	}
+	if sha256 {
+		if err := os.WriteFile(filepath.Join(temp, markSHA256), nil, 0o600); err != nil {
+			return "", diskFull(err)
+		}
+	}
+	return temp, fill(temp, name)
+}
+
+func (r *remoteRefs) sha256() bool {
+	for _, sha := range r.heads {
+		return len(sha) == 64
+	}
+	return len(r.detached) == 64
+}
+
+// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view; settings stand before git's
+// command. The Git that reaches the remote writes objects into the mirror and nothing else; the names follow with the
+// rights of the user of agents.
+func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs, settings ...string) error {
+	view, err := s.viewOf(name, mirror)
+	if err != nil {
+		return diskFull(err)
+	}
+	if same, err := s.current(ctx, view, refs); err != nil || same {
+		return err
+	}
+	exchange, err := s.exchange(ctx, name, mirror)
+	if err != nil {
+		return err
+	}
+	specs := []string{"+refs/heads/*:" + origin + "*", "^refs/heads/HEAD"}
+	if refs.detached != "" {
+		specs = append(specs, "+HEAD:"+detachedRef)
+	}
+	if len(refs.heads) > 0 || refs.detached != "" {
+		way, err := s.way(ctx, r)
+		if err != nil {
+			return err
+		}
+		_, err = s.git(ctx, call{
+			gitDir: exchange, asServer: true,
+			args: slices.Concat(settings, []string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force",
+				"--no-recurse-submodules",
+				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs),
+			env:     way,
+			secrets: r.secrets(),
+		})
+		if err != nil {
+			return err
+		}
+		if err := s.handOverObjects(mirror, os.Geteuid()); err != nil {
+			return err
+		}
+		if err := s.takeOver(ctx, exchange, view, refs); err != nil {
+			return err
+		}
+	}
+	var edit strings.Builder
+	if refs.standard != "" {
+		_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", origin + "HEAD", origin + refs.standard}})
+		if err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(&edit, "option no-deref\ndelete %sHEAD\n", origin)
+	}
+	if refs.detached == "" {
+		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", detachedRef)
+	}
+	if edit.Len() > 0 {
+		if _, err = s.git(ctx, call{
+			gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String()),
+		}); err != nil {
+			return err
+		}
+	}
+	if len(refs.heads) == 0 && refs.detached == "" {
+		return s.emptyCommit(ctx, view, emptyRef)
+	}
+	return nil
+}
+
+// current is whether the mirror already has what the remote has, so that nothing need be fetched.
+func (s *Store) current(ctx context.Context, view string, refs *remoteRefs) (bool, error) {
+	out, err := s.git(ctx,
+		call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin,
+			detachedRef}})
+	if err != nil {
+		return false, err
+	}
+	here, standard, detached := map[string]string{}, "", ""
+	for line := range strings.Lines(string(out)) {
+		part := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(part) != 3 {
+			continue
+		}
+		switch branch := strings.TrimPrefix(part[0], origin); {
+		case part[0] == detachedRef:
+			detached = part[1]
+		case branch == "HEAD":
+			standard = strings.TrimPrefix(part[2], origin)
+		default:
+			here[branch] = part[1]
+		}
+	}
+	if len(refs.heads) == 0 && refs.detached == "" || len(here) != len(refs.heads) || standard != refs.standard ||
+		detached != refs.detached {
+		return false, nil
+	}
+	want := make([]string, 0, len(here))
+	for branch, sha := range refs.heads {
+		if here[branch] != sha {
+			return false, nil
+		}
+		want = append(want, sha)
+	}
+	// A branch can name a commit that is gone: then the mirror is damaged and fetch will say so.
+	found, err := s.resolve(ctx, view, want...)
+	if err != nil {
+		return false, err
+	}
+	for _, sha := range found {
+		if sha == "" {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// emptyCommit makes a branch or other name that has one empty commit by Carillon.
+func (s *Store) emptyCommit(ctx context.Context, view, ref string) error {
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"mktree"}})
+	if err != nil {
+		return err
+	}
+	tree := strings.TrimSpace(string(out))
+	// A fixed date gives the same commit wherever it is made.
+	out, err = s.git(ctx, call{
+		gitDir: view, args: []string{"commit-tree", "-m", "Start an empty repository", tree},
+		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, strings.TrimSpace(string(out))}})
+	return err
+}
+
+// Scratch makes the workspace's repository without a remote: empty, with one empty commit by Carillon on main.
+// Work survives there in branches alone. It does nothing where there is a repository already.
+func (s *Store) Scratch(ctx context.Context, id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, "sync-"+id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.sweep(id)
+	if exists(s.mirror(id)) {
+		return nil
+	}
+	made, err := s.build(ctx, id, func(mirror, name string) error {
+		view, err := s.viewOf(name, mirror)
+		if err != nil {
+			return diskFull(err)
+		}
+		if err := s.emptyCommit(ctx, view, "refs/heads/main"); err != nil {
+			return err
+		}
+		_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", "refs/carillon/main", "refs/heads/main"}})
+		return err
+	}, false)
+	if err != nil {
+		return fmt.Errorf("make the repository: %w", err)
+	}
+	crash.Here(crash.MirrorMade)
+	return os.Rename(made, s.mirror(id))
+}
+
+// Tidy packs what piled up in the workspace's repository, if that is worth it, and drops what no branch and no
+// worktree has used for two weeks, and removes locks that killed gits left. It can take minutes; Sync waits for it.
+// Once a day is enough.
+func (s *Store) Tidy(ctx context.Context, id string) error {
+	return s.tidy(ctx, id, "gc", "--quiet", "--auto")
+}
+
+func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
+	unlock, err := s.lock(ctx, "sync-"+id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	view, err := s.view(id)
+	if err != nil {
+		return err
+	}
+	s.breakLocks(id, view)
+	if err := s.handOverObjects(s.mirror(id), os.Geteuid()); err != nil { // what is packed anew is removed
+		return fmt.Errorf("tidy workspace %s: %w", id, err)
+	}
+	// Git notes that it is at work beside the configuration, which its user may read and not write.
+	packing := s.own("views", ".tidy-"+id)
+	defer func() { _ = removeAll(packing) }()
+	if _, err = s.viewOf(filepath.Base(packing), s.mirror(id)); err == nil {
+		// A folder of which nobody says that it is another's: its user can make such a file there.
+		common := filepath.Join(packing, "commondir")
+		err = errors.Join(writeOnce(common, ".\n"), s.User.Read(common), s.User.Add(packing))
+	}
+	if err == nil {
+		settings := []string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.writeCommitGraph=false", "-c",
+			"repack.updateServerInfo=false"}
+		_, err = s.git(ctx, call{gitDir: packing, folders: []string{packing}, args: append(settings, args...)})
+	}
+	if exchange := s.own("exchanges", id); err == nil && exists(exchange) {
+		_, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"pack-refs", "--all"}})
+	}
+	if err != nil {
+		return fmt.Errorf("tidy workspace %s: %w", id, err)
+	}
+	return nil
+}
+
+// Head is the commit that a branch of the workspace stands at, as of the last Sync. An empty branch is the
+// default one. The error is *NoBranch when there is no such branch, ErrNoMirror when there is no repository.
+func (s *Store) Head(ctx context.Context, id, branch string) (string, error) {
+	view, err := s.view(id)
+	if err != nil {
+		return "", err
+	}
+	return s.head(ctx, id, view, branch)
+}
+
+// Moved is whether the branch stands at another commit than it did.
+func (s *Store) Moved(ctx context.Context, id, branch, since string) (bool, error) {
+	now, err := s.Head(ctx, id, branch)
+	return err == nil && now != since, err
+}
+
+// head finds a base among the branches of the remote, as of the last Sync. A repository of Carillon's own has no
+// remote: there it is one of its own branches, such as a session's.
+func (s *Store) head(ctx context.Context, id, view, branch string) (string, error) {
+	prefix, names := origin, []string{origin + "HEAD", detachedRef, emptyRef}
+	if !exists(s.originFile(id)) {
+		prefix, names = "refs/heads/", []string{"refs/carillon/main"}
+	}
+	if branch != "" {
+		names = []string{prefix + branch}
+	}
+	found, err := s.resolve(ctx, view, names...)
+	if err != nil {
+		return "", err
+	}
+	for _, sha := range found {
+		if sha != "" {
+			return sha, nil
+		}
+	}
+	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)", prefix}})
+	if err != nil {
+		return "", err
+	}
+	var candidates []string
+	for line := range strings.Lines(string(out)) {
+		name := strings.TrimPrefix(strings.TrimSuffix(line, "\n"), prefix)
+		if name != "HEAD" && !strings.HasPrefix(name, "carillon/") {
+			candidates = append(candidates, name)
+		}
+	}
+	if prefix == origin && len(candidates) == 0 {
+		// A remote without a commit: there is no branch yet that could be named wrongly.
+		if found, err := s.resolve(ctx, view, emptyRef); err != nil || found[0] != "" {
+			return found[0], err
+		}
+	}
+	return "", &NoBranch{Branch: branch, Near: near(branch, "", candidates)}
+}
+
+// originFile names the remote that the workspace's repository is a copy of. There is none for a repository of
+// Carillon's own. What an agent calls a remote's branch there is none.
+func (s *Store) originFile(id string) string { return s.own("origins", id) }
+
+func (s *Store) noteOrigin(id, url string) error {
+	if err := os.MkdirAll(s.own("origins"), 0o700); err != nil {
+		return diskFull(err)
+	}
+	return diskFull(writeOnce(s.originFile(id), url))
+}
