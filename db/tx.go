@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strconv"
 	"time"
@@ -9,6 +10,29 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 )
+
+// attempts is how often a transaction is begun that the server gives up because of another one.
+const attempts = 5
+
+// InTx runs a function in a transaction, and again when the server gave it up because of another one: the function must
+// not keep anything from one attempt to the next. Where q is a transaction already, InTx makes a savepoint and calls
+// the function once. What the function wrote is taken back when it fails, and the transaction can go on.
+func InTx(ctx context.Context, q bun.IDB, do func(ctx context.Context, tx bun.Tx) error) error {
+	once := func() error {
+		// bun hands the context of the whole transaction to a savepoint: do gets the one of this call
+		return q.RunInTx(ctx, &sql.TxOptions{}, func(_ context.Context, tx bun.Tx) error { return do(ctx, tx) })
+	}
+	if _, within := q.(bun.Tx); within {
+		return once()
+	}
+	var err error
+	for range attempts {
+		if err = once(); !IsRetriable(err) {
+			break
+		}
+	}
+	return err
+}
 
 // OnSnapshot runs a function on one snapshot of the database that it cannot change, and in which no statement takes
 // longer than a time.

@@ -230,10 +230,7 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 	}
 	stored := s.hash(password)
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		u, err := db.UserByID(ctx, tx, user)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
+		u, err := Found(db.UserByID(ctx, tx, user))
 		if err != nil {
 			return err
 		}
@@ -429,10 +426,7 @@ func (s *Service) SignOut(ctx context.Context, login uuid.UUID) error {
 // Actor finds the person signed in by a login. It returns fault.ErrNotFound when the login is over.
 func (s *Service) Actor(ctx context.Context, login uuid.UUID) (Actor, error) {
 	now := s.Now()
-	u, err := db.UserByLogin(ctx, s.DB, login, now)
-	if db.IsNotFound(err) {
-		return Actor{}, fault.ErrNotFound
-	}
+	u, err := Found(db.UserByLogin(ctx, s.DB, login, now))
 	if err != nil {
 		return Actor{}, err
 	}

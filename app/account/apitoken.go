@@ -109,10 +109,7 @@ func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (
 // fault.ErrForbidden for who comes by a token.
 func (s *Service) RevokeToken(ctx context.Context, actor Actor, token uuid.UUID) error {
 	return s.own(ctx, actor, "token.revoke", func(ctx context.Context, tx bun.Tx, _ *db.User) error {
-		t, err := db.DeleteAPIToken(ctx, tx, actor.ID, token)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
+		t, err := Found(db.DeleteAPIToken(ctx, tx, actor.ID, token))
 		if err != nil {
 			return err
 		}
@@ -168,10 +165,7 @@ func (s *Service) Bearer(ctx context.Context, token string) (Actor, error) {
 		return Actor{}, fault.ErrNotFound
 	}
 	now := s.Now()
-	h, err := db.TokenHolderByHash(ctx, s.DB, tokenHash(token), now)
-	if db.IsNotFound(err) {
-		return Actor{}, fault.ErrNotFound
-	}
+	h, err := Found(db.TokenHolderByHash(ctx, s.DB, tokenHash(token), now))
 	if err != nil {
 		return Actor{}, err
 	}

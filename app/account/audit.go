@@ -2,8 +2,12 @@ package account
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
 	"carillon/db"
@@ -50,4 +54,17 @@ func (s *Service) AuditActions(ctx context.Context, actor Actor) ([]string, erro
 		return nil, fault.ErrForbidden
 	}
 	return db.AuditActions(ctx, s.DB)
+}
+
+// Record writes a line of the audit log at an instant. The rules of each package describe their own subjects.
+func Record(ctx context.Context, q bun.IDB, at time.Time, line db.AuditEvent) error {
+	line.ID, line.At = db.NewID(), at
+	return db.AddAudit(ctx, q, line)
+}
+
+// Differences takes out of two descriptions of a subject what is the same in both. It returns whether anything is left.
+func Differences(before, after map[string]any) bool {
+	maps.DeleteFunc(before, func(key string, v any) bool { return fmt.Sprint(after[key]) == fmt.Sprint(v) })
+	maps.DeleteFunc(after, func(key string, _ any) bool { _, changed := before[key]; return !changed })
+	return len(after) > 0
 }

@@ -185,10 +185,7 @@ func (s *Service) Joining(ctx context.Context, token string) (*Joining, error) {
 // linked finds a link that works, and its person. A link is worth what its maker may do now: else somebody could make
 // one, wait until the person may do more or comes into another workspace, and become them.
 func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.PasswordLink, *db.User, error) {
-	link, err := db.PasswordLinkByHash(ctx, q, linkHash(token), s.Now())
-	if db.IsNotFound(err) {
-		return nil, nil, fault.ErrNotFound
-	}
+	link, err := Found(db.PasswordLinkByHash(ctx, q, linkHash(token), s.Now()))
 	if err != nil {
 		return nil, nil, err
 	}

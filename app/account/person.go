@@ -42,10 +42,7 @@ func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*Perso
 	if !actor.Can(ManageUsers) {
 		return nil, fault.ErrForbidden
 	}
-	p, err := db.PersonByID(ctx, s.DB, id, s.Now())
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	p, err := Found(db.PersonByID(ctx, s.DB, id, s.Now()))
 	if err != nil {
 		return nil, err
 	}

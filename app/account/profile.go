@@ -36,10 +36,7 @@ func (p *Profile) Wants(kind string) bool { return !slices.Contains(p.Notices.Mu
 
 // Profile finds what a person sees of themselves.
 func (s *Service) Profile(ctx context.Context, actor Actor) (*Profile, error) {
-	u, err := db.UserByID(ctx, s.DB, actor.ID)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	u, err := Found(db.UserByID(ctx, s.DB, actor.ID))
 	if err != nil {
 		return nil, err
 	}

@@ -40,10 +40,7 @@ func (s *Service) Role(ctx context.Context, actor Actor, id uuid.UUID) (*RoleDet
 	if !actor.Can(ManageUsers) {
 		return nil, fault.ErrForbidden
 	}
-	r, err := db.RoleByID(ctx, s.DB, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	r, err := Found(db.RoleByID(ctx, s.DB, id))
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func NewSessionToken() string { return SessionTokenPrefix + secret.Token() }
 // and ends with the turn, or when the worker loses the session. Only the token's hash is stored.
 func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UUID, token string) error {
 	hash := sha256.Sum256([]byte(token))
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.Hold(ctx, tx, lease); err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UU
 			Hash: hash[:], SessionID: lease.Session, TurnID: turn, Fence: lease.Fence, CreatedAt: s.Now(),
 		})
 	})
-	return wrap(err, "admit session %s", lease.Session)
+	return fault.Wrap(err, "admit session %s", lease.Session)
 }
 
 // DismissSession ends the tokens that a worker has made for a session.
@@ -52,10 +52,7 @@ func (s *Service) DismissSession(ctx context.Context, lease db.Lease) error {
 // workspace now.
 func (s *Service) SessionActor(ctx context.Context, token string) (account.Actor, error) {
 	hash := sha256.Sum256([]byte(token))
-	session, err := db.SessionByToken(ctx, s.DB, hash[:])
-	if db.IsNotFound(err) {
-		return account.Actor{}, fault.ErrNotFound
-	}
+	session, err := account.Found(db.SessionByToken(ctx, s.DB, hash[:]))
 	if err != nil {
 		return account.Actor{}, err
 	}
@@ -289,7 +286,7 @@ func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInpu
 	if t != nil {
 		r.TicketID = t.ID
 	}
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		n, err := db.CountReports(ctx, tx, session.ID, time.Time{})
 		if err != nil {
 			return err
@@ -307,7 +304,7 @@ func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInpu
 		}
 		return db.Notify(ctx, tx, "session", session.ID)
 	})
-	return r, wrap(err, "report of session %s", session.ID)
+	return r, fault.Wrap(err, "report of session %s", session.ID)
 }
 
 // MessageInput is what a session writes to people. To is the e-mail address of a member of its workspace; empty are the
@@ -327,7 +324,7 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 		return 0, bad
 	}
 	var people []uuid.UUID
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := db.LockSession(ctx, tx, session.ID); err != nil { // the count below holds
 			return err
 		}
@@ -355,7 +352,7 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 		}
 		return s.notify(ctx, tx, a, people, message)
 	})
-	return len(people), wrap(err, "message of session %s", session.ID)
+	return len(people), fault.Wrap(err, "message of session %s", session.ID)
 }
 
 // readers are who gets a message of a session.

@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/db"
 )
@@ -137,7 +138,7 @@ func (s *Service) setAside(ctx context.Context, task db.Task, row Row, reason er
 		Error: db.Printable(plainly(reason), 500),
 	}
 	set := func(tell bool) error {
-		return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 			if err := db.AddSetAside(ctx, tx, a, s.Now()); err != nil || a.Times > 1 || !tell {
 				// a second time it was told of
 				return err
@@ -202,7 +203,7 @@ func (s *Service) keepers(ctx context.Context, tx bun.Tx, row Row) ([]uuid.UUID,
 
 // TellOfStandstill tells administrators that the scheduler has completed no pass since a time.
 func (s *Service) TellOfStandstill(ctx context.Context, since time.Time) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		people, err := db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
 		if err != nil {
 			return err
@@ -215,7 +216,7 @@ func (s *Service) TellOfStandstill(ctx context.Context, since time.Time) error {
 			key: fmt.Sprintf("standstill %d", since.Unix()),
 		})
 	})
-	return wrap(err, "tell that the scheduler stands still")
+	return fault.Wrap(err, "tell that the scheduler stands still")
 }
 
 // plainly is an error in words for a person who runs the server.

@@ -2,13 +2,13 @@ package automation
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/account"
+	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -46,8 +46,7 @@ func (s *Service) auditChange(ctx context.Context, q bun.IDB, actor uuid.UUID, a
 // changeLine is the line of auditChange.
 func (s *Service) changeLine(actor uuid.UUID, action string, before, a *db.Automation) db.AuditEvent {
 	was, is := described(before), described(a)
-	maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
-	maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
+	account.Differences(was, is)
 	return db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "automation", SubjectID: a.ID,
 		SubjectName: a.Name,
@@ -73,7 +72,7 @@ func described(a *db.Automation) map[string]any {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)
 	}
 	if len(a.SignatureSealed) > 0 {
-		m["signature_secret"] = storedAs(a.SignatureSealed)
+		m["signature_secret"] = secret.StoredAs(a.SignatureSealed)
 	}
 	m["creator_id"] = a.CreatorID.String()
 	m["made_by"], m["changed_by"] = a.MadeBy.String(), a.ChangedBy.String() // all on whose words a session acted

@@ -5,7 +5,6 @@ package automation
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,7 +20,7 @@ import (
 
 // Service carries out what people, the scheduler and webhooks ask for. Its fields are set once, in main.
 type Service struct {
-	DB   *db.DB
+	DB   bun.IDB          // a *db.DB, or the transaction of In
 	Now  func() time.Time // the instant of every rule; nothing here reads a clock of its own
 	Keys *secret.Keys     // seals tokens and secret variables
 	Log  *slog.Logger
@@ -42,8 +41,28 @@ type Service struct {
 
 	looks   looks       // for due automations
 	scripts scriptNames // the parameters of scripts
+	outer   *Service    // what In bound to a transaction; nil: this is bound to none
 	// bounds how long StartDue waits for what another transaction holds; 0 is startLockPatience
 	lockPatience time.Duration
+}
+
+// In is the service bound to a transaction: its operations read and write there, and the transaction of each is a
+// savepoint. So operations can be put together to a larger one, of which all or nothing stays. What an operation tells
+// other processes only after its commit, such as Start, it does not tell.
+func (s *Service) In(tx bun.Tx) *Service {
+	return &Service{
+		DB: tx, Now: s.Now, Keys: s.Keys, Log: s.Log, Providers: s.Providers, ProvidersChanged: s.ProvidersChanged,
+		Probe: s.Probe, LocalRepositories: s.LocalRepositories, Sandboxed: s.Sandboxed, Conceals: s.Conceals,
+		lockPatience: s.lockPatience, outer: s.outermost(),
+	}
+}
+
+// outermost is the service that is bound to no transaction, which remembers what outlasts one.
+func (s *Service) outermost() *Service {
+	if s.outer != nil {
+		return s.outer
+	}
+	return s
 }
 
 // Provider is what the rules need to know of a way to run an agent.
@@ -151,21 +170,6 @@ func (t *TooLong) Is(target error) bool { return target == ErrTooLarge }
 // MaxPrompt is the most bytes that a prompt may have, also with its placeholders filled.
 const MaxPrompt = 256 << 10
 
-// attempts is how often a transaction is begun that the server gives up because of another one.
-const attempts = 5
-
-// inTx runs fn in a transaction, and again when the server gave it up because of another one: fn must not keep anything
-// from one attempt to the next.
-func (s *Service) inTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	var err error
-	for range attempts {
-		if err = s.DB.RunInTx(ctx, &sql.TxOptions{}, fn); !db.IsRetriable(err) {
-			break
-		}
-	}
-	return err
-}
-
 // provider finds a provider by id.
 func (s *Service) provider(id string) (Provider, bool) {
 	for _, p := range s.Providers() {
@@ -174,12 +178,4 @@ func (s *Service) provider(id string) (Provider, bool) {
 		}
 	}
 	return Provider{}, false
-}
-
-// wrap adds what was being done to an error that nobody branches on.
-func wrap(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf(format+": %w", append(args, err)...)
 }

@@ -62,27 +62,24 @@ func (s *Service) Bot(ctx context.Context, actor account.Actor, id uuid.UUID) (*
 }
 
 func (s *Service) bot(ctx context.Context, q bun.IDB, actor account.Actor, id uuid.UUID) (*db.Bot, error) {
-	b, err := db.BotByID(ctx, q, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	b, err := account.Found(db.BotByID(ctx, q, id))
 	if err != nil {
 		return nil, err
 	}
 	if b.WorkspaceID == uuid.Nil {
 		return b, nil
 	}
-	return b, s.isMember(ctx, q, actor, b.WorkspaceID)
+	return b, account.RequireMember(ctx, q, actor, b.WorkspaceID)
 }
 
 // CreateBot makes a bot. It returns fault.Invalid with a sentence per field.
 func (s *Service) CreateBot(ctx context.Context, actor account.Actor, in BotInput) (*db.Bot, error) {
 	var b *db.Bot
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		b, err = s.createBot(ctx, tx, actor, in)
 		return err
 	})
-	return b, wrap(err, "create bot")
+	return b, fault.Wrap(err, "create bot")
 }
 
 // createBot is CreateBot within a transaction.
@@ -108,11 +105,11 @@ func (s *Service) UpdateBot(ctx context.Context, actor account.Actor, id uuid.UU
 		return nil, err
 	}
 	var b *db.Bot
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		b, err = s.updateBot(ctx, tx, actor, id, in)
 		return err
 	})
-	return b, wrap(err, "update bot %s", id)
+	return b, fault.Wrap(err, "update bot %s", id)
 }
 
 // updateBot is UpdateBot within a transaction.
@@ -122,14 +119,11 @@ func (s *Service) updateBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	if err != nil {
 		return nil, err
 	}
-	b, err := db.LockBot(ctx, tx, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	b, err := account.Found(db.LockBot(ctx, tx, id))
 	if err != nil {
 		return nil, err
 	}
-	if actor, err = s.stillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
+	if actor, err = account.StillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
 		return nil, err
 	}
 	if b.Version != in.Version {
@@ -158,7 +152,7 @@ func (s *Service) mayChangeBot(ctx context.Context, tx bun.Tx, actor account.Act
 	if err != nil {
 		return err
 	}
-	return s.mayChangeShared(ctx, actor, uses, now, "bot")
+	return account.MayChangeShared(ctx, actor, uses, now, "bot")
 }
 
 // EditableBot finds a bot for its edit page, with the errors of every change.
@@ -184,8 +178,8 @@ func (s *Service) RemoveBot(ctx context.Context, actor account.Actor, id uuid.UU
 	if _, err := s.manageableBot(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.removeBot(ctx, tx, actor, id) })
-	return wrap(err, "remove bot %s", id)
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error { return s.removeBot(ctx, tx, actor, id) })
+	return fault.Wrap(err, "remove bot %s", id)
 }
 
 // removeBot is RemoveBot within a transaction, of one that the actor may change.
@@ -194,14 +188,11 @@ func (s *Service) removeBot(ctx context.Context, tx bun.Tx, actor account.Actor,
 	if err != nil {
 		return err
 	}
-	b, err := db.LockBot(ctx, tx, id)
-	if db.IsNotFound(err) {
-		return fault.ErrNotFound
-	}
+	b, err := account.Found(db.LockBot(ctx, tx, id))
 	if err != nil {
 		return err
 	}
-	if actor, err = s.stillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
+	if actor, err = account.StillMay(ctx, tx, actor, account.ManageBots, b.WorkspaceID); err != nil {
 		return err
 	}
 	if err := s.mayChangeBot(ctx, tx, actor, b, uuid.Nil); err != nil {
@@ -259,7 +250,7 @@ func (s *Service) applyBotInput(ctx context.Context, q bun.IDB, actor account.Ac
 		if err != nil {
 			err = fault.ErrNotFound
 		} else {
-			_, err = s.workspace(ctx, q, actor, id)
+			_, err = account.MemberWorkspace(ctx, q, actor, id)
 		}
 		switch {
 		case errors.Is(err, fault.ErrNotFound):

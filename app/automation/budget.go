@@ -273,7 +273,7 @@ type Allowance struct {
 // it may is worth telling of only when it would send another.
 func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool) (Allowance, error) {
 	var allowance Allowance
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		allowance = Allowance{}
 		e, err := db.ExecutionByID(ctx, tx, execution)
 		if err != nil || !e.Automation.Budget.Set() {
@@ -315,7 +315,7 @@ func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool)
 		}
 		return nil
 	})
-	return allowance, wrap(err, "look at the budget of execution %s", execution)
+	return allowance, fault.Wrap(err, "look at the budget of execution %s", execution)
 }
 
 // gaugesOf are the limits of an automation with what is used of them; those of a run where one is given.
@@ -402,7 +402,7 @@ func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.
 		return "", err
 	}
 	var told string
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		a, actor, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
@@ -442,7 +442,7 @@ func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.
 		}
 		return s.announceChange(ctx, tx, id)
 	})
-	return told, wrap(err, "raise budget of automation %s", id)
+	return told, fault.Wrap(err, "raise budget of automation %s", id)
 }
 
 // waitsForBudget reports whether a loop waits until its budget is full again.

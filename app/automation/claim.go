@@ -3,7 +3,6 @@ package automation
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/google/uuid"
@@ -29,7 +28,7 @@ func (s *Service) ClaimTicket(ctx context.Context, actor account.Actor, label st
 	}
 	label = strings.TrimSpace(label)
 	var id uuid.UUID
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		// Under the lock, so that a session that ends meanwhile takes no ticket with it, and one that asks twice at
 		// once gets one.
 		session, err := db.LockSession(ctx, tx, actor.Session)
@@ -58,7 +57,7 @@ func (s *Service) ClaimTicket(ctx context.Context, actor account.Actor, label st
 		return s.auditTicket(ctx, tx, actor, "ticket.claim", t, nil)
 	})
 	if err != nil || id == uuid.Nil {
-		return nil, wrap(err, "claim a ticket for session %s", actor.Session)
+		return nil, fault.Wrap(err, "claim a ticket for session %s", actor.Session)
 	}
 	return s.Ticket(ctx, actor, id)
 }
@@ -101,7 +100,7 @@ func (s *Service) LinkTicket(ctx context.Context, actor account.Actor, session u
 	if err != nil {
 		return err
 	}
-	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.LinkTicket(ctx, tx, t.ID, session, s.Now()); err != nil {
 			return err
 		}
@@ -121,7 +120,7 @@ func (s *Service) UnlinkTicket(ctx context.Context, actor account.Actor, ticket,
 	if session != uuid.Nil && t.ClaimedBy == session {
 		return fault.Invalid{"session": "This session has claimed the ticket. Change its status first."}
 	}
-	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		there, err := db.UnlinkTicket(ctx, tx, ticket, session)
 		if err != nil {
 			return err
@@ -146,9 +145,7 @@ func (s *Service) writeTicketAudit(ctx context.Context, q bun.IDB, actor, sessio
 	is := describedTicket(t)
 	if before != nil {
 		was = describedTicket(before)
-		maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
-		maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
-		if len(is) == 0 {
+		if !account.Differences(was, is) {
 			return nil
 		}
 	}

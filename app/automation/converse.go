@@ -25,7 +25,7 @@ func (s *Service) InterruptTurn(ctx context.Context, actor account.Actor, id uui
 		}
 		return db.Notify(ctx, tx, "interrupt", id)
 	})
-	return wrap(err, "interrupt session %s", id)
+	return fault.Wrap(err, "interrupt session %s", id)
 }
 
 // ResetContext lets the next turn of a session begin a new conversation: the agent forgets what was said, and keeps the
@@ -38,7 +38,7 @@ func (s *Service) ResetContext(ctx context.Context, actor account.Actor, id uuid
 		}
 		return db.SetForget(ctx, tx, id)
 	})
-	return wrap(err, "reset context of session %s", id)
+	return fault.Wrap(err, "reset context of session %s", id)
 }
 
 // Withdraw takes back a message that the agent of a session has not begun with. One that it has is left as it is.
@@ -55,5 +55,5 @@ func (s *Service) Withdraw(ctx context.Context, actor account.Actor, id, turn uu
 		}
 		return s.leave(ctx, tx, session, db.SessionWaiting, uuid.Nil, now) // it was queued for this message alone
 	})
-	return wrap(err, "withdraw message of session %s", id)
+	return fault.Wrap(err, "withdraw message of session %s", id)
 }

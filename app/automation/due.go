@@ -38,7 +38,7 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 	var list []db.Startable
 	began := s.Now()
 	away := s.looks.begin(began)
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		now := s.Now()
 		if list, err = db.ClaimDue(ctx, tx, now, waitsSince(away, now), DueBatch); err != nil {
 			return err
@@ -93,7 +93,7 @@ func (s *Service) startSingly(ctx context.Context, list []db.Startable, away gap
 		a := &list[i].Automation
 		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the automation " + a.Name, Automation: a},
 			func(ctx context.Context) error {
-				return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+				return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 					now := s.Now()
 					due, err := db.ClaimDueOf(ctx, tx, now, waitsSince(away, now), a.ID)
 					if err != nil || len(due) == 0 { // another scheduler has it, or it was edited

@@ -33,6 +33,7 @@ type Input struct {
 
 	RunAtShown time.Time     // what RunAt was shown for; a RunAt that was not touched is this instant
 	Version    int64         // of what the person started from
+	Off        bool          // a new one begins turned off; it may have a time that is past
 	Unread     fault.Invalid // what of a form could not be read
 
 	// Named are the options, and the parameters as "parameters.NAME", that a program named by itself. One of them that
@@ -46,26 +47,27 @@ type Input struct {
 func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*db.Automation, string, error) {
 	var a *db.Automation
 	var token string
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		a, token, err = s.create(ctx, tx, actor, in, true)
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		a, token, err = s.create(ctx, tx, actor, in)
 		return err
 	})
 	if err != nil {
-		return nil, "", wrap(err, "create automation")
+		return nil, "", fault.Wrap(err, "create automation")
 	}
-	crash.Here(crash.CreationCommitted)
+	if s.outer == nil {
+		crash.Here(crash.CreationCommitted)
+	}
 	return a, token, nil
 }
 
-// create is Create within a transaction. One that is created off may have a time that is past.
-func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor, in Input,
-	on bool) (*db.Automation, string, error) {
+func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor,
+	in Input) (*db.Automation, string, error) {
 	now := s.Now()
 	a := &db.Automation{
 		ID: db.NewID(), CreatorID: actor.OwnerOfNew(), MadeBy: actor.People(), ChangedBy: actor.People(), Enabled: true,
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	if !on {
+	if in.Off {
 		a.Enabled, a.DisabledKind, a.DisabledReason, a.DisabledAt = false, db.ByPerson, "turned off by "+actor.Name, now
 		a.Trigger, a.RunAt = db.OneTime, timeTyped(in) // as one that is over
 	}
@@ -129,18 +131,19 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 	}
 	var a *db.Automation
 	var token string
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		a, token, err = s.update(ctx, tx, actor, id, in)
 		return err
 	})
 	if err != nil {
-		return nil, "", wrap(err, "update automation %s", id)
+		return nil, "", fault.Wrap(err, "update automation %s", id)
 	}
-	crash.Here(crash.EditCommitted)
+	if s.outer == nil {
+		crash.Here(crash.EditCommitted)
+	}
 	return a, token, nil
 }
 
-// update is Update within a transaction.
 func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
 	in Input) (*db.Automation, string, error) {
 	a, actor, err := s.lockManageable(ctx, tx, actor, id)
@@ -327,7 +330,7 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 		bad["workspace"] = "Choose a workspace."
 		return nil
 	}
-	w, err := s.workspace(ctx, q, actor, id)
+	w, err := account.MemberWorkspace(ctx, q, actor, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		bad["workspace"] = "This workspace does not exist, or you are not a member of it."
@@ -520,7 +523,7 @@ func (s *Service) Names(provider, prompt string) []string {
 	p, _ := s.provider(provider)
 	var names []string
 	if p.Script && len(prompt) <= MaxPrompt {
-		names = s.scripts.of(prompt, p.Names)
+		names = s.outermost().scripts.of(prompt, p.Names)
 	} else {
 		names = p.Names(prompt)
 	}
@@ -536,8 +539,10 @@ func (s *Service) SetEnabled(ctx context.Context, actor account.Actor, id uuid.U
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.setEnabled(ctx, tx, actor, id, on) })
-	return wrap(err, "switch automation %s", id)
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return s.setEnabled(ctx, tx, actor, id, on)
+	})
+	return fault.Wrap(err, "switch automation %s", id)
 }
 
 // setEnabled is SetEnabled within a transaction.
@@ -598,11 +603,10 @@ func (s *Service) Delete(ctx context.Context, actor account.Actor, id uuid.UUID)
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.delete(ctx, tx, actor, id) })
-	return wrap(err, "delete automation %s", id)
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error { return s.delete(ctx, tx, actor, id) })
+	return fault.Wrap(err, "delete automation %s", id)
 }
 
-// delete is Delete within a transaction.
 func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) error {
 	// Sessions first: who ends one holds it before it wants the automation.
 	if err := db.LockSessionsOf(ctx, tx, id); err != nil {

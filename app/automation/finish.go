@@ -49,7 +49,7 @@ const (
 // still in flight, and the session's turn at work. It is the only way a run ends. It returns db.ErrLeaseLost, and
 // changes nothing, when another process has ended it.
 func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, lease.Session)
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
 	if err == nil {
 		crash.Here(crash.EndCommitted)
 	}
-	return wrap(err, "finish session %s", lease.Session)
+	return fault.Wrap(err, "finish session %s", lease.Session)
 }
 
 // finish ends the work on a locked session.

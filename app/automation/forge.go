@@ -136,5 +136,5 @@ func (s *Service) ForgeHook(ctx context.Context, id uuid.UUID) (*db.Workspace, s
 		return w, "", err
 	}
 	secret, err := s.Keys.Open(w.ForgeSecret, "forge secret "+id.String())
-	return w, secret, wrap(err, "open the webhook secret of workspace %s", id)
+	return w, secret, fault.Wrap(err, "open the webhook secret of workspace %s", id)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/crash"
+	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/db"
 )
@@ -43,7 +44,7 @@ func (s *Service) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Ga
 // agent's place. Waiting there counts into no timeout. A run that was asked to stop meanwhile ends instead. It returns
 // db.ErrLeaseLost, and changes nothing, when another process holds the session.
 func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, lease.Session)
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
 		crash.Here(crash.GatePassing)
 		return db.Notify(ctx, tx, "queue", uuid.Nil)
 	})
-	return wrap(err, "let session %s pass its gate", lease.Session)
+	return fault.Wrap(err, "let session %s pass its gate", lease.Session)
 }
 
 // gateClosed keeps account of a loop whose gate let no run begin, and asks it again later. Of a streak there is one row

@@ -179,11 +179,7 @@ func (s *Service) Inbox(ctx context.Context, actor account.Actor, f db.Notificat
 
 // Notice finds one of a person's notices.
 func (s *Service) Notice(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Notification, error) {
-	n, err := db.NotificationByID(ctx, s.DB, actor.ID, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
-	return n, err
+	return account.Found(db.NotificationByID(ctx, s.DB, actor.ID, id))
 }
 
 // Read marks a notice as read, or as unread.

@@ -48,6 +48,7 @@ func (c *clock) Add(d time.Duration) { c.Set(c.Now().Add(d)) }
 // kit is a service on a database of its own with people and a workspace.
 type kit struct {
 	*Service
+	DB        *db.DB // that of the service
 	t         *testing.T
 	clock     *clock
 	workspace db.Workspace
@@ -65,7 +66,7 @@ func setup(t *testing.T) *kit {
 	c := &clock{now: begun}
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	check(t, err)
-	k := &kit{t: t, clock: c, worker: "test", Service: &Service{
+	k := &kit{t: t, DB: d, clock: c, worker: "test", Service: &Service{
 		DB: d, Now: c.Now, Keys: keys, Log: slog.New(slog.DiscardHandler),
 		Providers: func() []Provider {
 			return []Provider{{ID: "shell", Name: "Shell", Script: true},

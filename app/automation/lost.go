@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/crash"
+	"carillon/app/fault"
 	"carillon/db"
 )
 
@@ -22,7 +23,7 @@ func (s *Service) Interrupt(ctx context.Context, resumable func(provider string)
 		return n, err
 	}
 	waited, err := s.endWaiting(ctx)
-	return n + waited, wrap(err, "end sessions that wait")
+	return n + waited, fault.Wrap(err, "end sessions that wait")
 }
 
 // InterruptFormer is Interrupt for the sessions of a former life of a worker, which are known to be without one. Those
@@ -36,7 +37,7 @@ func (s *Service) interruptLost(ctx context.Context, which db.LostFilter,
 	resumable func(provider string) bool) (int, error) {
 	list, err := db.LostSessions(ctx, s.DB, which, mostLost)
 	if err != nil {
-		return 0, wrap(err, "interrupt lost sessions")
+		return 0, fault.Wrap(err, "interrupt lost sessions")
 	}
 	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
@@ -45,7 +46,7 @@ func (s *Service) interruptLost(ctx context.Context, which db.LostFilter,
 			Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone",
 			Workspace: list[i].WorkspaceID,
 		}, func(ctx context.Context) error {
-			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+			err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
 				session, err := db.LockLostSession(ctx, tx, id, which)
 				if db.IsNotFound(err) {
@@ -65,7 +66,7 @@ func (s *Service) interruptLost(ctx context.Context, which db.LostFilter,
 			return err
 		})
 		if err != nil {
-			return n, wrap(err, "interrupt lost sessions")
+			return n, fault.Wrap(err, "interrupt lost sessions")
 		}
 		if ended {
 			n++
@@ -81,7 +82,7 @@ const mostLost = 100
 // db.ErrLeaseLost, and changes nothing, when the lease is no longer good.
 func (s *Service) Release(ctx context.Context, lease db.Lease, reason string,
 	resumable func(provider string) bool) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.Hold(ctx, tx, lease); err != nil {
 			return err
 		}
@@ -91,7 +92,7 @@ func (s *Service) Release(ctx context.Context, lease db.Lease, reason string,
 		}
 		return s.interrupt(ctx, tx, session, reason, resumable)
 	})
-	return wrap(err, "release session %s", lease.Session)
+	return fault.Wrap(err, "release session %s", lease.Session)
 }
 
 // interrupt puts a session without a worker back into the queue where its work can go on, and ends it for a reason
@@ -181,7 +182,7 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 			Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker",
 			Workspace: list[i].WorkspaceID,
 		}, func(ctx context.Context) error {
-			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+			err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 				ended = false
 				session, err := db.LockSession(ctx, tx, id)
 				if db.IsNotFound(err) { // it is gone, which is no trouble

@@ -125,7 +125,7 @@ func (s *Service) runManifest(ctx context.Context, actor account.Actor, in Manif
 		return nil, err
 	}
 	var p *ManifestPlan
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		// One at a time: two that create the same must not both find nothing.
 		if err := db.LockText(ctx, tx, "manifest"); err != nil {
 			return err
@@ -137,7 +137,7 @@ func (s *Service) runManifest(ctx context.Context, actor account.Actor, in Manif
 		}
 		return decide(p)
 	})
-	return p, wrap(err, "apply manifest")
+	return p, fault.Wrap(err, "apply manifest")
 }
 
 // manifestRun is one run over a manifest.
@@ -358,7 +358,7 @@ func (m *manifestRun) deletePruned(ctx context.Context) ([]ManifestChange, error
 		var err error
 		switch k.kind {
 		case manifest.KindAutomation:
-			err = m.delete(ctx, m.tx, m.actor, k.id)
+			err = m.In(m.tx).Delete(ctx, m.actor, k.id)
 		case manifest.KindWorkflow:
 			var users []db.Automation
 			if users, err = db.LockWorkflowUsers(ctx, m.tx, k.id); err == nil {

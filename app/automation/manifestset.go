@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/fault"
 	"carillon/app/manifest"
 	"carillon/db"
 )
@@ -317,7 +318,7 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 		only = []string{workspace}
 	}
 	if err := v.read(ctx, s.DB, actor, only); err != nil {
-		return nil, wrap(err, "export manifest")
+		return nil, fault.Wrap(err, "export manifest")
 	}
 	var within uuid.UUID
 	if workspace != "" {
@@ -328,7 +329,7 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 				account.Refused(ctx, actor, "is no member of the workspace")
 			}
 			if err != nil {
-				return nil, wrap(err, "export manifest")
+				return nil, fault.Wrap(err, "export manifest")
 			}
 			return nil, &RefusedManifest{Mistakes: manifest.Mistakes{{
 				Field: "workspace", Text: "This workspace does not exist, or you are not a member of it.",

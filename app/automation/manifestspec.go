@@ -387,7 +387,7 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 	}
 	is := row
 	if slices.ContainsFunc(fields, func(d spec.Difference) bool { return d.Field != "enabled" }) {
-		a, token, err := m.update(ctx, m.tx, m.actor, e.row, in)
+		a, token, err := m.In(m.tx).Update(ctx, m.actor, e.row, in)
 		if err != nil {
 			return m.collect(ctx, e, err, place)
 		}
@@ -396,7 +396,7 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 		m.keepToken(a, token)
 	}
 	if want.Enabled != nil && is.Enabled != *want.Enabled {
-		if err := m.setEnabled(ctx, m.tx, m.actor, e.row, *want.Enabled); err != nil {
+		if err := m.In(m.tx).SetEnabled(ctx, m.actor, e.row, *want.Enabled); err != nil {
 			return m.collect(ctx, e, err, place)
 		}
 	}
@@ -410,8 +410,8 @@ func (m *manifestRun) newAutomation(ctx context.Context, e *manifestEntry, want 
 		m.refuse(ctx, e, "You may not create automations.")
 		return nil
 	}
-	on := want.Enabled == nil || *want.Enabled
-	a, token, err := m.create(ctx, m.tx, m.actor, in, on)
+	in.Off = want.Enabled != nil && !*want.Enabled
+	a, token, err := m.In(m.tx).Create(ctx, m.actor, in)
 	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}

@@ -23,7 +23,7 @@ func (s *Service) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid
 	if !actor.Can(account.Admin) {
 		return fault.ErrForbidden
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, id)
 		if err != nil {
 			return err
@@ -49,7 +49,7 @@ func (s *Service) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid
 		}
 		return db.Notify(ctx, tx, "session", id)
 	})
-	return wrap(err, "give up the worker of session %s", id)
+	return fault.Wrap(err, "give up the worker of session %s", id)
 }
 
 // AwayWorker is the silent worker that a queued session waits for, since it has the session's files; nil: it waits for

@@ -115,11 +115,8 @@ func (s *Service) answerOffer(ctx context.Context, actor account.Actor, id uuid.
 	if _, err := s.Automation(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		a, err := db.LockAutomation(ctx, tx, id)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		a, err := account.Found(db.LockAutomation(ctx, tx, id))
 		if err != nil {
 			return err
 		}
@@ -130,10 +127,10 @@ func (s *Service) answerOffer(ctx context.Context, actor account.Actor, id uuid.
 		if o == nil || o.ToID != actor.ID || actor.Session != uuid.Nil || actor.Token != uuid.Nil {
 			return fault.ErrNotFound
 		}
-		if actor, err = s.asOfNow(ctx, tx, actor); err != nil {
+		if actor, err = account.AsOfNow(ctx, tx, actor); err != nil {
 			return err
 		}
-		if err := s.isMember(ctx, tx, actor, a.WorkspaceID); err != nil {
+		if err := account.RequireMember(ctx, tx, actor, a.WorkspaceID); err != nil {
 			return err
 		}
 		if err := answer(ctx, tx, a, o); err != nil {
@@ -144,7 +141,7 @@ func (s *Service) answerOffer(ctx context.Context, actor account.Actor, id uuid.
 		}
 		return s.announceChange(ctx, tx, id)
 	})
-	return wrap(err, "answer the offer of automation %s", id)
+	return fault.Wrap(err, "answer the offer of automation %s", id)
 }
 
 // WithdrawOffer ends the open offer of an automation that the actor may change. It returns fault.ErrNotFound where none
@@ -153,7 +150,7 @@ func (s *Service) WithdrawOffer(ctx context.Context, actor account.Actor, id uui
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		a, actor, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
@@ -171,5 +168,5 @@ func (s *Service) WithdrawOffer(ctx context.Context, actor account.Actor, id uui
 		return s.auditOffer(ctx, tx, actor, "automation.withdraw_offer", a, map[string]any{"offered_to": o.To.Name},
 			nil)
 	})
-	return wrap(err, "withdraw the offer of automation %s", id)
+	return fault.Wrap(err, "withdraw the offer of automation %s", id)
 }

@@ -195,7 +195,7 @@ func (s *Service) ResumeProvider(ctx context.Context, actor account.Actor, id st
 	if !ok {
 		return fault.ErrNotFound
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		pauses, err := db.ProviderPauses(ctx, tx)
 		if err != nil {
 			return err
@@ -209,7 +209,7 @@ func (s *Service) ResumeProvider(ctx context.Context, actor account.Actor, id st
 		}
 		return s.auditProvider(ctx, tx, actor.ID, "provider.resume", p.Name, pauses[at].Reason, nil, nil)
 	})
-	return wrap(err, "resume provider %s", id)
+	return fault.Wrap(err, "resume provider %s", id)
 }
 
 // PauseOf finds what keeps a queued session from starting; nil where nothing does.

@@ -88,7 +88,7 @@ func (s *Service) SetProviderEnabled(ctx context.Context, actor account.Actor, i
 
 // release lets what waits for a provider that is gone fail, saying so, rather than wait on.
 func (s *Service) release(ctx context.Context, id string) error {
-	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.endPauses(ctx, tx, id) })
+	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error { return s.endPauses(ctx, tx, id) })
 }
 
 // SaveModels sets the models that are suggested for a provider that cannot list its own, one a line. None: those that
@@ -258,12 +258,12 @@ func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, 
 		}
 		name = known.Name
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		p, err := db.LockProviders(ctx, tx)
 		if err != nil {
 			return err
 		}
-		actor, err := s.stillMay(ctx, tx, actor, account.ManageSettings, uuid.Nil)
+		actor, err := account.StillMay(ctx, tx, actor, account.ManageSettings, uuid.Nil)
 		if err != nil {
 			return err
 		}
@@ -292,7 +292,7 @@ func (s *Service) changeProviders(ctx context.Context, actor account.Actor, id, 
 	if err == nil && s.ProvidersChanged != nil {
 		err = s.ProvidersChanged(ctx)
 	}
-	return wrap(err, "change provider %s", id)
+	return fault.Wrap(err, "change provider %s", id)
 }
 
 // describedProvider is what the audit log keeps of a provider. Commands are in it: they run on the workers.
@@ -332,7 +332,7 @@ func (s *Service) TryProvider(ctx context.Context, actor account.Actor, id strin
 		return err
 	}
 	now := s.Now()
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		asked, err := db.RequestTrial(ctx, tx, id, actor.ID, now, now.Add(-trialStale))
 		if err != nil || !asked {
 			return err
@@ -342,7 +342,7 @@ func (s *Service) TryProvider(ctx context.Context, actor account.Actor, id strin
 		}
 		return db.Notify(ctx, tx, "queue", uuid.Nil)
 	})
-	return wrap(err, "try provider %s", id)
+	return fault.Wrap(err, "try provider %s", id)
 }
 
 // mostOfOwn is how many variables, and how many paths, an agent that was added has at most.

@@ -58,7 +58,7 @@ func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session 
 	if f, ok := ForgeOf(w); ok {
 		key = f.key(p)
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		locked, err := db.LockSession(ctx, tx, session)
 		if db.IsNotFound(err) {
 			return nil
@@ -72,7 +72,7 @@ func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session 
 		crash.Here(crash.PullRequestTaken)
 		return nil
 	})
-	return wrap(err, "take pull request %s over into session %s", key, session)
+	return fault.Wrap(err, "take pull request %s over into session %s", key, session)
 }
 
 // take is TakePullRequest under the session's lock.
@@ -108,7 +108,7 @@ func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p fo
 
 // CheckedPullRequest takes over what the forge answered about a pull request that it was asked for.
 func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p forge.PullRequest) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, row.SessionID)
 		if err != nil {
 			return err
@@ -127,7 +127,7 @@ func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p
 	if db.IsNotFound(err) {
 		return nil // the session, or its pull request, went meanwhile
 	}
-	return wrap(err, "take over the state of pull request %s", row.Key)
+	return fault.Wrap(err, "take over the state of pull request %s", row.Key)
 }
 
 // ToldPullRequest takes over what a verified webhook of a workspace's forge tells of a pull request: for the sessions
@@ -358,7 +358,7 @@ func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id u
 		}
 		return s.auditSession(ctx, tx, actor, "session.link_pull_request", session, map[string]any{"url": p.URL})
 	})
-	return wrap(err, "link pull request to session %s", id)
+	return fault.Wrap(err, "link pull request to session %s", id)
 }
 
 // UnlinkPullRequest takes a pull request off a session that it does not belong to: a mistyped address, or one that the
@@ -384,7 +384,7 @@ func (s *Service) UnlinkPullRequest(ctx context.Context, actor account.Actor, id
 		return s.auditSession(ctx, tx, actor, "session.unlink_pull_request", session,
 			map[string]any{"url": list[i].URL})
 	})
-	return wrap(err, "unlink pull request from session %s", id)
+	return fault.Wrap(err, "unlink pull request from session %s", id)
 }
 
 // RequestPullRequest asks the worker that has a session's worktree to open a pull request of it. Errors: those of every
@@ -415,7 +415,7 @@ func (s *Service) RequestPullRequest(ctx context.Context, actor account.Actor, i
 		}
 		return s.auditSession(ctx, tx, actor, "session.create_pull_request", session, nil)
 	})
-	return wrap(err, "request pull request of session %s", id)
+	return fault.Wrap(err, "request pull request of session %s", id)
 }
 
 // askForPullRequest queues the request and wakes the workers.
@@ -456,13 +456,13 @@ func CanOpenPullRequest(session *db.Session) bool {
 
 // EndPullRequestRequest ends a request to open a pull request, with what went wrong as a sentence, or nothing.
 func (s *Service) EndPullRequestRequest(ctx context.Context, session *db.Session, problem string) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.EndPullRequestRequest(ctx, tx, session.ID, session.PRRequestedAt, problem, s.Now()); err != nil {
 			return err
 		}
 		return db.Notify(ctx, tx, "session", session.ID)
 	})
-	return wrap(err, "end request of session %s", session.ID)
+	return fault.Wrap(err, "end request of session %s", session.ID)
 }
 
 // requestPatience is how long a worker has to open a pull request.
@@ -471,7 +471,7 @@ const requestPatience = 15 * time.Minute
 // ExpireRequests ends the requests for pull requests that no worker took up.
 func (s *Service) ExpireRequests(ctx context.Context) error {
 	now := s.Now()
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		ids, err := db.ExpirePullRequestRequests(ctx, tx, now.Add(-requestPatience),
 			"The worker that has this session’s files did not answer. Start it, and try again.", now)
 		if err != nil {
@@ -479,7 +479,7 @@ func (s *Service) ExpireRequests(ctx context.Context) error {
 		}
 		return db.NotifyEach(ctx, tx, "session", ids)
 	})
-	return wrap(err, "expire requests for pull requests")
+	return fault.Wrap(err, "expire requests for pull requests")
 }
 
 func (s *Service) auditSession(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session,

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/crash"
+	"carillon/app/fault"
 	"carillon/db"
 )
 
@@ -114,7 +115,7 @@ func worked(e *db.Execution, o Outcome, now time.Time) time.Duration {
 // to be finished. It returns db.ErrLeaseLost, and changes nothing, when another process holds the session.
 func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o Outcome) (bool, error) {
 	again := false
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, lease.Session)
 		if err != nil {
 			return err
@@ -171,5 +172,5 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 	if again && err == nil {
 		crash.Here(crash.RetryCommitted)
 	}
-	return again && err == nil, wrap(err, "try session %s again", lease.Session)
+	return again && err == nil, fault.Wrap(err, "try session %s again", lease.Session)
 }

@@ -16,48 +16,19 @@ import (
 
 // Session finds a session that a person may see.
 func (s *Service) Session(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Session, error) {
-	session, err := db.SessionByID(ctx, s.DB, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	session, err := account.Found(db.SessionByID(ctx, s.DB, id))
 	if err != nil {
 		return nil, err
 	}
-	if err := s.canSeeSession(ctx, actor, session); err != nil {
+	if err := account.SeesSession(ctx, s.DB, actor, session); err != nil {
 		return nil, err
 	}
 	return session, nil
 }
 
-// canSeeSession lets see a session its owner, the creator of its automation, who sees everybody's, and who was told of
-// it, as far as they are members of its workspace.
-func (s *Service) canSeeSession(ctx context.Context, actor account.Actor, session *db.Session) error {
-	if err := s.isMember(ctx, s.DB, actor, session.WorkspaceID); err != nil {
-		return err
-	}
-	if seesSession(actor, session) {
-		return nil
-	}
-	return s.unseen(ctx, actor, s.wasTold(ctx, actor, db.NoticeSubject{Session: session.ID}), "may not see the session")
-}
-
-// seesSession reports whether a person sees a session of a workspace that they are a member of.
-func seesSession(actor account.Actor, session *db.Session) bool {
-	return sees(actor, ownersOf(session)...)
-}
-
 // CanManageSession reports whether a person may stop, close, reopen and answer a session that they see.
 func CanManageSession(actor account.Actor, session *db.Session) bool {
-	return manages(actor, ownersOf(session)...)
-}
-
-// ownersOf are whose a session is: its own owner's, and that of its automation.
-func ownersOf(session *db.Session) []uuid.UUID {
-	owners := []uuid.UUID{session.OwnerID}
-	if session.Automation != nil {
-		owners = append(owners, session.Automation.CreatorID)
-	}
-	return owners
+	return actor.Manages(account.OwnersOf(session)...)
 }
 
 // changeSession locks a session that a person may manage, and lets change decide.
@@ -70,7 +41,7 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 	if !CanManageSession(actor, seen) {
 		return fault.ErrForbidden
 	}
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, id)
 		if err != nil {
 			return err
@@ -93,11 +64,11 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 // stillManages asks under a session's lock what was asked before it: its automation may have changed hands meanwhile,
 // and the right to manage any may be gone.
 func (s *Service) stillManages(ctx context.Context, tx bun.Tx, actor account.Actor, session *db.Session) error {
-	actor, err := s.asOfNow(ctx, tx, actor)
+	actor, err := account.AsOfNow(ctx, tx, actor)
 	if err != nil {
 		return err
 	}
-	if err := s.isMember(ctx, tx, actor, session.WorkspaceID); err != nil {
+	if err := account.RequireMember(ctx, tx, actor, session.WorkspaceID); err != nil {
 		return err
 	}
 	owners := []uuid.UUID{session.OwnerID}
@@ -108,7 +79,7 @@ func (s *Service) stillManages(ctx context.Context, tx bun.Tx, actor account.Act
 		}
 		owners = append(owners, creator)
 	}
-	if !manages(actor, owners...) {
+	if !actor.Manages(owners...) {
 		return fault.ErrForbidden
 	}
 	return nil
@@ -121,7 +92,7 @@ func (s *Service) Stop(ctx context.Context, actor account.Actor, id uuid.UUID) e
 		now time.Time) error {
 		return s.stop(ctx, tx, session, actor.ID, "canceled by "+actor.Name, now)
 	})
-	return wrap(err, "stop session %s", id)
+	return fault.Wrap(err, "stop session %s", id)
 }
 
 func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by uuid.UUID, reason string,
@@ -155,7 +126,7 @@ func (s *Service) MarkDone(ctx context.Context, actor account.Actor, id uuid.UUI
 		}
 		return s.leave(ctx, tx, session, db.SessionDone, actor.ID, now)
 	})
-	return wrap(err, "mark session %s done", id)
+	return fault.Wrap(err, "mark session %s done", id)
 }
 
 // idleBatch is how many idle sessions one call of CloseIdle closes at most; the next closes the rest.
@@ -180,7 +151,7 @@ func (s *Service) CloseIdle(ctx context.Context) error {
 }
 
 func (s *Service) closeIdle(ctx context.Context, id uuid.UUID) error {
-	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, id)
 		if db.IsNotFound(err) {
 			return nil
@@ -212,7 +183,7 @@ func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID)
 		}
 		return db.ReopenSession(ctx, tx, id, now)
 	})
-	return wrap(err, "reopen session %s", id)
+	return fault.Wrap(err, "reopen session %s", id)
 }
 
 // Reply queues a person's message to the agent of a session. An agent at work gets it when it has finished. A closed
@@ -227,7 +198,7 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 	}
 	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		now time.Time) error {
-		actor, err := s.asOfNow(ctx, tx, actor)
+		actor, err := account.AsOfNow(ctx, tx, actor)
 		if err != nil {
 			return err
 		}
@@ -263,7 +234,7 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		}
 		return db.Notify(ctx, tx, "queue", uuid.Nil)
 	})
-	return wrap(err, "reply to session %s", id)
+	return fault.Wrap(err, "reply to session %s", id)
 }
 
 // workspaceStands refuses to go on in a workspace that was removed.

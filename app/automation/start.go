@@ -40,7 +40,7 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, er
 		return nil, unable
 	}
 	if err != nil {
-		return nil, wrap(err, "start automation %s", id)
+		return nil, fault.Wrap(err, "start automation %s", id)
 	}
 	crash.Here(crash.StartCommitted)
 	s.announceRun(id)
@@ -53,11 +53,11 @@ var errAgain = errors.New("other runs begin and end at this moment")
 // mostStarts bounds how often the guard looks anew. Each time another run has begun or ended, so it is not reached.
 const mostStarts = 1000
 
-// startTx is inTx for what calls start. Whoever calls it announces the run afterwards.
+// startTx is db.InTx for what calls start. Whoever calls it announces the run afterwards.
 func (s *Service) startTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
 	var err error
 	for range mostStarts {
-		if err = s.inTx(ctx, fn); !errors.Is(err, errAgain) {
+		if err = db.InTx(ctx, s.DB, fn); !errors.Is(err, errAgain) {
 			return err
 		}
 	}
@@ -66,10 +66,7 @@ func (s *Service) startTx(ctx context.Context, fn func(ctx context.Context, tx b
 
 func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger) (*Run, error) {
 	now := s.Now()
-	a, err := db.StartableByID(ctx, tx, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	a, err := account.Found(db.StartableByID(ctx, tx, id))
 	if err != nil {
 		return nil, err
 	}
@@ -329,11 +326,8 @@ func (s *Service) obstacle(a *db.Startable) (Provider, string) {
 // recordUnable writes the failed execution of a start that could not be.
 func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, unable *Unable) (uuid.UUID, error) {
 	var execution uuid.UUID
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		a, err := db.LockAutomation(ctx, tx, id)
-		if db.IsNotFound(err) {
-			return fault.ErrNotFound
-		}
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		a, err := account.Found(db.LockAutomation(ctx, tx, id))
 		if err != nil {
 			return err
 		}
@@ -375,8 +369,10 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 }
 
 // announceRun tells workers that there is something to do, and open pages that something changed. It is called when
-// that is committed.
+// that is committed: within a larger transaction it tells nobody.
 func (s *Service) announceRun(automations ...uuid.UUID) {
-	s.DB.NotifyLater("queue")
-	s.DB.NotifyLater("automation", automations...)
+	if d, ok := s.DB.(*db.DB); ok {
+		d.NotifyLater("queue")
+		d.NotifyLater("automation", automations...)
+	}
 }

@@ -1,9 +1,7 @@
 package automation
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"carillon/app/secret"
 	"carillon/app/shell"
 	"carillon/db"
 )
@@ -243,17 +242,11 @@ func shownValues(values map[string]string) map[string]string {
 	shown := map[string]string{}
 	for name, value := range values {
 		if strings.HasPrefix(value, sealedMark) {
-			value = storedAs([]byte(value))
+			value = secret.StoredAs([]byte(value))
 		}
 		shown[name] = value
 	}
 	return shown
-}
-
-// storedAs names what is stored of a secret so that a change of it shows, and nothing else does.
-func storedAs(sealed []byte) string {
-	sum := sha256.Sum256(sealed)
-	return "stored (" + hex.EncodeToString(sum[:4]) + ")"
 }
 
 // unseal opens the stored form of a secret value; ok is false for what is none, or cannot be opened.

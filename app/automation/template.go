@@ -133,7 +133,7 @@ func TemplateByKey(key string) (Template, bool) {
 // zero when there is none.
 func (s *Service) TemplateWorkflow(ctx context.Context, actor account.Actor, workspace uuid.UUID,
 	w *WorkflowTemplate) (uuid.UUID, error) {
-	if err := s.isMember(ctx, s.DB, actor, workspace); err != nil {
+	if err := account.RequireMember(ctx, s.DB, actor, workspace); err != nil {
 		return uuid.Nil, err
 	}
 	return db.WorkflowNamed(ctx, s.DB, workspace, w.Name)

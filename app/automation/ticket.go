@@ -104,7 +104,7 @@ func (s *Service) seen(ctx context.Context, actor account.Actor, t *db.Ticket, e
 	if err != nil {
 		return nil, err
 	}
-	if err := s.isMember(ctx, s.DB, actor, t.WorkspaceID); err != nil {
+	if err := account.RequireMember(ctx, s.DB, actor, t.WorkspaceID); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -126,7 +126,7 @@ func (s *Service) TicketDetail(ctx context.Context, actor account.Actor, t *db.T
 	}
 	d := &TicketDetail{}
 	for i := range list {
-		if seesSession(actor, &list[i]) {
+		if actor.Sees(account.OwnersOf(&list[i])...) {
 			d.Sessions = append(d.Sessions, list[i])
 		}
 	}
@@ -151,7 +151,7 @@ func (s *Service) SessionTickets(ctx context.Context, session uuid.UUID) (worked
 // mayChangeTickets returns fault.ErrNotFound for who is no member of a workspace, and fault.ErrForbidden without the
 // permission.
 func (s *Service) mayChangeTickets(ctx context.Context, q bun.IDB, actor account.Actor, workspace uuid.UUID) error {
-	if err := s.isMember(ctx, q, actor, workspace); err != nil {
+	if err := account.RequireMember(ctx, q, actor, workspace); err != nil {
 		return err
 	}
 	if !actor.Can(account.ManageTickets) {
@@ -169,7 +169,7 @@ func (s *Service) CreateTicket(ctx context.Context, actor account.Actor, in Tick
 	t := &db.Ticket{
 		ID: db.NewID(), CreatedBy: actor.ID, CreatedSession: actor.Session, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		bad := fault.Invalid{}
 		if err := s.ticketWorkspace(ctx, tx, actor, t, in.Workspace, bad); err != nil {
 			return err
@@ -191,7 +191,7 @@ func (s *Service) CreateTicket(ctx context.Context, actor account.Actor, in Tick
 		return s.auditTicket(ctx, tx, actor, "ticket.create", t, nil)
 	})
 	if err != nil {
-		return nil, wrap(err, "create ticket")
+		return nil, fault.Wrap(err, "create ticket")
 	}
 	return t, nil
 }
@@ -215,7 +215,7 @@ func (s *Service) ticketWorkspace(ctx context.Context, q bun.IDB, actor account.
 		bad["workspace"] = "Choose a workspace."
 		return nil
 	}
-	w, err := s.workspace(ctx, q, actor, id)
+	w, err := account.MemberWorkspace(ctx, q, actor, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		bad["workspace"] = "This workspace does not exist, or you are not a member of it."
@@ -258,7 +258,7 @@ func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid
 		return nil, err
 	}
 	var t *db.Ticket
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if t, err = db.LockTicket(ctx, tx, id); err != nil {
 			return err
 		}
@@ -281,7 +281,7 @@ func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid
 		return s.auditTicket(ctx, tx, actor, "ticket.update", t, &before)
 	})
 	if err != nil {
-		return nil, wrap(err, "change ticket %s", id)
+		return nil, fault.Wrap(err, "change ticket %s", id)
 	}
 	return t, nil
 }

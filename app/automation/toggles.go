@@ -171,7 +171,7 @@ func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid
 	if !Blocking(answer) {
 		return nil
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.Hold(ctx, tx, lease); err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid
 			execution: e.ID, session: e.SessionID, key: "review " + e.ID.String(),
 		})
 	})
-	return wrap(err, "note review of execution %s", execution)
+	return fault.Wrap(err, "note review of execution %s", execution)
 }
 
 // ToggleText is a toggle with the text that it has here.
@@ -283,7 +283,7 @@ func (s *Service) ResetToggle(ctx context.Context, actor account.Actor, key stri
 }
 
 func (s *Service) saveToggles(ctx context.Context, actor account.Actor, texts map[string]string, version string) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.LockSettings(ctx, tx); err != nil {
 			return err
 		}
@@ -319,5 +319,5 @@ func (s *Service) saveToggles(ctx context.Context, actor account.Actor, texts ma
 		}
 		return nil
 	})
-	return wrap(err, "save session toggles")
+	return fault.Wrap(err, "save session toggles")
 }

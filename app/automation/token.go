@@ -39,7 +39,7 @@ func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.U
 		return "", err
 	}
 	var token string
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		a, actor, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
@@ -57,7 +57,7 @@ func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.U
 		return s.announceChange(ctx, tx, id)
 	})
 	if err != nil {
-		return "", wrap(err, "regenerate token of automation %s", id)
+		return "", fault.Wrap(err, "regenerate token of automation %s", id)
 	}
 	return token, nil
 }

@@ -24,7 +24,7 @@ func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return false, err
 	}
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		a, actor, err := s.lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid
 		}
 		return s.announceChange(ctx, tx, id)
 	})
-	return offered && err == nil, wrap(err, "transfer automation %s", id)
+	return offered && err == nil, fault.Wrap(err, "transfer automation %s", id)
 }
 
 // handOn writes who owns an automation from now on, and tells both.

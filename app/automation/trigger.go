@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/account"
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/jsontext"
@@ -85,11 +86,7 @@ const (
 // TokenOwner finds the automation that a token fires. It returns fault.ErrNotFound for a token that is unknown or has
 // been regenerated away.
 func (s *Service) TokenOwner(ctx context.Context, hash []byte) (*db.TokenOwner, error) {
-	o, err := db.AutomationByToken(ctx, s.DB, hash, s.Now())
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
-	return o, err
+	return account.Found(db.AutomationByToken(ctx, s.DB, hash, s.Now()))
 }
 
 // Receive handles a call of an automation: it starts a run, or says why not, and records the delivery. The answer is

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/fault"
 	"carillon/db"
 )
 
@@ -19,7 +20,7 @@ func (s *Service) WatchGates(ctx context.Context) error {
 	now := s.Now()
 	list, err := db.HeldGates(ctx, s.DB, now, now.Add(-gateAfter), 100)
 	if err != nil {
-		return wrap(err, "watch review gates")
+		return fault.Wrap(err, "watch review gates")
 	}
 	round := s.Round(db.TaskGates)
 	for i := range list {
@@ -28,9 +29,11 @@ func (s *Service) WatchGates(ctx context.Context) error {
 			Workspace: list[i].WorkspaceID,
 		}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error {
-			return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.tellOfGate(ctx, tx, list[i].ID) })
+			return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+				return s.tellOfGate(ctx, tx, list[i].ID)
+			})
 		}); err != nil {
-			return wrap(err, "watch review gates")
+			return fault.Wrap(err, "watch review gates")
 		}
 	}
 	return nil
@@ -63,7 +66,7 @@ func (s *Service) tellOfGate(ctx context.Context, tx bun.Tx, id uuid.UUID) error
 func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 	list, err := db.Unscheduled(ctx, s.DB, s.Now(), 500)
 	if err != nil {
-		return 0, wrap(err, "repair schedules")
+		return 0, fault.Wrap(err, "repair schedules")
 	}
 	n, round := 0, s.Round(db.TaskWatch)
 	for i := range list {
@@ -71,7 +74,7 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 		err := round.Deal(ctx, Row{
 			Key: list[i].ID.String(), About: "the schedule of " + list[i].Name, Workspace: list[i].WorkspaceID,
 		}, func(ctx context.Context) error {
-			err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+			err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 				repaired, err = s.repair(ctx, tx, list[i].ID)
 				return err
 			})
@@ -79,7 +82,7 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 			return err
 		})
 		if err != nil {
-			return n, wrap(err, "repair schedules")
+			return n, fault.Wrap(err, "repair schedules")
 		}
 		if repaired {
 			n++
@@ -113,7 +116,7 @@ const gapsBatch = 500
 func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next uuid.UUID, err error) {
 	list, err := db.SchedulesToCheck(ctx, s.DB, s.Now(), after, gapsBatch)
 	if err != nil {
-		return 0, after, wrap(err, "look for gaps in the ledger")
+		return 0, after, fault.Wrap(err, "look for gaps in the ledger")
 	}
 	round := s.Round(db.TaskWatch)
 	for i := range list {
@@ -125,7 +128,7 @@ func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next
 		closed := false
 		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the schedule of " + a.Name, Workspace: a.WorkspaceID},
 			func(ctx context.Context) error {
-				err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+				err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 					closed, err = s.closeHole(ctx, tx, a.ID)
 					return err
 				})
@@ -133,7 +136,7 @@ func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next
 				return err
 			})
 		if err != nil {
-			return gaps, next, wrap(err, "look for gaps in the ledger")
+			return gaps, next, fault.Wrap(err, "look for gaps in the ledger")
 		}
 		if closed {
 			gaps++
@@ -233,5 +236,5 @@ func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now
 // PullBack lets what waits for an instant that a clock which was set back has put too far ahead go on in time.
 // Recurring schedules are computed anew by FindGaps.
 func (s *Service) PullBack(ctx context.Context) error {
-	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return db.PullBack(ctx, tx, s.Now()) })
+	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error { return db.PullBack(ctx, tx, s.Now()) })
 }

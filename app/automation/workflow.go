@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/secret"
 	"carillon/db"
 )
 
@@ -38,17 +39,14 @@ func (s *Service) Workflow(ctx context.Context, actor account.Actor,
 }
 
 func (s *Service) workflow(ctx context.Context, q bun.IDB, actor account.Actor, id uuid.UUID) (*db.Workflow, error) {
-	wf, err := db.WorkflowByID(ctx, q, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	wf, err := account.Found(db.WorkflowByID(ctx, q, id))
 	if err != nil {
 		return nil, err
 	}
 	if wf.WorkspaceID == uuid.Nil {
 		return wf, nil
 	}
-	if err := s.isMember(ctx, q, actor, wf.WorkspaceID); err != nil {
+	if err := account.RequireMember(ctx, q, actor, wf.WorkspaceID); err != nil {
 		return nil, err
 	}
 	return wf, nil
@@ -58,11 +56,11 @@ func (s *Service) workflow(ctx context.Context, q bun.IDB, actor account.Actor, 
 // under "steps.2.text" and the like.
 func (s *Service) CreateWorkflow(ctx context.Context, actor account.Actor, in WorkflowInput) (*db.Workflow, error) {
 	var wf *db.Workflow
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		wf, err = s.createWorkflow(ctx, tx, actor, in)
 		return err
 	})
-	return wf, wrap(err, "create workflow")
+	return wf, fault.Wrap(err, "create workflow")
 }
 
 // createWorkflow is CreateWorkflow within a transaction.
@@ -92,11 +90,11 @@ func (s *Service) UpdateWorkflow(ctx context.Context, actor account.Actor, id uu
 		return nil, err
 	}
 	var wf *db.Workflow
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		wf, err = s.updateWorkflow(ctx, tx, actor, id, in)
 		return err
 	})
-	return wf, wrap(err, "update workflow %s", id)
+	return wf, fault.Wrap(err, "update workflow %s", id)
 }
 
 // updateWorkflow is UpdateWorkflow within a transaction.
@@ -106,14 +104,11 @@ func (s *Service) updateWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	if err != nil {
 		return nil, err
 	}
-	wf, err := db.LockWorkflow(ctx, tx, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
+	wf, err := account.Found(db.LockWorkflow(ctx, tx, id))
 	if err != nil {
 		return nil, err
 	}
-	if actor, err = s.stillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
+	if actor, err = account.StillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
 		return nil, err
 	}
 	if wf.Version != in.Version {
@@ -146,7 +141,7 @@ func (s *Service) mayChangeWorkflow(ctx context.Context, tx bun.Tx, actor accoun
 	if err != nil {
 		return err
 	}
-	if err := s.mayChangeShared(ctx, actor, uses, now, "workflow"); err != nil {
+	if err := account.MayChangeShared(ctx, actor, uses, now, "workflow"); err != nil {
 		return err
 	}
 	for _, u := range uses {
@@ -191,13 +186,13 @@ func (s *Service) DuplicateWorkflow(ctx context.Context, actor account.Actor,
 			leftOut = append(leftOut, p.Alias)
 		}
 	}
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.InsertWorkflow(ctx, tx, &wf); err != nil {
 			return err
 		}
 		return s.auditWorkflow(ctx, tx, actor, "workflow.create", nil, &wf)
 	})
-	return &wf, leftOut, wrap(err, "duplicate workflow %s", id)
+	return &wf, leftOut, fault.Wrap(err, "duplicate workflow %s", id)
 }
 
 // RemoveWorkflow deletes a workflow. Specification: Recurring and Loop automations "are auto-disabled ... when the
@@ -207,8 +202,10 @@ func (s *Service) RemoveWorkflow(ctx context.Context, actor account.Actor, id uu
 	if _, err := s.EditableWorkflow(ctx, actor, id); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.removeWorkflow(ctx, tx, actor, id) })
-	return wrap(err, "remove workflow %s", id)
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return s.removeWorkflow(ctx, tx, actor, id)
+	})
+	return fault.Wrap(err, "remove workflow %s", id)
 }
 
 // removeWorkflow is RemoveWorkflow within a transaction, of one that the actor may change.
@@ -217,14 +214,11 @@ func (s *Service) removeWorkflow(ctx context.Context, tx bun.Tx, actor account.A
 	if err != nil {
 		return err
 	}
-	wf, err := db.LockWorkflow(ctx, tx, id)
-	if db.IsNotFound(err) {
-		return fault.ErrNotFound
-	}
+	wf, err := account.Found(db.LockWorkflow(ctx, tx, id))
 	if err != nil {
 		return err
 	}
-	if actor, err = s.stillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
+	if actor, err = account.StillMay(ctx, tx, actor, account.ManageWorkflows, wf.WorkspaceID); err != nil {
 		return err
 	}
 	if err := s.mayChangeWorkflow(ctx, tx, actor, wf, uuid.Nil, false); err != nil {
@@ -263,7 +257,7 @@ func describedWorkflow(wf *db.Workflow) map[string]any {
 	parameters := make([]db.Parameter, len(wf.Parameters))
 	for i, p := range wf.Parameters {
 		if p.Type == db.SecretParameter && p.Default != "" {
-			p.Default = storedAs([]byte(p.Default))
+			p.Default = secret.StoredAs([]byte(p.Default))
 		}
 		parameters[i] = p
 	}

@@ -101,7 +101,7 @@ func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor accou
 		if err != nil {
 			err = fault.ErrNotFound
 		} else {
-			_, err = s.workspace(ctx, q, actor, id)
+			_, err = account.MemberWorkspace(ctx, q, actor, id)
 		}
 		switch {
 		case errors.Is(err, fault.ErrNotFound):

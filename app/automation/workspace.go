@@ -21,6 +21,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/secret"
 	"carillon/app/shell"
 	"carillon/db"
 )
@@ -72,7 +73,7 @@ const ScratchName = "Scratch"
 // EnsureScratch makes the workspace Scratch if there is none, and never was.
 func (s *Service) EnsureScratch(ctx context.Context) error {
 	sandbox := s.NewWorkspace(ctx).Sandbox
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // several servers may start at once
 			return err
 		}
@@ -89,7 +90,7 @@ func (s *Service) EnsureScratch(ctx context.Context) error {
 		crash.Here(crash.ScratchMade)
 		return err
 	})
-	return wrap(err, "make the workspace %s", ScratchName)
+	return fault.Wrap(err, "make the workspace %s", ScratchName)
 }
 
 // JoinScratch makes a new person a member of Scratch.
@@ -129,7 +130,7 @@ type WorkspaceDetail struct {
 
 // Workspace finds a workspace that a person is a member of.
 func (s *Service) Workspace(ctx context.Context, actor account.Actor, id uuid.UUID) (*WorkspaceDetail, error) {
-	w, err := s.workspace(ctx, s.DB, actor, id)
+	w, err := account.MemberWorkspace(ctx, s.DB, actor, id)
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +153,8 @@ func (s *Service) CreateWorkspace(ctx context.Context, actor account.Actor, in W
 	if err != nil {
 		return nil, err
 	}
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		actor, err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, uuid.Nil)
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		actor, err := account.StillMay(ctx, tx, actor, account.ManageWorkspaces, uuid.Nil)
 		if err != nil {
 			return err
 		}
@@ -171,7 +172,7 @@ func (s *Service) CreateWorkspace(ctx context.Context, actor account.Actor, in W
 		}
 		return s.auditWorkspace(ctx, tx, actor, "workspace.create", w, nil, describedWorkspace(w, variables))
 	})
-	return w, wrap(err, "create workspace")
+	return w, fault.Wrap(err, "create workspace")
 }
 
 // UpdateWorkspace changes a workspace. It returns fault.ErrStale when someone else saved it meanwhile.
@@ -192,8 +193,8 @@ func (s *Service) UpdateWorkspace(ctx context.Context, actor account.Actor, id u
 		return err
 	}
 	w.Version, w.UpdatedAt = w.Version+1, s.Now()
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		actor, err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, id)
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		actor, err := account.StillMay(ctx, tx, actor, account.ManageWorkspaces, id)
 		if err != nil {
 			return err
 		}
@@ -211,16 +212,15 @@ func (s *Service) UpdateWorkspace(ctx context.Context, actor account.Actor, id u
 			return err
 		}
 		was, is := describedWorkspace(&seen.Workspace, seen.Variables), describedWorkspace(&w, variables)
-		maps.DeleteFunc(was, func(key string, v any) bool { return fmt.Sprint(is[key]) == fmt.Sprint(v) })
-		maps.DeleteFunc(is, func(key string, _ any) bool { _, changed := was[key]; return !changed })
+		account.Differences(was, is)
 		return s.auditWorkspace(ctx, tx, actor, "workspace.update", &w, was, is)
 	})
-	return wrap(err, "update workspace %s", id)
+	return fault.Wrap(err, "update workspace %s", id)
 }
 
 // RemoveWorkspace takes a workspace out of use. Its automations stay, and their runs fail saying so.
 func (s *Service) RemoveWorkspace(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	w, err := s.workspace(ctx, s.DB, actor, id)
+	w, err := account.MemberWorkspace(ctx, s.DB, actor, id)
 	if err != nil {
 		return err
 	}
@@ -231,8 +231,8 @@ func (s *Service) RemoveWorkspace(ctx context.Context, actor account.Actor, id u
 	if err != nil {
 		return err
 	}
-	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, id); err != nil {
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := account.StillMay(ctx, tx, actor, account.ManageWorkspaces, id); err != nil {
 			return err
 		}
 		if err := db.MarkWorkspaceRemoved(ctx, tx, id, s.Now()); err != nil {
@@ -240,7 +240,7 @@ func (s *Service) RemoveWorkspace(ctx context.Context, actor account.Actor, id u
 		}
 		return s.auditWorkspace(ctx, tx, actor, "workspace.remove", w, describedWorkspace(w, variables), nil)
 	})
-	return wrap(err, "remove workspace %s", id)
+	return fault.Wrap(err, "remove workspace %s", id)
 }
 
 func nameTaken(err error) error {
@@ -266,7 +266,7 @@ func describedWorkspace(w *db.Workspace, variables []db.Variable) map[string]any
 		if b == nil {
 			return ""
 		}
-		return storedAs(b)
+		return secret.StoredAs(b)
 	}
 	names := map[string]any{}
 	for _, v := range variables {
@@ -559,7 +559,7 @@ func (s *Service) RemoveMember(ctx context.Context, actor account.Actor, id, per
 
 func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, person uuid.UUID, action string,
 	change func(context.Context, bun.IDB, uuid.UUID, uuid.UUID) error) error {
-	w, err := s.workspace(ctx, s.DB, actor, id)
+	w, err := account.MemberWorkspace(ctx, s.DB, actor, id)
 	if err != nil {
 		return err
 	}
@@ -573,8 +573,8 @@ func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, pe
 	if err != nil {
 		return err
 	}
-	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := s.stillMay(ctx, tx, actor, account.ManageWorkspaces, id); err != nil {
+	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := account.StillMay(ctx, tx, actor, account.ManageWorkspaces, id); err != nil {
 			return err
 		}
 		if err := change(ctx, tx, id, person); err != nil {
@@ -594,7 +594,7 @@ func (s *Service) changeMembers(ctx context.Context, actor account.Actor, id, pe
 
 // CheckWorkspace looks at a workspace's repository now. It returns what is wrong, or nothing.
 func (s *Service) CheckWorkspace(ctx context.Context, actor account.Actor, id uuid.UUID) (string, error) {
-	w, err := s.workspace(ctx, s.DB, actor, id)
+	w, err := account.MemberWorkspace(ctx, s.DB, actor, id)
 	if err != nil {
 		return "", err
 	}

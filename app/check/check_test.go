@@ -34,6 +34,7 @@ func must(t *testing.T, err error) {
 // night is a database after some days of schedules with all that they leave behind.
 type night struct {
 	*automation.Service
+	DB    *db.DB // that of the service
 	t     *testing.T
 	now   atomic.Int64 // seconds
 	actor account.Actor
@@ -43,12 +44,12 @@ type night struct {
 func newNight(t *testing.T) *night {
 	t.Helper()
 	t.Parallel()
-	n := &night{t: t}
+	n := &night{t: t, DB: dbtest.New(t)}
 	n.now.Store(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).Unix())
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	must(t, err)
 	n.Service = &automation.Service{
-		DB: dbtest.New(t), Now: n.at, Keys: keys, Log: slog.New(slog.DiscardHandler),
+		DB: n.DB, Now: n.at, Keys: keys, Log: slog.New(slog.DiscardHandler),
 		Providers: func() []automation.Provider {
 			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
 		},

@@ -3,6 +3,7 @@ package fault
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,4 +30,12 @@ func (v Invalid) Error() string {
 		b.WriteString(field + ": " + v[field])
 	}
 	return b.String()
+}
+
+// Wrap adds what was being done to an error that nobody branches on. It returns nil for nil.
+func Wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -136,4 +137,10 @@ func load(path string) (string, error) {
 		return "", fmt.Errorf("read the secret: %s holds none: %w", path, err)
 	}
 	return text, nil
+}
+
+// StoredAs names what is stored of a secret so that a change of it shows, and nothing else does.
+func StoredAs(sealed []byte) string {
+	sum := sha256.Sum256(sealed)
+	return "stored (" + hex.EncodeToString(sum[:4]) + ")"
 }

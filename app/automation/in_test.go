@@ -1,0 +1,62 @@
+package automation
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/uptrace/bun"
+
+	"carillon/db"
+)
+
+func TestAServiceInATransactionHasAllThatTheServiceHas(t *testing.T) {
+	k := setup(t)
+	k.ProvidersChanged = func(context.Context) error { return nil }
+	k.LocalRepositories = []string{"/srv"}
+	k.Sandboxed, k.Conceals = func(context.Context) bool { return true }, func(string) string { return "" }
+	bound := k.In(bun.Tx{})
+	of := reflect.TypeFor[Service]()
+	for i := range of.NumField() {
+		if f := of.Field(i); f.IsExported() && reflect.ValueOf(bound).Elem().Field(i).IsZero() {
+			t.Errorf("%s is not there in a transaction", f.Name)
+		}
+	}
+}
+
+func TestAnOperationThatFailsInATransactionLeavesTheOthers(t *testing.T) {
+	k := setup(t)
+	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		within := k.In(tx)
+		a, _, err := within.Create(ctx, k.jonas, k.input())
+		check(t, err)
+		wrong := k.input()
+		wrong.Name = ""
+		_, _, err = within.Create(ctx, k.jonas, wrong)
+		wantInvalid(t, err, "name")
+		in := k.input()
+		in.Name, in.Version = "Renamed", a.Version
+		_, _, err = within.Update(ctx, k.jonas, a.ID, in)
+		return err
+	}))
+	list, err := k.Automations(t.Context(), k.jonas, db.AutomationFilter{Limit: 10})
+	if err != nil || len(list) != 1 || list[0].Name != "Renamed" {
+		t.Errorf("there are %+v, %v; want the one that was made and renamed", list, err)
+	}
+}
+
+func TestNothingStaysOfATransactionThatFailsAsAWhole(t *testing.T) {
+	k := setup(t)
+	stop := errors.New("stop")
+	err := db.InTx(t.Context(), k.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, _, err := k.In(tx).Create(ctx, k.jonas, k.input())
+		check(t, err)
+		return stop
+	})
+	wantErr(t, err, stop)
+	list, err := k.Automations(t.Context(), k.jonas, db.AutomationFilter{Limit: 10})
+	if err != nil || len(list) != 0 {
+		t.Errorf("there are %+v, %v; want none", list, err)
+	}
+}
