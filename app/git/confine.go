@@ -15,7 +15,8 @@ import (
 
 // writers are the commands of Git that write in a repository.
 var writers = []string{"update-ref", "symbolic-ref", "worktree", "gc", "write-tree", "commit-tree", "mktree",
-	"update-index"}
+	"update-index",
+	"unpack-objects"}
 
 // confined is the command line of a call, confined where it writes.
 func (s *Store) confined(c call, argv []string) []string {

@@ -197,3 +197,14 @@ func TestAConfinedGitMovesNoBaseOfAnotherSession(t *testing.T) {
 		}
 	})
 }
+
+func TestAFetchWritesObjectsInTheRepositoryAlone(t *testing.T) {
+	s, remote := confinedStore(t, "")
+	begin(t, s, remote, "one")
+	advance(t, remote, "main", "more.txt")
+	outside := meddle(t, s, "fetch",
+		`cd $M/objects; for i in {0..9}{{0..9},{a..f}} {a..f}{{0..9},{a..f}}; do [ -e $i ] || ln -s $O $i; done`)
+	t.Log(s.Sync(t.Context(), "w", remote))
+	untouched(t, outside)
+	must(t, s.Sync(t.Context(), "w", remote)) // the links are gone
+}

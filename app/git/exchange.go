@@ -4,18 +4,22 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Git that reaches a remote has keys and tokens in its environment, so that no agent may run it, read its memory or
 // lead it elsewhere. It works in an exchange: a Git folder of the server's own with names of its own for what the
-// remote has. Of the mirror it has the objects alone, whose folders are the server's.
+// remote has. It reads the objects of the mirror, and writes into the exchange alone.
 
 // exchange makes sure that the exchange of the repository at mirror exists and returns it. Name is the workspace's id,
 // or a temporary one. A new one begins with the remote's branches as the mirror knows them, so that little has to be
@@ -23,14 +27,15 @@ import (
 func (s *Store) exchange(ctx context.Context, name, mirror string) (string, error) {
 	dir := s.own("exchanges", name)
 	fresh := !exists(filepath.Join(dir, "HEAD"))
-	if err := os.MkdirAll(filepath.Join(dir, "refs"), 0o700); err != nil {
-		return "", diskFull(err)
+	objects := filepath.Join(dir, "objects")
+	for _, folder := range []string{filepath.Join(dir, "refs"), filepath.Join(objects, "info"),
+		filepath.Join(objects, "pack")} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return "", diskFull(err)
+		}
 	}
-	objects, err := filepath.Rel(dir, filepath.Join(mirror, "objects"))
+	err := writeOnce(filepath.Join(objects, "info", "alternates"), filepath.Join(mirror, "objects")+"\n")
 	if err != nil {
-		return "", err
-	}
-	if err := linkOnce(filepath.Join(dir, "objects"), objects); err != nil {
 		return "", diskFull(err)
 	}
 	config := configOf(false)
@@ -95,6 +100,124 @@ func (s *Store) branches(ctx context.Context, c call) (map[string]string, error)
 		}
 	}
 	return list, nil
+}
+
+// fewObjects is up to how many objects are written one by one, as Git does with what it fetches: with a pack for each
+// fetch there would soon be very many.
+const fewObjects = 100
+
+// takeObjects moves the packs that were fetched into an exchange to its mirror. Nothing is written through a link of an
+// agent's there. What an interrupted call left comes with the next. Packs of fewer objects than most are written one by
+// one.
+func (s *Store) takeObjects(ctx context.Context, exchange, view, mirror string, most uint32) error {
+	from := filepath.Join(exchange, "objects", "pack")
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	var whole []string // the files of each pack, its index last: with that it is there
+	for _, e := range entries {
+		name, isIndex := strings.CutSuffix(e.Name(), ".idx")
+		if !isIndex {
+			continue
+		}
+		few, err := s.unpack(ctx, view, filepath.Join(from, name+".pack"), most)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			switch {
+			case !strings.HasPrefix(e.Name(), name+"."):
+			case few:
+				if err := removeIfThere(filepath.Join(from, e.Name())); err != nil {
+					return err
+				}
+			case e.Name() != name+".idx" && !strings.HasSuffix(e.Name(), ".keep"):
+				whole = append(whole, e.Name())
+			}
+		}
+		if !few {
+			whole = append(whole, name+".idx")
+		}
+	}
+	return s.movePacks(from, mirror, whole)
+}
+
+// unpack writes the objects of a pack one by one with the rights of the user of agents, and reports whether it did: of
+// few.
+func (s *Store) unpack(ctx context.Context, view, pack string, most uint32) (bool, error) {
+	f, err := os.Open(pack)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var head [12]byte // the sign, the version, how many there are
+	if _, err := io.ReadFull(f, head[:]); err != nil || binary.BigEndian.Uint32(head[8:]) >= most {
+		return false, err
+	}
+	// The call reads from the beginning.
+	_, err = s.git(ctx, call{gitDir: view, args: []string{"unpack-objects", "-q"}, stdin: f})
+	return err == nil, err
+}
+
+// movePacks moves files of packs into the mirror, in their order.
+func (s *Store) movePacks(from, mirror string, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Join(mirror, "objects", "pack"), 0o700); err != nil {
+		return diskFull(err)
+	}
+	packs, err := openBelow(mirror, "objects/pack")
+	if err != nil {
+		return err
+	}
+	defer packs.Close()
+	for _, name := range names {
+		path := filepath.Join(from, name)
+		if err := s.User.Own(path); err != nil {
+			return err
+		}
+		if err := moveInto(packs, path, name); err != nil {
+			return diskFull(err)
+		}
+	}
+	return nil
+}
+
+// moveInto moves a file to a name below a root, whatever file system that is on.
+func moveInto(root *os.Root, path, name string) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	err = unix.Renameat(unix.AT_FDCWD, path, int(dir.Fd()), name)
+	if !errors.Is(err, unix.EXDEV) {
+		return err
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	made := name + "." + rand.Text()
+	out, err := root.OpenFile(made, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
+		err = root.Rename(made, name)
+	}
+	if err != nil {
+		return errors.Join(err, root.Remove(made))
+	}
+	return os.Remove(path)
 }
 
 // takeOver gives the mirror of a view the remote's branches as its exchange has them: first without those that are

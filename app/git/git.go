@@ -72,6 +72,9 @@ func (c call) command() string {
 	return ""
 }
 
+// silentEnd is all that a fetch says where the program that it gave the objects to ended without a word.
+const silentEnd = "fetch-pack: invalid index-pack output"
+
 // confinedSignal is what bubblewrap adds to the number of the signal that ended its program.
 const confinedSignal = 128
 
@@ -243,7 +246,8 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	case ctx.Err() != nil: // ended by us
 	case saysDiskFull(f.said) || s.diskIsFull():
 		f.cause = errors.Join(ErrDiskFull, err)
-	case killed || strings.Contains(f.said, " died of signal "): // git itself, or one that it had started
+	case killed || strings.Contains(f.said, " died of signal ") || f.words == silentEnd:
+		// git itself, or one that it had started
 		f.cause = errors.Join(ErrKilled, err)
 	}
 	return out.buf.Bytes(), f

@@ -153,7 +153,7 @@ func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs,
 		}
 	}
 	if refs != nil {
-		err = s.fetch(ctx, id, mirror, r, refs)
+		err = s.fetch(ctx, id, mirror, r, refs, fewObjects)
 	}
 	if found != "" {
 		aside, asideErr := s.setAside(ctx, id, view)
@@ -161,7 +161,7 @@ func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs,
 			return errors.Join(err, asideErr)
 		}
 		if refs != nil && aside && looksDamaged(err) {
-			err = s.fetch(ctx, id, mirror, r, refs)
+			err = s.fetch(ctx, id, mirror, r, refs, fewObjects)
 		}
 	}
 	if looksDamaged(err) {
@@ -216,34 +216,28 @@ func (s *Store) whole(ctx context.Context, view string) bool {
 // object that is broken in one from another.
 func (s *Store) addObjects(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
 	made, err := s.build(ctx, id, func(mirror, name string) error {
-		return s.fetch(ctx, name, mirror, r, refs, "-c", "fetch.unpackLimit=1")
+		return s.fetch(ctx, name, mirror, r, refs, 0)
 	}, refs.sha256())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = removeAll(made) }()
-	from, to := filepath.Join(made, "objects", "pack"), filepath.Join(s.mirror(id), "objects", "pack")
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return diskFull(err)
-	}
+	from := filepath.Join(made, "objects", "pack")
 	entries, err := os.ReadDir(from)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	// The indexes last: with one a pack is there.
+	var names []string // the indexes last: with one a pack is there
 	for _, index := range []bool{false, true} {
 		for _, e := range entries {
-			if strings.HasSuffix(e.Name(), ".idx") != index {
-				continue
-			}
-			if err := os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-				return err
+			if strings.HasSuffix(e.Name(), ".idx") == index {
+				names = append(names, e.Name())
 			}
 		}
 	}
-	return nil
+	return s.movePacks(from, s.mirror(id), names)
 }
 
 // asideDir is where the mirror keeps what was set aside: places of worktrees, and references with what they named.

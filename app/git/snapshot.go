@@ -390,11 +390,10 @@ func (s *Store) getSnapshot(ctx context.Context, id, view string, r Remote, ref 
 	}
 	sha, _, _ := strings.Cut(string(out), "\t")
 	// The exchange gets no name of it: it would be asked for at each fetch.
-	_, err = ask(at, "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules", "--no-write-fetch-head",
-		"--no-auto-gc",
-		"--", at, ref)
+	_, err = ask(at, "-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules",
+		"--no-write-fetch-head", "--no-auto-gc", "--", at, ref)
 	if err == nil {
-		err = s.handOverObjects(s.mirror(id), os.Geteuid())
+		err = s.takeObjects(ctx, exchange, view, s.mirror(id), fewObjects)
 	}
 	if err == nil {
 		_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, sha}})

@@ -50,7 +50,7 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 		err = s.create(ctx, id, r, refs)
 	} else {
 		if err = s.restoreHead(ctx, s.mirror(id)); err == nil {
-			err = s.fetch(ctx, id, s.mirror(id), r, refs)
+			err = s.fetch(ctx, id, s.mirror(id), r, refs, fewObjects)
 			crash.Here(crash.MirrorFetched)
 		}
 		if looksDamaged(err) {
@@ -85,7 +85,7 @@ func (s *Store) sweep(id string) {
 // create makes the mirror beside its place and moves it there when it is whole.
 func (s *Store) create(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
 	made, err := s.build(ctx, id, func(mirror, name string) error {
-		return s.fetch(ctx, name, mirror, r, refs)
+		return s.fetch(ctx, name, mirror, r, refs, fewObjects)
 	}, refs.sha256())
 	if err != nil {
 		return err
@@ -136,10 +136,11 @@ func (r *remoteRefs) sha256() bool {
 	return len(r.detached) == 64
 }
 
-// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view; settings stand before git's
-// command. The Git that reaches the remote writes objects into the mirror and nothing else; the names follow with the
-// rights of the user of agents.
-func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs, settings ...string) error {
+// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view; packs of fewer
+// objects than few are written one by one.
+// The Git that reaches the remote writes objects into the mirror and nothing else; the names follow with the rights of
+// the user of agents.
+func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs, few uint32) error {
 	view, err := s.viewOf(name, mirror)
 	if err != nil {
 		return diskFull(err)
@@ -162,8 +163,8 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 		}
 		_, err = s.git(ctx, call{
 			gitDir: exchange, asServer: true,
-			args: slices.Concat(settings, []string{"fetch", "--quiet", "--prune", "--no-prune-tags", "--force",
-				"--no-recurse-submodules",
+			args: slices.Concat([]string{"-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--prune", "--no-prune-tags",
+				"--force", "--no-recurse-submodules",
 				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs),
 			env:     way,
 			secrets: r.secrets(),
@@ -171,7 +172,7 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 		if err != nil {
 			return err
 		}
-		if err := s.handOverObjects(mirror, os.Geteuid()); err != nil {
+		if err := s.takeObjects(ctx, exchange, view, mirror, few); err != nil {
 			return err
 		}
 		if err := s.takeOver(ctx, exchange, view, refs); err != nil {
