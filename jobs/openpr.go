@@ -214,6 +214,10 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 	return "", err
 }
 
+// tooLarge says what keeps a pull request from being opened that no later try mends.
+const tooLarge = "A commit or a folder of the session is larger than Git may hold in memory. Let the agent " +
+	"replace it, and try again."
+
 // commit puts what is uncommitted into a commit. A worktree that was removed has its commits on its branch.
 func (r *Runner) commit(ctx context.Context, session *db.Session, tree git.Worktree) (problem string, err error) {
 	name, email := "", ""
@@ -232,10 +236,15 @@ func (r *Runner) commit(ctx context.Context, session *db.Session, tree git.Workt
 		return "The worktree has unsettled conflicts. Let the agent settle them, and try again.", nil
 	case errors.Is(err, git.ErrLargeFiles):
 		return "Changed files belong to Git LFS. Let the agent commit them, and try again.", nil
+	case errors.Is(err, git.ErrTooLarge):
+		return tooLarge, nil
 	case err != nil:
 		return "", err
 	}
 	changes, err := r.Store.Changes(ctx, tree)
+	if errors.Is(err, git.ErrTooLarge) {
+		return tooLarge, nil
+	}
 	if err == nil && changes.Ahead == 0 {
 		return "There is nothing to open a pull request for: the session has no commits of its own.", nil
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -17,12 +18,18 @@ import (
 // agents does.
 func swapping(t *testing.T, u *runas.User, a, b string) (stop func()) {
 	t.Helper()
+	return repeatedly(t, u, func() { _ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE) })
+}
+
+// repeatedly does something again and again with the rights of a user until it is told to stop.
+func repeatedly(t *testing.T, u *runas.User, do func()) (stop func()) {
+	t.Helper()
 	var over atomic.Bool
 	done := make(chan error, 1)
 	go func() {
 		done <- u.Do(func() error {
 			for !over.Load() {
-				_ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+				do()
 			}
 			return nil
 		})
@@ -180,4 +187,47 @@ perl -e 'use POSIX; mkfifo("part/.git/objects/p$_", 0600) for 1..3000'`); err !=
 			}
 		})
 	}
+}
+
+// An agent that knows the name of an object that it may not read commits that name, and puts a link to the object in
+// place when the server's Git pushes.
+func TestAPushSendsNothingThatTheUserOfAgentsMayNotRead(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	s.User, s.Log = another(t), slog.New(slog.DiscardHandler)
+	must(t, os.Chmod(filepath.Dir(filepath.Dir(s.Root)), 0o711))
+	w := begin(t, s, remote, "one")
+	private := t.TempDir()
+	git(t, private, "init", "-q")
+	write(t, private, "secret.txt", "of the server alone\n")
+	blob := git(t, private, "hash-object", "-w", "secret.txt")
+	must(t, os.Chmod(private, 0o700))
+	out, err := as(t, s.User, w.Dir, fmt.Sprintf(`
+		tree=$(printf '100644 blob %[1]s\tsecret.txt\n' | git mktree --missing)
+		git update-ref HEAD $(git commit-tree -m x -p HEAD $tree)`, blob))
+	if err != nil {
+		t.Fatal(out, err)
+	}
+	object := filepath.Join(private, ".git", "objects", blob[:2], blob[2:])
+	link := filepath.Join(s.mirror("w"), "objects", blob[:2], blob[2:])
+	stop := repeatedly(t, s.User, func() { // the server removes a link that it sees
+		_ = os.Mkdir(filepath.Dir(link), 0o777)
+		_ = os.Symlink(object, link)
+	})
+	err = s.Push(t.Context(), w, remote, "")
+	stop()
+	if err == nil {
+		t.Error("a commit of an object that the user may not read was pushed")
+	}
+	look := exec.CommandContext(t.Context(), "git", "-C", remote.URL, "cat-file", "-e", blob)
+	if look.Run() == nil {
+		t.Error("the remote has the object")
+	}
+	must(t, os.RemoveAll(link))
+	out, err = as(t, s.User, w.Dir,
+		`git update-ref HEAD HEAD^; echo new > new.txt; git add new.txt; git commit -qm New`)
+	if err != nil {
+		t.Fatal(out, err)
+	}
+	must(t, s.Push(t.Context(), w, remote, "")) // what it may read goes
 }

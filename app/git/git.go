@@ -37,6 +37,8 @@ type call struct {
 	stdin   io.ReadSeeker
 	// limit is how many bytes of output are kept; 0 means 64 MiB. More output ends git.
 	limit int64
+	// discard keeps none of the output.
+	discard bool
 	// secrets never appear in an error.
 	secrets []string
 }
@@ -77,6 +79,27 @@ const silentEnd = "fetch-pack: invalid index-pack output"
 
 // confinedSignal is what bubblewrap adds to the number of the signal that ended its program.
 const confinedSignal = 128
+
+// gitMemory is how many bytes of data a Git holds that looks at what an agent committed: Git reads a commit, a tree or
+// a tag whole, and an agent writes them of any size. Files above core.bigFileThreshold are not held.
+const gitMemory = 1 << 30
+
+// noMemory is what Git says where memory is refused.
+const noMemory = "fatal: Out of memory"
+
+// packers are the commands that need memory by the size of the repository.
+var packers = []string{"gc", "repack", "pack-objects"}
+
+// bounded is the command line of a call with a limit to its data. Where a system knows no such limit, there is none.
+func (s *Store) bounded(c call, argv []string) []string {
+	if c.gitDir == "" || c.asServer || slices.Contains(packers, c.command()) {
+		return argv
+	}
+	limit := strconv.FormatInt(s.memory()>>10, 10) // in KiB
+	return append([]string{"/bin/sh", "-c", `ulimit -d "$0" 2>/dev/null; exec "$@"`, limit}, argv...)
+}
+
+func (s *Store) memory() int64 { return cmp.Or(s.mostMemory, gitMemory) }
 
 // errTooMuch says that there was more output than the call's limit; what fits is returned with it.
 var errTooMuch = errors.New("more output than the limit")
@@ -191,6 +214,8 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	out := &head{left: limit}
 	last := &tail{}
 	argv := s.confined(c, append([]string{program}, args...))
+	confined := argv[0] != program
+	argv = s.bounded(c, argv)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = cmp.Or(c.workTree, s.own("home"))
 	cmd.Env = append(s.environment(), c.env...)
@@ -198,6 +223,9 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 		cmd.Stdin = c.stdin
 	}
 	cmd.Stdout, cmd.Stderr = out, last
+	if c.discard {
+		cmd.Stdout = nil
+	}
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	start := cmd.Start
@@ -231,7 +259,7 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	if errors.As(err, &exit) {
 		f.exit = exit.ExitCode()
 	}
-	if argv[0] != program && f.exit > confinedSignal && f.exit < confinedSignal+65 {
+	if confined && f.exit > confinedSignal && f.exit < confinedSignal+65 {
 		// so bubblewrap tells that its program was killed
 		f.exit, killed = -1, true
 	}
@@ -244,6 +272,9 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 	}
 	switch {
 	case ctx.Err() != nil: // ended by us
+	case strings.Contains(f.said, noMemory):
+		f.words, f.cause = fmt.Sprintf("it needs more than %d MiB of memory", s.memory()>>20),
+			errors.Join(ErrTooLarge, err)
 	case saysDiskFull(f.said) || s.diskIsFull():
 		f.cause = errors.Join(ErrDiskFull, err)
 	case killed || strings.Contains(f.said, " died of signal ") || f.words == silentEnd:

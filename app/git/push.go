@@ -213,18 +213,26 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	if head == "" {
 		return fmt.Errorf("push the session: %w", ErrNoWorktree)
 	}
-	if err := s.push(ctx, w.Workspace, r, at, head+":refs/heads/"+branch); err != nil {
+	if err := s.push(ctx, w.Workspace, r, at, head, "refs/heads/"+branch); err != nil {
 		return fmt.Errorf("push to %s: %w", branch, err)
 	}
 	return nil
 }
 
-// push brings a commit of a workspace's repository to the remote at a place, or to the longer form of its URL where it
-// redirects there.
-func (s *Store) push(ctx context.Context, id string, r Remote, at, spec string) error {
-	view, err := s.exchange(ctx, id, s.mirror(id))
+// push brings a commit of a workspace's repository to a reference of the remote at a place, or to the longer form of
+// its URL where it redirects there. A + before the reference overwrites it.
+func (s *Store) push(ctx context.Context, id string, r Remote, at, commit, ref string) error {
+	exchange, err := s.exchange(ctx, id, s.mirror(id))
 	if err != nil {
 		return err
+	}
+	if err := s.readAll(ctx, id, exchange, commit); err != nil {
+		return err
+	}
+	ref, force := strings.CutPrefix(ref, "+")
+	spec := commit + ":" + ref
+	if force {
+		spec = "+" + spec
 	}
 	way, err := s.way(ctx, r)
 	if err != nil {
@@ -232,7 +240,7 @@ func (s *Store) push(ctx context.Context, id string, r Remote, at, spec string) 
 	}
 	once := func(at string) error {
 		_, err := s.git(ctx, call{
-			gitDir: view, asServer: true,
+			gitDir: exchange, asServer: true,
 			args: []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at,
 				spec},
 			// A path's own hooks run at a push, so git's check of who owns it must not be relaxed.
@@ -245,5 +253,37 @@ func (s *Store) push(ctx context.Context, id string, r Remote, at, spec string) 
 	if errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
 		err = once(at + ".git")
 	}
+	return err
+}
+
+// readAll reads what a push of a commit sends with the rights of the user of agents: the Git that reaches the remote
+// has the server's, and would follow a link to an object that the user may not read. An object that was read once is
+// told by its name. What the remote's branches hold was fetched from there.
+func (s *Store) readAll(ctx context.Context, id, exchange, commit string) error {
+	if s.User == nil {
+		return nil
+	}
+	view, err := s.view(id)
+	if err != nil {
+		return err
+	}
+	there, err := s.branches(ctx, call{gitDir: exchange, asServer: true})
+	if err != nil {
+		return err
+	}
+	here, err := s.branches(ctx, call{gitDir: view})
+	if err != nil {
+		return err
+	}
+	revisions := commit + "\n"
+	for name, sha := range there {
+		if isSHA(sha) && here[name] == sha {
+			revisions += "^" + sha + "\n"
+		}
+	}
+	_, err = s.git(ctx, call{
+		gitDir: view, args: []string{"pack-objects", "--quiet", "--revs", "--stdout", "--window=0"},
+		stdin: strings.NewReader(revisions), discard: true,
+	})
 	return err
 }

@@ -174,7 +174,7 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 		err = s.ownObjects(s.mirror(w.Workspace), true)
 	}
 	if err == nil {
-		err = s.push(ctx, w.Workspace, r, at, "+"+found[0]+":"+ref)
+		err = s.push(ctx, w.Workspace, r, at, found[0], "+"+ref)
 		crash.Here(crash.StatePushed)
 	}
 	if err == nil {

@@ -42,8 +42,9 @@ type Store struct {
 	// Log is told what was mended in a repository; nil is slog's default.
 	Log *slog.Logger
 
-	locks    locks
-	lockWait time.Duration // how long a file that another git has locked is waited for; 0: lockPatience says
+	locks      locks
+	mostMemory int64         // how many bytes of data a Git holds; 0: gitMemory
+	lockWait   time.Duration // how long a file that another git has locked is waited for; 0: lockPatience says
 }
 
 // Worktree is the folder and branch of one session. Keep Branch and Base with the session: Changes and Diff
@@ -69,6 +70,8 @@ var (
 	ErrDiskFull = errors.New("the disk is full")
 	// ErrLocked says that another Git holds a lock in the repository. The error's text names the file.
 	ErrLocked = errors.New("a file of the repository is locked")
+	// ErrTooLarge says that Git would need more memory than it may have for what is in the repository.
+	ErrTooLarge = errors.New("an object of the repository is too large")
 	// ErrKilled says that a Git was ended from outside, as the system does that has no memory left.
 	ErrKilled = errors.New("a Git was killed")
 	// ErrDamaged says that objects or references of the repository are missing or broken. Mend may help.

@@ -1,0 +1,58 @@
+package git
+
+import (
+	"bytes"
+	"compress/zlib"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestACommitThatIsTooLargeTakesNoMemoryOfTheServer(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the limit to a program's data is Linux's")
+	}
+	s, remote := setup(t)
+	s.mostMemory = 64 << 20
+	w := begin(t, s, remote, "one")
+	write(t, w.Dir, "new.txt", "new\n")
+	_, err := s.Changes(t.Context(), w)
+	must(t, err) // ordinary work needs far less
+	head := git(t, w.Dir, "rev-parse", "HEAD")
+	large := largeCommit(t, s.mirror("w"), git(t, w.Dir, "rev-parse", "HEAD^{tree}"), head, 80<<20)
+	git(t, w.Dir, "update-ref", "HEAD", large)
+	_, err = s.Changes(t.Context(), w)
+	if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "more than 64 MiB of memory") {
+		t.Errorf("looking at a commit of 80 MiB came to %v; want that it is too large", err)
+	}
+	git(t, w.Dir, "update-ref", "HEAD", head)
+	_, err = s.Changes(t.Context(), w)
+	must(t, err)
+}
+
+// largeCommit writes a commit with a message of so many bytes, and returns its name.
+func largeCommit(t *testing.T, repository, tree, parent string, size int) string {
+	t.Helper()
+	head := fmt.Sprintf("tree %s\nparent %s\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\n", tree, parent)
+	whole := append(fmt.Appendf(nil, "commit %d\x00", len(head)+size), head...)
+	whole = append(whole, bytes.Repeat([]byte("a"), size)...)
+	sum := sha1.Sum(whole)
+	name := hex.EncodeToString(sum[:])
+	dir := filepath.Join(repository, "objects", name[:2])
+	must(t, os.MkdirAll(dir, 0o755))
+	f, err := os.Create(filepath.Join(dir, name[2:]))
+	must(t, err)
+	z, err := zlib.NewWriterLevel(f, zlib.BestSpeed)
+	must(t, err)
+	_, err = io.Copy(z, bytes.NewReader(whole))
+	must(t, errors.Join(err, z.Close(), f.Close()))
+	return name
+}
