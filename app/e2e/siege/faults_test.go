@@ -307,7 +307,7 @@ func gitKilled(f *fault) {
 		f.proveWork(r.SessionID)
 	}
 	for _, left := range f.unkilled() {
-		f.t.Logf("Git was not killed in %s", left)
+		f.t.Errorf("Git was not killed in %s", left)
 	}
 }
 

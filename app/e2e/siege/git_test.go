@@ -1,6 +1,7 @@
 package siege
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,11 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"carillon/app/e2e/internal/stage"
 )
 
-// orders is the folder of the files that say in which command Git is to be killed: COMMAND.MOMENT, with a line for a
-// blank.
+// orders is the folder of the pipes that say in which command Git is to be killed: COMMAND.MOMENT, with a line for a
+// blank. Whoever reads the one byte of a pipe is killed. A pipe can be read where the file system is read-only, as it is
+// for a Git that is confined to a repository, and by another user.
 const orders = "orders"
 
 // gitThatDies is a folder with a git that is killed in commands for which there is an order: before it does anything,
@@ -25,7 +29,7 @@ func gitThatDies(t testing.TB) string {
 	bash, err := exec.LookPath("bash")
 	must(t, err)
 	dir := stage.Folder(t)
-	must(t, os.Mkdir(filepath.Join(dir, orders), 0o700))
+	must(t, os.Mkdir(filepath.Join(dir, orders), 0o711))
 	script := fmt.Sprintf(`#!%[1]s
 orders='%[2]s/%[3]s'
 name=
@@ -42,7 +46,8 @@ for word; do
 	esac
 done
 for moment in before write after; do
-	mv "$orders/$name.$moment" "$orders/$name.$moment.done" 2>/dev/null || continue
+	order=$orders/$name.$moment
+	[ -p "$order" ] && read -r -t 0.05 -N 1 byte <>"$order" || continue
 	case $moment in
 	before) kill -KILL $$ ;;
 	write) ulimit -c 0; ulimit -f 0; exec '%[4]s' "$@" ;;
@@ -59,22 +64,35 @@ exec '%[4]s' "$@"
 // gitOrders is the folder of the orders of the one siege of this process.
 var gitOrders string
 
+// order is that Git is killed once at a moment of a command.
+type order struct {
+	name string // of its pipe
+	pipe int
+}
+
 // kill orders that Git is killed at a moment of a command.
 func (f *fault) kill(command, moment string) {
 	f.t.Helper()
-	must(f.t, os.WriteFile(filepath.Join(gitOrders, strings.ReplaceAll(command, " ", "-")+"."+moment), nil, 0o600))
+	name := strings.ReplaceAll(command, " ", "-") + "." + moment
+	path := filepath.Join(gitOrders, name)
+	must(f.t, unix.Mkfifo(path, 0o600))
+	must(f.t, os.Chmod(path, 0o666)) // whatever the umask
+	pipe, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	must(f.t, err)
+	_, err = unix.Write(pipe, []byte("x"))
+	must(f.t, err)
+	f.orders = append(f.orders, order{name, pipe})
 }
 
 // unkilled takes back the orders that nothing has met, and names them.
 func (f *fault) unkilled() (list []string) {
 	f.t.Helper()
-	left, err := os.ReadDir(gitOrders)
-	must(f.t, err)
-	for _, order := range left {
-		if !strings.HasSuffix(order.Name(), ".done") {
-			list = append(list, order.Name())
+	for _, o := range f.orders {
+		if n, _ := unix.Read(o.pipe, make([]byte, 1)); n == 1 {
+			list = append(list, o.name)
 		}
-		must(f.t, os.Remove(filepath.Join(gitOrders, order.Name())))
+		must(f.t, errors.Join(unix.Close(o.pipe), os.Remove(filepath.Join(gitOrders, o.name))))
 	}
+	f.orders = nil
 	return list
 }

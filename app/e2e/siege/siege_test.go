@@ -379,6 +379,7 @@ func (s *siege) during(lasts time.Duration) {
 type fault struct {
 	*siege
 	script, agent run
+	orders        []order
 	once          string // a One-Time that is due meanwhile
 	interrupted   bool   // its end may be an interruption; else what is at work ends as if nothing had been
 }
