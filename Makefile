@@ -17,7 +17,7 @@ TEST_FLAGS = $(RACE) -parallel 4 -timeout 60m -vet=off
 # without the checks of package unsafe, which is not used here and which the race detector brings along. That is a fifth of
 # the compiler's time and a tenth of the tests'. Crash points, which tests kill the program at, are compiled for tests alone.
 test: export GOFLAGS := $(shell go env GOFLAGS 2>/dev/null) -tags=crashpoints '-gcflags=all=-dwarf=false -d=checkptr=0' \
-	'-gcflags=carillon/views=-dwarf=false -d=checkptr=0 -l'
+	'-gcflags=carillon/views/...=-dwarf=false -d=checkptr=0 -l'
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench fuzz prove soak siege attack build static generate sbom vuln vuln-go vuln-npm clean need-go need-node need-git run-packages packages

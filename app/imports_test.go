@@ -60,9 +60,10 @@ var layers = map[string]string{
 	"views/markdown": "",
 	"views/help":     "views/markdown",
 	"views":          "app/form static views/markdown",
+	"views/gallery":  "views views/markdown",
 	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation " +
 		"app/manifest app/middleware app/outbound app/secret app/spec app/sso " +
-		"app/transcript app/git db static views views/help views/markdown",
+		"app/transcript app/git db static views views/gallery views/help views/markdown",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +

@@ -47,7 +47,7 @@ func NewAutomationForm() AutomationForm {
 		Name:          Field{Name: "name", Label: "Name", Wide: true, Required: true, Autocomplete: "off"},
 		Workspace:     Field{Name: "workspace", Label: "Workspace", Required: true},
 		BaseBranch:    Field{Name: "base_branch", Label: "Base branch", Mono: true, Placeholder: "The workspace’s default", Autocomplete: "off"},
-		Trigger:       Field{Name: "trigger", Label: "Trigger", Value: "manual", Wide: true, Options: triggerChoices()},
+		Trigger:       Field{Name: "trigger", Label: "Trigger", Value: "manual", Wide: true, Options: TriggerChoices()},
 		RunAt:         Field{Name: "run_at", Label: "Run at", Type: "datetime-local"},
 		Cron:          Field{Name: "cron", Label: "Cron expression", Mono: true, Placeholder: "0 2 * * *", Autocomplete: "off"},
 		TimeZone:      Field{Name: "time_zone", Label: "Time zone"},

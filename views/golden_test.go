@@ -1,4 +1,4 @@
-package views
+package views_test
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"carillon/views/gallery"
 
 	"github.com/a-h/templ"
 	parser "github.com/a-h/templ/parser/v2"
@@ -27,7 +29,7 @@ func render(t *testing.T, c templ.Component) string {
 	return b.String()
 }
 
-func (s Specimen) component() templ.Component {
+func component(s gallery.Specimen) templ.Component {
 	if s.Page != nil {
 		return s.Page
 	}
@@ -37,7 +39,7 @@ func (s Specimen) component() templ.Component {
 func TestGalleryLooksAsAccepted(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, s := range Gallery() {
+	for _, s := range gallery.Specimens() {
 		if seen[s.Name] {
 			t.Errorf("two specimens are called %s", s.Name)
 		}
@@ -45,7 +47,7 @@ func TestGalleryLooksAsAccepted(t *testing.T) {
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
 			// A line for each element, so that a difference can be read.
-			got := strings.ReplaceAll(hashed.ReplaceAllString(render(t, s.component()), "/static/HASH/"), "><",
+			got := strings.ReplaceAll(hashed.ReplaceAllString(render(t, component(s)), "/static/HASH/"), "><",
 				">\n<") + "\n"
 			file := filepath.Join("testdata", s.Name+".golden.html")
 			if *update {
@@ -79,8 +81,8 @@ func TestGalleryLooksAsAccepted(t *testing.T) {
 func TestNoInlineStyleOrHandlerAnywhere(t *testing.T) {
 	t.Parallel()
 	inline := regexp.MustCompile(`<[a-z][^>]*\s(style|on[a-z]+|hx-on[^=]*)="`)
-	for _, s := range Gallery() {
-		if m := inline.FindString(render(t, s.component())); m != "" {
+	for _, s := range gallery.Specimens() {
+		if m := inline.FindString(render(t, component(s))); m != "" {
 			t.Errorf("%s has %s", s.Name, m)
 		}
 	}
@@ -94,24 +96,24 @@ func TestEveryIconIsInTheSprite(t *testing.T) {
 	}
 	named := regexp.MustCompile(
 		`@Icon\("([^"]+)"\)|Icon:\s*"([^"]+)"|iconRef\("([^"]+)"\)|look\{"[^"]*", "([^"]+)"|icons\.svg#([a-z0-9-]+)`)
-	sources, err := filepath.Glob("*.templ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	code, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
+	var sources []string
+	for _, pattern := range []string{"*.templ", "*.go", "gallery/*.templ", "gallery/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, files, err)
+		}
+		sources = append(sources, files...)
 	}
 	texts := map[string]string{}
-	for _, f := range append(sources, code...) {
+	for _, f := range sources {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		texts[f] = string(b)
 	}
-	for _, s := range Gallery() {
-		texts["gallery "+s.Name] = render(t, s.component())
+	for _, s := range gallery.Specimens() {
+		texts["gallery "+s.Name] = render(t, component(s))
 	}
 	for where, text := range texts {
 		for _, m := range named.FindAllStringSubmatch(text, -1) {
@@ -125,11 +127,15 @@ func TestEveryIconIsInTheSprite(t *testing.T) {
 
 func TestTemplatesAreFormatted(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("*.templ")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+	pages, err := filepath.Glob("*.templ")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(pages, err)
 	}
-	for _, f := range files {
+	samples, err := filepath.Glob("gallery/*.templ")
+	if err != nil || len(samples) == 0 {
+		t.Fatal(samples, err)
+	}
+	for _, f := range append(pages, samples...) {
 		source, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +167,46 @@ func TestIDsAreUniqueOnEveryPage(t *testing.T) {
 			seen[m[1]] = true
 		}
 	}
-	for _, s := range Gallery() {
-		check(s.Name, s.component())
+	for _, s := range gallery.Specimens() {
+		check(s.Name, component(s))
+	}
+}
+
+// People and assistive tools find the controls by these names.
+func TestControlsCarryTheirNames(t *testing.T) {
+	t.Parallel()
+	page := map[string]string{}
+	for _, s := range gallery.Specimens() {
+		if s.Page != nil {
+			page[s.Name] = render(t, s.Page)
+		}
+	}
+	label := func(texts ...string) []string {
+		var all []string
+		for _, text := range texts {
+			all = append(all, ">"+text+"</")
+		}
+		return all
+	}
+	for name, wants := range map[string][]string{
+		"page-login": label("Email", "Password", "Sign in"),
+		"page-automations": append(label("New automation"), `aria-label="Run now: Nightly dependency audit"`,
+			`aria-label="Enabled: Nightly dependency audit"`),
+		"page-automation": append(label("Run now"), `aria-label="Enabled"`),
+		"page-editor": label("Name", "Workspace", "Session type", "Develop", "Chat", "Bot", "Execution type", "Inline",
+			"Workflow", "Prompt", "Trigger", "Manual", "One-Time", "Recurring", "Loop", "HTTP Trigger",
+			"Run at", "Cron expression", "Time zone", "Provider", "Model", "Auto-Complete Session",
+			"Complete only if no file changes", "Auto-Execute Missed Runs on Startup", "Allow Parallel Sessions",
+			"Code Architecture", "UX Enhancement", "Edge Cases", "Code Review", "Verification", "Update Tests",
+			"Update Docs", "Save"),
+		"page-editor-http": label("Webhook URL", "Regenerate token"),
+		"page-inbox":       append(label("Mark all read"), `4 <span class="sr-only"> unread</span>`),
+	} {
+		for _, want := range wants {
+			if !strings.Contains(strings.NewReplacer("</svg> ", "</svg>", "</svg>", "</svg>>").Replace(page[name]),
+				want) {
+				t.Errorf("%s lacks %s", name, want)
+			}
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"carillon/app/fault"
 	"carillon/db"
 	"carillon/views"
+	"carillon/views/gallery"
 )
 
 func (s *Server) overview(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -174,7 +175,7 @@ func (s *Server) chooseTheme(w http.ResponseWriter, r *http.Request, actor accou
 
 func (s *Server) gallery(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.with(w, r, actor, "gallery", "Components", func(page views.Page) error {
-		return s.show(w, r, views.GalleryPage(page, views.Gallery()))
+		return s.show(w, r, gallery.Page(page, gallery.Specimens()))
 	})
 }
 
