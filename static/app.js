@@ -41,8 +41,8 @@ document.addEventListener('htmx:error', e => { if (e.detail.ctx) unanswered() })
 
 // --- Signed out ---------------------------------------------------------------------------------------------------
 
-// A request in the background never leaves the page: what is typed there would be lost. A bar says what happened, until someone
-// has signed in again in another tab.
+// A request in the background never leaves the page: what is typed there would be lost. A bar says what happened, until
+// someone has signed in again in another tab.
 const bar = () => document.getElementById('signed-out')
 function signedOut(out) {
   if (bar()) bar().hidden = !out
@@ -53,7 +53,8 @@ async function askWhetherSignedIn() {
   return status !== 401
 }
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden && bar() && !bar().hidden) askWhetherSignedIn().catch(() => {}) // without an answer the bar stays
+  // without an answer the bar stays
+  if (!document.hidden && bar() && !bar().hidden) askWhetherSignedIn().catch(() => {})
 })
 // Saving while the bar is shown asks first, and keeps the form where it is if nobody has signed in yet.
 document.addEventListener('submit', async e => {
@@ -106,7 +107,8 @@ on('click', '[data-fill]', button => {
 on('change', '[data-submit-on-change]', (form, e) => { if (e.target.type !== 'search') form.requestSubmit() })
 
 document.addEventListener('click', e => {
-  for (const menu of document.querySelectorAll('details[data-menu][open]')) if (!menu.contains(e.target)) menu.open = false
+  for (const menu of document.querySelectorAll('details[data-menu][open]'))
+    if (!menu.contains(e.target)) menu.open = false
 })
 document.addEventListener('keydown', e => {
   const menu = e.key === 'Escape' && document.activeElement.closest('details[data-menu][open]')
@@ -118,16 +120,22 @@ on('input', 'form[data-guard]', form => { form.dataset.guard = 'changed' })
 on('submit', 'form[data-guard]', form => { form.dataset.guard = '' })
 addEventListener('beforeunload', e => { if (document.querySelector('form[data-guard=changed]')) e.preventDefault() })
 
-// --- Steps of a workflow ----------------------------------------------------------------------------------------------
+// --- Steps of a workflow ---------------------------------------------------------------------------------------------
 
-// A row is dragged by its grip: a line shows where it would go, and the button that moves it there does the rest, as those for
-// one place up or down do. Rows stay where they are until the form comes back.
-const rowFacts = row => ({ loop: row.querySelector('[name=step_kind]').value === 'loop', inside: !!row.querySelector('[name=step_inside]')?.checked })
+// A row is dragged by its grip: a line shows where it would go, and the button that moves it there does the rest, as
+// those for one place up or down do. Rows stay where they are until the form comes back.
+const rowFacts = row => ({
+  loop: row.querySelector('[name=step_kind]').value === 'loop',
+  inside: !!row.querySelector('[name=step_inside]')?.checked,
+})
 let drag
 function aim(e) {
   const { rows, from, list, mark } = drag
   const facts = rows.map(rowFacts)
-  let to = rows.findIndex(row => { const box = row.getBoundingClientRect(); return e.clientY < (box.top + box.bottom) / 2 })
+  let to = rows.findIndex(row => {
+    const box = row.getBoundingClientRect()
+    return e.clientY < (box.top + box.bottom) / 2
+  })
   if (to < 0) to = rows.length
   while (facts[from].loop && to < rows.length && facts[to].inside && to !== from) to++
   const before = facts[to - 1 === from ? to - 2 : to - 1], behind = facts[to === from ? to + 1 : to]
@@ -213,7 +221,7 @@ function tick() {
 setInterval(tick, 1000)
 tick()
 
-// --- Live streams -----------------------------------------------------------------------------------------------------
+// --- Live streams ----------------------------------------------------------------------------------------------------
 
 const longest = 5000 // entries on a page that follows
 
@@ -227,7 +235,11 @@ function follow(source) {
   const jump = document.querySelector('[data-jump]'), older = document.querySelector('[data-older]')
   const first = new URL(source.dataset.stream, location.href)
   let stream, last = '', tries = 0, timer, waiting = [], over = false, opened = false
-  const tell = words => words.split(/\s+/).filter(Boolean).forEach(word => document.body.dispatchEvent(new CustomEvent(word)))
+  const tell = words =>
+    words
+      .split(/\s+/)
+      .filter(Boolean)
+      .forEach(word => document.body.dispatchEvent(new CustomEvent(word)))
 
   const atEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 80
   const toEnd = () => scrollTo({ top: document.documentElement.scrollHeight })
@@ -279,7 +291,8 @@ function follow(source) {
     stream.addEventListener('end', e => { seen(e); over = true; stream.close() })
     // The browser reconnects by itself, with Last-Event-ID; only an answer that is no stream makes it give up.
     stream.onerror = () => {
-      if (stream.readyState === EventSource.CLOSED && !over && !document.hidden) timer = setTimeout(open, Math.min(30000, 1000 * 2 ** tries++))
+      if (stream.readyState === EventSource.CLOSED && !over && !document.hidden)
+        timer = setTimeout(open, Math.min(30000, 1000 * 2 ** tries++))
     }
   }
   const close = () => { clearTimeout(timer); stream?.close() }
@@ -307,7 +320,7 @@ on('click', '[data-jump]', button => {
   scrollTo({ top: document.documentElement.scrollHeight })
 })
 
-// --- What arrives later -------------------------------------------------------------------------------------------------
+// --- What arrives later ----------------------------------------------------------------------------------------------
 
 const known = new WeakSet()
 const once = (selector, act) => document.querySelectorAll(selector).forEach(el => {

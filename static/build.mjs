@@ -4,10 +4,11 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 
 const icons = `
   activity archive arrow-down arrow-left arrow-right arrow-up ban bell bot calendar calendar-clock check check-check
-  chevron-down chevron-right chevrons-up-down circle-alert circle-check circle-dashed circle-help circle-minus circle-pause
-  circle-play circle-stop circle-x clipboard-list clock copy ellipsis external-link eye file-diff file-text filter folder-git-2 git-branch
-  git-merge git-pull-request git-pull-request-closed grip-vertical hand history hourglass house inbox infinity info key-round link list
-  loader lock log-out mail menu message-square message-square-code minus monitor moon octagon-x pause pencil play plus
+  chevron-down chevron-right chevrons-up-down circle-alert circle-check circle-dashed circle-help circle-minus
+  circle-pause circle-play circle-stop circle-x clipboard-list clock copy ellipsis external-link eye file-diff file-text
+  filter folder-git-2 git-branch git-merge git-pull-request git-pull-request-closed grip-vertical hand history hourglass
+  house inbox infinity info key-round link list loader lock log-out mail menu message-square message-square-code minus
+  monitor moon octagon-x pause pencil play plus
   refresh-cw repeat rotate-ccw search send settings shield square star sun tag terminal ticket trash-2 triangle-alert
   undo-2 unlink unplug user user-plus users webhook workflow wrench x zap
 `.trim().split(/\s+/)
@@ -23,8 +24,14 @@ const here = new URL('.', import.meta.url)
 const modules = new URL('../node_modules/', here)
 
 copyFileSync(new URL('htmx.org/dist/htmx.min.js', modules), new URL('htmx.js', here))
-copyFileSync(new URL('@fontsource-variable/inter/files/inter-latin-wght-normal.woff2', modules), new URL('inter.woff2', here))
-copyFileSync(new URL('@fontsource-variable/geist-mono/files/geist-mono-latin-wght-normal.woff2', modules), new URL('mono.woff2', here))
+copyFileSync(
+  new URL('@fontsource-variable/inter/files/inter-latin-wght-normal.woff2', modules),
+  new URL('inter.woff2', here),
+)
+copyFileSync(
+  new URL('@fontsource-variable/geist-mono/files/geist-mono-latin-wght-normal.woff2', modules),
+  new URL('mono.woff2', here),
+)
 
 const symbols = icons.map(name => {
   const svg = readFileSync(new URL(`lucide-static/icons/${name}.svg`, modules), 'utf8')

@@ -1,5 +1,5 @@
-// Makes the links between the libraries of the embedded PostgreSQL that its package lists, since no package's own script is run
-// while packages are installed (.npmrc). Links are made within the package's folder alone.
+// Makes the links between the libraries of the embedded PostgreSQL that its package lists, since no package's own
+// script is run while packages are installed (.npmrc). Links are made within the package's folder alone.
 import { existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs'
 import { dirname, join, normalize, relative, sep } from 'node:path'
 
@@ -10,7 +10,8 @@ for (const name of existsSync(packages) ? readdirSync(packages) : []) {
   if (!existsSync(list)) continue
   for (const { source, target } of JSON.parse(readFileSync(list, 'utf8'))) {
     for (const path of [source, target]) {
-      if (!normalize(path).startsWith('native' + sep)) throw new Error(`${list} names ${path}, which is no file of the package`)
+      if (!normalize(path).startsWith('native' + sep))
+        throw new Error(`${list} names ${path}, which is no file of the package`)
     }
     try {
       symlinkSync(relative(dirname(target), source), join(folder, target))

@@ -52,8 +52,10 @@ func (b BotPage) facts() []Fact {
 		tools = join(b.Tools)
 	}
 	return []Fact{
-		{Label: "Workspace", Value: b.Where}, {Label: "Agent", Value: agent}, {Label: "Chosen elsewhere too", Value: yes(b.Locked, "No, the bot decides", "Yes")},
-		{Label: "Files", Value: yes(b.ReadOnly, "Read-only", "May be changed")}, {Label: "Tools", Value: tools}, {Label: "Enabled", Value: yes(b.Enabled, "Yes", "No")},
+		{Label: "Workspace", Value: b.Where}, {Label: "Agent", Value: agent},
+		{Label: "Chosen elsewhere too", Value: yes(b.Locked, "No, the bot decides", "Yes")},
+		{Label: "Files", Value: yes(b.ReadOnly, "Read-only", "May be changed")}, {Label: "Tools", Value: tools},
+		{Label: "Enabled", Value: yes(b.Enabled, "Yes", "No")},
 	}
 }
 
@@ -140,7 +142,11 @@ func Bots(page Page, p BotsPage) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = Empty("No bot yet", "A bot has a name, instructions and an agent. An automation of the session type Bot sends it its prompt as the first message.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Empty(
+					"No bot yet",
+					"A bot has a name, instructions and an agent. An automation of the session type Bot sends it its "+
+						"prompt as the first message.",
+				).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -157,7 +163,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 					var templ_7745c5c3_Var5 templ.SafeURL
 					templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinURLErrs(BotURL(b.ID))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 71, Col: 48}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 77, Col: 48}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 					if templ_7745c5c3_Err != nil {
@@ -170,7 +176,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 					var templ_7745c5c3_Var6 string
 					templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(b.Name)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 71, Col: 59}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 77, Col: 59}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 					if templ_7745c5c3_Err != nil {
@@ -183,7 +189,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 					var templ_7745c5c3_Var7 string
 					templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(b.About)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 73, Col: 36}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 79, Col: 36}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 					if templ_7745c5c3_Err != nil {
@@ -196,7 +202,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 					var templ_7745c5c3_Var8 string
 					templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(b.Where)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 75, Col: 16}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 81, Col: 16}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 					if templ_7745c5c3_Err != nil {
@@ -210,7 +216,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 						var templ_7745c5c3_Var9 string
 						templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(" · " + b.Agent)
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 77, Col: 26}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 83, Col: 26}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 						if templ_7745c5c3_Err != nil {
@@ -225,7 +231,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 						var templ_7745c5c3_Var10 string
 						templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(" · read-only")
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 80, Col: 25}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 86, Col: 25}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 						if templ_7745c5c3_Err != nil {
@@ -240,7 +246,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 						var templ_7745c5c3_Var11 string
 						templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(" · switched off")
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 83, Col: 28}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 89, Col: 28}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 						if templ_7745c5c3_Err != nil {
@@ -254,7 +260,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 					var templ_7745c5c3_Var12 string
 					templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs("Used by " + form.Count(b.Uses, "automation"))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 86, Col: 68}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 92, Col: 68}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 					if templ_7745c5c3_Err != nil {
@@ -329,7 +335,7 @@ func Bot(page Page, b BotPage) templ.Component {
 			var templ_7745c5c3_Var15 string
 			templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(b.Name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 99, Col: 26}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 105, Col: 26}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 			if templ_7745c5c3_Err != nil {
@@ -368,7 +374,7 @@ func Bot(page Page, b BotPage) templ.Component {
 			var templ_7745c5c3_Var16 string
 			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(areaText(b.Instructions))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 111, Col: 108}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 122, Col: 31}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 			if templ_7745c5c3_Err != nil {
@@ -406,7 +412,7 @@ func Bot(page Page, b BotPage) templ.Component {
 				var templ_7745c5c3_Var17 string
 				templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs("And " + form.Count(b.Hidden, "automation") + " of others.")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 124, Col: 82}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 135, Col: 82}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 				if templ_7745c5c3_Err != nil {
@@ -441,7 +447,7 @@ func Bot(page Page, b BotPage) templ.Component {
 					var templ_7745c5c3_Var19 string
 					templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(b.Warning)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 130, Col: 32}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 141, Col: 32}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 					if templ_7745c5c3_Err != nil {
@@ -481,15 +487,24 @@ type BotForm struct {
 // NewBotForm is an editor with every field named and labelled, and no values.
 func NewBotForm() BotForm {
 	return BotForm{
-		Name:         Field{Name: "name", Label: "Name", Required: true, Autocomplete: "off"},
-		Workspace:    Field{Name: "workspace", Label: "Workspace", Options: []Choice{{Label: "All workspaces"}}},
-		Instructions: Field{Name: "instructions", Label: "Instructions", Rows: 12, Mono: true, Hint: "They go before everything else that the agent is told, in each session."},
-		Provider:     Field{Name: "provider", Label: "Provider", Options: []Choice{{Label: "The automation’s"}}},
-		Model:        Field{Name: "model", Label: "Model", Placeholder: "Provider’s default", Autocomplete: "off"},
-		Lock:         Field{Name: "locks_agent", Label: "Hold to this agent", Hint: "Automations cannot choose another one."},
-		Tools:        Field{Name: "allowed_tools", Label: "Allowed tools", Rows: 3, Mono: true, Hint: "Names of the agent’s tools, one a line, that a read-only bot may use without asking. Empty: as the agent has it."},
-		ReadOnly:     Field{Name: "read_only", Label: "Read-only", Hint: "It may look, and change no files."},
-		Enabled:      Field{Name: "enabled", Label: "Enabled", Hint: "Runs with a bot that is off fail, and say so."},
+		Name:      Field{Name: "name", Label: "Name", Required: true, Autocomplete: "off"},
+		Workspace: Field{Name: "workspace", Label: "Workspace", Options: []Choice{{Label: "All workspaces"}}},
+		Instructions: Field{
+			Name: "instructions", Label: "Instructions", Rows: 12, Mono: true,
+			Hint: "They go before everything else that the agent is told, in each session.",
+		},
+		Provider: Field{Name: "provider", Label: "Provider", Options: []Choice{{Label: "The automation’s"}}},
+		Model:    Field{Name: "model", Label: "Model", Placeholder: "Provider’s default", Autocomplete: "off"},
+		Lock: Field{
+			Name: "locks_agent", Label: "Hold to this agent", Hint: "Automations cannot choose another one.",
+		},
+		Tools: Field{
+			Name: "allowed_tools", Label: "Allowed tools", Rows: 3, Mono: true,
+			Hint: "Names of the agent’s tools, one a line, that a read-only bot may use without asking. Empty: as " +
+				"the agent has it.",
+		},
+		ReadOnly: Field{Name: "read_only", Label: "Read-only", Hint: "It may look, and change no files."},
+		Enabled:  Field{Name: "enabled", Label: "Enabled", Hint: "Runs with a bot that is off fail, and say so."},
 	}
 }
 
@@ -541,7 +556,7 @@ func EditBot(page Page, f BotForm) templ.Component {
 			var templ_7745c5c3_Var22 templ.SafeURL
 			templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinURLErrs(f.address())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 168, Col: 67}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 188, Col: 67}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 			if templ_7745c5c3_Err != nil {
@@ -594,7 +609,9 @@ func EditBot(page Page, f BotForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Mistakes([]Field{f.Name, f.Workspace, f.Instructions, f.Provider, f.Model, f.Tools, f.Lock, f.ReadOnly, f.Enabled}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Mistakes([]Field{
+				f.Name, f.Workspace, f.Instructions, f.Provider, f.Model, f.Tools, f.Lock, f.ReadOnly, f.Enabled,
+			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -38,60 +38,124 @@ type AutomationForm struct {
 	Sending                              Sending
 	Trial                                *TrialData // a stored call that is tried, or none
 	Starts                               []Start    // patterns to begin with
-	MissingWorkflow                      Link       // the pattern chosen runs a workflow that is not there: where to create it
+	// the pattern chosen runs a workflow that is not there: where to create it
+	MissingWorkflow Link
 }
 
 // NewAutomationForm is an editor with every field named and labelled, and no values.
 func NewAutomationForm() AutomationForm {
 	return AutomationForm{
-		Name:          Field{Name: "name", Label: "Name", Wide: true, Required: true, Autocomplete: "off"},
-		Workspace:     Field{Name: "workspace", Label: "Workspace", Required: true},
-		BaseBranch:    Field{Name: "base_branch", Label: "Base branch", Mono: true, Placeholder: "The workspace’s default", Autocomplete: "off"},
-		Trigger:       Field{Name: "trigger", Label: "Trigger", Value: "manual", Wide: true, Options: TriggerChoices()},
-		RunAt:         Field{Name: "run_at", Label: "Run at", Type: "datetime-local"},
-		Cron:          Field{Name: "cron", Label: "Cron expression", Mono: true, Placeholder: "0 2 * * *", Autocomplete: "off"},
-		TimeZone:      Field{Name: "time_zone", Label: "Time zone"},
-		MaxIterations: Field{Name: "max_iterations", Label: "Maximum iterations", Type: "number", Hint: "Empty: without limit.", Attrs: templ.Attributes{"min": "1"}},
-		StopText:      Field{Name: "stop_text", Label: "Stop when the final answer contains", Placeholder: "ALL DONE"},
+		Name:      Field{Name: "name", Label: "Name", Wide: true, Required: true, Autocomplete: "off"},
+		Workspace: Field{Name: "workspace", Label: "Workspace", Required: true},
+		BaseBranch: Field{
+			Name: "base_branch", Label: "Base branch", Mono: true, Placeholder: "The workspace’s default",
+			Autocomplete: "off",
+		},
+		Trigger: Field{Name: "trigger", Label: "Trigger", Value: "manual", Wide: true, Options: TriggerChoices()},
+		RunAt:   Field{Name: "run_at", Label: "Run at", Type: "datetime-local"},
+		Cron: Field{
+			Name: "cron", Label: "Cron expression", Mono: true, Placeholder: "0 2 * * *", Autocomplete: "off",
+		},
+		TimeZone: Field{Name: "time_zone", Label: "Time zone"},
+		MaxIterations: Field{
+			Name: "max_iterations", Label: "Maximum iterations", Type: "number", Hint: "Empty: without limit.",
+			Attrs: templ.Attributes{"min": "1"},
+		},
+		StopText: Field{Name: "stop_text", Label: "Stop when the final answer contains", Placeholder: "ALL DONE"},
 		SessionType: Field{Name: "session_type", Label: "Session type", Value: "develop", Options: []Choice{
 			{Value: "develop", Label: "Develop"}, {Value: "chat", Label: "Chat"}, {Value: "bot", Label: "Bot"}}},
 		ExecutionType: Field{Name: "execution_type", Label: "Execution type", Value: "inline", Options: []Choice{
 			{Value: "inline", Label: "Inline"}, {Value: "workflow", Label: "Workflow"}}},
-		Prompt:        Field{Name: "prompt", Label: "Prompt", Rows: 8, Mono: true, Hint: "{{name}} is filled in when it runs: with a stored value, or with what the webhook brings, which the agent gets as data from outside."},
-		Workflow:      Field{Name: "workflow", Label: "Workflow"},
-		Bot:           Field{Name: "bot", Label: "Bot"},
-		Provider:      Field{Name: "provider", Label: "Provider"},
-		Model:         Field{Name: "model", Label: "Model", Placeholder: "Provider’s default", Autocomplete: "off"},
-		AutoComplete:  Field{Name: "auto_complete", Label: "Auto-Complete Session", Hint: "Mark the session Done when the run ends.", Checked: true},
-		OnlyUnchanged: Field{Name: "only_unchanged", Label: "Complete only if no file changes", Hint: "Leave it open for review when the agent changed files."},
-		CreatePR:      Field{Name: "create_pr", Label: "Create pull request", Hint: "After a successful run that changed files."},
-		MayAutomate:   Field{Name: "may_automate", Label: "Allow managing automations", Hint: "Its sessions may create, edit and run automations of this workspace by tool."},
-		CatchUp:       Field{Name: "catch_up", Label: "Auto-Execute Missed Runs on Startup", Hint: "Run once after downtime, however many were missed."},
-		AllowParallel: Field{Name: "allow_parallel", Label: "Allow Parallel Sessions", Hint: "Else a call while one is in flight is answered with 409."},
-		MaxParallel:   Field{Name: "max_parallel", Label: "At most at once", Type: "number", Hint: "Empty: without limit.", Attrs: templ.Attributes{"min": "1"}},
+		Prompt: Field{
+			Name: "prompt", Label: "Prompt", Rows: 8, Mono: true,
+			Hint: "{{name}} is filled in when it runs: with a stored value, or with what the webhook brings, which " +
+				"the agent gets as data from outside.",
+		},
+		Workflow: Field{Name: "workflow", Label: "Workflow"},
+		Bot:      Field{Name: "bot", Label: "Bot"},
+		Provider: Field{Name: "provider", Label: "Provider"},
+		Model:    Field{Name: "model", Label: "Model", Placeholder: "Provider’s default", Autocomplete: "off"},
+		AutoComplete: Field{
+			Name: "auto_complete", Label: "Auto-Complete Session", Hint: "Mark the session Done when the run ends.",
+			Checked: true,
+		},
+		OnlyUnchanged: Field{
+			Name: "only_unchanged", Label: "Complete only if no file changes",
+			Hint: "Leave it open for review when the agent changed files.",
+		},
+		CreatePR: Field{
+			Name: "create_pr", Label: "Create pull request", Hint: "After a successful run that changed files.",
+		},
+		MayAutomate: Field{
+			Name: "may_automate", Label: "Allow managing automations",
+			Hint: "Its sessions may create, edit and run automations of this workspace by tool.",
+		},
+		CatchUp: Field{
+			Name: "catch_up", Label: "Auto-Execute Missed Runs on Startup",
+			Hint: "Run once after downtime, however many were missed.",
+		},
+		AllowParallel: Field{
+			Name: "allow_parallel", Label: "Allow Parallel Sessions",
+			Hint: "Else a call while one is in flight is answered with 409.",
+		},
+		MaxParallel: Field{
+			Name: "max_parallel", Label: "At most at once", Type: "number", Hint: "Empty: without limit.",
+			Attrs: templ.Attributes{"min": "1"},
+		},
 		Sending: Sending{
 			Sender: Field{Name: "sender", Label: "Signed calls only", Options: []Choice{
-				{Label: "No: the token is enough"}, {Value: "github", Label: "GitHub (X-Hub-Signature-256)"}, {Value: "gitlab", Label: "GitLab (X-Gitlab-Token)"},
-				{Value: "gitea", Label: "Gitea or Forgejo"}, {Value: "standard", Label: "Standard Webhooks"}, {Value: "hmac", Label: "HMAC in a header"}}},
-			Header: Field{Name: "signature_header", Label: "Signature header", Mono: true, Placeholder: "X-Signature", Autocomplete: "off", Hint: "For HMAC in a header: SHA-256 of the body, in hex or base64."},
-			Secret: Field{Name: "signature_secret", Label: "Secret of the sender", Type: "password", Autocomplete: "off", Hint: "The same as at the sender. A call that is not signed with it is answered 401."},
-			Mode:   Field{Name: "filter_any", Label: "Which conditions must hold", Options: []Choice{{Value: "", Label: "All of them"}, {Value: "yes", Label: "Any of them"}}},
-			Append: Field{Name: "append_payload", Label: "Append the payload", Hint: "It follows the prompt, fenced as data from an untrusted sender. A script finds it in $PARAM_payload."},
+				{Label: "No: the token is enough"}, {Value: "github", Label: "GitHub (X-Hub-Signature-256)"},
+				{Value: "gitlab", Label: "GitLab (X-Gitlab-Token)"},
+				{Value: "gitea", Label: "Gitea or Forgejo"}, {Value: "standard", Label: "Standard Webhooks"},
+				{Value: "hmac", Label: "HMAC in a header"},
+			}},
+			Header: Field{
+				Name: "signature_header", Label: "Signature header", Mono: true, Placeholder: "X-Signature",
+				Autocomplete: "off", Hint: "For HMAC in a header: SHA-256 of the body, in hex or base64.",
+			},
+			Secret: Field{
+				Name: "signature_secret", Label: "Secret of the sender", Type: "password", Autocomplete: "off",
+				Hint: "The same as at the sender. A call that is not signed with it is answered 401.",
+			},
+			Mode: Field{
+				Name: "filter_any", Label: "Which conditions must hold",
+				Options: []Choice{{Value: "", Label: "All of them"}, {Value: "yes", Label: "Any of them"}},
+			},
+			Append: Field{
+				Name: "append_payload", Label: "Append the payload",
+				Hint: "It follows the prompt, fenced as data from an untrusted sender. A script finds it in " +
+					"$PARAM_payload.",
+			},
 		},
-		Timeout:      Field{Name: "timeout", Label: "Timeout in minutes", Type: "number", Hint: "0: without limit. Time at work counts, over retries and restarts; waiting does not, and ends after a day.", Attrs: templ.Attributes{"min": "0"}},
+		Timeout: Field{
+			Name: "timeout", Label: "Timeout in minutes", Type: "number",
+			Hint: "0: without limit. Time at work counts, over retries and restarts; waiting does not, and ends " +
+				"after a day.",
+			Attrs: templ.Attributes{"min": "0"},
+		},
 		TogglesError: Field{Name: "toggles", Label: "Session modes"},
 		Quality:      NewQualityForm(),
-		Retries:      Field{Name: "retries", Label: "Retries", Type: "number", Hint: "How often it is tried again when the model’s servers fail for a moment. A remote that cannot be reached and the like are tried again four times at least.", Attrs: templ.Attributes{"min": "0", "max": "10"}},
+		Retries: Field{
+			Name: "retries", Label: "Retries", Type: "number",
+			Hint: "How often it is tried again when the model’s servers fail for a moment. A remote that cannot be " +
+				"reached and the like are tried again four times at least.",
+			Attrs: templ.Attributes{"min": "0", "max": "10"},
+		},
 	}
 }
 
 // fields are all of them, in the order of the page, for the summary of mistakes.
 func (f AutomationForm) fields() []Field {
-	list := []Field{f.Name, f.Workspace, f.BaseBranch, seg(f.Trigger), f.RunAt, f.Cron, f.TimeZone, f.MaxIterations, f.StopText,
-		seg(f.SessionType), seg(f.ExecutionType), f.Prompt, f.Workflow, f.Bot}
+	list := []Field{
+		f.Name, f.Workspace, f.BaseBranch, seg(f.Trigger), f.RunAt, f.Cron, f.TimeZone, f.MaxIterations, f.StopText,
+		seg(f.SessionType), seg(f.ExecutionType), f.Prompt, f.Workflow, f.Bot,
+	}
 	list = append(list, f.Parameters...)
 	list = append(list, f.Sending.Sender, f.Sending.Header, f.Sending.Secret)
-	list = append(list, f.Provider, f.Model, f.AutoComplete, f.OnlyUnchanged, f.CreatePR, f.MayAutomate, f.CatchUp, f.AllowParallel, f.MaxParallel, f.Timeout, f.Retries)
+	list = append(
+		list, f.Provider, f.Model, f.AutoComplete, f.OnlyUnchanged, f.CreatePR, f.MayAutomate, f.CatchUp,
+		f.AllowParallel, f.MaxParallel, f.Timeout, f.Retries,
+	)
 	return append(append(list, f.TogglesError), f.Quality.fields()...)
 }
 
@@ -157,7 +221,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 			var templ_7745c5c3_Var3 templ.SafeURL
 			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinURLErrs(f.address())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 114, Col: 57}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 178, Col: 57}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 			if templ_7745c5c3_Err != nil {
@@ -246,9 +310,10 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var5 string
-					templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs("This pattern runs the workflow “" + f.MissingWorkflow.Text + "”, which this workspace does not have yet. ")
+					templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs("This pattern runs the workflow “" + f.MissingWorkflow.Text + "”, which this workspace " +
+						"does not have yet. ")
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 139, Col: 119}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 204, Col: 28}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 					if templ_7745c5c3_Err != nil {
@@ -266,7 +331,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 						var templ_7745c5c3_Var6 templ.SafeURL
 						templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinURLErrs(f.MissingWorkflow.URL)
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 141, Col: 51}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 206, Col: 51}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 						if templ_7745c5c3_Err != nil {
@@ -279,7 +344,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 						var templ_7745c5c3_Var7 string
 						templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(" first; saving it leads back here.")
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 142, Col: 45}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 207, Col: 45}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 						if templ_7745c5c3_Err != nil {
@@ -289,7 +354,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 						var templ_7745c5c3_Var8 string
 						templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs("Ask somebody who may manage workflows to create it, or write a prompt instead.")
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 144, Col: 89}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 209, Col: 89}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 						if templ_7745c5c3_Err != nil {
@@ -477,7 +542,7 @@ func editorWhen(f AutomationForm) templ.Component {
 			var templ_7745c5c3_Var11 string
 			templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(p.Value)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 210, Col: 87}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 275, Col: 87}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 			if templ_7745c5c3_Err != nil {
@@ -490,7 +555,7 @@ func editorWhen(f AutomationForm) templ.Component {
 			var templ_7745c5c3_Var12 string
 			templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(p.Label)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 210, Col: 99}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 276, Col: 16}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 			if templ_7745c5c3_Err != nil {
@@ -558,7 +623,8 @@ func editorWhen(f AutomationForm) templ.Component {
 
 // presets write a common schedule into the field, to start from.
 var presets = []Choice{
-	{Value: "0 * * * *", Label: "Hourly"}, {Value: "0 2 * * *", Label: "Nightly"}, {Value: "0 9 * * mon-fri", Label: "Weekdays"},
+	{Value: "0 * * * *", Label: "Hourly"}, {Value: "0 2 * * *", Label: "Nightly"},
+	{Value: "0 9 * * mon-fri", Label: "Weekdays"},
 	{Value: "0 16 * * fri", Label: "Fridays"}, {Value: "0 6 1 * *", Label: "Monthly"},
 }
 

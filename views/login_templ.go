@@ -20,8 +20,12 @@ type LoginForm struct {
 // NewLoginForm is a sign-in with its fields named.
 func NewLoginForm() LoginForm {
 	return LoginForm{
-		Email:    Field{Name: "email", Label: "Email", Type: "email", Autocomplete: "username", Required: true, Autofocus: true},
-		Password: Field{Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password", Required: true},
+		Email: Field{
+			Name: "email", Label: "Email", Type: "email", Autocomplete: "username", Required: true, Autofocus: true,
+		},
+		Password: Field{
+			Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password", Required: true,
+		},
 	}
 }
 
@@ -83,7 +87,7 @@ func Login(page Page, f LoginForm) templ.Component {
 					var templ_7745c5c3_Var4 string
 					templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(f.Wrong)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 27, Col: 17}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 31, Col: 17}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 					if templ_7745c5c3_Err != nil {
@@ -119,7 +123,7 @@ func Login(page Page, f LoginForm) templ.Component {
 					var templ_7745c5c3_Var6 string
 					templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(f.Note)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 31, Col: 16}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 35, Col: 16}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 					if templ_7745c5c3_Err != nil {
@@ -143,7 +147,7 @@ func Login(page Page, f LoginForm) templ.Component {
 			var templ_7745c5c3_Var7 string
 			templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(f.Next)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 35, Col: 51}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 39, Col: 51}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 			if templ_7745c5c3_Err != nil {
@@ -205,8 +209,8 @@ type KeptForm struct {
 	Fields  []Value // in their order; Name and Value
 }
 
-// SignedOut is the answer to a form of someone whose sign-in had ended. It holds what was typed, so that it can be sent once they
-// have signed in elsewhere.
+// SignedOut is the answer to a form of someone whose sign-in had ended. It holds what was typed, so that it can be sent
+// once they have signed in elsewhere.
 func SignedOut(page Page, f KeptForm) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -247,7 +251,7 @@ func SignedOut(page Page, f KeptForm) templ.Component {
 			var templ_7745c5c3_Var10 string
 			templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(", then send it again.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 66, Col: 29}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 70, Col: 29}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 			if templ_7745c5c3_Err != nil {
@@ -260,7 +264,7 @@ func SignedOut(page Page, f KeptForm) templ.Component {
 			var templ_7745c5c3_Var11 templ.SafeURL
 			templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinURLErrs(f.Address)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 68, Col: 60}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 72, Col: 60}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 			if templ_7745c5c3_Err != nil {
@@ -278,7 +282,7 @@ func SignedOut(page Page, f KeptForm) templ.Component {
 				var templ_7745c5c3_Var12 string
 				templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(v.Name)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 70, Col: 28}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 74, Col: 28}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 				if templ_7745c5c3_Err != nil {
@@ -291,7 +295,7 @@ func SignedOut(page Page, f KeptForm) templ.Component {
 				var templ_7745c5c3_Var13 string
 				templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(areaText(v.Value))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 71, Col: 25}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 75, Col: 25}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 				if templ_7745c5c3_Err != nil {
@@ -330,9 +334,12 @@ type SetupForm struct {
 // NewSetupForm is the set-up with its fields named.
 func NewSetupForm() SetupForm {
 	return SetupForm{
-		Name:     Field{Name: "name", Label: "Name", Autocomplete: "name", Required: true, Autofocus: true},
-		Email:    Field{Name: "email", Label: "Email", Type: "email", Autocomplete: "username", Required: true},
-		Password: Field{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password", Required: true, Hint: "At least 10 characters."},
+		Name:  Field{Name: "name", Label: "Name", Autocomplete: "name", Required: true, Autofocus: true},
+		Email: Field{Name: "email", Label: "Email", Type: "email", Autocomplete: "username", Required: true},
+		Password: Field{
+			Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password", Required: true,
+			Hint: "At least 10 characters.",
+		},
 		TimeZone: newTimeZone(),
 	}
 }
@@ -340,7 +347,8 @@ func NewSetupForm() SetupForm {
 // newTimeZone asks somebody new for their time zone. The script puts the browser's in, for them to see.
 func newTimeZone() Field {
 	return Field{
-		Name: "time_zone", Label: "Time zone", Value: "UTC", Autocomplete: "off", Hint: "For showing times. You can change it later.",
+		Name: "time_zone", Label: "Time zone", Value: "UTC", Autocomplete: "off",
+		Hint:  "For showing times. You can change it later.",
 		Attrs: templ.Attributes{"data-zone": true},
 	}
 }
@@ -400,7 +408,7 @@ func Setup(page Page, f SetupForm) templ.Component {
 			var templ_7745c5c3_Var16 string
 			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(f.Token)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 119, Col: 53}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `login.templ`, Line: 127, Col: 53}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 			if templ_7745c5c3_Err != nil {

@@ -24,21 +24,44 @@ type BudgetRow struct {
 // NewQualityForm is the part with every field named and labelled, and no values.
 func NewQualityForm() QualityForm {
 	f := QualityForm{
-		GateCommand: Field{Name: "gate_command", Label: "Gate command", Rows: 3, Mono: true, Placeholder: "git log --since=yesterday --oneline | grep -q .",
-			Hint: "A Bash script in a fresh worktree, before any agent starts. Exit status 0 lets the run begin; anything else skips it."},
-		GateBranchMoved: Field{Name: "gate_branch_moved", Label: "Only if the branch moved", Hint: "Skip when the base branch is where the last successful run began."},
-		GateNoOpenPR:    Field{Name: "gate_no_open_pr", Label: "Only if no pull request is open", Hint: "Skip while a pull request of this automation is open."},
-		SuccessCommand: Field{Name: "success_command", Label: "Success command", Rows: 3, Mono: true, Placeholder: "make test",
-			Hint: "A Bash script in the worktree, when the agent has finished. Another exit status than 0 makes the run a failure."},
-		SuccessContains:     Field{Name: "success_contains", Label: "Text in the final answer", Placeholder: "ALL TESTS PASS"},
+		GateCommand: Field{
+			Name: "gate_command", Label: "Gate command", Rows: 3, Mono: true,
+			Placeholder: "git log --since=yesterday --oneline | grep -q .",
+			Hint: "A Bash script in a fresh worktree, before any agent starts. Exit status 0 lets the run begin; " +
+				"anything else skips it.",
+		},
+		GateBranchMoved: Field{
+			Name: "gate_branch_moved", Label: "Only if the branch moved",
+			Hint: "Skip when the base branch is where the last successful run began.",
+		},
+		GateNoOpenPR: Field{
+			Name: "gate_no_open_pr", Label: "Only if no pull request is open",
+			Hint: "Skip while a pull request of this automation is open.",
+		},
+		SuccessCommand: Field{
+			Name: "success_command", Label: "Success command", Rows: 3, Mono: true, Placeholder: "make test",
+			Hint: "A Bash script in the worktree, when the agent has finished. Another exit status than 0 makes the " +
+				"run a failure.",
+		},
+		SuccessContains: Field{
+			Name: "success_contains", Label: "Text in the final answer", Placeholder: "ALL TESTS PASS",
+		},
 		SuccessFilesChanged: Field{Name: "success_files_changed", Label: "Files changed"},
 		SuccessPullRequest:  Field{Name: "success_pull_request", Label: "Pull request opened"},
 	}
-	for _, p := range []Choice{{Value: "run", Label: "A run"}, {Value: "day", Label: "A day"}, {Value: "month", Label: "A month"}} {
+	for _, p := range []Choice{
+		{Value: "run", Label: "A run"}, {Value: "day", Label: "A day"}, {Value: "month", Label: "A month"},
+	} {
 		name := func(measure string) Field {
-			return Field{Name: "budget_" + p.Value + "_" + measure, Autocomplete: "off", Attrs: templ.Attributes{"inputmode": "decimal"}}
+			return Field{
+				Name: "budget_" + p.Value + "_" + measure, Autocomplete: "off",
+				Attrs: templ.Attributes{"inputmode": "decimal"},
+			}
 		}
-		row := BudgetRow{Key: p.Value, Label: p.Label, Money: name("money"), Tokens: name("tokens"), Turns: name("turns"), Minutes: name("minutes")}
+		row := BudgetRow{
+			Key: p.Value, Label: p.Label, Money: name("money"), Tokens: name("tokens"), Turns: name("turns"),
+			Minutes: name("minutes"),
+		}
 		row.Money.Label, row.Tokens.Label = p.Label+", US dollars", p.Label+", tokens"
 		row.Turns.Label, row.Minutes.Label = p.Label+", messages", p.Label+", minutes"
 		f.Budget = append(f.Budget, row)
@@ -48,7 +71,10 @@ func NewQualityForm() QualityForm {
 
 // fields are all of them, in the order of the page.
 func (f QualityForm) fields() []Field {
-	list := []Field{f.GateCommand, f.GateBranchMoved, f.GateNoOpenPR, f.SuccessCommand, f.SuccessContains, f.SuccessFilesChanged, f.SuccessPullRequest}
+	list := []Field{
+		f.GateCommand, f.GateBranchMoved, f.GateNoOpenPR, f.SuccessCommand, f.SuccessContains, f.SuccessFilesChanged,
+		f.SuccessPullRequest,
+	}
 	for _, b := range f.Budget {
 		list = append(list, b.Money, b.Tokens, b.Turns, b.Minutes)
 	}
@@ -166,7 +192,10 @@ func editorQuality(f AutomationForm) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = fold("gate", "Gate: only run when there is a reason to", set(f.Quality.GateCommand, f.Quality.GateBranchMoved, f.Quality.GateNoOpenPR)).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = fold(
+			"gate", "Gate: only run when there is a reason to",
+			set(f.Quality.GateCommand, f.Quality.GateBranchMoved, f.Quality.GateNoOpenPR),
+		).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -187,9 +216,10 @@ func editorQuality(f AutomationForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var5 string
-			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs("A run that does not meet all of these is a failure that says which. A run whose answer ends with NOTHING TO DO, and that changed no files, is a success of its own.")
+			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs("A run that does not meet all of these is a failure that says which. A run whose answer ends with " +
+				"NOTHING TO DO, and that changed no files, is a success of its own.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 79, Col: 185}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 117, Col: 72}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
@@ -229,8 +259,13 @@ func editorQuality(f AutomationForm) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = fold("success", "Success check: what makes a run a success",
-			set(f.Quality.SuccessCommand, f.Quality.SuccessContains, f.Quality.SuccessFilesChanged, f.Quality.SuccessPullRequest)).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = fold(
+			"success", "Success check: what makes a run a success",
+			set(
+				f.Quality.SuccessCommand, f.Quality.SuccessContains, f.Quality.SuccessFilesChanged,
+				f.Quality.SuccessPullRequest,
+			),
+		).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -251,9 +286,11 @@ func editorQuality(f AutomationForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var7 string
-			templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs("Told at 80 %, stopped at 100 %, which is no failure. Empty: without limit. Days and months are those of the schedule’s time zone, else of UTC. An agent that does not tell what it costs can be limited by tokens and minutes.")
+			templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs("Told at 80 %, stopped at 100 %, which is no failure. Empty: without limit. Days and months are " +
+				"those of the schedule’s time zone, else of UTC. An agent that does not tell what it costs can " +
+				"be limited by tokens and minutes.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 90, Col: 246}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 132, Col: 39}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 			if templ_7745c5c3_Err != nil {
@@ -336,7 +373,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var9 string
 		templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(id)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 112, Col: 38}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 155, Col: 38}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 		if templ_7745c5c3_Err != nil {
@@ -359,7 +396,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var10 string
 		templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(iconRef("chevron-right"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 114, Col: 79}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 157, Col: 79}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 		if templ_7745c5c3_Err != nil {
@@ -372,7 +409,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var11 string
 		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(title)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 115, Col: 25}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 158, Col: 25}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 		if templ_7745c5c3_Err != nil {

@@ -48,18 +48,32 @@ type LoginItem struct {
 // NewProfilePage is the page with its fields named.
 func NewProfilePage() ProfilePage {
 	return ProfilePage{
-		Name:     Field{Name: "name", Label: "Name", Required: true, Autocomplete: "name"},
-		TimeZone: Field{Name: "time_zone", Label: "Time zone", Required: true, Hint: "For showing times. Each automation has its own for its schedule."},
+		Name: Field{Name: "name", Label: "Name", Required: true, Autocomplete: "name"},
+		TimeZone: Field{
+			Name: "time_zone", Label: "Time zone", Required: true,
+			Hint: "For showing times. Each automation has its own for its schedule.",
+		},
 		Theme: Field{Name: "theme", Label: "Theme", Options: []Choice{
-			{Value: "", Label: "As the system", Icon: "monitor"}, {Value: "light", Label: "Light", Icon: "sun"}, {Value: "dark", Label: "Dark", Icon: "moon"}}},
+			{Value: "", Label: "As the system", Icon: "monitor"}, {Value: "light", Label: "Light", Icon: "sun"},
+			{Value: "dark", Label: "Dark", Icon: "moon"},
+		}},
 		Password: PasswordForm{
-			Current: Field{Name: "current", Label: "Current password", Type: "password", Required: true, Autocomplete: "current-password"},
-			New:     Field{Name: "password", Label: "New password", Type: "password", Required: true, Autocomplete: "new-password"},
+			Current: Field{
+				Name: "current", Label: "Current password", Type: "password", Required: true,
+				Autocomplete: "current-password",
+			},
+			New: Field{
+				Name: "password", Label: "New password", Type: "password", Required: true, Autocomplete: "new-password",
+			},
 		},
 		Notices: NoticesForm{
-			Email:   Field{Name: "email", Label: "By e-mail"},
-			Webhook: Field{Name: "webhook", Label: "Webhook", Type: "url", Mono: true, Placeholder: "https://example.com/hook", Autocomplete: "off", Hint: "Each notice is posted here as JSON, signed by Standard Webhooks. Empty: no webhook."},
-			Kinds:   Field{Name: "kinds", Label: "Of which notices"},
+			Email: Field{Name: "email", Label: "By e-mail"},
+			Webhook: Field{
+				Name: "webhook", Label: "Webhook", Type: "url", Mono: true, Placeholder: "https://example.com/hook",
+				Autocomplete: "off",
+				Hint:         "Each notice is posted here as JSON, signed by Standard Webhooks. Empty: no webhook.",
+			},
+			Kinds: Field{Name: "kinds", Label: "Of which notices"},
 		},
 	}
 }
@@ -134,7 +148,7 @@ func Profile(page Page, p ProfilePage) templ.Component {
 					var templ_7745c5c3_Var4 string
 					templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(" It signs what is posted there, and is never shown again.")
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 68, Col: 66}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 82, Col: 66}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 					if templ_7745c5c3_Err != nil {
@@ -209,7 +223,7 @@ func profileForm(p ProfilePage) templ.Component {
 		var templ_7745c5c3_Var6 templ.SafeURL
 		templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinURLErrs(ProfileURL())
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 81, Col: 58}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 95, Col: 58}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 		if templ_7745c5c3_Err != nil {
@@ -239,7 +253,10 @@ func profileForm(p ProfilePage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Input(Field{Name: "own-email", Label: "Email", Value: p.Email, Disabled: true, Why: "You sign in with it. An administrator can change it."}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Input(Field{
+			Name: "own-email", Label: "Email", Value: p.Email, Disabled: true,
+			Why: "You sign in with it. An administrator can change it.",
+		}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -299,7 +316,7 @@ func noticesForm(f NoticesForm) templ.Component {
 		var templ_7745c5c3_Var8 templ.SafeURL
 		templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinURLErrs(ProfileActionURL("notices"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 98, Col: 86}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 115, Col: 86}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 		if templ_7745c5c3_Err != nil {
@@ -333,7 +350,7 @@ func noticesForm(f NoticesForm) templ.Component {
 			var templ_7745c5c3_Var9 string
 			templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(f.EmailState)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 105, Col: 33}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 122, Col: 33}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 			if templ_7745c5c3_Err != nil {
@@ -356,7 +373,7 @@ func noticesForm(f NoticesForm) templ.Component {
 			var templ_7745c5c3_Var10 string
 			templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(f.WebhookState)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 109, Col: 35}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 126, Col: 35}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 			if templ_7745c5c3_Err != nil {
@@ -374,7 +391,7 @@ func noticesForm(f NoticesForm) templ.Component {
 		var templ_7745c5c3_Var11 string
 		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(f.Kinds.Label)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 112, Col: 35}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 129, Col: 35}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 		if templ_7745c5c3_Err != nil {
@@ -401,7 +418,10 @@ func noticesForm(f NoticesForm) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if f.HasWebhook {
-			templ_7745c5c3_Err = Button(Action{Label: "New webhook secret", Icon: "key-round", Kind: "ghost", Attrs: templ.Attributes{"formaction": ProfileActionURL("webhook-secret")}}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Button(Action{
+				Label: "New webhook secret", Icon: "key-round", Kind: "ghost",
+				Attrs: templ.Attributes{"formaction": ProfileActionURL("webhook-secret")},
+			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -442,7 +462,7 @@ func passwordForm(f PasswordForm) templ.Component {
 		var templ_7745c5c3_Var13 templ.SafeURL
 		templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinURLErrs(ProfileActionURL("password"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 126, Col: 95}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 146, Col: 95}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 		if templ_7745c5c3_Err != nil {
@@ -460,7 +480,7 @@ func passwordForm(f PasswordForm) templ.Component {
 			var templ_7745c5c3_Var14 string
 			templ_7745c5c3_Var14, templ_7745c5c3_Err = templ.JoinStringErrs(f.None)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 129, Col: 27}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 149, Col: 27}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var14))
 			if templ_7745c5c3_Err != nil {
@@ -534,7 +554,10 @@ func logins(p ProfilePage) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(p.Logins) > 1 {
-			templ_7745c5c3_Err = Post(Action{Label: "Sign out everywhere else", Icon: "log-out", Kind: "small", URL: ProfileActionURL("sign-outs")}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Post(Action{
+				Label: "Sign out everywhere else", Icon: "log-out", Kind: "small",
+				URL: ProfileActionURL("sign-outs"),
+			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -551,7 +574,7 @@ func logins(p ProfilePage) templ.Component {
 			var templ_7745c5c3_Var16 string
 			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(l.Browser)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 157, Col: 18}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 180, Col: 18}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 			if templ_7745c5c3_Err != nil {
@@ -564,7 +587,7 @@ func logins(p ProfilePage) templ.Component {
 			var templ_7745c5c3_Var17 string
 			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(l.Address + ", last seen ")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 160, Col: 37}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 183, Col: 37}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 			if templ_7745c5c3_Err != nil {
@@ -577,7 +600,7 @@ func logins(p ProfilePage) templ.Component {
 			var templ_7745c5c3_Var18 string
 			templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(", signed in ")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 162, Col: 25}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `settings.templ`, Line: 185, Col: 25}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 			if templ_7745c5c3_Err != nil {
@@ -597,7 +620,10 @@ func logins(p ProfilePage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = Post(Action{Label: "Sign out", Kind: "small quiet", Of: l.Browser + " at " + l.Address, URL: LoginEndURL(l.ID)}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Post(Action{
+					Label: "Sign out", Kind: "small quiet", Of: l.Browser + " at " + l.Address,
+					URL: LoginEndURL(l.ID),
+				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

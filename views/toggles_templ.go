@@ -62,7 +62,10 @@ func Toggles(page Page, p TogglesPage) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = PageHead("Session toggles", "What agents are told in Develop sessions whose automation has a session mode switched on.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = PageHead(
+				"Session toggles",
+				"What agents are told in Develop sessions whose automation has a session mode switched on.",
+			).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -81,7 +84,7 @@ func Toggles(page Page, p TogglesPage) templ.Component {
 			var templ_7745c5c3_Var3 templ.SafeURL
 			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinURLErrs(TogglesURL())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `toggles.templ`, Line: 28, Col: 69}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `toggles.templ`, Line: 31, Col: 69}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 			if templ_7745c5c3_Err != nil {
@@ -113,7 +116,10 @@ func Toggles(page Page, p TogglesPage) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = Button(Action{Label: "Reset", Of: t.Text.Label, Icon: "rotate-ccw", Kind: "small", Attrs: templ.Attributes{"formaction": ToggleResetURL(t.Text.Name)}}).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = Button(Action{
+						Label: "Reset", Of: t.Text.Label, Icon: "rotate-ccw", Kind: "small",
+						Attrs: templ.Attributes{"formaction": ToggleResetURL(t.Text.Name)},
+					}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

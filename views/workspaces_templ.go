@@ -112,7 +112,10 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = Empty("No workspace yet", "A workspace is a Git repository. Each session works in a copy of its own, on a branch of its own.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Empty(
+					"No workspace yet",
+					"A workspace is a Git repository. Each session works in a copy of its own, on a branch of its own.",
+				).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -129,7 +132,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 					var templ_7745c5c3_Var5 templ.SafeURL
 					templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinURLErrs(WorkspaceURL(w.ID))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 54, Col: 56}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 57, Col: 56}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 					if templ_7745c5c3_Err != nil {
@@ -142,7 +145,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 					var templ_7745c5c3_Var6 string
 					templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(w.Name)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 54, Col: 67}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 57, Col: 67}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 					if templ_7745c5c3_Err != nil {
@@ -160,7 +163,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 						var templ_7745c5c3_Var7 string
 						templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(w.Problem)
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 56, Col: 56}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 59, Col: 56}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 						if templ_7745c5c3_Err != nil {
@@ -178,7 +181,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 						var templ_7745c5c3_Var8 string
 						templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(w.URL)
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 58, Col: 48}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 61, Col: 48}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 						if templ_7745c5c3_Err != nil {
@@ -196,7 +199,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 					var templ_7745c5c3_Var9 string
 					templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(w.Branch)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 61, Col: 57}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 64, Col: 57}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 					if templ_7745c5c3_Err != nil {
@@ -209,7 +212,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 					var templ_7745c5c3_Var10 string
 					templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(itoa(w.Automations))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 62, Col: 68}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 65, Col: 68}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 					if templ_7745c5c3_Err != nil {
@@ -222,7 +225,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 					var templ_7745c5c3_Var11 string
 					templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(itoa(w.Sessions))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 63, Col: 61}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 66, Col: 61}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 					if templ_7745c5c3_Err != nil {
@@ -235,7 +238,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 					var templ_7745c5c3_Var12 string
 					templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(itoa(w.Members))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 64, Col: 60}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 67, Col: 60}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 					if templ_7745c5c3_Err != nil {
@@ -344,7 +347,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var15 string
 			templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(p.Name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 113, Col: 26}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 116, Col: 26}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 			if templ_7745c5c3_Err != nil {
@@ -355,7 +358,10 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if p.CanManage {
-				templ_7745c5c3_Err = Post(Action{Label: "Check access", Icon: "refresh-cw", Kind: "ghost", URL: WorkspaceActionURL(p.ID, "check")}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Post(Action{
+					Label: "Check access", Icon: "refresh-cw", Kind: "ghost",
+					URL: WorkspaceActionURL(p.ID, "check"),
+				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -392,7 +398,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 					var templ_7745c5c3_Var17 string
 					templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(p.Problem)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 123, Col: 18}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 129, Col: 18}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 					if templ_7745c5c3_Err != nil {
@@ -437,7 +443,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 				var templ_7745c5c3_Var18 string
 				templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(p.HookNote)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 135, Col: 33}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 141, Col: 33}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 				if templ_7745c5c3_Err != nil {
@@ -461,7 +467,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var19 string
 			templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(form.Count(len(p.Members), "member"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 145, Col: 62}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 151, Col: 62}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 			if templ_7745c5c3_Err != nil {
@@ -520,7 +526,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 					var templ_7745c5c3_Var20 templ.SafeURL
 					templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinURLErrs(a.URL)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 171, Col: 52}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 177, Col: 52}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 					if templ_7745c5c3_Err != nil {
@@ -533,7 +539,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 					var templ_7745c5c3_Var21 string
 					templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(a.Text)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 171, Col: 63}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 177, Col: 63}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var21))
 					if templ_7745c5c3_Err != nil {
@@ -558,7 +564,10 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = OpenDialog(Action{Label: "Delete…", Icon: "trash-2", Kind: "plain danger", Off: blocked(p)}, "delete-workspace").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = OpenDialog(
+					Action{Label: "Delete…", Icon: "trash-2", Kind: "plain danger", Off: blocked(p)},
+					"delete-workspace",
+				).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -585,7 +594,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 					var templ_7745c5c3_Var23 string
 					templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(p.Uses)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 183, Col: 30}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 192, Col: 30}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 					if templ_7745c5c3_Err != nil {
@@ -649,7 +658,7 @@ func obeyedHere(p WorkspacePage) templ.Component {
 		var templ_7745c5c3_Var25 templ.SafeURL
 		templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL(PromisesURL() + "#agents"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 196, Col: 70}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 205, Col: 70}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var25))
 		if templ_7745c5c3_Err != nil {
@@ -682,7 +691,7 @@ func obeyedHere(p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var26 string
 			templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(o.Agent)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 209, Col: 30}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 220, Col: 30}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var26))
 			if templ_7745c5c3_Err != nil {
@@ -757,7 +766,7 @@ func members(p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var28 string
 			templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(m.Name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 243, Col: 14}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 254, Col: 14}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 			if templ_7745c5c3_Err != nil {
@@ -775,7 +784,7 @@ func members(p WorkspacePage) templ.Component {
 				var templ_7745c5c3_Var29 string
 				templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinStringErrs(" (you)")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 245, Col: 42}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 256, Col: 42}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var29))
 				if templ_7745c5c3_Err != nil {
@@ -793,7 +802,7 @@ func members(p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var30 string
 			templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(m.Email)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 247, Col: 38}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 258, Col: 38}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var30))
 			if templ_7745c5c3_Err != nil {
@@ -811,7 +820,7 @@ func members(p WorkspacePage) templ.Component {
 				var templ_7745c5c3_Var31 templ.SafeURL
 				templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinURLErrs(WorkspaceActionURL(p.ID, "removal"))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 250, Col: 83}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 261, Col: 83}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 				if templ_7745c5c3_Err != nil {
@@ -847,7 +856,7 @@ func members(p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var32 templ.SafeURL
 			templ_7745c5c3_Var32, templ_7745c5c3_Err = templ.JoinURLErrs(WorkspaceActionURL(p.ID, "members"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 259, Col: 85}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 270, Col: 85}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var32))
 			if templ_7745c5c3_Err != nil {
@@ -895,19 +904,57 @@ type WorkspaceForm struct {
 // NewWorkspaceForm is the form with its fields named.
 func NewWorkspaceForm() WorkspaceForm {
 	return WorkspaceForm{
-		Name:        Field{Name: "name", Label: "Name", Required: true, Wide: true, Autocomplete: "off"},
-		URL:         Field{Name: "url", Label: "Git URL or path", Mono: true, Required: true, Wide: true, Placeholder: "https://github.com/you/project.git", Autocomplete: "off"},
-		Branch:      Field{Name: "branch", Label: "Default branch", Mono: true, Placeholder: "The repository’s own", Autocomplete: "off"},
-		Token:       Field{Name: "token", Label: "Access token", Type: "password", Autocomplete: "off", Hint: "Stored encrypted, for https addresses. Never shown again."},
-		ForgeKind:   Field{Name: "forge", Label: "Forge", Hint: "Where its pull requests are."},
-		ForgeBase:   Field{Name: "forge_base", Label: "Forge’s web address", Mono: true, Placeholder: "By the Git URL", Autocomplete: "off", Hint: "For a forge of your own, if it is not at the host of the Git URL."},
-		ForgeSecret: Field{Name: "forge_secret", Label: "Webhook secret", Type: "password", Autocomplete: "off", Hint: "At least 16 characters, the same as at the forge. Stored encrypted."},
-		Provider:    Field{Name: "provider", Label: "Default provider"},
-		Model:       Field{Name: "model", Label: "Default model", Placeholder: "Provider’s default", Hint: "Any name that the agent knows. It says at the run whether it has it.", Autocomplete: "off"},
-		Sandbox:     Field{Name: "sandbox", Label: "Run agents in a sandbox", Hint: "They can write the worktree and a home of the workspace’s own alone, have no rights of the system, and see nothing of Carillon’s data, of homes and of services’ sockets. Needs bubblewrap on the worker: where it is missing, runs fail, saying so. Without a sandbox, who may run agents here can do all that the user that agents run as can do on the worker."},
-		Offline:     Field{Name: "offline", Label: "Without network", Hint: "Agents reach their model over the network, so this suits scripts alone."},
-		Shows:       Field{Name: "shows", Label: "Shown of the machine, read-only", Rows: 3, Mono: true, Placeholder: "~/.npmrc", Hint: "Files and folders of each worker that the sandbox shows at the same place, one a line: absolute, or ~/ for one in the home of the user that agents run as, which is shown in the sandbox’s own. Everybody who runs agents here can read them, with what links in a path lead to. What a worker lacks, and what sandboxes hide, is told in the transcript and left out."},
-		IdleDays:    Field{Name: "idle_days", Label: "Close idle sessions after days", Type: "number", Hint: "Open sessions that have done nothing for so long are marked Done; a loop that waits for one goes on. Empty: never.", Attrs: templ.Attributes{"min": "1"}},
+		Name: Field{Name: "name", Label: "Name", Required: true, Wide: true, Autocomplete: "off"},
+		URL: Field{
+			Name: "url", Label: "Git URL or path", Mono: true, Required: true, Wide: true,
+			Placeholder: "https://github.com/you/project.git", Autocomplete: "off",
+		},
+		Branch: Field{
+			Name: "branch", Label: "Default branch", Mono: true, Placeholder: "The repository’s own",
+			Autocomplete: "off",
+		},
+		Token: Field{
+			Name: "token", Label: "Access token", Type: "password", Autocomplete: "off",
+			Hint: "Stored encrypted, for https addresses. Never shown again.",
+		},
+		ForgeKind: Field{Name: "forge", Label: "Forge", Hint: "Where its pull requests are."},
+		ForgeBase: Field{
+			Name: "forge_base", Label: "Forge’s web address", Mono: true, Placeholder: "By the Git URL",
+			Autocomplete: "off", Hint: "For a forge of your own, if it is not at the host of the Git URL.",
+		},
+		ForgeSecret: Field{
+			Name: "forge_secret", Label: "Webhook secret", Type: "password", Autocomplete: "off",
+			Hint: "At least 16 characters, the same as at the forge. Stored encrypted.",
+		},
+		Provider: Field{Name: "provider", Label: "Default provider"},
+		Model: Field{
+			Name: "model", Label: "Default model", Placeholder: "Provider’s default",
+			Hint: "Any name that the agent knows. It says at the run whether it has it.", Autocomplete: "off",
+		},
+		Sandbox: Field{
+			Name: "sandbox", Label: "Run agents in a sandbox",
+			Hint: "They can write the worktree and a home of the workspace’s own alone, have no rights of the " +
+				"system, and see nothing of Carillon’s data, of homes and of services’ sockets. Needs bubblewrap " +
+				"on the worker: where it is missing, runs fail, saying so. Without a sandbox, who may run agents " +
+				"here can do all that the user that agents run as can do on the worker.",
+		},
+		Offline: Field{
+			Name: "offline", Label: "Without network",
+			Hint: "Agents reach their model over the network, so this suits scripts alone.",
+		},
+		Shows: Field{
+			Name: "shows", Label: "Shown of the machine, read-only", Rows: 3, Mono: true, Placeholder: "~/.npmrc",
+			Hint: "Files and folders of each worker that the sandbox shows at the same place, one a line: absolute, " +
+				"or ~/ for one in the home of the user that agents run as, which is shown in the sandbox’s own. " +
+				"Everybody who runs agents here can read them, with what links in a path lead to. What a worker " +
+				"lacks, and what sandboxes hide, is told in the transcript and left out.",
+		},
+		IdleDays: Field{
+			Name: "idle_days", Label: "Close idle sessions after days", Type: "number",
+			Hint: "Open sessions that have done nothing for so long are marked Done; a loop that waits for one goes " +
+				"on. Empty: never.",
+			Attrs: templ.Attributes{"min": "1"},
+		},
 	}
 }
 
@@ -975,7 +1022,7 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 			var templ_7745c5c3_Var35 templ.SafeURL
 			templ_7745c5c3_Var35, templ_7745c5c3_Err = templ.JoinURLErrs(f.address())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 329, Col: 67}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 378, Col: 67}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var35))
 			if templ_7745c5c3_Err != nil {
@@ -1028,7 +1075,9 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Mistakes([]Field{f.Name, f.URL, f.Branch, f.Token, f.ForgeKind, f.ForgeBase, f.ForgeSecret, f.Provider, f.Model, f.Shows}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Mistakes([]Field{
+				f.Name, f.URL, f.Branch, f.Token, f.ForgeKind, f.ForgeBase, f.ForgeSecret, f.Provider, f.Model, f.Shows,
+			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1092,7 +1141,10 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if f.KeepForgeSecret {
-					templ_7745c5c3_Err = Option(Field{Name: "forget_forge_secret", Label: "Forget the webhook secret", Hint: "The forge’s webhooks are refused until there is another."}).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = Option(Field{
+						Name: "forget_forge_secret", Label: "Forget the webhook secret",
+						Hint: "The forge’s webhooks are refused until there is another.",
+					}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -1146,7 +1198,9 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Button(Action{Label: "Add a variable", Icon: "plus", Kind: "small", Name: "do", Value: "add-variable"}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Button(Action{
+				Label: "Add a variable", Icon: "plus", Kind: "small", Name: "do", Value: "add-variable",
+			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1200,7 +1254,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var37 string
 			templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(keptName(v))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 404, Col: 64}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 465, Col: 64}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 			if templ_7745c5c3_Err != nil {
@@ -1235,7 +1289,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var40 string
 			templ_7745c5c3_Var40, templ_7745c5c3_Err = templ.JoinStringErrs(v.Name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 405, Col: 81}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 469, Col: 19}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var40))
 			if templ_7745c5c3_Err != nil {
@@ -1248,7 +1302,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var41 string
 			templ_7745c5c3_Var41, templ_7745c5c3_Err = templ.JoinStringErrs("Name of variable " + itoa(i+1))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 405, Col: 128}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 470, Col: 49}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var41))
 			if templ_7745c5c3_Err != nil {
@@ -1269,7 +1323,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var42 string
 			templ_7745c5c3_Var42, templ_7745c5c3_Err = templ.JoinStringErrs(itoa(i))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 408, Col: 80}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 481, Col: 21}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var42))
 			if templ_7745c5c3_Err != nil {
@@ -1305,7 +1359,7 @@ func VariableFields(list []Variable) templ.Component {
 				var templ_7745c5c3_Var43 string
 				templ_7745c5c3_Var43, templ_7745c5c3_Err = templ.JoinStringErrs(v.Error)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 414, Col: 21}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 489, Col: 21}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var43))
 				if templ_7745c5c3_Err != nil {
@@ -1331,10 +1385,12 @@ func VariableFields(list []Variable) templ.Component {
 
 func variableField(v Variable) Field { return Field{Mono: true, Error: v.Error} }
 
-// variableValue is the field of a variable's value. A key has several lines, secret or not. A secret that is stored is not shown.
+// variableValue is the field of a variable's value. A key has several lines, secret or not. A secret that is stored is
+// not shown.
 func variableValue(v Variable, i int) Field {
 	f := Field{
-		Name: "variable_value", ID: "variable-value-" + itoa(i+1), Value: v.Value, Mono: true, Placeholder: "value", Autocomplete: "off",
+		Name: "variable_value", ID: "variable-value-" +
+			itoa(i+1), Value: v.Value, Mono: true, Placeholder: "value", Autocomplete: "off",
 		Attrs: templ.Attributes{"aria-label": "Value of variable " + itoa(i+1)},
 	}
 	if v.Secret && v.Kept {

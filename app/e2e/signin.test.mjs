@@ -93,7 +93,8 @@ await scenario(async ({ open, step }) => {
   step('the keyboard alone signs in')
   await signOut(page)
   await page.goto('/login')
-  await page.getByLabel('Email').and(page.locator(':focus')).waitFor() // the address has the focus, once the page is shown
+  // the address has the focus, once the page is shown
+  await page.getByLabel('Email').and(page.locator(':focus')).waitFor()
   await page.keyboard.type(admin.email)
   await page.keyboard.press('Tab')
   await page.keyboard.type(admin.password)
@@ -123,7 +124,10 @@ await scenario(async ({ open, step }) => {
 
   step('who was invited joins by the link, with the time zone of their browser')
   await other.goto(invitation)
-  await until('the time zone of that browser to be proposed', async () => await other.getByLabel('Time zone').inputValue() === 'America/Sao_Paulo')
+  await until(
+    'the time zone of that browser to be proposed',
+    async () => (await other.getByLabel('Time zone').inputValue()) === 'America/Sao_Paulo',
+  )
   await other.getByLabel('Name').fill('Grace Hopper')
   await other.getByLabel('Password').fill(admin.password)
   await other.getByRole('button', { name: 'Join' }).click()

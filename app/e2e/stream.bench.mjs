@@ -15,12 +15,17 @@ await scenario(async ({ open }) => {
   const before = await used()
   await page.evaluate(() => { // entries leave the page when there are many, so each is counted as it comes
     window.shown = 0
-    new MutationObserver(list => { for (const m of list) window.shown += [...m.addedNodes].filter(n => n.classList?.contains('turn-tool')).length })
-      .observe(document.getElementById('transcript'), { childList: true })
+    new MutationObserver(list => {
+      for (const m of list) window.shown += [...m.addedNodes].filter(n => n.classList?.contains('turn-tool')).length
+    }).observe(document.getElementById('transcript'), { childList: true })
   })
   writeFileSync(process.env.START, '')
   const begun = performance.now()
-  await page.waitForFunction(() => document.getElementById('transcript').lastElementChild.textContent.includes('Finished after'), null, { timeout: 600_000 })
+  await page.waitForFunction(
+    () => document.getElementById('transcript').lastElementChild.textContent.includes('Finished after'),
+    null,
+    { timeout: 600_000 },
+  )
   const seconds = (performance.now() - begun) / 1000
   const shown = await page.evaluate(() => window.shown)
   console.log(JSON.stringify({ shown, seconds, page: await used() - before }))

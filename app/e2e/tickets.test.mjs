@@ -38,16 +38,22 @@ await scenario(async ({ open, step }) => {
   await page.goto('/automations/new')
   await page.getByLabel('Name', { exact: true }).fill('QA by script')
   await page.getByLabel('Provider', { exact: true }).selectOption('shell')
-  await page.getByLabel('Prompt', { exact: true }).fill(process.env.CALL_TOOL + `call claim_next_ticket '{}' | grep -q '"number":1'
+  await page.getByLabel('Prompt', { exact: true }).fill(
+    process.env.CALL_TOOL +
+      `call claim_next_ticket '{}' | grep -q '"number":1'
 call create_ticket '{"title":"Refunds log no reason","priority":"low"}' >/dev/null
 call report_result '{"outcome":"blocked","summary":"The **sandbox** was away."}' >/dev/null
-call send_inbox_message '{"title":"The sandbox is away","body":"Since noon."}' >/dev/null`)
+call send_inbox_message '{"title":"The sandbox is away","body":"Since noon."}' >/dev/null`,
+  )
   await page.getByRole('button', { name: 'Save' }).click()
   await heading('QA by script').waitFor()
   await page.getByRole('button', { name: 'Run now' }).click()
   await page.getByText('Succeeded').first().waitFor()
   const session = await until('the link to the session', async () =>
-    new URL(page.url()).pathname.startsWith('/sessions/') ? page.url() : page.getByRole('link', { name: 'Open session' }).getAttribute('href'))
+    new URL(page.url()).pathname.startsWith('/sessions/')
+      ? page.url()
+      : page.getByRole('link', { name: 'Open session' }).getAttribute('href'),
+  )
   await page.goto(session)
   await page.getByRole('heading', { name: 'Tickets created' }).waitFor()
   await page.getByText('Blocked', { exact: true }).waitFor()
@@ -72,9 +78,15 @@ call send_inbox_message '{"title":"The sandbox is away","body":"Since noon."}' >
   await page.goto('/automations/new')
   await inspect(page, 'automation-templates')
   await page.getByRole('link', { name: /Nightly dependency audit/ }).click()
-  await until('the name to be filled in', async () => await page.getByLabel('Name', { exact: true }).inputValue() === 'Nightly dependency audit')
+  await until(
+    'the name to be filled in',
+    async () => (await page.getByLabel('Name', { exact: true }).inputValue()) === 'Nightly dependency audit',
+  )
   assert.equal(await page.getByLabel('Cron expression').inputValue(), '0 2 * * *')
-  assert.match(await page.getByLabel('Prompt', { exact: true }).inputValue(), /^Run a dependency audit and create tickets for any high-severity findings/)
+  assert.match(
+    await page.getByLabel('Prompt', { exact: true }).inputValue(),
+    /^Run a dependency audit and create tickets for any high-severity findings/,
+  )
   await page.getByText('Every day at 02:00').waitFor()
   await page.getByRole('button', { name: 'Save' }).click()
   await heading('Nightly dependency audit').waitFor()

@@ -24,7 +24,8 @@ await scenario(async ({ open, step }) => {
   const page = await open()
   const heading = name => page.getByRole('heading', { level: 1, name, exact: true })
   // What the script printed, in the transcript, which shows the script too.
-  const printed = text => page.getByRole('log', { name: 'Transcript' }).getByRole('group', { name: /utput/ }).getByText(text)
+  const printed = text =>
+    page.getByRole('log', { name: 'Transcript' }).getByRole('group', { name: /utput/ }).getByText(text)
   const visit = async (address, name, shot) => {
     await page.goto(address)
     await heading(name).waitFor()
@@ -111,14 +112,22 @@ await scenario(async ({ open, step }) => {
   await dialog.waitFor()
   await inspect(page, 'run-now')
   const value = dialog.getByLabel('greeting')
-  assert.ok(await value.evaluate(el => el.closest('dialog').contains(document.activeElement)), 'the dialog has the focus')
+  assert.ok(
+    await value.evaluate(el => el.closest('dialog').contains(document.activeElement)),
+    'the dialog has the focus',
+  )
   await tabTo(page, value)
   await page.keyboard.type('Good evening; $(touch /nothing)')
   await tabTo(page, dialog.getByRole('button', { name: 'Run now' }))
   await page.keyboard.press('Enter')
 
   step('the run is in flight, so another cannot be started')
-  await until('the run', async () => /\/sessions\/|\/executions\/|execution=/.test(page.url()) || await page.getByText('Running').or(page.getByText('Queued')).first().isVisible())
+  await until(
+    'the run',
+    async () =>
+      /\/sessions\/|\/executions\/|execution=/.test(page.url()) ||
+      (await page.getByText('Running').or(page.getByText('Queued')).first().isVisible()),
+  )
   await page.goto(address)
   assert.ok(await page.getByRole('button', { name: 'Run now' }).isDisabled())
   await page.getByRole('link', { name: 'Open session' }).click()

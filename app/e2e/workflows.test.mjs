@@ -1,5 +1,5 @@
-// A workflow with steps of every kind: made with mistakes and without, rearranged by keyboard and by drag, looked at, copied, run
-// by an agent, failed, and removed while an automation uses it. Then once more without JavaScript.
+// A workflow with steps of every kind: made with mistakes and without, rearranged by keyboard and by drag, looked at,
+// copied, run by an agent, failed, and removed while an automation uses it. Then once more without JavaScript.
 import assert from 'node:assert/strict'
 import { inspect, scenario, signIn, tabTo, until } from './browser.mjs'
 
@@ -10,8 +10,15 @@ await scenario(async ({ open, step }) => {
   const heading = name => page.getByRole('heading', { level: 1, name, exact: true })
   const field = (name, on = page) => on.getByLabel(name, { exact: true })
   const button = (name, on = page) => on.getByRole('button', { name, exact: true })
-  const numbers = async () => (await page.locator('.flow-row').evaluateAll(list => list.map(li =>
-    `${li.querySelector('.flow-bar strong').textContent.replace('Step ', '')} ${li.querySelector('[name=step_label]').value}`))).join(', ')
+  const numbers = async () => {
+    const rows = await page.locator('.flow-row').evaluateAll(list =>
+      list.map(li => {
+        const number = li.querySelector('.flow-bar strong').textContent.replace('Step ', '')
+        return `${number} ${li.querySelector('[name=step_label]').value}`
+      }),
+    )
+    return rows.join(', ')
+  }
   const rowsAre = want => until(`the steps ${want}`, async () => await numbers() === want)
   const add = async (number, kind, label, values = {}) => {
     if (number !== '1') await button('Add a step').click()
@@ -32,10 +39,24 @@ await scenario(async ({ open, step }) => {
   await page.goto('/workflows')
   await page.getByRole('link', { name: 'New workflow' }).first().click()
   await heading('New workflow').waitFor()
-  await add('1', 'Message', 'Plan', { 'Text of step 1': 'Plan for $topic with $count people. [[say Planned for $topic.]]' })
-  await add('2', 'Asset', 'Write down', { 'Text of step 2': 'Plan for ${topic}, dry run: $dry-run, $size\n', 'File of step 2': '../plan.md' })
-  await add('3', 'Loop block', 'Until it knows', { 'Rounds at most of step 3': '0', 'Until an answer contains of step 3': 'I know you: yes' })
-  const parameters = [['topic', 'Text', 'Topic', 'harbours'], ['count', 'Number', 'People', 'many'], ['dry-run', 'Boolean', 'Dry run', 'true'], ['size', 'Choice', 'Size', 'small'], ['key', 'Secret', 'Key', '']]
+  await add('1', 'Message', 'Plan', {
+    'Text of step 1': 'Plan for $topic with $count people. [[say Planned for $topic.]]',
+  })
+  await add('2', 'Asset', 'Write down', {
+    'Text of step 2': 'Plan for ${topic}, dry run: $dry-run, $size\n',
+    'File of step 2': '../plan.md',
+  })
+  await add('3', 'Loop block', 'Until it knows', {
+    'Rounds at most of step 3': '0',
+    'Until an answer contains of step 3': 'I know you: yes',
+  })
+  const parameters = [
+    ['topic', 'Text', 'Topic', 'harbours'],
+    ['count', 'Number', 'People', 'many'],
+    ['dry-run', 'Boolean', 'Dry run', 'true'],
+    ['size', 'Choice', 'Size', 'small'],
+    ['key', 'Secret', 'Key', ''],
+  ]
   for (const [i, [alias, type, label, value]] of parameters.entries()) {
     await button('Add a parameter').click()
     await field(`Alias of parameter ${i + 1}`).fill(alias)
@@ -48,7 +69,13 @@ await scenario(async ({ open, step }) => {
   await page.getByRole('checkbox', { name: 'Required' }).last().check()
   await button('Save').click()
   await page.getByText('5 things to fix before saving').waitFor()
-  for (const name of ['Name', 'File of step 2', 'Rounds at most of step 3', 'Kind of step 3', 'Default of parameter 2']) {
+  for (const name of [
+    'Name',
+    'File of step 2',
+    'Rounds at most of step 3',
+    'Kind of step 3',
+    'Default of parameter 2',
+  ]) {
     assert.equal(await field(name).getAttribute('aria-invalid'), 'true', `${name} is marked`)
   }
   assert.equal(await field('File of step 2').inputValue(), '../plan.md')
@@ -74,7 +101,10 @@ await scenario(async ({ open, step }) => {
   await tabTo(page, button('Move up: step 4'), 200)
   await page.keyboard.press('Enter')
   await rowsAre('1 Plan, 2 Write down, 3 Until it knows, 3.1 Forget, 4 Style, 5 Rules, 6 Use the key, 7 End, 8 Look')
-  await until('the announcement', async () => await page.locator('#flow-said').textContent() === 'Step 4 is step 3.1 now.')
+  await until(
+    'the announcement',
+    async () => (await page.locator('#flow-said').textContent()) === 'Step 4 is step 3.1 now.',
+  )
   await until('the focus', () => button('Move up: step 3.1').evaluate(el => el === document.activeElement))
   await page.keyboard.press('Enter')
   await rowsAre('1 Plan, 2 Write down, 3 Forget, 4 Until it knows, 5 Style, 6 Rules, 7 Use the key, 8 End, 9 Look')
@@ -82,7 +112,10 @@ await scenario(async ({ open, step }) => {
 
   step('by drag: into the loop block, and the loop block as a whole')
   const drag = async (from, to, x, part) => {
-    const grip = page.locator('.flow-row').filter({ has: page.getByText(`Step ${from}`, { exact: true }) }).locator('[data-grip]')
+    const grip = page
+      .locator('.flow-row')
+      .filter({ has: page.getByText(`Step ${from}`, { exact: true }) })
+      .locator('[data-grip]')
     const target = page.locator('.flow-row').filter({ has: page.getByText(`Step ${to}`, { exact: true }) })
     await page.setViewportSize({ width: 1280, height: 4000 })
     const [a, b] = [await grip.boundingBox(), await target.boundingBox()]
@@ -95,7 +128,10 @@ await scenario(async ({ open, step }) => {
   }
   await drag('9', '4', 120, 0.9)
   await rowsAre('1 Plan, 2 Write down, 3 Forget, 4 Until it knows, 4.1 Look, 5 Style, 6 Rules, 7 Use the key, 8 End')
-  await until('the announcement', async () => await page.locator('#flow-said').textContent() === 'Step 9 is step 4.1 now.')
+  await until(
+    'the announcement',
+    async () => (await page.locator('#flow-said').textContent()) === 'Step 9 is step 4.1 now.',
+  )
   await drag('4', '6', 20, 0.9)
   await rowsAre('1 Plan, 2 Write down, 3 Forget, 4 Style, 5 Rules, 6 Until it knows, 6.1 Look, 7 Use the key, 8 End')
   await drag('5', '1', 20, 0.9)
@@ -172,7 +208,11 @@ await scenario(async ({ open, step }) => {
   const log = page.getByRole('log', { name: 'Transcript' })
   await log.getByText('Planned for piers.', { exact: true }).waitFor()
   await log.getByText('I used ••••••.', { exact: true }).first().waitFor()
-  assert.equal(await log.getByText('I know you: no.').count(), 1, 'after Clear Context it knows nothing, and in the next round it does')
+  assert.equal(
+    await log.getByText('I know you: no.').count(),
+    1,
+    'after Clear Context it knows nothing, and in the next round it does',
+  )
   await log.getByText('Files have changed, so the session stays open.').waitFor()
   const changes = page.getByRole('region', { name: 'Changed files' })
   for (const name of ['AGENTS.md', 'docs/plan.md']) await changes.getByText(name).first().waitFor()
@@ -215,7 +255,10 @@ await scenario(async ({ open, step }) => {
   await signIn(plain)
   await field('Text of step 1', plain).fill('echo two')
   await button('Add a step', plain).click()
-  assert.ok(await field('Kind of step 2', plain).evaluate(el => el === document.activeElement), 'the new step has the focus')
+  assert.ok(
+    await field('Kind of step 2', plain).evaluate(el => el === document.activeElement),
+    'the new step has the focus',
+  )
   await field('Text of step 2', plain).fill('echo one')
   await button('Move up: step 2', plain).click()
   assert.equal(await field('Text of step 1', plain).inputValue(), 'echo one')
