@@ -15,8 +15,8 @@ import (
 )
 
 // orders is the folder of the pipes that say in which command Git is to be killed: COMMAND.MOMENT, with a line for a
-// blank. Whoever reads the one byte of a pipe is killed. A pipe can be read where the file system is read-only, as it is
-// for a Git that is confined to a repository, and by another user.
+// blank. Whoever reads the one byte of a pipe is killed. A pipe can be read where the file system is read-only, as it
+// is for a Git that is confined to a repository, and by another user.
 const orders = "orders"
 
 // gitThatDies is a folder with a git that is killed in commands for which there is an order: before it does anything,
