@@ -97,6 +97,10 @@ func (s *Server) routed(mux *http.ServeMux) http.Handler {
 	})
 }
 
+func (s *Server) nowhere(http.ResponseWriter, *http.Request, account.Actor) error {
+	return fault.ErrNotFound
+}
+
 // verdict takes what ServeMux would answer by itself, which alone knows the methods of an address.
 type verdict struct {
 	header http.Header

@@ -20,11 +20,8 @@ import (
 	"carillon/views"
 )
 
-// auditRoutes are the addresses of the audit log.
-func (s *Server) auditRoutes(mux *routeTable) {
-	mux.HandleFunc("GET /settings/audit", s.page(s.audit))
-	mux.HandleFunc("GET /settings/audit/export/{format}", s.page(s.exportAudit))
-}
+// auditPages are the pages of the audit log.
+type auditPages struct{ *Server }
 
 // auditFilter reads what the audit log is narrowed to from the address.
 func auditFilter(r *http.Request, actor account.Actor) db.AuditFilter {
@@ -38,7 +35,7 @@ func auditFilter(r *http.Request, actor account.Actor) db.AuditFilter {
 	return f
 }
 
-func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s auditPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, f := r.Context(), auditFilter(r, actor)
 	list, err := s.Accounts.Audit(ctx, actor, f)
 	if err != nil {
@@ -63,7 +60,7 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Act
 		q.Del(key)
 	}
 	p.CSV, p.JSON = views.AuditURL()+"/export/csv?"+q.Encode(), views.AuditURL()+"/export/ndjson?"+q.Encode()
-	if err := s.auditChoices(r, actor, &p); err != nil {
+	if err := s.choices(r, actor, &p); err != nil {
 		return err
 	}
 	names, err := s.namedIn(ctx, list) // of what changes have by its id
@@ -86,7 +83,7 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, actor account.Act
 
 // namedIn are the names of the workflows and bots that automations were changed to or from, as far as they are still
 // there.
-func (s *Server) namedIn(ctx context.Context, list []db.AuditEvent) (map[string]string, error) {
+func (s auditPages) namedIn(ctx context.Context, list []db.AuditEvent) (map[string]string, error) {
 	var ids []uuid.UUID
 	for i := range list {
 		for _, m := range []map[string]any{list[i].Before, list[i].After} {
@@ -108,8 +105,8 @@ func (s *Server) namedIn(ctx context.Context, list []db.AuditEvent) (map[string]
 	return names, err
 }
 
-// auditChoices fills in what the log can be narrowed to.
-func (s *Server) auditChoices(r *http.Request, actor account.Actor, p *views.AuditPage) error {
+// choices fills in what the log can be narrowed to.
+func (s auditPages) choices(r *http.Request, actor account.Actor, p *views.AuditPage) error {
 	people, err := db.Users(r.Context(), s.DB)
 	if err != nil {
 		return err
@@ -139,8 +136,8 @@ func (s *Server) auditChoices(r *http.Request, actor account.Actor, p *views.Aud
 	return nil
 }
 
-// userEvents shows the newest lines of the audit log about a person, to whoever may read it.
-func (s *Server) userEvents(r *http.Request, actor account.Actor, d *account.PersonDetail, p *views.UserPage) error {
+// events shows the newest lines of the audit log about a person, to whoever may read it.
+func (s userPages) events(r *http.Request, actor account.Actor, d *account.PersonDetail, p *views.UserPage) error {
 	if !actor.Can(account.ViewAudit) {
 		return nil
 	}
@@ -267,8 +264,8 @@ func lineOf(e *db.AuditEvent) auditLine {
 	return l
 }
 
-// exportAudit sends what the audit log's page is narrowed to, whole, as it is read.
-func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// export sends what the audit log's page is narrowed to, whole, as it is read.
+func (s auditPages) export(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	write, kind := ndjson(w), "application/x-ndjson"
 	switch r.PathValue("format") {
 	case "csv":

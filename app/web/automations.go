@@ -21,10 +21,13 @@ import (
 	"carillon/views"
 )
 
+// automationPages are the pages of automations: lists, the page of one, its editor, and what is done with it.
+type automationPages struct{ *Server }
+
 // pageSize is how many rows a list shows at once.
 const pageSize = 50
 
-func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, now := r.Context(), s.Now()
 	f := db.AutomationFilter{
 		Search: strings.TrimSpace(r.FormValue("q")), Trigger: db.Trigger(r.FormValue("trigger")),
@@ -82,7 +85,7 @@ func (s *Server) automations(w http.ResponseWriter, r *http.Request, actor accou
 		return err
 	}
 	for i := range list {
-		row := s.row(actor, &list[i], bars[list[i].ID], now)
+		row := s.rowData(actor, &list[i], bars[list[i].ID], now)
 		p.Rows = append(p.Rows, row)
 		p.CanManage = p.CanManage || row.CanManage
 	}
@@ -108,7 +111,7 @@ func more(r *http.Request, pairs ...string) string {
 const maxAhead = 500
 
 // ahead computes what the next 24 hours bring, of the automations that a person sees.
-func (s *Server) ahead(r *http.Request, actor account.Actor, now time.Time) (views.Ahead, error) {
+func (s automationPages) ahead(r *http.Request, actor account.Actor, now time.Time) (views.Ahead, error) {
 	list, err := db.Upcoming(r.Context(), s.DB, actor.Access(), now.Add(24*time.Hour), 200)
 	if err != nil {
 		return views.Ahead{}, err
@@ -131,8 +134,8 @@ func (s *Server) ahead(r *http.Request, actor account.Actor, now time.Time) (vie
 	return a, nil
 }
 
-// rowOf reads one automation as the list shows it.
-func (s *Server) rowOf(r *http.Request, actor account.Actor,
+// readRow reads one automation as the list shows it.
+func (s automationPages) readRow(r *http.Request, actor account.Actor,
 	automationID uuid.UUID) (views.AutomationRowData, *db.AutomationRow, error) {
 	ctx := r.Context()
 	if _, err := s.Rules.Automation(ctx, actor, automationID); err != nil {
@@ -149,28 +152,28 @@ func (s *Server) rowOf(r *http.Request, actor account.Actor,
 	if err != nil {
 		return views.AutomationRowData{}, nil, err
 	}
-	return s.row(actor, a, bars[automationID], s.Now()), a, nil
+	return s.rowData(actor, a, bars[automationID], s.Now()), a, nil
 }
 
-func (s *Server) automationRow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) row(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
 	}
-	row, _, err := s.rowOf(r, actor, automationID)
+	row, _, err := s.readRow(r, actor, automationID)
 	if err != nil {
 		return err
 	}
 	return s.show(w, r, views.AutomationRow(row))
 }
 
-func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
 	}
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
-	p, a, err := s.automationPage(r, actor, automationID)
+	p, a, err := s.data(r, actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -201,7 +204,7 @@ func (s *Server) automation(w http.ResponseWriter, r *http.Request, actor accoun
 		if e.AutomationID != automationID {
 			return fault.ErrNotFound
 		}
-		if p.Selected, err = s.executionData(r, actor, e); err != nil {
+		if p.Selected, err = (executionPages{s.Server}).data(r, actor, e); err != nil {
 			return err
 		}
 	}
@@ -236,7 +239,7 @@ func switchingOn(a *db.Automation, now time.Time) string {
 }
 
 // explain tells why an automation did or did not run at a time; of a clock time that occurs twice, at both.
-func (s *Server) explain(r *http.Request, actor account.Actor, automationID uuid.UUID, at time.Time,
+func (s automationPages) explain(r *http.Request, actor account.Actor, automationID uuid.UUID, at time.Time,
 	p *views.AutomationPage) error {
 	times := cron.Twice(at, at.Location())
 	if times == nil {
@@ -262,10 +265,10 @@ func (s *Server) explain(r *http.Request, actor account.Actor, automationID uuid
 	return nil
 }
 
-// automationPage is what both tabs of an automation's page show.
-func (s *Server) automationPage(r *http.Request, actor account.Actor,
+// data is what both tabs of an automation's page show.
+func (s automationPages) data(r *http.Request, actor account.Actor,
 	automationID uuid.UUID) (*views.AutomationPage, *db.AutomationRow, error) {
-	row, a, err := s.rowOf(r, actor, automationID)
+	row, a, err := s.readRow(r, actor, automationID)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -319,12 +322,12 @@ func summary(runs []views.Bar) string {
 	return text
 }
 
-func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
 	}
-	p, a, err := s.automationPage(r, actor, automationID)
+	p, a, err := s.data(r, actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -407,6 +410,38 @@ func (s *Server) automationSettings(w http.ResponseWriter, r *http.Request, acto
 	})
 }
 
+// qualityFacts describe what an automation's runs have to pass; none when there is nothing.
+func qualityFacts(a *db.Automation) []views.Fact {
+	var list []views.Fact
+	add := func(label, value string, mono bool) {
+		if value != "" {
+			list = append(list, views.Fact{Label: label, Value: value, Mono: mono})
+		}
+	}
+	add("Session modes", strings.Join(automation.ToggleNames(a.Toggles), ", "), false)
+	var gate, success []string
+	if a.Gate.BranchMoved {
+		gate = append(gate, "the branch moved since the last success")
+	}
+	if a.Gate.NoOpenPR {
+		gate = append(gate, "no pull request of it is open")
+	}
+	add("Runs only if", strings.Join(gate, "; "), false)
+	add("Gate command", firstLine(a.Gate.Command), true)
+	if a.Success.FilesChanged {
+		success = append(success, "files changed")
+	}
+	if a.Success.PullRequest {
+		success = append(success, "a pull request was opened")
+	}
+	if a.Success.Contains != "" {
+		success = append(success, "the final answer contains “"+a.Success.Contains+"”")
+	}
+	add("Succeeds only if", strings.Join(success, "; "), false)
+	add("Success command", firstLine(a.Success.Command), true)
+	return list
+}
+
 func cmp(a, b string) string {
 	if a != "" {
 		return a
@@ -416,7 +451,7 @@ func cmp(a, b string) string {
 
 func orDash(text string) string { return cmp(text, "–") }
 
-func (s *Server) enable(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) enable(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -429,13 +464,13 @@ func (s *Server) enable(w http.ResponseWriter, r *http.Request, actor account.Ac
 }
 
 // rowOrBack answers a change made in the list with the row, and any other with the page that it came from.
-func (s *Server) rowOrBack(w http.ResponseWriter, r *http.Request, actor account.Actor, automationID uuid.UUID,
+func (s automationPages) rowOrBack(w http.ResponseWriter, r *http.Request, actor account.Actor, automationID uuid.UUID,
 	message string) error {
 	if !fragment(r) || !strings.HasPrefix(r.Header.Get("HX-Target"), "tr#") &&
 		!strings.Contains(r.Header.Get("HX-Target"), "automation-") {
 		return s.redirect(w, r, refererPath(r, views.AutomationURL(automationID.String())), message)
 	}
-	row, _, err := s.rowOf(r, actor, automationID)
+	row, _, err := s.readRow(r, actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -453,7 +488,7 @@ func refererPath(r *http.Request, otherwise string) string {
 	return local(u.RequestURI(), otherwise)
 }
 
-func (s *Server) deleteAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) delete(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -465,7 +500,7 @@ func (s *Server) deleteAutomation(w http.ResponseWriter, r *http.Request, actor 
 }
 
 // askToRun asks for the values of an automation's placeholders, with the stored ones filled in.
-func (s *Server) askToRun(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) askToRun(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -486,7 +521,7 @@ func (s *Server) askToRun(w http.ResponseWriter, r *http.Request, actor account.
 	})
 }
 
-func (s *Server) runForm(r *http.Request, a *db.Automation, given map[string]string,
+func (s automationPages) runForm(r *http.Request, a *db.Automation, given map[string]string,
 	bad fault.Invalid) (views.RunForm, error) {
 	if a.ExecutionType == db.WorkflowDriven {
 		return s.workflowRunForm(r.Context(), a, given, bad)
@@ -509,7 +544,7 @@ func (s *Server) runForm(r *http.Request, a *db.Automation, given map[string]str
 	return f, nil
 }
 
-func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) run(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -546,7 +581,8 @@ func (s *Server) startRun(w http.ResponseWriter, r *http.Request, actor account.
 // emptied adds to what is given the values that were shown in the form of a run and were taken out of it: each is the
 // workflow's default then, which its empty field shows, or empty where there is none. A secret is never shown, so its
 // empty field is none of them.
-func (s *Server) emptied(r *http.Request, actor account.Actor, automationID uuid.UUID, given map[string]string) error {
+func (s automationPages) emptied(r *http.Request, actor account.Actor, automationID uuid.UUID,
+	given map[string]string) error {
 	if len(r.PostForm) == 0 {
 		return nil
 	}
@@ -592,7 +628,7 @@ func parameters(r *http.Request) map[string]string {
 	return given
 }
 
-func (s *Server) bulk(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) bulk(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var ids []uuid.UUID
 	for _, text := range r.PostForm["id"] {
 		if parsed := optionalID(text); parsed != uuid.Nil {

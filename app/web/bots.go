@@ -15,29 +15,22 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) botRoutes(mux *routeTable) {
-	mux.HandleFunc("GET /bots", s.page(s.bots))
-	mux.HandleFunc("POST /bots", s.page(s.createBot))
-	mux.HandleFunc("GET /bots/new", s.page(s.newBot))
-	mux.HandleFunc("GET /bots/{id}", s.page(s.bot))
-	mux.HandleFunc("POST /bots/{id}", s.page(s.updateBot))
-	mux.HandleFunc("GET /bots/{id}/edit", s.page(s.editBot))
-	mux.HandleFunc("POST /bots/{id}/deletion", s.page(s.removeBot))
-}
+// botPages are the pages of bots.
+type botPages struct{ *Server }
 
-func (s *Server) bots(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s botPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	list, err := s.Rules.Bots(r.Context(), actor)
 	if err != nil {
 		return err
 	}
 	p := views.BotsPage{CanManage: actor.Can(account.ManageBots)}
 	for i := range list {
-		p.Cards = append(p.Cards, s.botCard(&list[i]))
+		p.Cards = append(p.Cards, s.card(&list[i]))
 	}
 	return s.with(w, r, actor, "bots", "Bots", func(page views.Page) error { return s.show(w, r, views.Bots(page, p)) })
 }
 
-func (s *Server) botCard(b *db.Bot) views.BotCard {
+func (s botPages) card(b *db.Bot) views.BotCard {
 	c := views.BotCard{
 		ID: b.ID.String(), Name: b.Name, About: firstLine(b.Instructions), Uses: b.Uses, Enabled: b.Enabled,
 		ReadOnly: b.ReadOnly, Locked: b.LocksAgent, Where: "All workspaces",
@@ -54,7 +47,7 @@ func (s *Server) botCard(b *db.Bot) views.BotCard {
 	return c
 }
 
-func (s *Server) bot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s botPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	botID, err := id(r)
 	if err != nil {
 		return err
@@ -64,7 +57,7 @@ func (s *Server) bot(w http.ResponseWriter, r *http.Request, actor account.Actor
 		return err
 	}
 	p := views.BotPage{
-		BotCard: s.botCard(b), Instructions: b.Instructions, Tools: b.AllowedTools,
+		BotCard: s.card(b), Instructions: b.Instructions, Tools: b.AllowedTools,
 		CanManage: actor.Can(account.ManageBots),
 	}
 	for _, a := range users {
@@ -93,16 +86,16 @@ func botInputOf(b *db.Bot) automation.BotInput {
 	return automation.BotInput{Bot: automation.BotSpec(b), Version: b.Version}
 }
 
-func (s *Server) newBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s botPages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageBots) {
 		return fault.ErrForbidden
 	}
 	in := automation.BotInput{Bot: spec.New[spec.Bot]()}
 	in.Workspace = s.chosenWorkspace(r)
-	return s.botForm(w, r, actor, http.StatusOK, nil, in, nil)
+	return s.form(w, r, actor, http.StatusOK, nil, in, nil)
 }
 
-func (s *Server) editBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s botPages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	botID, err := id(r)
 	if err != nil {
 		return err
@@ -111,15 +104,15 @@ func (s *Server) editBot(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	return s.botForm(w, r, actor, http.StatusOK, b, botInputOf(b), nil)
+	return s.form(w, r, actor, http.StatusOK, b, botInputOf(b), nil)
 }
 
-func (s *Server) createBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s botPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := botInput(r)
 	b, err := s.Rules.CreateBot(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
-		return s.botForm(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
 	}
 	if err != nil {
 		return err
@@ -127,14 +120,14 @@ func (s *Server) createBot(w http.ResponseWriter, r *http.Request, actor account
 	return s.redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
 }
 
-func (s *Server) updateBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s botPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	botID, err := id(r)
 	if err != nil {
 		return err
 	}
 	in := botInput(r)
 	b, err := s.Rules.UpdateBot(r.Context(), actor, botID, in)
-	invalid, status, err := s.again(r, actor, s.editBot, err)
+	invalid, status, err := s.again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
@@ -145,10 +138,10 @@ func (s *Server) updateBot(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	return s.botForm(w, r, actor, status, stored, botInput(r), invalid)
+	return s.form(w, r, actor, status, stored, botInput(r), invalid)
 }
 
-func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, b *db.Bot,
+func (s botPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, b *db.Bot,
 	in automation.BotInput, bad fault.Invalid) error {
 	f := views.NewBotForm()
 	title := "New bot"
@@ -181,7 +174,7 @@ func (s *Server) botForm(w http.ResponseWriter, r *http.Request, actor account.A
 	})
 }
 
-func (s *Server) removeBot(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s botPages) remove(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	botID, err := id(r)
 	if err != nil {
 		return err
@@ -194,7 +187,7 @@ func (s *Server) removeBot(w http.ResponseWriter, r *http.Request, actor account
 
 // botField fills in the choice of a bot in the editor of an automation. One that decides about the agent hides those
 // fields.
-func (s *Server) botField(r *http.Request, actor account.Actor, f *views.AutomationForm, in automation.Input,
+func (s automationPages) botField(r *http.Request, actor account.Actor, f *views.AutomationForm, in automation.Input,
 	bad fault.Invalid) error {
 	f.Bot.Value, f.Bot.Error = in.Bot, bad["bot"]
 	f.Bot.Options = []views.Choice{{Label: "Choose a bot"}}

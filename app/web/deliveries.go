@@ -19,17 +19,20 @@ import (
 	"carillon/views"
 )
 
+// deliveryPages are the pages of the calls that an HTTP Trigger got.
+type deliveryPages struct{ *Server }
+
 // verdicts are the outcomes of calls, in the order in which a filter offers them.
 var verdicts = []string{"started", "busy", "filtered", "signature", "invalid", "too_large", "unable", "duplicate",
 	"error"}
 
-// deliveries is the tab of an HTTP Trigger with the calls that it got.
-func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// list is the tab of an HTTP Trigger with the calls that it got.
+func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
 	}
-	p, a, err := s.automationPage(r, actor, automationID)
+	p, a, err := automationPages{s.Server}.data(r, actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -65,14 +68,14 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request, actor accoun
 		page.More.Older = more(r, "before", list[pageSize-1].ID.String())
 	}
 	for i := range list {
-		page.Rows = append(page.Rows, s.deliveryItem(&list[i], actor))
+		page.Rows = append(page.Rows, s.item(&list[i], actor))
 	}
 	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error {
 		return s.show(w, r, views.Deliveries(frame, page))
 	})
 }
 
-func (s *Server) deliveryItem(d *db.Delivery, actor account.Actor) views.DeliveryItem {
+func (s deliveryPages) item(d *db.Delivery, actor account.Actor) views.DeliveryItem {
 	return views.DeliveryItem{
 		ID: d.ID.String(), Automation: d.AutomationID.String(), Verdict: d.Verdict, Status: d.Status,
 		At: in(d.At, zone(actor)), Last: in(d.LastAt, zone(actor)),
@@ -92,8 +95,8 @@ func streakOf(d *db.Delivery) string {
 	return ""
 }
 
-// delivery is the page of one call.
-func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// one is the page of one call.
+func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -115,7 +118,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request, actor account.
 		return err
 	}
 	p := views.DeliveryPage{
-		DeliveryItem: s.deliveryItem(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body),
+		DeliveryItem: s.item(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body),
 		Answer: string(answered), CanReplay: d.Whole(), Withheld: d.Sealed != nil,
 		Facts: []views.Fact{
 			{Label: "Call", Value: d.Method, Mono: true}, {Label: "From", Value: d.Address, Mono: true},
@@ -157,7 +160,7 @@ func readable(raw []byte) string {
 }
 
 // replay starts a run with what a call brought.
-func (s *Server) replay(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s deliveryPages) replay(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -169,8 +172,8 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request, actor account.Ac
 	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started with what this call brought.")
 }
 
-// runAgain starts a run with the input of an earlier one.
-func (s *Server) runAgain(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// repeat starts a run with the input of an earlier one.
+func (s executionPages) repeat(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	executionID, err := id(r)
 	if err != nil {
 		return err
@@ -188,7 +191,7 @@ func (s *Server) runAgain(w http.ResponseWriter, r *http.Request, actor account.
 
 // trial is the editor with what a stored call would lead to: by GET as the automation is stored, by POST as it is
 // typed.
-func (s *Server) trial(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) trial(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -217,7 +220,7 @@ func (s *Server) trial(w http.ResponseWriter, r *http.Request, actor account.Act
 	default:
 		t.Prompt, t.Unresolved, t.Refused = trial.Prompt, trial.Unresolved, trial.Refused
 	}
-	return s.editorWith(w, r, actor, http.StatusOK, a, in, nil, func(f *views.AutomationForm) { f.Trial = t })
+	return s.formWith(w, r, actor, http.StatusOK, a, in, nil, func(f *views.AutomationForm) { f.Trial = t })
 }
 
 // sending fills in who signs the calls of an HTTP Trigger, its filter, and what becomes of the payload.

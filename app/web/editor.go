@@ -55,7 +55,7 @@ func blankAutomation(actor account.Actor) automation.Input {
 	return in
 }
 
-func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.Manage) {
 		return fault.ErrForbidden
 	}
@@ -76,7 +76,7 @@ func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	t, ok := automation.TemplateByKey(r.FormValue("template"))
 	if !ok {
-		return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) {
+		return s.formWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) {
 			f.Starts = views.Patterns()
 		})
 	}
@@ -84,12 +84,12 @@ func (s *Server) newAutomation(w http.ResponseWriter, r *http.Request, actor acc
 	if err != nil {
 		return err
 	}
-	return s.editorWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) {
+	return s.formWith(w, r, actor, http.StatusOK, nil, in, nil, func(f *views.AutomationForm) {
 		f.MissingWorkflow = missing
 	})
 }
 
-func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (s *Server) editAutomation(w http.ResponseWriter, r *http.Request, actor ac
 	}
 	in := inputOf(a)
 	offerSchedule(&in, actor)
-	return s.editor(w, r, actor, http.StatusOK, a, in, nil)
+	return s.form(w, r, actor, http.StatusOK, a, in, nil)
 }
 
 // offeredCron is the schedule that the editor begins with where there is none: each night.
@@ -112,12 +112,12 @@ func offerSchedule(in *automation.Input, actor account.Actor) {
 	in.TimeZone, in.Cron = cmp(in.TimeZone, actor.TimeZone), cmp(in.Cron, offeredCron)
 }
 
-func (s *Server) createAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := automationInput(r)
 	a, token, err := s.Rules.Create(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
-		return s.editor(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
 	}
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (s *Server) createAutomation(w http.ResponseWriter, r *http.Request, actor 
 }
 
 // afterSave goes to the automation, or, where it has a new token, to where that is shown this once.
-func (s *Server) afterSave(w http.ResponseWriter, r *http.Request, actor account.Actor, a *db.Automation,
+func (s automationPages) afterSave(w http.ResponseWriter, r *http.Request, actor account.Actor, a *db.Automation,
 	token string) error {
 	if token != "" {
 		return s.showToken(w, r, a.ID, token)
@@ -150,14 +150,14 @@ func droppedValues(a *db.Automation, given map[string]string) []string {
 	return list
 }
 
-func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
 	}
 	in := automationInput(r)
 	a, token, err := s.Rules.Update(r.Context(), actor, automationID, in)
-	invalid, status, err := s.again(r, actor, s.editAutomation, err)
+	invalid, status, err := s.again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
@@ -168,11 +168,11 @@ func (s *Server) updateAutomation(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	return s.editor(w, r, actor, status, stored, automationInput(r), invalid)
+	return s.form(w, r, actor, status, stored, automationInput(r), invalid)
 }
 
 // saved echoes what was saved, with the instant of what is due.
-func (s *Server) saved(a *db.Automation) string {
+func (s automationPages) saved(a *db.Automation) string {
 	if a.NextRunAt.IsZero() {
 		return "Saved."
 	}
@@ -184,15 +184,15 @@ func (s *Server) saved(a *db.Automation) string {
 		Format("2006-01-02 15:04 MST") + ")."
 }
 
-// editor shows the form with what was typed and what is wrong with it. A nil automation is a new one.
-func (s *Server) editor(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation,
+// form shows the form with what was typed and what is wrong with it. A nil automation is a new one.
+func (s automationPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation,
 	in automation.Input, bad fault.Invalid) error {
-	return s.editorWith(w, r, actor, status, a, in, bad, func(*views.AutomationForm) {})
+	return s.formWith(w, r, actor, status, a, in, bad, func(*views.AutomationForm) {})
 }
 
-// editorWith is editor, with something more about the form.
-func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, a *db.Automation,
-	in automation.Input, bad fault.Invalid, more func(*views.AutomationForm)) error {
+// formWith is form, with something more about the form.
+func (s automationPages) formWith(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	a *db.Automation, in automation.Input, bad fault.Invalid, more func(*views.AutomationForm)) error {
 	f := views.NewAutomationForm()
 	title := "New automation"
 	if a != nil {
@@ -239,7 +239,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 		}
 	}
 	if in.Cron != "" {
-		f.Schedule = s.preview(actor, in.Cron, in.TimeZone)
+		f.Schedule = s.schedulePreview(actor, in.Cron, in.TimeZone)
 	}
 	more(&f)
 	return s.with(w, r, actor, "automations", title, func(page views.Page) error {
@@ -249,7 +249,7 @@ func (s *Server) editorWith(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 // found lists a prompt's placeholders with their stored values, and the values that the prompt has no use for any more.
-func (s *Server) found(in automation.Input) []views.Placeholder {
+func (s automationPages) found(in automation.Input) []views.Placeholder {
 	var list []views.Placeholder
 	listed := map[string]bool{}
 	for _, name := range s.Rules.Names(in.Provider, in.Prompt) {
@@ -269,12 +269,12 @@ func (s *Server) found(in automation.Input) []views.Placeholder {
 }
 
 // placeholders answers the editor while a prompt is typed.
-func (s *Server) placeholders(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
+func (s automationPages) placeholders(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
 	return s.show(w, r, views.Found(s.found(automationInput(r))))
 }
 
-// momentPart answers the editor while the time of a One-Time is typed.
-func (s *Server) momentPart(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
+// moment answers the editor while the time of a One-Time is typed.
+func (s automationPages) moment(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
 	return s.show(w, r, views.MomentPart(momentOf(r.FormValue("run_at"), r.FormValue("time_zone"),
 		instant(r.FormValue("run_at_instant")))))
 }
@@ -302,15 +302,15 @@ func momentOf(text, zoneName string, shown time.Time) views.MomentData {
 	return m
 }
 
-// schedulePreview answers the editor while a schedule is typed.
-func (s *Server) schedulePreview(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.show(w, r, views.SchedulePreview(s.preview(actor, r.FormValue("cron"), r.FormValue("time_zone"))))
+// schedule answers the editor while a schedule is typed.
+func (s automationPages) schedule(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.show(w, r, views.SchedulePreview(s.schedulePreview(actor, r.FormValue("cron"), r.FormValue("time_zone"))))
 }
 
 // previewRuns is how many runs a preview shows.
 const previewRuns = 5
 
-func (s *Server) preview(actor account.Actor, expression, zoneName string) views.Schedule {
+func (s automationPages) schedulePreview(actor account.Actor, expression, zoneName string) views.Schedule {
 	now := s.Now()
 	if strings.TrimSpace(expression) == "" {
 		return views.Schedule{Now: now}
@@ -345,7 +345,7 @@ func cityOf(zone string) string {
 }
 
 // models answers the editor when a provider is chosen.
-func (s *Server) models(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) models(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := views.NewAutomationForm().Model
 	for _, p := range s.Providers() {
 		if p.ID == r.FormValue("provider") {
@@ -372,4 +372,21 @@ func (s *Server) providerChoice(p agent.Provider, chosen string) views.Choice {
 		c.Label += " " + found.Version
 	}
 	return c
+}
+
+// fillQuality completes the part of the editor with toggles, gate, success check and budget.
+func fillQuality(f *views.AutomationForm, in automation.Input, bad fault.Invalid, actor account.Actor) {
+	for _, t := range automation.Toggles {
+		f.Toggles = append(f.Toggles, views.Field{
+			Label: t.Name, Value: t.Key, Checked: slices.Contains(in.Toggles, t.Key),
+		})
+	}
+	f.TogglesError.Error = bad[f.TogglesError.Name]
+	q := &f.Quality
+	if !actor.Can(account.UseShell) { // read only rather than disabled, so that it is posted and stays as it is
+		for _, field := range []*views.Field{&q.GateCommand, &q.SuccessCommand} {
+			field.Hint = "You may not run commands on a worker, so this cannot be changed by you."
+			field.Attrs = map[string]any{"readonly": true}
+		}
+	}
 }

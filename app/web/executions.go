@@ -16,7 +16,10 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) executions(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// executionPages are the pages of executions.
+type executionPages struct{ *Server }
+
+func (s executionPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	f := db.ExecutionFilter{
 		Automation: optionalID(r.FormValue("automation")), Workspace: optionalID(s.workspaceFilter(r)),
@@ -133,7 +136,7 @@ func paged(r *http.Request, f db.ExecutionFilter, list []db.Execution) ([]db.Exe
 	return list, p
 }
 
-func (s *Server) execution(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s executionPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	executionID, err := id(r)
 	if err != nil {
 		return err
@@ -142,7 +145,7 @@ func (s *Server) execution(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	data, err := s.executionData(r, actor, e)
+	data, err := s.data(r, actor, e)
 	if err != nil {
 		return err
 	}
@@ -151,7 +154,7 @@ func (s *Server) execution(w http.ResponseWriter, r *http.Request, actor account
 	})
 }
 
-func (s *Server) executionRow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s executionPages) row(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	executionID, err := id(r)
 	if err != nil {
 		return err
@@ -163,8 +166,8 @@ func (s *Server) executionRow(w http.ResponseWriter, r *http.Request, actor acco
 	return s.show(w, r, views.ExecutionRow(item(e, zone(actor), s.Now())))
 }
 
-// executionData is an execution in full.
-func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execution) (*views.ExecutionData, error) {
+// data is an execution in full.
+func (s executionPages) data(r *http.Request, actor account.Actor, e *db.Execution) (*views.ExecutionData, error) {
 	z := zone(actor)
 	sn := e.Snapshot
 	d := &views.ExecutionData{
@@ -223,7 +226,7 @@ func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execu
 			})})
 	}
 	if e.Session != nil {
-		pulls, err := s.pullRequests(r.Context(), []db.Session{*e.Session})
+		pulls, err := sessionPages{s.Server}.pullRequests(r.Context(), []db.Session{*e.Session})
 		if err != nil {
 			return nil, err
 		}
@@ -244,7 +247,7 @@ func sortedKeys(m map[string]string) []string {
 	return keys
 }
 
-func (s *Server) cancelExecution(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s executionPages) cancel(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	executionID, err := id(r)
 	if err != nil {
 		return err

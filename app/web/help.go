@@ -8,12 +8,16 @@ import (
 	promised "carillon/app/check"
 	"carillon/app/fault"
 	"carillon/views"
+	"carillon/views/gallery"
 	"carillon/views/help"
 	"carillon/views/markdown"
 )
 
-// help lists the pages of the help to whoever is signed in.
-func (s *Server) help(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// helpPages are the pages of the help.
+type helpPages struct{ *Server }
+
+// list lists the pages of the help to whoever is signed in.
+func (s helpPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var topics []views.HelpTopic
 	for _, p := range help.Pages() {
 		topics = append(topics, views.HelpTopic{Title: p.Title, About: p.About, URL: views.ManualURL(p.Name)})
@@ -24,7 +28,7 @@ func (s *Server) help(w http.ResponseWriter, r *http.Request, actor account.Acto
 }
 
 // manual shows a page of the manual to whoever is signed in.
-func (s *Server) manualPage(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s helpPages) manual(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	p, ok := help.Find(r.PathValue("page"))
 	if !ok {
 		return fault.ErrNotFound
@@ -41,7 +45,7 @@ func manual(name string) *markdown.Document {
 }
 
 // promises says what is promised, as carillon check does, and how that is tested.
-func (s *Server) promises(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s helpPages) promises(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var list []views.Promise
 	for _, p := range promised.List() {
 		list = append(list, views.Promise{Name: p.Promise, Sentence: p.Sentence})
@@ -52,7 +56,7 @@ func (s *Server) promises(w http.ResponseWriter, r *http.Request, actor account.
 }
 
 // obediences are what the agents of this installation take from a repository.
-func (s *Server) obediences() []views.Obedience {
+func (s helpPages) obediences() []views.Obedience {
 	var list []views.Obedience
 	for _, p := range s.Providers() {
 		if p.Driver == agent.DriverShell { // its script is the person's own
@@ -64,4 +68,11 @@ func (s *Server) obediences() []views.Obedience {
 		})
 	}
 	return list
+}
+
+// gallery shows the components with sample data, in development.
+func (s helpPages) gallery(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.with(w, r, actor, "gallery", "Components", func(page views.Page) error {
+		return s.show(w, r, gallery.Page(page, gallery.Specimens()))
+	})
 }

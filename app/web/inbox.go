@@ -11,11 +11,14 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) inbox(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.inboxPage(w, r, actor, nil)
+// inboxPages are the pages of a person's inbox.
+type inboxPages struct{ *Server }
+
+func (s inboxPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.showList(w, r, actor, nil)
 }
 
-func (s *Server) notice(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s inboxPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	noticeID, err := id(r)
 	if err != nil {
 		return err
@@ -30,10 +33,10 @@ func (s *Server) notice(w http.ResponseWriter, r *http.Request, actor account.Ac
 		}
 		n.ReadAt = s.Now()
 	}
-	return s.inboxPage(w, r, actor, n)
+	return s.showList(w, r, actor, n)
 }
 
-func (s *Server) inboxPage(w http.ResponseWriter, r *http.Request, actor account.Actor, open *db.Notification) error {
+func (s inboxPages) showList(w http.ResponseWriter, r *http.Request, actor account.Actor, open *db.Notification) error {
 	show := r.FormValue("show")
 	f := db.NotificationFilter{
 		Kind: r.FormValue("kind"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
@@ -166,7 +169,7 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 	return d
 }
 
-func (s *Server) inboxLink(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s inboxPages) link(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	n, err := s.Rules.Unread(r.Context(), actor)
 	if err != nil {
 		return err
@@ -178,14 +181,14 @@ func (s *Server) inboxLink(w http.ResponseWriter, r *http.Request, actor account
 	return s.show(w, r, views.InboxPart(int(n), int(live), r.FormValue("current") == "true"))
 }
 
-func (s *Server) readAll(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s inboxPages) readAll(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if err := s.Rules.ReadAll(r.Context(), actor); err != nil {
 		return err
 	}
 	return s.redirect(w, r, refererPath(r, "/inbox"), "All marked as read.")
 }
 
-func (s *Server) readNotice(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s inboxPages) read(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	noticeID, err := id(r)
 	if err != nil {
 		return err
@@ -196,7 +199,7 @@ func (s *Server) readNotice(w http.ResponseWriter, r *http.Request, actor accoun
 	return s.redirect(w, r, "/inbox", "")
 }
 
-func (s *Server) starNotice(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s inboxPages) star(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	noticeID, err := id(r)
 	if err != nil {
 		return err
@@ -207,7 +210,7 @@ func (s *Server) starNotice(w http.ResponseWriter, r *http.Request, actor accoun
 	return s.redirect(w, r, refererPath(r, views.NoticeURL(noticeID.String())), "")
 }
 
-func (s *Server) dismissNotice(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s inboxPages) dismiss(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	noticeID, err := id(r)
 	if err != nil {
 		return err

@@ -15,8 +15,11 @@ import (
 	"carillon/views"
 )
 
-// isolation is the page that says what keeps agents from the rest of each machine, and what does not.
-func (s *Server) isolation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// isolationPages are the pages on what keeps agents from the rest of a machine.
+type isolationPages struct{ *Server }
+
+// list is the page that says what keeps agents from the rest of each machine, and what does not.
+func (s isolationPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := db.UnconfinedFilter{
 		After: optionalID(r.FormValue("after")), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
 	}
@@ -39,7 +42,7 @@ func (s *Server) isolation(w http.ResponseWriter, r *http.Request, actor account
 	p.None = d.Count == 0
 	if s.Workers != nil {
 		for _, w := range s.Workers() {
-			p.Machines = append(p.Machines, s.isolatedMachine(w))
+			p.Machines = append(p.Machines, s.machine(w))
 		}
 	}
 	for _, o := range d.Servers {
@@ -52,7 +55,7 @@ func (s *Server) isolation(w http.ResponseWriter, r *http.Request, actor account
 	})
 }
 
-func (s *Server) isolatedMachine(w db.Worker) views.Machine {
+func (s isolationPages) machine(w db.Worker) views.Machine {
 	m := views.Machine{ID: w.ID, Name: w.Name, Roles: roles(w.Machine), Statements: statements(w.Machine), Runs: true}
 	for _, p := range s.Providers() {
 		if p.Driver == agent.DriverShell || !w.Has(p.ID) {

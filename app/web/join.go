@@ -14,8 +14,11 @@ import (
 	"carillon/views"
 )
 
+// joinPages are the pages to which links of invitations and of resets lead.
+type joinPages struct{ *Server }
+
 // makeLink makes a link for a person and shows it, or says beside the person why there is none.
-func (s *Server) makeLink(w http.ResponseWriter, r *http.Request, actor account.Actor,
+func (s userPages) makeLink(w http.ResponseWriter, r *http.Request, actor account.Actor,
 	link func(ctx context.Context, actor account.Actor, user uuid.UUID) (account.Link, error), what string) error {
 	user, err := id(r)
 	if err != nil {
@@ -24,7 +27,7 @@ func (s *Server) makeLink(w http.ResponseWriter, r *http.Request, actor account.
 	made, err := link(r.Context(), actor, user)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
-		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) {
+		return s.showOne(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) {
 			p.Problem = sentences(bad)
 		})
 	}
@@ -34,8 +37,8 @@ func (s *Server) makeLink(w http.ResponseWriter, r *http.Request, actor account.
 	return s.showLink(w, r, actor, user, made, what)
 }
 
-// switchUser activates or deactivates a person, or says beside them why not.
-func (s *Server) switchUser(w http.ResponseWriter, r *http.Request, actor account.Actor,
+// change activates or deactivates a person, or says beside them why not.
+func (s userPages) change(w http.ResponseWriter, r *http.Request, actor account.Actor,
 	do func(ctx context.Context, actor *account.Actor, user uuid.UUID) error, message string) error {
 	user, err := id(r)
 	if err != nil {
@@ -44,7 +47,7 @@ func (s *Server) switchUser(w http.ResponseWriter, r *http.Request, actor accoun
 	err = do(r.Context(), &actor, user)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
-		return s.showUser(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) {
+		return s.showOne(w, r, actor, user, http.StatusUnprocessableEntity, func(p *views.UserPage) {
 			p.Problem = sentences(bad)
 		})
 	}
@@ -52,7 +55,7 @@ func (s *Server) switchUser(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 // changeMembership adds a person to a workspace, or takes them out of it.
-func (s *Server) changeMembership(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) changeMembership(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	user, err := id(r)
 	if err != nil {
 		return err
@@ -67,18 +70,18 @@ func (s *Server) changeMembership(w http.ResponseWriter, r *http.Request, actor 
 	return s.changed(w, r, user, change(r.Context(), actor, optionalID(r.PostFormValue("workspace")), user), message)
 }
 
-// joinPage asks the person of a link for a password. Looking at it does not use the link up: programs follow links in
+// form asks the person of a link for a password. Looking at it does not use the link up: programs follow links in
 // messages before people do.
-func (s *Server) joinPage(w http.ResponseWriter, r *http.Request) error {
+func (s joinPages) form(w http.ResponseWriter, r *http.Request) error {
 	j, err := s.Accounts.Joining(r.Context(), r.PathValue("token"))
 	if err != nil {
 		return s.deadLink(w, r, err)
 	}
-	s.showJoin(w, r, http.StatusOK, j, func(f *views.JoinForm) { f.Name.Value = j.Name })
+	s.showForm(w, r, http.StatusOK, j, func(f *views.JoinForm) { f.Name.Value = j.Name })
 	return nil
 }
 
-func (s *Server) showJoin(w http.ResponseWriter, r *http.Request, status int, j *account.Joining,
+func (s joinPages) showForm(w http.ResponseWriter, r *http.Request, status int, j *account.Joining,
 	fill func(*views.JoinForm)) {
 	f := views.NewJoinForm()
 	f.Address, f.Invites, f.Email.Value = views.JoinURL(r.PathValue("token")), j.Invites, j.Email
@@ -93,7 +96,7 @@ func (s *Server) showJoin(w http.ResponseWriter, r *http.Request, status int, j 
 }
 
 // deadLink says of every link that does not work the same.
-func (s *Server) deadLink(w http.ResponseWriter, r *http.Request, err error) error {
+func (s joinPages) deadLink(w http.ResponseWriter, r *http.Request, err error) error {
 	if !errors.Is(err, fault.ErrNotFound) {
 		return err
 	}
@@ -102,7 +105,7 @@ func (s *Server) deadLink(w http.ResponseWriter, r *http.Request, err error) err
 	return nil
 }
 
-func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
+func (s joinPages) join(w http.ResponseWriter, r *http.Request) error {
 	token := r.PathValue("token")
 	if j, err := s.Accounts.Joining(r.Context(), token); err == nil && j.Confirms {
 		if err := s.Accounts.AnswerAddress(r.Context(), token, s.Proxies.Address(r)); err != nil {
@@ -123,7 +126,7 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return s.deadLink(w, r, err)
 		}
-		s.showJoin(w, r, http.StatusUnprocessableEntity, j, func(f *views.JoinForm) {
+		s.showForm(w, r, http.StatusUnprocessableEntity, j, func(f *views.JoinForm) {
 			f.Name.Value, f.Name.Error, f.Password.Error = in.Name, bad["name"], bad["password"]
 			f.TimeZone = f.TimeZone.Typed(in.TimeZone, bad["time_zone"])
 		})

@@ -23,6 +23,9 @@ import (
 	"carillon/views"
 )
 
+// loginPages are the pages that need no sign-in: signing in, single sign-on and the first set-up.
+type loginPages struct{ *Server }
+
 // cookieName is the one cookie: the login, and messages for the next page.
 const cookieName = "carillon"
 
@@ -80,7 +83,7 @@ func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) error {
+func (s loginPages) form(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.actor(r); err == nil {
 		return s.redirect(w, r, local(r.FormValue("next"), "/"), "")
 	}
@@ -88,20 +91,20 @@ func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := s.loginForm(local(r.FormValue("next"), ""))
+	f := s.fields(local(r.FormValue("next"), ""))
 	if !done {
 		f.Note = "Nobody has an account yet. Open the link that the server printed when it started."
 	}
 	return s.show(w, r, views.Login(views.Page{Title: "Sign in"}, f))
 }
 
-func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
+func (s loginPages) signIn(w http.ResponseWriter, r *http.Request) error {
 	login, err := s.Accounts.SignIn(r.Context(), r.PostFormValue("email"), r.PostFormValue("password"),
 		s.Proxies.Address(r), r.UserAgent())
 	var throttled *account.Throttled
 	switch {
 	case errors.Is(err, account.ErrWrongCredentials):
-		return s.signInAgain(w, r, http.StatusUnprocessableEntity, "The e-mail address or the password is wrong.")
+		return s.formAgain(w, r, http.StatusUnprocessableEntity, "The e-mail address or the password is wrong.")
 	case errors.As(err, &throttled):
 		wait := max(throttled.Until.Sub(s.Now()), time.Second)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
@@ -109,7 +112,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		if n := int(math.Ceil(wait.Minutes())); n > 1 {
 			minutes = strconv.Itoa(n) + " minutes"
 		}
-		return s.signInAgain(w, r, http.StatusTooManyRequests, "There were too many attempts. Try again in "+minutes+
+		return s.formAgain(w, r, http.StatusTooManyRequests, "There were too many attempts. Try again in "+minutes+
 			".")
 	case err != nil:
 		return err
@@ -121,8 +124,8 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Server) signInAgain(w http.ResponseWriter, r *http.Request, status int, wrong string) error {
-	f := s.loginForm(local(r.PostFormValue("next"), ""))
+func (s loginPages) formAgain(w http.ResponseWriter, r *http.Request, status int, wrong string) error {
+	f := s.fields(local(r.PostFormValue("next"), ""))
 	f.Email.Value, f.Wrong = r.PostFormValue("email"), wrong
 	s.render(w, r, status, views.Login(views.Page{Title: "Sign in"}, f))
 	return nil
@@ -141,7 +144,7 @@ func (s *Server) remember(w http.ResponseWriter, r *http.Request, login *db.Logi
 	return c.Save(r, w)
 }
 
-func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
+func (s loginPages) signOut(w http.ResponseWriter, r *http.Request) error {
 	if login, err := s.login(r); err == nil {
 		if err := s.Accounts.SignOut(r.Context(), login); err != nil {
 			return err
@@ -157,8 +160,8 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// setupPage asks for the first administrator, of whoever has the one-time link.
-func (s *Server) setupPage(w http.ResponseWriter, r *http.Request) error {
+// setupForm asks for the first administrator, of whoever has the one-time link.
+func (s loginPages) setupForm(w http.ResponseWriter, r *http.Request) error {
 	if err := s.maySetUp(r); err != nil {
 		return err
 	}
@@ -167,7 +170,7 @@ func (s *Server) setupPage(w http.ResponseWriter, r *http.Request) error {
 	return s.show(w, r, views.Setup(views.Page{Title: "Set up"}, f))
 }
 
-func (s *Server) maySetUp(r *http.Request) error {
+func (s loginPages) maySetUp(r *http.Request) error {
 	done, err := s.Accounts.IsSetUp(r.Context())
 	if err != nil {
 		return err
@@ -178,7 +181,7 @@ func (s *Server) maySetUp(r *http.Request) error {
 	return nil
 }
 
-func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
+func (s loginPages) setUp(w http.ResponseWriter, r *http.Request) error {
 	if err := s.maySetUp(r); err != nil {
 		return err
 	}

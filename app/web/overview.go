@@ -4,17 +4,16 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"carillon/app/account"
-	"carillon/app/fault"
 	"carillon/db"
 	"carillon/views"
-	"carillon/views/gallery"
 )
 
-func (s *Server) overview(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	p, err := s.overviewPage(r, actor)
+// overviewPages are the overview, whole and its live part.
+type overviewPages struct{ *Server }
+
+func (s overviewPages) whole(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	p, err := s.data(r, actor)
 	if err != nil {
 		return err
 	}
@@ -23,8 +22,8 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, actor account.
 	})
 }
 
-func (s *Server) overviewNow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	p, err := s.overviewPage(r, actor)
+func (s overviewPages) now(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	p, err := s.data(r, actor)
 	if err != nil {
 		return err
 	}
@@ -34,7 +33,7 @@ func (s *Server) overviewNow(w http.ResponseWriter, r *http.Request, actor accou
 // overviewRows is how many lines each part of the overview has.
 const overviewRows = 8
 
-func (s *Server) overviewPage(r *http.Request, actor account.Actor) (*views.OverviewPage, error) {
+func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.OverviewPage, error) {
 	ctx, z := r.Context(), zone(actor)
 	now := s.Now().In(z)
 	workspaceID := optionalID(s.workspaceFilter(r))
@@ -53,7 +52,7 @@ func (s *Server) overviewPage(r *http.Request, actor account.Actor) (*views.Over
 		if err != nil {
 			return nil, err
 		}
-		waits, err := s.waits(ctx, list, z, now)
+		waits, err := sessionPages{s.Server}.waits(ctx, list, z, now)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +93,7 @@ func (s *Server) overviewPage(r *http.Request, actor account.Actor) (*views.Over
 			Name: a.Name, URL: views.AutomationURL(a.ID.String()), When: when(a), At: at,
 		})
 	}
-	p.Ahead, err = s.ahead(r, actor, now)
+	p.Ahead, err = automationPages{s.Server}.ahead(r, actor, now)
 	return p, err
 }
 
@@ -113,72 +112,4 @@ func greeting(hour int) string {
 func firstName(name string) string {
 	first, _, _ := strings.Cut(name, " ")
 	return first
-}
-
-// The workspace that lists are narrowed to is kept in a cookie of its own: it is a filter, no secret.
-const workspaceCookie = "carillon-workspace"
-
-func (s *Server) chosenWorkspace(r *http.Request) string {
-	c, err := r.Cookie(workspaceCookie)
-	if err != nil || optionalID(c.Value) == uuid.Nil {
-		return ""
-	}
-	return c.Value
-}
-
-// workspaceFilter is what a list is narrowed to: by its address, else by the choice kept.
-func (s *Server) workspaceFilter(r *http.Request) string {
-	if r.URL.Query().Has("workspace") {
-		return r.FormValue("workspace")
-	}
-	return s.chosenWorkspace(r)
-}
-
-// workspaceField is the filter by workspace.
-func (s *Server) workspaceField(r *http.Request, actor account.Actor, chosen uuid.UUID) (views.Field, error) {
-	list, err := s.Rules.Workspaces(r.Context(), actor)
-	if err != nil {
-		return views.Field{}, err
-	}
-	f := views.Field{Name: "workspace", Label: "Workspace", Options: []views.Choice{{Label: "Workspace"}}}
-	if chosen != uuid.Nil {
-		f.Value = chosen.String()
-	}
-	for _, ws := range list {
-		f.Options = append(f.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
-	}
-	return f, nil
-}
-
-func (s *Server) chooseWorkspace(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
-	c := &http.Cookie{
-		Name: workspaceCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: s.PublicURL.Scheme == "https", MaxAge: 365 * 24 * 3600,
-	}
-	if chosen := optionalID(r.PostFormValue("workspace")); chosen != uuid.Nil {
-		c.Value = chosen.String()
-	} else {
-		c.MaxAge = -1
-	}
-	http.SetCookie(w, c)
-	http.Redirect(w, r, back(r, "/"), http.StatusSeeOther)
-	return nil
-}
-
-func (s *Server) chooseTheme(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	if err := s.Accounts.SetTheme(r.Context(), actor, r.PostFormValue("theme")); err != nil {
-		return err
-	}
-	http.Redirect(w, r, back(r, "/"), http.StatusSeeOther)
-	return nil
-}
-
-func (s *Server) gallery(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.with(w, r, actor, "gallery", "Components", func(page views.Page) error {
-		return s.show(w, r, gallery.Page(page, gallery.Specimens()))
-	})
-}
-
-func (s *Server) nowhere(http.ResponseWriter, *http.Request, account.Actor) error {
-	return fault.ErrNotFound
 }

@@ -17,27 +17,8 @@ import (
 	"carillon/views"
 )
 
-// peopleRoutes are the addresses of people, roles and the audit log.
-func (s *Server) peopleRoutes(mux *routeTable) {
-	mux.HandleFunc("GET /join/{token}", s.open(s.joinPage))
-	mux.HandleFunc("POST /join/{token}", s.open(s.join))
-
-	mux.HandleFunc("GET /settings/users", s.page(s.users))
-	mux.HandleFunc("POST /settings/users", s.page(s.invite))
-	mux.HandleFunc("GET /settings/users/new", s.page(s.newUser))
-	mux.HandleFunc("GET /settings/users/{id}", s.page(s.user))
-	mux.HandleFunc("POST /settings/users/{id}", s.page(s.updateUser))
-	mux.HandleFunc("POST /settings/users/{id}/roles", s.page(s.setRoles))
-	mux.HandleFunc("POST /settings/users/{id}/invitation", s.page(s.renewInvitation))
-	mux.HandleFunc("POST /settings/users/{id}/reset", s.page(s.resetPassword))
-	mux.HandleFunc("POST /settings/users/{id}/address", s.page(s.renewAddressLink))
-	mux.HandleFunc("POST /settings/users/{id}/deactivation", s.page(s.deactivateUser))
-	mux.HandleFunc("POST /settings/users/{id}/activation", s.page(s.activateUser))
-	mux.HandleFunc("POST /settings/users/{id}/unlinking", s.page(s.unlinkUser))
-	mux.HandleFunc("POST /settings/users/{id}/token-revocation", s.page(s.revokeTokensOf))
-	mux.HandleFunc("POST /settings/users/{id}/memberships", s.page(s.changeMembership))
-	mux.HandleFunc("POST /settings/users/{id}/transfer", s.page(s.handOver))
-}
+// userPages are the pages on which administrators deal with people's accounts.
+type userPages struct{ *Server }
 
 // settingsTabs are the parts of the settings that a person may open.
 func settingsTabs(actor account.Actor, path string) []views.Tab {
@@ -72,7 +53,7 @@ func (s *Server) withSettings(w http.ResponseWriter, r *http.Request, actor acco
 	})
 }
 
-func (s *Server) users(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := db.PersonFilter{
 		Search: strings.TrimSpace(r.FormValue("q")), Status: db.PersonStatus(r.FormValue("status")),
 		Role:  optionalID(r.FormValue("role")),
@@ -101,7 +82,7 @@ func (s *Server) users(w http.ResponseWriter, r *http.Request, actor account.Act
 	}, "before", "after")
 	p.Pager.Named = true
 	for i := range list {
-		p.Rows = append(p.Rows, s.personItem(actor, &list[i]))
+		p.Rows = append(p.Rows, s.item(actor, &list[i]))
 	}
 	return s.withSettings(w, r, actor, "Users", func(page views.Page) error {
 		return s.show(w, r, views.Users(page, p))
@@ -139,7 +120,7 @@ func pages[T any](r *http.Request, list *[]T, after, before uuid.UUID, limit int
 	return p
 }
 
-func (s *Server) personItem(actor account.Actor, u *db.Person) views.PersonItem {
+func (s userPages) item(actor account.Actor, u *db.Person) views.PersonItem {
 	return views.PersonItem{
 		ID: u.ID.String(), Name: u.Name, Email: u.Email, Roles: u.RoleName, Status: string(u.Status()),
 		Expired: u.InvitedUntil.Before(s.Now()),
@@ -149,7 +130,7 @@ func (s *Server) personItem(actor account.Actor, u *db.Person) views.PersonItem 
 }
 
 // roleChoices are the roles to give, with those of a list ticked.
-func (s *Server) roleChoices(r *http.Request, actor account.Actor, chosen []uuid.UUID,
+func (s userPages) roleChoices(r *http.Request, actor account.Actor, chosen []uuid.UUID,
 	problem string) (views.RoleChoices, error) {
 	c := views.RoleChoices{Error: problem}
 	roles, err := s.Accounts.Roles(r.Context(), actor)
@@ -192,7 +173,7 @@ func chosenRoles(r *http.Request) []uuid.UUID {
 	return list
 }
 
-func (s *Server) newUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageUsers) {
 		return fault.ErrForbidden
 	}
@@ -207,7 +188,7 @@ func (s *Server) newUser(w http.ResponseWriter, r *http.Request, actor account.A
 	return s.inviteForm(w, r, actor, http.StatusOK, account.Invitation{Roles: member}, nil)
 }
 
-func (s *Server) inviteForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+func (s userPages) inviteForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
 	in account.Invitation, bad fault.Invalid) error {
 	f := views.NewInviteForm()
 	f.Email.Value, f.Email.Error = in.Email, bad["email"]
@@ -223,7 +204,7 @@ func (s *Server) inviteForm(w http.ResponseWriter, r *http.Request, actor accoun
 	})
 }
 
-func (s *Server) invite(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) invite(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := account.Invitation{
 		Email: r.PostFormValue("email"), Name: r.PostFormValue("name"), Password: r.PostFormValue("password"),
 		Roles: chosenRoles(r),
@@ -244,7 +225,7 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request, actor account.Ac
 
 // showLink sends a link and shows it once, or says that it went by e-mail alone. It is part of this one answer, since a
 // message kept for the next page would keep it in the browser.
-func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID,
+func (s userPages) showLink(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID,
 	made account.Link, what string) error {
 	link, lifetime := s.PublicURL.JoinPath("join", made.Token).String(), account.InvitationLifetime
 	if what == "reset" {
@@ -253,23 +234,23 @@ func (s *Server) showLink(w http.ResponseWriter, r *http.Request, actor account.
 	until := s.Now().Add(lifetime).In(zone(actor))
 	mailed := s.mailLink(r, actor, user, link, what, until)
 	if made.Mailed && !mailed {
-		return s.showUser(w, r, actor, user, http.StatusBadGateway, func(p *views.UserPage) {
+		return s.showOne(w, r, actor, user, http.StatusBadGateway, func(p *views.UserPage) {
 			p.Problem = "The e-mail with the link could not be sent. Try again in a moment."
 		})
 	}
 	if made.Mailed {
-		return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
+		return s.showOne(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
 			p.LinkFor, p.LinkUntil, p.Mailed = what, until, true
 		})
 	}
-	return s.showUser(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
+	return s.showOne(w, r, actor, user, http.StatusOK, func(p *views.UserPage) {
 		p.NewLink, p.LinkFor, p.LinkUntil, p.Mailed = link, what, until, mailed
 	})
 }
 
 // mailLink sends a link to its person where there is a mail server, and reports whether it went out. Where it does not,
 // the actor has the link all the same.
-func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, link, what string,
+func (s userPages) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, link, what string,
 	until time.Time) bool {
 	if s.Letter == nil {
 		return false
@@ -297,7 +278,7 @@ func (s *Server) mailLink(r *http.Request, actor account.Actor, user uuid.UUID, 
 }
 
 // mailFormer tells the former address of an account, where there is a mail server, that the account has another.
-func (s *Server) mailFormer(r *http.Request, actor account.Actor, before *db.User, now string) {
+func (s userPages) mailFormer(r *http.Request, actor account.Actor, before *db.User, now string) {
 	if s.Letter == nil {
 		return
 	}
@@ -311,16 +292,16 @@ func (s *Server) mailFormer(r *http.Request, actor account.Actor, before *db.Use
 	}
 }
 
-func (s *Server) user(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	user, err := id(r)
 	if err != nil {
 		return err
 	}
-	return s.showUser(w, r, actor, user, http.StatusOK, nil)
+	return s.showOne(w, r, actor, user, http.StatusOK, nil)
 }
 
-// showUser shows one person. change puts onto the page what came of a form.
-func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, status int,
+// showOne shows one person. change puts onto the page what came of a form.
+func (s userPages) showOne(w http.ResponseWriter, r *http.Request, actor account.Actor, user uuid.UUID, status int,
 	change func(p *views.UserPage)) error {
 	d, err := s.Accounts.Person(r.Context(), actor, user)
 	if err != nil {
@@ -328,7 +309,7 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.
 	}
 	z := zone(actor)
 	p := views.NewUserPage()
-	p.Now, p.Person, p.CanChange = s.Now(), s.personItem(actor, &d.Person), !d.Beyond
+	p.Now, p.Person, p.CanChange = s.Now(), s.item(actor, &d.Person), !d.Beyond
 	if d.Beyond {
 		p.Why = d.Name + " may do what you may not, so you cannot change the account."
 	}
@@ -346,13 +327,13 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, actor account.
 	if p.Roles, err = s.roleChoices(r, actor, chosen, ""); err != nil {
 		return err
 	}
-	if err := s.userWorkspaces(r, actor, d, &p); err != nil {
+	if err := s.workspaces(r, actor, d, &p); err != nil {
 		return err
 	}
-	if err := s.userHandover(r, actor, d, &p); err != nil {
+	if err := s.handoverField(r, actor, d, &p); err != nil {
 		return err
 	}
-	if err := s.userEvents(r, actor, d, &p); err != nil {
+	if err := s.events(r, actor, d, &p); err != nil {
 		return err
 	}
 	p.Version = account.PersonVersion(&d.User)
@@ -393,8 +374,8 @@ func userFacts(d *account.PersonDetail, p views.UserPage, z *time.Location) []vi
 	}
 }
 
-// userWorkspaces shows memberships of those workspaces alone that the reader sees.
-func (s *Server) userWorkspaces(r *http.Request, actor account.Actor, d *account.PersonDetail,
+// workspaces shows memberships of those workspaces alone that the reader sees.
+func (s userPages) workspaces(r *http.Request, actor account.Actor, d *account.PersonDetail,
 	p *views.UserPage) error {
 	mine, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
@@ -412,7 +393,7 @@ func (s *Server) userWorkspaces(r *http.Request, actor account.Actor, d *account
 	return nil
 }
 
-func (s *Server) updateUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	user, err := id(r)
 	if err != nil {
 		return err
@@ -423,9 +404,9 @@ func (s *Server) updateUser(w http.ResponseWriter, r *http.Request, actor accoun
 	}
 	link, err := s.Accounts.UpdatePerson(r.Context(), actor, user, r.PostFormValue("email"), r.PostFormValue("name"),
 		r.PostFormValue(versionField))
-	bad, status, err := s.again(r, actor, s.user, err)
+	bad, status, err := s.again(r, actor, s.one, err)
 	if status != 0 {
-		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) {
+		return s.showOne(w, r, actor, user, status, func(p *views.UserPage) {
 			p.Version = r.PostFormValue(versionField)
 			p.Email.Value, p.Email.Error, p.Name.Value, p.Name.Error = r.PostFormValue("email"), bad["email"],
 				r.PostFormValue("name"), bad["name"]
@@ -439,26 +420,26 @@ func (s *Server) updateUser(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 // changed leads back to a person's page, unless the change failed.
-func (s *Server) changed(w http.ResponseWriter, r *http.Request, user uuid.UUID, err error, message string) error {
+func (s userPages) changed(w http.ResponseWriter, r *http.Request, user uuid.UUID, err error, message string) error {
 	if err != nil {
 		return err
 	}
 	return s.redirect(w, r, views.UserURL(user.String()), message)
 }
 
-func (s *Server) setRoles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) setRoles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	user, err := id(r)
 	if err != nil {
 		return err
 	}
 	err = s.Accounts.SetRoles(r.Context(), &actor, user, chosenRoles(r), r.PostFormValue(versionField))
-	bad, status, err := s.again(r, actor, s.user, err)
+	bad, status, err := s.again(r, actor, s.one, err)
 	if status != 0 {
 		choices, err := s.roleChoices(r, actor, chosenRoles(r), bad["roles"])
 		if err != nil {
 			return err
 		}
-		return s.showUser(w, r, actor, user, status, func(p *views.UserPage) {
+		return s.showOne(w, r, actor, user, status, func(p *views.UserPage) {
 			p.RolesVersion, p.Roles = r.PostFormValue(versionField), choices
 		})
 	}
@@ -468,22 +449,22 @@ func (s *Server) setRoles(w http.ResponseWriter, r *http.Request, actor account.
 	return s.changed(w, r, user, err, "Saved.")
 }
 
-func (s *Server) renewInvitation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) renewInvitation(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.makeLink(w, r, actor, s.Accounts.RenewInvitation, "invitation")
 }
 
-func (s *Server) resetPassword(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) resetPassword(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.makeLink(w, r, actor, s.Accounts.ResetPassword, "reset")
 }
 
-func (s *Server) renewAddressLink(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) renewAddressLink(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.makeLink(w, r, actor, s.Accounts.RenewAddressLink, "address")
 }
 
-func (s *Server) deactivateUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.switchUser(w, r, actor, s.Accounts.Deactivate, "Deactivated. Every sign-in ended.")
+func (s userPages) deactivate(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, actor, s.Accounts.Deactivate, "Deactivated. Every sign-in ended.")
 }
 
-func (s *Server) activateUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.switchUser(w, r, actor, s.Accounts.Activate, "Activated.")
+func (s userPages) activate(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, actor, s.Accounts.Activate, "Activated.")
 }

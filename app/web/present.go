@@ -161,8 +161,9 @@ func when(a *db.Automation) string {
 	}
 }
 
-// row is an automation as the list shows it.
-func (s *Server) row(actor account.Actor, a *db.AutomationRow, bars []db.Bar, now time.Time) views.AutomationRowData {
+// rowData is an automation as the list shows it.
+func (s automationPages) rowData(actor account.Actor, a *db.AutomationRow, bars []db.Bar,
+	now time.Time) views.AutomationRowData {
 	z := zone(actor)
 	own := zoneNamed(a.TimeZone)
 	if a.TimeZone == "" {

@@ -17,28 +17,17 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) providerRoutes(mux *routeTable) {
-	mux.HandleFunc("GET /settings/providers", s.page(s.providers))
-	mux.HandleFunc("POST /settings/providers", s.page(s.createProvider))
-	mux.HandleFunc("GET /settings/providers/new", s.page(s.newProvider))
-	mux.HandleFunc("GET /settings/providers/{provider}", s.page(s.provider))
-	mux.HandleFunc("POST /settings/providers/{provider}", s.page(s.updateProvider))
-	mux.HandleFunc("GET /settings/providers/{provider}/edit", s.page(s.editProvider))
-	mux.HandleFunc("POST /settings/providers/{provider}/enabled", s.page(s.enableProvider))
-	mux.HandleFunc("POST /settings/providers/{provider}/models", s.page(s.saveModels))
-	mux.HandleFunc("POST /settings/providers/{provider}/trial", s.page(s.tryProvider))
-	mux.HandleFunc("POST /settings/providers/{provider}/resumption", s.page(s.resumeProvider))
-	mux.HandleFunc("POST /settings/providers/{provider}/deletion", s.page(s.deleteProvider))
+// providerPages are the pages of providers, those of the program and those that people added.
+type providerPages struct{ *Server }
+
+func (s providerPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.showList(w, r, actor, http.StatusOK, nil)
 }
 
-func (s *Server) providers(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.showProviders(w, r, actor, http.StatusOK, nil)
-}
-
-// showProviders shows the list; change puts back what was typed and refused.
-func (s *Server) showProviders(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+// showList shows the list; change puts back what was typed and refused.
+func (s providerPages) showList(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
 	change func(i *views.ProviderItem)) error {
-	states, err := s.providerStates(r)
+	states, err := s.states(r)
 	if err != nil {
 		return err
 	}
@@ -47,7 +36,7 @@ func (s *Server) showProviders(w http.ResponseWriter, r *http.Request, actor acc
 			actor.Can(account.UseShell),
 	}
 	for _, provider := range s.Providers() {
-		i := s.providerItem(actor, provider, states)
+		i := s.item(actor, provider, states)
 		if change != nil {
 			change(&i)
 		}
@@ -65,7 +54,7 @@ type providerStates struct {
 	waiting map[string]int
 }
 
-func (s *Server) providerStates(r *http.Request) (*providerStates, error) {
+func (s providerPages) states(r *http.Request) (*providerStates, error) {
 	states, err := s.Rules.ProviderStates(r.Context())
 	if err != nil {
 		return nil, err
@@ -80,7 +69,7 @@ func (s *Server) providerStates(r *http.Request) (*providerStates, error) {
 // trialTaken is how soon a worker takes a test, if there is one.
 const trialTaken = 20 * time.Second
 
-func (s *Server) providerItem(actor account.Actor, p agent.Provider, states *providerStates) views.ProviderItem {
+func (s providerPages) item(actor account.Actor, p agent.Provider, states *providerStates) views.ProviderItem {
 	z, now := zone(actor), s.Now()
 	i := views.ProviderItem{
 		ID: p.ID, Name: p.Name, Driver: driverWord(p.Driver), On: !slices.Contains(states.Settings.Disabled, p.ID),
@@ -142,7 +131,7 @@ func driverWord(driver string) string {
 }
 
 // addWorkers puts what the workers found of a provider on its card.
-func (s *Server) addWorkers(i *views.ProviderItem, p agent.Provider) {
+func (s providerPages) addWorkers(i *views.ProviderItem, p agent.Provider) {
 	if s.Workers == nil {
 		return
 	}
@@ -236,8 +225,8 @@ func (s *Server) offerModels(r *http.Request, actor account.Actor, f *views.Fiel
 	return nil
 }
 
-// namedProvider finds the provider of a path.
-func (s *Server) namedProvider(r *http.Request) (agent.Provider, error) {
+// named finds the provider of a path.
+func (s providerPages) named(r *http.Request) (agent.Provider, error) {
 	for _, p := range s.Providers() {
 		if p.ID == r.PathValue("provider") {
 			return p, nil
@@ -246,24 +235,24 @@ func (s *Server) namedProvider(r *http.Request) (agent.Provider, error) {
 	return agent.Provider{}, fault.ErrNotFound
 }
 
-// provider answers a card that fetches itself again.
-func (s *Server) provider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	p, err := s.namedProvider(r)
+// one answers a card that fetches itself again.
+func (s providerPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	p, err := s.named(r)
 	if err != nil {
 		return err
 	}
 	if !fragment(r) {
 		return s.redirect(w, r, views.ProvidersURL()+"#provider-"+p.ID, "")
 	}
-	states, err := s.providerStates(r)
+	states, err := s.states(r)
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, views.ProviderCard(s.providerItem(actor, p, states)))
+	return s.show(w, r, views.ProviderCard(s.item(actor, p, states)))
 }
 
-// changeProvider carries out a change of a provider and goes back to it.
-func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, message string,
+// change carries out a change of a provider and goes back to it.
+func (s providerPages) change(w http.ResponseWriter, r *http.Request, message string,
 	change func(id string) error) error {
 	id := r.PathValue("provider")
 	if err := change(id); err != nil {
@@ -272,46 +261,46 @@ func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, message 
 	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, message)
 }
 
-func (s *Server) enableProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s providerPages) enable(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	on := r.PostFormValue("enabled") == "true"
-	return s.changeProvider(w, r, map[bool]string{
+	return s.change(w, r, map[bool]string{
 		true: "Enabled.", false: "Switched off. Runs that need it fail, saying so.",
 	}[on], func(id string) error {
 		return s.Rules.SetProviderEnabled(r.Context(), actor, id, on)
 	})
 }
 
-func (s *Server) tryProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeProvider(w, r, "", func(id string) error { return s.Rules.TryProvider(r.Context(), actor, id) })
+func (s providerPages) try(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "", func(id string) error { return s.Rules.TryProvider(r.Context(), actor, id) })
 }
 
-func (s *Server) resumeProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeProvider(w, r, "Its sessions start again.", func(id string) error {
+func (s providerPages) resume(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "Its sessions start again.", func(id string) error {
 		return s.Rules.ResumeProvider(r.Context(), actor, id)
 	})
 }
 
-func (s *Server) deleteProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s providerPages) delete(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if err := s.Rules.RemoveProvider(r.Context(), actor, r.PathValue("provider")); err != nil {
 		return err
 	}
 	return s.redirect(w, r, views.ProvidersURL(), "Removed.")
 }
 
-func (s *Server) saveModels(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s providerPages) saveModels(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	id := r.PathValue("provider")
-	if p, err := s.namedProvider(r); err == nil && actor.Can(account.ManageSettings) &&
+	if p, err := s.named(r); err == nil && actor.Can(account.ManageSettings) &&
 		strings.TrimSpace(r.PostFormValue("models")) == strings.Join(p.Models, "\n") {
 		// those that are offered anyhow are not written down
 		return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.")
 	}
 	err := s.Rules.SaveModels(r.Context(), actor, id, r.PostFormValue("models"), r.PostFormValue(versionField))
-	bad, status, err := s.again(r, actor, s.providers, err)
+	bad, status, err := s.again(r, actor, s.list, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		return s.showProviders(w, r, actor, status, func(i *views.ProviderItem) {
+		return s.showList(w, r, actor, status, func(i *views.ProviderItem) {
 			if i.ID == id {
 				i.ModelsField.Value, i.ModelsField.Error = r.PostFormValue("models"), bad["models"]
 				i.ModelsVersion, i.ModelsOpen = r.PostFormValue(versionField), true
@@ -329,19 +318,19 @@ func ownProviderInput(r *http.Request) automation.OwnProviderInput {
 	}
 }
 
-func (s *Server) newProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s providerPages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageSettings) || !actor.Can(account.UseShell) {
 		return fault.ErrForbidden
 	}
-	return s.providerForm(w, r, actor, http.StatusOK, "", "", automation.OwnProviderInput{}, nil)
+	return s.form(w, r, actor, http.StatusOK, "", "", automation.OwnProviderInput{}, nil)
 }
 
-func (s *Server) createProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s providerPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := ownProviderInput(r)
 	id, err := s.Rules.AddProvider(r.Context(), actor, in)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
-		return s.providerForm(w, r, actor, http.StatusUnprocessableEntity, "", "", in, bad)
+		return s.form(w, r, actor, http.StatusUnprocessableEntity, "", "", in, bad)
 	}
 	if err != nil {
 		return err
@@ -349,8 +338,8 @@ func (s *Server) createProvider(w http.ResponseWriter, r *http.Request, actor ac
 	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Added. Test it to see whether it answers.")
 }
 
-// ownProvider finds an agent that was added here, for its form.
-func (s *Server) ownProvider(r *http.Request, actor account.Actor) (*db.OwnProvider, error) {
+// own finds an agent that was added here, for its form.
+func (s providerPages) own(r *http.Request, actor account.Actor) (*db.OwnProvider, error) {
 	if !actor.Can(account.ManageSettings) || !actor.Can(account.UseShell) {
 		return nil, fault.ErrForbidden
 	}
@@ -366,8 +355,8 @@ func (s *Server) ownProvider(r *http.Request, actor account.Actor) (*db.OwnProvi
 	return nil, fault.ErrNotFound
 }
 
-func (s *Server) editProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	o, err := s.ownProvider(r, actor)
+func (s providerPages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	o, err := s.own(r, actor)
 	if err != nil {
 		return err
 	}
@@ -376,26 +365,26 @@ func (s *Server) editProvider(w http.ResponseWriter, r *http.Request, actor acco
 		Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), Obeys: strings.Join(o.Obeys, "\n"),
 		AutoMode: o.AutoMode, ReadMode: o.ReadMode,
 	}
-	return s.providerForm(w, r, actor, http.StatusOK, o.ID, o.Name, in, nil)
+	return s.form(w, r, actor, http.StatusOK, o.ID, o.Name, in, nil)
 }
 
-func (s *Server) updateProvider(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	o, err := s.ownProvider(r, actor)
+func (s providerPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	o, err := s.own(r, actor)
 	if err != nil {
 		return err
 	}
 	err = s.Rules.UpdateProvider(r.Context(), actor, o.ID, ownProviderInput(r))
-	bad, status, err := s.again(r, actor, s.editProvider, err)
+	bad, status, err := s.again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		return s.providerForm(w, r, actor, status, o.ID, o.Name, ownProviderInput(r), bad)
+		return s.form(w, r, actor, status, o.ID, o.Name, ownProviderInput(r), bad)
 	}
 	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+o.ID, "Saved.")
 }
 
-func (s *Server) providerForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, id, was string,
+func (s providerPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, id, was string,
 	in automation.OwnProviderInput, bad fault.Invalid) error {
 	f := views.NewProviderForm()
 	f.ID, f.Was, f.Version = id, was, in.Version

@@ -19,7 +19,8 @@ import (
 )
 
 // pullRequests finds, for each of a list of sessions that has one, the pull request that it is best known by.
-func (s *Server) pullRequests(ctx context.Context, sessions []db.Session) (map[uuid.UUID]*views.PullRequest, error) {
+func (s sessionPages) pullRequests(ctx context.Context,
+	sessions []db.Session) (map[uuid.UUID]*views.PullRequest, error) {
 	ids := make([]uuid.UUID, len(sessions))
 	for i, session := range sessions {
 		ids[i] = session.ID
@@ -42,7 +43,8 @@ func pullRequest(p *db.PullRequest) *views.PullRequest {
 }
 
 // addPullRequests completes a session's page with its pull requests and with what can be done about them.
-func (s *Server) addPullRequests(ctx context.Context, p *views.SessionPage, session *db.Session, manage bool) error {
+func (s sessionPages) addPullRequests(ctx context.Context, p *views.SessionPage, session *db.Session,
+	manage bool) error {
 	list, err := db.PullRequestsOf(ctx, s.DB, []uuid.UUID{session.ID})
 	if err != nil {
 		return err
@@ -79,15 +81,15 @@ var foundWords = map[db.FoundBy]string{
 }
 
 // unlinkPullRequest takes a pull request off a session.
-func (s *Server) unlinkPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Unlinked.", func(id uuid.UUID) error {
+func (s sessionPages) unlinkPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "Unlinked.", func(id uuid.UUID) error {
 		return s.Rules.UnlinkPullRequest(r.Context(), actor, id, optionalID(r.PostFormValue("id")))
 	})
 }
 
 // linkPullRequest notes a pull request that a person knows of.
-func (s *Server) linkPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+func (s sessionPages) linkPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func (s *Server) linkPullRequest(w http.ResponseWriter, r *http.Request, actor a
 	err = s.Rules.LinkPullRequest(r.Context(), actor, session.ID, address)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["url"] != "" {
-		p, err := s.sessionPage(r, actor, session)
+		p, err := s.data(r, actor, session)
 		if err != nil {
 			return err
 		}
@@ -115,14 +117,14 @@ func (s *Server) linkPullRequest(w http.ResponseWriter, r *http.Request, actor a
 }
 
 // createPullRequest asks the worker of a session to open a pull request.
-func (s *Server) createPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "The pull request is being created.", func(id uuid.UUID) error {
+func (s sessionPages) createPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "The pull request is being created.", func(id uuid.UUID) error {
 		return s.Rules.RequestPullRequest(r.Context(), actor, id)
 	})
 }
 
 // forgeFields fills in what the form of a workspace has of its forge.
-func (s *Server) forgeFields(f *views.WorkspaceForm, d *automation.WorkspaceDetail, in automation.WorkspaceInput,
+func (s workspacePages) forgeFields(f *views.WorkspaceForm, d *automation.WorkspaceDetail, in automation.WorkspaceInput,
 	bad fault.Invalid) {
 	f.ForgeKind.Value, f.ForgeKind.Error = in.Forge, bad["forge"]
 	f.ForgeKind.Options = append(f.ForgeKind.Options, views.Choice{Label: "Detected by the Git URL"})
@@ -148,7 +150,7 @@ var hookNotes = map[forge.Kind]string{
 }
 
 // showForge tells whoever manages a workspace where its forge is to send webhooks.
-func (s *Server) showForge(p *views.WorkspacePage, d *automation.WorkspaceDetail) {
+func (s workspacePages) showForge(p *views.WorkspacePage, d *automation.WorkspaceDetail) {
 	f, ok := automation.ForgeOf(&d.Workspace)
 	if !ok {
 		return

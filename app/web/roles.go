@@ -14,22 +14,10 @@ import (
 	"carillon/views"
 )
 
-// roleRoutes are the addresses of roles and of what they are made of.
-func (s *Server) roleRoutes(mux *routeTable) {
-	mux.HandleFunc("GET /settings/roles", s.page(s.roles))
-	mux.HandleFunc("POST /settings/roles", s.page(s.createRole))
-	mux.HandleFunc("GET /settings/roles/new", s.page(s.newRole))
-	mux.HandleFunc("GET /settings/roles/{id}", s.page(s.role))
-	mux.HandleFunc("POST /settings/roles/{id}", s.page(s.updateRole))
-	mux.HandleFunc("POST /settings/roles/{id}/deletion", s.page(s.deleteRole))
+// rolePages are the pages of roles and their permissions.
+type rolePages struct{ *Server }
 
-	mux.HandleFunc("GET /help", s.page(s.help))
-	mux.HandleFunc("GET /help/{page}", s.page(s.manualPage))
-	mux.HandleFunc("GET /help/permissions", s.page(s.permissions))
-	mux.HandleFunc("GET /help/promises", s.page(s.promises))
-}
-
-func (s *Server) roles(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s rolePages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	list, err := s.Accounts.Roles(r.Context(), actor)
 	if err != nil {
 		return err
@@ -42,7 +30,7 @@ func (s *Server) roles(w http.ResponseWriter, r *http.Request, actor account.Act
 
 // permissions explains the permissions to whoever is signed in; of the roles it shows those that every installation
 // has.
-func (s *Server) permissions(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s rolePages) permissions(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var list []db.RoleRow
 	for _, b := range account.BuiltIn() {
 		list = append(list, db.RoleRow{Role: db.Role{Name: b.Name, Permissions: b.Permissions}})
@@ -102,7 +90,7 @@ func roleInput(r *http.Request) account.RoleInput {
 	return account.RoleInput{Name: r.PostFormValue("name"), Permissions: r.PostForm["permissions"], Version: version}
 }
 
-func (s *Server) newRole(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s rolePages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageUsers) {
 		return fault.ErrForbidden
 	}
@@ -119,20 +107,20 @@ func (s *Server) newRole(w http.ResponseWriter, r *http.Request, actor account.A
 			}
 		}
 	}
-	return s.showRole(w, r, actor, http.StatusOK, nil, in, nil)
+	return s.showOne(w, r, actor, http.StatusOK, nil, in, nil)
 }
 
-func (s *Server) role(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	d, err := s.roleOf(r, actor)
+func (s rolePages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	d, err := s.named(r, actor)
 	if err != nil {
 		return err
 	}
-	return s.showRole(w, r, actor, http.StatusOK, d, account.RoleInput{
+	return s.showOne(w, r, actor, http.StatusOK, d, account.RoleInput{
 		Name: d.Name, Permissions: d.Permissions, Version: d.Version,
 	}, nil)
 }
 
-func (s *Server) roleOf(r *http.Request, actor account.Actor) (*account.RoleDetail, error) {
+func (s rolePages) named(r *http.Request, actor account.Actor) (*account.RoleDetail, error) {
 	role, err := id(r)
 	if err != nil {
 		return nil, err
@@ -140,8 +128,8 @@ func (s *Server) roleOf(r *http.Request, actor account.Actor) (*account.RoleDeta
 	return s.Accounts.Role(r.Context(), actor, role)
 }
 
-// showRole shows the form of a role: nil is a new one.
-func (s *Server) showRole(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+// showOne shows the form of a role: nil is a new one.
+func (s rolePages) showOne(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
 	d *account.RoleDetail, in account.RoleInput, bad fault.Invalid) error {
 	f, title := views.NewRoleForm(), "New role"
 	f.Name.Value, f.Name.Error, f.Error, f.Problem = in.Name, bad["name"], bad["permissions"], bad["role"]
@@ -177,12 +165,12 @@ func (s *Server) showRole(w http.ResponseWriter, r *http.Request, actor account.
 	})
 }
 
-func (s *Server) createRole(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s rolePages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := roleInput(r)
 	role, err := s.Accounts.CreateRole(r.Context(), actor, in)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
-		return s.showRole(w, r, actor, http.StatusUnprocessableEntity, nil, in, bad)
+		return s.showOne(w, r, actor, http.StatusUnprocessableEntity, nil, in, bad)
 	}
 	if err != nil {
 		return err
@@ -190,24 +178,24 @@ func (s *Server) createRole(w http.ResponseWriter, r *http.Request, actor accoun
 	return s.redirect(w, r, views.RoleURL(role.ID.String()), "Role added.")
 }
 
-func (s *Server) updateRole(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	d, err := s.roleOf(r, actor)
+func (s rolePages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	d, err := s.named(r, actor)
 	if err != nil {
 		return err
 	}
 	err = s.Accounts.UpdateRole(r.Context(), actor, d.ID, roleInput(r))
-	bad, status, err := s.again(r, actor, s.role, err)
+	bad, status, err := s.again(r, actor, s.one, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		return s.showRole(w, r, actor, status, d, roleInput(r), bad)
+		return s.showOne(w, r, actor, status, d, roleInput(r), bad)
 	}
 	return s.redirect(w, r, views.RoleURL(d.ID.String()), "Saved.")
 }
 
-func (s *Server) deleteRole(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	d, err := s.roleOf(r, actor)
+func (s rolePages) delete(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	d, err := s.named(r, actor)
 	if err != nil {
 		return err
 	}
@@ -215,7 +203,7 @@ func (s *Server) deleteRole(w http.ResponseWriter, r *http.Request, actor accoun
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
 		in := account.RoleInput{Name: d.Name, Permissions: d.Permissions, Version: d.Version}
-		return s.showRole(w, r, actor, http.StatusUnprocessableEntity, d, in, bad)
+		return s.showOne(w, r, actor, http.StatusUnprocessableEntity, d, in, bad)
 	}
 	if err != nil {
 		return err

@@ -21,7 +21,10 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// sessionPages are the pages of sessions, and the parts of them that are loaded again.
+type sessionPages struct{ *Server }
+
+func (s sessionPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	status := r.FormValue("status")
 	f := db.SessionFilter{
@@ -67,7 +70,7 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.
 		return err
 	}
 	p.Auto = automationField(r, names)
-	if p.Rows, err = s.sessionItems(ctx, list, z, now); err != nil {
+	if p.Rows, err = s.items(ctx, list, z, now); err != nil {
 		return err
 	}
 	return s.with(w, r, actor, "sessions", "Sessions", func(page views.Page) error {
@@ -75,8 +78,8 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, actor account.
 	})
 }
 
-// sessionItems are sessions as a list shows them, with what came of their runs and with their pull requests.
-func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Location,
+// items are sessions as a list shows them, with what came of their runs and with their pull requests.
+func (s sessionPages) items(ctx context.Context, list []db.Session, z *time.Location,
 	now time.Time) ([]views.SessionItem, error) {
 	pulls, err := s.pullRequests(ctx, list)
 	if err != nil {
@@ -108,7 +111,7 @@ func (s *Server) sessionItems(ctx context.Context, list []db.Session, z *time.Lo
 
 // waits says of the queued sessions whose provider is in trouble that they wait for it, of those that wait for a place
 // where that is, and of those that have yet to pass their gate that they do.
-func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
+func (s sessionPages) waits(ctx context.Context, list []db.Session, z *time.Location,
 	now time.Time) (map[uuid.UUID]string, error) {
 	if !slices.ContainsFunc(list, func(session db.Session) bool {
 		return session.AtGate || session.Status == db.SessionQueued
@@ -194,12 +197,12 @@ func sessionItem(session *db.Session, z *time.Location, now time.Time) views.Ses
 // pageEvents is how many of a session's newest events its page shows at first.
 const pageEvents = 2000
 
-func (s *Server) session(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+func (s sessionPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}
-	p, err := s.sessionPage(r, actor, session)
+	p, err := s.data(r, actor, session)
 	if err != nil {
 		return err
 	}
@@ -212,7 +215,8 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, actor account.A
 }
 
 // addTranscript puts the newest events of a session on its page, or all of them if that is asked for.
-func (s *Server) addTranscript(r *http.Request, actor account.Actor, session *db.Session, p *views.SessionPage) error {
+func (s sessionPages) addTranscript(r *http.Request, actor account.Actor, session *db.Session,
+	p *views.SessionPage) error {
 	whole := r.FormValue("whole") != ""
 	limit := pageEvents
 	if whole {
@@ -222,7 +226,7 @@ func (s *Server) addTranscript(r *http.Request, actor account.Actor, session *db
 	if err != nil {
 		return err
 	}
-	t, err := s.transcriptOf(r, actor, session)
+	t, err := s.transcript(r, actor, session)
 	if err != nil {
 		return err
 	}
@@ -243,8 +247,8 @@ func (s *Server) addTranscript(r *http.Request, actor account.Actor, session *db
 	return nil
 }
 
-// seenSession finds the session of a path that the person may see.
-func (s *Server) seenSession(r *http.Request, actor account.Actor) (*db.Session, error) {
+// seen finds the session of a path that the person may see.
+func (s sessionPages) seen(r *http.Request, actor account.Actor) (*db.Session, error) {
 	sessionID, err := id(r)
 	if err != nil {
 		return nil, err
@@ -252,8 +256,8 @@ func (s *Server) seenSession(r *http.Request, actor account.Actor) (*db.Session,
 	return s.Rules.Session(r.Context(), actor, sessionID)
 }
 
-// transcriptOf prepares the reading of a session's events.
-func (s *Server) transcriptOf(r *http.Request, actor account.Actor, session *db.Session) (*transcriptView, error) {
+// transcript prepares the reading of a session's events.
+func (s sessionPages) transcript(r *http.Request, actor account.Actor, session *db.Session) (*transcriptView, error) {
 	t := newTranscriptView(zone(actor), s.Now())
 	t.scripts = s.isScript(session.Provider)
 	e, err := db.ExecutionBySession(r.Context(), s.DB, session.ID)
@@ -271,8 +275,8 @@ func (s *Server) transcriptOf(r *http.Request, actor account.Actor, session *db.
 	return t, nil
 }
 
-// sessionPage is a session's page without its transcript.
-func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.Session) (*views.SessionPage, error) {
+// data is a session's page without its transcript.
+func (s sessionPages) data(r *http.Request, actor account.Actor, session *db.Session) (*views.SessionPage, error) {
 	z := zone(actor)
 	manage := automation.CanManageSession(actor, session)
 	p := &views.SessionPage{
@@ -357,7 +361,7 @@ func (s *Server) sessionPage(r *http.Request, actor account.Actor, session *db.S
 		}
 		p.Facts = append(p.Facts, usageFacts(used)...)
 	}
-	if p.Work, err = s.sessionWork(r.Context(), actor, session); err != nil {
+	if p.Work, err = s.work(r.Context(), actor, session); err != nil {
 		return nil, err
 	}
 	return p, s.addPullRequests(r.Context(), p, session, manage)
@@ -484,26 +488,26 @@ func sign(k git.LineKind) string {
 	return " "
 }
 
-func (s *Server) sessionRow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+func (s sessionPages) row(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}
-	rows, err := s.sessionItems(r.Context(), []db.Session{*session}, zone(actor), s.Now())
+	rows, err := s.items(r.Context(), []db.Session{*session}, zone(actor), s.Now())
 	if err != nil {
 		return err
 	}
 	return s.show(w, r, views.SessionRow(rows[0]))
 }
 
-// sessionPart answers with a part of a session's page, which fetches itself again when the session has changed.
-func (s *Server) sessionPart(part func(views.SessionPage) templ.Component) handler {
+// part answers with a part of a session's page, which fetches itself again when the session has changed.
+func (s sessionPages) part(part func(views.SessionPage) templ.Component) handler {
 	return func(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-		session, err := s.seenSession(r, actor)
+		session, err := s.seen(r, actor)
 		if err != nil {
 			return err
 		}
-		p, err := s.sessionPage(r, actor, session)
+		p, err := s.data(r, actor, session)
 		if err != nil {
 			return err
 		}
@@ -511,8 +515,8 @@ func (s *Server) sessionPart(part func(views.SessionPage) templ.Component) handl
 	}
 }
 
-func (s *Server) sessionChanges(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+func (s sessionPages) changes(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}
@@ -529,31 +533,31 @@ func (s *Server) sessionChanges(w http.ResponseWriter, r *http.Request, actor ac
 	return s.show(w, r, views.Changes(c))
 }
 
-func (s *Server) stopSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Stopping.", func(sessionID uuid.UUID) error {
+func (s sessionPages) cancel(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "Stopping.", func(sessionID uuid.UUID) error {
 		return s.Rules.Stop(r.Context(), actor, sessionID)
 	})
 }
 
-func (s *Server) completeSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Marked done.", func(sessionID uuid.UUID) error {
+func (s sessionPages) complete(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "Marked done.", func(sessionID uuid.UUID) error {
 		return s.Rules.MarkDone(r.Context(), actor, sessionID)
 	})
 }
 
-func (s *Server) giveUpWorker(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Given up. Another worker goes on with the session.", func(id uuid.UUID) error {
+func (s sessionPages) giveUpWorker(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "Given up. Another worker goes on with the session.", func(id uuid.UUID) error {
 		return s.Rules.GiveUpWorker(r.Context(), actor, id)
 	})
 }
 
-func (s *Server) reopenSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Reopened.", func(sessionID uuid.UUID) error {
+func (s sessionPages) reopen(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "Reopened.", func(sessionID uuid.UUID) error {
 		return s.Rules.Reopen(r.Context(), actor, sessionID)
 	})
 }
 
-func (s *Server) changeSession(w http.ResponseWriter, r *http.Request, message string,
+func (s sessionPages) change(w http.ResponseWriter, r *http.Request, message string,
 	change func(uuid.UUID) error) error {
 	sessionID, err := id(r)
 	if err != nil {
@@ -565,8 +569,8 @@ func (s *Server) changeSession(w http.ResponseWriter, r *http.Request, message s
 	return s.redirect(w, r, views.SessionURL(sessionID.String()), message)
 }
 
-func (s *Server) replyToSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+func (s sessionPages) reply(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}
@@ -574,7 +578,7 @@ func (s *Server) replyToSession(w http.ResponseWriter, r *http.Request, actor ac
 	err = s.Rules.Reply(r.Context(), actor, session.ID, message)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["message"] != "" {
-		p, err := s.sessionPage(r, actor, session)
+		p, err := s.data(r, actor, session)
 		if err != nil {
 			return err
 		}

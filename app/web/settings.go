@@ -17,23 +17,27 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) settings(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
+// profilePages are the pages of a person's own account.
+type profilePages struct{ *Server }
+
+func (s profilePages) index(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
 	return s.redirect(w, r, views.ProfileURL(), "")
 }
 
-func (s *Server) profile(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.showProfile(w, r, actor, http.StatusOK, nil, nil)
+func (s profilePages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.showOne(w, r, actor, http.StatusOK, nil, nil)
 }
 
-// showProfile shows a person's own settings. A form that was refused comes with what is wrong, and change puts back
+// showOne shows a person's own settings. A form that was refused comes with what is wrong, and change puts back
 // what was typed into it.
-func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, bad fault.Invalid,
+func (s profilePages) showOne(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+	bad fault.Invalid,
 	change func(p *views.ProfilePage)) error {
 	me, err := s.Accounts.Profile(r.Context(), actor)
 	if err != nil {
 		return err
 	}
-	p := s.profilePage(r, actor, me)
+	p := s.data(r, actor, me)
 	if change != nil {
 		change(&p)
 	}
@@ -48,8 +52,8 @@ func (s *Server) showProfile(w http.ResponseWriter, r *http.Request, actor accou
 	})
 }
 
-// profilePage is a person's settings as they are.
-func (s *Server) profilePage(r *http.Request, actor account.Actor, me *account.Profile) views.ProfilePage {
+// data is a person's settings as they are.
+func (s profilePages) data(r *http.Request, actor account.Actor, me *account.Profile) views.ProfilePage {
 	z := zone(actor)
 	p := views.NewProfilePage()
 	p.Now, p.Email = s.Now().In(z), me.Email
@@ -152,17 +156,17 @@ func browserName(agent string) string {
 	return "Unknown browser"
 }
 
-func (s *Server) updateProfile(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s profilePages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := account.ProfileInput{
 		Name: r.PostFormValue("name"), TimeZone: r.PostFormValue("time_zone"), Theme: r.PostFormValue("theme"),
 		Version: r.PostFormValue(versionField),
 	}
-	bad, status, err := s.again(r, actor, s.profile, s.Accounts.UpdateProfile(r.Context(), actor, in))
+	bad, status, err := s.again(r, actor, s.one, s.Accounts.UpdateProfile(r.Context(), actor, in))
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) {
+		return s.showOne(w, r, actor, status, bad, func(p *views.ProfilePage) {
 			p.Version = r.PostFormValue(versionField)
 			p.Name.Value, p.TimeZone.Value, p.Theme.Value = r.PostFormValue("name"), r.PostFormValue("time_zone"),
 				r.PostFormValue("theme")
@@ -171,7 +175,7 @@ func (s *Server) updateProfile(w http.ResponseWriter, r *http.Request, actor acc
 	return s.redirect(w, r, views.ProfileURL(), "Saved.")
 }
 
-func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s profilePages) changePassword(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	current, err := s.login(r)
 	if err != nil {
 		return err
@@ -182,7 +186,7 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, actor ac
 	var throttled *account.Throttled
 	switch {
 	case errors.As(err, &bad):
-		return s.showProfile(w, r, actor, http.StatusUnprocessableEntity, bad, nil)
+		return s.showOne(w, r, actor, http.StatusUnprocessableEntity, bad, nil)
 	case errors.As(err, &throttled):
 		w.Header().Set("Retry-After", "900")
 		s.refuse(w, r, http.StatusTooManyRequests, "Too many attempts",
@@ -201,12 +205,12 @@ func noticesInput(r *http.Request) account.NoticesInput {
 	}
 }
 
-func (s *Server) updateNotices(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s profilePages) updateNotices(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	secret, err := s.Accounts.UpdateNotices(r.Context(), actor, noticesInput(r))
-	bad, status, err := s.again(r, actor, s.profile, err)
+	bad, status, err := s.again(r, actor, s.one, err)
 	switch {
 	case status != 0:
-		return s.showProfile(w, r, actor, status, bad, func(p *views.ProfilePage) { fillNotices(r, &p.Notices) })
+		return s.showOne(w, r, actor, status, bad, func(p *views.ProfilePage) { fillNotices(r, &p.Notices) })
 	case err != nil:
 		return err
 	case secret != "":
@@ -226,16 +230,16 @@ func fillNotices(r *http.Request, f *views.NoticesForm) {
 
 // showSecret shows a webhook's secret. It is part of this one answer, since a message kept for the next page would keep
 // it in the browser.
-func (s *Server) showSecret(w http.ResponseWriter, r *http.Request, actor account.Actor, secret string) error {
-	return s.showProfile(w, r, actor, http.StatusOK, nil, func(p *views.ProfilePage) { p.NewSecret = secret })
+func (s profilePages) showSecret(w http.ResponseWriter, r *http.Request, actor account.Actor, secret string) error {
+	return s.showOne(w, r, actor, http.StatusOK, nil, func(p *views.ProfilePage) { p.NewSecret = secret })
 }
 
-func (s *Server) renewWebhookSecret(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s profilePages) renewWebhookSecret(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	secret, err := s.Accounts.RenewWebhookSecret(r.Context(), actor)
 	if err != nil {
 		return err
 	}
-	return s.showProfile(w, r, actor, http.StatusOK, nil, func(p *views.ProfilePage) {
+	return s.showOne(w, r, actor, http.StatusOK, nil, func(p *views.ProfilePage) {
 		if p.NewSecret = secret; r.PostForm.Has(versionField) { // the button is in the form, of which nothing was saved
 			fillNotices(r, &p.Notices)
 			bringsForm(r, views.ProfileActionURL("notices"))
@@ -243,7 +247,7 @@ func (s *Server) renewWebhookSecret(w http.ResponseWriter, r *http.Request, acto
 	})
 }
 
-func (s *Server) endOtherLogins(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s profilePages) endOtherLogins(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	current, err := s.login(r)
 	if err != nil {
 		return err
@@ -254,7 +258,7 @@ func (s *Server) endOtherLogins(w http.ResponseWriter, r *http.Request, actor ac
 	return s.redirect(w, r, views.ProfileURL(), "You are signed out everywhere else.")
 }
 
-func (s *Server) endLogin(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s profilePages) endLogin(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	login, err := id(r)
 	if err != nil {
 		return err

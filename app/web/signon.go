@@ -43,8 +43,8 @@ type attempt struct {
 	Until time.Time `json:"until"`
 }
 
-// loginForm is the sign-in with the ways that there are.
-func (s *Server) loginForm(next string) views.LoginForm {
+// fields is the sign-in with the ways that there are.
+func (s loginPages) fields(next string) views.LoginForm {
 	f := views.NewLoginForm()
 	f.Next = next
 	if s.SignOn != nil {
@@ -62,7 +62,7 @@ func signOnURL(next string) string {
 
 // beginSignOn sends the browser to the provider. It is a link and no form: the policy forbids forms that lead
 // elsewhere, by redirects too.
-func (s *Server) beginSignOn(w http.ResponseWriter, r *http.Request) error {
+func (s loginPages) beginSignOn(w http.ResponseWriter, r *http.Request) error {
 	next := local(r.FormValue("next"), "")
 	if s.SignOn == nil {
 		return s.redirect(w, r, "/login", "")
@@ -104,10 +104,10 @@ const (
 )
 
 // signOnBack is the address to which the provider sends browsers back, which it must know.
-func (s *Server) signOnBack() string { return s.PublicURL.JoinPath(signOnPath, "callback").String() }
+func (s loginPages) signOnBack() string { return s.PublicURL.JoinPath(signOnPath, "callback").String() }
 
 // finishSignOn takes a browser that comes back from the provider.
-func (s *Server) finishSignOn(w http.ResponseWriter, r *http.Request) error {
+func (s loginPages) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 	if s.SignOn == nil {
 		return s.redirect(w, r, "/login", "")
 	}
@@ -166,7 +166,7 @@ func (s *Server) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 
 // takeAttempt reads the attempt of a state from the cookie and removes it: it serves once. It is nil when there is none
 // that holds; another attempt, begun in another tab, stays.
-func (s *Server) takeAttempt(w http.ResponseWriter, r *http.Request, state string) (*attempt, error) {
+func (s loginPages) takeAttempt(w http.ResponseWriter, r *http.Request, state string) (*attempt, error) {
 	c, _ := s.attempts.New(r, attemptCookie)
 	text, _ := c.Values["attempt"].(string)
 	var a attempt
@@ -185,8 +185,8 @@ func (s *Server) takeAttempt(w http.ResponseWriter, r *http.Request, state strin
 }
 
 // signOnFailed shows the sign-in again, with the reason.
-func (s *Server) signOnFailed(w http.ResponseWriter, r *http.Request, status int, next, wrong string) error {
-	f := s.loginForm(next)
+func (s loginPages) signOnFailed(w http.ResponseWriter, r *http.Request, status int, next, wrong string) error {
+	f := s.fields(next)
 	f.Wrong = wrong
 	s.render(w, r, status, views.Login(views.Page{Title: "Sign in"}, f))
 	return nil
@@ -203,12 +203,12 @@ func identityItems(list []db.Identity, z *time.Location) []views.IdentityItem {
 	return items
 }
 
-func (s *Server) unlinkUser(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.switchUser(w, r, actor, s.Accounts.Unlink, "Unlinked. Every sign-in ended.")
+func (s userPages) unlink(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, actor, s.Accounts.Unlink, "Unlinked. Every sign-in ended.")
 }
 
-func (s *Server) revokeTokensOf(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.switchUser(w, r, actor, s.Accounts.RevokeTokensOf,
+func (s userPages) revokeTokens(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, actor, s.Accounts.RevokeTokensOf,
 		"Revoked. Programs with these tokens are refused from now on.")
 }
 

@@ -20,16 +20,16 @@ const streamBatch = 500
 // streamKnown is how many entries a stream knows at least, since they may go on.
 const streamKnown = 1000
 
-// sessionStream tells a page what happens in a session, from after the event that it has.
-func (s *Server) sessionStream(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+// stream tells a page what happens in a session, from after the event that it has.
+func (s sessionPages) stream(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}
 	after, _ := strconv.ParseInt(cmp(r.Header.Get("Last-Event-ID"), r.FormValue("after")), 10, 64)
 	sub := s.hub.subscribe("session "+session.ID.String(), "inbox "+actor.ID.String())
 	defer s.hub.end(sub)
-	t, err := s.transcriptOf(r, actor, session)
+	t, err := s.transcript(r, actor, session)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func stateOf(session *db.Session) string {
 }
 
 // sendAll sends the events that there are.
-func (s *Server) sendAll(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) error {
+func (s sessionPages) sendAll(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) error {
 	for {
 		if more, err := s.sendEvents(r, out, t, session); err != nil || !more {
 			return err
@@ -112,7 +112,7 @@ func (s *Server) sendAll(r *http.Request, out *stream, t *transcriptView, sessio
 }
 
 // sendRest sends the end of a turn of which no event tells it, of a session that nobody works on.
-func (s *Server) sendRest(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) error {
+func (s sessionPages) sendRest(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) error {
 	if err := s.sendAll(r, out, t, session); err != nil { // the end may be among what came since
 		return err
 	}
@@ -125,7 +125,7 @@ func (s *Server) sendRest(r *http.Request, out *stream, t *transcriptView, sessi
 }
 
 // sendEvents sends the next events, and reports whether there may be more.
-func (s *Server) sendEvents(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) (bool, error) {
+func (s sessionPages) sendEvents(r *http.Request, out *stream, t *transcriptView, session uuid.UUID) (bool, error) {
 	events, err := db.EventsOf(r.Context(), s.DB, session, t.seq, streamBatch)
 	if err != nil || len(events) == 0 {
 		return false, err
@@ -163,7 +163,7 @@ func (s *Server) sendEvents(r *http.Request, out *stream, t *transcriptView, ses
 }
 
 // sendEntries sends entries that were made or changed, each once, as it is now.
-func (s *Server) sendEntries(r *http.Request, out *stream, t *transcriptView, changed []views.Entry) error {
+func (s sessionPages) sendEntries(r *http.Request, out *stream, t *transcriptView, changed []views.Entry) error {
 	if len(changed) == 0 {
 		return nil
 	}

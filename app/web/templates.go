@@ -14,7 +14,7 @@ import (
 
 // beginWith puts a template into what the editor of a new automation begins with. It returns an offer to create the
 // workflow that the template runs, where there are workflows and that one is missing.
-func (s *Server) beginWith(r *http.Request, actor account.Actor, t automation.Template, in *automation.Input,
+func (s automationPages) beginWith(r *http.Request, actor account.Actor, t automation.Template, in *automation.Input,
 	ws *db.Workspace) (views.Link, error) {
 	blank := *in
 	*in = t.Input
@@ -55,7 +55,7 @@ func (s *Server) beginWith(r *http.Request, actor account.Actor, t automation.Te
 }
 
 // anyAgent is the first provider that is no script and that is installed, or else the first that is no script.
-func (s *Server) anyAgent() string {
+func (s automationPages) anyAgent() string {
 	first := ""
 	for _, p := range s.Providers() {
 		if p.Driver == agent.DriverShell {

@@ -49,7 +49,7 @@ func TestWhatATemplateFillsInCanBeSavedAsItIs(t *testing.T) {
 		in.Workspace, in.Provider = list[0].ID.String(), list[0].Provider
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		check(t, err)
-		_, err = s.server.beginWith(r, b.actor, template, &in, &list[0])
+		_, err = automationPages{s.server}.beginWith(r, b.actor, template, &in, &list[0])
 		check(t, err)
 		if in.Retries != 2 || in.TimeoutMinutes != 360 {
 			t.Errorf("%s shows %d retries and a timeout of %g; want what a new automation shows", template.Key,

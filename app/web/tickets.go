@@ -18,7 +18,10 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) tickets(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// ticketPages are the pages of tickets.
+type ticketPages struct{ *Server }
+
+func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	status, assignee := r.FormValue("status"), r.FormValue("assignee")
 	f := db.TicketFilter{
@@ -111,7 +114,7 @@ func ticketItem(t *db.Ticket, z *time.Location, now time.Time) views.TicketItem 
 	return i
 }
 
-func (s *Server) ticket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s ticketPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ticketID, err := id(r)
 	if err != nil {
 		return err
@@ -147,7 +150,7 @@ func (s *Server) ticket(w http.ResponseWriter, r *http.Request, actor account.Ac
 			Label: "Claimed by", Value: "a session", URL: views.SessionURL(t.ClaimedBy.String()),
 		})
 	}
-	pulls, err := s.pullRequests(r.Context(), d.Sessions)
+	pulls, err := sessionPages{s.Server}.pullRequests(r.Context(), d.Sessions)
 	if err != nil {
 		return err
 	}
@@ -261,20 +264,20 @@ func ticketInput(r *http.Request) automation.TicketInput {
 	}
 }
 
-func (s *Server) newTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s ticketPages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageTickets) {
 		return fault.ErrForbidden
 	}
 	in := automation.TicketInput{Workspace: s.chosenWorkspace(r), Priority: "medium"}
-	return s.ticketForm(w, r, actor, http.StatusOK, nil, in, nil)
+	return s.form(w, r, actor, http.StatusOK, nil, in, nil)
 }
 
-func (s *Server) createTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s ticketPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := ticketInput(r)
 	t, err := s.Rules.CreateTicket(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
-		return s.ticketForm(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
 	}
 	if err != nil {
 		return err
@@ -282,8 +285,8 @@ func (s *Server) createTicket(w http.ResponseWriter, r *http.Request, actor acco
 	return s.redirect(w, r, views.TicketURL(t.ID.String()), "Created.")
 }
 
-// editableTicket finds the ticket of a path for who may change it.
-func (s *Server) editableTicket(r *http.Request, actor account.Actor) (*db.Ticket, error) {
+// editable finds the ticket of a path for who may change it.
+func (s ticketPages) editable(r *http.Request, actor account.Actor) (*db.Ticket, error) {
 	ticketID, err := id(r)
 	if err != nil {
 		return nil, err
@@ -295,12 +298,12 @@ func (s *Server) editableTicket(r *http.Request, actor account.Actor) (*db.Ticke
 	return t, err
 }
 
-func (s *Server) editTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	t, err := s.editableTicket(r, actor)
+func (s ticketPages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	t, err := s.editable(r, actor)
 	if err != nil {
 		return err
 	}
-	return s.ticketForm(w, r, actor, http.StatusOK, t, typedTicket(t), nil)
+	return s.form(w, r, actor, http.StatusOK, t, typedTicket(t), nil)
 }
 
 // typedTicket is a ticket as the form would have it typed.
@@ -316,24 +319,24 @@ func typedTicket(t *db.Ticket) automation.TicketInput {
 	return in
 }
 
-func (s *Server) updateTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	t, err := s.editableTicket(r, actor)
+func (s ticketPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	t, err := s.editable(r, actor)
 	if err != nil {
 		return err
 	}
 	_, err = s.Rules.UpdateTicket(r.Context(), actor, t.ID, ticketInput(r))
-	invalid, status, err := s.again(r, actor, s.editTicket, err)
+	invalid, status, err := s.again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		return s.ticketForm(w, r, actor, status, t, ticketInput(r), invalid)
+		return s.form(w, r, actor, status, t, ticketInput(r), invalid)
 	}
 	return s.redirect(w, r, views.TicketURL(t.ID.String()), "Saved.")
 }
 
-// ticketForm shows the form with what was typed and what is wrong with it. A nil ticket is a new one.
-func (s *Server) ticketForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, t *db.Ticket,
+// form shows the form with what was typed and what is wrong with it. A nil ticket is a new one.
+func (s ticketPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, t *db.Ticket,
 	in automation.TicketInput, bad fault.Invalid) error {
 	f := views.NewTicketForm()
 	title := "New ticket"
@@ -383,7 +386,7 @@ func (s *Server) ticketForm(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 // assigneeChoices are the members of a workspace, and who is assigned already.
-func (s *Server) assigneeChoices(ctx context.Context, actor account.Actor, workspace uuid.UUID,
+func (s ticketPages) assigneeChoices(ctx context.Context, actor account.Actor, workspace uuid.UUID,
 	t *db.Ticket) ([]views.Choice, error) {
 	choices := []views.Choice{{Label: "Nobody"}}
 	d, err := s.Rules.Workspace(ctx, actor, workspace)
@@ -409,7 +412,7 @@ func (s *Server) assigneeChoices(ctx context.Context, actor account.Actor, works
 }
 
 // assignees answers the form of a new ticket when a workspace is chosen.
-func (s *Server) assignees(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s ticketPages) assignees(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := views.NewTicketForm().Assignee
 	var err error
 	if f.Options, err = s.assigneeChoices(r.Context(), actor, optionalID(r.FormValue("workspace")), nil); err != nil {
@@ -418,7 +421,7 @@ func (s *Server) assignees(w http.ResponseWriter, r *http.Request, actor account
 	return s.show(w, r, views.AssigneeField(f))
 }
 
-func (s *Server) moveTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s ticketPages) move(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ticketID, err := id(r)
 	if err != nil {
 		return err
@@ -431,7 +434,7 @@ func (s *Server) moveTicket(w http.ResponseWriter, r *http.Request, actor accoun
 	return s.redirect(w, r, views.TicketURL(ticketID.String()), views.TicketStatusWord(status)+".")
 }
 
-func (s *Server) unlinkTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s ticketPages) unlink(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ticketID, err := id(r)
 	if err != nil {
 		return err
@@ -442,21 +445,21 @@ func (s *Server) unlinkTicket(w http.ResponseWriter, r *http.Request, actor acco
 	return s.redirect(w, r, views.TicketURL(ticketID.String()), "Unlinked.")
 }
 
-// sessionTickets answers the part of a session's page with its tickets.
-func (s *Server) sessionTickets(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+// tickets answers the part of a session's page with its tickets.
+func (s sessionPages) tickets(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}
-	work, err := s.sessionWork(r.Context(), actor, session)
+	work, err := s.work(r.Context(), actor, session)
 	if err != nil {
 		return err
 	}
 	return s.show(w, r, views.SessionTickets(work))
 }
 
-// sessionWork is what a session has to do with tickets.
-func (s *Server) sessionWork(ctx context.Context, actor account.Actor, session *db.Session) (views.SessionWork, error) {
+// work is what a session has to do with tickets.
+func (s sessionPages) work(ctx context.Context, actor account.Actor, session *db.Session) (views.SessionWork, error) {
 	z, now := zone(actor), s.Now()
 	work := views.SessionWork{
 		Session: session.ID.String(), Live: session.Status == db.SessionInProgress, Now: now,
@@ -479,8 +482,8 @@ func (s *Server) sessionWork(ctx context.Context, actor account.Actor, session *
 }
 
 // linkTicket links a session to a ticket by its number.
-func (s *Server) linkTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+func (s sessionPages) linkTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}
@@ -493,7 +496,7 @@ func (s *Server) linkTicket(w http.ResponseWriter, r *http.Request, actor accoun
 	}
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["ticket"] != "" {
-		p, err := s.sessionPage(r, actor, session)
+		p, err := s.data(r, actor, session)
 		if err != nil {
 			return err
 		}

@@ -15,21 +15,17 @@ import (
 	"carillon/views"
 )
 
-// tokenRoutes are the addresses of a person's API tokens.
-func (s *Server) tokenRoutes(mux *routeTable) {
-	mux.HandleFunc("GET /settings/tokens", s.page(s.tokens))
-	mux.HandleFunc("POST /settings/tokens", s.page(s.createToken))
-	mux.HandleFunc("POST /settings/tokens/{id}/revocation", s.page(s.revokeToken))
-}
+// tokenPages are the pages of a person's API tokens.
+type tokenPages struct{ *Server }
 
-func (s *Server) tokens(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.showTokens(w, r, actor, http.StatusOK, account.TokenInput{Days: strconv.Itoa(account.DefaultTokenDays)},
+func (s tokenPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.showList(w, r, actor, http.StatusOK, account.TokenInput{Days: strconv.Itoa(account.DefaultTokenDays)},
 		nil, "")
 }
 
-// showTokens shows a person's tokens and the form of a new one, as typed. A token that was just made is part of this
+// showList shows a person's tokens and the form of a new one, as typed. A token that was just made is part of this
 // one answer, since a message kept for the next page would keep it in the browser.
-func (s *Server) showTokens(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+func (s tokenPages) showList(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
 	in account.TokenInput, bad fault.Invalid, made string) error {
 	list, err := s.Accounts.Tokens(r.Context(), actor)
 	if err != nil {
@@ -84,7 +80,7 @@ func tokenItem(t *db.APIToken, all string, now time.Time, z *time.Location) view
 	return item
 }
 
-func (s *Server) createToken(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s tokenPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := account.TokenInput{
 		Name: r.PostFormValue("name"), Days: r.PostFormValue("days"), Narrowed: r.PostFormValue("scope") == "only",
 		Permissions: r.PostForm["permissions"],
@@ -92,16 +88,16 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request, actor accou
 	token, err := s.Accounts.CreateToken(r.Context(), actor, in)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
-		return s.showTokens(w, r, actor, http.StatusUnprocessableEntity, in, bad, "")
+		return s.showList(w, r, actor, http.StatusUnprocessableEntity, in, bad, "")
 	}
 	if err != nil {
 		return err
 	}
-	return s.showTokens(w, r, actor, http.StatusOK, account.TokenInput{Days: strconv.Itoa(account.DefaultTokenDays)},
+	return s.showList(w, r, actor, http.StatusOK, account.TokenInput{Days: strconv.Itoa(account.DefaultTokenDays)},
 		nil, token)
 }
 
-func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s tokenPages) revoke(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	token, err := id(r)
 	if err != nil {
 		return err

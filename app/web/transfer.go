@@ -17,7 +17,8 @@ import (
 
 // transferForm offers an automation's next owners to whoever may give it away, and the audit log to whoever may read
 // it.
-func (s *Server) transferForm(r *http.Request, actor account.Actor, id uuid.UUID, p *views.AutomationPage) error {
+func (s automationPages) transferForm(r *http.Request, actor account.Actor, id uuid.UUID,
+	p *views.AutomationPage) error {
 	if actor.Can(account.ViewAudit) {
 		owner := &p.Groups[len(p.Groups)-1]
 		owner.Facts = append(owner.Facts, views.Fact{
@@ -44,7 +45,7 @@ func choicesOf(people []db.User) []views.Choice {
 	return list
 }
 
-func (s *Server) transfer(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) transfer(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func (s *Server) transfer(w http.ResponseWriter, r *http.Request, actor account.
 }
 
 // offer is the open offer of an automation, as far as it concerns the actor.
-func (s *Server) offer(r *http.Request, actor account.Actor, a *db.Automation) (views.OfferData, error) {
+func (s automationPages) offer(r *http.Request, actor account.Actor, a *db.Automation) (views.OfferData, error) {
 	o, err := s.Rules.Offer(r.Context(), actor, a)
 	if err != nil || o == nil {
 		return views.OfferData{}, err
@@ -80,7 +81,7 @@ func (s *Server) offer(r *http.Request, actor account.Actor, a *db.Automation) (
 }
 
 // answerOffer accepts, declines or withdraws the open offer of an automation.
-func (s *Server) answerOffer(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) answerOffer(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -105,8 +106,9 @@ func (s *Server) answerOffer(w http.ResponseWriter, r *http.Request, actor accou
 	return s.redirect(w, r, to, said)
 }
 
-// userHandover offers to give a person's automations to somebody else.
-func (s *Server) userHandover(r *http.Request, actor account.Actor, d *account.PersonDetail, p *views.UserPage) error {
+// handoverField offers to give a person's automations to somebody else.
+func (s userPages) handoverField(r *http.Request, actor account.Actor, d *account.PersonDetail,
+	p *views.UserPage) error {
 	if d.Automations == 0 || !actor.Can(account.ManageAll) {
 		return nil
 	}
@@ -123,7 +125,7 @@ func (s *Server) userHandover(r *http.Request, actor account.Actor, d *account.P
 }
 
 // handOver gives all automations of a person to somebody else.
-func (s *Server) handOver(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s userPages) handOver(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	user, err := id(r)
 	if err != nil {
 		return err

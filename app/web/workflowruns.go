@@ -12,7 +12,7 @@ import (
 )
 
 // workflowRunForm asks for the parameters of an automation's workflow, with the stored values filled in.
-func (s *Server) workflowRunForm(ctx context.Context, a *db.Automation, given map[string]string,
+func (s automationPages) workflowRunForm(ctx context.Context, a *db.Automation, given map[string]string,
 	bad fault.Invalid) (views.RunForm, error) {
 	f := views.RunForm{
 		ID: a.ID.String(), Name: a.Name,

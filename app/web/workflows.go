@@ -17,7 +17,10 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) workflows(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// workflowPages are the pages of workflows.
+type workflowPages struct{ *Server }
+
+func (s workflowPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	list, err := s.Rules.Workflows(r.Context(), actor)
 	if err != nil {
 		return err
@@ -42,7 +45,7 @@ func workflowItem(wf *db.Workflow) views.WorkflowItem {
 	return i
 }
 
-func (s *Server) workflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workflowPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workflowID, err := id(r)
 	if err != nil {
 		return err
@@ -176,7 +179,7 @@ func workflowInput(r *http.Request) automation.WorkflowInput {
 	return in
 }
 
-func (s *Server) newWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workflowPages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageWorkflows) {
 		return fault.ErrForbidden
 	}
@@ -191,10 +194,10 @@ func (s *Server) newWorkflow(w http.ResponseWriter, r *http.Request, actor accou
 			})
 		}
 	}
-	return s.workflowForm(w, r, actor, http.StatusOK, nil, in, nil)
+	return s.form(w, r, actor, http.StatusOK, nil, in, nil)
 }
 
-func (s *Server) editWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workflowPages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workflowID, err := id(r)
 	if err != nil {
 		return err
@@ -203,10 +206,10 @@ func (s *Server) editWorkflow(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	return s.workflowForm(w, r, actor, http.StatusOK, wf, automation.TypedWorkflow(wf), nil)
+	return s.form(w, r, actor, http.StatusOK, wf, automation.TypedWorkflow(wf), nil)
 }
 
-func (s *Server) createWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workflowPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageWorkflows) {
 		return fault.ErrForbidden
 	}
@@ -217,7 +220,7 @@ func (s *Server) createWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 	wf, err := s.Rules.CreateWorkflow(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
-		return s.workflowForm(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
 	}
 	if err != nil {
 		return err
@@ -230,7 +233,7 @@ func (s *Server) createWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 	return s.redirect(w, r, views.WorkflowURL(wf.ID.String()), "Saved.")
 }
 
-func (s *Server) updateWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workflowPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workflowID, err := id(r)
 	if err != nil {
 		return err
@@ -244,28 +247,28 @@ func (s *Server) updateWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 		return s.rearrangedForm(w, r, actor, stored, changed)
 	}
 	_, err = s.Rules.UpdateWorkflow(r.Context(), actor, workflowID, in)
-	invalid, status, err := s.again(r, actor, s.editWorkflow, err)
+	invalid, status, err := s.again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		return s.workflowForm(w, r, actor, status, stored, workflowInput(r), invalid)
+		return s.form(w, r, actor, status, stored, workflowInput(r), invalid)
 	}
 	return s.redirect(w, r, views.WorkflowURL(workflowID.String()), "Saved.")
 }
 
-func (s *Server) workflowForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow,
+func (s workflowPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow,
 	in automation.WorkflowInput, bad fault.Invalid) error {
-	return s.workflowFormAt(w, r, actor, status, wf, rearrangement{in: in}, bad)
+	return s.formAt(w, r, actor, status, wf, rearrangement{in: in}, bad)
 }
 
 // rearrangedForm gives the form back as a button has changed it.
-func (s *Server) rearrangedForm(w http.ResponseWriter, r *http.Request, actor account.Actor, wf *db.Workflow,
+func (s workflowPages) rearrangedForm(w http.ResponseWriter, r *http.Request, actor account.Actor, wf *db.Workflow,
 	to rearrangement) error {
-	return s.workflowFormAt(w, r, actor, http.StatusOK, wf, to, nil)
+	return s.formAt(w, r, actor, http.StatusOK, wf, to, nil)
 }
 
-func (s *Server) workflowFormAt(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+func (s workflowPages) formAt(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
 	wf *db.Workflow, to rearrangement, bad fault.Invalid) error {
 	in := to.in
 	f := views.NewWorkflowForm()
@@ -294,7 +297,7 @@ func (s *Server) workflowFormAt(w http.ResponseWriter, r *http.Request, actor ac
 		f.Parameters = append(f.Parameters, parameterRow(i, p, bad))
 	}
 	if r.PostFormValue("do") == "preview" {
-		f.Preview = s.workflowPreview(in)
+		f.Preview = s.preview(in)
 	}
 	return s.with(w, r, actor, "workflows", title, func(page views.Page) error {
 		s.render(w, r, status, views.EditWorkflow(page, f))
@@ -354,8 +357,8 @@ func parameterRow(i int, p automation.ParameterInput, bad fault.Invalid) views.P
 	return row
 }
 
-// workflowPreview shows the steps of a form, their texts filled in.
-func (s *Server) workflowPreview(in automation.WorkflowInput) []views.StepLine {
+// preview shows the steps of a form, their texts filled in.
+func (s workflowPages) preview(in automation.WorkflowInput) []views.StepLine {
 	values := automation.Automatic(automation.Surroundings{
 		At: s.Now().UTC(), Session: "0197…", Execution: "0197…", Automation: cmp(in.Name, "My automation"),
 		Workspace: "Scratch", Branch: "carillon/0197…", Ticket: "42", Title: "A ticket",
@@ -370,7 +373,7 @@ func (s *Server) workflowPreview(in automation.WorkflowInput) []views.StepLine {
 	return stepLines(automation.DraftSteps(in.Steps), values)
 }
 
-func (s *Server) duplicateWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workflowPages) duplicate(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workflowID, err := id(r)
 	if err != nil {
 		return err
@@ -386,7 +389,7 @@ func (s *Server) duplicateWorkflow(w http.ResponseWriter, r *http.Request, actor
 	return s.redirect(w, r, views.WorkflowEditURL(wf.ID.String()), message)
 }
 
-func (s *Server) removeWorkflow(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workflowPages) remove(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workflowID, err := id(r)
 	if err != nil {
 		return err
@@ -398,7 +401,7 @@ func (s *Server) removeWorkflow(w http.ResponseWriter, r *http.Request, actor ac
 }
 
 // workflowField fills in the choice of a workflow in the editor of an automation, and the fields of its parameters.
-func (s *Server) workflowField(r *http.Request, actor account.Actor, f *views.AutomationForm, a *db.Automation,
+func (s automationPages) workflowField(r *http.Request, actor account.Actor, f *views.AutomationForm, a *db.Automation,
 	in automation.Input, bad fault.Invalid) error {
 	f.Workflow.Value, f.Workflow.Error = in.Workflow, bad["workflow"]
 	f.Workflow.Options = []views.Choice{{Label: "Choose a workflow"}}
@@ -475,7 +478,7 @@ func defaultChoice(p db.Parameter) string {
 }
 
 // workflowParameters answers the editor when a workflow is chosen.
-func (s *Server) workflowParameters(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) workflowParameters(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var f views.AutomationForm
 	if err := s.workflowField(r, actor, &f, nil,
 		automation.Input{Automation: spec.Automation{Workflow: r.FormValue("workflow")}}, nil); err != nil {

@@ -16,7 +16,10 @@ import (
 	"carillon/views"
 )
 
-func (s *Server) workspaces(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// workspacePages are the pages of workspaces.
+type workspacePages struct{ *Server }
+
+func (s workspacePages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -33,7 +36,7 @@ func (s *Server) workspaces(w http.ResponseWriter, r *http.Request, actor accoun
 	})
 }
 
-func (s *Server) workspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workspacePages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workspaceID, err := id(r)
 	if err != nil {
 		return err
@@ -42,10 +45,10 @@ func (s *Server) workspace(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	return s.showWorkspace(w, r, actor, http.StatusOK, d, "")
+	return s.showOne(w, r, actor, http.StatusOK, d, "")
 }
 
-func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
 	d *automation.WorkspaceDetail, problem string) error {
 	manage := actor.Can(account.ManageWorkspaces)
 	p := views.WorkspacePage{Now: s.Now(), ID: d.ID.String(), Name: d.Name, CanManage: manage, Problem: problem}
@@ -76,7 +79,7 @@ func (s *Server) showWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 		})
 	}
 	p.Sandbox = d.Sandbox
-	for _, o := range s.obediences() {
+	for _, o := range (helpPages{s.Server}).obediences() {
 		if len(o.Obeys) > 0 {
 			p.Agents = append(p.Agents, o)
 		}
@@ -148,14 +151,14 @@ func workspaceInput(r *http.Request) automation.WorkspaceInput {
 	return in
 }
 
-func (s *Server) newWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workspacePages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	return s.workspaceForm(w, r, actor, http.StatusOK, nil, s.Rules.NewWorkspace(r.Context()), nil)
+	return s.form(w, r, actor, http.StatusOK, nil, s.Rules.NewWorkspace(r.Context()), nil)
 }
 
-func (s *Server) editWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workspacePages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workspaceID, err := id(r)
 	if err != nil {
 		return err
@@ -167,7 +170,7 @@ func (s *Server) editWorkspace(w http.ResponseWriter, r *http.Request, actor acc
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	return s.workspaceForm(w, r, actor, http.StatusOK, d, typedWorkspace(d), nil)
+	return s.form(w, r, actor, http.StatusOK, d, typedWorkspace(d), nil)
 }
 
 // typedWorkspace is a workspace as its form would have it typed.
@@ -183,7 +186,7 @@ func typedWorkspace(d *automation.WorkspaceDetail) automation.WorkspaceInput {
 	return in
 }
 
-func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
+func (s workspacePages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
 	d *automation.WorkspaceDetail, in automation.WorkspaceInput, bad fault.Invalid) error {
 	f := views.NewWorkspaceForm()
 	title := "New workspace"
@@ -235,15 +238,15 @@ func (s *Server) workspaceForm(w http.ResponseWriter, r *http.Request, actor acc
 	})
 }
 
-func (s *Server) createWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workspacePages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := workspaceInput(r)
 	if r.PostFormValue("do") == "add-variable" {
-		return s.workspaceForm(w, r, actor, http.StatusOK, nil, withRow(in), nil)
+		return s.form(w, r, actor, http.StatusOK, nil, withRow(in), nil)
 	}
 	ws, err := s.Rules.CreateWorkspace(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
-		return s.workspaceForm(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
+		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
 	}
 	if err != nil {
 		return err
@@ -257,7 +260,7 @@ func withRow(in automation.WorkspaceInput) automation.WorkspaceInput {
 	return in
 }
 
-func (s *Server) updateWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workspacePages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workspaceID, err := id(r)
 	if err != nil {
 		return err
@@ -268,20 +271,20 @@ func (s *Server) updateWorkspace(w http.ResponseWriter, r *http.Request, actor a
 	}
 	in := workspaceInput(r)
 	if r.PostFormValue("do") == "add-variable" {
-		return s.workspaceForm(w, r, actor, http.StatusOK, d, withRow(in), nil)
+		return s.form(w, r, actor, http.StatusOK, d, withRow(in), nil)
 	}
 	err = s.Rules.UpdateWorkspace(r.Context(), actor, workspaceID, in)
-	invalid, status, err := s.again(r, actor, s.editWorkspace, err)
+	invalid, status, err := s.again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		return s.workspaceForm(w, r, actor, status, d, workspaceInput(r), invalid)
+		return s.form(w, r, actor, status, d, workspaceInput(r), invalid)
 	}
 	return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Saved.")
 }
 
-func (s *Server) addMember(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workspacePages) addMember(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workspaceID, err := id(r)
 	if err != nil {
 		return err
@@ -292,7 +295,7 @@ func (s *Server) addMember(w http.ResponseWriter, r *http.Request, actor account
 	return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Added.")
 }
 
-func (s *Server) removeMember(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workspacePages) removeMember(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workspaceID, err := id(r)
 	if err != nil {
 		return err
@@ -308,8 +311,8 @@ func (s *Server) removeMember(w http.ResponseWriter, r *http.Request, actor acco
 	return s.redirect(w, r, to, "Removed.")
 }
 
-// checkWorkspace looks at the repository now, and says what it found.
-func (s *Server) checkWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+// check looks at the repository now, and says what it found.
+func (s workspacePages) check(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workspaceID, err := id(r)
 	if err != nil {
 		return err
@@ -325,10 +328,10 @@ func (s *Server) checkWorkspace(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
-	return s.showWorkspace(w, r, actor, http.StatusOK, d, problem)
+	return s.showOne(w, r, actor, http.StatusOK, d, problem)
 }
 
-func (s *Server) removeWorkspace(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s workspacePages) remove(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	workspaceID, err := id(r)
 	if err != nil {
 		return err

@@ -17,7 +17,8 @@ import (
 )
 
 // webhook is the panel of an HTTP Trigger. A token is there only right after it was made.
-func (s *Server) webhook(r *http.Request, actor account.Actor, a *db.Automation, token string) (*views.Webhook, error) {
+func (s automationPages) webhook(r *http.Request, actor account.Actor, a *db.Automation,
+	token string) (*views.Webhook, error) {
 	w := &views.Webhook{
 		Automation: a.ID.String(), Token: token, CanManage: automation.CanManage(actor, a), URL: s.webhookURL(token).
 				String(),
@@ -48,7 +49,7 @@ func (s *Server) webhook(r *http.Request, actor account.Actor, a *db.Automation,
 }
 
 // snippets are ready to copy into the systems that call. They take the token from a secret of that system.
-func (s *Server) snippets(names []string) []views.Snippet {
+func (s automationPages) snippets(names []string) []views.Snippet {
 	address := s.webhookURL("").String()
 	var fields []string
 	for _, name := range names {
@@ -90,7 +91,7 @@ func (s *Server) snippets(names []string) []views.Snippet {
 // graces are how long a regenerated token may live on.
 var graces = map[string]time.Duration{"": 0, "0": 0, "5m": 5 * time.Minute, "1h": time.Hour}
 
-func (s *Server) regenerate(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+func (s automationPages) regenerateToken(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func (s *Server) regenerate(w http.ResponseWriter, r *http.Request, actor accoun
 func tokenPurpose(automationID uuid.UUID) string { return "new token " + automationID.String() }
 
 // showToken goes to the page that shows a new token this once. Until then it travels in the cookie, encrypted.
-func (s *Server) showToken(w http.ResponseWriter, r *http.Request, automationID uuid.UUID, token string) error {
+func (s automationPages) showToken(w http.ResponseWriter, r *http.Request, automationID uuid.UUID, token string) error {
 	c := s.cookie(r)
 	c.Values["token"] = base64.RawURLEncoding.EncodeToString(s.Keys.Seal(token, tokenPurpose(automationID)))
 	if err := c.Save(r, w); err != nil {
@@ -121,7 +122,7 @@ func (s *Server) showToken(w http.ResponseWriter, r *http.Request, automationID 
 }
 
 // shownToken takes the token to show, if there is one for this automation.
-func (s *Server) shownToken(w http.ResponseWriter, r *http.Request, automationID uuid.UUID) string {
+func (s automationPages) shownToken(w http.ResponseWriter, r *http.Request, automationID uuid.UUID) string {
 	c := s.cookie(r)
 	sealed, ok := c.Values["token"].(string)
 	if !ok {

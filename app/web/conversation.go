@@ -16,7 +16,7 @@ import (
 
 // addConversation adds to a session's page what concerns going on with it: messages that wait, interrupt, reset, and
 // why a queued one does not start.
-func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.SessionPage, session *db.Session,
+func (s sessionPages) addConversation(r *http.Request, actor account.Actor, p *views.SessionPage, session *db.Session,
 	manage bool) error {
 	z := zone(actor)
 	script := s.isScript(session.Provider)
@@ -71,20 +71,20 @@ func (s *Server) addConversation(r *http.Request, actor account.Actor, p *views.
 	return nil
 }
 
-func (s *Server) interruptSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Interrupting.", func(id uuid.UUID) error {
+func (s sessionPages) interrupt(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "Interrupting.", func(id uuid.UUID) error {
 		return s.Rules.InterruptTurn(r.Context(), actor, id)
 	})
 }
 
-func (s *Server) resetSession(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "The next turn begins a new conversation.", func(id uuid.UUID) error {
+func (s sessionPages) resetContext(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "The next turn begins a new conversation.", func(id uuid.UUID) error {
 		return s.Rules.ResetContext(r.Context(), actor, id)
 	})
 }
 
-func (s *Server) withdrawMessage(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.changeSession(w, r, "Taken back, unless the agent has it already.", func(id uuid.UUID) error {
+func (s sessionPages) withdraw(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.change(w, r, "Taken back, unless the agent has it already.", func(id uuid.UUID) error {
 		return s.Rules.Withdraw(r.Context(), actor, id, optionalID(r.PathValue("message")))
 	})
 }
@@ -101,9 +101,9 @@ type rawEvent struct {
 // eventsPatience is how long a reader of the download may take for a batch.
 const eventsPatience = time.Minute
 
-// sessionEvents writes a session's events as they are stored, one JSON object a line, a batch at a time.
-func (s *Server) sessionEvents(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seenSession(r, actor)
+// events writes a session's events as they are stored, one JSON object a line, a batch at a time.
+func (s sessionPages) events(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	session, err := s.seen(r, actor)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+)
+
+// maxMethods is the most methods that the types of this project have. A type with more does several things: give each
+// a type of its own, as the pages of app/web have one for each resource.
+const maxMethods = 120
+
+// manyMethods has the types that are still above, with the count that each has now.
+// A bound here is lowered, never raised.
+var manyMethods = map[string]int{
+	"app/automation.Service": 337,
+	"app/git.Store":          159,
+}
+
+// maxPackageLines is the most lines of a package, without its tests and without what templ generates.
+const maxPackageLines = 7000
+
+// longPackages has the packages that are still above, with the lines that each has now, in round figures.
+// A bound here is lowered, never raised.
+var longPackages = map[string]int{
+	"app/automation": 13800,
+	"app/web":        15900,
+	"db":             8900,
+}
+
+// TestNoTypeHasTooManyMethods counts the methods of each type, without those that it has from what it embeds.
+func TestNoTypeHasTooManyMethods(t *testing.T) {
+	t.Parallel()
+	methods := map[string]int{}
+	for name, text := range productionCode(t) {
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv != nil {
+				methods[path.Dir(name)+"."+receiverType(f)]++
+			}
+		}
+	}
+	checkBounds(t, "methods", methods, maxMethods, manyMethods)
+}
+
+// TestNoPackageIsTooLong counts lines, comments and empty ones included.
+func TestNoPackageIsTooLong(t *testing.T) {
+	t.Parallel()
+	lines := map[string]int{}
+	for name, text := range productionCode(t) {
+		lines[path.Dir(name)] += bytes.Count(text, []byte("\n"))
+	}
+	checkBounds(t, "lines", lines, maxPackageLines, longPackages)
+}
+
+// checkBounds holds counts to a bound, and those of a list to the one that the list has for them.
+func checkBounds(t *testing.T, what string, counts map[string]int, most int, above map[string]int) {
+	for name, n := range counts {
+		switch now, listed := above[name]; {
+		case !listed && n > most:
+			t.Errorf("%s has %d %s; the most is %d", name, n, what, most)
+		case listed && n > now:
+			t.Errorf("%s has %d %s; it had %d, and is to have %d at most", name, n, what, now, most)
+		}
+	}
+	for name := range above {
+		if counts[name] <= most {
+			t.Errorf("%s has %d %s, which is no longer too many: take it off the list", name, counts[name], what)
+		}
+	}
+}
+
+// receiverType is the name of the type that a method belongs to, without its parameters.
+func receiverType(f *ast.FuncDecl) string {
+	kind := f.Recv.List[0].Type
+	for {
+		switch k := kind.(type) {
+		case *ast.StarExpr:
+			kind = k.X
+		case *ast.IndexExpr:
+			kind = k.X
+		case *ast.IndexListExpr:
+			kind = k.X
+		case *ast.Ident:
+			return k.Name
+		default:
+			return ""
+		}
+	}
+}
+
+// productionCode reads the Go files of a clone that people write and that are part of the program, by their paths.
+func productionCode(t *testing.T) map[string][]byte {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "-z", "-co", "--exclude-standard",
+		"*.go").Output()
+	if err != nil {
+		t.Skip("this is no clone: ", err)
+	}
+	files := map[string][]byte{}
+	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
+		if strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "_templ.go") {
+			continue
+		}
+		text, err := os.ReadFile("../" + name)
+		if os.IsNotExist(err) { // it is removed, and not committed yet
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = text
+	}
+	return files
+}

@@ -1,0 +1,51 @@
+package web
+
+import (
+	"net/http"
+
+	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/form"
+	"carillon/db"
+	"carillon/views"
+)
+
+// gauges are the limits of an automation with what is used of them, and a way to raise each.
+func (s automationPages) gauges(r *http.Request, actor account.Actor, a *db.Automation) ([]views.Gauge, error) {
+	if !a.Budget.Set() {
+		return nil, nil
+	}
+	list, err := s.Rules.Gauges(r.Context(), actor, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	var shown []views.Gauge
+	for _, g := range list {
+		v := views.Gauge{Limit: g.String(), Part: g.Part()}
+		if g.Period != "run" {
+			v.Used = automation.Amount(g.Measure, g.Used)
+			if g.Unknown > 0 {
+				v.Unknown = form.Count(g.Unknown, "message")
+			}
+		}
+		if automation.CanManage(actor, a) {
+			v.Raise = views.BudgetURL(a.ID.String(), g.Key())
+		}
+		shown = append(shown, v)
+	}
+	return shown, nil
+}
+
+// raiseBudget makes a limit half as large again.
+func (s automationPages) raiseBudget(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	automationID, err := id(r)
+	if err != nil {
+		return err
+	}
+	now, err := s.Rules.RaiseBudget(r.Context(), actor, automationID, r.PathValue("limit"))
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, refererPath(r, views.AutomationSettingsURL(automationID.String())),
+		"The budget is "+now+" now.")
+}
