@@ -138,7 +138,10 @@ func (k *catalogue) apply(s db.ProviderSettings) {
 		default:
 		}
 	}
-	k.list, k.off, k.own, k.applied = list, off, own, s
+	k.list = list
+	k.off = off
+	k.own = own
+	k.applied = s
 }
 
 func (k *catalogue) providers() []agent.Provider {

@@ -246,7 +246,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 				case runner != nil && topic == "queue":
 					runner.Wake()
 				case runner != nil && (topic == "cancel" || topic == "interrupt"):
-					runner.Asked()
+					runner.CheckStopRequests()
 				case scheduler != nil && topic == "schedule":
 					scheduler.Wake(ctx)
 				case scheduler != nil && topic == "delivery":
@@ -268,7 +268,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
 		if c.SMTP != nil {
-			server.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).Write
+			server.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).SendNow
 		}
 		server.SignOn, server.SignOnName = newSignOn(c), c.OIDC.Name
 		if scheduler != nil {

@@ -26,9 +26,9 @@ func TestAClockThatIsSetBackKeepsNoJobFromRinging(t *testing.T) {
 	var rang atomic.Int64
 	log := slog.New(slog.DiscardHandler)
 	s := &Scheduler{Log: log}
-	s.passed()
-	job := ringing{"ring", time.Second, s.single("ring", func(context.Context) error { rang.Add(1); return nil })}
-	slow := ringing{"slow", 10 * time.Minute, s.single("slow", func(context.Context) error { return nil })}
+	s.notePass()
+	job := scheduledJob{"ring", time.Second, s.single("ring", func(context.Context) error { rang.Add(1); return nil })}
+	slow := scheduledJob{"slow", 10 * time.Minute, s.single("slow", func(context.Context) error { return nil })}
 	check(t, scheduler.ScheduleJob(job.detail(), ahead{}))
 	check(t, scheduler.ScheduleJob(slow.detail(), aligned{slow.every}))
 	planned, err := scheduler.GetScheduledJob(quartz.NewJobKey("slow"))
@@ -37,7 +37,7 @@ func TestAClockThatIsSetBackKeepsNoJobFromRinging(t *testing.T) {
 	defer cancel()
 	scheduler.Start(ctx)
 	done := make(chan struct{})
-	go func() { defer close(done); s.beat(ctx, scheduler, []ringing{job, slow}) }()
+	go func() { defer close(done); s.checkClock(ctx, scheduler, []scheduledJob{job, slow}) }()
 	for begun := time.Now(); rang.Load() < 2; time.Sleep(10 * time.Millisecond) {
 		if time.Since(begun) > 10*time.Minute {
 			t.Fatal("the job does not ring")
@@ -71,28 +71,28 @@ func TestAdministratorsAreToldOnceThatNoPassIsCompleted(t *testing.T) {
 		check(t, err)
 		return len(list)
 	}
-	check(t, s.tellOfStandstill(t.Context()))
+	check(t, s.notifyStandstill(t.Context()))
 	if n := notices(); n != 0 {
 		t.Fatalf("there are %d notices at once; want none", n)
 	}
-	s.passes.last = time.Now().Add(-2 * PassPatience)
+	s.passClock.last = time.Now().Add(-2 * StandstillAfter)
 	for range 2 {
-		check(t, s.tellOfStandstill(t.Context()))
+		check(t, s.notifyStandstill(t.Context()))
 	}
 	if n := notices(); n != 1 {
 		t.Errorf("there are %d notices; want 1", n)
 	}
-	if s.SincePass() < PassPatience {
+	if s.SincePass() < StandstillAfter {
 		t.Error("it says that a pass was completed")
 	}
 	check(t, s.claimDue(t.Context()))
-	if s.SincePass() > PassPatience {
+	if s.SincePass() > StandstillAfter {
 		t.Error("after a pass it says that none was completed")
 	}
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.passes.last = time.Now().Add(-2 * PassPatience)
-	if err := s.claimDue(stopped); err == nil || errors.Is(err, nil) || s.SincePass() < PassPatience {
+	s.passClock.last = time.Now().Add(-2 * StandstillAfter)
+	if err := s.claimDue(stopped); err == nil || errors.Is(err, nil) || s.SincePass() < StandstillAfter {
 		t.Errorf("a pass that failed counts, %v", err)
 	}
 }

@@ -28,7 +28,10 @@ func TestABotsInstructionsAndLimitsReachItsAgent(t *testing.T) {
 	}})
 	check(t, err)
 	run := k.run("On tests.", func(in *automation.Input) {
-		in.SessionType, in.Bot, in.Provider, in.AutoComplete = "bot", bot.ID.String(), "", false
+		in.SessionType = "bot"
+		in.Bot = bot.ID.String()
+		in.Provider = ""
+		in.AutoComplete = false
 	})
 	if e := k.ended(run); e.Status != db.Succeeded {
 		t.Fatalf("it ended %s: %s", e.Status, e.Reason)

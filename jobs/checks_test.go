@@ -101,11 +101,11 @@ func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *t
 	}
 	claude := agent.Catalogue()[1]
 	w := &work{bot: limits{AllowedTools: []string{"WebFetch"}}}
-	if l := w.limitsOf(claude, &db.Turn{Kind: db.ReviewTurn}); !l.ReadOnly ||
+	if l := w.turnLimits(claude, &db.Turn{Kind: db.ReviewTurn}); !l.ReadOnly ||
 		!slices.Contains(l.AllowedTools, "Bash(git diff:*)") || !slices.Contains(l.AllowedTools, "WebFetch") {
 		t.Errorf("Claude Code reviews with %+v", l)
 	}
-	if l := w.limitsOf(claude, &db.Turn{Kind: db.PromptTurn}); l.ReadOnly {
+	if l := w.turnLimits(claude, &db.Turn{Kind: db.PromptTurn}); l.ReadOnly {
 		t.Error("Claude Code works as if it were reviewing")
 	}
 }

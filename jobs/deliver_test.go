@@ -337,13 +337,13 @@ func TestACopyWhoseProcessDiedIsTakenOverAndItsLateOutcomeLeftOut(t *testing.T) 
 	r := newReceiver(t, nil)
 	p.wants(false, r.URL)
 	p.tell(nil)
-	dead, err := db.ClaimCopies(t.Context(), p.DB, db.WebhookChannel, p.clock(), p.clock().Add(claimFor), nil, 10)
+	dead, err := db.ClaimCopies(t.Context(), p.DB, db.WebhookChannel, p.clock(), p.clock().Add(copyClaim), nil, 10)
 	check(t, err)
 	check(t, p.Webhooks(t.Context()))
 	if len(dead) != 1 || len(r.got()) != 0 {
 		t.Fatalf("%d claimed, and %d sent while another process had it; want one and none", len(dead), len(r.got()))
 	}
-	p.later(claimFor)
+	p.later(copyClaim)
 	check(t, p.Webhooks(t.Context()))
 	dead[0].Status, dead[0].LastError = db.CopyFailed, "too late"
 	check(t, db.EndCopy(t.Context(), p.DB, &dead[0].Copy))
@@ -443,7 +443,7 @@ func TestADeadMailServerDelaysNoRun(t *testing.T) {
 	}()
 	p.Mail = &Mail{
 		Server: &url.URL{Scheme: "smtp", Host: dead.Addr().String()},
-		From:   netmail.Address{Address: "carillon@example.com"}, patience: patience,
+		From:   netmail.Address{Address: "carillon@example.com"}, timeoutOverride: patience,
 	}
 	p.wants(true, "")
 	p.tell(nil)

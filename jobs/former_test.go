@@ -24,7 +24,7 @@ func TestAWorkerBeginsWhenNoProcessOfItsFormerLifeIsLeft(t *testing.T) {
 	check(t, syscall.Flock(int(held.Fd()), syscall.LOCK_SH))
 	run := k.run("true", nil)
 	k.start()
-	time.Sleep(3 * outlivePause)
+	time.Sleep(3 * formerProcessPoll)
 	if s := k.session(run.Session.ID); s.Status != db.SessionQueued {
 		t.Errorf("the session is %s while a process of the former life is left", s.Status)
 	}

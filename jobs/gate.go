@@ -10,75 +10,77 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/crash"
+	"carillon/app/git"
+	"carillon/app/transcript"
 	"carillon/db"
 )
 
-// A gate is judged before an agent begins, and takes no agent's place. It has a worktree of its own, which goes when it
-// has opened.
+// A gate is judged before an agent begins, and takes no agent's slot. It has a worktree of its own, which is removed
+// when the run has passed the gate.
 
-// gate judges whether the run of a session may begin, and notes that it has passed if so. Else it says how the run
-// ends.
+// gate judges whether the run of a session may begin. If so it sets gatePassed, or else it gives the outcome with which
+// the run ends.
 func (w *work) gate(ctx context.Context, ws *db.Workspace, environment automation.Environment) automation.Outcome {
 	e := w.execution
 	if e == nil || !e.Snapshot.Gate.Set() {
 		return w.pass()
 	}
-	turns, err := w.runTurns(ctx)
+	turns, err := w.turnsOfRun(ctx)
 	if err != nil {
-		return w.stuck(ctx, "read the messages", err)
+		return w.databaseFailure(ctx, "read the messages", err)
 	}
 	for _, t := range turns {
-		if !t.StartedAt.IsZero() { // who has begun has passed
+		if !t.StartedAt.IsZero() { // a run that has begun has passed its gate
 			return w.pass()
 		}
 	}
-	if err := w.leaveGate(ctx); err != nil { // what a worker left that was lost while it judged
-		return w.unready(ctx, err)
+	if err := w.leaveGate(ctx); err != nil { // of a worker that was lost while it judged the gate
+		return w.worktreeFailure(ctx, err)
 	}
 	tree, err := w.worktree(ctx, ws, environment.Token)
 	if err != nil {
-		return w.unready(ctx, err)
+		return w.worktreeFailure(ctx, err)
 	}
-	reason, err := steadily(ctx, w, "check the gate", func(ctx context.Context) (string, error) {
+	reason, err := retryValue(ctx, w, "check the gate", func(ctx context.Context) (string, error) {
 		return w.Rules.GateRefuses(ctx, e.AutomationID, e.Snapshot.Gate, tree.Base)
 	})
 	if err != nil {
-		return w.stuck(ctx, "check the gate", err)
+		return w.databaseFailure(ctx, "check the gate", err)
 	}
 	if reason == "" && e.Snapshot.Gate.Command != "" {
-		env, outcome := w.equip(ctx, ws, environment, w.shell(), tree)
+		env, outcome := w.prepareRun(ctx, ws, environment, w.shell(), tree)
 		if outcome != nil {
 			return *outcome
 		}
 		crash.Here(crash.GateAsked)
 		failure := w.command(ctx, "Gate", e.Snapshot.Gate.Command, tree, env)
 		if failure != nil && failure.Kind != agent.FailAgent {
-			return w.ended(ctx, "gate", "its gate could not be checked: "+failure.Reason)
+			return w.endedOutcome(ctx, "gate", "its gate could not be checked: "+failure.Reason)
 		}
 		if failure != nil {
 			reason = "its gate did not let it begin: " + failure.Reason
 		}
 	}
 	if reason != "" {
-		w.note("Skipped: " + reason + ".")
-		return automation.Outcome{Status: db.Skipped, Reason: w.transcript.hide(reason), Neutral: true}
+		w.warn("Skipped: " + reason + ".")
+		return automation.Outcome{Status: db.Skipped, Reason: w.transcript.maskText(reason), Neutral: true}
 	}
 	crash.Here(crash.GateJudged)
 	if err := w.leaveGate(ctx); err != nil {
-		return w.unready(ctx, err)
+		return w.worktreeFailure(ctx, err)
 	}
 	crash.Here(crash.GateLeft)
 	return w.pass()
 }
 
-// pass notes that the run may begin.
+// pass sets gatePassed: the run may begin.
 func (w *work) pass() automation.Outcome {
-	w.passed = true
+	w.gatePassed = true
 	return automation.Outcome{}
 }
 
-// leaveGate removes the worktree in which the gate was judged, with its branch. Nothing of it is to come back, and the
-// run may begin on any worker.
+// leaveGate removes the worktree in which the gate was judged, with its branch. The run may then begin on any worker,
+// with a new worktree.
 func (w *work) leaveGate(ctx context.Context) error {
 	if w.session.Branch == "" {
 		return nil
@@ -90,8 +92,8 @@ func (w *work) leaveGate(ctx context.Context) error {
 	return nil
 }
 
-// shell is the provider by which the commands of gates and success checks run. Its id is empty where this worker has
-// none.
+// shell is the provider that runs the commands of gates and success checks. Its id is empty if this worker has no such
+// provider.
 func (r *Runner) shell() (shell agent.Provider) {
 	for _, p := range r.Providers() {
 		if p.Driver == agent.DriverShell {
@@ -101,24 +103,57 @@ func (r *Runner) shell() (shell agent.Provider) {
 	return shell
 }
 
-// dropWorktree removes the worktree of a session whose run did not begin: there is nothing in it to look at.
+// dropWorktree removes the worktree of a session whose run was skipped at its gate.
 func (r *Runner) dropWorktree(ctx context.Context, session *db.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	goes, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, r.Now())
-	if err == nil && !goes { // of a loop, not even the session stays
+	remove, err := db.SetWorktreeRemoved(ctx, r.DB, session.ID, r.Now())
+	if err == nil && !remove { // the session of a skipped iteration of a Loop is removed
 		var known map[uuid.UUID]uuid.UUID
 		known, err = db.KnownSessions(ctx, r.DB, []uuid.UUID{session.ID})
 		_, there := known[session.ID]
-		goes = err == nil && !there
+		remove = err == nil && !there
 	}
-	if err == nil && goes {
+	if err == nil && remove {
 		crash.Here(crash.TreeDropping)
 		if err = r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), false); err != nil {
 			err = errors.Join(err, db.KeepWorktree(ctx, r.DB, session.ID))
 		}
 	}
 	if err != nil {
-		r.Log.Warn("remove the worktree of a skipped run", "session", session.ID, "err", err) // retention does it later
+		// the sweep removes it later
+		r.Log.Warn("remove the worktree of a skipped run", "session", session.ID, "err", err)
 	}
+}
+
+// checkTimeout is how long the command of a gate or of a success check may take.
+const checkTimeout = 10 * time.Minute
+
+// command runs the script of a gate or of a success check in the worktree, and records it in the transcript. A script
+// that ends with another exit status than 0 gives a failure of the kind agent.FailAgent.
+func (w *work) command(ctx context.Context, label, script string, tree git.Worktree,
+	env []string) *agent.Failure {
+	shell := w.shell()
+	if shell.ID == "" {
+		return &agent.Failure{Kind: agent.FailStart, Reason: "the Shell provider is not available on this worker"}
+	}
+	id, begun := db.NewID(), w.Now()
+	w.transcript.setTurn(id)
+	w.transcript.add(transcript.KindTurn, transcript.Turn{
+		ID: id, Kind: string(db.StepTurn), Label: label, Prompt: truncate(script),
+	})
+	done := w.trackProcess()
+	result, err := agent.Run(ctx, shell, agent.Turn{
+		Dir: tree.Dir, Prompt: script, Env: env, RunDir: w.dir, Timeout: checkTimeout, Sandbox: w.sandbox,
+		Limits: w.Limits,
+	}, w.transcript.agentEvent)
+	done()
+	var failure *agent.Failure
+	if err != nil && !errors.As(err, &failure) {
+		failure = &agent.Failure{Kind: agent.FailStart, Reason: err.Error()}
+	}
+	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{
+		ID: id, Status: string(db.Succeeded), Seconds: w.Now().Sub(begun).Seconds(), ExitCode: &result.ExitCode,
+	})
+	return failure
 }

@@ -151,8 +151,8 @@ func TestAHundredThousandEventsAreTakenAndBounded(t *testing.T) {
 	var rows, bytes int64
 	check(t, k.db.NewRaw("SELECT count(*), sum(length(body::text)) FROM session_events WHERE session_id = ?",
 		run.Session.ID).Scan(t.Context(), &rows, &bytes))
-	if rows == 0 || bytes > 2*int64(keep.all) {
-		t.Errorf("%d rows of %d KiB are kept; want at most %d KiB", rows, bytes>>10, 2*keep.all>>10)
+	if rows == 0 || bytes > 2*int64(defaultBounds.all) {
+		t.Errorf("%d rows of %d KiB are kept; want at most %d KiB", rows, bytes>>10, 2*defaultBounds.all>>10)
 	}
 	if text := k.transcript(run.Session.ID); !strings.HasPrefix(text, "a piece") ||
 		!strings.HasSuffix(text, "the last piece") {

@@ -14,17 +14,17 @@ import (
 	"carillon/db"
 )
 
-// How often a worker keeps house, in its own data folder.
+// How often a worker cleans its own data folder.
 const (
 	sweepEvery = 10 * time.Minute
-	tidyEvery  = 24 * time.Hour
+	packEvery  = 24 * time.Hour
 )
 
-// keepHouse removes worktrees that are over and packs repositories until ctx is over.
-func (r *Runner) keepHouse(ctx context.Context) {
-	sweep, tidy := time.NewTicker(crash.Every(sweepEvery)), time.NewTicker(tidyEvery)
+// runHousekeeping removes worktrees that are not needed any more, and packs repositories, until ctx ends.
+func (r *Runner) runHousekeeping(ctx context.Context) {
+	sweep, pack := time.NewTicker(crash.Every(sweepEvery)), time.NewTicker(packEvery)
 	defer sweep.Stop()
-	defer tidy.Stop()
+	defer pack.Stop()
 	for {
 		var err error
 		select {
@@ -32,17 +32,17 @@ func (r *Runner) keepHouse(ctx context.Context) {
 			return
 		case <-sweep.C:
 			err = r.sweepWorktrees(ctx, r.Now())
-		case <-tidy.C:
-			err = r.tidy(ctx)
+		case <-pack.C:
+			err = r.packRepositories(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			r.Log.Error("keep house", "err", err)
+			r.Log.Error("clean the data folder", "err", err)
 		}
 	}
 }
 
-// sweepWorktrees removes the worktrees of closed sessions: at once when they are clean, else after a while. Branches
-// with commits stay.
+// sweepWorktrees removes the worktrees of closed sessions: at once when they are clean, and otherwise after
+// keepWorktreesFor. Branches with commits stay.
 func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 	list, err := db.SessionsToSweep(ctx, r.DB, r.Worker, r.Now(), now.Add(-keepWorktreesFor), 200)
 	if err != nil {
@@ -67,7 +67,7 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 		r.Log.Warn("remove spare worktrees", "err", err)
 	}
 	if err := r.Store.SweepUnfinished(ctx); err != nil && ctx.Err() == nil {
-		r.Log.Warn("remove repositories that were not made to their end", "err", err)
+		r.Log.Warn("remove unfinished repositories", "err", err)
 	}
 	return r.sweepOrphans(ctx, round)
 }
@@ -75,12 +75,12 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 // sweepWorktree removes the worktree of one closed session.
 func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now time.Time) error {
 	noted := false
-	// Noted first: who opens the session again meanwhile finds that its worktree is to be made anew. Who did so before
-	// keeps it.
+	// The removal is recorded first: a session that is opened again meanwhile gets a new worktree. A session that was
+	// opened again before keeps its worktree.
 	err := r.Store.RemoveIf(ctx, session.WorkspaceID.String(), session.ID.String(), session.Changed() ||
 		session.ChangesAt.IsZero(),
 		func(ctx context.Context) (goes bool, err error) {
-			ctx, cancel := context.WithTimeout(ctx, tryWithin)
+			ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 			defer cancel()
 			if noted, err = db.SetWorktreeRemoved(ctx, r.DB, session.ID, now); noted {
 				crash.Here(crash.RemovalNoted)
@@ -93,16 +93,16 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 	if err == nil || !noted {
 		return err
 	}
-	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryWithin)
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
 	return errors.Join(err, db.KeepWorktree(noting, r.DB, session.ID))
 }
 
-// sweepOrphans removes what this worker has of sessions of which it needs nothing any more: those that are not there
-// any more, those whose removal a process began that died, and those that went on elsewhere before anything was noted
-// here.
+// sweepOrphans removes worktrees and branches that this worker does not need any more: of sessions that were removed,
+// of sessions whose removal was interrupted by the end of a process, and of sessions that continued on another worker
+// before anything was recorded here.
 func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) error {
-	// of a repository that cannot be read the others' sessions are dealt with all the same
+	// a repository that cannot be read does not stop the sweep of the others
 	held, unread := r.Store.Inventory(ctx)
 	if len(held) == 0 {
 		return unread
@@ -113,7 +113,7 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 		switch {
 		case err == nil:
 			byID[id], ids = h, append(ids, id)
-		case h.Folder: // nobody's
+		case h.Folder: // of no session
 			if err := r.deal(ctx, round, automation.Row{Key: h.Session, About: "the orphaned worktree " + h.Session},
 				func(ctx context.Context) error {
 					return r.Store.Remove(ctx, uuid.Nil.String(), h.Session, true)
@@ -129,20 +129,23 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 	for _, u := range list {
 		h := byID[u.ID]
 		if !h.Folder && !h.Place && (u.Keeps || u.WorkspaceID == uuid.Nil) {
-			continue // what is kept
+			continue // a branch that is kept
 		}
 		row := automation.Row{Key: u.ID.String(), About: "the orphaned worktree " + h.Session}
-		if err := r.deal(ctx, round, row, func(ctx context.Context) error { return r.letGo(ctx, u, h) }); err != nil {
+		if err := r.deal(ctx, round, row, func(ctx context.Context) error {
+			return r.removeUnneeded(ctx, u, h)
+		}); err != nil {
 			return errors.Join(err, unread)
 		}
 	}
 	return unread
 }
 
-// letGo removes what is here of a session, if nothing of it is needed still when nobody else works on it.
-func (r *Runner) letGo(ctx context.Context, u db.Unneeded, h git.Holding) error {
+// removeUnneeded removes a session's worktree and branch here. It asks the database again under the session's lock
+// whether they are unneeded.
+func (r *Runner) removeUnneeded(ctx context.Context, u db.Unneeded, h git.Holding) error {
 	where := cmp.Or(h.Workspace, uuid.Nil.String())
-	still := func(ctx context.Context) (bool, error) {
+	unneeded := func(ctx context.Context) (bool, error) {
 		list, err := db.UnneededOf(ctx, r.DB, r.Worker, []uuid.UUID{u.ID}, r.Now())
 		return len(list) > 0, err
 	}
@@ -150,15 +153,15 @@ func (r *Runner) letGo(ctx context.Context, u db.Unneeded, h git.Holding) error 
 	switch {
 	case err != nil:
 		return err
-	case u.Elsewhere && !unused: // it is not known how it came here, so it stays
+	case u.Elsewhere && !unused: // its origin is unknown, so it stays
 		return nil
 	case u.Elsewhere:
-		return r.Store.LeaveIf(ctx, where, h.Session, u.BaseCommit, still)
+		return r.Store.LeaveIf(ctx, where, h.Session, u.BaseCommit, unneeded)
 	}
-	return r.Store.RemoveIf(ctx, where, h.Session, u.Keeps || u.WorkspaceID == uuid.Nil && !unused, still)
+	return r.Store.RemoveIf(ctx, where, h.Session, u.Keeps || u.WorkspaceID == uuid.Nil && !unused, unneeded)
 }
 
-// deal deals with one thing in this worker's data folder, unless it rests.
+// deal processes one row of this worker's data folder, unless the row rests.
 func (r *Runner) deal(ctx context.Context, round *automation.Round, row automation.Row,
 	deal func(ctx context.Context) error) error {
 	row.Key = r.Worker + " " + row.Key
@@ -168,8 +171,9 @@ func (r *Runner) deal(ctx context.Context, round *automation.Round, row automati
 	return round.Deal(ctx, row, deal)
 }
 
-// tidy packs the repositories of all workspaces, and removes those of workspaces removed long ago.
-func (r *Runner) tidy(ctx context.Context) error {
+// packRepositories packs the repositories of all workspaces, and removes those of workspaces that were removed long
+// ago.
+func (r *Runner) packRepositories(ctx context.Context) error {
 	list, err := db.Workspaces(ctx, r.DB, uuid.Nil)
 	if err != nil {
 		return err

@@ -14,34 +14,43 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/wneessen/go-mail"
 )
 
-// Mail is the mail server through which e-mail leaves. Its fields are set once, in main.
+// Mail sends e-mail through a mail server (SMTP). Its fields are set once, in main.
 type Mail struct {
 	// Server is smtp://user:password@host:587 or smtps://user:password@host:465. With a user the connection is always
-	// encrypted, and the certificate checked. Without one, smtp:// is encrypted where the server offers it, whatever
-	// its certificate: there is nothing to give away that an attacker in between could not have by hiding the offer.
+	// encrypted, and the certificate is checked. Without a user, smtp:// is encrypted if the server offers it, whatever
+	// its certificate: an attacker in between could read the e-mail anyway by hiding the offer.
 	Server *url.URL
 	From   netmail.Address
-	Roots  *x509.CertPool // whose certificates count; nil: the system's
+	Roots  *x509.CertPool // certificate authorities; nil: those of the system
 
-	patience time.Duration // bounds one attempt; 0 is sendTimeout
+	timeoutOverride time.Duration // of one attempt; 0: sendTimeout
 }
 
-func (m *Mail) timeout() time.Duration { return cmp.Or(m.patience, sendTimeout) }
+func (m *Mail) timeout() time.Duration { return cmp.Or(m.timeoutOverride, sendTimeout) }
 
-// letter is an e-mail of plain text to one person.
-type letter struct {
+// SendNow sends an e-mail of plain text to one person and does not store it. It is for e-mail that must not be kept,
+// such as a link with a secret. A request waits for it, so it gives up after ten seconds.
+func (m *Mail) SendNow(ctx context.Context, to, subject, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return m.send(ctx, mailMessage{to: to, subject: subject, text: text, id: uuid.NewString(), date: time.Now()})
+}
+
+// mailMessage is an e-mail of plain text to one person, before it is encoded.
+type mailMessage struct {
 	to, subject, text string
-	id                string // what it is known by; the same for each attempt to send it
+	id                string // of the message; the same for each attempt
 	date              time.Time
 }
 
-// send hands a letter to the mail server. It returns as soon as ctx is over.
-func (m *Mail) send(ctx context.Context, l letter) error {
+// send gives an e-mail to the mail server. It returns as soon as ctx ends.
+func (m *Mail) send(ctx context.Context, l mailMessage) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // closes the connection, whatever state it was left in
+	defer cancel() // closes the connection in any state
 	msg, err := m.message(l)
 	if err != nil {
 		return err
@@ -56,9 +65,8 @@ func (m *Mail) send(ctx context.Context, l letter) error {
 	return nil
 }
 
-// message is a letter as it is sent. Texts of people go through the library's header encoding, which leaves no line
-// break.
-func (m *Mail) message(l letter) (*mail.Msg, error) {
+// message encodes an e-mail. Texts of people go through the library's header encoding, which leaves no line break.
+func (m *Mail) message(l mailMessage) (*mail.Msg, error) {
 	msg := mail.NewMsg()
 	if err := msg.From(m.From.String()); err != nil {
 		return nil, fmt.Errorf("sender: %w", err)
@@ -69,14 +77,14 @@ func (m *Mail) message(l letter) (*mail.Msg, error) {
 	_, domain, _ := strings.Cut(m.From.Address, "@")
 	msg.SetMessageIDWithValue(l.id + "@" + domain)
 	msg.SetDateWithValue(l.date)
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // so that no holiday note answers
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // so that no out-of-office reply answers
 	msg.SetUserAgent("Carillon")
 	msg.Subject(oneLine(l.subject, 200))
 	msg.SetBodyString(mail.TypeTextPlain, l.text)
 	return msg, nil
 }
 
-// client is a connection to come, that ends with ctx.
+// client makes a client whose connection ends with ctx.
 func (m *Mail) client(ctx context.Context) (*mail.Client, error) {
 	host := m.Server.Hostname()
 	wrapped := m.Server.Scheme == "smtps"
@@ -86,7 +94,7 @@ func (m *Mail) client(ctx context.Context) (*mail.Client, error) {
 	options := []mail.Option{mail.WithTimeout(m.timeout()), mail.WithTLSConfig(config), mail.WithoutNoop()}
 	switch {
 	case wrapped:
-		port, policy = 465, mail.NoTLS // encrypted before the first word
+		port, policy = 465, mail.NoTLS // encrypted from the first byte
 	case m.Server.User != nil:
 		policy = mail.TLSMandatory
 	default:
@@ -105,7 +113,7 @@ func (m *Mail) client(ctx context.Context) (*mail.Client, error) {
 		}
 		port = n
 	}
-	// The library bounds each step by itself; this bounds them all together.
+	// The library has a timeout for each step; this one is for all steps together.
 	dial := func(dialing context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(dialing, network, address)
 		if err != nil {
@@ -122,7 +130,7 @@ func (m *Mail) client(ctx context.Context) (*mail.Client, error) {
 		mail.WithDialContextFunc(dial))...)
 }
 
-// redacted is an error without the password, in whatever form a server or the library repeats it.
+// redacted gives an error without the password, which a server or the library may repeat.
 func (m *Mail) redacted(err error) error {
 	text := err.Error()
 	if password, ok := m.Server.User.Password(); ok && password != "" {

@@ -168,7 +168,7 @@ func (m *mailbox) server(user string) *Mail {
 		u.User = url.UserPassword(name, password)
 	}
 	return &Mail{
-		Server: u, From: netmail.Address{Name: "Carillon", Address: "carillon@example.com"}, patience: patience,
+		Server: u, From: netmail.Address{Name: "Carillon", Address: "carillon@example.com"}, timeoutOverride: patience,
 	}
 }
 
@@ -370,9 +370,9 @@ func TestAStoppedProcessLeavesASilentMailServerAtOnce(t *testing.T) {
 	}()
 	m := &Mail{
 		Server: &url.URL{Scheme: "smtp", Host: silent.Addr().String()},
-		From:   netmail.Address{Address: "carillon@example.com"}, patience: patience,
+		From:   netmail.Address{Address: "carillon@example.com"}, timeoutOverride: patience,
 	}
-	if err := m.send(ctx, letter{
+	if err := m.send(ctx, mailMessage{
 		to: "mira@example.com", subject: "x", text: "x", id: "x", date: p.clock(),
 	}); err == nil {
 		t.Error("it was sent")

@@ -9,38 +9,38 @@ import (
 	"carillon/db"
 )
 
-// meterEvery is how often what an agent uses is noted while it is at work, at most.
+// meterEvery is the shortest interval between two records of an agent's usage while it works.
 const meterEvery = 500 * time.Millisecond
 
-// meter notes what an agent has used while it is at work, and ends its turn when a budget is used up by that.
+// meter records what an agent uses while it works, and ends its turn when a budget is used up.
 type meter struct {
-	w      *work
-	turn   *db.Turn
-	cancel context.CancelCauseFunc
-	told   chan struct{} // something is new
-	end    chan struct{}
-	ended  chan struct{}
+	w       *work
+	turn    *db.Turn
+	cancel  context.CancelCauseFunc
+	updated chan struct{} // used has changed
+	end     chan struct{}
+	ended   chan struct{}
 
 	mu   sync.Mutex
 	used transcript.Usage
 }
 
-// measure begins to look at what a turn uses. The turn's context ends with the budget; done must be called when the
-// agent has ended, and gives what it has told meanwhile.
-func (w *work) measure(ctx context.Context, turn *db.Turn) (_ context.Context, m *meter) {
-	m = &meter{w: w, turn: turn, told: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{})}
+// startMeter begins to record a turn's usage. The returned context ends with the budget. The meter's done must be
+// called when the agent has ended.
+func (w *work) startMeter(ctx context.Context, turn *db.Turn) (_ context.Context, m *meter) {
+	m = &meter{w: w, turn: turn, updated: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{})}
 	ctx, m.cancel = context.WithCancelCause(ctx)
 	go m.run(context.WithoutCancel(ctx))
 	return ctx, m
 }
 
-// tell takes what the turn has used so far.
-func (m *meter) tell(u transcript.Usage) {
+// report sets what the turn has used so far.
+func (m *meter) report(u transcript.Usage) {
 	m.mu.Lock()
 	m.used = u
 	m.mu.Unlock()
 	select {
-	case m.told <- struct{}{}:
+	case m.updated <- struct{}{}:
 	default:
 	}
 }
@@ -51,14 +51,14 @@ func (m *meter) run(ctx context.Context) {
 		select {
 		case <-m.end:
 			return
-		case <-m.told:
+		case <-m.updated:
 		}
 		m.mu.Lock()
 		used := m.used
 		m.mu.Unlock()
-		used.Known, used.CostKnown = false, false // not all of it yet
+		used.Known, used.CostKnown = false, false // it is only a part
 		if reason := m.w.noteUsage(ctx, m.turn, m.w.session.Conversation, used); reason != "" {
-			m.cancel(budgetUsed(reason))
+			m.cancel(budgetUsedError(reason))
 			return
 		}
 		select {
@@ -69,9 +69,8 @@ func (m *meter) run(ctx context.Context) {
 	}
 }
 
-// done ends the look, once what it is about to note is noted. Where the agent did not tell at its end what the turn
-// used, as one that was stopped, it is at least what it had told until then, and of one that tells a part at either
-// time the greater part.
+// done ends the recording and returns the turn's usage. If the agent reported no usage at its end, as one that was
+// stopped, the usage is at least what it reported before. Of two partial reports the greater one counts.
 func (m *meter) done(final transcript.Usage) transcript.Usage {
 	close(m.end)
 	<-m.ended
@@ -79,8 +78,10 @@ func (m *meter) done(final transcript.Usage) transcript.Usage {
 	defer m.mu.Unlock()
 	more := final.AtLeast(m.used)
 	if final.Known {
-		more.Input, more.CacheRead, more.CacheWrite, more.Output = final.Input, final.CacheRead, final.CacheWrite,
-			final.Output
+		more.Input = final.Input
+		more.CacheRead = final.CacheRead
+		more.CacheWrite = final.CacheWrite
+		more.Output = final.Output
 	}
 	if final.CostKnown {
 		more.CostUSD = final.CostUSD

@@ -15,25 +15,26 @@ import (
 	"carillon/db"
 )
 
-// A session goes on where its files are. When that worker is gone another takes it, from what the last turn left at the
-// remote.
+// A session continues on the worker that has its files. When this worker is gone, another takes the session over, with
+// the state that the last turn pushed to the remote.
 
-// pushTime bounds bringing what a turn left to the remote.
-const pushTime = time.Minute
+// pushTimeout bounds the push of a turn's state to the remote.
+const pushTimeout = time.Minute
 
-// place makes the session's worktree, finds it again, or brings it here from where it was. A repository that is damaged
-// is mended, and it is tried once more.
-func (w *work) place(ctx context.Context, ws *db.Workspace,
+// ensureWorktree gives the session's worktree: a new one, the existing one, or one restored from the remote. It repairs
+// a damaged repository and tries again once.
+func (w *work) ensureWorktree(ctx context.Context, ws *db.Workspace,
 	remote git.Remote) (tree git.Worktree, err error) {
-	err = w.mending(ctx, func() (err error) {
-		tree, err = w.placeOnce(ctx, ws, remote)
+	err = w.withRepair(ctx, func() (err error) {
+		tree, err = w.tryEnsureWorktree(ctx, ws, remote)
 		return err
 	})
 	return tree, err
 }
 
-// mending does a step with the session's repository, and once more when that was damaged and could be mended.
-func (w *work) mending(ctx context.Context, step func() error) error {
+// withRepair runs a step with the session's repository. If the repository is damaged and can be repaired, it runs the
+// step again once.
+func (w *work) withRepair(ctx context.Context, step func() error) error {
 	err := step()
 	if !errors.Is(err, git.ErrDamaged) {
 		return err
@@ -44,9 +45,9 @@ func (w *work) mending(ctx context.Context, step func() error) error {
 	return step()
 }
 
-func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote git.Remote) (git.Worktree, error) {
+func (w *work) tryEnsureWorktree(ctx context.Context, ws *db.Workspace, remote git.Remote) (git.Worktree, error) {
 	id, s := ws.ID.String(), w.session
-	if err := w.leaveFormer(ctx, id); err != nil {
+	if err := w.dropFormerWorktree(ctx, id); err != nil {
 		return git.Worktree{}, err
 	}
 	elsewhere := false
@@ -60,7 +61,7 @@ func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote git.Remot
 	var err error
 	switch {
 	case !elsewhere && s.Branch != "" && s.WorktreeRemovedAt.IsZero():
-		// it exists; a remote that is away does not keep a person from writing on
+		// the worktree exists, and is used without a fetch: the remote may be unreachable
 	case ws.GitURL == "":
 		err = w.Store.Scratch(ctx, id)
 	default:
@@ -74,32 +75,32 @@ func (w *work) placeOnce(ctx context.Context, ws *db.Workspace, remote git.Remot
 		base = ws.DefaultBranch
 	}
 	if elsewhere {
-		return w.bringHere(ctx, ws, remote, base)
+		return w.restoreWorktree(ctx, ws, remote, base)
 	}
 	return w.Store.Add(ctx, id, s.ID.String(), base, "")
 }
 
-// leaveFormer lets go of what is here of the session from before it was taken away from this worker, where another had
-// it since.
-func (w *work) leaveFormer(ctx context.Context, workspaceID string) error {
-	move, err := steadily(ctx, w, "find the session's move", func(ctx context.Context) (*db.SessionMove, error) {
+// dropFormerWorktree removes this worker's former worktree of the session if another worker had the session since.
+func (w *work) dropFormerWorktree(ctx context.Context, workspaceID string) error {
+	move, err := retryValue(ctx, w, "find the session's move", func(ctx context.Context) (*db.SessionMove, error) {
 		return db.MoveFrom(ctx, w.DB, w.session.ID, w.Worker)
 	})
 	if err != nil || move == nil {
-		return ourFault(err)
+		return asInternal(err)
 	}
 	if w.session.Fence > move.Fence+1 {
 		if err := w.Store.Leave(ctx, workspaceID, w.session.ID.String(), w.session.BaseCommit); err != nil {
 			return err
 		}
 	}
-	return ourFault(w.steady(ctx, "forget the session's move", func(ctx context.Context) error {
+	return asInternal(w.retry(ctx, "forget the session's move", func(ctx context.Context) error {
 		return db.ForgetMove(ctx, w.DB, w.session.ID, w.Worker)
 	}))
 }
 
-// bringHere makes the worktree of a session whose files are on a worker that is gone, and says what was not saved.
-func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote git.Remote,
+// restoreWorktree makes the worktree of a session whose files are on a worker that is gone, and records what was not
+// saved.
+func (w *work) restoreWorktree(ctx context.Context, ws *db.Workspace, remote git.Remote,
 	base string) (git.Worktree, error) {
 	id, s := ws.ID.String(), w.session
 	tree, found, err := w.Store.Restore(ctx, id, s.ID.String(), s.BaseCommit, remote)
@@ -110,21 +111,21 @@ func (w *work) bringHere(ctx context.Context, ws *db.Workspace, remote git.Remot
 		return git.Worktree{}, err
 	}
 	crash.Here(crash.StateRestored)
-	move, err := steadily(ctx, w, "find the session's move", func(ctx context.Context) (*db.SessionMove, error) {
+	move, err := retryValue(ctx, w, "find the session's move", func(ctx context.Context) (*db.SessionMove, error) {
 		return db.LatestMove(ctx, w.DB, s.ID)
 	})
 	if err != nil {
-		return git.Worktree{}, ourFault(err)
+		return git.Worktree{}, asInternal(err)
 	}
-	s.NotSaved = notSaved(s, move, found, lacks(ws, remote))
-	w.note(s.NotSaved)
-	return tree, ourFault(w.steady(ctx, "note what was not saved", func(ctx context.Context) error {
+	s.NotSaved = notSavedText(s, move, found, missingCopyReason(ws, remote))
+	w.warn(s.NotSaved)
+	return tree, asInternal(w.retry(ctx, "note what was not saved", func(ctx context.Context) error {
 		return db.SetNotSaved(ctx, w.DB, w.lease, s.NotSaved)
 	}))
 }
 
-// lacks is why the remote of a workspace has no copy of a session.
-func lacks(ws *db.Workspace, remote git.Remote) string {
+// missingCopyReason says why the remote of a workspace has no copy of a session.
+func missingCopyReason(ws *db.Workspace, remote git.Remote) string {
 	switch {
 	case ws.GitURL == "":
 		return "the workspace has no remote repository"
@@ -134,9 +135,9 @@ func lacks(ws *db.Workspace, remote git.Remote) string {
 	return "the remote repository has no copy of it"
 }
 
-// notSaved says what a session lost when it moved here. why is the reason for which the remote has nothing of it, where
-// found is false.
-func notSaved(s *db.Session, move *db.SessionMove, found bool, why string) string {
+// notSavedText says what a session lost when it moved to this worker. why is the reason for which the remote has no
+// copy of the session; it is used when found is false.
+func notSavedText(s *db.Session, move *db.SessionMove, found bool, why string) string {
 	from := "another worker"
 	if move != nil && move.Name != "" {
 		from = "the worker " + move.Name
@@ -146,7 +147,7 @@ func notSaved(s *db.Session, move *db.SessionMove, found bool, why string) strin
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "The session moved here from %s ", strings.TrimSuffix(from, ","))
-	switch had := hadChanged(s); {
+	switch had := formerChanges(s); {
 	case found:
 		fmt.Fprintf(&b,
 			"and goes on from what its last finished turn left there. What was changed after that was not saved")
@@ -166,8 +167,8 @@ func notSaved(s *db.Session, move *db.SessionMove, found bool, why string) strin
 	return b.String()
 }
 
-// hadChanged is what a session had changed as of its last turn, as a part of a sentence.
-func hadChanged(s *db.Session) string {
+// formerChanges lists what a session had changed as of its last turn, as a part of a sentence.
+func formerChanges(s *db.Session) string {
 	var list []string
 	for _, c := range []struct {
 		n    int
@@ -180,35 +181,35 @@ func hadChanged(s *db.Session) string {
 	return strings.Join(list, ", ")
 }
 
-// keep keeps the state of the worktree as a turn left it, here and at the remote. That it could not be kept fails no
-// run. Where another worker has the session, the state at the remote is that worker's.
-func (w *work) keep(ctx context.Context, tree git.Worktree) {
+// saveState saves the state of the worktree after a turn, here and at the remote. A failure does not fail the run. When
+// another worker has the session, nothing is saved, since the state at the remote is that worker's.
+func (w *work) saveState(ctx context.Context, tree git.Worktree) {
 	if errors.Is(context.Cause(w.life), errLeaseLost) {
 		return
 	}
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*pushTime)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*pushTimeout)
 	defer cancel()
 	kept, err := w.Store.Snapshot(limited, tree)
 	if err != nil {
-		w.Log.Warn("keep the state of a session", "session", w.session.ID, "err", err)
+		w.Log.Warn("save the state of a session", "session", w.session.ID, "err", err)
 		return
 	}
 	if kept.Pushed || w.remote.URL == "" || w.remote.Token == "" {
 		return
 	}
-	limited, cancel = context.WithTimeout(context.WithoutCancel(ctx), pushTime)
+	limited, cancel = context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 	defer cancel()
 	defer context.AfterFunc(w.life, func() {
 		if errors.Is(context.Cause(w.life), errLeaseLost) {
 			cancel()
 			return
 		}
-		time.AfterFunc(pushTime/6, cancel) // the server stops
+		time.AfterFunc(pushTimeout/6, cancel) // the server stops
 	})()
 	if err := w.Store.PushSnapshot(limited, tree, w.remote); err != nil {
 		w.Log.Info("push the state of a session", "session", w.session.ID, "err", err)
-		if !w.unpushed {
-			w.unpushed = true
+		if !w.pushFailureNoted {
+			w.pushFailureNoted = true
 			w.transcript.add(transcript.KindLog, transcript.Event{
 				Kind: transcript.KindLog,
 				Text: "What this turn left is kept on this worker alone. It could not be pushed to the remote: " +
@@ -218,8 +219,8 @@ func (w *work) keep(ctx context.Context, tree git.Worktree) {
 	}
 }
 
-// sweepMoved removes the worktrees of sessions that were taken away from this worker while it was silent and that are
-// elsewhere now. What they hold stays in the repository, as a commit that no branch names.
+// sweepMoved removes the worktrees of sessions that another worker took over while this one was silent. Their content
+// stays in the repository, as a commit that no branch names.
 func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error {
 	list, err := db.MovesFrom(ctx, r.DB, r.Worker, r.Now(), 200)
 	if err != nil {

@@ -156,7 +156,7 @@ func TestAWorkerThatLostASessionLeavesItsStateAtTheRemoteAlone(t *testing.T) {
 	_, err := k.db.NewRaw("UPDATE sessions SET fence = fence + 1, worker = 'another' WHERE id = ?", run.Session.ID).
 		Exec(t.Context())
 	check(t, err)
-	k.runner.Asked()
+	k.runner.CheckStopRequests()
 	k.eventually("the run to be given up", func() error {
 		k.runner.mu.Lock()
 		defer k.runner.mu.Unlock()

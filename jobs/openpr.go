@@ -19,36 +19,42 @@ import (
 	"carillon/db"
 )
 
-// forgeClient is what asks the forge of a workspace, with the workspace's token, and the name of its repository there.
-// It is not ok for a workspace whose forge is not known.
-func forgeClient(ctx context.Context, rules *automation.Service, ws *db.Workspace, h *http.Client,
-	now func() time.Time) (*forge.Client, string, bool, error) {
+// forgeAccess is a client for the forge of a workspace, with the workspace's token, and the repository's name there.
+type forgeAccess struct {
+	client     *forge.Client
+	repository string
+}
+
+// accessForge gives the access to the forge of a workspace, or nil if the forge is not known.
+func accessForge(ctx context.Context, rules *automation.Service, ws *db.Workspace, h *http.Client,
+	now func() time.Time) (*forgeAccess, error) {
 	f, ok := automation.ForgeOf(ws)
 	if !ok {
-		return nil, "", false, nil
+		return nil, nil
 	}
 	environment, err := rules.Environment(ctx, ws)
 	if err != nil {
-		return nil, "", false, err
+		return nil, err
 	}
 	token := environment.Token
-	if _, password, ok := strings.Cut(token, ":"); ok { // Git may want a name with it, and the API does not
+	if _, password, ok := strings.Cut(token, ":"); ok { // Git may need a user name, the API does not
 		token = password
 	}
-	return &forge.Client{Kind: f.Kind, Base: f.Base, Token: token, HTTP: h, Now: now}, f.Repository, true, nil
+	client := &forge.Client{Kind: f.Kind, Base: f.Base, Token: token, HTTP: h, Now: now}
+	return &forgeAccess{client, f.Repository}, nil
 }
 
-// mentions are the pull requests whose addresses an agent writes, during one message.
+// mentions collects the pull requests whose addresses an agent writes during one turn.
 type mentions struct {
 	mu    sync.Mutex
-	found []forge.PullRequest // the last one last
+	found []forge.PullRequest // in the order of their mention
 }
 
-// maxMentions is how many are remembered.
+// maxMentions bounds how many are kept.
 const maxMentions = 50
 
-// hear looks at one thing that an agent said, or that its tools did.
-func (m *mentions) hear(e transcript.Event) {
+// collect takes the pull requests that an event of the agent or of its tools mentions.
+func (m *mentions) collect(e transcript.Event) {
 	text := e.Text
 	if e.Tool != nil {
 		text += "\n" + e.Tool.Result
@@ -67,8 +73,8 @@ func (m *mentions) hear(e transcript.Event) {
 	}
 }
 
-// all are the pull requests, each once: those of the answer first, then the one mentioned last.
-func (m *mentions) all(answer string) []forge.PullRequest {
+// list gives each pull request once: those of the answer first, then the others, the last mentioned first.
+func (m *mentions) list(answer string) []forge.PullRequest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list, seen := []forge.PullRequest{}, map[string]bool{}
@@ -87,17 +93,17 @@ func (m *mentions) all(answer string) []forge.PullRequest {
 	return list
 }
 
-// notePullRequests notes the pull requests that an agent wrote of. A chat only talks of them.
+// notePullRequests records the pull requests that an agent mentioned. In a chat a mention does not link a pull request.
 func (w *work) notePullRequests(ctx context.Context, tree git.Worktree, found []forge.PullRequest) {
 	if len(found) == 0 || w.session.Type == db.Chat {
 		return
 	}
 	branch := w.Store.HeadBranch(tree)
-	err := w.surely(ctx, "note pull requests", func(ctx context.Context) error {
+	err := w.retryPastEnd(ctx, "note pull requests", func(ctx context.Context) error {
 		if err := db.Hold(ctx, w.DB, w.lease); err != nil {
 			return err
 		}
-		ws, err := w.ofWorkspace(ctx)
+		ws, err := w.readWorkspace(ctx)
 		if err != nil {
 			return err
 		}
@@ -108,10 +114,10 @@ func (w *work) notePullRequests(ctx context.Context, tree git.Worktree, found []
 	}
 }
 
-// openingTime bounds what it takes to open one pull request.
-const openingTime = 5 * time.Minute
+// openTimeout bounds the opening of one pull request.
+const openTimeout = 5 * time.Minute
 
-// openRequested opens the pull requests that were asked for and whose worktrees are here.
+// openRequested opens the requested pull requests of sessions whose worktrees are on this worker.
 func (r *Runner) openRequested(ctx, runCtx context.Context, runs *sync.WaitGroup) {
 	if r.Forge == nil || ctx.Err() != nil {
 		return
@@ -145,10 +151,10 @@ func (r *Runner) openRequested(ctx, runCtx context.Context, runs *sync.WaitGroup
 	}
 }
 
-// openPullRequest opens a pull request of a session and ends its request. One that a shutdown interrupts is taken up
-// again at the next start: what was done of it is found done.
+// openPullRequest opens a pull request of a session and ends its request. A request that a shutdown interrupts is
+// processed again at the next start; each of its steps may be repeated.
 func (r *Runner) openPullRequest(ctx context.Context, session *db.Session) {
-	limited, cancel := context.WithTimeout(ctx, openingTime)
+	limited, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	problem, err := r.createPullRequest(limited, session)
 	if ctx.Err() != nil {
@@ -163,18 +169,18 @@ func (r *Runner) openPullRequest(ctx context.Context, session *db.Session) {
 	}
 }
 
-// createPullRequest commits what is uncommitted, pushes the session's branch and opens the pull request. What a person
-// can mend comes back as a sentence.
+// createPullRequest commits uncommitted changes, pushes the session's branch and opens the pull request. problem is a
+// sentence about something that a person can fix.
 func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (problem string, err error) {
 	ws := session.Workspace
-	client, repository, ok, err := forgeClient(ctx, r.Rules, ws, r.Forge, r.Now)
+	access, err := accessForge(ctx, r.Rules, ws, r.Forge, r.Now)
 	switch {
 	case err != nil:
 		return "", err
-	case !ok:
+	case access == nil:
 		return "Carillon does not know on which forge the repository of this workspace is. Choose it in the " +
 			"workspace’s settings.", nil
-	case client.Token == "":
+	case access.client.Token == "":
 		return "The workspace has no access token, which the forge’s API wants. Add one in the workspace’s settings.",
 			nil
 	}
@@ -184,7 +190,7 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 	}
 	crash.Here(crash.RequestTaken)
 	tree := r.Store.Worktree(ws.ID.String(), session.ID.String(), session.Branch, session.BaseCommit)
-	if problem, err := r.commit(ctx, session, tree); problem != "" || err != nil {
+	if problem, err := r.commitChanges(ctx, session, tree); problem != "" || err != nil {
 		return problem, err
 	}
 	crash.Here(crash.WorkCommitted)
@@ -200,8 +206,8 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 	if err != nil {
 		return "", err
 	}
-	p, err := client.Create(ctx, repository, forge.NewPullRequest{
-		Title: session.Title, Body: body(answer), Branch: session.Branch,
+	p, err := access.client.Create(ctx, access.repository, forge.NewPullRequest{
+		Title: session.Title, Body: pullRequestBody(answer), Branch: session.Branch,
 		Base: cmp.Or(session.BaseBranch, ws.DefaultBranch),
 	})
 	if err != nil {
@@ -214,12 +220,14 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 	return "", err
 }
 
-// tooLarge says what keeps a pull request from being opened that no later try mends.
+// tooLarge is the problem of a session whose content Git may not load. A retry alone does not help.
 const tooLarge = "A commit or a folder of the session is larger than Git may hold in memory. Let the agent " +
 	"replace it, and try again."
 
-// commit puts what is uncommitted into a commit. A worktree that was removed has its commits on its branch.
-func (r *Runner) commit(ctx context.Context, session *db.Session, tree git.Worktree) (problem string, err error) {
+// commitChanges commits uncommitted changes. If the worktree was removed, its commits are on its branch and there is
+// nothing to do.
+func (r *Runner) commitChanges(ctx context.Context, session *db.Session,
+	tree git.Worktree) (problem string, err error) {
 	name, email := "", ""
 	if session.PRRequestedBy != uuid.Nil {
 		if who, err := db.UserByID(ctx, r.DB, session.PRRequestedBy); err == nil {
@@ -263,8 +271,8 @@ func (r *Runner) pushProblem(session *db.Session, err error) string {
 	return "The branch could not be pushed. What Git said is in the worker’s log."
 }
 
-// body is what a pull request says: the agent's last answer, which is masked already.
-func body(answer string) string {
+// pullRequestBody is the text of a pull request: the agent's last answer, which is masked already.
+func pullRequestBody(answer string) string {
 	answer = strings.TrimSpace(answer)
 	if answer == "" {
 		return "Opened by Carillon."

@@ -193,14 +193,14 @@ func TestAStopThatIsAskedWhileTheDatabaseIsAwayIsCarriedOutWhenItIsBack(t *testi
 func TestATimeoutEndsARunWhoseNextMessageCannotBeRead(t *testing.T) {
 	t.Parallel()
 	k, line := apart(t)
-	k.runner.timeIsUp = make(chan struct{})
+	k.runner.timeoutNow = make(chan struct{})
 	k.start()
 	script, begun, let := k.heldBack("true")
 	run := k.run(script, nil)
 	begun()
 	line.set(true)
 	let()
-	close(k.runner.timeIsUp)
+	close(k.runner.timeoutNow)
 	time.Sleep(2 * time.Second) // the end of the run meets no database; how long is of no importance
 	line.set(false)
 	if e := k.ended(run); e.Status != db.TimedOut && e.Status != db.Succeeded {

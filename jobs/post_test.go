@@ -101,7 +101,7 @@ func setupPost(t *testing.T) *post {
 	p.Deliverer = &Deliverer{
 		DB: d, Rules: &automation.Service{DB: d, Now: p.clock, Log: log},
 		HTTP: outbound.Policy{Private: true}.Client(patience), Key: p.accounts.WebhookKey, PublicURL: base,
-		Now: p.clock, Log: log, patience: patience,
+		Now: p.clock, Log: log, timeout: patience,
 	}
 	return p
 }

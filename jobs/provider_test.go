@@ -233,7 +233,7 @@ func TestAWorkspacesOwnKeyIsNotTheProvidersTrouble(t *testing.T) {
 	for variable, want := range map[string]bool{
 		"FAKE_KEY=x": true, "TOKEN=x": true, "TOKENS=x": false, "OTHER=FAKE_KEY": false,
 	} {
-		if got := signsIn(p, []string{"A=b", variable}); got != want {
+		if got := holdsSignIn(p, []string{"A=b", variable}); got != want {
 			t.Errorf("with %s it signs in itself: %v; want %v", variable, got, want)
 		}
 	}
@@ -453,7 +453,7 @@ func TestAReadOnlyMessageInASandboxChangesNothing(t *testing.T) {
 	ws, err := db.WorkspaceByID(t.Context(), k.db, s.WorkspaceID)
 	check(t, err)
 	w := &work{Runner: k.runner}
-	box, err := w.confine(t.Context(), ws, tree)
+	box, err := w.prepareSandbox(t.Context(), ws, tree)
 	check(t, err)
 	said := ""
 	_, err = agent.Run(t.Context(), agent.Catalogue()[0], agent.Turn{
@@ -489,7 +489,7 @@ echo mine > own.json`, nil))
 	obeys.Obeys = []string{"agent.json", ".agent", "own.json", "absent"}
 	give := func(p agent.Provider, script string) string {
 		t.Helper()
-		box, err := w.confine(t.Context(), ws, tree)
+		box, err := w.prepareSandbox(t.Context(), ws, tree)
 		check(t, err)
 		said := ""
 		_, err = agent.Run(t.Context(), p, agent.Turn{

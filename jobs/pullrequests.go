@@ -15,33 +15,33 @@ import (
 	"carillon/db"
 )
 
-// How much is asked of forges at a time. A personal token of GitHub's may ask 5,000 times an hour.
+// Bounds of requests to forges. GitHub allows 5,000 requests an hour with a personal token.
 const (
-	forgeEvery     = 5 * time.Minute
-	checksAtOnce   = 50
-	checksPerTick  = 400
-	branchesAtOnce = 40                  // sessions without a pull request, per tick
-	branchesSince  = 14 * 24 * time.Hour // for how long one is looked for
-	forgesAtOnce   = 4
-	forgePatience  = 4 * time.Minute // for one tick, so that the next is not late
+	forgeEvery       = 5 * time.Minute
+	checkBatch       = 50
+	checksPerTick    = 400
+	branchBatch      = 40                  // sessions without a pull request, per tick
+	branchesSince    = 14 * 24 * time.Hour // a session's branch is followed so long
+	maxForges        = 4
+	forgeTickTimeout = 4 * time.Minute // of one run of the job, so that the next is not late
 )
 
 // ForgeTimeout bounds one request to a forge.
 const ForgeTimeout = 30 * time.Second
 
-// followPullRequests asks the forges where open pull requests stand, and by their branches for those of sessions that
-// have none yet. Whatever a forge answers to one workspace keeps no other from being asked.
+// followPullRequests asks the forges for the state of open pull requests. For sessions without a pull request it asks
+// by the branch. A failure in one workspace does not stop the requests of the others.
 func (s *Scheduler) followPullRequests(ctx context.Context) error {
-	err := s.steps(ctx, db.TaskPullRequests, []step{{"requests that nobody took up", s.Rules.ExpireRequests}})
+	err := s.runSteps(ctx, db.TaskPullRequests, []step{{"expired requests for pull requests", s.Rules.ExpireRequests}})
 	if err != nil || s.Forge == nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, forgePatience)
+	ctx, cancel := context.WithTimeout(ctx, forgeTickTimeout)
 	defer cancel()
 	now := s.Now()
 	forges, pulls := s.Rules.Round(db.TaskForges), s.Rules.Round(db.TaskPullRequests)
 	for asked := 0; asked < checksPerTick && ctx.Err() == nil; {
-		list, err := db.ClaimPullRequestChecks(ctx, s.DB, now, now.Add(-forgeEvery+30*time.Second), checksAtOnce)
+		list, err := db.ClaimPullRequestChecks(ctx, s.DB, now, now.Add(-forgeEvery+30*time.Second), checkBatch)
 		if err != nil || len(list) == 0 {
 			if err != nil {
 				return err
@@ -49,16 +49,16 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 			break
 		}
 		asked += len(list)
-		byWorkspace := map[uuid.UUID][]question{}
+		byWorkspace := map[uuid.UUID][]forgeQuery{}
 		for i := range list {
 			row := &list[i]
-			byWorkspace[row.WorkspaceID] = append(byWorkspace[row.WorkspaceID], question{
-				row.ID, "the pull request " + row.URL, func(ctx context.Context, a *asker) error {
-					return s.check(ctx, a, row)
+			byWorkspace[row.WorkspaceID] = append(byWorkspace[row.WorkspaceID], forgeQuery{
+				row.ID, "the pull request " + row.URL, func(ctx context.Context, a *forgeQuerier) error {
+					return s.checkPullRequest(ctx, a, row)
 				},
 			})
 		}
-		if err := s.ask(ctx, byWorkspace, forges, pulls); err != nil {
+		if err := s.askForges(ctx, byWorkspace, forges, pulls); err != nil {
 			return err
 		}
 	}
@@ -66,46 +66,47 @@ func (s *Scheduler) followPullRequests(ctx context.Context) error {
 		return nil
 	}
 	sessions, err := db.ClaimBranchChecks(ctx, s.DB, now, now.Add(-branchesSince), forgeEvery-30*time.Second,
-		branchesAtOnce)
+		branchBatch)
 	if err != nil {
 		return err
 	}
-	byWorkspace := map[uuid.UUID][]question{}
+	byWorkspace := map[uuid.UUID][]forgeQuery{}
 	for i := range sessions {
 		session := &sessions[i]
-		byWorkspace[session.WorkspaceID] = append(byWorkspace[session.WorkspaceID], question{
-			session.ID, "the pull request of the session " + session.Title, func(ctx context.Context, a *asker) error {
-				return s.lookFor(ctx, a, session)
+		byWorkspace[session.WorkspaceID] = append(byWorkspace[session.WorkspaceID], forgeQuery{
+			session.ID, "the pull request of the session " + session.Title,
+			func(ctx context.Context, a *forgeQuerier) error {
+				return s.findByBranch(ctx, a, session)
 			},
 		})
 	}
-	return s.ask(ctx, byWorkspace, forges, pulls)
+	return s.askForges(ctx, byWorkspace, forges, pulls)
 }
 
-// question is what a forge is asked about one row.
-type question struct {
+// forgeQuery is a request to a forge about one row.
+type forgeQuery struct {
 	key   uuid.UUID
 	about string
-	put   func(ctx context.Context, a *asker) error
+	run   func(ctx context.Context, a *forgeQuerier) error
 }
 
-// ask puts questions to the forges of workspaces: one after the other to each, and no more to one that wants to be left
-// alone or cannot be reached. It returns an error where the database is away; a workspace that cannot be asked is set
-// aside, and so is what cannot be taken over.
-func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]question, forges,
+// askForges sends queries to the forges of workspaces, one after the other to each. It stops for a forge that limits
+// requests or cannot be reached. A workspace whose forge cannot be asked is set aside, and so is a row whose result
+// cannot be written. It returns an error when the database cannot be reached.
+func (s *Scheduler) askForges(ctx context.Context, byWorkspace map[uuid.UUID][]forgeQuery, forges,
 	pulls *automation.Round) error {
 	var group errgroup.Group
-	group.SetLimit(forgesAtOnce)
+	group.SetLimit(maxForges)
 	for id, questions := range byWorkspace {
 		group.Go(func() error {
 			if rests, err := forges.Rests(ctx, id.String()); err != nil || rests {
 				return err
 			}
-			var a *asker
+			var a *forgeQuerier
 			err := forges.Deal(ctx, automation.Row{
 				Key: id.String(), About: "the forge of the workspace " + id.String(), Workspace: id,
 			}, func(ctx context.Context) (err error) {
-				a, err = s.asker(ctx, id)
+				a, err = s.querier(ctx, id)
 				return err
 			})
 			if err != nil || a == nil {
@@ -113,7 +114,7 @@ func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]questio
 			}
 			for _, q := range questions {
 				row := automation.Row{Key: q.key.String(), About: q.about, Workspace: id}
-				if err := pulls.Deal(ctx, row, func(ctx context.Context) error { return q.put(ctx, a) }); err != nil {
+				if err := pulls.Deal(ctx, row, func(ctx context.Context) error { return q.run(ctx, a) }); err != nil {
 					return err
 				}
 			}
@@ -121,75 +122,74 @@ func (s *Scheduler) ask(ctx context.Context, byWorkspace map[uuid.UUID][]questio
 		})
 	}
 	err := group.Wait()
-	if ctx.Err() != nil { // the patience of this tick is over: the next goes on
+	if ctx.Err() != nil { // the time of this run of the job is over: the next continues
 		return nil
 	}
 	return err
 }
 
-// asker asks the forge of one workspace.
-type asker struct {
+// forgeQuerier sends queries to the forge of one workspace.
+type forgeQuerier struct {
 	workspace  *db.Workspace
-	client     *forge.Client
-	repository string // as the forge names it
-	silent     string // why it is not asked, or not any more in this tick, as a sentence
+	access     *forgeAccess // nil: the forge is not known
+	stopReason string       // why the forge is not asked any more in this run of the job, as a sentence; empty: it is asked
 }
 
-func (s *Scheduler) asker(ctx context.Context, id uuid.UUID) (*asker, error) {
+func (s *Scheduler) querier(ctx context.Context, id uuid.UUID) (*forgeQuerier, error) {
 	ws, err := db.WorkspaceByID(ctx, s.DB, id)
 	if err != nil {
 		return nil, err
 	}
-	a := &asker{workspace: ws}
-	var known bool
-	if a.client, a.repository, known, err = forgeClient(ctx, s.Rules, ws, s.Forge, s.Now); err != nil {
+	access, err := accessForge(ctx, s.Rules, ws, s.Forge, s.Now)
+	if err != nil {
 		return nil, err
 	}
-	if !known {
-		a.silent = "Carillon does not know on which forge this is, so it cannot follow it."
+	a := &forgeQuerier{workspace: ws, access: access}
+	if access == nil {
+		a.stopReason = "Carillon does not know on which forge this is, so it cannot follow it."
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if until := s.limited[id]; until.After(s.Now()) {
-		a.silent = "The forge limits requests until " + until.UTC().Format("15:04 MST") + "."
+	if until := s.rateLimited[id]; until.After(s.Now()) {
+		a.stopReason = "The forge limits requests until " + until.UTC().Format("15:04 MST") + "."
 	}
 	return a, nil
 }
 
-// failed notes what a forge answered in place of a pull request, and returns it as a sentence.
-func (s *Scheduler) failed(a *asker, err error) string {
+// noteForgeFailure handles an error of a forge, and returns the error as a sentence.
+func (s *Scheduler) noteForgeFailure(a *forgeQuerier, err error) string {
 	problem := forgeProblem(err)
 	var limit *forge.RateLimit
 	var refused *forge.Refused
 	switch {
 	case errors.As(err, &limit):
 		s.mu.Lock()
-		if s.limited == nil {
-			s.limited = map[uuid.UUID]time.Time{}
+		if s.rateLimited == nil {
+			s.rateLimited = map[uuid.UUID]time.Time{}
 		}
-		s.limited[a.workspace.ID] = limit.Until
+		s.rateLimited[a.workspace.ID] = limit.Until
 		s.mu.Unlock()
-		a.silent = problem
+		a.stopReason = problem
 	case errors.Is(err, forge.ErrNotFound), errors.Is(err, forge.ErrElsewhere), errors.As(err, &refused):
-		// of this pull request alone
-	default: // the token, the network: the next question would end the same
-		a.silent = problem
+		// concerns this pull request alone
+	default: // the token or the network: the next query would fail as well
+		a.stopReason = problem
 	}
 	return problem
 }
 
-// check asks where a pull request stands.
-func (s *Scheduler) check(ctx context.Context, a *asker, row *db.PullRequest) error {
-	problem := a.silent
+// checkPullRequest asks for the state of a pull request and writes it.
+func (s *Scheduler) checkPullRequest(ctx context.Context, a *forgeQuerier, row *db.PullRequest) error {
+	problem := a.stopReason
 	if problem == "" {
-		p, err := a.client.State(ctx, asked(row))
+		p, err := a.access.client.State(ctx, forgePullRequest(row))
 		if err == nil {
 			return s.Rules.CheckedPullRequest(ctx, row, p)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		problem = s.failed(a, err)
+		problem = s.noteForgeFailure(a, err)
 	}
 	if problem == row.Problem {
 		return nil
@@ -197,21 +197,21 @@ func (s *Scheduler) check(ctx context.Context, a *asker, row *db.PullRequest) er
 	return db.NotePullRequestProblem(ctx, s.DB, row.ID, problem)
 }
 
-// asked is a pull request as a forge is asked about it.
-func asked(row *db.PullRequest) forge.PullRequest {
+// forgePullRequest is a row's pull request in the terms of package forge.
+func forgePullRequest(row *db.PullRequest) forge.PullRequest {
 	return forge.PullRequest{Forge: forge.Kind(row.Forge), Repository: row.Repository, Number: row.Number, URL: row.URL}
 }
 
-// lookFor asks for the pull request of a session's branch.
-func (s *Scheduler) lookFor(ctx context.Context, a *asker, session *db.Session) error {
-	if a.silent != "" {
+// findByBranch asks for the pull request of a session's branch and links it.
+func (s *Scheduler) findByBranch(ctx context.Context, a *forgeQuerier, session *db.Session) error {
+	if a.stopReason != "" {
 		return nil
 	}
-	p, err := a.client.Find(ctx, a.repository, session.Branch)
+	p, err := a.access.client.Find(ctx, a.access.repository, session.Branch)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.Log.Info("look for a pull request", "workspace", a.workspace.ID, "session", session.ID, "err", err)
-			s.failed(a, err)
+			s.noteForgeFailure(a, err)
 		}
 		return nil
 	}
@@ -221,8 +221,8 @@ func (s *Scheduler) lookFor(ctx context.Context, a *asker, session *db.Session) 
 	return s.Rules.TakePullRequest(ctx, a.workspace, session.ID, *p, db.FoundByBranch)
 }
 
-// forgeRecovers reports whether what went wrong with a forge passes by itself: the network, a limit, an error of the
-// forge's own. What a person has to mend, such as a token, does not.
+// forgeRecovers reports whether an error of a forge passes by itself: trouble of the network, a rate limit, an internal
+// error of the forge. An error that a person has to fix, such as a refused token, does not.
 func forgeRecovers(err error) bool {
 	var limit *forge.RateLimit
 	var refused *forge.Refused

@@ -9,22 +9,22 @@ import (
 	"carillon/db"
 )
 
-// reviewTools are what Claude Code may use in a review without asking: it looks at what was changed, and reports what
-// it finds.
+// reviewTools are the tools that Claude Code may use in a review without asking. They read the changes and report
+// findings.
 var reviewTools = []string{"Bash(git diff:*)", "Bash(git log:*)", "Bash(git show:*)", "Bash(git status:*)",
 	"mcp__carillon"}
 
-// reviewDiff is how much of the diff is given to the reviewer that may not run git, in bytes.
+// reviewDiff bounds the diff that a reviewer gets that may not run git, in bytes.
 const reviewDiff = 64 << 10
 
-// reviewsReadOnly reports whether a message is a review by an agent. It changes nothing: by the provider's own means,
-// or in the sandbox; agent.Run refuses it where there is neither.
+// reviewsReadOnly reports whether a turn is a review by an agent, which must change nothing. The provider's own mode or
+// the sandbox ensures that; agent.Run refuses the turn if there is neither.
 func reviewsReadOnly(p agent.Provider, turn *db.Turn) bool {
 	return turn.Kind == db.ReviewTurn && p.Driver != agent.DriverShell
 }
 
-// limitsOf are what holds the agent in a message: its bot's limits, and in a review that it changes nothing.
-func (w *work) limitsOf(p agent.Provider, turn *db.Turn) limits {
+// turnLimits are the limits of the agent in one turn: those of its bot, and in a review read-only access.
+func (w *work) turnLimits(p agent.Provider, turn *db.Turn) limits {
 	l := w.bot
 	if reviewsReadOnly(p, turn) && !l.ReadOnly {
 		l.ReadOnly = true
@@ -35,8 +35,8 @@ func (w *work) limitsOf(p agent.Provider, turn *db.Turn) limits {
 	return l
 }
 
-// prompt is what the agent is told. In a mode that changes nothing most agents run no commands, not even git's, so a
-// reviewer is given the diff.
+// prompt is the text that the agent gets. Most agents run no command in a read-only mode, not even git, so a reviewer
+// gets the diff with the prompt.
 func (w *work) prompt(ctx context.Context, p agent.Provider, tree git.Worktree, turn *db.Turn) string {
 	if p.Driver != agent.DriverACP || !reviewsReadOnly(p, turn) {
 		return turn.Prompt

@@ -25,7 +25,7 @@ func TestNoRunBeginsWhereTheDiskHasNoRoom(t *testing.T) {
 	k.start()
 	run := k.run("echo fine", nil)
 	k.eventually("the worker to find the disk full", func() error {
-		if !k.runner.cramped.Load() {
+		if !k.runner.diskFull.Load() {
 			return errors.New("it has not looked")
 		}
 		return nil

@@ -1,5 +1,5 @@
-// Package jobs is what happens without a request: the scheduler's clock, the runner that works on sessions, retention,
-// deliveries. It decides nothing about automations; package automation does.
+// Package jobs does what happens without a request: the scheduler, the runner that works on sessions, retention,
+// deliveries. It has no rules about automations; they are in package automation.
 package jobs
 
 import (
@@ -28,79 +28,81 @@ import (
 
 const (
 	leaseFor = db.LeaseFor
-	// renewEvery keeps a lease with room for a few failures.
+	// renewEvery is so short that a lease survives a few failed renewals.
 	renewEvery = 5 * time.Second
-	// mostSilence is how long a worker goes on that cannot renew its leases. Then it stops its agents: once their
-	// leases are over, others may go on with their sessions. A renewal that fails late, and the end of an agent, fit
-	// into the rest of a lease.
-	mostSilence = leaseFor - 4*renewEvery
-	// pollEvery is the safety net below notifications.
+	// maxSilence is how long a worker continues without a renewal of its leases. Then it stops its agents, because
+	// other workers may take the sessions when the leases end. The rest of a lease has time for a last renewal that
+	// fails late and for the end of an agent.
+	maxSilence = leaseFor - 4*renewEvery
+	// pollEvery is the interval of polling, for notifications that were lost.
 	pollEvery = time.Second
 )
 
-// Why a run under way is ended. They are causes of its context.
+// Causes with which the context of a run under way is canceled.
 var (
 	errCanceled  = errors.New("canceled")
 	errLeaseLost = errors.New("another worker took the session over")
 	errShutdown  = errors.New("the server is stopping")
 	errCutOff    = errors.New("its worker could not reach the database")
 
-	errInterrupted = errors.New("interrupted") // the turn alone; the session stays open
+	errInterrupted = errors.New("interrupted") // ends the turn alone; the session stays open
 )
 
-// Runner works on queued sessions: it makes the worktree, runs the agent as a child process, records what happens and
+// Runner works on queued sessions: it makes the worktree, runs the agent as a child process, records the transcript and
 // ends the execution. Its fields are set once, in main.
 type Runner struct {
 	DB        *db.DB
 	Rules     *automation.Service
 	Store     *git.Store
 	Providers func() []agent.Provider
-	Worker    string // names this worker for as long as its data folder lives
+	Worker    string // name of this worker; it stays the same as long as the data folder exists
 	Max       int    // sessions at once
-	Data      string // folder for the runs' own folders
-	// folders and files that a sandbox hides beside Data: the database's socket, and what an administrator named
+	Data      string // data folder of this worker
+	// folders and files that a sandbox hides beside Data: the database's socket, and those that an administrator named
 	Hidden []string
-	Shown  []string     // folders and files of homes that a sandbox shows all the same, read-only
+	Shown  []string     // folders and files of homes that a sandbox shows read-only
 	Limits agent.Limits // of each message
 	Now    func() time.Time
 	Log    *slog.Logger
-	MCP    string // address of the MCP server as agents here reach it; empty: they get none
-	// asks forges: it must refuse what people may not reach through this server; nil: pull requests are not opened here
+	MCP    string // address of the MCP server for agents on this machine; empty: agents get no tools of Carillon
+	// for forges; it must refuse addresses that people may not reach through this server; nil: this process opens no
+	// pull requests
 	Forge *http.Client
 
-	wake  chan struct{}
-	asked chan struct{}
+	wake      chan struct{}
+	stopCheck chan struct{}
 
-	silence  time.Duration // instead of mostSilence, for tests
-	timeIsUp chan struct{} // closed: the timeout of each run has come, for tests that do not wait for it
+	silence    time.Duration // instead of maxSilence, for tests
+	timeoutNow chan struct{} // closed: each run has reached its timeout, for tests that do not wait for one
 
-	cramped atomic.Bool // the disk has too little room for a run to begin
+	diskFull atomic.Bool // the disk has too little free space for a run to begin
 
 	mu   sync.Mutex
 	runs map[uuid.UUID]*running
-	// opening are the sessions of which a pull request is being opened.
+	// opening are the sessions whose pull requests are being opened.
 	opening map[uuid.UUID]bool
 }
 
-// running is a session at work.
+// running is a session that this worker works on.
 type running struct {
-	lease  db.Lease
-	cancel context.CancelCauseFunc // ends the run
-	lose   context.CancelCauseFunc // ends what outlasts that: another worker has the session
-	turn   uuid.UUID               // at work; zero: none is, or what runs is no message. Under the runner's lock
-	agents int                     // processes at work. Under the runner's lock
+	lease      db.Lease
+	cancel     context.CancelCauseFunc // ends the run
+	cancelLife context.CancelCauseFunc // ends also what outlasts the run, since another worker has the session
+	turn       uuid.UUID               // that runs now; zero: none. Guarded by Runner.mu
+	agents     int                     // running processes. Guarded by Runner.mu
 }
 
-// meant reports whether a word that names a turn, or all that is at work, is of what runs now.
-func (r *running) meant(turn uuid.UUID) bool { return turn == uuid.Nil || turn == r.turn }
+// isTarget reports whether a request to stop a turn concerns the turn that runs now. A request without a turn concerns
+// any.
+func (r *running) isTarget(turn uuid.UUID) bool { return turn == uuid.Nil || turn == r.turn }
 
-// lost ends a run whose session another worker has.
-func (r *running) lost() {
+// loseLease ends the run because another worker has its session.
+func (r *running) loseLease() {
 	r.cancel(errLeaseLost)
-	r.lose(errLeaseLost)
+	r.cancelLife(errLeaseLost)
 }
 
-// Wake lets the runner look for work now.
+// Wake makes the runner look for work now.
 func (r *Runner) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -110,19 +112,19 @@ func (r *Runner) Wake() {
 
 // Init prepares a Runner for use. It must be called before Wake and Run.
 func (r *Runner) Init() {
-	r.wake, r.asked = make(chan struct{}, 1), make(chan struct{}, 1)
+	r.wake, r.stopCheck = make(chan struct{}, 1), make(chan struct{}, 1)
 	r.runs, r.opening = map[uuid.UUID]*running{}, map[uuid.UUID]bool{}
 }
 
-// Run works until ctx is over, then stops what is under way and returns when nothing is left of it. Executions that it
-// stops so are found by the next start and end as interrupted, or are resumed.
+// Run works on sessions until ctx ends, then stops the runs under way and returns when they have ended. The next start
+// resumes the executions of these runs or ends them as interrupted.
 func (r *Runner) Run(ctx context.Context) error {
 	if err := r.Store.LetIn(); err != nil {
-		r.Log.Error("prepare the data folder", "err", err) // each run says so too
+		r.Log.Error("prepare the data folder", "err", err) // each run reports it too
 	}
-	r.outlive(ctx)
-	if err := r.recover(ctx); err != nil {
-		if ctx.Err() != nil { // stopped before it began: the next start does it
+	r.awaitFormerProcesses(ctx)
+	if err := r.endFormerSessions(ctx); err != nil {
+		if ctx.Err() != nil { // stopped before it began: the next start ends them
 			return nil
 		}
 		return err
@@ -131,17 +133,17 @@ func (r *Runner) Run(ctx context.Context) error {
 	var runs sync.WaitGroup
 	defer runs.Wait()
 	defer stop(errShutdown)
-	runs.Go(func() { r.keepHouse(ctx) })
+	runs.Go(func() { r.runHousekeeping(ctx) })
 	runs.Go(func() { r.keepLeases(ctx) })
-	agents, gates := places(r.Max), places(gatesAtOnce)
+	agents, gates := newSlots(r.Max), newSlots(gatesAtOnce)
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	for {
-		r.look(ctx, "claim sessions", func(ctx context.Context) { r.claim(ctx, runCtx, &runs, agents, gates) })
-		r.look(ctx, "look for requested pull requests", func(ctx context.Context) {
+		r.find(ctx, "claim sessions", func(ctx context.Context) { r.claim(ctx, runCtx, &runs, agents, gates) })
+		r.find(ctx, "look for requested pull requests", func(ctx context.Context) {
 			r.openRequested(ctx, runCtx, &runs)
 		})
-		r.look(ctx, "claim trial of a provider", func(ctx context.Context) { r.tryRequested(ctx, runCtx, &runs) })
+		r.find(ctx, "claim trial of a provider", func(ctx context.Context) { r.claimTrial(ctx, runCtx, &runs) })
 		select {
 		case <-ctx.Done():
 			return nil
@@ -151,8 +153,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// keepLeases renews the leases of all runs until ctx is over, whatever else the database is asked for meanwhile. When
-// that has failed for too long, it stops the agents.
+// keepLeases renews the leases of all runs until ctx ends, independently of all other database work. When the renewal
+// has failed for too long, it stops the agents.
 func (r *Runner) keepLeases(ctx context.Context) {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
@@ -161,20 +163,20 @@ func (r *Runner) keepLeases(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-r.asked:
+		case <-r.stopCheck:
 		case <-tick.C:
 		}
 		begun := time.Now()
 		if r.renew(ctx) {
 			renewed = begun
-		} else if silent := time.Since(renewed); ctx.Err() == nil && silent > cmp.Or(r.silence, mostSilence) {
+		} else if silent := time.Since(renewed); ctx.Err() == nil && silent > cmp.Or(r.silence, maxSilence) {
 			r.cutOff(silent)
 		}
 	}
 }
 
-// cutOff stops the agents of all runs: their leases are about to end, and two agents in one session are worse than one
-// that is interrupted. What a run has to write without an agent at work goes on, as the lease decides over each write.
+// cutOff stops the agents of all runs, because their leases are about to end: one interrupted agent is better than two
+// agents in one session. A run without a running agent continues to write, since each write checks the lease.
 func (r *Runner) cutOff(silent time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,8 +189,8 @@ func (r *Runner) cutOff(silent time.Duration) {
 	}
 }
 
-// atWork notes that a process of a run has begun to work, until done is called.
-func (w *work) atWork() (done func()) {
+// trackProcess counts a running process of the run until done is called.
+func (w *work) trackProcess() (done func()) {
 	count := func(n int) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -198,46 +200,46 @@ func (w *work) atWork() (done func()) {
 	return func() { count(-1) }
 }
 
-// lookWithin bounds one look for work.
-const lookWithin = 10 * time.Second
+// findWorkTimeout bounds one search for work.
+const findWorkTimeout = 10 * time.Second
 
-// look looks for work of one kind, within bounds: what waits for a table, or for a database that does not answer, keeps
-// neither other work nor the leases waiting.
-func (r *Runner) look(ctx context.Context, what string, look func(ctx context.Context)) {
-	limited, cancel := context.WithTimeout(ctx, lookWithin)
+// find searches for work of one kind, with a timeout: a locked table, or a database that does not answer, must not
+// delay other work or the renewal of leases.
+func (r *Runner) find(ctx context.Context, what string, find func(ctx context.Context)) {
+	limited, cancel := context.WithTimeout(ctx, findWorkTimeout)
 	defer cancel()
-	look(limited)
+	find(limited)
 	if limited.Err() != nil && ctx.Err() == nil {
-		r.Log.Error(what, "err", "the database did not answer within "+lookWithin.String())
+		r.Log.Error(what, "err", "the database did not answer within "+findWorkTimeout.String())
 	}
 }
 
-// outliveWithin is how long a process may take to end whose worker has died. Its shim kills it after a few seconds.
-const outliveWithin = time.Minute
+// formerProcessTimeout is how long a process may take to end after its worker has died. Its shim kills it after a few
+// seconds.
+const formerProcessTimeout = time.Minute
 
-// outlive waits until the processes that a former life of this worker started have ended, which they do soon after it,
-// and removes the folders of their runs. Until then no other agent is to work in their worktrees, nor another run
-// beside theirs.
-func (r *Runner) outlive(ctx context.Context) {
+// awaitFormerProcesses waits until the processes have ended that a former process of this worker started, and removes
+// the folders of their runs. No other agent may work in their worktrees before, and no other run may begin.
+func (r *Runner) awaitFormerProcesses(ctx context.Context) {
 	folders, err := filepath.Glob(filepath.Join(r.Data, "runs", "*"))
 	if err != nil {
 		r.Log.Warn("look for the folders of former runs", "err", err)
 	}
-	limited, cancel := context.WithTimeout(ctx, outliveWithin)
+	limited, cancel := context.WithTimeout(ctx, formerProcessTimeout)
 	defer cancel()
 	for _, dir := range folders {
 		ended, err := agent.Ended(dir)
 		for ; err == nil && !ended && limited.Err() == nil; ended, err = agent.Ended(dir) {
 			select {
 			case <-limited.Done():
-			case <-time.After(outlivePause):
+			case <-time.After(formerProcessPoll):
 			}
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil && !ended {
-			err = errors.New("its processes have not ended within " + outliveWithin.String())
+			err = errors.New("its processes have not ended within " + formerProcessTimeout.String())
 		}
 		if err == nil {
 			err = agent.TakeOverSignIn(dir)
@@ -251,20 +253,20 @@ func (r *Runner) outlive(ctx context.Context) {
 	}
 }
 
-const outlivePause = 20 * time.Millisecond
+const formerProcessPoll = 20 * time.Millisecond
 
-// recover ends what a former life of this worker left: its processes died with it. A database that is away, or does not
-// answer, is waited for.
-func (r *Runner) recover(ctx context.Context) error {
+// endFormerSessions ends or resumes the sessions of a former process of this worker. It waits while the database cannot
+// be reached or does not answer.
+func (r *Runner) endFormerSessions(ctx context.Context) error {
 	for {
-		limited, cancel := context.WithTimeout(ctx, tryWithin)
-		err := r.endFormer(limited)
+		limited, cancel := context.WithTimeout(ctx, attemptTimeout)
+		err := r.tryEndFormerSessions(limited)
 		silent := limited.Err() != nil && ctx.Err() == nil
 		cancel()
 		if err == nil || !silent && !db.IsAway(err) {
 			return err
 		}
-		r.Log.Warn("end what a former life left", "err", err)
+		r.Log.Warn("end the sessions of a former process", "err", err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -273,7 +275,7 @@ func (r *Runner) recover(ctx context.Context) error {
 	}
 }
 
-func (r *Runner) endFormer(ctx context.Context) error {
+func (r *Runner) tryEndFormerSessions(ctx context.Context) error {
 	if err := db.AbandonTrials(ctx, r.DB, r.Worker, "interrupted by a restart", r.Now()); err != nil {
 		return err
 	}
@@ -281,7 +283,7 @@ func (r *Runner) endFormer(ctx context.Context) error {
 	return err
 }
 
-// Resumable reports whether a provider of a list can go on with a conversation in a new process.
+// Resumable gives a function that reports whether a provider of the list can continue a conversation in a new process.
 func Resumable(providers func() []agent.Provider) func(id string) bool {
 	return func(id string) bool {
 		for _, p := range providers() {
@@ -302,26 +304,26 @@ func (r *Runner) provider(id string) (agent.Provider, bool) {
 	return agent.Provider{}, false
 }
 
-// gatesAtOnce is how many gates a worker judges at once, beside the sessions at which its agents work.
+// gatesAtOnce is how many gates a worker judges at once, beside the sessions of its agents.
 const gatesAtOnce = 8
 
-// places are so many free places.
-func places(n int) chan struct{} {
-	free := make(chan struct{}, n)
+// newSlots makes a pool of n free slots.
+func newSlots(n int) chan struct{} {
+	slots := make(chan struct{}, n)
 	for range n {
-		free <- struct{}{}
+		slots <- struct{}{}
 	}
-	return free
+	return slots
 }
 
-// claim takes as many queued sessions as there are free places for agents, and as many whose gate is to be judged as
-// there are free places for gates.
+// claim takes as many queued sessions as there are free slots for agents, and as many sessions at their gate as there
+// are free slots for gates.
 func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents, gates chan struct{}) {
 	forAgents, forGates := len(agents), len(gates)
-	if forAgents+forGates == 0 || ctx.Err() != nil || r.lacksRoom() {
+	if forAgents+forGates == 0 || ctx.Err() != nil || r.lacksDiskSpace() {
 		return
 	}
-	var work, judge []db.Session
+	var work, atGate []db.Session
 	err := r.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
 		now := r.Now()
 		if forAgents > 0 {
@@ -330,13 +332,13 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 			}
 		}
 		if forGates > 0 {
-			if judge, err = db.ClaimGates(ctx, tx, r.Worker, r.shell().ID, forGates, now,
+			if atGate, err = db.ClaimGates(ctx, tx, r.Worker, r.shell().ID, forGates, now,
 				now.Add(leaseFor)); err != nil {
 				return err
 			}
 		}
 		var sessions, automations []uuid.UUID
-		for _, s := range slices.Concat(work, judge) {
+		for _, s := range slices.Concat(work, atGate) {
 			sessions = append(sessions, s.ID)
 			if s.AutomationID != uuid.Nil {
 				automations = append(automations, s.AutomationID)
@@ -359,22 +361,22 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 		}
 		return
 	}
-	if len(work)+len(judge) > 0 {
+	if len(work)+len(atGate) > 0 {
 		crash.Here(crash.SessionsClaimed)
 	}
 	for i := range work {
-		r.begin(runCtx, runs, &work[i], agents)
+		r.startSession(runCtx, runs, &work[i], agents)
 	}
-	for i := range judge {
-		r.begin(runCtx, runs, &judge[i], gates)
+	for i := range atGate {
+		r.startSession(runCtx, runs, &atGate[i], gates)
 	}
 }
 
-// lacksRoom reports whether the disk of the data folder is so full that nothing may begin. What waits is looked at
-// again and again.
-func (r *Runner) lacksRoom() bool {
+// lacksDiskSpace reports whether the disk of the data folder is too full for a run to begin. Queued sessions stay
+// queued and are tried at the next poll.
+func (r *Runner) lacksDiskSpace() bool {
 	lacks := agent.LacksRoom(r.Data, r.Limits.Room)
-	if r.cramped.Swap(lacks) != lacks {
+	if r.diskFull.Swap(lacks) != lacks {
 		if lacks {
 			r.Log.Warn("no run begins: the disk of the data folder has too little room left", "folder", r.Data,
 				"setting", "CARILLON_DISK_FREE")
@@ -385,13 +387,14 @@ func (r *Runner) lacksRoom() bool {
 	return lacks
 }
 
-// begin works on a claimed session, in one of the free places.
-func (r *Runner) begin(runCtx context.Context, runs *sync.WaitGroup, session *db.Session, free chan struct{}) {
-	<-free
-	life, lose := context.WithCancelCause(runCtx)
+// startSession works on a claimed session in the background, in one of the free slots.
+func (r *Runner) startSession(runCtx context.Context, runs *sync.WaitGroup, session *db.Session, slots chan struct{}) {
+	<-slots
+	life, cancelLife := context.WithCancelCause(runCtx)
 	sessionCtx, cancel := context.WithCancelCause(runCtx)
 	run := &running{
-		lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}, cancel: cancel, lose: lose,
+		lease: db.Lease{Session: session.ID, Worker: r.Worker, Fence: session.Fence}, cancel: cancel,
+		cancelLife: cancelLife,
 	}
 	r.mu.Lock()
 	r.runs[session.ID] = run
@@ -400,17 +403,17 @@ func (r *Runner) begin(runCtx context.Context, runs *sync.WaitGroup, session *db
 		defer func() {
 			r.forgetRun(run)
 			cancel(nil)
-			lose(nil)
-			free <- struct{}{}
+			cancelLife(nil)
+			slots <- struct{}{}
 			r.Wake()
 		}()
-		r.work(sessionCtx, life, session, run)
-		runs.Go(func() { r.spare(runCtx, session) }) // the place is free meanwhile
+		r.runSession(sessionCtx, life, session, run)
+		runs.Go(func() { r.prepareSpare(runCtx, session) }) // the slot is free already
 	})
 }
 
-// forgetRun removes a run that has ended. The session may have come back in the meantime, where the answer to the last
-// write was late: that run stays.
+// forgetRun removes a run that has ended from the runner's runs. A later run of the same session stays: the session may
+// have been claimed again while the answer to the last write was late.
 func (r *Runner) forgetRun(run *running) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -419,17 +422,17 @@ func (r *Runner) forgetRun(run *running) {
 	}
 }
 
-// spare makes the files of a session's base branch ready for the next session of its workspace.
-func (r *Runner) spare(ctx context.Context, session *db.Session) {
+// prepareSpare makes a spare worktree of a session's base branch for the next session of the workspace.
+func (r *Runner) prepareSpare(ctx context.Context, session *db.Session) {
 	err := r.Store.Spare(ctx, session.WorkspaceID.String(), session.BaseBranch)
 	if err != nil && ctx.Err() == nil {
-		// the next run writes its files itself, or says why not
+		// the next run makes its worktree itself, or reports why it cannot
 		r.Log.Debug("make a spare worktree", "workspace", session.WorkspaceID, "err", err)
 	}
 }
 
-// renew keeps the leases of all runs, and stops those that were taken away or are asked to stop. It reports whether the
-// database answered.
+// renew renews the leases of all runs. It stops runs whose session was taken over and runs that somebody asked to stop.
+// It reports whether the database answered.
 func (r *Runner) renew(ctx context.Context) bool {
 	r.mu.Lock()
 	runs := slices.Collect(maps.Values(r.runs))
@@ -448,62 +451,61 @@ func (r *Runner) renew(ctx context.Context) bool {
 		r.Log.Warn("renew leases", "err", err)
 		return false
 	}
-	words := make(map[uuid.UUID]db.Held, len(held))
+	states := make(map[uuid.UUID]db.Held, len(held))
 	for _, h := range held {
-		words[h.ID] = h
+		states[h.ID] = h
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, run := range runs { // not those that began since: nobody asked for them
-		h, ok := words[run.lease.Session]
+	for _, run := range runs { // without runs that began since the query
+		h, ok := states[run.lease.Session]
 		switch {
 		case !ok || h.Fence != run.lease.Fence:
-			run.lost()
-		case !h.CancelRequestedAt.IsZero() && run.meant(h.CancelTurn):
+			run.loseLease()
+		case !h.CancelRequestedAt.IsZero() && run.isTarget(h.CancelTurn):
 			run.cancel(errCanceled)
-		case !h.InterruptAt.IsZero() && run.meant(h.InterruptTurn):
+		case !h.InterruptAt.IsZero() && run.isTarget(h.InterruptTurn):
 			run.cancel(errInterrupted)
 		}
 	}
 	return true
 }
 
-// Asked lets the runner look now at what it is asked to end. The word that something was asked names no turn and may
-// come late, so what is written of the session decides.
-func (r *Runner) Asked() {
+// CheckStopRequests makes the runner read requests to stop runs now. A notification of such a request names no turn and
+// may come late, so the session's row decides.
+func (r *Runner) CheckStopRequests() {
 	select {
-	case r.asked <- struct{}{}:
+	case r.stopCheck <- struct{}{}:
 	default:
 	}
 }
 
-// work does what a claimed session has to do, and ends it. Whatever happens, it ends once: here, or where the lease is
-// lost, by whoever took it.
-func (r *Runner) work(ctx, life context.Context, session *db.Session, run *running) {
+// runSession runs a claimed session and ends it. A session ends once: here, or by the worker that took it over.
+func (r *Runner) runSession(ctx, life context.Context, session *db.Session, run *running) {
 	w := &work{Runner: r, session: session, began: r.Now(), lease: run.lease, running: run, life: life}
 	outcome := func() (o automation.Outcome) {
 		defer func() {
 			if p := recover(); p != nil {
 				r.Log.Error("panic while working on a session", "session", session.ID, "panic", p, "stack",
 					string(debug.Stack()))
-				o = ofOurs("something went wrong on our side")
+				o = internalOutcome("something went wrong on our side")
 			}
 		}()
 		return w.run(ctx)
 	}()
-	outcome.Began, outcome.TurnBegun, outcome.OwnAccount = w.began, w.turned, w.account
+	outcome.Began, outcome.TurnBegun, outcome.OwnAccount = w.began, w.turnBegun, w.ownAccount
 	if errors.Is(context.Cause(ctx), errCutOff) {
-		w.release(ctx)
+		w.releaseSession(ctx)
 		return
 	}
-	w.close(ctx)
+	w.cleanUp(ctx)
 	crash.Here(crash.WorkClosed)
-	if left(ctx) {
-		return // another process ends it: now, or when this worker lives again
+	if handedOver(ctx) {
+		return // another process ends the session, now or at this worker's next start
 	}
-	if w.tryAgain {
-		again, err := surelyOf(ctx, w, "try session again", func(ctx context.Context) (bool, error) {
-			return r.Rules.Again(ctx, w.lease, w.again, outcome)
+	if w.retryPlanned {
+		again, err := retryValuePastEnd(ctx, w, "try session again", func(ctx context.Context) (bool, error) {
+			return r.Rules.Again(ctx, w.lease, w.retryTurn, outcome)
 		})
 		if again {
 			return
@@ -512,14 +514,16 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 			r.Log.Error("try session again", "session", session.ID, "err", err)
 		}
 	}
-	if w.passed {
-		err := w.surely(ctx, "pass the gate", func(ctx context.Context) error { return r.Rules.PassGate(ctx, w.lease) })
+	if w.gatePassed {
+		err := w.retryPastEnd(ctx, "pass the gate", func(ctx context.Context) error {
+			return r.Rules.PassGate(ctx, w.lease)
+		})
 		if err == nil || errors.Is(err, db.ErrLeaseLost) || life.Err() != nil {
 			crash.Here(crash.GatePassed)
 			return
 		}
 		r.Log.Error("pass the gate", "session", session.ID, "err", err)
-		outcome = ofOurs("something went wrong on our side: it could not be queued behind its gate")
+		outcome = internalOutcome("something went wrong on our side: it could not be queued behind its gate")
 	}
 	w.finish(ctx, outcome)
 	if session.AtGate {
@@ -527,59 +531,61 @@ func (r *Runner) work(ctx, life context.Context, session *db.Session, run *runni
 	}
 }
 
-// left reports whether a run was ended for somebody to go on with it: nothing is concluded from how it ended.
-func left(ctx context.Context) bool {
+// handedOver reports whether a run was stopped so that another process continues or ends it. The outcome of such a run
+// says nothing.
+func handedOver(ctx context.Context) bool {
 	cause := context.Cause(ctx)
 	return errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) || errors.Is(cause, errCutOff)
 }
 
-// release gives a session back whose agent was stopped, once the database answers: it goes on, or its run ends as
-// interrupted. Where others were faster, they have done the same.
-func (w *work) release(ctx context.Context) {
-	err := w.surely(ctx, "reach the database again", func(ctx context.Context) error {
+// releaseSession gives back a session whose agent was stopped, as soon as the database answers: the run is resumed or
+// ends as interrupted. Another process may have done the same already.
+func (w *work) releaseSession(ctx context.Context) {
+	err := w.retryPastEnd(ctx, "reach the database again", func(ctx context.Context) error {
 		return db.Hold(ctx, w.DB, w.lease)
 	})
-	w.close(ctx)
+	w.cleanUp(ctx)
 	if err == nil {
-		err = w.surely(ctx, "give the session back", func(ctx context.Context) error {
+		err = w.retryPastEnd(ctx, "give the session back", func(ctx context.Context) error {
 			return w.Rules.Release(ctx, w.lease, errCutOff.Error(), Resumable(w.Providers))
 		})
 	}
 	if err != nil && !errors.Is(err, db.ErrLeaseLost) && w.life.Err() == nil {
-		// the lease runs out, and the session is found
+		// the lease expires, and a scheduler finds the session
 		w.Log.Error("give the session back", "session", w.session.ID, "err", err)
 	}
 }
 
-// ofOurs is the outcome of work that failed by a fault of ours: it counts for nothing, and what the session has changed
-// is not known, so that nothing is closed unseen.
-func ofOurs(reason string) automation.Outcome {
+// internalOutcome is the outcome of work that failed by a fault of Carillon. It is neutral. FilesChanged is set because
+// the session's changes are unknown, so that the session is not closed automatically.
+func internalOutcome(reason string) automation.Outcome {
 	return automation.Outcome{
 		Status: db.Failed, Class: "internal", Reason: reason, Neutral: true, Tell: true, FilesChanged: true,
 	}
 }
 
-// finishAttempts is how often the end of a session is written that the database refuses, and not because it is away.
-const finishAttempts = 10
+// maxFinishAttempts is how often the end of a session is written when the database can be reached but refuses it.
+const maxFinishAttempts = 10
 
-// finish ends a session's work, however long the database is away. What it refuses for good, as a bug of ours may make
-// it, ends as a failure of ours; if that is refused too, the lease runs out and whoever finds the session ends it.
+// finish ends a session's work, and waits as long as the database cannot be reached. If the database refuses the
+// outcome, finish writes an internal failure in its place. If that is refused too, the lease expires and a scheduler
+// ends the session.
 func (w *work) finish(ctx context.Context, o automation.Outcome) {
-	for refused := 1; refused <= finishAttempts; refused++ {
-		err := w.surely(ctx, "finish session", func(ctx context.Context) error {
+	for refused := 1; refused <= maxFinishAttempts; refused++ {
+		err := w.retryPastEnd(ctx, "finish session", func(ctx context.Context) error {
 			return w.Rules.Finish(ctx, w.lease, o)
 		})
 		if err == nil || errors.Is(err, db.ErrLeaseLost) || w.life.Err() != nil {
-			return // where the server goes down, the next start finds the session
+			return // if the server stops, the next start finds the session
 		}
 		w.Log.Error("finish session", "session", w.lease.Session, "err", err)
-		if refused == finishAttempts/2 {
-			o = ofOurs("something went wrong on our side: its end could not be written")
+		if refused == maxFinishAttempts/2 {
+			o = internalOutcome("something went wrong on our side: its end could not be written")
 		}
 		select {
 		case <-w.life.Done():
 			return
-		case <-time.After(min(firstPause<<refused, mostPause)):
+		case <-time.After(min(firstRetryPause<<refused, maxRetryPause)):
 		}
 	}
 }

@@ -120,7 +120,7 @@ func (k *kit) start() {
 			case "queue":
 				k.runner.Wake()
 			case "cancel", "interrupt":
-				k.runner.Asked()
+				k.runner.CheckStopRequests()
 			}
 		})
 	}()
@@ -390,8 +390,8 @@ func TestOutputTenTimesWhatIsKeptIsDrainedAndBounded(t *testing.T) {
 	if !strings.Contains(text[:100], "first") || !strings.Contains(text[len(text)-200:], "last") {
 		t.Error("the transcript lost its beginning or its end")
 	}
-	if n := len(text); n > 2*keep.all {
-		t.Errorf("%d bytes are kept; want about %d", n, keep.all)
+	if n := len(text); n > 2*defaultBounds.all {
+		t.Errorf("%d bytes are kept; want about %d", n, defaultBounds.all)
 	}
 }
 

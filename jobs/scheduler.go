@@ -20,48 +20,49 @@ import (
 	"carillon/db"
 )
 
-// Scheduler rings. go-quartz is its clock; the rows are its calendar: automations are no quartz jobs, and any number of
-// processes may run a scheduler on one database. Its fields are set once, in main.
+// Scheduler starts due automations and runs periodic jobs. The times of automations are in the database, so that any
+// number of processes may run a scheduler; go-quartz runs the periodic jobs alone. The fields of a Scheduler are set
+// once, in main.
 type Scheduler struct {
 	DB        *db.DB
 	Rules     *automation.Service
-	Resumable func(provider string) bool // whether a provider goes on with a conversation after a restart
+	Resumable func(provider string) bool // whether a provider continues a conversation after a restart
 	Now       func() time.Time
 	Log       *slog.Logger
-	Copies    *Deliverer // of notices; nil: this process sends none
-	// asks forges: it must refuse what people may not reach through this server; nil: none is asked
+	Copies    *Deliverer // sends copies of notices; nil: this process sends none
+	// for forges; it must refuse addresses that people may not reach through this server; nil: forges are not asked
 	Forge *http.Client
 
-	// Gaps counts due times that had no row. It stays 0 unless something is broken.
+	// Gaps counts due times without a row. It stays 0 unless the program has a bug.
 	Gaps atomic.Int64
 
 	claim, emails, webhooks *single
 	standstill              *single
-	passes                  passes
-	checked                 uuid.UUID // how far the look for gaps has come
+	passClock               passClock
+	gapCursor               uuid.UUID // the automation at which the search for gaps continues
 	mu                      sync.Mutex
-	limited                 map[uuid.UUID]time.Time // workspaces whose forge wants to be asked again only later
-	// when the look for dead workers was last tried, and since when it has been without a gap
-	reaped, awake time.Time
+	rateLimited             map[uuid.UUID]time.Time // until when forges limit requests, by workspace
+	// when dead workers were last searched, and since when this happened without an interruption
+	lastReap, awakeSince time.Time
 }
 
 // Init prepares a Scheduler. It must be called before Wake and Run.
 func (s *Scheduler) Init() {
-	s.passed()
+	s.notePass()
 	s.claim = s.single("claim due automations", s.claimDue)
-	s.standstill = s.single("tell that the scheduler stands still", s.tellOfStandstill)
+	s.standstill = s.single("notify administrators of a standstill", s.notifyStandstill)
 	if s.Copies != nil {
 		s.emails = s.single("send copies by e-mail", s.Copies.Emails)
 		s.webhooks = s.single("send copies to webhooks", s.Copies.Webhooks)
 	}
 }
 
-// Wake looks for due automations now, beside the tick of every second: something was scheduled for this instant.
+// Wake starts due automations now, in the background. It is called when an automation was scheduled for the present.
 func (s *Scheduler) Wake(ctx context.Context) {
 	go func() { _ = s.claim.Execute(ctx) }()
 }
 
-// WakeCopies sends copies of notices now, beside the tick of every few seconds: some were queued. The two channels do
+// WakeCopies sends copies of notices now, in the background. It is called when copies were queued. The two channels do
 // not wait for each other.
 func (s *Scheduler) WakeCopies(ctx context.Context) {
 	if s.Copies == nil {
@@ -71,10 +72,10 @@ func (s *Scheduler) WakeCopies(ctx context.Context) {
 	go func() { _ = s.webhooks.Execute(ctx) }()
 }
 
-// Run rings until ctx is over, and returns when no job is under way.
+// Run runs the jobs until ctx ends, and returns when none is under way.
 func (s *Scheduler) Run(ctx context.Context) error {
 	scheduler, err := quartz.NewStdScheduler(
-		// Later than this quartz drops a firing. The rows decide what is late, so nothing is.
+		// quartz drops a firing that is later than this. The rows decide what is late, so none may be dropped.
 		quartz.WithOutdatedThreshold(24*time.Hour),
 		quartz.WithLogger(logger.NewSlogLogger(ctx, quietLogger(s.Log))),
 	)
@@ -82,25 +83,25 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		return err
 	}
 	scheduler.Start(ctx)
-	jobs := []ringing{
+	jobs := []scheduledJob{
 		{"claim-due", time.Second, s.claim},
 		{"reap-lost", 5 * time.Second, s.single("reap lost sessions", s.reap)},
 		{"review-gate", time.Minute, s.single("watch review gates", s.Rules.WatchGates)},
-		{"watchdog", time.Minute, s.single("watch for gaps in the ledger", s.watch)},
+		{"watchdog", time.Minute, s.single("check schedules", s.checkSchedules)},
 		{"follow-pull-requests", crash.Every(forgeEvery), s.single("follow pull requests", s.followPullRequests)},
 		{"sweep", crash.Every(10 * time.Minute), s.single("sweep", s.sweep)},
 	}
 	if s.Copies != nil {
-		jobs = append(jobs, ringing{"send-emails", 5 * time.Second, s.emails},
-			ringing{"send-webhooks", 5 * time.Second, s.webhooks},
-			ringing{"expire-copies", time.Minute, s.single("give up old copies", s.Copies.Expire)})
+		jobs = append(jobs, scheduledJob{"send-emails", 5 * time.Second, s.emails},
+			scheduledJob{"send-webhooks", 5 * time.Second, s.webhooks},
+			scheduledJob{"expire-copies", time.Minute, s.single("give up old copies", s.Copies.Expire)})
 	}
 	for _, j := range jobs {
 		if err := scheduler.ScheduleJob(j.detail(), aligned{j.every}); err != nil {
 			return err
 		}
 	}
-	s.beat(ctx, scheduler, jobs)
+	s.checkClock(ctx, scheduler, jobs)
 	scheduler.Stop()
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
@@ -108,14 +109,14 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
-// beatEvery is how often the scheduler looks after its own clock.
-const beatEvery = time.Second
+// checkClockEvery is how often the scheduler checks the times of its jobs.
+const checkClockEvery = time.Second
 
-// beat looks after the clock until ctx is over, by a ticker on the monotonic clock. quartz keeps absolute times and
-// waits for the next one: when the machine's clock is set back, all of them are too far ahead, and are set anew. It
-// also tells people when no pass is completed.
-func (s *Scheduler) beat(ctx context.Context, scheduler quartz.Scheduler, jobs []ringing) {
-	tick := time.NewTicker(beatEvery)
+// checkClock checks the times of the jobs until ctx ends, by a ticker on the monotonic clock. quartz has absolute
+// times: when the machine's clock is set back, they are too far ahead and must be set again. checkClock also notifies
+// administrators when no pass is completed.
+func (s *Scheduler) checkClock(ctx context.Context, scheduler quartz.Scheduler, jobs []scheduledJob) {
+	tick := time.NewTicker(checkClockEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -124,91 +125,92 @@ func (s *Scheduler) beat(ctx context.Context, scheduler quartz.Scheduler, jobs [
 		case <-tick.C:
 		}
 		for _, j := range jobs {
-			if err := rearm(scheduler, j); err != nil {
-				s.Log.Error("set the time of a job anew", "job", j.name, "err", err)
+			if err := reschedule(scheduler, j); err != nil {
+				s.Log.Error("reschedule a job", "job", j.name, "err", err)
 			}
 		}
-		if since := s.SincePass(); since > PassPatience {
+		if since := s.SincePass(); since > StandstillAfter {
 			go func() { _ = s.standstill.Execute(ctx) }()
 		}
 	}
 }
 
-// rearm sets a job's time anew that is further ahead than its next firing.
-func rearm(scheduler quartz.Scheduler, j ringing) error {
+// reschedule sets a job's time again if it is further ahead than its next firing.
+func reschedule(scheduler quartz.Scheduler, j scheduledJob) error {
 	scheduled, err := scheduler.GetScheduledJob(quartz.NewJobKey(j.name))
 	if errors.Is(err, quartz.ErrJobNotFound) {
-		return nil // it is firing just now
+		return nil // it fires now
 	}
-	if err == nil && scheduled.NextRunTime() > quartz.NowNano()+j.every.Nanoseconds()+beatEvery.Nanoseconds() {
+	if err == nil && scheduled.NextRunTime() > quartz.NowNano()+j.every.Nanoseconds()+checkClockEvery.Nanoseconds() {
 		return scheduler.ScheduleJob(j.detail(), aligned{j.every})
 	}
 	return err
 }
 
-// PassPatience is how long the scheduler may be without a completed pass before that is trouble.
-const PassPatience = time.Minute
+// StandstillAfter is how long the scheduler may be without a completed pass before administrators are notified and
+// /readyz fails.
+const StandstillAfter = time.Minute
 
-// passes is when passes were completed, by the monotonic clock.
-type passes struct {
-	mu   sync.Mutex
-	last time.Time // completed, or when this process began
-	told bool      // that none was for long
+// passClock records when passes were completed, by the monotonic clock.
+type passClock struct {
+	mu       sync.Mutex
+	last     time.Time // end of the last pass, or start of this process
+	notified bool      // administrators were notified since the last pass
 }
 
-// passed notes that due automations were looked for and dealt with.
-func (s *Scheduler) passed() {
-	s.passes.mu.Lock()
-	defer s.passes.mu.Unlock()
-	s.passes.last, s.passes.told = time.Now(), false
+// notePass records that due automations were searched and processed.
+func (s *Scheduler) notePass() {
+	s.passClock.mu.Lock()
+	defer s.passClock.mu.Unlock()
+	s.passClock.last, s.passClock.notified = time.Now(), false
 }
 
-// SincePass is how long ago this process last completed a pass over what is due, or part of a large one, by the
-// monotonic clock; before the first, how long ago it was made.
+// SincePass is how long ago this process last completed a pass over due automations, or a part of a large one, by the
+// monotonic clock. Before the first pass it counts from Init.
 func (s *Scheduler) SincePass() time.Duration {
-	s.passes.mu.Lock()
-	defer s.passes.mu.Unlock()
-	return time.Since(s.passes.last)
+	s.passClock.mu.Lock()
+	defer s.passClock.mu.Unlock()
+	return time.Since(s.passClock.last)
 }
 
-// tellOfStandstill tells administrators, once, that no pass has been completed for a while.
-func (s *Scheduler) tellOfStandstill(ctx context.Context) error {
+// notifyStandstill notifies administrators, once, that no pass has been completed for StandstillAfter.
+func (s *Scheduler) notifyStandstill(ctx context.Context) error {
 	since := s.SincePass()
-	s.passes.mu.Lock()
-	told := s.passes.told
-	s.passes.mu.Unlock()
-	if told || since <= PassPatience {
+	s.passClock.mu.Lock()
+	notified := s.passClock.notified
+	s.passClock.mu.Unlock()
+	if notified || since <= StandstillAfter {
 		return nil
 	}
 	if err := s.Rules.TellOfStandstill(ctx, s.Now().Add(-since)); err != nil {
 		return err
 	}
-	s.passes.mu.Lock()
-	defer s.passes.mu.Unlock()
-	s.passes.told = true
+	s.passClock.mu.Lock()
+	defer s.passClock.mu.Unlock()
+	s.passClock.notified = true
 	return nil
 }
 
-// ringing is a job and how often it rings.
-type ringing struct {
+// scheduledJob is a job and its interval.
+type scheduledJob struct {
 	name  string
 	every time.Duration
 	job   *single
 }
 
-// detail is the job as quartz has it. It may take the place of itself, with another time.
-func (r ringing) detail() *quartz.JobDetail {
+// detail is the job in the form of quartz. It replaces a scheduled job of the same name.
+func (r scheduledJob) detail() *quartz.JobDetail {
 	options := quartz.NewDefaultJobDetailOptions()
 	options.Replace = true
 	return quartz.NewJobDetailWithOptions(r.job, quartz.NewJobKey(r.name), options)
 }
 
-// aligned fires on whole multiples of a duration, because cron's minutes begin on one.
+// aligned fires on whole multiples of a duration, because the minutes of cron begin on one.
 type aligned struct{ every time.Duration }
 
 func (a aligned) NextFireTime(prev int64) (int64, error) {
 	every := a.every.Nanoseconds()
-	if now := quartz.NowNano(); prev < now-every { // after a sleep: once, not once for each that passed
+	if now := quartz.NowNano(); prev < now-every { // after the machine's sleep: once, not once for each missed time
 		prev = now
 	}
 	return (prev/every + 1) * every, nil
@@ -216,7 +218,7 @@ func (a aligned) NextFireTime(prev int64) (int64, error) {
 
 func (a aligned) Description() string { return "every " + a.every.String() }
 
-// single is a quartz job of which one runs at a time: quartz itself would let a slow one overlap with its next.
+// single is a quartz job that never runs twice at the same time: quartz itself would start it again while it runs.
 type single struct {
 	name string
 	run  func(context.Context) error
@@ -228,11 +230,10 @@ func (s *Scheduler) single(name string, run func(context.Context) error) *single
 	return &single{name: name, run: run, log: s.Log}
 }
 
-// jobPatience bounds one run of a job, whatever it waits for.
-const jobPatience = 30 * time.Minute
+// jobTimeout bounds one run of a job.
+const jobTimeout = 30 * time.Minute
 
-// Execute runs the job unless it is running. Its errors and panics are logged, not returned: quartz does nothing else
-// with them, and a notification that wakes it has nobody to tell.
+// Execute runs the job unless it is running. It logs errors and panics and returns nil.
 func (j *single) Execute(ctx context.Context) error {
 	if !j.mu.TryLock() {
 		return nil
@@ -243,7 +244,7 @@ func (j *single) Execute(ctx context.Context) error {
 			j.log.Error("panic", "job", j.name, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	inner, cancel := context.WithTimeout(ctx, jobPatience)
+	inner, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
 	if err := j.run(inner); err != nil && ctx.Err() == nil {
 		j.log.Error(j.name, "err", err)
@@ -253,19 +254,19 @@ func (j *single) Execute(ctx context.Context) error {
 
 func (j *single) Description() string { return j.name }
 
-// claimers is how many batches of due automations one process starts at once: while one waits for the disk, another is
-// written. More than a few would take the database from those who look at pages.
-const claimers = 2
+// claimWorkers is how many batches of due automations one process starts at once: while one waits for the disk, another
+// is written. More of them would slow down the database for pages.
+const claimWorkers = 2
 
-// claimDue starts everything that is due, batch by batch: alone, and with others once the first batch shows that there
-// is much to do.
+// claimDue starts all due automations in batches: one batch at first, and then claimWorkers at a time if the first one
+// was full.
 func (s *Scheduler) claimDue(ctx context.Context) error {
 	n, err := s.startDue(ctx)
 	if err != nil || n == 0 {
 		return err
 	}
 	var others errgroup.Group
-	for range claimers {
+	for range claimWorkers {
 		others.Go(func() error {
 			for {
 				n, err := s.startDue(ctx)
@@ -281,36 +282,36 @@ func (s *Scheduler) claimDue(ctx context.Context) error {
 	return others.Wait()
 }
 
-// startPatience bounds one batch: what waits longer for the database is tried anew.
-const startPatience = 2 * time.Minute
+// startTimeout bounds one batch. A batch that takes longer is tried again.
+const startTimeout = 2 * time.Minute
 
 func (s *Scheduler) startDue(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	n, err := s.Rules.StartDue(ctx)
 	if err == nil {
-		s.passed()
+		s.notePass()
 	}
 	return n, err
 }
 
-// reapRest is how long this process must have been awake, and its database with it, before it takes others for dead:
-// after a laptop's sleep or a restart of the database, workers that live renew their leases first.
-const reapRest = 2 * renewEvery
+// reapDelay is how long this process must have been awake, with a reachable database, before it ends the sessions of
+// dead workers: after a laptop's sleep or a restart of the database, living workers renew their leases first.
+const reapDelay = 2 * renewEvery
 
-// reap ends what dead workers left.
+// reap ends or resumes the sessions of dead workers.
 func (s *Scheduler) reap(ctx context.Context) error {
 	now := s.Now()
-	if now.Sub(s.reaped) > 3*reapRest || now.Before(s.reaped) {
-		s.awake = now
+	if now.Sub(s.lastReap) > 3*reapDelay || now.Before(s.lastReap) {
+		s.awakeSince = now
 	}
-	s.reaped = now
-	if now.Sub(s.awake) < reapRest {
+	s.lastReap = now
+	if now.Sub(s.awakeSince) < reapDelay {
 		return nil
 	}
 	n, err := s.Rules.Interrupt(ctx, s.Resumable)
 	if err != nil {
-		s.awake = now // the database is away: its return begins a rest
+		s.awakeSince = now // the delay begins again when the database can be reached
 	}
 	if n > 0 {
 		s.Log.Warn("ended sessions of a worker that is gone", "count", n)
@@ -318,9 +319,9 @@ func (s *Scheduler) reap(ctx context.Context) error {
 	return err
 }
 
-// watch looks for automations that should have fired and were not answered: there must never be one.
-func (s *Scheduler) watch(ctx context.Context) error {
-	return s.steps(ctx, db.TaskWatch, []step{
+// checkSchedules repairs schedules and counts due times without a row, of which there must be none.
+func (s *Scheduler) checkSchedules(ctx context.Context) error {
+	return s.runSteps(ctx, db.TaskWatch, []step{
 		{"lost schedules", func(ctx context.Context) error {
 			n, err := s.Rules.RepairSchedules(ctx)
 			if n > 0 {
@@ -329,17 +330,17 @@ func (s *Scheduler) watch(ctx context.Context) error {
 			s.Gaps.Add(int64(n))
 			return err
 		}},
-		{"what is ahead of the clock", s.Rules.PullBack},
+		{"times ahead of the clock", s.Rules.PullBack},
 		{"gaps", func(ctx context.Context) error {
-			gaps, next, err := s.Rules.FindGaps(ctx, s.checked)
-			s.checked = next
+			gaps, next, err := s.Rules.FindGaps(ctx, s.gapCursor)
+			s.gapCursor = next
 			s.Gaps.Add(int64(gaps))
 			return err
 		}},
 	})
 }
 
-// What is kept, and how long. Behaviour, "Retention".
+// How many executions are kept, and for how long records are kept. Source: behaviour, "Retention".
 const (
 	keepExecutions    = 200
 	keepExecutionsFor = 90 * 24 * time.Hour
@@ -348,13 +349,13 @@ const (
 	keepDeliveriesFor = 30 * 24 * time.Hour
 )
 
-// keepAsideFor is how long what is set aside is remembered that nobody tries again: it is gone.
-const keepAsideFor = 7 * 24 * time.Hour
+// keepSetAsideFor is how long a row that was set aside is remembered if it is not tried again.
+const keepSetAsideFor = 7 * 24 * time.Hour
 
-// sweep removes what is over. A step that fails keeps no other from its work.
+// sweep removes old records. A step that fails does not stop the others.
 func (s *Scheduler) sweep(ctx context.Context) error {
 	now := s.Now()
-	return s.steps(ctx, db.TaskSweep, []step{
+	return s.runSteps(ctx, db.TaskSweep, []step{
 		{"history", func(ctx context.Context) error { return s.sweepHistory(ctx, now) }},
 		{"read notices", func(ctx context.Context) error {
 			return db.PruneNotifications(ctx, s.DB, now.Add(-keepNoticesFor))
@@ -364,20 +365,20 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 			return db.PruneDeliveries(ctx, s.DB, now.Add(-keepDeliveriesFor), now.Add(-24*time.Hour))
 		}},
 		{"idle sessions", s.Rules.CloseIdle},
-		{"what was set aside", func(ctx context.Context) error {
-			return db.PruneSetAside(ctx, s.DB, now.Add(-keepAsideFor))
+		{"rows set aside", func(ctx context.Context) error {
+			return db.PruneSetAside(ctx, s.DB, now.Add(-keepSetAsideFor))
 		}},
 	})
 }
 
-// step is a part of a job that is set aside by itself.
+// step is a part of a job. A step that fails is set aside by itself.
 type step struct {
 	name string
 	run  func(ctx context.Context) error
 }
 
-// steps takes the steps of a task, other than those that rest.
-func (s *Scheduler) steps(ctx context.Context, task db.Task, list []step) error {
+// runSteps runs the steps of a task, without those that rest.
+func (s *Scheduler) runSteps(ctx context.Context, task db.Task, list []step) error {
 	round := s.Rules.Round(task)
 	for _, one := range list {
 		rests, err := round.Rests(ctx, one.name)
@@ -396,14 +397,14 @@ func (s *Scheduler) steps(ctx context.Context, task db.Task, list []step) error 
 	return nil
 }
 
-// taskNames are the tasks that have steps, in words.
+// taskNames are the names of the tasks that have steps, for notices.
 var taskNames = map[db.Task]string{
-	db.TaskSweep: "the sweep", db.TaskWatch: "the watch over the ledger",
+	db.TaskSweep: "the sweep", db.TaskWatch: "the check of schedules",
 	db.TaskPullRequests: "following pull requests",
 }
 
-// sweepHistory removes old executions of all automations at once, and of one after the other where some cannot be
-// removed.
+// sweepHistory removes old executions of all automations at once. If some cannot be removed, it removes those of one
+// automation after the other.
 func (s *Scheduler) sweepHistory(ctx context.Context, now time.Time) error {
 	before := now.Add(-keepExecutionsFor)
 	for {
@@ -440,7 +441,7 @@ func (s *Scheduler) sweepHistories(ctx context.Context, before time.Time) error 
 	return nil
 }
 
-// quietLogger keeps quartz from writing a line for each firing: only what it warns of.
+// quietLogger drops quartz's log lines below the level of warnings, of which there is one for each firing.
 func quietLogger(log *slog.Logger) *slog.Logger {
 	return slog.New(atLeast{log.Handler(), slog.LevelWarn})
 }

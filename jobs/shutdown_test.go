@@ -125,13 +125,13 @@ func TestARunEndsThoughTheTableOfEventsIsHeld(t *testing.T) {
 	t.Run("by its timeout", func(t *testing.T) {
 		t.Parallel()
 		k := prepare(t)
-		k.runner.timeIsUp = make(chan struct{})
+		k.runner.timeoutNow = make(chan struct{})
 		k.start()
 		script, begun, gone := k.lasting()
 		run := k.run(script, nil)
 		begun()
 		k.heldTable()
-		close(k.runner.timeIsUp)
+		close(k.runner.timeoutNow)
 		if e := k.ended(run); e.Status != db.TimedOut {
 			t.Errorf("it %s: %q; want timed out", e.Status, e.Reason)
 		}
@@ -172,7 +172,10 @@ func TestWhileTheTableOfEventsIsHeldTheRowOfASessionIsNot(t *testing.T) {
 	lease := k.claimed("test")
 	k.heldTable()
 	tr := newTranscriptWriter(k.db, lease, 0)
-	tr.mask, tr.now, tr.log, tr.lost = func(b []byte) []byte { return b }, time.Now, k.runner.Log, func() {}
+	tr.mask = func(b []byte) []byte { return b }
+	tr.now = time.Now
+	tr.log = k.runner.Log
+	tr.onLeaseLost = func() {}
 	tr.add("log", map[string]string{"text": "one"})
 	ctx, cancel := context.WithCancel(t.Context())
 	written := make(chan struct{})

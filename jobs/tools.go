@@ -11,18 +11,19 @@ import (
 	"carillon/app/transcript"
 )
 
-// The environment by which a script reaches the MCP server: it has no tools, but may ask with a request of its own.
+// The variables by which a script reaches the MCP server. A script has no tools, but may send requests itself.
 const (
 	envMCP      = "CARILLON_MCP_URL"
 	envMCPToken = "CARILLON_MCP_TOKEN"
 )
 
-// admit makes the session's token good for a turn, and says how its agent reaches Carillon's tools.
-func (w *work) admit(ctx context.Context, p agent.Provider, turn uuid.UUID) ([]agent.MCPServer, []string, error) {
+// grantTools makes the session's token valid for a turn, and gives the MCP server or the environment by which the agent
+// reaches Carillon's tools.
+func (w *work) grantTools(ctx context.Context, p agent.Provider, turn uuid.UUID) ([]agent.MCPServer, []string, error) {
 	if w.MCP == "" {
 		return nil, nil, nil
 	}
-	err := w.steady(ctx, "admit the session's agent", func(ctx context.Context) error {
+	err := w.retry(ctx, "admit the session's agent", func(ctx context.Context) error {
 		return w.Rules.AdmitSession(ctx, w.lease, turn, w.token)
 	})
 	if err != nil {
@@ -36,29 +37,29 @@ func (w *work) admit(ctx context.Context, p agent.Provider, turn uuid.UUID) ([]a
 	}}, nil, nil
 }
 
-// dismiss ends the token with the turn, and tells in the transcript which calls it was refused. Where the former fails,
-// the end of the turn in the database ends it.
-func (w *work) dismiss(ctx context.Context) {
+// revokeTools makes the token invalid at the end of the turn, and records refused calls in the transcript. If this
+// fails, the end of the turn in the database makes the token invalid.
+func (w *work) revokeTools(ctx context.Context) {
 	if w.MCP == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
 	if err := w.Rules.DismissSession(ctx, w.lease); err != nil {
 		w.Log.Warn("end the session's token", "session", w.session.ID, "err", err)
 	}
-	w.tellRefused(ctx)
+	w.recordRefusedCalls(ctx)
 }
 
-// tellRefused tells in the transcript which calls of tools were refused. They leave the table of those that it does not
-// hold in the transaction that writes them into it. Those of before that still wait for it are waited for; else they
-// would be told twice.
-func (w *work) tellRefused(ctx context.Context) {
-	refused, err := []automation.RefusedCall(nil), w.transcript.settled(ctx)
+// recordRefusedCalls adds refused calls of tools to the transcript. The transaction that writes the event also removes
+// the call from the table of unrecorded calls. Earlier events of this kind must be written first, or their calls would
+// be recorded twice.
+func (w *work) recordRefusedCalls(ctx context.Context) {
+	refused, err := []automation.RefusedCall(nil), w.transcript.waitForLinked(ctx)
 	if err == nil {
 		refused, err = w.Rules.RefusedCalls(ctx, w.session.ID)
 	}
-	if err != nil { // they stay, and are told later
+	if err != nil { // the calls stay in the table and are recorded later
 		w.Log.Warn("read the session's refused calls", "session", w.session.ID, "err", err)
 		return
 	}

@@ -179,7 +179,7 @@ func TestARefusedCallWaitsUntilTheTranscriptHoldsItAndIsToldOnce(t *testing.T) {
 		"2 calls of the tool edit_automation were refused: lacks the permission."
 	k.refuse(w.session.ID, "edit_automation")
 	k.refuse(w.session.ID, "edit_automation")
-	w.tellRefused(t.Context())
+	w.recordRefusedCalls(t.Context())
 	if k.untold(w.session.ID) != 2 || told() != "" {
 		t.Errorf("before it is written, %d calls wait and the transcript has %q", k.untold(w.session.ID), told())
 	}
@@ -191,10 +191,10 @@ func TestARefusedCallWaitsUntilTheTranscriptHoldsItAndIsToldOnce(t *testing.T) {
 		t.Errorf("after it was written, %d calls wait and the transcript has %q", k.untold(w.session.ID), told())
 	}
 	tr.flush(t.Context())
-	w.tellRefused(t.Context())
+	w.recordRefusedCalls(t.Context())
 	giving, cancel := context.WithTimeout(t.Context(), flushEvery)
 	defer cancel()
-	w.tellRefused(giving) // what waits to be written is not told again
+	w.recordRefusedCalls(giving) // what waits to be written is not told again
 	tr.flush(t.Context())
 	if k.untold(w.session.ID) != 0 || told() != twice+" "+once {
 		t.Errorf("at the end %d calls wait and the transcript has %q", k.untold(w.session.ID), told())

@@ -21,8 +21,8 @@ import (
 	"carillon/db"
 )
 
-// bounds are how much of a session's transcript is kept, so that a run that prints 200 MB fills neither memory nor the
-// database. Bytes of the stored form. See shrink for what goes first.
+// bounds limits a session's transcript, so that a run that prints 200 MB fills neither memory nor the database. The
+// numbers are bytes of the stored form. See shrink for the order in which events are cut and dropped.
 type bounds struct {
 	head    int // the events of this beginning are never dropped
 	all     int
@@ -30,99 +30,100 @@ type bounds struct {
 	pending int // in memory, while the database is slow or away
 }
 
-// keep are the bounds of every transcript but those of some tests.
-var keep = bounds{head: 512 << 10, all: 2 << 20, recent: 256 << 10, pending: 4 << 20}
+// defaultBounds are the bounds outside tests.
+var defaultBounds = bounds{head: 512 << 10, all: 2 << 20, recent: 256 << 10, pending: 4 << 20}
 
 const (
-	perEvent   = 64 // what a row takes beside its body
-	maxText    = 64 << 10
-	flushEvery = 100 * time.Millisecond
+	rowOverhead = 64 // bytes of a row beside its body
+	maxText     = 64 << 10
+	flushEvery  = 100 * time.Millisecond
 )
 
-// How long the end of a transcript may take. A run ends whatever becomes of its transcript.
+// Timeouts for the end of a transcript. A run ends even if the end of its transcript is lost.
 const (
-	endPatience  = time.Minute     // the database may be restarted meanwhile
-	stopPatience = 5 * time.Second // while the server stops, or where another worker has the session
+	endTimeout  = time.Minute     // time for a restart of the database
+	stopTimeout = 5 * time.Second // when the server stops or another worker has the session
 )
 
-// transcriptWriter writes what happens in a session as rows, in batches. Events are numbered without gaps as they come;
-// a gap that a reader finds is what was left out.
+// transcriptWriter writes the events of a session as rows, in batches. Events get consecutive numbers as they come; a
+// reader that finds a gap knows that events were dropped.
 type transcriptWriter struct {
-	db    *db.DB
-	lease db.Lease
-	mask  func([]byte) []byte
-	now   func() time.Time
-	log   *slog.Logger
-	lost  func() // the lease is no longer ours
-	keep  bounds
+	db          *db.DB
+	lease       db.Lease
+	mask        func([]byte) []byte
+	now         func() time.Time
+	log         *slog.Logger
+	onLeaseLost func() // is called when another worker has the session
+	bounds      bounds
 
-	mu      sync.Mutex
-	turn    uuid.UUID
-	seq     int64
-	pending []event
-	size    int   // of pending
-	taken   int   // bytes added so far, until they reach keep.head
-	headSeq int64 // the last event of the beginning, which is never dropped
-	joined  int   // events with something else to write that are neither written nor given up
+	mu       sync.Mutex
+	turn     uuid.UUID
+	seq      int64
+	pending  []event
+	size     int   // of pending
+	headSize int   // bytes added so far, until they reach bounds.head
+	headSeq  int64 // number of the last event of the beginning, which is never dropped
+	linked   int   // pending events of addWith
 
-	// Only the flusher touches what follows.
-	rows  []kept // what the database has of the session
-	total int    // bytes of rows
+	// The following fields are used by the goroutine that flushes alone.
+	rows  []retained // the session's events in the database
+	total int        // bytes of rows
 }
 
-// kept is an event that is kept: what decides over how long.
-type kept struct {
+// retained is what decides over how long an event is kept.
+type retained struct {
 	seq   int64
 	size  int
 	kind  string
-	level int // how often it was cut: index of the next of cuts
+	level int // how often it was cut: the index of the next length in cutLengths
 }
 
-// event is one that waits to be written.
+// event is an event that is not written yet.
 type event struct {
-	kept
+	retained
 	row  db.SessionEvent
-	with func(ctx context.Context, tx bun.Tx) error // what is written in the same transaction; may be nil
+	with func(ctx context.Context, tx bun.Tx) error // writes something else in the same transaction; may be nil
 }
 
-// newTranscriptWriter goes on after the events that a session has.
+// newTranscriptWriter makes a writer that continues after the session's last event.
 func newTranscriptWriter(d *db.DB, lease db.Lease, last int64) *transcriptWriter {
-	return &transcriptWriter{db: d, lease: lease, keep: keep, seq: last}
+	return &transcriptWriter{db: d, lease: lease, bounds: defaultBounds, seq: last}
 }
 
-// resume reads how much the database has of the session already, so that its bounds hold for all of it.
+// resume reads the sizes of the session's events in the database, so that the bounds hold for the whole transcript.
 func (t *transcriptWriter) resume(ctx context.Context) error {
 	list, err := db.EventSizes(ctx, t.db, t.lease.Session)
 	if err != nil {
 		return err
 	}
 	for _, e := range list {
-		row := kept{seq: e.Seq, size: e.Bytes + perEvent, kind: e.Kind}
+		row := retained{seq: e.Seq, size: e.Bytes + rowOverhead, kind: e.Kind}
 		t.rows = append(t.rows, row)
 		t.total += row.size
-		t.head(row)
+		t.countToHead(row)
 	}
 	return nil
 }
 
-// head counts an event to the beginning while that is not complete.
-func (t *transcriptWriter) head(e kept) {
-	if t.taken < t.keep.head {
-		t.taken += e.size
+// countToHead counts an event to the beginning while the beginning is not full.
+func (t *transcriptWriter) countToHead(e retained) {
+	if t.headSize < t.bounds.head {
+		t.headSize += e.size
 		t.headSeq = e.seq
 	}
 }
 
-// hide is a text without the run's secrets.
-func (t *transcriptWriter) hide(text string) string { return string(t.mask([]byte(text))) }
+// maskText replaces the run's secrets in a text.
+func (t *transcriptWriter) maskText(text string) string { return string(t.mask([]byte(text))) }
 
-// add appends an event of the runner's own or of the agent, without the run's secrets and as a column takes it.
+// add appends an event of the runner or of the agent. It masks the run's secrets and makes the body storable in a
+// column of JSON.
 func (t *transcriptWriter) add(kind string, body any) { t.addWith(kind, body, nil) }
 
-// addWith is add of an event with which something else is written, in the same transaction: neither is without the
-// other. It may be tried again after it was committed, where the answer was lost.
+// addWith is add with a function that writes something else in the same transaction. The transaction may be repeated
+// after a commit whose answer was lost.
 func (t *transcriptWriter) addWith(kind string, body any, with func(ctx context.Context, tx bun.Tx) error) {
-	raw, err := json.Marshal(t.masked(body))
+	raw, err := json.Marshal(t.maskBody(body))
 	if err == nil {
 		var ok bool
 		if raw, ok = jsontext.Storable(raw); !ok {
@@ -130,37 +131,37 @@ func (t *transcriptWriter) addWith(kind string, body any, with func(ctx context.
 		}
 	}
 	if err != nil {
-		kind, raw = transcript.KindWarning, warning("An event could not be recorded: "+t.hide(err.Error()))
+		kind, raw = transcript.KindWarning, warning("An event could not be recorded: "+t.maskText(err.Error()))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.seq++
-	e := event{kept{seq: t.seq, size: len(raw) + perEvent, kind: kind}, db.SessionEvent{
+	e := event{retained{seq: t.seq, size: len(raw) + rowOverhead, kind: kind}, db.SessionEvent{
 		SessionID: t.lease.Session, Seq: t.seq, TurnID: t.turn, At: t.now(), Kind: kind, Body: raw,
 	}, with}
 	if with != nil {
-		t.joined++
+		t.linked++
 	}
-	t.head(e.kept)
+	t.countToHead(e.retained)
 	t.pending = append(t.pending, e)
 	t.size += e.size
-	t.relieve()
+	t.shrinkPending()
 }
 
-// warning is the body of an event that warns.
+// warning makes the body of an event with a warning.
 func warning(text string) json.RawMessage {
-	// texts always marshal
+	// an event of a text always marshals
 	raw, _ := json.Marshal(transcript.Event{Kind: transcript.KindWarning, Text: agent.Clean(text)})
 	return raw
 }
 
-// settled waits until no event of addWith waits to be written. It returns the cause of a context that ends before.
-func (t *transcriptWriter) settled(ctx context.Context) error {
+// waitForLinked waits until all events of addWith are written. It returns the cause of ctx if ctx ends before.
+func (t *transcriptWriter) waitForLinked(ctx context.Context) error {
 	for {
 		t.mu.Lock()
-		joined := t.joined
+		linked := t.linked
 		t.mu.Unlock()
-		if joined == 0 {
+		if linked == 0 {
 			return nil
 		}
 		select {
@@ -171,40 +172,40 @@ func (t *transcriptWriter) settled(ctx context.Context) error {
 	}
 }
 
-// masked is the body of an event without the run's secrets. What people and agents wrote is masked, decoded; fields of
-// ours are not, so that a number of tokens or the kind of an event never becomes something else.
-func (t *transcriptWriter) masked(body any) any {
+// maskBody replaces the run's secrets in the body of an event. It masks the texts of people and agents before they are
+// encoded. It leaves Carillon's own fields alone, so that a number of tokens or the kind of an event never changes.
+func (t *transcriptWriter) maskBody(body any) any {
 	switch b := body.(type) {
 	case transcript.Event:
-		b.Text, b.ID = t.hide(b.Text), t.hide(b.ID)
+		b.Text, b.ID = t.maskText(b.Text), t.maskText(b.ID)
 		b.Raw = t.maskJSON(b.Raw)
 		if b.Tool != nil {
 			tool := *b.Tool
-			tool.Name, tool.Title, tool.Result = t.hide(tool.Name), t.hide(tool.Title), t.hide(tool.Result)
+			tool.Name, tool.Title, tool.Result = t.maskText(tool.Name), t.maskText(tool.Title), t.maskText(tool.Result)
 			tool.Input = t.maskJSON(tool.Input)
 			tool.Edits = slices.Clone(tool.Edits)
 			for i := range tool.Edits {
 				e := &tool.Edits[i]
-				e.Path, e.Old, e.New = t.hide(e.Path), t.hide(e.Old), t.hide(e.New)
+				e.Path, e.Old, e.New = t.maskText(e.Path), t.maskText(e.Old), t.maskText(e.New)
 			}
 			b.Tool = &tool
 		}
 		b.Plan = slices.Clone(b.Plan)
 		for i := range b.Plan {
-			b.Plan[i].Text = t.hide(b.Plan[i].Text)
+			b.Plan[i].Text = t.maskText(b.Plan[i].Text)
 		}
 		return b
 	case transcript.Turn:
-		b.Label, b.Prompt = t.hide(b.Label), t.hide(b.Prompt)
+		b.Label, b.Prompt = t.maskText(b.Label), t.maskText(b.Prompt)
 		return b
 	case transcript.TurnEnd:
-		b.Reason = t.hide(b.Reason)
+		b.Reason = t.maskText(b.Reason)
 		return b
 	}
 	return body
 }
 
-// maskJSON is JSON of an agent's without the run's secrets; what is none is left out.
+// maskJSON replaces the run's secrets in JSON of an agent. It drops invalid JSON.
 func (t *transcriptWriter) maskJSON(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 {
 		return nil
@@ -216,9 +217,9 @@ func (t *transcriptWriter) maskJSON(raw json.RawMessage) json.RawMessage {
 	return masked
 }
 
-// agentEvent appends what an agent said, cut to what a row may hold.
+// agentEvent appends an event of the agent, with texts truncated to maxText.
 func (t *transcriptWriter) agentEvent(e transcript.Event) {
-	e = t.masked(e).(transcript.Event) // first: what is left of a secret that is cut could tell it
+	e = t.maskBody(e).(transcript.Event) // before texts are cut: a part of a secret would not be recognized
 	e.Text = automation.Ends(e.Text, maxText)
 	if len(e.Raw) > maxText {
 		e.Raw = nil
@@ -229,33 +230,34 @@ func (t *transcriptWriter) agentEvent(e transcript.Event) {
 			e.Tool.Input = nil
 		}
 		for i := range e.Tool.Edits {
-			e.Tool.Edits[i].Old, e.Tool.Edits[i].New = cut(e.Tool.Edits[i].Old), cut(e.Tool.Edits[i].New)
+			e.Tool.Edits[i].Old, e.Tool.Edits[i].New = truncate(e.Tool.Edits[i].Old), truncate(e.Tool.Edits[i].New)
 		}
 	}
 	t.add(e.Kind, e)
 }
 
-// cut bounds a text of which the beginning tells what it is.
-func cut(text string) string {
+// truncate bounds a text, and keeps its beginning.
+func truncate(text string) string {
 	if len(text) <= maxText {
 		return text
 	}
-	return wholeStart(text, maxText) + "\n… cut: the rest was too long to keep"
+	return validPrefix(text, maxText) + "\n… cut: the rest was too long to keep"
 }
 
-// wholeStart is the first bytes of a text, without a character that is cut in two.
-func wholeStart(text string, most int) string {
+// validPrefix is the beginning of a text in at most so many bytes, without a part of a character at its end.
+func validPrefix(text string, most int) string {
 	for most > 0 && most < len(text) && !utf8.RuneStart(text[most]) {
 		most--
 	}
 	return text[:min(most, len(text))]
 }
 
-// cuts are the bytes that are left of each text of a tool call's result when it is cut once, and once more.
-var cuts = []int{2048, 200}
+// cutLengths are the bytes that each text of a tool call keeps when the call is cut for the first time and for the
+// second time.
+var cutLengths = []int{2048, 200}
 
-// shorten cuts what a tool was given and gave: the call itself stays, with its title and whether it went well.
-func shorten(body json.RawMessage, most int) json.RawMessage {
+// shortenToolCall cuts the input and the result of a tool call. The call keeps its title and its status.
+func shortenToolCall(body json.RawMessage, most int) json.RawMessage {
 	var e transcript.Event
 	if json.Unmarshal(body, &e) != nil || e.Tool == nil {
 		return body
@@ -280,13 +282,12 @@ func shorten(body json.RawMessage, most int) json.RawMessage {
 	return short
 }
 
-// shrink finds what has to go of a list of events, the oldest first, so that it takes so many bytes less. The words of
-// the agent, its tool calls and its errors are worth more than what tools give back and what scripts print: so results
-// are cut, the newest last, before anything is dropped; then output goes, and then the rest. The beginning is never
-// dropped.
+// shrink chooses events to cut and to drop so that a list of events becomes smaller by so many bytes, the oldest first.
+// It first cuts the results of tools, the newest last. Then it drops output of scripts, and then other events: the
+// agent's texts, its tool calls and its errors are worth more. It never drops the beginning.
 //
-// cut are indexes of events to be cut to the next of cuts, by level; drop are indexes to be dropped.
-func (b bounds) shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
+// cut has the indexes of events to cut to the next length in cutLengths. drop has the indexes of events to drop.
+func (b bounds) shrink(list []retained, over int, headSeq int64) (cut, drop []int) {
 	if over <= 0 {
 		return nil, nil
 	}
@@ -295,9 +296,9 @@ func (b bounds) shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
 		recent--
 		behind += list[recent].size
 	}
-	chosen := make([]kept, len(list)) // as they would be
+	chosen := make([]retained, len(list)) // the list afterwards
 	copy(chosen, list)
-	for level, most := range cuts {
+	for level, most := range cutLengths {
 		for _, part := range [][2]int{{0, recent}, {recent, len(list)}} {
 			for i := part[0]; i < part[1] && over > 0; i++ {
 				e := &chosen[i]
@@ -331,28 +332,28 @@ func (b bounds) shrink(list []kept, over int, headSeq int64) (cut, drop []int) {
 	return cut, drop
 }
 
-// relieve makes room among what is pending while there is too much.
-func (t *transcriptWriter) relieve() {
-	if t.size > t.keep.pending {
-		t.pending = t.keep.reduce(t.pending, t.keep.pending*3/4, t.headSeq)
+// shrinkPending reduces the pending events when they exceed their bound.
+func (t *transcriptWriter) shrinkPending() {
+	if t.size > t.bounds.pending {
+		t.pending = t.bounds.reduce(t.pending, t.bounds.pending*3/4, t.headSeq)
 		t.size = sizeOf(t.pending)
 	}
 }
 
-// reduce makes events that are not written yet take at most so many bytes, as far as that goes.
+// reduce cuts and drops unwritten events until they have at most so many bytes, as far as shrink allows.
 func (b bounds) reduce(list []event, most int, headSeq int64) []event {
-	account := make([]kept, len(list))
+	account := make([]retained, len(list))
 	for i := range list {
-		account[i] = list[i].kept
+		account[i] = list[i].retained
 	}
 	cut, drop := b.shrink(account, sizeOf(list)-most, headSeq)
 	for _, i := range cut {
 		e := &list[i]
 		e.level = account[i].level
-		e.row.Body = shorten(e.row.Body, cuts[e.level-1])
-		e.size = len(e.row.Body) + perEvent
+		e.row.Body = shortenToolCall(e.row.Body, cutLengths[e.level-1])
+		e.size = len(e.row.Body) + rowOverhead
 	}
-	return without(list, drop)
+	return removeIndexes(list, drop)
 }
 
 func sizeOf(list []event) (size int) {
@@ -362,8 +363,8 @@ func sizeOf(list []event) (size int) {
 	return size
 }
 
-// without leaves indexes out of a list.
-func without[T any](list []T, drop []int) []T {
+// removeIndexes gives a list without the elements at some indexes.
+func removeIndexes[T any](list []T, drop []int) []T {
 	if len(drop) == 0 {
 		return list
 	}
@@ -380,15 +381,15 @@ func without[T any](list []T, drop []int) []T {
 	return left
 }
 
-// begin lets the events that follow belong to a turn.
-func (t *transcriptWriter) begin(turn uuid.UUID) {
+// setTurn makes the following events belong to a turn.
+func (t *transcriptWriter) setTurn(turn uuid.UUID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn = turn
 }
 
-// run writes what is added until stop gives how long the end may take, and then what is left. Until then it waits for a
-// database that is away.
+// run writes events until stop gives a timeout, and then writes the rest within this timeout. Before, it waits without
+// limit while the database cannot be reached.
 func (t *transcriptWriter) run(ctx context.Context, stop <-chan time.Duration) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
@@ -396,16 +397,16 @@ func (t *transcriptWriter) run(ctx context.Context, stop <-chan time.Duration) {
 		select {
 		case <-tick.C:
 			t.flush(ctx)
-		case patience := <-stop:
-			t.end(ctx, patience)
+		case timeout := <-stop:
+			t.end(ctx, timeout)
 			return
 		}
 	}
 }
 
-// end writes what is left, within its time.
-func (t *transcriptWriter) end(ctx context.Context, patience time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// end writes the rest of the events within a timeout.
+func (t *transcriptWriter) end(ctx context.Context, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for pause := flushEvery; !t.flush(ctx); pause = min(2*pause, 2*time.Second) {
 		select {
@@ -419,8 +420,8 @@ func (t *transcriptWriter) end(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// flush writes what is pending. It reports whether nothing is left to write. Where the database cannot be asked now, it
-// stays pending; what the database refuses for what it is is replaced by a warning.
+// flush writes the pending events and reports whether none is left. The events stay pending when the database cannot be
+// reached. An event whose content the database refuses is replaced by a warning.
 func (t *transcriptWriter) flush(ctx context.Context) bool {
 	t.mu.Lock()
 	batch, headSeq := t.pending, t.headSeq
@@ -429,41 +430,41 @@ func (t *transcriptWriter) flush(ctx context.Context) bool {
 	if len(batch) == 0 {
 		return true
 	}
-	if sizeOf(batch) > t.keep.all {
-		batch = t.keep.reduce(batch, t.keep.all, headSeq)
+	if sizeOf(batch) > t.bounds.all {
+		batch = t.bounds.reduce(batch, t.bounds.all, headSeq)
 	}
 	left, err := t.write(ctx, batch, headSeq)
-	defer t.count()
+	defer t.recountLinked()
 	switch {
 	case errors.Is(err, db.ErrLeaseLost):
-		t.lost()
+		t.onLeaseLost()
 		return true
 	case err != nil:
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.pending = append(left, t.pending...)
 		t.size = sizeOf(t.pending)
-		t.relieve()
+		t.shrinkPending()
 		t.log.Warn("write transcript", "session", t.lease.Session, "err", err)
 		return false
 	}
 	return true
 }
 
-// count counts the events of addWith that are left.
-func (t *transcriptWriter) count() {
+// recountLinked counts the events of addWith that are still pending.
+func (t *transcriptWriter) recountLinked() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.joined = 0
+	t.linked = 0
 	for i := range t.pending {
 		if t.pending[i].with != nil {
-			t.joined++
+			t.linked++
 		}
 	}
 }
 
-// write writes a batch. It returns what is not written, with the reason. A batch that is refused is halved until the
-// event is found that the database does not take.
+// write writes a batch. It returns the events that are not written, and the reason. It halves a refused batch until it
+// finds the event that the database refuses.
 func (t *transcriptWriter) write(ctx context.Context, batch []event, headSeq int64) (left []event, err error) {
 	err = t.store(ctx, batch, headSeq)
 	if err == nil || errors.Is(err, db.ErrLeaseLost) || !db.IsRefused(err) {
@@ -480,14 +481,14 @@ func (t *transcriptWriter) write(ctx context.Context, batch []event, headSeq int
 	t.log.Error("an event cannot be recorded", "session", t.lease.Session, "seq", e.seq, "kind", e.kind, "err", err)
 	e.kind, e.row.Kind = transcript.KindWarning, transcript.KindWarning
 	e.row.Body = warning("An event could not be recorded: the database does not take what it holds.")
-	e.size = len(e.row.Body) + perEvent
+	e.size = len(e.row.Body) + rowOverhead
 	if err = t.store(ctx, []event{e}, headSeq); err != nil && db.IsRefused(err) {
-		return nil, nil // nothing can be recorded here: the session is gone
+		return nil, nil // the session was removed
 	}
 	return []event{e}, err
 }
 
-// store writes a batch in one transaction, with what has to go for it, and takes account of that.
+// store writes a batch in one transaction, cuts and drops older events to make room, and updates rows and total.
 func (t *transcriptWriter) store(ctx context.Context, batch []event, headSeq int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -495,15 +496,15 @@ func (t *transcriptWriter) store(ctx context.Context, batch []event, headSeq int
 	events := make([]db.SessionEvent, len(batch))
 	for i := range batch {
 		events[i] = batch[i].row
-		rows = append(rows, batch[i].kept)
+		rows = append(rows, batch[i].retained)
 		total += batch[i].size
 	}
 	err := t.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.AppendEvents(ctx, tx, t.lease, events); err != nil {
 			return err
 		}
-		cut, drop := t.keep.shrink(rows, total-t.keep.all, headSeq)
-		if err := t.cutRows(ctx, tx, rows, cut); err != nil {
+		cut, drop := t.bounds.shrink(rows, total-t.bounds.all, headSeq)
+		if err := t.truncateRows(ctx, tx, rows, cut); err != nil {
 			return err
 		}
 		if len(drop) > 0 {
@@ -514,7 +515,7 @@ func (t *transcriptWriter) store(ctx context.Context, batch []event, headSeq int
 			if err := db.DropEvents(ctx, tx, t.lease.Session, gone); err != nil {
 				return err
 			}
-			rows = without(rows, drop)
+			rows = removeIndexes(rows, drop)
 		}
 		for i := range batch {
 			if with := batch[i].with; with != nil {
@@ -536,8 +537,8 @@ func (t *transcriptWriter) store(ctx context.Context, batch []event, headSeq int
 	return nil
 }
 
-// cutRows cuts the results of tool calls that are stored, and notes how long they are then.
-func (t *transcriptWriter) cutRows(ctx context.Context, tx bun.Tx, rows []kept, cut []int) error {
+// truncateRows cuts the results of stored tool calls, and updates their sizes in rows.
+func (t *transcriptWriter) truncateRows(ctx context.Context, tx bun.Tx, rows []retained, cut []int) error {
 	if len(cut) == 0 {
 		return nil
 	}
@@ -553,8 +554,8 @@ func (t *transcriptWriter) cutRows(ctx context.Context, tx bun.Tx, rows []kept, 
 	}
 	for i := range stored {
 		row := &rows[at[stored[i].Seq]]
-		stored[i].Body = shorten(stored[i].Body, cuts[row.level-1])
-		row.size = len(stored[i].Body) + perEvent
+		stored[i].Body = shortenToolCall(stored[i].Body, cutLengths[row.level-1])
+		row.size = len(stored[i].Body) + rowOverhead
 	}
 	return db.ReplaceEvents(ctx, tx, stored)
 }

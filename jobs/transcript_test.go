@@ -34,7 +34,7 @@ func (k *kit) writer(secrets ...string) *transcriptWriter {
 	}
 	tr := newTranscriptWriter(k.db, db.Lease{Session: run.Session.ID, Worker: "test", Fence: list[0].Fence}, 0)
 	tr.mask, tr.now, tr.log = automation.Masker(secrets, "••••••"), time.Now, slog.New(slog.DiscardHandler)
-	tr.lost = func() { k.t.Error("the lease was lost") }
+	tr.onLeaseLost = func() { k.t.Error("the lease was lost") }
 	return tr
 }
 
@@ -61,9 +61,9 @@ func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 		tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Text: strings.Repeat("x", 16<<10)})
 	}
 	tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Text: "last"})
-	if tr.size > keep.pending || tr.size != sizeOf(tr.pending) {
+	if tr.size > defaultBounds.pending || tr.size != sizeOf(tr.pending) {
 		t.Errorf("%d bytes are pending, of which %d are counted; want at most %d", sizeOf(tr.pending), tr.size,
-			keep.pending)
+			defaultBounds.pending)
 	}
 	var first, last transcript.Event
 	check(t, json.Unmarshal(tr.pending[0].row.Body, &first))
@@ -122,7 +122,7 @@ func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 	const n = 100
 	k := prepare(t)
 	tr := k.writer()
-	tr.keep = few
+	tr.bounds = few
 	i := 0
 	conversation(n, func(e transcript.Event) {
 		tr.agentEvent(e)
@@ -142,7 +142,11 @@ func TestResultsOfToolsAreCutBeforeAnythingIsDropped(t *testing.T) {
 
 	// A later message of the session goes on within the same bounds.
 	tr2 := newTranscriptWriter(k.db, tr.lease, tr.seq)
-	tr2.keep, tr2.mask, tr2.now, tr2.log, tr2.lost = few, tr.mask, tr.now, tr.log, tr.lost
+	tr2.bounds = few
+	tr2.mask = tr.mask
+	tr2.now = tr.now
+	tr2.log = tr.log
+	tr2.onLeaseLost = tr.onLeaseLost
 	check(t, tr2.resume(t.Context()))
 	for range 100 {
 		tr2.agentEvent(transcript.Event{
@@ -163,7 +167,7 @@ func TestWhatWaitsForTheDatabaseIsCutBeforeItIsDropped(t *testing.T) {
 	t.Parallel()
 	const n = 100
 	tr := newTranscriptWriter(nil, db.Lease{}, 0)
-	tr.keep, tr.mask, tr.now = few, automation.Masker(nil, ""), time.Now
+	tr.bounds, tr.mask, tr.now = few, automation.Masker(nil, ""), time.Now
 	conversation(n, tr.agentEvent)
 	var events []transcript.Event
 	for _, e := range tr.pending {

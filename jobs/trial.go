@@ -16,18 +16,18 @@ import (
 	"carillon/db"
 )
 
-// trialTimeout is how long the trial of a provider may take.
+// trialTimeout bounds the trial of a provider.
 const trialTimeout = 3 * time.Minute
 
-// What a trial asks: for an agent something that needs its model and no tool, for the Shell provider a command.
+// What a trial runs: a prompt that needs the model and no tool for an agent, a command for the Shell provider.
 const (
 	trialPrompt = "This is a test of the connection. Answer with the single word: ready. Use no tools and change no " +
 		"files."
 	trialScript = "echo ready"
 )
 
-// tryRequested runs the trials of providers that people have asked for.
-func (r *Runner) tryRequested(ctx, runCtx context.Context, runs *sync.WaitGroup) {
+// claimTrial claims a trial of a provider that a person requested, and runs it in the background.
+func (r *Runner) claimTrial(ctx, runCtx context.Context, runs *sync.WaitGroup) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -43,9 +43,9 @@ func (r *Runner) tryRequested(ctx, runCtx context.Context, runs *sync.WaitGroup)
 	}
 	runs.Go(func() {
 		defer r.Wake() // there may be more
-		r.try(runCtx, trial)
+		r.runTrial(runCtx, trial)
 		trial.FinishedAt = r.Now()
-		limited, cancel := context.WithTimeout(context.WithoutCancel(runCtx), tryWithin)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(runCtx), attemptTimeout)
 		defer cancel()
 		if err := db.FinishTrial(limited, r.DB, trial); err != nil {
 			r.Log.Error("finish trial of a provider", "provider", trial.Provider, "err", err)
@@ -53,9 +53,9 @@ func (r *Runner) tryRequested(ctx, runCtx context.Context, runs *sync.WaitGroup)
 	})
 }
 
-// try runs one turn of a provider in a folder of its own, and notes in the trial how it ended.
-func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
-	fail := func(class, reason string) { trial.ErrorClass, trial.Reason = class, cut(reason) }
+// runTrial runs one turn of a provider in a folder of its own, and writes the result into the trial.
+func (r *Runner) runTrial(ctx context.Context, trial *db.ProviderTrial) {
+	fail := func(class, reason string) { trial.ErrorClass, trial.Reason = class, truncate(reason) }
 	p, ok := r.provider(trial.Provider)
 	if !ok {
 		fail(agent.FailStart, fmt.Sprintf("the provider %s is not available on this worker", trial.Provider))
@@ -87,7 +87,7 @@ func (r *Runner) try(ctx context.Context, trial *db.ProviderTrial) {
 		return
 	}
 	result, err := agent.Run(ctx, p, turn, func(transcript.Event) {})
-	trial.Answer = cut(result.Text)
+	trial.Answer = truncate(result.Text)
 	if result.Usage.Known {
 		trial.Usage, _ = json.Marshal(result.Usage)
 	}

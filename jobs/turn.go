@@ -16,8 +16,8 @@ import (
 	"carillon/db"
 )
 
-// usable finds a provider, or says why it cannot be used.
-func (w *work) usable(id string) (agent.Provider, string) {
+// usableProvider finds a provider, or gives the reason for which it cannot be used.
+func (w *work) usableProvider(id string) (agent.Provider, string) {
 	for _, known := range w.Rules.Providers() {
 		if known.ID == id && known.Off {
 			return agent.Provider{}, fmt.Sprintf("the provider %s is switched off", known.Name)
@@ -30,8 +30,8 @@ func (w *work) usable(id string) (agent.Provider, string) {
 	return p, ""
 }
 
-// signsIn reports whether a workspace's variables hold what a provider signs in by.
-func signsIn(p agent.Provider, variables []string) bool {
+// holdsSignIn reports whether a workspace's variables hold the credentials of a provider.
+func holdsSignIn(p agent.Provider, variables []string) bool {
 	return slices.ContainsFunc(variables, func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return slices.ContainsFunc(p.Keys, func(key string) bool {
@@ -41,36 +41,37 @@ func signsIn(p agent.Provider, variables []string) bool {
 	})
 }
 
-// timeLeft is what a run's timeout leaves after the time at work of earlier attempts and before resumes.
+// timeLeft is the rest of a run's timeout after the working time of earlier attempts and of the time before resumes.
 func (w *work) timeLeft(limit time.Duration) time.Duration {
 	return limit - time.Duration(w.execution.WorkedSeconds*float64(time.Second))
 }
 
-// unready is the outcome of work whose worktree could not be made.
-func (w *work) unready(ctx context.Context, err error) automation.Outcome {
+// worktreeFailure is the outcome of work without a worktree: it could not be made.
+func (w *work) worktreeFailure(ctx context.Context, err error) automation.Outcome {
 	switch {
 	case ctx.Err() != nil:
-		return w.ended(ctx, "start", err.Error())
+		return w.endedOutcome(ctx, "start", err.Error())
 	case git.Trouble(err):
 		return w.outage(ctx, err.Error())
-	case errors.Is(err, errOurs):
-		return w.broken("note the worktree", err)
+	case errors.Is(err, errInternal):
+		return w.internalFailure("note the worktree", err)
 	}
-	return w.failed("start", err.Error())
+	return w.failedOutcome("start", err.Error())
 }
 
-// outage is the outcome of work that could not begin, since something that surrounds it could not be used: the network,
-// the forge, a lock in the repository, the disk. It counts for nothing, and is tried again.
+// outage is the outcome of work that could not begin because of the network, the forge, a lock in the repository or the
+// disk. The outcome is neutral, and the work is tried again.
 func (w *work) outage(ctx context.Context, reason string) automation.Outcome {
-	o := w.failed(db.ErrorOutage, reason)
+	o := w.failedOutcome(db.ErrorOutage, reason)
 	o.Neutral, o.Tell, o.FilesChanged = true, true, w.session.FilesChanged > 0
-	w.plansAgain(ctx, nil, o)
+	w.planRetry(ctx, nil, o)
 	return o
 }
 
-// forget ends the conversation where somebody asked for that, and reports whether there was one.
-func (w *work) forget(ctx context.Context) bool {
-	goesOn, err := steadily(ctx, w, "reset context", func(ctx context.Context) (string, error) {
+// takeContextReset ends the conversation if somebody asked to reset the context. It reports whether there was a
+// conversation.
+func (w *work) takeContextReset(ctx context.Context) bool {
+	goesOn, err := retryValue(ctx, w, "reset context", func(ctx context.Context) (string, error) {
 		return db.TakeForget(ctx, w.DB, w.lease)
 	})
 	if err != nil {
@@ -84,16 +85,16 @@ func (w *work) forget(ctx context.Context) bool {
 	return true
 }
 
-// worked reports whether the session has changed a file, or its agent has reported anything, since a turn began: then
-// an agent that says nothing has done something. Where that cannot be told it says yes.
-func (w *work) worked(ctx context.Context, tree git.Worktree, since time.Time) bool {
+// producedWork reports whether the session has changed a file or its agent has sent a report since a turn began. It
+// decides whether an agent without an answer has done something. It is true when the answer is unknown.
+func (w *work) producedWork(ctx context.Context, tree git.Worktree, since time.Time) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	c, err := w.Store.Changes(ctx, tree)
 	if err != nil {
 		return true
 	}
-	if !c.Clean { // by this turn, or by one before, whose state is kept
+	if !c.Clean { // this turn or an earlier one changed it; the state after an earlier one is saved
 		if moved, err := w.Store.MovedOn(ctx, tree); err != nil || moved {
 			return true
 		}
@@ -102,18 +103,19 @@ func (w *work) worked(ctx context.Context, tree git.Worktree, since time.Time) b
 	return err != nil || n > 0
 }
 
-// plansAgain notes a turn that failed for a moment's trouble as to be tried again, or all of the run where no turn was
-// begun, or people's messages that an outage kept from the agent, and says so in the transcript.
-func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outcome) bool {
-	if turn != nil && isPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient &&
+// planRetry plans another attempt after a transient failure: of the turn, of the whole run if no turn was begun, or of
+// people's messages that an outage kept from the agent. It records the retry in the transcript and reports whether one
+// is planned.
+func (w *work) planRetry(ctx context.Context, turn *db.Turn, o automation.Outcome) bool {
+	if turn != nil && isReviewPass(turn.Kind) || o.Status != db.Failed || o.Class != agent.FailTransient &&
 		o.Class != db.ErrorOutage {
 		return false
 	}
-	if w.execution == nil && o.Class != db.ErrorOutage { // a person sees the failure, and sends the message again
+	if w.execution == nil && o.Class != db.ErrorOutage { // a person sees the failure and can send the message again
 		return false
 	}
-	o.Began, o.OwnAccount = w.began, w.account
-	plan, err := surelyOf(ctx, w, "plan retry", func(ctx context.Context) (*automation.Retry, error) {
+	o.Began, o.OwnAccount = w.began, w.ownAccount
+	plan, err := retryValuePastEnd(ctx, w, "plan retry", func(ctx context.Context) (*automation.Retry, error) {
 		return w.Rules.PlanRetry(ctx, w.session.ID, o)
 	})
 	if err != nil {
@@ -122,28 +124,28 @@ func (w *work) plansAgain(ctx context.Context, turn *db.Turn, o automation.Outco
 	if plan == nil {
 		return false
 	}
-	w.tryAgain = true
+	w.retryPlanned = true
 	if turn != nil {
-		w.again = turn.ID
+		w.retryTurn = turn.ID
 	}
 	w.transcript.add(transcript.KindRetry, transcript.Retry{Failed: plan.Failed, Allowed: plan.Allowed, At: plan.At})
 	return true
 }
 
-// known is a usage to show: of a script there is none.
-func known(p agent.Provider, u transcript.Usage) *transcript.Usage {
+// shownUsage is the usage to show for a turn; nil for a script.
+func shownUsage(p agent.Provider, u transcript.Usage) *transcript.Usage {
 	if p.Driver == agent.DriverShell {
 		return nil
 	}
 	return &u
 }
 
-// coverPatience is how long the index of a session may take to be changed.
-const coverPatience = 5 * time.Minute
+// coverTimeout bounds a change of a session's Git index.
+const coverTimeout = 5 * time.Minute
 
-// confine prepares the sandbox that a workspace wants for its agents; nil is none. A workspace that wants one gets one,
-// or its runs fail.
-func (w *work) confine(ctx context.Context, ws *db.Workspace, tree git.Worktree) (*agent.Sandbox, error) {
+// prepareSandbox prepares the sandbox of a workspace's agents; nil: the workspace uses none. A run fails if its
+// workspace uses a sandbox and none can be made.
+func (w *work) prepareSandbox(ctx context.Context, ws *db.Workspace, tree git.Worktree) (*agent.Sandbox, error) {
 	if !ws.Sandbox {
 		return nil, nil
 	}
@@ -166,16 +168,16 @@ func (w *work) confine(ctx context.Context, ws *db.Workspace, tree git.Worktree)
 		Given:   ws.ShowsPaths(),
 	}
 	box.Cover = func(paths []string) (func(), error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), coverPatience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), coverTimeout)
 		defer cancel()
 		if err := w.Store.Cover(ctx, tree, paths); err != nil {
 			return nil, err
 		}
 		return func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), coverPatience)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), coverTimeout)
 			defer cancel()
 			if err := w.Store.Uncover(ctx, tree); err != nil { // the next use of the worktree does it
-				w.Log.Warn("take back that hidden files look unchanged", "session", tree.Session, "err", err)
+				w.Log.Warn("uncover hidden files in the index", "session", tree.Session, "err", err)
 			}
 		}, nil
 	}

@@ -20,96 +20,97 @@ import (
 	"carillon/db"
 )
 
-// work is one session at work.
+// work is the work on one claimed session.
 type work struct {
 	*Runner
-	session    *db.Session
-	lease      db.Lease
-	running    *running
-	life       context.Context // ends with the server, or when another worker has the session
-	execution  *db.Execution   // nil: a person's reply
-	transcript *transcriptWriter
-	stop       chan time.Duration // ends the transcript
-	written    chan struct{}
-	dir        string // of this run alone
-	answer     string
-	bot        limits
-	flow       flow
-	token      string // by which the agent asks the MCP server; good while a turn runs
+	session         *db.Session
+	lease           db.Lease
+	running         *running
+	life            context.Context // ends when the server stops or another worker has the session
+	execution       *db.Execution   // nil: a person's reply
+	transcript      *transcriptWriter
+	stopTranscript  chan time.Duration // ends the transcript
+	transcriptEnded chan struct{}
+	dir             string // temporary folder of this run
+	answer          string
+	bot             limits
+	workflow        openedWorkflow
+	token           string // of the agent for the MCP server; valid while a turn runs
 
-	began  time.Time
-	turned bool // a turn was begun
-	passed bool // the gate lets the run through, which waits for an agent's place next
+	began      time.Time
+	turnBegun  bool // a turn was begun
+	gatePassed bool // the run has passed its gate, and waits for an agent's slot next
 
-	tryAgain bool      // the run, later
-	again    uuid.UUID // the turn that is to be tried again; zero: none was begun
-	account  bool      // the workspace has variables by which the agent signs in: its trouble is the workspace's own
-	sandbox  *agent.Sandbox
+	retryPlanned bool      // the run is tried again later
+	retryTurn    uuid.UUID // the turn to try again; zero: none was begun
+	// the workspace's variables hold the agent's credentials, so their trouble concerns this workspace alone
+	ownAccount bool
+	sandbox    *agent.Sandbox
 
-	remote   git.Remote // of the workspace
-	unpushed bool       // that what a turn left could not be pushed was said
+	remote           git.Remote // of the workspace
+	pushFailureNoted bool       // the transcript says that a turn's state could not be pushed
 }
 
-// run prepares the session and works through its turns.
+// run prepares the session and runs its turns.
 func (w *work) run(ctx context.Context) automation.Outcome {
 	s := w.session
-	e, err := steadily(ctx, w, "read the execution", func(ctx context.Context) (*db.Execution, error) {
+	e, err := retryValue(ctx, w, "read the execution", func(ctx context.Context) (*db.Execution, error) {
 		return db.ExecutionBySession(ctx, w.DB, s.ID)
 	})
 	if err != nil && !db.IsNotFound(err) {
-		return w.stuck(ctx, "read the execution", err)
+		return w.databaseFailure(ctx, "read the execution", err)
 	}
 	if err == nil && e.Status.InFlight() {
 		w.execution = e
 	}
-	ctx, done := w.bounded(ctx)
+	ctx, done := w.withTimeout(ctx)
 	defer done()
-	ws, err := steadily(ctx, w, "read the workspace", w.ofWorkspace)
+	ws, err := retryValue(ctx, w, "read the workspace", w.readWorkspace)
 	if err != nil {
-		return w.stuck(ctx, "read the workspace", err)
+		return w.databaseFailure(ctx, "read the workspace", err)
 	}
-	environment, err := steadily(ctx, w, "read the workspace's variables",
+	environment, err := retryValue(ctx, w, "read the workspace's variables",
 		func(ctx context.Context) (automation.Environment, error) {
 			return w.Rules.Environment(ctx, ws)
 		})
 	if err != nil {
-		return w.stuck(ctx, "read the workspace's variables", err)
+		return w.databaseFailure(ctx, "read the workspace's variables", err)
 	}
-	secrets, err := w.beginFlow()
+	secrets, err := w.openWorkflow()
 	if err != nil {
-		return w.failed(agent.FailStart, err.Error())
+		return w.failedOutcome(agent.FailStart, err.Error())
 	}
-	if err := w.open(ctx, append(environment.Secrets, secrets...)); err != nil {
-		return w.stuck(ctx, "read the transcript's size", err)
+	if err := w.openTranscript(ctx, append(environment.Secrets, secrets...)); err != nil {
+		return w.databaseFailure(ctx, "read the transcript's size", err)
 	}
 	crash.Here(crash.RunOpened)
 	if s.AtGate {
 		return w.gate(ctx, ws, environment)
 	}
-	provider, reason := w.usable(s.Provider)
+	provider, reason := w.usableProvider(s.Provider)
 	if reason != "" {
-		return w.failed(agent.FailStart, reason)
+		return w.failedOutcome(agent.FailStart, reason)
 	}
-	w.account = signsIn(provider, environment.Variables)
-	if w.bot, err = w.ofBot(ctx); errors.Is(err, errOurs) {
-		return w.stuck(ctx, "read the bot", err)
+	w.ownAccount = holdsSignIn(provider, environment.Variables)
+	if w.bot, err = w.limitsOfBot(ctx); errors.Is(err, errInternal) {
+		return w.databaseFailure(ctx, "read the bot", err)
 	} else if err != nil {
-		return w.ended(ctx, agent.FailStart, err.Error())
+		return w.endedOutcome(ctx, agent.FailStart, err.Error())
 	}
 	tree, err := w.worktree(ctx, ws, environment.Token)
 	if err != nil {
-		return w.unready(ctx, err)
+		return w.worktreeFailure(ctx, err)
 	}
-	env, outcome := w.equip(ctx, ws, environment, provider, tree)
+	env, outcome := w.prepareRun(ctx, ws, environment, provider, tree)
 	if outcome != nil {
 		return *outcome
 	}
-	return w.turns(ctx, provider, tree, env)
+	return w.runTurns(ctx, provider, tree, env)
 }
 
-// equip makes what a provider's process needs beside the worktree, and returns its variables; or how the work ends,
-// where that cannot be made.
-func (w *work) equip(ctx context.Context, ws *db.Workspace, e automation.Environment, p agent.Provider,
+// prepareRun makes the folder and the sandbox of a provider's processes, and returns their environment. If one cannot
+// be made, it returns the outcome of the work.
+func (w *work) prepareRun(ctx context.Context, ws *db.Workspace, e automation.Environment, p agent.Provider,
 	tree git.Worktree) ([]string, *automation.Outcome) {
 	var err error
 	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), w.session.ID.String()+"-"); err != nil {
@@ -117,47 +118,47 @@ func (w *work) equip(ctx context.Context, ws *db.Workspace, e automation.Environ
 		return nil, &o
 	}
 	crash.Here(crash.RunFolderMade)
-	if w.sandbox, err = w.confine(ctx, ws, tree); err != nil {
-		o := w.ended(ctx, agent.FailStart, err.Error())
+	if w.sandbox, err = w.prepareSandbox(ctx, ws, tree); err != nil {
+		o := w.endedOutcome(ctx, agent.FailStart, err.Error())
 		return nil, &o
 	}
 	return append(w.Store.Env(ctx, w.sandbox != nil), e.Variables...), nil
 }
 
-// ofWorkspace finds the session's workspace.
-func (w *work) ofWorkspace(ctx context.Context) (*db.Workspace, error) {
+// readWorkspace reads the session's workspace.
+func (w *work) readWorkspace(ctx context.Context) (*db.Workspace, error) {
 	return db.WorkspaceByID(ctx, w.DB, w.session.WorkspaceID)
 }
 
-// lose ends a run whose session another worker has.
-func (w *work) lose() {
+// loseLease ends the run because another worker has its session.
+func (w *work) loseLease() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.running.lost()
+	w.running.loseLease()
 }
 
-// at notes which turn is at work; zero: none.
-func (w *work) at(turn uuid.UUID) {
+// setTurn sets the turn that runs now; zero: none.
+func (w *work) setTurn(turn uuid.UUID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running.turn = turn
 }
 
-// bounded is a context that ends with the run's timeout.
-func (w *work) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+// withTimeout gives a context that ends with the run's timeout.
+func (w *work) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if w.execution == nil || w.execution.Snapshot.TimeoutSeconds == 0 {
 		return context.WithCancel(ctx)
 	}
 	limit := w.timeLeft(time.Duration(w.execution.Snapshot.TimeoutSeconds) * time.Second)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
-	if w.timeIsUp == nil {
+	if w.timeoutNow == nil {
 		return ctx, cancel
 	}
 	ctx, timeOut := context.WithCancelCause(ctx)
 	go func() {
 		defer timeOut(nil)
 		select {
-		case <-w.timeIsUp:
+		case <-w.timeoutNow:
 			timeOut(errTimeout)
 		case <-ctx.Done():
 		}
@@ -165,38 +166,38 @@ func (w *work) bounded(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, cancel
 }
 
-// open starts the transcript. The error is the run's end.
-func (w *work) open(ctx context.Context, secrets []string) error {
+// openTranscript starts the transcript. It returns the cause of ctx if the run has ended.
+func (w *work) openTranscript(ctx context.Context, secrets []string) error {
 	w.transcript = newTranscriptWriter(w.DB, w.lease, w.session.LastSeq)
 	w.token = automation.NewSessionToken()
 	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token),
 		automation.Hidden), w.Now, w.Log
-	w.transcript.lost = w.lose
-	err := w.steady(ctx, "read the transcript's size", w.transcript.resume)
+	w.transcript.onLeaseLost = w.loseLease
+	err := w.retry(ctx, "read the transcript's size", w.transcript.resume)
 	if err != nil && ctx.Err() == nil {
-		// it is bounded as if it began here
+		// the bounds count from here
 		w.Log.Warn("read the transcript's size", "session", w.session.ID, "err", err)
 	}
-	w.stop, w.written = make(chan time.Duration, 1), make(chan struct{})
+	w.stopTranscript, w.transcriptEnded = make(chan time.Duration, 1), make(chan struct{})
 	background := context.WithoutCancel(ctx)
 	go func() {
-		defer close(w.written)
-		w.transcript.run(background, w.stop)
+		defer close(w.transcriptEnded)
+		w.transcript.run(background, w.stopTranscript)
 	}()
 	return context.Cause(ctx)
 }
 
 var errTimeout = errors.New("the run took too long")
 
-// close writes the rest of the transcript, within bounds, and removes the run's folder.
-func (w *work) close(ctx context.Context) {
-	if w.stop != nil {
-		patience := endPatience
+// cleanUp writes the rest of the transcript within a timeout, and removes the run's folder.
+func (w *work) cleanUp(ctx context.Context) {
+	if w.stopTranscript != nil {
+		timeout := endTimeout
 		if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
-			patience = stopPatience
+			timeout = stopTimeout
 		}
-		w.stop <- patience
-		<-w.written
+		w.stopTranscript <- timeout
+		<-w.transcriptEnded
 	}
 	if w.dir != "" {
 		if err := git.RemoveAll(w.dir); err != nil {
@@ -205,68 +206,68 @@ func (w *work) close(ctx context.Context) {
 	}
 }
 
-// turns runs the session's queued messages, one after the other.
-func (w *work) turns(ctx context.Context, p agent.Provider, tree git.Worktree, env []string) automation.Outcome {
+// runTurns runs the session's queued turns, one after the other.
+func (w *work) runTurns(ctx context.Context, p agent.Provider, tree git.Worktree, env []string) automation.Outcome {
 	var parameters map[string]string
 	if w.execution != nil {
 		parameters = w.execution.Parameters
 	}
-	ctx, unwatch := w.watch(ctx)
-	defer unwatch()
-	var begun *db.Turn // a pass that a restart interrupted
+	ctx, stopWatch := w.watchBudget(ctx)
+	defer stopWatch()
+	var begun *db.Turn // a review pass that a restart interrupted
 	var outcome automation.Outcome
 	outcome.Status = db.Succeeded
-	if w.session.Fence > 1 { // else nobody had it before
-		outcome = w.formerEnd(ctx)
-		w.tellRefused(ctx) // of a turn whose worker ended before it had told
+	if w.session.Fence > 1 { // a worker had the session before
+		outcome = w.formerOutcome(ctx)
+		w.recordRefusedCalls(ctx) // of a turn whose worker ended before it recorded them
 	}
 	for outcome.Status == db.Succeeded {
 		turn, err := w.nextTurn(ctx)
 		if err != nil {
-			outcome = w.stuck(ctx, "read the next message", err)
+			outcome = w.databaseFailure(ctx, "read the next message", err)
 			break
 		}
 		if turn == nil {
 			break
 		}
-		if isPass(turn.Kind) {
+		if isReviewPass(turn.Kind) {
 			begun, w.answer = turn, w.lastAnswer(ctx)
 			break
 		}
 		if turn.Kind == db.StepTurn {
-			outcome = w.step(ctx, p, tree, env, turn)
+			outcome = w.runStep(ctx, p, tree, env, turn)
 			continue
 		}
 		if reason := w.overBudget(ctx, !turn.Again); reason != "" {
-			outcome = w.outOfBudget(reason)
+			outcome = w.budgetOutcome(reason)
 			break
 		}
-		if w.turned {
-			w.keep(ctx, tree)
+		if w.turnBegun {
+			w.saveState(ctx, tree)
 		}
-		w.turned = true
-		outcome = w.turn(ctx, p, tree, env, parameters, turn)
+		w.turnBegun = true
+		outcome = w.runTurn(ctx, p, tree, env, parameters, turn)
 	}
-	outcome.FilesChanged = w.changes(ctx, tree) || outcome.FilesChanged
+	outcome.FilesChanged = w.noteChanges(ctx, tree) || outcome.FilesChanged
 	outcome.Completion = w.completion(ctx)
 	outcome.Answer = w.answer
-	return w.settle(ctx, p, tree, env, outcome, begun)
+	return w.judgeRun(ctx, p, tree, env, outcome, begun)
 }
 
-// formerEnd is how the run's messages ended in a former life of it, whose end was not written. What made one fail is
-// not known any more.
-func (w *work) formerEnd(ctx context.Context) automation.Outcome {
+// formerOutcome gives the outcome of turns that ended before the run was interrupted. The cause of a failed one is not
+// known any more.
+func (w *work) formerOutcome(ctx context.Context) automation.Outcome {
 	o := automation.Outcome{Status: db.Succeeded}
 	if w.execution == nil {
 		return o
 	}
-	turns, err := w.runTurns(ctx)
+	turns, err := w.turnsOfRun(ctx)
 	if err != nil {
-		return w.stuck(ctx, "read the messages", err)
+		return w.databaseFailure(ctx, "read the messages", err)
 	}
 	for _, t := range turns {
 		switch {
-		case isPass(t.Kind) || t.Status.InFlight():
+		case isReviewPass(t.Kind) || t.Status.InFlight():
 		case t.Status == db.Succeeded:
 			w.answer = t.Answer
 		default:
@@ -279,44 +280,44 @@ func (w *work) formerEnd(ctx context.Context) automation.Outcome {
 	return o
 }
 
-// turn runs one message.
-func (w *work) turn(ctx context.Context, p agent.Provider, tree git.Worktree, env []string,
+// runTurn runs one turn with the agent.
+func (w *work) runTurn(ctx context.Context, p agent.Provider, tree git.Worktree, env []string,
 	parameters map[string]string, turn *db.Turn) automation.Outcome {
 	crash.Here(crash.TurnBegun)
-	w.transcript.begin(turn.ID)
-	w.at(turn.ID)
-	defer w.at(uuid.Nil)
-	if w.forget(ctx) {
+	w.transcript.setTurn(turn.ID)
+	w.setTurn(turn.ID)
+	defer w.setTurn(uuid.Nil)
+	if w.takeContextReset(ctx) {
 		w.transcript.add(transcript.KindLog, transcript.Event{
 			Kind: transcript.KindLog, Text: "The context was reset: the agent knows nothing of what was said above.",
 		})
 	}
 	w.transcript.add(transcript.KindTurn, transcript.Turn{
-		ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: cut(turn.Prompt), Author: turn.AuthorID,
+		ID: turn.ID, Kind: string(turn.Kind), Label: turn.Label, Prompt: truncate(turn.Prompt), Author: turn.AuthorID,
 	})
 	begun := w.Now()
-	var heard mentions
-	servers, toolEnv, err := w.admit(ctx, p, turn.ID)
+	var mentioned mentions
+	servers, toolEnv, err := w.grantTools(ctx, p, turn.ID)
 	if err != nil {
-		return w.stuck(ctx, "let the agent use the tools of Carillon", err)
+		return w.databaseFailure(ctx, "let the agent use the tools of Carillon", err)
 	}
-	ctx, meter := w.measure(ctx, turn)
+	ctx, meter := w.startMeter(ctx, turn)
 	defer meter.cancel(nil)
-	limits := w.limitsOf(p, turn)
+	limits := w.turnLimits(p, turn)
 	var naming sync.WaitGroup
 	named := ""
-	give := func() (agent.Result, error) {
-		defer w.atWork()()
+	runAgent := func() (agent.Result, error) {
+		defer w.trackProcess()()
 		return agent.Run(ctx, p, agent.Turn{
-			Dir: tree.Dir, Used: meter.tell, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn),
+			Dir: tree.Dir, Used: meter.report, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn),
 			Model: w.session.Model, Resume: w.session.Conversation,
-			Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idle(p), MCP: servers,
-			Worked:       func() bool { return w.worked(ctx, tree, begun) },
+			Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idleTimeout(p), MCP: servers,
+			Worked:       func() bool { return w.producedWork(ctx, tree, begun) },
 			Instructions: w.instructions(p, tree, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools,
-			Spent: w.spent(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
+			Spent: w.formerUsage(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
 		}, func(e transcript.Event) {
 			if e.Kind == transcript.KindConversation {
-				// no reader of the transcript needs it; a resume does, should this process die
+				// stored at once for a resume after this process dies; not part of the transcript
 				if named == "" {
 					named = e.ID
 					crash.Here(crash.ConversationHeard)
@@ -324,25 +325,25 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree git.Worktree, en
 				}
 				return
 			}
-			heard.hear(e)
+			mentioned.collect(e)
 			w.transcript.agentEvent(e)
 		})
 	}
-	result, err := give()
+	result, err := runAgent()
 	if errors.Is(err, agent.ErrUnknownConversation) && w.session.Conversation != "" && ctx.Err() == nil {
-		w.note("The agent does not know the conversation any more. It begins anew, and knows nothing of what was " +
+		w.warn("The agent does not know the conversation any more. It begins anew, and knows nothing of what was " +
 			"said above.")
-		naming.Wait() // what the first call named is no conversation that could be gone on with
+		naming.Wait() // the conversation of the first call cannot be continued
 		named = ""
-		w.keepConversation(ctx, "")
-		result, err = give()
+		w.setConversation(ctx, "")
+		result, err = runAgent()
 	}
 	naming.Wait()
-	w.at(uuid.Nil)
+	w.setTurn(uuid.Nil)
 	crash.Here(crash.AgentEnded)
 	result.Usage = meter.done(result.Usage)
-	used := w.noteUsage(ctx, turn, result.Conversation, result.Usage) // before the transcript tells of it
-	w.dismiss(ctx)
+	used := w.noteUsage(ctx, turn, result.Conversation, result.Usage) // before the transcript shows it
+	w.revokeTools(ctx)
 
 	outcome := automation.Outcome{Status: db.Succeeded, ExitCode: &result.ExitCode}
 	var failure *agent.Failure
@@ -351,7 +352,7 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree git.Worktree, en
 		if failure.Fix != "" {
 			reason += ". " + failure.Fix
 		}
-		outcome = w.outcomeOf(ctx, failure.Kind, reason) // the turn's end says it
+		outcome = w.outcomeOf(ctx, failure.Kind, reason) // the end of the turn has the reason
 		if failure.Kind == agent.FailAgent {
 			outcome.ExitCode = &result.ExitCode
 		}
@@ -365,30 +366,30 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree git.Worktree, en
 		outcome.ProviderTrouble = outcome.Status == db.Failed &&
 			(failure.Kind == agent.FailAuth || failure.Kind == agent.FailRateLimit)
 	}
-	var judged *db.Snapshot
+	var snapshot *db.Snapshot
 	if w.execution != nil {
-		judged = &w.execution.Snapshot
+		snapshot = &w.execution.Snapshot
 	}
-	w.answer = automation.KeptAnswer(w.transcript.hide(agent.Plain(result.Text)), judged)
-	outcome.Reason = w.transcript.hide(outcome.Reason)
+	w.answer = automation.KeptAnswer(w.transcript.maskText(agent.Plain(result.Text)), snapshot)
+	outcome.Reason = w.transcript.maskText(outcome.Reason)
 	w.transcript.add(transcript.KindTurnEnd, transcript.TurnEnd{
 		ID: turn.ID, Status: string(outcome.Status), Reason: outcome.Reason, Seconds: w.Now().Sub(begun).Seconds(),
 		ExitCode: outcome.ExitCode,
-		Class:    outcome.Class, Usage: known(p, result.Usage),
+		Class:    outcome.Class, Usage: shownUsage(p, result.Usage),
 	})
-	if w.plansAgain(ctx, turn, outcome) {
+	if w.planRetry(ctx, turn, outcome) {
 		if named != "" {
 			w.storeConversation(ctx, w.session.Conversation)
 		}
-		return outcome // as it began: with the conversation that it went on with
+		return outcome // with the conversation that the turn began with
 	}
 	if result.Conversation != "" && result.Conversation != w.session.Conversation {
-		w.keepConversation(ctx, result.Conversation)
+		w.setConversation(ctx, result.Conversation)
 	}
-	if left(ctx) {
-		return outcome // the turn comes again, or its session is not ours any more
+	if handedOver(ctx) {
+		return outcome // the turn is run again, or another worker has the session
 	}
-	w.notePullRequests(ctx, tree, heard.all(result.Text))
+	w.notePullRequests(ctx, tree, mentioned.list(result.Text))
 	if used != "" && outcome.Class == agent.FailBudget {
 		outcome.Reason = used
 	}
@@ -397,14 +398,14 @@ func (w *work) turn(ctx context.Context, p agent.Provider, tree git.Worktree, en
 	return outcome
 }
 
-// keepConversation notes the agent's own id of the conversation, for the next turn.
-func (w *work) keepConversation(ctx context.Context, conversation string) {
+// setConversation sets the agent's id of the conversation for the next turn, and stores it.
+func (w *work) setConversation(ctx context.Context, conversation string) {
 	w.session.Conversation = conversation
 	w.storeConversation(ctx, conversation)
 }
 
 func (w *work) storeConversation(ctx context.Context, conversation string) {
-	err := w.surely(ctx, "note the conversation", func(ctx context.Context) error {
+	err := w.retryPastEnd(ctx, "note the conversation", func(ctx context.Context) error {
 		return db.SetConversation(ctx, w.DB, w.lease, conversation)
 	})
 	if err != nil {
@@ -413,28 +414,28 @@ func (w *work) storeConversation(ctx context.Context, conversation string) {
 	crash.Here(crash.ConversationStored)
 }
 
-// endTurn writes how a turn ended.
+// endTurn writes the end of a turn.
 func (w *work) endTurn(ctx context.Context, turn *db.Turn, o automation.Outcome, answer string) {
 	ended := w.Now()
-	err := w.surely(ctx, "finish turn", func(ctx context.Context) error {
+	err := w.retryPastEnd(ctx, "finish turn", func(ctx context.Context) error {
 		return db.FinishTurn(ctx, w.DB, w.lease, turn.ID, turnStatus(o.Status), o.Reason, answer, ended)
 	})
 	if err != nil {
-		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // the end of the session's work ends it too
+		w.Log.Warn("finish turn", "turn", turn.ID, "err", err) // the end of the session's work ends the turn too
 	}
 	crash.Here(crash.TurnEnded)
 }
 
-// idle is how long an agent may say nothing: it is silent for over a minute while it retries, and for ever when it
-// hangs. A script may be as silent as it likes.
-func idle(p agent.Provider) time.Duration {
+// idleTimeout is how long an agent may be silent. An agent that retries is silent for over a minute, one that hangs for
+// ever. A script has no such limit.
+func idleTimeout(p agent.Provider) time.Duration {
 	if p.Driver == agent.DriverShell {
 		return 0
 	}
 	return 15 * time.Minute
 }
 
-// turnStatus is the status of a turn that ended so.
+// turnStatus gives the status of a turn for the status of an execution.
 func turnStatus(s db.ExecutionStatus) db.ExecutionStatus {
 	if s == db.TimedOut {
 		return db.Failed
@@ -442,45 +443,46 @@ func turnStatus(s db.ExecutionStatus) db.ExecutionStatus {
 	return s
 }
 
-// worktree brings the repository up to date and makes the session's worktree, or finds it again.
+// worktree updates the repository, makes the session's worktree or finds the existing one, and records it.
 func (w *work) worktree(ctx context.Context, ws *db.Workspace, token string) (git.Worktree, error) {
 	s := w.session
 	w.remote = git.Remote{URL: ws.GitURL, Token: token, Branch: ws.DefaultBranch, Anywhere: ws.Anywhere}
-	tree, err := w.place(ctx, ws, w.remote)
+	tree, err := w.ensureWorktree(ctx, ws, w.remote)
 	if err != nil {
 		return git.Worktree{}, err
 	}
 	crash.Here(crash.TreeMade)
-	// The base is the commit that this worktree began from: one that was made anew may begin from a later one.
+	// The base is the commit at which this worktree began. A new worktree of the same session may begin at a later
+	// commit.
 	s.Branch, s.BaseCommit = tree.Branch, tree.Base
-	err = ourFault(w.steady(ctx, "note the worktree", func(ctx context.Context) error {
+	err = asInternal(w.retry(ctx, "note the worktree", func(ctx context.Context) error {
 		return db.SetWorktree(ctx, w.DB, w.lease, db.Worktree{Branch: tree.Branch, BaseCommit: tree.Base})
 	}))
 	crash.Here(crash.TreeNoted)
 	return tree, err
 }
 
-// errOurs says that something went wrong on our side.
-var errOurs = errors.New("something went wrong on our side")
+// errInternal is an error of Carillon or its database, not of the automation.
+var errInternal = errors.New("something went wrong on our side")
 
-// ourFault makes what a database step refused, or what kept it from being done, errOurs.
-func ourFault(err error) error {
+// asInternal wraps the error of a database step in errInternal.
+func asInternal(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", errOurs, err)
+	return fmt.Errorf("%w: %w", errInternal, err)
 }
 
-// maxDiff is how much of a session's diff is kept, in bytes.
+// maxDiff bounds the stored diff of a session, in bytes.
 const maxDiff = 1 << 20
 
-// changes notes what the session has changed so far, and reports whether that is anything. When that cannot be told it
-// says yes, so that nothing is closed unseen.
-func (w *work) changes(ctx context.Context, tree git.Worktree) bool {
+// noteChanges records what the session has changed so far, and reports whether it has changed anything. It reports true
+// when the changes are unknown, so that the session is not closed automatically.
+func (w *work) noteChanges(ctx context.Context, tree git.Worktree) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	var c git.Changes
-	err := w.mending(ctx, func() (err error) {
+	err := w.withRepair(ctx, func() (err error) {
 		c, err = w.Store.Changes(ctx, tree)
 		return err
 	})
@@ -497,44 +499,45 @@ func (w *work) changes(ctx context.Context, tree git.Worktree) bool {
 		})
 	}
 	summary := db.ChangeSummary{
-		Files: len(c.Files) + c.More, Diff: w.transcript.hide(diff), Cut: cut, Commits: c.Ahead, Stashes: c.Stashes,
+		Files: len(c.Files) + c.More, Diff: w.transcript.maskText(diff), Cut: cut, Commits: c.Ahead, Stashes: c.Stashes,
 		Ignored: c.Ignored,
 	}
 	for _, name := range c.Branches {
-		summary.Branches = append(summary.Branches, w.transcript.hide(name))
+		summary.Branches = append(summary.Branches, w.transcript.maskText(name))
 	}
 	for _, f := range c.Files {
 		summary.Added += f.Additions
 		summary.Removed += f.Deletions
 	}
-	looked := w.Now()
-	err = w.surely(ctx, "note changes", func(ctx context.Context) error {
-		return db.SetChanges(ctx, w.DB, w.lease, summary, looked)
+	listedAt := w.Now()
+	err = w.retryPastEnd(ctx, "note changes", func(ctx context.Context) error {
+		return db.SetChanges(ctx, w.DB, w.lease, summary, listedAt)
 	})
 	if err != nil && !errors.Is(err, db.ErrLeaseLost) {
 		w.Log.Warn("note changes", "session", w.session.ID, "err", err)
 	}
 	crash.Here(crash.ChangesNoted)
 	if !c.Clean || w.session.Changed() {
-		w.keep(ctx, tree)
+		w.saveState(ctx, tree)
 	}
 	w.session.FilesChanged, w.session.Commits, w.session.Stashes = summary.Files, summary.Commits, summary.Stashes
 	return !c.Clean || w.session.NotSaved != ""
 }
 
-// ended is the outcome of work that ended early, and says a failure in the transcript.
-func (w *work) ended(ctx context.Context, class, reason string) automation.Outcome {
+// endedOutcome is outcomeOf, and adds the reason of a failure to the transcript.
+func (w *work) endedOutcome(ctx context.Context, class, reason string) automation.Outcome {
 	o := w.outcomeOf(ctx, class, reason)
 	if o.Status == db.Failed && w.transcript != nil {
-		w.note(o.Reason)
+		w.warn(o.Reason)
 	}
 	return o
 }
 
-// outcomeOf is the outcome of work that ended early: by a person, by the timeout, by a budget, or of itself.
+// outcomeOf is the outcome of work that ended early: by a person, by the timeout, by a budget, or with a failure of the
+// given class.
 func (w *work) outcomeOf(ctx context.Context, class, reason string) automation.Outcome {
 	cause := context.Cause(ctx)
-	var used budgetUsed
+	var used budgetUsedError
 	switch {
 	case errors.As(cause, &used):
 		return automation.Outcome{Status: db.Failed, Class: db.ErrorBudget, Reason: string(used), Neutral: true}
@@ -551,21 +554,41 @@ func (w *work) outcomeOf(ctx context.Context, class, reason string) automation.O
 	return automation.Outcome{Status: db.Failed, Class: class, Reason: reason}
 }
 
-func (w *work) failed(class, reason string) automation.Outcome {
+func (w *work) failedOutcome(class, reason string) automation.Outcome {
 	if w.transcript != nil {
-		w.note(reason)
+		w.warn(reason)
 	}
 	return automation.Outcome{Status: db.Failed, Class: class, Reason: reason}
 }
 
-// broken is the outcome of work that failed on our side.
-func (w *work) broken(what string, err error) automation.Outcome {
+// internalFailure logs an error of Carillon, and gives the outcome of the work.
+func (w *work) internalFailure(what string, err error) automation.Outcome {
 	w.Log.Error(what, "session", w.session.ID, "err", err)
-	return ofOurs("something went wrong on our side: could not " + what)
+	return internalOutcome("something went wrong on our side: could not " + what)
 }
 
-// mkdirAll makes a folder for this user alone and returns it; MkdirTemp says what is wrong when it could not.
+// mkdirAll makes a folder for this user alone and returns its path. It ignores errors, because MkdirTemp in the folder
+// fails then.
 func mkdirAll(dir string) string {
 	_ = os.MkdirAll(dir, 0o700)
 	return dir
+}
+
+// warn adds a warning of the runner to the transcript.
+func (w *work) warn(text string) {
+	w.transcript.add(transcript.KindWarning, transcript.Event{Kind: transcript.KindWarning, Text: text})
+}
+
+// turnsOfRun lists the turns that belong to the run, without people's replies.
+func (w *work) turnsOfRun(ctx context.Context) ([]db.Turn, error) {
+	all, err := retryValue(ctx, w, "read the messages", func(ctx context.Context) ([]db.Turn, error) {
+		return db.TurnsOf(ctx, w.DB, w.session.ID)
+	})
+	list := make([]db.Turn, 0, len(all))
+	for _, t := range all {
+		if t.ExecutionID == w.execution.ID {
+			list = append(list, t)
+		}
+	}
+	return list, err
 }

@@ -87,7 +87,10 @@ func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInpu
 				return nil, nil, fault.ErrStale
 			}
 			before = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
-			u.Name, u.TimeZone, u.Theme, u.UpdatedAt = name, in.TimeZone, in.Theme, s.Now()
+			u.Name = name
+			u.TimeZone = in.TimeZone
+			u.Theme = in.Theme
+			u.UpdatedAt = s.Now()
 			after = map[string]any{"name": u.Name, "time_zone": u.TimeZone, "theme": u.Theme}
 			return before, after, db.UpdateProfile(ctx, tx, u)
 		})

@@ -32,7 +32,10 @@ func Plain(text string) string {
 
 // cleanTool makes what is told of a tool call fit for storing.
 func cleanTool(t *transcript.Tool) {
-	t.Name, t.Kind, t.Title, t.Result = Clean(t.Name), Clean(t.Kind), Clean(t.Title), Clean(t.Result)
+	t.Name = Clean(t.Name)
+	t.Kind = Clean(t.Kind)
+	t.Title = Clean(t.Title)
+	t.Result = Clean(t.Result)
 	t.Input = cleanJSON(t.Input)
 	for i := range t.Edits {
 		e := &t.Edits[i]

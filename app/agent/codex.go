@@ -198,8 +198,10 @@ func (r *run) codexUsage(total *transcript.Usage) transcript.Usage {
 	u.Input -= u.CacheRead + u.CacheWrite
 	if s := r.Spent; r.Resume != "" && s.Known && s.Input <= u.Input && s.CacheRead <= u.CacheRead &&
 		s.Output <= u.Output {
-		u.Input, u.CacheRead, u.CacheWrite, u.Output = u.Input-s.Input, u.CacheRead-s.CacheRead,
-			max(0, u.CacheWrite-s.CacheWrite), u.Output-s.Output
+		u.Input = u.Input - s.Input
+		u.CacheRead = u.CacheRead - s.CacheRead
+		u.CacheWrite = max(0, u.CacheWrite-s.CacheWrite)
+		u.Output = u.Output - s.Output
 	} else if r.Resume != "" && !s.Known {
 		return transcript.Usage{} // the share of this turn cannot be told
 	}

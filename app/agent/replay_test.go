@@ -200,8 +200,10 @@ func TestClaudeTurnTellsItsStory(t *testing.T) {
 func TestClaudeReadOnlyAndResume(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "look")
-	turn.ReadOnly, turn.AllowedTools, turn.Resume, turn.Instructions = true, []string{"Bash(git log:*)"}, "abc",
-		"Be kind."
+	turn.ReadOnly = true
+	turn.AllowedTools = []string{"Bash(git log:*)"}
+	turn.Resume = "abc"
+	turn.Instructions = "Be kind."
 	_, f, s, c := replay(t, "claude", "claude-mcp", "0", "", turn)
 	if f != nil {
 		t.Fatal(f)

@@ -219,8 +219,12 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 		},
 		"guard, of parallel sessions": func(n *night, _ *db.Automation) {
 			hook := n.create(func(in *automation.Input) {
-				in.Name, in.Trigger, in.Cron, in.TimeZone, in.AllowParallel, in.MaxParallel = "Called", "http", "", "",
-					true, 2
+				in.Name = "Called"
+				in.Trigger = "http"
+				in.Cron = ""
+				in.TimeZone = ""
+				in.AllowParallel = true
+				in.MaxParallel = 2
 			})
 			n.now.Add(3600)
 			for range 2 {
@@ -255,7 +259,10 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 		},
 		"one-time": func(n *night, _ *db.Automation) {
 			n.create(func(in *automation.Input) {
-				in.Name, in.Trigger, in.Cron, in.RunAt = "Once", "one_time", "", n.at().Add(30*time.Minute).
+				in.Name = "Once"
+				in.Trigger = "one_time"
+				in.Cron = ""
+				in.RunAt = n.at().Add(30 * time.Minute).
 					Format("2006-01-02T15:04")
 				in.TimeZone = "UTC"
 			})

@@ -199,7 +199,12 @@ func (s *system) clear(ctx context.Context, begin time.Time) error {
 			return err
 		}
 	}
-	s.blip, s.now, s.automations, s.sessions, s.tokens, s.prints = 0, begin, nil, nil, nil, map[string]int{}
+	s.blip = 0
+	s.now = begin
+	s.automations = nil
+	s.sessions = nil
+	s.tokens = nil
+	s.prints = map[string]int{}
 	s.turns, s.held = map[uuid.UUID]uuid.UUID{}, map[uuid.UUID]db.Session{}
 	s.flows = nil
 	s.boot()
@@ -673,7 +678,11 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 		return err
 	}
 	if asked {
-		out.Status, out.Reason, out.Class, out.Neutral, out.Tell = db.Canceled, "canceled", "", false, false
+		out.Status = db.Canceled
+		out.Reason = "canceled"
+		out.Class = ""
+		out.Neutral = false
+		out.Tell = false
 	}
 	turn := s.turns[session.ID]
 	if err := s.steadily(ctx, func(ctx context.Context) error {

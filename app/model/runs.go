@@ -29,7 +29,10 @@ func (w *World) record(a *Automation, r *Row) {
 
 // start begins a run: an execution and its session, both queued.
 func (w *World) start(a *Automation, r *Row, owner *Person) {
-	r.Of, r.As, r.Status, r.Created = a, a.Settings, "queued", w.Now
+	r.Of = a
+	r.As = a.Settings
+	r.Status = "queued"
+	r.Created = w.Now
 	r.attempts = map[string]int{}
 	// Behaviour, "Who owns a session": "the automation's creator for schedule and webhook, the person who clicked for
 	// Run Now".
@@ -60,7 +63,10 @@ func (w *World) ask(a *Automation, r *Row, owner *Person, given map[string]strin
 		return "unable"
 	case a.MostTurns > 0 && w.turnsToday(a) >= a.MostTurns:
 		// Behaviour, "Run Now refused by a budget": "a row of its own".
-		r.Status, r.Why, r.Count, r.Last = "skipped", "budget", 1, w.Now
+		r.Status = "skipped"
+		r.Why = "budget"
+		r.Count = 1
+		r.Last = w.Now
 		w.record(a, r)
 		return "unable"
 	case a.Flow > 0 && a.values(given)["ticket"] == "":
@@ -207,7 +213,10 @@ func (w *World) Take(given bool) {
 		if s.Status != "queued" || s.From.After(w.Now) {
 			continue
 		}
-		s.Status, s.Busy, s.had, s.since = "in_progress", given, true, w.Now
+		s.Status = "in_progress"
+		s.Busy = given
+		s.had = true
+		s.since = w.Now
 		run := s.Row != nil && s.Row.InFlight()
 		if run {
 			s.Row.Status = "running"

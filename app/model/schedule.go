@@ -196,7 +196,10 @@ func (w *World) outOfBudget(a *Automation, r *Row, last time.Time, n int) {
 		before.Count, before.Last = before.Count+n, last
 		return
 	}
-	r.Status, r.Why, r.Count, r.Last = "skipped", "budget", n, last
+	r.Status = "skipped"
+	r.Why = "budget"
+	r.Count = n
+	r.Last = last
 	if r.Mark == "catch_up" {
 		r.Mark = ""
 	}

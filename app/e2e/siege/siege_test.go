@@ -247,8 +247,10 @@ touch '%s/begun-'"$(basename "$PWD")"
 		{"prompt": "true", "time_zone": "Asia/Kathmandu"}, {"prompt": "true", "catch_up": true}, {"prompt": "exit 3"},
 		{"prompt": wait},
 	} {
-		more["name"], more["trigger"], more["cron"], more["auto_complete"] = fmt.Sprintf("Minute %d", i), "recurring",
-			"* * * * *", true
+		more["name"] = fmt.Sprintf("Minute %d", i)
+		more["trigger"] = "recurring"
+		more["cron"] = "* * * * *"
+		more["auto_complete"] = true
 		s.minutes = append(s.minutes, s.automation(more, nil))
 	}
 	s.automation(fields{"name": "Loop", "trigger": "loop", "prompt": "sleep 3", "auto_complete": true}, nil)

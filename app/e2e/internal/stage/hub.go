@@ -177,7 +177,10 @@ func (h *Hub) recorded(action string) (map[string]any, error) {
 // name makes a recorded pull request one of this hub's.
 func (h *Hub) name(pull map[string]any, number int, title, head, base string) {
 	now := time.Now().UTC().Format(time.RFC3339)
-	pull["number"], pull["title"], pull["created_at"], pull["updated_at"] = number, title, now, now
+	pull["number"] = number
+	pull["title"] = title
+	pull["created_at"] = now
+	pull["updated_at"] = now
 	pull["html_url"] = fmt.Sprintf("%s/acme/app/pull/%d", h.URL, number)
 	for end, ref := range map[string]string{"head": head, "base": base} {
 		branch := pull[end].(map[string]any)
